@@ -1,0 +1,60 @@
+# Works from a bare clone on Debian and Ubuntu: each target makes what it needs.
+
+PYTHON ?= python3
+INSTALL := pip install -q -c constraints-dev.txt
+export PYTHON
+export QT_API = pyqt5
+
+# Without a display, windows open on a virtual one.
+ifeq ($(DISPLAY)$(WAYLAND_DISPLAY)$(filter Darwin,$(shell uname)),)
+SCREEN := xvfb-run -a -s "-screen 0 1920x1080x24"
+endif
+
+.PHONY: help demo test lint bench docs screenshots clean system
+
+help:  ## say what the targets do
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' Makefile
+
+demo: .venv/dev.stamp  ## segment a real image in napari and save what it shows
+	$(SCREEN) .venv/bin/napari-fcn demo --out demo-output
+
+test: lint  ## lint, then run every test
+	$(SCREEN) .venv/bin/python -m pytest
+
+lint: .venv/dev.stamp  ## check style, format and types
+	.venv/bin/ruff check .
+	.venv/bin/ruff format --check .
+	.venv/bin/mypy napari_fcn
+
+bench: benchmarks/.venv/bench.stamp  ## time our tiling beside that of MONAI
+	benchmarks/.venv/bin/python -m benchmarks.tiling
+
+docs: .venv/docs.stamp  ## build the site into build/docs
+	.venv/bin/sphinx-build -W --keep-going -b html src-docs build/docs
+
+screenshots: .venv/dev.stamp  ## take the pictures of the site anew
+	$(SCREEN) .venv/bin/python src-docs/make_screenshots.py
+
+clean:  ## remove what was built, except the environments
+	rm -rf build dist demo-output *.egg-info .hypothesis .mypy_cache .pytest_cache .ruff_cache
+
+system:
+	@.ci/system-packages
+	@$(PYTHON) -c 'import sys; v = sys.version_info; v >= (3, 11) or sys.exit( \
+		"Python is %d.%d and 3.11 or newer is needed. Run make with PYTHON=python3.11." % v[:2])'
+
+.venv/dev.stamp: pyproject.toml setup.cfg constraints-dev.txt | system
+	$(PYTHON) -m venv .venv
+	.venv/bin/$(INSTALL) -U pip
+	.venv/bin/$(INSTALL) -e ".[pyqt5,dev]"
+	touch $@
+
+.venv/docs.stamp: .venv/dev.stamp
+	.venv/bin/$(INSTALL) -e ".[docs]"
+	touch $@
+
+benchmarks/.venv/bench.stamp: pyproject.toml setup.cfg constraints-dev.txt | system
+	$(PYTHON) -m venv benchmarks/.venv
+	benchmarks/.venv/bin/$(INSTALL) -U pip
+	benchmarks/.venv/bin/$(INSTALL) -e . monai==1.6.1
+	touch $@

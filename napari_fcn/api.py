@@ -1,0 +1,95 @@
+"""The functions of ``import napari_fcn as fcn``: one call from an image to an answer."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from napari_fcn.errors import ImageError
+from napari_fcn.events import TileDone
+from napari_fcn.fields.theoretical import theoretical
+from napari_fcn.geometry import Axes
+from napari_fcn.models import zoo
+from napari_fcn.models.checkpoint import Checkpoint
+from napari_fcn.session import Session
+from napari_fcn.settings import PredictSettings
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    import numpy.typing as npt
+
+    from napari_fcn.geometry import ReceptiveField
+
+
+def load(model: str | Path | Checkpoint) -> Checkpoint:
+    """Return a model by its name or its file.
+
+    Raises
+    ------
+    ModelError
+        If there is no such model, or its file is damaged or foreign.
+    """
+    return model if isinstance(model, Checkpoint) else Checkpoint.load(zoo.path_of(model))
+
+
+def predict(
+    image: Any, model: str | Path | Checkpoint, axes: Sequence[str] = "", rgb: bool = False, **settings: Any
+) -> npt.NDArray[np.float32]:
+    """Return the probability of each class at each pixel.
+
+    Parameters
+    ----------
+    image : array-like
+        Any number of axes; integers, floats or booleans.
+    model : str, Path or Checkpoint
+        Name of a shipped model, file, or loaded model.
+    axes : str or sequence of str
+        A letter or name for each axis, as ``"tzyx"`` or ``"yxc"``; guessed from the shape if empty.
+    rgb : bool
+        Whether the channels are colours.
+    **settings
+        Fields of `PredictSettings`: ``device``, ``precision``, ``tile``, ``channel``, ``memory``.
+
+    Returns
+    -------
+    ndarray
+        ``(classes, *image axes)`` float32, without the image's channel axis; sums to one over the classes.
+
+    Raises
+    ------
+    FcnError
+        If image, model, device and settings do not fit each other.
+    """
+    checkpoint = load(model)
+    try:
+        roles = Axes.guess(np.shape(image), checkpoint.info.spec.ndim, tuple(axes), rgb)
+    except ValueError as error:
+        raise ImageError(str(error)) from error
+    session = Session(image, checkpoint, roles, PredictSettings(**settings), rgb)
+    out = np.empty((checkpoint.info.spec.classes, *session.source.shape), np.float32)
+    for event in session.predict():
+        if isinstance(event, TileDone):
+            out[(slice(None), *event.region.slices)] = event.probabilities
+    return out
+
+
+def classes(
+    image: Any, model: str | Path | Checkpoint, axes: Sequence[str] = "", rgb: bool = False, **settings: Any
+) -> npt.NDArray[np.uint8]:
+    """Return the index of the most probable class at each pixel; parameters and errors as for `predict`."""
+    answer: npt.NDArray[np.intp] = predict(image, model, axes, rgb, **settings).argmax(0)
+    return answer.astype(np.uint8)
+
+
+def receptive_field(model: str | Path | Checkpoint) -> ReceptiveField:
+    """Return how far a model looks, in pixels along each axis of its network.
+
+    Raises
+    ------
+    ModelError
+        If there is no such model.
+    """
+    return theoretical(load(model).info.spec)

@@ -1,0 +1,101 @@
+"""Segment images with fully convolutional networks, and train them."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from napari_fcn.cli.flags import add_options, say
+from napari_fcn.cli.models import models
+from napari_fcn.cli.predicting import predict
+from napari_fcn.cli.training import train
+from napari_fcn.errors import FcnError
+from napari_fcn.settings import PredictSettings, TrainSettings
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+
+def _demo(arguments: argparse.Namespace) -> None:
+    if arguments.no_window:
+        from napari_fcn.demo import segment_samples
+
+        for line in segment_samples(arguments.out, arguments.model):
+            say(line)
+        return
+    try:
+        from napari_fcn.gui.demo import show
+    except ImportError as error:
+        raise FcnError(
+            f"The window needs napari and Qt ({error}). Install them with pip install 'napari-fcn[pyqt5]', "
+            "or add --no-window."
+        ) from error
+    for line in show(arguments.out, arguments.model):
+        say(line)
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """Return the parser of all commands."""
+    parser = argparse.ArgumentParser(prog="napari-fcn", description=__doc__)
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+
+    to_predict = commands.add_parser("predict", help="segment images")
+    to_predict.set_defaults(run=predict)
+    to_predict.add_argument(
+        "image", nargs="+", help="TIFF, OME-TIFF, OME-Zarr, npy, png, jpg; folders and patterns too"
+    )
+    to_predict.add_argument(
+        "--model", required=True, metavar="NAME|FILE", help="a shipped model (see: models) or a model file"
+    )
+    to_predict.add_argument(
+        "--out", type=Path, required=True, metavar="PATH", help="result; a folder if there are several"
+    )
+    to_predict.add_argument(
+        "--save", default="classes", metavar="KIND[,KIND]", help="classes, probabilities, probabilities8"
+    )
+    to_predict.add_argument(
+        "--axes", default="", help="a letter for each axis, as TZYX or YXC, where the file is wrong"
+    )
+    to_predict.add_argument("--overwrite", action="store_true", help="replace results that exist")
+    to_predict.add_argument("--quiet", action="store_true", help="no progress bar")
+    to_predict.add_argument("--json", action="store_true", help="a line of JSON for each image on standard output")
+    add_options(to_predict, PredictSettings)
+
+    to_train = commands.add_parser("train", help="train a network on a folder of labelled images")
+    to_train.set_defaults(run=train)
+    to_train.add_argument("folder", type=Path, help="folder with NAME_image.tif and NAME_label.tif")
+    to_train.add_argument("--spec", default="unet", help="the network, as in 'unet ndim=2 classes=3 width=16 depth=3'")
+    to_train.add_argument("--recipe", type=Path, help="JSON file with classes, voxel size and card of the model")
+    to_train.add_argument("--out", type=Path, required=True, help="model file to write (.safetensors)")
+    to_train.add_argument("--resume", action="store_true", help="go on with an interrupted run")
+    to_train.add_argument("--json", action="store_true", help="a line of JSON for each epoch on standard output")
+    add_options(to_train, TrainSettings)
+
+    to_models = commands.add_parser("models", help="list the shipped models, or show the card of one")
+    to_models.set_defaults(run=models)
+    to_models.add_argument("name", nargs="?", help="a shipped model or a model file")
+    to_models.add_argument("--json", action="store_true", help="as JSON")
+
+    to_demo = commands.add_parser("demo", help="segment a real image in napari and save what it shows")
+    to_demo.set_defaults(run=_demo)
+    to_demo.add_argument("--out", type=Path, default=Path("napari-fcn-demo"), help="folder for pictures and results")
+    to_demo.add_argument("--model", default="nuclei", help="model to show")
+    to_demo.add_argument("--no-window", action="store_true", help="without napari: results and a picture only")
+    return parser
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run a command and return its exit code: 0 done, 1 failed, 2 asked for wrongly."""
+    given = list(sys.argv[1:] if argv is None else argv)
+    arguments = build_parser().parse_args(given, argparse.Namespace(argv=given))
+    try:
+        arguments.run(arguments)
+    except FcnError as error:
+        say(f"napari-fcn: {error}")
+        return 1
+    except KeyboardInterrupt:
+        say("napari-fcn: stopped; nothing half-written was left behind.")
+        return 1
+    return 0

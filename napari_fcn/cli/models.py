@@ -1,0 +1,78 @@
+"""``napari-fcn models``."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import argparse
+
+    from napari_fcn.models.card import ModelInfo
+
+
+def models(arguments: argparse.Namespace) -> None:
+    """List the shipped models, or show the card of one."""
+    from napari_fcn.models import zoo
+
+    names = [arguments.name] if arguments.name else list(zoo.names())
+    infos = {name: zoo.info(name) for name in names}
+    if arguments.json:
+        entries = [_entry(name, info) for name, info in infos.items()]
+        print(json.dumps(entries[0] if arguments.name else entries, indent=2))
+    elif arguments.name:
+        print(_text(arguments.name, infos[arguments.name]))
+    else:
+        for name, info in infos.items():
+            print(f"{name:12} {info.spec.ndim}-D  {info.card.summary}")
+
+
+def _entry(name: str, info: ModelInfo) -> dict[str, Any]:
+    """Return what ``models NAME --json`` says; its keys are a contract."""
+    from napari_fcn.fields.theoretical import theoretical
+    from napari_fcn.models import zoo
+    from napari_fcn.models.card import parameter_count
+
+    path = zoo.path_of(name)
+    field = theoretical(info.spec)
+    return {
+        "name": info.card.name or path.stem,
+        "summary": info.card.summary,
+        "limits": info.card.limits,
+        "classes": [label.name for label in info.classes],
+        "colours": [label.colour for label in info.classes],
+        "ndim": info.spec.ndim,
+        "channels": info.spec.channels,
+        "multiple": info.spec.multiple,
+        "field": {"before": field.before, "after": field.after},
+        "voxel_size": info.voxel_size,
+        "scores": info.card.scores,
+        "licence": info.card.licence,
+        "data": info.card.data,
+        "recipe": info.card.recipe,
+        "bytes": path.stat().st_size,
+        "parameters": parameter_count(path),
+    }
+
+
+def _text(name: str, info: ModelInfo) -> str:
+    entry = _entry(name, info)
+    size = " x ".join(str(a + 1 + b) for a, b in zip(entry["field"]["before"], entry["field"]["after"], strict=True))
+    scores = ", ".join(f"{key} {value:.3f}" for key, value in info.card.scores.items())
+    lines = {
+        "": info.card.summary,
+        "limits": info.card.limits,
+        "network": f"{info.spec.family}, {info.spec.ndim}-D, {entry['parameters']:,} weights",
+        "file": f"{entry['bytes'] / 1e6:.1f} MB",
+        "input": f"{info.spec.channels} channel(s), any size; sees {size} px",
+        "classes": ", ".join(f"{label.name} ({label.colour})" for label in info.classes),
+        "scores": scores or "none",
+        "licence": info.card.licence,
+        **{f"data {i}": _source_text(source) for i, source in enumerate(info.card.data, start=1)},
+        "recipe": info.card.recipe,
+    }
+    return "\n".join([entry["name"], *(f"  {key:8} {value}" for key, value in lines.items() if value)])
+
+
+def _source_text(source: dict[str, str]) -> str:
+    return "; ".join(source[key] for key in ("name", "licence", "credit") if key in source)

@@ -1,0 +1,39 @@
+"""``napari-fcn train``."""
+
+from __future__ import annotations
+
+import json
+import shlex
+from dataclasses import asdict
+from typing import TYPE_CHECKING
+
+from napari_fcn.cli.flags import collect, say
+from napari_fcn.settings import TrainSettings
+
+if TYPE_CHECKING:
+    import argparse
+
+
+def train(arguments: argparse.Namespace) -> None:
+    """Train a network on a folder of labelled images and report each epoch."""
+    from napari_fcn.learning.pretrain import Training
+    from napari_fcn.learning.pretrain import train as epochs
+    from napari_fcn.models.recipe import parse_spec, plain_recipe, read_recipe
+
+    spec = parse_spec(arguments.spec)
+    command = shlex.join(["napari-fcn", *arguments.argv])
+    if arguments.recipe:
+        info = read_recipe(arguments.recipe, spec, command)
+    else:
+        info = plain_recipe(arguments.out.stem, spec, command)
+    training = Training(info, arguments.folder, collect(TrainSettings, arguments), arguments.out)
+    for event in epochs(training, arguments.resume):
+        found = "  ".join(f"{name} {value:.3f}" for name, value in event.scores.items())
+        left = event.seconds / event.epoch * (event.epochs - event.epoch) / 60
+        say(
+            f"epoch {event.epoch}/{event.epochs}  loss {event.loss:.4f}  {found}"
+            f"{'  best' if event.best else ''}  {left:.0f} min left"
+        )
+        if arguments.json:
+            print(json.dumps(asdict(event)), flush=True)
+    say(f"The best weights are in {arguments.out}.")

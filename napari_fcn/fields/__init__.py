@@ -1,0 +1,1 @@
+"""How far a network looks, and what it really uses."""

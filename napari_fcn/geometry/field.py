@@ -1,0 +1,46 @@
+"""How far a network looks."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from napari_fcn.geometry.region import Region
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+
+@dataclass(frozen=True, slots=True)
+class ReceptiveField:
+    """The input pixels that can change an output pixel, as distances from it, worst phase of the pooling grid.
+
+    ::
+
+                before      pixel      after
+          |<------------------[]-------------->|
+          |<-------------- size -------------->|
+
+    Attributes
+    ----------
+    before, after : tuple of int
+        Pixels that are seen before and after the pixel itself, one entry per spatial axis.
+    """
+
+    before: tuple[int, ...]
+    after: tuple[int, ...]
+
+    @property
+    def size(self) -> tuple[int, ...]:
+        """Pixels that are seen per axis, the pixel itself included."""
+        return tuple(a + 1 + b for a, b in zip(self.before, self.after, strict=True))
+
+    @property
+    def halo(self) -> tuple[tuple[int, int], ...]:
+        """Pixels to read beyond a tile, as (before, after) per axis."""
+        return tuple(zip(self.before, self.after, strict=True))
+
+    def around(self, index: Sequence[int], shape: Sequence[int]) -> Region:
+        """Return the box that the output at ``index`` sees in an image of this shape."""
+        pixel = Region(tuple(index), tuple(i + 1 for i in index))
+        return pixel.grow(self.before, self.after).clip(shape)

@@ -1,0 +1,102 @@
+"""A half-open n-dimensional box."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from math import prod
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+
+@dataclass(frozen=True, slots=True)
+class Region:
+    """A half-open box ``start <= index < stop``, one entry per axis, in pixels.
+
+    Raises
+    ------
+    ValueError
+        If ``start`` and ``stop`` have different lengths.
+    """
+
+    start: tuple[int, ...]
+    stop: tuple[int, ...]
+
+    def __post_init__(self) -> None:
+        if len(self.start) != len(self.stop):
+            raise ValueError(f"Region start {self.start} and stop {self.stop} differ in the number of axes.")
+
+    @classmethod
+    def whole(cls, shape: Sequence[int]) -> Region:
+        """Return the box that covers an array of this shape."""
+        return cls((0,) * len(shape), tuple(int(n) for n in shape))
+
+    @property
+    def ndim(self) -> int:
+        """Number of axes."""
+        return len(self.start)
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Extent per axis, never negative."""
+        return tuple(max(0, b - a) for a, b in zip(self.start, self.stop, strict=True))
+
+    @property
+    def size(self) -> int:
+        """Number of pixels inside."""
+        return prod(self.shape)
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether no pixel lies inside."""
+        return self.size == 0
+
+    @property
+    def slices(self) -> tuple[slice, ...]:
+        """The index that cuts this box out of an array."""
+        return tuple(slice(a, b) for a, b in zip(self.start, self.stop, strict=True))
+
+    def grow(self, before: Sequence[int], after: Sequence[int] | None = None) -> Region:
+        """Return the box widened by ``before`` at its start and ``after`` (default: the same) at its stop."""
+        after = before if after is None else after
+        return Region(
+            tuple(a - n for a, n in zip(self.start, before, strict=True)),
+            tuple(b + n for b, n in zip(self.stop, after, strict=True)),
+        )
+
+    def clip(self, shape: Sequence[int]) -> Region:
+        """Return the part that lies inside an array of this shape."""
+        return self.intersection(Region.whole(shape))
+
+    def shift(self, offset: Sequence[int]) -> Region:
+        """Return the box moved by ``offset`` pixels."""
+        return Region(
+            tuple(a + o for a, o in zip(self.start, offset, strict=True)),
+            tuple(b + o for b, o in zip(self.stop, offset, strict=True)),
+        )
+
+    def relative_to(self, outer: Region) -> Region:
+        """Return this box in the coordinates of ``outer``."""
+        return self.shift(tuple(-a for a in outer.start))
+
+    def intersection(self, other: Region) -> Region:
+        """Return the common part; empty (stop = start) where there is none."""
+        start = tuple(max(a, b) for a, b in zip(self.start, other.start, strict=True))
+        stop = tuple(min(a, b) for a, b in zip(self.stop, other.stop, strict=True))
+        return Region(start, tuple(max(a, b) for a, b in zip(start, stop, strict=True)))
+
+    def intersects(self, other: Region) -> bool:
+        """Whether the two boxes share a pixel."""
+        return not self.intersection(other).is_empty
+
+    def contains(self, other: Region) -> bool:
+        """Whether every pixel of ``other`` lies inside."""
+        return self.intersection(other) == other
+
+    def union(self, other: Region) -> Region:
+        """Return the smallest box that holds both."""
+        return Region(
+            tuple(min(a, b) for a, b in zip(self.start, other.start, strict=True)),
+            tuple(max(a, b) for a, b in zip(self.stop, other.stop, strict=True)),
+        )

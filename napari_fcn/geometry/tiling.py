@@ -1,0 +1,177 @@
+"""Cut an image into tiles whose joined answers equal the answer for the whole."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from itertools import product
+from math import ceil, prod
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from napari_fcn.geometry.region import Region
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+
+@dataclass(frozen=True, slots=True)
+class Tile:
+    """One piece of work: read ``read``, keep ``core``.
+
+    ::
+
+          read.start         core.start          core.stop        read.stop
+              |--- halo -------->|##### core #########|<------ halo ---|
+              ^ on the pooling grid                     clipped at the image border
+    """
+
+    core: Region
+    read: Region
+
+    @property
+    def crop(self) -> Region:
+        """The core in the coordinates of the read block."""
+        return self.core.relative_to(self.read)
+
+
+@dataclass(frozen=True, slots=True)
+class TilePlan:
+    """A partition of an image into cores, each with the read that makes it exact.
+
+    Cores start on multiples of ``multiple`` (the pooling grid) and are ``tile`` long except at the far
+    border; reads are wider by the halo, rounded up to the grid, and clipped at the image. All tiles that do not
+    touch the border have one read shape. Axes that a network does not see (time, planes of a 2-D net) are axes
+    with tile 1, halo (0, 0) and multiple 1.
+
+    Parameters
+    ----------
+    shape : tuple of int
+        Image axes without channels.
+    tile : tuple of int
+        Length of a core per axis; a multiple of ``multiple``, or at least the image's length.
+    halo : tuple of (int, int)
+        Pixels that an output needs before and after it, per axis.
+    multiple : tuple of int
+        Period of the pooling grid per axis.
+
+    Raises
+    ------
+    ValueError
+        If the lengths differ, a tile is not positive, or a tile that divides the image is off the grid.
+    """
+
+    shape: tuple[int, ...]
+    tile: tuple[int, ...]
+    halo: tuple[tuple[int, int], ...]
+    multiple: tuple[int, ...]
+
+    def __post_init__(self) -> None:
+        if not len(self.shape) == len(self.tile) == len(self.halo) == len(self.multiple):
+            raise ValueError(f"TilePlan needs one tile, halo and multiple for each axis of {self.shape}.")
+        for n, t, m in zip(self.shape, self.tile, self.multiple, strict=True):
+            if t < 1 or (t < n and t % m):
+                raise ValueError(f"Tile length {t} is not a positive multiple of {m}, the pooling grid.")
+
+    @property
+    def counts(self) -> tuple[int, ...]:
+        """Number of tiles along each axis."""
+        return tuple(ceil(n / t) for n, t in zip(self.shape, self.tile, strict=True))
+
+    @property
+    def margin(self) -> tuple[tuple[int, int], ...]:
+        """The halo rounded up to the pooling grid: what reads are wider by."""
+        return tuple((ceil(a / m) * m, ceil(b / m) * m) for (a, b), m in zip(self.halo, self.multiple, strict=True))
+
+    @property
+    def largest_read(self) -> tuple[int, ...]:
+        """Longest read along each axis: what decides the memory."""
+        return tuple(
+            max(
+                (self._span(axis, i)[3] - self._span(axis, i)[2] for i in {0, 1, count - 1} if i < count),
+                default=0,
+            )
+            for axis, count in enumerate(self.counts)
+        )
+
+    @property
+    def read_pixels(self) -> int:
+        """Pixels that all tiles read together: the work, at least the size of the image."""
+        lengths = (
+            sum(stop - start for *_, start, stop in (self._span(axis, i) for i in range(count)))
+            for axis, count in enumerate(self.counts)
+        )
+        return prod(lengths)
+
+    def __len__(self) -> int:
+        return prod(self.counts)
+
+    def __iter__(self) -> Iterator[Tile]:
+        for index in product(*(range(n) for n in self.counts)):
+            yield self.at(index)
+
+    def at(self, index: Sequence[int]) -> Tile:
+        """Return the tile at this place of the grid of tiles."""
+        spans = [self._span(axis, i) for axis, i in enumerate(index)]
+        core_start, core_stop, read_start, read_stop = (tuple(column) for column in zip(*spans, strict=True))
+        return Tile(Region(core_start, core_stop), Region(read_start, read_stop))
+
+    def touching(self, region: Region) -> Iterator[Tile]:
+        """Yield the tiles whose cores share a pixel with ``region``."""
+        region = region.clip(self.shape)
+        if region.is_empty:
+            return
+        ranges = (range(a // t, (b - 1) // t + 1) for a, b, t in zip(region.start, region.stop, self.tile, strict=True))
+        for index in product(*ranges):
+            yield self.at(index)
+
+    def nearest_first(self, region: Region) -> Iterator[Tile]:
+        """Yield every tile, those at ``region`` first, then outward; the planes that it shows before all others."""
+        far = np.zeros(self.counts)  # steps along axes that the net does not see
+        near = np.zeros(self.counts)
+        for axis, (a, b) in enumerate(zip(region.start, region.stop, strict=True)):
+            starts = np.arange(self.counts[axis]) * self.tile[axis]
+            gap = np.maximum(0, np.maximum(a - (starts + self.tile[axis] - 1), starts - (b - 1)))
+            centre = np.abs(starts + self.tile[axis] / 2 - (a + b) / 2) * 1e-6
+            target = far if self._is_loop(axis) else near
+            target += ((gap + centre) ** 2).reshape([-1 if k == axis else 1 for k in range(len(self.shape))])
+        for flat in np.lexsort((near.ravel(), far.ravel())):
+            yield self.at(np.unravel_index(flat, self.counts))
+
+    def _is_loop(self, axis: int) -> bool:
+        return self.tile[axis] == 1 and self.halo[axis] == (0, 0) and self.multiple[axis] == 1
+
+    def _span(self, axis: int, i: int) -> tuple[int, int, int, int]:
+        """Return core start and stop, read start and stop of the ``i``-th tile along ``axis``."""
+        n, t, (before, after) = self.shape[axis], self.tile[axis], self.margin[axis]
+        start, stop = int(i) * t, min((int(i) + 1) * t, n)
+        return start, stop, max(0, start - before), min(stop + after, n)
+
+
+def balanced_tile(
+    shape: Sequence[int],
+    window: Sequence[int],
+    halo: Sequence[tuple[int, int]],
+    multiple: Sequence[int],
+) -> tuple[int, ...]:
+    """Return core lengths that cover ``shape`` with the fewest reads of at most ``window``, all of about one length.
+
+    A fixed window pays for a sliver at the far border: 2048 px in windows of 1024 with a halo of 56 need three
+    windows per axis; balanced cores of 1024, read with one-sided halos as 1080, need two.
+
+    Raises
+    ------
+    ValueError
+        If a window cannot hold its halo and one period of the pooling grid.
+    """
+    tile = []
+    for n, w, (before, after), m in zip(shape, window, halo, multiple, strict=True):
+        margin = ceil(before / m) * m + ceil(after / m) * m
+        if n <= w:
+            tile.append(ceil(n / m) * m if n else m)
+            continue
+        longest = (w - margin) // m * m
+        if longest < m:
+            raise ValueError(f"A window of {w} px cannot hold the halo {(before, after)}; use at least {margin + m}.")
+        tile.append(ceil(ceil(n / ceil(n / longest)) / m) * m)
+    return tuple(tile)

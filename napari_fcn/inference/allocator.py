@@ -1,0 +1,46 @@
+"""Let the memory of one layer serve the next instead of going back to the system in between."""
+
+from __future__ import annotations
+
+import ctypes
+import ctypes.util
+import sys
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+M_TRIM_THRESHOLD, M_MMAP_MAX = -1, -4  # malloc.h of glibc
+DEFAULT_TRIM, DEFAULT_MMAPS = 128 * 1024, 65536
+
+
+@contextmanager
+def kept_pages() -> Iterator[None]:
+    """Keep freed memory within the process while the block runs, then give all of it back.
+
+    glibc maps each large array anew and unmaps it when it is freed; a network's activations then pay for their page
+    faults at every layer, which costs more than half of the time on a CPU. On other systems nothing is done.
+    """
+    libc = _glibc()
+    if libc is None:
+        yield
+        return
+    libc.mallopt(M_MMAP_MAX, 0)
+    libc.mallopt(M_TRIM_THRESHOLD, 2**31 - 1)
+    try:
+        yield
+    finally:
+        libc.mallopt(M_MMAP_MAX, DEFAULT_MMAPS)
+        libc.mallopt(M_TRIM_THRESHOLD, DEFAULT_TRIM)
+        libc.malloc_trim(0)
+
+
+def _glibc() -> ctypes.CDLL | None:
+    if not sys.platform.startswith("linux"):
+        return None
+    try:
+        libc = ctypes.CDLL("libc.so.6")
+    except OSError:
+        return None
+    return libc if hasattr(libc, "mallopt") and hasattr(libc, "malloc_trim") else None

@@ -1,0 +1,87 @@
+"""Where a network runs and in which numbers: decided here, once, for inference and training."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import torch
+
+from napari_fcn.errors import DeviceError
+from napari_fcn.settings import DEVICES, PRECISIONS
+
+if TYPE_CHECKING:
+    from torch import nn
+
+MEMORY_FORMATS = {2: torch.channels_last, 3: torch.channels_last_3d}
+
+
+def pick_device(name: str = "auto") -> torch.device:
+    """Return the device of this name; ``auto`` is the first CUDA GPU, Apple's GPU, or the CPU.
+
+    Raises
+    ------
+    DeviceError
+        If there is no such device on this machine.
+    """
+    if name == "auto":
+        kind = "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
+        return torch.device(kind)
+    try:
+        device = torch.device(name)
+    except RuntimeError:
+        device = None
+    if device is None or device.type not in DEVICES:
+        raise DeviceError(f"There is no device {name!r}. Choose {', '.join(DEVICES)} or cuda:N for the N-th GPU.")
+    if device.type == "cuda":
+        _check_cuda(device)
+    if device.type == "mps" and not torch.backends.mps.is_available():
+        raise DeviceError("Device mps was asked for, but this machine has no Apple GPU. Choose auto or cpu.")
+    return device
+
+
+def _check_cuda(device: torch.device) -> None:
+    count = torch.cuda.device_count() if torch.cuda.is_available() else 0
+    if count == 0:
+        raise DeviceError(
+            "Device cuda was asked for, but PyTorch finds no NVIDIA GPU here. Choose auto or cpu, or install an NVIDIA "
+            "driver and a CUDA build of PyTorch."
+        )
+    if (device.index or 0) >= count:
+        raise DeviceError(f"Device {device} was asked for; this machine has cuda:0 to cuda:{count - 1}. Choose one.")
+
+
+def pick_precision(name: str, device: torch.device) -> torch.dtype:
+    """Return the number type of this name; ``auto`` is float32, on a CUDA GPU bfloat16 or, if it lacks that, float16.
+
+    Raises
+    ------
+    DeviceError
+        If the device cannot compute in these numbers.
+    """
+    if name not in PRECISIONS:
+        raise DeviceError(f"There is no precision {name!r}. Choose {', '.join(PRECISIONS)}.")
+    if name == "auto":
+        if device.type != "cuda":
+            return torch.float32
+        return torch.bfloat16 if torch.cuda.is_bf16_supported() else torch.float16
+    if name == "float16" and device.type == "cpu":
+        raise DeviceError("float16 is slow and inexact on a CPU. Choose bfloat16, float32 or auto.")
+    if name != "float32" and device.type == "mps":
+        raise DeviceError(f"{name} is not used on Apple GPUs here. Choose float32 or auto.")
+    dtype: torch.dtype = getattr(torch, name)
+    return dtype
+
+
+def place(net: nn.Module, ndim: int, device: torch.device, dtype: torch.dtype = torch.float32) -> nn.Module:
+    """Return the network on a device, in the memory format that is fastest there (channels last, in 2-D and 3-D)."""
+    net = net.to(device=device, dtype=dtype)
+    if ndim in MEMORY_FORMATS:
+        net = net.to(memory_format=MEMORY_FORMATS[ndim])  # type: ignore[call-overload]  # missing in torch's types
+    return net
+
+
+def label(device: torch.device) -> str:
+    """Return the name of a device as people know it."""
+    if device.type == "cuda":
+        return f"{device} ({torch.cuda.get_device_name(device)})"
+    return str(device)

@@ -1,0 +1,125 @@
+"""How much memory a run will need, and how large its tiles may be."""
+
+from __future__ import annotations
+
+import sys
+import weakref
+from functools import cache
+from math import ceil, prod
+from typing import TYPE_CHECKING, Any
+
+import psutil
+import torch
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
+
+from napari_fcn.inference.device import place
+from napari_fcn.nets.fold import fold
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from napari_fcn.nets import NetSpec
+
+SHARE = 0.5  # of the free memory, that a run may take when the user names no limit
+
+
+class Ledger(TorchDispatchMode):
+    """Counts the bytes of all living tensors while it is active, and remembers the most there were."""
+
+    def __init__(self) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self.now = self.peak = 0
+        self.known: set[int] = set()
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        """Run the operation and count what it returned."""
+        out = func(*args, **(kwargs or {}))
+        for tensor in tree_leaves(out):
+            if isinstance(tensor, torch.Tensor):
+                self._count(tensor.untyped_storage())
+        return out
+
+    def _count(self, storage: torch.UntypedStorage) -> None:
+        key = storage._cdata
+        if key in self.known:
+            return
+        self.known.add(key)
+        size = storage.nbytes()
+        self.now += size
+        self.peak = max(self.peak, self.now)
+        weakref.finalize(storage, self._release, key, size)
+
+    def _release(self, key: int, size: int) -> None:
+        self.known.discard(key)
+        self.now -= size
+
+
+def process_peak() -> int:
+    """Return the most memory that this process has held so far, in bytes."""
+    if sys.platform == "win32":
+        return int(psutil.Process().memory_info().peak_wset)
+    import resource  # not on Windows
+
+    kilobytes = 1 if sys.platform == "darwin" else 1024
+    return int(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * kilobytes)
+
+
+@cache
+def activation_bytes(spec: NetSpec, shape: tuple[int, ...], dtype: torch.dtype) -> int:
+    """Return the most bytes of activations that live at once when a network runs on ``(1, channels, *shape)``.
+
+    The network runs on tensors that have shapes but no memory (torch's meta device), so this takes milliseconds.
+    """
+    with torch.random.fork_rng(devices=[]):
+        net = place(fold(spec.build()), spec.ndim, torch.device("meta"), dtype)
+    x = torch.empty(1, spec.channels, *shape, device="meta", dtype=dtype)
+    with torch.inference_mode(False), torch.no_grad(), Ledger() as ledger:
+        net(x)
+    return int(ledger.peak + x.nbytes)
+
+
+def run_bytes(spec: NetSpec, read: Sequence[int], dtype: torch.dtype, ahead: int = 3) -> int:
+    """Return the memory that a run needs for reads of this shape, in bytes.
+
+    Activations, blocks that wait (raw and scaled), and the probabilities of the tile at hand and the one before.
+    """
+    pixels = prod(read)
+    return activation_bytes(spec, tuple(read), dtype) + 4 * pixels * (2 * spec.channels * ahead + 3 * spec.classes)
+
+
+def budget(device: torch.device, limit: float | None) -> int:
+    """Return the bytes that a run may take: the user's limit in GiB, or a share of what is free on the device."""
+    if limit is not None:
+        return int(limit * 2**30)
+    if device.type == "cuda":
+        return int(torch.cuda.mem_get_info(device)[0] * SHARE)
+    return int(psutil.virtual_memory().available * SHARE)
+
+
+def window(spec: NetSpec, shape: Sequence[int], dtype: torch.dtype, allowed: int, most: int | None) -> tuple[int, ...]:
+    """Return the largest read that fits the memory: the whole image if it does, else near-equal sides.
+
+    Parameters
+    ----------
+    spec : NetSpec
+        The network.
+    shape : sequence of int
+        Length of the image along the axes that the network convolves.
+    dtype : torch.dtype
+        Number type of the activations.
+    allowed : int
+        Bytes that the run may take.
+    most : int, optional
+        Most pixels that a read may have, where an early answer counts more than a fast one.
+    """
+    probe = tuple(m * max(1, ceil(128 / m / spec.ndim)) for m in spec.minimum)
+    per_pixel = run_bytes(spec, probe, dtype) / prod(probe)
+    pixels = allowed / per_pixel if most is None else min(most, allowed / per_pixel)
+    sides = [0] * len(shape)
+    left = sorted(range(len(shape)), key=lambda axis: shape[axis])
+    for count, axis in enumerate(left):  # short axes whole; what they leave goes to the long ones
+        side = (pixels / prod(sides[a] for a in left[:count])) ** (1 / (len(left) - count))
+        m = spec.multiple[axis]
+        sides[axis] = min(ceil(shape[axis] / m) * m, max(m, int(side) // m * m))
+    return tuple(sides)

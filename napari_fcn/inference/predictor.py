@@ -1,0 +1,88 @@
+"""Tiles in, probabilities out."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+
+from napari_fcn.errors import DeviceError
+from napari_fcn.events import TileDone
+from napari_fcn.inference.device import MEMORY_FORMATS, place
+from napari_fcn.inference.prefetch import prefetch
+from napari_fcn.nets.fold import fold
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    import numpy.typing as npt
+
+    from napari_fcn.geometry import Tile
+    from napari_fcn.inference.source import ImageSource
+    from napari_fcn.models.normalise import Scaling
+    from napari_fcn.nets.unet import UNet
+
+
+class Predictor:
+    """A network that is ready to run: norms folded, on its device, in its precision.
+
+    Parameters
+    ----------
+    net : UNet
+        The network, as trained.
+    source : ImageSource
+        The image.
+    scaling : Scaling
+        How its intensities are scaled.
+    device : torch.device
+        Where to run.
+    dtype : torch.dtype
+        In which numbers to run; probabilities come out as float32.
+    """
+
+    def __init__(
+        self, net: UNet, source: ImageSource, scaling: Scaling, device: torch.device, dtype: torch.dtype
+    ) -> None:
+        self.ndim = net.spec.ndim
+        self.net = place(fold(net), self.ndim, device, dtype)
+        self.source, self.scaling, self.device, self.dtype = source, scaling, device, dtype
+
+    def read(self, tile: Tile) -> npt.NDArray[np.float32]:
+        """Return the scaled block of a tile as the network takes it, ``(N, C, *space)``."""
+        block = self.scaling.apply(self.source.read(tile.read))
+        return np.ascontiguousarray(self.source.axes.to_net(block))
+
+    def tile(self, tile: Tile) -> npt.NDArray[np.float32]:
+        """Return the probabilities ``(classes, *tile.core.shape)`` of one tile; depends on nothing but the tile."""
+        return self._answer(tile, self.read(tile))
+
+    def run(self, tiles: Iterable[Tile], total: int) -> Iterator[TileDone]:
+        """Yield the answer for each tile in the order given, reading ahead."""
+        for done, (tile, block) in enumerate(prefetch(self.read, tiles), start=1):
+            yield TileDone(tile.core, self._answer(tile, block), done, total)
+
+    def _answer(self, tile: Tile, block: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+        axes = self.source.axes
+        crop = [tile.crop.slices[position] for position in axes.space_positions]
+        try:
+            with torch.inference_mode():
+                x = torch.from_numpy(block).to(self.device, self.dtype)
+                if self.ndim in MEMORY_FORMATS:
+                    x = x.contiguous(memory_format=MEMORY_FORMATS[self.ndim])
+                logits = self.net(x)[(..., *crop)]
+                probabilities = logits.float().softmax(1).cpu().numpy()
+        except (torch.OutOfMemoryError, MemoryError) as error:
+            raise DeviceError(_out_of_memory(tile, self.device)) from error
+        except RuntimeError as error:
+            if "not enough memory" not in str(error):  # how torch's CPU allocator says it
+                raise
+            raise DeviceError(_out_of_memory(tile, self.device)) from error
+        return np.ascontiguousarray(axes.from_net(probabilities, tile.core.shape))
+
+
+def _out_of_memory(tile: Tile, device: torch.device) -> str:
+    return (
+        f"A tile of {' x '.join(map(str, tile.read.shape))} px does not fit in the free memory of {device}. "
+        "Set a smaller tile or a memory limit under Advanced, close other programs, or choose the CPU."
+    )

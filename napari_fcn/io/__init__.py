@@ -1,0 +1,23 @@
+"""Images from files and results to files: TIFF, OME-Zarr, npy and pictures."""
+
+from napari_fcn.io.images import READABLE, ImageFile, read_image
+from napari_fcn.io.meta import ResultMeta
+from napari_fcn.io.results import (
+    KINDS,
+    WRITABLE,
+    ResultWriter,
+    open_result,
+    read_result_meta,
+)
+
+__all__ = [
+    "KINDS",
+    "READABLE",
+    "WRITABLE",
+    "ImageFile",
+    "ResultMeta",
+    "ResultWriter",
+    "open_result",
+    "read_image",
+    "read_result_meta",
+]

@@ -1,0 +1,114 @@
+"""Room on the disk, temporary names and the moment a result becomes visible."""
+
+from __future__ import annotations
+
+import errno
+import os
+import secrets
+import shutil
+from contextlib import suppress
+from typing import TYPE_CHECKING
+
+from napari_fcn.errors import OutputError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+FULL = tuple(getattr(errno, name) for name in ("ENOSPC", "EDQUOT", "EFBIG") if hasattr(errno, name))
+BLOCK = 2**24  # bytes written at a time where the system cannot reserve them
+
+
+def beside(target: Path) -> Path:
+    """Return an unused hidden name in the folder of ``target``: on its disk, so that it can be renamed."""
+    return target.with_name(f".{target.name[:80]}-{secrets.token_hex(6)}.part")
+
+
+def readable_size(count: int) -> str:
+    """Return a number of bytes for people: ``"1.2 GB"``."""
+    size, unit = float(count), "bytes"
+    for larger in ("kB", "MB", "GB", "TB"):
+        if size < 1000:
+            break
+        size, unit = size / 1000, larger
+    return f"{size:.0f} {unit}" if unit == "bytes" else f"{size:.1f} {unit}"
+
+
+def need_room(target: Path, needed: int) -> None:
+    """Raise OutputError if the disk of ``target`` has fewer free bytes than ``needed``."""
+    if shutil.disk_usage(target.parent).free < needed:
+        raise full(target, needed)
+
+
+def full(target: Path, needed: int) -> OutputError:
+    """Return the error of a full disk."""
+    free = shutil.disk_usage(target.parent).free
+    return OutputError(
+        f"The disk is full: {target} needs {readable_size(needed)} while it is written and there are "
+        f"{readable_size(free)} free. Free some space or choose a folder on another disk."
+    )
+
+
+def trouble(target: Path, needed: int, error: OSError) -> OutputError:
+    """Return the error for the user of what the system refused."""
+    if error.errno in FULL:
+        return full(target, needed)
+    if isinstance(error, PermissionError):
+        return OutputError(
+            f"{target} cannot be written: no permission in {target.parent}. Choose a folder of your own, "
+            "or close the program that has the file open."
+        )
+    return OutputError(f"{target} cannot be written ({error.strerror or error}). Choose another folder.")
+
+
+def reserve(path: Path, start: int, stop: int) -> None:
+    """Make the disk give a file its bytes from ``start`` to ``stop``.
+
+    Without this a memory map of a new file has no room of its own, and the process dies (SIGBUS) when the
+    disk is full.
+
+    Raises
+    ------
+    OSError
+        ENOSPC if there is no room.
+    """
+    with path.open("r+b") as file:
+        if hasattr(os, "posix_fallocate"):
+            try:
+                os.posix_fallocate(file.fileno(), start, max(1, stop - start))
+                return
+            except OSError as error:
+                if error.errno not in (errno.EOPNOTSUPP, errno.EINVAL, errno.ENOSYS):
+                    raise
+        file.seek(start)
+        for position in range(start, stop, BLOCK):
+            file.write(bytes(min(BLOCK, stop - position)))
+
+
+def settle(path: Path) -> None:
+    """Return when the file is on the disk and not only in memory."""
+    with path.open("r+b") as file:
+        os.fsync(file.fileno())
+
+
+def publish(temporary: Path, target: Path) -> None:
+    """Give a finished file or folder its name; what had it before is replaced, or kept if that fails."""
+    if not (temporary.is_dir() and target.exists()):
+        os.replace(temporary, target)
+        return
+    old = beside(target)
+    os.rename(target, old)
+    try:
+        os.rename(temporary, target)
+    except OSError:
+        os.rename(old, target)
+        raise
+    remove(old)
+
+
+def remove(path: Path) -> None:
+    """Delete a file or folder of ours if it is there."""
+    if path.is_dir():
+        shutil.rmtree(path, ignore_errors=True)
+        return
+    with suppress(OSError):
+        path.unlink()

@@ -1,0 +1,178 @@
+"""Images from files."""
+
+from __future__ import annotations
+
+import warnings
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from napari_fcn.errors import ImageError
+from napari_fcn.io.lazy import DAMAGE
+from napari_fcn.io.units import PIXEL
+
+if TYPE_CHECKING:
+    import numpy.typing as npt
+
+TIFF = (".tif", ".tiff", ".btf", ".tf8")
+PICTURES = (".png", ".jpg", ".jpeg", ".bmp")
+READABLE = (*TIFF, ".zarr", ".npy", *PICTURES)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class ImageFile:
+    """An image in a file.
+
+    Attributes
+    ----------
+    path : Path
+        The file or folder.
+    data : array-like
+        What has a shape and a dtype and gives an ndarray when sliced: an ndarray, a memory map, or a
+        :class:`~napari_fcn.io.lazy.LazyArray` that reads the part asked for.
+    axes : tuple of str
+        One lower-case name per axis of ``data`` (t, c, z, y, x; s for colour samples), or ``()`` where
+        the file does not say: a plain TIFF stack may be a volume or a movie, and only the user knows.
+    scale : tuple of float
+        Spacing of the pixels along each axis in ``units``; 1.0 where unknown and along channels.
+    units : tuple of str
+        Unit of each axis as a word that pint and napari know: micrometer, second; pixel where unknown.
+    rgb : bool
+        Whether the last axis holds red, green and blue.
+    levels : int
+        Number of resolutions in the file.
+    notes : tuple of str
+        Sentences for the user: what was left out or chosen.
+    """
+
+    path: Path
+    data: Any
+    axes: tuple[str, ...]
+    scale: tuple[float, ...]
+    units: tuple[str, ...]
+    rgb: bool = False
+    levels: int = 1
+    notes: tuple[str, ...] = ()
+
+
+def read_image(path: str | Path, level: int = 0) -> ImageFile:
+    """Return the image in a TIFF, OME-TIFF, ImageJ TIFF, OME-Zarr 0.4 or 0.5, npy, png, jpg or bmp.
+
+    Axes, voxel size and units come from the file's metadata. Axes are those of the stored array; only TIFF's
+    axes of length 1 are missing (y and x excepted), as TIFF readers commonly leave them out.
+
+    Parameters
+    ----------
+    path : str or Path
+        A file, an OME-Zarr folder, or one level inside it.
+    level : int
+        Resolution: 0 is the finest, or the one that ``path`` names.
+
+    Raises
+    ------
+    ImageError
+        If there is nothing to read, the format is unknown, the file is damaged, or the array is empty or not
+        made of numbers.
+    """
+    path = Path(path)
+    try:
+        image = _reader(path)(path, level)
+    except FileNotFoundError as error:
+        raise ImageError(f"There is no image {path}. Check the name and the folder.") from error
+    except PermissionError as error:
+        raise ImageError(f"{path} may not be read: this user has no permission. Ask its owner for access.") from error
+    except MemoryError as error:
+        raise ImageError(
+            f"{path} does not fit in memory ({error}). Save it as OME-Zarr or uncompressed TIFF."
+        ) from error
+    except DAMAGE as error:
+        raise ImageError(
+            f"{path} cannot be read as {path.suffix or 'an image'} ({error}). "
+            "The file is damaged, incomplete or of another kind: copy or export it again."
+        ) from error
+    return _checked(image, level)
+
+
+def _reader(path: Path) -> Any:
+    """Return the function that reads this kind of file."""
+    suffix = path.suffix.lower()
+    if not path.exists():
+        raise FileNotFoundError(path)
+    if path.is_dir():
+        from napari_fcn.io.zarr_reader import read_zarr
+
+        return read_zarr
+    if suffix in TIFF:
+        from napari_fcn.io.tiff_reader import read_tiff
+
+        return read_tiff
+    if suffix == ".npy":
+        return _read_npy
+    if suffix in PICTURES:
+        return _read_picture
+    raise ImageError(
+        f"{path} is of no kind that can be read ({suffix or 'it has no suffix'}). Give one of "
+        f"{', '.join(READABLE)}; other formats can be saved as OME-TIFF with Fiji (Bio-Formats)."
+    )
+
+
+def _checked(image: ImageFile, level: int) -> ImageFile:
+    shape, dtype = tuple(image.data.shape), np.dtype(image.data.dtype)
+    if not 0 <= level < image.levels:
+        raise ImageError(f"{image.path} has the levels 0 to {image.levels - 1}; there is no level {level}.")
+    if dtype.kind not in "biufc":
+        raise ImageError(f"{image.path} holds {dtype}, not numbers. Save it as integers or floats.")
+    if not shape or 0 in shape:
+        raise ImageError(f"{image.path} has the shape {shape}: there are no pixels in it. Check how it was saved.")
+    return image
+
+
+def _read_npy(path: Path, level: int) -> ImageFile:
+    """Return a memory map. Objects are never unpickled: a pickle may run any code."""
+    del level  # one level only, as the caller checks
+    with path.open("rb") as file:
+        version = np.lib.format.read_magic(file)
+        header = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
+        shape, _, dtype = header(file)
+    if dtype.hasobject:
+        raise ImageError(
+            f"{path} holds pickled Python objects, which can run code when opened and are never read. "
+            "Save the numbers themselves: numpy.save(path, numpy.asarray(image, dtype=float))."
+        )
+    data: npt.NDArray[Any] = np.empty(shape, dtype) if 0 in shape else np.load(path, mmap_mode="r", allow_pickle=False)
+    return ImageFile(path, data, (), (1.0,) * len(shape), (PIXEL,) * len(shape))
+
+
+def _read_picture(path: Path, level: int) -> ImageFile:
+    """Return a png, jpg or bmp; an alpha channel is left out and the notes say so."""
+    del level
+    data = _decode_png(path) if path.suffix.lower() == ".png" else _decode_picture(path)
+    notes: tuple[str, ...] = ()
+    if data.ndim == 3 and data.shape[-1] in (2, 4):
+        data = data[..., :-1]
+        notes = ("The transparency (alpha channel) of the picture was left out.",)
+        if data.shape[-1] == 1:
+            data = data[..., 0]
+    axes = ("y", "x", "s")[: data.ndim]
+    return ImageFile(path, data, axes, (1.0,) * data.ndim, (PIXEL,) * data.ndim, rgb=data.ndim == 3, notes=notes)
+
+
+def _decode_png(path: Path) -> npt.NDArray[Any]:
+    """Return ``(y, x)`` or ``(y, x, samples)``; palettes become colours, 16 bits stay 16 (pillow keeps 8)."""
+    import imagecodecs
+
+    return np.asarray(imagecodecs.png_decode(path.read_bytes()))
+
+
+def _decode_picture(path: Path) -> npt.NDArray[Any]:
+    from PIL import Image
+
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # large slides are no attack
+            with Image.open(path) as picture:
+                return np.array(picture if picture.mode in ("1", "L", "RGB") else picture.convert("RGB"))
+    except Image.DecompressionBombError as error:
+        raise ImageError(f"{path} is too large for a picture ({error}). Save it as TIFF or OME-Zarr.") from error

@@ -1,0 +1,75 @@
+"""How the axes of a result lie in a file: each format has its own rules about which and in what order."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from napari_fcn.geometry.axes import SPACE
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    import numpy.typing as npt
+
+
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """The axes of a file and where each comes from.
+
+    Attributes
+    ----------
+    names : tuple of str
+        Axes of the file in order.
+    source : tuple of (int or None)
+        Which axis of the result each of them is; None for an axis of length 1 that the format asks for.
+    shape : tuple of int
+        Shape of the array in the file.
+    """
+
+    names: tuple[str, ...]
+    source: tuple[int | None, ...]
+    shape: tuple[int, ...]
+
+    def where(self, slices: Sequence[slice]) -> tuple[slice, ...]:
+        """Return the index in the file of a box in the result."""
+        return tuple(slice(0, 1) if place is None else slices[place] for place in self.source)
+
+    def turned(self, block: npt.NDArray[np.generic]) -> npt.NDArray[np.generic]:
+        """Return a block of the result with the axes of the file."""
+        moved = block.transpose([place for place in self.source if place is not None])
+        return np.expand_dims(moved, tuple(i for i, place in enumerate(self.source) if place is None))
+
+
+def plain(axes: Sequence[str], shape: Sequence[int]) -> Layout:
+    """Return the axes as they are."""
+    return _ordered(axes, axes, shape)
+
+
+def tiff(axes: Sequence[str], shape: Sequence[int]) -> Layout:
+    """Return axes that end in y and x, the axes of a page; a 1-D result becomes one row."""
+    pages = [name for name in axes if name not in ("y", "x")]
+    plane = [name for name in ("y", "x") if name in axes]
+    while len(plane) < 2 and len(pages) > ("c" in pages):
+        plane.insert(0, pages.pop())  # an axis of another name takes the place of y
+    while len(plane) < 2:
+        plane = [*plane, "x"] if "y" in plane else ["y", *plane]
+    return _ordered((*pages, *plane), axes, shape)
+
+
+def ome_zarr(axes: Sequence[str], shape: Sequence[int]) -> Layout:
+    """Return axes in the order that OME-Zarr demands: time, channel or another, then z, y, x."""
+    space = [name for name in SPACE if name in axes]
+    for name in ("y", "x"):
+        if len(space) < 2 and name not in space:
+            space.append(name)
+    time = [name for name in axes if name == "t"]
+    others = [name for name in axes if name not in (*time, *space)]
+    return _ordered((*time, *others, *sorted(space, key=SPACE.index)), axes, shape)
+
+
+def _ordered(names: Sequence[str], axes: Sequence[str], shape: Sequence[int]) -> Layout:
+    source = tuple(axes.index(name) if name in axes else None for name in names)
+    return Layout(tuple(names), source, tuple(1 if place is None else int(shape[place]) for place in source))

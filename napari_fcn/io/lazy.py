@@ -1,0 +1,113 @@
+"""An array in a file, read when it is sliced."""
+
+from __future__ import annotations
+
+import struct
+import weakref
+import zlib
+from math import prod
+from operator import index as as_index
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from napari_fcn.errors import ImageError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    import numpy.typing as npt
+
+# What decoders raise on damaged data; imagecodecs' errors are RuntimeErrors, tifffile's are ValueErrors.
+DAMAGE = (OSError, ValueError, RuntimeError, LookupError, TypeError, EOFError, struct.error, zlib.error)
+
+
+class LazyArray:
+    """An array in a file with numpy's slicing (integers, slices with a positive step, an ellipsis).
+
+    Parameters
+    ----------
+    source : array-like
+        What is sliced: a zarr array or a memory map.
+    path : Path
+        Where it comes from, for messages.
+    samples : int, optional
+        How many entries of the last axis are shown; the others (an alpha channel) are left out.
+    close : callable, optional
+        Called when the array is no longer used, to close the file.
+    """
+
+    def __init__(
+        self, source: Any, path: Path, samples: int | None = None, close: Callable[[], None] | None = None
+    ) -> None:
+        self._source = source
+        self._path = path
+        stored: tuple[int, ...] = tuple(int(n) for n in source.shape)
+        self.shape: tuple[int, ...] = stored if samples is None else (*stored[:-1], samples)
+        self.dtype = np.dtype(source.dtype).newbyteorder("=")
+        self.chunks: tuple[int, ...] | None = getattr(source, "chunks", None)
+        if close is not None:
+            weakref.finalize(self, close)
+
+    @property
+    def ndim(self) -> int:
+        """Number of axes."""
+        return len(self.shape)
+
+    @property
+    def size(self) -> int:
+        """Number of elements."""
+        return prod(self.shape)
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of the whole array in memory."""
+        return int(self.size * self.dtype.itemsize)
+
+    def __len__(self) -> int:
+        return self.shape[0]
+
+    def __getitem__(self, index: Any) -> npt.NDArray[Any]:
+        """Return a part in memory.
+
+        Raises
+        ------
+        IndexError, TypeError
+            If the index is not made of integers, slices and an ellipsis.
+        ImageError
+            If the data on disk are damaged.
+        """
+        parts = tuple(_within(part, n) for part, n in zip(self._expand(index), self.shape, strict=True))
+        try:
+            return np.asarray(self._source[parts], dtype=self.dtype)
+        except DAMAGE as error:
+            raise ImageError(
+                f"A part of {self._path} cannot be read ({error}). "
+                "The file is damaged or incomplete: copy or export it again."
+            ) from error
+
+    def __array__(self, dtype: npt.DTypeLike | None = None, copy: bool | None = None) -> npt.NDArray[Any]:
+        if copy is False:
+            raise ValueError("An array in a file cannot be seen as an ndarray without a copy.")
+        return np.asarray(self[...], dtype=dtype)
+
+    def _expand(self, index: Any) -> tuple[Any, ...]:
+        """Return one integer or slice per axis."""
+        parts = index if isinstance(index, tuple) else (index,)
+        dots = [place for place, part in enumerate(parts) if part is Ellipsis]
+        place = dots[0] if dots else len(parts)
+        missing = self.ndim - (len(parts) - len(dots))
+        if missing < 0 or len(dots) > 1:
+            raise IndexError(f"{index} does not fit an array with {self.ndim} axes.")
+        return (*parts[:place], *(slice(None),) * missing, *parts[place + 1 :])
+
+
+def _within(part: Any, length: int) -> int | slice:
+    """Return an integer or slice with non-negative bounds inside an axis."""
+    if isinstance(part, slice):
+        start, stop, step = part.indices(length)
+        if step < 1:
+            raise IndexError(f"An array in a file is sliced forwards; the step is {step}.")
+        return slice(start, max(start, stop), step)
+    return range(length)[as_index(part)]

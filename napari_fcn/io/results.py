@@ -1,0 +1,253 @@
+"""Results to files, block by block, visible only when complete."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
+
+import numpy as np
+
+from napari_fcn.errors import ImageError, OutputError
+from napari_fcn.geometry import Region
+from napari_fcn.io import disk, layout
+from napari_fcn.io.meta import Result, ResultMeta
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+    from types import TracebackType
+    from typing import Self
+
+    import numpy.typing as npt
+
+KINDS = ("classes", "probabilities", "probabilities8", "objects")
+WRITABLE = (".ome.zarr", ".zarr", ".ome.tif", ".ome.tiff", ".tif", ".tiff", ".npy", ".png")
+
+
+class Sink(Protocol):
+    """Writes one format under a temporary name."""
+
+    def put(self, where: tuple[slice, ...], block: npt.NDArray[Any]) -> None:
+        """Store a block at an index of the file's array."""
+
+    def finish(self) -> Path:
+        """Return the temporary file or folder, complete, closed and on the disk."""
+
+    def discard(self) -> None:
+        """Remove everything temporary; may be called at any time and more than once."""
+
+
+def open_result(
+    path: str | Path,
+    kind: str,
+    shape: Sequence[int],
+    dtype: npt.DTypeLike,
+    meta: ResultMeta,
+    overwrite: bool = False,
+) -> ResultWriter:
+    """Return a writer for a result that does not fit in memory; the suffix of ``path`` decides the format.
+
+    ``.zarr`` is OME-Zarr 0.5 with a pyramid, ``.tif`` OME-TIFF, ``.npy`` a plain array, ``.png`` the class
+    indices as grey values (2-D only). npy and png keep the axes. OME-Zarr demands time before channels
+    (t, c, z, y, x) and OME-TIFF y and x last: there axes are moved, and 1-D results become one row. These
+    files name their axes.
+
+    Parameters
+    ----------
+    path : str or Path
+        The file to write; folders above it are made.
+    kind : str
+        classes, probabilities, probabilities8 (0..1 stored as 0..255), or objects.
+    shape : sequence of int
+        Shape of the whole array: ``(C, *image)`` for probabilities, else ``image``.
+    dtype : dtype
+        Numbers to store.
+    meta : ResultMeta
+        Axes, scale and units of the image axes; classes; provenance.
+    overwrite : bool
+        Whether an existing result may be replaced. It is, only once the new one is complete.
+
+    Raises
+    ------
+    OutputError
+        If the target exists, is a folder or cannot be written, the disk is too small, or the format cannot
+        hold this.
+    ValueError
+        If kind, shape, dtype and meta do not fit each other.
+    """
+    path, dtype = Path(path), np.dtype(dtype)
+    axes = _result_axes(kind, shape, dtype, meta)
+    arrange, make = _format(path)
+    result = Result(kind, arrange(axes, shape), dtype, meta)
+    try:
+        _refuse_target(path, overwrite)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        return ResultWriter(path, result, make(path, result), overwrite)
+    except OSError as error:
+        raise disk.trouble(path, result.nbytes, error) from error
+
+
+class ResultWriter:
+    """Writes one result. As a context manager it closes, or aborts when the block raises.
+
+    Not safe to write to from several threads at once.
+    """
+
+    def __init__(self, path: Path, result: Result, sink: Sink, overwrite: bool) -> None:
+        self.path = path
+        self._result = result
+        self._sink = sink
+        self._overwrite = overwrite
+        self._is_open = True
+        places = [place for place in result.layout.source if place is not None]
+        lengths = dict(zip(result.layout.source, result.layout.shape, strict=True))
+        self.shape = tuple(lengths[place] for place in sorted(places))
+        self._channels = self.shape[:1] if result.kind.startswith("probabilities") else ()
+
+    def write(self, region: Region, block: npt.NDArray[Any]) -> None:
+        """Store ``(C, *region.shape)`` for probabilities, else ``region.shape``, at a region of the image.
+
+        Raises
+        ------
+        OutputError
+            If the disk is full or gone; nothing of the result stays behind.
+        ValueError
+            If the block does not fit the region, the image or the dtype, or the writer is closed.
+        """
+        if not self._is_open:
+            raise ValueError(f"The result {self.path} is closed.")
+        image = Region.whole(self.shape[len(self._channels) :])
+        expected = (*self._channels, *region.shape)
+        if block.shape != expected or not image.contains(region):
+            raise ValueError(
+                f"A block {block.shape} at {region} does not fit {self.shape}; needed: {expected} inside it."
+            )
+        slices = (*(slice(0, n) for n in self._channels), *region.slices)
+        try:
+            self._sink.put(self._result.layout.where(slices), self._result.layout.turned(self._stored(block)))
+        except OSError as error:
+            self.abort()
+            raise disk.trouble(self.path, self._result.nbytes, error) from error
+
+    def close(self) -> None:
+        """Complete the file and give it its name in one step. Pixels that were never written are 0.
+
+        Raises
+        ------
+        OutputError
+            If that fails; what was there before is untouched.
+        """
+        if not self._is_open:
+            return
+        try:
+            temporary = self._sink.finish()
+            _refuse_target(self.path, self._overwrite)  # another process may have been faster
+            disk.publish(temporary, self.path)
+        except OSError as error:
+            raise disk.trouble(self.path, self._result.nbytes, error) from error
+        finally:
+            self.abort()
+
+    def abort(self) -> None:
+        """Remove what was written so far."""
+        self._is_open = False
+        self._sink.discard()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if kind is None:
+            self.close()
+        else:
+            self.abort()
+
+    def _stored(self, block: npt.NDArray[Any]) -> npt.NDArray[Any]:
+        dtype = self._result.dtype
+        if self._result.kind == "probabilities8" and block.dtype.kind == "f":
+            block = np.rint(block * 255)
+        elif not np.can_cast(block.dtype, dtype, "same_kind"):
+            raise ValueError(f"A block of {block.dtype} does not fit a result of {dtype}.")
+        return block.astype(dtype, copy=False)
+
+
+def read_result_meta(path: str | Path) -> dict[str, Any]:
+    """Return what a result file says about itself: kind, axes, scale, units, classes, provenance.
+
+    Empty for a file that is not one of ours; npy has no place for it.
+
+    Raises
+    ------
+    ImageError
+        If the file cannot be read.
+    """
+    path = Path(path)
+    if not path.exists():
+        raise ImageError(f"There is no file {path}. Check the name and the folder.")
+    if path.is_dir():
+        from napari_fcn.io.zarr_reader import read_attributes
+
+        return dict((read_attributes(path) or {}).get("napari_fcn", {}))
+    if path.suffix.lower() in (".tif", ".tiff"):
+        from napari_fcn.io.tiff_reader import read_record
+
+        return read_record(path)
+    if path.suffix.lower() == ".png":
+        from napari_fcn.io.staged import read_png_record
+
+        return read_png_record(path)
+    return {}
+
+
+def _result_axes(kind: str, shape: Sequence[int], dtype: np.dtype[Any], meta: ResultMeta) -> tuple[str, ...]:
+    """Return the axes of the array, checked against its shape."""
+    if kind not in KINDS:
+        raise ValueError(f"A result is one of {', '.join(KINDS)}, not {kind!r}.")
+    if kind == "probabilities8" and dtype != np.uint8:
+        raise ValueError(f"probabilities8 are stored as uint8, not {dtype}.")
+    axes = (*(["c"] if kind.startswith("probabilities") else []), *meta.axes)
+    if not len(axes) == len(shape) or not len(meta.axes) == len(meta.scale) == len(meta.units):
+        raise ValueError(f"The axes {' '.join(axes)}, their scale and units do not fit the shape {tuple(shape)}.")
+    if not all(0 < size < np.inf for size in meta.scale):
+        raise ValueError(f"The scale {meta.scale} is not made of positive numbers.")
+    if 0 in shape:
+        raise ValueError(f"A result of shape {tuple(shape)} has no pixels.")
+    if len(set(axes)) != len(axes):
+        raise ValueError(f"Each axis needs a name of its own; the names are {' '.join(axes)}.")
+    return axes
+
+
+def _format(path: Path) -> tuple[Callable[..., layout.Layout], Callable[[Path, Result], Sink]]:
+    """Return how a format lays out its axes, and what writes it."""
+    suffix = path.suffix.lower()
+    if suffix == ".zarr":
+        from napari_fcn.io.zarr_writer import ZarrSink
+
+        return layout.ome_zarr, ZarrSink
+    if suffix in (".tif", ".tiff"):
+        from napari_fcn.io.tiff_writer import TiffSink
+
+        return layout.tiff, TiffSink
+    from napari_fcn.io.staged import NpySink, PngSink
+
+    if suffix == ".npy":
+        return layout.plain, NpySink
+    if suffix == ".png":
+        return layout.plain, PngSink
+    raise OutputError(f"{path} is of no kind that can be written. Give it one of the suffixes {', '.join(WRITABLE)}.")
+
+
+def _refuse_target(path: Path, overwrite: bool) -> None:
+    if path.is_dir() and not (path.suffix.lower() == ".zarr" and _is_zarr(path)):
+        raise OutputError(f"{path} is a folder. Choose another name, such as {path / 'result.ome.tif'}.")
+    if path.is_file() and path.suffix.lower() == ".zarr":
+        raise OutputError(f"{path} is a file where a zarr folder would go. Choose another name or remove it.")
+    if path.exists() and not overwrite:
+        raise OutputError(f"{path} exists. Pass --overwrite to replace it, or choose another name.")
+
+
+def _is_zarr(folder: Path) -> bool:
+    """Whether a folder may be replaced as a zarr: it is one, or it is empty."""
+    names = {child.name for child in folder.iterdir()}
+    return not names or bool(names & {"zarr.json", ".zgroup", ".zattrs", ".zarray"})

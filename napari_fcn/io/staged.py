@@ -1,0 +1,104 @@
+"""Results that are collected as a plain array on the disk: npy, and what png and TIFF are made from."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from napari_fcn.errors import ImageError, OutputError
+from napari_fcn.io import disk
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    import numpy.typing as npt
+
+    from napari_fcn.io.meta import Result
+
+
+class NpySink:
+    """A plain array. The file has its full size from the start, so that a full disk shows at once."""
+
+    def __init__(self, target: Path, result: Result) -> None:
+        disk.need_room(target, result.nbytes)
+        self._temporary = disk.beside(target)
+        try:
+            self._array: np.memmap[Any, np.dtype[Any]] | None = np.lib.format.open_memmap(
+                self._temporary, "w+", result.dtype, result.layout.shape
+            )
+            disk.reserve(self._temporary, self._array.offset, self._array.offset + result.nbytes)
+        except BaseException:
+            self.discard()
+            raise
+
+    @property
+    def array(self) -> np.memmap[Any, np.dtype[Any]]:
+        """What was put so far."""
+        assert self._array is not None
+        return self._array
+
+    def put(self, where: tuple[slice, ...], block: npt.NDArray[Any]) -> None:
+        """Store a block at an index of the file's array."""
+        self.array[where] = block
+
+    def finish(self) -> Path:
+        """Return the temporary file, complete, closed and on the disk."""
+        self.array.flush()
+        self._array = None  # no handle may be open when the file is renamed
+        disk.settle(self._temporary)
+        return self._temporary
+
+    def discard(self) -> None:
+        """Remove everything temporary."""
+        self._array = None
+        disk.remove(self._temporary)
+
+
+class PngSink:
+    """Class indices of a 2-D image as grey values."""
+
+    def __init__(self, target: Path, result: Result) -> None:
+        names = " ".join(result.layout.names)
+        if result.kind != "classes" or len(result.layout.shape) != 2 or result.dtype != np.uint8:
+            raise OutputError(
+                f"A png holds the classes (uint8) of a 2-D image, not {result.kind} ({result.dtype}) with "
+                f"axes {names}. Write {target.stem}.tif or {target.stem}.zarr."
+            )
+        self._staged = NpySink(target, result)
+        self._temporary = disk.beside(target)
+        self._record = result.record
+
+    def put(self, where: tuple[slice, ...], block: npt.NDArray[Any]) -> None:
+        """Store a block at an index of the image."""
+        self._staged.put(where, block)
+
+    def finish(self) -> Path:
+        """Return the temporary file, complete, closed and on the disk."""
+        from PIL import Image, PngImagePlugin
+
+        text = PngImagePlugin.PngInfo()
+        text.add_text("napari_fcn", json.dumps(self._record))
+        with self._temporary.open("wb") as file:
+            Image.fromarray(np.asarray(self._staged.array)).save(file, format="png", pnginfo=text)
+        disk.settle(self._temporary)
+        return self._temporary
+
+    def discard(self) -> None:
+        """Remove everything temporary."""
+        self._staged.discard()
+        disk.remove(self._temporary)
+
+
+def read_png_record(path: Path) -> dict[str, Any]:
+    """Return our record in the text of a png, empty if there is none."""
+    from PIL import Image, UnidentifiedImageError
+
+    try:
+        with Image.open(path) as picture:
+            return dict(json.loads(getattr(picture, "text", {}).get("napari_fcn", "{}")))
+    except (UnidentifiedImageError, OSError, ValueError) as error:
+        raise ImageError(
+            f"{path} cannot be read as png ({error}). The file is damaged: copy or write it again."
+        ) from error

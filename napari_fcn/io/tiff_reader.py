@@ -1,0 +1,227 @@
+"""TIFF, OME-TIFF and ImageJ TIFF."""
+
+from __future__ import annotations
+
+import json
+import logging
+import threading
+from contextlib import contextmanager
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+from xml.etree import ElementTree
+
+import numpy as np
+import tifffile
+
+from napari_fcn.errors import ImageError
+from napari_fcn.io.images import ImageFile
+from napari_fcn.io.lazy import DAMAGE, LazyArray
+from napari_fcn.io.units import PIXEL, is_microscopic, positive, unit_word
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+    from pathlib import Path
+
+SMALL = 2**28  # bytes of a compressed image that is decoded at once; larger ones are decoded where they are looked at
+NAMESPACE = "napari-fcn/result"  # of our own record among the annotations of an OME-TIFF
+RECORD = "record"
+UNNAMED = frozenset("QI")  # tifffile's letters for "other" and for "a sequence of pages"
+Spacing = dict[str, tuple[float, str]]  # per axis name: distance of the pixels, and its unit
+
+
+def read_tiff(path: Path, level: int) -> ImageFile:
+    """Return the first image of a TIFF file.
+
+    Axes come from OME-XML, ImageJ or tifffile's own description; samples of a colour image are called s.
+    Where the file only has a sequence of pages, ``axes`` is empty. Voxel sizes come from OME-XML, ImageJ, or
+    resolution tags with a real unit.
+    """
+    with _heard() as complaints:
+        tiff = tifffile.TiffFile(path)
+        try:
+            series = tiff.series[0]
+            levels = len(series.levels)
+            shown = series.levels[min(max(level, 0), levels - 1)]
+            _refuse_truncated(tiff, shown, complaints)
+            image = _described(path, tiff, series)
+            samples, more = _samples(tiff, image)
+            data = _data(path, tiff, shown, samples)
+        except BaseException:
+            tiff.close()
+            raise
+        if not isinstance(data, LazyArray):
+            tiff.close()
+    scale = tuple(s * n / m for s, n, m in zip(image.scale, series.shape, shown.shape, strict=True))
+    notes = (*image.notes, *more, *(text.partition("> ")[2] for text in complaints if "series" in text))
+    return replace(image, data=data, scale=scale, levels=levels, notes=notes)
+
+
+def read_record(path: Path) -> dict[str, Any]:
+    """Return our record among the annotations of an OME-TIFF, empty if there is none."""
+    try:
+        with _heard(), tifffile.TiffFile(path) as tiff:
+            return _record(tiff.ome_metadata or "")
+    except DAMAGE as error:
+        raise ImageError(
+            f"{path} cannot be read as TIFF ({error}). The file is damaged: copy or write it again."
+        ) from error
+
+
+@contextmanager
+def _heard() -> Iterator[list[str]]:
+    """Collect what tifffile complains about: it reports damage to its log only and returns what is left."""
+    texts: list[str] = []
+    thread = threading.get_ident()
+
+    class Listener(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            if record.thread == thread:
+                texts.append(record.getMessage())
+
+    listener = Listener(logging.WARNING)
+    logger = logging.getLogger("tifffile")
+    logger.addHandler(listener)
+    try:
+        yield texts
+    finally:
+        logger.removeHandler(listener)
+
+
+def _refuse_truncated(tiff: tifffile.TiffFile, series: tifffile.TiffPageSeries, complaints: list[str]) -> None:
+    """Raise ImageError if pixels lie beyond the end of the file: tifffile would return a shorter stack."""
+    if 0 in series.shape:
+        return
+    size = tiff.filehandle.size
+    ends = [series.dataoffset + series.nbytes if series.dataoffset is not None else 0]
+    for page in {tiff.pages.first, tiff.pages[-1]}:
+        ends += [a + b for a, b in zip(page.dataoffsets, page.databytecounts, strict=False)]
+    if max(ends) > size or any("invalid page offset" in text or "invalid offset" in text for text in complaints):
+        raise ImageError(
+            f"{tiff.filehandle.path} ends before its last pixel: it has {size} bytes and needs more. "
+            "The copy or download was cut short: copy the file again."
+        )
+
+
+def _described(path: Path, tiff: tifffile.TiffFile, series: tifffile.TiffPageSeries) -> ImageFile:
+    """Return the image without its data: axes, spacing, units and notes of the full resolution."""
+    own = _record(tiff.ome_metadata or "").get("axes", ())
+    axes = tuple(own) if len(own) == len(series.axes) else _names(series.axes)
+    if tiff.is_ome:
+        spacing = _ome_spacing(tiff.ome_metadata or "")
+    elif tiff.is_imagej:
+        spacing = _imagej_spacing(tiff)
+    else:
+        spacing = _tag_spacing(tiff.pages.first)
+    known = axes or _names_of_page(series.axes)
+    found = [spacing.get(name, (1.0, PIXEL)) for name in known]
+    notes = [f"The file holds {len(tiff.series)} images; the first one was read."] if len(tiff.series) > 1 else []
+    return ImageFile(
+        path,
+        data=None,
+        axes=axes,
+        scale=tuple(size for size, _ in found),
+        units=tuple(unit for _, unit in found),
+        rgb=series.axes.endswith("S"),
+        notes=tuple(notes),
+    )
+
+
+def _names(letters: str) -> tuple[str, ...]:
+    """Return axis names; none where the file only says "pages of y and x", as the pages may be z, t or c."""
+    if UNNAMED & set(letters) and set(letters.removesuffix("S")) <= UNNAMED | {"Y", "X"}:
+        return ()
+    return _names_of_page(letters)
+
+
+def _names_of_page(letters: str) -> tuple[str, ...]:
+    """Return one name per letter, the second Q as q1."""
+    before = [letters[:place].count(letter) for place, letter in enumerate(letters)]
+    return tuple(f"{letter.lower()}{n or ''}" for letter, n in zip(letters, before, strict=True))
+
+
+def _data(path: Path, tiff: tifffile.TiffFile, series: tifffile.TiffPageSeries, samples: int | None) -> Any:
+    """Return the pixels: a memory map of what is not compressed, an array if small, else a lazy array."""
+    if 0 in series.shape:
+        return np.empty(series.shape, series.dtype)
+    if series.dataoffset is not None and series.dtype is not None:
+        stored = series.dtype.newbyteorder(tiff.byteorder)
+        mapped = np.memmap(path, stored, "r", series.dataoffset, series.shape)
+        return mapped[..., :samples] if stored.isnative else LazyArray(mapped, path, samples, tiff.close)
+    if series.nbytes <= SMALL:
+        return series.asarray()[..., :samples]
+    import zarr
+
+    return LazyArray(zarr.open_array(series.aszarr(), mode="r"), path, samples, tiff.close)
+
+
+def _samples(tiff: tifffile.TiffFile, image: ImageFile) -> tuple[int | None, tuple[str, ...]]:
+    """Return how many colour samples to keep (None: all), and a note if one is transparency."""
+    page = tiff.pages.first
+    if image.rgb and page.photometric == tifffile.PHOTOMETRIC.RGB and page.samplesperpixel == 4:
+        return 3, ("The transparency (alpha channel) of the image was left out.",)
+    return None, ()
+
+
+def _ome_spacing(xml: str) -> Spacing:
+    """Return the spacing that OME-XML states for the first image."""
+    try:
+        images: Any = tifffile.xml2dict(xml).get("OME", {}).get("Image", {})
+    except ElementTree.ParseError:
+        return {}
+    pixels: Mapping[str, Any] = (images[0] if isinstance(images, list) else images).get("Pixels", {})
+    spacing = {}
+    for name in "xyz":
+        size = positive(pixels.get(f"PhysicalSize{name.upper()}"))
+        if size:
+            spacing[name] = size, unit_word(pixels.get(f"PhysicalSize{name.upper()}Unit", "µm"))
+    interval = positive(pixels.get("TimeIncrement"))
+    if interval:
+        spacing["t"] = interval, unit_word(pixels.get("TimeIncrementUnit", "s"))
+    return spacing
+
+
+def _record(xml: str) -> dict[str, Any]:
+    """Return our record in OME-XML."""
+    if NAMESPACE not in xml:
+        return {}
+    for annotation in ElementTree.fromstring(xml).iterfind(".//{*}MapAnnotation"):  # noqa: S314 - expat bounds entities
+        for entry in annotation.iterfind(".//{*}M"):
+            if annotation.get("Namespace") == NAMESPACE and entry.get("K") == RECORD:
+                return dict(json.loads(entry.text or "{}"))
+    return {}
+
+
+def _imagej_spacing(tiff: tifffile.TiffFile) -> Spacing:
+    """Return the spacing that ImageJ states: pixels per unit in the tags, the rest in the description."""
+    told = tiff.imagej_metadata or {}
+    unit = unit_word(told.get("unit", ""))
+    spacing: Spacing = {}
+    for name, size in _pixel_sizes(tiff.pages.first).items():
+        if unit != "inch" or is_microscopic(size, unit):
+            spacing[name] = size, unit
+    if depth := positive(told.get("spacing")):
+        spacing["z"] = depth, unit
+    if interval := positive(told.get("finterval")):
+        spacing["t"] = interval, unit_word(told.get("tunit", "s"))
+    return spacing
+
+
+def _tag_spacing(page: Any) -> Spacing:
+    """Return the spacing in the resolution tags, if it has a unit and is a microscope's, not a printer's."""
+    unit = {2: "inch", 3: "centimeter"}.get(int(page.tags.valueof("ResolutionUnit", 1)))
+    to_micrometre = {"inch": 25400.0, "centimeter": 10000.0}
+    return {
+        name: (size * to_micrometre[unit], "micrometer")
+        for name, size in _pixel_sizes(page).items()
+        if unit is not None and is_microscopic(size, unit)
+    }
+
+
+def _pixel_sizes(page: Any) -> dict[str, float]:
+    """Return the length of a pixel along x and y in the unit of the resolution tags."""
+    sizes = {}
+    for name in "xy":
+        per_unit, divisor = page.tags.valueof(f"{name.upper()}Resolution", (0, 0))
+        if per_unit and divisor:
+            sizes[name] = divisor / per_unit
+    return sizes

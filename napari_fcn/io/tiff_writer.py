@@ -1,0 +1,127 @@
+"""OME-TIFF: collected on the disk, then compressed tile by tile."""
+
+from __future__ import annotations
+
+import json
+from math import prod
+from typing import TYPE_CHECKING, Any
+
+import tifffile
+
+from napari_fcn.errors import OutputError
+from napari_fcn.io import disk
+from napari_fcn.io.staged import NpySink
+from napari_fcn.io.tiff_reader import NAMESPACE, RECORD
+from napari_fcn.io.units import LENGTHS, METRES, PIXEL, TIMES, unit_symbol
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    import numpy.typing as npt
+
+    from napari_fcn.io.meta import Result
+
+CLASSIC = 2**32 - 2**26  # bytes up to which a classic TIFF is sure to hold the pixels, compressed or not, and its tags
+TILE = 512  # pixels along y and x
+LETTERS = {"t": "T", "c": "C", "z": "Z"}
+OTHERS = "QRPAHE"  # tifffile's letters for further axes; their real names are in our own record
+
+
+class TiffSink:
+    """Blocks go to a plain file beside the target, from which the OME-TIFF is made with little memory."""
+
+    def __init__(self, target: Path, result: Result) -> None:
+        self._result = result
+        self._options = _options(target, result)
+        self._temporary = disk.beside(target)
+        self._staged = NpySink(target, result)
+
+    def put(self, where: tuple[slice, ...], block: npt.NDArray[Any]) -> None:
+        """Store a block at an index of the file's array."""
+        self._staged.put(where, block)
+
+    def finish(self) -> Path:
+        """Return the temporary file, complete, closed and on the disk."""
+        tifffile.imwrite(self._temporary, self._staged.array, **self._options)
+        disk.settle(self._temporary)
+        return self._temporary
+
+    def discard(self) -> None:
+        """Remove everything temporary."""
+        self._staged.discard()
+        disk.remove(self._temporary)
+
+
+def _options(target: Path, result: Result) -> dict[str, Any]:
+    """Return the arguments of tifffile.imwrite, tried out on the metadata alone."""
+    *pages, height, width = result.layout.shape
+    letters = _letters(result.layout.names)
+    metadata = {"axes": letters, **_spacing(result, letters), **_channels(result), **_record(result)}
+    try:
+        tifffile.OmeXml().addimage(result.dtype, result.layout.shape, (prod(pages), 1, 1, height, width, 1), **metadata)
+    except tifffile.OmeXmlError as error:
+        raise OutputError(
+            f"OME-TIFF cannot hold {result.dtype} with the axes {' '.join(result.layout.names)} ({error}). "
+            f"Write {target.with_suffix('.zarr').name} or {target.with_suffix('.npy').name}."
+        ) from error
+    return {
+        "ome": True,
+        "bigtiff": result.nbytes > CLASSIC,
+        "photometric": "minisblack",
+        "tile": tuple(min(TILE, -(-n // 16) * 16) for n in (height, width)),
+        "compression": "zlib",
+        "compressionargs": {"level": 1},
+        "metadata": metadata,
+        **_resolution(result),
+    }
+
+
+def _letters(names: tuple[str, ...]) -> str:
+    """Return one tifffile letter per axis; the last two are the rows and columns of a page."""
+    others = iter(OTHERS)
+    return "".join(LETTERS.get(name) or next(others, "?") for name in names[:-2]) + "YX"
+
+
+def _spacing(result: Result, letters: str) -> dict[str, Any]:
+    """Return PhysicalSize and TimeIncrement of the axes whose spacing is known."""
+    told: dict[str, Any] = {}
+    for letter, size, unit in zip(letters, result.scale, result.units, strict=True):
+        if size <= 0 or (size == 1 and unit == PIXEL):
+            continue
+        if letter in "XYZ" and (unit in LENGTHS or unit == PIXEL):
+            told |= {f"PhysicalSize{letter}": size, f"PhysicalSize{letter}Unit": unit_symbol(unit)}
+        elif letter == "T" and unit in TIMES:
+            told |= {"TimeIncrement": size, "TimeIncrementUnit": unit_symbol(unit)}
+    return told
+
+
+def _channels(result: Result) -> dict[str, Any]:
+    """Return the names and colours of the channels: one per class for probabilities, else one."""
+    if "c" not in result.layout.names:
+        return {"Channel": {"Name": result.kind}}
+    count = result.layout.shape[result.layout.names.index("c")]
+    classes = result.meta.classes or tuple((f"class {i}", "#ffffff") for i in range(count))
+    return {
+        "Channel": {
+            "Name": ["".join(filter(str.isprintable, name)) for name, _ in classes[:count]],
+            "Color": [_signed_rgba(colour) for _, colour in classes[:count]],
+        }
+    }
+
+
+def _signed_rgba(colour: str) -> int:
+    """Return ``#rrggbb`` as the signed 32-bit number of OME-XML."""
+    value = int(colour.lstrip("#") + "ff", 16)
+    return value - 2**32 if value >= 2**31 else value
+
+
+def _record(result: Result) -> dict[str, Any]:
+    return {"MapAnnotation": {"Namespace": NAMESPACE, RECORD: json.dumps(result.record)}}
+
+
+def _resolution(result: Result) -> dict[str, Any]:
+    """Return the resolution tags, for readers that know no OME-XML."""
+    sizes = [size * METRES.get(unit, 0) for size, unit in zip(result.scale[-2:], result.units[-2:], strict=True)]
+    if min(sizes) <= 0:
+        return {}
+    return {"resolution": (0.01 / sizes[1], 0.01 / sizes[0]), "resolutionunit": "CENTIMETER"}

@@ -1,0 +1,132 @@
+"""OME-Zarr 0.4 (zarr 2) and 0.5 (zarr 3)."""
+
+from __future__ import annotations
+
+from itertools import islice
+from math import prod
+from typing import TYPE_CHECKING, Any
+
+import zarr
+
+from napari_fcn.errors import ImageError
+from napari_fcn.io.images import ImageFile
+from napari_fcn.io.lazy import LazyArray
+from napari_fcn.io.units import PIXEL, positive, unit_word
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from pathlib import Path
+
+DEPTH = 3  # how far above a level the group that describes it may lie: image.zarr/resolutions/s0
+EARLY = ("t", "c", "z", "y", "x")  # OME-Zarr before 0.3 had these axes always and did not name them
+NAME_OF_TYPE = {"time": "t", "channel": "c"}
+
+
+def read_zarr(path: Path, level: int) -> ImageFile:
+    """Return an image of an OME-Zarr: ``path`` is its group, one of its levels, or a bare zarr array.
+
+    Axes of length 1 stay, so that results have the shape of the stored array.
+    """
+    folder, first, told = _locate(path)
+    if told is None:
+        return _bare(path)
+    datasets: Sequence[Mapping[str, Any]] = told.get("datasets") or []
+    names = [str(dataset.get("path")) for dataset in datasets]
+    index = level + (names.index(first) if first else 0)
+    if not 0 <= index < len(names):
+        raise ImageError(f"{path} has {len(names)} levels ({', '.join(names)}); there is no level {index}.")
+    array = _level(folder, names[index], names)
+    axes = _axes(told, array.ndim)
+    scale = _scale(told, datasets[index], array.ndim)
+    units = [unit_word(axis.get("unit")) if isinstance(axis, dict) else PIXEL for axis in told.get("axes") or axes]
+    return ImageFile(
+        path,
+        LazyArray(array, path),
+        axes,
+        tuple(1.0 if name == "c" else size for name, size in zip(axes, scale, strict=True)),
+        tuple(PIXEL if name == "c" else unit for name, unit in zip(axes, units, strict=True)),
+        levels=len(names) - index + level,
+        notes=(f"The folder is a collection; its first image, {folder.name}, was read.",)
+        if folder.parent == path
+        else (),
+    )
+
+
+def read_attributes(folder: Path) -> dict[str, Any] | None:
+    """Return the attributes of a zarr group, None if the folder is none."""
+    if not any((folder / name).is_file() for name in ("zarr.json", ".zgroup", ".zattrs")):
+        return None
+    try:
+        return dict(zarr.open_group(str(folder), mode="r").attrs)
+    except (FileNotFoundError, TypeError, KeyError, ValueError):  # an array, or metadata that is no zarr
+        return None
+
+
+def _locate(path: Path) -> tuple[Path, str, Mapping[str, Any] | None]:
+    """Return the group of the image, the level that ``path`` names (or ""), and the multiscales entry."""
+    for folder in islice((path, *path.absolute().parents), DEPTH + 1):
+        attributes = read_attributes(folder) or {}
+        ome = attributes.get("ome", attributes)
+        if "bioformats2raw.layout" in ome and folder == path and (folder / "0").is_dir():
+            return _locate(folder / "0")
+        if folder == path and ("plate" in ome or "labels" in ome or "well" in ome):
+            inside = sorted(child.name for child in folder.iterdir() if child.is_dir())[:5]
+            raise ImageError(
+                f"{path} is a collection of images, not one. Name one inside it, such as {', '.join(inside)}."
+            )
+        for told in ome.get("multiscales") or []:
+            inner = path.absolute().relative_to(folder.absolute()).as_posix() if folder != path else ""
+            if not inner or inner in [dataset.get("path") for dataset in told.get("datasets", [])]:
+                return folder, inner, told
+    return path, "", None
+
+
+def _bare(path: Path) -> ImageFile:
+    """Return a zarr array that no OME metadata describe."""
+    try:
+        array = zarr.open_array(str(path), mode="r")
+    except (FileNotFoundError, TypeError, KeyError, ValueError) as error:
+        raise ImageError(
+            f"{path} is a folder without the multiscales of an OME-Zarr image. Give a file, an OME-Zarr "
+            "image, or one level inside it; a folder of files is given file by file."
+        ) from error
+    names = getattr(array.metadata, "dimension_names", None) or ()
+    axes = tuple(str(name).lower() for name in names) if all(names) else ()
+    return ImageFile(path, LazyArray(array, path), axes, (1.0,) * array.ndim, (PIXEL,) * array.ndim)
+
+
+def _level(folder: Path, name: str, names: Sequence[str]) -> zarr.Array[Any]:
+    try:
+        return zarr.open_array(str(folder / name), mode="r")
+    except (FileNotFoundError, KeyError) as error:
+        present = [other for other in names if (folder / other).is_dir()]
+        raise ImageError(
+            f"The level {name} of {folder} is missing; there is {', '.join(present) or 'none'}. "
+            "The copy is incomplete: copy the folder again, or choose another level."
+        ) from error
+
+
+def _axes(told: Mapping[str, Any], ndim: int) -> tuple[str, ...]:
+    """Return lower-case axis names, t and c for whatever a file calls its time and its channels."""
+    stated = told.get("axes") or EARLY[-ndim:]
+    axes = tuple(
+        NAME_OF_TYPE.get(str(axis.get("type")), str(axis["name"]).lower())
+        if isinstance(axis, dict)
+        else str(axis).lower()
+        for axis in stated
+    )
+    if len(axes) != ndim:
+        raise ImageError(
+            f"The OME-Zarr names {len(axes)} axes ({' '.join(axes)}); the array has {ndim}. Export it again."
+        )
+    return axes
+
+
+def _scale(told: Mapping[str, Any], dataset: Mapping[str, Any], ndim: int) -> tuple[float, ...]:
+    """Return the spacing of a level: the image's scale times the level's."""
+    steps = [
+        *(dataset.get("coordinateTransformations") or []),
+        *(told.get("coordinateTransformations") or []),
+    ]
+    scales = [step["scale"] for step in steps if step.get("type") == "scale" and len(step["scale"]) == ndim]
+    return tuple(positive(prod(float(scale[axis]) for scale in scales)) or 1.0 for axis in range(ndim))

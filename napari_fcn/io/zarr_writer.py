@@ -1,0 +1,207 @@
+"""OME-Zarr 0.5: compressed chunks, a pyramid, and metadata for viewers."""
+
+from __future__ import annotations
+
+import warnings
+from dataclasses import dataclass
+from itertools import product
+from math import ceil
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import zarr
+from pydantic import ValidationError
+from yaozarrs import v05
+from zarr.codecs import BloscCodec, BloscShuffle
+
+from napari_fcn.errors import OutputError
+from napari_fcn.geometry.axes import SPACE
+from napari_fcn.io import disk
+from napari_fcn.io.units import LENGTHS, TIMES
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+    from pathlib import Path
+
+    import numpy.typing as npt
+
+    from napari_fcn.io.meta import Result
+
+CHUNKS = {
+    2: (512, 512),
+    3: (32, 256, 256),
+}  # pixels along the axes in space: 0.25 to 8 MB in all kinds of numbers
+SMALLEST = 256  # pixels: an image that fits in this square needs no coarser level
+ISOTROPIC = 1.5  # ratio of spacings up to which an axis is halved along with the finest
+
+
+@dataclass(frozen=True, slots=True)
+class Level:
+    """A resolution: its shape, and how many pixels of the finest level one of its pixels covers."""
+
+    shape: tuple[int, ...]
+    factors: tuple[int, ...]
+
+
+class ZarrSink:
+    """A zarr folder beside the target; blocks go straight to its finest level."""
+
+    def __init__(self, target: Path, result: Result) -> None:
+        self._result = result
+        self._levels = pyramid(result.layout.names, result.layout.shape, result.scale)
+        self._attributes = _attributes(target, result, self._levels)
+        self._temporary = disk.beside(target)
+        try:
+            self._group = zarr.create_group(str(self._temporary), zarr_format=3)
+            self._finest = self._create(0)
+        except BaseException:
+            self.discard()
+            raise
+
+    def put(self, where: tuple[slice, ...], block: npt.NDArray[Any]) -> None:
+        """Store a block at an index of the finest level."""
+        self._finest[where] = block
+
+    def finish(self) -> Path:
+        """Return the temporary folder with all levels and metadata."""
+        mean = self._result.kind.startswith("probabilities")
+        finer, level = self._finest, self._levels[0]
+        for index, coarser in enumerate(self._levels[1:], start=1):
+            array = self._create(index)
+            steps = tuple(b // a for a, b in zip(level.factors, coarser.factors, strict=True))
+            for where in _chunks(array.shape, array.chunks):
+                source = tuple(slice(s.start * n, s.stop * n) for s, n in zip(where, steps, strict=True))
+                block = np.asarray(finer[source])
+                array[where] = mean_of(block, steps) if mean else block[tuple(slice(None, None, n) for n in steps)]
+            finer, level = array, coarser
+        self._group.attrs.update(self._attributes)
+        return self._temporary
+
+    def discard(self) -> None:
+        """Remove everything temporary."""
+        disk.remove(self._temporary)
+
+    def _create(self, index: int) -> zarr.Array[Any]:
+        names, shape = self._result.layout.names, self._levels[index].shape
+        return self._group.create_array(
+            str(index),
+            shape=shape,
+            dtype=self._result.dtype,
+            chunks=_chunk_shape(names, shape),
+            compressors=BloscCodec(cname="zstd", clevel=1, shuffle=BloscShuffle.shuffle),
+            dimension_names=names,
+        )
+
+
+def pyramid(names: Sequence[str], shape: Sequence[int], scale: Sequence[float]) -> list[Level]:
+    """Return the levels from the finest on, each half as long along its finest axes in space.
+
+    An axis that is sampled more coarsely waits until the others have caught up, so that voxels become cubes.
+    """
+    levels = [Level(tuple(shape), (1,) * len(shape))]
+    space = [axis for axis, name in enumerate(names) if name in SPACE]
+    while max(levels[-1].shape[axis] for axis in space) > SMALLEST:
+        factors = levels[-1].factors
+        spacing = {axis: scale[axis] * factors[axis] for axis in space if levels[-1].shape[axis] > 1}
+        halved = [axis for axis in spacing if spacing[axis] <= ISOTROPIC * min(spacing.values())]
+        factors = tuple(n * 2 if axis in halved else n for axis, n in enumerate(factors))
+        levels.append(Level(tuple(ceil(n / f) for n, f in zip(shape, factors, strict=True)), factors))
+    return levels
+
+
+def mean_of(block: npt.NDArray[Any], steps: Sequence[int]) -> npt.NDArray[Any]:
+    """Return the means of pairs of neighbours along each axis whose step is 2; an odd last one stays."""
+    mean = block.astype(np.result_type(block.dtype, np.float32))
+    for axis, step in enumerate(steps):
+        if step == 2:
+            mean = np.moveaxis(mean, axis, 0)
+            first, second = mean[0::2].copy(), mean[1::2]
+            first[: len(second)] = (first[: len(second)] + second) / 2
+            mean = np.moveaxis(first, 0, axis)
+    return (np.rint(mean) if block.dtype.kind in "iu" else mean).astype(block.dtype)
+
+
+def _chunk_shape(names: Sequence[str], shape: Sequence[int]) -> tuple[int, ...]:
+    """Return one plane or a slab of planes of one channel and time point."""
+    space = [axis for axis, name in enumerate(names) if name in SPACE]
+    longest = dict(zip(space, CHUNKS[len(space)], strict=True))
+    return tuple(min(n, longest.get(axis, 1)) for axis, n in enumerate(shape))
+
+
+def _chunks(shape: Sequence[int], chunks: Sequence[int]) -> Iterator[tuple[slice, ...]]:
+    """Yield the chunks of an array, clipped at its end."""
+    spans = [
+        [slice(start, min(start + length, n)) for start in range(0, n, length)]
+        for n, length in zip(shape, chunks, strict=True)
+    ]
+    yield from product(*spans)
+
+
+def _attributes(target: Path, result: Result, levels: Sequence[Level]) -> dict[str, Any]:
+    """Return the attributes of the group, checked against the OME-Zarr 0.5 specification."""
+    mean = result.kind.startswith("probabilities")
+    multiscale: dict[str, Any] = {
+        "name": target.name.split(".")[0],
+        "axes": [_axis(name, unit) for name, unit in zip(result.layout.names, result.units, strict=True)],
+        "datasets": [_dataset(index, level, result.scale, mean) for index, level in enumerate(levels)],
+        "type": "mean" if mean else "nearest",
+    }
+    ome: dict[str, Any] = {"version": "0.5", "multiscales": [multiscale]}
+    ome |= {"omero": _omero(result)} if mean else {"image-label": _image_label(result)}
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # units of its own are the image's choice
+            model = (v05.Image if mean else v05.LabelImage).model_validate(ome)
+    except ValidationError as error:
+        reason = str(error.errors()[0]["msg"]).removeprefix("Value error, ")
+        raise OutputError(
+            f"OME-Zarr cannot hold the axes {' '.join(result.layout.names)} ({reason.rstrip('.')}). "
+            f"Write {target.with_suffix('.tif').name} or {target.with_suffix('.npy').name}, or rename axes."
+        ) from error
+    return {
+        "ome": model.model_dump(mode="json", by_alias=True, exclude_none=True),
+        "napari_fcn": result.record,
+    }
+
+
+def _axis(name: str, unit: str) -> dict[str, str]:
+    kind = "space" if name in SPACE else {"t": "time", "c": "channel"}.get(name, "other")
+    is_real = unit in (LENGTHS if kind == "space" else TIMES)
+    return {"name": name, "type": kind, **({"unit": unit} if is_real else {})}
+
+
+def _dataset(index: int, level: Level, scale: Sequence[float], mean: bool) -> dict[str, Any]:
+    """Return where a level lies: means sit amid their pixels, picked labels on the first of them."""
+    steps: list[dict[str, Any]] = [
+        {"type": "scale", "scale": [s * f for s, f in zip(scale, level.factors, strict=True)]}
+    ]
+    if mean and index:
+        shift = [s * (f - 1) / 2 for s, f in zip(scale, level.factors, strict=True)]
+        steps.append({"type": "translation", "translation": shift})
+    return {"path": str(index), "coordinateTransformations": steps}
+
+
+def _omero(result: Result) -> dict[str, Any]:
+    """Return name, colour and range of each class's channel."""
+    count = result.layout.shape[result.layout.names.index("c")]
+    classes = result.meta.classes or tuple((f"class {i}", "#ffffff") for i in range(count))
+    top = 255 if result.dtype.kind in "iu" else 1
+    window = {"start": 0, "min": 0, "end": top, "max": top}
+    return {
+        "channels": [
+            {"label": name, "color": colour.lstrip("#"), "active": True, "window": window} for name, colour in classes
+        ]
+    }
+
+
+def _image_label(result: Result) -> dict[str, Any]:
+    """Return colour and name of each class; objects have none."""
+    if result.kind != "classes" or not result.meta.classes:
+        return {}
+    return {
+        "colors": [
+            {"label-value": value, "rgba": [*bytes.fromhex(colour.lstrip("#")), 255]}
+            for value, (_, colour) in enumerate(result.meta.classes)
+        ],
+        "properties": [{"label-value": value, "class": name} for value, (name, _) in enumerate(result.meta.classes)],
+    }

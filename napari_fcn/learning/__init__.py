@@ -1,0 +1,1 @@
+"""How networks learn: from folders of labelled images, and from strokes."""

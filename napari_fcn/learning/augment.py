@@ -1,0 +1,96 @@
+"""Make one labelled image into many: random crops, bent, scaled, turned and seen by other cameras."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from scipy import ndimage
+
+if TYPE_CHECKING:
+    import numpy.typing as npt
+
+    Image = npt.NDArray[np.float32]
+    Labels = npt.NDArray[Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Augmentation:
+    """How far a crop may go from the image.
+
+    Attributes
+    ----------
+    scale : (float, float)
+        Smallest and largest magnification, drawn evenly on a log scale.
+    bend : float
+        Standard deviation of the elastic displacement in pixels of the crop.
+    bend_grid : int
+        Distance between independent displacements, in pixels.
+    gamma, blur, noise : float
+        Largest exponent (and one over it), largest sigma in pixels, largest standard deviation of noise (the image
+        spans -1 to 1).
+    invert : bool
+        Whether half of the crops are inverted.
+    """
+
+    scale: tuple[float, float] = (0.5, 2.0)
+    bend: float = 3.0
+    bend_grid: int = 48
+    gamma: float = 1.6
+    blur: float = 1.5
+    noise: float = 0.15
+    invert: bool = False
+
+    def crop(
+        self, image: Image, labels: Labels, patch: tuple[int, ...], rng: np.random.Generator
+    ) -> tuple[Image, Labels]:
+        """Return a crop of this size from ``image`` (C, *space) and ``labels`` (*space), warped alike, re-lit."""
+        where = self._where(labels.shape, patch, rng)
+        crop = np.stack([ndimage.map_coordinates(c, where, order=1, mode="mirror") for c in image])
+        cut = ndimage.map_coordinates(labels, where, order=0, mode="mirror")
+        crop, cut = _turn(crop, cut, patch, rng)
+        return self._relight(crop, rng), cut
+
+    def _where(self, shape: tuple[int, ...], patch: tuple[int, ...], rng: np.random.Generator) -> Image:
+        """Return the place in the image that each pixel of the crop shows, ``(ndim, *patch)``."""
+        zoom = np.exp(rng.uniform(*np.log(self.scale)))
+        where = np.stack(np.meshgrid(*((np.arange(p) - (p - 1) / 2) for p in patch), indexing="ij")).astype(np.float32)
+        coarse = [max(4, p // self.bend_grid + 3) for p in patch]
+        for axis, length in enumerate(patch):
+            field = rng.normal(0, self.bend, coarse).astype(np.float32)
+            wide = ndimage.zoom(field, [p / c for p, c in zip(patch, coarse, strict=True)], order=1)
+            if length > 1:
+                where[axis] += wide
+        where /= zoom
+        for axis, (n, p) in enumerate(zip(shape, patch, strict=True)):
+            slack = max(0.0, n - p / zoom) / 2
+            where[axis] += (n - 1) / 2 + rng.uniform(-slack, slack)
+        return where
+
+    def _relight(self, crop: Image, rng: np.random.Generator) -> Image:
+        """Return the crop with other contrast, sharpness and noise; intensities about -1 to 1."""
+        if self.invert and rng.random() < 0.5:
+            crop = -crop
+        if rng.random() < 0.5:
+            exponent = np.exp(rng.uniform(-np.log(self.gamma), np.log(self.gamma)))
+            crop = (np.clip((crop + 1) / 2, 0, None) ** exponent * 2 - 1).astype(np.float32)
+        if rng.random() < 0.3:
+            crop = ndimage.gaussian_filter(crop, (0, *[rng.uniform(0, self.blur)] * (crop.ndim - 1)))
+        if rng.random() < 0.5:
+            crop = crop * np.float32(rng.uniform(0.6, 1.2)) + np.float32(rng.uniform(-0.25, 0.25))
+        if rng.random() < 0.5:
+            crop = crop + rng.normal(0, rng.uniform(0, self.noise), crop.shape).astype(np.float32)
+        return np.ascontiguousarray(crop, dtype=np.float32)
+
+
+def _turn(crop: Image, cut: Labels, patch: tuple[int, ...], rng: np.random.Generator) -> tuple[Image, Labels]:
+    """Return both mirrored along random axes and turned by right angles between axes of one length."""
+    ndim = len(patch)
+    flips = tuple(axis for axis in range(ndim) if rng.random() < 0.5)
+    order = np.arange(ndim)
+    for length in set(patch):
+        alike = [axis for axis in range(ndim) if patch[axis] == length]
+        order[alike] = rng.permutation(alike)
+    crop = np.flip(crop, tuple(1 + axis for axis in flips)).transpose(0, *(1 + order))
+    return np.ascontiguousarray(crop), np.ascontiguousarray(np.flip(cut, flips).transpose(order))

@@ -1,0 +1,172 @@
+"""A folder of labelled images as crops to learn from."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from fnmatch import fnmatch
+from typing import TYPE_CHECKING
+
+import numpy as np
+import tifffile
+import torch
+from torch.utils.data import Dataset
+
+from napari_fcn.errors import ImageError
+from napari_fcn.geometry import Axes
+from napari_fcn.inference.source import luminance
+from napari_fcn.learning.targets import TARGETS
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    import numpy.typing as npt
+
+    from napari_fcn.learning.augment import Augmentation
+    from napari_fcn.models.normalise import Normaliser
+
+SUFFIX = "_image.tif"
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Labelled:
+    """One image with its labels.
+
+    Attributes
+    ----------
+    name, kind : str
+        File name and the group that it belongs to.
+    views : tuple of ndarray
+        ``(channels, *space)`` float32, normalised. The first is what inference sees; a colour image has one more for
+        each of its colours, as other cameras would see it.
+    labels : ndarray
+        ``(*space)`` integers.
+    """
+
+    name: str
+    kind: str
+    views: tuple[npt.NDArray[np.float32], ...]
+    labels: npt.NDArray[np.generic]
+
+
+def read_folder(
+    folder: Path, patterns: tuple[str, str], kinds: str, ndim: int, normaliser: Normaliser
+) -> list[Labelled]:
+    """Return the labelled images ``NAME_image.tif`` / ``NAME_label.tif``; each plane of a stack is an image of its own.
+
+    Parameters
+    ----------
+    folder : Path
+        Where the files lie.
+    patterns : (str, str)
+        Shell patterns, separated by commas, that a name must fit and must not fit.
+    kinds : str
+        Regular expression whose first group is the kind of an image; empty: all are one kind.
+    ndim : int
+        Axes that the network convolves.
+    normaliser : Normaliser
+        How to scale each image.
+
+    Raises
+    ------
+    ImageError
+        If a label image is missing or has another shape than its image.
+    """
+    found = []
+    for path in sorted(folder.glob(f"*{SUFFIX}")):
+        name = path.name.removesuffix(SUFFIX)
+        if not _fits(name, patterns[0]) or _fits(name, patterns[1]):
+            continue
+        truth = path.with_name(f"{name}_label.tif")
+        if not truth.is_file():
+            raise ImageError(
+                f"{path} has no labels: {truth.name} is missing beside it. Add it, or move the image away."
+            )
+        match = re.search(kinds, name) if kinds else None
+        kind = match[1] if match and match.groups() else ""
+        found += _planes(name, kind, tifffile.imread(path), tifffile.imread(truth), (ndim, normaliser))
+    return found
+
+
+def _fits(name: str, patterns: str) -> bool:
+    return any(fnmatch(name, pattern) for pattern in patterns.split(",") if pattern)
+
+
+def _planes(
+    name: str,
+    kind: str,
+    image: npt.NDArray[np.generic],
+    labels: npt.NDArray[np.generic],
+    how: tuple[int, Normaliser],
+) -> list[Labelled]:
+    """Return one labelled image for each index of the axes that an ``ndim``-dimensional network repeats over."""
+    ndim, normaliser = how
+    rgb = image.ndim == labels.ndim + 1 and image.shape[-1] in (3, 4)
+    if image.shape[: labels.ndim] != labels.shape or image.ndim - rgb != labels.ndim:
+        raise ImageError(
+            f"{name}: the labels have shape {labels.shape}, the image {image.shape}. They must lie on each other."
+        )
+    axes = Axes.guess(labels.shape, ndim)
+    channels = np.moveaxis(image[..., :3], -1, 0)
+    colours = [luminance(channels), *channels] if rgb else [image]
+    scaled = [normaliser.fit(colour.reshape(1, -1)).apply(colour[None]) for colour in colours]
+    split = [axes.to_net(view) for view in scaled]
+    cuts = axes.to_net(labels[None])[:, 0]
+    return [
+        Labelled(
+            f"{name} {i}" if len(cuts) > 1 else name,
+            kind,
+            tuple(np.ascontiguousarray(v[i]) for v in split),
+            cut,
+        )
+        for i, cut in enumerate(cuts)
+    ]
+
+
+class Crops(Dataset[tuple[torch.Tensor, torch.Tensor]]):
+    """Random crops of labelled images; the ``i``-th crop of a seed is always the same.
+
+    Parameters
+    ----------
+    images : sequence of Labelled
+        What to crop from.
+    target : str
+        What the labels teach: a key of `TARGETS`.
+    patch : tuple of int
+        Size of a crop.
+    augmentation : Augmentation
+        How far crops may go from the image.
+    count : int
+        Number of crops.
+
+    Attributes
+    ----------
+    seed : (int, int)
+        Start of the random numbers: seed and epoch.
+    """
+
+    def __init__(
+        self,
+        images: Sequence[Labelled],
+        target: str,
+        patch: tuple[int, ...],
+        augmentation: Augmentation,
+        count: int,
+    ) -> None:
+        self.images, self.patch, self.augmentation, self.count = images, patch, augmentation, count
+        self.target = TARGETS[target]
+        self.seed = (0, 0)
+        sizes = {kind: sum(image.kind == kind for image in images) for kind in {image.kind for image in images}}
+        weights = np.array([sizes[image.kind] ** -0.5 for image in images])
+        self.chance = weights / weights.sum()
+
+    def __len__(self) -> int:
+        return self.count
+
+    def __getitem__(self, index: int) -> tuple[torch.Tensor, torch.Tensor]:
+        rng = np.random.default_rng((*self.seed, index))
+        image = self.images[rng.choice(len(self.images), p=self.chance)]
+        view = image.views[0 if rng.random() < 0.5 else rng.integers(len(image.views))]
+        crop, labels = self.augmentation.crop(view, image.labels, self.patch, rng)
+        return torch.from_numpy(crop), torch.from_numpy(self.target(labels).astype(np.int64))

@@ -1,0 +1,43 @@
+"""What training makes small."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import torch
+from torch.nn import functional as F
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+IGNORE = 255  # target value of pixels that say nothing
+
+
+def cross_entropy_and_dice(logits: Tensor, target: Tensor, weights: Tensor | None = None) -> Tensor:
+    """Return class-weighted cross entropy plus soft Dice loss (Milletari et al. 2016) over the labelled pixels.
+
+    Parameters
+    ----------
+    logits : Tensor
+        ``(N, classes, *space)``.
+    target : Tensor
+        ``(N, *space)`` class indices; `IGNORE` where nothing is known.
+    weights : Tensor, optional
+        One weight for each class.
+    """
+    logits = logits.float()
+    known = target != IGNORE
+    entropy = F.cross_entropy(logits, target, weight=weights, ignore_index=IGNORE)
+    probabilities = logits.softmax(1) * known.unsqueeze(1)
+    truth = F.one_hot(target.where(known, 0), logits.shape[1]).movedim(-1, 1) * known.unsqueeze(1)
+    sums = [0, *range(2, logits.ndim)]
+    overlap = (probabilities * truth).sum(sums)
+    dice = (2 * overlap + 1) / (probabilities.sum(sums) + truth.sum(sums) + 1)
+    return entropy + 1 - dice.mean()
+
+
+def class_weights(counts: Tensor) -> Tensor:
+    """Return weights with mean one, one over the square root of how often each class occurs."""
+    weights = (counts.sum() / counts.clamp(min=1)).sqrt()
+    weights[counts == 0] = 0
+    return weights / weights[counts > 0].mean() if torch.any(counts > 0) else torch.ones_like(weights)

@@ -1,0 +1,259 @@
+"""Training from labelled images: the recipe of the shipped weights."""
+
+from __future__ import annotations
+
+import json
+import math
+import time
+from collections import defaultdict
+from dataclasses import asdict, dataclass, replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch.utils.data import DataLoader
+
+from napari_fcn.errors import ImageError, ModelError
+from napari_fcn.events import EpochDone
+from napari_fcn.inference.device import pick_device, pick_precision, place
+from napari_fcn.learning import scores
+from napari_fcn.learning.augment import Augmentation
+from napari_fcn.learning.dataset import Crops, Labelled, read_folder
+from napari_fcn.learning.losses import class_weights, cross_entropy_and_dice
+from napari_fcn.learning.targets import TARGETS
+from napari_fcn.models.checkpoint import Checkpoint
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+    from pathlib import Path
+
+    from napari_fcn.models.card import ModelInfo
+    from napari_fcn.settings import TrainSettings
+
+WARM_UP = 0.03  # share of all steps in which the learning rate rises
+AVERAGE = 0.998  # decay per step of the running average of the weights, which is what is scored and kept
+
+
+@dataclass(frozen=True, slots=True)
+class Training:
+    """A training run: what, on what, how, and where to.
+
+    Attributes
+    ----------
+    info : ModelInfo
+        The network to train and all that will stand in its file.
+    folder : Path
+        ``NAME_image.tif`` and ``NAME_label.tif`` files.
+    settings : TrainSettings
+        How to train.
+    out : Path
+        The model file; the state of an unfinished run lies beside it with the suffix ``.state``.
+    """
+
+    info: ModelInfo
+    folder: Path
+    settings: TrainSettings
+    out: Path
+
+    @property
+    def state_path(self) -> Path:
+        """Where the state of an unfinished run is kept."""
+        return self.out.with_name(f"{self.out.name}.state")
+
+    def read(self) -> tuple[list[Labelled], list[Labelled]]:
+        """Return the images to learn from, and those to score on; an image whose name fits both is scored on only.
+
+        Raises
+        ------
+        ImageError
+            If there are none.
+        """
+        settings = self.settings
+        found = []
+        for wanted, unwanted in ((settings.train, settings.validate), (settings.validate, "")):
+            found.append(
+                read_folder(self.folder, (wanted, unwanted), settings.kinds, self.info.spec.ndim, self.info.normaliser)
+            )
+            if not found[-1]:
+                raise ImageError(
+                    f"{self.folder} holds no labelled image whose name fits {wanted!r}. Needed are pairs such as "
+                    "a_image.tif and a_label.tif; change the pattern or the folder."
+                )
+        return found[0], found[1]
+
+
+def train(training: Training, resume: bool = False) -> Iterator[EpochDone]:
+    """Train a network, yield a report after each epoch, and keep the best weights in ``training.out``.
+
+    AdamW (Loshchilov & Hutter 2019) with a cosine learning rate; what is scored and kept is a running average of the
+    weights (Polyak & Juditsky 1992). The same settings give the same crops in the same order, also when resumed.
+
+    Raises
+    ------
+    ImageError
+        If the folder lacks images.
+    ModelError
+        If there is nothing to resume, or what there is does not fit.
+    """
+    settings = training.settings
+    examples, held_out = training.read()
+    learner = Learner(training, examples)
+    if resume:
+        learner.restore()
+    start = time.monotonic()
+    for epoch in range(learner.epoch, settings.epochs):
+        loss = learner.learn(epoch)
+        found = validate(learner.average, held_out, settings.target)
+        best = found["dice"] > learner.best
+        if best:
+            learner.best = found["dice"]
+            card = replace(training.info.card, scores=found)
+            Checkpoint.of(learner.average, replace(training.info, card=card)).save(training.out)
+        learner.epoch = epoch + 1
+        learner.store()
+        yield EpochDone(epoch + 1, settings.epochs, loss, found, best, time.monotonic() - start)
+    training.state_path.unlink(missing_ok=True)
+
+
+class Learner:
+    """A network, its running average and its optimiser."""
+
+    def __init__(self, training: Training, examples: Sequence[Labelled]) -> None:
+        self.training, settings, spec = training, training.settings, training.info.spec
+        self.device = pick_device(settings.device)
+        self.dtype = pick_precision(settings.precision, self.device)
+        generator = torch.Generator().manual_seed(settings.seed)
+        self.net = place(spec.build(generator), spec.ndim, self.device)
+        self.average = place(spec.build(), spec.ndim, self.device).eval()
+        self.average.load_state_dict(self.net.state_dict())
+        self.optimiser = torch.optim.AdamW(self.net.parameters(), lr=settings.rate, weight_decay=settings.decay)
+        augmentation = Augmentation(invert=settings.invert)
+        patch = (settings.patch,) * spec.ndim
+        self.crops = Crops(examples, settings.target, patch, augmentation, settings.crops * len(examples))
+        self.weights = self._class_weights(examples).to(self.device)
+        self.epoch, self.best = 0, -1.0
+
+    def learn(self, epoch: int) -> float:
+        """Run one pass over the crops and return its mean loss."""
+        self.crops.seed = (self.training.settings.seed, epoch)
+        settings = self.training.settings
+        loader = DataLoader(self.crops, batch_size=settings.batch, num_workers=settings.workers)
+        self.net.train()
+        total = torch.zeros((), device=self.device)
+        for step, (x, target) in enumerate(loader, start=epoch * len(loader)):
+            for group in self.optimiser.param_groups:
+                group["lr"] = settings.rate * _schedule(step / (settings.epochs * len(loader)))
+            with torch.autocast(self.device.type, self.dtype, enabled=self.dtype != torch.float32):
+                logits = self.net(x.to(self.device, non_blocking=True))
+            loss = cross_entropy_and_dice(logits, target.to(self.device, non_blocking=True), self.weights)
+            self.optimiser.zero_grad(set_to_none=True)
+            loss.backward()
+            torch.nn.utils.clip_grad_norm_(self.net.parameters(), 5.0)
+            self.optimiser.step()
+            self._follow(min(AVERAGE, (step + 1) / (step + 10)))
+            total += loss.detach()
+        return float(total) / len(loader)
+
+    @torch.no_grad()
+    def _follow(self, decay: float) -> None:
+        """Move the running average towards the present weights and statistics."""
+        for kept, now in zip(self.average.state_dict().values(), self.net.state_dict().values(), strict=True):
+            if kept.is_floating_point():
+                kept.lerp_(now, 1 - decay)
+            else:
+                kept.copy_(now)
+
+    def _class_weights(self, examples: Sequence[Labelled]) -> torch.Tensor:
+        target = TARGETS[self.training.settings.target]
+        counts = np.zeros(256)
+        for example in examples[:: max(1, len(examples) // 50)]:
+            counts += np.bincount(target(example.labels).ravel(), minlength=256)
+        return class_weights(torch.from_numpy(counts[: self.training.info.spec.classes]).float())
+
+    def store(self) -> None:
+        """Write all that is needed to go on after an interruption."""
+        tensors = {f"net.{k}": v for k, v in self.net.state_dict().items()}
+        tensors |= {f"average.{k}": v for k, v in self.average.state_dict().items()}
+        for index, state in self.optimiser.state_dict()["state"].items():
+            tensors |= {f"optimiser.{index}.{k}": torch.as_tensor(v) for k, v in state.items()}
+        tensors = {k: v.detach().cpu().contiguous().clone() for k, v in tensors.items()}
+        part = self.training.state_path.with_name(f"{self.training.state_path.name}.part")
+        save_file(
+            tensors,
+            part,
+            metadata={"run": self._identity(), "epoch": str(self.epoch), "best": str(self.best)},
+        )
+        part.replace(self.training.state_path)
+
+    def restore(self) -> None:
+        """Go on where `store` left off.
+
+        Raises
+        ------
+        ModelError
+            If there is no state, or it is that of another run.
+        """
+        path = self.training.state_path
+        try:
+            with safe_open(path, framework="pt") as file:
+                metadata = file.metadata()
+                tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 - not a mapping
+        except (OSError, SafetensorError) as error:
+            raise ModelError(f"There is no run to resume at {path} ({error}). Train without --resume.") from error
+        if metadata.get("run") != self._identity():
+            raise ModelError(
+                f"{path} belongs to a run with other settings. Give the same ones, or train without --resume."
+            )
+        grouped: dict[str, dict[str, torch.Tensor]] = defaultdict(dict)
+        for key, tensor in tensors.items():
+            owner, _, name = key.partition(".")
+            grouped[owner][name] = tensor
+        self.net.load_state_dict(grouped["net"])
+        self.average.load_state_dict(grouped["average"])
+        moments: dict[int, dict[str, torch.Tensor]] = defaultdict(dict)
+        for key, tensor in grouped["optimiser"].items():
+            index, _, name = key.partition(".")
+            moments[int(index)][name] = tensor
+        self.optimiser.load_state_dict({**self.optimiser.state_dict(), "state": dict(moments)})
+        self.epoch, self.best = int(metadata["epoch"]), float(metadata["best"])
+
+    def _identity(self) -> str:
+        """Return what two runs must share for one to go on where the other stopped."""
+        settings = {
+            k: v for k, v in asdict(self.training.settings).items() if k not in ("device", "precision", "workers")
+        }
+        return json.dumps([self.training.info.spec.to_dict(), settings], sort_keys=True)
+
+
+def _schedule(progress: float) -> float:
+    """Return the share of the peak learning rate at this share of the training: a short rise, then a cosine."""
+    if progress < WARM_UP:
+        return (progress + 1e-3) / (WARM_UP + 1e-3)
+    return 0.5 * (1 + math.cos(math.pi * (progress - WARM_UP) / (1 - WARM_UP)))
+
+
+@torch.inference_mode()
+def validate(net: torch.nn.Module, images: Sequence[Labelled], target: str) -> dict[str, float]:
+    """Return the mean scores over images, and over each kind of image apart.
+
+    ``dice`` is that of all classes but the first taken together; ``boundary_f1`` allows 2 pixels and compares the
+    outlines of objects, or the centre lines of membranes.
+    """
+    lines = scores.centre_line if target == "membranes" else scores.outline
+    parameter = next(net.parameters())
+    found: dict[str, list[float]] = defaultdict(list)
+    for image in images:
+        logits = net(torch.from_numpy(image.views[0])[None].to(parameter.device, parameter.dtype))
+        answer = (logits[0].argmax(0) > 0).cpu().numpy()
+        truth = TARGETS[target](image.labels) > 0
+        both = {
+            "dice": scores.dice(answer, truth),
+            "boundary_f1": scores.boundary_f1(lines(answer), lines(truth)),
+        }
+        for name, value in both.items():
+            found[name].append(value)
+            if image.kind:
+                found[f"{name}_{image.kind}"].append(value)
+    return {name: round(float(np.mean(values)), 4) for name, values in sorted(found.items())}

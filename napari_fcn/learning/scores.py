@@ -1,0 +1,42 @@
+"""How well an answer agrees with the truth, each score in 0..1."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from scipy import ndimage
+from skimage.morphology import skeletonize
+from skimage.segmentation import find_boundaries
+
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
+
+    Mask = npt.NDArray[np.bool_]
+
+
+def dice(answer: Mask, truth: Mask) -> float:
+    """Return twice the common pixels over the sum of both; one if both are empty (Dice 1945)."""
+    total = int(answer.sum()) + int(truth.sum())
+    return 2 * int((answer & truth).sum()) / total if total else 1.0
+
+
+def boundary_f1(answer: Mask, truth: Mask, tolerance: float = 2.0) -> float:
+    """Return the F1 of two sets of lines; a pixel counts as found within ``tolerance`` pixels (Csurka et al. 2013)."""
+    if not answer.any() or not truth.any():
+        return float(answer.any() == truth.any())
+    precision = float((ndimage.distance_transform_edt(~truth)[answer] <= tolerance).mean())
+    recall = float((ndimage.distance_transform_edt(~answer)[truth] <= tolerance).mean())
+    return 2 * precision * recall / (precision + recall) if precision + recall else 0.0
+
+
+def outline(mask: Mask) -> Mask:
+    """Return the outermost pixels of a mask."""
+    lines: Mask = find_boundaries(mask, connectivity=1, mode="inner")
+    return lines
+
+
+def centre_line(mask: Mask) -> Mask:
+    """Return the middle lines of a mask of thin sheets or threads."""
+    lines: Mask = skeletonize(mask).astype(bool)
+    return lines

@@ -1,0 +1,47 @@
+"""From labels to the class of each pixel."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+from scipy import ndimage
+from skimage.segmentation import find_boundaries
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+    from typing import Any
+
+    import numpy.typing as npt
+
+    Labels = npt.NDArray[Any]
+    Target = npt.NDArray[np.uint8]
+
+
+def objects(labels: Labels) -> Target:
+    """Return 0 outside objects, 1 inside, 2 on the rim: the outermost pixels of each numbered object.
+
+    The rim lies within the object, so that foreground is rim and inside together, and touching objects part.
+    """
+    target: Target = (labels > 0).astype(np.uint8)
+    target[find_boundaries(labels, connectivity=1, mode="inner")] = 2
+    return target
+
+
+def membranes(labels: Labels) -> Target:
+    """Return 1 within two pixels of a border between cells that are numbered without gaps, else 0."""
+    borders = find_boundaries(labels, connectivity=1, mode="thick")
+    target: Target = ndimage.binary_dilation(borders).astype(np.uint8)
+    return target
+
+
+def classes(labels: Labels) -> Target:
+    """Return the labels themselves: their values are the classes."""
+    return labels.astype(np.uint8)
+
+
+TARGETS: Mapping[str, Callable[[Labels], Target]] = {
+    "objects": objects,
+    "membranes": membranes,
+    "classes": classes,
+}

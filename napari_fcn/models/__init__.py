@@ -1,0 +1,1 @@
+"""Networks with all that belongs to them: weights, normalisation, classes and a card."""

@@ -1,0 +1,113 @@
+"""A model file: safetensors and a description, from which the network can be built again."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save
+
+from napari_fcn.errors import ModelError, OutputError
+from napari_fcn.models.card import KEY, ModelInfo, read_info
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from torch import Tensor
+
+    from napari_fcn.nets.unet import UNet
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Checkpoint:
+    """A network's weights and all else that is needed to use them.
+
+    Attributes
+    ----------
+    info : ModelInfo
+        Spec, normaliser, classes, voxel size, card.
+    weights : mapping of str to Tensor
+        The network's state, on the CPU.
+    """
+
+    info: ModelInfo
+    weights: Mapping[str, Tensor]
+
+    @classmethod
+    def of(cls, net: torch.nn.Module, info: ModelInfo) -> Checkpoint:
+        """Return a copy of a network's present weights with their description."""
+        state = {k: v.detach().to("cpu", copy=True).contiguous() for k, v in net.state_dict().items()}
+        return cls(info, state)
+
+    @classmethod
+    def load(cls, path: str | Path) -> Checkpoint:
+        """Return the model in a file. Nothing in the file is executed.
+
+        Raises
+        ------
+        ModelError
+            If the file is missing, damaged, foreign or too new, or its weights do not fit its network.
+        """
+        info = read_info(path)
+        try:
+            weights = load_file(path)
+        except (SafetensorError, OSError) as error:
+            raise ModelError(f"{path} is damaged or cut off ({error}). Fetch it again.") from error
+        checkpoint = cls(info, weights)
+        checkpoint.net(str(path))
+        return checkpoint
+
+    def net(self, name: str = "") -> UNet:
+        """Return the network with these weights, in evaluation mode.
+
+        Raises
+        ------
+        ModelError
+            If the weights are not those of the network in the description.
+        """
+        with torch.random.fork_rng(devices=[]):  # building draws weights: leave the caller's random numbers alone
+            net = self.info.spec.build()
+        try:
+            net.load_state_dict(dict(self.weights))
+        except RuntimeError as error:
+            raise ModelError(
+                f"The weights in {name or self.info.card.name} do not belong to the network that it describes. "
+                f"Fetch it again. ({str(error).splitlines()[-1].strip()})"
+            ) from error
+        return net.eval()
+
+    def save(self, path: str | Path) -> None:
+        """Write the model to ``path`` so that a crash leaves either the old file or the new one.
+
+        Raises
+        ------
+        OutputError
+            If the file cannot be written.
+        """
+        path = Path(path)
+        part = path.with_name(f"{path.name}.{os.getpid()}.part")
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            with part.open("wb") as file:
+                file.write(save(dict(self.weights), metadata={KEY: self.info.to_json()}))
+                file.flush()
+                os.fsync(file.fileno())
+            part.replace(path)
+        except (OSError, SafetensorError) as error:
+            part.unlink(missing_ok=True)
+            raise OutputError(f"The model cannot be written to {path}: {error}. Choose another place.") from error
+
+    @property
+    def hash(self) -> str:
+        """SHA-256 of what the model computes: network, normalisation, classes and weights, not its card."""
+        bare = replace(self.info, card=type(self.info.card)())
+        digest = hashlib.sha256(bare.to_json().encode())
+        for name, tensor in sorted(self.weights.items()):
+            digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
+            digest.update(tensor.numpy().tobytes())  # in C order, whatever the memory format
+        return digest.hexdigest()

@@ -1,0 +1,92 @@
+"""From the intensities of a camera to the numbers that a network was trained on."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+if TYPE_CHECKING:
+    import numpy.typing as npt
+
+METHODS = ("percentile", "standard", "none")
+
+
+@dataclass(frozen=True, slots=True)
+class Scaling:
+    """``(x - offset) / scale`` per channel, clipped: the same for every pixel of an image.
+
+    Attributes
+    ----------
+    offset, scale : tuple of float
+        One number for each channel, in the image's units.
+    limit : float
+        Largest magnitude that comes out; tames hot pixels.
+    """
+
+    offset: tuple[float, ...]
+    scale: tuple[float, ...]
+    limit: float
+
+    def apply(self, block: npt.NDArray[np.generic]) -> npt.NDArray[np.float32]:
+        """Return a block ``(C, *image)`` of any real type, scaled; NaN becomes 0 (mid-grey), infinities the limit."""
+        shape = (-1, *(1,) * (block.ndim - 1))
+        wide = np.float64 if block.dtype.itemsize > 4 else np.float32
+        out: npt.NDArray[Any] = block.astype(wide)
+        out -= np.asarray(self.offset, wide).reshape(shape)
+        out /= np.asarray(self.scale, wide).reshape(shape)
+        np.clip(out, -self.limit, self.limit, out=out)
+        np.nan_to_num(out, copy=False, nan=0.0)
+        return out.astype(np.float32, copy=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Normaliser:
+    """How the intensities of an image are scaled, from statistics of the whole image, never of a tile.
+
+    Attributes
+    ----------
+    method : str
+        ``"percentile"`` sends the two percentiles to -1 and 1, ``"standard"`` the mean to 0 and one standard deviation
+        to 1, ``"none"`` leaves the image as it is.
+    low, high : float
+        The percentiles.
+    limit : float
+        Largest magnitude after scaling.
+    """
+
+    method: str = "percentile"
+    low: float = 1.0
+    high: float = 99.8
+    limit: float = 4.0
+
+    def __post_init__(self) -> None:
+        if self.method not in METHODS:
+            raise ValueError(f"Normalisation is {self.method!r}; it can be {', '.join(METHODS)}.")
+        if not 0 <= self.low < self.high <= 100:
+            raise ValueError(f"The percentiles are {self.low} and {self.high}; they must rise within 0..100.")
+
+    def fit(self, sample: npt.NDArray[np.generic]) -> Scaling:
+        """Return the scaling for an image of which ``sample`` (C, pixels) was read.
+
+        Pixels that are not finite do not count. A constant channel becomes zero everywhere.
+        """
+        pairs = [self._pair(channel) for channel in sample]
+        return Scaling(tuple(o for o, _ in pairs), tuple(s for _, s in pairs), self.limit)
+
+    def _pair(self, values: npt.NDArray[np.generic]) -> tuple[float, float]:
+        if self.method == "none":
+            return 0.0, 1.0
+        finite = values.astype(np.float64)
+        finite = finite[np.isfinite(finite)]
+        if finite.size == 0:
+            return 0.0, 1.0
+        if self.method == "standard":
+            offset, scale = float(finite.mean()), float(finite.std())
+        else:
+            low, high = np.percentile(finite, [self.low, self.high])
+            if low == high:  # more than the percentiles' share has one value: fall back to the full range
+                low, high = finite.min(), finite.max()
+            offset, scale = float(low + high) / 2, float(high - low) / 2
+        return offset, scale if scale > 0 else 1.0

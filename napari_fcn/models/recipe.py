@@ -1,0 +1,76 @@
+"""A recipe: all that stands in a model's file before the first weight is learnt."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+from napari_fcn.errors import FcnError
+from napari_fcn.models.card import ClassLabel, ModelCard, ModelInfo
+from napari_fcn.models.normalise import Normaliser
+from napari_fcn.nets.spec import NetSpec
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+PALETTE = (
+    "#000000",
+    "#56b4e9",
+    "#e69f00",
+    "#009e73",
+    "#d55e00",
+    "#cc79a7",
+    "#0072b2",
+    "#f0e442",
+)  # Okabe & Ito 2008
+
+
+def parse_spec(text: str) -> NetSpec:
+    """Return the network that a text such as ``unet ndim=3 width=8 pool=[[1,2,2],[2,2,2]] depth=2`` describes.
+
+    Raises
+    ------
+    FcnError
+        If a word is not ``name=value`` or a value does not fit.
+    """
+    family, *words = text.split() or ["unet"]
+    values: dict[str, Any] = {"family": family}
+    for word in words:
+        name, equals, value = word.partition("=")
+        try:
+            values[name] = json.loads(value) if value[:1] in "[0123456789" and equals else value
+        except ValueError:
+            raise FcnError(
+                f"In the network {text!r}, {word!r} is not name=value. Write for example width=16."
+            ) from None
+    try:
+        return NetSpec.from_dict(values)
+    except (ValueError, TypeError) as error:
+        raise FcnError(f"The network {text!r} cannot be built: {error}") from error
+
+
+def read_recipe(path: Path, spec: NetSpec, command: str) -> ModelInfo:
+    """Return the description of a model to be trained, from a JSON file with ``classes``, ``voxel_size`` and ``card``.
+
+    Raises
+    ------
+    FcnError
+        If the file is missing, is not such a recipe, or names another number of classes than the network has.
+    """
+    try:
+        data = json.loads(path.read_text(encoding="utf-8"))
+        card = {**data["card"], "data": tuple(data["card"].get("data", ())), "recipe": command}
+        classes = tuple(ClassLabel(name, colour) for name, colour in data["classes"])
+        return ModelInfo(spec, Normaliser(), classes, tuple(data.get("voxel_size", ())), ModelCard(**card))
+    except OSError as error:
+        raise FcnError(f"The recipe {path} cannot be read: {error.strerror}.") from error
+    except (ValueError, KeyError, TypeError) as error:
+        raise FcnError(f"The recipe {path} does not fit: {error}") from error
+
+
+def plain_recipe(name: str, spec: NetSpec, command: str) -> ModelInfo:
+    """Return a description with classes that have numbers for names and the house's colours."""
+    colours = (PALETTE[0], *(PALETTE[1 + i % (len(PALETTE) - 1)] for i in range(spec.classes - 1)))
+    classes = tuple(ClassLabel(f"class {i}" if i else "background", colour) for i, colour in enumerate(colours))
+    return replace(ModelInfo(spec, Normaliser(), classes), card=ModelCard(name=name, recipe=command))

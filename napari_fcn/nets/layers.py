@@ -1,0 +1,101 @@
+"""Convolution, pooling and upsampling in one, two or three dimensions: the one place that asks how many there are."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from napari_fcn.nets.spec import NetSpec
+
+CONV: dict[int, type[nn.Conv1d | nn.Conv2d | nn.Conv3d]] = {1: nn.Conv1d, 2: nn.Conv2d, 3: nn.Conv3d}
+TRANSPOSED: dict[int, type[nn.ConvTranspose1d | nn.ConvTranspose2d | nn.ConvTranspose3d]] = {
+    1: nn.ConvTranspose1d,
+    2: nn.ConvTranspose2d,
+    3: nn.ConvTranspose3d,
+}
+MAX_POOL: dict[int, type[nn.MaxPool1d | nn.MaxPool2d | nn.MaxPool3d]] = {
+    1: nn.MaxPool1d,
+    2: nn.MaxPool2d,
+    3: nn.MaxPool3d,
+}
+BATCH_NORM: dict[int, type[nn.BatchNorm1d | nn.BatchNorm2d | nn.BatchNorm3d]] = {
+    1: nn.BatchNorm1d,
+    2: nn.BatchNorm2d,
+    3: nn.BatchNorm3d,
+}
+LINEAR = {1: "linear", 2: "bilinear", 3: "trilinear"}
+
+
+def conv(spec: NetSpec, inputs: int, outputs: int, kernel: Sequence[int]) -> nn.Module:
+    """Return a convolution that keeps the size of its input, with the spec's padding."""
+    return CONV[spec.ndim](
+        inputs,
+        outputs,
+        tuple(kernel),  # type: ignore[arg-type]  # one length per axis fits every dimension
+        padding=tuple(k // 2 for k in kernel),  # type: ignore[arg-type]
+        padding_mode=spec.padding,  # type: ignore[arg-type]  # the spec has checked it
+        bias=spec.norm == "none",
+    )
+
+
+def score(spec: NetSpec, inputs: int) -> nn.Module:
+    """Return the 1x1 convolution from features to class logits (Long et al. 2015)."""
+    return CONV[spec.ndim](inputs, spec.classes, 1)
+
+
+def block(spec: NetSpec, inputs: int, outputs: int, level: int) -> nn.Sequential:
+    """Return two rounds of convolution, norm and ReLU."""
+    rounds: list[nn.Module] = []
+    for channels in (inputs, outputs):
+        rounds.append(conv(spec, channels, outputs, spec.kernel[level]))
+        if spec.norm == "batch":
+            rounds.append(BATCH_NORM[spec.ndim](outputs))
+        rounds.append(nn.ReLU(inplace=True))
+    return nn.Sequential(*rounds)
+
+
+def pool(spec: NetSpec, level: int) -> nn.Module:
+    """Return the max pooling of one step down."""
+    return MAX_POOL[spec.ndim](spec.pool[level])
+
+
+def up(spec: NetSpec, inputs: int, outputs: int, level: int) -> nn.Module:
+    """Return the upsampling of one step up, from ``inputs`` to ``outputs`` channels."""
+    factor = spec.pool[level]
+    if spec.up == "transposed":
+        return TRANSPOSED[spec.ndim](inputs, outputs, factor, stride=factor)  # type: ignore[arg-type]
+    return LinearUp(spec.ndim, inputs, outputs, factor)
+
+
+class LinearUp(nn.Module):
+    """A 1x1 convolution, then linear upsampling: the two commute, and the first is cheaper on the small grid."""
+
+    def __init__(self, ndim: int, inputs: int, outputs: int, factor: Sequence[int]) -> None:
+        super().__init__()
+        self.mix = CONV[ndim](inputs, outputs, 1)
+        self.factor = [float(f) for f in factor]
+        self.mode = LINEAR[ndim]
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return ``x`` (N, C, *space) mixed and enlarged."""
+        x = self.mix(x)
+        if all(f == 1 for f in self.factor):
+            return x
+        return F.interpolate(x, scale_factor=self.factor, mode=self.mode, align_corners=False)
+
+
+def fill(x: Tensor, multiple: Sequence[int], minimum: Sequence[int]) -> Tensor:
+    """Return ``x`` (N, C, *space) with its last pixels repeated until each length is on the pooling grid.
+
+    Filling only at the far end keeps the grid where the first pixel is, so that a tile that starts on the grid is
+    filled exactly as the whole image is.
+    """
+    missing = [max(lo, -(-n // m) * m) - n for n, m, lo in zip(x.shape[2:], multiple, minimum, strict=True)]
+    if not any(missing):
+        return x
+    return F.pad(x, [n for m in reversed(missing) for n in (0, m)], mode="replicate")

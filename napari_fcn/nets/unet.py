@@ -1,0 +1,55 @@
+"""The U-Net (Ronneberger et al. 2015; in 3-D: Cicek et al. 2016)."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor, nn
+
+from napari_fcn.nets import layers
+
+if TYPE_CHECKING:
+    from napari_fcn.nets.spec import NetSpec
+
+
+class UNet(nn.Module):
+    """Encoder and decoder joined by skips, padded convolutions, any input size.
+
+    ::
+
+        x ── block ─────────────────────── cat ── block ── score ── logits
+               └ pool ── block ─── cat ── block ── up ┘
+                           └ pool ── block ── up ┘
+
+    Parameters
+    ----------
+    spec : NetSpec
+        What to build.
+    """
+
+    def __init__(self, spec: NetSpec) -> None:
+        super().__init__()
+        self.spec = spec
+        widths = [spec.width * 2**level for level in range(spec.depth + 1)]
+        inputs = [spec.channels, *widths]
+        steps = range(spec.depth)
+        self.encoder = nn.ModuleList(layers.block(spec, inputs[i], widths[i], i) for i in range(spec.depth + 1))
+        self.pools = nn.ModuleList(layers.pool(spec, i) for i in steps)
+        self.ups = nn.ModuleList(layers.up(spec, widths[i + 1], widths[i], i) for i in steps)
+        self.decoder = nn.ModuleList(layers.block(spec, 2 * widths[i], widths[i], i) for i in steps)
+        self.score = layers.score(spec, widths[0])
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return class logits (N, classes, *space) for an image (N, channels, *space)."""
+        whole: list[Any] = [slice(0, n) for n in x.shape[2:]]
+        x = layers.fill(x, self.spec.multiple, self.spec.minimum)
+        skips = []
+        for encode, pool in zip(self.encoder, self.pools, strict=False):
+            skips.append(encode(x))
+            x = pool(skips[-1])
+        x = self.encoder[-1](x)
+        for up, decode in zip(reversed(self.ups), reversed(self.decoder), strict=True):
+            x = decode(torch.cat([skips.pop(), up(x)], dim=1))
+        logits: Tensor = self.score(x)
+        return logits[(..., *whole)]

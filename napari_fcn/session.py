@@ -1,0 +1,158 @@
+"""One network on one image: the face of the engine."""
+
+from __future__ import annotations
+
+import time
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from napari_fcn.errors import ImageError, ModelError
+from napari_fcn.events import RunDone, RunPlanned, TileDone
+from napari_fcn.fields.theoretical import theoretical
+from napari_fcn.geometry import Axes, Region, TilePlan
+from napari_fcn.geometry.tiling import balanced_tile
+from napari_fcn.inference import device as devices
+from napari_fcn.inference.allocator import kept_pages
+from napari_fcn.inference.memory import budget, run_bytes, window
+from napari_fcn.inference.predictor import Predictor
+from napari_fcn.inference.source import ImageSource
+from napari_fcn.settings import PredictSettings
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from napari_fcn.geometry import ReceptiveField
+    from napari_fcn.models.checkpoint import Checkpoint
+    from napari_fcn.models.normalise import Scaling
+
+LIVE_PIXELS = {"cpu": 2**18, "cuda": 2**22, "mps": 2**20}  # largest read while somebody watches
+
+
+class Session:
+    """A network, an image, and how the one runs on the other.
+
+    Parameters
+    ----------
+    image : array-like
+        numpy, dask, zarr or anything else with ``shape``, ``dtype`` and slices.
+    checkpoint : Checkpoint
+        The model.
+    axes : Axes, optional
+        Role of each axis; guessed from the shape if not given.
+    settings : PredictSettings, optional
+        How to run.
+    rgb : bool
+        Whether the channels of the image are colours.
+
+    Raises
+    ------
+    ImageError
+        If the image is empty, not made of real numbers, or does not fit the model.
+    DeviceError
+        If the device or precision asked for is not there.
+    """
+
+    def __init__(
+        self,
+        image: Any,
+        checkpoint: Checkpoint,
+        axes: Axes | None = None,
+        settings: PredictSettings | None = None,
+        rgb: bool = False,
+    ) -> None:
+        self.checkpoint, self.spec = checkpoint, checkpoint.info.spec
+        self.settings = settings or PredictSettings()
+        self.device = devices.pick_device(self.settings.device)
+        self.dtype = devices.pick_precision(self.settings.precision, self.device)
+        try:
+            axes = axes or Axes.guess(np.shape(image), self.spec.ndim, rgb=rgb)
+        except ValueError as error:
+            raise ImageError(str(error)) from error
+        if len(axes.space) != self.spec.ndim:
+            raise ImageError(f"The model is {self.spec.ndim}-D; the axes in space are {' '.join(axes.space)}.")
+        self.source = ImageSource.open(image, axes, self.spec.channels, self.settings.channel, rgb)
+        self.axes = axes
+
+    @cached_property
+    def field(self) -> ReceptiveField:
+        """How far the network looks along each of its axes."""
+        return theoretical(self.spec)
+
+    @cached_property
+    def scaling(self) -> Scaling:
+        """How the intensities of this image are scaled; read from the whole image once."""
+        return self.checkpoint.info.normaliser.fit(self.source.sample())
+
+    @cached_property
+    def predictor(self) -> Predictor:
+        """The network, ready to run on this image."""
+        return Predictor(self.checkpoint.net(), self.source, self.scaling, self.device, self.dtype)
+
+    def plan(self, most: int | None = None) -> TilePlan:
+        """Return the tiles: as the settings say, else as large as memory and ``most`` pixels to a read allow."""
+        shape = self.source.shape
+        space = [shape[position] for position in self.axes.space_positions]
+        multiple = self.spec.multiple
+        if self.settings.tile:
+            tile = self._asked_tile()
+        else:
+            allowed = budget(self.device, self.settings.memory)
+            widest = window(self.spec, space, self.dtype, allowed, most)
+            least = [a + b + 3 * m for (a, b), m in zip(self.field.halo, multiple, strict=True)]
+            tile = balanced_tile(
+                space, [max(w, n) for w, n in zip(widest, least, strict=True)], self.field.halo, multiple
+            )
+        return TilePlan(
+            shape,
+            self.axes.spread(tile, 1),
+            self.axes.spread(self.field.halo, (0, 0)),
+            self.axes.spread(multiple, 1),
+        )
+
+    def _asked_tile(self) -> tuple[int, ...]:
+        asked = self.settings.tile
+        if len(asked) not in (1, self.spec.ndim):
+            raise ModelError(
+                f"Tile {asked} has {len(asked)} lengths; give one, or {self.spec.ndim} ({' '.join(self.axes.space)})."
+            )
+        asked = asked * self.spec.ndim if len(asked) == 1 else asked
+        return tuple(-(-t // m) * m for t, m in zip(asked, self.spec.multiple, strict=True))
+
+    def predict(self, first: Region | None = None) -> Iterator[RunPlanned | TileDone | RunDone]:
+        """Yield the plan, the probabilities of each tile, and the end.
+
+        Parameters
+        ----------
+        first : Region, optional
+            What is on screen, on the image axes: its tiles come first, then the others outward, and tiles are small
+            enough for an early answer. Without it tiles are as large as memory allows, in the order of the image.
+
+        Raises
+        ------
+        DeviceError
+            If memory runs out.
+        """
+        start = time.monotonic()
+        plan = self.plan(None if first is None else LIVE_PIXELS[self.device.type])
+        read = [plan.largest_read[position] for position in self.axes.space_positions]
+        precision = str(self.dtype).removeprefix("torch.")
+        name = devices.label(self.device)
+        peak = run_bytes(self.spec, read, self.dtype)
+        with kept_pages():
+            notes = (*self.source.notes, *self._remarks())
+            yield RunPlanned(len(plan), plan.tile, plan.halo, name, precision, peak, notes)
+            yield from self.predictor.run(plan if first is None else plan.nearest_first(first), len(plan))
+        yield RunDone(Region.whole(plan.shape).size, time.monotonic() - start, name, precision)
+
+    def _remarks(self) -> Iterator[str]:
+        """Yield what a user should know of the intensities of this image."""
+        sample = self.source.sample()
+        if sample.dtype.kind == "f":
+            bad = int((~np.isfinite(sample)).sum())
+            if bad:
+                yield f"{bad} of {sample.size} pixels looked at are NaN or infinite; NaN was read as mid-grey."
+        low, high = np.nanmin(sample), np.nanmax(sample)
+        if low == high:
+            yield f"The image is constant (value {low:g}): there is nothing to find in it."

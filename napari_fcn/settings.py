@@ -1,0 +1,130 @@
+"""The options of each task, declared once: forms, command line and documentation are made from them."""
+
+from __future__ import annotations
+
+from dataclasses import MISSING, dataclass, field, fields
+from typing import Any, get_type_hints
+
+DEVICES = ("auto", "cpu", "cuda", "mps")
+PRECISIONS = ("auto", "float32", "bfloat16", "float16")
+
+
+@dataclass(frozen=True, slots=True)
+class Option:
+    """How one field of a settings class is shown, asked for and checked.
+
+    Attributes
+    ----------
+    name, kind, default
+        The field's name, type and default.
+    label, help : str
+        Short name and plain sentence, with units.
+    choices : tuple of str
+        Values to choose from; empty if any value of the type will do.
+    minimum, maximum : float or None
+        Range of a number.
+    advanced : bool
+        Whether a form shows it only on demand.
+    """
+
+    name: str
+    kind: Any
+    default: Any
+    label: str
+    help: str
+    choices: tuple[str, ...] = ()
+    minimum: float | None = None
+    maximum: float | None = None
+    advanced: bool = True
+
+
+def option(default: Any, label: str, help: str, **more: Any) -> Any:  # noqa: A002 - the word of the forms
+    """Return a dataclass field that carries its own label, help, choices and range."""
+    return field(default=default, metadata={"label": label, "help": help, **more})
+
+
+def options(settings: type) -> tuple[Option, ...]:
+    """Return the options of a settings class in the order of its fields."""
+    kinds = get_type_hints(settings)
+    return tuple(
+        Option(f.name, kinds[f.name], None if f.default is MISSING else f.default, **f.metadata)
+        for f in fields(settings)
+        if "label" in f.metadata
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class PredictSettings:
+    """How to run a network on an image."""
+
+    device: str = option(
+        "auto",
+        "Device",
+        "Where the network runs: auto takes a GPU where there is one. cuda:1 names the second GPU.",
+    )
+    precision: str = option(
+        "auto",
+        "Precision",
+        "Numbers to compute with. auto is float32 on the CPU and bfloat16 or float16 on a CUDA GPU; "
+        "half precision is faster and moves probabilities by about 0.01.",
+        choices=PRECISIONS,
+    )
+    tile: tuple[int, ...] = option(
+        (),
+        "Tile",
+        "Length of a tile in pixels, one number for all axes or one for each axis of the network. Empty: as large as "
+        "memory allows. The answer does not depend on it.",
+        minimum=1,
+    )
+    channel: int | None = option(
+        None,
+        "Channel",
+        "Which channel a one-channel network reads, from 0. Empty: colours become luminance, else the first channel.",
+        minimum=0,
+    )
+    memory: float | None = option(
+        None,
+        "Memory limit",
+        "Memory that a run may take beyond what is in use, in GiB. Empty: half of what is free.",
+        minimum=0.1,
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class TrainSettings:
+    """How to train a network on a folder of images and labels."""
+
+    target: str = option(
+        "objects",
+        "Target",
+        "What the labels teach: objects (background, inside and rim of each numbered object), membranes (borders "
+        "between numbered cells), or classes (label values are the classes, 0 is the first).",
+        choices=("objects", "membranes", "classes"),
+    )
+    train: str = option(
+        "train_*",
+        "Training images",
+        "Names of the images to learn from, before _image.tif; several patterns are separated by commas.",
+    )
+    validate: str = option(
+        "val_*",
+        "Validation images",
+        "Names of the images to score on; they are never learnt from, even if they fit both.",
+    )
+    kinds: str = option(
+        "",
+        "Kinds",
+        "Pattern (regular expression) whose first group is the kind of an image, as in 'train_([a-z]+)_'. Kinds are "
+        "drawn in proportion to the square root of how many images they have, and scored apart. Empty: one kind.",
+    )
+    epochs: int = option(100, "Epochs", "Passes over the training images.", minimum=1)
+    crops: int = option(4, "Crops", "Random crops taken from each image in one pass.", minimum=1)
+    patch: int = option(256, "Patch", "Length of a training crop along each axis, in pixels.", minimum=16)
+    batch: int = option(4, "Batch", "Crops learnt from in one step.", minimum=1)
+    rate: float = option(2e-3, "Learning rate", "Peak learning rate of AdamW; it falls to zero along a cosine.")
+    decay: float = option(1e-2, "Weight decay", "Weight decay of AdamW.", minimum=0)
+    invert: bool = option(False, "Invert", "Also learn from inverted images: dark objects and bright ones become one.")
+    device: str = option("auto", "Device", "Where the network learns: auto takes a GPU where there is one.")
+    precision: str = option("auto", "Precision", "Numbers to compute with.", choices=PRECISIONS)
+    workers: int = option(0, "Workers", "Processes that prepare crops beside the training; 0: none.", minimum=0)
+    seed: int = option(0, "Seed", "Start of the random numbers: the same seed gives the same training.", minimum=0)

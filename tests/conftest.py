@@ -1,0 +1,41 @@
+"""What every test shares: a fixed environment, seeded numbers and the folder of real images."""
+
+import os
+from importlib.util import find_spec
+from pathlib import Path
+
+import hypothesis
+import numpy as np
+import pytest
+
+# Before anything imports Qt or napari: one binding, and no settings read from or written to the user's home.
+os.environ.setdefault("QT_API", "pyqt5" if find_spec("PyQt5") else "pyqt6")
+os.environ.setdefault("PYTEST_QT_API", os.environ["QT_API"])
+os.environ["NAPARI_CONFIG"] = ""
+
+hypothesis.settings.register_profile("ci", deadline=None, derandomize=True, max_examples=50)
+hypothesis.settings.register_profile("thorough", deadline=None, max_examples=1000)
+hypothesis.settings.load_profile("ci")  # another one: pytest --hypothesis-profile=thorough
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    if item.get_closest_marker("gpu"):
+        import torch
+
+        if not torch.cuda.is_available():
+            pytest.skip("needs a CUDA device")
+
+
+@pytest.fixture
+def rng() -> np.random.Generator:
+    return np.random.default_rng(0)
+
+
+@pytest.fixture(scope="session")
+def shared_data() -> Path:
+    """The folder of real images: NAPARI_FCN_DATA, else shared/data beside the repository."""
+    beside = Path(__file__).parents[2] / "shared" / "data"
+    folder = Path(os.environ.get("NAPARI_FCN_DATA", beside))
+    if not folder.is_dir():
+        pytest.skip(f"no real images: {folder} is not a folder (set NAPARI_FCN_DATA)")
+    return folder

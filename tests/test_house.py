@@ -1,0 +1,330 @@
+"""The walls of the house, checked on the source: who may import whom, and what stands in one place only."""
+
+import ast
+import sys
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from graphlib import CycleError, TopologicalSorter
+from pathlib import Path, PurePosixPath
+
+import pytest
+
+PACKAGE = "napari_fcn"
+
+# From the ground up: a room imports from its own floor and from those below.
+FLOORS = (
+    {"geometry"},
+    {"events", "settings", "errors"},
+    {"nets"},
+    {"fields"},
+    {"models"},
+    {"inference"},
+    {"learning", "objects", "sequences"},
+    {"session"},
+    {"project"},
+    {"io", "sample_data"},
+    {"api"},
+    {"batch", "cli", "gui"},
+    {"__main__"},
+)
+FLOOR = {room: number for number, rooms in enumerate(FLOORS) for room in rooms}
+APART = {"batch", "cli", "gui"}  # on one floor, and still no doors between them
+
+LIBRARIES = {  # rooms that know few libraries; the others are free but for the graphical ones
+    "geometry": {"numpy"},
+    "events": {"numpy"},
+    "settings": {"numpy"},
+    "errors": set(),
+    "nets": {"numpy", "torch"},
+}
+GRAPHICAL = {"PyQt5", "PyQt6", "PySide6", "magicgui", "napari", "pyqtgraph", "qtpy", "superqt", "vispy"}
+UNSAFE = {"cloudpickle", "dill", "joblib", "marshal", "pickle", "shelve"}
+THREADS = {"QRunnable", "QThread", "QThreadPool", "threading.Thread", "threading.Timer", "thread_worker"}
+
+GUI_MAY_IMPORT = {  # inside gui; every module that is not named here is a widget
+    "_controller": {"_jobs", "_layers"},
+    "_form": set(),
+    "_jobs": set(),
+    "_layers": set(),
+    "_samples": set(),
+}
+WIDGETS_MAY_IMPORT = {"_controller", "_form"}
+GUI_WITH_ENGINE = {"_controller", "_layers", "_samples"}
+ENGINE_FOR_ALL = {"settings", "events", "errors", "geometry"}
+
+
+@dataclass(frozen=True, slots=True)
+class Import:
+    """One imported name, dotted in full, and where it stands."""
+
+    target: str
+    line: int
+    is_lazy: bool
+    is_for_types: bool
+
+    @property
+    def library(self) -> str:
+        return self.target.split(".")[0]
+
+    @property
+    def room(self) -> str:
+        """The room of the package that it comes from; "" for the package itself."""
+        parts = self.target.split(".")
+        return parts[1] if len(parts) > 1 and parts[1] in FLOOR else ""
+
+
+@dataclass(frozen=True, slots=True)
+class Module:
+    """One source file, by its path from the repository root."""
+
+    path: str
+    tree: ast.Module
+
+    @property
+    def parts(self) -> tuple[str, ...]:
+        parts = PurePosixPath(self.path).with_suffix("").parts
+        return parts[:-1] if parts[-1] == "__init__" else parts
+
+    @property
+    def name(self) -> str:
+        return ".".join(self.parts)
+
+    @property
+    def room(self) -> str:
+        return self.parts[1] if len(self.parts) > 1 else ""
+
+    @property
+    def imports(self) -> list[Import]:
+        return list(self._imports(self.tree.body, is_lazy=False, is_for_types=False))
+
+    def _imports(self, nodes: Iterable[ast.AST], is_lazy: bool, is_for_types: bool) -> Iterator[Import]:
+        for node in nodes:
+            if isinstance(node, ast.Import):
+                for alias in node.names:
+                    yield Import(alias.name, node.lineno, is_lazy, is_for_types)
+            elif isinstance(node, ast.ImportFrom):
+                for alias in node.names:
+                    yield Import(f"{self._source(node)}.{alias.name}", node.lineno, is_lazy, is_for_types)
+            elif isinstance(node, ast.If) and "TYPE_CHECKING" in ast.unparse(node.test):
+                yield from self._imports(node.body, is_lazy, True)
+                yield from self._imports(node.orelse, is_lazy, is_for_types)
+            else:
+                inside = is_lazy or isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
+                yield from self._imports(ast.iter_child_nodes(node), inside, is_for_types)
+
+    def _source(self, node: ast.ImportFrom) -> str:
+        package = self.parts if self.path.endswith("__init__.py") else self.parts[:-1]
+        base = package[: len(package) - node.level + 1] if node.level else ()
+        return ".".join((*base, *filter(None, [node.module])))
+
+
+def floor_rules(module: Module) -> Iterator[tuple[int, str]]:
+    if module.room and module.room not in FLOOR:
+        yield 1, f"{module.room} has no floor yet: give it one in tests/test_house.py"
+        return
+    for found in module.imports:
+        if module.room == "" or found.library != PACKAGE or found.room == module.room:
+            continue
+        if found.room == "" and found.target != f"{PACKAGE}.__version__":
+            yield found.line, f"{found.target}: inside the house import from a room, not from the package"
+        elif found.room and FLOOR[found.room] > FLOOR[module.room]:
+            yield found.line, f"{module.room} lies below {found.room} and may not import it"
+        elif {found.room, module.room} <= APART:
+            is_demo = (module.room, found.room) == ("cli", "gui") and found.is_lazy and not found.is_for_types
+            if not is_demo:
+                yield found.line, f"{module.room} and {found.room} never import each other"
+
+
+def library_rules(module: Module) -> Iterator[tuple[int, str]]:
+    for found in module.imports:
+        library, is_ours = found.library, found.library == PACKAGE
+        if library in GRAPHICAL and module.room != "gui":
+            yield found.line, f"{library} is imported under gui/ only"
+        if module.room in LIBRARIES and not is_ours and library not in sys.stdlib_module_names:
+            allowed = sorted(LIBRARIES[module.room])
+            if library not in allowed:
+                yield found.line, f"{module.room} may import of all libraries only {allowed}, not {library}"
+        is_at_start = module.room == "" and not (found.is_lazy or found.is_for_types)
+        if is_at_start and library not in sys.stdlib_module_names:
+            yield found.line, f"import {PACKAGE} must stay light: import {library} where it is used"
+        if library in UNSAFE:
+            yield found.line, f"{library} runs code from files: use safetensors or JSON"
+
+
+def thread_rules(module: Module) -> Iterator[tuple[int, str]]:
+    if module.room == "inference" or module.path == f"{PACKAGE}/gui/_jobs.py":
+        return
+    used = [(found.line, found.target) for found in module.imports]
+    used += [(n.lineno, ast.unparse(n)) for n in ast.walk(module.tree) if isinstance(n, ast.Attribute)]
+    for line, name in used:
+        if name.startswith("concurrent.futures") or THREADS & {name, name.split(".")[-1]}:
+            yield line, f"{name}: threads live in gui/_jobs.py and inference/ only"
+
+
+def catches_all(handler: ast.ExceptHandler) -> bool:
+    """Whether it swallows whatever comes; to clean up after anything and raise it again is allowed."""
+    names = {
+        node.id for node in ast.walk(handler.type or ast.Name("BaseException")) if isinstance(node, ast.Name)
+    }
+    cleans_up = isinstance(handler.body[-1], ast.Raise) and handler.body[-1].exc is None
+    return "Exception" in names or ("BaseException" in names and not cleans_up)
+
+
+def statement_rules(module: Module) -> Iterator[tuple[int, str]]:
+    for node in ast.walk(module.tree):
+        match node:
+            case ast.Call(func=ast.Name(id="print")) if module.room != "cli":
+                yield node.lineno, "print stands in cli only: yield an event or raise"
+            case ast.Attribute(value=ast.Name(id="torch"), attr="load"):
+                yield node.lineno, "torch.load runs code from files: use safetensors"
+            case ast.keyword(arg="allow_pickle", value=ast.Constant(value=True)):
+                yield node.value.lineno, "allow_pickle runs code from files"
+            case ast.ExceptHandler() if module.path != f"{PACKAGE}/gui/_jobs.py" and catches_all(node):
+                yield node.lineno, "except Exception stands in gui/_jobs.py only: catch the exact type"
+    for found in module.imports:
+        if found.target == "torch.load":
+            yield found.line, "torch.load runs code from files: use safetensors"
+
+
+def gui_rules(module: Module) -> Iterator[tuple[int, str]]:
+    if module.room != "gui":
+        return
+    here = module.parts[2] if len(module.parts) > 2 else "gui"
+    for found in module.imports:
+        part = found.target.split(".")[2] if found.room == "gui" and found.target.count(".") > 1 else ""
+        is_engine = found.library == PACKAGE and found.room not in ENGINE_FOR_ALL | {"gui"}
+        if here not in GUI_WITH_ENGINE and (is_engine or found.library == "torch"):
+            yield found.line, f"{found.target}: gui/{here} knows no engine: go through _controller"
+        if here in GUI_MAY_IMPORT and part and part not in GUI_MAY_IMPORT[here] | {here}:
+            yield found.line, f"gui/{here} may import of gui only {sorted(GUI_MAY_IMPORT[here])}, not {part}"
+        if here not in GUI_MAY_IMPORT and part in GUI_MAY_IMPORT.keys() - WIDGETS_MAY_IMPORT:
+            yield found.line, f"gui/{here} is a widget and may not import {part}: go through _controller"
+
+
+RULES = (floor_rules, library_rules, thread_rules, statement_rules, gui_rules)
+
+
+def find_cycle(modules: list[Module]) -> list[str]:
+    """The names of a circle of imports that run when modules load, first and last the same; [] if none."""
+    known = {module.name for module in modules} - {PACKAGE}
+    graph: dict[str, set[str]] = {}
+    for module in modules:
+        own = {".".join(module.parts[:end]) for end in range(len(module.parts))}
+        runs = graph.setdefault(module.name, set())
+        for found in module.imports:
+            if not (found.is_lazy or found.is_for_types):
+                parts = found.target.split(".")
+                prefixes = [".".join(parts[:end]) for end in range(1, len(parts) + 1)]
+                loaded = [prefix for prefix in prefixes if prefix in known]
+                runs.update(loaded[-1:], set(loaded) - own)
+        runs.discard(module.name)
+    try:
+        TopologicalSorter(graph).prepare()
+    except CycleError as error:
+        return list(error.args[1])
+    return []
+
+
+def complaints(sources: dict[str, str]) -> list[str]:
+    """What breaks a rule in these files, given as path from the repository root -> source."""
+    modules = [Module(path, ast.parse(source, path)) for path, source in sources.items()]
+    found = [f"{m.path}:{line}: {text}" for m in modules for rule in RULES for line, text in rule(m)]
+    cycle = find_cycle(modules)
+    return [*found, *([f"imports run in a circle: {' -> '.join(cycle)}"] if cycle else [])]
+
+
+def test_the_house_keeps_its_walls() -> None:
+    root = Path(__file__).parents[1]
+    files = sorted((root / PACKAGE).rglob("*.py"))
+    sources = {path.relative_to(root).as_posix(): path.read_text(encoding="utf-8") for path in files}
+    assert f"{PACKAGE}/__init__.py" in sources
+    found = complaints(sources)
+    assert not found, "\n" + "\n".join(found)
+
+
+TYPING = "from typing import TYPE_CHECKING\nif TYPE_CHECKING:\n    "
+
+
+@pytest.mark.parametrize(
+    ("path", "source", "line", "text"),
+    [
+        ("geometry/region.py", "import os\nfrom napari_fcn.nets import UNet", 2, "geometry lies below nets"),
+        ("geometry/region.py", "def f():\n    from napari_fcn import nets", 2, "geometry lies below nets"),
+        ("geometry/region.py", TYPING + "from ..nets import NetSpec", 3, "geometry lies below nets"),
+        ("geometry/region.py", "import scipy.ndimage", 1, "not scipy"),
+        ("events.py", "import torch", 1, "not torch"),
+        ("session.py", "from napari_fcn.io import read", 1, "session lies below io"),
+        ("session.py", "from napari_fcn import load", 1, "not from the package"),
+        ("session.py", TYPING + "from napari.layers import Image", 3, "napari is imported under gui/ only"),
+        ("cli.py", "from napari_fcn.gui import _samples", 1, "cli and gui never import each other"),
+        ("batch.py", "def f():\n    import napari_fcn.gui", 2, "batch and gui never import each other"),
+        ("gui/_layers.py", "def f():\n    import napari_fcn.cli", 2, "gui and cli never import each other"),
+        ("attic.py", "", 1, "attic has no floor yet"),
+        ("__init__.py", "from napari_fcn.geometry import Region", 1, "must stay light"),
+        ("session.py", "import threading\nthreading.Thread()", 2, "threads live in"),
+        ("session.py", "from threading import Timer", 1, "threads live in"),
+        ("learning/losses.py", "from concurrent.futures import Future", 1, "threads live in"),
+        ("gui/segment.py", "from qtpy import QtCore\nclass T(QtCore.QThread): ...", 2, "threads live in"),
+        ("models/checkpoint.py", "import pickle", 1, "pickle runs code"),
+        ("models/checkpoint.py", "import torch\ntorch.load('x')", 2, "torch.load runs code"),
+        ("models/checkpoint.py", "from torch import load", 1, "torch.load runs code"),
+        ("io.py", "import numpy as np\nnp.load('x', allow_pickle=True)", 2, "allow_pickle runs code"),
+        ("io.py", "print(1)", 1, "print stands in cli only"),
+        ("io.py", "try:\n    x = 1\nexcept Exception:\n    raise", 3, "catch the exact type"),
+        ("io.py", "try:\n    x = 1\nexcept (OSError, BaseException):\n    x = 2", 3, "catch the exact type"),
+        ("io.py", "try:\n    x = 1\nexcept:\n    raise OSError", 3, "catch the exact type"),
+        ("gui/segment.py", "import torch", 1, "knows no engine"),
+        ("gui/segment.py", TYPING + "from napari_fcn.session import Session", 3, "knows no engine"),
+        ("gui/_jobs.py", "from napari_fcn.session import Session", 1, "knows no engine"),
+        ("gui/segment.py", "from napari_fcn.gui._layers import read", 1, "go through _controller"),
+        ("gui/segment.py", "from . import _jobs", 1, "go through _controller"),
+        ("gui/_controller.py", "from napari_fcn.gui.segment import SegmentWidget", 1, "not segment"),
+        ("gui/_layers.py", "from ._jobs import JobRunner", 1, "not _jobs"),
+    ],
+)
+def test_a_broken_rule_is_named_with_file_and_line(path: str, source: str, line: int, text: str) -> None:
+    found = complaints({f"{PACKAGE}/{path}": source})
+    assert len(found) == 1
+    assert found[0].startswith(f"{PACKAGE}/{path}:{line}: ")
+    assert text in found[0]
+
+
+@pytest.mark.parametrize(
+    ("path", "source"),
+    [
+        ("geometry/region.py", "import numpy.typing as npt\nfrom math import prod"),
+        ("fields/theoretical.py", "import torch\nfrom ..nets.spec import NetSpec\nfrom . import exactness"),
+        ("models/checkpoint.py", "from napari_fcn import __version__"),
+        ("inference/predictor.py", "from concurrent.futures import ThreadPoolExecutor"),
+        ("cli.py", "def demo():\n    from napari_fcn.gui.segment import SegmentWidget\n    print(1)"),
+        ("batch.py", "from napari_fcn.io import read\nfrom napari_fcn.sample_data import cells"),
+        ("__init__.py", TYPING + "from napari_fcn.session import Session"),
+        ("__main__.py", "from napari_fcn.cli import main"),
+        ("io.py", "import threading\nlock = threading.Lock()"),
+        ("io.py", "try:\n    x = 1\nexcept BaseException:\n    x = 2\n    raise"),
+        ("gui/_jobs.py", "from threading import Thread\ntry:\n    x = 1\nexcept Exception:\n    x = 2"),
+        ("gui/_controller.py", "import torch\nfrom . import _jobs, _layers\nfrom ..session import Session"),
+        ("gui/segment.py", "from napari_fcn.gui._form import form\nfrom napari_fcn.settings import Segment"),
+        ("gui/segment.py", "import napari\nfrom napari_fcn.gui._controller import run\nfrom . import parts"),
+    ],
+)
+def test_what_is_allowed_passes(path: str, source: str) -> None:
+    assert complaints({f"{PACKAGE}/{path}": source}) == []
+
+
+@pytest.mark.parametrize(
+    ("back", "has_cycle"),
+    [
+        ("from napari_fcn.nets.spec import NetSpec", True),
+        ("import napari_fcn.nets", True),  # runs nets/__init__, which imports this module
+        ("def f():\n    from napari_fcn.nets.spec import NetSpec", False),
+        (TYPING + "from napari_fcn.nets.spec import NetSpec", False),
+    ],
+)
+def test_only_imports_that_run_make_a_circle(back: str, has_cycle: bool) -> None:
+    sources = {
+        f"{PACKAGE}/nets/__init__.py": "from napari_fcn.nets.spec import NetSpec",
+        f"{PACKAGE}/nets/spec.py": "from napari_fcn.nets.layers import conv",
+        f"{PACKAGE}/nets/layers.py": back,
+    }
+    assert [text.split(":")[0] for text in complaints(sources)] == ["imports run in a circle"] * has_cycle
