@@ -72,7 +72,7 @@ class Session:
             raise ImageError(str(error)) from error
         if len(axes.space) != self.spec.ndim:
             raise ImageError(f"The model is {self.spec.ndim}-D; the axes in space are {' '.join(axes.space)}.")
-        self.source = ImageSource.open(image, axes, self.spec.channels, self.settings.channel, rgb)
+        self.source = ImageSource.open(image, axes, self.spec.channels, self.settings, rgb)
         self.axes = axes
 
     @cached_property

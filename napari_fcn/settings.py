@@ -7,6 +7,7 @@ from typing import Any, get_type_hints
 
 DEVICES = ("auto", "cpu", "cuda", "mps")
 PRECISIONS = ("auto", "float32", "bfloat16", "float16")
+COLOURS = ("luminance", "haematoxylin", "eosin", "dab")
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,8 +80,14 @@ class PredictSettings:
     channel: int | None = option(
         None,
         "Channel",
-        "Which channel a one-channel network reads, from 0. Empty: colours become luminance, else the first channel.",
+        "Which channel a one-channel network reads, from 0. Empty: the first; of a colour image what Colours says.",
         minimum=0,
+    )
+    colour: str = option(
+        "luminance",
+        "Colours",
+        "What a one-channel network reads from a colour image: brightness, or one stain of a histological section.",
+        choices=COLOURS,
     )
     memory: float | None = option(
         None,
@@ -114,8 +121,16 @@ class TrainSettings:
     kinds: str = option(
         "",
         "Kinds",
-        "Pattern (regular expression) whose first group is the kind of an image, as in 'train_([a-z]+)_'. Kinds are "
-        "drawn in proportion to the square root of how many images they have, and scored apart. Empty: one kind.",
+        "Pattern (regular expression) whose first group is the kind of an image, as in 'train_([a-z]+)_'; kinds are "
+        "balanced and scored apart. Empty: all are one kind.",
+    )
+    balance: float = option(
+        0.5,
+        "Balance",
+        "How often a kind is drawn grows with this power of the number of its images: 1 leaves them as they are, 0 "
+        "draws all kinds equally often.",
+        minimum=0,
+        maximum=1,
     )
     epochs: int = option(100, "Epochs", "Passes over the training images.", minimum=1)
     crops: int = option(4, "Crops", "Random crops taken from each image in one pass.", minimum=1)

@@ -20,9 +20,9 @@ if TYPE_CHECKING:
 
 def _demo(arguments: argparse.Namespace) -> None:
     if arguments.no_window:
-        from napari_fcn.demo import segment_samples
+        from napari_fcn.demo import segment_sample
 
-        for line in segment_samples(arguments.out, arguments.model):
+        for line in segment_sample(arguments.out, arguments.model):
             say(line)
         return
     try:

@@ -86,13 +86,7 @@ class TilePlan:
     @property
     def largest_read(self) -> tuple[int, ...]:
         """Longest read along each axis: what decides the memory."""
-        return tuple(
-            max(
-                (self._span(axis, i)[3] - self._span(axis, i)[2] for i in {0, 1, count - 1} if i < count),
-                default=0,
-            )
-            for axis, count in enumerate(self.counts)
-        )
+        return tuple(_longest_read(*axis) for axis in zip(self.shape, self.tile, self.margin, strict=True))
 
     @property
     def read_pixels(self) -> int:
@@ -173,5 +167,18 @@ def balanced_tile(
         longest = (w - margin) // m * m
         if longest < m:
             raise ValueError(f"A window of {w} px cannot hold the halo {(before, after)}; use at least {margin + m}.")
-        tile.append(ceil(ceil(n / ceil(n / longest)) / m) * m)
+        for count in range(ceil(n / w), ceil(n / longest) + 1):  # tiles at the border read one halo: fewer may do
+            length = ceil(ceil(n / count) / m) * m
+            if _longest_read(n, length, (ceil(before / m) * m, ceil(after / m) * m)) <= w:
+                break
+        tile.append(length)
     return tuple(tile)
+
+
+def _longest_read(n: int, tile: int, margin: tuple[int, int]) -> int:
+    """Return the longest read along an axis of ``n`` pixels: that of the first tile which does not reach the start, or the one before."""
+    before, after = margin
+    first = min(ceil(before / tile), ceil(n / tile) - 1)
+    return (
+        max(min((i + 1) * tile + after, n) - max(0, i * tile - before) for i in {max(0, first - 1), first}) if n else 0
+    )

@@ -13,7 +13,11 @@ from napari_fcn.errors import ImageError
 from napari_fcn.geometry import Axes, Region
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
     import numpy.typing as npt
+
+    from napari_fcn.settings import PredictSettings
 
 LUMINANCE = np.array([0.2126, 0.7152, 0.0722], np.float32)  # ITU-R BT.709
 SAMPLE = 2**22  # pixels per channel from which the statistics of an image are taken
@@ -30,8 +34,8 @@ class ImageSource:
         numpy, dask, zarr, memory map: anything with ``shape``, ``dtype`` and slices.
     axes : Axes
         Role of each axis of the array.
-    channels : tuple of int or "luminance"
-        Channels to read, in order.
+    channels : tuple of int or str
+        Channels to read, in order; or what to read from colours: a key of `COLOURS`.
     notes : tuple of str
         Sentences for the user about what was chosen for them.
     """
@@ -42,7 +46,7 @@ class ImageSource:
     notes: tuple[str, ...] = ()
 
     @classmethod
-    def open(cls, array: Any, axes: Axes, wanted: int, channel: int | None = None, rgb: bool = False) -> ImageSource:
+    def open(cls, array: Any, axes: Axes, wanted: int, settings: PredictSettings, rgb: bool = False) -> ImageSource:
         """Return the source from which a network of ``wanted`` input channels reads.
 
         Parameters
@@ -53,8 +57,8 @@ class ImageSource:
             Role of each axis.
         wanted : int
             Input channels of the network.
-        channel : int, optional
-            The channel to read, for a network of one.
+        settings : PredictSettings
+            Which channel, or what of the colours, a network of one channel reads.
         rgb : bool
             Whether the channels are colours.
 
@@ -64,7 +68,7 @@ class ImageSource:
             If the image is empty, its type is no real number, or its channels do not fit the network.
         """
         _check(array)
-        count = axes.channels(array.shape)
+        count, channel = axes.channels(array.shape), settings.channel
         rgb = (rgb or axes.channel == "s") and count in (3, 4)
         if channel is not None:
             if wanted != 1:
@@ -77,12 +81,10 @@ class ImageSource:
         if rgb and wanted == 3:
             return cls(array, axes, (0, 1, 2))
         if wanted == 1 and rgb:
-            return cls(array, axes, "luminance", ("Colours were read as luminance.",))
+            return cls(array, axes, settings.colour, (f"Of the colours, {settings.colour} was read.",))
         if wanted == 1:
             return cls(array, axes, (0,), (f"Channel 0 of {count} was read; choose another under Advanced.",))
-        raise ImageError(
-            f"The model reads {wanted} channels; the image has {count}. Choose another model or image."
-        )
+        raise ImageError(f"The model reads {wanted} channels; the image has {count}. Choose another model or image.")
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -90,7 +92,7 @@ class ImageSource:
         return self.axes.image_shape(self.array.shape)
 
     def read(self, region: Region) -> npt.NDArray[np.generic]:
-        """Return the block ``(C, *region.shape)``; luminance as float32, other channels in the image's type."""
+        """Return the block ``(C, *region.shape)``: float32 if made of colours, else in the type of the image."""
         index: list[Any] = list(region.slices)
         position = self.axes.channel_position
         if position is None:
@@ -99,7 +101,7 @@ class ImageSource:
         index.insert(position, slice(None) if one is None else slice(one, one + 1))  # a slice: what every array can do
         block = np.moveaxis(np.asarray(self.array[tuple(index)]), position, 0)
         if isinstance(self.channels, str):
-            return luminance(block)[None]
+            return COLOURS[self.channels](block)[None]
         return block if one is not None else block[list(self.channels)]
 
     def sample(self) -> npt.NDArray[np.generic]:
@@ -114,7 +116,27 @@ class ImageSource:
 
 def luminance(channels: npt.NDArray[Any]) -> npt.NDArray[np.float32]:
     """Return the brightness of colours ``(C, *image)``, of which the first three are red, green and blue."""
-    return np.tensordot(LUMINANCE, channels[:3].astype(np.float32), 1)
+    brightness: npt.NDArray[np.float32] = np.tensordot(LUMINANCE, channels[:3].astype(np.float32), 1)
+    return brightness
+
+
+def _stain(number: int) -> Callable[[npt.NDArray[Any]], npt.NDArray[np.float32]]:
+    def read(channels: npt.NDArray[Any]) -> npt.NDArray[np.float32]:
+        from skimage.color import rgb2hed
+
+        stains: npt.NDArray[Any] = rgb2hed(channels[:3], channel_axis=0)
+        return stains[number].astype(np.float32)
+
+    return read
+
+
+# What a network of one channel can read from colours. Stains: Ruifrok & Johnston 2001, as scikit-image separates them.
+COLOURS: Mapping[str, Callable[[npt.NDArray[Any]], npt.NDArray[np.float32]]] = {
+    "luminance": luminance,
+    "haematoxylin": _stain(0),
+    "eosin": _stain(1),
+    "dab": _stain(2),
+}
 
 
 def _spread(shape: tuple[int, ...]) -> list[Region]:

@@ -20,7 +20,17 @@ if TYPE_CHECKING:
     import numpy.typing as npt
 
 # What decoders raise on damaged data; imagecodecs' errors are RuntimeErrors, tifffile's are ValueErrors.
-DAMAGE = (OSError, ValueError, RuntimeError, LookupError, TypeError, EOFError, struct.error, zlib.error)
+DAMAGE = (
+    OSError,
+    ValueError,
+    RuntimeError,
+    LookupError,
+    TypeError,
+    AttributeError,
+    EOFError,
+    struct.error,
+    zlib.error,
+)
 
 
 class LazyArray:

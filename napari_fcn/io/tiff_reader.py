@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 SMALL = 2**28  # bytes of a compressed image that is decoded at once; larger ones are decoded where they are looked at
 NAMESPACE = "napari-fcn/result"  # of our own record among the annotations of an OME-TIFF
 RECORD = "record"
+# What tifffile says of pages or of an image description (tag 270, with OME-XML) that lie beyond the end of the file.
+TRUNCATED = ("invalid page offset", "invalid offset to page", "TiffTag 270 ")
 UNNAMED = frozenset("QI")  # tifffile's letters for "other" and for "a sequence of pages"
 Spacing = dict[str, tuple[float, str]]  # per axis name: distance of the pixels, and its unit
 
@@ -95,7 +97,7 @@ def _refuse_truncated(tiff: tifffile.TiffFile, series: tifffile.TiffPageSeries, 
     ends = [series.dataoffset + series.nbytes if series.dataoffset is not None else 0]
     for page in {tiff.pages.first, tiff.pages[-1]}:
         ends += [a + b for a, b in zip(page.dataoffsets, page.databytecounts, strict=False)]
-    if max(ends) > size or any("invalid page offset" in text or "invalid offset" in text for text in complaints):
+    if max(ends) > size or any(sign in text for text in complaints for sign in TRUNCATED):
         raise ImageError(
             f"{tiff.filehandle.path} ends before its last pixel: it has {size} bytes and needs more. "
             "The copy or download was cut short: copy the file again."
@@ -105,7 +107,7 @@ def _refuse_truncated(tiff: tifffile.TiffFile, series: tifffile.TiffPageSeries, 
 def _described(path: Path, tiff: tifffile.TiffFile, series: tifffile.TiffPageSeries) -> ImageFile:
     """Return the image without its data: axes, spacing, units and notes of the full resolution."""
     own = _record(tiff.ome_metadata or "").get("axes", ())
-    axes = tuple(own) if len(own) == len(series.axes) else _names(series.axes)
+    axes = tuple(map(str, own)) if len(own) == len(series.axes) else _names(series.axes)
     if tiff.is_ome:
         spacing = _ome_spacing(tiff.ome_metadata or "")
     elif tiff.is_imagej:
@@ -181,13 +183,17 @@ def _ome_spacing(xml: str) -> Spacing:
 
 
 def _record(xml: str) -> dict[str, Any]:
-    """Return our record in OME-XML."""
+    """Return our record in OME-XML, empty if there is none that can be read."""
     if NAMESPACE not in xml:
         return {}
-    for annotation in ElementTree.fromstring(xml).iterfind(".//{*}MapAnnotation"):  # noqa: S314 - expat bounds entities
-        for entry in annotation.iterfind(".//{*}M"):
-            if annotation.get("Namespace") == NAMESPACE and entry.get("K") == RECORD:
-                return dict(json.loads(entry.text or "{}"))
+    try:
+        annotations = ElementTree.fromstring(xml).findall(".//{*}MapAnnotation")  # noqa: S314 - expat bounds entities
+        for annotation in annotations:
+            for entry in annotation.iterfind(".//{*}M"):
+                if annotation.get("Namespace") == NAMESPACE and entry.get("K") == RECORD:
+                    return dict(json.loads(entry.text or "{}"))
+    except (ElementTree.ParseError, ValueError):
+        pass
     return {}
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from dataclasses import dataclass
 from fnmatch import fnmatch
 from typing import TYPE_CHECKING
@@ -15,6 +16,7 @@ from torch.utils.data import Dataset
 from napari_fcn.errors import ImageError
 from napari_fcn.geometry import Axes
 from napari_fcn.inference.source import luminance
+from napari_fcn.learning.augment import Augmentation
 from napari_fcn.learning.targets import TARGETS
 
 if TYPE_CHECKING:
@@ -23,8 +25,8 @@ if TYPE_CHECKING:
 
     import numpy.typing as npt
 
-    from napari_fcn.learning.augment import Augmentation
     from napari_fcn.models.normalise import Normaliser
+    from napari_fcn.settings import TrainSettings
 
 SUFFIX = "_image.tif"
 
@@ -131,41 +133,29 @@ class Crops(Dataset[tuple[torch.Tensor, torch.Tensor]]):
     ----------
     images : sequence of Labelled
         What to crop from.
-    target : str
-        What the labels teach: a key of `TARGETS`.
-    patch : tuple of int
-        Size of a crop.
-    augmentation : Augmentation
-        How far crops may go from the image.
-    count : int
-        Number of crops.
+    settings : TrainSettings
+        Target, patch, number of crops, inversion, balance of kinds, seed.
 
     Attributes
     ----------
-    seed : (int, int)
-        Start of the random numbers: seed and epoch.
+    epoch : int
+        The pass; each has crops of its own.
     """
 
-    def __init__(
-        self,
-        images: Sequence[Labelled],
-        target: str,
-        patch: tuple[int, ...],
-        augmentation: Augmentation,
-        count: int,
-    ) -> None:
-        self.images, self.patch, self.augmentation, self.count = images, patch, augmentation, count
-        self.target = TARGETS[target]
-        self.seed = (0, 0)
-        sizes = {kind: sum(image.kind == kind for image in images) for kind in {image.kind for image in images}}
-        weights = np.array([sizes[image.kind] ** -0.5 for image in images])
+    def __init__(self, images: Sequence[Labelled], settings: TrainSettings) -> None:
+        self.images, self.settings, self.epoch = images, settings, 0
+        self.patch = (settings.patch,) * images[0].labels.ndim
+        self.target = TARGETS[settings.target]
+        self.augmentation = Augmentation(invert=settings.invert)
+        sizes = Counter(image.kind for image in images)
+        weights = np.array([sizes[image.kind] ** (settings.balance - 1) for image in images])
         self.chance = weights / weights.sum()
 
     def __len__(self) -> int:
-        return self.count
+        return self.settings.crops * len(self.images)
 
     def __getitem__(self, index: int) -> tuple[torch.Tensor, torch.Tensor]:
-        rng = np.random.default_rng((*self.seed, index))
+        rng = np.random.default_rng((self.settings.seed, self.epoch, index))
         image = self.images[rng.choice(len(self.images), p=self.chance)]
         view = image.views[0 if rng.random() < 0.5 else rng.integers(len(image.views))]
         crop, labels = self.augmentation.crop(view, image.labels, self.patch, rng)

@@ -19,7 +19,6 @@ from napari_fcn.errors import ImageError, ModelError
 from napari_fcn.events import EpochDone
 from napari_fcn.inference.device import pick_device, pick_precision, place
 from napari_fcn.learning import scores
-from napari_fcn.learning.augment import Augmentation
 from napari_fcn.learning.dataset import Crops, Labelled, read_folder
 from napari_fcn.learning.losses import class_weights, cross_entropy_and_dice
 from napari_fcn.learning.targets import TARGETS
@@ -129,15 +128,13 @@ class Learner:
         self.average = place(spec.build(), spec.ndim, self.device).eval()
         self.average.load_state_dict(self.net.state_dict())
         self.optimiser = torch.optim.AdamW(self.net.parameters(), lr=settings.rate, weight_decay=settings.decay)
-        augmentation = Augmentation(invert=settings.invert)
-        patch = (settings.patch,) * spec.ndim
-        self.crops = Crops(examples, settings.target, patch, augmentation, settings.crops * len(examples))
+        self.crops = Crops(examples, settings)
         self.weights = self._class_weights(examples).to(self.device)
         self.epoch, self.best = 0, -1.0
 
     def learn(self, epoch: int) -> float:
         """Run one pass over the crops and return its mean loss."""
-        self.crops.seed = (self.training.settings.seed, epoch)
+        self.crops.epoch = epoch
         settings = self.training.settings
         loader = DataLoader(self.crops, batch_size=settings.batch, num_workers=settings.workers)
         self.net.train()

@@ -1,0 +1,186 @@
+"""Exact tiling beside MONAI's sliding window: the same weights, the same image, in turn.
+
+    python -m benchmarks.tiling [--size 2048] [--rounds 7] [--device cpu]
+
+Each contestant runs once in every round; the table gives medians, ratios to MONAI as it is commonly used (the network
+as trained, float32), the largest and mean difference from the whole image in one pass, and the peak memory of a process of its
+own.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from benchmarks.machine import describe
+from napari_fcn.events import TileDone
+from napari_fcn.inference.device import place
+from napari_fcn.inference.memory import process_peak
+from napari_fcn.models import zoo
+from napari_fcn.models.checkpoint import Checkpoint
+from napari_fcn.nets.fold import fold
+from napari_fcn.sample_data import cells
+from napari_fcn.session import Session
+from napari_fcn.settings import PredictSettings
+
+RESULTS = Path(__file__).parent / "results"
+REFERENCE = "MONAI, network as trained, float32"
+Answer = Callable[[], np.ndarray]
+
+
+class Contest:
+    """An image, a model, and the ways to run the one on the other."""
+
+    def __init__(self, size: int, device: str) -> None:
+        self.image = cells((size, size), seed=1)[0]
+        self.checkpoint = Checkpoint.load(zoo.path_of("nuclei"))
+        self.device = torch.device(device)
+        self.session = Session(self.image, self.checkpoint, settings=PredictSettings(device=device))
+        self.scaled = self.session.scaling.apply(self.image[None])[None]
+        half = "bfloat16"
+        self.contestants: dict[str, Answer] = {
+            REFERENCE: self.monai(self.net(folded=False), torch.float32),
+            "MONAI, our folded channels-last network, float32": self.monai(self.net(), torch.float32),
+            f"MONAI, our folded channels-last network, {half}": self.monai(self.net(torch.bfloat16), torch.bfloat16),
+            "napari-fcn, float32": self.ours("float32"),
+            f"napari-fcn, {half}": self.ours(half),
+        }
+
+    def net(self, dtype: torch.dtype = torch.float32, folded: bool = True) -> torch.nn.Module:
+        """Return the network, folded and in the fast memory format, or as trained."""
+        net = self.checkpoint.net()
+        return place(fold(net), 2, self.device, dtype) if folded else net.to(self.device)
+
+    def ours(self, precision: str) -> Answer:
+        """Return a run through the public engine: reading, scaling, tiles, probabilities."""
+        settings = PredictSettings(device=str(self.device), precision=precision)
+
+        def run() -> np.ndarray:
+            session = Session(self.image, self.checkpoint, settings=settings)
+            out = np.empty((self.checkpoint.info.spec.classes, *self.image.shape), np.float32)
+            for event in session.predict():
+                if isinstance(event, TileDone):
+                    out[(slice(None), *event.region.slices)] = event.probabilities
+            return out
+
+        return run
+
+    def monai(self, net: torch.nn.Module, dtype: torch.dtype) -> Answer:
+        """Return MONAI's sliding window at the size and overlap of its examples."""
+        from monai.inferers import sliding_window_inference
+
+        @torch.inference_mode()
+        def run() -> np.ndarray:
+            x = torch.from_numpy(self.scaled).to(self.device, dtype)
+            logits = sliding_window_inference(x, (256, 256), 4, net, overlap=0.25, mode="gaussian")
+            return logits[0].float().softmax(0).cpu().numpy()
+
+        return run
+
+    @torch.inference_mode()
+    def whole(self) -> np.ndarray:
+        """Return the truth: the network as trained on the whole image in one pass, float32."""
+        x = torch.from_numpy(self.scaled).to(self.device)
+        return self.net(folded=False)(x)[0].softmax(0).cpu().numpy()
+
+
+def measure(contest: Contest, rounds: int) -> dict[str, list[float]]:
+    """Return the seconds of each contestant in each round, after one round that does not count."""
+    seconds: dict[str, list[float]] = {name: [] for name in contest.contestants}
+    for number in range(rounds + 1):
+        for name, run in contest.contestants.items():
+            start = time.perf_counter()
+            run()
+            if number:
+                seconds[name].append(time.perf_counter() - start)
+        print(f"round {number} of {rounds}", file=sys.stderr)
+    return seconds
+
+
+def peak(name: str, size: int, device: str) -> int:
+    """Return the bytes that one contestant adds to a process of its own at its peak."""
+    command = [sys.executable, "-m", "benchmarks.tiling", "--size", str(size), "--device", device, "--peak-of", name]
+    return int(json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout))
+
+
+def report_peak(contest: Contest, name: str) -> None:
+    """Print the peak of one contestant in bytes, what was in use before it subtracted."""
+    if contest.device.type == "cuda":
+        torch.cuda.reset_peak_memory_stats()
+        contest.contestants[name]()
+        print(torch.cuda.max_memory_allocated())
+    else:
+        before = process_peak()
+        contest.contestants[name]()
+        print(process_peak() - before)
+
+
+def table(contest: Contest, seconds: dict[str, list[float]], peaks: dict[str, int]) -> str:
+    """Return the figures as a Markdown table."""
+    whole = contest.whole()
+    base = seconds[REFERENCE]
+    lines = [
+        "| contestant | median ms | times as fast | largest error | mean error | classes changed | peak MiB |",
+        "|---|---|---|---|---|---|---|",
+    ]
+    for name, run in contest.contestants.items():
+        answer = run()
+        error = np.abs(answer - whole)
+        changed = float((answer.argmax(0) != whole.argmax(0)).mean())
+        ratio = statistics.median(b / s for b, s in zip(base, seconds[name], strict=True))
+        lines.append(
+            f"| {name} | {statistics.median(seconds[name]) * 1e3:.0f} | {ratio:.2f} | {error.max():.1e} | {error.mean():.1e} "
+            f"| {changed:.1e} | {peaks[name] / 2**20:.0f} |"
+        )
+    return "\n".join(lines)
+
+
+def ratios(seconds: dict[str, list[float]]) -> str:
+    """Return how much faster we are than MONAI with our own network, in each precision."""
+    lines = []
+    for half in ("float32", "bfloat16"):
+        theirs, ours = seconds[f"MONAI, our folded channels-last network, {half}"], seconds[f"napari-fcn, {half}"]
+        ratio = statistics.median(a / b for a, b in zip(theirs, ours, strict=True))
+        lines.append(f"{half}: {ratio:.2f} times as fast as MONAI with our network.")
+    return "  \n".join(lines)
+
+
+def main() -> None:
+    """Measure, print and keep the table."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--size", type=int, default=2048)
+    parser.add_argument("--rounds", type=int, default=7)
+    parser.add_argument("--device", default="cpu")
+    parser.add_argument("--peak-of", help=argparse.SUPPRESS)
+    arguments = parser.parse_args()
+    contest = Contest(arguments.size, arguments.device)
+    if arguments.peak_of:
+        report_peak(contest, arguments.peak_of)
+        return
+    peaks = {name: peak(name, arguments.size, arguments.device) for name in contest.contestants}
+    seconds = measure(contest, arguments.rounds)
+    text = "\n\n".join(
+        [
+            f"# {arguments.size} x {arguments.size}, the nuclei model, against MONAI's sliding window",
+            f"{describe(arguments.device)}. Medians of {arguments.rounds} interleaved rounds; roi 256, overlap 0.25, gaussian.",
+            table(contest, seconds, peaks),
+            ratios(seconds),
+        ]
+    )
+    RESULTS.mkdir(exist_ok=True)
+    path = RESULTS / f"tiling-{arguments.device.split(':')[0]}.md"
+    path.write_text(text + "\n", encoding="utf-8")
+    print(text)
+
+
+if __name__ == "__main__":
+    main()

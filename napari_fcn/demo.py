@@ -1,0 +1,77 @@
+"""The main job on a real image, without a window."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from napari_fcn.api import load
+from napari_fcn.errors import OutputError
+from napari_fcn.events import RunDone, TileDone
+from napari_fcn.geometry import Axes
+from napari_fcn.io import ResultMeta
+from napari_fcn.recording import Recording, provenance
+from napari_fcn.sample_data import skimage_image
+from napari_fcn.session import Session
+from napari_fcn.settings import PredictSettings
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from napari_fcn.models.checkpoint import Checkpoint
+    from napari_fcn.sample_data import Sample
+
+SAMPLE = "immunohistochemistry"
+
+
+def segment_sample(out: Path, model: str) -> Iterator[str]:
+    """Segment stained tissue that comes with scikit-image into ``out``; yield sentences about what was done.
+
+    Raises
+    ------
+    FcnError
+        If the model does not load or the folder cannot be written.
+    """
+    sample, checkpoint = skimage_image(SAMPLE), load(model)
+    session = open_sample(sample, checkpoint)
+    paths = {kind: out / f"{SAMPLE}-{kind}.ome.tif" for kind in ("classes", "probabilities8")}
+    kept = [i for i, name in enumerate(sample.axes) if name != session.axes.channel]
+    meta = ResultMeta(
+        axes=session.axes.image,
+        scale=tuple(sample.scale[i] for i in kept),
+        units=tuple(sample.units[i] for i in kept),
+        classes=tuple((label.name, label.colour) for label in checkpoint.info.classes),
+        provenance=provenance(session, f"skimage.data.{SAMPLE}", session.settings),
+    )
+    answers = []
+    for event in Recording(paths, overwrite=True).run(session, meta):
+        if isinstance(event, TileDone):
+            answers.append(event)
+        elif isinstance(event, RunDone):
+            yield f"{event.pixels / 1e6:.2f} Mpx in {event.seconds:.2f} s on {event.device} in {event.precision}."
+    yield from (f"Wrote {path}." for path in paths.values())
+    yield f"Wrote {_picture(sample, checkpoint, answers, out / f'{SAMPLE}-overlay.png')}."
+
+
+def open_sample(sample: Sample, checkpoint: Checkpoint) -> Session:
+    """Return a session of a model on a sample image."""
+    axes = Axes.guess(sample.image.shape, checkpoint.info.spec.ndim, sample.axes)
+    return Session(sample.image, checkpoint, axes, PredictSettings(colour="haematoxylin"))
+
+
+def _picture(sample: Sample, checkpoint: Checkpoint, answers: list[TileDone], path: Path) -> Path:
+    """Write the image with its classes over it."""
+    import numpy as np
+    from skimage.color import label2rgb
+    from skimage.io import imsave
+
+    classes = np.zeros(sample.image.shape[:2], np.uint8)
+    for answer in answers:
+        classes[answer.region.slices] = answer.probabilities.argmax(0)
+    colours = [tuple(bytes.fromhex(label.colour[1:])) for label in checkpoint.info.classes[1:]]
+    shown = label2rgb(classes, sample.image, np.array(colours) / 255, alpha=0.5, bg_label=0, saturation=1)
+    try:
+        imsave(path, (shown * 255).astype(np.uint8), check_contrast=False)
+    except OSError as error:
+        raise OutputError(f"The picture cannot be written to {path}: {error}. Choose another --out.") from error
+    return path
