@@ -1,0 +1,1 @@
+"""Figures beside those of others; each module runs with ``python -m``."""

@@ -23,11 +23,13 @@ from napari_fcn.settings import PredictSettings
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    import numpy.typing as npt
+
     from napari_fcn.geometry import ReceptiveField
     from napari_fcn.models.checkpoint import Checkpoint
     from napari_fcn.models.normalise import Scaling
 
-LIVE_PIXELS = {"cpu": 2**18, "cuda": 2**22, "mps": 2**20}  # largest read while somebody watches
+LIVE_PIXELS = {"cpu": 2**19, "cuda": 2**22, "mps": 2**20}  # largest read while somebody watches
 
 
 class Session:
@@ -80,10 +82,16 @@ class Session:
         """How far the network looks along each of its axes."""
         return theoretical(self.spec)
 
-    @cached_property
+    @property
     def scaling(self) -> Scaling:
         """How the intensities of this image are scaled; read from the whole image once."""
-        return self.checkpoint.info.normaliser.fit(self.source.sample())
+        return self._statistics[0]
+
+    @cached_property
+    def _statistics(self) -> tuple[Scaling, tuple[str, ...]]:
+        """The scaling, and what a user should know of the intensities, both from one look at the image."""
+        sample = self.source.sample()
+        return self.checkpoint.info.normaliser.fit(sample), tuple(_remarks(sample))
 
     @cached_property
     def predictor(self) -> Predictor:
@@ -141,18 +149,20 @@ class Session:
         name = devices.label(self.device)
         peak = run_bytes(self.spec, read, self.dtype)
         with kept_pages():
-            notes = (*self.source.notes, *self._remarks())
+            notes = (*self.source.notes, *self._statistics[1])
             yield RunPlanned(len(plan), plan.tile, plan.halo, name, precision, peak, notes)
             yield from self.predictor.run(plan if first is None else plan.nearest_first(first), len(plan))
         yield RunDone(Region.whole(plan.shape).size, time.monotonic() - start, name, precision)
 
-    def _remarks(self) -> Iterator[str]:
-        """Yield what a user should know of the intensities of this image."""
-        sample = self.source.sample()
-        if sample.dtype.kind == "f":
-            bad = int((~np.isfinite(sample)).sum())
-            if bad:
-                yield f"{bad} of {sample.size} pixels looked at are NaN or infinite; NaN was read as mid-grey."
-        low, high = np.nanmin(sample), np.nanmax(sample)
-        if low == high:
-            yield f"The image is constant (value {low:g}): there is nothing to find in it."
+
+def _remarks(sample: npt.NDArray[Any]) -> Iterator[str]:
+    """Yield what a user should know of the intensities of an image."""
+    finite = sample
+    if sample.dtype.kind == "f":
+        finite = sample[np.isfinite(sample)]
+        if bad := sample.size - finite.size:
+            yield f"{bad} of {sample.size} pixels looked at are NaN or infinite; NaN was read as mid-grey."
+    if finite.size and (low := finite.min()) == finite.max():
+        yield f"The image is constant (value {low:g}): there is nothing to find in it."
+    if not finite.size:
+        yield "The image holds no finite number: there is nothing to find in it."

@@ -176,9 +176,12 @@ def balanced_tile(
 
 
 def _longest_read(n: int, tile: int, margin: tuple[int, int]) -> int:
-    """Return the longest read along an axis of ``n`` pixels: that of the first tile which does not reach the start, or the one before."""
+    """Return the longest read along an axis of ``n`` pixels.
+
+    Reads lengthen until one no longer reaches the start of the image, and shorten after that one.
+    """
+    if n == 0:
+        return 0
     before, after = margin
     first = min(ceil(before / tile), ceil(n / tile) - 1)
-    return (
-        max(min((i + 1) * tile + after, n) - max(0, i * tile - before) for i in {max(0, first - 1), first}) if n else 0
-    )
+    return max(min((i + 1) * tile + after, n) - max(0, i * tile - before) for i in {max(0, first - 1), first})

@@ -10,8 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import psutil
 import torch
-from torch.utils._python_dispatch import TorchDispatchMode
-from torch.utils._pytree import tree_leaves
+from torch.overrides import TorchFunctionMode
 
 from napari_fcn.inference.device import place
 from napari_fcn.nets.fold import fold
@@ -21,23 +20,24 @@ if TYPE_CHECKING:
 
     from napari_fcn.nets import NetSpec
 
+PROBE = 2**14  # pixels on which a network's need of memory is measured
+FRAGMENTED = 1.5  # measured peak over living activations, see allocator.py
 SHARE = 0.5  # of the free memory, that a run may take when the user names no limit
 
 
-class Ledger(TorchDispatchMode):
-    """Counts the bytes of all living tensors while it is active, and remembers the most there were."""
+class Ledger(TorchFunctionMode):
+    """Counts the bytes of all living tensors that were made while it is active, and remembers the most there were."""
 
     def __init__(self) -> None:
-        super().__init__()  # type: ignore[no-untyped-call]
+        super().__init__()
         self.now = self.peak = 0
         self.known: set[int] = set()
 
-    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        """Run the operation and count what it returned."""
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        """Run the function and count what it returned."""
         out = func(*args, **(kwargs or {}))
-        for tensor in tree_leaves(out):
-            if isinstance(tensor, torch.Tensor):
-                self._count(tensor.untyped_storage())
+        if isinstance(out, torch.Tensor):
+            self._count(out.untyped_storage())
         return out
 
     def _count(self, storage: torch.UntypedStorage) -> None:
@@ -66,26 +66,29 @@ def process_peak() -> int:
 
 
 @cache
-def activation_bytes(spec: NetSpec, shape: tuple[int, ...], dtype: torch.dtype) -> int:
-    """Return the most bytes of activations that live at once when a network runs on ``(1, channels, *shape)``.
+def bytes_per_pixel(spec: NetSpec) -> float:
+    """Return the most bytes of float32 activations that live at once in a network, for each pixel that it reads.
 
-    The network runs on tensors that have shapes but no memory (torch's meta device), so this takes milliseconds.
+    Measured on a small input, which takes milliseconds; every activation grows in proportion to the input.
     """
-    with torch.random.fork_rng(devices=[]):
-        net = place(fold(spec.build()), spec.ndim, torch.device("meta"), dtype)
-    x = torch.empty(1, spec.channels, *shape, device="meta", dtype=dtype)
-    with torch.inference_mode(False), torch.no_grad(), Ledger() as ledger:
+    side: float = PROBE ** (1 / spec.ndim)
+    shape = [m * ceil(side / m) for m in spec.minimum]
+    with torch.random.fork_rng(devices=[]):  # building draws weights: leave the caller's random numbers alone
+        net = place(fold(spec.build()), spec.ndim, torch.device("cpu"))
+    x = torch.zeros(1, spec.channels, *shape)
+    with torch.no_grad(), Ledger() as ledger:
         net(x)
-    return int(ledger.peak + x.nbytes)
+    return float(ledger.peak + x.nbytes) / prod(shape)
 
 
-def run_bytes(spec: NetSpec, read: Sequence[int], dtype: torch.dtype, ahead: int = 3) -> int:
+def run_bytes(spec: NetSpec, read: Sequence[int], dtype: torch.dtype) -> int:
     """Return the memory that a run needs for reads of this shape, in bytes.
 
-    Activations, blocks that wait (raw and scaled), and the probabilities of the tile at hand and the one before.
+    Activations in a heap that fragments, blocks that wait, and the probabilities of a tile.
     """
     pixels = prod(read)
-    return activation_bytes(spec, tuple(read), dtype) + 4 * pixels * (2 * spec.channels * ahead + 3 * spec.classes)
+    activations = bytes_per_pixel(spec) * pixels * dtype.itemsize / 4
+    return int(activations * FRAGMENTED) + 4 * pixels * (3 * spec.channels + spec.classes)
 
 
 def budget(device: torch.device, limit: float | None) -> int:
@@ -113,8 +116,7 @@ def window(spec: NetSpec, shape: Sequence[int], dtype: torch.dtype, allowed: int
     most : int, optional
         Most pixels that a read may have, where an early answer counts more than a fast one.
     """
-    probe = tuple(m * max(1, ceil(128 / m / spec.ndim)) for m in spec.minimum)
-    per_pixel = run_bytes(spec, probe, dtype) / prod(probe)
+    per_pixel = run_bytes(spec, [10**6], dtype) / 10**6
     pixels = allowed / per_pixel if most is None else min(most, allowed / per_pixel)
     sides = [0] * len(shape)
     left = sorted(range(len(shape)), key=lambda axis: shape[axis])

@@ -125,7 +125,8 @@ def _stain(number: int) -> Callable[[npt.NDArray[Any]], npt.NDArray[np.float32]]
         from skimage.color import rgb2hed
 
         stains: npt.NDArray[Any] = rgb2hed(channels[:3], channel_axis=0)
-        return stains[number].astype(np.float32)
+        stain: npt.NDArray[np.float32] = stains[number].astype(np.float32)
+        return stain
 
     return read
 

@@ -43,7 +43,7 @@ def full(target: Path, needed: int) -> OutputError:
     """Return the error of a full disk."""
     free = shutil.disk_usage(target.parent).free
     return OutputError(
-        f"The disk is full: {target} needs {readable_size(needed)} while it is written and there are "
+        f"The disk is full: {target} needs at least {readable_size(needed)} while it is written and there are "
         f"{readable_size(free)} free. Free some space or choose a folder on another disk."
     )
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import struct
+import tokenize
 import weakref
 import zlib
 from math import prod
@@ -19,16 +20,22 @@ if TYPE_CHECKING:
 
     import numpy.typing as npt
 
-# What decoders raise on damaged data; imagecodecs' errors are RuntimeErrors, tifffile's are ValueErrors.
+# What parsers and decoders raise on damaged files, as changing bytes at random showed; imagecodecs' errors are
+# RuntimeErrors, tifffile's and zarr's ValueErrors.
 DAMAGE = (
-    OSError,
-    ValueError,
-    RuntimeError,
-    LookupError,
-    TypeError,
+    ArithmeticError,
+    AssertionError,
     AttributeError,
     EOFError,
+    LookupError,
+    OSError,
+    RuntimeError,
+    SyntaxError,
+    SystemError,
+    TypeError,
+    ValueError,
     struct.error,
+    tokenize.TokenError,
     zlib.error,
 )
 

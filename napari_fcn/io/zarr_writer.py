@@ -12,7 +12,7 @@ import numpy as np
 import zarr
 from pydantic import ValidationError
 from yaozarrs import v05
-from zarr.codecs import BloscCodec, BloscShuffle
+from zarr.codecs import ZstdCodec
 
 from napari_fcn.errors import OutputError
 from napari_fcn.geometry.axes import SPACE
@@ -27,10 +27,7 @@ if TYPE_CHECKING:
 
     from napari_fcn.io.meta import Result
 
-CHUNKS = {
-    2: (512, 512),
-    3: (32, 256, 256),
-}  # pixels along the axes in space: 0.25 to 8 MB in all kinds of numbers
+CHUNKS = {2: (512, 512), 3: (32, 256, 256)}  # pixels along the axes in space: 0.25 MB (classes) to 8 MB
 SMALLEST = 256  # pixels: an image that fits in this square needs no coarser level
 ISOTROPIC = 1.5  # ratio of spacings up to which an axis is halved along with the finest
 
@@ -88,7 +85,7 @@ class ZarrSink:
             shape=shape,
             dtype=self._result.dtype,
             chunks=_chunk_shape(names, shape),
-            compressors=BloscCodec(cname="zstd", clevel=1, shuffle=BloscShuffle.shuffle),
+            compressors=ZstdCodec(level=1, checksum=True),
             dimension_names=names,
         )
 
@@ -151,17 +148,14 @@ def _attributes(target: Path, result: Result, levels: Sequence[Level]) -> dict[s
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # units of its own are the image's choice
-            model = (v05.Image if mean else v05.LabelImage).model_validate(ome)
+            (v05.Image if mean else v05.LabelImage).model_validate(ome)
     except ValidationError as error:
         reason = str(error.errors()[0]["msg"]).removeprefix("Value error, ")
         raise OutputError(
             f"OME-Zarr cannot hold the axes {' '.join(result.layout.names)} ({reason.rstrip('.')}). "
             f"Write {target.with_suffix('.tif').name} or {target.with_suffix('.npy').name}, or rename axes."
         ) from error
-    return {
-        "ome": model.model_dump(mode="json", by_alias=True, exclude_none=True),
-        "napari_fcn": result.record,
-    }
+    return {"ome": ome, "napari_fcn": result.record}
 
 
 def _axis(name: str, unit: str) -> dict[str, str]:

@@ -84,11 +84,11 @@ class NetSpec:
             ("channels", 1, 4096),
             ("classes", 1, 255),
             ("width", 1, 4096),
+            ("depth", 0, 8),
         ):
-            if not low <= getattr(self, name) <= high:
-                raise ValueError(f"{name} is {getattr(self, name)}; it can be {low} to {high}.")
-        if not 0 <= self.depth <= 8:
-            raise ValueError(f"depth is {self.depth}; it can be 0 to 8.")
+            value = getattr(self, name)
+            if not isinstance(value, int) or not low <= value <= high:
+                raise ValueError(f"{name} is {value}; it can be {low} to {high}, a whole number.")
         object.__setattr__(self, "kernel", _levels("kernel", self.kernel, self.depth + 1, self.ndim))
         object.__setattr__(self, "pool", _levels("pool", self.pool, self.depth, self.ndim))
         if any(k < 1 or k % 2 == 0 for level in self.kernel for k in level):
