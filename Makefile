@@ -16,7 +16,7 @@ help:  ## say what the targets do
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' Makefile
 
 demo: .venv/dev.stamp  ## segment a real image in napari and save what it shows
-	$(SCREEN) .venv/bin/napari-fcn demo --out demo-output
+	$(SCREEN) .venv/bin/napari-fcn demo --out demo-output $(if $(SCREEN),--close)
 
 test: lint  ## lint, then run every test
 	$(SCREEN) .venv/bin/python -m pytest

@@ -23,7 +23,8 @@ FLOORS = (
     {"session"},
     {"project"},
     {"io", "sample_data"},
-    {"api"},
+    {"api", "recording"},
+    {"demo"},
     {"batch", "cli", "gui"},
     {"__main__"},
 )
@@ -47,6 +48,7 @@ GUI_MAY_IMPORT = {  # inside gui; every module that is not named here is a widge
     "_jobs": set(),
     "_layers": set(),
     "_samples": set(),
+    "demo": {"_samples", "segment"},
 }
 WIDGETS_MAY_IMPORT = {"_controller", "_form"}
 GUI_WITH_ENGINE = {"_controller", "_layers", "_samples"}

@@ -32,7 +32,7 @@ def _demo(arguments: argparse.Namespace) -> None:
             f"The window needs napari and Qt ({error}). Install them with pip install 'napari-fcn[pyqt5]', "
             "or add --no-window."
         ) from error
-    for line in show(arguments.out, arguments.model):
+    for line in show(arguments.out, arguments.model, arguments.close):
         say(line)
 
 
@@ -82,6 +82,7 @@ def build_parser() -> argparse.ArgumentParser:
     to_demo.set_defaults(run=_demo)
     to_demo.add_argument("--out", type=Path, default=Path("napari-fcn-demo"), help="folder for pictures and results")
     to_demo.add_argument("--model", default="nuclei", help="model to show")
+    to_demo.add_argument("--close", action="store_true", help="close the window when all is saved")
     to_demo.add_argument("--no-window", action="store_true", help="without napari: results and a picture only")
     return parser
 

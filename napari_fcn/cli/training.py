@@ -21,15 +21,17 @@ def train(arguments: argparse.Namespace) -> None:
     from napari_fcn.models.recipe import parse_spec, plain_recipe, read_recipe
 
     spec = parse_spec(arguments.spec)
-    command = shlex.join(["napari-fcn", *arguments.argv])
+    command = shlex.join(["napari-fcn", *(word for word in arguments.argv if word != "--resume")])
     if arguments.recipe:
         info = read_recipe(arguments.recipe, spec, command)
     else:
         info = plain_recipe(arguments.out.stem, spec, command)
     training = Training(info, arguments.folder, collect(TrainSettings, arguments), arguments.out)
+    first = None
     for event in epochs(training, arguments.resume):
+        first = event.epoch if first is None else first
         found = "  ".join(f"{name} {value:.3f}" for name, value in event.scores.items())
-        left = event.seconds / event.epoch * (event.epochs - event.epoch) / 60
+        left = event.seconds / (event.epoch - first + 1) * (event.epochs - event.epoch) / 60
         say(
             f"epoch {event.epoch}/{event.epochs}  loss {event.loss:.4f}  {found}"
             f"{'  best' if event.best else ''}  {left:.0f} min left"

@@ -156,15 +156,15 @@ def _header(path: Path) -> dict[str, Any]:
         raise ModelError(f"There is no model file {path}.") from None
     except OSError as error:
         raise ModelError(f"The model file {path} cannot be read: {error.strerror}.") from error
-    if start[:2] in (b"PK", b"\x80\x02", b"\x80\x03", b"\x80\x04", b"\x80\x05"):
-        raise ModelError(
-            f"{path} is a pickle (a PyTorch .pt or .pth file), whatever its name says. Opening one can run any program "
-            "on your computer, so napari-fcn reads only safetensors. Save the weights as safetensors first."
-        )
     try:
         header = json.loads(text)
     except ValueError:
         header = None
+    if not isinstance(header, dict) and start[:2] in (b"PK", b"\x80\x02", b"\x80\x03", b"\x80\x04", b"\x80\x05"):
+        raise ModelError(
+            f"{path} is a pickle (a PyTorch .pt or .pth file), whatever its name says. Opening one can run any program "
+            "on your computer, so napari-fcn reads only safetensors. Save the weights as safetensors first."
+        )
     if not isinstance(header, dict):
         raise ModelError(f"{path} is not a safetensors file, or is cut off. Fetch it again, or choose another model.")
     return header

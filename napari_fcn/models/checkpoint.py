@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -70,9 +71,11 @@ class Checkpoint:
         ModelError
             If the weights are not those of the network in the description.
         """
-        with torch.random.fork_rng(devices=[]):  # building draws weights: leave the caller's random numbers alone
-            net = self.info.spec.build()
         try:
+            with torch.device("meta"):  # shapes without memory: the network described may be larger than any machine
+                self.info.spec.build().load_state_dict(dict(self.weights))
+            with torch.random.fork_rng(devices=[]):  # building draws weights: leave the caller's random numbers alone
+                net = self.info.spec.build()
             net.load_state_dict(dict(self.weights))
         except RuntimeError as error:
             raise ModelError(
@@ -99,7 +102,8 @@ class Checkpoint:
                 os.fsync(file.fileno())
             part.replace(path)
         except (OSError, SafetensorError) as error:
-            part.unlink(missing_ok=True)
+            with suppress(OSError):
+                part.unlink(missing_ok=True)
             raise OutputError(f"The model cannot be written to {path}: {error}. Choose another place.") from error
 
     @property

@@ -32,7 +32,7 @@ class Scaling:
     def apply(self, block: npt.NDArray[np.generic]) -> npt.NDArray[np.float32]:
         """Return a block ``(C, *image)`` of any real type, scaled; NaN becomes 0 (mid-grey), infinities the limit."""
         shape = (-1, *(1,) * (block.ndim - 1))
-        wide = np.float64 if block.dtype.itemsize > 4 else np.float32
+        wide = np.promote_types(block.dtype, np.float32)  # float64 for 32-bit integers: they do not fit a float32
         out: npt.NDArray[Any] = block.astype(wide)
         out -= np.asarray(self.offset, wide).reshape(shape)
         out /= np.asarray(self.scale, wide).reshape(shape)
@@ -82,6 +82,8 @@ class Normaliser:
         finite = finite[np.isfinite(finite)]
         if finite.size == 0:
             return 0.0, 1.0
+        if finite.min() == finite.max():  # a standard deviation computed from it would be rounding error
+            return float(finite[0]), 1.0
         if self.method == "standard":
             offset, scale = float(finite.mean()), float(finite.std())
         else:

@@ -1,0 +1,67 @@
+"""The models that a dock offers: those that ship with the package, and files."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from napari_fcn.models import zoo
+from napari_fcn.models.card import ModelInfo, read_info
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from napari_fcn.models.checkpoint import Checkpoint
+
+KEPT = 2  # loaded models
+
+
+@dataclass(frozen=True, slots=True)
+class ModelEntry:
+    """A model that can be chosen: its name for people, its file, and what it says of itself."""
+
+    name: str
+    path: Path
+    info: ModelInfo
+
+
+def shipped() -> tuple[ModelEntry, ...]:
+    """Return the models that ship with the package."""
+    return tuple(entry(zoo.path_of(name)) for name in zoo.names())
+
+
+def entry(path: Path) -> ModelEntry:
+    """Return what is known of a model file without loading its weights.
+
+    Raises
+    ------
+    ModelError
+        If it cannot be read.
+    """
+    info = read_info(path)
+    return ModelEntry(info.card.name or path.stem, path, info)
+
+
+class Loaded:
+    """Models in memory, by file and time of change; for the worker thread only."""
+
+    def __init__(self) -> None:
+        self._known: dict[tuple[Path, int], Checkpoint] = {}
+
+    def load(self, path: Path) -> Checkpoint:
+        """Return the model in a file, from memory if the file has not changed since.
+
+        Raises
+        ------
+        ModelError
+            If it cannot be read.
+        """
+        from napari_fcn.models.checkpoint import Checkpoint
+
+        key = (path, path.stat().st_mtime_ns if path.is_file() else 0)
+        if key not in self._known:
+            checkpoint = Checkpoint.load(path)
+            while len(self._known) >= KEPT:
+                self._known.pop(next(iter(self._known)))
+            self._known[key] = checkpoint
+        return self._known[key]

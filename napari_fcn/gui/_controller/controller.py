@@ -1,0 +1,259 @@
+"""The segment journey: from the Run button to layers that fill up tile by tile."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from napari.utils.notifications import notification_manager
+from qtpy.QtCore import QObject, Signal
+
+from napari_fcn.errors import FcnError, ImageError
+from napari_fcn.events import RunDone, RunPlanned
+from napari_fcn.gui._controller import catalogue, facts
+from napari_fcn.gui._controller.state import ClassShare, ImageFacts, Request, RunResult, ViewState
+from napari_fcn.gui._controller.work import Job, segment, warm_up
+from napari_fcn.gui._jobs import JobRunner
+from napari_fcn.gui._layers import (
+    KINDS,
+    Canvas,
+    Overlay,
+    Painted,
+    check_memory,
+    find_result,
+    is_segmentable,
+    read,
+    visible_region,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from napari.components import ViewerModel
+    from napari.layers import Image, Layer
+
+
+@dataclass(slots=True, eq=False)
+class _Run:
+    """A run that is going on."""
+
+    source: Image
+    job: Job
+    model: catalogue.ModelEntry
+    overlay: Overlay | None = None
+    planned: RunPlanned | None = None
+    started: float = 0.0
+    counts: np.ndarray | int = 0
+    end: RunDone | None = None
+
+    def seconds_left(self, done: int, total: int) -> float:
+        return (time.monotonic() - self.started) / done * (total - done)
+
+
+class Controller(QObject):
+    """Runs models on layers and shows the answers.
+
+    Parameters
+    ----------
+    viewer : ViewerModel
+        Where images are and results go.
+    runner : JobRunner, optional
+        What runs the engine.
+    parent : QObject, optional
+        Qt parent.
+
+    Attributes
+    ----------
+    changed : Signal(ViewState)
+        There is something new to show.
+    """
+
+    changed = Signal(object)
+
+    def __init__(self, viewer: ViewerModel, runner: JobRunner | None = None, parent: QObject | None = None) -> None:
+        super().__init__(parent)
+        self.viewer = viewer
+        self.state = ViewState()
+        self._loaded = catalogue.Loaded()
+        self._run: _Run | None = None
+        self._runner = runner or JobRunner(self)
+        self._runner.yielded.connect(self._on_yielded)
+        self._runner.failed.connect(self._on_failed)
+        self._runner.finished.connect(self._on_finished)
+
+    def connect(self) -> None:
+        """Watch the layers: a run ends when its layers go."""
+        self.viewer.layers.events.removed.connect(self._on_removed)
+
+    def shutdown(self) -> None:
+        """End what runs, without waiting for it, and let go of the viewer."""
+        self.viewer.layers.events.removed.disconnect(self._on_removed)
+        self._run = None
+        self._runner.shutdown()
+        self._set(replace(self.state, is_running=False))
+
+    def images(self) -> list[Image]:
+        """Return the layers that can be segmented, topmost first."""
+        return [layer for layer in reversed(self.viewer.layers) if is_segmentable(layer)]
+
+    def models(self) -> tuple[catalogue.ModelEntry, ...]:
+        """Return the models that ship with the package; raise ModelError if one is damaged."""
+        return catalogue.shipped()
+
+    def open_model(self, path: str | Path) -> catalogue.ModelEntry | None:
+        """Return what a model file says of itself; None if it cannot be read, which becomes the error shown."""
+        try:
+            return catalogue.entry(Path(path))
+        except FcnError as error:
+            self._set(replace(self.state, error=str(error)))
+            return None
+
+    def facts(self, layer: Image, request: Request | None, model: catalogue.ModelEntry | None) -> ImageFacts:
+        """Return what to say of an image, and why the chosen model cannot run on it if so."""
+        return facts.of(layer, request, model)
+
+    def warm_up(self, model: Path) -> None:
+        """Load what the first run will need, unless something runs already."""
+        if self._run is None and not self._runner.is_running:
+            self._runner.start(partial(warm_up, model, self._loaded))
+
+    def predict(self, layer: Image, request: Request) -> None:
+        """Start to segment a layer; a run that is going on is given up. What goes wrong becomes the error shown."""
+        self._leave()
+        try:
+            self._run = self._prepare(layer, request)
+        except FcnError as error:
+            self._runner.cancel()
+            self._set(ViewState(error=str(error)))
+            return
+        self._set(ViewState(is_running=True, message=f"Preparing {self._run.model.name} for {layer.name} …"))
+        self._runner.start(partial(segment, self._run.job, self._loaded))
+
+    def cancel(self) -> None:
+        """End the run; what is finished stays."""
+        if self._run is not None:
+            self._stop(f"Cancelled after {self.state.done} of {self.state.total} tiles; what is finished stays.")
+
+    def result_of(self, layer: Image | None, kind: str) -> Layer | None:
+        """Return the result layer of an image, if there is one."""
+        return None if layer is None else find_result(self.viewer, layer, kind)
+
+    def show(self, layer: Image | None, kind: str) -> None:
+        """Show one kind of result of an image and hide the other."""
+        for known in KINDS:
+            result = self.result_of(layer, known)
+            if result is not None:
+                result.visible = known == kind
+
+    def _prepare(self, layer: Image, request: Request) -> _Run:
+        model = catalogue.entry(request.model)
+        image = read(layer)
+        try:
+            axes = image.axes(model.info.spec.ndim, request.axes)
+        except ValueError as error:
+            raise ImageError(f"{layer.name}: {error}") from error
+        check_memory(layer.name, axes, image.shape)
+        first = visible_region(self.viewer, layer, axes)
+        paths = request.save.paths(layer.name, image.path)
+        spacing = facts.spacing(layer, axes)
+        canvas = Canvas.blank(axes.image_shape(image.shape))
+        job = Job(image, axes, request.model, request.settings, first, canvas, paths, spacing)
+        return _Run(layer, job, model)
+
+    def _on_yielded(self, events: Sequence[Any]) -> None:
+        run = self._run
+        if run is None:
+            return
+        overlay = run.overlay
+        if run.source not in self.viewer.layers:
+            self._stop(f"Stopped: the layer {run.source.name} is gone.")
+            return
+        for event in events:
+            if isinstance(event, RunPlanned):
+                self._on_planned(run, event)
+            elif isinstance(event, Painted):
+                self._on_painted(run, event)
+            elif isinstance(event, RunDone):
+                run.end = event
+        if overlay is not None and self._run is run:  # one that was made just now has taken its time already
+            overlay.refresh()
+        self._set(self.state)
+
+    def _on_planned(self, run: _Run, planned: RunPlanned) -> None:
+        run.planned, run.started = planned, time.monotonic()
+        classes = [(label.name, label.colour) for label in run.model.info.classes]
+        channel = None if run.source.rgb else run.job.axes.channel_position
+        run.overlay = Overlay(self.viewer, run.source, channel, run.job.canvas, classes)
+        message = f"Segmenting {run.source.name} on {planned.device} …"
+        self.state = replace(self.state, total=planned.tiles, message=message)
+
+    def _on_painted(self, run: _Run, painted: Painted) -> None:
+        assert run.overlay is not None
+        run.overlay.write(painted)
+        run.counts = run.counts + painted.counts
+        left = run.seconds_left(painted.done, painted.total)
+        self.state = replace(self.state, done=painted.done, total=painted.total, seconds_left=left)
+
+    def _on_finished(self) -> None:
+        run = self._leave()
+        if run is None or run.end is None or run.planned is None or run.overlay is None:
+            return
+        result = _result(run, run.planned, run.end)
+        run.overlay.describe({"model": result.model, "seconds": result.seconds, "device": result.device})
+        self._set(ViewState(done=run.planned.tiles, total=run.planned.tiles, result=result))
+
+    def _on_failed(self, error: Exception) -> None:
+        self._leave()
+        if isinstance(error, FcnError):
+            self._set(replace(self.state, is_running=False, message="", error=str(error)))
+            return
+        text = f"This should not have happened: {type(error).__name__}: {error}. Please report it."
+        self._set(replace(self.state, is_running=False, message="", error=text))
+        notification_manager.receive_error(type(error), error, error.__traceback__)
+
+    def _on_removed(self, event: Any) -> None:
+        run = self._run
+        ours = [] if run is None else [run.source, *(run.overlay.layers.values() if run.overlay else ())]
+        if any(layer is event.value for layer in ours):
+            self._stop(f"Stopped: the layer {event.value.name} was removed.")
+
+    def _stop(self, message: str) -> None:
+        self._runner.cancel()
+        self._leave()
+        self._set(replace(self.state, is_running=False, seconds_left=None, message=message))
+
+    def _leave(self) -> _Run | None:
+        """Forget the run that is going on, its layers brought up to date, and return it."""
+        run, self._run = self._run, None
+        if run is not None and run.overlay is not None and run.overlay.is_complete:
+            run.overlay.finish()
+        return run
+
+    def _set(self, state: ViewState) -> None:
+        self.state = state
+        self.changed.emit(state)
+
+
+def _result(run: _Run, planned: RunPlanned, end: RunDone) -> RunResult:
+    counts = np.atleast_1d(run.counts)
+    shares = counts / max(1, counts.sum())
+    classes = tuple(
+        ClassShare(label.name, label.colour, float(share))
+        for label, share in zip(run.model.info.classes, shares, strict=True)
+    )
+    files = tuple(str(path) for path in run.job.paths.values())
+    return RunResult(
+        run.source.name,
+        run.model.name,
+        end.seconds,
+        end.pixels,
+        end.device,
+        end.precision,
+        classes,
+        planned.notes,
+        files,
+    )

@@ -1,0 +1,71 @@
+"""What a run writes to files, and where."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+from napari_fcn.errors import OutputError
+from napari_fcn.settings import option
+
+NOTHING = "nothing"
+SAVABLE = {
+    NOTHING: (),
+    "classes": ("classes",),
+    "probabilities": ("probabilities",),
+    "both": ("classes", "probabilities"),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class SaveSettings:
+    """What to write to files while a network runs."""
+
+    results: str = option(
+        NOTHING,
+        "Save",
+        "What is written to files while the network runs: class indices (uint8), probabilities (float32), or both. "
+        "Files that exist are never replaced.",
+        choices=tuple(SAVABLE),
+    )
+    folder: str = option("", "Save to", "Folder for the files. Empty: beside the image.")
+    suffix: str = option(
+        ".ome.tif",
+        "Format",
+        "OME-TIFF for most programs, OME-Zarr for very large results.",
+        choices=(".ome.tif", ".ome.zarr"),
+    )
+
+    def paths(self, image: str, source: str) -> dict[str, Path]:
+        """Return an unused file for each kind of result.
+
+        Parameters
+        ----------
+        image : str
+            Name of the image.
+        source : str
+            The file that it came from; empty if none.
+
+        Raises
+        ------
+        OutputError
+            If there is no folder to write to.
+        """
+        kinds = SAVABLE[self.results]
+        if not kinds:
+            return {}
+        if not self.folder and not source:
+            raise OutputError(
+                f"{image} did not come from a file, so there is no folder beside it. Choose a folder under Save to."
+            )
+        folder = Path(self.folder).expanduser() if self.folder else Path(source).parent
+        stem = re.sub(r"[^\w.+-]+", "_", image).strip("._") or "image"
+        return {kind: _unused(folder, f"{stem}_{kind}", self.suffix) for kind in kinds}
+
+
+def _unused(folder: Path, stem: str, suffix: str) -> Path:
+    path, number = folder / f"{stem}{suffix}", 2
+    while path.exists():
+        path, number = folder / f"{stem}-{number}{suffix}", number + 1
+    return path

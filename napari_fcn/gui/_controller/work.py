@@ -1,0 +1,110 @@
+"""What the worker thread does: the engine's events, with tiles already painted."""
+
+from __future__ import annotations
+
+from contextlib import closing
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from napari_fcn.events import TileDone
+from napari_fcn.gui._layers import Canvas, LayerImage, Painted, load_what_layers_need, paint
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+    from pathlib import Path
+
+    from napari_fcn.events import RunDone, RunPlanned
+    from napari_fcn.geometry import Axes, Region
+    from napari_fcn.gui._controller.catalogue import Loaded
+    from napari_fcn.session import Session
+    from napari_fcn.settings import PredictSettings
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Job:
+    """All that a run needs, read from the layers before it starts.
+
+    Attributes
+    ----------
+    image : LayerImage
+        What to segment.
+    axes : Axes
+        Role of each of its axes.
+    model : Path
+        The model file.
+    settings : PredictSettings
+        How to run.
+    first : Region
+        What is on screen, on the image axes.
+    canvas : Canvas
+        Where the answer will go; the GUI thread writes to it.
+    paths : mapping of str to Path
+        A file for each kind of result to be written.
+    spacing : tuple of (float, str)
+        Pixel size and unit along each of the image axes.
+    """
+
+    image: LayerImage
+    axes: Axes
+    model: Path
+    settings: PredictSettings
+    first: Region
+    canvas: Canvas
+    paths: Mapping[str, Path] = field(default_factory=dict)
+    spacing: tuple[tuple[float, str], ...] = ()
+
+
+def segment(job: Job, loaded: Loaded) -> Iterator[RunPlanned | Painted | RunDone]:
+    """Yield the plan, each tile as it is shown, and the end.
+
+    Raises
+    ------
+    FcnError
+        If image, model, device and files do not fit each other.
+    """
+    from napari_fcn.session import Session
+
+    checkpoint = loaded.load(job.model)
+    session = Session(job.image.data, checkpoint, job.axes, job.settings, job.image.rgb)
+    colours = [label.colour for label in checkpoint.info.classes]
+    with closing(_events(session, job)) as events:  # type: ignore[type-var]  # generators can be closed
+        for event in events:
+            if isinstance(event, TileDone):
+                job.canvas.take_memory(event.region)
+                yield paint(event, colours)
+            else:
+                yield event
+
+
+def _events(session: Session, job: Job) -> Iterator[RunPlanned | TileDone | RunDone]:
+    if not job.paths:
+        return session.predict(job.first)
+    from napari_fcn.io import ResultMeta
+    from napari_fcn.io.units import unit_word
+    from napari_fcn.recording import Recording, provenance
+
+    meta = ResultMeta(
+        axes=job.axes.image,
+        scale=tuple(size for size, _ in job.spacing),
+        units=tuple(unit_word(unit) for _, unit in job.spacing),
+        classes=tuple((label.name, label.colour) for label in session.checkpoint.info.classes),
+        provenance=provenance(session, job.image.path or job.image.name, job.settings),
+    )
+    return Recording(job.paths).run(session, meta, job.first)
+
+
+def warm_up(model: Path, loaded: Loaded) -> Iterator[None]:
+    """Load torch and a model and run it on almost nothing, so that the first real run answers at once."""
+    load_what_layers_need()
+    yield
+    from napari_fcn.session import Session
+
+    checkpoint = loaded.load(model)
+    spec = checkpoint.info.spec
+    blank = np.zeros((spec.channels, *spec.minimum), np.uint8)
+    axes = LayerImage("", blank, ("c", *"zyx"[-spec.ndim :]), False).axes(spec.ndim)
+    session = Session(blank, checkpoint, axes)
+    for _ in session.predict():
+        yield

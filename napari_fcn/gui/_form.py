@@ -1,0 +1,243 @@
+"""Settings classes as forms: one row for each option, what is typed checked and explained beside it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Generic, TypeVar, get_args
+
+from qtpy.QtCore import Signal
+from qtpy.QtWidgets import QCheckBox, QComboBox, QFormLayout, QLabel, QLineEdit, QPushButton, QVBoxLayout, QWidget
+
+from napari_fcn.settings import Option, options
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+S = TypeVar("S")
+
+ALARM = "color: white; background: #9c2a00; border-radius: 3px; padding: 4px;"  # readable on light and dark
+LABELS = 90  # pixels
+WORDS = {int: "a whole number", float: "a number", str: "a text"}
+
+
+class Field(QWidget):
+    """One option: its editor and, under it, what is wrong with what was typed.
+
+    Attributes
+    ----------
+    edited : Signal()
+        The user changed the value.
+    """
+
+    edited = Signal()
+
+    def __init__(self, option: Option, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self.option = option
+        self.editor = self._editor()
+        self.editor.setToolTip(f"<qt>{option.help}</qt>")
+        self.editor.setAccessibleName(option.label)
+        self.editor.setAccessibleDescription(option.help)
+        self.complaint = QLabel()
+        self.complaint.setWordWrap(True)
+        self.complaint.setStyleSheet(ALARM)
+        self.complaint.hide()
+        layout = QVBoxLayout(self)
+        layout.setContentsMargins(0, 0, 0, 0)
+        layout.setSpacing(2)
+        layout.addWidget(self.editor)
+        layout.addWidget(self.complaint)
+        self.setFocusProxy(self.editor)
+        self.set_value(option.default)
+
+    def value(self) -> Any:
+        """Return the value; raise ValueError, in words for the user, if what is typed is none."""
+        if isinstance(self.editor, QCheckBox):
+            return self.editor.isChecked()
+        if isinstance(self.editor, QComboBox):
+            if self.editor.isEditable():
+                return self.editor.currentText().strip() or self.option.default
+            return self.editor.currentData()
+        return parse(self.option, self.editor.text())
+
+    def set_value(self, value: Any) -> None:
+        """Show a value."""
+        if isinstance(self.editor, QCheckBox):
+            self.editor.setChecked(bool(value))
+        elif isinstance(self.editor, QComboBox):
+            index = self.editor.findData(value)
+            if self.editor.isEditable():
+                self.editor.setCurrentText(str(value))
+            else:
+                self.editor.setCurrentIndex(max(0, index))
+        else:
+            self.editor.setText(spell(value))
+        self.check()
+
+    def offer(self, choices: Sequence[tuple[str, Any]], free: bool = False) -> None:
+        """Let the user pick from (text, value) pairs; where ``free``, also type."""
+        kept = self._value_or_default()
+        old = self.editor
+        self.editor = _combo(choices, free)
+        self.editor.setToolTip(old.toolTip())
+        self.editor.setAccessibleName(old.accessibleName())
+        self.editor.setAccessibleDescription(old.accessibleDescription())
+        self.layout().replaceWidget(old, self.editor)
+        self.setTabOrder(old, self.editor)
+        self.setFocusProxy(self.editor)
+        old.hide()
+        old.deleteLater()
+        self.set_value(kept)
+        self._connect(self.editor)
+
+    def check(self) -> bool:
+        """Show what is wrong with what was typed, and return whether all is well."""
+        try:
+            self.value()
+        except ValueError as error:
+            self.complaint.setText(str(error))
+            self.complaint.show()
+            return False
+        self.complaint.hide()
+        return True
+
+    def _value_or_default(self) -> Any:
+        return self.value() if self.check() else self.option.default
+
+    def _editor(self) -> Any:
+        if self.option.kind is bool:
+            editor: Any = QCheckBox()
+        elif self.option.choices:
+            editor = _combo([(choice, choice) for choice in self.option.choices], False)
+        else:
+            editor = QLineEdit()
+            editor.setPlaceholderText("auto" if self.option.default in (None, ()) else "")
+        self._connect(editor)
+        return editor
+
+    def _connect(self, editor: Any) -> None:
+        if isinstance(editor, QCheckBox):
+            editor.toggled.connect(self._on_edited)
+        elif isinstance(editor, QComboBox):
+            editor.currentTextChanged.connect(self._on_edited)
+        else:
+            editor.textChanged.connect(self._on_edited)
+
+    def _on_edited(self, _: object = None) -> None:
+        self.check()
+        self.edited.emit()
+
+
+class Fold(QWidget):
+    """Content under a heading that opens and shuts it."""
+
+    def __init__(self, title: str, *content: QWidget) -> None:
+        super().__init__()
+        self._title = title
+        self.heading = QPushButton()
+        self.heading.setCheckable(True)
+        self.heading.setStyleSheet("text-align: left;")
+        self.heading.setAccessibleName(title)
+        self.inside = QWidget()
+        inner = QVBoxLayout(self.inside)
+        inner.setContentsMargins(0, 0, 0, 0)
+        for part in content:
+            inner.addWidget(part)
+        outer = QVBoxLayout(self)
+        outer.setContentsMargins(0, 0, 0, 0)
+        outer.addWidget(self.heading)
+        outer.addWidget(self.inside)
+        self.heading.toggled.connect(self.set_open)
+        self.set_open(False)
+
+    def set_open(self, is_open: bool) -> None:
+        """Show the content, or hide it."""
+        self.heading.setChecked(is_open)
+        self.heading.setText(f"{'▾' if is_open else '▸'} {self._title}")
+        self.inside.setVisible(is_open)
+
+
+class Form(QWidget, Generic[S]):
+    """All options of a settings class, one row each.
+
+    Attributes
+    ----------
+    edited : Signal()
+        The user changed a value.
+    """
+
+    edited = Signal()
+
+    def __init__(self, settings: type[S], parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self._settings = settings
+        self.fields = {option.name: Field(option, self) for option in options(settings)}
+        self.rows = QFormLayout(self)
+        self.rows.setContentsMargins(0, 0, 0, 0)
+        self.rows.setFieldGrowthPolicy(QFormLayout.AllNonFixedFieldsGrow)
+        for field in self.fields.values():
+            label = QLabel(field.option.label)
+            label.setToolTip(f"<qt>{field.option.help}</qt>")
+            label.setBuddy(field)
+            label.setMinimumWidth(LABELS)  # so that forms under one another line up
+            self.rows.addRow(label, field)
+            field.edited.connect(self.edited)
+
+    def value(self) -> S:
+        """Return the settings; raise ValueError, in words for the user, if something typed does not fit."""
+        values = {}
+        for name, field in self.fields.items():
+            try:
+                values[name] = field.value()
+            except ValueError as error:
+                raise ValueError(f"{field.option.label}: {error}") from error
+        return self._settings(**values)
+
+    def set_value(self, settings: S) -> None:
+        """Show settings."""
+        for name, field in self.fields.items():
+            field.set_value(getattr(settings, name))
+
+
+def parse(option: Option, text: str) -> Any:
+    """Return what a text means for an option; empty is its default.
+
+    Raises
+    ------
+    ValueError
+        If it means nothing, or is out of range; in words for the user.
+    """
+    text = text.strip()
+    if not text or (text == "auto" and option.kind is not str):
+        return option.default
+    kinds = [kind for kind in get_args(option.kind) if kind not in (type(None), Ellipsis)]
+    kind = kinds[0] if kinds else option.kind
+    is_list = Ellipsis in get_args(option.kind)
+    parts = text.replace("×", ",").replace(";", ",").split(",") if is_list else [text]
+    try:
+        values = [kind(part.strip()) for part in parts if part.strip()]
+    except ValueError:
+        some = f"{WORDS[kind]}, or several with commas between" if is_list else WORDS[kind]
+        raise ValueError(f"“{text}” is not {some}.") from None
+    for value in values:
+        if option.minimum is not None and value < option.minimum:
+            raise ValueError(f"{value} is too small; {option.minimum} is the least.")
+        if option.maximum is not None and value > option.maximum:
+            raise ValueError(f"{value} is too large; {option.maximum} is the most.")
+    return tuple(values) if is_list else values[0]
+
+
+def spell(value: Any) -> str:
+    """Return how a value is typed."""
+    if value is None:
+        return ""
+    return ", ".join(map(str, value)) if isinstance(value, tuple) else str(value)
+
+
+def _combo(choices: Sequence[tuple[str, Any]], free: bool) -> QComboBox:
+    combo = QComboBox()
+    combo.setEditable(free)
+    combo.setSizeAdjustPolicy(QComboBox.AdjustToMinimumContentsLengthWithIcon)
+    combo.setMinimumContentsLength(8)
+    for text, value in choices:
+        combo.addItem(text, value)
+    return combo

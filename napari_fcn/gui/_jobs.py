@@ -1,0 +1,164 @@
+"""The only thread of the plugin: it iterates generators of the engine and hands what they yield to the GUI thread."""
+
+from __future__ import annotations
+
+import threading
+from collections import deque
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from dataclasses import dataclass, field
+from typing import Any
+
+from qtpy.QtCore import QObject, QTimer, Signal
+
+WAITING = 32  # events that may wait for the GUI thread; the worker pauses when there are more
+PERIOD = 33  # milliseconds between two visits of the GUI thread
+
+Make = Callable[[], Iterator[Any]]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Failed:
+    error: Exception
+
+
+@dataclass(slots=True, eq=False, weakref_slot=True)  # Qt holds what it calls by a weak reference
+class _Mailbox:
+    """What both threads share; all of it is guarded by ``changed``."""
+
+    changed: threading.Condition = field(default_factory=threading.Condition)
+    generation: int = 0
+    request: Make | None = None
+    outbox: deque[Any] = field(default_factory=deque)
+    is_busy: bool = False  # whether a thread is alive
+    is_ended: bool = False  # whether the generator of the present generation came to its end
+
+    def ask(self, make: Make | None) -> None:
+        """Let the latest request, or none at all, replace all that was asked and answered before."""
+        with self.changed:
+            self.generation += 1
+            self.request = make
+            self.is_ended = False
+            self.outbox.clear()
+            if make is not None and not self.is_busy:
+                self.is_busy = True
+                # Not a daemon: a daemon inside torch while Python ends takes the process down with it.
+                threading.Thread(target=self._work, name="napari-fcn-job").start()
+            self.changed.notify_all()
+
+    def forget(self, *_: object) -> None:
+        """Let whatever runs come to an end."""
+        self.ask(None)
+
+    def collect(self, most: int = WAITING) -> tuple[list[Any], bool, bool]:
+        """Return what waits, whether the generator has ended, and whether the thread is at work."""
+        with self.changed:
+            events = [self.outbox.popleft() for _ in range(min(most, len(self.outbox)))]
+            ended = self.is_ended and not self.outbox
+            self.is_ended = self.is_ended and not ended
+            self.changed.notify_all()
+            return events, ended, self.is_busy
+
+    def _work(self) -> None:
+        while True:
+            with self.changed:
+                make, generation, self.request = self.request, self.generation, None
+                if make is None:
+                    self.is_busy = False
+                    return
+            self._iterate(make, generation)
+
+    def _iterate(self, make: Make, generation: int) -> None:
+        try:
+            with closing(make()) as events:  # type: ignore[type-var]  # generators can be closed
+                for event in events:
+                    if not self._post(event, generation):
+                        return
+        except Exception as error:  # whatever it is, the user must hear of it
+            self._post(_Failed(error), generation)
+        else:
+            with self.changed:
+                self.is_ended = self.is_ended or generation == self.generation
+
+    def _post(self, event: Any, generation: int) -> bool:
+        """Put an event in the outbox, waiting for room; return whether anybody still wants it."""
+        with self.changed:
+            while self._is_wanted(generation) and len(self.outbox) >= WAITING:
+                self.changed.wait(0.2)
+            if self._is_wanted(generation):
+                self.outbox.append(event)
+            return self._is_wanted(generation)
+
+    def _is_wanted(self, generation: int) -> bool:
+        return generation == self.generation and threading.main_thread().is_alive()
+
+
+class JobRunner(QObject):
+    """Runs one generator at a time on a thread of its own; the latest request wins.
+
+    ::
+
+        start(make) -> thread: make(), iterate, close -> outbox (bounded) -> timer, 30 Hz -> signals
+
+    What an earlier request still yields is dropped. The thread ends when there is nothing to do, and when this object
+    is destroyed, whoever destroys it.
+
+    Attributes
+    ----------
+    yielded : Signal(list)
+        Events that arrived since the last visit of the timer, at least one.
+    failed : Signal(Exception)
+        The generator raised.
+    finished : Signal()
+        The generator came to its end without an error.
+    idle : Signal()
+        Nothing runs any more, also after `cancel`.
+    """
+
+    yielded = Signal(list)
+    failed = Signal(object)
+    finished = Signal()
+    idle = Signal()
+
+    def __init__(self, parent: QObject | None = None) -> None:
+        super().__init__(parent)
+        self._mailbox = _Mailbox()
+        self._timer = QTimer(self)
+        self._timer.setInterval(PERIOD)
+        self._timer.timeout.connect(self._drain)
+        self.destroyed.connect(self._mailbox.forget)
+
+    @property
+    def is_running(self) -> bool:
+        """Whether the thread is at work."""
+        return self._mailbox.is_busy
+
+    def start(self, make: Make) -> None:
+        """Call ``make`` on the thread and iterate what it returns; a job that runs already is given up."""
+        self._mailbox.ask(make)
+        self._timer.start()
+
+    def cancel(self) -> None:
+        """Give up the job; it ends at its next event, and nothing of it arrives any more."""
+        self._mailbox.forget()
+
+    def shutdown(self) -> None:
+        """Give up the job without waiting for its end."""
+        self._mailbox.forget()
+        self._timer.stop()
+
+    def _drain(self) -> None:
+        generation = self._mailbox.generation
+        events, ended, busy = self._mailbox.collect()
+        failure = events.pop() if events and isinstance(events[-1], _Failed) else None
+        if events:
+            self.yielded.emit(events)
+        if generation != self._mailbox.generation:  # a slot started or cancelled something
+            return
+        if failure is not None:
+            self.failed.emit(failure.error)
+        elif ended:
+            self.finished.emit()
+        if not busy and not self._mailbox.is_busy:
+            self._timer.stop()
+            self.idle.emit()

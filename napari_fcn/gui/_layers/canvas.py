@@ -1,0 +1,65 @@
+"""The arrays behind the result layers."""
+
+from __future__ import annotations
+
+import mmap
+from contextlib import suppress
+from dataclasses import dataclass
+from math import prod
+from typing import TYPE_CHECKING, Self
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    import numpy.typing as npt
+
+    from napari_fcn.geometry import Region
+    from napari_fcn.gui._layers.painting import Painted
+
+BYTES = 5  # per pixel of the image: RGBA and a class
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Canvas:
+    """What a run fills in, on the image axes.
+
+    Attributes
+    ----------
+    probabilities : ndarray
+        ``(*shape, 4)`` uint8, RGBA.
+    classes : ndarray
+        ``shape`` uint8, class indices.
+    """
+
+    probabilities: npt.NDArray[np.uint8]
+    classes: npt.NDArray[np.uint8]
+
+    @classmethod
+    def blank(cls, shape: Sequence[int]) -> Self:
+        """Return an empty canvas at once, however large: memory is taken where something is put."""
+        return cls(_zeros((*shape, 4)), _zeros(shape))
+
+    def take_memory(self, region: Region) -> None:
+        """Let the system hand out the memory of a region, without changing a value; any thread may.
+
+        Otherwise the first write does that: 10 ms a tile while a network keeps the memory busy, too long for the GUI.
+        """
+        for array in (self.probabilities, self.classes):
+            part = array[region.slices]
+            np.bitwise_or(part, 0, out=part)
+
+    def put(self, painted: Painted) -> None:
+        """Store one tile."""
+        self.probabilities[painted.region.slices] = painted.colours
+        self.classes[painted.region.slices] = painted.classes
+
+
+def _zeros(shape: Sequence[int]) -> npt.NDArray[np.uint8]:
+    """Return zeros from the system itself: ``malloc``'s zeros may be used memory that has to be wiped first."""
+    memory = mmap.mmap(-1, max(1, prod(shape)))
+    if hasattr(mmap, "MADV_HUGEPAGE"):
+        with suppress(OSError):  # a kernel without large pages; with them the first upload takes half the time
+            memory.madvise(mmap.MADV_HUGEPAGE)
+    return np.frombuffer(memory, np.uint8, prod(shape)).reshape(shape)

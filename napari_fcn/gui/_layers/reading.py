@@ -1,0 +1,150 @@
+"""From an image layer of napari to what the engine needs."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from napari.layers import Image
+
+from napari_fcn.geometry import Axes, Region
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from napari.components import ViewerModel
+    from napari.layers import Layer
+
+KEY = "napari_fcn"  # entry in the metadata of our result layers
+UNNAMED = re.compile(r"axis -?\d+|-?\d+|")  # what napari calls an axis that nobody named
+WORDS = {
+    "time": "t",
+    "channel": "c",
+    "channels": "c",
+    "ch": "c",
+    "depth": "z",
+    "plane": "z",
+    "slice": "z",
+    "row": "y",
+    "height": "y",
+    "column": "x",
+    "col": "x",
+    "width": "x",
+}
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class LayerImage:
+    """An image layer as the engine reads it.
+
+    Attributes
+    ----------
+    name : str
+        Name of the layer.
+    data : array-like
+        Its pixels at full resolution: numpy, dask, zarr.
+    names : tuple of str
+        One name for each axis of ``data``, colours included; empty if napari does not know them.
+    rgb : bool
+        Whether the last axis holds colours.
+    path : str
+        File that it came from; empty if none.
+    """
+
+    name: str
+    data: Any
+    names: tuple[str, ...]
+    rgb: bool
+    path: str = ""
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Length of each axis, colours included."""
+        return tuple(int(n) for n in self.data.shape)
+
+    def axes(self, ndim: int, names: Sequence[str] = ()) -> Axes:
+        """Return the role of each axis under a network of ``ndim`` dimensions.
+
+        Parameters
+        ----------
+        ndim : int
+            Dimensions of the network.
+        names : sequence of str
+            What the user calls the axes, colours not included; empty: as the layer does.
+
+        Raises
+        ------
+        ValueError
+            If names and shape do not fit each other or the network.
+        """
+        if names and self.rgb and len(names) == len(self.shape) - 1:
+            names = (*names, "c")
+        return Axes.guess(self.shape, ndim, tuple(names) or self.names or None, self.rgb)
+
+
+def is_segmentable(layer: Layer | None) -> bool:
+    """Whether a network can be run on this layer: an image, and not one of our own results."""
+    return isinstance(layer, Image) and KEY not in layer.metadata
+
+
+def read(layer: Image) -> LayerImage:
+    """Return what the engine needs of an image layer."""
+    data = layer.data[0] if layer.multiscale else layer.data
+    return LayerImage(layer.name, data, _names(layer), bool(layer.rgb), str(layer.source.path or ""))
+
+
+def _names(layer: Image) -> tuple[str, ...]:
+    names = [label.strip().lower() for label in layer.axis_labels]
+    names = [WORDS.get(name, name) for name in names]
+    if any(UNNAMED.fullmatch(name) for name in names) or len(set(names)) < len(names):
+        return ()
+    if layer.rgb and {"c", "s"} & set(names):
+        return ()
+    return (*names, "c") if layer.rgb else tuple(names)
+
+
+def visible_region(viewer: ViewerModel, layer: Image, axes: Axes) -> Region:
+    """Return what is on screen of a layer, on the axes of its results.
+
+    Where that cannot be known (in 3-D, before the first draw) it is the whole of the displayed axes.
+    """
+    shape = read(layer).shape[: layer.ndim]
+    shown = displayed_axes(viewer, layer)
+    index = shown_index(viewer, layer)
+    first, last = _corners(layer)
+    is_known = viewer.dims.ndisplay == 2 and any(first[axis] != last[axis] for axis in shown)
+    spans = []
+    for axis, length in enumerate(shape):
+        if axis not in shown:
+            spans.append((index[axis], index[axis] + 1))
+        elif is_known:
+            start = int(np.clip(first[axis], 0, max(0, length - 1)))
+            spans.append((start, int(np.clip(last[axis] + 1, start + 1, max(length, start + 1)))))
+        else:
+            spans.append((0, length))
+    spans = [span for axis, span in enumerate(spans) if axis != axes.channel_position]
+    return Region(tuple(a for a, _ in spans), tuple(b for _, b in spans))
+
+
+def _corners(layer: Image) -> tuple[np.ndarray, np.ndarray]:
+    """Return the first and last pixel on screen at full resolution."""
+    first, last = layer.corner_pixels
+    if not layer.multiscale:
+        return first, last
+    factor = layer.downsample_factors[layer.data_level][: layer.ndim]
+    return np.floor(first * factor).astype(int), np.ceil((last + 1) * factor).astype(int) - 1
+
+
+def displayed_axes(viewer: ViewerModel, layer: Layer) -> tuple[int, ...]:
+    """Return the axes of a layer that are on screen, in the order in which they are drawn."""
+    offset = viewer.dims.ndim - layer.ndim  # napari aligns the last axes of layers
+    return tuple(axis - offset for axis in viewer.dims.displayed if axis >= offset)
+
+
+def shown_index(viewer: ViewerModel, layer: Layer) -> tuple[int, ...]:
+    """Return the pixel of a layer at which the sliders stand, clipped to the layer."""
+    point = layer.world_to_data(viewer.dims.point)
+    shape = layer.data[0].shape if getattr(layer, "multiscale", False) else layer.data.shape
+    return tuple(int(np.clip(round(float(p)), 0, max(0, n - 1))) for p, n in zip(point, shape, strict=False))

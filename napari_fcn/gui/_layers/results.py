@@ -1,0 +1,215 @@
+"""The two layers that show an answer: probabilities as colours, and classes."""
+
+from __future__ import annotations
+
+import time
+from math import prod
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import psutil
+from napari.layers import Image, Labels
+from napari.utils.colormaps import DirectLabelColormap
+
+from napari_fcn.errors import ImageError
+from napari_fcn.geometry import Region
+from napari_fcn.gui._layers.canvas import BYTES, Canvas
+from napari_fcn.gui._layers.placing import align, follow, placement
+from napari_fcn.gui._layers.reading import KEY, displayed_axes, shown_index
+from napari_fcn.gui._layers.texture import upload
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from napari.components import ViewerModel
+    from napari.layers import Layer
+
+    from napari_fcn.geometry import Axes
+    from napari_fcn.gui._layers.painting import Painted
+
+KINDS = ("probabilities", "classes")
+SPARE = 0.8  # of the free memory that results may take
+PATIENCE = 15  # a redraw of the whole layer may take one part in so many of the time
+
+
+def check_memory(name: str, axes: Axes, shape: Sequence[int]) -> None:
+    """Raise ImageError if the result layers of an image of this shape would not fit in memory."""
+    needed = BYTES * prod(axes.image_shape(shape))
+    free = psutil.virtual_memory().available
+    if needed > free * SPARE:
+        raise ImageError(
+            f"The results for {name} would take {needed / 2**30:.1f} GiB of memory; {free / 2**30:.1f} GiB are free. "
+            "Crop the image, close other programs, or run 'napari-fcn predict', which writes to disk as it goes."
+        )
+
+
+def find_result(viewer: ViewerModel, source: Image, kind: str) -> Layer | None:
+    """Return the layer that shows a result of this source, if there is one; a copy that the user made is none."""
+    for layer in viewer.layers:
+        mark = layer.metadata.get(KEY, {})
+        if mark.get("kind") == kind and mark.get("source") == source.unique_id and mark.get("layer") == layer.unique_id:
+            return layer
+    return None
+
+
+class Overlay:
+    """The result layers of one run on one source layer.
+
+    Layers of an earlier run on the same source are used again. The probabilities appear at once and the classes with
+    the next `refresh`, because napari takes 50 ms to add a layer. Only the GUI thread may call this.
+
+    Parameters
+    ----------
+    viewer : ViewerModel
+        Where the layers go.
+    source : Image
+        The segmented layer.
+    channel : int, optional
+        Axis of the layer that holds its channels; None if it has none or they are colours.
+    canvas : Canvas
+        What the layers show.
+    classes : sequence of (str, str)
+        Name and colour ``#rrggbb`` of each class.
+    """
+
+    def __init__(
+        self,
+        viewer: ViewerModel,
+        source: Image,
+        channel: int | None,
+        canvas: Canvas,
+        classes: Sequence[tuple[str, str]],
+    ) -> None:
+        self.viewer, self.source, self.canvas, self.classes = viewer, source, canvas, classes
+        self._channel = channel
+        self._pending: list[Painted] = []
+        self._rest_until = 0.0
+        self.layers: dict[str, Layer] = {}
+        self._put(KINDS[0])
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether the source and both results are still in the viewer."""
+        return all(layer in self.viewer.layers for layer in (self.source, *self.layers.values()))
+
+    def write(self, painted: Painted) -> None:
+        """Store one tile; `refresh` shows it."""
+        self.canvas.put(painted)
+        self._pending.append(painted)
+
+    def refresh(self) -> None:
+        """Show the tiles that were written since the last call, as far as they are on screen."""
+        missing = [kind for kind in KINDS if kind not in self.layers]
+        if missing:
+            self._put(missing[0])
+            return
+        pending, self._pending = self._pending, []
+        for layer in self.layers.values():
+            if layer.visible and any(self._is_shown(layer, painted.region) for painted in pending):
+                self._show(layer, pending)
+
+    def finish(self) -> None:
+        """Bring everything up to date that was left alone while tiles came in."""
+        self._pending = []
+        for kind in KINDS:
+            if kind not in self.layers:
+                self._put(kind)
+        for layer in self.layers.values():
+            layer.refresh(extent=False, highlight=False)
+
+    def describe(self, facts: dict[str, Any]) -> None:
+        """Keep with the layers what they were made with."""
+        for layer in self.layers.values():
+            layer.metadata[KEY] = {**layer.metadata[KEY], **facts}
+
+    def _put(self, kind: str) -> None:
+        """Bring a result layer into the viewer; what is selected stays selected."""
+        selected = self.viewer.layers.selection.active
+        self.layers[kind] = self._reused(kind) or self._added(kind)
+        if selected in self.viewer.layers:
+            self.viewer.layers.selection.active = selected
+
+    def _data(self, kind: str) -> np.ndarray:
+        """Return the view of the array that napari shows."""
+        array = getattr(self.canvas, kind)
+        if not self._channel:
+            return array
+        return np.expand_dims(array, self._channel)
+
+    def _reused(self, kind: str) -> Layer | None:
+        layer = find_result(self.viewer, self.source, kind)
+        if layer is None:
+            return None
+        layer.metadata[KEY] = self._mark(kind, layer)
+        layer.data = self._data(kind)
+        align(layer, self.source)
+        if kind == "classes":
+            layer.colormap, layer.features = self._colormap(), self._names()
+        return layer
+
+    def _added(self, kind: str) -> Layer:
+        name = f"{self.source.name} {kind}"
+        placed = placement(self.source, self._channel)
+        layer: Layer
+        if kind == "probabilities":
+            layer = Image(self._data(kind), name=name, rgb=True, opacity=0.7, **placed)
+        else:
+            layer = Labels(
+                self._data(kind),
+                name=name,
+                colormap=self._colormap(),
+                features=self._names(),
+                visible=self.viewer.dims.ndisplay == 3,  # napari draws colours in planes only
+                **placed,
+            )
+        layer.metadata[KEY] = self._mark(kind, layer)
+        self.viewer.add_layer(layer)
+        follow(layer, self.source)
+        return layer
+
+    def _mark(self, kind: str, layer: Layer) -> dict[str, Any]:
+        ids = {"source": self.source.unique_id, "layer": layer.unique_id}
+        return {"kind": kind, "channel": self._channel, **ids}
+
+    def _colormap(self) -> DirectLabelColormap:
+        colours: dict[int | None, Any] = {index: colour for index, (_, colour) in enumerate(self.classes)}
+        return DirectLabelColormap(color_dict={**colours, 0: "transparent", None: "transparent"})
+
+    def _names(self) -> dict[str, list[Any]]:
+        """Return the table from which napari's status bar takes the name of a class."""
+        return {"index": list(range(len(self.classes))), "class": [name for name, _ in self.classes]}
+
+    def _is_shown(self, layer: Layer, region: Region) -> bool:
+        return not self._on_layer(region).intersection(self._plane(layer)).is_empty
+
+    def _on_layer(self, region: Region) -> Region:
+        """Return a region on the axes of the result layers."""
+        if not self._channel:
+            return region
+        at = self._channel
+        return Region((*region.start[:at], 0, *region.start[at:]), (*region.stop[:at], 1, *region.stop[at:]))
+
+    def _plane(self, layer: Layer) -> Region:
+        """Return the part of a result layer that is on screen if zoomed out."""
+        shown, index = displayed_axes(self.viewer, layer), shown_index(self.viewer, layer)
+        shape = layer.data.shape[: layer.ndim]
+        return Region(
+            tuple(0 if axis in shown else index[axis] for axis in range(layer.ndim)),
+            tuple(n if axis in shown else index[axis] + 1 for axis, n in enumerate(shape)),
+        )
+
+    def _show(self, layer: Layer, pending: list[Painted]) -> None:
+        plane = self._plane(layer)
+        for painted in pending:
+            region = self._on_layer(painted.region).intersection(plane)
+            if not region.is_empty and not upload(self.viewer, layer, region):
+                self._redraw(layer)
+                return
+
+    def _redraw(self, layer: Layer) -> None:
+        """Refresh a whole layer, but so seldom that the window stays live."""
+        now = time.monotonic()
+        if now < self._rest_until:
+            return
+        layer.refresh(thumbnail=False, extent=False, highlight=False)
+        self._rest_until = time.monotonic() + PATIENCE * (time.monotonic() - now)

@@ -1,0 +1,80 @@
+"""Part of a layer to the graphics card, without napari going over the whole of it (it has no such call for images)."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from napari_fcn.gui._layers.reading import displayed_axes
+
+if TYPE_CHECKING:
+    from napari.components import ViewerModel
+    from napari.layers import Layer
+
+    from napari_fcn.geometry import Region
+
+
+def upload(viewer: ViewerModel, layer: Layer, region: Region) -> bool:
+    """Show the pixels of a region that were changed in ``layer.data``; return False if that is not possible.
+
+    Parameters
+    ----------
+    viewer : ViewerModel
+        The viewer that shows the layer.
+    layer : Layer
+        An Image or Labels layer of uint8 on a numpy array.
+    region : Region
+        On the axes of the layer, one pixel long on those that are not displayed.
+    """
+    node = _node(viewer, layer)
+    if node is None or getattr(layer, "contour", 0):
+        return False
+    shown = displayed_axes(viewer, layer)
+    index = tuple(
+        slice(a, b) if axis in shown else a for axis, (a, b) in enumerate(zip(region.start, region.stop, strict=True))
+    )
+    block = layer.data[index]
+    order = np.argsort(np.argsort(shown))  # the axes that are left, in the order in which they are drawn
+    block = block.transpose(*order, *range(len(shown), block.ndim))
+    offset = tuple(region.start[axis] for axis in shown)
+    lengths = tuple(layer.data.shape[axis] for axis in shown)
+    done = [_upload_part(part, block, tuple(np.subtract(offset, at))) for part, at in _parts(node, lengths)]
+    if not done or not all(done):
+        return False
+    node.update()
+    return True
+
+
+def _node(viewer: ViewerModel, layer: Layer) -> Any:
+    """Return what vispy draws for a layer, None where there is no window."""
+    window = getattr(viewer, "window", None)
+    qt_viewer = getattr(window, "_qt_viewer", None)
+    visual = qt_viewer.canvas.layer_to_visual.get(layer) if qt_viewer is not None else None
+    return None if visual is None else visual.node
+
+
+def _parts(node: Any, lengths: tuple[int, ...]) -> list[tuple[Any, tuple[int, ...]]]:
+    """Return the textures of a node and where each begins; none if they do not fit the layer pixel by pixel."""
+    if hasattr(node, "adopted_children"):  # planes too large for one texture
+        return [(part, (y, x)) for part, (x, y) in zip(node.adopted_children, node.offsets, strict=True)]
+    whole = getattr(node, "_data", None) if getattr(node, "_need_texture_upload", False) else node._texture
+    if whole is None or tuple(whole.shape[: len(lengths)]) != lengths:
+        return []
+    return [(node, (0,) * len(lengths))]
+
+
+def _upload_part(node: Any, block: np.ndarray, offset: tuple[int, ...]) -> bool:
+    """Send the part of a block that lies on one texture; the block begins at ``offset`` of the texture."""
+    if getattr(node, "_need_texture_upload", False):
+        return True  # the whole texture, which reads our array, goes out with the next draw
+    texture = node._texture
+    spans = [
+        (max(0, -at), min(n, length - at)) for at, n, length in zip(offset, block.shape, texture.shape, strict=False)
+    ]
+    if any(a >= b for a, b in spans):
+        return True
+    part = np.ascontiguousarray(block[tuple(slice(a, b) for a, b in spans)])
+    start = tuple(int(at + a) for at, (a, _) in zip(offset, spans, strict=True))
+    texture.scale_and_set_data(part, offset=start, copy=False)
+    return True

@@ -1,0 +1,145 @@
+"""The two choices on top of a dock: which image, which model."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from qtpy.QtCore import QSignalBlocker, Qt, Signal
+from qtpy.QtWidgets import QComboBox, QFileDialog, QLabel, QVBoxLayout, QWidget
+
+from napari_fcn.gui._cards import card, card_line
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from napari.layers import Image
+    from napari.viewer import Viewer
+
+    from napari_fcn.gui._controller import Controller, ModelEntry
+
+OPEN = "Open model file …"
+
+
+class Picker(QWidget):
+    """A list to choose from and a line of facts under it."""
+
+    edited = Signal()
+
+    def __init__(self, name: str, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self.combo = QComboBox()
+        self.combo.setAccessibleName(name)
+        self.combo.setSizeAdjustPolicy(QComboBox.AdjustToMinimumContentsLengthWithIcon)
+        self.combo.setMinimumContentsLength(8)
+        self.line = QLabel()
+        self.line.setWordWrap(True)
+        self.line.setTextInteractionFlags(Qt.TextSelectableByMouse)
+        layout = QVBoxLayout(self)
+        layout.setContentsMargins(0, 0, 0, 0)
+        layout.setSpacing(2)
+        layout.addWidget(self.combo)
+        layout.addWidget(self.line)
+        self.setFocusProxy(self.combo)
+        self.combo.activated.connect(self._on_activated)
+
+    def _on_activated(self, index: int) -> None:
+        raise NotImplementedError
+
+
+class ImagePicker(Picker):
+    """The image layers; follows the active layer until the user picks another here."""
+
+    def __init__(self, viewer: Viewer, controller: Controller, parent: QWidget | None = None) -> None:
+        super().__init__("Image", parent)
+        self.combo.setToolTip("The image layer to segment. Follows the selected layer until you choose another here.")
+        self._viewer, self._controller = viewer, controller
+        self._pinned: Image | None = None
+        self.layer: Image | None = None
+
+    def connect(self) -> None:
+        """Watch the layers of the viewer."""
+        layers = self._viewer.layers
+        for emitter in (layers.events.inserted, layers.events.removed, layers.events.reordered):
+            emitter.connect(self._on_layers)
+        layers.selection.events.active.connect(self._on_layers)
+        self._on_layers()
+
+    def disconnect_layers(self) -> None:
+        """Let go of the viewer."""
+        layers = self._viewer.layers
+        for emitter in (layers.events.inserted, layers.events.removed, layers.events.reordered):
+            emitter.disconnect(self._on_layers)
+        layers.selection.events.active.disconnect(self._on_layers)
+        for layer in layers:
+            layer.events.name.disconnect(self._on_layers)
+        self.layer = self._pinned = None
+
+    def _on_layers(self, _: object = None) -> None:
+        images = self._controller.images()
+        if self._pinned not in images:
+            self._pinned = None
+        active = self._viewer.layers.selection.active
+        wanted = [self._pinned, active, self.layer, *images]
+        self.layer = next((layer for layer in wanted if layer in images), None)
+        with QSignalBlocker(self.combo):
+            self.combo.clear()
+            for layer in images:
+                self.combo.addItem(layer.name, layer)
+                layer.events.name.disconnect(self._on_layers)
+                layer.events.name.connect(self._on_layers)
+            self.combo.setCurrentIndex(images.index(self.layer) if self.layer else -1)
+        self.edited.emit()
+
+    def _on_activated(self, index: int) -> None:
+        self._pinned = self._controller.images()[index]
+        self._on_layers()
+
+
+class ModelPicker(Picker):
+    """The models that ship with the package, then files that the user opened."""
+
+    def __init__(self, controller: Controller, parent: QWidget | None = None) -> None:
+        super().__init__("Model", parent)
+        self._controller = controller
+        self.models: list[ModelEntry] = list(controller.models())
+        self.model: ModelEntry | None = None
+        self._fill()
+        self.choose(self.models[0] if self.models else None)
+
+    def choose(self, model: ModelEntry | None) -> None:
+        """Make a model the chosen one; it joins the list if it is new there."""
+        if model is not None and model.path not in [known.path for known in self.models]:
+            self.models.append(model)
+            self._fill()
+        elif model is not None:
+            self.models[[known.path for known in self.models].index(model.path)] = model
+        self.model = model
+        self.combo.setCurrentIndex(-1 if model is None else self.models.index(model))
+        self.combo.setToolTip("" if model is None else card(model))
+        self.line.setText("" if model is None else card_line(model))
+        self.line.setToolTip(self.combo.toolTip())
+        self.edited.emit()
+
+    def open_file(self, path: str | Path) -> None:
+        """Choose the model in a file; if it cannot be read, the choice stays as it was."""
+        self.choose(self._controller.open_model(path) or self.model)
+
+    def _fill(self) -> None:
+        with QSignalBlocker(self.combo):
+            self.combo.clear()
+            for index, model in enumerate(self.models):
+                self.combo.addItem(model.name)
+                self.combo.setItemData(index, card(model), Qt.ToolTipRole)
+            if self.models:
+                self.combo.insertSeparator(len(self.models))
+            self.combo.addItem(OPEN)
+
+    def _on_activated(self, index: int) -> None:
+        if index < len(self.models):
+            self.choose(self.models[index])
+            return
+        path, _ = QFileDialog.getOpenFileName(self, "Open a model", "", "Models (*.safetensors)")
+        if path:
+            self.open_file(path)
+        else:
+            self.choose(self.model)

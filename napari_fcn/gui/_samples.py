@@ -1,0 +1,51 @@
+"""Sample data for napari's menu: an image, and its truth as a hidden layer where it is known."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from napari_fcn import sample_data
+
+if TYPE_CHECKING:
+    from napari_fcn.sample_data import Sample
+
+LayerData = tuple[Any, dict[str, Any], str]
+
+
+def cells_2d() -> list[LayerData]:
+    """Return synthetic cells in 2-D with their truth."""
+    return layers(sample_data.cells_2d())
+
+
+def cells_3d() -> list[LayerData]:
+    """Return synthetic cells in 3-D with their truth."""
+    return layers(sample_data.cells_3d())
+
+
+def cells_movie() -> list[LayerData]:
+    """Return a movie of synthetic cells with their tracks."""
+    return layers(sample_data.cells_2d_movie())
+
+
+def immunohistochemistry() -> list[LayerData]:
+    """Return stained tissue in colour."""
+    return layers(sample_data.skimage_image("immunohistochemistry"))
+
+
+def cell() -> list[LayerData]:
+    """Return a single cell in quantitative phase."""
+    return layers(sample_data.skimage_image("cell"))
+
+
+def layers(sample: Sample) -> list[LayerData]:
+    """Return a sample as napari takes it."""
+    kept = [axis for axis, name in enumerate(sample.axes) if name != "s"]
+    placed = {
+        "scale": tuple(sample.scale[axis] for axis in kept),
+        "units": tuple(sample.units[axis] for axis in kept),
+        "axis_labels": tuple(sample.axes[axis] for axis in kept),
+    }
+    found: list[LayerData] = [(sample.image, {"name": sample.name, "rgb": "s" in sample.axes, **placed}, "image")]
+    if sample.labels is not None:
+        found.append((sample.labels, {"name": f"{sample.name} truth", "visible": False, **placed}, "labels"))
+    return found

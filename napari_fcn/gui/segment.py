@@ -1,0 +1,250 @@
+"""The dock in which an image is segmented."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from qtpy.QtCore import QEvent, Qt, QTimer
+from qtpy.QtWidgets import (
+    QFileDialog,
+    QFormLayout,
+    QHBoxLayout,
+    QLabel,
+    QLineEdit,
+    QProgressBar,
+    QPushButton,
+    QScrollArea,
+    QVBoxLayout,
+    QWidget,
+)
+
+from napari_fcn.gui._controller import Controller, ImageFacts, Request, SaveSettings, ViewState
+from napari_fcn.gui._form import ALARM, Fold, Form
+from napari_fcn.gui._outcome import Outcome, duration
+from napari_fcn.gui._pickers import ImagePicker, ModelPicker
+from napari_fcn.settings import DEVICES, PredictSettings
+
+if TYPE_CHECKING:
+    import napari
+
+RUN_KEY, CANCEL_KEY = "Ctrl+Return", "Ctrl+."  # free in napari
+NAPARI_KEYS = {RUN_KEY: "Control-Enter", CANCEL_KEY: "Control-."}
+WARM_UP_AFTER = 200  # milliseconds after the dock is there
+NO_IMAGE = "Open or select an image to segment."
+NO_MODEL = "Choose a model: open a model file."
+
+
+class SegmentWidget(QWidget):
+    """Segment an image layer with a fully convolutional network.
+
+    Parameters
+    ----------
+    viewer : napari.viewer.Viewer
+        Where the images are and the results go.
+    """
+
+    def __init__(self, viewer: "napari.viewer.Viewer") -> None:  # noqa: UP037 - npe2 reads it
+        super().__init__()
+        self._viewer = viewer
+        self._facts, self._state = ImageFacts(), ViewState()
+        self._is_connected = False
+        self.controller = Controller(viewer, parent=self)
+        self._build()
+        self._lay_out()
+        self._wire()
+        self._connect()
+        QTimer.singleShot(WARM_UP_AFTER, self._warm_up)
+
+    def _build(self) -> None:
+        self.image = ImagePicker(self._viewer, self.controller)
+        self.model = ModelPicker(self.controller)
+        self.run_button = QPushButton("Run")
+        self.run_button.setToolTip(f"Segment the image ({RUN_KEY})")
+        self.cancel_button = QPushButton("Cancel")
+        self.cancel_button.setToolTip(f"Stop; what is finished stays ({CANCEL_KEY})")
+        self.progress = QProgressBar()
+        self.progress.setAccessibleName("Progress")
+        self.message = self._label("Message")
+        self.error = self._label("Error")
+        self.error.setStyleSheet(ALARM)
+        self.outcome = Outcome()
+        self.settings = Form(PredictSettings)
+        self.settings.fields["channel"].offer([("auto", None)])
+        self.settings.fields["device"].offer([(name, name) for name in DEVICES], free=True)
+        self.save = Form(SaveSettings)
+        self.axes = QLineEdit()
+        self.axes.setAccessibleName("Axes")
+        self.axes.setToolTip(
+            "<qt>One letter for each axis of the image, such as tzyx or cyx: t time, c channels, z y x space. "
+            "Empty: as the layer names them, else guessed. Write what applies if the guess in grey is wrong.</qt>"
+        )
+        self.browse = QPushButton("Choose folder …")
+        self.keys = self._label("Shortcuts")
+        self.keys.setText(f"Run {RUN_KEY} · Cancel {CANCEL_KEY}")
+
+    def _lay_out(self) -> None:
+        top = QFormLayout()
+        top.setFieldGrowthPolicy(QFormLayout.AllNonFixedFieldsGrow)
+        top.addRow("Image", self.image)
+        top.addRow("Model", self.model)
+        buttons = QHBoxLayout()
+        buttons.addWidget(self.run_button)
+        buttons.addWidget(self.cancel_button)
+        self.settings.rows.insertRow(0, "Axes", self.axes)
+        self.save.rows.addRow("", self.browse)
+        self.advanced = Fold("Advanced", self.settings, self.save)
+        inside = QWidget()
+        column = QVBoxLayout(inside)
+        column.addLayout(top)
+        column.addLayout(buttons)
+        for part in (self.progress, self.message, self.error, self.outcome, self.advanced, self.keys):
+            column.addWidget(part)
+        column.addStretch()
+        area = QScrollArea()
+        area.setWidgetResizable(True)
+        area.setFrameShape(QScrollArea.NoFrame)
+        area.setHorizontalScrollBarPolicy(Qt.ScrollBarAlwaysOff)
+        area.setWidget(inside)
+        outer = QVBoxLayout(self)
+        outer.setContentsMargins(0, 0, 0, 0)
+        outer.addWidget(area)
+        self.setMinimumWidth(260)
+
+    def _wire(self) -> None:
+        self.run_button.clicked.connect(self.run)
+        self.cancel_button.clicked.connect(self.controller.cancel)
+        self.browse.clicked.connect(self._on_browse)
+        self.outcome.asked.connect(self._on_show)
+        self.axes.textChanged.connect(self._on_edited)
+        for part in (self.image, self.model, self.settings, self.save):
+            part.edited.connect(self._on_edited)
+        self.controller.changed.connect(self._on_changed)
+
+    def _connect(self) -> None:
+        """Take part in the life of the viewer."""
+        self._is_connected = True
+        self.controller.connect()
+        self.image.connect()
+        self._viewer.bind_key(NAPARI_KEYS[RUN_KEY], self._on_run_key, overwrite=True)
+        self._viewer.bind_key(NAPARI_KEYS[CANCEL_KEY], self._on_cancel_key, overwrite=True)
+
+    def _disconnect(self) -> None:
+        """End what runs and let go of the viewer."""
+        self._is_connected = False
+        for key in NAPARI_KEYS.values():
+            self._viewer.bind_key(key, None, overwrite=True)
+        self.image.disconnect_layers()
+        self.controller.shutdown()
+
+    def changeEvent(self, event: QEvent) -> None:
+        """Leave the viewer when its dock is closed: napari only takes the parent away then."""
+        super().changeEvent(event)
+        if event.type() != QEvent.ParentChange or not hasattr(self, "keys"):
+            return
+        if self.parent() is None and self._is_connected:
+            self._disconnect()
+        elif self.parent() is not None and not self._is_connected:
+            self._connect()
+
+    def run(self) -> None:
+        """Segment the chosen image with the chosen model."""
+        request = self._request()
+        if self.image.layer is not None and request is not None and not self._reason():
+            self.controller.predict(self.image.layer, request)
+
+    def _request(self) -> Request | None:
+        """Return what the user asks for; None if something is missing or mistyped."""
+        if self.model.model is None:
+            return None
+        try:
+            settings, save = self.settings.value(), self.save.value()
+        except ValueError:
+            return None
+        return Request(self.model.model.path, settings, self._typed_axes(), save)
+
+    def _typed_axes(self) -> tuple[str, ...]:
+        return tuple(self.axes.text().replace(",", "").replace(" ", "").lower())
+
+    def _reason(self) -> str:
+        """Return why Run is not possible; empty if it is."""
+        if self.image.layer is None:
+            return NO_IMAGE
+        if self.model.model is None:
+            return NO_MODEL
+        try:
+            self.settings.value()
+        except ValueError as error:
+            return str(error)
+        return self._facts.problem
+
+    def _on_edited(self) -> None:
+        layer = self.image.layer
+        known = self._facts.channels
+        self._facts = ImageFacts() if layer is None else self.controller.facts(layer, self._request(), self.model.model)
+        if self._facts.channels != known:
+            choices = [("auto", None), *((name, index) for index, name in enumerate(self._facts.channels))]
+            self.settings.fields["channel"].offer(choices)
+        self._sync()
+
+    def _on_changed(self, state: ViewState) -> None:
+        """Show a new state; 30 times a second while a run goes on, so no more is done than needed."""
+        earlier, self._state = self._state, state
+        if state.is_step_after(earlier):
+            self._sync_progress(state)
+        else:
+            self._sync()
+
+    def _sync(self) -> None:
+        """Show the state of everything."""
+        state, reason = self.controller.state, self._reason()
+        self.image.line.setText(self._facts.summary)
+        self.axes.setPlaceholderText(self._facts.axes)
+        self.settings.fields["channel"].setEnabled(bool(self._facts.channels))
+        self.settings.fields["colour"].setEnabled(self._facts.rgb)
+        self.run_button.setEnabled(not reason)
+        self.cancel_button.setEnabled(state.is_running)
+        self._sync_progress(state)
+        message = state.message if state.is_running else reason or state.message
+        self.message.setText(message)
+        self.message.setVisible(bool(message))
+        self.error.setText(state.error)
+        self.error.setVisible(bool(state.error))
+        kinds = {kind: self.controller.result_of(self.image.layer, kind) for kind in self.outcome.buttons}
+        self.outcome.show_result(
+            state.result, {kind: layer.visible for kind, layer in kinds.items() if layer is not None}
+        )
+
+    def _sync_progress(self, state: ViewState) -> None:
+        self.progress.setUpdatesEnabled(False)  # or Qt paints at once, three times
+        self.progress.setVisible(state.is_running)
+        self.progress.setRange(0, state.total)
+        self.progress.setValue(state.done)
+        left = "" if state.seconds_left is None else f" · {duration(state.seconds_left)} left"
+        self.progress.setFormat(f"{state.done} of {state.total} tiles{left}" if state.total else "")
+        self.progress.setUpdatesEnabled(True)
+
+    def _warm_up(self) -> None:
+        if self.model.model is not None and self._is_connected:
+            self.controller.warm_up(self.model.model.path)
+
+    def _on_run_key(self, _: object = None) -> None:
+        self.run()
+
+    def _on_cancel_key(self, _: object = None) -> None:
+        self.controller.cancel()
+
+    def _on_show(self, kind: str) -> None:
+        self.controller.show(self.image.layer, kind)
+
+    def _on_browse(self) -> None:
+        folder = QFileDialog.getExistingDirectory(self, "Save results to", self.save.value().folder)
+        if folder:
+            self.save.fields["folder"].set_value(folder)
+
+    @staticmethod
+    def _label(name: str) -> QLabel:
+        label = QLabel()
+        label.setWordWrap(True)
+        label.setTextInteractionFlags(Qt.TextSelectableByMouse)
+        label.setAccessibleName(name)
+        return label

@@ -1,0 +1,203 @@
+"""What every network of the house promises; each function takes a spec and fails if its network breaks the promise.
+
+A new family adds its specs to `SPECS` and passes.
+"""
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+import torch
+from torch import Tensor, nn
+
+from napari_fcn.fields.theoretical import theoretical
+from napari_fcn.geometry import Axes, ReceptiveField, Tile, TilePlan
+from napari_fcn.inference.predictor import Predictor
+from napari_fcn.inference.source import ImageSource
+from napari_fcn.models.card import ClassLabel, ModelInfo
+from napari_fcn.models.checkpoint import Checkpoint
+from napari_fcn.models.normalise import Normaliser
+from napari_fcn.nets import NetSpec
+from napari_fcn.nets.fold import fold
+from napari_fcn.settings import PredictSettings
+
+Probabilities = npt.NDArray[np.float32]
+
+EXACT = 1e-5  # what tiled and whole may differ by
+VISIBLE = 1e-4  # what they differ by at least, somewhere, where a condition of exactness is broken
+LONGEST = {1: 61, 2: 27, 3: 11}  # image length that keeps a test short, by dimension
+
+SPECS = {
+    "unet-1d": NetSpec(ndim=1, width=4, depth=2),
+    "unet-2d": NetSpec(ndim=2, width=4, depth=2),
+    "unet-3d": NetSpec(ndim=3, width=2, depth=2),
+    "one-d-pools-of-4-and-8": NetSpec(ndim=1, width=2, depth=2, pool=((4,), (8,)), kernel=((5,), (3,), (1,))),
+    "anisotropic-kernel": NetSpec(ndim=2, width=2, depth=1, kernel=((1, 3), (3, 5))),
+    "anisotropic-pool": NetSpec(ndim=2, width=2, depth=2, pool=((1, 2), (2, 4)), kernel=(3, 3)),
+    "anisotropic-stack": NetSpec(ndim=3, width=2, depth=2, kernel=((1, 3, 3), 3 * (3,), 3 * (3,)), pool=((1, 2, 2), 3 * (2,))),
+    "reflect": NetSpec(ndim=2, width=2, depth=2, padding="reflect"),
+    "reflect-wide-kernel": NetSpec(ndim=1, width=2, depth=1, kernel=((7,), (3,)), padding="reflect"),
+    "replicate": NetSpec(ndim=2, width=2, depth=2, padding="replicate"),
+    "reflect-3d": NetSpec(ndim=3, width=2, depth=1, padding="reflect"),
+    "replicate-3d": NetSpec(ndim=3, width=2, depth=1, padding="replicate", up="transposed"),
+    "transposed": NetSpec(ndim=2, width=2, depth=2, up="transposed"),
+    "transposed-1d": NetSpec(ndim=1, width=2, depth=3, up="transposed", padding="replicate"),
+    "no-norm": NetSpec(ndim=2, width=2, depth=2, norm="none"),
+    "depth-0": NetSpec(ndim=2, width=4, depth=0),
+    "depth-0-reflect": NetSpec(ndim=1, width=4, depth=0, kernel=5, padding="reflect", norm="none"),
+    "channels-and-classes": NetSpec(ndim=2, channels=3, classes=5, width=2, depth=1),
+}  # fmt: skip
+
+
+@pytest.fixture(autouse=True)
+def one_thread() -> Iterator[None]:
+    """Compute on one thread: nets this small only wait for a second one. On in each module that imports it."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+def trained(spec: NetSpec, seed: int = 0) -> nn.Module:
+    """Return a network that has weights and running statistics as a training leaves them, in evaluation mode."""
+    generator = torch.Generator().manual_seed(seed)
+    net = spec.build(generator)
+    with torch.no_grad():
+        for name, values in net.state_dict().items():
+            if name.endswith(("running_var", "1.weight", "4.weight")) and values.ndim == 1:
+                values.uniform_(0.5, 1.5, generator=generator)
+            elif name.endswith(("running_mean", "bias")):
+                values.normal_(0, 0.3, generator=generator)
+    return net.eval()
+
+
+def info(spec: NetSpec, normaliser: Normaliser | None = None) -> ModelInfo:
+    classes = tuple(ClassLabel(f"class {i}", "#000000") for i in range(spec.classes))
+    return ModelInfo(spec, normaliser or Normaliser(), classes)
+
+
+def checkpoint(spec: NetSpec, seed: int = 0, normaliser: Normaliser | None = None) -> Checkpoint:
+    return Checkpoint.of(trained(spec, seed), info(spec, normaliser))
+
+
+def noise(spec: NetSpec, shape: Sequence[int], seed: int = 0) -> Tensor:
+    """Return a random input ``(1, channels, *shape)``."""
+    return torch.randn(1, spec.channels, *shape, generator=torch.Generator().manual_seed(seed))
+
+
+def predictor(spec: NetSpec, image: npt.NDArray[np.generic], device: str = "cpu") -> Predictor:
+    """Return the network on an image ``(*space)``, or ``(C, *space)`` if it has several channels."""
+    names = "cpqr"[: spec.ndim + 1] if spec.channels > 1 else "pqr"[: spec.ndim]
+    axes = Axes(tuple(names), tuple("pqr"[: spec.ndim]), "c" if spec.channels > 1 else None)
+    source = ImageSource.open(image, axes, spec.channels, PredictSettings())
+    scaling = Normaliser("standard").fit(source.sample())
+    return Predictor(trained(spec), source, scaling, torch.device(device), torch.float32)  # type: ignore[arg-type]
+
+
+def picture(spec: NetSpec, shape: Sequence[int], seed: int = 0) -> npt.NDArray[np.float32]:
+    """Return a random image for `predictor`."""
+    block = noise(spec, shape, seed)[0].numpy()
+    return block if spec.channels > 1 else block[0]
+
+
+def join(tiles: Predictor, plan: TilePlan) -> Probabilities:
+    """Return the answers for all tiles of a plan, joined."""
+    out = np.full((tiles.net.spec.classes, *plan.shape), np.nan, np.float32)  # type: ignore[union-attr, operator]
+    for event in tiles.run(plan, len(plan)):
+        out[(slice(None), *event.region.slices)] = event.probabilities
+    return out
+
+
+def whole(tiles: Predictor) -> Probabilities:
+    """Return the answer for the image in one pass."""
+    region = TilePlan(tiles.source.shape, tiles.source.shape, ((0, 0),) * tiles.ndim, (1,) * tiles.ndim).at((0,) * tiles.ndim)
+    return tiles.tile(Tile(region.core, region.core))
+
+
+def learns_from_a_gradient(spec: NetSpec) -> None:
+    net = spec.build(torch.Generator().manual_seed(0)).train()
+    logits = net(torch.cat([noise(spec, [2 * n for n in spec.minimum], seed) for seed in range(2)]))
+    logits.square().mean().backward()
+    gradients = {name: p.grad for name, p in net.named_parameters()}
+    assert all(g is not None and torch.isfinite(g).all() for g in gradients.values())
+    assert any(g.abs().max() > 0 for g in gradients.values() if g is not None)
+
+
+def answers_at_the_size_of_its_input(spec: NetSpec, shape: Sequence[int]) -> None:
+    with torch.inference_mode():
+        logits = trained(spec)(noise(spec, shape))
+    assert logits.shape == (1, spec.classes, *shape)
+    assert torch.isfinite(logits).all()
+
+
+def survives_its_file(spec: NetSpec, path: Path) -> None:
+    saved = checkpoint(spec)
+    saved.save(path)
+    loaded = Checkpoint.load(path)
+    assert loaded.info == saved.info
+    assert loaded.hash == saved.hash
+    x = noise(spec, spec.minimum)
+    with torch.inference_mode():
+        assert torch.equal(loaded.net()(x), trained(spec)(x))
+
+
+def draws_the_same_weights_from_the_same_seed(spec: NetSpec) -> None:
+    one, again, other = (spec.build(torch.Generator().manual_seed(seed)).state_dict() for seed in (1, 1, 2))
+    assert all(torch.equal(one[name], again[name]) for name in one)
+    assert any(not torch.equal(one[name], other[name]) for name in one)
+
+
+def folds_to_the_same_answer(spec: NetSpec) -> None:
+    net = trained(spec)
+    folded = fold(net)  # type: ignore[arg-type]
+    x = noise(spec, [2 * n for n in spec.minimum])
+    with torch.inference_mode():
+        assert (folded(x) - net(x)).abs().max() < EXACT * max(1.0, float(net(x).abs().max()))
+    assert not any(isinstance(module, nn.modules.batchnorm._BatchNorm) for module in folded.modules())
+
+
+def tiles_exactly(spec: NetSpec, shape: Sequence[int], tile: Sequence[int]) -> None:
+    """Tile lengths are rounded up to the pooling grid."""
+    tiles = predictor(spec, picture(spec, shape))
+    lengths = tuple(-(-t // m) * m for t, m in zip(tile, spec.multiple, strict=True))
+    joined = join(tiles, TilePlan(tuple(shape), lengths, theoretical(spec).halo, spec.multiple))
+    assert np.abs(joined - whole(tiles)).max() <= EXACT
+
+
+def sees_as_far_as_the_theory_says(spec: NetSpec) -> None:
+    found = [support(spec, axis) for axis in range(spec.ndim)]
+    assert theoretical(spec) == ReceptiveField(tuple(a for a, _ in found), tuple(b for _, b in found))
+
+
+def support(spec: NetSpec, axis: int) -> tuple[int, int]:
+    """Return how far before and after a pixel a change of the input reaches it, along one axis, at its worst phase.
+
+    The network adds only positive numbers in float64, so that nothing cancels; a line of pixels across ``axis`` is made
+    brighter at each place in turn, and every output of one period of the pooling grid in the middle is looked at.
+    """
+    net = _positive(spec)
+    field, period = theoretical(spec), spec.multiple[axis]
+    reach = max(field.before[axis], field.after[axis]) + 2 * period  # room to find more than the theory allows
+    middle = -(-reach // period) * period
+    length = middle + period + reach
+    shape = [length if k == axis else spec.multiple[k] for k in range(spec.ndim)]
+    before = after = 0
+    dark = net(torch.ones(1, spec.channels, *shape, dtype=torch.float64))
+    for place in range(length):
+        x = torch.ones(1, spec.channels, *shape, dtype=torch.float64)
+        x.select(2 + axis, place).fill_(2)
+        change = ((net(x) - dark) / dark).abs().amax([k for k in range(2 + spec.ndim) if k != 2 + axis])
+        hit = (change[middle : middle + period] > 1e-13).nonzero()[:, 0] + middle
+        if len(hit):
+            before, after = max(before, int(hit.max()) - place), max(after, place - int(hit.min()))
+    return before, after
+
+
+@torch.no_grad()
+def _positive(spec: NetSpec) -> nn.Module:
+    net = spec.build().double().eval().requires_grad_(False)
+    for name, values in net.named_parameters():
+        values.fill_(0.0 if name.endswith("bias") else 1.0 / values[0].numel())
+    return net

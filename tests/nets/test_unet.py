@@ -1,0 +1,49 @@
+"""Every network keeps the contract of `net_contract`."""
+
+from pathlib import Path
+
+import net_contract
+import pytest
+from net_contract import SPECS
+
+from napari_fcn.nets import NetSpec
+
+every_net = pytest.mark.parametrize("spec", SPECS.values(), ids=SPECS)
+
+
+@every_net
+def test_a_net_learns_from_a_gradient(spec: NetSpec) -> None:
+    net_contract.learns_from_a_gradient(spec)
+
+
+@every_net
+@pytest.mark.parametrize("lengths", [(1, 1, 1), (1, 13, 2), (7, 1, 9), (17, 11, 5)])
+def test_a_net_answers_at_the_size_of_its_input(spec: NetSpec, lengths: tuple[int, ...]) -> None:
+    net_contract.answers_at_the_size_of_its_input(spec, lengths[: spec.ndim])
+
+
+@every_net
+def test_a_net_survives_its_file_bit_by_bit(spec: NetSpec, tmp_path: Path) -> None:
+    net_contract.survives_its_file(spec, tmp_path / "net.safetensors")
+
+
+@every_net
+def test_the_same_seed_draws_the_same_weights(spec: NetSpec) -> None:
+    net_contract.draws_the_same_weights_from_the_same_seed(spec)
+
+
+@every_net
+def test_folding_the_norms_keeps_the_answer(spec: NetSpec) -> None:
+    net_contract.folds_to_the_same_answer(spec)
+
+
+@every_net
+def test_tiles_equal_the_whole_image(spec: NetSpec) -> None:
+    shape = [net_contract.LONGEST[spec.ndim] + k for k in range(spec.ndim)]
+    net_contract.tiles_exactly(spec, shape, (9, 12, 4)[: spec.ndim])
+
+
+@every_net
+def test_a_net_sees_as_far_as_the_theory_says(spec: NetSpec) -> None:
+    net_contract.sees_as_far_as_the_theory_says(spec)
+
