@@ -58,6 +58,7 @@ def build_parser() -> argparse.ArgumentParser:
     to_predict.add_argument(
         "--axes", default="", help="a letter for each axis, as TZYX or YXC, where the file is wrong"
     )
+    to_predict.add_argument("--voxel-size", default="", metavar="Z,Y,X", help="micrometres, where the file is wrong")
     to_predict.add_argument("--overwrite", action="store_true", help="replace results that exist")
     to_predict.add_argument("--quiet", action="store_true", help="no progress bar")
     to_predict.add_argument("--json", action="store_true", help="a line of JSON for each image on standard output")

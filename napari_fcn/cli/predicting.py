@@ -5,6 +5,7 @@ from __future__ import annotations
 import glob
 import json
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     import argparse
     from collections.abc import Iterator, Sequence
 
+    from napari_fcn.io import ImageFile
     from napari_fcn.models.checkpoint import Checkpoint
 
 
@@ -57,7 +59,7 @@ def _predict_one(
     from napari_fcn.recording import Recording, describe, open_session
 
     settings = collect(PredictSettings, arguments)
-    image = read_image(path)
+    image = _measured(read_image(path), arguments.voxel_size)
     session = open_session(image, checkpoint, arguments.axes, settings)
     report: dict[str, Any] = {
         "image": str(path),
@@ -81,6 +83,25 @@ def _predict_one(
     for note in notes:
         say(f"{path}: {note}")
     return {**report, "peak_bytes": process_peak(), "model_hash": checkpoint.hash}
+
+
+def _measured(image: ImageFile, voxel_size: str) -> ImageFile:
+    """Return the image with the voxel size that the user knows better than the file, in micrometres."""
+    if not voxel_size:
+        return image
+    try:
+        sizes = [float(size) for size in voxel_size.split(",")]
+    except ValueError:
+        sizes = []
+    names = image.axes or ("z", "y", "x")[-image.data.ndim :]
+    space = [i for i, name in enumerate(names) if name in ("z", "y", "x")]
+    if len(sizes) != len(space) or not all(0 < size < float("inf") for size in sizes):
+        wanted = ",".join(names[i].upper() for i in space)
+        raise FcnError(f"--voxel-size is {voxel_size!r}; needed are positive numbers in micrometres for {wanted}.")
+    scale, units = list(image.scale), list(image.units)
+    for position, size in zip(space, sizes, strict=True):
+        scale[position], units[position] = size, "micrometer"
+    return replace(image, scale=tuple(scale), units=tuple(units))
 
 
 def _images(given: Sequence[str]) -> Iterator[Path]:

@@ -73,7 +73,7 @@ class Checkpoint:
         """
         try:
             with torch.device("meta"):  # shapes without memory: the network described may be larger than any machine
-                self.info.spec.build().load_state_dict(dict(self.weights))
+                self.info.spec.build().load_state_dict(dict(self.weights), assign=True)
             with torch.random.fork_rng(devices=[]):  # building draws weights: leave the caller's random numbers alone
                 net = self.info.spec.build()
             net.load_state_dict(dict(self.weights))

@@ -85,6 +85,11 @@ class Controller(QObject):
         self._runner.failed.connect(self._on_failed)
         self._runner.finished.connect(self._on_finished)
 
+    @property
+    def is_busy(self) -> bool:
+        """Whether the worker thread is alive, also to warm up or to finish the tile at which it was cancelled."""
+        return self._runner.is_running
+
     def connect(self) -> None:
         """Watch the layers: a run ends when its layers go."""
         self.viewer.layers.events.removed.connect(self._on_removed)

@@ -1,0 +1,37 @@
+import json
+from pathlib import Path
+
+import pytest
+
+from napari_fcn.cli import main
+from napari_fcn.models import zoo
+
+
+def test_the_list_names_every_shipped_model(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["models"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.split()[0] for line in lines] == list(zoo.names())
+    assert {"nuclei", "membranes"} <= set(zoo.names())
+
+
+def test_a_card_says_what_a_user_must_know(model: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["models", str(model)]) == 0
+    text = capsys.readouterr().out
+    assert "class 1 (#56b4e9)" in text
+    assert "napari-fcn train nowhere" in text
+
+
+@pytest.mark.parametrize("name", ["nuclei", "membranes"])
+def test_json_has_the_keys_that_others_rely_on(name: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["models", name, "--json"]) == 0
+    entry = json.loads(capsys.readouterr().out)
+    assert entry["name"] == name
+    assert entry["classes"][0] == "background"
+    assert len(entry["colours"]) == len(entry["classes"])
+    assert entry["field"]["before"] == entry["field"]["after"]
+    assert entry["multiple"] == [8, 8]
+    assert entry["bytes"] <= 8_000_000
+    assert entry["licence"]
+    assert entry["recipe"].startswith("napari-fcn train")
+    assert entry["scores"]["dice"] > 0.5
+    assert entry["parameters"] > 100_000

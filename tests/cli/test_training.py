@@ -1,0 +1,61 @@
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import tifffile
+
+from napari_fcn.cli import main
+from napari_fcn.models.card import read_info
+from napari_fcn.sample_data import cells
+
+SPEC = ["--spec", "unet classes=3 width=2 depth=1"]
+SMALL = ["--epochs", "2", "--crops", "1", "--patch", "32", "--batch", "2", "--device", "cpu"]
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    for number, split in enumerate(("train", "train", "val")):
+        image, labels = cells((48, 48), seed=number)
+        tifffile.imwrite(tmp_path / f"{split}_{number}_image.tif", image)
+        tifffile.imwrite(tmp_path / f"{split}_{number}_label.tif", labels)
+    return tmp_path
+
+
+def test_training_leaves_a_model_that_says_how_it_was_made(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    out = folder / "mine.safetensors"
+    assert main(["train", str(folder), *SPEC, "--out", str(out), *SMALL, "--json"]) == 0
+    epochs = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert [epoch["epoch"] for epoch in epochs] == [1, 2]
+    info = read_info(out)
+    assert info.card.recipe.startswith("napari-fcn train")
+    assert 0 <= info.card.scores["dice"] <= 1
+    assert main(["predict", str(folder / "val_2_image.tif"), "--model", str(out), "--out", str(folder / "o.npy")]) == 0
+    assert np.load(folder / "o.npy").shape == (48, 48)
+
+
+def test_a_recipe_gives_the_model_its_names_and_colours(folder: Path) -> None:
+    recipe = folder / "recipe.json"
+    classes = [["background", "#000000"], ["nucleus", "#56b4e9"], ["rim", "#d55e00"]]
+    recipe.write_text(json.dumps({"classes": classes, "card": {"name": "mine", "licence": "CC0-1.0"}}))
+    out = folder / "mine.safetensors"
+    assert main(["train", str(folder), *SPEC, "--recipe", str(recipe), "--out", str(out), *SMALL]) == 0
+    assert [label.name for label in read_info(out).classes] == ["background", "nucleus", "rim"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["--spec", "unet width=two"], "cannot be built"),
+        (["--spec", "vgg"], "family is 'vgg'"),
+        (["--train", "nothing*"], "no labelled image"),
+        (["--recipe", "missing.json"], "cannot be read"),
+        (["--resume"], "no run to resume"),
+    ],
+)
+def test_what_is_asked_for_wrongly_is_said_in_words(
+    arguments: list[str], words: str, folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    given = ["train", str(folder), *SPEC, "--out", str(folder / "m.safetensors"), *SMALL, *arguments]
+    assert main(given) == 1
+    assert words in capsys.readouterr().err

@@ -1,0 +1,173 @@
+import threading
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from pytestqt.qtbot import QtBot
+
+from napari_fcn.gui._jobs import WAITING, JobRunner
+
+
+class Recorder:
+    """Keeps what a runner says."""
+
+    def __init__(self, runner: JobRunner) -> None:
+        self.events: list[Any] = []
+        self.errors: list[Exception] = []
+        self.ends = self.rests = 0
+        runner.yielded.connect(self.on_yielded)
+        runner.failed.connect(self.errors.append)
+        runner.finished.connect(self.on_finished)
+        runner.idle.connect(self.on_idle)
+
+    def on_yielded(self, events: list[Any]) -> None:
+        assert threading.current_thread() is threading.main_thread()
+        self.events += events
+
+    def on_finished(self) -> None:
+        self.ends += 1
+
+    def on_idle(self) -> None:
+        self.rests += 1
+
+
+class Endless:
+    """A generator without end that knows whether it was closed, and on which thread."""
+
+    def __init__(self) -> None:
+        self.count = 0
+        self.closed_by: str = ""
+
+    def __call__(self) -> Iterator[int]:
+        try:
+            while True:
+                self.count += 1
+                yield self.count
+        finally:
+            self.closed_by = threading.current_thread().name
+
+
+@pytest.fixture
+def runner(qtbot: QtBot) -> Iterator[JobRunner]:
+    runner = JobRunner()
+    yield runner
+    runner.shutdown()
+    qtbot.waitUntil(lambda: not runner.is_running)
+
+
+@pytest.fixture
+def heard(runner: JobRunner) -> Recorder:
+    return Recorder(runner)
+
+
+def test_events_arrive_in_order_on_the_gui_thread(runner: JobRunner, heard: Recorder, qtbot: QtBot) -> None:
+    runner.start(lambda: iter_of(range(5)))
+    qtbot.waitUntil(lambda: heard.rests == 1)
+    assert heard.events == [0, 1, 2, 3, 4]
+    assert (heard.ends, heard.errors) == (1, [])
+
+
+def iter_of(values: Any) -> Iterator[Any]:
+    yield from values
+
+
+def test_a_flood_is_slowed_down_and_nothing_is_lost(runner: JobRunner, heard: Recorder, qtbot: QtBot) -> None:
+    runner.start(lambda: iter_of(range(500)))
+    qtbot.waitUntil(lambda: heard.ends == 1)
+    assert heard.events == list(range(500))
+
+
+def test_no_more_than_the_bound_waits_while_the_window_is_busy(runner: JobRunner, qtbot: QtBot) -> None:
+    endless = Endless()
+    runner.start(endless)
+    qtbot.waitUntil(lambda: endless.count > WAITING)
+    until = time.monotonic() + 0.1
+    while time.monotonic() < until:  # the GUI thread does something else
+        pass
+    assert endless.count <= 3 * WAITING
+    runner.cancel()
+
+
+@pytest.mark.parametrize("error", [RuntimeError("out of memory"), ValueError("no"), MemoryError()])
+def test_errors_arrive_after_what_came_before(
+    runner: JobRunner, heard: Recorder, qtbot: QtBot, error: Exception
+) -> None:
+    def fail() -> Iterator[int]:
+        yield 1
+        raise error
+
+    runner.start(fail)
+    qtbot.waitUntil(lambda: heard.rests == 1)
+    assert (heard.events, heard.errors, heard.ends) == ([1], [error], 0)
+
+
+def test_an_error_before_the_first_event_arrives(runner: JobRunner, heard: Recorder, qtbot: QtBot) -> None:
+    error = RuntimeError("no such device")
+
+    def make() -> Iterator[int]:
+        raise error
+
+    runner.start(make)
+    qtbot.waitUntil(lambda: heard.errors == [error])
+
+
+def test_the_latest_request_wins(runner: JobRunner, heard: Recorder, qtbot: QtBot) -> None:
+    endless = Endless()
+    runner.start(endless)
+    qtbot.waitUntil(lambda: bool(heard.events))
+    runner.start(lambda: iter_of(["new"]))
+    heard.events.clear()
+    qtbot.waitUntil(lambda: heard.rests == 1)
+    assert heard.events == ["new"]
+    assert endless.closed_by == "napari-fcn-job"
+
+
+def test_nothing_arrives_after_cancel_and_the_generator_is_closed(
+    runner: JobRunner, heard: Recorder, qtbot: QtBot
+) -> None:
+    endless = Endless()
+    runner.start(endless)
+    qtbot.waitUntil(lambda: bool(heard.events))
+    runner.cancel()
+    heard.events.clear()
+    qtbot.waitUntil(lambda: heard.rests == 1)
+    assert (heard.events, heard.ends, heard.errors) == ([], 0, [])
+    assert endless.closed_by == "napari-fcn-job"
+
+
+def test_a_slot_may_start_another_job(runner: JobRunner, heard: Recorder, qtbot: QtBot) -> None:
+    def restart(events: list[Any]) -> None:
+        if "first" in events:
+            runner.start(lambda: iter_of(["second"]))
+
+    runner.yielded.connect(restart)
+    runner.start(lambda: iter_of(["first"]))
+    qtbot.waitUntil(lambda: heard.rests == 1)
+    assert (heard.events, heard.ends) == (["first", "second"], 1)
+
+
+def test_shutdown_does_not_wait_for_a_long_step(runner: JobRunner, qtbot: QtBot) -> None:
+    gate, begun = threading.Event(), threading.Event()
+
+    def slow() -> Iterator[int]:
+        begun.set()
+        gate.wait(10)
+        yield 1
+
+    runner.start(slow)
+    qtbot.waitUntil(begun.is_set)
+    start = time.monotonic()
+    runner.shutdown()
+    assert time.monotonic() - start < 0.1
+    gate.set()
+
+
+def test_the_thread_ends_when_qt_deletes_the_runner(qtbot: QtBot) -> None:
+    runner, endless = JobRunner(), Endless()
+    runner.start(endless)
+    qtbot.waitUntil(lambda: endless.count > 0)
+    with qtbot.waitSignal(runner.destroyed):
+        runner.deleteLater()
+    qtbot.waitUntil(lambda: endless.closed_by != "")
+    qtbot.waitUntil(lambda: "napari-fcn-job" not in [thread.name for thread in threading.enumerate()])

@@ -1,0 +1,73 @@
+"""Reading ahead changes nothing but the time."""
+
+import threading
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from napari_fcn.inference.prefetch import prefetch
+
+
+@given(st.lists(st.integers()), st.integers(0, 5))
+def test_items_come_in_order_with_what_was_read(items: list[int], ahead: int) -> None:
+    assert list(prefetch(lambda n: 2 * n, items, ahead)) == [(n, 2 * n) for n in items]
+
+
+@pytest.mark.parametrize("ahead", [0, 1, 3])
+def test_at_most_so_many_items_are_read_ahead(ahead: int) -> None:
+    asked: list[int] = []
+
+    def items() -> object:
+        for n in range(20):
+            asked.append(n)
+            yield n
+
+    for n, _ in prefetch(str, items(), ahead):  # type: ignore[arg-type, var-annotated]
+        assert len(asked) <= n + 1 + ahead
+
+
+def test_reading_happens_in_another_thread() -> None:
+    threads = {thread for _, thread in prefetch(lambda _: threading.get_ident(), range(5))}
+    assert len(threads) == 1
+    assert threading.get_ident() not in threads
+
+
+def test_an_error_of_reading_arrives_at_its_item() -> None:
+    def read(n: int) -> int:
+        if n == 2:
+            raise OSError("bad sector")
+        return n
+
+    stream = prefetch(read, range(5))
+    assert [next(stream), next(stream)] == [(0, 0), (1, 1)]
+    with pytest.raises(OSError, match="bad sector"):
+        next(stream)
+
+
+def test_an_error_of_the_items_is_passed_on() -> None:
+    def items() -> object:
+        yield 1
+        raise ValueError("no more tiles")
+
+    with pytest.raises(ValueError, match="no more tiles"):
+        list(prefetch(str, items()))  # type: ignore[arg-type]
+
+
+def test_closing_early_reads_no_further_and_leaves_no_thread() -> None:
+    read: list[int] = []
+    may_go_on = threading.Event()
+    before = threading.active_count()
+
+    def slow(n: int) -> int:
+        if n > 0:
+            may_go_on.wait(10)
+        read.append(n)
+        return n
+
+    stream = prefetch(slow, range(1000), ahead=5)
+    next(stream)
+    may_go_on.set()
+    stream.close()  # type: ignore[attr-defined]
+    assert len(read) <= 6
+    assert threading.active_count() == before

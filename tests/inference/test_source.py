@@ -1,0 +1,186 @@
+"""What the network reads of an image: channels, regions, and the sample for its statistics."""
+
+from math import prod
+from typing import Any
+
+import dask.array as da
+import numpy as np
+import pytest
+import zarr
+from hypothesis import given
+from hypothesis import strategies as st
+
+from napari_fcn.errors import ImageError
+from napari_fcn.geometry import Axes, Region
+from napari_fcn.inference.source import SAMPLE, ImageSource
+from napari_fcn.settings import PredictSettings
+
+
+def source(image: Any, names: str, wanted: int = 1, rgb: bool = False, **settings: Any) -> ImageSource:
+    axes = Axes.guess(image.shape, 1 if "y" not in names else 2, names, rgb)
+    return ImageSource.open(image, axes, wanted, PredictSettings(**settings), rgb)
+
+
+class Counting:
+    """An array that is never in memory and counts the pixels that are read."""
+
+    def __init__(self, shape: tuple[int, ...]) -> None:
+        self.shape, self.dtype, self.read = shape, np.dtype("uint8"), 0
+
+    def __getitem__(self, index: tuple[slice, ...]) -> np.ndarray:
+        starts, lengths = zip(*((s.start, len(range(*s.indices(n)))) for s, n in zip(index, self.shape, strict=True)), strict=True)
+        self.read += prod(lengths)
+        return np.full(lengths, sum(starts) % 251, np.uint8)
+
+
+def test_an_image_without_channels_is_one_channel(rng: np.random.Generator) -> None:
+    image = rng.random((4, 5))
+    np.testing.assert_array_equal(source(image, "yx").read(Region((1, 2), (3, 5))), image[None, 1:3, 2:5])
+
+
+@pytest.mark.parametrize("names", ["cyx", "ycx", "yxc"])
+def test_channels_come_first_wherever_they_are(names: str, rng: np.random.Generator) -> None:
+    block = rng.random((2, 6, 7))
+    image = np.moveaxis(block, 0, names.index("c"))
+    opened = source(image, names, wanted=2)
+    assert opened.shape == (6, 7)
+    np.testing.assert_array_equal(opened.read(Region((1, 2), (5, 6))), block[:, 1:5, 2:6])
+    assert opened.notes == ()
+
+
+@pytest.mark.parametrize(("samples", "names"), [(3, "yxc"), (4, "yxc"), (3, "yxs"), (4, "yxs")])
+def test_colours_are_read_as_luminance(samples: int, names: str) -> None:
+    image = np.zeros((2, 3, samples), np.uint8)
+    image[0, :, :3] = 200  # grey stays as bright as it is
+    image[1, 0, 0] = image[1, 1, 1] = image[1, 2, 2] = 100
+    opened = source(image, names, rgb=names == "yxc")
+    expected = [[200, 200, 200], [21.26, 71.52, 7.22]]
+    np.testing.assert_allclose(opened.read(Region.whole((2, 3)))[0], expected, rtol=1e-5)
+    assert opened.notes == ("Of the colours, luminance was read.",)
+
+
+def test_a_stain_is_read_as_scikit_image_separates_it(rng: np.random.Generator) -> None:
+    from skimage.color import rgb2hed
+
+    image = rng.integers(1, 255, (8, 9, 3)).astype(np.uint8)
+    opened = source(image, "yxs", colour="haematoxylin")
+    np.testing.assert_allclose(opened.read(Region.whole((8, 9)))[0], rgb2hed(image)[..., 0], atol=1e-6)
+
+
+def test_an_unknown_colour_is_answered_with_those_there_are() -> None:
+    with pytest.raises(ImageError, match="luminance, haematoxylin, eosin, dab"):
+        source(np.zeros((4, 4, 3)), "yxs", colour="purple")
+
+
+def test_a_network_of_three_channels_reads_the_colours_without_alpha(rng: np.random.Generator) -> None:
+    image = rng.integers(0, 255, (4, 5, 4))
+    opened = source(image, "yxs", wanted=3)
+    np.testing.assert_array_equal(opened.read(Region.whole((4, 5))), np.moveaxis(image[..., :3], -1, 0))
+
+
+def test_the_chosen_channel_is_read(rng: np.random.Generator) -> None:
+    image = rng.random((3, 4, 5))
+    opened = source(image, "cyx", channel=2)
+    np.testing.assert_array_equal(opened.read(Region.whole((4, 5))), image[2:])
+    assert opened.notes == ()
+
+
+def test_the_first_of_several_channels_is_read_with_a_note(rng: np.random.Generator) -> None:
+    image = rng.random((4, 4, 5))
+    opened = source(image, "cyx")
+    np.testing.assert_array_equal(opened.read(Region.whole((4, 5))), image[:1])
+    assert opened.notes == ("Channel 0 of 4 was read; choose another under Advanced.",)
+
+
+@pytest.mark.parametrize(
+    ("channels", "wanted", "channel", "message"),
+    [
+        (2, 3, None, "reads 3 channels; the image has 2"),
+        (4, 2, None, "reads 2 channels; the image has 4"),
+        (3, 1, 3, "Channel 3 was asked for; the image has channels 0 to 2"),
+        (3, 1, -1, "Channel -1 was asked for"),
+        (3, 3, 1, "reads 3 channels; one was chosen"),
+    ],
+)
+def test_channels_that_do_not_fit_are_refused(channels: int, wanted: int, channel: int | None, message: str) -> None:
+    with pytest.raises(ImageError, match=message):
+        source(np.zeros((channels, 4, 4)), "cyx", wanted=wanted, channel=channel)
+
+
+@pytest.mark.parametrize(
+    ("dtype", "message"),
+    [("complex64", "complex numbers"), ("object", "holds object"), ("U3", "real numbers"), ("M8[s]", "real numbers")],
+)
+def test_numbers_that_are_not_real_are_refused(dtype: str, message: str) -> None:
+    with pytest.raises(ImageError, match=message):
+        source(np.zeros((4, 4), dtype), "yx")
+
+
+@pytest.mark.parametrize("shape", [(0, 4), (4, 0), (0, 0)])
+def test_an_empty_image_is_refused(shape: tuple[int, int]) -> None:
+    with pytest.raises(ImageError, match="The image is empty"):
+        source(np.zeros(shape), "yx")
+
+
+def test_what_is_no_array_is_refused() -> None:
+    with pytest.raises(ImageError, match="A list was given; needed is an image"):
+        ImageSource.open([[1, 2], [3, 4]], Axes(("y", "x"), ("y", "x")), 1, PredictSettings())
+
+
+@pytest.mark.parametrize("kind", ["dask", "zarr"])
+@pytest.mark.parametrize("names", ["yx", "cyx", "yxc"])
+def test_lazy_arrays_are_read_by_region(kind: str, names: str, rng: np.random.Generator) -> None:
+    image = rng.integers(0, 999, tuple({"c": 2, "y": 50, "x": 60}[name] for name in names)).astype(np.uint16)
+    lazy: Any = da.from_array(image, chunks=16)
+    if kind == "zarr":
+        lazy = zarr.create_array({}, data=image, chunks=(2,) * image.ndim)
+    region = Region((10, 20), (33, 57))
+    block = source(lazy, names).read(region)
+    assert type(block) is np.ndarray
+    np.testing.assert_array_equal(block, source(image, names).read(region))
+
+
+def test_dask_computes_only_the_chunks_of_the_region() -> None:
+    computed: list[Any] = []
+
+    def block(block_info: Any = None) -> np.ndarray:
+        computed.append(block_info[None]["chunk-location"])
+        return np.zeros((16, 16), np.uint8)
+
+    image = da.map_blocks(block, chunks=((16,) * 8, (16,) * 8), dtype=np.uint8, meta=np.zeros((0, 0), np.uint8))
+    source(image, "yx").read(Region((17, 17), (30, 40)))
+    assert sorted(computed) == [(1, 1), (1, 2)]
+
+
+@given(st.lists(st.integers(1, 12), min_size=2, max_size=4))
+def test_the_sample_of_a_small_image_is_all_of_it(shape: list[int]) -> None:
+    image = np.random.default_rng(0).permutation(prod(shape)).reshape(shape)
+    sample = source(image, "tzyx"[-len(shape) :]).sample()
+    assert sample.shape == (1, image.size)
+    np.testing.assert_array_equal(np.sort(sample[0]), np.arange(image.size))
+
+
+@pytest.mark.parametrize(
+    ("shape", "names"),
+    [
+        ((60_000, 60_000), "yx"),
+        ((4000, 70, 3000, 2000), "tzyx"),
+        ((5_000_000, 3), "yx"),
+        ((100_000_000,), "x"),
+        ((3, 9_000, 9_000), "tyx"),
+    ],
+)
+def test_the_sample_of_a_large_image_is_bounded_and_spread(shape: tuple[int, ...], names: str) -> None:
+    image = Counting(shape)
+    sample = source(image, names).sample()
+    assert SAMPLE / 3 < image.read <= SAMPLE
+    assert sample.shape == (1, image.read)
+    assert len(np.unique(sample)) > 10  # blocks from many places
+    np.testing.assert_array_equal(source(image, names).sample(), sample)
+
+
+def test_the_statistics_of_a_sampled_image_are_those_of_the_whole(rng: np.random.Generator) -> None:
+    image = rng.normal(100, 20, (2500, 2500)).astype(np.float32)
+    assert image.size > SAMPLE
+    sample = source(image, "yx").sample()
+    np.testing.assert_allclose(np.percentile(sample, [1, 50, 99.8]), np.percentile(image, [1, 50, 99.8]), rtol=1e-2)

@@ -1,0 +1,51 @@
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import napari_fcn as fcn
+from napari_fcn.errors import OutputError
+from napari_fcn.events import RunDone, RunPlanned, TileDone
+from napari_fcn.io import ResultMeta
+from napari_fcn.models.checkpoint import Checkpoint
+from napari_fcn.models.recipe import plain_recipe
+from napari_fcn.nets import NetSpec
+from napari_fcn.recording import Recording
+from napari_fcn.session import Session
+from napari_fcn.settings import PredictSettings
+
+META = ResultMeta(axes=("y", "x"), scale=(1.0, 1.0), units=("pixel", "pixel"))
+
+
+@pytest.fixture
+def session(rng: np.random.Generator) -> Session:
+    spec = NetSpec(width=2, depth=1)
+    checkpoint = Checkpoint.of(spec.build(), plain_recipe("tiny", spec, ""))
+    return Session(rng.random((20, 30)), checkpoint, settings=PredictSettings(tile=(8,)))
+
+
+def test_events_pass_through_and_files_hold_the_same(session: Session, tmp_path: Path) -> None:
+    paths = {kind: tmp_path / f"{kind}.npy" for kind in ("classes", "probabilities", "probabilities8")}
+    events = list(Recording(paths).run(session, META))
+    assert isinstance(events[0], RunPlanned)
+    assert isinstance(events[-1], RunDone)
+    assert sum(isinstance(event, TileDone) for event in events) == events[0].tiles == 12
+    probabilities = fcn.predict(session.source.array, session.checkpoint, tile=(8,))
+    np.testing.assert_allclose(np.load(paths["probabilities"]), probabilities, atol=1e-6)
+    np.testing.assert_array_equal(np.load(paths["classes"]), probabilities.argmax(0))
+    assert np.abs(np.load(paths["probabilities8"]) / 255 - probabilities).max() <= 0.5 / 255 + 1e-6
+
+
+def test_a_run_that_is_given_up_leaves_no_file(session: Session, tmp_path: Path) -> None:
+    events = Recording({"classes": tmp_path / "classes.npy"}).run(session, META)
+    next(events)
+    next(events)
+    events.close()
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_nothing_runs_if_a_file_exists(session: Session, tmp_path: Path) -> None:
+    (tmp_path / "classes.npy").write_text("precious")
+    with pytest.raises(OutputError, match="exists"):
+        next(Recording({"classes": tmp_path / "classes.npy"}).run(session, META))
+    assert (tmp_path / "classes.npy").read_text() == "precious"
