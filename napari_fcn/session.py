@@ -125,6 +125,8 @@ class Session:
             raise ModelError(
                 f"Tile {asked} has {len(asked)} lengths; give one, or {self.spec.ndim} ({' '.join(self.axes.space)})."
             )
+        if min(asked) < 1:
+            raise ModelError(f"Tile {asked} has a length below one pixel. Leave it empty for the largest that fits.")
         asked = asked * self.spec.ndim if len(asked) == 1 else asked
         return tuple(-(-t // m) * m for t, m in zip(asked, self.spec.multiple, strict=True))
 
@@ -151,7 +153,10 @@ class Session:
         with kept_pages():
             notes = (*self.source.notes, *self._statistics[1])
             yield RunPlanned(len(plan), plan.tile, plan.halo, name, precision, peak, notes)
-            yield from self.predictor.run(plan if first is None else plan.nearest_first(first), len(plan))
+            try:
+                yield from self.predictor.run(plan if first is None else plan.nearest_first(first), len(plan))
+            finally:
+                devices.release(self.device)
         yield RunDone(Region.whole(plan.shape).size, time.monotonic() - start, name, precision)
 
 

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import MISSING, dataclass, field, fields
-from typing import Any, get_type_hints
+from typing import TYPE_CHECKING, Any, get_type_hints
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
 DEVICES = ("auto", "cpu", "cuda", "mps")
 PRECISIONS = ("auto", "float32", "bfloat16", "float16")
@@ -95,6 +98,10 @@ class PredictSettings:
         "Memory that a run may take beyond what is in use, in GiB. Empty: half of what is free.",
         minimum=0.1,
     )
+
+    def __post_init__(self) -> None:
+        tile: int | Iterable[int] = self.tile
+        object.__setattr__(self, "tile", (tile,) if isinstance(tile, int) else tuple(tile))
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,15 +18,18 @@ def train(arguments: argparse.Namespace) -> None:
     """Train a network on a folder of labelled images and report each epoch."""
     from napari_fcn.learning.pretrain import Training
     from napari_fcn.learning.pretrain import train as epochs
+    from napari_fcn.learning.targets import CLASSES
     from napari_fcn.models.recipe import parse_spec, plain_recipe, read_recipe
 
-    spec = parse_spec(arguments.spec)
+    settings = collect(TrainSettings, arguments)
+    known = {"classes": CLASSES[settings.target]} if settings.target in CLASSES else {}
+    spec = parse_spec(arguments.spec, **known)
     command = shlex.join(["napari-fcn", *(word for word in arguments.argv if word != "--resume")])
     if arguments.recipe:
         info = read_recipe(arguments.recipe, spec, command)
     else:
         info = plain_recipe(arguments.out.stem, spec, command)
-    training = Training(info, arguments.folder, collect(TrainSettings, arguments), arguments.out)
+    training = Training(info, arguments.folder, settings, arguments.out)
     first = None
     for event in epochs(training, arguments.resume):
         first = event.epoch if first is None else first

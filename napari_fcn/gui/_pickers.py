@@ -12,11 +12,12 @@ from napari_fcn.gui._cards import card, card_line
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from napari.layers import Image
+    from napari.layers import Image, Layer
     from napari.viewer import Viewer
 
     from napari_fcn.gui._controller import Controller, ModelEntry
 
+TELLING = ("name", "data", "scale", "units", "axis_labels")  # events after which a layer is described anew
 OPEN = "Open model file …"
 
 
@@ -71,7 +72,7 @@ class ImagePicker(Picker):
             emitter.disconnect(self._on_layers)
         layers.selection.events.active.disconnect(self._on_layers)
         for layer in layers:
-            layer.events.name.disconnect(self._on_layers)
+            self._ignore(layer)
         self.layer = self._pinned = None
 
     def _on_layers(self, _: object = None) -> None:
@@ -84,11 +85,16 @@ class ImagePicker(Picker):
         with QSignalBlocker(self.combo):
             self.combo.clear()
             for layer in images:
-                self.combo.addItem(layer.name, layer)
-                layer.events.name.disconnect(self._on_layers)
-                layer.events.name.connect(self._on_layers)
+                self.combo.addItem(layer.name)
+                self._ignore(layer)
+                for name in TELLING:
+                    getattr(layer.events, name).connect(self._on_layers)
             self.combo.setCurrentIndex(images.index(self.layer) if self.layer else -1)
         self.edited.emit()
+
+    def _ignore(self, layer: Layer) -> None:
+        for name in TELLING:
+            getattr(layer.events, name).disconnect(self._on_layers)
 
     def _on_activated(self, index: int) -> None:
         self._pinned = self._controller.images()[index]
@@ -122,7 +128,11 @@ class ModelPicker(Picker):
 
     def open_file(self, path: str | Path) -> None:
         """Choose the model in a file; if it cannot be read, the choice stays as it was."""
-        self.choose(self._controller.open_model(path) or self.model)
+        model = self._controller.open_model(path)
+        if model is not None:
+            self.choose(model)
+        elif self.model is not None:
+            self.combo.setCurrentIndex(self.models.index(self.model))
 
     def _fill(self) -> None:
         with QSignalBlocker(self.combo):

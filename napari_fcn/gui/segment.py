@@ -43,12 +43,12 @@ class SegmentWidget(QWidget):
         Where the images are and the results go.
     """
 
-    def __init__(self, viewer: "napari.viewer.Viewer") -> None:  # noqa: UP037 - npe2 reads it
+    def __init__(self, viewer: napari.viewer.Viewer) -> None:  # napari looks for this very annotation
         super().__init__()
-        self._viewer = viewer
         self._facts, self._state = ImageFacts(), ViewState()
         self._is_connected = False
         self.controller = Controller(viewer, parent=self)
+        self._viewer = self.controller.viewer
         self._build()
         self._lay_out()
         self._wire()
@@ -115,9 +115,9 @@ class SegmentWidget(QWidget):
         self.cancel_button.clicked.connect(self.controller.cancel)
         self.browse.clicked.connect(self._on_browse)
         self.outcome.asked.connect(self._on_show)
-        self.axes.textChanged.connect(self._on_edited)
-        for part in (self.image, self.model, self.settings, self.save):
-            part.edited.connect(self._on_edited)
+        self.image.edited.connect(self._on_edited)
+        for edited in (self.axes.textChanged, self.model.edited, self.settings.edited, self.save.edited):
+            edited.connect(self._on_user_edited)
         self.controller.changed.connect(self._on_changed)
 
     def _connect(self) -> None:
@@ -177,6 +177,10 @@ class SegmentWidget(QWidget):
             return str(error)
         return self._facts.problem
 
+    def _on_user_edited(self, _: object = None) -> None:
+        self.controller.forget_error()
+        self._on_edited()
+
     def _on_edited(self) -> None:
         layer = self.image.layer
         known = self._facts.channels
@@ -198,6 +202,7 @@ class SegmentWidget(QWidget):
         """Show the state of everything."""
         state, reason = self.controller.state, self._reason()
         self.image.line.setText(self._facts.summary)
+        self.image.line.setVisible(bool(self._facts.summary))
         self.axes.setPlaceholderText(self._facts.axes)
         self.settings.fields["channel"].setEnabled(bool(self._facts.channels))
         self.settings.fields["colour"].setEnabled(self._facts.rgb)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import torch
@@ -10,6 +11,8 @@ from napari_fcn.errors import DeviceError
 from napari_fcn.settings import DEVICES, PRECISIONS
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from torch import nn
 
 MEMORY_FORMATS = {2: torch.channels_last, 3: torch.channels_last_3d}
@@ -78,6 +81,24 @@ def place(net: nn.Module, ndim: int, device: torch.device, dtype: torch.dtype = 
     if ndim in MEMORY_FORMATS:
         net = net.to(memory_format=MEMORY_FORMATS[ndim])  # type: ignore[call-overload]  # missing in torch's types
     return net
+
+
+@contextmanager
+def full_float32(device: torch.device) -> Iterator[None]:
+    """Keep a CUDA GPU from rounding float32 to TF32 in convolutions, on which exact tiling would break."""
+    if device.type != "cuda":
+        yield
+        return
+    cudnn = torch.backends.cudnn
+    same = {"enabled": cudnn.enabled, "benchmark": cudnn.benchmark, "deterministic": cudnn.deterministic}
+    with cudnn.flags(**same, allow_tf32=False):
+        yield
+
+
+def release(device: torch.device) -> None:
+    """Give the memory that PyTorch keeps for later back to the other programs on a GPU."""
+    if device.type == "cuda":
+        torch.cuda.empty_cache()
 
 
 def label(device: torch.device) -> str:

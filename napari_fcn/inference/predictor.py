@@ -9,7 +9,7 @@ import torch
 
 from napari_fcn.errors import DeviceError
 from napari_fcn.events import TileDone
-from napari_fcn.inference.device import MEMORY_FORMATS, place
+from napari_fcn.inference.device import MEMORY_FORMATS, full_float32, place
 from napari_fcn.inference.prefetch import prefetch
 from napari_fcn.nets.fold import fold
 
@@ -50,8 +50,11 @@ class Predictor:
 
     def read(self, tile: Tile) -> npt.NDArray[np.float32]:
         """Return the scaled block of a tile as the network takes it, ``(N, C, *space)``."""
-        block = self.scaling.apply(self.source.read(tile.read))
-        return np.ascontiguousarray(self.source.axes.to_net(block))
+        try:
+            block = self.scaling.apply(self.source.read(tile.read))
+            return np.ascontiguousarray(self.source.axes.to_net(block))
+        except MemoryError as error:
+            raise DeviceError(_out_of_memory(tile, torch.device("cpu"))) from error
 
     def tile(self, tile: Tile) -> npt.NDArray[np.float32]:
         """Return the probabilities ``(classes, *tile.core.shape)`` of one tile; depends on nothing but the tile."""
@@ -66,7 +69,7 @@ class Predictor:
         axes = self.source.axes
         crop = [tile.crop.slices[position] for position in axes.space_positions]
         try:
-            with torch.inference_mode():
+            with torch.inference_mode(), full_float32(self.device):
                 x = torch.from_numpy(block).to(self.device, self.dtype)
                 if self.ndim in MEMORY_FORMATS:
                     x = x.contiguous(memory_format=MEMORY_FORMATS[self.ndim])

@@ -81,6 +81,8 @@ class ImageSource:
         if rgb and wanted == 3:
             return cls(array, axes, (0, 1, 2))
         if wanted == 1 and rgb:
+            if settings.colour not in COLOURS:
+                raise ImageError(f"There is no colour {settings.colour!r} to read. Choose {', '.join(COLOURS)}.")
             return cls(array, axes, settings.colour, (f"Of the colours, {settings.colour} was read.",))
         if wanted == 1:
             return cls(array, axes, (0,), (f"Channel 0 of {count} was read; choose another under Advanced.",))

@@ -6,7 +6,7 @@ import re
 from collections import Counter
 from dataclasses import dataclass
 from fnmatch import fnmatch
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import tifffile
@@ -73,8 +73,13 @@ def read_folder(
     Raises
     ------
     ImageError
-        If a label image is missing or has another shape than its image.
+        If a file cannot be read, a label image is missing or has another shape than its image, or they do not fit the
+        network.
     """
+    try:
+        pattern = re.compile(kinds)
+    except re.error as error:
+        raise ImageError(f"Kinds are {kinds!r}, which is no regular expression ({error}).") from error
     found = []
     for path in sorted(folder.glob(f"*{SUFFIX}")):
         name = path.name.removesuffix(SUFFIX)
@@ -85,10 +90,17 @@ def read_folder(
             raise ImageError(
                 f"{path} has no labels: {truth.name} is missing beside it. Add it, or move the image away."
             )
-        match = re.search(kinds, name) if kinds else None
+        match = pattern.search(name) if kinds else None
         kind = match[1] if match and match.groups() else ""
-        found += _planes(name, kind, tifffile.imread(path), tifffile.imread(truth), (ndim, normaliser))
+        found += _planes(name, kind, _pixels(path), _pixels(truth), (ndim, normaliser))
     return found
+
+
+def _pixels(path: Path) -> npt.NDArray[Any]:
+    try:
+        return tifffile.imread(path)
+    except (tifffile.TiffFileError, OSError, ValueError) as error:
+        raise ImageError(f"{path} cannot be read ({error}). Fetch it again, or move it away.") from error
 
 
 def _fits(name: str, patterns: str) -> bool:
@@ -109,7 +121,10 @@ def _planes(
         raise ImageError(
             f"{name}: the labels have shape {labels.shape}, the image {image.shape}. They must lie on each other."
         )
-    axes = Axes.guess(labels.shape, ndim)
+    try:
+        axes = Axes.guess(labels.shape, ndim)
+    except ValueError as error:
+        raise ImageError(f"{name}: {error}") from error
     channels = np.moveaxis(image[..., :3], -1, 0)
     colours = [luminance(channels), *channels] if rgb else [image]
     scaled = [normaliser.fit(colour.reshape(1, -1)).apply(colour[None]) for colour in colours]

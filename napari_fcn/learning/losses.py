@@ -27,7 +27,9 @@ def cross_entropy_and_dice(logits: Tensor, target: Tensor, weights: Tensor | Non
     """
     logits = logits.float()
     known = target != IGNORE
-    entropy = F.cross_entropy(logits, target, weight=weights, ignore_index=IGNORE)
+    share = known if weights is None else weights[target.where(known, 0)] * known
+    entropy = F.cross_entropy(logits, target, weight=weights, ignore_index=IGNORE, reduction="sum")
+    entropy = entropy / share.sum().clamp(min=1e-6)  # a crop may say nothing at all
     probabilities = logits.softmax(1) * known.unsqueeze(1)
     truth = F.one_hot(target.where(known, 0), logits.shape[1]).movedim(-1, 1) * known.unsqueeze(1)
     sums = [0, *range(2, logits.ndim)]

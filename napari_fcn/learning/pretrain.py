@@ -20,7 +20,7 @@ from napari_fcn.events import EpochDone
 from napari_fcn.inference.device import pick_device, pick_precision, place
 from napari_fcn.learning import scores
 from napari_fcn.learning.dataset import Crops, Labelled, read_folder
-from napari_fcn.learning.losses import class_weights, cross_entropy_and_dice
+from napari_fcn.learning.losses import IGNORE, class_weights, cross_entropy_and_dice
 from napari_fcn.learning.targets import TARGETS
 from napari_fcn.models.checkpoint import Checkpoint
 
@@ -68,8 +68,15 @@ class Training:
         ------
         ImageError
             If there are none.
+        ModelError
+            If the network does not read one channel.
         """
         settings = self.settings
+        if self.info.spec.channels != 1:
+            raise ModelError(
+                f"The network reads {self.info.spec.channels} channels; training here is of networks with one channel, "
+                "which learn colours as luminance and one by one."
+            )
         found = []
         for wanted, unwanted in ((settings.train, settings.validate), (settings.validate, "")):
             found.append(
@@ -167,6 +174,12 @@ class Learner:
         counts = np.zeros(256)
         for example in examples[:: max(1, len(examples) // 50)]:
             counts += np.bincount(target(example.labels).ravel(), minlength=256)
+        taught = int(counts[:IGNORE].nonzero()[0].max(initial=0)) + 1
+        if taught > self.training.info.spec.classes:
+            raise ModelError(
+                f"The labels teach {taught} classes; the network has {self.training.info.spec.classes}. "
+                f"Give it classes={taught}, or choose another target than {self.training.settings.target!r}."
+            )
         return class_weights(torch.from_numpy(counts[: self.training.info.spec.classes]).float())
 
     def store(self) -> None:
@@ -244,7 +257,8 @@ def validate(net: torch.nn.Module, images: Sequence[Labelled], target: str) -> d
     for image in images:
         logits = net(torch.from_numpy(image.views[0])[None].to(parameter.device, parameter.dtype))
         answer = (logits[0].argmax(0) > 0).cpu().numpy()
-        truth = TARGETS[target](image.labels) > 0
+        asked = TARGETS[target](image.labels)
+        answer, truth = answer & (asked != IGNORE), (asked > 0) & (asked != IGNORE)
         both = {
             "dice": scores.dice(answer, truth),
             "boundary_f1": scores.boundary_f1(lines(answer), lines(truth)),

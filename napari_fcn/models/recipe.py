@@ -26,8 +26,10 @@ PALETTE = (
 )  # Okabe & Ito 2008
 
 
-def parse_spec(text: str) -> NetSpec:
+def parse_spec(text: str, **known: Any) -> NetSpec:
     """Return the network that a text such as ``unet ndim=3 width=8 pool=[[1,2,2],[2,2,2]] depth=2`` describes.
+
+    What the text leaves open is taken from ``known``, else from `NetSpec`.
 
     Raises
     ------
@@ -35,15 +37,15 @@ def parse_spec(text: str) -> NetSpec:
         If a word is not ``name=value`` or a value does not fit.
     """
     family, *words = text.split() or ["unet"]
-    values: dict[str, Any] = {"family": family}
+    values: dict[str, Any] = {**known, "family": family}
     for word in words:
         name, equals, value = word.partition("=")
         try:
-            values[name] = json.loads(value) if value[:1] in "[0123456789" and equals else value
+            values[name] = value if value.isalpha() else json.loads(value)  # up=transposed, width=16
         except ValueError:
-            raise FcnError(
-                f"In the network {text!r}, {word!r} is not name=value. Write for example width=16."
-            ) from None
+            name = ""
+        if not (name and equals):
+            raise FcnError(f"In the network {text!r}, {word!r} is not name=value. Write for example width=16.")
     try:
         return NetSpec.from_dict(values)
     except (ValueError, TypeError) as error:

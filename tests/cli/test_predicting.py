@@ -69,6 +69,28 @@ def _write(path: Path, data: np.ndarray) -> None:
     imsave(path, data, check_contrast=False)
 
 
+def test_the_truth_beside_training_images_is_not_segmented(model: Path, tmp_path: Path) -> None:
+    for name in ("a_image.tif", "a_label.tif", "b_label.tif"):
+        _write(tmp_path / name, np.arange(240, dtype=np.uint8).reshape(12, 20))
+    assert run(tmp_path, "--model", model, "--out", tmp_path / "out") == 0
+    assert sorted(p.name for p in (tmp_path / "out").iterdir()) == ["a_image.ome.tif", "b_label.ome.tif"]
+
+
+def test_a_folder_with_one_image_gives_a_folder_too(image: Path, model: Path, tmp_path: Path) -> None:
+    assert run(image.parent, "--model", model, "--out", tmp_path / "out") == 0
+    assert (tmp_path / "out" / "cells.ome.tif").exists()
+
+
+def test_two_images_of_one_name_are_refused_before_the_run(
+    model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name in ("a.tif", "a.png"):
+        _write(tmp_path / name, np.arange(240, dtype=np.uint8).reshape(12, 20))
+    assert run(tmp_path, "--model", model, "--out", tmp_path / "out") == 1
+    assert "would both be written" in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
+
+
 def test_one_bad_image_does_not_stop_the_others(
     image: Path, model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

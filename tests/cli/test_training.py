@@ -48,6 +48,8 @@ def test_a_recipe_gives_the_model_its_names_and_colours(folder: Path) -> None:
     [
         (["--spec", "unet width=two"], "cannot be built"),
         (["--spec", "vgg"], "family is 'vgg'"),
+        (["--spec", "unet width 4"], "'width' is not name=value"),
+        (["--spec", "unet classes=2"], "teach 3 classes"),
         (["--train", "nothing*"], "no labelled image"),
         (["--recipe", "missing.json"], "cannot be read"),
         (["--resume"], "no run to resume"),

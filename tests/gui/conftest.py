@@ -1,27 +1,19 @@
 """Tiny models, and a dock in a real viewer."""
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from gui.docks import Dock, MakeModel
 from napari.viewer import Viewer
 from pytestqt.qtbot import QtBot
-from qtpy.QtCore import Qt
 
-from napari_fcn.gui._controller import RunResult
 from napari_fcn.gui.segment import SegmentWidget
 from napari_fcn.models.checkpoint import Checkpoint
 from napari_fcn.models.recipe import plain_recipe
 from napari_fcn.nets.spec import NetSpec
-from napari_fcn.settings import PredictSettings
-
-LONG = 30_000  # milliseconds; a machine that is busy with other things passes too
-
-MakeModel = Callable[..., Path]
 
 
 @pytest.fixture(scope="session")
@@ -43,47 +35,6 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> MakeModel:
 @pytest.fixture
 def image(rng: np.random.Generator) -> np.ndarray:
     return rng.integers(0, 255, (96, 80), np.uint8)
-
-
-@dataclass
-class Dock:
-    """A viewer with the segment dock, and hands to use it with."""
-
-    viewer: Viewer
-    widget: SegmentWidget
-    qtbot: QtBot
-
-    def click(self, button: Any) -> None:
-        self.qtbot.mouseClick(button, Qt.LeftButton)
-
-    def wait(self, condition: Callable[[], Any]) -> None:
-        self.qtbot.waitUntil(condition, timeout=LONG)
-
-    def wait_for_end(self) -> None:
-        self.wait(lambda: not self.widget.controller.state.is_running)
-
-    def wait_for_rest(self) -> None:
-        self.wait(lambda: not self.widget.controller.is_busy)
-
-    def run(self) -> RunResult:
-        """Click on Run and return what the run had to tell."""
-        self.click(self.widget.run_button)
-        assert self.widget.controller.state.is_running, self.widget.message.text()
-        self.wait_for_end()
-        result = self.widget.controller.state.result
-        assert result is not None, self.widget.error.text()
-        return result
-
-    def start_long_run(self) -> None:
-        """Begin a run of about a thousand tiles and return when the first are there."""
-        self.viewer.add_image(np.zeros((1024, 1024), np.uint8), name="long")
-        self.widget.settings.set_value(PredictSettings(tile=(32,)))
-        self.click(self.widget.run_button)
-        self.wait(lambda: self.widget.controller.state.done > 2)
-
-    def layer(self, kind: str) -> Any:
-        """Return the result layer of the chosen image."""
-        return self.widget.controller.result_of(self.widget.image.layer, kind)
 
 
 @pytest.fixture

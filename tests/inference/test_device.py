@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from napari_fcn.errors import DeviceError
-from napari_fcn.inference.device import label, pick_device, pick_precision, place
+from napari_fcn.inference.device import full_float32, label, pick_device, pick_precision, place, release
 from napari_fcn.nets import NetSpec
 
 CPU = torch.device("cpu")
@@ -102,6 +102,25 @@ def test_a_placed_net_answers_as_before(ndim: int) -> None:
         torch.testing.assert_close(place(net, ndim, CPU)(x), expected, atol=1e-5, rtol=1e-5)
     if ndim == 2:
         assert net.encoder[0][3].weight.is_contiguous(memory_format=torch.channels_last)  # type: ignore[index, union-attr, operator]
+
+
+def test_convolutions_on_a_gpu_compute_in_all_of_float32() -> None:
+    cudnn = torch.backends.cudnn
+    before = cudnn.enabled, cudnn.benchmark, cudnn.deterministic, cudnn.allow_tf32
+    with full_float32(torch.device("cuda")):
+        assert (cudnn.enabled, cudnn.benchmark, cudnn.deterministic, cudnn.allow_tf32) == (*before[:3], False)
+    assert (cudnn.enabled, cudnn.benchmark, cudnn.deterministic, cudnn.allow_tf32) == before
+    with full_float32(CPU):
+        assert cudnn.allow_tf32 == before[3]
+
+
+def test_only_the_memory_of_a_gpu_is_released(monkeypatch: pytest.MonkeyPatch) -> None:
+    released: list[int] = []
+    monkeypatch.setattr(torch.cuda, "empty_cache", lambda: released.append(1))
+    release(CPU)
+    assert released == []
+    release(torch.device("cuda"))
+    assert released == [1]
 
 
 def test_a_device_is_called_by_its_name(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -28,7 +28,9 @@ class Counting:
         self.shape, self.dtype, self.read = shape, np.dtype("uint8"), 0
 
     def __getitem__(self, index: tuple[slice, ...]) -> np.ndarray:
-        starts, lengths = zip(*((s.start, len(range(*s.indices(n)))) for s, n in zip(index, self.shape, strict=True)), strict=True)
+        starts, lengths = zip(
+            *((s.start, len(range(*s.indices(n)))) for s, n in zip(index, self.shape, strict=True)), strict=True
+        )
         self.read += prod(lengths)
         return np.full(lengths, sum(starts) % 251, np.uint8)
 

@@ -113,7 +113,7 @@ def test_the_hash_knows_what_else_the_answer_depends_on(model: Checkpoint, chang
 
 @pytest.mark.parametrize("length", [640, 896, 1152, 1408, 19280])
 def test_a_good_file_is_not_taken_for_a_pickle(tmp_path: Path, length: int) -> None:
-    """The length of the head, which comes first in the file, may look like the first bytes of a pickle or an archive."""
+    """The length of the head, which comes first, may look like the first bytes of a pickle or an archive."""
     info = net_contract.info(SPEC)
     head = {"__metadata__": {KEY: info.to_json(), "note": ""}}
     missing = (length - len(json.dumps(head))) % 2**16

@@ -45,7 +45,9 @@ def test_small_differences_on_a_large_offset_are_kept(dtype: str) -> None:
 
 
 @given(hnp.arrays(np.float64, (1, 50), elements=st.floats(-1e6, 1e6)), st.floats(0.1, 100), st.floats(-1e4, 1e4))
-def test_gain_and_offset_of_the_camera_do_not_matter(image: npt.NDArray[np.float64], gain: float, offset: float) -> None:
+def test_gain_and_offset_of_the_camera_do_not_matter(
+    image: npt.NDArray[np.float64], gain: float, offset: float
+) -> None:
     spread = np.percentile(image, 99.8) - np.percentile(image, 1)
     if spread > 1:
         np.testing.assert_allclose(normalised(image * gain + offset), normalised(image), atol=1e-2)

@@ -41,7 +41,7 @@ def test_a_network_is_read_from_words(text: str, spec: NetSpec) -> None:
         ("width=8", "family is 'width=8'"),
         ("unet pool=[[1,2", r"'pool=\[\[1,2' is not name=value"),
         ("unet width=8x", "'width=8x' is not name=value"),
-        ("unet width", "'unet width' cannot be built"),
+        ("unet width", "'width' is not name=value"),
         ("unet width=", "'width=' is not name=value"),
         ("unet width=wide", "cannot be built"),
         ("unet width=16.5", "cannot be built: width is 16.5"),

@@ -27,6 +27,7 @@ from napari_fcn.gui._layers import (
     find_result,
     is_segmentable,
     read,
+    unwrapped,
     visible_region,
 )
 
@@ -76,7 +77,7 @@ class Controller(QObject):
 
     def __init__(self, viewer: ViewerModel, runner: JobRunner | None = None, parent: QObject | None = None) -> None:
         super().__init__(parent)
-        self.viewer = viewer
+        self.viewer = unwrapped(viewer)
         self.state = ViewState()
         self._loaded = catalogue.Loaded()
         self._run: _Run | None = None
@@ -116,6 +117,11 @@ class Controller(QObject):
         except FcnError as error:
             self._set(replace(self.state, error=str(error)))
             return None
+
+    def forget_error(self) -> None:
+        """Stop to show what went wrong: the user has changed something since."""
+        if self.state.error:
+            self._set(replace(self.state, error=""))
 
     def facts(self, layer: Image, request: Request | None, model: catalogue.ModelEntry | None) -> ImageFacts:
         """Return what to say of an image, and why the chosen model cannot run on it if so."""

@@ -58,8 +58,9 @@ def _size(image: LayerImage) -> str:
 
 def _spacing(layer: Image, axes: Axes) -> str:
     sizes = dict(zip(axes.image, spacing(layer, axes), strict=True))
-    known = {sizes[name] for name in axes.space if sizes[name][1] != PIXEL}
-    return " × ".join(f"{size:.3g} {_symbol(unit)}" for size, unit in sorted(known, reverse=True))
+    known = [sizes[name] for name in axes.space if sizes[name][1] != PIXEL]
+    shown = known[:1] if len(set(known)) == 1 else known
+    return " × ".join(f"{size:.3g} {_symbol(unit)}" for size, unit in shown) + ("/px" if shown else "")
 
 
 def _symbol(unit: str) -> str:

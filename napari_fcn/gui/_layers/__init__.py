@@ -2,7 +2,7 @@
 
 from napari_fcn.gui._layers.canvas import Canvas
 from napari_fcn.gui._layers.painting import Painted, paint
-from napari_fcn.gui._layers.reading import KEY, LayerImage, is_segmentable, read, visible_region
+from napari_fcn.gui._layers.reading import KEY, LayerImage, is_segmentable, read, unwrapped, visible_region
 from napari_fcn.gui._layers.results import KINDS, Overlay, check_memory, find_result
 from napari_fcn.gui._layers.warming import load_what_layers_need
 
@@ -19,5 +19,6 @@ __all__ = [
     "load_what_layers_need",
     "paint",
     "read",
+    "unwrapped",
     "visible_region",
 ]

@@ -84,6 +84,11 @@ class LayerImage:
         return Axes.guess(self.shape, ndim, tuple(names) or self.names or None, self.rgb)
 
 
+def unwrapped(viewer: ViewerModel) -> ViewerModel:
+    """Return the viewer itself: plugins get a proxy whose layers are proxies too, no two of them the same object."""
+    return getattr(viewer, "__wrapped__", viewer)
+
+
 def is_segmentable(layer: Layer | None) -> bool:
     """Whether a network can be run on this layer: an image, and not one of our own results."""
     return isinstance(layer, Image) and KEY not in layer.metadata

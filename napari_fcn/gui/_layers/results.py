@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
 KINDS = ("probabilities", "classes")
 SPARE = 0.8  # of the free memory that results may take
+PAUSE_3D = 1.0  # seconds between two updates of the 3-D view, where each costs a full rendering
 PATIENCE = 15  # a redraw of the whole layer may take one part in so many of the time
 
 
@@ -103,7 +104,11 @@ class Overlay:
         if missing:
             self._put(missing[0])
             return
+        if time.monotonic() < self._rest_until:
+            return
         pending, self._pending = self._pending, []
+        if pending and self.viewer.dims.ndisplay == 3:
+            self._rest_until = time.monotonic() + PAUSE_3D
         for layer in self.layers.values():
             if layer.visible and any(self._is_shown(layer, painted.region) for painted in pending):
                 self._show(layer, pending)
@@ -125,9 +130,14 @@ class Overlay:
     def _put(self, kind: str) -> None:
         """Bring a result layer into the viewer; what is selected stays selected."""
         selected = self.viewer.layers.selection.active
-        self.layers[kind] = self._reused(kind) or self._added(kind)
-        if selected in self.viewer.layers:
-            self.viewer.layers.selection.active = selected
+        layer = self._reused(kind)
+        if layer is None:
+            layer = self._added(kind)
+            if selected in self.viewer.layers:
+                self.viewer.layers.selection.active = selected
+            # Only now: selecting a visible layer in 3-D asks it for a value under a mouse that may not have moved yet.
+            layer.visible = kind == "probabilities" or self.viewer.dims.ndisplay == 3  # napari's 3-D has no colours
+        self.layers[kind] = layer
 
     def _data(self, kind: str) -> np.ndarray:
         """Return the view of the array that napari shows."""
@@ -152,14 +162,14 @@ class Overlay:
         placed = placement(self.source, self._channel)
         layer: Layer
         if kind == "probabilities":
-            layer = Image(self._data(kind), name=name, rgb=True, opacity=0.7, **placed)
+            layer = Image(self._data(kind), name=name, rgb=True, opacity=0.7, visible=False, **placed)
         else:
             layer = Labels(
                 self._data(kind),
                 name=name,
                 colormap=self._colormap(),
                 features=self._names(),
-                visible=self.viewer.dims.ndisplay == 3,  # napari draws colours in planes only
+                visible=False,
                 **placed,
             )
         layer.metadata[KEY] = self._mark(kind, layer)
@@ -207,9 +217,7 @@ class Overlay:
                 return
 
     def _redraw(self, layer: Layer) -> None:
-        """Refresh a whole layer, but so seldom that the window stays live."""
-        now = time.monotonic()
-        if now < self._rest_until:
-            return
+        """Refresh a whole layer, and then let the window live for a while."""
+        start = time.monotonic()
         layer.refresh(thumbnail=False, extent=False, highlight=False)
-        self._rest_until = time.monotonic() + PATIENCE * (time.monotonic() - now)
+        self._rest_until = time.monotonic() + PATIENCE * (time.monotonic() - start)

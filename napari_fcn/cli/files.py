@@ -1,0 +1,111 @@
+"""Which images a command means, and where the results of each go."""
+
+from __future__ import annotations
+
+import glob
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from napari_fcn.errors import FcnError, OutputError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+LABELS = "_label"  # how the truth beside a training image is named
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """One image and its results.
+
+    Attributes
+    ----------
+    image : Path
+        The image.
+    out : Path
+        Where its results are: a file, or a folder if there are several.
+    targets : mapping of str to Path
+        A file for each kind of result.
+    """
+
+    image: Path
+    out: Path
+    targets: Mapping[str, Path]
+
+
+def plan_files(given: Sequence[str], out: Path, kinds: Sequence[str]) -> list[Job]:
+    """Return a job for each image that is named, lies in a folder that is named, or fits a pattern.
+
+    One image by its name and one kind of result: ``out`` is the file. Several kinds: ``out`` is a folder with a file
+    for each. Several images, a folder or a pattern: ``out`` is a folder with one entry for each image.
+
+    Raises
+    ------
+    FcnError
+        If there is no image, a kind is unknown, or two images would be written to one file.
+    """
+    from napari_fcn.recording import FORMS
+
+    unknown = [kind for kind in kinds if kind not in FORMS]
+    if unknown:
+        raise FcnError(f"{', '.join(unknown)} cannot be saved; choose among {', '.join(FORMS)}.")
+    groups = [_images(text) for text in given]
+    images = [image for group in groups for image in group]
+    many = len(images) > 1 or [str(image) for image in images] != [str(Path(text)) for text in given]
+    if out.is_file() and (many or len(kinds) > 1):
+        raise OutputError(f"{out} is a file; several results need a folder. Choose another --out.")
+    jobs = [_job(image, out, kinds, many) for image in images]
+    _check_apart(jobs)
+    return jobs
+
+
+def _images(text: str) -> list[Path]:
+    from napari_fcn.io import READABLE
+
+    path = Path(text)
+    if path.is_dir() and path.suffix.lower() != ".zarr" and not _is_zarr(path):
+        found = sorted(p for p in path.iterdir() if p.suffix.lower() in READABLE)
+        found = [p for p in found if not _is_truth(p, found)]
+        if not found:
+            raise FcnError(f"The folder {path} holds no image. Readable are {', '.join(READABLE)}.")
+        return found
+    if any(sign in text for sign in "*?[") and not path.exists():
+        names = sorted(glob.glob(text))
+        if not names:
+            raise FcnError(f"No file fits the pattern {text}.")
+        return [Path(name) for name in names]
+    return [path]
+
+
+def _is_truth(path: Path, beside: Sequence[Path]) -> bool:
+    """Whether a file holds the labels of an image beside it."""
+    name = _stem(path)
+    return name.endswith(LABELS) and any(_stem(p) == name.removesuffix(LABELS) + "_image" for p in beside)
+
+
+def _is_zarr(folder: Path) -> bool:
+    return any((folder / name).exists() for name in ("zarr.json", ".zgroup", ".zarray"))
+
+
+def _stem(path: Path) -> str:
+    return path.name.removesuffix(path.suffix).removesuffix(".ome")
+
+
+def _job(image: Path, out: Path, kinds: Sequence[str], many: bool) -> Job:
+    suffix = ".ome.zarr" if image.is_dir() else ".ome.tif"
+    place = out / _stem(image) if many else out
+    if len(kinds) > 1:
+        return Job(image, place, {kind: place / f"{kind}{suffix}" for kind in kinds})
+    file = place.with_name(place.name + suffix) if many else place
+    return Job(image, file, {kinds[0]: file})
+
+
+def _check_apart(jobs: Sequence[Job]) -> None:
+    owners: dict[Path, Path] = {}
+    for job in jobs:
+        other = owners.setdefault(job.out, job.image)
+        if other is not job.image:
+            raise OutputError(
+                f"{other} and {job.image} would both be written to {job.out}. Rename one, or run them apart."
+            )

@@ -1,0 +1,166 @@
+"""What pages say of options, commands, models and measurements: made from the code and from committed results.
+
+A line ``% generated: NAME ARGUMENT`` in a page is replaced by what the function NAME returns for ARGUMENT.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from contextlib import redirect_stdout, suppress
+from importlib import import_module
+from io import StringIO
+from pathlib import Path
+
+ROOT = Path(__file__).parents[1]
+MARK = re.compile(r"^% generated: (\w+)(?: (.+))?$", re.MULTILINE)
+
+
+def fill_in(app, docname, source):
+    """Replace the marks of a page; Sphinx calls this when it has read one."""
+    made_from = ("napari_fcn/**/*.py", "napari_fcn/**/*.safetensors", "napari_fcn/*.yaml", "benchmarks/results/*.md")
+    for pattern in made_from if MARK.search(source[0]) else ():
+        for path in sorted(ROOT.glob(pattern)):
+            app.env.note_dependency(str(path))  # read the page again when it has changed
+    source[0] = MARK.sub(lambda mark: MAKERS[mark[1]](*filter(None, [mark[2]])), source[0])
+
+
+def controls(settings):
+    """Return a table of the controls that a form shows for a settings class."""
+    return table(
+        ("Control", "What it means", "Default"),
+        [(f"**{o.label}**", o.help + choices(o), default(o)) for o in _options(settings)],
+    )
+
+
+def flags(settings):
+    """Return a table of the flags that the command line takes for a settings class."""
+    return table(
+        ("Flag", "What it means", "Default"),
+        [(f"`--{o.name.replace('_', '-')}`", o.help + choices(o), default(o)) for o in _options(settings)],
+    )
+
+
+def _options(settings):
+    from napari_fcn.settings import options
+
+    module, _, name = settings.rpartition(".")
+    return options(getattr(import_module(module), name))
+
+
+def choices(option):
+    """Return the values to choose from, or the range, as a sentence."""
+    if option.choices:
+        return f" One of {', '.join(f'`{choice}`' for choice in option.choices)}."
+    low, high = option.minimum, option.maximum
+    if low is None and high is None:
+        return ""
+    return f" At least {low}." if high is None else f" {low} to {high}."
+
+
+def default(option):
+    """Return a default as it is typed."""
+    return "empty" if option.default in ((), None, "") else f"`{option.default}`"
+
+
+def usage(command):
+    """Return what ``napari-fcn COMMAND --help`` prints."""
+    from napari_fcn.cli import build_parser
+
+    os.environ |= {"COLUMNS": "92", "NO_COLOR": "1"}
+    text = StringIO()
+    with redirect_stdout(text), suppress(SystemExit):
+        build_parser().parse_args([command, "--help"])
+    return f"```text\n{text.getvalue().strip()}\n```"
+
+
+def models():
+    """Return a table of the shipped models."""
+    from napari_fcn.models import zoo
+
+    rows = [(f"[{name}](models.md#{name})", zoo.info(name).card.summary) for name in zoo.names()]
+    return table(("Model", "What it is for"), rows)
+
+
+def cards():
+    """Return the card of each shipped model, read from its file."""
+    from napari_fcn.models import zoo
+
+    return "\n\n".join(card(name) for name in zoo.names())
+
+
+def card(name):
+    """Return the card of one model."""
+    from napari_fcn.fields.theoretical import theoretical
+    from napari_fcn.models import zoo
+    from napari_fcn.models.card import parameter_count
+
+    info, path = zoo.info(name), zoo.path_of(name)
+    spec, about = info.spec, info.card
+    sizes = " × ".join(f"{size:g} µm" for size in info.voxel_size) or "varies, or is not known"
+    facts = {
+        "Classes": ", ".join(f"{label.name} (`{label.colour}`)" for label in info.classes),
+        "Input": f"{spec.ndim}-D, {spec.channels} channel{'s' * (spec.channels > 1)}, any size",
+        "Pixel size in training": sizes,
+        "Network": f"{spec.family}, {spec.depth + 1} levels, {spec.width} channels on the first; "
+        f"{parameter_count(path):,} weights, {path.stat().st_size / 1e6:.1f} MB",
+        "Sees": f"{' × '.join(map(str, theoretical(spec).size))} px around each pixel",
+        "Licence of the weights": about.licence,
+        "Learnt from": "; ".join(f"{d['name']} ({d['licence']}). {d['credit']}" for d in about.data),
+        "Limits": about.limits,
+    }
+    parts = [
+        f"## {name}",
+        about.summary,
+        table(("", ""), [(f"**{key}**", text) for key, text in facts.items() if text]),
+    ]
+    if about.scores:
+        rows = [(f"`{key}`", f"{value:.3f}") for key, value in about.scores.items()]
+        parts += ["Scores on images that the model was not trained on:", table(("Score", "Value"), rows)]
+    parts += ["The command that made the weights:", f"```sh\n{about.recipe}\n```"]
+    return "\n\n".join(parts)
+
+
+def samples():
+    """Return the sample images that napari offers, from the manifest."""
+    import yaml
+
+    manifest = yaml.safe_load((ROOT / "napari_fcn/napari.yaml").read_text(encoding="utf-8"))
+    return "\n".join(f"- {sample['display_name']}" for sample in manifest["contributions"]["sample_data"])
+
+
+def colours():
+    """Return the colours of classes."""
+    from napari_fcn.models.recipe import PALETTE
+
+    return ", ".join(f"`{colour}`" for colour in PALETTE[1:])
+
+
+def exactness():
+    """Return how far tiles differ from the whole image, measured now: as we cut them, and in two careless ways."""
+    from exactness import measure
+
+    rows = [(name, f"{largest:.1e}", f"{changed:.2%}") for name, largest, changed in measure()]
+    return table(("How the image was cut", "Largest difference of a probability", "Pixels of another class"), rows)
+
+
+def measurements():
+    """Return the committed results of ``make bench``, their headings one level down."""
+    texts = [path.read_text(encoding="utf-8") for path in sorted((ROOT / "benchmarks/results").glob("*.md"))]
+    if not texts:
+        return "No result is committed yet. `make bench` measures on your machine and writes `benchmarks/results/`."
+    return "\n\n".join(re.sub(r"^#", "##", text, flags=re.MULTILINE) for text in texts)
+
+
+def table(head, rows):
+    """Return a Markdown table."""
+    lines = [head, ("---",) * len(head), *rows]
+    return "\n".join(
+        "| " + " | ".join(cell.replace("|", r"\|").replace("\n", " ") for cell in line) + " |" for line in lines
+    )
+
+
+MAKERS = {
+    maker.__name__: maker
+    for maker in (controls, flags, usage, models, cards, samples, colours, exactness, measurements)
+}

@@ -1,0 +1,129 @@
+from dataclasses import dataclass
+
+import pytest
+from pytestqt.qtbot import QtBot
+from qtpy.QtCore import Qt
+from qtpy.QtWidgets import QCheckBox, QComboBox, QLineEdit
+
+from napari_fcn.gui._form import Fold, Form
+from napari_fcn.settings import PredictSettings, TrainSettings, option, options
+
+
+@dataclass(frozen=True, slots=True)
+class Bounded:
+    """Settings with a range."""
+
+    part: float = option(0.5, "Part", "A part of the whole.", minimum=0.0, maximum=1.0)
+
+
+@pytest.fixture
+def form(qtbot: QtBot) -> Form[PredictSettings]:
+    form = Form(PredictSettings)
+    qtbot.addWidget(form)
+    form.show()
+    return form
+
+
+@pytest.mark.parametrize("settings", [PredictSettings, TrainSettings, Bounded])
+def test_an_untouched_form_gives_the_defaults(qtbot: QtBot, settings: type) -> None:
+    form = Form(settings)
+    qtbot.addWidget(form)
+    assert form.value() == settings()
+
+
+def test_what_is_set_comes_back(form: Form[PredictSettings]) -> None:
+    settings = PredictSettings("cuda:1", "float32", (256, 128), 2, memory=1.5)
+    form.set_value(settings)
+    assert form.value() == settings
+
+
+def test_each_option_has_its_kind_of_editor_and_its_help(qtbot: QtBot) -> None:
+    form = Form(TrainSettings)
+    qtbot.addWidget(form)
+    kinds = {"target": QComboBox, "invert": QCheckBox, "epochs": QLineEdit}
+    assert {name: type(form.fields[name].editor) for name in kinds} == kinds
+    for declared in options(TrainSettings):
+        editor = form.fields[declared.name].editor
+        assert declared.help in editor.toolTip()
+        assert editor.accessibleName() == declared.label
+
+
+@pytest.mark.parametrize(
+    ("name", "typed", "value"),
+    [
+        ("tile", "256", (256,)),
+        ("tile", "256, 128", (256, 128)),
+        ("tile", "64×32", (64, 32)),
+        ("tile", "", ()),
+        ("memory", "2.5", 2.5),
+        ("memory", "auto", None),
+        ("channel", " 1 ", 1),
+    ],
+)
+def test_what_is_typed_is_understood(
+    form: Form[PredictSettings], qtbot: QtBot, name: str, typed: str, value: object
+) -> None:
+    qtbot.keyClicks(form.fields[name].editor, typed)
+    assert getattr(form.value(), name) == value
+    assert not form.fields[name].complaint.isVisible()
+
+
+@pytest.mark.parametrize(
+    ("name", "typed", "complaint"),
+    [
+        ("tile", "big", "“big” is not a whole number, or several with commas between."),
+        ("tile", "0", "0 is too small; 1 is the least."),
+        ("memory", "much", "“much” is not a number."),
+        ("memory", "0.01", "0.01 is too small; 0.1 is the least."),
+    ],
+)
+def test_what_cannot_be_understood_is_explained_beside_it(
+    form: Form[PredictSettings], qtbot: QtBot, name: str, typed: str, complaint: str
+) -> None:
+    field = form.fields[name]
+    qtbot.keyClicks(field.editor, typed)
+    assert field.complaint.isVisible()
+    assert field.complaint.text() == complaint
+    with pytest.raises(ValueError, match=f"{field.option.label}: "):
+        form.value()
+    field.editor.clear()
+    assert not field.complaint.isVisible()
+
+
+def test_too_large_is_said_too(qtbot: QtBot) -> None:
+    form = Form(Bounded)
+    qtbot.addWidget(form)
+    form.fields["part"].editor.setText("2")
+    with pytest.raises(ValueError, match=r"2.0 is too large; 1.0 is the most."):
+        form.value()
+
+
+def test_a_field_can_offer_what_turns_up_later(form: Form[PredictSettings], qtbot: QtBot) -> None:
+    field = form.fields["channel"]
+    field.offer([("auto", None), ("red", 0), ("green", 1)])
+    with qtbot.waitSignal(form.edited):
+        qtbot.keyClicks(field.editor, "g")
+    assert form.value().channel == 1
+    field.offer([("auto", None)])
+    assert form.value().channel is None
+
+
+def test_an_open_choice_takes_text_of_ones_own(form: Form[PredictSettings], qtbot: QtBot) -> None:
+    field = form.fields["device"]
+    field.offer([("auto", "auto"), ("cpu", "cpu")], free=True)
+    assert form.value().device == "auto"
+    field.editor.lineEdit().selectAll()
+    qtbot.keyClicks(field.editor, "cuda:1")
+    assert form.value().device == "cuda:1"
+
+
+def test_a_fold_opens_by_mouse_and_key(qtbot: QtBot) -> None:
+    form = Form(Bounded)
+    fold = Fold("Advanced", form)
+    qtbot.addWidget(fold)
+    fold.show()
+    assert not form.isVisible()
+    qtbot.mouseClick(fold.heading, Qt.LeftButton)
+    assert form.isVisible()
+    qtbot.keyClick(fold.heading, Qt.Key_Space)
+    assert not form.isVisible()

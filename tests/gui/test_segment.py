@@ -1,0 +1,360 @@
+"""The dock in a real viewer, used with a real mouse and keyboard."""
+
+import threading
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import dask.array as da
+import numpy as np
+import pytest
+from gui.docks import Dock, MakeModel
+from qtpy.QtCore import Qt
+
+from napari_fcn.gui import _pickers
+from napari_fcn.gui.segment import CANCEL_KEY, NO_IMAGE, RUN_KEY, SegmentWidget
+from napari_fcn.settings import PredictSettings
+
+
+def expected_classes(model: Path, image: Any, axes: Sequence[str] = "", **settings: Any) -> np.ndarray:
+    from napari_fcn.api import classes
+
+    return classes(image, model, axes, **settings)
+
+
+def assert_right(dock: Dock, expected: np.ndarray) -> None:
+    """Compare with the engine; near ties may fall otherwise in other tiles."""
+    found = np.squeeze(dock.layer("classes").data)
+    assert found.shape == np.squeeze(expected).shape
+    assert np.mean(found == np.squeeze(expected)) > 0.999
+    assert dock.layer("probabilities").data[..., 3].any()
+
+
+def test_a_click_on_run_segments_the_image(dock: Dock, model: MakeModel, image: np.ndarray) -> None:
+    layer = dock.viewer.add_image(image, name="cells", scale=(0.5, 0.5), translate=(3, 4), rotate=30, units="um")
+    result = dock.run()
+    assert_right(dock, expected_classes(model(), image))
+    assert [known.name for known in dock.viewer.layers] == ["cells", "cells probabilities", "cells classes"]
+    for kind in ("probabilities", "classes"):
+        found = dock.layer(kind)
+        np.testing.assert_allclose(found.data_to_world((9, 7)), layer.data_to_world((9, 7)))
+        assert found.units == layer.units
+    text = dock.widget.outcome.line.text()
+    assert all(word in text for word in ("tiny2d1c3k", "cells", "cpu", "float32", "Mpx/s")), text
+    assert sum(entry.share for entry in result.classes) == pytest.approx(1)
+    assert "class 1" in dock.widget.outcome.legend.text()
+    assert not dock.widget.error.isVisible()
+
+
+def test_napari_opens_the_dock_from_its_menu(
+    make_napari_viewer: Callable[..., Any], qtbot: Any, model: MakeModel, image: np.ndarray
+) -> None:
+    viewer = make_napari_viewer(show=True)
+    _, widget = viewer.window.add_plugin_dock_widget("napari-fcn", "Segment (FCN)")
+    dock = Dock(viewer, widget, qtbot)
+    viewer.add_image(image)
+    widget.model.open_file(model())
+    dock.run()
+    assert len(viewer.layers) == 3
+    dock.wait_for_rest()
+
+
+def test_what_is_drawn_is_what_was_found(dock: Dock, image: np.ndarray) -> None:
+    dock.viewer.add_image(np.zeros_like(image), name="dark")
+    dock.run()
+    shot = dock.viewer.screenshot(flash=False)[..., :3]
+    assert shot.std() > 0  # the overlay, as the image is black
+
+
+def test_the_keyboard_runs_and_cancels(dock: Dock, image: np.ndarray) -> None:
+    dock.viewer.add_image(image)
+    canvas = dock.viewer.window._qt_viewer.canvas.native
+    dock.qtbot.keyClick(canvas, Qt.Key_Return, Qt.ControlModifier)
+    dock.wait(lambda: dock.widget.controller.state.result)
+    dock.start_long_run()
+    dock.qtbot.keyClick(canvas, Qt.Key_Period, Qt.ControlModifier)
+    assert "Cancelled" in dock.widget.message.text()
+    assert RUN_KEY in dock.widget.keys.text()
+    assert CANCEL_KEY in dock.widget.keys.text()
+
+
+def test_the_keyboard_works_from_inside_the_dock(dock: Dock, image: np.ndarray) -> None:
+    dock.viewer.add_image(image)
+    dock.qtbot.keyClick(dock.widget.model.combo, Qt.Key_Return, Qt.ControlModifier)
+    dock.wait(lambda: dock.widget.controller.state.result)
+
+
+CASES: dict[str, tuple[Callable[[np.random.Generator], Any], dict[str, Any], str]] = {
+    "rgb": (lambda rng: rng.integers(0, 255, (40, 48, 3), np.uint8), {"rgb": True}, "yxc"),
+    "channels first": (lambda rng: rng.random((2, 40, 48)), {"axis_labels": ("c", "y", "x")}, "cyx"),
+    "channels last": (
+        lambda rng: rng.random((40, 48, 2)),
+        {"axis_labels": ("y", "x", "c"), "rgb": False},
+        "yxc",
+    ),
+    "channels between": (lambda rng: rng.random((3, 2, 40, 48)), {"axis_labels": tuple("tcyx")}, "tcyx"),
+    "movie": (lambda rng: rng.random((4, 40, 48)), {"axis_labels": ("t", "y", "x")}, "tyx"),
+    "stack": (lambda rng: rng.integers(0, 9, (4, 40, 48)).astype(np.int16), {}, "zyx"),
+    "dask": (
+        lambda rng: da.from_array(rng.random((40, 48)), chunks=16),
+        {"contrast_limits": (0, 1)},
+        "yx",
+    ),
+    "bool": (lambda rng: rng.random((40, 48)) > 0.5, {}, "yx"),
+    "not a number": (
+        lambda rng: np.where(rng.random((40, 48)) > 0.9, np.nan, rng.random((40, 48))),
+        {"contrast_limits": (0, 1)},
+        "yx",
+    ),
+    "constant": (lambda rng: np.full((40, 48), 7.0), {}, "yx"),
+    "one pixel": (lambda rng: np.ones((1, 1)), {}, "yx"),
+}
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_images_of_every_kind(dock: Dock, model: MakeModel, rng: np.random.Generator, case: str) -> None:
+    make, how, axes = CASES[case]
+    data = make(rng)
+    dock.viewer.add_image(data, name=case, **how)
+    result = dock.run()
+    assert_right(dock, expected_classes(model(), data, axes, rgb=case == "rgb"))
+    notes = " ".join(result.notes)
+    assert ("constant" in notes) == (case in ("constant", "one pixel"))
+    assert ("NaN" in notes) == (case == "not a number")
+
+
+def test_a_pyramid_is_segmented_at_full_resolution(dock: Dock, model: MakeModel, rng: np.random.Generator) -> None:
+    data = rng.random((64, 64))
+    dock.viewer.add_image([data, data[::2, ::2]], multiscale=True, contrast_limits=(0, 1))
+    dock.run()
+    assert_right(dock, expected_classes(model(), data))
+
+
+def test_a_volume_under_a_3d_model(dock: Dock, model: MakeModel, rng: np.random.Generator) -> None:
+    data = rng.random((8, 16, 16))
+    dock.viewer.add_image(data)
+    dock.widget.model.open_file(model(3))
+    dock.run()
+    assert_right(dock, expected_classes(model(3), data))
+
+
+def test_a_stack_in_the_3d_view(dock: Dock, model: MakeModel, rng: np.random.Generator) -> None:
+    data = rng.random((4, 16, 16))
+    dock.viewer.add_image(data)
+    dock.viewer.dims.ndisplay = 3
+    dock.run()
+    assert_right(dock, expected_classes(model(), data))
+    assert dock.layer("classes").visible
+
+
+def test_axes_can_be_named_in_the_dock(dock: Dock, model: MakeModel, rng: np.random.Generator) -> None:
+    data = rng.random((2, 40, 48))
+    dock.viewer.add_image(data)
+    assert dock.widget.axes.placeholderText() == "zyx"
+    dock.click(dock.widget.advanced.heading)
+    dock.qtbot.keyClicks(dock.widget.axes, "cyx")
+    dock.widget.settings.set_value(PredictSettings(channel=1))
+    dock.run()
+    assert_right(dock, expected_classes(model(), data, "cyx", channel=1))
+
+
+def test_the_channel_is_chosen_by_name(dock: Dock, model: MakeModel, rng: np.random.Generator) -> None:
+    data = rng.integers(0, 255, (40, 48, 3), np.uint8)
+    dock.viewer.add_image(data, rgb=True)
+    dock.click(dock.widget.advanced.heading)
+    dock.qtbot.keyClicks(dock.widget.settings.fields["channel"].editor, "green")
+    dock.run()
+    assert_right(dock, expected_classes(model(), data, "yxc", rgb=True, channel=1))
+
+
+def test_the_shown_plane_comes_first(dock: Dock) -> None:
+    dock.viewer.add_image(np.zeros((9, 32, 32), np.uint8), axis_labels=("t", "y", "x"))
+    dock.viewer.dims.set_point(0, 5)
+    planes: list[int] = []
+    dock.widget.controller._runner.yielded.connect(
+        lambda events: planes.extend(event.region.start[0] for event in events if hasattr(event, "region"))
+    )
+    dock.run()
+    assert planes[0] == 5
+    assert sorted(planes) == list(range(9))
+    assert [abs(plane - 5) for plane in planes] == sorted(abs(plane - 5) for plane in planes)
+
+
+def test_running_again_replaces_what_was_there(dock: Dock, model: MakeModel, image: np.ndarray) -> None:
+    dock.viewer.add_image(image, name="cells")
+    dock.run()
+    first = dock.layer("classes")
+    dock.widget.model.open_file(model(2, 1, 2))
+    dock.run()
+    assert len(dock.viewer.layers) == 3
+    assert dock.layer("classes") is first
+    assert_right(dock, expected_classes(model(2, 1, 2), image))
+
+
+def test_cancel_keeps_what_is_finished(dock: Dock) -> None:
+    dock.start_long_run()
+    assert dock.widget.progress.isVisible()
+    assert " tiles · " in dock.widget.progress.format()
+    dock.click(dock.widget.cancel_button)
+    assert "Cancelled after" in dock.widget.message.text()
+    assert not dock.widget.progress.isVisible()
+    dock.wait_for_rest()
+    assert np.count_nonzero(dock.layer("probabilities").data[..., 3]) > 0
+
+
+def test_removing_the_image_mid_run_ends_it(dock: Dock) -> None:
+    dock.start_long_run()
+    layer = dock.widget.image.layer
+    dock.viewer.layers.remove(layer)
+    assert "was removed" in dock.widget.controller.state.message
+    dock.wait_for_rest()
+    assert not dock.widget.error.isVisible()
+
+
+def test_closing_the_dock_mid_run_ends_it(dock: Dock) -> None:
+    dock.start_long_run()
+    dock.widget.parent().destroyOnClose()  # what the cross in its corner calls
+    assert not dock.widget.controller.state.is_running
+    dock.wait_for_rest()
+    dock.widget.deleteLater()
+
+
+def test_closing_the_viewer_mid_run_ends_it(
+    make_napari_viewer: Callable[..., Any], qtbot: Any, model: MakeModel
+) -> None:
+    viewer = make_napari_viewer(show=True)
+    widget = SegmentWidget(viewer)
+    viewer.window.add_dock_widget(widget)
+    widget.model.open_file(model())
+    Dock(viewer, widget, qtbot).start_long_run()
+    viewer.close()
+    qtbot.waitUntil(
+        lambda: not any(thread.name == "napari-fcn-job" for thread in threading.enumerate()), timeout=30_000
+    )
+
+
+def test_a_dock_that_is_put_back_works_again(dock: Dock, image: np.ndarray) -> None:
+    dock.viewer.add_image(image)
+    dock.viewer.window.remove_dock_widget(dock.widget)
+    dock.viewer.window.add_dock_widget(dock.widget)
+    dock.run()
+
+
+def test_without_an_image_run_is_off_and_says_why(dock: Dock) -> None:
+    assert not dock.widget.run_button.isEnabled()
+    assert dock.widget.message.text() == NO_IMAGE
+
+
+def test_a_model_that_does_not_fit_says_why(dock: Dock, model: MakeModel, image: np.ndarray) -> None:
+    dock.viewer.add_image(image)
+    dock.widget.model.open_file(model(3))
+    assert not dock.widget.run_button.isEnabled()
+    assert "A 3-D model needs 3 axes" in dock.widget.message.text()
+    dock.widget.model.open_file(model())
+    assert dock.widget.run_button.isEnabled()
+
+
+def test_a_mistyped_option_says_so(dock: Dock, image: np.ndarray) -> None:
+    dock.viewer.add_image(image)
+    dock.click(dock.widget.advanced.heading)
+    field = dock.widget.settings.fields["tile"]
+    dock.qtbot.keyClicks(field.editor, "big")
+    assert field.complaint.isVisible()
+    assert not dock.widget.run_button.isEnabled()
+    assert "Tile" in dock.widget.message.text()
+
+
+@pytest.mark.parametrize("content", [b"", b"\x80\x02 a pickle", b"\x10\0\0\0\0\0\0\0not json at all!"])
+def test_a_file_that_is_no_model_is_refused_in_words(dock: Dock, tmp_path: Path, content: bytes) -> None:
+    path = tmp_path / "broken.safetensors"
+    path.write_bytes(content)
+    before = dock.widget.model.model
+    dock.widget.model.open_file(path)
+    assert "broken.safetensors" in dock.widget.error.text()
+    assert dock.widget.error.isVisible()
+    assert dock.widget.model.model is before
+
+
+def test_a_model_file_that_vanishes_before_the_run(
+    dock: Dock, model: MakeModel, image: np.ndarray, tmp_path: Path
+) -> None:
+    path = tmp_path / "soon_gone.safetensors"
+    path.write_bytes(model().read_bytes())
+    dock.viewer.add_image(image)
+    dock.widget.model.open_file(path)
+    path.unlink()
+    dock.click(dock.widget.run_button)
+    assert "soon_gone.safetensors" in dock.widget.error.text()
+
+
+def test_a_gpu_that_is_not_there(dock: Dock, image: np.ndarray) -> None:
+    dock.viewer.add_image(image)
+    dock.widget.settings.set_value(PredictSettings(device="cuda:99"))
+    dock.click(dock.widget.run_button)
+    dock.wait_for_end()
+    assert "cuda" in dock.widget.error.text()
+    assert len(dock.viewer.layers) == 1
+
+
+def test_a_model_is_opened_from_the_list(dock: Dock, model: MakeModel, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = model(2, 1, 4)
+    monkeypatch.setattr(_pickers.QFileDialog, "getOpenFileName", lambda *_: (str(path), ""))
+    combo = dock.widget.model.combo
+    combo.setCurrentIndex(combo.count() - 1)
+    combo.activated.emit(combo.count() - 1)
+    assert dock.widget.model.model is not None
+    assert dock.widget.model.model.path == path
+    assert "class 3" in dock.widget.model.line.text()
+    assert "made for a test" not in dock.widget.model.line.text()
+
+
+def test_the_image_follows_the_selection_until_one_is_picked(dock: Dock, image: np.ndarray) -> None:
+    one, two, three = (dock.viewer.add_image(image, name=name) for name in ("one", "two", "three"))
+    dock.viewer.layers.selection.active = one
+    assert dock.widget.image.layer is one
+    combo = dock.widget.image.combo
+    dock.qtbot.keyClicks(combo, "two")
+    combo.activated.emit(combo.currentIndex())
+    dock.viewer.layers.selection.active = three
+    assert dock.widget.image.layer is two
+    two.name = "renamed"
+    assert combo.currentText() == "renamed"
+
+
+def test_probabilities_or_classes_are_shown_by_a_click(dock: Dock, image: np.ndarray) -> None:
+    dock.viewer.add_image(image)
+    dock.run()
+    buttons = dock.widget.outcome.buttons
+    assert buttons["probabilities"].isChecked()
+    dock.click(buttons["classes"])
+    assert dock.layer("classes").visible
+    assert not dock.layer("probabilities").visible
+
+
+def test_results_are_saved(dock: Dock, image: np.ndarray, tmp_path: Path) -> None:
+    dock.viewer.add_image(image, name="cells")
+    dock.click(dock.widget.advanced.heading)
+    dock.qtbot.keyClicks(dock.widget.save.fields["results"].editor, "c")
+    dock.qtbot.keyClicks(dock.widget.save.fields["folder"].editor, str(tmp_path))
+    result = dock.run()
+    assert result.files == (str(tmp_path / "cells_classes.ome.tif"),)
+    assert Path(result.files[0]).exists()
+    assert "cells_classes.ome.tif" in dock.widget.outcome.line.text()
+
+
+def test_nothing_is_cut_at_320_pixels(dock: Dock, image: np.ndarray) -> None:
+    dock.viewer.add_image(image, name="an image with quite a long name, as files have them" * 2)
+    dock.run()
+    dock.click(dock.widget.advanced.heading)
+    inside = dock.widget.run_button.parentWidget()
+    assert inside.minimumSizeHint().width() <= 320
+
+
+def test_every_control_has_a_name_for_screen_readers(dock: Dock) -> None:
+    from qtpy.QtWidgets import QAbstractButton, QComboBox, QLineEdit
+
+    kinds = (QAbstractButton, QComboBox, QLineEdit)
+    controls = [control for kind in kinds for control in dock.widget.findChildren(kind)]
+    named = [control for control in controls if control.accessibleName() or getattr(control, "text", str)()]
+    inner = [control for control in controls if isinstance(control.parent(), QComboBox)]  # parts of an open choice
+    assert set(controls) == {*named, *inner}

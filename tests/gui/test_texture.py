@@ -1,0 +1,64 @@
+"""Tiles that go straight to the graphics card look as if napari had drawn the whole layer."""
+
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+from napari.viewer import Viewer
+from qtpy.QtWidgets import QApplication
+
+from napari_fcn.events import TileDone
+from napari_fcn.geometry import Region
+from napari_fcn.gui._layers import Canvas, Overlay, paint, results
+
+CLASSES = [("background", "#000000"), ("cell", "#56b4e9"), ("rim", "#d55e00")]
+
+
+def picture(viewer: Viewer) -> np.ndarray:
+    QApplication.processEvents()
+    return viewer.screenshot(flash=False)
+
+
+@pytest.mark.parametrize(
+    ("shape", "order", "kind"),
+    [
+        ((60, 80), (0, 1), "probabilities"),
+        ((60, 80), (1, 0), "probabilities"),
+        ((60, 80), (0, 1), "classes"),
+        ((5, 60, 80), (0, 1, 2), "probabilities"),
+        ((5, 60, 80), (1, 2, 0), "classes"),
+        ((60, 33_000), (0, 1), "probabilities"),  # more than one texture holds
+    ],
+)
+def test_a_tile_looks_the_same_either_way(
+    make_napari_viewer: Callable[..., Viewer],
+    monkeypatch: pytest.MonkeyPatch,
+    shape: tuple[int, ...],
+    order: tuple[int, ...],
+    kind: str,
+) -> None:
+    viewer = make_napari_viewer(show=True)
+    layer = viewer.add_image(np.zeros(shape, np.uint8))
+    overlay = Overlay(viewer, layer, None, Canvas.blank(shape), CLASSES)
+    overlay.refresh()
+    for name, result in overlay.layers.items():
+        result.visible = name == kind
+    viewer.dims.order = order
+    blank = picture(viewer)
+    sent: list[bool] = []
+    upload = results.upload
+    monkeypatch.setattr(results, "upload", lambda *what: sent.append(upload(*what)) or sent[-1])
+    start = tuple(n // 3 for n in shape)
+    region = Region(
+        start, tuple(min(n, a + 20_000) if n > 20_000 else a + n // 3 for a, n in zip(start, shape, strict=True))
+    )
+    probabilities = np.zeros((3, *region.shape), np.float32)
+    probabilities[2] = 1
+    viewer.dims.set_point(range(len(shape)), start)
+    overlay.write(paint(TileDone(region, probabilities, 1, 1), [colour for _, colour in CLASSES]))
+    overlay.refresh()
+    directly = picture(viewer)
+    overlay.finish()
+    assert sent == [True]
+    assert not np.array_equal(directly, blank)
+    np.testing.assert_array_equal(directly, picture(viewer))

@@ -1,0 +1,127 @@
+"""A network on an image, tile by tile."""
+
+from typing import Any
+
+import net_contract
+import numpy as np
+import pytest
+import torch
+from net_contract import SPECS
+
+from napari_fcn.errors import DeviceError
+from napari_fcn.fields.theoretical import theoretical
+from napari_fcn.geometry import Axes, Region, Tile, TilePlan
+from napari_fcn.inference.predictor import Predictor
+from napari_fcn.inference.source import ImageSource
+from napari_fcn.models.normalise import Scaling
+from napari_fcn.nets import NetSpec
+from napari_fcn.settings import PredictSettings
+
+SPEC = SPECS["channels-and-classes"]
+CPU_IS_FULL = (
+    "[enforce fail at alloc_cpu.cpp:117] err == 0. DefaultCPUAllocator: not enough memory: you tried to allocate"
+)
+
+
+@pytest.fixture
+def predictor() -> Predictor:
+    return net_contract.predictor(SPEC, net_contract.picture(SPEC, (30, 26)))
+
+
+@pytest.fixture
+def plan() -> TilePlan:
+    return TilePlan((30, 26), (8, 16), theoretical(SPEC).halo, SPEC.multiple)
+
+
+def test_run_yields_what_tile_returns_in_the_order_asked(predictor: Predictor, plan: TilePlan) -> None:
+    tiles = list(plan)[::-1]
+    events = list(predictor.run(tiles, 99))
+    assert [event.region for event in events] == [tile.core for tile in tiles]
+    assert [(event.done, event.total) for event in events] == [(i + 1, 99) for i in range(len(tiles))]
+    for event, tile in zip(events, tiles, strict=True):
+        np.testing.assert_array_equal(event.probabilities, predictor.tile(tile))
+
+
+def test_probabilities_are_float32_and_sum_to_one(predictor: Predictor, plan: TilePlan) -> None:
+    for event in predictor.run(plan, len(plan)):
+        assert event.probabilities.dtype == np.float32
+        assert event.probabilities.shape == (5, *event.region.shape)
+        assert event.probabilities.flags.c_contiguous
+        np.testing.assert_allclose(event.probabilities.sum(0), 1, atol=1e-6)
+
+
+def test_a_tile_of_several_planes_is_answered_plane_by_plane() -> None:
+    spec = NetSpec(width=2, depth=1)
+    image = np.random.default_rng(0).normal(size=(3, 12, 4, 10)).astype(np.float32)
+    source = ImageSource.open(image, Axes(("t", "x", "z", "y"), ("y", "x")), 1, PredictSettings())
+    predictor = Predictor(
+        net_contract.trained(spec), source, Scaling((0.0,), (1.0,), 4.0), torch.device("cpu"), torch.float32
+    )  # type: ignore[arg-type]
+    whole = Region.whole(image.shape)
+    together = predictor.tile(Tile(whole, whole))
+    for t, z in np.ndindex(3, 4):
+        plane = Region((t, 0, z, 0), (t + 1, 12, z + 1, 10))
+        np.testing.assert_allclose(
+            together[(slice(None), *plane.slices)], predictor.tile(Tile(plane, plane)), atol=1e-6
+        )
+
+
+def test_the_network_that_was_given_is_left_as_it_was() -> None:
+    net = net_contract.trained(SPEC).double().train()
+    before = {name: values.clone() for name, values in net.state_dict().items()}
+    source = ImageSource.open(np.zeros((3, 4, 4)), Axes.guess((3, 4, 4), 2, "cyx"), 3, PredictSettings())
+    Predictor(net, source, Scaling((0.0,) * 3, (1.0,) * 3, 4.0), torch.device("cpu"), torch.bfloat16)  # type: ignore[arg-type]
+    assert net.training
+    assert all(torch.equal(values, before[name]) for name, values in net.state_dict().items())
+
+
+@pytest.mark.parametrize("name", ["unet-1d", "unet-2d", "unet-3d", "reflect", "replicate-3d", "transposed"])
+def test_bfloat16_is_near_float32(name: str) -> None:
+    spec = SPECS[name]
+    exact = net_contract.predictor(spec, net_contract.picture(spec, (16,) * spec.ndim))
+    rough = Predictor(net_contract.trained(spec), exact.source, exact.scaling, exact.device, torch.bfloat16)  # type: ignore[arg-type]
+    error = np.abs(net_contract.whole(rough) - net_contract.whole(exact))
+    assert 0 < error.max() < 0.1
+    assert error.mean() < 0.01
+
+
+@pytest.mark.parametrize(
+    "error", [RuntimeError(CPU_IS_FULL), torch.OutOfMemoryError("CUDA out of memory"), MemoryError()]
+)
+def test_running_out_of_memory_is_answered_with_advice(
+    predictor: Predictor, plan: TilePlan, error: Exception, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(x: torch.Tensor) -> torch.Tensor:
+        raise error
+
+    monkeypatch.setattr(predictor, "net", full)
+    with pytest.raises(
+        DeviceError, match=r"A tile of 18 x 26 px does not fit in the free memory of cpu\. Set a smaller tile"
+    ):
+        list(predictor.run([plan.at((0, 0))], 1))
+
+
+def test_running_out_of_memory_while_reading_is_answered_with_advice(
+    predictor: Predictor, plan: TilePlan, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Huge:
+        shape, dtype = (3, 30, 26), np.dtype(np.float32)
+
+        def __getitem__(self, index: Any) -> Any:
+            raise MemoryError
+
+    source = ImageSource(Huge(), predictor.source.axes, (0, 1, 2))
+    monkeypatch.setattr(predictor, "source", source)
+    with pytest.raises(DeviceError, match="does not fit"):
+        list(predictor.run(plan, len(plan)))
+
+
+def test_other_errors_of_the_network_pass_through(
+    predictor: Predictor, plan: TilePlan, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(x: torch.Tensor) -> torch.Tensor:
+        raise RuntimeError("mat1 and mat2 shapes cannot be multiplied")
+
+    monkeypatch.setattr(predictor, "net", broken)
+    with pytest.raises(RuntimeError, match="mat1"):
+        list(predictor.run(plan, len(plan)))

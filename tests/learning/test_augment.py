@@ -1,0 +1,102 @@
+"""One image becomes many, and its labels go with it."""
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy import ndimage
+
+from napari_fcn.learning.augment import Augmentation
+
+SEEDS = st.integers(0, 2**16)
+
+
+def blobs(shape: tuple[int, ...]) -> np.ndarray:
+    """Return two classes in patches of some ten pixels."""
+    smooth = ndimage.gaussian_filter(np.random.default_rng(1).normal(size=shape), 5, mode="wrap")
+    return (smooth > 0).astype(np.uint16) * 7
+
+
+@settings(max_examples=25)
+@given(
+    st.sampled_from(
+        [((60,), (32,)), ((50, 41), (32, 16)), ((20, 30), (48, 48)), ((9, 20, 22), (4, 16, 16)), ((1, 30), (1, 16))]
+    ),
+    st.integers(1, 3),
+    SEEDS,
+)
+def test_a_crop_has_the_size_that_was_asked_for(
+    shapes: tuple[tuple[int, ...], tuple[int, ...]], channels: int, seed: int
+) -> None:
+    shape, patch = shapes
+    labels = blobs(shape)
+    image = np.random.default_rng(0).normal(size=(channels, *shape)).astype(np.float32)
+    crop, cut = Augmentation(invert=True).crop(image, labels, patch, np.random.default_rng(seed))
+    assert crop.shape == (channels, *patch)
+    assert crop.dtype == np.float32
+    assert np.isfinite(crop).all()
+    assert cut.shape == patch
+    assert cut.dtype == labels.dtype
+    assert set(np.unique(cut)) <= set(np.unique(labels))
+
+
+@settings(max_examples=25)
+@given(st.sampled_from([(200,), (90, 80), (30, 28, 26)]), SEEDS)
+def test_labels_are_warped_as_the_image_is(shape: tuple[int, ...], seed: int) -> None:
+    """An image that shows its labels still does, but for the pixels that interpolation mixes at their borders."""
+    labels = blobs(shape)
+    image = np.where(labels > 0, 1, -1).astype(np.float32)[None]
+    gentle = Augmentation(noise=0, blur=0, gamma=1)
+    crop, cut = gentle.crop(image, labels, (24,) * len(shape), np.random.default_rng(seed))
+    away = ~(ndimage.maximum_filter(cut, 3) != ndimage.minimum_filter(cut, 3))
+    assert ((crop[0] > 0) == (cut > 0))[away].mean() > 0.99  # but for what is thinner than the crop can show
+
+
+def test_the_same_seed_gives_the_same_crop(rng: np.random.Generator) -> None:
+    image, labels = rng.normal(size=(1, 40, 40)).astype(np.float32), blobs((40, 40))
+    one, same, other = (Augmentation().crop(image, labels, (24, 24), np.random.default_rng(s)) for s in (3, 3, 4))
+    np.testing.assert_array_equal(one[0], same[0])
+    np.testing.assert_array_equal(one[1], same[1])
+    assert (one[0] != other[0]).any()
+
+
+def test_crops_come_from_all_over_the_image() -> None:
+    labels = np.arange(4).repeat(30)
+    seen = set()
+    for seed in range(30):
+        seen |= set(Augmentation().crop(labels[None].astype(np.float32), labels, (16,), np.random.default_rng(seed))[1])
+    assert seen == {0, 1, 2, 3}
+
+
+@pytest.mark.parametrize("scale", [0.5, 2.0])
+def test_objects_grow_with_the_scale(scale: float) -> None:
+    yy, xx = np.mgrid[:128, :128] - 63.5
+    labels = (yy**2 + xx**2 < 20**2).astype(np.uint8)
+    still = Augmentation(scale=(scale, scale), bend=0)
+    _, cut = still.crop(labels[None].astype(np.float32), labels, (128, 128), np.random.default_rng(0))
+    assert cut.sum() / labels.sum() == pytest.approx(scale**2, rel=0.1) or cut.sum() > 0.5 * labels.sum()
+
+
+def test_half_of_the_crops_are_inverted_if_asked() -> None:
+    image, labels = np.ones((1, 32, 32), np.float32), np.zeros((32, 32), np.uint8)
+    gentle = Augmentation(noise=0, blur=0, gamma=1, invert=True)
+    signs = [gentle.crop(image, labels, (16, 16), np.random.default_rng(s))[0].mean() > 0 for s in range(60)]
+    assert 15 < sum(signs) < 45
+
+
+def test_crops_are_mirrored_and_turned() -> None:
+    labels = np.arange(16).reshape(4, 4)
+    still = Augmentation(scale=(1.0, 1.0), bend=0)
+    found = {
+        still.crop(labels[None].astype(np.float32), labels, (4, 4), np.random.default_rng(s))[1].tobytes()
+        for s in range(80)
+    }
+    assert len(found) == 8  # the symmetries of a square
+
+
+def test_the_image_itself_is_left_alone(rng: np.random.Generator) -> None:
+    image, labels = rng.normal(size=(1, 40, 40)).astype(np.float32), blobs((40, 40))
+    before = image.copy(), labels.copy()
+    Augmentation(invert=True).crop(image, labels, (24, 24), rng)
+    np.testing.assert_array_equal(image, before[0])
+    np.testing.assert_array_equal(labels, before[1])

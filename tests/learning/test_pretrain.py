@@ -1,0 +1,207 @@
+"""Training: it learns, it can be interrupted, and it can be repeated."""
+
+from dataclasses import replace
+from itertools import islice
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, cast
+
+import net_contract
+import numpy as np
+import pytest
+import tifffile
+import torch
+from safetensors.numpy import load_file
+
+from napari_fcn.errors import FcnError, ImageError, ModelError
+from napari_fcn.events import EpochDone
+from napari_fcn.learning.dataset import Labelled
+from napari_fcn.learning.losses import IGNORE
+from napari_fcn.learning.pretrain import Training, train, validate
+from napari_fcn.learning.scores import dice
+from napari_fcn.models.checkpoint import Checkpoint
+from napari_fcn.nets import NetSpec
+from napari_fcn.settings import TrainSettings
+
+if TYPE_CHECKING:
+    from collections.abc import Generator
+
+SPEC = NetSpec(width=4, depth=1, classes=3)
+TINY = TrainSettings(epochs=3, crops=2, patch=16, batch=4, rate=1e-2, device="cpu", precision="float32")
+
+
+def discs(rng: np.random.Generator, shape: tuple[int, ...]) -> tuple[np.ndarray, np.ndarray]:
+    """Return a noisy image of bright discs, and their labels."""
+    labels = np.zeros(shape, np.uint16)
+    where = np.stack(np.meshgrid(*map(np.arange, shape), indexing="ij"))
+    for number in range(1, 4):
+        centre = np.array([rng.uniform(n / 4, 3 * n / 4) for n in shape]).reshape(-1, *(1,) * len(shape))
+        labels[((where - centre) ** 2).sum(0) < 30] = number
+    return (labels > 0) * 100 + rng.normal(50, 10, shape).astype(np.float32), labels
+
+
+def fill(folder: Path, shape: tuple[int, ...], names: list[str]) -> None:
+    rng = np.random.default_rng(0)
+    for name in names:
+        image, labels = discs(rng, shape)
+        tifffile.imwrite(folder / f"{name}_image.tif", image.astype(np.float32))
+        tifffile.imwrite(folder / f"{name}_label.tif", labels)
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    fill(tmp_path, (32, 32), [f"train_{i}" for i in range(6)] + ["val_0", "val_1"])
+    return tmp_path
+
+
+def training(folder: Path, name: str = "out", spec: NetSpec = SPEC, **settings: Any) -> Training:
+    return Training(net_contract.info(spec), folder, replace(TINY, **settings), folder / name / "m.safetensors")
+
+
+def run(training: Training, epochs: int | None = None, resume: bool = False) -> list[EpochDone]:
+    """Return the reports of so many epochs, then let go of the training as somebody who cancels does."""
+    events = cast("Generator[EpochDone]", train(training, resume))
+    found = list(islice(events, epochs))
+    events.close()
+    return found
+
+
+def test_a_tiny_net_learns_to_find_discs(folder: Path) -> None:
+    job = training(folder, epochs=8, crops=4)
+    events = run(job)
+    assert [event.epoch for event in events] == list(range(1, 9))
+    assert events[-1].loss < 0.9 * events[0].loss
+    assert max(event.scores["dice"] for event in events) > max(0.8, events[0].scores["dice"])
+
+
+def test_the_best_weights_are_kept_with_their_scores(folder: Path) -> None:
+    job = training(folder)
+    events = run(job)
+    best = [event for event in events if event.best][-1]
+    assert best.scores["dice"] == max(event.scores["dice"] for event in events)
+    kept = Checkpoint.load(job.out)
+    assert kept.info.card.scores == best.scores
+    assert validate(kept.net(), job.read()[1], "objects") == best.scores
+
+
+def test_a_finished_run_leaves_only_the_model(folder: Path) -> None:
+    job = training(folder, epochs=1)
+    run(job)
+    assert [path.name for path in job.out.parent.iterdir()] == ["m.safetensors"]
+
+
+def test_a_resumed_run_equals_an_uninterrupted_one(folder: Path) -> None:
+    straight, broken = training(folder, "straight", epochs=5), training(folder, "broken", epochs=5)
+    expected = run(straight, 4)
+    found = run(broken, 2) + run(broken, 2, resume=True)
+    assert [(e.epoch, e.loss, e.scores, e.best) for e in found] == [
+        (e.epoch, e.loss, e.scores, e.best) for e in expected
+    ]
+    states = [load_file(job.state_path) for job in (straight, broken)]
+    assert states[0].keys() == states[1].keys()
+    assert all(np.array_equal(states[0][key], states[1][key]) for key in states[0])
+    assert Checkpoint.load(straight.out).hash == Checkpoint.load(broken.out).hash
+
+
+def test_the_same_seed_gives_the_same_weights_and_another_does_not(folder: Path) -> None:
+    hashes = []
+    for name, seed in [("a", 1), ("b", 1), ("c", 2)]:
+        job = training(folder, name, epochs=1, seed=seed)
+        run(job)
+        hashes.append(Checkpoint.load(job.out).hash)
+    assert hashes[0] == hashes[1] != hashes[2]
+
+
+@pytest.mark.parametrize("change", [{"rate": 1e-3}, {"epochs": 9}, {"seed": 5}, {"patch": 24}])
+def test_a_run_with_other_settings_is_not_resumed(folder: Path, change: dict[str, Any]) -> None:
+    run(training(folder), 1)
+    with pytest.raises(ModelError, match="other settings"):
+        run(training(folder, **change), resume=True)
+
+
+def test_a_run_of_another_network_is_not_resumed(folder: Path) -> None:
+    run(training(folder), 1)
+    with pytest.raises(ModelError, match="other settings"):
+        run(training(folder, spec=replace(SPEC, width=2)), resume=True)
+
+
+def test_nothing_to_resume_is_said(folder: Path) -> None:
+    with pytest.raises(ModelError, match="no run to resume"):
+        run(training(folder), resume=True)
+
+
+def test_a_truncated_state_is_refused(folder: Path) -> None:
+    job = training(folder)
+    run(job, 1)
+    job.state_path.write_bytes(job.state_path.read_bytes()[:-100])
+    with pytest.raises(ModelError, match="no run to resume"):
+        run(job, resume=True)
+
+
+def test_a_model_file_is_not_a_state(folder: Path) -> None:
+    job = training(folder)
+    run(job, 1)
+    job.state_path.write_bytes(job.out.read_bytes())
+    with pytest.raises(ModelError, match="other settings"):
+        run(job, resume=True)
+
+
+@pytest.mark.parametrize(
+    ("ndim", "shape", "target", "classes"),
+    [
+        (1, (4, 40), "objects", 3),
+        (3, (16, 18, 17), "objects", 3),
+        (2, (20, 20), "membranes", 2),
+        (2, (20, 20), "classes", 4),
+    ],
+)
+def test_every_dimension_and_target_can_be_trained(
+    tmp_path: Path, ndim: int, shape: tuple[int, ...], target: str, classes: int
+) -> None:
+    fill(tmp_path, shape, ["train_0", "val_0"])
+    spec = NetSpec(ndim=ndim, width=2, depth=1, classes=classes)
+    (event,) = run(training(tmp_path, spec=spec, epochs=1, target=target))
+    assert np.isfinite(event.loss)
+    assert set(event.scores) == {"dice", "boundary_f1"}
+
+
+def test_mixed_precision_trains_too(folder: Path) -> None:
+    (event,) = run(training(folder, epochs=1, precision="bfloat16"))
+    assert np.isfinite(event.loss)
+
+
+def test_kinds_are_scored_apart(folder: Path) -> None:
+    (event,) = run(training(folder, epochs=1, kinds="_([01])$"))
+    assert event.scores["dice"] == pytest.approx((event.scores["dice_0"] + event.scores["dice_1"]) / 2, abs=1e-3)
+
+
+def test_an_image_that_fits_both_patterns_is_scored_on_only(folder: Path) -> None:
+    examples, held_out = training(folder, train="*").read()
+    assert {image.name for image in held_out} == {"val_0", "val_1"}
+    assert {image.name for image in examples}.isdisjoint({"val_0", "val_1"})
+
+
+@pytest.mark.parametrize("settings", [{"train": "nothing_*"}, {"validate": "nothing_*"}])
+def test_a_folder_without_images_is_named(folder: Path, settings: dict[str, str]) -> None:
+    with pytest.raises(ImageError, match=r"no labelled image whose name fits 'nothing_\*'"):
+        run(training(folder, **settings))
+
+
+def test_labels_with_more_classes_than_the_network_are_refused(folder: Path) -> None:
+    with pytest.raises(FcnError, match="3 classes"):
+        run(training(folder, spec=replace(SPEC, classes=2)))
+
+
+def test_a_network_of_several_channels_is_refused(folder: Path) -> None:
+    with pytest.raises(FcnError, match="one channel"):
+        run(training(folder, spec=replace(SPEC, channels=2)))
+
+
+def test_unlabelled_pixels_are_not_scored(rng: np.random.Generator) -> None:
+    net = net_contract.trained(NetSpec(width=2, depth=1))
+    image = rng.normal(size=(1, 20, 20)).astype(np.float32)
+    labels = rng.integers(0, 2, (20, 20)).astype(np.uint8)
+    labels[:, 10:] = IGNORE
+    with torch.inference_mode():
+        answer = net(torch.from_numpy(image)[None])[0].argmax(0).numpy() > 0
+    found = validate(net, [Labelled("", "", (image,), labels)], "classes")
+    assert found["dice"] == round(dice(answer[:, :10], labels[:, :10] > 0), 4)

@@ -1,0 +1,239 @@
+"""One network on one image: what is said, in which order, and what is refused."""
+
+import threading
+from typing import Any
+
+import net_contract
+import numpy as np
+import pytest
+from net_contract import SPECS, one_thread  # noqa: F401
+
+from napari_fcn.errors import DeviceError, FcnError, ImageError, ModelError
+from napari_fcn.events import RunDone, RunPlanned, TileDone
+from napari_fcn.fields.theoretical import theoretical
+from napari_fcn.geometry import Axes, Region
+from napari_fcn.nets import NetSpec
+from napari_fcn.session import LIVE_PIXELS, Session
+from napari_fcn.settings import PredictSettings
+
+SPEC = NetSpec(width=2, depth=1)
+
+
+def session(image: Any, spec: NetSpec = SPEC, axes: Axes | None = None, rgb: bool = False, **settings: Any) -> Session:
+    return Session(image, net_contract.checkpoint(spec), axes, PredictSettings(**{"device": "cpu", **settings}), rgb)
+
+
+def planned(image: Any, spec: NetSpec = SPEC, **settings: Any) -> RunPlanned:
+    event = next(session(image, spec, **settings).predict())
+    assert isinstance(event, RunPlanned)
+    return event
+
+
+def answer(running: Session, first: Region | None = None) -> np.ndarray:
+    """Return the joined probabilities."""
+    out = np.full((running.spec.classes, *running.source.shape), np.nan, np.float32)
+    for event in running.predict(first):
+        if isinstance(event, TileDone):
+            out[(slice(None), *event.region.slices)] = event.probabilities
+    return out
+
+
+@pytest.fixture
+def image(rng: np.random.Generator) -> np.ndarray:
+    return rng.normal(100, 20, (41, 38))
+
+
+def test_a_run_is_a_plan_its_tiles_and_an_end(image: np.ndarray) -> None:
+    first, *tiles, last = session(image, tile=(16,)).predict()
+    assert isinstance(first, RunPlanned)
+    assert isinstance(last, RunDone)
+    assert all(isinstance(event, TileDone) for event in tiles)
+    assert first.tiles == len(tiles) == 9
+    assert first.tile == (16, 16)
+    assert first.halo == theoretical(SPEC).halo
+    assert (first.device, first.precision) == (last.device, last.precision) == ("cpu", "float32")
+    assert [(event.done, event.total) for event in tiles] == [(i + 1, 9) for i in range(9)]  # type: ignore[union-attr]
+    assert last.pixels == image.size
+    assert last.seconds > 0
+
+
+def test_the_plan_comes_before_the_network_runs(image: np.ndarray, monkeypatch: pytest.MonkeyPatch) -> None:
+    running = session(image)
+    monkeypatch.setattr(Session, "predictor", property(lambda self: pytest.fail("the network was built")))
+    assert isinstance(next(running.predict()), RunPlanned)
+
+
+@pytest.mark.parametrize("name", ["unet-1d", "unet-2d", "unet-3d", "channels-and-classes"])
+def test_probabilities_cover_the_image_and_sum_to_one(name: str, rng: np.random.Generator) -> None:
+    spec = SPECS[name]
+    shape = (30, 20, 10)[: spec.ndim]
+    block = rng.normal(size=(spec.channels, *shape))
+    axes = Axes(("c", *"zyx"[-spec.ndim :]), tuple("zyx"[-spec.ndim :]), "c")
+    found = answer(session(block, spec, axes, tile=(12,)))
+    assert found.shape == (spec.classes, *shape)
+    assert (found >= 0).all()
+    np.testing.assert_allclose(found.sum(0), 1, atol=1e-5)
+
+
+def test_two_runs_give_the_same_answer(image: np.ndarray) -> None:
+    np.testing.assert_array_equal(answer(session(image)), answer(session(image)))
+
+
+def test_the_answer_depends_neither_on_the_tile_nor_on_the_order(image: np.ndarray) -> None:
+    whole = answer(session(image))
+    for tile, first in [((8,), None), ((16, 10), None), ((8,), Region((20, 20), (30, 30)))]:
+        assert np.abs(answer(session(image, tile=tile), first) - whole).max() <= net_contract.EXACT
+
+
+def test_the_tiles_on_screen_come_first(image: np.ndarray) -> None:
+    running = session(image, tile=(8,))
+    shown = Region((17, 9), (30, 22))
+    expected = {tile.core for tile in running.plan().touching(shown)}
+    regions = [event.region for event in running.predict(shown) if isinstance(event, TileDone)]
+    assert set(regions[: len(expected)]) == expected
+    assert len(regions) == len(set(regions)) == len(running.plan())
+
+
+def test_the_plane_on_screen_comes_first(rng: np.random.Generator) -> None:
+    running = session(rng.random((5, 20, 20)), tile=(10,))
+    shown = Region((3, 0, 0), (4, 20, 20))
+    planes = [event.region.start[0] for event in running.predict(shown) if isinstance(event, TileDone)]
+    assert planes[:4] == [3] * 4
+    assert set(planes[4:12]) == {2, 4}
+
+
+def test_tiles_are_small_where_somebody_watches() -> None:
+    running = session(np.broadcast_to(np.uint8(3), (5000, 5000)))
+    watched, alone = running.plan(LIVE_PIXELS["cpu"]), running.plan()
+    assert np.prod(watched.largest_read) <= LIVE_PIXELS["cpu"]
+    assert len(watched) > len(alone)
+
+
+def test_an_image_that_fits_is_one_tile(image: np.ndarray) -> None:
+    assert planned(image).tiles == 1
+
+
+@pytest.mark.parametrize("memory", [0.1, 0.5])
+def test_a_run_is_planned_within_the_memory_allowed(memory: float) -> None:
+    found = planned(np.broadcast_to(np.uint8(3), (30_000, 30_000)), memory=memory)
+    assert found.tiles > 1
+    assert 0.3 * memory * 2**30 < found.peak_bytes <= memory * 2**30
+
+
+def test_a_run_that_is_cancelled_leaves_no_thread(image: np.ndarray) -> None:
+    before = threading.active_count()
+    running = session(image, tile=(8,)).predict()
+    next(running)
+    next(running)
+    running.close()  # type: ignore[attr-defined]
+    assert threading.active_count() == before
+
+
+def test_a_session_can_run_again(image: np.ndarray) -> None:
+    running = session(image)
+    np.testing.assert_array_equal(answer(running), answer(running))
+
+
+def test_the_statistics_are_read_once(image: np.ndarray, monkeypatch: pytest.MonkeyPatch) -> None:
+    running = session(image)
+    looks: list[int] = []
+    sample = type(running.source).sample
+    monkeypatch.setattr(type(running.source), "sample", lambda self: looks.append(1) or sample(self))
+    list(running.predict())
+    list(running.predict())
+    assert len(looks) == 1
+
+
+@pytest.mark.parametrize(("value", "count"), [(np.nan, 3), (np.inf, 3), (-np.inf, 1)])
+def test_pixels_that_are_not_finite_are_noted_and_answered(image: np.ndarray, value: float, count: int) -> None:
+    image[5, 5 : 5 + count] = value
+    assert any(note.startswith(f"{count} of {image.size} pixels") for note in planned(image).notes)
+    assert np.isfinite(answer(session(image))).all()
+
+
+@pytest.mark.parametrize("value", [np.float32(7.5), np.uint8(7), np.int16(-7), np.True_, np.float64(0)])
+def test_a_constant_image_is_noted_and_answered(value: np.generic) -> None:
+    image = np.full((12, 12), value)
+    assert [note for note in planned(image).notes if "constant" in note]
+    assert np.isfinite(answer(session(image))).all()
+
+
+def test_an_image_of_nothing_but_nan_is_noted_and_answered() -> None:
+    image = np.full((12, 12), np.nan)
+    assert any("no finite number" in note for note in planned(image).notes)
+    assert np.isfinite(answer(session(image))).all()
+
+
+def test_an_ordinary_image_has_no_notes(image: np.ndarray) -> None:
+    assert planned(image).notes == ()
+
+
+def test_what_was_chosen_for_the_user_is_noted(rng: np.random.Generator) -> None:
+    assert any("luminance" in note for note in planned_rgb(rng.random((8, 8, 3))).notes)
+
+
+def planned_rgb(image: np.ndarray) -> RunPlanned:
+    event = next(session(image, rgb=True).predict())
+    assert isinstance(event, RunPlanned)
+    return event
+
+
+@pytest.mark.parametrize("dtype", ["bool", "uint8", "int16", "uint32", "float16", "float64", ">u2"])
+def test_every_real_type_is_answered(image: np.ndarray, dtype: str) -> None:
+    found = answer(session((image > 100) if dtype == "bool" else image.astype(dtype)))
+    assert np.isfinite(found).all()
+
+
+@pytest.mark.parametrize("shape", [(1,), (1, 1), (1, 30), (30, 1), (1, 1, 1), (3, 1, 9)])
+def test_axes_of_one_pixel_are_answered(shape: tuple[int, ...], rng: np.random.Generator) -> None:
+    spec = NetSpec(ndim=len(shape), width=2, depth=2)
+    assert answer(session(rng.random(shape), spec)).shape == (2, *shape)
+
+
+@pytest.mark.parametrize(
+    ("image", "spec", "message"),
+    [
+        (np.zeros((0, 5)), SPEC, "The image is empty"),
+        (np.zeros((5, 5)), SPECS["unet-3d"], "3-D model needs 3 axes in space; the image has 2"),
+        (np.zeros((5, 5)), SPECS["channels-and-classes"], "reads 3 channels; the image has 1"),
+        (np.zeros((2, 4, 3, 5, 5)), SPECS["channels-and-classes"], "reads 3 channels; the image has 4"),
+        (np.zeros((5, 5), complex), SPEC, "complex numbers"),
+        (np.zeros((5, 5), object), SPEC, "real numbers"),
+        (np.zeros(()), SPEC, "name them"),
+        ([[1, 2], [3, 4]], SPEC, "A list was given"),
+    ],
+)
+def test_an_image_that_does_not_fit_is_refused_in_words(image: Any, spec: NetSpec, message: str) -> None:
+    with pytest.raises(ImageError, match=message):
+        session(image, spec)
+
+
+def test_axes_of_another_dimension_than_the_model_are_refused() -> None:
+    with pytest.raises(ImageError, match="The model is 2-D; the axes in space are z y x"):
+        session(np.zeros((4, 5, 6)), axes=Axes(("z", "y", "x"), ("z", "y", "x")))
+
+
+@pytest.mark.parametrize(
+    ("tile", "message"),
+    [((8, 8, 8), r"has 3 lengths; give one, or 2 \(y x\)"), ((0,), "below one pixel"), ((8, -8), "below one pixel")],
+)
+def test_a_tile_that_makes_no_sense_is_refused(image: np.ndarray, tile: tuple[int, ...], message: str) -> None:
+    with pytest.raises(ModelError, match=message):
+        planned(image, tile=tile)
+
+
+@pytest.mark.parametrize(("tile", "rounded"), [((9,), (10, 10)), ((1, 16), (2, 16)), ((999,), (1000, 1000))])
+def test_a_tile_is_rounded_up_to_the_pooling_grid(
+    image: np.ndarray, tile: tuple[int, ...], rounded: tuple[int, int]
+) -> None:
+    assert planned(image, tile=tile).tile == rounded
+
+
+@pytest.mark.parametrize(("setting", "value"), [("device", "tpu"), ("precision", "int8"), ("precision", "float16")])
+def test_a_device_or_precision_that_is_not_there_is_refused(image: np.ndarray, setting: str, value: str) -> None:
+    with pytest.raises(DeviceError):
+        session(image, **{setting: value})
+
+
+def test_what_users_can_mend_is_one_family_of_errors() -> None:
+    assert all(issubclass(error, FcnError) for error in (ImageError, ModelError, DeviceError))
