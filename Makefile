@@ -32,8 +32,9 @@ bench: benchmarks/.venv/bench.stamp  ## time our tiling beside that of MONAI
 docs: .venv/docs.stamp  ## build the site into build/docs
 	.venv/bin/sphinx-build -W --keep-going -b html src-docs build/docs
 
-screenshots: .venv/dev.stamp  ## take the pictures of the site anew
+screenshots: .venv/dev.stamp  ## make the pictures of the site anew
 	$(SCREEN) .venv/bin/python src-docs/make_screenshots.py
+	.venv/bin/python src-docs/make_drawings.py
 
 clean:  ## remove what was built, except the environments
 	rm -rf build dist demo-output *.egg-info .hypothesis .mypy_cache .pytest_cache .ruff_cache

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Generic, TypeVar, get_args
 
-from qtpy.QtCore import Signal
+from qtpy.QtCore import Qt, Signal
 from qtpy.QtWidgets import QCheckBox, QComboBox, QFormLayout, QLabel, QLineEdit, QPushButton, QVBoxLayout, QWidget
 
 from napari_fcn.settings import Option, options
@@ -37,8 +37,7 @@ class Field(QWidget):
         self.editor.setToolTip(f"<qt>{option.help}</qt>")
         self.editor.setAccessibleName(option.label)
         self.editor.setAccessibleDescription(option.help)
-        self.complaint = QLabel()
-        self.complaint.setWordWrap(True)
+        self.complaint = prose(f"{option.label}: what is wrong")
         self.complaint.setStyleSheet(ALARM)
         self.complaint.hide()
         layout = QVBoxLayout(self)
@@ -196,6 +195,15 @@ class Form(QWidget, Generic[S]):
         """Show settings."""
         for name, field in self.fields.items():
             field.set_value(getattr(settings, name))
+
+
+def prose(name: str) -> QLabel:
+    """Return an empty label for sentences, which wrap and can be copied; screen readers call it ``name``."""
+    label = QLabel()
+    label.setWordWrap(True)
+    label.setTextInteractionFlags(Qt.TextSelectableByMouse)
+    label.setAccessibleName(name)
+    return label
 
 
 def parse(option: Option, text: str) -> Any:

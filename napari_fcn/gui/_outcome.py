@@ -5,10 +5,11 @@ from __future__ import annotations
 from html import escape
 from typing import TYPE_CHECKING
 
-from qtpy.QtCore import Qt, Signal
+from qtpy.QtCore import Signal
 from qtpy.QtWidgets import QButtonGroup, QHBoxLayout, QLabel, QRadioButton, QVBoxLayout, QWidget
 
 from napari_fcn.gui._cards import SWATCH
+from napari_fcn.gui._form import prose
 
 if TYPE_CHECKING:
     from napari_fcn.gui._controller import ClassShare, RunResult
@@ -59,11 +60,7 @@ class Outcome(QWidget):
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
-        self.line, self.legend = QLabel(), QLabel()
-        for label, name in ((self.line, "Result"), (self.legend, "Classes")):
-            label.setWordWrap(True)
-            label.setTextInteractionFlags(Qt.TextSelectableByMouse)
-            label.setAccessibleName(name)
+        self.line, self.legend = prose("Result"), prose("Classes")
         self.choices = QWidget()
         row = QHBoxLayout(self.choices)
         row.setContentsMargins(0, 0, 0, 0)

@@ -5,9 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from qtpy.QtCore import QSignalBlocker, Qt, Signal
-from qtpy.QtWidgets import QComboBox, QFileDialog, QLabel, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QComboBox, QFileDialog, QVBoxLayout, QWidget
 
 from napari_fcn.gui._cards import card, card_line
+from napari_fcn.gui._form import prose
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -32,9 +33,7 @@ class Picker(QWidget):
         self.combo.setAccessibleName(name)
         self.combo.setSizeAdjustPolicy(QComboBox.AdjustToMinimumContentsLengthWithIcon)
         self.combo.setMinimumContentsLength(8)
-        self.line = QLabel()
-        self.line.setWordWrap(True)
-        self.line.setTextInteractionFlags(Qt.TextSelectableByMouse)
+        self.line = prose(f"About the {name.lower()}")
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
         layout.setSpacing(2)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 from qtpy.QtCore import QEvent, Qt, QTimer
@@ -9,7 +10,6 @@ from qtpy.QtWidgets import (
     QFileDialog,
     QFormLayout,
     QHBoxLayout,
-    QLabel,
     QLineEdit,
     QProgressBar,
     QPushButton,
@@ -19,7 +19,7 @@ from qtpy.QtWidgets import (
 )
 
 from napari_fcn.gui._controller import Controller, ImageFacts, Request, SaveSettings, ViewState
-from napari_fcn.gui._form import ALARM, Fold, Form
+from napari_fcn.gui._form import ALARM, Fold, Form, prose
 from napari_fcn.gui._outcome import Outcome, duration
 from napari_fcn.gui._pickers import ImagePicker, ModelPicker
 from napari_fcn.settings import DEVICES, PredictSettings
@@ -64,8 +64,8 @@ class SegmentWidget(QWidget):
         self.cancel_button.setToolTip(f"Stop; what is finished stays ({CANCEL_KEY})")
         self.progress = QProgressBar()
         self.progress.setAccessibleName("Progress")
-        self.message = self._label("Message")
-        self.error = self._label("Error")
+        self.message = prose("Message")
+        self.error = prose("Error")
         self.error.setStyleSheet(ALARM)
         self.outcome = Outcome()
         self.settings = Form(PredictSettings)
@@ -79,7 +79,7 @@ class SegmentWidget(QWidget):
             "Empty: as the layer names them, else guessed. Write what applies if the guess in grey is wrong.</qt>"
         )
         self.browse = QPushButton("Choose folder …")
-        self.keys = self._label("Shortcuts")
+        self.keys = prose("Shortcuts")
         self.keys.setText(f"Run {RUN_KEY} · Cancel {CANCEL_KEY}")
 
     def _lay_out(self) -> None:
@@ -109,6 +109,11 @@ class SegmentWidget(QWidget):
         outer.setContentsMargins(0, 0, 0, 0)
         outer.addWidget(area)
         self.setMinimumWidth(260)
+        fields = [field.editor for form in (self.settings, self.save) for field in form.fields.values()]
+        tabs = [self.image.combo, self.model.combo, self.run_button, self.cancel_button]
+        tabs += [*self.outcome.buttons.values(), self.advanced.heading, self.axes, *fields, self.browse]
+        for before, after in pairwise(tabs):
+            self.setTabOrder(before, after)
 
     def _wire(self) -> None:
         self.run_button.clicked.connect(self.run)
@@ -245,11 +250,3 @@ class SegmentWidget(QWidget):
         folder = QFileDialog.getExistingDirectory(self, "Save results to", self.save.value().folder)
         if folder:
             self.save.fields["folder"].set_value(folder)
-
-    @staticmethod
-    def _label(name: str) -> QLabel:
-        label = QLabel()
-        label.setWordWrap(True)
-        label.setTextInteractionFlags(Qt.TextSelectableByMouse)
-        label.setAccessibleName(name)
-        return label

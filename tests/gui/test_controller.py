@@ -215,6 +215,16 @@ def test_shutdown_mid_run_leaves_no_thread(
     desk.connect()
 
 
+def test_a_damaged_model_does_not_hide_the_others(
+    desk: Controller, model: MakeModel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    broken = tmp_path / "broken.safetensors"
+    broken.write_bytes(b"half a file")
+    monkeypatch.setattr(controller.catalogue, "shipped", lambda: (broken, model()))
+    assert [entry.path for entry in desk.models()] == [model()]
+    assert "broken.safetensors" in desk.state.error
+
+
 def test_a_model_that_is_gone_is_named(desk: Controller, layer: Image, tmp_path: Path) -> None:
     desk.predict(layer, Request(tmp_path / "gone.safetensors"))
     assert "gone.safetensors" in desk.state.error

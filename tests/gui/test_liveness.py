@@ -29,6 +29,7 @@ def test_the_window_stays_live_while_a_large_image_is_segmented(dock: Dock, repo
     assert dock.widget.model.model is not None
     dock.widget.controller.warm_up(dock.widget.model.model.path)  # what the dock does when it opens
     dock.wait_for_rest()
+    dock.viewer.screenshot(flash=False)  # the image itself is drawn
     ticks: list[float] = []
     starts: list[float] = []
     timer = QTimer()

@@ -111,16 +111,19 @@ CASES: dict[str, tuple[Callable[[np.random.Generator], Any], dict[str, Any], str
 }
 
 
-@pytest.mark.parametrize("case", CASES)
-def test_images_of_every_kind(dock: Dock, model: MakeModel, rng: np.random.Generator, case: str) -> None:
-    make, how, axes = CASES[case]
-    data = make(rng)
-    dock.viewer.add_image(data, name=case, **how)
-    result = dock.run()
-    assert_right(dock, expected_classes(model(), data, axes, rgb=case == "rgb"))
-    notes = " ".join(result.notes)
-    assert ("constant" in notes) == (case in ("constant", "one pixel"))
-    assert ("NaN" in notes) == (case == "not a number")
+def test_images_of_every_kind(
+    dock: Dock, model: MakeModel, rng: np.random.Generator, subtests: pytest.Subtests
+) -> None:
+    for case, (make, how, axes) in CASES.items():
+        with subtests.test(case):
+            data = make(rng)
+            dock.viewer.add_image(data, name=case, **how)
+            result = dock.run()
+            assert result.image == case
+            assert_right(dock, expected_classes(model(), data, axes, rgb=case == "rgb"))
+            notes = " ".join(result.notes)
+            assert ("constant" in notes) == (case in ("constant", "one pixel"))
+            assert ("NaN" in notes) == (case == "not a number")
 
 
 def test_a_pyramid_is_segmented_at_full_resolution(dock: Dock, model: MakeModel, rng: np.random.Generator) -> None:
@@ -358,3 +361,17 @@ def test_every_control_has_a_name_for_screen_readers(dock: Dock) -> None:
     named = [control for control in controls if control.accessibleName() or getattr(control, "text", str)()]
     inner = [control for control in controls if isinstance(control.parent(), QComboBox)]  # parts of an open choice
     assert set(controls) == {*named, *inner}
+
+
+def test_the_tab_key_goes_from_top_to_bottom(dock: Dock, image: np.ndarray) -> None:
+    dock.viewer.add_image(image)
+    dock.run()
+    dock.click(dock.widget.advanced.heading)
+    widget = dock.widget
+    expected = [widget.image.combo, widget.model.combo, widget.run_button, *widget.outcome.buttons.values()]
+    expected += [widget.advanced.heading, widget.axes, widget.settings.fields["device"].editor, widget.browse]
+    visited, here = [], widget.image.combo
+    for _ in range(200):
+        visited += [here] if here in expected else []
+        here = here.nextInFocusChain()
+    assert visited[: len(expected)] == expected

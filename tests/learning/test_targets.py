@@ -49,8 +49,9 @@ def test_an_object_at_the_image_border_has_no_rim_there() -> None:
     np.testing.assert_array_equal(objects(labels), [1, 1, 2, 0])
 
 
-def test_membranes_lie_within_two_pixels_of_a_border_between_cells() -> None:
-    labels = np.repeat([[1] * 6 + [2] * 6], 3, 0)
+@pytest.mark.parametrize("first", [0, 1])
+def test_membranes_lie_within_two_pixels_of_a_border_between_cells(first: int) -> None:
+    labels = np.repeat([[first] * 6 + [2] * 6], 3, 0)
     np.testing.assert_array_equal(membranes(labels)[1], [0, 0, 0, 0, 1, 1, 1, 1, 0, 0, 0, 0])
 
 

@@ -82,11 +82,13 @@ def test_mean_and_deviation_are_sent_to_zero_and_one() -> None:
     assert out.std() == pytest.approx(1, abs=1e-2)
 
 
-def test_a_few_bright_pixels_on_black_keep_their_contrast() -> None:
+@pytest.mark.parametrize("value", [1000, 1e-6])
+def test_a_few_bright_pixels_on_black_span_the_range(value: float) -> None:
     image = np.zeros((100, 100))
-    image[4, 4:8] = 1000  # fewer than the percentile would see
+    image[4, 4:8] = value  # fewer than the percentiles see
     out = normalised(image)
-    assert out[4, 4] > out[0, 0] + 1
+    assert out[4, 4] == pytest.approx(1)
+    assert out[0, 0] == pytest.approx(-1)
 
 
 def test_pixels_that_are_not_finite_do_not_count() -> None:

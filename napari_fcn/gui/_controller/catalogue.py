@@ -25,9 +25,9 @@ class ModelEntry:
     info: ModelInfo
 
 
-def shipped() -> tuple[ModelEntry, ...]:
-    """Return the models that ship with the package."""
-    return tuple(entry(zoo.path_of(name)) for name in zoo.names())
+def shipped() -> tuple[Path, ...]:
+    """Return the files of the models that ship with the package."""
+    return tuple(zoo.path_of(name) for name in zoo.names())
 
 
 def entry(path: Path) -> ModelEntry:

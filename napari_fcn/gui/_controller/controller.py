@@ -107,8 +107,9 @@ class Controller(QObject):
         return [layer for layer in reversed(self.viewer.layers) if is_segmentable(layer)]
 
     def models(self) -> tuple[catalogue.ModelEntry, ...]:
-        """Return the models that ship with the package; raise ModelError if one is damaged."""
-        return catalogue.shipped()
+        """Return the models that ship with the package; one that cannot be read becomes the error shown."""
+        found = [self.open_model(path) for path in catalogue.shipped()]
+        return tuple(entry for entry in found if entry is not None)
 
     def open_model(self, path: str | Path) -> catalogue.ModelEntry | None:
         """Return what a model file says of itself; None if it cannot be read, which becomes the error shown."""

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from napari_fcn.gui._layers.painting import Painted
 
 BYTES = 5  # per pixel of the image: RGBA and a class
+# Shared memory, which is the default, would be handed out even where it is only read.
+PRIVATE = {"flags": mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS} if hasattr(mmap, "MAP_PRIVATE") else {}
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -58,7 +60,7 @@ class Canvas:
 
 def _zeros(shape: Sequence[int]) -> npt.NDArray[np.uint8]:
     """Return zeros from the system itself: ``malloc``'s zeros may be used memory that has to be wiped first."""
-    memory = mmap.mmap(-1, max(1, prod(shape)))
+    memory = mmap.mmap(-1, max(1, prod(shape)), **PRIVATE)
     if hasattr(mmap, "MADV_HUGEPAGE"):
         with suppress(OSError):  # a kernel without large pages; with them the first upload takes half the time
             memory.madvise(mmap.MADV_HUGEPAGE)

@@ -28,7 +28,7 @@ def upload(viewer: ViewerModel, layer: Layer, region: Region) -> bool:
         On the axes of the layer, one pixel long on those that are not displayed.
     """
     node = _node(viewer, layer)
-    if node is None or getattr(layer, "contour", 0):
+    if node is None or getattr(layer, "contour", False):
         return False
     shown = displayed_axes(viewer, layer)
     index = tuple(
