@@ -165,9 +165,7 @@ def thread_rules(module: Module) -> Iterator[tuple[int, str]]:
 
 def catches_all(handler: ast.ExceptHandler) -> bool:
     """Whether it swallows whatever comes; to clean up after anything and raise it again is allowed."""
-    names = {
-        node.id for node in ast.walk(handler.type or ast.Name("BaseException")) if isinstance(node, ast.Name)
-    }
+    names = {node.id for node in ast.walk(handler.type or ast.Name("BaseException")) if isinstance(node, ast.Name)}
     cleans_up = isinstance(handler.body[-1], ast.Raise) and handler.body[-1].exc is None
     return "Exception" in names or ("BaseException" in names and not cleans_up)
 

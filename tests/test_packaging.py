@@ -125,9 +125,7 @@ def test_npe2_accepts_the_installed_package() -> None:
 
 
 @pytest.mark.parametrize("fixture", ["wheel", "wheel_from_sdist"])
-def test_npe2_accepts_what_is_installed_from(
-    fixture: str, request: pytest.FixtureRequest, tmp_path: Path
-) -> None:
+def test_npe2_accepts_what_is_installed_from(fixture: str, request: pytest.FixtureRequest, tmp_path: Path) -> None:
     path = request.getfixturevalue(fixture)
     run("pip", "install", "-q", "--no-deps", "--no-index", "--target", tmp_path, path)
     where = run("pip", "show", "napari-fcn", PYTHONPATH=tmp_path)
