@@ -49,9 +49,10 @@ GUI_MAY_IMPORT = {  # inside gui; every module that is not named here is a widge
     "_layers": set(),
     "_samples": set(),
     "demo": {"_samples", "segment"},
+    "synthetic": {"_samples"},
 }
 WIDGETS_MAY_IMPORT = {"_controller", "_form"}
-GUI_WITH_ENGINE = {"_controller", "_layers", "_samples"}
+GUI_WITH_ENGINE = {"_controller", "_layers", "_samples", "synthetic"}
 ENGINE_FOR_ALL = {"settings", "events", "errors", "geometry"}
 
 

@@ -56,7 +56,7 @@ def test_gain_and_offset_of_the_camera_do_not_matter(
 @given(hnp.arrays(np.float32, (3, 40), elements=st.floats(width=32)), st.sampled_from(METHODS))
 def test_whatever_goes_in_what_comes_out_is_finite_and_limited(image: npt.NDArray[np.float32], method: str) -> None:
     normaliser = Normaliser(method)
-    with np.errstate(over="ignore"):
+    with np.errstate(all="ignore"):  # numbers at the ends of float32 overflow on the way
         out = normaliser.fit(image).apply(image)
     assert np.isfinite(out).all()
     assert np.abs(out).max() <= normaliser.limit
