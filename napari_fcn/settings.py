@@ -141,7 +141,12 @@ class TrainSettings:
     )
     epochs: int = option(100, "Epochs", "Passes over the training images.", minimum=1)
     crops: int = option(4, "Crops", "Random crops taken from each image in one pass.", minimum=1)
-    patch: int = option(256, "Patch", "Length of a training crop along each axis, in pixels.", minimum=16)
+    patch: int | None = option(
+        None,
+        "Patch",
+        "Length of a training crop along each axis, in pixels. Empty: 4096 in 1-D, 256 in 2-D, 64 in 3-D.",
+        minimum=16,
+    )
     batch: int = option(4, "Batch", "Crops learnt from in one step.", minimum=1)
     rate: float = option(2e-3, "Learning rate", "Peak learning rate of AdamW; it falls to zero along a cosine.")
     decay: float = option(1e-2, "Weight decay", "Weight decay of AdamW.", minimum=0)

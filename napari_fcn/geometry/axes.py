@@ -84,7 +84,8 @@ class Axes:
                 "Choose a model with fewer dimensions or name the axes."
             )
         spatial = [name for name in SPACE if name in others]
-        if len(spatial) < ndim and "t" in others and set(others) <= {"t", *SPACE}:
+        is_trace = others == ["t"]  # over time alone, as 1-D networks read it
+        if len(spatial) < ndim and "t" in others and set(others) <= {"t", *SPACE} and not is_trace:
             raise ValueError(
                 f"A {ndim}-D model needs {ndim} axes in space; the image has {' '.join(spatial)} and time. "
                 "Choose a model with fewer dimensions, or name the axes otherwise if t is not a time."

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Any, Generic, TypeVar, get_args
 
 from qtpy.QtCore import Qt, Signal
@@ -16,6 +17,8 @@ S = TypeVar("S")
 
 ALARM = "color: white; background: #9c2a00; border-radius: 3px; padding: 4px;"  # readable on light and dark
 LABELS = 90  # pixels
+LONG_WORD = 24  # characters that fit beside a row's label
+BREAK = "\u200b"  # may be broken here, takes no room
 WORDS = {int: "a whole number", float: "a number", str: "a text"}
 
 
@@ -37,7 +40,7 @@ class Field(QWidget):
         self.editor.setToolTip(f"<qt>{option.help}</qt>")
         self.editor.setAccessibleName(option.label)
         self.editor.setAccessibleDescription(option.help)
-        self.complaint = prose(f"{option.label}: what is wrong")
+        self.complaint = Prose(f"{option.label}: what is wrong")
         self.complaint.setStyleSheet(ALARM)
         self.complaint.hide()
         layout = QVBoxLayout(self)
@@ -197,13 +200,38 @@ class Form(QWidget, Generic[S]):
             field.set_value(getattr(settings, name))
 
 
-def prose(name: str) -> QLabel:
-    """Return an empty label for sentences, which wrap and can be copied; screen readers call it ``name``."""
-    label = QLabel()
-    label.setWordWrap(True)
-    label.setTextInteractionFlags(Qt.TextSelectableByMouse)
-    label.setAccessibleName(name)
-    return label
+class Prose(QLabel):
+    """Sentences that wrap, also within long names, and can be copied; screen readers call them ``name``."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__()
+        self._said = ""
+        self.setWordWrap(True)
+        self.setTextInteractionFlags(Qt.TextSelectableByMouse)
+        self.setAccessibleName(name)
+
+    def setText(self, text: str) -> None:
+        """Show a text, plain or rich."""
+        self._said = text
+        super().setText(breakable(text))
+
+    def text(self) -> str:
+        """Return the text that is shown."""
+        return self._said
+
+
+def breakable(text: str) -> str:
+    """Return a text in which long words, such as paths, may be broken; tags of rich text stay whole.
+
+    A label cannot be narrower than its longest word, and would push a dock out of the window.
+    """
+    parts = re.split(r"(<[^>]*>|\s+)", text)
+    return "".join(part if part[:1] == "<" or len(part) < LONG_WORD else _broken(part) for part in parts)
+
+
+def _broken(word: str) -> str:
+    word = re.sub(r"([/\\_.-])", f"\\1{BREAK}", word)
+    return re.sub(rf"([^{BREAK}&;]{{{LONG_WORD}}})(?=[^{BREAK}&;])", f"\\1{BREAK}", word)
 
 
 def parse(option: Option, text: str) -> Any:

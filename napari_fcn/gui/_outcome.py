@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 from html import escape
+from pathlib import Path
 from typing import TYPE_CHECKING
 
-from qtpy.QtCore import Signal
+from qtpy.QtCore import Qt, Signal
 from qtpy.QtWidgets import QButtonGroup, QHBoxLayout, QLabel, QRadioButton, QVBoxLayout, QWidget
 
 from napari_fcn.gui._cards import SWATCH
-from napari_fcn.gui._form import prose
+from napari_fcn.gui._form import Prose
 
 if TYPE_CHECKING:
     from napari_fcn.gui._controller import ClassShare, RunResult
 
+LONGEST = 32  # characters of a file name in a dock of 320 px
+LINK = "#4aa3df"  # readable on light and dark
 SHOWN = (("probabilities", "Probabilities"), ("classes", "Classes"))
 
 
@@ -34,8 +37,14 @@ def result_line(result: RunResult) -> str:
     facts = [duration(result.seconds), f"on {result.device}", result.precision, f"{result.speed:.2g} Mpx/s"]
     rows = [f"<b>{escape(result.model)}</b> on {escape(result.image)}", " · ".join(map(escape, facts))]
     rows += [escape(note) for note in result.notes]
-    rows += [f"Saved {escape(file)}" for file in result.files]
+    rows += [f"Saved {_link(Path(file))}" for file in result.files]
     return "<br>".join(rows)
+
+
+def _link(file: Path) -> str:
+    """Return a link to the folder of a file, named like the file and short enough for a narrow dock."""
+    name = file.name if len(file.name) <= LONGEST else f"{file.name[: LONGEST // 2]}…{file.name[-LONGEST // 2 :]}"
+    return f"<a href='{file.absolute().parent.as_uri()}' style='color: {LINK}'>{escape(name)}</a>"
 
 
 def legend(classes: tuple[ClassShare, ...]) -> str:
@@ -60,7 +69,9 @@ class Outcome(QWidget):
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
-        self.line, self.legend = prose("Result"), prose("Classes")
+        self.line, self.legend = Prose("Result"), Prose("Classes")
+        self.line.setTextInteractionFlags(Qt.TextBrowserInteraction)
+        self.line.setOpenExternalLinks(True)
         self.choices = QWidget()
         row = QHBoxLayout(self.choices)
         row.setContentsMargins(0, 0, 0, 0)
@@ -89,6 +100,7 @@ class Outcome(QWidget):
                 button.setChecked(one == [kind])
             self._group.setExclusive(True)
         self.line.setText("" if result is None else result_line(result))
+        self.line.setToolTip("" if result is None else "\n".join(result.files))
         self.legend.setText("" if result is None else legend(result.classes))
         self.line.setVisible(result is not None)
         self.legend.setVisible(result is not None)

@@ -19,7 +19,7 @@ from qtpy.QtWidgets import (
 )
 
 from napari_fcn.gui._controller import Controller, ImageFacts, Request, SaveSettings, ViewState
-from napari_fcn.gui._form import ALARM, Fold, Form, prose
+from napari_fcn.gui._form import ALARM, Fold, Form, Prose
 from napari_fcn.gui._outcome import Outcome, duration
 from napari_fcn.gui._pickers import ImagePicker, ModelPicker
 from napari_fcn.settings import DEVICES, PredictSettings
@@ -64,8 +64,8 @@ class SegmentWidget(QWidget):
         self.cancel_button.setToolTip(f"Stop; what is finished stays ({CANCEL_KEY})")
         self.progress = QProgressBar()
         self.progress.setAccessibleName("Progress")
-        self.message = prose("Message")
-        self.error = prose("Error")
+        self.message = Prose("Message")
+        self.error = Prose("Error")
         self.error.setStyleSheet(ALARM)
         self.outcome = Outcome()
         self.settings = Form(PredictSettings)
@@ -79,7 +79,7 @@ class SegmentWidget(QWidget):
             "Empty: as the layer names them, else guessed. Write what applies if the guess in grey is wrong.</qt>"
         )
         self.browse = QPushButton("Choose folder …")
-        self.keys = prose("Shortcuts")
+        self.keys = Prose("Shortcuts")
         self.keys.setText(f"Run {RUN_KEY} · Cancel {CANCEL_KEY}")
 
     def _lay_out(self) -> None:

@@ -85,7 +85,8 @@ class Predictor:
 
 
 def _out_of_memory(tile: Tile, device: torch.device) -> str:
+    last = "close other programs" if device.type == "cpu" else "choose the CPU"
     return (
         f"A tile of {' x '.join(map(str, tile.read.shape))} px does not fit in the free memory of {device}. "
-        "Set a smaller tile or a memory limit under Advanced, close other programs, or choose the CPU."
+        f"Set a smaller tile or a memory limit under Advanced, or {last}."
     )

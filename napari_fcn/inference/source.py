@@ -163,7 +163,10 @@ def _check(array: Any) -> None:
         raise ImageError(f"A {type(array).__name__} was given; needed is an image: an array with a shape and a type.")
     if prod(array.shape) == 0:
         raise ImageError(f"The image is empty: its shape is {tuple(array.shape)}. Open another one.")
-    kind = np.dtype(array.dtype).kind
+    try:
+        kind = np.dtype(array.dtype).kind
+    except TypeError as error:
+        raise ImageError(f"A {type(array).__name__} was given; needed is an array as numpy knows them.") from error
     if kind == "c":
         raise ImageError(
             "The image holds complex numbers. Take their magnitude or phase first (numpy.abs, numpy.angle)."

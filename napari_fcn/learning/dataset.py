@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from napari_fcn.settings import TrainSettings
 
 SUFFIX = "_image.tif"
+PATCHES = {1: 4096, 2: 256, 3: 64}  # pixels along each axis, by number of axes
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -159,7 +160,8 @@ class Crops(Dataset[tuple[torch.Tensor, torch.Tensor]]):
 
     def __init__(self, images: Sequence[Labelled], settings: TrainSettings) -> None:
         self.images, self.settings, self.epoch = images, settings, 0
-        self.patch = (settings.patch,) * images[0].labels.ndim
+        ndim = images[0].labels.ndim
+        self.patch = (settings.patch or PATCHES[ndim],) * ndim
         self.target = TARGETS[settings.target]
         self.augmentation = Augmentation(invert=settings.invert)
         sizes = Counter(image.kind for image in images)

@@ -15,7 +15,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch.utils.data import DataLoader
 
-from napari_fcn.errors import ImageError, ModelError
+from napari_fcn.errors import DeviceError, ImageError, ModelError, OutputError
 from napari_fcn.events import EpochDone
 from napari_fcn.inference.device import pick_device, pick_precision, place
 from napari_fcn.learning import scores
@@ -130,6 +130,8 @@ class Learner:
         self.training, settings, spec = training, training.settings, training.info.spec
         self.device = pick_device(settings.device)
         self.dtype = pick_precision(settings.precision, self.device)
+        if self.dtype == torch.float16:
+            raise DeviceError("Training in float16 loses small gradients. Choose bfloat16 or float32.")
         generator = torch.Generator().manual_seed(settings.seed)
         self.net = place(spec.build(generator), spec.ndim, self.device)
         self.average = place(spec.build(), spec.ndim, self.device).eval()
@@ -183,19 +185,29 @@ class Learner:
         return class_weights(torch.from_numpy(counts[: self.training.info.spec.classes]).float())
 
     def store(self) -> None:
-        """Write all that is needed to go on after an interruption."""
+        """Write all that is needed to go on after an interruption.
+
+        Raises
+        ------
+        OutputError
+            If it cannot be written; the state of the epoch before is kept.
+        """
         tensors = {f"net.{k}": v for k, v in self.net.state_dict().items()}
         tensors |= {f"average.{k}": v for k, v in self.average.state_dict().items()}
         for index, state in self.optimiser.state_dict()["state"].items():
             tensors |= {f"optimiser.{index}.{k}": torch.as_tensor(v) for k, v in state.items()}
         tensors = {k: v.detach().cpu().contiguous().clone() for k, v in tensors.items()}
         part = self.training.state_path.with_name(f"{self.training.state_path.name}.part")
-        save_file(
-            tensors,
-            part,
-            metadata={"run": self._identity(), "epoch": str(self.epoch), "best": str(self.best)},
-        )
-        part.replace(self.training.state_path)
+        metadata = {"run": self._identity(), "epoch": str(self.epoch), "best": str(self.best)}
+        try:
+            save_file(tensors, part, metadata=metadata)
+            part.replace(self.training.state_path)
+        except (OSError, SafetensorError) as error:
+            part.unlink(missing_ok=True)
+            raise OutputError(
+                f"The state of the training cannot be written to {self.training.state_path}: {error}. "
+                "Free some space, then go on with --resume."
+            ) from error
 
     def restore(self) -> None:
         """Go on where `store` left off.
@@ -208,7 +220,7 @@ class Learner:
         path = self.training.state_path
         try:
             with safe_open(path, framework="pt") as file:
-                metadata = file.metadata()
+                metadata = file.metadata() or {}
                 tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 - not a mapping
         except (OSError, SafetensorError) as error:
             raise ModelError(f"There is no run to resume at {path} ({error}). Train without --resume.") from error

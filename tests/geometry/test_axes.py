@@ -114,3 +114,9 @@ def test_axes_that_do_not_fit_are_refused_in_words(
 def test_a_role_for_an_axis_that_is_not_there_is_refused() -> None:
     with pytest.raises(ValueError, match="have no z or c"):
         Axes(("y", "x"), ("z", "y"), "c")
+
+
+def test_a_trace_over_time_is_the_space_of_a_one_dimensional_network() -> None:
+    assert Axes.guess((500,), 1, ("t",)).space == ("t",)
+    with pytest.raises(ValueError, match="and time"):
+        Axes.guess((5, 20, 20), 3, ("t", "y", "x"))

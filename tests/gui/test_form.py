@@ -5,7 +5,7 @@ from pytestqt.qtbot import QtBot
 from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QCheckBox, QComboBox, QLineEdit
 
-from napari_fcn.gui._form import Fold, Form
+from napari_fcn.gui._form import BREAK, Fold, Form, Prose, breakable
 from napari_fcn.settings import PredictSettings, TrainSettings, option, options
 
 
@@ -127,3 +127,17 @@ def test_a_fold_opens_by_mouse_and_key(qtbot: QtBot) -> None:
     assert form.isVisible()
     qtbot.keyClick(fold.heading, Qt.Key_Space)
     assert not form.isVisible()
+
+
+def test_long_words_can_be_broken_and_are_given_back_whole(qtbot: QtBot) -> None:
+    path = "/data/" + "a_long_name" * 12 + "x" * 200 + "/image.tif"
+    label = Prose("Error")
+    qtbot.addWidget(label)
+    label.setText(f"There is no <b>{path}</b> &amp; that is it.")
+    assert label.text() == f"There is no <b>{path}</b> &amp; that is it."
+    assert label.minimumSizeHint().width() < 300
+    assert breakable(path).replace(BREAK, "") == path
+    assert "&amp;" in breakable("a" * 100 + "&amp;" + "b" * 100)
+    assert breakable("<a href='file:///a/very/long/link/indeed/it/is'>x</a>") == (
+        "<a href='file:///a/very/long/link/indeed/it/is'>x</a>"
+    )

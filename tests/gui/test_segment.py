@@ -345,10 +345,12 @@ def test_results_are_saved(dock: Dock, image: np.ndarray, tmp_path: Path) -> Non
     assert "cells_classes.ome.tif" in dock.widget.outcome.line.text()
 
 
-def test_nothing_is_cut_at_320_pixels(dock: Dock, image: np.ndarray) -> None:
-    dock.viewer.add_image(image, name="an image with quite a long name, as files have them" * 2)
-    dock.run()
+def test_nothing_is_cut_at_320_pixels(dock: Dock, image: np.ndarray, tmp_path: Path) -> None:
+    dock.viewer.add_image(image, name="an_image_with_quite_a_long_name_as_files_have_them" * 2)
     dock.click(dock.widget.advanced.heading)
+    dock.qtbot.keyClicks(dock.widget.save.fields["results"].editor, "c")
+    dock.qtbot.keyClicks(dock.widget.save.fields["folder"].editor, str(tmp_path))
+    assert dock.run().files
     inside = dock.widget.run_button.parentWidget()
     assert inside.minimumSizeHint().width() <= 320
 

@@ -142,3 +142,9 @@ def test_kinds_are_drawn_as_often_as_the_balance_says(balance: float, share: flo
     found = crops([labelled("many")] * 9 + [labelled("few")], balance=balance)
     assert found.chance[:9].sum() == pytest.approx(share)
     assert found.chance.sum() == pytest.approx(1)
+
+
+def test_crops_are_as_large_as_their_number_of_axes_allows() -> None:
+    for labels, side in ((np.ones((9, 9), int), 256), (np.ones((4, 4, 4), int), 64)):
+        image = Labelled("a", "", (np.zeros((1, *labels.shape), np.float32),), labels)
+        assert Crops([image], TrainSettings()).patch == (side,) * labels.ndim

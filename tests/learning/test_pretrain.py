@@ -205,3 +205,23 @@ def test_unlabelled_pixels_are_not_scored(rng: np.random.Generator) -> None:
         answer = net(torch.from_numpy(image)[None])[0].argmax(0).numpy() > 0
     found = validate(net, [Labelled("", "", (image,), labels)], "classes")
     assert found["dice"] == round(dice(answer[:, :10], labels[:, :10] > 0), 4)
+
+
+def test_training_in_float16_is_refused(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("napari_fcn.learning.pretrain.pick_precision", lambda *_: torch.float16)  # as on a GPU
+    with pytest.raises(FcnError, match="bfloat16 or float32"):
+        run(training(folder))
+
+
+def test_a_full_disk_is_told_and_the_state_before_is_kept(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    job = training(folder)
+    run(job, epochs=1)
+    before = job.state_path.read_bytes()
+
+    def full(*_: object, **__: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("napari_fcn.learning.pretrain.save_file", full)
+    with pytest.raises(FcnError, match="go on with --resume"):
+        run(job, resume=True)
+    assert job.state_path.read_bytes() == before
