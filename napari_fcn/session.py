@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from functools import cached_property
+from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -15,13 +15,13 @@ from napari_fcn.geometry import Axes, Region, TilePlan
 from napari_fcn.geometry.tiling import balanced_tile
 from napari_fcn.inference import device as devices
 from napari_fcn.inference.allocator import kept_pages
-from napari_fcn.inference.memory import budget, run_bytes, window
+from napari_fcn.inference.memory import budget, cost, run_bytes, window
 from napari_fcn.inference.predictor import Predictor
 from napari_fcn.inference.source import ImageSource
 from napari_fcn.settings import PredictSettings
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     import numpy.typing as npt
 
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from napari_fcn.models.checkpoint import Checkpoint
     from napari_fcn.models.normalise import Scaling
 
+HALVINGS = 7  # of the memory that a run may take, when windows are compared
 LIVE_PIXELS = {"cpu": 2**19, "cuda": 2**22, "mps": 2**20}  # largest read while somebody watches
 
 
@@ -99,24 +100,34 @@ class Session:
         return Predictor(self.checkpoint.net(), self.source, self.scaling, self.device, self.dtype)
 
     def plan(self, most: int | None = None) -> TilePlan:
-        """Return the tiles: as the settings say, else as large as memory and ``most`` pixels to a read allow."""
+        """Return the tiles: as the settings say, else those that are done soonest.
+
+        Parameters
+        ----------
+        most : int, optional
+            Most pixels in a read, where an early answer counts more than a fast one. Without it, windows of all that
+            memory allows, of half of it, and so on are compared by what they cost.
+        """
+        if self.settings.tile:
+            return self._tiled(self._asked_tile())
+        allowed = budget(self.device, self.settings.memory)
         shape = self.source.shape
         space = [shape[position] for position in self.axes.space_positions]
-        multiple = self.spec.multiple
-        if self.settings.tile:
-            tile = self._asked_tile()
-        else:
-            allowed = budget(self.device, self.settings.memory)
-            widest = window(self.spec, space, self.dtype, allowed, most)
-            least = [a + b + 3 * m for (a, b), m in zip(self.field.halo, multiple, strict=True)]
-            tile = balanced_tile(
-                space, [max(w, n) for w, n in zip(widest, least, strict=True)], self.field.halo, multiple
-            )
+        multiple, halo = self.spec.multiple, self.field.halo
+        least = [a + b + 3 * m for (a, b), m in zip(halo, multiple, strict=True)]
+        plans = []
+        for halvings in range(1 if most is not None else HALVINGS):
+            widest = window(self.spec, space, self.dtype, allowed >> halvings, most)
+            windows = [max(w, n) for w, n in zip(widest, least, strict=True)]
+            plans.append(self._tiled(balanced_tile(space, windows, halo, multiple)))
+        return min(plans, key=partial(cost, device=self.device))
+
+    def _tiled(self, tile: Sequence[int]) -> TilePlan:
         return TilePlan(
-            shape,
+            self.source.shape,
             self.axes.spread(tile, 1),
             self.axes.spread(self.field.halo, (0, 0)),
-            self.axes.spread(multiple, 1),
+            self.axes.spread(self.spec.multiple, 1),
         )
 
     def _asked_tile(self) -> tuple[int, ...]:
@@ -150,7 +161,7 @@ class Session:
         precision = str(self.dtype).removeprefix("torch.")
         name = devices.label(self.device)
         peak = run_bytes(self.spec, read, self.dtype)
-        with kept_pages():
+        with kept_pages(peak):
             notes = (*self.source.notes, *self._statistics[1])
             yield RunPlanned(len(plan), plan.tile, plan.halo, name, precision, peak, notes)
             try:

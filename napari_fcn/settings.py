@@ -76,8 +76,8 @@ class PredictSettings:
     tile: tuple[int, ...] = option(
         (),
         "Tile",
-        "Length of a tile in pixels, one number for all axes or one for each axis of the network. Empty: as large as "
-        "memory allows. The answer does not depend on it.",
+        "Length of a tile in pixels, one number for all axes or one for each axis of the network. Empty: what is "
+        "done soonest within the memory limit. The answer does not depend on it.",
         minimum=1,
     )
     channel: int | None = option(

@@ -18,10 +18,13 @@ from napari_fcn.nets.fold import fold
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from napari_fcn.geometry import TilePlan
     from napari_fcn.nets import NetSpec
 
 PROBE = 2**14  # pixels on which a network's need of memory is measured
 FRAGMENTED = 1.5  # measured peak over living activations, see allocator.py
+FIRST_USE = 0.3  # measured, see cost
+PER_TILE = 2**15  # pixels that could be computed in the time that a tile costs beside its pixels
 SHARE = 0.5  # of the free memory, that a run may take when the user names no limit
 
 
@@ -98,6 +101,16 @@ def budget(device: torch.device, limit: float | None) -> int:
     if device.type == "cuda":
         return int(torch.cuda.mem_get_info(device)[0] * SHARE)
     return int(psutil.virtual_memory().available * SHARE)
+
+
+def cost(plan: TilePlan, device: torch.device) -> float:
+    """Return what a plan costs, in units of the time that the network takes for a pixel.
+
+    Small tiles read more pixels, in their halos. On a CPU the memory of the largest tile is handed out page by page
+    when it is first used, which takes about 0.3 of the time that the network takes for it; later tiles use it again.
+    """
+    first_use = FIRST_USE if device.type == "cpu" else 0.0
+    return plan.read_pixels + first_use * prod(plan.largest_read) + PER_TILE * len(plan)
 
 
 def window(spec: NetSpec, shape: Sequence[int], dtype: torch.dtype, allowed: int, most: int | None) -> tuple[int, ...]:
