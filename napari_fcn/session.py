@@ -161,7 +161,7 @@ class Session:
         precision = str(self.dtype).removeprefix("torch.")
         name = devices.label(self.device)
         peak = run_bytes(self.spec, read, self.dtype)
-        with kept_pages(peak):
+        with kept_pages():
             notes = (*self.source.notes, *self._statistics[1])
             yield RunPlanned(len(plan), plan.tile, plan.halo, name, precision, peak, notes)
             try:
