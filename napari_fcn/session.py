@@ -148,7 +148,7 @@ class Session:
         ----------
         first : Region, optional
             What is on screen, on the image axes: its tiles come first, then the others outward, and tiles are small
-            enough for an early answer. Without it tiles are as large as memory allows, in the order of the image.
+            enough for an early answer. Without it they are those done soonest, in the order of the image.
 
         Raises
         ------
@@ -160,15 +160,24 @@ class Session:
         read = [plan.largest_read[position] for position in self.axes.space_positions]
         precision = str(self.dtype).removeprefix("torch.")
         name = devices.label(self.device)
-        peak = run_bytes(self.spec, read, self.dtype)
+        peak, allowed = run_bytes(self.spec, read, self.dtype), budget(self.device, self.settings.memory)
         with kept_pages():
-            notes = (*self.source.notes, *self._statistics[1])
+            notes = (*self.source.notes, *self._statistics[1], *_too_large(peak, allowed))
             yield RunPlanned(len(plan), plan.tile, plan.halo, name, precision, peak, notes)
             try:
                 yield from self.predictor.run(plan if first is None else plan.nearest_first(first), len(plan))
             finally:
                 devices.release(self.device)
         yield RunDone(Region.whole(plan.shape).size, time.monotonic() - start, name, precision)
+
+
+def _too_large(peak: int, allowed: int) -> Iterator[str]:
+    """Yield what a user should know if the tiles need more memory than the run may take."""
+    if peak > allowed:
+        yield (
+            f"The run may need {peak / 2**30:.2f} GiB, more than the {allowed / 2**30:.2f} GiB that it may take: "
+            "If it ends for lack of memory, set a smaller tile under Advanced or close other programs."
+        )
 
 
 def _remarks(sample: npt.NDArray[Any]) -> Iterator[str]:

@@ -237,3 +237,25 @@ def test_a_device_or_precision_that_is_not_there_is_refused(image: np.ndarray, s
 
 def test_what_users_can_mend_is_one_family_of_errors() -> None:
     assert all(issubclass(error, FcnError) for error in (ImageError, ModelError, DeviceError))
+
+
+def test_tiles_keep_to_the_memory_limit_and_say_so_where_they_cannot() -> None:
+    checkpoint = net_contract.checkpoint(NetSpec(width=8, depth=2))
+    image = np.zeros((1500, 1500), np.uint8)
+    for limit, fits in ((0.1, True), (0.001, False)):
+        events = Session(image, checkpoint, settings=PredictSettings(memory=limit, device="cpu")).predict()
+        planned = next(events)
+        events.close()
+        assert (planned.peak_bytes <= limit * 2**30) is fits
+        assert any("may need" in note for note in planned.notes) is not fits
+
+
+def test_a_large_image_is_cut_where_first_use_of_memory_costs_more_than_halos() -> None:
+    checkpoint = net_contract.checkpoint(NetSpec(width=8, depth=2))
+    plans = [
+        Session(np.zeros((n, n), np.uint8), checkpoint, settings=PredictSettings(memory=64, device="cpu")).plan()
+        for n in (256, 4096)
+    ]
+    assert len(plans[0]) == 1
+    assert len(plans[1]) > 1
+    assert plans[1].read_pixels < 1.3 * 4096**2
