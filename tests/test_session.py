@@ -242,8 +242,10 @@ def test_what_users_can_mend_is_one_family_of_errors() -> None:
 def test_tiles_keep_to_the_memory_limit_and_say_so_where_they_cannot() -> None:
     checkpoint = net_contract.checkpoint(NetSpec(width=8, depth=2))
     image = np.zeros((1500, 1500), np.uint8)
-    for limit, fits in ((0.1, True), (0.001, False)):
-        events = Session(image, checkpoint, settings=PredictSettings(memory=limit, device="cpu")).predict()
+    limit = 0.02  # GiB
+    for tile, fits in (((), True), ((1504,), False)):
+        settings = PredictSettings(memory=limit, tile=tile, device="cpu")
+        events = Session(image, checkpoint, settings=settings).predict()
         planned = next(events)
         events.close()
         assert (planned.peak_bytes <= limit * 2**30) is fits
