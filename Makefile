@@ -10,7 +10,7 @@ ifeq ($(DISPLAY)$(WAYLAND_DISPLAY)$(filter Darwin,$(shell uname)),)
 SCREEN := xvfb-run -a -s "-screen 0 1920x1080x24"
 endif
 
-.PHONY: help demo test lint bench docs screenshots clean system
+.PHONY: help demo test lint bench annotate docs screenshots clean system
 
 help:  ## say what the targets do
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' Makefile
@@ -28,6 +28,9 @@ lint: .venv/dev.stamp  ## check style, format and types
 
 bench: benchmarks/.venv/bench.stamp  ## time our tiling beside that of MONAI
 	benchmarks/.venv/bin/python -m benchmarks.tiling
+
+annotate: benchmarks/.venv/bench.stamp benchmarks/.venv-convpaint/made.stamp  ## teach by simulated strokes, beside others
+	benchmarks/.venv/bin/python -m benchmarks.annotate
 
 docs: .venv/docs.stamp  ## build the site into build/docs
 	.venv/bin/sphinx-build -W --keep-going -b html src-docs build/docs
@@ -57,5 +60,11 @@ system:
 benchmarks/.venv/bench.stamp: pyproject.toml setup.cfg constraints-dev.txt | system
 	$(PYTHON) -m venv benchmarks/.venv
 	benchmarks/.venv/bin/$(INSTALL) -U pip
-	benchmarks/.venv/bin/$(INSTALL) -e . monai==1.6.1
+	benchmarks/.venv/bin/$(INSTALL) -e . matplotlib==3.11.2 monai==1.6.1 scikit-learn==1.9.1
+	touch $@
+
+benchmarks/.venv-convpaint/made.stamp: constraints-dev.txt | system
+	$(PYTHON) -m venv benchmarks/.venv-convpaint
+	benchmarks/.venv-convpaint/bin/$(INSTALL) -U pip
+	benchmarks/.venv-convpaint/bin/$(INSTALL) "napari-convpaint[qt]==1.2.0" torch==2.13.0
 	touch $@

@@ -19,3 +19,15 @@ class OutputError(FcnError):
 
 class DeviceError(FcnError):
     """A device or a precision that this machine does not have."""
+
+
+class ProjectError(FcnError):
+    """A project folder that is missing, damaged, foreign or cannot be written."""
+
+
+class ProjectInUseError(ProjectError):
+    """A project that another program has open for writing: it can be opened read-only, or copied."""
+
+
+class ImageMovedError(ProjectError):
+    """A project whose image is not where it was: the user is to choose it again."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -103,3 +103,221 @@ class EpochDone:
     scores: dict[str, float]
     best: bool
     seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class Answered:
+    """The head has learnt from all strokes; the tiles that follow show it.
+
+    Attributes
+    ----------
+    turn : int
+        How often the strokes have changed so far.
+    painted : tuple of int
+        Painted pixels of each class.
+    seconds : float
+        Time that the head took.
+    notes : tuple of str
+        Sentences for the user: what is missing or out of balance.
+    """
+
+    turn: int
+    painted: tuple[int, ...]
+    seconds: float
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Examined:
+    """New strokes were an examination before anything learnt from them.
+
+    Attributes
+    ----------
+    turn : int
+        The turn in which the strokes were painted.
+    accepted : float
+        Share of the new strokes that the accepted weights had right, mean over their classes, 0..1.
+    candidate : float or None
+        The same of the candidate; None if there is none.
+    """
+
+    turn: int
+    accepted: float
+    candidate: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class StepDone:
+    """The candidate, a copy of the whole network, has learnt one step.
+
+    Attributes
+    ----------
+    step, steps : int
+        Steps so far, and until it is judged.
+    loss : float
+        Mean loss of the step.
+    seconds : float
+        Time since the candidate began.
+    """
+
+    step: int
+    steps: int
+    loss: float
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """A connected place where the candidate answers another class than the accepted weights.
+
+    Attributes
+    ----------
+    region : Region
+        Its box on the image axes.
+    pixels : int
+        Its size.
+    before, after : int
+        Class index that most of it had, and has.
+    """
+
+    region: Region
+    pixels: int
+    before: int
+    after: int
+
+
+@dataclass(frozen=True, slots=True)
+class PinScore:
+    """How much of a pin is as it was when it was pinned, 0..1, with the accepted weights and with the candidate."""
+
+    name: str
+    accepted: float
+    candidate: float
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class UpdateReady:
+    """The candidate was judged.
+
+    Attributes
+    ----------
+    accepted, candidate : float
+        Examination scores, 0..1.
+    pins : tuple of PinScore
+        How the pins fare.
+    is_better : bool
+        Whether it wins the examination and no pin gets worse.
+    reason : str
+        The judgement as a sentence.
+    changes : tuple of Change
+        What would change in the part of the image that is on screen, largest first.
+    region : Region
+        That part.
+    changed : ndarray
+        ``region.shape`` uint8: 0 where nothing changes, else 1 + the class index that the candidate answers.
+    """
+
+    accepted: float
+    candidate: float
+    pins: tuple[PinScore, ...]
+    is_better: bool
+    reason: str
+    changes: tuple[Change, ...]
+    region: Region
+    changed: npt.NDArray[np.uint8]
+
+
+@dataclass(frozen=True, slots=True)
+class Commit:
+    """A state of the weights to which one can return, and what it was made of.
+
+    Attributes
+    ----------
+    number : int
+        0 is the model at the start.
+    parent : int or None
+        The commit that it was made from.
+    kind : str
+        ``"start"``, ``"head"`` (strokes answered), ``"network"`` (a candidate was accepted) or ``"classes"``.
+    turn : int
+        The turn after which it was made.
+    strokes : int
+        Strokes in the journal that belong to it.
+    hash : str
+        Of the model, as `Checkpoint.hash`.
+    scores : dict of str to float
+        Examination scores, where there are some.
+    name : str
+        Given by the user.
+    """
+
+    number: int
+    parent: int | None
+    kind: str
+    turn: int
+    strokes: int
+    hash: str
+    scores: dict[str, float] = field(default_factory=dict)
+    name: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class HistoryChanged:
+    """There is a new commit, a new name, or another commit is the present one.
+
+    Attributes
+    ----------
+    commits : tuple of Commit
+        All, by number.
+    present : int
+        The one whose weights are in use.
+    is_restored : bool
+        Whether the user went to it (undo, redo, or a click), so that the strokes must follow.
+    """
+
+    commits: tuple[Commit, ...]
+    present: int
+    is_restored: bool = False
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Compared:
+    """The answer of one commit for one tile, for two to be looked at side by side."""
+
+    commit: int
+    tile: TileDone
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class UncertaintyDone:
+    """How unsure the network is.
+
+    Attributes
+    ----------
+    region : Region
+        Where, on the image axes.
+    values : ndarray
+        ``region.shape`` float32, 0 (sure) to 1 (all classes alike).
+    """
+
+    region: Region
+    values: npt.NDArray[np.float32]
+
+
+@dataclass(frozen=True, slots=True)
+class Suggested:
+    """The most uncertain place that no stroke reaches yet.
+
+    Attributes
+    ----------
+    region : Region
+        What the network sees around it, on the image axes; empty if there is no such place.
+    index : tuple of int
+        The pixel itself.
+    uncertainty : float
+        0 to 1.
+    """
+
+    region: Region
+    index: tuple[int, ...]
+    uncertainty: float

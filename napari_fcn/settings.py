@@ -155,3 +155,66 @@ class TrainSettings:
     precision: str = option("auto", "Precision", "Numbers to compute with.", choices=PRECISIONS)
     workers: int = option(0, "Workers", "Processes that prepare crops beside the training; 0: none.", minimum=0)
     seed: int = option(0, "Seed", "Start of the random numbers: the same seed gives the same training.", minimum=0)
+
+
+@dataclass(frozen=True, slots=True)
+class TeachSettings:
+    """How a model learns from strokes."""
+
+    keep: float = option(
+        0.5,
+        "Keep or fit",
+        "1 keeps what the model knew: its weights hardly move. 0 fits this image, whatever is forgotten elsewhere.",
+        minimum=0,
+        maximum=1,
+        advanced=False,
+    )
+    network: str = option(
+        "automatic",
+        "Whole network",
+        "What becomes of a whole network that has learnt in the background and passed its examination: it replaces the "
+        "accepted one (automatic), waits for your word (ask), or is never made (off: only the head learns).",
+        choices=("automatic", "ask", "off"),
+    )
+    steps: int = option(
+        24, "Steps", "Steps that the whole network learns before it is judged. More is slower.", minimum=1
+    )
+    attempts: int = option(
+        3, "Attempts", "How often a network may be judged on the same strokes, learning on in between.", minimum=1
+    )
+    rate: float = option(1e-4, "Learning rate", "Learning rate of the whole network.", minimum=0)
+    patch: int | None = option(
+        None,
+        "Patch",
+        "Length of the patches around strokes on which the whole network learns, in pixels. Empty: what the network "
+        "sees around a pixel, and as much again.",
+        minimum=16,
+    )
+    device: str = option("auto", "Device", "Where the network learns: auto takes a GPU where there is one.")
+    precision: str = option(
+        "auto",
+        "Precision",
+        "Numbers to learn with: auto is mixed precision where it is faster.",
+        choices=PRECISIONS,
+    )
+    channel: int | None = option(
+        None,
+        "Channel",
+        "Which channel a one-channel network reads, from 0. Empty: the first; of a colour image what Colours says.",
+        minimum=0,
+    )
+    colour: str = option(
+        "luminance",
+        "Colours",
+        "What a one-channel network reads from a colour image: brightness, or one stain of a histological section.",
+        choices=COLOURS,
+    )
+    memory: float | None = option(
+        None,
+        "Memory limit",
+        "Memory for the features of what is on screen, in GiB. Empty: a quarter of what is free.",
+        minimum=0.1,
+    )
+    seed: int = option(
+        0, "Seed", "Start of the random numbers: the same strokes and seed give the same weights.", minimum=0
+    )

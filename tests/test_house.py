@@ -20,7 +20,7 @@ FLOORS = (
     {"models"},
     {"inference"},
     {"learning", "objects", "sequences"},
-    {"session"},
+    {"session", "teaching"},
     {"project"},
     {"io", "sample_data"},
     {"api", "recording"},

@@ -9,6 +9,7 @@ import torch
 from torch import nn
 
 from napari_fcn.geometry import ReceptiveField
+from napari_fcn.nets.filters import FilterBank, Support
 
 if TYPE_CHECKING:
     from napari_fcn.nets import NetSpec
@@ -30,7 +31,7 @@ def _along(twin: NetSpec) -> tuple[int, int]:
     """Return how far a 1-D network sees before and after a pixel: the support of the gradient of its output.
 
     Weights of one and inputs of one let nothing cancel; max pooling, which sends its gradient to one input only, is
-    replaced by the mean. One output of each phase of the pooling grid is asked; the extremes are the field.
+    replaced by the mean, filter banks by their supports. One output of each phase of the pooling grid is asked; the extremes are the field.
     """
     period = twin.multiple[0]
     with torch.random.fork_rng(devices=[]):  # building draws weights: leave the caller's random numbers alone
@@ -57,6 +58,8 @@ def _transparent(net: nn.Module) -> nn.Module:
         for name, child in module.named_children():
             if isinstance(child, nn.MaxPool1d):
                 setattr(module, name, nn.AvgPool1d(child.kernel_size))
+            elif isinstance(child, FilterBank):
+                setattr(module, name, Support(child))
     with torch.no_grad():
         for name, parameter in net.named_parameters():
             parameter.fill_(0.0 if name.endswith("bias") else 1.0 / parameter[0].numel())

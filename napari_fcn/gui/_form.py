@@ -11,7 +11,7 @@ from qtpy.QtWidgets import QCheckBox, QComboBox, QFormLayout, QLabel, QLineEdit,
 from napari_fcn.settings import Option, options
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Collection, Sequence
 
 S = TypeVar("S")
 
@@ -161,6 +161,15 @@ class Fold(QWidget):
 class Form(QWidget, Generic[S]):
     """All options of a settings class, one row each.
 
+    Parameters
+    ----------
+    settings : type
+        The settings class.
+    parent : QWidget, optional
+        Qt parent.
+    without : collection of str
+        Options that are shown elsewhere.
+
     Attributes
     ----------
     edited : Signal()
@@ -169,10 +178,11 @@ class Form(QWidget, Generic[S]):
 
     edited = Signal()
 
-    def __init__(self, settings: type[S], parent: QWidget | None = None) -> None:
+    def __init__(self, settings: type[S], parent: QWidget | None = None, without: Collection[str] = ()) -> None:
         super().__init__(parent)
         self._settings = settings
-        self.fields = {option.name: Field(option, self) for option in options(settings)}
+        chosen = [option for option in options(settings) if option.name not in without]
+        self.fields = {option.name: Field(option, self) for option in chosen}
         self.rows = QFormLayout(self)
         self.rows.setContentsMargins(0, 0, 0, 0)
         self.rows.setFieldGrowthPolicy(QFormLayout.AllNonFixedFieldsGrow)

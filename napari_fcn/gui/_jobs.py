@@ -1,4 +1,4 @@
-"""The only thread of the plugin: it iterates generators of the engine and hands what they yield to the GUI thread."""
+"""The only threads of the plugin: one iterates generators of the engine, one writes what must not be lost."""
 
 from __future__ import annotations
 
@@ -18,6 +18,14 @@ NICENESS = 5
 PERIOD = 33  # milliseconds between two visits of the GUI thread
 
 Make = Callable[[], Iterator[Any]]
+Write = Callable[[], object]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Kept:
+    """Events that arrive even if a newer request has replaced the one that yielded them."""
+
+    events: tuple[Any, ...]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -42,7 +50,7 @@ class _Mailbox:
             self.generation += 1
             self.request = make
             self.is_ended = False
-            self.outbox.clear()
+            self.outbox = deque(event for event in self.outbox if isinstance(event, Kept))
             if make is not None and not self.is_busy:
                 self.is_busy = True
                 # Not a daemon: a daemon inside torch while Python ends takes the process down with it.
@@ -85,11 +93,11 @@ class _Mailbox:
                 self.is_ended = self.is_ended or generation == self.generation
 
     def _post(self, event: Any, generation: int) -> bool:
-        """Put an event in the outbox, waiting for room; return whether anybody still wants it."""
+        """Put an event in the outbox, waiting for room; return whether anybody wants more of this generation."""
         with self.changed:
             while self._is_wanted(generation) and len(self.outbox) >= WAITING:
                 self.changed.wait(0.2)
-            if self._is_wanted(generation):
+            if self._is_wanted(generation) or isinstance(event, Kept):
                 self.outbox.append(event)
             return self._is_wanted(generation)
 
@@ -115,8 +123,15 @@ class JobRunner(QObject):
 
         start(make) -> thread: make(), iterate, close -> outbox (bounded) -> timer, 30 Hz -> signals
 
-    What an earlier request still yields is dropped. The thread ends when there is nothing to do, and when this object
-    is destroyed, whoever destroys it.
+    What an earlier request still yields is dropped, unless it is `Kept`. The thread ends when there is nothing to do,
+    and when this object is destroyed, whoever destroys it.
+
+    Parameters
+    ----------
+    parent : QObject, optional
+        Qt parent.
+    period : int
+        Milliseconds between two visits of the GUI thread.
 
     Attributes
     ----------
@@ -135,11 +150,11 @@ class JobRunner(QObject):
     finished = Signal()
     idle = Signal()
 
-    def __init__(self, parent: QObject | None = None) -> None:
+    def __init__(self, parent: QObject | None = None, period: int = PERIOD) -> None:
         super().__init__(parent)
         self._mailbox = _Mailbox()
         self._timer = QTimer(self)
-        self._timer.setInterval(PERIOD)
+        self._timer.setInterval(period)
         self._timer.timeout.connect(self._drain)
         self.destroyed.connect(self._mailbox.forget)
 
@@ -166,8 +181,9 @@ class JobRunner(QObject):
         generation = self._mailbox.generation
         events, ended, busy = self._mailbox.collect()
         failure = events.pop() if events and isinstance(events[-1], _Failed) else None
-        if events:
-            self.yielded.emit(events)
+        told = [one for event in events for one in (event.events if isinstance(event, Kept) else (event,))]
+        if told:
+            self.yielded.emit(told)
         if generation != self._mailbox.generation:  # a slot started or cancelled something
             return
         if failure is not None:
@@ -177,3 +193,96 @@ class JobRunner(QObject):
         if not busy and not self._mailbox.is_busy:
             self._timer.stop()
             self.idle.emit()
+
+
+@dataclass(slots=True, eq=False, weakref_slot=True)
+class _Basket:
+    """What waits to be written, and what became of it; all of it is guarded by ``changed``."""
+
+    changed: threading.Condition = field(default_factory=threading.Condition)
+    waiting: deque[Write] = field(default_factory=deque)
+    errors: deque[Exception] = field(default_factory=deque)
+    done: int = 0
+    is_busy: bool = False
+
+    def put(self, write: Write) -> None:
+        with self.changed:
+            self.waiting.append(write)
+            if not self.is_busy:
+                self.is_busy = True
+                threading.Thread(target=self._work, name="napari-fcn-writer").start()
+
+    def wait(self, seconds: float) -> bool:
+        with self.changed:
+            return self.changed.wait_for(lambda: not self.is_busy, seconds)
+
+    def _work(self) -> None:
+        while True:
+            with self.changed:
+                if not self.waiting:
+                    self.is_busy = False
+                    self.changed.notify_all()
+                    return
+                write = self.waiting.popleft()
+            try:
+                write()
+            except Exception as error:  # a full disk must not end what comes after it
+                with self.changed:
+                    self.errors.append(error)
+            else:
+                with self.changed:
+                    self.done += 1
+
+
+class Writer(QObject):
+    """Calls functions on a thread of its own, one after the other, and never leaves one out.
+
+    The thread lives while there is something to write, also beyond this object: what was put here gets written.
+
+    Attributes
+    ----------
+    written : Signal(int)
+        How many have been called so far without an error.
+    failed : Signal(Exception)
+        One of them raised; the others are called all the same.
+    """
+
+    written = Signal(int)
+    failed = Signal(object)
+
+    def __init__(self, parent: QObject | None = None) -> None:
+        super().__init__(parent)
+        self._basket = _Basket()
+        self._told = 0
+        self._timer = QTimer(self)
+        self._timer.setInterval(PERIOD)
+        self._timer.timeout.connect(self._tell)
+
+    @property
+    def is_writing(self) -> bool:
+        """Whether something has not been written yet."""
+        return self._basket.is_busy
+
+    def put(self, write: Write) -> None:
+        """Have a function called after all that were put here before; any thread may."""
+        self._basket.put(write)
+
+    def watch(self) -> None:
+        """Tell by signals what becomes of what was put here; for the GUI thread."""
+        self._timer.start()
+
+    def wait(self, seconds: float) -> bool:
+        """Wait until all is written, but not longer than this, and return whether it is; any thread may."""
+        return self._basket.wait(seconds)
+
+    def _tell(self) -> None:
+        with self._basket.changed:
+            errors, done, busy = list(self._basket.errors), self._basket.done, self._basket.is_busy
+            self._basket.errors.clear()
+        if not busy:
+            self._timer.stop()
+        if done != self._told:
+            self._told = done
+            self.written.emit(done)
+        for error in errors:
+            self.failed.emit(error)

@@ -11,12 +11,13 @@ from napari_fcn.gui._cards import card, card_line
 from napari_fcn.gui._form import Prose
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from pathlib import Path
 
     from napari.layers import Image, Layer
     from napari.viewer import Viewer
 
-    from napari_fcn.gui._controller import Controller, ModelEntry
+    from napari_fcn.gui._controller import Desk, ModelEntry
 
 TELLING = ("name", "data", "scale", "units", "axis_labels")  # events after which a layer is described anew
 OPEN = "Open model file …"
@@ -49,7 +50,7 @@ class Picker(QWidget):
 class ImagePicker(Picker):
     """The image layers; follows the active layer until the user picks another here."""
 
-    def __init__(self, viewer: Viewer, controller: Controller, parent: QWidget | None = None) -> None:
+    def __init__(self, viewer: Viewer, controller: Desk, parent: QWidget | None = None) -> None:
         super().__init__("Image", parent)
         self.combo.setToolTip("The image layer to segment. Follows the selected layer until you choose another here.")
         self._viewer, self._controller = viewer, controller
@@ -101,15 +102,37 @@ class ImagePicker(Picker):
 
 
 class ModelPicker(Picker):
-    """The models that ship with the package, then files that the user opened."""
+    """The models that ship with the package, what needs no file, then files that the user opened.
 
-    def __init__(self, controller: Controller, parent: QWidget | None = None) -> None:
+    Parameters
+    ----------
+    controller : Desk
+        Knows the models.
+    others : mapping of str to str
+        Name and description of each choice that is no model file.
+
+    Attributes
+    ----------
+    model : ModelEntry or None
+        The chosen model; None if none is, or something else.
+    other : str
+        Name of the chosen one of ``others``; empty if a model is chosen.
+    """
+
+    def __init__(
+        self, controller: Desk, others: Mapping[str, str] | None = None, parent: QWidget | None = None
+    ) -> None:
         super().__init__("Model", parent)
         self._controller = controller
+        self._others = dict(others or {})
         self.models: list[ModelEntry] = list(controller.models())
         self.model: ModelEntry | None = None
+        self.other = ""
         self._fill()
-        self.choose(self.models[0] if self.models else None)
+        if self.models or not self._others:
+            self.choose(self.models[0] if self.models else None)
+        else:
+            self.choose_other(next(iter(self._others)))
 
     def choose(self, model: ModelEntry | None) -> None:
         """Make a model the chosen one; it joins the list if it is new there."""
@@ -118,20 +141,33 @@ class ModelPicker(Picker):
             self._fill()
         elif model is not None:
             self.models[[known.path for known in self.models].index(model.path)] = model
-        self.model = model
-        self.combo.setCurrentIndex(-1 if model is None else self.models.index(model))
-        self.combo.setToolTip("" if model is None else card(model))
-        self.line.setText("" if model is None else card_line(model))
-        self.line.setToolTip(self.combo.toolTip())
-        self.edited.emit()
+        self._show(model, "", "" if model is None else card_line(model), "" if model is None else card(model))
+
+    def choose_other(self, name: str) -> None:
+        """Choose something that is no model file."""
+        self._show(None, name, self._others[name], "")
 
     def open_file(self, path: str | Path) -> None:
         """Choose the model in a file; if it cannot be read, the choice stays as it was."""
         model = self._controller.open_model(path)
         if model is not None:
             self.choose(model)
-        elif self.model is not None:
-            self.combo.setCurrentIndex(self.models.index(self.model))
+        else:
+            self.combo.setCurrentIndex(self._index())
+
+    def _show(self, model: ModelEntry | None, other: str, line: str, hint: str) -> None:
+        self.model, self.other = model, other
+        self.combo.setCurrentIndex(self._index())
+        self.combo.setToolTip(hint)
+        self.line.setText(line)
+        self.line.setToolTip(hint)
+        self.edited.emit()
+
+    def _index(self) -> int:
+        """Return where in the list the choice stands."""
+        if self.model is not None:
+            return self.models.index(self.model)
+        return len(self.models) + list(self._others).index(self.other) if self.other else -1
 
     def _fill(self) -> None:
         with QSignalBlocker(self.combo):
@@ -139,16 +175,19 @@ class ModelPicker(Picker):
             for index, model in enumerate(self.models):
                 self.combo.addItem(model.name)
                 self.combo.setItemData(index, card(model), Qt.ToolTipRole)
-            if self.models:
-                self.combo.insertSeparator(len(self.models))
+            self.combo.addItems(self._others)
+            if self.combo.count():
+                self.combo.insertSeparator(self.combo.count())
             self.combo.addItem(OPEN)
 
     def _on_activated(self, index: int) -> None:
         if index < len(self.models):
             self.choose(self.models[index])
-            return
-        path, _ = QFileDialog.getOpenFileName(self, "Open a model", "", "Models (*.safetensors)")
-        if path:
-            self.open_file(path)
+        elif index < len(self.models) + len(self._others):
+            self.choose_other(list(self._others)[index - len(self.models)])
         else:
-            self.choose(self.model)
+            path, _ = QFileDialog.getOpenFileName(self, "Open a model", "", "Models (*.safetensors)")
+            if path:
+                self.open_file(path)
+            else:
+                self.combo.setCurrentIndex(self._index())

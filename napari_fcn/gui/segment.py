@@ -5,21 +5,13 @@ from __future__ import annotations
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
-from qtpy.QtCore import QEvent, Qt, QTimer
-from qtpy.QtWidgets import (
-    QFileDialog,
-    QFormLayout,
-    QHBoxLayout,
-    QLineEdit,
-    QProgressBar,
-    QPushButton,
-    QScrollArea,
-    QVBoxLayout,
-    QWidget,
-)
+from qtpy.QtCore import QTimer
+from qtpy.QtWidgets import QFileDialog, QFormLayout, QHBoxLayout, QLineEdit, QProgressBar, QPushButton, QWidget
 
 from napari_fcn.gui._controller import Controller, ImageFacts, Request, SaveSettings, ViewState
+from napari_fcn.gui._dock import Dock
 from napari_fcn.gui._form import ALARM, Fold, Form, Prose
+from napari_fcn.gui._keys import Key, Keys
 from napari_fcn.gui._outcome import Outcome, duration
 from napari_fcn.gui._pickers import ImagePicker, ModelPicker
 from napari_fcn.settings import DEVICES, PredictSettings
@@ -28,13 +20,12 @@ if TYPE_CHECKING:
     import napari
 
 RUN_KEY, CANCEL_KEY = "Ctrl+Return", "Ctrl+."  # free in napari
-NAPARI_KEYS = {RUN_KEY: "Control-Enter", CANCEL_KEY: "Control-."}
 WARM_UP_AFTER = 200  # milliseconds after the dock is there
 NO_IMAGE = "Open or select an image to segment."
 NO_MODEL = "Choose a model: open a model file."
 
 
-class SegmentWidget(QWidget):
+class SegmentWidget(Dock):
     """Segment an image layer with a fully convolutional network.
 
     Parameters
@@ -46,13 +37,12 @@ class SegmentWidget(QWidget):
     def __init__(self, viewer: napari.viewer.Viewer) -> None:  # napari looks for this very annotation
         super().__init__()
         self._facts, self._state = ImageFacts(), ViewState()
-        self._is_connected = False
         self.controller = Controller(viewer, parent=self)
         self._viewer = self.controller.viewer
         self._build()
         self._lay_out()
         self._wire()
-        self._connect()
+        self._join()
         QTimer.singleShot(WARM_UP_AFTER, self._warm_up)
 
     def _build(self) -> None:
@@ -79,36 +69,30 @@ class SegmentWidget(QWidget):
             "Empty: as the layer names them, else guessed. Write what applies if the guess in grey is wrong.</qt>"
         )
         self.browse = QPushButton("Choose folder …")
+        self._keys = Keys(
+            [
+                Key("Control-Enter", "Run", self.run, RUN_KEY),
+                Key("Control-.", "Cancel", self.controller.cancel, CANCEL_KEY),
+            ]
+        )
         self.keys = Prose("Shortcuts")
-        self.keys.setText(f"Run {RUN_KEY} · Cancel {CANCEL_KEY}")
+        self.keys.setText(self._keys.line())
 
     def _lay_out(self) -> None:
-        top = QFormLayout()
-        top.setFieldGrowthPolicy(QFormLayout.AllNonFixedFieldsGrow)
-        top.addRow("Image", self.image)
-        top.addRow("Model", self.model)
-        buttons = QHBoxLayout()
-        buttons.addWidget(self.run_button)
-        buttons.addWidget(self.cancel_button)
+        top, buttons = QWidget(), QWidget()
+        rows = QFormLayout(top)
+        rows.setContentsMargins(0, 0, 0, 0)
+        rows.setFieldGrowthPolicy(QFormLayout.AllNonFixedFieldsGrow)
+        rows.addRow("Image", self.image)
+        rows.addRow("Model", self.model)
+        row = QHBoxLayout(buttons)
+        row.setContentsMargins(0, 0, 0, 0)
+        row.addWidget(self.run_button)
+        row.addWidget(self.cancel_button)
         self.settings.rows.insertRow(0, "Axes", self.axes)
         self.save.rows.addRow("", self.browse)
         self.advanced = Fold("Advanced", self.settings, self.save)
-        inside = QWidget()
-        column = QVBoxLayout(inside)
-        column.addLayout(top)
-        column.addLayout(buttons)
-        for part in (self.progress, self.message, self.error, self.outcome, self.advanced, self.keys):
-            column.addWidget(part)
-        column.addStretch()
-        area = QScrollArea()
-        area.setWidgetResizable(True)
-        area.setFrameShape(QScrollArea.NoFrame)
-        area.setHorizontalScrollBarPolicy(Qt.ScrollBarAlwaysOff)
-        area.setWidget(inside)
-        outer = QVBoxLayout(self)
-        outer.setContentsMargins(0, 0, 0, 0)
-        outer.addWidget(area)
-        self.setMinimumWidth(260)
+        self._fill(top, buttons, self.progress, self.message, self.error, self.outcome, self.advanced, self.keys)
         fields = [field.editor for form in (self.settings, self.save) for field in form.fields.values()]
         tabs = [self.image.combo, self.model.combo, self.run_button, self.cancel_button]
         tabs += [*self.outcome.buttons.values(), self.advanced.heading, self.axes, *fields, self.browse]
@@ -126,30 +110,14 @@ class SegmentWidget(QWidget):
         self.controller.changed.connect(self._on_changed)
 
     def _connect(self) -> None:
-        """Take part in the life of the viewer."""
-        self._is_connected = True
         self.controller.connect()
         self.image.connect()
-        self._viewer.bind_key(NAPARI_KEYS[RUN_KEY], self._on_run_key, overwrite=True)
-        self._viewer.bind_key(NAPARI_KEYS[CANCEL_KEY], self._on_cancel_key, overwrite=True)
+        self._keys.bind(self._viewer)
 
     def _disconnect(self) -> None:
-        """End what runs and let go of the viewer."""
-        self._is_connected = False
-        for key in NAPARI_KEYS.values():
-            self._viewer.bind_key(key, None, overwrite=True)
+        self._keys.bind()
         self.image.disconnect_layers()
         self.controller.shutdown()
-
-    def changeEvent(self, event: QEvent) -> None:
-        """Leave the viewer when its dock is closed: napari only takes the parent away then."""
-        super().changeEvent(event)
-        if event.type() != QEvent.ParentChange or not hasattr(self, "keys"):
-            return
-        if self.parent() is None and self._is_connected:
-            self._disconnect()
-        elif self.parent() is not None and not self._is_connected:
-            self._connect()
 
     def run(self) -> None:
         """Segment the chosen image with the chosen model."""
@@ -236,12 +204,6 @@ class SegmentWidget(QWidget):
     def _warm_up(self) -> None:
         if self.model.model is not None and self._is_connected:
             self.controller.warm_up(self.model.model.path)
-
-    def _on_run_key(self, _: object = None) -> None:
-        self.run()
-
-    def _on_cancel_key(self, _: object = None) -> None:
-        self.controller.cancel()
 
     def _on_show(self, kind: str) -> None:
         self.controller.show(self.image.layer, kind)

@@ -95,6 +95,34 @@ def full_float32(device: torch.device) -> Iterator[None]:
         yield
 
 
+@contextmanager
+def mixed_precision(device: torch.device, precision: str = "auto") -> Iterator[None]:
+    """Let convolutions learn in half precision where that is faster, the rest in float32.
+
+    On a CUDA GPU in bfloat16, or float32 if it lacks that (float16 would need a scaled loss); on a CPU in bfloat16 if
+    it computes with it natively.
+
+    Raises
+    ------
+    DeviceError
+        If the device cannot learn in these numbers.
+    """
+    if precision == "float16":
+        raise DeviceError("Learning in float16 needs a scaled loss, which is not done here. Choose bfloat16 or auto.")
+    if precision == "auto":
+        half = torch.cuda.is_bf16_supported() if device.type == "cuda" else device.type == "cpu" and has_bfloat16()
+    else:
+        half = pick_precision(precision, device) is torch.bfloat16
+    with torch.autocast(device.type, torch.bfloat16, enabled=half):
+        yield
+
+
+def has_bfloat16() -> bool:
+    """Whether this CPU is known to multiply matrices of bfloat16 natively; torch tells from 2.6 on, under this name."""
+    ask = getattr(torch.cpu, "_is_avx512_bf16_supported", None)
+    return bool(ask and ask())
+
+
 def release(device: torch.device) -> None:
     """Give the memory that PyTorch keeps for later back to the other programs on a GPU."""
     if device.type == "cuda":

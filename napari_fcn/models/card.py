@@ -76,6 +76,10 @@ class ModelInfo:
         Pixel size of the training images per axis of the network in micrometres; empty if it varies or is unknown.
     card : ModelCard
         Origin, scores, licences.
+    original : tuple of ClassLabel
+        The classes that it had before it was taught, if it keeps the head for them.
+    origin : tuple of int
+        For each class, which one it was when teaching began; -1 for a new one. Empty: all are as they were.
     """
 
     spec: NetSpec
@@ -83,10 +87,13 @@ class ModelInfo:
     classes: tuple[ClassLabel, ...]
     voxel_size: tuple[float, ...] = ()
     card: ModelCard = field(default_factory=ModelCard)
+    original: tuple[ClassLabel, ...] = ()
+    origin: tuple[int, ...] = ()
 
     def __post_init__(self) -> None:
-        if len(self.classes) != self.spec.classes:
-            raise ValueError(f"{len(self.classes)} classes are named for a network with {self.spec.classes}.")
+        for given, needed in ((self.classes, self.spec.classes), (self.original, self.spec.original)):
+            if len(given) != needed:
+                raise ValueError(f"{len(given)} classes are named for a network with {needed}.")
 
     def to_json(self) -> str:
         """Return the text that stands in the head of a model file."""
@@ -108,6 +115,8 @@ class ModelInfo:
             normaliser=Normaliser(**data["normaliser"]),
             classes=tuple(ClassLabel(**entry) for entry in data["classes"]),
             voxel_size=tuple(data["voxel_size"]),
+            original=tuple(ClassLabel(**entry) for entry in data.get("original", ())),
+            origin=tuple(data.get("origin", ())),
             card=ModelCard(**{**card, "data": tuple(card["data"]), "commits": tuple(card["commits"])}),
         )
 

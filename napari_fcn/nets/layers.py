@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from napari_fcn.nets.spec import NetSpec
 
@@ -28,7 +28,16 @@ BATCH_NORM: dict[int, type[nn.BatchNorm1d | nn.BatchNorm2d | nn.BatchNorm3d]] = 
     2: nn.BatchNorm2d,
     3: nn.BatchNorm3d,
 }
+AVERAGE_POOL: dict[int, Callable[..., Tensor]] = {1: F.avg_pool1d, 2: F.avg_pool2d, 3: F.avg_pool3d}
+CONVOLVE: dict[int, Callable[..., Tensor]] = {1: F.conv1d, 2: F.conv2d, 3: F.conv3d}
 LINEAR = {1: "linear", 2: "bilinear", 3: "trilinear"}
+
+
+class Level(NamedTuple):
+    """Features ``(N, C, *space)`` on a grid that is coarser than the image by ``factor`` along each axis."""
+
+    factor: tuple[int, ...]
+    features: Tensor
 
 
 def conv(spec: NetSpec, inputs: int, outputs: int, kernel: Sequence[int]) -> nn.Module:
@@ -79,14 +88,17 @@ class LinearUp(nn.Module):
         super().__init__()
         self.mix = CONV[ndim](inputs, outputs, 1)
         self.factor = [float(f) for f in factor]
-        self.mode = LINEAR[ndim]
 
     def forward(self, x: Tensor) -> Tensor:
         """Return ``x`` (N, C, *space) mixed and enlarged."""
-        x = self.mix(x)
-        if all(f == 1 for f in self.factor):
-            return x
-        return F.interpolate(x, scale_factor=self.factor, mode=self.mode, align_corners=False)
+        return enlarge(self.mix(x), self.factor)
+
+
+def enlarge(x: Tensor, factor: Sequence[float]) -> Tensor:
+    """Return ``x`` (N, C, *space) linearly upsampled by a factor per axis."""
+    if all(f == 1 for f in factor):
+        return x
+    return F.interpolate(x, scale_factor=list(factor), mode=LINEAR[len(factor)], align_corners=False)
 
 
 def fill(x: Tensor, multiple: Sequence[int], minimum: Sequence[int]) -> Tensor:

@@ -8,17 +8,17 @@ from math import prod
 from typing import TYPE_CHECKING, Any, Self
 
 if TYPE_CHECKING:
-    from torch import Generator
-
-    from napari_fcn.nets.unet import UNet
+    from torch import Generator, nn
 
 Levels = tuple[tuple[int, ...], ...]
 
-FAMILIES = ("unet",)
+FAMILIES = ("unet", "filters")
+HEADS = ("score", "levels")
 UPSAMPLINGS = ("linear", "transposed")
 NORMS = ("batch", "none")
 PADDINGS = ("zeros", "reflect", "replicate")
 POOLS = (1, 2, 4, 8)
+LEAST = 0.5  # smallest sigma whose derivatives a pixel grid can hold
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +51,13 @@ class NetSpec:
         ``"batch"`` (statistics frozen at inference) or ``"none"``.
     padding : str
         What convolutions see beyond the image border: ``"zeros"``, ``"reflect"`` or ``"replicate"``.
+    filters : tuple of tuple of float
+        Sigma per scale and axis, in pixels, of the fixed filter bank that stands beside the network; empty: none.
+    head : str
+        ``"score"``: class logits from the finest features alone, as the family was published; ``"levels"``: from the
+        features of all levels, the filter bank and the image, which is what strokes teach.
+    original : int
+        Classes of the network before it was taught, whose score layer is kept beside the taught head; 0: none.
 
     Raises
     ------
@@ -69,6 +76,9 @@ class NetSpec:
     up: str = "linear"
     norm: str = "batch"
     padding: str = "zeros"
+    filters: tuple[tuple[float, ...], ...] = ()
+    head: str = "score"
+    original: int = 0
 
     def __post_init__(self) -> None:
         for name, allowed in (
@@ -76,6 +86,7 @@ class NetSpec:
             ("up", UPSAMPLINGS),
             ("norm", NORMS),
             ("padding", PADDINGS),
+            ("head", HEADS),
         ):
             if getattr(self, name) not in allowed:
                 raise ValueError(f"{name} is {getattr(self, name)!r}; it can be {', '.join(allowed)}.")
@@ -85,6 +96,7 @@ class NetSpec:
             ("classes", 1, 255),
             ("width", 1, 4096),
             ("depth", 0, 8),
+            ("original", 0, 255),
         ):
             value = getattr(self, name)
             if not isinstance(value, int) or not low <= value <= high:
@@ -95,11 +107,23 @@ class NetSpec:
             raise ValueError(f"kernel is {self.kernel}; lengths must be odd and positive.")
         if any(p not in POOLS for level in self.pool for p in level):
             raise ValueError(f"pool is {self.pool}; factors can be {', '.join(map(str, POOLS))}.")
+        object.__setattr__(self, "filters", tuple(tuple(float(s) for s in scale) for scale in self.filters))
+        self._check_head()
+
+    def _check_head(self) -> None:
+        if any(len(scale) != self.ndim or min(scale) <= 0 for scale in self.filters):
+            raise ValueError(f"filters is {self.filters}; each scale needs {self.ndim} positive numbers.")
+        if self.head == "score" and (self.filters or self.original or self.family == "filters"):
+            raise ValueError("Filters and an original head stand beside a head of kind levels, not score.")
+        if self.family == "filters" and (self.depth or self.original or not self.filters):
+            raise ValueError("A network of filters alone has depth 0, scales of filters, and no original head.")
 
     @property
     def multiple(self) -> tuple[int, ...]:
         """Period of the pooling grid per axis, in pixels."""
-        return tuple(prod(level[axis] for level in self.pool) for axis in range(self.ndim))
+        pooled = (prod(level[axis] for level in self.pool) for axis in range(self.ndim))
+        reduced = zip(*([1] * self.ndim, *map(factors, self.filters)), strict=True)
+        return tuple(max(m, *scales) for m, scales in zip(pooled, reduced, strict=True))
 
     @property
     def minimum(self) -> tuple[int, ...]:
@@ -119,9 +143,16 @@ class NetSpec:
             width=1,
             kernel=tuple((level[axis],) for level in self.kernel),
             pool=tuple((level[axis],) for level in self.pool),
+            filters=tuple((scale[axis],) for scale in self.filters),
+            original=0,
         )
 
-    def build(self, generator: Generator | None = None) -> UNet:
+    @property
+    def untaught(self) -> NetSpec:
+        """The network below the head that strokes teach: what it was, or would be, with its own score layer."""
+        return replace(self, classes=self.original or self.classes, filters=(), head="score", original=0)
+
+    def build(self, generator: Generator | None = None) -> nn.Module:
         """Return a new network with random weights drawn from ``generator``."""
         from napari_fcn.nets.build import build
 
@@ -144,6 +175,25 @@ class NetSpec:
         if unknown:
             raise ValueError(f"This network has options that are not known here: {', '.join(sorted(unknown))}.")
         return cls(**data)
+
+
+def factors(sigma: Sequence[float]) -> tuple[int, ...]:
+    """Return by how much an image is reduced per axis before it is filtered with this sigma (in pixels)."""
+    return tuple(max(f for f in POOLS if f <= max(1.0, s)) for s in sigma)
+
+
+def scales(sigmas: Sequence[float], spacing: Sequence[float]) -> tuple[tuple[float, ...], ...]:
+    """Return each sigma, in pixels of the finest axis, as one sigma per axis in pixels of that axis.
+
+    Parameters
+    ----------
+    sigmas : sequence of float
+        One for each scale, in pixels of the finest axis.
+    spacing : sequence of float
+        Pixel size per axis, in any one unit.
+    """
+    finest = min(spacing)
+    return tuple(tuple(round(max(LEAST, s * finest / step), 4) for step in spacing) for s in sigmas)
 
 
 def _levels(name: str, value: Any, count: int, ndim: int) -> Levels:

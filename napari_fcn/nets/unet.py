@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from math import prod
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -43,13 +44,37 @@ class UNet(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """Return class logits (N, classes, *space) for an image (N, channels, *space)."""
         whole: list[Any] = [slice(0, n) for n in x.shape[2:]]
-        x = layers.fill(x, self.spec.multiple, self.spec.minimum)
-        skips = []
-        for encode, pool in zip(self.encoder, self.pools, strict=False):
+        levels = self.levels(layers.fill(x, self.spec.multiple, self.spec.minimum))
+        logits: Tensor = self.score(levels[-1].features)
+        return logits[(..., *whole)]
+
+    def levels(self, x: Tensor) -> list[layers.Level]:
+        """Return the features that tell most (a hypercolumn, Hariharan et al. 2015), the finest of the decoder last.
+
+        The first level of the encoder, the bottleneck, and each level of the decoder; ``x`` has lengths on the
+        pooling grid.
+        """
+        skips, factor = [], [1] * self.spec.ndim
+        factors = [tuple(factor)]
+        for encode, pool, step in zip(self.encoder, self.pools, self.spec.pool, strict=False):
             skips.append(encode(x))
             x = pool(skips[-1])
-        x = self.encoder[-1](x)
+            factor = [f * p for f, p in zip(factor, step, strict=True)]
+            factors.append(tuple(factor))
+        first, x = skips[:1], self.encoder[-1](x)
+        found = [layers.Level(factors.pop(), x)]
         for up, decode in zip(reversed(self.ups), reversed(self.decoder), strict=True):
             x = decode(torch.cat([skips.pop(), up(x)], dim=1))
-        logits: Tensor = self.score(x)
-        return logits[(..., *whole)]
+            found.append(layers.Level(factors.pop(), x))
+        return [layers.Level((1,) * self.spec.ndim, f) for f in first] + found
+
+    @property
+    def widths(self) -> list[tuple[tuple[int, ...], int]]:
+        """Factor and number of features of each of the `levels`."""
+        spec = self.spec
+        factors = [
+            tuple(prod(step[axis] for step in spec.pool[:i]) for axis in range(spec.ndim))
+            for i in range(spec.depth + 1)
+        ]
+        column = [(factors[i], spec.width * 2**i) for i in reversed(range(spec.depth + 1))]
+        return ([(factors[0], spec.width)] if spec.depth else []) + column

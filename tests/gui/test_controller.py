@@ -16,6 +16,7 @@ from napari_fcn.errors import DeviceError
 from napari_fcn.events import RunDone, RunPlanned, TileDone
 from napari_fcn.geometry import Region
 from napari_fcn.gui._controller import Controller, Request, SaveSettings, ViewState, controller
+from napari_fcn.gui._controller import desk as desks
 from napari_fcn.gui._controller.work import Job
 from napari_fcn.gui._layers import Painted, paint
 from napari_fcn.settings import PredictSettings
@@ -142,7 +143,7 @@ def test_an_unforeseen_error_is_shown_and_goes_to_napari_too(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     told: list[Any] = []
-    monkeypatch.setattr(controller.notification_manager, "receive_error", lambda *error: told.append(error))
+    monkeypatch.setattr(desks.notification_manager, "receive_error", lambda *error: told.append(error))
     engine.error = RuntimeError("CUDA error: unspecified launch failure")
     desk.predict(layer, request_)
     wait_for_end(desk, qtbot)

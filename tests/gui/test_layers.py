@@ -16,7 +16,7 @@ from napari_fcn.gui._layers import (
     Canvas,
     Overlay,
     check_memory,
-    find_result,
+    find_layer,
     is_segmentable,
     paint,
     read,
@@ -203,7 +203,7 @@ def test_two_images_of_one_name_have_results_of_their_own(viewer: ViewerModel) -
     overlay_on(viewer, one, read(one).axes(2))
     overlay_on(viewer, two, read(two).axes(2))
     assert len(viewer.layers) == 6
-    assert find_result(viewer, one, "classes") is not find_result(viewer, two, "classes")
+    assert find_layer(viewer, one, "classes") is not find_layer(viewer, two, "classes")
 
 
 def test_a_copy_that_the_user_made_of_a_result_is_left_alone(viewer: ViewerModel) -> None:
@@ -211,7 +211,7 @@ def test_a_copy_that_the_user_made_of_a_result_is_left_alone(viewer: ViewerModel
     result = overlay_on(viewer, layer, read(layer).axes(2)).layers["classes"]
     twin = viewer.add_labels(result.data.copy(), metadata=copy.deepcopy(result.metadata))
     viewer.layers.move(viewer.layers.index(twin), 0)
-    assert find_result(viewer, layer, "classes") is result
+    assert find_layer(viewer, layer, "classes") is result
 
 
 def test_results_are_views_of_the_canvas_in_the_colours_of_the_classes(viewer: ViewerModel) -> None:

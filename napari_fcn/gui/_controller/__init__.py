@@ -1,17 +1,61 @@
 """The journeys of the docks: what happens when a button is pressed, without a widget in sight."""
 
+from napari_fcn.gui._controller.beginning import FILTERS, Wish
 from napari_fcn.gui._controller.catalogue import ModelEntry
+from napari_fcn.gui._controller.classes import LEAST, MOST, added, recoloured, removed, renamed
+from napari_fcn.gui._controller.commands import (
+    Accept,
+    Compare,
+    GoTo,
+    Pin,
+    Redo,
+    Reject,
+    Rename,
+    Save,
+    Suggest,
+    Undo,
+    Unpin,
+)
 from napari_fcn.gui._controller.controller import Controller
+from napari_fcn.gui._controller.desk import Desk
+from napari_fcn.gui._controller.news import TaughtClass
+from napari_fcn.gui._controller.opening import Tools
 from napari_fcn.gui._controller.saving import SaveSettings
 from napari_fcn.gui._controller.state import ClassShare, ImageFacts, Request, RunResult, ViewState
+from napari_fcn.gui._controller.teach_state import TeachState
+from napari_fcn.gui._controller.teaching import TeachController
 
 __all__ = [
+    "FILTERS",
+    "LEAST",
+    "MOST",
+    "Accept",
     "ClassShare",
+    "Compare",
     "Controller",
+    "Desk",
+    "GoTo",
     "ImageFacts",
     "ModelEntry",
+    "Pin",
+    "Redo",
+    "Reject",
+    "Rename",
     "Request",
     "RunResult",
+    "Save",
     "SaveSettings",
+    "Suggest",
+    "TaughtClass",
+    "TeachController",
+    "TeachState",
+    "Tools",
+    "Undo",
+    "Unpin",
     "ViewState",
+    "Wish",
+    "added",
+    "recoloured",
+    "removed",
+    "renamed",
 ]

@@ -5,17 +5,15 @@ from __future__ import annotations
 import time
 from dataclasses import dataclass, replace
 from functools import partial
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from napari.utils.notifications import notification_manager
-from qtpy.QtCore import QObject, Signal
 
 from napari_fcn.errors import FcnError, ImageError
 from napari_fcn.events import RunDone, RunPlanned
 from napari_fcn.gui._controller import catalogue, facts
-from napari_fcn.gui._controller.state import ClassShare, ImageFacts, Request, RunResult, ViewState
+from napari_fcn.gui._controller.desk import Desk
+from napari_fcn.gui._controller.state import ClassShare, Request, RunResult, ViewState
 from napari_fcn.gui._controller.work import Job, segment, warm_up
 from napari_fcn.gui._jobs import JobRunner
 from napari_fcn.gui._layers import (
@@ -24,18 +22,18 @@ from napari_fcn.gui._layers import (
     Overlay,
     Painted,
     check_memory,
-    find_result,
-    is_segmentable,
+    find_layer,
     read,
-    unwrapped,
     visible_region,
 )
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from pathlib import Path
 
     from napari.components import ViewerModel
     from napari.layers import Image, Layer
+    from qtpy.QtCore import QObject
 
 
 @dataclass(slots=True, eq=False)
@@ -55,7 +53,7 @@ class _Run:
         return (time.monotonic() - self.started) / done * (total - done)
 
 
-class Controller(QObject):
+class Controller(Desk):
     """Runs models on layers and shows the answers.
 
     Parameters
@@ -66,20 +64,12 @@ class Controller(QObject):
         What runs the engine.
     parent : QObject, optional
         Qt parent.
-
-    Attributes
-    ----------
-    changed : Signal(ViewState)
-        There is something new to show.
     """
 
-    changed = Signal(object)
+    state: ViewState
 
     def __init__(self, viewer: ViewerModel, runner: JobRunner | None = None, parent: QObject | None = None) -> None:
-        super().__init__(parent)
-        self.viewer = unwrapped(viewer)
-        self.state = ViewState()
-        self._loaded = catalogue.Loaded()
+        super().__init__(viewer, ViewState(), parent)
         self._run: _Run | None = None
         self._runner = runner or JobRunner(self)
         self._runner.yielded.connect(self._on_yielded)
@@ -101,32 +91,6 @@ class Controller(QObject):
         self._run = None
         self._runner.shutdown()
         self._set(replace(self.state, is_running=False))
-
-    def images(self) -> list[Image]:
-        """Return the layers that can be segmented, topmost first."""
-        return [layer for layer in reversed(self.viewer.layers) if is_segmentable(layer)]
-
-    def models(self) -> tuple[catalogue.ModelEntry, ...]:
-        """Return the models that ship with the package; one that cannot be read becomes the error shown."""
-        found = [self.open_model(path) for path in catalogue.shipped()]
-        return tuple(entry for entry in found if entry is not None)
-
-    def open_model(self, path: str | Path) -> catalogue.ModelEntry | None:
-        """Return what a model file says of itself; None if it cannot be read, which becomes the error shown."""
-        try:
-            return catalogue.entry(Path(path))
-        except FcnError as error:
-            self._set(replace(self.state, error=str(error)))
-            return None
-
-    def forget_error(self) -> None:
-        """Stop to show what went wrong: the user has changed something since."""
-        if self.state.error:
-            self._set(replace(self.state, error=""))
-
-    def facts(self, layer: Image, request: Request | None, model: catalogue.ModelEntry | None) -> ImageFacts:
-        """Return what to say of an image, and why the chosen model cannot run on it if so."""
-        return facts.of(layer, request, model)
 
     def warm_up(self, model: Path) -> None:
         """Load what the first run will need, unless something runs already."""
@@ -152,7 +116,7 @@ class Controller(QObject):
 
     def result_of(self, layer: Image | None, kind: str) -> Layer | None:
         """Return the result layer of an image, if there is one."""
-        return None if layer is None else find_result(self.viewer, layer, kind)
+        return None if layer is None else find_layer(self.viewer, layer, kind)
 
     def show(self, layer: Image | None, kind: str) -> None:
         """Show one kind of result of an image and hide the other."""
@@ -220,12 +184,7 @@ class Controller(QObject):
 
     def _on_failed(self, error: Exception) -> None:
         self._leave()
-        if isinstance(error, FcnError):
-            self._set(replace(self.state, is_running=False, message="", error=str(error)))
-            return
-        text = f"This should not have happened: {type(error).__name__}: {error}. Please report it."
-        self._set(replace(self.state, is_running=False, message="", error=text))
-        notification_manager.receive_error(type(error), error, error.__traceback__)
+        self._set(replace(self.state, is_running=False, message="", error=self._sentence(error)))
 
     def _on_removed(self, event: Any) -> None:
         run = self._run
@@ -244,10 +203,6 @@ class Controller(QObject):
         if run is not None and run.overlay is not None and run.overlay.is_complete:
             run.overlay.finish()
         return run
-
-    def _set(self, state: ViewState) -> None:
-        self.state = state
-        self.changed.emit(state)
 
 
 def _result(run: _Run, planned: RunPlanned, end: RunDone) -> RunResult:

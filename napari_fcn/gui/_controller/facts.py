@@ -25,7 +25,7 @@ def of(layer: Image, request: Request | None, model: ModelEntry | None) -> Image
     """Return what to say of a layer and, if a model is chosen, whether it can run on it."""
     image = read(layer)
     names = request.axes if request else ()
-    ndim = model.info.spec.ndim if model else min(2, len(image.shape) - image.rgb)
+    ndim = model.info.spec.ndim if model else plain_ndim(image)
     try:
         axes = image.axes(ndim, names)
     except ValueError as error:
@@ -34,6 +34,11 @@ def of(layer: Image, request: Request | None, model: ModelEntry | None) -> Image
     settings = request.settings if request else PredictSettings()
     problem = _problem(image, axes, settings, model) if model else ""
     return ImageFacts(summary, _spelled(axes, image), _channels(axes, image), image.rgb, problem)
+
+
+def plain_ndim(image: LayerImage) -> int:
+    """Return how many axes are looked at together where no model says it."""
+    return min(2, len(image.shape) - image.rgb)
 
 
 def spacing(layer: Image, axes: Axes) -> tuple[tuple[float, str], ...]:

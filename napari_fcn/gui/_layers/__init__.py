@@ -1,24 +1,45 @@
 """Every quirk of napari's layers, in one place."""
 
-from napari_fcn.gui._layers.canvas import Canvas
+from napari_fcn.gui._layers.camera import Gaze, after_draw, look_at
+from napari_fcn.gui._layers.canvas import Canvas, zeros
+from napari_fcn.gui._layers.colours import visible
+from napari_fcn.gui._layers.corrections import MOST_CLASSES, Corrections
+from napari_fcn.gui._layers.crops import Crop, Place, show_answer, show_changes, show_uncertainty
 from napari_fcn.gui._layers.painting import Painted, paint
+from napari_fcn.gui._layers.placing import find_layer, on_layer
 from napari_fcn.gui._layers.reading import KEY, LayerImage, is_segmentable, read, unwrapped, visible_region
-from napari_fcn.gui._layers.results import KINDS, Overlay, check_memory, find_result
+from napari_fcn.gui._layers.results import KINDS, Overlay, check_memory
+from napari_fcn.gui._layers.strokes import Restored, Stroke
 from napari_fcn.gui._layers.warming import load_what_layers_need
 
 __all__ = [
     "KEY",
     "KINDS",
+    "MOST_CLASSES",
     "Canvas",
+    "Corrections",
+    "Crop",
+    "Gaze",
     "LayerImage",
     "Overlay",
     "Painted",
+    "Place",
+    "Restored",
+    "Stroke",
+    "after_draw",
     "check_memory",
-    "find_result",
+    "find_layer",
     "is_segmentable",
     "load_what_layers_need",
+    "look_at",
+    "on_layer",
     "paint",
     "read",
+    "show_answer",
+    "show_changes",
+    "show_uncertainty",
     "unwrapped",
+    "visible",
     "visible_region",
+    "zeros",
 ]

@@ -41,7 +41,7 @@ class Canvas:
     @classmethod
     def blank(cls, shape: Sequence[int]) -> Self:
         """Return an empty canvas at once, however large: memory is taken where something is put."""
-        return cls(_zeros((*shape, 4)), _zeros(shape))
+        return cls(zeros((*shape, 4)), zeros(shape))
 
     def take_memory(self, region: Region) -> None:
         """Let the system hand out the memory of a region, without changing a value; any thread may.
@@ -58,8 +58,8 @@ class Canvas:
         self.classes[painted.region.slices] = painted.classes
 
 
-def _zeros(shape: Sequence[int]) -> npt.NDArray[np.uint8]:
-    """Return zeros from the system itself: ``malloc``'s zeros may be used memory that has to be wiped first."""
+def zeros(shape: Sequence[int]) -> npt.NDArray[np.uint8]:
+    """Return zeros at once, from the system itself: ``malloc``'s may be used memory that has to be wiped first."""
     memory = mmap.mmap(-1, max(1, prod(shape)), **PRIVATE)
     if hasattr(mmap, "MADV_HUGEPAGE"):
         with suppress(OSError):  # a kernel without large pages; with them the first upload takes half the time

@@ -6,17 +6,71 @@ import weakref
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from napari.utils.transforms import Affine
 
+from napari_fcn.geometry import Region
 from napari_fcn.gui._layers.reading import KEY, read
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     import numpy.typing as npt
+    from napari.components import ViewerModel
     from napari.layers import Image, Layer
 
+CORRECTIONS = "corrections"  # the kind of layer that the user paints on
 TRANSFORMS = ("scale", "translate", "rotate", "shear", "affine", "units", "axis_labels")
 
 
-def placement(source: Image, channel: int | None) -> dict[str, Any]:
+def find_layer(viewer: ViewerModel, source: Image, kind: str) -> Layer | None:
+    """Return our layer of this kind on a source, if there is one; a copy that the user made is none."""
+    for layer in viewer.layers:
+        ids = {"kind": kind, "source": source.unique_id, "layer": layer.unique_id}
+        if ids.items() <= layer.metadata.get(KEY, {}).items():
+            return layer
+    return None
+
+
+def mark(layer: Layer, source: Image, kind: str, channel: int | None, **more: Any) -> None:
+    """Write into a layer that it is ours, what it shows, and of which source."""
+    ids = {"source": source.unique_id, "layer": layer.unique_id}
+    layer.metadata[KEY] = {"kind": kind, "channel": channel, **ids, **more}
+
+
+def add_result(viewer: ViewerModel, layer: Layer, source: Image) -> None:
+    """Add a layer under the strokes on its source, if there are any; what is selected stays selected.
+
+    To add it on top and move it would draw everything twice.
+    """
+    selected = viewer.layers.selection.active
+    strokes = find_layer(viewer, source, CORRECTIONS)
+    viewer.layers.insert(len(viewer.layers) if strokes is None else viewer.layers.index(strokes), layer)
+    if selected in viewer.layers:
+        viewer.layers.selection.active = selected
+
+
+def as_layer(array: npt.NDArray[Any], channel: int | None) -> npt.NDArray[Any]:
+    """Return the view of an array on the image axes that napari shows: a channel axis between others has length 1."""
+    return np.expand_dims(array, channel) if channel else array
+
+
+def on_layer(region: Region, channel: int | None) -> Region:
+    """Return a region of the image axes on the axes of its result layers."""
+    if not channel:
+        return region
+    at = channel
+    return Region((*region.start[:at], 0, *region.start[at:]), (*region.stop[:at], 1, *region.stop[at:]))
+
+
+def on_image(region: Region, channel: int | None) -> Region:
+    """Return a region of a result layer on the image axes."""
+    if not channel:
+        return region
+    at = channel
+    return Region((*region.start[:at], *region.start[at + 1 :]), (*region.stop[:at], *region.stop[at + 1 :]))
+
+
+def placement(source: Image, channel: int | None, origin: Sequence[int] = ()) -> dict[str, Any]:
     """Return the transform that puts a result on its source layer, as arguments of a layer.
 
     napari aligns layers at their last axes. So a leading channel axis is left out, and one between others stays with
@@ -28,6 +82,8 @@ def placement(source: Image, channel: int | None) -> dict[str, Any]:
         The segmented layer.
     channel : int, optional
         Axis of the layer that holds the channels; None if it has none or they are colours.
+    origin : sequence of int
+        Where a result that shows a part only begins, on the axes of result layers.
     """
     scale, translate = np.array(source.scale, float), np.array(source.translate, float)
     if channel:
@@ -38,11 +94,15 @@ def placement(source: Image, channel: int | None) -> dict[str, Any]:
     matrix = np.ix_(kept, kept)
     affine = np.asarray(source.affine.affine_matrix)
     rows = [*kept, source.ndim]
-    return {
+    linear = {
         "scale": scale[kept],
-        "translate": translate[kept],
         "rotate": np.asarray(source.rotate)[matrix],
         "shear": _shear_matrix(source)[matrix],
+    }
+    begin = np.asarray(origin, float) if len(origin) else np.zeros(len(kept))
+    return {
+        **linear,
+        "translate": translate[kept] + Affine(**linear).linear_matrix @ begin,
         "affine": affine[np.ix_(rows, rows)],
         "units": tuple(source.units[axis] for axis in kept),
         "axis_labels": tuple(source.axis_labels[axis] for axis in kept),
@@ -60,7 +120,8 @@ def _shear_matrix(source: Image) -> npt.NDArray[np.float64]:
 
 def align(result: Layer, source: Image) -> None:
     """Put a result layer on its source; only what differs is set, since each change redraws the layer."""
-    wanted = placement(source, result.metadata[KEY]["channel"])
+    known = result.metadata[KEY]
+    wanted = placement(source, known["channel"], known.get("origin", ()))
     if len(wanted["scale"]) != result.ndim:
         return  # the source has got other axes since; the next run makes this good
     for name, value in wanted.items():

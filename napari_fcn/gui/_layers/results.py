@@ -6,21 +6,21 @@ import time
 from math import prod
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 import psutil
 from napari.layers import Image, Labels
-from napari.utils.colormaps import DirectLabelColormap
 
 from napari_fcn.errors import ImageError
 from napari_fcn.geometry import Region
 from napari_fcn.gui._layers.canvas import BYTES, Canvas
-from napari_fcn.gui._layers.placing import align, follow, placement
+from napari_fcn.gui._layers.colours import index_colours, index_names
+from napari_fcn.gui._layers.placing import add_result, align, as_layer, find_layer, follow, mark, on_layer, placement
 from napari_fcn.gui._layers.reading import KEY, displayed_axes, shown_index
 from napari_fcn.gui._layers.texture import upload
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    import numpy as np
     from napari.components import ViewerModel
     from napari.layers import Layer
 
@@ -42,15 +42,6 @@ def check_memory(name: str, axes: Axes, shape: Sequence[int]) -> None:
             f"The results for {name} would take {needed / 2**30:.1f} GiB of memory; {free / 2**30:.1f} GiB are free. "
             "Crop the image, close other programs, or run 'napari-fcn predict', which writes to disk as it goes."
         )
-
-
-def find_result(viewer: ViewerModel, source: Image, kind: str) -> Layer | None:
-    """Return the layer that shows a result of this source, if there is one; a copy that the user made is none."""
-    for layer in viewer.layers:
-        mark = layer.metadata.get(KEY, {})
-        if mark.get("kind") == kind and mark.get("source") == source.unique_id and mark.get("layer") == layer.unique_id:
-            return layer
-    return None
 
 
 class Overlay:
@@ -110,7 +101,11 @@ class Overlay:
         if pending and self.viewer.dims.ndisplay == 3:
             self._rest_until = time.monotonic() + PAUSE_3D
         for layer in self.layers.values():
-            if layer.visible and any(self._is_shown(layer, painted.region) for painted in pending):
+            if (
+                layer.visible
+                and layer in self.viewer.layers
+                and any(self._is_shown(layer, painted.region) for painted in pending)
+            ):
                 self._show(layer, pending)
 
     def finish(self) -> None:
@@ -122,6 +117,13 @@ class Overlay:
         for layer in self.layers.values():
             layer.refresh(extent=False, highlight=False)
 
+    def set_classes(self, classes: Sequence[tuple[str, str]]) -> None:
+        """Show other names and colours."""
+        self.classes = classes
+        layer = self.layers.get("classes")
+        if layer is not None:
+            layer.colormap, layer.features = index_colours(self.classes), index_names(self.classes)
+
     def describe(self, facts: dict[str, Any]) -> None:
         """Keep with the layers what they were made with."""
         for layer in self.layers.values():
@@ -129,32 +131,26 @@ class Overlay:
 
     def _put(self, kind: str) -> None:
         """Bring a result layer into the viewer; what is selected stays selected."""
-        selected = self.viewer.layers.selection.active
         layer = self._reused(kind)
         if layer is None:
             layer = self._added(kind)
-            if selected in self.viewer.layers:
-                self.viewer.layers.selection.active = selected
             # Only now: selecting a visible layer in 3-D asks it for a value under a mouse that may not have moved yet.
             layer.visible = kind == "probabilities" or self.viewer.dims.ndisplay == 3  # napari's 3-D has no colours
         self.layers[kind] = layer
 
     def _data(self, kind: str) -> np.ndarray:
         """Return the view of the array that napari shows."""
-        array = getattr(self.canvas, kind)
-        if not self._channel:
-            return array
-        return np.expand_dims(array, self._channel)
+        return as_layer(getattr(self.canvas, kind), self._channel)
 
     def _reused(self, kind: str) -> Layer | None:
-        layer = find_result(self.viewer, self.source, kind)
+        layer = find_layer(self.viewer, self.source, kind)
         if layer is None:
             return None
-        layer.metadata[KEY] = self._mark(kind, layer)
+        mark(layer, self.source, kind, self._channel)
         layer.data = self._data(kind)
         align(layer, self.source)
         if kind == "classes":
-            layer.colormap, layer.features = self._colormap(), self._names()
+            layer.colormap, layer.features = index_colours(self.classes), index_names(self.classes)
         return layer
 
     def _added(self, kind: str) -> Layer:
@@ -167,37 +163,18 @@ class Overlay:
             layer = Labels(
                 self._data(kind),
                 name=name,
-                colormap=self._colormap(),
-                features=self._names(),
+                colormap=index_colours(self.classes),
+                features=index_names(self.classes),
                 visible=False,
                 **placed,
             )
-        layer.metadata[KEY] = self._mark(kind, layer)
-        self.viewer.add_layer(layer)
+        mark(layer, self.source, kind, self._channel)
+        add_result(self.viewer, layer, self.source)
         follow(layer, self.source)
         return layer
 
-    def _mark(self, kind: str, layer: Layer) -> dict[str, Any]:
-        ids = {"source": self.source.unique_id, "layer": layer.unique_id}
-        return {"kind": kind, "channel": self._channel, **ids}
-
-    def _colormap(self) -> DirectLabelColormap:
-        colours: dict[int | None, Any] = {index: colour for index, (_, colour) in enumerate(self.classes)}
-        return DirectLabelColormap(color_dict={**colours, 0: "transparent", None: "transparent"})
-
-    def _names(self) -> dict[str, list[Any]]:
-        """Return the table from which napari's status bar takes the name of a class."""
-        return {"index": list(range(len(self.classes))), "class": [name for name, _ in self.classes]}
-
     def _is_shown(self, layer: Layer, region: Region) -> bool:
-        return not self._on_layer(region).intersection(self._plane(layer)).is_empty
-
-    def _on_layer(self, region: Region) -> Region:
-        """Return a region on the axes of the result layers."""
-        if not self._channel:
-            return region
-        at = self._channel
-        return Region((*region.start[:at], 0, *region.start[at:]), (*region.stop[:at], 1, *region.stop[at:]))
+        return not on_layer(region, self._channel).intersection(self._plane(layer)).is_empty
 
     def _plane(self, layer: Layer) -> Region:
         """Return the part of a result layer that is on screen if zoomed out."""
@@ -211,7 +188,7 @@ class Overlay:
     def _show(self, layer: Layer, pending: list[Painted]) -> None:
         plane = self._plane(layer)
         for painted in pending:
-            region = self._on_layer(painted.region).intersection(plane)
+            region = on_layer(painted.region, self._channel).intersection(plane)
             if not region.is_empty and not upload(self.viewer, layer, region):
                 self._redraw(layer)
                 return

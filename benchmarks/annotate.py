@@ -1,0 +1,277 @@
+"""How good an answer is after so many strokes, and how long one waits for it.
+
+    python -m benchmarks.annotate [--methods a,b] [--sets a,b] [--group tuning|reported] [--rounds 20] [--seeds 3]
+
+A simulated annotator (``benchmarks.annotator``) paints one stroke for each class and round over the errors of the very
+method that is being taught. Methods take turns on every image. Each finished run is a line of OUT.jsonl, and is not
+repeated: delete the file to start anew. OUT.md has the tables, OUT.png the curves.
+
+Dice counts the foreground; of several classes it is the mean over those in the image, the background left out. It is
+taken over all pixels, and over those that were not painted: a method that only remembers strokes gains in the first.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import importlib.util
+import json
+import sys
+import time
+import zlib
+from collections import defaultdict
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from benchmarks.annotated_sets import SETS, UNKNOWN, examples
+from benchmarks.annotator import strokes
+from benchmarks.machine import describe
+from benchmarks.rivals import Convpaint, RandomForest
+from napari_fcn.learning.scores import dice
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping
+
+    from benchmarks.annotated_sets import Example
+    from benchmarks.rivals import Method
+
+    Run = dict  # one line of the file
+
+ROOT = Path(__file__).parent
+OUT = {"reported": ROOT / "results" / "annotate", "tuning": ROOT.parent / "build" / "annotate-tuning"}
+ROUNDS_SHOWN = (1, 3, 5, 10, 20)
+ROUNDS_BY_SET = (5, 20)
+COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#000000")  # Okabe and Ito 2008
+METHODS: dict[str, Callable[[], Method]] = {"random-forest": RandomForest, "convpaint": Convpaint}
+
+
+def all_methods() -> Mapping[str, Callable[[], Method]]:
+    """Return the methods by name, ours among them where they can be imported."""
+    if importlib.util.find_spec("benchmarks.ours"):
+        return METHODS | importlib.import_module("benchmarks.ours").METHODS
+    return METHODS
+
+
+def score(answer: np.ndarray, truth: np.ndarray) -> float:
+    """Return the Dice of an answer, mean over the classes in the truth but the background; where it is known."""
+    known = truth != UNKNOWN
+    present = np.setdiff1d(truth, (0, UNKNOWN))
+    return float(np.mean([dice((answer == number) & known, truth == number) for number in present]))
+
+
+def teach(method: Method, example: Example, seed: int, rounds: int) -> Run:
+    """Return Dice and seconds of one method on one image, round by round."""
+    rng = np.random.default_rng([seed, zlib.crc32(f"{example.set}/{example.name}".encode())])
+    clock = getattr(method, "clock", time.perf_counter)
+    painted = np.zeros(example.truth.shape, np.uint8)
+    answer, scores, times = None, {"dice": [], "unpainted": []}, [clock()]
+    method.start(example.image, len(example.classes))
+    times.append(clock())
+    for _ in range(rounds):
+        added = strokes(example.truth, answer, painted, len(example.classes), rng)
+        painted = np.where(added, added, painted)
+        begin = clock()
+        method.learn(painted.copy())
+        answer = method.answer()
+        times.append(clock() - begin)
+        scores["dice"].append(score(answer, example.truth))
+        scores["unpainted"].append(score(answer, np.where(painted, np.uint8(UNKNOWN), example.truth)))
+    return {"start": times[1] - times[0], "seconds": times[2:], **scores}
+
+
+def warm_up(method: Method) -> None:
+    """Let a method import what it needs, on an image that does not count."""
+    rng = np.random.default_rng(0)
+    image = rng.integers(0, 256, (1, 64, 64), np.uint8)
+    labels = np.zeros(image.shape, np.uint8)
+    labels[0, 10:20, 10:20], labels[0, 40:50, 40:50] = 1, 2
+    method.start(image, 2)
+    method.learn(labels)
+    method.answer()
+
+
+def key(run: Run) -> tuple[str, str, int, str]:
+    """Return what tells one run from the others."""
+    return run["set"], run["example"], run["seed"], run["method"]
+
+
+def read_runs(path: Path, rounds: int) -> list[Run]:
+    """Return the finished runs of a file that are long enough, cut to so many rounds."""
+    runs = [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
+    long_enough = {key(run): run for run in runs if len(run["dice"]) >= rounds}
+    return [
+        {**run, **{part: run[part][:rounds] for part in ("dice", "unpainted", "seconds")}}
+        for run in long_enough.values()
+    ]
+
+
+def run_all(names: Iterable[str], settings: argparse.Namespace, path: Path) -> None:
+    """Run what the file does not have yet, and append it."""
+    done = {key(run) for run in read_runs(path, settings.rounds)}
+    made: dict[str, Method] = {}
+    path.parent.mkdir(parents=True, exist_ok=True)
+    for example in examples(settings.group, settings.sets):
+        for seed in range(settings.seeds):
+            for name in names:
+                header = {"set": example.set, "example": example.name, "seed": seed, "method": name}
+                if key(header) in done:
+                    continue
+                if name not in made:
+                    made[name] = all_methods()[name]()
+                    warm_up(made[name])
+                run = {**header, "name": made[name].name, **teach(made[name], example, seed, settings.rounds)}
+                with path.open("a", encoding="utf-8") as file:
+                    file.write(json.dumps(run) + "\n")
+                if not settings.quiet:
+                    print(*header.values(), f"Dice {run['dice'][-1]:.3f}", file=sys.stderr)
+
+
+def curve(runs: list[Run], part: str = "dice") -> np.ndarray:
+    """Return the mean score after each round: the mean over the sets of the mean over their images and seeds."""
+    sets = defaultdict(list)
+    for run in runs:
+        sets[run["set"]].append(run[part])
+    return np.mean([np.mean(curves, axis=0) for curves in sets.values()], axis=0)
+
+
+def waiting(runs: list[Run]) -> np.ndarray:
+    """Return the median over the runs of the seconds waited until the answer of each round."""
+    return np.median([run["start"] + np.cumsum(run["seconds"]) for run in runs], axis=0)
+
+
+def by_method(runs: Iterable[Run]) -> dict[str, list[Run]]:
+    """Return the runs of each method."""
+    sorted_runs = defaultdict(list)
+    for run in runs:
+        sorted_runs[run["name"]].append(run)
+    return dict(sorted_runs)
+
+
+def markdown(head: Iterable[object], rows: Iterable[Iterable[object]]) -> str:
+    """Return a table."""
+    head = list(head)
+    return "\n".join(f"| {' | '.join(map(str, row))} |" for row in (head, ["---"] * len(head), *rows))
+
+
+def summary(methods: Mapping[str, list[Run]], rounds: int) -> str:
+    """Return the table over all sets."""
+    shown = [number for number in ROUNDS_SHOWN if number <= rounds]
+    head = [
+        "method",
+        *(f"Dice after {number}" for number in shown),
+        "±",
+        "unpainted pixels",
+        "s per round",
+        "s at start",
+        "runs",
+    ]
+    rows = []
+    for name, runs in methods.items():
+        mean = curve(runs)
+        seeds = defaultdict(list)
+        for run in runs:
+            seeds[run["seed"]].append(run)
+        last = [curve(part)[-1] for part in seeds.values()]
+        spread = f"{np.std(last, ddof=1):.3f}" if len(last) > 1 else ""
+        seconds, start = (np.median(np.concatenate([np.atleast_1d(r[p]) for r in runs])) for p in ("seconds", "start"))
+        dices = (f"{mean[number - 1]:.3f}" for number in shown)
+        rows.append(
+            [name, *dices, spread, f"{curve(runs, 'unpainted')[-1]:.3f}", f"{seconds:.2f}", f"{start:.2f}", len(runs)]
+        )
+    return markdown(head, rows)
+
+
+def by_set(methods: Mapping[str, list[Run]], rounds: int) -> str:
+    """Return the table of each set."""
+    shown = [number for number in ROUNDS_BY_SET if number <= rounds] or [rounds]
+    sets = [name for name in SETS if any(run["set"] == name for runs in methods.values() for run in runs)]
+    rows = []
+    for name, runs in methods.items():
+        found = {each: [run for run in runs if run["set"] == each] for each in sets}
+        cells = [
+            " / ".join(f"{curve(part)[number - 1]:.2f}" for number in shown) if part else "" for part in found.values()
+        ]
+        rows.append([name, *cells])
+    return f"Dice of each set after {' / '.join(map(str, shown))} strokes.\n\n" + markdown(["method", *sets], rows)
+
+
+def plot(methods: Mapping[str, list[Run]], path: Path) -> None:
+    """Save the curves over strokes and over the time waited."""
+    import matplotlib as mpl
+
+    mpl.use("Agg")
+    import matplotlib.pyplot as plt
+
+    figure, (over_strokes, over_time) = plt.subplots(1, 2, figsize=(10, 4), sharey=True, layout="constrained")
+    for place, (name, runs) in enumerate(methods.items()):
+        style = {"color": COLOURS[place % len(COLOURS)], "marker": "osD^vPX"[place % 7], "markersize": 4, "label": name}
+        dices = curve(runs)
+        over_strokes.plot(np.arange(1, len(dices) + 1), dices, **style)
+        over_time.plot(waiting(runs), dices, **style)
+    over_strokes.set(xlabel="strokes in each class", ylabel="Dice, mean of the sets")
+    over_time.set(xlabel="seconds waited since the image was opened (median)", xscale="log")
+    over_strokes.xaxis.get_major_locator().set_params(integer=True)
+    over_time.xaxis.set_major_formatter("{x:g}")
+    over_time.xaxis.set_minor_formatter(plt.NullFormatter())
+    over_strokes.legend(frameon=False)
+    for axes in (over_strokes, over_time):
+        axes.grid(alpha=0.3)
+    figure.savefig(path, dpi=120)
+
+
+def report(runs: list[Run], settings: argparse.Namespace, out: Path) -> str:
+    """Write the tables and the figure, and return the text."""
+    methods = by_method(runs)
+    images = len({(run["set"], run["example"]) for run in runs})
+    text = "\n\n".join(
+        [
+            f"# Teaching by strokes: {images} images of {len({run['set'] for run in runs})} sets",
+            f"Mean Dice (sets count alike) after so many strokes in each class; {settings.seeds} seeds, each a course "
+            "of strokes on the method's own errors. ±: standard deviation, over the seeds, of the last mean. Unpainted pixels: "
+            "the last Dice without the pixels under strokes, which the method was told. Seconds: "
+            "median time to learn and answer.",
+            summary(methods, settings.rounds),
+            by_set(methods, settings.rounds),
+            f"![Dice over strokes and over seconds]({out.name}.png)",
+            f"{describe('cpu')}.",
+        ]
+    )
+    out.with_suffix(".md").write_text(text + "\n", encoding="utf-8")
+    plot(methods, out.with_suffix(".png"))
+    return text
+
+
+def names(text: str) -> list[str]:
+    """Return the parts of a list with commas."""
+    return [part for part in text.split(",") if part]
+
+
+def main() -> None:
+    """Run, print and keep the tables."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--methods", type=names, default=[])
+    parser.add_argument("--sets", type=names, default=[])
+    parser.add_argument("--group", choices=["tuning", "reported"], default="reported")
+    parser.add_argument("--rounds", type=int, default=20)
+    parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--out", type=Path, help="where to write, without suffix")
+    parser.add_argument("--quiet", action="store_true", help="no progress on stderr")
+    settings = parser.parse_args()
+    chosen = settings.methods or list(all_methods())
+    if unknown := set(chosen) - set(all_methods()):
+        parser.error(f"no method is called {', '.join(sorted(unknown))}; there are {', '.join(all_methods())}")
+    out = settings.out or OUT[settings.group]
+    runs_file = out.with_suffix(".jsonl")
+    run_all(chosen, settings, runs_file)
+    wanted = [
+        run
+        for run in read_runs(runs_file, settings.rounds)
+        if run["method"] in chosen and run["seed"] < settings.seeds and run["set"] in (settings.sets or SETS)
+    ]
+    print(report(wanted, settings, out))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,210 @@
+"""The images on which methods are taught by strokes.
+
+``TUNING`` and ``REPORTED`` are disjoint: the first may be looked at while a method is made, the second is for the table
+alone. No image of either trained a shipped model. Images are cut to 512 x 512, where the classes are most even.
+"""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from itertools import product
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import tifffile
+
+from napari_fcn.learning.targets import membranes
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator, Mapping
+
+    Labels = np.ndarray
+
+SIDE = 512
+STEP = 32  # between the places where a cut may begin
+UNKNOWN = 255
+
+
+@dataclass(frozen=True, slots=True)
+class Example:
+    """An image and its truth.
+
+    ``image`` is (planes, Y, X) or, in colour, (planes, Y, X, 3); ``truth`` is (planes, Y, X) with the number of the
+    class, 0 the background and 255 unknown; ``anisotropy`` is the distance of planes over the size of a pixel.
+    """
+
+    set: str
+    name: str
+    image: np.ndarray
+    truth: np.ndarray
+    classes: tuple[str, ...]
+    anisotropy: float = 1.0
+
+    @property
+    def is_colour(self) -> bool:
+        """Whether the last axis holds red, green and blue."""
+        return self.image.ndim == 4
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """Where one example lies: a pair of files, and the plane and rows taken from it."""
+
+    stem: str
+    plane: int | None = None  # none: all
+    rows: tuple[int, int | None] = (0, None)
+    classes: tuple[str, ...] = ()  # where they are not those of the set
+
+
+@dataclass(frozen=True, slots=True)
+class ImageSet:
+    """A folder of pairs, how its labels become classes, and which parts are for what."""
+
+    classes: tuple[str, ...]
+    target: Callable[[Labels], Labels]
+    tuning: tuple[Source, ...]
+    reported: tuple[Source, ...]
+
+
+def foreground(labels: Labels) -> Labels:
+    """Return 1 in every object."""
+    return (labels > 0).astype(np.uint8)
+
+
+def as_they_are(labels: Labels) -> Labels:
+    """Return labels that are classes already."""
+    return labels.astype(np.uint8)
+
+
+def sources(*stems: str) -> tuple[Source, ...]:
+    """Return whole pairs of files."""
+    return tuple(Source(stem) for stem in stems)
+
+
+def planes(stem: str, *numbers: int, rows: tuple[int, int | None] = (0, None)) -> tuple[Source, ...]:
+    """Return single planes of one stack."""
+    return tuple(Source(stem, number, rows) for number in numbers)
+
+
+def oxides(*stems: str) -> tuple[Source, ...]:
+    """Return the pictures of the material set that have one class beside the background."""
+    return tuple(Source(f"oxide_{stem}", classes=("background", "oxide layer")) for stem in stems)
+
+
+SETS: Mapping[str, ImageSet] = {
+    # The validation images; the two in bright field are those that the nuclei model was not trained on.
+    "dsb2018": ImageSet(
+        ("background", "nucleus"),
+        foreground,
+        sources("val_fluo_44ab6a09eede", "val_he_7798ca1ddb31", "train_bright_08275a5b1c2d"),
+        sources("val_fluo_76faaed50ed6", "val_fluo_c169a7782a69", "val_he_c0152b1a260e", "train_bright_1a1155256916"),
+    ),
+    # The suggested validation images and one more for tuning.
+    "t98g_phase": ImageSet(
+        ("background", "cell"),
+        foreground,
+        sources("set31", "set33"),
+        sources("set35", "set37", "set39"),
+    ),
+    # Evaluation only by its licence: the validation sections are reported, earlier ones are for tuning.
+    "isbi2012_em": ImageSet(
+        ("background", "membrane"),
+        as_they_are,
+        planes("train", 2, 10),
+        planes("val", 0, 2, 4),
+    ),
+    # One block: slices of its validation part, 60 nm apart or more; tuning and report are 70 nm apart.
+    "flyem_fibsem": ImageSet(
+        ("background", "membrane"),
+        membranes,
+        planes("val", 1, 7),
+        planes("val", 14, 21, 28),
+    ),
+    # No validation part is named: images are set aside by animal.
+    "axon_sem": ImageSet(
+        ("background", "axon", "myelin"),
+        as_they_are,
+        sources("rat3_data9", "rat5_data14"),
+        sources("rat4_data12", "rat7_Maxo03img60", "rat8_V915"),
+    ),
+    # No validation part is named: whole specimens are set aside.
+    "nasa_sem": ImageSet(
+        ("background", "secondary precipitate", "tertiary precipitate"),
+        as_they_are,
+        oxides("040617_3_S0410019") + sources("superalloy_spot1_0d_0"),
+        oxides("021519_3_1426C_100cyc0008", "070516_3_S2470003")
+        + sources("superalloy_pt2_15kx_3kv_7", "superalloy_SE_15kv_50kx_precip_-_untested-2_0"),
+    ),
+    # One movie: the upper colony is for tuning, the lower one is reported.
+    "yeast_phase": ImageSet(
+        ("background", "cell"),
+        foreground,
+        planes("seq", 2, 7, rows=(0, 235)),
+        planes("seq", 0, 4, 9, rows=(235, None)),
+    ),
+    # The two labels part the hippocampus at a plane that no intensity shows: here they are one class.
+    "hippocampus_mri": ImageSet(
+        ("background", "hippocampus"),
+        foreground,
+        sources("val_023", "val_045"),
+        sources("val_068", "val_095", "val_124"),
+    ),
+}
+
+# What must not train a model that is scored here, of each set: files whose names do not already say `val`.
+SET_ASIDE: Mapping[str, tuple[str, ...]] = {
+    name: tuple(sorted({part.stem for part in found.tuning + found.reported if not part.stem.startswith("val")}))
+    for name, found in SETS.items()
+}
+
+
+def data_folder() -> Path:
+    """Return the folder of the data sets."""
+    return Path(os.environ.get("NAPARI_FCN_DATA", "../shared/data"))
+
+
+def examples(group: str, names: Iterable[str] = (), data: Path | None = None) -> Iterator[Example]:
+    """Yield the examples of ``"tuning"`` or ``"reported"``, of the named sets or of all.
+
+    Raises
+    ------
+    ValueError
+        If a set has no such name.
+    """
+    wanted = tuple(names) or tuple(SETS)
+    if unknown := set(wanted) - set(SETS):
+        raise ValueError(f"No image set is called {', '.join(sorted(unknown))}. There are: {', '.join(SETS)}.")
+    for name in wanted:
+        chosen = SETS[name].tuning if group == "tuning" else SETS[name].reported
+        for source in chosen:
+            yield read(name, source, data or data_folder())
+
+
+def read(name: str, source: Source, data: Path) -> Example:
+    """Return one example of a set."""
+    image = tifffile.imread(data / name / f"{source.stem}_image.tif")
+    labels = tifffile.imread(data / name / f"{source.stem}_label.tif")
+    if labels.ndim == 2:
+        image, labels = image[None], labels[None]
+    taken = slice(None) if source.plane is None else slice(source.plane, source.plane + 1)
+    image, labels = (a[taken, slice(*source.rows)] for a in (image, labels))
+    truth = np.stack([SETS[name].target(plane) for plane in labels])
+    cut = most_even(truth)
+    image = image if image.dtype == np.uint8 else image.astype(np.float32)
+    title = source.stem if source.plane is None else f"{source.stem} plane {source.plane}"
+    return Example(
+        name,
+        title,
+        np.ascontiguousarray(image[cut]),
+        np.ascontiguousarray(truth[cut]),
+        source.classes or SETS[name].classes,
+    )
+
+
+def most_even(truth: Labels) -> tuple[slice, ...]:
+    """Return the cut of at most 512 x 512 whose rarer part, foreground or background, is the largest."""
+    corners = [range(0, max(size - SIDE, 0) + 1, STEP) for size in truth.shape[1:]]
+    cuts = [(slice(None), *(slice(at, at + SIDE) for at in corner)) for corner in product(*corners)]
+    return max(cuts, key=lambda cut: min((truth[cut] > 0).mean(), (truth[cut] == 0).mean()))

@@ -1,0 +1,105 @@
+"""From what the user chose to the layers and the lesson of a course."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from napari_fcn.errors import ImageError
+from napari_fcn.gui._controller import catalogue, facts
+from napari_fcn.gui._controller.course import Course
+from napari_fcn.gui._controller.lesson import Lesson
+from napari_fcn.gui._controller.news import TaughtClass
+from napari_fcn.gui._controller.opening import Opening
+from napari_fcn.gui._layers import Canvas, check_memory, read
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from napari.components import ViewerModel
+    from napari.layers import Image
+
+    from napari_fcn.gui._controller.catalogue import Loaded
+    from napari_fcn.gui._controller.journal import Journal
+    from napari_fcn.gui._controller.opening import Tools
+    from napari_fcn.settings import TeachSettings
+
+FILTERS = "filters only"
+TWO_CLASSES = (TaughtClass("background", "#1f3a5f"), TaughtClass("object", "#e69f00"))  # until the engine says more
+START = "start.safetensors"  # the model of a project
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Wish:
+    """What the user wants to teach on what.
+
+    Attributes
+    ----------
+    layer : Image
+        The image.
+    model : Path or None
+        The model file; None for filters only.
+    settings : TeachSettings
+        How to learn.
+    names : tuple of str
+        What the user calls the axes of the image; empty: as the layer does, else guessed.
+    folder : Path or None
+        The project to go on with; None for a new one.
+    """
+
+    layer: Image
+    model: Path | None
+    settings: TeachSettings
+    names: tuple[str, ...] = ()
+    folder: Path | None = None
+
+    @property
+    def key(self) -> tuple[str, Path | None]:
+        """What makes another wish the same lesson."""
+        return self.layer.unique_id, self.model
+
+    def model_name(self) -> str:
+        """Return what the model is called; raise ModelError if its file cannot be read."""
+        return FILTERS if self.model is None else catalogue.entry(self.model).name
+
+    def classes(self) -> tuple[TaughtClass, ...]:
+        """Return what the model tells apart; raise ModelError if its file cannot be read."""
+        if self.model is None:
+            return TWO_CLASSES
+        return tuple(TaughtClass(label.name, label.colour) for label in catalogue.entry(self.model).info.classes)
+
+
+def begin(viewer: ViewerModel, wish: Wish, journal: Journal, loaded: Loaded, tools: Tools) -> Course:
+    """Return the layers and the lesson of a course; its corrections are held back until the engine is there.
+
+    Raises
+    ------
+    FcnError
+        If image and model do not fit each other, or memory is short.
+    """
+    image = read(wish.layer)
+    ndim = facts.plain_ndim(image) if wish.model is None else catalogue.entry(wish.model).info.spec.ndim
+    try:
+        axes = image.axes(ndim, wish.names)
+    except ValueError as error:
+        raise ImageError(f"{wish.layer.name}: {error}") from error
+    check_memory(wish.layer.name, axes, image.shape)
+    canvas = Canvas.blank(axes.image_shape(image.shape))
+    course = Course(viewer, wish.layer, axes, canvas, wish.classes())
+    course.lesson = Lesson(
+        Opening(
+            image=image,
+            axes=axes,
+            model=wish.model,
+            settings=wish.settings,
+            canvas=canvas,
+            spacing=facts.spacing(wish.layer, axes),
+            journal=journal,
+            loaded=loaded,
+            folder=wish.folder,
+            tools=tools,
+        )
+    )
+    course.corrections.connect()
+    course.corrections.hold()
+    return course

@@ -1,0 +1,203 @@
+"""What the user asks of a model that is being taught; each waits in a queue until the worker has done it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol
+
+import numpy as np
+
+from napari_fcn.gui._controller.news import PinsChanged, Saved, SideBySide
+from napari_fcn.gui._layers import paint
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from napari_fcn.geometry import Region
+    from napari_fcn.gui._controller.lesson import Lesson
+    from napari_fcn.models.card import ClassLabel
+
+
+class Command(Protocol):
+    """One thing to do.
+
+    Attributes
+    ----------
+    is_restoring : bool
+        Whether corrections change by it, so that strokes wait until it is done.
+    is_long : bool
+        Whether it only looks, and strokes go first: it is begun again if a stroke comes.
+    """
+
+    is_restoring: ClassVar[bool]
+    is_long: ClassVar[bool]
+
+    def run(self, lesson: Lesson) -> Iterator[Any]:
+        """Yield what there is to tell."""
+
+
+class _Quick:
+    is_restoring: ClassVar[bool] = False
+    is_long: ClassVar[bool] = False
+
+
+class _Restoring:
+    is_restoring: ClassVar[bool] = True
+    is_long: ClassVar[bool] = False
+
+
+class _Long:
+    is_restoring: ClassVar[bool] = False
+    is_long: ClassVar[bool] = True
+
+
+@dataclass(frozen=True)
+class Undo(_Restoring):
+    """Go back to the commit before the present one."""
+
+    def run(self, lesson: Lesson) -> Iterator[Any]:
+        """Yield the history, and how the corrections change."""
+        yield from lesson.recall(lesson.teaching.undo)
+
+
+@dataclass(frozen=True)
+class Redo(_Restoring):
+    """Go forward again."""
+
+    def run(self, lesson: Lesson) -> Iterator[Any]:
+        """Yield the history, and how the corrections change."""
+        yield from lesson.recall(lesson.teaching.redo)
+
+
+@dataclass(frozen=True)
+class GoTo(_Restoring):
+    """Go to a commit."""
+
+    number: int
+
+    def run(self, lesson: Lesson) -> Iterator[Any]:
+        """Yield the history, and how the corrections change."""
+        yield from lesson.recall(partial(lesson.teaching.go_to, self.number))
+
+
+@dataclass(frozen=True)
+class SetClasses(_Restoring):
+    """Tell other classes apart; ``kept[new]`` is the index that a class had, None for a new one."""
+
+    classes: tuple[ClassLabel, ...]
+    kept: tuple[int | None, ...]
+
+    def run(self, lesson: Lesson) -> Iterator[Any]:
+        """Yield the history, and how the corrections change."""
+        yield from lesson.reclassify(self.classes, self.kept)
+
+
+@dataclass(frozen=True)
+class Rename(_Quick):
+    """Give a commit a name."""
+
+    number: int
+    name: str
+
+    def run(self, lesson: Lesson) -> Iterator[Any]:
+        """Yield the history."""
+        yield from lesson.teaching.rename(self.number, self.name)
+
+
+@dataclass(frozen=True)
+class Accept(_Quick):
+    """Let the candidate that waits replace the accepted weights."""
+
+    def run(self, lesson: Lesson) -> Iterator[Any]:
+        """Yield the history."""
+        yield from lesson.teaching.accept()
+
+
+@dataclass(frozen=True)
+class Reject(_Quick):
+    """Drop the candidate that waits."""
+
+    def run(self, lesson: Lesson) -> Iterator[Any]:
+        """Yield nothing."""
+        lesson.teaching.reject()
+        yield from ()
+
+
+@dataclass(frozen=True)
+class Pin(_Quick):
+    """Keep a region as it is answered now."""
+
+    region: Region
+    name: str
+
+    def run(self, lesson: Lesson) -> Iterator[PinsChanged]:
+        """Yield the names of all pins."""
+        lesson.teaching.pin(self.region, self.name)
+        yield pins(lesson)
+
+
+@dataclass(frozen=True)
+class Unpin(_Quick):
+    """Let a region change again."""
+
+    name: str
+
+    def run(self, lesson: Lesson) -> Iterator[PinsChanged]:
+        """Yield the names of all pins."""
+        lesson.teaching.unpin(self.name)
+        yield pins(lesson)
+
+
+@dataclass(frozen=True)
+class Save(_Quick):
+    """Write the model of a commit to a file."""
+
+    path: Path
+    number: int
+
+    def run(self, lesson: Lesson) -> Iterator[Saved]:
+        """Yield where it was written."""
+        teaching = lesson.teaching
+        is_present = self.number == teaching.history.present.number
+        checkpoint = teaching.checkpoint() if is_present else teaching.history.checkpoint(self.number)
+        checkpoint.save(self.path)
+        lesson.journal.record("save", path=str(self.path))
+        yield Saved(str(self.path))
+
+
+@dataclass(frozen=True)
+class Compare(_Long):
+    """Look at the answers of two commits."""
+
+    first: int
+    second: int
+    view: Region
+
+    def run(self, lesson: Lesson) -> Iterator[SideBySide | None]:
+        """Yield None while it takes, then both answers."""
+        canvas = {n: np.zeros((*self.view.shape, 4), np.uint8) for n in (self.first, self.second)}
+        for compared in lesson.teaching.compare(self.first, self.second, self.view):
+            painted = paint(compared.tile, [label.colour for label in lesson.classes_of(compared.commit)])
+            shown = painted.region.intersection(self.view)
+            inside = painted.colours[shown.relative_to(painted.region).slices]
+            canvas[compared.commit][shown.relative_to(self.view).slices] = inside
+            yield None
+        yield SideBySide((self.first, self.second), self.view, (canvas[self.first], canvas[self.second]))
+
+
+@dataclass(frozen=True)
+class Suggest(_Long):
+    """Find the next place to paint."""
+
+    view: Region
+
+    def run(self, lesson: Lesson) -> Iterator[Any]:
+        """Yield the place."""
+        yield from lesson.teaching.suggest(self.view)
+
+
+def pins(lesson: Lesson) -> PinsChanged:
+    """Return the names of all pins."""
+    return PinsChanged(tuple(pin.name for pin in lesson.teaching.pins))

@@ -1,0 +1,138 @@
+"""The GUI thread's side of one model that is taught on one image: its layers, and what is on screen."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from napari_fcn.events import Suggested, UpdateReady
+from napari_fcn.gui._controller.looks import Looks
+from napari_fcn.gui._controller.news import Opened, Recalled, Refused, SideBySide, Unsure
+from napari_fcn.gui._layers import Corrections, Overlay, visible_region
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from napari.components import ViewerModel
+    from napari.layers import Image, Layer
+
+    from napari_fcn.geometry import Axes, Region
+    from napari_fcn.gui._controller.lesson import Lesson
+    from napari_fcn.gui._controller.news import TaughtClass
+    from napari_fcn.gui._controller.teach_state import TeachState
+    from napari_fcn.gui._layers import Canvas, Painted
+
+
+class Course:
+    """The layers of a lesson.
+
+    Parameters
+    ----------
+    viewer : ViewerModel
+        Where the layers go.
+    source : Image
+        The image.
+    axes : Axes
+        Role of each of its axes.
+    canvas : Canvas
+        Where the answer goes.
+    classes : sequence of TaughtClass
+        What to tell apart, until the engine says more.
+    """
+
+    def __init__(
+        self, viewer: ViewerModel, source: Image, axes: Axes, canvas: Canvas, classes: Sequence[TaughtClass]
+    ) -> None:
+        self.viewer, self.source, self.axes = viewer, source, axes
+        self._data = source.data
+        colours = pairs(classes)
+        channel = None if source.rgb else axes.channel_position
+        self.corrections = Corrections(viewer, source, channel, canvas.classes.shape, colours)
+        self.looks = Looks(viewer, source, channel, self.corrections.layer)
+        self.overlay: Overlay | None = None  # napari takes its time to add a layer: when the engine is there
+        self.lesson: Lesson | None = None
+        self._channel, self._canvas = channel, canvas
+
+    @property
+    def layers(self) -> list[Layer]:
+        """The layers that belong to it."""
+        answers = [] if self.overlay is None else self.overlay.layers.values()
+        return [self.source, self.corrections.layer, *answers, *self.looks.layers]
+
+    def view(self) -> Region:
+        """Return what is on screen, on the image axes."""
+        return visible_region(self.viewer, self.source, self.axes)
+
+    def show(self, tiles: Sequence[Painted]) -> None:
+        """Show tiles of the answer."""
+        if self.overlay is None or not tiles:
+            return
+        for tile in tiles:
+            self.overlay.write(tile)
+        self.overlay.refresh()
+
+    def set_classes(self, classes: Sequence[TaughtClass]) -> None:
+        """Show other names and colours."""
+        colours = pairs(classes)
+        self.corrections.set_classes(colours)
+        if self.overlay is not None:
+            self.overlay.set_classes(colours)
+
+    def has_lost(self, layer: Layer) -> bool:
+        """Whether there is nothing to teach any more without this layer."""
+        return layer is self.source or layer is self.corrections.layer
+
+    @property
+    def is_replaced(self) -> bool:
+        """Whether the image has got other pixels."""
+        return self.source.data is not self._data
+
+    def toggle_answer(self) -> None:
+        """Hide the answer, or show it again."""
+        if self.overlay is not None:
+            layer = self.overlay.layers["probabilities"]
+            layer.visible = not layer.visible
+
+    def hear(self, told: Any, state: TeachState) -> None:
+        """Show what the worker told; ``state`` is what the dock shows from then on."""
+        match told:
+            case Opened():
+                self._open(told)
+            case Recalled():
+                self.set_classes(told.classes)
+                self.corrections.restore(told.parts)
+                self.corrections.release()
+                self.looks.hide_changes()
+            case Refused(is_restoring=True):
+                self.corrections.release()
+            case UpdateReady() if state.are_changes_shown:
+                self.looks.show_changes(told, pairs(state.classes))
+            case SideBySide():
+                self.looks.compare(told)
+                self.looks.show_compared(state.comparison.shown if state.comparison else "first")
+            case Unsure() if state.is_unsure_shown:
+                self.looks.show_unsure(told)
+            case Suggested() if not told.region.is_empty:
+                self.looks.show_place(told)
+
+    def _open(self, opened: Opened) -> None:
+        """Bring what was painted before and what is on the layer together."""
+        self.set_classes(opened.classes)
+        self.overlay = Overlay(self.viewer, self.source, self._channel, self._canvas, pairs(opened.classes))
+        if self.corrections.is_new:
+            self.corrections.show(opened.strokes)
+        else:  # what is there was seen last, so it is right
+            self.corrections.remember(opened.strokes)
+            self.corrections.adopt()
+        self.corrections.release()
+
+    def close(self) -> None:
+        """Let go of the layers, which stay."""
+        self.corrections.disconnect_layer()
+        self.looks.end_comparison()
+        if self.overlay is not None and self.overlay.is_complete:
+            self.overlay.finish()
+
+
+def pairs(classes: Sequence[TaughtClass]) -> list[tuple[str, str]]:
+    """Return names and colours."""
+    return [(entry.name, entry.colour) for entry in classes]

@@ -1,0 +1,84 @@
+"""What the journeys of all docks share: the viewer, the choices on top, and the state that is shown."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from napari.utils.notifications import notification_manager
+from qtpy.QtCore import QObject, Signal
+
+from napari_fcn.errors import FcnError
+from napari_fcn.gui._controller import catalogue, facts
+from napari_fcn.gui._layers import is_segmentable, unwrapped
+
+if TYPE_CHECKING:
+    from napari.components import ViewerModel
+    from napari.layers import Image
+
+    from napari_fcn.gui._controller.state import ImageFacts, Request
+
+
+class Desk(QObject):
+    """Where a journey starts.
+
+    Parameters
+    ----------
+    viewer : ViewerModel
+        Where images are and results go.
+    state : object
+        What is shown at the start, a frozen dataclass with an ``error``.
+    parent : QObject, optional
+        Qt parent.
+
+    Attributes
+    ----------
+    changed : Signal(object)
+        There is a new state to show.
+    """
+
+    changed = Signal(object)
+
+    def __init__(self, viewer: ViewerModel, state: Any, parent: QObject | None = None) -> None:
+        super().__init__(parent)
+        self.viewer = unwrapped(viewer)
+        self.state = state
+        self._loaded = catalogue.Loaded()
+
+    def images(self) -> list[Image]:
+        """Return the layers that can be segmented, topmost first."""
+        return [layer for layer in reversed(self.viewer.layers) if is_segmentable(layer)]
+
+    def models(self) -> tuple[catalogue.ModelEntry, ...]:
+        """Return the models that ship with the package; one that cannot be read becomes the error shown."""
+        found = [self.open_model(path) for path in catalogue.shipped()]
+        return tuple(entry for entry in found if entry is not None)
+
+    def open_model(self, path: str | Path) -> catalogue.ModelEntry | None:
+        """Return what a model file says of itself; None if it cannot be read, which becomes the error shown."""
+        try:
+            return catalogue.entry(Path(path))
+        except FcnError as error:
+            self._set(replace(self.state, error=str(error)))
+            return None
+
+    def facts(self, layer: Image, request: Request | None, model: catalogue.ModelEntry | None) -> ImageFacts:
+        """Return what to say of an image, and why the chosen model cannot run on it if so."""
+        return facts.of(layer, request, model)
+
+    def forget_error(self) -> None:
+        """Stop to show what went wrong: the user has changed something since."""
+        if self.state.error:
+            self._set(replace(self.state, error=""))
+
+    def _sentence(self, error: Exception) -> str:
+        """Return an error in words; napari hears of one that should not have happened."""
+        if isinstance(error, FcnError):
+            return str(error)
+        notification_manager.receive_error(type(error), error, error.__traceback__)
+        return f"This should not have happened: {type(error).__name__}: {error}. Please report it."
+
+    def _set(self, state: Any) -> None:
+        self.state = state
+        self.changed.emit(state)

@@ -1,0 +1,178 @@
+"""How a lesson begins: the model, the project, and what was painted in it before."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from napari_fcn.errors import ProjectError
+from napari_fcn.gui._layers import Stroke
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from napari_fcn.geometry import Axes
+    from napari_fcn.gui._controller.catalogue import Loaded
+    from napari_fcn.gui._controller.journal import Journal
+    from napari_fcn.gui._layers import Canvas, LayerImage
+    from napari_fcn.models.checkpoint import Checkpoint
+    from napari_fcn.settings import TeachSettings
+
+PATIENCE = 30.0  # seconds that a project that was closed just now may take to be written
+
+
+@dataclass(frozen=True, slots=True)
+class Beginning:
+    """What a lesson begins with.
+
+    Attributes
+    ----------
+    teaching : Teaching
+        The engine.
+    strokes : int
+        How many the project holds.
+    corrections : tuple of Stroke
+        What was painted before.
+    project : str
+        The project folder; empty if there is none.
+    notes : tuple of str
+        Sentences for the user.
+    """
+
+    teaching: Any
+    strokes: int = 0
+    corrections: tuple[Stroke, ...] = ()
+    project: str = ""
+    notes: tuple[str, ...] = ()
+
+
+def _teach(*what: Any, **how: Any) -> Any:
+    from napari_fcn.teaching import Teaching
+
+    return Teaching(*what, **how)
+
+
+def _create(opening: Opening, checkpoint: Checkpoint | None) -> Any:
+    from napari_fcn.project import ImageRecord, Project, default_path, fingerprint
+
+    image, axes = opening.image, opening.axes
+    record = ImageRecord(
+        name=image.name,
+        path=image.path,
+        shape=image.shape,
+        dtype=str(image.data.dtype),
+        axes=axes,
+        scale=tuple(size for size, _ in opening.spacing),
+        units=tuple(unit for _, unit in opening.spacing),
+        rgb=image.rgb,
+        hash=fingerprint(image.data),
+    )
+    classes = checkpoint.info.classes if checkpoint else ()
+    return Project.create(default_path(image.name, image.path), record, checkpoint, opening.settings, classes)
+
+
+def _reopen(folder: Path) -> Any:
+    from napari_fcn.project import Project
+
+    return Project.open(folder)
+
+
+@dataclass(frozen=True, slots=True)
+class Tools:
+    """What makes the engine and projects; tests bring their own."""
+
+    teach: Callable[..., Any] = _teach
+    create: Callable[[Opening, Any], Any] = _create
+    reopen: Callable[[Any], Any] = _reopen
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Opening:
+    """All that a lesson needs, read from the layers before it begins.
+
+    Attributes
+    ----------
+    image : LayerImage
+        What is painted on.
+    axes : Axes
+        Role of each of its axes.
+    model : Path or None
+        The model file; None for filters only.
+    settings : TeachSettings
+        How to learn.
+    canvas : Canvas
+        Where the answer will go; the GUI thread writes to it.
+    spacing : tuple of (float, str)
+        Pixel size and unit along each of the image axes.
+    journal : Journal
+        Writes what happens.
+    loaded : Loaded
+        Models in memory.
+    folder : Path or None
+        The project to go on with; None for a new one.
+    tools : Tools
+        What makes the engine and projects.
+    """
+
+    image: LayerImage
+    axes: Axes
+    model: Path | None
+    settings: TeachSettings
+    canvas: Canvas
+    spacing: tuple[tuple[float, str], ...]
+    journal: Journal
+    loaded: Loaded
+    folder: Path | None = None
+    tools: Tools = Tools()
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Of the image axes."""
+        return self.axes.image_shape(self.image.shape)
+
+    def open(self) -> Beginning:
+        """Return the engine, with a project where one can be written.
+
+        Raises
+        ------
+        FcnError
+            If image, model and device do not fit each other, or the project cannot be gone on with.
+        """
+        if self.folder is not None:
+            return self._go_on(self.folder)
+        checkpoint = None if self.model is None else self.loaded.load(self.model)
+        try:
+            project = self.tools.create(self, checkpoint)
+        except (ProjectError, OSError) as error:
+            return Beginning(self._teaching(checkpoint), notes=(f"Nothing is saved. {error}",))
+        return self._with(project, checkpoint, ())
+
+    def _go_on(self, folder: Path) -> Beginning:
+        self.journal.wait(PATIENCE)
+        project = self.tools.reopen(folder)
+        try:
+            project.check_image(self.image.data)
+            painted = tuple(Stroke(region, labels) for region, labels in project.corrections())
+            checkpoint = project.checkpoint()
+        except BaseException:
+            project.close()
+            raise
+        return self._with(project, checkpoint, painted)
+
+    def _with(self, project: Any, checkpoint: Checkpoint | None, painted: tuple[Stroke, ...]) -> Beginning:
+        """Return an engine that writes what it does to a project; if there is none, the project is let go."""
+        try:
+            teaching = self._teaching(checkpoint, history=project.history(), record=self.journal.record)
+        except BaseException:
+            project.close()
+            raise
+        self.journal.open(project)
+        self.journal.history(teaching.history.event())
+        return Beginning(teaching, project.strokes, painted, str(project.path), project.notes)
+
+    def _teaching(self, checkpoint: Checkpoint | None, **more: Any) -> Any:
+        sizes = dict(zip(self.axes.image, (size for size, _ in self.spacing), strict=True))
+        spacing = tuple(sizes[name] for name in self.axes.space)
+        rgb = self.image.rgb
+        return self.tools.teach(self.image.data, checkpoint, self.axes, self.settings, rgb=rgb, spacing=spacing, **more)

@@ -1,0 +1,76 @@
+"""The worker's copy of what is painted."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from napari_fcn.gui._layers import Restored, Stroke, zeros
+from napari_fcn.learning.annotations import AnnotationSet, Samples
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    import numpy.typing as npt
+
+
+class Sheet:
+    """Corrections as the worker knows them, stroke by stroke; the layer itself stays with the GUI thread.
+
+    Parameters
+    ----------
+    shape : sequence of int
+        Of the image axes.
+    """
+
+    def __init__(self, shape: Sequence[int]) -> None:
+        self._labels = zeros(shape)
+        self._annotated = AnnotationSet()
+
+    def write(self, stroke: Stroke) -> None:
+        """Take in what was painted."""
+        stroke.write(self._labels)
+        self._annotated = self._annotated.add(stroke.region)
+
+    def samples(self, classes: int) -> Samples:
+        """Return all painted pixels of the first so many classes."""
+        samples = self._annotated.read(self._labels)
+        return samples if classes > 254 else samples.where(samples.label < classes)
+
+    def strokes(self) -> tuple[Stroke, ...]:
+        """Return what makes an empty layer into this sheet."""
+        return tuple(Stroke(region, self._labels[region.slices].copy()) for region in self._annotated.regions)
+
+    def become(self, samples: Samples) -> tuple[Restored, ...]:
+        """Hold other samples from now on, and return how the layer has to change."""
+        before = self.strokes()
+        for stroke in before:
+            self._labels[stroke.region.slices] = 0
+        at = np.unravel_index(samples.index, samples.shape)
+        self._labels[at] = samples.label + np.uint8(1)
+        return self._differences(before)
+
+    def renumber(self, kept: Sequence[int | None]) -> tuple[Restored, ...]:
+        """Give each class its new number (``kept[new]`` is the old one), and return how the layer has to change."""
+        before, table = self.strokes(), renumbering(kept)
+        for stroke in before:
+            self._labels[stroke.region.slices] = table[stroke.labels]
+        return self._differences(before)
+
+    def _differences(self, before: Sequence[Stroke]) -> tuple[Restored, ...]:
+        now = [self._labels[stroke.region.slices] for stroke in before]
+        return tuple(
+            Restored(stroke.region, stroke.labels, labels.copy())
+            for stroke, labels in zip(before, now, strict=True)
+            if not np.array_equal(stroke.labels, labels)
+        )
+
+
+def renumbering(kept: Sequence[int | None]) -> npt.NDArray[np.uint8]:
+    """Return the new value of each value of the corrections; those of classes that are gone become 0."""
+    table = np.zeros(256, np.uint8)
+    for new, old in enumerate(kept):
+        if old is not None:
+            table[old + 1] = new + 1
+    return table

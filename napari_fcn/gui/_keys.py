@@ -1,0 +1,80 @@
+"""Keys: what they are called, what they do, and to whom they are bound."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from html import escape
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Key:
+    """One key.
+
+    Attributes
+    ----------
+    key : str
+        As napari spells it, for example ``"Shift-U"``.
+    what : str
+        What it does, for the list; empty if another line tells of it.
+    slot : callable
+        Is called without arguments.
+    shown : str
+        As people read it; empty: as napari spells it.
+    """
+
+    key: str
+    what: str
+    slot: Callable[[], object]
+    shown: str = ""
+
+    def press(self, _: object = None) -> None:
+        """Do it; napari passes whom the key is bound to."""
+        self.slot()
+
+    @property
+    def name(self) -> str:
+        """As people read it."""
+        return self.shown or self.key.replace("Control", "Ctrl").replace("Enter", "Return").replace("-", "+")
+
+
+class Keys:
+    """Keys of a dock, bound to viewers and layers: a layer that is active goes before the viewer.
+
+    Parameters
+    ----------
+    keys : sequence of Key
+        All of them.
+    """
+
+    def __init__(self, keys: Sequence[Key]) -> None:
+        self._keys = tuple(keys)
+        self._targets: list[Any] = []
+
+    def text(self) -> str:
+        """Return a table of all keys as rich text."""
+        rows = (
+            f"<tr><td><b>{escape(k.name)}</b>&nbsp;&nbsp;</td><td>{escape(k.what)}</td></tr>"
+            for k in self._keys
+            if k.what
+        )
+        return f"<table>{''.join(rows)}</table>"
+
+    def line(self) -> str:
+        """Return all keys in one line."""
+        return " · ".join(f"{k.what} {k.name}" for k in self._keys if k.what)
+
+    def bind(self, *targets: Any) -> None:
+        """Bind the keys to viewers or layers, and to no others any more."""
+        for target in self._targets:
+            if not any(target is wanted for wanted in targets):
+                for key in self._keys:
+                    target.bind_key(key.key, None, overwrite=True)
+        for target in targets:
+            if not any(target is known for known in self._targets):
+                for key in self._keys:
+                    target.bind_key(key.key, key.press, overwrite=True)
+        self._targets = list(targets)

@@ -1,0 +1,120 @@
+"""Where the user looks, when that changes, and when what was shown has been drawn."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from qtpy.QtCore import QObject, QTimer, Signal
+
+from napari_fcn.gui._layers.reading import displayed_axes
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from napari.components import ViewerModel
+    from napari.layers import Layer
+
+    from napari_fcn.geometry import Region
+
+SETTLED = 150  # milliseconds without a move after which somebody looks at something
+MOST_ZOOM = 8.0  # at once
+SMALLEST = 1 / 12  # of the window that something to look at should fill
+
+
+def camera_of(viewer: ViewerModel) -> Any:
+    """Return the camera; napari 0.9 has moved it."""
+    scene = getattr(viewer, "scene", None)
+    return viewer.camera if scene is None else scene.camera
+
+
+class Gaze(QObject):
+    """Tells when the user has moved to another part of the image.
+
+    Attributes
+    ----------
+    settled : Signal()
+        The view has changed, and then rested for a moment.
+    """
+
+    settled = Signal()
+
+    def __init__(self, viewer: ViewerModel, parent: QObject | None = None) -> None:
+        super().__init__(parent)
+        self._viewer = viewer
+        self._timer = QTimer(self)
+        self._timer.setSingleShot(True)
+        self._timer.setInterval(SETTLED)
+        self._timer.timeout.connect(self.settled)
+
+    def connect(self) -> None:
+        """Watch the viewer."""
+        for emitter in self._emitters():
+            emitter.connect(self._on_moved)
+
+    def disconnect_viewer(self) -> None:
+        """Let go of the viewer."""
+        self._timer.stop()
+        for emitter in self._emitters():
+            emitter.disconnect(self._on_moved)
+
+    def _emitters(self) -> list[Any]:
+        camera, dims = camera_of(self._viewer).events, self._viewer.dims.events
+        return [camera.center, camera.zoom, camera.angles, dims.point, dims.order, dims.ndisplay]
+
+    def _on_moved(self, _: object = None) -> None:
+        self._timer.start()
+
+
+def look_at(viewer: ViewerModel, layer: Layer, region: Region) -> None:
+    """Move sliders and camera so that a region of a layer is seen well; what is seen well already stays where it is.
+
+    The camera zooms only if the region would be larger than the window, or a speck in it.
+    """
+    shown = displayed_axes(viewer, layer)
+    world = np.asarray(layer.data_to_world((np.add(region.start, region.stop) - 1) / 2))
+    for axis in set(range(layer.ndim)) - set(shown):
+        viewer.dims.set_point(axis + viewer.dims.ndim - layer.ndim, float(world[axis]))
+    canvas = _scene_canvas(viewer)
+    if canvas is None or viewer.dims.ndisplay != 2:
+        return
+    camera = camera_of(viewer)
+    height, width = reversed(canvas.size)
+    pixels = [region.shape[axis] * abs(float(layer.scale[axis])) * camera.zoom for axis in shown]
+    is_speck, is_large = max(pixels) < SMALLEST * min(height, width), max(pixels) > min(height, width)
+    if not (is_speck or is_large) and _is_in_view(layer, region, shown):
+        return
+    if is_large:
+        camera.zoom *= 0.8 * min(height, width) / max(pixels)
+    elif is_speck:
+        camera.zoom *= min(MOST_ZOOM, SMALLEST * min(height, width) / max(1e-6, *pixels))
+    half = np.array([height, width][-len(shown) :]) / 2 / camera.zoom
+    low, high = (np.asarray(edge)[list(shown)] for edge in layer.extent.world)
+    low, high = low + half, high - half
+    centre = np.where(low < high, np.clip(world[list(shown)], low, high), (low + high) / 2)  # no more void than needed
+    camera.center = (*camera.center[: len(camera.center) - len(shown)], *map(float, centre))
+
+
+def _is_in_view(layer: Layer, region: Region, shown: Sequence[int]) -> bool:
+    first, last = layer.corner_pixels
+    return all(first[axis] <= region.start[axis] and region.stop[axis] - 1 <= last[axis] for axis in shown)
+
+
+def after_draw(viewer: ViewerModel, call: Callable[[], None]) -> None:
+    """Call once the window has been drawn the next time; at once where there is no window."""
+    canvas = _scene_canvas(viewer)
+    if canvas is None:
+        call()
+        return
+
+    def on_draw(_: object = None) -> None:
+        canvas.events.draw.disconnect(on_draw)
+        call()
+
+    canvas.events.draw.connect(on_draw, position="last")
+
+
+def _scene_canvas(viewer: ViewerModel) -> Any:
+    """Return vispy's canvas, None where there is no window."""
+    qt_viewer = getattr(getattr(viewer, "window", None), "_qt_viewer", None)
+    return None if qt_viewer is None else qt_viewer.canvas._scene_canvas

@@ -1,0 +1,262 @@
+"""The layer on which the user paints what is right, and how it tells that something was painted."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from napari.layers import Labels
+from qtpy.QtCore import QObject, Qt, Signal
+
+from napari_fcn.gui._layers.camera import camera_of
+from napari_fcn.gui._layers.canvas import zeros
+from napari_fcn.gui._layers.colours import stroke_colours, stroke_names
+from napari_fcn.gui._layers.placing import CORRECTIONS, as_layer, find_layer, follow, mark, on_image, placement
+from napari_fcn.gui._layers.strokes import Stroke, painted_box, painted_region
+from napari_fcn.learning.annotations import AnnotationSet
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from napari.components import ViewerModel
+    from napari.layers import Image, Layer
+
+    from napari_fcn.geometry import Region
+    from napari_fcn.gui._layers.strokes import Labels8, Restored
+
+BRUSH = 12  # pixels of the screen
+WIDEST = 200  # pixels of the image
+MOST_CLASSES = 254
+
+
+class Corrections(QObject):
+    """What the user painted on one image, as a uint8 Labels layer: 0 is nothing, ``k + 1`` is class ``k``.
+
+    The layer is read again wherever something may have changed, and compared with what was known: so painting,
+    erasing, filling, undoing and redoing are all the same. What happens within one turn of the event loop is one
+    change; it is told after napari has written all of it.
+
+    Parameters
+    ----------
+    viewer : ViewerModel
+        Where the layer goes.
+    source : Image
+        The image that is painted on.
+    channel : int, optional
+        Axis of the image layer that holds its channels; None if it has none or they are colours.
+    shape : sequence of int
+        Of the image axes.
+    classes : sequence of (str, str)
+        Name and colour ``#rrggbb`` of each class.
+
+    Attributes
+    ----------
+    changed : Signal(tuple)
+        The strokes, at least one.
+    lost : Signal(str)
+        The layer cannot be painted on any more, and why.
+    label_chosen : Signal(int)
+        What is painted from now on; 0 erases.
+    touched_at : float
+        When the user began what the latest change told, `time.monotonic`.
+    is_new : bool
+        Whether the layer was made now, and not found.
+    """
+
+    changed = Signal(tuple)
+    lost = Signal(str)
+    label_chosen = Signal(int)
+    _touched = Signal()
+
+    def __init__(
+        self,
+        viewer: ViewerModel,
+        source: Image,
+        channel: int | None,
+        shape: Sequence[int],
+        classes: Sequence[tuple[str, str]],
+    ) -> None:
+        super().__init__()
+        self._viewer, self._source, self._channel = viewer, source, channel
+        self._shape, self._classes = tuple(shape), tuple(classes)
+        self._painted: list[Region] = []
+        self._is_asked, self._holds = False, 0
+        self._known = zeros(self._shape)  # what was told so far
+        self._annotated = AnnotationSet()
+        self.touched_at = 0.0
+        self._touched.connect(self._on_touched, Qt.QueuedConnection)  # comes before the next frame, a timer after it
+        reused = _reusable(viewer, source, as_layer(self._known, channel).shape)
+        self.is_new = reused is None
+        self.layer: Labels = self._added() if reused is None else reused
+        mark(self.layer, source, CORRECTIONS, channel)
+        self._given = self.layer.data
+        self.set_classes(classes)
+
+    @property
+    def labels(self) -> Labels8:
+        """The pixels of the layer on the image axes; only the GUI thread may touch them."""
+        return self._given[(slice(None),) * self._channel + (0,)] if self._channel else self._given
+
+    def connect(self) -> None:
+        """Watch the layer."""
+        events = self.layer.events
+        events.paint.connect(self._on_paint)
+        events.set_data.connect(self._on_set_data)
+        events.selected_label.connect(self._on_label)
+        events.mode.connect(self._on_label)
+
+    def disconnect_layer(self) -> None:
+        """Let go of the layer, which stays."""
+        events = self.layer.events
+        events.paint.disconnect(self._on_paint)
+        events.set_data.disconnect(self._on_set_data)
+        events.selected_label.disconnect(self._on_label)
+        events.mode.disconnect(self._on_label)
+
+    def take_up(self) -> None:
+        """Put the brush into the user's hand."""
+        self._viewer.layers.selection.active = self.layer
+        self.layer.mode = "paint"
+
+    def set_classes(self, classes: Sequence[tuple[str, str]]) -> None:
+        """Show other names and colours."""
+        self._classes = tuple(classes)
+        self.layer.colormap, self.layer.features = stroke_colours(classes), stroke_names(classes)
+
+    def choose(self, label: int) -> None:
+        """Paint this from now on; 0 erases."""
+        if self._viewer.layers.selection.active is not self.layer:
+            self._viewer.layers.selection.active = self.layer
+        if label == 0:
+            self.layer.mode = "erase"
+            return
+        self.layer.selected_label = min(label, len(self._classes))
+        if self.layer.mode not in ("paint", "polygon", "fill"):
+            self.layer.mode = "paint"
+
+    def hold(self) -> None:
+        """Keep what is painted to oneself until `release`, as the layer is about to become another."""
+        self.flush()
+        self._holds += 1
+
+    def release(self) -> None:
+        """Tell what was painted meanwhile."""
+        self._holds = max(0, self._holds - 1)
+        self.flush()
+
+    def flush(self) -> None:
+        """Tell at once what the next turn of the event loop would tell."""
+        if self._is_asked:
+            self._on_touched()
+
+    def adopt(self) -> None:
+        """Take what is on a layer that was there before for something that the user has painted just now."""
+        box = painted_box(self.labels)
+        if box is not None:
+            self._painted.append(box)
+            self._touch()
+
+    def remember(self, strokes: Sequence[Stroke]) -> None:
+        """Take these strokes for known, without showing them."""
+        for stroke in strokes:
+            stroke.write(self._known)
+            self._annotated = self._annotated.add(stroke.region)
+
+    def restore(self, parts: Sequence[Restored]) -> None:
+        """Put parts of the layer back to what they were; this is no change to be told."""
+        for part in parts:
+            part.write(self.labels)
+            part.write(self._known)
+        if parts:
+            self.layer.refresh(extent=False, highlight=False)
+
+    def show(self, strokes: Sequence[Stroke]) -> None:
+        """Paint what an earlier session left; this is no change to be told."""
+        for stroke in strokes:
+            stroke.write(self.labels)
+        self.remember(strokes)
+        if strokes:
+            self.layer.refresh(extent=False, highlight=False)
+
+    def _added(self) -> Labels:
+        layer = Labels(
+            as_layer(zeros(self._shape), self._channel),
+            name=f"{self._source.name} {CORRECTIONS}",
+            opacity=0.9,
+            colormap=stroke_colours(self._classes),
+            **placement(self._source, self._channel),
+        )
+        mark(layer, self._source, CORRECTIONS, self._channel)
+        self._viewer.add_layer(layer)
+        follow(layer, self._source)
+        layer.n_edit_dimensions = min(2, layer.ndim)
+        layer.brush_size = self._brush()
+        layer.selected_label = min(2, len(self._classes))
+        return layer
+
+    def _brush(self) -> int:
+        """Return how many pixels of the image look like a brush of a fair size."""
+        shown = self._viewer.dims.displayed[-1] - self._viewer.dims.ndim
+        pixel = abs(float(self._source.scale[shown])) * max(1e-6, float(camera_of(self._viewer).zoom))
+        return int(np.clip(round(BRUSH / max(1e-6, pixel)), 1, WIDEST))
+
+    def _on_paint(self, event: Any) -> None:
+        region = painted_region(event.value, self.layer.ndim)
+        if region is not None:
+            self._painted.append(on_image(region, self._channel))
+            self._touch()
+
+    def _on_set_data(self, _: object = None) -> None:
+        """Look again after what napari tells for undo, redo, and anything else that redraws the layer."""
+        self._touch()
+
+    def _on_label(self, _: object = None) -> None:
+        if self.layer.selected_label > len(self._classes):
+            self.layer.selected_label = len(self._classes)
+        self.label_chosen.emit(0 if self.layer.mode == "erase" else int(self.layer.selected_label))
+
+    def _touch(self) -> None:
+        if not self._is_asked:
+            self._is_asked = True
+            self.touched_at = time.monotonic()
+            self._touched.emit()
+
+    def _on_touched(self) -> None:
+        if not self._is_asked or self._holds:
+            return
+        self._is_asked = False
+        painted, self._painted = self._painted, []
+        if self.layer.data is not self._given:
+            self.lost.emit(f"The data of {self.layer.name} were replaced, so teaching has stopped.")
+            return
+        strokes = self._news([*painted, *self._annotated.regions])
+        if strokes:
+            self.changed.emit(strokes)
+
+    def _news(self, regions: Sequence[Region]) -> tuple[Stroke, ...]:
+        """Return what differs from what is known in these regions, and take it for known."""
+        found = []
+        for region in regions:
+            stroke = Stroke.between(self._known, self.labels, region)
+            if stroke is not None:
+                found.append(stroke)
+                self.remember([stroke])
+        return tuple(found)
+
+
+def _reusable(viewer: ViewerModel, source: Image, shape: Sequence[int]) -> Labels | None:
+    """Return the layer on which the user has painted on this image before, ours or one named like it."""
+    ours = find_layer(viewer, source, CORRECTIONS)
+    named = [layer for layer in viewer.layers if layer.name == f"{source.name} {CORRECTIONS}"]
+    return next((layer for layer in filter(None, [ours, *named]) if _fits(layer, shape)), None)
+
+
+def _fits(layer: Layer, shape: Sequence[int]) -> bool:
+    """Whether a layer can be painted on and read at once."""
+    return (
+        isinstance(layer, Labels)
+        and isinstance(layer.data, np.ndarray)
+        and layer.data.dtype == np.uint8
+        and layer.data.shape == tuple(shape)
+    )

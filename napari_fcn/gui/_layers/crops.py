@@ -1,0 +1,155 @@
+"""Layers that show something for a part of an image only: what changed, how unsure, what another model answers."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from napari.layers import Image, Labels, Shapes
+
+from napari_fcn.gui._layers.camera import camera_of
+from napari_fcn.gui._layers.colours import stroke_colours, stroke_names
+from napari_fcn.gui._layers.placing import add_result, align, as_layer, find_layer, follow, mark, on_layer, placement
+from napari_fcn.gui._layers.reading import displayed_axes
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    import numpy.typing as npt
+    from napari.components import ViewerModel
+    from napari.layers import Layer
+
+    from napari_fcn.geometry import Region
+
+    Make = Callable[..., Layer]
+
+PLACE_COLOUR = "#f0e442"  # seen on dark and bright, and no colour of a class
+
+
+class Crop:
+    """A layer that is as large as what it shows; made at the first use, then used again for every other part.
+
+    Parameters
+    ----------
+    viewer : ViewerModel
+        Where the layer goes.
+    source : Image
+        The image of which it shows a part.
+    channel : int, optional
+        Axis of the image layer that holds its channels; None if it has none or they are colours.
+    kind : str
+        What it shows; its name begins with that of the image.
+    """
+
+    def __init__(self, viewer: ViewerModel, source: Image, channel: int | None, kind: str) -> None:
+        self._viewer, self._source, self._channel, self.kind = viewer, source, channel, kind
+
+    @property
+    def layer(self) -> Layer | None:
+        """The layer, if it is in the viewer."""
+        return find_layer(self._viewer, self._source, self.kind)
+
+    @property
+    def is_shown(self) -> bool:
+        """Whether the layer is there and visible."""
+        return self.layer is not None and bool(self.layer.visible)
+
+    def show(self, region: Region, array: npt.NDArray[Any], make: Make, **look: Any) -> Layer:
+        """Show an array over a region of the image axes.
+
+        Parameters
+        ----------
+        region : Region
+            On the image axes.
+        array : ndarray
+            What to show there; colours last, if it has any.
+        make : callable
+            Returns a new layer for such an array.
+        look : object
+            Arguments for ``make`` that a layer which is there already takes as attributes.
+        """
+        origin = on_layer(region, self._channel).start
+        data = as_layer(array, self._channel)
+        layer = self.layer
+        if layer is None:
+            name = f"{self._source.name} {self.kind}"
+            layer = make(data, name=name, **look, **placement(self._source, self._channel, origin))
+            mark(layer, self._source, self.kind, self._channel, origin=origin)
+            add_result(self._viewer, layer, self._source)
+            follow(layer, self._source)
+            return layer
+        layer.data = data
+        for name, value in look.items():
+            setattr(layer, name, value)
+        mark(layer, self._source, self.kind, self._channel, origin=origin)
+        align(layer, self._source)
+        layer.visible = True
+        return layer
+
+    def hide(self) -> None:
+        """Do not show it any more; the layer stays, as napari can stumble over removed ones."""
+        if self.layer is not None:
+            self.layer.visible = False
+
+
+def show_changes(
+    crop: Crop, region: Region, changed: npt.NDArray[np.uint8], classes: Sequence[tuple[str, str]]
+) -> None:
+    """Show where another class would be answered, in its colour."""
+    crop.show(region, changed, Labels, colormap=stroke_colours(classes), features=stroke_names(classes))
+
+
+def show_uncertainty(crop: Crop, region: Region, values: npt.NDArray[np.uint8]) -> None:
+    """Show how unsure the network is, from 0 (dark) to 255 (bright)."""
+    crop.show(region, values, _heat)
+
+
+def show_answer(crop: Crop, region: Region, colours: npt.NDArray[np.uint8]) -> None:
+    """Show an answer as it was painted, RGBA."""
+    crop.show(region, colours, _picture)
+
+
+class Place(Crop):
+    """A layer with one box in it."""
+
+    def show_box(self, region: Region, like: Layer) -> None:
+        """Draw a box around a region of the image axes, in the plane that is shown of a layer on the same axes."""
+        box = _box(on_layer(region, self._channel), displayed_axes(self._viewer, like))
+        layer = self.layer
+        if layer is not None:
+            layer.data = [box]
+            layer.visible = True
+            return
+        name = f"{self._source.name} {self.kind}"
+        pixel = 2 / max(1e-6, float(camera_of(self._viewer).zoom))
+        layer = Shapes(
+            [box],
+            shape_type="polygon",
+            edge_color=PLACE_COLOUR,
+            face_color="transparent",
+            edge_width=pixel,
+            name=name,
+            **placement(self._source, self._channel),
+        )
+        mark(layer, self._source, self.kind, self._channel)
+        add_result(self._viewer, layer, self._source)
+        follow(layer, self._source)
+
+
+def _box(region: Region, shown: Sequence[int]) -> npt.NDArray[np.float64]:
+    """Return the corners of a box, one row each, in the middle of the axes that are not shown."""
+    middle = (np.add(region.start, region.stop) - 1) / 2
+    corners = np.tile(middle, (4, 1))
+    rows, columns = shown[-2:] if len(shown) > 1 else (shown[-1], shown[-1])
+    low, high = np.subtract(region.start, 0.5), np.subtract(region.stop, 0.5)
+    corners[:, rows] = low[rows], low[rows], high[rows], high[rows]
+    corners[:, columns] = low[columns], high[columns], high[columns], low[columns]
+    return corners
+
+
+def _heat(data: npt.NDArray[np.uint8], **more: Any) -> Image:
+    return Image(data, colormap="magma", contrast_limits=(0, 255), blending="additive", opacity=0.8, rgb=False, **more)
+
+
+def _picture(data: npt.NDArray[np.uint8], **more: Any) -> Image:
+    return Image(data, rgb=True, opacity=0.7, **more)

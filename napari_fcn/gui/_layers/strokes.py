@@ -1,0 +1,111 @@
+"""Strokes as values, and which part of an image napari says was painted."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import reduce
+from typing import TYPE_CHECKING, Any, Self
+
+import numpy as np
+
+from napari_fcn.geometry import Region
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    import numpy.typing as npt
+
+    Labels8 = npt.NDArray[np.uint8]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Stroke:
+    """What a part of the corrections holds after the user has painted, erased or undone there.
+
+    Attributes
+    ----------
+    region : Region
+        Where, on the image axes.
+    labels : ndarray
+        ``region.shape`` uint8: 0 is nothing, ``k + 1`` is class ``k``.
+    """
+
+    region: Region
+    labels: Labels8
+
+    @classmethod
+    def between(cls, known: Labels8, present: Labels8, region: Region) -> Self | None:
+        """Return the smallest stroke within a region that makes ``known`` what ``present`` is; None if it is so."""
+        region = region.clip(present.shape)
+        now = present[region.slices]
+        differs = known[region.slices] != now
+        if not differs.any():
+            return None
+        box = _bounds(differs)
+        return cls(box.shift(region.start), now[box.slices].copy())
+
+    def write(self, array: Labels8) -> None:
+        """Put it into an array on the image axes."""
+        array[self.region.slices] = self.labels
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Restored:
+    """How a part of the corrections goes back to what it was: ``before`` becomes ``after``.
+
+    Pixels that hold something else than ``before`` by now, as somebody has painted there since, stay.
+    """
+
+    region: Region
+    before: Labels8
+    after: Labels8
+
+    def write(self, array: Labels8) -> None:
+        """Put it into an array on the image axes."""
+        part = array[self.region.slices]
+        np.copyto(part, self.after, where=(part == self.before) & (self.before != self.after))
+
+
+def painted_region(atoms: Iterable[Any], ndim: int) -> Region | None:
+    """Return the box, on the axes of the layer, of what one paint event of a Labels layer tells; None if nothing.
+
+    Parameters
+    ----------
+    atoms : iterable
+        ``event.value``: each a record with full-ndim slices (brush, eraser, fill, polygon), or ``(indices, old, new)``
+        as `Labels.data_setitem` makes it.
+    ndim : int
+        Axes of the layer.
+    """
+    boxes = [box for atom in atoms if (box := _atom_region(atom, ndim)) is not None]
+    return reduce(Region.union, boxes) if boxes else None
+
+
+def _atom_region(atom: Any, ndim: int) -> Region | None:
+    key = getattr(atom, "slice_key", None)
+    if key is not None:
+        return Region(tuple(int(s.start) for s in key), tuple(int(s.stop) for s in key))
+    indices = [np.atleast_1d(axis) for axis in atom[0]]
+    if len(indices) != ndim or not all(axis.size for axis in indices):
+        return None
+    return Region(tuple(int(axis.min()) for axis in indices), tuple(int(axis.max()) + 1 for axis in indices))
+
+
+def painted_box(labels: Labels8) -> Region | None:
+    """Return the box of all that is painted, None if nothing is; looks at the whole array."""
+    rows = labels.reshape(-1, labels.shape[-1])
+    is_painted = rows.max(axis=1, initial=0).astype(bool)  # ten times faster than `any` on bytes
+    if not is_painted.any():
+        return None
+    leading = _bounds(is_painted.reshape(labels.shape[:-1])) if labels.ndim > 1 else Region((), ())
+    return _bounds(labels[leading.slices] != 0).shift((*leading.start, 0))
+
+
+def _bounds(mask: npt.NDArray[np.bool_]) -> Region:
+    """Return the box of what is true."""
+    spans = []
+    for axis in range(mask.ndim):
+        others = tuple(other for other in range(mask.ndim) if other != axis)
+        (at,) = np.nonzero(mask.any(axis=others))
+        spans.append((int(at[0]), int(at[-1]) + 1))
+    return Region(tuple(a for a, _ in spans), tuple(b for _, b in spans))

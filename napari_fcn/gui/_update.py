@@ -1,0 +1,126 @@
+"""What came out of a candidate: its examination, the judgement, what would change, and the user's word."""
+
+from __future__ import annotations
+
+from html import escape
+from typing import TYPE_CHECKING
+
+from qtpy.QtCore import Qt, Signal
+from qtpy.QtWidgets import QFrame, QHBoxLayout, QListWidget, QPushButton, QVBoxLayout, QWidget
+
+from napari_fcn.gui._form import Prose
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from napari_fcn.events import Change, UpdateReady
+    from napari_fcn.gui._controller import TaughtClass, TeachState
+
+ROWS = 4  # changes that are seen without scrolling
+ENDED = {
+    "taken": "It is in use now; Undo takes it back.",
+    "dropped": "It was not taken.",
+    "worse": "It was dropped.",
+    "waits": "",
+}
+
+
+def headline(ready: UpdateReady) -> str:
+    """Return the examination in one line of rich text."""
+    arrow = "▲" if ready.candidate > ready.accepted else "▼" if ready.candidate < ready.accepted else "="
+    return f"New strokes right: {ready.accepted:.0%} → <b>{ready.candidate:.0%}</b> {arrow}"
+
+
+def change_line(change: Change, classes: Sequence[TaughtClass], axes: Sequence[str]) -> str:
+    """Return a change as ``312 px at y 210, x 88: background → nucleus``."""
+    centre = [(a + b) // 2 for a, b in zip(change.region.start, change.region.stop, strict=True)]
+    where = ", ".join(f"{axis} {at}" for axis, at in zip(axes, centre, strict=False))
+    names = [classes[k].name if k < len(classes) else f"class {k}" for k in (change.before, change.after)]
+    return f"{change.pixels} px at {where}: {names[0]} → {names[1]}"
+
+
+class UpdateCard(QFrame):
+    """Shows the candidate that was judged last.
+
+    Attributes
+    ----------
+    accepted, rejected : Signal()
+        The user's word.
+    changes_shown : Signal(bool)
+        Whether the layer of changes is wanted.
+    looked : Signal(Change)
+        The user wants to see a place.
+    """
+
+    accepted = Signal()
+    rejected = Signal()
+    changes_shown = Signal(bool)
+    looked = Signal(object)
+
+    def __init__(self, keys: tuple[str, str, str], parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self.setFrameShape(QFrame.StyledPanel)
+        self._shown: object = None
+        self.headline, self.text = Prose("Examination"), Prose("Judgement")
+        self.places = QListWidget()
+        self.places.setAccessibleName("What would change on screen")
+        self.places.setToolTip("What would change on screen, largest first; click on one to go there")
+        self.places.setMaximumHeight((ROWS + 1) * self.places.fontMetrics().height())
+        self.shower = QPushButton("Changes")
+        self.shower.setCheckable(True)
+        self.shower.setToolTip(f"Show in a layer what changes ({keys[2]})")
+        self.accept, self.reject = QPushButton("Accept"), QPushButton("Reject")
+        self.accept.setToolTip(f"Use the new network from now on ({keys[0]})")
+        self.reject.setToolTip(f"Go on with the network as it is ({keys[1]})")
+        self.places.setHorizontalScrollBarPolicy(Qt.ScrollBarAlwaysOff)
+        row = QHBoxLayout()
+        for button in (self.accept, self.reject, self.shower):
+            row.addWidget(button, 1)
+        layout = QVBoxLayout(self)
+        layout.setContentsMargins(6, 4, 6, 4)
+        layout.setSpacing(3)
+        for part in (self.headline, self.text, self.places):
+            layout.addWidget(part)
+        layout.addLayout(row)
+        self.accept.clicked.connect(self.accepted)
+        self.reject.clicked.connect(self.rejected)
+        self.shower.toggled.connect(self.changes_shown)
+        self.places.currentRowChanged.connect(self._on_row)
+        self.places.itemClicked.connect(self._on_clicked)
+
+    def show_update(self, state: TeachState, axes: Sequence[str]) -> None:
+        """Show the judged candidate, if there is one."""
+        update = state.update
+        self.setVisible(update is not None)
+        if update is None:
+            return
+        ready = update.ready
+        self.headline.setText(headline(ready))
+        pins = [f"Pin {escape(pin.name)}: {pin.accepted:.0%} → {pin.candidate:.0%}" for pin in ready.pins]
+        end = ENDED[update.standing]
+        self.text.setText("<br>".join(filter(None, [*pins, escape(ready.reason), end])))
+        self.shower.setChecked(state.are_changes_shown)
+        for button in (self.accept, self.reject):
+            button.setVisible(state.can_decide)
+        if ready is not self._shown:
+            self._shown = ready
+            self._fill(ready, state.classes, axes)
+
+    def _fill(self, ready: UpdateReady, classes: Sequence[TaughtClass], axes: Sequence[str]) -> None:
+        self._changes = ready.changes
+        self.places.blockSignals(True)
+        self.places.clear()
+        for change in ready.changes:
+            line = change_line(change, classes, axes)
+            self.places.addItem(line)
+            self.places.item(self.places.count() - 1).setToolTip(line)
+        self.places.blockSignals(False)
+        self.places.setVisible(bool(ready.changes))
+        self.shower.setEnabled(bool(ready.changes) or self.shower.isChecked())
+
+    def _on_row(self, row: int) -> None:
+        if 0 <= row < len(self._changes):
+            self.looked.emit(self._changes[row])
+
+    def _on_clicked(self, _: object) -> None:
+        self._on_row(self.places.currentRow())

@@ -1,0 +1,137 @@
+"""Where the user painted, and what: the strokes as the engine learns from them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Self
+
+import numpy as np
+
+from napari_fcn.geometry import Region
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    import numpy.typing as npt
+
+    Flat = npt.NDArray[np.int64]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Samples:
+    """All painted pixels of an image at one moment; a frozen copy that may cross threads.
+
+    Attributes
+    ----------
+    shape : tuple of int
+        Image axes, without channels.
+    index : ndarray
+        ``(n,)`` int64, position of each painted pixel in the ravelled image, ascending.
+    label : ndarray
+        ``(n,)`` uint8, class index of each (what is painted as 1 is class 0).
+    turn : ndarray
+        ``(n,)`` int32, in which turn each was painted.
+    """
+
+    shape: tuple[int, ...]
+    index: Flat
+    label: npt.NDArray[np.uint8]
+    turn: npt.NDArray[np.int32]
+
+    @classmethod
+    def none(cls, shape: Sequence[int]) -> Self:
+        """Return the samples of an image on which nothing was painted."""
+        return cls(tuple(shape), np.zeros(0, np.int64), np.zeros(0, np.uint8), np.zeros(0, np.int32))
+
+    @classmethod
+    def read(cls, labels: npt.NDArray[np.uint8], regions: Iterable[Region] | None = None) -> Self:
+        """Return what is painted in an array of labels on the image axes: 0 is nothing, ``k + 1`` is class ``k``.
+
+        Parameters
+        ----------
+        labels : ndarray
+            uint8, on the image axes.
+        regions : iterable of Region, optional
+            Where to look; everywhere if not given.
+        """
+        shape = labels.shape
+        found = [np.zeros(0, np.int64)]
+        for region in [Region.whole(shape)] if regions is None else regions:
+            region = region.clip(shape)
+            inside = np.nonzero(labels[region.slices])
+            if inside and inside[0].size:
+                shifted = tuple(i + start for i, start in zip(inside, region.start, strict=True))
+                found.append(np.ravel_multi_index(shifted, shape).astype(np.int64))
+        index = np.unique(np.concatenate(found))
+        label = (labels[np.unravel_index(index, shape)] - 1).astype(np.uint8)
+        return cls(shape, index, label, np.zeros(index.size, np.int32))
+
+    def __len__(self) -> int:
+        return int(self.index.size)
+
+    def coordinates(self) -> npt.NDArray[np.int64]:
+        """Return ``(n, ndim)`` positions on the image axes."""
+        return np.stack(np.unravel_index(self.index, self.shape), axis=1)
+
+    def counts(self, classes: int) -> tuple[int, ...]:
+        """Return how many pixels are painted of each class."""
+        return tuple(int(n) for n in np.bincount(self.label, minlength=classes)[:classes])
+
+    def where(self, chosen: npt.NDArray[np.bool_]) -> Self:
+        """Return some of the samples."""
+        return type(self)(self.shape, self.index[chosen], self.label[chosen], self.turn[chosen])
+
+    def dated(self, earlier: Samples, turn: int) -> Self:
+        """Return these samples with the turn in which each was painted: that of ``earlier`` if it was there, or now."""
+        at = np.searchsorted(earlier.index, self.index).clip(max=max(0, len(earlier) - 1))
+        turns = np.full(len(self), turn, np.int32)
+        if len(earlier):
+            same = (earlier.index[at] == self.index) & (earlier.label[at] == self.label)
+            turns[same] = earlier.turn[at][same]
+        return type(self)(self.shape, self.index, self.label, turns)
+
+    def same_as(self, other: Samples) -> bool:
+        """Whether the same pixels are painted in the same classes."""
+        return np.array_equal(self.index, other.index) and np.array_equal(self.label, other.label)
+
+    def regions(self, size: Sequence[int]) -> list[Region]:
+        """Return boxes on a grid of cells of this size that hold a sample, in the order of the image."""
+        if not len(self):
+            return []
+        cells = np.unique(self.coordinates() // np.asarray(size), axis=0) * np.asarray(size)
+        return [
+            Region(tuple(map(int, cell)), tuple(int(c) + n for c, n in zip(cell, size, strict=True))).clip(self.shape)
+            for cell in cells
+        ]
+
+
+@dataclass(frozen=True, slots=True)
+class AnnotationSet:
+    """Where the user has painted: boxes that are read again whenever something may have changed.
+
+    The pixels themselves stay with whoever owns the layer, so that a stroke that is undone vanishes by itself.
+
+    Attributes
+    ----------
+    regions : tuple of Region
+        Boxes on the image axes; together they hold every stroke.
+    """
+
+    regions: tuple[Region, ...] = ()
+
+    def add(self, region: Region) -> Self:
+        """Return the set with one more box; boxes that it holds are left out."""
+        if region.is_empty or any(known.contains(region) for known in self.regions):
+            return self
+        kept = tuple(known for known in self.regions if not region.contains(known))
+        return type(self)((*kept, region))
+
+    def read(self, labels: npt.NDArray[np.uint8]) -> Samples:
+        """Return what is painted now."""
+        return Samples.read(labels, self.regions)
+
+
+def within(samples: Samples, region: Region) -> npt.NDArray[np.bool_]:
+    """Return which samples lie in a region."""
+    at = samples.coordinates()
+    return ((at >= np.asarray(region.start)) & (at < np.asarray(region.stop))).all(axis=1)

@@ -1,0 +1,94 @@
+"""A whole network that learns in the background, and how it is judged."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from napari_fcn.events import PinScore, UpdateReady
+from napari_fcn.learning import guard
+from napari_fcn.learning.pupil import Pupil
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from napari_fcn.geometry import Region
+    from napari_fcn.learning.annotations import Samples
+    from napari_fcn.learning.finetune import FineTuner
+
+
+@dataclass(slots=True, eq=False)
+class Candidate:
+    """A copy of the accepted network that learns from earlier strokes, to be examined on the latest.
+
+    Attributes
+    ----------
+    tuner : FineTuner
+        What makes it.
+    since : int
+        It learns from strokes of earlier turns; those of this turn on are its examination.
+    judged : int
+        How often it was judged.
+    pupil : Pupil or None
+        What won, once something did.
+    marks : dict of str to float
+        The last examination.
+    """
+
+    tuner: FineTuner
+    since: int
+    judged: int = 0
+    pupil: Pupil | None = None
+    marks: dict[str, float] = field(default_factory=dict)
+
+    def lesson(self, samples: Samples) -> Samples:
+        """Return the strokes that it learns from."""
+        return samples.where(samples.turn < self.since)
+
+    def exam(self, samples: Samples) -> Samples:
+        """Return the strokes on which it is examined."""
+        return samples.where(samples.turn >= self.since)
+
+    def judge(
+        self, accepted: Pupil, samples: Samples, learn: tuple[float, int], pins: Sequence[guard.Pin], view: Region
+    ) -> UpdateReady:
+        """Examine it and the accepted network on strokes that neither has learnt from.
+
+        Both get a head that was fitted to the earlier strokes alone; the network that wins is then fitted to all.
+
+        Parameters
+        ----------
+        accepted : Pupil
+            The network in use.
+        samples : Samples
+            All strokes.
+        learn : (float, int)
+            Slider and seed for the heads.
+        pins : sequence of Pin
+            What must stay right.
+        view : Region
+            Where to tell what changes.
+        """
+        rival = Pupil(self.tuner.copy(), accepted.view, accepted.budget, accepted.prior, accepted.reference)
+        lesson, exam = self.lesson(samples), self.exam(samples)
+        found = []
+        for pupil in (accepted.twin(), rival):
+            pupil.learn(lesson, *learn)
+            found.append(guard.examine(pupil.logits(exam), pupil.labels(exam)))
+        rival.learn(samples, *learn)
+        scores = tuple(_pin_score(pin, accepted, rival) for pin in pins)
+        is_better, reason = guard.verdict(found[0], found[1], scores)
+        self.judged += 1
+        self.pupil = rival if is_better else None
+        self.marks = {"accepted": found[0].right, "candidate": found[1].right}
+        before, after = accepted.classes(view), rival.classes(view)
+        changed = np.where(before != after, after + 1, 0).astype(np.uint8)
+        places = guard.changes(before, after, view.start)
+        return UpdateReady(found[0].right, found[1].right, scores, is_better, reason, places, view, changed)
+
+
+def _pin_score(pin: guard.Pin, accepted: Pupil, rival: Pupil) -> PinScore:
+    now, then = (guard.agreement(pupil.classes(pin.region), pin.classes) for pupil in (accepted, rival))
+    return PinScore(pin.name, now, then)

@@ -1,0 +1,214 @@
+"""Features of an image as a network gives them: tiles of what is on screen, and rows at painted pixels."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from dataclasses import dataclass, field
+from functools import cached_property
+from math import prod
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+
+from napari_fcn.geometry import Region, TilePlan
+from napari_fcn.inference.device import MEMORY_FORMATS, full_float32
+from napari_fcn.learning.annotations import within
+from napari_fcn.learning.head import gather
+from napari_fcn.nets.layers import Level
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    import numpy.typing as npt
+    from torch import Tensor
+
+    from napari_fcn.geometry import ReceptiveField, Tile
+    from napari_fcn.inference.source import ImageSource
+    from napari_fcn.learning.annotations import Samples
+    from napari_fcn.models.normalise import Scaling
+    from napari_fcn.nets.taught import Taught
+
+CORES = {1: 16, 2: 4, 3: 2}  # length of a core in halos
+SHORTEST = 64
+
+
+@dataclass(frozen=True, eq=False)
+class View:
+    """How a network looks at one image: which tiles it has, and what to read for them.
+
+    The tiles are the same whatever is on screen, so that the features of a pixel are the same bit for bit whenever and
+    in whatever order they are asked for; the replay of a session rests on it.
+
+    Attributes
+    ----------
+    source : ImageSource
+        The image.
+    scaling : Scaling
+        Of its intensities.
+    field : ReceptiveField
+        Of the network.
+    multiple : tuple of int
+        Period of its grid per axis in space.
+    device : torch.device
+        Where it runs.
+    """
+
+    source: ImageSource
+    scaling: Scaling
+    field: ReceptiveField
+    multiple: tuple[int, ...]
+    device: torch.device
+
+    @cached_property
+    def plan(self) -> TilePlan:
+        """The tiles of the image."""
+        axes, ndim = self.source.axes, len(self.multiple)
+        halo, multiple = axes.spread(self.field.halo, (0, 0)), axes.spread(self.multiple, 1)
+        core = []
+        for (before, after), m in zip(self.field.halo, self.multiple, strict=True):
+            core.append(-(-max(SHORTEST, CORES[ndim] * max(before, after)) // m) * m)
+        return TilePlan(self.source.shape, axes.spread(core, 1), halo, multiple)
+
+    def tile_of(self, samples: Samples) -> npt.NDArray[np.int64]:
+        """Return the number of the tile in which each sample lies."""
+        grid = samples.coordinates() // np.asarray(self.plan.tile)
+        return np.ravel_multi_index(tuple(grid.T), self.plan.counts).astype(np.int64)
+
+    def read(self, region: Region) -> Tensor:
+        """Return a scaled block ``(N, C, *space)`` on the device."""
+        block = self.source.axes.to_net(self.scaling.apply(self.source.read(region)))
+        x = torch.from_numpy(np.ascontiguousarray(block)).to(self.device)
+        return x.contiguous(memory_format=MEMORY_FORMATS[x.ndim - 2]) if x.ndim - 2 in MEMORY_FORMATS else x
+
+    def positions(self, samples: Samples, region: Region) -> Tensor:
+        """Return ``(n, 1 + ndim)`` places of samples in a block of this region, as `gather` takes them."""
+        axes = self.source.axes
+        at = samples.coordinates() - np.asarray(region.start)
+        planes = np.zeros(len(samples), np.int64)
+        for axis in (axes.image.index(name) for name in axes.loop):
+            planes = planes * region.shape[axis] + at[:, axis]
+        return torch.from_numpy(np.column_stack([planes, at[:, list(axes.space_positions)]])).to(self.device)
+
+    def window(self, net: Taught, tile: Tile) -> Window:
+        """Return the features of a tile, cut down to its core and one period of the grid around it."""
+        with torch.inference_mode(), full_float32(self.device):
+            levels = net.levels(net.fill(self.read(tile.read)))
+        around = self.source.axes.spread(self.multiple, 1)
+        held = tile.core.grow(around).intersection(tile.read)
+        return Window(tile.core, held, tuple(self._cut(level, tile.read, held) for level in levels))
+
+    def _cut(self, level: Level, read: Region, held: Region) -> Level:
+        index: list[slice] = []
+        for position, factor, length in zip(
+            self.source.axes.space_positions, level.factor, level.features.shape[2:], strict=True
+        ):
+            start = (held.start[position] - read.start[position]) // factor
+            at_end = held.stop[position] == read.stop[position]  # then with what fills the image up to the grid
+            index.append(slice(start, length if at_end else (held.stop[position] - read.start[position]) // factor))
+        part = level.features[(..., *index)]
+        form = MEMORY_FORMATS.get(part.ndim - 2, torch.contiguous_format)
+        return Level(level.factor, part.clone(memory_format=form))
+
+    def logits(self, net: Taught, window: Window) -> Tensor:
+        """Return the class logits ``(N, K, *space)`` of a window's core."""
+        with torch.inference_mode(), full_float32(self.device):
+            logits = net.score(list(window.levels))
+        inner = window.core.relative_to(window.held)
+        return logits[(..., *(inner.slices[position] for position in self.source.axes.space_positions))]
+
+    def probabilities(self, net: Taught, window: Window) -> npt.NDArray[np.float32]:
+        """Return the class probabilities ``(K, *core.shape)`` of a window."""
+        values = self.logits(net, window).float().softmax(1).cpu().numpy()
+        return np.ascontiguousarray(self.source.axes.from_net(values, window.core.shape))
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Window:
+    """Features of a tile.
+
+    Attributes
+    ----------
+    core : Region
+        Where they are exact, on the image axes.
+    held : Region
+        What they cover: the core and one period of the grid around it.
+    levels : tuple of Level
+        ``(N, C, *space)`` each.
+    """
+
+    core: Region
+    held: Region
+    levels: tuple[Level, ...]
+
+    @property
+    def bytes(self) -> int:
+        """Memory that it takes."""
+        return sum(level.features.numel() * level.features.element_size() for level in self.levels)
+
+
+@dataclass(slots=True, eq=False)
+class Features:
+    """The features that one trunk gives, as far as they were asked for.
+
+    Attributes
+    ----------
+    view : View
+        How to look at the image.
+    net : Taught
+        The network; its heads may change, its trunk may not.
+    budget : int
+        Memory for windows in bytes; the one used last stays in any case.
+    """
+
+    view: View
+    net: Taught
+    budget: int
+    windows: OrderedDict[Region, Window] = field(default_factory=OrderedDict)
+    index: npt.NDArray[np.int64] = field(default_factory=lambda: np.zeros(0, np.int64))
+    known: Tensor = field(default_factory=lambda: torch.zeros(0, 0))
+
+    def window(self, tile: Tile) -> Window:
+        """Return the features of a tile, from memory where possible."""
+        if tile.core not in self.windows:
+            self.windows[tile.core] = self.view.window(self.net, tile)
+            while len(self.windows) > 1 and sum(w.bytes for w in self.windows.values()) > self.budget:
+                self.windows.popitem(last=False)
+        self.windows.move_to_end(tile.core)
+        return self.windows[tile.core]
+
+    def on(self, region: Region) -> Iterator[Window]:
+        """Yield the windows that touch a region."""
+        for tile in self.view.plan.touching(region):
+            yield self.window(tile)
+
+    def rows(self, samples: Samples) -> Tensor:
+        """Return the features ``(n, F)`` of each sample; those seen before come from memory."""
+        new = ~np.isin(samples.index, self.index, assume_unique=True)
+        if new.any():
+            self._look(samples.where(new))
+        at = torch.from_numpy(np.searchsorted(self.index, samples.index)).to(self.known.device)
+        return self.known[at]
+
+    def _look(self, samples: Samples) -> None:
+        plan = self.view.plan
+        numbers = self.view.tile_of(samples)
+        found, index = ([self.known], [self.index]) if self.index.size else ([], [])
+        for number in np.unique(numbers):
+            part = samples.where(numbers == number)
+            window = self.window(plan.at(np.unravel_index(number, plan.counts)))
+            found.append(gather(window.levels, self.view.positions(part, window.held)))
+            index.append(part.index)
+        joined = np.concatenate(index)
+        order = np.argsort(joined, kind="stable")
+        self.known, self.index = torch.cat(found)[torch.from_numpy(order).to(self.view.device)], joined[order]
+
+
+def inside(samples: Samples, region: Region) -> Samples:
+    """Return the samples that lie in a region."""
+    return samples.where(within(samples, region))
+
+
+def bytes_per_pixel(net: Taught) -> float:
+    """Return the memory that the features of a pixel take."""
+    return 4 * sum(width / prod(factor) for factor, width in net.widths)

@@ -1,0 +1,188 @@
+"""The whole network learns from strokes: a few steps on patches around them, on a copy."""
+
+from __future__ import annotations
+
+import time
+from copy import deepcopy
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from torch.nn import functional as F
+
+from napari_fcn.events import StepDone
+from napari_fcn.geometry import Region
+from napari_fcn.inference.device import mixed_precision, place
+from napari_fcn.learning.annotations import within
+from napari_fcn.learning.head import balanced
+from napari_fcn.learning.losses import IGNORE
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from torch import Tensor
+
+    from napari_fcn.learning.annotations import Samples
+    from napari_fcn.learning.features import View
+    from napari_fcn.nets.taught import Taught
+    from napari_fcn.settings import TeachSettings
+
+NEWEST = 0.5  # how often a patch is drawn around a stroke of the latest turn
+PULL = 0.03  # share of the way back to the original weights per step, at the slider's middle
+CLIP = 1.0  # largest norm of a gradient
+GAIN, LIFT = 0.1, 0.1  # intensity augmentation: largest change of contrast and brightness
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Patch:
+    """What one step learns from.
+
+    Attributes
+    ----------
+    image : Tensor
+        ``(N, C, *space)`` scaled.
+    target : Tensor
+        ``(N, *space)`` int64, `IGNORE` where nothing is painted.
+    """
+
+    image: Tensor
+    target: Tensor
+
+
+class FineTuner:
+    """Takes a copy of a network some steps further.
+
+    AdamW (Loshchilov & Hutter 2019) on the trunk with frozen batch norms, partial cross entropy on the painted pixels
+    with each class counting the same, and after each step a small pull back to the original weights (L2-SP, Li et al.
+    2018), stronger the more the slider asks to keep.
+
+    Parameters
+    ----------
+    net : Taught
+        The network to start from; it is copied.
+    view : View
+        How to look at the image.
+    original : mapping of str to Tensor
+        Weights to which it is pulled; those that it lacks are left alone.
+    settings : TeachSettings
+        Steps, rate, slider.
+    seed : int
+        Of the draws.
+    """
+
+    def __init__(
+        self, net: Taught, view: View, original: Mapping[str, Tensor], settings: TeachSettings, seed: int
+    ) -> None:
+        self.view, self.settings = view, settings
+        self.net: Taught = place(deepcopy(net), net.spec.ndim, view.device).eval()  # type: ignore[assignment]
+        assert self.net.trunk is not None
+        self.parameters = dict(self.net.trunk.named_parameters(prefix="trunk"))
+        frozen = {id(p) for p in (self.net.trunk.score.parameters() if self.net.trunk.score is not None else ())}
+        self.parameters = {k: p for k, p in self.parameters.items() if id(p) not in frozen}
+        self.original = {k: original[k].to(view.device) for k in self.parameters if k in original}
+        rate = settings.rate * 2 * (1 - settings.keep)
+        self.optimiser = torch.optim.AdamW(self.parameters.values(), lr=rate, weight_decay=0.0)
+        self.pull = PULL * 2 * settings.keep
+        self.draw = np.random.default_rng(seed)
+        self.done = 0
+        self.started = time.monotonic()
+        self.loss = float("nan")
+
+    @property
+    def patch(self) -> tuple[int, ...]:
+        """Length of a patch per axis in space: as set, or the field and as much again, on the grid."""
+        shape = [self.view.source.shape[p] for p in self.view.source.axes.space_positions]
+        sizes = [self.settings.patch or 2 * n for n in self.view.field.size]
+        on_grid = (-(-n // m) * m for n, m in zip(sizes, self.view.multiple, strict=True))
+        return tuple(
+            min(n, -(-length // m) * m) for n, length, m in zip(on_grid, shape, self.view.multiple, strict=True)
+        )
+
+    def steps(self, samples: Samples, until: int) -> Iterator[StepDone]:
+        """Yield after each step until ``until`` are done in all."""
+        self.net.requires_grad_(False)
+        for parameter in self.parameters.values():
+            parameter.requires_grad_(True)
+        while self.done < until:
+            self.loss = self._step(self._patch(samples))
+            self.done += 1
+            yield StepDone(self.done, until, self.loss, time.monotonic() - self.started)
+
+    def copy(self) -> Taught:
+        """Return the network as it is now."""
+        return deepcopy(self.net).requires_grad_(False)
+
+    def _step(self, patch: Patch) -> float:
+        self.optimiser.zero_grad(set_to_none=True)
+        with mixed_precision(self.view.device, self.settings.precision):
+            logits = self.net(patch.image)
+        loss = partial_cross_entropy(logits.float(), patch.target)
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(self.parameters.values(), CLIP)
+        self.optimiser.step()
+        with torch.no_grad():
+            for name, original in self.original.items():
+                self.parameters[name].lerp_(original, self.pull)
+        return float(loss.detach())
+
+    def _patch(self, samples: Samples) -> Patch:
+        """Return a patch around a painted pixel: each class as often as the others, new strokes more often."""
+        axes, draw = self.view.source.axes, self.draw
+        pool = samples
+        newest = samples.turn == samples.turn.max()
+        if draw.random() < NEWEST:
+            pool = samples.where(newest)
+        label = draw.choice(np.unique(pool.label))
+        at = pool.coordinates()[draw.choice(np.flatnonzero(pool.label == label))]
+        start, stop = list(at), list(at + 1)
+        for position, length, multiple in zip(axes.space_positions, self.patch, self.view.multiple, strict=True):
+            n = self.view.source.shape[position]
+            low = int(at[position]) - int(draw.integers(length // 4, length - length // 4))
+            low = max(0, min(low, n - length)) // multiple * multiple
+            start[position], stop[position] = low, min(low + length, n)
+        region = Region(tuple(map(int, start)), tuple(map(int, stop)))
+        target = self._target(samples, region)
+        return self._augmented(self.view.read(region), target)
+
+    def _target(self, samples: Samples, region: Region) -> Tensor:
+        inside = samples.where(within(samples, region))
+        place_ = self.view.positions(inside, region)
+        space = [region.shape[p] for p in self.view.source.axes.space_positions]
+        target = torch.full((1, *space), IGNORE, dtype=torch.int64, device=self.view.device)
+        target[tuple(place_.unbind(1))] = torch.from_numpy(inside.label.astype(np.int64)).to(self.view.device)
+        return target
+
+    def _augmented(self, image: Tensor, target: Tensor) -> Patch:
+        """Return a patch flipped and turned by right angles among axes of one length and scale, and a bit brighter."""
+        flips = [axis for axis in range(image.ndim - 2) if self.draw.random() < 0.5]
+        image = image.flip([2 + axis for axis in flips])
+        target = target.flip([1 + axis for axis in flips])
+        lengths, kernel = image.shape[2:], self.net.spec.multiple
+        if len(lengths) > 1 and lengths[-1] == lengths[-2] and kernel[-1] == kernel[-2] and self.draw.random() < 0.5:
+            image, target = image.transpose(-1, -2), target.transpose(-1, -2)
+        gain = 1 + self.draw.uniform(-GAIN, GAIN)
+        lift = self.draw.uniform(-LIFT, LIFT)
+        return Patch(image * gain + lift, target)
+
+
+def partial_cross_entropy(logits: Tensor, target: Tensor) -> Tensor:
+    """Return the cross entropy over the painted pixels only, each painted class counting the same.
+
+    Parameters
+    ----------
+    logits : Tensor
+        ``(N, classes, *space)``.
+    target : Tensor
+        ``(N, *space)`` class indices, `IGNORE` where nothing is painted.
+    """
+    known = target != IGNORE
+    label = target[known]
+    share = balanced(label, torch.ones(len(label), device=label.device), logits.shape[1])
+    values = F.cross_entropy(logits.movedim(1, -1)[known], label, reduction="none")
+    return (values * share).sum() / share.sum()
+
+
+def seed_of(seed: int, turn: int, attempt: int) -> int:
+    """Return a seed of its own for each candidate."""
+    return int(np.random.SeedSequence([seed, turn, attempt]).generate_state(1)[0])

@@ -1,0 +1,115 @@
+"""Judging a candidate before it replaces anything: new strokes as an examination, pins, and what changed elsewhere."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+from scipy import ndimage
+
+from napari_fcn.events import Change, PinScore
+from napari_fcn.geometry import Region
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    import numpy.typing as npt
+    from torch import Tensor
+
+    Classes = npt.NDArray[np.uint8]
+
+SLACK = 0.005  # share of a pin that may change before it counts as worse
+LISTED = 50  # changes that are told one by one
+SPECK = 4  # pixels below which a change is not listed
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Pin:
+    """A part of the image whose answer must stay as it is.
+
+    Attributes
+    ----------
+    name : str
+        Given by the user.
+    region : Region
+        Where, on the image axes.
+    classes : ndarray
+        ``region.shape`` uint8, the answer when it was pinned.
+    """
+
+    name: str
+    region: Region
+    classes: Classes
+
+
+@dataclass(frozen=True, slots=True)
+class Marks:
+    """How strokes judge one set of weights.
+
+    Attributes
+    ----------
+    right : float
+        Share of painted pixels answered right, mean over the painted classes, 0..1.
+    surprise : float
+        Mean negative log-likelihood of the painted classes, each class counting the same; lower is better.
+    """
+
+    right: float
+    surprise: float
+
+
+def examine(logits: Tensor, label: Tensor) -> Marks:
+    """Return how weights that answered ``logits`` (n, classes) do on strokes that they have not learnt from."""
+    log = logits.float().log_softmax(1).gather(1, label[:, None])[:, 0].clamp(min=-10.0)
+    hits = (logits.argmax(1) == label).float()
+    found = [(float(hits[label == k].mean()), float(-log[label == k].mean())) for k in label.unique().tolist()]
+    right, surprise = (float(np.mean(column)) for column in zip(*found, strict=True))
+    return Marks(right, surprise)
+
+
+def agreement(answer: Classes, pinned: Classes) -> float:
+    """Return the share of a pin that is as it was, mean over the classes in it."""
+    return float(np.mean([(answer[pinned == k] == k).mean() for k in np.unique(pinned)]))
+
+
+def verdict(accepted: Marks, candidate: Marks, pins: Sequence[PinScore]) -> tuple[bool, str]:
+    """Return whether a candidate may replace the accepted weights, and why as a sentence."""
+    for pin in pins:
+        if pin.candidate < pin.accepted - SLACK:
+            return False, (
+                f"Pin {pin.name} would get worse: {pin.candidate:.1%} of it would be as pinned, now {pin.accepted:.1%}."
+            )
+    scores = f"{candidate.right:.0%} of the new strokes right, accepted {accepted.right:.0%}"
+    if candidate.right < accepted.right:
+        return False, f"It fails the examination: {scores}."
+    if candidate.surprise >= accepted.surprise:
+        return False, f"It is no better on the examination: {scores}, and it is less sure of them."
+    return True, f"It wins the examination: {scores}."
+
+
+def changes(before: Classes, after: Classes, origin: Sequence[int]) -> tuple[Change, ...]:
+    """Return the connected places where two answers differ, largest first.
+
+    Parameters
+    ----------
+    before, after : ndarray
+        Class indices on the image axes.
+    origin : sequence of int
+        Where the arrays begin in the image.
+    """
+    parts, count = ndimage.label(before != after)
+    if not count:
+        return ()
+    sizes = np.bincount(parts.ravel(), minlength=count + 1)
+    sizes[0] = 0
+    largest = [int(n) for n in np.argsort(-sizes, kind="stable")[:LISTED] if sizes[n] >= SPECK]
+    boxes = ndimage.find_objects(parts)
+    found = []
+    for number in largest:
+        box = boxes[number - 1]
+        inside = parts[box] == number
+        region = Region(tuple(s.start for s in box), tuple(s.stop for s in box)).shift(tuple(origin))
+        old, new = (int(np.bincount(a[box][inside]).argmax()) for a in (before, after))
+        found.append(Change(region, int(sizes[number]), old, new))
+    return tuple(found)

@@ -1,0 +1,263 @@
+"""Commits of weights as a tree: to go back, forward again, and along another branch."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, replace
+from typing import TYPE_CHECKING, Any, Protocol, Self
+
+from napari_fcn.errors import ModelError
+from napari_fcn.events import Commit, HistoryChanged
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from torch import Tensor
+
+    from napari_fcn.models.card import ModelInfo
+    from napari_fcn.models.checkpoint import Checkpoint
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Delta:
+    """What is kept of the model of one commit.
+
+    Attributes
+    ----------
+    info : ModelInfo
+        All of the model but its weights.
+    tensors : mapping of str to Tensor
+        The weights that differ from those of the parent, contiguous, on the CPU.
+    sources : mapping of str to int
+        For each weight of the model, the commit whose delta holds it. What the parent had and the model has not is
+        not named.
+    """
+
+    info: ModelInfo
+    tensors: Mapping[str, Tensor]
+    sources: Mapping[str, int]
+
+
+class Store(Protocol):
+    """Where the weights of commits are kept."""
+
+    def put(self, number: int, delta: Delta) -> None:
+        """Keep the weights of a commit; what a commit of this number had before is replaced."""
+
+    def get(self, number: int) -> Delta:
+        """Return what was put."""
+
+
+class MemoryStore:
+    """Weights of commits in memory, gone with it."""
+
+    def __init__(self) -> None:
+        self._deltas: dict[int, Delta] = {}
+
+    def put(self, number: int, delta: Delta) -> None:
+        """Keep the weights of a commit."""
+        self._deltas[number] = delta
+
+    def get(self, number: int) -> Delta:
+        """Return what was put."""
+        return self._deltas[number]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Held:
+    """The whole model of one commit, so that the next one can be compared with it."""
+
+    number: int
+    checkpoint: Checkpoint
+    sources: Mapping[str, int]
+
+
+class History:
+    """The tree of commits, and the one that is in use.
+
+    ::
+
+        0 start ── 1 head ── 2 head ── 3 network
+                         └── 4 head ── 5 head     <- present; undo: 4, redo at 1: 4, go_to(3): the other branch
+
+    Each commit keeps only the weights that differ, bit for bit, from those of its parent, and knows for all others
+    which commit holds them.
+
+    Parameters
+    ----------
+    store : Store, optional
+        Where the weights are kept; in memory if not given.
+    last : int
+        The highest number that was ever given to a commit, lost ones included: none is given twice.
+    """
+
+    def __init__(self, store: Store | None = None, last: int = -1) -> None:
+        self.store: Store = MemoryStore() if store is None else store
+        self._last = last
+        self._commits: dict[int, Commit] = {}
+        self._present: int | None = None
+        self._next: dict[int, int] = {}  # commit -> the child that was visited last
+        self._held: _Held | None = None
+
+    @classmethod
+    def restore(
+        cls,
+        commits: Iterable[Commit],
+        present: int,
+        store: Store | None = None,
+        visited: Iterable[int] = (),
+        last: int = -1,
+    ) -> Self:
+        """Return the history of commits whose weights are in ``store`` already.
+
+        Parameters
+        ----------
+        commits : iterable of Commit
+            All of them.
+        present : int
+            Number of the one in use.
+        store : Store, optional
+            Where the weights are.
+        visited : iterable of int
+            The commits that were the present one so far, in order, so that `redo` knows the way.
+        last : int
+            As for a new history.
+        """
+        history = cls(store)
+        history._commits = {commit.number: commit for commit in sorted(commits, key=_number)}
+        history._last = max(last, *history._commits)
+        for number in (*visited, present):
+            history._visit(number)
+        return history
+
+    @property
+    def commits(self) -> tuple[Commit, ...]:
+        """All commits, by number."""
+        return tuple(self._commits.values())
+
+    @property
+    def present(self) -> Commit:
+        """The commit in use."""
+        assert self._present is not None, "nothing was added yet"
+        return self._commits[self._present]
+
+    def add(
+        self, kind: str, turn: int, strokes: int, checkpoint: Checkpoint, scores: Mapping[str, float] | None = None
+    ) -> Commit:
+        """Return a new child of the present commit, which becomes the present one. Its weights are copied."""
+        number = self._last + 1
+        commit = Commit(number, self._present, kind, turn, strokes, checkpoint.hash, dict(scores or {}))
+        held, delta = self._compared(number, checkpoint)
+        self.store.put(number, delta)
+        self._commits[number], self._held, self._last = commit, held, number
+        self._visit(number)
+        return commit
+
+    def undo(self) -> Commit | None:
+        """Return the parent of the present commit, which becomes the present one; None at the start."""
+        parent = self.present.parent
+        return None if parent is None else self.go_to(parent)
+
+    def redo(self) -> Commit | None:
+        """Return the child that was the present one last, or the newest; it becomes it again. None at the end."""
+        present = self.present.number
+        newest = max((c.number for c in self._commits.values() if c.parent == present), default=None)
+        child = self._next.get(present, newest)
+        return None if child is None else self.go_to(child)
+
+    def go_to(self, number: int) -> Commit:
+        """Return a commit, which becomes the present one."""
+        self._known(number)
+        self._visit(number)
+        return self.present
+
+    def rename(self, number: int, name: str) -> Commit:
+        """Return a commit with a new name."""
+        self._commits[number] = replace(self._known(number), name=name)
+        return self._commits[number]
+
+    def checkpoint(self, number: int) -> Checkpoint:
+        """Return the model of a commit, bit for bit what was added.
+
+        Raises
+        ------
+        ModelError
+            If its weights cannot be read, or are not those that were added.
+        """
+        held = self._hold(number)
+        if number == self._present:
+            self._held = held
+        return held.checkpoint
+
+    def log(self, number: int) -> tuple[dict[str, Any], ...]:
+        """Return the path from the start to a commit as plain data, for the card of the model."""
+        path = [self._known(number)]
+        while path[-1].parent is not None:
+            path.append(self._commits[path[-1].parent])
+        return tuple({k: v for k, v in asdict(commit).items() if k != "parent"} for commit in reversed(path))
+
+    def event(self, is_restored: bool = False) -> HistoryChanged:
+        """Return the commits as an event."""
+        return HistoryChanged(self.commits, self.present.number, is_restored)
+
+    def _known(self, number: int) -> Commit:
+        if number not in self._commits:
+            raise ValueError(f"There is no commit {number}; the last is {max(self._commits, default=None)}.")
+        return self._commits[number]
+
+    def _visit(self, number: int) -> None:
+        """Make a commit the present one; its ancestors remember the way to it."""
+        before, self._present = self._present, number
+        child, parent = number, self._commits[number].parent
+        while parent is not None:
+            self._next[parent] = child
+            if parent == before:  # the way to there is known
+                break
+            child, parent = parent, self._commits[parent].parent
+
+    def _compared(self, number: int, checkpoint: Checkpoint) -> tuple[_Held, Delta]:
+        """Return a copy of a model, and what of it the present one has not."""
+        import torch
+
+        parent = None if self._present is None else self._hold(self._present)
+        weights, sources = {}, {}
+        for name, tensor in checkpoint.weights.items():
+            old = None if parent is None else parent.checkpoint.weights.get(name)
+            if parent is not None and old is not None and _same_bits(old, tensor):
+                weights[name], sources[name] = old, parent.sources[name]
+            else:
+                weights[name] = tensor.detach().to("cpu").clone(memory_format=torch.contiguous_format)
+                sources[name] = number
+        own = {name: weights[name] for name, source in sources.items() if source == number}
+        held = _Held(number, replace(checkpoint, weights=weights), sources)
+        return held, Delta(checkpoint.info, own, sources)
+
+    def _hold(self, number: int) -> _Held:
+        """Return the whole model of a commit."""
+        if self._held is not None and self._held.number == number:
+            return self._held
+        from napari_fcn.models.checkpoint import Checkpoint
+
+        commit, delta = self._known(number), self.store.get(number)
+        deltas = {n: self.store.get(n) for n in set(delta.sources.values()) - {number}} | {number: delta}
+        missing = [name for name, source in delta.sources.items() if name not in deltas[source].tensors]
+        weights = {name: deltas[n].tensors[name] for name, n in delta.sources.items() if name not in missing}
+        checkpoint = Checkpoint(delta.info, weights)
+        if missing or checkpoint.hash != commit.hash:
+            raise ModelError(
+                f"The weights of commit {number} are not those that were kept: their file was changed or is damaged. "
+                "Go to another commit."
+            )
+        return _Held(number, checkpoint, delta.sources)
+
+
+def _number(commit: Commit) -> int:
+    return commit.number
+
+
+def _same_bits(first: Tensor, second: Tensor) -> bool:
+    """Whether two tensors are the same to the last bit (-0.0 is not 0.0, a NaN is itself)."""
+    import torch
+
+    if first.shape != second.shape or first.dtype != second.dtype:
+        return False
+    return torch.equal(*(t.detach().to("cpu").contiguous().reshape(-1).view(torch.uint8) for t in (first, second)))

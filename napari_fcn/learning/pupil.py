@@ -1,0 +1,129 @@
+"""One state of the weights on one image: what it sees, what it answers, and its head as strokes teach it."""
+
+from __future__ import annotations
+
+from copy import copy, deepcopy
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+
+from napari_fcn.learning import head
+from napari_fcn.learning.features import Features
+
+if TYPE_CHECKING:
+    import numpy.typing as npt
+    from torch import Tensor
+
+    from napari_fcn.geometry import Region
+    from napari_fcn.learning.annotations import Samples
+    from napari_fcn.learning.features import View
+    from napari_fcn.nets.taught import Taught
+
+RIDGE = 2e-2  # pull of the head towards what the model knew, at the slider's middle
+RIDGES = 30.0  # at its ends the pull is so many times stronger or weaker
+NEWEST = 2.0  # weight of a sample of the latest turn
+
+
+@dataclass(slots=True, eq=False)
+class Pupil:
+    """A network on an image, whose head learns from samples.
+
+    Attributes
+    ----------
+    net : Taught
+        The network.
+    view : View
+        How it looks at the image.
+    budget : int
+        Memory for its features in bytes.
+    prior : Linear
+        Head that it had before strokes taught it, for features as they are.
+    reference : tuple of int
+        A pixel of the tile from which the statistics of the features are taken.
+    """
+
+    net: Taught
+    view: View
+    budget: int
+    prior: head.Linear
+    reference: tuple[int, ...]
+    features: Features = field(init=False)
+    _standard: head.Standard | None = None
+
+    def __post_init__(self) -> None:
+        self.features = Features(self.view, self.net, self.budget)
+
+    @property
+    def standard(self) -> head.Standard:
+        """Mean and spread of the features."""
+        if self._standard is None:
+            number = np.asarray(self.reference) // np.asarray(self.view.plan.tile)
+            self._standard = head.Standard.of(self.features.window(self.view.plan.at(number)).levels)
+        return self._standard
+
+    def twin(self) -> Pupil:
+        """Return a pupil with the same trunk and features whose head may learn something else."""
+        net = copy(self.net)
+        net._modules = {**self.net._modules, "heads": deepcopy(self.net.heads)}
+        twin = Pupil(net, self.view, self.budget, self.prior, self.reference)
+        twin.features, twin._standard = self.features, self._standard
+        return twin
+
+    def logits(self, samples: Samples) -> Tensor:
+        """Return the class logits ``(n, classes)`` at samples."""
+        return head.read(self.net).logits(self.features.rows(samples))
+
+    def labels(self, samples: Samples) -> Tensor:
+        """Return the class indices of samples on the device."""
+        return torch.from_numpy(samples.label.astype(np.int64)).to(self.view.device)
+
+    def classes(self, region: Region) -> npt.NDArray[np.uint8]:
+        """Return the most probable class at each pixel of a region."""
+        out = np.empty(region.shape, np.uint8)
+        for window in self.features.on(region):
+            part = window.core.intersection(region)
+            answer = self.view.probabilities(self.net, window)[(slice(None), *part.relative_to(window.core).slices)]
+            out[part.relative_to(region).slices] = answer.argmax(0)
+        return out
+
+    def learn(self, samples: Samples, keep: float, seed: int) -> None:
+        """Fit the head to samples, pulled towards the prior; without samples it becomes the prior.
+
+        Parameters
+        ----------
+        samples : Samples
+            What is painted.
+        keep : float
+            The slider: 0 fits the image, 1 keeps what the model knew.
+        seed : int
+            Of the draw among very many samples.
+        """
+        if not len(samples):
+            head.write(self.net, self.prior)
+            return
+        standard = self.standard
+        label = torch.from_numpy(samples.label.astype(np.int64))
+        kept = head.chosen(label, torch.Generator().manual_seed(seed))
+        chosen = np.zeros(len(samples), bool)
+        chosen[kept.numpy()] = True
+        part = samples.where(chosen)
+        label = self.labels(part)
+        share = head.balanced(label, torch.from_numpy(_weights(part)).to(label.device), len(self.prior.bias))
+        rows = (self.features.rows(part) - standard.mean) / standard.spread
+        ridge = RIDGE * RIDGES ** (2 * keep - 1)
+        prior, start = self.prior.standardised(standard), head.read(self.net).standardised(standard)
+        head.write(self.net, head.fit(rows, label, share, prior, ridge, start).raw(standard))
+
+
+def _weights(samples: Samples) -> npt.NDArray[np.float32]:
+    """Return the weight of each sample in its class: the square root of a stroke's length counts, and the newest more.
+
+    Pixels of one stroke say much the same: ten strokes tell more than one that is ten times as long.
+    """
+    _, group, counts = np.unique(
+        samples.turn.astype(np.int64) * 256 + samples.label, return_inverse=True, return_counts=True
+    )
+    weight = 1 / np.sqrt(counts[group])
+    return np.where(samples.turn == samples.turn.max(), NEWEST * weight, weight).astype(np.float32)

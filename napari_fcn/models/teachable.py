@@ -1,0 +1,154 @@
+"""From a model as it was trained to one that strokes can teach."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import torch
+
+from napari_fcn.models.card import ClassLabel, ModelCard, ModelInfo
+from napari_fcn.models.checkpoint import Checkpoint
+from napari_fcn.models.normalise import Normaliser
+from napari_fcn.nets.spec import NetSpec, scales
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from torch import Tensor
+
+    from napari_fcn.nets.taught import Taught
+
+SIGMAS = (0.7, 1.0, 2.0, 4.0, 8.0)  # of the filter bank, in pixels of the finest axis
+TWO_CLASSES = (ClassLabel("background", "#1f3a5f"), ClassLabel("object", "#e69f00"))
+NEVER = -6.0  # logit of a class that nothing has taught yet
+
+
+def filters_only(
+    ndim: int, channels: int, classes: Sequence[ClassLabel] = (), spacing: Sequence[float] = ()
+) -> Checkpoint:
+    """Return a model without a network: a filter bank and a head that knows nothing yet.
+
+    Parameters
+    ----------
+    ndim, channels : int
+        Axes that are filtered, and channels of the image.
+    classes : sequence of ClassLabel
+        What to tell apart; background and object if not given.
+    spacing : sequence of float
+        Pixel size per axis; all alike if not given.
+    """
+    labels = tuple(classes) or TWO_CLASSES
+    spec = NetSpec(
+        family="filters",
+        ndim=ndim,
+        channels=channels,
+        classes=len(labels),
+        width=1,
+        depth=0,
+        kernel=((1,),),
+        pool=(),
+        filters=scales(SIGMAS, spacing or (1.0,) * ndim),
+        head="levels",
+    )
+    card = ModelCard(name="filters", summary="Filter bank without a network: knows nothing, learns any two textures.")
+    info = ModelInfo(spec, Normaliser(), labels, card=card)
+    net = _blank(spec)
+    return Checkpoint.of(net, info)
+
+
+def new(spec: NetSpec, classes: Sequence[ClassLabel], spacing: Sequence[float] = (), seed: int = 0) -> Checkpoint:
+    """Return a model with random weights that strokes will teach from nothing, with a filter bank beside it."""
+    spec = replace(
+        spec, classes=len(classes), filters=scales(SIGMAS, spacing or (1.0,) * spec.ndim), head="levels", original=0
+    )
+    net: Taught = spec.build(torch.Generator().manual_seed(seed))  # type: ignore[assignment]
+    _clear(net)
+    return Checkpoint.of(net, ModelInfo(spec, Normaliser(), tuple(classes), card=ModelCard(name=f"new {spec.family}")))
+
+
+def teachable(start: Checkpoint, classes: Sequence[ClassLabel] = (), spacing: Sequence[float] = ()) -> Checkpoint:
+    """Return a model that answers as ``start`` does, with a head over all levels and filters, and its own beside it.
+
+    Parameters
+    ----------
+    start : Checkpoint
+        A model; one that was taught before is only given other classes.
+    classes : sequence of ClassLabel
+        What to tell apart; those of the model if not given. Classes are recognised by their names.
+    spacing : sequence of float
+        Pixel size per axis; all alike if not given.
+    """
+    labels = tuple(classes) or start.info.classes
+    old = [label.name for label in start.info.classes]
+    kept = tuple(old.index(label.name) if label.name in old else None for label in labels)
+    if start.info.spec.head == "levels":
+        return _begun(with_classes(start, labels, kept))
+    spec = replace(
+        start.info.spec,
+        filters=scales(SIGMAS, spacing or (1.0,) * start.info.spec.ndim),
+        head="levels",
+        original=start.info.spec.classes,
+    )
+    net = _blank(spec)
+    assert net.trunk is not None
+    net.trunk.load_state_dict(dict(start.weights))
+    with torch.no_grad():
+        net.heads[-1].weight.copy_(net.trunk.score.weight)
+        net.heads[0].bias.copy_(net.trunk.score.bias)
+    info = replace(start.info, spec=spec, original=start.info.classes)
+    return _begun(with_classes(Checkpoint.of(net, info), labels, kept))
+
+
+def _begun(model: Checkpoint) -> Checkpoint:
+    """Return a model from which teaching begins."""
+    return Checkpoint(replace(model.info, origin=()), model.weights)
+
+
+def with_classes(model: Checkpoint, classes: Sequence[ClassLabel], kept: Sequence[int | None]) -> Checkpoint:
+    """Return a taught model with other classes.
+
+    Parameters
+    ----------
+    model : Checkpoint
+        A model with a head over all levels.
+    classes : sequence of ClassLabel
+        The new classes.
+    kept : sequence of int or None
+        For each new class, which old one it is; None if it is new.
+    """
+    weights = dict(model.weights)
+    for name, tensor in model.weights.items():
+        if name.startswith("heads."):
+            rows = [tensor[k] if k is not None else _unknown(name, tensor) for k in kept]
+            weights[name] = torch.stack(rows).contiguous()
+    before = model.info.origin or tuple(range(len(model.info.classes)))
+    origin = tuple(-1 if k is None else before[k] for k in kept)
+    spec = replace(model.info.spec, classes=len(classes))
+    return Checkpoint(replace(model.info, spec=spec, classes=tuple(classes), origin=origin), weights)
+
+
+def as_taught(start: Checkpoint, model: ModelInfo) -> Checkpoint:
+    """Return the model at the start of teaching, with the classes that it has now."""
+    kept = tuple(None if k < 0 else k for k in model.origin or range(len(model.classes)))
+    return with_classes(start, model.classes, kept)
+
+
+def _unknown(name: str, tensor: Tensor) -> Tensor:
+    if not name.endswith("bias"):
+        return torch.zeros_like(tensor[0])
+    return torch.full_like(tensor[0], float(tensor.min()) + NEVER if tensor.any() else 0.0)
+
+
+def _blank(spec: NetSpec) -> Taught:
+    net: Taught = spec.build(torch.Generator().manual_seed(0))  # type: ignore[assignment]
+    _clear(net)
+    return net
+
+
+def _clear(net: Taught) -> None:
+    """Let the head answer nothing."""
+    with torch.no_grad():
+        for conv in net.heads:
+            for parameter in conv.parameters():
+                parameter.zero_()

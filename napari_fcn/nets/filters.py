@@ -1,0 +1,158 @@
+"""A fixed multi-scale filter bank as the stem of a network: what pixel classifiers see, with a finite support."""
+
+from __future__ import annotations
+
+from itertools import combinations_with_replacement
+from math import ceil, exp
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from napari_fcn.nets.layers import AVERAGE_POOL, CONVOLVE, Level
+from napari_fcn.nets.spec import factors
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+REACH = 3.0  # standard deviations at which a Gaussian is cut off
+KNOTS = (-0.5, 0.0, 0.5)  # brightnesses between which the head may bend: a linear one cannot tell grey from both ends
+SOFT = 0.1  # rounds off square roots at zero, where they would make large errors of small ones
+
+
+class FilterBank(nn.Module):
+    """Features of an image at several scales, the same for every network.
+
+    For each scale: Gaussian, the same bent at three brightnesses, gradient magnitude, rotation invariants of the
+    Hessian and of the structure tensor (Lindeberg 1998; Bigun & Granlund 1987), scale-normalised. A scale of two pixels or more is computed on an image that is
+    reduced by average pooling. Kernels end at three standard deviations, so that the support is finite; they see
+    the nearest pixel beyond the border.
+
+    Parameters
+    ----------
+    channels : int
+        Channels of the image, filtered one by one.
+    sigmas : sequence of sequence of float
+        Per scale, one sigma per axis in pixels.
+    """
+
+    def __init__(self, channels: int, sigmas: Sequence[Sequence[float]]) -> None:
+        super().__init__()
+        self.channels, self.sigmas = channels, tuple(tuple(s) for s in sigmas)
+        self.ndim = len(self.sigmas[0])
+
+    @property
+    def widths(self) -> list[tuple[tuple[int, ...], int]]:
+        """Factor and number of features of each scale."""
+        return [(factors(sigma), self.channels * (2 + len(KNOTS) + 2 * self.ndim)) for sigma in self.sigmas]
+
+    def forward(self, x: Tensor) -> list[Level]:
+        """Return the features of each scale of an image (N, channels, *space) whose lengths are on the grid."""
+        flat = x.float().reshape(-1, 1, *x.shape[2:])  # half precision is too coarse for differences of pixels
+        return [self._scale(flat, sigma, x) for sigma in self.sigmas]
+
+    def _scale(self, flat: Tensor, sigma: Sequence[float], x: Tensor) -> Level:
+        factor = factors(sigma)
+        small = flat if set(factor) == {1} else AVERAGE_POOL[self.ndim](flat, factor)
+        on_grid = [s / f for s, f in zip(sigma, factor, strict=True)]
+        found = self._features(small, on_grid)
+        return Level(factor, found.reshape(x.shape[0], -1, *small.shape[2:]).to(x.dtype))
+
+    def _features(self, x: Tensor, sigma: Sequence[float]) -> Tensor:
+        """Return (N, features, *space) of one scale; sigma is in pixels of ``x``."""
+        kernels = [[_kernel(s, order, x) for order in range(3)] for s in sigma]
+
+        def derive(orders: Sequence[int], image: Tensor) -> Tensor:
+            for axis, order in enumerate(orders):
+                image = _along(image, kernels[axis][order], axis)
+            return image
+
+        unit = torch.eye(self.ndim, dtype=torch.long).tolist()
+        gradient = [derive(row, x) for row in unit]
+        pairs = list(combinations_with_replacement(range(self.ndim), 2))
+        hessian = [derive([a + b for a, b in zip(unit[i], unit[j], strict=True)], x) for i, j in pairs]
+        zero = [0] * self.ndim
+        tensor = [derive(zero, gradient[i] * gradient[j]) for i, j in pairs]
+        steepness = torch.stack([g.square() for g in gradient]).sum(0)
+        smooth = derive(zero, x)
+        parts = [smooth, *((smooth - knot).relu() for knot in KNOTS)]
+        parts += [_root(steepness), *_invariants(hessian, self.ndim)]
+        energy, *shape = _invariants(tensor, self.ndim)
+        parts += [_root(energy), *shape]
+        return torch.cat(parts, dim=1)
+
+
+class Support(nn.Module):
+    """A stand-in for a bank that sees exactly as far, with kernels of ones and no differences that cancel."""
+
+    def __init__(self, bank: FilterBank) -> None:
+        super().__init__()
+        self.bank = bank
+
+    def forward(self, x: Tensor) -> list[Level]:
+        """Return as many features as the bank does, each the sum over its support."""
+        found = []
+        for sigma, (factor, width) in zip(self.bank.sigmas, self.bank.widths, strict=True):
+            level = x if set(factor) == {1} else AVERAGE_POOL[self.bank.ndim](x, factor)
+            for _ in range(2):  # a derivative, then the smoothing of the structure tensor
+                for axis, (s, f) in enumerate(zip(sigma, factor, strict=True)):
+                    level = _along(level, torch.ones_like(_kernel(s / f, 0, x)), axis)
+            found.append(Level(factor, level.expand(-1, width, *level.shape[2:])))
+        return found
+
+
+def _kernel(sigma: float, order: int, like: Tensor) -> Tensor:
+    """Return a sampled Gaussian or its scale-normalised derivative, as it is correlated with an image.
+
+    Sampled derivatives are normalised so that they are exact on polynomials of their order.
+    """
+    radius = max(1, ceil(REACH * sigma))
+    at = range(-radius, radius + 1)
+    bell = [exp(-(i * i) / (2 * sigma * sigma)) for i in at]
+    total = sum(bell)
+    if order == 0:
+        values = [b / total for b in bell]
+    elif order == 1:
+        moment = sum(b * i * i for b, i in zip(bell, at, strict=True))
+        values = [sigma * b * i / moment for b, i in zip(bell, at, strict=True)]
+    else:
+        variance = sum(b * i * i for b, i in zip(bell, at, strict=True)) / total
+        raw = [b * (i * i - variance) for b, i in zip(bell, at, strict=True)]
+        scale = 2 * sigma * sigma / sum(r * i * i for r, i in zip(raw, at, strict=True))
+        values = [scale * r for r in raw]
+    return torch.tensor(values, dtype=like.dtype, device=like.device)
+
+
+def _along(x: Tensor, kernel: Tensor, axis: int) -> Tensor:
+    """Return ``x`` (N, 1, *space) correlated with a kernel along one axis; the border pixel is repeated."""
+    ndim, radius = x.ndim - 2, len(kernel) // 2
+    padding = [0] * (2 * ndim)
+    padding[2 * (ndim - 1 - axis)] = padding[2 * (ndim - 1 - axis) + 1] = radius
+    shape = [1, 1, *(len(kernel) if a == axis else 1 for a in range(ndim))]
+    out: Tensor = CONVOLVE[ndim](F.pad(x, padding, mode="replicate"), kernel.reshape(shape))
+    return out
+
+
+def _root(x: Tensor) -> Tensor:
+    return (x.clamp(min=0) + SOFT**2).sqrt() - SOFT
+
+
+def _invariants(upper: Sequence[Tensor], ndim: int) -> list[Tensor]:
+    """Return what rotation leaves alone of symmetric matrices given by their upper triangle, row by row.
+
+    The mean of the eigenvalues, how far they lie apart and, in 3-D, to which side the middle one leans: in 2-D the
+    same plane of features as the eigenvalues themselves, but smooth where they coincide, so that rounding errors stay
+    small.
+    """
+    if ndim == 1:
+        return list(upper)
+    if ndim == 2:
+        a, b, d = upper
+        return [(a + d) / 2, _root((a - d).square() / 4 + b.square())]
+    a, b, c, d, e, f = upper
+    mean = (a + d + f) / 3
+    a, d, f = a - mean, d - mean, f - mean
+    spread = (a * a + d * d + f * f + 2 * (b * b + c * c + e * e)) / 6
+    determinant = a * (d * f - e * e) - b * (b * f - c * e) + c * (b * e - c * d)
+    return [mean, _root(spread), determinant / (spread + SOFT**2)]

@@ -1,0 +1,92 @@
+"""A network whose head sees every level, so that a few brush strokes can teach it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from torch import Tensor, nn
+
+from napari_fcn.nets import layers
+from napari_fcn.nets.filters import FilterBank
+
+if TYPE_CHECKING:
+    from napari_fcn.nets.spec import NetSpec
+    from napari_fcn.nets.unet import UNet
+
+
+class Taught(nn.Module):
+    """A trunk, a fixed filter bank, and a linear head over the features of all their levels.
+
+    ::
+
+        x ─┬─ trunk ── encoder 1, bottleneck, decoder levels ─┐
+           ├─ filter bank ── one level per scale ─────────────┼─ 1x1, upsample ── sum ── logits
+           └─ the image itself ───────────────────────────────┘
+                trunk ── score ── original logits
+
+    A linear head commutes with linear upsampling, so it is applied to each level at its own resolution and only
+    the logits are upsampled (hypercolumns: Hariharan et al. 2015; skip scores: Long et al. 2015).
+
+    Parameters
+    ----------
+    spec : NetSpec
+        What to build; its head is of kind ``"levels"``.
+    trunk : UNet, optional
+        The network below; None for filters alone.
+    """
+
+    def __init__(self, spec: NetSpec, trunk: UNet | None) -> None:
+        super().__init__()
+        self.spec = spec
+        self.trunk = trunk
+        if trunk is not None and not spec.original:
+            trunk.score = None  # type: ignore[assignment]  # a new network has no earlier answer to keep
+        self.bank = FilterBank(spec.channels, spec.filters) if spec.filters else None
+        self.heads = nn.ModuleList(
+            layers.CONV[spec.ndim](width, spec.classes, 1, bias=i == 0) for i, (_, width) in enumerate(self.widths)
+        )
+
+    @property
+    def widths(self) -> list[tuple[tuple[int, ...], int]]:
+        """Factor and number of features of each of the `levels`."""
+        image = [((1,) * self.spec.ndim, self.spec.channels)]
+        return image + (self.bank.widths if self.bank else []) + (self.trunk.widths if self.trunk else [])
+
+    def levels(self, x: Tensor) -> list[layers.Level]:
+        """Return all features of an image (N, channels, *space) whose lengths are on the grid: image, bank, trunk."""
+        image = [layers.Level((1,) * self.spec.ndim, x)]
+        return image + (self.bank(x) if self.bank else []) + (self.trunk.levels(x) if self.trunk else [])
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return the taught class logits (N, classes, *space) for an image (N, channels, *space)."""
+        whole: list[Any] = [slice(0, n) for n in x.shape[2:]]
+        return self.score(self.levels(self.fill(x)))[(..., *whole)]
+
+    def score(self, levels: list[layers.Level]) -> Tensor:
+        """Return the taught class logits from features; levels of one resolution are upsampled together."""
+        by_factor: dict[tuple[int, ...], Tensor] = {}
+        for head, (factor, features) in zip(self.heads, levels, strict=True):
+            logits = head(features)
+            by_factor[factor] = by_factor[factor] + logits if factor in by_factor else logits
+        logits = by_factor.pop((1,) * self.spec.ndim)
+        for factor, coarse in by_factor.items():
+            logits = logits + layers.enlarge(coarse, factor)
+        return logits
+
+    def fill(self, x: Tensor) -> Tensor:
+        """Return an image enlarged to lengths on the grid."""
+        return layers.fill(x, self.spec.multiple, self.spec.minimum)
+
+
+class Original(nn.Module):
+    """The answer that a taught network would give with the head it had before."""
+
+    def __init__(self, taught: Taught) -> None:
+        super().__init__()
+        assert taught.trunk is not None
+        self.spec, self.trunk = taught.spec.untaught, taught.trunk
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return the original class logits (N, original, *space) for an image (N, channels, *space)."""
+        logits: Tensor = self.trunk(x)
+        return logits

@@ -1,0 +1,403 @@
+"""A project: all that a session of teaching leaves, in a folder that any crash leaves openable."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from dataclasses import asdict, replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Self
+
+from napari_fcn.errors import ImageMovedError, ProjectError
+from napari_fcn.geometry import Region
+from napari_fcn.project import blocks, start, weights
+from napari_fcn.project.files import PART, unwritable, write_json
+from napari_fcn.project.image import find_image
+from napari_fcn.project.lock import NAME as LOCK
+from napari_fcn.project.lock import Lock
+from napari_fcn.project.record import Record
+from napari_fcn.project.weights import CommitFolder
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+    from types import TracebackType
+
+    import numpy as np
+    import numpy.typing as npt
+
+    from napari_fcn.events import HistoryChanged
+    from napari_fcn.learning.history import History
+    from napari_fcn.models.card import ClassLabel
+    from napari_fcn.models.checkpoint import Checkpoint
+    from napari_fcn.project.image import ImageRecord
+    from napari_fcn.project.journal import Entry
+    from napari_fcn.settings import TeachSettings
+
+    Labels = npt.NDArray[np.uint8]
+
+
+class Project:
+    """A project folder that is open; made by `create`, `open` or `open_read_only`.
+
+    ::
+
+        NAME.fcn/
+          project.json  image.json  start.safetensors    how it began
+          journal.jsonl  blocks/000012.bin               what happened since, entry by entry
+          commits/0003.safetensors                       weights
+          lock                                           who writes to it now
+
+    The thread that teaches and the one that paints may both use it.
+
+    Attributes
+    ----------
+    path : Path
+        The folder.
+    image : ImageRecord
+        The image that it belongs to.
+    store : CommitFolder
+        Where a `History` keeps its weights.
+    is_read_only : bool
+        Whether nothing can be written.
+    notes : tuple of str
+        Sentences for the user: what a crash or damage took.
+    """
+
+    def __init__(self, folder: Path, lock: Lock | None) -> None:
+        self.path, self._lock, self.is_read_only = folder, lock, lock is None
+        self._start, self.image = start.read_start(folder), start.read_image(folder)
+        self.store = CommitFolder(folder, is_writable=lock is not None)
+        self._record = Record(folder, self.image.image_shape, self.store.is_whole)
+        self.notes = self._record.notes
+
+    @classmethod
+    def create(
+        cls,
+        path: str | Path,
+        image: ImageRecord,
+        checkpoint: Checkpoint | None,
+        settings: TeachSettings,
+        classes: Sequence[ClassLabel],
+    ) -> Self:
+        """Return a new project, open for writing; it is in its place only when it is complete.
+
+        Parameters
+        ----------
+        path : str or Path
+            Where; nothing may be there.
+        image : ImageRecord
+            The image.
+        checkpoint : Checkpoint or None
+            The model at the start; None for filters only.
+        settings : TeachSettings
+            How it is taught.
+        classes : sequence of ClassLabel
+            The classes at the start.
+
+        Raises
+        ------
+        ProjectError
+            If there is something at ``path``, or it cannot be written.
+        """
+        from napari_fcn import __version__
+
+        path = Path(path).expanduser().absolute()
+        model = (checkpoint.info.card.name, checkpoint.hash) if checkpoint else ("", "")
+        created = datetime.now(UTC).isoformat(timespec="seconds")
+        begun = start.Start(__version__, created, *model, tuple(classes), settings)
+        start.write_folder(path, begun, image, checkpoint)
+        return cls.open(path)
+
+    @classmethod
+    def open(cls, path: str | Path) -> Self:
+        """Return the project in a folder, open for writing; what a crash left half-written is cut off.
+
+        Raises
+        ------
+        ProjectInUseError
+            If another program has it open.
+        ProjectError
+            If it is no project, is damaged, of a newer format, or cannot be written.
+        """
+        folder = _folder(path)
+        start.read_start(folder)  # what is no project, or a newer one, gets no lock
+        try:
+            lock = Lock(folder)
+        except OSError as error:
+            raise ProjectError(
+                f"{unwritable(folder, error)} It can be opened read-only, and a copy of it can be opened."
+            ) from error
+        try:
+            project = cls(folder, lock)
+            project._record.repair()
+            _sweep(folder)
+        except OSError as error:
+            lock.release()
+            raise unwritable(folder, error) from error
+        except BaseException:
+            lock.release()
+            raise
+        return project
+
+    @classmethod
+    def open_read_only(cls, path: str | Path) -> Self:
+        """Return the project in a folder, to look at, whoever else has it open; nothing is changed on the disk.
+
+        Raises
+        ------
+        ProjectError
+            If it is no project, is damaged, or of a newer format.
+        """
+        return cls(_folder(path), None)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Write what still waits and let others write to the folder.
+
+        Raises
+        ------
+        ProjectError
+            If strokes still cannot be written. The folder is free all the same.
+        """
+        if self._lock is None:
+            return
+        try:
+            self.flush()
+        finally:
+            lock, self._lock = self._lock, None
+            lock.release()
+
+    # What happens
+
+    def stroke(self, region: Region, block: Labels) -> int:
+        """Return the number of a new stroke, from 1; it is on the disk then.
+
+        Parameters
+        ----------
+        region : Region
+            What changed, on the image axes; an empty one is no stroke.
+        block : ndarray
+            ``region.shape`` uint8, the corrections in it as they are now. An undone stroke, an erased or a filled
+            one are strokes like others.
+
+        Raises
+        ------
+        ProjectError
+            If the disk refuses. The stroke counts all the same; it waits in memory until `flush`.
+        """
+        self._need_writer()
+        if region.is_empty:
+            return self.strokes
+        entry = self._record.add("stroke", {}, self._inside(region, block))
+        self._record.flush()
+        return int(entry["stroke"])
+
+    def record(self, kind: str, **facts: Any) -> int:
+        """Return the number of the entry of whatever else happened.
+
+        If the disk refuses, the entry waits in memory (`is_behind`), and the next stroke says so.
+
+        Parameters
+        ----------
+        kind : str
+            What: ``"turn"``, ``"steps"``, ``"commit"``, ``"present"``, ``"rename"``, ``"classes"``, ``"settings"``,
+            ``"pin"`` (with name, region and class indices), ``"unpin"``, ``"save"`` or another word. A change of
+            classes comes before the first stroke that is painted in the new ones.
+        **facts
+            What there is to say: plain data, dataclasses, paths.
+        """
+        self._need_writer()
+        if kind == "stroke":
+            raise ValueError("A stroke is recorded by `Project.stroke`.")
+        painted = self._inside(facts.pop("region"), facts.pop("classes")) if kind == "pin" else None
+        entry = self._record.add(kind, facts, painted)
+        with suppress(ProjectError):
+            self._record.flush()
+        return int(entry["n"])
+
+    def pin(self, name: str, region: Region, classes: Labels) -> int:
+        """Return the number of the entry of a pin: the class indices that a region must keep."""
+        return self.record("pin", name=name, region=region, classes=classes)
+
+    def record_history(self, event: HistoryChanged) -> None:
+        """Write what is new in the history: commits, names, and which one is present."""
+        known, present = self._record.timeline.commits, self._record.timeline.visited[-1:]
+        for commit in event.commits:
+            if commit.number not in known:
+                self.record("commit", commit=commit)
+                present = [commit.number]
+            elif commit.name != known[commit.number].name:
+                self.record("rename", number=commit.number, name=commit.name)
+        if event.is_restored or [event.present] != present:
+            self.record("present", number=event.present)
+
+    def relocate(self, path: str | Path) -> None:
+        """Note where the image is now.
+
+        Raises
+        ------
+        ProjectError
+            If there is nothing, or the note cannot be written.
+        """
+        self._need_writer()
+        path = Path(path).expanduser().absolute()
+        if not path.exists():
+            raise ImageMovedError(f"There is no image {path}. Choose the image of the project {self.path}.")
+        self.image = replace(self.image, path=str(path))
+        try:
+            write_json(self.path / start.IMAGE, self.image.to_dict())
+        except OSError as error:
+            raise unwritable(self.path / start.IMAGE, error) from error
+
+    def flush(self) -> None:
+        """Try again to write what the disk refused.
+
+        Raises
+        ------
+        ProjectError
+            If it refuses still.
+        """
+        self.store.flush()
+        self._record.flush()
+
+    @property
+    def is_behind(self) -> bool:
+        """Whether something is in memory that should be on the disk."""
+        return not self.is_read_only and bool(self._record.waiting or self.store.waiting)
+
+    # What was
+
+    @property
+    def strokes(self) -> int:
+        """How many strokes there are: the number of the last one."""
+        return self._record.timeline.strokes
+
+    @property
+    def stroke_now(self) -> int:
+        """The last stroke that the corrections hold now: an earlier one after going back to a commit."""
+        return self._record.timeline.stroke
+
+    def entries(self) -> Iterator[Entry]:
+        """Yield all that happened, in order, as plain data."""
+        return self._record.entries()
+
+    def corrections(self, upto: int | None = None) -> Iterator[tuple[Region, Labels]]:
+        """Yield what is to be painted, in order, into an empty array to have the corrections again.
+
+        Parameters
+        ----------
+        upto : int, optional
+            As they were after this stroke; as they are now if not given.
+        """
+        timeline = self._record.timeline
+        return self._record.corrections(timeline.now if upto is None else timeline.after(upto))
+
+    def corrections_of(self, commit: int) -> Iterator[tuple[Region, Labels]]:
+        """Yield what is to be painted to have the corrections that a commit learnt from, in its classes."""
+        return self._record.corrections(self._record.timeline.of(commit))
+
+    def restore_into(self, array: Labels, upto: int | None = None) -> None:
+        """Make an array on the image axes what the corrections are now, or were after a stroke."""
+        _paint(array, self.corrections(upto))
+
+    def restore_commit_into(self, array: Labels, commit: int) -> None:
+        """Make an array on the image axes what the corrections of a commit were."""
+        _paint(array, self.corrections_of(commit))
+
+    def history(self) -> History:
+        """Return the history, its weights in `store`; without commits if there are none yet."""
+        from napari_fcn.learning.history import History
+
+        timeline, last = self._record.timeline, self._record.last_commit
+        if not timeline.visited:
+            return History(self.store, last)
+        return History.restore(timeline.commits.values(), timeline.visited[-1], self.store, timeline.visited, last)
+
+    def checkpoint(self) -> Checkpoint | None:
+        """Return the model at the start; None for filters only.
+
+        Raises
+        ------
+        ModelError, ProjectError
+            If its file is missing, damaged, or of another model.
+        """
+        if not self._start.model_hash:
+            return None
+        from napari_fcn.models.checkpoint import Checkpoint
+
+        checkpoint = Checkpoint.load(self.path / start.MODEL)
+        if checkpoint.hash != self._start.model_hash:
+            raise ProjectError(
+                f"{self.path / start.MODEL} is not the model that the project began with, {self._start.model}. "
+                "Copy this file again from a backup."
+            )
+        return checkpoint
+
+    def settings(self) -> TeachSettings:
+        """Return the settings that were used last."""
+        return start.as_settings({**asdict(self._start.settings), **self._record.timeline.settings})
+
+    def classes(self) -> tuple[ClassLabel, ...]:
+        """Return the classes as they are now."""
+        return self._record.timeline.labels(self._record.timeline.now) or self._start.classes
+
+    def pins(self) -> Iterator[tuple[str, Region, Labels]]:
+        """Yield name, region and class indices of each pin, numbered as the classes are now; 255 is a class gone."""
+        return self._record.pins()
+
+    def image_path(self) -> str:
+        """Return where the image is: as recorded, or beside the project; empty if it is no file.
+
+        Raises
+        ------
+        ImageMovedError
+            If it is in neither place.
+        """
+        return find_image(self.image.path, self.path)
+
+    def image_matches(self, array: Any) -> bool:
+        """Whether an array is the image of the project, by shape, type and a sample of its pixels."""
+        return not self.image.difference(array)
+
+    def check_image(self, array: Any) -> None:
+        """Raise ProjectError if an array is not the image of the project."""
+        if difference := self.image.difference(array):
+            raise ProjectError(
+                f"This is not the image of the project {self.path.name}: {difference}. Choose the image "
+                f"{self.image.name} that was recorded at {self.image.path or 'no file'}, or start a new project."
+            )
+
+    def _inside(self, region: Region, block: Labels) -> tuple[Region, Labels]:
+        if region.is_empty or not Region.whole(self.image.image_shape).contains(region):
+            raise ValueError(f"{region} does not lie in an image of shape {self.image.image_shape}.")
+        return region, block
+
+    def _need_writer(self) -> None:
+        if self._lock is None:
+            raise ProjectError(
+                f"The project {self.path} is not open for writing: nothing can be added. Open it, or a copy of it."
+            )
+
+
+def _paint(array: Labels, blocks: Iterator[tuple[Region, Labels]]) -> None:
+    array[...] = 0
+    for region, block in blocks:
+        array[region.slices] = block
+
+
+def _folder(path: str | Path) -> Path:
+    """Return the folder that is meant by itself or by its description."""
+    path = Path(path).expanduser().absolute()
+    return path.parent if path.name == start.PROJECT and path.is_file() else path
+
+
+def _sweep(folder: Path) -> None:
+    """Remove what a crash left half-written."""
+    places = (folder, folder / blocks.FOLDER, folder / weights.FOLDER)
+    for part in (*folder.glob(f".{LOCK}-*"), *(part for place in places for part in place.glob(f".*{PART}"))):
+        part.unlink(missing_ok=True)

@@ -1,0 +1,160 @@
+"""Which image a project belongs to, and how to know it again without reading all of it."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from hashlib import sha256
+from math import prod
+from pathlib import Path, PureWindowsPath
+from typing import TYPE_CHECKING, Any, Self
+
+import numpy as np
+
+from napari_fcn.errors import ImageMovedError
+from napari_fcn.geometry import Axes, Region
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+WHOLE = 2**20  # values up to which an image is read whole
+PROBES = 16  # blocks of a larger one: so many chunks are read at least, wherever they lie
+EDGE = 128  # longest side of a block
+BLOCK = 2**14  # values in a block
+
+
+@dataclass(frozen=True, slots=True)
+class ImageRecord:
+    """An image as a project remembers it.
+
+    Attributes
+    ----------
+    name : str
+        As its layer is called.
+    path : str
+        Its file or folder, absolute, or its address; empty if it is none.
+    shape : tuple of int
+        Of the array, channels included.
+    dtype : str
+        Its type, as numpy calls it.
+    axes : Axes
+        Role of each axis.
+    scale : tuple of float
+        Pixel size per axis of the array.
+    units : tuple of str
+        Unit of each of them.
+    rgb : bool
+        Whether the channels are colours.
+    hash : str
+        Its `fingerprint`.
+    """
+
+    name: str
+    path: str
+    shape: tuple[int, ...]
+    dtype: str
+    axes: Axes
+    scale: tuple[float, ...] = ()
+    units: tuple[str, ...] = ()
+    rgb: bool = False
+    hash: str = ""
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "shape", tuple(int(n) for n in self.shape))
+        object.__setattr__(self, "dtype", np.dtype(self.dtype).name)  # whatever its byte order
+
+    @property
+    def image_shape(self) -> tuple[int, ...]:
+        """Length of each axis but the channels': the shape of the corrections."""
+        return self.axes.image_shape(self.shape)
+
+    def difference(self, array: Any) -> str:
+        """Return in words what of an array is not as in the record; empty if nothing."""
+        shape, dtype = tuple(int(n) for n in array.shape), np.dtype(array.dtype).name
+        if shape != self.shape:
+            return f"its shape is {shape}, not {self.shape}"
+        if dtype != self.dtype:
+            return f"its type is {dtype}, not {self.dtype}"
+        return "" if fingerprint(array) == self.hash else "its pixels have other values"
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain data."""
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, data: dict[str, Any]) -> Self:
+        """Return what `to_dict` made.
+
+        Raises
+        ------
+        ValueError, KeyError, TypeError
+            If it is something else.
+        """
+        axes = data["axes"]
+        record = cls(
+            name=str(data["name"]),
+            path=str(data["path"]),
+            shape=tuple(data["shape"]),
+            dtype=str(data["dtype"]),
+            axes=Axes(tuple(axes["names"]), tuple(axes["space"]), axes["channel"]),
+            scale=tuple(float(s) for s in data["scale"]),
+            units=tuple(str(unit) for unit in data["units"]),
+            rgb=bool(data["rgb"]),
+            hash=str(data["hash"]),
+        )
+        if len(record.axes.names) != len(record.shape):
+            raise ValueError(f"{len(record.axes.names)} axes are named for a shape of {len(record.shape)}")
+        return record
+
+
+def fingerprint(array: Any) -> str:
+    """Return the SHA-256 of an image's shape, type, and pixels: of all, or of blocks spread over a large one.
+
+    Parameters
+    ----------
+    array : array-like
+        numpy, dask, zarr, memory map: anything with ``shape``, ``dtype`` and slices. It is read block by block.
+    """
+    shape, dtype = tuple(int(n) for n in array.shape), np.dtype(array.dtype)
+    digest = sha256(f"{dtype.name} {shape}".encode())
+    for region in probes(shape):
+        block = np.asarray(array[region.slices])
+        digest.update(np.ascontiguousarray(block, dtype.newbyteorder("<")).tobytes())
+    return digest.hexdigest()
+
+
+def find_image(recorded: str, project: Path) -> str:
+    """Return where the image of a project is: as recorded, or beside the project; empty if it is no file.
+
+    Raises
+    ------
+    ImageMovedError
+        If it is in neither place.
+    """
+    if not recorded or "://" in recorded or Path(recorded).exists():
+        return recorded
+    beside = project.parent / PureWindowsPath(recorded).name  # of either kind of slash
+    if beside.exists():
+        return str(beside)
+    raise ImageMovedError(
+        f"The image of the project {project.name} is not at {recorded} any more. Choose the image again."
+    )
+
+
+def probes(shape: Sequence[int]) -> list[Region]:
+    """Return where an image of this shape is looked at: everywhere, or in few small blocks.
+
+    The blocks are a lattice in whole numbers, the same on each machine: along each axis every one of them lies at
+    another place, the first and the last included.
+    """
+    if prod(shape) <= WHOLE:
+        return [Region.whole(shape)]
+    size, room = [1] * len(shape), BLOCK
+    for axis in reversed(range(len(shape))):
+        size[axis] = min(shape[axis], EDGE, room)
+        room //= size[axis]
+    found = []
+    for k in range(PROBES):
+        places = [k * (2 * axis + 1) % PROBES for axis in range(len(shape))]
+        start = tuple(p * (n - b) // (PROBES - 1) for p, n, b in zip(places, shape, size, strict=True))
+        found.append(Region(start, tuple(a + b for a, b in zip(start, size, strict=True))))
+    return found

@@ -1,0 +1,168 @@
+"""One writer at a time: a file that says who it is."""
+
+from __future__ import annotations
+
+import getpass
+import json
+import os
+import platform
+import secrets
+import time
+from contextlib import suppress
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Self
+
+import psutil
+
+from napari_fcn.errors import ProjectInUseError
+from napari_fcn.project.files import unreadable
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+NAME = "lock"
+SLACK = 60  # seconds by which clocks may be wrong when it is asked which came first, the lock or the process
+YOUNG = 10  # seconds in which a lock may still be without its text
+
+
+@dataclass(frozen=True, slots=True)
+class Holder:
+    """Who holds a project.
+
+    Attributes
+    ----------
+    pid, host, user : int, str, str
+        The process, its computer, and who runs it.
+    since : float
+        When it took the project, in seconds since 1970.
+    token : str
+        Tells two holders of the same process apart.
+    """
+
+    pid: int
+    host: str
+    user: str
+    since: float
+    token: str
+
+    @classmethod
+    def here(cls) -> Self:
+        """Return this process as a holder."""
+        try:
+            user = getpass.getuser()
+        except (OSError, KeyError, ImportError):  # a container may have no users
+            user = "unknown"
+        return cls(os.getpid(), platform.node(), user, time.time(), secrets.token_hex(8))
+
+    @property
+    def is_gone(self) -> bool:
+        """Whether its process has surely ended; on another computer nobody here can know."""
+        if self.host != platform.node():
+            return False
+        try:
+            process = psutil.Process(self.pid)
+            return bool(process.status() == psutil.STATUS_ZOMBIE or process.create_time() > self.since + SLACK)
+        except psutil.NoSuchProcess:
+            return True
+        except psutil.Error:  # it is there and of another user
+            return False
+
+    def __str__(self) -> str:
+        when = time.strftime("%Y-%m-%d %H:%M", time.localtime(self.since))
+        if (self.pid, self.host) == (os.getpid(), platform.node()):
+            return f"this napari itself, since {when}"
+        place = "this computer" if self.host == platform.node() else f"the computer {self.host}"
+        return f"{self.user} on {place} (process {self.pid}), since {when}"
+
+
+class Lock:
+    """The right to write to a project, until `release`.
+
+    Parameters
+    ----------
+    folder : Path
+        The project's folder.
+
+    Raises
+    ------
+    ProjectInUseError
+        If another program has it.
+    OSError
+        If the folder cannot be written.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._path = folder / NAME
+        self._own = json.dumps(asdict(Holder.here())).encode()
+        if self._create():
+            return
+        found = _read(self._path)
+        if not _is_stale(self._path, found):
+            raise _held(folder, found)
+        self._remove(found)
+        if not self._create():
+            raise _held(folder, _read(self._path))
+
+    def release(self) -> None:
+        """Let others write."""
+        self._remove(self._own)
+
+    def _create(self) -> bool:
+        """Whether the lock was free and is ours now."""
+        try:
+            descriptor = os.open(self._path, os.O_CREAT | os.O_EXCL | os.O_WRONLY | getattr(os, "O_BINARY", 0), 0o644)
+        except FileExistsError:
+            return False
+        try:
+            with os.fdopen(descriptor, "wb") as file:
+                file.write(self._own)
+        except OSError:
+            self._path.unlink(missing_ok=True)
+            raise
+        return True
+
+    def _remove(self, content: bytes) -> None:
+        """Remove the lock with this content; one that somebody took in the meantime is put back."""
+        aside = self._path.with_name(f".{NAME}-{secrets.token_hex(4)}")
+        with suppress(FileNotFoundError):
+            os.rename(self._path, aside)
+            if _read(aside) != content:
+                os.rename(aside, self._path)
+                return
+            aside.unlink()
+
+
+def _read(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except FileNotFoundError:
+        return b""
+    except OSError as error:
+        raise unreadable(path, error) from error
+
+
+def _holder(content: bytes) -> Holder | None:
+    """Return who wrote a lock; None if its text is not whole."""
+    try:
+        data = json.loads(content)
+        return Holder(int(data["pid"]), str(data["host"]), str(data["user"]), float(data["since"]), str(data["token"]))
+    except (ValueError, KeyError, TypeError):
+        return None
+
+
+def _is_stale(path: Path, content: bytes) -> bool:
+    holder = _holder(content)
+    if holder is not None:
+        return holder.is_gone
+    try:
+        return time.time() - path.stat().st_mtime > YOUNG
+    except FileNotFoundError:
+        return True
+
+
+def _held(folder: Path, content: bytes) -> ProjectInUseError:
+    holder = _holder(content) or "a program that is opening it right now"
+    return ProjectInUseError(
+        f"The project {folder} is open: {holder}. Close it there, open it read-only here, or open a copy. "
+        f"If that program was ended and you are sure of it, delete the file {folder / NAME}."
+    )

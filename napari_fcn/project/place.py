@@ -1,0 +1,74 @@
+"""Where projects lie."""
+
+from __future__ import annotations
+
+import os
+import re
+import secrets
+import shutil
+from itertools import count
+from pathlib import Path
+
+from napari_fcn.errors import ProjectError
+from napari_fcn.project import journal, lock
+from napari_fcn.project.files import PART, sync_folder, unwritable
+
+SUFFIX = ".fcn"
+ENDINGS = re.compile(r"(\.ome)?\.(tiff?|zarr|npy|png|jpe?g|fasta|fa)$", re.IGNORECASE)
+UNSAFE = re.compile(r'[\x00-\x1f<>:"/\\|?*]+')  # what one of the systems does not allow in a name
+RESERVED = re.compile(r"(con|prn|aux|nul|com\d|lpt\d)(\.|$)", re.IGNORECASE)  # names of devices on Windows
+LONGEST = 80
+
+
+def default_path(image_name: str, image_path: str | Path | None = None) -> Path:
+    """Return an unused place for a project: beside the image, else in the user's documents or home.
+
+    Parameters
+    ----------
+    image_name : str
+        As its layer is called.
+    image_path : str or Path, optional
+        Its file or folder; None, or an address on the web, if it is none of this computer.
+    """
+    file = Path(image_path).absolute() if image_path and "://" not in str(image_path) else None
+    is_beside = file is not None and file.parent.is_dir() and os.access(file.parent, os.W_OK)
+    folder = file.parent if file is not None and is_beside else _home()
+    stem = _safe(ENDINGS.sub("", file.name if file is not None else image_name))
+    names = (f"{stem}{SUFFIX}" if i == 1 else f"{stem}-{i}{SUFFIX}" for i in count(1))
+    return next(folder / name for name in names if not os.path.lexists(folder / name))
+
+
+def _home() -> Path:
+    documents = Path.home() / "Documents"
+    return documents if documents.is_dir() and os.access(documents, os.W_OK) else Path.home()
+
+
+def _safe(name: str) -> str:
+    """Return a name that each system allows."""
+    name = UNSAFE.sub("_", name)[:LONGEST].strip(" .") or "image"
+    return f"_{name}" if RESERVED.match(name) else name
+
+
+def copy_project(path: str | Path, target: str | Path) -> Path:
+    """Return a copy of a project, which may be open elsewhere meanwhile, as it is at this moment.
+
+    Raises
+    ------
+    ProjectError
+        If there is something at ``target``, or it cannot be written.
+    """
+    path, target = Path(path).absolute(), Path(target).absolute()
+    if os.path.lexists(target):
+        raise ProjectError(f"{target} exists already. Choose another name for the copy.")
+    part = target.with_name(f".{target.name}-{secrets.token_hex(4)}{PART}")
+    try:
+        part.mkdir(parents=True)
+        shutil.copy2(path / journal.NAME, part)  # first: what its entries speak of is on the disk before them
+        skipped = shutil.ignore_patterns(lock.NAME, f".{lock.NAME}-*", f"*{PART}", journal.NAME)
+        shutil.copytree(path, part, ignore=skipped, dirs_exist_ok=True)
+        os.rename(part, target)
+    except OSError as error:
+        shutil.rmtree(part, ignore_errors=True)
+        raise unwritable(target, error) from error
+    sync_folder(target.parent)
+    return target

@@ -1,0 +1,143 @@
+"""What a project was at its start: the two small files that never change, but for where the image is."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import shutil
+from dataclasses import asdict, dataclass, fields
+from typing import TYPE_CHECKING, Any
+
+from napari_fcn.errors import ProjectError
+from napari_fcn.project import blocks, journal, weights
+from napari_fcn.project.files import PART, damaged, read_json, sync_folder, unwritable, write_file, write_json
+from napari_fcn.project.image import ImageRecord
+from napari_fcn.project.timeline import as_labels
+from napari_fcn.settings import TeachSettings
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from napari_fcn.models.card import ClassLabel
+    from napari_fcn.models.checkpoint import Checkpoint
+
+FORMAT = 1
+PROJECT = "project.json"
+IMAGE = "image.json"
+MODEL = "start.safetensors"
+
+
+@dataclass(frozen=True, slots=True)
+class Start:
+    """How a project began.
+
+    Attributes
+    ----------
+    version, created : str
+        Of napari-fcn, and when (UTC).
+    model, model_hash : str
+        Name and hash of the model; both empty for filters only.
+    classes : tuple of ClassLabel
+        As they were.
+    settings : TeachSettings
+        As they were.
+    """
+
+    version: str
+    created: str
+    model: str
+    model_hash: str
+    classes: tuple[ClassLabel, ...]
+    settings: TeachSettings
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain data."""
+        return {
+            "format": FORMAT,
+            "version": self.version,
+            "created": self.created,
+            "model": {"name": self.model, "hash": self.model_hash} if self.model_hash else None,
+            "classes": [asdict(label) for label in self.classes],
+            "settings": asdict(self.settings),
+        }
+
+
+def write_folder(path: Path, begun: Start, image: ImageRecord, checkpoint: Checkpoint | None) -> None:
+    """Make the folder of a new project; it is in its place only when it is complete.
+
+    Raises
+    ------
+    ProjectError
+        If there is something in its place, or it cannot be written.
+    """
+    if os.path.lexists(path):
+        raise ProjectError(f"{path} exists already. Open it, or choose another name for the new project.")
+    part = path.with_name(f".{path.name}-{secrets.token_hex(4)}{PART}")
+    try:
+        for name in (blocks.FOLDER, weights.FOLDER):
+            (part / name).mkdir(parents=True)
+        write_json(part / PROJECT, begun.to_dict())
+        write_json(part / IMAGE, image.to_dict())
+        write_file(part / journal.NAME, b"")
+        if checkpoint is not None:
+            checkpoint.save(part / MODEL)
+        os.rename(part, path)
+    except OSError as error:
+        raise unwritable(path, error) from error
+    finally:
+        shutil.rmtree(part, ignore_errors=True)
+    sync_folder(path.parent)
+
+
+def read_start(folder: Path) -> Start:
+    """Return how the project in a folder began.
+
+    Raises
+    ------
+    ProjectError
+        If it is none, is damaged, or is of a newer format.
+    """
+    if not folder.is_dir():
+        raise ProjectError(f"There is no project {folder}. Choose a folder that napari-fcn made (NAME.fcn).")
+    if not (folder / PROJECT).is_file():
+        raise ProjectError(
+            f"{folder} is not a napari-fcn project: it has no {PROJECT}. Choose a folder that "
+            "napari-fcn made (NAME.fcn)."
+        )
+    data = read_json(folder / PROJECT)
+    number = data.get("format")
+    if isinstance(number, int) and number > FORMAT:
+        raise ProjectError(
+            f"The project {folder} has format {number}, made by napari-fcn {data.get('version', '?')}; this napari-fcn "
+            f"reads up to {FORMAT}. Update napari-fcn."
+        )
+    if number != FORMAT:
+        raise damaged(folder / PROJECT, f"it has format {number}")
+    try:
+        model = data["model"] or {"name": "", "hash": ""}
+        classes, settings = as_labels(data["classes"]), as_settings(data["settings"])
+        return Start(
+            str(data["version"]), str(data["created"]), str(model["name"]), str(model["hash"]), classes, settings
+        )
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise damaged(folder / PROJECT, f"{type(error).__name__}: {error}") from error
+
+
+def read_image(folder: Path) -> ImageRecord:
+    """Return the image of the project in a folder.
+
+    Raises
+    ------
+    ProjectError
+        If it is damaged.
+    """
+    data = read_json(folder / IMAGE)
+    try:
+        return ImageRecord.from_dict(data)
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise damaged(folder / IMAGE, f"{type(error).__name__}: {error}") from error
+
+
+def as_settings(data: dict[str, Any]) -> TeachSettings:
+    """Return settings from plain data; options that are not known any more are left out."""
+    return TeachSettings(**{f.name: data[f.name] for f in fields(TeachSettings) if f.name in data})

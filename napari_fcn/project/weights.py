@@ -1,0 +1,134 @@
+"""The weights of commits as files."""
+
+from __future__ import annotations
+
+import json
+from threading import Lock
+from typing import TYPE_CHECKING, Any
+
+from napari_fcn.errors import ModelError
+from napari_fcn.models.card import KEY, read_info
+from napari_fcn.project.files import write_file
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from napari_fcn.learning.history import Delta
+
+FOLDER = "commits"
+SOURCES = "sources"
+
+
+class CommitFolder:
+    """A `Store` that writes each commit to a file of its own, which is there whole or not at all.
+
+    What the disk refuses stays in memory and is written with the next commit: teaching goes on with a full disk.
+
+    Parameters
+    ----------
+    folder : Path
+        The project's folder.
+    is_writable : bool
+        Whether anything may be written there; if not, new commits stay in memory.
+    """
+
+    def __init__(self, folder: Path, is_writable: bool = True) -> None:
+        self._folder, self._is_writable = folder / FOLDER, is_writable
+        self._waiting: dict[int, Delta] = {}
+        self._turn = Lock()  # one thread teaches, another may ask for what waits to be written
+
+    def path(self, number: int) -> Path:
+        """Return the file of a commit."""
+        return self._folder / f"{number:04d}.safetensors"
+
+    @property
+    def waiting(self) -> int:
+        """Commits that are not on the disk."""
+        return len(self._waiting)
+
+    def put(self, number: int, delta: Delta) -> None:
+        """Keep the weights of a commit, on the disk if it has room."""
+        self._waiting[number] = delta
+        self.flush()
+
+    def flush(self) -> None:
+        """Write what waits, as far as the disk lets us."""
+        if not self._waiting or not self._is_writable:
+            return
+        from safetensors.torch import save
+
+        with self._turn:
+            for number, delta in list(self._waiting.items()):
+                metadata = {KEY: delta.info.to_json(), SOURCES: json.dumps(dict(delta.sources))}
+                try:
+                    write_file(self.path(number), save(dict(delta.tensors), metadata=metadata))
+                except OSError:
+                    return
+                del self._waiting[number]
+
+    def get(self, number: int) -> Delta:
+        """Return what was put.
+
+        Raises
+        ------
+        ModelError
+            If its file is missing or damaged.
+        """
+        from safetensors import SafetensorError
+        from safetensors.torch import load
+
+        from napari_fcn.learning.history import Delta
+
+        waiting = self._waiting.get(number)
+        if waiting is not None:
+            return waiting
+        path = self.path(number)
+        info = read_info(path)
+        try:
+            tensors, sources = load(path.read_bytes()), _sources(_head(path))
+        except (SafetensorError, OSError, ValueError, KeyError, TypeError) as error:
+            raise ModelError(f"The weights in {path} cannot be read ({error}). Go to another commit.") from error
+        return Delta(info, tensors, sources)
+
+    def is_whole(self, number: int) -> bool:
+        """Whether the files that make up a commit are all there, and as long as they say; torch is not needed.
+
+        Raises
+        ------
+        OSError
+            If there is a file that cannot be read.
+        """
+        try:
+            sources = _sources(_head(self.path(number)))
+            for source in set(sources.values()):
+                _head(self.path(source))
+        except (FileNotFoundError, ValueError, KeyError, TypeError):
+            return False
+        return True
+
+
+def _sources(head: dict[str, Any]) -> dict[str, int]:
+    """Return which commit holds each weight, as the head of a file says."""
+    return {str(name): int(number) for name, number in json.loads(head["__metadata__"][SOURCES]).items()}
+
+
+def _head(path: Path) -> dict[str, Any]:
+    """Return the JSON head of a safetensors file.
+
+    Raises
+    ------
+    ValueError, KeyError, TypeError
+        If the file is none, or has not the length that its head says.
+    OSError
+        If it cannot be read.
+    """
+    size = path.stat().st_size
+    with path.open("rb") as file:
+        length = int.from_bytes(file.read(8), "little")
+        if length > size - 8:
+            raise ValueError(f"{path} is cut off")
+        head = json.loads(file.read(length))
+    ends = [entry["data_offsets"][1] for name, entry in head.items() if name != "__metadata__"]
+    if 8 + length + max(ends, default=0) != size:
+        raise ValueError(f"{path} is cut off")
+    return dict(head)

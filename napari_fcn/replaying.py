@@ -1,0 +1,170 @@
+"""A session of teaching, repeated from its journal."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+
+from napari_fcn.errors import ProjectError
+from napari_fcn.events import Commit
+from napari_fcn.geometry import Region
+from napari_fcn.learning.annotations import Samples
+from napari_fcn.models.card import ClassLabel
+from napari_fcn.project.start import as_settings
+from napari_fcn.teaching import Teaching
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from napari_fcn.project import Project
+
+
+@dataclass(frozen=True, slots=True)
+class Replayed:
+    """One commit was made again.
+
+    Attributes
+    ----------
+    commit : Commit
+        As it was recorded.
+    hash : str
+        Of the model that came out now.
+    """
+
+    commit: Commit
+    hash: str
+
+    @property
+    def is_same(self) -> bool:
+        """Whether the weights are the same, bit for bit."""
+        return self.hash == self.commit.hash
+
+
+def recall(project: Project, commit: int) -> Samples:
+    """Return what was painted at a commit of a project."""
+    labels = np.zeros(project.image.image_shape, np.uint8)
+    project.restore_commit_into(labels, commit)
+    return Samples.read(labels)
+
+
+def replay(project: Project, image: Any) -> Iterator[Replayed]:
+    """Repeat what happened in a project, and yield each commit with the hash of what came out this time.
+
+    On a CPU of the same kind, with the number of threads that is recorded, the weights are the same bit for bit.
+
+    Parameters
+    ----------
+    project : Project
+        What happened.
+    image : array-like
+        Its image.
+
+    Raises
+    ------
+    ProjectError
+        If the image is another one, or what happened cannot be repeated.
+    """
+    project.check_image(image)
+    again = _Again(project, image)
+    threads = torch.get_num_threads()
+    try:
+        for entry in project.entries():
+            act = getattr(again, f"on_{entry['kind']}", None)
+            if act is not None:
+                yield from act(entry)
+    finally:
+        torch.set_num_threads(threads)
+
+
+class _Again:
+    """Does for each entry of a journal what was done when it was written."""
+
+    def __init__(self, project: Project, image: Any) -> None:
+        self.project, self.image = project, image
+        self.labels = np.zeros(project.image.image_shape, np.uint8)
+        self._teaching: Teaching | None = None
+
+    @property
+    def teaching(self) -> Teaching:
+        if self._teaching is None:
+            raise ProjectError(f"The journal of {self.project.path} does not say how teaching began. Nothing to repeat.")
+        return self._teaching
+
+    def on_open(self, entry: dict[str, Any]) -> Iterator[Replayed]:
+        record = self.project.image
+        torch.set_num_threads(int(entry["threads"]))
+        sizes = dict(zip(record.axes.names, record.scale, strict=True)) if record.scale else {}
+        self._teaching = Teaching(
+            self.image,
+            self.project.checkpoint(),
+            record.axes,
+            as_settings(entry["settings"]),
+            rgb=record.rgb,
+            spacing=tuple(sizes[name] for name in record.axes.space) if sizes else (),
+            history=self._teaching.history if self._teaching else None,
+            recall=lambda number: recall(self.project, number),
+        )
+        yield from ()
+
+    def on_turn(self, entry: dict[str, Any]) -> Iterator[Replayed]:
+        _run(self.teaching.study(entry["steps"]) if entry["steps"] else ())
+        self.project.restore_into(self.labels, entry["strokes"])
+        at = tuple(entry["reference"])
+        _run(self.teaching.answer(Samples.read(self.labels), Region(at, tuple(i + 1 for i in at)), entry["strokes"]))
+        yield from ()
+
+    def on_judge(self, entry: dict[str, Any]) -> Iterator[Replayed]:
+        _run(self.teaching.study(entry["steps"]))
+        self.teaching.judge(Region((0,) * len(self.labels.shape), (1,) * len(self.labels.shape)))
+        yield from ()
+
+    def on_reject(self, entry: dict[str, Any]) -> Iterator[Replayed]:
+        self.teaching.reject()
+        yield from ()
+
+    def on_commit(self, entry: dict[str, Any]) -> Iterator[Replayed]:
+        facts = entry["commit"]
+        if facts["kind"] == "network":
+            _run(self.teaching.accept())
+        made = self.teaching.history.present
+        if made.number != facts["number"]:
+            raise ProjectError(
+                f"Commit {facts['number']} could not be made again: the repetition arrived at {made.number}. "
+                "The journal lacks entries, or this version of napari-fcn learns otherwise."
+            )
+        yield Replayed(Commit(**facts), made.hash)
+
+    def on_present(self, entry: dict[str, Any]) -> Iterator[Replayed]:
+        if entry["number"] != self.teaching.history.present.number:
+            _run(self.teaching.go_to(entry["number"]))
+        yield from ()
+
+    def on_rename(self, entry: dict[str, Any]) -> Iterator[Replayed]:
+        _run(self.teaching.rename(entry["number"], entry["name"]))
+        yield from ()
+
+    def on_settings(self, entry: dict[str, Any]) -> Iterator[Replayed]:
+        self.teaching.configure(as_settings(entry["settings"]))
+        yield from ()
+
+    def on_classes(self, entry: dict[str, Any]) -> Iterator[Replayed]:
+        labels = tuple(ClassLabel(**label) for label in entry["classes"])
+        _run(self.teaching.set_classes(labels, tuple(entry["kept"])))
+        yield from ()
+
+    def on_pin(self, entry: dict[str, Any]) -> Iterator[Replayed]:
+        start, stop = entry["region"]
+        self.teaching.pin(Region(tuple(start), tuple(stop)), entry["name"])
+        yield from ()
+
+    def on_unpin(self, entry: dict[str, Any]) -> Iterator[Replayed]:
+        self.teaching.unpin(entry["name"])
+        yield from ()
+
+
+def _run(events: Iterator[Any] | tuple[()]) -> None:
+    for _ in events:
+        pass

@@ -1,0 +1,69 @@
+"""A project lies beside its image and never on another one."""
+
+import os
+from pathlib import Path
+
+import hypothesis
+import hypothesis.strategies as st
+import pytest
+
+from napari_fcn.errors import ProjectError
+from napari_fcn.project import copy_project, default_path
+from napari_fcn.project.place import LONGEST
+
+
+@pytest.fixture
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    home = tmp_path / "home"
+    home.mkdir()
+    monkeypatch.setattr(Path, "home", lambda: home)
+    return home
+
+
+@pytest.mark.parametrize("file", ["cells.tif", "cells.ome.tiff", "cells.ome.zarr", "cells.npy", "cells.PNG", "cells"])
+def test_a_project_lies_beside_its_image(tmp_path: Path, file: str) -> None:
+    assert default_path("layer", tmp_path / file) == tmp_path / "cells.fcn"
+    assert default_path("layer", str(tmp_path / file)) == tmp_path / "cells.fcn"
+
+
+def test_a_name_that_is_taken_gets_a_number(tmp_path: Path) -> None:
+    for name in ("cells.fcn", "cells-2.fcn", "cells-3.fcn"):
+        assert default_path("", tmp_path / "cells.tif") == tmp_path / name
+        (tmp_path / name).mkdir()
+
+
+@pytest.mark.parametrize("path", [None, "", "https://example.org/a.zarr", "s3://bucket/a.zarr"])
+def test_the_project_of_no_file_lies_at_home(home: Path, path: str | None) -> None:
+    assert default_path("cells", path) == home / "cells.fcn" if not path else default_path("cells", path).parent == home
+    (home / "Documents").mkdir()
+    assert default_path("cells", path).parent == home / "Documents"
+
+
+def test_an_image_whose_folder_is_gone_or_closed_has_its_project_at_home(
+    home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert default_path("cells", tmp_path / "gone" / "cells.tif") == home / "cells.fcn"
+    monkeypatch.setattr(os, "access", lambda path, mode: path != tmp_path)
+    assert default_path("cells", tmp_path / "cells.tif") == home / "cells.fcn"
+
+
+@hypothesis.given(st.text())
+def test_any_name_of_a_layer_makes_a_folder(name: str) -> None:
+    found = default_path(name)
+    assert found.parent in (Path.home(), Path.home() / "Documents")
+    assert not set('<>:"/\\|?*\0\n') & set(found.name)
+    assert 4 < len(found.name) <= LONGEST + len("_-99.fcn")
+    assert not found.stem.endswith((" ", "."))
+
+
+@pytest.mark.parametrize(
+    ("name", "safe"), [("", "image.fcn"), ("..", "image.fcn"), ("CON", "_CON.fcn"), ("a/b", "a_b.fcn")]
+)
+def test_names_that_a_system_keeps_for_itself_are_changed(home: Path, name: str, safe: str) -> None:
+    assert default_path(name) == home / safe
+
+
+def test_a_copy_that_cannot_be_made_leaves_nothing(tmp_path: Path) -> None:
+    with pytest.raises(ProjectError, match=r"copy\.fcn cannot be written"):
+        copy_project(tmp_path / "gone.fcn", tmp_path / "copy.fcn")
+    assert os.listdir(tmp_path) == []
