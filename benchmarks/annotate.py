@@ -162,7 +162,7 @@ def summary(methods: Mapping[str, list[Run]], rounds: int) -> str:
         "method",
         *(f"Dice after {number}" for number in shown),
         "±",
-        "unpainted pixels",
+        f"unpainted, after {rounds}",
         "s per round",
         "s at start",
         "runs",
@@ -229,9 +229,9 @@ def report(runs: list[Run], settings: argparse.Namespace, out: Path) -> str:
         [
             f"# Teaching by strokes: {images} images of {len({run['set'] for run in runs})} sets",
             f"Mean Dice (sets count alike) after so many strokes in each class; {settings.seeds} seeds, each a course "
-            "of strokes on the method's own errors. ±: standard deviation, over the seeds, of the last mean. Unpainted pixels: "
-            "the last Dice without the pixels under strokes, which the method was told. Seconds: "
-            "median time to learn and answer.",
+            "of strokes on the method's own errors. ±: standard deviation, over the seeds, of the last mean. "
+            "Unpainted: without the pixels under strokes, which the method was told. "
+            "Seconds: median time to learn and answer.",
             summary(methods, settings.rounds),
             by_set(methods, settings.rounds),
             f"![Dice over strokes and over seconds]({out.name}.png)",

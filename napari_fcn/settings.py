@@ -176,13 +176,13 @@ class TeachSettings:
         "accepted one (automatic), waits for your word (ask), or is never made (off: only the head learns).",
         choices=("automatic", "ask", "off"),
     )
-    steps: int = option(
-        24, "Steps", "Steps that the whole network learns before it is judged. More is slower.", minimum=1
+    judge_every: int = option(
+        24, "Judge every", "Steps that the whole network learns before it is judged. More is slower.", minimum=1
     )
     attempts: int = option(
         3, "Attempts", "How often a network may be judged on the same strokes, learning on in between.", minimum=1
     )
-    rate: float = option(1e-4, "Learning rate", "Learning rate of the whole network.", minimum=0)
+    rate: float = option(3e-4, "Learning rate", "Learning rate of the whole network.", minimum=0)
     patch: int | None = option(
         None,
         "Patch",

@@ -273,7 +273,7 @@ class Teaching:
         """Let a candidate learn and judge it, again and again until nothing more is to be hoped for."""
         while self._may_improve():
             done = self.candidate.judged if self.candidate else 0
-            yield from self.study((done + 1) * self.settings.steps)
+            yield from self.study((done + 1) * self.settings.judge_every)
             yield self.judge(view)
             candidate = self.candidate
             if candidate is not None and candidate.pupil is not None and self.settings.network == "automatic":

@@ -23,7 +23,7 @@ FLOORS = (
     {"session", "teaching"},
     {"project"},
     {"io", "sample_data"},
-    {"api", "recording"},
+    {"api", "recording", "finetuning"},
     {"demo"},
     {"batch", "cli", "gui"},
     {"__main__"},

@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING
 from napari_fcn.cli.flags import add_options, say
 from napari_fcn.cli.models import models
 from napari_fcn.cli.predicting import predict
+from napari_fcn.cli.teaching import finetune, replay
 from napari_fcn.cli.training import train
 from napari_fcn.errors import FcnError
-from napari_fcn.settings import PredictSettings, TrainSettings
+from napari_fcn.settings import PredictSettings, TeachSettings, TrainSettings
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -73,6 +74,32 @@ def build_parser() -> argparse.ArgumentParser:
     to_train.add_argument("--resume", action="store_true", help="go on with an interrupted run")
     to_train.add_argument("--json", action="store_true", help="a line of JSON for each epoch on standard output")
     add_options(to_train, TrainSettings)
+
+    to_teach = commands.add_parser("finetune", help="teach a model from an image with a few labels")
+    to_teach.set_defaults(run=finetune)
+    to_teach.add_argument("image", help="TIFF, OME-TIFF, OME-Zarr, npy, png, jpg")
+    to_teach.add_argument("labels", help="an image of the same size: 0 not annotated, 1 the first class, 2 the second")
+    to_teach.add_argument(
+        "--model",
+        required=True,
+        metavar="NAME|FILE|new:NET",
+        help="what to start from; 'new:unet width=16' has random weights and a shape that fits the image",
+    )
+    to_teach.add_argument("--out", type=Path, required=True, help="model file to write (.safetensors)")
+    to_teach.add_argument("--axes", default="", help="a letter for each axis, as TZYX or YXC, where the file is wrong")
+    to_teach.add_argument("--steps", type=int, help="stop after so many steps of the whole network; 0: head only")
+    to_teach.add_argument("--minutes", type=float, help="stop after so many minutes")
+    to_teach.add_argument("--overwrite", action="store_true", help="replace a model file that exists")
+    to_teach.add_argument("--quiet", action="store_true", help="tell the end only")
+    to_teach.add_argument("--json", action="store_true", help="a line of JSON on standard output")
+    add_options(to_teach, TeachSettings)
+
+    to_replay = commands.add_parser("replay", help="repeat a session of teaching and compare the weights")
+    to_replay.set_defaults(run=replay)
+    to_replay.add_argument("project", type=Path, help="project folder (NAME.fcn)")
+    to_replay.add_argument("--image", default="", metavar="PATH", help="the image, where it is not where it was")
+    to_replay.add_argument("--quiet", action="store_true", help="tell the end only")
+    to_replay.add_argument("--json", action="store_true", help="a line of JSON for each commit on standard output")
 
     to_models = commands.add_parser("models", help="list the shipped models, or show the card of one")
     to_models.set_defaults(run=models)

@@ -31,7 +31,8 @@ def _along(twin: NetSpec) -> tuple[int, int]:
     """Return how far a 1-D network sees before and after a pixel: the support of the gradient of its output.
 
     Weights of one and inputs of one let nothing cancel; max pooling, which sends its gradient to one input only, is
-    replaced by the mean, filter banks by their supports. One output of each phase of the pooling grid is asked; the extremes are the field.
+    replaced by the mean, filter banks by their supports. One output of each phase of the pooling grid is asked; the
+    extremes are the field.
     """
     period = twin.multiple[0]
     with torch.random.fork_rng(devices=[]):  # building draws weights: leave the caller's random numbers alone

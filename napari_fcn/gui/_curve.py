@@ -4,25 +4,33 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from qtpy.QtWidgets import QVBoxLayout, QWidget
+from qtpy.QtWidgets import QFrame, QVBoxLayout, QWidget
+
+from napari_fcn.gui._form import Prose
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-HEIGHT = 190  # pixels
+HEIGHT = 92  # pixels of each plot
 AXIS = "#8c8c8c"  # readable on light and dark
 ACCEPTED, CANDIDATE, LOSS = "#56b4e9", "#e69f00", "#009e73"  # Okabe & Ito (2008)
-ROOM = 34  # pixels for the numbers of the y axes, so that both plots line up
+SCORES = (
+    f"New strokes right, %, by turn: <span style='color:{ACCEPTED}'>●</span>&nbsp;accepted "
+    f"<span style='color:{CANDIDATE}'>▲</span>&nbsp;candidate"
+)
+STEPS = f"Loss by step <span style='color:{LOSS}'>▬</span>"
+LEFT, BOTTOM = 30, 18  # pixels for numbers, so that both plots line up
+TICKS = 7  # points
 
 
 class Curves(QWidget):
-    """Two plots, made when there is something to show: pyqtgraph takes its time to load."""
+    """Two plots, made when they are first seen: pyqtgraph takes its time to load."""
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self._layout = QVBoxLayout(self)
         self._layout.setContentsMargins(0, 0, 0, 0)
-        self.setFixedHeight(HEIGHT)
+        self._layout.setSpacing(1)
         self.setAccessibleName("Plots of examination scores and of the loss")
         self.accepted: Any = None
         self.candidate: Any = None
@@ -43,36 +51,39 @@ class Curves(QWidget):
         self.loss.setData(list(range(1, len(losses) + 1)), list(losses))
 
     def _build(self) -> None:
-        import pyqtgraph
-
-        area = pyqtgraph.GraphicsLayoutWidget()
-        area.setBackground(None)
-        area.ci.setContentsMargins(0, 0, 4, 0)
-        scores = _plot(area, 0, "new strokes right (%)", "turn")
-        scores.setYRange(0, 100, padding=0.05)
-        scores.setLimits(yMin=-5, yMax=105)
-        legend = scores.addLegend(offset=(-4, -4), labelTextColor=AXIS, labelTextSize="8pt", verSpacing=-8)
-        legend.setBrush((0, 0, 0, 0))
-        self.accepted = scores.plot(pen=_pen(ACCEPTED), symbol="o", name="accepted", **_symbols(ACCEPTED))
-        self.candidate = scores.plot(pen=None, symbol="t1", name="candidate", **_symbols(CANDIDATE))
-        steps = _plot(area, 1, "loss", "step")
+        scores, steps = _plot(), _plot()
+        scores.setYRange(0, 100, padding=0.08)
+        scores.getAxis("left").setTicks([[(n, str(n)) for n in (0, 50, 100)]])
+        self.accepted = scores.plot(pen=_pen(ACCEPTED), symbol="o", **_symbols(ACCEPTED))
+        self.candidate = scores.plot(pen=None, symbol="t1", **_symbols(CANDIDATE))
         self.loss = steps.plot(pen=_pen(LOSS))
-        self._layout.addWidget(area)
+        for text, plot in ((SCORES, scores), (STEPS, steps)):
+            heading = Prose("Plot")
+            heading.setText(text)
+            self._layout.addWidget(heading)
+            self._layout.addWidget(plot)
 
 
-def _plot(area: Any, row: int, left: str, bottom: str) -> Any:
-    plot = area.addPlot(row=row, col=0)
+def _plot() -> Any:
+    import pyqtgraph
+    from qtpy.QtGui import QFont
+
+    plot = pyqtgraph.PlotWidget(background=None)
+    plot.setFixedHeight(HEIGHT)
+    plot.setFrameShape(QFrame.NoFrame)
     plot.hideButtons()
     plot.setMenuEnabled(False)
     plot.setMouseEnabled(x=False, y=False)
     plot.showGrid(y=True, alpha=0.2)
-    plot.setTitle(f"{left} by {bottom}", size="8pt", color=AXIS)
+    font = QFont()
+    font.setPointSize(TICKS)
     for name in ("left", "bottom"):
         axis = plot.getAxis(name)
         axis.setPen(AXIS)
         axis.setTextPen(AXIS)
-        axis.setStyle(tickLength=3)
-    plot.getAxis("left").setWidth(ROOM)
+        axis.setStyle(tickLength=3, tickFont=font, tickTextOffset=3)
+    plot.getAxis("left").setWidth(LEFT)
+    plot.getAxis("bottom").setHeight(BOTTOM)
     return plot
 
 

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from qtpy.QtCore import QEvent, Qt
+from qtpy.QtCore import QEvent, QSize, Qt
 from qtpy.QtWidgets import QScrollArea, QVBoxLayout, QWidget
 
-NARROW = 260  # pixels
+NARROW, WIDTH, HEIGHT = 260, 320, 400  # pixels: least width, and what is asked for
 
 
 class Dock(QWidget):
@@ -26,6 +26,10 @@ class Dock(QWidget):
     def _join(self) -> None:
         self._is_connected = True
         self._connect()
+
+    def sizeHint(self) -> QSize:
+        """Return the size in which the dock opens."""
+        return QSize(WIDTH, HEIGHT)
 
     def changeEvent(self, event: QEvent) -> None:
         """Leave the viewer when its dock is closed: napari only takes the parent away then."""

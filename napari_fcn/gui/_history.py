@@ -94,6 +94,7 @@ class CommitList(QWidget):
         self.list.header().setSectionResizeMode(QHeaderView.ResizeToContents)
         self.list.header().setStretchLastSection(True)
         self.list.header().setMinimumSectionSize(24)
+        self.list.setHorizontalScrollBarPolicy(Qt.ScrollBarAlwaysOff)
         self.undo, self.redo = QPushButton("Undo"), QPushButton("Redo")
         self.undo.setToolTip(f"One state back, strokes and model together ({keys[0]})")
         self.redo.setToolTip(f"One state forward again ({keys[1]})")

@@ -28,7 +28,7 @@ ENDED = {
 def headline(ready: UpdateReady) -> str:
     """Return the examination in one line of rich text."""
     arrow = "▲" if ready.candidate > ready.accepted else "▼" if ready.candidate < ready.accepted else "="
-    return f"New strokes right: {ready.accepted:.0%} → <b>{ready.candidate:.0%}</b> {arrow}"
+    return f"Examination: {ready.accepted:.0%} → <b>{ready.candidate:.0%}</b>&nbsp;{arrow}"
 
 
 def change_line(change: Change, classes: Sequence[TaughtClass], axes: Sequence[str]) -> str:
@@ -97,8 +97,8 @@ class UpdateCard(QFrame):
         ready = update.ready
         self.headline.setText(headline(ready))
         pins = [f"Pin {escape(pin.name)}: {pin.accepted:.0%} → {pin.candidate:.0%}" for pin in ready.pins]
-        end = ENDED[update.standing]
-        self.text.setText("<br>".join(filter(None, [*pins, escape(ready.reason), end])))
+        judgement = " ".join(filter(None, [escape(ready.reason), ENDED[update.standing]]))
+        self.text.setText("<br>".join([*pins, judgement]))
         self.shower.setChecked(state.are_changes_shown)
         for button in (self.accept, self.reject):
             button.setVisible(state.can_decide)

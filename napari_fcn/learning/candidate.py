@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from napari_fcn.learning.annotations import Samples
     from napari_fcn.learning.finetune import FineTuner
 
+LONG = 10  # samples that half of an examination needs to tell something
+
 
 @dataclass(slots=True, eq=False)
 class Candidate:
@@ -72,21 +74,32 @@ class Candidate:
             Where to tell what changes.
         """
         rival = Pupil(self.tuner.copy(), accepted.view, accepted.budget, accepted.prior, accepted.reference)
-        lesson, exam = self.lesson(samples), self.exam(samples)
-        found = []
-        for pupil in (accepted.twin(), rival):
-            pupil.learn(lesson, *learn)
-            found.append(guard.examine(pupil.logits(exam), pupil.labels(exam)))
+        marks = list(zip(*(self._marks(pupil, samples, learn) for pupil in (accepted.twin(), rival)), strict=True))
         rival.learn(samples, *learn)
         scores = tuple(_pin_score(pin, accepted, rival) for pin in pins)
-        is_better, reason = guard.verdict(found[0], found[1], scores)
+        is_better, reason = guard.verdict(marks, scores)
+        ours, its = marks[0]
         self.judged += 1
         self.pupil = rival if is_better else None
-        self.marks = {"accepted": found[0].right, "candidate": found[1].right}
+        self.marks = {"accepted": ours.right, "candidate": its.right}
         before, after = accepted.classes(view), rival.classes(view)
         changed = np.where(before != after, after + 1, 0).astype(np.uint8)
         places = guard.changes(before, after, view.start)
-        return UpdateReady(found[0].right, found[1].right, scores, is_better, reason, places, view, changed)
+        return UpdateReady(ours.right, its.right, scores, is_better, reason, places, view, changed)
+
+    def _marks(self, pupil: Pupil, samples: Samples, learn: tuple[float, int]) -> list[guard.Marks]:
+        """Return the examination of a network whose head knows the earlier strokes, and then half of the new ones."""
+        exam = self.exam(samples)
+        pupil.learn(self.lesson(samples), *learn)
+        found = [guard.examine(pupil.logits(exam), pupil.labels(exam))]
+        halves = guard.halves(exam)
+        if all(len(half) >= LONG for half in halves):
+            crossed = []
+            for unseen in halves:
+                pupil.learn(samples.where(~np.isin(samples.index, unseen.index)), *learn)
+                crossed.append(guard.examine(pupil.logits(unseen), pupil.labels(unseen)))
+            found.append(guard.mean(crossed))
+        return found
 
 
 def _pin_score(pin: guard.Pin, accepted: Pupil, rival: Pupil) -> PinScore:

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     import numpy.typing as npt
     from torch import Tensor
 
+    from napari_fcn.learning.annotations import Samples
+
     Classes = npt.NDArray[np.uint8]
 
 SLACK = 0.005  # share of a pin that may change before it counts as worse
@@ -73,19 +75,50 @@ def agreement(answer: Classes, pinned: Classes) -> float:
     return float(np.mean([(answer[pinned == k] == k).mean() for k in np.unique(pinned)]))
 
 
-def verdict(accepted: Marks, candidate: Marks, pins: Sequence[PinScore]) -> tuple[bool, str]:
-    """Return whether a candidate may replace the accepted weights, and why as a sentence."""
+def mean(marks: Sequence[Marks]) -> Marks:
+    """Return the mean of several examinations."""
+    return Marks(float(np.mean([m.right for m in marks])), float(np.mean([m.surprise for m in marks])))
+
+
+def halves(samples: Samples) -> tuple[Samples, Samples]:
+    """Return two halves of some samples, apart from each other: of each class the first and the last, in image order."""
+    first = np.zeros(len(samples), bool)
+    for value in np.unique(samples.label):
+        (of_class,) = np.nonzero(samples.label == value)
+        first[of_class[: len(of_class) // 2]] = True
+    return samples.where(first), samples.where(~first)
+
+
+def verdict(marks: Sequence[tuple[Marks, Marks]], pins: Sequence[PinScore]) -> tuple[bool, str]:
+    """Return whether a candidate may replace the accepted weights, and why as a sentence.
+
+    Parameters
+    ----------
+    marks : sequence of (Marks, Marks)
+        Examinations of the accepted weights and of the candidate: the new strokes as they are, then, if they are
+        long enough, one half of them after the heads have learnt the other. People paint where the accepted weights
+        are wrong, which makes any other weights look good on the first; on the second both could adapt.
+    pins : sequence of PinScore
+        How the pins fare.
+    """
     for pin in pins:
         if pin.candidate < pin.accepted - SLACK:
             return False, (
                 f"Pin {pin.name} would get worse: {pin.candidate:.1%} of it would be as pinned, now {pin.accepted:.1%}."
             )
-    scores = f"{candidate.right:.0%} of the new strokes right, accepted {accepted.right:.0%}"
-    if candidate.right < accepted.right:
-        return False, f"It fails the examination: {scores}."
-    if candidate.surprise >= accepted.surprise:
-        return False, f"It is no better on the examination: {scores}, and it is less sure of them."
-    return True, f"It wins the examination: {scores}."
+    for words, (accepted, candidate) in zip(
+        ("of the new strokes right", "right after both heads saw half"), marks, strict=False
+    ):
+        scores = f"{candidate.right:.0%} {words}, accepted {accepted.right:.0%}"
+        if candidate.right < accepted.right:
+            return False, f"It fails the examination: {scores}."
+        if candidate.surprise >= accepted.surprise:
+            return False, f"It is no better on the examination: {scores}, and it is less sure of them."
+    accepted, candidate = marks[0]
+    return (
+        True,
+        f"It wins the examination: {candidate.right:.0%} of the new strokes right, accepted {accepted.right:.0%}.",
+    )
 
 
 def changes(before: Classes, after: Classes, origin: Sequence[int]) -> tuple[Change, ...]:

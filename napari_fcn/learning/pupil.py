@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 RIDGE = 2e-2  # pull of the head towards what the model knew, at the slider's middle
 RIDGES = 30.0  # at its ends the pull is so many times stronger or weaker
+FEW = 6  # strokes up to which the pull is full; the more there are, the less it weighs beside them
 NEWEST = 2.0  # weight of a sample of the latest turn
 
 
@@ -112,9 +113,18 @@ class Pupil:
         label = self.labels(part)
         share = head.balanced(label, torch.from_numpy(_weights(part)).to(label.device), len(self.prior.bias))
         rows = (self.features.rows(part) - standard.mean) / standard.spread
-        ridge = RIDGE * RIDGES ** (2 * keep - 1)
+        ridge = RIDGE * RIDGES ** (2 * keep - 1) * min(1.0, FEW / _strokes(part))
         prior, start = self.prior.standardised(standard), head.read(self.net).standardised(standard)
         head.write(self.net, head.fit(rows, label, share, prior, ridge, start).raw(standard))
+
+
+def _groups(samples: Samples) -> npt.NDArray[np.int64]:
+    """Return a number for each sample that it shares with those of its class and turn: of one stroke, more or less."""
+    return samples.turn.astype(np.int64) * 256 + samples.label
+
+
+def _strokes(samples: Samples) -> int:
+    return len(np.unique(_groups(samples)))
 
 
 def _weights(samples: Samples) -> npt.NDArray[np.float32]:
@@ -122,8 +132,6 @@ def _weights(samples: Samples) -> npt.NDArray[np.float32]:
 
     Pixels of one stroke say much the same: ten strokes tell more than one that is ten times as long.
     """
-    _, group, counts = np.unique(
-        samples.turn.astype(np.int64) * 256 + samples.label, return_inverse=True, return_counts=True
-    )
+    _, group, counts = np.unique(_groups(samples), return_inverse=True, return_counts=True)
     weight = 1 / np.sqrt(counts[group])
     return np.where(samples.turn == samples.turn.max(), NEWEST * weight, weight).astype(np.float32)

@@ -67,7 +67,12 @@ def new(spec: NetSpec, classes: Sequence[ClassLabel], spacing: Sequence[float] =
     return Checkpoint.of(net, ModelInfo(spec, Normaliser(), tuple(classes), card=ModelCard(name=f"new {spec.family}")))
 
 
-def teachable(start: Checkpoint, classes: Sequence[ClassLabel] = (), spacing: Sequence[float] = ()) -> Checkpoint:
+def teachable(
+    start: Checkpoint,
+    classes: Sequence[ClassLabel] = (),
+    spacing: Sequence[float] = (),
+    sigmas: Sequence[float] = SIGMAS,
+) -> Checkpoint:
     """Return a model that answers as ``start`` does, with a head over all levels and filters, and its own beside it.
 
     Parameters
@@ -78,6 +83,8 @@ def teachable(start: Checkpoint, classes: Sequence[ClassLabel] = (), spacing: Se
         What to tell apart; those of the model if not given. Classes are recognised by their names.
     spacing : sequence of float
         Pixel size per axis; all alike if not given.
+    sigmas : sequence of float
+        Scales of the filter bank in pixels of the finest axis; empty for none.
     """
     labels = tuple(classes) or start.info.classes
     old = [label.name for label in start.info.classes]
@@ -86,7 +93,7 @@ def teachable(start: Checkpoint, classes: Sequence[ClassLabel] = (), spacing: Se
         return _begun(with_classes(start, labels, kept))
     spec = replace(
         start.info.spec,
-        filters=scales(SIGMAS, spacing or (1.0,) * start.info.spec.ndim),
+        filters=scales(sigmas, spacing or (1.0,) * start.info.spec.ndim),
         head="levels",
         original=start.info.spec.classes,
     )
@@ -103,6 +110,25 @@ def teachable(start: Checkpoint, classes: Sequence[ClassLabel] = (), spacing: Se
 def _begun(model: Checkpoint) -> Checkpoint:
     """Return a model from which teaching begins."""
     return Checkpoint(replace(model.info, origin=()), model.weights)
+
+
+def volumetric(model: Checkpoint) -> Checkpoint:
+    """Return a 2-D model as one of volumes that answers plane by plane as before.
+
+    Its kernels and pools are one plane thick. A filter bank that is put beside it looks across planes.
+    """
+    spec = model.info.spec
+    if spec.ndim != 2:
+        return model
+    thick = replace(
+        spec,
+        ndim=3,
+        kernel=tuple((1, *level) for level in spec.kernel),
+        pool=tuple((1, *level) for level in spec.pool),
+    )
+    weights = {name: tensor.unsqueeze(2) if tensor.ndim == 4 else tensor for name, tensor in model.weights.items()}
+    voxel = (0.0, *model.info.voxel_size) if model.info.voxel_size else ()
+    return Checkpoint(replace(model.info, spec=thick, voxel_size=voxel), weights)
 
 
 def with_classes(model: Checkpoint, classes: Sequence[ClassLabel], kept: Sequence[int | None]) -> Checkpoint:

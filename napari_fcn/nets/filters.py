@@ -25,9 +25,9 @@ class FilterBank(nn.Module):
     """Features of an image at several scales, the same for every network.
 
     For each scale: Gaussian, the same bent at three brightnesses, gradient magnitude, rotation invariants of the
-    Hessian and of the structure tensor (Lindeberg 1998; Bigun & Granlund 1987), scale-normalised. A scale of two pixels or more is computed on an image that is
-    reduced by average pooling. Kernels end at three standard deviations, so that the support is finite; they see
-    the nearest pixel beyond the border.
+    Hessian and of the structure tensor (Lindeberg 1998; Bigun & Granlund 1987), scale-normalised. A scale of two
+    pixels or more is computed on an image that is reduced by average pooling. Kernels end at three standard
+    deviations, so that the support is finite; they see the nearest pixel beyond the border.
 
     Parameters
     ----------

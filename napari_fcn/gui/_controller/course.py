@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from napari_fcn.events import Suggested, UpdateReady
+from napari_fcn.events import Answered, Suggested, UpdateReady
 from napari_fcn.gui._controller.looks import Looks
 from napari_fcn.gui._controller.news import Opened, Recalled, Refused, SideBySide, Unsure
 from napari_fcn.gui._layers import Corrections, Overlay, visible_region
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from napari_fcn.gui._controller.lesson import Lesson
     from napari_fcn.gui._controller.news import TaughtClass
     from napari_fcn.gui._controller.teach_state import TeachState
-    from napari_fcn.gui._layers import Canvas, Painted
+    from napari_fcn.gui._layers import Canvas, Painted, Stroke
 
 
 class Course:
@@ -50,6 +50,7 @@ class Course:
         self.looks = Looks(viewer, source, channel, self.corrections.layer)
         self.overlay: Overlay | None = None  # napari takes its time to add a layer: when the engine is there
         self.lesson: Lesson | None = None
+        self.strokes = 0  # that were sent to the lesson
         self._channel, self._canvas = channel, canvas
 
     @property
@@ -61,6 +62,12 @@ class Course:
     def view(self) -> Region:
         """Return what is on screen, on the image axes."""
         return visible_region(self.viewer, self.source, self.axes)
+
+    def send(self, stroke: Stroke) -> None:
+        """Let the lesson know of a stroke."""
+        if self.lesson is not None:
+            self.lesson.inbox.append(stroke)
+            self.strokes += 1
 
     def show(self, tiles: Sequence[Painted]) -> None:
         """Show tiles of the answer."""
@@ -97,6 +104,8 @@ class Course:
         match told:
             case Opened():
                 self._open(told)
+            case Answered():
+                self.looks.hide_place()
             case Recalled():
                 self.set_classes(told.classes)
                 self.corrections.restore(told.parts)

@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from napari_fcn.errors import FcnError
-from napari_fcn.events import Answered, StepDone, TileDone
+from napari_fcn.events import Answered, Examined, StepDone, TileDone, UpdateReady
 from napari_fcn.geometry import Region
 from napari_fcn.gui._controller.news import Opened, Recalled, Refused, TaughtClass, Told, Unsure
 from napari_fcn.gui._controller.sheet import Sheet
 from napari_fcn.gui._jobs import Kept
-from napari_fcn.gui._layers import Painted, Stroke, paint
+from napari_fcn.gui._layers import Stroke, paint
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -24,6 +24,9 @@ if TYPE_CHECKING:
     from napari_fcn.gui._controller.opening import Opening
     from napari_fcn.models.card import ClassLabel
     from napari_fcn.settings import TeachSettings
+
+# What the engine says before it does something: told when that is done, as whoever is superseded is closed where it is.
+ANNOUNCEMENTS = (Examined, UpdateReady)
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +71,7 @@ class Lesson:
         self._opening = opening
         self._sheet = Sheet(opening.shape)
         self._teaching: Any = None
-        self._strokes = 0
+        self._strokes = self._taken = 0
         self._long: deque[Command] = deque()
         self._unsure_of: object = None
         self._turn = 0
@@ -79,7 +82,7 @@ class Lesson:
         assert self._teaching is not None, "it is made by the first run"
         return self._teaching
 
-    def run(self, ask: Ask) -> Iterator[Painted | Kept | None]:
+    def run(self, ask: Ask) -> Iterator[Kept | None]:
         """Do what waits, then learn and show; may be closed at any event and called again."""
         if self._teaching is None:
             yield self._open()
@@ -127,6 +130,7 @@ class Lesson:
         if isinstance(what, Stroke):
             self._sheet.write(what)
             self._strokes += 1
+            self._taken += 1
         elif what.is_long:
             self._long.append(what)
         else:
@@ -149,16 +153,23 @@ class Lesson:
     def _show(self, events: Iterator[Any], ask: Ask) -> Any:
         """Yield events as they are shown; return whether the rest has to wait for somebody who wants to look."""
         colours = [label.colour for label in self.teaching.classes]
+        untold: list[Any] = []
         for event in events:
             if isinstance(event, TileDone):
                 self._opening.canvas.take_memory(event.region)
-                yield paint(event, colours)
+                yield self._kept(paint(event, colours))  # the engine does not yield it again
+                continue
+            untold.append(event)
+            if isinstance(event, ANNOUNCEMENTS):
                 continue
             if isinstance(event, Answered):
                 self._turn = event.turn
-            yield self._kept(event)
+            yield self._kept(*untold)
+            untold.clear()
             if isinstance(event, StepDone) and (self._long or self._is_unsure_due(ask)):
                 return True
+        if untold:
+            yield self._kept(*untold)
         return False
 
     def _look(self, ask: Ask) -> Iterator[Kept | None]:
@@ -200,7 +211,7 @@ class Lesson:
                 return
 
     def _kept(self, *events: Any) -> Kept:
-        return Kept(tuple(Told(self, event) for event in events))
+        return Kept(tuple(Told(self, self._taken, event) for event in events))
 
     def _classes(self) -> tuple[TaughtClass, ...]:
         painted = self._samples().counts(len(self.teaching.classes))

@@ -20,9 +20,20 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Told:
-    """Something that one lesson tells; it may arrive when another has begun."""
+    """Something that one lesson tells; it may arrive when another has begun.
+
+    Attributes
+    ----------
+    lesson : Lesson
+        Which one.
+    strokes : int
+        How many strokes it had taken from its inbox.
+    what : object
+        The event.
+    """
 
     lesson: Lesson
+    strokes: int
     what: Any
 
 

@@ -131,6 +131,7 @@ class TeachController(Desk):
         corrections.changed.connect(self._on_painted)
         corrections.lost.connect(self.stop)
         corrections.label_chosen.connect(self._on_label)
+        wish.layer.events.data.connect(self._on_data)
         corrections.take_up()
         self._set(replace(state, label=corrections.layer.selected_label))
         self._ask()
@@ -143,12 +144,14 @@ class TeachController(Desk):
 
     def stop(self, message: str = "Teaching has ended; layers and project stay.") -> None:
         """End the course, without waiting for it."""
-        course, self._course = self._course, None
+        course = self._course
         if course is None:
             return
-        if not course.is_replaced and course.corrections.layer in self.viewer.layers:
+        if course.corrections.layer in self.viewer.layers:
             course.corrections.flush()
+        self._course = None
         self._runner.cancel()
+        course.source.events.data.disconnect(self._on_data)
         course.close()
         self._journal.close()
         self._writer.watch()
@@ -261,7 +264,7 @@ class TeachController(Desk):
             return
         for stroke in strokes:
             self._journal.stroke(stroke)
-            course.lesson.inbox.append(stroke)
+            course.send(stroke)
         if self.state.project:
             self._writer.watch()
         if self.state.is_live:
@@ -287,27 +290,24 @@ class TeachController(Desk):
         course = self._course
         if course is None:
             return
-        if course.is_replaced:
-            self.stop(
-                f"The pixels of {course.source.name} have changed, so teaching has stopped. Press Start to go on."
-            )
-            return
-        painted = [event for event in events if isinstance(event, Painted)]
-        for event in events:
-            if isinstance(event, Told) and event.lesson is course.lesson:
-                self._on_told(course, event.what)
+        told = [event for event in events if isinstance(event, Told) and event.lesson is course.lesson]
+        painted = [event.what for event in told if isinstance(event.what, Painted)]
+        for event in told:
+            if not isinstance(event.what, Painted):
+                self._on_told(course, event)
         course.show(painted)
         if any(tile.done == tile.total for tile in painted):
             self._stopwatch.shown()
         self._set(self.state)
 
-    def _on_told(self, course: Course, told: Any) -> None:
+    def _on_told(self, course: Course, event: Told) -> None:
+        told = event.what
         self.state = follow(told, self.state)
         match told:
             case Opened():
                 if told.project and self._wish is not None:
                     self._folders[self._wish.key] = Path(told.project)
-            case Answered():
+            case Answered() if event.strokes >= course.strokes:
                 self._stopwatch.answered()
             case SideBySide():
                 shown = self.state.comparison.shown if self.state.comparison else "first"
@@ -342,6 +342,11 @@ class TeachController(Desk):
     def _on_removed(self, event: Any) -> None:
         if self._course is not None and self._course.has_lost(event.value):
             self.stop(f"The layer {event.value.name} was removed, so teaching has stopped. Press Start to go on.")
+
+    def _on_data(self, _: object = None) -> None:
+        if self._course is not None and self._course.is_replaced:
+            name = self._course.source.name
+            self.stop(f"The pixels of {name} have changed, so teaching has stopped. Press Start to go on.")
 
     def _on_timed(self) -> None:
         self._set(replace(self.state, latency=self._stopwatch.seconds[-1]))

@@ -90,7 +90,9 @@ class _Again:
     @property
     def teaching(self) -> Teaching:
         if self._teaching is None:
-            raise ProjectError(f"The journal of {self.project.path} does not say how teaching began. Nothing to repeat.")
+            raise ProjectError(
+                f"The journal of {self.project.path} does not say how teaching began. Nothing to repeat."
+            )
         return self._teaching
 
     def on_open(self, entry: dict[str, Any]) -> Iterator[Replayed]:

@@ -1,0 +1,118 @@
+"""``napari-fcn finetune`` and ``napari-fcn replay``."""
+
+from __future__ import annotations
+
+import json
+import sys
+from typing import TYPE_CHECKING, Any
+
+from napari_fcn.cli.flags import collect, say
+from napari_fcn.errors import FcnError, ImageError
+from napari_fcn.events import Answered, StepDone, UpdateReady
+from napari_fcn.settings import TeachSettings
+
+if TYPE_CHECKING:
+    import argparse
+    from collections.abc import Callable
+
+    from napari_fcn.finetuning import Taught
+    from napari_fcn.io import ImageFile
+
+
+def finetune(arguments: argparse.Namespace) -> None:
+    """Teach a model from an image and its labels, and write it to a file."""
+    from napari_fcn.finetuning import Limit, starting_point
+    from napari_fcn.finetuning import finetune as events
+    from napari_fcn.geometry import Axes
+    from napari_fcn.io import read_image
+
+    if arguments.out.exists() and not arguments.overwrite:
+        raise FcnError(f"{arguments.out} exists. Choose another name or add --overwrite.")
+    settings = collect(TeachSettings, arguments)
+    image, labels = read_image(arguments.image), read_image(arguments.labels)
+    names = tuple(arguments.axes) or image.axes
+    ndim = 0 if str(arguments.model).startswith("new:") else starting_point(arguments.model, (), ()).info.spec.ndim
+    axes = _roles(Axes.guess, image, names, ndim)
+    sizes = dict(zip(axes.names, image.scale, strict=True)) if image.scale else {}
+    spacing = tuple(sizes.get(name, 1.0) for name in axes.space)
+    shape = tuple(image.data.shape[axes.names.index(name)] for name in axes.space)
+    model = starting_point(arguments.model, shape, spacing, axes.channels(image.data.shape), arguments.seed)
+    limit = Limit(arguments.steps, None if arguments.minutes is None else 60 * arguments.minutes)
+    painted = _fitting(labels, axes.image_shape(image.data.shape))
+    rgb = axes.channel is not None and axes.channels(image.data.shape) in (3, 4)
+    for event in events(image.data, painted, model, axes, settings, limit, rgb, spacing):
+        _tell(event, arguments.quiet)
+    taught: Taught = event
+    taught.checkpoint.save(arguments.out)
+    say(f"{arguments.out}: {taught.steps} steps of the whole network in {taught.seconds:.1f} s.")
+    if arguments.json:
+        facts = {"steps": taught.steps, "seconds": round(taught.seconds, 3), "loss": taught.loss}
+        print(json.dumps({**facts, "model_hash": taught.checkpoint.hash, "out": str(arguments.out)}), flush=True)
+
+
+def replay(arguments: argparse.Namespace) -> None:
+    """Repeat a session of teaching from its journal, and say whether the same weights came out."""
+    from napari_fcn.io import read_image
+    from napari_fcn.project import Project
+    from napari_fcn.project.replay import replay as commits
+
+    with Project.open_read_only(arguments.project) as project:
+        for note in project.notes:
+            say(note)
+        path = arguments.image or project.image_path()
+        if not path:
+            raise FcnError(f"The image of {arguments.project} was no file. Save it, and name the file with --image.")
+        wrong, last = 0, None
+        for made in commits(project, read_image(path).data):
+            wrong += not made.is_same
+            last = made
+            if not arguments.quiet:
+                say(f"commit {made.commit.number} {made.commit.kind}: {'the same' if made.is_same else 'DIFFERENT'}")
+            if arguments.json:
+                print(
+                    json.dumps({"commit": made.commit.number, "hash": made.hash, "is_same": made.is_same}), flush=True
+                )
+        if last is None:
+            raise FcnError(f"Nothing was taught in {arguments.project}: there is no commit to repeat.")
+    if wrong:
+        raise FcnError(
+            f"{wrong} commits came out otherwise. Another kind of CPU, or another version of PyTorch or napari-fcn, "
+            "rounds otherwise."
+        )
+    say("All commits are the same, bit for bit.")
+
+
+def _roles(guess: Callable[..., Any], image: ImageFile, names: tuple[str, ...], ndim: int) -> Any:
+    space = sum(name.lower() in ("z", "y", "x") for name in names) if names else min(3, image.data.ndim)
+    try:
+        return guess(image.data.shape, ndim or max(1, space), names)
+    except ValueError as error:
+        raise ImageError(str(error)) from error
+
+
+def _fitting(labels: ImageFile, shape: tuple[int, ...]) -> Any:
+    import numpy as np
+
+    painted = np.asarray(labels.data)
+    if painted.shape != shape:
+        painted = painted.reshape([n for n in painted.shape if n != 1] if painted.size else painted.shape)
+    if painted.shape != tuple(n for n in shape if n != 1) and painted.shape != shape:
+        raise ImageError(
+            f"The labels are {' x '.join(map(str, labels.data.shape))} px; the image is "
+            f"{' x '.join(map(str, shape))} px. "
+            "Needed is one label for each pixel: 0 not annotated, 1 the first class, 2 the second."
+        )
+    return painted.reshape(shape)
+
+
+def _tell(event: Any, is_quiet: bool) -> None:
+    if is_quiet:
+        return
+    if isinstance(event, Answered):
+        for note in event.notes:
+            say(note)
+    elif isinstance(event, StepDone):
+        end = "\n" if event.step == event.steps else ""
+        print(f"\rstep {event.step} of {event.steps}, loss {event.loss:.4f}", end=end, file=sys.stderr, flush=True)
+    elif isinstance(event, UpdateReady):
+        say(event.reason)

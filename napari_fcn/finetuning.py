@@ -1,0 +1,172 @@
+"""A model taught from an image and its labels in one go: the engine of live teaching, without somebody who paints."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from napari_fcn.errors import ImageError
+from napari_fcn.events import StepDone, UpdateReady
+from napari_fcn.geometry import Region
+from napari_fcn.learning.annotations import in_strokes
+from napari_fcn.models import zoo
+from napari_fcn.models.card import ClassLabel
+from napari_fcn.models.checkpoint import Checkpoint
+from napari_fcn.models.plan import suggested
+from napari_fcn.models.recipe import PALETTE, parse_spec
+from napari_fcn.models.teachable import TWO_CLASSES, new
+from napari_fcn.settings import TeachSettings
+from napari_fcn.teaching import Teaching
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+    from pathlib import Path
+
+    import numpy.typing as npt
+
+    from napari_fcn.geometry import Axes
+
+NEW = "new:"
+
+
+@dataclass(frozen=True, slots=True)
+class Limit:
+    """When to stop: after so many steps of the whole network, or so many seconds; whatever comes first."""
+
+    steps: int | None = None
+    seconds: float | None = None
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Taught:
+    """The end: the model, and what it took.
+
+    Attributes
+    ----------
+    checkpoint : Checkpoint
+        The model as taught.
+    steps : int
+        Steps that whole networks learnt.
+    seconds : float
+        Time that all took.
+    loss : float or None
+        Of the last step.
+    """
+
+    checkpoint: Checkpoint
+    steps: int
+    seconds: float
+    loss: float | None
+
+
+def starting_point(
+    model: str | Path | Checkpoint, shape: Sequence[int], spacing: Sequence[float], channels: int = 1, seed: int = 0
+) -> Checkpoint:
+    """Return the model to start from: a shipped one, a file, or ``new:unet width=16`` with random weights.
+
+    Parameters
+    ----------
+    model : str, Path or Checkpoint
+        Which; what a new network leaves open follows from the image.
+    shape, spacing : sequence
+        Length in pixels and pixel size of the image along its axes in space.
+    channels : int
+        Channels of the image.
+    seed : int
+        Of random weights.
+
+    Raises
+    ------
+    FcnError
+        If there is no such model.
+    """
+    if isinstance(model, Checkpoint):
+        return model
+    if not str(model).startswith(NEW):
+        return Checkpoint.load(zoo.path_of(model))
+    plan = suggested(shape, spacing, channels)
+    text = str(model)[len(NEW) :].strip() or plan.family
+    open_ = {"ndim": plan.ndim, "channels": channels}
+    if not any(word.startswith(("depth=", "pool=", "kernel=", "ndim=")) for word in text.split()):
+        open_ |= {"depth": plan.depth, "pool": plan.pool, "kernel": plan.kernel}
+    return new(parse_spec(text, **open_), TWO_CLASSES, spacing, seed)
+
+
+def named(labels: npt.NDArray[np.uint8], known: Sequence[ClassLabel]) -> tuple[ClassLabel, ...]:
+    """Return the classes of a model and as many more as the labels need."""
+    count = max(int(labels.max(initial=0)), len(known), 2)
+    more = (ClassLabel(f"class {k}", PALETTE[1 + (k - 1) % (len(PALETTE) - 1)]) for k in range(len(known), count))
+    return (*known, *more)
+
+
+def finetune(
+    image: Any,
+    labels: npt.NDArray[np.uint8],
+    model: Checkpoint,
+    axes: Axes | None = None,
+    settings: TeachSettings | None = None,
+    limit: Limit | None = None,
+    rgb: bool = False,
+    spacing: tuple[float, ...] = (),
+) -> Iterator[Any]:
+    """Yield what `Teaching` tells, and `Taught` at the end.
+
+    The head learns from nine tenths of the strokes, whole networks too; the last tenth is their examination. The head
+    that comes out has learnt from all.
+
+    Parameters
+    ----------
+    image : array-like
+        What was painted on.
+    labels : ndarray
+        uint8 on the image axes: 0 is not annotated, ``k + 1`` is class ``k``.
+    model : Checkpoint
+        The model to start from.
+    axes, settings, rgb, spacing
+        As for `Teaching`.
+    limit : Limit, optional
+        When to stop; as the settings say if not given.
+
+    Raises
+    ------
+    ImageError
+        If nothing is painted, or the labels do not fit the image.
+    """
+    start, limit = time.monotonic(), limit or Limit()
+    settings = settings or TeachSettings()
+    if limit.steps is not None:
+        once = max(1, min(settings.judge_every, limit.steps))
+        settings = replace(settings, judge_every=once, attempts=max(1, -(-limit.steps // once)))
+        settings = settings if limit.steps else replace(settings, network="off")
+    elif limit.seconds is not None:
+        settings = replace(settings, attempts=10**6)
+    labels = _checked(labels)
+    classes = named(labels, model.info.classes)
+    teaching = Teaching(image, model, axes, settings, classes, rgb, spacing)
+    early, every = in_strokes(labels)
+    steps, loss = 0, None
+    nowhere = Region((0,) * labels.ndim, (1,) * labels.ndim)
+    yield from teaching.answer(early, Region.whole(labels.shape))
+    for event in teaching.refine(every, nowhere):
+        yield event
+        if isinstance(event, StepDone):
+            steps, loss = steps + 1, event.loss
+        is_late = limit.seconds is not None and time.monotonic() - start > limit.seconds
+        if is_late or (limit.steps is not None and steps >= limit.steps and isinstance(event, UpdateReady)):
+            if teaching.candidate is not None and teaching.candidate.pupil is not None:
+                yield from teaching.accept()
+            break
+    yield Taught(teaching.checkpoint(), steps, time.monotonic() - start, loss)
+
+
+def _checked(labels: npt.NDArray[Any]) -> npt.NDArray[np.uint8]:
+    if labels.dtype.kind not in "bui" or labels.size == 0 or int(labels.min()) < 0 or int(labels.max()) > 255:
+        raise ImageError(
+            f"The labels are of type {labels.dtype}; needed are whole numbers: 0 not annotated, 1 to 255 the classes."
+        )
+    if not labels.any():
+        raise ImageError("The labels are empty: nothing is painted. Paint at least one stroke of each class.")
+    return labels.astype(np.uint8)
