@@ -10,22 +10,36 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from napari_fcn.api import classes as classes
+    from napari_fcn.api import finetune as finetune
     from napari_fcn.api import load as load
     from napari_fcn.api import predict as predict
     from napari_fcn.api import receptive_field as receptive_field
     from napari_fcn.errors import FcnError as FcnError
     from napari_fcn.session import Session as Session
+    from napari_fcn.teaching import Teaching as Teaching
 
 _HOMES = {
     "FcnError": "napari_fcn.errors",
     "Session": "napari_fcn.session",
+    "Teaching": "napari_fcn.teaching",
     "classes": "napari_fcn.api",
+    "finetune": "napari_fcn.api",
     "load": "napari_fcn.api",
     "predict": "napari_fcn.api",
     "receptive_field": "napari_fcn.api",
 }
 
-__all__ = ["FcnError", "Session", "__version__", "classes", "load", "predict", "receptive_field"]
+__all__ = [
+    "FcnError",
+    "Session",
+    "Teaching",
+    "__version__",
+    "classes",
+    "finetune",
+    "load",
+    "predict",
+    "receptive_field",
+]
 
 
 def __getattr__(name: str) -> Any:

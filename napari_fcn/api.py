@@ -9,11 +9,13 @@ import numpy as np
 from napari_fcn.errors import ImageError
 from napari_fcn.events import TileDone
 from napari_fcn.fields.theoretical import theoretical
+from napari_fcn.finetuning import NEW, Limit, starting_point
+from napari_fcn.finetuning import finetune as teach
 from napari_fcn.geometry import Axes
 from napari_fcn.models import zoo
 from napari_fcn.models.checkpoint import Checkpoint
 from napari_fcn.session import Session
-from napari_fcn.settings import PredictSettings
+from napari_fcn.settings import PredictSettings, TeachSettings
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -69,7 +71,7 @@ def predict(
     except ValueError as error:
         raise ImageError(str(error)) from error
     session = Session(image, checkpoint, roles, PredictSettings(**settings), rgb)
-    out = np.empty((checkpoint.info.spec.classes, *session.source.shape), np.float32)
+    out = np.empty((session.spec.classes, *session.source.shape), np.float32)
     for event in session.predict():
         if isinstance(event, TileDone):
             out[(slice(None), *event.region.slices)] = event.probabilities
@@ -82,6 +84,62 @@ def classes(
     """Return the index of the most probable class at each pixel; parameters and errors as for `predict`."""
     answer: npt.NDArray[np.intp] = predict(image, model, axes, rgb, **settings).argmax(0)
     return answer.astype(np.uint8)
+
+
+def finetune(
+    image: Any,
+    labels: npt.ArrayLike,
+    model: str | Path | Checkpoint,
+    axes: Sequence[str] = "",
+    rgb: bool = False,
+    steps: int | None = None,
+    spacing: Sequence[float] = (),
+    **settings: Any,
+) -> Checkpoint:
+    """Return a model taught from an image and a few labels.
+
+    A new head learns from all labels at once; then the whole network learns in the background of nine tenths of them
+    and is taken only if it does better on the last tenth. The head that the model had stays beside the new one.
+
+    Parameters
+    ----------
+    image : array-like
+        Any number of axes; integers, floats or booleans.
+    labels : array-like
+        Whole numbers on the image axes, without channels: 0 is not annotated, 1 the first class, 2 the second.
+    model : str, Path or Checkpoint
+        Name of a shipped model, file, loaded model, or ``"new:unet width=16"`` for random weights.
+    axes : str or sequence of str
+        A letter or name for each axis; guessed from the shape if empty.
+    rgb : bool
+        Whether the channels are colours.
+    steps : int, optional
+        Steps that whole networks learn at most; 0 for the head alone.
+    spacing : sequence of float
+        Pixel size per axis in space; all alike if not given.
+    **settings
+        Fields of `TeachSettings`: ``keep``, ``device``, ``rate``, ``seed`` and so on.
+
+    Raises
+    ------
+    FcnError
+        If image, labels, model and settings do not fit each other.
+    """
+    shape = np.shape(image)
+    names = tuple(axes)
+    known = None if str(model).startswith(NEW) else starting_point(model, (), ())
+    ndim = known.info.spec.ndim if known else sum(n.lower() in ("z", "y", "x") for n in names) or min(2, len(shape))
+    try:
+        roles = Axes.guess(shape, ndim, names, rgb)
+    except ValueError as error:
+        raise ImageError(str(error)) from error
+    space = [shape[roles.names.index(name)] for name in roles.space]
+    asked = TeachSettings(**settings)
+    start = known or starting_point(model, space, spacing, roles.channels(shape), asked.seed)
+    for event in teach(image, np.asarray(labels), start, roles, asked, Limit(steps), rgb, tuple(spacing)):
+        last = event
+    result: Checkpoint = last.checkpoint
+    return result
 
 
 def receptive_field(model: str | Path | Checkpoint) -> ReceptiveField:

@@ -89,7 +89,7 @@ def starting_point(
         return Checkpoint.load(zoo.path_of(model))
     plan = suggested(shape, spacing, channels)
     text = str(model)[len(NEW) :].strip() or plan.family
-    open_ = {"ndim": plan.ndim, "channels": channels}
+    open_: dict[str, Any] = {"ndim": plan.ndim, "channels": channels}
     if not any(word.startswith(("depth=", "pool=", "kernel=", "ndim=")) for word in text.split()):
         open_ |= {"depth": plan.depth, "pool": plan.pool, "kernel": plan.kernel}
     return new(parse_spec(text, **open_), TWO_CLASSES, spacing, seed)

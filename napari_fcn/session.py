@@ -65,8 +65,9 @@ class Session:
         settings: PredictSettings | None = None,
         rgb: bool = False,
     ) -> None:
-        self.checkpoint, self.spec = checkpoint, checkpoint.info.spec
         self.settings = settings or PredictSettings()
+        self.checkpoint = checkpoint.original() if self.settings.head == "original" else checkpoint
+        self.spec = self.checkpoint.info.spec
         self.device = devices.pick_device(self.settings.device)
         self.dtype = devices.pick_precision(self.settings.precision, self.device)
         try:

@@ -92,6 +92,13 @@ class PredictSettings:
         "What a one-channel network reads from a colour image: brightness, or one stain of a histological section.",
         choices=COLOURS,
     )
+    head: str = option(
+        "taught",
+        "Head",
+        "Which answer of a model that was taught: that of the strokes, or that of the model before them (original). "
+        "Other models have one head.",
+        choices=("taught", "original"),
+    )
     memory: float | None = option(
         None,
         "Memory limit",

@@ -163,11 +163,52 @@ class Teaching:
             self.candidate = None
             self._record("settings", settings=asdict(settings))
 
-    def checkpoint(self) -> Checkpoint:
-        """Return the model as taught so far, with the head that it had before beside the taught one."""
-        log = self.history.log(self.history.present.number)
-        card = replace(self.start.info.card, parent=self.parent, commits=log)
-        return Checkpoint.of(self.pupil.net, replace(self.info, card=card))
+    def checkpoint(self, number: int | None = None) -> Checkpoint:
+        """Return the model of a commit, the present one if none is named, with a card that says what became of it.
+
+        The head that it had before stands beside the taught one. The card tells how far the two trunks agree: what
+        share of a tile the old head answers as it did before it was taught.
+        """
+        for _ in self._commit_head():
+            pass
+        number = self.history.present.number if number is None else number
+        model = self.history.checkpoint(number)
+        commit = next(c for c in self.history.commits if c.number == number)
+        before = self.start.info.card
+        name = before.name or "a model"
+        limits = "Taught on one image: on others it may do worse than before."
+        if model.info.spec.original:
+            same = self._agreement(model)
+            limits += (
+                f" The head of {name} is kept (option head: original); on this image it answers {same:.1%} of the "
+                "pixels that were looked at as before."
+            )
+        card = replace(
+            before,
+            name=f"{name} taught",
+            summary=f"{name}, taught with strokes in {commit.turn} turns.",
+            limits=limits,
+            scores={},
+            recipe="",
+            parent=self.parent,
+            commits=self.history.log(commit.number),
+        )
+        return Checkpoint(replace(model.info, card=card), model.weights)
+
+    def _agreement(self, model: Checkpoint) -> float:
+        """Return the share of a tile in which the original heads of a model and of the one at the start agree."""
+        plan = self.pupil.view.plan
+        tile = plan.at([i // n for i, n in zip(self._reference, plan.tile, strict=True)])
+        answers = []
+        for one in (model, self.start):
+            net = devices.place(one.original().net(), one.info.spec.ndim, self.device)
+            with torch.inference_mode(), devices.full_float32(self.device):
+                answers.append(net(self.pupil.view.read(tile.read)).argmax(1))
+        return float((answers[0] == answers[1]).float().mean())
+
+    def _state(self) -> Checkpoint:
+        """Return the present weights."""
+        return Checkpoint.of(self.pupil.net, self.info)
 
     def refine(self, samples: Samples, view: Region, strokes: int = 0) -> Iterator[Event]:
         """Learn from all strokes, show the answer, then let the whole network learn.
@@ -262,7 +303,7 @@ class Teaching:
             yield self._commit("head", {})
 
     def _commit(self, kind: str, scores: dict[str, float]) -> HistoryChanged:
-        commit = self.history.add(kind, self.turn, self._strokes, self.checkpoint(), scores)
+        commit = self.history.add(kind, self.turn, self._strokes, self._state(), scores)
         self._taught[commit.number] = self.samples
         self._record("commit", commit=asdict(commit))
         return self.history.event()
@@ -371,7 +412,7 @@ class Teaching:
             owns the corrections renumbers the others.
         """
         yield from self._commit_head()
-        self._install(with_classes(self.checkpoint(), classes, kept))
+        self._install(with_classes(self._state(), classes, kept))
         renumbered = np.full(256, 255, np.uint8)
         for new, old in enumerate(kept):
             if old is not None:

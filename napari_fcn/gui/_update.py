@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from napari_fcn.events import Change, UpdateReady
     from napari_fcn.gui._controller import TaughtClass, TeachState
 
+SMALL = 8  # points
 ROWS = 4  # changes that are seen without scrolling
 ENDED = {
     "taken": "It is in use now; Undo takes it back.",
@@ -65,6 +66,9 @@ class UpdateCard(QFrame):
         self.places = QListWidget()
         self.places.setAccessibleName("What would change on screen")
         self.places.setToolTip("What would change on screen, largest first; click on one to go there")
+        font = self.places.font()
+        font.setPointSize(SMALL)  # a change fits into one line
+        self.places.setFont(font)
         self.places.setMaximumHeight((ROWS + 1) * self.places.fontMetrics().height())
         self.shower = QPushButton("Changes")
         self.shower.setCheckable(True)
@@ -102,6 +106,9 @@ class UpdateCard(QFrame):
         self.shower.setChecked(state.are_changes_shown)
         for button in (self.accept, self.reject):
             button.setVisible(state.can_decide)
+        is_told = update.standing != "worse" and bool(ready.changes)  # what was dropped at once changes nothing
+        self.places.setVisible(is_told)
+        self.shower.setVisible(is_told or state.are_changes_shown)
         if ready is not self._shown:
             self._shown = ready
             self._fill(ready, state.classes, axes)
@@ -115,8 +122,6 @@ class UpdateCard(QFrame):
             self.places.addItem(line)
             self.places.item(self.places.count() - 1).setToolTip(line)
         self.places.blockSignals(False)
-        self.places.setVisible(bool(ready.changes))
-        self.shower.setEnabled(bool(ready.changes) or self.shower.isChecked())
 
     def _on_row(self, row: int) -> None:
         if 0 <= row < len(self._changes):

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from napari_fcn.geometry import Tile
     from napari_fcn.inference.source import ImageSource
     from napari_fcn.models.normalise import Scaling
-    from napari_fcn.nets.unet import UNet
+    from napari_fcn.nets.build import Net
 
 
 class Predictor:
@@ -29,7 +29,7 @@ class Predictor:
 
     Parameters
     ----------
-    net : UNet
+    net : UNet or Taught
         The network, as trained.
     source : ImageSource
         The image.
@@ -42,7 +42,7 @@ class Predictor:
     """
 
     def __init__(
-        self, net: UNet, source: ImageSource, scaling: Scaling, device: torch.device, dtype: torch.dtype
+        self, net: Net, source: ImageSource, scaling: Scaling, device: torch.device, dtype: torch.dtype
     ) -> None:
         self.ndim = net.spec.ndim
         self.net = place(fold(net), self.ndim, device, dtype)

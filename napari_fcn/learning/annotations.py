@@ -135,7 +135,8 @@ class AnnotationSet:
 def within(samples: Samples, region: Region) -> npt.NDArray[np.bool_]:
     """Return which samples lie in a region."""
     at = samples.coordinates()
-    return ((at >= np.asarray(region.start)) & (at < np.asarray(region.stop))).all(axis=1)
+    inside: npt.NDArray[np.bool_] = np.logical_and(at >= np.asarray(region.start), at < np.asarray(region.stop))
+    return np.asarray(inside.all(axis=1))
 
 
 def in_strokes(labels: npt.NDArray[np.uint8]) -> tuple[Samples, Samples]:

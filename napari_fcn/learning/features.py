@@ -6,7 +6,7 @@ from collections import OrderedDict
 from dataclasses import dataclass, field
 from functools import cached_property
 from math import prod
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -73,7 +73,8 @@ class View:
     def tile_of(self, samples: Samples) -> npt.NDArray[np.int64]:
         """Return the number of the tile in which each sample lies."""
         grid = samples.coordinates() // np.asarray(self.plan.tile)
-        return np.ravel_multi_index(tuple(grid.T), self.plan.counts).astype(np.int64)
+        numbers: npt.NDArray[np.int64] = np.ravel_multi_index(tuple(grid.T), self.plan.counts).astype(np.int64)
+        return numbers
 
     def read(self, region: Region) -> Tensor:
         """Return a scaled block ``(N, C, *space)`` on the device."""
@@ -99,7 +100,7 @@ class View:
         return Window(tile.core, held, tuple(self._cut(level, tile.read, held) for level in levels))
 
     def _cut(self, level: Level, read: Region, held: Region) -> Level:
-        index: list[slice] = []
+        index: list[Any] = []
         for position, factor, length in zip(
             self.source.axes.space_positions, level.factor, level.features.shape[2:], strict=True
         ):
@@ -115,7 +116,8 @@ class View:
         with torch.inference_mode(), full_float32(self.device):
             logits = net.score(list(window.levels))
         inner = window.core.relative_to(window.held)
-        return logits[(..., *(inner.slices[position] for position in self.source.axes.space_positions))]
+        index: list[Any] = [inner.slices[position] for position in self.source.axes.space_positions]
+        return logits[(..., *index)]
 
     def probabilities(self, net: Taught, window: Window) -> npt.NDArray[np.float32]:
         """Return the class probabilities ``(K, *core.shape)`` of a window."""

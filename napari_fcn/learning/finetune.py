@@ -78,7 +78,7 @@ class FineTuner:
         self.net: Taught = place(deepcopy(net), net.spec.ndim, view.device).eval()  # type: ignore[assignment]
         assert self.net.trunk is not None
         self.parameters = dict(self.net.trunk.named_parameters(prefix="trunk"))
-        frozen = {id(p) for p in (self.net.trunk.score.parameters() if self.net.trunk.score is not None else ())}
+        frozen = {id(p) for p in (getattr(self.net.trunk.score, "parameters", tuple)())}
         self.parameters = {k: p for k, p in self.parameters.items() if id(p) not in frozen}
         self.original = {k: original[k].to(view.device) for k in self.parameters if k in original}
         rate = settings.rate * 2 * (1 - settings.keep)

@@ -81,7 +81,7 @@ def mean(marks: Sequence[Marks]) -> Marks:
 
 
 def halves(samples: Samples) -> tuple[Samples, Samples]:
-    """Return two halves of some samples, apart from each other: of each class the first and the last, in image order."""
+    """Return two halves of some samples, apart from each other: of each class the first and the last, in order."""
     first = np.zeros(len(samples), bool)
     for value in np.unique(samples.label):
         (of_class,) = np.nonzero(samples.label == value)

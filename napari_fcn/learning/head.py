@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from itertools import product
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 
@@ -98,10 +98,11 @@ def _gather(level: Level, positions: Tensor) -> Tensor:
         low.append(below)
         high.append((below + 1).clamp(max=length - 1))
         share.append((at - below).to(torch.float32))
-    strides = [features.stride(0), *features.stride()[2:]]
-    channels = torch.arange(features.shape[1], device=features.device) * features.stride(1)
+    steps: Sequence[Any] = features.stride()
+    strides = [steps[0], *steps[2:]]
+    channels = torch.arange(features.shape[1], device=features.device) * steps[1]
     storage = features.as_strided((features.untyped_storage().nbytes() // features.element_size(),), (1,), 0)
-    start = features.storage_offset()
+    start: Any = features.storage_offset()
     out = torch.zeros(len(positions), features.shape[1], device=features.device)
     corners = product(*([0] if f == 1 else [0, 1] for f in level.factor))
     for corner in corners:
@@ -225,12 +226,15 @@ def write(net: Taught, head: Linear) -> None:
     """Put a head for features as they are into a network."""
     with torch.no_grad():
         parts = head.weight.split([width for _, width in net.widths], dim=1)
-        for conv, part in zip(net.heads, parts, strict=True):
+        for conv, part in zip(net.scorers, parts, strict=True):
             conv.weight.copy_(part.reshape(conv.weight.shape))
-        net.heads[0].bias.copy_(head.bias)
+        assert net.scorers[0].bias is not None
+        net.scorers[0].bias.copy_(head.bias)
 
 
 def read(net: Taught) -> Linear:
     """Return the head of a network, for features as they are."""
-    weight = torch.cat([conv.weight.detach().flatten(1) for conv in net.heads], dim=1)
-    return Linear(weight, net.heads[0].bias.detach().clone())
+    weight = torch.cat([conv.weight.detach().flatten(1) for conv in net.scorers], dim=1)
+    bias = net.scorers[0].bias
+    assert bias is not None
+    return Linear(weight, bias.detach().clone())

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from torch import Tensor
 
-    from napari_fcn.nets.unet import UNet
+    from napari_fcn.nets.build import Net
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -63,7 +63,15 @@ class Checkpoint:
         checkpoint.net(str(path))
         return checkpoint
 
-    def net(self, name: str = "") -> UNet:
+    def original(self) -> Checkpoint:
+        """Return the model as it answers with the head that it had before it was taught; itself if there is none."""
+        if not self.info.spec.original:
+            return self
+        kept = {k.removeprefix("trunk."): v for k, v in self.weights.items() if k.startswith("trunk.")}
+        info = replace(self.info, spec=self.info.spec.untaught, classes=self.info.original, original=(), origin=())
+        return Checkpoint(info, kept)
+
+    def net(self, name: str = "") -> Net:
         """Return the network with these weights, in evaluation mode.
 
         Raises

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 
@@ -101,8 +101,10 @@ def teachable(
     assert net.trunk is not None
     net.trunk.load_state_dict(dict(start.weights))
     with torch.no_grad():
-        net.heads[-1].weight.copy_(net.trunk.score.weight)
-        net.heads[0].bias.copy_(net.trunk.score.bias)
+        score: Any = net.trunk.score
+        net.scorers[-1].weight.copy_(score.weight)
+        first: Any = net.scorers[0].bias
+        first.copy_(score.bias)
     info = replace(start.info, spec=spec, original=start.info.classes)
     return _begun(with_classes(Checkpoint.of(net, info), labels, kept))
 

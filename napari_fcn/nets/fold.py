@@ -10,10 +10,10 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 if TYPE_CHECKING:
-    from napari_fcn.nets.unet import UNet
+    from napari_fcn.nets.build import Net
 
 
-def fold(net: UNet) -> UNet:
+def fold(net: Net) -> Net:
     """Return a copy in evaluation mode whose batch norms are part of the convolutions before them.
 
     With frozen statistics a norm is a multiplication and an addition per channel, which the weights and bias of the

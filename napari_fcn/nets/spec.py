@@ -8,7 +8,9 @@ from math import prod
 from typing import TYPE_CHECKING, Any, Self
 
 if TYPE_CHECKING:
-    from torch import Generator, nn
+    from torch import Generator
+
+    from napari_fcn.nets.build import Net
 
 Levels = tuple[tuple[int, ...], ...]
 
@@ -152,7 +154,7 @@ class NetSpec:
         """The network below the head that strokes teach: what it was, or would be, with its own score layer."""
         return replace(self, classes=self.original or self.classes, filters=(), head="score", original=0)
 
-    def build(self, generator: Generator | None = None) -> nn.Module:
+    def build(self, generator: Generator | None = None) -> Net:
         """Return a new network with random weights drawn from ``generator``."""
         from napari_fcn.nets.build import build
 

@@ -52,6 +52,11 @@ class Taught(nn.Module):
         image = [((1,) * self.spec.ndim, self.spec.channels)]
         return image + (self.bank.widths if self.bank else []) + (self.trunk.widths if self.trunk else [])
 
+    @property
+    def scorers(self) -> list[nn.modules.conv._ConvNd]:
+        """The 1x1 convolutions of the head, one for each of the `levels`; the first has the bias."""
+        return list(self.heads)  # type: ignore[arg-type]  # it holds nothing else
+
     def levels(self, x: Tensor) -> list[layers.Level]:
         """Return all features of an image (N, channels, *space) whose lengths are on the grid: image, bank, trunk."""
         image = [layers.Level((1,) * self.spec.ndim, x)]
@@ -76,17 +81,3 @@ class Taught(nn.Module):
     def fill(self, x: Tensor) -> Tensor:
         """Return an image enlarged to lengths on the grid."""
         return layers.fill(x, self.spec.multiple, self.spec.minimum)
-
-
-class Original(nn.Module):
-    """The answer that a taught network would give with the head it had before."""
-
-    def __init__(self, taught: Taught) -> None:
-        super().__init__()
-        assert taught.trunk is not None
-        self.spec, self.trunk = taught.spec.untaught, taught.trunk
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Return the original class logits (N, original, *space) for an image (N, channels, *space)."""
-        logits: Tensor = self.trunk(x)
-        return logits

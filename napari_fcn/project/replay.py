@@ -13,6 +13,7 @@ from napari_fcn.events import Commit
 from napari_fcn.geometry import Region
 from napari_fcn.learning.annotations import Samples
 from napari_fcn.models.card import ClassLabel
+from napari_fcn.project.blocks import region_of
 from napari_fcn.project.start import as_settings
 from napari_fcn.teaching import Teaching
 
@@ -158,8 +159,7 @@ class _Again:
         yield from ()
 
     def on_pin(self, entry: dict[str, Any]) -> Iterator[Replayed]:
-        start, stop = entry["region"]
-        self.teaching.pin(Region(tuple(start), tuple(stop)), entry["name"])
+        self.teaching.pin(region_of(entry, self.labels.shape), entry["name"])
         yield from ()
 
     def on_unpin(self, entry: dict[str, Any]) -> Iterator[Replayed]:

@@ -6,11 +6,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from gui.brush import TeachDock
 from gui.docks import Dock, MakeModel
+from gui.fakes import FakeTeaching
 from napari.viewer import Viewer
 from pytestqt.qtbot import QtBot
 
+from napari_fcn.gui import teach as teach_module
+from napari_fcn.gui._controller import FILTERS, Tools
 from napari_fcn.gui.segment import SegmentWidget
+from napari_fcn.gui.teach import TeachWidget
 from napari_fcn.models.checkpoint import Checkpoint
 from napari_fcn.models.recipe import plain_recipe
 from napari_fcn.nets.spec import NetSpec
@@ -46,3 +51,41 @@ def dock(make_napari_viewer: Callable[..., Viewer], qtbot: QtBot, model: MakeMod
     dock = Dock(viewer, widget, qtbot)
     yield dock
     dock.wait_for_rest()
+
+
+@pytest.fixture
+def fake_engine(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> type[FakeTeaching]:
+    """An engine that answers at once, and a home for projects."""
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("USERPROFILE", str(tmp_path))
+    monkeypatch.setattr(FakeTeaching, "made", [], raising=False)
+    monkeypatch.setattr(FakeTeaching, "gate", None)
+    monkeypatch.setattr(FakeTeaching, "error", None)
+    return FakeTeaching
+
+
+@pytest.fixture
+def teach(
+    make_napari_viewer: Callable[..., Viewer],
+    qtbot: QtBot,
+    fake_engine: type[FakeTeaching],
+    monkeypatch: pytest.MonkeyPatch,
+) -> Iterator[TeachDock]:
+    """The Teach dock over an image that is dark on the left and bright on the right, with filters only chosen."""
+    monkeypatch.setattr(teach_module, "WARM_UP_AFTER", 10**8)
+    viewer = make_napari_viewer(show=True)
+    pixels = np.zeros((80, 120), np.uint8)
+    pixels[:, 60:] = 200
+    viewer.add_image(pixels, name="cells")
+    widget = TeachWidget(viewer)
+    widget.controller._tools = Tools(teach=fake_engine)
+    widget.begin.model.choose_other(FILTERS)
+    widget.learning.network.setCurrentIndex(widget.learning.network.findData("off"))
+    viewer.window.add_dock_widget(widget, name="Teach (FCN)", area="right")
+    dock = TeachDock(viewer, widget, qtbot)
+    qtbot.wait(50)  # the canvas finds its size
+    viewer.reset_view()
+    qtbot.wait(20)
+    yield dock
+    widget.controller.stop()
+    dock.wait(lambda: not widget.controller.is_busy)

@@ -112,11 +112,8 @@ class Lesson:
 
 
 @pytest.fixture(autouse=True)
-def clean(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setenv("HOME", str(tmp_path))
-    monkeypatch.setattr(FakeTeaching, "made", [], raising=False)
-    monkeypatch.setattr(FakeTeaching, "gate", None)
-    monkeypatch.setattr(FakeTeaching, "error", None)
+def clean(fake_engine: type[FakeTeaching]) -> None:
+    """Projects go to a folder of the test."""
 
 
 @pytest.fixture

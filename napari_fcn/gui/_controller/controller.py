@@ -33,6 +33,8 @@ if TYPE_CHECKING:
 
     from napari.components import ViewerModel
     from napari.layers import Image, Layer
+
+    from napari_fcn.models.card import ClassLabel
     from qtpy.QtCore import QObject
 
 
@@ -48,6 +50,12 @@ class _Run:
     started: float = 0.0
     counts: np.ndarray | int = 0
     end: RunDone | None = None
+
+    @property
+    def classes(self) -> tuple[ClassLabel, ...]:
+        """What the head that was chosen tells apart."""
+        info = self.model.info
+        return info.original if self.job.settings.head == "original" and info.original else info.classes
 
     def seconds_left(self, done: int, total: int) -> float:
         return (time.monotonic() - self.started) / done * (total - done)
@@ -161,7 +169,7 @@ class Controller(Desk):
 
     def _on_planned(self, run: _Run, planned: RunPlanned) -> None:
         run.planned, run.started = planned, time.monotonic()
-        classes = [(label.name, label.colour) for label in run.model.info.classes]
+        classes = [(label.name, label.colour) for label in run.classes]
         channel = None if run.source.rgb else run.job.axes.channel_position
         run.overlay = Overlay(self.viewer, run.source, channel, run.job.canvas, classes)
         message = f"Segmenting {run.source.name} on {planned.device} …"
@@ -209,8 +217,7 @@ def _result(run: _Run, planned: RunPlanned, end: RunDone) -> RunResult:
     counts = np.atleast_1d(run.counts)
     shares = counts / max(1, counts.sum())
     classes = tuple(
-        ClassShare(label.name, label.colour, float(share))
-        for label, share in zip(run.model.info.classes, shares, strict=True)
+        ClassShare(label.name, label.colour, float(share)) for label, share in zip(run.classes, shares, strict=True)
     )
     files = tuple(str(path) for path in run.job.paths.values())
     return RunResult(

@@ -81,7 +81,7 @@ class TeachState:
     trials : tuple of (int, float)
         The same of candidates.
     losses : tuple of float
-        Of the latest steps.
+        Of the latest steps of the latest candidate.
     step, steps : int
         Of the candidate that learns; 0 if none does.
     update : Update or None
@@ -186,7 +186,8 @@ def _(told: Answered, state: TeachState) -> TeachState:
 
 @follow.register
 def _(told: StepDone, state: TeachState) -> TeachState:
-    losses = (*state.losses, told.loss)[-SHOWN_STEPS:]
+    earlier = () if told.step == 1 else state.losses  # of another candidate
+    losses = (*earlier, told.loss)[-SHOWN_STEPS:]
     return replace(state, step=told.step, steps=told.steps, losses=losses)
 
 

@@ -68,7 +68,7 @@ def segment(job: Job, loaded: Loaded) -> Iterator[RunPlanned | Painted | RunDone
 
     checkpoint = loaded.load(job.model)
     session = Session(job.image.data, checkpoint, job.axes, job.settings, job.image.rgb)
-    colours = [label.colour for label in checkpoint.info.classes]
+    colours = [label.colour for label in session.checkpoint.info.classes]
     with closing(_events(session, job)) as events:  # type: ignore[type-var]  # generators can be closed
         for event in events:
             if isinstance(event, TileDone):

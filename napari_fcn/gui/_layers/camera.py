@@ -60,7 +60,9 @@ class Gaze(QObject):
 
     def _emitters(self) -> list[Any]:
         camera, dims = camera_of(self._viewer).events, self._viewer.dims.events
-        return [camera.center, camera.zoom, camera.angles, dims.point, dims.order, dims.ndisplay]
+        canvas = _scene_canvas(self._viewer)
+        size = [] if canvas is None else [canvas.events.resize]
+        return [camera.center, camera.zoom, camera.angles, dims.point, dims.order, dims.ndisplay, *size]
 
     def _on_moved(self, _: object = None) -> None:
         self._timer.start()

@@ -192,7 +192,7 @@ class Corrections(QObject):
         follow(layer, self._source)
         layer.n_edit_dimensions = min(2, layer.ndim)
         layer.brush_size = self._brush()
-        layer.selected_label = min(2, len(self._classes))
+        layer.selected_label = 1
         return layer
 
     def _brush(self) -> int:

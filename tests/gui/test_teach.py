@@ -1,0 +1,413 @@
+"""The Teach dock in a real viewer, used with a real mouse and keyboard."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from gui.brush import TeachDock
+from gui.docks import MakeModel
+from qtpy.QtCore import Qt
+from qtpy.QtWidgets import QAbstractButton, QColorDialog, QComboBox, QFileDialog, QLineEdit
+
+from napari_fcn.gui import teach as teach_module
+from napari_fcn.gui._controller import FILTERS
+from napari_fcn.gui._controller.desk import Desk
+from napari_fcn.gui._layers.camera import camera_of
+from napari_fcn.gui.teach import NO_IMAGE, TeachWidget
+from napari_fcn.project import Project
+
+DARK, BRIGHT = ((20, 10), (20, 30)), ((20, 90), (20, 110))
+
+
+def test_two_strokes_teach_dark_from_bright(teach: TeachDock) -> None:
+    teach.start()
+    assert teach.layer.mode == "paint"
+    teach.press(Qt.Key_1)
+    teach.stroke(*DARK)
+    teach.press(Qt.Key_2)
+    teach.stroke(*BRIGHT)
+    assert set(teach.painted()) == {1, 2}
+    assert (teach.answer[:, :60] == 0).all()
+    assert (teach.answer[:, 60:] == 1).all()
+    teach.wait(lambda: len(teach.widget.controller.latencies) == 2)
+    assert "Answer in" in teach.widget.learning.latency.text()
+    assert [row.count.text() for row in teach.widget.classes.rows] == [f"{n} px" for n in teach.painted().values()]
+
+
+def test_the_answer_is_drawn(teach: TeachDock) -> None:
+    teach.start()
+    teach.stroke(*DARK)
+    before = teach.viewer.screenshot(flash=False)[..., :3].astype(int)
+    teach.press(Qt.Key_2)
+    teach.stroke(*BRIGHT)
+    teach.wait(lambda: len(teach.widget.controller.latencies) == 2)
+    after = teach.viewer.screenshot(flash=False)[..., :3].astype(int)
+    assert np.abs(after - before).max(-1).astype(bool).mean() > 0.1
+
+
+def test_ctrl_z_takes_a_stroke_back(teach: TeachDock) -> None:
+    teach.start()
+    teach.press(Qt.Key_1)
+    teach.stroke(*DARK)
+    first = teach.painted()
+    teach.press(Qt.Key_2)
+    teach.stroke(*BRIGHT)
+    teach.press(Qt.Key_Z, Qt.ControlModifier)
+    teach.rest()
+    assert teach.painted() == first
+    assert teach.engine.samples.counts(2) == (first[1], 0)
+
+
+def test_erasing_filling_and_polygons(teach: TeachDock) -> None:
+    teach.start()
+    teach.press(Qt.Key_2)
+    teach.stroke(*BRIGHT)
+    whole = teach.painted()[2]
+    teach.press(Qt.Key_E)
+    assert teach.widget.classes.eraser.isChecked()
+    teach.stroke((20, 100), (20, 110))
+    assert 0 < teach.painted()[2] < whole
+    assert teach.engine.samples.counts(2)[1] == teach.painted()[2]
+    teach.press(Qt.Key_1)
+    teach.layer.mode = "fill"
+    teach.stroke((20, 90), (20, 90))
+    assert teach.painted() == {1: teach.engine.samples.counts(2)[0]}
+    teach.layer.mode = "polygon"
+    teach.press(Qt.Key_2)
+    assert teach.layer.mode == "polygon"
+    for corner in ((50, 20), (50, 40), (70, 40)):
+        teach.stroke(corner, corner)
+    teach.press(Qt.Key_Return)
+    teach.rest()
+    assert teach.engine.samples.counts(2)[1] == teach.painted()[2] > 100
+
+
+def test_keys_choose_classes_whichever_layer_is_active(teach: TeachDock) -> None:
+    teach.start()
+    for layer in ("cells", "cells corrections", "cells probabilities"):
+        for key, label in ((Qt.Key_1, 1), (Qt.Key_2, 2)):
+            teach.viewer.layers.selection.active = teach.viewer.layers[layer]
+            teach.press(key)
+            assert teach.layer.selected_label == label
+            assert teach.viewer.layers.selection.active is teach.layer
+            assert teach.layer.mode == "paint"
+    teach.press(Qt.Key_0)
+    assert teach.layer.mode == "erase"
+    teach.press(Qt.Key_2)
+    assert teach.widget.classes.rows[1].key.isChecked()
+    assert not teach.widget.classes.eraser.isChecked()
+
+
+def test_keys_are_given_back(teach: TeachDock) -> None:
+    teach.start()
+    layer = teach.layer
+    teach.click(teach.widget.begin.start)  # it says Stop
+    assert not layer.keymap
+    assert teach.viewer.keymap
+    teach.viewer.window.remove_dock_widget(teach.widget)
+    assert not teach.viewer.keymap
+    teach.viewer.window.add_dock_widget(teach.widget)
+
+
+def test_every_key_is_listed_and_free(teach: TeachDock) -> None:
+    from napari.components.viewer_model import ViewerModel
+    from napari.layers import Image, Labels
+
+    listed = teach.widget.keys.text()
+    taken = {str(key) for kind in (ViewerModel, Labels, Image) for key in kind.class_keymap}
+    for key in teach.widget._keys._keys:
+        assert not key.what or key.name in listed
+        assert key.key in {*"0123456789E"} or key.key.replace("-", "+") not in taken, key.key
+
+
+def test_a_click_on_a_row_chooses_the_class(teach: TeachDock) -> None:
+    teach.start()
+    row = teach.widget.classes.rows[0]
+    teach.click(row.key)
+    assert teach.layer.selected_label == 1
+    teach.click(teach.widget.classes.rows[1].count)
+    assert teach.layer.selected_label == 2
+    teach.layer.selected_label = 1
+    assert row.key.isChecked()
+
+
+def test_classes_are_added_named_coloured_and_removed(teach: TeachDock, monkeypatch: pytest.MonkeyPatch) -> None:
+    teach.start()
+    classes = teach.widget.classes
+    teach.click(classes.adder)
+    teach.wait(lambda: len(teach.state.classes) == 3)
+    row = classes.rows[2]
+    teach.qtbot.keyClick(row.name, Qt.Key_A, Qt.ControlModifier)
+    teach.qtbot.keyClicks(row.name, "dust")
+    teach.qtbot.keyClick(row.name, Qt.Key_Return)
+    teach.wait(lambda: teach.state.classes[2].name == "dust")
+    from qtpy.QtGui import QColor
+
+    monkeypatch.setattr(QColorDialog, "getColor", lambda *_: QColor("#cc79a7"))
+    teach.click(row.swatch)
+    teach.wait(lambda: teach.state.classes[2].colour == "#cc79a7")
+    assert "#cc79a7" in row.swatch.styleSheet()
+    teach.press(Qt.Key_3)
+    teach.stroke(*DARK)
+    assert set(teach.painted()) == {3}
+    teach.click(classes.rows[1].cross)
+    teach.wait(lambda: len(teach.state.classes) == 2)
+    assert set(teach.painted()) == {2}
+    assert not row.isVisible()
+    assert not classes.rows[0].cross.isEnabled()
+
+
+def test_undo_and_redo_by_keys_and_buttons(teach: TeachDock) -> None:
+    teach.start()
+    teach.press(Qt.Key_1)
+    teach.stroke(*DARK)
+    teach.press(Qt.Key_2)
+    teach.stroke(*BRIGHT)
+    both = teach.painted()
+    teach.press(Qt.Key_U)
+    teach.rest()
+    assert set(teach.painted()) == {1}
+    teach.press(Qt.Key_U, Qt.ShiftModifier)
+    teach.rest()
+    assert teach.painted() == both
+    teach.click(teach.widget.history.undo)
+    teach.rest()
+    assert set(teach.painted()) == {1}
+    history = teach.widget.history
+    assert history.list.topLevelItem(1).font(0).bold()
+    history.select(2)
+    teach.click(history.go)
+    teach.rest()
+    assert teach.painted() == both
+
+
+def test_a_name_in_the_history(teach: TeachDock) -> None:
+    teach.start()
+    teach.stroke(*DARK)
+    item = teach.widget.history.list.topLevelItem(1)
+    item.setText(3, "good")
+    teach.wait(lambda: teach.state.commits[1].name == "good")
+
+
+def test_live_off_and_learn_now(teach: TeachDock) -> None:
+    teach.start()
+    teach.press(Qt.Key_G)
+    assert not teach.state.is_live
+    assert "off" in teach.widget.learning.live.text()
+    teach.stroke(*DARK)
+    assert teach.state.turn == 0
+    assert "1 stroke waits" in teach.widget.learning.learn.text()
+    teach.click(teach.widget.learning.learn)
+    teach.wait(lambda: teach.state.turn == 1)
+
+
+def test_the_users_word_on_a_candidate(teach: TeachDock) -> None:
+    teach.viewer.layers["cells"].data[:, 50:60] = 99  # nearly between the two
+    teach.start()
+    network = teach.widget.learning.network
+    network.setCurrentIndex(network.findData("ask"))
+    teach.press(Qt.Key_1)
+    teach.stroke(*DARK)
+    teach.press(Qt.Key_2)
+    teach.stroke(*BRIGHT)
+    card = teach.widget.update_card
+    teach.wait(card.isVisible)
+    assert "80% → <b>90%</b>" in card.headline.text()
+    assert "wins the examination" in card.text.text()
+    assert "px at y 40, x 55: background → object" in card.places.item(0).text()
+    assert card.accept.isVisible()
+    teach.click(card.shower)
+    assert teach.viewer.layers["cells changes"].visible
+    teach.press(Qt.Key_H)
+    assert not teach.viewer.layers["cells changes"].visible
+    teach.press(Qt.Key_K)
+    teach.rest()
+    assert teach.state.commits[-1].kind == "network"
+    assert not card.accept.isVisible()
+    assert "in use now" in card.text.text()
+
+
+def test_looking_around(teach: TeachDock) -> None:
+    teach.start()
+    teach.press(Qt.Key_Q)
+    teach.wait(lambda: "cells uncertainty" in teach.viewer.layers)
+    assert teach.widget.unsure_button.isChecked()
+    teach.press(Qt.Key_Q)
+    assert not teach.viewer.layers["cells uncertainty"].visible
+    teach.press(Qt.Key_N)
+    teach.wait(lambda: "cells next place" in teach.viewer.layers)
+    assert "Uncertain here" in teach.widget.begin.message.text()
+    teach.press(Qt.Key_W)
+    assert not teach.viewer.layers["cells probabilities"].visible
+    teach.press(Qt.Key_W)
+    assert teach.viewer.layers["cells probabilities"].visible
+    assert teach.viewer.layers[-1] is teach.layer
+
+
+def test_comparing_two_states(teach: TeachDock) -> None:
+    teach.start()
+    teach.press(Qt.Key_1)
+    teach.stroke(*DARK)
+    teach.press(Qt.Key_2)
+    teach.stroke(*BRIGHT)
+    teach.widget.history.select(1, 2)
+    teach.click(teach.widget.history.compare)
+    bar = teach.widget.compare_bar
+    teach.wait(bar.isVisible)
+    layer = teach.viewer.layers["cells compared"]
+    assert not layer.data[..., 3].any()
+    teach.press(Qt.Key_J)
+    assert layer.data[..., 3].any()
+    assert bar.buttons["second"].isChecked()
+    teach.click(bar.buttons["split"])
+    assert teach.state.comparison.shown == "split"
+    teach.click(bar.close_button)
+    assert not layer.visible
+    assert not bar.isVisible()
+
+
+def test_pins(teach: TeachDock) -> None:
+    teach.start()
+    teach.click(teach.widget.folds["pins"].heading)
+    teach.click(teach.widget.pins.pin)
+    teach.wait(lambda: teach.state.pins == ("pin 1",))
+    teach.qtbot.keyClicks(teach.widget.pins.name, "left")
+    teach.click(teach.widget.pins.pin)
+    teach.wait(lambda: teach.state.pins == ("pin 1", "left"))
+    teach.widget.pins.list.setCurrentRow(0)
+    teach.click(teach.widget.pins.unpin)
+    teach.wait(lambda: teach.state.pins == ("left",))
+
+
+def test_the_model_is_saved(teach: TeachDock, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    teach.start()
+    teach.stroke(*DARK)
+    monkeypatch.setattr(QFileDialog, "getSaveFileName", lambda *_: (str(tmp_path / "mine"), ""))
+    teach.click(teach.widget.history.save)
+    teach.wait((tmp_path / "mine.safetensors").exists)
+    teach.wait(lambda: "mine.safetensors" in teach.widget.begin.message.text())
+
+
+def test_a_project_is_opened_again(teach: TeachDock, monkeypatch: pytest.MonkeyPatch) -> None:
+    teach.start()
+    teach.stroke(*DARK)
+    project, painted = teach.state.project, teach.painted()
+    assert "cells.fcn" in teach.widget.begin.project.text()
+    teach.wait(lambda: "saved 0 s ago" in teach.widget.begin.project.text())
+    teach.click(teach.widget.begin.start)
+    teach.rest()
+    teach.viewer.layers["cells corrections"].data[:] = 0
+    teach.viewer.layers["cells corrections"].name = "put aside"
+    del teach.viewer.layers["put aside"].metadata["napari_fcn"]
+    monkeypatch.setattr(QFileDialog, "getExistingDirectory", lambda *_: project)
+    teach.click(teach.widget.begin.open)
+    teach.wait(lambda: teach.state.is_open)
+    teach.rest()
+    assert teach.painted() == painted
+
+
+def test_a_plane_of_a_stack(teach: TeachDock) -> None:
+    stack = np.zeros((4, 80, 120), np.uint8)
+    stack[:, :, 60:] = 200
+    teach.viewer.add_image(stack, name="stack", scale=(3, 1, 1))
+    teach.viewer.dims.set_point(0, 6)
+    teach.qtbot.wait(20)
+    teach.start()
+    teach.press(Qt.Key_1)
+    teach.stroke((2, 20, 10), (2, 20, 30))
+    teach.press(Qt.Key_2)
+    teach.stroke((2, 20, 90), (2, 20, 110))
+    assert set(np.nonzero(teach.layer.data)[0]) == {2}
+    assert (teach.answer[2, :, 60:] == 1).all()
+    assert not teach.answer[0].any()
+    teach.viewer.dims.set_point(0, 0)
+    teach.wait(lambda: (teach.answer[0, :, 60:] == 1).all())
+
+
+def test_moving_the_camera_asks_for_what_is_on_screen(teach: TeachDock) -> None:
+    teach.start()
+    teach.press(Qt.Key_1)
+    teach.stroke(*DARK)
+    calls = teach.engine.calls
+    camera_of(teach.viewer).zoom *= 8
+    teach.wait(lambda: teach.engine.calls > calls)
+    view = teach.engine.views[-1]
+    assert view.shape[0] < 40
+    assert view.shape[1] < 60
+
+
+def test_the_layer_deleted_and_started_again(teach: TeachDock) -> None:
+    teach.start()
+    teach.stroke(*DARK)
+    painted = teach.painted()
+    teach.viewer.layers.selection.active = teach.layer
+    teach.press(Qt.Key_Delete, Qt.ControlModifier)
+    assert "was removed" in teach.widget.begin.message.text()
+    assert teach.widget.begin.start.text() == "Start"
+    teach.rest()
+    teach.start()
+    assert teach.painted() == painted
+
+
+def test_closing_the_dock_keeps_layers_and_strokes(teach: TeachDock) -> None:
+    teach.start()
+    project = teach.state.project
+    teach.draw(*DARK)
+    layer = teach.layer
+    teach.viewer.window.remove_dock_widget(teach.widget)
+    teach.wait(lambda: not teach.widget.controller.is_busy)
+    assert layer in teach.viewer.layers
+    assert Project.open_read_only(project).strokes == 1
+    teach.viewer.window.add_dock_widget(teach.widget)
+    teach.start()
+    assert teach.state.project == project
+
+
+def test_napari_opens_the_dock_from_its_menu(
+    make_napari_viewer: Callable[..., Any], fake_engine: object, monkeypatch: pytest.MonkeyPatch, qtbot: Any
+) -> None:
+    monkeypatch.setattr(teach_module, "WARM_UP_AFTER", 10**8)
+    viewer = make_napari_viewer()
+    _, widget = viewer.window.add_plugin_dock_widget("napari-fcn", "Teach (FCN)")
+    assert isinstance(widget, TeachWidget)
+    assert not widget.begin.start.isEnabled()
+    assert widget.begin.message.text() == NO_IMAGE
+
+
+def test_nothing_is_cut_at_320_pixels(teach: TeachDock, model: MakeModel) -> None:
+    teach.viewer.layers["cells"].name = "an_image_with_quite_a_long_name_as_files_have_them" * 2
+    teach.widget.begin.model.open_file(model())
+    inside = teach.widget.begin.parentWidget()
+    assert inside.minimumSizeHint().width() <= 320
+    teach.widget.begin.model.choose_other(FILTERS)
+    teach.start()
+    for fold in (*teach.widget.folds.values(), teach.widget.advanced):
+        fold.set_open(True)
+    network = teach.widget.learning.network
+    network.setCurrentIndex(network.findData("ask"))
+    teach.stroke(*DARK)
+    teach.press(Qt.Key_2)
+    teach.stroke(*BRIGHT)
+    teach.qtbot.wait(20)
+    assert inside.minimumSizeHint().width() <= 320
+
+
+def test_every_control_has_a_name_for_screen_readers(teach: TeachDock) -> None:
+    teach.start()
+    teach.stroke(*DARK)
+    kinds = (QAbstractButton, QComboBox, QLineEdit)
+    controls = [control for kind in kinds for control in teach.widget.findChildren(kind)]
+    named = [control for control in controls if control.accessibleName() or getattr(control, "text", str)()]
+    inner = [control for control in controls if isinstance(control.parent(), QComboBox)]
+    assert set(controls) == {*named, *inner}
+
+
+def test_a_broken_model_is_told_in_words(teach: TeachDock, tmp_path: Path) -> None:
+    path = tmp_path / "broken.safetensors"
+    path.write_bytes(b"no model")
+    teach.widget.begin.model.open_file(path)
+    assert "broken.safetensors" in teach.widget.begin.error.text()
+    assert teach.widget.begin.model.other == FILTERS
+    assert isinstance(teach.widget.controller, Desk)
