@@ -54,6 +54,7 @@ class Taught:
         model = None
         if self.model:
             start = Checkpoint.load(zoo.path_of(self.model))
+            labels = (*start.info.classes[:2], *labels[2:])  # people keep its background and take its object for theirs
             start = volumetric(start) if is_volume else start
             model = teachable(start, labels) if self.has_filters else teachable(start, labels, sigmas=())
         self.teaching = Teaching(image, model, axes, self.settings, labels, rgb=colour)

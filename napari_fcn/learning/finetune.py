@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from copy import deepcopy
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -17,11 +17,12 @@ from napari_fcn.inference.device import mixed_precision, place
 from napari_fcn.learning.annotations import within
 from napari_fcn.learning.head import balanced
 from napari_fcn.learning.losses import IGNORE
+from napari_fcn.nets.fold import fold
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-    from torch import Tensor
+    from torch import Tensor, nn
 
     from napari_fcn.learning.annotations import Samples
     from napari_fcn.learning.features import View
@@ -29,7 +30,8 @@ if TYPE_CHECKING:
     from napari_fcn.settings import TeachSettings
 
 NEWEST = 0.5  # how often a patch is drawn around a stroke of the latest turn
-PULL = 0.03  # share of the way back to the original weights per step, at the slider's middle
+PULL = 0.06  # share of the way back to the original weights per step, at the slider's middle
+REMEMBER = 1.0  # weight of what the original head answered, beside the strokes, at the slider's middle
 CLIP = 1.0  # largest norm of a gradient
 GAIN, LIFT = 0.1, 0.1  # intensity augmentation: largest change of contrast and brightness
 
@@ -54,8 +56,9 @@ class FineTuner:
     """Takes a copy of a network some steps further.
 
     AdamW (Loshchilov & Hutter 2019) on the trunk with frozen batch norms, partial cross entropy on the painted pixels
-    with each class counting the same, and after each step a small pull back to the original weights (L2-SP, Li et al.
-    2018), stronger the more the slider asks to keep.
+    with each class counting the same. What it knew is kept in two ways, the stronger the more the slider asks for it:
+    the head that the network had must go on to answer the patch as it did before (learning without forgetting, Li &
+    Hoiem 2016), and after each step the weights are pulled back a little (L2-SP, Li et al. 2018).
 
     Parameters
     ----------
@@ -81,9 +84,10 @@ class FineTuner:
         frozen = {id(p) for p in (getattr(self.net.trunk.score, "parameters", tuple)())}
         self.parameters = {k: p for k, p in self.parameters.items() if id(p) not in frozen}
         self.original = {k: original[k].to(view.device) for k in self.parameters if k in original}
+        self.before = self._as_it_was(original) if net.spec.original else None
         rate = settings.rate * 2 * (1 - settings.keep)
         self.optimiser = torch.optim.AdamW(self.parameters.values(), lr=rate, weight_decay=0.0)
-        self.pull = PULL * 2 * settings.keep
+        self.pull, self.remember = PULL * 2 * settings.keep, REMEMBER * 2 * settings.keep
         self.draw = np.random.default_rng(seed)
         self.done = 0
         self.started = time.monotonic()
@@ -115,9 +119,7 @@ class FineTuner:
 
     def _step(self, patch: Patch) -> float:
         self.optimiser.zero_grad(set_to_none=True)
-        with mixed_precision(self.view.device, self.settings.precision):
-            logits = self.net(patch.image)
-        loss = partial_cross_entropy(logits.float(), patch.target)
+        loss = self._loss(patch)
         loss.backward()
         torch.nn.utils.clip_grad_norm_(self.parameters.values(), CLIP)
         self.optimiser.step()
@@ -125,6 +127,26 @@ class FineTuner:
             for name, original in self.original.items():
                 self.parameters[name].lerp_(original, self.pull)
         return float(loss.detach())
+
+    def _loss(self, patch: Patch) -> Tensor:
+        with mixed_precision(self.view.device, self.settings.precision):
+            x = self.net.fill(patch.image)
+            levels = self.net.levels(x)
+            whole: list[Any] = [slice(0, n) for n in patch.image.shape[2:]]
+            loss = partial_cross_entropy(self.net.score(levels)[(..., *whole)].float(), patch.target)
+            if self.before is not None and self.remember:
+                with torch.no_grad():
+                    known = self.before(x).float().softmax(1)
+                now = self.net.trunk.score(levels[-1].features)  # type: ignore[union-attr]
+                loss = loss + self.remember * F.cross_entropy(now.float(), known)
+        return loss
+
+    def _as_it_was(self, original: Mapping[str, Tensor]) -> nn.Module:
+        """Return the network with the head and the trunk that it had before anything was taught."""
+        assert self.net.trunk is not None
+        before = deepcopy(self.net.trunk)
+        before.load_state_dict({k.removeprefix("trunk."): v for k, v in original.items() if k.startswith("trunk.")})
+        return fold(before)
 
     def _patch(self, samples: Samples) -> Patch:
         """Return a patch around a painted pixel: each class as often as the others, new strokes more often."""

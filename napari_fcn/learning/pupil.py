@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 RIDGE = 2e-2  # pull of the head towards what the model knew, at the slider's middle
 RIDGES = 30.0  # at its ends the pull is so many times stronger or weaker
 FEW = 6  # strokes up to which the pull is full; the more there are, the less it weighs beside them
+SURE = 0.8  # probability from which on the prior counts as sure of a pixel
+REHEARSED = 300  # such pixels for each class
 NEWEST = 2.0  # weight of a sample of the latest turn
 
 
@@ -52,6 +54,7 @@ class Pupil:
     reference: tuple[int, ...]
     features: Features = field(init=False)
     _standard: head.Standard | None = None
+    _sure: tuple[Tensor, Tensor] | None = None
 
     def __post_init__(self) -> None:
         self.features = Features(self.view, self.net, self.budget)
@@ -69,7 +72,7 @@ class Pupil:
         net = copy(self.net)
         net._modules = {**self.net._modules, "heads": deepcopy(self.net.heads)}
         twin = Pupil(net, self.view, self.budget, self.prior, self.reference)
-        twin.features, twin._standard = self.features, self._standard
+        twin.features, twin._standard, twin._sure = self.features, self._standard, self._sure
         return twin
 
     def logits(self, samples: Samples) -> Tensor:
@@ -110,12 +113,42 @@ class Pupil:
         chosen = np.zeros(len(samples), bool)
         chosen[kept.numpy()] = True
         part = samples.where(chosen)
-        label = self.labels(part)
-        share = head.balanced(label, torch.from_numpy(_weights(part)).to(label.device), len(self.prior.bias))
-        rows = (self.features.rows(part) - standard.mean) / standard.spread
+        label, rows, weight = self.labels(part), self.features.rows(part), torch.from_numpy(_weights(part))
+        known, of_class = self._rehearsal(set(range(len(self.prior.bias))) - set(np.unique(part.label).tolist()))
+        label, rows = torch.cat([label, of_class]), torch.cat([rows, known])
+        weight = torch.cat([weight.to(label.device), torch.full((len(of_class),), 1.0, device=label.device)])
+        share = head.balanced(label, weight, len(self.prior.bias))
+        rows = (rows - standard.mean) / standard.spread
         ridge = RIDGE * RIDGES ** (2 * keep - 1) * min(1.0, FEW / _strokes(part))
         prior, start = self.prior.standardised(standard), head.read(self.net).standardised(standard)
         head.write(self.net, head.fit(rows, label, share, prior, ridge, start).raw(standard))
+
+    def _rehearsal(self, unpainted: set[int]) -> tuple[Tensor, Tensor]:
+        """Return features and class of pixels that the prior is sure of, for classes that nobody has painted.
+
+        Without them a class would be lost because the others are taught. They come from one tile of the image.
+        """
+        if self._sure is None:
+            self._sure = self._sure_pixels()
+        rows, label = self._sure
+        wanted = torch.tensor([int(k) in unpainted for k in label.tolist()], dtype=torch.bool, device=label.device)
+        return rows[wanted], label[wanted]
+
+    def _sure_pixels(self) -> tuple[Tensor, Tensor]:
+        number = np.asarray(self.reference) // np.asarray(self.view.plan.tile)
+        window = self.features.window(self.view.plan.at(number))
+        before = self.twin()
+        head.write(before.net, self.prior)
+        sure, answer = self.view.logits(before.net, window).float().softmax(1).max(1)
+        inner = window.core.relative_to(window.held)
+        shift = torch.tensor([0, *(inner.start[p] for p in self.view.source.axes.space_positions)])
+        found = []
+        for value in range(len(self.prior.bias)):
+            at = ((answer == value) & (sure > SURE)).nonzero()
+            found.append(at[:: max(1, len(at) // REHEARSED)][:REHEARSED])
+        places = torch.cat(found)
+        label = answer[tuple(places.unbind(1))]
+        return head.gather(window.levels, places + shift.to(places.device)), label
 
 
 def _groups(samples: Samples) -> npt.NDArray[np.int64]:

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from pytestqt.qtbot import QtBot
 
-from napari_fcn.gui._jobs import WAITING, JobRunner
+from napari_fcn.gui._jobs import WAITING, JobRunner, Kept, Writer
 
 
 class Recorder:
@@ -171,3 +171,82 @@ def test_the_thread_ends_when_qt_deletes_the_runner(qtbot: QtBot) -> None:
         runner.deleteLater()
     qtbot.waitUntil(lambda: endless.closed_by != "")
     qtbot.waitUntil(lambda: "napari-fcn-job" not in [thread.name for thread in threading.enumerate()])
+
+
+def test_what_is_kept_arrives_even_if_the_job_was_replaced(runner: JobRunner, heard: Recorder, qtbot: QtBot) -> None:
+    begun, go = threading.Event(), threading.Event()
+
+    def first() -> Iterator[Any]:
+        begun.set()
+        go.wait(5)
+        yield Kept(("kept", "too"))
+        yield "never"
+
+    runner.start(first)
+    assert begun.wait(5)
+    runner.start(lambda: iter(["second"]))
+    go.set()
+    qtbot.waitUntil(lambda: "second" in heard.events)
+    assert heard.events == ["kept", "too", "second"]
+
+
+def test_what_is_kept_and_not_yet_heard_survives_the_next_request(
+    runner: JobRunner, heard: Recorder, qtbot: QtBot
+) -> None:
+    posted = threading.Event()
+
+    def first() -> Iterator[Any]:
+        yield "dropped"
+        yield Kept(("kept",))
+        posted.set()
+
+    runner.start(first)
+    assert posted.wait(5)  # the GUI thread has not looked yet
+    runner.start(lambda: iter(["second"]))
+    qtbot.waitUntil(lambda: "second" in heard.events)
+    assert heard.events == ["kept", "second"]
+
+
+@pytest.fixture
+def writer(qtbot: QtBot) -> Iterator[Writer]:
+    writer = Writer()
+    yield writer
+    qtbot.waitUntil(lambda: not writer.is_writing)
+
+
+def test_everything_is_written_in_order_off_the_gui_thread(writer: Writer, qtbot: QtBot) -> None:
+    done: list[tuple[int, str]] = []
+    told: list[int] = []
+    writer.written.connect(told.append)
+    for k in range(200):
+        writer.put(lambda k=k: done.append((k, threading.current_thread().name)))
+    writer.watch()
+    qtbot.waitUntil(lambda: told[-1:] == [200])
+    assert [k for k, _ in done] == list(range(200))
+    assert {name for _, name in done} == {"napari-fcn-writer"}
+
+
+def test_one_write_that_fails_does_not_stop_the_others(writer: Writer, qtbot: QtBot) -> None:
+    errors: list[Exception] = []
+    done: list[str] = []
+    writer.failed.connect(errors.append)
+
+    def refuse() -> None:
+        raise OSError("the disk is full")
+
+    writer.put(refuse)
+    writer.put(lambda: done.append("after"))
+    writer.watch()
+    qtbot.waitUntil(lambda: len(errors) == 1)
+    assert done == ["after"]
+    assert "the disk is full" in str(errors[0])
+
+
+def test_what_waits_is_written_though_the_writer_is_gone(qtbot: QtBot) -> None:
+    done: list[int] = []
+    writer = Writer()
+    writer.put(lambda: time.sleep(0.05))
+    writer.put(lambda: done.append(1))
+    writer.deleteLater()
+    del writer
+    qtbot.waitUntil(lambda: done == [1])

@@ -33,9 +33,9 @@ if TYPE_CHECKING:
 
     from napari.components import ViewerModel
     from napari.layers import Image, Layer
+    from qtpy.QtCore import QObject
 
     from napari_fcn.models.card import ClassLabel
-    from qtpy.QtCore import QObject
 
 
 @dataclass(slots=True, eq=False)

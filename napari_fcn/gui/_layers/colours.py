@@ -39,5 +39,5 @@ def stroke_names(classes: Sequence[tuple[str, str]]) -> dict[str, list[Any]]:
 
 
 def _direct(colours: dict[int, str]) -> DirectLabelColormap:
-    known: dict[int | None, Any] = {**colours, 0: "transparent", None: "transparent"}
-    return DirectLabelColormap(color_dict=known)
+    known: dict[int | None, Any] = dict(colours)
+    return DirectLabelColormap(color_dict={**known, 0: "transparent", None: "transparent"})

@@ -1,0 +1,95 @@
+"""Strokes as values: the smallest box that tells what changed, and back again."""
+
+import numpy as np
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as nps
+from napari.layers import Labels
+
+from napari_fcn.geometry import Region
+from napari_fcn.gui._controller.sheet import Sheet, renumbering
+from napari_fcn.gui._layers import Restored, Stroke
+from napari_fcn.gui._layers.strokes import painted_box, painted_region
+from napari_fcn.learning.annotations import Samples
+
+SHAPES = nps.array_shapes(min_dims=1, max_dims=3, max_side=6)
+LABELS = SHAPES.flatmap(lambda shape: nps.arrays(np.uint8, shape, elements=st.integers(0, 3)))
+PAIRS = SHAPES.flatmap(
+    lambda shape: st.tuples(*(nps.arrays(np.uint8, shape, elements=st.integers(0, 2)) for _ in range(2)))
+)
+
+
+@given(PAIRS)
+def test_a_stroke_makes_one_array_into_the_other(pair: tuple[np.ndarray, np.ndarray]) -> None:
+    known, present = pair
+    whole = Region.whole(known.shape)
+    stroke = Stroke.between(known, present, whole)
+    if stroke is None:
+        np.testing.assert_array_equal(known, present)
+        return
+    assert whole.contains(stroke.region)
+    at = np.argwhere(known != present)
+    assert stroke.region == Region(tuple(map(int, at.min(0))), tuple(int(i) + 1 for i in at.max(0)))
+    stroke.write(known)
+    np.testing.assert_array_equal(known, present)
+    present[...] = 9  # it holds a copy
+    assert not (stroke.labels == 9).any()
+
+
+@given(LABELS)
+def test_the_box_of_all_that_is_painted(labels: np.ndarray) -> None:
+    box = painted_box(labels)
+    at = np.argwhere(labels)
+    expected = Region(tuple(map(int, at.min(0))), tuple(int(i) + 1 for i in at.max(0))) if len(at) else None
+    assert box == expected
+
+
+def test_a_box_beyond_the_image_is_cut() -> None:
+    known, present = np.zeros((4, 4), np.uint8), np.ones((4, 4), np.uint8)
+    stroke = Stroke.between(known, present, Region((-3, 2), (9, 9)))
+    assert stroke is not None
+    assert stroke.region == Region((0, 2), (4, 4))
+
+
+def test_what_was_painted_meanwhile_stays_when_something_is_restored() -> None:
+    layer = np.array([1, 1, 2, 0], np.uint8)  # the user has painted the 2 since
+    part = Restored(Region((0,), (4,)), np.array([1, 1, 1, 0], np.uint8), np.array([0, 0, 0, 3], np.uint8))
+    part.write(layer)
+    assert layer.tolist() == [0, 0, 2, 3]
+
+
+def test_both_kinds_of_atoms_are_read() -> None:
+    layer = Labels(np.zeros((3, 20, 30), np.uint8))
+    told: list[Region | None] = []
+    layer.events.paint.connect(lambda event: told.append(painted_region(event.value, 3)))
+    layer.brush_size = 1
+    layer.paint((1, 4, 5), 2)
+    layer.data_setitem((np.array([0, 2]), np.array([7, 3]), np.array([8, 9])), 1)
+    assert told == [Region((1, 4, 5), (2, 5, 6)), Region((0, 3, 8), (3, 8, 10))]
+    assert painted_region([], 3) is None
+    assert painted_region([((np.zeros(0, int),) * 3, 0, 1)], 3) is None
+
+
+@given(LABELS, LABELS)
+def test_a_sheet_becomes_other_samples_and_tells_how(first: np.ndarray, second: np.ndarray) -> None:
+    if first.shape != second.shape:
+        second = np.zeros_like(first)
+    sheet = Sheet(first.shape)
+    for array in (second, first):
+        sheet.write(Stroke(Region.whole(array.shape), array))
+    layer = first.copy()
+    for part in sheet.become(Samples.read(second)):
+        part.write(layer)
+    np.testing.assert_array_equal(layer, second)
+    assert sheet.samples(3).same_as(Samples.read(second))
+
+
+def test_samples_of_classes_that_are_not_there_are_left_out() -> None:
+    sheet = Sheet((4,))
+    sheet.write(Stroke(Region((0,), (4,)), np.array([0, 1, 2, 9], np.uint8)))
+    assert sheet.samples(2).index.tolist() == [1, 2]
+
+
+def test_renumbering_moves_removed_classes_to_nothing() -> None:
+    table = renumbering((0, 2, None))
+    assert table[[0, 1, 2, 3]].tolist() == [0, 1, 0, 2]

@@ -1,0 +1,73 @@
+"""The Teach dock with the engine itself, once from the first stroke to the saved model."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from gui.brush import TeachDock
+from gui.docks import MakeModel
+from qtpy.QtCore import Qt
+from qtpy.QtWidgets import QFileDialog
+
+from napari_fcn.gui._controller import Tools
+from napari_fcn.models.checkpoint import Checkpoint
+
+STROKES = {Qt.Key_1: ((20, 10), (20, 30)), Qt.Key_2: ((20, 90), (20, 110))}
+MORE = {Qt.Key_1: ((60, 10), (60, 30)), Qt.Key_2: ((60, 90), (60, 110))}
+
+
+def paint(teach: TeachDock, strokes: dict[int, tuple[tuple[int, int], ...]]) -> None:
+    for key, places in strokes.items():
+        teach.press(key)
+        turn = teach.state.turn
+        teach.draw(*places)  # the whole network goes on learning for a while
+        teach.wait(lambda turn=turn: teach.state.turn > turn)
+
+
+@pytest.mark.parametrize("is_network", [False, True])
+def test_from_the_first_stroke_to_the_saved_model(
+    teach: TeachDock, model: MakeModel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, is_network: bool
+) -> None:
+    teach.widget.controller._tools = Tools()
+    if is_network:
+        teach.widget.begin.model.open_file(model(2, 1, 2))
+        network = teach.widget.learning.network
+        network.setCurrentIndex(network.findData("automatic"))
+    noise = np.random.default_rng(0).integers(0, 30, (80, 120), np.uint8)
+    image = teach.viewer.layers["cells"]
+    image.data = image.data + noise
+    teach.start()
+    paint(teach, STROKES)
+    assert (teach.answer[10:70, 5:50] == 0).mean() > 0.9
+    assert (teach.answer[10:70, 70:115] == 1).mean() > 0.9
+    teach.wait(lambda: len(teach.widget.controller.latencies) == 2)
+    paint(teach, MORE)
+    teach.rest()
+    assert is_network == (teach.state.update is not None)
+    painted, present = teach.painted(), teach.state.present
+    teach.press(Qt.Key_U)
+    teach.wait(lambda: teach.state.present != present)
+    teach.rest()
+    teach.press(Qt.Key_U, Qt.ShiftModifier)
+    teach.wait(lambda: teach.state.present == present)
+    teach.rest()
+    assert teach.painted() == painted
+    file = tmp_path / "mine.safetensors"
+    monkeypatch.setattr(QFileDialog, "getSaveFileName", lambda *_: (str(file), ""))
+    teach.click(teach.widget.history.save)
+    teach.wait(file.exists)
+    teach.rest()
+    assert len(Checkpoint.load(file).info.classes) == 2
+    project = teach.state.project
+    teach.click(teach.widget.begin.start)  # it says Stop
+    teach.rest()
+    layer = teach.viewer.layers["cells corrections"]
+    layer.name = "put aside"
+    layer.metadata.clear()
+    monkeypatch.setattr(QFileDialog, "getExistingDirectory", lambda *_: project)
+    teach.click(teach.widget.begin.open)
+    teach.wait(lambda: teach.state.is_open or bool(teach.state.error))
+    assert not teach.state.error
+    teach.rest()
+    assert teach.painted() == painted
+    assert (teach.answer[10:70, 70:115] == 1).mean() > 0.9
