@@ -106,7 +106,8 @@ class BeginPanel(QWidget):
         self.open.setEnabled(self.image.layer is not None)
         message = state.message or (reason if is_idle else "")
         for part, text in ((self.message, message), (self.warning, state.warning), (self.error, state.error)):
-            part.setText(text)
+            if part.text() != text:
+                part.setText(text)
             part.setVisible(bool(text))
         self.show_saved(state)
 
@@ -118,8 +119,10 @@ class BeginPanel(QWidget):
         folder = Path(state.project)
         link = f"<a href='{folder.as_uri()}' style='color: {LINK}'>{escape(folder.name)}</a>"
         saved = f"saved {ago(time.monotonic() - state.saved_at)}" if state.saved_at else "nothing painted yet"
-        self.project.setText(f"{link} · {'saving …' if state.is_saving else saved}")
-        self.project.setToolTip(state.project)
+        text = f"{link} · {'saving …' if state.is_saving else saved}"
+        if self.project.text() != text:
+            self.project.setText(text)
+            self.project.setToolTip(state.project)
 
     def _on_start(self) -> None:
         (self.started if self.start.text() == "Start" else self.stopped).emit()

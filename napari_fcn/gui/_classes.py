@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 SWATCH = 18  # pixels
 CHOSEN = "QFrame#row { background: rgba(128, 128, 128, 90); border-radius: 4px; }"
 NOT_CHOSEN = "QFrame#row { background: transparent; }"
+SWATCH_STYLE = "background: {colour}; border: 1px solid #888; border-radius: 3px;"
 PLAIN = "QLineEdit { background: transparent; border: none; padding: 1px; }"
 
 
@@ -53,6 +54,7 @@ class ClassRow(QFrame):
         super().__init__(parent)
         self.setObjectName("row")
         self._index, self._name = index, ""
+        self._shown: object = None
         self.key = QToolButton()
         self.key.setText(str(index + 1))
         self.key.setCheckable(True)
@@ -82,13 +84,18 @@ class ClassRow(QFrame):
 
     def show_class(self, entry: TaughtClass, is_chosen: bool, can_go: bool) -> None:
         """Show a class; a name that is being typed is left alone."""
+        if self._shown == (entry, is_chosen, can_go):
+            return
+        self._shown = (entry, is_chosen, can_go)
         self._name = entry.name
         if not self.name.hasFocus():
             self.name.setText(entry.name)
             self.name.setCursorPosition(0)
         self.name.setAccessibleName(f"Name of class {self._index + 1}")
         self.name.setToolTip("What the class is called. Press Enter when it is typed.")
-        self.swatch.setStyleSheet(f"background: {entry.stroke_colour}; border: 1px solid #888; border-radius: 3px;")
+        swatch = SWATCH_STYLE.format(colour=entry.stroke_colour)
+        if self.swatch.styleSheet() != swatch:
+            self.swatch.setStyleSheet(swatch)
         self.swatch.setAccessibleName(f"Colour of {entry.name}")
         self.swatch.setToolTip(f"Choose another colour for {entry.name}")
         self.key.setChecked(is_chosen)
@@ -99,7 +106,11 @@ class ClassRow(QFrame):
         self.cross.setEnabled(can_go)
         self.cross.setAccessibleName(f"Remove {entry.name}")
         self.cross.setToolTip(f"Remove {entry.name}; what is painted as it is forgotten" if can_go else "Two must stay")
-        self.setStyleSheet(CHOSEN if is_chosen else NOT_CHOSEN)
+        self._paint(CHOSEN if is_chosen else NOT_CHOSEN)
+
+    def _paint(self, style: str) -> None:
+        if self.styleSheet() != style:  # Qt goes through all children
+            self.setStyleSheet(style)
 
     def mousePressEvent(self, event: QMouseEvent) -> None:
         """Choose the class by a click beside its parts."""

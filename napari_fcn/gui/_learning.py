@@ -36,6 +36,7 @@ class LearnPanel(QWidget):
 
     def __init__(self, keys: tuple[str, str], parent: QWidget | None = None) -> None:
         super().__init__(parent)
+        self._seen: object = None
         known = {option.name: option for option in options(TeachSettings)}
         self.live, self.learn = QPushButton("Live"), QPushButton("Learn now")
         self.live.setCheckable(True)
@@ -95,6 +96,10 @@ class LearnPanel(QWidget):
 
     def show_state(self, state: TeachState) -> None:
         """Show what happens."""
+        seen = (state.is_live, state.waiting, state.notes, state.latency, state.is_working, state.step, state.steps)
+        if seen == self._seen:
+            return
+        self._seen = seen
         self.live.setChecked(state.is_live)
         self.live.setText("● Live" if state.is_live else "○ Live is off")
         self.learn.setEnabled(not state.is_live)

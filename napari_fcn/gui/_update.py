@@ -62,6 +62,7 @@ class UpdateCard(QFrame):
         super().__init__(parent)
         self.setFrameShape(QFrame.StyledPanel)
         self._shown: object = None
+        self._seen: object = ()
         self.headline, self.text = Prose("Examination"), Prose("Judgement")
         self.places = QListWidget()
         self.places.setAccessibleName("What would change on screen")
@@ -95,6 +96,10 @@ class UpdateCard(QFrame):
     def show_update(self, state: TeachState, axes: Sequence[str]) -> None:
         """Show the judged candidate, if there is one."""
         update = state.update
+        seen = (update, state.are_changes_shown, state.can_decide)
+        if seen == self._seen:
+            return
+        self._seen = seen
         self.setVisible(update is not None)
         if update is None:
             return

@@ -15,10 +15,11 @@ from napari_fcn.geometry import Region, TilePlan
 from napari_fcn.inference.device import MEMORY_FORMATS, full_float32
 from napari_fcn.learning.annotations import within
 from napari_fcn.learning.head import gather
-from napari_fcn.nets.layers import Level
+from napari_fcn.learning.head import read as read_head
+from napari_fcn.nets.layers import Level, enlarge
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
     import numpy.typing as npt
     from torch import Tensor
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from napari_fcn.geometry import ReceptiveField, Tile
     from napari_fcn.inference.source import ImageSource
     from napari_fcn.learning.annotations import Samples
+    from napari_fcn.learning.head import Linear
     from napari_fcn.models.normalise import Scaling
     from napari_fcn.nets.taught import Taught
 
@@ -97,9 +99,12 @@ class View:
             levels = net.levels(net.fill(self.read(tile.read)))
         around = self.source.axes.spread(self.multiple, 1)
         held = tile.core.grow(around).intersection(tile.read)
-        return Window(tile.core, held, tuple(self._cut(level, tile.read, held) for level in levels))
+        cut = [(level.factor, self._cut(level, tile.read, held)) for level in levels]
+        grids = {factor: torch.cat([f for other, f in cut if other == factor], dim=-1) for factor, _ in cut}
+        return Window(tile.core, held, grids, tuple((factor, f.shape[-1]) for factor, f in cut))
 
-    def _cut(self, level: Level, read: Region, held: Region) -> Level:
+    def _cut(self, level: Level, read: Region, held: Region) -> Tensor:
+        """Return the part ``(N, *space, C)`` of a level, of what was computed for a read, that covers a region."""
         index: list[Any] = []
         for position, factor, length in zip(
             self.source.axes.space_positions, level.factor, level.features.shape[2:], strict=True
@@ -107,14 +112,12 @@ class View:
             start = (held.start[position] - read.start[position]) // factor
             at_end = held.stop[position] == read.stop[position]  # then with what fills the image up to the grid
             index.append(slice(start, length if at_end else (held.stop[position] - read.start[position]) // factor))
-        part = level.features[(..., *index)]
-        form = MEMORY_FORMATS.get(part.ndim - 2, torch.contiguous_format)
-        return Level(level.factor, part.clone(memory_format=form))
+        return level.features[(..., *index)].movedim(1, -1)
 
     def logits(self, net: Taught, window: Window) -> Tensor:
         """Return the class logits ``(N, K, *space)`` of a window's core."""
         with torch.inference_mode(), full_float32(self.device):
-            logits = net.score(list(window.levels))
+            logits = window.score(read_head(net))
         inner = window.core.relative_to(window.held)
         index: list[Any] = [inner.slices[position] for position in self.source.axes.space_positions]
         return logits[(..., *index)]
@@ -135,18 +138,46 @@ class Window:
         Where they are exact, on the image axes.
     held : Region
         What they cover: the core and one period of the grid around it.
-    levels : tuple of Level
-        ``(N, C, *space)`` each.
+    grids : mapping of tuple to Tensor
+        Factor of a grid -> ``(N, *space, C)``, the features of all levels on it, one after the other.
+    widths : tuple of (tuple, int)
+        Factor and number of features of each level.
     """
 
     core: Region
     held: Region
-    levels: tuple[Level, ...]
+    grids: Mapping[tuple[int, ...], Tensor]
+    widths: tuple[tuple[tuple[int, ...], int], ...]
+
+    @property
+    def levels(self) -> list[Level]:
+        """The features of each level, ``(N, C, *space)``; views."""
+        return [Level(f, self.grids[f][..., part].movedim(-1, 1)) for f, part in self._parts()]
+
+    def score(self, head: Linear) -> Tensor:
+        """Return the class logits ``(N, K, *space)`` that a head gives: one product of matrices for each grid."""
+        columns: dict[tuple[int, ...], list[Tensor]] = {}
+        for (factor, _), part in zip(self.widths, head.weight.split([n for _, n in self.widths], dim=1), strict=True):
+            columns.setdefault(factor, []).append(part)
+        total: Tensor | None = None
+        for factor, parts in sorted(columns.items()):
+            found = (self.grids[factor] @ torch.cat(parts, dim=1).T).movedim(-1, 1)
+            found = enlarge(found, factor) if max(factor) > 1 else found + head.bias.reshape(-1, *[1] * len(factor))
+            total = found if total is None else total + found
+        assert total is not None
+        return total
+
+    def _parts(self) -> Iterator[tuple[tuple[int, ...], slice]]:
+        start: dict[tuple[int, ...], int] = {}
+        for factor, width in self.widths:
+            first = start.get(factor, 0)
+            start[factor] = first + width
+            yield factor, slice(first, first + width)
 
     @property
     def bytes(self) -> int:
         """Memory that it takes."""
-        return sum(level.features.numel() * level.features.element_size() for level in self.levels)
+        return sum(grid.numel() * grid.element_size() for grid in self.grids.values())
 
 
 @dataclass(slots=True, eq=False)

@@ -15,13 +15,11 @@ from napari_fcn.nets.spec import NetSpec, scales
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from torch import Tensor
-
     from napari_fcn.nets.taught import Taught
 
 SIGMAS = (0.7, 1.0, 2.0, 4.0, 8.0)  # of the filter bank, in pixels of the finest axis
 TWO_CLASSES = (ClassLabel("background", "#1f3a5f"), ClassLabel("object", "#e69f00"))
-NEVER = -6.0  # logit of a class that nothing has taught yet
+NEVER = -6.0  # logit of a class that nothing has taught yet, beside the mean of the others
 
 
 def filters_only(
@@ -143,13 +141,16 @@ def with_classes(model: Checkpoint, classes: Sequence[ClassLabel], kept: Sequenc
     classes : sequence of ClassLabel
         The new classes.
     kept : sequence of int or None
-        For each new class, which old one it is; None if it is new.
+        For each new class, which old one it is; None if it is new. A new one answers as the others do on average,
+        and less by a constant, so that it wins nowhere.
     """
-    weights = dict(model.weights)
-    for name, tensor in model.weights.items():
-        if name.startswith("heads."):
-            rows = [tensor[k] if k is not None else _unknown(name, tensor) for k in kept]
-            weights[name] = torch.stack(rows).contiguous()
+    weights, known = dict(model.weights), [k for k in kept if k is not None]
+    heads = {name: tensor for name, tensor in model.weights.items() if name.startswith("heads.")}
+    less = NEVER if any(tensor[known].any() for tensor in heads.values()) else 0.0
+    for name, tensor in heads.items():
+        mean = tensor[known].mean(0) if known else torch.zeros_like(tensor[0])
+        unknown = mean + less if name.endswith("bias") else mean
+        weights[name] = torch.stack([unknown if k is None else tensor[k] for k in kept]).contiguous()
     before = model.info.origin or tuple(range(len(model.info.classes)))
     origin = tuple(-1 if k is None else before[k] for k in kept)
     spec = replace(model.info.spec, classes=len(classes))
@@ -160,12 +161,6 @@ def as_taught(start: Checkpoint, model: ModelInfo) -> Checkpoint:
     """Return the model at the start of teaching, with the classes that it has now."""
     kept = tuple(None if k < 0 else k for k in model.origin or range(len(model.classes)))
     return with_classes(start, model.classes, kept)
-
-
-def _unknown(name: str, tensor: Tensor) -> Tensor:
-    if not name.endswith("bias"):
-        return torch.zeros_like(tensor[0])
-    return torch.full_like(tensor[0], float(tensor.min()) + NEVER if tensor.any() else 0.0)
 
 
 def _blank(spec: NetSpec) -> Taught:

@@ -38,9 +38,10 @@ def test_from_the_first_stroke_to_the_saved_model(
     image.data = image.data + noise
     teach.start()
     paint(teach, STROKES)
+    teach.rest()
     assert (teach.answer[10:70, 5:50] == 0).mean() > 0.9
     assert (teach.answer[10:70, 70:115] == 1).mean() > 0.9
-    teach.wait(lambda: len(teach.widget.controller.latencies) == 2)
+    assert teach.widget.controller.latencies
     paint(teach, MORE)
     teach.rest()
     assert is_network == (teach.state.update is not None)

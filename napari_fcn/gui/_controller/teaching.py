@@ -255,7 +255,8 @@ class TeachController(Desk):
         is_learning = self.state.is_live or self._is_learning_once
         ask = Ask(course.view(), self._settings, is_learning, self.state.is_unsure_shown)
         self._runner.start(partial(course.lesson.run, ask))
-        self._set(replace(self.state, is_working=True))
+        if not self.state.is_working:
+            self._set(replace(self.state, is_working=True))
 
     def _on_painted(self, strokes: tuple[Stroke, ...]) -> None:
         """Write and learn what the user has painted, erased or undone."""
@@ -267,11 +268,14 @@ class TeachController(Desk):
             course.send(stroke)
         if self.state.project:
             self._writer.watch()
+        waiting = 0 if self.state.is_live else self.state.waiting + len(strokes)
+        is_working = self.state.is_live or self.state.is_working
+        state = replace(self.state, waiting=waiting, is_saving=self._writer.is_writing, is_working=is_working)
         if self.state.is_live:
             self._stopwatch.start(course.corrections.touched_at)
+            self.state = state  # shown below, once the worker is on its way
             self._ask()
-        waiting = 0 if self.state.is_live else self.state.waiting + len(strokes)
-        self._set(replace(self.state, waiting=waiting, is_saving=self._writer.is_writing))
+        self._set(state)
 
     def _on_label(self, label: int) -> None:
         self._set(replace(self.state, label=label))

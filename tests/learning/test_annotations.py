@@ -1,0 +1,160 @@
+"""What is painted is read as it is, wherever somebody looks for it."""
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as arrays
+
+from napari_fcn.geometry import Region
+from napari_fcn.learning.annotations import AnnotationSet, Samples, in_strokes, within
+
+Labels = npt.NDArray[np.uint8]
+
+SHAPES = arrays.array_shapes(min_dims=1, max_dims=4, min_side=1, max_side=9)
+LABELS = SHAPES.flatmap(lambda shape: arrays.arrays(np.uint8, shape, elements=st.sampled_from([0, 0, 0, 1, 2, 255])))
+
+
+def painted(samples: Samples) -> Labels:
+    """Return the labels that samples were read from."""
+    labels = np.zeros(samples.shape, np.uint8)
+    labels.ravel()[samples.index] = samples.label.astype(int) + 1
+    return labels
+
+
+@st.composite
+def with_regions(draw: st.DrawFn) -> tuple[Labels, list[Region]]:
+    labels = draw(LABELS)
+    regions = []
+    for _ in range(draw(st.integers(0, 4))):
+        start = [draw(st.integers(-3, n + 1)) for n in labels.shape]
+        regions.append(Region(tuple(start), tuple(a + draw(st.integers(0, 6)) for a in start)))
+    return labels, regions
+
+
+@given(LABELS)
+def test_samples_are_all_that_is_painted(labels: Labels) -> None:
+    samples = Samples.read(labels)
+    assert np.array_equal(painted(samples), labels)
+    assert np.all(np.diff(samples.index) > 0)
+    assert len(samples) == np.count_nonzero(labels)
+    assert (samples.index.dtype, samples.label.dtype, samples.turn.dtype) == (np.int64, np.uint8, np.int32)
+    assert np.array_equal(labels[tuple(samples.coordinates().T)], samples.label + 1)
+
+
+@given(with_regions())
+def test_only_what_lies_in_the_regions_is_read_and_nothing_twice(drawn: tuple[Labels, list[Region]]) -> None:
+    labels, regions = drawn
+    inside = np.zeros(labels.shape, bool)
+    for region in regions:
+        inside[region.clip(labels.shape).slices] = True
+    assert np.array_equal(painted(Samples.read(labels, regions)), np.where(inside, labels, 0))
+
+
+@given(with_regions())
+def test_a_set_of_regions_holds_all_that_was_added(drawn: tuple[Labels, list[Region]]) -> None:
+    labels, regions = drawn
+    known = AnnotationSet()
+    for region in regions:
+        known = known.add(region)
+    assert known.read(labels).same_as(Samples.read(labels, regions))
+    assert not any(a.contains(b) for a in known.regions for b in known.regions if a is not b)
+
+
+@given(LABELS)
+def test_the_count_of_each_class_is_the_number_of_its_pixels(labels: Labels) -> None:
+    counts = Samples.read(labels).counts(255)
+    assert len(counts) == 255
+    assert counts == tuple(int((labels == k + 1).sum()) for k in range(255))
+
+
+@given(LABELS, LABELS, LABELS)
+def test_each_pixel_is_dated_by_when_it_was_last_painted(first: Labels, second: Labels, third: Labels) -> None:
+    """Painted again in its class it keeps its turn; in another, or after it was erased, it is new."""
+    steps = [
+        labels[tuple(slice(0, n) for n in first.shape)]
+        for labels in (first, second, third)
+        if labels.ndim == first.ndim
+    ]
+    canvas, turns, samples = np.zeros(first.shape, np.uint8), np.zeros(first.shape, int), Samples.none(first.shape)
+    for turn, step in enumerate(steps, start=1):
+        now = np.zeros_like(canvas)
+        now[tuple(slice(0, n) for n in step.shape)] = step
+        turns[now != canvas] = turn
+        canvas = now
+        samples = Samples.read(canvas).dated(samples, turn)
+        assert np.array_equal(samples.turn, turns.ravel()[samples.index])
+
+
+def test_what_did_not_change_is_the_same_whenever_it_was_painted() -> None:
+    labels = np.array([0, 1, 2, 0, 1], np.uint8)
+    old = Samples.read(labels).dated(Samples.none((5,)), 3)
+    assert Samples.read(labels).same_as(old)
+    for other in ([0, 1, 2, 1, 1], [0, 1, 1, 0, 1], [0, 1, 2, 0, 0]):
+        assert not Samples.read(np.array(other, np.uint8)).same_as(old)
+
+
+def test_a_later_stroke_does_not_change_what_was_read() -> None:
+    labels = np.ones((3, 3), np.uint8)
+    samples = Samples.read(labels)
+    labels[:] = 0
+    assert len(samples) == 9
+
+
+@given(with_regions())
+def test_samples_within_a_region_are_those_on_it(drawn: tuple[Labels, list[Region]]) -> None:
+    labels, regions = drawn
+    samples = Samples.read(labels)
+    for region in regions:
+        part = samples.where(within(samples, region))
+        assert part.same_as(Samples.read(labels, [region]))
+
+
+@given(LABELS, st.integers(1, 5))
+def test_boxes_on_a_grid_hold_every_sample(labels: Labels, size: int) -> None:
+    samples = Samples.read(labels)
+    boxes = samples.regions((size,) * labels.ndim)
+    assert all(len(samples.where(within(samples, box))) for box in boxes)
+    assert Samples.read(labels, boxes).same_as(samples)
+    assert all(a % size == 0 for box in boxes for a in box.start)
+    assert len({box.start for box in boxes}) == len(boxes)
+
+
+@given(LABELS)
+def test_the_first_strokes_are_a_part_of_all_and_each_class_is_examined(labels: Labels) -> None:
+    early, every = in_strokes(labels)
+    assert every.same_as(Samples.read(labels))
+    assert set(early.index) <= set(every.index)
+    late = every.where(~np.isin(every.index, early.index))
+    assert set(late.label) == set(every.label)
+
+
+def test_whole_strokes_are_left_for_the_examination() -> None:
+    labels = np.zeros((40, 44), np.uint8)
+    labels[::2, 1:9] = 1  # twenty strokes
+    labels[:, 20:22] = 2  # one
+    early, every = in_strokes(labels)
+    late = painted(every) * (painted(early) == 0)
+    assert np.array_equal(np.unique(np.nonzero(late == 1)[0]), [36, 38])
+    assert np.array_equal(late[36, 1:9], [1] * 8)
+    assert (late == 2).sum() == 8
+    assert np.array_equal(np.unique(np.nonzero(late == 2)[0]), [36, 37, 38, 39])
+
+
+def test_pixels_that_touch_at_a_corner_are_one_stroke() -> None:
+    labels = np.zeros((12, 12), np.uint8)
+    labels[range(5), range(5)] = 1
+    labels[9, 2:8] = 1
+    early, _ = in_strokes(labels)
+    assert len(early) == 5
+
+
+@pytest.mark.parametrize("ndim", [1, 2, 3])
+def test_nothing_painted_is_no_sample(ndim: int) -> None:
+    none = Samples.none((3,) * ndim)
+    assert none.same_as(Samples.read(np.zeros((3,) * ndim, np.uint8)))
+    assert none.regions((2,) * ndim) == []
+    assert none.counts(2) == (0, 0)
+    assert none.coordinates().shape == (0, ndim)
+    assert len(none.dated(none, 4)) == 0

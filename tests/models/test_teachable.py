@@ -1,0 +1,260 @@
+"""A model that can be taught answers as it did before, until somebody teaches it."""
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import net_contract
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from net_contract import SPECS
+
+from napari_fcn.models import zoo
+from napari_fcn.models.card import ClassLabel, ModelCard
+from napari_fcn.models.checkpoint import Checkpoint
+from napari_fcn.models.teachable import (
+    SIGMAS,
+    TWO_CLASSES,
+    as_taught,
+    filters_only,
+    new,
+    teachable,
+    volumetric,
+    with_classes,
+)
+from napari_fcn.nets import NetSpec
+from napari_fcn.sample_data import cells
+
+TINY = NetSpec(width=2, depth=1, classes=3)
+FEW = (0.7, 2.0)
+
+
+def answer(model: Checkpoint, x: torch.Tensor) -> torch.Tensor:
+    with torch.inference_mode():
+        return model.net()(x)
+
+
+def renamed(model: Checkpoint) -> Checkpoint:
+    """Return a model whose classes have names of their own, as those that ship."""
+    labels = tuple(ClassLabel(f"kind {k}", "#123456") for k in range(model.info.spec.classes))
+    return Checkpoint(replace(model.info, classes=labels), model.weights)
+
+
+@pytest.mark.parametrize("name", SPECS)
+def test_before_any_stroke_the_answer_is_that_of_the_model(name: str) -> None:
+    spec = SPECS[name]
+    start = net_contract.checkpoint(spec)
+    ready = teachable(start, sigmas=FEW)
+    is_one_grid = ready.info.spec.multiple == spec.multiple  # else what fills the image up to the grid is seen
+    x = net_contract.noise(spec, [2 * n + (3 if is_one_grid else 0) for n in ready.info.spec.minimum])
+    torch.testing.assert_close(answer(ready, x), answer(start, x), atol=1e-5, rtol=1e-5)
+
+
+@pytest.mark.parametrize("name", ["unet-1d", "unet-2d", "unet-3d", "reflect", "transposed", "channels-and-classes"])
+def test_the_original_head_is_the_model_bit_by_bit(name: str) -> None:
+    spec = SPECS[name]
+    start = net_contract.checkpoint(spec)
+    kept = teachable(start).original()
+    assert kept.info.spec == spec
+    assert kept.info.classes == start.info.classes
+    assert kept.hash == start.hash
+
+
+@pytest.mark.parametrize("name", zoo.names())
+def test_a_shipped_model_answers_as_before(name: str) -> None:
+    start = Checkpoint.load(zoo.path_of(name))
+    image = cells((72, 56), seed=1)[0].astype(np.float32)
+    x = torch.from_numpy((image - image.mean()) / image.std())[None, None]
+    ready = teachable(start)
+    torch.testing.assert_close(answer(ready, x), answer(start, x), atol=2e-5, rtol=1e-5)
+    assert torch.equal(answer(ready.original(), x), answer(start, x))
+
+
+@settings(max_examples=15)
+@given(st.lists(st.sampled_from(["kind 0", "kind 1", "kind 2", "new", "other"]), min_size=1, max_size=5, unique=True))
+def test_classes_are_known_by_name_in_any_order(names: list[str]) -> None:
+    start = renamed(net_contract.checkpoint(TINY))
+    labels = tuple(ClassLabel(name, "#ffffff") for name in names)
+    ready = teachable(start, labels, sigmas=FEW)
+    x = net_contract.noise(TINY, (16, 12))
+    before, after = answer(start, x), answer(ready, x)
+    assert ready.info.classes == labels
+    for row, name in enumerate(names):
+        if name.startswith("kind"):
+            torch.testing.assert_close(after[:, row], before[:, int(name[-1])], atol=1e-5, rtol=1e-5)
+    known = [row for row, name in enumerate(names) if name.startswith("kind")]
+    if known:
+        for row in set(range(len(names))) - set(known):
+            assert (after[:, row] < after[:, known].amax(1) - 1).all()
+    assert ready.info.origin == ()
+
+
+@pytest.mark.parametrize("shift", [0.0, -30.0, 30.0])
+def test_a_new_class_never_wins_whatever_the_logits_are(shift: float) -> None:
+    start = renamed(net_contract.checkpoint(TINY))
+    # the same answer as before in all classes: logits are known up to a constant per pixel only
+    weights = {**start.weights, "score.weight": start.weights["score.weight"] + shift}
+    start = Checkpoint(start.info, weights)
+    ready = teachable(start, (*start.info.classes, ClassLabel("new", "#ffffff")), sigmas=FEW)
+    logits = answer(ready, net_contract.noise(TINY, (32, 32)))
+    assert (logits.argmax(1) != 3).all()
+    assert float(logits.softmax(1)[:, 3].max()) < 0.05
+
+
+@pytest.mark.parametrize("name", zoo.names())
+def test_a_new_class_of_a_shipped_model_wins_nowhere(name: str) -> None:
+    start = Checkpoint.load(zoo.path_of(name))
+    ready = teachable(start, (*start.info.classes, ClassLabel("debris", "#ffffff")))
+    image = cells((96, 96), seed=2)[0].astype(np.float32)
+    x = torch.from_numpy((image - image.mean()) / image.std())[None, None].clamp(-4, 4)
+    assert float(answer(ready, x).softmax(1)[:, -1].max()) < 0.05
+
+
+@pytest.mark.parametrize("spec", [SPECS["unet-2d"], SPECS["transposed"], SPECS["anisotropic-pool"], SPECS["reflect"]])
+def test_a_volumetric_model_answers_plane_by_plane(spec: NetSpec) -> None:
+    start = net_contract.checkpoint(spec)
+    thick = volumetric(start)
+    assert thick.info.spec.ndim == 3
+    assert thick.info.spec.multiple == (1, *spec.multiple)
+    x = torch.cat([net_contract.noise(spec, (19, 13), seed) for seed in range(3)])
+    together = answer(thick, x.movedim(0, 1)[None])[0].movedim(1, 0)
+    torch.testing.assert_close(together, answer(start, x), atol=1e-5, rtol=1e-5)
+    torch.testing.assert_close(
+        answer(teachable(thick, sigmas=FEW), x.movedim(0, 1)[None]),
+        answer(thick, x.movedim(0, 1)[None]),
+        atol=1e-5,
+        rtol=1e-5,
+    )
+
+
+def test_a_volume_model_is_volumetric_already() -> None:
+    start = net_contract.checkpoint(SPECS["unet-3d"])
+    assert volumetric(start) is start
+
+
+def test_a_voxel_gets_no_height() -> None:
+    start = net_contract.checkpoint(TINY)
+    start = Checkpoint(replace(start.info, voxel_size=(0.5, 0.5)), start.weights)
+    assert volumetric(start).info.voxel_size == (0.0, 0.5, 0.5)
+    assert volumetric(net_contract.checkpoint(TINY)).info.voxel_size == ()
+
+
+def test_a_taught_model_is_taken_up_where_it_was_left() -> None:
+    once = spoiled(teachable(renamed(net_contract.checkpoint(TINY)), sigmas=FEW))
+    again = teachable(once, tuple(reversed(once.info.classes)))
+    x = net_contract.noise(TINY, (16, 16))
+    torch.testing.assert_close(answer(again, x), answer(once, x).flip(1), atol=1e-5, rtol=1e-5)
+    assert again.info.spec.original == 3
+    assert again.original().hash == once.original().hash
+    assert again.info.origin == ()
+
+
+def spoiled(model: Checkpoint) -> Checkpoint:
+    """Return a model with a head as strokes leave it: something everywhere."""
+    generator = torch.Generator().manual_seed(5)
+    weights = {
+        name: torch.randn(w.shape, generator=generator) * 0.1 if name.startswith("heads") else w
+        for name, w in model.weights.items()
+    }
+    return Checkpoint(model.info, weights)
+
+
+KEPT = st.lists(st.one_of(st.none(), st.integers(0, 2)), min_size=1, max_size=5)
+
+
+@given(KEPT)
+def test_what_is_kept_of_the_classes_keeps_its_answer(kept: list[int | None]) -> None:
+    model = spoiled(filters_only(1, 1, [ClassLabel(str(k), "#000000") for k in range(3)]))
+    labels = tuple(ClassLabel(f"now {k}", "#ffffff") for k in range(len(kept)))
+    other = with_classes(model, labels, kept)
+    x = net_contract.noise(NetSpec(ndim=1), (24,))
+    before, after = answer(model, x), answer(other, x)
+    for row, k in enumerate(kept):
+        if k is not None:
+            torch.testing.assert_close(after[:, row], before[:, k], atol=1e-5, rtol=1e-5)
+    assert other.info.origin == tuple(-1 if k is None else k for k in kept)
+    assert other.info.spec.classes == len(kept)
+    assert as_taught(model, other.info).info.classes == labels
+
+
+@given(KEPT, st.data())
+def test_the_origin_of_a_class_survives_several_changes(first: list[int | None], data: st.DataObject) -> None:
+    model = filters_only(1, 1, [ClassLabel(str(k), "#000000") for k in range(3)])
+    second = data.draw(st.lists(st.one_of(st.none(), st.integers(0, len(first) - 1)), min_size=1, max_size=4))
+    once = with_classes(model, [ClassLabel("a", "#000000")] * len(first), first)
+    twice = with_classes(once, [ClassLabel("a", "#000000")] * len(second), second)
+    assert twice.info.origin == tuple(-1 if k is None or first[k] is None else first[k] for k in second)
+
+
+def test_the_start_is_given_the_classes_of_now() -> None:
+    start = spoiled(teachable(renamed(net_contract.checkpoint(TINY)), sigmas=FEW))
+    now = with_classes(start, [ClassLabel(n, "#000000") for n in ("b", "fresh", "a")], (1, None, 0))
+    x = net_contract.noise(TINY, (16, 16))
+    rows = answer(as_taught(start, now.info), x)
+    torch.testing.assert_close(rows[:, [2, 0]], answer(start, x)[:, :2], atol=1e-5, rtol=1e-5)
+
+
+@pytest.mark.parametrize("ndim", [1, 2, 3])
+def test_filters_alone_know_nothing(ndim: int) -> None:
+    model = filters_only(ndim, 2)
+    assert model.info.classes == TWO_CLASSES
+    assert len(model.info.spec.filters) == len(SIGMAS)
+    x = net_contract.noise(model.info.spec, (16,) * ndim)
+    assert not answer(model, x).any()
+    assert model.original() is model
+
+
+def test_filters_look_as_far_in_micrometres_along_each_axis() -> None:
+    spec = filters_only(3, 1, spacing=(2.0, 0.5, 0.5)).info.spec
+    assert spec.filters[-1] == (2.0, 8.0, 8.0)
+
+
+def test_a_new_network_answers_nothing_and_has_no_earlier_head() -> None:
+    model = new(NetSpec(width=2, depth=1), TWO_CLASSES, seed=3)
+    assert not answer(model, net_contract.noise(TINY, (16, 16))).any()
+    assert model.info.spec.original == 0
+    assert "trunk.score.weight" not in model.weights
+    same, other = (new(NetSpec(width=2, depth=1), TWO_CLASSES, seed=seed) for seed in (3, 4))
+    assert model.hash == same.hash != other.hash
+
+
+@pytest.mark.parametrize("make", ["teachable", "volumetric", "filters", "new", "changed"])
+def test_a_taught_model_survives_its_file(make: str, tmp_path: Path) -> None:
+    start = renamed(net_contract.checkpoint(TINY))
+    made: dict[str, Any] = {
+        "teachable": teachable(start),
+        "volumetric": teachable(volumetric(start), spacing=(3.0, 1.0, 1.0)),
+        "filters": filters_only(3, 2),
+        "new": new(TINY, TWO_CLASSES),
+        "changed": with_classes(teachable(start), TWO_CLASSES, (1, None)),
+    }
+    card = ModelCard(name="n", parent="abc", commits=({"number": 0, "kind": "start"},))
+    saved = Checkpoint(replace(made[make].info, card=card), made[make].weights)
+    saved.save(tmp_path / "m.safetensors")
+    loaded = Checkpoint.load(tmp_path / "m.safetensors")
+    assert loaded.info == saved.info
+    assert loaded.hash == saved.hash
+    assert loaded.original().hash == saved.original().hash
+    x = net_contract.noise(loaded.info.spec, loaded.info.spec.minimum)
+    assert torch.equal(answer(loaded, x), answer(saved, x))
+
+
+def test_the_hash_is_of_the_original_head_and_the_classes_too() -> None:
+    model = teachable(renamed(net_contract.checkpoint(TINY)), sigmas=FEW)
+    moved = {**model.weights, "trunk.score.bias": model.weights["trunk.score.bias"] + 1}
+    named = tuple(ClassLabel("x", c.colour) for c in model.info.classes)
+    others = (Checkpoint(model.info, moved), Checkpoint(replace(model.info, classes=named), model.weights))
+    assert len({model.hash, *(other.hash for other in others)}) == 3
+    carded = Checkpoint(replace(model.info, card=ModelCard(name="other")), model.weights)
+    assert carded.hash == model.hash
+
+
+def test_classes_that_do_not_fit_the_head_are_refused() -> None:
+    model = teachable(net_contract.checkpoint(TINY))
+    with pytest.raises(ValueError, match="2 classes are named for a network with 3"):
+        replace(model.info, classes=TWO_CLASSES)
+    with pytest.raises(ValueError, match="0 classes are named for a network with 3"):
+        replace(model.info, original=())
