@@ -28,7 +28,9 @@ from napari_fcn.models.teachable import as_taught, filters_only, teachable, with
 from napari_fcn.settings import PredictSettings, TeachSettings
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
+
+    import numpy.typing as npt
 
     from napari_fcn.events import Commit, HistoryChanged, StepDone, UpdateReady
     from napari_fcn.models.card import ClassLabel
@@ -65,6 +67,8 @@ class Teaching:
         Called with a kind and facts for all that a replay must know.
     recall : callable, optional
         Returns the samples of a commit of an earlier session.
+    pins : iterable of Pin
+        Those of an earlier session.
 
     Raises
     ------
@@ -86,6 +90,7 @@ class Teaching:
         history: History | None = None,
         record: Callable[..., object] | None = None,
         recall: Callable[[int], Samples] | None = None,
+        pins: Iterable[guard.Pin] = (),
     ) -> None:
         self.settings = settings or TeachSettings()
         self.device = devices.pick_device(self.settings.device)
@@ -107,7 +112,7 @@ class Teaching:
         self.start = self.history.checkpoint(0)
         self.scaling = self.start.info.normaliser.fit(self.source.sample())
         self._record, self._recall = record or _ignore, recall
-        self.pins: tuple[guard.Pin, ...] = ()
+        self.pins = tuple(pins)
         present = self.history.present
         self.turn = self.judged = present.turn
         self.attempt, self._strokes = 0, present.strokes
@@ -284,12 +289,14 @@ class Teaching:
         self._record("turn", turn=self.turn, strokes=strokes, reference=self._reference, steps=steps)
         self.samples, self._strokes, self.attempt = samples.dated(self.samples, self.turn), strokes, 0
         fresh = self.samples.where(self.samples.turn == self.turn)
-        if len(fresh):
-            marks = guard.examine(self.pupil.logits(fresh), self.pupil.labels(fresh))
-            yield Examined(self.turn, marks.right)
+        marks = guard.examine(self.pupil.logits(fresh), self.pupil.labels(fresh)) if len(fresh) else None
         self.pupil.learn(self.samples, self.settings.keep, self._seed())
         self._shown.clear()
-        self._is_uncommitted = True
+        self._is_uncommitted = True  # from here on nothing is lost if nobody asks for the next event
+        if self.candidate is not None and self.candidate.is_lost(self.samples):
+            self.candidate = None
+        if marks is not None:
+            yield Examined(self.turn, marks.right)
         painted = self.samples.counts(len(self.classes))
         notes = suggest.balance(painted, [label.name for label in self.classes])
         yield Answered(self.turn, painted, time.monotonic() - start, notes)
@@ -312,19 +319,22 @@ class Teaching:
 
     def _improve(self, view: Region) -> Iterator[Event]:
         """Let a candidate learn and judge it, again and again until nothing more is to be hoped for."""
+        yield from self._accept_by_itself(view)
         while self._may_improve():
             done = self.candidate.judged if self.candidate else 0
             yield from self.study((done + 1) * self.settings.judge_every)
             yield self.judge(view)
-            candidate = self.candidate
-            if candidate is not None and candidate.pupil is not None and self.settings.network == "automatic":
-                yield from self.accept()
-                yield from self.show(view)
+            yield from self._accept_by_itself(view)
+
+    def _accept_by_itself(self, view: Region) -> Iterator[Event]:
+        candidate = self.candidate
+        if candidate is not None and candidate.pupil is not None and self.settings.network == "automatic":
+            yield from self.accept()
+            yield from self.show(view)
 
     def study(self, steps: int) -> Iterator[StepDone]:
         """Let the whole network learn from the strokes before the latest turn, until so many steps are done in all."""
         if self.candidate is None:
-            self.attempt += 1
             tuner = FineTuner(self.pupil.net, self.pupil.view, self.start.weights, self.settings, self._seed())
             self.candidate = Candidate(tuner, self.turn)
         yield from self.candidate.tuner.steps(self.candidate.lesson(self.samples), steps)
@@ -350,6 +360,7 @@ class Teaching:
         told = candidate.judge(self.pupil, self.samples, (self.settings.keep, self._seed()), self.pins, view)
         if candidate.pupil is None and candidate.judged >= self.settings.attempts:
             self.candidate, self.judged = None, self.turn
+            self.attempt += 1
         return told
 
     def accept(self) -> Iterator[HistoryChanged]:
@@ -357,15 +368,17 @@ class Teaching:
         candidate = self.candidate
         if candidate is None or candidate.pupil is None:
             return
+        yield from self._commit_head()
         candidate.pupil.learn(self.samples, self.settings.keep, self._seed())  # strokes may have come since
         self.pupil, self.candidate = candidate.pupil, None
-        self._is_uncommitted = False
+        self.attempt += 1
         self._shown.clear()
         yield self._commit("network", candidate.marks)
 
     def reject(self) -> None:
         """Drop the candidate that waits."""
         self.candidate, self.judged = None, self.turn
+        self.attempt += 1
         self._record("reject", turn=self.turn)
 
     # Going back, classes, pins
@@ -383,12 +396,19 @@ class Teaching:
     def go_to(self, number: int) -> Iterator[HistoryChanged]:
         """Go to any commit; what is learnt next branches off there."""
         yield from self._commit_head()
-        yield from self._restore(self.history.go_to(number))
+        if number == self.history.present.number:  # nothing to restore, but whoever owns the strokes may have to
+            self._record("present", number=number)
+            yield self.history.event(is_restored=True)
+        else:
+            yield from self._restore(self.history.go_to(number))
 
     def _restore(self, commit: Commit | None) -> Iterator[HistoryChanged]:
         if commit is None:
             return
+        before = [label.name for label in self.classes]
         self._install(self.history.checkpoint(commit.number))
+        names = [label.name for label in self.classes]
+        self._renumber_pins(guard.forward([before.index(name) if name in before else None for name in names]))
         self.samples, self._strokes = self._samples_of(commit), commit.strokes
         self.turn = self.judged = max(self.turn, commit.turn)
         self._record("present", number=commit.number)
@@ -413,14 +433,15 @@ class Teaching:
         """
         yield from self._commit_head()
         self._install(with_classes(self._state(), classes, kept))
-        renumbered = np.full(256, 255, np.uint8)
-        for new, old in enumerate(kept):
-            if old is not None:
-                renumbered[old] = new
+        renumbered = guard.forward(kept)
         label = renumbered[self.samples.label]
-        self.samples = replace(self.samples, label=label).where(label != 255)
+        self.samples = replace(self.samples, label=label).where(label != guard.GONE)
+        self._renumber_pins(renumbered)
         self._record("classes", classes=[asdict(label) for label in classes], kept=kept)
         yield self._commit("classes", {})
+
+    def _renumber_pins(self, renumbered: npt.NDArray[np.uint8]) -> None:
+        self.pins = tuple(replace(pin, classes=renumbered[pin.classes]) for pin in self.pins)
 
     def pin(self, region: Region, name: str) -> None:
         """Mark a region that must stay as it is answered now.

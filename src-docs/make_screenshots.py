@@ -9,22 +9,30 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import tempfile
 import time
 from contextlib import contextmanager
+from itertools import pairwise
 from pathlib import Path
 
 import napari
 import numpy as np
+import tifffile
 from napari._qt.dialogs.qt_notification import NapariQtNotification
 from PIL import Image
-from qtpy.QtCore import Qt
+from qtpy.QtCore import QEvent, QPointF, Qt
+from qtpy.QtGui import QMouseEvent
 from qtpy.QtTest import QTest
-from qtpy.QtWidgets import QAbstractButton, QComboBox
+from qtpy.QtWidgets import QAbstractButton, QApplication, QComboBox
+from scipy.ndimage import binary_erosion
+from skimage.measure import find_contours
 
-from napari_fcn.sample_data import cells
+from napari_fcn.gui._layers.camera import camera_of
+from napari_fcn.sample_data import Look, cells
 
 IMAGES = Path(__file__).parent / "images"
 WINDOW, DOCK_WIDTH = (1360, 840), 340
+EDGE = 12  # pixels at the border of an image on which nothing is painted
 PATIENCE = 300  # seconds until something that does not happen is given up
 LARGEST = 400_000  # bytes of a picture
 
@@ -67,15 +75,60 @@ def running():
         until(lambda: not dock.controller.state.is_running)
 
 
-SCENES = {scene.__name__: scene for scene in (tissue, running)}
+def teach():
+    """Teach the nuclei model on faint cells: while painting, when a network was judged, two states compared."""
+    image, truth = cells((320, 320), seed=5, look=Look(diameter=44, photons=8))
+    with tempfile.TemporaryDirectory() as folder, window("Teach (FCN)") as (viewer, dock):
+        tifffile.imwrite(Path(folder) / "faint cells.tif", image)  # the project lies beside it
+        viewer.open(Path(folder) / "faint cells.tif")
+        viewer.window.resize(WINDOW[0], 900)
+        settle(viewer)
+        viewer.reset_view()
+        choose(dock, "Model", "nuclei")
+        choose(dock, "Whole network", "ask")
+        click(dock, "Start")
+        until(lambda: state(dock).is_open or state(dock).error)
+        if not state(dock).is_open:
+            raise SystemExit(f"Teaching has not begun: {state(dock).error}")
+        until(lambda: not state(dock).is_working)
+        for _ in range(2):
+            paint_what_is_wrong(viewer, dock, truth)
+        settle(viewer)
+        save("teach", viewer.screenshot(canvas_only=False, flash=False))
+        until(lambda: not state(dock).is_working)
+        for _ in range(4):
+            if state(dock).can_decide:
+                break
+            paint_what_is_wrong(viewer, dock, truth)
+            until(lambda: not state(dock).is_working)
+        if state(dock).can_decide:
+            click(dock, "Changes")
+        settle(viewer)
+        save("teach-update", dock.update_card.grab().toImage())
+        if state(dock).can_decide:
+            click(dock, "Changes")
+            click(dock, "Accept")
+            until(lambda: state(dock).update.standing == "taken")
+        until(lambda: not state(dock).is_working)
+        dock.history.select(0, state(dock).present)
+        click(dock, "Compare")
+        until(lambda: state(dock).comparison is not None)
+        click(dock, "Split")
+        settle(viewer)
+        save("teach-compare", viewer.screenshot(canvas_only=False, flash=False))
+        click(dock, "Stop")
+        until(lambda: not dock.controller.is_busy)
+
+
+SCENES = {scene.__name__: scene for scene in (tissue, running, teach)}
 
 
 @contextmanager
-def window():
-    """Give a viewer with the dock as the Plugins menu opens it."""
+def window(name="Segment (FCN)"):
+    """Give a viewer with a dock as the Plugins menu opens it."""
     viewer = napari.Viewer()
     viewer.window.resize(*WINDOW)
-    area, dock = viewer.window.add_plugin_dock_widget("napari-fcn", "Segment (FCN)")
+    area, dock = viewer.window.add_plugin_dock_widget("napari-fcn", name)
     viewer.window._qt_window.resizeDocks([area], [DOCK_WIDTH], Qt.Orientation.Horizontal)
     settle(viewer)
     try:
@@ -105,6 +158,71 @@ def choose(dock, name, start):
         raise SystemExit(f"{start} could not be chosen for {name}; {combo.currentText()} is.")
     combo.activated.emit(index)
     QTest.qWait(100)
+
+
+def state(dock):
+    """Return what the Teach dock shows."""
+    return dock.controller.state
+
+
+def paint_what_is_wrong(viewer, dock, truth):
+    """Paint background and nucleus where the answer is most wrong, and a rim, with the mouse."""
+    corrections = dock.controller.course.corrections.layer
+    for value in (1, 2, 3):
+        said = dock.controller.course.overlay.canvas.classes
+        free = corrections.data == 0
+        free[:EDGE], free[-EDGE:], free[:, :EDGE], free[:, -EDGE:] = False, False, False, False
+        if value == 3:
+            places = outline(truth, free)
+        else:
+            is_it = binary_erosion((truth > 0) == (value == 2), iterations=3) & free
+            wrong = is_it & ((said > 0) != (value == 2))
+            places = longest_run(wrong if wrong.any() else is_it)
+        turn = state(dock).turn
+        dock.controller.choose(value)
+        corrections.brush_size = 1 if value == 3 else 3
+        draw(viewer, corrections, places)
+        until(lambda turn=turn: state(dock).turn > turn)
+
+
+def longest_run(mask):
+    """Return the ends of the longest horizontal run of a mask, or of the first 40 pixels of it."""
+    edges = np.diff(np.pad(mask.astype(np.int8), ((0, 0), (1, 1))), axis=1)
+    (rows, starts), (_, stops) = np.nonzero(edges > 0), np.nonzero(edges < 0)
+    best = int(np.argmax(stops - starts))
+    return (rows[best], starts[best]), (rows[best], min(stops[best] - 1, starts[best] + 40))
+
+
+def outline(truth, free):
+    """Return places along the outline of the largest cell that lies where nothing is painted."""
+    sizes = np.bincount(truth.ravel()) * (np.arange(truth.max() + 1) > 0)
+    sizes[np.unique(truth[~free])] = 0
+    cell = np.pad(truth == int(sizes.argmax()), 1)
+    contour = max(find_contours(cell, 0.5), key=len) - 1
+    middle = contour.mean(0)
+    return contour[::3] + (middle - contour[::3]) * 0.06  # inside
+
+
+def draw(viewer, layer, places):
+    """Draw a line with the mouse through some places of a layer."""
+    canvas = viewer.window._qt_viewer.canvas.native
+    camera = camera_of(viewer)
+    points = []
+    for first, second in pairwise(places):
+        for share in (0, 0.5, 1):
+            world = np.asarray(layer.data_to_world(np.add(first, np.subtract(second, first) * share)))[-2:]
+            middle = np.array([canvas.height(), canvas.width()]) / 2
+            y, x = middle + (world - np.asarray(camera.center)[-2:]) * camera.zoom
+            points.append(QPointF(float(x), float(y)))
+    left, none = Qt.MouseButton.LeftButton, Qt.MouseButton.NoButton
+    moves = [(QEvent.Type.MouseMove, points[0], none, none), (QEvent.Type.MouseButtonPress, points[0], left, left)]
+    moves += [(QEvent.Type.MouseMove, point, none, left) for point in points[1:]]
+    moves += [(QEvent.Type.MouseButtonRelease, points[-1], left, none)]
+    for kind, at, button, held in moves:
+        everywhere = QPointF(canvas.mapToGlobal(at.toPoint()))
+        event = QMouseEvent(kind, at, at, everywhere, button, held, Qt.KeyboardModifier.NoModifier)
+        QApplication.sendEvent(canvas, event)
+        QTest.qWait(8)  # napari takes a move every 5 ms
 
 
 def settle(viewer):

@@ -196,7 +196,7 @@ class JobRunner(QObject):
 
 
 @dataclass(slots=True, eq=False, weakref_slot=True)
-class _Basket:
+class Basket:
     """What waits to be written, and what became of it; all of it is guarded by ``changed``."""
 
     changed: threading.Condition = field(default_factory=threading.Condition)
@@ -206,6 +206,7 @@ class _Basket:
     is_busy: bool = False
 
     def put(self, write: Write) -> None:
+        """Have a function called after all that were put here before; any thread may."""
         with self.changed:
             self.waiting.append(write)
             if not self.is_busy:
@@ -213,6 +214,7 @@ class _Basket:
                 threading.Thread(target=self._work, name="napari-fcn-writer").start()
 
     def wait(self, seconds: float) -> bool:
+        """Wait until all is written, but not longer than this, and return whether it is; any thread may."""
         with self.changed:
             return self.changed.wait_for(lambda: not self.is_busy, seconds)
 
@@ -241,6 +243,8 @@ class Writer(QObject):
 
     Attributes
     ----------
+    basket : Basket
+        What waits; it may be put into, and waited for, when this object is gone.
     written : Signal(int)
         How many have been called so far without an error.
     failed : Signal(Exception)
@@ -252,7 +256,7 @@ class Writer(QObject):
 
     def __init__(self, parent: QObject | None = None) -> None:
         super().__init__(parent)
-        self._basket = _Basket()
+        self.basket = Basket()
         self._told = 0
         self._timer = QTimer(self)
         self._timer.setInterval(PERIOD)
@@ -261,24 +265,16 @@ class Writer(QObject):
     @property
     def is_writing(self) -> bool:
         """Whether something has not been written yet."""
-        return self._basket.is_busy
-
-    def put(self, write: Write) -> None:
-        """Have a function called after all that were put here before; any thread may."""
-        self._basket.put(write)
+        return self.basket.is_busy
 
     def watch(self) -> None:
         """Tell by signals what becomes of what was put here; for the GUI thread."""
         self._timer.start()
 
-    def wait(self, seconds: float) -> bool:
-        """Wait until all is written, but not longer than this, and return whether it is; any thread may."""
-        return self._basket.wait(seconds)
-
     def _tell(self) -> None:
-        with self._basket.changed:
-            errors, done, busy = list(self._basket.errors), self._basket.done, self._basket.is_busy
-            self._basket.errors.clear()
+        with self.basket.changed:
+            errors, done, busy = list(self.basket.errors), self.basket.done, self.basket.is_busy
+            self.basket.errors.clear()
         if not busy:
             self._timer.stop()
         if done != self._told:

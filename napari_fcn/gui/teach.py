@@ -7,7 +7,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from qtpy.QtCore import QTimer
+from qtpy.QtCore import QSignalBlocker, QTimer
 from qtpy.QtWidgets import QFileDialog, QHBoxLayout, QPushButton, QWidget
 
 from napari_fcn.gui._begin import BeginPanel
@@ -69,6 +69,7 @@ class TeachWidget(Dock):
     def __init__(self, viewer: napari.viewer.Viewer) -> None:  # napari looks for this very annotation
         super().__init__()
         self._facts = ImageFacts()
+        self._was_open = False
         self.controller = TeachController(viewer, parent=self)
         self._viewer = self.controller.viewer
         self._clock = QTimer(self)
@@ -222,7 +223,7 @@ class TeachWidget(Dock):
         folder = QFileDialog.getExistingDirectory(self, "Open a project (NAME.fcn)")
         settings = self._settings()
         if folder and self.begin.image.layer is not None and settings is not None:
-            wish = Wish(self.begin.image.layer, None, settings, self.begin.names(), Path(folder))
+            wish = Wish(self.begin.image.layer, self.begin.path, settings, self.begin.names(), Path(folder))
             self.controller.open_project(wish)
 
     def _on_user_edited(self, _: object = None) -> None:
@@ -245,8 +246,17 @@ class TeachWidget(Dock):
 
     # Show
 
-    def _on_changed(self, _: TeachState) -> None:
+    def _on_changed(self, state: TeachState) -> None:
+        if state.is_open and not self._was_open:
+            self._show_settings(state.settings)
+        self._was_open = state.is_open
         self._sync()
+
+    def _show_settings(self, settings: TeachSettings) -> None:
+        """Show how a project learns that is gone on with."""
+        with QSignalBlocker(self.learning), QSignalBlocker(self.settings):  # it is how the model learns already
+            self.learning.set_value(settings)
+            self.settings.set_value(settings)
 
     def _sync(self) -> None:
         """Show the state of everything."""

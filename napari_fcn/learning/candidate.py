@@ -53,6 +53,10 @@ class Candidate:
         """Return the strokes on which it is examined."""
         return samples.where(samples.turn >= self.since)
 
+    def is_lost(self, samples: Samples) -> bool:
+        """Whether what it learnt from was erased, so that it can never be judged."""
+        return self.pupil is None and len(np.unique(self.lesson(samples).label)) < 2
+
     def judge(
         self, accepted: Pupil, samples: Samples, learn: tuple[float, int], pins: Sequence[guard.Pin], view: Region
     ) -> UpdateReady:

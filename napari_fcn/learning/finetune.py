@@ -160,8 +160,11 @@ class FineTuner:
         start, stop = list(at), list(at + 1)
         for position, length, multiple in zip(axes.space_positions, self.patch, self.view.multiple, strict=True):
             n = self.view.source.shape[position]
-            low = int(at[position]) - int(draw.integers(length // 4, length - length // 4))
-            low = max(0, min(low, n - length)) // multiple * multiple
+            centre = int(at[position])
+            low = centre - int(draw.integers(length // 4, length - length // 4))
+            last = -(-max(0, n - length) // multiple)  # steps of the grid to the last patch, and to those that hold it
+            least, most = max(0, -(-(centre - length + 1) // multiple)), centre // multiple
+            low = max(least, min(low // multiple, most, last)) * multiple
             start[position], stop[position] = low, min(low + length, n)
         region = Region(tuple(map(int, start)), tuple(map(int, stop)))
         target = self._target(samples, region)

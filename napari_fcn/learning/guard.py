@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 SLACK = 0.005  # share of a pin that may change before it counts as worse
 LISTED = 50  # changes that are told one by one
 SPECK = 4  # pixels below which a change is not listed
+GONE = 255  # class index of what is in no class any more; there are at most 255 classes, 0 to 254
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -37,7 +38,7 @@ class Pin:
     region : Region
         Where, on the image axes.
     classes : ndarray
-        ``region.shape`` uint8, the answer when it was pinned.
+        ``region.shape`` uint8, the answer when it was pinned; `GONE` in classes that are not there any more.
     """
 
     name: str
@@ -71,8 +72,18 @@ def examine(logits: Tensor, label: Tensor) -> Marks:
 
 
 def agreement(answer: Classes, pinned: Classes) -> float:
-    """Return the share of a pin that is as it was, mean over the classes in it."""
-    return float(np.mean([(answer[pinned == k] == k).mean() for k in np.unique(pinned)]))
+    """Return the share of a pin that is as it was, mean over the classes in it that are there still."""
+    shares = [(answer[pinned == k] == k).mean() for k in np.unique(pinned) if k != GONE]
+    return float(np.mean(shares)) if shares else 1.0
+
+
+def forward(kept: Sequence[int | None]) -> Classes:
+    """Return the new class index of each old one, `GONE` for those that are not kept; ``kept`` names the old ones."""
+    table = np.full(256, GONE, np.uint8)
+    for new, old in enumerate(kept):
+        if old is not None:
+            table[old] = new
+    return table
 
 
 def mean(marks: Sequence[Marks]) -> Marks:
@@ -112,7 +123,7 @@ def verdict(marks: Sequence[tuple[Marks, Marks]], pins: Sequence[PinScore]) -> t
         scores = f"{candidate.right:.0%} {words}, accepted {accepted.right:.0%}"
         if candidate.right < accepted.right:
             return False, f"It fails the examination: {scores}."
-        if candidate.surprise >= accepted.surprise:
+        if not candidate.surprise < accepted.surprise:  # nor is NaN better
             return False, f"It is no better on the examination: {scores}, and it is less sure of them."
     accepted, candidate = marks[0]
     return (

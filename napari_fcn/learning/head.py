@@ -20,6 +20,7 @@ MOST = 1000  # samples of a class that one fit looks at
 NEWTON = 12  # Newton steps at most
 INNER = 12  # steps of conjugate gradients in each
 GOOD = 1e-3  # relative gradient at which a fit ends
+ROUNDING = 1e-5  # share of its diagonal by which a preconditioner in float32 is kept from being singular
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -64,6 +65,10 @@ class Linear:
     def logits(self, rows: Tensor) -> Tensor:
         """Return ``(n, classes)`` for standardised features ``(n, F)``."""
         return torch.addmm(self.bias, rows, self.weight.T)
+
+    def scaled(self, factor: float) -> Linear:
+        """Return a head that is so many times as sure."""
+        return Linear(self.weight * factor, self.bias * factor)
 
     def standardised(self, standard: Standard) -> Linear:
         """Return the same head for standardised features."""
@@ -116,7 +121,7 @@ def _gather(level: Level, positions: Tensor) -> Tensor:
     return out
 
 
-def fit(rows: Tensor, label: Tensor, share: Tensor, prior: Linear, ridge: float, start: Linear | None = None) -> Linear:
+def fit(rows: Tensor, label: Tensor, share: Tensor, prior: Linear, ridge: float) -> Linear:
     """Return the head that explains the samples best, pulled towards ``prior``.
 
     Minimises weighted multinomial cross entropy plus ``ridge / 2`` times the squared distance of the weights from the
@@ -135,19 +140,16 @@ def fit(rows: Tensor, label: Tensor, share: Tensor, prior: Linear, ridge: float,
         What the head is pulled towards; its bias is free.
     ridge : float
         Strength of the pull.
-    start : Linear, optional
-        Where to begin; the prior if not given.
     """
     share = share / share.sum()
     ones = torch.ones(len(rows), 1, device=rows.device)
     x = torch.cat([rows, ones], dim=1)
     centre = torch.cat([prior.weight, prior.bias[:, None]], dim=1)
-    begin = prior if start is None else start
-    w = torch.cat([begin.weight, begin.bias[:, None]], dim=1)
+    w = centre  # not what was learnt last: the same strokes give the same head, whatever was painted in between
     pull = torch.full((x.shape[1],), ridge, device=rows.device)
     pull[-1] = ridge * 1e-3
     bound = 0.5 * (x.T * share) @ x
-    bound.diagonal().add_(pull)
+    bound.diagonal().add_(pull + ROUNDING * bound.diagonal().max())
     factor = torch.linalg.cholesky(bound)
     truth = torch.nn.functional.one_hot(label, w.shape[0]).to(x.dtype)
 

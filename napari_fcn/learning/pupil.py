@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 RIDGE = 2e-2  # pull of the head towards what the model knew, at the slider's middle
 RIDGES = 30.0  # at its ends the pull is so many times stronger or weaker
 FEW = 6  # strokes up to which the pull is full; the more there are, the less it weighs beside them
+TRUST = (0.0, 0.25, 0.5, 1.0)
 SURE = 0.8  # probability from which on the prior counts as sure of a pixel
 REHEARSED = 300  # such pixels for each class
 NEWEST = 2.0  # weight of a sample of the latest turn
@@ -118,10 +119,11 @@ class Pupil:
         label, rows = torch.cat([label, of_class]), torch.cat([rows, known])
         weight = torch.cat([weight.to(label.device), torch.full((len(of_class),), 1.0, device=label.device)])
         share = head.balanced(label, weight, len(self.prior.bias))
+        prior = self.prior if keep == 1 else self.prior.scaled(_trust(self.prior.logits(rows), label, share))
         rows = (rows - standard.mean) / standard.spread
         ridge = RIDGE * RIDGES ** (2 * keep - 1) * min(1.0, FEW / _strokes(part))
-        prior, start = self.prior.standardised(standard), head.read(self.net).standardised(standard)
-        head.write(self.net, head.fit(rows, label, share, prior, ridge, start).raw(standard))
+        fitted = head.fit(rows, label, share, prior.standardised(standard), ridge)
+        head.write(self.net, fitted.raw(standard))
 
     def _rehearsal(self, unpainted: set[int]) -> tuple[Tensor, Tensor]:
         """Return features and class of pixels that the prior is sure of, for classes that nobody has painted.
@@ -149,6 +151,17 @@ class Pupil:
         places = torch.cat(found)
         label = answer[tuple(places.unbind(1))]
         return head.gather(window.levels, places + shift.to(places.device)), label
+
+
+def _trust(logits: Tensor, label: Tensor, share: Tensor) -> float:
+    """Return how much of what the model knew helps to explain the strokes: what the head is pulled to is scaled by it.
+
+    A model that was trained on something else may know the opposite of what is taught here.
+    """
+    surprise = [
+        float((torch.nn.functional.cross_entropy(t * logits, label, reduction="none") * share).sum()) for t in TRUST
+    ]
+    return TRUST[int(np.argmin(surprise))]
 
 
 def _groups(samples: Samples) -> npt.NDArray[np.int64]:

@@ -27,7 +27,7 @@ def entropy(probabilities: Map) -> Map:
     """Return the entropy of probabilities ``(K, *image)`` as a share of the largest possible, 0..1 (Shannon 1948)."""
     p = np.clip(probabilities, 1e-7, 1)
     values: Map = (-(p * np.log(p)).sum(0) / np.log(max(2, len(p)))).astype(np.float32)
-    return values
+    return values.clip(0, 1)  # rounding may reach beyond
 
 
 def smoothed(uncertainty: Map, space: Sequence[int]) -> Map:

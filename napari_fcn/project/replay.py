@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -12,6 +13,7 @@ from napari_fcn.errors import ProjectError
 from napari_fcn.events import Commit
 from napari_fcn.geometry import Region
 from napari_fcn.learning.annotations import Samples
+from napari_fcn.learning.guard import Pin
 from napari_fcn.models.card import ClassLabel
 from napari_fcn.project.blocks import region_of
 from napari_fcn.project.start import as_settings
@@ -49,6 +51,16 @@ def recall(project: Project, commit: int) -> Samples:
     labels = np.zeros(project.image.image_shape, np.uint8)
     project.restore_commit_into(labels, commit)
     return Samples.read(labels)
+
+
+def resumed(project: Project) -> dict[str, Any]:
+    """Return what `Teaching` needs to go on with a project, as keyword arguments."""
+    return {
+        "settings": project.settings(),
+        "history": project.history(),
+        "recall": partial(recall, project),
+        "pins": [Pin(name, region, classes) for name, region, classes in project.pins()],
+    }
 
 
 def replay(project: Project, image: Any) -> Iterator[Replayed]:
@@ -108,7 +120,8 @@ class _Again:
             rgb=record.rgb,
             spacing=tuple(sizes[name] for name in record.axes.space) if sizes else (),
             history=self._teaching.history if self._teaching else None,
-            recall=lambda number: recall(self.project, number),
+            recall=partial(recall, self.project),
+            pins=self._teaching.pins if self._teaching else (),
         )
         yield from ()
 

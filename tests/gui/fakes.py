@@ -94,6 +94,8 @@ class FakeTeaching:
         spacing: tuple[float, ...] = (),
         history: Any = None,
         record: Any = None,
+        recall: Any = None,
+        pins: Any = (),
     ) -> None:
         assert axes is not None
         self.pixels = image
@@ -294,5 +296,5 @@ class FakeTeaching:
         box = Region(index, tuple(i + 1 for i in index)).grow((2,) * len(index)).clip(self.image.shape)
         yield Suggested(box, index, 0.5)
 
-    def checkpoint(self) -> Any:
-        return self.history.checkpoint(self.history.number)
+    def checkpoint(self, number: int | None = None) -> Any:
+        return self.history.checkpoint(self.history.number if number is None else number)

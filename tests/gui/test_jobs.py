@@ -219,7 +219,7 @@ def test_everything_is_written_in_order_off_the_gui_thread(writer: Writer, qtbot
     told: list[int] = []
     writer.written.connect(told.append)
     for k in range(200):
-        writer.put(lambda k=k: done.append((k, threading.current_thread().name)))
+        writer.basket.put(lambda k=k: done.append((k, threading.current_thread().name)))
     writer.watch()
     qtbot.waitUntil(lambda: told[-1:] == [200])
     assert [k for k, _ in done] == list(range(200))
@@ -234,8 +234,8 @@ def test_one_write_that_fails_does_not_stop_the_others(writer: Writer, qtbot: Qt
     def refuse() -> None:
         raise OSError("the disk is full")
 
-    writer.put(refuse)
-    writer.put(lambda: done.append("after"))
+    writer.basket.put(refuse)
+    writer.basket.put(lambda: done.append("after"))
     writer.watch()
     qtbot.waitUntil(lambda: len(errors) == 1)
     assert done == ["after"]
@@ -245,8 +245,8 @@ def test_one_write_that_fails_does_not_stop_the_others(writer: Writer, qtbot: Qt
 def test_what_waits_is_written_though_the_writer_is_gone(qtbot: QtBot) -> None:
     done: list[int] = []
     writer = Writer()
-    writer.put(lambda: time.sleep(0.05))
-    writer.put(lambda: done.append(1))
+    writer.basket.put(lambda: time.sleep(0.05))
+    writer.basket.put(lambda: done.append(1))
     writer.deleteLater()
     del writer
     qtbot.waitUntil(lambda: done == [1])

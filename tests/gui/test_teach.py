@@ -411,3 +411,14 @@ def test_a_broken_model_is_told_in_words(teach: TeachDock, tmp_path: Path) -> No
     assert "broken.safetensors" in teach.widget.begin.error.text()
     assert teach.widget.begin.model.other == FILTERS
     assert isinstance(teach.widget.controller, Desk)
+
+
+def test_the_controller_destroyed_frees_the_project(teach: TeachDock) -> None:
+    teach.start()
+    teach.stroke(*DARK)
+    journal = teach.widget.controller._book.journal
+    assert journal is not None
+    teach.widget.controller._book.close()  # what Qt calls
+    assert journal._wait(10)
+    with Project.open(teach.state.project) as found:
+        assert found.strokes == 1

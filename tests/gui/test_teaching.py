@@ -2,7 +2,7 @@
 
 import threading
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -105,7 +105,9 @@ class Lesson:
     def journalled(self) -> np.ndarray:
         """The corrections as the open project has them; reopened, it would leave out commits without weights."""
         array = np.zeros(self.answer.shape, np.uint8)
-        project = self.desk._journal._project
+        assert self.desk.course is not None
+        assert self.desk.course.lesson is not None
+        project = self.desk.course.lesson.journal._project
         assert project is not None
         project.restore_into(array)
         return array
@@ -655,3 +657,18 @@ def test_the_classes_of_a_model_are_there_at_once(
     lesson.wait(lambda: desk.state.is_open or desk.state.error)
     lesson.rest()
     assert not desk.state.error
+
+
+def test_a_project_comes_back_with_its_settings(lesson: Lesson) -> None:
+    project = Path(lesson.state.project)
+    changed = TeachSettings(network="off", keep=0.9, rate=1e-5)
+    lesson.desk.configure(changed)
+    lesson.paint((10, 10), 1)
+    lesson.engine.record("settings", settings=asdict(changed))  # what the engine itself does
+    lesson.desk.stop()
+    lesson.rest()
+    lesson.desk.open_project(Wish(lesson.image, None, OFF, folder=project))
+    lesson.wait(lambda: lesson.state.is_open)
+    lesson.rest()
+    assert lesson.state.settings == changed
+    assert lesson.engine.settings == changed

@@ -69,6 +69,11 @@ class Wish:
         return tuple(TaughtClass(label.name, label.colour) for label in catalogue.entry(self.model).info.classes)
 
 
+def model_of(folder: Path) -> Path | None:
+    """Return the model with which a project began; None if it began with filters only."""
+    return folder / START if (folder / START).exists() else None
+
+
 def begin(viewer: ViewerModel, wish: Wish, journal: Journal, loaded: Loaded, tools: Tools) -> Course:
     """Return the layers and the lesson of a course; its corrections are held back until the engine is there.
 

@@ -159,10 +159,7 @@ class Save(_Quick):
 
     def run(self, lesson: Lesson) -> Iterator[Saved]:
         """Yield where it was written."""
-        teaching = lesson.teaching
-        is_present = self.number == teaching.history.present.number
-        checkpoint = teaching.checkpoint() if is_present else teaching.history.checkpoint(self.number)
-        checkpoint.save(self.path)
+        lesson.teaching.checkpoint(self.number).save(self.path)
         lesson.journal.record("save", path=str(self.path))
         yield Saved(str(self.path))
 

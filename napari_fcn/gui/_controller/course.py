@@ -135,7 +135,9 @@ class Course:
         self.corrections.release()
 
     def close(self) -> None:
-        """Let go of the layers, which stay."""
+        """Let go of the layers, which stay, and of the project, once all is written."""
+        if self.lesson is not None:
+            self.lesson.journal.close()
         self.corrections.disconnect_layer()
         self.looks.end_comparison()
         if self.overlay is not None and self.overlay.is_complete:

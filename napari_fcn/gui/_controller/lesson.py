@@ -12,6 +12,7 @@ import numpy as np
 from napari_fcn.errors import FcnError
 from napari_fcn.events import Answered, Examined, StepDone, TileDone, UpdateReady
 from napari_fcn.geometry import Region
+from napari_fcn.gui._controller.commands import pins
 from napari_fcn.gui._controller.news import Opened, Recalled, Refused, TaughtClass, Told, Unsure
 from napari_fcn.gui._controller.sheet import Sheet
 from napari_fcn.gui._jobs import Kept
@@ -85,8 +86,9 @@ class Lesson:
     def run(self, ask: Ask) -> Iterator[Kept | None]:
         """Do what waits, then learn and show; may be closed at any event and called again."""
         if self._teaching is None:
-            yield self._open()
-        self.teaching.configure(ask.settings)
+            yield self._open()  # with its own settings, if it is a project that is gone on with
+        else:
+            self.teaching.configure(ask.settings)
         while self.inbox:
             yield from self._take(self.inbox.popleft())
         while True:
@@ -122,8 +124,16 @@ class Lesson:
         self._teaching, self._strokes = start.teaching, start.strokes
         for stroke in start.corrections:
             self._sheet.write(stroke)
-        told = Opened(self._classes(), self._sheet.strokes(), start.project, str(start.teaching.device), start.notes)
-        return self._kept(told, start.teaching.history.event())
+        teaching = start.teaching
+        told = Opened(
+            classes=self._classes(),
+            settings=teaching.settings,
+            strokes=self._sheet.strokes(),
+            project=start.project,
+            device=str(teaching.device),
+            notes=start.notes,
+        )
+        return self._kept(told, pins(self), teaching.history.event())
 
     def _take(self, what: Stroke | Command) -> Iterator[Kept]:
         """Yield what a stroke or a command tells, after it is done: whoever closes this generator undoes nothing."""
@@ -132,11 +142,12 @@ class Lesson:
             self._strokes += 1
             self._taken += 1
         elif what.is_long:
-            self._long.append(what)
+            others = [known for known in self._long if type(known) is not type(what)]
+            self._long = deque([*others, what])  # who wants to look, wants to look at the latest
         else:
             try:
                 told = tuple(what.run(self))
-            except FcnError as error:
+            except (FcnError, OSError) as error:
                 told = (Refused(error, what.is_restoring),)
             yield self._kept(*told)
 

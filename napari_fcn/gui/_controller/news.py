@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from napari_fcn.geometry import Region
     from napari_fcn.gui._controller.lesson import Lesson
     from napari_fcn.gui._layers import Restored, Stroke
+    from napari_fcn.settings import TeachSettings
 
     Picture = npt.NDArray[np.uint8]
 
@@ -67,9 +68,12 @@ class Opened:
         Where the network learns.
     notes : tuple of str
         Sentences for the user.
+    settings : TeachSettings
+        How it learns: as asked, or as in the project that is gone on with.
     """
 
     classes: tuple[TaughtClass, ...]
+    settings: TeachSettings
     strokes: tuple[Stroke, ...] = ()
     project: str = ""
     device: str = ""

@@ -78,6 +78,12 @@ def _reopen(folder: Path) -> Any:
     return Project.open(folder)
 
 
+def _resume(project: Any) -> dict[str, Any]:
+    from napari_fcn.project.replay import resumed
+
+    return resumed(project)
+
+
 @dataclass(frozen=True, slots=True)
 class Tools:
     """What makes the engine and projects; tests bring their own."""
@@ -85,6 +91,7 @@ class Tools:
     teach: Callable[..., Any] = _teach
     create: Callable[[Opening, Any], Any] = _create
     reopen: Callable[[Any], Any] = _reopen
+    resume: Callable[[Any], dict[str, Any]] = _resume
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -163,11 +170,11 @@ class Opening:
     def _with(self, project: Any, checkpoint: Checkpoint | None, painted: tuple[Stroke, ...]) -> Beginning:
         """Return an engine that writes what it does to a project; if there is none, the project is let go."""
         try:
-            teaching = self._teaching(checkpoint, history=project.history(), record=self.journal.record)
+            self.journal.open(project)
+            teaching = self._teaching(checkpoint, record=self.journal.record, **self.tools.resume(project))
         except BaseException:
-            project.close()
+            self.journal.close()
             raise
-        self.journal.open(project)
         self.journal.history(teaching.history.event())
         return Beginning(teaching, project.strokes, painted, str(project.path), project.notes)
 
@@ -175,4 +182,5 @@ class Opening:
         sizes = dict(zip(self.axes.image, (size for size, _ in self.spacing), strict=True))
         spacing = tuple(sizes[name] for name in self.axes.space)
         rgb = self.image.rgb
-        return self.tools.teach(self.image.data, checkpoint, self.axes, self.settings, rgb=rgb, spacing=spacing, **more)
+        more = {"settings": self.settings, **more}
+        return self.tools.teach(self.image.data, checkpoint, self.axes, rgb=rgb, spacing=spacing, **more)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from napari_fcn.events import Answered, Examined, HistoryChanged, StepDone, UpdateReady
 from napari_fcn.gui._controller.news import Opened, PinsChanged, Recalled, Refused, Saved, TaughtClass
+from napari_fcn.settings import TeachSettings
 
 if TYPE_CHECKING:
     from napari_fcn.events import Commit
@@ -52,8 +53,8 @@ class TeachState:
         What is taught on what, and where.
     is_live : bool
         Whether each stroke is learnt from at once.
-    is_asking : bool
-        Whether a candidate that is better waits for the user's word.
+    settings : TeachSettings
+        How it learns.
     is_working : bool
         Whether something runs.
     message, error, warning : str
@@ -103,7 +104,7 @@ class TeachState:
     model: str = ""
     device: str = ""
     is_live: bool = True
-    is_asking: bool = False
+    settings: TeachSettings = field(default_factory=TeachSettings)
     is_working: bool = False
     message: str = ""
     error: str = ""
@@ -138,7 +139,8 @@ class TeachState:
     @property
     def can_decide(self) -> bool:
         """Whether a candidate waits for the user's word."""
-        return self.is_asking and self.update is not None and self.update.standing == "waits"
+        is_asking = self.settings.network == "ask"
+        return is_asking and self.update is not None and self.update.standing == "waits"
 
     @property
     def can_undo(self) -> bool:
@@ -165,6 +167,7 @@ def _(told: Opened, state: TeachState) -> TeachState:
         state,
         phase="open",
         classes=told.classes,
+        settings=told.settings,
         project=told.project,
         device=told.device,
         warning=warning,

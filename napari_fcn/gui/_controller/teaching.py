@@ -2,26 +2,18 @@
 
 from __future__ import annotations
 
-import time
 from dataclasses import replace
 from functools import partial
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from napari_fcn.errors import FcnError
 from napari_fcn.events import Answered, Suggested
-from napari_fcn.gui._controller.beginning import START, Wish, begin
+from napari_fcn.gui._controller.classroom import Classroom
 from napari_fcn.gui._controller.commands import Compare, Reject
 from napari_fcn.gui._controller.course import Course, pairs
-from napari_fcn.gui._controller.desk import Desk
-from napari_fcn.gui._controller.journal import Journal
 from napari_fcn.gui._controller.lesson import Ask
 from napari_fcn.gui._controller.news import Opened, SideBySide, Told
-from napari_fcn.gui._controller.opening import Tools
 from napari_fcn.gui._controller.stopwatch import Stopwatch
-from napari_fcn.gui._controller.teach_state import Comparison, TeachState, follow
-from napari_fcn.gui._controller.work import warm_up_teaching
-from napari_fcn.gui._jobs import JobRunner, Writer
+from napari_fcn.gui._controller.teach_state import Comparison, follow
 from napari_fcn.gui._layers import Gaze, Painted
 
 if TYPE_CHECKING:
@@ -33,13 +25,12 @@ if TYPE_CHECKING:
 
     from napari_fcn.events import Change
     from napari_fcn.gui._controller.commands import Command
+    from napari_fcn.gui._controller.opening import Tools
     from napari_fcn.gui._layers import Stroke
     from napari_fcn.settings import TeachSettings
 
-PERIOD = 8  # milliseconds until an answer that is there is shown
 
-
-class TeachController(Desk):
+class TeachController(Classroom):
     """Lets models learn from strokes, and shows what they answer.
 
     Parameters
@@ -52,114 +43,29 @@ class TeachController(Desk):
         Qt parent.
     """
 
-    state: TeachState
-
     def __init__(self, viewer: ViewerModel, tools: Tools | None = None, parent: QObject | None = None) -> None:
-        super().__init__(viewer, TeachState(), parent)
-        self._tools = tools or Tools()
-        self._course: Course | None = None
-        self._settings: TeachSettings | None = None
-        self._folders: dict[tuple[str, Path | None], Path] = {}
-        self._wish: Wish | None = None
+        super().__init__(viewer, tools, parent)
         self._is_learning_once = False
         self._stopwatch = Stopwatch(self.viewer, self._on_timed)
         self._gaze = Gaze(self.viewer, self)
         self._gaze.settled.connect(self._on_gaze)
-        self._writer = Writer(self)
-        self._writer.written.connect(self._on_written)
-        self._writer.failed.connect(self._on_unwritten)
-        self._journal = Journal(self._writer)
-        self._runner = JobRunner(self, PERIOD)
         self._runner.yielded.connect(self._on_yielded)
-        self._runner.failed.connect(self._on_failed)
         self._runner.finished.connect(self._on_finished)
-
-    # The dock and its course
-
-    @property
-    def is_busy(self) -> bool:
-        """Whether a thread is alive, also to warm up or to write."""
-        return self._runner.is_running or self._writer.is_writing
 
     @property
     def latencies(self) -> list[float]:
         """Seconds from the end of each stroke to the frame that showed its answer."""
         return self._stopwatch.seconds
 
-    @property
-    def course(self) -> Course | None:
-        """The layers of what is taught; None if nothing is."""
-        return self._course
-
     def connect(self) -> None:
         """Watch the viewer."""
-        self.viewer.layers.events.removed.connect(self._on_removed)
+        super().connect()
         self._gaze.connect()
 
     def shutdown(self) -> None:
         """End what runs and let go of the viewer; what was painted is written, and the layers stay."""
-        self.stop("")
         self._gaze.disconnect_viewer()
-        self.viewer.layers.events.removed.disconnect(self._on_removed)
-        self._runner.shutdown()
-
-    def warm_up(self, model: Path | None) -> None:
-        """Load what the first stroke will need, unless something runs already."""
-        if self._course is None and not self._runner.is_running:
-            self._runner.start(partial(warm_up_teaching, model, self._loaded))
-
-    def start(self, wish: Wish) -> None:
-        """Begin to teach, or go on where this dock was before; what goes wrong becomes the error shown."""
-        self.stop("")
-        wish = replace(wish, folder=wish.folder or self._folders.get(wish.key))
-        try:
-            state = TeachState(
-                phase="opening",
-                image=wish.layer.name,
-                model=wish.model_name(),
-                is_live=self.state.is_live,
-                is_asking=wish.settings.network == "ask",
-                classes=wish.classes(),
-                message=f"Preparing to teach on {wish.layer.name} …",
-            )
-            self._course = begin(self.viewer, wish, self._journal, self._loaded, self._tools)
-        except FcnError as error:
-            self._set(TeachState(error=str(error), is_live=self.state.is_live))
-            return
-        self._wish, self._settings = wish, wish.settings
-        corrections = self._course.corrections
-        corrections.changed.connect(self._on_painted)
-        corrections.lost.connect(self.stop)
-        corrections.label_chosen.connect(self._on_label)
-        wish.layer.events.data.connect(self._on_data)
-        corrections.take_up()
-        self._set(replace(state, label=corrections.layer.selected_label))
-        self._ask()
-
-    def open_project(self, wish: Wish) -> None:
-        """Go on with the project in ``wish.folder`` on its image; what goes wrong becomes the error shown."""
-        assert wish.folder is not None
-        model = wish.folder / START
-        self.start(replace(wish, model=model if model.exists() else None))
-
-    def stop(self, message: str = "Teaching has ended; layers and project stay.") -> None:
-        """End the course, without waiting for it."""
-        course = self._course
-        if course is None:
-            return
-        if course.corrections.layer in self.viewer.layers:
-            course.corrections.flush()
-        self._course = None
-        self._runner.cancel()
-        course.source.events.data.disconnect(self._on_data)
-        course.close()
-        self._journal.close()
-        self._writer.watch()
-        self._set(TeachState(message=message, is_live=self.state.is_live, error=self.state.error))
-
-    def stop_teaching(self) -> None:
-        """End the course because the user wants it."""
-        self.stop()
+        super().shutdown()
 
     def keyed_layers(self) -> list[Layer]:
         """Return the layers that must not take our keys for theirs while one of them is active."""
@@ -178,11 +84,9 @@ class TeachController(Desk):
 
     def configure(self, settings: TeachSettings) -> None:
         """Learn in another way from now on."""
-        if self._course is None or settings == self._settings:
-            return
-        self._settings = settings
-        self._set(replace(self.state, is_asking=settings.network == "ask"))
-        self._ask()
+        if self._course is not None and self.state.is_open and settings != self.state.settings:
+            self._set(replace(self.state, settings=settings))
+            self._ask()
 
     def set_live(self, is_live: bool) -> None:
         """Learn from each stroke at once, or only when asked to."""
@@ -250,10 +154,10 @@ class TeachController(Desk):
     def _ask(self) -> None:
         """Let the worker do what is wanted now, instead of what was wanted before."""
         course = self._course
-        if course is None or course.lesson is None or self._settings is None:
+        if course is None or course.lesson is None:
             return
         is_learning = self.state.is_live or self._is_learning_once
-        ask = Ask(course.view(), self._settings, is_learning, self.state.is_unsure_shown)
+        ask = Ask(course.view(), self.state.settings, is_learning, self.state.is_unsure_shown)
         self._runner.start(partial(course.lesson.run, ask))
         if not self.state.is_working:
             self._set(replace(self.state, is_working=True))
@@ -264,7 +168,7 @@ class TeachController(Desk):
         if course is None or course.lesson is None:
             return
         for stroke in strokes:
-            self._journal.stroke(stroke)
+            course.lesson.journal.stroke(stroke)
             course.send(stroke)
         if self.state.project:
             self._writer.watch()
@@ -294,13 +198,19 @@ class TeachController(Desk):
         course = self._course
         if course is None:
             return
-        told = [event for event in events if isinstance(event, Told) and event.lesson is course.lesson]
-        painted = [event.what for event in told if isinstance(event.what, Painted)]
-        for event in told:
-            if not isinstance(event.what, Painted):
+        painted: list[Painted] = []
+        is_complete = False  # whether the last tile of the latest answer is among them
+        for event in events:
+            if not isinstance(event, Told) or event.lesson is not course.lesson:
+                continue
+            if isinstance(event.what, Painted):
+                painted.append(event.what)
+                is_complete = event.what.done == event.what.total
+            else:
                 self._on_told(course, event)
+                is_complete = is_complete and not isinstance(event.what, Answered)
         course.show(painted)
-        if any(tile.done == tile.total for tile in painted):
+        if is_complete:
             self._stopwatch.shown()
         self._set(self.state)
 
@@ -309,8 +219,7 @@ class TeachController(Desk):
         self.state = follow(told, self.state)
         match told:
             case Opened():
-                if told.project and self._wish is not None:
-                    self._folders[self._wish.key] = Path(told.project)
+                self._remember(told.project)
             case Answered() if event.strokes >= course.strokes:
                 self._stopwatch.answered()
             case SideBySide():
@@ -329,38 +238,8 @@ class TeachController(Desk):
         self._is_learning_once = False
         self._set(replace(self.state, is_working=False, step=0))
 
-    def _on_failed(self, error: Exception) -> None:
-        """Stop to learn; what was painted stays and is written."""
-        self._is_learning_once = False
-        text = self._sentence(error)
-        if not self.state.is_open:
-            if self._wish is not None:
-                self._folders.pop(self._wish.key, None)
-            self.stop("")
-            self._set(replace(self.state, error=text))
-            return
-        if self._course is not None:
-            self._course.corrections.release()
-        self._set(replace(self.state, is_live=False, is_working=False, error=text))
-
-    def _on_removed(self, event: Any) -> None:
-        if self._course is not None and self._course.has_lost(event.value):
-            self.stop(f"The layer {event.value.name} was removed, so teaching has stopped. Press Start to go on.")
-
-    def _on_data(self, _: object = None) -> None:
-        if self._course is not None and self._course.is_replaced:
-            name = self._course.source.name
-            self.stop(f"The pixels of {name} have changed, so teaching has stopped. Press Start to go on.")
-
     def _on_timed(self) -> None:
         self._set(replace(self.state, latency=self._stopwatch.seconds[-1]))
-
-    def _on_written(self, _: int) -> None:
-        warning = "" if self.state.project else self.state.warning
-        self._set(replace(self.state, saved_at=time.monotonic(), is_saving=self._writer.is_writing, warning=warning))
-
-    def _on_unwritten(self, error: Exception) -> None:
-        self._set(replace(self.state, warning=f"Not saved yet: {self._sentence(error)}"))
 
     def _show_changes(self) -> None:
         if self._course is None:

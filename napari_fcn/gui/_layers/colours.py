@@ -39,5 +39,7 @@ def stroke_names(classes: Sequence[tuple[str, str]]) -> dict[str, list[Any]]:
 
 
 def _direct(colours: dict[int, str]) -> DirectLabelColormap:
-    known: dict[int | None, Any] = dict(colours)
-    return DirectLabelColormap(color_dict={**known, 0: "transparent", None: "transparent"})
+    known: dict[int | None, Any] = {0: "transparent", None: "transparent"}
+    for index, colour in colours.items():
+        known[index] = colour
+    return DirectLabelColormap(color_dict=known)

@@ -1,0 +1,179 @@
+"""How a course of teaching begins, and all the ways in which it ends."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from napari_fcn.errors import FcnError
+from napari_fcn.gui._controller.beginning import Wish, begin, model_of
+from napari_fcn.gui._controller.desk import Desk
+from napari_fcn.gui._controller.journal import Journal, OpenBook
+from napari_fcn.gui._controller.opening import Tools
+from napari_fcn.gui._controller.teach_state import TeachState
+from napari_fcn.gui._controller.work import warm_up_teaching
+from napari_fcn.gui._jobs import JobRunner, Writer
+
+if TYPE_CHECKING:
+    from napari.components import ViewerModel
+    from qtpy.QtCore import QObject
+
+    from napari_fcn.gui._controller.course import Course
+    from napari_fcn.gui._layers import Stroke
+
+PERIOD = 8  # milliseconds until an answer that is there is shown
+
+
+class Classroom(Desk):
+    """Begins and ends courses; what happens in one is for those who inherit from it.
+
+    Parameters
+    ----------
+    viewer : ViewerModel
+        Where images are and results go.
+    tools : Tools, optional
+        What makes the engine and projects.
+    parent : QObject, optional
+        Qt parent.
+    """
+
+    state: TeachState
+
+    def __init__(self, viewer: ViewerModel, tools: Tools | None = None, parent: QObject | None = None) -> None:
+        super().__init__(viewer, TeachState(), parent)
+        self._tools = tools or Tools()
+        self._course: Course | None = None
+        self._folders: dict[object, Path] = {}  # what was chosen -> its project
+        self._key: object = None
+        self._writer = Writer(self)
+        self._writer.written.connect(self._on_written)
+        self._writer.failed.connect(self._on_unwritten)
+        self._book = OpenBook()
+        self.destroyed.connect(self._book.close)
+        self._runner = JobRunner(self, PERIOD)
+        self._runner.failed.connect(self._on_failed)
+
+    @property
+    def is_busy(self) -> bool:
+        """Whether a thread is alive, also to warm up or to write."""
+        return self._runner.is_running or self._writer.is_writing
+
+    @property
+    def course(self) -> Course | None:
+        """The layers of what is taught; None if nothing is."""
+        return self._course
+
+    def connect(self) -> None:
+        """Watch the viewer."""
+        self.viewer.layers.events.removed.connect(self._on_removed)
+
+    def shutdown(self) -> None:
+        """End what runs and let go of the viewer; what was painted is written, and the layers stay."""
+        self.stop("")
+        self.viewer.layers.events.removed.disconnect(self._on_removed)
+        self._runner.shutdown()
+
+    def warm_up(self, model: Path | None) -> None:
+        """Load what the first stroke will need, unless something runs already."""
+        if self._course is None and not self._runner.is_running:
+            self._runner.start(partial(warm_up_teaching, model, self._loaded))
+
+    def start(self, wish: Wish) -> None:
+        """Begin to teach, or go on where this dock was before; what goes wrong becomes the error shown."""
+        self._start(replace(wish, folder=self._folders.get(wish.key)), wish.key)
+
+    def open_project(self, wish: Wish) -> None:
+        """Go on with the project in ``wish.folder`` on its image; what goes wrong becomes the error shown."""
+        self._start(wish, wish.key)
+
+    def stop(self, message: str = "Teaching has ended; layers and project stay.") -> None:
+        """End the course, without waiting for it."""
+        course = self._course
+        if course is None:
+            return
+        if course.corrections.layer in self.viewer.layers:
+            course.corrections.flush()
+        self._course = None
+        self._runner.cancel()
+        course.source.events.data.disconnect(self._on_data)
+        course.close()
+        self._writer.watch()
+        self._set(TeachState(message=message, is_live=self.state.is_live, error=self.state.error))
+
+    def stop_teaching(self) -> None:
+        """End the course because the user wants it."""
+        self.stop()
+
+    def _ask(self) -> None:
+        raise NotImplementedError
+
+    def _on_painted(self, strokes: tuple[Stroke, ...]) -> None:
+        raise NotImplementedError
+
+    def _on_label(self, label: int) -> None:
+        raise NotImplementedError
+
+    def _start(self, wish: Wish, key: object) -> None:
+        self.stop("")
+        if wish.folder is not None:
+            wish = replace(wish, model=model_of(wish.folder))
+        try:
+            state = TeachState(
+                phase="opening",
+                image=wish.layer.name,
+                model=wish.model_name(),
+                is_live=self.state.is_live,
+                settings=wish.settings,
+                classes=wish.classes(),
+                message=f"Preparing to teach on {wish.layer.name} …",
+            )
+            journal = self._book.journal = Journal(self._writer)
+            self._course = begin(self.viewer, wish, journal, self._loaded, self._tools)
+        except FcnError as error:
+            self._set(TeachState(error=str(error), is_live=self.state.is_live))
+            return
+        self._key = key
+        corrections = self._course.corrections
+        corrections.changed.connect(self._on_painted)
+        corrections.lost.connect(self.stop)
+        corrections.label_chosen.connect(self._on_label)
+        wish.layer.events.data.connect(self._on_data)
+        corrections.take_up()
+        self._set(replace(state, label=corrections.layer.selected_label))
+        self._ask()
+
+    def _remember(self, project: str) -> None:
+        """Go on with this project when the same is started again."""
+        if project:
+            self._folders[self._key] = Path(project)
+
+    def _on_failed(self, error: Exception) -> None:
+        """Stop to learn; what was painted stays and is written."""
+        text = self._sentence(error)
+        if not self.state.is_open:
+            self._folders.pop(self._key, None)
+            self.stop("")
+            self._set(replace(self.state, error=text))
+            return
+        if self._course is not None:
+            self._course.corrections.release()
+        self._set(replace(self.state, is_live=False, is_working=False, error=text))
+
+    def _on_removed(self, event: Any) -> None:
+        if self._course is not None and self._course.has_lost(event.value):
+            self.stop(f"The layer {event.value.name} was removed, so teaching has stopped. Press Start to go on.")
+
+    def _on_data(self, _: object = None) -> None:
+        if self._course is not None and self._course.is_replaced:
+            name = self._course.source.name
+            self.stop(f"The pixels of {name} have changed, so teaching has stopped. Press Start to go on.")
+
+    def _on_written(self, _: int) -> None:
+        warning = "" if self.state.project else self.state.warning
+        self._set(replace(self.state, saved_at=time.monotonic(), is_saving=self._writer.is_writing, warning=warning))
+
+    def _on_unwritten(self, error: Exception) -> None:
+        self._set(replace(self.state, warning=f"Not saved yet: {self._sentence(error)}"))

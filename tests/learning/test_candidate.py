@@ -1,0 +1,135 @@
+"""A candidate is examined on strokes that neither network has learnt from."""
+
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from lessons import FAST, halves, run, samples_of, tiny, view_of, whole
+
+from napari_fcn.geometry import Region
+from napari_fcn.learning import head
+from napari_fcn.learning.annotations import Samples
+from napari_fcn.learning.candidate import Candidate
+from napari_fcn.learning.finetune import FineTuner
+from napari_fcn.learning.guard import Pin
+from napari_fcn.learning.pupil import Pupil
+from napari_fcn.models.teachable import teachable
+
+SHAPE = (48, 64)
+IMAGE = halves(SHAPE)
+LEARN = (0.5, 0)
+
+
+class Spoiled(FineTuner):
+    """Makes a network whose features say nothing."""
+
+    def copy(self) -> Any:
+        net: Any = super().copy()
+        plain = net.levels
+        net.levels = lambda x: [level._replace(features=level.features * 0) for level in plain(x)]
+        return net
+
+
+def pair(kind: type[FineTuner] = FineTuner, since: int = 2) -> tuple[Pupil, Candidate]:
+    model = teachable(tiny(), sigmas=(0.7, 2.0))
+    net: Any = model.net()
+    view = view_of(IMAGE, model.info.spec)
+    pupil = Pupil(net, view, 2**30, head.read(net), (24, 32))
+    return pupil, Candidate(kind(net, view, model.weights, FAST, 0), since)
+
+
+def test_lesson_and_exam_are_all_strokes_and_apart() -> None:
+    _, candidate = pair()
+    samples = samples_of(SHAPE, 4)
+    lesson, exam = candidate.lesson(samples), candidate.exam(samples)
+    assert set(lesson.turn) == {1}
+    assert set(exam.turn) == {2, 3, 4}
+    assert len(lesson) + len(exam) == len(samples)
+
+
+def test_a_network_that_has_forgotten_all_fails() -> None:
+    pupil, candidate = pair(Spoiled)
+    samples = samples_of(SHAPE, 3)
+    pupil.learn(samples, *LEARN)
+    told = candidate.judge(pupil, samples, LEARN, (), whole(SHAPE))
+    assert not told.is_better
+    assert candidate.pupil is None
+    assert told.candidate < told.accepted == 1
+    assert candidate.marks == {"accepted": told.accepted, "candidate": told.candidate}
+    assert candidate.judged == 1
+
+
+def test_a_network_that_is_the_same_is_no_better() -> None:
+    pupil, candidate = pair()
+    told = candidate.judge(pupil, samples_of(SHAPE, 3), LEARN, (), whole(SHAPE))
+    assert not told.is_better
+    assert "no better" in told.reason
+
+
+def test_judging_leaves_the_accepted_network_as_it_is() -> None:
+    pupil, candidate = pair()
+    samples = samples_of(SHAPE, 3)
+    pupil.learn(samples, *LEARN)
+    before, answer = head.read(pupil.net), pupil.classes(whole(SHAPE))
+    run(candidate.tuner.steps(candidate.lesson(samples), 3))
+    candidate.judge(pupil, samples, LEARN, (), whole(SHAPE))
+    assert torch.equal(head.read(pupil.net).weight, before.weight)
+    assert np.array_equal(pupil.classes(whole(SHAPE)), answer)
+
+
+def test_the_exam_is_nothing_that_the_heads_have_learnt(monkeypatch: pytest.MonkeyPatch) -> None:
+    learnt: list[Samples] = []
+    asked: list[tuple[int, Samples]] = []
+    plain_learn, plain_logits = Pupil.learn, Pupil.logits
+
+    def learn(self: Pupil, samples: Samples, keep: float, seed: int) -> None:
+        learnt.append(samples)
+        plain_learn(self, samples, keep, seed)
+
+    def logits(self: Pupil, samples: Samples) -> torch.Tensor:
+        asked.append((len(learnt) - 1, samples))
+        return plain_logits(self, samples)
+
+    monkeypatch.setattr(Pupil, "learn", learn)
+    monkeypatch.setattr(Pupil, "logits", logits)
+    pupil, candidate = pair()
+    candidate.judge(pupil, samples_of(SHAPE, 5), LEARN, (), whole(SHAPE))
+    assert len(asked) == 6  # for each network: the new strokes, and each half of them
+    for last, samples in asked:
+        assert not set(samples.index) & set(learnt[last].index)
+        assert len(samples)
+
+
+def test_the_winner_knows_all_strokes(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("napari_fcn.learning.guard.verdict", lambda marks, pins: (True, "yes"))
+    pupil, candidate = pair()
+    samples = samples_of(SHAPE, 3)
+    run(candidate.tuner.steps(candidate.lesson(samples), 3))
+    candidate.judge(pupil, samples, LEARN, (), whole(SHAPE))
+    assert candidate.pupil is not None
+    assert torch.equal(candidate.pupil.logits(samples).argmax(1), pupil.labels(samples))
+
+
+def test_pins_are_asked_of_both(monkeypatch: pytest.MonkeyPatch) -> None:
+    pupil, candidate = pair(Spoiled)
+    samples = samples_of(SHAPE, 3)
+    pupil.learn(samples, *LEARN)
+    region = Region((10, 8), (30, 56))
+    pins = (Pin("middle", region, pupil.classes(region)),)
+    told = candidate.judge(pupil, samples, LEARN, pins, region)
+    (score,) = told.pins
+    assert (score.name, score.accepted) == ("middle", 1.0)
+    assert score.candidate == 0.5
+    assert "Pin middle" in told.reason
+    assert told.region == region
+    assert told.changed.shape == region.shape
+    assert sum(change.pixels for change in told.changes) == np.count_nonzero(told.changed)
+
+
+def test_a_candidate_is_lost_with_what_it_learnt_from() -> None:
+    _, candidate = pair()
+    samples = samples_of(SHAPE, 3)
+    assert not candidate.is_lost(samples)
+    assert candidate.is_lost(samples.where(samples.turn > 1))
+    assert candidate.is_lost(samples.where(samples.label == 0))

@@ -1,0 +1,142 @@
+"""A candidate is judged by strokes that it has not seen, and by pins."""
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as arrays
+
+from napari_fcn.events import PinScore
+from napari_fcn.learning.annotations import Samples
+from napari_fcn.learning.guard import (
+    GONE,
+    LISTED,
+    SPECK,
+    Marks,
+    agreement,
+    changes,
+    examine,
+    forward,
+    halves,
+    mean,
+    verdict,
+)
+
+CLASSES = arrays.arrays(np.uint8, arrays.array_shapes(min_dims=1, max_dims=3, max_side=12), elements=st.integers(0, 2))
+GOOD, BAD = Marks(0.9, 0.1), Marks(0.5, 0.7)
+
+
+@given(st.integers(1, 60), st.integers(2, 4), st.integers(0, 99))
+def test_an_examination_counts_each_painted_class_the_same(count: int, classes: int, seed: int) -> None:
+    draw = torch.Generator().manual_seed(seed)
+    logits, label = torch.randn(count, classes, generator=draw), torch.randint(classes, (count,), generator=draw)
+    marks = examine(logits, label)
+    hits = (logits.argmax(1) == label).float()
+    assert marks.right == pytest.approx(np.mean([hits[label == k].mean() for k in label.unique()]), abs=1e-6)
+    assert 0 <= marks.surprise <= 10
+    assert examine(torch.nn.functional.one_hot(label, classes) * 100.0, label) == Marks(1.0, 0.0)
+
+
+def test_one_stroke_that_is_sure_and_wrong_does_not_outweigh_all_others() -> None:
+    marks = examine(torch.tensor([[0.0, 1e6]] + [[5.0, -5.0]] * 9), torch.zeros(10, dtype=torch.int64))
+    assert marks.surprise < 1.1
+
+
+@given(CLASSES)
+def test_a_pin_agrees_with_itself(pinned: npt.NDArray[np.uint8]) -> None:
+    assert agreement(pinned, pinned) == 1
+    assert agreement(pinned + 1, pinned) == 0
+
+
+def test_a_rare_class_of_a_pin_counts_as_much_as_a_common_one() -> None:
+    pinned = np.array([0] * 99 + [1], np.uint8)
+    assert agreement(np.zeros(100, np.uint8), pinned) == 0.5
+
+
+def test_of_a_pin_only_classes_that_are_there_still_count() -> None:
+    pinned = np.array([0, 0, GONE, GONE], np.uint8)
+    assert agreement(np.array([0, 1, 0, 1], np.uint8), pinned) == 0.5
+    assert agreement(np.zeros(4, np.uint8), np.full(4, GONE, np.uint8)) == 1
+
+
+@given(st.permutations(range(4)), st.integers(0, 3))
+def test_old_classes_find_their_new_number(order: list[int], dropped: int) -> None:
+    kept = [None if k == dropped else k for k in order]
+    table = forward(kept)
+    assert [table[k] for k in range(4)] == [GONE if k == dropped else order.index(k) for k in range(4)]
+    assert (table[4:] == GONE).all()
+
+
+@given(st.lists(st.integers(0, 2), max_size=60))
+def test_halves_are_apart_and_hold_all_classes(values: list[int]) -> None:
+    samples = Samples.read(np.array([v + 1 for v in values], np.uint8))
+    first, second = halves(samples)
+    assert sorted([*first.index, *second.index]) == list(samples.index)
+    for value in set(values):
+        ours, others = first.index[first.label == value], second.index[second.label == value]
+        assert 0 <= len(others) - len(ours) <= 1
+        assert not len(ours) or ours.max() < others.min()
+
+
+def test_the_mean_of_examinations_is_of_both_marks() -> None:
+    assert mean([Marks(0.0, 1.0), Marks(1.0, 3.0)]) == Marks(0.5, 2.0)
+
+
+@pytest.mark.parametrize(
+    ("marks", "pins", "is_better", "words"),
+    [
+        ([(BAD, GOOD)], [], True, "wins the examination: 90% of the new strokes right, accepted 50%"),
+        ([(GOOD, BAD)], [], False, "fails the examination: 50% of the new strokes right, accepted 90%"),
+        ([(GOOD, GOOD)], [], False, "no better on the examination"),
+        ([(GOOD, Marks(0.9, 0.2))], [], False, "less sure"),
+        ([(GOOD, Marks(0.9, 0.05))], [], True, "wins"),
+        ([(BAD, GOOD), (GOOD, BAD)], [], False, "fails the examination: 50% right after both heads saw half"),
+        ([(BAD, GOOD), (BAD, GOOD)], [], True, "wins"),
+        ([(BAD, Marks(1.0, float("nan")))], [], False, "no better"),
+        ([(BAD, GOOD)], [PinScore("a", 1.0, 0.99)], False, r"Pin a would get worse: 99.0% of it would be as pinned"),
+        ([(BAD, GOOD)], [PinScore("a", 1.0, 0.996)], True, "wins"),
+        ([(BAD, GOOD)], [PinScore("a", 0.2, 0.3), PinScore("b", 0.9, 0.1)], False, "Pin b"),
+    ],
+)
+def test_the_verdict_is_told_with_its_reason(
+    marks: list[tuple[Marks, Marks]], pins: list[PinScore], is_better: bool, words: str
+) -> None:
+    found, reason = verdict(marks, pins)
+    assert found == is_better
+    assert words in reason
+
+
+@given(CLASSES, st.integers(0, 9), st.integers(-5, 50))
+def test_changes_are_where_answers_differ(before: npt.NDArray[np.uint8], seed: int, shift: int) -> None:
+    after = np.random.default_rng(seed).integers(0, 3, before.shape).astype(np.uint8)
+    found = changes(before, after, (shift,) * before.ndim)
+    differ = before != after
+    assert [c.pixels for c in found] == sorted((c.pixels for c in found), reverse=True)
+    assert all(c.pixels >= SPECK for c in found)
+    assert sum(c.pixels for c in found) <= differ.sum()
+    for change in found:
+        box = change.region.shift((-shift,) * before.ndim)
+        assert differ[box.slices].sum() >= change.pixels
+        assert (before[box.slices][differ[box.slices]] == change.before).any()
+        assert (after[box.slices][differ[box.slices]] == change.after).any()
+    assert changes(before, before, (0,) * before.ndim) == ()
+
+
+def test_one_place_is_told_with_its_classes() -> None:
+    before, after = np.zeros((20, 20), np.uint8), np.zeros((20, 20), np.uint8)
+    after[3:6, 4:10] = 2
+    after[15, 15] = 1  # a speck
+    (found,) = changes(before, after, (100, 200))
+    assert (found.region.start, found.region.stop) == ((103, 204), (106, 210))
+    assert (found.pixels, found.before, found.after) == (18, 0, 2)
+
+
+def test_of_very_many_places_the_largest_are_told() -> None:
+    after = np.zeros((4, 600), np.uint8)
+    for k in range(80):
+        after[:4, 7 * k : 7 * k + 1 + k // 40] = 1
+    found = changes(np.zeros_like(after), after, (0, 0))
+    assert len(found) == LISTED
+    assert found[0].pixels == 8

@@ -1,0 +1,82 @@
+"""The place that is suggested is uncertain, and no stroke reaches it."""
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as arrays
+
+from napari_fcn.geometry import ReceptiveField, Region
+from napari_fcn.learning.annotations import Samples
+from napari_fcn.learning.suggest import RATIO, balance, entropy, open_places, smoothed
+
+
+@given(st.integers(1, 6), arrays.array_shapes(max_dims=3, max_side=5), st.integers(0, 99), st.floats(0, 200))
+def test_uncertainty_lies_in_zero_to_one(classes: int, shape: tuple[int, ...], seed: int, contrast: float) -> None:
+    logits = np.random.default_rng(seed).normal(0, contrast, (classes, *shape))
+    p = np.exp(logits - logits.max(0))
+    values = entropy((p / p.sum(0)).astype(np.float32))
+    assert values.shape == shape
+    assert values.dtype == np.float32
+    assert values.min() >= 0
+    assert values.max() <= 1
+
+
+@pytest.mark.parametrize("classes", [2, 3, 5])
+def test_all_alike_is_one_and_sure_is_none(classes: int) -> None:
+    assert entropy(np.full((classes, 1), 1 / classes, np.float32)) == pytest.approx(1, abs=1e-6)
+    assert entropy(np.eye(classes, dtype=np.float32)).max() < 1e-4
+
+
+def test_uncertainty_is_averaged_along_space_only() -> None:
+    values = np.zeros((3, 21, 21), np.float32)
+    values[1, 10, 10] = 81
+    mean = smoothed(values, (1, 2))
+    assert mean[1, 6:15, 6:15] == pytest.approx(1)
+    assert mean[[0, 2]].max() == 0
+
+
+@st.composite
+def places(draw: st.DrawFn) -> tuple[npt.NDArray[np.uint8], Region, ReceptiveField]:
+    shape = draw(arrays.array_shapes(min_dims=2, max_dims=2, min_side=4, max_side=16))
+    labels = draw(arrays.arrays(np.uint8, shape, elements=st.sampled_from([0] * 30 + [1, 2])))
+    start = tuple(draw(st.integers(0, n - 1)) for n in shape)
+    stop = tuple(draw(st.integers(a + 1, n)) for a, n in zip(start, shape, strict=True))
+    sides = [tuple(draw(st.integers(0, 5)) for _ in range(2)) for _ in range(2)]
+    return labels, Region(start, stop), ReceptiveField(*sides)
+
+
+@given(places())
+def test_a_place_is_open_if_no_stroke_lies_in_its_field(
+    drawn: tuple[npt.NDArray[np.uint8], Region, ReceptiveField],
+) -> None:
+    labels, region, field = drawn
+    free = open_places(region, Samples.read(labels), field, (0, 1))
+    assert free.shape == region.shape
+    for index in np.ndindex(*region.shape):
+        at = tuple(i + a for i, a in zip(index, region.start, strict=True))
+        box = Region(at, tuple(i + 1 for i in at)).grow(field.before, field.after).clip(labels.shape)
+        assert free[index] == (not labels[box.slices].any())
+
+
+def test_strokes_on_another_plane_do_not_count() -> None:
+    labels = np.zeros((2, 9, 9), np.uint8)
+    labels[0, 4, 4] = 1
+    free = open_places(Region.whole(labels.shape), Samples.read(labels), ReceptiveField((2, 2), (2, 2)), (1, 2))
+    assert free[1].all()
+    assert (~free[0]).sum() == 25
+
+
+def test_balanced_strokes_need_no_note() -> None:
+    assert balance((10, 20), ("a", "b")) == ()
+    assert balance((0, 0), ("a", "b")) == ()
+    assert balance((10, 10 * RATIO), ("a", "b")) == ()
+
+
+def test_what_is_missing_and_what_is_rare_is_named() -> None:
+    (missing,) = balance((10, 0, 0), ("a", "b", "c"))
+    assert "Nothing is painted as b or c yet" in missing
+    (rare,) = balance((10, 10 * RATIO + 1), ("a", "b"))
+    assert "b has 201 painted pixels, a only 10: paint more a" in rare
+    assert len(balance((1, 100, 0), ("a", "b", "c"))) == 2
