@@ -119,7 +119,7 @@ class Teaching:
         self._taught: dict[int, Samples] = {}
         self.samples = self._samples_of(present)
         self._reference = tuple(n // 2 for n in self.source.shape)
-        self._shown: set[Region] = set()
+        self._shown: Region | None = None  # the last region that shows what the model answers now
         self._is_uncommitted = False
         self._install(self.history.checkpoint(present.number))
         self._record("open", settings=asdict(self.settings), threads=torch.get_num_threads())
@@ -138,7 +138,7 @@ class Teaching:
         self.info = model.info
         self.field = theoretical(model.info.spec)
         self.pupil = self._pupil(model)
-        self._shown.clear()
+        self._shown = None
         self.candidate: Candidate | None = None
 
     def _pupil(self, model: Checkpoint) -> Pupil:
@@ -255,16 +255,25 @@ class Teaching:
         yield from self._commit_head()
 
     def show(self, view: Region) -> Iterator[TileDone]:
-        """Yield the answer for the tiles of a region that are not shown as the model answers now."""
-        tiles = [tile for tile in self.pupil.view.plan.touching(view) if tile.core not in self._shown]
-        for done, tile in enumerate(tiles, start=1):
-            values = self.pupil.view.probabilities(self.pupil.net, self.pupil.features.window(tile))
-            self._shown.add(tile.core)
-            yield TileDone(tile.core, values, done, len(tiles))
+        """Yield the answer for a region if it is not shown as the model answers now.
+
+        At once where the features are known, so that a window draws it once; else tile by tile.
+        """
+        view = view.clip(self.source.shape)
+        if view.is_empty or (self._shown is not None and self._shown.contains(view)):
+            return
+        tiles = list(self.pupil.view.plan.touching(view))
+        if all(tile.core in self.pupil.features.windows for tile in tiles):
+            yield TileDone(view, self.pupil.probabilities(view), 1, 1)
+        else:
+            for done, tile in enumerate(tiles, start=1):
+                part = tile.core.intersection(view)
+                yield TileDone(part, self.pupil.probabilities(part), done, len(tiles))
+        self._shown = view
 
     def forget_shown(self) -> None:
-        """Show every tile again when it is next on screen: the layers that showed them are gone."""
-        self._shown.clear()
+        """Show everything again when it is next on screen: the layers that showed it are gone."""
+        self._shown = None
 
     def _check(self, samples: Samples) -> None:
         if samples.shape != self.source.shape:
@@ -291,7 +300,7 @@ class Teaching:
         fresh = self.samples.where(self.samples.turn == self.turn)
         marks = guard.examine(self.pupil.logits(fresh), self.pupil.labels(fresh)) if len(fresh) else None
         self.pupil.learn(self.samples, self.settings.keep, self._seed())
-        self._shown.clear()
+        self._shown = None
         self._is_uncommitted = True  # from here on nothing is lost if nobody asks for the next event
         if self.candidate is not None and self.candidate.is_lost(self.samples):
             self.candidate = None
@@ -372,7 +381,7 @@ class Teaching:
         candidate.pupil.learn(self.samples, self.settings.keep, self._seed())  # strokes may have come since
         self.pupil, self.candidate = candidate.pupil, None
         self.attempt += 1
-        self._shown.clear()
+        self._shown = None
         yield self._commit("network", candidate.marks)
 
     def reject(self) -> None:
@@ -471,14 +480,14 @@ class Teaching:
             pupil = self._pupil(self.history.checkpoint(number))
             tiles = list(pupil.view.plan.touching(view.clip(self.source.shape)))
             for done, tile in enumerate(tiles, start=1):
-                values = pupil.view.probabilities(pupil.net, pupil.features.window(tile))
-                yield Compared(number, TileDone(tile.core, values, done, len(tiles)))
+                part = tile.core.intersection(view)
+                yield Compared(number, TileDone(part, pupil.probabilities(part), done, len(tiles)))
 
     def uncertainty(self, view: Region) -> Iterator[UncertaintyDone]:
         """Yield how unsure the model is, for each tile of a region: the entropy of its answer."""
         for tile in self.pupil.view.plan.touching(view):
-            values = self.pupil.view.probabilities(self.pupil.net, self.pupil.features.window(tile))
-            yield UncertaintyDone(tile.core, suggest.entropy(values))
+            part = tile.core.intersection(view)
+            yield UncertaintyDone(part, suggest.entropy(self.pupil.probabilities(part)))
 
     def suggest(self, view: Region) -> Iterator[Suggested]:
         """Yield the most uncertain place of a region that no stroke has within its receptive field."""

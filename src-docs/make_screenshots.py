@@ -77,7 +77,7 @@ def running():
 
 def teach():
     """Teach the nuclei model on faint cells: while painting, when a network was judged, two states compared."""
-    image, truth = cells((320, 320), seed=5, look=Look(diameter=44, photons=8))
+    image, truth = cells((256, 256), seed=5, look=Look(diameter=44, photons=8))
     with tempfile.TemporaryDirectory() as folder, window("Teach (FCN)") as (viewer, dock):
         tifffile.imwrite(Path(folder) / "faint cells.tif", image)  # the project lies beside it
         viewer.open(Path(folder) / "faint cells.tif")
@@ -91,16 +91,13 @@ def teach():
         if not state(dock).is_open:
             raise SystemExit(f"Teaching has not begun: {state(dock).error}")
         until(lambda: not state(dock).is_working)
-        for _ in range(2):
-            paint_what_is_wrong(viewer, dock, truth)
-        settle(viewer)
-        save("teach", viewer.screenshot(canvas_only=False, flash=False))
-        until(lambda: not state(dock).is_working)
         for _ in range(4):
+            paint_what_is_wrong(viewer, dock, truth)
+            until(lambda: state(dock).can_decide or not state(dock).is_working)
             if state(dock).can_decide:
                 break
-            paint_what_is_wrong(viewer, dock, truth)
-            until(lambda: not state(dock).is_working)
+        settle(viewer)
+        save("teach", viewer.screenshot(canvas_only=False, flash=False))
         if state(dock).can_decide:
             click(dock, "Changes")
         settle(viewer)

@@ -21,6 +21,7 @@ from napari_fcn.learning.finetune import FineTuner
 from napari_fcn.models.card import ClassLabel
 from napari_fcn.models.checkpoint import Checkpoint
 from napari_fcn.models.teachable import teachable, volumetric
+from napari_fcn.nets.layers import Level
 from napari_fcn.session import Session
 from napari_fcn.settings import PredictSettings, TeachSettings
 from napari_fcn.teaching import Teaching
@@ -453,7 +454,7 @@ def test_a_candidate_that_changes_a_pin_is_rejected(monkeypatch: pytest.MonkeyPa
     accepted = teaching.pupil.classes(teaching.pins[0].region)
     monkeypatch.undo()
     always_better(monkeypatch)
-    monkeypatch.setattr("napari_fcn.teaching.FineTuner", inverted())
+    monkeypatch.setattr("napari_fcn.teaching.FineTuner", Inverted)
     events = teach(teaching, 2)
     (told,) = [event for event in events if isinstance(event, UpdateReady)]
     (score,) = told.pins
@@ -464,17 +465,23 @@ def test_a_candidate_that_changes_a_pin_is_rejected(monkeypatch: pytest.MonkeyPa
     assert np.array_equal(teaching.pupil.classes(teaching.pins[0].region), accepted)
 
 
-def inverted() -> type[FineTuner]:
-    class Inverted(FineTuner):
-        """Makes a network that answers the opposite, wherever the head learns nothing."""
+class Inverted(FineTuner):
+    """Makes a network that sees the lower half of the image the wrong way round, where nothing is painted."""
 
-        def copy(self) -> Any:
-            net = super().copy()
-            plain = net.levels
-            net.levels = lambda x: [level._replace(features=-5 * level.features.flip(-1)) for level in plain(x)]
-            return net
+    def copy(self) -> Any:
+        net: Any = super().copy()
+        plain = net.levels
 
-    return Inverted
+        def levels(x: torch.Tensor) -> list[Level]:
+            found = []
+            for level in plain(x):
+                features = level.features.clone()
+                features[:, :, features.shape[2] // 2 :] *= -5
+                found.append(level._replace(features=features))
+            return found
+
+        net.levels = levels
+        return net
 
 
 def test_a_candidate_that_leaves_the_pin_passes(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -608,7 +615,7 @@ def test_other_settings_drop_the_candidate() -> None:
 
 def test_a_change_that_a_candidate_would_make_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
     always_better(monkeypatch)
-    monkeypatch.setattr("napari_fcn.teaching.FineTuner", inverted())
+    monkeypatch.setattr("napari_fcn.teaching.FineTuner", Inverted)
     teaching = lesson(replace(FAST, network="ask"))
     told = candidates_of(teaching, 2)[-1]
     before = teaching.pupil.classes(VIEW)

@@ -69,6 +69,7 @@ def _plot() -> Any:
     from qtpy.QtGui import QFont
 
     plot = pyqtgraph.PlotWidget(background=None)
+    plot.setStyleSheet("background: transparent;")  # so that it follows the theme
     plot.setFixedHeight(HEIGHT)
     plot.setFrameShape(QFrame.NoFrame)
     plot.hideButtons()

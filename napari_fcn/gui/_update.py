@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from napari_fcn.events import Change, UpdateReady
     from napari_fcn.gui._controller import TaughtClass, TeachState
 
-SMALL = 8  # points
+SMALL = "QListWidget { font-size: 8pt; }"
 ROWS = 4  # changes that are seen without scrolling
 ENDED = {
     "taken": "It is in use now; Undo takes it back.",
@@ -28,8 +28,9 @@ ENDED = {
 
 def headline(ready: UpdateReady) -> str:
     """Return the examination in one line of rich text."""
-    arrow = "▲" if ready.candidate > ready.accepted else "▼" if ready.candidate < ready.accepted else "="
-    return f"Examination: {ready.accepted:.0%} → <b>{ready.candidate:.0%}</b>&nbsp;{arrow}"
+    before, after = round(100 * ready.accepted), round(100 * ready.candidate)
+    arrow = "▲" if after > before else "▼" if after < before else "="
+    return f"Examination: {before}% → <b>{after}%</b>&nbsp;{arrow}"
 
 
 def change_line(change: Change, classes: Sequence[TaughtClass], axes: Sequence[str]) -> str:
@@ -67,9 +68,7 @@ class UpdateCard(QFrame):
         self.places = QListWidget()
         self.places.setAccessibleName("What would change on screen")
         self.places.setToolTip("What would change on screen, largest first; click on one to go there")
-        font = self.places.font()
-        font.setPointSize(SMALL)  # a change fits into one line
-        self.places.setFont(font)
+        self.places.setStyleSheet(SMALL)  # a change fits into one line
         self.places.setMaximumHeight((ROWS + 1) * self.places.fontMetrics().height())
         self.shower = QPushButton("Changes")
         self.shower.setCheckable(True)

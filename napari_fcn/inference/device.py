@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
@@ -121,6 +122,14 @@ def has_bfloat16() -> bool:
     """Whether this CPU is known to multiply matrices of bfloat16 natively; torch tells from 2.6 on, under this name."""
     ask = getattr(torch.cpu, "_is_avx512_bf16_supported", None)
     return bool(ask and ask())
+
+
+def leave_a_core() -> None:
+    """Compute on all cores but one in this thread, so that a window stays live.
+
+    Two threads that share a busy core wait for each other at every step: teaching was up to a hundred times slower.
+    """
+    torch.set_num_threads(max(1, min(torch.get_num_threads(), (os.cpu_count() or 2) - 1)))
 
 
 def release(device: torch.device) -> None:

@@ -19,7 +19,7 @@ from napari_fcn.learning.head import read as read_head
 from napari_fcn.nets.layers import Level, enlarge
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator, Mapping, Sequence
 
     import numpy.typing as npt
     from torch import Tensor
@@ -114,18 +114,41 @@ class View:
             index.append(slice(start, length if at_end else (held.stop[position] - read.start[position]) // factor))
         return level.features[(..., *index)].movedim(1, -1)
 
-    def logits(self, net: Taught, window: Window) -> Tensor:
-        """Return the class logits ``(N, K, *space)`` of a window's core."""
+    def logits(self, net: Taught, window: Window, region: Region | None = None) -> Tensor:
+        """Return the class logits ``(N, K, *space)`` of a region of a window's core; of all of it if none is named."""
+        region = window.core if region is None else region
+        around = self.snapped(region).grow(self.source.axes.spread(self.multiple, 1)).intersection(window.held)
+        slices = [around.relative_to(window.held).slices[p] for p in self.source.axes.space_positions]
+        at_end = [around.stop[p] == window.held.stop[p] for p in self.source.axes.space_positions]
+        planes = self._planes(around, window.held)
         with torch.inference_mode(), full_float32(self.device):
-            logits = window.score(read_head(net))
-        inner = window.core.relative_to(window.held)
+            logits = window.score(read_head(net), planes, slices, at_end)
+        inner = region.relative_to(around)
         index: list[Any] = [inner.slices[position] for position in self.source.axes.space_positions]
         return logits[(..., *index)]
 
-    def probabilities(self, net: Taught, window: Window) -> npt.NDArray[np.float32]:
-        """Return the class probabilities ``(K, *core.shape)`` of a window."""
-        values = self.logits(net, window).float().softmax(1).cpu().numpy()
-        return np.ascontiguousarray(self.source.axes.from_net(values, window.core.shape))
+    def snapped(self, region: Region) -> Region:
+        """Return a region enlarged to the grid and clipped at the image."""
+        multiple = self.source.axes.spread(self.multiple, 1)
+        start = tuple(a // m * m for a, m in zip(region.start, multiple, strict=True))
+        stop = tuple(-(-b // m) * m for b, m in zip(region.stop, multiple, strict=True))
+        return Region(start, stop).clip(self.source.shape)
+
+    def _planes(self, part: Region, whole: Region) -> slice | Tensor:
+        """Return which indices along N, the loop axes of a block, belong to a part of it."""
+        axes = self.source.axes
+        loop = [axes.image.index(name) for name in axes.loop]
+        if all(part.shape[a] == whole.shape[a] for a in loop):
+            return slice(None)
+        numbers = np.arange(prod(whole.shape[a] for a in loop)).reshape([whole.shape[a] for a in loop])
+        inside = part.relative_to(whole)
+        return torch.from_numpy(numbers[tuple(inside.slices[a] for a in loop)].ravel()).to(self.device)
+
+    def probabilities(self, net: Taught, window: Window, region: Region | None = None) -> npt.NDArray[np.float32]:
+        """Return the class probabilities ``(K, *region.shape)`` of a region of a window's core, or of all of it."""
+        region = window.core if region is None else region
+        values = self.logits(net, window, region).float().softmax(1).cpu().numpy()
+        return np.ascontiguousarray(self.source.axes.from_net(values, region.shape))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -154,14 +177,31 @@ class Window:
         """The features of each level, ``(N, C, *space)``; views."""
         return [Level(f, self.grids[f][..., part].movedim(-1, 1)) for f, part in self._parts()]
 
-    def score(self, head: Linear) -> Tensor:
-        """Return the class logits ``(N, K, *space)`` that a head gives: one product of matrices for each grid."""
+    def score(self, head: Linear, planes: slice | Tensor, part: Sequence[slice], at_end: Sequence[bool]) -> Tensor:
+        """Return the class logits ``(N, K, *space)`` that a head gives: one product of matrices for each grid.
+
+        Parameters
+        ----------
+        head : Linear
+            For features as they are.
+        planes : slice or Tensor
+            Which indices along N.
+        part : sequence of slice
+            Which pixels along each axis in space; they begin and end on the grid.
+        at_end : sequence of bool
+            Along which axes the part ends where the window ends, what fills it up to the grid included.
+        """
         columns: dict[tuple[int, ...], list[Tensor]] = {}
-        for (factor, _), part in zip(self.widths, head.weight.split([n for _, n in self.widths], dim=1), strict=True):
-            columns.setdefault(factor, []).append(part)
+        weights = head.weight.split([n for _, n in self.widths], dim=1)
+        for (factor, _), weight in zip(self.widths, weights, strict=True):
+            columns.setdefault(factor, []).append(weight)
         total: Tensor | None = None
         for factor, parts in sorted(columns.items()):
-            found = (self.grids[factor] @ torch.cat(parts, dim=1).T).movedim(-1, 1)
+            index = [
+                slice(s.start // f, None if last else s.stop // f)
+                for s, f, last in zip(part, factor, at_end, strict=True)
+            ]
+            found = (self.grids[factor][planes][(slice(None), *index)] @ torch.cat(parts, dim=1).T).movedim(-1, 1)
             found = enlarge(found, factor) if max(factor) > 1 else found + head.bias.reshape(-1, *[1] * len(factor))
             total = found if total is None else total + found
         assert total is not None

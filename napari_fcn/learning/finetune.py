@@ -183,8 +183,9 @@ class FineTuner:
         flips = [axis for axis in range(image.ndim - 2) if self.draw.random() < 0.5]
         image = image.flip([2 + axis for axis in flips])
         target = target.flip([1 + axis for axis in flips])
-        lengths, kernel = image.shape[2:], self.net.spec.multiple
-        if len(lengths) > 1 and lengths[-1] == lengths[-2] and kernel[-1] == kernel[-2] and self.draw.random() < 0.5:
+        lengths, spec = image.shape[2:], self.net.spec
+        is_square = len(lengths) > 1 and lengths[-1] == lengths[-2]
+        if is_square and spec.twin(spec.ndim - 1) == spec.twin(spec.ndim - 2) and self.draw.random() < 0.5:
             image, target = image.transpose(-1, -2), target.transpose(-1, -2)
         gain = 1 + self.draw.uniform(-GAIN, GAIN)
         lift = self.draw.uniform(-LIFT, LIFT)

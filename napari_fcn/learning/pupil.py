@@ -84,13 +84,21 @@ class Pupil:
         """Return the class indices of samples on the device."""
         return torch.from_numpy(samples.label.astype(np.int64)).to(self.view.device)
 
+    def probabilities(self, region: Region) -> npt.NDArray[np.float32]:
+        """Return the class probabilities ``(K, *region.shape)``."""
+        out = np.empty((len(self.prior.bias), *region.shape), np.float32)
+        for window in self.features.on(region):
+            part = window.core.intersection(region)
+            place = (slice(None), *part.relative_to(region).slices)
+            out[place] = self.view.probabilities(self.net, window, part)
+        return out
+
     def classes(self, region: Region) -> npt.NDArray[np.uint8]:
         """Return the most probable class at each pixel of a region."""
         out = np.empty(region.shape, np.uint8)
         for window in self.features.on(region):
             part = window.core.intersection(region)
-            answer = self.view.probabilities(self.net, window)[(slice(None), *part.relative_to(window.core).slices)]
-            out[part.relative_to(region).slices] = answer.argmax(0)
+            out[part.relative_to(region).slices] = self.view.probabilities(self.net, window, part).argmax(0)
         return out
 
     def learn(self, samples: Samples, keep: float, seed: int) -> None:

@@ -99,7 +99,9 @@ def test_the_more_the_slider_keeps_the_less_the_trunk_moves() -> None:
     for keep in (0.0, 0.5, 0.9):
         tuner = tuner_of(replace(FAST, keep=keep, rate=1e-2))
         run(tuner.steps(samples_of(SHAPE, 3), 10))
-        ways.append(sum(float((p - tuner.original[k]).square().sum()) for k, p in tuner.parameters.items()) ** 0.5)
+        ways.append(
+            sum(float((p.detach() - tuner.original[k]).square().sum()) for k, p in tuner.parameters.items()) ** 0.5
+        )
     assert ways[0] > ways[1] > ways[2] > 0
 
 
@@ -156,7 +158,7 @@ def test_any_image_is_learnt_from(names: str, shape: tuple[int, ...]) -> None:
 
 
 @settings(max_examples=60)
-@given(st.integers(17, 70), st.integers(17, 70), st.sampled_from([16, 24, 40]), st.integers(0, 999), st.data())
+@given(st.integers(17, 70), st.integers(17, 70), st.sampled_from([24, 16, 40]), st.integers(0, 999), st.data())
 def test_a_patch_holds_a_painted_pixel_wherever_it_is(
     height: int, width: int, patch: int, seed: int, data: st.DataObject
 ) -> None:
@@ -166,7 +168,7 @@ def test_a_patch_holds_a_painted_pixel_wherever_it_is(
     view = view_of(image, model.info.spec)
     tuner = FineTuner(model.net(), view, model.weights, replace(FAST, patch=patch), seed)  # type: ignore[arg-type]
     labels = np.zeros(image.shape, np.uint8)
-    labels[data.draw(st.integers(0, height - 1)), data.draw(st.integers(0, width - 1))] = 1
+    labels[tuple(n - 1 - data.draw(st.integers(0, n - 1)) for n in image.shape)] = 1  # mostly near the far border
     found = tuner._patch(Samples.read(labels))
     assert int((found.target == 0).sum()) == 1
     assert found.image.shape[2:] == found.target.shape[1:]
@@ -200,15 +202,14 @@ def test_patches_are_turned_mirrored_and_made_brighter() -> None:
         tuple(np.argsort(tuner._patch(samples).image[0, 0][[0, 0, -1, -1], [0, -1, 0, -1]].numpy())) for _ in range(60)
     }
     assert len(corners) == 8
-    means = {round(float(tuner._patch(samples).image.mean()), 4) for _ in range(5)}
-    assert len(means) == 5
+    contrasts = {round(float(tuner._patch(samples).image.std()), 5) for _ in range(5)}
+    means = {round(float(tuner._patch(samples).image.mean()), 5) for _ in range(5)}
+    assert min(len(contrasts), len(means)) > 3
 
 
 def test_axes_of_unlike_scale_are_not_swapped() -> None:
     image = np.arange(32 * 32, dtype=np.float32).reshape(32, 32)
     tuner = tuner_of(replace(FAST, patch=32), image=image, pool=((1, 2),), up="linear")
-    if tuner.net.spec.multiple[0] == tuner.net.spec.multiple[1]:
-        pytest.skip("one grid")
     samples = Samples.read(np.eye(32, dtype=np.uint8))
     for _ in range(20):
         steps = tuner._patch(samples).image[0, 0].diff(dim=1).abs()
@@ -270,13 +271,14 @@ def test_labels_elsewhere_do_not_change_what_is_learnt() -> None:
 def test_what_the_original_head_answered_is_remembered() -> None:
     """Without it, a stroke that says otherwise changes the old answer more."""
     shifts = []
-    for weight in (0.0, 30.0):
-        tuner = tuner_of(replace(FAST, keep=0.0, rate=1e-2))
+    for weight in (0.0, 10.0):
+        tuner = tuner_of(replace(FAST, keep=0.0, rate=2e-3))
         tuner.remember = weight
         x = torch.from_numpy(IMAGE)[None, None]
         with torch.no_grad():
             before = tuner.before(x).softmax(1)  # type: ignore[misc]
-            run(tuner.steps(samples_of(SHAPE, 3), 15))
+        run(tuner.steps(samples_of(SHAPE, 3), 40))
+        with torch.no_grad():
             now = tuner.net.trunk(x).softmax(1)  # type: ignore[misc]
         shifts.append(float((now - before).abs().mean()))
     assert shifts[1] < shifts[0]

@@ -140,7 +140,7 @@ def objective(rows: Tensor, label: Tensor, share: Tensor, prior: Linear, ridge: 
     return value
 
 
-@settings(max_examples=25)
+@settings(max_examples=12)
 @given(
     st.integers(2, 4), st.integers(1, 12), st.integers(2, 60), st.sampled_from([1e-3, 2e-2, 0.5]), st.integers(0, 99)
 )

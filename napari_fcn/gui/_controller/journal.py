@@ -14,8 +14,6 @@ if TYPE_CHECKING:
     from napari_fcn.gui._layers import Stroke
     from napari_fcn.project import Project
 
-UNWRITTEN = {"reject"}  # what the engine tells and a project does not keep
-
 
 class Journal:
     """Hands what happens in one lesson to the thread that writes.
@@ -46,7 +44,7 @@ class Journal:
     def record(self, kind: str, **facts: Any) -> None:
         """Write something else that happened; what `Teaching` calls."""
         project = self._project
-        if project is None or kind in UNWRITTEN:
+        if project is None:
             return
         if kind == "pin":
             self._put(partial(project.pin, facts["name"], facts["region"], facts["classes"]))

@@ -146,6 +146,9 @@ class Opening:
         FcnError
             If image, model and device do not fit each other, or the project cannot be gone on with.
         """
+        from napari_fcn.inference.device import leave_a_core
+
+        leave_a_core()
         if self.folder is not None:
             return self._go_on(self.folder)
         checkpoint = None if self.model is None else self.loaded.load(self.model)

@@ -1,0 +1,310 @@
+"""A session of teaching can be repeated from its journal, bit for bit."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+import torch
+from lessons import CLASSES, FAST, HEADS, RIM, halves, painted, run, tiny, whole
+from net_contract import one_thread  # noqa: F401
+
+from napari_fcn.errors import ProjectError
+from napari_fcn.events import StepDone, UpdateReady
+from napari_fcn.geometry import Axes, Region
+from napari_fcn.learning import guard
+from napari_fcn.learning.annotations import Samples
+from napari_fcn.models.checkpoint import Checkpoint
+from napari_fcn.project import ImageRecord, Project, fingerprint
+from napari_fcn.project.replay import Replayed, recall, replay, resumed
+from napari_fcn.settings import TeachSettings
+from napari_fcn.teaching import Teaching
+
+SHAPE = (48, 64)
+IMAGE = halves(SHAPE)
+
+
+class Lesson:
+    """A project and the engine that writes to it, as a session uses them."""
+
+    def __init__(
+        self,
+        folder: Path,
+        model: Checkpoint | None,
+        asked: TeachSettings,
+        image: npt.NDArray[Any] = IMAGE,
+        axes: Axes | None = None,
+        scale: tuple[float, ...] = (),
+    ) -> None:
+        self.image, self.axes = image, axes or Axes.guess(image.shape, image.ndim)
+        shape = self.axes.image_shape(image.shape)
+        record = ImageRecord("cells", "", image.shape, image.dtype.name, self.axes, scale, hash=fingerprint(image))
+        self.labels = np.zeros(shape, np.uint8)
+        sizes = dict(zip(self.axes.names, scale, strict=True)) if scale else {}
+        self.spacing = tuple(sizes[name] for name in self.axes.space) if sizes else ()
+        self.begin(Project.create(folder, record, model, asked, CLASSES), {"settings": asked})
+
+    def begin(self, project: Project, known: dict[str, Any]) -> None:
+        self.project = project
+        known = {"history": project.history(), **known}
+        self.teaching = Teaching(
+            self.image, project.checkpoint(), self.axes, spacing=self.spacing, record=project.record, **known
+        )
+        project.record_history(self.teaching.history.event())
+
+    def reopen(self) -> None:
+        self.project.close()
+        project = Project.open(self.project.path)
+        project.restore_into(self.labels)
+        self.begin(project, resumed(project))
+
+    def paint(self, labels: npt.NDArray[np.uint8]) -> None:
+        """Paint what differs, as one stroke."""
+        places = np.argwhere(labels != self.labels)
+        if len(places):
+            region = Region(tuple(map(int, places.min(0))), tuple(int(i) + 1 for i in places.max(0)))
+            self.labels = labels.copy()
+            self.project.stroke(region, labels[region.slices])
+
+    def teach(self, labels: npt.NDArray[np.uint8], until: Callable[[Any], bool] = lambda event: False) -> list[Any]:
+        """Paint and learn; return the events up to one at which it is closed."""
+        self.paint(labels)
+        found = []
+        events = self.teaching.refine(Samples.read(self.labels), whole(self.labels.shape), self.project.strokes)
+        for event in events:
+            found.append(event)
+            if until(event):
+                break
+        events.close()
+        return found
+
+    def do(self, events: Any) -> None:
+        """Do what restores or renames, and let project and labels follow."""
+        for event in run(events):
+            self.project.record_history(event)
+        present = self.teaching.history.present.number
+        self.project.restore_commit_into(self.labels, present)
+
+    def repeated(self) -> list[Replayed]:
+        """Return the commits made again from the closed project."""
+        self.project.close()
+        with Project.open_read_only(self.project.path) as project:
+            return list(replay(project, self.image))
+
+
+def same(lesson: Lesson, *kinds: str) -> None:
+    """Fail if a commit of the journal does not come out again, bit for bit."""
+    expected = lesson.teaching.history.commits
+    made = lesson.repeated()
+    assert [(m.commit.number, m.hash) for m in made] == [(c.number, c.hash) for c in expected]
+    assert all(m.is_same for m in made)
+    assert set(kinds) <= {c.kind for c in expected}
+
+
+def winning(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(guard, "verdict", lambda marks, pins: (True, "yes"))
+
+
+def is_step(event: Any) -> bool:
+    return isinstance(event, StepDone)
+
+
+def is_judged(event: Any) -> bool:
+    return isinstance(event, UpdateReady)
+
+
+@pytest.mark.parametrize("kind", ["network", "filters"])
+def test_heads_come_out_again(tmp_path: Path, kind: str) -> None:
+    lesson = Lesson(tmp_path / "a.fcn", tiny() if kind == "network" else None, HEADS)
+    for turn in range(1, 4):
+        lesson.teach(painted(SHAPE, turn))
+    same(lesson, "start", "head")
+
+
+def test_networks_that_were_accepted_come_out_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    winning(monkeypatch)
+    lesson = Lesson(tmp_path / "a.fcn", tiny(), replace(FAST, attempts=2))
+    for turn in range(1, 4):
+        lesson.teach(painted(SHAPE, turn))
+    same(lesson, "network")
+    assert [c.kind for c in lesson.teaching.history.commits].count("network") > 2
+
+
+def test_whole_sessions_as_the_examination_decides_come_out_again(tmp_path: Path) -> None:
+    lesson = Lesson(tmp_path / "a.fcn", tiny(), replace(FAST, attempts=2, rate=1e-2))
+    for turn in range(1, 5):
+        lesson.teach(painted(SHAPE, turn))
+    same(lesson, "head")
+
+
+def test_a_long_and_winding_session_comes_out_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Undo, branches, pins, names, classes, a candidate that is dropped and one that learns across turns."""
+    winning(monkeypatch)
+    lesson = Lesson(tmp_path / "a.fcn", tiny(), replace(FAST, network="ask"))
+    teaching = lesson.teaching
+    lesson.teach(painted(SHAPE, 1))
+    lesson.teach(painted(SHAPE, 2), is_step)  # a stroke comes while the network learns
+    lesson.teach(painted(SHAPE, 3))
+    teaching.pin(Region((0, 0), (9, 9)), "corner")
+    lesson.do(teaching.accept())
+    lesson.do(teaching.rename(2, "good"))
+    lesson.teach(painted(SHAPE, 4))
+    teaching.reject()
+    lesson.do(teaching.undo())
+    lesson.do(teaching.undo())
+    wrong = lesson.labels.copy()
+    wrong[44, 40:50] = 2
+    lesson.teach(wrong)  # a branch
+    lesson.do(teaching.go_to(1))
+    lesson.do(teaching.set_classes((CLASSES[1], RIM, CLASSES[0]), (1, None, 0)))
+    three = lesson.labels.copy()
+    three[25:28, 20:40] = 2
+    lesson.teach(three)
+    teaching.unpin("corner")
+    teaching.configure(replace(teaching.settings, keep=0.2))
+    three[35, 2:9] = 3
+    lesson.teach(three)
+    lesson.do(teaching.accept())
+    same(lesson, "head", "network", "classes")
+
+
+def test_a_candidate_that_other_settings_drop_does_not_count(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    winning(monkeypatch)
+    lesson = Lesson(tmp_path / "a.fcn", tiny(), replace(FAST, network="automatic", attempts=1))
+    lesson.teach(painted(SHAPE, 1))
+    lesson.teach(painted(SHAPE, 2), is_step)
+    lesson.teaching.configure(replace(lesson.teaching.settings, keep=0.3))
+    lesson.teach(painted(SHAPE, 2))
+    same(lesson, "network")
+
+
+def test_a_candidate_that_other_classes_drop_does_not_count(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    winning(monkeypatch)
+    lesson = Lesson(tmp_path / "a.fcn", tiny(), replace(FAST, network="automatic", attempts=1))
+    lesson.teach(painted(SHAPE, 1))
+    lesson.teach(painted(SHAPE, 2), is_step)
+    lesson.do(lesson.teaching.set_classes((*CLASSES, RIM), (0, 1, None)))
+    lesson.teach(painted(SHAPE, 2))
+    lesson.teach(painted(SHAPE, 3))
+    same(lesson, "network", "classes")
+
+
+@pytest.mark.parametrize("at", [0, 1, 3, 5, 6])
+def test_a_turn_that_was_cut_off_anywhere_comes_out_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, at: int
+) -> None:
+    winning(monkeypatch)
+    lesson = Lesson(tmp_path / "a.fcn", tiny(), replace(FAST, attempts=1))
+    for turn in range(1, 4):
+        seen = iter(range(100))
+        lesson.teach(painted(SHAPE, turn), lambda event, seen=seen: next(seen) == at)
+    lesson.teach(painted(SHAPE, 3))
+    same(lesson, "head")
+
+
+def test_accepting_in_the_middle_of_a_turn_comes_out_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    winning(monkeypatch)
+    lesson = Lesson(tmp_path / "a.fcn", tiny(), replace(FAST, network="ask"))
+    for turn in (1, 2):
+        lesson.teach(painted(SHAPE, turn))
+    lesson.teach(painted(SHAPE, 3), lambda event: True)
+    lesson.do(lesson.teaching.accept())
+    lesson.teach(painted(SHAPE, 4))
+    same(lesson, "network")
+
+
+def test_going_to_where_one_is_comes_out_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(guard, "verdict", lambda marks, pins: (False, "no"))
+    lesson = Lesson(tmp_path / "a.fcn", tiny(), replace(FAST, attempts=3))
+    lesson.teach(painted(SHAPE, 1))
+    lesson.teach(painted(SHAPE, 2), is_judged)
+    lesson.do(lesson.teaching.go_to(lesson.teaching.history.present.number))
+    winning(monkeypatch)
+    lesson.teach(painted(SHAPE, 3))
+    made = lesson.repeated()
+    assert all(m.is_same for m in made)
+
+
+@pytest.mark.parametrize("asked", [HEADS, FAST], ids=["heads", "networks"])
+def test_a_session_that_was_gone_on_with_comes_out_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, asked: TeachSettings
+) -> None:
+    winning(monkeypatch)
+    lesson = Lesson(tmp_path / "a.fcn", tiny(), replace(asked, attempts=1))
+    for turn in (1, 2):
+        lesson.teach(painted(SHAPE, turn))
+    lesson.teaching.pin(Region((0, 0), (9, 9)), "corner")
+    lesson.reopen()
+    assert [pin.name for pin in lesson.teaching.pins] == ["corner"]
+    for turn in (3, 4):
+        lesson.teach(painted(SHAPE, turn))
+    lesson.do(lesson.teaching.undo())
+    lesson.reopen()
+    lesson.teach(painted(SHAPE, 5))
+    same(lesson, "head")
+
+
+@pytest.mark.parametrize("ndim", [1, 3])
+def test_other_dimensions_come_out_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, ndim: int) -> None:
+    winning(monkeypatch)
+    shape = {1: (300,), 3: (10, 16, 32)}[ndim]
+    lesson = Lesson(
+        tmp_path / "a.fcn", tiny(ndim), replace(FAST, attempts=1), halves(shape), scale=(2.0, 0.5, 0.5)[:ndim]
+    )
+    for turn in (1, 2):
+        lesson.teach(painted(shape, turn))
+    same(lesson, "network")
+
+
+def test_the_number_of_threads_is_that_of_the_session_and_put_back(tmp_path: Path) -> None:
+    lesson = Lesson(tmp_path / "a.fcn", tiny(), HEADS)
+    lesson.teach(painted(SHAPE, 1))
+    torch.set_num_threads(2)
+    lesson.project.close()
+    with Project.open_read_only(lesson.project.path) as project:
+        commits = replay(project, IMAGE)
+        next(commits)
+        assert torch.get_num_threads() == 1
+        list(commits)
+    assert torch.get_num_threads() == 2
+
+
+def test_what_was_painted_at_a_commit_is_known(tmp_path: Path) -> None:
+    lesson = Lesson(tmp_path / "a.fcn", tiny(), HEADS)
+    for turn in (1, 2):
+        lesson.teach(painted(SHAPE, turn))
+    for number, turn in ((0, 0), (1, 1), (2, 2)):
+        assert recall(lesson.project, number).same_as(Samples.read(painted(SHAPE, turn)))
+    lesson.project.close()
+
+
+def test_another_image_is_refused(tmp_path: Path) -> None:
+    lesson = Lesson(tmp_path / "a.fcn", tiny(), HEADS)
+    lesson.image = IMAGE + 1
+    with pytest.raises(ProjectError, match=r"not the image of the project a\.fcn: its pixels have other values"):
+        lesson.repeated()
+
+
+def test_a_commit_that_came_out_otherwise_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    lesson = Lesson(tmp_path / "a.fcn", tiny(), HEADS)
+    for turn in (1, 2):
+        lesson.teach(painted(SHAPE, turn))
+    monkeypatch.setattr("napari_fcn.learning.pupil.RIDGE", 0.03)  # another version, that learns otherwise
+    assert [m.is_same for m in lesson.repeated()] == [True, False, False]
+
+
+def test_a_journal_that_lacks_an_entry_is_named(tmp_path: Path) -> None:
+    lesson = Lesson(tmp_path / "a.fcn", tiny(), HEADS)
+    for turn in (1, 2):
+        lesson.teach(painted(SHAPE, turn))
+    plain = lesson.project.entries
+    lesson.project.entries = lambda: (e for e in plain() if (e["kind"], e.get("turn")) != ("turn", 1))  # type: ignore[method-assign]
+    with pytest.raises(ProjectError, match=r"Commit 1 could not be made again: the repetition arrived at 0"):
+        list(replay(lesson.project, IMAGE))
+    lesson.project.entries = lambda: (e for e in plain() if e["kind"] != "open")  # type: ignore[method-assign]
+    with pytest.raises(ProjectError, match="does not say how teaching began"):
+        list(replay(lesson.project, IMAGE))
+    lesson.project.close()

@@ -1,0 +1,186 @@
+"""A model is taught from an image and its labels in one go."""
+
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from lessons import FAST, halves, painted, run, tiny
+from net_contract import one_thread  # noqa: F401
+
+from napari_fcn import api
+from napari_fcn.errors import FcnError, ImageError, ModelError
+from napari_fcn.events import StepDone, UpdateReady
+from napari_fcn.finetuning import Limit, Taught, finetune, named, starting_point
+from napari_fcn.models.teachable import TWO_CLASSES, filters_only
+from napari_fcn.nets import NetSpec
+
+SHAPE = (48, 64)
+IMAGE = halves(SHAPE)
+LABELS = painted(SHAPE, 8)
+
+
+def taught(limit: Limit | None = None, labels: Any = LABELS, **values: Any) -> tuple[Taught, list[Any]]:
+    """Return the end and all events before it."""
+    values = {"settings": FAST, **values}
+    *events, end = run(finetune(IMAGE, labels, values.pop("model", None) or tiny(), limit=limit, **values))
+    assert isinstance(end, Taught)
+    return end, events
+
+
+@pytest.mark.parametrize("steps", [0, 1, 2, 3, 5])
+def test_no_more_steps_are_taken_than_asked_for(steps: int) -> None:
+    end, events = taught(Limit(steps))
+    found = [event for event in events if isinstance(event, StepDone)]
+    once = max(1, min(FAST.judge_every, steps))
+    assert end.steps == len(found)
+    assert steps <= end.steps < steps + once
+    assert (end.loss is None) == (steps == 0)
+    if found:
+        assert end.loss == found[-1].loss
+        assert isinstance(next(e for e in reversed(events) if isinstance(e, StepDone | UpdateReady)), UpdateReady)
+
+
+def test_the_model_answers_what_was_painted() -> None:
+    end, _ = taught(Limit(0))
+    answer = api.classes(IMAGE, end.checkpoint, device="cpu")
+    assert (answer[LABELS > 0] == LABELS[LABELS > 0] - 1).mean() > 0.95
+    card = end.checkpoint.info.card
+    assert card.parent == tiny().hash
+    assert card.commits[-1]["kind"] == "head"
+
+
+def test_the_same_labels_give_the_same_model() -> None:
+    one, again = (taught(Limit(4))[0].checkpoint.hash for _ in range(2))
+    assert one == again
+    other = taught(Limit(4), settings=replace(FAST, keep=0.1))[0].checkpoint.hash
+    assert other != one
+
+
+def test_time_ends_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("napari_fcn.learning.guard.verdict", lambda marks, pins: (False, "no"))
+    end, _ = taught(Limit(seconds=0.3))
+    assert 0 < end.steps < 10**4
+    assert end.seconds < 30
+
+
+def test_a_winner_is_taken_at_the_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("napari_fcn.learning.guard.verdict", lambda marks, pins: (True, "yes"))
+    end, _ = taught(Limit(2))
+    assert end.checkpoint.info.card.commits[-1]["kind"] == "network"
+
+
+def test_the_original_head_stays() -> None:
+    end, _ = taught(Limit(0))
+    assert end.checkpoint.original().hash == tiny().hash
+
+
+@pytest.mark.parametrize("ndim", [1, 2, 3])
+def test_any_dimension_and_filters_alone(ndim: int) -> None:
+    shape = {1: (300,), 2: SHAPE, 3: (10, 16, 32)}[ndim]
+    image, labels = halves(shape), painted(shape, 4)
+    for model in (tiny(ndim), filters_only(ndim, 1)):
+        *_, end = run(finetune(image, labels, model, settings=FAST, limit=Limit(2)))
+        answer = api.classes(image, end.checkpoint, device="cpu")
+        assert (answer[labels > 0] == labels[labels > 0] - 1).mean() > 0.9
+
+
+def test_more_classes_than_the_model_knows_are_made() -> None:
+    labels = LABELS.copy()
+    labels[45, 2:60] = 4
+    end, _ = taught(Limit(0), labels)
+    assert [c.name for c in end.checkpoint.info.classes] == ["background", "object", "class 2", "class 3"]
+    assert [c.name for c in named(np.zeros((2, 2), np.uint8), TWO_CLASSES)] == [c.name for c in TWO_CLASSES]
+
+
+def test_labels_of_any_whole_type_do(monkeypatch: pytest.MonkeyPatch) -> None:
+    hashes = {taught(Limit(0), LABELS.astype(kind))[0].checkpoint.hash for kind in (np.uint8, np.int32, np.uint16)}
+    assert len(hashes) == 1
+    run(finetune(IMAGE, LABELS > 0, tiny(), settings=FAST, limit=Limit(0)))
+
+
+@pytest.mark.parametrize(
+    ("labels", "words"),
+    [
+        (np.zeros(SHAPE, np.uint8), "labels are empty"),
+        (LABELS.astype(np.float32), "of type float32; needed are whole numbers"),
+        (LABELS.astype(np.int16) - 1, "of type int16; needed are whole numbers"),
+        (LABELS.astype(np.uint16) * 200, "needed are whole numbers: 0 not annotated, 1 to 255"),
+        (np.zeros((0, 3), np.uint8), "needed are whole numbers"),
+        (LABELS[:40], r"The corrections are 40 x 64 px; the image is 48 x 64 px"),
+    ],
+)
+def test_labels_that_do_not_fit_are_refused(labels: Any, words: str) -> None:
+    with pytest.raises(ImageError, match=words):
+        taught(Limit(0), labels)
+
+
+@pytest.mark.parametrize("labels", [painted(SHAPE, 1, [1]), np.eye(48, 64, dtype=np.uint8)], ids=["one class", "line"])
+def test_few_labels_are_enough(labels: Any) -> None:
+    end, _ = taught(Limit(2), labels)
+    assert all(torch.isfinite(w).all() for w in end.checkpoint.weights.values())
+
+
+def test_one_pixel_is_enough() -> None:
+    labels = np.zeros(SHAPE, np.uint8)
+    labels[3, 3] = 2
+    end, _ = taught(Limit(2), labels)
+    assert api.classes(IMAGE, end.checkpoint, device="cpu")[3, 3] == 1
+
+
+# Where it begins
+
+
+def test_a_new_network_fits_the_image() -> None:
+    made = starting_point("new:unet width=2", (20, 64, 64), (2.0, 0.5, 0.5), seed=1)
+    spec = made.info.spec
+    assert (spec.ndim, spec.width, spec.pool[0]) == (3, 2, (1, 2, 2))
+    assert spec.head == "levels"
+    assert made.info.classes == TWO_CLASSES
+    assert made.hash == starting_point("new:unet width=2", (20, 64, 64), (2.0, 0.5, 0.5), seed=1).hash
+    assert made.hash != starting_point("new:unet width=2", (20, 64, 64), (2.0, 0.5, 0.5), seed=2).hash
+
+
+def test_what_the_text_says_of_a_new_network_counts() -> None:
+    made = starting_point("new:unet width=2 depth=1 norm=none", (64, 64), (), channels=3)
+    assert made.info.spec.untaught == NetSpec(width=2, depth=1, norm="none", channels=3)
+
+
+def test_a_model_is_its_own_start() -> None:
+    model = tiny()
+    assert starting_point(model, (), ()) is model
+    assert starting_point("nuclei", (), ()).info.card.name == "nuclei"
+
+
+@pytest.mark.parametrize(("model", "words"), [("new:vgg", "family is 'vgg'"), ("new:unet width", "not name=value")])
+def test_a_network_that_cannot_be_built_is_named(model: str, words: str) -> None:
+    with pytest.raises(FcnError, match=words):
+        starting_point(model, (64, 64), ())
+
+
+def test_a_model_that_is_not_there_is_named() -> None:
+    with pytest.raises(ModelError, match="There is no model 'nothing'"):
+        starting_point("nothing", (), ())
+
+
+# As a function
+
+
+def test_one_call_teaches() -> None:
+    made = api.finetune(IMAGE, LABELS, tiny(), steps=0, device="cpu")
+    assert made.hash == api.finetune(IMAGE, LABELS.tolist(), tiny(), steps=0, device="cpu").hash
+    assert (api.classes(IMAGE, made, device="cpu")[LABELS > 0] == LABELS[LABELS > 0] - 1).mean() > 0.95
+
+
+def test_one_call_teaches_a_new_network() -> None:
+    made = api.finetune(
+        IMAGE, LABELS, "new:unet width=2 depth=1", steps=2, judge_every=1, patch=16, device="cpu", axes="yx"
+    )
+    assert made.info.spec.original == 0
+    assert (api.classes(IMAGE, made, device="cpu")[LABELS > 0] == LABELS[LABELS > 0] - 1).mean() > 0.9
+
+
+def test_a_call_with_axes_that_do_not_fit_is_refused() -> None:
+    with pytest.raises(ImageError):
+        api.finetune(IMAGE, LABELS, tiny(), axes="zyx", steps=0)
