@@ -95,13 +95,11 @@ class UpdateCard(QFrame):
     def show_update(self, state: TeachState, axes: Sequence[str]) -> None:
         """Show the judged candidate, if there is one."""
         update = state.update
+        self.setVisible(update is not None)  # always: whoever shows the whole dock shows this too
         seen = (update, state.are_changes_shown, state.can_decide)
-        if seen == self._seen:
+        if seen == self._seen or update is None:
             return
         self._seen = seen
-        self.setVisible(update is not None)
-        if update is None:
-            return
         ready = update.ready
         self.headline.setText(headline(ready))
         pins = [f"Pin {escape(pin.name)}: {pin.accepted:.0%} → {pin.candidate:.0%}" for pin in ready.pins]

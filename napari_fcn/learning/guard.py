@@ -120,16 +120,22 @@ def verdict(marks: Sequence[tuple[Marks, Marks]], pins: Sequence[PinScore]) -> t
     for words, (accepted, candidate) in zip(
         ("of the new strokes right", "right after both heads saw half"), marks, strict=False
     ):
-        scores = f"{candidate.right:.0%} {words}, accepted {accepted.right:.0%}"
+        theirs, its = _percents(accepted.right, candidate.right)
         if candidate.right < accepted.right:
-            return False, f"It fails the examination: {scores}."
+            return False, f"It fails the examination: {its} {words}, accepted {theirs}."
         if not candidate.surprise < accepted.surprise:  # nor is NaN better
-            return False, f"It is no better on the examination: {scores}, and it is less sure of them."
-    accepted, candidate = marks[0]
-    return (
-        True,
-        f"It wins the examination: {candidate.right:.0%} of the new strokes right, accepted {accepted.right:.0%}.",
-    )
+            return (
+                False,
+                f"It is no better on the examination: {its} {words}, accepted {theirs}, and less sure of them.",
+            )
+    theirs, its = _percents(*(m.right for m in marks[0]))
+    return True, f"It wins the examination: {its} of the new strokes right, accepted {theirs}, and surer of them."
+
+
+def _percents(first: float, second: float) -> tuple[str, str]:
+    """Return two shares as people read them, with a decimal where they would look alike without being so."""
+    digits = 1 if first != second and f"{first:.0%}" == f"{second:.0%}" else 0
+    return f"{first:.{digits}%}", f"{second:.{digits}%}"
 
 
 def changes(before: Classes, after: Classes, origin: Sequence[int]) -> tuple[Change, ...]:
