@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from napari_fcn.nets.layers import Level
     from napari_fcn.nets.taught import Taught
 
-MOST = 1000  # samples of a class that one fit looks at
+MOST = 500  # samples of a class that one fit looks at
 NEWTON = 12  # Newton steps at most
 INNER = 12  # steps of conjugate gradients in each
 GOOD = 1e-3  # relative gradient at which a fit ends

@@ -11,6 +11,8 @@ from torch import Tensor, nn
 from napari_fcn.nets import layers
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from napari_fcn.nets.spec import NetSpec
 
 
@@ -44,8 +46,9 @@ class UNet(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """Return class logits (N, classes, *space) for an image (N, channels, *space)."""
         whole: list[Any] = [slice(0, n) for n in x.shape[2:]]
-        levels = self.levels(layers.fill(x, self.spec.multiple, self.spec.minimum))
-        logits: Tensor = self.score(levels[-1].features)
+        for level in self._walk(layers.fill(x, self.spec.multiple, self.spec.minimum)):
+            x = level.features  # one level at a time: what nobody needs any more gives its memory back
+        logits: Tensor = self.score(x)
         return logits[(..., *whole)]
 
     def levels(self, x: Tensor) -> list[layers.Level]:
@@ -54,19 +57,24 @@ class UNet(nn.Module):
         The first level of the encoder, the bottleneck, and each level of the decoder; ``x`` has lengths on the
         pooling grid.
         """
-        skips, factor = [], [1] * self.spec.ndim
-        factors = [tuple(factor)]
+        return list(self._walk(x))
+
+    def _walk(self, x: Tensor) -> Iterator[layers.Level]:
+        """Yield the levels one after the other."""
+        skips, factor = [], (1,) * self.spec.ndim
+        factors = [factor]
         for encode, pool, step in zip(self.encoder, self.pools, self.spec.pool, strict=False):
             skips.append(encode(x))
+            if len(skips) == 1:
+                yield layers.Level(factor, skips[0])
             x = pool(skips[-1])
-            factor = [f * p for f, p in zip(factor, step, strict=True)]
-            factors.append(tuple(factor))
-        first, x = skips[:1], self.encoder[-1](x)
-        found = [layers.Level(factors.pop(), x)]
+            factor = tuple(f * p for f, p in zip(factor, step, strict=True))
+            factors.append(factor)
+        x = self.encoder[-1](x)
+        yield layers.Level(factors.pop(), x)
         for up, decode in zip(reversed(self.ups), reversed(self.decoder), strict=True):
             x = decode(torch.cat([skips.pop(), up(x)], dim=1))
-            found.append(layers.Level(factors.pop(), x))
-        return [layers.Level((1,) * self.spec.ndim, f) for f in first] + found
+            yield layers.Level(factors.pop(), x)
 
     @property
     def widths(self) -> list[tuple[tuple[int, ...], int]]:
