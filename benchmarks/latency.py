@@ -16,7 +16,7 @@ import time
 
 import napari
 import numpy as np
-from qtpy.QtCore import QEvent, QPointF, Qt, QTimer
+from qtpy.QtCore import QEvent, QEventLoop, QPointF, Qt, QTimer
 from qtpy.QtGui import QMouseEvent
 from qtpy.QtWidgets import QApplication
 
@@ -40,8 +40,8 @@ def image() -> np.ndarray:
 class Hand:
     """Paints in a window with mouse events."""
 
-    def __init__(self, viewer: napari.Viewer, app: QApplication) -> None:
-        self.viewer, self.app = viewer, app
+    def __init__(self, viewer: napari.Viewer) -> None:
+        self.viewer = viewer
         self.canvas = viewer.window._qt_viewer.canvas.native
 
     def stroke(self, start: np.ndarray, stop: np.ndarray) -> None:
@@ -56,16 +56,15 @@ class Hand:
 
     def wait(self, seconds: float) -> None:
         """Let the window live."""
-        end = time.monotonic() + seconds
-        while time.monotonic() < end:
-            self.app.processEvents()
-            time.sleep(0.001)
+        loop = QEventLoop()
+        QTimer.singleShot(max(1, round(1e3 * seconds)), loop.quit)
+        loop.exec_()
 
     def until(self, condition: object, patience: float = 60.0) -> None:
         """Let the window live until something is so."""
         end = time.monotonic() + patience
         while not condition() and time.monotonic() < end:  # type: ignore[operator]
-            self.wait(0.01)
+            self.wait(0.02)
 
     def _on_canvas(self, place: np.ndarray) -> QPointF:
         size = np.array([self.canvas.height(), self.canvas.width()])
@@ -88,8 +87,7 @@ def main() -> None:
     arguments = parser.parse_args()
     os.chdir(tempfile.mkdtemp())  # the project goes there
     viewer = napari.Viewer()
-    app = QApplication.instance()
-    hand = Hand(viewer, app)
+    hand = Hand(viewer)
     viewer.add_image(image(), name="cells")
     widget = TeachWidget(viewer)
     viewer.window.add_dock_widget(widget)
