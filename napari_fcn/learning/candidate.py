@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from napari_fcn.learning.annotations import Samples
     from napari_fcn.learning.finetune import FineTuner
 
+JUDGED_ENOUGH = 10**9  # attempts that no settings allow
 LONG = 10  # samples that half of an examination needs to tell something
 
 
@@ -77,7 +78,10 @@ class Candidate:
         view : Region
             Where to tell what changes.
         """
-        rival = Pupil(self.tuner.copy(), accepted.view, accepted.budget, accepted.prior, accepted.reference)
+        net = self.tuner.copy()
+        if not all(bool(weight.isfinite().all()) for weight in net.state_dict().values()):
+            return self._diverged(view)
+        rival = Pupil(net, accepted.view, accepted.budget, accepted.prior, accepted.reference)
         marks = list(zip(*(self._marks(pupil, samples, learn) for pupil in (accepted.twin(), rival)), strict=True))
         rival.learn(samples, *learn)
         scores = tuple(_pin_score(pin, accepted, rival) for pin in pins)
@@ -90,6 +94,13 @@ class Candidate:
         changed = np.where(before != after, after + 1, 0).astype(np.uint8)
         places = guard.changes(before, after, view.start)
         return UpdateReady(ours.right, its.right, scores, is_better, reason, places, view, changed)
+
+    def _diverged(self, view: Region) -> UpdateReady:
+        """Return the judgement of a network whose weights are no numbers any more; it can never be used."""
+        self.judged, self.pupil = JUDGED_ENOUGH, None
+        unchanged = np.zeros(view.shape, np.uint8)
+        reason = "Its weights grew without bound. Set a smaller learning rate under Advanced."
+        return UpdateReady(0.0, 0.0, (), False, reason, (), view, unchanged)
 
     def _marks(self, pupil: Pupil, samples: Samples, learn: tuple[float, int]) -> list[guard.Marks]:
         """Return the examination of a network whose head knows the earlier strokes, and then half of the new ones."""

@@ -48,6 +48,19 @@ def test_lesson_and_exam_are_all_strokes_and_apart() -> None:
     assert len(lesson) + len(exam) == len(samples)
 
 
+def test_a_network_whose_weights_are_no_numbers_is_dropped_for_good() -> None:
+    pupil, candidate = pair()
+    samples = samples_of(SHAPE, 3)
+    pupil.learn(samples, *LEARN)
+    with torch.no_grad():
+        next(candidate.tuner.net.parameters()).fill_(float("nan"))
+    told = candidate.judge(pupil, samples, LEARN, (), whole(SHAPE))
+    assert not told.is_better
+    assert "learning rate" in told.reason
+    assert candidate.pupil is None
+    assert candidate.judged > 1000
+
+
 def test_a_network_that_has_forgotten_all_fails() -> None:
     pupil, candidate = pair(Spoiled)
     samples = samples_of(SHAPE, 3)
