@@ -57,6 +57,24 @@ def options(settings: type) -> tuple[Option, ...]:
     )
 
 
+def _channel() -> Any:
+    return option(
+        None,
+        "Channel",
+        "Which channel a one-channel network reads, from 0. Empty: the first; of a colour image what Colours says.",
+        minimum=0,
+    )
+
+
+def _colour() -> Any:
+    return option(
+        "luminance",
+        "Colours",
+        "What a one-channel network reads from a colour image: brightness, or one stain of a histological section.",
+        choices=COLOURS,
+    )
+
+
 @dataclass(frozen=True, slots=True)
 class PredictSettings:
     """How to run a network on an image."""
@@ -80,18 +98,8 @@ class PredictSettings:
         "done soonest within the memory limit. The answer does not depend on it.",
         minimum=1,
     )
-    channel: int | None = option(
-        None,
-        "Channel",
-        "Which channel a one-channel network reads, from 0. Empty: the first; of a colour image what Colours says.",
-        minimum=0,
-    )
-    colour: str = option(
-        "luminance",
-        "Colours",
-        "What a one-channel network reads from a colour image: brightness, or one stain of a histological section.",
-        choices=COLOURS,
-    )
+    channel: int | None = _channel()
+    colour: str = _colour()
     head: str = option(
         "taught",
         "Head",
@@ -204,18 +212,8 @@ class TeachSettings:
         "Numbers to learn with: auto is mixed precision where it is faster.",
         choices=PRECISIONS,
     )
-    channel: int | None = option(
-        None,
-        "Channel",
-        "Which channel a one-channel network reads, from 0. Empty: the first; of a colour image what Colours says.",
-        minimum=0,
-    )
-    colour: str = option(
-        "luminance",
-        "Colours",
-        "What a one-channel network reads from a colour image: brightness, or one stain of a histological section.",
-        choices=COLOURS,
-    )
+    channel: int | None = _channel()
+    colour: str = _colour()
     memory: float | None = option(
         None,
         "Memory limit",

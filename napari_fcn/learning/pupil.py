@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 RIDGE = 2e-2  # pull of the head towards what the model knew, at the slider's middle
 RIDGES = 30.0  # at its ends the pull is so many times stronger or weaker
 FEW = 6  # strokes up to which the pull is full; the more there are, the less it weighs beside them
-TRUST = (0.0, 0.25, 0.5, 1.0)
+TRUST = (0.0, 0.25, 0.5, 1.0)  # shares of what the model knew that are compared
 SURE = 0.8  # probability from which on the prior counts as sure of a pixel
 REHEARSED = 300  # such pixels for each class
 NEWEST = 2.0  # weight of a sample of the latest turn

@@ -49,8 +49,9 @@ class FilterBank(nn.Module):
 
     def forward(self, x: Tensor) -> list[Level]:
         """Return the features of each scale of an image (N, channels, *space) whose lengths are on the grid."""
-        flat = x.float().reshape(-1, 1, *x.shape[2:])  # half precision is too coarse for differences of pixels
-        return [self._scale(flat, sigma, x) for sigma in self.sigmas]
+        with torch.autocast(x.device.type, enabled=False):  # half precision is too coarse for differences of pixels
+            flat = x.float().reshape(-1, 1, *x.shape[2:])
+            return [self._scale(flat, sigma, x) for sigma in self.sigmas]
 
     def _scale(self, flat: Tensor, sigma: Sequence[float], x: Tensor) -> Level:
         factor = factors(sigma)

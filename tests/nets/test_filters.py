@@ -171,3 +171,13 @@ def test_the_bank_computes_in_float32_whatever_comes_in() -> None:
 def test_a_bank_or_head_that_cannot_be_built_is_refused(wrong: dict[str, object], words: str) -> None:
     with pytest.raises(ValueError, match=words):
         NetSpec(**wrong)  # type: ignore[arg-type]
+
+
+def test_features_stay_in_float32_where_a_network_learns_in_half_precision() -> None:
+    bank = FilterBank(1, [(1.0, 1.0), (2.0, 2.0)])
+    x = torch.rand(1, 1, 32, 32, generator=torch.Generator().manual_seed(0))
+    plain = bank(x)
+    with torch.autocast("cpu", torch.bfloat16):
+        mixed = bank(x)
+    for one, other in zip(plain, mixed, strict=True):
+        assert torch.equal(one.features, other.features)
