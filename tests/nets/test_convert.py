@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from itertools import product
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -67,6 +68,15 @@ def slide(net: nn.Module, x: Tensor, size: Sequence[int], stride: Sequence[int])
 
 def sampled(x: Tensor, stride: Sequence[int]) -> Tensor:
     return x[(..., *(slice(None, None, s) for s in stride))]
+
+
+def test_the_example_of_the_page_runs(capsys: pytest.CaptureFixture[str]) -> None:
+    page = (Path(__file__).parents[2] / "src-docs/convert.md").read_text(encoding="utf-8")
+    exec(page.split("```python\n")[1].split("```")[0], {})
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0] == "torch.Size([1, 2, 46, 71])"
+    assert lines[2] == "torch.Size([1, 2, 181, 281])"
+    assert all(float(line[len("tensor(") : -1]) < 1e-6 for line in lines[3:])
 
 
 # a classifier becomes a network for any size

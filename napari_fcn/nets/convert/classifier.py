@@ -47,7 +47,7 @@ class _Held:
 
 
 def fully_convolutional(classifier: nn.Module, size: int | Sequence[int]) -> fx.GraphModule:
-    """Return a classifier as a fully convolutional network: from (N, C, *space) to (N, classes, *positions).
+    """Return a classifier as a fully convolutional network, from ``(N, C, *space)`` to ``(N, classes, *positions)``.
 
     Linear layers become convolutions with the same weights, the first of them with a kernel as large as the map that
     the classifier flattens; pooling to a fixed size becomes pooling over a fixed window, one position apart (Long et

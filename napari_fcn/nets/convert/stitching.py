@@ -29,7 +29,7 @@ def shift_and_stitch(net: Callable[[Tensor], Tensor], image: Tensor, stride: int
     Parameters
     ----------
     net : callable
-        From (N, C, *space) to maps ``stride`` times as coarse.
+        From ``(N, C, *space)`` to maps ``stride`` times as coarse.
     image : Tensor
         ``(N, C, *space)``, on each axis at least ``stride - 1`` longer than the shortest image that ``net`` takes.
     stride : int or sequence of int

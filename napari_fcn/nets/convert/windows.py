@@ -30,8 +30,12 @@ class Window:
 
     Attributes
     ----------
-    start, size, stride : tuple of int
-        Position ``i`` looks at the pixels from ``i * stride + start`` to ``i * stride + start + size - 1``.
+    start : tuple of int
+        First pixel that position 0 looks at.
+    size : tuple of int
+        Pixels that a position looks at.
+    stride : tuple of int
+        Pixels between the windows of two positions.
     padded : tuple of str
         The layers that invent surroundings at the border.
     """
