@@ -67,7 +67,7 @@ def trained(spec: NetSpec, seed: int = 0) -> nn.Module:
     net = spec.build(generator)
     with torch.no_grad():
         for name, values in net.state_dict().items():
-            if name.endswith(("running_var", "1.weight", "4.weight")) and values.ndim == 1:
+            if name.endswith(("running_var", "weight")) and values.ndim == 1:
                 values.uniform_(0.5, 1.5, generator=generator)
             elif name.endswith(("running_mean", "bias")):
                 values.normal_(0, 0.3, generator=generator)
