@@ -158,7 +158,7 @@ class NetSpec:
             kernel=tuple((level[axis],) for level in self.kernel),
             pool=tuple((level[axis],) for level in self.pool),
             filters=tuple((scale[axis],) for scale in self.filters),
-            original=0,
+            original=min(1, self.original),  # an FCN's own scores are a level of their own
             time=0 if axis == self.time else None,
         )
 
