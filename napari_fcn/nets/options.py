@@ -10,14 +10,15 @@ if TYPE_CHECKING:
     from napari_fcn.nets.spec import NetSpec
 
 FAMILIES: Mapping[str, str] = {
-    "unet": "Fine outlines and wide surroundings at little cost: the first to try.",
+    "unet": "Fine outlines and wide surroundings: the first to try.",
     "resunet": "A U-Net whose blocks add to what they were given: learns well when it is deep.",
     "fcn": "Scores of several levels added up: light and fast, with rounder outlines.",
-    "dilated": "Looks at every pixel in full resolution: thin lines and small objects; slow.",
-    "deeplab": "Looks at several distances at once: objects of very different sizes.",
+    "dilated": "Never makes the image coarse, and has few weights: thin lines, small objects, few labels.",
+    "deeplab": "Looks at several distances at once: small and large objects; outlines are coarser.",
     "video": "Movies: looks along space, then along time.",
     "filters": "No network: filters of several sizes learn textures.",
 }
+NETWORKS = tuple(family for family in FAMILIES if family != "filters")
 HEADS = ("score", "levels")
 UPSAMPLINGS = ("linear", "transposed")
 NORMS = ("batch", "none")

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from net_contract import SPECS
 
 from napari_fcn.nets import NetSpec
-from napari_fcn.nets.options import FAMILIES
+from napari_fcn.nets.options import NETWORKS
 
 
 @st.composite
@@ -21,7 +21,7 @@ def specs(draw: st.DrawFn) -> NetSpec:
     def levels(count: int, numbers: list[int]) -> tuple[tuple[int, ...], ...]:
         return tuple(tuple(draw(st.sampled_from(numbers)) for _ in range(ndim)) for _ in range(count))
 
-    family = draw(st.sampled_from([name for name in FAMILIES if name != "filters"]))
+    family = draw(st.sampled_from(NETWORKS))
     is_learnt = draw(st.booleans()) and family not in ("dilated", "deeplab")
     return NetSpec(
         family=family,

@@ -9,11 +9,10 @@ from net_contract import SPECS
 
 from napari_fcn.fields.theoretical import theoretical
 from napari_fcn.nets import NetSpec
-from napari_fcn.nets.options import FAMILIES
+from napari_fcn.nets.options import NETWORKS
 from napari_fcn.nets.suggest import ALIKE, CONTEXT, SHORTEST, least_reach
 
 SIZES = st.floats(0.05, 5)
-NETWORKS = [family for family in FAMILIES if family != "filters"]
 
 
 @given(st.sampled_from(NETWORKS), st.integers(1, 3), st.data())

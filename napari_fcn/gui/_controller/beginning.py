@@ -12,7 +12,7 @@ from napari_fcn.gui._controller.lesson import Lesson
 from napari_fcn.gui._controller.news import TaughtClass
 from napari_fcn.gui._controller.opening import Opening
 from napari_fcn.gui._layers import Canvas, check_memory, read
-from napari_fcn.nets.options import FAMILIES
+from napari_fcn.nets.options import FAMILIES, NETWORKS
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 FILTERS = "filters only"
 NEW = "new "
-NEW_NETWORKS = {f"{NEW}{family}": text for family, text in FAMILIES.items() if family != "filters"}
+NEW_NETWORKS = {f"{NEW}{family}": FAMILIES[family] for family in NETWORKS}
 TWO_CLASSES = (TaughtClass("background", "#1f3a5f"), TaughtClass("object", "#e69f00"))  # until the engine says more
 START = "start.safetensors"  # the model of a project
 
