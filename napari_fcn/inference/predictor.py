@@ -29,7 +29,7 @@ class Predictor:
 
     Parameters
     ----------
-    net : UNet or Taught
+    net : Net
         The network, as trained.
     source : ImageSource
         The image.
