@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 SIGMAS = (0.7, 1.0, 2.0, 4.0, 8.0)  # of the filter bank, in pixels of the finest axis
 TWO_CLASSES = (ClassLabel("background", "#1f3a5f"), ClassLabel("object", "#e69f00"))
-HIDDEN = 32  # units with which the head can bend
+HIDDEN = 16  # units with which the head can bend
 NEVER = -6.0  # logit of a class that nothing has taught yet, beside the mean of the others
 
 
