@@ -207,6 +207,48 @@ def test_what_is_kept_and_not_yet_heard_survives_the_next_request(
     assert heard.events == ["kept", "second"]
 
 
+def test_the_first_event_does_not_wait_for_a_period_to_end(qtbot: QtBot) -> None:
+    runner = JobRunner(period=10**7)
+    heard = Recorder(runner)
+    runner._visited = -1e9  # long ago
+    runner.start(lambda: iter_of(["first"]))
+    qtbot.waitUntil(lambda: heard.events == ["first"])
+    runner.shutdown()
+    qtbot.waitUntil(lambda: not runner.is_running)
+
+
+def test_events_are_heard_together_if_they_come_within_a_period(qtbot: QtBot) -> None:
+    runner = JobRunner(period=50)
+    lists: list[list[Any]] = []
+    runner.yielded.connect(lists.append)
+    ends: list[int] = []
+    runner.finished.connect(lambda: ends.append(1))
+    runner.start(lambda: iter_of(range(30)))
+    qtbot.waitUntil(lambda: bool(ends))
+    assert [value for events in lists for value in events] == list(range(30))
+    assert len(lists) < 10
+    qtbot.waitUntil(lambda: not runner.is_running)
+
+
+def test_a_runner_that_was_shut_down_can_be_started_again(runner: JobRunner, heard: Recorder, qtbot: QtBot) -> None:
+    runner.start(lambda: iter_of(["lost"]))
+    runner.shutdown()
+    qtbot.waitUntil(lambda: not runner.is_running)
+    qtbot.wait(5)
+    assert heard.events == []
+    runner.start(lambda: iter_of(["heard"]))
+    qtbot.waitUntil(lambda: heard.rests == 1)
+    assert heard.events == ["heard"]
+
+
+def test_rest_is_told_once(runner: JobRunner, heard: Recorder, qtbot: QtBot) -> None:
+    for _ in range(3):
+        runner.start(lambda: iter_of(range(3)))
+    qtbot.waitUntil(lambda: heard.rests == 1)
+    qtbot.wait(100)
+    assert heard.rests == 1
+
+
 @pytest.fixture
 def writer(qtbot: QtBot) -> Iterator[Writer]:
     writer = Writer()
