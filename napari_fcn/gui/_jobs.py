@@ -10,7 +10,7 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass, field
-from math import ceil
+from math import ceil, inf
 from typing import Any
 
 from qtpy.QtCore import QObject, Qt, QTimer, Signal
@@ -47,11 +47,14 @@ class _Mailbox:
     """What both threads share; all of it is guarded by ``changed``."""
 
     bell: _Bell
+    head_start: float
     changed: threading.Condition = field(default_factory=threading.Condition)
     generation: int = 0
     request: Make | None = None
     outbox: deque[Any] = field(default_factory=deque)
     is_busy: bool = False  # whether a thread is alive
+    has_stepped_back: bool = False  # whether that thread lets the GUI go first
+    thread: threading.Thread | None = None  # the latest one
     is_ended: bool = False  # whether the generator of the present generation came to its end
     is_rung: bool = False  # whether the GUI thread is on its way
 
@@ -62,10 +65,8 @@ class _Mailbox:
             self.request = make
             self.is_ended = self.is_rung = False  # whoever was asked may not have listened
             self.outbox = deque(event for event in self.outbox if isinstance(event, Kept))
-            if make is not None and not self.is_busy:
-                self.is_busy = True
-                # Not a daemon: a daemon inside torch while Python ends takes the process down with it.
-                threading.Thread(target=self._work, name="napari-fcn-job").start()
+            if make is not None and (not self.is_busy or self.has_stepped_back):
+                self._begin()
             self.changed.notify_all()
 
     def forget(self, *_: object) -> None:
@@ -87,30 +88,55 @@ class _Mailbox:
             self.is_rung = True
             self.bell.rung.emit()  # queued: only puts a note into Qt's list
 
-    def _work(self) -> None:
-        _step_back()
+    def _begin(self) -> None:
+        """Start a thread; from the GUI thread, because a thread is born with the priority of its parent."""
+        self.is_busy, self.has_stepped_back = True, False
+        before = self.thread
+        # Not a daemon: a daemon inside torch while Python ends takes the process down with it.
+        self.thread = threading.Thread(target=self._work, args=(before,), name="napari-fcn-job")
+        self.thread.start()
+
+    def _work(self, before: threading.Thread | None) -> None:
+        """Do what is asked for, once the thread before this one has done its last step."""
+        if before is not None:
+            before.join()
+        if not self.head_start:
+            _step_back()
         with _short_turns():
             while True:
                 with self.changed:
+                    if self.thread is not threading.current_thread():
+                        return
                     make, generation, self.request = self.request, self.generation, None
                     if make is None:
-                        self.is_busy = False
+                        self.is_busy, self.thread = False, None
                         self._ring()
                         return
                 self._iterate(make, generation)
 
     def _iterate(self, make: Make, generation: int) -> None:
+        late = time.monotonic() + (self.head_start or inf)
         try:
             with closing(make()) as events:  # type: ignore[type-var]  # generators can be closed
                 for event in events:
                     if not self._post(event, generation):
                         return
+                    if time.monotonic() > late:
+                        late = inf
+                        self._give_way()
         except Exception as error:  # whatever it is, the user must hear of it
             self._post(_Failed(error), generation)
         else:
             with self.changed:
                 self.is_ended = self.is_ended or generation == self.generation
                 self._ring()
+
+    def _give_way(self) -> None:
+        """Let the GUI thread go first from now on: it takes long. There is no way back, so the next thread is new."""
+        with self.changed:
+            if self.thread is threading.current_thread():
+                self.has_stepped_back = True
+        _step_back()
 
     def _post(self, event: Any, generation: int) -> bool:
         """Put an event in the outbox, waiting for room; return whether anybody wants more of this generation."""
@@ -167,6 +193,8 @@ class JobRunner(QObject):
         Qt parent.
     period : int
         Milliseconds between two visits of the GUI thread, at least.
+    head_start : float
+        Seconds for which a request is as urgent as the GUI; after that, or always if 0, it goes second.
 
     Attributes
     ----------
@@ -185,9 +213,9 @@ class JobRunner(QObject):
     finished = Signal()
     idle = Signal()
 
-    def __init__(self, parent: QObject | None = None, period: int = PERIOD) -> None:
+    def __init__(self, parent: QObject | None = None, period: int = PERIOD, head_start: float = 0.0) -> None:
         super().__init__(parent)
-        self._mailbox = _Mailbox(_Bell())
+        self._mailbox = _Mailbox(_Bell(), head_start)
         self._mailbox.bell.rung.connect(self._on_rung, Qt.QueuedConnection)
         self._is_open = self._is_at_work = False
         self._period, self._visited = 1e-3 * period, 0.0

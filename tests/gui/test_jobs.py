@@ -1,3 +1,5 @@
+import os
+import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -6,7 +8,7 @@ from typing import Any
 import pytest
 from pytestqt.qtbot import QtBot
 
-from napari_fcn.gui._jobs import WAITING, JobRunner, Kept, Writer
+from napari_fcn.gui._jobs import NICENESS, WAITING, JobRunner, Kept, Writer
 
 
 class Recorder:
@@ -239,6 +241,27 @@ def test_a_runner_that_was_shut_down_can_be_started_again(runner: JobRunner, hea
     runner.start(lambda: iter_of(["heard"]))
     qtbot.waitUntil(lambda: heard.rests == 1)
     assert heard.events == ["heard"]
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="only Linux knows priorities of single threads")
+def test_a_request_is_urgent_for_a_moment_only_and_so_is_the_next_one(qtbot: QtBot) -> None:
+    runner = JobRunner(head_start=0.05)
+    heard = Recorder(runner)
+    me = os.getpriority(os.PRIO_PROCESS, 0)
+
+    def priorities() -> Iterator[int]:
+        while True:
+            yield os.getpriority(os.PRIO_PROCESS, threading.get_native_id()) - me
+
+    for _ in range(2):
+        heard.events.clear()
+        runner.start(priorities)
+        qtbot.waitUntil(lambda: NICENESS in heard.events)
+        assert heard.events[0] == 0
+        assert heard.events == sorted(heard.events)
+    runner.cancel()
+    qtbot.waitUntil(lambda: heard.rests == 1)
+    assert not runner.is_running
 
 
 def test_rest_is_told_once(runner: JobRunner, heard: Recorder, qtbot: QtBot) -> None:

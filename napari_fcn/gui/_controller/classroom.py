@@ -25,7 +25,8 @@ if TYPE_CHECKING:
     from napari_fcn.gui._controller.course import Course
     from napari_fcn.gui._layers import Stroke
 
-PERIOD = 8  # milliseconds until an answer that is there is shown
+PERIOD = 8  # milliseconds between two looks at what has been learnt
+HEAD_START = 0.5  # seconds in which an answer should be there; what a network learns afterwards may take longer
 
 
 class Classroom(Desk):
@@ -54,7 +55,7 @@ class Classroom(Desk):
         self._writer.failed.connect(self._on_unwritten)
         self._book = OpenBook()
         self.destroyed.connect(self._book.close)
-        self._runner = JobRunner(self, PERIOD)
+        self._runner = JobRunner(self, PERIOD, HEAD_START)
         self._runner.failed.connect(self._on_failed)
         self._herald = Herald(self)
         self._herald.due.connect(self._on_due)
