@@ -3,8 +3,9 @@
     xvfb-run -a -s "-screen 0 1920x1080x24" python -m benchmarks.latency [--model nuclei] [--strokes 40] [--network off]
 
 Opens napari with the Teach dock on an image of 2048 x 2048, zoomed so that 512 x 512 pixels are on screen, paints
-strokes with mouse events and notes the latencies that the dock shows, and the longest gaps between two ticks of a timer
-on the GUI thread while the strokes are learnt.
+strokes with mouse events and notes when each step of the way was done, and the longest gaps between two ticks of a
+timer on the GUI thread while the strokes are learnt. The latency ends when napari has drawn the frame; when it has
+been put on the screen, and how long that takes for a frame with nothing new in it, is told beside it.
 """
 
 from __future__ import annotations
@@ -21,6 +22,8 @@ from qtpy.QtGui import QMouseEvent
 from qtpy.QtWidgets import QApplication
 
 from benchmarks.machine import describe
+from napari_fcn.events import Answered
+from napari_fcn.gui._layers import Painted
 from napari_fcn.gui._layers.camera import camera_of
 from napari_fcn.gui.teach import TeachWidget
 
@@ -43,6 +46,7 @@ class Hand:
     def __init__(self, viewer: napari.Viewer) -> None:
         self.viewer = viewer
         self.canvas = viewer.window._qt_viewer.canvas.native
+        self.released = 0.0  # when the mouse was released last
 
     def stroke(self, start: np.ndarray, stop: np.ndarray) -> None:
         """Draw a line between two places of the image."""
@@ -52,6 +56,7 @@ class Hand:
         for place in places[1:]:
             self._mouse(QEvent.MouseMove, place, Qt.NoButton, Qt.LeftButton)
             self.wait(0.008)
+        self.released = time.monotonic()
         self._mouse(QEvent.MouseButtonRelease, places[-1], Qt.LeftButton, Qt.NoButton)
 
     def wait(self, seconds: float) -> None:
@@ -77,6 +82,124 @@ class Hand:
         QApplication.sendEvent(self.canvas, QMouseEvent(kind, at, at, everywhere, button, buttons, Qt.NoModifier))
 
 
+class Hops:
+    """When each step from the release of the mouse to the frame on the screen was done, for each stroke.
+
+    Parameters
+    ----------
+    widget : TeachWidget
+        The dock.
+    hand : Hand
+        What paints.
+    """
+
+    NAMES = ("released", "noticed", "worker asked", "answer on its layer", "drawn", "on the screen")
+
+    def __init__(self, widget: TeachWidget, hand: Hand) -> None:
+        self.controller, self.hand = widget.controller, hand
+        self.found: list[list[float]] = []
+        self.engine: list[float] = []
+        self._marks: dict[str, float] = {}
+        self._answers = 0
+        assert self.controller.course is not None
+        self.controller.course.corrections.changed.connect(self._on_asked)  # after the controller, as what follows
+        self.controller._runner.yielded.connect(self._on_yielded)
+        hand.canvas.frameSwapped.connect(self._on_swapped)
+
+    def stroke(self, start: np.ndarray, stop: np.ndarray) -> None:
+        """Paint and wait for the answer to be on the screen."""
+        self._marks = {}
+        before, self._answers = len(self.controller.latencies), len(self.controller.latencies)
+        self.hand.stroke(start, stop)
+        self._marks["released"] = self.hand.released
+        self.hand.until(lambda: len(self.controller.latencies) > before)
+        self.hand.until(lambda: "on the screen" in self._marks, 2.0)
+        if set(self.NAMES) <= set(self._marks):
+            self.found.append([self._marks[name] for name in self.NAMES])
+
+    def _on_asked(self) -> None:
+        self._marks["worker asked"] = time.monotonic()
+
+    def _on_yielded(self, events: list[object]) -> None:
+        for event in events:
+            what = getattr(event, "what", None)
+            if isinstance(what, Answered):
+                self.engine.append(what.seconds)
+            if isinstance(what, Painted):
+                self._marks["answer on its layer"] = time.monotonic()
+
+    def _on_swapped(self) -> None:
+        now, course, seconds = time.monotonic(), self.controller.course, self.controller.latencies
+        if course is not None and len(seconds) > self._answers and "on the screen" not in self._marks:
+            noticed = course.corrections.touched_at
+            self._marks |= {"noticed": noticed, "drawn": noticed + seconds[-1], "on the screen": now}
+
+    def report(self) -> None:
+        """Print medians."""
+        taken = 1e3 * np.asarray(self.found)
+        whole = taken[:, 4] - taken[:, 0]
+        print(f"answers: {len(whole)}, median {np.median(whole):.0f} ms, 95 % within {np.percentile(whole, 95):.0f} ms")
+        for name, at, step in zip(
+            self.NAMES, np.median(taken - taken[:, :1], axis=0), [0, *np.median(np.diff(taken), axis=0)], strict=True
+        ):
+            print(f"  hop {name:20s} at {at:6.1f} ms, took {step:6.1f} ms")
+        print(f"  of which hop engine, to learn the strokes: {1e3 * np.median(self.engine):.1f} ms")
+
+
+def floor(hand: Hand, times: int = 20) -> tuple[float, float]:
+    """Return the median milliseconds in which the same window draws a frame, and puts it on the screen."""
+    scene = hand.viewer.window._qt_viewer.canvas._scene_canvas
+    marks: dict[str, float] = {}
+
+    def on_draw(_: object = None) -> None:
+        marks["drawn"] = time.monotonic()
+
+    def on_swapped() -> None:
+        if "drawn" in marks:
+            marks.setdefault("on the screen", time.monotonic())
+
+    scene.events.draw.connect(on_draw, position="last")
+    hand.canvas.frameSwapped.connect(on_swapped)
+    taken = []
+    for _ in range(times):
+        hand.wait(0.1)
+        marks.clear()
+        asked = time.monotonic()
+        scene.update()
+        hand.until(lambda: "on the screen" in marks)
+        taken.append([1e3 * (marks[name] - asked) for name in ("drawn", "on the screen")])
+    scene.events.draw.disconnect(on_draw)
+    hand.canvas.frameSwapped.disconnect(on_swapped)
+    drawn, shown = np.median(taken, axis=0)
+    return float(drawn), float(shown)
+
+
+def opened(model: str, network: str) -> tuple[napari.Viewer, TeachWidget, Hand]:
+    """Return a window in which a model is taught."""
+    viewer = napari.Viewer()
+    hand = Hand(viewer)
+    viewer.add_image(image(), name="cells")
+    widget = TeachWidget(viewer)
+    viewer.window.add_dock_widget(widget)
+    window = viewer.window._qt_window
+    window.resize(1280, 900)
+    hand.wait(1.0)
+    window.resize(window.width() + hand.canvas.height() - hand.canvas.width(), window.height())  # as high as wide
+    hand.wait(1.0)
+    models = widget.begin.model
+    models.combo.setCurrentIndex(models.combo.findText(model))
+    box = widget.learning.network
+    box.setCurrentIndex(box.findData(network))
+    widget.begin.start.click()
+    hand.until(lambda: widget.controller.state.is_open)
+    camera = camera_of(viewer)
+    camera.center = (0, SIDE / 2, SIDE / 2)
+    camera.zoom = min(hand.canvas.height(), hand.canvas.width()) / VIEW
+    hand.wait(1.0)
+    hand.until(lambda: not widget.controller.state.is_working and not widget.controller.is_busy)
+    return viewer, widget, hand
+
+
 def main() -> None:
     """Paint and report."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -86,42 +209,27 @@ def main() -> None:
     parser.add_argument("--pause", type=float, default=0.3, help="seconds between an answer and the next stroke")
     arguments = parser.parse_args()
     os.chdir(tempfile.mkdtemp())  # the project goes there
-    viewer = napari.Viewer()
-    hand = Hand(viewer)
-    viewer.add_image(image(), name="cells")
-    widget = TeachWidget(viewer)
-    viewer.window.add_dock_widget(widget)
-    viewer.window._qt_window.resize(1280, 900)
-    hand.wait(2.0)
-    models = widget.begin.model
-    models.combo.setCurrentIndex(models.combo.findText(arguments.model))
-    network = widget.learning.network
-    network.setCurrentIndex(network.findData(arguments.network))
-    widget.begin.start.click()
-    hand.until(lambda: widget.controller.state.is_open)
-    camera = camera_of(viewer)
-    camera.center = (0, SIDE / 2, SIDE / 2)
-    camera.zoom = min(hand.canvas.height(), hand.canvas.width()) / VIEW
-    hand.wait(1.0)
-    hand.until(lambda: not widget.controller.state.is_working and not widget.controller.is_busy)
+    viewer, widget, hand = opened(arguments.model, arguments.network)
+    assert widget.controller.course is not None
+    shape = " x ".join(map(str, widget.controller.course.view().shape))
+    bare = floor(hand)
     ticks: list[float] = []
     timer = QTimer()
     timer.setInterval(5)
     timer.timeout.connect(lambda: ticks.append(time.monotonic()))
     timer.start()
     rng = np.random.default_rng(0)
-    layer = widget.controller.course.corrections.layer
+    layer, hops = widget.controller.course.corrections.layer, Hops(widget, hand)
     for number in range(arguments.strokes):
         layer.selected_label = 1 + number % 2
         at = SIDE / 2 + rng.uniform(-VIEW / 2 + 60, VIEW / 2 - 60, 2)
-        before = len(widget.controller.latencies)
-        hand.stroke(at, at + rng.uniform(-40, 40, 2))
-        hand.until(lambda before=before: len(widget.controller.latencies) > before)
+        hops.stroke(at, at + rng.uniform(-40, 40, 2))
         hand.wait(arguments.pause)
     timer.stop()
-    found, gaps = 1e3 * np.asarray(widget.controller.latencies), 1e3 * np.diff(ticks)
-    print(f"{arguments.model}, whole network {arguments.network}, {describe('cpu')}")
-    print(f"answers: {len(found)}, median {np.median(found):.0f} ms, 95 % within {np.percentile(found, 95):.0f} ms")
+    gaps = 1e3 * np.diff(ticks)
+    print(f"{arguments.model}, whole network {arguments.network}, view {shape} px, {describe('cpu')}")
+    hops.report()
+    print(f"floor: a frame with nothing new is drawn after {bare[0]:.1f} ms, on the screen after {bare[1]:.1f} ms")
     print(f"gaps of the GUI thread: 99 % below {np.percentile(gaps, 99):.0f} ms, longest {gaps.max():.0f} ms")
     widget.controller.shutdown()
     viewer.close()

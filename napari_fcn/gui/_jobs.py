@@ -5,18 +5,20 @@ from __future__ import annotations
 import os
 import sys
 import threading
+import time
 from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass, field
+from math import ceil, inf
 from typing import Any
 
-from qtpy.QtCore import QObject, QTimer, Signal
+from qtpy.QtCore import QObject, Qt, QTimer, Signal
 
 WAITING = 32  # events that may wait for the GUI thread; the worker pauses when there are more
 NICENESS = 5
 SHORT_TURN = 0.0005  # seconds
-PERIOD = 33  # milliseconds between two visits of the GUI thread
+PERIOD = 33  # milliseconds between two visits of the GUI thread, at least
 
 Make = Callable[[], Iterator[Any]]
 Write = Callable[[], object]
@@ -34,65 +36,107 @@ class _Failed:
     error: Exception
 
 
+class _Bell(QObject):
+    """Wakes the GUI thread up: at once, where a timer would let half a period go by. It outlives the runner."""
+
+    rung = Signal()
+
+
 @dataclass(slots=True, eq=False, weakref_slot=True)  # Qt holds what it calls by a weak reference
 class _Mailbox:
     """What both threads share; all of it is guarded by ``changed``."""
 
+    bell: _Bell
+    head_start: float
     changed: threading.Condition = field(default_factory=threading.Condition)
     generation: int = 0
     request: Make | None = None
     outbox: deque[Any] = field(default_factory=deque)
     is_busy: bool = False  # whether a thread is alive
+    has_stepped_back: bool = False  # whether that thread lets the GUI go first
+    thread: threading.Thread | None = None  # the latest one
     is_ended: bool = False  # whether the generator of the present generation came to its end
+    is_rung: bool = False  # whether the GUI thread is on its way
 
     def ask(self, make: Make | None) -> None:
         """Let the latest request, or none at all, replace all that was asked and answered before."""
         with self.changed:
             self.generation += 1
             self.request = make
-            self.is_ended = False
+            self.is_ended = self.is_rung = False  # whoever was asked may not have listened
             self.outbox = deque(event for event in self.outbox if isinstance(event, Kept))
-            if make is not None and not self.is_busy:
-                self.is_busy = True
-                # Not a daemon: a daemon inside torch while Python ends takes the process down with it.
-                threading.Thread(target=self._work, name="napari-fcn-job").start()
+            if make is not None and (not self.is_busy or self.has_stepped_back):
+                self._begin()
             self.changed.notify_all()
 
     def forget(self, *_: object) -> None:
         """Let whatever runs come to an end."""
         self.ask(None)
 
-    def collect(self, most: int = WAITING) -> tuple[list[Any], bool, bool]:
+    def collect(self) -> tuple[list[Any], bool, bool]:
         """Return what waits, whether the generator has ended, and whether the thread is at work."""
         with self.changed:
-            events = [self.outbox.popleft() for _ in range(min(most, len(self.outbox)))]
-            ended = self.is_ended and not self.outbox
-            self.is_ended = self.is_ended and not ended
+            events, ended = list(self.outbox), self.is_ended
+            self.outbox.clear()
+            self.is_ended = self.is_rung = False
             self.changed.notify_all()
             return events, ended, self.is_busy
 
-    def _work(self) -> None:
-        _step_back()
+    def _ring(self) -> None:
+        """Ask the GUI thread to come, unless it was asked before."""
+        if not self.is_rung:
+            self.is_rung = True
+            self.bell.rung.emit()  # queued: only puts a note into Qt's list
+
+    def _begin(self) -> None:
+        """Start a thread; from the GUI thread, because a thread is born with the priority of its parent."""
+        self.is_busy, self.has_stepped_back = True, False
+        before = self.thread
+        # Not a daemon: a daemon inside torch while Python ends takes the process down with it.
+        self.thread = threading.Thread(target=self._work, args=(before,), name="napari-fcn-job")
+        self.thread.start()
+
+    def _work(self, before: threading.Thread | None) -> None:
+        """Do what is asked for, once the thread before this one has done its last step."""
+        if before is not None:
+            before.join()
+        if not self.head_start:
+            _step_back()
         with _short_turns():
             while True:
                 with self.changed:
+                    if self.thread is not threading.current_thread():
+                        return
                     make, generation, self.request = self.request, self.generation, None
                     if make is None:
-                        self.is_busy = False
+                        self.is_busy, self.thread = False, None
+                        self._ring()
                         return
                 self._iterate(make, generation)
 
     def _iterate(self, make: Make, generation: int) -> None:
+        late = time.monotonic() + (self.head_start or inf)
         try:
             with closing(make()) as events:  # type: ignore[type-var]  # generators can be closed
                 for event in events:
                     if not self._post(event, generation):
                         return
+                    if time.monotonic() > late:
+                        late = inf
+                        self._give_way()
         except Exception as error:  # whatever it is, the user must hear of it
             self._post(_Failed(error), generation)
         else:
             with self.changed:
                 self.is_ended = self.is_ended or generation == self.generation
+                self._ring()
+
+    def _give_way(self) -> None:
+        """Let the GUI thread go first from now on: it takes long. There is no way back, so the next thread is new."""
+        with self.changed:
+            if self.thread is threading.current_thread():
+                self.has_stepped_back = True
+        _step_back()
 
     def _post(self, event: Any, generation: int) -> bool:
         """Put an event in the outbox, waiting for room; return whether anybody wants more of this generation."""
@@ -101,6 +145,7 @@ class _Mailbox:
                 self.changed.wait(0.2)
             if self._is_wanted(generation) or isinstance(event, Kept):
                 self.outbox.append(event)
+                self._ring()
             return self._is_wanted(generation)
 
     def _is_wanted(self, generation: int) -> bool:
@@ -137,7 +182,7 @@ class JobRunner(QObject):
 
     ::
 
-        start(make) -> thread: make(), iterate, close -> outbox (bounded) -> timer, 30 Hz -> signals
+        start(make) -> thread: make(), iterate, close -> outbox (bounded) -> bell, 30 Hz at most -> signals
 
     What an earlier request still yields is dropped, unless it is `Kept`. The thread ends when there is nothing to do,
     and when this object is destroyed, whoever destroys it.
@@ -147,12 +192,14 @@ class JobRunner(QObject):
     parent : QObject, optional
         Qt parent.
     period : int
-        Milliseconds between two visits of the GUI thread.
+        Milliseconds between two visits of the GUI thread, at least.
+    head_start : float
+        Seconds for which a request is as urgent as the GUI; after that, or always if 0, it goes second.
 
     Attributes
     ----------
     yielded : Signal(list)
-        Events that arrived since the last visit of the timer, at least one.
+        Events that arrived since the last visit, at least one.
     failed : Signal(Exception)
         The generator raised.
     finished : Signal()
@@ -166,12 +213,15 @@ class JobRunner(QObject):
     finished = Signal()
     idle = Signal()
 
-    def __init__(self, parent: QObject | None = None, period: int = PERIOD) -> None:
+    def __init__(self, parent: QObject | None = None, period: int = PERIOD, head_start: float = 0.0) -> None:
         super().__init__(parent)
-        self._mailbox = _Mailbox()
-        self._timer = QTimer(self)
-        self._timer.setInterval(period)
-        self._timer.timeout.connect(self._drain)
+        self._mailbox = _Mailbox(_Bell(), head_start)
+        self._mailbox.bell.rung.connect(self._on_rung, Qt.QueuedConnection)
+        self._is_open = self._is_at_work = False
+        self._period, self._visited = 1e-3 * period, 0.0
+        self._timer = QTimer(self)  # for a visit that would come too early
+        self._timer.setSingleShot(True)
+        self._timer.timeout.connect(self._visit)
         self.destroyed.connect(self._mailbox.forget)
 
     @property
@@ -181,8 +231,8 @@ class JobRunner(QObject):
 
     def start(self, make: Make) -> None:
         """Call ``make`` on the thread and iterate what it returns; a job that runs already is given up."""
+        self._is_open = self._is_at_work = True
         self._mailbox.ask(make)
-        self._timer.start()
 
     def cancel(self) -> None:
         """Give up the job; it ends at its next event, and nothing of it arrives any more."""
@@ -191,9 +241,21 @@ class JobRunner(QObject):
     def shutdown(self) -> None:
         """Give up the job without waiting for its end."""
         self._mailbox.forget()
+        self._is_open = False
         self._timer.stop()
 
-    def _drain(self) -> None:
+    def _on_rung(self) -> None:
+        """Look at once, but not more often than once in a period."""
+        rest = self._visited + self._period - time.monotonic()
+        if not self._is_open or self._timer.isActive():
+            return
+        if rest > 0:
+            self._timer.start(ceil(1e3 * rest))
+        else:
+            self._visit()
+
+    def _visit(self) -> None:
+        self._visited = time.monotonic()
         generation = self._mailbox.generation
         events, ended, busy = self._mailbox.collect()
         failure = events.pop() if events and isinstance(events[-1], _Failed) else None
@@ -201,13 +263,14 @@ class JobRunner(QObject):
         if told:
             self.yielded.emit(told)
         if generation != self._mailbox.generation:  # a slot started or cancelled something
+            self._timer.start(ceil(1e3 * self._period))
             return
         if failure is not None:
             self.failed.emit(failure.error)
         elif ended:
             self.finished.emit()
-        if not busy and not self._mailbox.is_busy:
-            self._timer.stop()
+        if self._is_at_work and not busy and not self._mailbox.is_busy:
+            self._is_at_work = False
             self.idle.emit()
 
 

@@ -77,6 +77,8 @@ class UpdateCard(QFrame):
         self.accept.setToolTip(f"Use the new network from now on ({keys[0]})")
         self.reject.setToolTip(f"Go on with the network as it is ({keys[1]})")
         self.places.setHorizontalScrollBarPolicy(Qt.ScrollBarAlwaysOff)
+        self.places.setWordWrap(True)  # long names of classes in a narrow dock
+        self.places.setResizeMode(QListWidget.Adjust)
         row = QHBoxLayout()
         for button in (self.accept, self.reject, self.shower):
             row.addWidget(button, 1)

@@ -290,7 +290,7 @@ class TeachWidget(Dock):
         self.pins.show_pins(state.pins)
 
     def _on_clock(self) -> None:
-        if self.isVisible():
+        if self.isVisible() and not self.controller.is_answering:
             self.begin.show_saved(self.controller.state)
 
     def _on_curves(self, _: bool) -> None:

@@ -60,8 +60,10 @@ class TeachDock:
         self.qtbot.waitUntil(lambda: bool(condition()), timeout=LONG)
 
     def rest(self) -> None:
+        controller = self.widget.controller
         self.qtbot.wait(1)
-        self.wait(lambda: not self.widget.controller.is_busy and not self.state.is_working)
+        self.wait(lambda: not controller.is_busy and not self.state.is_working)
+        self.wait(lambda: not controller.is_late)
 
     def click(self, button: Any) -> None:
         self.qtbot.mouseClick(button, Qt.LeftButton)

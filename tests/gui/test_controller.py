@@ -36,18 +36,20 @@ class Pretender:
     def __call__(self, job: Job, _: object) -> Iterator[RunPlanned | Painted | RunDone]:
         self.jobs.append(job)
         yield RunPlanned(2, (HALF, 8), ((0, 0), (0, 0)), "cpu", "float32", 0, ("A note.",))
-        yield self.tile(0)
+        planes = job.canvas.classes.ndim - 2
+        yield self.tile(0, planes)
         while self.is_endless:
-            yield self.tile(0)
+            yield self.tile(0, planes)
         if self.error:
             raise self.error
-        yield self.tile(1)
+        yield self.tile(1, planes)
         yield RunDone(64, 0.5, "cpu", "float32")
 
     @staticmethod
-    def tile(number: int) -> Painted:
-        region = Region((number * HALF, 0), ((number + 1) * HALF, 8))
-        probabilities = np.zeros((3, HALF, 8), np.float32)
+    def tile(number: int, planes: int = 0) -> Painted:
+        """Return one half of the image, of its first plane if it is a stack."""
+        region = Region((*[0] * planes, number * HALF, 0), (*[1] * planes, (number + 1) * HALF, 8))
+        probabilities = np.zeros((3, *region.shape), np.float32)
         probabilities[number] = 1
         return paint(TileDone(region, probabilities, number + 1, 2), COLOURS)
 

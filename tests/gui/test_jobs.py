@@ -1,3 +1,5 @@
+import os
+import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -6,7 +8,7 @@ from typing import Any
 import pytest
 from pytestqt.qtbot import QtBot
 
-from napari_fcn.gui._jobs import WAITING, JobRunner, Kept, Writer
+from napari_fcn.gui._jobs import NICENESS, WAITING, JobRunner, Kept, Writer
 
 
 class Recorder:
@@ -205,6 +207,69 @@ def test_what_is_kept_and_not_yet_heard_survives_the_next_request(
     runner.start(lambda: iter(["second"]))
     qtbot.waitUntil(lambda: "second" in heard.events)
     assert heard.events == ["kept", "second"]
+
+
+def test_the_first_event_does_not_wait_for_a_period_to_end(qtbot: QtBot) -> None:
+    runner = JobRunner(period=10**7)
+    heard = Recorder(runner)
+    runner._visited = -1e9  # long ago
+    runner.start(lambda: iter_of(["first"]))
+    qtbot.waitUntil(lambda: heard.events == ["first"])
+    runner.shutdown()
+    qtbot.waitUntil(lambda: not runner.is_running)
+
+
+def test_events_are_heard_together_if_they_come_within_a_period(qtbot: QtBot) -> None:
+    runner = JobRunner(period=50)
+    lists: list[list[Any]] = []
+    runner.yielded.connect(lists.append)
+    ends: list[int] = []
+    runner.finished.connect(lambda: ends.append(1))
+    runner.start(lambda: iter_of(range(30)))
+    qtbot.waitUntil(lambda: bool(ends))
+    assert [value for events in lists for value in events] == list(range(30))
+    assert len(lists) < 10
+    qtbot.waitUntil(lambda: not runner.is_running)
+
+
+def test_a_runner_that_was_shut_down_can_be_started_again(runner: JobRunner, heard: Recorder, qtbot: QtBot) -> None:
+    runner.start(lambda: iter_of(["lost"]))
+    runner.shutdown()
+    qtbot.waitUntil(lambda: not runner.is_running)
+    qtbot.wait(5)
+    assert heard.events == []
+    runner.start(lambda: iter_of(["heard"]))
+    qtbot.waitUntil(lambda: heard.rests == 1)
+    assert heard.events == ["heard"]
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="only Linux knows priorities of single threads")
+def test_a_request_is_urgent_for_a_moment_only_and_so_is_the_next_one(qtbot: QtBot) -> None:
+    runner = JobRunner(head_start=0.05)
+    heard = Recorder(runner)
+    me = os.getpriority(os.PRIO_PROCESS, 0)
+
+    def priorities() -> Iterator[int]:
+        while True:
+            yield os.getpriority(os.PRIO_PROCESS, threading.get_native_id()) - me
+
+    for _ in range(2):
+        heard.events.clear()
+        runner.start(priorities)
+        qtbot.waitUntil(lambda: NICENESS in heard.events)
+        assert heard.events[0] == 0
+        assert heard.events == sorted(heard.events)
+    runner.cancel()
+    qtbot.waitUntil(lambda: heard.rests == 1)
+    assert not runner.is_running
+
+
+def test_rest_is_told_once(runner: JobRunner, heard: Recorder, qtbot: QtBot) -> None:
+    for _ in range(3):
+        runner.start(lambda: iter_of(range(3)))
+    qtbot.waitUntil(lambda: heard.rests == 1)
+    qtbot.wait(100)
+    assert heard.rests == 1
 
 
 @pytest.fixture

@@ -22,6 +22,7 @@ from napari_fcn.gui._layers import (
     read,
     visible_region,
 )
+from napari_fcn.gui._layers.painting import most_probable
 
 CLASSES = [("background", "#000000"), ("cell", "#ff8000"), ("rim", "#0000ff")]
 
@@ -242,6 +243,14 @@ def test_certainty_is_opacity_and_colours_mix_by_probability() -> None:
     assert sure == [255, 128, 0, 255]
     assert torn == [128, 64, 128, 128]
     assert empty[3] == 0
+
+
+@pytest.mark.parametrize("classes", [1, 2, 3, 7])
+def test_the_most_probable_class_is_the_first_of_the_highest(classes: int, rng: np.random.Generator) -> None:
+    probabilities = rng.integers(0, 4, (classes, 9, 50)).astype(np.float32)  # with many ties
+    found = most_probable(probabilities)
+    assert found.dtype == np.uint8
+    np.testing.assert_array_equal(found, probabilities.argmax(0))
 
 
 def test_pixels_of_each_class_are_counted() -> None:

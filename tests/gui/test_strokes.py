@@ -93,3 +93,18 @@ def test_samples_of_classes_that_are_not_there_are_left_out() -> None:
 def test_renumbering_moves_removed_classes_to_nothing() -> None:
     table = renumbering((0, 2, None))
     assert table[[0, 1, 2, 3]].tolist() == [0, 1, 0, 2]
+
+
+@given(st.data())
+def test_a_sheet_knows_all_that_was_painted_stroke_by_stroke(data: st.DataObject) -> None:
+    shape = data.draw(nps.array_shapes(min_dims=1, max_dims=3, max_side=6))
+    sheet, labels = Sheet(shape), np.zeros(shape, np.uint8)
+    for _ in range(data.draw(st.integers(1, 5))):
+        spans = [sorted(data.draw(st.tuples(st.integers(0, n - 1), st.integers(1, n)))) for n in shape]
+        region = Region(tuple(a for a, _ in spans), tuple(max(a + 1, b) for a, b in spans))
+        stroke = Stroke(region, data.draw(nps.arrays(np.uint8, region.shape, elements=st.integers(0, 3))))
+        stroke.write(labels)
+        sheet.write(stroke)
+        found, expected = sheet.samples(255), Samples.read(labels)
+        assert found.same_as(expected)
+        assert found.turn.shape == found.index.shape

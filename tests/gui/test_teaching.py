@@ -32,6 +32,7 @@ from napari_fcn.gui._controller import (
     Unpin,
     Wish,
     added,
+    herald,
     recoloured,
     removed,
     renamed,
@@ -228,6 +229,36 @@ def test_strokes_are_written_while_the_engine_is_busy(lesson: Lesson, monkeypatc
     gate.set()
     lesson.rest()
     assert lesson.state.classes[0].painted == 27
+
+
+def test_the_dock_is_not_drawn_while_a_stroke_waits_for_its_answer(
+    lesson: Lesson, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lesson.wait(lambda: not lesson.desk.is_late)
+    monkeypatch.setattr(herald, "LATE", 10**6)
+    gate = threading.Event()
+    monkeypatch.setattr(FakeTeaching, "gate", gate)
+    shown: list[TeachState] = []
+    lesson.desk.changed.connect(shown.append)
+    lesson.dab((10, 10), 1)
+    lesson.wait(lambda: lesson.state.saved_at and not lesson.state.is_saving)  # that would be shown, too
+    assert lesson.desk.is_answering
+    assert shown == []
+    gate.set()
+    lesson.wait(lambda: lesson.desk.latencies)
+    assert not lesson.desk.is_answering
+    lesson.rest()
+    lesson.wait(lambda: not lesson.desk.is_late)
+    assert shown[-1] is lesson.state
+    assert shown[0].latency is not None  # once, with all that the answer brought
+
+
+def test_what_the_user_does_shows_at_once(lesson: Lesson) -> None:
+    shown: list[TeachState] = []
+    lesson.desk.changed.connect(shown.append)
+    lesson.dab((10, 10), 1)
+    lesson.desk.choose(2)
+    assert shown[-1].label == 2
 
 
 def test_undo_takes_strokes_and_answer_back(lesson: Lesson) -> None:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from napari_fcn.errors import FcnError
 from napari_fcn.gui._controller.beginning import Wish, begin, model_of
 from napari_fcn.gui._controller.desk import Desk
+from napari_fcn.gui._controller.herald import Herald
 from napari_fcn.gui._controller.journal import Journal, OpenBook
 from napari_fcn.gui._controller.opening import Tools
 from napari_fcn.gui._controller.teach_state import TeachState
@@ -24,7 +25,8 @@ if TYPE_CHECKING:
     from napari_fcn.gui._controller.course import Course
     from napari_fcn.gui._layers import Stroke
 
-PERIOD = 8  # milliseconds until an answer that is there is shown
+PERIOD = 8  # milliseconds between two looks at what has been learnt
+HEAD_START = 0.5  # seconds in which an answer should be there; what a network learns afterwards may take longer
 
 
 class Classroom(Desk):
@@ -53,13 +55,25 @@ class Classroom(Desk):
         self._writer.failed.connect(self._on_unwritten)
         self._book = OpenBook()
         self.destroyed.connect(self._book.close)
-        self._runner = JobRunner(self, PERIOD)
+        self._runner = JobRunner(self, PERIOD, HEAD_START)
         self._runner.failed.connect(self._on_failed)
+        self._herald = Herald(self)
+        self._herald.due.connect(self._on_due)
 
     @property
     def is_busy(self) -> bool:
         """Whether a thread is alive, also to warm up or to write."""
         return self._runner.is_running or self._writer.is_writing
+
+    @property
+    def is_late(self) -> bool:
+        """Whether there is something that the dock will show soon."""
+        return self._herald.is_waiting
+
+    @property
+    def is_answering(self) -> bool:
+        """Whether a stroke waits for its answer, so that whatever else is to be drawn had better wait."""
+        return self._herald.is_held
 
     @property
     def course(self) -> Course | None:
@@ -98,6 +112,7 @@ class Classroom(Desk):
             course.corrections.flush()
         self._course = None
         self._runner.cancel()
+        self._herald.release()
         course.source.events.data.disconnect(self._on_data)
         course.close()
         self._writer.watch()
@@ -145,6 +160,19 @@ class Classroom(Desk):
         self._set(replace(state, label=corrections.layer.selected_label))
         self._ask()
 
+    def _set(self, state: Any) -> None:
+        """Show a state at once, as the user has done something."""
+        self._herald.forget()
+        super()._set(state)
+
+    def _note(self, state: TeachState) -> None:
+        """Show a state when there is time: the worker has told something."""
+        self.state = state
+        self._herald.tell()
+
+    def _on_due(self) -> None:
+        self._set(self.state)
+
     def _remember(self, project: str) -> None:
         """Go on with this project when the same is started again."""
         if project:
@@ -173,7 +201,7 @@ class Classroom(Desk):
 
     def _on_written(self, _: int) -> None:
         warning = "" if self.state.project else self.state.warning
-        self._set(replace(self.state, saved_at=time.monotonic(), is_saving=self._writer.is_writing, warning=warning))
+        self._note(replace(self.state, saved_at=time.monotonic(), is_saving=self._writer.is_writing, warning=warning))
 
     def _on_unwritten(self, error: Exception) -> None:
         self._set(replace(self.state, warning=f"Not saved yet: {self._sentence(error)}"))

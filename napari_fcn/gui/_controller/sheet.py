@@ -7,12 +7,14 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from napari_fcn.gui._layers import Restored, Stroke, zeros
-from napari_fcn.learning.annotations import AnnotationSet, Samples
+from napari_fcn.learning.annotations import AnnotationSet, Samples, within
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     import numpy.typing as npt
+
+    from napari_fcn.geometry import Region
 
 
 class Sheet:
@@ -27,15 +29,17 @@ class Sheet:
     def __init__(self, shape: Sequence[int]) -> None:
         self._labels = zeros(shape)
         self._annotated = AnnotationSet()
+        self._samples = Samples.none(shape)
 
     def write(self, stroke: Stroke) -> None:
         """Take in what was painted."""
         stroke.write(self._labels)
         self._annotated = self._annotated.add(stroke.region)
+        self._samples = _replaced(self._samples, self._labels, stroke.region)
 
     def samples(self, classes: int) -> Samples:
         """Return all painted pixels of the first so many classes."""
-        samples = self._annotated.read(self._labels)
+        samples = self._samples
         return samples if classes > 254 else samples.where(samples.label < classes)
 
     def strokes(self) -> tuple[Stroke, ...]:
@@ -59,12 +63,22 @@ class Sheet:
         return self._differences(before)
 
     def _differences(self, before: Sequence[Stroke]) -> tuple[Restored, ...]:
+        self._samples = self._annotated.read(self._labels)
         now = [self._labels[stroke.region.slices] for stroke in before]
         return tuple(
             Restored(stroke.region, stroke.labels, labels.copy())
             for stroke, labels in zip(before, now, strict=True)
             if not np.array_equal(stroke.labels, labels)
         )
+
+
+def _replaced(samples: Samples, labels: npt.NDArray[np.uint8], region: Region) -> Samples:
+    """Return samples as they are after a region has been painted on: to read all strokes again would take longer."""
+    parts = samples.where(~within(samples, region)), Samples.read(labels, [region])
+    index = np.concatenate([part.index for part in parts])
+    order = np.argsort(index, kind="stable")
+    label = np.concatenate([part.label for part in parts])[order]
+    return Samples(samples.shape, index[order], label, np.zeros(index.size, np.int32))
 
 
 def renumbering(kept: Sequence[int | None]) -> npt.NDArray[np.uint8]:

@@ -6,7 +6,7 @@ from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from napari_fcn.events import Answered, Suggested
+from napari_fcn.events import Answered, Examined, HistoryChanged, StepDone, Suggested
 from napari_fcn.gui._controller.classroom import Classroom
 from napari_fcn.gui._controller.commands import Compare, Reject
 from napari_fcn.gui._controller.course import Course, pairs
@@ -28,6 +28,9 @@ if TYPE_CHECKING:
     from napari_fcn.gui._controller.opening import Tools
     from napari_fcn.gui._layers import Stroke
     from napari_fcn.settings import TeachSettings
+
+
+PATIENT = (Painted, Examined, Answered, HistoryChanged, StepDone)  # come with every answer: are shown together
 
 
 class TeachController(Classroom):
@@ -177,9 +180,11 @@ class TeachController(Classroom):
         state = replace(self.state, waiting=waiting, is_saving=self._writer.is_writing, is_working=is_working)
         if self.state.is_live:
             self._stopwatch.start(course.corrections.touched_at)
-            self.state = state  # shown below, once the worker is on its way
+            self._herald.hold()
+            self._note(state)
             self._ask()
-        self._set(state)
+        else:
+            self._set(state)
 
     def _on_label(self, label: int) -> None:
         self._set(replace(self.state, label=label))
@@ -212,7 +217,8 @@ class TeachController(Classroom):
         course.show(painted)
         if is_complete:
             self._stopwatch.shown()
-        self._set(self.state)
+        show = self._note if all(_is_patient(event) for event in events) else self._set
+        show(self.state)
 
     def _on_told(self, course: Course, event: Told) -> None:
         told = event.what
@@ -236,10 +242,11 @@ class TeachController(Classroom):
 
     def _on_finished(self) -> None:
         self._is_learning_once = False
-        self._set(replace(self.state, is_working=False, step=0))
+        self._note(replace(self.state, is_working=False, step=0))
 
     def _on_timed(self) -> None:
-        self._set(replace(self.state, latency=self._stopwatch.seconds[-1]))
+        self._herald.release()
+        self._note(replace(self.state, latency=self._stopwatch.seconds[-1]))
 
     def _show_changes(self) -> None:
         if self._course is None:
@@ -253,3 +260,7 @@ class TeachController(Classroom):
         update = self.state.update
         if update is not None:
             self.state = replace(self.state, update=replace(update, standing="dropped"))
+
+
+def _is_patient(event: Any) -> bool:
+    return isinstance(getattr(event, "what", None), PATIENT)

@@ -54,18 +54,36 @@ def paint(tile: TileDone, colours: Sequence[str]) -> Painted:
     Colours of the classes but the first (the background) are mixed by their probabilities; the opacity is what they
     have together, so sure background is transparent and an undecided pixel is faint.
     """
-    probabilities = tile.probabilities
+    classes = most_probable(tile.probabilities)
+    counts = np.bincount(classes.ravel(), minlength=len(colours))
+    return Painted(tile.region, _mixed(tile.probabilities, colours), classes, counts, tile.done, tile.total)
+
+
+def most_probable(probabilities: npt.NDArray[np.float32]) -> npt.NDArray[np.uint8]:
+    """Return ``(*space)`` uint8, at each pixel the first of the classes that are most probable.
+
+    Eight times as fast as ``argmax``, which takes as long as all the colours.
+    """
+    highest, best = probabilities[0], np.zeros(probabilities.shape[1:], np.uint8)
+    for index, probability in enumerate(probabilities[1:], start=1):
+        is_higher = (probability > highest).view(np.uint8)
+        np.maximum(best, is_higher * np.uint8(index), out=best)  # no class so far has a larger index
+        highest = np.maximum(highest, probability)
+    return best
+
+
+def _mixed(probabilities: npt.NDArray[np.float32], colours: Sequence[str]) -> npt.NDArray[np.uint8]:
+    """Return ``(*space, 4)`` uint8, the colours of all classes but the first, by their probabilities."""
     palette = np.array([rgb(colour) for colour in colours[1:]], np.float32).reshape(-1, 3)
     foreground = probabilities[1:]
     share = foreground.sum(0)
-    shown = np.empty((*tile.region.shape, 4), np.uint8)
-    weight = np.maximum(share, np.float32(1e-6))
+    weight = 1 / np.maximum(share, np.float32(1e-6))
+    shown = np.empty((*share.shape, 4), np.uint8)
+    mixed, part = np.empty_like(weight), np.empty_like(weight)
     for channel in range(3):
-        mixed = np.zeros(tile.region.shape, np.float32)
+        mixed[...] = 0
         for probability, value in zip(foreground, palette[:, channel], strict=True):
-            mixed += probability * value
-        shown[..., channel] = mixed / weight + np.float32(0.5)
-    shown[..., 3] = share * np.float32(255) + np.float32(0.5)
-    classes = probabilities.argmax(0).astype(np.uint8)
-    counts = np.bincount(classes.ravel(), minlength=len(colours))
-    return Painted(tile.region, shown, classes, counts, tile.done, tile.total)
+            mixed += np.multiply(probability, value, out=part)
+        shown[..., channel] = np.multiply(mixed, weight, out=mixed) + np.float32(0.5)
+    shown[..., 3] = np.multiply(share, np.float32(255), out=mixed) + np.float32(0.5)
+    return shown

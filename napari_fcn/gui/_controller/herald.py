@@ -1,0 +1,61 @@
+"""When the dock shows what the worker told: not while a stroke waits for its answer."""
+
+from __future__ import annotations
+
+from qtpy.QtCore import QObject, QTimer, Signal
+
+SOON = 100  # milliseconds; what comes in quick succession is shown once
+LATE = 300  # milliseconds; an answer that takes longer keeps the dock waiting no more
+
+
+class Herald(QObject):
+    """Says when to show news in the dock.
+
+    Whatever changes in a dock makes Qt put the whole window together again: without a graphics card 10 to 50 ms on
+    all cores, and a dozen events come between a stroke and its answer. So the canvas goes first.
+
+    Attributes
+    ----------
+    due : Signal()
+        It is time to show what is new.
+    """
+
+    due = Signal()
+
+    def __init__(self, parent: QObject | None = None) -> None:
+        super().__init__(parent)
+        self._is_held = False
+        self._timer = QTimer(self)
+        self._timer.setSingleShot(True)
+        self._timer.timeout.connect(self.due)
+
+    @property
+    def is_waiting(self) -> bool:
+        """Whether there is something that the dock does not show yet."""
+        return self._timer.isActive()
+
+    @property
+    def is_held(self) -> bool:
+        """Whether an answer is on its way to the screen."""
+        return self._is_held
+
+    def tell(self) -> None:
+        """Take note that there is something new."""
+        if not self._timer.isActive():
+            self._timer.start(LATE if self._is_held else SOON)
+
+    def hold(self) -> None:
+        """Let the dock wait for an answer that was just asked for."""
+        if self._timer.isActive() and not self._is_held:  # a hand that paints on and on must not put it off for ever
+            self._timer.start(LATE)
+        self._is_held = True
+
+    def release(self) -> None:
+        """Let the dock follow soon: the answer is on the screen."""
+        self._is_held = False
+        if self._timer.isActive():
+            self._timer.start(SOON)
+
+    def forget(self) -> None:
+        """Take note that everything is shown."""
+        self._timer.stop()

@@ -1,0 +1,33 @@
+import numpy as np
+from pytestqt.qtbot import QtBot
+
+from napari_fcn.events import Change, UpdateReady
+from napari_fcn.geometry import Region
+from napari_fcn.gui._controller import TeachState
+from napari_fcn.gui._controller.news import TaughtClass
+from napari_fcn.gui._controller.teach_state import Update
+from napari_fcn.gui._update import UpdateCard
+
+
+def test_a_long_change_is_read_to_its_end_in_a_narrow_dock(qtbot: QtBot) -> None:
+    region = Region((100, 200), (140, 260))
+    change = Change(region, 12_345, 0, 1)
+    changed = np.ones(region.shape, np.uint8)
+    ready = UpdateReady(0.8, 0.9, (), True, "It is better.", (change, change), region, changed)
+    classes = (
+        TaughtClass("endoplasmic reticulum with ribosomes", "#000000"),
+        TaughtClass("mitochondria and what touches them", "#56b4e9"),
+    )
+    card = UpdateCard(("K", "Shift+K", "H"))
+    qtbot.addWidget(card)
+    card.resize(260, 300)
+    card.show()
+    card.show_update(TeachState(phase="open", classes=classes, update=Update(ready, "waits")), ("y", "x"))
+    qtbot.wait(20)
+    places = card.places
+    width = places.viewport().width()
+    for row in range(places.count()):
+        box = places.visualItemRect(places.item(row))
+        assert box.width() <= width
+        assert box.height() >= 2 * places.fontMetrics().height()
+    assert "mitochondria" in places.item(0).toolTip()
