@@ -293,7 +293,7 @@ def test_a_commit_that_came_out_otherwise_is_told(tmp_path: Path, monkeypatch: p
     lesson = Lesson(tmp_path / "a.fcn", tiny(), HEADS)
     for turn in (1, 2):
         lesson.teach(painted(SHAPE, turn))
-    monkeypatch.setattr("napari_fcn.learning.pupil.RIDGE", 0.03)  # another version, that learns otherwise
+    monkeypatch.setattr("napari_fcn.learning.weighing.RIDGE", 0.03)  # another version, that learns otherwise
     assert [m.is_same for m in lesson.repeated()] == [True, False, False]
 
 
