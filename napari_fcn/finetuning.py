@@ -157,9 +157,9 @@ def finetune(
             steps, loss = steps + 1, event.loss
         is_late = limit.seconds is not None and time.monotonic() - start > limit.seconds
         if is_late or (limit.steps is not None and steps >= limit.steps and isinstance(event, UpdateReady)):
-            if teaching.candidate is not None and teaching.candidate.pupil is not None:
-                yield from teaching.accept()
             break
+    yield from teaching.accept()  # if a network has won and nobody was asked
+    yield from teaching.commit()
     yield Taught(teaching.checkpoint(), steps, time.monotonic() - start, loss)
 
 

@@ -768,12 +768,19 @@ def test_the_card_says_where_the_model_comes_from() -> None:
     assert len(early.info.card.commits) == 2
 
 
-def test_saving_in_the_middle_of_a_turn_saves_what_is_shown() -> None:
+def test_saving_in_the_middle_of_a_turn_saves_what_is_shown_and_hides_no_commit() -> None:
     teaching = lesson()
     events = teaching.refine(Samples.read(painted(SHAPE, 1)), VIEW)
     next(event for event in events if isinstance(event, Answered))
     events.close()
-    assert teaching.checkpoint().hash == head_hash(teaching)
+    made = teaching.checkpoint()
+    assert made.hash == head_hash(teaching)
+    assert "in 1 turns" in made.info.card.summary
+    assert teaching.checkpoint(0).hash == teaching.history.commits[0].hash
+    assert len(teaching.history.commits) == len(made.info.card.commits) == 1
+    (told,) = run(teaching.commit())
+    assert told.commits[-1].hash == made.hash
+    assert [c["number"] for c in teaching.checkpoint().info.card.commits] == [0, 1]
 
 
 def test_the_original_head_of_a_taught_model_answers_as_the_model_did() -> None:

@@ -342,6 +342,10 @@ class Project:
         """Return the settings that were used last."""
         return start.as_settings({**asdict(self._start.settings), **self._record.timeline.settings})
 
+    def reference(self) -> tuple[int, ...]:
+        """Return the pixel of the tile that set the scale of the features; empty before the first turn."""
+        return self._record.timeline.reference
+
     def classes(self) -> tuple[ClassLabel, ...]:
         """Return the classes as they are now."""
         return self._record.timeline.labels(self._record.timeline.now) or self._start.classes

@@ -64,6 +64,7 @@ class Timeline:
         self.visited: list[int] = []  # commits that were the present one, in order
         self.pins: dict[str, tuple[int, int]] = {}  # name -> entry, and the moment at which it was pinned
         self.settings: dict[str, Any] = {}  # what replaced the settings of the start
+        self.reference: tuple[int, ...] = ()  # pixel of the tile that sets the scale of the features
 
     @property
     def stroke(self) -> int:
@@ -99,6 +100,8 @@ class Timeline:
                 self.pins[str(entry["name"])] = (n, self.now)
             case "unpin":
                 self.pins.pop(entry["name"], None)
+            case "turn" if "reference" in entry:
+                self.reference = tuple(int(i) for i in entry["reference"])
             case "settings":
                 self.settings = dict(entry["settings"])
 
