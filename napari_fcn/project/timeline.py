@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 
     import numpy.typing as npt
 
+    from napari_fcn.events import HistoryChanged
+
     Entry = dict[str, Any]
     Table = npt.NDArray[np.uint8]
 
@@ -133,6 +135,21 @@ class Timeline:
         self.commits[commit.number] = replace(commit, parent=parent)
         self._of[commit.number] = index
         self.visited.append(commit.number)
+
+    def news(self, event: HistoryChanged) -> Iterator[tuple[str, dict[str, Any]]]:
+        """Yield kind and facts of what is to be recorded of a history: commits, names, and which one is present.
+
+        Each is to be recorded before the next is asked for.
+        """
+        present = self.visited[-1:]
+        for commit in event.commits:
+            if commit.number not in self.commits:
+                yield "commit", {"commit": commit}
+                present = [commit.number]
+            elif commit.name != self.commits[commit.number].name:
+                yield "rename", {"number": commit.number, "name": commit.name}
+        if event.is_restored or [event.present] != present:
+            yield "present", {"number": event.present}
 
     def after(self, stroke: int) -> int:
         """Return the moment after a stroke; if that was lost, after the one before it."""
