@@ -115,7 +115,7 @@ def finetune(
     """Yield what `Teaching` tells, and `Taught` at the end.
 
     The head learns from nine tenths of the strokes, whole networks too; the last tenth is their examination. The head
-    that comes out has learnt from all.
+    that comes out has learnt from all. A network that has won is taken at the end, though the settings may say to ask.
 
     Parameters
     ----------
