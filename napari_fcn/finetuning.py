@@ -136,7 +136,7 @@ def finetune(
     """Yield what `Teaching` tells, and `Taught` at the end.
 
     The head learns from nine tenths of the strokes, whole networks too; the last tenth is their examination. The head
-    that comes out has learnt from all.
+    that comes out has learnt from all. A network that has won is taken at the end, though the settings may say to ask.
 
     Parameters
     ----------
@@ -178,9 +178,9 @@ def finetune(
             steps, loss = steps + 1, event.loss
         is_late = limit.seconds is not None and time.monotonic() - start > limit.seconds
         if is_late or (limit.steps is not None and steps >= limit.steps and isinstance(event, UpdateReady)):
-            if teaching.candidate is not None and teaching.candidate.pupil is not None:
-                yield from teaching.accept()
             break
+    yield from teaching.accept()  # if a network has won and nobody was asked
+    yield from teaching.commit()
     yield Taught(teaching.checkpoint(), steps, time.monotonic() - start, loss)
 
 

@@ -11,7 +11,7 @@ from net_contract import one_thread  # noqa: F401
 
 from napari_fcn import api
 from napari_fcn.errors import FcnError, ImageError, ModelError
-from napari_fcn.events import StepDone, UpdateReady
+from napari_fcn.events import HistoryChanged, StepDone, UpdateReady
 from napari_fcn.finetuning import Limit, Taught, finetune, named, roles_of, starting_point
 from napari_fcn.models.teachable import TWO_CLASSES, filters_only
 from napari_fcn.nets import NetSpec
@@ -71,6 +71,23 @@ def test_a_winner_is_taken_at_the_end(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("napari_fcn.learning.guard.verdict", lambda marks, pins: (True, "yes"))
     end, _ = taught(Limit(2))
     assert end.checkpoint.info.card.commits[-1]["kind"] == "network"
+
+
+def test_a_winner_that_waits_to_be_asked_for_is_taken_at_the_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("napari_fcn.learning.guard.verdict", lambda marks, pins: (True, "yes"))
+    for limit in (None, Limit(2)):
+        end, events = taught(limit, settings=replace(FAST, network="ask"))
+        assert end.checkpoint.info.card.commits[-1]["kind"] == "network"
+        told = [event for event in events if isinstance(event, HistoryChanged)]
+        assert told[-1].commits[-1].hash == end.checkpoint.hash
+
+
+@pytest.mark.parametrize("limit", [Limit(0), Limit(3), Limit(seconds=0.0)])
+def test_the_last_commit_is_told_and_is_the_model(limit: Limit) -> None:
+    end, events = taught(limit)
+    told = [event for event in events if isinstance(event, HistoryChanged)]
+    assert told[-1].commits[-1].hash == end.checkpoint.hash
+    assert len(told[-1].commits) == len(end.checkpoint.info.card.commits)
 
 
 def test_the_original_head_stays() -> None:

@@ -18,6 +18,7 @@ from napari_fcn.fields.theoretical import theoretical
 from napari_fcn.geometry import Axes, Region
 from napari_fcn.learning.annotations import Samples
 from napari_fcn.learning.finetune import FineTuner
+from napari_fcn.learning.pupil import Pupil
 from napari_fcn.models.card import ClassLabel
 from napari_fcn.models.checkpoint import Checkpoint
 from napari_fcn.models.teachable import teachable, volumetric
@@ -51,7 +52,7 @@ def answer(teaching: Teaching) -> npt.NDArray[np.float32]:
 
 
 def head_hash(teaching: Teaching) -> str:
-    return teaching._state().hash
+    return teaching._accepted.model.hash
 
 
 # The first stroke
@@ -385,10 +386,8 @@ def learn_something_better(teaching: Teaching) -> str:
         candidate = teaching.candidate
     assert candidate is not None
     if candidate.pupil is None:
-        candidate.pupil = teaching.pupil.twin()
-        candidate.pupil.net = candidate.tuner.copy()
-        candidate.pupil.features = type(candidate.pupil.features)(teaching.pupil.view, candidate.pupil.net, 2**20)
-        candidate.pupil._standard = candidate.pupil._sure = None
+        now = teaching.pupil
+        candidate.pupil = Pupil(candidate.tuner.copy(), now.view, now.budget, now.prior, now.reference)
     return head_hash(teaching)
 
 
@@ -403,7 +402,7 @@ def test_a_session_goes_on_from_its_history() -> None:
     first = lesson()
     for turn in (1, 2):
         teach(first, turn)
-    then = {c.number: first._taught[c.number] for c in first.history.commits}
+    then = {c.number: first._painted.at(c) for c in first.history.commits}
     again = lesson(history=first.history, recall=then.__getitem__)
     assert head_hash(again) == head_hash(first)
     assert again.samples.same_as(first.samples)
@@ -436,7 +435,7 @@ def candidates_of(teaching: Teaching, turns: int = 3) -> list[UpdateReady]:
 
 
 def test_a_network_that_forgets_is_rejected_by_the_examination(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("napari_fcn.teaching.FineTuner", Spoiled)
+    monkeypatch.setattr("napari_fcn.teaching.trials.FineTuner", Spoiled)
     model = tiny()
     image = np.random.default_rng(0).normal(0, 1, SHAPE).astype(np.float32)  # nothing but what the trunk knows
     sureness = np.subtract(*api.predict(image, model, device="cpu"))
@@ -485,7 +484,7 @@ def test_a_candidate_that_changes_a_pin_is_rejected(monkeypatch: pytest.MonkeyPa
     accepted = teaching.pupil.classes(teaching.pins[0].region)
     monkeypatch.undo()
     always_better(monkeypatch)
-    monkeypatch.setattr("napari_fcn.teaching.FineTuner", Inverted)
+    monkeypatch.setattr("napari_fcn.teaching.trials.FineTuner", Inverted)
     events = teach(teaching, 2)
     (told,) = [event for event in events if isinstance(event, UpdateReady)]
     (score,) = told.pins
@@ -646,7 +645,7 @@ def test_other_settings_drop_the_candidate() -> None:
 
 def test_a_change_that_a_candidate_would_make_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
     always_better(monkeypatch)
-    monkeypatch.setattr("napari_fcn.teaching.FineTuner", Inverted)
+    monkeypatch.setattr("napari_fcn.teaching.trials.FineTuner", Inverted)
     teaching = lesson(replace(FAST, network="ask"))
     told = candidates_of(teaching, 2)[-1]
     before = teaching.pupil.classes(VIEW)
@@ -769,12 +768,19 @@ def test_the_card_says_where_the_model_comes_from() -> None:
     assert len(early.info.card.commits) == 2
 
 
-def test_saving_in_the_middle_of_a_turn_saves_what_is_shown() -> None:
+def test_saving_in_the_middle_of_a_turn_saves_what_is_shown_and_hides_no_commit() -> None:
     teaching = lesson()
     events = teaching.refine(Samples.read(painted(SHAPE, 1)), VIEW)
     next(event for event in events if isinstance(event, Answered))
     events.close()
-    assert teaching.checkpoint().hash == head_hash(teaching)
+    made = teaching.checkpoint()
+    assert made.hash == head_hash(teaching)
+    assert "in 1 turns" in made.info.card.summary
+    assert teaching.checkpoint(0).hash == teaching.history.commits[0].hash
+    assert len(teaching.history.commits) == len(made.info.card.commits) == 1
+    (told,) = run(teaching.commit())
+    assert told.commits[-1].hash == made.hash
+    assert [c["number"] for c in teaching.checkpoint().info.card.commits] == [0, 1]
 
 
 def test_the_original_head_of_a_taught_model_answers_as_the_model_did() -> None:

@@ -9,6 +9,7 @@ import numpy as np
 
 from napari_fcn.events import PinScore, UpdateReady, Working
 from napari_fcn.learning import guard
+from napari_fcn.learning.pins import agreement
 from napari_fcn.learning.pupil import Pupil
 
 if TYPE_CHECKING:
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from napari_fcn.geometry import Region
     from napari_fcn.learning.annotations import Samples
     from napari_fcn.learning.finetune import FineTuner
+    from napari_fcn.learning.pins import Pin
 
 JUDGED_ENOUGH = 10**9  # attempts that no settings allow
 LONG = 10  # samples that half of an examination needs to tell something
@@ -68,7 +70,7 @@ class Candidate:
         return self._known is samples
 
     def judge(
-        self, accepted: Pupil, samples: Samples, learn: tuple[float, int], pins: Sequence[guard.Pin], view: Region
+        self, accepted: Pupil, samples: Samples, learn: tuple[float, int], pins: Sequence[Pin], view: Region
     ) -> Generator[Working, None, UpdateReady]:
         """Examine it and the accepted network on strokes that neither has learnt from, and return what came out.
 
@@ -146,6 +148,6 @@ class Candidate:
         return found
 
 
-def _pin_score(pin: guard.Pin, accepted: Pupil, rival: Pupil) -> PinScore:
-    now, then = (guard.agreement(pupil.classes(pin.region), pin.classes) for pupil in (accepted, rival))
+def _pin_score(pin: Pin, accepted: Pupil, rival: Pupil) -> PinScore:
+    now, then = (agreement(pupil.classes(pin.region), pin.classes) for pupil in (accepted, rival))
     return PinScore(pin.name, now, then)

@@ -1,4 +1,4 @@
-"""Judging a candidate before it replaces anything: new strokes as an examination, pins, and what changed elsewhere."""
+"""Judging a candidate before it replaces anything: new strokes as an examination, and what changed elsewhere."""
 
 from __future__ import annotations
 
@@ -24,26 +24,6 @@ if TYPE_CHECKING:
 SLACK = 0.005  # share of a pin that may change before it counts as worse
 LISTED = 50  # changes that are told one by one
 SPECK = 4  # pixels below which a change is not listed
-GONE = 255  # class index of what is in no class any more; there are at most 255 classes, 0 to 254
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Pin:
-    """A part of the image whose answer must stay as it is.
-
-    Attributes
-    ----------
-    name : str
-        Given by the user.
-    region : Region
-        Where, on the image axes.
-    classes : ndarray
-        ``region.shape`` uint8, the answer when it was pinned; `GONE` in classes that are not there any more.
-    """
-
-    name: str
-    region: Region
-    classes: Classes
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,21 +49,6 @@ def examine(logits: Tensor, label: Tensor) -> Marks:
     found = [(float(hits[label == k].mean()), float(-log[label == k].mean())) for k in label.unique().tolist()]
     right, surprise = (float(np.mean(column)) for column in zip(*found, strict=True))
     return Marks(right, surprise)
-
-
-def agreement(answer: Classes, pinned: Classes) -> float:
-    """Return the share of a pin that is as it was, mean over the classes in it that are there still."""
-    shares = [(answer[pinned == k] == k).mean() for k in np.unique(pinned) if k != GONE]
-    return float(np.mean(shares)) if shares else 1.0
-
-
-def forward(kept: Sequence[int | None]) -> Classes:
-    """Return the new class index of each old one, `GONE` for those that are not kept; ``kept`` names the old ones."""
-    table = np.full(256, GONE, np.uint8)
-    for new, old in enumerate(kept):
-        if old is not None:
-            table[old] = new
-    return table
 
 
 def mean(marks: Sequence[Marks]) -> Marks:

@@ -4,17 +4,15 @@ from __future__ import annotations
 
 from contextlib import suppress
 from dataclasses import asdict, replace
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 from napari_fcn.errors import ImageMovedError, ProjectError
 from napari_fcn.geometry import Region
-from napari_fcn.project import blocks, start, weights
-from napari_fcn.project.files import PART, unwritable, write_json
+from napari_fcn.project import start
+from napari_fcn.project.files import unwritable, write_json
 from napari_fcn.project.image import find_image
-from napari_fcn.project.lock import NAME as LOCK
-from napari_fcn.project.lock import Lock
+from napari_fcn.project.opening import folder_of, locked, sweep
 from napari_fcn.project.record import Record
 from napari_fcn.project.weights import CommitFolder
 
@@ -31,6 +29,7 @@ if TYPE_CHECKING:
     from napari_fcn.models.checkpoint import Checkpoint
     from napari_fcn.project.image import ImageRecord
     from napari_fcn.project.journal import Entry
+    from napari_fcn.project.lock import Lock
     from napari_fcn.settings import TeachSettings
 
     Labels = npt.NDArray[np.uint8]
@@ -99,13 +98,8 @@ class Project:
         ProjectError
             If there is something at ``path``, or it cannot be written.
         """
-        from napari_fcn import __version__
-
         path = Path(path).expanduser().absolute()
-        model = (checkpoint.info.card.name, checkpoint.hash) if checkpoint else ("", "")
-        created = datetime.now(UTC).isoformat(timespec="seconds")
-        begun = start.Start(__version__, created, *model, tuple(classes), settings)
-        start.write_folder(path, begun, image, checkpoint)
+        start.write_folder(path, start.begun(checkpoint, settings, classes), image, checkpoint)
         return cls.open(path)
 
     @classmethod
@@ -119,18 +113,13 @@ class Project:
         ProjectError
             If it is no project, is damaged, of a newer format, or cannot be written.
         """
-        folder = _folder(path)
+        folder = folder_of(path)
         start.read_start(folder)  # what is no project, or a newer one, gets no lock
-        try:
-            lock = Lock(folder)
-        except OSError as error:
-            raise ProjectError(
-                f"{unwritable(folder, error)} It can be opened read-only, and a copy of it can be opened."
-            ) from error
+        lock = locked(folder)
         try:
             project = cls(folder, lock)
             project._record.repair()
-            _sweep(folder)
+            sweep(folder)
         except OSError as error:
             lock.release()
             raise unwritable(folder, error) from error
@@ -148,7 +137,7 @@ class Project:
         ProjectError
             If it is no project, is damaged, or of a newer format.
         """
-        return cls(_folder(path), None)
+        return cls(folder_of(path), None)
 
     def __enter__(self) -> Self:
         return self
@@ -226,15 +215,8 @@ class Project:
 
     def record_history(self, event: HistoryChanged) -> None:
         """Write what is new in the history: commits, names, and which one is present."""
-        known, present = self._record.timeline.commits, self._record.timeline.visited[-1:]
-        for commit in event.commits:
-            if commit.number not in known:
-                self.record("commit", commit=commit)
-                present = [commit.number]
-            elif commit.name != known[commit.number].name:
-                self.record("rename", number=commit.number, name=commit.name)
-        if event.is_restored or [event.present] != present:
-            self.record("present", number=event.present)
+        for kind, facts in self._record.timeline.news(event):
+            self.record(kind, **facts)
 
     def relocate(self, path: str | Path) -> None:
         """Note where the image is now.
@@ -326,21 +308,15 @@ class Project:
         ModelError, ProjectError
             If its file is missing, damaged, or of another model.
         """
-        if not self._start.model_hash:
-            return None
-        from napari_fcn.models.checkpoint import Checkpoint
-
-        checkpoint = Checkpoint.load(self.path / start.MODEL)
-        if checkpoint.hash != self._start.model_hash:
-            raise ProjectError(
-                f"{self.path / start.MODEL} is not the model that the project began with, {self._start.model}. "
-                "Copy this file again from a backup."
-            )
-        return checkpoint
+        return start.read_model(self.path, self._start)
 
     def settings(self) -> TeachSettings:
         """Return the settings that were used last."""
         return start.as_settings({**asdict(self._start.settings), **self._record.timeline.settings})
+
+    def reference(self) -> tuple[int, ...]:
+        """Return the pixel of the tile that set the scale of the features; empty before the first turn."""
+        return self._record.timeline.reference
 
     def classes(self) -> tuple[ClassLabel, ...]:
         """Return the classes as they are now."""
@@ -388,16 +364,3 @@ def _paint(array: Labels, blocks: Iterator[tuple[Region, Labels]]) -> None:
     array[...] = 0
     for region, block in blocks:
         array[region.slices] = block
-
-
-def _folder(path: str | Path) -> Path:
-    """Return the folder that is meant by itself or by its description."""
-    path = Path(path).expanduser().absolute()
-    return path.parent if path.name == start.PROJECT and path.is_file() else path
-
-
-def _sweep(folder: Path) -> None:
-    """Remove what a crash left half-written."""
-    places = (folder, folder / blocks.FOLDER, folder / weights.FOLDER)
-    for part in (*folder.glob(f".{LOCK}-*"), *(part for place in places for part in place.glob(f".*{PART}"))):
-        part.unlink(missing_ok=True)

@@ -13,7 +13,7 @@ from napari_fcn.errors import ProjectError
 from napari_fcn.events import Commit
 from napari_fcn.geometry import Region
 from napari_fcn.learning.annotations import Samples
-from napari_fcn.learning.guard import Pin
+from napari_fcn.learning.pins import Pin
 from napari_fcn.models.card import ClassLabel
 from napari_fcn.project.blocks import region_of
 from napari_fcn.project.start import as_settings
@@ -60,6 +60,7 @@ def resumed(project: Project) -> dict[str, Any]:
         "history": project.history(),
         "recall": partial(recall, project),
         "pins": [Pin(name, region, classes) for name, region, classes in project.pins()],
+        "reference": project.reference(),
     }
 
 
@@ -122,8 +123,14 @@ class _Again:
             history=self._teaching.history if self._teaching else None,
             recall=partial(recall, self.project),
             pins=self._teaching.pins if self._teaching else (),
+            reference=self._reference_after(entry["n"]),
         )
         yield from ()
+
+    def _reference_after(self, n: int) -> tuple[int, ...]:
+        """Return the pixel of the tile that set the scale of the features in the next turn, whichever it was."""
+        turns = (entry for entry in self.project.entries() if entry["n"] > n and entry["kind"] == "turn")
+        return tuple(next(turns, {"reference": ()})["reference"])
 
     def on_turn(self, entry: dict[str, Any]) -> Iterator[Replayed]:
         _run(self.teaching.study(entry["steps"]) if entry["steps"] else ())

@@ -6,6 +6,7 @@ import os
 import secrets
 import shutil
 from dataclasses import asdict, dataclass, fields
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from napari_fcn.errors import ProjectError
@@ -16,6 +17,7 @@ from napari_fcn.project.timeline import as_labels
 from napari_fcn.settings import TeachSettings
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
 
     from napari_fcn.models.card import ClassLabel
@@ -62,7 +64,16 @@ class Start:
         }
 
 
-def write_folder(path: Path, begun: Start, image: ImageRecord, checkpoint: Checkpoint | None) -> None:
+def begun(checkpoint: Checkpoint | None, settings: TeachSettings, classes: Sequence[ClassLabel]) -> Start:
+    """Return how a project begins now, with this version."""
+    from napari_fcn import __version__
+
+    model = (checkpoint.info.card.name, checkpoint.hash) if checkpoint else ("", "")
+    created = datetime.now(UTC).isoformat(timespec="seconds")
+    return Start(__version__, created, *model, tuple(classes), settings)
+
+
+def write_folder(path: Path, how: Start, image: ImageRecord, checkpoint: Checkpoint | None) -> None:
     """Make the folder of a new project; it is in its place only when it is complete.
 
     Raises
@@ -76,7 +87,7 @@ def write_folder(path: Path, begun: Start, image: ImageRecord, checkpoint: Check
     try:
         for name in (blocks.FOLDER, weights.FOLDER):
             (part / name).mkdir(parents=True)
-        write_json(part / PROJECT, begun.to_dict())
+        write_json(part / PROJECT, how.to_dict())
         write_json(part / IMAGE, image.to_dict())
         write_file(part / journal.NAME, b"")
         if checkpoint is not None:
@@ -87,6 +98,27 @@ def write_folder(path: Path, begun: Start, image: ImageRecord, checkpoint: Check
     finally:
         shutil.rmtree(part, ignore_errors=True)
     sync_folder(path.parent)
+
+
+def read_model(folder: Path, how: Start) -> Checkpoint | None:
+    """Return the model at the start of a project; None for filters only.
+
+    Raises
+    ------
+    ModelError, ProjectError
+        If its file is missing, damaged, or of another model.
+    """
+    if not how.model_hash:
+        return None
+    from napari_fcn.models.checkpoint import Checkpoint
+
+    checkpoint = Checkpoint.load(folder / MODEL)
+    if checkpoint.hash != how.model_hash:
+        raise ProjectError(
+            f"{folder / MODEL} is not the model that the project began with, {how.model}. "
+            "Copy this file again from a backup."
+        )
+    return checkpoint
 
 
 def read_start(folder: Path) -> Start:

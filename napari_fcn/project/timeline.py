@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 
     import numpy.typing as npt
 
+    from napari_fcn.events import HistoryChanged
+
     Entry = dict[str, Any]
     Table = npt.NDArray[np.uint8]
 
@@ -64,6 +66,7 @@ class Timeline:
         self.visited: list[int] = []  # commits that were the present one, in order
         self.pins: dict[str, tuple[int, int]] = {}  # name -> entry, and the moment at which it was pinned
         self.settings: dict[str, Any] = {}  # what replaced the settings of the start
+        self.reference: tuple[int, ...] = ()  # pixel of the tile that sets the scale of the features
 
     @property
     def stroke(self) -> int:
@@ -99,6 +102,8 @@ class Timeline:
                 self.pins[str(entry["name"])] = (n, self.now)
             case "unpin":
                 self.pins.pop(entry["name"], None)
+            case "turn" if "reference" in entry:
+                self.reference = tuple(int(i) for i in entry["reference"])
             case "settings":
                 self.settings = dict(entry["settings"])
 
@@ -130,6 +135,21 @@ class Timeline:
         self.commits[commit.number] = replace(commit, parent=parent)
         self._of[commit.number] = index
         self.visited.append(commit.number)
+
+    def news(self, event: HistoryChanged) -> Iterator[tuple[str, dict[str, Any]]]:
+        """Yield kind and facts of what is to be recorded of a history: commits, names, and which one is present.
+
+        Each is to be recorded before the next is asked for.
+        """
+        present = self.visited[-1:]
+        for commit in event.commits:
+            if commit.number not in self.commits:
+                yield "commit", {"commit": commit}
+                present = [commit.number]
+            elif commit.name != self.commits[commit.number].name:
+                yield "rename", {"number": commit.number, "name": commit.name}
+        if event.is_restored or [event.present] != present:
+            yield "present", {"number": event.present}
 
     def after(self, stroke: int) -> int:
         """Return the moment after a stroke; if that was lost, after the one before it."""

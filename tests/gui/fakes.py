@@ -96,6 +96,7 @@ class FakeTeaching:
         record: Any = None,
         recall: Any = None,
         pins: Any = (),
+        reference: tuple[int, ...] = (),
     ) -> None:
         assert axes is not None
         self.pixels = image

@@ -13,7 +13,7 @@ from napari_fcn.learning import head
 from napari_fcn.learning.annotations import Samples
 from napari_fcn.learning.candidate import Candidate
 from napari_fcn.learning.finetune import FineTuner
-from napari_fcn.learning.guard import Pin
+from napari_fcn.learning.pins import Pin
 from napari_fcn.learning.pupil import Pupil
 from napari_fcn.models.teachable import teachable
 

@@ -11,14 +11,11 @@ from hypothesis.extra import numpy as arrays
 from napari_fcn.events import PinScore
 from napari_fcn.learning.annotations import Samples
 from napari_fcn.learning.guard import (
-    GONE,
     LISTED,
     SPECK,
     Marks,
-    agreement,
     changes,
     examine,
-    forward,
     halves,
     mean,
     verdict,
@@ -42,31 +39,6 @@ def test_an_examination_counts_each_painted_class_the_same(count: int, classes: 
 def test_one_stroke_that_is_sure_and_wrong_does_not_outweigh_all_others() -> None:
     marks = examine(torch.tensor([[0.0, 1e6]] + [[5.0, -5.0]] * 9), torch.zeros(10, dtype=torch.int64))
     assert marks.surprise < 1.1
-
-
-@given(CLASSES)
-def test_a_pin_agrees_with_itself(pinned: npt.NDArray[np.uint8]) -> None:
-    assert agreement(pinned, pinned) == 1
-    assert agreement(pinned + 1, pinned) == 0
-
-
-def test_a_rare_class_of_a_pin_counts_as_much_as_a_common_one() -> None:
-    pinned = np.array([0] * 99 + [1], np.uint8)
-    assert agreement(np.zeros(100, np.uint8), pinned) == 0.5
-
-
-def test_of_a_pin_only_classes_that_are_there_still_count() -> None:
-    pinned = np.array([0, 0, GONE, GONE], np.uint8)
-    assert agreement(np.array([0, 1, 0, 1], np.uint8), pinned) == 0.5
-    assert agreement(np.zeros(4, np.uint8), np.full(4, GONE, np.uint8)) == 1
-
-
-@given(st.permutations(range(4)), st.integers(0, 3))
-def test_old_classes_find_their_new_number(order: list[int], dropped: int) -> None:
-    kept = [None if k == dropped else k for k in order]
-    table = forward(kept)
-    assert [table[k] for k in range(4)] == [GONE if k == dropped else order.index(k) for k in range(4)]
-    assert (table[4:] == GONE).all()
 
 
 @given(st.lists(st.integers(0, 2), max_size=60))

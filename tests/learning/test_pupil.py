@@ -10,7 +10,7 @@ from lessons import halves, painted, samples_of, tiny, view_of, whole
 
 from napari_fcn.learning import head
 from napari_fcn.learning.annotations import Samples
-from napari_fcn.learning.pupil import NEWEST, REHEARSED, Pupil, _weights
+from napari_fcn.learning.pupil import Pupil
 from napari_fcn.models.checkpoint import Checkpoint
 from napari_fcn.models.teachable import filters_only, teachable
 
@@ -85,17 +85,6 @@ def test_a_class_that_nobody_paints_is_not_lost() -> None:
     assert (pupil.classes(whole(SHAPE))[:, 40:] == 1).mean() > 0.95
 
 
-def test_the_rehearsal_is_of_pixels_that_the_model_was_sure_of() -> None:
-    pupil = pupil_of(sure())
-    rows, label = pupil._rehearsal({1})
-    assert 0 < len(rows) <= REHEARSED
-    assert set(label.tolist()) == {1}
-    assert (pupil.prior.logits(rows).softmax(1)[:, 1] > 0.75).all()
-    assert len(pupil._rehearsal(set())[0]) == 0
-    nothing, _ = pupil_of(filters_only(2, 1))._rehearsal({0, 1})
-    assert nothing.shape == (0, sum(n for _, n in filters_only(2, 1).net().widths))
-
-
 def test_a_twin_learns_something_else_and_shares_the_features() -> None:
     pupil = pupil_of(sure())
     pupil.learn(samples_of(SHAPE, 1), 0.5, 0)
@@ -106,18 +95,6 @@ def test_a_twin_learns_something_else_and_shares_the_features() -> None:
     assert not torch.equal(state(twin).weight, before.weight)
     assert twin.features is pupil.features
     assert all(a is b for a, b in zip(twin.net.trunk.parameters(), pupil.net.trunk.parameters(), strict=True))  # type: ignore[union-attr]
-
-
-def test_a_long_stroke_weighs_as_its_root_and_the_newest_more() -> None:
-    shape = (10, 100)
-    labels = np.zeros(shape, np.uint8)
-    labels[0, :64] = 1
-    first = Samples.read(labels).dated(Samples.none(shape), 1)
-    labels[5, :4] = 1
-    both = Samples.read(labels).dated(first, 2)
-    weight = _weights(both)
-    assert weight[both.turn == 1].sum() == pytest.approx(8)
-    assert weight[both.turn == 2].sum() == pytest.approx(NEWEST * 2)
 
 
 def test_an_almost_flat_tile_to_compare_with_does_not_break_the_fit() -> None:

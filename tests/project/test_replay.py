@@ -248,6 +248,39 @@ def test_a_session_that_was_gone_on_with_comes_out_again(
     same(lesson, "head")
 
 
+def corner_first(lesson: Lesson) -> None:
+    """Teach the first turn with a corner of the image on screen."""
+    lesson.paint(painted(WIDE, 1))
+    run(lesson.teaching.refine(Samples.read(lesson.labels), Region((0, 0), (20, 20)), lesson.project.strokes))
+
+
+WIDE = (48, 400)  # several tiles
+
+
+def test_a_session_goes_on_with_the_tile_that_set_the_scale(tmp_path: Path) -> None:
+    lesson = Lesson(tmp_path / "a.fcn", None, HEADS, halves(WIDE))
+    assert lesson.project.reference() == ()
+    corner_first(lesson)
+    straight = lesson.teaching
+    assert lesson.project.reference() == straight.pupil.reference == (10, 10)
+    assert straight.pupil.reference_tile != straight.pupil.view.plan.at([0, 1])
+    lesson.reopen()
+    assert lesson.teaching.pupil.reference == (10, 10)
+    lesson.teach(painted(WIDE, 2))
+    same(lesson, "head")
+
+
+def test_a_journal_of_a_session_that_went_on_with_another_tile_comes_out_again(tmp_path: Path) -> None:
+    lesson = Lesson(tmp_path / "a.fcn", None, HEADS, halves(WIDE))
+    corner_first(lesson)
+    lesson.project.close()
+    project = Project.open(lesson.project.path)
+    lesson.begin(project, {**resumed(project), "reference": (24, 200)})  # as versions did that took the middle
+    lesson.teach(painted(WIDE, 2))
+    assert [e["reference"] for e in project.entries() if e["kind"] == "turn"] == [[10, 10], [24, 200]]
+    same(lesson, "head")
+
+
 @pytest.mark.parametrize("ndim", [1, 3])
 def test_other_dimensions_come_out_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, ndim: int) -> None:
     winning(monkeypatch)
@@ -293,7 +326,7 @@ def test_a_commit_that_came_out_otherwise_is_told(tmp_path: Path, monkeypatch: p
     lesson = Lesson(tmp_path / "a.fcn", tiny(), HEADS)
     for turn in (1, 2):
         lesson.teach(painted(SHAPE, turn))
-    monkeypatch.setattr("napari_fcn.learning.pupil.RIDGE", 0.03)  # another version, that learns otherwise
+    monkeypatch.setattr("napari_fcn.learning.weighing.RIDGE", 0.03)  # another version, that learns otherwise
     assert [m.is_same for m in lesson.repeated()] == [True, False, False]
 
 

@@ -1,0 +1,68 @@
+"""Parts of the image whose answer must stay, and how they follow when classes are numbered otherwise."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    import numpy.typing as npt
+
+    from napari_fcn.geometry import Region
+
+    Classes = npt.NDArray[np.uint8]
+
+GONE = 255  # class index of what is in no class any more; there are at most 255 classes, 0 to 254
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Pin:
+    """A part of the image whose answer must stay as it is.
+
+    Attributes
+    ----------
+    name : str
+        Given by the user.
+    region : Region
+        Where, on the image axes.
+    classes : ndarray
+        ``region.shape`` uint8, the answer when it was pinned; `GONE` in classes that are not there any more.
+    """
+
+    name: str
+    region: Region
+    classes: Classes
+
+
+def renumbered(pins: Iterable[Pin], table: Classes) -> tuple[Pin, ...]:
+    """Return the same pins in other class numbers: ``table[old]`` is the new one."""
+    return tuple(replace(pin, classes=table[pin.classes]) for pin in pins)
+
+
+def without(pins: Iterable[Pin], name: str) -> tuple[Pin, ...]:
+    """Return all pins but the one of this name."""
+    return tuple(pin for pin in pins if pin.name != name)
+
+
+def agreement(answer: Classes, pinned: Classes) -> float:
+    """Return the share of a pin that is as it was, mean over the classes in it that are there still."""
+    shares = [(answer[pinned == k] == k).mean() for k in np.unique(pinned) if k != GONE]
+    return float(np.mean(shares)) if shares else 1.0
+
+
+def forward(kept: Sequence[int | None]) -> Classes:
+    """Return the new class index of each old one, `GONE` for those that are not kept; ``kept`` names the old ones."""
+    table = np.full(256, GONE, np.uint8)
+    for new, old in enumerate(kept):
+        if old is not None:
+            table[old] = new
+    return table
+
+
+def by_name(before: Sequence[str], after: Sequence[str]) -> Classes:
+    """Return the new class index of each old one, if classes of one name are the same."""
+    return forward([before.index(name) if name in before else None for name in after])

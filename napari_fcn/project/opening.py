@@ -1,0 +1,41 @@
+"""Before a project is open: which folder is meant, who writes to it, what a crash left in it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from napari_fcn.errors import ProjectError
+from napari_fcn.project import blocks, start, weights
+from napari_fcn.project.files import PART, unwritable
+from napari_fcn.project.lock import NAME, Lock
+
+
+def folder_of(path: str | Path) -> Path:
+    """Return the folder that is meant by itself or by its description."""
+    path = Path(path).expanduser().absolute()
+    return path.parent if path.name == start.PROJECT and path.is_file() else path
+
+
+def locked(folder: Path) -> Lock:
+    """Return the lock of a folder, so that nobody else writes to it.
+
+    Raises
+    ------
+    ProjectInUseError
+        If another program has it.
+    ProjectError
+        If it cannot be written.
+    """
+    try:
+        return Lock(folder)
+    except OSError as error:
+        raise ProjectError(
+            f"{unwritable(folder, error)} It can be opened read-only, and a copy of it can be opened."
+        ) from error
+
+
+def sweep(folder: Path) -> None:
+    """Remove what a crash left half-written."""
+    places = (folder, folder / blocks.FOLDER, folder / weights.FOLDER)
+    for part in (*folder.glob(f".{NAME}-*"), *(part for place in places for part in place.glob(f".*{PART}"))):
+        part.unlink(missing_ok=True)

@@ -1,0 +1,68 @@
+"""A taught model as it leaves: with a card that says what became of it."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from napari_fcn.inference import device as devices
+from napari_fcn.models.checkpoint import Checkpoint
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from napari_fcn.learning.pupil import Pupil
+    from napari_fcn.teaching.ground import Ground
+
+
+def export(
+    ground: Ground, pupil: Pupil, model: Checkpoint, turns: int, commits: Sequence[dict[str, Any]]
+) -> Checkpoint:
+    """Return a model with its card.
+
+    Parameters
+    ----------
+    ground : Ground
+        Where it was taught.
+    pupil : Pupil
+        Any one there: it tells which tile is looked at.
+    model : Checkpoint
+        The model.
+    turns : int
+        How many turns it took.
+    commits : sequence of dict
+        The path to it, as `History.log` tells it.
+    """
+    before = ground.card
+    name = before.name or "a model"
+    limits = "Taught on one image: on others it may do worse than before."
+    if model.info.spec.original:
+        same = agreement(ground, pupil, model)
+        limits += (
+            f" The head of {name} is kept (option head: original); on this image it answers {same:.1%} of the "
+            "pixels that were looked at as before."
+        )
+    card = replace(
+        before,
+        name=f"{name} taught",
+        summary=f"{name}, taught with strokes in {turns} turns.",
+        limits=limits,
+        scores={},
+        recipe="",
+        parent=ground.parent,
+        commits=tuple(commits),
+    )
+    return Checkpoint(replace(model.info, card=card), model.weights)
+
+
+def agreement(ground: Ground, pupil: Pupil, model: Checkpoint) -> float:
+    """Return the share of a tile in which the original heads of a model and of the one at the start agree."""
+    tile = pupil.reference_tile
+    answers = []
+    for one in (model, ground.start):
+        net = devices.place(one.original().net(), one.info.spec.ndim, ground.device)
+        with torch.inference_mode(), devices.full_float32(ground.device):
+            answers.append(net(pupil.view.read(tile.read)).argmax(1))
+    return float((answers[0] == answers[1]).float().mean())

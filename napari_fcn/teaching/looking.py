@@ -1,0 +1,57 @@
+"""Looking at what a pupil answers: the answer itself, how unsure it is, and where a stroke would tell most."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from napari_fcn.events import Suggested, TileDone, UncertaintyDone
+from napari_fcn.geometry import Region
+from napari_fcn.learning import suggest
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from napari_fcn.learning.annotations import Samples
+    from napari_fcn.learning.pupil import Pupil
+
+
+def answers(pupil: Pupil, region: Region) -> Iterator[TileDone]:
+    """Yield the answer for a region, tile by tile."""
+    tiles = list(pupil.view.plan.touching(region))
+    for done, tile in enumerate(tiles, start=1):
+        part = tile.core.intersection(region)
+        yield TileDone(part, pupil.probabilities(part), done, len(tiles))
+
+
+def answers_soon(pupil: Pupil, region: Region) -> Iterator[TileDone]:
+    """Yield the answer for a region at once if its features are known, so that it is drawn once; else tile by tile."""
+    if all(tile.core in pupil.features.windows for tile in pupil.view.plan.touching(region)):
+        yield TileDone(region, pupil.probabilities(region), 1, 1)
+    else:
+        yield from answers(pupil, region)
+
+
+def uncertainty(pupil: Pupil, region: Region) -> Iterator[UncertaintyDone]:
+    """Yield how unsure a pupil is, for each tile of a region: the entropy of its answer."""
+    for tile in pupil.view.plan.touching(region):
+        part = tile.core.intersection(region)
+        yield UncertaintyDone(part, suggest.entropy(pupil.probabilities(part)))
+
+
+def suggested(pupil: Pupil, samples: Samples, region: Region) -> Iterator[Suggested]:
+    """Yield the most uncertain place of a region that no stroke has within its receptive field."""
+    axes, field, shape = pupil.view.source.axes, pupil.view.field, pupil.view.source.shape
+    space = axes.space_positions
+    best = Suggested(Region(region.start, region.start), region.start, 0.0)
+    for part in uncertainty(pupil, region):
+        free = suggest.open_places(part.region, samples, field, space)
+        values = np.where(free, suggest.smoothed(part.values, space), -1)
+        at = np.unravel_index(int(values.argmax()), values.shape)
+        if values[at] > best.uncertainty:
+            index = tuple(int(i) + a for i, a in zip(at, part.region.start, strict=True))
+            before, after = axes.spread(field.before, 0), axes.spread(field.after, 0)
+            box = Region(index, tuple(i + 1 for i in index)).grow(before, after).clip(shape)
+            best = Suggested(box, index, float(values[at]))
+    yield best

@@ -1,0 +1,57 @@
+"""What is painted: whether it fits the model and its image, and what it was at each commit."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from napari_fcn.errors import ImageError
+from napari_fcn.learning.annotations import Samples
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from napari_fcn.events import Commit
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Painted:
+    """The samples of each commit.
+
+    Attributes
+    ----------
+    shape : tuple of int
+        Of the image axes.
+    recall : callable or None
+        Returns the samples of a commit of an earlier session.
+    """
+
+    shape: tuple[int, ...]
+    recall: Callable[[int], Samples] | None
+    _known: dict[int, Samples] = field(default_factory=dict)
+
+    def at(self, commit: Commit) -> Samples:
+        """Return what was painted at a commit; of an earlier session, as if all had been painted in one turn."""
+        if commit.number not in self._known:
+            found = Samples.none(self.shape)
+            if self.recall is not None and commit.turn:
+                found = self.recall(commit.number).dated(found, commit.turn)
+            self._known[commit.number] = found
+        return self._known[commit.number]
+
+    def keep(self, commit: Commit, samples: Samples) -> None:
+        """Remember what is painted at a new commit."""
+        self._known[commit.number] = samples
+
+
+def check(samples: Samples, shape: tuple[int, ...], classes: int) -> None:
+    """Raise ImageError if samples are not of an image of this shape, or of more classes than these."""
+    if samples.shape != shape:
+        raise ImageError(
+            f"The corrections are {' x '.join(map(str, samples.shape))} px; the image is "
+            f"{' x '.join(map(str, shape))} px. Paint on a layer of the size of the image."
+        )
+    if len(samples) and (highest := int(samples.label.max())) >= classes:
+        raise ImageError(
+            f"A stroke is of class {highest + 1}; the model has {classes} classes. Add a class, or erase the stroke."
+        )

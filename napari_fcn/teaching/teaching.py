@@ -1,0 +1,413 @@
+"""A model that learns from brush strokes on one image: the only place where weights change."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import asdict, replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+
+from napari_fcn.errors import ImageError
+from napari_fcn.events import Compared, Settled, Working
+from napari_fcn.inference.device import pick_device
+from napari_fcn.learning.history import History
+from napari_fcn.learning.pins import GONE, Pin, by_name, forward, renumbered, without
+from napari_fcn.models.teachable import filters_only, teachable, with_classes
+from napari_fcn.settings import TeachSettings
+from napari_fcn.teaching import looking
+from napari_fcn.teaching.accepted import Accepted
+from napari_fcn.teaching.export import export
+from napari_fcn.teaching.ground import Ground, opened
+from napari_fcn.teaching.painted import Painted, check
+from napari_fcn.teaching.trials import Trials
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator
+
+    from napari_fcn.events import (
+        Answered,
+        Commit,
+        Examined,
+        HistoryChanged,
+        StepDone,
+        Suggested,
+        TileDone,
+        UncertaintyDone,
+        UpdateReady,
+    )
+    from napari_fcn.geometry import Axes, Region
+    from napari_fcn.learning.annotations import Samples
+    from napari_fcn.learning.candidate import Candidate
+    from napari_fcn.learning.pupil import Pupil
+    from napari_fcn.models.card import ClassLabel, ModelInfo
+    from napari_fcn.models.checkpoint import Checkpoint
+
+Event = Any
+
+
+class Teaching:
+    """A model, an image, and what strokes have taught the model there.
+
+    Not for two threads at once. Generators may be closed at any event; the next call goes on where they were.
+
+    Parameters
+    ----------
+    image : array-like
+        numpy, dask, zarr or anything else with ``shape``, ``dtype`` and slices.
+    checkpoint : Checkpoint, optional
+        The model to start from; without it a filter bank alone, which knows nothing.
+    axes : Axes, optional
+        Role of each axis; guessed from the shape if not given.
+    settings : TeachSettings, optional
+        How to learn.
+    classes : tuple of ClassLabel
+        What to tell apart; those of the model if not given.
+    rgb : bool
+        Whether the channels of the image are colours.
+    spacing : tuple of float
+        Pixel size per axis in space; all alike if not given.
+    history : History, optional
+        Commits of an earlier session; the present one is gone on with.
+    record : callable, optional
+        Called with a kind and facts for all that a replay must know.
+    recall : callable, optional
+        Returns the samples of a commit of an earlier session.
+    pins : iterable of Pin
+        Those of an earlier session.
+    reference : tuple of int
+        A pixel of the tile from which an earlier session took the statistics of the features; if not given, the middle
+        of the image until the first turn, and of what was on screen in it from then on.
+
+    Raises
+    ------
+    ImageError
+        If the image is empty, not made of real numbers, or does not fit the model.
+    DeviceError
+        If the device asked for is not there.
+    """
+
+    def __init__(
+        self,
+        image: Any,
+        checkpoint: Checkpoint | None = None,
+        axes: Axes | None = None,
+        settings: TeachSettings | None = None,
+        classes: tuple[ClassLabel, ...] = (),
+        rgb: bool = False,
+        spacing: tuple[float, ...] = (),
+        history: History | None = None,
+        record: Callable[..., object] | None = None,
+        recall: Callable[[int], Samples] | None = None,
+        pins: Iterable[Pin] = (),
+        reference: tuple[int, ...] = (),
+    ) -> None:
+        self.settings = settings or TeachSettings()
+        self.device = pick_device(self.settings.device)
+        self.source = opened(image, checkpoint, axes, self.settings, rgb)
+        self.axes = self.source.axes
+        if checkpoint is None:
+            checkpoint = filters_only(len(self.axes.space), self.axes.channels(np.shape(image)), classes, spacing)
+        self.history = history or History()
+        if not self.history.commits:
+            self.history.add("start", 0, 0, teachable(checkpoint, classes, spacing))
+        start, present = self.history.checkpoint(0), self.history.present
+        scaling = start.info.normaliser.fit(self.source.sample())
+        self._ground = Ground(self.source, scaling, start, checkpoint.hash, self.device)
+        self._record, self.pins = record or _ignore, tuple(pins)
+        self._painted = Painted(self.source.shape, recall)
+        at = reference or tuple(n // 2 for n in self.source.shape)
+        self._accepted = Accepted(self._painted.at(present), present.turn, present.strokes, at)
+        self._trials = Trials(start.weights, present.turn)
+        self._install(self.history.checkpoint(present.number))
+        self._record("open", settings=asdict(self.settings), threads=torch.get_num_threads())
+
+    def _install(self, model: Checkpoint) -> None:
+        """Put a model into use."""
+        self._accepted.become(self._pupil(model), model.info)
+        self._trials.candidate = None
+
+    def _pupil(self, model: Checkpoint) -> Pupil:
+        return self._ground.pupil(model, self._accepted.reference, self.settings.memory)
+
+    @property
+    def candidate(self) -> Candidate | None:
+        """The whole network that learns in the background, or has won and waits."""
+        return self._trials.candidate
+
+    @property
+    def info(self) -> ModelInfo:
+        """What the model is."""
+        return self._accepted.info
+
+    @property
+    def classes(self) -> tuple[ClassLabel, ...]:
+        """What the model tells apart now."""
+        return self.info.classes
+
+    @property
+    def pupil(self) -> Pupil:
+        """The weights in use, on the image."""
+        return self._accepted.pupil
+
+    @property
+    def samples(self) -> Samples:
+        """What they have learnt from."""
+        return self._accepted.samples
+
+    @property
+    def turn(self) -> int:
+        """How often strokes were answered."""
+        return self._accepted.turn
+
+    def configure(self, settings: TeachSettings) -> None:
+        """Learn in another way from now on."""
+        if settings != self.settings:
+            self.settings = settings
+            self._trials.candidate = None
+            self._record("settings", settings=asdict(settings))
+
+    def checkpoint(self, number: int | None = None) -> Checkpoint:
+        """Return the model of a commit, or as it answers now, with a card that says what became of it.
+
+        The head that it had before stands beside the taught one. The card tells how far the two trunks agree: what
+        share of a tile the old head answers as it did before it was taught. It lists the commits that led to the
+        model; nothing is committed here, so who wants the latest answer among them calls `commit` first.
+        """
+        at = self.history.present.number if number is None else number
+        model = self.history.checkpoint(at)
+        turns = next(commit.turn for commit in self.history.commits if commit.number == at)
+        if number is None and self._accepted.is_uncommitted:
+            model, turns = self._accepted.model, self.turn
+        return export(self._ground, self.pupil, model, turns, self.history.log(at))
+
+    def refine(self, samples: Samples, view: Region, strokes: int = 0) -> Iterator[Event]:
+        """Learn from all strokes, show the answer, then let the whole network learn.
+
+        Parameters
+        ----------
+        samples : Samples
+            All that is painted now.
+        view : Region
+            What is on screen, on the image axes.
+        strokes : int
+            How many strokes the journal holds.
+
+        Yields
+        ------
+        Examined, Answered
+            If the strokes changed.
+        TileDone
+            For each tile of the view that is not shown as the model answers now.
+        Working, Settled, TileDone
+            If the head has not looked at these strokes a second time.
+        HistoryChanged
+            When there is a new commit.
+        StepDone, UpdateReady
+            While the whole network learns, and when it was judged.
+        """
+        check(samples, self.source.shape, len(self.classes))
+        view = view.clip(self.source.shape)
+        if not samples.same_as(self.samples):
+            yield from self.commit()
+            yield from self._answer(samples, view, strokes)
+        yield from self.show(view)
+        yield from self.settle()
+        yield from self.show(view)
+        yield from self.commit()
+        yield from self._improve(view)
+
+    def answer(self, samples: Samples, view: Region, strokes: int = 0) -> Iterator[Event]:
+        """Learn from all strokes with the head alone, as `refine` does before it shows anything."""
+        check(samples, self.source.shape, len(self.classes))
+        yield from self.commit()
+        yield from self._answer(samples, view, strokes)
+
+    def settle(self) -> Iterator[Working | Settled]:
+        """Let the head look at the strokes a second time; stopped before the end, it stays as it is."""
+        if self._accepted.is_settled:
+            return
+        start = time.monotonic()
+        yield from self._accepted.settle(self.settings)
+        self._record("settle", turn=self.turn)
+        yield Settled(self.turn, time.monotonic() - start)
+
+    def show(self, view: Region) -> Iterator[TileDone]:
+        """Yield the answer for a region if it is not shown as the model answers now.
+
+        At once where the features are known, so that a window draws it once; else tile by tile.
+        """
+        yield from self._accepted.show(view.clip(self.source.shape))
+
+    def forget_shown(self) -> None:
+        """Show everything again when it is next on screen: the layers that showed it are gone."""
+        self._accepted.forget_shown()
+
+    def _answer(self, samples: Samples, view: Region, strokes: int) -> Iterator[Examined | Answered]:
+        accepted, trials = self._accepted, self._trials
+        accepted.begin_turn(samples, view, strokes)
+        self._record("turn", turn=self.turn, strokes=strokes, reference=accepted.reference, steps=trials.steps)
+        trials.begin_turn(self.samples)
+        yield from accepted.learn(self.settings)
+
+    def commit(self) -> Iterator[HistoryChanged]:
+        """Keep the head as it is now, if there is no commit with it yet."""
+        if self._accepted.is_uncommitted:
+            self._accepted.is_uncommitted = False
+            yield self._commit("head", {})
+
+    def _commit(self, kind: str, scores: dict[str, float]) -> HistoryChanged:
+        commit = self.history.add(kind, self.turn, self._accepted.strokes, self._accepted.model, scores)
+        self._painted.keep(commit, self.samples)
+        self._record("commit", commit=asdict(commit))
+        return self.history.event()
+
+    # The whole network
+
+    def _improve(self, view: Region) -> Iterator[Event]:
+        """Let a candidate learn and judge it, again and again until nothing more is to be hoped for."""
+        yield from self._accept_by_itself(view)
+        while self.pupil.net.trunk is not None and self._trials.are_due(self.samples, self.turn, self.settings):
+            yield from self.study(self._trials.next_judgement(self.settings.judge_every))
+            yield from self.judge(view)
+            yield from self._accept_by_itself(view)
+
+    def _accept_by_itself(self, view: Region) -> Iterator[Event]:
+        if self._trials.winner is not None and self.settings.network == "automatic":
+            yield from self.accept()
+            yield from self.show(view)
+
+    def study(self, steps: int) -> Iterator[StepDone]:
+        """Let the whole network learn from the strokes before the latest turn, until so many steps are done in all."""
+        yield from self._trials.study(self.pupil, self.samples, self.turn, self.settings, steps)
+
+    def judge(self, view: Region) -> Iterator[Working | UpdateReady]:
+        """Examine the network that has learnt, and tell what it would change in a region.
+
+        Stopped before the end, nothing is decided, and the next time it is soon where it was.
+        """
+        candidate = self.candidate
+        assert candidate is not None
+        learn = (self.settings.keep, self.settings.seed)
+        told = yield from candidate.judge(self.pupil, self.samples, learn, self.pins, view)
+        self._record("judge", turn=self.turn, steps=candidate.tuner.done)
+        self._trials.give_up(self.turn, self.settings.attempts)
+        yield told
+
+    def accept(self) -> Iterator[Working | HistoryChanged]:
+        """Let the candidate that won replace the accepted weights."""
+        candidate = self._trials.winner
+        if candidate is None or candidate.pupil is None:
+            return
+        yield from self.commit()
+        if not candidate.knows(self.samples):  # strokes have come since
+            for _ in candidate.pupil.settle(self.samples, self.settings.keep, self.settings.seed):
+                yield Working("settle")
+        self._accepted.become(candidate.pupil, self.info)
+        self._trials.take()
+        yield self._commit("network", candidate.marks)
+
+    def reject(self) -> None:
+        """Drop the candidate that waits."""
+        self._trials.close(self.turn)
+        self._record("reject", turn=self.turn)
+
+    # Going back, classes, pins
+
+    def undo(self) -> Iterator[HistoryChanged]:
+        """Go back to the commit before the present one, weights and strokes together."""
+        yield from self.commit()
+        yield from self._restore(self.history.undo())
+
+    def redo(self) -> Iterator[HistoryChanged]:
+        """Go forward to the commit that was present before the last undo."""
+        yield from self.commit()
+        yield from self._restore(self.history.redo())
+
+    def go_to(self, number: int) -> Iterator[HistoryChanged]:
+        """Go to any commit; what is learnt next branches off there."""
+        yield from self.commit()
+        if number == self.history.present.number:  # nothing to restore, but whoever owns the strokes may have to
+            self._record("present", number=number)
+            yield self.history.event(is_restored=True)
+        else:
+            yield from self._restore(self.history.go_to(number))
+
+    def _restore(self, commit: Commit | None) -> Iterator[HistoryChanged]:
+        if commit is None:
+            return
+        accepted, before = self._accepted, self._accepted.names
+        self._install(self.history.checkpoint(commit.number))
+        self.pins = renumbered(self.pins, by_name(before, accepted.names))
+        accepted.samples, accepted.strokes = self._painted.at(commit), commit.strokes
+        accepted.turn = self._trials.judged = max(self.turn, commit.turn)
+        self._record("present", number=commit.number)
+        yield self.history.event(is_restored=True)
+
+    def rename(self, number: int, name: str) -> Iterator[HistoryChanged]:
+        """Give a commit a name."""
+        self.history.rename(number, name)
+        self._record("rename", number=number, name=name)
+        yield self.history.event()
+
+    def set_classes(self, classes: tuple[ClassLabel, ...], kept: tuple[int | None, ...]) -> Iterator[HistoryChanged]:
+        """Add, remove, rename, recolour or reorder the classes.
+
+        Parameters
+        ----------
+        classes : tuple of ClassLabel
+            The classes from now on.
+        kept : tuple of int or None
+            For each, which class it was; None for a new one. Samples of classes that are gone are forgotten; whoever
+            owns the corrections renumbers the others.
+        """
+        yield from self.commit()
+        self._install(with_classes(self._accepted.model, classes, kept))
+        table = forward(kept)
+        label = table[self.samples.label]
+        self._accepted.samples = replace(self.samples, label=label).where(label != GONE)
+        self.pins = renumbered(self.pins, table)
+        self._record("classes", classes=[asdict(label) for label in classes], kept=kept)
+        yield self._commit("classes", {})
+
+    def pin(self, region: Region, name: str) -> None:
+        """Mark a region that must stay as it is answered now.
+
+        Raises
+        ------
+        ImageError
+            If it lies outside the image.
+        """
+        region = region.clip(self.source.shape)
+        if region.is_empty:
+            raise ImageError("The region to pin lies outside the image. Move the view onto the image.")
+        pinned = Pin(name, region, self.pupil.classes(region))
+        self.pins = (*without(self.pins, name), pinned)
+        self._record("pin", name=name, region=region, classes=pinned.classes)
+
+    def unpin(self, name: str) -> None:
+        """Let a region change again."""
+        self.pins = without(self.pins, name)
+        self._record("unpin", name=name)
+
+    # Looking
+
+    def compare(self, first: int, second: int, view: Region) -> Iterator[Compared]:
+        """Yield the answers of two commits for the tiles of a region."""
+        for number in (first, second):
+            pupil = self._pupil(self.history.checkpoint(number))
+            for told in looking.answers(pupil, view.clip(self.source.shape)):
+                yield Compared(number, told)
+
+    def uncertainty(self, view: Region) -> Iterator[UncertaintyDone]:
+        """Yield how unsure the model is, for each tile of a region: the entropy of its answer."""
+        yield from looking.uncertainty(self.pupil, view)
+
+    def suggest(self, view: Region) -> Iterator[Suggested]:
+        """Yield the most uncertain place of a region that no stroke has within its receptive field."""
+        yield from looking.suggested(self.pupil, self.samples, view.clip(self.source.shape))
+
+
+def _ignore(kind: str, **facts: object) -> None:
+    """Record nothing."""

@@ -1,0 +1,52 @@
+"""A pin is kept as far as its classes are there, whatever their numbers."""
+
+import numpy as np
+import numpy.typing as npt
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as arrays
+
+from napari_fcn.geometry import Region
+from napari_fcn.learning.pins import GONE, Pin, agreement, by_name, forward, renumbered, without
+
+CLASSES = arrays.arrays(np.uint8, arrays.array_shapes(min_dims=1, max_dims=3, max_side=12), elements=st.integers(0, 2))
+
+
+@given(CLASSES)
+def test_a_pin_agrees_with_itself(pinned: npt.NDArray[np.uint8]) -> None:
+    assert agreement(pinned, pinned) == 1
+    assert agreement(pinned + 1, pinned) == 0
+
+
+def test_a_rare_class_of_a_pin_counts_as_much_as_a_common_one() -> None:
+    pinned = np.array([0] * 99 + [1], np.uint8)
+    assert agreement(np.zeros(100, np.uint8), pinned) == 0.5
+
+
+def test_of_a_pin_only_classes_that_are_there_still_count() -> None:
+    pinned = np.array([0, 0, GONE, GONE], np.uint8)
+    assert agreement(np.array([0, 1, 0, 1], np.uint8), pinned) == 0.5
+    assert agreement(np.zeros(4, np.uint8), np.full(4, GONE, np.uint8)) == 1
+
+
+@given(st.permutations(range(4)), st.integers(0, 3))
+def test_old_classes_find_their_new_number(order: list[int], dropped: int) -> None:
+    kept = [None if k == dropped else k for k in order]
+    table = forward(kept)
+    assert [table[k] for k in range(4)] == [GONE if k == dropped else order.index(k) for k in range(4)]
+    assert (table[4:] == GONE).all()
+
+
+@given(st.permutations("abcd"), st.integers(0, 4))
+def test_classes_of_one_name_are_the_same(names: list[str], kept: int) -> None:
+    after = [*names[:kept], "new"]
+    table = by_name("abcd", after)
+    assert [table[k] for k in range(4)] == [after.index(name) if name in after else GONE for name in "abcd"]
+
+
+def test_pins_follow_other_numbers_and_go_by_name() -> None:
+    pins = [Pin(name, Region((0,), (3,)), np.array([0, 1, GONE], np.uint8)) for name in "ab"]
+    for pin in renumbered(pins, forward((1, None))):
+        assert pin.classes.tolist() == [GONE, 0, GONE]
+    assert [pin.name for pin in without(pins, "a")] == ["b"]
+    assert without(pins, "c") == tuple(pins)

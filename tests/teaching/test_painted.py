@@ -1,0 +1,43 @@
+"""What was painted at a commit is known, of this session and of earlier ones."""
+
+import numpy as np
+from lessons import painted, samples_of
+
+from napari_fcn.events import Commit
+from napari_fcn.learning.annotations import Samples
+from napari_fcn.teaching.painted import Painted
+
+SHAPE = (48, 64)
+
+
+def commit(number: int, turn: int) -> Commit:
+    return Commit(number, None, "head", turn, turn, "")
+
+
+def test_what_is_kept_comes_back_with_its_turns() -> None:
+    known, samples = Painted(SHAPE, None), samples_of(SHAPE, 3)
+    known.keep(commit(4, 3), samples)
+    assert known.at(commit(4, 3)) is samples
+
+
+def test_what_an_earlier_session_painted_counts_as_one_turn_and_is_recalled_once() -> None:
+    asked: list[int] = []
+
+    def recall(number: int) -> Samples:
+        asked.append(number)
+        return Samples.read(painted(SHAPE, 2))
+
+    known = Painted(SHAPE, recall)
+    for _ in range(2):
+        found = known.at(commit(7, 5))
+        assert found.same_as(samples_of(SHAPE, 2))
+        assert set(found.turn) == {5}
+    assert asked == [7]
+
+
+def test_before_the_first_turn_nothing_was_painted() -> None:
+    def recall(number: int) -> Samples:
+        raise AssertionError(number)
+
+    for known in (Painted(SHAPE, None), Painted(SHAPE, recall)):
+        assert known.at(commit(0, 0)).same_as(Samples.read(np.zeros(SHAPE, np.uint8)))
