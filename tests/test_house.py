@@ -20,7 +20,7 @@ FLOORS = (
     {"models"},
     {"inference"},
     {"learning", "objects", "sequences"},
-    {"session", "teaching"},
+    {"inspection", "session", "teaching"},
     {"project"},
     {"io", "sample_data"},
     {"recording", "finetuning"},

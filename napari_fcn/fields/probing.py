@@ -96,7 +96,7 @@ class Watch:
         self.seen = []
         with Open():
             out = self.net(x)
-            return [*self.seen, Seen("output", type(self.net).__name__, _first(out))]
+            return [*self.seen, Seen("output", type(self.net).__name__, first_tensor(out))]
 
     def _hook(self, name: str) -> Callable[..., Any]:
         def keep(layer: nn.Module, inputs: Any, out: Any) -> Any:
@@ -111,7 +111,7 @@ class Watch:
         return keep
 
 
-def _first(out: Any) -> Tensor:
+def first_tensor(out: Any) -> Tensor:
     """Return the first tensor of what a network returns."""
     while not isinstance(out, Tensor):
         out = next(iter(out.values() if isinstance(out, dict) else out))

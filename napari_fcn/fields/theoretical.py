@@ -83,6 +83,11 @@ class Anatomy:
                 f"{'looks' if len(self.unbounded) == 1 else 'look'} at the whole input. Use a network with batch norm "
                 "or none, and without global pooling, attention or fully connected layers."
             )
+        return self.reach
+
+    @property
+    def reach(self) -> ReceptiveField:
+        """The field at the worst phase; of a network that some norm makes endless, as if the norm were not there."""
         return ReceptiveField(
             tuple(max(before for before, _ in phases) for phases in self.phases),
             tuple(max(after for _, after in phases) for phases in self.phases),
