@@ -23,7 +23,7 @@ FLOORS = (
     {"inspection", "session", "teaching"},
     {"project"},
     {"io", "sample_data"},
-    {"recording", "finetuning"},
+    {"recording", "finetuning", "figures"},
     {"api"},
     {"demo"},
     {"batch", "cli", "gui"},

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from typing import TYPE_CHECKING
 
@@ -142,7 +142,9 @@ def anatomy(net: NetSpec | nn.Module) -> Anatomy:
             ) from error
         return _join(axes, global_layers(net))
     found = [_twin(net.twin(axis)) for axis in range(net.ndim)]
-    return _join([reaches for reaches, _ in found], found[0][1])
+    joined = _join([reaches for reaches, _ in found], found[0][1])
+    layers = tuple(replace(one, kind=one.kind.replace("1d", f"{net.ndim}d")) for one in joined.layers)
+    return replace(joined, layers=layers)  # named as in the network itself
 
 
 @cache
