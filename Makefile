@@ -30,7 +30,7 @@ bench: benchmarks/.venv/bench.stamp  ## time our tiling beside that of MONAI
 	benchmarks/.venv/bin/python -m benchmarks.tiling
 
 annotate: benchmarks/.venv/bench.stamp benchmarks/.venv-convpaint/made.stamp  ## teach by simulated strokes, beside others
-	benchmarks/.venv/bin/python -m benchmarks.annotate
+	OMP_NUM_THREADS=1 benchmarks/.venv/bin/python -m benchmarks.annotate
 
 docs: .venv/docs.stamp  ## build the site into build/docs
 	.venv/bin/sphinx-build -W --keep-going -b html src-docs build/docs
@@ -61,7 +61,7 @@ system:
 benchmarks/.venv/bench.stamp: pyproject.toml setup.cfg constraints-dev.txt | system
 	$(PYTHON) -m venv benchmarks/.venv
 	benchmarks/.venv/bin/$(INSTALL) -U pip
-	benchmarks/.venv/bin/$(INSTALL) -e . matplotlib==3.11.2 monai==1.6.1 scikit-learn==1.9.1
+	benchmarks/.venv/bin/$(INSTALL) -e . matplotlib==3.11.2 monai==1.6.1
 	touch $@
 
 benchmarks/.venv-convpaint/made.stamp: constraints-dev.txt | system

@@ -8,6 +8,7 @@ repeated: delete the file to start anew. OUT.md has the tables, OUT.png the curv
 
 Dice counts the foreground; of several classes it is the mean over those in the image, the background left out. It is
 taken over all pixels, and over those that were not painted: a method that only remembers strokes gains in the first.
+Time is that of the processor, so that what else runs on the machine does not count; set OMP_NUM_THREADS=1.
 """
 
 from __future__ import annotations
@@ -64,7 +65,7 @@ def score(answer: np.ndarray, truth: np.ndarray) -> float:
 def teach(method: Method, example: Example, seed: int, rounds: int) -> Run:
     """Return Dice and seconds of one method on one image, round by round."""
     rng = np.random.default_rng([seed, zlib.crc32(f"{example.set}/{example.name}".encode())])
-    clock = getattr(method, "clock", time.perf_counter)
+    clock = getattr(method, "clock", time.process_time)
     painted = np.zeros(example.truth.shape, np.uint8)
     answer, scores, times = None, {"dice": [], "unpainted": []}, [clock()]
     method.start(example.image, len(example.classes))
@@ -137,7 +138,7 @@ def curve(runs: list[Run], part: str = "dice") -> np.ndarray:
 
 
 def waiting(runs: list[Run]) -> np.ndarray:
-    """Return the median over the runs of the seconds waited until the answer of each round."""
+    """Return the median over the runs of the processor time taken until the answer of each round."""
     return np.median([run["start"] + np.cumsum(run["seconds"]) for run in runs], axis=0)
 
 
@@ -198,7 +199,7 @@ def by_set(methods: Mapping[str, list[Run]], rounds: int) -> str:
 
 
 def plot(methods: Mapping[str, list[Run]], path: Path) -> None:
-    """Save the curves over strokes and over the time waited."""
+    """Save the curves over strokes and over time."""
     import matplotlib as mpl
 
     mpl.use("Agg")
@@ -211,7 +212,7 @@ def plot(methods: Mapping[str, list[Run]], path: Path) -> None:
         over_strokes.plot(np.arange(1, len(dices) + 1), dices, **style)
         over_time.plot(waiting(runs), dices, **style)
     over_strokes.set(xlabel="strokes in each class", ylabel="Dice, mean of the sets")
-    over_time.set(xlabel="seconds waited since the image was opened (median)", xscale="log")
+    over_time.set(xlabel="seconds of one thread since the image was opened (median)", xscale="log")
     over_strokes.xaxis.get_major_locator().set_params(integer=True)
     over_time.xaxis.set_major_formatter("{x:g}")
     over_time.xaxis.set_minor_formatter(plt.NullFormatter())
@@ -231,7 +232,7 @@ def report(runs: list[Run], settings: argparse.Namespace, out: Path) -> str:
             f"Mean Dice (sets count alike) after so many strokes in each class; {settings.seeds} seeds, each a course "
             "of strokes on the method's own errors. ±: standard deviation, over the seeds, of the last mean. "
             "Unpainted: without the pixels under strokes, which the method was told. "
-            "Seconds: median time to learn and answer.",
+            "Seconds: median processor time to learn and answer, on one thread.",
             summary(methods, settings.rounds),
             by_set(methods, settings.rounds),
             f"![Dice over strokes and over seconds]({out.name}.png)",

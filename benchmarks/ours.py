@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from napari_fcn.events import TileDone
+from napari_fcn.events import TileDone, Working
 from napari_fcn.geometry import Axes, Region
 from napari_fcn.learning.annotations import Samples
 from napari_fcn.models import zoo
@@ -72,9 +72,27 @@ class Taught:
         return self.shown.copy()
 
 
+class Instant(Taught):
+    """The answer that is there at once, without the second look at the strokes."""
+
+    def __init__(self) -> None:
+        super().__init__("instant-only")
+
+    def learn(self, labels: Labels) -> None:
+        """Learn from all strokes, and keep what is shown of it before the head looks again."""
+        events = self.teaching.refine(Samples.read(labels), self.view)
+        for event in events:
+            if isinstance(event, Working):
+                break
+            if isinstance(event, TileDone):
+                self.shown[event.region.slices] = event.probabilities.argmax(0)
+        events.close()
+
+
 METHODS: Mapping[str, Callable[[], Method]] = {
     "napari-fcn": lambda: Taught("napari-fcn", network="automatic"),
     "head-only": lambda: Taught("head-only"),
+    "instant-only": Instant,
     "hypercolumn-only": lambda: Taught("hypercolumn-only", has_filters=False),
     "filters-only": lambda: Taught("filters-only", model=""),
 }

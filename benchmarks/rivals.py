@@ -65,7 +65,7 @@ class RandomForest:
         from sklearn.ensemble import RandomForestClassifier
 
         painted = np.flatnonzero(labels)
-        self.forest = RandomForestClassifier(n_estimators=100, n_jobs=2, random_state=0)
+        self.forest = RandomForestClassifier(n_estimators=100, n_jobs=1, random_state=0)
         self.forest.fit(self.features[painted], labels.ravel()[painted] - 1)
 
     def answer(self) -> Labels:

@@ -128,6 +128,35 @@ class Answered:
 
 
 @dataclass(frozen=True, slots=True)
+class Working:
+    """Nothing to tell yet: whoever waits for something else can stop here.
+
+    Attributes
+    ----------
+    task : str
+        ``"settle"``: a second look at the strokes; ``"judge"``: the examination of a network.
+    """
+
+    task: str
+
+
+@dataclass(frozen=True, slots=True)
+class Settled:
+    """The head has looked at the strokes a second time; the tiles that follow show it.
+
+    Attributes
+    ----------
+    turn : int
+        How often the strokes have changed so far.
+    seconds : float
+        Time that it took.
+    """
+
+    turn: int
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
 class Examined:
     """New strokes were an examination before anything learnt from them.
 

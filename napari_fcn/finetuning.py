@@ -150,6 +150,7 @@ def finetune(
     steps, loss = 0, None
     nowhere = Region((0,) * labels.ndim, (1,) * labels.ndim)
     yield from teaching.answer(early, Region.whole(labels.shape))
+    yield from teaching.commit()
     for event in teaching.refine(every, nowhere):
         yield event
         if isinstance(event, StepDone):

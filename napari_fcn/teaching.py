@@ -11,7 +11,16 @@ import psutil
 import torch
 
 from napari_fcn.errors import ImageError
-from napari_fcn.events import Answered, Compared, Examined, Suggested, TileDone, UncertaintyDone
+from napari_fcn.events import (
+    Answered,
+    Compared,
+    Examined,
+    Settled,
+    Suggested,
+    TileDone,
+    UncertaintyDone,
+    Working,
+)
 from napari_fcn.fields.theoretical import theoretical
 from napari_fcn.geometry import Axes, Region
 from napari_fcn.inference import device as devices
@@ -139,6 +148,7 @@ class Teaching:
         self.field = theoretical(model.info.spec)
         self.pupil = self._pupil(model)
         self._shown = None
+        self._is_settled = True  # whether the head has looked at the strokes a second time
         self.candidate: Candidate | None = None
 
     def _pupil(self, model: Checkpoint) -> Pupil:
@@ -174,7 +184,7 @@ class Teaching:
         The head that it had before stands beside the taught one. The card tells how far the two trunks agree: what
         share of a tile the old head answers as it did before it was taught.
         """
-        for _ in self._commit_head():
+        for _ in self.commit():
             pass
         number = self.history.present.number if number is None else number
         model = self.history.checkpoint(number)
@@ -233,26 +243,41 @@ class Teaching:
             If the strokes changed.
         TileDone
             For each tile of the view that is not shown as the model answers now.
+        Working, Settled, TileDone
+            If the head has not looked at these strokes a second time.
         HistoryChanged
             When there is a new commit.
         StepDone, UpdateReady
             While the whole network learns, and when it was judged.
         """
         self._check(samples)
-        yield from self._commit_head()
         view = view.clip(self.source.shape)
         if not samples.same_as(self.samples):
+            yield from self.commit()
             yield from self._answer(samples, view, strokes)
         yield from self.show(view)
-        yield from self._commit_head()
+        yield from self.settle()
+        yield from self.show(view)
+        yield from self.commit()
         yield from self._improve(view)
 
     def answer(self, samples: Samples, view: Region, strokes: int = 0) -> Iterator[Event]:
         """Learn from all strokes with the head alone, as `refine` does before it shows anything."""
         self._check(samples)
-        yield from self._commit_head()
+        yield from self.commit()
         yield from self._answer(samples, view, strokes)
-        yield from self._commit_head()
+
+    def settle(self) -> Iterator[Working | Settled]:
+        """Let the head look at the strokes a second time; stopped before the end, it stays as it is."""
+        if self._is_settled:
+            return
+        start = time.monotonic()
+        for _ in self.pupil.settle(self.samples, self.settings.keep, self.settings.seed):
+            yield Working("settle")
+        self._shown = None
+        self._is_settled = self._is_uncommitted = True
+        self._record("settle", turn=self.turn)
+        yield Settled(self.turn, time.monotonic() - start)
 
     def show(self, view: Region) -> Iterator[TileDone]:
         """Yield the answer for a region if it is not shown as the model answers now.
@@ -299,8 +324,9 @@ class Teaching:
         self.samples, self._strokes, self.attempt = samples.dated(self.samples, self.turn), strokes, 0
         fresh = self.samples.where(self.samples.turn == self.turn)
         marks = guard.examine(self.pupil.logits(fresh), self.pupil.labels(fresh)) if len(fresh) else None
-        self.pupil.learn(self.samples, self.settings.keep, self._seed())
+        self.pupil.follow(self.samples, self.settings.keep, self.settings.seed)
         self._shown = None
+        self._is_settled = not self.pupil.net.spec.hidden
         self._is_uncommitted = True  # from here on nothing is lost if nobody asks for the next event
         if self.candidate is not None and self.candidate.is_lost(self.samples):
             self.candidate = None
@@ -313,7 +339,8 @@ class Teaching:
     def _seed(self) -> int:
         return seed_of(self.settings.seed, self.turn, self.attempt)
 
-    def _commit_head(self) -> Iterator[HistoryChanged]:
+    def commit(self) -> Iterator[HistoryChanged]:
+        """Keep the head as it is now, if there is no commit with it yet."""
         if self._is_uncommitted:
             self._is_uncommitted = False
             yield self._commit("head", {})
@@ -332,7 +359,7 @@ class Teaching:
         while self._may_improve():
             done = self.candidate.judged if self.candidate else 0
             yield from self.study((done + 1) * self.settings.judge_every)
-            yield self.judge(view)
+            yield from self.judge(view)
             yield from self._accept_by_itself(view)
 
     def _accept_by_itself(self, view: Region) -> Iterator[Event]:
@@ -344,7 +371,9 @@ class Teaching:
     def study(self, steps: int) -> Iterator[StepDone]:
         """Let the whole network learn from the strokes before the latest turn, until so many steps are done in all."""
         if self.candidate is None:
-            tuner = FineTuner(self.pupil.net, self.pupil.view, self.start.weights, self.settings, self._seed())
+            straight = self.pupil.twin()
+            straight.learn(self.samples, self.settings.keep, self.settings.seed)
+            tuner = FineTuner(straight.net, straight.view, self.start.weights, self.settings, self._seed())
             self.candidate = Candidate(tuner, self.turn)
         yield from self.candidate.tuner.steps(self.candidate.lesson(self.samples), steps)
 
@@ -361,25 +390,32 @@ class Teaching:
         early = self.samples.turn < since
         return bool((~early).any()) and len(np.unique(self.samples.label[early])) > 1
 
-    def judge(self, view: Region) -> UpdateReady:
-        """Examine the network that has learnt, and tell what it would change in a region."""
+    def judge(self, view: Region) -> Iterator[Working | UpdateReady]:
+        """Examine the network that has learnt, and tell what it would change in a region.
+
+        Stopped before the end, nothing is decided, and the next time it is soon where it was.
+        """
         candidate = self.candidate
         assert candidate is not None
+        learn = (self.settings.keep, self.settings.seed)
+        told = yield from candidate.judge(self.pupil, self.samples, learn, self.pins, view)
         self._record("judge", turn=self.turn, steps=candidate.tuner.done)
-        told = candidate.judge(self.pupil, self.samples, (self.settings.keep, self._seed()), self.pins, view)
         if candidate.pupil is None and candidate.judged >= self.settings.attempts:
             self.candidate, self.judged = None, self.turn
             self.attempt += 1
-        return told
+        yield told
 
-    def accept(self) -> Iterator[HistoryChanged]:
+    def accept(self) -> Iterator[Working | HistoryChanged]:
         """Let the candidate that won replace the accepted weights."""
         candidate = self.candidate
         if candidate is None or candidate.pupil is None:
             return
-        yield from self._commit_head()
-        candidate.pupil.learn(self.samples, self.settings.keep, self._seed())  # strokes may have come since
+        yield from self.commit()
+        if not candidate.knows(self.samples):  # strokes have come since
+            for _ in candidate.pupil.settle(self.samples, self.settings.keep, self.settings.seed):
+                yield Working("settle")
         self.pupil, self.candidate = candidate.pupil, None
+        self._is_settled = True
         self.attempt += 1
         self._shown = None
         yield self._commit("network", candidate.marks)
@@ -394,17 +430,17 @@ class Teaching:
 
     def undo(self) -> Iterator[HistoryChanged]:
         """Go back to the commit before the present one, weights and strokes together."""
-        yield from self._commit_head()
+        yield from self.commit()
         yield from self._restore(self.history.undo())
 
     def redo(self) -> Iterator[HistoryChanged]:
         """Go forward to the commit that was present before the last undo."""
-        yield from self._commit_head()
+        yield from self.commit()
         yield from self._restore(self.history.redo())
 
     def go_to(self, number: int) -> Iterator[HistoryChanged]:
         """Go to any commit; what is learnt next branches off there."""
-        yield from self._commit_head()
+        yield from self.commit()
         if number == self.history.present.number:  # nothing to restore, but whoever owns the strokes may have to
             self._record("present", number=number)
             yield self.history.event(is_restored=True)
@@ -440,7 +476,7 @@ class Teaching:
             For each, which class it was; None for a new one. Samples of classes that are gone are forgotten; whoever
             owns the corrections renumbers the others.
         """
-        yield from self._commit_head()
+        yield from self.commit()
         self._install(with_classes(self._state(), classes, kept))
         renumbered = guard.forward(kept)
         label = renumbered[self.samples.label]

@@ -26,6 +26,14 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
             pytest.skip("needs a CUDA device")
 
 
+@pytest.fixture(scope="session", autouse=True)
+def brief() -> None:
+    """Let every second look at strokes be a short one: small images need no more."""
+    from napari_fcn.learning import bending
+
+    bending.TREES, bending.GROWN, bending.STEPS, bending.TAKEN = 10, 5, 40, 20
+
+
 @pytest.fixture
 def rng() -> np.random.Generator:
     return np.random.default_rng(0)

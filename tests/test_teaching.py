@@ -74,7 +74,8 @@ def test_the_first_stroke_changes_the_answer() -> None:
     teaching = lesson()
     before = answer(teaching)
     events = teach(teaching, 1)
-    assert kinds(events) == ["Examined", "Answered", "TileDone", "HistoryChanged"]
+    told = [kind for kind in kinds(events) if kind != "Working"]
+    assert told == ["Examined", "Answered", "TileDone", "Settled", "TileDone", "HistoryChanged"]
     after = answer(teaching)
     assert np.abs(after - before).max() > 0.2
     labels = painted(SHAPE, 1)
@@ -132,7 +133,7 @@ def test_the_answer_is_that_of_the_saved_model() -> None:
 
 def test_only_tiles_that_changed_are_shown_again() -> None:
     teaching = lesson()
-    assert kinds(teach(teaching, 1)).count("TileDone") == 1
+    assert kinds(teach(teaching, 1)).count("TileDone") == 2  # the instant answer, and the settled one
     assert kinds(teach(teaching, 1)) == []
     teaching.forget_shown()
     assert kinds(teach(teaching, 1)) == ["TileDone"]
@@ -173,7 +174,7 @@ def sure() -> Checkpoint:
 
 def known_by(model: Checkpoint) -> Checkpoint:
     weights = {k: torch.zeros_like(w) if k.startswith("heads") else w for k, w in model.weights.items()}
-    weights["heads.0.weight"] = torch.tensor([-6.0, 6.0]).reshape(weights["heads.0.weight"].shape)
+    weights["heads.0.weight"][:2] = torch.tensor([-6.0, 6.0]).reshape(2, 1, 1, 1)
     return Checkpoint(model.info, weights)
 
 
@@ -268,7 +269,37 @@ def test_a_stroke_while_the_last_one_is_answered_is_learnt_too(at: int) -> None:
     expected = lesson()
     for turn in (1, 2):
         teach(expected, turn)
-    assert [c.hash for c in teaching.history.commits] == [c.hash for c in expected.history.commits]
+    assert [c.turn for c in teaching.history.commits] == [c.turn for c in expected.history.commits]
+    assert teaching.history.present.hash == expected.history.present.hash  # what it settles on is the same
+
+
+def test_a_second_look_at_the_strokes_that_is_stopped_changes_nothing() -> None:
+    teaching = lesson()
+    run(teaching.answer(Samples.read(painted(SHAPE, 3)), VIEW))
+    first = answer(teaching)
+    looking = teaching.settle()
+    assert kinds([next(looking), next(looking)]) == ["Working", "Working"]
+    looking.close()
+    np.testing.assert_array_equal(answer(teaching), first)
+    assert kinds(run(teaching.settle()))[-1] == "Settled"
+    assert np.abs(answer(teaching) - first).max() > 1e-3
+    assert run(teaching.settle()) == []
+
+
+def test_new_strokes_bend_what_was_settled_at_once() -> None:
+    teaching = lesson()
+    teach(teaching, 3)
+    assert teaching.pupil.head.bend is not None
+    run(teaching.answer(Samples.read(painted(SHAPE, 4)), VIEW))
+    assert teaching.pupil.head.bend is not None
+    kept = teaching.checkpoint()
+    np.testing.assert_allclose(answer(teaching), api.predict(IMAGE, kept, device="cpu"), atol=1e-5)
+
+
+def test_at_the_end_of_the_slider_nothing_bends_the_model() -> None:
+    teaching = lesson(replace(HEADS, keep=1.0))
+    teach(teaching, 3)
+    assert teaching.pupil.head.bend is None
 
 
 # History
@@ -847,7 +878,8 @@ def test_all_that_a_replay_needs_is_recorded(monkeypatch: pytest.MonkeyPatch) ->
     teaching.unpin("corner")
     words = [kind for kind, _ in told]
     assert words == [
-        "open", "turn", "commit", "turn", "commit", "judge", "pin", "commit", "present", "classes", "commit", "unpin"
+        "open", "turn", "settle", "commit", "turn", "settle", "commit", "judge",
+        "pin", "commit", "present", "classes", "commit", "unpin",
     ]  # fmt: skip
     assert told[0][1]["settings"] == asdict(teaching.settings)
 

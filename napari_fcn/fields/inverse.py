@@ -9,7 +9,7 @@ import numpy as np
 import torch
 
 from napari_fcn.fields.theoretical import dimensions
-from napari_fcn.fields.transparent import Open, thin
+from napari_fcn.fields.transparent import Open, runnable
 from napari_fcn.geometry import Region, TilePlan
 
 if TYPE_CHECKING:
@@ -60,8 +60,8 @@ def influenced(net: nn.Module, stroke: Mask, at: Region, shape: Sequence[int], a
     outer = influenced_box(anatomy, at, shape)
     tile = tuple(ceil(TILE ** (1 / len(shape)) / m) * m for m in anatomy.multiple)
     plan = TilePlan(tuple(shape), tile, anatomy.field.halo, anatomy.multiple)
-    found, opened = np.zeros(outer.shape, bool), thin(net)
-    channels = dimensions(net)[1]
+    found, channels = np.zeros(outer.shape, bool), dimensions(net)[1]
+    opened = runnable(net, (channels, *anatomy.multiple))
     for tile_ in plan.touching(outer):
         here = np.zeros(tile_.read.shape, bool)
         common = at.intersection(tile_.read)
@@ -78,7 +78,7 @@ def influenced(net: nn.Module, stroke: Mask, at: Region, shape: Sequence[int], a
 
 
 def reachable(opened: nn.Module, stroke: Mask, channels: int) -> Mask:
-    """Return the outputs that a stroke (*space) reaches in a network made by `thin`.
+    """Return the outputs that a stroke (*space) reaches in a network made by `runnable`.
 
     The gradient is linear in what is asked of the outputs; its own gradient is the derivative along the stroke.
     """

@@ -17,7 +17,7 @@ from napari_fcn.nets.filters import FilterBank, Support
 from napari_fcn.nets.layers import CONV, TRANSPOSED
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     Build = Callable[..., nn.Module]
 
@@ -120,6 +120,17 @@ def thin(net: nn.Module) -> nn.Module:
 def thick(net: nn.Module) -> nn.Module:
     """Return the same with all channels, for a network that splits or reshapes them by their number."""
     return _open(net, is_thin=False)
+
+
+def runnable(net: nn.Module, shape: Sequence[int]) -> nn.Module:
+    """Return the thin copy if it runs on an input ``(C, *space)`` of this shape, else the thick one."""
+    copy = thin(net)
+    try:
+        with torch.no_grad(), Open():
+            copy(torch.ones(1, *shape, dtype=torch.float64))
+    except RuntimeError:  # what torch raises when channels cannot be split
+        return thick(net)
+    return copy
 
 
 def _open(net: nn.Module, is_thin: bool) -> nn.Module:

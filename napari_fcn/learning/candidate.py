@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from napari_fcn.events import PinScore, UpdateReady
+from napari_fcn.events import PinScore, UpdateReady, Working
 from napari_fcn.learning import guard
 from napari_fcn.learning.pupil import Pupil
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Generator, Sequence
 
     from napari_fcn.geometry import Region
     from napari_fcn.learning.annotations import Samples
@@ -36,6 +36,8 @@ class Candidate:
         How often it was judged.
     pupil : Pupil or None
         What won, once something did.
+    rival : Pupil or None
+        What is or was examined last.
     marks : dict of str to float
         The last examination.
     """
@@ -44,7 +46,10 @@ class Candidate:
     since: int
     judged: int = 0
     pupil: Pupil | None = None
+    rival: Pupil | None = None
     marks: dict[str, float] = field(default_factory=dict)
+    _examined: int = 0  # steps after which the rival was taken
+    _known: Samples | None = None
 
     def lesson(self, samples: Samples) -> Samples:
         """Return the strokes that it learns from."""
@@ -58,12 +63,17 @@ class Candidate:
         """Whether what it learnt from was erased, so that it can never be judged."""
         return self.pupil is None and len(np.unique(self.lesson(samples).label)) < 2
 
+    def knows(self, samples: Samples) -> bool:
+        """Whether what won has learnt from just these strokes."""
+        return self._known is samples
+
     def judge(
         self, accepted: Pupil, samples: Samples, learn: tuple[float, int], pins: Sequence[guard.Pin], view: Region
-    ) -> UpdateReady:
-        """Examine it and the accepted network on strokes that neither has learnt from.
+    ) -> Generator[Working, None, UpdateReady]:
+        """Examine it and the accepted network on strokes that neither has learnt from, and return what came out.
 
-        Both get a head that was fitted to the earlier strokes alone; the network that wins is then fitted to all.
+        Both get a linear head that was fitted to the earlier strokes alone; then the head of the new network learns
+        from all. Nothing is decided if it is stopped before the end.
 
         Parameters
         ----------
@@ -78,22 +88,37 @@ class Candidate:
         view : Region
             Where to tell what changes.
         """
-        net = self.tuner.copy()
-        if not all(bool(weight.isfinite().all()) for weight in net.state_dict().values()):
+        rival = self._rival(accepted)
+        if rival is None:
             return self._diverged(view)
-        rival = Pupil(net, accepted.view, accepted.budget, accepted.prior, accepted.reference)
-        marks = list(zip(*(self._marks(pupil, samples, learn) for pupil in (accepted.twin(), rival)), strict=True))
-        rival.learn(samples, *learn)
+        for pupil in (accepted, rival):
+            for _ in pupil.look(samples, view):
+                yield Working("judge")
+        marks = []
+        for pupil in (accepted.twin(), rival):
+            marks.append((yield from self._marks(pupil, samples, learn)))
+        for _ in rival.settle(samples, *learn):
+            yield Working("judge")
         scores = tuple(_pin_score(pin, accepted, rival) for pin in pins)
-        is_better, reason = guard.verdict(marks, scores)
-        ours, its = marks[0]
-        self.judged += 1
-        self.pupil = rival if is_better else None
-        self.marks = {"accepted": ours.right, "candidate": its.right}
+        is_better, reason = guard.verdict(list(zip(*marks, strict=True)), scores)
+        ours, its = (found[0] for found in marks)
         before, after = accepted.classes(view), rival.classes(view)
         changed = np.where(before != after, after + 1, 0).astype(np.uint8)
         places = guard.changes(before, after, view.start)
+        self.judged += 1
+        self.pupil, self._known = rival if is_better else None, samples
+        self.marks = {"accepted": ours.right, "candidate": its.right}
         return UpdateReady(ours.right, its.right, scores, is_better, reason, places, view, changed)
+
+    def _rival(self, accepted: Pupil) -> Pupil | None:
+        """Return the network as it is now, with the features of an examination cut short; None if it is lost."""
+        if self.rival is None or self._examined != self.tuner.done:
+            net = self.tuner.copy()
+            if not all(bool(weight.isfinite().all()) for weight in net.state_dict().values()):
+                return None
+            self.rival = Pupil(net, accepted.view, accepted.budget, accepted.prior, accepted.reference)
+            self._examined = self.tuner.done
+        return self.rival
 
     def _diverged(self, view: Region) -> UpdateReady:
         """Return the judgement of a network whose weights are no numbers any more; it can never be used."""
@@ -102,17 +127,21 @@ class Candidate:
         reason = "Its weights grew without bound. Set a smaller learning rate under Advanced."
         return UpdateReady(0.0, 0.0, (), False, reason, (), view, unchanged)
 
-    def _marks(self, pupil: Pupil, samples: Samples, learn: tuple[float, int]) -> list[guard.Marks]:
+    def _marks(
+        self, pupil: Pupil, samples: Samples, learn: tuple[float, int]
+    ) -> Generator[Working, None, list[guard.Marks]]:
         """Return the examination of a network whose head knows the earlier strokes, and then half of the new ones."""
         exam = self.exam(samples)
         pupil.learn(self.lesson(samples), *learn)
         found = [guard.examine(pupil.logits(exam), pupil.labels(exam))]
+        yield Working("judge")
         halves = guard.halves(exam)
         if all(len(half) >= LONG for half in halves):
             crossed = []
             for unseen in halves:
                 pupil.learn(samples.where(~np.isin(samples.index, unseen.index)), *learn)
                 crossed.append(guard.examine(pupil.logits(unseen), pupil.labels(unseen)))
+                yield Working("judge")
             found.append(guard.mean(crossed))
         return found
 

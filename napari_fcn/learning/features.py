@@ -15,7 +15,6 @@ from napari_fcn.geometry import Region, TilePlan
 from napari_fcn.inference.device import MEMORY_FORMATS, full_float32
 from napari_fcn.learning.annotations import within
 from napari_fcn.learning.head import gather
-from napari_fcn.learning.head import read as read_head
 from napari_fcn.nets.layers import Level, enlarge
 
 if TYPE_CHECKING:
@@ -86,9 +85,13 @@ class View:
 
     def positions(self, samples: Samples, region: Region) -> Tensor:
         """Return ``(n, 1 + ndim)`` places of samples in a block of this region, as `gather` takes them."""
+        return self.places(samples.coordinates(), region)
+
+    def places(self, coordinates: npt.NDArray[np.int64], region: Region) -> Tensor:
+        """Return ``(n, 1 + ndim)`` places of pixels ``(n, axes)`` of the image in a block of this region."""
         axes = self.source.axes
-        at = samples.coordinates() - np.asarray(region.start)
-        planes = np.zeros(len(samples), np.int64)
+        at = coordinates - np.asarray(region.start)
+        planes = np.zeros(len(at), np.int64)
         for axis in (axes.image.index(name) for name in axes.loop):
             planes = planes * region.shape[axis] + at[:, axis]
         return torch.from_numpy(np.column_stack([planes, at[:, list(axes.space_positions)]])).to(self.device)
@@ -114,18 +117,25 @@ class View:
             index.append(slice(start, length if at_end else (held.stop[position] - read.start[position]) // factor))
         return level.features[(..., *index)].movedim(1, -1)
 
-    def logits(self, net: Taught, window: Window, region: Region | None = None) -> Tensor:
-        """Return the class logits ``(N, K, *space)`` of a region of a window's core; of all of it if none is named."""
+    def logits(self, head: Linear, window: Window, region: Region | None = None) -> Tensor:
+        """Return ``(N, K, *space)`` that a head gives in a region of a window's core; in all of it if none is named."""
         region = window.core if region is None else region
         around = self.snapped(region).grow(self.source.axes.spread(self.multiple, 1)).intersection(window.held)
         slices = [around.relative_to(window.held).slices[p] for p in self.source.axes.space_positions]
         at_end = [around.stop[p] == window.held.stop[p] for p in self.source.axes.space_positions]
         planes = self._planes(around, window.held)
         with torch.inference_mode(), full_float32(self.device):
-            logits = window.score(read_head(net), planes, slices, at_end)
+            logits = window.score(head, planes, slices, at_end)
         inner = region.relative_to(around)
         index: list[Any] = [inner.slices[position] for position in self.source.axes.space_positions]
         return logits[(..., *index)]
+
+    def cut(self, values: Tensor, window: Window, region: Region) -> Tensor:
+        """Return the part of values ``(N, K, *space)`` of a window's core that lies in a region of it."""
+        inner = region.relative_to(window.core)
+        index: list[Any] = [inner.slices[position] for position in self.source.axes.space_positions]
+        planes = self._planes(region, window.core)
+        return values[planes][(..., *index)]
 
     def snapped(self, region: Region) -> Region:
         """Return a region enlarged to the grid and clipped at the image."""
@@ -144,10 +154,9 @@ class View:
         inside = part.relative_to(whole)
         return torch.from_numpy(numbers[tuple(inside.slices[a] for a in loop)].ravel()).to(self.device)
 
-    def probabilities(self, net: Taught, window: Window, region: Region | None = None) -> npt.NDArray[np.float32]:
-        """Return the class probabilities ``(K, *region.shape)`` of a region of a window's core, or of all of it."""
-        region = window.core if region is None else region
-        values = self.logits(net, window, region).float().softmax(1).cpu().numpy()
+    def probabilities(self, logits: Tensor, region: Region) -> npt.NDArray[np.float32]:
+        """Return the class probabilities ``(K, *region.shape)`` of the logits of a region."""
+        values = logits.float().softmax(1).cpu().numpy()
         return np.ascontiguousarray(self.source.axes.from_net(values, region.shape))
 
 

@@ -15,7 +15,7 @@ from napari_fcn.events import StepDone
 from napari_fcn.geometry import Region
 from napari_fcn.inference.device import mixed_precision, place
 from napari_fcn.learning.annotations import within
-from napari_fcn.learning.head import balanced
+from napari_fcn.learning.logistic import balanced
 from napari_fcn.learning.losses import IGNORE
 from napari_fcn.nets.fold import fold
 
@@ -63,7 +63,7 @@ class FineTuner:
     Parameters
     ----------
     net : Taught
-        The network to start from; it is copied.
+        The network to start from; it is copied. Only the linear part of its head leads the steps.
     view : View
         How to look at the image.
     original : mapping of str to Tensor
@@ -78,7 +78,8 @@ class FineTuner:
         self, net: Taught, view: View, original: Mapping[str, Tensor], settings: TeachSettings, seed: int
     ) -> None:
         self.view, self.settings = view, settings
-        self.net: Taught = place(deepcopy(net), net.spec.ndim, view.device).eval()  # type: ignore[assignment]
+        self.model = net
+        self.net: Taught = place(deepcopy(net.straight()), net.spec.ndim, view.device).eval()  # type: ignore[assignment]
         assert self.net.trunk is not None
         self.parameters = dict(self.net.trunk.named_parameters(prefix="trunk"))
         frozen = {id(p) for p in (getattr(self.net.trunk.score, "parameters", tuple)())}
@@ -114,8 +115,10 @@ class FineTuner:
             yield StepDone(self.done, until, self.loss, time.monotonic() - self.started)
 
     def copy(self) -> Taught:
-        """Return the network as it is now."""
-        return deepcopy(self.net).requires_grad_(False)
+        """Return the network as it is now, with all that a head can have."""
+        net = deepcopy(self.model)
+        net.trunk = deepcopy(self.net.trunk)
+        return net.requires_grad_(False)
 
     def _step(self, patch: Patch) -> float:
         self.optimiser.zero_grad(set_to_none=True)

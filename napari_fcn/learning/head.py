@@ -1,4 +1,4 @@
-"""The instant answer: a linear head over the features of all levels, refitted to all strokes in milliseconds."""
+"""The head that strokes teach, over the features of all levels: a linear part, and one that bends it."""
 
 from __future__ import annotations
 
@@ -15,12 +15,6 @@ if TYPE_CHECKING:
 
     from napari_fcn.nets.layers import Level
     from napari_fcn.nets.taught import Taught
-
-MOST = 500  # samples of a class that one fit looks at
-NEWTON = 12  # Newton steps at most
-INNER = 12  # steps of conjugate gradients in each
-GOOD = 1e-3  # relative gradient at which a fit ends
-ROUNDING = 1e-5  # share of its diagonal by which a preconditioner in float32 is kept from being singular
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -80,6 +74,58 @@ class Linear:
         return Linear(weight, self.bias - weight @ standard.mean)
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class Bend:
+    """What bends a head: one hidden layer, added to its linear part.
+
+    Attributes
+    ----------
+    hidden : Linear
+        ``(units, F)`` and ``(units,)``.
+    mix : Tensor
+        ``(classes, units)``, from the rectified units to the class logits.
+    """
+
+    hidden: Linear
+    mix: Tensor
+
+    def logits(self, rows: Tensor) -> Tensor:
+        """Return what it adds to ``(n, classes)`` for features ``(n, F)``."""
+        return self.hidden.logits(rows).relu() @ self.mix.T
+
+    def on_units(self, units: Tensor) -> Tensor:
+        """Return what it adds, ``(N, classes, *space)``, from its units before they are rectified."""
+        return torch.einsum("nu...,ku->nk...", units.relu(), self.mix)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Head:
+    """Class logits as a function of features: linear, and bent where strokes have asked for it."""
+
+    linear: Linear
+    bend: Bend | None = None
+
+    def logits(self, rows: Tensor) -> Tensor:
+        """Return ``(n, classes)`` for features ``(n, F)``."""
+        straight = self.linear.logits(rows)
+        return straight if self.bend is None else straight + self.bend.logits(rows)
+
+    def scaled(self, factor: float) -> Head:
+        """Return a head that is so many times as sure."""
+        bend = self.bend and Bend(self.bend.hidden, self.bend.mix * factor)
+        return Head(self.linear.scaled(factor), bend)
+
+    def standardised(self, standard: Standard) -> Head:
+        """Return the same head for standardised features."""
+        bend = self.bend and Bend(self.bend.hidden.standardised(standard), self.bend.mix)
+        return Head(self.linear.standardised(standard), bend)
+
+    def raw(self, standard: Standard) -> Head:
+        """Return this head for standardised features as one for features as they are."""
+        bend = self.bend and Bend(self.bend.hidden.raw(standard), self.bend.mix)
+        return Head(self.linear.raw(standard), bend)
+
+
 def gather(levels: Sequence[Level], positions: Tensor) -> Tensor:
     """Return the features ``(n, F)`` that linear upsampling of each level would give at some pixels.
 
@@ -121,122 +167,36 @@ def _gather(level: Level, positions: Tensor) -> Tensor:
     return out
 
 
-def fit(rows: Tensor, label: Tensor, share: Tensor, prior: Linear, ridge: float) -> Linear:
-    """Return the head that explains the samples best, pulled towards ``prior``.
-
-    Minimises weighted multinomial cross entropy plus ``ridge / 2`` times the squared distance of the weights from the
-    prior's, by Newton's method; each step is solved by conjugate gradients with Bohning's (1992) bound on the Hessian
-    as preconditioner, which is the same for all classes and factorised once.
-
-    Parameters
-    ----------
-    rows : Tensor
-        ``(n, F)`` standardised features.
-    label : Tensor
-        ``(n,)`` int64 class indices.
-    share : Tensor
-        ``(n,)`` weight of each sample; scaled to a sum of one.
-    prior : Linear
-        What the head is pulled towards; its bias is free.
-    ridge : float
-        Strength of the pull.
-    """
-    share = share / share.sum()
-    ones = torch.ones(len(rows), 1, device=rows.device)
-    x = torch.cat([rows, ones], dim=1)
-    centre = torch.cat([prior.weight, prior.bias[:, None]], dim=1)
-    w = centre  # not what was learnt last: the same strokes give the same head, whatever was painted in between
-    pull = torch.full((x.shape[1],), ridge, device=rows.device)
-    pull[-1] = ridge * 1e-3
-    bound = 0.5 * (x.T * share) @ x
-    bound.diagonal().add_(pull + ROUNDING * bound.diagonal().max())
-    factor = torch.linalg.cholesky(bound)
-    truth = torch.nn.functional.one_hot(label, w.shape[0]).to(x.dtype)
-
-    def loss(w: Tensor) -> Tensor:
-        entropy = torch.nn.functional.cross_entropy(x @ w.T, label, reduction="none")
-        return (entropy * share).sum() + 0.5 * (pull * (w - centre).square()).sum()
-
-    value, first = loss(w), None
-    for _ in range(NEWTON):
-        p = (x @ w.T).softmax(1)
-        gradient = ((p - truth) * share[:, None]).T @ x + pull * (w - centre)
-        size = gradient.norm()
-        first = size if first is None else first
-        if size <= GOOD * first.clamp(min=1e-3):
-            break
-        step = _solve(x, p, share, pull, gradient, factor)
-        slope = (gradient * step).sum()
-        length = 1.0
-        for _ in range(12):
-            trial = loss(w - length * step)
-            if trial <= value - 1e-4 * length * slope:
-                break
-            length /= 2
-        else:
-            break
-        w, value = w - length * step, trial
-    return Linear(w[:, :-1].contiguous(), w[:, -1].contiguous())
-
-
-def _solve(x: Tensor, p: Tensor, share: Tensor, pull: Tensor, gradient: Tensor, factor: Tensor) -> Tensor:
-    """Return the Newton step for this gradient by conjugate gradients (Nocedal & Wright 2006, algorithm 7.1)."""
-
-    def curvature(d: Tensor) -> Tensor:
-        z = x @ d.T
-        z = p * (z - (p * z).sum(1, keepdim=True)) * share[:, None]
-        return z.T @ x + pull * d
-
-    def condition(r: Tensor) -> Tensor:
-        return torch.cholesky_solve(r.T, factor).T
-
-    step, residual = torch.zeros_like(gradient), gradient
-    better = condition(residual)
-    direction, product_ = better, (residual * better).sum()
-    enough = 0.1 * gradient.norm()
-    for _ in range(INNER):
-        curved = curvature(direction)
-        along = product_ / (direction * curved).sum()
-        step = step + along * direction
-        residual = residual - along * curved
-        if residual.norm() <= enough:
-            break
-        better = condition(residual)
-        last, product_ = product_, (residual * better).sum()
-        direction = better + (product_ / last) * direction
-    return step
-
-
-def balanced(label: Tensor, weight: Tensor, classes: int) -> Tensor:
-    """Return weights with which every class that was painted counts the same."""
-    sums = torch.zeros(classes, device=label.device).index_add_(0, label, weight)
-    return weight / sums[label]
-
-
-def chosen(label: Tensor, generator: torch.Generator, most: int = MOST) -> Tensor:
-    """Return the indices, ascending, of at most so many samples of each class, drawn at random."""
-    kept = []
-    for value in label.unique().tolist():
-        (at,) = (label == value).nonzero(as_tuple=True)
-        if len(at) > most:
-            at = at[torch.randperm(len(at), generator=generator)[:most]]
-        kept.append(at)
-    return torch.cat(kept).sort().values if kept else torch.zeros(0, dtype=torch.int64)
-
-
-def write(net: Taught, head: Linear) -> None:
-    """Put a head for features as they are into a network."""
+def write(net: Taught, head: Head) -> None:
+    """Put a head for features as they are into a network; units that it has none for become silent."""
+    classes, features = head.linear.weight.shape
+    weight = head.linear.weight.new_zeros(classes + net.spec.hidden, features)
+    bias = head.linear.bias.new_zeros(len(weight))
+    weight[:classes], bias[:classes] = head.linear.weight, head.linear.bias
+    mix = weight.new_zeros(classes, net.spec.hidden)
+    if head.bend is not None:
+        units = len(head.bend.hidden.bias)
+        weight[classes : classes + units], bias[classes : classes + units] = (
+            head.bend.hidden.weight,
+            head.bend.hidden.bias,
+        )
+        mix[:, :units] = head.bend.mix
     with torch.no_grad():
-        parts = head.weight.split([width for _, width in net.widths], dim=1)
+        parts = weight.split([width for _, width in net.widths], dim=1)
         for conv, part in zip(net.scorers, parts, strict=True):
             conv.weight.copy_(part.reshape(conv.weight.shape))
         assert net.scorers[0].bias is not None
-        net.scorers[0].bias.copy_(head.bias)
+        net.scorers[0].bias.copy_(bias)
+        if net.mix is not None:
+            net.mix.weight.copy_(mix.reshape(net.mix.weight.shape))
 
 
-def read(net: Taught) -> Linear:
+def read(net: Taught) -> Head:
     """Return the head of a network, for features as they are."""
     weight = torch.cat([conv.weight.detach().flatten(1) for conv in net.scorers], dim=1)
-    bias = net.scorers[0].bias
-    assert bias is not None
-    return Linear(weight, bias.detach().clone())
+    assert net.scorers[0].bias is not None
+    bias, classes = net.scorers[0].bias.detach().clone(), net.spec.classes
+    linear = Linear(weight[:classes], bias[:classes])
+    if net.mix is None or not net.mix.weight.any():
+        return Head(linear)
+    return Head(linear, Bend(Linear(weight[classes:], bias[classes:]), net.mix.weight.detach().flatten(1).clone()))

@@ -97,7 +97,7 @@ class ModelInfo:
 
     def to_json(self) -> str:
         """Return the text that stands in the head of a model file."""
-        return json.dumps({"format": FORMAT, **asdict(self)}, sort_keys=True)
+        return json.dumps({"format": FORMAT, **asdict(self), "spec": self.spec.to_dict()}, sort_keys=True)
 
     @classmethod
     def from_json(cls, text: str) -> ModelInfo:

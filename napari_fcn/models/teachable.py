@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 SIGMAS = (0.7, 1.0, 2.0, 4.0, 8.0)  # of the filter bank, in pixels of the finest axis
 TWO_CLASSES = (ClassLabel("background", "#1f3a5f"), ClassLabel("object", "#e69f00"))
+HIDDEN = 32  # units with which the head can bend
 NEVER = -6.0  # logit of a class that nothing has taught yet, beside the mean of the others
 
 
@@ -48,6 +49,7 @@ def filters_only(
         pool=(),
         filters=scales(SIGMAS, spacing or (1.0,) * ndim),
         head="levels",
+        hidden=HIDDEN,
     )
     card = ModelCard(name="filters", summary="Filter bank without a network: knows nothing, learns any two textures.")
     info = ModelInfo(spec, Normaliser(), labels, card=card)
@@ -58,7 +60,12 @@ def filters_only(
 def new(spec: NetSpec, classes: Sequence[ClassLabel], spacing: Sequence[float] = (), seed: int = 0) -> Checkpoint:
     """Return a model with random weights that strokes will teach from nothing, with a filter bank beside it."""
     spec = replace(
-        spec, classes=len(classes), filters=scales(SIGMAS, spacing or (1.0,) * spec.ndim), head="levels", original=0
+        spec,
+        classes=len(classes),
+        filters=scales(SIGMAS, spacing or (1.0,) * spec.ndim),
+        head="levels",
+        hidden=HIDDEN,
+        original=0,
     )
     net: Taught = spec.build(torch.Generator().manual_seed(seed))  # type: ignore[assignment]
     _clear(net)
@@ -93,6 +100,7 @@ def teachable(
         start.info.spec,
         filters=scales(sigmas, spacing or (1.0,) * start.info.spec.ndim),
         head="levels",
+        hidden=HIDDEN,
         original=start.info.spec.classes,
     )
     net = _blank(spec)
@@ -100,9 +108,9 @@ def teachable(
     net.trunk.load_state_dict(dict(start.weights))
     with torch.no_grad():
         score: Any = net.trunk.score
-        net.scorers[-1].weight.copy_(score.weight)
         first: Any = net.scorers[0].bias
-        first.copy_(score.bias)
+        net.scorers[-1].weight[: len(score.weight)] = score.weight
+        first[: len(score.bias)] = score.bias
     info = replace(start.info, spec=spec, original=start.info.classes)
     return _begun(with_classes(Checkpoint.of(net, info), labels, kept))
 
@@ -144,13 +152,14 @@ def with_classes(model: Checkpoint, classes: Sequence[ClassLabel], kept: Sequenc
         For each new class, which old one it is; None if it is new. A new one answers as the others do on average,
         and less by a constant, so that it wins nowhere.
     """
-    weights, known = dict(model.weights), [k for k in kept if k is not None]
-    heads = {name: tensor for name, tensor in model.weights.items() if name.startswith("heads.")}
+    weights, known, count = dict(model.weights), [k for k in kept if k is not None], model.info.spec.classes
+    heads = {name: tensor for name, tensor in model.weights.items() if name.startswith(("heads.", "mix."))}
     less = NEVER if any(tensor[known].any() for tensor in heads.values()) else 0.0
-    for name, tensor in heads.items():
+    for name, tensor in heads.items():  # first the rows of the classes, then those of the hidden units
         mean = tensor[known].mean(0) if known else torch.zeros_like(tensor[0])
         unknown = mean + less if name.endswith("bias") else mean
-        weights[name] = torch.stack([unknown if k is None else tensor[k] for k in kept]).contiguous()
+        rows = [unknown if k is None else tensor[k] for k in kept]
+        weights[name] = torch.cat([torch.stack(rows), tensor[count:]]).contiguous()
     before = model.info.origin or tuple(range(len(model.info.classes)))
     origin = tuple(-1 if k is None else before[k] for k in kept)
     spec = replace(model.info.spec, classes=len(classes))
@@ -172,6 +181,6 @@ def _blank(spec: NetSpec) -> Taught:
 def _clear(net: Taught) -> None:
     """Let the head answer nothing."""
     with torch.no_grad():
-        for conv in net.heads:
+        for conv in (*net.scorers, net.mix):
             for parameter in conv.parameters():
                 parameter.zero_()

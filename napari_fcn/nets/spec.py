@@ -20,6 +20,7 @@ UPSAMPLINGS = ("linear", "transposed")
 NORMS = ("batch", "none")
 PADDINGS = ("zeros", "reflect", "replicate")
 POOLS = (1, 2, 4, 8)
+LATER = ("hidden",)  # fields that models of earlier versions do not have
 LEAST = 0.5  # smallest sigma whose derivatives a pixel grid can hold
 
 
@@ -58,6 +59,8 @@ class NetSpec:
     head : str
         ``"score"``: class logits from the finest features alone, as the family was published; ``"levels"``: from the
         features of all levels, the filter bank and the image, which is what strokes teach.
+    hidden : int
+        Units with which a head of kind ``"levels"`` can bend; 0: it is linear.
     original : int
         Classes of the network before it was taught, whose score layer is kept beside the taught head; 0: none.
 
@@ -80,6 +83,7 @@ class NetSpec:
     padding: str = "zeros"
     filters: tuple[tuple[float, ...], ...] = ()
     head: str = "score"
+    hidden: int = 0
     original: int = 0
 
     def __post_init__(self) -> None:
@@ -98,6 +102,7 @@ class NetSpec:
             ("classes", 1, 255),
             ("width", 1, 4096),
             ("depth", 0, 8),
+            ("hidden", 0, 4096),
             ("original", 0, 255),
         ):
             value = getattr(self, name)
@@ -115,8 +120,8 @@ class NetSpec:
     def _check_head(self) -> None:
         if any(len(scale) != self.ndim or min(scale) <= 0 for scale in self.filters):
             raise ValueError(f"filters is {self.filters}; each scale needs {self.ndim} positive numbers.")
-        if self.head == "score" and (self.filters or self.original or self.family == "filters"):
-            raise ValueError("Filters and an original head stand beside a head of kind levels, not score.")
+        if self.head == "score" and (self.filters or self.hidden or self.original or self.family == "filters"):
+            raise ValueError("Filters, hidden units and an original head go with a head of kind levels, not score.")
         if self.family == "filters" and (self.depth or self.original or not self.filters):
             raise ValueError("A network of filters alone has depth 0, scales of filters, and no original head.")
 
@@ -146,13 +151,14 @@ class NetSpec:
             kernel=tuple((level[axis],) for level in self.kernel),
             pool=tuple((level[axis],) for level in self.pool),
             filters=tuple((scale[axis],) for scale in self.filters),
+            hidden=0,
             original=0,
         )
 
     @property
     def untaught(self) -> NetSpec:
         """The network below the head that strokes teach: what it was, or would be, with its own score layer."""
-        return replace(self, classes=self.original or self.classes, filters=(), head="score", original=0)
+        return replace(self, classes=self.original or self.classes, filters=(), head="score", hidden=0, original=0)
 
     def build(self, generator: Generator | None = None) -> Net:
         """Return a new network with random weights drawn from ``generator``."""
@@ -161,8 +167,8 @@ class NetSpec:
         return build(self, generator)
 
     def to_dict(self) -> dict[str, Any]:
-        """Return the spec as plain data for JSON."""
-        return asdict(self)
+        """Return the spec as plain data for JSON; what came later is left out where it is not used, for old hashes."""
+        return {name: value for name, value in asdict(self).items() if name not in LATER or value}
 
     @classmethod
     def from_dict(cls, data: dict[str, Any]) -> Self:

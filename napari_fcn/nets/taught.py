@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from copy import copy
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from torch import Tensor, nn
@@ -15,17 +17,18 @@ if TYPE_CHECKING:
 
 
 class Taught(nn.Module):
-    """A trunk, a fixed filter bank, and a linear head over the features of all their levels.
+    """A trunk, a fixed filter bank, and a head over the features of all their levels.
 
     ::
 
-        x ─┬─ trunk ── encoder 1, bottleneck, decoder levels ─┐
-           ├─ filter bank ── one level per scale ─────────────┼─ 1x1, upsample ── sum ── logits
-           └─ the image itself ───────────────────────────────┘
+        x ─┬─ trunk ── encoder 1, bottleneck, decoder levels ─┐                ┌──────────────────────┐
+           ├─ filter bank ── one level per scale ─────────────┼─ 1x1, upsample ┤                      sum ── logits
+           └─ the image itself ───────────────────────────────┘     and sum    └─ hidden units, 1x1 ──┘
                 trunk ── score ── original logits
 
     A linear head commutes with linear upsampling, so it is applied to each level at its own resolution and only
-    the logits are upsampled (hypercolumns: Hariharan et al. 2015; skip scores: Long et al. 2015).
+    what it gives is upsampled (hypercolumns: Hariharan et al. 2015; skip scores: Long et al. 2015). Rectified units
+    that are mixed at full resolution bend it.
 
     Parameters
     ----------
@@ -43,8 +46,10 @@ class Taught(nn.Module):
             trunk.score = None  # type: ignore[assignment]  # a new network has no earlier answer to keep
         self.bank = FilterBank(spec.channels, spec.filters) if spec.filters else None
         self.heads = nn.ModuleList(
-            layers.CONV[spec.ndim](width, spec.classes, 1, bias=i == 0) for i, (_, width) in enumerate(self.widths)
+            layers.CONV[spec.ndim](width, spec.classes + spec.hidden, 1, bias=i == 0)
+            for i, (_, width) in enumerate(self.widths)
         )
+        self.mix: Any = layers.CONV[spec.ndim](spec.hidden, spec.classes, 1, bias=False) if spec.hidden else None
 
     @property
     def widths(self) -> list[tuple[tuple[int, ...], int]]:
@@ -76,7 +81,26 @@ class Taught(nn.Module):
         logits = by_factor.pop((1,) * self.spec.ndim)
         for factor, coarse in by_factor.items():
             logits = logits + layers.enlarge(coarse, factor)
-        return logits
+        if self.mix is None:
+            return logits
+        straight, units = logits.split([self.spec.classes, self.spec.hidden], dim=1)
+        bent: Tensor = straight + self.mix(units.relu())
+        return bent
+
+    def straight(self) -> Taught:
+        """Return the same network with the linear part of its head alone; its tensors are shared."""
+        spec = replace(self.spec, hidden=0)
+        bare = copy(self)
+        bare._modules, bare.spec = dict(self._modules), spec
+        heads = [copy(head) for head in self.scorers]
+        for head in heads:
+            kept = {
+                name: p if p is None else nn.Parameter(p.detach()[: spec.classes])
+                for name, p in head._parameters.items()
+            }
+            head._parameters, head.out_channels = kept, spec.classes
+        bare._modules["heads"], bare.mix = nn.ModuleList(heads), None
+        return bare
 
     def fill(self, x: Tensor) -> Tensor:
         """Return an image enlarged to lengths on the grid."""

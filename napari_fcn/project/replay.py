@@ -132,9 +132,13 @@ class _Again:
         _run(self.teaching.answer(Samples.read(self.labels), Region(at, tuple(i + 1 for i in at)), entry["strokes"]))
         yield from ()
 
+    def on_settle(self, entry: dict[str, Any]) -> Iterator[Replayed]:
+        _run(self.teaching.settle())
+        yield from ()
+
     def on_judge(self, entry: dict[str, Any]) -> Iterator[Replayed]:
         _run(self.teaching.study(entry["steps"]))
-        self.teaching.judge(Region((0,) * len(self.labels.shape), (1,) * len(self.labels.shape)))
+        _run(self.teaching.judge(Region((0,) * len(self.labels.shape), (1,) * len(self.labels.shape))))
         yield from ()
 
     def on_reject(self, entry: dict[str, Any]) -> Iterator[Replayed]:
@@ -145,6 +149,8 @@ class _Again:
         facts = entry["commit"]
         if facts["kind"] == "network":
             _run(self.teaching.accept())
+        elif facts["kind"] == "head":
+            _run(self.teaching.commit())
         made = self.teaching.history.present
         if made.number != facts["number"]:
             raise ProjectError(

@@ -7,6 +7,7 @@ import pytest
 import torch
 from lessons import FAST, halves, run, samples_of, tiny, view_of, whole
 
+from napari_fcn.events import UpdateReady, Working
 from napari_fcn.geometry import Region
 from napari_fcn.learning import head
 from napari_fcn.learning.annotations import Samples
@@ -29,6 +30,16 @@ class Spoiled(FineTuner):
         plain = net.levels
         net.levels = lambda x: [level._replace(features=level.features * 0) for level in plain(x)]
         return net
+
+
+def judged(steps: Any) -> UpdateReady:
+    """Return what an examination returns."""
+    while True:
+        try:
+            assert isinstance(next(steps), Working)
+        except StopIteration as end:
+            told: UpdateReady = end.value
+            return told
 
 
 def pair(kind: type[FineTuner] = FineTuner, since: int = 2) -> tuple[Pupil, Candidate]:
@@ -54,7 +65,7 @@ def test_a_network_whose_weights_are_no_numbers_is_dropped_for_good() -> None:
     pupil.learn(samples, *LEARN)
     with torch.no_grad():
         next(candidate.tuner.net.parameters()).fill_(float("nan"))
-    told = candidate.judge(pupil, samples, LEARN, (), whole(SHAPE))
+    told = judged(candidate.judge(pupil, samples, LEARN, (), whole(SHAPE)))
     assert not told.is_better
     assert "learning rate" in told.reason
     assert candidate.pupil is None
@@ -65,7 +76,7 @@ def test_a_network_that_has_forgotten_all_fails() -> None:
     pupil, candidate = pair(Spoiled)
     samples = samples_of(SHAPE, 3)
     pupil.learn(samples, *LEARN)
-    told = candidate.judge(pupil, samples, LEARN, (), whole(SHAPE))
+    told = judged(candidate.judge(pupil, samples, LEARN, (), whole(SHAPE)))
     assert not told.is_better
     assert candidate.pupil is None
     assert told.candidate < told.accepted
@@ -75,7 +86,7 @@ def test_a_network_that_has_forgotten_all_fails() -> None:
 
 def test_a_network_that_is_the_same_is_no_better() -> None:
     pupil, candidate = pair()
-    told = candidate.judge(pupil, samples_of(SHAPE, 3), LEARN, (), whole(SHAPE))
+    told = judged(candidate.judge(pupil, samples_of(SHAPE, 3), LEARN, (), whole(SHAPE)))
     assert not told.is_better
     assert "no better" in told.reason
 
@@ -86,8 +97,8 @@ def test_judging_leaves_the_accepted_network_as_it_is() -> None:
     pupil.learn(samples, *LEARN)
     before, answer = head.read(pupil.net), pupil.classes(whole(SHAPE))
     run(candidate.tuner.steps(candidate.lesson(samples), 3))
-    candidate.judge(pupil, samples, LEARN, (), whole(SHAPE))
-    assert torch.equal(head.read(pupil.net).weight, before.weight)
+    judged(candidate.judge(pupil, samples, LEARN, (), whole(SHAPE)))
+    assert torch.equal(head.read(pupil.net).linear.weight, before.linear.weight)
     assert np.array_equal(pupil.classes(whole(SHAPE)), answer)
 
 
@@ -107,7 +118,7 @@ def test_the_exam_is_nothing_that_the_heads_have_learnt(monkeypatch: pytest.Monk
     monkeypatch.setattr(Pupil, "learn", learn)
     monkeypatch.setattr(Pupil, "logits", logits)
     pupil, candidate = pair()
-    candidate.judge(pupil, samples_of(SHAPE, 5), LEARN, (), whole(SHAPE))
+    judged(candidate.judge(pupil, samples_of(SHAPE, 5), LEARN, (), whole(SHAPE)))
     assert len(asked) == 6  # for each network: the new strokes, and each half of them
     for last, samples in asked:
         assert not set(samples.index) & set(learnt[last].index)
@@ -119,7 +130,7 @@ def test_the_winner_knows_all_strokes(monkeypatch: pytest.MonkeyPatch) -> None:
     pupil, candidate = pair()
     samples = samples_of(SHAPE, 3)
     run(candidate.tuner.steps(candidate.lesson(samples), 3))
-    candidate.judge(pupil, samples, LEARN, (), whole(SHAPE))
+    judged(candidate.judge(pupil, samples, LEARN, (), whole(SHAPE)))
     assert candidate.pupil is not None
     assert torch.equal(candidate.pupil.logits(samples).argmax(1), pupil.labels(samples))
 
@@ -130,7 +141,7 @@ def test_pins_are_asked_of_both(monkeypatch: pytest.MonkeyPatch) -> None:
     pupil.learn(samples, *LEARN)
     region = Region((10, 8), (30, 56))
     pins = (Pin("middle", region, pupil.classes(region)),)
-    told = candidate.judge(pupil, samples, LEARN, pins, region)
+    told = judged(candidate.judge(pupil, samples, LEARN, pins, region))
     (score,) = told.pins
     assert (score.name, score.accepted) == ("middle", 1.0)
     assert score.candidate == 0.5
@@ -146,3 +157,33 @@ def test_a_candidate_is_lost_with_what_it_learnt_from() -> None:
     assert not candidate.is_lost(samples)
     assert candidate.is_lost(samples.where(samples.turn > 1))
     assert candidate.is_lost(samples.where(samples.label == 0))
+
+
+def test_an_examination_that_is_stopped_decides_nothing_and_goes_on_with_what_it_has_seen() -> None:
+    pupil, candidate = pair()
+    samples = samples_of(SHAPE, 4)
+    pupil.learn(samples, *LEARN)
+    run(candidate.tuner.steps(candidate.lesson(samples), 2))
+    before = head.read(pupil.net)
+    stopped = candidate.judge(pupil, samples, LEARN, (), whole(SHAPE))
+    for _ in range(4):
+        next(stopped)
+    stopped.close()
+    assert candidate.judged == 0
+    assert candidate.pupil is None
+    assert torch.equal(head.read(pupil.net).linear.weight, before.linear.weight)
+    seen = candidate.rival
+    judged(candidate.judge(pupil, samples, LEARN, (), whole(SHAPE)))
+    assert candidate.rival is seen
+    assert candidate.judged == 1
+    run(candidate.tuner.steps(candidate.lesson(samples), 3))
+    judged(candidate.judge(pupil, samples, LEARN, (), whole(SHAPE)))
+    assert candidate.rival is not seen
+
+
+def test_what_won_knows_the_strokes_that_it_has_learnt() -> None:
+    pupil, candidate = pair()
+    samples = samples_of(SHAPE, 4)
+    judged(candidate.judge(pupil, samples, LEARN, (), whole(SHAPE)))
+    assert candidate.knows(samples)
+    assert not candidate.knows(samples_of(SHAPE, 5))

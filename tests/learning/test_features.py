@@ -40,8 +40,9 @@ def seen(name: str, filters: bool = False) -> tuple[View, Any]:
     )
     net: Any = model.net()
     generator = torch.Generator().manual_seed(0)
-    known = head.read(net)
-    head.write(net, head.Linear(torch.randn(known.weight.shape, generator=generator) * 0.3, known.bias))
+    known = head.read(net).linear
+    drawn = head.Linear(torch.randn(known.weight.shape, generator=generator) * 0.3, known.bias)
+    head.write(net, head.Head(drawn))
     return view_of(np.random.default_rng(0).normal(size=shape), model.info.spec, axes), net
 
 
@@ -60,7 +61,8 @@ def test_windows_answer_as_the_predictor_does(name: str, filters: bool) -> None:
     covered = np.zeros(view.source.shape, int)
     for tile in view.plan:
         window = features.window(tile)
-        assert np.abs(view.probabilities(net, window) - expected.tile(tile)).max() <= 1e-5
+        logits = view.logits(head.read(net).linear, window)
+        assert np.abs(view.probabilities(logits, tile.core) - expected.tile(tile)).max() <= 1e-5
         covered[window.core.slices] += 1
     assert (covered == 1).all()
 
@@ -70,12 +72,13 @@ def test_rows_give_the_answer_of_the_windows(name: str) -> None:
     view, net = seen(name)
     features = Features(view, net, 2**30)
     samples = samples_at(view.source.shape, 60, 1)
-    logits = head.read(net).logits(features.rows(samples)).softmax(1)
+    rows = head.read(net).logits(features.rows(samples)).softmax(1)
     dense = np.empty((2, *view.source.shape), np.float32)
     for tile in view.plan:
-        dense[(slice(None), *tile.core.slices)] = view.probabilities(net, features.window(tile))
+        logits = view.logits(head.read(net).linear, features.window(tile))
+        dense[(slice(None), *tile.core.slices)] = view.probabilities(logits, tile.core)
     expected = dense[(slice(None), *samples.coordinates().T)].T
-    np.testing.assert_allclose(logits.numpy(), expected, atol=1e-5)
+    np.testing.assert_allclose(rows.numpy(), expected, atol=1e-5)
 
 
 @settings(max_examples=20)

@@ -1,4 +1,4 @@
-"""The head is the best one for its samples, and the same as the network computes."""
+"""A head is the same as the network computes."""
 
 from typing import Any
 
@@ -7,11 +7,9 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from scipy.optimize import minimize
-from torch import Tensor
 
 from napari_fcn.learning import head
-from napari_fcn.learning.head import Linear, Standard
+from napari_fcn.learning.head import Bend, Head, Linear, Standard
 from napari_fcn.models.teachable import filters_only, teachable
 from napari_fcn.nets import NetSpec
 from napari_fcn.nets.layers import Level, enlarge
@@ -19,17 +17,6 @@ from napari_fcn.nets.layers import Level, enlarge
 
 def seeded(seed: int) -> torch.Generator:
     return torch.Generator().manual_seed(seed)
-
-
-def blank(classes: int, features: int) -> Linear:
-    return Linear(torch.zeros(classes, features), torch.zeros(classes))
-
-
-def even(label: Tensor, classes: int) -> Tensor:
-    return head.balanced(label, torch.ones(len(label)), classes)
-
-
-# Rows
 
 
 @settings(max_examples=30)
@@ -66,45 +53,70 @@ def test_no_pixels_give_no_rows() -> None:
     assert head.gather(levels, torch.zeros(0, 3, dtype=torch.int64)).shape == (0, 3)
 
 
+def drawn(classes: int, features: int, units: int) -> Head:
+    """Return a random head; without units a linear one."""
+    linear = Linear(torch.randn(classes, features, generator=seeded(1)), torch.randn(classes, generator=seeded(2)))
+    if not units:
+        return Head(linear)
+    hidden = Linear(torch.randn(units, features, generator=seeded(3)) * 0.3, torch.randn(units, generator=seeded(4)))
+    return Head(linear, Bend(hidden, torch.randn(classes, units, generator=seeded(5)) * 0.3))
+
+
+@pytest.mark.parametrize("units", [0, 5])
 @pytest.mark.parametrize("ndim", [1, 2, 3])
-def test_the_head_on_rows_is_the_answer_of_the_network(ndim: int) -> None:
+def test_the_head_on_rows_is_the_answer_of_the_network(ndim: int, units: int) -> None:
     spec = NetSpec(ndim=ndim, width=2, depth=1, classes=3)
     net: Any = teachable(net_contract.checkpoint(spec), sigmas=(0.7, 2.0)).net()
-    known = head.read(net)
-    other = Linear(torch.randn(known.weight.shape, generator=seeded(1)), torch.randn(3, generator=seeded(2)))
+    other = drawn(3, sum(n for _, n in net.widths), units)
     head.write(net, other)
     x = net_contract.noise(spec, (16,) * ndim)
     places = torch.cat([torch.zeros(20, 1, dtype=torch.int64), torch.randint(16, (20, ndim), generator=seeded(3))], 1)
     with torch.inference_mode():
         rows = head.gather(net.levels(x), places)
         logits = net(x).movedim(1, -1)[tuple(places.unbind(1))]
+        straight = net.straight()(x).movedim(1, -1)[tuple(places.unbind(1))]
     torch.testing.assert_close(other.logits(rows), logits, atol=1e-4, rtol=1e-4)
+    torch.testing.assert_close(other.linear.logits(rows), straight, atol=1e-4, rtol=1e-4)
 
 
-def test_a_head_that_is_written_is_read() -> None:
+@pytest.mark.parametrize("units", [0, 5])
+def test_a_head_that_is_written_is_read(units: int) -> None:
     net: Any = filters_only(2, 3).net()
-    width = sum(n for _, n in net.widths)
-    wanted = Linear(torch.randn(2, width, generator=seeded(0)), torch.randn(2, generator=seeded(1)))
+    wanted = drawn(2, sum(n for _, n in net.widths), units)
+    head.write(net, drawn(2, sum(n for _, n in net.widths), 9))
     head.write(net, wanted)
     found = head.read(net)
-    assert torch.equal(found.weight, wanted.weight)
-    assert torch.equal(found.bias, wanted.bias)
-    head.write(net, Linear(wanted.weight * 0, wanted.bias * 0))
-    assert found.bias.any()  # a copy
+    assert torch.equal(found.linear.weight, wanted.linear.weight)
+    assert torch.equal(found.linear.bias, wanted.linear.bias)
+    assert (found.bend is None) == (units == 0)
+    rows = torch.randn(7, wanted.linear.weight.shape[1], generator=seeded(6))
+    torch.testing.assert_close(found.logits(rows), wanted.logits(rows))
+    head.write(net, drawn(2, sum(n for _, n in net.widths), 0).scaled(0))
+    assert found.linear.bias.any()  # a copy
+
+
+def test_a_bend_on_planes_of_units_adds_what_it_adds_on_rows() -> None:
+    bend = drawn(3, 4, 5).bend
+    assert bend is not None
+    features = torch.randn(2, 4, 3, 6, generator=seeded(0))
+    rows = features.movedim(1, -1).reshape(-1, 4)
+    units = bend.hidden.logits(rows).reshape(2, 3, 6, 5).movedim(-1, 1)
+    expected = bend.logits(rows).reshape(2, 3, 6, 3).movedim(-1, 1)
+    torch.testing.assert_close(bend.on_units(units), expected)
 
 
 @given(st.integers(1, 4), st.integers(1, 9), st.integers(0, 99))
 def test_a_head_for_standardised_features_answers_the_same(classes: int, width: int, seed: int) -> None:
     draw = seeded(seed)
     standard = Standard(torch.randn(width, generator=draw), torch.rand(width, generator=draw) + 0.1)
-    raw = Linear(torch.randn(classes, width, generator=draw), torch.randn(classes, generator=draw))
+    raw = drawn(classes, width, seed % 4)
     rows = torch.randn(7, width, generator=draw)
     scaled = raw.standardised(standard)
     seen = scaled.logits((rows - standard.mean) / standard.spread)
     torch.testing.assert_close(seen, raw.logits(rows), atol=1e-4, rtol=1e-4)
     again = scaled.raw(standard)
-    torch.testing.assert_close(again.weight, raw.weight, atol=1e-5, rtol=1e-5)
-    torch.testing.assert_close(again.bias, raw.bias, atol=1e-4, rtol=1e-4)
+    torch.testing.assert_close(again.linear.weight, raw.linear.weight, atol=1e-5, rtol=1e-5)
+    torch.testing.assert_close(again.logits(rows), raw.logits(rows), atol=1e-4, rtol=1e-4)
 
 
 def test_all_levels_count_alike_and_a_constant_feature_does_no_harm() -> None:
@@ -117,119 +129,3 @@ def test_all_levels_count_alike_and_a_constant_feature_does_no_harm() -> None:
     assert float(seen.square().sum(1).mean()) == pytest.approx(1, abs=1e-4)
     assert standard.spread[16] == 1
     assert torch.isfinite(standard.spread).all()
-
-
-# The fit
-
-
-def objective(rows: Tensor, label: Tensor, share: Tensor, prior: Linear, ridge: float) -> Any:
-    """Return loss and gradient as a function of all weights, in float64, straight from the definition."""
-    x, share = rows.double(), (share / share.sum()).double()
-    shape = prior.weight.shape
-    pull = torch.full((shape[1] + 1,), ridge, dtype=torch.float64)
-    pull[-1] *= 1e-3
-    centre = torch.cat([prior.weight, prior.bias[:, None]], 1).double()
-
-    def value(flat: Any) -> Any:
-        w = torch.tensor(flat, dtype=torch.float64).reshape(shape[0], -1).requires_grad_()
-        entropy = torch.nn.functional.cross_entropy(x @ w[:, :-1].T + w[:, -1], label, reduction="none")
-        loss = (entropy * share).sum() + 0.5 * (pull * (w - centre).square()).sum()
-        (slope,) = torch.autograd.grad(loss, w)
-        return float(loss.detach()), slope.ravel().numpy()
-
-    return value
-
-
-@settings(max_examples=12)
-@given(
-    st.integers(2, 4), st.integers(1, 12), st.integers(2, 60), st.sampled_from([1e-3, 2e-2, 0.5]), st.integers(0, 99)
-)
-def test_a_fit_arrives_at_the_optimum(classes: int, width: int, count: int, ridge: float, seed: int) -> None:
-    draw = seeded(seed)
-    rows = torch.randn(count, width, generator=draw)
-    label = torch.randint(classes, (count,), generator=draw)
-    share = head.balanced(label, torch.rand(count, generator=draw) + 0.1, classes)
-    prior = Linear(torch.randn(classes, width, generator=draw), torch.randn(classes, generator=draw))
-    found = head.fit(rows, label, share, prior, ridge)
-    value = objective(rows, label, share, prior, ridge)
-    flat = torch.cat([found.weight, found.bias[:, None]], 1).double().ravel().numpy()
-    begin = torch.cat([prior.weight, prior.bias[:, None]], 1).double().ravel().numpy()
-    best = minimize(value, begin, jac=True, method="L-BFGS-B", options={"maxiter": 3000, "gtol": 1e-9, "ftol": 1e-14})
-    (loss, slope), (_, steepest) = value(flat), value(begin)
-    assert loss <= best.fun + 1e-3 * max(1.0, best.fun)
-    assert (slope**2).sum() ** 0.5 <= 3 * head.GOOD * max(1e-3, (steepest**2).sum() ** 0.5)
-
-
-def test_a_strong_pull_leaves_the_prior() -> None:
-    rows, label = torch.randn(50, 4, generator=seeded(0)), torch.randint(2, (50,), generator=seeded(1))
-    prior = Linear(torch.randn(2, 4, generator=seeded(2)), torch.zeros(2))
-    strong = head.fit(rows, label, even(label, 2), prior, 1e6)
-    torch.testing.assert_close(strong.weight, prior.weight, atol=1e-4, rtol=0)
-    weak = head.fit(rows, label, even(label, 2), prior, 1e-3)
-    assert (weak.weight - prior.weight).abs().max() > 0.1
-
-
-def test_without_information_in_the_features_classes_are_as_likely_as_they_count() -> None:
-    label = torch.tensor([0] * 90 + [1] * 10)
-    rows = torch.zeros(100, 3)
-    for share, likely in ((even(label, 2), 0.5), (torch.ones(100), 0.1)):
-        found = head.fit(rows, label, share, blank(2, 3), 1e-2)
-        assert float(found.logits(rows[:1]).softmax(1)[0, 1]) == pytest.approx(likely, abs=0.01)
-
-
-def test_a_class_with_few_samples_counts_as_much_as_one_with_many() -> None:
-    rows = torch.cat([torch.randn(900, 2, generator=seeded(0)), torch.randn(9, 2, generator=seeded(1)) + 1.5])
-    label = torch.tensor([0] * 900 + [1] * 9)
-    found = head.fit(rows, label, even(label, 2), blank(2, 2), 1e-3)
-    right = found.logits(rows).argmax(1) == label
-    assert right[label == 1].float().mean() > 0.6
-
-
-@pytest.mark.parametrize("gap", [1.0, 1e3])
-def test_separable_classes_give_finite_weights(gap: float) -> None:
-    rows = torch.cat([torch.full((20, 3), -gap), torch.full((20, 3), gap)])
-    label = torch.tensor([0] * 20 + [1] * 20)
-    found = head.fit(rows, label, even(label, 2), blank(2, 3), 7e-4)
-    assert torch.isfinite(found.weight).all()
-    assert torch.equal(found.logits(rows).argmax(1), label)
-    assert found.weight.abs().max() < 20
-
-
-def test_one_sample_is_learnt() -> None:
-    rows = torch.tensor([[1.0, -2.0]])
-    found = head.fit(rows, torch.tensor([1]), torch.ones(1), blank(3, 2), 2e-2)
-    assert found.logits(rows).argmax() == 1
-    assert torch.isfinite(found.weight).all()
-
-
-def test_samples_of_one_class_make_it_more_likely_and_no_other() -> None:
-    rows = torch.randn(30, 4, generator=seeded(0))
-    found = head.fit(rows, torch.full((30,), 2), torch.ones(30), blank(3, 4), 2e-2)
-    p = found.logits(rows).softmax(1)
-    assert (p[:, 2] > 0.5).all()
-    torch.testing.assert_close(p[:, 0], p[:, 1], atol=1e-5, rtol=0)
-
-
-def test_the_same_samples_give_the_same_head_bit_by_bit() -> None:
-    rows, label = torch.randn(200, 9, generator=seeded(0)), torch.randint(3, (200,), generator=seeded(1))
-    one, again = (head.fit(rows, label, even(label, 3), blank(3, 9), 2e-2) for _ in range(2))
-    assert torch.equal(one.weight, again.weight)
-    assert torch.equal(one.bias, again.bias)
-
-
-@given(st.lists(st.integers(0, 3), min_size=1, max_size=60))
-def test_every_class_that_was_painted_counts_the_same(values: list[int]) -> None:
-    label = torch.tensor(values)
-    share = head.balanced(label, torch.rand(len(label), generator=seeded(0)) + 0.1, 4)
-    for value in set(values):
-        assert float(share[label == value].sum()) == pytest.approx(1, abs=1e-4)
-
-
-@given(st.lists(st.integers(0, 2), max_size=60), st.integers(1, 20))
-def test_of_many_samples_so_many_of_each_class_are_drawn(values: list[int], most: int) -> None:
-    label = torch.tensor(values, dtype=torch.int64)
-    kept = head.chosen(label, seeded(0), most)
-    assert torch.equal(kept, kept.unique())
-    for value in set(values):
-        assert int((label[kept] == value).sum()) == min(most, values.count(value))
-    assert torch.equal(kept, head.chosen(label, seeded(0), most))

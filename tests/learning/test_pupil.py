@@ -28,20 +28,20 @@ def sure() -> Checkpoint:
     """Return a model that tells the halves apart."""
     model = teachable(tiny(), sigmas=(0.7, 2.0))
     weights = {k: torch.zeros_like(w) if k.startswith("heads") else w for k, w in model.weights.items()}
-    weights["heads.0.weight"] = torch.tensor([-6.0, 6.0]).reshape(weights["heads.0.weight"].shape)
+    weights["heads.0.weight"][:2] = torch.tensor([-6.0, 6.0]).reshape(2, 1, 1, 1)
     return Checkpoint(model.info, weights)
 
 
 def state(pupil: Pupil) -> head.Linear:
-    return head.read(pupil.net)
+    return head.read(pupil.net).linear
 
 
 def test_without_samples_the_head_is_the_prior() -> None:
     pupil = pupil_of(sure())
     pupil.learn(samples_of(SHAPE, 2), 0.5, 0)
-    assert not torch.equal(state(pupil).weight, pupil.prior.weight)
+    assert not torch.equal(state(pupil).weight, pupil.prior.linear.weight)
     pupil.learn(Samples.none(SHAPE), 0.5, 0)
-    assert torch.equal(state(pupil).weight, pupil.prior.weight)
+    assert torch.equal(state(pupil).weight, pupil.prior.linear.weight)
 
 
 def test_the_head_follows_from_the_samples_alone() -> None:
@@ -60,7 +60,7 @@ def test_the_slider_says_how_far_the_head_goes() -> None:
     for keep in (0.0, 0.5, 1.0):
         pupil = pupil_of(sure())
         pupil.learn(samples_of(SHAPE, 2, (1, 0)), keep, 0)
-        before = pupil.prior.standardised(pupil.standard).weight
+        before = pupil.prior.linear.standardised(pupil.standard).weight
         moved.append(float((state(pupil).standardised(pupil.standard).weight - before).norm()))
     assert moved[0] > moved[1] > moved[2]
 

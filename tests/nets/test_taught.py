@@ -55,6 +55,8 @@ TAUGHT = {
     "no-norm": taught(2, norm="none"),
     "depth-0": taught(2, depth=0, kernel=3),
     "channels-and-classes": taught(2, channels=3, classes=4),
+    "bent": taught(2, depth=2, classes=3, hidden=4, original=2),
+    "bent-3d": taught(3, hidden=3),
     "filters-1d": alone(1, (0.7,), (4.0,)),
     "filters-2d": alone(2, (0.7, 0.7), (2.0, 1.0), channels=2),
     "filters-3d": alone(3, (0.7, 1.0, 1.0), (1.0, 2.0, 2.0)),

@@ -13,7 +13,7 @@ from lessons import CLASSES, FAST, HEADS, RIM, halves, painted, run, tiny, whole
 from net_contract import one_thread  # noqa: F401
 
 from napari_fcn.errors import ProjectError
-from napari_fcn.events import StepDone, UpdateReady
+from napari_fcn.events import HistoryChanged, StepDone, UpdateReady
 from napari_fcn.geometry import Axes, Region
 from napari_fcn.learning import guard
 from napari_fcn.learning.annotations import Samples
@@ -84,7 +84,8 @@ class Lesson:
     def do(self, events: Any) -> None:
         """Do what restores or renames, and let project and labels follow."""
         for event in run(events):
-            self.project.record_history(event)
+            if isinstance(event, HistoryChanged):
+                self.project.record_history(event)
         present = self.teaching.history.present.number
         self.project.restore_commit_into(self.labels, present)
 

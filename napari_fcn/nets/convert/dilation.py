@@ -1,0 +1,179 @@
+"""Full resolution from a network with strides: each stride becomes a dilation of all that follows."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from math import inf
+from typing import TYPE_CHECKING, Any
+
+from torch import fx, nn
+
+from napari_fcn.nets.convert.averaging import DilatedAverage
+from napari_fcn.nets.convert.graph import called, dimensions, finish, follow, module_of, put
+from napari_fcn.nets.convert.sliding import (
+    CONVS,
+    MAX_POOLS,
+    PADS,
+    Lengths,
+    Sliding,
+    check_merge,
+    per_axis,
+    role,
+    sliding,
+)
+from napari_fcn.nets.layers import CONV, MAX_POOL
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+
+@dataclass(frozen=True, slots=True)
+class _Grid:
+    """Where a map stands: pixels between its positions now, and positions between those that it had before."""
+
+    step: Lengths
+    rate: Lengths
+
+
+def dilate(net: nn.Module, stride: int | Sequence[int] = 1) -> fx.GraphModule:
+    """Return a copy of a network that answers at each pixel, with the same weights and the same receptive field.
+
+    Strides of convolutions and pools are set to 1, and what follows is dilated by them ("a trous"; Giusti et al. 2013,
+    Chen et al. 2018 (DeepLab), Yu & Koltun 2016), its padding too::
+
+        stride 2:    x . x . x . x        dilation 2:    x x x x x x x
+                     |___|___|                           |___|___|
+                                                           |___|___|
+
+    Every old answer is among the new ones: ``dilate(net)(x)[..., ::s] == net(x)`` for the old stride ``s`` (on each
+    axis), also at the border. The answers between them are those for the image shifted within the grid, wherever no
+    padding has a say (`shift_and_stitch`); where padding has, the shifted image pads other pixels.
+
+    Parameters
+    ----------
+    net : nn.Module
+        Convolutions, pools, norms in evaluation mode, activations, sums and concatenations.
+    stride : int or sequence of int
+        Pixels between two answers, at most: the first strides are kept as long as their product does not exceed this
+        (the "output stride" of DeepLab).
+
+    Raises
+    ------
+    ValueError
+        If a layer cannot be dilated; it is named.
+    """
+    graph = follow(net)
+    ndim, _ = dimensions(graph)
+    wanted = per_axis(stride, ndim)
+    grids: dict[fx.Node, _Grid] = {}
+    for node in list(graph.graph.nodes):
+        match role(graph, node):
+            case "input":
+                grids[node] = _Grid((1,) * ndim, (1,) * ndim)
+            case "sliding":
+                _dilate_layer(graph, node, grids, wanted)
+            case "pointwise" | "merge" | "softmax":
+                grids[node] = _common_grid(graph, node, grids)
+            case "output" | "constant" | "size":
+                pass
+            case _:
+                raise ValueError(
+                    f"{called(graph, node)} looks at the whole image and cannot be dilated. "
+                    "Convert the classifier with fully_convolutional first."
+                )
+    return finish(graph)
+
+
+def _dilate_layer(graph: fx.GraphModule, node: fx.Node, grids: dict[fx.Node, _Grid], wanted: Lengths) -> None:
+    """Replace one layer, and note the grid of its output."""
+    grid = grids[node.all_input_nodes[0]]
+    layer = sliding(graph, node, len(wanted))
+    kept = tuple(s if j * s <= most else 1 for s, j, most in zip(layer.stride, grid.step, wanted, strict=True))
+    if kept != layer.stride or any(r > 1 for r in grid.rate):
+        node = put(graph, node, _dilated(graph, node, _spread(layer, grid.rate, kept)))
+    grids[node] = _Grid(
+        tuple(j * k for j, k in zip(grid.step, kept, strict=True)),
+        tuple(r * s // k for r, s, k in zip(grid.rate, layer.stride, kept, strict=True)),
+    )
+
+
+def _spread(layer: Sliding, rate: Lengths, stride: Lengths) -> Sliding:
+    dilation, before, after = (
+        tuple(n * r for n, r in zip(lengths, rate, strict=True))
+        for lengths in (layer.dilation, layer.before, layer.after)
+    )
+    return Sliding(layer.kernel, stride, dilation, before, after)
+
+
+def _dilated(graph: fx.GraphModule, node: fx.Node, layer: Sliding) -> nn.Module:
+    """Return the layer of a node in its new geometry."""
+    module: Any = module_of(graph, node)
+    is_padded = any(layer.before + layer.after)
+    if getattr(module, "ceil_mode", False):
+        raise ValueError(
+            f"{called(graph, node)} pools part of a window at the far border (ceil_mode), which has no dilated form. "
+            "Set ceil_mode=False; only the far border changes."
+        )
+    if is_padded and not _pads_with_a_constant(module):
+        raise ValueError(
+            f"{called(graph, node)} pads with pixels of the image, which has no dilated form. Pad with zeros."
+        )
+    if isinstance(module, PADS):
+        return _pad(layer, getattr(module, "value", 0.0))
+    if isinstance(module, CONVS):
+        return _beside_padding(layer, 0.0, lambda inner: _convolution(module, inner))
+    if isinstance(module, MAX_POOLS):
+        return _beside_padding(layer, -inf, _max_pool)
+    if isinstance(module, DilatedAverage):
+        return DilatedAverage(layer, module.counts_padding, module.divisor)
+    divisor = getattr(module, "divisor_override", None)
+    return DilatedAverage(layer, module.count_include_pad, divisor)
+
+
+def _pads_with_a_constant(module: Any) -> bool:
+    if isinstance(module, PADS):
+        return isinstance(module, nn.modules.padding._ConstantPadNd)
+    return getattr(module, "padding_mode", "zeros") == "zeros"
+
+
+def _beside_padding(layer: Sliding, value: float, make: Any) -> nn.Module:
+    """Return what ``make`` gives, behind a padding of its own where it cannot pad so itself."""
+    fits = all(2 * p <= k for p, k in zip(layer.before, layer.kernel, strict=True))  # what torch's maxima accept
+    if layer.is_symmetric and (fits or value == 0):
+        return make(layer)  # type: ignore[no-any-return]
+    none = (0,) * len(layer.kernel)
+    return nn.Sequential(_pad(layer, value), make(replace(layer, before=none, after=none)))
+
+
+def _pad(layer: Sliding, value: float) -> nn.Module:
+    kinds = (nn.ConstantPad1d, nn.ConstantPad2d, nn.ConstantPad3d)
+    return kinds[len(layer.kernel) - 1](tuple(layer.flat_padding), value)  # type: ignore[arg-type]
+
+
+def _max_pool(layer: Sliding) -> nn.Module:
+    return MAX_POOL[len(layer.kernel)](layer.kernel, layer.stride, layer.before, layer.dilation)
+
+
+def _convolution(old: Any, layer: Sliding) -> nn.Module:
+    """Return a convolution that shares the weights of another."""
+    new = CONV[len(layer.kernel)](
+        old.in_channels,
+        old.out_channels,
+        layer.kernel,  # type: ignore[arg-type]  # one length per axis fits every dimension
+        layer.stride,  # type: ignore[arg-type]
+        layer.before,  # type: ignore[arg-type]
+        layer.dilation,  # type: ignore[arg-type]
+        old.groups,
+        bias=old.bias is not None,
+        device="meta",
+    )
+    new.weight, new.bias = old.weight, old.bias
+    return new
+
+
+def _common_grid(graph: fx.GraphModule, node: fx.Node, grids: dict[fx.Node, _Grid]) -> _Grid:
+    check_merge(graph, node)
+    found = [grids[source] for source in node.all_input_nodes if source in grids]
+    if not found or any(grid != found[0] for grid in found):
+        raise ValueError(f"{called(graph, node)} joins maps of different strides. They cannot be dilated together.")
+    return found[0]

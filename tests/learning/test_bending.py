@@ -1,0 +1,96 @@
+"""A forest and what is learnt from it bend a head where strokes ask for it."""
+
+from collections.abc import Generator
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+
+from napari_fcn.learning import bending
+from napari_fcn.learning.bending import Lesson, bend
+from napari_fcn.learning.head import Bend, Head, Linear
+
+
+def seeded(seed: int) -> torch.Generator:
+    return torch.Generator().manual_seed(seed)
+
+
+def blank(classes: int, features: int) -> Head:
+    return Head(Linear(torch.zeros(classes, features), torch.zeros(classes)))
+
+
+def ended(steps: Generator[None, None, Bend | None]) -> tuple[int, Bend | None]:
+    """Return the number of pauses, and what came out."""
+    for number in range(1000):
+        try:
+            next(steps)
+        except StopIteration as end:
+            return number, end.value
+    raise AssertionError("it does not end")
+
+
+def crossed(count: int, seed: int) -> tuple[Tensor, Tensor]:
+    """Return rows of three features, and a class that no line tells from the other."""
+    rows = torch.rand(count, 3, generator=seeded(seed)) * 2 - 1
+    return rows, ((rows[:, 0] > 0) ^ (rows[:, 1] > 0)).long()
+
+
+def lesson_of(rows: Tensor, label: Tensor) -> Lesson:
+    return Lesson(rows, label, torch.ones(len(label)))
+
+
+def test_it_learns_what_no_line_tells_and_answers_where_nothing_is_painted(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(bending, "STEPS", 240)
+    rows, label = crossed(300, 0)
+    free, truth = crossed(2000, 1)
+    straight = blank(2, 3)
+    _, found = ended(bend(lesson_of(rows, label), free[:1000], straight, 32, 1.0, 0))
+    assert found is not None
+    unseen = free[1000:]
+    right = (Head(straight.linear, found).logits(unseen).argmax(1) == truth[1000:]).float().mean()
+    assert right > 0.9
+
+
+def test_what_the_linear_head_is_sure_of_counts_too() -> None:
+    rows, label = crossed(100, 0)
+    sure = Head(Linear(torch.zeros(2, 3), torch.tensor([-20.0, 20.0])))
+    _, found = ended(bend(lesson_of(rows, label), rows, sure, 8, 1.0, 0))
+    assert (Head(sure.linear, found).logits(rows).argmax(1) == 1).all()
+
+
+@pytest.mark.parametrize(
+    ("classes", "units", "weight"), [(1, 8, 1.0), (2, 0, 1.0), (2, 8, 0.0)], ids=["one class", "no units", "no weight"]
+)
+def test_where_there_is_nothing_to_bend_the_head_stays(classes: int, units: int, weight: float) -> None:
+    rows, label = crossed(50, 0)
+    kept = Bend(Linear(torch.ones(2, 3), torch.ones(2)), torch.ones(2, 2))
+    straight = Head(blank(2, 3).linear, kept)
+    pauses, found = ended(bend(lesson_of(rows, label % classes), rows, straight, units, weight, 0))
+    assert pauses == 0
+    assert found is kept
+
+
+def test_a_class_that_nobody_has_shown_is_not_answered() -> None:
+    rows, label = crossed(200, 0)
+    straight = blank(3, 3)
+    _, found = ended(bend(lesson_of(rows, label), rows, straight, 16, 1.0, 0))
+    assert (Head(straight.linear, found).logits(rows).argmax(1) < 2).all()
+
+
+def test_the_same_samples_and_seed_give_the_same_bits() -> None:
+    rows, label = crossed(100, 0)
+
+    def once(seed: int) -> Any:
+        return ended(bend(lesson_of(rows, label), rows, blank(2, 3), 8, 1.0, seed))[1]
+
+    first, again, other = once(0), once(0), once(1)
+    assert torch.equal(first.mix, again.mix)
+    assert torch.equal(first.hidden.weight, again.hidden.weight)
+    assert not torch.equal(first.mix, other.mix)
+
+
+def test_it_pauses_while_trees_grow_and_while_units_learn() -> None:
+    rows, label = crossed(60, 0)
+    pauses, _ = ended(bend(lesson_of(rows, label), rows, blank(2, 3), 8, 1.0, 0))
+    assert pauses == bending.TREES // bending.GROWN + bending.STEPS // bending.TAKEN
