@@ -75,7 +75,10 @@ class ThinLinear(nn.Module):
 
 
 class Open(TorchFunctionMode):
-    """Lets functions pass what they would cut off: max pooling becomes the mean, ReLU does nothing."""
+    """Lets functions pass what they would cut off: max pooling becomes the mean, ReLU does nothing.
+
+    Of a thin network each part of the channels is the one that there is.
+    """
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         """Run the function, or the one that stands in for it."""
@@ -84,7 +87,14 @@ class Open(TorchFunctionMode):
             return args[0]
         if name in MAX_POOLS:
             return _mean_pool(name, *args, **kwargs)
+        if name == "split" and _is_thin(*args, **kwargs):
+            return (args[0],) * len(args[1])  # each part is as the one channel that stands for all
         return func(*args, **kwargs)
+
+
+def _is_thin(x: Tensor, sizes: Any, dim: int = 0) -> bool:
+    """Whether a tensor of one channel is to be split into parts of given numbers of channels."""
+    return dim == 1 and isinstance(sizes, list | tuple) and x.shape[1] == 1
 
 
 def _mean_pool(
@@ -128,7 +138,7 @@ def runnable(net: nn.Module, shape: Sequence[int]) -> nn.Module:
     try:
         with torch.no_grad(), Open():
             copy(torch.ones(1, *shape, dtype=torch.float64))
-    except RuntimeError:  # what torch raises when channels cannot be split
+    except (RuntimeError, ValueError, IndexError):  # channels that are not there were reshaped, or asked for
         return thick(net)
     return copy
 

@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 import torch
 from net_contract import SPECS
+from torch import nn
 
 from napari_fcn.fields.inverse import influenced, influenced_box
 from napari_fcn.fields.theoretical import anatomy
@@ -64,6 +65,22 @@ def test_strokes_over_several_tiles_join(monkeypatch: pytest.MonkeyPatch) -> Non
     tiled = influenced(spec.build(), stroke, Region.whole(shape), shape, anatomy(spec))
     assert tiled[0] == whole[0]
     np.testing.assert_array_equal(tiled[1], whole[1])
+
+
+@pytest.mark.parametrize("split", [[4, 4], 4])
+def test_a_network_that_splits_its_channels_is_read_backwards(split: list[int] | int) -> None:
+    class Halves(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.stem, self.wide = nn.Conv1d(1, 8, 3, padding=1), nn.Conv1d(4, 4, 5, padding=4, dilation=2)
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            a, b = self.stem(x).split(split, dim=1)
+            return a + self.wide(b)
+
+    region, mask = influenced(Halves(), np.ones(1, bool), Region((20,), (21,)), (40,), anatomy(Halves()))
+    assert region == Region((15,), (26,))
+    assert mask.all()
 
 
 def test_an_empty_stroke_influences_nothing() -> None:

@@ -121,6 +121,22 @@ def _mean_pooled(net: nn.Module, x: Tensor) -> Tensor:
     return x
 
 
+class Halves(nn.Module):
+    """Splits its channels into parts of unlike numbers, as heads of ours do."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.stem, self.wide = nn.Conv1d(1, 5, 3, padding=1), nn.Conv1d(2, 3, 5, padding=2)
+
+    def forward(self, x: Tensor) -> Tensor:
+        a, b = self.stem(x).split([3, 2], dim=1)
+        return a + self.wide(b)
+
+
+def test_a_network_that_splits_its_channels_is_probed() -> None:
+    assert theoretical(Halves()) == ReceptiveField((3,), (3,))
+
+
 class Gated(nn.Module):
     """What people write: functions instead of layers, gates, splits by the number of channels, changes in place."""
 
