@@ -38,6 +38,7 @@ docs: .venv/docs.stamp  ## build the site into build/docs
 screenshots: .venv/dev.stamp  ## make the pictures of the site anew
 	$(SCREEN) .venv/bin/python src-docs/make_screenshots.py
 	.venv/bin/python src-docs/make_drawings.py
+	.venv/bin/python src-docs/make_fields.py
 
 clean:  ## remove what was built, except the environments
 	rm -rf build dist demo-output *.egg-info .hypothesis .mypy_cache .pytest_cache .ruff_cache

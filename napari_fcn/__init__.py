@@ -9,6 +9,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from napari_fcn.api import certify as certify
     from napari_fcn.api import classes as classes
     from napari_fcn.api import finetune as finetune
     from napari_fcn.api import load as load
@@ -22,6 +23,7 @@ _HOMES = {
     "FcnError": "napari_fcn.errors",
     "Session": "napari_fcn.session",
     "Teaching": "napari_fcn.teaching",
+    "certify": "napari_fcn.api",
     "classes": "napari_fcn.api",
     "finetune": "napari_fcn.api",
     "load": "napari_fcn.api",
@@ -34,6 +36,7 @@ __all__ = [
     "Session",
     "Teaching",
     "__version__",
+    "certify",
     "classes",
     "finetune",
     "load",

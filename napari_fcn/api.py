@@ -5,13 +5,15 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from torch import nn
 
 from napari_fcn.errors import ImageError
-from napari_fcn.events import TileDone
+from napari_fcn.events import Certified, TileDone
 from napari_fcn.fields.theoretical import theoretical
 from napari_fcn.finetuning import NEW, Limit, roles_of, starting_point
 from napari_fcn.finetuning import finetune as teach
 from napari_fcn.geometry import Axes
+from napari_fcn.inspection.foreign import certify_module
 from napari_fcn.models import zoo
 from napari_fcn.models.checkpoint import Checkpoint
 from napari_fcn.session import Session
@@ -65,18 +67,21 @@ def predict(
     FcnError
         If image, model, device and settings do not fit each other.
     """
-    checkpoint = load(model)
-    try:
-        spec = checkpoint.info.spec
-        roles = Axes.guess(np.shape(image), spec.ndim, tuple(axes), rgb, spec.time)
-    except ValueError as error:
-        raise ImageError(str(error)) from error
-    session = Session(image, checkpoint, roles, PredictSettings(**settings), rgb)
+    session = _open(image, load(model), axes, rgb, settings)
     out = np.empty((session.spec.classes, *session.source.shape), np.float32)
     for event in session.predict():
         if isinstance(event, TileDone):
             out[(slice(None), *event.region.slices)] = event.probabilities
     return out
+
+
+def _open(image: Any, checkpoint: Checkpoint, axes: Sequence[str], rgb: bool, settings: dict[str, Any]) -> Session:
+    try:
+        spec = checkpoint.info.spec
+        roles = Axes.guess(np.shape(image), spec.ndim, tuple(axes), rgb, spec.time)
+    except ValueError as error:
+        raise ImageError(str(error)) from error
+    return Session(image, checkpoint, roles, PredictSettings(**settings), rgb)
 
 
 def classes(
@@ -138,12 +143,52 @@ def finetune(
     return result
 
 
-def receptive_field(model: str | Path | Checkpoint) -> ReceptiveField:
+def receptive_field(model: str | Path | Checkpoint | nn.Module) -> ReceptiveField:
     """Return how far a model looks, in pixels along each axis of its network.
+
+    Parameters
+    ----------
+    model : str, Path, Checkpoint or torch.nn.Module
+        Name of a shipped model, file, loaded model; or any network made of torch's layers.
 
     Raises
     ------
     ModelError
-        If there is no such model.
+        If there is no such model, it looks at everything, or it cannot be probed.
     """
-    return theoretical(load(model).info.spec)
+    return theoretical(model if isinstance(model, nn.Module) else load(model).info.spec)
+
+
+def certify(
+    model: str | Path | Checkpoint | nn.Module,
+    image: Any,
+    axes: Sequence[str] = "",
+    rgb: bool = False,
+    **settings: Any,
+) -> Certified:
+    """Return how far the answer in tiles differs from the answer in one piece.
+
+    An image that is too large for one piece is compared on its middle; `Certified.reason` says so.
+
+    Parameters
+    ----------
+    model : str, Path, Checkpoint or torch.nn.Module
+        Name of a shipped model, file, loaded model; or any network that answers ``(N, C, *space)`` with
+        ``(N, classes, *space)``.
+    image : array-like
+        As for `predict`; for a network of torch ``(C, *space)`` or ``(*space)``, scaled as it wants it.
+    axes, rgb
+        As for `predict`; not used for a network of torch.
+    **settings
+        Fields of `PredictSettings`; for a network of torch only ``tile``.
+
+    Raises
+    ------
+    FcnError
+        If image, model, device and settings do not fit each other.
+    """
+    if isinstance(model, nn.Module):
+        events = certify_module(model, np.asarray(image), **settings)
+    else:
+        events = _open(image, load(model), axes, rgb, settings).certify()
+    return next(event for event in events if isinstance(event, Certified))

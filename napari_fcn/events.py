@@ -350,3 +350,157 @@ class Suggested:
     region: Region
     index: tuple[int, ...]
     uncertainty: float
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class FieldDone:
+    """What moves the answer at one pixel, or at several on average (Luo et al. 2016).
+
+    Attributes
+    ----------
+    region : Region
+        The theoretical field on the image axes: nothing outside of it has any influence. For a mean over pixels it is
+        relative to the pixel.
+    heat : ndarray
+        ``region.shape`` float32: the share that each pixel has in the influence; sums to one.
+    index : tuple of int
+        The pixel, on the image axes; zeros for a mean.
+    label : int
+        Index of the class whose logit was asked.
+    size : tuple of int
+        Length of the theoretical field per image axis, not cut off by the border.
+    widths : tuple of int
+        Length per image axis that holds 90 % of the influence.
+    r50, r90, r99 : float
+        Distance in pixels within which 50, 90 and 99 % of the influence lie.
+    used : float
+        Share of the theoretical field that counts, 0..1.
+    seconds : float
+        Time from the question to the answer.
+    """
+
+    region: Region
+    heat: npt.NDArray[np.float32]
+    index: tuple[int, ...]
+    label: int
+    size: tuple[int, ...]
+    widths: tuple[int, ...]
+    r50: float
+    r90: float
+    r99: float
+    used: float
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class CheckStep:
+    """Part of a certificate, an equivariance map or a border map is done: ``done`` of ``total`` runs."""
+
+    done: int
+    total: int
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Certified:
+    """The same image was answered in one piece and in tiles.
+
+    Attributes
+    ----------
+    region : Region
+        The part of the image that was compared.
+    difference : ndarray
+        ``region.shape`` float32: the largest difference of a probability at each pixel.
+    is_exact : bool
+        Whether no probability differs by more than ``tolerance``.
+    max_error, mean_error, tolerance : float
+        Of probabilities.
+    label_flips : int
+        Pixels of another class.
+    tiles : int
+        Number of tiles.
+    halo_needed, halo_used : tuple of (int, int)
+        Pixels before and after a tile per axis of the network that it sees, and that the tiles read.
+    reason : str
+        Why the tiles are exact or why not, and what was compared, for the user.
+    """
+
+    region: Region
+    difference: npt.NDArray[np.float32]
+    is_exact: bool
+    max_error: float
+    mean_error: float
+    tolerance: float
+    label_flips: int
+    tiles: int
+    halo_needed: tuple[tuple[int, int], ...]
+    halo_used: tuple[tuple[int, int], ...]
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class EquivarianceDone:
+    """The image was shifted, by 1 to as many pixels as the pooling grid has, to see whether the answer follows.
+
+    Attributes
+    ----------
+    region : Region
+        Where, on the image axes.
+    values : ndarray
+        ``region.shape`` float32: the largest change of a probability over all shifts, 0 where the answer follows.
+    by_shift : tuple of tuple of float
+        Per axis of the network, the mean change for a shift by 1, 2, ... pixels.
+    flips : float
+        Share of the pixels that change class at some shift, 0..1.
+    sentence : str
+        The finding, for the user.
+    """
+
+    region: Region
+    values: npt.NDArray[np.float32]
+    by_shift: tuple[tuple[float, ...], ...]
+    flips: float
+    sentence: str
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class BorderTrustDone:
+    """How much of an answer near the border of the image rests on padding.
+
+    Attributes
+    ----------
+    region : Region
+        Where, on the image axes.
+    outside : ndarray
+        ``region.shape`` float32: the share of what a pixel uses that lies outside of the image, 0..1.
+    change : ndarray
+        ``region.shape`` float32: by how much a probability differs between zero, reflect and replicate padding.
+    depth : int
+        Pixels from the border within which some probability differs by more than 0.01.
+    flips : float
+        Share of those pixels whose class depends on the padding, 0..1.
+    sentence : str
+        The finding, for the user.
+    """
+
+    region: Region
+    outside: npt.NDArray[np.float32]
+    change: npt.NDArray[np.float32]
+    depth: int
+    flips: float
+    sentence: str
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class ReachDone:
+    """Which answers a stroke can influence.
+
+    Attributes
+    ----------
+    region : Region
+        The smallest box on the image axes that holds them.
+    mask : ndarray
+        ``region.shape`` bool: the pixels whose answer depends on a pixel of the stroke.
+    """
+
+    region: Region
+    mask: npt.NDArray[np.bool_]

@@ -7,10 +7,12 @@ from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import torch
 
+from napari_fcn import inspection
 from napari_fcn.errors import ImageError, ModelError
 from napari_fcn.events import RunDone, RunPlanned, TileDone
-from napari_fcn.fields.theoretical import theoretical
+from napari_fcn.fields.theoretical import anatomy
 from napari_fcn.geometry import Axes, Region, TilePlan
 from napari_fcn.geometry.tiling import balanced_tile
 from napari_fcn.inference import device as devices
@@ -18,6 +20,7 @@ from napari_fcn.inference.allocator import kept_pages
 from napari_fcn.inference.memory import budget, cost, run_bytes, window
 from napari_fcn.inference.predictor import Predictor
 from napari_fcn.inference.source import ImageSource
+from napari_fcn.nets.fold import fold
 from napari_fcn.settings import PredictSettings
 
 if TYPE_CHECKING:
@@ -25,6 +28,8 @@ if TYPE_CHECKING:
 
     import numpy.typing as npt
 
+    from napari_fcn.events import BorderTrustDone, Certified, CheckStep, EquivarianceDone, FieldDone, ReachDone
+    from napari_fcn.fields.theoretical import Anatomy
     from napari_fcn.geometry import ReceptiveField
     from napari_fcn.models.checkpoint import Checkpoint
     from napari_fcn.models.normalise import Scaling
@@ -80,9 +85,24 @@ class Session:
         self.axes = axes
 
     @cached_property
+    def anatomy(self) -> Anatomy:
+        """How far each layer of the network looks, and its answer at each phase of the pooling grid."""
+        return anatomy(self.spec)
+
+    @property
     def field(self) -> ReceptiveField:
-        """How far the network looks along each of its axes."""
-        return theoretical(self.spec)
+        """How far the network looks along each of its axes.
+
+        Raises
+        ------
+        ModelError
+            If it looks at everything.
+        """
+        return self.anatomy.field
+
+    def require_field(self) -> None:
+        """Raise a `ModelError` that names the layers if the network looks at everything."""
+        _ = self.anatomy.field
 
     @property
     def scaling(self) -> Scaling:
@@ -100,6 +120,13 @@ class Session:
         """The network, ready to run on this image."""
         return Predictor(self.checkpoint.net(), self.source, self.scaling, self.device, self.dtype)
 
+    @cached_property
+    def float_net(self) -> torch.nn.Module:
+        """The network in float32, where it runs: gradients need the digits."""
+        if self.dtype is torch.float32:
+            return self.predictor.net
+        return devices.place(fold(self.checkpoint.net()), self.spec.ndim, self.device)
+
     def plan(self, most: int | None = None) -> TilePlan:
         """Return the tiles: as the settings say, else those that are done soonest.
 
@@ -110,7 +137,7 @@ class Session:
             memory allows, of half of it, and so on are compared by what they cost.
         """
         if self.settings.tile:
-            return self._tiled(self._asked_tile())
+            return self._tiled(self.asked_tile())
         allowed = budget(self.device, self.settings.memory)
         shape = self.source.shape
         space = [shape[position] for position in self.axes.space_positions]
@@ -131,7 +158,14 @@ class Session:
             self.axes.spread(self.spec.multiple, 1),
         )
 
-    def _asked_tile(self) -> tuple[int, ...]:
+    def asked_tile(self) -> tuple[int, ...]:
+        """Return the tile of the settings, one length per axis of the network, on the pooling grid.
+
+        Raises
+        ------
+        ModelError
+            If it does not fit the network.
+        """
         asked = self.settings.tile
         if len(asked) not in (1, self.spec.ndim):
             raise ModelError(
@@ -170,6 +204,67 @@ class Session:
             finally:
                 devices.release(self.device)
         yield RunDone(Region.whole(plan.shape).size, time.monotonic() - start, name, precision)
+
+    def field_at(self, index: Sequence[int]) -> Region:
+        """Return the pixels that decide about one, as a box on the image axes, exact at its place on the grid.
+
+        Parameters
+        ----------
+        index : sequence of int
+            The pixel: one number per image axis, or per axis of the network for the middle of the others.
+
+        Raises
+        ------
+        ImageError
+            If the pixel lies outside of the image.
+        ModelError
+            If the network looks at everything.
+        """
+        return inspection.field_at(self, index)
+
+    def influence_at(self, index: Sequence[int], label: int | None = None) -> Iterator[FieldDone]:
+        """Yield how much each pixel of the field moves the answer at one; parameters and errors as for `field_at`.
+
+        ``label`` is the index of the class that is asked, the most probable one if not given.
+        """
+        yield from inspection.influence_at(self, index, label)
+
+    def mean_influence(self, label: int | None = None) -> Iterator[CheckStep | FieldDone]:
+        """Yield progress, then the mean influence on pixels all over the image, relative to the pixel."""
+        yield from inspection.mean_influence(self, label)
+
+    def reach_of(self, stroke: Region, mask: npt.NDArray[np.bool_] | None = None) -> ReachDone:
+        """Return the pixels whose answers a stroke can influence.
+
+        Parameters
+        ----------
+        stroke : Region
+            Where it lies, on the image axes.
+        mask : ndarray of bool, optional
+            ``stroke.shape``; all of the box if not given.
+
+        Raises
+        ------
+        ImageError
+            If the stroke is empty or lies outside of the image.
+        """
+        return inspection.reach_of(self, stroke, mask)
+
+    def certify(self, region: Region | None = None) -> Iterator[CheckStep | Certified]:
+        """Yield progress, then how far tiles differ from one piece, in a region or the whole image.
+
+        If that is too large for one piece, the middle of it is looked at, and the reason says so. Tiles are those of
+        the settings, else three along each axis.
+        """
+        yield from inspection.certify(self, region)
+
+    def equivariance(self, region: Region | None = None) -> Iterator[CheckStep | EquivarianceDone]:
+        """Yield progress, then where the answer does not follow when the image is shifted by a few pixels."""
+        yield from inspection.equivariance(self, region)
+
+    def border_trust(self, region: Region | None = None) -> Iterator[CheckStep | BorderTrustDone]:
+        """Yield progress, then how much of each answer rests on padding, for the plane in the middle of a region."""
+        yield from inspection.border_trust(self, region)
 
 
 def _too_large(peak: int, allowed: int) -> Iterator[str]:

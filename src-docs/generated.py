@@ -184,6 +184,31 @@ def exactness():
     return table(("How the image was cut", "Largest difference of a probability", "Pixels of another class"), rows)
 
 
+def fields():
+    """Return how far the shipped models see and what they use of it, measured now."""
+    from make_fields import measured
+
+    rows = [
+        (name, " × ".join(map(str, size)), *(f"{radius:.0f} px" for radius in radii), f"{used:.1%}")
+        for name, size, *radii, used in measured()
+    ]
+    return table(("Model", "Theoretical", "50 % within", "90 % within", "99 % within", "Of the box counts"), rows)
+
+
+def shifts():
+    """Return what shifts do to the nuclei model, measured now."""
+    from make_fields import shifts
+
+    return f"> {shifts()[1]}"
+
+
+def border():
+    """Return what padding does to the nuclei model, measured now."""
+    from make_fields import border
+
+    return f"> {border()[1]}"
+
+
 def measurements():
     """Return the committed results of ``make bench``, their headings one level down."""
     texts = [path.read_text(encoding="utf-8") for path in sorted((ROOT / "benchmarks/results").glob("*.md"))]
@@ -213,6 +238,9 @@ MAKERS = {
         family_lines,
         colours,
         exactness,
+        fields,
+        shifts,
+        border,
         measurements,
     )
 }

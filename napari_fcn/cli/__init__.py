@@ -5,11 +5,12 @@ from __future__ import annotations
 import argparse
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from napari_fcn.cli.flags import add_options, say
 from napari_fcn.cli.models import models
 from napari_fcn.cli.predicting import predict
+from napari_fcn.cli.seeing import certify, field
 from napari_fcn.cli.teaching import finetune, replay
 from napari_fcn.cli.training import train
 from napari_fcn.errors import FcnError
@@ -112,6 +113,8 @@ def build_parser() -> argparse.ArgumentParser:
     to_models.add_argument("name", nargs="?", help="a shipped model or a model file")
     to_models.add_argument("--json", action="store_true", help="as JSON")
 
+    _add_seeing(commands)
+
     to_demo = commands.add_parser("demo", help="segment a real image in napari and save what it shows")
     to_demo.set_defaults(run=_demo)
     to_demo.add_argument("--out", type=Path, default=Path("napari-fcn-demo"), help="folder for pictures and results")
@@ -119,6 +122,38 @@ def build_parser() -> argparse.ArgumentParser:
     to_demo.add_argument("--close", action="store_true", help="close the window when all is saved")
     to_demo.add_argument("--no-window", action="store_true", help="without napari: results and a picture only")
     return parser
+
+
+def _add_seeing(commands: Any) -> None:
+    """Add the commands that show what a network sees."""
+    to_field = commands.add_parser("field", help="show how far a model sees, and what it uses of that on an image")
+    to_field.set_defaults(run=field)
+    to_field.add_argument("--image", default="", help="TIFF, OME-TIFF, OME-Zarr, npy, png, jpg")
+    to_field.add_argument(
+        "--at", default="", metavar="Y,X", help="a pixel of the image, from 0; without it the mean over the image"
+    )
+    to_field.add_argument(
+        "--class", dest="label", default="", metavar="NAME", help="class to ask; the likeliest if empty"
+    )
+    to_field.add_argument("--object-size", type=float, metavar="PX", help="diameter of your objects, for advice")
+    to_field.add_argument(
+        "--labels", default="", metavar="PATH", help="image of labels to measure objects in, for advice"
+    )
+    to_field.add_argument("--out", type=Path, metavar="PNG", help="picture to write; needs matplotlib")
+    to_field.add_argument("--overwrite", action="store_true", help="replace a picture that exists")
+
+    to_certify = commands.add_parser("certify", help="compare the answer in tiles with that in one piece")
+    to_certify.set_defaults(run=certify)
+    to_certify.add_argument("image", nargs="?", default="", help="the image; synthetic cells if there is none")
+
+    for parser in (to_field, to_certify):
+        parser.add_argument(
+            "--model", required=True, metavar="NAME|FILE", help="a shipped model (see: models) or a model file"
+        )
+        parser.add_argument("--axes", default="", help="a letter for each axis, as TZYX, where the file is wrong")
+        parser.add_argument("--quiet", action="store_true", help="no progress bar")
+        parser.add_argument("--json", action="store_true", help="a line of JSON on standard output")
+        add_options(parser, PredictSettings)
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -2,66 +2,197 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass, replace
 from functools import cache
 from typing import TYPE_CHECKING
 
 import torch
 from torch import nn
 
-from napari_fcn.geometry import ReceptiveField
-from napari_fcn.nets.filters import FilterBank, Support
+from napari_fcn.errors import ModelError
+from napari_fcn.fields.probing import period, probe
+from napari_fcn.fields.transparent import global_layers
+from napari_fcn.geometry import ReceptiveField, Region
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from napari_fcn.fields.probing import Reach
     from napari_fcn.nets import NetSpec
 
 
-def theoretical(spec: NetSpec) -> ReceptiveField:
+@dataclass(frozen=True, slots=True)
+class LayerField:
+    """What one layer of a network sees, one entry per axis, in input pixels (Araujo et al. 2019).
+
+    Attributes
+    ----------
+    name, kind : str
+        Of the layer, as ``"encoder.0.3"`` and ``"Conv2d"``; the last is ``"output"``.
+    size : tuple of int
+        Pixels that one of its outputs sees, at the worst phase of the pooling grid; 0 where it sees everything.
+    jump : tuple of float
+        Pixels between two neighbouring outputs; 0 where the layer has no such axis any more.
+    start : tuple of float
+        Centre of what its first output sees.
+    """
+
+    name: str
+    kind: str
+    size: tuple[int, ...]
+    jump: tuple[float, ...]
+    start: tuple[float, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Anatomy:
+    """How far a network sees, in full.
+
+    Attributes
+    ----------
+    layers : tuple of LayerField
+        In the order in which they run, the output last.
+    phases : tuple of tuple of (int, int)
+        Per axis, for each phase of the pooling grid, the pixels that an output sees before and after itself. The
+        phase of a pixel is its index modulo the number of phases.
+    unbounded : tuple of str
+        The layers that make the field endless; empty if it is finite.
+    """
+
+    layers: tuple[LayerField, ...]
+    phases: tuple[tuple[tuple[int, int], ...], ...]
+    unbounded: tuple[str, ...] = ()
+
+    @property
+    def multiple(self) -> tuple[int, ...]:
+        """Period of the pooling grid per axis, in pixels."""
+        return tuple(len(phases) for phases in self.phases)
+
+    @property
+    def field(self) -> ReceptiveField:
+        """The field at the worst phase.
+
+        Raises
+        ------
+        ModelError
+            If the field is endless; the message names the layers.
+        """
+        if self.unbounded:
+            raise ModelError(
+                f"The network has no finite receptive field: {', '.join(self.unbounded)} "
+                f"{'looks' if len(self.unbounded) == 1 else 'look'} at the whole input. Use a network with batch norm "
+                "or none, and without global pooling, attention or fully connected layers."
+            )
+        return self.reach
+
+    @property
+    def reach(self) -> ReceptiveField:
+        """The field at the worst phase; of a network that some norm makes endless, as if the norm were not there."""
+        return ReceptiveField(
+            tuple(max(before for before, _ in phases) for phases in self.phases),
+            tuple(max(after for _, after in phases) for phases in self.phases),
+        )
+
+    def box(self, index: Sequence[int], shape: Sequence[int]) -> Region:
+        """Return the pixels that the output at ``index`` sees in an image of this shape, exact at its phase."""
+        phases = [self.phases[axis][i % len(self.phases[axis])] for axis, i in enumerate(index)]
+        pixel = Region(tuple(index), tuple(i + 1 for i in index))
+        return pixel.grow([before for before, _ in phases], [after for _, after in phases]).clip(shape)
+
+
+def theoretical(net: NetSpec | nn.Module) -> ReceptiveField:
     """Return the receptive field of a network, per axis, at the worst phase of its pooling grid.
 
-    Kernels, pools and upsampling act on each axis apart, so that the field of an n-dimensional network is the box of
-    the fields of its 1-D twins. Araujo et al. (2019, Distill) compute sizes from layer tables; here each twin is
-    asked by back-propagation, which needs no table and also gives the phase.
+    Araujo et al. (2019, Distill) compute sizes from layer tables; here the network is asked by back-propagation, which
+    needs no table and also gives the phase. Where an output is not a pixel of the input (a strided or unpadded foreign
+    network), the field lies around its centre.
+
+    Parameters
+    ----------
+    net : NetSpec or Module
+        One of ours by its spec, or any network made of torch's layers, of which it is a copy that is probed.
+
+    Raises
+    ------
+    ModelError
+        If the field is endless, or a foreign network cannot be probed.
     """
-    sides = [_along(spec.twin(axis)) for axis in range(spec.ndim)]
-    return ReceptiveField(tuple(before for before, _ in sides), tuple(after for _, after in sides))
+    return anatomy(net).field
+
+
+def anatomy(net: NetSpec | nn.Module) -> Anatomy:
+    """Return how far each layer of a network sees, and its output at each phase of the pooling grid.
+
+    Kernels, pools and upsampling act on each axis apart, so that the field of an n-dimensional network is the box of
+    the fields of its 1-D twins. Foreign networks have no twin; they are probed as they are, axis by axis.
+
+    Raises
+    ------
+    ModelError
+        If a foreign network cannot be probed.
+    """
+    if isinstance(net, nn.Module):
+        ndim, channels = dimensions(net)
+        try:
+            axes = [probe(net, ndim, channels, axis) for axis in range(ndim)]
+        except RuntimeError as error:
+            raise ModelError(
+                f"The network cannot be probed for its receptive field: it does not run on an image of another size "
+                f"({error}). Give the part of it that is convolutional."
+            ) from error
+        return _join(axes, global_layers(net))
+    found = [_twin(net.twin(axis)) for axis in range(net.ndim)]
+    joined = _join([reaches for reaches, _ in found], found[0][1])
+    layers = tuple(replace(one, kind=one.kind.replace("1d", f"{net.ndim}d")) for one in joined.layers)
+    return replace(joined, layers=layers)  # named as in the network itself
 
 
 @cache
-def _along(twin: NetSpec) -> tuple[int, int]:
-    """Return how far a 1-D network sees before and after a pixel: the support of the gradient of its output.
-
-    Weights of one and inputs of one let nothing cancel; max pooling, which sends its gradient to one input only, is
-    replaced by the mean, filter banks by their supports. One output of each phase of the pooling grid is asked; the
-    extremes are the field.
-    """
-    period = twin.multiple[0]
+def _twin(twin: NetSpec) -> tuple[tuple[Reach, ...], tuple[str, ...]]:
+    """Return what each layer of a 1-D network sees, and which look at everything."""
     with torch.random.fork_rng(devices=[]):  # building draws weights: leave the caller's random numbers alone
-        net = _transparent(twin.build()).double()
-    length = 4 * period
-    while True:
-        x = torch.ones(1, 1, length, dtype=torch.float64, requires_grad=True)
-        out = net(x)[0, 0]
-        middle = length // 2 // period * period
-        before = after = 0
-        for phase in range(period):
-            (gradient,) = torch.autograd.grad(out[middle + phase], x, retain_graph=True)
-            seen = gradient[0, 0].nonzero()[:, 0]
-            before = max(before, middle + phase - int(seen[0]))
-            after = max(after, int(seen[-1]) - middle - phase)
-        if before + 2 * period < middle and after + 2 * period < length - middle:
-            return before, after
-        length *= 2
+        net = twin.build()
+    return probe(net, 1, 1, 0), global_layers(net)
 
 
-def _transparent(net: nn.Module) -> nn.Module:
-    """Return the network with weights one, neutral norms and mean pooling, in evaluation mode."""
-    for module in list(net.modules()):
-        for name, child in module.named_children():
-            if isinstance(child, nn.MaxPool1d):
-                setattr(module, name, nn.AvgPool1d(child.kernel_size))
-            elif isinstance(child, FilterBank):
-                setattr(module, name, Support(child))
-    with torch.no_grad():
-        for name, parameter in net.named_parameters():
-            parameter.fill_(0.0 if name.endswith("bias") else 1.0 / parameter[0].numel())
-    return net.eval()
+def dimensions(net: nn.Module) -> tuple[int, int]:
+    """Return the number of axes and of channels that a foreign network reads, from its first convolution.
+
+    Raises
+    ------
+    ModelError
+        If it has none.
+    """
+    for layer in net.modules():
+        if isinstance(layer, nn.modules.conv._ConvNd):
+            return len(layer.kernel_size), layer.in_channels
+    raise ModelError(f"A {type(net).__name__} without convolutions was given; needed is a convolutional network.")
+
+
+def _join(axes: Sequence[tuple[Reach, ...]], named: tuple[str, ...]) -> Anatomy:
+    """Return the anatomy from what was found along each axis."""
+    layers = tuple(_layer(reaches) for reaches in zip(*axes, strict=True))
+    phases = tuple(_phases(reaches) for reaches in axes)
+    found = [layer for layer in layers if 0 in layer.size][:1]  # those after it see everything through it
+    unbounded = named or tuple(f"{layer.name} ({layer.kind})" for layer in found)
+    return Anatomy(layers, phases, unbounded)
+
+
+def _layer(reaches: Sequence[Reach]) -> LayerField:
+    return LayerField(
+        reaches[0].name,
+        reaches[0].kind,
+        tuple(0 if reach.is_whole else reach.size for reach in reaches),
+        tuple(float(reach.jump) for reach in reaches),
+        tuple(reach.start for reach in reaches),
+    )
+
+
+def _phases(reaches: Sequence[Reach]) -> tuple[tuple[int, int], ...]:
+    """Return pixels seen before and after each phase of a pixel; around its centre, where outputs are no pixels."""
+    last, grid = reaches[-1], period(reaches)
+    if last.jump == 1 and len(last.spans) == grid:
+        shift = round(last.start) if last.is_cropped else 0  # the first output lies so far inside
+        sides = {index % grid: (index + shift - first, end - index - shift) for index, first, end in last.spans}
+        return tuple(sides[(phase - shift) % grid] for phase in range(grid))
+    return (((last.size - 1) // 2, last.size // 2),) * max(1, grid)

@@ -78,10 +78,14 @@ def bytes_per_pixel(spec: NetSpec) -> float:
     shape = [m * ceil(side / m) for m in spec.minimum]
     with torch.random.fork_rng(devices=[]):  # building draws weights: leave the caller's random numbers alone
         net = place(fold(spec.build()), spec.ndim, torch.device("cpu"))
-    x = torch.zeros(1, spec.channels, *shape)
+    return living_bytes(net, torch.zeros(1, spec.channels, *shape)) / prod(shape)
+
+
+def living_bytes(net: torch.nn.Module, x: torch.Tensor) -> int:
+    """Return the most bytes of activations that live at once while a network answers, its input included."""
     with torch.no_grad(), Ledger() as ledger:
         net(x)
-    return float(ledger.peak + x.nbytes) / prod(shape)
+    return int(ledger.peak + x.nbytes)
 
 
 def run_bytes(spec: NetSpec, read: Sequence[int], dtype: torch.dtype) -> int:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from contextlib import contextmanager
+from copy import copy
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -14,7 +16,7 @@ from napari_fcn.inference.prefetch import prefetch
 from napari_fcn.nets.fold import fold
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable, Iterator, Sequence
 
     import numpy.typing as npt
 
@@ -54,7 +56,7 @@ class Predictor:
             block = self.scaling.apply(self.source.read(tile.read))
             return np.ascontiguousarray(self.source.axes.to_net(block))
         except MemoryError as error:
-            raise DeviceError(_out_of_memory(tile, torch.device("cpu"))) from error
+            raise DeviceError(_out_of_memory(tile.read.shape, torch.device("cpu"))) from error
 
     def tile(self, tile: Tile) -> npt.NDArray[np.float32]:
         """Return the probabilities ``(classes, *tile.core.shape)`` of one tile; depends on nothing but the tile."""
@@ -65,28 +67,57 @@ class Predictor:
         for done, (tile, block) in enumerate(prefetch(self.read, tiles), start=1):
             yield TileDone(tile.core, self._answer(tile, block), done, total)
 
+    def with_net(self, net: torch.nn.Module) -> Predictor:
+        """Return the same with another network, which is ready to run."""
+        other = copy(self)
+        other.net = net
+        return other
+
     def _answer(self, tile: Tile, block: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
         axes = self.source.axes
         crop = [tile.crop.slices[position] for position in axes.space_positions]
-        try:
-            with torch.inference_mode(), full_float32(self.device):
-                x = torch.from_numpy(block).to(self.device, self.dtype)
-                if self.ndim in MEMORY_FORMATS:
-                    x = x.contiguous(memory_format=MEMORY_FORMATS[self.ndim])
-                logits = self.net(x)[(..., *crop)]
-                probabilities = logits.float().softmax(1).cpu().numpy()
-        except (torch.OutOfMemoryError, MemoryError) as error:
-            raise DeviceError(_out_of_memory(tile, self.device)) from error
-        except RuntimeError as error:
-            if "not enough memory" not in str(error):  # how torch's CPU allocator says it
-                raise
-            raise DeviceError(_out_of_memory(tile, self.device)) from error
+        probabilities = self.probabilities(block, crop)
         return np.ascontiguousarray(axes.from_net(probabilities, tile.core.shape))
 
+    def probabilities(self, block: npt.NDArray[np.float32], crop: Sequence[slice] = ()) -> npt.NDArray[np.float32]:
+        """Return the probabilities ``(N, classes, *space)`` of a scaled block ``(N, C, *space)``, or of a part of it.
 
-def _out_of_memory(tile: Tile, device: torch.device) -> str:
+        Raises
+        ------
+        DeviceError
+            If memory runs out.
+        """
+        with memory_errors(block.shape[2:], self.device), torch.inference_mode(), full_float32(self.device):
+            x = torch.from_numpy(block).to(self.device, self.dtype)
+            if self.ndim in MEMORY_FORMATS:
+                x = x.contiguous(memory_format=MEMORY_FORMATS[self.ndim])
+            logits = self.net(x)[(..., *crop)]
+            found: npt.NDArray[np.float32] = logits.float().softmax(1).cpu().numpy()
+        return found
+
+
+@contextmanager
+def memory_errors(shape: Sequence[int], device: torch.device) -> Iterator[None]:
+    """Say in a sentence that a tile of this shape does not fit in memory.
+
+    Raises
+    ------
+    DeviceError
+        If memory runs out.
+    """
+    try:
+        yield
+    except (torch.OutOfMemoryError, MemoryError) as error:
+        raise DeviceError(_out_of_memory(shape, device)) from error
+    except RuntimeError as error:
+        if "not enough memory" not in str(error):  # how torch's CPU allocator says it
+            raise
+        raise DeviceError(_out_of_memory(shape, device)) from error
+
+
+def _out_of_memory(shape: Sequence[int], device: torch.device) -> str:
     last = "close other programs" if device.type == "cpu" else "choose the CPU"
     return (
-        f"A tile of {' x '.join(map(str, tile.read.shape))} px does not fit in the free memory of {device}. "
+        f"A tile of {' x '.join(map(str, shape))} px does not fit in the free memory of {device}. "
         f"Set a smaller tile or a memory limit under Advanced, or {last}."
     )

@@ -1,0 +1,214 @@
+"""``napari-fcn field`` and ``napari-fcn certify``."""
+
+from __future__ import annotations
+
+import json
+import sys
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
+
+from napari_fcn.cli.flags import collect, say
+from napari_fcn.errors import FcnError, ImageError, OutputError
+from napari_fcn.events import CheckStep, FieldDone
+from napari_fcn.settings import PredictSettings
+
+if TYPE_CHECKING:
+    import argparse
+    from collections.abc import Iterable
+
+    from napari_fcn.events import Certified
+    from napari_fcn.fields.theoretical import Anatomy
+    from napari_fcn.models.checkpoint import Checkpoint
+    from napari_fcn.session import Session
+
+LENGTHS = {1: (4096,), 2: (512, 512), 3: (48, 160, 160)}  # of the image that is made where none is given
+
+
+def field(arguments: argparse.Namespace) -> None:
+    """Say how far a model sees, layer by layer, and what it uses of that on an image."""
+    from napari_fcn.fields.theoretical import anatomy
+    from napari_fcn.models import zoo
+
+    if arguments.at and not arguments.image:
+        raise FcnError("--at names a pixel, but no image was given. Add --image.")
+    if arguments.out and arguments.out.exists() and not arguments.overwrite:
+        raise OutputError(f"{arguments.out} exists. Choose another name or add --overwrite.")
+    path = zoo.path_of(arguments.model)
+    info = zoo.info(path)
+    session = _session(arguments, arguments.image) if arguments.image else None
+    known = session.anatomy if session else anatomy(info.spec)
+    found = _effective(arguments, session) if session else None
+    advice = _advice(arguments, known, found)
+    if arguments.out:
+        _draw(arguments, known, session, found)
+    if arguments.json:
+        print(json.dumps(_entry(known, found, advice, session)), flush=True)
+    else:
+        print(_text(info.card.name or path.stem, known, found, advice, session))
+
+
+def certify(arguments: argparse.Namespace) -> None:
+    """Compare the answer in tiles with the answer in one piece; fail if they differ."""
+    session = _session(arguments, arguments.image)
+    found: Certified = _last(session.certify(), arguments.quiet)
+    if arguments.json:
+        print(json.dumps(_certificate(found)), flush=True)
+    else:
+        print(f"{'EXACT' if found.is_exact else 'NOT EXACT'}. {found.reason}")
+        print(
+            f"{found.tiles} tiles; {found.label_flips} of {found.region.size} pixels of another class; mean difference "
+            f"of a probability {found.mean_error:.1e}."
+        )
+    if not found.is_exact:
+        raise FcnError("The tiles are not exact.")
+
+
+def _certificate(found: Certified) -> dict[str, Any]:
+    """Return what ``certify --json`` says; its keys are a contract."""
+    return {
+        "exact": found.is_exact,
+        "max_error": found.max_error,
+        "mean_error": found.mean_error,
+        "label_flips": found.label_flips,
+        "halo": found.halo_used,
+        "halo_needed": found.halo_needed,
+        "tolerance": found.tolerance,
+        "tiles": found.tiles,
+        "region": asdict(found.region),
+        "reason": found.reason,
+    }
+
+
+def _session(arguments: argparse.Namespace, image: str) -> Session:
+    """Return a session on the image that was named, or on synthetic cells."""
+    import numpy as np
+
+    from napari_fcn.geometry import Axes
+    from napari_fcn.io import read_image
+    from napari_fcn.models import zoo
+    from napari_fcn.models.checkpoint import Checkpoint
+    from napari_fcn.recording import open_session
+    from napari_fcn.sample_data import cells
+    from napari_fcn.session import Session
+
+    settings = collect(PredictSettings, arguments)
+    checkpoint = Checkpoint.load(zoo.path_of(arguments.model))
+    if image:
+        return open_session(read_image(image), checkpoint, arguments.axes, settings)
+    spec = checkpoint.info.spec
+    made = np.stack([cells(LENGTHS[spec.ndim], seed=seed)[0] for seed in range(spec.channels)])
+    space = ("z", "y", "x")[-spec.ndim :]
+    return Session(made, checkpoint, Axes(("c", *space), space, "c"), settings)
+
+
+def _last(events: Iterable[Any], is_quiet: bool) -> Any:
+    """Return the last event, with a bar for those before it."""
+    from tqdm import tqdm
+
+    event = None
+    with tqdm(unit="run", file=sys.stderr, leave=False, disable=is_quiet) as bar:
+        for event in events:
+            if isinstance(event, CheckStep):
+                bar.total = event.total
+                bar.update()
+    return event
+
+
+def _effective(arguments: argparse.Namespace, session: Session) -> FieldDone:
+    """Return the effective field at the pixel that was named, or the mean over the image."""
+    label = _label(arguments.label, session.checkpoint)
+    if not arguments.at:
+        found: FieldDone = _last(session.mean_influence(label), arguments.quiet)
+        return found
+    try:
+        index = [int(part) for part in arguments.at.split(",")]
+    except ValueError:
+        raise ImageError(f"--at is {arguments.at!r}; needed are whole numbers such as 120,80.") from None
+    return next(session.influence_at(index, label))
+
+
+def _label(name: str, checkpoint: Checkpoint) -> int | None:
+    """Return the index of a class by its name or number."""
+    names = [label.name for label in checkpoint.info.classes]
+    if not name:
+        return None
+    if name in names:
+        return names.index(name)
+    if name.isdecimal() and int(name) < len(names):
+        return int(name)
+    raise FcnError(f"There is no class {name!r}. Choose one of {', '.join(names)}.")
+
+
+def _advice(arguments: argparse.Namespace, known: Anatomy, found: FieldDone | None) -> str:
+    """Return what to do about objects of the size that was given or measured; empty if none was."""
+    import numpy as np
+
+    from napari_fcn.fields.advice import advise, object_size
+    from napari_fcn.io import read_image
+
+    objects = arguments.object_size
+    if arguments.labels:
+        objects = object_size(np.squeeze(np.asarray(read_image(arguments.labels).data)))
+    if objects is None:
+        return ""
+    return advise(objects, max(found.widths) if found else 0, max(known.field.size))
+
+
+def _draw(arguments: argparse.Namespace, known: Anatomy, session: Session | None, found: FieldDone | None) -> None:
+    from napari_fcn.figures import Scene, save_field
+
+    scene = None
+    if session and found:
+        background = session.source.read(found.region)[0] if arguments.at else None
+        scene = Scene(found, session.axes.image, background, session.checkpoint.info.classes[found.label].name)
+    where = f" at {arguments.at}" if arguments.at else ", mean over the image" if scene else ""
+    save_field(arguments.out, f"What {arguments.model} sees{where}", known.layers, scene)
+    say(f"Wrote {arguments.out}.")
+
+
+def _entry(known: Anatomy, found: FieldDone | None, advice: str, session: Session | None) -> dict[str, Any]:
+    """Return what ``field --json`` says; its keys are a contract."""
+    entry: dict[str, Any] = {
+        "size": known.field.size,
+        "before": known.field.before,
+        "after": known.field.after,
+        "multiple": known.multiple,
+        "phases": known.phases,
+        "layers": [asdict(layer) for layer in known.layers],
+        "effective": None,
+        "advice": advice,
+    }
+    if found and session:
+        entry["effective"] = {
+            "r50": found.r50,
+            "r90": found.r90,
+            "r99": found.r99,
+            "widths": found.widths,
+            "used": found.used,
+            "at": found.index,
+            "class": session.checkpoint.info.classes[found.label].name,
+            "region": asdict(found.region),
+        }
+    return entry
+
+
+def _text(name: str, known: Anatomy, found: FieldDone | None, advice: str, session: Session | None) -> str:
+    from napari_fcn.figures import joined
+
+    size, grid = (" x ".join(map(str, lengths)) for lengths in (known.field.size, known.multiple))
+    lines = [
+        f"{name} sees {size} px, up to {max(map(max, known.field.halo))} px to each side; "
+        f"its pooling grid is {grid} px.",
+        f"{'layer':28} {'size':>9} {'step':>7} {'start':>7}",
+    ]
+    lines += [
+        f"{layer.name[-28:]:28} {joined(layer.size):>9} {joined(layer.jump):>7} {joined(layer.start):>7}"
+        for layer in known.layers
+    ]
+    if found and session:
+        label = session.checkpoint.info.classes[found.label].name
+        lines.append(
+            f"For {label}, half of the influence lies within {found.r50:.1f} px, 90 % within {found.r90:.1f} px, 99 % "
+            f"within {found.r99:.1f} px; {found.used:.1%} of the box counts."
+        )
+    return "\n".join([*lines, *filter(None, [advice])])

@@ -1,0 +1,77 @@
+"""Whether a network sees enough to judge objects of this size, as a sentence."""
+
+from __future__ import annotations
+
+from math import ceil
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    import numpy.typing as npt
+
+AMPLE = 20.0  # objects this many times smaller than the field: most of what the network sees is no part of them
+
+
+def advise(objects: float, effective: float, theoretical: float) -> str:
+    """Return what to do about objects of this size.
+
+    Parameters
+    ----------
+    objects : float
+        Diameter of a typical object, in pixels.
+    effective : float
+        Width that holds 90 % of the effective field, in pixels; 0 if it was not measured.
+    theoretical : float
+        Width of the theoretical field, in pixels.
+    """
+    seen = effective or theoretical
+    name = "effective field" if effective else "field"
+    facts = f"Objects are {objects:.0f} px, the {name} is {seen:.0f} px"
+    if objects <= 0:
+        return "There are no objects to measure. Type their diameter in pixels."
+    factor = ceil(objects / seen)
+    if objects > theoretical:
+        return (
+            f"{facts}: no pixel in the middle of an object sees its border. Use the dilated net or a deeper one, or "
+            f"downsample by {factor}."
+        )
+    if objects > seen:
+        return (
+            f"{facts}: the network could see {theoretical:.0f} px, but hardly uses what lies beyond. Use the dilated "
+            f"net, teach with strokes on whole objects, or downsample by {factor}."
+        )
+    if objects * AMPLE < seen:
+        return f"{facts}: it is far larger than needed. A shallower net is faster, or upsample small objects by 2."
+    return f"{facts}: a whole object fits."
+
+
+def object_size(labels: npt.NDArray[Any], spacing: Sequence[float] = ()) -> float:
+    """Return the typical diameter of labelled objects: of a disc or ball as large as the median object.
+
+    Parameters
+    ----------
+    labels : ndarray of int
+        0 is background, every other number one object; a mask of booleans is split into connected objects. Axes in
+        space only.
+    spacing : sequence of float
+        Pixel size per axis; the diameter is then in pixels of the finest axis.
+
+    Returns
+    -------
+    float
+        0 if there are no objects.
+    """
+    if labels.dtype == bool:
+        from scipy.ndimage import label
+
+        labels = label(labels)[0]
+    sizes = np.unique(labels[labels > 0], return_counts=True)[1]
+    if not len(sizes):
+        return 0.0
+    finest = min(spacing, default=1.0)
+    volume = float(np.median(sizes)) * float(np.prod([step / finest for step in spacing]))
+    ball = {1: 1.0, 2: np.pi / 4, 3: np.pi / 6}[labels.ndim]  # volume of a ball of diameter 1
+    return float((volume / ball) ** (1 / labels.ndim))

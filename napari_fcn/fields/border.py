@@ -1,0 +1,124 @@
+"""How far an answer near the border of the image can be trusted."""
+
+from __future__ import annotations
+
+from copy import deepcopy
+from dataclasses import replace
+from itertools import product
+from math import ceil
+from typing import TYPE_CHECKING
+
+import numpy as np
+from torch.nn.modules.conv import _ConvNd, _ConvTransposeNd
+
+from napari_fcn.events import BorderTrustDone, CheckStep
+from napari_fcn.geometry import Region, TilePlan
+from napari_fcn.nets.spec import PADDINGS, NetSpec
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+
+    import numpy.typing as npt
+    from torch import nn
+
+    from napari_fcn.fields.effective import EffectiveField
+    from napari_fcn.fields.exactness import Answer
+    from napari_fcn.fields.theoretical import Anatomy
+
+VISIBLE = 0.01  # change of a probability that counts
+TILE = 2**14  # pixels of a tile: small ones leave out more of the middle, where padding has no say
+
+
+def border_trust(
+    answers: Mapping[str, Answer], image: npt.NDArray[np.float32], anatomy: Anatomy, used: EffectiveField
+) -> Iterator[CheckStep | BorderTrustDone]:
+    """Yield progress, then how much of each answer rests on what lies outside of the image.
+
+    Parameters
+    ----------
+    answers : mapping of str to callable
+        The network with each padding (see `with_padding`).
+    image : ndarray
+        ``(C, *space)``, scaled.
+    anatomy : Anatomy
+        How far the network sees; the field is finite.
+    used : EffectiveField
+        The mean effective field of pixels far from the border.
+    """
+    shape = image.shape[1:]
+    side = TILE ** (1 / len(shape))
+    lengths = tuple(ceil(side / m) * m for m in anatomy.multiple)
+    plan = TilePlan(shape, lengths, anatomy.field.halo, anatomy.multiple)
+    inside = Region.whole(shape).grow([-n for n in anatomy.field.before], [-n for n in anatomy.field.after])
+    tiles = [tile for tile in plan if inside.is_empty or not inside.contains(tile.core)]
+    change, flips = np.zeros(shape, np.float32), np.zeros(shape, bool)
+    for done, tile in enumerate(tiles, start=1):
+        block = np.ascontiguousarray(image[(slice(None), *tile.read.slices)])
+        found = np.stack([answer(block)[(slice(None), *tile.crop.slices)] for answer in answers.values()])
+        change[tile.core.slices] = np.ptp(found, axis=0).max(0)
+        classes = found.argmax(1)
+        flips[tile.core.slices] = (classes != classes[0]).any(0)
+        yield CheckStep(done, len(tiles))
+    outside = lying_outside(used, shape)
+    distance = to_border(shape)
+    depth = int(distance[change > VISIBLE].max(initial=-1)) + 1
+    near = distance < depth
+    share = float(flips[near].mean()) if depth else 0.0
+    yield BorderTrustDone(Region.whole(shape), outside, change, depth, share, _sentence(outside, change, depth, share))
+
+
+def lying_outside(used: EffectiveField, shape: Sequence[int]) -> npt.NDArray[np.float32]:
+    """Return for each pixel of an image the share of an effective field that lies outside of the image."""
+    sums = np.pad(used.heat.astype(np.float64), [(1, 0)] * used.heat.ndim)
+    for axis in range(sums.ndim):
+        sums = sums.cumsum(axis)
+    ends = []
+    for n, start, stop in zip(shape, used.region.start, used.region.stop, strict=True):
+        at = np.arange(n)
+        ends.append((np.maximum(start, -at) - start, np.minimum(stop, n - at) - start))
+    inside = np.zeros(tuple(shape))
+    for corner in product((0, 1), repeat=len(ends)):
+        sign = (-1) ** (len(corner) - sum(corner))
+        inside += sign * sums[np.ix_(*(pair[which] for pair, which in zip(ends, corner, strict=True)))]
+    return np.clip(1 - inside / sums.flat[-1], 0, 1).astype(np.float32) if sums.flat[-1] else inside.astype(np.float32)
+
+
+def to_border(shape: Sequence[int]) -> npt.NDArray[np.int64]:
+    """Return for each pixel of an image how many pixels lie between it and the nearest border."""
+    distance = np.full(tuple(shape), max(shape))
+    for axis, n in enumerate(shape):
+        steps = np.minimum(np.arange(n), np.arange(n)[::-1])
+        distance = np.minimum(distance, steps.reshape([-1 if a == axis else 1 for a in range(len(shape))]))
+    return distance
+
+
+def with_padding(net: nn.Module, padding: str) -> nn.Module:
+    """Return a copy of a network whose convolutions see something else beyond the border.
+
+    Parameters
+    ----------
+    net : Module
+        One of ours, or any other with torch's convolutions.
+    padding : str
+        ``"zeros"``, ``"reflect"`` or ``"replicate"``.
+    """
+    if padding not in PADDINGS:
+        raise ValueError(f"padding is {padding!r}; it can be {', '.join(PADDINGS)}.")
+    net = deepcopy(net)
+    for layer in net.modules():
+        if isinstance(layer, _ConvNd) and not isinstance(layer, _ConvTransposeNd):
+            layer.padding_mode = padding  # type: ignore[assignment]  # checked above
+        spec = getattr(layer, "spec", None)
+        if isinstance(spec, NetSpec):
+            setattr(layer, "spec", replace(spec, padding=padding))  # noqa: B010 - torch's types know layers only; the shortest input depends on it
+    return net
+
+
+def _sentence(outside: npt.NDArray[np.float32], change: npt.NDArray[np.float32], depth: int, flips: float) -> str:
+    start = f"At the border up to {float(outside.max()):.0%} of what a pixel uses lies outside of the image."
+    if not depth:
+        return f"{start} Zero, reflect and replicate padding give the same answer to {VISIBLE}."
+    return (
+        f"{start} Between zero, reflect and replicate padding probabilities differ by up to {float(change.max()):.2f}, "
+        f"and {flips:.1%} of the pixels within {depth} px of the border change class; further inside it has no say."
+    )

@@ -1,0 +1,137 @@
+"""What a network really uses of its receptive field."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+
+from napari_fcn.geometry import Region
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    import numpy.typing as npt
+    from torch import Tensor, nn
+
+    from napari_fcn.fields.theoretical import Anatomy
+    from napari_fcn.geometry import ReceptiveField
+
+VISIBLE = 1 - 0.9545  # of the largest gradient: what counts as used (Luo et al. 2016, section 3.1)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class EffectiveField:
+    """How much each input pixel moves the answer at one pixel (Luo et al. 2016).
+
+    Attributes
+    ----------
+    region : Region
+        The theoretical field, on the axes of the network; for a mean over pixels relative to the pixel.
+    heat : ndarray
+        ``region.shape`` float32, the absolute gradient, summed over channels; sums to one.
+    index : tuple of int
+        The pixel whose answer it is, in the coordinates of ``region``.
+    label : int
+        Index of the class whose logit it is.
+    """
+
+    region: Region
+    heat: npt.NDArray[np.float32]
+    index: tuple[int, ...]
+    label: int
+
+    def radius(self, share: float, spacing: Sequence[float] = ()) -> float:
+        """Return the distance from the pixel within which this share of the heat lies.
+
+        Parameters
+        ----------
+        share : float
+            0 to 1.
+        spacing : sequence of float
+            Length of a pixel along each axis; if given, the radius is in its units, else in pixels.
+        """
+        squared = np.zeros((1,) * self.region.ndim)
+        for axis, (start, stop, at) in enumerate(zip(self.region.start, self.region.stop, self.index, strict=True)):
+            steps = (np.arange(start, stop) - at) * (spacing[axis] if spacing else 1.0)
+            squared = squared + (steps**2).reshape([-1 if a == axis else 1 for a in range(self.region.ndim)])
+        order = np.argsort(squared, axis=None, kind="stable")
+        sums = np.cumsum(self.heat.ravel()[order], dtype=np.float64)
+        if not sums.size or sums[-1] == 0:
+            return 0.0
+        return float(np.sqrt(squared.ravel()[order[np.searchsorted(sums, share * sums[-1])]]))
+
+    @property
+    def widths(self) -> tuple[int, ...]:
+        """Length along each axis, around the pixel, that holds 90 % of the heat."""
+        return tuple(self._width(axis) for axis in range(self.region.ndim))
+
+    def _width(self, axis: int) -> int:
+        along = self.heat.sum(tuple(a for a in range(self.heat.ndim) if a != axis), dtype=np.float64)
+        steps = np.abs(np.arange(self.region.start[axis], self.region.stop[axis]) - self.index[axis])
+        sums = np.cumsum(np.bincount(steps, along))
+        return 2 * int(np.searchsorted(sums, 0.9 * sums[-1])) + 1
+
+    @property
+    def used(self) -> float:
+        """Share of the theoretical field that counts, 0 to 1: pixels above 4.55 % of the largest gradient."""
+        return float((self.heat > VISIBLE * self.heat.max()).mean()) if self.heat.max() > 0 else 0.0
+
+
+def read_for(anatomy: Anatomy, index: Sequence[int], shape: Sequence[int]) -> Region:
+    """Return the smallest block that gives the exact answer and gradient at a pixel: its field, from the grid on."""
+    box = anatomy.box(index, shape)
+    return Region(tuple(a // m * m for a, m in zip(box.start, anatomy.multiple, strict=True)), box.stop)
+
+
+def effective(
+    net: nn.Module, block: Tensor, read: Region, box: Region, index: Sequence[int], label: int | None = None
+) -> EffectiveField:
+    """Return the effective field of one pixel from one backward pass through the block around it.
+
+    Nothing outside of the theoretical field has a gradient, and all that lies between the field and the pixel is
+    computed from the field alone: the block gives the same gradient as the whole image.
+
+    Parameters
+    ----------
+    net : Module
+        A network in evaluation mode that answers with logits ``(1, classes, *space)``.
+    block : Tensor
+        The scaled image there, ``(1, channels, *read.shape)``.
+    read, box : Region
+        Where the block lies (see `read_for`), and the theoretical field of the pixel.
+    index : sequence of int
+        The pixel.
+    label : int, optional
+        Index of the class whose logit is asked; the most probable one if not given.
+    """
+    with torch.enable_grad():
+        x = block.detach().clone().requires_grad_()
+        logits = net(x)[(0, slice(None), *(i - a for i, a in zip(index, read.start, strict=True)))]
+        asked = int(logits.argmax()) if label is None else label
+        (gradient,) = torch.autograd.grad(logits[asked], x)
+    heat = gradient[0].abs().float().sum(0)[box.relative_to(read).slices].cpu().numpy()
+    total = heat.sum(dtype=np.float64)
+    return EffectiveField(box, (heat / (total if total > 0 else 1.0)).astype(np.float32), tuple(index), asked)
+
+
+def mean(fields: Iterable[EffectiveField], reach: ReceptiveField) -> EffectiveField:
+    """Return the mean of the fields of several pixels, each moved to the origin; a border cuts off what lies beyond.
+
+    Parameters
+    ----------
+    fields : iterable of EffectiveField
+        At least one.
+    reach : ReceptiveField
+        The theoretical field at its worst phase.
+    """
+    canvas = Region(tuple(-before for before in reach.before), tuple(after + 1 for after in reach.after))
+    total, labels = np.zeros(canvas.shape), list[int]()
+    for field in fields:
+        place = field.region.relative_to(canvas.shift(field.index))
+        total[place.slices] += field.heat
+        labels.append(field.label)
+    label = max(set(labels), key=labels.count)
+    return EffectiveField(canvas, (total / len(labels)).astype(np.float32), (0,) * canvas.ndim, label)

@@ -1,0 +1,89 @@
+"""Where the answer does not follow when the image is shifted."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from napari_fcn.events import CheckStep, EquivarianceDone
+from napari_fcn.geometry import Region
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    import numpy.typing as npt
+
+    from napari_fcn.fields.exactness import Answer
+    from napari_fcn.fields.theoretical import Anatomy
+
+FOLLOWS = 0.01  # change of a probability that nobody minds
+
+
+def equivariance(
+    answer: Answer, image: npt.NDArray[np.float32], region: Region, anatomy: Anatomy
+) -> Iterator[CheckStep | EquivarianceDone]:
+    """Yield progress, then where the answer does not follow when the image is shifted by a few pixels.
+
+    Convolutions follow any shift; pooling and strides follow shifts by the pooling grid only (Zhang 2019, *Making
+    convolutional networks shift-invariant again*). Each axis is shifted by 1 to as many pixels as the grid has. Beyond
+    its border the image is mirrored, for all shifts alike, so that padding plays no part.
+
+    Parameters
+    ----------
+    answer : callable
+        The network.
+    image : ndarray
+        ``(C, *space)``, scaled.
+    region : Region
+        Where to look.
+    anatomy : Anatomy
+        How far the network sees.
+    """
+    block, inner = _surroundings(image, region, anatomy)
+    shifts = [(axis, step) for axis, period in enumerate(anatomy.multiple) for step in range(1, period + 1)]
+    still = answer(block)[(slice(None), *inner.slices)]
+    classes, yet = still.argmax(0), np.zeros(region.shape, bool)
+    values, by_shift = np.zeros(region.shape, np.float32), [[0.0] * period for period in anatomy.multiple]
+    yield CheckStep(1, len(shifts) + 1)
+    for done, (axis, step) in enumerate(shifts, start=2):
+        offset = tuple(-step if a == axis else 0 for a in range(region.ndim))
+        moved = answer(np.ascontiguousarray(np.moveaxis(np.moveaxis(block, 1 + axis, 0)[step:], 0, 1 + axis)))
+        moved = moved[(slice(None), *inner.shift(offset).slices)]
+        change = np.abs(moved - still).max(0)
+        np.maximum(values, change, out=values)
+        yet |= moved.argmax(0) != classes
+        by_shift[axis][step - 1] = float(change.mean(dtype=np.float64))
+        yield CheckStep(done, len(shifts) + 1)
+    flips = float(yet.mean())
+    yield EquivarianceDone(
+        region, values, tuple(map(tuple, by_shift)), flips, _sentence(values, region, anatomy, flips)
+    )
+
+
+def _surroundings(
+    image: npt.NDArray[np.float32], region: Region, anatomy: Anatomy
+) -> tuple[npt.NDArray[np.float32], Region]:
+    """Return the block that decides about a region, whatever the shift, from the grid on; the region inside it."""
+    grid, reach = anatomy.multiple, anatomy.reach
+    wide = region.grow([b + m for b, m in zip(reach.before, grid, strict=True)], [2 * m for m in grid])
+    wide = wide.grow((0,) * region.ndim, reach.after)
+    wide = Region(tuple(a // m * m for a, m in zip(wide.start, grid, strict=True)), wide.stop)
+    there = wide.clip(image.shape[1:])
+    margins = zip(wide.start, there.start, there.stop, wide.stop, strict=True)
+    beyond = [(0, 0), *((near - start, stop - far) for start, near, far, stop in margins)]
+    return np.pad(image[(slice(None), *there.slices)], beyond, mode="symmetric"), region.relative_to(wide)
+
+
+def _sentence(values: npt.NDArray[np.float32], region: Region, anatomy: Anatomy, flips: float) -> str:
+    grid, most = max(anatomy.multiple), float(values.max())
+    if grid == 1:
+        start = "The network does not pool, so that its answer should follow every shift"
+        return f"{start}; the largest change is {most:.1e}."
+    worst = np.unravel_index(int(values.argmax()), values.shape)
+    at = ", ".join(str(int(i) + start) for i, start in zip(worst, region.start, strict=True))
+    return (
+        f"When the image moves by 1 to {grid} px, the answer follows at {float((values <= FOLLOWS).mean()):.1%} of the "
+        f"pixels (probabilities change by {FOLLOWS} at most) and {flips:.2%} change class; the largest change is "
+        f"{most:.2f}, at ({at})."
+    )

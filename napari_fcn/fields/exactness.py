@@ -1,0 +1,115 @@
+"""Whether tiles are exact: the same image in one piece and in tiles, compared."""
+
+from __future__ import annotations
+
+from math import ceil
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from napari_fcn.events import Certified, CheckStep
+from napari_fcn.geometry import Region, TilePlan
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+
+    import numpy.typing as npt
+
+    from napari_fcn.fields.theoretical import Anatomy
+
+    # From a scaled block (C, *space) to probabilities (classes, *space).
+    Answer = Callable[[npt.NDArray[np.float32]], npt.NDArray[np.float32]]
+
+PIECES = 3  # tiles along an axis, if nobody asks for others
+GUESS = 32  # halo of a network whose field has no end
+
+
+def certify(
+    answer: Answer, image: npt.NDArray[np.float32], plan: TilePlan, anatomy: Anatomy, tolerance: float
+) -> Iterator[CheckStep | Certified]:
+    """Yield progress, then how far the tiles of a plan differ from the image in one piece.
+
+    Parameters
+    ----------
+    answer : callable
+        The network.
+    image : ndarray
+        ``(C, *plan.shape)``, scaled.
+    plan : TilePlan
+        The tiles, on the axes of the network.
+    anatomy : Anatomy
+        How far the network sees.
+    tolerance : float
+        Largest difference of a probability that rounding explains.
+    """
+    total = len(plan) + 1
+    whole = answer(image)
+    yield CheckStep(1, total)
+    difference, flips = np.zeros(plan.shape, np.float32), 0
+    for done, tile in enumerate(plan, start=2):
+        part = answer(np.ascontiguousarray(image[(slice(None), *tile.read.slices)]))
+        part = part[(slice(None), *tile.crop.slices)]
+        expected = whole[(slice(None), *tile.core.slices)]
+        difference[tile.core.slices] = np.abs(part - expected).max(0)
+        flips += int((part.argmax(0) != expected.argmax(0)).sum())
+        yield CheckStep(done, total)
+    error = float(difference.max())
+    needed = () if anatomy.unbounded else anatomy.field.halo
+    yield Certified(
+        region=Region.whole(plan.shape),
+        difference=difference,
+        is_exact=error <= tolerance,
+        max_error=error,
+        mean_error=float(difference.mean(dtype=np.float64)),
+        tolerance=tolerance,
+        label_flips=flips,
+        tiles=len(plan),
+        halo_needed=needed,
+        halo_used=plan.margin,
+        reason=explain(plan, anatomy, error, tolerance),
+    )
+
+
+def explain(plan: TilePlan, anatomy: Anatomy, error: float, tolerance: float) -> str:
+    """Return why the tiles of a plan are exact, or why they are not."""
+    start = f"Tiles and whole differ by {error:.1e} at most" if error else "Tiles and whole are equal"
+    if anatomy.unbounded:
+        names = ", ".join(anatomy.unbounded)
+        return f"{start}: {names} of the network sees the whole input, so that no halo is wide enough."
+    narrow = [
+        (used, need)
+        for used, need, count in zip(plan.margin, anatomy.field.halo, plan.counts, strict=True)
+        if count > 1 and (used[0] < need[0] or used[1] < need[1])
+    ]
+    if narrow:
+        used, need = narrow[0]
+        return f"{start}: tiles read {max(used)} px around them, and the network sees {max(need)} px."
+    if any(
+        count > 1 and (tile % m or before % m)
+        for tile, (before, _), m, count in zip(plan.tile, plan.margin, anatomy.multiple, plan.counts, strict=True)
+    ):
+        grid = " x ".join(map(str, anatomy.multiple))
+        return f"{start}: tiles do not start on the pooling grid, at multiples of {grid} px."
+    if error > tolerance:
+        return f"{start}, more than the {tolerance:.0e} of rounding, though they read all that the network sees."
+    rounding = ", which is rounding" if error else ""
+    return f"{start}{rounding}: tiles read all that the network sees and start on its pooling grid."
+
+
+def cut(shape: Sequence[int], anatomy: Anatomy, tile: Sequence[int] = ()) -> TilePlan:
+    """Return a plan that cuts an image into several tiles along each axis, though it may fit in one.
+
+    Parameters
+    ----------
+    shape : sequence of int
+        Axes of the network.
+    anatomy : Anatomy
+        How far the network sees; if that has no end, the halo is a guess.
+    tile : sequence of int
+        Length per axis, if asked for; it is rounded up to the pooling grid.
+    """
+    multiple = anatomy.multiple
+    lengths = tile or [ceil(n / PIECES) for n in shape]
+    on_grid = tuple(max(1, ceil(n / m)) * m for n, m in zip(lengths, multiple, strict=True))
+    halo = anatomy.reach.halo if all(anatomy.layers[-1].size) else ((GUESS, GUESS),) * len(shape)
+    return TilePlan(tuple(shape), on_grid, halo, multiple)

@@ -1,0 +1,93 @@
+"""Which answers a stroke can influence: the receptive field, read the other way."""
+
+from __future__ import annotations
+
+from math import ceil
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+
+from napari_fcn.fields.theoretical import dimensions
+from napari_fcn.fields.transparent import Open, runnable
+from napari_fcn.geometry import Region, TilePlan
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    import numpy.typing as npt
+    from torch import nn
+
+    from napari_fcn.fields.theoretical import Anatomy
+
+    Mask = npt.NDArray[np.bool_]
+
+TILE = 2**18  # pixels of a tile
+
+
+def influenced_box(anatomy: Anatomy, stroke: Region, shape: Sequence[int]) -> Region:
+    """Return the smallest box that holds all outputs that see a pixel of a box, exact on the pooling grid."""
+    start, stop = [], []
+    for phases, a, b, n in zip(anatomy.phases, stroke.start, stroke.stop, shape, strict=True):
+        before, after = (max(side) for side in zip(*phases, strict=True))
+        outputs = np.arange(max(0, a - after), min(n, b + before))
+        sides = np.array(phases)[outputs % len(phases)].reshape(-1, 2)
+        seeing = outputs[(outputs - sides[:, 0] < b) & (outputs + sides[:, 1] >= a)]
+        start.append(int(seeing[0]) if len(seeing) else a)
+        stop.append(int(seeing[-1]) + 1 if len(seeing) else a)
+    return Region(tuple(start), tuple(stop))
+
+
+def influenced(net: nn.Module, stroke: Mask, at: Region, shape: Sequence[int], anatomy: Anatomy) -> tuple[Region, Mask]:
+    """Return which outputs see a pixel of a stroke: the smallest box of them, and the mask in it.
+
+    The derivative of the network along the stroke, with positive weights and everything that could cut it off
+    opened: it differs from zero where there is a path from the stroke to the output.
+
+    Parameters
+    ----------
+    net : Module
+        The network.
+    stroke : ndarray of bool
+        ``at.shape``.
+    at : Region
+        Where the stroke lies, on the axes of the network.
+    shape : sequence of int
+        The image.
+    anatomy : Anatomy
+        How far the network sees; the field is finite.
+    """
+    outer = influenced_box(anatomy, at, shape)
+    tile = tuple(ceil(TILE ** (1 / len(shape)) / m) * m for m in anatomy.multiple)
+    plan = TilePlan(tuple(shape), tile, anatomy.field.halo, anatomy.multiple)
+    found, channels = np.zeros(outer.shape, bool), dimensions(net)[1]
+    opened = runnable(net, (channels, *anatomy.multiple))
+    for tile_ in plan.touching(outer):
+        here = np.zeros(tile_.read.shape, bool)
+        common = at.intersection(tile_.read)
+        here[common.relative_to(tile_.read).slices] = stroke[common.relative_to(at).slices]
+        kept = tile_.core.intersection(outer)
+        if here.any():
+            reached = reachable(opened, here, channels)
+            found[kept.relative_to(outer).slices] = reached[kept.relative_to(tile_.read).slices]
+    if not found.any():
+        return Region(at.start, at.start), np.zeros((0,) * at.ndim, bool)
+    places = [np.flatnonzero(found.any(tuple(a for a in range(found.ndim) if a != axis))) for axis in range(found.ndim)]
+    inner = Region(tuple(int(p[0]) for p in places), tuple(int(p[-1]) + 1 for p in places))
+    return inner.shift(outer.start), found[inner.slices]
+
+
+def reachable(opened: nn.Module, stroke: Mask, channels: int) -> Mask:
+    """Return the outputs that a stroke (*space) reaches in a network made by `runnable`.
+
+    The gradient is linear in what is asked of the outputs; its own gradient is the derivative along the stroke.
+    """
+    x = torch.ones(1, channels, *stroke.shape, dtype=torch.float64, requires_grad=True)
+    with Open():
+        out = opened(x)
+    asked = torch.zeros_like(out, requires_grad=True)
+    (gradient,) = torch.autograd.grad(out, x, asked, create_graph=True)
+    along = torch.from_numpy(stroke).to(x.dtype).expand_as(x)
+    (moved,) = torch.autograd.grad(gradient, asked, along)
+    mask: Mask = (moved[0] != 0).any(0).numpy()
+    return mask

@@ -1,0 +1,221 @@
+"""How far each layer of a network sees, asked of the network by back-propagation."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from fractions import Fraction
+from functools import partial
+from itertools import product
+from math import ceil, lcm
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn.modules.pooling import _AdaptiveAvgPoolNd, _AdaptiveMaxPoolNd, _AvgPoolNd, _MaxPoolNd
+
+from napari_fcn.fields.transparent import Open, Thin, ThinLinear, thick, thin
+from napari_fcn.nets.filters import Support
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+
+STEP = 960  # pixels by which an input is lengthened to see by how much each layer follows; many strides divide it
+LENGTHS = (256, 1024, 4096)  # tried in turn until the field has an end
+BREADTHS = (1, 32, 256)  # length of the other axes: short ones cost less, unpadded kernels need more
+ROWS = 2**22  # most numbers in one batch of probes
+LAYERS = (Thin, ThinLinear, Support, nn.Upsample)
+POOLS = (_AvgPoolNd, _MaxPoolNd, _AdaptiveAvgPoolNd, _AdaptiveMaxPoolNd)
+
+
+@dataclass(frozen=True, slots=True)
+class Reach:
+    """What one layer sees along one axis.
+
+    Attributes
+    ----------
+    name, kind : str
+        Of the layer.
+    jump : Fraction
+        Input pixels between two neighbours of the layer's output; 0 if it has no such axis any more.
+    spans : tuple of (int, int, int)
+        Index of an output, first and last input pixel that it sees; one for each phase of the pooling grid.
+    is_cropped : bool
+        Whether the layer has fewer outputs than the input has places for them: kernels without padding.
+    is_whole : bool
+        Whether it sees everything, however long the input is.
+    """
+
+    name: str
+    kind: str
+    jump: Fraction
+    spans: tuple[tuple[int, int, int], ...]
+    is_cropped: bool = False
+    is_whole: bool = False
+
+    @property
+    def size(self) -> int:
+        """Pixels that it sees at its worst phase."""
+        return max(last - first + 1 for _, first, last in self.spans)
+
+    @property
+    def start(self) -> float:
+        """Centre of the field of its first output, in input pixels, the mean over the phases."""
+        centres = [(first + last) / 2 - index * self.jump for index, first, last in self.spans]
+        return float(sum(centres) / len(centres))
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """An output of a layer while a network runs."""
+
+    name: str
+    kind: str
+    output: Tensor
+
+
+class Watch:
+    """A transparent network whose layers can be watched while it runs.
+
+    Parameters
+    ----------
+    net : Module
+        Made by `thin` or `thick`.
+    kinds : dict of str to str
+        Type of each layer by its name, before it was replaced.
+    """
+
+    def __init__(self, net: nn.Module, kinds: dict[str, str]) -> None:
+        self.net, self.kinds = net, kinds
+        self.seen: list[Seen] = []
+        for name, layer in net.named_modules():
+            if isinstance(layer, (*LAYERS, *POOLS)):
+                layer.register_forward_hook(self._hook(name))
+
+    def run(self, x: Tensor) -> list[Seen]:
+        """Return what each layer answered, the network itself last."""
+        self.seen = []
+        with Open():
+            out = self.net(x)
+            return [*self.seen, Seen("output", type(self.net).__name__, first_tensor(out))]
+
+    def _hook(self, name: str) -> Callable[..., Any]:
+        def keep(layer: nn.Module, inputs: Any, out: Any) -> Any:
+            kind = self.kinds.get(name, type(layer).__name__)
+            if isinstance(out, Tensor):
+                moved = out.movedim(-1, 1) if isinstance(layer, ThinLinear) and out.ndim > 2 else out
+                self.seen.append(Seen(name, kind, moved))
+                return out.clone()  # what is kept stays as it is, whatever is added to it in place
+            self.seen += [Seen(f"{name}.{i}", kind, level.features) for i, level in enumerate(out)]
+            return None
+
+        return keep
+
+
+def first_tensor(out: Any) -> Tensor:
+    """Return the first tensor of what a network returns."""
+    while not isinstance(out, Tensor):
+        out = next(iter(out.values() if isinstance(out, dict) else out))
+    return out
+
+
+def probe(net: nn.Module, ndim: int, channels: int, axis: int) -> tuple[Reach, ...]:
+    """Return what each layer of a network sees along one axis, in the order in which they run, the output last.
+
+    Weights are positive and inputs one, so that nothing cancels (see `thin`). How many pixels lie between two outputs
+    of a layer is seen from how it grows with the input; what an output sees is the support of its gradient. From the
+    first layer whose outputs lie closer than those before it, each phase of the pooling grid is asked.
+
+    Raises
+    ------
+    RuntimeError
+        If the network cannot be run on inputs of other shapes than it was made for.
+    """
+    kinds = {name: type(layer).__name__ for name, layer in net.named_modules()}
+    failures = []
+    for copy, breadth in product((thin, thick), BREADTHS[: 1 if ndim == 1 else None]):
+        shape = partial(_shape, channels, ndim, axis, breadth)
+        try:
+            watch = Watch(copy(net), kinds)
+            return _reaches(watch, shape, axis, _jumps(watch, shape, axis))
+        except (RuntimeError, AttributeError, TypeError, IndexError, ValueError) as error:  # whatever foreign code says
+            failures.append(str(error).splitlines()[0])
+    raise RuntimeError(failures[-1])
+
+
+def _shape(channels: int, ndim: int, axis: int, breadth: int, length: int) -> list[int]:
+    return [channels, *(length if a == axis else breadth for a in range(ndim))]
+
+
+def _jumps(watch: Watch, shape: Callable[[int], list[int]], axis: int) -> list[Fraction]:
+    """Return the distance between two outputs of each layer, from how many more a longer input gives."""
+    with torch.no_grad():
+        short, long = (watch.run(torch.ones(1, *shape(n), dtype=torch.float64)) for n in (STEP, 2 * STEP))
+    more = [
+        b.output.shape[2 + axis] - a.output.shape[2 + axis] if a.output.ndim > 2 else 0
+        for a, b in zip(short, long, strict=True)
+    ]
+    return [Fraction(STEP, n) if n > 0 else Fraction(0) for n in more]
+
+
+def _reaches(
+    watch: Watch, shape: Callable[[int], list[int]], axis: int, jumps: Sequence[Fraction]
+) -> tuple[Reach, ...]:
+    """Return what each layer sees, on an input that is long enough for all that do not see everything."""
+    counts, coarsest = [], Fraction(1)
+    for jump in jumps:  # a layer repeats itself with the coarsest grid before it
+        counts.append(ceil(coarsest / jump) if jump else 1)
+        coarsest = max(coarsest, jump)
+    found: list[Reach] = []
+    for length in LENGTHS:
+        wide = max(length, 8 * ceil(coarsest))
+        found = list(_spans(watch, shape(wide), axis, jumps, counts))
+        if not any(_touches(reach, wide) for reach in found):
+            break
+    else:
+        found = [replace(reach, is_whole=_touches(reach, wide)) for reach in found]
+    return tuple(found)
+
+
+def _touches(reach: Reach, length: int) -> bool:
+    """Whether a field is cut off by an end of the input."""
+    return any(first <= 0 or last >= length - 1 for _, first, last in reach.spans)
+
+
+def _spans(
+    watch: Watch, shape: Sequence[int], axis: int, jumps: Sequence[Fraction], counts: Sequence[int]
+) -> Iterator[Reach]:
+    """Yield what each layer sees: one row of a batch for each layer and phase, back-propagated together."""
+    asked = [(layer, phase) for layer, count in enumerate(counts) for phase in range(count)]
+    most = max(1, ROWS // torch.Size(shape).numel())
+    spans: list[list[tuple[int, int, int]]] = [[] for _ in counts]
+    for at in range(0, len(asked), most):
+        rows = asked[at : at + most]
+        x = torch.ones(len(rows), *shape, dtype=torch.float64, requires_grad=True)
+        seen = watch.run(x)
+        target = x.new_zeros(())
+        for row, (layer, phase) in enumerate(rows):
+            out = seen[layer].output[row]
+            if jumps[layer]:
+                out = out.select(1 + axis, _middle(out.shape[1 + axis], counts[layer]) + phase)
+            target = target + out.sum()
+        (gradient,) = torch.autograd.grad(target, x)
+        sums = gradient.sum([a for a in range(1, gradient.ndim) if a != 2 + axis])  # none is negative
+        for row, (layer, phase) in enumerate(rows):
+            where = sums[row].nonzero()[:, 0]
+            length = seen[layer].output.shape[2 + axis] if jumps[layer] else 1
+            index = _middle(length, counts[layer]) + phase
+            first, last = (int(where[0]), int(where[-1])) if len(where) else (shape[1 + axis], -1)
+            spans[layer].append((index, first, last))
+    for one, jump, rows_of in zip(seen, jumps, spans, strict=True):
+        is_cropped = bool(jump) and one.output.shape[2 + axis] * jump < shape[1 + axis]
+        yield Reach(one.name, one.kind, jump, tuple(rows_of), is_cropped)
+
+
+def _middle(length: int, count: int) -> int:
+    """Return the first of ``count`` outputs in the middle of a layer, on the pooling grid."""
+    return length // 2 // count * count
+
+
+def period(reaches: Sequence[Reach]) -> int:
+    """Return after how many pixels the network repeats itself: its pooling grid."""
+    return lcm(*(reach.jump.numerator for reach in reaches if reach.jump))

@@ -1,0 +1,183 @@
+"""A network through which every influence passes: nothing cancels, nothing is cut off."""
+
+from __future__ import annotations
+
+from copy import deepcopy
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+from torch.nn.modules.batchnorm import _NormBase
+from torch.nn.modules.conv import _ConvNd, _ConvTransposeNd
+from torch.nn.modules.instancenorm import _InstanceNorm
+from torch.overrides import TorchFunctionMode
+
+from napari_fcn.nets.filters import FilterBank, Support
+from napari_fcn.nets.layers import CONV, TRANSPOSED
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    Build = Callable[..., nn.Module]
+
+GLOBAL = (
+    _InstanceNorm,
+    nn.GroupNorm,
+    nn.MultiheadAttention,
+    nn.modules.pooling._AdaptiveAvgPoolNd,
+    nn.modules.pooling._AdaptiveMaxPoolNd,
+)  # layers that look at the whole input, by type
+NEUTRAL = (_NormBase, nn.GroupNorm, nn.LayerNorm, nn.modules.dropout._DropoutNd)  # replaced by nothing
+GATES = {"relu", "relu_", "threshold", "threshold_", "hardtanh", "hardtanh_", "leaky_relu", "leaky_relu_"}
+MAX_POOLS: dict[str, tuple[Any, Any]] = {
+    f"max_pool{n}d": (pool, convolve)
+    for n, pool, convolve in (
+        (1, F.avg_pool1d, F.conv1d),
+        (2, F.avg_pool2d, F.conv2d),
+        (3, F.avg_pool3d, F.conv3d),
+    )
+}
+
+
+class Thin(nn.Module):
+    """A convolution of the same geometry from all channels to ``outputs`` equal ones, with weights that average."""
+
+    def __init__(self, layer: _ConvNd, outputs: int) -> None:
+        super().__init__()
+        self.outputs = outputs
+        ndim = len(layer.kernel_size)
+        more: dict[str, Any] = {"stride": layer.stride, "padding": layer.padding, "dilation": layer.dilation}
+        build: Build = CONV[ndim]
+        if isinstance(layer, _ConvTransposeNd):
+            build = TRANSPOSED[ndim]
+            more["output_padding"] = layer.output_padding
+        else:
+            more["padding_mode"] = layer.padding_mode
+        self.layer = build(1, 1, layer.kernel_size, bias=False, **more)
+
+    def forward(self, x: Tensor, *_: Any) -> Tensor:
+        """Return the mean of the channels of ``x`` (N, C, *space), convolved."""
+        out: Tensor = self.layer(x.mean(1, keepdim=True))
+        return out.expand(-1, self.outputs, *out.shape[2:])
+
+
+class ThinLinear(nn.Module):
+    """A fully connected layer on any number of inputs: the mean over the last axis."""
+
+    def __init__(self, outputs: int) -> None:
+        super().__init__()
+        self.outputs = outputs
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return the mean over the last axis of ``x``, once for each output."""
+        return x.mean(-1, keepdim=True).expand(*x.shape[:-1], self.outputs)
+
+
+class Open(TorchFunctionMode):
+    """Lets functions pass what they would cut off: max pooling becomes the mean, ReLU does nothing.
+
+    Of a thin network each part of the channels is the one that there is.
+    """
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        """Run the function, or the one that stands in for it."""
+        name, kwargs = getattr(func, "__name__", ""), kwargs or {}
+        if name in GATES:
+            return args[0]
+        if name in MAX_POOLS:
+            return _mean_pool(name, *args, **kwargs)
+        if name == "split" and _is_thin(*args, **kwargs):
+            return (args[0],) * len(args[1])  # each part is as the one channel that stands for all
+        return func(*args, **kwargs)
+
+
+def _is_thin(x: Tensor, sizes: Any, dim: int = 0) -> bool:
+    """Whether a tensor of one channel is to be split into parts of given numbers of channels."""
+    return dim == 1 and isinstance(sizes, list | tuple) and x.shape[1] == 1
+
+
+def _mean_pool(
+    name: str,
+    x: Tensor,
+    kernel_size: Any,
+    stride: Any = None,
+    padding: Any = 0,
+    dilation: Any = 1,
+    ceil_mode: bool = False,
+    return_indices: bool = False,
+) -> Tensor:
+    pool, convolve = MAX_POOLS[name]
+    stride = stride or kernel_size  # torch takes an empty list, too, for "as the kernel"
+    ndim = int(name[-2])
+    if {dilation} == {1} or (isinstance(dilation, list | tuple) and set(dilation) == {1}):
+        mean: Tensor = pool(x, kernel_size, stride, padding, ceil_mode)
+        return mean
+    kernel = x.new_ones(x.shape[1], 1, *((kernel_size,) * ndim if isinstance(kernel_size, int) else kernel_size))
+    spread: Tensor = convolve(x, kernel, None, stride, padding, dilation, x.shape[1])
+    return spread
+
+
+def thin(net: nn.Module) -> nn.Module:
+    """Return a copy with positive averaging weights and one channel, without norms and activations.
+
+    Channels are alike in such a network, so that one of them is enough: a network of millions of weights is probed
+    in milliseconds. The copy computes in float64 on the CPU; the network is not changed.
+    """
+    return _open(net, is_thin=True)
+
+
+def thick(net: nn.Module) -> nn.Module:
+    """Return the same with all channels, for a network that splits or reshapes them by their number."""
+    return _open(net, is_thin=False)
+
+
+def runnable(net: nn.Module, shape: Sequence[int]) -> nn.Module:
+    """Return the thin copy if it runs on an input ``(C, *space)`` of this shape, else the thick one."""
+    copy = thin(net)
+    try:
+        with torch.no_grad(), Open():
+            copy(torch.ones(1, *shape, dtype=torch.float64))
+    except (RuntimeError, ValueError, IndexError):  # channels that are not there were reshaped, or asked for
+        return thick(net)
+    return copy
+
+
+def _open(net: nn.Module, is_thin: bool) -> nn.Module:
+    copy = nn.Sequential(deepcopy(net)) if isinstance(net, _ConvNd | nn.Linear) else deepcopy(net)
+    with torch.random.fork_rng(devices=[]):  # building draws weights: leave the caller's random numbers alone
+        _replace(copy, is_thin)
+    copy = copy.to(device="cpu", dtype=torch.float64)
+    with torch.no_grad():
+        for name, parameter in copy.named_parameters():
+            parameter.fill_(0.0 if name.endswith("bias") else 1.0 / (parameter[0].numel() if parameter.ndim else 1))
+    return copy.eval().requires_grad_(False)
+
+
+def _replace(net: nn.Module, is_thin: bool) -> None:
+    for name, child in net.named_children():
+        if isinstance(child, _ConvNd):
+            setattr(net, name, Thin(child, 1 if is_thin else child.out_channels))
+        elif isinstance(child, nn.Linear):
+            setattr(net, name, ThinLinear(1 if is_thin else child.out_features))
+        elif isinstance(child, FilterBank):
+            setattr(net, name, Support(child))
+        elif isinstance(child, NEUTRAL) or _is_activation(child):
+            setattr(net, name, nn.Identity())
+        elif not isinstance(child, nn.MultiheadAttention):
+            _replace(child, is_thin)
+
+
+def _is_activation(layer: nn.Module) -> bool:
+    return type(layer).__module__ == "torch.nn.modules.activation" and not isinstance(layer, nn.MultiheadAttention)
+
+
+def global_layers(net: nn.Module) -> tuple[str, ...]:
+    """Return the layers that look at their whole input, as ``name (type)``, as far as their types tell."""
+    found = []
+    for name, layer in net.named_modules():
+        is_frozen = isinstance(layer, _InstanceNorm) and layer.track_running_stats
+        is_wide = isinstance(layer, nn.LayerNorm) and len(layer.normalized_shape) > 1
+        if is_wide or (isinstance(layer, GLOBAL) and not is_frozen):
+            found.append(f"{name} ({type(layer).__name__})" if name else type(layer).__name__)
+    return tuple(found)

@@ -1,0 +1,176 @@
+"""Pictures of what a network sees, as files. They need matplotlib, which the extra ``figures`` brings."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from napari_fcn.errors import FcnError, OutputError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    import numpy.typing as npt
+
+    from napari_fcn.events import FieldDone
+    from napari_fcn.fields.theoretical import LayerField
+
+INK, GREY, BLUE, ORANGE = "#222222", "#999999", "#0072b2", "#e69f00"
+MOST_ROWS = 26  # of the table of layers; what is left out is in the middle
+SHARES = ((0.5, "r50", "-"), (0.9, "r90", "--"), (0.99, "r99", ":"))
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Scene:
+    """What a picture of a field shows beside the layers.
+
+    Attributes
+    ----------
+    event : FieldDone
+        The effective field.
+    axes : tuple of str
+        Names of the image axes.
+    background : ndarray or None
+        The image in the event's region, its channels left out; None for a mean over pixels.
+    label : str
+        Name of the class that was asked.
+    """
+
+    event: FieldDone
+    axes: tuple[str, ...]
+    background: npt.NDArray[Any] | None
+    label: str
+
+
+def save_field(path: Path, title: str, layers: Sequence[LayerField], scene: Scene | None) -> None:
+    """Write a picture: the heat over the image with box and radii, the growth from layer to layer, the layers.
+
+    Raises
+    ------
+    FcnError
+        If matplotlib is not installed.
+    OutputError
+        If the file cannot be written, or its suffix is none of a picture.
+    """
+    try:
+        from matplotlib.figure import Figure
+    except ImportError as error:
+        raise FcnError("Pictures need matplotlib. Install it with pip install 'napari-fcn[figures]'.") from error
+    panels = 3 if scene else 2
+    figure = Figure(figsize=(5.4 * panels, 5.8), dpi=120, facecolor="white", layout="constrained")
+    figure.suptitle(title, color=INK, fontsize=13)
+    places = figure.subplots(1, panels, squeeze=False, width_ratios=[1.15, 1, 1][-panels:])[0]
+    if scene:
+        _heat(places[0], scene)
+    _growth(places[-2], layers)
+    _table(places[-1], layers)
+    try:
+        figure.savefig(path)
+    except (OSError, ValueError) as error:
+        raise OutputError(f"The picture cannot be written to {path}: {error}. Choose another --out.") from error
+
+
+def _heat(place: Any, scene: Scene) -> None:
+    """Draw the effective field over the image, in the plane of the last two axes that the network sees."""
+    event = scene.event
+    seen = [axis for axis, n in enumerate(event.heat.shape) if n > 1][-2:]
+    if len(seen) < 2:
+        _line(place, scene, seen[0] if seen else 0)
+        return
+    others = tuple(axis for axis in range(event.heat.ndim) if axis not in seen)
+    heat = event.heat.sum(others)
+    (top, left), (bottom, right) = ([side[axis] for axis in seen] for side in (event.region.start, event.region.stop))
+    extent = (left - 0.5, right - 0.5, bottom - 0.5, top - 0.5)
+    if scene.background is not None:
+        at = tuple(
+            slice(None) if axis in seen else i - a
+            for axis, (i, a) in enumerate(zip(event.index, event.region.start, strict=True))
+        )
+        place.imshow(scene.background[at], cmap="gray", extent=extent, interpolation="nearest")
+    bright = max(float(np.percentile(heat, 99.5)), 1e-12)
+    glow = np.sqrt(np.clip(heat / bright, 0, 1))  # the root shows the faint rim, too
+    strength = np.ones_like(glow) if scene.background is None else np.clip(1.3 * glow, 0, 0.9)
+    place.imshow(glow, cmap="inferno", extent=extent, interpolation="nearest", alpha=strength, vmin=0, vmax=1)
+    _rings(place, event, seen)
+    place.set(xlabel=f"{scene.axes[seen[1]]} (px)", ylabel=f"{scene.axes[seen[0]]} (px)")
+    size = " × ".join(str(n) for n in event.size)
+    place.set_title(
+        f"“{scene.label}”: box of {size} px; half of the influence within {event.r50:.0f} px,\n"
+        f"90 % within {event.r90:.0f} px, 99 % within {event.r99:.0f} px; {event.used:.1%} of the box counts",
+        fontsize=9,
+        color=INK,
+    )
+    place.legend(loc="upper center", bbox_to_anchor=(0.5, -0.1), ncols=4, fontsize=8, frameon=False)
+
+
+def _rings(place: Any, event: FieldDone, seen: Sequence[int]) -> None:
+    from matplotlib.patches import Circle, Rectangle
+
+    y, x = (event.index[axis] for axis in seen)
+    (top, left), (bottom, right) = ([side[axis] for axis in seen] for side in (event.region.start, event.region.stop))
+    box = Rectangle((left - 0.5, top - 0.5), right - left, bottom - top, label="theoretical")
+    for patch in [box, *(Circle((x, y), getattr(event, name), ls=line, label=name) for _, name, line in SHARES)]:
+        patch.set(fill=False, edgecolor=ORANGE if patch is box else "#56b4e9", linewidth=2 if patch is box else 1.4)
+        place.add_patch(patch)
+    place.plot(x, y, "+", color="white", markersize=9, markeredgewidth=1.6)
+    margin = 0.04 * max(right - left, bottom - top)
+    place.set(xlim=(left - margin, right + margin), ylim=(bottom + margin, top - margin), aspect="equal")
+
+
+def _line(place: Any, scene: Scene, axis: int) -> None:
+    """Draw the effective field along the one axis that the network sees."""
+    event = scene.event
+    steps = np.arange(event.region.start[axis], event.region.stop[axis])
+    place.fill_between(steps, event.heat.reshape(-1), color=ORANGE, alpha=0.8, step="mid", label="influence")
+    place.axvspan(steps[0] - 0.5, steps[-1] + 0.5, color="#f0f0f0", zorder=0, label="theoretical")
+    for _, name, line in SHARES:
+        for side in (-1, 1):
+            place.axvline(event.index[axis] + side * getattr(event, name), color=BLUE, ls=line, lw=1)
+    place.set(xlabel=f"{scene.axes[axis]} (px)", ylabel="share of the influence")
+    place.set_title(f"“{scene.label}”: r50 {event.r50:.0f}, r90 {event.r90:.0f}, r99 {event.r99:.0f} px", fontsize=9)
+    place.legend(fontsize=8)
+
+
+def _growth(place: Any, layers: Sequence[LayerField]) -> None:
+    """Draw the size of the field from layer to layer, a line for each axis that differs."""
+    lines: dict[tuple[int, ...], list[int]] = {}
+    for axis in range(len(layers[0].size)):
+        lines.setdefault(tuple(layer.size[axis] for layer in layers), []).append(axis)
+    for (sizes, axes), colour in zip(lines.items(), (BLUE, ORANGE, "#009e73"), strict=False):
+        known = [float(size) if size else np.nan for size in sizes]
+        name = f"axis {', '.join(map(str, axes))}" if len(lines) > 1 else "size"
+        place.step(range(1, len(known) + 1), known, where="mid", color=colour, lw=2, label=name)
+    jumps = [max(layer.jump) for layer in layers]
+    place.bar(range(1, len(jumps) + 1), jumps, color="#dddddd", width=0.9, label="step between outputs", zorder=0)
+    place.set(xlabel="layer", ylabel="px", title="The field grows from layer to layer")
+    place.title.set(fontsize=10, color=INK)
+    place.spines[["top", "right"]].set_visible(False)
+    place.legend(fontsize=8, frameon=False)
+
+
+def _table(place: Any, layers: Sequence[LayerField]) -> None:
+    """Draw the layers with size, step and start."""
+    rows = [
+        (str(number), layer.name[-24:], joined(layer.size), joined(layer.jump), joined(layer.start))
+        for number, layer in enumerate(layers, start=1)
+    ]
+    if len(rows) > MOST_ROWS:
+        rows = [*rows[: MOST_ROWS // 2], ("…",) * 5, *rows[-MOST_ROWS // 2 + 1 :]]
+    place.axis("off")
+    head = ("", "layer", "size", "step", "start")
+    table = place.table(
+        [head, *rows], colWidths=[0.08, 0.5, 0.14, 0.12, 0.14], cellLoc="left", bbox=(0, 0, 1, 1), edges="horizontal"
+    )
+    table.auto_set_font_size(False)
+    for (row, column), cell in table.get_celld().items():
+        cell.set_edgecolor("#dddddd")
+        cell.set_text_props(fontsize=8, color=GREY if column == 0 or row == 0 else INK)
+
+
+def joined(values: Sequence[float]) -> str:
+    """Return one number if all axes agree, else all."""
+    shown = [f"{value:g}" if value else "0" for value in values]
+    return shown[0] if len(set(shown)) == 1 else "×".join(shown)

@@ -1,0 +1,9 @@
+"""What a session's network sees of its image, and how far its answer can be trusted.
+
+The functions here take a session; `napari_fcn.session.Session` has them as methods.
+"""
+
+from napari_fcn.inspection.checks import border_trust, certify, equivariance
+from napari_fcn.inspection.influence import field_at, influence_at, mean_influence, reach_of
+
+__all__ = ["border_trust", "certify", "equivariance", "field_at", "influence_at", "mean_influence", "reach_of"]

@@ -1,0 +1,120 @@
+"""Certificate, equivariance map and border map of a session."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from math import prod
+from typing import TYPE_CHECKING
+
+import torch
+
+from napari_fcn.errors import ImageError
+from napari_fcn.events import BorderTrustDone, Certified, CheckStep, EquivarianceDone
+from napari_fcn.fields import border, exactness
+from napari_fcn.fields import equivariance as shifts
+from napari_fcn.fields.effective import mean
+from napari_fcn.geometry import Region
+from napari_fcn.inference.memory import budget, window
+from napari_fcn.inspection.influence import measure, spread
+from napari_fcn.inspection.plane import Plane
+from napari_fcn.nets.spec import PADDINGS
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    import numpy as np
+    import numpy.typing as npt
+
+    from napari_fcn.inference.predictor import Predictor
+    from napari_fcn.session import Session
+
+WHOLE = 2**22  # most pixels that are answered in one piece for a certificate: some seconds
+SHIFTED = 2**18  # most pixels whose answers are looked at for all shifts
+FRAMED = 2**25  # most pixels of an image whose border is looked at
+PIXELS = 4  # whose effective fields are averaged to know what lies outside
+ROUNDING = {torch.float32: 1e-5}  # of probabilities
+COARSE = 0.05  # in half precision
+
+
+def certify(session: Session, region: Region | None) -> Iterator[CheckStep | Certified]:
+    """Yield progress, then how far tiles differ from the image in one piece; see `Session.certify`."""
+    plane, part, note = _part(session, region, WHOLE)
+    plan = exactness.cut(part.shape, session.anatomy, session.asked_tile() if session.settings.tile else ())
+    tolerance = ROUNDING.get(session.dtype, COARSE)
+    answer = _answer(session.predictor)
+    for event in exactness.certify(answer, plane.block(part), plan, session.anatomy, tolerance):
+        if isinstance(event, Certified):
+            there, difference = plane.back(event.difference, part)
+            event = replace(event, region=there, difference=difference, reason=f"{event.reason}{note}")
+        yield event
+
+
+def equivariance(session: Session, region: Region | None) -> Iterator[CheckStep | EquivarianceDone]:
+    """Yield progress, then where the answer does not follow a shift; see `Session.equivariance`."""
+    session.require_field()
+    plane, part, note = _part(session, region, SHIFTED)
+    grid = session.spec.multiple
+    around = part.grow([n + 2 * m for n, m in zip(session.field.size, grid, strict=True)]).clip(plane.shape)
+    around = Region(tuple(a // m * m for a, m in zip(around.start, grid, strict=True)), around.stop)
+    answer = _answer(session.predictor)
+    for event in shifts.equivariance(answer, plane.block(around), part.relative_to(around), session.anatomy):
+        if isinstance(event, EquivarianceDone):
+            there, values = plane.back(event.values, part)
+            event = replace(event, region=there, values=values, sentence=f"{event.sentence}{note}")
+        yield event
+
+
+def border_trust(session: Session, region: Region | None) -> Iterator[CheckStep | BorderTrustDone]:
+    """Yield progress, then how much of each answer rests on padding; see `Session.border_trust`."""
+    session.require_field()
+    plane = Plane.within(session, region)
+    if prod(plane.shape) > FRAMED:
+        size = " x ".join(map(str, plane.shape))
+        raise ImageError(f"The image is too large to look at its border: {size} px. Crop a corner of it.")
+    whole = Region.whole(plane.shape)
+    used = mean([measure(pixel, None) for pixel in spread(session, PIXELS)], session.field)
+    predictor = session.predictor
+    answers = {p: _answer(predictor.with_net(border.with_padding(predictor.net, p))) for p in PADDINGS}
+    for event in border.border_trust(answers, plane.block(whole), session.anatomy, used):
+        if isinstance(event, BorderTrustDone):
+            there, outside = plane.back(event.outside, whole)
+            sentence = event.sentence + (f" Looked at: {plane.name}." if plane.name else "")
+            change = plane.back(event.change, whole)[1]
+            event = replace(event, region=there, outside=outside, change=change, sentence=sentence)
+        yield event
+
+
+def _answer(predictor: Predictor) -> exactness.Answer:
+    """Return the function from a scaled block ``(C, *space)`` to probabilities."""
+
+    def answer(block: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+        found: npt.NDArray[np.float32] = predictor.probabilities(block[None])[0]
+        return found
+
+    return answer
+
+
+def _part(session: Session, region: Region | None, most: int) -> tuple[Plane, Region, str]:
+    """Return the plane that is looked at, as much of the middle of the region as is allowed, and what was left out.
+
+    Raises
+    ------
+    ImageError
+        If the region shares no pixel with the image.
+    """
+    plane = Plane.within(session, region)
+    inside = Region.whole(session.source.shape) if region is None else region.clip(session.source.shape)
+    asked = Region(plane.space(inside.start), plane.space(inside.stop))
+    if asked.is_empty:
+        raise ImageError("The part to look at lies outside of the image. Move the image into view first.")
+    allowed = budget(session.device, session.settings.memory)
+    longest = window(session.spec, asked.shape, session.dtype, allowed, most)
+    spans = []
+    for low, high, side, m in zip(asked.start, asked.stop, longest, session.spec.multiple, strict=True):
+        first = (low + max(0, high - low - side) // 2) // m * m  # on the pooling grid
+        spans.append((first, high if high - low <= side else first + side))
+    start, stop = (tuple(ends) for ends in zip(*spans, strict=True))
+    part = Region(start, stop)
+    size = "" if part.shape == plane.shape else f"{' x '.join(map(str, part.shape))} px from {part.start} on"
+    looked = ", ".join(filter(None, [size, plane.name]))
+    return plane, part, f" Looked at: {looked}." if looked else ""

@@ -1,0 +1,113 @@
+"""The certificate for a network that is none of ours."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from math import ceil, prod
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+
+from napari_fcn.errors import ImageError, ModelError
+from napari_fcn.events import Certified, CheckStep
+from napari_fcn.fields import exactness
+from napari_fcn.fields.probing import first_tensor
+from napari_fcn.fields.theoretical import anatomy, dimensions
+from napari_fcn.geometry import Region
+from napari_fcn.inference.memory import budget, living_bytes
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    import numpy.typing as npt
+    from torch import nn
+
+PROBE = 256  # longest side of the image on which the need of memory is measured
+MOST = 2**22  # most pixels that are answered in one piece
+TOLERANCE = 1e-5
+
+
+def certify_module(
+    net: nn.Module, image: npt.NDArray[Any], tile: int | Sequence[int] = ()
+) -> Iterator[CheckStep | Certified]:
+    """Yield progress, then how far tiles differ from one piece, for any network of pixels made of torch's layers.
+
+    Parameters
+    ----------
+    net : Module
+        It answers ``(N, C, *space)`` with ``(N, classes, *space)``; it runs as it is, in evaluation mode.
+    image : ndarray
+        ``(C, *space)``, or ``(*space)`` for one channel; scaled as the network wants it.
+    tile : int or sequence of int
+        Length, for all axes or for each; a third of the image if not given.
+
+    Raises
+    ------
+    ImageError
+        If the image does not fit the network.
+    ModelError
+        If the network cannot be probed, or does not answer at each pixel.
+    """
+    ndim, channels = dimensions(net)
+    block = np.asarray(image, np.float32)
+    block = block[None] if block.ndim == ndim else block
+    if block.ndim != ndim + 1 or block.shape[0] != channels:
+        raise ImageError(
+            f"The network reads {channels} channels of {ndim} axes; the image is {' x '.join(map(str, block.shape))}."
+        )
+    lengths = (tile,) * ndim if isinstance(tile, int) else tuple(tile)
+    if len(lengths) not in (0, ndim):
+        raise ModelError(f"Tile {lengths} has {len(lengths)} lengths; give one, or {ndim}.")
+    was_training = net.training
+    net.eval()
+    try:
+        found = anatomy(net)
+        part = _part(net, block, found.multiple)
+        plan = exactness.cut(part.shape, found, lengths)
+        note = "" if part.shape == block.shape[1:] else f" Looked at: {' x '.join(map(str, part.shape))} px."
+        inside = np.ascontiguousarray(block[(slice(None), *part.slices)])
+        for event in exactness.certify(_Answer(net), inside, plan, found, TOLERANCE):
+            if isinstance(event, Certified):
+                event = replace(event, region=part, reason=f"{event.reason}{note}")
+            yield event
+    finally:
+        net.train(was_training)
+
+
+class _Answer:
+    """A network as a function from a block ``(C, *space)`` to probabilities."""
+
+    def __init__(self, net: nn.Module) -> None:
+        self.net = net
+        self.device = next((p.device for p in net.parameters()), torch.device("cpu"))
+
+    def __call__(self, block: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+        try:
+            with torch.inference_mode():
+                out = first_tensor(self.net(torch.from_numpy(block)[None].to(self.device)))[0].float()
+        except RuntimeError as error:
+            size = " x ".join(map(str, block.shape[1:]))
+            raise ModelError(f"The network does not run on {size} px: {str(error).splitlines()[0]}.") from error
+        if out.shape[1:] != block.shape[1:]:
+            raise ModelError(
+                f"The network answers {tuple(out.shape[1:])} for {block.shape[1:]} pixels; tiles can be joined only if "
+                "there is one answer for each pixel."
+            )
+        found: npt.NDArray[np.float32] = (out.softmax(0) if len(out) > 1 else out.sigmoid()).cpu().numpy()
+        return found
+
+
+def _part(net: nn.Module, block: npt.NDArray[np.float32], grid: Sequence[int]) -> Region:
+    """Return the middle of the image that may be answered in one piece, on the pooling grid."""
+    shape = block.shape[1:]
+    if any(n < m for n, m in zip(shape, grid, strict=True)):
+        raise ImageError(f"The image is {shape} px; the network needs at least {tuple(grid)}.")
+    small = [min(n // m, max(1, PROBE // m)) * m for n, m in zip(shape, grid, strict=True)]
+    device = next((p.device for p in net.parameters()), torch.device("cpu"))
+    need = living_bytes(net, torch.zeros(1, block.shape[0], *small, device=device)) / prod(small)
+    pixels = min(MOST, budget(device, None) / need)
+    shrink = min(1.0, (pixels / prod(shape)) ** (1 / len(shape)))
+    sides = [max(1, min(n // m, ceil(n * shrink / m))) * m for n, m in zip(shape, grid, strict=True)]
+    start = tuple((n - k) // 2 // m * m for n, k, m in zip(shape, sides, grid, strict=True))
+    return Region(start, tuple(a + k for a, k in zip(start, sides, strict=True)))

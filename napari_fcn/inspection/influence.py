@@ -1,0 +1,128 @@
+"""What moves the answer at a pixel, and which answers a stroke moves."""
+
+from __future__ import annotations
+
+import time
+from functools import reduce
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+
+from napari_fcn.errors import ImageError, ModelError
+from napari_fcn.events import CheckStep, FieldDone, ReachDone
+from napari_fcn.fields.effective import effective, mean, read_for
+from napari_fcn.fields.inverse import influenced
+from napari_fcn.geometry import Region
+from napari_fcn.inference.device import MEMORY_FORMATS, full_float32
+from napari_fcn.inference.predictor import memory_errors
+from napari_fcn.inspection.plane import Plane
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    import numpy.typing as npt
+
+    from napari_fcn.fields.effective import EffectiveField
+    from napari_fcn.session import Session
+
+SAMPLES = 12  # pixels whose fields are averaged
+
+
+def field_at(session: Session, index: Sequence[int]) -> Region:
+    """Return the pixels that decide about one; see `Session.field_at`."""
+    plane = Plane.through(session, index)
+    session.require_field()
+    return plane.on_image(session.anatomy.box(plane.index, plane.shape))
+
+
+def influence_at(session: Session, index: Sequence[int], label: int | None) -> Iterator[FieldDone]:
+    """Yield what moves the answer at one pixel; see `Session.influence_at`."""
+    start = time.monotonic()
+    plane = Plane.through(session, index)
+    yield _told(plane, measure(plane, label), start)
+
+
+def mean_influence(session: Session, label: int | None, count: int = SAMPLES) -> Iterator[CheckStep | FieldDone]:
+    """Yield progress, then what moves an answer on average; see `Session.mean_influence`."""
+    start = time.monotonic()
+    fields = []
+    for done, plane in enumerate(spread(session, count), start=1):
+        fields.append(measure(plane, label))
+        yield CheckStep(done, count)
+    origin = Plane(session, (0,) * len(session.source.shape))
+    yield _told(origin, mean(fields, session.field), start)
+
+
+def measure(plane: Plane, label: int | None) -> EffectiveField:
+    """Return the effective field of the pixel of a plane, on the axes of the network.
+
+    Raises
+    ------
+    ModelError
+        If there is no such class, or the field has no end.
+    """
+    session, shape = plane.session, plane.shape
+    session.require_field()
+    if label is not None and not 0 <= label < session.spec.classes:
+        raise ModelError(f"Class {label} was asked for; the model has classes 0 to {session.spec.classes - 1}.")
+    read = read_for(session.anatomy, plane.index, shape)
+    with memory_errors(read.shape, session.device), full_float32(session.device):
+        x = torch.from_numpy(plane.block(read)[None]).to(session.device)
+        if session.spec.ndim in MEMORY_FORMATS:
+            x = x.contiguous(memory_format=MEMORY_FORMATS[session.spec.ndim])
+        box = session.anatomy.box(plane.index, shape)
+        return effective(session.float_net, x, read, box, plane.index, label)
+
+
+def spread(session: Session, count: int) -> list[Plane]:
+    """Return pixels all over the image, those with their whole field inside where there are such."""
+    halo = session.axes.spread(session.field.halo, (0, 0))
+    spans = zip(session.source.shape, halo, strict=True)
+    free = [(before, n - after) if n > before + after else (n // 2, n // 2 + 1) for n, (before, after) in spans]
+    rng = np.random.default_rng(0)  # the same pixels for every model
+    return [Plane(session, tuple(int(rng.integers(*span)) for span in free)) for _ in range(count)]
+
+
+def _told(plane: Plane, found: EffectiveField, start: float) -> FieldDone:
+    session = plane.session
+    region, heat = plane.back(found.heat, found.region)
+    r50, r90, r99 = (found.radius(share) for share in (0.5, 0.9, 0.99))
+    return FieldDone(
+        region,
+        heat,
+        plane.at,
+        found.label,
+        size=session.axes.spread(session.field.size, 1),
+        widths=session.axes.spread(found.widths, 1),
+        r50=r50,
+        r90=r90,
+        r99=r99,
+        used=found.used,
+        seconds=time.monotonic() - start,
+    )
+
+
+def reach_of(session: Session, stroke: Region, mask: npt.NDArray[np.bool_] | None) -> ReachDone:
+    """Return the pixels whose answers a stroke can influence; see `Session.reach_of`."""
+    session.require_field()
+    box = stroke.clip(session.source.shape)
+    painted = np.ones(stroke.shape, bool) if mask is None else np.asarray(mask, bool)
+    if box.is_empty or not painted[box.relative_to(stroke).slices].any():
+        raise ImageError("The stroke is empty, or lies outside of the image. Paint on the image first.")
+    planes = session.axes.to_net(painted[box.relative_to(stroke).slices][None])[:, 0].astype(bool)  # (N, *space)
+    plane = Plane(session, box.start)
+    at = Region(plane.space(box.start), plane.space(box.stop))
+    net = session.checkpoint.net()
+    found = {
+        number: influenced(net, one, at, plane.shape, session.anatomy) for number, one in enumerate(planes) if one.any()
+    }
+    union = reduce(Region.union, (region for region, _ in found.values()))
+    out = np.zeros((len(planes), 1, *union.shape), bool)
+    for number, (region, reached) in found.items():
+        place: tuple[Any, ...] = (number, 0, *region.relative_to(union).slices)
+        out[place] = reached
+    there = plane.on_image(union)
+    loops = zip(session.axes.image, box.stop, there.stop, strict=True)
+    there = Region(there.start, tuple(wide if name in session.axes.loop else one for name, wide, one in loops))
+    return ReachDone(there, np.ascontiguousarray(session.axes.from_net(out, there.shape)[0].astype(bool)))

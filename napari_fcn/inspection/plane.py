@@ -1,0 +1,113 @@
+"""One plane, or volume, of an image, as a network takes it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import numpy as np
+
+from napari_fcn.errors import ImageError
+from napari_fcn.geometry import Region
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    import numpy.typing as npt
+
+    from napari_fcn.session import Session
+
+T = TypeVar("T", bound=np.generic)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Plane:
+    """What a network sees of an image at one place of the axes that it repeats over (time, planes of a 2-D network).
+
+    Attributes
+    ----------
+    session : Session
+        The network and the image.
+    at : tuple of int
+        A pixel of the plane, on the image axes.
+    """
+
+    session: Session
+    at: tuple[int, ...]
+
+    @classmethod
+    def through(cls, session: Session, index: Sequence[int]) -> Plane:
+        """Return the plane through a pixel.
+
+        Parameters
+        ----------
+        session : Session
+            The network and the image.
+        index : sequence of int
+            One number per image axis; or per axis of the network, for the middle of the others.
+
+        Raises
+        ------
+        ImageError
+            If the pixel lies outside of the image, or has another number of axes.
+        """
+        axes, shape = session.axes, session.source.shape
+        given, names = tuple(int(i) for i in index), " ".join(axes.image)
+        if len(given) == len(axes.space) < len(shape):
+            middle = [n // 2 for n in shape]
+            for position, i in zip(axes.space_positions, given, strict=True):
+                middle[position] = i
+            given = tuple(middle)
+        if len(given) != len(shape):
+            raise ImageError(f"Pixel {given} has {len(given)} numbers; the image has {len(shape)} axes ({names}).")
+        if not all(0 <= i < n for i, n in zip(given, shape, strict=True)):
+            size = " x ".join(map(str, shape))
+            raise ImageError(f"Pixel {given} lies outside of the image, which is {size} px ({names}, from 0).")
+        return cls(session, given)
+
+    @classmethod
+    def within(cls, session: Session, region: Region | None) -> Plane:
+        """Return the plane through the middle of a region, or of the image."""
+        shape = session.source.shape
+        inside = Region.whole(shape) if region is None else region.clip(shape)
+        spans = zip(inside.start, inside.stop, shape, strict=True)
+        return cls(session, tuple(min(n - 1, (a + b) // 2) for a, b, n in spans))
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Length of each axis of the network."""
+        return self.space(self.session.source.shape)
+
+    @property
+    def index(self) -> tuple[int, ...]:
+        """The pixel, on the axes of the network."""
+        return self.space(self.at)
+
+    @property
+    def name(self) -> str:
+        """Where the plane lies, as ``t 3, z 5``; empty if the image has no other."""
+        loop = self.session.axes.loop
+        return ", ".join(f"{n} {i}" for n, i in zip(self.session.axes.image, self.at, strict=True) if n in loop)
+
+    def space(self, values: Sequence[int]) -> tuple[int, ...]:
+        """Return of one value per image axis those of the axes of the network."""
+        return tuple(values[position] for position in self.session.axes.space_positions)
+
+    def on_image(self, part: Region) -> Region:
+        """Return a box on the axes of the network as one on those of the image, one index thick along the others."""
+        start, stop = list(self.at), [i + 1 for i in self.at]
+        for position, a, b in zip(self.session.axes.space_positions, part.start, part.stop, strict=True):
+            start[position], stop[position] = a, b
+        return Region(tuple(start), tuple(stop))
+
+    def back(self, values: npt.NDArray[T], part: Region) -> tuple[Region, npt.NDArray[T]]:
+        """Return where a map of a part lies on the image axes, and the map in their order."""
+        there = self.on_image(part)
+        moved: Any = self.session.axes.from_net(values[None, None], there.shape)[0]
+        return there, np.ascontiguousarray(moved)
+
+    def block(self, part: Region) -> npt.NDArray[np.float32]:
+        """Return a part of the plane, scaled, as the network takes it: ``(C, *part.shape)``."""
+        raw = self.session.scaling.apply(self.session.source.read(self.on_image(part)))
+        found: npt.NDArray[np.float32] = np.ascontiguousarray(self.session.axes.to_net(raw)[0])
+        return found

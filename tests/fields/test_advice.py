@@ -1,0 +1,43 @@
+"""Sentences on the size of objects, and that size."""
+
+import numpy as np
+import pytest
+
+from napari_fcn.fields.advice import advise, object_size
+
+
+@pytest.mark.parametrize(
+    ("objects", "effective", "theoretical", "words"),
+    [
+        (310, 120, 117, "dilated net or a deeper one, or downsample by 3"),
+        (310, 0, 117, "Objects are 310 px, the field is 117 px: no pixel in the middle"),
+        (100, 60, 117, "could see 117 px, but hardly uses what lies beyond"),
+        (40, 60, 117, "Objects are 40 px, the effective field is 60 px: a whole object fits."),
+        (60, 60, 117, "fits"),
+        (2, 60, 117, "far larger than needed"),
+        (0, 60, 117, "no objects"),
+    ],
+)
+def test_advice_follows_from_object_and_field(objects: float, effective: float, theoretical: float, words: str) -> None:
+    assert words in advise(objects, effective, theoretical)
+
+
+@pytest.mark.parametrize("ndim", [1, 2, 3])
+def test_the_diameter_of_a_ball_is_measured(ndim: int) -> None:
+    grid = np.indices((41,) * ndim) - 20
+    ball = ((grid**2).sum(0) <= 15**2).astype(np.uint8) * 7
+    assert object_size(ball) == pytest.approx(30.5, abs=1)
+
+
+def test_the_median_object_counts() -> None:
+    labels = np.zeros((40, 40), np.int32)
+    labels[:10, :10], labels[20:30, :10], labels[0, 30] = 1, 2, 3
+    assert object_size(labels) == pytest.approx(np.sqrt(400 / np.pi))
+    assert object_size(labels > 0) == object_size(labels)
+    assert object_size(np.zeros((4, 4), np.uint8)) == 0
+
+
+def test_thick_planes_count_for_more() -> None:
+    labels = np.zeros((4, 20, 20), np.uint8)
+    labels[:2, :8, :8] = 1
+    assert object_size(labels, (4.0, 1.0, 1.0)) == pytest.approx((6 * 8**3 / np.pi) ** (1 / 3))

@@ -1,0 +1,91 @@
+"""What lies beyond the border, and how much it matters."""
+
+from itertools import pairwise
+
+import net_contract
+import numpy as np
+import pytest
+import torch
+from lively import answering, lively
+from net_contract import SPECS
+from torch import nn
+
+from napari_fcn.events import BorderTrustDone
+from napari_fcn.fields.border import border_trust, lying_outside, to_border, with_padding
+from napari_fcn.fields.effective import EffectiveField
+from napari_fcn.fields.theoretical import anatomy
+from napari_fcn.geometry import Region
+from napari_fcn.nets import NetSpec
+from napari_fcn.nets.spec import PADDINGS
+
+
+def box(before: int, after: int, ndim: int) -> EffectiveField:
+    """An effective field that is the same all over its box."""
+    region = Region((-before,) * ndim, (after + 1,) * ndim)
+    return EffectiveField(region, np.full(region.shape, 1 / region.size, np.float32), (0,) * ndim, 0)
+
+
+def trust(spec: NetSpec, shape: tuple[int, ...], used: EffectiveField) -> BorderTrustDone:
+    net, image = lively(spec), net_contract.noise(spec, shape)[0].numpy()
+    answers = {padding: answering(with_padding(net, padding)) for padding in PADDINGS}
+    *_, last = border_trust(answers, image, anatomy(spec), used)
+    assert isinstance(last, BorderTrustDone)
+    return last
+
+
+@pytest.mark.parametrize(("ndim", "shape"), [(1, (9,)), (2, (9, 4)), (3, (5, 6, 3))])
+def test_the_share_outside_is_what_is_cut_off(ndim: int, shape: tuple[int, ...]) -> None:
+    used = box(2, 3, ndim)
+    rng = np.random.default_rng(0)
+    used.heat[:] = rng.random(used.heat.shape)
+    found = lying_outside(used, shape)
+    for index in np.ndindex(shape):
+        here = used.region.shift(index)
+        inside = here.clip(shape).relative_to(here)
+        assert found[index] == pytest.approx(1 - used.heat[inside.slices].sum() / used.heat.sum(), abs=1e-5)
+
+
+def test_distance_to_the_border_counts_pixels() -> None:
+    np.testing.assert_array_equal(to_border((5,)), [0, 1, 2, 1, 0])
+    assert to_border((9, 40))[4, 20] == 4
+
+
+@pytest.mark.parametrize("name", ["unet-1d", "unet-2d", "unet-3d", "reflect", "replicate-3d"])
+def test_padding_matters_near_the_border_only(name: str) -> None:
+    spec = SPECS[name]
+    field = anatomy(spec).field
+    shape = tuple(2 * max(field.size) + 9 for _ in range(spec.ndim)) if spec.ndim < 3 else (30, 31, 32)
+    found = trust(spec, shape, box(2, 2, spec.ndim))
+    far = to_border(shape) > max(*field.before, *field.after)
+    assert found.change[~far].max() > 1e-3
+    assert not far.any() or found.change[far].max() < 1e-5
+    assert 0 <= found.depth <= max(*field.before, *field.after) + 1
+    assert found.outside.shape == found.change.shape == shape
+    assert "lies outside of the image" in found.sentence
+
+
+def test_an_image_smaller_than_the_field_is_border_all_over() -> None:
+    found = trust(SPECS["unet-2d"], (12, 9), box(26, 26, 2))
+    assert found.outside.min() > 0.5
+    assert (found.change > 0).mean() > 0.9
+
+
+@pytest.mark.parametrize("padding", PADDINGS)
+def test_a_network_with_another_padding_is_the_one_built_with_it(padding: str) -> None:
+    spec = SPECS["unet-2d"]
+    net = lively(spec)
+    built = lively(NetSpec(**{**spec.to_dict(), "padding": padding}))
+    x = net_contract.noise(spec, (21, 18))
+    with torch.inference_mode():
+        torch.testing.assert_close(with_padding(net, padding)(x), built(x))
+    assert net.spec.padding == spec.padding  # type: ignore[union-attr]
+
+
+def test_a_foreign_network_can_be_padded_otherwise() -> None:
+    net = nn.Conv1d(1, 1, 3, padding=1)
+    answers = [with_padding(net, padding)(torch.arange(1.0, 6)[None, None]) for padding in PADDINGS]
+    for one, other in pairwise(answers):
+        torch.testing.assert_close(one[..., 1:-1], other[..., 1:-1])
+        assert not torch.equal(one, other)
+    with pytest.raises(ValueError, match="circular"):
+        with_padding(net, "circular")

@@ -1,0 +1,92 @@
+"""What a network uses of its field: against brute force, and what is said of it."""
+
+import net_contract
+import numpy as np
+import pytest
+import torch
+from lively import lively
+from net_contract import SPECS
+
+from napari_fcn.fields.effective import EffectiveField, effective, mean, read_for
+from napari_fcn.fields.theoretical import anatomy
+from napari_fcn.geometry import ReceptiveField, Region
+from napari_fcn.nets import NetSpec
+
+
+def measured(spec: NetSpec, shape: tuple[int, ...], index: tuple[int, ...], label: int | None = 1) -> EffectiveField:
+    net, x, found = lively(spec), net_contract.noise(spec, shape), anatomy(spec)
+    read = read_for(found, index, shape)
+    return effective(net, x[(..., *read.slices)], read, found.box(index, shape), index, label)
+
+
+@pytest.mark.parametrize("index", [(10, 12), (0, 0), (23, 5)])
+def test_the_gradient_is_that_of_finite_differences(index: tuple[int, int]) -> None:
+    spec, shape, step = NetSpec(width=2, depth=1, norm="none"), (24, 26), 1e-6
+    field = measured(spec, shape, index)
+    net, x = lively(spec).double(), net_contract.noise(spec, shape).double()
+    expected = np.zeros(shape)
+    with torch.no_grad():
+        for place in np.ndindex(shape):
+            moved = x.clone()
+            moved[(0, 0, *place)] += step
+            back = x.clone()
+            back[(0, 0, *place)] -= step
+            expected[place] = abs(float((net(moved) - net(back))[(0, 1, *index)])) / (2 * step)
+    outside = expected.copy()
+    outside[field.region.slices] = 0
+    assert outside.max() == 0
+    np.testing.assert_allclose(field.heat, (expected / expected.sum())[field.region.slices], atol=1e-5)
+
+
+@pytest.mark.parametrize("name", ["unet-1d", "unet-2d", "unet-3d", "anisotropic-pool", "channels-and-classes"])
+def test_a_crop_to_the_field_gives_the_gradient_of_the_whole(name: str) -> None:
+    spec = SPECS[name]
+    shape, index = (75, 61, 50)[: spec.ndim], (37, 30, 21)[: spec.ndim]
+    field = measured(spec, shape, index)
+    x = net_contract.noise(spec, shape).requires_grad_()
+    (gradient,) = torch.autograd.grad(lively(spec)(x)[(0, 1, *index)], x)
+    whole = gradient[0].abs().sum(0).numpy()
+    np.testing.assert_allclose(field.heat, whole[field.region.slices] / whole.sum(), atol=1e-6)
+    assert field.heat.sum() == pytest.approx(1, abs=1e-4)
+
+
+def test_the_most_probable_class_is_asked_if_none_is_named() -> None:
+    spec = SPECS["channels-and-classes"]
+    x = net_contract.noise(spec, (20, 20))
+    expected = int(lively(spec)(x)[0, :, 9, 9].argmax())
+    assert measured(spec, (20, 20), (9, 9), None).label == expected
+
+
+def bell(sigma: float, reach: int = 30) -> EffectiveField:
+    at = np.arange(-reach, reach + 1)
+    line = np.exp(-(at**2) / (2 * sigma**2))
+    heat = np.outer(line, line)
+    region = Region((-reach, -reach), (reach + 1, reach + 1))
+    return EffectiveField(region, (heat / heat.sum()).astype(np.float32), (0, 0), 0)
+
+
+def test_radii_of_a_bell_are_those_of_the_rayleigh_distribution() -> None:
+    for share in (0.5, 0.9, 0.99):
+        assert bell(5).radius(share) == pytest.approx(5 * np.sqrt(-2 * np.log(1 - share)), abs=0.3)
+    assert bell(5).radius(0.5, (2.0, 2.0)) == 2 * bell(5).radius(0.5)
+
+
+def test_widths_and_the_used_share_of_a_bell() -> None:
+    assert bell(5).widths == (17, 17)  # 1.645 standard deviations to each side
+    radius = 5 * np.sqrt(-2 * np.log(1 - 0.9545))
+    assert bell(5).used == pytest.approx(np.pi * radius**2 / 61**2, rel=0.03)
+
+
+def test_a_network_that_ignores_its_input_has_no_radius() -> None:
+    nothing = EffectiveField(Region((0,), (5,)), np.zeros(5, np.float32), (2,), 0)
+    assert (nothing.radius(0.9), nothing.used, nothing.widths) == (0.0, 0.0, (1,))
+
+
+def test_the_mean_is_aligned_at_the_pixel() -> None:
+    reach = ReceptiveField((2,), (1,))
+    here = EffectiveField(Region((3,), (7,)), np.array([0, 0, 1, 0], np.float32), (5,), 1)
+    border = EffectiveField(Region((0,), (2,)), np.array([0.5, 0.5], np.float32), (0,), 1)  # cut off at the left
+    found = mean([here, border], reach)
+    assert found.region == Region((-2,), (2,))
+    np.testing.assert_allclose(found.heat, [0, 0, 0.75, 0.25])
+    assert (found.index, found.label) == ((0,), 1)

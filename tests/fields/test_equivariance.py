@@ -1,0 +1,52 @@
+"""Shifts that the answer follows, and those that it does not."""
+
+import net_contract
+import numpy as np
+import pytest
+from lively import answering, lively
+from net_contract import SPECS
+
+from napari_fcn.events import EquivarianceDone
+from napari_fcn.fields.equivariance import equivariance
+from napari_fcn.fields.theoretical import anatomy
+from napari_fcn.geometry import Region
+from napari_fcn.nets import NetSpec
+
+
+def shifted(spec: NetSpec, shape: tuple[int, ...], region: Region | None = None) -> EquivarianceDone:
+    image = net_contract.noise(spec, shape)[0].numpy()
+    answer = answering(lively(spec))
+    *_, last = equivariance(answer, image, region or Region.whole(shape), anatomy(spec))
+    assert isinstance(last, EquivarianceDone)
+    return last
+
+
+@pytest.mark.parametrize("padding", ["zeros", "reflect"])
+def test_a_network_without_pooling_follows_every_shift(padding: str) -> None:
+    found = shifted(NetSpec(width=4, depth=0, padding=padding), (30, 28))
+    assert found.values.max() < 1e-5
+    assert found.flips == 0
+    assert "does not pool" in found.sentence
+
+
+@pytest.mark.parametrize("name", ["unet-1d", "unet-2d", "anisotropic-pool", "unet-3d"])
+def test_a_network_that_pools_follows_its_grid_only(name: str) -> None:
+    spec = SPECS[name]
+    shape = (60, 50, 9)[: spec.ndim]
+    found = shifted(spec, shape)
+    assert found.values.shape == shape
+    for changes, period in zip(found.by_shift, spec.multiple, strict=True):
+        assert len(changes) == period
+        assert changes[-1] < 1e-6
+        assert all(change > 1e-4 for change in changes[:-1])
+    assert found.values.max() > 1e-2
+    assert found.flips > 0
+    worst = tuple(int(i) for i in np.unravel_index(found.values.argmax(), shape))
+    assert f"({', '.join(map(str, worst))})" in found.sentence
+
+
+def test_a_region_is_answered_as_in_the_whole_image() -> None:
+    spec, region = SPECS["unet-2d"], Region((41, 30), (60, 47))
+    whole, part = (shifted(spec, (100, 90), r) for r in (None, region))
+    np.testing.assert_allclose(part.values, whole.values[region.slices], atol=1e-5)
+    assert part.region == region

@@ -1,0 +1,93 @@
+"""The certificate: equal where it should be, and violations that were planted are found and named."""
+
+import net_contract
+import numpy as np
+import pytest
+import torch
+from lively import answering, lively
+from net_contract import EXACT, SPECS, VISIBLE
+from torch import nn
+
+from napari_fcn.events import Certified, CheckStep
+from napari_fcn.fields.exactness import certify, cut
+from napari_fcn.fields.theoretical import anatomy
+from napari_fcn.geometry import TilePlan
+
+SPEC = SPECS["unet-2d"]
+SHAPE = (97, 90)
+
+
+def certified(net: nn.Module, plan: TilePlan, known: nn.Module | None = None) -> Certified:
+    image = net_contract.noise(SPEC, SHAPE)[0].numpy()
+    *steps, last = certify(answering(net), image, plan, anatomy(known or net), EXACT)
+    assert all(isinstance(step, CheckStep) for step in steps)
+    assert [step.done for step in steps] == list(range(1, len(plan) + 2))  # type: ignore[union-attr]
+    assert isinstance(last, Certified)
+    return last
+
+
+def test_our_plan_is_exact() -> None:
+    net = lively(SPEC)
+    found = certified(net, cut(SHAPE, anatomy(SPEC)))
+    assert found.is_exact
+    assert found.max_error <= EXACT
+    assert found.label_flips == 0
+    assert found.tiles == 9
+    assert all(used >= need for sides in zip(found.halo_used, found.halo_needed, strict=True)
+               for used, need in zip(*sides, strict=True))  # fmt: skip
+    assert "read all that the network sees" in found.reason
+
+
+@pytest.mark.parametrize(
+    ("plan", "words"),
+    [
+        (TilePlan(SHAPE, (32, 32), ((8, 8), (8, 8)), (4, 4)), "tiles read 8 px around them, and the network sees 26"),
+        (TilePlan(SHAPE, (33, 33), ((27, 27), (27, 27)), (1, 1)), "do not start on the pooling grid"),
+    ],
+)  # fmt: skip
+def test_a_wrong_plan_is_found_and_explained(plan: TilePlan, words: str) -> None:
+    found = certified(lively(SPEC), plan)
+    assert not found.is_exact
+    assert found.max_error > VISIBLE
+    assert found.difference.max() == pytest.approx(found.max_error)
+    assert 0 < found.mean_error < found.max_error
+    assert found.label_flips > 0
+    assert words in found.reason
+
+
+class Grouped(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.stem, self.norm, self.score = nn.Conv2d(1, 4, 3, padding=1), nn.GroupNorm(2, 4), nn.Conv2d(4, 2, 1)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.score(torch.relu(self.norm(self.stem(x))))
+
+
+def test_a_norm_that_looks_at_the_tile_is_found_and_named() -> None:
+    torch.manual_seed(0)
+    net = Grouped().eval()
+    found = certified(net, cut(SHAPE, anatomy(net)))
+    assert not found.is_exact
+    assert found.halo_needed == ()
+    assert found.halo_used == ((1, 1), (1, 1))  # as far as it sees but for the norm
+    assert "norm (GroupNorm)" in found.reason
+
+
+def test_rounding_that_is_too_large_is_said() -> None:
+    net = lively(SPEC)
+    image = net_contract.noise(SPEC, SHAPE)[0].numpy()
+    drawn = iter(np.random.default_rng(0).random(100) * 1e-3)
+
+    def noisy(block: np.ndarray) -> np.ndarray:
+        return answering(net)(block) + np.float32(next(drawn))
+
+    *_, found = certify(noisy, image, cut(SHAPE, anatomy(SPEC)), anatomy(SPEC), EXACT)
+    assert isinstance(found, Certified)
+    assert not found.is_exact
+    assert "more than the 1e-05 of rounding" in found.reason
+
+
+def test_tiles_that_were_asked_for_are_rounded_up_to_the_grid() -> None:
+    assert cut(SHAPE, anatomy(SPEC), (30, 41)).tile == (32, 44)
+    assert cut((2, 90), anatomy(SPEC)).tile == (4, 32)

@@ -1,0 +1,103 @@
+"""Certificate, equivariance map and border map of a session."""
+
+from typing import Any
+
+import numpy as np
+import pytest
+from inspection.test_influence import SPEC, session
+from net_contract import SPECS
+
+from napari_fcn.errors import ImageError, ModelError
+from napari_fcn.events import BorderTrustDone, Certified, CheckStep, EquivarianceDone
+from napari_fcn.fields.theoretical import Anatomy
+from napari_fcn.geometry import Region
+from napari_fcn.inspection import checks
+from napari_fcn.nets import NetSpec
+
+
+def last(events: Any) -> Any:
+    *steps, end = events
+    assert all(isinstance(step, CheckStep) for step in steps)
+    assert [step.done for step in steps] == list(range(1, len(steps) + 1))
+    assert {step.total for step in steps} == {len(steps)}
+    return end
+
+
+def test_our_tiles_are_certified_on_the_whole_image() -> None:
+    found = last(session(SPEC, (90, 84), "yx").certify())
+    assert isinstance(found, Certified)
+    assert found.is_exact
+    assert found.region == Region.whole((90, 84))
+    assert found.difference.shape == (90, 84)
+    assert (found.halo_needed, found.tiles) == (((26, 26), (26, 26)), 9)
+    assert "Looked at" not in found.reason
+
+
+def test_tiles_of_the_settings_are_the_ones_certified() -> None:
+    assert last(session(SPEC, (90, 84), "yx", tile=(30,)).certify()).tiles == 9  # 32 px
+    assert last(session(SPEC, (90, 84), "yx", tile=(16, 84)).certify()).tiles == 6
+
+
+def test_of_a_movie_the_middle_is_looked_at() -> None:
+    found = last(session(SPEC, (5, 40, 36), "tyx").certify())
+    assert found.region == Region((2, 0, 0), (3, 40, 36))
+    assert found.difference.shape == (1, 40, 36)
+    assert found.reason.endswith("Looked at: t 2.")
+
+
+def test_an_image_too_large_for_one_piece_is_certified_in_its_middle(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(checks, "WHOLE", 48**2)
+    found = last(session(SPEC, (200, 150), "yx").certify())
+    assert found.region.size <= 48**2
+    assert all(a % 4 == 0 and a > 40 for a in found.region.start)
+    assert found.is_exact
+    assert "Looked at: 48 x 48 px from (76, 48) on." in found.reason
+
+
+def test_half_precision_may_round_by_more() -> None:
+    found = last(session(SPEC, (60, 60), "yx", precision="bfloat16").certify())
+    assert found.tolerance == checks.COARSE
+    assert found.is_exact
+
+
+def test_a_network_without_an_end_is_measured_all_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    running = session(SPEC, (60, 60), "yx")
+    known = running.anatomy
+    running.__dict__["anatomy"] = Anatomy(known.layers, known.phases, ("pool (AdaptiveAvgPool2d)",))
+    assert "pool (AdaptiveAvgPool2d) of the network sees the whole input" in last(running.certify()).reason
+    for ask in (running.equivariance, running.border_trust, lambda: iter([running.field_at((3, 3))])):
+        with pytest.raises(ModelError, match="no finite receptive field: pool"):
+            list(ask())
+
+
+def test_shifts_are_answered_on_a_region_as_on_the_whole() -> None:
+    running = session(SPEC, (3, 120, 110), "tyx")
+    whole = last(running.equivariance())
+    assert isinstance(whole, EquivarianceDone)
+    assert whole.region == Region((1, 0, 0), (2, 120, 110))
+    region = Region((1, 42, 31), (2, 60, 50))
+    part = last(running.equivariance(region))
+    assert part.region.contains(region)
+    np.testing.assert_allclose(part.values, whole.values[part.region.relative_to(whole.region).slices], atol=1e-5)
+
+
+def test_a_network_that_does_not_pool_follows() -> None:
+    found = last(session(NetSpec(width=4, depth=0), (40, 44), "yx").equivariance())
+    assert found.values.max() < 1e-5
+
+
+@pytest.mark.parametrize(("name", "shape", "names"), [("unet-2d", (70, 75), "yx"), ("unet-1d", (2, 99), "yx")])
+def test_padding_has_a_say_near_the_border(name: str, shape: tuple[int, ...], names: str) -> None:
+    found = last(session(SPECS[name], shape, names).border_trust())
+    assert isinstance(found, BorderTrustDone)
+    assert found.outside.shape == found.change.shape == found.region.shape
+    middle = tuple(n // 2 for n in found.region.shape)
+    assert found.outside[(0,) * len(shape)] > 0.1 > found.outside[middle]
+    assert found.change.max() > found.change[middle]
+
+
+def test_what_lies_outside_is_refused() -> None:
+    running = session(SPEC, (40, 36), "yx")
+    for ask in (running.certify, running.equivariance):
+        with pytest.raises(ImageError, match="outside of the image"):
+            list(ask(Region((50, 0), (60, 36))))

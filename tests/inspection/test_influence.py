@@ -1,0 +1,159 @@
+"""What a session says of a pixel and of a stroke, on any axes, and what it refuses."""
+
+from typing import Any
+
+import net_contract
+import numpy as np
+import pytest
+import torch
+from lively import lively
+from net_contract import SPECS
+
+from napari_fcn.errors import ImageError, ModelError
+from napari_fcn.events import CheckStep, FieldDone
+from napari_fcn.geometry import Axes, Region
+from napari_fcn.models.checkpoint import Checkpoint
+from napari_fcn.models.teachable import teachable
+from napari_fcn.nets import NetSpec
+from napari_fcn.session import Session
+from napari_fcn.settings import PredictSettings
+
+SPEC = SPECS["unet-2d"]
+
+
+def session(spec: NetSpec, shape: tuple[int, ...], names: str, **settings: Any) -> Session:
+    image = np.random.default_rng(0).normal(size=shape)
+    checkpoint = Checkpoint.of(lively(spec), net_contract.info(spec))
+    axes = Axes.guess(shape, spec.ndim, tuple(names))
+    return Session(image, checkpoint, axes, PredictSettings(device="cpu", **settings))
+
+
+def influence(running: Session, index: tuple[int, ...], label: int | None = None) -> FieldDone:
+    (found,) = running.influence_at(index, label)
+    return found
+
+
+def test_the_box_comes_without_the_weights(monkeypatch: pytest.MonkeyPatch) -> None:
+    running = session(SPEC, (80, 70), "yx")
+    monkeypatch.setattr(Session, "predictor", property(lambda self: pytest.fail("the network was built")))
+    box = running.field_at((40, 33))
+    assert box.contains(Region((40, 33), (41, 34)))
+    worst = running.field.around((40, 33), (80, 70))
+    assert worst.contains(box)
+
+
+def test_the_heat_lies_in_the_box_and_sums_to_one() -> None:
+    running = session(SPEC, (80, 70), "yx")
+    found = influence(running, (40, 33), 1)
+    assert found.region == running.field_at((40, 33))
+    assert found.heat.shape == found.region.shape
+    assert found.heat.sum() == pytest.approx(1, abs=1e-4)
+    assert (found.index, found.label, found.size) == ((40, 33), 1, running.field.size)
+    assert 0 < found.r50 <= found.r90 <= found.r99
+    assert 0 < found.used <= 1
+    assert all(0 < width <= size for width, size in zip(found.widths, found.size, strict=True))
+
+
+def test_only_what_the_heat_shows_moves_the_answer() -> None:
+    running = session(SPEC, (80, 70), "yx")
+    found = influence(running, (40, 33), 1)
+    block = torch.from_numpy(running.predictor.read(next(iter(running.plan()))))
+    with torch.inference_mode():
+        before = running.predictor.net(block)[0, 1, 40, 33]
+        outside = torch.randn(block.shape, generator=torch.Generator().manual_seed(0))
+        outside[(..., *found.region.slices)] = block[(..., *found.region.slices)]
+        after = running.predictor.net(outside)[0, 1, 40, 33]
+    assert abs(float(after - before)) < 1e-4
+
+
+@pytest.mark.parametrize(
+    ("name", "shape", "names", "index"),
+    [
+        ("unet-2d", (3, 40, 36), "tyx", (2, 20, 11)),
+        ("unet-2d", (40, 3, 36), "ytx", (20, 1, 11)),
+        ("unet-3d", (2, 20, 24, 28), "tzyx", (1, 9, 10, 11)),
+        ("unet-1d", (2, 70), "yx", (1, 30)),
+        ("channels-and-classes", (3, 30, 31), "cyx", (9, 10)),
+    ],
+)
+def test_planes_movies_and_channels_are_one_case(
+    name: str, shape: tuple[int, ...], names: str, index: tuple[int, ...]
+) -> None:
+    running = session(SPECS[name], shape, names)
+    found = influence(running, index)
+    assert found.region == running.field_at(index)
+    assert found.heat.shape == found.region.shape
+    for axis, letter in enumerate(running.axes.image):
+        if letter in running.axes.loop:
+            assert (found.region.start[axis], found.size[axis]) == (index[axis], 1)
+
+
+def test_a_pixel_in_space_alone_is_in_the_middle_of_the_movie() -> None:
+    running = session(SPEC, (5, 40, 36), "tyx")
+    assert influence(running, (20, 11)).index == (2, 20, 11)
+
+
+def test_the_mean_is_told_relative_to_the_pixel() -> None:
+    running = session(SPEC, (2, 80, 90), "tyx")
+    *steps, last = running.mean_influence(1)
+    assert all(isinstance(step, CheckStep) for step in steps)
+    assert isinstance(last, FieldDone)
+    assert last.index == (0, 0, 0)
+    field = running.field
+    assert last.region == Region((0, *(-n for n in field.before)), (1, *(n + 1 for n in field.after)))
+    assert last.label == 1
+
+
+@pytest.mark.parametrize("head", ["taught", "original"])
+def test_a_taught_model_is_measured_with_either_head(head: str, rng: np.random.Generator) -> None:
+    model = teachable(Checkpoint.of(lively(SPEC), net_contract.info(SPEC)), (), ())
+    running = Session(rng.random((60, 64)), model, settings=PredictSettings(device="cpu", head=head))
+    found = influence(running, (30, 31), 1)
+    assert found.heat.sum() == pytest.approx(1, abs=1e-4)
+    assert found.region == running.field_at((30, 31))
+
+
+def test_half_precision_is_not_used_for_gradients() -> None:
+    exact, half = (session(SPEC, (60, 60), "yx", precision=name) for name in ("float32", "bfloat16"))
+    np.testing.assert_array_equal(influence(exact, (30, 30), 0).heat, influence(half, (30, 30), 0).heat)
+
+
+def test_a_stroke_on_some_planes_reaches_their_answers_only() -> None:
+    running = session(SPEC, (5, 60, 64), "tyx")
+    at = Region((1, 20, 20), (4, 24, 24))
+    mask = np.zeros(at.shape, bool)
+    mask[0, 1, 1] = mask[2, 3, :] = True
+    found = running.reach_of(at, mask)
+    assert found.mask.shape == found.region.shape
+    assert (found.region.start[0], found.region.stop[0]) == (1, 4)
+    assert found.mask.any((1, 2)).tolist() == [True, False, True]
+    for plane in (0, 2):
+        alone = running.reach_of(Region((1 + plane, 20, 20), (2 + plane, 24, 24)), mask[plane : plane + 1])
+        inner = Region((plane, *alone.region.start[1:]), (plane + 1, *alone.region.stop[1:]))
+        place = inner.shift((0, *(-a for a in found.region.start[1:])))
+        np.testing.assert_array_equal(found.mask[place.slices], alone.mask)
+        assert found.mask[plane].sum() == alone.mask.sum()
+
+
+def test_a_pixel_outside_is_refused_with_the_size_of_the_image() -> None:
+    running = session(SPEC, (3, 40, 36), "tyx")
+    for index in [(0, 40, 3), (0, -1, 3), (3, 0, 0), (40, 0)]:
+        with pytest.raises(ImageError, match="lies outside of the image, which is 3 x 40 x 36 px"):
+            running.field_at(index)
+    with pytest.raises(ImageError, match="has 1 numbers; the image has 3 axes"):
+        influence(running, (3,))
+
+
+def test_what_is_not_there_is_refused() -> None:
+    running = session(SPEC, (40, 36), "yx")
+    with pytest.raises(ModelError, match="Class 2 was asked for; the model has classes 0 to 1"):
+        influence(running, (3, 3), 2)
+    with pytest.raises(ImageError, match="stroke is empty"):
+        running.reach_of(Region((0, 0), (3, 3)), np.zeros((3, 3), bool))
+    with pytest.raises(ImageError, match="outside of the image"):
+        running.reach_of(Region((50, 0), (53, 3)))
+
+
+def test_a_volume_model_refuses_a_plane() -> None:
+    with pytest.raises(ImageError, match="3-D model needs 3 axes"):
+        Session(np.zeros((9, 9)), net_contract.checkpoint(SPECS["unet-3d"]))

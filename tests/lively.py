@@ -1,0 +1,29 @@
+"""Networks with random weights whose answers vary from pixel to pixel, for tests of what they see."""
+
+from collections.abc import Callable
+
+import numpy as np
+import torch
+from torch import nn
+
+from napari_fcn.nets import NetSpec
+
+
+def lively(spec: NetSpec, seed: int = 1) -> nn.Module:
+    """Return a network as it is built, without the random norms that leave few units awake."""
+    net = spec.build(torch.Generator().manual_seed(seed)).eval()
+    with torch.no_grad():
+        for name, values in net.named_parameters():
+            if name.endswith("bias"):
+                values.add_(0.1)
+    return net
+
+
+def answering(net: nn.Module) -> Callable[[np.ndarray], np.ndarray]:
+    """Return the function from a block ``(C, *space)`` to probabilities."""
+
+    def answer(block: np.ndarray) -> np.ndarray:
+        with torch.inference_mode():
+            return net(torch.from_numpy(block)[None])[0].softmax(0).numpy()
+
+    return answer
