@@ -239,7 +239,7 @@ def test_a_commit_of_another_hash_fails(
 def test_weights_that_come_out_otherwise_fail(
     project: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("napari_fcn.learning.pupil.RIDGE", 0.03)
+    monkeypatch.setattr("napari_fcn.learning.weighing.RIDGE", 0.03)
     assert main(["replay", str(project), "--quiet"]) == 1
     assert "came out otherwise" in capsys.readouterr().err
 
