@@ -10,7 +10,7 @@ from torch import nn
 from napari_fcn.errors import ImageError
 from napari_fcn.events import Certified, TileDone
 from napari_fcn.fields.theoretical import theoretical
-from napari_fcn.finetuning import NEW, Limit, starting_point
+from napari_fcn.finetuning import NEW, Limit, roles_of, starting_point
 from napari_fcn.finetuning import finetune as teach
 from napari_fcn.geometry import Axes
 from napari_fcn.inspection.foreign import certify_module
@@ -77,7 +77,8 @@ def predict(
 
 def _open(image: Any, checkpoint: Checkpoint, axes: Sequence[str], rgb: bool, settings: dict[str, Any]) -> Session:
     try:
-        roles = Axes.guess(np.shape(image), checkpoint.info.spec.ndim, tuple(axes), rgb)
+        spec = checkpoint.info.spec
+        roles = Axes.guess(np.shape(image), spec.ndim, tuple(axes), rgb, spec.time)
     except ValueError as error:
         raise ImageError(str(error)) from error
     return Session(image, checkpoint, roles, PredictSettings(**settings), rgb)
@@ -131,16 +132,11 @@ def finetune(
         If image, labels, model and settings do not fit each other.
     """
     shape = np.shape(image)
-    names = tuple(axes)
-    known = None if str(model).startswith(NEW) else starting_point(model, (), ())
-    ndim = known.info.spec.ndim if known else sum(n.lower() in ("z", "y", "x") for n in names) or min(2, len(shape))
-    try:
-        roles = Axes.guess(shape, ndim, names, rgb)
-    except ValueError as error:
-        raise ImageError(str(error)) from error
+    known = str(model) if str(model).startswith(NEW) else load(model)
+    roles = roles_of(known, shape, tuple(axes), rgb)
     space = [shape[roles.names.index(name)] for name in roles.space]
     asked = TeachSettings(**settings)
-    start = known or starting_point(model, space, spacing, roles.channels(shape), asked.seed)
+    start = starting_point(known, space, spacing, roles.channels(shape), asked.seed)
     for event in teach(image, np.asarray(labels), start, roles, asked, Limit(steps), rgb, tuple(spacing)):
         last = event
     result: Checkpoint = last.checkpoint

@@ -55,7 +55,7 @@ def segment_sample(out: Path, model: str) -> Iterator[str]:
 
 def open_sample(sample: Sample, checkpoint: Checkpoint) -> Session:
     """Return a session of a model on a sample image."""
-    axes = Axes.guess(sample.image.shape, checkpoint.info.spec.ndim, sample.axes)
+    axes = Axes.guess(sample.image.shape, checkpoint.info.spec.ndim, sample.axes, time=checkpoint.info.spec.time)
     return Session(sample.image, checkpoint, axes, PredictSettings(colour="haematoxylin"))
 
 

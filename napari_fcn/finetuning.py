@@ -10,13 +10,12 @@ import numpy as np
 
 from napari_fcn.errors import ImageError
 from napari_fcn.events import StepDone, UpdateReady
-from napari_fcn.geometry import Region
+from napari_fcn.geometry import Axes, Region
 from napari_fcn.learning.annotations import in_strokes
 from napari_fcn.models import zoo
 from napari_fcn.models.card import ClassLabel
 from napari_fcn.models.checkpoint import Checkpoint
-from napari_fcn.models.plan import suggested
-from napari_fcn.models.recipe import PALETTE, parse_spec
+from napari_fcn.models.recipe import PALETTE, fitting_spec, words_of
 from napari_fcn.models.teachable import TWO_CLASSES, new
 from napari_fcn.settings import TeachSettings
 from napari_fcn.teaching import Teaching
@@ -27,9 +26,8 @@ if TYPE_CHECKING:
 
     import numpy.typing as npt
 
-    from napari_fcn.geometry import Axes
-
 NEW = "new:"
+SPACE = ("z", "y", "x")
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,12 +85,35 @@ def starting_point(
         return model
     if not str(model).startswith(NEW):
         return Checkpoint.load(zoo.path_of(model))
-    plan = suggested(shape, spacing, channels)
-    text = str(model)[len(NEW) :].strip() or plan.family
-    open_: dict[str, Any] = {"ndim": plan.ndim, "channels": channels}
-    if not any(word.startswith(("depth=", "pool=", "kernel=", "ndim=")) for word in text.split()):
-        open_ |= {"depth": plan.depth, "pool": plan.pool, "kernel": plan.kernel}
-    return new(parse_spec(text, **open_), TWO_CLASSES, spacing, seed)
+    spec = fitting_spec(str(model)[len(NEW) :], spacing, shape, channels)
+    return new(spec, TWO_CLASSES, spacing[-spec.ndim :], seed)
+
+
+def roles_of(model: str | Checkpoint, shape: Sequence[int], names: tuple[str, ...] = (), rgb: bool = False) -> Axes:
+    """Return the roles of the axes of an image under a model, or under a new network that is yet to be made for it.
+
+    A new network looks along all axes in space, and along time if it is one for movies; along two if the image has no
+    names for its axes.
+
+    Raises
+    ------
+    ImageError
+        If image and model do not fit each other.
+    """
+    if isinstance(model, Checkpoint):
+        ndim, time = model.info.spec.ndim, model.info.spec.time
+    else:
+        words = words_of(model[len(NEW) :])
+        time = words.get("time", 0 if words["family"] == "video" else None)
+        looks = (*SPACE, "t") if time is not None else SPACE
+        count = (
+            max(1, sum(name.lower() in looks for name in names)) if names else min(2, len(shape)) + (time is not None)
+        )
+        ndim = words.get("ndim", min(3, count))
+    try:
+        return Axes.guess(shape, ndim, names, rgb, time)
+    except ValueError as error:
+        raise ImageError(str(error)) from error
 
 
 def named(labels: npt.NDArray[np.uint8], known: Sequence[ClassLabel]) -> tuple[ClassLabel, ...]:

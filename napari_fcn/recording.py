@@ -96,7 +96,8 @@ def open_session(image: ImageFile, checkpoint: Checkpoint, names: str, settings:
     """
     try:
         given = tuple(names.lower()) or image.axes or None
-        axes = Axes.guess(image.data.shape, checkpoint.info.spec.ndim, given, image.rgb)
+        spec = checkpoint.info.spec
+        axes = Axes.guess(image.data.shape, spec.ndim, given, image.rgb, spec.time)
     except ValueError as error:
         raise ImageError(f"{image.path}: {error}") from error
     return Session(image.data, checkpoint, axes, settings, image.rgb)

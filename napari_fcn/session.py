@@ -76,7 +76,7 @@ class Session:
         self.device = devices.pick_device(self.settings.device)
         self.dtype = devices.pick_precision(self.settings.precision, self.device)
         try:
-            axes = axes or Axes.guess(np.shape(image), self.spec.ndim, rgb=rgb)
+            axes = axes or Axes.guess(np.shape(image), self.spec.ndim, rgb=rgb, time=self.spec.time)
         except ValueError as error:
             raise ImageError(str(error)) from error
         if len(axes.space) != self.spec.ndim:

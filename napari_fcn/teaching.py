@@ -105,7 +105,9 @@ class Teaching:
         self.device = devices.pick_device(self.settings.device)
         ndim = checkpoint.info.spec.ndim if checkpoint else len(axes.space) if axes else min(2, np.ndim(image))
         try:
-            self.axes = axes or Axes.guess(np.shape(image), ndim, rgb=rgb)
+            self.axes = axes or Axes.guess(
+                np.shape(image), ndim, rgb=rgb, time=checkpoint.info.spec.time if checkpoint else None
+            )
         except ValueError as error:
             raise ImageError(str(error)) from error
         if len(self.axes.space) != ndim:

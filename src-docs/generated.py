@@ -121,6 +121,46 @@ def card(name):
     return "\n\n".join(parts)
 
 
+def families():
+    """Return a table of the network families, each as it is suggested for an image about which nothing is known."""
+    import torch
+    from torch.utils.flop_counter import FlopCounterMode
+
+    from napari_fcn.fields.theoretical import theoretical
+    from napari_fcn.inference.memory import bytes_per_pixel
+    from napari_fcn.nets import NetSpec
+    from napari_fcn.nets.options import NETWORKS
+
+    rows = []
+    for family in NETWORKS:
+        spec = NetSpec.suggest(1.0, ndim=3 if family == "video" else 2, family=family)
+        net = spec.build().eval()
+        shape = (16,) * (spec.ndim - 2) + (64, 64)
+        with torch.inference_mode(), FlopCounterMode(display=False) as counter:
+            net(torch.zeros(1, 1, *shape))
+        work = counter.get_total_flops() / 2 / torch.Size(shape).numel()
+        rows.append(
+            (
+                f"`{family}`",
+                f"{spec.ndim}-D, {spec.depth} steps, {spec.width} channels",
+                f"{sum(p.numel() for p in net.parameters()):,}",
+                " × ".join(map(str, theoretical(spec).size)),
+                " × ".join(map(str, spec.multiple)),
+                f"{work / 1e3:.0f}",
+                f"{bytes_per_pixel(spec):.0f}",
+            )
+        )
+    head = ("Family", "As suggested", "Weights", "Sees (px)", "Grid (px)", "1,000 operations per px", "Bytes per px")
+    return table(head, rows)
+
+
+def family_lines():
+    """Return what each network family is for."""
+    from napari_fcn.nets.options import FAMILIES, NETWORKS
+
+    return "\n\n".join(f"`{name}`\n: {FAMILIES[name]}" for name in NETWORKS)
+
+
 def samples():
     """Return the sample images that napari offers, from the manifest."""
     import yaml
@@ -194,6 +234,8 @@ MAKERS = {
         models,
         cards,
         samples,
+        families,
+        family_lines,
         colours,
         exactness,
         fields,

@@ -4,6 +4,7 @@ A new family adds its specs to `SPECS` and passes.
 """
 
 from collections.abc import Iterator, Sequence
+from itertools import product
 from pathlib import Path
 
 import numpy as np
@@ -49,6 +50,36 @@ SPECS = {
     "depth-0": NetSpec(ndim=2, width=4, depth=0),
     "depth-0-reflect": NetSpec(ndim=1, width=4, depth=0, kernel=5, padding="reflect", norm="none"),
     "channels-and-classes": NetSpec(ndim=2, channels=3, classes=5, width=2, depth=1),
+    "dilated-steps": NetSpec(ndim=2, width=2, depth=3, dilate=2),
+    "resunet-1d": NetSpec("resunet", ndim=1, width=2, depth=2),
+    "resunet-2d": NetSpec("resunet", ndim=2, width=2, depth=2),
+    "resunet-3d": NetSpec("resunet", ndim=3, width=2, depth=1, pool=((1, 2, 2),), kernel=((1, 3, 3), (3,))),
+    "resunet-no-norm": NetSpec("resunet", ndim=2, width=2, depth=1, norm="none", padding="reflect"),
+    "fcn-1d": NetSpec("fcn", ndim=1, width=2, depth=3),
+    "fcn-2d": NetSpec("fcn", ndim=2, width=2, depth=3, classes=3),
+    "fcn-3d": NetSpec("fcn", ndim=3, width=2, depth=2, pool=((1, 2, 2), (2,)), kernel=((1, 3, 3), (3,), (3,))),
+    "fcn-32s": NetSpec("fcn", ndim=1, width=1, depth=5, skips=0),
+    "fcn-16s": NetSpec("fcn", ndim=1, width=1, depth=5, skips=1),
+    "fcn-8s": NetSpec("fcn", ndim=1, width=1, depth=5, skips=2),
+    "fcn-pools-of-4-and-2": NetSpec("fcn", ndim=2, width=2, depth=2, pool=((2, 1), (4, 2)), padding="replicate"),
+    "fcn-linear": NetSpec("fcn", ndim=2, width=2, depth=3, up="linear", padding="reflect"),
+    "fcn-depth-0": NetSpec("fcn", ndim=2, width=2, depth=0),
+    "dilated-1d": NetSpec("dilated", ndim=1, width=2, depth=4),
+    "dilated-2d": NetSpec("dilated", ndim=2, width=2, depth=3),
+    "dilated-3d": NetSpec("dilated", ndim=3, width=2, depth=2, pool=((1, 2, 2), (2,)), kernel=((1, 3, 3), (3,), (3,))),
+    "dilated-reflect": NetSpec("dilated", ndim=2, width=2, depth=3, padding="reflect", norm="none"),
+    "dilated-by-4": NetSpec("dilated", ndim=1, width=2, depth=2, pool=4, padding="replicate"),
+    "deeplab-1d": NetSpec("deeplab", ndim=1, width=2, depth=3),
+    "deeplab-2d": NetSpec("deeplab", ndim=2, width=2, depth=2, rates=(1, 3)),
+    "deeplab-3d": NetSpec("deeplab", ndim=3, width=2, depth=2, rates=(2,), kernel=((1, 3, 3), (3,), (3,))),
+    "deeplab-reflect": NetSpec("deeplab", ndim=1, width=2, depth=2, padding="reflect"),
+    "deeplab-never-pools": NetSpec("deeplab", ndim=2, width=2, depth=1, dilate=1, rates=(1, 2)),
+    "video-1d": NetSpec("video", ndim=1, width=2, depth=2, time=0),
+    "video-2d": NetSpec("video", ndim=2, width=2, depth=2, pool=((1, 2), (1, 2))),
+    "video-3d": NetSpec("video", ndim=3, width=2, depth=2, pool=((1, 2, 2), (2,))),
+    "video-time-last": NetSpec("video", ndim=3, width=2, depth=1, time=2, kernel=((3, 3, 5), (1, 3, 3))),
+    "video-reflect": NetSpec("video", ndim=2, width=2, depth=2, padding="reflect", norm="none", up="transposed"),
+    "full-3d-video": NetSpec(ndim=3, width=2, depth=1, time=0, pool=((1, 2, 2),)),
 }  # fmt: skip
 
 
@@ -67,7 +98,7 @@ def trained(spec: NetSpec, seed: int = 0) -> nn.Module:
     net = spec.build(generator)
     with torch.no_grad():
         for name, values in net.state_dict().items():
-            if name.endswith(("running_var", "1.weight", "4.weight")) and values.ndim == 1:
+            if name.endswith(("running_var", "weight")) and values.ndim == 1:
                 values.uniform_(0.5, 1.5, generator=generator)
             elif name.endswith(("running_mean", "bias")):
                 values.normal_(0, 0.3, generator=generator)
@@ -128,6 +159,25 @@ def learns_from_a_gradient(spec: NetSpec) -> None:
     assert any(g.abs().max() > 0 for g in gradients.values() if g is not None)
 
 
+def learns_a_toy(spec: NetSpec, steps: int = 6) -> None:
+    """Fit noise to its own brightness for a few steps: the loss falls and nothing becomes infinite."""
+    torch.manual_seed(0)
+    net = spec.build(torch.Generator().manual_seed(0)).train()
+    shape = [max(8, 2 * n) if n > 1 else 8 for n in spec.minimum]
+    x = torch.cat([noise(spec, shape, seed) for seed in range(2)])
+    target = (x[:, 0] > 0).long().clamp(max=spec.classes - 1)
+    optimiser = torch.optim.Adam(net.parameters(), 0.02)
+    losses = []
+    for _ in range(steps):
+        loss = nn.functional.cross_entropy(net(x), target)
+        optimiser.zero_grad()
+        loss.backward()
+        optimiser.step()
+        losses.append(float(loss.detach()))
+    assert all(torch.isfinite(values).all() for values in net.state_dict().values())
+    assert min(losses) < losses[0]
+
+
 def answers_at_the_size_of_its_input(spec: NetSpec, shape: Sequence[int]) -> None:
     with torch.inference_mode():
         logits = trained(spec)(noise(spec, shape))
@@ -172,6 +222,29 @@ def tiles_exactly(spec: NetSpec, shape: Sequence[int], tile: Sequence[int]) -> N
 def sees_as_far_as_the_theory_says(spec: NetSpec) -> None:
     found = [support(spec, axis) for axis in range(spec.ndim)]
     assert theoretical(spec) == ReceptiveField(tuple(a for a, _ in found), tuple(b for _, b in found))
+
+
+def ignores_what_lies_outside(spec: NetSpec) -> None:
+    field = theoretical(spec)
+    for axis in range(spec.ndim):
+        for place, change in moved(spec, axis, (-field.before[axis] - 1, field.after[axis] + 1)):
+            assert change < 1e-12, (axis, place)
+
+
+def moved(spec: NetSpec, axis: int, sides: tuple[int, ...]) -> Iterator[tuple[int, float]]:
+    """Yield how much the answer changes if the input changes so far beside a pixel, for each phase of the grid."""
+    field, net = theoretical(spec), trained(spec).double()
+    period = spec.multiple[axis]
+    middle = -(-(field.before[axis] + 1) // period) * period
+    length = middle + period + -(-(field.after[axis] + 1) // period) * period
+    shape = [length if k == axis else spec.multiple[k] for k in range(spec.ndim)]
+    x = noise(spec, shape).double()
+    with torch.inference_mode():
+        before = net(x)
+        for at, side in product(range(middle, middle + period), sides):
+            other = x.clone()
+            other.select(2 + axis, at + side).add_(5.0)
+            yield side, float((net(other) - before).select(2 + axis, at).abs().max())
 
 
 def support(spec: NetSpec, axis: int) -> tuple[int, int]:

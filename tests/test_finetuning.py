@@ -12,9 +12,11 @@ from net_contract import one_thread  # noqa: F401
 from napari_fcn import api
 from napari_fcn.errors import FcnError, ImageError, ModelError
 from napari_fcn.events import StepDone, UpdateReady
-from napari_fcn.finetuning import Limit, Taught, finetune, named, starting_point
+from napari_fcn.finetuning import Limit, Taught, finetune, named, roles_of, starting_point
 from napari_fcn.models.teachable import TWO_CLASSES, filters_only
 from napari_fcn.nets import NetSpec
+from napari_fcn.nets.options import NETWORKS
+from napari_fcn.nets.spec import LEAST
 
 SHAPE = (48, 64)
 IMAGE = halves(SHAPE)
@@ -184,3 +186,59 @@ def test_one_call_teaches_a_new_network() -> None:
 def test_a_call_with_axes_that_do_not_fit_is_refused() -> None:
     with pytest.raises(ImageError):
         api.finetune(IMAGE, LABELS, tiny(), axes="zyx", steps=0)
+
+
+@pytest.mark.parametrize("family", NETWORKS)
+def test_every_family_can_begin_from_nothing(family: str) -> None:
+    image, labels, axes = IMAGE, LABELS, "yx"
+    if family == "video":
+        image, labels, axes = halves((6, 24, 32)), painted((6, 24, 32), 4), "tyx"
+    made = api.finetune(
+        image, labels, f"new:{family} width=2 depth=2", axes=axes, steps=2, judge_every=1, patch=16, device="cpu"
+    )
+    assert made.info.spec.family == family
+    assert (api.classes(image, made, axes, device="cpu")[labels > 0] == labels[labels > 0] - 1).mean() > 0.9
+
+
+@pytest.mark.parametrize("family", NETWORKS)
+def test_every_family_goes_on_from_what_it_knew(family: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("napari_fcn.learning.guard.verdict", lambda marks, pins: (True, "yes"))
+    model = tiny(family=family, depth=2)
+    end, _ = taught(Limit(2), model=model)
+    card = end.checkpoint.info.card
+    assert card.commits[-1]["kind"] == "network"
+    assert end.loss is not None
+    assert np.isfinite(end.loss)
+    before, after = model.weights, end.checkpoint.original().weights
+    assert before.keys() == after.keys()
+    frozen = [name for name in before if name.startswith("score.")]
+    assert frozen
+    assert all(torch.equal(before[name], after[name]) for name in frozen)
+    assert any(not torch.equal(before[name], after[name]) for name in set(before) - set(frozen))
+
+
+def test_a_new_network_for_movies_looks_along_time() -> None:
+    made = starting_point("new:video width=2", (20, 64, 64), (5.0, 0.5, 0.5))
+    spec = made.info.spec
+    assert (spec.time, spec.multiple[0], {level[0] for level in spec.kernel}) == (0, 1, {3})
+    assert {scale[0] for scale in spec.filters} == {LEAST}
+
+
+@pytest.mark.parametrize(
+    ("model", "shape", "names", "space"),
+    [
+        ("new:unet", (5, 8, 8), ("z", "y", "x"), "zyx"),
+        ("new:unet", (5, 8, 8), ("t", "y", "x"), "yx"),
+        ("new:unet time=0", (5, 8, 8), ("t", "y", "x"), "tyx"),
+        ("new:video", (5, 8, 8), ("t", "y", "x"), "tyx"),
+        ("new:video", (5, 6, 8, 8), ("t", "z", "y", "x"), "tyx"),
+        ("new:video", (5, 8, 8), (), "tyx"),
+        ("new:unet", (5, 8, 8), (), "yx"),
+        ("new:unet ndim=2", (5, 8, 8), ("z", "y", "x"), "yx"),
+        ("new:dilated", (50,), ("t",), "t"),
+    ],
+)
+def test_a_new_network_looks_along_the_axes_that_it_is_for(
+    model: str, shape: tuple[int, ...], names: tuple[str, ...], space: str
+) -> None:
+    assert roles_of(model, shape, names).space == tuple(space)

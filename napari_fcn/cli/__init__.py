@@ -14,6 +14,7 @@ from napari_fcn.cli.seeing import certify, field
 from napari_fcn.cli.teaching import finetune, replay
 from napari_fcn.cli.training import train
 from napari_fcn.errors import FcnError
+from napari_fcn.nets.options import NETWORKS
 from napari_fcn.settings import PredictSettings, TeachSettings, TrainSettings
 
 if TYPE_CHECKING:
@@ -69,7 +70,11 @@ def build_parser() -> argparse.ArgumentParser:
     to_train = commands.add_parser("train", help="train a network on a folder of labelled images")
     to_train.set_defaults(run=train)
     to_train.add_argument("folder", type=Path, help="folder with NAME_image.tif and NAME_label.tif")
-    to_train.add_argument("--spec", default="unet", help="the network, as in 'unet ndim=2 classes=3 width=16 depth=3'")
+    to_train.add_argument(
+        "--spec",
+        default="unet",
+        help=f"the network, as in 'unet ndim=2 classes=3 width=16 depth=3'; families: {', '.join(NETWORKS)}",
+    )
     to_train.add_argument("--recipe", type=Path, help="JSON file with classes, voxel size and card of the model")
     to_train.add_argument("--out", type=Path, required=True, help="model file to write (.safetensors)")
     to_train.add_argument("--resume", action="store_true", help="go on with an interrupted run")
@@ -84,7 +89,8 @@ def build_parser() -> argparse.ArgumentParser:
         "--model",
         required=True,
         metavar="NAME|FILE|new:NET",
-        help="what to start from; 'new:unet width=16' has random weights and a shape that fits the image",
+        help="what to start from; 'new:unet width=16' has random weights and a shape that fits the image; "
+        f"families: {', '.join(NETWORKS)}",
     )
     to_teach.add_argument("--out", type=Path, required=True, help="model file to write (.safetensors)")
     to_teach.add_argument("--axes", default="", help="a letter for each axis, as TZYX or YXC, where the file is wrong")

@@ -13,7 +13,6 @@ from napari_fcn.settings import TeachSettings
 
 if TYPE_CHECKING:
     import argparse
-    from collections.abc import Callable
 
     from napari_fcn.finetuning import Taught
     from napari_fcn.io import ImageFile
@@ -21,9 +20,8 @@ if TYPE_CHECKING:
 
 def finetune(arguments: argparse.Namespace) -> None:
     """Teach a model from an image and its labels, and write it to a file."""
-    from napari_fcn.finetuning import Limit, starting_point
+    from napari_fcn.finetuning import NEW, Limit, roles_of, starting_point
     from napari_fcn.finetuning import finetune as events
-    from napari_fcn.geometry import Axes
     from napari_fcn.io import read_image
 
     if arguments.out.exists() and not arguments.overwrite:
@@ -31,12 +29,12 @@ def finetune(arguments: argparse.Namespace) -> None:
     settings = collect(TeachSettings, arguments)
     image, labels = read_image(arguments.image), read_image(arguments.labels)
     names = tuple(arguments.axes) or image.axes
-    ndim = 0 if str(arguments.model).startswith("new:") else starting_point(arguments.model, (), ()).info.spec.ndim
-    axes = _roles(Axes.guess, image, names, ndim)
+    known = arguments.model if str(arguments.model).startswith(NEW) else starting_point(arguments.model, (), ())
+    axes = roles_of(known, image.data.shape, names)
     sizes = dict(zip(axes.names, image.scale, strict=True)) if image.scale else {}
     spacing = tuple(sizes.get(name, 1.0) for name in axes.space)
     shape = tuple(image.data.shape[axes.names.index(name)] for name in axes.space)
-    model = starting_point(arguments.model, shape, spacing, axes.channels(image.data.shape), arguments.seed)
+    model = starting_point(known, shape, spacing, axes.channels(image.data.shape), arguments.seed)
     limit = Limit(arguments.steps, None if arguments.minutes is None else 60 * arguments.minutes)
     painted = _fitting(labels, axes.image_shape(image.data.shape))
     rgb = axes.channel is not None and axes.channels(image.data.shape) in (3, 4)
@@ -80,14 +78,6 @@ def replay(arguments: argparse.Namespace) -> None:
             "rounds otherwise."
         )
     say("All commits are the same, bit for bit.")
-
-
-def _roles(guess: Callable[..., Any], image: ImageFile, names: tuple[str, ...], ndim: int) -> Any:
-    space = sum(name.lower() in ("z", "y", "x") for name in names) if names else min(3, image.data.ndim)
-    try:
-        return guess(image.data.shape, ndim or max(1, space), names)
-    except ValueError as error:
-        raise ImageError(str(error)) from error
 
 
 def _fitting(labels: ImageFile, shape: tuple[int, ...]) -> Any:

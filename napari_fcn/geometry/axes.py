@@ -54,7 +54,14 @@ class Axes:
             raise ValueError(f"The axes {' '.join(self.names)} have no {' or '.join(missing)}.")
 
     @classmethod
-    def guess(cls, shape: Sequence[int], ndim: int, names: Sequence[str] | None = None, rgb: bool = False) -> Axes:
+    def guess(
+        cls,
+        shape: Sequence[int],
+        ndim: int,
+        names: Sequence[str] | None = None,
+        rgb: bool = False,
+        time: int | None = None,
+    ) -> Axes:
         """Return the roles that an ``ndim``-dimensional network gives the axes of an image.
 
         Parameters
@@ -68,13 +75,15 @@ class Axes:
             Without names the last axes are z, y, x, with t and then c before them.
         rgb : bool
             Whether the last axis of an unnamed image holds colours.
+        time : int, optional
+            Which of the axes that the network convolves is time; none if not given.
 
         Raises
         ------
         ValueError
             If the names do not fit the shape, or the image has too few axes for the network.
         """
-        names = cls._names(shape, names, rgb)
+        names = cls._names(shape, names, rgb) if names or time is None else cls._movie(shape, rgb, (ndim, time))
         channel = next((name for name in CHANNELS if name in names), None)
         others = [name for name in names if name != channel]
         if len(others) < ndim:
@@ -84,6 +93,9 @@ class Axes:
                 "Choose a model with fewer dimensions or name the axes."
             )
         spatial = [name for name in SPACE if name in others]
+        if time is not None and "t" in others and len(spatial) >= ndim - 1:
+            spatial = spatial[len(spatial) - (ndim - 1) :]
+            return cls(tuple(names), (*spatial[:time], "t", *spatial[time:]), channel)
         is_trace = others == ["t"]  # over time alone, as 1-D networks read it
         if len(spatial) < ndim and "t" in others and set(others) <= {"t", *SPACE} and not is_trace:
             raise ValueError(
@@ -105,6 +117,15 @@ class Axes:
         if count not in UNNAMED:
             raise ValueError(f"Cannot tell the axes of an image of shape {tuple(shape)}: name them, such as TCZYX.")
         return (*(n for n in UNNAMED[count]), *(["c"] if rgb else []))
+
+    @classmethod
+    def _movie(cls, shape: Sequence[int], rgb: bool, network: tuple[int, int]) -> tuple[str, ...]:
+        """Return names for an unnamed image on which a network looks along so many axes, this one of them time."""
+        names, (ndim, time) = list(cls._names(shape, None, rgb)), network
+        first = len(names) - rgb - ndim
+        if "t" not in names and first >= 0:
+            names[first + time] = "t"
+        return tuple(names)
 
     @property
     def image(self) -> tuple[str, ...]:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from qtpy.QtCore import Signal
 from qtpy.QtWidgets import QFormLayout, QHBoxLayout, QLineEdit, QPushButton, QVBoxLayout, QWidget
 
-from napari_fcn.gui._controller import FILTERS
+from napari_fcn.gui._controller import FILTERS, NEW_NETWORKS
 from napari_fcn.gui._form import ALARM, Prose
 from napari_fcn.gui._outcome import LINK
 from napari_fcn.gui._pickers import ImagePicker, ModelPicker
@@ -47,7 +47,7 @@ class BeginPanel(QWidget):
     def __init__(self, viewer: ViewerModel, controller: TeachController, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self.image = ImagePicker(viewer, controller)
-        self.model = ModelPicker(controller, {FILTERS: KNOWS_NOTHING})
+        self.model = ModelPicker(controller, {FILTERS: KNOWS_NOTHING, **NEW_NETWORKS})
         self.start, self.open = QPushButton("Start"), QPushButton("Open project …")
         self.open.setToolTip("Go on with strokes and model of an earlier day (a folder NAME.fcn)")
         self.axes = QLineEdit()
@@ -81,8 +81,13 @@ class BeginPanel(QWidget):
 
     @property
     def path(self) -> Path | None:
-        """The chosen model file; None for filters only."""
+        """The chosen model file; None for filters only, or a new network."""
         return None if self.model.model is None else self.model.model.path
+
+    @property
+    def new(self) -> str:
+        """Family of the chosen new network; empty if something else is chosen."""
+        return self.model.other.split()[-1] if self.model.other in NEW_NETWORKS else ""
 
     @property
     def has_model(self) -> bool:

@@ -197,7 +197,8 @@ class TeachWidget(Dock):
         """Begin to teach the chosen model on the chosen image."""
         settings = self._settings()
         if self.begin.image.layer is not None and settings is not None and not self._reason():
-            self.controller.start(Wish(self.begin.image.layer, self.begin.path, settings, self.begin.names()))
+            wish = Wish(self.begin.image.layer, self.begin.path, settings, self.begin.names(), new=self.begin.new)
+            self.controller.start(wish)
 
     def _settings(self) -> TeachSettings | None:
         """Return how the user wants the model to learn; None if something is mistyped."""
@@ -236,7 +237,7 @@ class TeachWidget(Dock):
     def _on_edited(self) -> None:
         layer, settings, known = self.begin.image.layer, self._settings() or TeachSettings(), self._facts.channels
         reading = PredictSettings(channel=settings.channel, colour=settings.colour)
-        request = Request(self.begin.path or Path(), reading, self.begin.names())
+        request = Request(self.begin.path or Path(), reading, self.begin.names(), new=self.begin.new)
         model = self.begin.model.model
         self._facts = ImageFacts() if layer is None else self.controller.facts(layer, request, model)
         if self._facts.channels != known:

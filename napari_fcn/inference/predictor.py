@@ -31,7 +31,7 @@ class Predictor:
 
     Parameters
     ----------
-    net : UNet or Taught
+    net : Net
         The network, as trained.
     source : ImageSource
         The image.

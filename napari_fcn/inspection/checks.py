@@ -17,7 +17,7 @@ from napari_fcn.geometry import Region
 from napari_fcn.inference.memory import budget, window
 from napari_fcn.inspection.influence import measure, spread
 from napari_fcn.inspection.plane import Plane
-from napari_fcn.nets.spec import PADDINGS
+from napari_fcn.nets.options import PADDINGS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -32,6 +32,8 @@ class Augmentation:
         spans -1 to 1).
     invert : bool
         Whether half of the crops are inverted.
+    time : int or None
+        The axis that is time: it is neither scaled, bent, mirrored nor turned.
     """
 
     scale: tuple[float, float] = (0.5, 2.0)
@@ -41,6 +43,7 @@ class Augmentation:
     blur: float = 1.5
     noise: float = 0.15
     invert: bool = False
+    time: int | None = None
 
     def crop(
         self, image: Image, labels: Labels, patch: tuple[int, ...], rng: np.random.Generator
@@ -49,7 +52,7 @@ class Augmentation:
         where = self._where(labels.shape, patch, rng)
         crop = np.stack([ndimage.map_coordinates(c, where, order=1, mode="mirror") for c in image])
         cut = ndimage.map_coordinates(labels, where, order=0, mode="mirror")
-        crop, cut = _turn(crop, cut, patch, rng)
+        crop, cut = _turn(crop, cut, self.time, rng)
         return self._relight(crop, rng), cut
 
     def _where(self, shape: tuple[int, ...], patch: tuple[int, ...], rng: np.random.Generator) -> Image:
@@ -60,11 +63,12 @@ class Augmentation:
         for axis, length in enumerate(patch):
             field = rng.normal(0, self.bend, coarse).astype(np.float32)
             wide = ndimage.zoom(field, [p / c for p, c in zip(patch, coarse, strict=True)], order=1)
-            if length > 1:
+            if length > 1 and axis != self.time:
                 where[axis] += wide
-        where /= zoom
+        zooms = [1.0 if axis == self.time else zoom for axis in range(len(patch))]
         for axis, (n, p) in enumerate(zip(shape, patch, strict=True)):
-            slack = max(0.0, n - p / zoom) / 2
+            where[axis] /= zooms[axis]
+            slack = max(0.0, n - p / zooms[axis]) / 2
             where[axis] += (n - 1) / 2 + rng.uniform(-slack, slack)
         return where
 
@@ -84,13 +88,13 @@ class Augmentation:
         return np.ascontiguousarray(crop, dtype=np.float32)
 
 
-def _turn(crop: Image, cut: Labels, patch: tuple[int, ...], rng: np.random.Generator) -> tuple[Image, Labels]:
-    """Return both mirrored along random axes and turned by right angles between axes of one length."""
-    ndim = len(patch)
-    flips = tuple(axis for axis in range(ndim) if rng.random() < 0.5)
+def _turn(crop: Image, cut: Labels, time: int | None, rng: np.random.Generator) -> tuple[Image, Labels]:
+    """Return both mirrored along random axes and turned by right angles between axes of one length, time excepted."""
+    patch, ndim = cut.shape, cut.ndim
+    flips = tuple(axis for axis in range(ndim) if rng.random() < 0.5 and axis != time)
     order = np.arange(ndim)
     for length in set(patch):
-        alike = [axis for axis in range(ndim) if patch[axis] == length]
+        alike = [axis for axis in range(ndim) if patch[axis] == length and axis != time]
         order[alike] = rng.permutation(alike)
     crop = np.flip(crop, tuple(1 + axis for axis in flips)).transpose(0, *(1 + order))
     return np.ascontiguousarray(crop), np.ascontiguousarray(np.flip(cut, flips).transpose(order))

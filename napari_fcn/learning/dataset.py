@@ -151,6 +151,8 @@ class Crops(Dataset[tuple[torch.Tensor, torch.Tensor]]):
         What to crop from.
     settings : TrainSettings
         Target, patch, number of crops, inversion, balance of kinds, seed.
+    time : int, optional
+        The axis of the images that is time.
 
     Attributes
     ----------
@@ -158,12 +160,12 @@ class Crops(Dataset[tuple[torch.Tensor, torch.Tensor]]):
         The pass; each has crops of its own.
     """
 
-    def __init__(self, images: Sequence[Labelled], settings: TrainSettings) -> None:
+    def __init__(self, images: Sequence[Labelled], settings: TrainSettings, time: int | None = None) -> None:
         self.images, self.settings, self.epoch = images, settings, 0
         ndim = images[0].labels.ndim
         self.patch = (settings.patch or PATCHES[ndim],) * ndim
         self.target = TARGETS[settings.target]
-        self.augmentation = Augmentation(invert=settings.invert)
+        self.augmentation = Augmentation(invert=settings.invert, time=time)
         sizes = Counter(image.kind for image in images)
         weights = np.array([sizes[image.kind] ** (settings.balance - 1) for image in images])
         self.chance = weights / weights.sum()

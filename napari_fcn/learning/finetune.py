@@ -140,7 +140,7 @@ class FineTuner:
             if self.before is not None and self.remember:
                 with torch.no_grad():
                     known = self.before(x).float().softmax(1)
-                now = self.net.trunk.score(levels[-1].features)  # type: ignore[union-attr]
+                now = self.net.trunk.logits(levels)  # type: ignore[union-attr]
                 loss = loss + self.remember * F.cross_entropy(now.float(), known)
         return loss
 
@@ -183,7 +183,7 @@ class FineTuner:
 
     def _augmented(self, image: Tensor, target: Tensor) -> Patch:
         """Return a patch flipped and turned by right angles among axes of one length and scale, and a bit brighter."""
-        flips = [axis for axis in range(image.ndim - 2) if self.draw.random() < 0.5]
+        flips = [axis for axis in range(image.ndim - 2) if self.draw.random() < 0.5 and axis != self.net.spec.time]
         image = image.flip([2 + axis for axis in flips])
         target = target.flip([1 + axis for axis in flips])
         lengths, spec = image.shape[2:], self.net.spec

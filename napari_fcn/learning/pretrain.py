@@ -137,7 +137,7 @@ class Learner:
         self.average = place(spec.build(), spec.ndim, self.device).eval()
         self.average.load_state_dict(self.net.state_dict())
         self.optimiser = torch.optim.AdamW(self.net.parameters(), lr=settings.rate, weight_decay=settings.decay)
-        self.crops = Crops(examples, settings)
+        self.crops = Crops(examples, settings, spec.time)
         self.weights = self._class_weights(examples).to(self.device)
         self.epoch, self.best = 0, -1.0
 

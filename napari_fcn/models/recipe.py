@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from napari_fcn.errors import FcnError
@@ -12,6 +13,7 @@ from napari_fcn.models.normalise import Normaliser
 from napari_fcn.nets.spec import NetSpec
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
     from pathlib import Path
 
 PALETTE = (
@@ -36,8 +38,43 @@ def parse_spec(text: str, **known: Any) -> NetSpec:
     FcnError
         If a word is not ``name=value`` or a value does not fit.
     """
+    return _built(text, NetSpec.from_dict, {**known, **words_of(text)})
+
+
+def fitting_spec(text: str, voxel_size: Sequence[float], shape: Sequence[int], channels: int) -> NetSpec:
+    """Return the network that a text describes; what it leaves open follows from an image (`NetSpec.suggest`).
+
+    Parameters
+    ----------
+    text : str
+        As for `parse_spec`.
+    voxel_size, shape : sequence
+        Pixel size (all alike if empty) and length of the image along the axes that the network sees, the last ones if
+        the text asks for fewer.
+    channels : int
+        Channels of the image.
+
+    Raises
+    ------
+    FcnError
+        If a word is not ``name=value`` or a value does not fit.
+    """
+    given = {"ndim": len(shape), "channels": channels, **words_of(text)}
+    seen = slice(-given["ndim"], None) if given["ndim"] in range(1, len(shape)) else slice(None)
+    fit = partial(NetSpec.suggest, tuple(voxel_size)[seen] or 1.0, shape=tuple(shape)[seen])
+    return _built(text, lambda values: fit(**values), given)
+
+
+def words_of(text: str) -> dict[str, Any]:
+    """Return the family and the values in a text such as ``unet width=8``.
+
+    Raises
+    ------
+    FcnError
+        If a word is not ``name=value``.
+    """
     family, *words = text.split() or ["unet"]
-    values: dict[str, Any] = {**known, "family": family}
+    values: dict[str, Any] = {"family": family}
     for word in words:
         name, equals, value = word.partition("=")
         try:
@@ -46,8 +83,12 @@ def parse_spec(text: str, **known: Any) -> NetSpec:
             name = ""
         if not (name and equals):
             raise FcnError(f"In the network {text!r}, {word!r} is not name=value. Write for example width=16.")
+    return values
+
+
+def _built(text: str, make: Callable[[dict[str, Any]], NetSpec], values: dict[str, Any]) -> NetSpec:
     try:
-        return NetSpec.from_dict(values)
+        return make(values)
     except (ValueError, TypeError) as error:
         raise FcnError(f"The network {text!r} cannot be built: {error}") from error
 

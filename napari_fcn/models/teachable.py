@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from math import inf
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -62,7 +63,7 @@ def new(spec: NetSpec, classes: Sequence[ClassLabel], spacing: Sequence[float] =
     spec = replace(
         spec,
         classes=len(classes),
-        filters=scales(SIGMAS, spacing or (1.0,) * spec.ndim),
+        filters=_scales(spec, SIGMAS, spacing),
         head="levels",
         hidden=HIDDEN,
         original=0,
@@ -98,7 +99,7 @@ def teachable(
         return _begun(with_classes(start, labels, kept))
     spec = replace(
         start.info.spec,
-        filters=scales(sigmas, spacing or (1.0,) * start.info.spec.ndim),
+        filters=_scales(start.info.spec, sigmas, spacing),
         head="levels",
         hidden=HIDDEN,
         original=start.info.spec.classes,
@@ -107,12 +108,18 @@ def teachable(
     assert net.trunk is not None
     net.trunk.load_state_dict(dict(start.weights))
     with torch.no_grad():
-        score: Any = net.trunk.score
+        weight, bias = net.trunk.readout
         first: Any = net.scorers[0].bias
-        net.scorers[-1].weight[: len(score.weight)] = score.weight
-        first[: len(score.bias)] = score.bias
+        net.scorers[-1].weight[: len(weight)] = weight
+        first[: len(bias)] = bias
     info = replace(start.info, spec=spec, original=start.info.classes)
     return _begun(with_classes(Checkpoint.of(net, info), labels, kept))
+
+
+def _scales(spec: NetSpec, sigmas: Sequence[float], spacing: Sequence[float]) -> tuple[tuple[float, ...], ...]:
+    """Return the scales of the filter bank; in time it hardly looks beyond the frame, however fast the camera is."""
+    sizes = tuple(spacing) or (1.0,) * spec.ndim
+    return scales(sigmas, [inf if axis == spec.time else size for axis, size in enumerate(sizes)])
 
 
 def _begun(model: Checkpoint) -> Checkpoint:
@@ -133,6 +140,7 @@ def volumetric(model: Checkpoint) -> Checkpoint:
         ndim=3,
         kernel=tuple((1, *level) for level in spec.kernel),
         pool=tuple((1, *level) for level in spec.pool),
+        time=None if spec.time is None else spec.time + 1,
     )
     weights = {name: tensor.unsqueeze(2) if tensor.ndim == 4 else tensor for name, tensor in model.weights.items()}
     voxel = (0.0, *model.info.voxel_size) if model.info.voxel_size else ()

@@ -6,17 +6,30 @@ from typing import TYPE_CHECKING
 
 import torch
 
+from napari_fcn.nets.deeplab import DeepLab
+from napari_fcn.nets.dilated import Dilated
+from napari_fcn.nets.fcn import FCN
+from napari_fcn.nets.resunet import resunet
 from napari_fcn.nets.taught import Taught
 from napari_fcn.nets.unet import UNet
+from napari_fcn.nets.video import video
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from napari_fcn.nets.spec import NetSpec
 
-Net = UNet | Taught
+Trunk = UNet | FCN | Dilated | DeepLab
+Net = Trunk | Taught
 
-ARCHITECTURES: Mapping[str, type[UNet]] = {"unet": UNet}
+ARCHITECTURES: Mapping[str, Callable[[NetSpec], Trunk]] = {
+    "unet": UNet,
+    "resunet": resunet,
+    "fcn": FCN,
+    "dilated": Dilated,
+    "deeplab": DeepLab,
+    "video": video,
+}
 
 
 def build(spec: NetSpec, generator: torch.Generator | None = None) -> Net:

@@ -30,6 +30,7 @@ BATCH_NORM: dict[int, type[nn.BatchNorm1d | nn.BatchNorm2d | nn.BatchNorm3d]] = 
 }
 AVERAGE_POOL: dict[int, Callable[..., Tensor]] = {1: F.avg_pool1d, 2: F.avg_pool2d, 3: F.avg_pool3d}
 CONVOLVE: dict[int, Callable[..., Tensor]] = {1: F.conv1d, 2: F.conv2d, 3: F.conv3d}
+SPREAD: dict[int, Callable[..., Tensor]] = {1: F.conv_transpose1d, 2: F.conv_transpose2d, 3: F.conv_transpose3d}
 LINEAR = {1: "linear", 2: "bilinear", 3: "trilinear"}
 
 
@@ -40,13 +41,17 @@ class Level(NamedTuple):
     features: Tensor
 
 
-def conv(spec: NetSpec, inputs: int, outputs: int, kernel: Sequence[int]) -> nn.Module:
-    """Return a convolution that keeps the size of its input, with the spec's padding."""
+def conv(
+    spec: NetSpec, inputs: int, outputs: int, kernel: Sequence[int], dilation: Sequence[int] | None = None
+) -> nn.Module:
+    """Return a convolution that keeps the size of its input, with the spec's padding; its taps may lie apart."""
+    rate = (1,) * spec.ndim if dilation is None else tuple(dilation)
     return CONV[spec.ndim](
         inputs,
         outputs,
         tuple(kernel),  # type: ignore[arg-type]  # one length per axis fits every dimension
-        padding=tuple(k // 2 for k in kernel),  # type: ignore[arg-type]
+        dilation=rate,  # type: ignore[arg-type]
+        padding=tuple(k // 2 * r for k, r in zip(kernel, rate, strict=True)),  # type: ignore[arg-type]
         padding_mode=spec.padding,  # type: ignore[arg-type]  # the spec has checked it
         bias=spec.norm == "none",
     )
@@ -57,25 +62,30 @@ def score(spec: NetSpec, inputs: int) -> nn.Module:
     return CONV[spec.ndim](inputs, spec.classes, 1)
 
 
+def step(
+    spec: NetSpec, inputs: int, outputs: int, kernel: Sequence[int], dilation: Sequence[int] | None = None
+) -> list[nn.Module]:
+    """Return one convolution with its norm and ReLU."""
+    norm = [BATCH_NORM[spec.ndim](outputs)] if spec.norm == "batch" else []
+    return [conv(spec, inputs, outputs, kernel, dilation), *norm, nn.ReLU(inplace=True)]
+
+
 def block(spec: NetSpec, inputs: int, outputs: int, level: int) -> nn.Sequential:
     """Return two rounds of convolution, norm and ReLU."""
-    rounds: list[nn.Module] = []
-    for channels in (inputs, outputs):
-        rounds.append(conv(spec, channels, outputs, spec.kernel[level]))
-        if spec.norm == "batch":
-            rounds.append(BATCH_NORM[spec.ndim](outputs))
-        rounds.append(nn.ReLU(inplace=True))
-    return nn.Sequential(*rounds)
+    kernel, dilation = spec.kernel[level], spec.dilations[level]
+    return nn.Sequential(
+        *step(spec, inputs, outputs, kernel, dilation), *step(spec, outputs, outputs, kernel, dilation)
+    )
 
 
 def pool(spec: NetSpec, level: int) -> nn.Module:
     """Return the max pooling of one step down."""
-    return MAX_POOL[spec.ndim](spec.pool[level])
+    return MAX_POOL[spec.ndim](spec.strides[level])
 
 
 def up(spec: NetSpec, inputs: int, outputs: int, level: int) -> nn.Module:
     """Return the upsampling of one step up, from ``inputs`` to ``outputs`` channels."""
-    factor = spec.pool[level]
+    factor = spec.strides[level]
     if spec.up == "transposed":
         return TRANSPOSED[spec.ndim](inputs, outputs, factor, stride=factor)  # type: ignore[arg-type]
     return LinearUp(spec.ndim, inputs, outputs, factor)

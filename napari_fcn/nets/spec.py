@@ -7,6 +7,8 @@ from dataclasses import asdict, dataclass, fields, replace
 from math import prod
 from typing import TYPE_CHECKING, Any, Self
 
+from napari_fcn.nets.options import POOLS, check_family, check_head, check_levels, check_names_and_numbers
+
 if TYPE_CHECKING:
     from torch import Generator
 
@@ -14,13 +16,13 @@ if TYPE_CHECKING:
 
 Levels = tuple[tuple[int, ...], ...]
 
-FAMILIES = ("unet", "filters")
-HEADS = ("score", "levels")
-UPSAMPLINGS = ("linear", "transposed")
-NORMS = ("batch", "none")
-PADDINGS = ("zeros", "reflect", "replicate")
-POOLS = (1, 2, 4, 8)
-LATER = ("hidden",)  # fields that models of earlier versions do not have
+LATER = (
+    "hidden",
+    "dilate",
+    "skips",
+    "rates",
+    "time",
+)  # not in the first model files; left out where they are as in those
 LEAST = 0.5  # smallest sigma whose derivatives a pixel grid can hold
 
 
@@ -34,7 +36,7 @@ class NetSpec:
     Attributes
     ----------
     family : str
-        Which architecture: see `FAMILIES`.
+        Which architecture: see `options.FAMILIES`.
     ndim : int
         Number of axes that are convolved, 1 to 3.
     channels, classes : int
@@ -49,7 +51,8 @@ class NetSpec:
         Pooling factor per step down (``depth`` of them) and axis: 1, 2, 4 or 8. Powers of two keep the weights
         of linear upsampling exact in float32 at any distance from the origin, on which exact tiling rests.
     up : str
-        ``"linear"`` or ``"transposed"`` (a learnt transposed convolution whose kernel is its stride).
+        ``"linear"`` or ``"transposed"`` (a learnt transposed convolution: in U-Nets its kernel is its stride, in an FCN
+        it begins as linear upsampling); empty: as the family was published.
     norm : str
         ``"batch"`` (statistics frozen at inference) or ``"none"``.
     padding : str
@@ -63,6 +66,16 @@ class NetSpec:
         Units with which a head of kind ``"levels"`` can bend; 0: it is linear.
     original : int
         Classes of the network before it was taught, whose score layer is kept beside the taught head; 0: none.
+    dilate : int or None
+        At how many of the steps, counted from the deepest, ``pool`` does not pool but multiplies the dilation of the
+        kernels below; None: as the family was published (all in ``dilated``, half in ``deeplab``, none elsewhere).
+    skips : int
+        How many levels above the deepest ``fcn`` adds the scores of, as far as there are so many below the first; with
+        a depth of 5, 0, 1 and 2 are FCN-32s, 16s and 8s.
+    rates : tuple of int
+        Dilation of each branch of the pyramid of ``deeplab``, in pixels of a grid on which each step had pooled.
+    time : int or None
+        The axis that is time; None: all are space. For ``video`` it is the first if nothing is said.
 
     Raises
     ------
@@ -78,57 +91,55 @@ class NetSpec:
     depth: int = 3
     kernel: Levels = ((3,),)
     pool: Levels = ((2,),)
-    up: str = "linear"
+    up: str = ""
     norm: str = "batch"
     padding: str = "zeros"
     filters: tuple[tuple[float, ...], ...] = ()
     head: str = "score"
     hidden: int = 0
     original: int = 0
+    dilate: int | None = None
+    skips: int = 2
+    rates: tuple[int, ...] = (2, 4, 6)
+    time: int | None = None
 
     def __post_init__(self) -> None:
-        for name, allowed in (
-            ("family", FAMILIES),
-            ("up", UPSAMPLINGS),
-            ("norm", NORMS),
-            ("padding", PADDINGS),
-            ("head", HEADS),
-        ):
-            if getattr(self, name) not in allowed:
-                raise ValueError(f"{name} is {getattr(self, name)!r}; it can be {', '.join(allowed)}.")
-        for name, low, high in (
-            ("ndim", 1, 3),
-            ("channels", 1, 4096),
-            ("classes", 1, 255),
-            ("width", 1, 4096),
-            ("depth", 0, 8),
-            ("hidden", 0, 4096),
-            ("original", 0, 255),
-        ):
-            value = getattr(self, name)
-            if not isinstance(value, int) or not low <= value <= high:
-                raise ValueError(f"{name} is {value}; it can be {low} to {high}, a whole number.")
+        object.__setattr__(self, "up", self.up or ("transposed" if self.family == "fcn" else "linear"))
+        check_names_and_numbers(self)
         object.__setattr__(self, "kernel", _levels("kernel", self.kernel, self.depth + 1, self.ndim))
         object.__setattr__(self, "pool", _levels("pool", self.pool, self.depth, self.ndim))
-        if any(k < 1 or k % 2 == 0 for level in self.kernel for k in level):
-            raise ValueError(f"kernel is {self.kernel}; lengths must be odd and positive.")
-        if any(p not in POOLS for level in self.pool for p in level):
-            raise ValueError(f"pool is {self.pool}; factors can be {', '.join(map(str, POOLS))}.")
         object.__setattr__(self, "filters", tuple(tuple(float(s) for s in scale) for scale in self.filters))
-        self._check_head()
+        object.__setattr__(self, "rates", tuple(self.rates))
+        if self.time is None and self.family == "video" and self.ndim > 1:
+            object.__setattr__(self, "time", 0)
+        check_levels(self)
+        check_head(self)
+        check_family(self)
 
-    def _check_head(self) -> None:
-        if any(len(scale) != self.ndim or min(scale) <= 0 for scale in self.filters):
-            raise ValueError(f"filters is {self.filters}; each scale needs {self.ndim} positive numbers.")
-        if self.head == "score" and (self.filters or self.hidden or self.original or self.family == "filters"):
-            raise ValueError("Filters, hidden units and an original head go with a head of kind levels, not score.")
-        if self.family == "filters" and (self.depth or self.original or not self.filters):
-            raise ValueError("A network of filters alone has depth 0, scales of filters, and no original head.")
+    @property
+    def strides(self) -> Levels:
+        """By what each step down pools, per axis: ``pool``, but 1 where it dilates."""
+        none = {"dilated": self.depth, "deeplab": self.depth // 2}.get(self.family, 0)
+        pooled = self.depth - (none if self.dilate is None else self.dilate)
+        return tuple(step if i < pooled else (1,) * self.ndim for i, step in enumerate(self.pool))
+
+    @property
+    def dilations(self) -> Levels:
+        """Distance between the taps of a kernel, per level and axis, in pixels of that level's grid."""
+        return tuple(
+            tuple(p // s for p, s in zip(_product(self.pool[:i], self.ndim), grid, strict=True))
+            for i, grid in enumerate(self.grids)
+        )
+
+    @property
+    def grids(self) -> Levels:
+        """By how much the grid of each level is coarser than the image, per axis."""
+        return tuple(_product(self.strides[:i], self.ndim) for i in range(self.depth + 1))
 
     @property
     def multiple(self) -> tuple[int, ...]:
         """Period of the pooling grid per axis, in pixels."""
-        pooled = (prod(level[axis] for level in self.pool) for axis in range(self.ndim))
+        pooled = self.grids[-1]
         reduced = zip(*([1] * self.ndim, *map(factors, self.filters)), strict=True)
         return tuple(max(m, *scales) for m, scales in zip(pooled, reduced, strict=True))
 
@@ -137,8 +148,13 @@ class NetSpec:
         """Shortest input per axis; shorter ones are filled up by repeating their last pixel."""
         if self.padding != "reflect":
             return self.multiple
-        deepest = (max(level[axis] for level in self.kernel) // 2 + 1 for axis in range(self.ndim))
-        return tuple(m * n for m, n in zip(self.multiple, deepest, strict=True))
+        least = list(self.multiple)  # a reflection needs more pixels on each grid than the kernel reaches across
+        farthest = max(self.rates) if self.family == "deeplab" else 1
+        for level, (kernel, rate, grid) in enumerate(zip(self.kernel, self.dilations, self.grids, strict=True)):
+            far = farthest if level == self.depth else 1
+            for axis, (k, r, g, m) in enumerate(zip(kernel, rate, grid, self.multiple, strict=True)):
+                least[axis] = max(least[axis], -(-g * (k // 2 * r * far + 1) // m) * m)
+        return tuple(least)
 
     def twin(self, axis: int) -> NetSpec:
         """Return the 1-D network of one channel with the kernels and pools of one axis."""
@@ -152,7 +168,8 @@ class NetSpec:
             pool=tuple((level[axis],) for level in self.pool),
             filters=tuple((scale[axis],) for scale in self.filters),
             hidden=0,
-            original=0,
+            original=min(1, self.original),  # an FCN's own scores are a level of their own
+            time=0 if axis == self.time else None,
         )
 
     @property
@@ -167,8 +184,9 @@ class NetSpec:
         return build(self, generator)
 
     def to_dict(self) -> dict[str, Any]:
-        """Return the spec as plain data for JSON; what came later is left out where it is not used, for old hashes."""
-        return {name: value for name, value in asdict(self).items() if name not in LATER or value}
+        """Return the spec as plain data for JSON; options that older files lack only where they say something."""
+        usual = {f.name: f.default for f in fields(self)}
+        return {k: v for k, v in asdict(self).items() if k not in LATER or v != usual[k]}
 
     @classmethod
     def from_dict(cls, data: dict[str, Any]) -> Self:
@@ -183,6 +201,47 @@ class NetSpec:
         if unknown:
             raise ValueError(f"This network has options that are not known here: {', '.join(sorted(unknown))}.")
         return cls(**data)
+
+    @classmethod
+    def suggest(
+        cls,
+        voxel_size: float | Sequence[float],
+        object_size: float | None = None,
+        ndim: int = 2,
+        channels: int = 1,
+        classes: int = 2,
+        shape: Sequence[int] = (),
+        **known: Any,
+    ) -> Self:
+        """Return a network for an image whose pixels and objects have these sizes.
+
+        The finest axes are pooled first, until voxels are nearly as long as wide (Isensee et al. 2021). It is as deep
+        as is needed to see an object and as much again around it: what a network uses of its field is a part in the
+        middle (Luo et al. 2016).
+
+        Parameters
+        ----------
+        voxel_size : float or sequence of float
+            Pixel size, one or one per axis, in any unit. That of time does not count.
+        object_size : float, optional
+            Typical diameter of the objects, in the same unit; three steps down if it is not known.
+        ndim, channels, classes : int
+            Of the network.
+        shape : sequence of int
+            Length of each axis in pixels; short ones are not pooled further. Long if not given.
+        **known
+            Other fields, which stay as they are given: ``family``, ``width``, ``time`` and so on.
+
+        Raises
+        ------
+        ValueError
+            If a size is not positive, their number does not fit ``ndim``, or a field is out of its range.
+        """
+        from napari_fcn.nets.suggest import suggested
+
+        return cls.from_dict(
+            suggested(voxel_size, object_size, {"ndim": ndim, "channels": channels, "classes": classes, **known}, shape)
+        )
 
 
 def factors(sigma: Sequence[float]) -> tuple[int, ...]:
@@ -202,6 +261,11 @@ def scales(sigmas: Sequence[float], spacing: Sequence[float]) -> tuple[tuple[flo
     """
     finest = min(spacing)
     return tuple(tuple(round(max(LEAST, s * finest / step), 4) for step in spacing) for s in sigmas)
+
+
+def _product(steps: Levels, ndim: int) -> tuple[int, ...]:
+    """Return the product of the steps along each axis."""
+    return tuple(prod(step[axis] for step in steps) for axis in range(ndim))
 
 
 def _levels(name: str, value: Any, count: int, ndim: int) -> Levels:

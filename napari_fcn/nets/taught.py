@@ -12,8 +12,8 @@ from napari_fcn.nets import layers
 from napari_fcn.nets.filters import FilterBank
 
 if TYPE_CHECKING:
+    from napari_fcn.nets.build import Trunk
     from napari_fcn.nets.spec import NetSpec
-    from napari_fcn.nets.unet import UNet
 
 
 class Taught(nn.Module):
@@ -21,7 +21,7 @@ class Taught(nn.Module):
 
     ::
 
-        x ─┬─ trunk ── encoder 1, bottleneck, decoder levels ─┐                ┌──────────────────────┐
+        x ─┬─ trunk ── its levels ────────────────────────────┐                ┌──────────────────────┐
            ├─ filter bank ── one level per scale ─────────────┼─ 1x1, upsample ┤                      sum ── logits
            └─ the image itself ───────────────────────────────┘     and sum    └─ hidden units, 1x1 ──┘
                 trunk ── score ── original logits
@@ -34,16 +34,16 @@ class Taught(nn.Module):
     ----------
     spec : NetSpec
         What to build; its head is of kind ``"levels"``.
-    trunk : UNet, optional
+    trunk : Trunk, optional
         The network below; None for filters alone.
     """
 
-    def __init__(self, spec: NetSpec, trunk: UNet | None) -> None:
+    def __init__(self, spec: NetSpec, trunk: Trunk | None) -> None:
         super().__init__()
         self.spec = spec
         self.trunk = trunk
         if trunk is not None and not spec.original:
-            trunk.score = None  # type: ignore[assignment]  # a new network has no earlier answer to keep
+            trunk.score = None  # a new network has no earlier answer to keep
         self.bank = FilterBank(spec.channels, spec.filters) if spec.filters else None
         self.heads = nn.ModuleList(
             layers.CONV[spec.ndim](width, spec.classes + spec.hidden, 1, bias=i == 0)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from math import prod
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -11,7 +10,7 @@ from torch import Tensor, nn
 from napari_fcn.nets import layers
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from napari_fcn.nets.spec import NetSpec
 
@@ -29,18 +28,21 @@ class UNet(nn.Module):
     ----------
     spec : NetSpec
         What to build.
+    block : callable
+        Makes the block of a level from the spec, its channels in and out, and the level: what tells the members of the
+        family apart.
     """
 
-    def __init__(self, spec: NetSpec) -> None:
+    def __init__(self, spec: NetSpec, block: Callable[[NetSpec, int, int, int], nn.Module] = layers.block) -> None:
         super().__init__()
         self.spec = spec
         widths = [spec.width * 2**level for level in range(spec.depth + 1)]
         inputs = [spec.channels, *widths]
         steps = range(spec.depth)
-        self.encoder = nn.ModuleList(layers.block(spec, inputs[i], widths[i], i) for i in range(spec.depth + 1))
+        self.encoder = nn.ModuleList(block(spec, inputs[i], widths[i], i) for i in range(spec.depth + 1))
         self.pools = nn.ModuleList(layers.pool(spec, i) for i in steps)
         self.ups = nn.ModuleList(layers.up(spec, widths[i + 1], widths[i], i) for i in steps)
-        self.decoder = nn.ModuleList(layers.block(spec, 2 * widths[i], widths[i], i) for i in steps)
+        self.decoder = nn.ModuleList(block(spec, 2 * widths[i], widths[i], i) for i in steps)
         self.score = layers.score(spec, widths[0])
 
     def forward(self, x: Tensor) -> Tensor:
@@ -50,6 +52,16 @@ class UNet(nn.Module):
             x = level.features  # one level at a time: what nobody needs any more gives its memory back
         logits: Tensor = self.score(x)
         return logits[(..., *whole)]
+
+    def logits(self, levels: list[layers.Level]) -> Tensor:
+        """Return class logits from the features of `levels`."""
+        found: Tensor = self.score(levels[-1].features)
+        return found
+
+    @property
+    def readout(self) -> tuple[Tensor, Tensor]:
+        """Weight and bias with which the last of the `levels` becomes the logits."""
+        return self.score.weight, self.score.bias  # type: ignore[return-value]
 
     def levels(self, x: Tensor) -> list[layers.Level]:
         """Return the features that tell most (a hypercolumn, Hariharan et al. 2015), the finest of the decoder last.
@@ -61,15 +73,12 @@ class UNet(nn.Module):
 
     def _walk(self, x: Tensor) -> Iterator[layers.Level]:
         """Yield the levels one after the other."""
-        skips, factor = [], (1,) * self.spec.ndim
-        factors = [factor]
-        for encode, pool, step in zip(self.encoder, self.pools, self.spec.pool, strict=False):
+        skips, factors = [], list(self.spec.grids)
+        for encode, pool in zip(self.encoder, self.pools, strict=False):
             skips.append(encode(x))
             if len(skips) == 1:
-                yield layers.Level(factor, skips[0])
+                yield layers.Level(factors[0], skips[0])
             x = pool(skips[-1])
-            factor = tuple(f * p for f, p in zip(factor, step, strict=True))
-            factors.append(factor)
         x = self.encoder[-1](x)
         yield layers.Level(factors.pop(), x)
         for up, decode in zip(reversed(self.ups), reversed(self.decoder), strict=True):
@@ -80,9 +89,5 @@ class UNet(nn.Module):
     def widths(self) -> list[tuple[tuple[int, ...], int]]:
         """Factor and number of features of each of the `levels`."""
         spec = self.spec
-        factors = [
-            tuple(prod(step[axis] for step in spec.pool[:i]) for axis in range(spec.ndim))
-            for i in range(spec.depth + 1)
-        ]
-        column = [(factors[i], spec.width * 2**i) for i in reversed(range(spec.depth + 1))]
-        return ([(factors[0], spec.width)] if spec.depth else []) + column
+        column = [(spec.grids[i], spec.width * 2**i) for i in reversed(range(spec.depth + 1))]
+        return ([(spec.grids[0], spec.width)] if spec.depth else []) + column

@@ -272,3 +272,14 @@ def test_a_project_without_a_lesson_is_told(files: Path, capsys: pytest.CaptureF
     assert "Nothing was taught" in capsys.readouterr().err
     assert main(["replay", str(files)]) == 1
     assert "not a napari-fcn project" in capsys.readouterr().err
+
+
+def test_a_movie_is_taught_along_time(files: Path) -> None:
+    tifffile.imwrite(
+        files / "movie.ome.tif", (halves((6, 24, 32)) * 40 + 60).astype(np.uint8), metadata={"axes": "TYX"}
+    )
+    tifffile.imwrite(files / "movie.tif", painted((6, 24, 32), 4))
+    given = {"image": files / "movie.ome.tif", "labels": files / "movie.tif", "model": "new:video width=2 depth=1"}
+    assert finetune(files, *SMALL, "--steps", "2", "--quiet", **given) == 0
+    spec = Checkpoint.load(files / "mine.safetensors").info.spec
+    assert (spec.family, spec.ndim, spec.time) == ("video", 3, 0)

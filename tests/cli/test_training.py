@@ -61,3 +61,25 @@ def test_what_is_asked_for_wrongly_is_said_in_words(
     given = ["train", str(folder), *SPEC, "--out", str(folder / "m.safetensors"), *SMALL, *arguments]
     assert main(given) == 1
     assert words in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("spec", ["fcn depth=2", "resunet depth=1", "dilated depth=2", "deeplab depth=2 rates=[1,2]"])
+def test_every_family_is_trained(folder: Path, spec: str) -> None:
+    out = folder / "mine.safetensors"
+    assert main(["train", str(folder), "--spec", f"{spec} classes=3 width=2", "--out", str(out), *SMALL]) == 0
+    assert read_info(out).spec.family == spec.split()[0]
+    assert main(["predict", str(folder / "val_2_image.tif"), "--model", str(out), "--out", str(folder / "o.npy")]) == 0
+    assert np.load(folder / "o.npy").shape == (48, 48)
+
+
+def test_a_network_for_movies_is_trained_and_run_on_a_movie(tmp_path: Path) -> None:
+    for name in ("train_0", "val_1"):
+        frames = [cells((32, 32), seed=k) for k in range(8)]
+        tifffile.imwrite(tmp_path / f"{name}_image.tif", np.stack([image for image, _ in frames]))
+        tifffile.imwrite(tmp_path / f"{name}_label.tif", np.stack([labels for _, labels in frames]))
+    out, movie = tmp_path / "mine.safetensors", tmp_path / "movie.ome.tif"
+    spec = "video ndim=3 classes=3 width=2 depth=1 pool=[1,2,2]"
+    assert main(["train", str(tmp_path), "--spec", spec, "--out", str(out), *SMALL, "--patch", "16"]) == 0
+    tifffile.imwrite(movie, np.stack([cells((32, 32), seed=k)[0] for k in range(5)]), metadata={"axes": "TYX"})
+    assert main(["predict", str(movie), "--model", str(out), "--out", str(tmp_path / "o.npy")]) == 0
+    assert np.load(tmp_path / "o.npy").shape == (5, 32, 32)

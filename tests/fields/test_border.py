@@ -16,7 +16,7 @@ from napari_fcn.fields.effective import EffectiveField
 from napari_fcn.fields.theoretical import anatomy
 from napari_fcn.geometry import Region
 from napari_fcn.nets import NetSpec
-from napari_fcn.nets.spec import PADDINGS
+from napari_fcn.nets.options import PADDINGS
 
 
 def box(before: int, after: int, ndim: int) -> EffectiveField:

@@ -120,3 +120,30 @@ def test_a_trace_over_time_is_the_space_of_a_one_dimensional_network() -> None:
     assert Axes.guess((500,), 1, ("t",)).space == ("t",)
     with pytest.raises(ValueError, match="and time"):
         Axes.guess((5, 20, 20), 3, ("t", "y", "x"))
+
+
+@pytest.mark.parametrize(
+    ("shape", "ndim", "names", "time", "found", "space"),
+    [
+        ((4, 9, 9), 3, "tyx", 0, "tyx", "tyx"),
+        ((9, 9, 4), 3, "yxt", 0, "yxt", "tyx"),  # in the network's order, wherever time lies in the file
+        ((4, 9, 9), 3, "tyx", 2, "tyx", "yxt"),
+        ((4, 5, 9, 9), 3, "tzyx", 0, "tzyx", "tyx"),
+        ((4, 2, 9, 9), 3, "tcyx", 0, "tcyx", "tyx"),
+        ((4, 9), 2, "tx", 0, "tx", "tx"),
+        ((4, 9, 9), 3, None, 0, "tyx", "tyx"),
+        ((4, 5, 9, 9), 3, None, 0, "tzyx", "tyx"),
+        ((5, 9), 2, None, 0, "tx", "tx"),
+        ((5, 9, 9), 3, "zyx", 0, "zyx", "zyx"),  # a stack is a movie through depth
+    ],
+)
+def test_a_network_for_movies_looks_along_time(
+    shape: tuple[int, ...], ndim: int, names: str | None, time: int, found: str, space: str
+) -> None:
+    roles = Axes.guess(shape, ndim, names, time=time)
+    assert (roles.names, roles.space) == (tuple(found), tuple(space))
+
+
+def test_a_network_for_movies_needs_enough_axes() -> None:
+    with pytest.raises(ValueError, match="needs 3 axes in space"):
+        Axes.guess((9, 9), 3, None, time=0)

@@ -11,6 +11,7 @@ from qtpy.QtWidgets import QFileDialog
 
 from napari_fcn.gui._controller import Tools
 from napari_fcn.models.checkpoint import Checkpoint
+from napari_fcn.nets.options import FAMILIES
 
 STROKES = {Qt.Key_1: ((20, 10), (20, 30)), Qt.Key_2: ((20, 90), (20, 110))}
 MORE = {Qt.Key_1: ((60, 10), (60, 30)), Qt.Key_2: ((60, 90), (60, 110))}
@@ -72,3 +73,38 @@ def test_from_the_first_stroke_to_the_saved_model(
     teach.rest()
     assert teach.painted() == painted
     assert (teach.answer[10:70, 70:115] == 1).mean() > 0.9
+
+
+@pytest.mark.parametrize("family", ["unet", "fcn", "resunet", "dilated", "deeplab"])
+def test_a_new_network_begins_in_the_dock(teach: TeachDock, family: str) -> None:
+    teach.widget.controller._tools = Tools()
+    teach.widget.begin.model.choose_other(f"new {family}")
+    assert teach.widget.begin.model.line.text() == FAMILIES[family]
+    teach.start()
+    paint(teach, STROKES)
+    teach.rest()
+    assert (teach.answer[10:70, 5:50] == 0).mean() > 0.9
+    found = Checkpoint.load(Path(teach.state.project) / "start.safetensors").info.spec
+    assert (found.family, found.ndim, found.original) == (family, 2, 0)
+    teach.click(teach.widget.begin.start)  # it says Stop
+    teach.rest()
+    teach.click(teach.widget.begin.start)  # goes on with the project
+    teach.wait(lambda: teach.state.is_open or bool(teach.state.error))
+    assert not teach.state.error
+    teach.rest()
+
+
+def test_a_new_network_for_movies_looks_along_time(teach: TeachDock) -> None:
+    teach.widget.controller._tools = Tools()
+    teach.viewer.layers["cells"].data = np.stack([teach.viewer.layers["cells"].data] * 4)
+    teach.widget.begin.model.choose_other("new video")
+    teach.start()
+    assert teach.widget.controller.axis_names() == ("t", "y", "x")
+    found = Checkpoint.load(Path(teach.state.project) / "start.safetensors").info.spec
+    assert (found.ndim, found.time) == (3, 0)
+
+
+def test_a_new_network_for_movies_needs_a_movie(teach: TeachDock) -> None:
+    teach.widget.begin.model.choose_other("new video")
+    assert not teach.widget.begin.start.isEnabled()
+    assert "needs 3 axes" in teach.widget.begin.message.text()

@@ -78,7 +78,11 @@ def image_for(spec: NetSpec) -> npt.NDArray[np.float32]:
 
 
 @pytest.mark.parametrize(
-    "name", ["unet-1d", "unet-2d", "reflect", "replicate", "transposed", "no-norm", "replicate-3d"]
+    "name",
+    [
+        *("unet-1d", "unet-2d", "reflect", "replicate", "transposed", "no-norm", "replicate-3d"),
+        *("resunet-2d", "fcn-2d", "fcn-linear", "deeplab-2d", "video-2d"),
+    ],
 )
 def test_without_grid_alignment_tiles_are_not_exact(name: str) -> None:
     spec = SPECS[name]
@@ -88,7 +92,13 @@ def test_without_grid_alignment_tiles_are_not_exact(name: str) -> None:
     assert broken(spec, (32,) * spec.ndim, halo, spec.multiple) <= EXACT
 
 
-@pytest.mark.parametrize("name", ["unet-1d", "unet-2d", "reflect", "replicate", "transposed", "no-norm", "depth-0"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        *("unet-1d", "unet-2d", "reflect", "replicate", "transposed", "no-norm", "depth-0"),
+        *("resunet-2d", "fcn-2d", "dilated-1d", "dilated-2d", "deeplab-2d", "video-2d"),
+    ],
+)
 def test_without_the_whole_halo_tiles_are_not_exact(name: str) -> None:
     spec = SPECS[name]
     halo = tuple((a // 3, b // 3) for a, b in theoretical(spec).halo)

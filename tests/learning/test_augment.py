@@ -100,3 +100,14 @@ def test_the_image_itself_is_left_alone(rng: np.random.Generator) -> None:
     Augmentation(invert=True).crop(image, labels, (24, 24), rng)
     np.testing.assert_array_equal(image, before[0])
     np.testing.assert_array_equal(labels, before[1])
+
+
+@settings(max_examples=20)
+@given(SEEDS)
+def test_frames_keep_their_order_and_distance(seed: int) -> None:
+    frames = np.broadcast_to(np.arange(40.0, dtype=np.float32)[:, None, None], (40, 24, 24))
+    plain = Augmentation(noise=0, blur=0, gamma=1, time=0)
+    where = plain._where(frames.shape, (16, 16, 16), np.random.default_rng(seed))
+    assert np.allclose(np.diff(where[0], axis=0), 1, atol=1e-4)
+    _, cut = plain.crop(frames[None], frames.astype(np.uint8), (16, 16, 16), np.random.default_rng(seed))
+    assert (np.diff(cut.astype(int), axis=0) == 1).all()

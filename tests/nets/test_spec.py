@@ -2,6 +2,7 @@
 
 import json
 from dataclasses import FrozenInstanceError
+from math import prod
 from typing import Any
 
 import pytest
@@ -10,6 +11,7 @@ from hypothesis import strategies as st
 from net_contract import SPECS
 
 from napari_fcn.nets import NetSpec
+from napari_fcn.nets.options import NETWORKS
 
 
 @st.composite
@@ -19,7 +21,10 @@ def specs(draw: st.DrawFn) -> NetSpec:
     def levels(count: int, numbers: list[int]) -> tuple[tuple[int, ...], ...]:
         return tuple(tuple(draw(st.sampled_from(numbers)) for _ in range(ndim)) for _ in range(count))
 
+    family = draw(st.sampled_from(NETWORKS))
+    is_learnt = draw(st.booleans()) and family not in ("dilated", "deeplab")
     return NetSpec(
+        family=family,
         ndim=ndim,
         channels=draw(st.integers(1, 4)),
         classes=draw(st.integers(1, 5)),
@@ -27,9 +32,13 @@ def specs(draw: st.DrawFn) -> NetSpec:
         depth=depth,
         kernel=levels(depth + 1, [1, 3, 5]),
         pool=levels(depth, [1, 2, 4]),
-        up=draw(st.sampled_from(["linear", "transposed"])),
+        up="transposed" if is_learnt else "",
         norm=draw(st.sampled_from(["batch", "none"])),
         padding=draw(st.sampled_from(["zeros", "reflect", "replicate"])),
+        dilate=None if family == "dilated" else draw(st.one_of(st.none(), st.integers(0, depth))),
+        skips=draw(st.integers(0, 3)),
+        rates=tuple(draw(st.lists(st.integers(1, 6), min_size=1, max_size=3))),
+        time=draw(st.one_of(st.none(), st.integers(0, ndim - 1))),
     )
 
 
@@ -46,6 +55,34 @@ def test_a_twin_is_the_network_along_one_axis(spec: NetSpec) -> None:
         assert twin.multiple == spec.multiple[axis : axis + 1]
         assert [k for (k,) in twin.kernel] == [level[axis] for level in spec.kernel]
         assert (twin.up, twin.padding, twin.depth) == (spec.up, spec.padding, spec.depth)
+        assert [d for (d,) in twin.dilations] == [level[axis] for level in spec.dilations]
+        assert (twin.time is None) == (axis != spec.time)
+
+
+@given(specs())
+def test_each_step_pools_or_dilates(spec: NetSpec) -> None:
+    for axis in range(spec.ndim):
+        for level in range(spec.depth + 1):
+            factor = prod(step[axis] for step in spec.pool[:level])
+            assert spec.grids[level][axis] * spec.dilations[level][axis] == factor
+
+
+@pytest.mark.parametrize(
+    ("family", "multiple", "dilation"), [("unet", 16, 1), ("fcn", 16, 1), ("deeplab", 4, 4), ("dilated", 1, 16)]
+)
+def test_a_family_dilates_as_it_was_published(family: str, multiple: int, dilation: int) -> None:
+    spec = NetSpec(family, depth=4)
+    assert spec.multiple == (multiple, multiple)
+    assert spec.dilations[-1] == (dilation, dilation)
+
+
+def test_what_older_files_do_not_know_is_written_only_where_it_says_something() -> None:
+    older = {"family", "ndim", "channels", "classes", "width", "depth", "kernel", "pool", "up", "norm", "padding"}
+    older |= {"filters", "head", "original"}
+    assert set(NetSpec().to_dict()) == older
+    assert NetSpec().to_dict()["up"] == "linear"
+    assert set(NetSpec("video", ndim=3, dilate=1).to_dict()) - older == {"time", "dilate"}
+    assert NetSpec("fcn").up == "transposed"
 
 
 @given(specs())
@@ -89,6 +126,16 @@ def test_kernels_are_stored_in_full(given_as: dict[str, Any], stored: tuple[tupl
         ({"pool": ((2,), (2,)), "depth": 3}, "needs 3 levels"),
         ({"width": 16.5}, "width is 16.5"),
         ({"depth": 2.0}, "depth is 2.0"),
+        ({"dilate": 4}, "dilate is 4; it can be 0 to 3"),
+        ({"dilate": -1}, "dilate is -1"),
+        ({"family": "dilated", "dilate": 1}, "a dilated network never pools"),
+        ({"family": "dilated", "up": "transposed"}, "dilated has nothing to learn there"),
+        ({"family": "deeplab", "up": "transposed"}, "deeplab has nothing to learn there"),
+        ({"skips": -1}, "skips is -1; it can be 0 to 8"),
+        ({"rates": ()}, "it needs one number or more"),
+        ({"rates": (2, 65)}, "whole, of 1 to 64"),
+        ({"rates": (1.5,)}, "rates is"),
+        ({"time": 2}, "time is 2; it can be 0 to 1"),
     ],
 )
 def test_a_network_that_cannot_be_built_is_refused(wrong: dict[str, Any], message: str) -> None:

@@ -1,6 +1,6 @@
 """The journeys of the docks: what happens when a button is pressed, without a widget in sight."""
 
-from napari_fcn.gui._controller.beginning import FILTERS, Wish
+from napari_fcn.gui._controller.beginning import FILTERS, NEW_NETWORKS, Wish
 from napari_fcn.gui._controller.catalogue import ModelEntry
 from napari_fcn.gui._controller.classes import LEAST, MOST, added, recoloured, removed, renamed
 from napari_fcn.gui._controller.commands import (
@@ -29,6 +29,7 @@ __all__ = [
     "FILTERS",
     "LEAST",
     "MOST",
+    "NEW_NETWORKS",
     "Accept",
     "ClassShare",
     "Compare",

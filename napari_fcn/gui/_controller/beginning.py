@@ -12,6 +12,7 @@ from napari_fcn.gui._controller.lesson import Lesson
 from napari_fcn.gui._controller.news import TaughtClass
 from napari_fcn.gui._controller.opening import Opening
 from napari_fcn.gui._layers import Canvas, check_memory, read
+from napari_fcn.nets.options import FAMILIES, NETWORKS
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -25,6 +26,8 @@ if TYPE_CHECKING:
     from napari_fcn.settings import TeachSettings
 
 FILTERS = "filters only"
+NEW = "new "
+NEW_NETWORKS = {f"{NEW}{family}": FAMILIES[family] for family in NETWORKS}
 TWO_CLASSES = (TaughtClass("background", "#1f3a5f"), TaughtClass("object", "#e69f00"))  # until the engine says more
 START = "start.safetensors"  # the model of a project
 
@@ -38,13 +41,15 @@ class Wish:
     layer : Image
         The image.
     model : Path or None
-        The model file; None for filters only.
+        The model file; None for filters only, or a new network.
     settings : TeachSettings
         How to learn.
     names : tuple of str
         What the user calls the axes of the image; empty: as the layer does, else guessed.
     folder : Path or None
         The project to go on with; None for a new one.
+    new : str
+        Family of the new network to begin with; empty: none.
     """
 
     layer: Image
@@ -52,15 +57,18 @@ class Wish:
     settings: TeachSettings
     names: tuple[str, ...] = ()
     folder: Path | None = None
+    new: str = ""
 
     @property
-    def key(self) -> tuple[str, Path | None]:
+    def key(self) -> tuple[str, Path | None, str]:
         """What makes another wish the same lesson."""
-        return self.layer.unique_id, self.model
+        return self.layer.unique_id, self.model, self.new
 
     def model_name(self) -> str:
         """Return what the model is called; raise ModelError if its file cannot be read."""
-        return FILTERS if self.model is None else catalogue.entry(self.model).name
+        if self.model is None:
+            return f"{NEW}{self.new}" if self.new else FILTERS
+        return catalogue.entry(self.model).name
 
     def classes(self) -> tuple[TaughtClass, ...]:
         """Return what the model tells apart; raise ModelError if its file cannot be read."""
@@ -83,9 +91,12 @@ def begin(viewer: ViewerModel, wish: Wish, journal: Journal, loaded: Loaded, too
         If image and model do not fit each other, or memory is short.
     """
     image = read(wish.layer)
-    ndim = facts.plain_ndim(image) if wish.model is None else catalogue.entry(wish.model).info.spec.ndim
+    ndim, time = facts.looks(image, wish.new)
+    if wish.model is not None:
+        spec = catalogue.entry(wish.model).info.spec
+        ndim, time = spec.ndim, spec.time
     try:
-        axes = image.axes(ndim, wish.names)
+        axes = image.axes(ndim, wish.names, time)
     except ValueError as error:
         raise ImageError(f"{wish.layer.name}: {error}") from error
     check_memory(wish.layer.name, axes, image.shape)
@@ -102,6 +113,7 @@ def begin(viewer: ViewerModel, wish: Wish, journal: Journal, loaded: Loaded, too
             journal=journal,
             loaded=loaded,
             folder=wish.folder,
+            new=wish.new,
             tools=tools,
         )
     )

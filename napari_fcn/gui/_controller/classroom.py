@@ -119,7 +119,7 @@ class Classroom(Desk):
     def _start(self, wish: Wish, key: object) -> None:
         self.stop("")
         if wish.folder is not None:
-            wish = replace(wish, model=model_of(wish.folder))
+            wish = replace(wish, model=model_of(wish.folder), new="")
         try:
             state = TeachState(
                 phase="opening",

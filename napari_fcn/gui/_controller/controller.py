@@ -137,7 +137,7 @@ class Controller(Desk):
         model = catalogue.entry(request.model)
         image = read(layer)
         try:
-            axes = image.axes(model.info.spec.ndim, request.axes)
+            axes = image.axes(model.info.spec.ndim, request.axes, model.info.spec.time)
         except ValueError as error:
             raise ImageError(f"{layer.name}: {error}") from error
         check_memory(layer.name, axes, image.shape)

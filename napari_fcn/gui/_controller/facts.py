@@ -25,9 +25,9 @@ def of(layer: Image, request: Request | None, model: ModelEntry | None) -> Image
     """Return what to say of a layer and, if a model is chosen, whether it can run on it."""
     image = read(layer)
     names = request.axes if request else ()
-    ndim = model.info.spec.ndim if model else plain_ndim(image)
+    ndim, time = looks(image, request.new if request else "") if model is None else _looks_of(model)
     try:
-        axes = image.axes(ndim, names)
+        axes = image.axes(ndim, names, time)
     except ValueError as error:
         return ImageFacts(_size(image), "".join(image.names), problem=str(error))
     summary = " · ".join(filter(None, [_size(image), _spacing(layer, axes), _loop(axes)]))
@@ -36,9 +36,17 @@ def of(layer: Image, request: Request | None, model: ModelEntry | None) -> Image
     return ImageFacts(summary, _spelled(axes, image), _channels(axes, image), image.rgb, problem)
 
 
-def plain_ndim(image: LayerImage) -> int:
-    """Return how many axes are looked at together where no model says it."""
-    return min(2, len(image.shape) - image.rgb)
+def looks(image: LayerImage, family: str = "") -> tuple[int, int | None]:
+    """Return how many axes are looked at together where no model says it, and which of them is time.
+
+    Filters and new networks look at planes, a new network for movies at several planes in a row.
+    """
+    ndim = min(2, len(image.shape) - image.rgb)
+    return (ndim + 1, 0) if family == "video" else (ndim, None)
+
+
+def _looks_of(model: ModelEntry) -> tuple[int, int | None]:
+    return model.info.spec.ndim, model.info.spec.time
 
 
 def spacing(layer: Image, axes: Axes) -> tuple[tuple[float, str], ...]:

@@ -105,7 +105,7 @@ class Opening:
     axes : Axes
         Role of each of its axes.
     model : Path or None
-        The model file; None for filters only.
+        The model file; None for filters only, or a new network.
     settings : TeachSettings
         How to learn.
     canvas : Canvas
@@ -120,6 +120,8 @@ class Opening:
         The project to go on with; None for a new one.
     tools : Tools
         What makes the engine and projects.
+    new : str
+        Family of the new network to begin with; empty: none.
     """
 
     image: LayerImage
@@ -132,6 +134,7 @@ class Opening:
     loaded: Loaded
     folder: Path | None = None
     tools: Tools = Tools()
+    new: str = ""
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -151,12 +154,28 @@ class Opening:
         leave_a_core()
         if self.folder is not None:
             return self._go_on(self.folder)
-        checkpoint = None if self.model is None else self.loaded.load(self.model)
+        checkpoint = self._model()
         try:
             project = self.tools.create(self, checkpoint)
         except (ProjectError, OSError) as error:
             return Beginning(self._teaching(checkpoint), notes=(f"Nothing is saved. {error}",))
         return self._with(project, checkpoint, ())
+
+    def _model(self) -> Checkpoint | None:
+        """Return the model to begin with; None for filters only."""
+        if self.new:
+            from napari_fcn.finetuning import NEW, starting_point
+
+            shape = [self.shape[position] for position in self.axes.space_positions]
+            channels = self.axes.channels(self.image.shape)
+            return starting_point(f"{NEW}{self.new}", shape, self._sizes, channels, self.settings.seed)
+        return None if self.model is None else self.loaded.load(self.model)
+
+    @property
+    def _sizes(self) -> tuple[float, ...]:
+        """Pixel size along each of the axes in space."""
+        sizes = dict(zip(self.axes.image, (size for size, _ in self.spacing), strict=True))
+        return tuple(sizes[name] for name in self.axes.space)
 
     def _go_on(self, folder: Path) -> Beginning:
         self.journal.wait(PATIENCE)
@@ -182,8 +201,6 @@ class Opening:
         return Beginning(teaching, project.strokes, painted, str(project.path), project.notes)
 
     def _teaching(self, checkpoint: Checkpoint | None, **more: Any) -> Any:
-        sizes = dict(zip(self.axes.image, (size for size, _ in self.spacing), strict=True))
-        spacing = tuple(sizes[name] for name in self.axes.space)
         rgb = self.image.rgb
         more = {"settings": self.settings, **more}
-        return self.tools.teach(self.image.data, checkpoint, self.axes, rgb=rgb, spacing=spacing, **more)
+        return self.tools.teach(self.image.data, checkpoint, self.axes, rgb=rgb, spacing=self._sizes, **more)

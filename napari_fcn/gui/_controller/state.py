@@ -26,12 +26,15 @@ class Request:
         What the user calls the axes of the image; empty: as the layer does, else guessed.
     save : SaveSettings
         What to write to files.
+    new : str
+        Family of the new network that is to be made instead of a model; empty: none.
     """
 
     model: Path
     settings: PredictSettings = field(default_factory=PredictSettings)
     axes: tuple[str, ...] = ()
     save: SaveSettings = field(default_factory=SaveSettings)
+    new: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -64,7 +64,7 @@ class LayerImage:
         """Length of each axis, colours included."""
         return tuple(int(n) for n in self.data.shape)
 
-    def axes(self, ndim: int, names: Sequence[str] = ()) -> Axes:
+    def axes(self, ndim: int, names: Sequence[str] = (), time: int | None = None) -> Axes:
         """Return the role of each axis under a network of ``ndim`` dimensions.
 
         Parameters
@@ -73,6 +73,8 @@ class LayerImage:
             Dimensions of the network.
         names : sequence of str
             What the user calls the axes, colours not included; empty: as the layer does.
+        time : int, optional
+            Which of the network's axes is time.
 
         Raises
         ------
@@ -81,7 +83,7 @@ class LayerImage:
         """
         if names and self.rgb and len(names) == len(self.shape) - 1:
             names = (*names, "c")
-        return Axes.guess(self.shape, ndim, tuple(names) or self.names or None, self.rgb)
+        return Axes.guess(self.shape, ndim, tuple(names) or self.names or None, self.rgb, time)
 
 
 def unwrapped(viewer: ViewerModel) -> ViewerModel:

@@ -6,6 +6,7 @@ import net_contract
 import pytest
 from net_contract import SPECS
 
+from napari_fcn.fields.theoretical import theoretical
 from napari_fcn.nets import NetSpec
 
 every_net = pytest.mark.parametrize("spec", SPECS.values(), ids=SPECS)
@@ -14,6 +15,11 @@ every_net = pytest.mark.parametrize("spec", SPECS.values(), ids=SPECS)
 @every_net
 def test_a_net_learns_from_a_gradient(spec: NetSpec) -> None:
     net_contract.learns_from_a_gradient(spec)
+
+
+@every_net
+def test_a_few_steps_teach_a_net_something(spec: NetSpec) -> None:
+    net_contract.learns_a_toy(spec)
 
 
 @every_net
@@ -41,10 +47,17 @@ def test_folding_the_norms_keeps_the_answer(spec: NetSpec) -> None:
 def test_tiles_equal_the_whole_image(spec: NetSpec) -> None:
     for long in range(spec.ndim):
         shape = [net_contract.SHORT[spec.ndim] + k for k in range(spec.ndim)]
-        shape[long] = net_contract.LONG[spec.ndim]
+        far = max(max(side) for side in theoretical(spec).halo)
+        shape[long] = max(net_contract.LONG[spec.ndim], 2 * far + 40)
         net_contract.tiles_exactly(spec, shape, (13,) * spec.ndim)
 
 
 @every_net
 def test_a_net_sees_as_far_as_the_theory_says(spec: NetSpec) -> None:
     net_contract.sees_as_far_as_the_theory_says(spec)
+
+
+@every_net
+def test_a_change_outside_of_the_field_changes_nothing(spec: NetSpec) -> None:
+    """With the random weights and the maxima of the real network, not the sums that the field is found with."""
+    net_contract.ignores_what_lies_outside(spec)

@@ -1,0 +1,89 @@
+"""An encoder that dilates in its deepest stages, and a pyramid of dilated kernels on top (Chen et al. 2018)."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor, nn
+
+from napari_fcn.nets import layers
+from napari_fcn.nets.resunet import Residual
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from napari_fcn.nets.spec import NetSpec
+
+
+class DeepLab(nn.Module):
+    """Residual stages, of which the deepest dilate instead of pooling, an atrous pyramid, and linear upsampling.
+
+    ::
+
+        x ── stage ── pool ── stage ── dilated stage ─┬─ 1x1 ────────┬─ cat ── 1x1 ── score ── upsample ── logits
+                                                      ├─ conv rate 2 ┤
+                                                      ├─ conv rate 4 ┤
+                                                      └─ conv rate 6 ┘
+
+    The pyramid is that of Chen et al. (2017, DeepLab v3) without its branch of global pooling: a pixel that depends on
+    the whole image could not be tiled exactly, and would have no receptive field to show.
+
+    Parameters
+    ----------
+    spec : NetSpec
+        What to build; a rate of the pyramid counts in pixels of the grid that there would be if all stages pooled.
+    """
+
+    def __init__(self, spec: NetSpec) -> None:
+        super().__init__()
+        self.spec = spec
+        widths = [spec.width * 2**level for level in range(spec.depth + 1)]
+        inputs, narrow = [spec.channels, *widths], _narrow(spec)
+        self.encoder = nn.ModuleList(Residual(spec, inputs[i], widths[i], i) for i in range(spec.depth + 1))
+        self.pools = nn.ModuleList(layers.pool(spec, i) for i in range(spec.depth))
+        plan = [((1,) * spec.ndim, None)]
+        plan += [(spec.kernel[-1], tuple(r * d for d in spec.dilations[-1])) for r in spec.rates]  # type: ignore[misc]
+        self.pyramid = nn.ModuleList(nn.Sequential(*layers.step(spec, widths[-1], narrow, *how)) for how in plan)
+        self.project = nn.Sequential(*layers.step(spec, narrow * len(plan), narrow, (1,) * spec.ndim))
+        self.score = layers.score(spec, narrow)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return class logits (N, classes, *space) for an image (N, channels, *space)."""
+        whole: list[Any] = [slice(0, n) for n in x.shape[2:]]
+        for level in self._walk(layers.fill(x, self.spec.multiple, self.spec.minimum)):  # noqa: B007 - the last counts
+            pass
+        return self.logits([level])[(..., *whole)]
+
+    def levels(self, x: Tensor) -> list[layers.Level]:
+        """Return the features of each stage and of the pyramid; ``x`` has lengths on the pooling grid."""
+        return list(self._walk(x))
+
+    def _walk(self, x: Tensor) -> Iterator[layers.Level]:
+        """Yield the levels one after the other."""
+        for i, encode in enumerate(self.encoder):
+            x = encode(self.pools[i - 1](x) if i else x)
+            yield layers.Level(self.spec.grids[i], x)
+        x = torch.cat([branch(x) for branch in self.pyramid], dim=1)
+        yield layers.Level(self.spec.grids[-1], self.project(x))
+
+    def logits(self, levels: list[layers.Level]) -> Tensor:
+        """Return class logits from the features of `levels`."""
+        return layers.enlarge(self.score(levels[-1].features), levels[-1].factor)
+
+    @property
+    def readout(self) -> tuple[Tensor, Tensor]:
+        """Weight and bias with which the last of the `levels`, upsampled, becomes the logits."""
+        return self.score.weight, self.score.bias  # type: ignore[return-value]
+
+    @property
+    def widths(self) -> list[tuple[tuple[int, ...], int]]:
+        """Factor and number of features of each of the `levels`."""
+        spec = self.spec
+        stages = [(grid, spec.width * 2**i) for i, grid in enumerate(spec.grids)]
+        return [*stages, (spec.grids[-1], _narrow(spec))]
+
+
+def _narrow(spec: NetSpec) -> int:
+    """Return the channels of a branch of the pyramid: half of those of the deepest stage."""
+    return max(1, (spec.width << spec.depth) // 2)

@@ -1,0 +1,161 @@
+"""The fully convolutional network that gave the family its name (Long et al. 2015): FCN-32s, 16s, 8s."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from napari_fcn.nets import layers
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from napari_fcn.nets.spec import NetSpec
+
+
+class FCN(nn.Module):
+    """An encoder as that of VGG, whose levels are scored; coarse scores are upsampled and added to finer ones.
+
+    ::
+
+        x ── block ── pool ── block ── pool ──┬── block ── pool ──┬── block ── score
+                                              │                   └─── score ── + ── up ─┘
+                                              └──────────────────────── score ── + ── up ─┘ then up to the image
+
+    Parameters
+    ----------
+    spec : NetSpec
+        What to build. ``skips`` says how many pooled levels above the deepest are scored too; ``up`` whether scores
+        are upsampled linearly or by transposed convolutions that begin so and learn. The last step, up to the image,
+        stays linear, as published.
+    """
+
+    def __init__(self, spec: NetSpec) -> None:
+        super().__init__()
+        self.spec = spec
+        widths = [spec.width * 2**level for level in range(spec.depth + 1)]
+        inputs = [spec.channels, *widths]
+        self.encoder = nn.ModuleList(layers.block(spec, inputs[i], widths[i], i) for i in range(spec.depth + 1))
+        self.pools = nn.ModuleList(layers.pool(spec, i) for i in range(spec.depth))
+        self.score: Fusion | None = Fusion(spec)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return class logits (N, classes, *space) for an image (N, channels, *space)."""
+        whole: list[Any] = [slice(0, n) for n in x.shape[2:]]
+        for level in self._walk(layers.fill(x, self.spec.multiple, self.spec.minimum)):
+            x = level.features
+        return x[(..., *whole)]
+
+    def levels(self, x: Tensor) -> list[layers.Level]:
+        """Return the features of each level of the encoder, and the logits last unless the scores were taken away."""
+        return list(self._walk(x))
+
+    def _walk(self, x: Tensor) -> Iterator[layers.Level]:
+        """Yield the levels one after the other."""
+        entering = []
+        for i, encode in enumerate(self.encoder):
+            x = self.pools[i - 1](x) if i else x
+            entering.append(x)
+            x = encode(x)
+            yield layers.Level(self.spec.grids[i], x)
+        if self.score is not None:
+            yield layers.Level(self.spec.grids[0], self.score(x, entering))
+
+    def logits(self, levels: list[layers.Level]) -> Tensor:
+        """Return class logits from the features of `levels`."""
+        return levels[-1].features
+
+    @property
+    def readout(self) -> tuple[Tensor, Tensor]:
+        """Weight and bias with which the last of the `levels` becomes the logits: it is them already."""
+        count = self.spec.classes
+        return torch.eye(count).reshape(count, count, *(1,) * self.spec.ndim), torch.zeros(count)
+
+    @property
+    def widths(self) -> list[tuple[tuple[int, ...], int]]:
+        """Factor and number of features of each of the `levels`."""
+        spec = self.spec
+        stages = [(grid, spec.width * 2**i) for i, grid in enumerate(spec.grids)]
+        return stages + ([] if self.score is None else [(spec.grids[0], spec.classes)])
+
+
+class Fusion(nn.Module):
+    """The score layers of an FCN, and their fusion from coarse to fine.
+
+    Parameters
+    ----------
+    spec : NetSpec
+        The network.
+    """
+
+    def __init__(self, spec: NetSpec) -> None:
+        super().__init__()
+        self.finest = max(spec.depth - spec.skips, min(1, spec.depth))
+        self.factor = spec.grids[self.finest]
+        fused = range(spec.depth - 1, self.finest - 1, -1)
+        self.deepest = layers.score(spec, spec.width * 2**spec.depth)
+        self.skips = nn.ModuleList(layers.score(spec, spec.width * 2 ** (level - 1)) for level in fused)
+        up = BilinearUp if spec.up == "transposed" else FixedUp
+        self.ups = nn.ModuleList(up(spec.classes, spec.strides[level]) for level in fused)
+
+    def forward(self, x: Tensor, entering: Sequence[Tensor]) -> Tensor:
+        """Return logits on the grid of the image, from the deepest features and from what entered each level."""
+        x = self.deepest(x)
+        fused = reversed(entering[self.finest : -1])
+        for up, score, skip in zip(self.ups, self.skips, fused, strict=True):
+            x = up(x) + score(skip)
+        return layers.enlarge(x, self.factor)
+
+
+class FixedUp(nn.Module):
+    """Linear upsampling that does not learn."""
+
+    def __init__(self, classes: int, factor: Sequence[int]) -> None:
+        super().__init__()
+        self.factor = factor
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return scores enlarged by the factor."""
+        return layers.enlarge(x, self.factor)
+
+
+class BilinearUp(nn.Module):
+    """A transposed convolution that begins as linear upsampling and learns (Long et al. 2015, section 3.3).
+
+    ::
+
+        coarse     |       0       |       1       |       2       |
+        kernel     .   taps that reach half a coarse pixel beyond each side: twice the factor long
+        fine       | 0 | 1 | 2 | 3 | 4 | 5 | 6 | 7 | 8 | 9 | ...      as long as coarse times the factor
+
+    Before it, the border is continued by one coarse pixel, and what that adds is cut off again: so the grid holds, and
+    the border does not fade.
+
+    Parameters
+    ----------
+    classes : int
+        Channels of the scores.
+    factor : sequence of int
+        Per axis: 1, or even.
+    """
+
+    def __init__(self, classes: int, factor: Sequence[int]) -> None:
+        super().__init__()
+        self.factor = tuple(factor)
+        taps = torch.ones(())
+        for f in self.factor:
+            line = 1 - ((torch.arange(2 * f) + 0.5) / f - 1).abs() if f > 1 else torch.ones(1)
+            taps = taps[..., None] * line
+        self.weight = nn.Parameter(torch.eye(classes).reshape(classes, classes, *(1,) * len(self.factor)) * taps)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return scores (N, classes, *space) enlarged by the factor."""
+        ends = [n for f in reversed(self.factor) for n in (int(f > 1),) * 2]
+        cut = tuple(f + f // 2 if f > 1 else 0 for f in self.factor)
+        out: Tensor = layers.SPREAD[len(self.factor)](
+            F.pad(x, ends, mode="replicate"), self.weight, stride=self.factor, padding=cut
+        )
+        return out

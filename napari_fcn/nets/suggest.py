@@ -1,0 +1,114 @@
+"""Which network fits an image: pools, kernels and depth that follow from the size of its pixels and objects."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import islice
+from typing import TYPE_CHECKING, Any
+
+from napari_fcn.nets.spec import NetSpec
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+SHORTEST = 8  # pixels that an axis keeps at the bottom of the network
+ALIKE = 2.0  # an axis is pooled while its pixels are less than so many times as long as the finest
+CONTEXT = 2.0  # how many times as long as an object the network should see
+DEPTHS = {"dilated": (5, 8)}  # levels down if nothing is known of the objects, and at most: they cost little there
+DEPTH = (3, 6)  # in the other families
+WIDTHS = {1: 16, 2: 16, 3: 8}
+
+Step = tuple[tuple[int, ...], tuple[int, ...]]
+
+
+def suggested(
+    voxel_size: float | Sequence[float],
+    object_size: float | None,
+    known: Mapping[str, Any],
+    shape: Sequence[int] = (),
+) -> dict[str, Any]:
+    """Return the fields of a network; see `NetSpec.suggest`.
+
+    Parameters
+    ----------
+    voxel_size, object_size, shape
+        As there.
+    known : mapping
+        Fields that are given, ``ndim`` among them. Where they name kernels or pools, none are planned.
+    """
+    ndim = known["ndim"]
+    values = {"width": WIDTHS.get(ndim, 8), **known}
+    size, length = _sizes(voxel_size, object_size, ndim), [int(n) for n in shape] or [2**30] * ndim
+    if len(length) != ndim:
+        raise ValueError(f"The image has {len(length)} lengths; a {ndim}-D network needs {ndim}.")
+    if "kernel" in known or "pool" in known:
+        return values
+    time = known.get("time", 0 if known.get("family") == "video" else None)
+    usual, most = DEPTHS.get(known.get("family", ""), DEPTH)
+    if object_size is None or "depth" in known:
+        return {**values, **_levels(size, length, time, known.get("depth", usual))}
+    space = [axis for axis in range(ndim) if axis != time]
+    for depth in range(1, most + 1):
+        found = {**values, **_levels(size, length, time, depth)}
+        sides = least_reach(NetSpec.from_dict(found))
+        seen = [(2 * sides[axis] + 1) * size[axis] for axis in space]
+        needed = [min(CONTEXT * object_size, length[axis] * size[axis]) for axis in space]
+        if found["depth"] < depth or all(s >= n for s, n in zip(seen, needed, strict=True)):
+            break
+    return found
+
+
+def least_reach(spec: NetSpec) -> tuple[int, ...]:
+    """Return how far a network sees to each side at least, per axis, from its kernels alone.
+
+    Pools and upsampling add a little: `fields.theoretical` tells exactly, but has to build the network.
+    """
+    sides = [0] * spec.ndim
+    for level, (kernel, rate, grid) in enumerate(zip(spec.kernel, spec.dilations, spec.grids, strict=True)):
+        for axis, (k, r, g) in enumerate(zip(kernel, rate, grid, strict=True)):
+            sides[axis] += _convolutions(spec, level) * (k // 2) * r * g
+    return tuple(sides)
+
+
+def _convolutions(spec: NetSpec, level: int) -> int:
+    """Return how many convolutions follow each other on a level; those of a pyramid count by their widest."""
+    is_deepest = level == spec.depth
+    if spec.family == "dilated":
+        return 1 if level else 5
+    if spec.family == "deeplab":
+        return 2 + (max(spec.rates) if is_deepest else 0)
+    return 2 if is_deepest or spec.family == "fcn" else 4
+
+
+def _sizes(voxel_size: float | Sequence[float], object_size: float | None, ndim: int) -> list[float]:
+    sizes = [float(s) for s in voxel_size] if isinstance(voxel_size, Sequence) else [float(voxel_size)] * ndim
+    if len(sizes) != ndim:
+        raise ValueError(f"voxel_size has {len(sizes)} numbers; a {ndim}-D network needs {ndim}, or one for all axes.")
+    if not all(s > 0 for s in (*sizes, 1.0 if object_size is None else object_size)):
+        raise ValueError(f"voxel_size is {voxel_size} and object_size {object_size}; sizes must be positive.")
+    return sizes
+
+
+def _levels(size: Sequence[float], length: Sequence[int], time: int | None, depth: int) -> dict[str, Any]:
+    """Return ``kernel``, ``pool`` and ``depth`` of a network that goes down so many steps, or as many as it can."""
+    first, *below = islice(_steps(size, length, time), depth + 1)
+    return {"kernel": (first[0], *(k for k, _ in below)), "pool": tuple(p for _, p in below), "depth": len(below)}
+
+
+def _steps(size: Sequence[float], length: Sequence[int], time: int | None) -> Iterator[Step]:
+    """Yield the kernel of each level and the pool that leads to it, until no axis can be pooled further.
+
+    An axis is pooled, and convolved, while its pixels are less than twice as long as the finest that can be pooled.
+    Time is convolved and never pooled: what moves fast would be lost.
+    """
+    axes, pool = range(len(size)), (1,) * len(size)
+    while True:
+        can = [axis != time and length[axis] >= 2 * SHORTEST for axis in axes]
+        least = min((s for s, is_long in zip(size, can, strict=True) if is_long), default=min(size))
+        is_fine = [s < ALIKE * least for s in size]
+        yield tuple(3 if axis == time or is_fine[axis] else 1 for axis in axes), pool
+        pool = tuple(2 if is_fine[axis] and can[axis] else 1 for axis in axes)
+        if max(pool) == 1:
+            return
+        size = [s * p for s, p in zip(size, pool, strict=True)]
+        length = [n // p for n, p in zip(length, pool, strict=True)]

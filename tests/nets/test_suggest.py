@@ -1,0 +1,123 @@
+"""The network that is suggested fits the pixels, the objects and the length of the image."""
+
+from math import prod
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from net_contract import SPECS
+
+from napari_fcn.fields.theoretical import theoretical
+from napari_fcn.nets import NetSpec
+from napari_fcn.nets.options import NETWORKS
+from napari_fcn.nets.suggest import ALIKE, CONTEXT, SHORTEST, least_reach
+
+SIZES = st.floats(0.05, 5)
+
+
+@given(st.sampled_from(NETWORKS), st.integers(1, 3), st.data())
+def test_any_image_gets_a_network_that_can_be_built(family: str, ndim: int, data: st.DataObject) -> None:
+    shape = [data.draw(st.integers(1, 3000)) for _ in range(ndim)]
+    spacing = data.draw(st.one_of(st.just(1.0), st.lists(SIZES, min_size=ndim, max_size=ndim)))
+    size = data.draw(st.one_of(st.none(), st.floats(0.1, 500)))
+    spec = NetSpec.suggest(spacing, size, ndim, 2, 3, shape, family=family)
+    assert (spec.family, spec.ndim, spec.channels, spec.classes) == (family, ndim, 2, 3)
+    assert spec.depth == len(spec.pool) <= 8
+    for axis, n in enumerate(shape):
+        factor = prod(step[axis] for step in spec.pool)
+        assert factor == 1 or n // factor >= SHORTEST
+
+
+@given(st.lists(SIZES, min_size=3, max_size=3))
+def test_a_coarse_axis_waits_until_the_others_are_as_coarse(spacing: list[float]) -> None:
+    spec = NetSpec.suggest(spacing, ndim=3)
+    size = list(spacing)
+    for kernel, step in zip(spec.kernel, spec.pool, strict=False):
+        for axis in range(3):
+            is_alike = size[axis] < ALIKE * min(size)
+            assert kernel[axis] == (3 if is_alike else 1)
+            assert step[axis] == (2 if is_alike else 1)
+        size = [s * p for s, p in zip(size, step, strict=True)]
+
+
+@given(st.integers(1, 3), st.floats(0.1, 3))
+def test_alike_pixels_give_the_plain_network(ndim: int, size: float) -> None:
+    plain = NetSpec(ndim=ndim, width=16 if ndim < 3 else 8, depth=3)
+    assert NetSpec.suggest(size, ndim=ndim) == NetSpec.suggest((size,) * ndim, ndim=ndim) == plain
+
+
+@pytest.mark.parametrize(
+    ("shape", "spacing", "pool"),
+    [
+        ((20, 512, 512), (2.0, 0.5, 0.5), ((1, 2, 2), (1, 2, 2), (2, 2, 2))),
+        ((5, 512, 512), (0.5, 0.5, 0.5), ((1, 2, 2),) * 3),
+        ((10, 10), (1.0, 1.0), ()),
+        ((16, 40), 1.0, ((2, 2), (1, 2))),
+    ],
+)
+def test_pools_follow_pixel_size_and_length(
+    shape: tuple[int, ...], spacing: tuple[float, ...], pool: tuple[tuple[int, ...], ...]
+) -> None:
+    assert NetSpec.suggest(spacing, ndim=len(shape), shape=shape).pool == pool
+
+
+@pytest.mark.parametrize("family", NETWORKS)
+@pytest.mark.parametrize(("spacing", "size"), [((0.5, 0.5), 4.0), ((0.5, 0.5), 15.0), ((1.0, 0.25), 10.0), (0.3, 0.5)])
+def test_the_field_holds_an_object_and_as_much_again(
+    family: str, spacing: tuple[float, float] | float, size: float
+) -> None:
+    spec = NetSpec.suggest(spacing, size, family=family)
+    known = spacing if isinstance(spacing, tuple) else (spacing, spacing)
+    seen = [n * s for n, s in zip(theoretical(spec).size, known, strict=True)]
+    assert all(s >= CONTEXT * size for axis, s in enumerate(seen) if axis != spec.time)
+    if spec.depth > 1:  # no deeper than needed
+        less = NetSpec.suggest(spacing, size, family=family, depth=spec.depth - 1)
+        seen = [(2 * n + 1) * s for n, s in zip(least_reach(less), known, strict=True)]
+        assert any(s < CONTEXT * size for axis, s in enumerate(seen) if axis != spec.time)
+
+
+def test_larger_objects_need_deeper_networks() -> None:
+    depths = [NetSpec.suggest(0.5, size).depth for size in (2, 10, 20, 60, 10_000)]
+    assert depths == sorted(depths)
+    assert depths[0] == 1
+    assert depths[-1] == 6
+
+
+def test_a_small_image_needs_no_deeper_network_than_to_see_all_of_it() -> None:
+    assert NetSpec.suggest(1.0, 1000, shape=(64, 64)).depth < NetSpec.suggest(1.0, 1000, shape=(4096, 4096)).depth
+
+
+def test_time_is_looked_along_and_never_pooled() -> None:
+    spec = NetSpec.suggest((30.0, 0.3, 0.3), 10.0, 3, family="video")
+    assert {level[0] for level in spec.kernel} == {3}
+    assert set(spec.pool) == {(1, 2, 2)}
+    full = NetSpec.suggest((0.001, 0.3, 0.3), 10.0, 3, time=0)
+    assert (full.kernel, full.pool) == (spec.kernel, spec.pool)
+
+
+def test_what_is_given_stays() -> None:
+    assert NetSpec.suggest(1.0, depth=1, width=4, norm="none") == NetSpec(depth=1, width=4, norm="none")
+    given_pools = NetSpec.suggest((4.0, 1.0), 10.0, pool=2, depth=2)
+    assert given_pools == NetSpec(depth=2)
+
+
+@pytest.mark.parametrize("name", SPECS)
+def test_a_network_sees_at_least_as_far_as_its_kernels_reach(name: str) -> None:
+    spec, field = SPECS[name], theoretical(SPECS[name])
+    assert all(r <= min(a, b) for r, a, b in zip(least_reach(spec), field.before, field.after, strict=True))
+
+
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        ({"voxel_size": (1.0,)}, "voxel_size has 1 numbers; a 2-D network needs 2"),
+        ({"voxel_size": 0.0}, "sizes must be positive"),
+        ({"voxel_size": 1.0, "object_size": -2.0}, "object_size -2.0; sizes must be positive"),
+        ({"voxel_size": 1.0, "shape": (5,)}, "The image has 1 lengths"),
+        ({"voxel_size": 1.0, "family": "transformer"}, "family is 'transformer'"),
+        ({"voxel_size": 1.0, "attention": 2}, "not known here: attention"),
+    ],
+)
+def test_sizes_that_do_not_fit_are_refused(wrong: dict[str, object], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        NetSpec.suggest(**wrong)  # type: ignore[arg-type]
