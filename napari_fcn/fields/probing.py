@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from fractions import Fraction
-from functools import partial
-from itertools import product
+from functools import cache, partial
+from itertools import pairwise, product
 from math import ceil, lcm
 from typing import TYPE_CHECKING, Any
 
@@ -19,10 +19,11 @@ from napari_fcn.nets.filters import Support
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
-STEP = 960  # pixels by which an input is lengthened to see by how much each layer follows; many strides divide it
+STEPS = (960, 15360)  # pixels by which an input is lengthened to see how much each layer follows; many grids fit
+ONE = (Fraction(1),)
 LENGTHS = (256, 1024, 4096)  # tried in turn until the field has an end
-BREADTHS = (1, 32, 256)  # length of the other axes: short ones cost less, unpadded kernels need more
-ROWS = 2**22  # most numbers in one batch of probes
+BREADTHS = (1, 8, 32, 256)  # length of the other axes: short ones cost less, unpadded kernels need more
+ROWS = 2**18  # most numbers in one batch of probes: what a processor keeps in its cache
 LAYERS = (Thin, ThinLinear, Support, nn.Upsample)
 POOLS = (_AvgPoolNd, _MaxPoolNd, _AdaptiveAvgPoolNd, _AdaptiveMaxPoolNd)
 
@@ -132,10 +133,11 @@ def probe(net: nn.Module, ndim: int, channels: int, axis: int) -> tuple[Reach, .
     """
     kinds = {name: type(layer).__name__ for name, layer in net.named_modules()}
     failures = []
-    for copy, breadth in product((thin, thick), BREADTHS[: 1 if ndim == 1 else None]):
+    copied = cache(lambda copy: Watch(copy(net), kinds))
+    for breadth, copy in product(BREADTHS[: 1 if ndim == 1 else None], (thin, thick)):
         shape = partial(_shape, channels, ndim, axis, breadth)
         try:
-            watch = Watch(copy(net), kinds)
+            watch = copied(copy)
             return _reaches(watch, shape, axis, _jumps(watch, shape, axis))
         except (RuntimeError, AttributeError, TypeError, IndexError, ValueError) as error:  # whatever foreign code says
             failures.append(str(error).splitlines()[0])
@@ -148,13 +150,17 @@ def _shape(channels: int, ndim: int, axis: int, breadth: int, length: int) -> li
 
 def _jumps(watch: Watch, shape: Callable[[int], list[int]], axis: int) -> list[Fraction]:
     """Return the distance between two outputs of each layer, from how many more a longer input gives."""
-    with torch.no_grad():
-        short, long = (watch.run(torch.ones(1, *shape(n), dtype=torch.float64)) for n in (STEP, 2 * STEP))
-    more = [
-        b.output.shape[2 + axis] - a.output.shape[2 + axis] if a.output.ndim > 2 else 0
-        for a, b in zip(short, long, strict=True)
-    ]
-    return [Fraction(STEP, n) if n > 0 else Fraction(0) for n in more]
+    for step in STEPS:
+        with torch.no_grad():
+            short, long = (watch.run(torch.ones(1, *shape(n), dtype=torch.float64)) for n in (step, 2 * step))
+        more = [
+            b.output.shape[2 + axis] - a.output.shape[2 + axis] if a.output.ndim > 2 else 0
+            for a, b in zip(short, long, strict=True)
+        ]
+        jumps = [Fraction(step, n) if n > 0 else Fraction(0) for n in more]
+        if all(1 in ((a / b).denominator, (b / a).denominator) for a, b in pairwise(filter(None, [*jumps, *ONE]))):
+            break  # else the coarsest grid does not divide the step, and was rounded
+    return jumps
 
 
 def _reaches(

@@ -39,6 +39,11 @@ MAX_POOLS: dict[str, tuple[Any, Any]] = {
     )
 }
 
+ARGUMENTS = {  # of convolutions, after input, weight and bias
+    **{f"conv{n}d": ("stride", "padding", "dilation", "groups") for n in (1, 2, 3)},
+    **{f"conv_transpose{n}d": ("stride", "padding", "output_padding", "groups", "dilation") for n in (1, 2, 3)},
+}
+
 
 class Thin(nn.Module):
     """A convolution of the same geometry from all channels to ``outputs`` equal ones, with weights that average."""
@@ -77,7 +82,7 @@ class ThinLinear(nn.Module):
 class Open(TorchFunctionMode):
     """Lets functions pass what they would cut off: max pooling becomes the mean, ReLU does nothing.
 
-    Of a thin network each part of the channels is the one that there is.
+    Of a thin network each part of the channels is the one that there is, and kernels have one channel.
     """
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
@@ -87,9 +92,19 @@ class Open(TorchFunctionMode):
             return args[0]
         if name in MAX_POOLS:
             return _mean_pool(name, *args, **kwargs)
+        if name in ARGUMENTS and args[0].shape[1] == 1:
+            return _thin_convolution(func, *args, **kwargs)
         if name == "split" and _is_thin(*args, **kwargs):
             return (args[0],) * len(args[1])  # each part is as the one channel that stands for all
         return func(*args, **kwargs)
+
+
+def _thin_convolution(func: Any, x: Tensor, weight: Tensor, bias: Any = None, *more: Any, **named: Any) -> Tensor:
+    """Return one channel convolved with a kernel of ones, however many channels the weights are for."""
+    named |= dict(zip(ARGUMENTS[func.__name__], more, strict=False)) | {"groups": 1}
+    kernel = x.new_full((1, 1, *weight.shape[2:]), 1 / weight[0, 0].numel())
+    out: Tensor = func(x, kernel, None, **named)
+    return out
 
 
 def _is_thin(x: Tensor, sizes: Any, dim: int = 0) -> bool:

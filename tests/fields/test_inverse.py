@@ -14,6 +14,7 @@ from napari_fcn.geometry import Region
 SHAPES = {1: (91,), 2: (41, 38), 3: (22, 19, 21)}
 STROKES = {1: ((40,), (43,)), 2: ((17, 9), (19, 14)), 3: ((9, 8, 3), (10, 9, 5))}
 NETS = ["unet-1d", "unet-2d", "unet-3d", "transposed", "anisotropic-pool", "reflect", "replicate", "depth-0"]
+NETS += ["resunet-1d", "fcn-pools-of-4-and-2", "dilated-2d", "deeplab-2d", "video-2d"]
 
 
 def by_brute_force(name: str, stroke: np.ndarray) -> np.ndarray:

@@ -96,6 +96,14 @@ def test_a_network_of_ours_is_probed_like_a_foreign_one(name: str) -> None:
     assert theoretical(spec.build(torch.Generator().manual_seed(0))) == theoretical(spec)
 
 
+@pytest.mark.parametrize("pool", [(4, 4, 4, 4), (8, 8, 2)])
+def test_a_grid_of_hundreds_of_pixels_is_found(pool: tuple[int, ...]) -> None:
+    spec = NetSpec(ndim=1, width=1, depth=len(pool), pool=tuple((p,) for p in pool), kernel=1)
+    found = anatomy(spec)
+    assert found.multiple == spec.multiple
+    assert max(layer.jump[0] for layer in found.layers) == spec.multiple[0]
+
+
 @pytest.mark.parametrize("name", ["unet-1d", "one-d-pools-of-4-and-8", "transposed-1d", "reflect-wide-kernel"])
 def test_each_phase_sees_what_changes_it(name: str) -> None:
     spec = SPECS[name]
