@@ -1,4 +1,4 @@
-"""A second look at the strokes: a forest of random trees, and a few hidden units that answer as it does."""
+"""A second look at the strokes: two forests of random trees, and a few hidden units that answer as it does."""
 
 from __future__ import annotations
 
@@ -19,8 +19,9 @@ if TYPE_CHECKING:
 
     from napari_fcn.learning.head import Head
 
-TREES, GROWN = 30, 10  # in all, and between two pauses
-TRIED = 40  # features that a split of a tree chooses from
+TREES, GROWN = 15, 5  # in a forest, and between two pauses
+TRIED = 1 / 8  # share of the features that a split of a tree chooses from
+STRENGTH = 4.0  # of the forests beside the linear head, where the slider lets it go farthest
 DOUBT = 0.01  # least probability of a class: leaves of few samples are surer than they may be
 STEPS, TAKEN = 120, 40  # in all, and between two pauses
 BATCH = 512
@@ -40,20 +41,24 @@ class Lesson:
         ``(n,)`` int64 class indices.
     share : Tensor
         ``(n,)`` weight of each sample.
+    plain : int
+        How many of the features, the first ones, do not come from a network.
     """
 
     rows: Tensor
     label: Tensor
     share: Tensor
+    plain: int
 
 
 def bend(
     lesson: Lesson, free: Tensor, straight: Head, units: int, weight: float, seed: int
 ) -> Generator[None, None, Bend | None]:
-    """Return what bends a linear head so that it answers as it does together with a forest.
+    """Return what bends a linear head so that it answers as it does together with two forests.
 
     Extremely randomised trees (Geurts et al. 2006) on many features learn from strokes what a linear head cannot, and
-    err elsewhere: the product of both is better than either. They do not fit into a network, and their answer jumps; so
+    err elsewhere: the product of both is better than either. Half of the trees see the plain features alone, which are
+    few beside those of a network and would seldom be tried. They do not fit into a network, and their answer jumps; so
     a hidden layer learns to answer as the product does, also at pixels that nobody has painted (Bucila et al. 2006;
     Hinton et al. 2015). Pauses now and then, so that who waits for something else can stop it.
 
@@ -68,30 +73,40 @@ def bend(
     units : int
         How many hidden units may bend it.
     weight : float
-        Of the forest beside the linear head.
+        Of the forests beside the linear head.
     seed : int
         Of all draws.
     """
     if len(lesson.label.unique()) < 2 or not weight or not units:
         return straight.bend
     rows = torch.cat([free, lesson.rows])
-    votes = yield from _votes(lesson, rows, len(straight.linear.bias), seed)
+    seen, classes = views(lesson), len(straight.linear.bias)
+    votes = torch.zeros(len(rows), classes, device=rows.device)
+    for view in seen:
+        votes += (yield from _votes(lesson, rows, view, classes, 2 * TREES // len(seen), seed)) / len(seen)
     both = straight.logits(rows).log_softmax(1) + weight * votes.clamp(min=DOUBT).log()
     return (yield from _distilled(both.softmax(1), rows, straight.linear, units, seed))
 
 
-def _votes(lesson: Lesson, rows: Tensor, classes: int, seed: int) -> Generator[None, None, Tensor]:
-    """Return the class probabilities ``(n, classes)`` that a forest gives; none to a class that it has not seen."""
+def views(lesson: Lesson) -> list[slice]:
+    """Return which features each forest sees: all, and the plain ones if there are others."""
+    width = lesson.rows.shape[1]
+    return [slice(width)] if lesson.plain in (0, width) else [slice(width), slice(lesson.plain)]
+
+
+def _votes(
+    lesson: Lesson, rows: Tensor, view: slice, classes: int, trees: int, seed: int
+) -> Generator[None, None, Tensor]:
+    """Return the class probabilities ``(n, classes)`` of a forest on some features; none of a class it has not seen."""
     from sklearn.ensemble import ExtraTreesClassifier  # a second that only those wait who teach
 
-    known, label, weight = (part.cpu().numpy() for part in (lesson.rows, lesson.label, lesson.share))
-    tried = min(TRIED, known.shape[1])
-    trees: Any = ExtraTreesClassifier(max_features=tried, n_jobs=1, warm_start=True, random_state=seed)
-    for count in range(GROWN, TREES + 1, GROWN):
-        trees.set_params(n_estimators=count).fit(known, label, weight * (len(weight) / weight.sum()))
+    known, label, weight = (part.cpu().numpy() for part in (lesson.rows[:, view], lesson.label, lesson.share))
+    forest: Any = ExtraTreesClassifier(max_features=TRIED, n_jobs=1, warm_start=True, random_state=seed)
+    for grown in range(GROWN, trees + 1, GROWN):
+        forest.set_params(n_estimators=grown).fit(known, label, weight * (len(weight) / weight.sum()))
         yield
     votes = np.zeros((len(rows), classes), np.float32)
-    votes[:, trees.classes_] = trees.predict_proba(rows.cpu().numpy())
+    votes[:, forest.classes_] = forest.predict_proba(rows[:, view].cpu().numpy())
     return torch.from_numpy(votes).to(rows.device)
 
 

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 
 CORES = {1: 16, 2: 4, 3: 2}  # length of a core in halos
 SHORTEST = 64
+ROOM = 4096  # painted pixels for which there is room at first
 
 
 @dataclass(frozen=True, eq=False)
@@ -247,7 +248,8 @@ class Features:
     net: Taught
     budget: int
     windows: OrderedDict[Region, Window] = field(default_factory=OrderedDict)
-    index: npt.NDArray[np.int64] = field(default_factory=lambda: np.zeros(0, np.int64))
+    index: npt.NDArray[np.int64] = field(default_factory=lambda: np.zeros(0, np.int64))  # of known pixels, ascending
+    places: npt.NDArray[np.int64] = field(default_factory=lambda: np.zeros(0, np.int64))  # their rows in `known`
     known: Tensor = field(default_factory=lambda: torch.zeros(0, 0))
 
     def window(self, tile: Tile) -> Window:
@@ -269,21 +271,30 @@ class Features:
         new = ~np.isin(samples.index, self.index, assume_unique=True)
         if new.any():
             self._look(samples.where(new))
-        at = torch.from_numpy(np.searchsorted(self.index, samples.index)).to(self.known.device)
-        return self.known[at]
+        at = self.places[np.searchsorted(self.index, samples.index)]
+        return self.known[torch.from_numpy(at).to(self.known.device)]
 
     def _look(self, samples: Samples) -> None:
         plan = self.view.plan
         numbers = self.view.tile_of(samples)
-        found, index = ([self.known], [self.index]) if self.index.size else ([], [])
         for number in np.unique(numbers):
             part = samples.where(numbers == number)
             window = self.window(plan.at(np.unravel_index(number, plan.counts)))
-            found.append(gather(window.levels, self.view.positions(part, window.held)))
-            index.append(part.index)
-        joined = np.concatenate(index)
+            self._keep(gather(window.levels, self.view.positions(part, window.held)), part.index)
+
+    def _keep(self, rows: Tensor, index: npt.NDArray[np.int64]) -> None:
+        """Write rows behind those that are known; what is known moves only when the room is full."""
+        count = len(self.index)
+        if count + len(rows) > len(self.known):
+            room = rows.new_empty(max(ROOM, 2 * (count + len(rows))), rows.shape[1])
+            if count:
+                room[:count] = self.known[:count]
+            self.known = room
+        self.known[count : count + len(rows)] = rows
+        joined = np.concatenate([self.index, index])
         order = np.argsort(joined, kind="stable")
-        self.known, self.index = torch.cat(found)[torch.from_numpy(order).to(self.view.device)], joined[order]
+        places = np.concatenate([self.places, np.arange(count, count + len(rows))])
+        self.index, self.places = joined[order], places[order]
 
 
 def inside(samples: Samples, region: Region) -> Samples:

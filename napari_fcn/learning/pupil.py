@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from copy import copy, deepcopy
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -162,7 +162,7 @@ class Pupil:
             rows = (lesson.rows - standard.mean) / standard.spread
             free = (self._unpainted.free(samples) - standard.mean) / standard.spread
             straight = one.head.standardised(standard)
-            lesson, weight = bending.Lesson(rows, lesson.label, lesson.share), 2 * (1 - keep)
+            lesson, weight = replace(lesson, rows=rows), bending.STRENGTH * (1 - keep)
             found = yield from bending.bend(lesson, free, straight, self.net.spec.hidden, weight, seed)
             self._write(Head(straight.linear, found).raw(standard))
         else:
@@ -184,7 +184,7 @@ class Pupil:
         known, of_class = self._unpainted.sure(missing, self.reference_tile)
         label, rows = torch.cat([label, of_class]), torch.cat([rows, known])
         weight = torch.cat([weight.to(label.device), torch.full((len(of_class),), 1.0, device=label.device)])
-        return bending.Lesson(rows, label, logistic.balanced(label, weight, self._classes))
+        return bending.Lesson(rows, label, logistic.balanced(label, weight, self._classes), self.net.plain)
 
     def _fit(self, samples: Samples, keep: float, seed: int, bent: Bend | None) -> None:
         """Fit the linear part of the head; what bends it is given, or as much of the prior's as helps."""

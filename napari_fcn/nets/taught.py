@@ -58,6 +58,11 @@ class Taught(nn.Module):
         return image + (self.bank.widths if self.bank else []) + (self.trunk.widths if self.trunk else [])
 
     @property
+    def plain(self) -> int:
+        """How many features, the first ones, are of image and filter bank; none without a bank."""
+        return self.spec.channels + sum(width for _, width in self.bank.widths) if self.bank else 0
+
+    @property
     def scorers(self) -> list[nn.modules.conv._ConvNd]:
         """The 1x1 convolutions of the head, one for each of the `levels`; the first has the bias."""
         return list(self.heads)  # type: ignore[arg-type]  # it holds nothing else

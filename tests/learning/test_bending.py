@@ -37,7 +37,7 @@ def crossed(count: int, seed: int) -> tuple[Tensor, Tensor]:
 
 
 def lesson_of(rows: Tensor, label: Tensor) -> Lesson:
-    return Lesson(rows, label, torch.ones(len(label)))
+    return Lesson(rows, label, torch.ones(len(label)), 0)
 
 
 def test_it_learns_what_no_line_tells_and_answers_where_nothing_is_painted(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -93,4 +93,26 @@ def test_the_same_samples_and_seed_give_the_same_bits() -> None:
 def test_it_pauses_while_trees_grow_and_while_units_learn() -> None:
     rows, label = crossed(60, 0)
     pauses, _ = ended(bend(lesson_of(rows, label), rows, blank(2, 3), 8, 1.0, 0))
-    assert pauses == bending.TREES // bending.GROWN + bending.STEPS // bending.TAKEN
+    assert pauses == 2 * bending.TREES // bending.GROWN + bending.STEPS // bending.TAKEN
+
+
+def test_half_of_the_trees_see_plain_features_alone() -> None:
+    rows, label = crossed(200, 0)
+    crowd = torch.cat([rows[:, :2], torch.randn(200, 300, generator=seeded(2))], dim=1)
+    free, truth = crossed(500, 1)
+    unseen = torch.cat([free[:, :2], torch.randn(500, 300, generator=seeded(3))], dim=1)
+
+    def right(plain: int) -> float:
+        lesson = Lesson(crowd, label, torch.ones(200), plain)
+        votes = 0
+        for view in bending.views(lesson):
+            steps = bending._votes(lesson, unseen, view, 2, 10, 0)
+            while True:
+                try:
+                    next(steps)
+                except StopIteration as end:
+                    votes = votes + end.value
+                    break
+        return float((votes.argmax(1) == truth).float().mean())  # type: ignore[attr-defined]
+
+    assert right(2) > right(0) + 0.1
