@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from napari_fcn.errors import FcnError
-from napari_fcn.events import Answered, Examined, StepDone, TileDone, UpdateReady
+from napari_fcn.events import Answered, Examined, StepDone, TileDone, UpdateReady, Working
 from napari_fcn.geometry import Region
 from napari_fcn.gui._controller.commands import pins
 from napari_fcn.gui._controller.news import Opened, Recalled, Refused, TaughtClass, Told, Unsure
@@ -177,7 +177,7 @@ class Lesson:
                 self._turn = event.turn
             yield self._kept(*untold)
             untold.clear()
-            if isinstance(event, StepDone) and (self._long or self._is_unsure_due(ask)):
+            if isinstance(event, StepDone | Working) and (self._long or self._is_unsure_due(ask)):
                 return True
         if untold:
             yield self._kept(*untold)

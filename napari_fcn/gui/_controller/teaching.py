@@ -6,7 +6,7 @@ from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from napari_fcn.events import Answered, Examined, HistoryChanged, StepDone, Suggested
+from napari_fcn.events import Answered, Examined, HistoryChanged, Settled, StepDone, Suggested, Working
 from napari_fcn.gui._controller.classroom import Classroom
 from napari_fcn.gui._controller.commands import Compare, Reject
 from napari_fcn.gui._controller.course import Course, pairs
@@ -30,7 +30,15 @@ if TYPE_CHECKING:
     from napari_fcn.settings import TeachSettings
 
 
-PATIENT = (Painted, Examined, Answered, HistoryChanged, StepDone)  # come with every answer: are shown together
+PATIENT = (
+    Painted,
+    Examined,
+    Answered,
+    Working,
+    Settled,
+    HistoryChanged,
+    StepDone,
+)  # come with every answer: are shown together
 
 
 class TeachController(Classroom):
