@@ -214,7 +214,8 @@ def measurements():
     texts = [path.read_text(encoding="utf-8") for path in sorted((ROOT / "benchmarks/results").glob("*.md"))]
     if not texts:
         return "No result is committed yet. `make bench` measures on your machine and writes `benchmarks/results/`."
-    return "\n\n".join(re.sub(r"^#", "##", text, flags=re.MULTILINE) for text in texts)
+    lower = (re.sub(r"^#", "##", text, flags=re.MULTILINE) for text in texts)
+    return "\n\n".join(re.sub(r"(!\[.*?\]\()", r"\1../benchmarks/results/", text) for text in lower)
 
 
 def table(head, rows):
