@@ -51,7 +51,7 @@ class Curves(QWidget):
         self.loss.setData(list(range(1, len(losses) + 1)), list(losses))
 
     def _build(self) -> None:
-        scores, steps = _plot(), _plot()
+        scores, steps = plot_widget(), plot_widget()
         scores.setYRange(0, 100, padding=0.08)
         scores.getAxis("left").setTicks([[(n, str(n)) for n in (0, 50, 100)]])
         self.accepted = scores.plot(pen=_pen(ACCEPTED), symbol="o", **_symbols(ACCEPTED))
@@ -64,7 +64,8 @@ class Curves(QWidget):
             self._layout.addWidget(plot)
 
 
-def _plot() -> Any:
+def plot_widget() -> Any:
+    """Return an empty plot that follows the theme and cannot be moved by the mouse."""
     import pyqtgraph
     from qtpy.QtGui import QFont
 

@@ -21,11 +21,23 @@ from napari_fcn.gui._controller.desk import Desk
 from napari_fcn.gui._controller.news import TaughtClass
 from napari_fcn.gui._controller.opening import Tools
 from napari_fcn.gui._controller.saving import SaveSettings
+from napari_fcn.gui._controller.seeing import SeeingController
+from napari_fcn.gui._controller.seeing_state import (
+    CHECKS,
+    Finding,
+    Growth,
+    LayerRow,
+    Length,
+    Radius,
+    SeeingState,
+    Sight,
+)
 from napari_fcn.gui._controller.state import ClassShare, ImageFacts, Request, RunResult, ViewState
 from napari_fcn.gui._controller.teach_state import TeachState
 from napari_fcn.gui._controller.teaching import TeachController
 
 __all__ = [
+    "CHECKS",
     "FILTERS",
     "LEAST",
     "MOST",
@@ -35,10 +47,15 @@ __all__ = [
     "Compare",
     "Controller",
     "Desk",
+    "Finding",
     "GoTo",
+    "Growth",
     "ImageFacts",
+    "LayerRow",
+    "Length",
     "ModelEntry",
     "Pin",
+    "Radius",
     "Redo",
     "Reject",
     "Rename",
@@ -46,6 +63,9 @@ __all__ = [
     "RunResult",
     "Save",
     "SaveSettings",
+    "SeeingController",
+    "SeeingState",
+    "Sight",
     "Suggest",
     "TaughtClass",
     "TeachController",

@@ -73,10 +73,11 @@ def _spacing(layer: Image, axes: Axes) -> str:
     sizes = dict(zip(axes.image, spacing(layer, axes), strict=True))
     known = [sizes[name] for name in axes.space if sizes[name][1] != PIXEL]
     shown = known[:1] if len(set(known)) == 1 else known
-    return " × ".join(f"{size:.3g} {_symbol(unit)}" for size, unit in shown) + ("/px" if shown else "")
+    return " × ".join(f"{size:.3g} {symbol(unit)}" for size, unit in shown) + ("/px" if shown else "")
 
 
-def _symbol(unit: str) -> str:
+def symbol(unit: str) -> str:
+    """Return how a unit is written behind a number."""
     return {"micrometer": "µm", "nanometer": "nm", "millimeter": "mm", "second": "s"}.get(unit, unit)
 
 

@@ -7,8 +7,18 @@ from napari_fcn.gui._layers.corrections import MOST_CLASSES, Corrections
 from napari_fcn.gui._layers.crops import Crop, Place, show_answer, show_changes, show_uncertainty
 from napari_fcn.gui._layers.painting import Painted, paint
 from napari_fcn.gui._layers.placing import find_layer, on_layer
-from napari_fcn.gui._layers.reading import KEY, LayerImage, is_segmentable, read, unwrapped, visible_region
+from napari_fcn.gui._layers.pointing import Pointer, pixel_at, plane_of
+from napari_fcn.gui._layers.reading import (
+    KEY,
+    LayerImage,
+    is_segmentable,
+    read,
+    shown_index,
+    unwrapped,
+    visible_region,
+)
 from napari_fcn.gui._layers.results import KINDS, Overlay, check_memory
+from napari_fcn.gui._layers.seeing import Sights
 from napari_fcn.gui._layers.strokes import Restored, Stroke
 from napari_fcn.gui._layers.warming import load_what_layers_need
 
@@ -24,7 +34,9 @@ __all__ = [
     "Overlay",
     "Painted",
     "Place",
+    "Pointer",
     "Restored",
+    "Sights",
     "Stroke",
     "after_draw",
     "check_memory",
@@ -34,10 +46,13 @@ __all__ = [
     "look_at",
     "on_layer",
     "paint",
+    "pixel_at",
+    "plane_of",
     "read",
     "show_answer",
     "show_changes",
     "show_uncertainty",
+    "shown_index",
     "unwrapped",
     "visible",
     "visible_region",

@@ -1,0 +1,240 @@
+"""What the Receptive field dock shows and asks for, as frozen values."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from napari_fcn.geometry import Axes
+    from napari_fcn.gui._layers import LayerImage
+    from napari_fcn.settings import PredictSettings
+
+CHECKS = ("certificate", "equivariance", "border")
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class View:
+    """An image under a model, read from the layers before the engine looks at it.
+
+    Attributes
+    ----------
+    image : LayerImage
+        The image.
+    axes : Axes
+        Role of each of its axes.
+    model : Path
+        The model file.
+    settings : PredictSettings
+        How to run it.
+    spacing : tuple of (float, str)
+        Pixel size and unit along each of the image axes.
+    """
+
+    image: LayerImage
+    axes: Axes
+    model: Path
+    settings: PredictSettings
+    spacing: tuple[tuple[float, str], ...]
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Of the image axes."""
+        return self.axes.image_shape(self.image.shape)
+
+
+@dataclass(frozen=True, slots=True)
+class Length:
+    """What a pixel sees along one axis.
+
+    Attributes
+    ----------
+    axis : str
+        Its name.
+    theoretical : int
+        Pixels that have any influence, exact at the place of the pixel on the pooling grid.
+    first, last : int
+        Of those, the ones inside of the image.
+    effective : int
+        Pixels that hold 90 % of the influence; 0 while nobody knows.
+    step : float
+        Size of a pixel.
+    unit : str
+        Of ``step``; empty if nobody knows.
+    """
+
+    axis: str
+    theoretical: int
+    first: int
+    last: int
+    effective: int = 0
+    step: float = 1.0
+    unit: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Radius:
+    """The distance within which a share of the influence lies: in pixels, and in the unit of the image if known."""
+
+    share: float
+    pixels: float
+    length: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Sight:
+    """What one pixel sees.
+
+    Attributes
+    ----------
+    image, model : str
+        Names.
+    at : tuple of (str, int)
+        The pixel: name of each image axis, and index.
+    lengths : tuple of Length
+        Along each axis of the network.
+    outside : float
+        Share of the theoretical field that lies outside of the image, 0..1.
+    label : str
+        The class whose score was asked; empty until the influence was measured, as is all that follows.
+    radii : tuple of Radius
+        For 50, 90 and 99 %.
+    unit : str
+        Of the lengths of ``radii``; empty if nobody knows it, or the axes have several.
+    used : float
+        Share of the theoretical field that counts, 0..1.
+    seconds : float
+        How long the measurement took.
+    """
+
+    image: str
+    model: str
+    at: tuple[tuple[str, int], ...]
+    lengths: tuple[Length, ...]
+    outside: float
+    label: str = ""
+    radii: tuple[Radius, ...] = ()
+    unit: str = ""
+    used: float = 0.0
+    seconds: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class LayerRow:
+    """A layer of the model: name, kind, and per axis what it sees (0: everything), its step and its start."""
+
+    name: str
+    kind: str
+    size: tuple[int, ...]
+    jump: tuple[float, ...]
+    start: tuple[float, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Growth:
+    """How the field of a model grows.
+
+    Attributes
+    ----------
+    model : str
+        Its name.
+    axes : tuple of str
+        Its axes.
+    size : tuple of int
+        The whole field per axis, at the worst place on the pooling grid.
+    layers : tuple of LayerRow
+        In the order in which they run.
+    unbounded : tuple of str
+        Those that look at everything.
+    """
+
+    model: str
+    axes: tuple[str, ...]
+    size: tuple[int, ...]
+    layers: tuple[LayerRow, ...]
+    unbounded: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """What a check has found: which check, the sentence, on what, and how long it took."""
+
+    kind: str
+    sentence: str
+    image: str
+    model: str
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class SeeingState:
+    """All that the dock shows of the controller.
+
+    Attributes
+    ----------
+    doing : str
+        ``"point"``, ``"objects"``, one of `CHECKS`, or empty if nothing goes on.
+    done, total : int
+        Steps of it.
+    seconds_left : float or None
+        Estimate; None while nobody knows.
+    message, error : str
+        What happens or happened, and what went wrong.
+    growth : Growth or None
+        Of the chosen model.
+    sight : Sight or None
+        Of the latest pixel.
+    objects : float
+        Diameter of the objects, in pixels of the finest axis; 0 if not known.
+    advice : str
+        What to do about objects of this size.
+    findings : tuple of Finding
+        The latest of each check.
+    """
+
+    doing: str = ""
+    done: int = 0
+    total: int = 0
+    seconds_left: float | None = None
+    message: str = ""
+    error: str = ""
+    growth: Growth | None = None
+    sight: Sight | None = None
+    objects: float = 0.0
+    advice: str = ""
+    findings: tuple[Finding, ...] = ()
+
+    @property
+    def is_checking(self) -> bool:
+        """Whether something goes on that takes long."""
+        return self.doing in CHECKS
+
+    def finding(self, kind: str) -> Finding | None:
+        """Return what a check has found."""
+        return next((one for one in self.findings if one.kind == kind), None)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Known:
+    """The worker knows how far a model sees; ``anatomy`` is `napari_fcn.fields.theoretical.Anatomy`."""
+
+    model: Path
+    anatomy: Any
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Looked:
+    """The influence on a pixel is there; ``done`` is `FieldDone`, ``radii`` are in pixels and in units."""
+
+    done: Any
+    radii: tuple[Radius, ...] = ()
+    unit: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Measured:
+    """Diameter of the objects in a layer of labels, in pixels of the finest axis."""
+
+    pixels: float

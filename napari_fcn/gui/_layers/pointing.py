@@ -1,0 +1,87 @@
+"""Where the user points: a click that is no drag, and where the mouse comes to rest."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from qtpy.QtCore import QObject, Signal
+
+from napari_fcn.gui._layers.reading import read
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from napari.components import ViewerModel
+    from napari.layers import Image
+
+SLACK = 3.0  # pixels of the window that a hand may move while it clicks
+
+
+class Pointer(QObject):
+    """Watches the mouse over the canvas, while it is on.
+
+    Attributes
+    ----------
+    clicked, moved : Signal(object)
+        The place in the world.
+    """
+
+    clicked = Signal(object)
+    moved = Signal(object)
+
+    def __init__(self, viewer: ViewerModel, parent: QObject | None = None) -> None:
+        super().__init__(parent)
+        self._viewer = viewer
+        self.is_on = False
+
+    def set_on(self, is_on: bool) -> None:
+        """Begin or stop to watch."""
+        if is_on == self.is_on:
+            return
+        self.is_on = is_on
+        if is_on:
+            self._viewer.mouse_drag_callbacks.append(self._on_drag)
+            self._viewer.mouse_move_callbacks.append(self._on_move)
+        else:
+            self._viewer.mouse_drag_callbacks.remove(self._on_drag)
+            self._viewer.mouse_move_callbacks.remove(self._on_move)
+
+    def _on_drag(self, _: object, event: Any) -> Iterator[None]:
+        """Tell of a press that is released where it began; napari sends the mouse as events of a generator."""
+        if event.button != 1:
+            return
+        place, began = tuple(event.position), np.array(event.pos, float)
+        yield
+        while event.type == "mouse_move":
+            yield
+        if np.abs(np.array(event.pos, float) - began).max() <= SLACK:
+            self.clicked.emit(place)
+
+    def _on_move(self, _: object, event: Any) -> None:
+        self.moved.emit(tuple(event.position))
+
+
+def pixel_at(layer: Image, place: Sequence[float], channel: int | None) -> tuple[int, ...]:
+    """Return the pixel of a layer at a place in the world, on the image axes; it may lie outside.
+
+    Parameters
+    ----------
+    layer : Image
+        The layer.
+    place : sequence of float
+        In the world of the viewer.
+    channel : int, optional
+        Axis of the layer that holds its channels; None if it has none or they are colours.
+    """
+    point = np.asarray(layer.world_to_data(place), float)
+    return tuple(int(np.floor(p + 0.5)) for axis, p in enumerate(point) if axis != channel)
+
+
+def plane_of(viewer: ViewerModel, layer: Image, channel: int | None) -> tuple[int, ...]:
+    """Return the pixel at which the sliders stand, on the image axes, and the middle of the axes that are shown."""
+    shape = read(layer).shape[: layer.ndim]
+    shown = {axis - (viewer.dims.ndim - layer.ndim) for axis in viewer.dims.displayed}
+    at = pixel_at(layer, viewer.dims.point, None)
+    found = [n // 2 if axis in shown else min(max(0, at[axis]), n - 1) for axis, n in enumerate(shape)]
+    return tuple(i for axis, i in enumerate(found) if axis != channel)

@@ -1,0 +1,295 @@
+"""The dock in which a model shows what it sees."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+from typing import TYPE_CHECKING, Any
+
+from qtpy.QtCore import QTimer
+from qtpy.QtWidgets import QFormLayout, QHBoxLayout, QLineEdit, QProgressBar, QPushButton, QWidget
+
+from napari_fcn.gui._controller import ImageFacts, Request, SeeingController, SeeingState
+from napari_fcn.gui._dock import Dock
+from napari_fcn.gui._field_parts import Checks, Objects, PixelChoice
+from napari_fcn.gui._field_text import sight_text
+from napari_fcn.gui._form import ALARM, Fold, Form, Prose
+from napari_fcn.gui._growth import GrowthPlot, LayerTable
+from napari_fcn.gui._keys import Key, Keys
+from napari_fcn.gui._outcome import duration
+from napari_fcn.gui._pickers import ImagePicker, ModelPicker
+from napari_fcn.settings import DEVICES, PredictSettings
+
+if TYPE_CHECKING:
+    import napari
+
+POINT_KEY, CANCEL_KEY = "Shift+F", "Ctrl+."  # free in napari
+WARM_UP_AFTER = 200  # milliseconds after the dock is there
+FRAME, REST = 33, 250  # milliseconds: between two boxes that follow the mouse, and until it rests
+NO_IMAGE = "Open or select an image to look at."
+NO_MODEL = "Choose a model: open a model file."
+
+
+class FieldWidget(Dock):
+    """Show what decides about a pixel: how far a model sees, and what of that it uses.
+
+    Parameters
+    ----------
+    viewer : napari.viewer.Viewer
+        Where the images are and the results go.
+    """
+
+    def __init__(self, viewer: napari.viewer.Viewer) -> None:  # napari looks for this very annotation
+        super().__init__()
+        self._facts = ImageFacts()
+        self._known_model: Any = None
+        self._place: Any = None
+        self.controller = SeeingController(viewer, parent=self)
+        self._viewer = self.controller.viewer
+        self._build()
+        self._lay_out()
+        self._wire()
+        self._join()
+        QTimer.singleShot(WARM_UP_AFTER, self._warm_up)
+
+    def _build(self) -> None:
+        self.image = ImagePicker(self._viewer, self.controller)
+        self.model = ModelPicker(self.controller)
+        self.pixel = PixelChoice(POINT_KEY)
+        self.cancel_button = QPushButton("Cancel")
+        self.cancel_button.setToolTip(f"Stop; what was found stays ({CANCEL_KEY})")
+        self.progress = QProgressBar()
+        self.progress.setAccessibleName("Progress")
+        self.message, self.error, self.sight = Prose("Message"), Prose("Error"), Prose("What the pixel sees")
+        self.error.setStyleSheet(ALARM)
+        self.growth, self.table = GrowthPlot(), LayerTable()
+        self.objects, self.checks = Objects(), Checks()
+        self.settings = Form(PredictSettings, without=("memory",))
+        self.settings.fields["channel"].offer([("auto", None)])
+        self.settings.fields["device"].offer([(name, name) for name in DEVICES], free=True)
+        self.axes = QLineEdit()
+        self.axes.setAccessibleName("Axes")
+        self.axes.setToolTip(
+            "<qt>One letter for each axis of the image, such as tzyx or cyx: t time, c channels, z y x space. "
+            "Empty: as the layer names them, else guessed. Write what applies if the guess in grey is wrong.</qt>"
+        )
+        self._keys = Keys(
+            [
+                Key("Shift-F", "Point", self.pixel.toggle.toggle, POINT_KEY),
+                Key("Control-.", "Cancel", self.controller.cancel, CANCEL_KEY),
+            ]
+        )
+        self.keys = Prose("Shortcuts")
+        self.keys.setText(self._keys.line())
+        self._frame, self._rest = self._timer(FRAME), self._timer(REST)
+
+    def _timer(self, milliseconds: int) -> QTimer:
+        timer = QTimer(self)
+        timer.setSingleShot(True)
+        timer.setInterval(milliseconds)
+        return timer
+
+    def _lay_out(self) -> None:
+        top, self.running = QWidget(), QWidget()
+        rows = QFormLayout(top)
+        rows.setContentsMargins(0, 0, 0, 0)
+        rows.setFieldGrowthPolicy(QFormLayout.AllNonFixedFieldsGrow)
+        rows.addRow("Image", self.image)
+        rows.addRow("Model", self.model)
+        row = QHBoxLayout(self.running)
+        row.setContentsMargins(0, 0, 0, 0)
+        row.addWidget(self.progress, 1)
+        row.addWidget(self.cancel_button)
+        self.settings.rows.insertRow(0, "Axes", self.axes)
+        self.layers = Fold("Layers of the model", self.table)
+        self.advanced = Fold("Advanced", self.settings)
+        parts = [top, self.pixel, self.error, self.message, self.sight, self.growth, self.layers, self.objects]
+        self._fill(*parts, self.checks, self.running, self.advanced, self.keys)
+        tabs = [self.image.combo, self.model.combo, self.pixel.toggle, self.pixel.follow, self.pixel.pixel]
+        tabs += [self.pixel.label, self.layers.heading, self.table, self.objects.diameter, self.objects.unit]
+        tabs += [self.objects.layer, self.objects.button, *self.checks.buttons.values(), self.cancel_button]
+        tabs += [self.advanced.heading, self.axes, *(field.editor for field in self.settings.fields.values())]
+        for before, after in pairwise(tabs):
+            self.setTabOrder(before, after)
+
+    def _wire(self) -> None:
+        self.cancel_button.clicked.connect(self.controller.cancel)
+        self.image.edited.connect(self._on_edited)
+        for edited in (self.axes.textChanged, self.model.edited, self.settings.edited):
+            edited.connect(self._on_user_edited)
+        self.pixel.toggle.toggled.connect(self._on_toggled)
+        self.pixel.asked.connect(self._on_typed_pixel)
+        self.pixel.complained.connect(self.controller.complain)
+        self.pixel.label.activated.connect(self._on_class)
+        self.objects.typed.connect(self._on_typed_objects)
+        self.objects.measured.connect(self._on_measure)
+        self.checks.asked.connect(self._on_check)
+        self.controller.pointer.clicked.connect(self._on_clicked)
+        self.controller.pointer.moved.connect(self._on_moved)
+        self.controller.changed.connect(self._sync)
+        self._frame.timeout.connect(self._on_frame)
+        self._rest.timeout.connect(self._on_rest)
+
+    def _connect(self) -> None:
+        self.controller.connect()
+        self.image.connect()
+        self._keys.bind(self._viewer)
+
+    def _disconnect(self) -> None:
+        self._frame.stop()
+        self._rest.stop()
+        self.pixel.toggle.setChecked(False)
+        self._keys.bind()
+        self.image.disconnect_layers()
+        self.controller.shutdown()
+
+    def _request(self) -> Request | None:
+        """Return under what the image is looked at; None if something is missing or mistyped."""
+        if self.model.model is None:
+            return None
+        try:
+            settings = self.settings.value()
+        except ValueError:
+            return None
+        axes = tuple(self.axes.text().replace(",", "").replace(" ", "").lower())
+        return Request(self.model.model.path, settings, axes)
+
+    def _reason(self) -> str:
+        """Return why nothing can be looked at; empty if it can."""
+        if self.image.layer is None:
+            return NO_IMAGE
+        if self.model.model is None:
+            return NO_MODEL
+        try:
+            self.settings.value()
+        except ValueError as error:
+            return str(error)
+        return self._facts.problem
+
+    def _ready(self) -> tuple[Any, Request] | None:
+        """Return image and request; None, and why, if one is missing."""
+        request, reason = self._request(), self._reason()
+        if self.image.layer is None or request is None or reason:
+            self.controller.complain(reason)
+            return None
+        return self.image.layer, request
+
+    def _on_user_edited(self, _: object = None) -> None:
+        self.controller.forget_error()
+        self._on_edited()
+
+    def _on_edited(self) -> None:
+        layer, model = self.image.layer, self.model.model
+        known = self._facts.channels
+        self._facts = ImageFacts() if layer is None else self.controller.facts(layer, self._request(), model)
+        if self._facts.channels != known:
+            choices = [("auto", None), *((name, index) for index, name in enumerate(self._facts.channels))]
+            self.settings.fields["channel"].offer(choices)
+        if model is not self._known_model and self._is_warm:
+            self._choose_model()
+        self.pixel.offer([] if model is None else [label.name for label in model.info.classes])
+        self.objects.offer(self.controller.labels())
+        self.objects.offer_unit("" if layer is None else self.controller.unit_of(layer)[1])
+        self._sync()
+
+    def _sync(self, _: object = None) -> None:
+        """Show the state of everything."""
+        state, reason = self.controller.state, self._reason()
+        self.image.line.setText(self._facts.summary)
+        self.image.line.setVisible(bool(self._facts.summary))
+        self.axes.setPlaceholderText(self._facts.axes)
+        self.settings.fields["channel"].setEnabled(bool(self._facts.channels))
+        self.settings.fields["colour"].setEnabled(self._facts.rgb)
+        self._sync_progress(state)
+        hint = "" if state.sight else "Click on the image." if self.pixel.toggle.isChecked() else ""
+        message = reason or state.message or hint
+        self.message.setText(message)
+        self.message.setVisible(bool(message))
+        self.error.setText(state.error)
+        self.error.setVisible(bool(state.error) and state.error != reason)
+        self.sight.setText("" if state.sight is None else sight_text(state.sight))
+        self.sight.setVisible(state.sight is not None)
+        if state.sight is not None:
+            self.pixel.show_pixel([i for _, i in state.sight.at])
+        self.growth.show_growth(state.growth)
+        self.table.show_growth(state.growth)
+        self.layers.setVisible(state.growth is not None)
+        self.objects.show_objects(state.objects * self._per_pixel(), state.advice)
+        self.checks.show_state(state, not reason)
+
+    def _sync_progress(self, state: SeeingState) -> None:
+        self.running.setVisible(state.is_checking)
+        self.progress.setRange(0, state.total)
+        self.progress.setValue(state.done)
+        left = "" if state.seconds_left is None else f" · {duration(state.seconds_left)} left"
+        self.progress.setFormat(f"{state.done} of {state.total}{left}" if state.total else "")
+
+    def _per_pixel(self) -> float:
+        """Return how many of the chosen units a pixel of the finest axis measures."""
+        if self.image.layer is None or self.objects.unit.currentText() == "px":
+            return 1.0
+        return self.controller.unit_of(self.image.layer)[0]
+
+    @property
+    def _is_warm(self) -> bool:
+        return self._known_model is not None
+
+    def _warm_up(self) -> None:
+        if self._is_connected:
+            self._choose_model()
+
+    def _choose_model(self) -> None:
+        self._known_model = self.model.model
+        self.controller.choose(self.model.model)
+
+    def _on_toggled(self, is_on: bool) -> None:
+        self.controller.pointer.set_on(is_on)
+        if is_on and self.image.layer is not None:  # no brush of another layer paints with the same click
+            self._viewer.layers.selection.active = self.image.layer
+        self._sync()
+
+    def _on_clicked(self, place: Any) -> None:
+        self._rest.stop()
+        ready = self._ready()
+        if ready:
+            self.controller.point(*ready, place, self.pixel.class_index)
+
+    def _on_moved(self, place: Any) -> None:
+        if self.pixel.follow.isChecked() and not self._reason():
+            self._place = place
+            self._rest.start()
+            if not self._frame.isActive():
+                self._frame.start()
+
+    def _on_frame(self) -> None:
+        request = self._request()
+        if self.image.layer is not None and request is not None:
+            self.controller.hover(self.image.layer, request, self._place)
+
+    def _on_rest(self) -> None:
+        request = self._request()
+        if self.image.layer is not None and request is not None:
+            self.controller.rest(self.image.layer, request, self._place, self.pixel.class_index)
+
+    def _on_typed_pixel(self, index: tuple[int, ...]) -> None:
+        ready = self._ready()
+        if ready:
+            self.controller.look_at(*ready, index, self.pixel.class_index)
+
+    def _on_class(self, _: int) -> None:
+        sight = self.controller.state.sight
+        if sight is not None:
+            self._on_typed_pixel(tuple(i for _, i in sight.at))
+
+    def _on_typed_objects(self, diameter: float, _: str) -> None:
+        self.controller.set_objects(diameter / self._per_pixel())
+
+    def _on_measure(self, labels: Any) -> None:
+        if self.model.model is None:
+            self.controller.complain(NO_MODEL)
+        else:
+            self.controller.measure(labels, self.model.model)
+
+    def _on_check(self, kind: str) -> None:
+        ready = self._ready()
+        if ready:
+            self.controller.check(kind, *ready)
