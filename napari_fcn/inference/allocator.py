@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-M_TRIM_THRESHOLD, M_MMAP_MAX = -1, -4  # malloc.h of glibc
+M_TRIM_THRESHOLD, M_MMAP_THRESHOLD, M_MMAP_MAX = -1, -3, -4  # malloc.h of glibc
 NEVER, DEFAULT_TRIM, DEFAULT_MMAPS = -1, 128 * 1024, 65536
+LARGE = 4 * 2**20  # bytes from which an array is mapped; where glibc had moved the bound to would depend on the past
 
 
 @contextmanager
@@ -35,6 +36,7 @@ def kept_pages() -> Iterator[None]:
         yield
     finally:
         libc.mallopt(M_MMAP_MAX, DEFAULT_MMAPS)
+        libc.mallopt(M_MMAP_THRESHOLD, LARGE)
         libc.mallopt(M_TRIM_THRESHOLD, DEFAULT_TRIM)
         libc.malloc_trim(0)
 
