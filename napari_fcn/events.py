@@ -134,7 +134,8 @@ class Working:
     Attributes
     ----------
     task : str
-        ``"settle"``: a second look at the strokes; ``"judge"``: the examination of a network.
+        ``"show"``: the answer for what is on screen; ``"settle"``: a second look at the strokes; ``"step"``: a step of
+        a whole network; ``"judge"``: its examination.
     """
 
     task: str

@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
+from napari_fcn.events import Working
 from napari_fcn.fields.theoretical import theoretical
 from napari_fcn.geometry import Axes, Region
 from napari_fcn.inference.source import ImageSource
@@ -83,8 +84,8 @@ def whole(shape: Sequence[int]) -> Region:
 
 
 def run(events: Iterable[Any]) -> list[Any]:
-    """Return all events."""
-    return list(events)
+    """Return all events that tell something."""
+    return [event for event in events if not isinstance(event, Working)]
 
 
 def kinds(events: Iterable[Any]) -> list[str]:

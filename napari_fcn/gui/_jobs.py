@@ -139,11 +139,14 @@ class _Mailbox:
         _step_back()
 
     def _post(self, event: Any, generation: int) -> bool:
-        """Put an event in the outbox, waiting for room; return whether anybody wants more of this generation."""
+        """Put an event in the outbox, waiting for room; return whether anybody wants more of this generation.
+
+        None is no event, only a moment at which a job can be given up.
+        """
         with self.changed:
             while self._is_wanted(generation) and len(self.outbox) >= WAITING:
                 self.changed.wait(0.2)
-            if self._is_wanted(generation) or isinstance(event, Kept):
+            if event is not None and (self._is_wanted(generation) or isinstance(event, Kept)):
                 self.outbox.append(event)
                 self._ring()
             return self._is_wanted(generation)

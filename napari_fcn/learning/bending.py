@@ -19,11 +19,11 @@ if TYPE_CHECKING:
 
     from napari_fcn.learning.head import Head
 
-TREES, GROWN = 15, 5  # in a forest, and between two pauses
+TREES, GROWN = 15, 3  # in a forest, and between two pauses
 TRIED = 1 / 8  # share of the features that a split of a tree chooses from
 STRENGTH = 4.0  # of the forests beside the linear head, where the slider lets it go farthest
 DOUBT = 0.01  # least probability of a class: leaves of few samples are surer than they may be
-STEPS, TAKEN = 120, 40  # in all, and between two pauses
+STEPS, TAKEN = 120, 20  # in all, and between two pauses
 BATCH = 512
 RATE, DECAY = 1e-2, 1e-3
 DIRECTIONS = 64  # in which features vary most, and which hidden units look along
@@ -107,12 +107,14 @@ def _votes(
         yield
     votes = np.zeros((len(rows), classes), np.float32)
     votes[:, forest.classes_] = forest.predict_proba(rows[:, view].cpu().numpy())
+    yield
     return torch.from_numpy(votes).to(rows.device)
 
 
 def _distilled(wanted: Tensor, rows: Tensor, linear: Linear, units: int, seed: int) -> Generator[None, None, Bend]:
     """Return the bend with which a linear head gives the wanted probabilities ``(n, classes)`` at rows ``(n, F)``."""
     given, along = linear.logits(rows), _directions(rows)
+    yield
     seen, draw = rows @ along, torch.Generator().manual_seed(seed)
     weight, bias = (nn.Parameter(part.to(rows.device)) for part in _drawn(units, seen.shape[1], draw))
     mix = nn.Parameter(torch.zeros(wanted.shape[1], units, device=rows.device))

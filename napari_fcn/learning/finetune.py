@@ -17,13 +17,15 @@ from napari_fcn.inference.device import mixed_precision, place
 from napari_fcn.learning.annotations import within
 from napari_fcn.learning.logistic import balanced
 from napari_fcn.learning.losses import IGNORE
+from napari_fcn.learning.pauses import told
 from napari_fcn.nets.fold import fold
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Generator, Iterator, Mapping
 
     from torch import Tensor, nn
 
+    from napari_fcn.events import Working
     from napari_fcn.learning.annotations import Samples
     from napari_fcn.learning.features import View
     from napari_fcn.nets.taught import Taught
@@ -104,13 +106,13 @@ class FineTuner:
             min(n, -(-length // m) * m) for n, length, m in zip(on_grid, shape, self.view.multiple, strict=True)
         )
 
-    def steps(self, samples: Samples, until: int) -> Iterator[StepDone]:
-        """Yield after each step until ``until`` are done in all."""
+    def steps(self, samples: Samples, until: int) -> Iterator[Working | StepDone]:
+        """Yield after each step until ``until`` are done in all, and within each; a step that is left is not begun."""
         self.net.requires_grad_(False)
         for parameter in self.parameters.values():
             parameter.requires_grad_(True)
         while self.done < until:
-            self.loss = self._step(self._patch(samples))
+            self.loss = yield from told("step", self._step(samples))
             self.done += 1
             yield StepDone(self.done, until, self.loss, time.monotonic() - self.started)
 
@@ -120,9 +122,17 @@ class FineTuner:
         net.trunk = deepcopy(self.net.trunk)
         return net.requires_grad_(False)
 
-    def _step(self, patch: Patch) -> float:
+    def _step(self, samples: Samples) -> Generator[None, None, float]:
+        """Return the loss of a step; left at a pause, it leaves everything as it was."""
+        before = self.draw.bit_generator.state
+        try:
+            patch = self._patch(samples)
+            loss = self._loss(patch)
+            yield
+        except GeneratorExit:
+            self.draw.bit_generator.state = before
+            raise
         self.optimiser.zero_grad(set_to_none=True)
-        loss = self._loss(patch)
         loss.backward()
         torch.nn.utils.clip_grad_norm_(self.parameters.values(), CLIP)
         self.optimiser.step()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from itertools import product
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import torch
 
@@ -149,21 +149,17 @@ def _gather(level: Level, positions: Tensor) -> Tensor:
         low.append(below)
         high.append((below + 1).clamp(max=length - 1))
         share.append((at - below).to(torch.float32))
-    steps: Sequence[Any] = features.stride()
-    strides = [steps[0], *steps[2:]]
-    channels = torch.arange(features.shape[1], device=features.device) * steps[1]
-    storage = features.as_strided((features.untyped_storage().nbytes() // features.element_size(),), (1,), 0)
-    start: Any = features.storage_offset()
+    rows = features.movedim(1, -1).flatten(0, -2)  # a view, if the features of a pixel lie side by side
     out = torch.zeros(len(positions), features.shape[1], device=features.device)
     corners = product(*([0] if f == 1 else [0, 1] for f in level.factor))
     for corner in corners:
         weight = torch.ones(len(positions), device=features.device)
-        offset = start + planes * strides[0]
+        at = planes
         for axis, upper in enumerate(corner):
-            offset = offset + (high if upper else low)[axis] * strides[1 + axis]
+            at = at * features.shape[2 + axis] + (high if upper else low)[axis]
             if level.factor[axis] != 1:
                 weight = weight * (share[axis] if upper else 1 - share[axis])
-        out += weight[:, None] * storage[offset[:, None] + channels].float()
+        out += weight[:, None] * rows[at].float()
     return out
 
 

@@ -12,6 +12,7 @@ import torch
 from napari_fcn.learning import bending, logistic, weighing
 from napari_fcn.learning.features import Features
 from napari_fcn.learning.head import Bend, Head, Standard, read, write
+from napari_fcn.learning.pauses import ended
 from napari_fcn.learning.unpainted import Unpainted
 
 if TYPE_CHECKING:
@@ -97,8 +98,14 @@ class Pupil:
 
     def probabilities(self, region: Region) -> npt.NDArray[np.float32]:
         """Return the class probabilities ``(K, *region.shape)``."""
+        return ended(self.answer(region))
+
+    def answer(self, region: Region) -> Generator[None, None, npt.NDArray[np.float32]]:
+        """Return the class probabilities ``(K, *region.shape)``; pauses before each tile but the first."""
         out = np.empty((self._classes, *region.shape), np.float32)
-        for window in self.features.on(region):
+        for number, window in enumerate(self.features.on(region)):
+            if number:
+                yield
             part = window.core.intersection(region)
             place = (slice(None), *part.relative_to(region).slices)
             out[place] = self.view.probabilities(self._answer(window, part), part)
@@ -157,10 +164,11 @@ class Pupil:
         one = self.twin()
         one.learn(samples, keep, seed)
         if len(samples):
+            yield
             standard = self.standard
             lesson = self._lesson(samples, seed)
             rows = (lesson.rows - standard.mean) / standard.spread
-            free = (self._unpainted.free(samples) - standard.mean) / standard.spread
+            free = ((yield from self._unpainted.free(samples)) - standard.mean) / standard.spread
             straight = one.head.standardised(standard)
             lesson, weight = replace(lesson, rows=rows), bending.STRENGTH * (1 - keep)
             found = yield from bending.bend(lesson, free, straight, self.net.spec.hidden, weight, seed)

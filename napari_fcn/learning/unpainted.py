@@ -11,6 +11,8 @@ import torch
 from napari_fcn.learning.head import gather
 
 if TYPE_CHECKING:
+    from collections.abc import Generator
+
     from torch import Tensor
 
     from napari_fcn.geometry import Tile
@@ -69,12 +71,13 @@ class Unpainted:
         label = answer[tuple(places.unbind(1))]
         return gather(window.levels, places + shift.to(places.device)), label
 
-    def free(self, samples: Samples) -> Tensor:
-        """Return features ``(n, F)`` of random pixels in the tiles of the latest strokes."""
+    def free(self, samples: Samples) -> Generator[None, None, Tensor]:
+        """Return features ``(n, F)`` of random pixels in the tiles of the latest strokes; pauses before each tile."""
         numbers, turns = self.features.view.tile_of(samples), samples.turn
         latest = sorted(np.unique(numbers).tolist(), key=lambda n: (-int(turns[numbers == n].max()), n))[:TILES]
         for number in latest:
             if number not in self._free:
+                yield
                 self._free[number] = self._drawn(number)
         return torch.cat([self._free[number] for number in latest])
 

@@ -203,6 +203,8 @@ class Project:
         self._need_writer()
         if kind == "stroke":
             raise ValueError("A stroke is recorded by `Project.stroke`.")
+        if kind == "commit":
+            self.store.flush()  # the weights are there before anything speaks of them
         painted = self._inside(facts.pop("region"), facts.pop("classes")) if kind == "pin" else None
         entry = self._record.add(kind, facts, painted)
         with suppress(ProjectError):

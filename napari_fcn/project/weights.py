@@ -22,7 +22,8 @@ SOURCES = "sources"
 class CommitFolder:
     """A `Store` that writes each commit to a file of its own, which is there whole or not at all.
 
-    What the disk refuses stays in memory and is written with the next commit: teaching goes on with a full disk.
+    What is put here waits in memory until `flush`, which may run on another thread: nobody who teaches waits for the
+    disk. What the disk refuses goes on waiting: teaching goes on with a full disk.
 
     Parameters
     ----------
@@ -47,9 +48,8 @@ class CommitFolder:
         return len(self._waiting)
 
     def put(self, number: int, delta: Delta) -> None:
-        """Keep the weights of a commit, on the disk if it has room."""
+        """Keep the weights of a commit; they wait in memory for `flush`."""
         self._waiting[number] = delta
-        self.flush()
 
     def flush(self) -> None:
         """Write what waits, as far as the disk lets us."""
@@ -64,7 +64,8 @@ class CommitFolder:
                     write_file(self.path(number), save(dict(delta.tensors), metadata=metadata))
                 except OSError:
                     return
-                del self._waiting[number]
+                if self._waiting[number] is delta:
+                    del self._waiting[number]
 
     def get(self, number: int) -> Delta:
         """Return what was put.

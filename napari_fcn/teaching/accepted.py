@@ -6,15 +6,16 @@ import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from napari_fcn.events import Answered, Examined, Working
+from napari_fcn.events import Answered, Examined
 from napari_fcn.learning import guard, suggest
+from napari_fcn.learning.pauses import told
 from napari_fcn.models.checkpoint import Checkpoint
 from napari_fcn.teaching import looking
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from napari_fcn.events import TileDone
+    from napari_fcn.events import TileDone, Working
     from napari_fcn.geometry import Region
     from napari_fcn.learning.annotations import Samples
     from napari_fcn.learning.pupil import Pupil
@@ -95,12 +96,11 @@ class Accepted:
 
     def settle(self, settings: TeachSettings) -> Iterator[Working]:
         """Let the head look at the strokes a second time; stopped before the end, it stays as it is."""
-        for _ in self.pupil.settle(self.samples, settings.keep, settings.seed):
-            yield Working("settle")
+        yield from told("settle", self.pupil.settle(self.samples, settings.keep, settings.seed))
         self._shown = None
         self.is_settled = self.is_uncommitted = True
 
-    def show(self, view: Region) -> Iterator[TileDone]:
+    def show(self, view: Region) -> Iterator[Working | TileDone]:
         """Yield the answer for a region if it is not shown as the model answers now."""
         if view.is_empty or (self._shown is not None and self._shown.contains(view)):
             return

@@ -9,10 +9,12 @@ import numpy as np
 from napari_fcn.events import Suggested, TileDone, UncertaintyDone
 from napari_fcn.geometry import Region
 from napari_fcn.learning import suggest
+from napari_fcn.learning.pauses import told
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from napari_fcn.events import Working
     from napari_fcn.learning.annotations import Samples
     from napari_fcn.learning.pupil import Pupil
 
@@ -25,10 +27,11 @@ def answers(pupil: Pupil, region: Region) -> Iterator[TileDone]:
         yield TileDone(part, pupil.probabilities(part), done, len(tiles))
 
 
-def answers_soon(pupil: Pupil, region: Region) -> Iterator[TileDone]:
+def answers_soon(pupil: Pupil, region: Region) -> Iterator[Working | TileDone]:
     """Yield the answer for a region at once if its features are known, so that it is drawn once; else tile by tile."""
     if all(tile.core in pupil.features.windows for tile in pupil.view.plan.touching(region)):
-        yield TileDone(region, pupil.probabilities(region), 1, 1)
+        probabilities = yield from told("show", pupil.answer(region))
+        yield TileDone(region, probabilities, 1, 1)
     else:
         yield from answers(pupil, region)
 

@@ -10,9 +10,10 @@ import numpy as np
 import torch
 
 from napari_fcn.errors import ImageError
-from napari_fcn.events import Compared, Settled, Working
+from napari_fcn.events import Compared, Settled
 from napari_fcn.inference.device import pick_device
 from napari_fcn.learning.history import History
+from napari_fcn.learning.pauses import told as with_pauses
 from napari_fcn.learning.pins import GONE, Pin, by_name, forward, renumbered, without
 from napari_fcn.models.teachable import filters_only, teachable, with_classes
 from napari_fcn.settings import TeachSettings
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
         TileDone,
         UncertaintyDone,
         UpdateReady,
+        Working,
     )
     from napari_fcn.geometry import Axes, Region
     from napari_fcn.learning.annotations import Samples
@@ -200,12 +202,14 @@ class Teaching:
             If the strokes changed.
         TileDone
             For each tile of the view that is not shown as the model answers now.
-        Working, Settled, TileDone
+        Settled, TileDone
             If the head has not looked at these strokes a second time.
         HistoryChanged
             When there is a new commit.
         StepDone, UpdateReady
             While the whole network learns, and when it was judged.
+        Working
+            Often, while there is nothing to tell.
         """
         check(samples, self.source.shape, len(self.classes))
         view = view.clip(self.source.shape)
@@ -233,7 +237,7 @@ class Teaching:
         self._record("settle", turn=self.turn)
         yield Settled(self.turn, time.monotonic() - start)
 
-    def show(self, view: Region) -> Iterator[TileDone]:
+    def show(self, view: Region) -> Iterator[Working | TileDone]:
         """Yield the answer for a region if it is not shown as the model answers now.
 
         At once where the features are known, so that a window draws it once; else tile by tile.
@@ -278,7 +282,7 @@ class Teaching:
             yield from self.accept()
             yield from self.show(view)
 
-    def study(self, steps: int) -> Iterator[StepDone]:
+    def study(self, steps: int) -> Iterator[Working | StepDone]:
         """Let the whole network learn from the strokes before the latest turn, until so many steps are done in all."""
         yield from self._trials.study(self.pupil, self.samples, self.turn, self.settings, steps)
 
@@ -302,8 +306,8 @@ class Teaching:
             return
         yield from self.commit()
         if not candidate.knows(self.samples):  # strokes have come since
-            for _ in candidate.pupil.settle(self.samples, self.settings.keep, self.settings.seed):
-                yield Working("settle")
+            settings = self.settings
+            yield from with_pauses("settle", candidate.pupil.settle(self.samples, settings.keep, settings.seed))
         self._accepted.become(candidate.pupil, self.info)
         self._trials.take()
         yield self._commit("network", candidate.marks)

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from torch import Tensor
 
-    from napari_fcn.events import StepDone
+    from napari_fcn.events import StepDone, Working
     from napari_fcn.learning.annotations import Samples
     from napari_fcn.learning.pupil import Pupil
     from napari_fcn.settings import TeachSettings
@@ -70,14 +70,22 @@ class Trials:
 
     def study(
         self, pupil: Pupil, samples: Samples, turn: int, settings: TeachSettings, steps: int
-    ) -> Iterator[StepDone]:
-        """Let a candidate learn until so many steps are done in all; without one, a copy of a pupil becomes it."""
+    ) -> Iterator[Working | StepDone]:
+        """Let a candidate learn until so many steps are done in all; without one, a copy of a pupil becomes it.
+
+        Left before its first step is done, it is forgotten: it has learnt nothing.
+        """
         if self.candidate is None:
             straight = pupil.twin()
             straight.learn(samples, settings.keep, settings.seed)
             seed = seed_of(settings.seed, turn, self.attempt)
             self.candidate = Candidate(FineTuner(straight.net, straight.view, self.weights, settings, seed), turn)
-        yield from self.candidate.tuner.steps(self.candidate.lesson(samples), steps)
+        tuner = self.candidate.tuner
+        try:
+            yield from tuner.steps(self.candidate.lesson(samples), steps)
+        finally:
+            if not tuner.done:
+                self.candidate = None
 
     def begin_turn(self, samples: Samples) -> None:
         """Go on with other strokes."""

@@ -175,6 +175,12 @@ def test_the_thread_ends_when_qt_deletes_the_runner(qtbot: QtBot) -> None:
     qtbot.waitUntil(lambda: "napari-fcn-job" not in [thread.name for thread in threading.enumerate()])
 
 
+def test_a_moment_without_an_event_is_not_heard(runner: JobRunner, heard: Recorder, qtbot: QtBot) -> None:
+    runner.start(lambda: iter([None, "one", None, None, "two", None]))
+    qtbot.waitUntil(lambda: "two" in heard.events)
+    assert heard.events == ["one", "two"]
+
+
 def test_what_is_kept_arrives_even_if_the_job_was_replaced(runner: JobRunner, heard: Recorder, qtbot: QtBot) -> None:
     begun, go = threading.Event(), threading.Event()
 

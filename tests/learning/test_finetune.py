@@ -79,10 +79,10 @@ def test_steps_taken_one_by_one_are_the_same_steps() -> None:
     at_once, in_parts = tuner_of(), tuner_of()
     samples = samples_of(SHAPE, 3)
     told = run(at_once.steps(samples, 4))
-    for until in (1, 1, 3, 4):
+    for until, pauses in ((1, 2), (1, 2), (3, 3), (4, 1), (4, 2)):  # a step pauses once, then it is told
         events = in_parts.steps(samples, until)
-        for _ in events:
-            break
+        for _ in range(pauses):
+            next(events, None)
         events.close()
     assert [(event.step, event.steps) for event in told] == [(1, 4), (2, 4), (3, 4), (4, 4)]
     assert in_parts.done == 3
@@ -248,24 +248,16 @@ def test_only_painted_pixels_count() -> None:
     torch.testing.assert_close(partial_cross_entropy(logits, target), expected)
 
 
-def test_labels_elsewhere_do_not_change_what_is_learnt() -> None:
-    """A far patch that holds another stroke sees it; this one does not."""
+def test_a_patch_learns_from_the_strokes_in_it_and_from_no_others() -> None:
     near = np.zeros((40, 200), np.uint8)
     near[3, 2:6], near[30, 2:6] = 1, 2
-    image = halves(near.shape)
-    ends = []
-    for more in (False, True):
-        labels = near.copy()
-        tuner = tuner_of(replace(FAST, keep=0.0), image=image)
-        samples = Samples.read(labels)
-        patch = tuner._patch(samples)
-        if more:
-            labels[3, 180:190] = 2
-            region = Region((0, 0), (40, 40))
-            samples = Samples.read(labels)
-            assert torch.equal(tuner._target(samples, region), tuner._target(Samples.read(near), region))
-        ends.append(tuner._step(patch))
-    assert ends[0] == ends[1]
+    more = near.copy()
+    more[3, 180:190] = 2
+    tuner = tuner_of(replace(FAST, keep=0.0), image=halves(near.shape))
+    here, there = Region((0, 0), (40, 40)), Region((0, 160), (40, 200))
+    for region, is_same in ((here, True), (there, False)):
+        targets = [tuner._target(Samples.read(labels), region) for labels in (near, more)]
+        assert torch.equal(*targets) == is_same
 
 
 def test_what_the_original_head_answered_is_remembered() -> None:

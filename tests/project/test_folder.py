@@ -374,6 +374,15 @@ def test_damaged_weights_are_refused(project: Project) -> None:
     assert again.checkpoint(0).hash == model().hash
 
 
+def test_weights_wait_in_memory_until_their_commit_is_recorded(project: Project) -> None:
+    history = project.history()
+    history.add("start", 0, 0, model())
+    assert (project.is_behind, list((project.path / "commits").iterdir())) == (True, [])
+    assert history.checkpoint(0).hash == model().hash
+    project.record_history(history.event())
+    assert (project.is_behind, len(list((project.path / "commits").iterdir()))) == (False, 1)
+
+
 def test_teaching_goes_on_with_a_full_disk(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
     def fail(*args: object) -> None:
         raise OSError(28, "No space left on device")

@@ -7,6 +7,7 @@ import numpy.typing as npt
 import pytest
 from lessons import halves, tiny, view_of
 
+from napari_fcn.events import Working
 from napari_fcn.geometry import Region
 from napari_fcn.learning import head, suggest
 from napari_fcn.learning.pupil import Pupil
@@ -39,7 +40,8 @@ def test_tiles_come_one_by_one_and_known_features_at_once(pupil: Pupil, region: 
     first = list(looking.answers_soon(pupil, region))
     assert [told.done for told in first] == list(range(1, first[0].total + 1))
     assert len(first) > 1
-    (again,) = looking.answers_soon(pupil, region)
+    *pauses, again = looking.answers_soon(pupil, region)
+    assert pauses == [Working("show")] * (len(first) - 1)
     assert (again.region, again.done, again.total) == (region, 1, 1)
     joined = put(region, [(told.region, told.probabilities) for told in first])
     np.testing.assert_array_equal(again.probabilities, joined)

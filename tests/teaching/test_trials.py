@@ -4,7 +4,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from lessons import FAST, halves, run, samples_of, tiny, view_of
+from lessons import FAST, halves, kinds, run, samples_of, tiny, view_of
 
 from napari_fcn.learning import head
 from napari_fcn.learning.annotations import Samples
@@ -14,16 +14,19 @@ from napari_fcn.teaching.trials import Trials
 
 SHAPE = (48, 64)
 TWO = samples_of(SHAPE, 2)
+MODEL = teachable(tiny(), sigmas=(0.7,))
 
 
 def begun(steps: int = 1) -> Trials:
     """Return trials whose candidate has learnt so many steps in turn 2."""
-    model = teachable(tiny(), sigmas=(0.7,))
-    net: Any = model.net()
-    pupil = Pupil(net, view_of(halves(SHAPE), model.info.spec), 2**30, head.read(net), (24, 32))
-    trials = Trials(model.weights, 0)
-    run(trials.study(pupil, TWO, 2, FAST, steps))
+    trials = Trials(MODEL.weights, 0)
+    run(trials.study(pupil_of(), TWO, 2, FAST, steps))
     return trials
+
+
+def pupil_of() -> Pupil:
+    net: Any = MODEL.net()
+    return Pupil(net, view_of(halves(SHAPE), MODEL.info.spec), 2**30, head.read(net), (24, 32))
 
 
 @pytest.mark.parametrize(
@@ -44,6 +47,18 @@ def test_when_a_candidate_is_due(
     trials: Trials, samples: Samples, turn: int, change: dict[str, Any], expected: bool
 ) -> None:
     assert trials.are_due(samples, turn, replace(FAST, **change)) == expected
+
+
+def test_a_candidate_that_is_left_before_its_first_step_is_done_is_forgotten() -> None:
+    trials, pupil = Trials(MODEL.weights, 0), pupil_of()
+    steps = trials.study(pupil, TWO, 2, FAST, 3)
+    assert kinds([next(steps)]) == ["Working"]
+    steps.close()
+    assert (trials.candidate, trials.steps) == (None, 0)
+    steps = trials.study(pupil, TWO, 2, FAST, 3)
+    assert kinds([next(steps), next(steps), next(steps)]) == ["Working", "StepDone", "Working"]
+    steps.close()
+    assert trials.steps == 1
 
 
 def test_a_candidate_goes_on_where_it_was_and_is_judged_every_so_many_steps() -> None:

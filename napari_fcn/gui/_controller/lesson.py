@@ -19,7 +19,7 @@ from napari_fcn.gui._jobs import Kept
 from napari_fcn.gui._layers import Stroke, paint
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Generator, Iterator, Sequence
 
     from napari_fcn.gui._controller.commands import Command
     from napari_fcn.gui._controller.opening import Opening
@@ -161,7 +161,7 @@ class Lesson:
     def _samples(self) -> Any:
         return self._sheet.samples(len(self.teaching.classes))
 
-    def _show(self, events: Iterator[Any], ask: Ask) -> Any:
+    def _show(self, events: Iterator[Any], ask: Ask) -> Generator[Kept | None, None, bool]:
         """Yield events as they are shown; return whether the rest has to wait for somebody who wants to look."""
         colours = [label.colour for label in self.teaching.classes]
         untold: list[Any] = []
@@ -170,12 +170,13 @@ class Lesson:
                 self._opening.canvas.take_memory(event.region)
                 yield self._kept(paint(event, colours))  # the engine does not yield it again
                 continue
-            untold.append(event)
+            if not isinstance(event, Working):
+                untold.append(event)
             if isinstance(event, ANNOUNCEMENTS):
                 continue
             if isinstance(event, Answered):
                 self._turn = event.turn
-            yield self._kept(*untold)
+            yield self._kept(*untold) if untold else None
             untold.clear()
             if isinstance(event, StepDone | Working) and (self._long or self._is_unsure_due(ask)):
                 return True
