@@ -82,7 +82,7 @@ class Instant(Taught):
         """Learn from all strokes, and keep what is shown of it before the head looks again."""
         events = self.teaching.refine(Samples.read(labels), self.view)
         for event in events:
-            if isinstance(event, Working):
+            if isinstance(event, Working) and event.task == "settle":
                 break
             if isinstance(event, TileDone):
                 self.shown[event.region.slices] = event.probabilities.argmax(0)
