@@ -226,10 +226,11 @@ def report(runs: list[Run], settings: argparse.Namespace, out: Path) -> str:
     """Write the tables and the figure, and return the text."""
     methods = by_method(runs)
     images = len({(run["set"], run["example"]) for run in runs})
+    seeds = "1 seed" if settings.seeds == 1 else f"{settings.seeds} seeds"
     text = "\n\n".join(
         [
             f"# Teaching by strokes: {images} images of {len({run['set'] for run in runs})} sets",
-            f"Mean Dice (sets count alike) after so many strokes in each class; {settings.seeds} seeds, each a course "
+            f"Mean Dice (sets count alike) after so many strokes in each class; {seeds}, each a course "
             "of strokes on the method's own errors. ±: standard deviation, over the seeds, of the last mean. "
             "Unpainted: without the pixels under strokes, which the method was told. "
             "Seconds: median processor time to learn and answer, on one thread.",
