@@ -62,7 +62,7 @@ class Recording:
     overwrite: bool = False
 
     def run(
-        self, session: Session, meta: ResultMeta, first: Region | None = None
+        self, session: Session, meta: ResultMeta, first: Region | Callable[[], Region] | None = None
     ) -> Iterator[RunPlanned | TileDone | RunDone]:
         """Predict, write each tile, pass every event on; the files appear complete or not at all.
 

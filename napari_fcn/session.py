@@ -13,7 +13,7 @@ from napari_fcn import inspection
 from napari_fcn.errors import ImageError, ModelError
 from napari_fcn.events import RunDone, RunPlanned, TileDone
 from napari_fcn.fields.theoretical import anatomy
-from napari_fcn.geometry import Axes, Region, TilePlan
+from napari_fcn.geometry import Axes, Region, Tile, TilePlan
 from napari_fcn.geometry.tiling import balanced_tile
 from napari_fcn.inference import device as devices
 from napari_fcn.inference.allocator import kept_pages
@@ -24,7 +24,7 @@ from napari_fcn.nets.fold import fold
 from napari_fcn.settings import PredictSettings
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
     import numpy.typing as npt
 
@@ -176,14 +176,15 @@ class Session:
         asked = asked * self.spec.ndim if len(asked) == 1 else asked
         return tuple(-(-t // m) * m for t, m in zip(asked, self.spec.multiple, strict=True))
 
-    def predict(self, first: Region | None = None) -> Iterator[RunPlanned | TileDone | RunDone]:
+    def predict(self, first: Region | Callable[[], Region] | None = None) -> Iterator[RunPlanned | TileDone | RunDone]:
         """Yield the plan, the probabilities of each tile, and the end.
 
         Parameters
         ----------
-        first : Region, optional
+        first : Region or callable, optional
             What is on screen, on the image axes: its tiles come first, then the others outward, and tiles are small
-            enough for an early answer. Without it they are those done soonest, in the order of the image.
+            enough for an early answer. A function is asked before each tile. Without it tiles are those done soonest,
+            in the order of the image.
 
         Raises
         ------
@@ -200,7 +201,7 @@ class Session:
             notes = (*self.source.notes, *self._statistics[1], *_too_large(peak, allowed))
             yield RunPlanned(len(plan), plan.tile, plan.halo, name, precision, peak, notes)
             try:
-                yield from self.predictor.run(plan if first is None else plan.nearest_first(first), len(plan))
+                yield from self.predictor.run(_ordered(plan, first), len(plan))
             finally:
                 devices.release(self.device)
         yield RunDone(Region.whole(plan.shape).size, time.monotonic() - start, name, precision)
@@ -287,3 +288,10 @@ def _remarks(sample: npt.NDArray[Any]) -> Iterator[str]:
         yield f"The image is constant (value {low:g}): there is nothing to find in it."
     if not finite.size:
         yield "The image holds no finite number: there is nothing to find in it."
+
+
+def _ordered(plan: TilePlan, first: Region | Callable[[], Region] | None) -> Iterable[Tile]:
+    """Return tiles in the order in which they are wanted."""
+    if first is None:
+        return plan
+    return plan.following(first) if callable(first) else plan.nearest_first(first)

@@ -12,7 +12,9 @@ import numpy as np
 from napari_fcn.geometry.region import Region
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
+
+    import numpy.typing as npt
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,6 +123,24 @@ class TilePlan:
 
     def nearest_first(self, region: Region) -> Iterator[Tile]:
         """Yield every tile, those at ``region`` first, then outward; the planes that it shows before all others."""
+        return self.following(lambda: region)
+
+    def following(self, gaze: Callable[[], Region]) -> Iterator[Tile]:
+        """Yield every tile once, as `nearest_first` does for the region that ``gaze`` returns at that moment."""
+        is_left = np.ones(len(self), bool)
+        seen: Region | None = None
+        waiting: list[int] = []
+        while is_left.any():
+            region = gaze()
+            if region != seen:
+                order = self._by_distance(region)
+                seen, waiting = region, order[is_left[order]][::-1].tolist()
+            number = waiting.pop()
+            is_left[number] = False
+            yield self.at([int(i) for i in np.unravel_index(number, self.counts)])
+
+    def _by_distance(self, region: Region) -> npt.NDArray[np.int64]:
+        """Return the numbers of all tiles, those at a region first."""
         far = np.zeros(self.counts)  # steps along axes that the net does not see
         near = np.zeros(self.counts)
         for axis, (a, b) in enumerate(zip(region.start, region.stop, strict=True)):
@@ -129,8 +149,7 @@ class TilePlan:
             centre = np.abs(starts + self.tile[axis] / 2 - (a + b) / 2) * 1e-6
             target = far if self._is_loop(axis) else near
             target += ((gap + centre) ** 2).reshape([-1 if k == axis else 1 for k in range(len(self.shape))])
-        for flat in np.lexsort((near.ravel(), far.ravel())):
-            yield self.at(np.unravel_index(flat, self.counts))
+        return np.lexsort((near.ravel(), far.ravel()))
 
     def _is_loop(self, axis: int) -> bool:
         return self.tile[axis] == 1 and self.halo[axis] == (0, 0) and self.multiple[axis] == 1

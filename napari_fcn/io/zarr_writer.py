@@ -46,7 +46,7 @@ class ZarrSink:
     def __init__(self, target: Path, result: Result) -> None:
         self._result = result
         self._levels = pyramid(result.layout.names, result.layout.shape, result.scale)
-        self._attributes = _attributes(target, result, self._levels)
+        self._attributes = attributes(target, result, self._levels)
         self._temporary = disk.beside(target)
         try:
             self._group = zarr.create_group(str(self._temporary), zarr_format=3)
@@ -134,7 +134,7 @@ def _chunks(shape: Sequence[int], chunks: Sequence[int]) -> Iterator[tuple[slice
     yield from product(*spans)
 
 
-def _attributes(target: Path, result: Result, levels: Sequence[Level]) -> dict[str, Any]:
+def attributes(target: Path, result: Result, levels: Sequence[Level]) -> dict[str, Any]:
     """Return the attributes of the group, checked against the OME-Zarr 0.5 specification."""
     mean = result.kind.startswith("probabilities")
     multiscale: dict[str, Any] = {

@@ -97,6 +97,19 @@ def test_nearest_first_starts_with_the_tiles_at_the_region(drawn: tuple[TilePlan
     assert set(list(plan.nearest_first(box))[: len(touched)]) == touched
 
 
+@given(PLAN_AND_BOX, st.data())
+def test_tiles_follow_the_gaze_and_each_comes_once(drawn: tuple[TilePlan, Region], data: st.DataObject) -> None:
+    plan, box = drawn
+    corner = Region(tuple(n - 1 for n in plan.shape), plan.shape)
+    turn = data.draw(st.integers(0, len(plan) - 1))
+    seen: list[Tile] = []
+    for tile in plan.following(lambda: box if len(seen) < turn else corner):
+        seen.append(tile)
+    assert len(seen) == len(set(seen)) == len(plan)
+    assert seen[:turn] == list(plan.nearest_first(box))[:turn]
+    assert seen[turn:] == [tile for tile in plan.nearest_first(corner) if tile not in seen[:turn]]
+
+
 @given(st.integers(1, 4), st.integers(1, 3), st.data())
 def test_the_shown_plane_comes_before_all_others(times: int, planes: int, data: st.DataObject) -> None:
     plan = TilePlan((times, planes, 20, 24), (1, 1, 8, 8), ((0, 0), (0, 0), (3, 3), (3, 3)), (1, 1, 4, 4))

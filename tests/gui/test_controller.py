@@ -121,7 +121,7 @@ def test_what_is_on_screen_is_asked_for_first(
     viewer.dims.set_point(0, 3)
     desk.predict(movie, request_)
     qtbot.waitUntil(lambda: bool(engine.jobs))
-    assert engine.jobs[0].first == Region((3, 0, 0), (4, 8, 8))
+    assert engine.jobs[0].seen() == Region((3, 0, 0), (4, 8, 8))
     assert engine.jobs[0].axes.loop == ("z",)
 
 

@@ -258,8 +258,8 @@ def test_pixels_of_each_class_are_counted() -> None:
     assert paint(tile(region, [0.2, 0.5, 0.3]), ["#000000"] * 3).counts.tolist() == [0, 7, 0]
 
 
-def test_results_larger_than_memory_are_refused_with_what_to_do() -> None:
-    with pytest.raises(ImageError, match=r"GiB of memory.*napari-fcn predict"):
+def test_an_answer_larger_than_memory_is_refused_with_what_to_do() -> None:
+    with pytest.raises(ImageError, match=r"GiB of memory.*Teach on a part"):
         check_memory("huge", Axes(("y", "x"), ("y", "x")), (10**8, 10**8))
 
 

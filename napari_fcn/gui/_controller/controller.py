@@ -13,16 +13,19 @@ from napari_fcn.errors import FcnError, ImageError
 from napari_fcn.events import RunDone, RunPlanned
 from napari_fcn.gui._controller import catalogue, facts
 from napari_fcn.gui._controller.desk import Desk
+from napari_fcn.gui._controller.saving import ZARR
 from napari_fcn.gui._controller.state import ClassShare, Request, RunResult, ViewState
-from napari_fcn.gui._controller.work import Job, segment, warm_up
+from napari_fcn.gui._controller.work import Job, Seen, segment, warm_up
 from napari_fcn.gui._jobs import JobRunner
 from napari_fcn.gui._layers import (
     KINDS,
     Canvas,
+    Gaze,
     Overlay,
     Painted,
-    check_memory,
+    StoredCanvas,
     find_layer,
+    fits_in_memory,
     read,
     visible_region,
 )
@@ -35,6 +38,8 @@ if TYPE_CHECKING:
     from napari.layers import Image, Layer
     from qtpy.QtCore import QObject
 
+    from napari_fcn.geometry import Axes
+    from napari_fcn.gui._layers import LayerImage
     from napari_fcn.models.card import ClassLabel
 
 
@@ -79,6 +84,8 @@ class Controller(Desk):
     def __init__(self, viewer: ViewerModel, runner: JobRunner | None = None, parent: QObject | None = None) -> None:
         super().__init__(viewer, ViewState(), parent)
         self._run: _Run | None = None
+        self._gaze = Gaze(self.viewer, self)
+        self._gaze.settled.connect(self._on_gaze)
         self._runner = runner or JobRunner(self)
         self._runner.yielded.connect(self._on_yielded)
         self._runner.failed.connect(self._on_failed)
@@ -92,10 +99,12 @@ class Controller(Desk):
     def connect(self) -> None:
         """Watch the layers: a run ends when its layers go."""
         self.viewer.layers.events.removed.connect(self._on_removed)
+        self._gaze.connect()
 
     def shutdown(self) -> None:
         """End what runs, without waiting for it, and let go of the viewer."""
         self.viewer.layers.events.removed.disconnect(self._on_removed)
+        self._gaze.disconnect_viewer()
         self._run = None
         self._runner.shutdown()
         self._set(replace(self.state, is_running=False))
@@ -120,7 +129,8 @@ class Controller(Desk):
     def cancel(self) -> None:
         """End the run; what is finished stays."""
         if self._run is not None:
-            self._stop(f"Cancelled after {self.state.done} of {self.state.total} tiles; what is finished stays.")
+            where = "".join(f", also in {path.parent}" for path in _first(self._run))
+            self._stop(f"Cancelled after {self.state.done} of {self.state.total} tiles; what is finished stays{where}.")
 
     def result_of(self, layer: Image | None, kind: str) -> Layer | None:
         """Return the result layer of an image, if there is one."""
@@ -140,13 +150,15 @@ class Controller(Desk):
             axes = image.axes(model.info.spec.ndim, request.axes, model.info.spec.time)
         except ValueError as error:
             raise ImageError(f"{layer.name}: {error}") from error
-        check_memory(layer.name, axes, image.shape)
-        first = visible_region(self.viewer, layer, axes)
-        paths = request.save.paths(layer.name, image.path)
-        spacing = facts.spacing(layer, axes)
-        canvas = Canvas.blank(axes.image_shape(image.shape))
-        job = Job(image, axes, request.model, request.settings, first, canvas, paths, spacing)
+        canvas, paths = _canvas(request, image, axes)
+        seen = Seen(visible_region(self.viewer, layer, axes))
+        job = Job(image, axes, request.model, request.settings, seen, canvas, paths, facts.spacing(layer, axes))
         return _Run(layer, job, model)
+
+    def _on_gaze(self) -> None:
+        """Let the tiles that are on screen now come next."""
+        if self._run is not None and self._run.source in self.viewer.layers:
+            self._run.job.seen.region = visible_region(self.viewer, self._run.source, self._run.job.axes)
 
     def _on_yielded(self, events: Sequence[Any]) -> None:
         run = self._run
@@ -172,7 +184,8 @@ class Controller(Desk):
         classes = [(label.name, label.colour) for label in run.classes]
         channel = None if run.source.rgb else run.job.axes.channel_position
         run.overlay = Overlay(self.viewer, run.source, channel, run.job.canvas, classes)
-        message = f"Segmenting {run.source.name} on {planned.device} …"
+        kept = "".join(f" Results are too large for memory and go to {path.parent}." for path in _first(run))
+        message = f"Segmenting {run.source.name} on {planned.device} …{kept}"
         self.state = replace(self.state, total=planned.tiles, message=message)
 
     def _on_painted(self, run: _Run, painted: Painted) -> None:
@@ -213,13 +226,33 @@ class Controller(Desk):
         return run
 
 
+def _canvas(request: Request, image: LayerImage, axes: Axes) -> tuple[Canvas | StoredCanvas, dict[str, Path]]:
+    """Return where the answer goes, and the files that are written besides.
+
+    Raises
+    ------
+    OutputError
+        If there is no folder for results that are too large for memory.
+    """
+    shape, save = axes.image_shape(image.shape), request.save
+    if fits_in_memory(axes, image.shape):
+        return Canvas.blank(shape), save.paths(image.name, image.path)
+    stored = replace(save, results="both", suffix=ZARR).paths(image.name, image.path)
+    besides = {} if save.suffix == ZARR else save.paths(image.name, image.path)
+    return StoredCanvas(shape, stored), besides
+
+
+def _first(run: _Run) -> list[Path]:
+    return [*run.job.canvas.paths.values()][:1]
+
+
 def _result(run: _Run, planned: RunPlanned, end: RunDone) -> RunResult:
     counts = np.atleast_1d(run.counts)
     shares = counts / max(1, counts.sum())
     classes = tuple(
         ClassShare(label.name, label.colour, float(share)) for label, share in zip(run.classes, shares, strict=True)
     )
-    files = tuple(str(path) for path in run.job.paths.values())
+    files = tuple(str(path) for path in (*run.job.paths.values(), *run.job.canvas.paths.values()))
     return RunResult(
         run.source.name,
         run.model.name,

@@ -16,7 +16,7 @@ from napari_fcn.gui._controller.commands import pins
 from napari_fcn.gui._controller.news import Opened, Recalled, Refused, TaughtClass, Told, Unsure
 from napari_fcn.gui._controller.sheet import Sheet
 from napari_fcn.gui._jobs import Kept
-from napari_fcn.gui._layers import Stroke, paint
+from napari_fcn.gui._layers import Stroke
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterator, Sequence
@@ -167,8 +167,7 @@ class Lesson:
         untold: list[Any] = []
         for event in events:
             if isinstance(event, TileDone):
-                self._opening.canvas.take_memory(event.region)
-                yield self._kept(paint(event, colours))  # the engine does not yield it again
+                yield self._kept(self._opening.canvas.receive(event, colours))  # the engine does not yield it again
                 continue
             if not isinstance(event, Working):
                 untold.append(event)

@@ -10,6 +10,7 @@ from napari_fcn.errors import OutputError
 from napari_fcn.settings import option
 
 NOTHING = "nothing"
+ZARR = ".ome.zarr"
 SAVABLE = {
     NOTHING: (),
     "classes": ("classes",),
@@ -34,7 +35,7 @@ class SaveSettings:
         ".ome.tif",
         "Format",
         "OME-TIFF for most programs, OME-Zarr for very large results.",
-        choices=(".ome.tif", ".ome.zarr"),
+        choices=(".ome.tif", ZARR),
     )
 
     def paths(self, image: str, source: str) -> dict[str, Path]:
@@ -57,7 +58,8 @@ class SaveSettings:
             return {}
         if not self.folder and not source:
             raise OutputError(
-                f"{image} did not come from a file, so there is no folder beside it. Choose a folder under Save to."
+                f"The results of {image} are to be written, but it did not come from a file, so there is no folder "
+                "beside it. Choose a folder under Save to."
             )
         folder = Path(self.folder).expanduser() if self.folder else Path(source).parent
         stem = re.sub(r"[^\w.+-]+", "_", image).strip("._") or "image"

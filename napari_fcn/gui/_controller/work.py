@@ -4,22 +4,40 @@ from __future__ import annotations
 
 from contextlib import closing
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from napari_fcn.events import TileDone
-from napari_fcn.gui._layers import Canvas, LayerImage, Painted, load_what_layers_need, paint
+from napari_fcn.events import RunPlanned, TileDone
+from napari_fcn.gui._layers import Canvas, LayerImage, Painted, StoredCanvas, load_what_layers_need
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
     from pathlib import Path
 
-    from napari_fcn.events import RunDone, RunPlanned
+    from napari_fcn.events import RunDone
     from napari_fcn.geometry import Axes, Region
     from napari_fcn.gui._controller.catalogue import Loaded
+    from napari_fcn.io import ResultMeta
     from napari_fcn.session import Session
     from napari_fcn.settings import PredictSettings
+
+
+@dataclass(slots=True, eq=False)
+class Seen:
+    """What is on screen of a layer, now: the GUI thread says so, and the worker asks before each tile.
+
+    Attributes
+    ----------
+    region : Region
+        On the image axes.
+    """
+
+    region: Region
+
+    def __call__(self) -> Region:
+        return self.region
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -36,10 +54,10 @@ class Job:
         The model file.
     settings : PredictSettings
         How to run.
-    first : Region
-        What is on screen, on the image axes.
-    canvas : Canvas
-        Where the answer will go; the GUI thread writes to it.
+    seen : Seen
+        What is on screen.
+    canvas : Canvas or StoredCanvas
+        Where the answer will go.
     paths : mapping of str to Path
         A file for each kind of result to be written.
     spacing : tuple of (float, str)
@@ -50,8 +68,8 @@ class Job:
     axes: Axes
     model: Path
     settings: PredictSettings
-    first: Region
-    canvas: Canvas
+    seen: Seen
+    canvas: Canvas | StoredCanvas
     paths: Mapping[str, Path] = field(default_factory=dict)
     spacing: tuple[tuple[float, str], ...] = ()
 
@@ -72,27 +90,36 @@ def segment(job: Job, loaded: Loaded) -> Iterator[RunPlanned | Painted | RunDone
     with closing(_events(session, job)) as events:  # type: ignore[type-var]  # generators can be closed
         for event in events:
             if isinstance(event, TileDone):
-                job.canvas.take_memory(event.region)
-                yield paint(event, colours)
+                yield job.canvas.receive(event, colours)
+                continue
+            if isinstance(event, RunPlanned):
+                job.canvas.begin(event.tile, partial(_meta, session, job))
             else:
-                yield event
+                job.canvas.finish()
+            yield event
 
 
 def _events(session: Session, job: Job) -> Iterator[RunPlanned | TileDone | RunDone]:
     if not job.paths:
-        return session.predict(job.first)
+        return session.predict(job.seen)
+    from napari_fcn.recording import Recording
+
+    return Recording(job.paths).run(session, _meta(session, job), job.seen)
+
+
+def _meta(session: Session, job: Job) -> ResultMeta:
+    """Return what files of this run say about themselves."""
     from napari_fcn.io import ResultMeta
     from napari_fcn.io.units import unit_word
-    from napari_fcn.recording import Recording, provenance
+    from napari_fcn.recording import provenance
 
-    meta = ResultMeta(
+    return ResultMeta(
         axes=job.axes.image,
         scale=tuple(size for size, _ in job.spacing),
         units=tuple(unit_word(unit) for _, unit in job.spacing),
         classes=tuple((label.name, label.colour) for label in session.checkpoint.info.classes),
         provenance=provenance(session, job.image.path or job.image.name, job.settings),
     )
-    return Recording(job.paths).run(session, meta, job.first)
 
 
 def warm_up(model: Path, loaded: Loaded) -> Iterator[None]:

@@ -17,8 +17,9 @@ from napari_fcn.gui._layers.reading import (
     unwrapped,
     visible_region,
 )
-from napari_fcn.gui._layers.results import KINDS, Overlay, check_memory
+from napari_fcn.gui._layers.results import KINDS, Overlay, check_memory, fits_in_memory
 from napari_fcn.gui._layers.seeing import Sights
+from napari_fcn.gui._layers.stored import StoredCanvas
 from napari_fcn.gui._layers.strokes import Restored, Stroke
 from napari_fcn.gui._layers.warming import load_what_layers_need
 
@@ -37,10 +38,12 @@ __all__ = [
     "Pointer",
     "Restored",
     "Sights",
+    "StoredCanvas",
     "Stroke",
     "after_draw",
     "check_memory",
     "find_layer",
+    "fits_in_memory",
     "is_segmentable",
     "load_what_layers_need",
     "look_at",

@@ -10,13 +10,19 @@ from typing import TYPE_CHECKING, Self
 
 import numpy as np
 
+from napari_fcn.gui._layers.painting import paint
+from napari_fcn.gui._layers.placing import as_layer
+
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
+    from pathlib import Path
 
     import numpy.typing as npt
 
+    from napari_fcn.events import TileDone
     from napari_fcn.geometry import Region
     from napari_fcn.gui._layers.painting import Painted
+    from napari_fcn.io import ResultMeta
 
 BYTES = 5  # per pixel of the image: RGBA and a class
 # Shared memory, which is the default, would be handed out even where it is only read.
@@ -42,6 +48,26 @@ class Canvas:
     def blank(cls, shape: Sequence[int]) -> Self:
         """Return an empty canvas at once, however large: memory is taken where something is put."""
         return cls(zeros((*shape, 4)), zeros(shape))
+
+    @property
+    def paths(self) -> dict[str, Path]:
+        """No files: everything is in memory."""
+        return {}
+
+    def finish(self) -> None:
+        """Do nothing: there is no file to be closed."""
+
+    def begin(self, tile: Sequence[int], meta: Callable[[], ResultMeta]) -> None:
+        """Do nothing: memory is there."""
+
+    def receive(self, tile: TileDone, colours: Sequence[str]) -> Painted:
+        """Return a tile as it is shown, for `put`; for the worker thread."""
+        self.take_memory(tile.region)
+        return paint(tile, colours)
+
+    def data(self, kind: str, channel: int | None) -> npt.NDArray[np.uint8]:
+        """Return the view of the array that napari shows; a channel axis between others has length 1."""
+        return as_layer(getattr(self, kind), channel)
 
     def take_memory(self, region: Region) -> None:
         """Let the system hand out the memory of a region, without changing a value; any thread may.

@@ -56,7 +56,7 @@ def paint(tile: TileDone, colours: Sequence[str]) -> Painted:
     """
     classes = most_probable(tile.probabilities)
     counts = np.bincount(classes.ravel(), minlength=len(colours))
-    return Painted(tile.region, _mixed(tile.probabilities, colours), classes, counts, tile.done, tile.total)
+    return Painted(tile.region, tinted(tile.probabilities, colours), classes, counts, tile.done, tile.total)
 
 
 def most_probable(probabilities: npt.NDArray[np.float32]) -> npt.NDArray[np.uint8]:
@@ -72,7 +72,7 @@ def most_probable(probabilities: npt.NDArray[np.float32]) -> npt.NDArray[np.uint
     return best
 
 
-def _mixed(probabilities: npt.NDArray[np.float32], colours: Sequence[str]) -> npt.NDArray[np.uint8]:
+def tinted(probabilities: npt.NDArray[np.float32], colours: Sequence[str]) -> npt.NDArray[np.uint8]:
     """Return ``(*space, 4)`` uint8, the colours of all classes but the first, by their probabilities."""
     palette = np.array([rgb(colour) for colour in colours[1:]], np.float32).reshape(-1, 3)
     foreground = probabilities[1:]

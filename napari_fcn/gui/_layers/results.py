@@ -11,26 +11,34 @@ from napari.layers import Image, Labels
 
 from napari_fcn.errors import ImageError
 from napari_fcn.geometry import Region
-from napari_fcn.gui._layers.canvas import BYTES, Canvas
+from napari_fcn.gui._layers.canvas import BYTES
 from napari_fcn.gui._layers.colours import index_colours, index_names
-from napari_fcn.gui._layers.placing import add_result, align, as_layer, find_layer, follow, mark, on_layer, placement
+from napari_fcn.gui._layers.placing import add_result, align, find_layer, follow, mark, on_layer, placement
 from napari_fcn.gui._layers.reading import KEY, displayed_axes, shown_index
 from napari_fcn.gui._layers.texture import upload
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    import numpy as np
     from napari.components import ViewerModel
     from napari.layers import Layer
 
     from napari_fcn.geometry import Axes
+    from napari_fcn.gui._layers.canvas import Canvas
     from napari_fcn.gui._layers.painting import Painted
+    from napari_fcn.gui._layers.stored import StoredCanvas
 
 KINDS = ("probabilities", "classes")
 SPARE = 0.8  # of the free memory that results may take
+LARGEST = 2**30  # bytes of results that are kept in memory: others need it too
 PAUSE_3D = 1.0  # seconds between two updates of the 3-D view, where each costs a full rendering
 PATIENCE = 15  # a redraw of the whole layer may take one part in so many of the time
+
+
+def fits_in_memory(axes: Axes, shape: Sequence[int]) -> bool:
+    """Whether the result layers of an image of this shape are so small that they need not go to the disk."""
+    needed = BYTES * prod(axes.image_shape(shape))
+    return needed <= min(LARGEST, psutil.virtual_memory().available * SPARE)
 
 
 def check_memory(name: str, axes: Axes, shape: Sequence[int]) -> None:
@@ -39,8 +47,9 @@ def check_memory(name: str, axes: Axes, shape: Sequence[int]) -> None:
     free = psutil.virtual_memory().available
     if needed > free * SPARE:
         raise ImageError(
-            f"The results for {name} would take {needed / 2**30:.1f} GiB of memory; {free / 2**30:.1f} GiB are free. "
-            "Crop the image, close other programs, or run 'napari-fcn predict', which writes to disk as it goes."
+            f"The answer for {name} would take {needed / 2**30:.1f} GiB of memory; {free / 2**30:.1f} GiB are free. "
+            "Teach on a part of the image, save the model, and segment the whole with the dock Segment, which writes "
+            "large results to the disk."
         )
 
 
@@ -58,7 +67,7 @@ class Overlay:
         The segmented layer.
     channel : int, optional
         Axis of the layer that holds its channels; None if it has none or they are colours.
-    canvas : Canvas
+    canvas : Canvas or StoredCanvas
         What the layers show.
     classes : sequence of (str, str)
         Name and colour ``#rrggbb`` of each class.
@@ -69,7 +78,7 @@ class Overlay:
         viewer: ViewerModel,
         source: Image,
         channel: int | None,
-        canvas: Canvas,
+        canvas: Canvas | StoredCanvas,
         classes: Sequence[tuple[str, str]],
     ) -> None:
         self.viewer, self.source, self.canvas, self.classes = viewer, source, canvas, classes
@@ -138,16 +147,20 @@ class Overlay:
             layer.visible = kind == "probabilities" or self.viewer.dims.ndisplay == 3  # napari's 3-D has no colours
         self.layers[kind] = layer
 
-    def _data(self, kind: str) -> np.ndarray:
-        """Return the view of the array that napari shows."""
-        return as_layer(getattr(self.canvas, kind), self._channel)
+    def _data(self, kind: str) -> Any:
+        """Return the array that napari shows, or its levels."""
+        return self.canvas.data(kind, self._channel)
 
     def _reused(self, kind: str) -> Layer | None:
         layer = find_layer(self.viewer, self.source, kind)
+        data = self._data(kind)
+        if layer is not None and layer.multiscale != isinstance(data, list):
+            self.viewer.layers.remove(layer)
+            layer = None
         if layer is None:
             return None
         mark(layer, self.source, kind, self._channel)
-        layer.data = self._data(kind)
+        layer.data = data
         align(layer, self.source)
         if kind == "classes":
             layer.colormap, layer.features = index_colours(self.classes), index_names(self.classes)
@@ -157,11 +170,13 @@ class Overlay:
         name = f"{self.source.name} {kind}"
         placed = placement(self.source, self._channel)
         layer: Layer
+        data = self._data(kind)
+        placed["multiscale"] = isinstance(data, list)
         if kind == "probabilities":
-            layer = Image(self._data(kind), name=name, rgb=True, opacity=0.7, visible=False, **placed)
+            layer = Image(data, name=name, rgb=True, opacity=0.7, visible=False, **placed)
         else:
             layer = Labels(
-                self._data(kind),
+                data,
                 name=name,
                 colormap=index_colours(self.classes),
                 features=index_names(self.classes),
@@ -179,7 +194,7 @@ class Overlay:
     def _plane(self, layer: Layer) -> Region:
         """Return the part of a result layer that is on screen if zoomed out."""
         shown, index = displayed_axes(self.viewer, layer), shown_index(self.viewer, layer)
-        shape = layer.data.shape[: layer.ndim]
+        shape = (layer.data[0] if layer.multiscale else layer.data).shape[: layer.ndim]
         return Region(
             tuple(0 if axis in shown else index[axis] for axis in range(layer.ndim)),
             tuple(n if axis in shown else index[axis] + 1 for axis, n in enumerate(shape)),
@@ -189,7 +204,7 @@ class Overlay:
         plane = self._plane(layer)
         for painted in pending:
             region = on_layer(painted.region, self._channel).intersection(plane)
-            if not region.is_empty and not upload(self.viewer, layer, region):
+            if not region.is_empty and (layer.multiscale or not upload(self.viewer, layer, region)):
                 self._redraw(layer)
                 return
 

@@ -1,0 +1,118 @@
+"""Results larger than memory: on the disk, looked at through levels, and the same as those in memory."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from gui.docks import Dock, MakeModel
+from hypothesis import given
+from hypothesis import strategies as st
+
+from napari_fcn.events import TileDone
+from napari_fcn.geometry import Region, TilePlan
+from napari_fcn.gui._controller import SaveSettings
+from napari_fcn.gui._layers import Canvas, StoredCanvas, results
+from napari_fcn.gui._layers.camera import camera_of
+from napari_fcn.gui._layers.stored import Shown
+from napari_fcn.io import ResultMeta
+from napari_fcn.settings import PredictSettings
+
+COLOURS = ("#000000", "#56b4e9", "#e69f00")
+VALUES = np.random.default_rng(0).integers(0, 256, (5, 2, 7, 6), dtype=np.uint8)  # t c y x
+INDEX = st.one_of(st.integers(-4, 4), st.slices(5).filter(lambda s: s.step is None or s.step > 0))
+
+
+def first(block: np.ndarray) -> np.ndarray:
+    """Return four colours that follow from the probabilities of two classes."""
+    return np.stack([block[0], block[1], block[0] // 2, block[1] // 2], axis=-1)
+
+
+@given(st.tuples(INDEX, INDEX, INDEX), st.one_of(st.just(slice(None)), st.integers(0, 3)))
+def test_a_level_is_indexed_as_the_array_that_it_stands_for(index: tuple[Any, ...], colour: Any) -> None:
+    shown = Shown(VALUES, (3, 0, 2), first, 1)  # the layer has x t y
+    whole = first(VALUES.transpose(1, 3, 0, 2))
+    assert (shown.shape, shown.ndim, len(shown), shown.size) == (whole.shape, 4, len(whole), whole.size)
+    np.testing.assert_array_equal(shown[index], whole[index])
+    np.testing.assert_array_equal(shown[(*index, colour)], whole[(*index, colour)])
+    np.testing.assert_array_equal(shown[..., colour], whole[..., colour])
+    np.testing.assert_array_equal(np.asarray(shown), whole)
+
+
+@given(st.tuples(INDEX, st.sampled_from([0, slice(None)]), INDEX))
+def test_an_axis_that_only_the_layer_has_is_of_length_one(index: tuple[Any, ...]) -> None:
+    flat = VALUES[:, 0, 0, :]
+    shown = Shown(flat[:, None], (0, None, 2))  # the file has an axis of its own, too
+    np.testing.assert_array_equal(shown[index], flat[:, None][index])
+
+
+@pytest.mark.parametrize("channel", [None, 0, 1])
+def test_the_disk_shows_what_memory_shows(tmp_path: Path, channel: int | None) -> None:
+    shape, tile = (2, 300, 290), (1, 128, 128)
+    meta = ResultMeta(("t", "y", "x"), (1.0,) * 3, ("pixel",) * 3, tuple((c, c) for c in COLOURS))
+    disk = StoredCanvas(shape, {kind: tmp_path / f"{kind}.ome.zarr" for kind in ("probabilities", "classes")})
+    memory = Canvas.blank(shape)
+    disk.begin(tile, lambda: meta)
+    rng = np.random.default_rng(0)
+    for core in TilePlan(shape, tile, ((0, 0),) * 3, (1,) * 3):
+        values = rng.dirichlet(np.ones(3), core.core.shape).astype(np.float32)
+        told = TileDone(core.core, np.moveaxis(values, -1, 0), 1, 1)
+        painted = [canvas.receive(told, COLOURS) for canvas in (disk, memory)]
+        np.testing.assert_array_equal(painted[0].counts, painted[1].counts)
+        memory.put(painted[1])
+    classes, colours = (disk.data(kind, channel) for kind in ("classes", "probabilities"))
+    assert [level.shape for level in classes] == [memory.data("classes", channel)[..., ::f, ::f].shape for f in (1, 2)]
+    np.testing.assert_array_equal(np.asarray(classes[0]), memory.data("classes", channel))
+    wanted = memory.data("probabilities", channel).astype(int)
+    apart = np.abs(np.asarray(colours[0]).astype(int) - wanted)[wanted[..., 3] > 50]  # faint colours are coarse
+    assert apart.max() <= 6
+    assert np.asarray(colours[1]).shape == (*classes[1].shape, 4)
+
+
+def test_a_run_whose_results_are_too_large_goes_to_the_disk_and_is_shown_from_there(
+    dock: Dock, model: MakeModel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, rng: np.random.Generator
+) -> None:
+    image = rng.integers(0, 255, (600, 520), np.uint8)
+    dock.viewer.add_image(image, name="slide", scale=(0.5, 0.5))
+    dock.widget.settings.set_value(PredictSettings(tile=(128,)))
+    dock.run()
+    in_memory = {kind: np.asarray(dock.layer(kind).data).copy() for kind in results.KINDS}
+    monkeypatch.setattr(results, "LARGEST", 1000)
+    dock.widget.save.set_value(SaveSettings(folder=str(tmp_path)))
+    result = dock.run()
+    assert sorted(Path(file).name for file in result.files) == [
+        "slide_classes.ome.zarr",
+        "slide_probabilities.ome.zarr",
+    ]
+    classes, colours = (dock.layer(kind) for kind in ("classes", "probabilities"))
+    assert classes.multiscale
+    assert len(classes.data) == len(colours.data) == 3
+    np.testing.assert_array_equal(np.asarray(classes.data[0]), in_memory["classes"])
+    np.testing.assert_allclose(classes.scale, (0.5, 0.5))
+    assert [layer.name for layer in dock.viewer.layers] == ["slide", "slide probabilities", "slide classes"]
+    shot = dock.viewer.screenshot(flash=False)[..., :3]
+    monkeypatch.setattr(results, "LARGEST", 2**30)
+    dock.run()
+    assert not dock.layer("classes").multiscale
+    again = dock.viewer.screenshot(flash=False)[..., :3]
+    assert np.abs(shot.astype(int) - again).mean() < 12
+
+
+def test_results_without_a_folder_to_go_to_are_refused(dock: Dock, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(results, "LARGEST", 10)
+    dock.viewer.add_image(np.zeros((64, 64), np.uint8), name="slide")
+    dock.click(dock.widget.run_button)
+    assert "Choose a folder under Save to" in dock.widget.error.text()
+
+
+def test_the_tiles_on_screen_come_next_when_the_view_moves(dock: Dock) -> None:
+    dock.start_long_run()
+    seen = dock.widget.controller._run.job.seen
+    before = seen.region
+    camera = camera_of(dock.viewer)
+    camera.zoom *= 8
+    camera.center = (0, 900, 900)
+    dock.wait(lambda: seen.region != before)
+    assert seen() == seen.region
+    assert seen.region.contains(Region((900, 900), (901, 901)))
+    dock.click(dock.widget.cancel_button)
