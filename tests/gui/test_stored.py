@@ -60,6 +60,8 @@ def test_the_disk_shows_what_memory_shows(tmp_path: Path, channel: int | None) -
         painted = [canvas.receive(told, COLOURS) for canvas in (disk, memory)]
         np.testing.assert_array_equal(painted[0].counts, painted[1].counts)
         memory.put(painted[1])
+    disk.finish()
+    disk.close()
     classes, colours = (disk.data(kind, channel) for kind in ("classes", "probabilities"))
     assert [level.shape for level in classes] == [memory.data("classes", channel)[..., ::f, ::f].shape for f in (1, 2)]
     np.testing.assert_array_equal(np.asarray(classes[0]), memory.data("classes", channel))

@@ -87,7 +87,7 @@ def segment(job: Job, loaded: Loaded) -> Iterator[RunPlanned | Painted | RunDone
     checkpoint = loaded.load(job.model)
     session = Session(job.image.data, checkpoint, job.axes, job.settings, job.image.rgb)
     colours = [label.colour for label in session.checkpoint.info.classes]
-    with closing(_events(session, job)) as events:  # type: ignore[type-var]  # generators can be closed
+    with closing(job.canvas), closing(_events(session, job)) as events:  # type: ignore[type-var]
         for event in events:
             if isinstance(event, TileDone):
                 yield job.canvas.receive(event, colours)

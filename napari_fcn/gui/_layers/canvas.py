@@ -57,6 +57,9 @@ class Canvas:
     def finish(self) -> None:
         """Do nothing: there is no file to be closed."""
 
+    def close(self) -> None:
+        """Do nothing: nothing is written behind."""
+
     def begin(self, tile: Sequence[int], meta: Callable[[], ResultMeta]) -> None:
         """Do nothing: memory is there."""
 

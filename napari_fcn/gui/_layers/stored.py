@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     import numpy.typing as npt
 
     from napari_fcn.events import TileDone
+    from napari_fcn.geometry import Region
+    from napari_fcn.inference.behind import Behind
     from napari_fcn.io import ResultMeta
     from napari_fcn.io.growing import GrowingZarr
 
@@ -109,6 +111,7 @@ class StoredCanvas:
     paths: Mapping[str, Path]
     _meta: ResultMeta | None = None
     _files: dict[str, GrowingZarr] | None = None
+    _behind: Behind | None = None
 
     def begin(self, tile: Sequence[int], meta: Callable[[], ResultMeta]) -> None:
         """Make the files, for tiles of this size; for the worker thread, as `receive` is.
@@ -125,6 +128,7 @@ class StoredCanvas:
         OutputError
             If they cannot be written.
         """
+        from napari_fcn.inference.behind import Behind
         from napari_fcn.io.growing import GrowingZarr
 
         self._meta = meta()
@@ -134,21 +138,39 @@ class StoredCanvas:
             kind: GrowingZarr(self.paths[kind], name, channels, self.shape, tile, self._meta)
             for kind, (name, channels) in kinds.items()
         }
+        self._behind = Behind(self._store)
 
     def receive(self, tile: TileDone, colours: Sequence[str]) -> Painted:
-        """Store a tile, and return what there is to be told of it."""
-        assert self._files is not None
+        """Return what there is to be told of a tile; it is stored while the next one is computed.
+
+        Raises
+        ------
+        OutputError
+            If the tile before could not be written.
+        """
+        assert self._behind is not None
         classes = most_probable(tile.probabilities)
-        self._files["probabilities"].put(tile.region, np.rint(tile.probabilities * 255).astype(np.uint8))
-        self._files["classes"].put(tile.region, classes)
+        self._behind.put(tile.region, tile.probabilities, classes)
         counts = np.bincount(classes.ravel(), minlength=len(colours))
         nothing = np.zeros(0, np.uint8)
         return Painted(tile.region, nothing, nothing, counts, tile.done, tile.total)
 
     def finish(self) -> None:
         """Note in the files that they are complete."""
+        if self._behind is not None:
+            self._behind.wait()
         for file in (self._files or {}).values():
             file.finish()
+
+    def close(self) -> None:
+        """Let what is being written come to its end."""
+        if self._behind is not None:
+            self._behind.close()
+
+    def _store(self, region: Region, probabilities: npt.NDArray[np.float32], classes: npt.NDArray[np.uint8]) -> None:
+        assert self._files is not None
+        self._files["probabilities"].put(region, np.rint(probabilities * 255).astype(np.uint8))
+        self._files["classes"].put(region, classes)
 
     def put(self, painted: Painted) -> None:
         """Do nothing: it is stored."""

@@ -1,0 +1,51 @@
+"""Writing goes on behind the next tile, in order, and what goes wrong is told."""
+
+import threading
+
+import pytest
+
+from napari_fcn.inference.behind import Behind
+
+
+def test_everything_is_written_in_order_on_another_thread() -> None:
+    seen: list[tuple[int, bool]] = []
+    behind = Behind(lambda number: seen.append((number, threading.current_thread() is threading.main_thread())))
+    for number in range(5):
+        behind.put(number)
+    behind.wait()
+    assert seen == [(number, False) for number in range(5)]
+    behind.close()
+
+
+def test_to_put_something_does_not_wait_for_its_own_end() -> None:
+    go, began = threading.Event(), threading.Event()
+
+    def write() -> None:
+        began.set()
+        assert go.wait(5)
+
+    behind = Behind(write)
+    behind.put()
+    assert began.wait(5)
+    go.set()
+    behind.close()
+
+
+def test_an_error_is_raised_by_whoever_comes_next_and_once() -> None:
+    behind = Behind(lambda: 1 / 0)
+    behind.put()
+    with pytest.raises(ZeroDivisionError):
+        behind.put()
+    behind.put()
+    with pytest.raises(ZeroDivisionError):
+        behind.wait()
+    behind.wait()
+    behind.close()
+
+
+def test_to_close_lets_the_last_write_end() -> None:
+    seen: list[int] = []
+    behind = Behind(seen.append)
+    behind.put(1)
+    behind.close()
+    assert seen == [1]
