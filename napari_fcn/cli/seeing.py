@@ -151,7 +151,7 @@ def _advice(arguments: argparse.Namespace, known: Anatomy, found: FieldDone | No
         objects = object_size(np.squeeze(np.asarray(read_image(arguments.labels).data)))
     if objects is None:
         return ""
-    return advise(objects, max(found.widths) if found else 0, max(known.field.size))
+    return advise(objects, max(found.widths) if found else 0, max(known.field.size), len(known.field.size))
 
 
 def _draw(arguments: argparse.Namespace, known: Anatomy, session: Session | None, found: FieldDone | None) -> None:

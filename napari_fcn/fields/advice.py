@@ -7,6 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from napari_fcn.nets.spec import NetSpec
+from napari_fcn.nets.suggest import least_reach
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -15,7 +18,7 @@ if TYPE_CHECKING:
 AMPLE = 20.0  # objects this many times smaller than the field: most of what the network sees is no part of them
 
 
-def advise(objects: float, effective: float, theoretical: float) -> str:
+def advise(objects: float, effective: float, theoretical: float, ndim: int = 2) -> str:
     """Return what to do about objects of this size.
 
     Parameters
@@ -26,6 +29,8 @@ def advise(objects: float, effective: float, theoretical: float) -> str:
         Width that holds 90 % of the effective field, in pixels; 0 if it was not measured.
     theoretical : float
         Width of the theoretical field, in pixels.
+    ndim : int
+        Dimensions of the network.
     """
     seen = effective or theoretical
     name = "effective field" if effective else "field"
@@ -35,17 +40,24 @@ def advise(objects: float, effective: float, theoretical: float) -> str:
     factor = ceil(objects / seen)
     if objects > theoretical:
         return (
-            f"{facts}: no pixel in the middle of an object sees its border. Use the dilated net or a deeper one, or "
-            f"downsample by {factor}."
+            f"{facts}: no pixel in the middle of an object sees its border. Use the dilated "
+            f"net{deeper(objects, ndim)}, or downsample by {factor}."
         )
     if objects > seen:
         return (
             f"{facts}: the network could see {theoretical:.0f} px, but hardly uses what lies beyond. Use the dilated "
-            f"net, teach with strokes on whole objects, or downsample by {factor}."
+            f"net{deeper(objects, ndim)}, teach with strokes on whole objects, or downsample by {factor}."
         )
     if objects * AMPLE < seen:
         return f"{facts}: it is far larger than needed. A shallower net is faster, or upsample small objects by 2."
     return f"{facts}: a whole object fits."
+
+
+def deeper(objects: float, ndim: int) -> str:
+    """Return which U-Net sees objects of this size, in pixels, and as much around them; empty if none does."""
+    spec = NetSpec.suggest(1.0, objects, ndim)
+    width = 2 * max(least_reach(spec)) + 1
+    return f" or a deeper one ({spec.family} depth={spec.depth} sees {width} px)" if width >= objects else ""
 
 
 def object_size(labels: npt.NDArray[Any], spacing: Sequence[float] = ()) -> float:

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from napari_fcn.gui._controller import Finding, Growth, Length, Sight
 
 TIME = "t"
+USED = "{:.1%} of the box counts: its pixels have at least 4.6% of the largest influence."
 FEW = 0.001  # of the field: what is less is not worth a sentence
 CELL = "<td align='right' style='padding-left: 12px'>"
 
@@ -33,7 +34,10 @@ def sight_text(sight: Sight) -> str:
     rows = [f"<b>What decides about the pixel {place}</b>", _table(sight)]
     rows += [_frames(one) for one in sight.lengths if one.axis == TIME]
     if sight.label:
-        rows += [_radii(sight), f"{sight.used:.1%} of the box counts."]
+        rows += [
+            _radii(sight),
+            USED.format(sight.used),
+        ]
     if sight.outside > FEW:
         rows.append(f"{sight.outside:.0%} of the box lies outside of the image: there the model reads padding.")
     if sight.label:

@@ -16,7 +16,15 @@ from napari_fcn.gui._controller import catalogue, facts
 from napari_fcn.gui._controller.desk import Desk
 from napari_fcn.gui._controller.eye import Eye, measure
 from napari_fcn.gui._controller.seeing_state import CHECKS, Finding, Known, Looked, Measured, SeeingState, View
-from napari_fcn.gui._controller.sight import advice_on, box_of, check_inside, growth_of, measured, sight_of
+from napari_fcn.gui._controller.sight import (
+    advice_on,
+    box_of,
+    certificate_text,
+    check_inside,
+    growth_of,
+    measured,
+    sight_of,
+)
 from napari_fcn.gui._jobs import JobRunner
 from napari_fcn.gui._layers import Pointer, Sights, pixel_at, plane_of, read, shown_index
 
@@ -380,8 +388,7 @@ class SeeingController(Desk):
 def _told(event: Any) -> tuple[Any, float, str]:
     """Return the map of a check, the value that is brightest in it, and its sentence."""
     if isinstance(event, Certified):
-        verdict = "Exact" if event.is_exact else "Not exact"
-        return event.difference, max(event.max_error, event.tolerance), f"{verdict}. {event.reason}"
+        return event.difference, max(event.max_error, event.tolerance), certificate_text(event)
     if isinstance(event, EquivarianceDone):
         return event.values, max(LEAST_CHANGE, float(event.values.max(initial=0))), event.sentence
     return event.outside, max(LEAST_CHANGE, float(event.outside.max(initial=0))), event.sentence

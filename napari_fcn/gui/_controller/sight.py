@@ -14,6 +14,7 @@ from napari_fcn.gui._controller.seeing_state import Growth, LayerRow, Length, Si
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from napari_fcn.events import Certified
     from napari_fcn.gui._controller.catalogue import ModelEntry
     from napari_fcn.gui._controller.seeing_state import Looked, View
 
@@ -95,8 +96,19 @@ def advice_on(objects: float, growth: Growth | None, sight: Sight | None) -> str
     from napari_fcn.fields.advice import advise
 
     if sight is None or sight.model != growth.model:
-        return advise(objects, 0, max(growth.size))
+        return advise(objects, 0, max(growth.size), len(growth.axes))
     space = [one for one in sight.lengths if one.axis != "t"]
     finest = min(one.step for one in space)
     widest = [max(getattr(one, what) * one.step / finest for one in space) for what in ("effective", "theoretical")]
-    return advise(objects, *widest)
+    return advise(objects, widest[0], widest[1], len(growth.axes))
+
+
+def certificate_text(found: Certified) -> str:
+    """Return what a certificate says, with its figures."""
+    needed, used = (" × ".join(str(max(side)) for side in halo) for halo in (found.halo_needed, found.halo_used))
+    flips = f"{found.label_flips} pixels change class" if found.label_flips else "no pixel changes class"
+    verdict = "Exact" if found.is_exact else "Not exact"
+    return (
+        f"{verdict}. {found.reason} {found.tiles} tiles, halo {used} px where {needed} px are needed; probabilities "
+        f"differ by at most {found.max_error:.1e}, {found.mean_error:.1e} on average; {flips}."
+    )

@@ -1,0 +1,306 @@
+"""What a network sees, without a window: a viewer model, tiny networks, and the real engine."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from gui.docks import LONG, MakeModel
+from napari.components import ViewerModel
+from napari.layers import Image, Layer
+from pytestqt.qtbot import QtBot
+
+from napari_fcn.api import receptive_field
+from napari_fcn.gui._controller import Request, SeeingController, SeeingState, catalogue
+from napari_fcn.gui._controller.seeing_state import CHECKS
+from napari_fcn.gui._layers import KEY, pixel_at, plane_of
+
+Look = Callable[..., SeeingState]
+
+
+@pytest.fixture
+def viewer() -> ViewerModel:
+    return ViewerModel()
+
+
+@pytest.fixture
+def desk(viewer: ViewerModel, qtbot: QtBot) -> Iterator[SeeingController]:
+    desk = SeeingController(viewer)
+    desk.connect()
+    yield desk
+    desk.shutdown()
+    qtbot.waitUntil(lambda: not desk.is_busy, timeout=LONG)
+
+
+@pytest.fixture
+def rest(desk: SeeingController, qtbot: QtBot) -> Callable[[], SeeingState]:
+    """Return a function that waits until nothing goes on, and returns the state."""
+
+    def wait() -> SeeingState:
+        qtbot.waitUntil(lambda: not desk.is_busy and not desk.state.doing, timeout=LONG)
+        return desk.state
+
+    return wait
+
+
+@pytest.fixture
+def look(desk: SeeingController, rest: Callable[[], SeeingState]) -> Look:
+    """Return a function that looks at a pixel and waits for the influence."""
+
+    def look(layer: Image, request: Request, *index: int, label: int | None = None) -> SeeingState:
+        desk.look_at(layer, request, index, label)
+        return rest()
+
+    return look
+
+
+def cells(viewer: ViewerModel, shape: tuple[int, ...] = (80, 96), **placed: Any) -> Image:
+    return viewer.add_image(np.random.default_rng(0).integers(0, 255, shape, np.uint8), name="cells", **placed)
+
+
+def ours(viewer: ViewerModel, kind: str) -> Layer:
+    return next(layer for layer in viewer.layers if layer.metadata.get(KEY, {}).get("kind") == kind)
+
+
+# A pixel
+
+
+def test_a_pixel_has_a_box_and_an_influence(viewer: ViewerModel, look: Look, model: MakeModel) -> None:
+    layer = cells(viewer, scale=(0.5, 0.5), units="um")
+    state = look(layer, Request(model()), 40, 50)
+    assert state.error == ""
+    sight = state.sight
+    assert sight is not None
+    assert (sight.image, sight.at, sight.label) == ("cells", (("y", 40), ("x", 50)), sight.label)
+    assert sight.label.startswith("class")
+    for one, exact in zip(sight.lengths, receptive_field(model()).size, strict=True):
+        assert 0 < one.effective <= one.theoretical + 1
+        assert one.theoretical <= exact
+        assert (one.step, one.unit) == (0.5, "µm")
+    assert [radius.share for radius in sight.radii] == [0.5, 0.9, 0.99]
+    assert all(radius.length == pytest.approx(0.5 * radius.pixels) for radius in sight.radii)
+    heat = ours(viewer, "influence")
+    (y, x) = np.unravel_index(heat.data.argmax(), heat.data.shape)
+    at = heat.data_to_world((y, x))
+    assert np.linalg.norm(np.subtract(at, layer.data_to_world((40, 50)))) < 4
+    assert ours(viewer, "receptive field").visible
+
+
+def test_the_class_that_is_asked_is_told(viewer: ViewerModel, look: Look, model: MakeModel) -> None:
+    layer = cells(viewer)
+    labels = [look(layer, Request(model()), 40, 50, label=label).sight.label for label in range(3)]  # type: ignore[union-attr]
+    assert len(set(labels)) == 3
+
+
+def test_at_a_corner_part_of_the_field_is_padding(viewer: ViewerModel, look: Look, model: MakeModel) -> None:
+    layer = cells(viewer)
+    corner, middle = look(layer, Request(model()), 0, 0).sight, look(layer, Request(model()), 40, 48).sight
+    assert corner is not None
+    assert middle is not None
+    assert corner.outside > 0.5
+    assert middle.outside == 0
+
+
+@pytest.mark.parametrize(
+    "placed",
+    [
+        {"scale": (2.0, 0.5)},
+        {"translate": (30.0, -7.0)},
+        {"rotate": 30.0},
+        {"shear": [0.3]},
+        {"affine": [[1.0, 0.2, 5.0], [-0.1, 1.0, 2.0], [0, 0, 1]]},
+    ],
+)
+def test_box_and_influence_lie_on_the_pixel(
+    viewer: ViewerModel, look: Look, model: MakeModel, placed: dict[str, Any]
+) -> None:
+    layer = cells(viewer, **placed)
+    look(layer, Request(model()), 30, 50)
+    box, heat = ours(viewer, "receptive field"), ours(viewer, "influence")
+    corners = np.array([box.data_to_world(corner) for corner in box.data[0]])
+    middle = layer.world_to_data(corners.mean(0))
+    np.testing.assert_allclose(middle, (30, 50), atol=2)
+    whole = np.array([layer.world_to_data(heat.data_to_world(c)) for c in ((0, 0), np.subtract(heat.data.shape, 1))])
+    inside = np.array([layer.world_to_data(corner) for corner in corners])
+    np.testing.assert_allclose(whole[0], inside.min(0) + 0.5, atol=1e-6)
+    np.testing.assert_allclose(whole[1], inside.max(0) - 0.5, atol=1e-6)
+
+
+def test_a_stack_is_looked_at_in_the_plane_that_is_shown(viewer: ViewerModel, look: Look, model: MakeModel) -> None:
+    layer = cells(viewer, (5, 64, 60))
+    viewer.dims.set_point(0, 3)
+    sight = look(layer, Request(model()), 20, 30).sight
+    assert sight is not None
+    assert [index for _, index in sight.at] == [3, 20, 30]
+    box = ours(viewer, "receptive field")
+    assert {float(corner[0]) for outline in box.data for corner in outline} == {3.0}
+
+
+def test_a_volume_has_a_box_on_each_plane(viewer: ViewerModel, look: Look, model: MakeModel) -> None:
+    layer = cells(viewer, (20, 24, 22))
+    sight = look(layer, Request(model(3)), 10, 12, 11).sight
+    assert sight is not None
+    assert [one.axis for one in sight.lengths] == ["z", "y", "x"]
+    planes = {float(outline[0][0]) for outline in ours(viewer, "receptive field").data}
+    assert planes == set(range(sight.lengths[0].first, sight.lengths[0].last + 1))
+    assert ours(viewer, "influence").data.ndim == 3
+
+
+def test_channels_of_a_layer_are_no_axis_of_the_pixel(viewer: ViewerModel, look: Look, model: MakeModel) -> None:
+    layer = cells(viewer, (2, 64, 60), axis_labels=("c", "y", "x"))
+    sight = look(layer, Request(model(channels=2)), 20, 30).sight
+    assert sight is not None
+    assert sight.at == (("y", 20), ("x", 30))
+
+
+# What cannot be looked at
+
+
+def test_a_pixel_outside_is_refused(viewer: ViewerModel, look: Look, model: MakeModel) -> None:
+    state = look(cells(viewer), Request(model()), 200, 5)
+    assert state.error == "The pixel y 200, x 5 lies outside of cells, which has 80 × 96 px (y x). Click on the image."
+    assert state.sight is None
+
+
+def test_a_pixel_of_too_few_numbers_is_refused(viewer: ViewerModel, look: Look, model: MakeModel) -> None:
+    assert "has 2 numbers (y x); 1 given" in look(cells(viewer), Request(model()), 5).error
+
+
+def test_a_volume_model_on_a_plane_is_refused(viewer: ViewerModel, look: Look, model: MakeModel) -> None:
+    error = look(cells(viewer), Request(model(3)), 5, 5).error
+    assert "cells" in error
+    assert "3" in error
+
+
+def test_the_three_dimensional_view_has_no_pixels(
+    viewer: ViewerModel, desk: SeeingController, model: MakeModel
+) -> None:
+    layer = cells(viewer, (5, 64, 60))
+    viewer.dims.ndisplay = 3
+    desk.point(layer, Request(model()), (0, 0, 0))
+    assert "switch to the 2-D view" in desk.state.error
+
+
+def test_a_model_that_sees_everything_is_named_with_its_layers(
+    viewer: ViewerModel, look: Look, model: MakeModel, desk: SeeingController
+) -> None:
+    request, layer = Request(model()), cells(viewer)
+    look(layer, request, 5, 5)
+    known = desk._anatomies[request.model]
+    desk._anatomies[request.model] = replace(known, unbounded=("pool.global",))
+    desk.choose(catalogue.entry(request.model))
+    assert desk.state.growth is not None
+    assert desk.state.growth.unbounded == ("pool.global",)
+    desk.look_at(layer, request, (5, 5))
+    assert "pool.global" in desk.state.error
+
+
+# Models, objects, checks
+
+
+def test_a_model_tells_how_its_field_grows(
+    desk: SeeingController, rest: Callable[[], SeeingState], model: MakeModel
+) -> None:
+    desk.choose(catalogue.entry(model()))
+    rest()
+    growth = desk.state.growth
+    assert growth is not None
+    assert growth.axes == ("y", "x")
+    assert growth.size == receptive_field(model()).size
+    sizes = [row.size[0] for row in growth.layers]
+    assert sizes == sorted(sizes)
+    desk.choose(None)
+    assert desk.state.growth is None
+
+
+def test_objects_are_measured_and_advice_follows(
+    viewer: ViewerModel, desk: SeeingController, rest: Callable[[], SeeingState], model: MakeModel
+) -> None:
+    labels = np.zeros((80, 96), np.int32)
+    labels[10:60, 10:60], labels[62:70, 70:90] = 1, 0
+    layer = viewer.add_labels(labels)
+    desk.choose(catalogue.entry(model()))
+    rest()
+    desk.measure(layer, catalogue.entry(model()))
+    state = rest()
+    assert state.objects == pytest.approx(50 * 2 / np.sqrt(np.pi), rel=0.01)
+    assert "Objects are 56 px" in state.advice
+    assert "Use the dilated net or a deeper one" in state.advice
+    layer.data = np.zeros_like(labels)
+    desk.measure(layer, catalogue.entry(model()))
+    assert "no objects" in rest().error
+
+
+@pytest.mark.parametrize("kind", CHECKS)
+def test_a_check_gives_a_layer_and_a_sentence(
+    viewer: ViewerModel, desk: SeeingController, rest: Callable[[], SeeingState], model: MakeModel, kind: str
+) -> None:
+    layer = cells(viewer)
+    desk.check(kind, layer, Request(model()))
+    assert desk.state.is_checking
+    state = rest()
+    assert state.error == ""
+    finding = state.finding(kind)
+    assert finding is not None
+    assert (finding.image, finding.model) == ("cells", catalogue.entry(model()).name)
+    assert len(finding.sentence) > 40
+    if kind == "certificate":
+        assert finding.sentence.startswith("Exact.")
+        assert "no pixel changes class" in finding.sentence
+    found = [known for known in viewer.layers if known.metadata.get(KEY, {}).get("source") == layer.unique_id]
+    assert [known.visible for known in found] == [True]
+    assert found[0].data.shape == (80, 96)
+
+
+def test_a_check_that_is_cancelled_leaves_nothing(
+    viewer: ViewerModel, desk: SeeingController, rest: Callable[[], SeeingState], model: MakeModel
+) -> None:
+    layer = cells(viewer, (1500, 1500))
+    desk.check("equivariance", layer, Request(model()))
+    desk.cancel()
+    state = rest()
+    assert (state.message, state.findings) == ("Cancelled.", ())
+    assert list(viewer.layers) == [layer]
+
+
+def test_an_image_that_is_removed_ends_what_goes_on(
+    viewer: ViewerModel, desk: SeeingController, rest: Callable[[], SeeingState], model: MakeModel
+) -> None:
+    layer = cells(viewer, (1500, 1500))
+    desk.check("border", layer, Request(model()))
+    viewer.layers.remove(layer)
+    state = rest()
+    assert state.message == "Stopped: the layer cells was removed."
+    assert state.error == ""
+
+
+def test_a_new_pixel_replaces_the_one_that_is_looked_at(
+    viewer: ViewerModel, desk: SeeingController, rest: Callable[[], SeeingState], model: MakeModel
+) -> None:
+    layer, request = cells(viewer), Request(model())
+    for x in range(20, 60):
+        desk.look_at(layer, request, (40, x))
+    sight = rest().sight
+    assert sight is not None
+    assert sight.at == (("y", 40), ("x", 59))
+    assert sight.label
+
+
+def test_a_file_that_is_no_model_is_told(viewer: ViewerModel, look: Look, tmp_path: Path) -> None:
+    (tmp_path / "broken.safetensors").write_bytes(b"nothing")
+    state = look(cells(viewer), Request(tmp_path / "broken.safetensors"), 5, 5)
+    assert "broken.safetensors" in state.error
+    assert state.sight is None
+
+
+# Places
+
+
+def test_a_place_in_the_world_is_a_pixel(viewer: ViewerModel) -> None:
+    layer = cells(viewer, (3, 80, 96), scale=(5, 0.5, 0.5), translate=(0, 10, 0))
+    assert pixel_at(layer, (5, 15.2, 4.9), None) == (1, 10, 10)
+    assert pixel_at(layer, (5, 15.2, 4.9), 0) == (10, 10)
+    viewer.dims.set_point(0, 10)
+    assert plane_of(viewer, layer, None) == (2, 40, 48)
