@@ -34,6 +34,7 @@ IMAGES = Path(__file__).parent / "images"
 WINDOW, DOCK_WIDTH = (1360, 840), 340
 EDGE = 12  # pixels at the border of an image on which nothing is painted
 PATIENCE = 300  # seconds until something that does not happen is given up
+OCTREE = Image.Quantize.FASTOCTREE  # keeps colours that are rare, such as those of a small heat map
 LARGEST = 400_000  # bytes of a picture
 
 
@@ -117,7 +118,36 @@ def teach():
         until(lambda: not dock.controller.is_busy)
 
 
-SCENES = {scene.__name__: scene for scene in (tissue, running, teach)}
+def field():
+    """Point at a pixel: the field and what of it counts; then the checks."""
+    image, truth = cells((384, 512), seed=1)
+    with window("Receptive field (FCN)") as (viewer, dock):
+        layer = viewer.add_image(image, name="cells", scale=(0.25, 0.25), units=("um", "um"))
+        viewer.add_labels(truth.astype(np.int32), name="truth", scale=(0.25, 0.25), units=("um", "um"), visible=False)
+        viewer.window.resize(WINDOW[0], 900)
+        settle(viewer)
+        viewer.reset_view()
+        choose(dock, "Model", "nuclei")
+        controller = dock.controller
+        until(lambda: controller.state.growth is not None and not controller.is_busy)
+        camera_of(viewer).zoom *= 2
+        camera_of(viewer).center = tuple(layer.data_to_world((200, 210)))
+        click(dock, "Point at a pixel")
+        settle(viewer)
+        draw(viewer, layer, [(207, 230)] * 2)
+        until(lambda: controller.state.sight is not None and controller.state.sight.label and not controller.is_busy)
+        click(dock, "Measure")
+        until(lambda: controller.state.advice and not controller.is_busy)
+        settle(viewer)
+        save("field-dock", viewer.screenshot(canvas_only=False, flash=False))
+        for name in ("Certificate", "Shifts", "Border trust"):
+            click(dock, name)
+            until(lambda: not controller.state.is_checking and not controller.is_busy)
+        settle(viewer)
+        save("field-checks", dock.checks.grab().toImage())
+
+
+SCENES = {scene.__name__: scene for scene in (tissue, running, teach, field)}
 
 
 @contextmanager
@@ -250,7 +280,8 @@ def save(name, picture):
     picture = picture[: used[-1] + 12]  # without the empty part at the bottom
     path = IMAGES / f"{name}.png"
     for colours in (256, 128, 64, 32):
-        Image.fromarray(picture[..., :3]).quantize(colours, dither=Image.Dither.NONE).save(path, optimize=True)
+        few = Image.fromarray(picture[..., :3]).quantize(colours, OCTREE, dither=Image.Dither.NONE)
+        few.save(path, optimize=True)
         if path.stat().st_size < LARGEST:
             break
     print(f"{path}: {picture.shape[1]} x {picture.shape[0]} px, {colours} colours, {path.stat().st_size / 1000:.0f} kB")

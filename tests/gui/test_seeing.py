@@ -16,6 +16,7 @@ from napari_fcn.api import receptive_field
 from napari_fcn.gui._controller import Request, SeeingController, SeeingState, catalogue
 from napari_fcn.gui._controller.seeing_state import CHECKS
 from napari_fcn.gui._layers import KEY, pixel_at, plane_of
+from napari_fcn.gui._layers.seeing import brightest
 
 Look = Callable[..., SeeingState]
 
@@ -304,3 +305,12 @@ def test_a_place_in_the_world_is_a_pixel(viewer: ViewerModel) -> None:
     assert pixel_at(layer, (5, 15.2, 4.9), 0) == (10, 10)
     viewer.dims.set_point(0, 10)
     assert plane_of(viewer, layer, None) == (2, 40, 48)
+
+
+def test_one_pixel_that_stands_out_leaves_the_others_visible() -> None:
+    heat = np.full((20, 20), 0.1, np.float32)
+    heat[3, 3] = 1.0
+    assert brightest(heat) == pytest.approx(0.1)
+    assert brightest(np.zeros((4, 4), np.float32)) == 1.0
+    even = np.ones((5, 5), np.float32)
+    assert brightest(even) == 1.0

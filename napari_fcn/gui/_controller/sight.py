@@ -107,8 +107,9 @@ def certificate_text(found: Certified) -> str:
     """Return what a certificate says, with its figures."""
     needed, used = (" × ".join(str(max(side)) for side in halo) for halo in (found.halo_needed, found.halo_used))
     flips = f"{found.label_flips} pixels change class" if found.label_flips else "no pixel changes class"
+    error = f"by at most {found.max_error:.1e}, {found.mean_error:.1e} on average" if found.max_error else "nowhere"
     verdict = "Exact" if found.is_exact else "Not exact"
     return (
         f"{verdict}. {found.reason} {found.tiles} tiles, halo {used} px where {needed} px are needed; probabilities "
-        f"differ by at most {found.max_error:.1e}, {found.mean_error:.1e} on average; {flips}."
+        f"differ {error}; {flips}."
     )

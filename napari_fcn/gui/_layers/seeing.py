@@ -31,6 +31,7 @@ MAPS = {
 BOX_COLOUR = "#2f9bff"  # far from the colours of the heat, seen on dark and bright
 LINE = 2.0  # pixels of the window
 GAMMA = 0.45  # so that the faint rim of a field can be read
+CORE = 0.25  # of the influence
 OPAQUE = 0.25  # of the scale: from here on the heat hides half or more of the image
 MOST_PLANES = 512  # on which a box is drawn
 STEPS = 256
@@ -75,11 +76,16 @@ class Sights:
         layer.visible = True
 
     def show_heat(self, region: Region, heat: npt.NDArray[np.float32]) -> None:
-        """Show how much each pixel of a region counts, relative to the one that counts most; hide the maps."""
+        """Show how much each pixel of a region counts, relative to the one that counts most; hide the maps.
+
+        The few pixels that hold the first quarter of the influence are all as bright as can be: one that stands out
+        would leave the others in the dark.
+        """
         for crop in self._maps.values():
             _hide(crop)
         top = float(heat.max(initial=0.0))
-        self._heat.show(region, heat / top if top > 0 else heat, _map, contrast_limits=(0.0, 1.0), gamma=GAMMA)
+        shown = heat / top if top > 0 else heat
+        self._heat.show(region, shown, _map, contrast_limits=(0.0, brightest(shown)), gamma=GAMMA)
 
     def hide_heat(self) -> None:
         """Take away the heat of another pixel."""
@@ -116,6 +122,13 @@ class Sights:
         offset = self._viewer.dims.ndim - ndim
         shown = [axis - offset for axis in self._viewer.dims.displayed if axis >= offset]
         return (shown[-2], shown[-1]) if len(shown) > 1 else (shown[-1], shown[-1])
+
+
+def brightest(heat: npt.NDArray[np.float32]) -> float:
+    """Return the value from which on pixels are shown as bright as can be; 1 where there is no influence."""
+    falling = np.sort(heat, axis=None)[::-1]
+    share = np.cumsum(falling, dtype=np.float64)
+    return float(falling[np.searchsorted(share, CORE * share[-1])]) if share.size and share[-1] > 0 else 1.0
 
 
 def _hide(crop: Crop) -> None:
