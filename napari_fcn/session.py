@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import time
+from copy import copy
+from dataclasses import replace
 from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any
 
@@ -24,7 +26,7 @@ from napari_fcn.nets.fold import fold
 from napari_fcn.settings import PredictSettings
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Collection, Iterator, Sequence
 
     import numpy.typing as npt
 
@@ -150,6 +152,12 @@ class Session:
             plans.append(self._tiled(balanced_tile(space, windows, halo, multiple)))
         return min(plans, key=partial(cost, device=self.device))
 
+    def with_tile(self, tile: Sequence[int]) -> Session:
+        """Return the same with tiles of this length per axis of the network, whatever memory is free."""
+        other = copy(self)
+        other.settings = replace(self.settings, tile=tuple(tile))
+        return other
+
     def _tiled(self, tile: Sequence[int]) -> TilePlan:
         return TilePlan(
             self.source.shape,
@@ -176,7 +184,9 @@ class Session:
         asked = asked * self.spec.ndim if len(asked) == 1 else asked
         return tuple(-(-t // m) * m for t, m in zip(asked, self.spec.multiple, strict=True))
 
-    def predict(self, first: Region | None = None) -> Iterator[RunPlanned | TileDone | RunDone]:
+    def predict(
+        self, first: Region | None = None, done: Collection[Region] = ()
+    ) -> Iterator[RunPlanned | TileDone | RunDone]:
         """Yield the plan, the probabilities of each tile, and the end.
 
         Parameters
@@ -184,6 +194,8 @@ class Session:
         first : Region, optional
             What is on screen, on the image axes: its tiles come first, then the others outward, and tiles are small
             enough for an early answer. Without it they are those done soonest, in the order of the image.
+        done : collection of Region, optional
+            Cores that an earlier run has answered: they are left out.
 
         Raises
         ------
@@ -198,9 +210,11 @@ class Session:
         peak, allowed = run_bytes(self.spec, read, self.dtype), budget(self.device, self.settings.memory)
         with kept_pages():
             notes = (*self.source.notes, *self._statistics[1], *_too_large(peak, allowed))
-            yield RunPlanned(len(plan), plan.tile, plan.halo, name, precision, peak, notes)
+            tiles = [tile for tile in (plan if first is None else plan.nearest_first(first)) if tile.core not in done]
+            before = len(plan) - len(tiles)
+            yield RunPlanned(len(plan), plan.tile, plan.halo, name, precision, peak, notes, before)
             try:
-                yield from self.predictor.run(plan if first is None else plan.nearest_first(first), len(plan))
+                yield from self.predictor.run(tiles, len(plan), before)
             finally:
                 devices.release(self.device)
         yield RunDone(Region.whole(plan.shape).size, time.monotonic() - start, name, precision)

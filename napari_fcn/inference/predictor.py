@@ -62,9 +62,9 @@ class Predictor:
         """Return the probabilities ``(classes, *tile.core.shape)`` of one tile; depends on nothing but the tile."""
         return self._answer(tile, self.read(tile))
 
-    def run(self, tiles: Iterable[Tile], total: int) -> Iterator[TileDone]:
-        """Yield the answer for each tile in the order given, reading ahead."""
-        for done, (tile, block) in enumerate(prefetch(self.read, tiles), start=1):
+    def run(self, tiles: Iterable[Tile], total: int, before: int = 0) -> Iterator[TileDone]:
+        """Yield the answer for each tile in the order given, reading ahead; ``before`` of ``total`` are done."""
+        for done, (tile, block) in enumerate(prefetch(self.read, tiles), start=before + 1):
             yield TileDone(tile.core, self._answer(tile, block), done, total)
 
     def with_net(self, net: torch.nn.Module) -> Predictor:
