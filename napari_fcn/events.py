@@ -104,12 +104,15 @@ class RunDone:
         Time from the first read to the last tile.
     device, precision : str
         Where and in which numbers the network ran.
+    notes : tuple of str
+        Sentences for the user: what happened on the way.
     """
 
     pixels: int
     seconds: float
     device: str
     precision: str
+    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -117,6 +117,11 @@ class Session:
         sample = self.source.sample()
         return self.checkpoint.info.normaliser.fit(sample), tuple(_remarks(sample))
 
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """Sentences for the user: what of the image is read, and what is odd about it."""
+        return (*self.source.notes, *self._statistics[1])
+
     @cached_property
     def predictor(self) -> Predictor:
         """The network, ready to run on this image."""
@@ -209,7 +214,7 @@ class Session:
         name = devices.label(self.device)
         peak, allowed = run_bytes(self.spec, read, self.dtype), budget(self.device, self.settings.memory)
         with kept_pages():
-            notes = (*self.source.notes, *self._statistics[1], *_too_large(peak, allowed))
+            notes = (*self.notes, *_too_large(peak, allowed))
             tiles = [tile for tile in (plan if first is None else plan.nearest_first(first)) if tile.core not in done]
             before = len(plan) - len(tiles)
             yield RunPlanned(len(plan), plan.tile, plan.halo, name, precision, peak, notes, before)

@@ -12,7 +12,8 @@ from napari_fcn.ledger import Ledger
 
 
 def wait_for_the_end() -> None:
-    print("now", flush=True)
+    sys.stdout.write("now\n")
+    sys.stdout.flush()
     sys.stdin.read()
 
 

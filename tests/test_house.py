@@ -26,6 +26,7 @@ FLOORS = (
     {"ledger"},
     {"resuming"},
     {"recording", "finetuning", "figures"},
+    {"crew"},
     {"batch"},
     {"api"},
     {"demo"},

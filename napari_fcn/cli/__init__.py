@@ -77,6 +77,12 @@ def build_parser() -> argparse.ArgumentParser:
         action="store_true",
         help="go on with an interrupted run: give the same command again; images that are done are skipped",
     )
+    to_predict.add_argument(
+        "--scheduler",
+        default="",
+        metavar="ADDRESS|local:N",
+        help="run on the workers of a dask cluster, as tcp://host:8786, or on N processes of this computer",
+    )
     to_predict.add_argument("--quiet", action="store_true", help="no progress bar")
     to_predict.add_argument("--json", action="store_true", help="a line of JSON for each image on standard output")
     add_options(to_predict, PredictSettings)

@@ -1,0 +1,354 @@
+"""Tiles on the workers of a dask cluster: on this computer, or on many."""
+
+from __future__ import annotations
+
+import os
+import re
+import time
+from collections import Counter
+from contextlib import ExitStack, contextmanager
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+from napari_fcn.crew import Crew, Order, Planned, answer, differing, facts, plan, versions
+from napari_fcn.errors import ClusterError, FcnError
+from napari_fcn.events import ResultsDone, RunDone, RunPlanned
+from napari_fcn.geometry import Region
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Collection, Iterator, Mapping
+
+    from distributed import Client, Future
+
+    from napari_fcn.geometry import Tile
+    from napari_fcn.io import Origin
+    from napari_fcn.session import Session
+    from napari_fcn.settings import PredictSettings
+
+CONNECT = 5  # seconds in which a scheduler must answer
+PATIENCE = 60  # seconds without a worker after which there is no use in waiting
+GLANCE = 1  # seconds after which it is looked whether workers came or went
+TRANSFER = 30  # seconds for a result to arrive, after which it is looked whether its worker has gone
+RETRIES = 2  # how often a tile that failed is tried again; how often its worker may die is dask's setting
+AHEAD = 2  # tiles on their way to each thread of a worker, so that it never waits
+LOCAL = re.compile(r"local:(\d+)(?:x(\d+))?")
+SPAWN = {  # processes of this computer get their threads with the order, and keep freed memory: see allocator.py
+    "OMP_NUM_THREADS": "1",
+    "MKL_NUM_THREADS": "1",
+    "OPENBLAS_NUM_THREADS": "1",
+    "MALLOC_ARENA_MAX": "1",
+    "MALLOC_MMAP_MAX_": "0",
+    "MALLOC_TRIM_THRESHOLD_": str(2**40),
+}
+
+
+@contextmanager
+def connected(where: str, device: str = "auto") -> Iterator[Cluster]:
+    """Connect to a dask scheduler, or start workers on this computer, while the block runs.
+
+    Parameters
+    ----------
+    where : str
+        Address of a scheduler (``tcp://host:8786``), or ``local:N`` for N processes here; ``local:NxT`` lets each of
+        them compute with T threads instead of its share of the processor.
+    device : str
+        Where the workers are to run the network.
+
+    Raises
+    ------
+    ClusterError
+        If dask is not installed, the scheduler does not answer, or there is no worker that can be used.
+    """
+    try:
+        from distributed import Client
+    except ImportError as error:
+        raise ClusterError(
+            f"--scheduler needs dask ({error}). Install it with pip install 'napari-fcn[distributed]'."
+        ) from error
+    with ExitStack() as stack:
+        local = LOCAL.fullmatch(where)
+        address: Any = where
+        threads = None
+        if local:
+            address, threads = stack.enter_context(_started(int(local[1]), local[2], device))
+        try:
+            client = stack.enter_context(Client(address, timeout=CONNECT))
+        except (OSError, ValueError) as error:
+            raise ClusterError(
+                f"No dask scheduler answers at {where} within {CONNECT} s. Check its address (such as "
+                "tcp://host:8786), that it is running, and that no firewall is in between; or give local:2 for two "
+                "processes on this computer."
+            ) from error
+        cluster = Cluster(client, device, threads, local is not None)
+        cluster.require_workers()
+        yield cluster
+
+
+@contextmanager
+def _started(count: int, threads: str | None, device: str) -> Iterator[tuple[Any, int]]:
+    """Start workers on this computer; yield their cluster, and how many threads each computes with."""
+    import dask
+    from distributed import LocalCluster
+
+    from napari_fcn.inference.device import pick_device
+
+    if not count:
+        raise ClusterError("local:0 has no worker. Give local:2 for two processes on this computer.")
+    if pick_device(device).type == "cuda":
+        import torch
+
+        if count > (gpus := torch.cuda.device_count()):
+            raise ClusterError(
+                f"local:{count} was asked for and there are {gpus} GPUs: a GPU serves one worker. Give local:{gpus}, "
+                "or --device cpu."
+            )
+    share = int(threads) if threads else max(1, (os.cpu_count() or 1) // count)
+    options = {"processes": True, "dashboard_address": "127.0.0.1:0", "memory_limit": 0, "silence_logs": 50}
+    with (
+        dask.config.set({"distributed.nanny.pre-spawn-environ": SPAWN}),
+        LocalCluster(n_workers=count, threads_per_worker=2, **options) as cluster,  # one thread reads, one computes
+    ):
+        yield cluster, share
+
+
+class Cluster:
+    """Workers that answer tiles.
+
+    Parameters
+    ----------
+    client : distributed.Client
+        The connection to the scheduler.
+    device : str
+        Where they are to run the network.
+    threads : int, optional
+        Threads with which each computes; without it as many as dask says that it has.
+    is_local : bool
+        Whether they are processes that were started here.
+    """
+
+    def __init__(self, client: Client, device: str = "auto", threads: int | None = None, is_local: bool = False):
+        self._client, self._device, self._threads, self._is_local = client, device, threads, is_local
+        self._kinds: dict[str, str] = {}  # address -> type of device, of workers that can be used
+        self.refused: dict[str, str] = {}  # address -> why not
+
+    def require_workers(self) -> dict[str, int]:
+        """Return the workers that can be used now, and how many threads each has, waiting for the first.
+
+        Raises
+        ------
+        ClusterError
+            If there is none for a minute, or none that can be used.
+        """
+        end = time.monotonic() + PATIENCE
+        while not (found := self.workers()):
+            if self.refused:
+                raise ClusterError(" ".join(self.refused.values()))
+            try:
+                self._client.wait_for_workers(1, timeout=max(0, end - time.monotonic()))
+            except TimeoutError as error:
+                raise ClusterError(
+                    f"The scheduler has had no worker for {PATIENCE} s. Start some (dask worker ADDRESS), and look "
+                    "into their output if they end by themselves."
+                ) from error
+        return found
+
+    def workers(self) -> dict[str, int]:
+        """Return the workers that can be used now, and how many threads each has; new ones are asked what they have.
+
+        Raises
+        ------
+        ClusterError
+            If the connection to the scheduler is lost.
+        """
+        try:
+            present = self._client.scheduler_info(n_workers=-1)["workers"]
+            new = [address for address in present if address not in self._kinds and address not in self.refused]
+            told = self._client.run(facts, self._device, workers=new, on_error="return") if new else {}
+        except (OSError, RuntimeError) as error:
+            raise ClusterError(
+                f"The connection to the scheduler was lost ({error}). See that it runs, then go on with --resume."
+            ) from error
+        for address in told:
+            self._judge(address, told[address])
+        return {address: int(present[address]["nthreads"]) for address in present if address in self._kinds}
+
+    def _judge(self, address: str, told: Mapping[str, str] | BaseException) -> None:
+        """Note whether a worker can be used."""
+        if isinstance(told, OSError):  # it has gone again
+            return
+        if isinstance(told, BaseException):
+            what = "has no napari-fcn" if isinstance(told, ImportError) else "cannot be used"
+            self.refused[address] = f"The worker {address} {what} ({told}). Install napari-fcn there as here."
+            return
+        if wrong := differing(told, versions()):
+            self.refused[address] = f"The worker {address} has {wrong}. Install the same version there."
+            return
+        kinds = set(self._kinds.values()) or {told["device"]}
+        if told["device"] not in kinds:
+            self.refused[address] = (
+                f"The worker {address} runs on {told['device']}, others on {', '.join(kinds)}: their answers would "
+                "differ. Give --device."
+            )
+            return
+        self._kinds[address] = told["device"]
+
+    def hire(self, session: Session, origin: Origin, settings: PredictSettings, kinds: Collection[str]) -> Hired:
+        """Return the workers with an order: to answer tiles of an image.
+
+        Parameters
+        ----------
+        session : Session
+            The model on the image, as this computer sees it.
+        origin : Origin
+            How workers read the image.
+        settings : PredictSettings
+            How they run.
+        kinds : collection of str
+            Results that are wanted of each tile.
+        """
+        order = Order(
+            session.checkpoint.parts(),
+            origin,
+            session.axes,
+            tuple(session.source.array.shape),
+            session.scaling,
+            replace(settings, device=self._device, head="taught"),  # the head was chosen here
+            tuple(kinds),
+            versions(),
+            self._threads,
+            self._is_local,
+        )
+        return Hired(self, self._client, order)
+
+
+class Hired:
+    """Workers with an order.
+
+    Attributes
+    ----------
+    planned : Planned
+        Tiles with which they are done soonest, device and precision.
+    """
+
+    def __init__(self, cluster: Cluster, client: Client, order: Order) -> None:
+        self._cluster, self._client, self._order = cluster, client, order
+        self._workers = cluster.require_workers()
+        self._crew = self._engage()
+        hosts = Counter(address.rpartition(":")[0] for address in self._workers)
+        self.planned: Planned = _result(self._submit(plan, self._crew, len(self._workers), max(hosts.values())), None)
+
+    def _engage(self) -> Future[Any]:
+        """Let the scheduler know the order; it goes to each worker once, with the first tile."""
+        return self._submit(Crew, self._order)
+
+    def predict(
+        self, session: Session, first: Region | None = None, done: Collection[Region] = ()
+    ) -> Iterator[RunPlanned | ResultsDone | RunDone]:
+        """Yield the plan, the results of each tile as they come, and the end; arguments as for `Session.predict`.
+
+        Raises
+        ------
+        FcnError
+            If a tile fails again and again, or no worker is left.
+        """
+        start = time.monotonic()
+        tiles = session.plan()
+        asked = tiles if first is None else tiles.nearest_first(first)
+        left = [tile for tile in asked if tile.core not in done]
+        total, told = len(tiles), self.planned
+        label = f"{told.label}, workers: {len(self._workers)}"
+        notes = (*session.notes, *self._cluster.refused.values())
+        before = total - len(left)
+        yield RunPlanned(total, tiles.tile, tiles.halo, label, told.precision, told.peak, notes, before)
+        for number, (tile, results) in enumerate(self._answers(left), start=before + 1):
+            yield ResultsDone(tile.core, results, number, total)
+        late = tuple(text for text in self._cluster.refused.values() if text not in notes)
+        yield RunDone(Region.whole(tiles.shape).size, time.monotonic() - start, label, told.precision, late)
+
+    def _answers(self, tiles: list[Tile]) -> Iterator[tuple[Tile, dict[str, Any]]]:
+        """Yield tiles with their results, as they come; workers may die and join."""
+        from distributed import wait
+        from distributed.client import FutureCancelledError
+
+        waiting = tiles[::-1]
+        running: dict[Future[Any], Tile] = {}
+        glanced = time.monotonic()
+        try:
+            while waiting or running:
+                if time.monotonic() - glanced > GLANCE:
+                    waiting += self._look_around(running)
+                    glanced = time.monotonic()
+                while waiting and len(running) < AHEAD * sum(self._workers.values()):
+                    tile = waiting.pop()
+                    running[self._submit(answer, self._crew, tile)] = tile
+                try:
+                    finished = wait(list(running), timeout=GLANCE, return_when="FIRST_COMPLETED").done
+                except TimeoutError:
+                    continue
+                except FutureCancelledError:
+                    finished = [future for future in running if future.status == "cancelled"]
+                for future in finished:
+                    if results := self._collected(future):
+                        yield running.pop(future), results
+                    elif results is None:
+                        waiting.append(running.pop(future))
+        finally:
+            self._drop(running)
+
+    def _collected(self, future: Future[Any]) -> dict[str, Any] | None:
+        """Return the results of a tile; {} if they are lost and made again; None if it is to be asked for anew."""
+        if future.status == "cancelled":  # the scheduler has forgotten it
+            return None
+        try:
+            found: dict[str, Any] = _result(future)
+        except TimeoutError:
+            return {}
+        except ClusterError:
+            before = len(self._cluster.refused)
+            self._cluster.workers()
+            if len(self._cluster.refused) == before:
+                raise
+            return None  # a worker that has just been refused had got it
+        return found
+
+    def _look_around(self, running: dict[Future[Any], Tile]) -> list[Tile]:
+        """Note which workers there are; return the tiles that none of them will answer any more."""
+        before, self._workers = self._workers, self._cluster.require_workers()
+        if not self._cluster.refused or set(before) & set(self._workers):
+            return []
+        lost = list(running.values())  # they were for workers that have gone
+        self._drop(running)
+        self._crew = self._engage()
+        return lost
+
+    def _submit(self, task: Callable[..., Any], *given: Any) -> Future[Any]:
+        """Let a worker do something: any, as dask sees fit, unless there are some that cannot be used."""
+        workers = list(self._workers) if self._cluster.refused else None
+        return self._client.submit(task, *given, workers=workers, retries=RETRIES, pure=False)
+
+    def _drop(self, running: dict[Future[Any], Tile]) -> None:
+        self._client.cancel(list(running), force=True)
+        running.clear()
+
+
+def _result(future: Future[Any], patience: float | None = TRANSFER) -> Any:
+    """Return what a task gave.
+
+    Raises
+    ------
+    FcnError
+        If it failed.
+    TimeoutError
+        If it does not arrive in the given seconds.
+    """
+    error = future.exception(timeout=patience)
+    if error is None:
+        return future.result(timeout=patience)
+    if isinstance(error, FcnError):
+        raise error
+    if type(error).__name__ == "KilledWorker":
+        raise ClusterError(
+            f"A tile ended its worker again and again ({error}) Most often memory runs out: give workers more of it, "
+            "or set a smaller --tile."
+        ) from error
+    raise ClusterError(f"A worker failed: {type(error).__name__}: {error}. Its output tells more.") from error
