@@ -109,10 +109,11 @@ def _kept(job: Job) -> str:
 def _predict_one(run: Run, job: Job, place: str) -> dict[str, Any]:
     """Predict one image into its files and return the report on it."""
     from napari_fcn.inference.memory import process_peak
+    from napari_fcn.io.identity import missing
 
     image = _measured(job.origin.read(), run.arguments.voxel_size)
     report: dict[str, Any] = {"image": str(job.image), "out": str(job.out), "model_hash": run.checkpoint.hash}
-    notes, ending = [*image.notes], "was done already"
+    notes, ending = [*image.notes, *filter(None, [missing(image)])], "was done already"
     with Progress(place + job.image.name, run.arguments.quiet) as progress:
         for event in _events(run, job, image):
             progress.show(event)

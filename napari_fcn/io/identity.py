@@ -38,3 +38,15 @@ def fingerprint(image: ImageFile, index: Sequence[slice] | None = None) -> str:
     for path in files_of(image, index):
         digest.update(repr(state_of(path)).encode())
     return digest.hexdigest()
+
+
+def missing(image: ImageFile) -> str:
+    """Return a sentence on the chunks of a zarr that are not there, "" if all are: to a reader they are empty."""
+    files = files_of(image, [slice(0, n) for n in image.data.shape])
+    absent = sum(state_of(path)[0] < 0 for path in files)
+    if not absent:
+        return ""
+    return (
+        f"{absent} of {len(files)} chunks are not in {image.path} and were read as empty. If that is not how it was "
+        "written, the copy is incomplete: copy it again."
+    )

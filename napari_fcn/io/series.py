@@ -99,11 +99,12 @@ def read_series(paths: Sequence[str | Path], axis: str) -> ImageFile:
 
 def in_order(paths: Sequence[Path]) -> list[Path]:
     """Return files by name, numbers in names by their value: z2 before z10."""
-    return sorted(paths, key=lambda path: [(p.isdigit(), int(p) if p.isdigit() else 0, p) for p in _parts(path.name)])
+    return sorted(paths, key=lambda path: _order(path.name.lower()))
 
 
-def _parts(name: str) -> list[str]:
-    return [part for part in re.split(r"(\d+)", name.lower()) if part]
+def _order(name: str) -> list[tuple[bool, int, str]]:
+    parts = [part for part in re.split(r"(\d+)", name) if part]
+    return [(False, int(part), "") if part.isdecimal() else (True, 0, part) for part in parts]
 
 
 class _Planes:
