@@ -26,7 +26,6 @@ FLOORS = (
     {"ledger"},
     {"resuming"},
     {"recording", "finetuning", "figures"},
-    {"crew"},
     {"batch"},
     {"api"},
     {"demo"},

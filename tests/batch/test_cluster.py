@@ -14,8 +14,10 @@ import pytest
 import torch
 from net_contract import one_thread  # noqa: F401
 
-from napari_fcn import batch
 from napari_fcn.batch import Cluster, Hired, connected
+from napari_fcn.batch import cluster as clusters
+from napari_fcn.batch import hired as hiring
+from napari_fcn.batch.crew import versions
 from napari_fcn.cli import main
 from napari_fcn.errors import ClusterError, ImageError
 from napari_fcn.events import ResultsDone, RunDone, RunPlanned
@@ -122,7 +124,7 @@ def test_a_worker_that_is_killed_changes_nothing(session: Session, hired: Hired,
 def test_when_all_workers_are_killed_new_ones_go_on(
     session: Session, hired: Hired, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(batch, "GLANCE", 0.1)
+    monkeypatch.setattr(hiring, "GLANCE", 0.1)
     pids = list(hired._client.run(os.getpid).values())
 
     def strike(number: int) -> None:
@@ -137,7 +139,7 @@ def test_when_all_workers_are_killed_new_ones_go_on(
 def test_a_worker_that_joins_gets_work(
     session: Session, hired: Hired, workers: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(batch, "GLANCE", 0.01)
+    monkeypatch.setattr(hiring, "GLANCE", 0.01)
 
     def grow(number: int) -> None:
         if number == 1:
@@ -237,7 +239,7 @@ def test_a_failing_tile_leaves_the_work_to_be_gone_on_with(
 
 
 def test_workers_of_another_version_are_refused(workers: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(batch, "versions", lambda: {"napari-fcn": "99.0", "torch": "1.0"})
+    monkeypatch.setattr(clusters, "versions", lambda: {"napari-fcn": "99.0", "torch": "1.0"})
     with pytest.raises(ClusterError, match=r"has napari-fcn .*, here 99.0; torch .*, here 1.0. Install the same"):
         connected(workers.scheduler_address).__enter__()
 
@@ -257,13 +259,13 @@ def test_workers_that_cannot_be_used_are_refused(told: Exception, words: str) ->
 
 def test_workers_on_another_kind_of_device_are_refused() -> None:
     cluster = Cluster(None)
-    cluster._judge("tcp://a:1", {**batch.versions(), "device": "cpu"})
-    cluster._judge("tcp://b:1", {**batch.versions(), "device": "cuda"})
+    cluster._judge("tcp://a:1", {**versions(), "device": "cpu"})
+    cluster._judge("tcp://b:1", {**versions(), "device": "cuda"})
     assert "--device" in cluster.refused["tcp://b:1"]
 
 
 def test_a_scheduler_that_does_not_answer_is_an_error_in_words(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(batch, "CONNECT", 0.5)
+    monkeypatch.setattr(clusters, "CONNECT", 0.5)
     for address in ("tcp://127.0.0.1:9", "nonsense://a"):
         with pytest.raises(ClusterError, match="No dask scheduler answers at"):
             connected(address).__enter__()
@@ -272,7 +274,7 @@ def test_a_scheduler_that_does_not_answer_is_an_error_in_words(monkeypatch: pyte
 def test_a_scheduler_without_workers_is_an_error_in_words(monkeypatch: pytest.MonkeyPatch) -> None:
     from distributed import LocalCluster
 
-    monkeypatch.setattr(batch, "PATIENCE", 0.2)
+    monkeypatch.setattr(clusters, "PATIENCE", 0.2)
     with (
         LocalCluster(n_workers=0, dashboard_address="127.0.0.1:0", silence_logs=50) as empty,
         pytest.raises(ClusterError, match="no worker"),
