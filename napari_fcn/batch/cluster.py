@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from napari_fcn.settings import PredictSettings
 
 CONNECT = 5  # seconds in which a scheduler must answer
+GONE = "5s"  # after which a process of this computer that does not answer is taken for dead
 PATIENCE = 60  # seconds without a worker after which there is no use in waiting
 LOCAL = re.compile(r"local:(\d+)(?:x(\d+))?")
 SPAWN = {  # processes of this computer get their threads with the order, and keep freed memory: see allocator.py
@@ -98,7 +99,7 @@ def _started(count: int, threads: str | None, device: str) -> Iterator[tuple[Any
     share = int(threads) if threads else max(1, (os.cpu_count() or 1) // count)
     options = {"processes": True, "dashboard_address": "127.0.0.1:0", "memory_limit": 0, "silence_logs": 50}
     with (
-        dask.config.set({"distributed.nanny.pre-spawn-environ": SPAWN}),
+        dask.config.set({"distributed.nanny.pre-spawn-environ": SPAWN, "distributed.comm.timeouts.connect": GONE}),
         LocalCluster(n_workers=count, threads_per_worker=2, **options) as cluster,  # one thread reads, one computes
     ):
         yield cluster, share
@@ -134,14 +135,15 @@ class Cluster:
         """
         end = time.monotonic() + PATIENCE
         while not (found := self.workers()):
-            if self.refused:
+            useless = [address for address in self._present() if address in self.refused]
+            if useless and not self._kinds:
                 raise ClusterError(" ".join(self.refused.values()))
             try:
-                self._client.wait_for_workers(1, timeout=max(0, end - time.monotonic()))
+                self._client.wait_for_workers(len(useless) + 1, timeout=max(0, end - time.monotonic()))
             except TimeoutError as error:
                 raise ClusterError(
-                    f"The scheduler has had no worker for {PATIENCE} s. Start some (dask worker ADDRESS), and look "
-                    "into their output if they end by themselves."
+                    f"The scheduler has had no worker that can be used for {PATIENCE} s. Start some (dask worker "
+                    "ADDRESS), and look into their output if they end by themselves."
                 ) from error
         return found
 
@@ -154,7 +156,7 @@ class Cluster:
             If the connection to the scheduler is lost.
         """
         try:
-            present = self._client.scheduler_info(n_workers=-1)["workers"]
+            present = self._present()
             new = [address for address in present if address not in self._kinds and address not in self.refused]
             told = self._client.run(facts, self._device, workers=new, on_error="return") if new else {}
         except (OSError, RuntimeError) as error:
@@ -164,6 +166,10 @@ class Cluster:
         for address in told:
             self._judge(address, told[address])
         return {address: int(present[address]["nthreads"]) for address in present if address in self._kinds}
+
+    def _present(self) -> dict[str, Any]:
+        """Return what the scheduler says of each worker, by its address."""
+        return dict(self._client.scheduler_info(n_workers=-1)["workers"])
 
     def _judge(self, address: str, told: Mapping[str, str] | BaseException) -> None:
         """Note whether a worker can be used."""

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import dask
 import numpy as np
 import psutil
 import pytest
@@ -40,7 +41,10 @@ def workers() -> Iterator[Any]:
     from distributed import LocalCluster
 
     options = {"processes": True, "dashboard_address": "127.0.0.1:0", "memory_limit": 0, "silence_logs": 50}
-    with LocalCluster(n_workers=2, threads_per_worker=1, **options) as started:
+    with (
+        dask.config.set({"distributed.comm.timeouts.connect": clusters.GONE}),
+        LocalCluster(n_workers=2, threads_per_worker=1, **options) as started,
+    ):
         yield started
 
 
@@ -121,10 +125,13 @@ def test_a_worker_that_is_killed_changes_nothing(session: Session, hired: Hired,
     hired._client.wait_for_workers(2, timeout=60)
 
 
+@pytest.mark.parametrize("refused", [{}, {"tcp://other:1": "It has another version."}])
 def test_when_all_workers_are_killed_new_ones_go_on(
-    session: Session, hired: Hired, monkeypatch: pytest.MonkeyPatch
+    refused: dict[str, str], session: Session, hired: Hired, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(hiring, "GLANCE", 0.1)
+    monkeypatch.setattr(hiring, "TRANSFER", 1)
+    hired._cluster.refused.update(refused)
     pids = list(hired._client.run(os.getpid).values())
 
     def strike(number: int) -> None:
@@ -242,6 +249,14 @@ def test_workers_of_another_version_are_refused(workers: Any, monkeypatch: pytes
     monkeypatch.setattr(clusters, "versions", lambda: {"napari-fcn": "99.0", "torch": "1.0"})
     with pytest.raises(ClusterError, match=r"has napari-fcn .*, here 99.0; torch .*, here 1.0. Install the same"):
         connected(workers.scheduler_address).__enter__()
+
+
+def test_a_worker_that_was_taken_for_alike_finds_out_that_it_is_not(
+    cluster: Cluster, session: Session, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(clusters, "versions", lambda: {"torch": "1.0"})
+    with pytest.raises(ClusterError, match=r"The worker tcp://.* has torch .*, here 1.0. Install"):
+        cluster.hire(session, Origin.of(folder / "image.npy"), SETTINGS, ["classes"])
 
 
 @pytest.mark.parametrize(
