@@ -6,6 +6,7 @@ import signal
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import dask
@@ -18,7 +19,7 @@ from net_contract import one_thread  # noqa: F401
 from napari_fcn.batch import Cluster, Hired, connected
 from napari_fcn.batch import cluster as clusters
 from napari_fcn.batch import hired as hiring
-from napari_fcn.batch.crew import versions
+from napari_fcn.batch.crew import Planned, versions
 from napari_fcn.cli import main
 from napari_fcn.errors import ClusterError, ImageError
 from napari_fcn.events import ResultsDone, RunDone, RunPlanned
@@ -125,13 +126,11 @@ def test_a_worker_that_is_killed_changes_nothing(session: Session, hired: Hired,
     hired._client.wait_for_workers(2, timeout=60)
 
 
-@pytest.mark.parametrize("refused", [{}, {"tcp://other:1": "It has another version."}])
 def test_when_all_workers_are_killed_new_ones_go_on(
-    refused: dict[str, str], session: Session, hired: Hired, monkeypatch: pytest.MonkeyPatch
+    session: Session, hired: Hired, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(hiring, "GLANCE", 0.1)
     monkeypatch.setattr(hiring, "TRANSFER", 1)
-    hired._cluster.refused.update(refused)
     pids = list(hired._client.run(os.getpid).values())
 
     def strike(number: int) -> None:
@@ -243,6 +242,60 @@ def test_a_failing_tile_leaves_the_work_to_be_gone_on_with(
     chunk.write_bytes(whole)
     assert main([*command, "--resume", "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["resumed"] > 0
+
+
+class FakeClient:
+    """A connection to workers that are only said to be there."""
+
+    def __init__(self, *addresses: str) -> None:
+        self.addresses, self.later = list(addresses), []
+        self.submitted: list[list[str] | None] = []
+
+    def scheduler_info(self, n_workers: int) -> dict[str, Any]:
+        return {"workers": {address: {"nthreads": 1} for address in self.addresses}}
+
+    def run(self, function: Callable, device: str, workers: list[str], on_error: str) -> dict[str, Any]:
+        bad = {**versions(), "torch": "0.1"}
+        return {address: bad if "bad" in address else versions() | {"device": "cpu"} for address in workers}
+
+    def wait_for_workers(self, count: int, timeout: float) -> None:
+        self.addresses += self.later
+        if len(self.addresses) < count:
+            raise TimeoutError
+
+    def submit(self, *given: Any, workers: list[str] | None, **more: Any) -> Any:
+        self.submitted.append(workers)
+        result = Planned((16, 16), "cpu", "cpu", "float32", 0)
+        return SimpleNamespace(exception=lambda timeout: None, result=lambda timeout: result)
+
+    def cancel(self, futures: list, force: bool) -> None:
+        assert force
+
+
+def test_tiles_are_bound_to_workers_that_can_be_used_only_where_others_are_refused() -> None:
+    for addresses, bound in ((["tcp://good:1"], None), (["tcp://good:1", "tcp://bad:1"], ["tcp://good:1"])):
+        client = FakeClient(*addresses)
+        Hired(Cluster(client), client, None)
+        assert client.submitted == [bound, bound]
+
+
+def test_tiles_of_workers_that_have_gone_are_asked_of_new_ones() -> None:
+    client = FakeClient("tcp://good:1", "tcp://bad:1")
+    hired = Hired(Cluster(client), client, None)
+    assert hired._look_around({"future": "tile"}) == []
+    client.addresses, client.later = ["tcp://bad:1"], ["tcp://good:2"]
+    running = {"future": "tile"}
+    assert hired._look_around(running) == ["tile"]
+    assert running == {}
+    assert client.submitted[-1] == ["tcp://good:2"]
+
+
+def test_a_run_whose_last_good_worker_has_gone_ends_after_a_while() -> None:
+    client = FakeClient("tcp://good:1", "tcp://bad:1")
+    hired = Hired(Cluster(client), client, None)
+    client.addresses = ["tcp://bad:1"]
+    with pytest.raises(ClusterError, match="no worker that can be used"):
+        hired._look_around({})
 
 
 def test_workers_of_another_version_are_refused(workers: Any, monkeypatch: pytest.MonkeyPatch) -> None:
