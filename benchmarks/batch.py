@@ -1,6 +1,6 @@
 """One worker process beside two, of one thread each, and what a run without dask takes: the same tiles, in turn.
 
-    python -m benchmarks.batch [--size 4096] [--tile 512] [--rounds 5]
+    python -m benchmarks.batch [--size 2048] [--tile 512] [--rounds 5]
 
 Workers are started before and answer once; then each contestant runs once in every round. Two plain processes that
 share the tiles without dask, and send nothing back, are what the machine has to give. The table gives medians, ratios
@@ -108,7 +108,7 @@ def answer(run: Callable[[], Iterator], shape: tuple[int, ...]) -> tuple[float, 
 def main() -> None:
     """Measure, print and keep the table."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--size", type=int, default=4096)
+    parser.add_argument("--size", type=int, default=2048)
     parser.add_argument("--tile", type=int, default=512)
     parser.add_argument("--rounds", type=int, default=5)
     arguments = parser.parse_args()
