@@ -21,6 +21,10 @@ class DeviceError(FcnError):
     """A device or a precision that this machine does not have."""
 
 
+class ClusterError(FcnError):
+    """A cluster that cannot be reached, or whose workers cannot do what they are asked."""
+
+
 class ProjectError(FcnError):
     """A project folder that is missing, damaged, foreign or cannot be written."""
 

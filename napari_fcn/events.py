@@ -6,6 +6,8 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     import numpy as np
     import numpy.typing as npt
 
@@ -28,6 +30,8 @@ class RunPlanned:
         Memory that the run is predicted to need beyond what is in use, in bytes.
     notes : tuple of str
         Sentences for the user: what was replaced, guessed or left out.
+    done : int
+        Tiles that an earlier run has finished.
     """
 
     tiles: int
@@ -37,6 +41,7 @@ class RunPlanned:
     precision: str
     peak_bytes: int
     notes: tuple[str, ...] = ()
+    done: int = 0
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -59,6 +64,34 @@ class TileDone:
     total: int
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class ResultsDone:
+    """The results for one tile, as they stand in files: what comes back from another computer.
+
+    Attributes
+    ----------
+    region : Region
+        Where it lies, on the image axes.
+    results : mapping of str to ndarray
+        For each kind of result, ``(classes, *region.shape)`` for probabilities, else ``region.shape``.
+    done, total : int
+        Tiles finished so far, and in all.
+    """
+
+    region: Region
+    results: Mapping[str, npt.NDArray[np.generic]]
+    done: int
+    total: int
+
+
+@dataclass(frozen=True, slots=True)
+class ObjectsStep:
+    """Part of the image has been searched for objects: ``done`` of ``total``."""
+
+    done: int
+    total: int
+
+
 @dataclass(frozen=True, slots=True)
 class RunDone:
     """A prediction has finished.
@@ -71,12 +104,15 @@ class RunDone:
         Time from the first read to the last tile.
     device, precision : str
         Where and in which numbers the network ran.
+    notes : tuple of str
+        Sentences for the user: what happened on the way.
     """
 
     pixels: int
     seconds: float
     device: str
     precision: str
+    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

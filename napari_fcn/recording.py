@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
@@ -10,24 +10,28 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from napari_fcn.errors import ImageError
-from napari_fcn.events import TileDone
+from napari_fcn.events import ObjectsStep, ResultsDone, RunDone, TileDone
 from napari_fcn.geometry import Axes
 from napari_fcn.io import ResultMeta, open_result
+from napari_fcn.objects import Rule, find_objects
 from napari_fcn.session import Session
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Collection, Iterator, Mapping
     from pathlib import Path
 
     import numpy.typing as npt
 
-    from napari_fcn.events import RunDone, RunPlanned
+    from napari_fcn.events import RunPlanned
     from napari_fcn.geometry import Region
-    from napari_fcn.io import ImageFile
+    from napari_fcn.io import ImageFile, ResultWriter
     from napari_fcn.models.checkpoint import Checkpoint
+    from napari_fcn.resuming import Work
     from napari_fcn.settings import PredictSettings
 
     Block = npt.NDArray[np.generic]
+    Event = RunPlanned | TileDone | ResultsDone | ObjectsStep | RunDone
+    Predict = Callable[[Region | Callable[[], Region] | None, Collection[Region]], Iterator[Event]]
 
 
 def _classes(probabilities: npt.NDArray[np.float32]) -> Block:
@@ -39,11 +43,22 @@ def _probabilities(probabilities: npt.NDArray[np.float32]) -> Block:
     return probabilities
 
 
+def _probabilities8(probabilities: npt.NDArray[np.float32]) -> Block:
+    answer: Block = np.rint(probabilities * 255).astype(np.uint8)
+    return answer
+
+
 FORMS: Mapping[str, tuple[type[np.generic], Callable[[npt.NDArray[np.float32]], Block]]] = {
     "classes": (np.uint8, _classes),
     "probabilities": (np.float32, _probabilities),
-    "probabilities8": (np.uint8, _probabilities),
+    "probabilities8": (np.uint8, _probabilities8),
 }
+SAVED = (*FORMS, "objects")
+
+
+def formed(probabilities: npt.NDArray[np.float32], kinds: Collection[str]) -> dict[str, Block]:
+    """Return the results of these kinds for a tile, as they stand in files."""
+    return {kind: FORMS[kind][1](probabilities) for kind in kinds}
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,18 +68,37 @@ class Recording:
     Attributes
     ----------
     paths : mapping of str to Path
-        A file for each kind of result: classes, probabilities, probabilities8.
+        A file for each kind of result: classes, probabilities, probabilities8, objects.
     overwrite : bool
         Whether files that exist may be replaced.
+    work : Work, optional
+        Where the work lies until it is complete, so that another run can go on with it. Without it nothing stays of a
+        run that does not reach its end.
     """
 
     paths: Mapping[str, Path]
     overwrite: bool = False
+    work: Work | None = None
 
     def run(
-        self, session: Session, meta: ResultMeta, first: Region | Callable[[], Region] | None = None
-    ) -> Iterator[RunPlanned | TileDone | RunDone]:
+        self,
+        session: Session,
+        meta: ResultMeta,
+        first: Region | Callable[[], Region] | None = None,
+        predict: Predict | None = None,
+    ) -> Iterator[Event]:
         """Predict, write each tile, pass every event on; the files appear complete or not at all.
+
+        Parameters
+        ----------
+        session : Session
+            The model on the image.
+        meta : ResultMeta
+            What the files say of themselves.
+        first : Region, optional
+            What is on screen.
+        predict : callable, optional
+            What answers instead of ``session.predict``, with the same arguments and events.
 
         Raises
         ------
@@ -72,18 +106,64 @@ class Recording:
             If a file exists, cannot be written, or the disk is full.
         """
         with ExitStack() as stack:
-            writers = []
-            for kind, path in self.paths.items():
-                dtype, form = FORMS[kind]
-                channels = () if kind == "classes" else (session.spec.classes,)
-                shape = (*channels, *session.source.shape)
-                writer = stack.enter_context(open_result(path, kind, shape, dtype, meta, self.overwrite))
-                writers.append((writer, form))
-            for event in session.predict(first):
-                if isinstance(event, TileDone):
-                    for writer, form in writers:
-                        writer.write(event.region, form(event.probabilities))
+            writers = stack.enter_context(self._writers(session, meta))
+            kinds = [kind for kind in writers if kind in FORMS]
+            done = self._done(session, {kind: writers[kind] for kind in kinds})
+            for event in (predict or session.predict)(first, done):
+                if isinstance(event, TileDone | ResultsDone):
+                    results = event.results if isinstance(event, ResultsDone) else formed(event.probabilities, kinds)
+                    for kind in kinds:
+                        writers[kind].write(event.region, results[kind])
+                    if self.work is not None:
+                        self.work.add(event.region, results)
+                if isinstance(event, RunDone) and "objects" in writers:
+                    yield from _objects(session, writers)
                 yield event
+        if self.work is not None:
+            self.work.remove()
+
+    @contextmanager
+    def _writers(self, session: Session, meta: ResultMeta) -> Iterator[dict[str, ResultWriter]]:
+        """Open what is written to: each result, and for objects the classes and a place for their pieces."""
+        shape, several = session.source.shape, session.spec.classes
+        wanted = {kind: (path, self.overwrite) for kind, path in self.paths.items()}
+        if "objects" in wanted:
+            beside = wanted["objects"][0]
+            wanted.setdefault("classes", (beside.with_name(f".{beside.name}.classes.npy"), False))
+            wanted["pieces"] = (beside.with_name(f".{beside.name}.pieces.npy"), False)
+        with ExitStack() as stack:
+            writers = {}
+            for kind in sorted(wanted):  # classes are closed last: objects can be made from them again
+                path, overwrite = wanted[kind]
+                stored = "objects" if kind == "pieces" else kind
+                dtype = FORMS[kind][0] if kind in FORMS else np.uint32
+                whole = (several, *shape) if kind.startswith("probabilities") else shape
+                staging = None if self.work is None else self.work.folder / kind
+                writer = open_result(path, stored, whole, dtype, meta, overwrite, staging)
+                stack.callback(writer.abort) if kind not in self.paths else stack.enter_context(writer)
+                writers[kind] = writer
+            yield writers
+
+    def _done(self, session: Session, writers: Mapping[str, ResultWriter]) -> frozenset[Region]:
+        """Return the cores of tiles that an earlier run has finished."""
+        if self.work is None:
+            return frozenset()
+
+        def read(region: Region) -> dict[str, Block | None]:
+            return {kind: writer.read(region) for kind, writer in writers.items()}
+
+        plan = session.plan()
+        self.work.begin(plan)
+        return frozenset(self.work.stored(plan, read))
+
+
+def _objects(session: Session, writers: Mapping[str, ResultWriter]) -> Iterator[ObjectsStep]:
+    """Make objects from the classes that are stored."""
+    names = [label.name for label in session.checkpoint.info.classes]
+    rule = Rule.of(names, session.axes.image, session.axes.space)
+    stores = (writers["classes"], writers["pieces"], writers["objects"])
+    for done, total in enumerate(find_objects(*stores, session.source.shape, rule), start=1):
+        yield ObjectsStep(done, total)
 
 
 def open_session(image: ImageFile, checkpoint: Checkpoint, names: str, settings: PredictSettings) -> Session:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import time
+from copy import copy
+from dataclasses import replace
 from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any
 
@@ -24,7 +26,7 @@ from napari_fcn.nets.fold import fold
 from napari_fcn.settings import PredictSettings
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Sequence
+    from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 
     import numpy.typing as npt
 
@@ -115,6 +117,11 @@ class Session:
         sample = self.source.sample()
         return self.checkpoint.info.normaliser.fit(sample), tuple(_remarks(sample))
 
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """Sentences for the user: what of the image is read, and what is odd about it."""
+        return (*self.source.notes, *self._statistics[1])
+
     @cached_property
     def predictor(self) -> Predictor:
         """The network, ready to run on this image."""
@@ -150,6 +157,12 @@ class Session:
             plans.append(self._tiled(balanced_tile(space, windows, halo, multiple)))
         return min(plans, key=partial(cost, device=self.device))
 
+    def with_tile(self, tile: Sequence[int]) -> Session:
+        """Return the same with tiles of this length per axis of the network, whatever memory is free."""
+        other = copy(self)
+        other.settings = replace(self.settings, tile=tuple(tile))
+        return other
+
     def _tiled(self, tile: Sequence[int]) -> TilePlan:
         return TilePlan(
             self.source.shape,
@@ -176,7 +189,9 @@ class Session:
         asked = asked * self.spec.ndim if len(asked) == 1 else asked
         return tuple(-(-t // m) * m for t, m in zip(asked, self.spec.multiple, strict=True))
 
-    def predict(self, first: Region | Callable[[], Region] | None = None) -> Iterator[RunPlanned | TileDone | RunDone]:
+    def predict(
+        self, first: Region | Callable[[], Region] | None = None, done: Collection[Region] = ()
+    ) -> Iterator[RunPlanned | TileDone | RunDone]:
         """Yield the plan, the probabilities of each tile, and the end.
 
         Parameters
@@ -185,6 +200,8 @@ class Session:
             What is on screen, on the image axes: its tiles come first, then the others outward, and tiles are small
             enough for an early answer. A function is asked before each tile. Without it tiles are those done soonest,
             in the order of the image.
+        done : collection of Region, optional
+            Cores that an earlier run has answered: they are left out.
 
         Raises
         ------
@@ -198,10 +215,12 @@ class Session:
         name = devices.label(self.device)
         peak, allowed = run_bytes(self.spec, read, self.dtype), budget(self.device, self.settings.memory)
         with kept_pages():
-            notes = (*self.source.notes, *self._statistics[1], *_too_large(peak, allowed))
-            yield RunPlanned(len(plan), plan.tile, plan.halo, name, precision, peak, notes)
+            notes = (*self.notes, *_too_large(peak, allowed))
+            before = sum(tile.core in done for tile in plan) if done else 0
+            tiles = (tile for tile in _ordered(plan, first) if tile.core not in done)
+            yield RunPlanned(len(plan), plan.tile, plan.halo, name, precision, peak, notes, before)
             try:
-                yield from self.predictor.run(_ordered(plan, first), len(plan))
+                yield from self.predictor.run(tiles, len(plan), before)
             finally:
                 devices.release(self.device)
         yield RunDone(Region.whole(plan.shape).size, time.monotonic() - start, name, precision)

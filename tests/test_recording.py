@@ -2,10 +2,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from skimage.measure import label
 
 import napari_fcn as fcn
 from napari_fcn.errors import OutputError
-from napari_fcn.events import RunDone, RunPlanned, TileDone
+from napari_fcn.events import ObjectsStep, RunDone, RunPlanned, TileDone
 from napari_fcn.io import ResultMeta
 from napari_fcn.models.checkpoint import Checkpoint
 from napari_fcn.models.recipe import plain_recipe
@@ -49,3 +50,15 @@ def test_nothing_runs_if_a_file_exists(session: Session, tmp_path: Path) -> None
     with pytest.raises(OutputError, match="exists"):
         next(Recording({"classes": tmp_path / "classes.npy"}).run(session, META))
     assert (tmp_path / "classes.npy").read_text() == "precious"
+
+
+def test_objects_are_those_of_the_classes_and_bring_no_file_of_their_own(session: Session, tmp_path: Path) -> None:
+    list(Recording({"classes": tmp_path / "classes.npy"}).run(session, META))
+    events = list(Recording({"objects": tmp_path / "objects.npy"}).run(session, META))
+    steps = [event for event in events if isinstance(event, ObjectsStep)]
+    assert [step.done for step in steps] == list(range(1, steps[0].total + 1))
+    assert isinstance(events[-1], RunDone)
+    classes, objects = np.load(tmp_path / "classes.npy"), np.load(tmp_path / "objects.npy")
+    np.testing.assert_array_equal(objects, label(classes, background=0, connectivity=1))
+    assert objects.dtype == np.uint32
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["classes.npy", "objects.npy"]

@@ -20,6 +20,8 @@ from napari_fcn.settings import PredictSettings, TeachSettings, TrainSettings
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+INTERRUPTED = 130  # 128 and the number of the signal, as shells have it
+
 
 def _demo(arguments: argparse.Namespace) -> None:
     if arguments.no_window:
@@ -56,13 +58,31 @@ def build_parser() -> argparse.ArgumentParser:
         "--out", type=Path, required=True, metavar="PATH", help="result; a folder if there are several"
     )
     to_predict.add_argument(
-        "--save", default="classes", metavar="KIND[,KIND]", help="classes, probabilities, probabilities8"
+        "--save", default="classes", metavar="KIND[,KIND]", help="classes, probabilities, probabilities8, objects"
+    )
+    to_predict.add_argument(
+        "--stack",
+        default="",
+        metavar="AXIS",
+        help="read the files of each folder or pattern as the planes of one image along this axis, as z or t; they are "
+        "taken by name, z2 before z10",
     )
     to_predict.add_argument(
         "--axes", default="", help="a letter for each axis, as TZYX or YXC, where the file is wrong"
     )
     to_predict.add_argument("--voxel-size", default="", metavar="Z,Y,X", help="micrometres, where the file is wrong")
     to_predict.add_argument("--overwrite", action="store_true", help="replace results that exist")
+    to_predict.add_argument(
+        "--resume",
+        action="store_true",
+        help="go on with an interrupted run: give the same command again; images that are done are skipped",
+    )
+    to_predict.add_argument(
+        "--scheduler",
+        default="",
+        metavar="ADDRESS|local:N",
+        help="run on the workers of a dask cluster, as tcp://host:8786, or on N processes of this computer",
+    )
     to_predict.add_argument("--quiet", action="store_true", help="no progress bar")
     to_predict.add_argument("--json", action="store_true", help="a line of JSON for each image on standard output")
     add_options(to_predict, PredictSettings)
@@ -157,7 +177,7 @@ def _add_seeing(commands: Any) -> None:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run a command and return its exit code: 0 done, 1 failed, 2 asked for wrongly."""
+    """Run a command and return its exit code: 0 done, 1 failed, 2 asked for wrongly, 130 interrupted."""
     given = list(sys.argv[1:] if argv is None else argv)
     arguments = build_parser().parse_args(given, argparse.Namespace(argv=given))
     try:
@@ -166,6 +186,6 @@ def main(argv: Sequence[str] | None = None) -> int:
         say(f"napari-fcn: {error}")
         return 1
     except KeyboardInterrupt:
-        say("napari-fcn: stopped; nothing half-written was left behind.")
-        return 1
+        say("napari-fcn: stopped; nothing half-written bears the name of a result.")
+        return INTERRUPTED
     return 0

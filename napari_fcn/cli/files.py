@@ -12,6 +12,8 @@ from napari_fcn.errors import FcnError, OutputError
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from napari_fcn.io import Origin
+
 LABELS = "_label"  # how the truth beside a training image is named
 
 
@@ -22,40 +24,49 @@ class Job:
     Attributes
     ----------
     image : Path
-        The image.
+        The image; for a stack of files the folder or pattern that names them.
     out : Path
         Where its results are: a file, or a folder if there are several.
     targets : mapping of str to Path
         A file for each kind of result.
+    origin : Origin
+        How the image is read, here or on another computer.
     """
 
     image: Path
     out: Path
     targets: Mapping[str, Path]
+    origin: Origin
 
 
-def plan_files(given: Sequence[str], out: Path, kinds: Sequence[str]) -> list[Job]:
+def plan_files(given: Sequence[str], out: Path, kinds: Sequence[str], stack: str = "") -> list[Job]:
     """Return a job for each image that is named, lies in a folder that is named, or fits a pattern.
 
     One image by its name and one kind of result: ``out`` is the file. Several kinds: ``out`` is a folder with a file
-    for each. Several images, a folder or a pattern: ``out`` is a folder with one entry for each image.
+    for each. Several images, a folder or a pattern: ``out`` is a folder with one entry for each image. With the name
+    of an axis in ``stack``, the files of each folder or pattern are one image.
 
     Raises
     ------
     FcnError
         If there is no image, a kind is unknown, or two images would be written to one file.
     """
-    from napari_fcn.recording import FORMS
+    from napari_fcn.io import Origin
+    from napari_fcn.recording import SAVED
 
-    unknown = [kind for kind in kinds if kind not in FORMS]
+    unknown = [kind for kind in kinds if kind not in SAVED]
     if unknown:
-        raise FcnError(f"{', '.join(unknown)} cannot be saved; choose among {', '.join(FORMS)}.")
+        raise FcnError(f"{', '.join(unknown)} cannot be saved; choose among {', '.join(SAVED)}.")
     groups = [_images(text) for text in given]
-    images = [image for group in groups for image in group]
-    many = len(images) > 1 or [str(image) for image in images] != [str(Path(text)) for text in given]
+    if stack:
+        found = [(Path(text), Origin.of_stack(group, stack)) for text, group in zip(given, groups, strict=True)]
+        many = len(found) > 1
+    else:
+        found = [(image, Origin.of(image)) for group in groups for image in group]
+        many = len(found) > 1 or [str(image) for image, _ in found] != [str(Path(text)) for text in given]
     if out.is_file() and (many or len(kinds) > 1):
         raise OutputError(f"{out} is a file; several results need a folder. Choose another --out.")
-    jobs = [_job(image, out, kinds, many) for image in images]
+    jobs = [_job(place, out, kinds, many) for place in found]
     _check_apart(jobs)
     return jobs
 
@@ -92,13 +103,22 @@ def _stem(path: Path) -> str:
     return path.name.removesuffix(path.suffix).removesuffix(".ome")
 
 
-def _job(image: Path, out: Path, kinds: Sequence[str], many: bool) -> Job:
-    suffix = ".ome.zarr" if image.is_dir() else ".ome.tif"
-    place = out / _stem(image) if many else out
+def _job(place: tuple[Path, Origin], out: Path, kinds: Sequence[str], many: bool) -> Job:
+    image, origin = place
+    suffix = ".ome.zarr" if origin.stack or image.is_dir() else ".ome.tif"
+    entry = out / _name(image) if many else out
     if len(kinds) > 1:
-        return Job(image, place, {kind: place / f"{kind}{suffix}" for kind in kinds})
-    file = place.with_name(place.name + suffix) if many else place
-    return Job(image, file, {kinds[0]: file})
+        return Job(image, entry, {kind: entry / f"{kind}{suffix}" for kind in kinds}, origin)
+    file = entry.with_name(entry.name + suffix) if many else entry
+    return Job(image, file, {kinds[0]: file}, origin)
+
+
+def _name(image: Path) -> str:
+    """Return the name of an image without its suffix; of a pattern what is left of it without the signs."""
+    name = _stem(image)
+    for sign in "*?[]":
+        name = name.replace(sign, "")
+    return name.strip("_-. ") or image.parent.name or "stack"
 
 
 def _check_apart(jobs: Sequence[Job]) -> None:

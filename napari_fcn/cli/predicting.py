@@ -3,22 +3,57 @@
 from __future__ import annotations
 
 import json
-import sys
-from dataclasses import replace
+from contextlib import closing, nullcontext
+from dataclasses import dataclass, replace
+from functools import partial
+from itertools import compress
 from typing import TYPE_CHECKING, Any
 
 from napari_fcn.cli.files import plan_files
 from napari_fcn.cli.flags import collect, say
-from napari_fcn.errors import FcnError
-from napari_fcn.events import RunDone, RunPlanned, TileDone
+from napari_fcn.cli.progress import Progress
+from napari_fcn.errors import FcnError, OutputError
+from napari_fcn.events import RunDone, RunPlanned
 from napari_fcn.settings import PredictSettings
 
 if TYPE_CHECKING:
     import argparse
+    from collections.abc import Iterator, Sequence
+    from contextlib import AbstractContextManager
 
+    from napari_fcn.batch import Cluster, Hired
     from napari_fcn.cli.files import Job
     from napari_fcn.io import ImageFile
     from napari_fcn.models.checkpoint import Checkpoint
+    from napari_fcn.recording import Event
+    from napari_fcn.resuming import Work
+    from napari_fcn.session import Session
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """What all images of a command have in common."""
+
+    arguments: argparse.Namespace
+    checkpoint: Checkpoint
+    cluster: Cluster | None
+
+    @property
+    def settings(self) -> PredictSettings:
+        """How to run."""
+        return collect(PredictSettings, self.arguments)
+
+    def open(self, image: ImageFile, job: Job) -> tuple[Session, Hired | None]:
+        """Return the model on an image, and the workers that answer instead of it, if there are some."""
+        from napari_fcn.recording import open_session
+
+        axes = self.arguments.axes
+        if self.cluster is None:
+            return open_session(image, self.checkpoint, axes, self.settings), None
+        here = replace(self.settings, device="cpu", precision="float32")  # it looks, and computes nothing
+        session = open_session(image, self.checkpoint, axes, here)
+        kinds = {*job.targets} - {"objects"} | ({"classes"} if "objects" in job.targets else set())
+        return session, self.cluster.hire(session, job.origin, self.settings, kinds)
 
 
 def predict(arguments: argparse.Namespace) -> None:
@@ -26,55 +61,129 @@ def predict(arguments: argparse.Namespace) -> None:
     from napari_fcn.models import zoo
     from napari_fcn.models.checkpoint import Checkpoint
 
-    jobs = plan_files(arguments.image, arguments.out, arguments.save.split(","))
+    jobs = plan_files(arguments.image, arguments.out, arguments.save.split(","), arguments.stack)
     checkpoint = Checkpoint.load(zoo.path_of(arguments.model))
-    failed = 0
-    for job in jobs:
-        try:
-            report = _predict_one(arguments, checkpoint, job)
-        except FcnError as error:
-            if len(jobs) == 1:
-                raise
-            say(f"napari-fcn: {job.image}: {error}")
-            failed += 1
-            continue
-        say(f"{job.image}: {report['seconds']:.1f} s on {report['device']} in {report['precision']} -> {job.out}")
-        if arguments.json:
-            print(json.dumps(report), flush=True)
+    with _cluster(arguments) as cluster:
+        run = Run(arguments, checkpoint, cluster)
+        failed = [job for number, job in enumerate(jobs, start=1) if not _attempt(run, job, (number, len(jobs)))]
     if failed:
-        raise FcnError(f"{failed} of {len(jobs)} images failed; the others are done.")
+        raise FcnError(f"{len(failed)} of {len(jobs)} images failed; the others are done.")
 
 
-def _predict_one(arguments: argparse.Namespace, checkpoint: Checkpoint, job: Job) -> dict[str, Any]:
+def _cluster(arguments: argparse.Namespace) -> AbstractContextManager[Cluster | None]:
+    """Return the connection to the cluster that was asked for."""
+    if not arguments.scheduler:
+        return nullcontext()
+    from napari_fcn.batch import connected
+
+    return connected(arguments.scheduler, arguments.device)
+
+
+def _attempt(run: Run, job: Job, place: tuple[int, int]) -> bool:
+    """Predict one image and report; return whether that went well. The only image raises what went wrong."""
+    number, total = place
+    try:
+        report = _predict_one(run, job, f"{number}/{total} " if total > 1 else "")
+    except FcnError as error:
+        text = " ".join(filter(None, [str(error), _kept(job)]))
+        if total == 1:
+            raise FcnError(text) from error
+        say(f"napari-fcn: {job.image}: {text}")
+        return False
+    except KeyboardInterrupt:
+        say(_kept(job))
+        raise
+    if run.arguments.json:
+        print(json.dumps(report), flush=True)
+    return True
+
+
+def _kept(job: Job) -> str:
+    """Return where the work on an image lies that did not reach its end; "" if there is none."""
+    from napari_fcn.resuming import folder_of
+
+    folder = folder_of(job.out)
+    return f"What is done is kept in {folder}: add --resume to go on." if folder.exists() else ""
+
+
+def _predict_one(run: Run, job: Job, place: str) -> dict[str, Any]:
     """Predict one image into its files and return the report on it."""
-    from tqdm import tqdm
-
     from napari_fcn.inference.memory import process_peak
-    from napari_fcn.io import read_image
-    from napari_fcn.recording import Recording, describe, open_session
+    from napari_fcn.io.identity import missing
 
-    settings = collect(PredictSettings, arguments)
-    image = _measured(read_image(job.image), arguments.voxel_size)
-    session = open_session(image, checkpoint, arguments.axes, settings)
-    report: dict[str, Any] = {"image": str(job.image), "out": str(job.out)}
-    notes = [*image.notes]
-    with tqdm(unit="tile", desc=job.image.name, file=sys.stderr, leave=False, disable=arguments.quiet) as bar:
-        for event in Recording(job.targets, arguments.overwrite).run(session, describe(session, image, settings)):
+    image = _measured(job.origin.read(), run.arguments.voxel_size)
+    report: dict[str, Any] = {"image": str(job.image), "out": str(job.out), "model_hash": run.checkpoint.hash}
+    notes, ending = [*image.notes, *filter(None, [missing(image)])], "was done already"
+    with Progress(place + job.image.name, run.arguments.quiet) as progress:
+        for event in _events(run, job, image):
+            progress.show(event)
             if isinstance(event, RunPlanned):
-                bar.reset(event.tiles)
-                report |= {"tiles": event.tiles, "halo": event.halo, "predicted_bytes": event.peak_bytes}
+                report |= {"tiles": event.tiles, "resumed": event.done, "halo": event.halo}
+                report["predicted_bytes"] = event.peak_bytes
                 notes += event.notes
-            elif isinstance(event, TileDone):
-                bar.update()
+                if event.done:
+                    notes.append(f"{event.done} of {event.tiles} tiles were done before.")
             elif isinstance(event, RunDone):
-                report |= {
-                    "seconds": round(event.seconds, 3),
-                    "device": event.device,
-                    "precision": event.precision,
-                }
+                report |= {"seconds": round(event.seconds, 3), "device": event.device, "precision": event.precision}
+                ending = f"{event.seconds:.1f} s on {event.device} in {event.precision}"
+                notes += event.notes
     for note in notes:
         say(f"{job.image}: {note}")
-    return {**report, "peak_bytes": process_peak(), "model_hash": checkpoint.hash}
+    say(f"{job.image}: {ending} -> {job.out}")
+    return {**report, "peak_bytes": process_peak()}
+
+
+def _events(run: Run, job: Job, image: ImageFile) -> Iterator[Event]:
+    """Run, or go on with a run; yield nothing if all is done already."""
+    from napari_fcn.recording import Recording, describe
+    from napari_fcn.resuming import Work, identity, is_finished, seal, source_of
+
+    arguments = run.arguments
+    session, hired = run.open(image, job)
+    told = {} if hired is None else {"device": hired.planned.device, "precision": hired.planned.precision}
+    meta = describe(session, image, run.settings)
+    meta = replace(meta, provenance={**meta.provenance, **told})
+    same = identity(session, image, meta, job.targets)
+    sealed = seal(same, image)
+    meta = replace(meta, provenance={**meta.provenance, "run": sealed})
+    is_left = [not (arguments.resume and is_finished(path, sealed)) for path in job.targets.values()]
+    targets = dict(compress(job.targets.items(), is_left))
+    tile = _along_network(session, session.plan().tile if hired is None else hired.planned.tile)
+    with closing(Work(job.out, same, source_of(session, image))) as work:
+        if not targets:
+            work.remove()
+            return
+        known = _along_network(session, _take(arguments, work))
+        if known and run.settings.tile and known != tile:
+            work.close()
+            raise OutputError(
+                f"{work.folder} holds a run with --tile {_listed(known)}; --tile {_listed(tile)} was given. Leave it "
+                "out, or start anew with --overwrite instead of --resume."
+            )
+        session = session.with_tile(known or tile)
+        predict = None if hired is None else partial(hired.predict, session)
+        yield from Recording(targets, arguments.overwrite, work).run(session, meta, predict=predict)
+
+
+def _take(arguments: argparse.Namespace, work: Work) -> tuple[int, ...]:
+    """Take the folder of the work; return the tile of the run that lies there and is gone on with, () if none is."""
+    if arguments.resume:
+        return work.resume()
+    if work.exists and not arguments.overwrite:
+        raise OutputError(
+            f"{work.folder} holds the work of a run that did not reach its end. Add --resume to go on with it, or "
+            "--overwrite to start anew."
+        )
+    work.renew()
+    return ()
+
+
+def _along_network(session: Session, tile: Sequence[int]) -> tuple[int, ...]:
+    return tuple(tile[position] for position in session.axes.space_positions if tile)
+
+
+def _listed(tile: Sequence[int]) -> str:
+    return ",".join(map(str, tile))
 
 
 def _measured(image: ImageFile, voxel_size: str) -> ImageFile:

@@ -60,12 +60,12 @@ class Predictor:
 
     def tile(self, tile: Tile) -> npt.NDArray[np.float32]:
         """Return the probabilities ``(classes, *tile.core.shape)`` of one tile; depends on nothing but the tile."""
-        return self._answer(tile, self.read(tile))
+        return self.answer(tile, self.read(tile))
 
-    def run(self, tiles: Iterable[Tile], total: int) -> Iterator[TileDone]:
-        """Yield the answer for each tile in the order given, reading ahead."""
-        for done, (tile, block) in enumerate(prefetch(self.read, tiles), start=1):
-            yield TileDone(tile.core, self._answer(tile, block), done, total)
+    def run(self, tiles: Iterable[Tile], total: int, before: int = 0) -> Iterator[TileDone]:
+        """Yield the answer for each tile in the order given, reading ahead; ``before`` of ``total`` are done."""
+        for done, (tile, block) in enumerate(prefetch(self.read, tiles), start=before + 1):
+            yield TileDone(tile.core, self.answer(tile, block), done, total)
 
     def with_net(self, net: torch.nn.Module) -> Predictor:
         """Return the same with another network, which is ready to run."""
@@ -73,7 +73,8 @@ class Predictor:
         other.net = net
         return other
 
-    def _answer(self, tile: Tile, block: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+    def answer(self, tile: Tile, block: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+        """Return the probabilities ``(classes, *tile.core.shape)`` of a tile whose block was read."""
         axes = self.source.axes
         crop = [tile.crop.slices[position] for position in axes.space_positions]
         probabilities = self.probabilities(block, crop)

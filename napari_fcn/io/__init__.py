@@ -9,15 +9,19 @@ from napari_fcn.io.results import (
     open_result,
     read_result_meta,
 )
+from napari_fcn.io.series import Origin, in_order, read_series
 
 __all__ = [
     "KINDS",
     "READABLE",
     "WRITABLE",
     "ImageFile",
+    "Origin",
     "ResultMeta",
     "ResultWriter",
+    "in_order",
     "open_result",
     "read_image",
     "read_result_meta",
+    "read_series",
 ]

@@ -23,6 +23,11 @@ def beside(target: Path) -> Path:
     return target.with_name(f".{target.name[:80]}-{secrets.token_hex(6)}.part")
 
 
+def staged(temporary: Path) -> Path:
+    """Return the name under which the pixels of a temporary file are collected before it is made."""
+    return temporary.with_name(f"{temporary.name}.npy")
+
+
 def readable_size(count: int) -> str:
     """Return a number of bytes for people: ``"1.2 GB"``."""
     size, unit = float(count), "bytes"

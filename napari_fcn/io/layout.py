@@ -40,7 +40,15 @@ class Layout:
     def turned(self, block: npt.NDArray[np.generic]) -> npt.NDArray[np.generic]:
         """Return a block of the result with the axes of the file."""
         moved = block.transpose([place for place in self.source if place is not None])
-        return np.expand_dims(moved, tuple(i for i, place in enumerate(self.source) if place is None))
+        return np.expand_dims(moved, self._added)
+
+    def turned_back(self, block: npt.NDArray[np.generic]) -> npt.NDArray[np.generic]:
+        """Return a block of the file with the axes of the result."""
+        return block.squeeze(self._added).transpose(np.argsort([place for place in self.source if place is not None]))
+
+    @property
+    def _added(self) -> tuple[int, ...]:
+        return tuple(i for i, place in enumerate(self.source) if place is None)
 
 
 def plain(axes: Sequence[str], shape: Sequence[int]) -> Layout:

@@ -6,6 +6,7 @@ import struct
 import tokenize
 import weakref
 import zlib
+from itertools import product
 from math import prod
 from operator import index as as_index
 from typing import TYPE_CHECKING, Any
@@ -103,6 +104,26 @@ class LazyArray:
                 f"A part of {self._path} cannot be read ({error}). "
                 "The file is damaged or incomplete: copy or export it again."
             ) from error
+
+    def files(self, index: tuple[slice, ...]) -> list[Path]:
+        """Return the files that hold a part: one for each chunk of a zarr or plane of a stack, else the file itself.
+
+        Chunks that are missing are named too.
+        """
+        if hasattr(self._source, "files"):
+            return list(self._source.files(index))
+        root = getattr(getattr(self._source, "store", None), "root", None)
+        if root is None or self._source.metadata is None:
+            return [self._path]
+        grid = self._source.shards or self._source.chunks
+        spans = [
+            range(part.start // n, -(-part.stop // n))
+            for part, n in zip(
+                (slice(*p.indices(m)) for p, m in zip(index, self.shape, strict=True)), grid, strict=True
+            )
+        ]
+        folder = root / self._source.path
+        return [folder / self._source.metadata.encode_chunk_key(place) for place in product(*spans)]
 
     def __array__(self, dtype: npt.DTypeLike | None = None, copy: bool | None = None) -> npt.NDArray[Any]:
         if copy is False:

@@ -10,6 +10,7 @@ import numpy as np
 from napari_fcn.errors import ImageError, OutputError
 from napari_fcn.geometry import Region
 from napari_fcn.io import disk, layout
+from napari_fcn.io.lazy import DAMAGE
 from napari_fcn.io.meta import Result, ResultMeta
 
 if TYPE_CHECKING:
@@ -29,8 +30,14 @@ class Sink(Protocol):
     def put(self, where: tuple[slice, ...], block: npt.NDArray[Any]) -> None:
         """Store a block at an index of the file's array."""
 
+    def get(self, where: tuple[slice, ...]) -> npt.NDArray[Any]:
+        """Return what is stored at an index of the file's array."""
+
     def finish(self) -> Path:
         """Return the temporary file or folder, complete, closed and on the disk."""
+
+    def keep(self) -> None:
+        """Close what is open and leave it there for another sink with the same temporary name."""
 
     def discard(self) -> None:
         """Remove everything temporary; may be called at any time and more than once."""
@@ -43,6 +50,7 @@ def open_result(
     dtype: npt.DTypeLike,
     meta: ResultMeta,
     overwrite: bool = False,
+    staging: Path | None = None,
 ) -> ResultWriter:
     """Return a writer for a result that does not fit in memory; the suffix of ``path`` decides the format.
 
@@ -65,6 +73,9 @@ def open_result(
         Axes, scale and units of the image axes; classes; provenance.
     overwrite : bool
         Whether an existing result may be replaced. It is, only once the new one is complete.
+    staging : Path, optional
+        Name, on the same disk, under which the result grows. What an interrupted run left there is gone on with, and
+        what is not completed stays there. Without it the name is a hidden one beside ``path``, and nothing stays.
 
     Raises
     ------
@@ -80,23 +91,25 @@ def open_result(
     result = Result(kind, arrange(axes, shape), dtype, meta)
     try:
         _refuse_target(path, overwrite)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        return ResultWriter(path, result, make(path, result), overwrite)
+        for folder in filter(None, [path.parent, staging and staging.parent]):
+            folder.mkdir(parents=True, exist_ok=True)
+        return ResultWriter(path, result, make(path, result, staging), overwrite, staging is not None)
     except OSError as error:
         raise disk.trouble(path, result.nbytes, error) from error
 
 
 class ResultWriter:
-    """Writes one result. As a context manager it closes, or aborts when the block raises.
+    """Writes one result. As a context manager it closes, or gives up when the block raises.
 
     Not safe to write to from several threads at once.
     """
 
-    def __init__(self, path: Path, result: Result, sink: Sink, overwrite: bool) -> None:
+    def __init__(self, path: Path, result: Result, sink: Sink, overwrite: bool, is_staged: bool = False) -> None:
         self.path = path
         self._result = result
         self._sink = sink
         self._overwrite = overwrite
+        self._is_staged = is_staged
         self._is_open = True
         places = [place for place in result.layout.source if place is not None]
         lengths = dict(zip(result.layout.source, result.layout.shape, strict=True))
@@ -113,20 +126,29 @@ class ResultWriter:
         ValueError
             If the block does not fit the region, the image or the dtype, or the writer is closed.
         """
-        if not self._is_open:
-            raise ValueError(f"The result {self.path} is closed.")
-        image = Region.whole(self.shape[len(self._channels) :])
         expected = (*self._channels, *region.shape)
-        if block.shape != expected or not image.contains(region):
-            raise ValueError(
-                f"A block {block.shape} at {region} does not fit {self.shape}; needed: {expected} inside it."
-            )
-        slices = (*(slice(0, n) for n in self._channels), *region.slices)
+        where = self._where(region)
+        if block.shape != expected:
+            raise ValueError(f"A block {block.shape} at {region} does not fit {self.shape}; needed: {expected}.")
         try:
-            self._sink.put(self._result.layout.where(slices), self._result.layout.turned(self._stored(block)))
+            self._sink.put(where, self._result.layout.turned(self._stored(block)))
         except OSError as error:
-            self.abort()
+            self.give_up()
             raise disk.trouble(self.path, self._result.nbytes, error) from error
+
+    def read(self, region: Region) -> npt.NDArray[Any] | None:
+        """Return what is stored at a region of the image, as `write` took it; None if it cannot be read.
+
+        Raises
+        ------
+        ValueError
+            If the region lies outside of the image, or the writer is closed.
+        """
+        where = self._where(region)
+        try:
+            return self._result.layout.turned_back(self._sink.get(where))
+        except DAMAGE:
+            return None
 
     def close(self) -> None:
         """Complete the file and give it its name in one step. Pixels that were never written are 0.
@@ -142,9 +164,18 @@ class ResultWriter:
             temporary = self._sink.finish()
             _refuse_target(self.path, self._overwrite)  # another process may have been faster
             disk.publish(temporary, self.path)
+            self.abort()
         except OSError as error:
             raise disk.trouble(self.path, self._result.nbytes, error) from error
         finally:
+            self.give_up()
+
+    def give_up(self) -> None:
+        """Close without completing: what was written so far is removed, or kept where a place was given for that."""
+        if self._is_open and self._is_staged:
+            self._is_open = False
+            self._sink.keep()
+        elif self._is_open:
             self.abort()
 
     def abort(self) -> None:
@@ -161,7 +192,15 @@ class ResultWriter:
         if kind is None:
             self.close()
         else:
-            self.abort()
+            self.give_up()
+
+    def _where(self, region: Region) -> tuple[slice, ...]:
+        """Return the index in the file of a region of the image."""
+        if not self._is_open:
+            raise ValueError(f"The result {self.path} is closed.")
+        if not Region.whole(self.shape[len(self._channels) :]).contains(region):
+            raise ValueError(f"{region} does not fit a result of shape {self.shape}; it must lie inside.")
+        return self._result.layout.where((*(slice(0, n) for n in self._channels), *region.slices))
 
     def _stored(self, block: npt.NDArray[Any]) -> npt.NDArray[Any]:
         dtype = self._result.dtype
@@ -218,7 +257,7 @@ def _result_axes(kind: str, shape: Sequence[int], dtype: np.dtype[Any], meta: Re
     return axes
 
 
-def _format(path: Path) -> tuple[Callable[..., layout.Layout], Callable[[Path, Result], Sink]]:
+def _format(path: Path) -> tuple[Callable[..., layout.Layout], Callable[[Path, Result, Path | None], Sink]]:
     """Return how a format lays out its axes, and what writes it."""
     suffix = path.suffix.lower()
     if suffix == ".zarr":

@@ -19,16 +19,28 @@ if TYPE_CHECKING:
 
 
 class NpySink:
-    """A plain array. The file has its full size from the start, so that a full disk shows at once."""
+    """A plain array. The file has its full size from the start, so that a full disk shows at once.
 
-    def __init__(self, target: Path, result: Result) -> None:
+    Parameters
+    ----------
+    target : Path
+        The file that it becomes.
+    result : Result
+        What it holds.
+    temporary : Path, optional
+        Where it lies until then. What lies there already is gone on with.
+    """
+
+    def __init__(self, target: Path, result: Result, temporary: Path | None = None) -> None:
+        self._temporary = temporary or disk.beside(target)
+        self._array = _reopened(self._temporary, result)
+        if self._array is not None:
+            return
         disk.need_room(target, result.nbytes)
-        self._temporary = disk.beside(target)
         try:
-            self._array: np.memmap[Any, np.dtype[Any]] | None = np.lib.format.open_memmap(
-                self._temporary, "w+", result.dtype, result.layout.shape
-            )
-            disk.reserve(self._temporary, self._array.offset, self._array.offset + result.nbytes)
+            array = np.lib.format.open_memmap(self._temporary, "w+", result.dtype, result.layout.shape)
+            self._array = array
+            disk.reserve(self._temporary, array.offset, array.offset + result.nbytes)
         except BaseException:
             self.discard()
             raise
@@ -43,12 +55,22 @@ class NpySink:
         """Store a block at an index of the file's array."""
         self.array[where] = block
 
+    def get(self, where: tuple[slice, ...]) -> npt.NDArray[Any]:
+        """Return what is stored at an index of the file's array."""
+        return np.array(self.array[where])
+
     def finish(self) -> Path:
         """Return the temporary file, complete, closed and on the disk."""
         self.array.flush()
         self._array = None  # no handle may be open when the file is renamed
         disk.settle(self._temporary)
         return self._temporary
+
+    def keep(self) -> None:
+        """Close the file and leave it where it is."""
+        if self._array is not None:
+            self._array.flush()
+        self._array = None
 
     def discard(self) -> None:
         """Remove everything temporary."""
@@ -57,22 +79,26 @@ class NpySink:
 
 
 class PngSink:
-    """Class indices of a 2-D image as grey values."""
+    """Class indices of a 2-D image as grey values; parameters as for `NpySink`."""
 
-    def __init__(self, target: Path, result: Result) -> None:
+    def __init__(self, target: Path, result: Result, temporary: Path | None = None) -> None:
         names = " ".join(result.layout.names)
         if result.kind != "classes" or len(result.layout.shape) != 2 or result.dtype != np.uint8:
             raise OutputError(
                 f"A png holds the classes (uint8) of a 2-D image, not {result.kind} ({result.dtype}) with "
                 f"axes {names}. Write {target.stem}.tif or {target.stem}.zarr."
             )
-        self._staged = NpySink(target, result)
-        self._temporary = disk.beside(target)
+        self._temporary = temporary or disk.beside(target)
+        self._staged = NpySink(target, result, disk.staged(self._temporary))
         self._record = result.record
 
     def put(self, where: tuple[slice, ...], block: npt.NDArray[Any]) -> None:
         """Store a block at an index of the image."""
         self._staged.put(where, block)
+
+    def get(self, where: tuple[slice, ...]) -> npt.NDArray[Any]:
+        """Return what is stored at an index of the image."""
+        return self._staged.get(where)
 
     def finish(self) -> Path:
         """Return the temporary file, complete, closed and on the disk."""
@@ -85,10 +111,23 @@ class PngSink:
         disk.settle(self._temporary)
         return self._temporary
 
+    def keep(self) -> None:
+        """Close what was collected and leave it where it is."""
+        self._staged.keep()
+
     def discard(self) -> None:
         """Remove everything temporary."""
         self._staged.discard()
         disk.remove(self._temporary)
+
+
+def _reopened(path: Path, result: Result) -> np.memmap[Any, np.dtype[Any]] | None:
+    """Return the array that an interrupted run left in a file; None if there is none of this shape and type."""
+    try:
+        array = np.lib.format.open_memmap(path, "r+")
+    except (FileNotFoundError, ValueError, EOFError):  # not there, or half a file
+        return None
+    return array if (array.shape, array.dtype) == (result.layout.shape, result.dtype) else None
 
 
 def read_png_record(path: Path) -> dict[str, Any]:

@@ -28,23 +28,34 @@ OTHERS = "QRPAHE"  # tifffile's letters for further axes; their real names are i
 
 
 class TiffSink:
-    """Blocks go to a plain file beside the target, from which the OME-TIFF is made with little memory."""
+    """Blocks go to a plain file beside the target, from which the OME-TIFF is made with little memory.
 
-    def __init__(self, target: Path, result: Result) -> None:
+    Parameters are those of `NpySink`.
+    """
+
+    def __init__(self, target: Path, result: Result, temporary: Path | None = None) -> None:
         self._result = result
         self._options = _options(target, result)
-        self._temporary = disk.beside(target)
-        self._staged = NpySink(target, result)
+        self._temporary = temporary or disk.beside(target)
+        self._staged = NpySink(target, result, disk.staged(self._temporary))
 
     def put(self, where: tuple[slice, ...], block: npt.NDArray[Any]) -> None:
         """Store a block at an index of the file's array."""
         self._staged.put(where, block)
+
+    def get(self, where: tuple[slice, ...]) -> npt.NDArray[Any]:
+        """Return what is stored at an index of the file's array."""
+        return self._staged.get(where)
 
     def finish(self) -> Path:
         """Return the temporary file, complete, closed and on the disk."""
         tifffile.imwrite(self._temporary, self._staged.array, **self._options)
         disk.settle(self._temporary)
         return self._temporary
+
+    def keep(self) -> None:
+        """Close what was collected and leave it where it is."""
+        self._staged.keep()
 
     def discard(self) -> None:
         """Remove everything temporary."""

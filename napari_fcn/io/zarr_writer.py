@@ -17,6 +17,7 @@ from zarr.codecs import ZstdCodec
 from napari_fcn.errors import OutputError
 from napari_fcn.geometry.axes import SPACE
 from napari_fcn.io import disk
+from napari_fcn.io.lazy import DAMAGE
 from napari_fcn.io.units import LENGTHS, TIMES
 
 if TYPE_CHECKING:
@@ -41,15 +42,27 @@ class Level:
 
 
 class ZarrSink:
-    """A zarr folder beside the target; blocks go straight to its finest level."""
+    """A zarr folder beside the target; blocks go straight to its finest level.
 
-    def __init__(self, target: Path, result: Result) -> None:
+    Parameters
+    ----------
+    target : Path
+        The folder that it becomes.
+    result : Result
+        What it holds.
+    temporary : Path, optional
+        Where it lies until then. What lies there already is gone on with; chunks of it that cannot be read are empty.
+    """
+
+    def __init__(self, target: Path, result: Result, temporary: Path | None = None) -> None:
         self._result = result
         self._levels = pyramid(result.layout.names, result.layout.shape, result.scale)
         self._attributes = attributes(target, result, self._levels)
-        self._temporary = disk.beside(target)
+        self._temporary = temporary or disk.beside(target)
+        if self._reopen():
+            return
         try:
-            self._group = zarr.create_group(str(self._temporary), zarr_format=3)
+            self._group = zarr.create_group(str(self._temporary), zarr_format=3, overwrite=True)
             self._finest = self._create(0)
         except BaseException:
             self.discard()
@@ -58,6 +71,10 @@ class ZarrSink:
     def put(self, where: tuple[slice, ...], block: npt.NDArray[Any]) -> None:
         """Store a block at an index of the finest level."""
         self._finest[where] = block
+
+    def get(self, where: tuple[slice, ...]) -> npt.NDArray[Any]:
+        """Return what is stored at an index of the finest level."""
+        return np.asarray(self._finest[where])
 
     def finish(self) -> Path:
         """Return the temporary folder with all levels and metadata."""
@@ -74,9 +91,31 @@ class ZarrSink:
         self._group.attrs.update(self._attributes)
         return self._temporary
 
+    def keep(self) -> None:
+        """Leave the folder where it is; nothing of it is open."""
+
     def discard(self) -> None:
         """Remove everything temporary."""
         disk.remove(self._temporary)
+
+    def _reopen(self) -> bool:
+        """Whether an interrupted run left a finest level of this shape and type, now mended and open."""
+        try:
+            self._group = zarr.open_group(str(self._temporary), mode="r+")
+            self._finest = zarr.open_array(str(self._temporary / "0"), mode="r+")
+        except (FileNotFoundError, ValueError, KeyError, TypeError):  # not there, or half a file of metadata
+            return False
+        wanted = (self._levels[0].shape, self._result.dtype)
+        if (self._finest.shape, self._finest.dtype) != wanted:
+            return False
+        for half in self._temporary.rglob("*.partial"):  # what a store that was interrupted had not renamed yet
+            disk.remove(half)
+        for where in _chunks(self._finest.shape, self._finest.chunks):
+            try:
+                self._finest[where]
+            except DAMAGE:
+                self._finest[where] = self._finest.fill_value  # a part of a damaged chunk could not be written to
+        return True
 
     def _create(self, index: int) -> zarr.Array[Any]:
         names, shape = self._result.layout.names, self._levels[index].shape
@@ -87,6 +126,7 @@ class ZarrSink:
             chunks=_chunk_shape(names, shape),
             compressors=ZstdCodec(level=1, checksum=True),
             dimension_names=names,
+            overwrite=True,
         )
 
 

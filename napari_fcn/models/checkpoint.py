@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import torch
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save
+from safetensors.torch import load, load_file, save
 
 from napari_fcn.errors import ModelError, OutputError
 from napari_fcn.models.card import KEY, ModelInfo, read_info
@@ -62,6 +62,15 @@ class Checkpoint:
         checkpoint = cls(info, weights)
         checkpoint.net(str(path))
         return checkpoint
+
+    def parts(self) -> tuple[str, bytes]:
+        """Return the description and the weights (safetensors) to be sent to another process."""
+        return self.info.to_json(), save(dict(self.weights))
+
+    @classmethod
+    def from_parts(cls, text: str, data: bytes) -> Checkpoint:
+        """Return the model of which `parts` made a description and bytes. Nothing in them is executed."""
+        return cls(ModelInfo.from_json(text), load(data))
 
     def original(self) -> Checkpoint:
         """Return the model as it answers with the head that it had before it was taught; itself if there is none."""

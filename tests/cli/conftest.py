@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import tifffile
 import torch
+from net_contract import one_thread  # noqa: F401
 
 from napari_fcn.models.checkpoint import Checkpoint
 from napari_fcn.models.recipe import plain_recipe

@@ -1,14 +1,21 @@
+import errno
 import json
+import os
+import re
 from pathlib import Path
 
 import numpy as np
 import pytest
 import tifffile
 import torch
+import zarr
 
 import napari_fcn as fcn
 from napari_fcn.cli import main
 from napari_fcn.io import read_image, read_result_meta
+from napari_fcn.io.zarr_writer import ZarrSink
+
+KINDS = ("classes", "objects")
 
 
 def run(*arguments: object) -> int:
@@ -185,6 +192,156 @@ def test_constant_and_broken_pixels_are_mentioned(
     said = capsys.readouterr().err
     assert "3 of 256 pixels" in said
     assert "constant" in said
+
+
+def series(folder: Path, rng: np.random.Generator) -> np.ndarray:
+    """Write a stack plane by plane, and return it."""
+    stack = rng.integers(0, 4000, (11, 25, 31)).astype(np.uint16)
+    folder.mkdir()
+    for number, plane in enumerate(stack):
+        tifffile.imwrite(folder / f"t{number}.tif", plane)
+    return stack
+
+
+@pytest.mark.parametrize("given", ["planes", "planes/t*.tif"])
+def test_planes_in_files_are_one_stack_when_asked(
+    given: str, model: Path, tmp_path: Path, rng: np.random.Generator
+) -> None:
+    stack = series(tmp_path / "planes", rng)
+    out = tmp_path / "out.ome.zarr"
+    assert run(tmp_path / given, "--stack", "T", "--model", model, "--out", out) == 0
+    result = read_image(out)
+    assert result.axes == ("t", "y", "x")
+    np.testing.assert_array_equal(result.data[...], fcn.classes(stack, model, axes="tyx"))
+
+
+def test_each_folder_of_planes_is_a_stack_with_a_result_of_its_own(
+    model: Path, tmp_path: Path, rng: np.random.Generator
+) -> None:
+    for name in ("a", "b"):
+        series(tmp_path / name, rng)
+    folders = (tmp_path / "a", tmp_path / "b" / "t1*.tif")
+    assert run(*folders, "--stack", "z", "--model", model, "--out", tmp_path / "out") == 0
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["a.ome.zarr", "t1.ome.zarr"]
+    assert read_image(tmp_path / "out" / "t1.ome.zarr").data.shape == (2, 25, 31)
+
+
+def test_files_of_other_shapes_are_no_stack_but_images_of_their_own(
+    model: Path, tmp_path: Path, rng: np.random.Generator, capsys: pytest.CaptureFixture[str]
+) -> None:
+    series(tmp_path / "planes", rng)
+    tifffile.imwrite(tmp_path / "planes" / "t3.tif", np.zeros((2, 25, 31), np.uint16))
+    assert run(tmp_path / "planes", "--stack", "t", "--model", model, "--out", tmp_path / "a.zarr") == 1
+    assert "t3.tif is 2 x 25 x 31" in capsys.readouterr().err
+    assert run(tmp_path / "planes", "--model", model, "--out", tmp_path / "out") == 0
+    assert len(list((tmp_path / "out").iterdir())) == 11
+
+
+def test_axes_that_fit_some_images_of_a_folder_stop_only_the_others(
+    model: Path, tmp_path: Path, rng: np.random.Generator, capsys: pytest.CaptureFixture[str]
+) -> None:
+    series(tmp_path / "planes", rng)
+    tifffile.imwrite(tmp_path / "planes" / "t3.tif", np.zeros((2, 25, 31), np.uint16))
+    assert run(tmp_path / "planes", "--axes", "YX", "--model", model, "--out", tmp_path / "out") == 1
+    said = capsys.readouterr().err
+    assert "t3.tif: The axes y x name 2 axes; the image has 3" in said
+    assert "1 of 11 images failed; the others are done." in said
+    assert len(list((tmp_path / "out").iterdir())) == 10
+
+
+def test_objects_are_numbered_per_frame_of_a_movie(image: Path, model: Path, tmp_path: Path) -> None:
+    assert run(image, "--model", model, "--out", tmp_path / "out", "--save", "classes,objects") == 0
+    classes, objects = (np.asarray(read_image(tmp_path / "out" / f"{kind}.ome.tif").data) for kind in KINDS)
+    assert objects.dtype == np.uint32
+    assert ((objects > 0) == (classes > 0)).all()
+    frames = [set(np.unique(frame)) - {0} for frame in objects]
+    assert set.union(*frames) == set(range(1, objects.max() + 1))
+    assert sum(map(len, frames)) == objects.max()
+
+
+def zarr_image(folder: Path, rng: np.random.Generator) -> Path:
+    image = zarr.create_array(folder / "image.zarr", shape=(64, 64), chunks=(16, 16), dtype="u2")
+    image[:] = rng.integers(1, 999, image.shape)
+    return folder / "image.zarr"
+
+
+def test_missing_chunks_are_mentioned(
+    model: Path, tmp_path: Path, rng: np.random.Generator, capsys: pytest.CaptureFixture[str]
+) -> None:
+    image = zarr_image(tmp_path, rng)
+    (image / "c" / "1" / "2").unlink()
+    assert run(image, "--model", model, "--out", tmp_path / "out.npy") == 0
+    assert "1 of 16 chunks are not in" in capsys.readouterr().err
+
+
+def test_a_damaged_chunk_is_an_error_and_its_repair_lets_the_run_go_on(
+    model: Path,
+    tmp_path: Path,
+    rng: np.random.Generator,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("napari_fcn.inference.source.SAMPLE", 256)  # the statistics do not look at that chunk
+    monkeypatch.setattr("napari_fcn.inference.source.BLOCK", 16)
+    image = zarr_image(tmp_path, rng)
+    chunk = image / "c" / "3" / "3"
+    whole = chunk.read_bytes()
+    chunk.write_bytes(whole[:-4])
+    command = (image, "--model", model, "--out", tmp_path / "out.npy", "--tile", "16")
+    assert run(*command) == 1
+    said = capsys.readouterr().err
+    assert "damaged or incomplete" in said
+    assert "out.npy.unfinished: add --resume" in said
+    chunk.write_bytes(whole)
+    assert run(*command, "--resume", "--json") == 0
+    assert json.loads(capsys.readouterr().out)["resumed"] > 3
+    assert run(image, "--model", model, "--out", tmp_path / "again.npy", "--tile", "16") == 0
+    np.testing.assert_array_equal(np.load(tmp_path / "out.npy"), np.load(tmp_path / "again.npy"))
+
+
+@pytest.mark.parametrize(("number", "words"), [(errno.ENOSPC, "disk is full"), (errno.EROFS, "cannot be written")])
+def test_a_disk_that_refuses_keeps_what_is_done(
+    number: int, words: str, image: Path, model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    command = (image, "--model", model, "--out", tmp_path / "out.ome.zarr", "--tile", "16")
+    put, left = ZarrSink.put, [4]
+
+    def refuse(self: ZarrSink, where: tuple, block: np.ndarray) -> None:
+        if not left[0]:
+            raise OSError(number, os.strerror(number))
+        left[0] -= 1
+        put(self, where, block)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(ZarrSink, "put", refuse)
+        assert run(*command) == 1
+    said = capsys.readouterr().err
+    assert words in said
+    assert "--resume" in said
+    assert run(*command, "--resume", "--json") == 0
+    assert json.loads(capsys.readouterr().out)["resumed"] == 4
+
+
+def test_a_folder_that_may_not_be_written_is_named(
+    image: Path, model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(folder: Path) -> None:
+        raise PermissionError(errno.EACCES, "refused")
+
+    monkeypatch.setattr("napari_fcn.resuming.Lock", refuse)
+    assert run(image, "--model", model, "--out", tmp_path / "out.zarr") == 1
+    assert f"no permission in {tmp_path}" in capsys.readouterr().err
+
+
+def test_the_bar_tells_where_a_run_is_and_how_long_it_takes(
+    image: Path, model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("napari_fcn.cli.progress.SELDOM", 0)
+    command = ["predict", str(image), "--model", str(model), "--tile", "16", "--out", str(tmp_path / "out")]
+    assert main([*command, "--save", "objects,classes"]) == 0
+    said = capsys.readouterr().err
+    assert re.search(r"cells.ome.tif:\s+\d+%\|.*\| \d+/27 \[\d\d:\d\d<\d\d:\d\d", said)
+    assert "cells.ome.tif: objects:" in said
 
 
 def test_an_unknown_command_or_value_exits_with_two() -> None:

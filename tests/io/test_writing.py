@@ -577,3 +577,73 @@ def test_a_real_volume_comes_back_from_every_format(shared_data: Path, tmp_path:
     for suffix in FORMATS:
         back = read_image(write(tmp_path / f"a{suffix}", np.asarray(labels.data), "zyx", "objects"))
         assert np.array_equal(np.asarray(back.data), np.asarray(labels.data))
+
+
+# Results that outlive their writer
+
+
+@pytest.mark.parametrize("suffix", [*FORMATS, ".png"])
+def test_another_writer_goes_on_with_what_is_kept(suffix: str, tmp_path: Path) -> None:
+    data = np.random.default_rng(0).integers(1, 9, (600, 40)).astype(np.uint8)
+    top, bottom = Region((0, 0), (300, 40)), Region((300, 0), (600, 40))
+    place = {"staging": tmp_path / "work" / "classes"}
+    path, given = tmp_path / f"a{suffix}", ("classes", data.shape, data.dtype, meta_of("yx"))
+    writer = open_result(path, *given, **place)
+    writer.write(top, data[:300])
+    writer.give_up()
+    assert not path.exists()
+    with open_result(path, *given, **place) as writer:
+        np.testing.assert_array_equal(writer.read(top), data[:300])
+        assert not writer.read(bottom).any()
+        writer.write(bottom, data[300:])
+    np.testing.assert_array_equal(np.asarray(read_image(path).data), data)
+    assert list((tmp_path / "work").iterdir()) == []
+
+
+@pytest.mark.parametrize("suffix", FORMATS)
+@pytest.mark.parametrize("axes", ["x", "tzyx", "zxy"])
+def test_what_was_written_is_read_with_the_axes_of_the_result(axes: str, suffix: str, tmp_path: Path) -> None:
+    shape = (2, *range(3, 3 + len(axes)))
+    data = np.random.default_rng(0).random(shape).astype(np.float32)
+    with open_result(tmp_path / f"a{suffix}", "probabilities", shape, "float32", meta_of(axes)) as writer:
+        whole = Region.whole(shape[1:])
+        writer.write(whole, data)
+        np.testing.assert_array_equal(writer.read(whole), data)
+
+
+def test_what_is_kept_of_another_result_is_not_gone_on_with(tmp_path: Path) -> None:
+    for suffix in (".npy", ".zarr"):
+        place = tmp_path / f"work{suffix}"
+        for shape in ((4, 6), (6, 4)):
+            writer = open_result(tmp_path / f"a{suffix}", "classes", shape, "u1", meta_of("yx"), staging=place)
+            assert not writer.read(Region.whole(shape)).any()
+            writer.write(Region.whole(shape), np.ones(shape, np.uint8))
+            writer.give_up()
+
+
+def test_a_damaged_chunk_of_what_is_kept_is_empty_and_can_be_written_to(tmp_path: Path) -> None:
+    data, place = np.ones((600, 600), np.uint8), tmp_path / "work"
+    given = (tmp_path / "a.zarr", "classes", data.shape, data.dtype, meta_of("yx"))
+    writer = open_result(*given, staging=place)
+    writer.write(Region.whole(data.shape), data)
+    chunk = place / "0" / "c" / "0" / "0"
+    chunk.write_bytes(chunk.read_bytes()[:-3])
+    (chunk.parent / "1.partial").write_bytes(b"half")
+    assert writer.read(Region.whole(data.shape)) is None
+    writer.give_up()
+    with open_result(*given, staging=place) as writer:
+        assert not writer.read(Region((0, 0), (512, 512))).any()
+        assert writer.read(Region((512, 0), (600, 600))).all()
+        writer.write(Region((3, 3), (9, 9)), data[3:9, 3:9])
+    assert not list(given[0].rglob("*.partial"))
+
+
+def test_a_full_disk_leaves_what_is_to_be_kept(tmp_path: Path) -> None:
+    data = np.ones((8, 8), np.uint8)
+    given = (tmp_path / "a.zarr", "classes", data.shape, data.dtype, meta_of("yx"))
+    writer = open_result(*given, staging=tmp_path / "work")
+    writer.write(Region((0, 0), (4, 8)), data[:4])
+    with failing(ZarrSink, "put"), pytest.raises(OutputError, match="disk is full"):
+        writer.write(Region((4, 0), (8, 8)), data[4:])
+    with open_result(*given, staging=tmp_path / "work") as writer:
+        assert writer.read(Region((0, 0), (4, 8))).all()

@@ -9,17 +9,17 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from napari_fcn.events import RunPlanned, TileDone
+from napari_fcn.events import RunDone, RunPlanned, TileDone
 from napari_fcn.gui._layers import Canvas, LayerImage, Painted, StoredCanvas, load_what_layers_need
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
     from pathlib import Path
 
-    from napari_fcn.events import RunDone
     from napari_fcn.geometry import Axes, Region
     from napari_fcn.gui._controller.catalogue import Loaded
     from napari_fcn.io import ResultMeta
+    from napari_fcn.recording import Event
     from napari_fcn.session import Session
     from napari_fcn.settings import PredictSettings
 
@@ -74,7 +74,7 @@ class Job:
     spacing: tuple[tuple[float, str], ...] = ()
 
 
-def segment(job: Job, loaded: Loaded) -> Iterator[RunPlanned | Painted | RunDone]:
+def segment(job: Job, loaded: Loaded) -> Iterator[Painted | Event]:
     """Yield the plan, each tile as it is shown, and the end.
 
     Raises
@@ -94,12 +94,12 @@ def segment(job: Job, loaded: Loaded) -> Iterator[RunPlanned | Painted | RunDone
                 continue
             if isinstance(event, RunPlanned):
                 job.canvas.begin(event.tile, partial(_meta, session, job))
-            else:
+            elif isinstance(event, RunDone):
                 job.canvas.finish()
             yield event
 
 
-def _events(session: Session, job: Job) -> Iterator[RunPlanned | TileDone | RunDone]:
+def _events(session: Session, job: Job) -> Iterator[Event]:
     if not job.paths:
         return session.predict(job.seen)
     from napari_fcn.recording import Recording

@@ -1,0 +1,220 @@
+"""Workers that come and go: started here, or known to a scheduler."""
+
+from __future__ import annotations
+
+import os
+import re
+import time
+from contextlib import ExitStack, contextmanager
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+from napari_fcn.batch.crew import Order, differing, facts, versions
+from napari_fcn.batch.hired import Hired
+from napari_fcn.errors import ClusterError
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterator, Mapping
+
+    from distributed import Client
+
+    from napari_fcn.io import Origin
+    from napari_fcn.session import Session
+    from napari_fcn.settings import PredictSettings
+
+CONNECT = 5  # seconds in which a scheduler must answer
+GONE = "5s"  # after which a process of this computer that does not answer is taken for dead
+PATIENCE = 60  # seconds without a worker after which there is no use in waiting
+LOCAL = re.compile(r"local:(\d+)(?:x(\d+))?")
+SPAWN = {  # processes of this computer get their threads with the order, and keep freed memory: see allocator.py
+    "OMP_NUM_THREADS": "1",
+    "MKL_NUM_THREADS": "1",
+    "OPENBLAS_NUM_THREADS": "1",
+    "MALLOC_ARENA_MAX": "1",
+    "MALLOC_MMAP_MAX_": "0",
+    "MALLOC_TRIM_THRESHOLD_": str(2**40),
+}
+
+
+@contextmanager
+def connected(where: str, device: str = "auto") -> Iterator[Cluster]:
+    """Connect to a dask scheduler, or start workers on this computer, while the block runs.
+
+    Parameters
+    ----------
+    where : str
+        Address of a scheduler (``tcp://host:8786``), or ``local:N`` for N processes here; ``local:NxT`` lets each of
+        them compute with T threads instead of its share of the processor.
+    device : str
+        Where the workers are to run the network.
+
+    Raises
+    ------
+    ClusterError
+        If dask is not installed, the scheduler does not answer, or there is no worker that can be used.
+    """
+    try:
+        from distributed import Client
+    except ImportError as error:
+        raise ClusterError(
+            f"--scheduler needs dask ({error}). Install it with pip install 'napari-fcn[distributed]'."
+        ) from error
+    with ExitStack() as stack:
+        local = LOCAL.fullmatch(where)
+        address: Any = where
+        threads = None
+        if local:
+            address, threads = stack.enter_context(_started(int(local[1]), local[2], device))
+        try:
+            client = stack.enter_context(Client(address, timeout=CONNECT))
+        except (OSError, ValueError) as error:
+            raise ClusterError(
+                f"No dask scheduler answers at {where} within {CONNECT} s. Check its address (such as "
+                "tcp://host:8786), that it is running, and that no firewall is in between; or give local:2 for two "
+                "processes on this computer."
+            ) from error
+        cluster = Cluster(client, device, threads, local is not None)
+        cluster.require_workers()
+        yield cluster
+
+
+@contextmanager
+def _started(count: int, threads: str | None, device: str) -> Iterator[tuple[Any, int]]:
+    """Start workers on this computer; yield their cluster, and how many threads each computes with."""
+    import dask
+    from distributed import LocalCluster
+
+    from napari_fcn.inference.device import pick_device
+
+    if not count:
+        raise ClusterError("local:0 has no worker. Give local:2 for two processes on this computer.")
+    if pick_device(device).type == "cuda":
+        import torch
+
+        if count > (gpus := torch.cuda.device_count()):
+            raise ClusterError(
+                f"local:{count} was asked for and there are {gpus} GPUs: a GPU serves one worker. Give local:{gpus}, "
+                "or --device cpu."
+            )
+    share = int(threads) if threads else max(1, (os.cpu_count() or 1) // count)
+    options = {"processes": True, "dashboard_address": "127.0.0.1:0", "memory_limit": 0, "silence_logs": 50}
+    with (
+        dask.config.set({"distributed.nanny.pre-spawn-environ": SPAWN, "distributed.comm.timeouts.connect": GONE}),
+        LocalCluster(n_workers=count, threads_per_worker=2, **options) as cluster,  # one thread reads, one computes
+    ):
+        yield cluster, share
+
+
+class Cluster:
+    """Workers that answer tiles.
+
+    Parameters
+    ----------
+    client : distributed.Client
+        The connection to the scheduler.
+    device : str
+        Where they are to run the network.
+    threads : int, optional
+        Threads with which each computes; without it as many as dask says that it has.
+    is_local : bool
+        Whether they are processes that were started here.
+    """
+
+    def __init__(self, client: Client, device: str = "auto", threads: int | None = None, is_local: bool = False):
+        self._client, self._device, self._threads, self._is_local = client, device, threads, is_local
+        self._kinds: dict[str, str] = {}  # address -> type of device, of workers that can be used
+        self.refused: dict[str, str] = {}  # address -> why not
+
+    def require_workers(self) -> dict[str, int]:
+        """Return the workers that can be used now, and how many threads each has, waiting for the first.
+
+        Raises
+        ------
+        ClusterError
+            If there is none for a minute, or none that can be used.
+        """
+        end = time.monotonic() + PATIENCE
+        while not (found := self.workers()):
+            useless = [address for address in self._present() if address in self.refused]
+            if useless and not self._kinds:
+                raise ClusterError(" ".join(self.refused.values()))
+            try:
+                self._client.wait_for_workers(len(useless) + 1, timeout=max(0, end - time.monotonic()))
+            except TimeoutError as error:
+                raise ClusterError(
+                    f"The scheduler has had no worker that can be used for {PATIENCE} s. Start some (dask worker "
+                    "ADDRESS), and look into their output if they end by themselves."
+                ) from error
+        return found
+
+    def workers(self) -> dict[str, int]:
+        """Return the workers that can be used now, and how many threads each has; new ones are asked what they have.
+
+        Raises
+        ------
+        ClusterError
+            If the connection to the scheduler is lost.
+        """
+        try:
+            present = self._present()
+            new = [address for address in present if address not in self._kinds and address not in self.refused]
+            told = self._client.run(facts, self._device, workers=new, on_error="return") if new else {}
+        except (OSError, RuntimeError) as error:
+            raise ClusterError(
+                f"The connection to the scheduler was lost ({error}). See that it runs, then go on with --resume."
+            ) from error
+        for address in told:
+            self._judge(address, told[address])
+        return {address: int(present[address]["nthreads"]) for address in present if address in self._kinds}
+
+    def _present(self) -> dict[str, Any]:
+        """Return what the scheduler says of each worker, by its address."""
+        return dict(self._client.scheduler_info(n_workers=-1)["workers"])
+
+    def _judge(self, address: str, told: Mapping[str, str] | BaseException) -> None:
+        """Note whether a worker can be used."""
+        if isinstance(told, OSError):  # it has gone again
+            return
+        if isinstance(told, BaseException):
+            what = "has no napari-fcn" if isinstance(told, ImportError) else "cannot be used"
+            self.refused[address] = f"The worker {address} {what} ({told}). Install napari-fcn there as here."
+            return
+        if wrong := differing(told, versions()):
+            self.refused[address] = f"The worker {address} has {wrong}. Install the same version there."
+            return
+        kinds = set(self._kinds.values()) or {told["device"]}
+        if told["device"] not in kinds:
+            self.refused[address] = (
+                f"The worker {address} runs on {told['device']}, others on {', '.join(kinds)}: their answers would "
+                "differ. Give --device."
+            )
+            return
+        self._kinds[address] = told["device"]
+
+    def hire(self, session: Session, origin: Origin, settings: PredictSettings, kinds: Collection[str]) -> Hired:
+        """Return the workers with an order: to answer tiles of an image.
+
+        Parameters
+        ----------
+        session : Session
+            The model on the image, as this computer sees it.
+        origin : Origin
+            How workers read the image.
+        settings : PredictSettings
+            How they run.
+        kinds : collection of str
+            Results that are wanted of each tile.
+        """
+        order = Order(
+            session.checkpoint.parts(),
+            origin,
+            session.axes,
+            tuple(session.source.array.shape),
+            session.scaling,
+            replace(settings, device=self._device, head="taught"),  # the head was chosen here
+            tuple(kinds),
+            versions(),
+            self._threads,
+            self._is_local,
+        )
+        return Hired(self, self._client, order)

@@ -1,0 +1,52 @@
+"""Whether files are still as they were, without reading them."""
+
+from __future__ import annotations
+
+import hashlib
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    from napari_fcn.io.images import ImageFile
+
+
+def files_of(image: ImageFile, index: Sequence[slice]) -> list[Path]:
+    """Return the files that hold a part of an image."""
+    if hasattr(image.data, "files"):
+        return list(image.data.files(tuple(index)))
+    return [image.path]
+
+
+def state_of(path: Path) -> tuple[int, int]:
+    """Return size in bytes and time of the last change in nanoseconds; (-1, 0) for a file that is not there."""
+    try:
+        found = path.stat()
+    except (FileNotFoundError, NotADirectoryError):
+        return -1, 0
+    return found.st_size, found.st_mtime_ns
+
+
+def fingerprint(image: ImageFile, index: Sequence[slice] | None = None) -> str:
+    """Return a text that changes when a file does that holds a part of an image (default: any part of it).
+
+    It is made of sizes and times, not of names or contents: it survives a move, and costs no reading.
+    """
+    index = [slice(0, n) for n in image.data.shape] if index is None else index
+    digest = hashlib.blake2b(digest_size=12)
+    for path in files_of(image, index):
+        digest.update(repr(state_of(path)).encode())
+    return digest.hexdigest()
+
+
+def missing(image: ImageFile) -> str:
+    """Return a sentence on the chunks of a zarr that are not there, "" if all are: to a reader they are empty."""
+    files = files_of(image, [slice(0, n) for n in image.data.shape])
+    absent = sum(state_of(path)[0] < 0 for path in files)
+    if not absent:
+        return ""
+    return (
+        f"{absent} of {len(files)} chunks are not in {image.path} and were read as empty. If that is not how it was "
+        "written, the copy is incomplete: copy it again."
+    )

@@ -1,0 +1,224 @@
+"""Number the objects of an image that does not fit in memory, as if it did."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Protocol
+
+import numpy as np
+from scipy import ndimage, sparse
+
+from napari_fcn.errors import ImageError
+from napari_fcn.geometry import Region, TilePlan
+from napari_fcn.geometry.axes import SPACE
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    import numpy.typing as npt
+
+    Labels = npt.NDArray[Any]
+
+RIMS = frozenset({"rim", "border", "boundary", "outline", "contour", "edge"})
+WALLS = frozenset({"membrane", "membranes", "wall", "walls", "cell wall", "cell walls"})
+GROWTH = 3  # pixels by which an object grows into the rim around it
+BLOCKS = {1: (2**20,), 2: (2048, 2048), 3: (64, 512, 512)}  # pixels that are looked at at once, along connected axes
+MOST = 2**32 - 1  # objects that uint32 can number
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """What is an object.
+
+    Attributes
+    ----------
+    inside : tuple of int
+        Classes whose connected pixels (of one class, sharing a face) are an object.
+    rim : tuple of int
+        Classes that part objects and belong to them: each object grows into them by at most `GROWTH` pixels.
+    axes : tuple of int
+        Image axes along which pixels are connected; along others (time) each place has objects of its own.
+    """
+
+    inside: tuple[int, ...]
+    rim: tuple[int, ...]
+    axes: tuple[int, ...]
+
+    @classmethod
+    def of(cls, names: Sequence[str], axes: Sequence[str], space: Sequence[str]) -> Rule:
+        """Return the rule for a model, from the names of its classes.
+
+        Parameters
+        ----------
+        names : sequence of str
+            The classes, background first. One called rim, border, boundary, outline, contour or edge belongs to the
+            objects that it parts. If all but the background are membranes or walls, the objects lie between them.
+        axes : sequence of str
+            The axes of the image, without channels.
+        space : sequence of str
+            The axes that the network convolves.
+        """
+        lower = [name.strip().lower() for name in names]
+        rim = tuple(i for i, name in enumerate(lower) if i and name in RIMS)
+        inside = tuple(i for i in range(1, len(lower)) if i not in rim)
+        if inside and all(lower[i] in WALLS for i in inside):
+            inside = (0,)
+        elif not inside:
+            inside, rim = rim, ()
+        connected = [i for i, name in enumerate(axes) if name in SPACE or (name in space and name != "t")]
+        return cls(inside, rim, tuple(connected))
+
+
+class Readable(Protocol):
+    """Classes of pixels, by region."""
+
+    def read(self, region: Region) -> Labels | None:
+        """Return ``region.shape``."""
+
+
+class Store(Readable, Protocol):
+    """Numbers of objects, by region."""
+
+    def write(self, region: Region, block: Labels) -> None:
+        """Store ``region.shape`` uint32."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Found:
+    """What the blocks say together, one entry for each piece of an object; piece ``i`` has the number ``i + 1``."""
+
+    first: Labels  # index, in the order of the image, of its first pixel
+    pairs: Labels  # (n, 2): numbers of pieces that touch
+
+
+def find_objects(classes: Readable, scratch: Store, objects: Store, shape: Sequence[int], rule: Rule) -> Iterator[int]:
+    """Give objects numbers in the order of their first pixels, block by block.
+
+    The answer does not depend on the blocks: it equals the labelling of the whole image. Pieces within blocks are
+    numbered into ``scratch``, joined where they touch across faces (Rosenfeld & Pfaltz 1966), and written to
+    ``objects`` once all joins are known.
+
+    Parameters
+    ----------
+    classes : Readable
+        Class of each pixel.
+    scratch, objects : Store
+        Of the image's shape, uint32: one for the time of the work, one for the result.
+    shape : sequence of int
+        Shape of the image without channels.
+    rule : Rule
+        What is an object.
+
+    Yields
+    ------
+    int
+        How often it will yield.
+
+    Raises
+    ------
+    ImageError
+        If there are more objects than uint32 can number.
+    """
+    blocks = [tile.core for tile in _plan(shape, rule)]
+    firsts, pairs, count = [], [], 0
+    for block in blocks:
+        first, touching = _number(classes, scratch, block, (tuple(shape), rule, count))
+        firsts.append(first)
+        pairs.append(touching)
+        count += len(first)
+        yield 2 * len(blocks)
+    numbers = _join(_Found(np.concatenate(firsts), np.concatenate(pairs)))
+    reach = [GROWTH if rule.rim and axis in rule.axes else 0 for axis in range(len(shape))]
+    for block in blocks:
+        wide = block.grow(reach).clip(shape)
+        grown = _grow(numbers[_read(scratch, wide)], np.isin(_read(classes, wide), rule.rim), rule)
+        objects.write(block, grown[block.relative_to(wide).slices])
+        yield 2 * len(blocks)
+
+
+def _plan(shape: Sequence[int], rule: Rule) -> TilePlan:
+    lengths = dict(zip(rule.axes[-3:], BLOCKS[min(len(rule.axes), 3)], strict=True))
+    tile = tuple(min(n, lengths.get(axis, 1)) for axis, n in enumerate(shape))
+    return TilePlan(tuple(shape), tile, ((0, 0),) * len(tile), (1,) * len(tile))
+
+
+def _read(store: Readable, region: Region) -> Labels:
+    found = store.read(region)
+    if found is None:
+        raise ImageError("What was written a moment ago cannot be read back: the disk is damaged. Use another one.")
+    return found
+
+
+def _number(
+    classes: Readable, scratch: Store, block: Region, about: tuple[tuple[int, ...], Rule, int]
+) -> tuple[Labels, Labels]:
+    """Give the pieces of a block numbers above ``count``; return their first pixels and what they touch before it."""
+    shape, rule, count = about
+    seen = _read(classes, block)
+    cross = np.zeros((3,) * len(shape), bool)
+    cross[(1,) * len(shape)] = True
+    for axis in rule.axes:
+        cross[tuple(slice(None) if i == axis else 1 for i in range(len(shape)))] = True
+    pieces, total = np.zeros(block.shape, np.int64), 0
+    for value in rule.inside:
+        found, more = ndimage.label(seen == value, cross)
+        pieces += np.where(found, found + total, 0)
+        total += more
+    flat = pieces.ravel()
+    order = np.flatnonzero(flat)[::-1]  # of several pixels of a piece the first is kept: it is assigned last
+    first = np.zeros(total, np.int64)
+    places = np.unravel_index(order, block.shape)
+    first[flat[order] - 1] = np.ravel_multi_index([p + a for p, a in zip(places, block.start, strict=True)], shape)
+    if count + total > MOST:
+        raise ImageError(f"There are more than {MOST} objects, too many to number. Segment parts of the image.")
+    numbers = np.where(pieces, pieces + count, 0).astype(np.uint32)
+    scratch.write(block, numbers)
+    pairs = [_touching(classes, scratch, block, (axis, seen, numbers)) for axis in rule.axes if block.start[axis]]
+    return first, np.concatenate([np.zeros((0, 2), np.uint32), *pairs])
+
+
+def _touching(classes: Readable, scratch: Store, block: Region, face: tuple[int, Labels, Labels]) -> Labels:
+    """Return which pieces share a face of a pixel across the start of a block along an axis."""
+    axis, seen, numbers = face
+    start = tuple(a - (i == axis) for i, a in enumerate(block.start))
+    stop = tuple(block.start[i] if i == axis else b for i, b in enumerate(block.stop))
+    before = Region(start, stop)
+    here = tuple(slice(0, 1) if i == axis else slice(None) for i in range(block.ndim))
+    left, right = _read(scratch, before), numbers[here]
+    same = (left > 0) & (right > 0) & (_read(classes, before) == seen[here])
+    return np.unique(np.stack([left[same], right[same]], axis=1), axis=0)
+
+
+def _join(found: _Found) -> Labels:
+    """Return the final number for each piece (0 stays 0): by the first pixel of all pieces that are joined."""
+    n = len(found.first)
+    numbers = np.zeros(n + 1, np.uint32)
+    if not n:
+        return numbers
+    left, right = found.pairs.astype(np.int64).T - 1
+    links = sparse.coo_array((np.ones(len(left), bool), (left, right)), shape=(n, n))
+    count, member = sparse.csgraph.connected_components(links, directed=False)
+    first = np.full(count, np.iinfo(np.int64).max)
+    np.minimum.at(first, member, found.first)
+    rank = np.empty(count, np.uint32)
+    rank[np.argsort(first)] = np.arange(1, count + 1, dtype=np.uint32)
+    numbers[1:] = rank[member]
+    return numbers
+
+
+def _grow(labels: Labels, rim: Labels, rule: Rule) -> Labels:
+    """Return objects grown into the rim, a pixel at a time; where two meet, the lower number takes the pixel."""
+    if not rule.rim:
+        return labels
+    for _ in range(GROWTH):
+        free = rim & (labels == 0)
+        if not free.any():
+            break
+        lowest = np.full_like(labels, MOST)
+        known = np.where(labels > 0, labels, np.uint32(MOST))
+        for axis in rule.axes:
+            near, there = np.moveaxis(lowest, axis, 0), np.moveaxis(known, axis, 0)
+            np.minimum(near[1:], there[:-1], out=near[1:])
+            np.minimum(near[:-1], there[1:], out=near[:-1])
+        labels = np.where(free & (lowest < MOST), lowest, labels)
+    return labels

@@ -1,0 +1,274 @@
+"""A run whose work outlives it: where that lies, and whether another run may go on with it."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from contextlib import suppress
+from dataclasses import asdict
+from importlib.metadata import version
+from typing import TYPE_CHECKING, Any
+
+from napari_fcn.errors import ImageError, OutputError, ProjectInUseError
+from napari_fcn.io import disk, read_result_meta
+from napari_fcn.io.identity import files_of, fingerprint, state_of
+from napari_fcn.ledger import Block, Ledger, checksum
+from napari_fcn.project.lock import NAME as LOCK
+from napari_fcn.project.lock import Lock
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Collection, Iterator, Mapping
+    from pathlib import Path
+
+    import numpy as np
+    import numpy.typing as npt
+
+    from napari_fcn.geometry import Region, TilePlan
+    from napari_fcn.io import ImageFile, ResultMeta
+    from napari_fcn.session import Session
+
+    Stored = Mapping[str, npt.NDArray[np.generic] | None]
+
+SUFFIX = ".unfinished"
+LEDGER = "ledger.jsonl"
+LINE = 2**12  # bytes that must be free for a line of the ledger
+FREE = ("tile", "memory", "device", "precision")  # settings that do not decide, or are compared as what they became
+NAMES = {  # parts of an identity as a user knows them; the others are flags
+    "version": "napari-fcn",
+    "model": "the model's hash",
+    "device": "the device",
+    "precision": "the precision",
+    "kinds": "--save",
+    "scale": "the pixel size",
+    "units": "the unit of the pixel size",
+    "shape": "the shape of the image",
+    "dtype": "the number type of the image",
+    "file": "size and date of the image file",
+    "intensities": "the range of intensities",
+}
+
+
+class Work:
+    """The folder of a run that is not finished: results as far as they are, the ledger, and who is writing.
+
+    Parameters
+    ----------
+    out : Path
+        The result. The folder lies beside it, so that results need only a new name when they are complete.
+    run : mapping
+        What the run is: its `identity`.
+    source : callable
+        From what is read for a block, as a region, to the fingerprint of the files that hold it.
+    """
+
+    def __init__(self, out: Path, run: Mapping[str, Any], source: Callable[[Region], str]) -> None:
+        self.folder = folder_of(out)
+        self._run, self._source = dict(run), source
+        self._lock: Lock | None = None
+        self._ledger: Ledger | None = None
+        self._margin: tuple[tuple[int, int], ...] = ()
+        self._shape: tuple[int, ...] = ()
+
+    @property
+    def exists(self) -> bool:
+        """Whether an earlier run has left its work."""
+        return (self.folder / LEDGER).exists()
+
+    def renew(self) -> None:
+        """Take the folder, and remove what an earlier run has left in it.
+
+        Raises
+        ------
+        OutputError
+            If another run is writing there, or the system refuses.
+        """
+        self._take()
+        self._empty()
+
+    def resume(self) -> tuple[int, ...]:
+        """Take the folder, and return the tile of the run that has left its work there; () if there is none.
+
+        Raises
+        ------
+        OutputError
+            If that was another run, it is still running, or the system refuses.
+        """
+        self._take()
+        try:
+            self._ledger = Ledger.open(self.folder / LEDGER)
+        except OSError as error:
+            self.close()
+            raise disk.trouble(self.folder, LINE, error) from error
+        if self._ledger is None:
+            self._empty()
+            return ()
+        if found := differences(self._ledger.run["identity"], self._run):
+            self.close()
+            raise OutputError(
+                f"{self.folder} holds another run, which this one cannot go on with: {'; '.join(found)}. Give the same "
+                "again, or start anew with --overwrite instead of --resume."
+            )
+        return tuple(self._ledger.run["tile"])
+
+    def begin(self, plan: TilePlan) -> None:
+        """Open the ledger of a run with these tiles, if there is none.
+
+        Raises
+        ------
+        OutputError
+            If the system refuses.
+        """
+        self._margin, self._shape = plan.margin, plan.shape
+        told = {"identity": self._run, "tile": plan.tile}
+        try:
+            self._ledger = self._ledger or Ledger.create(self.folder / LEDGER, told)
+        except OSError as error:
+            raise disk.trouble(self.folder, LINE, error) from error
+
+    def stored(self, plan: TilePlan, read: Callable[[Region], Stored]) -> Iterator[Region]:
+        """Yield the cores that are done: in the ledger, made from files as they are now, and stored as they were made.
+
+        Parameters
+        ----------
+        plan : TilePlan
+            Of the run.
+        read : callable
+            From a region to what is stored there of each kind, None for what cannot be read.
+        """
+        known = {} if self._ledger is None else self._ledger.blocks
+        for tile in plan:
+            block = known.get(tile.core)
+            if block is None or block.source != self._fingerprint(tile.core):
+                continue
+            if all(_is_as(block.sums.get(kind), found) for kind, found in read(tile.core).items()):
+                yield tile.core
+
+    def add(self, core: Region, results: Mapping[str, npt.NDArray[np.generic]]) -> None:
+        """Say that the results of a core are stored.
+
+        Raises
+        ------
+        OutputError
+            If the system refuses.
+        """
+        assert self._ledger is not None
+        sums = {kind: checksum(block) for kind, block in results.items()}
+        try:
+            self._ledger.add(Block(core, self._fingerprint(core), sums))
+        except OSError as error:
+            raise disk.trouble(self.folder, LINE, error) from error
+
+    def close(self) -> None:
+        """Let others go on with the run; if no block of it was finished, there is nothing to go on with."""
+        if self._lock is None:
+            return
+        if not (self._ledger and self._ledger.blocks):
+            self.remove()
+            return
+        with suppress(OSError):
+            self._lock.release()
+        self._lock = None
+
+    def remove(self) -> None:
+        """Remove the folder: its results have found their place."""
+        disk.remove(self.folder)
+        self._lock = None
+
+    def _take(self) -> None:
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            self._lock = Lock(self.folder)
+        except ProjectInUseError as error:
+            raise OutputError(
+                f"Another run is writing {self.folder}. Wait until it has ended. If it has, and you are sure of it, "
+                f"delete the file {self.folder / LOCK}."
+            ) from error
+        except OSError as error:
+            raise disk.trouble(self.folder, LINE, error) from error
+
+    def _empty(self) -> None:
+        for left in self.folder.iterdir():
+            if left.name != LOCK:
+                disk.remove(left)
+
+    def _fingerprint(self, core: Region) -> str:
+        before, after = zip(*self._margin, strict=True)
+        return self._source(core.grow(before, after).clip(self._shape))
+
+
+def folder_of(out: Path) -> Path:
+    """Return where the unfinished run for a result lies."""
+    return out.with_name(out.name + SUFFIX)
+
+
+def identity(session: Session, image: ImageFile, meta: ResultMeta, kinds: Collection[str]) -> dict[str, Any]:
+    """Return all that decides about the results of a run, as JSON-like values.
+
+    Where an image has many files, they are looked at block by block; here stands what they have in common.
+    """
+    files = files_of(image, [slice(0, n) for n in image.data.shape])
+    told = {
+        "version": version("napari-fcn"),
+        "model": session.checkpoint.hash,
+        "device": meta.provenance["device"].split(":")[0],
+        "precision": meta.provenance["precision"],
+        "settings": {k: v for k, v in asdict(session.settings).items() if k not in FREE},
+        "kinds": sorted(kinds),
+        "axes": "".join(session.axes.names).upper(),
+        "scale": meta.scale,
+        "units": meta.units,
+        "shape": image.data.shape,
+        "dtype": str(image.data.dtype),
+        "file": state_of(files[0]) if len(files) == 1 else None,
+        "intensities": [session.scaling.offset, session.scaling.scale],
+    }
+    return dict(json.loads(json.dumps(told)))
+
+
+def source_of(session: Session, image: ImageFile) -> Callable[[Region], str]:
+    """Return a function from a region, on the image axes, to the fingerprint of the files that hold it."""
+    channel = session.axes.channel_position
+
+    def source(region: Region) -> str:
+        index = list(region.slices)
+        if channel is not None:
+            index.insert(channel, slice(0, image.data.shape[channel]))
+        return fingerprint(image, index)
+
+    return source
+
+
+def seal(run: Mapping[str, Any], image: ImageFile) -> str:
+    """Return a text by which a finished result says that it is that of a run, whatever else the run saved."""
+    told = {**run, "kinds": [], "files": fingerprint(image)}
+    return hashlib.blake2b(json.dumps(told, sort_keys=True).encode(), digest_size=16).hexdigest()
+
+
+def is_finished(path: Path, sealed: str) -> bool:
+    """Whether a file is the finished result of a run, by its `seal`."""
+    with suppress(ImageError):
+        return path.exists() and read_result_meta(path).get("provenance", {}).get("run") == sealed
+    return False
+
+
+def differences(then: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
+    """Return what of two identities is not the same, each as a phrase."""
+    flat_then, flat_now = ({**run, **run.get("settings", {})} for run in (then, now))
+    keys = [key for key in {**flat_then, **flat_now} if key != "settings"]
+    return [
+        f"{NAMES.get(key, f'--{key}')} was {_shown(flat_then.get(key))} and is {_shown(flat_now.get(key))}"
+        for key in keys
+        if flat_then.get(key) != flat_now.get(key)
+    ]
+
+
+def _shown(value: Any) -> str:
+    if isinstance(value, list):
+        return ",".join(map(_shown, value))
+    if isinstance(value, str) and len(value) == 64:  # a hash
+        return value[:8]
+    return "empty" if value is None else f"{value:g}" if isinstance(value, float) else str(value)
+
+
+def _is_as(expected: str | None, found: npt.NDArray[np.generic] | None) -> bool:
+    return found is not None and checksum(found) == expected

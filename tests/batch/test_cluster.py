@@ -1,0 +1,370 @@
+"""Workers of a dask cluster on this computer: processes of their own, killed for real."""
+
+import json
+import os
+import signal
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import dask
+import numpy as np
+import psutil
+import pytest
+import torch
+from net_contract import one_thread  # noqa: F401
+
+from napari_fcn.batch import Cluster, Hired, connected
+from napari_fcn.batch import cluster as clusters
+from napari_fcn.batch import hired as hiring
+from napari_fcn.batch.crew import Planned, versions
+from napari_fcn.cli import main
+from napari_fcn.errors import ClusterError, ImageError
+from napari_fcn.events import ResultsDone, RunDone, RunPlanned
+from napari_fcn.io import Origin
+from napari_fcn.ledger import Ledger
+from napari_fcn.models.checkpoint import Checkpoint
+from napari_fcn.models.recipe import plain_recipe
+from napari_fcn.nets import NetSpec
+from napari_fcn.session import Session
+from napari_fcn.settings import PredictSettings
+
+pytest.importorskip("distributed", reason="needs dask: pip install 'napari-fcn[distributed]'")
+
+SETTINGS = PredictSettings(tile=(16,), device="cpu")
+
+
+@pytest.fixture(scope="module")
+def workers() -> Iterator[Any]:
+    """Two worker processes of one thread each, and their scheduler."""
+    from distributed import LocalCluster
+
+    options = {"processes": True, "dashboard_address": "127.0.0.1:0", "memory_limit": 0, "silence_logs": 50}
+    with (
+        dask.config.set({"distributed.comm.timeouts.connect": clusters.GONE}),
+        LocalCluster(n_workers=2, threads_per_worker=1, **options) as started,
+    ):
+        yield started
+
+
+@pytest.fixture
+def cluster(workers: Any) -> Iterator[Cluster]:
+    with connected(workers.scheduler_address, "cpu") as connection:
+        yield connection
+
+
+@pytest.fixture
+def folder(tmp_path: Path, rng: np.random.Generator) -> Path:
+    """A folder with a model and an image of 48 tiles."""
+    spec = NetSpec(classes=3, width=2, depth=1)
+    net = spec.build(torch.Generator().manual_seed(3))
+    Checkpoint.of(net, plain_recipe("tiny", spec, "")).save(tmp_path / "tiny.safetensors")
+    np.save(tmp_path / "image.npy", rng.integers(0, 4000, (125, 90)))
+    return tmp_path
+
+
+@pytest.fixture
+def session(folder: Path) -> Session:
+    checkpoint = Checkpoint.load(folder / "tiny.safetensors")
+    return Session(np.load(folder / "image.npy"), checkpoint, settings=SETTINGS)
+
+
+@pytest.fixture
+def hired(cluster: Cluster, session: Session, folder: Path) -> Hired:
+    return cluster.hire(session, Origin.of(folder / "image.npy"), SETTINGS, ["probabilities"])
+
+
+def run(folder: Path, out: str, *more: object) -> int:
+    told = ("--model", folder / "tiny.safetensors", "--out", folder / out, "--tile", "16", "--device", "cpu", "--quiet")
+    return main(["predict", str(folder / "image.npy"), *map(str, told), *map(str, more)])
+
+
+def joined(session: Session, events: Iterator[Any], act: Callable[[int], None] = lambda number: None) -> np.ndarray:
+    """Return what events of a cluster add up to; ``act`` is called with the number of each tile."""
+    out = np.full((session.spec.classes, *session.source.shape), np.nan, np.float32)
+    for event in events:
+        if isinstance(event, ResultsDone):
+            assert np.isnan(out[(slice(None), *event.region.slices)]).all()
+            out[(slice(None), *event.region.slices)] = event.results["probabilities"]
+            act(event.done)
+    return out
+
+
+def alone(session: Session) -> np.ndarray:
+    """Return what this process answers."""
+    out = np.empty((session.spec.classes, *session.source.shape), np.float32)
+    for tile in session.plan():
+        out[(slice(None), *tile.core.slices)] = session.predictor.tile(tile)
+    return out
+
+
+def kill(pids: list[int]) -> None:
+    for pid in pids:
+        process = psutil.Process(pid)
+        process.send_signal(signal.SIGKILL) if hasattr(signal, "SIGKILL") else process.kill()
+        process.wait(10)
+
+
+def test_workers_answer_to_the_bit_what_one_process_does(session: Session, hired: Hired) -> None:
+    events = list(hired.predict(session))
+    assert isinstance(events[0], RunPlanned)
+    assert isinstance(events[-1], RunDone)
+    assert [event.done for event in events[1:-1]] == list(range(1, 49))
+    np.testing.assert_array_equal(joined(session, iter(events)), alone(session))
+
+
+def test_a_worker_that_is_killed_changes_nothing(session: Session, hired: Hired, workers: Any) -> None:
+    pids = list(hired._client.run(os.getpid).values())
+
+    def strike(number: int) -> None:
+        if number == 3:
+            kill(pids[:1])
+
+    np.testing.assert_array_equal(joined(session, hired.predict(session), strike), alone(session))
+    hired._client.wait_for_workers(2, timeout=60)
+
+
+def test_when_all_workers_are_killed_new_ones_go_on(
+    session: Session, hired: Hired, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(hiring, "GLANCE", 0.1)
+    monkeypatch.setattr(hiring, "TRANSFER", 1)
+    pids = list(hired._client.run(os.getpid).values())
+
+    def strike(number: int) -> None:
+        if number == 3:
+            kill(pids)
+
+    np.testing.assert_array_equal(joined(session, hired.predict(session), strike), alone(session))
+    assert not {*pids} & {*hired._client.run(os.getpid).values()}
+    hired._client.wait_for_workers(2, timeout=60)
+
+
+def test_a_worker_that_joins_gets_work(
+    session: Session, hired: Hired, workers: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(hiring, "GLANCE", 0.01)
+
+    def grow(number: int) -> None:
+        if number == 1:
+            workers.scale(3)
+            hired._client.wait_for_workers(3, timeout=60)
+
+    joined(session, hired.predict(session), grow)
+    assert len(hired._workers) == 3
+
+
+def test_tiles_that_are_done_are_left_out(session: Session, hired: Hired) -> None:
+    done = [tile.core for tile in session.plan()][5:]
+    events = list(hired.predict(session, None, done))
+    assert events[0].done == 43
+    assert {event.region for event in events[1:-1]} == {tile.core for tile in session.plan()} - {*done}
+
+
+def test_files_are_the_same_from_the_command_line(
+    folder: Path, workers: Any, capsys: pytest.CaptureFixture[str]
+) -> None:
+    kinds = ("--save", "classes,objects,probabilities8")
+    assert run(folder, "here", *kinds) == 0
+    assert run(folder, "there", *kinds, "--scheduler", workers.scheduler_address, "--json") == 0
+    assert "workers:" in json.loads(capsys.readouterr().out.splitlines()[-1])["device"]
+    for name in ("classes.ome.tif", "objects.ome.tif", "probabilities8.ome.tif"):
+        here, there = (folder / place / name for place in ("here", "there"))
+        assert here.stat().st_size > 0
+        np.testing.assert_array_equal(*(np.asarray(Origin.of(path).read().data) for path in (here, there)))
+
+
+def test_a_run_that_began_here_goes_on_there(
+    folder: Path, workers: Any, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    add = Ledger.add
+
+    def stop(self: Ledger, block: object) -> None:
+        add(self, block)
+        if len(self.blocks) == 20:
+            raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Ledger, "add", stop)
+        assert run(folder, "a.npy", "--save", "probabilities") == 130
+    capsys.readouterr()
+    there = ("--scheduler", workers.scheduler_address, "--resume", "--json")
+    assert run(folder, "a.npy", "--save", "probabilities", *there) == 0
+    assert json.loads(capsys.readouterr().out)["resumed"] == 20
+    assert run(folder, "b.npy", "--save", "probabilities") == 0
+    np.testing.assert_array_equal(np.load(folder / "a.npy"), np.load(folder / "b.npy"))
+
+
+def test_without_a_tile_there_are_enough_for_all_workers(cluster: Cluster, session: Session, folder: Path) -> None:
+    np.save(folder / "large.npy", np.zeros((3000, 3000), np.uint8))
+    large = Session(np.load(folder / "large.npy", mmap_mode="r"), session.checkpoint)
+    hired = cluster.hire(large, Origin.of(folder / "large.npy"), PredictSettings(), ["classes"])
+    plan = large.with_tile(hired.planned.tile).plan()
+    assert len(plan) >= len(cluster.workers())
+
+
+def test_a_worker_that_cannot_read_the_image_says_so(cluster: Cluster, session: Session, folder: Path) -> None:
+    with pytest.raises(ImageError, match=r"The worker tcp://.* cannot read the image .*disk that all of them share"):
+        cluster.hire(session, Origin.of(folder / "elsewhere.npy"), SETTINGS, ["classes"])
+
+
+def test_a_worker_that_finds_another_image_says_so(cluster: Cluster, session: Session, folder: Path) -> None:
+    np.save(folder / "other.npy", np.zeros((9, 9)))
+    with pytest.raises(ImageError, match=r"finds an image of \(9, 9\)"):
+        cluster.hire(session, Origin.of(folder / "other.npy"), SETTINGS, ["classes"])
+
+
+def test_a_failing_tile_leaves_the_work_to_be_gone_on_with(
+    folder: Path, workers: Any, capsys: pytest.CaptureFixture[str]
+) -> None:
+    import zarr
+
+    image = zarr.create_array(folder / "image.zarr", shape=(125, 90), chunks=(32, 32), dtype="u1")
+    image[:] = np.load(folder / "image.npy") % 251
+    chunk = folder / "image.zarr" / "c" / "3" / "2"
+    whole = chunk.read_bytes()
+    told = ("--model", folder / "tiny.safetensors", "--out", folder / "a.npy", "--tile", "16", "--device", "cpu")
+    command = ["predict", str(folder / "image.zarr"), *map(str, told), "--scheduler", workers.scheduler_address]
+    with pytest.MonkeyPatch.context() as patch:
+        open_session = Hired.predict
+
+        def spoil(self: Hired, *given: Any) -> Iterator[Any]:
+            chunk.write_bytes(whole[:-5])
+            return open_session(self, *given)
+
+        patch.setattr(Hired, "predict", spoil)
+        assert main(command) == 1
+    said = capsys.readouterr().err
+    assert "damaged or incomplete" in said
+    assert "--resume" in said
+    chunk.write_bytes(whole)
+    assert main([*command, "--resume", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["resumed"] > 0
+
+
+class FakeClient:
+    """A connection to workers that are only said to be there."""
+
+    def __init__(self, *addresses: str) -> None:
+        self.addresses, self.later = list(addresses), []
+        self.submitted: list[list[str] | None] = []
+
+    def scheduler_info(self, n_workers: int) -> dict[str, Any]:
+        return {"workers": {address: {"nthreads": 1} for address in self.addresses}}
+
+    def run(self, function: Callable, device: str, workers: list[str], on_error: str) -> dict[str, Any]:
+        bad = {**versions(), "torch": "0.1"}
+        return {address: bad if "bad" in address else versions() | {"device": "cpu"} for address in workers}
+
+    def wait_for_workers(self, count: int, timeout: float) -> None:
+        self.addresses += self.later
+        if len(self.addresses) < count:
+            raise TimeoutError
+
+    def submit(self, *given: Any, workers: list[str] | None, **more: Any) -> Any:
+        self.submitted.append(workers)
+        result = Planned((16, 16), "cpu", "cpu", "float32", 0)
+        return SimpleNamespace(exception=lambda timeout: None, result=lambda timeout: result)
+
+    def cancel(self, futures: list, force: bool) -> None:
+        assert force
+
+
+def test_tiles_are_bound_to_workers_that_can_be_used_only_where_others_are_refused() -> None:
+    for addresses, bound in ((["tcp://good:1"], None), (["tcp://good:1", "tcp://bad:1"], ["tcp://good:1"])):
+        client = FakeClient(*addresses)
+        Hired(Cluster(client), client, None)
+        assert client.submitted == [bound, bound]
+
+
+def test_tiles_of_workers_that_have_gone_are_asked_of_new_ones() -> None:
+    client = FakeClient("tcp://good:1", "tcp://bad:1")
+    hired = Hired(Cluster(client), client, None)
+    assert hired._look_around({"future": "tile"}) == []
+    client.addresses, client.later = ["tcp://bad:1"], ["tcp://good:2"]
+    running = {"future": "tile"}
+    assert hired._look_around(running) == ["tile"]
+    assert running == {}
+    assert client.submitted[-1] == ["tcp://good:2"]
+
+
+def test_a_run_whose_last_good_worker_has_gone_ends_after_a_while() -> None:
+    client = FakeClient("tcp://good:1", "tcp://bad:1")
+    hired = Hired(Cluster(client), client, None)
+    client.addresses = ["tcp://bad:1"]
+    with pytest.raises(ClusterError, match="no worker that can be used"):
+        hired._look_around({})
+
+
+def test_workers_of_another_version_are_refused(workers: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(clusters, "versions", lambda: {"napari-fcn": "99.0", "torch": "1.0"})
+    with pytest.raises(ClusterError, match=r"has napari-fcn .*, here 99.0; torch .*, here 1.0. Install the same"):
+        connected(workers.scheduler_address).__enter__()
+
+
+def test_a_worker_that_was_taken_for_alike_finds_out_that_it_is_not(
+    cluster: Cluster, session: Session, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(clusters, "versions", lambda: {"torch": "1.0"})
+    with pytest.raises(ClusterError, match=r"The worker tcp://.* has torch .*, here 1.0. Install"):
+        cluster.hire(session, Origin.of(folder / "image.npy"), SETTINGS, ["classes"])
+
+
+@pytest.mark.parametrize(
+    ("told", "words"),
+    [
+        (ModuleNotFoundError("No module named 'napari_fcn'"), "has no napari-fcn"),
+        (ClusterError("There is no cuda."), "cannot be used"),
+    ],
+)
+def test_workers_that_cannot_be_used_are_refused(told: Exception, words: str) -> None:
+    cluster = Cluster(None)
+    cluster._judge("tcp://a:1", told)
+    assert words in cluster.refused["tcp://a:1"]
+
+
+def test_workers_on_another_kind_of_device_are_refused() -> None:
+    cluster = Cluster(None)
+    cluster._judge("tcp://a:1", {**versions(), "device": "cpu"})
+    cluster._judge("tcp://b:1", {**versions(), "device": "cuda"})
+    assert "--device" in cluster.refused["tcp://b:1"]
+
+
+def test_a_scheduler_that_does_not_answer_is_an_error_in_words(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(clusters, "CONNECT", 0.5)
+    for address in ("tcp://127.0.0.1:9", "nonsense://a"):
+        with pytest.raises(ClusterError, match="No dask scheduler answers at"):
+            connected(address).__enter__()
+
+
+def test_a_scheduler_without_workers_is_an_error_in_words(monkeypatch: pytest.MonkeyPatch) -> None:
+    from distributed import LocalCluster
+
+    monkeypatch.setattr(clusters, "PATIENCE", 0.2)
+    with (
+        LocalCluster(n_workers=0, dashboard_address="127.0.0.1:0", silence_logs=50) as empty,
+        pytest.raises(ClusterError, match="no worker"),
+    ):
+        connected(empty.scheduler_address).__enter__()
+
+
+def test_without_dask_the_error_names_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "distributed", None)
+    with pytest.raises(ClusterError, match=r"napari-fcn\[distributed\]"):
+        connected("local:2").__enter__()
+
+
+def test_a_cluster_of_no_worker_is_refused() -> None:
+    with pytest.raises(ClusterError, match="local:0 has no worker"):
+        connected("local:0").__enter__()
+
+
+def test_workers_of_this_computer_are_started_and_ended(folder: Path) -> None:
+    before = {child.pid for child in psutil.Process().children(recursive=True)}
+    assert run(folder, "there.npy", "--scheduler", "local:1x1") == 0
+    assert run(folder, "here.npy") == 0
+    np.testing.assert_array_equal(np.load(folder / "here.npy"), np.load(folder / "there.npy"))
+    left = {child.pid: child.name() for child in psutil.Process().children(recursive=True) if child.pid not in before}
+    assert not [name for name in left.values() if "worker" in name.lower()]

@@ -1,0 +1,55 @@
+"""Whether files are as they were."""
+
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+import zarr
+
+from napari_fcn.io import Origin, read_image
+from napari_fcn.io.identity import files_of, fingerprint, state_of
+
+
+def test_a_part_of_a_zarr_lies_in_the_chunks_that_it_touches(tmp_path: Path) -> None:
+    for version, names in ((3, ["c/0/1", "c/0/2", "c/1/1", "c/1/2"]), (2, ["0.1", "0.2", "1.1", "1.2"])):
+        path = tmp_path / f"v{version}.zarr"
+        zarr.create_array(path, shape=(20, 30), chunks=(8, 10), dtype="u1", zarr_format=version)[:] = 7
+        found = files_of(read_image(path), (slice(6, 9), slice(19, 21)))
+        assert [file.relative_to(path).as_posix() for file in found] == names
+        assert all(file.exists() for file in found)
+
+
+def test_shards_are_the_files_of_a_zarr_that_has_them(tmp_path: Path) -> None:
+    path = tmp_path / "a.zarr"
+    zarr.create_array(path, shape=(32, 32), chunks=(4, 4), shards=(16, 16), dtype="u1")[:] = 7
+    found = files_of(read_image(path), (slice(0, 17), slice(0, 16)))
+    assert [file.relative_to(path).as_posix() for file in found] == ["c/0/0", "c/1/0"]
+
+
+def test_a_part_of_a_stack_lies_in_the_files_of_its_planes(tmp_path: Path) -> None:
+    for number in range(5):
+        np.save(tmp_path / f"{number}.npy", np.zeros((3, 4)))
+    image = Origin.of_stack(sorted(tmp_path.iterdir()), "z").read()
+    assert [file.name for file in files_of(image, (slice(1, 3), slice(0, 3), slice(0, 4)))] == ["1.npy", "2.npy"]
+
+
+@pytest.mark.parametrize("change", ["written", "removed", "longer"])
+def test_only_parts_in_a_file_that_changed_have_another_fingerprint(change: str, tmp_path: Path) -> None:
+    path = tmp_path / "a.zarr"
+    zarr.create_array(path, shape=(20, 30), chunks=(10, 10), dtype="u1")[:] = 7
+    image, chunk = read_image(path), path / "c" / "1" / "2"
+    inside, outside = (slice(9, 11), slice(19, 21)), (slice(0, 20), slice(0, 20))
+    before = [fingerprint(image, part) for part in (inside, outside, None)]
+    if change == "written":
+        os.utime(chunk, ns=(1, 1))
+    elif change == "removed":
+        chunk.unlink()
+    else:
+        chunk.write_bytes(chunk.read_bytes() + b"0")
+    after = [fingerprint(image, part) for part in (inside, outside, None)]
+    assert [a == b for a, b in zip(after, before, strict=True)] == [False, True, False]
+
+
+def test_a_file_that_is_not_there_has_a_state_too(tmp_path: Path) -> None:
+    assert state_of(tmp_path / "nothing" / "here") == (-1, 0)

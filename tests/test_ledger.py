@@ -1,0 +1,72 @@
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from napari_fcn.geometry import Region
+from napari_fcn.ledger import Block, Ledger, checksum
+
+RUN = {"identity": {"model": "abc"}, "tile": [8, 8]}
+BLOCKS = [Block(Region((n, 0), (n + 1, 8)), f"source {n}", {"classes": f"sum {n}"}) for n in range(4)]
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    ledger = Ledger.create(tmp_path / "ledger.jsonl", RUN)
+    for block in BLOCKS:
+        ledger.add(block)
+    return tmp_path / "ledger.jsonl"
+
+
+def blocks_in(path: Path) -> list[Block]:
+    ledger = Ledger.open(path)
+    assert ledger is not None
+    return list(ledger.blocks.values())
+
+
+def test_what_was_added_comes_back(path: Path) -> None:
+    assert Ledger.open(path).run == RUN
+    assert blocks_in(path) == BLOCKS
+
+
+def test_wherever_the_file_ends_only_whole_lines_count(path: Path) -> None:
+    whole = path.read_bytes()
+    for end in range(len(whole)):
+        path.write_bytes(whole[:end])
+        ledger = Ledger.open(path)
+        if ledger is None:
+            assert end < whole.index(b"\n")
+            continue
+        found = list(ledger.blocks.values())
+        assert found == BLOCKS[: len(found)]
+        assert whole[:end].count(b'"sums"') - len(found) in (0, 1)
+
+
+def test_what_follows_half_a_line_counts(path: Path) -> None:
+    path.write_bytes(path.read_bytes()[:-20])
+    Ledger.open(path).add(BLOCKS[3])
+    assert blocks_in(path) == BLOCKS
+
+
+def test_a_line_that_was_changed_does_not_count(path: Path) -> None:
+    path.write_bytes(path.read_bytes().replace(b"sum 2", b"sum 7"))
+    assert blocks_in(path) == [BLOCKS[0], BLOCKS[1], BLOCKS[3]]
+
+
+def test_a_file_without_its_first_line_is_no_ledger(path: Path) -> None:
+    path.write_bytes(path.read_bytes().replace(b'"abc"', b'"abd"'))
+    assert Ledger.open(path) is None
+    assert Ledger.open(path.with_name("nothing")) is None
+
+
+def test_a_checksum_sees_every_bit_the_type_and_the_shape() -> None:
+    block = np.arange(24, dtype=np.uint16).reshape(4, 6)
+    flipped = block.copy()
+    flipped[3, 5] ^= 1
+    others = [flipped, block.astype(np.int16), block.reshape(6, 4), block.T]
+    assert checksum(block) not in {checksum(other) for other in others}
+
+
+def test_a_checksum_does_not_depend_on_the_place_in_memory() -> None:
+    block = np.arange(24.0).reshape(4, 6)
+    assert checksum(np.asfortranarray(block)) == checksum(block) == checksum(np.repeat(block, 2, 1)[:, ::2])
