@@ -16,8 +16,8 @@ from napari_fcn.fields.theoretical import anatomy
 from napari_fcn.geometry import Axes, Region, TilePlan
 from napari_fcn.geometry.tiling import balanced_tile
 from napari_fcn.inference import device as devices
-from napari_fcn.inference.allocator import kept_pages
-from napari_fcn.inference.memory import budget, cost, run_bytes, window
+from napari_fcn.inference.allocator import mapped_arrays
+from napari_fcn.inference.memory import budget, cost, run_bytes, statistics_bytes, window
 from napari_fcn.inference.predictor import Predictor
 from napari_fcn.inference.source import ImageSource
 from napari_fcn.nets.fold import fold
@@ -192,11 +192,11 @@ class Session:
         """
         start = time.monotonic()
         plan = self.plan(None if first is None else LIVE_PIXELS[self.device.type])
-        read = [plan.largest_read[position] for position in self.axes.space_positions]
         precision = str(self.dtype).removeprefix("torch.")
         name = devices.label(self.device)
-        peak, allowed = run_bytes(self.spec, read, self.dtype), budget(self.device, self.settings.memory)
-        with kept_pages():
+        peak = max(run_bytes(self.spec, plan, self.dtype, self.device), statistics_bytes(self.source))
+        allowed = budget(self.device, self.settings.memory)
+        with mapped_arrays():
             notes = (*self.source.notes, *self._statistics[1], *_too_large(peak, allowed))
             yield RunPlanned(len(plan), plan.tile, plan.halo, name, precision, peak, notes)
             try:

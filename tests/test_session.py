@@ -241,8 +241,8 @@ def test_what_users_can_mend_is_one_family_of_errors() -> None:
 
 def test_tiles_keep_to_the_memory_limit_and_say_so_where_they_cannot() -> None:
     checkpoint = net_contract.checkpoint(NetSpec(width=8, depth=2))
-    image = np.zeros((1500, 1500), np.uint8)
-    limit = 0.02  # GiB
+    image = np.broadcast_to(np.uint8(3), (4000, 4000))
+    limit = 0.1  # GiB
     for tile, fits in (((), True), ((1504,), False)):
         settings = PredictSettings(memory=limit, tile=tile, device="cpu")
         events = Session(image, checkpoint, settings=settings).predict()
@@ -252,7 +252,7 @@ def test_tiles_keep_to_the_memory_limit_and_say_so_where_they_cannot() -> None:
         assert any("may need" in note for note in planned.notes) is not fits
 
 
-def test_a_large_image_is_cut_where_first_use_of_memory_costs_more_than_halos() -> None:
+def test_a_large_image_is_cut_where_mapping_memory_costs_more_than_halos() -> None:
     checkpoint = net_contract.checkpoint(NetSpec(width=8, depth=2))
     plans = [
         Session(np.zeros((n, n), np.uint8), checkpoint, settings=PredictSettings(memory=64, device="cpu")).plan()

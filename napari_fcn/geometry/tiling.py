@@ -89,6 +89,15 @@ class TilePlan:
         return tuple(_longest_read(*axis) for axis in zip(self.shape, self.tile, self.margin, strict=True))
 
     @property
+    def shapes(self) -> int:
+        """Number of different shapes of reads."""
+        lengths = (
+            {stop - start for *_, start, stop in (self._span(axis, i) for i in range(count))}
+            for axis, count in enumerate(self.counts)
+        )
+        return prod(map(len, lengths))
+
+    @property
     def read_pixels(self) -> int:
         """Pixels that all tiles read together: the work, at least the size of the image."""
         lengths = (
