@@ -21,6 +21,22 @@ class DeviceError(FcnError):
     """A device or a precision that this machine does not have."""
 
 
+class MemoryShortage(DeviceError):
+    """Memory ran out.
+
+    Parameters
+    ----------
+    short : str
+        What did not fit, in a sentence.
+    advice : str
+        What the user can do.
+    """
+
+    def __init__(self, short: str, advice: str) -> None:
+        super().__init__(f"{short} {advice}")
+        self.short = short
+
+
 class ProjectError(FcnError):
     """A project folder that is missing, damaged, foreign or cannot be written."""
 

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     import numpy.typing as npt
 
-    from napari_fcn.events import RunDone, RunPlanned
+    from napari_fcn.events import RunDone, RunPlanned, SteppedDown
     from napari_fcn.geometry import Region
     from napari_fcn.io import ImageFile
     from napari_fcn.models.checkpoint import Checkpoint
@@ -63,7 +63,7 @@ class Recording:
 
     def run(
         self, session: Session, meta: ResultMeta, first: Region | None = None
-    ) -> Iterator[RunPlanned | TileDone | RunDone]:
+    ) -> Iterator[RunPlanned | TileDone | SteppedDown | RunDone]:
         """Predict, write each tile, pass every event on; the files appear complete or not at all.
 
         Raises

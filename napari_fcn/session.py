@@ -11,12 +11,13 @@ import torch
 
 from napari_fcn import inspection
 from napari_fcn.errors import ImageError, ModelError
-from napari_fcn.events import RunDone, RunPlanned, TileDone
+from napari_fcn.events import RunDone, RunPlanned, SteppedDown
 from napari_fcn.fields.theoretical import anatomy
 from napari_fcn.geometry import Axes, Region, TilePlan
 from napari_fcn.geometry.tiling import balanced_tile
 from napari_fcn.inference import device as devices
 from napari_fcn.inference.allocator import mapped_arrays
+from napari_fcn.inference.ladder import Footing, Ladder
 from napari_fcn.inference.memory import budget, cost, run_bytes, statistics_bytes, window
 from napari_fcn.inference.predictor import Predictor
 from napari_fcn.inference.source import ImageSource
@@ -28,7 +29,15 @@ if TYPE_CHECKING:
 
     import numpy.typing as npt
 
-    from napari_fcn.events import BorderTrustDone, Certified, CheckStep, EquivarianceDone, FieldDone, ReachDone
+    from napari_fcn.events import (
+        BorderTrustDone,
+        Certified,
+        CheckStep,
+        EquivarianceDone,
+        FieldDone,
+        ReachDone,
+        TileDone,
+    )
     from napari_fcn.fields.theoretical import Anatomy
     from napari_fcn.geometry import ReceptiveField
     from napari_fcn.models.checkpoint import Checkpoint
@@ -176,8 +185,8 @@ class Session:
         asked = asked * self.spec.ndim if len(asked) == 1 else asked
         return tuple(-(-t // m) * m for t, m in zip(asked, self.spec.multiple, strict=True))
 
-    def predict(self, first: Region | None = None) -> Iterator[RunPlanned | TileDone | RunDone]:
-        """Yield the plan, the probabilities of each tile, and the end.
+    def predict(self, first: Region | None = None) -> Iterator[RunPlanned | TileDone | SteppedDown | RunDone]:
+        """Yield the plan, the probabilities of each tile, and the end; where memory runs out, what is tried instead.
 
         Parameters
         ----------
@@ -187,23 +196,40 @@ class Session:
 
         Raises
         ------
-        DeviceError
-            If memory runs out.
+        MemoryShortage
+            If memory runs out, whatever was tried.
         """
         start = time.monotonic()
         plan = self.plan(None if first is None else LIVE_PIXELS[self.device.type])
-        precision = str(self.dtype).removeprefix("torch.")
-        name = devices.label(self.device)
+        footing = Footing(self.device, self.dtype, plan.tile)
+        name, precision = devices.label(self.device), footing.precision
         peak = max(run_bytes(self.spec, plan, self.dtype, self.device), statistics_bytes(self.source))
         allowed = budget(self.device, self.settings.memory)
         with mapped_arrays():
             notes = (*self.source.notes, *self._statistics[1], *_too_large(peak, allowed))
             yield RunPlanned(len(plan), plan.tile, plan.halo, name, precision, peak, notes)
+            tiles = plan if first is None else plan.nearest_first(first)
             try:
-                yield from self.predictor.run(plan if first is None else plan.nearest_first(first), len(plan))
+                for event in Ladder(plan, self.settings.fallback).run(tiles, footing, self._predictor_on):
+                    if isinstance(event, SteppedDown):
+                        name, precision = event.device, event.precision
+                    yield event
             finally:
-                devices.release(self.device)
+                self._rest()
         yield RunDone(Region.whole(plan.shape).size, time.monotonic() - start, name, precision)
+
+    def _predictor_on(self, footing: Footing) -> Predictor:
+        """Return the network, ready to run on another device or in other numbers than was asked for."""
+        if (footing.device, footing.dtype) == (self.device, self.dtype):
+            return self.predictor
+        self._rest()
+        return Predictor(self.checkpoint.net(), self.source, self.scaling, footing.device, footing.dtype)
+
+    def _rest(self) -> None:
+        """Leave nothing on a GPU: other programs may need its memory, and the network is there again in no time."""
+        if self.device.type != "cpu":
+            self.__dict__.pop("predictor", None)
+            devices.release(self.device)
 
     def field_at(self, index: Sequence[int]) -> Region:
         """Return the pixels that decide about one, as a box on the image axes, exact at its place on the grid.

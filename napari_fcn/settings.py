@@ -113,6 +113,13 @@ class PredictSettings:
         "Memory that a run may take beyond what is in use, in GiB. Empty: half of what is free.",
         minimum=0.1,
     )
+    fallback: str = option(
+        "exact",
+        "If memory runs out",
+        "What is tried: smaller tiles, then the CPU, with the same answer up to rounding (exact); half precision too, "
+        "which moves probabilities by about 0.01 (half); nothing (off).",
+        choices=("exact", "half", "off"),
+    )
 
     def __post_init__(self) -> None:
         tile: int | Iterable[int] = self.tile

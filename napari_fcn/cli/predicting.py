@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from napari_fcn.cli.files import plan_files
 from napari_fcn.cli.flags import collect, say
 from napari_fcn.errors import FcnError
-from napari_fcn.events import RunDone, RunPlanned, TileDone
+from napari_fcn.events import RunDone, RunPlanned, SteppedDown, TileDone
 from napari_fcn.settings import PredictSettings
 
 if TYPE_CHECKING:
@@ -66,6 +66,9 @@ def _predict_one(arguments: argparse.Namespace, checkpoint: Checkpoint, job: Job
                 notes += event.notes
             elif isinstance(event, TileDone):
                 bar.update()
+            elif isinstance(event, SteppedDown):
+                notes.append(event.line)
+                bar.total = event.total
             elif isinstance(event, RunDone):
                 report |= {
                     "seconds": round(event.seconds, 3),

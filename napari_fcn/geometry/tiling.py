@@ -115,9 +115,13 @@ class TilePlan:
 
     def at(self, index: Sequence[int]) -> Tile:
         """Return the tile at this place of the grid of tiles."""
-        spans = [self._span(axis, i) for axis, i in enumerate(index)]
-        core_start, core_stop, read_start, read_stop = (tuple(column) for column in zip(*spans, strict=True))
-        return Tile(Region(core_start, core_stop), Region(read_start, read_stop))
+        spans = [self._span(axis, i)[:2] for axis, i in enumerate(index)]
+        return self.around(Region(*(tuple(column) for column in zip(*spans, strict=True))))
+
+    def around(self, core: Region) -> Tile:
+        """Return the tile that answers a core of any shape, if its start is on the pooling grid."""
+        before, after = zip(*self.margin, strict=True)
+        return Tile(core, core.grow(before, after).clip(self.shape))
 
     def touching(self, region: Region) -> Iterator[Tile]:
         """Yield the tiles whose cores share a pixel with ``region``."""

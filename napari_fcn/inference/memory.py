@@ -15,6 +15,7 @@ import torch
 from torch.overrides import TorchFunctionMode
 
 from napari_fcn.inference.device import place
+from napari_fcn.inference.prefetch import AHEAD
 from napari_fcn.inference.source import SAMPLE
 from napari_fcn.nets.fold import fold
 
@@ -29,7 +30,6 @@ PROBE = 2**14  # pixels on which a network's need of memory is measured
 MAPPED = 0.3  # measured, see cost
 START = 10 * 2**20  # bytes that PyTorch takes for itself at its first tile, measured
 PER_SHAPE = 2 * 2**20  # and for each other shape of tile: its convolutions are compiled anew, measured
-AHEAD = 2  # blocks that wait while the network works on another, see prefetch.py
 PER_TILE = 2**15  # pixels that could be computed in the time that a tile costs beside its pixels
 SHARE = 0.5  # of the free memory, that a run may take when the user names no limit
 

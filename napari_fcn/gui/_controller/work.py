@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
     from pathlib import Path
 
-    from napari_fcn.events import RunDone, RunPlanned
+    from napari_fcn.events import RunDone, RunPlanned, SteppedDown
     from napari_fcn.geometry import Axes, Region
     from napari_fcn.gui._controller.catalogue import Loaded
     from napari_fcn.session import Session
@@ -56,7 +56,7 @@ class Job:
     spacing: tuple[tuple[float, str], ...] = ()
 
 
-def segment(job: Job, loaded: Loaded) -> Iterator[RunPlanned | Painted | RunDone]:
+def segment(job: Job, loaded: Loaded) -> Iterator[RunPlanned | Painted | SteppedDown | RunDone]:
     """Yield the plan, each tile as it is shown, and the end.
 
     Raises
@@ -78,7 +78,7 @@ def segment(job: Job, loaded: Loaded) -> Iterator[RunPlanned | Painted | RunDone
                 yield event
 
 
-def _events(session: Session, job: Job) -> Iterator[RunPlanned | TileDone | RunDone]:
+def _events(session: Session, job: Job) -> Iterator[RunPlanned | TileDone | SteppedDown | RunDone]:
     if not job.paths:
         return session.predict(job.first)
     from napari_fcn.io import ResultMeta
