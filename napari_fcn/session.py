@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from functools import cached_property, partial
+from math import prod
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -20,6 +21,7 @@ from napari_fcn.inference.allocator import mapped_arrays
 from napari_fcn.inference.ladder import Footing, Ladder
 from napari_fcn.inference.memory import budget, cost, run_bytes, statistics_bytes, window
 from napari_fcn.inference.predictor import Predictor
+from napari_fcn.inference.resampled import Detour, ResampledSource, choose
 from napari_fcn.inference.source import ImageSource
 from napari_fcn.nets.fold import fold
 from napari_fcn.settings import PredictSettings
@@ -62,6 +64,8 @@ class Session:
         How to run.
     rgb : bool
         Whether the channels of the image are colours.
+    spacing : sequence of float
+        Pixel size per axis of the network in micrometres; empty, or 0 for one axis, where it is not known.
 
     Raises
     ------
@@ -78,6 +82,7 @@ class Session:
         axes: Axes | None = None,
         settings: PredictSettings | None = None,
         rgb: bool = False,
+        spacing: Sequence[float] = (),
     ) -> None:
         self.settings = settings or PredictSettings()
         self.checkpoint = checkpoint.original() if self.settings.head == "original" else checkpoint
@@ -92,6 +97,18 @@ class Session:
             raise ImageError(f"The model is {self.spec.ndim}-D; the axes in space are {' '.join(axes.space)}.")
         self.source = ImageSource.open(image, axes, self.spec.channels, self.settings, rgb)
         self.axes = axes
+        sizes = (tuple(spacing), self.checkpoint.info.voxel_size)
+        self.resampling, self._grid_notes = choose(self.source, sizes, self.settings.resample)
+
+    @property
+    def seen(self) -> ImageSource | ResampledSource:
+        """The image as the network sees it: resampled, if it is."""
+        return self.source if self.resampling is None else ResampledSource(self.source, self.resampling)
+
+    @property
+    def detour(self) -> Detour | None:
+        """How tiles of the image are answered on the grid of the network, None if it is the same."""
+        return None if self.resampling is None else Detour(self.resampling, self._network_plan(self.spec.multiple))
 
     @cached_property
     def anatomy(self) -> Anatomy:
@@ -121,13 +138,14 @@ class Session:
     @cached_property
     def _statistics(self) -> tuple[Scaling, tuple[str, ...]]:
         """The scaling, and what a user should know of the intensities, both from one look at the image."""
-        sample = self.source.sample()
+        sample = self.seen.sample()
         return self.checkpoint.info.normaliser.fit(sample), tuple(_remarks(sample))
 
     @cached_property
     def predictor(self) -> Predictor:
         """The network, ready to run on this image."""
-        return Predictor(self.checkpoint.net(), self.source, self.scaling, self.device, self.dtype)
+        net = self.checkpoint.net()
+        return Predictor(net, self.seen, self.scaling, self.device, self.dtype).by(self.detour)
 
     @cached_property
     def float_net(self) -> torch.nn.Module:
@@ -148,7 +166,7 @@ class Session:
         if self.settings.tile:
             return self._tiled(self.asked_tile())
         allowed = budget(self.device, self.settings.memory)
-        shape = self.source.shape
+        shape = self.seen.shape
         space = [shape[position] for position in self.axes.space_positions]
         multiple, halo = self.spec.multiple, self.field.halo
         least = [a + b + 3 * m for (a, b), m in zip(halo, multiple, strict=True)]
@@ -160,8 +178,12 @@ class Session:
         return min(plans, key=partial(cost, device=self.device))
 
     def _tiled(self, tile: Sequence[int]) -> TilePlan:
+        detour = self.detour
+        return self._network_plan(tile) if detour is None else detour.planned(self.axes.spread(tile, 1))
+
+    def _network_plan(self, tile: Sequence[int]) -> TilePlan:
         return TilePlan(
-            self.source.shape,
+            self.seen.shape,
             self.axes.spread(tile, 1),
             self.axes.spread(self.field.halo, (0, 0)),
             self.axes.spread(self.spec.multiple, 1),
@@ -203,10 +225,11 @@ class Session:
         plan = self.plan(None if first is None else LIVE_PIXELS[self.device.type])
         footing = Footing(self.device, self.dtype, plan.tile)
         name, precision = devices.label(self.device), footing.precision
-        peak = max(run_bytes(self.spec, plan, self.dtype, self.device), statistics_bytes(self.source))
+        pixels = prod(self.seen.shape) / prod(self.source.shape)  # of the network, for one of the image
+        peak = int(max(run_bytes(self.spec, plan, self.dtype, self.device) * pixels, statistics_bytes(self.source)))
         allowed = budget(self.device, self.settings.memory)
         with mapped_arrays():
-            notes = (*self.source.notes, *self._statistics[1], *_too_large(peak, allowed))
+            notes = (*self.source.notes, *self._grid_notes, *self._statistics[1], *_too_large(peak, allowed))
             yield RunPlanned(len(plan), plan.tile, plan.halo, name, precision, peak, notes)
             tiles = plan if first is None else plan.nearest_first(first)
             try:
@@ -223,7 +246,8 @@ class Session:
         if (footing.device, footing.dtype) == (self.device, self.dtype):
             return self.predictor
         self._rest()
-        return Predictor(self.checkpoint.net(), self.source, self.scaling, footing.device, footing.dtype)
+        net = self.checkpoint.net()
+        return Predictor(net, self.seen, self.scaling, footing.device, footing.dtype).by(self.detour)
 
     def _rest(self) -> None:
         """Leave nothing on a GPU: other programs may need its memory, and the network is there again in no time."""

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     import numpy.typing as npt
 
     from napari_fcn.geometry import Tile
+    from napari_fcn.inference.resampled import Detour, ResampledSource
     from napari_fcn.inference.source import ImageSource
     from napari_fcn.models.normalise import Scaling
     from napari_fcn.nets.build import Net
@@ -48,14 +49,27 @@ class Predictor:
     """
 
     def __init__(
-        self, net: Net, source: ImageSource, scaling: Scaling, device: torch.device, dtype: torch.dtype
+        self,
+        net: Net,
+        source: ImageSource | ResampledSource,
+        scaling: Scaling,
+        device: torch.device,
+        dtype: torch.dtype,
     ) -> None:
         self.ndim = net.spec.ndim
         self.net = place(fold(net), self.ndim, device, dtype)
         self.source, self.scaling, self.device, self.dtype = source, scaling, device, dtype
+        self.detour: Detour | None = None
+
+    def by(self, detour: Detour | None) -> Predictor:
+        """Return the same for tiles of an image on another grid than that of the network."""
+        other = copy(self)
+        other.detour = detour
+        return other
 
     def read(self, tile: Tile) -> npt.NDArray[np.float32]:
         """Return the scaled block of a tile as the network takes it, ``(N, C, *space)``."""
+        tile = tile if self.detour is None else self.detour.inner(tile.core)
         try:
             block = self.scaling.apply(self.source.read(tile.read))
             return np.ascontiguousarray(self.source.axes.to_net(block))
@@ -78,6 +92,12 @@ class Predictor:
         return other
 
     def _answer(self, tile: Tile, block: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+        if self.detour is not None:
+            inner = self.detour.inner(tile.core)
+            return self.detour.back(self._on_grid(inner, block), inner, tile.core)
+        return self._on_grid(tile, block)
+
+    def _on_grid(self, tile: Tile, block: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
         axes = self.source.axes
         crop = [tile.crop.slices[position] for position in axes.space_positions]
         probabilities = self.probabilities(block, crop)
