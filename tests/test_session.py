@@ -6,6 +6,7 @@ from typing import Any
 import net_contract
 import numpy as np
 import pytest
+import torch
 from net_contract import SPECS, one_thread  # noqa: F401
 
 from napari_fcn.errors import DeviceError, FcnError, ImageError, ModelError
@@ -261,3 +262,18 @@ def test_a_large_image_is_cut_where_mapping_memory_costs_more_than_halos() -> No
     assert len(plans[0]) == 1
     assert len(plans[1]) > 1
     assert plans[1].read_pixels < 1.3 * 4096**2
+
+
+def test_nothing_is_left_on_a_gpu_after_a_run(image: np.ndarray, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The GPU is played by torch's device without memory."""
+    running = session(image)
+    released: list[str] = []
+    answer(running)
+    kept = running.predictor
+    monkeypatch.setattr("napari_fcn.session.devices.release", lambda device: released.append(device.type))
+    running._rest()
+    assert running.predictor is kept
+    running.device = torch.device("meta")
+    running._rest()
+    assert "predictor" not in running.__dict__
+    assert released == ["meta"]
