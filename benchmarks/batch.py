@@ -24,7 +24,7 @@ import torch
 from benchmarks.machine import describe
 from napari_fcn.batch import connected
 from napari_fcn.events import ResultsDone, TileDone
-from napari_fcn.inference.allocator import kept_pages
+from napari_fcn.inference.allocator import mapped_arrays
 from napari_fcn.io import Origin
 from napari_fcn.models import zoo
 from napari_fcn.models.checkpoint import Checkpoint
@@ -74,7 +74,7 @@ def _serve(end: Connection, path: Path, settings: PredictSettings, number: int) 
     torch.set_num_threads(1)
     session = Session(np.load(path, mmap_mode="r"), Checkpoint.load(zoo.path_of("nuclei")), settings=settings)
     while end.recv():
-        with kept_pages():
+        with mapped_arrays():
             for _ in session.predictor.run(list(session.plan())[number::2], 0):
                 pass
         end.send("done")

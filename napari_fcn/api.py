@@ -40,7 +40,12 @@ def load(model: str | Path | Checkpoint) -> Checkpoint:
 
 
 def predict(
-    image: Any, model: str | Path | Checkpoint, axes: Sequence[str] = "", rgb: bool = False, **settings: Any
+    image: Any,
+    model: str | Path | Checkpoint,
+    axes: Sequence[str] = "",
+    rgb: bool = False,
+    spacing: Sequence[float] = (),
+    **settings: Any,
 ) -> npt.NDArray[np.float32]:
     """Return the probability of each class at each pixel.
 
@@ -54,8 +59,10 @@ def predict(
         A letter or name for each axis, as ``"tzyx"`` or ``"yxc"``; guessed from the shape if empty.
     rgb : bool
         Whether the channels are colours.
+    spacing : sequence of float
+        Pixel size per axis of the network in micrometres, for ``resample``.
     **settings
-        Fields of `PredictSettings`: ``device``, ``precision``, ``tile``, ``channel``, ``memory``.
+        Fields of `PredictSettings`: ``device``, ``precision``, ``tile``, ``channel``, ``memory``, ``resample``.
 
     Returns
     -------
@@ -67,7 +74,7 @@ def predict(
     FcnError
         If image, model, device and settings do not fit each other.
     """
-    session = _open(image, load(model), axes, rgb, settings)
+    session = _open(image, load(model), axes, rgb, settings, spacing)
     out = np.empty((session.spec.classes, *session.source.shape), np.float32)
     for event in session.predict():
         if isinstance(event, TileDone):
@@ -75,13 +82,20 @@ def predict(
     return out
 
 
-def _open(image: Any, checkpoint: Checkpoint, axes: Sequence[str], rgb: bool, settings: dict[str, Any]) -> Session:
+def _open(
+    image: Any,
+    checkpoint: Checkpoint,
+    axes: Sequence[str],
+    rgb: bool,
+    settings: dict[str, Any],
+    spacing: Sequence[float] = (),
+) -> Session:
     try:
         spec = checkpoint.info.spec
         roles = Axes.guess(np.shape(image), spec.ndim, tuple(axes), rgb, spec.time)
     except ValueError as error:
         raise ImageError(str(error)) from error
-    return Session(image, checkpoint, roles, PredictSettings(**settings), rgb)
+    return Session(image, checkpoint, roles, PredictSettings(**settings), rgb, spacing)
 
 
 def classes(

@@ -25,6 +25,22 @@ class ClusterError(FcnError):
     """A cluster that cannot be reached, or whose workers cannot do what they are asked."""
 
 
+class MemoryShortage(DeviceError):
+    """Memory ran out.
+
+    Parameters
+    ----------
+    short : str
+        What did not fit, in a sentence.
+    advice : str
+        What the user can do.
+    """
+
+    def __init__(self, short: str, advice: str) -> None:
+        super().__init__(f"{short} {advice}")
+        self.short = short
+
+
 class ProjectError(FcnError):
     """A project folder that is missing, damaged, foreign or cannot be written."""
 

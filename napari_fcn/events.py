@@ -93,6 +93,29 @@ class ObjectsStep:
 
 
 @dataclass(frozen=True, slots=True)
+class SteppedDown:
+    """Memory ran out, and the run goes on with less; tiles that are done stay as they are.
+
+    Attributes
+    ----------
+    line : str
+        A sentence or two for the user: what did not fit, and what is tried now.
+    tile : tuple of int
+        Core length per image axis from now on, in pixels.
+    device, precision : str
+        Where and in which numbers the network runs from now on.
+    total : int
+        Tiles in all, those that are done included.
+    """
+
+    line: str
+    tile: tuple[int, ...]
+    device: str
+    precision: str
+    total: int
+
+
+@dataclass(frozen=True, slots=True)
 class RunDone:
     """A prediction has finished.
 

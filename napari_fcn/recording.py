@@ -13,6 +13,7 @@ from napari_fcn.errors import ImageError
 from napari_fcn.events import ObjectsStep, ResultsDone, RunDone, TileDone
 from napari_fcn.geometry import Axes
 from napari_fcn.io import ResultMeta, open_result
+from napari_fcn.io.units import micrometres
 from napari_fcn.objects import Rule, find_objects
 from napari_fcn.session import Session
 
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
 
     import numpy.typing as npt
 
-    from napari_fcn.events import RunPlanned
+    from napari_fcn.events import RunPlanned, SteppedDown
     from napari_fcn.geometry import Region
     from napari_fcn.io import ImageFile, ResultWriter
     from napari_fcn.models.checkpoint import Checkpoint
@@ -30,7 +31,7 @@ if TYPE_CHECKING:
     from napari_fcn.settings import PredictSettings
 
     Block = npt.NDArray[np.generic]
-    Event = RunPlanned | TileDone | ResultsDone | ObjectsStep | RunDone
+    Event = RunPlanned | TileDone | SteppedDown | ResultsDone | ObjectsStep | RunDone
     Predict = Callable[[Region | Callable[[], Region] | None, Collection[Region]], Iterator[Event]]
 
 
@@ -180,7 +181,14 @@ def open_session(image: ImageFile, checkpoint: Checkpoint, names: str, settings:
         axes = Axes.guess(image.data.shape, spec.ndim, given, image.rgb, spec.time)
     except ValueError as error:
         raise ImageError(f"{image.path}: {error}") from error
-    return Session(image.data, checkpoint, axes, settings, image.rgb)
+    return Session(image.data, checkpoint, axes, settings, image.rgb, spacing(image, axes))
+
+
+def spacing(image: ImageFile, axes: Axes) -> tuple[float, ...]:
+    """Return the pixel size per axis of the network in micrometres, 0 for axes without a length; empty if none has."""
+    places = [axes.names.index(name) for name in axes.space]
+    sizes = tuple(micrometres(image.scale[i], image.units[i]) for i in places)
+    return sizes if any(sizes) else ()
 
 
 def describe(session: Session, image: ImageFile, settings: PredictSettings) -> ResultMeta:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import time
 from copy import copy
-from dataclasses import replace
 from functools import cached_property, partial
+from math import prod
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -13,14 +13,16 @@ import torch
 
 from napari_fcn import inspection
 from napari_fcn.errors import ImageError, ModelError
-from napari_fcn.events import RunDone, RunPlanned, TileDone
+from napari_fcn.events import RunDone, RunPlanned, SteppedDown
 from napari_fcn.fields.theoretical import anatomy
 from napari_fcn.geometry import Axes, Region, Tile, TilePlan
 from napari_fcn.geometry.tiling import balanced_tile
 from napari_fcn.inference import device as devices
-from napari_fcn.inference.allocator import kept_pages
-from napari_fcn.inference.memory import budget, cost, run_bytes, window
+from napari_fcn.inference.allocator import mapped_arrays
+from napari_fcn.inference.ladder import Footing, Ladder
+from napari_fcn.inference.memory import budget, cost, run_bytes, statistics_bytes, window
 from napari_fcn.inference.predictor import Predictor
+from napari_fcn.inference.resampled import Detour, ResampledSource, choose
 from napari_fcn.inference.source import ImageSource
 from napari_fcn.nets.fold import fold
 from napari_fcn.settings import PredictSettings
@@ -30,7 +32,15 @@ if TYPE_CHECKING:
 
     import numpy.typing as npt
 
-    from napari_fcn.events import BorderTrustDone, Certified, CheckStep, EquivarianceDone, FieldDone, ReachDone
+    from napari_fcn.events import (
+        BorderTrustDone,
+        Certified,
+        CheckStep,
+        EquivarianceDone,
+        FieldDone,
+        ReachDone,
+        TileDone,
+    )
     from napari_fcn.fields.theoretical import Anatomy
     from napari_fcn.geometry import ReceptiveField
     from napari_fcn.models.checkpoint import Checkpoint
@@ -55,6 +65,8 @@ class Session:
         How to run.
     rgb : bool
         Whether the channels of the image are colours.
+    spacing : sequence of float
+        Pixel size per axis of the network in micrometres; empty, or 0 for one axis, where it is not known.
 
     Raises
     ------
@@ -71,6 +83,7 @@ class Session:
         axes: Axes | None = None,
         settings: PredictSettings | None = None,
         rgb: bool = False,
+        spacing: Sequence[float] = (),
     ) -> None:
         self.settings = settings or PredictSettings()
         self.checkpoint = checkpoint.original() if self.settings.head == "original" else checkpoint
@@ -85,6 +98,20 @@ class Session:
             raise ImageError(f"The model is {self.spec.ndim}-D; the axes in space are {' '.join(axes.space)}.")
         self.source = ImageSource.open(image, axes, self.spec.channels, self.settings, rgb)
         self.axes = axes
+        self.spacing = tuple(spacing)
+        self._fixed: tuple[int, ...] = ()
+        sizes = (self.spacing, self.checkpoint.info.voxel_size)
+        self.resampling, self._grid_notes = choose(self.source, sizes, self.settings.resample)
+
+    @property
+    def seen(self) -> ImageSource | ResampledSource:
+        """The image as the network sees it: resampled, if it is."""
+        return self.source if self.resampling is None else ResampledSource(self.source, self.resampling)
+
+    @property
+    def detour(self) -> Detour | None:
+        """How tiles of the image are answered on the grid of the network, None if it is the same."""
+        return None if self.resampling is None else Detour(self.resampling, self._network_plan(self.spec.multiple))
 
     @cached_property
     def anatomy(self) -> Anatomy:
@@ -114,18 +141,19 @@ class Session:
     @cached_property
     def _statistics(self) -> tuple[Scaling, tuple[str, ...]]:
         """The scaling, and what a user should know of the intensities, both from one look at the image."""
-        sample = self.source.sample()
+        sample = self.seen.sample()
         return self.checkpoint.info.normaliser.fit(sample), tuple(_remarks(sample))
 
     @property
     def notes(self) -> tuple[str, ...]:
         """Sentences for the user: what of the image is read, and what is odd about it."""
-        return (*self.source.notes, *self._statistics[1])
+        return (*self.source.notes, *self._grid_notes, *self._statistics[1])
 
     @cached_property
     def predictor(self) -> Predictor:
         """The network, ready to run on this image."""
-        return Predictor(self.checkpoint.net(), self.source, self.scaling, self.device, self.dtype)
+        net = self.checkpoint.net()
+        return Predictor(net, self.seen, self.scaling, self.device, self.dtype).by(self.detour)
 
     @cached_property
     def float_net(self) -> torch.nn.Module:
@@ -143,10 +171,12 @@ class Session:
             Most pixels in a read, where an early answer counts more than a fast one. Without it, windows of all that
             memory allows, of half of it, and so on are compared by what they cost.
         """
+        if self._fixed:
+            return self._fixed_plan()
         if self.settings.tile:
             return self._tiled(self.asked_tile())
         allowed = budget(self.device, self.settings.memory)
-        shape = self.source.shape
+        shape = self.seen.shape
         space = [shape[position] for position in self.axes.space_positions]
         multiple, halo = self.spec.multiple, self.field.halo
         least = [a + b + 3 * m for (a, b), m in zip(halo, multiple, strict=True)]
@@ -158,14 +188,22 @@ class Session:
         return min(plans, key=partial(cost, device=self.device))
 
     def with_tile(self, tile: Sequence[int]) -> Session:
-        """Return the same with tiles of this length per axis of the network, whatever memory is free."""
+        """Return the same with tiles of these lengths, in pixels of the image, per axis of the network."""
         other = copy(self)
-        other.settings = replace(self.settings, tile=tuple(tile))
+        other._fixed = tuple(tile)
         return other
 
+    def _fixed_plan(self) -> TilePlan:
+        lengths = self.axes.spread(self._fixed, 1)
+        return self._network_plan(self._fixed) if self.detour is None else self.detour.tiled(lengths)
+
     def _tiled(self, tile: Sequence[int]) -> TilePlan:
+        detour = self.detour
+        return self._network_plan(tile) if detour is None else detour.planned(self.axes.spread(tile, 1))
+
+    def _network_plan(self, tile: Sequence[int]) -> TilePlan:
         return TilePlan(
-            self.source.shape,
+            self.seen.shape,
             self.axes.spread(tile, 1),
             self.axes.spread(self.field.halo, (0, 0)),
             self.axes.spread(self.spec.multiple, 1),
@@ -191,8 +229,8 @@ class Session:
 
     def predict(
         self, first: Region | Callable[[], Region] | None = None, done: Collection[Region] = ()
-    ) -> Iterator[RunPlanned | TileDone | RunDone]:
-        """Yield the plan, the probabilities of each tile, and the end.
+    ) -> Iterator[RunPlanned | TileDone | SteppedDown | RunDone]:
+        """Yield the plan, the probabilities of each tile, and the end; where memory runs out, what is tried instead.
 
         Parameters
         ----------
@@ -205,25 +243,44 @@ class Session:
 
         Raises
         ------
-        DeviceError
-            If memory runs out.
+        MemoryShortage
+            If memory runs out, whatever was tried.
         """
         start = time.monotonic()
         plan = self.plan(None if first is None else LIVE_PIXELS[self.device.type])
-        read = [plan.largest_read[position] for position in self.axes.space_positions]
-        precision = str(self.dtype).removeprefix("torch.")
-        name = devices.label(self.device)
-        peak, allowed = run_bytes(self.spec, read, self.dtype), budget(self.device, self.settings.memory)
-        with kept_pages():
+        footing = Footing(self.device, self.dtype, plan.tile)
+        name, precision = devices.label(self.device), footing.precision
+        pixels = prod(self.seen.shape) / prod(self.source.shape)  # of the network, for one of the image
+        peak = int(max(run_bytes(self.spec, plan, self.dtype, self.device) * pixels, statistics_bytes(self.source)))
+        allowed = budget(self.device, self.settings.memory)
+        with mapped_arrays():
             notes = (*self.notes, *_too_large(peak, allowed))
             before = sum(tile.core in done for tile in plan) if done else 0
             tiles = (tile for tile in _ordered(plan, first) if tile.core not in done)
             yield RunPlanned(len(plan), plan.tile, plan.halo, name, precision, peak, notes, before)
+            ladder = Ladder(plan, self.settings.fallback)
             try:
-                yield from self.predictor.run(tiles, len(plan), before)
+                for event in ladder.run(tiles, footing, self._predictor_on, (before, len(plan))):
+                    if isinstance(event, SteppedDown):
+                        name, precision = event.device, event.precision
+                    yield event
             finally:
-                devices.release(self.device)
+                self._rest()
         yield RunDone(Region.whole(plan.shape).size, time.monotonic() - start, name, precision)
+
+    def _predictor_on(self, footing: Footing) -> Predictor:
+        """Return the network, ready to run on another device or in other numbers than was asked for."""
+        if (footing.device, footing.dtype) == (self.device, self.dtype):
+            return self.predictor
+        self._rest()
+        net = self.checkpoint.net()
+        return Predictor(net, self.seen, self.scaling, footing.device, footing.dtype).by(self.detour)
+
+    def _rest(self) -> None:
+        """Leave nothing on a GPU: other programs may need its memory, and the network is there again in no time."""
+        if self.device.type != "cpu":
+            self.__dict__.pop("predictor", None)
+            devices.release(self.device)
 
     def field_at(self, index: Sequence[int]) -> Region:
         """Return the pixels that decide about one, as a box on the image axes, exact at its place on the grid.

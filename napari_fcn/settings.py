@@ -113,6 +113,20 @@ class PredictSettings:
         "Memory that a run may take beyond what is in use, in GiB. Empty: half of what is free.",
         minimum=0.1,
     )
+    resample: str = option(
+        "off",
+        "Resample",
+        "Bring the image to the pixel size that the model learnt on, tile by tile, and the answer back: auto where "
+        "they differ by more than 20 %; or with a kernel: linear, cubic (sharper), gaussian (smoother).",
+        choices=("off", "auto", "linear", "cubic", "gaussian"),
+    )
+    fallback: str = option(
+        "exact",
+        "If memory runs out",
+        "What is tried: smaller tiles, then the CPU, with the same answer up to rounding (exact); half precision too, "
+        "which moves probabilities by about 0.01 (half); nothing (off).",
+        choices=("exact", "half", "off"),
+    )
 
     def __post_init__(self) -> None:
         tile: int | Iterable[int] = self.tile

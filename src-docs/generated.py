@@ -218,6 +218,11 @@ def measurements():
     return "\n\n".join(re.sub(r"(!\[.*?\]\()", r"\1../benchmarks/results/", text) for text in lower)
 
 
+def resampling():
+    """Return the committed result of ``python -m benchmarks.resampling``, without its heading."""
+    return (ROOT / "benchmarks/results/resampling.md").read_text(encoding="utf-8").split("\n", 1)[1].strip()
+
+
 def table(head, rows):
     """Return a Markdown table."""
     lines = [head, ("---",) * len(head), *rows]
@@ -243,5 +248,6 @@ MAKERS = {
         shifts,
         border,
         measurements,
+        resampling,
     )
 }

@@ -6,6 +6,7 @@ from typing import Any
 import net_contract
 import numpy as np
 import pytest
+import torch
 from net_contract import SPECS, one_thread  # noqa: F401
 
 from napari_fcn.errors import DeviceError, FcnError, ImageError, ModelError
@@ -241,8 +242,8 @@ def test_what_users_can_mend_is_one_family_of_errors() -> None:
 
 def test_tiles_keep_to_the_memory_limit_and_say_so_where_they_cannot() -> None:
     checkpoint = net_contract.checkpoint(NetSpec(width=8, depth=2))
-    image = np.zeros((1500, 1500), np.uint8)
-    limit = 0.02  # GiB
+    image = np.broadcast_to(np.uint8(3), (4000, 4000))
+    limit = 0.1  # GiB
     for tile, fits in (((), True), ((1504,), False)):
         settings = PredictSettings(memory=limit, tile=tile, device="cpu")
         events = Session(image, checkpoint, settings=settings).predict()
@@ -252,7 +253,7 @@ def test_tiles_keep_to_the_memory_limit_and_say_so_where_they_cannot() -> None:
         assert any("may need" in note for note in planned.notes) is not fits
 
 
-def test_a_large_image_is_cut_where_first_use_of_memory_costs_more_than_halos() -> None:
+def test_a_large_image_is_cut_where_mapping_memory_costs_more_than_halos() -> None:
     checkpoint = net_contract.checkpoint(NetSpec(width=8, depth=2))
     plans = [
         Session(np.zeros((n, n), np.uint8), checkpoint, settings=PredictSettings(memory=64, device="cpu")).plan()
@@ -261,3 +262,18 @@ def test_a_large_image_is_cut_where_first_use_of_memory_costs_more_than_halos() 
     assert len(plans[0]) == 1
     assert len(plans[1]) > 1
     assert plans[1].read_pixels < 1.3 * 4096**2
+
+
+def test_nothing_is_left_on_a_gpu_after_a_run(image: np.ndarray, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The GPU is played by torch's device without memory."""
+    running = session(image)
+    released: list[str] = []
+    answer(running)
+    kept = running.predictor
+    monkeypatch.setattr("napari_fcn.session.devices.release", lambda device: released.append(device.type))
+    running._rest()
+    assert running.predictor is kept
+    running.device = torch.device("meta")
+    running._rest()
+    assert "predictor" not in running.__dict__
+    assert released == ["meta"]

@@ -211,6 +211,7 @@ class Cluster:
             session.axes,
             tuple(session.source.array.shape),
             session.scaling,
+            session.spacing,
             replace(settings, device=self._device, head="taught"),  # the head was chosen here
             tuple(kinds),
             versions(),

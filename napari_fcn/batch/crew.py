@@ -44,6 +44,8 @@ class Order:
         Its shape: what the worker finds must be the same.
     scaling : Scaling
         How its intensities are scaled.
+    spacing : tuple of float
+        Its pixel size per axis of the network in micrometres; empty if it is not known.
     settings : PredictSettings
         How to run.
     kinds : tuple of str
@@ -61,6 +63,7 @@ class Order:
     axes: Axes
     shape: tuple[int, ...]
     scaling: Scaling
+    spacing: tuple[float, ...]
     settings: PredictSettings
     kinds: tuple[str, ...]
     versions: Mapping[str, str]
@@ -120,7 +123,8 @@ class Crew:
         from napari_fcn.inference.predictor import Predictor
 
         session = self.session
-        return Predictor(session.checkpoint.net(), session.source, self.order.scaling, session.device, session.dtype)
+        net, scaling = session.checkpoint.net(), self.order.scaling
+        return Predictor(net, session.seen, scaling, session.device, session.dtype).by(session.detour)
 
     @cached_property
     def session(self) -> Session:
@@ -152,7 +156,8 @@ class Crew:
                 f"{order.shape}. Put the image on a disk that all computers share."
             )
         settings = replace(order.settings, device=self._device())
-        return Session(image.data, Checkpoint.from_parts(*order.model), order.axes, settings, image.rgb)
+        model = Checkpoint.from_parts(*order.model)
+        return Session(image.data, model, order.axes, settings, image.rgb, order.spacing)
 
     def _device(self) -> str:
         """Return the device of this worker: of several GPUs of one computer, each worker has its own."""
@@ -208,9 +213,8 @@ def plan(crew: Crew, workers: int, share: int) -> Planned:
     session.settings = replace(session.settings, memory=allowed / 2**30)
     plans = [session.plan()] if session.settings.tile else [session.plan(), *map(session.plan, READS)]
     best = min(plans, key=lambda one: cost(one, device) / len(one) * ceil(len(one) / workers))
-    read = [best.largest_read[position] for position in session.axes.space_positions]
     precision = str(session.dtype).removeprefix("torch.")
-    peak = run_bytes(session.spec, read, session.dtype)
+    peak = run_bytes(session.spec, best, session.dtype, device)
     return Planned(best.tile, str(device), devices.label(device), precision, peak)
 
 

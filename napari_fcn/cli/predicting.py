@@ -13,7 +13,7 @@ from napari_fcn.cli.files import plan_files
 from napari_fcn.cli.flags import collect, say
 from napari_fcn.cli.progress import Progress
 from napari_fcn.errors import FcnError, OutputError
-from napari_fcn.events import RunDone, RunPlanned
+from napari_fcn.events import RunDone, RunPlanned, SteppedDown
 from napari_fcn.settings import PredictSettings
 
 if TYPE_CHECKING:
@@ -123,6 +123,8 @@ def _predict_one(run: Run, job: Job, place: str) -> dict[str, Any]:
                 notes += event.notes
                 if event.done:
                     notes.append(f"{event.done} of {event.tiles} tiles were done before.")
+            elif isinstance(event, SteppedDown):
+                notes.append(event.line)
             elif isinstance(event, RunDone):
                 report |= {"seconds": round(event.seconds, 3), "device": event.device, "precision": event.precision}
                 ending = f"{event.seconds:.1f} s on {event.device} in {event.precision}"

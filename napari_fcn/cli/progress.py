@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from typing import TYPE_CHECKING, Self
 
-from napari_fcn.events import ObjectsStep, ResultsDone, RunPlanned, TileDone
+from napari_fcn.events import ObjectsStep, ResultsDone, RunPlanned, SteppedDown, TileDone
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -39,6 +39,8 @@ class Progress:
             self._start(event.tiles, event.done)
         elif isinstance(event, TileDone | ResultsDone):
             self._bar.update()
+        elif isinstance(event, SteppedDown):
+            self._bar.total = event.total
         elif isinstance(event, ObjectsStep):
             if event.done == 1:
                 self._bar.set_description(f"{self._name}: objects", refresh=False)

@@ -91,6 +91,15 @@ class TilePlan:
         return tuple(_longest_read(*axis) for axis in zip(self.shape, self.tile, self.margin, strict=True))
 
     @property
+    def shapes(self) -> int:
+        """Number of different shapes of reads."""
+        lengths = (
+            {stop - start for *_, start, stop in (self._span(axis, i) for i in range(count))}
+            for axis, count in enumerate(self.counts)
+        )
+        return prod(map(len, lengths))
+
+    @property
     def read_pixels(self) -> int:
         """Pixels that all tiles read together: the work, at least the size of the image."""
         lengths = (
@@ -108,9 +117,13 @@ class TilePlan:
 
     def at(self, index: Sequence[int]) -> Tile:
         """Return the tile at this place of the grid of tiles."""
-        spans = [self._span(axis, i) for axis, i in enumerate(index)]
-        core_start, core_stop, read_start, read_stop = (tuple(column) for column in zip(*spans, strict=True))
-        return Tile(Region(core_start, core_stop), Region(read_start, read_stop))
+        spans = [self._span(axis, i)[:2] for axis, i in enumerate(index)]
+        return self.around(Region(*(tuple(column) for column in zip(*spans, strict=True))))
+
+    def around(self, core: Region) -> Tile:
+        """Return the tile that answers a core of any shape, if its start is on the pooling grid."""
+        before, after = zip(*self.margin, strict=True)
+        return Tile(core, core.grow(before, after).clip(self.shape))
 
     def touching(self, region: Region) -> Iterator[Tile]:
         """Yield the tiles whose cores share a pixel with ``region``."""

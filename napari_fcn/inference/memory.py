@@ -6,24 +6,30 @@ import sys
 import weakref
 from functools import cache
 from math import ceil, prod
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import psutil
 import torch
 from torch.overrides import TorchFunctionMode
 
 from napari_fcn.inference.device import place
+from napari_fcn.inference.prefetch import AHEAD
+from napari_fcn.inference.source import SAMPLE
 from napari_fcn.nets.fold import fold
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from napari_fcn.geometry import TilePlan
+    from napari_fcn.inference.source import ImageSource
     from napari_fcn.nets import NetSpec
 
 PROBE = 2**14  # pixels on which a network's need of memory is measured
-FRAGMENTED = 1.5  # measured peak over living activations, see allocator.py
-FIRST_USE = 0.3  # measured, see cost
+MAPPED = 0.3  # measured, see cost
+START = 10 * 2**20  # bytes that PyTorch takes for itself at its first tile, measured
+PER_SHAPE = 2 * 2**20  # and for each other shape of tile: its convolutions are compiled anew, measured
 PER_TILE = 2**15  # pixels that could be computed in the time that a tile costs beside its pixels
 SHARE = 0.5  # of the free memory, that a run may take when the user names no limit
 
@@ -62,6 +68,10 @@ def process_peak() -> int:
     """Return the most memory that this process has held so far, in bytes."""
     if sys.platform == "win32":
         return int(psutil.Process().memory_info().peak_wset)
+    if sys.platform.startswith("linux"):  # getrusage counts the program that started this one, if that was larger
+        lines = dict(line.split(":", 1) for line in Path("/proc/self/status").read_text("utf-8").splitlines())
+        if "VmHWM" in lines:
+            return int(lines["VmHWM"].split()[0]) * 1024
     import resource  # not on Windows
 
     kilobytes = 1 if sys.platform == "darwin" else 1024
@@ -88,14 +98,33 @@ def living_bytes(net: torch.nn.Module, x: torch.Tensor) -> int:
     return int(ledger.peak + x.nbytes)
 
 
-def run_bytes(spec: NetSpec, read: Sequence[int], dtype: torch.dtype) -> int:
-    """Return the memory that a run needs for reads of this shape, in bytes.
+def net_bytes(spec: NetSpec, read: Sequence[int], dtype: torch.dtype) -> int:
+    """Return the memory that a network needs for one block of this shape, in bytes: activations, and the answer."""
+    return int(prod(read) * (bytes_per_pixel(spec) * dtype.itemsize / 4))
 
-    Activations in a heap that fragments, blocks that wait, and the probabilities of a tile.
+
+def run_bytes(spec: NetSpec, plan: TilePlan, dtype: torch.dtype, device: torch.device) -> int:
+    """Return the memory that a run needs beyond what is in use, on the device where the network runs, in bytes.
+
+    On a GPU that is what the network needs for the largest tile. On a CPU also blocks that wait, the answer of the
+    tile before, and what PyTorch keeps for each shape of tile.
     """
-    pixels = prod(read)
-    activations = bytes_per_pixel(spec) * pixels * dtype.itemsize / 4
-    return int(activations * FRAGMENTED) + 4 * pixels * (3 * spec.channels + spec.classes)
+    network = net_bytes(spec, plan.largest_read, dtype)
+    if device.type == "cuda":
+        return network
+    several = len(plan) > 1
+    blocks = min(AHEAD, len(plan) - 1) + (dtype is not torch.float32)  # the block of float32 is the input itself
+    waiting = 4 * spec.channels * prod(plan.largest_read) * blocks
+    answers = 4 * spec.classes * prod(plan.tile) * several
+    return network + waiting + answers + START + PER_SHAPE * (plan.shapes - 1)
+
+
+def statistics_bytes(source: ImageSource) -> int:
+    """Return the memory that the statistics of an image need: its sample twice, a channel of it as float64 twice."""
+    pixels = min(prod(source.shape), SAMPLE)
+    itemsize = int(np.dtype(source.array.dtype).itemsize)
+    channels = 3 if isinstance(source.channels, str) else len(source.channels)
+    return pixels * (2 * channels * itemsize + 17)
 
 
 def budget(device: torch.device, limit: float | None) -> int:
@@ -110,11 +139,11 @@ def budget(device: torch.device, limit: float | None) -> int:
 def cost(plan: TilePlan, device: torch.device) -> float:
     """Return what a plan costs, in units of the time that the network takes for a pixel.
 
-    Small tiles read more pixels, in their halos. On a CPU the memory of the largest tile is handed out page by page
-    when it is first used, which takes about 0.3 of the time that the network takes for it; later tiles use it again.
+    Small tiles read more pixels, in their halos. On a CPU large ones take longer for each pixel: more of their arrays
+    are mapped anew at each layer, see allocator.py.
     """
-    first_use = FIRST_USE if device.type == "cpu" else 0.0
-    return plan.read_pixels + first_use * prod(plan.largest_read) + PER_TILE * len(plan)
+    mapped = MAPPED if device.type == "cpu" else 0.0
+    return plan.read_pixels + mapped * prod(plan.largest_read) + PER_TILE * len(plan)
 
 
 def window(spec: NetSpec, shape: Sequence[int], dtype: torch.dtype, allowed: int, most: int | None) -> tuple[int, ...]:
@@ -133,8 +162,11 @@ def window(spec: NetSpec, shape: Sequence[int], dtype: torch.dtype, allowed: int
     most : int, optional
         Most pixels that a read may have, where an early answer counts more than a fast one.
     """
-    per_pixel = run_bytes(spec, [10**6], dtype) / 10**6
-    pixels = allowed / per_pixel if most is None else min(most, allowed / per_pixel)
+    per_pixel = net_bytes(spec, [10**6], dtype) / 10**6 + 4 * (spec.channels * (AHEAD + 1) + spec.classes)
+    fixed = START + PER_SHAPE * (3**spec.ndim - 1)  # reads at both borders and between them
+    pixels = max(allowed - fixed, allowed / 2) / per_pixel
+    if most is not None:
+        pixels = min(most, pixels)
     sides = [0] * len(shape)
     left = sorted(range(len(shape)), key=lambda axis: shape[axis])
     for count, axis in enumerate(left):  # short axes whole; what they leave goes to the long ones

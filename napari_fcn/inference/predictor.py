@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
-from napari_fcn.errors import DeviceError
+from napari_fcn.errors import MemoryShortage
 from napari_fcn.events import TileDone
 from napari_fcn.inference.device import MEMORY_FORMATS, full_float32, place
-from napari_fcn.inference.prefetch import prefetch
+from napari_fcn.inference.prefetch import AHEAD, prefetch
 from napari_fcn.nets.fold import fold
 
 if TYPE_CHECKING:
@@ -21,9 +21,14 @@ if TYPE_CHECKING:
     import numpy.typing as npt
 
     from napari_fcn.geometry import Tile
+    from napari_fcn.inference.resampled import Detour, ResampledSource
     from napari_fcn.inference.source import ImageSource
     from napari_fcn.models.normalise import Scaling
     from napari_fcn.nets.build import Net
+
+
+# How torch says that memory ran out: on a CPU (Windows, elsewhere), on Apple's GPU and in CUDA, in cuDNN and cuBLAS.
+FULL = ("not enough memory", "can't allocate memory", "out of memory", "ALLOC_FAILED")
 
 
 class Predictor:
@@ -44,27 +49,40 @@ class Predictor:
     """
 
     def __init__(
-        self, net: Net, source: ImageSource, scaling: Scaling, device: torch.device, dtype: torch.dtype
+        self,
+        net: Net,
+        source: ImageSource | ResampledSource,
+        scaling: Scaling,
+        device: torch.device,
+        dtype: torch.dtype,
     ) -> None:
         self.ndim = net.spec.ndim
         self.net = place(fold(net), self.ndim, device, dtype)
         self.source, self.scaling, self.device, self.dtype = source, scaling, device, dtype
+        self.detour: Detour | None = None
+
+    def by(self, detour: Detour | None) -> Predictor:
+        """Return the same for tiles of an image on another grid than that of the network."""
+        other = copy(self)
+        other.detour = detour
+        return other
 
     def read(self, tile: Tile) -> npt.NDArray[np.float32]:
         """Return the scaled block of a tile as the network takes it, ``(N, C, *space)``."""
+        tile = tile if self.detour is None else self.detour.inner(tile.core)
         try:
             block = self.scaling.apply(self.source.read(tile.read))
             return np.ascontiguousarray(self.source.axes.to_net(block))
         except MemoryError as error:
-            raise DeviceError(_out_of_memory(tile.read.shape, torch.device("cpu"))) from error
+            raise _out_of_memory(tile.read.shape, torch.device("cpu")) from error
 
     def tile(self, tile: Tile) -> npt.NDArray[np.float32]:
         """Return the probabilities ``(classes, *tile.core.shape)`` of one tile; depends on nothing but the tile."""
         return self.answer(tile, self.read(tile))
 
-    def run(self, tiles: Iterable[Tile], total: int, before: int = 0) -> Iterator[TileDone]:
-        """Yield the answer for each tile in the order given, reading ahead; ``before`` of ``total`` are done."""
-        for done, (tile, block) in enumerate(prefetch(self.read, tiles), start=before + 1):
+    def run(self, tiles: Iterable[Tile], total: int, ahead: int = AHEAD) -> Iterator[TileDone]:
+        """Yield the answer for each tile in the order given, reading so many in advance."""
+        for done, (tile, block) in enumerate(prefetch(self.read, tiles, ahead), start=1):
             yield TileDone(tile.core, self.answer(tile, block), done, total)
 
     def with_net(self, net: torch.nn.Module) -> Predictor:
@@ -75,6 +93,12 @@ class Predictor:
 
     def answer(self, tile: Tile, block: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
         """Return the probabilities ``(classes, *tile.core.shape)`` of a tile whose block was read."""
+        if self.detour is not None:
+            inner = self.detour.inner(tile.core)
+            return self.detour.back(self._on_grid(inner, block), inner, tile.core)
+        return self._on_grid(tile, block)
+
+    def _on_grid(self, tile: Tile, block: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
         axes = self.source.axes
         crop = [tile.crop.slices[position] for position in axes.space_positions]
         probabilities = self.probabilities(block, crop)
@@ -85,7 +109,7 @@ class Predictor:
 
         Raises
         ------
-        DeviceError
+        MemoryShortage
             If memory runs out.
         """
         with memory_errors(block.shape[2:], self.device), torch.inference_mode(), full_float32(self.device):
@@ -103,22 +127,22 @@ def memory_errors(shape: Sequence[int], device: torch.device) -> Iterator[None]:
 
     Raises
     ------
-    DeviceError
+    MemoryShortage
         If memory runs out.
     """
     try:
         yield
     except (torch.OutOfMemoryError, MemoryError) as error:
-        raise DeviceError(_out_of_memory(shape, device)) from error
+        raise _out_of_memory(shape, device) from error
     except RuntimeError as error:
-        if "not enough memory" not in str(error):  # how torch's CPU allocator says it
+        if not any(words in str(error) for words in FULL):
             raise
-        raise DeviceError(_out_of_memory(shape, device)) from error
+        raise _out_of_memory(shape, device) from error
 
 
-def _out_of_memory(shape: Sequence[int], device: torch.device) -> str:
+def _out_of_memory(shape: Sequence[int], device: torch.device) -> MemoryShortage:
     last = "close other programs" if device.type == "cpu" else "choose the CPU"
-    return (
-        f"A tile of {' x '.join(map(str, shape))} px does not fit in the free memory of {device}. "
-        f"Set a smaller tile or a memory limit under Advanced, or {last}."
+    return MemoryShortage(
+        f"A tile of {' x '.join(map(str, shape))} px does not fit in the free memory of {device}.",
+        f"Set a smaller tile or a memory limit under Advanced, or {last}.",
     )

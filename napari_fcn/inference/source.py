@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
     import numpy.typing as npt
 
+    from napari_fcn.inference.resampled import ResampledSource
     from napari_fcn.settings import PredictSettings
 
 LUMINANCE = np.array([0.2126, 0.7152, 0.0722], np.float32)  # ITU-R BT.709
@@ -108,12 +109,17 @@ class ImageSource:
 
     def sample(self) -> npt.NDArray[np.generic]:
         """Return ``(C, pixels)`` for the statistics of the image: all of it, or blocks spread over a large one."""
-        whole = Region.whole(self.shape)
-        if whole.size <= SAMPLE:
-            block = self.read(whole)
-            return block.reshape(block.shape[0], -1)
-        blocks = [self.read(region) for region in _spread(self.shape)]
-        return np.concatenate([block.reshape(block.shape[0], -1) for block in blocks], axis=1)
+        return sample(self)
+
+
+def sample(source: ImageSource | ResampledSource) -> npt.NDArray[np.generic]:
+    """Return ``(C, pixels)`` of a source: all of it, or blocks spread over a large one."""
+    whole = Region.whole(source.shape)
+    if whole.size <= SAMPLE:
+        block = source.read(whole)
+        return block.reshape(block.shape[0], -1)
+    blocks = [source.read(region) for region in _spread(source.shape)]
+    return np.concatenate([block.reshape(block.shape[0], -1) for block in blocks], axis=1)
 
 
 def luminance(channels: npt.NDArray[Any]) -> npt.NDArray[np.float32]:

@@ -56,6 +56,11 @@ def is_microscopic(size: float, unit: str) -> bool:
     return size > 0 and size * METRES.get(unit, float("inf")) < 20e-6
 
 
+def micrometres(size: float, unit: str) -> float:
+    """Return a length in micrometres, 0 where the unit is none of length."""
+    return float(size) * METRES.get(unit, 0.0) * 1e6
+
+
 def positive(value: object) -> float | None:
     """Return a number above zero, None for anything else that a file may state."""
     try:

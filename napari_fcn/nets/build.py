@@ -37,6 +37,8 @@ def build(spec: NetSpec, generator: torch.Generator | None = None) -> Net:
     trunk = ARCHITECTURES[spec.family](spec.untaught) if spec.family in ARCHITECTURES else None
     net: Net = trunk if trunk is not None and spec.head == "score" else Taught(spec, trunk)
     for module in net.modules():
+        if next(module.parameters(), torch.empty(0)).is_meta:
+            continue  # shapes without numbers: to draw some, torch would load its compiler, 60 MB of it
         if isinstance(module, torch.nn.modules.conv._ConvNd):
             torch.nn.init.kaiming_normal_(module.weight, nonlinearity="relu", generator=generator)
             if module.bias is not None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -12,6 +13,8 @@ from napari_fcn.nets import layers
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
+
+    import numpy.typing as npt
 
     from napari_fcn.nets.spec import NetSpec
 
@@ -145,11 +148,11 @@ class BilinearUp(nn.Module):
     def __init__(self, classes: int, factor: Sequence[int]) -> None:
         super().__init__()
         self.factor = tuple(factor)
-        taps = torch.ones(())
+        taps: npt.NDArray[np.float64] = np.ones(())  # numpy: on the meta device torch would load its compiler for it
         for f in self.factor:
-            line = 1 - ((torch.arange(2 * f) + 0.5) / f - 1).abs() if f > 1 else torch.ones(1)
-            taps = taps[..., None] * line
-        self.weight = nn.Parameter(torch.eye(classes).reshape(classes, classes, *(1,) * len(self.factor)) * taps)
+            taps = taps[..., None] * (1 - np.abs((np.arange(2 * f) + 0.5) / f - 1) if f > 1 else np.ones(1))
+        weight = np.eye(classes).reshape(classes, classes, *(1,) * len(self.factor)) * taps
+        self.weight = nn.Parameter(torch.tensor(weight, dtype=torch.float32))
 
     def forward(self, x: Tensor) -> Tensor:
         """Return scores (N, classes, *space) enlarged by the factor."""

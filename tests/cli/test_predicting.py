@@ -349,3 +349,15 @@ def test_an_unknown_command_or_value_exits_with_two() -> None:
         with pytest.raises(SystemExit) as stop:
             main(arguments)
         assert stop.value.code == 2
+
+
+def test_an_image_of_another_pixel_size_is_resampled_where_that_is_asked(
+    image: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "out.npy"
+    asked = ("--voxel-size", "0.02,0.02", "--resample", "auto")
+    assert run(image, "--model", "membranes", "--out", out, *asked) == 0
+    assert "0.02 x 0.02 µm, those that the model learnt on 0.01 x 0.01 µm: the image was resampled" in (
+        capsys.readouterr().err
+    )
+    assert np.load(out).shape == read_image(image).data.shape

@@ -1,4 +1,4 @@
-"""Pages are kept while a network runs, and given back afterwards.
+"""Large arrays go back to the system at once, small ones after the run.
 
 What glibc does with an array depends on the holes that earlier work left in the heap, so each of these runs in a
 process of its own.
@@ -11,7 +11,7 @@ import sys
 import pytest
 
 from napari_fcn.inference import allocator
-from napari_fcn.inference.allocator import kept_pages
+from napari_fcn.inference.allocator import mapped_arrays
 
 MIB = 2**20
 on_glibc = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="needs glibc")
@@ -20,7 +20,7 @@ PRELUDE = """
 import json
 import numpy as np
 import psutil
-from napari_fcn.inference.allocator import kept_pages
+from napari_fcn.inference.allocator import mapped_arrays
 
 def resident():
     return psutil.Process().memory_info().rss
@@ -38,11 +38,28 @@ def grown(script: str) -> list[int]:
 
 
 @on_glibc
-def test_freed_memory_stays_inside_and_goes_back_afterwards() -> None:
-    inside, after = grown("""
-before = resident()
-with kept_pages():
+def test_large_arrays_go_back_at_once_also_after_still_larger_ones() -> None:
+    """By itself glibc would map arrays of 8 MiB no longer, once one of 30 MiB was freed."""
+    (after,) = grown("""
+with mapped_arrays():
+    np.ones(30 * 2**20, np.uint8)
+    before = resident()
     use()
+    after = resident()
+print(json.dumps([after - before]))
+""")
+    assert after < 20 * MIB
+
+
+@on_glibc
+def test_small_arrays_stay_inside_and_go_back_afterwards() -> None:
+    inside, after = grown("""
+def use_small():
+    blocks = [np.ones(2**20, np.uint8) for _ in range(160)]
+    assert len(blocks) == 160
+before = resident()
+with mapped_arrays():
+    use_small()
     inside = resident()
 print(json.dumps([inside - before, resident() - before]))
 """)
@@ -54,7 +71,7 @@ print(json.dumps([inside - before, resident() - before]))
 def test_large_arrays_go_back_at_once_after_a_run_that_failed() -> None:
     (after,) = grown("""
 try:
-    with kept_pages():
+    with mapped_arrays():
         raise ZeroDivisionError
 except ZeroDivisionError:
     pass
@@ -68,5 +85,5 @@ print(json.dumps([resident() - before]))
 def test_other_systems_run_as_they_are(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "platform", "darwin")
     assert allocator._glibc() is None
-    with kept_pages():
+    with mapped_arrays():
         assert len(bytearray(8 * MIB)) == 8 * MIB

@@ -8,7 +8,7 @@ from net_contract import EXACT, SPECS
 
 from napari_fcn import api
 from napari_fcn.errors import DeviceError
-from napari_fcn.events import RunDone, RunPlanned
+from napari_fcn.events import RunDone, RunPlanned, SteppedDown, TileDone
 from napari_fcn.nets import NetSpec
 from napari_fcn.session import Session
 from napari_fcn.settings import PredictSettings
@@ -78,7 +78,7 @@ def test_running_out_of_memory_is_answered_with_advice() -> None:
     side = 1024
     torch.cuda.set_per_process_memory_fraction(2**26 / torch.cuda.get_device_properties(0).total_memory)
     try:
-        settings = PredictSettings(device="cuda", precision="float32", tile=(side,))
+        settings = PredictSettings(device="cuda", precision="float32", tile=(side,), fallback="off")
         session = Session(
             np.random.default_rng(0).random((side, side)), net_contract.checkpoint(spec), settings=settings
         )
@@ -89,6 +89,19 @@ def test_running_out_of_memory_is_answered_with_advice() -> None:
     finally:
         torch.cuda.set_per_process_memory_fraction(1.0)
     assert free > 2**26
+
+
+def test_a_run_goes_on_where_memory_runs_out() -> None:
+    spec, side = NetSpec(width=8, depth=1), 1024
+    image = np.random.default_rng(0).random((side, side))
+    torch.cuda.set_per_process_memory_fraction(2**26 / torch.cuda.get_device_properties(0).total_memory)
+    try:
+        settings = PredictSettings(device="cuda", precision="float32", tile=(side,))
+        events = list(Session(image, net_contract.checkpoint(spec), settings=settings).predict())
+    finally:
+        torch.cuda.set_per_process_memory_fraction(1.0)
+    assert any(isinstance(event, SteppedDown) for event in events)
+    assert sum(event.region.size for event in events if isinstance(event, TileDone)) == image.size
 
 
 def test_memory_is_released_after_the_run() -> None:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from napari_fcn.errors import FcnError, ImageError
-from napari_fcn.events import RunDone, RunPlanned
+from napari_fcn.events import RunDone, RunPlanned, SteppedDown
 from napari_fcn.gui._controller import catalogue, facts
 from napari_fcn.gui._controller.desk import Desk
 from napari_fcn.gui._controller.saving import ZARR
@@ -173,6 +173,8 @@ class Controller(Desk):
                 self._on_planned(run, event)
             elif isinstance(event, Painted):
                 self._on_painted(run, event)
+            elif isinstance(event, SteppedDown):
+                self.state = replace(self.state, total=event.total, message=event.line)
             elif isinstance(event, RunDone):
                 run.end = event
         if overlay is not None and self._run is run:  # one that was made just now has taken its time already

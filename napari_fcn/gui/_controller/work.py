@@ -82,10 +82,13 @@ def segment(job: Job, loaded: Loaded) -> Iterator[Painted | Event]:
     FcnError
         If image, model, device and files do not fit each other.
     """
+    from napari_fcn.io.units import micrometres, unit_word
     from napari_fcn.session import Session
 
     checkpoint = loaded.load(job.model)
-    session = Session(job.image.data, checkpoint, job.axes, job.settings, job.image.rgb)
+    sizes = [micrometres(size, unit_word(unit)) for size, unit in job.spacing]
+    spacing = [sizes[position] for position in job.axes.space_positions] if any(sizes) else []
+    session = Session(job.image.data, checkpoint, job.axes, job.settings, job.image.rgb, spacing)
     colours = [label.colour for label in session.checkpoint.info.classes]
     with closing(job.canvas), closing(_events(session, job)) as events:  # type: ignore[type-var]
         for event in events:

@@ -1,0 +1,132 @@
+"""Memory that a run takes beside what was predicted.
+
+    python -m benchmarks.memory [--device cpu]
+
+Twelve configurations, each in a process of its own: 2-D and 3-D, all families, whole images and tiles, float32 and
+bfloat16. The networks have random weights; memory does not depend on them. Measured is how far the resident memory
+rises above that of the idle process, model loaded, from the first look at the intensities to the last tile; on a GPU
+the most that PyTorch has allocated.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import psutil
+import torch
+
+from benchmarks.machine import describe
+from napari_fcn.events import RunPlanned
+from napari_fcn.inference.memory import bytes_per_pixel, process_peak
+from napari_fcn.models.card import ClassLabel, ModelInfo
+from napari_fcn.models.checkpoint import Checkpoint
+from napari_fcn.models.normalise import Normaliser
+from napari_fcn.nets import NetSpec
+from napari_fcn.session import Session
+from napari_fcn.settings import PredictSettings
+
+RESULTS = Path(__file__).parent / "results"
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """A network as it is suggested, an image, and how the one runs on the other."""
+
+    family: str
+    shape: tuple[int, ...]
+    tile: tuple[int, ...] = ()
+    precision: str = "float32"
+
+    @property
+    def name(self) -> str:
+        """What the table calls it."""
+        tile = f", tiles of {' x '.join(map(str, self.tile))}" if self.tile else ""
+        return f"{self.family}, {' x '.join(map(str, self.shape))}{tile}, {self.precision}"
+
+    def session(self, device: str) -> Session:
+        """Return the network on an image of noise, ready to run."""
+        spec = NetSpec.suggest(1.0, ndim=len(self.shape), family=self.family)
+        classes = (ClassLabel("background", "#000000"), ClassLabel("object", "#e69f00"))
+        checkpoint = Checkpoint(ModelInfo(spec, Normaliser(), classes), dict(spec.build().state_dict()))
+        image = np.random.default_rng(0).integers(0, 255, self.shape, np.uint8)
+        settings = PredictSettings(device=device, precision=self.precision, tile=self.tile)
+        return Session(image, checkpoint, settings=settings)
+
+
+RUNS = (
+    Run("unet", (1024, 1024)),
+    Run("unet", (2048, 2048), (512,)),
+    Run("unet", (2048, 2048), (1024,), "bfloat16"),
+    Run("resunet", (1024, 1024), precision="bfloat16"),
+    Run("fcn", (1536, 1536)),
+    Run("fcn", (2048, 2048), (768,), "bfloat16"),
+    Run("dilated", (1024, 1024)),
+    Run("deeplab", (2048, 2048), (512,)),
+    Run("unet", (48, 160, 160)),
+    Run("unet", (64, 256, 256), (32, 96, 96)),
+    Run("unet", (64, 192, 192), precision="bfloat16"),
+    Run("video", (16, 256, 256)),
+)
+
+
+def measure(run: Run, device: str) -> dict[str, int]:
+    """Return tiles, bytes predicted and bytes taken by one run in this process, which has run nothing before."""
+    session = run.session(device)
+    _ = session.field, bytes_per_pixel(session.spec)
+    on_gpu = session.device.type == "cuda"
+    idle = torch.cuda.memory_allocated() if on_gpu else psutil.Process().memory_info().rss
+    planned = next(event for event in list(session.predict()) if isinstance(event, RunPlanned))
+    peak = torch.cuda.max_memory_allocated() if on_gpu else process_peak()
+    return {"tiles": planned.tiles, "predicted": planned.peak_bytes, "measured": peak - idle}
+
+
+def alone(number: int, device: str) -> dict[str, int]:
+    """Return what one run takes in a process of its own."""
+    command = [sys.executable, "-m", "benchmarks.memory", "--device", device, "--only", str(number)]
+    found: dict[str, int] = json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
+    return found
+
+
+def table(device: str) -> str:
+    """Return the figures as a Markdown table, and the largest difference."""
+    lines = ["| run | tiles | predicted MiB | measured MiB | predicted / measured |", "|---|---|---|---|---|"]
+    ratios = []
+    for number, run in enumerate(RUNS):
+        found = alone(number, device)
+        ratios.append(found["predicted"] / found["measured"])
+        predicted, measured = found["predicted"] / 2**20, found["measured"] / 2**20
+        lines.append(f"| {run.name} | {found['tiles']} | {predicted:.0f} | {measured:.0f} | {ratios[-1]:.2f} |")
+        print(lines[-1], file=sys.stderr)
+    worst = max(abs(ratio - 1) for ratio in ratios)
+    return "\n".join(lines) + f"\n\nLargest difference: {worst:.0%} of what was measured."
+
+
+def main() -> None:
+    """Measure, print and keep the table."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--device", default="cpu")
+    parser.add_argument("--only", type=int, help=argparse.SUPPRESS)
+    arguments = parser.parse_args()
+    if arguments.only is not None:
+        print(json.dumps(measure(RUNS[arguments.only], arguments.device)))
+        return
+    text = "\n\n".join(
+        [
+            "# Memory of a run, predicted and measured",
+            f"{describe(arguments.device)}. Each run in a process of its own; measured above the idle process.",
+            table(arguments.device),
+        ]
+    )
+    suffix = "" if arguments.device == "cpu" else f"-{arguments.device.split(':')[0]}"
+    (RESULTS / f"memory{suffix}.md").write_text(text + "\n", encoding="utf-8")
+    print(text)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,162 @@
+"""A network at the pixel size that it learnt on, on an image of another: resampled on the fly, tile by tile."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from math import ceil, inf
+from typing import TYPE_CHECKING, Any
+
+from napari_fcn.errors import ImageError
+from napari_fcn.geometry import Region
+from napari_fcn.geometry.resampling import Resampling, resampled_length
+from napari_fcn.geometry.tiling import TilePlan
+from napari_fcn.inference.source import sample
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    import numpy as np
+    import numpy.typing as npt
+
+    from napari_fcn.geometry import Axes
+    from napari_fcn.geometry.tiling import Tile
+    from napari_fcn.inference.source import ImageSource
+
+APART = 1.2  # how many times larger a pixel may be than those learnt on, before that is worth a word
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class ResampledSource:
+    """An image source on another grid.
+
+    Attributes
+    ----------
+    base : ImageSource
+        The image.
+    grid : Resampling
+        From its pixels to those of the network.
+    """
+
+    base: ImageSource
+    grid: Resampling
+
+    @property
+    def array(self) -> Any:
+        """The image as it is."""
+        return self.base.array
+
+    @property
+    def axes(self) -> Axes:
+        """Role of each axis."""
+        return self.base.axes
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Length of each image axis in the pixels of the network."""
+        return self.grid.target
+
+    def read(self, region: Region) -> npt.NDArray[np.generic]:
+        """Return the block ``(C, *region.shape)`` as float32."""
+        return self.grid.apply(self.base.read(self.grid.needs(region)), region)
+
+    def sample(self) -> npt.NDArray[np.generic]:
+        """Return ``(C, pixels)`` for the statistics of the image, as the network sees it."""
+        return sample(self)
+
+
+@dataclass(frozen=True, slots=True)
+class Detour:
+    """How tiles of the image are answered on the grid of the network.
+
+    ::
+
+        image     core ──────────────────────────────────────────┐ apply(back)
+                    │ back.needs                                 │
+        network   core ── halo, pooling grid ── read ── net ── answer
+                                                 │ grid.needs
+        image                                  block
+
+    Attributes
+    ----------
+    grid : Resampling
+        From the pixels of the image to those of the network.
+    plan : TilePlan
+        Halo and pooling grid of the network, on its own grid.
+    """
+
+    grid: Resampling
+    plan: TilePlan
+
+    def inner(self, core: Region) -> Tile:
+        """Return the tile of the network from which a core of the image is answered."""
+        needed = self.grid.back.needs(core)
+        start = tuple(a // m * m for a, m in zip(needed.start, self.plan.multiple, strict=True))
+        return self.plan.around(Region(start, needed.stop))
+
+    def back(self, answer: npt.NDArray[np.float32], inner: Tile, core: Region) -> npt.NDArray[np.float32]:
+        """Return the answer for a core of the image from that for its tile on the grid of the network."""
+        needed = self.grid.back.needs(core).relative_to(inner.core)
+        return self.grid.back.apply(answer[(slice(None), *needed.slices)], core)
+
+    def planned(self, tile: Sequence[int]) -> TilePlan:
+        """Return tiles of the image that read about as much as tiles of this length on the grid of the network."""
+        steps = [n / m for n, m in zip(self.grid.source, self.grid.target, strict=True)]
+        return self.tiled(tuple(max(1, int(t * step)) for t, step in zip(tile, steps, strict=True)))
+
+    def tiled(self, lengths: Sequence[int]) -> TilePlan:
+        """Return tiles of the image of these lengths; their halo covers what the network reads for them."""
+        steps = [n / m for n, m in zip(self.grid.source, self.grid.target, strict=True)]
+        halo = tuple(
+            (0, 0) if step == 1 and margin == (0, 0) else (ceil((margin[0] + 2) * step), ceil((margin[1] + 2) * step))
+            for margin, step in zip(self.plan.margin, steps, strict=True)
+        )
+        return TilePlan(self.grid.source, tuple(lengths), halo, (1,) * len(lengths))
+
+
+def choose(
+    source: ImageSource, sizes: tuple[Sequence[float], Sequence[float]], mode: str
+) -> tuple[Resampling | None, tuple[str, ...]]:
+    """Return how an image is brought to the pixel size of a model, None for not at all, and what the user should know.
+
+    Parameters
+    ----------
+    source : ImageSource
+        The image.
+    sizes : (sequence of float, sequence of float)
+        Pixel size of the image and of what the model learnt on, in micrometres per axis of the network; empty, or 0
+        for one axis, where it is not known: that axis stays as it is.
+    mode : str
+        ``"off"``, the name of a kernel, or ``"auto"``: linear where sizes differ by more than 20 %.
+
+    Raises
+    ------
+    ImageError
+        If there is not one size per axis.
+    """
+    for size in sizes:
+        if size and (len(size) != len(source.axes.space) or not all(0 <= length < inf for length in size)):
+            raise ImageError(
+                f"Pixel sizes {tuple(size)} were given; needed is a positive number of micrometres for each of "
+                f"{' '.join(source.axes.space)}, 0 where it is not known."
+            )
+    pairs = [
+        (here, learnt) if here > 0 and learnt > 0 else (1.0, 1.0)
+        for here, learnt in zip(*(size or (0.0,) * len(source.axes.space) for size in sizes), strict=True)
+    ]
+    is_apart = any(max(here, learnt) > APART * min(here, learnt) for here, learnt in pairs)
+    if not all(sizes):
+        missing = "the image" if not sizes[0] else "what the model learnt on"
+        return None, () if mode == "off" else (f"Not resampled: the pixel size of {missing} is not known.",)
+    texts = [" x ".join(f"{size:g}" for size in size_of) for size_of in sizes]
+    apart = f"Pixels of the image measure {texts[0]} µm, those that the model learnt on {texts[1]} µm"
+    if mode == "off":
+        advice = f"{apart}. If objects are missed, let the image be resampled (Resample, --resample auto)."
+        return None, (advice,) if is_apart else ()
+    if mode == "auto" and not is_apart:
+        return None, ()
+    by_axis = zip(source.shape, source.axes.spread(pairs, (1.0, 1.0)), strict=True)
+    target = tuple(resampled_length(n, *pair) for n, pair in by_axis)
+    if target == source.shape:
+        return None, ()
+    kernel = "linear" if mode == "auto" else mode
+    return Resampling(source.shape, target, kernel), (f"{apart}: the image was resampled tile by tile ({kernel}).",)

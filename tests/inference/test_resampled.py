@@ -1,0 +1,124 @@
+"""Tiles of an image are answered at the pixel size that the network learnt on."""
+
+from dataclasses import replace
+from typing import Any
+
+import net_contract
+import numpy as np
+import pytest
+from net_contract import EXACT, SPECS
+
+from napari_fcn.errors import ImageError
+from napari_fcn.events import RunPlanned, TileDone
+from napari_fcn.geometry import Axes, Region
+from napari_fcn.geometry.resampling import Resampling
+from napari_fcn.models.checkpoint import Checkpoint
+from napari_fcn.session import Session
+from napari_fcn.settings import PredictSettings
+
+CASES = {
+    "unet-1d": ((150,), (0.6,), "x"),
+    "unet-2d": ((61, 90), (0.5, 2.1), "yx"),
+    "unet-3d": ((14, 30, 26), (1.9, 1.0, 0.7), "zyx"),
+    "reflect": ((3, 50, 41), (1.7, 0.4), "tyx"),
+}
+
+
+def learnt(name: str) -> Checkpoint:
+    """Return a network that learnt on pixels of 1 micrometre."""
+    checkpoint = net_contract.checkpoint(SPECS[name])
+    return Checkpoint(replace(checkpoint.info, voxel_size=(1.0,) * SPECS[name].ndim), checkpoint.weights)
+
+
+def session(name: str, tile: tuple[int, ...] = (), **more: Any) -> Session:
+    shape, spacing, names = CASES[name]
+    image = np.random.default_rng(0).normal(100, 20, shape).astype(np.float32)
+    axes = Axes(tuple(names), tuple(names[-SPECS[name].ndim :]))
+    options = PredictSettings(**{"device": "cpu", "resample": "auto", "tile": tile, **more.pop("options", {})})
+    return Session(image, learnt(name), axes, options, spacing=more.get("spacing", spacing))
+
+
+def answer(running: Session, first: Region | None = None) -> np.ndarray:
+    out = np.full((running.spec.classes, *running.source.shape), np.nan, np.float32)
+    for event in running.predict(first):
+        if isinstance(event, TileDone):
+            assert np.isnan(out[(slice(None), *event.region.slices)]).all()
+            out[(slice(None), *event.region.slices)] = event.probabilities
+    return out
+
+
+def by_hand(running: Session) -> np.ndarray:
+    """Return the answer of the whole image: resampled, one pass of the network, resampled back."""
+    grid = running.resampling
+    assert grid is not None
+    image = grid.apply(running.source.read(Region.whole(grid.source)), Region.whole(grid.target))
+    shape, axes = running.seen.shape, running.axes
+    found = running.predictor.probabilities(np.ascontiguousarray(axes.to_net(running.scaling.apply(image))))
+    return grid.back.apply(axes.from_net(found, shape), Region.whole(grid.source))
+
+
+@pytest.mark.parametrize("kernel", ["auto", "cubic", "gaussian"])
+@pytest.mark.parametrize("name", CASES)
+def test_tiled_equals_whole_on_both_grids(name: str, kernel: str) -> None:
+    tiled = session(name, (8,), options={"resample": kernel})
+    assert len(tiled.plan()) > 3
+    found = answer(tiled)
+    assert np.abs(found - by_hand(tiled)).max() <= EXACT
+    np.testing.assert_allclose(found.sum(0), 1, atol=1e-5)
+
+
+@pytest.mark.parametrize("name", ["unet-1d", "unet-2d", "reflect"])
+def test_the_image_is_read_tile_by_tile(name: str) -> None:
+    running, whole = session(name, (8,)), session(name)
+    sizes = [running.predictor.read(tile).size for tile in running.plan()]
+    assert max(sizes) < whole.predictor.read(next(iter(whole.plan()))).size
+
+
+def test_what_is_on_screen_comes_first() -> None:
+    running = session("unet-2d", (8,))
+    shown = Region((40, 60), (50, 70))
+    first = next(event for event in running.predict(shown) if isinstance(event, TileDone))
+    assert first.region.intersects(shown)
+    assert np.abs(answer(running, shown) - by_hand(running)).max() <= EXACT
+
+
+def test_loops_are_not_resampled() -> None:
+    assert session("reflect").seen.shape == (3, 85, 16)
+
+
+def notes(running: Session) -> str:
+    events = running.predict()
+    planned = next(events)
+    events.close()  # type: ignore[attr-defined]
+    assert isinstance(planned, RunPlanned)
+    return " ".join(planned.notes)
+
+
+def test_what_was_resampled_is_said() -> None:
+    assert "0.5 x 2.1 µm, those that the model learnt on 1 x 1 µm: the image was resampled" in notes(session("unet-2d"))
+
+
+def test_sizes_far_apart_are_said_where_nothing_was_asked() -> None:
+    running = session("unet-2d", options={"resample": "off"})
+    assert running.resampling is None
+    assert "let the image be resampled" in notes(running)
+    assert "µm" not in notes(session("unet-2d", options={"resample": "off"}, spacing=(1.1, 0.9)))
+
+
+def test_sizes_nearly_alike_are_left_alone_unless_a_kernel_is_named() -> None:
+    assert session("unet-2d", spacing=(1.1, 0.9)).resampling is None
+    named = session("unet-2d", spacing=(1.1, 0.9), options={"resample": "cubic"})
+    assert named.resampling == Resampling((61, 90), (67, 81), "cubic")
+
+
+def test_an_image_without_a_pixel_size_stays_as_it_is_and_that_is_said() -> None:
+    running = session("unet-2d", spacing=())
+    assert running.resampling is None
+    assert "the pixel size of the image is not known" in notes(running)
+    assert session("unet-2d", spacing=(0.0, 2.0)).seen.shape == (61, 180)
+
+
+@pytest.mark.parametrize("spacing", [(1.0,), (1.0, -2.0), (1.0, float("nan")), (1.0, float("inf"))])
+def test_sizes_that_make_no_sense_are_refused(spacing: tuple[float, ...]) -> None:
+    with pytest.raises(ImageError, match="needed is a positive number of micrometres for each of y x"):
+        session("unet-2d", spacing=spacing)
