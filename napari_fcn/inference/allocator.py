@@ -22,7 +22,7 @@ def mapped_arrays() -> Iterator[None]:
     glibc moves its bound for mapping upwards with each large array that is freed, so that activations end up in a heap.
     Between them lie the small things that stay, such as what oneDNN keeps for each shape of tile: the heap fragments,
     and a run in tiles of 9 shapes took five times what lived at once. Mapped arrays cost page faults at every layer: a
-    run is 5 to 10 % slower than in a heap that is never trimmed, and takes half of the memory or less. The bound is
+    run is 5 to 16 % slower than in a heap that is never trimmed, and takes half of the memory or less. The bound is
     that of the whole process, and stays. Other systems map large arrays by themselves; nothing is done there.
     """
     libc = _glibc()
