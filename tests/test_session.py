@@ -95,6 +95,18 @@ def test_the_tiles_on_screen_come_first(image: np.ndarray) -> None:
     assert len(regions) == len(set(regions)) == len(running.plan())
 
 
+def test_tiles_follow_what_is_on_screen_while_they_are_answered(image: np.ndarray) -> None:
+    running = session(image, tile=(16,))
+    first, last = Region((0, 0), (9, 9)), Region(tuple(n - 9 for n in image.shape), image.shape)
+    seen: list[Region] = []
+    for event in running.predict(lambda: last if len(seen) > 2 else first):
+        if isinstance(event, TileDone):
+            seen.append(event.region)
+    assert seen[0].intersects(first)
+    assert len(set(seen)) == len(seen) == len(running.plan())
+    assert any(region.intersects(last) for region in seen[3:8])  # some were read ahead before the eye moved
+
+
 def test_the_plane_on_screen_comes_first(rng: np.random.Generator) -> None:
     running = session(rng.random((5, 20, 20)), tile=(10,))
     shown = Region((3, 0, 0), (4, 20, 20))

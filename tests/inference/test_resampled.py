@@ -122,3 +122,25 @@ def test_an_image_without_a_pixel_size_stays_as_it_is_and_that_is_said() -> None
 def test_sizes_that_make_no_sense_are_refused(spacing: tuple[float, ...]) -> None:
     with pytest.raises(ImageError, match="needed is a positive number of micrometres for each of y x"):
         session("unet-2d", spacing=spacing)
+
+
+def test_tiles_that_are_fixed_are_of_the_image_and_change_nothing() -> None:
+    running = session("unet-2d")
+    fixed = running.with_tile((16, 24))
+    assert fixed.plan().tile == (16, 24)
+    assert fixed.with_tile(fixed.plan().tile).plan() == fixed.plan()
+    np.testing.assert_allclose(answer(fixed), answer(running), atol=EXACT)
+
+
+def test_a_run_that_is_gone_on_with_leaves_out_what_was_answered() -> None:
+    running = session("unet-2d").with_tile((16, 24))
+    tiles = [event for event in running.predict() if isinstance(event, TileDone)]
+    done = {event.region for event in tiles[:7]}
+    planned, *rest = running.predict(done=done)
+    assert isinstance(planned, RunPlanned)
+    assert (planned.tiles, planned.done) == (len(tiles), 7)
+    again = [event for event in rest if isinstance(event, TileDone)]
+    assert [event.region for event in again] == [event.region for event in tiles[7:]]
+    assert [event.done for event in again] == list(range(8, len(tiles) + 1))
+    for one, other in zip(again, tiles[7:], strict=True):
+        np.testing.assert_array_equal(one.probabilities, other.probabilities)
