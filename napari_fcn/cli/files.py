@@ -52,6 +52,7 @@ def plan_files(given: Sequence[str], out: Path, kinds: Sequence[str], stack: str
         If there is no image, a kind is unknown, or two images would be written to one file.
     """
     from napari_fcn.io import Origin
+    from napari_fcn.io.results import WRITABLE
     from napari_fcn.recording import SAVED
 
     unknown = [kind for kind in kinds if kind not in SAVED]
@@ -64,8 +65,10 @@ def plan_files(given: Sequence[str], out: Path, kinds: Sequence[str], stack: str
     else:
         found = [(image, Origin.of(image)) for group in groups for image in group]
         many = len(found) > 1 or [str(image) for image, _ in found] != [str(Path(text)) for text in given]
-    if out.is_file() and (many or len(kinds) > 1):
-        raise OutputError(f"{out} is a file; several results need a folder. Choose another --out.")
+    if (many or len(kinds) > 1) and (out.is_file() or out.name.lower().endswith(WRITABLE)):
+        raise OutputError(
+            f"{out} is one file; several results need a folder, such as --out {out.with_name(_stem(out))}."
+        )
     jobs = [_job(place, out, kinds, many) for place in found]
     _check_apart(jobs)
     return jobs

@@ -322,6 +322,15 @@ def test_a_disk_that_refuses_keeps_what_is_done(
     assert json.loads(capsys.readouterr().out)["resumed"] == 4
 
 
+@pytest.mark.parametrize("name", ["out.ome.zarr", "out.ome.tif"])
+def test_several_results_do_not_go_to_one_file(
+    image: Path, model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], name: str
+) -> None:
+    assert run(image, "--model", model, "--out", tmp_path / name, "--save", "classes,probabilities") == 1
+    assert f"several results need a folder, such as --out {tmp_path / 'out'}." in capsys.readouterr().err
+    assert not (tmp_path / name).exists()
+
+
 def test_a_folder_that_may_not_be_written_is_named(
     image: Path, model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
