@@ -99,10 +99,23 @@ def _started(count: int, threads: str | None, device: str) -> Iterator[tuple[Any
     share = int(threads) if threads else max(1, (os.cpu_count() or 1) // count)
     options = {"processes": True, "dashboard_address": "127.0.0.1:0", "memory_limit": 0, "silence_logs": 50}
     with (
+        _kept_environment(),
         dask.config.set({"distributed.nanny.pre-spawn-environ": SPAWN, "distributed.comm.timeouts.connect": GONE}),
         LocalCluster(n_workers=count, threads_per_worker=2, **options) as cluster,  # one thread reads, one computes
     ):
         yield cluster, share
+
+
+@contextmanager
+def _kept_environment() -> Iterator[None]:
+    """Leave the environment as it was: what dask puts there for its workers, other processes would inherit."""
+    before = dict(os.environ)
+    try:
+        yield
+    finally:
+        for name in set(os.environ) - set(before):
+            del os.environ[name]
+        os.environ.update(before)
 
 
 class Cluster:

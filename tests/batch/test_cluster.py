@@ -43,6 +43,7 @@ def workers() -> Iterator[Any]:
 
     options = {"processes": True, "dashboard_address": "127.0.0.1:0", "memory_limit": 0, "silence_logs": 50}
     with (
+        clusters._kept_environment(),
         dask.config.set({"distributed.comm.timeouts.connect": clusters.GONE}),
         LocalCluster(n_workers=2, threads_per_worker=1, **options) as started,
     ):
@@ -363,7 +364,9 @@ def test_a_cluster_of_no_worker_is_refused() -> None:
 
 def test_workers_of_this_computer_are_started_and_ended(folder: Path) -> None:
     before = {child.pid for child in psutil.Process().children(recursive=True)}
+    before = dict(os.environ)
     assert run(folder, "there.npy", "--scheduler", "local:1x1") == 0
+    assert dict(os.environ) == before  # what dask puts there for its workers, other processes must not inherit
     assert run(folder, "here.npy") == 0
     np.testing.assert_array_equal(np.load(folder / "here.npy"), np.load(folder / "there.npy"))
     left = {child.pid: child.name() for child in psutil.Process().children(recursive=True) if child.pid not in before}
