@@ -76,5 +76,5 @@ def _radii(sight: Sight) -> str:
     parts = []
     for radius in sight.radii:
         length = "" if radius.length is None else f" ({radius.length:.2g} {escape(sight.unit)})"
-        parts.append(f"{radius.share:.0%} within {radius.pixels:.1f} px{length}")
+        parts.append(f"{radius.share:.0%} within {radius.pixels:.2g} px{length}")
     return "Influence: " + ", ".join(part.replace(" ", "&nbsp;") for part in parts) + "."
