@@ -32,6 +32,7 @@ from napari_fcn.session import Session
 from napari_fcn.settings import PredictSettings
 
 RESULTS = Path(__file__).parent / "results"
+SCARCE = 0.1  # GiB allowed: little enough for memory to be given back at once
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +56,7 @@ class Run:
         classes = (ClassLabel("background", "#000000"), ClassLabel("object", "#e69f00"))
         checkpoint = Checkpoint(ModelInfo(spec, Normaliser(), classes), dict(spec.build().state_dict()))
         image = np.random.default_rng(0).integers(0, 255, self.shape, np.uint8)
-        settings = PredictSettings(device=device, precision=self.precision, tile=self.tile)
+        settings = PredictSettings(device=device, precision=self.precision, tile=self.tile, memory=SCARCE)
         return Session(image, checkpoint, settings=settings)
 
 

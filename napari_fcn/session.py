@@ -18,7 +18,7 @@ from napari_fcn.fields.theoretical import anatomy
 from napari_fcn.geometry import Axes, Region, Tile, TilePlan
 from napari_fcn.geometry.tiling import balanced_tile
 from napari_fcn.inference import device as devices
-from napari_fcn.inference.allocator import mapped_arrays
+from napari_fcn.inference.allocator import arranged
 from napari_fcn.inference.ladder import Footing, Ladder
 from napari_fcn.inference.memory import budget, cost, run_bytes, statistics_bytes, window
 from napari_fcn.inference.predictor import Predictor
@@ -253,7 +253,7 @@ class Session:
         pixels = prod(self.seen.shape) / prod(self.source.shape)  # of the network, for one of the image
         peak = int(max(run_bytes(self.spec, plan, self.dtype, self.device) * pixels, statistics_bytes(self.source)))
         allowed = budget(self.device, self.settings.memory)
-        with mapped_arrays():
+        with arranged(peak, allowed):
             notes = (*self.notes, *_too_large(peak, allowed))
             before = sum(tile.core in done for tile in plan) if done else 0
             tiles = (tile for tile in _ordered(plan, first) if tile.core not in done)

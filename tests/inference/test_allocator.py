@@ -20,7 +20,7 @@ PRELUDE = """
 import json
 import numpy as np
 import psutil
-from napari_fcn.inference.allocator import mapped_arrays
+from napari_fcn.inference.allocator import arranged, mapped_arrays
 
 def resident():
     return psutil.Process().memory_info().rss
@@ -64,6 +64,20 @@ with mapped_arrays():
 print(json.dumps([inside - before, resident() - before]))
 """)
     assert inside > 100 * MIB
+    assert after < 50 * MIB
+
+
+@on_glibc
+@pytest.mark.parametrize(("allowed", "is_kept"), [(2**40, True), (2**20, False)])
+def test_where_memory_is_plentiful_freed_memory_is_kept_and_goes_back_afterwards(allowed: int, is_kept: bool) -> None:
+    inside, after = grown(f"""
+before = resident()
+with arranged(2**20, {allowed}):
+    use()
+    inside = resident()
+print(json.dumps([inside - before, resident() - before]))
+""")
+    assert (inside > 100 * MIB) == is_kept
     assert after < 50 * MIB
 
 

@@ -116,7 +116,7 @@ spec = NetSpec.suggest(1.0, ndim=int(sys.argv[1]))
 info = ModelInfo(spec, Normaliser(), (ClassLabel("no", "#000000"), ClassLabel("yes", "#ffffff")))
 shape, tile = (tuple(int(n) for n in text.split("x")) for text in sys.argv[2:])
 image = np.random.default_rng(0).integers(0, 255, shape, np.uint8)
-settings = PredictSettings(device="cpu", precision="float32", tile=tile)
+settings = PredictSettings(device="cpu", precision="float32", tile=tile, memory=0.1)  # scarce
 session = Session(image, Checkpoint(info, dict(spec.build().state_dict())), settings=settings)
 session.field, bytes_per_pixel(spec)
 idle = psutil.Process().memory_info().rss
