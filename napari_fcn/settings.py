@@ -57,6 +57,11 @@ def options(settings: type) -> tuple[Option, ...]:
     )
 
 
+def _numbers(value: float | Iterable[Any]) -> tuple[Any, ...]:
+    """Return one number or several as a tuple."""
+    return (value,) if isinstance(value, int | float) else tuple(value)
+
+
 def _channel() -> Any:
     return option(
         None,
@@ -129,8 +134,7 @@ class PredictSettings:
     )
 
     def __post_init__(self) -> None:
-        tile: int | Iterable[int] = self.tile
-        object.__setattr__(self, "tile", (tile,) if isinstance(tile, int) else tuple(tile))
+        object.__setattr__(self, "tile", _numbers(self.tile))
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,11 +174,19 @@ class TrainSettings:
     )
     epochs: int = option(100, "Epochs", "Passes over the training images.", minimum=1)
     crops: int = option(4, "Crops", "Random crops taken from each image in one pass.", minimum=1)
-    patch: int | None = option(
-        None,
+    patch: tuple[int, ...] = option(
+        (),
         "Patch",
-        "Length of a training crop along each axis, in pixels. Empty: 4096 in 1-D, 256 in 2-D, 64 in 3-D.",
-        minimum=16,
+        "Length of a training crop in pixels, one number for all axes or one for each axis, as in 16,128,128. Empty: "
+        "4096 in 1-D, 256 in 2-D, 64 in 3-D.",
+        minimum=1,
+    )
+    spacing: tuple[float, ...] = option(
+        (),
+        "Spacing",
+        "Length of a pixel along each axis relative to one another, as in 3,1,1, so that crops are bent and turned in "
+        "true proportion. Empty: the voxel size in the recipe, else all alike.",
+        minimum=1e-9,
     )
     batch: int = option(4, "Batch", "Crops learnt from in one step.", minimum=1)
     rate: float = option(2e-3, "Learning rate", "Peak learning rate of AdamW; it falls to zero along a cosine.")
@@ -184,6 +196,10 @@ class TrainSettings:
     precision: str = option("auto", "Precision", "Numbers to compute with.", choices=PRECISIONS)
     workers: int = option(0, "Workers", "Processes that prepare crops beside the training; 0: none.", minimum=0)
     seed: int = option(0, "Seed", "Start of the random numbers: the same seed gives the same training.", minimum=0)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "patch", _numbers(self.patch))
+        object.__setattr__(self, "spacing", _numbers(self.spacing))
 
 
 @dataclass(frozen=True, slots=True)

@@ -25,7 +25,7 @@ FLOORS = (
     {"io", "sample_data"},
     {"ledger"},
     {"resuming"},
-    {"recording", "finetuning", "figures"},
+    {"recording", "finetuning", "figures", "preparing"},
     {"batch"},
     {"api"},
     {"demo"},

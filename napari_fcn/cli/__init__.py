@@ -12,7 +12,7 @@ from napari_fcn.cli.models import models
 from napari_fcn.cli.predicting import predict
 from napari_fcn.cli.seeing import certify, field
 from napari_fcn.cli.teaching import finetune, replay
-from napari_fcn.cli.training import train
+from napari_fcn.cli.training import recipe, train
 from napari_fcn.errors import FcnError
 from napari_fcn.nets.options import NETWORKS
 from napari_fcn.settings import PredictSettings, TeachSettings, TrainSettings
@@ -20,6 +20,7 @@ from napari_fcn.settings import PredictSettings, TeachSettings, TrainSettings
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+PREPARED = ("nuclei-3d", "cells-video")  # models whose data are parts of several sets
 INTERRUPTED = 130  # 128 and the number of the signal, as shells have it
 
 
@@ -96,10 +97,22 @@ def build_parser() -> argparse.ArgumentParser:
         help=f"the network, as in 'unet ndim=2 classes=3 width=16 depth=3'; families: {', '.join(NETWORKS)}",
     )
     to_train.add_argument("--recipe", type=Path, help="JSON file with classes, voxel size and card of the model")
+    to_train.add_argument(
+        "--start",
+        default="",
+        metavar="NAME|FILE",
+        help="begin with the weights of this model, which may have one axis fewer; without it they are random",
+    )
     to_train.add_argument("--out", type=Path, required=True, help="model file to write (.safetensors)")
     to_train.add_argument("--resume", action="store_true", help="go on with an interrupted run")
     to_train.add_argument("--json", action="store_true", help="a line of JSON for each epoch on standard output")
     add_options(to_train, TrainSettings)
+
+    to_prepare = commands.add_parser("recipe", help="write the folder that a shipped 3-D or video model learnt from")
+    to_prepare.set_defaults(run=recipe)
+    to_prepare.add_argument("model", choices=PREPARED)
+    to_prepare.add_argument("data", type=Path, help="folder with the data sets that the model's card names")
+    to_prepare.add_argument("folder", type=Path, help="folder to write, for napari-fcn train")
 
     to_teach = commands.add_parser("finetune", help="teach a model from an image with a few labels")
     to_teach.set_defaults(run=finetune)

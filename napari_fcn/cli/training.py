@@ -1,10 +1,10 @@
-"""``napari-fcn train``."""
+"""``napari-fcn train`` and ``napari-fcn recipe``."""
 
 from __future__ import annotations
 
 import json
 import shlex
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import TYPE_CHECKING
 
 from napari_fcn.cli.flags import collect, say
@@ -19,7 +19,9 @@ def train(arguments: argparse.Namespace) -> None:
     from napari_fcn.learning.pretrain import Training
     from napari_fcn.learning.pretrain import train as epochs
     from napari_fcn.learning.targets import CLASSES
+    from napari_fcn.models.checkpoint import Checkpoint
     from napari_fcn.models.recipe import parse_spec, plain_recipe, read_recipe
+    from napari_fcn.models.zoo import path_of
 
     settings = collect(TrainSettings, arguments)
     known = {"classes": CLASSES[settings.target]} if settings.target in CLASSES else {}
@@ -29,7 +31,10 @@ def train(arguments: argparse.Namespace) -> None:
         info = read_recipe(arguments.recipe, spec, command)
     else:
         info = plain_recipe(arguments.out.stem, spec, command)
-    training = Training(info, arguments.folder, settings, arguments.out)
+    start = Checkpoint.load(path_of(arguments.start)) if arguments.start else None
+    if start:
+        info = replace(info, card=replace(info.card, parent=start.hash))
+    training = Training(info, arguments.folder, settings, arguments.out, start)
     first = None
     for event in epochs(training, arguments.resume):
         first = event.epoch if first is None else first
@@ -42,3 +47,12 @@ def train(arguments: argparse.Namespace) -> None:
         if arguments.json:
             print(json.dumps(asdict(event)), flush=True)
     say(f"The best weights are in {arguments.out}.")
+
+
+def recipe(arguments: argparse.Namespace) -> None:
+    """Write the training folder of a shipped model."""
+    from napari_fcn.preparing import prepare
+
+    for pair in prepare(arguments.model, arguments.data, arguments.folder):
+        say(f"{pair.name}  {' x '.join(map(str, pair.image.shape))}")
+    say(f"The images and their labels are in {arguments.folder}; the card of {arguments.model} tells how to go on.")

@@ -34,6 +34,9 @@ class Augmentation:
         Whether half of the crops are inverted.
     time : int or None
         The axis that is time: it is neither scaled, bent, mirrored nor turned.
+    spacing : tuple of float
+        Length of a pixel along each axis, relative to one another; empty: all alike. Pixels are those of the finest
+        axis where crops are bent or blurred, and only axes with pixels of one length are turned into each other.
     """
 
     scale: tuple[float, float] = (0.5, 2.0)
@@ -44,6 +47,7 @@ class Augmentation:
     noise: float = 0.15
     invert: bool = False
     time: int | None = None
+    spacing: tuple[float, ...] = ()
 
     def crop(
         self, image: Image, labels: Labels, patch: tuple[int, ...], rng: np.random.Generator
@@ -52,16 +56,17 @@ class Augmentation:
         where = self._where(labels.shape, patch, rng)
         crop = np.stack([ndimage.map_coordinates(c, where, order=1, mode="mirror") for c in image])
         cut = ndimage.map_coordinates(labels, where, order=0, mode="mirror")
-        crop, cut = _turn(crop, cut, self.time, rng)
+        crop, cut = _turn(crop, cut, self._shares(len(patch)), self.time, rng)
         return self._relight(crop, rng), cut
 
     def _where(self, shape: tuple[int, ...], patch: tuple[int, ...], rng: np.random.Generator) -> Image:
         """Return the place in the image that each pixel of the crop shows, ``(ndim, *patch)``."""
         zoom = np.exp(rng.uniform(*np.log(self.scale)))
         where = np.stack(np.meshgrid(*((np.arange(p) - (p - 1) / 2) for p in patch), indexing="ij")).astype(np.float32)
-        coarse = [max(4, p // self.bend_grid + 3) for p in patch]
+        shares = self._shares(len(patch))
+        coarse = [max(4, round(p / (self.bend_grid * s)) + 3) for p, s in zip(patch, shares, strict=True)]
         for axis, length in enumerate(patch):
-            field = rng.normal(0, self.bend, coarse).astype(np.float32)
+            field = rng.normal(0, self.bend * shares[axis], coarse).astype(np.float32)
             wide = ndimage.zoom(field, [p / c for p, c in zip(patch, coarse, strict=True)], order=1)
             if length > 1 and axis != self.time:
                 where[axis] += wide
@@ -72,6 +77,10 @@ class Augmentation:
             where[axis] += (n - 1) / 2 + rng.uniform(-slack, slack)
         return where
 
+    def _shares(self, ndim: int) -> tuple[float, ...]:
+        """Return how many pixels of each axis one pixel of the finest axis is long."""
+        return tuple(min(self.spacing) / length for length in self.spacing) or (1.0,) * ndim
+
     def _relight(self, crop: Image, rng: np.random.Generator) -> Image:
         """Return the crop with other contrast, sharpness and noise; intensities about -1 to 1."""
         if self.invert and rng.random() < 0.5:
@@ -80,7 +89,8 @@ class Augmentation:
             exponent = np.exp(rng.uniform(-np.log(self.gamma), np.log(self.gamma)))
             crop = (np.clip((crop + 1) / 2, 0, None) ** exponent * 2 - 1).astype(np.float32)
         if rng.random() < 0.3:
-            crop = ndimage.gaussian_filter(crop, (0, *[rng.uniform(0, self.blur)] * (crop.ndim - 1)))
+            sigma = rng.uniform(0, self.blur)
+            crop = ndimage.gaussian_filter(crop, (0, *(sigma * s for s in self._shares(crop.ndim - 1))))
         if rng.random() < 0.5:
             crop = crop * np.float32(rng.uniform(0.6, 1.2)) + np.float32(rng.uniform(-0.25, 0.25))
         if rng.random() < 0.5:
@@ -88,13 +98,16 @@ class Augmentation:
         return np.ascontiguousarray(crop, dtype=np.float32)
 
 
-def _turn(crop: Image, cut: Labels, time: int | None, rng: np.random.Generator) -> tuple[Image, Labels]:
-    """Return both mirrored along random axes and turned by right angles between axes of one length, time excepted."""
+def _turn(
+    crop: Image, cut: Labels, shares: tuple[float, ...], time: int | None, rng: np.random.Generator
+) -> tuple[Image, Labels]:
+    """Return both mirrored along random axes and turned by right angles between axes that are alike, time excepted."""
     patch, ndim = cut.shape, cut.ndim
     flips = tuple(axis for axis in range(ndim) if rng.random() < 0.5 and axis != time)
     order = np.arange(ndim)
-    for length in set(patch):
-        alike = [axis for axis in range(ndim) if patch[axis] == length and axis != time]
+    kinds = tuple(zip(patch, shares, strict=True))
+    for kind in sorted(set(kinds)):
+        alike = [axis for axis in range(ndim) if kinds[axis] == kind and axis != time]
         order[alike] = rng.permutation(alike)
     crop = np.flip(crop, tuple(1 + axis for axis in flips)).transpose(0, *(1 + order))
     return np.ascontiguousarray(crop), np.ascontiguousarray(np.flip(cut, flips).transpose(order))

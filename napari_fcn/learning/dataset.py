@@ -142,6 +142,14 @@ def _planes(
     ]
 
 
+def _per_axis(name: str, given: Sequence[Any], ndim: int) -> tuple[Any, ...]:
+    if len(given) not in (1, ndim):
+        raise ImageError(
+            f"The {name} {tuple(given)} has {len(given)} numbers; give one, or one for each of {ndim} axes."
+        )
+    return tuple(given) if len(given) == ndim else tuple(given) * ndim
+
+
 class Crops(Dataset[tuple[torch.Tensor, torch.Tensor]]):
     """Random crops of labelled images; the ``i``-th crop of a seed is always the same.
 
@@ -150,22 +158,36 @@ class Crops(Dataset[tuple[torch.Tensor, torch.Tensor]]):
     images : sequence of Labelled
         What to crop from.
     settings : TrainSettings
-        Target, patch, number of crops, inversion, balance of kinds, seed.
+        Target, patch, spacing, number of crops, inversion, balance of kinds, seed.
     time : int, optional
         The axis of the images that is time.
+    spacing : sequence of float, optional
+        Length of a pixel along each axis, where the settings say nothing; empty: all alike.
 
     Attributes
     ----------
     epoch : int
         The pass; each has crops of its own.
+
+    Raises
+    ------
+    ImageError
+        If the patch or the spacing does not fit the axes of the images.
     """
 
-    def __init__(self, images: Sequence[Labelled], settings: TrainSettings, time: int | None = None) -> None:
+    def __init__(
+        self,
+        images: Sequence[Labelled],
+        settings: TrainSettings,
+        time: int | None = None,
+        spacing: Sequence[float] = (),
+    ) -> None:
         self.images, self.settings, self.epoch = images, settings, 0
         ndim = images[0].labels.ndim
-        self.patch = (settings.patch or PATCHES[ndim],) * ndim
+        self.patch = _per_axis("patch", settings.patch or (PATCHES[ndim],), ndim)
+        relative = _per_axis("spacing", settings.spacing or tuple(spacing) or (1.0,), ndim)
         self.target = TARGETS[settings.target]
-        self.augmentation = Augmentation(invert=settings.invert, time=time)
+        self.augmentation = Augmentation(invert=settings.invert, time=time, spacing=relative)
         sizes = Counter(image.kind for image in images)
         weights = np.array([sizes[image.kind] ** (settings.balance - 1) for image in images])
         self.chance = weights / weights.sum()

@@ -23,6 +23,7 @@ from napari_fcn.learning.dataset import Crops, Labelled, read_folder
 from napari_fcn.learning.losses import IGNORE, class_weights, cross_entropy_and_dice
 from napari_fcn.learning.targets import TARGETS
 from napari_fcn.models.checkpoint import Checkpoint
+from napari_fcn.nets.convert import begin_as
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -49,12 +50,15 @@ class Training:
         How to train.
     out : Path
         The model file; the state of an unfinished run lies beside it with the suffix ``.state``.
+    start : Checkpoint, optional
+        What to begin as (`begin_as`): its norms keep their statistics. Without it, weights are random.
     """
 
     info: ModelInfo
     folder: Path
     settings: TrainSettings
     out: Path
+    start: Checkpoint | None = None
 
     @property
     def state_path(self) -> Path:
@@ -133,11 +137,11 @@ class Learner:
         if self.dtype == torch.float16:
             raise DeviceError("Training in float16 loses small gradients. Choose bfloat16 or float32.")
         generator = torch.Generator().manual_seed(settings.seed)
-        self.net = place(spec.build(generator), spec.ndim, self.device)
+        self.net = place(_beginning(training, generator), spec.ndim, self.device)
         self.average = place(spec.build(), spec.ndim, self.device).eval()
         self.average.load_state_dict(self.net.state_dict())
         self.optimiser = torch.optim.AdamW(self.net.parameters(), lr=settings.rate, weight_decay=settings.decay)
-        self.crops = Crops(examples, settings, spec.time)
+        self.crops = Crops(examples, settings, spec.time, training.info.voxel_size)
         self.weights = self._class_weights(examples).to(self.device)
         self.epoch, self.best = 0, -1.0
 
@@ -147,6 +151,9 @@ class Learner:
         settings = self.training.settings
         loader = DataLoader(self.crops, batch_size=settings.batch, num_workers=settings.workers)
         self.net.train()
+        if self.training.start:
+            for norm in self.net.modules():
+                norm.train(not isinstance(norm, torch.nn.modules.batchnorm._BatchNorm) and norm.training)
         total = torch.zeros((), device=self.device)
         for step, (x, target) in enumerate(loader, start=epoch * len(loader)):
             for group in self.optimiser.param_groups:
@@ -246,7 +253,19 @@ class Learner:
         settings = {
             k: v for k, v in asdict(self.training.settings).items() if k not in ("device", "precision", "workers")
         }
-        return json.dumps([self.training.info.spec.to_dict(), settings], sort_keys=True)
+        start = [self.training.start.hash] if self.training.start else []
+        return json.dumps([self.training.info.spec.to_dict(), settings, *start], sort_keys=True)
+
+
+def _beginning(training: Training, generator: torch.Generator) -> torch.nn.Module:
+    """Return the network before its first step."""
+    net = training.info.spec.build(generator)
+    if training.start:
+        try:
+            begin_as(net, training.start.original().net())
+        except ValueError as error:
+            raise ModelError(f"The network does not fit the model to begin from: {error}.") from error
+    return net
 
 
 def _schedule(progress: float) -> float:

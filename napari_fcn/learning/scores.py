@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import numpy as np
 from scipy import ndimage
 from skimage.morphology import skeletonize
 from skimage.segmentation import find_boundaries
 
 if TYPE_CHECKING:
-    import numpy as np
     import numpy.typing as npt
 
     Mask = npt.NDArray[np.bool_]
@@ -37,6 +37,11 @@ def outline(mask: Mask) -> Mask:
 
 
 def centre_line(mask: Mask) -> Mask:
-    """Return the middle lines of a mask of thin sheets or threads."""
+    """Return the middle lines of a mask of thin sheets or threads; those of a volume plane by plane.
+
+    A sheet in a volume has a middle surface; its lines in each plane are that surface, but for sheets that lie flat.
+    """
+    if mask.ndim > 2:
+        return np.stack([centre_line(plane) for plane in mask])
     lines: Mask = skeletonize(mask).astype(bool)
     return lines

@@ -31,7 +31,7 @@ def _round(spec: NetSpec, inputs: int, outputs: int, level: int) -> list[nn.Modu
     """Return one factorised convolution; it stays whole where its kernel has no extent in time, or none in space.
 
     There are as many channels in between as give the two together the weights of the whole convolution (Tran et al.
-    2018, section 3.5).
+    2018, section 3.5), and no fewer than come out, so that what a flat network knows has a place in it.
     """
     kernel, dilation = spec.kernel[level], spec.dilations[level]
     space = tuple(1 if axis == spec.time else k for axis, k in enumerate(kernel))
@@ -39,7 +39,7 @@ def _round(spec: NetSpec, inputs: int, outputs: int, level: int) -> list[nn.Modu
     area, frames = prod(space), prod(time)
     if area == 1 or frames == 1:
         return layers.step(spec, inputs, outputs, kernel, dilation)
-    between = max(1, frames * area * inputs * outputs // (area * inputs + frames * outputs))
+    between = max(outputs, frames * area * inputs * outputs // (area * inputs + frames * outputs))
     return [
         *layers.step(spec, inputs, between, space, dilation),
         *layers.step(spec, between, outputs, time, dilation),

@@ -5,8 +5,10 @@ import numpy as np
 import pytest
 import tifffile
 
-from napari_fcn.cli import main
+from napari_fcn.cli import PREPARED, main
 from napari_fcn.models.card import read_info
+from napari_fcn.models.checkpoint import Checkpoint
+from napari_fcn.preparing import RECIPES
 from napari_fcn.sample_data import cells
 
 SPEC = ["--spec", "unet classes=3 width=2 depth=1"]
@@ -83,3 +85,19 @@ def test_a_network_for_movies_is_trained_and_run_on_a_movie(tmp_path: Path) -> N
     tifffile.imwrite(movie, np.stack([cells((32, 32), seed=k)[0] for k in range(5)]), metadata={"axes": "TYX"})
     assert main(["predict", str(movie), "--model", str(out), "--out", str(tmp_path / "o.npy")]) == 0
     assert np.load(tmp_path / "o.npy").shape == (5, 32, 32)
+
+
+def test_a_model_can_begin_as_another_and_says_so(folder: Path) -> None:
+    first, second = folder / "first.safetensors", folder / "second.safetensors"
+    assert main(["train", str(folder), *SPEC, "--out", str(first), *SMALL]) == 0
+    assert main(["train", str(folder), *SPEC, "--start", str(first), "--out", str(second), *SMALL]) == 0
+    assert read_info(second).card.parent == Checkpoint.load(first).hash
+
+
+def test_a_folder_for_training_is_written_from_data_sets(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["recipe", "nuclei-3d", str(tmp_path), str(tmp_path / "out")]) == 1
+    assert "train_8cell_image.tif is missing" in capsys.readouterr().err
+
+
+def test_every_model_with_a_recipe_of_several_sets_is_offered() -> None:
+    assert set(PREPARED) == set(RECIPES)

@@ -111,3 +111,21 @@ def test_frames_keep_their_order_and_distance(seed: int) -> None:
     assert np.allclose(np.diff(where[0], axis=0), 1, atol=1e-4)
     _, cut = plain.crop(frames[None], frames.astype(np.uint8), (16, 16, 16), np.random.default_rng(seed))
     assert (np.diff(cut.astype(int), axis=0) == 1).all()
+
+
+def test_planes_that_lie_apart_are_bent_less_and_not_turned() -> None:
+    """A ramp along z tells where each voxel of a crop comes from."""
+    shape, patch = (16, 64, 64), (16, 16, 16)
+    ramp = np.broadcast_to(np.arange(16, dtype=np.float32)[:, None, None], shape)[None]
+    labels = np.zeros(shape, np.uint8)
+    gentle = {"noise": 0, "blur": 0, "gamma": 1, "scale": (1, 1)}
+    apart, cubes = (Augmentation(spacing=s, **gentle) for s in ((8, 1, 1), ()))  # type: ignore[arg-type]
+    slopes: dict[str, list[np.ndarray]] = {"apart": [], "cubes": []}
+    for seed in range(12):
+        for name, augmentation in (("apart", apart), ("cubes", cubes)):
+            crop, _ = augmentation.crop(ramp, labels, patch, np.random.default_rng(seed))
+            slopes[name].append([np.abs(np.diff(crop[0], axis=axis)).mean() for axis in range(3)])
+    assert all(np.argmax(slope) == 0 for slope in slopes["apart"])
+    assert any(np.argmax(slope) != 0 for slope in slopes["cubes"])
+    across = {name: np.mean([sorted(slope)[0] for slope in found]) for name, found in slopes.items()}
+    assert across["apart"] < across["cubes"] / 2

@@ -148,3 +148,19 @@ def test_crops_are_as_large_as_their_number_of_axes_allows() -> None:
     for labels, side in ((np.ones((9, 9), int), 256), (np.ones((4, 4, 4), int), 64)):
         image = Labelled("a", "", (np.zeros((1, *labels.shape), np.float32),), labels)
         assert Crops([image], TrainSettings()).patch == (side,) * labels.ndim
+
+
+def test_a_patch_has_one_length_for_all_axes_or_one_for_each() -> None:
+    image = Labelled("a", "", (np.zeros((1, 4, 9, 9), np.float32),), np.ones((4, 9, 9), int))
+    assert Crops([image], TrainSettings(patch=16)).patch == (16, 16, 16)
+    assert Crops([image], TrainSettings(patch=(4, 8, 9))).patch == (4, 8, 9)
+    with pytest.raises(ImageError, match=r"patch \(4, 8\) has 2 numbers; give one, or one for each of 3 axes"):
+        Crops([image], TrainSettings(patch=(4, 8)))
+
+
+def test_crops_are_bent_in_the_proportions_of_the_pixels() -> None:
+    image = Labelled("a", "", (np.zeros((1, 4, 9, 9), np.float32),), np.ones((4, 9, 9), int))
+    assert Crops([image], TrainSettings(), spacing=(3, 1, 1)).augmentation.spacing == (3, 1, 1)
+    assert Crops([image], TrainSettings(spacing=(2, 1, 1)), spacing=(3, 1, 1)).augmentation.spacing == (2, 1, 1)
+    with pytest.raises(ImageError, match="spacing"):
+        Crops([image], TrainSettings(spacing=(2, 1)))

@@ -225,3 +225,50 @@ def test_a_full_disk_is_told_and_the_state_before_is_kept(folder: Path, monkeypa
     with pytest.raises(FcnError, match="go on with --resume"):
         run(job, resume=True)
     assert job.state_path.read_bytes() == before
+
+
+def test_a_volume_is_learnt_by_a_net_that_begins_as_a_flat_one(tmp_path: Path) -> None:
+    fill(tmp_path, (6, 32, 32), ["train_0", "train_1", "val_0"])
+    flat = training(tmp_path, "flat", epochs=8, crops=4)
+    run(flat)
+    start = Checkpoint.load(flat.out)
+    deep = replace(SPEC, ndim=3, pool=((1, 2, 2),), kernel=((1, 3, 3), (3, 3, 3)))
+    gentle = {"epochs": 1, "crops": 1, "rate": 1e-6, "patch": (6, 32, 32)}
+    begun, cold = (
+        replace(training(tmp_path, name, deep, **gentle), start=begin)
+        for name, begin in (("deep", start), ("cold", None))
+    )
+    _, held_out = flat.read()
+    flat_score = validate(start.net(), held_out, "objects")["dice"]
+    assert flat_score > 0.8
+    scores = [run(job)[-1].scores["dice"] for job in (begun, cold)]
+    assert scores[0] > 0.75
+    assert scores[1] < 0.6
+
+
+def test_norms_of_a_model_to_begin_from_keep_their_statistics(folder: Path) -> None:
+    first = training(folder, "first", epochs=1)
+    run(first)
+    start = Checkpoint.load(first.out)
+    second = replace(training(folder, "second", epochs=1), start=start)
+    run(second)
+    learnt = Checkpoint.load(second.out).weights
+    for name, value in start.weights.items():
+        assert torch.equal(learnt[name], value) == ("running" in name or "num_batches" in name), name
+
+
+def test_a_model_to_begin_from_must_fit(folder: Path) -> None:
+    first = training(folder, "first", epochs=1)
+    run(first)
+    wide = replace(training(folder, "wide", replace(SPEC, width=8)), start=Checkpoint.load(first.out))
+    with pytest.raises(ModelError, match="its width is 8 and that of the model to begin from 4"):
+        run(wide)
+
+
+def test_a_run_that_began_elsewhere_is_not_resumed(folder: Path) -> None:
+    run(training(folder, epochs=3), epochs=1)
+    other = training(folder, "first", epochs=1)
+    run(other)
+    begun = replace(training(folder, epochs=3), start=Checkpoint.load(other.out))
+    with pytest.raises(ModelError, match="other settings"):
+        run(begun, resume=True)

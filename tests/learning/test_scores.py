@@ -71,3 +71,11 @@ def test_the_centre_line_of_a_band_is_its_middle() -> None:
 def test_lines_lie_on_their_mask(mask: np.ndarray) -> None:
     assert not (outline(mask) & ~mask).any()
     assert not (centre_line(mask) & ~mask).any()
+
+
+def test_the_middle_lines_of_a_volume_are_those_of_its_planes() -> None:
+    wall = np.zeros((3, 20, 20), bool)
+    wall[:, :, 8:13] = True
+    lines = centre_line(wall)
+    assert lines[:, 3:-3].sum() == 3 * 14
+    assert (lines == lines[0]).all()

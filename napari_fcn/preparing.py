@@ -1,0 +1,136 @@
+"""Folders of labelled volumes and movies for ``napari-fcn train``: what the shipped 3-D and video models learnt from.
+
+``napari-fcn recipe nuclei-3d DATA FOLDER`` writes ``train_KIND_NAME_image.tif`` and their
+labels from public data sets that lie in DATA (their sources stand in the cards). Parts that are scored on (``val_``)
+are never learnt from: they are other volumes, or the far part of a volume or movie with a gap before it.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+import tifffile
+from scipy import ndimage
+from skimage.measure import label
+
+from napari_fcn.errors import ImageError, OutputError
+from napari_fcn.learning.losses import IGNORE
+from napari_fcn.learning.targets import objects
+from napari_fcn.sample_data import Look, cells
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping
+    from pathlib import Path
+
+    import numpy.typing as npt
+
+    Pixels = npt.NDArray[Any]
+
+SYNTHETIC = 12  # volumes to learn from
+
+
+class Pair(NamedTuple):
+    """A labelled image of a training folder; labels are classes: 0 background, 1 inside, 2 rim, 255 unknown."""
+
+    name: str
+    image: Pixels
+    labels: Pixels
+
+
+def nuclei(data: Path) -> Iterator[Pair]:
+    """Yield volumes of nuclei: an embryo, organoids, a plant, and synthetic ones with a long point spread function."""
+    image, mask = _read(data / "qcanet_embryo" / "train_8cell")
+    yield from _parts("embryo_8cell", image, objects(label(mask)), axis=1, learnt=0.5)
+    image, found = _read(data / "plantseg_3d" / "nuclei_1135")
+    yield from _parts("plant_1135", image, objects(found), axis=1, learnt=0.65)
+    for path in sorted((data / "cellos_organoid3d").glob("*_image.tif")):
+        name = path.name.removesuffix("_image.tif")
+        image, found = _read(path.with_name(name))
+        part = "val" if "_39" in name or "_16" in name else "train"
+        yield Pair(f"{part}_organoid_{name.replace('_', '-')}", image, _forgiving(image, found))
+    for number in range(SYNTHETIC + 2):
+        image, found = cells((24, 160, 160), seed=number, look=_look(np.random.default_rng(number)))
+        yield Pair(f"{'train' if number < SYNTHETIC else 'val'}_synthetic_{number:02}", image, objects(found))
+
+
+def cells_video(data: Path) -> Iterator[Pair]:
+    """Yield movies of cells in phase contrast and of fluorescent nuclei; rims are drawn frame by frame."""
+    for name, folder, stem, axis in (
+        ("glioblastoma", "t98g_video", "seq", 1),
+        ("muscle", "laptrack_movies", "phase", 1),
+        ("nuclei", "laptrack_movies", "nuclei", 1),
+        ("yeast", "yeast_phase", "seq", 2),
+    ):
+        image, found = _read(data / folder / stem)
+        yield from _parts(f"{name}_{stem}", image, np.stack([objects(frame) for frame in found]), axis, learnt=0.7)
+
+
+RECIPES: Mapping[str, Callable[[Path], Iterator[Pair]]] = {"nuclei-3d": nuclei, "cells-video": cells_video}
+
+
+def _read(stem: Path) -> tuple[Pixels, Pixels]:
+    image, labels = (tifffile.imread(stem.with_name(f"{stem.name}_{what}.tif")) for what in ("image", "label"))
+    return image, labels
+
+
+def _parts(name: str, image: Pixels, labels: Pixels, axis: int, learnt: float, gap: float = 0.04) -> Iterator[Pair]:
+    """Yield the part of an image to learn from, and the part beyond a gap to score on."""
+    length = image.shape[axis]
+    for part, cut in (("train", slice(0, int(learnt * length))), ("val", slice(int((learnt + gap) * length), None))):
+        where = (*[slice(None)] * axis, cut)
+        yield Pair(f"{part}_{name}", image[where], labels[where])
+
+
+def _forgiving(image: Pixels, found: Pixels) -> Pixels:
+    """Return the classes of nuclei of which some were left out: what is as bright as a nucleus and has no label is 255.
+
+    Bright is more than half of what the middle labelled voxel has; a margin around the labels stays background.
+    """
+    smooth = ndimage.gaussian_filter(image.astype(np.float32), (0.5, 1, 1))
+    bright = smooth > 0.5 * np.median(smooth[found > 0])
+    near = ndimage.binary_dilation(found > 0, iterations=2)
+    target = objects(found)
+    target[ndimage.binary_dilation(bright & ~near, iterations=2) & (found == 0)] = IGNORE
+    return target
+
+
+def _look(rng: np.random.Generator) -> Look:
+    """Return cells, planes and a microscope drawn at random: planes 1.5 to 4 pixels apart, blur 2 to 3.5 times as long.
+
+    A confocal point spread function is near to a Gaussian (Zhang et al. 2007, doi:10.1364/AO.46.001819).
+    """
+    lateral = rng.uniform(0.8, 1.8)
+    return Look(
+        diameter=rng.uniform(12, 36),
+        spacing=(rng.uniform(1.5, 4), 1, 1),
+        blur=(lateral * rng.uniform(2, 3.5), lateral, lateral),
+        crowding=rng.uniform(0.4, 0.95),
+        photons=float(np.exp(rng.uniform(np.log(30), np.log(300)))),
+    )
+
+
+def prepare(model: str, data: Path, folder: Path) -> Iterator[Pair]:
+    """Write the training folder of a shipped model and yield what was written.
+
+    Raises
+    ------
+    ImageError
+        If a data set is missing.
+    OutputError
+        If the folder cannot be written.
+    """
+    try:
+        for pair in RECIPES[model](data):
+            folder.mkdir(parents=True, exist_ok=True)
+            for what, pixels in (("image", pair.image), ("label", pair.labels)):
+                tifffile.imwrite(
+                    folder / f"{pair.name}_{what}.tif", pixels, photometric="minisblack", compression="zlib"
+                )
+            yield pair
+    except FileNotFoundError as error:
+        raise ImageError(
+            f"{error.filename} is missing. Give the folder that holds the data sets of the card."
+        ) from error
+    except OSError as error:
+        raise OutputError(f"{folder} cannot be written: {error.strerror}. Choose another folder.") from error
