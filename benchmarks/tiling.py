@@ -1,6 +1,6 @@
 """Exact tiling beside MONAI's sliding window: the same weights, the same image, in turn.
 
-    python -m benchmarks.tiling [--size 2048] [--rounds 7] [--device cpu]
+    python -m benchmarks.tiling [--kind plane|volume] [--rounds 7] [--device cpu]
 
 Each contestant runs once in every round; the table gives medians, ratios to MONAI as it is commonly used (the network
 as trained, float32), the difference from the whole image in one pass, and the peak memory in a process of its own.
@@ -15,6 +15,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -27,7 +28,7 @@ from napari_fcn.inference.memory import process_peak
 from napari_fcn.models import zoo
 from napari_fcn.models.checkpoint import Checkpoint
 from napari_fcn.nets.fold import fold
-from napari_fcn.sample_data import cells
+from napari_fcn.sample_data import Look, cells
 from napari_fcn.session import Session
 from napari_fcn.settings import PredictSettings
 
@@ -36,12 +37,34 @@ REFERENCE = "MONAI, network as trained, float32"
 Answer = Callable[[], np.ndarray]
 
 
+@dataclass(frozen=True)
+class Kind:
+    """What is run on what: a shipped model, an image of synthetic cells, and the windows that MONAI slides over it."""
+
+    model: str
+    shape: tuple[int, ...]
+    look: Look
+    window: tuple[int, ...]
+    at_once: int
+
+    @property
+    def ndim(self) -> int:
+        return len(self.shape)
+
+
+KINDS = {
+    "plane": Kind("nuclei", (2048, 2048), Look(), (256, 256), 4),
+    "volume": Kind("nuclei-3d", (64, 192, 192), Look(diameter=22, spacing=(2, 1, 1)), (64, 128, 128), 1),
+}
+
+
 class Contest:
     """An image, a model, and the ways to run the one on the other."""
 
-    def __init__(self, size: int, device: str) -> None:
-        self.image = cells((size, size), seed=1)[0]
-        self.checkpoint = Checkpoint.load(zoo.path_of("nuclei"))
+    def __init__(self, kind: Kind, device: str) -> None:
+        self.kind = kind
+        self.image = cells(kind.shape, seed=1, look=kind.look)[0]
+        self.checkpoint = Checkpoint.load(zoo.path_of(kind.model))
         self.device = torch.device(device)
         self.session = Session(self.image, self.checkpoint, settings=PredictSettings(device=device))
         self.scaled = self.session.scaling.apply(self.image[None])[None]
@@ -57,7 +80,7 @@ class Contest:
     def net(self, dtype: torch.dtype = torch.float32, folded: bool = True) -> torch.nn.Module:
         """Return the network, folded and in the fast memory format, or as trained."""
         net = self.checkpoint.net()
-        return place(fold(net), 2, self.device, dtype) if folded else net.to(self.device)
+        return place(fold(net), self.kind.ndim, self.device, dtype) if folded else net.to(self.device)
 
     def ours(self, precision: str) -> Answer:
         """Return a run through the public engine: reading, scaling, tiles, probabilities."""
@@ -80,7 +103,9 @@ class Contest:
         @torch.inference_mode()
         def run() -> np.ndarray:
             x = torch.from_numpy(self.scaled).to(self.device, dtype)
-            logits = sliding_window_inference(x, (256, 256), 4, net, overlap=0.25, mode="gaussian")
+            logits = sliding_window_inference(
+                x, self.kind.window, self.kind.at_once, net, overlap=0.25, mode="gaussian"
+            )
             return logits[0].float().softmax(0).cpu().numpy()
 
         return run
@@ -105,9 +130,9 @@ def measure(contest: Contest, rounds: int) -> dict[str, list[float]]:
     return seconds
 
 
-def peak(name: str, size: int, device: str) -> int:
+def peak(name: str, kind: str, device: str) -> int:
     """Return the bytes that one contestant adds to a process of its own at its peak."""
-    command = [sys.executable, "-m", "benchmarks.tiling", "--size", str(size), "--device", device, "--peak-of", name]
+    command = [sys.executable, "-m", "benchmarks.tiling", "--kind", kind, "--device", device, "--peak-of", name]
     return int(json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout))
 
 
@@ -156,28 +181,30 @@ def ratios(seconds: dict[str, list[float]]) -> str:
 def main() -> None:
     """Measure, print and keep the table."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--size", type=int, default=2048)
+    parser.add_argument("--kind", choices=KINDS, default="plane")
     parser.add_argument("--rounds", type=int, default=7)
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--peak-of", help=argparse.SUPPRESS)
     arguments = parser.parse_args()
-    contest = Contest(arguments.size, arguments.device)
+    kind = KINDS[arguments.kind]
+    contest = Contest(kind, arguments.device)
     if arguments.peak_of:
         report_peak(contest, arguments.peak_of)
         return
-    peaks = {name: peak(name, arguments.size, arguments.device) for name in contest.contestants}
+    peaks = {name: peak(name, arguments.kind, arguments.device) for name in contest.contestants}
     seconds = measure(contest, arguments.rounds)
     text = "\n\n".join(
         [
-            f"# {arguments.size} x {arguments.size}, the nuclei model, against MONAI's sliding window",
+            f"# {' x '.join(map(str, kind.shape))}, the model {kind.model}, against MONAI's sliding window",
             f"{describe(arguments.device)}. Medians of {arguments.rounds} interleaved rounds.",
-            "MONAI: roi 256, overlap 0.25, gaussian, 4 windows at once.",
+            f"MONAI: roi {' x '.join(map(str, kind.window))}, overlap 0.25, gaussian, {kind.at_once} windows at once.",
             table(contest, seconds, peaks),
             ratios(seconds),
         ]
     )
     RESULTS.mkdir(exist_ok=True)
-    path = RESULTS / f"tiling-{arguments.device.split(':')[0]}.md"
+    name = "tiling" if arguments.kind == "plane" else f"tiling-{arguments.kind}"
+    path = RESULTS / f"{name}-{arguments.device.split(':')[0]}.md"
     path.write_text(text + "\n", encoding="utf-8")
     print(text)
 

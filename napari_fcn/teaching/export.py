@@ -39,11 +39,7 @@ def export(
     name = before.name or "a model"
     limits = "Taught on one image: on others it may do worse than before."
     if model.info.spec.original:
-        same = agreement(ground, pupil, model)
-        limits += (
-            f" The head of {name} is kept (option head: original); on this image it answers {same:.1%} of the "
-            "pixels that were looked at as before."
-        )
+        limits += f" The head of {name} is kept (option head: original) and {_kept(ground, pupil, model)}."
     card = replace(
         before,
         name=f"{name} taught",
@@ -55,6 +51,17 @@ def export(
         commits=tuple(commits),
     )
     return Checkpoint(replace(model.info, card=card), model.weights)
+
+
+def _kept(ground: Ground, pupil: Pupil, model: Checkpoint) -> str:
+    """Return in words how far the original head still answers as it did, and how well it did."""
+    dice = ground.card.scores.get("dice")
+    score = "" if dice is None else f"Dice {dice:.3f} on the validation images of {ground.card.name}"
+    now, then = model.original().weights, ground.start.original().weights
+    if all(torch.equal(now[name], value) for name, value in then.items()):
+        return f"answers exactly as before{score and f': {score}'}"
+    same = f"answers {agreement(ground, pupil, model):.1%} of the pixels looked at on this image as before"
+    return f"{same}{score and f'; before it was taught: {score}'}"
 
 
 def agreement(ground: Ground, pupil: Pupil, model: Checkpoint) -> float:
