@@ -49,6 +49,7 @@ class Kind:
 
     @property
     def ndim(self) -> int:
+        """Axes of the image."""
         return len(self.shape)
 
 

@@ -19,6 +19,7 @@ from napari_fcn.geometry import Axes, Region, Tile, TilePlan
 from napari_fcn.geometry.tiling import balanced_tile
 from napari_fcn.inference import device as devices
 from napari_fcn.inference.allocator import arranged
+from napari_fcn.inference.edits import tiles_that_see
 from napari_fcn.inference.ladder import Footing, Ladder
 from napari_fcn.inference.memory import budget, cost, run_bytes, statistics_bytes, window
 from napari_fcn.inference.predictor import Predictor
@@ -228,7 +229,10 @@ class Session:
         return tuple(-(-t // m) * m for t, m in zip(asked, self.spec.multiple, strict=True))
 
     def predict(
-        self, first: Region | Callable[[], Region] | None = None, done: Collection[Region] = ()
+        self,
+        first: Region | Callable[[], Region] | None = None,
+        done: Collection[Region] = (),
+        edit: Region | None = None,
     ) -> Iterator[RunPlanned | TileDone | SteppedDown | RunDone]:
         """Yield the plan, the probabilities of each tile, and the end; where memory runs out, what is tried instead.
 
@@ -240,9 +244,14 @@ class Session:
             in the order of the image.
         done : collection of Region, optional
             Cores that an earlier run has answered: they are left out.
+        edit : Region, optional
+            Where pixels of the image have changed since this session answered it: only pixels that see one of them are
+            answered again. Intensities are scaled as they were.
 
         Raises
         ------
+        ImageError
+            If the edit lies outside of the image.
         MemoryShortage
             If memory runs out, whatever was tried.
         """
@@ -255,18 +264,22 @@ class Session:
         allowed = budget(self.device, self.settings.memory)
         with arranged(peak, allowed):
             notes = (*self.notes, *_too_large(peak, allowed))
-            before = sum(tile.core in done for tile in plan) if done else 0
-            tiles = (tile for tile in _ordered(plan, first) if tile.core not in done)
-            yield RunPlanned(len(plan), plan.tile, plan.halo, name, precision, peak, notes, before)
+            before, total = (sum(tile.core in done for tile in plan) if done else 0), len(plan)
+            tiles: Iterable[Tile] = (tile for tile in _ordered(plan, first) if tile.core not in done)
+            if edit is not None:
+                tiles = list(tiles_that_see(edit, plan, self.axes, None if self.detour else self.anatomy))
+                before, total = 0, len(tiles)
+            yield RunPlanned(total, plan.tile, plan.halo, name, precision, peak, notes, before)
             ladder = Ladder(plan, self.settings.fallback)
             try:
-                for event in ladder.run(tiles, footing, self._predictor_on, (before, len(plan))):
+                for event in ladder.run(tiles, footing, self._predictor_on, (before, total)):
                     if isinstance(event, SteppedDown):
                         name, precision = event.device, event.precision
                     yield event
             finally:
                 self._rest()
-        yield RunDone(Region.whole(plan.shape).size, time.monotonic() - start, name, precision)
+        answered = Region.whole(plan.shape).size if edit is None else sum(tile.core.size for tile in tiles)
+        yield RunDone(answered, time.monotonic() - start, name, precision)
 
     def _predictor_on(self, footing: Footing) -> Predictor:
         """Return the network, ready to run on another device or in other numbers than was asked for."""

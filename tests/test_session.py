@@ -289,3 +289,43 @@ def test_nothing_is_left_on_a_gpu_after_a_run(image: np.ndarray, monkeypatch: py
     running._rest()
     assert "predictor" not in running.__dict__
     assert released == ["meta"]
+
+
+@pytest.mark.parametrize(
+    ("name", "shape", "edit"),
+    [
+        ("unet-2d", (70, 90), Region((30, 40), (33, 47))),
+        ("unet-2d", (3, 60, 70), Region((1, 0, 66), (2, 5, 70))),
+        ("unet-3d", (20, 30, 30), Region((9, 13, 2), (10, 15, 4))),
+        ("video-3d", (2, 12, 24, 24), Region((1, 0, 3, 3), (2, 1, 4, 4))),
+    ],
+)
+def test_after_an_edit_only_pixels_that_see_it_are_answered_again(
+    name: str, shape: tuple[int, ...], edit: Region, rng: np.random.Generator
+) -> None:
+    image = rng.normal(size=shape).astype(np.float32)
+    running = session(image, SPECS[name], tile=(16,))
+    found = answer(running)
+    image[edit.slices] = 3.0
+    again = np.zeros(shape, int)
+    events = list(running.predict(edit=edit))
+    for event in events:
+        if isinstance(event, TileDone):
+            again[event.region.slices] += 1
+            found[(slice(None), *event.region.slices)] = event.probabilities
+    np.testing.assert_allclose(found, answer(running), atol=1e-5)
+    reach = running.reach_of(edit).region
+    expected = np.zeros(shape, int)
+    expected[reach.slices] = 1
+    np.testing.assert_array_equal(again, expected)
+    assert again.sum() < again.size
+    first, last = events[0], events[-1]
+    assert isinstance(first, RunPlanned)
+    assert isinstance(last, RunDone)
+    assert first.tiles == len(events) - 2
+    assert last.pixels == again.sum()
+
+
+def test_an_edit_outside_of_the_image_is_refused(image: np.ndarray) -> None:
+    with pytest.raises(ImageError, match="edit lies outside"):
+        list(session(image).predict(edit=Region((50, 0), (60, 5))))

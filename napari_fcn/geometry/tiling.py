@@ -134,6 +134,13 @@ class TilePlan:
         for index in product(*ranges):
             yield self.at(index)
 
+    def within(self, region: Region) -> Iterator[Tile]:
+        """Yield tiles that answer the pixels of ``region`` and no others, and read no more than that needs."""
+        for tile in self.touching(region):
+            core = tile.core.intersection(region)
+            start = tuple(a // m * m for a, m in zip(core.start, self.multiple, strict=True))
+            yield Tile(core, self.around(Region(start, core.stop)).read)
+
     def nearest_first(self, region: Region) -> Iterator[Tile]:
         """Yield every tile, those at ``region`` first, then outward; the planes that it shows before all others."""
         return self.following(lambda: region)

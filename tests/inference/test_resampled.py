@@ -144,3 +144,15 @@ def test_a_run_that_is_gone_on_with_leaves_out_what_was_answered() -> None:
     assert [event.done for event in again] == list(range(8, len(tiles) + 1))
     for one, other in zip(again, tiles[7:], strict=True):
         np.testing.assert_array_equal(one.probabilities, other.probabilities)
+
+
+def test_an_edit_of_a_resampled_image_is_answered_by_the_tiles_that_read_it() -> None:
+    running = session("unet-2d", (8,))
+    found = answer(running)
+    edit = Region((3, 4), (5, 6))
+    running.source.array[edit.slices] = 500
+    tiles = [event for event in running.predict(edit=edit) if isinstance(event, TileDone)]
+    for event in tiles:
+        found[(slice(None), *event.region.slices)] = event.probabilities
+    assert 0 < len(tiles) < len(running.plan())
+    np.testing.assert_allclose(found, answer(running), atol=1e-5)

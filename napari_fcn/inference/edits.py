@@ -1,0 +1,50 @@
+"""After an edit of the image: the tiles that have to be answered again."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from napari_fcn.errors import ImageError
+from napari_fcn.fields.inverse import influenced_box
+from napari_fcn.geometry import Region
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from napari_fcn.fields.theoretical import Anatomy
+    from napari_fcn.geometry import Axes, Tile, TilePlan
+
+
+def tiles_that_see(edit: Region, plan: TilePlan, axes: Axes, anatomy: Anatomy | None) -> Iterator[Tile]:
+    """Yield tiles for the pixels that see one of an edit, and for no others.
+
+    Parameters
+    ----------
+    edit : Region
+        Pixels of the image that have changed.
+    plan : TilePlan
+        Tiles of the whole image.
+    axes : Axes
+        Those of the image.
+    anatomy : Anatomy or None
+        How far the network looks, in pixels of the image; None where it sees others (a resampled image): then whole
+        tiles are answered, all that read a changed pixel.
+
+    Raises
+    ------
+    ImageError
+        If the edit lies outside of the image.
+    """
+    edit = edit.clip(plan.shape)
+    if edit.is_empty:
+        raise ImageError("The edit lies outside of the image. Give the box of pixels that have changed.")
+    if anatomy is None:
+        yield from (tile for tile in plan if not tile.read.intersection(edit).is_empty)
+        return
+    places = axes.space_positions
+    inside = Region(*(tuple(side[i] for i in places) for side in (edit.start, edit.stop)))
+    box = influenced_box(anatomy, inside, tuple(plan.shape[i] for i in places))
+    start, stop = list(edit.start), list(edit.stop)
+    for i, a, b in zip(places, box.start, box.stop, strict=True):
+        start[i], stop[i] = a, b
+    yield from plan.within(Region(tuple(start), tuple(stop)))
