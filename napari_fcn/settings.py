@@ -172,6 +172,14 @@ class TrainSettings:
         minimum=0,
         maximum=1,
     )
+    rarity: float = option(
+        0.25,
+        "Rarity",
+        "How much more a rare class counts: its weight grows with this power of its rarity. 0: all count alike, which "
+        "paints thin classes thinner.",
+        minimum=0,
+        maximum=1,
+    )
     epochs: int = option(100, "Epochs", "Passes over the training images.", minimum=1)
     crops: int = option(4, "Crops", "Random crops taken from each image in one pass.", minimum=1)
     patch: tuple[int, ...] = option(

@@ -38,11 +38,11 @@ def cross_entropy_and_dice(logits: Tensor, target: Tensor, weights: Tensor | Non
     return entropy + 1 - dice.mean()
 
 
-def class_weights(counts: Tensor) -> Tensor:
-    """Return weights with mean one that fall with the fourth root of how often each class occurs.
+def class_weights(counts: Tensor, power: float = 0.25) -> Tensor:
+    """Return weights with mean one that fall with a power of how often each class occurs.
 
-    Enough for thin classes to be learnt; full balance would paint objects too wide.
+    The fourth root is enough for thin classes to be learnt; full balance would paint objects too wide.
     """
-    weights = (counts.sum() / counts.clamp(min=1)) ** 0.25
+    weights = (counts.sum() / counts.clamp(min=1)) ** power
     weights[counts == 0] = 0
     return weights / weights[counts > 0].mean() if torch.any(counts > 0) else torch.ones_like(weights)

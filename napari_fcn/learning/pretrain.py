@@ -189,7 +189,8 @@ class Learner:
                 f"The labels teach {taught} classes; the network has {self.training.info.spec.classes}. "
                 f"Give it classes={taught}, or choose another target than {self.training.settings.target!r}."
             )
-        return class_weights(torch.from_numpy(counts[: self.training.info.spec.classes]).float())
+        known = torch.from_numpy(counts[: self.training.info.spec.classes]).float()
+        return class_weights(known, self.training.settings.rarity)
 
     def store(self) -> None:
         """Write all that is needed to go on after an interruption.

@@ -75,3 +75,8 @@ def test_a_class_that_never_occurs_has_no_weight_and_changes_no_other() -> None:
 
 def test_no_pixels_at_all_give_equal_weights() -> None:
     assert torch.equal(class_weights(torch.zeros(3)), torch.ones(3))
+
+
+def test_without_a_power_all_classes_count_alike() -> None:
+    weights = class_weights(torch.tensor([1000.0, 0.0, 1.0]), power=0)
+    assert weights.tolist() == [1, 0, 1]

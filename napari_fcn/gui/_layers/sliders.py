@@ -1,0 +1,104 @@
+"""Marks on napari's sliders: from where to where a network sees along an axis that is not on screen."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from qtpy.QtCore import QEvent, QObject, QRectF, Qt
+from qtpy.QtGui import QColor, QPainter, QPaintEvent
+from qtpy.QtWidgets import QStyle, QStyleOptionSlider, QWidget
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from napari.components import ViewerModel
+    from qtpy.QtWidgets import QScrollBar
+
+COLOUR = "#56b4e9"  # sky blue (Okabe & Ito 2008): seen on dark and on light
+THICK = 3  # pixels
+
+
+class SliderMarks:
+    """The marks on the sliders of a viewer, one for an axis.
+
+    Parameters
+    ----------
+    viewer : ViewerModel
+        One without a window has no sliders, and gets no marks.
+    """
+
+    def __init__(self, viewer: ViewerModel) -> None:
+        self._viewer = viewer
+        self._marks: list[SliderMark] = []
+
+    def show(self, spans: Mapping[int, tuple[int, int]]) -> None:
+        """Mark the steps from first to last on the slider of each of these axes of the viewer, and no others."""
+        bars = _bars(self._viewer)
+        wanted = [(bars[axis], span) for axis, span in spans.items() if axis < len(bars)]
+        if [(mark.bar, mark.span) for mark in self._marks] == wanted:
+            return
+        self.clear()
+        self._marks = [SliderMark(bar, span) for bar, span in wanted]
+
+    def clear(self) -> None:
+        """Take all marks away."""
+        for mark in self._marks:
+            mark.leave()
+        self._marks = []
+
+
+class SliderMark(QWidget):
+    """A line under a slider, as long as the steps from first to last; clicks go through it."""
+
+    def __init__(self, bar: QScrollBar, span: tuple[int, int]) -> None:
+        super().__init__(bar)
+        self.bar, self.span = bar, span
+        self.setAttribute(Qt.WidgetAttribute.WA_TransparentForMouseEvents)
+        self.setAccessibleName(f"Seen by the model: {span[0]} to {span[1]}")
+        self.setGeometry(bar.rect())
+        bar.installEventFilter(self)
+        self.show()
+
+    def leave(self) -> None:
+        """Go away; napari may have removed the slider already."""
+        try:
+            self.bar.removeEventFilter(self)
+            self.hide()
+            self.setParent(None)
+            self.deleteLater()
+        except RuntimeError:  # the C++ side is gone
+            return
+
+    def line(self) -> QRectF:
+        """Return where the mark lies: from the middle of the handle at the first step to that at the last."""
+        style, option = self.bar.style(), QStyleOptionSlider()
+        self.bar.initStyleOption(option)
+        parts = (QStyle.SubControl.SC_ScrollBarGroove, QStyle.SubControl.SC_ScrollBarSlider)
+        groove, handle = (
+            style.subControlRect(QStyle.ComplexControl.CC_ScrollBar, option, part, self.bar) for part in parts
+        )
+        steps = max(1, self.bar.maximum() - self.bar.minimum())
+        pixels = (groove.width() - handle.width()) / steps
+        start = groove.left() + handle.width() / 2
+        first, last = (start + pixels * (step - self.bar.minimum()) for step in self.span)
+        return QRectF(first - 1, self.height() - THICK, last - first + 2, THICK)
+
+    def paintEvent(self, event: QPaintEvent) -> None:
+        """Draw the line."""
+        painter = QPainter(self)
+        painter.fillRect(self.line(), QColor(COLOUR))
+        painter.end()
+
+    def eventFilter(self, watched: QObject, event: QEvent) -> bool:
+        """Follow the size of the slider."""
+        if event.type() == QEvent.Type.Resize:
+            self.setGeometry(self.bar.rect())
+        return False
+
+
+def _bars(viewer: ViewerModel) -> list[Any]:
+    """Return the slider of each axis; none where there is no window, or another napari has others."""
+    qt_viewer = getattr(getattr(viewer, "window", None), "_qt_viewer", None)
+    widgets = getattr(getattr(qt_viewer, "dims", None), "slider_widgets", [])
+    bars = [getattr(widget, "slider", None) for widget in widgets]
+    return bars if all(hasattr(bar, "initStyleOption") for bar in bars) else []
