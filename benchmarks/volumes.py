@@ -1,0 +1,145 @@
+"""Does the third axis help? Shipped 3-D and video models beside flat ones plane by plane, and nets from nothing.
+
+    python -m benchmarks.volumes --data ../shared/data [--flat-cells cells.safetensors] [--epochs 60]
+
+Scores are Dice (all classes but the first together) on validation parts that no model learnt from, at the threshold of
+the largest probability. ``--flat-cells`` names a 2-D model that was trained on the frames that cells-video learnt from.
+Two public sets that may not train shipped weights are learnt from nothing in 3-D: an isotropic one (hippocampus) and a
+strongly anisotropic one (brain tumour: its lower planes teach, its upper ones are scored).
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import tempfile
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import tifffile
+
+from benchmarks.machine import describe
+from napari_fcn.learning.dataset import Labelled, read_folder
+from napari_fcn.learning.pretrain import Training, train, validate
+from napari_fcn.models.checkpoint import Checkpoint
+from napari_fcn.models.recipe import parse_spec, plain_recipe
+from napari_fcn.models.zoo import path_of
+from napari_fcn.nets.convert import begin_as
+from napari_fcn.preparing import prepare
+from napari_fcn.settings import TrainSettings
+
+if TYPE_CHECKING:
+    from napari_fcn.nets.build import Net
+
+RESULTS = Path(__file__).parent / "results"
+KINDS = r"(?:train|val)_([a-z]+)_"
+Row = tuple[str, dict[str, float]]
+
+
+def plane_by_plane(flat: Checkpoint) -> Net:
+    """Return a net of three axes that gives the answer of a flat one for each plane."""
+    spec = flat.info.spec
+    kernel, pool = (tuple((1, *level) for level in levels) for levels in (spec.kernel, spec.pool))
+    net = replace(spec, ndim=3, kernel=kernel, pool=pool).build()
+    begin_as(net, flat.net())
+    return net.eval()
+
+
+def compared(deep: str, flat: str, images: list[Labelled], target: str) -> list[Row]:
+    """Return the scores of both models on the same images."""
+    nets = {f"{flat}, plane by plane": plane_by_plane(Checkpoint.load(path_of(flat)))}
+    nets[deep] = Checkpoint.load(path_of(deep)).net()
+    return [(Path(name).stem if "/" in name else name, validate(net, images, target)) for name, net in nets.items()]
+
+
+def read(folder: Path, pattern: str, kinds: str, model: str) -> list[Labelled]:
+    """Return volumes scaled as a model wants them."""
+    normaliser = Checkpoint.load(path_of(model)).info.normaliser
+    return read_folder(folder, (pattern, ""), kinds, 3, normaliser)
+
+
+def shipped(data: Path, folder: Path, flat_cells: str) -> list[tuple[str, list[Row]]]:
+    """Return for each shipped model of three axes its scores and those of a flat one."""
+    for name in ("nuclei-3d", "cells-video"):
+        for _ in prepare(name, data, folder / name):
+            pass
+    nuclei = read(folder / "nuclei-3d", "val*", KINDS, "nuclei")
+    membranes = read(data / "flyem_fibsem", "val*", "", "membranes")
+    cells = read(folder / "cells-video", "val*", KINDS, "nuclei")
+    return [
+        ("Nuclei in volumes", compared("nuclei-3d", "nuclei", nuclei, "classes")),
+        ("Membranes in volumes", compared("membranes-3d", "membranes", membranes, "membranes")),
+        ("Cells in movies", compared("cells-video", flat_cells, cells, "classes")),
+    ]
+
+
+def from_nothing(folder: Path, spec: str, out: Path, settings: TrainSettings) -> Row:
+    """Return the network and its best score on the validation images of a folder."""
+    built = parse_spec(spec)
+    best: dict[str, float] = {}
+    for event in train(Training(plain_recipe("scratch", built, ""), folder, settings, out)):
+        print(f"{folder.name} {event.epoch}/{event.epochs} {event.scores}", file=sys.stderr, flush=True)
+        best = max(best, event.scores, key=lambda scores: scores.get("dice", -1))
+    return spec, best
+
+
+def tumour(data: Path, folder: Path) -> Path:
+    """Write the planes of the tumour volume that teach, and those that are scored."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for what in ("image", "label"):
+        volume = tifffile.imread(data / "brain_tumor_mri" / f"brain1_{what}.tif")
+        for part, planes in (("train", volume[:15]), ("val", volume[15:])):
+            tifffile.imwrite(folder / f"{part}_brain1_{what}.tif", planes, photometric="minisblack")
+    return folder
+
+
+def scratch(data: Path, folder: Path, epochs: int) -> list[tuple[str, Row]]:
+    """Return what networks that begin with random weights learn."""
+    base = TrainSettings(target="classes", epochs=epochs, batch=2, device="cpu")
+    isotropic = replace(base, crops=1, patch=(32, 32, 32), batch=4)
+    flat = replace(base, crops=16, patch=(8, 128, 128), spacing=(6.5, 0.78, 0.78))
+    anisotropic = "unet ndim=3 classes=2 width=8 depth=3 kernel=[[1,3,3],[1,3,3],[3,3,3],[3,3,3]] pool=[1,2,2]"
+    return [
+        (
+            "hippocampus_mri (64 volumes teach, 16 are scored)",
+            from_nothing(
+                data / "hippocampus_mri", "unet ndim=3 classes=3 width=8 depth=2", folder / "h.safetensors", isotropic
+            ),
+        ),
+        (
+            "brain_tumor_mri (15 planes teach, 10 are scored)",
+            from_nothing(tumour(data, folder / "tumour"), anisotropic, folder / "t.safetensors", flat),
+        ),
+    ]
+
+
+def table(title: str, rows: list[Row]) -> str:
+    """Return scores as a Markdown table, a column for each kind."""
+    names = [name for name in rows[0][1] if name.startswith("dice")]
+    lines = [f"## {title}", "", f"| | {' | '.join(names)} |", "|---" * (len(names) + 1) + "|"]
+    lines += [f"| {name} | {' | '.join(f'{scores[key]:.3f}' for key in names)} |" for name, scores in rows]
+    return "\n".join(lines)
+
+
+def main() -> None:
+    """Measure, print and keep the tables."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--data", type=Path, default=Path("../shared/data"))
+    parser.add_argument("--flat-cells", default="nuclei")
+    parser.add_argument("--epochs", type=int, default=60)
+    arguments = parser.parse_args()
+    with tempfile.TemporaryDirectory() as work:
+        folder = Path(work)
+        parts = [table(*found) for found in shipped(arguments.data, folder, arguments.flat_cells)]
+        learnt = scratch(arguments.data, folder, arguments.epochs)
+    lines = ["## From nothing, in 3-D", "", "| data | network | dice | boundary_f1 |", "|---|---|---|---|"]
+    lines += [f"| {name} | `{row[0]}` | {row[1]['dice']:.3f} | {row[1]['boundary_f1']:.3f} |" for name, row in learnt]
+    head = f"# The third axis\n\n{describe('cpu')}. Dice on validation parts; {arguments.epochs} epochs from nothing."
+    text = "\n\n".join([head, *parts, "\n".join(lines)])
+    (RESULTS / "volumes.md").write_text(text + "\n", encoding="utf-8")
+    print(text)
+
+
+if __name__ == "__main__":
+    main()
