@@ -18,6 +18,13 @@ hypothesis.settings.register_profile("thorough", deadline=None, max_examples=100
 hypothesis.settings.load_profile("ci")  # another one: pytest --hypothesis-profile=thorough
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Keep the windows in one process where tests run in several (pytest -n 2 --dist loadgroup)."""
+    for item in items:
+        if "gui" in item.path.parts:
+            item.add_marker(pytest.mark.xdist_group("gui"))
+
+
 def pytest_runtest_setup(item: pytest.Item) -> None:
     if item.get_closest_marker("gpu"):
         import torch
