@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from itertools import pairwise
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from qtpy.QtCore import QTimer
 from qtpy.QtWidgets import QFileDialog, QFormLayout, QHBoxLayout, QLineEdit, QProgressBar, QPushButton, QWidget
@@ -48,13 +48,6 @@ class SegmentWidget(Dock):
     def _build(self) -> None:
         self.image = ImagePicker(self._viewer, self.controller)
         self.model = ModelPicker(self.controller)
-        self.sees = Prose("What the model sees")
-        self.sizes = Prose("Pixel sizes")
-        self.resample_button = QPushButton("Resample to the model's pixel size")
-        self.resample_button.setToolTip(
-            "<qt>Segment the image as if its pixels were as large as those that the model "
-            "learnt on, tile by tile; the result is on the pixels of the image.</qt>"
-        )
         self.run_button = QPushButton("Run")
         self.run_button.setToolTip(f"Segment the image ({RUN_KEY})")
         self.cancel_button = QPushButton("Cancel")
@@ -99,21 +92,9 @@ class SegmentWidget(Dock):
         self.settings.rows.insertRow(0, "Axes", self.axes)
         self.save.rows.addRow("", self.browse)
         self.advanced = Fold("Advanced", self.settings, self.save)
-        self._fill(
-            top,
-            self.sees,
-            self.sizes,
-            self.resample_button,
-            buttons,
-            self.progress,
-            self.message,
-            self.error,
-            self.outcome,
-            self.advanced,
-            self.keys,
-        )
+        self._fill(top, buttons, self.progress, self.message, self.error, self.outcome, self.advanced, self.keys)
         fields = [field.editor for form in (self.settings, self.save) for field in form.fields.values()]
-        tabs = [self.image.combo, self.model.combo, self.resample_button, self.run_button, self.cancel_button]
+        tabs = [self.image.combo, self.model.combo, self.run_button, self.cancel_button]
         tabs += [*self.outcome.buttons.values(), self.advanced.heading, self.axes, *fields, self.browse]
         for before, after in pairwise(tabs):
             self.setTabOrder(before, after)
@@ -122,7 +103,6 @@ class SegmentWidget(Dock):
         self.run_button.clicked.connect(self.run)
         self.cancel_button.clicked.connect(self.controller.cancel)
         self.browse.clicked.connect(self._on_browse)
-        self.resample_button.clicked.connect(lambda: self.settings.fields["resample"].set_value("auto"))
         self.outcome.asked.connect(self._on_show)
         self.image.edited.connect(self._on_edited)
         for edited in (self.axes.textChanged, self.model.edited, self.settings.edited, self.save.edited):
@@ -132,20 +112,12 @@ class SegmentWidget(Dock):
     def _connect(self) -> None:
         self.controller.connect()
         self.image.connect()
-        for emitter in self._sliders():
-            emitter.connect(self._sync_sees)
         self._keys.bind(self._viewer)
 
     def _disconnect(self) -> None:
         self._keys.bind()
         self.image.disconnect_layers()
-        for emitter in self._sliders():
-            emitter.disconnect(self._sync_sees)
         self.controller.shutdown()
-
-    def _sliders(self) -> list[Any]:
-        events = self._viewer.dims.events
-        return [events.point, events.order, events.ndisplay]
 
     def run(self) -> None:
         """Segment the chosen image with the chosen model."""
@@ -207,8 +179,6 @@ class SegmentWidget(Dock):
         self.axes.setPlaceholderText(self._facts.axes)
         self.settings.fields["channel"].setEnabled(bool(self._facts.channels))
         self.settings.fields["colour"].setEnabled(self._facts.rgb)
-        self._sync_sees()
-        self._sync_sizes()
         self.run_button.setEnabled(not reason)
         self.cancel_button.setEnabled(state.is_running)
         self._sync_progress(state)
@@ -221,20 +191,6 @@ class SegmentWidget(Dock):
         self.outcome.show_result(
             state.result, {kind: layer.visible for kind, layer in kinds.items() if layer is not None}
         )
-
-    def _sync_sees(self, _: object = None) -> None:
-        seen = self.controller.mark(self.image.layer, self._request(), self.model.model)
-        self.sees.setText(seen)
-        self.sees.setVisible(bool(seen))
-
-    def _sync_sizes(self) -> None:
-        """Say where the pixels of the image are not as large as those that the model learnt on, and offer a remedy."""
-        request = self._request()
-        is_off = request is None or request.settings.resample == "off"
-        sizes = self._facts.sizes
-        self.sizes.setText(sizes if is_off or not sizes else f"{sizes} The image will be resampled.")
-        self.sizes.setVisible(bool(sizes))
-        self.resample_button.setVisible(bool(sizes) and is_off)
 
     def _sync_progress(self, state: ViewState) -> None:
         self.progress.setUpdatesEnabled(False)  # or Qt paints at once, three times

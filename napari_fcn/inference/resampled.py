@@ -113,14 +113,6 @@ class Detour:
         return TilePlan(self.grid.source, tuple(lengths), halo, (1,) * len(lengths))
 
 
-def are_apart(here: Sequence[float], learnt: Sequence[float]) -> bool:
-    """Whether pixels of an image and those that a model learnt on differ by over 20 % along an axis; 0: unknown."""
-    if not (here and learnt):
-        return False
-    known = [pair for pair in zip(here, learnt, strict=True) if min(pair) > 0]
-    return any(max(pair) > APART * min(pair) for pair in known)
-
-
 def choose(
     source: ImageSource, sizes: tuple[Sequence[float], Sequence[float]], mode: str
 ) -> tuple[Resampling | None, tuple[str, ...]]:
@@ -151,7 +143,7 @@ def choose(
         (here, learnt) if here > 0 and learnt > 0 else (1.0, 1.0)
         for here, learnt in zip(*(size or (0.0,) * len(source.axes.space) for size in sizes), strict=True)
     ]
-    is_apart = are_apart(*sizes)
+    is_apart = any(max(here, learnt) > APART * min(here, learnt) for here, learnt in pairs)
     if not all(sizes):
         missing = "the image" if not sizes[0] else "what the model learnt on"
         return None, () if mode == "off" else (f"Not resampled: the pixel size of {missing} is not known.",)

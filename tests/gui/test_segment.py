@@ -2,7 +2,6 @@
 
 import threading
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +13,6 @@ from qtpy.QtCore import Qt
 
 from napari_fcn.gui import _pickers
 from napari_fcn.gui.segment import CANCEL_KEY, NO_IMAGE, RUN_KEY, SegmentWidget
-from napari_fcn.models.checkpoint import Checkpoint
 from napari_fcn.settings import PredictSettings
 
 
@@ -150,56 +148,6 @@ def test_a_stack_in_the_3d_view(dock: Dock, model: MakeModel, rng: np.random.Gen
     dock.run()
     assert_right(dock, expected_classes(model(), data))
     assert dock.layer("classes").visible
-
-
-def test_classes_are_shown_while_the_view_is_3d(dock: Dock, model: MakeModel, rng: np.random.Generator) -> None:
-    dock.viewer.add_image(rng.random((4, 16, 16)), visible=False)
-    dock.run()
-    assert not dock.layer("classes").visible
-    dock.viewer.dims.ndisplay = 3
-    assert dock.layer("classes").visible
-    shot = dock.viewer.screenshot(flash=False)[..., :3]
-    assert shot.reshape(-1, 3).std(0).max() > 0  # classes are drawn
-    dock.viewer.dims.ndisplay = 2
-    assert not dock.layer("classes").visible
-    assert dock.layer("probabilities").visible
-
-
-def test_orthogonal_planes_show_the_same_answer(dock: Dock, model: MakeModel, rng: np.random.Generator) -> None:
-    data = rng.random((6, 20, 24))
-    dock.viewer.add_image(data)
-    dock.widget.model.open_file(model(3))
-    expected = expected_classes(model(3), data)
-    for order in ((1, 0, 2), (2, 0, 1), (0, 2, 1)):
-        dock.viewer.dims.order = order
-        dock.run()
-        assert_right(dock, expected)
-        dock.layer("classes").visible = True
-        point = dock.viewer.dims.current_step[order[0]]
-        dock.viewer.screenshot(flash=False)  # the view is drawn
-        shown = np.asarray(dock.layer("classes")._slice.image.raw)
-        plane = np.take(expected, point, axis=order[0])
-        plane = plane if order[1] < order[2] else plane.T
-        assert shown.shape == plane.shape
-        assert np.mean(shown == plane) > 0.99
-
-
-def test_other_pixels_than_the_model_learnt_on_are_said_and_mended_with_a_click(
-    dock: Dock, model: MakeModel, image: np.ndarray, tmp_path: Path
-) -> None:
-    tiny = Checkpoint.load(model())
-    path = tmp_path / "sized.safetensors"
-    Checkpoint(replace(tiny.info, voxel_size=(0.5, 0.5)), tiny.weights).save(path)
-    layer = dock.viewer.add_image(image, scale=(1, 1), units="um")
-    dock.widget.model.open_file(path)
-    assert dock.widget.sizes.text() == f"Pixels measure 1 × 1 µm here; {tiny.info.card.name} learnt on 0.5 × 0.5 µm."
-    dock.click(dock.widget.resample_button)
-    assert "will be resampled" in dock.widget.sizes.text()
-    assert not dock.widget.resample_button.isVisible()
-    result = dock.run()
-    assert any("was resampled" in note for note in result.notes)
-    layer.scale = (0.5, 0.5)
-    assert not dock.widget.sizes.isVisible()
 
 
 def test_axes_can_be_named_in_the_dock(dock: Dock, model: MakeModel, rng: np.random.Generator) -> None:

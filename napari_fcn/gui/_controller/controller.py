@@ -14,7 +14,6 @@ from napari_fcn.events import RunDone, RunPlanned, SteppedDown
 from napari_fcn.gui._controller import catalogue, facts
 from napari_fcn.gui._controller.desk import Desk
 from napari_fcn.gui._controller.saving import ZARR
-from napari_fcn.gui._controller.spans import spans
 from napari_fcn.gui._controller.state import ClassShare, Request, RunResult, ViewState
 from napari_fcn.gui._controller.work import Job, Seen, segment, warm_up
 from napari_fcn.gui._jobs import JobRunner
@@ -24,7 +23,6 @@ from napari_fcn.gui._layers import (
     Gaze,
     Overlay,
     Painted,
-    SliderMarks,
     StoredCanvas,
     find_layer,
     fits_in_memory,
@@ -86,8 +84,6 @@ class Controller(Desk):
     def __init__(self, viewer: ViewerModel, runner: JobRunner | None = None, parent: QObject | None = None) -> None:
         super().__init__(viewer, ViewState(), parent)
         self._run: _Run | None = None
-        self._shown_for_3d: list[Layer] = []
-        self._marks = SliderMarks(self.viewer)
         self._gaze = Gaze(self.viewer, self)
         self._gaze.settled.connect(self._on_gaze)
         self._runner = runner or JobRunner(self)
@@ -103,15 +99,12 @@ class Controller(Desk):
     def connect(self) -> None:
         """Watch the layers: a run ends when its layers go."""
         self.viewer.layers.events.removed.connect(self._on_removed)
-        self.viewer.dims.events.ndisplay.connect(self._on_ndisplay)
         self._gaze.connect()
 
     def shutdown(self) -> None:
         """End what runs, without waiting for it, and let go of the viewer."""
         self.viewer.layers.events.removed.disconnect(self._on_removed)
-        self.viewer.dims.events.ndisplay.disconnect(self._on_ndisplay)
         self._gaze.disconnect_viewer()
-        self._marks.clear()
         self._run = None
         self._runner.shutdown()
         self._set(replace(self.state, is_running=False))
@@ -138,12 +131,6 @@ class Controller(Desk):
         if self._run is not None:
             where = "".join(f", also in {path.parent}" for path in _first(self._run))
             self._stop(f"Cancelled after {self.state.done} of {self.state.total} tiles; what is finished stays{where}.")
-
-    def mark(self, layer: Image | None, request: Request | None, model: catalogue.ModelEntry | None) -> str:
-        """Mark on the sliders what a model sees where they stand, and return it in words."""
-        found = spans(self.viewer, layer, request, model) if layer is not None and model is not None else ()
-        self._marks.show({span.axis: (span.first, span.last) for span in found})
-        return " ".join(span.sentence for span in found)
 
     def result_of(self, layer: Image | None, kind: str) -> Layer | None:
         """Return the result layer of an image, if there is one."""
@@ -212,8 +199,6 @@ class Controller(Desk):
 
     def _on_finished(self) -> None:
         run = self._leave()
-        if run is None:  # torch is loaded now: there may be more to say
-            self._set(self.state)
         if run is None or run.end is None or run.planned is None or run.overlay is None:
             return
         result = _result(run, run.planned, run.end)
@@ -223,19 +208,6 @@ class Controller(Desk):
     def _on_failed(self, error: Exception) -> None:
         self._leave()
         self._set(replace(self.state, is_running=False, message="", error=self._sentence(error)))
-
-    def _on_ndisplay(self, _: object = None) -> None:
-        """Show classes while the view is 3-D where probabilities are to be seen, which napari draws in 2-D only."""
-        if self.viewer.dims.ndisplay != 3:
-            for layer in self._shown_for_3d:
-                layer.visible = False
-            self._shown_for_3d = []
-            return
-        for image in self.images():
-            colours, classes = (self.result_of(image, kind) for kind in KINDS)
-            if colours is not None and classes is not None and colours.visible and not classes.visible:
-                classes.visible = True
-                self._shown_for_3d.append(classes)
 
     def _on_removed(self, event: Any) -> None:
         run = self._run

@@ -7,14 +7,10 @@ from typing import TYPE_CHECKING
 from napari_fcn.errors import ImageError
 from napari_fcn.gui._controller.state import ImageFacts
 from napari_fcn.gui._layers import LayerImage, read
-from napari_fcn.inference.resampled import are_apart
 from napari_fcn.inference.source import ImageSource
-from napari_fcn.io.units import micrometres, unit_word
 from napari_fcn.settings import PredictSettings
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from napari.layers import Image
 
     from napari_fcn.geometry import Axes
@@ -37,8 +33,7 @@ def of(layer: Image, request: Request | None, model: ModelEntry | None) -> Image
     summary = " · ".join(filter(None, [_size(image), _spacing(layer, axes), _loop(axes)]))
     settings = request.settings if request else PredictSettings()
     problem = _problem(image, axes, settings, model) if model else ""
-    sizes = _sizes(layer, axes, model) if model and not problem else ""
-    return ImageFacts(summary, _spelled(axes, image), _channels(axes, image), image.rgb, problem, sizes)
+    return ImageFacts(summary, _spelled(axes, image), _channels(axes, image), image.rgb, problem)
 
 
 def looks(image: LayerImage, family: str = "") -> tuple[int, int | None]:
@@ -58,20 +53,6 @@ def spacing(layer: Image, axes: Axes) -> tuple[tuple[float, str], ...]:
     """Return pixel size and unit along each of the image axes."""
     kept = [axis for axis, name in enumerate(axes.names) if name != axes.channel]
     return tuple((abs(float(layer.scale[axis])), str(layer.units[axis])) for axis in kept)
-
-
-def micrometres_of(given: Sequence[tuple[float, str]], axes: Axes) -> list[float]:
-    """Return the pixel size along each axis of the network in micrometres, 0 where unknown; nothing if all are."""
-    sizes = [micrometres(size, unit_word(unit)) for size, unit in given]
-    return [sizes[position] for position in axes.space_positions] if any(sizes) else []
-
-
-def _sizes(layer: Image, axes: Axes, model: ModelEntry) -> str:
-    here, learnt = micrometres_of(spacing(layer, axes), axes), model.info.voxel_size
-    if len(learnt) != len(axes.space) or not are_apart(here, learnt):
-        return ""
-    shown = [" × ".join(f"{size:.3g}" for size in sizes) for sizes in (here, learnt)]
-    return f"Pixels measure {shown[0]} µm here; {model.name} learnt on {shown[1]} µm."
 
 
 def _problem(image: LayerImage, axes: Axes, settings: PredictSettings, model: ModelEntry) -> str:

@@ -131,8 +131,6 @@ class ImageFacts:
         Whether they are colours.
     problem : str
         Why the chosen model cannot run on it; empty if it can.
-    sizes : str
-        How its pixel size differs from that on which the model learnt; empty if it does not.
     """
 
     summary: str = ""
@@ -140,4 +138,3 @@ class ImageFacts:
     channels: tuple[str, ...] = ()
     rgb: bool = False
     problem: str = ""
-    sizes: str = ""

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from napari_fcn.events import RunDone, RunPlanned, TileDone
-from napari_fcn.gui._controller.facts import micrometres_of
 from napari_fcn.gui._layers import Canvas, LayerImage, Painted, StoredCanvas, load_what_layers_need
 
 if TYPE_CHECKING:
@@ -83,10 +82,12 @@ def segment(job: Job, loaded: Loaded) -> Iterator[Painted | Event]:
     FcnError
         If image, model, device and files do not fit each other.
     """
+    from napari_fcn.io.units import micrometres, unit_word
     from napari_fcn.session import Session
 
     checkpoint = loaded.load(job.model)
-    spacing = micrometres_of(job.spacing, job.axes)
+    sizes = [micrometres(size, unit_word(unit)) for size, unit in job.spacing]
+    spacing = [sizes[position] for position in job.axes.space_positions] if any(sizes) else []
     session = Session(job.image.data, checkpoint, job.axes, job.settings, job.image.rgb, spacing)
     colours = [label.colour for label in session.checkpoint.info.classes]
     with closing(job.canvas), closing(_events(session, job)) as events:  # type: ignore[type-var]

@@ -11,7 +11,6 @@ from napari_fcn.gui._layers.pointing import Pointer, pixel_at, plane_of
 from napari_fcn.gui._layers.reading import (
     KEY,
     LayerImage,
-    displayed_axes,
     is_segmentable,
     read,
     shown_index,
@@ -20,7 +19,6 @@ from napari_fcn.gui._layers.reading import (
 )
 from napari_fcn.gui._layers.results import KINDS, Overlay, check_memory, fits_in_memory
 from napari_fcn.gui._layers.seeing import Sights
-from napari_fcn.gui._layers.sliders import SliderMarks
 from napari_fcn.gui._layers.stored import StoredCanvas
 from napari_fcn.gui._layers.strokes import Restored, Stroke
 from napari_fcn.gui._layers.warming import load_what_layers_need
@@ -40,12 +38,10 @@ __all__ = [
     "Pointer",
     "Restored",
     "Sights",
-    "SliderMarks",
     "StoredCanvas",
     "Stroke",
     "after_draw",
     "check_memory",
-    "displayed_axes",
     "find_layer",
     "fits_in_memory",
     "is_segmentable",
