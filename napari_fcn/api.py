@@ -92,7 +92,10 @@ def _open(
 ) -> Session:
     try:
         spec = checkpoint.info.spec
-        roles = Axes.guess(np.shape(image), spec.ndim, tuple(axes), rgb, spec.time)
+        shape, names = np.shape(image), tuple(axes)
+        if not names and not rgb:
+            names = Axes.suspected(shape, spec.ndim, spec.channels, spec.time)
+        roles = Axes.guess(shape, spec.ndim, names, rgb, spec.time)
     except ValueError as error:
         raise ImageError(str(error)) from error
     return Session(image, checkpoint, roles, PredictSettings(**settings), rgb, spacing)

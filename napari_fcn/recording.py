@@ -176,9 +176,11 @@ def open_session(image: ImageFile, checkpoint: Checkpoint, names: str, settings:
         If the axes, the image and the model do not fit each other.
     """
     try:
-        given = tuple(names.lower()) or image.axes or None
+        given, shape = tuple(names.lower()) or image.axes, image.data.shape
         spec = checkpoint.info.spec
-        axes = Axes.guess(image.data.shape, spec.ndim, given, image.rgb, spec.time)
+        if not given and not image.rgb:
+            given = Axes.suspected(shape, spec.ndim, spec.channels, spec.time)
+        axes = Axes.guess(shape, spec.ndim, given or None, image.rgb, spec.time)
     except ValueError as error:
         raise ImageError(f"{image.path}: {error}") from error
     return Session(image.data, checkpoint, axes, settings, image.rgb, spacing(image, axes))

@@ -87,8 +87,9 @@ class Axes:
         channel = next((name for name in CHANNELS if name in names), None)
         others = [name for name in names if name != channel]
         if len(others) < ndim:
+            needed = f"{ndim} axes in space" if time is None else f"time and {ndim - 1} axes in space"
             raise ValueError(
-                f"A {ndim}-D model needs {ndim} axes in space; the image has {len(others)} "
+                f"A {ndim}-D model needs {needed}; the image has {len(others)} "
                 f"({' '.join(others) or 'none'}) in its shape {tuple(shape)}. "
                 "Choose a model with fewer dimensions or name the axes."
             )
@@ -103,6 +104,33 @@ class Axes:
                 "Choose a model with fewer dimensions, or name the axes otherwise if t is not a time."
             )
         return cls(tuple(names), tuple((spatial if len(spatial) >= ndim else others)[-ndim:]), channel)
+
+    @classmethod
+    def suspected(cls, shape: Sequence[int], ndim: int, channels: int, time: int | None = None) -> tuple[str, ...]:
+        """Return names for an unnamed image of which one axis is as long as a network has channels to read.
+
+        Parameters
+        ----------
+        shape : sequence of int
+            Shape of the array.
+        ndim, channels : int
+            Axes that the network convolves, and channels that it reads.
+        time : int, optional
+            Which of the axes that the network convolves is time.
+
+        Returns
+        -------
+        tuple of str
+            Empty where no axis is so long, or the network reads one channel: an axis of length 1 says nothing. Of
+            several the one just before the axes of a plane counts; the last one only if there is no other.
+        """
+        inner = range(len(shape) - 1 - min(2, ndim), -1, -1)
+        at = next((i for i in (*inner, len(shape) - 1) if channels > 1 and shape[i] == channels), None)
+        if at is None or len(shape) - 1 < ndim or len(shape) - 1 not in UNNAMED or "c" in UNNAMED.get(len(shape), ()):
+            return ()
+        rest = (*shape[:at], *shape[at + 1 :])
+        names = cls._names(rest, None, False) if time is None else cls._movie(rest, False, (ndim, time))
+        return (*names[:at], "c", *names[at:])
 
     @staticmethod
     def _names(shape: Sequence[int], names: Sequence[str] | None, rgb: bool) -> tuple[str, ...]:

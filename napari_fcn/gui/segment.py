@@ -6,7 +6,16 @@ from itertools import pairwise
 from typing import TYPE_CHECKING
 
 from qtpy.QtCore import QTimer
-from qtpy.QtWidgets import QFileDialog, QFormLayout, QHBoxLayout, QLineEdit, QProgressBar, QPushButton, QWidget
+from qtpy.QtWidgets import (
+    QCheckBox,
+    QFileDialog,
+    QFormLayout,
+    QHBoxLayout,
+    QLineEdit,
+    QProgressBar,
+    QPushButton,
+    QWidget,
+)
 
 from napari_fcn.gui._controller import Controller, ImageFacts, Request, SaveSettings, ViewState
 from napari_fcn.gui._dock import Dock
@@ -14,6 +23,7 @@ from napari_fcn.gui._form import ALARM, Fold, Form, Prose
 from napari_fcn.gui._keys import Key, Keys
 from napari_fcn.gui._outcome import Outcome, duration
 from napari_fcn.gui._pickers import ImagePicker, ModelPicker
+from napari_fcn.gui._strip import Strip
 from napari_fcn.settings import DEVICES, PredictSettings
 
 if TYPE_CHECKING:
@@ -54,6 +64,14 @@ class SegmentWidget(Dock):
         self.cancel_button.setToolTip(f"Stop; what is finished stays ({CANCEL_KEY})")
         self.progress = QProgressBar()
         self.progress.setAccessibleName("Progress")
+        self.sees = Prose("What the network sees")
+        self.sees.setToolTip("<qt>Counted from 0, as the slider of napari does. The answer here depends on these.</qt>")
+        self.strip = Strip()
+        self.apart = Prose("Pixel size")
+        self.resample = QCheckBox("Resample to the pixel size of the model")
+        self.resample.setToolTip(
+            "<qt>Tile by tile; the answer has the pixels of the image. As Resample under Advanced.</qt>"
+        )
         self.message = Prose("Message")
         self.error = Prose("Error")
         self.error.setStyleSheet(ALARM)
@@ -92,9 +110,12 @@ class SegmentWidget(Dock):
         self.settings.rows.insertRow(0, "Axes", self.axes)
         self.save.rows.addRow("", self.browse)
         self.advanced = Fold("Advanced", self.settings, self.save)
-        self._fill(top, buttons, self.progress, self.message, self.error, self.outcome, self.advanced, self.keys)
+        hints = (self.sees, self.strip, self.apart, self.resample)
+        self._fill(
+            top, *hints, buttons, self.progress, self.message, self.error, self.outcome, self.advanced, self.keys
+        )
         fields = [field.editor for form in (self.settings, self.save) for field in form.fields.values()]
-        tabs = [self.image.combo, self.model.combo, self.run_button, self.cancel_button]
+        tabs = [self.image.combo, self.model.combo, self.resample, self.run_button, self.cancel_button]
         tabs += [*self.outcome.buttons.values(), self.advanced.heading, self.axes, *fields, self.browse]
         for before, after in pairwise(tabs):
             self.setTabOrder(before, after)
@@ -108,6 +129,8 @@ class SegmentWidget(Dock):
         for edited in (self.axes.textChanged, self.model.edited, self.settings.edited, self.save.edited):
             edited.connect(self._on_user_edited)
         self.controller.changed.connect(self._on_changed)
+        self.controller.lookout.changed.connect(self._sync_seen)
+        self.resample.clicked.connect(self._on_resample)
 
     def _connect(self) -> None:
         self.controller.connect()
@@ -179,6 +202,8 @@ class SegmentWidget(Dock):
         self.axes.setPlaceholderText(self._facts.axes)
         self.settings.fields["channel"].setEnabled(bool(self._facts.channels))
         self.settings.fields["colour"].setEnabled(self._facts.rgb)
+        self._sync_seen()
+        self._sync_apart()
         self.run_button.setEnabled(not reason)
         self.cancel_button.setEnabled(state.is_running)
         self._sync_progress(state)
@@ -192,6 +217,24 @@ class SegmentWidget(Dock):
             state.result, {kind: layer.visible for kind, layer in kinds.items() if layer is not None}
         )
 
+    def _sync_seen(self) -> None:
+        """Show what the network sees along the axes that have a slider."""
+        seen = self.controller.lookout.seen(self.image.layer, self._request(), self.model.model)
+        text = "\n".join(stretch.line for stretch in seen)
+        if text != self.sees.text():
+            self.sees.setText(text)
+        self.sees.setVisible(bool(text))
+        self.strip.show_stretch(seen[0] if seen else None)
+
+    def _sync_apart(self) -> None:
+        """Show whether the pixel size of the image is another than the model knows, and offer to change it."""
+        resampled = self.settings.fields["resample"].value() != "off"
+        then = "The image is resampled, tile by tile." if resampled else "Objects may be missed or cut up."
+        self.apart.setText(f"{self._facts.apart} {then}" if self._facts.apart else "")
+        self.resample.setChecked(resampled)
+        for part in (self.apart, self.resample):
+            part.setVisible(bool(self._facts.apart))
+
     def _sync_progress(self, state: ViewState) -> None:
         self.progress.setUpdatesEnabled(False)  # or Qt paints at once, three times
         self.progress.setVisible(state.is_running)
@@ -204,6 +247,9 @@ class SegmentWidget(Dock):
     def _warm_up(self) -> None:
         if self.model.model is not None and self._is_connected:
             self.controller.warm_up(self.model.model.path)
+
+    def _on_resample(self, is_on: bool) -> None:
+        self.settings.fields["resample"].set_value("auto" if is_on else "off")
 
     def _on_show(self, kind: str) -> None:
         self.controller.show(self.image.layer, kind)

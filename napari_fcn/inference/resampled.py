@@ -113,6 +113,12 @@ class Detour:
         return TilePlan(self.grid.source, tuple(lengths), halo, (1,) * len(lengths))
 
 
+def are_apart(here: Sequence[float], learnt: Sequence[float]) -> bool:
+    """Whether two pixel sizes differ by more than 20 % along an axis for which both are known: not 0, not empty."""
+    pairs = zip(here, learnt, strict=True) if here and learnt else ()
+    return any(min(pair) > 0 and max(pair) > APART * min(pair) for pair in pairs)
+
+
 def choose(
     source: ImageSource, sizes: tuple[Sequence[float], Sequence[float]], mode: str
 ) -> tuple[Resampling | None, tuple[str, ...]]:
@@ -143,7 +149,7 @@ def choose(
         (here, learnt) if here > 0 and learnt > 0 else (1.0, 1.0)
         for here, learnt in zip(*(size or (0.0,) * len(source.axes.space) for size in sizes), strict=True)
     ]
-    is_apart = any(max(here, learnt) > APART * min(here, learnt) for here, learnt in pairs)
+    is_apart = are_apart(*sizes)
     if not all(sizes):
         missing = "the image" if not sizes[0] else "what the model learnt on"
         return None, () if mode == "off" else (f"Not resampled: the pixel size of {missing} is not known.",)

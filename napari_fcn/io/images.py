@@ -57,6 +57,48 @@ class ImageFile:
     notes: tuple[str, ...] = ()
 
 
+@dataclass(frozen=True, slots=True)
+class Header:
+    """What a file says of its image, its pixels left alone.
+
+    Attributes
+    ----------
+    shape : tuple of int
+        Length of each axis; of a TIFF that says little, that of its first page.
+    axes : tuple of str
+        Name of each; empty where the file does not say.
+    scale : tuple of float
+        Spacing of the pixels along each in ``units``; 1.0 where unknown.
+    units : tuple of str
+        Unit of each; pixel where unknown.
+    channels : tuple of str
+        Names of the channels; empty where they have none.
+    """
+
+    shape: tuple[int, ...] = ()
+    axes: tuple[str, ...] = ()
+    scale: tuple[float, ...] = ()
+    units: tuple[str, ...] = ()
+    channels: tuple[str, ...] = ()
+
+
+def read_header(path: str | Path) -> Header:
+    """Return what a TIFF or OME-Zarr says of its image; an empty header of other files, and of those that are gone."""
+    path = Path(path)
+    try:
+        if path.is_dir():
+            from napari_fcn.io.zarr_reader import zarr_header
+
+            return zarr_header(path)
+        if path.suffix.lower() in TIFF and path.is_file():
+            from napari_fcn.io.tiff_reader import tiff_header
+
+            return tiff_header(path)
+    except (ImageError, OSError, *DAMAGE):
+        pass
+    return Header()
+
+
 def read_image(path: str | Path, level: int = 0) -> ImageFile:
     """Return the image in a TIFF, OME-TIFF, ImageJ TIFF, OME-Zarr 0.4 or 0.5, npy, png, jpg or bmp.
 

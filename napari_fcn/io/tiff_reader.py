@@ -14,7 +14,7 @@ import numpy as np
 import tifffile
 
 from napari_fcn.errors import ImageError
-from napari_fcn.io.images import ImageFile
+from napari_fcn.io.images import Header, ImageFile
 from napari_fcn.io.lazy import DAMAGE, LazyArray
 from napari_fcn.io.units import PIXEL, is_microscopic, positive, unit_word
 
@@ -56,6 +56,20 @@ def read_tiff(path: Path, level: int) -> ImageFile:
     scale = tuple(s * n / m for s, n, m in zip(image.scale, series.shape, shown.shape, strict=True))
     notes = (*image.notes, *more, *(text.partition("> ")[2] for text in complaints if "series" in text))
     return replace(image, data=data, scale=scale, levels=levels, notes=notes)
+
+
+def tiff_header(path: Path) -> Header:
+    """Return what a TIFF says of its first image; of one that is neither OME nor ImageJ only its first page."""
+    with _heard(), tifffile.TiffFile(path) as tiff:
+        if tiff.is_ome or tiff.is_imagej:  # these say so in one place; elsewhere each page would have to be visited
+            series = tiff.series[0]
+            image = _described(path, tiff, series)
+            names = _ome_channels(tiff.ome_metadata or "")
+            return Header(tuple(series.shape), image.axes, image.scale, image.units, names)
+        page = tiff.pages.first
+        axes = tuple(letter.lower() for letter in page.axes)
+        found = [_tag_spacing(page).get(name, (1.0, PIXEL)) for name in axes]
+        return Header(tuple(page.shape), axes, tuple(size for size, _ in found), tuple(unit for _, unit in found))
 
 
 def read_record(path: Path) -> dict[str, Any]:
@@ -164,13 +178,26 @@ def _samples(tiff: tifffile.TiffFile, image: ImageFile) -> tuple[int | None, tup
     return None, ()
 
 
-def _ome_spacing(xml: str) -> Spacing:
-    """Return the spacing that OME-XML states for the first image."""
+def _ome_pixels(xml: str) -> Mapping[str, Any]:
+    """Return what OME-XML states of the pixels of the first image."""
     try:
         images: Any = tifffile.xml2dict(xml).get("OME", {}).get("Image", {})
     except ElementTree.ParseError:
         return {}
     pixels: Mapping[str, Any] = (images[0] if isinstance(images, list) else images).get("Pixels", {})
+    return pixels
+
+
+def _ome_channels(xml: str) -> tuple[str, ...]:
+    """Return the names that OME-XML gives the channels of the first image; empty if one of them has none."""
+    channels: Any = _ome_pixels(xml).get("Channel", [])
+    names = [str(one.get("Name", "")) for one in (channels if isinstance(channels, list) else [channels])]
+    return tuple(names) if all(names) else ()
+
+
+def _ome_spacing(xml: str) -> Spacing:
+    """Return the spacing that OME-XML states for the first image."""
+    pixels = _ome_pixels(xml)
     spacing = {}
     for name in "xyz":
         size = positive(pixels.get(f"PhysicalSize{name.upper()}"))

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import zarr
 
 from napari_fcn.errors import ImageError
-from napari_fcn.io.images import ImageFile
+from napari_fcn.io.images import Header, ImageFile
 from napari_fcn.io.lazy import LazyArray
 from napari_fcn.io.units import PIXEL, positive, unit_word
 
@@ -50,6 +50,15 @@ def read_zarr(path: Path, level: int) -> ImageFile:
         if folder.parent == path
         else (),
     )
+
+
+def zarr_header(path: Path) -> Header:
+    """Return what an OME-Zarr says of an image or of one of its levels."""
+    image = read_zarr(path, 0)
+    attributes = read_attributes(_locate(path)[0]) or {}
+    channels = (attributes.get("ome", attributes).get("omero") or {}).get("channels") or []
+    names = [str(one.get("label") or "") for one in channels if isinstance(one, dict)]
+    return Header(tuple(image.data.shape), image.axes, image.scale, image.units, tuple(names) if all(names) else ())
 
 
 def read_attributes(folder: Path) -> dict[str, Any] | None:

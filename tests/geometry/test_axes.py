@@ -145,5 +145,27 @@ def test_a_network_for_movies_looks_along_time(
 
 
 def test_a_network_for_movies_needs_enough_axes() -> None:
-    with pytest.raises(ValueError, match="needs 3 axes in space"):
+    with pytest.raises(ValueError, match="needs time and 2 axes in space"):
         Axes.guess((9, 9), 3, None, time=0)
+
+
+@pytest.mark.parametrize(
+    ("shape", "ndim", "channels", "time", "found"),
+    [
+        ((2, 9, 9), 2, 2, None, "cyx"),
+        ((9, 9, 2), 2, 2, None, "yxc"),
+        ((5, 2, 9, 9), 2, 2, None, "zcyx"),
+        ((2, 5, 9, 9), 2, 2, None, "czyx"),
+        ((2, 2, 9, 9), 2, 2, None, "zcyx"),
+        ((5, 2, 9, 9), 3, 2, 0, "tcyx"),
+        ((4, 100), 1, 4, None, "cx"),
+        ((5, 9, 9), 2, 2, None, ""),  # no axis is so long
+        ((2, 9, 9), 2, 1, None, ""),  # one channel is no axis
+        ((2, 9, 9), 3, 2, None, ""),  # too few would be left
+        ((3, 2, 5, 9, 9), 3, 2, None, ""),  # five axes have their channels where they usually are
+    ],
+)
+def test_an_axis_as_long_as_a_network_has_channels_is_suspected_to_hold_them(
+    shape: tuple[int, ...], ndim: int, channels: int, time: int | None, found: str
+) -> None:
+    assert Axes.suspected(shape, ndim, channels, time) == tuple(found)

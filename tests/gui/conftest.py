@@ -1,6 +1,7 @@
 """Tiny models, and a dock in a real viewer."""
 
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -32,6 +33,19 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> MakeModel:
             spec = NetSpec(ndim=ndim, channels=channels, classes=classes, width=4, depth=1)
             net = spec.build(torch.Generator().manual_seed(0))
             Checkpoint.of(net, plain_recipe(path.stem, spec, "made for a test")).save(path)
+        return path
+
+    return make
+
+
+@pytest.fixture
+def make_checkpoint(tmp_path: Path) -> Callable[..., Path]:
+    """Return a function that makes the file of an untrained model, which learnt on pixels of some size."""
+
+    def make(spec: NetSpec, voxel_size: tuple[float, ...] = ()) -> Path:
+        path = tmp_path / f"{spec.family}{spec.ndim}.safetensors"
+        info = replace(plain_recipe(path.stem, spec, "made for a test"), voxel_size=voxel_size)
+        Checkpoint.of(spec.build(torch.Generator().manual_seed(0)), info).save(path)
         return path
 
     return make

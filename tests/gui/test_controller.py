@@ -263,7 +263,7 @@ def test_facts_of_an_image_say_size_type_and_pixel_size(desk: Controller, viewer
         np.zeros((7, 30, 40), np.uint16), scale=(2, 0.5, 0.5), units="um", axis_labels=("t", "y", "x")
     )
     facts = desk.facts(layer, None, None)
-    assert facts.summary == "7 × 30 × 40 px · uint16 · 0.5 µm/px · one y-x plane at a time along t"
+    assert facts.summary == "7 × 30 × 40 px · uint16 · 0.5 µm/px · axes tyx · one y-x plane at a time along t"
     assert (facts.axes, facts.channels, facts.problem) == ("tyx", (), "")
 
 

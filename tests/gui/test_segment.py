@@ -12,7 +12,10 @@ from gui.docks import Dock, MakeModel
 from qtpy.QtCore import Qt
 
 from napari_fcn.gui import _pickers
+from napari_fcn.gui._layers import results
+from napari_fcn.gui._layers.results import draws_colours_in_3d
 from napari_fcn.gui.segment import CANCEL_KEY, NO_IMAGE, RUN_KEY, SegmentWidget
+from napari_fcn.nets.spec import NetSpec
 from napari_fcn.settings import PredictSettings
 
 
@@ -141,13 +144,50 @@ def test_a_volume_under_a_3d_model(dock: Dock, model: MakeModel, rng: np.random.
     assert_right(dock, expected_classes(model(3), data))
 
 
-def test_a_stack_in_the_3d_view(dock: Dock, model: MakeModel, rng: np.random.Generator) -> None:
-    data = rng.random((4, 16, 16))
-    dock.viewer.add_image(data)
+def is_as_if_drawn_anew(dock: Dock) -> bool:
+    """Whether what tiles left on the screen is what napari draws of whole layers."""
+    shot = dock.viewer.screenshot(flash=False)
+    for layer in dock.viewer.layers:
+        layer.refresh()
+    return np.array_equal(shot, dock.viewer.screenshot(flash=False))
+
+
+def test_the_3d_view_shows_probabilities_in_their_colours(dock: Dock, model: MakeModel) -> None:
+    dock.viewer.add_image(np.zeros((6, 12, 10), np.uint8))
+    dock.viewer.dims.ndisplay = 3
+    dock.widget.model.open_file(model(3))
+    dock.widget.settings.set_value(PredictSettings(tile=(4,)))
+    dock.run()
+    assert dock.layer("probabilities").visible == draws_colours_in_3d()
+    assert dock.layer("classes").visible != draws_colours_in_3d()
+    shot = dock.viewer.screenshot(flash=False)[..., :3].astype(int)
+    assert np.ptp(shot, axis=-1).max() > 20  # colours, as the image is black
+    assert is_as_if_drawn_anew(dock)
+
+
+def test_classes_are_shown_in_3d_where_colours_cannot_be(
+    dock: Dock, model: MakeModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(results, "draws_colours_in_3d", lambda: False)
+    dock.viewer.add_image(np.zeros((4, 8, 8), np.uint8))
     dock.viewer.dims.ndisplay = 3
     dock.run()
-    assert_right(dock, expected_classes(model(), data))
-    assert dock.layer("classes").visible
+    assert [dock.layer(kind).visible for kind in ("probabilities", "classes")] == [False, True]
+
+
+def test_planes_may_be_seen_from_any_side(
+    dock: Dock, model: MakeModel, rng: np.random.Generator, subtests: pytest.Subtests
+) -> None:
+    data = rng.random((9, 14, 18))
+    dock.viewer.add_image(data, scale=(2, 1, 1))
+    dock.widget.model.open_file(model(3))
+    dock.widget.settings.set_value(PredictSettings(tile=(8,)))
+    for order in ((2, 0, 1), (1, 2, 0), (0, 2, 1), (2, 1, 0)):
+        with subtests.test(order=order):
+            dock.viewer.dims.order = order
+            dock.run()
+            assert_right(dock, expected_classes(model(3), data))
+            assert is_as_if_drawn_anew(dock)
 
 
 def test_axes_can_be_named_in_the_dock(dock: Dock, model: MakeModel, rng: np.random.Generator) -> None:
@@ -168,6 +208,72 @@ def test_the_channel_is_chosen_by_name(dock: Dock, model: MakeModel, rng: np.ran
     dock.qtbot.keyClicks(dock.widget.settings.fields["channel"].editor, "green")
     dock.run()
     assert_right(dock, expected_classes(model(), data, "yxc", rgb=True, channel=1))
+
+
+def test_channels_bear_the_names_that_the_layer_knows(dock: Dock, model: MakeModel, rng: np.random.Generator) -> None:
+    data, names = rng.random((2, 40, 48)), {"channel_names": ["actin", "DAPI"]}
+    dock.viewer.add_image(data, axis_labels=("c", "y", "x"), metadata=names)
+    assert "reads actin, 1 of 2 channels" in dock.widget.image.line.text()
+    dock.click(dock.widget.advanced.heading)
+    dock.qtbot.keyClicks(dock.widget.settings.fields["channel"].editor, "DAPI")
+    assert "reads DAPI, 1 of 2 channels" in dock.widget.image.line.text()
+    dock.run()
+    assert_right(dock, expected_classes(model(), data, "cyx", channel=1))
+
+
+def test_an_axis_as_long_as_the_model_has_channels_is_read_as_these(
+    dock: Dock, model: MakeModel, rng: np.random.Generator
+) -> None:
+    data = rng.random((2, 40, 48))
+    dock.viewer.add_image(data)
+    assert "axes zyx, guessed" in dock.widget.image.line.text()
+    dock.widget.model.open_file(model(2, 2))
+    assert "axes cyx, guessed" in dock.widget.image.line.text()
+    dock.run()
+    assert_right(dock, expected_classes(model(2, 2), data, "cyx"))
+
+
+def test_what_the_network_sees_of_a_movie_follows_the_slider(dock: Dock, make_checkpoint: Callable[..., Path]) -> None:
+    path = make_checkpoint(NetSpec(family="video", ndim=3, width=4, depth=1))
+    dock.viewer.add_image(np.zeros((24, 16, 16), np.uint8), axis_labels=("t", "y", "x"))
+    widget = dock.widget
+    assert not widget.sees.isVisible()  # a 2-D model sees one frame
+    widget.model.open_file(path)
+    dock.wait(widget.sees.isVisible)
+    for at in (0, 11, 23):
+        dock.viewer.dims.set_current_step(0, at)
+        stretch = widget.strip.stretch
+        assert stretch is not None
+        assert stretch.at == at
+        assert widget.sees.text() == stretch.line
+        (first, last), (start, stop) = widget.strip.spans()
+        assert 0 <= first <= start + 1
+        assert stop - 1 <= last <= widget.strip.width()
+    dock.viewer.dims.ndisplay = 3
+    assert not widget.sees.isVisible()  # nothing has a slider
+    dock.viewer.dims.ndisplay = 2
+    assert widget.strip.isVisible()
+    widget.model.choose(widget.model.models[0])
+    assert not widget.sees.isVisible()
+    assert not widget.strip.isVisible()
+
+
+def test_another_pixel_size_is_said_and_mended_with_one_click(
+    dock: Dock, make_checkpoint: Callable[..., Path], rng: np.random.Generator
+) -> None:
+    widget, data = dock.widget, rng.random((40, 48))
+    layer = dock.viewer.add_image(data, scale=(0.25, 0.25), units="um")
+    widget.model.open_file(make_checkpoint(NetSpec(width=4, depth=1, classes=3), (0.5, 0.5)))
+    assert "measure 0.25 µm, those that the model learnt on 0.5 µm" in widget.apart.text()
+    assert widget.apart.isVisible()
+    dock.click(widget.resample)
+    assert widget.settings.value().resample == "auto"
+    assert "is resampled" in widget.apart.text()
+    assert "the image was resampled" in " ".join(dock.run().notes)
+    dock.click(widget.resample)
+    assert widget.settings.value().resample == "off"
+    layer.scale = (0.45, 0.45)
+    assert not widget.resample.isVisible()
 
 
 def test_the_shown_plane_comes_first(dock: Dock) -> None:

@@ -12,6 +12,7 @@ from napari_fcn.errors import ImageError
 from napari_fcn.events import RunPlanned, TileDone
 from napari_fcn.geometry import Axes, Region
 from napari_fcn.geometry.resampling import Resampling
+from napari_fcn.inference.resampled import are_apart
 from napari_fcn.models.checkpoint import Checkpoint
 from napari_fcn.session import Session
 from napari_fcn.settings import PredictSettings
@@ -156,3 +157,20 @@ def test_an_edit_of_a_resampled_image_is_answered_by_the_tiles_that_read_it() ->
         found[(slice(None), *event.region.slices)] = event.probabilities
     assert 0 < len(tiles) < len(running.plan())
     np.testing.assert_allclose(found, answer(running), atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("here", "learnt", "is_apart"),
+    [
+        ((0.5, 0.5), (0.5, 0.59), False),
+        ((0.5, 0.5), (0.5, 0.61), True),
+        ((0.61, 0.5), (0.5, 0.5), True),
+        ((0.0, 0.5), (0.5, 0.5), False),  # an axis of which nobody knows says nothing
+        ((), (0.5, 0.5), False),
+        ((0.5, 0.5), (), False),
+    ],
+)
+def test_pixel_sizes_are_apart_from_a_fifth_on(
+    here: tuple[float, ...], learnt: tuple[float, ...], is_apart: bool
+) -> None:
+    assert are_apart(here, learnt) == is_apart

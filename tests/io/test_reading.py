@@ -13,6 +13,7 @@ from PIL import Image
 from napari_fcn.errors import ImageError
 from napari_fcn.geometry import Axes
 from napari_fcn.io import ImageFile, images, read_image, tiff_reader
+from napari_fcn.io.images import Header, read_header
 from napari_fcn.io.lazy import LazyArray
 from napari_fcn.io.units import unit_word
 
@@ -540,3 +541,33 @@ def test_a_real_volume_has_three_axes(shared_data: Path) -> None:
     assert image.axes == ("z", "y", "x")
     assert image.data.shape == (32, 128, 128)
     assert image.data[3:5, 10, :7].shape == (2, 7)
+
+
+def test_a_header_says_axes_spacing_and_channels_without_the_pixels(tmp_path: Path) -> None:
+    path = tmp_path / "a.ome.tif"
+    told = {"axes": "CZYX", "Channel": {"Name": ["DAPI", "actin"]}, "PhysicalSizeZ": 2.0, "PhysicalSizeZUnit": "nm"}
+    tifffile.imwrite(path, np.ones((2, 3, 30, 40), np.uint8), metadata=told)
+    header = read_header(path)
+    assert (header.shape, header.axes, header.channels) == ((2, 3, 30, 40), ("c", "z", "y", "x"), ("DAPI", "actin"))
+    assert (header.scale[1], header.units[1], header.units[2]) == (2.0, "nanometer", "pixel")
+
+
+def test_the_header_of_ome_zarr_names_its_channels(tmp_path: Path) -> None:
+    path = tmp_path / "a.ome.zarr"
+    group = zarr.open_group(str(path), mode="w")
+    group.create_array("0", shape=(2, 30, 40), dtype="u1", chunks=(1, 30, 40))
+    axes = [{"name": "c", "type": "channel"}, *({"name": n, "type": "space", "unit": "micrometer"} for n in "yx")]
+    scale = {"type": "scale", "scale": [1, 0.5, 0.5]}
+    levels = [{"axes": axes, "datasets": [{"path": "0", "coordinateTransformations": [scale]}]}]
+    group.attrs["ome"] = {"multiscales": levels, "omero": {"channels": [{"label": "DAPI"}, {"label": "actin"}]}}
+    header = read_header(path)
+    assert (header.shape, header.axes, header.channels) == ((2, 30, 40), ("c", "y", "x"), ("DAPI", "actin"))
+    assert header.scale == (1.0, 0.5, 0.5)
+
+
+def test_there_is_an_empty_header_of_what_cannot_be_read(tmp_path: Path) -> None:
+    (tmp_path / "half.tif").write_bytes(b"II*\x00 and no more")
+    (tmp_path / "a.png").write_bytes(b"")
+    (tmp_path / "folder").mkdir()
+    for name in ("half.tif", "a.png", "folder", "gone.tif"):
+        assert read_header(tmp_path / name) == Header()

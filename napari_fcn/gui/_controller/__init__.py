@@ -33,6 +33,7 @@ from napari_fcn.gui._controller.seeing_state import (
     Sight,
 )
 from napari_fcn.gui._controller.state import ClassShare, ImageFacts, Request, RunResult, ViewState
+from napari_fcn.gui._controller.stretch import Stretch
 from napari_fcn.gui._controller.teach_state import TeachState
 from napari_fcn.gui._controller.teaching import TeachController
 
@@ -66,6 +67,7 @@ __all__ = [
     "SeeingController",
     "SeeingState",
     "Sight",
+    "Stretch",
     "Suggest",
     "TaughtClass",
     "TeachController",

@@ -91,12 +91,12 @@ def begin(viewer: ViewerModel, wish: Wish, journal: Journal, loaded: Loaded, too
         If image and model do not fit each other, or memory is short.
     """
     image = read(wish.layer)
-    ndim, time = facts.looks(image, wish.new)
+    (ndim, time), channels = facts.looks(image, wish.new), 1
     if wish.model is not None:
         spec = catalogue.entry(wish.model).info.spec
-        ndim, time = spec.ndim, spec.time
+        ndim, time, channels = spec.ndim, spec.time, spec.channels
     try:
-        axes = image.axes(ndim, wish.names, time)
+        axes = image.axes(ndim, wish.names, time, channels)
     except ValueError as error:
         raise ImageError(f"{wish.layer.name}: {error}") from error
     check_memory(wish.layer.name, axes, image.shape)

@@ -13,6 +13,7 @@ from napari_fcn.errors import FcnError, ImageError
 from napari_fcn.events import RunDone, RunPlanned, SteppedDown
 from napari_fcn.gui._controller import catalogue, facts
 from napari_fcn.gui._controller.desk import Desk
+from napari_fcn.gui._controller.lookout import Lookout
 from napari_fcn.gui._controller.saving import ZARR
 from napari_fcn.gui._controller.state import ClassShare, Request, RunResult, ViewState
 from napari_fcn.gui._controller.work import Job, Seen, segment, warm_up
@@ -77,6 +78,11 @@ class Controller(Desk):
         What runs the engine.
     parent : QObject, optional
         Qt parent.
+
+    Attributes
+    ----------
+    lookout : Lookout
+        Knows what networks see along the axes that have a slider.
     """
 
     state: ViewState
@@ -86,6 +92,8 @@ class Controller(Desk):
         self._run: _Run | None = None
         self._gaze = Gaze(self.viewer, self)
         self._gaze.settled.connect(self._on_gaze)
+        self.lookout = Lookout(self.viewer, self)
+        self.lookout.failed.connect(self._sentence)
         self._runner = runner or JobRunner(self)
         self._runner.yielded.connect(self._on_yielded)
         self._runner.failed.connect(self._on_failed)
@@ -93,18 +101,20 @@ class Controller(Desk):
 
     @property
     def is_busy(self) -> bool:
-        """Whether the worker thread is alive, also to warm up or to finish the tile at which it was cancelled."""
-        return self._runner.is_running
+        """Whether a worker thread is alive, also to warm up or to finish the tile at which it was cancelled."""
+        return self._runner.is_running or self.lookout.is_busy
 
     def connect(self) -> None:
         """Watch the layers: a run ends when its layers go."""
         self.viewer.layers.events.removed.connect(self._on_removed)
         self._gaze.connect()
+        self.lookout.connect()
 
     def shutdown(self) -> None:
         """End what runs, without waiting for it, and let go of the viewer."""
         self.viewer.layers.events.removed.disconnect(self._on_removed)
         self._gaze.disconnect_viewer()
+        self.lookout.shutdown()
         self._run = None
         self._runner.shutdown()
         self._set(replace(self.state, is_running=False))
@@ -147,7 +157,8 @@ class Controller(Desk):
         model = catalogue.entry(request.model)
         image = read(layer)
         try:
-            axes = image.axes(model.info.spec.ndim, request.axes, model.info.spec.time)
+            spec = model.info.spec
+            axes = image.axes(spec.ndim, request.axes, spec.time, spec.channels)
         except ValueError as error:
             raise ImageError(f"{layer.name}: {error}") from error
         canvas, paths = _canvas(request, image, axes)

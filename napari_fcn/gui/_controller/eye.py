@@ -102,7 +102,7 @@ def measure(labels: npt.NDArray[Any], spacing: Sequence[float]) -> Iterator[Meas
 def _looked(view: View, done: FieldDone) -> Looked:
     """Return what was found, with distances in the unit of the image where its axes in space have one."""
     from napari_fcn.fields.effective import EffectiveField
-    from napari_fcn.gui._controller.facts import PIXEL
+    from napari_fcn.io.units import PIXEL
 
     units = {view.spacing[position][1] for position in view.axes.space_positions}
     unit = next(iter(units)) if len(units) == 1 and PIXEL not in units else ""

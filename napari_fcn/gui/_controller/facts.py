@@ -7,10 +7,14 @@ from typing import TYPE_CHECKING
 from napari_fcn.errors import ImageError
 from napari_fcn.gui._controller.state import ImageFacts
 from napari_fcn.gui._layers import LayerImage, read
+from napari_fcn.inference.resampled import are_apart
 from napari_fcn.inference.source import ImageSource
+from napari_fcn.io.units import PIXEL, micrometres
 from napari_fcn.settings import PredictSettings
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from napari.layers import Image
 
     from napari_fcn.geometry import Axes
@@ -18,7 +22,6 @@ if TYPE_CHECKING:
     from napari_fcn.gui._controller.state import Request
 
 COLOURS = ("red", "green", "blue", "alpha")
-PIXEL = "pixel"
 
 
 def of(layer: Image, request: Request | None, model: ModelEntry | None) -> ImageFacts:
@@ -26,14 +29,24 @@ def of(layer: Image, request: Request | None, model: ModelEntry | None) -> Image
     image = read(layer)
     names = request.axes if request else ()
     ndim, time = looks(image, request.new if request else "") if model is None else _looks_of(model)
+    count = model.info.spec.channels if model else 1
     try:
-        axes = image.axes(ndim, names, time)
+        axes = image.axes(ndim, names, time, count)
     except ValueError as error:
         return ImageFacts(_size(image), "".join(image.names), problem=str(error))
-    summary = " · ".join(filter(None, [_size(image), _spacing(layer, axes), _loop(axes)]))
     settings = request.settings if request else PredictSettings()
-    problem = _problem(image, axes, settings, model) if model else ""
-    return ImageFacts(summary, _spelled(axes, image), _channels(axes, image), image.rgb, problem)
+    channels = _channels(axes, image)
+    parts = [_size(image), _spacing(layer, axes), _guess(axes, image, names), _loop(axes)]
+    if model and count == 1 and channels and not image.rgb:
+        parts.append(f"reads {channels[min(settings.channel or 0, len(channels) - 1)]}, 1 of {len(channels)} channels")
+    return ImageFacts(
+        " · ".join(filter(None, parts)),
+        _spelled(axes, image),
+        channels,
+        image.rgb,
+        _problem(image, axes, settings, model) if model else "",
+        _apart(layer, axes, model) if model else "",
+    )
 
 
 def looks(image: LayerImage, family: str = "") -> tuple[int, int | None]:
@@ -52,7 +65,26 @@ def _looks_of(model: ModelEntry) -> tuple[int, int | None]:
 def spacing(layer: Image, axes: Axes) -> tuple[tuple[float, str], ...]:
     """Return pixel size and unit along each of the image axes."""
     kept = [axis for axis, name in enumerate(axes.names) if name != axes.channel]
-    return tuple((abs(float(layer.scale[axis])), str(layer.units[axis])) for axis in kept)
+    known = read(layer).spacing
+    return tuple(known[axis] for axis in kept)
+
+
+def micrometres_of(layer: Image, axes: Axes) -> tuple[float, ...]:
+    """Return the pixel size per axis of the network in micrometres, 0 where it is not known; empty if all are."""
+    found = spacing(layer, axes)
+    sizes = tuple(micrometres(*found[position]) for position in axes.space_positions)
+    return sizes if any(sizes) else ()
+
+
+def _apart(layer: Image, axes: Axes, model: ModelEntry) -> str:
+    """Return what differs between the pixels of the image and those that the model learnt on; empty if not much."""
+    here, learnt = micrometres_of(layer, axes), model.info.voxel_size
+    if not are_apart(here, learnt):
+        return ""
+    known = [(a, b) for a, b in zip(here, learnt, strict=True) if a and b]
+    shown = known[:1] if len(set(known)) == 1 else known
+    texts = [" × ".join(f"{size:.3g}" for size in sizes) for sizes in zip(*shown, strict=True)]
+    return f"Pixels of the image measure {texts[0]} µm, those that the model learnt on {texts[1]} µm."
 
 
 def _problem(image: LayerImage, axes: Axes, settings: PredictSettings, model: ModelEntry) -> str:
@@ -81,8 +113,16 @@ def symbol(unit: str) -> str:
     return {"micrometer": "µm", "nanometer": "nm", "millimeter": "mm", "second": "s"}.get(unit, unit)
 
 
+def _guess(axes: Axes, image: LayerImage, names: Sequence[str]) -> str:
+    """Return how the axes of an image are read, if that can be read in another way."""
+    if len(axes.image) < 3 and not (axes.channel and not image.rgb):
+        return ""
+    return f"axes {_spelled(axes, image)}{'' if names or image.names else ', guessed'}"
+
+
 def _loop(axes: Axes) -> str:
-    return f"one {'-'.join(axes.space)} plane at a time along {', '.join(axes.loop)}" if axes.loop else ""
+    kind = {1: "line", 2: "plane"}.get(len(axes.space), "movie" if "t" in axes.space else "volume")
+    return f"one {'-'.join(axes.space)} {kind} at a time along {', '.join(axes.loop)}" if axes.loop else ""
 
 
 def _spelled(axes: Axes, image: LayerImage) -> str:
@@ -92,4 +132,7 @@ def _spelled(axes: Axes, image: LayerImage) -> str:
 
 def _channels(axes: Axes, image: LayerImage) -> tuple[str, ...]:
     count = axes.channels(image.shape) if axes.channel else 0
-    return COLOURS[:count] if image.rgb else tuple(f"channel {i}" for i in range(count))
+    if image.rgb:
+        return COLOURS[:count]
+    named = image.channels if len(image.channels) == count else ()
+    return named or tuple(f"channel {i}" for i in range(count))

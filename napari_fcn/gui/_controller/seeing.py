@@ -27,6 +27,7 @@ from napari_fcn.gui._controller.sight import (
 )
 from napari_fcn.gui._jobs import JobRunner
 from napari_fcn.gui._layers import Pointer, Sights, pixel_at, plane_of, read, shown_index
+from napari_fcn.io.units import PIXEL
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -133,7 +134,7 @@ class SeeingController(Desk):
         """
         image, spec = read(layer), catalogue.entry(request.model).info.spec
         try:
-            axes = image.axes(spec.ndim, request.axes, spec.time)
+            axes = image.axes(spec.ndim, request.axes, spec.time, spec.channels)
         except ValueError as error:
             raise ImageError(f"{layer.name}: {error}") from error
         return View(image, axes, request.model, request.settings, facts.spacing(layer, axes))
@@ -167,7 +168,7 @@ class SeeingController(Desk):
     def unit_of(self, layer: Image) -> tuple[float, str]:
         """Return the size of a pixel along the finest of the last two axes, and its unit; 1 and empty if unknown."""
         step, unit = min((abs(float(layer.scale[axis])), str(layer.units[axis])) for axis in (-2, -1)[-layer.ndim :])
-        return (1.0, "") if unit == facts.PIXEL or not step else (step, facts.symbol(unit))
+        return (1.0, "") if unit == PIXEL or not step else (step, facts.symbol(unit))
 
     def rest(self, layer: Image, request: Request, place: Sequence[float], label: int | None = None) -> None:
         """Show what the pixel sees on which the mouse has come to rest, if there is one."""

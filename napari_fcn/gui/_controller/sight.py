@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 from napari_fcn.errors import ImageError
 from napari_fcn.geometry import Region
-from napari_fcn.gui._controller.facts import PIXEL, symbol
+from napari_fcn.gui._controller.facts import symbol
 from napari_fcn.gui._controller.seeing_state import Growth, LayerRow, Length, Sight
+from napari_fcn.io.units import PIXEL
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -131,6 +131,8 @@ class ImageFacts:
         Whether they are colours.
     problem : str
         Why the chosen model cannot run on it; empty if it can.
+    apart : str
+        What its pixel size is and that of the model, if the objects of the one are of another size in the other.
     """
 
     summary: str = ""
@@ -138,3 +140,4 @@ class ImageFacts:
     channels: tuple[str, ...] = ()
     rgb: bool = False
     problem: str = ""
+    apart: str = ""

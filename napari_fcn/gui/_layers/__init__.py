@@ -14,6 +14,7 @@ from napari_fcn.gui._layers.reading import (
     is_segmentable,
     read,
     shown_index,
+    slid,
     unwrapped,
     visible_region,
 )
@@ -56,6 +57,7 @@ __all__ = [
     "show_changes",
     "show_uncertainty",
     "shown_index",
+    "slid",
     "unwrapped",
     "visible",
     "visible_region",

@@ -10,12 +10,16 @@ import numpy as np
 from napari.layers import Image
 
 from napari_fcn.geometry import Axes, Region
+from napari_fcn.gui._layers.told import channel_names, header_of
+from napari_fcn.io.units import PIXEL
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from napari.components import ViewerModel
     from napari.layers import Layer
+
+    from napari_fcn.io.images import Header
 
 KEY = "napari_fcn"  # entry in the metadata of our result layers
 UNNAMED = re.compile(r"axis -?\d+|-?\d+|")  # what napari calls an axis that nobody named
@@ -51,6 +55,10 @@ class LayerImage:
         Whether the last axis holds colours.
     path : str
         File that it came from; empty if none.
+    spacing : tuple of (float, str)
+        Pixel size and unit along each axis, colours not included.
+    channels : tuple of str
+        Names of its channels; empty if nobody named them.
     """
 
     name: str
@@ -58,13 +66,15 @@ class LayerImage:
     names: tuple[str, ...]
     rgb: bool
     path: str = ""
+    spacing: tuple[tuple[float, str], ...] = ()
+    channels: tuple[str, ...] = ()
 
     @property
     def shape(self) -> tuple[int, ...]:
         """Length of each axis, colours included."""
         return tuple(int(n) for n in self.data.shape)
 
-    def axes(self, ndim: int, names: Sequence[str] = (), time: int | None = None) -> Axes:
+    def axes(self, ndim: int, names: Sequence[str] = (), time: int | None = None, channels: int = 1) -> Axes:
         """Return the role of each axis under a network of ``ndim`` dimensions.
 
         Parameters
@@ -75,6 +85,8 @@ class LayerImage:
             What the user calls the axes, colours not included; empty: as the layer does.
         time : int, optional
             Which of the network's axes is time.
+        channels : int
+            Channels that the network reads; of an unnamed image, an axis of this length is taken for them.
 
         Raises
         ------
@@ -83,7 +95,10 @@ class LayerImage:
         """
         if names and self.rgb and len(names) == len(self.shape) - 1:
             names = (*names, "c")
-        return Axes.guess(self.shape, ndim, tuple(names) or self.names or None, self.rgb, time)
+        known = tuple(names) or self.names
+        if not known and not self.rgb:
+            known = Axes.suspected(self.shape, ndim, channels, time)
+        return Axes.guess(self.shape, ndim, known or None, self.rgb, time)
 
 
 def unwrapped(viewer: ViewerModel) -> ViewerModel:
@@ -97,19 +112,36 @@ def is_segmentable(layer: Layer | None) -> bool:
 
 
 def read(layer: Image) -> LayerImage:
-    """Return what the engine needs of an image layer."""
+    """Return what the engine needs of an image layer; what it does not say itself, the file may, from which it came."""
     data = layer.data[0] if layer.multiscale else layer.data
-    return LayerImage(layer.name, data, _names(layer), bool(layer.rgb), str(layer.source.path or ""))
+    header = header_of(layer, data.shape)
+    said = header.axes[: layer.ndim] if len(header.axes) == len(data.shape) else ()
+    names = _names(layer, layer.axis_labels) or _names(layer, said)
+    channels = channel_names(layer.metadata) or header.channels
+    path = str(layer.source.path or "")
+    return LayerImage(layer.name, data, names, bool(layer.rgb), path, _spacing(layer, header), channels)
 
 
-def _names(layer: Image) -> tuple[str, ...]:
-    names = [label.strip().lower() for label in layer.axis_labels]
+def _names(layer: Image, labels: Sequence[str]) -> tuple[str, ...]:
+    names = [label.strip().lower() for label in labels]
     names = [WORDS.get(name, name) for name in names]
-    if any(UNNAMED.fullmatch(name) for name in names) or len(set(names)) < len(names):
+    if any(UNNAMED.fullmatch(name) for name in names) or len(set(names)) < len(names) or not names:
         return ()
     if layer.rgb and {"c", "s"} & set(names):
         return ()
     return (*names, "c") if layer.rgb else tuple(names)
+
+
+def _spacing(layer: Image, header: Header) -> tuple[tuple[float, str], ...]:
+    """Return pixel size and unit along each axis: those of the file, where the layer has no unit and no other size."""
+    own = tuple((abs(float(size)), str(unit)) for size, unit in zip(layer.scale, layer.units, strict=True))
+    length = len(header.shape) - bool(layer.rgb)
+    if length < 1 or any(unit != PIXEL for _, unit in own):
+        return own
+    told = tuple(zip(header.scale, header.units, strict=True))[:length]
+    here = [size for size, _ in own[-length:]]
+    is_same = np.allclose(here, 1) or np.allclose(here, [size for size, _ in told])
+    return own[:-length] + told if is_same else own
 
 
 def visible_region(viewer: ViewerModel, layer: Image, axes: Axes) -> Region:
@@ -155,3 +187,9 @@ def shown_index(viewer: ViewerModel, layer: Layer) -> tuple[int, ...]:
     point = layer.world_to_data(viewer.dims.point)
     shape = layer.data[0].shape if getattr(layer, "multiscale", False) else layer.data.shape
     return tuple(int(np.clip(round(float(p)), 0, max(0, n - 1))) for p, n in zip(point, shape, strict=False))
+
+
+def slid(viewer: ViewerModel, layer: Layer) -> dict[int, int]:
+    """Return at which of its pixels each axis of a layer is shown that has a slider: that is not on screen."""
+    shown, index = displayed_axes(viewer, layer), shown_index(viewer, layer)
+    return {axis: index[axis] for axis in range(layer.ndim) if axis not in shown}

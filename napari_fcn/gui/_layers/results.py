@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import re
 import time
+from functools import cache
+from importlib.metadata import version
 from math import prod
 from typing import TYPE_CHECKING, Any
 
@@ -33,6 +36,12 @@ SPARE = 0.8  # of the free memory that results may take
 LARGEST = 2**30  # bytes of results that are kept in memory: others need it too
 PAUSE_3D = 1.0  # seconds between two updates of the 3-D view, where each costs a full rendering
 PATIENCE = 15  # a redraw of the whole layer may take one part in so many of the time
+
+
+@cache
+def draws_colours_in_3d() -> bool:
+    """Whether volumes in colour are drawn as such: before vispy 0.17 they were grey."""
+    return tuple(int(part) for part in re.findall(r"\d+", version("vispy"))[:2]) >= (0, 17)
 
 
 def fits_in_memory(axes: Axes, shape: Sequence[int]) -> bool:
@@ -144,8 +153,14 @@ class Overlay:
         if layer is None:
             layer = self._added(kind)
             # Only now: selecting a visible layer in 3-D asks it for a value under a mouse that may not have moved yet.
-            layer.visible = kind == "probabilities" or self.viewer.dims.ndisplay == 3  # napari's 3-D has no colours
+            layer.visible = kind == self._first
         self.layers[kind] = layer
+
+    @property
+    def _first(self) -> str:
+        """The kind that is shown first."""
+        is_grey = self.viewer.dims.ndisplay == 3 and not draws_colours_in_3d()
+        return KINDS[1] if is_grey else KINDS[0]
 
     def _data(self, kind: str) -> Any:
         """Return the array that napari shows, or its levels."""

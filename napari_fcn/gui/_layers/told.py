@@ -1,0 +1,64 @@
+"""What is said of a layer elsewhere than in the layer: in its metadata, and in the file that it came from."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from itertools import chain
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from napari_fcn.io.images import Header, read_header
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from napari.layers import Image
+
+NAMES = ("channel_names", "channels", "Channels", "ChNames", "name")  # where readers put one name for each channel
+LABELS = ("label", "name", "Name")
+INSIDE = ("ome", "omero", "attributes", "metadata", "Channel", "Summary")  # which hold such an entry
+
+
+def header_of(layer: Image, shape: Sequence[int]) -> Header:
+    """Return what the file of a layer says of it; an empty header if there is none, or if it says so of other pixels.
+
+    Parameters
+    ----------
+    layer : Image
+        The layer.
+    shape : sequence of int
+        Of its pixels, colours included. A header may speak of the last axes only.
+    """
+    path = Path(str(layer.source.path or ""))
+    try:
+        header = _header(path, path.stat().st_mtime_ns) if layer.source.path else Header()
+    except OSError:  # the file is gone
+        return Header()
+    return header if header.shape and tuple(shape[-len(header.shape) :]) == header.shape else Header()
+
+
+@lru_cache(maxsize=32)
+def _header(path: Path, changed: int) -> Header:
+    del changed  # a file that is written anew is read anew
+    return read_header(path)
+
+
+def channel_names(metadata: Mapping[str, Any], depth: int = 3) -> tuple[str, ...]:
+    """Return the names of channels among the metadata of a layer, as readers of files leave them; empty if none."""
+    found = (_listed(metadata.get(key)) for key in (*NAMES, "Name") if key in metadata)
+    inner = (metadata.get(key) for key in INSIDE)
+    deeper = (channel_names(one, depth - 1) for one in inner if depth and isinstance(one, dict))
+    return next((names for names in chain(found, deeper) if names), ())
+
+
+def _listed(value: Any) -> tuple[str, ...]:
+    """Return a list of texts, or of entries that have a label or a name, as names; empty if it is no such list."""
+    if not isinstance(value, list | tuple):
+        return ()
+    names = tuple(map(_name, value))
+    return names if all(names) else ()
+
+
+def _name(one: Any) -> str:
+    found = next((one[key] for key in LABELS if key in one), "") if isinstance(one, dict) else one
+    return found if isinstance(found, str) else ""

@@ -1,0 +1,104 @@
+"""What is said of a layer in its metadata and in its file."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import tifffile
+from napari.layers import Image
+from napari.layers._source import layer_source
+
+from napari_fcn.gui._layers import read
+from napari_fcn.gui._layers.told import channel_names
+
+NAMED = ("DAPI", "actin")
+OME = {"axes": "CYX", "Channel": {"Name": list(NAMED)}, "PhysicalSizeX": 0.2, "PhysicalSizeY": 0.3}
+
+
+def opened(path: Path, **how: Any) -> Image:
+    """Return the layer that napari makes of a file: it takes the pixels, and remembers the path."""
+    with layer_source(path=str(path)):
+        return Image(tifffile.imread(path), rgb=False, **how)
+
+
+@pytest.mark.parametrize(
+    "metadata",
+    [
+        {"channel_names": list(NAMED)},
+        {"name": NAMED},
+        {"ChNames": list(NAMED)},
+        {"Summary": {"ChNames": list(NAMED)}},
+        {"Channel": {"Name": list(NAMED)}},
+        {"omero": {"channels": [{"label": "DAPI", "color": "0000FF"}, {"label": "actin"}]}},
+        {"attributes": {"ome": {"omero": {"channels": [{"label": "DAPI"}, {"label": "actin"}]}}}},
+        {"name": "cells", "channels": [{"name": "DAPI"}, {"name": "actin"}]},
+    ],
+)
+def test_names_of_channels_are_found_where_readers_leave_them(metadata: dict[str, Any]) -> None:
+    assert channel_names(metadata) == NAMED
+
+
+@pytest.mark.parametrize(
+    "metadata",
+    [
+        {},
+        {"channels": 2},
+        {"name": "cells"},
+        {"channels": ["DAPI", ""]},
+        {"channels": [{"color": "red"}]},
+        {"name": []},
+    ],
+)
+def test_what_is_no_list_of_names_is_none(metadata: dict[str, Any]) -> None:
+    assert channel_names(metadata) == ()
+
+
+def test_metadata_that_contain_themselves_come_to_an_end() -> None:
+    endless: dict[str, Any] = {}
+    endless["metadata"] = endless
+    assert channel_names(endless) == ()
+
+
+def test_an_ome_tiff_says_what_the_layer_made_of_it_does_not(tmp_path: Path) -> None:
+    path = tmp_path / "cells.ome.tif"
+    tifffile.imwrite(path, np.ones((2, 30, 40), np.uint8), metadata=OME)
+    image = read(opened(path))
+    assert image.names == ("c", "y", "x")
+    assert image.channels == NAMED
+    assert image.spacing[1:] == ((0.3, "micrometer"), (0.2, "micrometer"))
+
+
+def test_what_the_layer_says_itself_counts_more_than_its_file(tmp_path: Path) -> None:
+    path = tmp_path / "cells.ome.tif"
+    tifffile.imwrite(path, np.ones((2, 30, 40), np.uint8), metadata=OME)
+    layer = opened(path, axis_labels=("z", "y", "x"), scale=(5, 0.7, 0.7))
+    assert read(layer).names == ("z", "y", "x")
+    assert read(layer).spacing == ((5, "pixel"), (0.7, "pixel"), (0.7, "pixel"))
+    layer.scale, layer.units = (1, 1, 1), ("nm", "nm", "nm")
+    assert read(layer).spacing[2] == (1, "nanometer")
+
+
+def test_a_file_of_another_shape_says_nothing(tmp_path: Path) -> None:
+    path = tmp_path / "cells.ome.tif"
+    tifffile.imwrite(path, np.ones((2, 30, 40), np.uint8), metadata=OME)
+    layer = opened(path)
+    layer.data = layer.data[:, :20]
+    assert read(layer).names == ()
+    assert read(layer).spacing[-1] == (1, "pixel")
+    path.unlink()
+    assert read(layer).names == ()
+
+
+def test_a_plain_tiff_tells_the_size_of_its_pixels_but_not_what_its_pages_are(tmp_path: Path) -> None:
+    path = tmp_path / "stack.tif"
+    tifffile.imwrite(
+        path,
+        np.ones((4, 30, 40), np.uint8),
+        photometric="minisblack",
+        resolution=(20000, 20000),
+        resolutionunit="CENTIMETER",
+    )
+    image = read(opened(path))
+    assert image.names == ()
+    assert image.spacing == ((1, "pixel"), (0.5, "micrometer"), (0.5, "micrometer"))
