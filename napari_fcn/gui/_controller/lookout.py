@@ -11,7 +11,7 @@ from napari_fcn.errors import ImageError
 from napari_fcn.gui._controller import facts
 from napari_fcn.gui._controller.stretch import probe, stretches
 from napari_fcn.gui._jobs import JobRunner
-from napari_fcn.gui._layers import read, slid
+from napari_fcn.gui._layers import SliderMarks, read, slid
 from napari_fcn.inference.resampled import choose
 from napari_fcn.inference.source import ImageSource
 
@@ -44,6 +44,7 @@ class Lookout(QObject):
     def __init__(self, viewer: ViewerModel, parent: QObject | None = None) -> None:
         super().__init__(parent)
         self._viewer = viewer
+        self._marks = SliderMarks(viewer)
         self._known: dict[NetSpec, Phases] = {}
         self._asked: NetSpec | None = None
         self._runner = JobRunner(self)
@@ -65,12 +66,19 @@ class Lookout(QObject):
         for emitter in self._emitters():
             emitter.disconnect(self._on_slid)
         self._runner.shutdown()
+        self._marks.clear()
         self._asked = None
 
     def seen(self, layer: Image | None, request: Request | None, model: ModelEntry | None) -> tuple[Stretch, ...]:
-        """Return what the network sees along the axes that have a slider; nothing as long as something is missing."""
+        """Return what the network sees along the axes that have a slider, and mark it there; nothing if unknown."""
+        found = self._seen(layer, request, model)
+        self._marks.show({axis: (stretch.first, stretch.last) for axis, stretch in found.items()})
+        return tuple(found.values())
+
+    def _seen(self, layer: Image | None, request: Request | None, model: ModelEntry | None) -> dict[int, Stretch]:
+        """Return what is seen, by the axis of the viewer."""
         if layer is None or request is None or model is None:
-            return ()
+            return {}
         image, spec = read(layer), model.info.spec
         try:
             axes = image.axes(spec.ndim, request.axes, spec.time, spec.channels)
@@ -78,14 +86,16 @@ class Lookout(QObject):
             sizes = facts.micrometres_of(layer, axes), model.info.voxel_size
             grid, _ = choose(source, sizes, request.settings.resample)
         except (ImageError, ValueError):  # the dock says why the model cannot run
-            return ()
+            return {}
         at = {axes.names[axis]: index for axis, index in slid(self._viewer, layer).items()}
         if not set(axes.space) & set(at):
-            return ()
+            return {}
         if spec not in self._known:
             self._ask(spec)
-            return ()
-        return stretches(self._known[spec], axes, source.shape, at, grid)
+            return {}
+        offset = self._viewer.dims.ndim - layer.ndim
+        found = stretches(self._known[spec], axes, source.shape, at, grid)
+        return {offset + axes.names.index(stretch.axis): stretch for stretch in found}
 
     def _ask(self, spec: NetSpec) -> None:
         if spec != self._asked:

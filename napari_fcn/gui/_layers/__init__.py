@@ -20,6 +20,7 @@ from napari_fcn.gui._layers.reading import (
 )
 from napari_fcn.gui._layers.results import KINDS, Overlay, check_memory, fits_in_memory
 from napari_fcn.gui._layers.seeing import Sights
+from napari_fcn.gui._layers.sliders import SliderMarks
 from napari_fcn.gui._layers.stored import StoredCanvas
 from napari_fcn.gui._layers.strokes import Restored, Stroke
 from napari_fcn.gui._layers.warming import load_what_layers_need
@@ -39,6 +40,7 @@ __all__ = [
     "Pointer",
     "Restored",
     "Sights",
+    "SliderMarks",
     "StoredCanvas",
     "Stroke",
     "after_draw",
