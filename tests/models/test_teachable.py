@@ -37,6 +37,12 @@ def answer(model: Checkpoint, x: torch.Tensor) -> torch.Tensor:
         return model.net()(x)
 
 
+def seen(spec: NetSpec, plane: tuple[int, int], seed: int) -> torch.Tensor:
+    """Return cells as a shipped network sees them, as long as its filter bank wants; planes of them in 3-D."""
+    image = cells((8, *plane)[-spec.ndim :], seed=seed)[0].astype(np.float32)
+    return torch.from_numpy((image - image.mean()) / image.std())[None, None]
+
+
 def renamed(model: Checkpoint) -> Checkpoint:
     """Return a model whose classes have names of their own, as those that ship."""
     labels = tuple(ClassLabel(f"kind {k}", "#123456") for k in range(model.info.spec.classes))
@@ -72,8 +78,7 @@ def test_the_original_head_is_the_model_bit_by_bit(name: str) -> None:
 @pytest.mark.parametrize("name", zoo.names())
 def test_a_shipped_model_answers_as_before(name: str) -> None:
     start = Checkpoint.load(zoo.path_of(name))
-    image = cells((72, 56), seed=1)[0].astype(np.float32)
-    x = torch.from_numpy((image - image.mean()) / image.std())[None, None]
+    x = seen(start.info.spec, (72, 56), seed=1)
     ready = teachable(start)
     torch.testing.assert_close(answer(ready, x), answer(start, x), atol=2e-5, rtol=1e-5)
     assert torch.equal(answer(ready.original(), x), answer(start, x))
@@ -114,8 +119,7 @@ def test_a_new_class_never_wins_whatever_the_logits_are(shift: float) -> None:
 def test_a_new_class_of_a_shipped_model_wins_nowhere(name: str) -> None:
     start = Checkpoint.load(zoo.path_of(name))
     ready = teachable(start, (*start.info.classes, ClassLabel("debris", "#ffffff")))
-    image = cells((96, 96), seed=2)[0].astype(np.float32)
-    x = torch.from_numpy((image - image.mean()) / image.std())[None, None].clamp(-4, 4)
+    x = seen(start.info.spec, (96, 96), seed=2).clamp(-4, 4)
     assert float(answer(ready, x).softmax(1)[:, -1].max()) < 0.05
 
 

@@ -74,4 +74,5 @@ def test_a_shipped_model_is_whole_small_and_says_where_it_comes_from(name: str) 
     assert card.licence
     assert card.data
     assert card.scores
-    assert card.recipe.startswith("napari-fcn train")
+    assert card.recipe.startswith(("napari-fcn train", f"napari-fcn recipe {name}"))
+    assert "/" not in card.recipe.replace("napari_fcn/models/recipes/", "").replace("data/", "")
