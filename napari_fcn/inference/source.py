@@ -87,7 +87,9 @@ class ImageSource:
             return cls(array, axes, settings.colour, (f"Of the colours, {settings.colour} was read.",))
         if wanted == 1:
             return cls(array, axes, (0,), (f"Channel 0 of {count} was read; choose another under Advanced.",))
-        advice = "." if axes.channel else ", or name the axes (as cyx) if one of them holds the channels."
+        advice = (
+            "." if axes.channel or not axes.loop else ", or name the axes (as cyx) if one of them holds the channels."
+        )
         raise ImageError(
             f"The model reads {wanted} channels; the image has {count}. Choose another model or image{advice}"
         )

@@ -219,10 +219,10 @@ def test_the_channel_is_chosen_by_name(dock: Dock, model: MakeModel, rng: np.ran
 def test_channels_bear_the_names_that_the_layer_knows(dock: Dock, model: MakeModel, rng: np.random.Generator) -> None:
     data, names = rng.random((2, 40, 48)), {"channel_names": ["actin", "DAPI"]}
     dock.viewer.add_image(data, axis_labels=("c", "y", "x"), metadata=names)
-    assert "reads actin, 1 of 2 channels" in dock.widget.image.line.text()
+    assert "reads actin, one of 2 channels" in dock.widget.image.line.text()
     dock.click(dock.widget.advanced.heading)
     dock.qtbot.keyClicks(dock.widget.settings.fields["channel"].editor, "DAPI")
-    assert "reads DAPI, 1 of 2 channels" in dock.widget.image.line.text()
+    assert "reads DAPI, one of 2 channels" in dock.widget.image.line.text()
     dock.run()
     assert_right(dock, expected_classes(model(), data, "cyx", channel=1))
 
