@@ -1,8 +1,35 @@
 """Errors whose messages are written for the person at the microscope."""
 
+import struct
+import tokenize
+import zlib
+
+# What parsers and decoders raise on damaged files, as changing bytes at random showed; imagecodecs' errors are
+# RuntimeErrors, tifffile's and zarr's ValueErrors.
+DAMAGE = (
+    ArithmeticError,
+    AssertionError,
+    AttributeError,
+    EOFError,
+    LookupError,
+    OSError,
+    RuntimeError,
+    SyntaxError,
+    SystemError,
+    TypeError,
+    ValueError,
+    struct.error,
+    tokenize.TokenError,
+    zlib.error,
+)
+
 
 class FcnError(Exception):
     """Something the user can mend: the message says what was given, what is needed and what to do."""
+
+
+class UsageError(FcnError):
+    """Something that a command does not know, whatever the images are."""
 
 
 class ImageError(FcnError):

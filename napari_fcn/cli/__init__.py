@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import logging
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,7 +14,7 @@ from napari_fcn.cli.predicting import predict
 from napari_fcn.cli.seeing import certify, field
 from napari_fcn.cli.teaching import finetune, replay
 from napari_fcn.cli.training import recipe, train
-from napari_fcn.errors import FcnError
+from napari_fcn.errors import FcnError, UsageError
 from napari_fcn.nets.options import NETWORKS
 from napari_fcn.settings import PredictSettings, TeachSettings, TrainSettings
 
@@ -196,8 +197,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         arguments.run(arguments)
     except FcnError as error:
+        logging.getLogger("asyncio").setLevel(logging.CRITICAL)  # of tasks that zarr leaves behind where a write failed
         say(f"napari-fcn: {error}")
-        return 1
+        return 2 if isinstance(error, UsageError) else 1
     except KeyboardInterrupt:
         say("napari-fcn: stopped; nothing half-written bears the name of a result.")
         return INTERRUPTED

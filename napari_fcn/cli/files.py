@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from napari_fcn.errors import FcnError, OutputError
+from napari_fcn.errors import FcnError, OutputError, UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -48,8 +48,10 @@ def plan_files(given: Sequence[str], out: Path, kinds: Sequence[str], stack: str
 
     Raises
     ------
+    UsageError
+        If there is no such kind of result.
     FcnError
-        If there is no image, a kind is unknown, or two images would be written to one file.
+        If there is no image, or two images would be written to one file.
     """
     from napari_fcn.io import Origin
     from napari_fcn.io.results import WRITABLE
@@ -57,7 +59,7 @@ def plan_files(given: Sequence[str], out: Path, kinds: Sequence[str], stack: str
 
     unknown = [kind for kind in kinds if kind not in SAVED]
     if unknown:
-        raise FcnError(f"{', '.join(unknown)} cannot be saved; choose among {', '.join(SAVED)}.")
+        raise UsageError(f"{', '.join(unknown)} cannot be saved; choose among {', '.join(SAVED)}.")
     groups = [_images(text) for text in given]
     if stack:
         found = [(Path(text), Origin.of_stack(group, stack)) for text, group in zip(given, groups, strict=True)]

@@ -138,7 +138,8 @@ class Axes:
             lower = tuple(name.lower() for name in names)
             if len(lower) != len(shape):
                 raise ValueError(
-                    f"The axes {' '.join(lower)} name {len(lower)} axes; the image has {len(shape)}: {tuple(shape)}."
+                    f"The axes {' '.join(lower)} name {len(lower)} axes; the image has {len(shape)}: {tuple(shape)}. "
+                    "Give a letter for each, channels too."
                 )
             return lower
         count = len(shape) - rgb

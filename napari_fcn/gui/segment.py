@@ -57,6 +57,7 @@ class SegmentWidget(Dock):
 
     def _build(self) -> None:
         self.image = ImagePicker(self._viewer, self.controller)
+        self.image.line.setToolTip("<qt>Axes and channel can be corrected under Advanced.</qt>")
         self.model = ModelPicker(self.controller)
         self.run_button = QPushButton("Run")
         self.run_button.setToolTip(f"Segment the image ({RUN_KEY})")
@@ -68,7 +69,7 @@ class SegmentWidget(Dock):
         self.sees.setToolTip("<qt>Counted from 0, as the slider of napari does. The answer here depends on these.</qt>")
         self.strip = Strip()
         self.apart = Prose("Pixel size")
-        self.resample = QCheckBox("Resample to the pixel size of the model")
+        self.resample = QCheckBox("Resample to the model's pixel size")
         self.resample.setToolTip(
             "<qt>Tile by tile; the answer has the pixels of the image. As Resample under Advanced.</qt>"
         )

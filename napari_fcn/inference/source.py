@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from napari_fcn.errors import ImageError
+from napari_fcn.errors import DAMAGE, ImageError
 from napari_fcn.geometry import Axes, Region
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Mapping, Sequence
 
     import numpy.typing as npt
 
@@ -87,7 +87,9 @@ class ImageSource:
             return cls(array, axes, settings.colour, (f"Of the colours, {settings.colour} was read.",))
         if wanted == 1:
             return cls(array, axes, (0,), (f"Channel 0 of {count} was read; choose another under Advanced.",))
-        advice = "." if axes.channel else ", or name the axes (as cyx) if one of them holds the channels."
+        advice = (
+            "." if axes.channel or not axes.loop else ", or name the axes (as cyx) if one of them holds the channels."
+        )
         raise ImageError(
             f"The model reads {wanted} channels; the image has {count}. Choose another model or image{advice}"
         )
@@ -98,14 +100,20 @@ class ImageSource:
         return self.axes.image_shape(self.array.shape)
 
     def read(self, region: Region) -> npt.NDArray[np.generic]:
-        """Return the block ``(C, *region.shape)``: float32 if made of colours, else in the type of the image."""
+        """Return the block ``(C, *region.shape)``: float32 if made of colours, else in the type of the image.
+
+        Raises
+        ------
+        ImageError
+            If the array cannot give it, as one whose file is damaged or gone.
+        """
         index: list[Any] = list(region.slices)
         position = self.axes.channel_position
         if position is None:
-            return np.asarray(self.array[tuple(index)])[None]
+            return _read(self.array, index, region)[None]
         one = self.channels[0] if len(self.channels) == 1 and not isinstance(self.channels, str) else None
         index.insert(position, slice(None) if one is None else slice(one, one + 1))  # a slice: what every array can do
-        block = np.moveaxis(np.asarray(self.array[tuple(index)]), position, 0)
+        block = np.moveaxis(_read(self.array, index, region, position), position, 0)
         if isinstance(self.channels, str):
             return COLOURS[self.channels](block)[None]
         return block if one is not None else block[list(self.channels)]
@@ -113,6 +121,32 @@ class ImageSource:
     def sample(self) -> npt.NDArray[np.generic]:
         """Return ``(C, pixels)`` for the statistics of the image: all of it, or blocks spread over a large one."""
         return sample(self)
+
+
+def _read(array: Any, index: Sequence[Any], region: Region, channel: int | None = None) -> npt.NDArray[np.generic]:
+    """Return a part of an array, or raise in words: what a lazy one is made of is only looked at now."""
+    try:
+        block = np.asarray(array[tuple(index)])
+    except DAMAGE as error:
+        raise ImageError(
+            f"The part {_spelled(region)} of the image cannot be read ({type(error).__name__}: {error}). A file is "
+            "damaged or gone, or of another size than the others: check the files, open the image again and run again."
+        ) from error
+    found = tuple(n for axis, n in enumerate(block.shape) if axis != channel)
+    if found != region.shape:
+        raise ImageError(
+            f"The part {_spelled(region)} of the image has {_sized(found)} pixels where {_sized(region.shape)} were "
+            "promised: frames or planes differ in size. Crop or pad them to one size and open them again."
+        )
+    return block
+
+
+def _spelled(region: Region) -> str:
+    return "[" + ", ".join(f"{a}:{b}" for a, b in zip(region.start, region.stop, strict=True)) + "]"
+
+
+def _sized(shape: Sequence[int]) -> str:
+    return " x ".join(map(str, shape))
 
 
 def sample(source: ImageSource | ResampledSource) -> npt.NDArray[np.generic]:

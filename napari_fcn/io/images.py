@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from napari_fcn.errors import ImageError
-from napari_fcn.io.lazy import DAMAGE
+from napari_fcn.errors import DAMAGE, ImageError
 from napari_fcn.io.units import PIXEL
 
 if TYPE_CHECKING:

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import struct
-import tokenize
 import weakref
-import zlib
 from itertools import product
 from math import prod
 from operator import index as as_index
@@ -13,32 +10,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from napari_fcn.errors import ImageError
+from napari_fcn.errors import DAMAGE, ImageError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
     import numpy.typing as npt
-
-# What parsers and decoders raise on damaged files, as changing bytes at random showed; imagecodecs' errors are
-# RuntimeErrors, tifffile's and zarr's ValueErrors.
-DAMAGE = (
-    ArithmeticError,
-    AssertionError,
-    AttributeError,
-    EOFError,
-    LookupError,
-    OSError,
-    RuntimeError,
-    SyntaxError,
-    SystemError,
-    TypeError,
-    ValueError,
-    struct.error,
-    tokenize.TokenError,
-    zlib.error,
-)
 
 
 class LazyArray:

@@ -7,10 +7,9 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
-from napari_fcn.errors import ImageError, OutputError
+from napari_fcn.errors import DAMAGE, ImageError, OutputError
 from napari_fcn.geometry import Region
 from napari_fcn.io import disk, layout
-from napari_fcn.io.lazy import DAMAGE
 from napari_fcn.io.meta import Result, ResultMeta
 
 if TYPE_CHECKING:

@@ -13,9 +13,9 @@ from xml.etree import ElementTree
 import numpy as np
 import tifffile
 
-from napari_fcn.errors import ImageError
+from napari_fcn.errors import DAMAGE, ImageError
 from napari_fcn.io.images import Header, ImageFile
-from napari_fcn.io.lazy import DAMAGE, LazyArray
+from napari_fcn.io.lazy import LazyArray
 from napari_fcn.io.units import PIXEL, is_microscopic, positive, unit_word
 
 if TYPE_CHECKING:

@@ -14,10 +14,9 @@ from pydantic import ValidationError
 from yaozarrs import v05
 from zarr.codecs import ZstdCodec
 
-from napari_fcn.errors import OutputError
+from napari_fcn.errors import DAMAGE, OutputError
 from napari_fcn.geometry.axes import SPACE
 from napari_fcn.io import disk
-from napari_fcn.io.lazy import DAMAGE
 from napari_fcn.io.units import LENGTHS, TIMES
 
 if TYPE_CHECKING:

@@ -127,7 +127,6 @@ def test_the_voxel_size_given_replaces_that_of_the_file(image: Path, model: Path
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (["--save", "shapes"], "shapes cannot be saved"),
         (["--device", "cuda:99"], "cuda"),
         (["--device", "toaster"], "no device 'toaster'"),
         (["--precision", "float16", "--device", "cpu"], "float16"),
@@ -150,6 +149,14 @@ def test_what_is_asked_for_wrongly_is_said_in_words(
     assert run(image, *given) == 1
     assert words in capsys.readouterr().err
     assert not (tmp_path / "o.tif").exists()
+
+
+@pytest.mark.parametrize("kinds", ["shapes", "classes,shapes", ""])
+def test_a_kind_of_result_that_is_unknown_is_a_mistake_of_usage(
+    kinds: str, image: Path, model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(image, "--model", model, "--out", tmp_path / "o.tif", "--save", kinds) == 2
+    assert f"{kinds[-6:]} cannot be saved; choose among classes, probabilities" in capsys.readouterr().err
 
 
 def test_an_existing_result_is_kept_unless_overwriting_was_asked_for(

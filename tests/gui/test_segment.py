@@ -1,17 +1,23 @@
 """The dock in a real viewer, used with a real mouse and keyboard."""
 
+import errno
+import os
 import threading
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+import dask
 import dask.array as da
 import numpy as np
 import pytest
+import zarr
 from gui.docks import Dock, MakeModel
 from qtpy.QtCore import Qt
+from zarr.storage import _local
 
 from napari_fcn.gui import _pickers
+from napari_fcn.gui._controller import SaveSettings, controller
 from napari_fcn.gui._layers import results
 from napari_fcn.gui._layers.results import draws_colours_in_3d
 from napari_fcn.gui.segment import CANCEL_KEY, NO_IMAGE, RUN_KEY, SegmentWidget
@@ -213,10 +219,10 @@ def test_the_channel_is_chosen_by_name(dock: Dock, model: MakeModel, rng: np.ran
 def test_channels_bear_the_names_that_the_layer_knows(dock: Dock, model: MakeModel, rng: np.random.Generator) -> None:
     data, names = rng.random((2, 40, 48)), {"channel_names": ["actin", "DAPI"]}
     dock.viewer.add_image(data, axis_labels=("c", "y", "x"), metadata=names)
-    assert "reads actin, 1 of 2 channels" in dock.widget.image.line.text()
+    assert "reads actin, one of 2 channels" in dock.widget.image.line.text()
     dock.click(dock.widget.advanced.heading)
     dock.qtbot.keyClicks(dock.widget.settings.fields["channel"].editor, "DAPI")
-    assert "reads DAPI, 1 of 2 channels" in dock.widget.image.line.text()
+    assert "reads DAPI, one of 2 channels" in dock.widget.image.line.text()
     dock.run()
     assert_right(dock, expected_classes(model(), data, "cyx", channel=1))
 
@@ -449,6 +455,65 @@ def test_results_are_saved(dock: Dock, image: np.ndarray, tmp_path: Path) -> Non
     assert result.files == (str(tmp_path / "cells_classes.ome.tif"),)
     assert Path(result.files[0]).exists()
     assert "cells_classes.ome.tif" in dock.widget.outcome.line.text()
+
+
+def test_an_image_that_cannot_be_read_to_its_end_is_told_and_what_is_finished_stays(
+    dock: Dock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("napari_fcn.inference.source.SAMPLE", 16)  # the statistics do not look at that frame
+    monkeypatch.setattr("napari_fcn.inference.source.BLOCK", 4)
+
+    def frame(number: int) -> np.ndarray:
+        if number == 5:
+            raise FileNotFoundError(2, "No such file", "t5.tif")
+        return np.full((16, 16), number, np.uint8)
+
+    frames = [da.from_delayed(dask.delayed(frame)(i), (16, 16), np.uint8) for i in range(6)]
+    movie = dock.viewer.add_image(da.stack(frames), contrast_limits=(0, 9), axis_labels=("t", "y", "x"))
+    dock.viewer.dims.set_point(0, 0)
+    dock.click(dock.widget.run_button)
+    dock.wait_for_end()
+    error = dock.widget.error.text()
+    assert "The part [5:6, 0:16, 0:16] of the image cannot be read" in error
+    assert "t5.tif" in error
+    assert "should not have happened" not in error
+    assert dock.layer("probabilities").data[:4, ..., 3].any()
+    assert dock.widget.run_button.isEnabled()
+    dock.viewer.dims.set_point(0, 0)
+    assert movie in dock.viewer.layers
+
+
+def test_chunks_that_are_missing_are_mentioned(dock: Dock, tmp_path: Path) -> None:
+    array = zarr.create_array(tmp_path / "a.zarr", shape=(32, 32), chunks=(16, 16), dtype="u1")
+    array[:] = 9
+    (tmp_path / "a.zarr" / "c" / "0" / "1").unlink()
+    dock.viewer.add_image(zarr.open_array(tmp_path / "a.zarr", mode="r"), contrast_limits=(0, 9))
+    assert "1 of 4 chunks are not in" in " ".join(dock.run().notes)
+
+
+@pytest.mark.parametrize(("number", "words"), [(errno.ENOSPC, "disk is full"), (errno.EROFS, "cannot be written")])
+def test_a_disk_that_refuses_large_results_is_told_and_what_is_finished_stays(
+    dock: Dock, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int, words: str
+) -> None:
+    monkeypatch.setattr(controller, "fits_in_memory", lambda *_: False)
+    put, left = _local._put, [25]
+
+    def refuse(*given: Any, **more: Any) -> Any:
+        left[0] -= 1
+        if left[0] < 0:
+            raise OSError(number, os.strerror(number))
+        return put(*given, **more)
+
+    monkeypatch.setattr(_local, "_put", refuse)
+    dock.viewer.add_image(np.zeros((256, 256), np.uint8), name="large")
+    dock.widget.settings.set_value(PredictSettings(tile=(32,)))
+    dock.widget.save.set_value(SaveSettings(folder=str(tmp_path)))
+    dock.click(dock.widget.run_button)
+    dock.wait_for_end()
+    assert words in dock.widget.error.text()
+    assert str(tmp_path) in dock.widget.error.text()
+    assert (tmp_path / "large_classes.ome.zarr").is_dir()
+    assert dock.layer("classes") is not None
 
 
 def test_nothing_is_cut_at_320_pixels(dock: Dock, image: np.ndarray, tmp_path: Path) -> None:

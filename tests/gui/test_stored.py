@@ -100,6 +100,30 @@ def test_a_run_whose_results_are_too_large_goes_to_the_disk_and_is_shown_from_th
     assert np.abs(shot.astype(int) - again).mean() < 12
 
 
+def test_a_small_image_whose_results_go_to_the_disk_is_shown_without_levels(
+    dock: Dock, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, rng: np.random.Generator
+) -> None:
+    dock.viewer.add_image(rng.integers(0, 255, (64, 64), np.uint8), name="small")
+    dock.run()
+    in_memory = np.asarray(dock.layer("classes").data).copy()
+    shot = dock.viewer.screenshot(flash=False)
+    monkeypatch.setattr(results, "LARGEST", 10)
+    dock.widget.save.set_value(SaveSettings(folder=str(tmp_path)))
+    dock.run()
+    assert not dock.layer("classes").multiscale
+    np.testing.assert_array_equal(np.asarray(dock.layer("classes").data), in_memory)
+    apart = np.abs(dock.viewer.screenshot(flash=False).astype(int) - shot)
+    assert apart.mean() < 2  # faint colours are coarse
+
+
+def test_a_loop_over_a_result_on_the_disk_comes_to_its_end() -> None:
+    shown = Shown(np.arange(6, dtype=np.uint8).reshape(2, 3), (0, 1))
+    assert [row.tolist() for row in shown] == [[0, 1, 2], [3, 4, 5]]
+    assert shown[-1].tolist() == [3, 4, 5]
+    with pytest.raises(IndexError, match="no 3 along an axis of 3"):
+        shown[0, 3]
+
+
 def test_results_without_a_folder_to_go_to_are_refused(dock: Dock, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(results, "LARGEST", 10)
     dock.viewer.add_image(np.zeros((64, 64), np.uint8), name="slide")

@@ -3,6 +3,7 @@
 from math import prod
 from typing import Any
 
+import dask
 import dask.array as da
 import numpy as np
 import pytest
@@ -186,3 +187,46 @@ def test_the_statistics_of_a_sampled_image_are_those_of_the_whole(rng: np.random
     assert image.size > SAMPLE
     sample = source(image, "yx").sample()
     np.testing.assert_allclose(np.percentile(sample, [1, 50, 99.8]), np.percentile(image, [1, 50, 99.8]), rtol=1e-2)
+
+
+def lazy(frames: list[Any], promised: tuple[int, ...] = (6, 7)) -> da.Array:
+    """Return a stack of frames that are made when they are looked at: arrays, or errors to be raised."""
+
+    def make(frame: Any) -> np.ndarray:
+        if isinstance(frame, Exception):
+            raise frame
+        return frame
+
+    return da.stack([da.from_delayed(dask.delayed(make)(frame), promised, np.uint8) for frame in frames])
+
+
+@pytest.mark.parametrize(
+    "error",
+    [FileNotFoundError(2, "No such file", "t2.tif"), RuntimeError("decompression error"), ValueError("bad chunk")],
+)
+def test_a_lazy_image_that_cannot_be_read_is_an_error_in_words(error: Exception) -> None:
+    image = source(lazy([np.zeros((6, 7), np.uint8), error]), "tyx")
+    assert image.read(Region((0, 0, 0), (1, 6, 7))).shape == (1, 1, 6, 7)
+    words = r"part \[1:2, 0:6, 0:7\] of the image cannot be read .*check the files"
+    with pytest.raises(ImageError, match=words) as raised:
+        image.read(Region((1, 0, 0), (2, 6, 7)))
+    assert type(error).__name__ in str(raised.value)
+
+
+@pytest.mark.parametrize("names", ["tyx", "tcyx"])
+def test_frames_that_differ_in_shape_are_told(names: str) -> None:
+    promised = (6, 7) if names == "tyx" else (2, 6, 7)
+    image = source(lazy([np.zeros(promised, np.uint8), np.zeros((*promised[:-1], 5), np.uint8)], promised), names)
+    with pytest.raises(ImageError, match=r"has 1 x 6 x 5 pixels where 1 x 6 x 7 were promised.*Crop or pad"):
+        image.read(Region((1, 0, 0), (2, 6, 7)))
+
+
+def test_memory_that_runs_out_while_reading_is_not_taken_for_damage() -> None:
+    with pytest.raises(MemoryError):
+        source(lazy([MemoryError()]), "tyx").read(Region((0, 0, 0), (1, 6, 7)))
+
+
+@pytest.mark.parametrize(("names", "words"), [("tyx", "name the axes"), ("tcyx", "another model or image.$")])
+def test_channels_that_are_missing_may_be_an_axis_that_nobody_named(names: str, words: str) -> None:
+    with pytest.raises(ImageError, match=words):
+        source(np.zeros((5, 2, 6, 7)[-len(names) :], np.uint8), names, wanted=3)

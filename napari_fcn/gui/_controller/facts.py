@@ -38,7 +38,7 @@ def of(layer: Image, request: Request | None, model: ModelEntry | None) -> Image
     channels = _channels(axes, image)
     parts = [_size(image), _spacing(layer, axes), _guess(axes, image, names), _loop(axes)]
     if model and count == 1 and channels and not image.rgb:
-        parts.append(f"reads {channels[min(settings.channel or 0, len(channels) - 1)]}, 1 of {len(channels)} channels")
+        parts.append(_choice(channels, settings.channel, image))
     return ImageFacts(
         " · ".join(filter(None, parts)),
         _spelled(axes, image),
@@ -47,6 +47,11 @@ def of(layer: Image, request: Request | None, model: ModelEntry | None) -> Image
         _problem(image, axes, settings, model) if model else "",
         _apart(layer, axes, model) if model else "",
     )
+
+
+def _choice(channels: Sequence[str], chosen: int | None, image: LayerImage) -> str:
+    name, count = channels[min(chosen or 0, len(channels) - 1)], len(channels)
+    return f"reads {name}, one of {count} channels" if name in image.channels else f"reads {name} of {count}"
 
 
 def looks(image: LayerImage, family: str = "") -> tuple[int, int | None]:

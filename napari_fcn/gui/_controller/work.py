@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 from contextlib import closing
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from napari_fcn.errors import ImageError
 from napari_fcn.events import RunDone, RunPlanned, TileDone
 from napari_fcn.gui._layers import Canvas, LayerImage, Painted, StoredCanvas, load_what_layers_need
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
-    from pathlib import Path
 
     from napari_fcn.geometry import Axes, Region
     from napari_fcn.gui._controller.catalogue import Loaded
@@ -97,9 +98,33 @@ def segment(job: Job, loaded: Loaded) -> Iterator[Painted | Event]:
                 continue
             if isinstance(event, RunPlanned):
                 job.canvas.begin(event.tile, partial(_meta, session, job))
+                event = replace(event, notes=(*event.notes, *filter(None, [_missing(job.image)])))
             elif isinstance(event, RunDone):
                 job.canvas.finish()
             yield event
+
+
+def _missing(image: LayerImage) -> str:
+    """Return a sentence on the chunks that are missing in the zarr folder that a layer shows; "" if none are."""
+    from napari_fcn.io import read_image
+    from napari_fcn.io.identity import missing
+
+    folder = _folder(image)
+    if folder is None or not folder.is_dir():
+        return ""
+    try:
+        file = read_image(folder)
+    except ImageError:  # a folder of something else: what the layer shows was read in another way
+        return ""
+    return missing(file) if tuple(file.data.shape) == image.shape else ""
+
+
+def _folder(image: LayerImage) -> Path | None:
+    """Return where the image lies, also if it is a zarr array that was given to napari as it is."""
+    root = getattr(getattr(image.data, "store", None), "root", None)
+    if image.path:
+        return Path(image.path)
+    return root / image.data.path if isinstance(root, Path) else None
 
 
 def _events(session: Session, job: Job) -> Iterator[Event]:

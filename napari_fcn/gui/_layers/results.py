@@ -9,6 +9,7 @@ from importlib.metadata import version
 from math import prod
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import psutil
 from napari.layers import Image, Labels
 
@@ -219,7 +220,8 @@ class Overlay:
         plane = self._plane(layer)
         for painted in pending:
             region = on_layer(painted.region, self._channel).intersection(plane)
-            if not region.is_empty and (layer.multiscale or not upload(self.viewer, layer, region)):
+            is_lazy = not isinstance(layer.data, np.ndarray)  # what napari draws is a copy
+            if not region.is_empty and (is_lazy or not upload(self.viewer, layer, region)):
                 self._redraw(layer)
                 return
 

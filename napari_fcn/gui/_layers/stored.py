@@ -175,8 +175,12 @@ class StoredCanvas:
     def put(self, painted: Painted) -> None:
         """Do nothing: it is stored."""
 
-    def data(self, kind: str, channel: int | None) -> list[Shown]:
-        """Return the levels that napari shows; a channel axis between others has length 1."""
+    def data(self, kind: str, channel: int | None) -> list[Shown] | Shown:
+        """Return the levels that napari shows, or the only one; a channel axis between others has length 1."""
+        levels = self._levels(kind, channel)
+        return levels if len(levels) > 1 else levels[0]
+
+    def _levels(self, kind: str, channel: int | None) -> list[Shown]:
         assert self._files is not None
         assert self._meta is not None
         file = self._files[kind]
@@ -207,6 +211,8 @@ def _full(index: Any, ndim: int) -> tuple[Any, ...]:
 def _span(one: Any, length: int) -> slice:
     """Return the pixels from the first to the last that an entry of an index asks for."""
     if isinstance(one, int | np.integer):
+        if not -length <= one < length:
+            raise IndexError(f"There is no {one} along an axis of {length}.")  # what ends a loop over the array
         at = int(one) % length
         return slice(at, at + 1)
     start, stop, step = one.indices(length)
