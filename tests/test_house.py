@@ -27,6 +27,7 @@ FLOORS = (
     {"resuming"},
     {"recording", "finetuning", "figures"},
     {"batch"},
+    {"jobs"},
     {"api"},
     {"demo"},
     {"cli", "gui"},
