@@ -5,6 +5,7 @@ from napari_fcn.gui._layers.canvas import Canvas, zeros
 from napari_fcn.gui._layers.colours import visible
 from napari_fcn.gui._layers.corrections import MOST_CLASSES, Corrections
 from napari_fcn.gui._layers.crops import Crop, Place, show_answer, show_changes, show_uncertainty
+from napari_fcn.gui._layers.opened import Opened, add_image, add_results, open_files
 from napari_fcn.gui._layers.painting import Painted, paint
 from napari_fcn.gui._layers.placing import find_layer, on_layer
 from napari_fcn.gui._layers.pointing import Pointer, pixel_at, plane_of
@@ -32,6 +33,7 @@ __all__ = [
     "Crop",
     "Gaze",
     "LayerImage",
+    "Opened",
     "Overlay",
     "Painted",
     "Place",
@@ -40,6 +42,8 @@ __all__ = [
     "Sights",
     "StoredCanvas",
     "Stroke",
+    "add_image",
+    "add_results",
     "after_draw",
     "check_memory",
     "find_layer",
@@ -48,6 +52,7 @@ __all__ = [
     "load_what_layers_need",
     "look_at",
     "on_layer",
+    "open_files",
     "paint",
     "pixel_at",
     "plane_of",
