@@ -8,15 +8,17 @@ from typing import TYPE_CHECKING
 
 from qtpy.QtCore import QSignalBlocker, QSize, Qt, Signal
 from qtpy.QtGui import QPainter
-from qtpy.QtWidgets import QAbstractItemView, QHeaderView, QTableWidget, QTableWidgetItem
+from qtpy.QtWidgets import QAbstractItemView, QHeaderView, QStyledItemDelegate, QTableWidget, QTableWidgetItem
 
 from napari_fcn.gui._controller import CANCELLED, DONE, FAILED, RUNNING, WAITING
 from napari_fcn.gui._outcome import duration, link
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Sequence
+    from collections.abc import Sequence
 
+    from qtpy.QtCore import QModelIndex
     from qtpy.QtGui import QPaintEvent
+    from qtpy.QtWidgets import QStyleOptionViewItem
 
     from napari_fcn.gui._controller import Row
 
@@ -24,7 +26,6 @@ EMPTY = "Drop images or folders here,\nor add layers or files above."
 SIGNS = {WAITING: "", RUNNING: "▸ ", DONE: "✓ ", FAILED: "✗ ", CANCELLED: "– "}
 COLUMNS = ("Image", "State")
 HEIGHT, PADDING = 190, 8  # pixels: of the table, and between the rows
-NUMBER = Qt.UserRole
 
 
 def state_text(row: Row) -> str:
@@ -58,6 +59,14 @@ def detail(row: Row) -> str:
     return "<br>".join(lines)
 
 
+class _Middle(QStyledItemDelegate):
+    """Leaves out the middle of a name that is too long: names of one series differ at their ends."""
+
+    def initStyleOption(self, option: QStyleOptionViewItem, index: QModelIndex) -> None:
+        super().initStyleOption(option, index)
+        option.textElideMode = Qt.ElideMiddle
+
+
 class BatchTable(QTableWidget):
     """The images of a batch, by name and state.
 
@@ -83,6 +92,7 @@ class BatchTable(QTableWidget):
         self.setWordWrap(False)
         self.setShowGrid(False)
         self.setMinimumHeight(HEIGHT)
+        self.setItemDelegateForColumn(0, _Middle(self))
         self.verticalHeader().hide()
         self.verticalHeader().setDefaultSectionSize(self.fontMetrics().height() + PADDING)
         self.horizontalHeader().setHighlightSections(False)
@@ -136,20 +146,19 @@ class BatchTable(QTableWidget):
             self.setRowCount(len(self._rows))
             for position, row in enumerate(self._rows):
                 self._write(position, row)
-            self.clearSelection()
-            if here in numbers:
-                self.setCurrentCell(numbers.index(here), 0)
-            elif numbers:
-                self.setCurrentCell(min(max(0, self.currentRow()), len(numbers) - 1), 0)
-            self._select({numbers.index(number) for number in chosen if number in numbers})
+            at = min(max(0, self.currentRow()), len(numbers) - 1)
+            self._select(
+                numbers.index(here) if here in numbers else at,
+                [numbers.index(number) for number in chosen if number in numbers],
+            )
         self.itemSelectionChanged.emit()
 
-    def _select(self, positions: Collection[int]) -> None:
-        if positions:
-            self.clearSelection()
-        model, flags = self.selectionModel(), self.selectionModel().Select | self.selectionModel().Rows
-        for position in positions:
-            model.select(self.model().index(position, 0), flags)
+    def _select(self, at: int, others: Sequence[int]) -> None:
+        """Put the cursor into a row and select others with it, whatever keys are held down."""
+        model, rows = self.selectionModel(), self.selectionModel().Rows
+        model.setCurrentIndex(self.model().index(at, 0), model.ClearAndSelect | rows)
+        for position in others:
+            model.select(self.model().index(position, 0), model.Select | rows)
 
     def _write(self, position: int, row: Row) -> None:
         text = state_text(row)

@@ -164,14 +164,12 @@ class BatchController(Desk):
         if row is None or outcome is None or row.state != DONE:
             return
         origin = self._origins[number]
-        if isinstance(origin, Path):
-            self._opener.open(number, origin, stem(origin), outcome)
-        elif origin is not None:
-            self._opener.open(number, Path(), row.name, outcome)
-        else:
+        if origin is None:
             self._tell(error=f"The layer {row.name} is no longer in the viewer.")
             return
         self._tell(message=f"Opening the result of {row.name} …", error="")
+        is_file = isinstance(origin, Path)
+        self._opener.open(number, origin if is_file else None, stem(origin) if is_file else row.name, outcome)
 
     def _add(self, name: str, place: str, origin: Path | Image) -> int:
         number = next(self._numbers)

@@ -8,9 +8,8 @@ from typing import TYPE_CHECKING
 
 from qtpy.QtCore import QObject, Signal
 
-from napari_fcn.geometry import Region
 from napari_fcn.gui._jobs import JobRunner
-from napari_fcn.gui._layers import add_image, add_results, find_layer, load_what_layers_need, look_at, open_files
+from napari_fcn.gui._layers import add_image, add_results, find_layer, fit, load_what_layers_need, open_files
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -22,7 +21,7 @@ if TYPE_CHECKING:
     from napari_fcn.geometry import Axes
     from napari_fcn.gui._layers import Opened
 
-SHOWN = ("probabilities", "objects", "classes")  # what is looked at first, of several results
+SHOWN = ("objects", "probabilities", "classes")  # what is looked at first, of several results
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -88,8 +87,8 @@ class Opener(QObject):
         self._layers.pop(number, None)
         self._ours.discard(number)
 
-    def open(self, number: int, image: Path, name: str, outcome: Outcome) -> None:
-        """Show the results of a row, from files if they are not in the viewer."""
+    def open(self, number: int, image: Path | None, name: str, outcome: Outcome) -> None:
+        """Show the results of a row, from files if they are not in the viewer; ``image`` is None if a layer has it."""
         source = self.layer(number)
         if source is not None and self._are_there(source, outcome):
             self._reveal(number, source)
@@ -130,8 +129,7 @@ class Opener(QObject):
         if known and not any(layer.visible for layer in known):
             known[0].visible = True
         self._viewer.layers.selection.active = source
-        shape = (source.data[0] if source.multiscale else source.data).shape[: source.ndim]
-        look_at(self._viewer, source, Region.whole(tuple(map(int, shape))))
+        fit(self._viewer, source)
         self.opened.emit(number)
 
 

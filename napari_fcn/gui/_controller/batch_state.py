@@ -21,7 +21,7 @@ SAVED = {
     "probabilities8": ("probabilities8",),
     "classes, objects": ("classes", "objects"),
     "classes, probabilities": ("classes", "probabilities"),
-    "classes, objects, probabilities": ("classes", "objects", "probabilities"),
+    "all three": ("classes", "objects", "probabilities"),
     "nothing": (),
 }
 
@@ -34,7 +34,7 @@ class BatchSettings:
         "classes",
         "Save",
         "What is written for each image: class indices (uint8), numbered objects (uint32), probabilities (float32, or "
-        "uint8 as probabilities8). With nothing, images that are layers get result layers only.",
+        "uint8 as probabilities8), or all three. With nothing, images that are layers get result layers only.",
         choices=tuple(SAVED),
     )
     folder: str = option("", "Save to", "Folder for all results. Empty: beside each image.")

@@ -1,6 +1,6 @@
 """Every quirk of napari's layers, in one place."""
 
-from napari_fcn.gui._layers.camera import Gaze, after_draw, look_at
+from napari_fcn.gui._layers.camera import Gaze, after_draw, fit, look_at
 from napari_fcn.gui._layers.canvas import Canvas, zeros
 from napari_fcn.gui._layers.colours import visible
 from napari_fcn.gui._layers.corrections import MOST_CLASSES, Corrections
@@ -47,6 +47,7 @@ __all__ = [
     "after_draw",
     "check_memory",
     "find_layer",
+    "fit",
     "fits_in_memory",
     "is_segmentable",
     "load_what_layers_need",

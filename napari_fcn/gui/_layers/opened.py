@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from napari_fcn.io import ImageFile
 
 IN_MEMORY = 2**28  # bytes of a file that are read at once; of a larger one what is looked at
+FIRST = ("objects", "probabilities", "probabilities8", "classes")  # of several results, which is seen
 SHARES = {"probabilities": 1.0, "probabilities8": 255.0}  # kinds of results that hold probabilities, and what one is
 
 
@@ -99,19 +100,21 @@ def add_image(viewer: ViewerModel, opened: Opened, name: str) -> Image:
 
 
 def add_results(viewer: ViewerModel, opened: Opened, source: Image) -> None:
-    """Bring those results of an image into the viewer that are not there yet."""
+    """Bring those results of an image into the viewer that are not there yet; one of them is seen."""
     channel = None if source.rgb else opened.channel
+    looked_at = next((kind for kind in FIRST if kind in opened.results), "")
     for kind, data in opened.results.items():
+        more = {"visible": kind == looked_at, "multiscale": isinstance(data, list), **placement(source, channel)}
         kind = "probabilities" if kind in SHARES else kind
         if find_layer(viewer, source, kind) is not None:
             continue
-        more = {"name": f"{source.name} {kind}", "multiscale": isinstance(data, list), **placement(source, channel)}
+        more["name"] = f"{source.name} {kind}"
         layer: Layer
         if kind == "probabilities":
             layer = Image(data, rgb=True, opacity=0.7, **more)
         elif kind == "classes":
             look = {"colormap": index_colours(opened.classes), "features": index_names(opened.classes)}
-            layer = Labels(data, visible=len(opened.results) == 1, **look, **more)
+            layer = Labels(data, **look, **more)
         else:
             layer = Labels(data, **more)
         mark(layer, source, kind, channel)
