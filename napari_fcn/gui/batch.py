@@ -67,8 +67,7 @@ class BatchWidget(Dock):
         self.model = ModelPicker(self.controller)
         self.layers_button = _button("Add layers", f"Add image layers: all ({LAYERS_KEY}), or those that are selected")
         menu = QMenu(self.layers_button)
-        self.all_action = menu.addAction("All image layers", self._on_all_layers)
-        self.selected_action = menu.addAction("Selected layers", self._on_selected_layers)
+        self.all_action, self.selected_action = menu.addAction("All image layers"), menu.addAction("Selected layers")
         self.layers_button.setMenu(menu)
         self.files_button = _button("Add files …", f"Add images from files ({ADD_KEY})")
         self.folder_button = _button("Folder …", f"Add all images of a folder, or an OME-Zarr ({FOLDER_KEY})")
@@ -153,6 +152,8 @@ class BatchWidget(Dock):
             (self.browse, self._on_browse),
         ):
             button.clicked.connect(slot)
+        self.all_action.triggered.connect(self._on_all_layers)
+        self.selected_action.triggered.connect(self._on_selected_layers)
         self.table.asked.connect(self.controller.show)
         self.table.itemSelectionChanged.connect(self._sync_detail)
         for edited in (self.model.edited, *(form.edited for form in self._forms().values())):
@@ -236,8 +237,6 @@ class BatchWidget(Dock):
         self.all_button.setEnabled(state.is_running)
         for button in (self.remove_button, self.clear_button):
             button.setEnabled(bool(state.rows))
-        images = self.controller.images()
-        self.all_action.setEnabled(bool(images))
         self._show(self.message, " ".join(filter(None, [state.message, "" if state.is_running else reason])))
         self._show(self.error, state.error)
         self._show(self.summary, "" if state.summary is None else summary_line(state.summary))
