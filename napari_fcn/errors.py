@@ -44,6 +44,22 @@ class OutputError(FcnError):
     """A result that cannot be written where it was asked to go."""
 
 
+class InTheWay(OutputError):
+    """Something is there already that is replaced only if the user says so.
+
+    Parameters
+    ----------
+    short : str
+        What is there, in a sentence.
+    advice : str
+        What the user can do on the command line; a dock has another advice.
+    """
+
+    def __init__(self, short: str, advice: str) -> None:
+        super().__init__(f"{short} {advice}")
+        self.short = short
+
+
 class DeviceError(FcnError):
     """A device or a precision that this machine does not have."""
 

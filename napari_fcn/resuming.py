@@ -9,7 +9,7 @@ from dataclasses import asdict
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
-from napari_fcn.errors import ImageError, OutputError, ProjectInUseError
+from napari_fcn.errors import ImageError, InTheWay, OutputError, ProjectInUseError
 from napari_fcn.io import disk, read_result_meta
 from napari_fcn.io.identity import files_of, fingerprint, state_of
 from napari_fcn.ledger import Block, Ledger, checksum
@@ -90,8 +90,10 @@ class Work:
 
         Raises
         ------
+        InTheWay
+            If that was another run.
         OutputError
-            If that was another run, it is still running, or the system refuses.
+            If it is still running, or the system refuses.
         """
         self._take()
         try:
@@ -104,9 +106,10 @@ class Work:
             return ()
         if found := differences(self._ledger.run["identity"], self._run):
             self.close()
-            raise OutputError(
-                f"{self.folder} holds another run, which this one cannot go on with: {'; '.join(found)}. Give the same "
-                "again, or start anew with --overwrite instead of --resume."
+            self._ledger = None
+            raise InTheWay(
+                f"{self.folder} holds another run, which this one cannot go on with: {'; '.join(found)}.",
+                "Give the same again, or start anew with --overwrite instead of --resume.",
             )
         return tuple(self._ledger.run["tile"])
 

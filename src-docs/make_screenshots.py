@@ -20,8 +20,8 @@ import numpy as np
 import tifffile
 from napari._qt.dialogs.qt_notification import NapariQtNotification
 from PIL import Image
-from qtpy.QtCore import QEvent, QPointF, Qt
-from qtpy.QtGui import QMouseEvent
+from qtpy.QtCore import QEvent, QMimeData, QPointF, Qt, QUrl
+from qtpy.QtGui import QDragEnterEvent, QDropEvent, QMouseEvent
 from qtpy.QtTest import QTest
 from qtpy.QtWidgets import QAbstractButton, QApplication, QComboBox
 from scipy.ndimage import binary_erosion
@@ -147,7 +147,29 @@ def field():
         save("field-checks", dock.checks.grab().toImage())
 
 
-SCENES = {scene.__name__: scene for scene in (tissue, running, teach, field)}
+def batch():
+    """Run a model on a folder with one damaged file, and look at a result while the rest is on its way."""
+    with tempfile.TemporaryDirectory() as folder, window("Batch (FCN)") as (viewer, dock):
+        for number, well in enumerate(("A1", "A2", "A3", "B1", "B2", "B3", "C1"), start=11):
+            length = 900 if well in ("A1", "A2") else 2000
+            tifffile.imwrite(Path(folder) / f"plate1_{well}.tif", cells((length, length), seed=number)[0])
+        damaged = Path(folder) / "plate1_A2.tif"
+        damaged.write_bytes(damaged.read_bytes()[:1_000_000])
+        choose(dock, "Model", "nuclei")
+        drop(dock.table.viewport(), folder)
+        click(dock, "Run")
+        until(lambda: dock.controller.state.done >= 2)
+        place = dock.table.visualItemRect(dock.table.item(0, 0)).center()
+        QTest.mouseClick(dock.table.viewport(), Qt.MouseButton.LeftButton, pos=place)
+        QTest.mouseDClick(dock.table.viewport(), Qt.MouseButton.LeftButton, pos=place)
+        until(lambda: len(viewer.layers) == 2 and dock.controller.state.done >= 3)
+        until(lambda: any(0.3 < row.share < 0.9 for row in dock.controller.state.rows))
+        save("batch", viewer.screenshot(canvas_only=False, flash=False))
+        click(dock, "Cancel all")
+        until(lambda: not dock.controller.is_busy)
+
+
+SCENES = {scene.__name__: scene for scene in (tissue, running, batch, teach, field)}
 
 
 @contextmanager
@@ -184,6 +206,17 @@ def choose(dock, name, start):
     if combo.currentIndex() != index:
         raise SystemExit(f"{start} could not be chosen for {name}; {combo.currentText()} is.")
     combo.activated.emit(index)
+    QTest.qWait(100)
+
+
+def drop(widget, *paths):
+    """Drag files over a widget and let them fall."""
+    data = QMimeData()
+    data.setUrls([QUrl.fromLocalFile(str(path)) for path in paths])
+    at = widget.rect().center()
+    told = (Qt.DropAction.CopyAction, data, Qt.MouseButton.LeftButton, Qt.KeyboardModifier.NoModifier)
+    QApplication.sendEvent(widget, QDragEnterEvent(at, *told))
+    QApplication.sendEvent(widget, QDropEvent(QPointF(at), *told))
     QTest.qWait(100)
 
 

@@ -27,6 +27,7 @@ FLOORS = (
     {"resuming"},
     {"recording", "finetuning", "figures", "preparing"},
     {"batch"},
+    {"jobs"},
     {"api"},
     {"demo"},
     {"cli", "gui"},

@@ -3,40 +3,16 @@
 from __future__ import annotations
 
 import glob
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from napari_fcn.errors import FcnError, OutputError, UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Sequence
 
     from napari_fcn.io import Origin
-
-LABELS = "_label"  # how the truth beside a training image is named
-
-
-@dataclass(frozen=True, slots=True)
-class Job:
-    """One image and its results.
-
-    Attributes
-    ----------
-    image : Path
-        The image; for a stack of files the folder or pattern that names them.
-    out : Path
-        Where its results are: a file, or a folder if there are several.
-    targets : mapping of str to Path
-        A file for each kind of result.
-    origin : Origin
-        How the image is read, here or on another computer.
-    """
-
-    image: Path
-    out: Path
-    targets: Mapping[str, Path]
-    origin: Origin
+    from napari_fcn.jobs import Job
 
 
 def plan_files(given: Sequence[str], out: Path, kinds: Sequence[str], stack: str = "") -> list[Job]:
@@ -54,6 +30,7 @@ def plan_files(given: Sequence[str], out: Path, kinds: Sequence[str], stack: str
         If there is no image, or two images would be written to one file.
     """
     from napari_fcn.io import Origin
+    from napari_fcn.io.finding import stem
     from napari_fcn.io.results import WRITABLE
     from napari_fcn.recording import SAVED
 
@@ -69,7 +46,7 @@ def plan_files(given: Sequence[str], out: Path, kinds: Sequence[str], stack: str
         many = len(found) > 1 or [str(image) for image, _ in found] != [str(Path(text)) for text in given]
     if (many or len(kinds) > 1) and (out.is_file() or out.name.lower().endswith(WRITABLE)):
         raise OutputError(
-            f"{out} is one file; several results need a folder, such as --out {out.with_name(_stem(out))}."
+            f"{out} is one file; several results need a folder, such as --out {out.with_name(stem(out))}."
         )
     jobs = [_job(place, out, kinds, many) for place in found]
     _check_apart(jobs)
@@ -77,40 +54,23 @@ def plan_files(given: Sequence[str], out: Path, kinds: Sequence[str], stack: str
 
 
 def _images(text: str) -> list[Path]:
-    from napari_fcn.io import READABLE
+    from napari_fcn.io.finding import images_at
 
     path = Path(text)
-    if path.is_dir() and path.suffix.lower() != ".zarr" and not _is_zarr(path):
-        found = sorted(p for p in path.iterdir() if p.suffix.lower() in READABLE)
-        found = [p for p in found if not _is_truth(p, found)]
-        if not found:
-            raise FcnError(f"The folder {path} holds no image. Readable are {', '.join(READABLE)}.")
-        return found
     if any(sign in text for sign in "*?[") and not path.exists():
         names = sorted(glob.glob(text))
         if not names:
             raise FcnError(f"No file fits the pattern {text}.")
         return [Path(name) for name in names]
-    return [path]
-
-
-def _is_truth(path: Path, beside: Sequence[Path]) -> bool:
-    """Whether a file holds the labels of an image beside it."""
-    name = _stem(path)
-    return name.endswith(LABELS) and any(_stem(p) == name.removesuffix(LABELS) + "_image" for p in beside)
-
-
-def _is_zarr(folder: Path) -> bool:
-    return any((folder / name).exists() for name in ("zarr.json", ".zgroup", ".zarray"))
-
-
-def _stem(path: Path) -> str:
-    return path.name.removesuffix(path.suffix).removesuffix(".ome")
+    return images_at(path)
 
 
 def _job(place: tuple[Path, Origin], out: Path, kinds: Sequence[str], many: bool) -> Job:
+    from napari_fcn.io.finding import result_suffix
+    from napari_fcn.jobs import Job
+
     image, origin = place
-    suffix = ".ome.zarr" if origin.stack or image.is_dir() else ".ome.tif"
+    suffix = ".ome.zarr" if origin.stack else result_suffix(image)
     entry = out / _name(image) if many else out
     if len(kinds) > 1:
         return Job(image, entry, {kind: entry / f"{kind}{suffix}" for kind in kinds}, origin)
@@ -120,7 +80,9 @@ def _job(place: tuple[Path, Origin], out: Path, kinds: Sequence[str], many: bool
 
 def _name(image: Path) -> str:
     """Return the name of an image without its suffix; of a pattern what is left of it without the signs."""
-    name = _stem(image)
+    from napari_fcn.io.finding import stem
+
+    name = stem(image)
     for sign in "*?[]":
         name = name.replace(sign, "")
     return name.strip("_-. ") or image.parent.name or "stack"

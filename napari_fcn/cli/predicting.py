@@ -3,30 +3,27 @@
 from __future__ import annotations
 
 import json
-from contextlib import closing, nullcontext
+from contextlib import nullcontext
 from dataclasses import dataclass, replace
-from functools import partial
-from itertools import compress
 from typing import TYPE_CHECKING, Any
 
 from napari_fcn.cli.files import plan_files
 from napari_fcn.cli.flags import collect, say
 from napari_fcn.cli.progress import Progress
-from napari_fcn.errors import FcnError, OutputError
+from napari_fcn.errors import FcnError
 from napari_fcn.events import RunDone, RunPlanned, SteppedDown
 from napari_fcn.settings import PredictSettings
 
 if TYPE_CHECKING:
     import argparse
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator
     from contextlib import AbstractContextManager
 
     from napari_fcn.batch import Cluster, Hired
-    from napari_fcn.cli.files import Job
     from napari_fcn.io import ImageFile
+    from napari_fcn.jobs import Job
     from napari_fcn.models.checkpoint import Checkpoint
     from napari_fcn.recording import Event
-    from napari_fcn.resuming import Work
     from napari_fcn.session import Session
 
 
@@ -137,55 +134,10 @@ def _predict_one(run: Run, job: Job, place: str) -> dict[str, Any]:
 
 def _events(run: Run, job: Job, image: ImageFile) -> Iterator[Event]:
     """Run, or go on with a run; yield nothing if all is done already."""
-    from napari_fcn.recording import Recording, describe
-    from napari_fcn.resuming import Work, identity, is_finished, seal, source_of
+    from napari_fcn.jobs import Terms, carry_out
 
-    arguments = run.arguments
     session, hired = run.open(image, job)
-    told = {} if hired is None else {"device": hired.planned.device, "precision": hired.planned.precision}
-    meta = describe(session, image, run.settings)
-    meta = replace(meta, provenance={**meta.provenance, **told})
-    same = identity(session, image, meta, job.targets)
-    sealed = seal(same, image)
-    meta = replace(meta, provenance={**meta.provenance, "run": sealed})
-    is_left = [not (arguments.resume and is_finished(path, sealed)) for path in job.targets.values()]
-    targets = dict(compress(job.targets.items(), is_left))
-    tile = _along_network(session, session.plan().tile if hired is None else hired.planned.tile)
-    with closing(Work(job.out, same, source_of(session, image))) as work:
-        if not targets:
-            work.remove()
-            return
-        known = _along_network(session, _take(arguments, work))
-        if known and run.settings.tile and known != tile:
-            work.close()
-            raise OutputError(
-                f"{work.folder} holds a run with --tile {_listed(known)}; --tile {_listed(tile)} was given. Leave it "
-                "out, or start anew with --overwrite instead of --resume."
-            )
-        session = session.with_tile(known or tile)
-        predict = None if hired is None else partial(hired.predict, session)
-        yield from Recording(targets, arguments.overwrite, work).run(session, meta, predict=predict)
-
-
-def _take(arguments: argparse.Namespace, work: Work) -> tuple[int, ...]:
-    """Take the folder of the work; return the tile of the run that lies there and is gone on with, () if none is."""
-    if arguments.resume:
-        return work.resume()
-    if work.exists and not arguments.overwrite:
-        raise OutputError(
-            f"{work.folder} holds the work of a run that did not reach its end. Add --resume to go on with it, or "
-            "--overwrite to start anew."
-        )
-    work.renew()
-    return ()
-
-
-def _along_network(session: Session, tile: Sequence[int]) -> tuple[int, ...]:
-    return tuple(tile[position] for position in session.axes.space_positions if tile)
-
-
-def _listed(tile: Sequence[int]) -> str:
-    return ",".join(map(str, tile))
+    yield from carry_out(job, image, session, Terms(run.settings, run.arguments.resume, run.arguments.overwrite), hired)
 
 
 def _measured(image: ImageFile, voxel_size: str) -> ImageFile:

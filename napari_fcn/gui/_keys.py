@@ -6,8 +6,14 @@ from dataclasses import dataclass
 from html import escape
 from typing import TYPE_CHECKING, Any
 
+from qtpy.QtCore import Qt
+from qtpy.QtGui import QKeySequence
+from qtpy.QtWidgets import QShortcut
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
+
+    from qtpy.QtWidgets import QWidget
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -66,6 +72,13 @@ class Keys:
     def line(self) -> str:
         """Return all keys in one line."""
         return " · ".join(f"{k.what} {k.name}" for k in self._keys if k.what)
+
+    def attach(self, widget: QWidget) -> None:
+        """Bind the keys to a widget: they are heard while it, or something in it, has the focus."""
+        for key in self._keys:
+            shortcut = QShortcut(QKeySequence(key.name), widget)
+            shortcut.setContext(Qt.WidgetWithChildrenShortcut)
+            shortcut.activated.connect(key.slot)
 
     def bind(self, *targets: Any) -> None:
         """Bind the keys to viewers or layers, and to no others any more."""

@@ -37,11 +37,11 @@ def result_line(result: RunResult) -> str:
     facts = [duration(result.seconds), f"on {result.device}", result.precision, f"{result.speed:.2g} Mpx/s"]
     rows = [f"<b>{escape(result.model)}</b> on {escape(result.image)}", " · ".join(map(escape, facts))]
     rows += [escape(note) for note in result.notes]
-    rows += [f"Saved {_link(Path(file))}" for file in result.files]
+    rows += [f"Saved {link(Path(file))}" for file in result.files]
     return "<br>".join(rows)
 
 
-def _link(file: Path) -> str:
+def link(file: Path) -> str:
     """Return a link to the folder of a file, named like the file and short enough for a narrow dock."""
     name = file.name if len(file.name) <= LONGEST else f"{file.name[: LONGEST // 2]}…{file.name[-LONGEST // 2 :]}"
     return f"<a href='{file.absolute().parent.as_uri()}' style='color: {LINK}'>{escape(name)}</a>"

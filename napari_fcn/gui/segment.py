@@ -23,7 +23,6 @@ from napari_fcn.gui._form import ALARM, Fold, Form, Prose
 from napari_fcn.gui._keys import Key, Keys
 from napari_fcn.gui._outcome import Outcome, duration
 from napari_fcn.gui._pickers import ImagePicker, ModelPicker
-from napari_fcn.gui._strip import Strip
 from napari_fcn.settings import DEVICES, PredictSettings
 
 if TYPE_CHECKING:
@@ -67,7 +66,6 @@ class SegmentWidget(Dock):
         self.progress.setAccessibleName("Progress")
         self.sees = Prose("What the network sees")
         self.sees.setToolTip("<qt>Counted from 0, as the slider of napari does. The answer here depends on these.</qt>")
-        self.strip = Strip()
         self.apart = Prose("Pixel size")
         self.resample = QCheckBox("Resample to the model's pixel size")
         self.resample.setToolTip(
@@ -111,7 +109,7 @@ class SegmentWidget(Dock):
         self.settings.rows.insertRow(0, "Axes", self.axes)
         self.save.rows.addRow("", self.browse)
         self.advanced = Fold("Advanced", self.settings, self.save)
-        hints = (self.sees, self.strip, self.apart, self.resample)
+        hints = (self.sees, self.apart, self.resample)
         self._fill(
             top, *hints, buttons, self.progress, self.message, self.error, self.outcome, self.advanced, self.keys
         )
@@ -225,7 +223,6 @@ class SegmentWidget(Dock):
         if text != self.sees.text():
             self.sees.setText(text)
         self.sees.setVisible(bool(text))
-        self.strip.show_stretch(seen[0] if seen else None)
 
     def _sync_apart(self) -> None:
         """Show whether the pixel size of the image is another than the model knows, and offer to change it."""

@@ -1,5 +1,18 @@
 """The journeys of the docks: what happens when a button is pressed, without a widget in sight."""
 
+from napari_fcn.gui._controller.batch import BatchController
+from napari_fcn.gui._controller.batch_state import (
+    CANCELLED,
+    DONE,
+    FAILED,
+    RUNNING,
+    WAITING,
+    BatchRequest,
+    BatchSettings,
+    BatchState,
+    Row,
+    Summary,
+)
 from napari_fcn.gui._controller.beginning import FILTERS, NEW_NETWORKS, Wish
 from napari_fcn.gui._controller.catalogue import ModelEntry
 from napari_fcn.gui._controller.classes import LEAST, MOST, added, recoloured, removed, renamed
@@ -38,12 +51,21 @@ from napari_fcn.gui._controller.teach_state import TeachState
 from napari_fcn.gui._controller.teaching import TeachController
 
 __all__ = [
+    "CANCELLED",
     "CHECKS",
+    "DONE",
+    "FAILED",
     "FILTERS",
     "LEAST",
     "MOST",
     "NEW_NETWORKS",
+    "RUNNING",
+    "WAITING",
     "Accept",
+    "BatchController",
+    "BatchRequest",
+    "BatchSettings",
+    "BatchState",
     "ClassShare",
     "Compare",
     "Controller",
@@ -61,6 +83,7 @@ __all__ = [
     "Reject",
     "Rename",
     "Request",
+    "Row",
     "RunResult",
     "Save",
     "SaveSettings",
@@ -69,6 +92,7 @@ __all__ = [
     "Sight",
     "Stretch",
     "Suggest",
+    "Summary",
     "TaughtClass",
     "TeachController",
     "TeachState",

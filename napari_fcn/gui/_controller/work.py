@@ -63,6 +63,8 @@ class Job:
         A file for each kind of result to be written.
     spacing : tuple of (float, str)
         Pixel size and unit along each of the image axes.
+    overwrite : bool
+        Whether files that exist may be replaced.
     """
 
     image: LayerImage
@@ -73,6 +75,7 @@ class Job:
     canvas: Canvas | StoredCanvas
     paths: Mapping[str, Path] = field(default_factory=dict)
     spacing: tuple[tuple[float, str], ...] = ()
+    overwrite: bool = False
 
 
 def segment(job: Job, loaded: Loaded) -> Iterator[Painted | Event]:
@@ -132,7 +135,7 @@ def _events(session: Session, job: Job) -> Iterator[Event]:
         return session.predict(job.seen)
     from napari_fcn.recording import Recording
 
-    return Recording(job.paths).run(session, _meta(session, job), job.seen)
+    return Recording(job.paths, job.overwrite).run(session, _meta(session, job), job.seen)
 
 
 def _meta(session: Session, job: Job) -> ResultMeta:

@@ -1,10 +1,11 @@
 """Every quirk of napari's layers, in one place."""
 
-from napari_fcn.gui._layers.camera import Gaze, after_draw, look_at
+from napari_fcn.gui._layers.camera import Gaze, after_draw, fit, look_at
 from napari_fcn.gui._layers.canvas import Canvas, zeros
 from napari_fcn.gui._layers.colours import visible
 from napari_fcn.gui._layers.corrections import MOST_CLASSES, Corrections
 from napari_fcn.gui._layers.crops import Crop, Place, show_answer, show_changes, show_uncertainty
+from napari_fcn.gui._layers.opened import Opened, add_image, add_results, open_files
 from napari_fcn.gui._layers.painting import Painted, paint
 from napari_fcn.gui._layers.placing import find_layer, on_layer
 from napari_fcn.gui._layers.pointing import Pointer, pixel_at, plane_of
@@ -34,6 +35,7 @@ __all__ = [
     "Crop",
     "Gaze",
     "LayerImage",
+    "Opened",
     "Overlay",
     "Painted",
     "Place",
@@ -43,14 +45,18 @@ __all__ = [
     "SliderMarks",
     "StoredCanvas",
     "Stroke",
+    "add_image",
+    "add_results",
     "after_draw",
     "check_memory",
     "find_layer",
+    "fit",
     "fits_in_memory",
     "is_segmentable",
     "load_what_layers_need",
     "look_at",
     "on_layer",
+    "open_files",
     "paint",
     "pixel_at",
     "plane_of",

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 SETTLED = 150  # milliseconds without a move after which somebody looks at something
 MOST_ZOOM = 8.0  # at once
 SMALLEST = 1 / 12  # of the window that something to look at should fill
+FILLED = 0.95  # of the window that an image fills which is looked at as a whole
 
 
 def camera_of(viewer: ViewerModel) -> Any:
@@ -95,6 +96,29 @@ def look_at(viewer: ViewerModel, layer: Layer, region: Region) -> None:
     low, high = low + half, high - half
     centre = np.where(low < high, np.clip(world[list(shown)], low, high), (low + high) / 2)  # no more void than needed
     camera.center = (*camera.center[: len(camera.center) - len(shown)], *map(float, centre))
+
+
+def fit(viewer: ViewerModel, layer: Layer) -> None:
+    """Move sliders and camera so that a layer fills the window; where it is seen whole and well already, none moves."""
+    low, high = np.asarray(layer.extent.world)
+    shown = list(displayed_axes(viewer, layer))
+    for axis in set(range(layer.ndim)) - set(shown):
+        place = axis + viewer.dims.ndim - layer.ndim
+        if not low[axis] <= viewer.dims.point[place] <= high[axis]:
+            viewer.dims.set_point(place, float(low[axis] + high[axis]) / 2)
+    canvas = _scene_canvas(viewer)
+    if canvas is None or viewer.dims.ndisplay != 2 or not shown:
+        return
+    camera = camera_of(viewer)
+    window = np.array(canvas.size[::-1][-len(shown) :], float)
+    low, high = low[shown], high[shown]
+    wanted = FILLED * float(np.min(window / np.maximum(high - low, 1e-9)))
+    centre, half = np.array(camera.center)[-len(shown) :], window / 2 / camera.zoom
+    is_whole = bool(np.all(centre - half <= low) and np.all(high <= centre + half))
+    if is_whole and camera.zoom > wanted / 3:
+        return
+    camera.zoom = wanted
+    camera.center = (*camera.center[: len(camera.center) - len(shown)], *map(float, (low + high) / 2))
 
 
 def _is_in_view(layer: Layer, region: Region, shown: Sequence[int]) -> bool:

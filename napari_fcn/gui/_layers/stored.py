@@ -32,7 +32,7 @@ class Shown:
     sources : sequence of (int or None)
         For each axis of the layer, which axis of the array it is; None for one of length 1 that the array lacks.
     form : callable, optional
-        Makes colours ``(*space, 4)`` of probabilities ``(C, *space)``; None for an array that has no channels.
+        Makes colours ``(*space, 4)`` uint8 of probabilities ``(C, *space)``; None for an array that has no channels.
     channel : int, optional
         Which axis of the array holds the probabilities of the classes.
     """
@@ -41,13 +41,13 @@ class Shown:
         self,
         array: Any,
         sources: Sequence[int | None],
-        form: Callable[[npt.NDArray[np.uint8]], npt.NDArray[np.uint8]] | None = None,
+        form: Callable[[npt.NDArray[Any]], npt.NDArray[np.uint8]] | None = None,
         channel: int | None = None,
     ) -> None:
         self._array, self._sources, self._form, self._channel = array, tuple(sources), form, channel
         lengths = tuple(1 if axis is None else array.shape[axis] for axis in self._sources)
         self.shape = lengths if form is None else (*lengths, 4)
-        self.dtype = np.dtype(np.uint8)
+        self.dtype = np.dtype(array.dtype if form is None else np.uint8)
 
     @property
     def ndim(self) -> int:
@@ -66,7 +66,7 @@ class Shown:
         """Return all of it; napari asks for that of the coarsest level only."""
         return self[()].astype(dtype or self.dtype, copy=False)
 
-    def __getitem__(self, index: Any) -> npt.NDArray[np.uint8]:
+    def __getitem__(self, index: Any) -> npt.NDArray[Any]:
         """Return the values of a box; numbers take their axis away, as in numpy."""
         asked = _full(index, self.ndim)
         axes = asked if self._form is None else asked[:-1]
@@ -81,7 +81,7 @@ class Shown:
         kept = tuple(0 if isinstance(one, int | np.integer) else slice(None, None, _step(one)) for one in axes)
         return block[kept if self._form is None else (*kept, asked[-1])]
 
-    def _turned(self, block: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
+    def _turned(self, block: npt.NDArray[Any]) -> npt.NDArray[Any]:
         """Return a block with its channels first, if it has any, and then the axes of the layer."""
         first = [] if self._channel is None else [self._channel]
         known = [source for source in self._sources if source is not None]

@@ -1,0 +1,320 @@
+"""The dock in which one model is applied to many images."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from html import escape
+from itertools import pairwise
+from typing import TYPE_CHECKING
+
+from qtpy.QtWidgets import QFileDialog, QFormLayout, QHBoxLayout, QMenu, QProgressBar, QPushButton, QWidget
+
+from napari_fcn.gui._batch_table import BatchTable, detail
+from napari_fcn.gui._controller import (
+    CANCELLED,
+    FAILED,
+    RUNNING,
+    WAITING,
+    BatchController,
+    BatchRequest,
+    BatchSettings,
+    BatchState,
+    Summary,
+)
+from napari_fcn.gui._dock import Dock
+from napari_fcn.gui._form import ALARM, Fold, Form, Prose
+from napari_fcn.gui._keys import Key, Keys
+from napari_fcn.gui._outcome import duration
+from napari_fcn.gui._pickers import ModelPicker
+from napari_fcn.settings import DEVICES, PredictSettings
+
+if TYPE_CHECKING:
+    import napari
+    from qtpy.QtGui import QDragEnterEvent, QDropEvent
+
+RUN_KEY, CANCEL_KEY, ALL_KEY = "Ctrl+Return", "Ctrl+.", "Ctrl+Shift+Backspace"
+ADD_KEY, FOLDER_KEY, LAYERS_KEY, REMOVE_KEY, SHOW_KEY = "Ctrl+Shift+F", "Ctrl+Shift+D", "Ctrl+Shift+L", "Del", "Return"
+NO_IMAGE = "Add image layers or files to segment."
+NO_MODEL = "Choose a model: open a model file."
+FRONT = ("results", "folder")  # of the settings, what everyone needs
+IMAGES = "Images (*.tif *.tiff *.btf *.tf8 *.npy *.png *.jpg *.jpeg *.bmp);;All files (*)"
+STEPS = 1000  # of the bar
+BROWSE = 32  # pixels
+
+
+class BatchWidget(Dock):
+    """Apply a fully convolutional network to many layers and files.
+
+    Parameters
+    ----------
+    viewer : napari.viewer.Viewer
+        Where layers are and results are shown.
+    """
+
+    def __init__(self, viewer: napari.viewer.Viewer) -> None:  # napari looks for this very annotation
+        super().__init__()
+        self._state = BatchState()
+        self.controller = BatchController(viewer, parent=self)
+        self._viewer = self.controller.viewer
+        self.setAcceptDrops(True)
+        self._build()
+        self._name_keys()
+        self._lay_out()
+        self._wire()
+        self._join()
+
+    def _build(self) -> None:
+        self.model = ModelPicker(self.controller)
+        self.layers_button = _button("Add layers", f"Add image layers: all ({LAYERS_KEY}), or those that are selected")
+        menu = QMenu(self.layers_button)
+        self.all_action, self.selected_action = menu.addAction("All image layers"), menu.addAction("Selected layers")
+        self.layers_button.setMenu(menu)
+        self.files_button = _button("Add files …", f"Add images from files ({ADD_KEY})")
+        self.folder_button = _button("Folder …", f"Add all images of a folder, or an OME-Zarr ({FOLDER_KEY})")
+        self.table = BatchTable()
+        self.remove_button = _button("Remove", f"Take the selected images out of the list ({REMOVE_KEY})")
+        self.clear_button = _button("Clear", "Take all images out of the list; results stay")
+        self.retry_button = _button("Retry failed", "Run those that failed or were cancelled once more")
+        self.run_button = _button("Run", f"Segment the images that wait, one after the other ({RUN_KEY})")
+        self.cancel_button = _button("Cancel", f"Stop the present image and go on with the next ({CANCEL_KEY})")
+        self.all_button = _button("Cancel all", f"Stop the present image and all that wait ({ALL_KEY})")
+        self.progress = QProgressBar()
+        self.progress.setAccessibleName("Progress")
+        self.progress.setRange(0, STEPS)
+        self.message, self.error = Prose("Message"), Prose("Error")
+        self.error.setStyleSheet(ALARM)
+        self.summary, self.detail = Prose("Summary"), Prose("About the image")
+        self.detail.setOpenExternalLinks(True)
+        self.save, self.more = Form(BatchSettings, without=self._behind()), Form(BatchSettings, without=FRONT)
+        self.save.fields["folder"].editor.setPlaceholderText("beside each image")
+        self.browse = _button("…", "Choose the folder for all results")
+        self.browse.setAccessibleName("Choose folder")
+        self.browse.setMaximumWidth(BROWSE)
+        self.settings = Form(PredictSettings)
+        self.settings.fields["device"].offer([(name, name) for name in DEVICES], free=True)
+        self.keys = Prose("Shortcuts")
+
+    def _name_keys(self) -> None:
+        here = [
+            Key("Control-Enter", "Run", self.run_button.click, RUN_KEY),
+            Key("Control-.", "Cancel", self.cancel_button.click, CANCEL_KEY),
+            Key("Control-Shift-Backspace", "Cancel all", self.all_button.click, ALL_KEY),
+            Key("Control-Shift-F", "Add files", self.files_button.click, ADD_KEY),
+            Key("Control-Shift-D", "Folder", self.folder_button.click, FOLDER_KEY),
+            Key("Control-Shift-L", "Add all layers", self._on_all_layers, LAYERS_KEY),
+        ]
+        listed = [
+            Key("Delete", "Remove", self.remove_button.click, REMOVE_KEY),
+            Key("Enter", "Show the result", self.table.open_current, SHOW_KEY),
+            Key("Enter", "", self.table.open_current, "Enter"),
+        ]
+        Keys(here).attach(self)  # not to the viewer: there they belong to the dock Segment
+        Keys(listed).attach(self.table)
+        self.keys.setText(f"{Keys(here).line()}<br>In the list: {Keys(listed).line()}")
+
+    def _lay_out(self) -> None:
+        top, save = QWidget(), QWidget()
+        rows = QFormLayout(top)
+        rows.setContentsMargins(0, 0, 0, 0)
+        rows.setFieldGrowthPolicy(QFormLayout.AllNonFixedFieldsGrow)
+        rows.addRow("Model", self.model)
+        column = QFormLayout(save)
+        column.setContentsMargins(0, 0, 0, 0)
+        column.addRow(self.save)
+        folder = _row()
+        self.save.rows.replaceWidget(self.save.fields["folder"], folder)
+        for part in (self.save.fields["folder"], self.browse):
+            folder.layout().addWidget(part)
+        self.advanced = Fold("Advanced", self.more, self.settings)
+        adders = (self.layers_button, self.files_button, self.folder_button)
+        changers = (self.remove_button, self.clear_button, self.retry_button)
+        runners = (self.run_button, self.cancel_button, self.all_button)
+        before = (top, _row(*adders), self.table, _row(*changers))
+        told = (self.progress, self.message, self.error, self.summary, self.detail)
+        self._fill(*before, save, _row(*runners), *told, self.advanced, self.keys)
+        self.table.parentWidget().layout().setStretchFactor(self.table, 1)
+        fields = {name: [field.editor for field in form.fields.values()] for name, form in self._forms().items()}
+        tabs = [self.model.combo, *adders, self.table, *changers, *fields["save"], self.browse, *runners]
+        tabs += [self.advanced.heading, *fields["more"], *fields["settings"]]
+        for first, second in pairwise(tabs):
+            self.setTabOrder(first, second)
+
+    def _wire(self) -> None:
+        for button, slot in (
+            (self.files_button, self._on_files),
+            (self.folder_button, self._on_folder),
+            (self.remove_button, self._on_remove),
+            (self.clear_button, self.controller.clear),
+            (self.retry_button, self._on_retry),
+            (self.run_button, self.run),
+            (self.cancel_button, self.controller.cancel),
+            (self.all_button, self.controller.cancel_all),
+            (self.browse, self._on_browse),
+        ):
+            button.clicked.connect(slot)
+        self.all_action.triggered.connect(self._on_all_layers)
+        self.selected_action.triggered.connect(self._on_selected_layers)
+        self.table.asked.connect(self.controller.show)
+        self.table.itemSelectionChanged.connect(self._sync_detail)
+        for edited in (self.model.edited, *(form.edited for form in self._forms().values())):
+            edited.connect(self._on_edited)
+        self.controller.changed.connect(self._on_changed)
+
+    def _connect(self) -> None:
+        self.controller.connect()
+        self._sync()
+
+    def _disconnect(self) -> None:
+        self.controller.shutdown()
+
+    def run(self) -> None:
+        """Segment the images that wait with the chosen model."""
+        request = self._request()
+        if request is not None and not self._reason():
+            self.controller.run(request)
+
+    def dragEnterEvent(self, event: QDragEnterEvent) -> None:
+        """Take files and folders, anywhere on the dock."""
+        if any(url.isLocalFile() for url in event.mimeData().urls()):
+            event.acceptProposedAction()
+
+    def dropEvent(self, event: QDropEvent) -> None:
+        """Add what was dropped."""
+        event.acceptProposedAction()
+        self.controller.add_files([url.toLocalFile() for url in event.mimeData().urls() if url.isLocalFile()])
+
+    def _forms(self) -> dict[str, Form]:
+        return {"save": self.save, "more": self.more, "settings": self.settings}
+
+    @staticmethod
+    def _behind() -> list[str]:
+        """Return the settings of what is written that stand under Advanced."""
+        return [name for name in BatchSettings.__dataclass_fields__ if name not in FRONT]
+
+    def _request(self) -> BatchRequest | None:
+        """Return what the user asks for; None if something is missing or mistyped."""
+        if self.model.model is None:
+            return None
+        try:
+            front = {name: field.value() for name, field in self.save.fields.items()}
+            return BatchRequest(self.model.model.path, self.settings.value(), replace(self.more.value(), **front))
+        except ValueError:
+            return None
+
+    def _reason(self) -> str:
+        """Return why Run is not possible; empty if it is."""
+        if not self.controller.state.rows:
+            return NO_IMAGE
+        if self.model.model is None:
+            return NO_MODEL
+        try:
+            self.settings.value()
+        except ValueError as error:
+            return str(error)
+        return ""
+
+    def _on_edited(self, _: object = None) -> None:
+        self.controller.forget_error()
+        self._sync()
+
+    def _on_changed(self, state: BatchState) -> None:
+        """Show a new state; 30 times a second while a batch goes on, so no more is done than needed."""
+        earlier, self._state = self._state, state
+        self.table.show_rows(state.rows)
+        if state.is_step_after(earlier):
+            self._sync_progress(state)
+        else:
+            self._sync()
+
+    def _sync(self) -> None:
+        """Show the state of everything."""
+        state, reason = self.controller.state, self._reason()
+        waits = state.count(WAITING, CANCELLED)
+        self.run_button.setEnabled(not reason and not state.is_running)
+        self.run_button.setText("Run" if not state.rows or state.is_running or waits else "Run again")
+        self.retry_button.setEnabled(bool(state.retriable) and not reason)
+        self.cancel_button.setEnabled(bool(state.count(RUNNING)))
+        self.all_button.setEnabled(state.is_running)
+        for button in (self.remove_button, self.clear_button):
+            button.setEnabled(bool(state.rows))
+        self._show(self.message, " ".join(filter(None, [state.message, "" if state.is_running else reason])))
+        self._show(self.error, state.error)
+        self._show(self.summary, "" if state.summary is None else summary_line(state.summary))
+        self._sync_progress(state)
+        self._sync_detail()
+
+    def _sync_progress(self, state: BatchState) -> None:
+        self.progress.setUpdatesEnabled(False)  # or Qt paints at once, three times
+        self.progress.setVisible(state.is_running)
+        self.progress.setValue(round(STEPS * state.share))
+        left = "" if state.seconds_left is None else f" · {duration(state.seconds_left)} left"
+        self.progress.setFormat(f"{state.done} of {state.total} images{left}")
+        self.progress.setUpdatesEnabled(True)
+
+    def _sync_detail(self) -> None:
+        row = self.table.current
+        told = row is not None and row.state not in (WAITING, RUNNING) and row.number in self.table.chosen
+        self._show(self.detail, detail(row) if row is not None and told else "")
+        self.detail.setStyleSheet(ALARM if told and row is not None and row.state == FAILED else "")
+
+    @staticmethod
+    def _show(prose: Prose, text: str) -> None:
+        if prose.text() != text:
+            prose.setText(text)
+        prose.setVisible(bool(text))
+
+    def _on_all_layers(self) -> None:
+        self.controller.add_layers(self.controller.images())
+
+    def _on_selected_layers(self) -> None:
+        self.controller.add_layers(self.controller.selected_images())
+
+    def _on_files(self) -> None:
+        paths, _ = QFileDialog.getOpenFileNames(self, "Add images", "", IMAGES)
+        if paths:
+            self.controller.add_files(paths)
+
+    def _on_folder(self) -> None:
+        folder = QFileDialog.getExistingDirectory(self, "Add the images of a folder, or an OME-Zarr")
+        if folder:
+            self.controller.add_files([folder])
+
+    def _on_remove(self) -> None:
+        self.controller.remove(self.table.chosen)
+
+    def _on_retry(self) -> None:
+        request = self._request()
+        if request is not None:
+            self.controller.retry(request)
+
+    def _on_browse(self) -> None:
+        folder = QFileDialog.getExistingDirectory(self, "Save results to", self.save.fields["folder"].value())
+        if folder:
+            self.save.fields["folder"].set_value(folder)
+
+
+def summary_line(summary: Summary) -> str:
+    """Return what became of a batch, as rich text."""
+    counts = [f"{summary.done} done"]
+    counts += [f"{summary.failed} failed"] if summary.failed else []
+    counts += [f"{summary.cancelled} cancelled"] if summary.cancelled else []
+    device = f" on {', '.join(summary.devices)}" if summary.devices else ""
+    told = f"<b>{', '.join(counts)}</b> in {duration(summary.seconds)}{escape(device)} with {escape(summary.model)}."
+    return told + (" Select a failed one to read why." if summary.failed else "")
+
+
+def _button(text: str, hint: str) -> QPushButton:
+    button = QPushButton(text)
+    button.setToolTip(hint)
+    return button
+
+
+def _row(*parts: QWidget) -> QWidget:
+    """Return widgets side by side."""
+    whole = QWidget()
+    row = QHBoxLayout(whole)
+    row.setContentsMargins(0, 0, 0, 0)
+    row.setSpacing(4)
+    for part in parts:
+        row.addWidget(part)
+    return whole

@@ -1,0 +1,145 @@
+"""One image and the files of its results, begun, gone on with, or done already: for the command line and the dock."""
+
+from __future__ import annotations
+
+from contextlib import closing
+from dataclasses import dataclass, replace
+from functools import partial
+from itertools import compress
+from typing import TYPE_CHECKING
+
+from napari_fcn.errors import InTheWay
+from napari_fcn.recording import Recording, describe
+from napari_fcn.resuming import Work, identity, is_finished, seal, source_of
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+    from pathlib import Path
+
+    from napari_fcn.batch import Hired
+    from napari_fcn.io import ImageFile, Origin
+    from napari_fcn.recording import Event
+    from napari_fcn.session import Session
+    from napari_fcn.settings import PredictSettings
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """One image and its results.
+
+    Attributes
+    ----------
+    image : Path
+        The image; for a stack of files the folder or pattern that names them.
+    out : Path
+        Where its results are: a file, or a folder if there are several. Unfinished work lies beside it.
+    targets : mapping of str to Path
+        A file for each kind of result.
+    origin : Origin
+        How the image is read, here or on another computer.
+    """
+
+    image: Path
+    out: Path
+    targets: Mapping[str, Path]
+    origin: Origin
+
+
+@dataclass(frozen=True, slots=True)
+class Terms:
+    """How a job is done, and what becomes of what is there already.
+
+    Attributes
+    ----------
+    settings : PredictSettings
+        How to run the network.
+    resume : bool
+        Whether results of the very same run are kept, and unfinished ones gone on with.
+    overwrite : bool
+        Whether other results may be replaced; without ``resume`` all of them.
+    renew : bool
+        Whether, under ``resume``, the unfinished work of another run gives way too.
+    """
+
+    settings: PredictSettings
+    resume: bool = False
+    overwrite: bool = False
+    renew: bool = False
+
+
+def carry_out(
+    job: Job, image: ImageFile, session: Session, terms: Terms, hired: Hired | None = None
+) -> Iterator[Event]:
+    """Yield the events of a run that writes the results of a job; nothing if all of them are there already.
+
+    The files appear complete or not at all. What a run has done that does not reach its end is kept for another that
+    resumes it.
+
+    Parameters
+    ----------
+    job : Job
+        What is to be made.
+    image : ImageFile
+        The image, opened.
+    session : Session
+        The model on it.
+    terms : Terms
+        How to run, and what becomes of what is there.
+    hired : Hired, optional
+        Workers that answer instead of the session.
+
+    Raises
+    ------
+    InTheWay
+        If another result or another run's work is there, and may not be replaced.
+    OutputError
+        If a file cannot be written.
+    """
+    told = {} if hired is None else {"device": hired.planned.device, "precision": hired.planned.precision}
+    meta = describe(session, image, terms.settings)
+    meta = replace(meta, provenance={**meta.provenance, **told})
+    same = identity(session, image, meta, job.targets)
+    sealed = seal(same, image)
+    meta = replace(meta, provenance={**meta.provenance, "run": sealed})
+    is_left = [not (terms.resume and is_finished(path, sealed)) for path in job.targets.values()]
+    targets = dict(compress(job.targets.items(), is_left))
+    tile = _along_network(session, session.plan().tile if hired is None else hired.planned.tile)
+    with closing(Work(job.out, same, source_of(session, image))) as work:
+        if not targets:
+            work.remove()
+            return
+        known = _along_network(session, _take(terms, work))
+        if known and terms.settings.tile and known != tile:
+            work.close()
+            raise InTheWay(
+                f"{work.folder} holds a run with --tile {_listed(known)}; --tile {_listed(tile)} was given.",
+                "Leave it out, or start anew with --overwrite instead of --resume.",
+            )
+        session = session.with_tile(known or tile)
+        predict = None if hired is None else partial(hired.predict, session)
+        yield from Recording(targets, terms.overwrite, work).run(session, meta, predict=predict)
+
+
+def _take(terms: Terms, work: Work) -> tuple[int, ...]:
+    """Take the folder of the work; return the tile of the run that lies there and is gone on with, () if none is."""
+    if terms.resume:
+        try:
+            return work.resume()
+        except InTheWay:
+            if not terms.renew:
+                raise
+    elif work.exists and not terms.overwrite:
+        raise InTheWay(
+            f"{work.folder} holds the work of a run that did not reach its end.",
+            "Add --resume to go on with it, or --overwrite to start anew.",
+        )
+    work.renew()
+    return ()
+
+
+def _along_network(session: Session, tile: Sequence[int]) -> tuple[int, ...]:
+    return tuple(tile[position] for position in session.axes.space_positions if tile)
+
+
+def _listed(tile: Sequence[int]) -> str:
+    return ",".join(map(str, tile))
