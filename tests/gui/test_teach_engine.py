@@ -107,4 +107,4 @@ def test_a_new_network_for_movies_looks_along_time(teach: TeachDock) -> None:
 def test_a_new_network_for_movies_needs_a_movie(teach: TeachDock) -> None:
     teach.widget.begin.model.choose_other("new video")
     assert not teach.widget.begin.start.isEnabled()
-    assert "needs 3 axes" in teach.widget.begin.message.text()
+    assert "needs time and 2 axes" in teach.widget.begin.message.text()
