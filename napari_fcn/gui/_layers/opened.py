@@ -129,7 +129,7 @@ def _read(path: Path) -> tuple[ImageFile, Any]:
     image = read_image(path)
     if _bytes(image.data) <= IN_MEMORY:
         return image, np.asarray(image.data[...])
-    return image, [image.data, *(read_image(path, level).data for level in range(1, image.levels))]
+    return image, _levels([image.data, *(read_image(path, level).data for level in range(1, image.levels))])
 
 
 def _result(kind: str, path: Path, axes: Sequence[str | None], palette: Sequence[str]) -> Any:
@@ -144,7 +144,12 @@ def _result(kind: str, path: Path, axes: Sequence[str | None], palette: Sequence
     if _bytes(image.data) <= IN_MEMORY:
         return np.asarray(Shown(image.data, sources, form, channel))
     arrays = [image.data, *(read_image(path, level).data for level in range(1, image.levels))]
-    return [Shown(array, sources, form, channel) for array in arrays]
+    return _levels([Shown(array, sources, form, channel) for array in arrays])
+
+
+def _levels(arrays: list[Any]) -> Any:
+    """Return levels as layers want them: napari takes a list of one for a single array, or fails."""
+    return arrays if len(arrays) > 1 else arrays[0]
 
 
 def _mixed(block: npt.NDArray[Any], palette: Sequence[str], one: float) -> npt.NDArray[np.uint8]:
