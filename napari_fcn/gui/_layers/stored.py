@@ -211,7 +211,9 @@ def _full(index: Any, ndim: int) -> tuple[Any, ...]:
 def _span(one: Any, length: int) -> slice:
     """Return the pixels from the first to the last that an entry of an index asks for."""
     if isinstance(one, int | np.integer):
-        at = range(length)[int(one)]  # out of range it raises, or whoever iterates would never come to an end
+        if not -length <= one < length:
+            raise IndexError(f"There is no {one} along an axis of {length}.")  # what ends a loop over the array
+        at = int(one) % length
         return slice(at, at + 1)
     start, stop, step = one.indices(length)
     if step < 1:
