@@ -223,6 +223,12 @@ def resampling():
     return (ROOT / "benchmarks/results/resampling.md").read_text(encoding="utf-8").split("\n", 1)[1].strip()
 
 
+def third_axis():
+    """Return the committed result of ``python -m benchmarks.volumes``, its headings one level down."""
+    text = (ROOT / "benchmarks/results/volumes.md").read_text(encoding="utf-8").split("\n", 1)[1].strip()
+    return re.sub(r"^#", "##", text, flags=re.MULTILINE)
+
+
 def table(head, rows):
     """Return a Markdown table."""
     lines = [head, ("---",) * len(head), *rows]
@@ -249,5 +255,6 @@ MAKERS = {
         border,
         measurements,
         resampling,
+        third_axis,
     )
 }

@@ -17,7 +17,7 @@ FIRST = 10.0  # seconds; 1 is what we want
 @pytest.fixture
 def report(record_property: Callable[[str, object], None], capsys: pytest.CaptureFixture[str]) -> Callable[..., None]:
     def tell(name: str, value: float) -> None:
-        record_property(name, round(value, 1))
+        record_property(name, round(float(value), 1))
         with capsys.disabled():
             sys.stdout.write(f"\n  {name}: {value:.1f} ")
 
