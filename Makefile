@@ -19,7 +19,7 @@ demo: .venv/dev.stamp  ## segment a real image in napari and save what it shows
 	$(SCREEN) .venv/bin/napari-fcn demo --out demo-output $(if $(SCREEN),--close)
 
 test: lint  ## lint, then run every test
-	$(SCREEN) .venv/bin/python -m pytest
+	$(SCREEN) .venv/bin/python -m pytest -n 2 --dist loadgroup
 
 lint: .venv/dev.stamp  ## check style, format and types
 	.venv/bin/ruff check .
