@@ -10,8 +10,11 @@ from net_contract import one_thread  # noqa: F401
 
 import napari_fcn as fcn
 from napari_fcn.errors import ImageError, ModelError
+from napari_fcn.io import read_image
 from napari_fcn.models.checkpoint import Checkpoint
 from napari_fcn.nets import NetSpec
+from napari_fcn.recording import open_session
+from napari_fcn.settings import PredictSettings
 
 SPEC = NetSpec(width=2, depth=1, classes=3)
 
@@ -28,6 +31,19 @@ def test_predict_returns_classes_first_then_the_image_axes(model: Checkpoint, rn
 def test_axes_are_given_as_letters_or_as_names(model: Checkpoint, rng: np.random.Generator) -> None:
     image = rng.random((12, 3, 14))
     np.testing.assert_array_equal(fcn.predict(image, model, "YTX"), fcn.predict(image, model, ["y", "t", "x"]))
+
+
+def test_an_unnamed_axis_as_long_as_the_model_has_channels_is_read_as_these(
+    tmp_path: Path, rng: np.random.Generator
+) -> None:
+    two = net_contract.checkpoint(NetSpec(channels=2, width=2, depth=1))
+    image = rng.random((2, 16, 16)).astype(np.float32)
+    expected = fcn.predict(image, two, "cyx")
+    np.testing.assert_array_equal(fcn.predict(image, two), expected)
+    path = tmp_path / "plain.npy"  # a file that names no axes
+    np.save(path, image)
+    session = open_session(read_image(path), two, "", PredictSettings())
+    assert session.axes.names == ("c", "y", "x")
 
 
 def test_a_model_is_given_as_file_or_loaded(model: Checkpoint, tmp_path: Path, rng: np.random.Generator) -> None:
