@@ -97,8 +97,8 @@ def tumour(data: Path, folder: Path) -> Path:
 def scratch(data: Path, folder: Path, epochs: int) -> list[tuple[str, Row]]:
     """Return what networks that begin with random weights learn."""
     base = TrainSettings(target="classes", epochs=epochs, batch=2, device="cpu")
-    isotropic = replace(base, crops=1, patch=(32, 32, 32), batch=4)
-    flat = replace(base, crops=16, patch=(8, 128, 128), spacing=(6.5, 0.78, 0.78))
+    isotropic = replace(base, crops=3, patch=(32, 32, 32), batch=4)
+    flat = replace(base, crops=16, patch=(8, 128, 128), spacing=(6.5, 0.78, 0.78), rarity=1, rate=1e-3)
     anisotropic = "unet ndim=3 classes=2 width=8 depth=3 kernel=[[1,3,3],[1,3,3],[3,3,3],[3,3,3]] pool=[1,2,2]"
     return [
         (
