@@ -32,6 +32,8 @@ class RunPlanned:
         Sentences for the user: what was replaced, guessed or left out.
     done : int
         Tiles that an earlier run has finished.
+    allowed_bytes : int
+        Memory that the run may take; 0 where nobody has set a limit.
     """
 
     tiles: int
@@ -42,6 +44,7 @@ class RunPlanned:
     peak_bytes: int
     notes: tuple[str, ...] = ()
     done: int = 0
+    allowed_bytes: int = 0
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -269,7 +269,7 @@ class Session:
             if edit is not None:
                 tiles = list(tiles_that_see(edit, plan, self.axes, None if self.detour else self.anatomy))
                 before, total = 0, len(tiles)
-            yield RunPlanned(total, plan.tile, plan.halo, name, precision, peak, notes, before)
+            yield RunPlanned(total, plan.tile, plan.halo, name, precision, peak, notes, before, allowed)
             ladder = Ladder(plan, self.settings.fallback)
             try:
                 for event in ladder.run(tiles, footing, self._predictor_on, (before, total)):

@@ -329,3 +329,9 @@ def test_after_an_edit_only_pixels_that_see_it_are_answered_again(
 def test_an_edit_outside_of_the_image_is_refused(image: np.ndarray) -> None:
     with pytest.raises(ImageError, match="edit lies outside"):
         list(session(image).predict(edit=Region((50, 0), (60, 5))))
+
+
+def test_the_plan_tells_the_memory_that_a_run_takes_and_may_take(image: np.ndarray) -> None:
+    event = planned(image, memory=0.5)
+    assert event.allowed_bytes == 2**29
+    assert 0 < event.peak_bytes < event.allowed_bytes

@@ -2,6 +2,7 @@
 
 import errno
 import os
+import re
 import threading
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -194,6 +195,12 @@ def test_planes_may_be_seen_from_any_side(
             dock.run()
             assert_right(dock, expected_classes(model(3), data))
             assert is_as_if_drawn_anew(dock)
+
+
+def test_the_dock_says_how_much_memory_a_run_may_take(dock: Dock) -> None:
+    dock.start_long_run()
+    assert re.search(r"up to \d+\.\d of \d+\.\d GiB of memory", dock.widget.message.text())
+    dock.click(dock.widget.cancel_button)
 
 
 def test_axes_can_be_named_in_the_dock(dock: Dock, model: MakeModel, rng: np.random.Generator) -> None:

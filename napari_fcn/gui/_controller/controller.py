@@ -198,7 +198,7 @@ class Controller(Desk):
         channel = None if run.source.rgb else run.job.axes.channel_position
         run.overlay = Overlay(self.viewer, run.source, channel, run.job.canvas, classes)
         kept = "".join(f" Results are too large for memory and go to {path.parent}." for path in _first(run))
-        message = f"Segmenting {run.source.name} on {planned.device} …{kept}"
+        message = f"Segmenting {run.source.name} on {planned.device}{_memory(planned)} …{kept}"
         self.state = replace(self.state, total=planned.tiles, message=message)
 
     def _on_painted(self, run: _Run, painted: Painted) -> None:
@@ -253,6 +253,13 @@ def _canvas(request: Request, image: LayerImage, axes: Axes) -> tuple[Canvas | S
     stored = replace(save, results="both", suffix=ZARR).paths(image.name, image.path)
     besides = {} if save.suffix == ZARR else save.paths(image.name, image.path)
     return StoredCanvas(shape, stored), besides
+
+
+def _memory(planned: RunPlanned) -> str:
+    """Return in words what a run takes of the memory that it may take."""
+    if not planned.allowed_bytes:
+        return ""
+    return f", with up to {planned.peak_bytes / 2**30:.1f} of {planned.allowed_bytes / 2**30:.1f} GiB of memory"
 
 
 def _first(run: _Run) -> list[Path]:
