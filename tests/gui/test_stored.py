@@ -124,6 +124,26 @@ def test_a_loop_over_a_result_on_the_disk_comes_to_its_end() -> None:
         shown[0, 3]
 
 
+def test_of_a_stack_on_the_disk_only_the_plane_that_is_asked_for_is_read() -> None:
+    asked: list[tuple[slice, ...]] = []
+
+    class Watched:
+        shape, dtype, ndim = (8, 6, 2, 40, 30), np.dtype(np.uint8), 5
+
+        def __getitem__(self, where: tuple[slice, ...]) -> np.ndarray:
+            asked.append(where)
+            return np.zeros(
+                [s.stop - s.start if s.stop else n for s, n in zip(where, self.shape, strict=True)], np.uint8
+            )
+
+    shown = Shown(Watched(), (0, 1, 3, 4), first, 2)
+    part = shown[:, :, 5:25:2, 3:9]  # what napari cuts out first
+    assert (part.shape, asked) == ((8, 6, 10, 6, 4), [])
+    plane = np.asarray(part[7, 2])
+    assert plane.shape == (10, 6, 4)
+    assert asked == [(slice(7, 8), slice(2, 3), slice(None), slice(5, 25), slice(3, 9))]
+
+
 def test_results_without_a_folder_to_go_to_are_refused(dock: Dock, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(results, "LARGEST", 10)
     dock.viewer.add_image(np.zeros((64, 64), np.uint8), name="slide")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from copy import copy
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -45,9 +46,14 @@ class Shown:
         channel: int | None = None,
     ) -> None:
         self._array, self._sources, self._form, self._channel = array, tuple(sources), form, channel
-        lengths = tuple(1 if axis is None else array.shape[axis] for axis in self._sources)
-        self.shape = lengths if form is None else (*lengths, 4)
         self.dtype = np.dtype(array.dtype if form is None else np.uint8)
+        self._box = tuple(range(1 if axis is None else array.shape[axis]) for axis in self._sources)
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Length of each axis, colours included."""
+        lengths = tuple(map(len, self._box))
+        return lengths if self._form is None else (*lengths, 4)
 
     @property
     def ndim(self) -> int:
@@ -63,23 +69,35 @@ class Shown:
         return self.shape[0]
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> npt.NDArray[Any]:
-        """Return all of it; napari asks for that of the coarsest level only."""
-        return self[()].astype(dtype or self.dtype, copy=False)
+        """Return all of it; napari asks for that of what is on screen, and of the coarsest level."""
+        return self._read(self._box, slice(None)).astype(dtype or self.dtype, copy=False)
 
-    def __getitem__(self, index: Any) -> npt.NDArray[Any]:
-        """Return the values of a box; numbers take their axis away, as in numpy."""
+    def __getitem__(self, index: Any) -> Any:
+        """Return a part: where numbers take axes away its values, else the part unread.
+
+        Of a stack napari asks for what is on screen in all of its planes, and only of that for the plane that it shows.
+        """
         asked = _full(index, self.ndim)
-        axes = asked if self._form is None else asked[:-1]
-        spans = [_span(one, n) for one, n in zip(axes, self.shape, strict=False)]
+        axes, colour = (asked, slice(None)) if self._form is None else (asked[:-1], asked[-1])
+        spans = [_span(one, box) for one, box in zip(axes, self._box, strict=True)]
+        if colour == slice(None) and all(isinstance(span, range) for span in spans):
+            part = copy(self)
+            part._box = tuple(span for span in spans if isinstance(span, range))
+            return part
+        return self._read(spans, colour)
+
+    def _read(self, spans: Sequence[range | int], colour: Any) -> npt.NDArray[Any]:
+        """Return the values of a box."""
         where: list[Any] = [slice(None)] * self._array.ndim
         for source, span in zip(self._sources, spans, strict=True):
             if source is not None:
-                where[source] = span
+                where[source] = slice(span, span + 1) if isinstance(span, int) else slice(span.start, span.stop)
         block = self._turned(np.asarray(self._array[tuple(where)]))
         if self._form is not None:
             block = self._form(block)
-        kept = tuple(0 if isinstance(one, int | np.integer) else slice(None, None, _step(one)) for one in axes)
-        return block[kept if self._form is None else (*kept, asked[-1])]
+        kept = tuple(0 if isinstance(span, int) else slice(None, None, span.step) for span in spans)
+        found: npt.NDArray[Any] = block[kept if self._form is None else (*kept, colour)]
+        return found
 
     def _turned(self, block: npt.NDArray[Any]) -> npt.NDArray[Any]:
         """Return a block with its channels first, if it has any, and then the axes of the layer."""
@@ -208,18 +226,13 @@ def _full(index: Any, ndim: int) -> tuple[Any, ...]:
     return (*given, *[slice(None)] * (ndim - len(given)))
 
 
-def _span(one: Any, length: int) -> slice:
-    """Return the pixels from the first to the last that an entry of an index asks for."""
+def _span(one: Any, box: range) -> range | int:
+    """Return the pixels that an entry of an index asks for, or the one."""
     if isinstance(one, int | np.integer):
-        if not -length <= one < length:
-            raise IndexError(f"There is no {one} along an axis of {length}.")  # what ends a loop over the array
-        at = int(one) % length
-        return slice(at, at + 1)
-    start, stop, step = one.indices(length)
-    if step < 1:
+        if not -len(box) <= one < len(box):
+            raise IndexError(f"There is no {one} along an axis of {len(box)}.")  # what ends a loop over the array
+        return box[int(one)]
+    found = box[one]
+    if found.step < 1:
         raise IndexError("Results on the disk are read forwards only.")
-    return slice(start, max(start, stop))
-
-
-def _step(one: slice) -> int | None:
-    return one.step
+    return found
