@@ -161,7 +161,7 @@ def test_shutdown_does_not_wait_for_a_long_step(runner: JobRunner, qtbot: QtBot)
     qtbot.waitUntil(begun.is_set)
     start = time.monotonic()
     runner.shutdown()
-    assert time.monotonic() - start < 0.1
+    assert time.monotonic() - start < 5  # and not the ten that the step takes
     gate.set()
 
 
