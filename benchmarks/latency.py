@@ -206,7 +206,7 @@ def main() -> None:
     parser.add_argument("--model", default="nuclei")
     parser.add_argument("--strokes", type=int, default=40)
     parser.add_argument("--network", default="off", choices=("off", "automatic", "ask"))
-    parser.add_argument("--pause", type=float, default=0.3, help="seconds between an answer and the next stroke")
+    parser.add_argument("--pause", type=float, default=1.0, help="seconds between an answer and the next stroke")
     arguments = parser.parse_args()
     os.chdir(tempfile.mkdtemp())  # the project goes there
     viewer, widget, hand = opened(arguments.model, arguments.network)

@@ -38,7 +38,7 @@ def brief() -> None:
     """Let every second look at strokes be a short one: small images need no more."""
     from napari_fcn.learning import bending
 
-    bending.TREES, bending.GROWN, bending.STEPS, bending.TAKEN = 10, 5, 40, 20
+    bending.TREES, bending.STEPS, bending.TAKEN = 10, 40, 20
 
 
 @pytest.fixture

@@ -274,6 +274,38 @@ def test_a_stroke_while_the_last_one_is_answered_is_learnt_too(at: int) -> None:
     assert teaching.history.present.hash == expected.history.present.hash  # what it settles on is the same
 
 
+def until_answered(teaching: Teaching, turn: int) -> None:
+    """Learn what is painted after so many turns, and leave as soon as it is answered."""
+    events = teaching.refine(Samples.read(painted(SHAPE, turn)), VIEW, turn)
+    next(event for event in events if isinstance(event, Answered))
+    events.close()
+
+
+def test_new_strokes_are_answered_before_the_answer_to_earlier_ones_is_kept() -> None:
+    teaching = lesson()
+    until_answered(teaching, 1)
+    first = teaching.checkpoint().hash
+    told = kinds(run(teaching.refine(Samples.read(painted(SHAPE, 2)), VIEW, 2)))
+    assert told.index("Answered") < told.index("TileDone") < told.index("HistoryChanged")
+    kept = teaching.history.commits
+    assert [(c.turn, c.strokes) for c in kept] == [(0, 0), (1, 1), (2, 2)]
+    assert kept[1].hash == first
+    run(teaching.undo())
+    assert teaching.samples.same_as(Samples.read(painted(SHAPE, 1)))
+
+
+def test_no_answer_is_left_out_of_the_history_however_fast_strokes_come() -> None:
+    teaching = lesson()
+    hashes = []
+    for turn in (1, 2, 3):
+        until_answered(teaching, turn)
+        hashes.append(teaching.checkpoint().hash)
+    run(teaching.commit())
+    assert [(c.turn, c.strokes, c.hash) for c in teaching.history.commits[1:]] == [
+        (turn, turn, found) for turn, found in zip((1, 2, 3), hashes, strict=True)
+    ]
+
+
 def test_a_second_look_at_the_strokes_that_is_stopped_changes_nothing() -> None:
     teaching = lesson()
     run(teaching.answer(Samples.read(painted(SHAPE, 3)), VIEW))

@@ -19,11 +19,12 @@ if TYPE_CHECKING:
 
     from napari_fcn.learning.head import Head
 
-TREES, GROWN = 15, 3  # in a forest, and between two pauses
+TREES = 15  # in a forest
+ASKED = 2000  # pixels that are looked at between two pauses
 TRIED = 1 / 8  # share of the features that a split of a tree chooses from
 STRENGTH = 4.0  # of the forests beside the linear head, where the slider lets it go farthest
 DOUBT = 0.01  # least probability of a class: leaves of few samples are surer than they may be
-STEPS, TAKEN = 120, 20  # in all, and between two pauses
+STEPS, TAKEN = 120, 8  # in all, and between two pauses
 BATCH = 512
 RATE, DECAY = 1e-2, 1e-3
 DIRECTIONS = 64  # in which features vary most, and which hidden units look along
@@ -102,20 +103,22 @@ def _votes(
 
     known, label, weight = (part.cpu().numpy() for part in (lesson.rows[:, view], lesson.label, lesson.share))
     forest: Any = ExtraTreesClassifier(max_features=TRIED, n_jobs=1, warm_start=True, random_state=seed)
-    for grown in range(GROWN, trees + 1, GROWN):
+    for grown in range(1, trees + 1):
         forest.set_params(n_estimators=grown).fit(known, label, weight * (len(weight) / weight.sum()))
         yield
     votes = np.zeros((len(rows), classes), np.float32)
-    votes[:, forest.classes_] = forest.predict_proba(rows[:, view].cpu().numpy())
-    yield
+    for first in range(0, len(rows), ASKED):
+        part = slice(first, first + ASKED)
+        votes[part, forest.classes_] = forest.predict_proba(rows[part, view].cpu().numpy())
+        yield
     return torch.from_numpy(votes).to(rows.device)
 
 
 def _distilled(wanted: Tensor, rows: Tensor, linear: Linear, units: int, seed: int) -> Generator[None, None, Bend]:
     """Return the bend with which a linear head gives the wanted probabilities ``(n, classes)`` at rows ``(n, F)``."""
-    given, along = linear.logits(rows), _directions(rows)
-    yield
+    given, along = linear.logits(rows), (yield from _directions(rows))
     seen, draw = rows @ along, torch.Generator().manual_seed(seed)
+    yield
     weight, bias = (nn.Parameter(part.to(rows.device)) for part in _drawn(units, seen.shape[1], draw))
     mix = nn.Parameter(torch.zeros(wanted.shape[1], units, device=rows.device))
     optimiser = torch.optim.AdamW([weight, bias, mix], lr=RATE, weight_decay=DECAY)
@@ -132,9 +135,14 @@ def _distilled(wanted: Tensor, rows: Tensor, linear: Linear, units: int, seed: i
     return Bend(Linear(weight.detach() @ along.T, bias.detach()), mix.detach())
 
 
-def _directions(rows: Tensor) -> Tensor:
+def _directions(rows: Tensor) -> Generator[None, None, Tensor]:
     """Return the directions ``(F, DIRECTIONS)`` in which features vary most, of length one."""
-    _, vectors = torch.linalg.eigh(rows.T @ rows)
+    scatter = torch.zeros(rows.shape[1], rows.shape[1], device=rows.device)
+    for part in rows.split(ASKED):
+        scatter.addmm_(part.T, part)
+        yield
+    _, vectors = torch.linalg.eigh(scatter)
+    yield
     along: Tensor = vectors[:, -DIRECTIONS:]
     return along
 

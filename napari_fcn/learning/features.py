@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 
 CORES = {1: 16, 2: 4, 3: 2}  # length of a core in halos
 SHORTEST = 64
+NARROW = 3  # classes up to which each has a product of its own
 ROOM = 4096  # painted pixels for which there is room at first
 
 
@@ -156,8 +157,17 @@ class View:
         return torch.from_numpy(numbers[tuple(inside.slices[a] for a in loop)].ravel()).to(self.device)
 
     def probabilities(self, logits: Tensor, region: Region) -> npt.NDArray[np.float32]:
-        """Return the class probabilities ``(K, *region.shape)`` of the logits of a region."""
-        values = logits.float().softmax(1).cpu().numpy()
+        """Return the class probabilities ``(K, *region.shape)`` of a region.
+
+        Parameters
+        ----------
+        logits : Tensor
+            ``(N, K - 1, *space)`` of all classes but the first, less those of the first.
+        region : Region
+            Where, on the image axes.
+        """
+        logits = logits.float()
+        values = torch.cat([torch.zeros_like(logits[:, :1]), logits], dim=1).softmax(1).cpu().numpy()
         return np.ascontiguousarray(self.source.axes.from_net(values, region.shape))
 
 
@@ -211,7 +221,7 @@ class Window:
                 slice(s.start // f, None if last else s.stop // f)
                 for s, f, last in zip(part, factor, at_end, strict=True)
             ]
-            found = (self.grids[factor][planes][(slice(None), *index)] @ torch.cat(parts, dim=1).T).movedim(-1, 1)
+            found = _product(self.grids[factor][planes][(slice(None), *index)], torch.cat(parts, dim=1))
             found = enlarge(found, factor) if max(factor) > 1 else found + head.bias.reshape(-1, *[1] * len(factor))
             total = found if total is None else total + found
         assert total is not None
@@ -295,6 +305,19 @@ class Features:
         order = np.argsort(joined, kind="stable")
         places = np.concatenate([self.places, np.arange(count, count + len(rows))])
         self.index, self.places = joined[order], places[order]
+
+
+def _product(features: Tensor, weight: Tensor) -> Tensor:
+    """Return ``(N, K, *space)`` for features ``(N, *space, C)`` and weights ``(K, C)``.
+
+    A few rows of weights one by one: products of matrices as narrow as that take four times as long.
+    """
+    if len(weight) > NARROW:
+        return (features @ weight.T).movedim(-1, 1)
+    flat = features.flatten(0, -2)
+    found = torch.stack([flat.mv(row) for row in weight])
+    product_: Tensor = found.reshape(len(weight), *features.shape[:-1]).movedim(0, 1)
+    return product_
 
 
 def inside(samples: Samples, region: Region) -> Samples:

@@ -64,6 +64,13 @@ class Linear:
         """Return a head that is so many times as sure."""
         return Linear(self.weight * factor, self.bias * factor)
 
+    def beyond_first(self) -> Linear:
+        """Return what gives the logits of all classes but the first, less those of the first.
+
+        Probabilities need no more.
+        """
+        return Linear(self.weight[1:] - self.weight[0], self.bias[1:] - self.bias[0])
+
     def standardised(self, standard: Standard) -> Linear:
         """Return the same head for standardised features."""
         return Linear(self.weight * standard.spread, self.bias + self.weight @ standard.mean)
@@ -109,6 +116,11 @@ class Head:
         """Return ``(n, classes)`` for features ``(n, F)``."""
         straight = self.linear.logits(rows)
         return straight if self.bend is None else straight + self.bend.logits(rows)
+
+    def beyond_first(self) -> Head:
+        """Return what gives the logits of all classes but the first, less those of the first."""
+        bend = self.bend and Bend(self.bend.hidden, self.bend.mix[1:] - self.bend.mix[0])
+        return Head(self.linear.beyond_first(), bend)
 
     def scaled(self, factor: float) -> Head:
         """Return a head that is so many times as sure."""

@@ -7,21 +7,38 @@ from typing import TYPE_CHECKING
 import torch
 
 from napari_fcn.learning.head import Linear
+from napari_fcn.learning.pauses import ended
 
 if TYPE_CHECKING:
+    from collections.abc import Generator
+
     from torch import Tensor
 
 MOST = 500  # samples of a class that one fit looks at
 NEWTON = 12  # Newton steps at most
 INNER = 12  # steps of conjugate gradients in each
 GOOD = 1e-3  # relative gradient at which a fit ends
+SOON = 1e-2  # the same for an answer that is to be looked at a second time: probabilities are right to some hundredths
 ROUNDING = 1e-5  # share of its diagonal by which a preconditioner in float32 is kept from being singular
 
 
 def fit(
     rows: Tensor, label: Tensor, share: Tensor, prior: Linear, ridge: float, besides: Tensor | None = None
 ) -> Linear:
-    """Return the head that explains the samples best, pulled towards ``prior``.
+    """Return the head that explains the samples best, as `fitting` does, without a pause."""
+    return ended(fitting(rows, label, share, prior, ridge, besides))
+
+
+def fitting(
+    rows: Tensor,
+    label: Tensor,
+    share: Tensor,
+    prior: Linear,
+    ridge: float,
+    besides: Tensor | None = None,
+    good: float = GOOD,
+) -> Generator[None, None, Linear]:
+    """Return the head that explains the samples best, pulled towards ``prior``; pauses before each Newton step.
 
     Minimises weighted multinomial cross entropy plus ``ridge / 2`` times the squared distance of the weights from the
     prior's, by Newton's method; each step is solved by conjugate gradients with Bohning's (1992) bound on the Hessian
@@ -41,6 +58,8 @@ def fit(
         Strength of the pull.
     besides : Tensor, optional
         ``(n, classes)`` logits that something else adds.
+    good : float
+        Relative gradient at which to end.
     """
     share = share / share.sum()
     ones = torch.ones(len(rows), 1, device=rows.device)
@@ -65,8 +84,9 @@ def fit(
         gradient = ((p - truth) * share[:, None]).T @ x + pull * (w - centre)
         size = gradient.norm()
         first = size if first is None else first
-        if size <= GOOD * first.clamp(min=1e-3):
+        if size <= good * first.clamp(min=1e-3):
             break
+        yield
         step = _solve(x, p, share, pull, gradient, factor)
         slope = (gradient * step).sum()
         length = 1.0

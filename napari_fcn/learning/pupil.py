@@ -120,8 +120,8 @@ class Pupil:
         return out
 
     def _answer(self, window: Window, part: Region) -> Tensor:
-        """Return the class logits ``(N, K, *space)`` of a part of a window's core."""
-        now = self.head
+        """Return the logits ``(N, K - 1, *space)`` of a part of a window's core, less those of the first class."""
+        now = self.head.beyond_first()
         straight = self.view.logits(now.linear, window, part)
         return straight if now.bend is None else straight + self.view.cut(self._bend(now.bend, window), window, part)
 
@@ -153,21 +153,22 @@ class Pupil:
         seed : int
             Of the draw among very many samples.
         """
-        self._fit(samples, keep, seed, None)
+        ended(self._fitted(samples, keep, seed, None, logistic.GOOD))
 
     def follow(self, samples: Samples, keep: float, seed: int) -> None:
-        """Fit the linear part of the head to samples, as `learn` does, and leave what bends it as it is."""
-        self._fit(samples, keep, seed, self.head.bend)
+        """Fit the linear part of the head to samples, less closely than `learn`, and leave what bends it as it is."""
+        ended(self._fitted(samples, keep, seed, self.head.bend, logistic.SOON))
 
     def settle(self, samples: Samples, keep: float, seed: int) -> Generator[None, None, None]:
         """Fit the head to samples, and bend it; pauses now and then, and changes nothing before the end."""
         one = self.twin()
-        one.learn(samples, keep, seed)
+        yield from one._fitted(samples, keep, seed, None, logistic.GOOD)
         if len(samples):
             yield
             standard = self.standard
             lesson = self._lesson(samples, seed)
             rows = (lesson.rows - standard.mean) / standard.spread
+            yield
             free = ((yield from self._unpainted.free(samples)) - standard.mean) / standard.spread
             straight = one.head.standardised(standard)
             lesson, weight = replace(lesson, rows=rows), bending.STRENGTH * (1 - keep)
@@ -194,7 +195,9 @@ class Pupil:
         weight = torch.cat([weight.to(label.device), torch.full((len(of_class),), 1.0, device=label.device)])
         return bending.Lesson(rows, label, logistic.balanced(label, weight, self._classes), self.net.plain)
 
-    def _fit(self, samples: Samples, keep: float, seed: int, bent: Bend | None) -> None:
+    def _fitted(
+        self, samples: Samples, keep: float, seed: int, bent: Bend | None, good: float
+    ) -> Generator[None, None, None]:
         """Fit the linear part of the head; what bends it is given, or as much of the prior's as helps."""
         if not len(samples):
             self._write(self.prior)
@@ -207,8 +210,8 @@ class Pupil:
         rows = (lesson.rows - standard.mean) / standard.spread
         besides = None if bent is None else bent.logits(lesson.rows)
         before, pull = prior.linear.standardised(standard), weighing.pull(samples, keep)
-        fitted = logistic.fit(rows, lesson.label, lesson.share, before, pull, besides).raw(standard)
+        fitted = yield from logistic.fitting(rows, lesson.label, lesson.share, before, pull, besides, good)
         kept = self._bends
-        self._write(Head(fitted, bent))
+        self._write(Head(fitted.raw(standard), bent))
         if bent is not None and bent is not prior.bend:
             self._bends = kept

@@ -23,6 +23,26 @@ if TYPE_CHECKING:
     from napari_fcn.settings import TeachSettings
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class Known:
+    """What a commit keeps: a model, and what it has learnt from.
+
+    Attributes
+    ----------
+    model : Checkpoint
+        The weights.
+    samples : Samples
+        What was painted.
+    turn, strokes : int
+        The turn in which it learnt that, and how many strokes there were then.
+    """
+
+    model: Checkpoint
+    samples: Samples
+    turn: int
+    strokes: int
+
+
 @dataclass(slots=True, eq=False)
 class Accepted:
     """The model in use, on an image and its strokes.
@@ -64,6 +84,11 @@ class Accepted:
     def model(self) -> Checkpoint:
         """The present weights."""
         return Checkpoint.of(self.pupil.net, self.info)
+
+    @property
+    def known(self) -> Known:
+        """What a commit would keep now."""
+        return Known(self.model, self.samples, self.turn, self.strokes)
 
     def become(self, pupil: Pupil, info: ModelInfo) -> None:
         """Put other weights into use, whose head has settled."""

@@ -18,7 +18,7 @@ from napari_fcn.learning.pins import GONE, Pin, by_name, forward, renumbered, wi
 from napari_fcn.models.teachable import filters_only, teachable, with_classes
 from napari_fcn.settings import TeachSettings
 from napari_fcn.teaching import looking
-from napari_fcn.teaching.accepted import Accepted
+from napari_fcn.teaching.accepted import Accepted, Known
 from napari_fcn.teaching.export import export
 from napari_fcn.teaching.ground import Ground, opened
 from napari_fcn.teaching.painted import Painted, check
@@ -122,6 +122,7 @@ class Teaching:
         at = reference or tuple(n // 2 for n in self.source.shape)
         self._accepted = Accepted(self._painted.at(present), present.turn, present.strokes, at)
         self._trials = Trials(start.weights, present.turn)
+        self._earlier: Known | None = None  # an answer whose commit was put off, for new strokes wait for nothing
         self._install(self.history.checkpoint(present.number))
         self._record("open", settings=asdict(self.settings), threads=torch.get_num_threads())
 
@@ -202,10 +203,10 @@ class Teaching:
             If the strokes changed.
         TileDone
             For each tile of the view that is not shown as the model answers now.
+        HistoryChanged
+            When there is a new commit: of the answer to earlier strokes, and of this one once it has settled.
         Settled, TileDone
             If the head has not looked at these strokes a second time.
-        HistoryChanged
-            When there is a new commit.
         StepDone, UpdateReady
             While the whole network learns, and when it was judged.
         Working
@@ -214,9 +215,9 @@ class Teaching:
         check(samples, self.source.shape, len(self.classes))
         view = view.clip(self.source.shape)
         if not samples.same_as(self.samples):
-            yield from self.commit()
             yield from self._answer(samples, view, strokes)
         yield from self.show(view)
+        yield from self.commit_earlier()
         yield from self.settle()
         yield from self.show(view)
         yield from self.commit()
@@ -225,7 +226,6 @@ class Teaching:
     def answer(self, samples: Samples, view: Region, strokes: int = 0) -> Iterator[Event]:
         """Learn from all strokes with the head alone, as `refine` does before it shows anything."""
         check(samples, self.source.shape, len(self.classes))
-        yield from self.commit()
         yield from self._answer(samples, view, strokes)
 
     def settle(self) -> Iterator[Working | Settled]:
@@ -248,22 +248,32 @@ class Teaching:
         """Show everything again when it is next on screen: the layers that showed it are gone."""
         self._accepted.forget_shown()
 
-    def _answer(self, samples: Samples, view: Region, strokes: int) -> Iterator[Examined | Answered]:
+    def _answer(self, samples: Samples, view: Region, strokes: int) -> Iterator[HistoryChanged | Examined | Answered]:
         accepted, trials = self._accepted, self._trials
+        if accepted.is_uncommitted:
+            yield from self.commit_earlier()
+            self._earlier, accepted.is_uncommitted = accepted.known, False
         accepted.begin_turn(samples, view, strokes)
         self._record("turn", turn=self.turn, strokes=strokes, reference=accepted.reference, steps=trials.steps)
         trials.begin_turn(self.samples)
         yield from accepted.learn(self.settings)
 
     def commit(self) -> Iterator[HistoryChanged]:
-        """Keep the head as it is now, if there is no commit with it yet."""
+        """Keep the head as it is now, if there is no commit with it yet, after what it was before."""
+        yield from self.commit_earlier()
         if self._accepted.is_uncommitted:
             self._accepted.is_uncommitted = False
-            yield self._commit("head", {})
+            yield self._commit("head", {}, self._accepted.known)
 
-    def _commit(self, kind: str, scores: dict[str, float]) -> HistoryChanged:
-        commit = self.history.add(kind, self.turn, self._accepted.strokes, self._accepted.model, scores)
-        self._painted.keep(commit, self.samples)
+    def commit_earlier(self) -> Iterator[HistoryChanged]:
+        """Keep the head as it was before the latest strokes, if that was put off."""
+        if self._earlier is not None:
+            known, self._earlier = self._earlier, None
+            yield self._commit("head", {}, known)
+
+    def _commit(self, kind: str, scores: dict[str, float], known: Known) -> HistoryChanged:
+        commit = self.history.add(kind, known.turn, known.strokes, known.model, scores)
+        self._painted.keep(commit, known.samples)
         self._record("commit", commit=asdict(commit))
         return self.history.event()
 
@@ -310,7 +320,7 @@ class Teaching:
             yield from with_pauses("settle", candidate.pupil.settle(self.samples, settings.keep, settings.seed))
         self._accepted.become(candidate.pupil, self.info)
         self._trials.take()
-        yield self._commit("network", candidate.marks)
+        yield self._commit("network", candidate.marks, self._accepted.known)
 
     def reject(self) -> None:
         """Drop the candidate that waits."""
@@ -373,7 +383,7 @@ class Teaching:
         self._accepted.samples = replace(self.samples, label=label).where(label != GONE)
         self.pins = renumbered(self.pins, table)
         self._record("classes", classes=[asdict(label) for label in classes], kept=kept)
-        yield self._commit("classes", {})
+        yield self._commit("classes", {}, self._accepted.known)
 
     def pin(self, region: Region, name: str) -> None:
         """Mark a region that must stay as it is answered now.

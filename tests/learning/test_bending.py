@@ -93,8 +93,8 @@ def test_the_same_samples_and_seed_give_the_same_bits() -> None:
 def test_it_pauses_while_trees_grow_and_while_units_learn() -> None:
     rows, label = crossed(60, 0)
     pauses, _ = ended(bend(lesson_of(rows, label), rows, blank(2, 3), 8, 1.0, 0))
-    growing = 2 * bending.TREES // bending.GROWN + 1  # and one for what they vote
-    assert pauses == growing + 1 + bending.STEPS // bending.TAKEN
+    growing = 2 * bending.TREES + 1  # and one for what they vote
+    assert pauses == growing + 3 + bending.STEPS // bending.TAKEN
 
 
 def test_half_of_the_trees_see_plain_features_alone() -> None:

@@ -61,7 +61,7 @@ def test_windows_answer_as_the_predictor_does(name: str, filters: bool) -> None:
     covered = np.zeros(view.source.shape, int)
     for tile in view.plan:
         window = features.window(tile)
-        logits = view.logits(head.read(net).linear, window)
+        logits = view.logits(head.read(net).linear.beyond_first(), window)
         assert np.abs(view.probabilities(logits, tile.core) - expected.tile(tile)).max() <= 1e-5
         covered[window.core.slices] += 1
     assert (covered == 1).all()
@@ -75,7 +75,7 @@ def test_rows_give_the_answer_of_the_windows(name: str) -> None:
     rows = head.read(net).logits(features.rows(samples)).softmax(1)
     dense = np.empty((2, *view.source.shape), np.float32)
     for tile in view.plan:
-        logits = view.logits(head.read(net).linear, features.window(tile))
+        logits = view.logits(head.read(net).linear.beyond_first(), features.window(tile))
         dense[(slice(None), *tile.core.slices)] = view.probabilities(logits, tile.core)
     expected = dense[(slice(None), *samples.coordinates().T)].T
     np.testing.assert_allclose(rows.numpy(), expected, atol=1e-5)

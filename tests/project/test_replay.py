@@ -13,7 +13,7 @@ from lessons import CLASSES, FAST, HEADS, RIM, halves, painted, run, tiny, whole
 from net_contract import one_thread  # noqa: F401
 
 from napari_fcn.errors import ProjectError
-from napari_fcn.events import HistoryChanged, StepDone, UpdateReady
+from napari_fcn.events import Answered, HistoryChanged, StepDone, UpdateReady
 from napari_fcn.geometry import Axes, Region
 from napari_fcn.learning import guard
 from napari_fcn.learning.annotations import Samples
@@ -204,6 +204,18 @@ def test_a_turn_that_was_cut_off_anywhere_comes_out_again(
         lesson.teach(painted(SHAPE, turn), lambda event, seen=seen: next(seen) == at)
     lesson.teach(painted(SHAPE, 3))
     same(lesson, "head")
+
+
+def test_an_answer_that_was_never_kept_is_not_kept_by_the_repetition_either(tmp_path: Path) -> None:
+    lesson = Lesson(tmp_path / "a.fcn", tiny(), HEADS)
+    lesson.teach(painted(SHAPE, 1))
+    for turn in (2, 3):
+        lesson.teach(painted(SHAPE, turn), lambda event: isinstance(event, Answered))
+    assert len(lesson.teaching.history.commits) == 2
+    lesson.reopen()  # as after a crash between an answer and its commit
+    lesson.teach(painted(SHAPE, 4))
+    same(lesson, "head")
+    assert len(lesson.teaching.history.commits) == 3
 
 
 def test_accepting_in_the_middle_of_a_turn_comes_out_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
