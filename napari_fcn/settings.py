@@ -235,12 +235,12 @@ class TeachSettings:
     attempts: int = option(
         3, "Attempts", "How often a network may be judged on the same strokes, learning on in between.", minimum=1
     )
-    rate: float = option(3e-4, "Learning rate", "Learning rate of the whole network.", minimum=0)
+    rate: float = option(1e-3, "Learning rate", "Learning rate of the whole network.", minimum=0)
     patch: int | None = option(
         None,
         "Patch",
-        "Length of the patches around strokes on which the whole network learns, in pixels. Empty: what the network "
-        "sees around a pixel, and as much again.",
+        "Length of the patches around strokes on which the whole network learns, in pixels. Empty: some times as much "
+        "as the network sees around a pixel.",
         minimum=16,
     )
     device: str = option("auto", "Device", "Where the network learns: auto takes a GPU where there is one.")

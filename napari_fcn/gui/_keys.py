@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from html import escape
 from typing import TYPE_CHECKING, Any
+from weakref import WeakKeyDictionary
 
 from qtpy.QtCore import Qt
 from qtpy.QtGui import QKeySequence
@@ -37,14 +38,14 @@ class Key:
     slot: Callable[[], object]
     shown: str = ""
 
-    def press(self, _: object = None) -> None:
-        """Do it; napari passes whom the key is bound to."""
-        self.slot()
-
     @property
     def name(self) -> str:
         """As people read it."""
         return self.shown or self.key.replace("Control", "Ctrl").replace("Enter", "Return").replace("-", "+")
+
+
+# Whose keys a viewer or layer has: several docks may have one key, and closing one leaves it to the others.
+_bound: WeakKeyDictionary[Any, dict[str, list[Key]]] = WeakKeyDictionary()
 
 
 class Keys:
@@ -81,13 +82,30 @@ class Keys:
             shortcut.activated.connect(key.slot)
 
     def bind(self, *targets: Any) -> None:
-        """Bind the keys to viewers or layers, and to no others any more."""
+        """Bind the keys to viewers or layers, and to no others any more; docks that have the same key share it."""
         for target in self._targets:
             if not any(target is wanted for wanted in targets):
                 for key in self._keys:
-                    target.bind_key(key.key, None, overwrite=True)
+                    _of(target, key.key).remove(key)
+                    _bind(target, key.key)
         for target in targets:
             if not any(target is known for known in self._targets):
                 for key in self._keys:
-                    target.bind_key(key.key, key.press, overwrite=True)
+                    _of(target, key.key).append(key)
+                    _bind(target, key.key)
         self._targets = list(targets)
+
+
+def _of(target: Any, name: str) -> list[Key]:
+    return _bound.setdefault(target, {}).setdefault(name, [])
+
+
+def _bind(target: Any, name: str) -> None:
+    """Let a key of a viewer or layer do what all want that have it."""
+    keys = _of(target, name)
+
+    def press(_: object = None) -> None:
+        for key in tuple(keys):
+            key.slot()
+
+    target.bind_key(name, press if keys else None, overwrite=True)

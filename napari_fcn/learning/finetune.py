@@ -18,12 +18,11 @@ from napari_fcn.learning.annotations import within
 from napari_fcn.learning.logistic import balanced
 from napari_fcn.learning.losses import IGNORE
 from napari_fcn.learning.pauses import told
-from napari_fcn.nets.fold import fold
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterator, Mapping
 
-    from torch import Tensor, nn
+    from torch import Tensor
 
     from napari_fcn.events import Working
     from napari_fcn.learning.annotations import Samples
@@ -32,8 +31,9 @@ if TYPE_CHECKING:
     from napari_fcn.settings import TeachSettings
 
 NEWEST = 0.5  # how often a patch is drawn around a stroke of the latest turn
-PULL = 0.06  # share of the way back to the original weights per step, at the slider's middle
-REMEMBER = 1.0  # weight of what the original head answered, beside the strokes, at the slider's middle
+PULL = 0.02  # share of the way back to the original weights per step, at the slider's middle
+SHARE = 0.3  # of the way from the weights at the start to those that were learnt, at the slider's middle
+FIELDS = {1: 4.0, 2: 2.75, 3: 2.0}  # length of a patch in fields: the more surroundings, the better what is learnt
 CLIP = 1.0  # largest norm of a gradient
 GAIN, LIFT = 0.1, 0.1  # intensity augmentation: largest change of contrast and brightness
 
@@ -59,8 +59,8 @@ class FineTuner:
 
     AdamW (Loshchilov & Hutter 2019) on the trunk with frozen batch norms, partial cross entropy on the painted pixels
     with each class counting the same. What it knew is kept in two ways, the stronger the more the slider asks for it:
-    the head that the network had must go on to answer the patch as it did before (learning without forgetting, Li &
-    Hoiem 2016), and after each step the weights are pulled back a little (L2-SP, Li et al. 2018).
+    after each step the weights are pulled back a little (L2-SP, Li et al. 2018), and what comes out lies only a part of
+    the way from the network at the start to the one that learns (WiSE-FT, Wortsman et al. 2022).
 
     Parameters
     ----------
@@ -87,10 +87,10 @@ class FineTuner:
         frozen = {id(p) for p in (getattr(self.net.trunk.score, "parameters", tuple)())}
         self.parameters = {k: p for k, p in self.parameters.items() if id(p) not in frozen}
         self.original = {k: original[k].to(view.device) for k in self.parameters if k in original}
-        self.before = self._as_it_was(original) if net.spec.original else None
         rate = settings.rate * 2 * (1 - settings.keep)
         self.optimiser = torch.optim.AdamW(self.parameters.values(), lr=rate, weight_decay=0.0)
-        self.pull, self.remember = PULL * 2 * settings.keep, REMEMBER * 2 * settings.keep
+        self.pull = PULL * 2 * settings.keep
+        self.share = SHARE * 2 * (1 - settings.keep) if self.original else 1.0  # a new network has nothing to keep
         self.draw = np.random.default_rng(seed)
         self.done = 0
         self.started = time.monotonic()
@@ -98,9 +98,9 @@ class FineTuner:
 
     @property
     def patch(self) -> tuple[int, ...]:
-        """Length of a patch per axis in space: as set, or the field and as much again, on the grid."""
+        """Length of a patch per axis in space: as set, or some times as long as the field, on the grid."""
         shape = [self.view.source.shape[p] for p in self.view.source.axes.space_positions]
-        sizes = [self.settings.patch or 2 * n for n in self.view.field.size]
+        sizes = [self.settings.patch or round(FIELDS[len(shape)] * n) for n in self.view.field.size]
         on_grid = (-(-n // m) * m for n, m in zip(sizes, self.view.multiple, strict=True))
         return tuple(
             min(n, -(-length // m) * m) for n, length, m in zip(on_grid, shape, self.view.multiple, strict=True)
@@ -117,9 +117,14 @@ class FineTuner:
             yield StepDone(self.done, until, self.loss, time.monotonic() - self.started)
 
     def copy(self) -> Taught:
-        """Return the network as it is now, with all that a head can have."""
+        """Return what comes out now: a mean of the weights at the start and of those that learn, with a whole head."""
         net = deepcopy(self.model)
         net.trunk = deepcopy(self.net.trunk)
+        assert net.trunk is not None
+        assert self.model.trunk is not None
+        with torch.no_grad():
+            for start, learnt in zip(self.model.trunk.parameters(), net.trunk.parameters(), strict=True):
+                learnt.copy_(torch.lerp(start.to(learnt.device), learnt, self.share))
         return net.requires_grad_(False)
 
     def _step(self, samples: Samples) -> Generator[None, None, float]:
@@ -143,23 +148,9 @@ class FineTuner:
 
     def _loss(self, patch: Patch) -> Tensor:
         with mixed_precision(self.view.device, self.settings.precision):
-            x = self.net.fill(patch.image)
-            levels = self.net.levels(x)
+            levels = self.net.levels(self.net.fill(patch.image))
             whole: list[Any] = [slice(0, n) for n in patch.image.shape[2:]]
-            loss = partial_cross_entropy(self.net.score(levels)[(..., *whole)].float(), patch.target)
-            if self.before is not None and self.remember:
-                with torch.no_grad():
-                    known = self.before(x).float().softmax(1)
-                now = self.net.trunk.logits(levels)  # type: ignore[union-attr]
-                loss = loss + self.remember * F.cross_entropy(now.float(), known)
-        return loss
-
-    def _as_it_was(self, original: Mapping[str, Tensor]) -> nn.Module:
-        """Return the network with the head and the trunk that it had before anything was taught."""
-        assert self.net.trunk is not None
-        before = deepcopy(self.net.trunk)
-        before.load_state_dict({k.removeprefix("trunk."): v for k, v in original.items() if k.startswith("trunk.")})
-        return fold(before)
+            return partial_cross_entropy(self.net.score(levels)[(..., *whole)].float(), patch.target)
 
     def _patch(self, samples: Samples) -> Patch:
         """Return a patch around a painted pixel: each class as often as the others, new strokes more often."""

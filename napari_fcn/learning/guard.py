@@ -21,7 +21,6 @@ if TYPE_CHECKING:
 
     Classes = npt.NDArray[np.uint8]
 
-MARGIN = 0.1  # by which the surprise must be smaller: less may be chance, as an examination is a few strokes
 SLACK = 0.005  # share of a pin that may change before it counts as worse
 LISTED = 50  # changes that are told one by one
 SPECK = 4  # pixels below which a change is not listed
@@ -89,10 +88,10 @@ def verdict(marks: Sequence[tuple[Marks, Marks]], pins: Sequence[PinScore]) -> t
         theirs, its = _percents(accepted.right, candidate.right)
         if candidate.right < accepted.right:
             return False, f"It fails the examination: {its} {words}, accepted {theirs}."
-        if not candidate.surprise < (1 - MARGIN) * accepted.surprise:  # nor is NaN better
+        if not candidate.surprise < accepted.surprise:  # nor is NaN better
             return (
                 False,
-                f"It is no better on the examination: {its} {words}, accepted {theirs}, and not clearly surer.",
+                f"It is no better on the examination: {its} {words}, accepted {theirs}, and not surer of them.",
             )
     theirs, its = _percents(*(m.right for m in marks[0]))
     return True, f"It wins the examination: {its} of the new strokes right, accepted {theirs}, and surer of them."

@@ -1,0 +1,37 @@
+"""Keys of several docks on one viewer."""
+
+from napari.components import ViewerModel
+
+from napari_fcn.gui._keys import Key, Keys
+
+
+def pressed(viewer: ViewerModel, key: str) -> None:
+    """Do what a key is bound to."""
+    (found,) = [function for binding, function in viewer.keymap.items() if str(binding) == key]
+    found(viewer)
+
+
+def test_docks_with_the_same_key_share_it_and_closing_one_leaves_it_to_the_other() -> None:
+    viewer, told = ViewerModel(), []
+    first = Keys([Key("Control-.", "Cancel", lambda: told.append("first"))])
+    second = Keys([Key("Control-.", "Cancel", lambda: told.append("second")), Key("Shift-F", "Point", told.clear)])
+    first.bind(viewer)
+    second.bind(viewer)
+    pressed(viewer, "Ctrl+.")
+    assert told == ["first", "second"]
+    second.bind()
+    told.clear()
+    pressed(viewer, "Ctrl+.")
+    assert told == ["first"]
+    assert "Shift+F" not in map(str, viewer.keymap)
+    first.bind()
+    assert not viewer.keymap
+
+
+def test_binding_twice_is_binding_once() -> None:
+    viewer, told = ViewerModel(), []
+    keys = Keys([Key("G", "live", lambda: told.append(1))])
+    keys.bind(viewer)
+    keys.bind(viewer)
+    pressed(viewer, "G")
+    assert told == [1]
