@@ -15,6 +15,8 @@ from typing import Any
 
 from qtpy.QtCore import QObject, Qt, QTimer, Signal
 
+from napari_fcn.learning.pauses import watched
+
 WAITING = 32  # events that may wait for the GUI thread; the worker pauses when there are more
 NICENESS = 5
 SHORT_TURN = 0.0005  # seconds
@@ -117,7 +119,7 @@ class _Mailbox:
     def _iterate(self, make: Make, generation: int) -> None:
         late = time.monotonic() + (self.head_start or inf)
         try:
-            with closing(make()) as events:  # type: ignore[type-var]  # generators can be closed
+            with watched(lambda: not self._is_wanted(generation)), closing(make()) as events:  # type: ignore[type-var]  # generators can be closed
                 for event in events:
                     if not self._post(event, generation):
                         return

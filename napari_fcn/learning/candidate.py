@@ -104,7 +104,10 @@ class Candidate:
         scores = tuple(_pin_score(pin, accepted, rival) for pin in pins)
         is_better, reason = guard.verdict(list(zip(*marks, strict=True)), scores)
         ours, its = (found[0] for found in marks)
-        before, after = accepted.classes(view), rival.classes(view)
+        before = accepted.classes(view)
+        yield Working("judge")
+        after = rival.classes(view)
+        yield Working("judge")
         changed = np.where(before != after, after + 1, 0).astype(np.uint8)
         places = guard.changes(before, after, view.start)
         self.judged += 1

@@ -17,7 +17,7 @@ from napari_fcn.inference.device import mixed_precision, place
 from napari_fcn.learning.annotations import within
 from napari_fcn.learning.logistic import balanced
 from napari_fcn.learning.losses import IGNORE
-from napari_fcn.learning.pauses import told
+from napari_fcn.learning.pauses import Left, giving_up, told
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterator, Mapping
@@ -130,21 +130,27 @@ class FineTuner:
     def _step(self, samples: Samples) -> Generator[None, None, float]:
         """Return the loss of a step; left at a pause, it leaves everything as it was."""
         before = self.draw.bit_generator.state
-        try:
-            patch = self._patch(samples)
-            loss = self._loss(patch)
-            yield
-        except GeneratorExit:
-            self.draw.bit_generator.state = before
-            raise
-        self.optimiser.zero_grad(set_to_none=True)
-        loss.backward()
+        loss: Tensor | None = None
+        while loss is None:
+            try:
+                loss = self._slope(samples)
+            except Left:
+                self.draw.bit_generator.state = before
+                yield
         torch.nn.utils.clip_grad_norm_(self.parameters.values(), CLIP)
         self.optimiser.step()
         with torch.no_grad():
             for name, original in self.original.items():
                 self.parameters[name].lerp_(original, self.pull)
         return float(loss.detach())
+
+    def _slope(self, samples: Samples) -> Tensor:
+        """Return the loss of a patch, with its gradient in the parameters."""
+        self.optimiser.zero_grad(set_to_none=True)
+        with giving_up(self.net):
+            loss = self._loss(self._patch(samples))
+            loss.backward()
+        return loss
 
     def _loss(self, patch: Patch) -> Tensor:
         with mixed_precision(self.view.device, self.settings.precision):

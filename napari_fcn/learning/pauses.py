@@ -2,14 +2,60 @@
 
 from __future__ import annotations
 
+from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import TYPE_CHECKING, TypeVar
 
 from napari_fcn.events import Working
 
 if TYPE_CHECKING:
-    from collections.abc import Generator
+    from collections.abc import Callable, Generator, Iterator
+
+    from torch import nn
 
 Found = TypeVar("Found")
+
+_is_left: ContextVar[Callable[[], bool] | None] = ContextVar("is_left", default=None)
+
+
+class Left(Exception):
+    """Somebody waits for something else: what was begun is given up at once, and left as if it had not been."""
+
+
+@contextmanager
+def watched(is_left: Callable[[], bool]) -> Iterator[None]:
+    """Let work in this thread that is too long between two pauses ask whether somebody waits for something else."""
+    before = _is_left.set(is_left)
+    try:
+        yield
+    finally:
+        _is_left.reset(before)
+
+
+@contextmanager
+def giving_up(net: nn.Module) -> Iterator[None]:
+    """Let a network, forward and backward, raise `Left` after a layer if somebody waits for something else."""
+    is_left = _is_left.get()
+    if is_left is None:
+        yield
+        return
+
+    def look(*_: object) -> None:
+        if is_left():
+            raise Left
+
+    def on_layer(module: nn.Module, given: object, found: object) -> None:
+        look()
+        if getattr(found, "requires_grad", False):
+            found.register_hook(look)  # type: ignore[attr-defined]  # a tensor
+
+    layers = [module for module in net.modules() if not list(module.children())]
+    handles = [layer.register_forward_hook(on_layer) for layer in layers]
+    try:
+        yield
+    finally:
+        for handle in handles:
+            handle.remove()
 
 
 def ended(work: Generator[object, None, Found]) -> Found:

@@ -12,7 +12,7 @@ import torch
 from napari_fcn.learning import bending, logistic, weighing
 from napari_fcn.learning.features import Features
 from napari_fcn.learning.head import Bend, Head, Standard, read, write
-from napari_fcn.learning.pauses import ended
+from napari_fcn.learning.pauses import Left, ended, giving_up
 from napari_fcn.learning.unpainted import Unpainted
 
 if TYPE_CHECKING:
@@ -135,10 +135,15 @@ class Pupil:
     def look(self, samples: Samples, view: Region) -> Iterator[None]:
         """Compute the features of painted pixels and of a region, with a pause after each tile."""
         plan, numbers = self.view.plan, np.unique(self.view.tile_of(samples))
-        for number in numbers:
-            self.features.window(plan.at([int(i) for i in np.unravel_index(number, plan.counts)]))
-            yield
-        for _ in self.features.on(view):
+        painted = (plan.at([int(i) for i in np.unravel_index(number, plan.counts)]) for number in numbers)
+        for tile in (*painted, *plan.touching(view)):
+            while True:
+                try:
+                    with giving_up(self.net):
+                        self.features.window(tile)
+                    break
+                except Left:
+                    yield
             yield
 
     def learn(self, samples: Samples, keep: float, seed: int) -> None:

@@ -1,6 +1,7 @@
 """A copy of the network learns from painted pixels, and only its trunk moves."""
 
 from dataclasses import replace
+from itertools import count
 from typing import Any
 
 import numpy as np
@@ -8,13 +9,14 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from lessons import FAST, halves, run, samples_of, tiny, view_of
+from lessons import FAST, halves, kinds, run, samples_of, tiny, view_of
 
 from napari_fcn.geometry import Axes, Region
 from napari_fcn.learning import finetune
 from napari_fcn.learning.annotations import Samples
 from napari_fcn.learning.finetune import FineTuner, Patch, partial_cross_entropy, seed_of
 from napari_fcn.learning.losses import IGNORE
+from napari_fcn.learning.pauses import watched
 from napari_fcn.models.teachable import new, teachable
 from napari_fcn.settings import TeachSettings
 
@@ -79,15 +81,43 @@ def test_steps_taken_one_by_one_are_the_same_steps() -> None:
     at_once, in_parts = tuner_of(), tuner_of()
     samples = samples_of(SHAPE, 3)
     told = run(at_once.steps(samples, 4))
-    for until, pauses in ((1, 2), (1, 2), (3, 3), (4, 1), (4, 2)):  # a step pauses once, then it is told
+    for until in (1, 1, 3, 4):  # a step is told, and whoever wants no more leaves there
         events = in_parts.steps(samples, until)
-        for _ in range(pauses):
-            next(events, None)
+        next(events, None)
         events.close()
     assert [(event.step, event.steps) for event in told] == [(1, 4), (2, 4), (3, 4), (4, 4)]
     assert in_parts.done == 3
     run(in_parts.steps(samples, 4))
     assert all(torch.equal(values, weights(at_once.net)[name]) for name, values in weights(in_parts.net).items())
+
+
+def test_a_step_that_is_left_at_any_layer_is_as_if_it_had_not_been() -> None:
+    samples = samples_of(SHAPE, 3)
+    expected = tuner_of()
+    run(expected.steps(samples, 2))
+    for at in count(1, 7):
+        tuner, looks = tuner_of(), count(1)
+        with watched(lambda at=at, looks=looks: next(looks) == at):
+            told = list(tuner.steps(samples, 2))
+        assert all(torch.equal(values, weights(expected.net)[name]) for name, values in weights(tuner.net).items()), at
+        if next(looks) <= at:  # there are not so many layers in two steps
+            break
+        assert kinds(told).count("Working") == 1
+    assert at > 40
+
+
+def test_a_step_that_is_left_and_never_gone_on_with_is_not_done() -> None:
+    tuner, samples = tuner_of(), samples_of(SHAPE, 3)
+    looks = count()
+    with watched(lambda: next(looks) == 30):  # on the way back
+        events = tuner.steps(samples, 1)
+        assert kinds([next(events)]) == ["Working"]
+        events.close()
+    assert tuner.done == 0
+    run(tuner.steps(samples, 2))
+    expected = tuner_of()
+    run(expected.steps(samples, 2))
+    assert all(torch.equal(values, weights(expected.net)[name]) for name, values in weights(tuner.net).items())
 
 
 def test_to_keep_all_leaves_the_trunk() -> None:
