@@ -229,6 +229,12 @@ def third_axis():
     return re.sub(r"^#", "##", text, flags=re.MULTILINE)
 
 
+def strokes():
+    """Return the committed tables of ``python -m benchmarks.annotate``, without title and figure."""
+    text = (ROOT / "benchmarks/results/annotate.md").read_text(encoding="utf-8").split("\n", 1)[1].strip()
+    return "\n\n".join(part for part in text.split("\n\n") if not part.startswith("!["))
+
+
 def table(head, rows):
     """Return a Markdown table."""
     lines = [head, ("---",) * len(head), *rows]
@@ -256,5 +262,6 @@ MAKERS = {
         measurements,
         resampling,
         third_axis,
+        strokes,
     )
 }

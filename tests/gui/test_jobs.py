@@ -6,9 +6,11 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
+import torch
 from pytestqt.qtbot import QtBot
 
 from napari_fcn.gui._jobs import NICENESS, WAITING, JobRunner, Kept, Writer
+from napari_fcn.learning.pauses import Left, giving_up
 
 
 class Recorder:
@@ -89,6 +91,31 @@ def test_no_more_than_the_bound_waits_while_the_window_is_busy(runner: JobRunner
         pass
     assert endless.count <= 3 * WAITING
     runner.cancel()
+
+
+def test_a_network_that_runs_between_two_events_is_given_up_when_something_else_is_asked_for(
+    runner: JobRunner, heard: Recorder, qtbot: QtBot
+) -> None:
+    begun, given_up = threading.Event(), threading.Event()
+
+    def long() -> Iterator[int]:
+        net = torch.nn.Sequential(torch.nn.Identity())
+        try:
+            with giving_up(net):
+                while not given_up.wait(0.001):
+                    begun.set()
+                    net(torch.zeros(1))
+        except Left:
+            given_up.set()
+        yield 1
+
+    runner.start(long)
+    qtbot.waitUntil(begun.is_set)
+    assert not given_up.is_set()
+    runner.start(lambda: iter_of("ab"))
+    qtbot.waitUntil(lambda: heard.ends == 1)
+    assert given_up.is_set()
+    assert heard.events == ["a", "b"]
 
 
 @pytest.mark.parametrize("error", [RuntimeError("out of memory"), ValueError("no"), MemoryError()])

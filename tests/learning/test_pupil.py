@@ -1,6 +1,7 @@
 """A head learns from strokes, pulled towards what the model knew."""
 
 from dataclasses import replace
+from itertools import count
 from typing import Any
 
 import numpy as np
@@ -10,6 +11,7 @@ from lessons import halves, painted, samples_of, tiny, view_of, whole
 
 from napari_fcn.learning import head
 from napari_fcn.learning.annotations import Samples
+from napari_fcn.learning.pauses import watched
 from napari_fcn.learning.pupil import Pupil
 from napari_fcn.models.checkpoint import Checkpoint
 from napari_fcn.models.teachable import filters_only, teachable
@@ -53,6 +55,14 @@ def test_the_head_follows_from_the_samples_alone() -> None:
         pupil.learn(samples_of(SHAPE, 2), 0.5, 7)
     assert torch.equal(state(fresh).weight, state(used).weight)
     assert torch.equal(state(fresh).bias, state(used).bias)
+
+
+def test_looking_that_is_left_within_a_tile_goes_on_with_that_tile() -> None:
+    expected, left, looks = pupil_of(sure()), pupil_of(sure()), count()
+    pauses = len(list(expected.look(samples_of(SHAPE, 2), whole(SHAPE))))
+    with watched(lambda: next(looks) == 10):
+        assert len(list(left.look(samples_of(SHAPE, 2), whole(SHAPE)))) == pauses + 1
+    np.testing.assert_array_equal(left.probabilities(whole(SHAPE)), expected.probabilities(whole(SHAPE)))
 
 
 def test_the_slider_says_how_far_the_head_goes() -> None:
