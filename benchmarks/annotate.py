@@ -226,7 +226,8 @@ def report(runs: list[Run], settings: argparse.Namespace, out: Path) -> str:
     """Write the tables and the figure, and return the text."""
     methods = by_method(runs)
     images = len({(run["set"], run["example"]) for run in runs})
-    seeds = "1 seed" if settings.seeds == 1 else f"{settings.seeds} seeds"
+    counts = sorted({len({run["seed"] for run in part}) for part in methods.values()})
+    seeds = " to ".join(map(str, dict.fromkeys([counts[0], counts[-1]]))) + (" seed" if counts[-1] == 1 else " seeds")
     text = "\n\n".join(
         [
             f"# Teaching by strokes: {images} images of {len({run['set'] for run in runs})} sets",
