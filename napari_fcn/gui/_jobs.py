@@ -8,14 +8,12 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager, suppress
+from contextlib import AbstractContextManager, closing, contextmanager, nullcontext, suppress
 from dataclasses import dataclass, field
 from math import ceil, inf
 from typing import Any
 
 from qtpy.QtCore import QObject, Qt, QTimer, Signal
-
-from napari_fcn.learning.pauses import watched
 
 WAITING = 32  # events that may wait for the GUI thread; the worker pauses when there are more
 NICENESS = 5
@@ -24,6 +22,7 @@ PERIOD = 33  # milliseconds between two visits of the GUI thread, at least
 
 Make = Callable[[], Iterator[Any]]
 Write = Callable[[], object]
+Watch = Callable[[Callable[[], bool]], AbstractContextManager[object]]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -50,6 +49,7 @@ class _Mailbox:
 
     bell: _Bell
     head_start: float
+    watched: Watch
     changed: threading.Condition = field(default_factory=threading.Condition)
     generation: int = 0
     request: Make | None = None
@@ -119,7 +119,7 @@ class _Mailbox:
     def _iterate(self, make: Make, generation: int) -> None:
         late = time.monotonic() + (self.head_start or inf)
         try:
-            with watched(lambda: not self._is_wanted(generation)), closing(make()) as events:  # type: ignore[type-var]  # generators can be closed
+            with self.watched(lambda: not self._is_wanted(generation)), closing(make()) as events:  # type: ignore[type-var]  # generators can be closed
                 for event in events:
                     if not self._post(event, generation):
                         return
@@ -200,6 +200,9 @@ class JobRunner(QObject):
         Milliseconds between two visits of the GUI thread, at least.
     head_start : float
         Seconds for which a request is as urgent as the GUI; after that, or always if 0, it goes second.
+    watched : callable
+        Context in which the thread works; is given a function that says whether the job was given up, for what takes
+        long between two events.
 
     Attributes
     ----------
@@ -218,9 +221,15 @@ class JobRunner(QObject):
     finished = Signal()
     idle = Signal()
 
-    def __init__(self, parent: QObject | None = None, period: int = PERIOD, head_start: float = 0.0) -> None:
+    def __init__(
+        self,
+        parent: QObject | None = None,
+        period: int = PERIOD,
+        head_start: float = 0.0,
+        watched: Watch = nullcontext,
+    ) -> None:
         super().__init__(parent)
-        self._mailbox = _Mailbox(_Bell(), head_start)
+        self._mailbox = _Mailbox(_Bell(), head_start, watched)
         self._mailbox.bell.rung.connect(self._on_rung, Qt.QueuedConnection)
         self._is_open = self._is_at_work = False
         self._period, self._visited = 1e-3 * period, 0.0

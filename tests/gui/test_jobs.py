@@ -10,7 +10,7 @@ import torch
 from pytestqt.qtbot import QtBot
 
 from napari_fcn.gui._jobs import NICENESS, WAITING, JobRunner, Kept, Writer
-from napari_fcn.learning.pauses import Left, giving_up
+from napari_fcn.learning.pauses import Left, giving_up, watched
 
 
 class Recorder:
@@ -93,9 +93,9 @@ def test_no_more_than_the_bound_waits_while_the_window_is_busy(runner: JobRunner
     runner.cancel()
 
 
-def test_a_network_that_runs_between_two_events_is_given_up_when_something_else_is_asked_for(
-    runner: JobRunner, heard: Recorder, qtbot: QtBot
-) -> None:
+def test_a_network_that_runs_between_two_events_is_given_up_when_something_else_is_asked_for(qtbot: QtBot) -> None:
+    runner = JobRunner(watched=watched)
+    heard = Recorder(runner)
     begun, given_up = threading.Event(), threading.Event()
 
     def long() -> Iterator[int]:

@@ -17,6 +17,7 @@ from napari_fcn.gui._controller.opening import Tools
 from napari_fcn.gui._controller.teach_state import TeachState
 from napari_fcn.gui._controller.work import warm_up_teaching
 from napari_fcn.gui._jobs import JobRunner, Writer
+from napari_fcn.learning.pauses import watched
 
 if TYPE_CHECKING:
     from napari.components import ViewerModel
@@ -55,7 +56,7 @@ class Classroom(Desk):
         self._writer.failed.connect(self._on_unwritten)
         self._book = OpenBook()
         self.destroyed.connect(self._book.close)
-        self._runner = JobRunner(self, PERIOD, HEAD_START)
+        self._runner = JobRunner(self, PERIOD, HEAD_START, watched)
         self._runner.failed.connect(self._on_failed)
         self._herald = Herald(self)
         self._herald.due.connect(self._on_due)
