@@ -39,10 +39,8 @@ def paint(project: Project, count: int) -> None:
 
 
 def restored(project: Project, upto: int | None = None) -> np.ndarray:
-    """Return the corrections of a project, painted into memory that holds rubbish."""
-    canvas = np.full(SHAPE, 77, np.uint8)
-    project.restore_into(canvas, upto)
-    return canvas
+    """Return the corrections of a project."""
+    return np.asarray(project.painted(upto))
 
 
 def painted(numbers: list[int]) -> np.ndarray:

@@ -32,6 +32,11 @@ class Region:
         """Return the box that covers an array of this shape."""
         return cls((0,) * len(shape), tuple(int(n) for n in shape))
 
+    @classmethod
+    def of(cls, slices: Sequence[slice]) -> Region:
+        """Return the box that an index cuts out of an array: what `slices` was made from."""
+        return cls(tuple(s.start for s in slices), tuple(s.stop for s in slices))
+
     @property
     def ndim(self) -> int:
         """Number of axes."""

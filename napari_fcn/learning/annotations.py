@@ -9,6 +9,7 @@ import numpy as np
 from scipy import ndimage
 
 from napari_fcn.geometry import Region
+from napari_fcn.learning.sparse import SparseLabels
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -45,26 +46,30 @@ class Samples:
         return cls(tuple(shape), np.zeros(0, np.int64), np.zeros(0, np.uint8), np.zeros(0, np.int32))
 
     @classmethod
-    def read(cls, labels: npt.NDArray[np.uint8], regions: Iterable[Region] | None = None) -> Self:
+    def read(cls, labels: npt.NDArray[np.uint8] | SparseLabels, regions: Iterable[Region] | None = None) -> Self:
         """Return what is painted in an array of labels on the image axes: 0 is nothing, ``k + 1`` is class ``k``.
 
         Parameters
         ----------
-        labels : ndarray
+        labels : ndarray or SparseLabels
             uint8, on the image axes.
         regions : iterable of Region, optional
-            Where to look; everywhere if not given.
+            Where to look; wherever something can be if not given.
         """
         shape = labels.shape
-        found = [np.zeros(0, np.int64)]
-        for region in [Region.whole(shape)] if regions is None else regions:
+        if regions is None:
+            regions = labels.regions if isinstance(labels, SparseLabels) else [Region.whole(shape)]
+        found, values = [np.zeros(0, np.int64)], [np.zeros(0, np.uint8)]
+        for region in regions:
             region = region.clip(shape)
-            inside = np.nonzero(labels[region.slices])
+            block = labels[region.slices]
+            inside = np.nonzero(block)
             if inside and inside[0].size:
                 shifted = tuple(i + start for i, start in zip(inside, region.start, strict=True))
                 found.append(np.ravel_multi_index(shifted, shape).astype(np.int64))
-        index = np.unique(np.concatenate(found))
-        label = (labels[np.unravel_index(index, shape)] - 1).astype(np.uint8)
+                values.append(block[inside])
+        index, first = np.unique(np.concatenate(found), return_index=True)
+        label = np.concatenate(values)[first] - np.uint8(1)
         return cls(shape, index, label, np.zeros(index.size, np.int32))
 
     def __len__(self) -> int:
@@ -127,7 +132,7 @@ class AnnotationSet:
         kept = tuple(known for known in self.regions if not region.contains(known))
         return type(self)((*kept, region))
 
-    def read(self, labels: npt.NDArray[np.uint8]) -> Samples:
+    def read(self, labels: npt.NDArray[np.uint8] | SparseLabels) -> Samples:
         """Return what is painted now."""
         return Samples.read(labels, self.regions)
 

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
     from napari_fcn.events import HistoryChanged
     from napari_fcn.learning.history import History
+    from napari_fcn.learning.sparse import SparseLabels
     from napari_fcn.models.card import ClassLabel
     from napari_fcn.models.checkpoint import Checkpoint
     from napari_fcn.project.image import ImageRecord
@@ -285,13 +286,13 @@ class Project:
         """Yield what is to be painted to have the corrections that a commit learnt from, in its classes."""
         return self._record.corrections(self._record.timeline.of(commit))
 
-    def restore_into(self, array: Labels, upto: int | None = None) -> None:
-        """Make an array on the image axes what the corrections are now, or were after a stroke."""
-        _paint(array, self.corrections(upto))
+    def painted(self, upto: int | None = None) -> SparseLabels:
+        """Return the corrections on the image axes as they are now, or were after a stroke."""
+        return self._painted(self.corrections(upto))
 
-    def restore_commit_into(self, array: Labels, commit: int) -> None:
-        """Make an array on the image axes what the corrections of a commit were."""
-        _paint(array, self.corrections_of(commit))
+    def painted_at(self, commit: int) -> SparseLabels:
+        """Return the corrections on the image axes that a commit learnt from, in its classes."""
+        return self._painted(self.corrections_of(commit))
 
     def history(self) -> History:
         """Return the history, its weights in `store`; without commits if there are none yet."""
@@ -361,8 +362,10 @@ class Project:
                 f"The project {self.path} is not open for writing: nothing can be added. Open it, or a copy of it."
             )
 
+    def _painted(self, blocks: Iterator[tuple[Region, Labels]]) -> SparseLabels:
+        from napari_fcn.learning.sparse import SparseLabels
 
-def _paint(array: Labels, blocks: Iterator[tuple[Region, Labels]]) -> None:
-    array[...] = 0
-    for region, block in blocks:
-        array[region.slices] = block
+        labels = SparseLabels(self.image.image_shape)
+        for region, block in blocks:
+            labels[region.slices] = block
+        return labels

@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 import torch
 
 from napari_fcn.errors import ProjectError
@@ -48,9 +47,7 @@ class Replayed:
 
 def recall(project: Project, commit: int) -> Samples:
     """Return what was painted at a commit of a project."""
-    labels = np.zeros(project.image.image_shape, np.uint8)
-    project.restore_commit_into(labels, commit)
-    return Samples.read(labels)
+    return Samples.read(project.painted_at(commit))
 
 
 def resumed(project: Project) -> dict[str, Any]:
@@ -98,7 +95,7 @@ class _Again:
 
     def __init__(self, project: Project, image: Any) -> None:
         self.project, self.image = project, image
-        self.labels = np.zeros(project.image.image_shape, np.uint8)
+        self.shape = project.image.image_shape
         self._teaching: Teaching | None = None
 
     @property
@@ -134,9 +131,8 @@ class _Again:
 
     def on_turn(self, entry: dict[str, Any]) -> Iterator[Replayed]:
         _run(self.teaching.study(entry["steps"]) if entry["steps"] else ())
-        self.project.restore_into(self.labels, entry["strokes"])
-        at = tuple(entry["reference"])
-        _run(self.teaching.answer(Samples.read(self.labels), Region(at, tuple(i + 1 for i in at)), entry["strokes"]))
+        at, samples = tuple(entry["reference"]), Samples.read(self.project.painted(entry["strokes"]))
+        _run(self.teaching.answer(samples, Region(at, tuple(i + 1 for i in at)), entry["strokes"]))
         yield from ()
 
     def on_settle(self, entry: dict[str, Any]) -> Iterator[Replayed]:
@@ -145,7 +141,7 @@ class _Again:
 
     def on_judge(self, entry: dict[str, Any]) -> Iterator[Replayed]:
         _run(self.teaching.study(entry["steps"]))
-        _run(self.teaching.judge(Region((0,) * len(self.labels.shape), (1,) * len(self.labels.shape))))
+        _run(self.teaching.judge(Region((0,) * len(self.shape), (1,) * len(self.shape))))
         yield from ()
 
     def on_reject(self, entry: dict[str, Any]) -> Iterator[Replayed]:
@@ -186,7 +182,7 @@ class _Again:
         yield from ()
 
     def on_pin(self, entry: dict[str, Any]) -> Iterator[Replayed]:
-        self.teaching.pin(region_of(entry, self.labels.shape), entry["name"])
+        self.teaching.pin(region_of(entry, self.shape), entry["name"])
         yield from ()
 
     def on_unpin(self, entry: dict[str, Any]) -> Iterator[Replayed]:

@@ -9,13 +9,11 @@ import pytest
 from napari.components import ViewerModel
 from napari.layers import Image, Labels
 
-from napari_fcn.errors import ImageError
 from napari_fcn.events import TileDone
 from napari_fcn.geometry import Axes, Region
 from napari_fcn.gui._layers import (
     Canvas,
     Overlay,
-    check_memory,
     find_layer,
     is_segmentable,
     paint,
@@ -256,11 +254,6 @@ def test_the_most_probable_class_is_the_first_of_the_highest(classes: int, rng: 
 def test_pixels_of_each_class_are_counted() -> None:
     region = Region((0,), (7,))
     assert paint(tile(region, [0.2, 0.5, 0.3]), ["#000000"] * 3).counts.tolist() == [0, 7, 0]
-
-
-def test_an_answer_larger_than_memory_is_refused_with_what_to_do() -> None:
-    with pytest.raises(ImageError, match=r"GiB of memory.*Teach on a part"):
-        check_memory("huge", Axes(("y", "x"), ("y", "x")), (10**8, 10**8))
 
 
 def test_a_canvas_of_any_size_is_there_at_once_and_empty() -> None:

@@ -14,7 +14,7 @@ import painter
 import pytest
 import torch
 from net_contract import one_thread  # noqa: F401
-from painter import AXES, CLASSES, IMAGE, SHAPE, paint, painted, record_of, restored, stroke_of
+from painter import AXES, CLASSES, IMAGE, paint, painted, record_of, restored, stroke_of
 
 from napari_fcn.errors import ImageMovedError, ModelError, ProjectError
 from napari_fcn.events import HistoryChanged
@@ -45,9 +45,7 @@ def commit(project: Project, history: History, step: float, kind: str = "head") 
 
 
 def of_commit(project: Project, number: int) -> np.ndarray:
-    canvas = np.full(SHAPE, 77, np.uint8)
-    project.restore_commit_into(canvas, number)
-    return canvas
+    return np.asarray(project.painted_at(number))
 
 
 # Making and opening

@@ -58,7 +58,7 @@ class Lesson:
     def reopen(self) -> None:
         self.project.close()
         project = Project.open(self.project.path)
-        project.restore_into(self.labels)
+        self.labels = np.asarray(project.painted())
         self.begin(project, resumed(project))
 
     def paint(self, labels: npt.NDArray[np.uint8]) -> None:
@@ -87,7 +87,7 @@ class Lesson:
             if isinstance(event, HistoryChanged):
                 self.project.record_history(event)
         present = self.teaching.history.present.number
-        self.project.restore_commit_into(self.labels, present)
+        self.labels = np.asarray(self.project.painted_at(present))
 
     def repeated(self) -> list[Replayed]:
         """Return the commits made again from the closed project."""

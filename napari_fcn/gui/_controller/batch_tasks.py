@@ -86,7 +86,7 @@ def of_layer(batch: Batch, row: Row, layer: Image, loaded: Loaded) -> Present:
     place = save.place(layer.name, source and source.parent, result_suffix(source) if source else ".ome.tif")
     files = {} if place is None else place[1]
     shape = axes.image_shape(image.shape)
-    canvas = HiddenCanvas.blank(shape) if fits_in_memory(axes, image.shape) else NoCanvas.blank((0,))
+    canvas = HiddenCanvas.blank(shape) if fits_in_memory(shape) else NoCanvas.blank((0,))
     notes: tuple[str, ...] = ()
     if not files and isinstance(canvas, NoCanvas):
         raise OutputError(

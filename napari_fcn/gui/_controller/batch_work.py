@@ -28,8 +28,6 @@ OBJECTS = "objects"
 class HiddenCanvas(Canvas):
     """A canvas that no layer shows yet, so that the worker may write into it."""
 
-    __slots__ = ()
-
     def receive(self, tile: TileDone, colours: Sequence[str]) -> Painted:
         """Store a tile and return how it is shown."""
         painted = Canvas.receive(self, tile, colours)
@@ -39,8 +37,6 @@ class HiddenCanvas(Canvas):
 
 class NoCanvas(Canvas):
     """For results that go to files only."""
-
-    __slots__ = ()
 
     def receive(self, tile: TileDone, colours: Sequence[str]) -> Painted:
         """Return that a tile is done."""

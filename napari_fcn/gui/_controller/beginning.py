@@ -11,7 +11,7 @@ from napari_fcn.gui._controller.course import Course
 from napari_fcn.gui._controller.lesson import Lesson
 from napari_fcn.gui._controller.news import TaughtClass
 from napari_fcn.gui._controller.opening import Opening
-from napari_fcn.gui._layers import Canvas, check_memory, read
+from napari_fcn.gui._layers import read
 from napari_fcn.nets.options import FAMILIES, NETWORKS
 
 if TYPE_CHECKING:
@@ -88,7 +88,7 @@ def begin(viewer: ViewerModel, wish: Wish, journal: Journal, loaded: Loaded, too
     Raises
     ------
     FcnError
-        If image and model do not fit each other, or memory is short.
+        If image and model do not fit each other.
     """
     image = read(wish.layer)
     (ndim, time), channels = facts.looks(image, wish.new), 1
@@ -99,16 +99,14 @@ def begin(viewer: ViewerModel, wish: Wish, journal: Journal, loaded: Loaded, too
         axes = image.axes(ndim, wish.names, time, channels)
     except ValueError as error:
         raise ImageError(f"{wish.layer.name}: {error}") from error
-    check_memory(wish.layer.name, axes, image.shape)
-    canvas = Canvas.blank(axes.image_shape(image.shape))
-    course = Course(viewer, wish.layer, axes, canvas, wish.classes())
+    course = Course(viewer, wish.layer, axes, axes.image_shape(image.shape), wish.classes())
     course.lesson = Lesson(
         Opening(
             image=image,
             axes=axes,
             model=wish.model,
             settings=wish.settings,
-            canvas=canvas,
+            canvas=course.canvas,
             spacing=facts.spacing(wish.layer, axes),
             journal=journal,
             loaded=loaded,

@@ -248,7 +248,7 @@ def _canvas(request: Request, image: LayerImage, axes: Axes) -> tuple[Canvas | S
         If there is no folder for results that are too large for memory.
     """
     shape, save = axes.image_shape(image.shape), request.save
-    if fits_in_memory(axes, image.shape):
+    if fits_in_memory(shape):
         return Canvas.blank(shape), save.paths(image.name, image.path)
     stored = replace(save, results="both", suffix=ZARR).paths(image.name, image.path)
     besides = {} if save.suffix == ZARR else save.paths(image.name, image.path)

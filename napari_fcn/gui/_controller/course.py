@@ -5,9 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from napari_fcn.events import Answered, Suggested, UpdateReady
+from napari_fcn.geometry import Region
 from napari_fcn.gui._controller.looks import Looks
 from napari_fcn.gui._controller.news import Opened, Recalled, Refused, SideBySide, Unsure
-from napari_fcn.gui._layers import Corrections, Overlay, visible_region
+from napari_fcn.gui._layers import Canvas, Corrections, Overlay, fits_in_memory, moved, visible_region, window_on
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -15,11 +16,11 @@ if TYPE_CHECKING:
     from napari.components import ViewerModel
     from napari.layers import Image, Layer
 
-    from napari_fcn.geometry import Axes, Region
+    from napari_fcn.geometry import Axes
     from napari_fcn.gui._controller.lesson import Lesson
     from napari_fcn.gui._controller.news import TaughtClass
     from napari_fcn.gui._controller.teach_state import TeachState
-    from napari_fcn.gui._layers import Canvas, Painted, Stroke
+    from napari_fcn.gui._layers import Painted, Stroke
 
 
 class Course:
@@ -33,25 +34,29 @@ class Course:
         The image.
     axes : Axes
         Role of each of its axes.
-    canvas : Canvas
-        Where the answer goes.
+    shape : sequence of int
+        Of the image axes.
     classes : sequence of TaughtClass
         What to tell apart, until the engine says more.
     """
 
     def __init__(
-        self, viewer: ViewerModel, source: Image, axes: Axes, canvas: Canvas, classes: Sequence[TaughtClass]
+        self, viewer: ViewerModel, source: Image, axes: Axes, shape: Sequence[int], classes: Sequence[TaughtClass]
     ) -> None:
-        self.viewer, self.source, self.axes = viewer, source, axes
+        self.viewer, self.source, self.axes, self.shape = viewer, source, axes, tuple(shape)
         self._data = source.data
         colours = pairs(classes)
         channel = None if source.rgb else axes.channel_position
-        self.corrections = Corrections(viewer, source, channel, canvas.classes.shape, colours)
+        window = Region.whole(shape)
+        if not fits_in_memory(shape):
+            window = window_on(shape, visible_region(viewer, source, axes))
+        self.corrections = Corrections(viewer, source, channel, self.shape, window, colours)
+        self.canvas = Canvas(self.corrections.window)
         self.looks = Looks(viewer, source, channel, self.corrections.layer)
         self.overlay: Overlay | None = None  # napari takes its time to add a layer: when the engine is there
         self.lesson: Lesson | None = None
         self.strokes = 0  # that were sent to the lesson
-        self._channel, self._canvas = channel, canvas
+        self._channel = channel
 
     @property
     def layers(self) -> list[Layer]:
@@ -59,9 +64,23 @@ class Course:
         answers = [] if self.overlay is None else self.overlay.layers.values()
         return [self.source, self.corrections.layer, *answers, *self.looks.layers]
 
+    @property
+    def is_windowed(self) -> bool:
+        """Whether the image is so large that only a part of it is painted on and answered at a time."""
+        return self.canvas.window.shape != self.shape
+
     def view(self) -> Region:
-        """Return what is on screen, on the image axes."""
-        return visible_region(self.viewer, self.source, self.axes)
+        """Return what is on screen, on the image axes, as far as it can be painted on."""
+        return visible_region(self.viewer, self.source, self.axes).intersection(self.canvas.window)
+
+    def follow(self) -> None:
+        """Take the part of a large image on which the user looks now."""
+        view = visible_region(self.viewer, self.source, self.axes)
+        window = moved(self.canvas.window, self.shape, view) if self.is_windowed else self.canvas.window
+        if window != self.canvas.window and self.corrections.move(window):
+            self.canvas.move(window)
+            if self.overlay is not None:
+                self.overlay.moved()
 
     def send(self, stroke: Stroke) -> None:
         """Let the lesson know of a stroke."""
@@ -110,9 +129,11 @@ class Course:
                 self.set_classes(told.classes)
                 self.corrections.restore(told.parts)
                 self.corrections.release()
+                self.follow()
                 self.looks.hide_changes()
             case Refused(is_restoring=True):
                 self.corrections.release()
+                self.follow()
             case UpdateReady() if state.are_changes_shown:
                 self.looks.show_changes(told, pairs(state.classes))
             case SideBySide():
@@ -126,13 +147,14 @@ class Course:
     def _open(self, opened: Opened) -> None:
         """Bring what was painted before and what is on the layer together."""
         self.set_classes(opened.classes)
-        self.overlay = Overlay(self.viewer, self.source, self._channel, self._canvas, pairs(opened.classes))
+        self.overlay = Overlay(self.viewer, self.source, self._channel, self.canvas, pairs(opened.classes))
         if self.corrections.is_new:
             self.corrections.show(opened.strokes)
         else:  # what is there was seen last, so it is right
             self.corrections.remember(opened.strokes)
             self.corrections.adopt()
         self.corrections.release()
+        self.follow()
 
     def close(self) -> None:
         """Let go of the layers, which stay, and of the project, once all is written."""

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from napari_fcn.gui._layers import (
+    KEY,
     KINDS,
     Crop,
     Place,
@@ -63,7 +64,9 @@ class Looks:
 
     def go_to(self, region: Region) -> None:
         """Move sliders and camera to a region of the image axes."""
-        look_at(self._viewer, self._like, on_layer(region, self._channel))
+        origin = self._like.metadata[KEY]["origin"]
+        place = on_layer(region, self._channel).shift([-a for a in origin])
+        look_at(self._viewer, self._like, place, self._source)
 
     def show_changes(self, ready: UpdateReady, classes: Sequence[tuple[str, str]]) -> None:
         """Show where a candidate answers another class."""

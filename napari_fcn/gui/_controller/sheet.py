@@ -6,15 +6,18 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from napari_fcn.gui._layers import Restored, Stroke, zeros
+from napari_fcn.gui._layers import Restored, Stroke
 from napari_fcn.learning.annotations import AnnotationSet, Samples, within
+from napari_fcn.learning.sparse import SparseLabels
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     import numpy.typing as npt
 
     from napari_fcn.geometry import Region
+
+BLOCK = 256  # pixels along an axis
 
 
 class Sheet:
@@ -27,7 +30,7 @@ class Sheet:
     """
 
     def __init__(self, shape: Sequence[int]) -> None:
-        self._labels = zeros(shape)
+        self._labels = SparseLabels(shape)
         self._annotated = AnnotationSet()
         self._samples = Samples.none(shape)
 
@@ -44,15 +47,15 @@ class Sheet:
 
     def strokes(self) -> tuple[Stroke, ...]:
         """Return what makes an empty layer into this sheet."""
-        return tuple(Stroke(region, self._labels[region.slices].copy()) for region in self._annotated.regions)
+        return tuple(Stroke(region, self._labels[region.slices]) for region in self._annotated.regions)
 
     def become(self, samples: Samples) -> tuple[Restored, ...]:
         """Hold other samples from now on, and return how the layer has to change."""
         before = self.strokes()
         for stroke in before:
             self._labels[stroke.region.slices] = 0
-        at = np.unravel_index(samples.index, samples.shape)
-        self._labels[at] = samples.label + np.uint8(1)
+        for stroke in in_blocks(samples):
+            stroke.write(self._labels)
         return self._differences(before)
 
     def renumber(self, kept: Sequence[int | None]) -> tuple[Restored, ...]:
@@ -66,13 +69,23 @@ class Sheet:
         self._samples = self._annotated.read(self._labels)
         now = [self._labels[stroke.region.slices] for stroke in before]
         return tuple(
-            Restored(stroke.region, stroke.labels, labels.copy())
+            Restored(stroke.region, stroke.labels, labels)
             for stroke, labels in zip(before, now, strict=True)
             if not np.array_equal(stroke.labels, labels)
         )
 
 
-def _replaced(samples: Samples, labels: npt.NDArray[np.uint8], region: Region) -> Samples:
+def in_blocks(samples: Samples) -> Iterator[Stroke]:
+    """Yield strokes on a grid that paint these samples and nothing else."""
+    size = (*[1] * (len(samples.shape) - 2), *[BLOCK] * len(samples.shape))[-len(samples.shape) :]
+    for region in samples.regions(size):
+        inside = samples.where(within(samples, region))
+        labels = np.zeros(region.shape, np.uint8)
+        labels[tuple((inside.coordinates() - np.asarray(region.start)).T)] = inside.label + np.uint8(1)
+        yield Stroke(region, labels)
+
+
+def _replaced(samples: Samples, labels: SparseLabels, region: Region) -> Samples:
     """Return samples as they are after a region has been painted on: to read all strokes again would take longer."""
     parts = samples.where(~within(samples, region)), Samples.read(labels, [region])
     index = np.concatenate([part.index for part in parts])

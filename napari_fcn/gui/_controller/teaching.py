@@ -202,6 +202,7 @@ class TeachController(Classroom):
         course = self._course
         if course is None or not self.state.is_open:
             return
+        course.follow()
         compared = self.state.comparison
         if compared is not None and course.lesson is not None:
             course.lesson.inbox.append(Compare(compared.first, compared.second, course.view()))

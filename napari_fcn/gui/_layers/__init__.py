@@ -1,7 +1,7 @@
 """Every quirk of napari's layers, in one place."""
 
 from napari_fcn.gui._layers.camera import Gaze, after_draw, fit, look_at
-from napari_fcn.gui._layers.canvas import Canvas, zeros
+from napari_fcn.gui._layers.canvas import Canvas
 from napari_fcn.gui._layers.colours import visible
 from napari_fcn.gui._layers.corrections import MOST_CLASSES, Corrections
 from napari_fcn.gui._layers.crops import Crop, Place, show_answer, show_changes, show_uncertainty
@@ -19,12 +19,13 @@ from napari_fcn.gui._layers.reading import (
     unwrapped,
     visible_region,
 )
-from napari_fcn.gui._layers.results import KINDS, Overlay, check_memory, fits_in_memory
+from napari_fcn.gui._layers.results import KINDS, Overlay, fits_in_memory
 from napari_fcn.gui._layers.seeing import Sights
 from napari_fcn.gui._layers.sliders import SliderMarks
 from napari_fcn.gui._layers.stored import StoredCanvas
 from napari_fcn.gui._layers.strokes import Restored, Stroke
 from napari_fcn.gui._layers.warming import load_what_layers_need
+from napari_fcn.gui._layers.window import moved, window_on
 
 __all__ = [
     "KEY",
@@ -48,13 +49,13 @@ __all__ = [
     "add_image",
     "add_results",
     "after_draw",
-    "check_memory",
     "find_layer",
     "fit",
     "fits_in_memory",
     "is_segmentable",
     "load_what_layers_need",
     "look_at",
+    "moved",
     "on_layer",
     "open_files",
     "paint",
@@ -69,5 +70,5 @@ __all__ = [
     "unwrapped",
     "visible",
     "visible_region",
-    "zeros",
+    "window_on",
 ]

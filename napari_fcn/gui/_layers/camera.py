@@ -69,10 +69,11 @@ class Gaze(QObject):
         self._timer.start()
 
 
-def look_at(viewer: ViewerModel, layer: Layer, region: Region) -> None:
+def look_at(viewer: ViewerModel, layer: Layer, region: Region, source: Layer | None = None) -> None:
     """Move sliders and camera so that a region of a layer is seen well; what is seen well already stays where it is.
 
-    The camera zooms only if the region would be larger than the window, or a speck in it.
+    The camera zooms only if the region would be larger than the window, or a speck in it. It stays over ``source``, if
+    the layer shows only a part of that.
     """
     shown = displayed_axes(viewer, layer)
     world = np.asarray(layer.data_to_world((np.add(region.start, region.stop) - 1) / 2))
@@ -92,7 +93,8 @@ def look_at(viewer: ViewerModel, layer: Layer, region: Region) -> None:
     elif is_speck:
         camera.zoom *= min(MOST_ZOOM, SMALLEST * min(height, width) / max(1e-6, *pixels))
     half = np.array([height, width][-len(shown) :]) / 2 / camera.zoom
-    low, high = (np.asarray(edge)[list(shown)] for edge in layer.extent.world)
+    whole = layer if source is None else source
+    low, high = (np.asarray(edge)[list(displayed_axes(viewer, whole))] for edge in whole.extent.world)
     low, high = low + half, high - half
     centre = np.where(low < high, np.clip(world[list(shown)], low, high), (low + high) / 2)  # no more void than needed
     camera.center = (*camera.center[: len(camera.center) - len(shown)], *map(float, centre))

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Self
 
 import numpy as np
 
+from napari_fcn.geometry import Region
 from napari_fcn.gui._layers.painting import paint
 from napari_fcn.gui._layers.placing import as_layer
 
@@ -20,7 +21,6 @@ if TYPE_CHECKING:
     import numpy.typing as npt
 
     from napari_fcn.events import TileDone
-    from napari_fcn.geometry import Region
     from napari_fcn.gui._layers.painting import Painted
     from napari_fcn.io import ResultMeta
 
@@ -30,24 +30,73 @@ PRIVATE = {"flags": mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS} if hasattr(mmap, "MAP
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Canvas:
-    """What a run fills in, on the image axes.
+class Sheets:
+    """What a canvas holds at one moment.
 
     Attributes
     ----------
+    window : Region
+        Which part of the image, on its axes.
     probabilities : ndarray
-        ``(*shape, 4)`` uint8, RGBA.
+        ``(*window.shape, 4)`` uint8, RGBA.
     classes : ndarray
-        ``shape`` uint8, class indices.
+        ``window.shape`` uint8, class indices.
     """
 
+    window: Region
     probabilities: npt.NDArray[np.uint8]
     classes: npt.NDArray[np.uint8]
 
     @classmethod
+    def blank(cls, window: Region) -> Self:
+        """Return empty sheets at once, however large: memory is taken where something is put."""
+        return cls(window, zeros((*window.shape, 4)), zeros(window.shape))
+
+    def put(self, region: Region, colours: npt.NDArray[np.uint8], classes: npt.NDArray[np.uint8]) -> None:
+        """Store what belongs to a region of the image, as far as it lies in the window."""
+        part = region.intersection(self.window)
+        here, there = part.relative_to(self.window).slices, part.relative_to(region).slices
+        self.probabilities[here] = colours[there]
+        self.classes[here] = classes[there]
+
+
+class Canvas:
+    """What a run fills in, on the image axes: the whole image, or a window on it that can be moved.
+
+    Parameters
+    ----------
+    window : Region
+        Which part of the image.
+    """
+
+    def __init__(self, window: Region) -> None:
+        self._sheets = Sheets.blank(window)  # replaced as one: the worker thread may look at any moment
+
+    @classmethod
     def blank(cls, shape: Sequence[int]) -> Self:
-        """Return an empty canvas at once, however large: memory is taken where something is put."""
-        return cls(zeros((*shape, 4)), zeros(shape))
+        """Return an empty canvas for a whole image."""
+        return cls(Region.whole(shape))
+
+    @property
+    def window(self) -> Region:
+        """Which part of the image it shows."""
+        return self._sheets.window
+
+    @property
+    def probabilities(self) -> npt.NDArray[np.uint8]:
+        """``(*window.shape, 4)`` uint8, RGBA."""
+        return self._sheets.probabilities
+
+    @property
+    def classes(self) -> npt.NDArray[np.uint8]:
+        """``window.shape`` uint8, class indices."""
+        return self._sheets.classes
+
+    def move(self, window: Region) -> None:
+        """Show another part of the image; what both parts have in common stays."""
+        before, after = self._sheets, Sheets.blank(window)
+        after.put(before.window, before.probabilities, before.classes)
+        self._sheets = after
 
     @property
     def paths(self) -> dict[str, Path]:
@@ -77,14 +126,15 @@ class Canvas:
 
         Otherwise the first write does that: 10 ms a tile while a network keeps the memory busy, too long for the GUI.
         """
-        for array in (self.probabilities, self.classes):
-            part = array[region.slices]
+        sheets = self._sheets
+        place = region.intersection(sheets.window).relative_to(sheets.window)
+        for array in (sheets.probabilities, sheets.classes):
+            part = array[place.slices]
             np.bitwise_or(part, 0, out=part)
 
     def put(self, painted: Painted) -> None:
         """Store one tile."""
-        self.probabilities[painted.region.slices] = painted.colours
-        self.classes[painted.region.slices] = painted.classes
+        self._sheets.put(painted.region, painted.colours, painted.classes)
 
 
 def zeros(shape: Sequence[int]) -> npt.NDArray[np.uint8]:

@@ -9,12 +9,26 @@ import numpy as np
 from napari.layers import Labels
 from qtpy.QtCore import QObject, Qt, Signal
 
+from napari_fcn.geometry import Region
 from napari_fcn.gui._layers.camera import camera_of
 from napari_fcn.gui._layers.canvas import zeros
 from napari_fcn.gui._layers.colours import stroke_colours, stroke_names
-from napari_fcn.gui._layers.placing import CORRECTIONS, as_layer, find_layer, follow, mark, on_image, placement
+from napari_fcn.gui._layers.placing import (
+    CORRECTIONS,
+    align,
+    as_layer,
+    find_layer,
+    follow,
+    mark,
+    on_image,
+    on_layer,
+    placement,
+)
+from napari_fcn.gui._layers.reading import KEY
 from napari_fcn.gui._layers.strokes import Stroke, painted_box, painted_region
+from napari_fcn.gui._layers.window import Pane
 from napari_fcn.learning.annotations import AnnotationSet
+from napari_fcn.learning.sparse import SparseLabels
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -22,8 +36,7 @@ if TYPE_CHECKING:
     from napari.components import ViewerModel
     from napari.layers import Image, Layer
 
-    from napari_fcn.geometry import Region
-    from napari_fcn.gui._layers.strokes import Labels8, Restored
+    from napari_fcn.gui._layers.strokes import Restored
 
 BRUSH = 12  # pixels of the screen
 WIDEST = 200  # pixels of the image
@@ -35,7 +48,8 @@ class Corrections(QObject):
 
     The layer is read again wherever something may have changed, and compared with what was known: so painting,
     erasing, filling, undoing and redoing are all the same. What happens within one turn of the event loop is one
-    change; it is told after napari has written all of it.
+    change; it is told after napari has written all of it. Of an image that is too large the layer shows a part, which
+    moves with the user; what was painted elsewhere is kept.
 
     Parameters
     ----------
@@ -47,6 +61,8 @@ class Corrections(QObject):
         Axis of the image layer that holds its channels; None if it has none or they are colours.
     shape : sequence of int
         Of the image axes.
+    window : Region
+        Which part of them the layer shows; a layer that is there already stays where it is.
     classes : sequence of (str, str)
         Name and colour ``#rrggbb`` of each class.
 
@@ -75,6 +91,7 @@ class Corrections(QObject):
         source: Image,
         channel: int | None,
         shape: Sequence[int],
+        window: Region,
         classes: Sequence[tuple[str, str]],
     ) -> None:
         super().__init__()
@@ -82,21 +99,51 @@ class Corrections(QObject):
         self._shape, self._classes = tuple(shape), tuple(classes)
         self._painted: list[Region] = []
         self._is_asked, self._holds = False, 0
-        self._known = zeros(self._shape)  # what was told so far
+        self._known = SparseLabels(self._shape)  # what was told so far
         self._annotated = AnnotationSet()
         self.touched_at = 0.0
         self._touched.connect(self._on_touched, Qt.QueuedConnection)  # comes before the next frame, a timer after it
-        reused = _reusable(viewer, source, as_layer(self._known, channel).shape)
+        reused = _reusable(viewer, source, on_layer(window, channel).shape)
         self.is_new = reused is None
-        self.layer: Labels = self._added() if reused is None else reused
-        mark(self.layer, source, CORRECTIONS, channel)
-        self._given = self.layer.data
+        self._earlier: SparseLabels | None = None  # what was painted on all parts when the layer was used before
+        if reused is None:
+            self.window, self.layer = window, self._added(window)
+        else:
+            self.layer, known = reused, reused.metadata.get(KEY, {})
+            origin = known.get("origin") or (0,) * reused.ndim
+            start = on_image(Region(origin, origin), channel).start
+            self.window = Region((0,) * len(start), window.shape).shift(start)
+            self._earlier = known.get("sheet")
+        self._take()
         self.set_classes(classes)
 
     @property
-    def labels(self) -> Labels8:
-        """The pixels of the layer on the image axes; only the GUI thread may touch them."""
-        return self._given[(slice(None),) * self._channel + (0,)] if self._channel else self._given
+    def labels(self) -> Pane:
+        """The pixels of the layer, addressed on the image axes; only the GUI thread may touch them."""
+        array = self._given[(slice(None),) * self._channel + (0,)] if self._channel else self._given
+        return Pane(self._shape, self.window, array)
+
+    def move(self, window: Region) -> bool:
+        """Show another part of the image, unless the layer is about to become another; return whether it was done."""
+        if self._holds:
+            return False
+        self.flush()
+        pane = Pane(self._shape, window, zeros(window.shape))
+        for region in self._annotated.regions:
+            if region.intersects(window):
+                pane[region.slices] = self._known[region.slices]
+        self.window = window
+        self.layer.data = self._given = as_layer(pane.array, self._channel)
+        self.layer._reset_history()  # it speaks of other pixels
+        self._take()
+        align(self.layer, self._source)
+        return True
+
+    def _take(self) -> None:
+        """Note where the layer lies, what it holds, and what is painted elsewhere."""
+        self._given = self.layer.data
+        origin = on_layer(self.window, self._channel).start
+        mark(self.layer, self._source, CORRECTIONS, self._channel, origin=origin, sheet=self._known)
 
     def connect(self) -> None:
         """Watch the layer."""
@@ -152,10 +199,16 @@ class Corrections(QObject):
 
     def adopt(self) -> None:
         """Take what is on a layer that was there before for something that the user has painted just now."""
-        box = painted_box(self.labels)
+        earlier = self._earlier or SparseLabels(self._shape)
+        elsewhere = [Stroke.between(self._known, earlier, region) for region in earlier.regions]
+        found = tuple(stroke for stroke in elsewhere if stroke is not None)
+        self.remember(found)
+        if found:
+            self.changed.emit(found)
+        box = painted_box(self.labels.array)
         if box is not None:
-            self._painted.append(box)
-            self._touch()
+            self._painted.append(box.shift(self.window.start))
+        self._touch()
 
     def remember(self, strokes: Sequence[Stroke]) -> None:
         """Take these strokes for known, without showing them."""
@@ -179,15 +232,16 @@ class Corrections(QObject):
         if strokes:
             self.layer.refresh(extent=False, highlight=False)
 
-    def _added(self) -> Labels:
+    def _added(self, window: Region) -> Labels:
+        origin = on_layer(window, self._channel).start
         layer = Labels(
-            as_layer(zeros(self._shape), self._channel),
+            as_layer(zeros(window.shape), self._channel),
             name=f"{self._source.name} {CORRECTIONS}",
             opacity=0.9,
             colormap=stroke_colours(self._classes),
-            **placement(self._source, self._channel),
+            **placement(self._source, self._channel, origin),
         )
-        mark(layer, self._source, CORRECTIONS, self._channel)
+        mark(layer, self._source, CORRECTIONS, self._channel, origin=origin)
         self._viewer.add_layer(layer)
         follow(layer, self._source)
         layer.n_edit_dimensions = min(2, layer.ndim)
@@ -204,7 +258,7 @@ class Corrections(QObject):
     def _on_paint(self, event: Any) -> None:
         region = painted_region(event.value, self.layer.ndim)
         if region is not None:
-            self._painted.append(on_image(region, self._channel))
+            self._painted.append(on_image(region, self._channel).shift(self.window.start))
             self._touch()
 
     def _on_set_data(self, _: object = None) -> None:
@@ -237,8 +291,9 @@ class Corrections(QObject):
     def _news(self, regions: Sequence[Region]) -> tuple[Stroke, ...]:
         """Return what differs from what is known in these regions, and take it for known."""
         found = []
+        labels = self.labels
         for region in regions:
-            stroke = Stroke.between(self._known, self.labels, region)
+            stroke = Stroke.between(self._known, labels, region.intersection(self.window))
             if stroke is not None:
                 found.append(stroke)
                 self.remember([stroke])

@@ -13,7 +13,6 @@ import numpy as np
 import psutil
 from napari.layers import Image, Labels
 
-from napari_fcn.errors import ImageError
 from napari_fcn.geometry import Region
 from napari_fcn.gui._layers.canvas import BYTES
 from napari_fcn.gui._layers.colours import index_colours, index_names
@@ -27,7 +26,6 @@ if TYPE_CHECKING:
     from napari.components import ViewerModel
     from napari.layers import Layer
 
-    from napari_fcn.geometry import Axes
     from napari_fcn.gui._layers.canvas import Canvas
     from napari_fcn.gui._layers.painting import Painted
     from napari_fcn.gui._layers.stored import StoredCanvas
@@ -45,22 +43,10 @@ def draws_colours_in_3d() -> bool:
     return tuple(int(part) for part in re.findall(r"\d+", version("vispy"))[:2]) >= (0, 17)
 
 
-def fits_in_memory(axes: Axes, shape: Sequence[int]) -> bool:
-    """Whether the result layers of an image of this shape are so small that they need not go to the disk."""
-    needed = BYTES * prod(axes.image_shape(shape))
+def fits_in_memory(shape: Sequence[int]) -> bool:
+    """Whether the result layers of image axes of this shape are so small that all of them may be in memory."""
+    needed = BYTES * prod(shape)
     return needed <= min(LARGEST, psutil.virtual_memory().available * SPARE)
-
-
-def check_memory(name: str, axes: Axes, shape: Sequence[int]) -> None:
-    """Raise ImageError if the result layers of an image of this shape would not fit in memory."""
-    needed = BYTES * prod(axes.image_shape(shape))
-    free = psutil.virtual_memory().available
-    if needed > free * SPARE:
-        raise ImageError(
-            f"The answer for {name} would take {needed / 2**30:.1f} GiB of memory; {free / 2**30:.1f} GiB are free. "
-            "Teach on a part of the image, save the model, and segment the whole with the dock Segment, which writes "
-            "large results to the disk."
-        )
 
 
 class Overlay:
@@ -136,6 +122,13 @@ class Overlay:
         for layer in self.layers.values():
             layer.refresh(extent=False, highlight=False)
 
+    def moved(self) -> None:
+        """Show the part of the image that the canvas shows now."""
+        self._pending = []
+        for kind, layer in self.layers.items():
+            if layer in self.viewer.layers:
+                self._refill(kind, layer, self._data(kind))
+
     def set_classes(self, classes: Sequence[tuple[str, str]]) -> None:
         """Show other names and colours."""
         self.classes = classes
@@ -175,16 +168,25 @@ class Overlay:
             layer = None
         if layer is None:
             return None
-        mark(layer, self.source, kind, self._channel)
-        layer.data = data
-        align(layer, self.source)
+        self._refill(kind, layer, data)
         if kind == "classes":
             layer.colormap, layer.features = index_colours(self.classes), index_names(self.classes)
         return layer
 
+    def _refill(self, kind: str, layer: Layer, data: Any) -> None:
+        """Let a layer show these pixels, where they belong."""
+        mark(layer, self.source, kind, self._channel, origin=self._origin)
+        layer.data = data
+        align(layer, self.source)
+
+    @property
+    def _origin(self) -> tuple[int, ...]:
+        """Where the layers begin, on their own axes."""
+        return on_layer(self.canvas.window, self._channel).start
+
     def _added(self, kind: str) -> Layer:
         name = f"{self.source.name} {kind}"
-        placed = placement(self.source, self._channel)
+        placed = placement(self.source, self._channel, self._origin)
         layer: Layer
         data = self._data(kind)
         placed["multiscale"] = isinstance(data, list)
@@ -199,13 +201,18 @@ class Overlay:
                 visible=False,
                 **placed,
             )
-        mark(layer, self.source, kind, self._channel)
+        mark(layer, self.source, kind, self._channel, origin=self._origin)
         add_result(self.viewer, layer, self.source)
         follow(layer, self.source)
         return layer
 
     def _is_shown(self, layer: Layer, region: Region) -> bool:
-        return not on_layer(region, self._channel).intersection(self._plane(layer)).is_empty
+        return not self._place(region).intersection(self._plane(layer)).is_empty
+
+    def _place(self, region: Region) -> Region:
+        """Return the part of a region of the image that the layers show, on their axes."""
+        window = self.canvas.window
+        return on_layer(region.intersection(window).relative_to(window), self._channel)
 
     def _plane(self, layer: Layer) -> Region:
         """Return the part of a result layer that is on screen if zoomed out."""
@@ -219,7 +226,7 @@ class Overlay:
     def _show(self, layer: Layer, pending: list[Painted]) -> None:
         plane = self._plane(layer)
         for painted in pending:
-            region = on_layer(painted.region, self._channel).intersection(plane)
+            region = self._place(painted.region).intersection(plane)
             is_lazy = not isinstance(layer.data, np.ndarray)  # what napari draws is a copy
             if not region.is_empty and (is_lazy or not upload(self.viewer, layer, region)):
                 self._redraw(layer)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from napari_fcn.geometry import Region
 from napari_fcn.gui._layers.painting import Painted, most_probable, tinted
 
 if TYPE_CHECKING:
@@ -17,7 +18,6 @@ if TYPE_CHECKING:
     import numpy.typing as npt
 
     from napari_fcn.events import TileDone
-    from napari_fcn.geometry import Region
     from napari_fcn.inference.behind import Behind
     from napari_fcn.io import ResultMeta
     from napari_fcn.io.growing import GrowingZarr
@@ -130,6 +130,11 @@ class StoredCanvas:
     _meta: ResultMeta | None = None
     _files: dict[str, GrowingZarr] | None = None
     _behind: Behind | None = None
+
+    @property
+    def window(self) -> Region:
+        """All of the image: it is on the disk."""
+        return Region.whole(self.shape)
 
     def begin(self, tile: Sequence[int], meta: Callable[[], ResultMeta]) -> None:
         """Make the files, for tiles of this size; for the worker thread, as `receive` is.

@@ -1,0 +1,77 @@
+"""Labels of an image of any size, of which only what was painted takes memory."""
+
+from __future__ import annotations
+
+from itertools import product
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from napari_fcn.geometry import Region
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    import numpy.typing as npt
+
+SIDE = 256  # of a block along each of the last two axes; along all others it is one pixel long
+
+
+class SparseLabels:
+    """A uint8 array of zeros; a block of it takes memory once something is put there.
+
+    It is read and written by boxes, as a numpy array would be; what is read is a copy.
+
+    Parameters
+    ----------
+    shape : sequence of int
+        Length of each axis.
+    """
+
+    def __init__(self, shape: Sequence[int]) -> None:
+        self.shape = tuple(int(n) for n in shape)
+        self._block = (*[1] * (len(self.shape) - 2), *[SIDE] * len(self.shape))[-len(self.shape) :]
+        self._blocks: dict[tuple[int, ...], npt.NDArray[np.uint8]] = {}
+
+    @property
+    def regions(self) -> tuple[Region, ...]:
+        """The blocks that take memory, in the order of the image; all others are 0."""
+        return tuple(self._place(key).clip(self.shape) for key in sorted(self._blocks))
+
+    def __array__(self, dtype: npt.DTypeLike | None = None, copy: bool | None = None) -> npt.NDArray[np.uint8]:
+        """Return all of it; for images that are known to be small."""
+        return self[Region.whole(self.shape).slices].astype(dtype or np.uint8, copy=False)
+
+    def __getitem__(self, box: tuple[slice, ...]) -> npt.NDArray[np.uint8]:
+        region = Region.of(box)
+        found = np.zeros(region.shape, np.uint8)
+        for key, place in self._touched(region):
+            if key in self._blocks:
+                part = place.intersection(region)
+                found[part.relative_to(region).slices] = self._blocks[key][part.relative_to(place).slices]
+        return found
+
+    def __setitem__(self, box: tuple[slice, ...], values: npt.ArrayLike) -> None:
+        region = Region.of(box)
+        values = np.broadcast_to(np.asarray(values, np.uint8), region.shape)
+        for key, place in self._touched(region):
+            part = place.intersection(region)
+            inside = values[part.relative_to(region).slices]
+            block = self._blocks.get(key)
+            if block is None:
+                if not inside.any():
+                    continue
+                block = self._blocks[key] = np.zeros(self._block, np.uint8)
+            block[part.relative_to(place).slices] = inside
+
+    def _touched(self, region: Region) -> Iterator[tuple[tuple[int, ...], Region]]:
+        """Yield number and place of each block that shares a pixel with a region."""
+        if region.is_empty:
+            return
+        spans = zip(region.start, region.stop, self._block, strict=True)
+        for key in product(*(range(a // n, (b - 1) // n + 1) for a, b, n in spans)):
+            yield key, self._place(key)
+
+    def _place(self, key: tuple[int, ...]) -> Region:
+        start = tuple(k * n for k, n in zip(key, self._block, strict=True))
+        return Region(start, tuple(a + n for a, n in zip(start, self._block, strict=True)))
