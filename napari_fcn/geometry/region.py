@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from math import prod
+from math import dist, prod
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -58,9 +58,19 @@ class Region:
         return self.size == 0
 
     @property
+    def middle(self) -> tuple[int, ...]:
+        """The pixel in the middle, or after it."""
+        return tuple((a + b) // 2 for a, b in zip(self.start, self.stop, strict=True))
+
+    @property
     def slices(self) -> tuple[slice, ...]:
         """The index that cuts this box out of an array."""
         return tuple(slice(a, b) for a, b in zip(self.start, self.stop, strict=True))
+
+    def distance(self, index: Sequence[int]) -> float:
+        """Return how far the middle of the box is from a pixel."""
+        middle = ((a + b - 1) / 2 for a, b in zip(self.start, self.stop, strict=True))
+        return dist(tuple(middle), tuple(index))
 
     def grow(self, before: Sequence[int], after: Sequence[int] | None = None) -> Region:
         """Return the box widened by ``before`` at its start and ``after`` (default: the same) at its stop."""

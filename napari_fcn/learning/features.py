@@ -251,12 +251,16 @@ class Features:
     net : Taught
         The network; its heads may change, its trunk may not.
     budget : int
-        Memory for windows in bytes; the one used last stays in any case.
+        Memory for windows in bytes.
+    focus : tuple of int
+        The pixel around which the user works: what is farthest from it is let go first. If none is known, what was used
+        longest ago, and the one used last stays in any case.
     """
 
     view: View
     net: Taught
     budget: int
+    focus: tuple[int, ...] = ()
     windows: OrderedDict[Region, Window] = field(default_factory=OrderedDict)
     index: npt.NDArray[np.int64] = field(default_factory=lambda: np.zeros(0, np.int64))  # of known pixels, ascending
     places: npt.NDArray[np.int64] = field(default_factory=lambda: np.zeros(0, np.int64))  # their rows in `known`
@@ -264,12 +268,17 @@ class Features:
 
     def window(self, tile: Tile) -> Window:
         """Return the features of a tile, from memory where possible."""
-        if tile.core not in self.windows:
-            self.windows[tile.core] = self.view.window(self.net, tile)
-            while len(self.windows) > 1 and sum(w.bytes for w in self.windows.values()) > self.budget:
-                self.windows.popitem(last=False)
-        self.windows.move_to_end(tile.core)
-        return self.windows[tile.core]
+        found = self.windows.pop(tile.core, None)
+        is_new = found is None
+        found = self.windows[tile.core] = self.view.window(self.net, tile) if found is None else found
+        while is_new and len(self.windows) > 1 and sum(w.bytes for w in self.windows.values()) > self.budget:
+            del self.windows[self._least_needed()]
+        return found
+
+    def _least_needed(self) -> Region:
+        if not self.focus:
+            return next(iter(self.windows))
+        return max(self.windows, key=lambda core: core.distance(self.focus))
 
     def on(self, region: Region) -> Iterator[Window]:
         """Yield the windows that touch a region."""

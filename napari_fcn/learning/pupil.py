@@ -88,6 +88,10 @@ class Pupil:
         twin.features, twin._standard, twin._unpainted = self.features, self._standard, self._unpainted
         return twin
 
+    def attend(self, place: tuple[int, ...]) -> None:
+        """Keep in memory what is around a pixel, rather than what was looked at last."""
+        self.features.focus = place
+
     def logits(self, samples: Samples) -> Tensor:
         """Return the class logits ``(n, classes)`` at samples."""
         return self.head.logits(self.features.rows(samples))

@@ -26,11 +26,16 @@ class SparseLabels:
     ----------
     shape : sequence of int
         Length of each axis.
+
+    Attributes
+    ----------
+    block : tuple of int
+        Length of a block along each axis.
     """
 
     def __init__(self, shape: Sequence[int]) -> None:
         self.shape = tuple(int(n) for n in shape)
-        self._block = (*[1] * (len(self.shape) - 2), *[SIDE] * len(self.shape))[-len(self.shape) :]
+        self.block = (*[1] * len(self.shape), SIDE, SIDE)[-len(self.shape) :]
         self._blocks: dict[tuple[int, ...], npt.NDArray[np.uint8]] = {}
 
     @property
@@ -61,17 +66,17 @@ class SparseLabels:
             if block is None:
                 if not inside.any():
                     continue
-                block = self._blocks[key] = np.zeros(self._block, np.uint8)
+                block = self._blocks[key] = np.zeros(self.block, np.uint8)
             block[part.relative_to(place).slices] = inside
 
     def _touched(self, region: Region) -> Iterator[tuple[tuple[int, ...], Region]]:
         """Yield number and place of each block that shares a pixel with a region."""
         if region.is_empty:
             return
-        spans = zip(region.start, region.stop, self._block, strict=True)
+        spans = zip(region.start, region.stop, self.block, strict=True)
         for key in product(*(range(a // n, (b - 1) // n + 1) for a, b, n in spans)):
             yield key, self._place(key)
 
     def _place(self, key: tuple[int, ...]) -> Region:
-        start = tuple(k * n for k, n in zip(key, self._block, strict=True))
-        return Region(start, tuple(a + n for a, n in zip(start, self._block, strict=True)))
+        start = tuple(k * n for k, n in zip(key, self.block, strict=True))
+        return Region(start, tuple(a + n for a, n in zip(start, self.block, strict=True)))

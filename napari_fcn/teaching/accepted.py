@@ -6,8 +6,11 @@ import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from napari_fcn.events import Answered, Examined
 from napari_fcn.learning import guard, suggest
+from napari_fcn.learning.annotations import within
 from napari_fcn.learning.pauses import told
 from napari_fcn.models.checkpoint import Checkpoint
 from napari_fcn.teaching import looking
@@ -100,9 +103,7 @@ class Accepted:
         """Take in strokes; in the first turn, what is on screen tells the statistics of the features."""
         self.turn += 1
         if self.turn == 1:
-            self.reference = self.pupil.reference = tuple(
-                (a + b) // 2 for a, b in zip(view.start, view.stop, strict=True)
-            )
+            self.reference = self.pupil.reference = view.middle
         self.samples, self.strokes = samples.dated(self.samples, self.turn), strokes
 
     def learn(self, settings: TeachSettings) -> Iterator[Examined | Answered]:
@@ -129,8 +130,15 @@ class Accepted:
         """Yield the answer for a region if it is not shown as the model answers now."""
         if view.is_empty or (self._shown is not None and self._shown.contains(view)):
             return
+        self.pupil.attend(self._focus(view))
         yield from looking.answers_soon(self.pupil, view)
         self._shown = view
+
+    def _focus(self, view: Region) -> tuple[int, ...]:
+        """Return the pixel around which the answer is wanted first: the latest stroke, if it is on screen."""
+        fresh = self.samples.where(self.samples.turn == self.turn)
+        seen = fresh.where(within(fresh, view))
+        return tuple(int(n) for n in np.median(seen.coordinates(), axis=0)) if len(seen) else view.middle
 
     def forget_shown(self) -> None:
         """Show everything again."""

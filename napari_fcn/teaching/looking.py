@@ -11,6 +11,8 @@ from napari_fcn.geometry import Region
 from napari_fcn.learning import suggest
 from napari_fcn.learning.pauses import told
 
+AT_ONCE = 64  # tiles whose features are known are answered in a few tenths of a second
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
@@ -20,16 +22,19 @@ if TYPE_CHECKING:
 
 
 def answers(pupil: Pupil, region: Region) -> Iterator[TileDone]:
-    """Yield the answer for a region, tile by tile."""
-    tiles = list(pupil.view.plan.touching(region))
+    """Yield the answer for a region, tile by tile: where features are known first, then outward from the focus."""
+    known, focus = pupil.features.windows, pupil.features.focus or region.middle
+    order = [(tile.core not in known, tile.core.distance(focus), tile) for tile in pupil.view.plan.touching(region)]
+    tiles = [tile for *_, tile in sorted(order, key=lambda entry: entry[:2])]
     for done, tile in enumerate(tiles, start=1):
         part = tile.core.intersection(region)
         yield TileDone(part, pupil.probabilities(part), done, len(tiles))
 
 
 def answers_soon(pupil: Pupil, region: Region) -> Iterator[Working | TileDone]:
-    """Yield the answer for a region at once if its features are known, so that it is drawn once; else tile by tile."""
-    if all(tile.core in pupil.features.windows for tile in pupil.view.plan.touching(region)):
+    """Yield the answer for a region at once if that is done soon, so that it is drawn once; else tile by tile."""
+    known = [tile.core in pupil.features.windows for tile in pupil.view.plan.touching(region)]
+    if all(known) and len(known) <= AT_ONCE:
         probabilities = yield from told("show", pupil.answer(region))
         yield TileDone(region, probabilities, 1, 1)
     else:

@@ -15,6 +15,8 @@ from napari.layers import Image, Labels
 from pytestqt.qtbot import QtBot
 
 from napari_fcn.errors import ImageError, ProjectError
+from napari_fcn.events import Change
+from napari_fcn.geometry import Region
 from napari_fcn.gui._controller import (
     Accept,
     Compare,
@@ -32,11 +34,13 @@ from napari_fcn.gui._controller import (
     Unpin,
     Wish,
     added,
+    course,
     herald,
     recoloured,
     removed,
     renamed,
 )
+from napari_fcn.gui._layers import window
 from napari_fcn.project import Project
 from napari_fcn.settings import TeachSettings
 
@@ -701,3 +705,182 @@ def test_a_project_comes_back_with_its_settings(lesson: Lesson) -> None:
     lesson.rest()
     assert lesson.state.settings == changed
     assert lesson.engine.settings == changed
+
+
+# Images of which only a part is painted on at a time
+
+
+@dataclass
+class Look:
+    """Where the user looks, which a viewer without a window cannot know."""
+
+    lesson: Lesson
+    region: Region
+
+    def at(self, *start: int) -> None:
+        """Look at a part that begins here, and rest."""
+        self.region = Region(start, tuple(a + n for a, n in zip(start, self.region.shape, strict=True)))
+        self.lesson.desk.viewer.dims.set_point(range(len(start)), self.lesson.image.data_to_world(start))
+        self.lesson.desk._gaze.settled.emit()
+        self.lesson.rest()
+
+    def paint(self, at: tuple[int, ...], label: int) -> None:
+        """Paint at a pixel of the image."""
+        course = self.lesson.desk.course
+        assert course is not None
+        self.lesson.paint(tuple(i - a for i, a in zip(at, course.canvas.window.start, strict=True)), label)
+
+    def values(self, layer: Any, at: tuple[int, ...]) -> Any:
+        """Return what a layer shows over a pixel of the image."""
+        there = np.round(layer.world_to_data(self.lesson.image.data_to_world(at))).astype(int)
+        inside = all(0 <= i < n for i, n in zip(there, layer.data.shape, strict=False))
+        return layer.data[tuple(there)] if inside else None
+
+
+@pytest.fixture
+def look(desk: TeachController, image: Image, qtbot: QtBot, monkeypatch: pytest.MonkeyPatch) -> Look:
+    look = Look(Lesson(desk, image, qtbot), Region((0, 0), (10, 12)))
+    monkeypatch.setattr(course, "fits_in_memory", lambda *_: False)
+    monkeypatch.setattr(course, "visible_region", lambda *_: look.region)
+    monkeypatch.setattr(window, "SIDE", 20)
+    look.lesson.start()
+    assert look.lesson.state.is_open, look.lesson.state.error
+    return look
+
+
+def test_strokes_all_over_a_large_image_teach_and_come_back(look: Look) -> None:
+    lesson = look.lesson
+    look.paint((5, 5), 1)
+    assert lesson.layer.data.shape == (20, 20)
+    look.at(25, 45)
+    assert lesson.painted() == {}
+    look.paint((30, 50), 2)
+    assert lesson.painted() == {2: 9}
+    assert [entry.painted for entry in lesson.state.classes] == [9, 9]
+    assert lesson.engine.samples.counts(2) == (9, 9)
+    assert look.values(lesson.layer, (30, 50)) == 2
+    assert look.values(lesson.layer, (5, 5)) is None
+    look.at(0, 0)
+    assert look.values(lesson.layer, (5, 5)) == 1
+    assert lesson.painted() == {1: 9}
+    journalled = lesson.journalled()
+    assert journalled.shape == (40, 60)
+    assert (journalled[5, 5], journalled[30, 50], np.count_nonzero(journalled)) == (1, 2, 18)
+    lesson.layer.undo()  # napari's own history was of another part
+    lesson.rest()
+    assert lesson.painted() == {1: 9}
+
+
+def test_the_answer_lies_where_it_belongs(look: Look, viewer: ViewerModel) -> None:
+    look.paint((5, 5), 1)
+    look.at(25, 45)
+    look.paint((30, 50), 2)
+    look.at(22, 20)  # dark on the left, bright on the right
+    for name, value in (("cells classes", lambda v: v), ("cells probabilities", lambda v: int(v[3] > 100))):
+        layer = viewer.layers[name]
+        assert layer.data.shape[:2] == (20, 20)
+        assert [value(look.values(layer, at)) for at in [(25, 29), (25, 30)]] == [0, 1]
+    image = look.lesson.image
+    image.translate = (100, 200)
+    image.scale = (2, 3)
+    assert [look.values(viewer.layers["cells classes"], at) for at in [(25, 29), (25, 30)]] == [0, 1]
+
+
+def test_it_is_told_when_more_is_seen_than_can_be_painted_on(look: Look) -> None:
+    assert look.lesson.state.message == ""
+    look.region = Region((0, 0), (40, 60))
+    look.at(0, 0)
+    assert "cells is large: you see more of it than is painted on at a time, 20 x 20 px" in look.lesson.state.message
+    look.region = Region((0, 0), (10, 12))
+    look.at(5, 5)
+    assert look.lesson.state.message == ""
+
+
+def test_going_back_reaches_parts_that_are_not_seen(look: Look) -> None:
+    lesson = look.lesson
+    look.paint((5, 5), 1)
+    look.paint((8, 8), 2)
+    look.at(25, 45)
+    lesson.do(Undo())
+    look.at(0, 0)
+    assert lesson.painted() == {1: 9}
+    look.at(25, 45)
+    lesson.do(Redo())
+    look.at(0, 0)
+    assert look.values(lesson.layer, (8, 8)) == 2
+
+
+def test_the_layer_does_not_move_while_it_is_about_to_become_another(
+    look: Look, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lesson = look.lesson
+    look.paint((5, 5), 1)
+    gate = threading.Event()
+    monkeypatch.setattr(FakeTeaching, "gate", gate)
+    lesson.dab((8, 8), 2)
+    lesson.desk.do(Undo())
+    lesson.dab((15, 15), 1)  # held back
+    look.region = Region((25, 45), (35, 57))
+    lesson.desk._gaze.settled.emit()
+    assert lesson.desk.course.canvas.window.start == (0, 0)
+    gate.set()
+    lesson.rest()
+    assert lesson.desk.course.canvas.window.start == (20, 40)
+    look.at(0, 0)
+    assert look.values(lesson.layer, (15, 15)) == 1
+
+
+def test_strokes_of_all_parts_go_along_into_another_project(look: Look) -> None:
+    lesson = look.lesson
+    look.paint((5, 5), 1)
+    look.at(25, 45)
+    look.paint((30, 50), 2)
+    first = lesson.state.project
+    lesson.desk.stop_teaching()
+    lesson.desk._folders.clear()
+    lesson.desk.viewer.layers["cells corrections"].data[:] = 0  # the user erases while nothing is taught
+    look.region = Region((0, 0), (10, 12))
+    lesson.start()
+    assert lesson.state.project != first
+    assert lesson.engine.samples.counts(2) == (9, 0)
+    assert look.values(lesson.layer, (5, 5)) == 1
+    assert np.count_nonzero(lesson.journalled()) == 9
+
+
+def test_a_project_of_a_large_image_is_gone_on_with(look: Look) -> None:
+    lesson = look.lesson
+    look.paint((5, 5), 1)
+    look.at(25, 45)
+    look.paint((30, 50), 2)
+    project = Path(lesson.state.project)
+    lesson.desk.stop_teaching()
+    lesson.rest()
+    lesson.desk.viewer.layers.remove("cells corrections")
+    lesson.desk.open_project(Wish(lesson.image, None, OFF, folder=project))
+    lesson.wait(lambda: lesson.state.is_open)
+    lesson.rest()
+    assert look.values(lesson.layer, (30, 50)) == 2
+    assert lesson.engine.samples.counts(2) == (9, 9)
+    look.at(0, 0)
+    assert look.values(lesson.layer, (5, 5)) == 1
+
+
+def test_planes_of_a_large_stack_are_taken_as_they_are_seen(
+    desk: TeachController, viewer: ViewerModel, qtbot: QtBot, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pixels = np.zeros((9, 40, 60), np.uint8)
+    pixels[:, :, 30:] = 200
+    image = viewer.add_image(pixels, name="stack")
+    look = Look(Lesson(desk, image, qtbot), Region((1, 0, 0), (2, 40, 60)))
+    monkeypatch.setattr(course, "fits_in_memory", lambda *_: False)
+    monkeypatch.setattr(course, "visible_region", lambda *_: look.region)
+    monkeypatch.setattr(window, "PIXELS", 3 * 40 * 60)
+    look.lesson.start()
+    look.paint((1, 5, 5), 1)
+    look.at(7, 0, 0)
+    assert desk.course.canvas.window == Region((6, 0, 0), (9, 40, 60))
+    look.paint((7, 5, 50), 2)
+    assert look.values(viewer.layers["stack classes"], (7, 20, 50)) == 1
+    assert look.lesson.engine.samples.coordinates()[:, 0].tolist() == [1] * 9 + [7] * 9
+    desk.look_at(Change(Region((1, 4, 4), (2, 8, 8)), 16, 0, 1))
+    assert viewer.dims.point[0] == 1

@@ -129,6 +129,19 @@ def test_the_window_used_last_is_kept() -> None:
     assert features.window(tiles[0]) is not kept
 
 
+def test_what_is_far_from_where_the_user_works_is_let_go_first() -> None:
+    view, net = seen("plane")
+    tiles = list(view.plan)
+    room = sum(view.window(net, tile).bytes for tile in tiles[:2])
+    features = Features(view, net, room, focus=tiles[0].core.middle)
+    for tile in reversed(tiles):
+        assert features.window(tile).core == tile.core
+    assert list(features.windows) == [tiles[1].core, tiles[0].core]
+    far = features.window(tiles[-1])
+    assert far.core not in features.windows
+    assert len(features.windows) == 2
+
+
 @pytest.mark.parametrize("name", IMAGES)
 def test_each_sample_lies_in_its_tile(name: str) -> None:
     view, _ = seen(name)

@@ -47,3 +47,21 @@ def test_tiles_come_one_by_one_and_known_features_at_once(pupil: Pupil, region: 
     np.testing.assert_array_equal(again.probabilities, joined)
     unsure = put(region, [(told.region, told.values) for told in looking.uncertainty(pupil, region)])
     np.testing.assert_array_equal(unsure, suggest.entropy(joined))
+
+
+def test_of_a_large_region_what_is_known_comes_first_then_outward_from_the_focus(
+    pupil: Pupil, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = Region.whole(SHAPE)
+    cores = [tile.core for tile in pupil.view.plan.touching(whole)]
+    assert len(cores) > 4
+    pupil.attend(cores[2].middle)
+    first = [told.region for told in looking.answers(pupil, whole)]
+    assert first[0] == cores[2]
+    assert set(first[1:3]) == {cores[1], cores[3]}
+    assert set(first) == set(cores)
+    pupil.features.windows.clear()
+    pupil.features.window(next(iter(pupil.view.plan.touching(cores[-1]))))
+    assert [told.region for told in looking.answers(pupil, whole)][:2] == [cores[-1], cores[2]]
+    monkeypatch.setattr(looking, "AT_ONCE", 3)  # more than that one by one, though all are known
+    assert next(told.region for told in looking.answers_soon(pupil, whole)) == cores[2]

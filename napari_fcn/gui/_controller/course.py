@@ -82,6 +82,14 @@ class Course:
             if self.overlay is not None:
                 self.overlay.moved()
 
+    def beyond(self) -> str:
+        """Return in words that more is seen than can be painted on; empty if it is not."""
+        view, window = visible_region(self.viewer, self.source, self.axes), self.canvas.window
+        if window.contains(view):
+            return ""
+        size = " x ".join(str(n) for n in window.shape if n > 1)
+        return f"{self.source.name} is large: you see more of it than is painted on at a time, {size} px. Zoom in."
+
     def send(self, stroke: Stroke) -> None:
         """Let the lesson know of a stroke."""
         if self.lesson is not None:

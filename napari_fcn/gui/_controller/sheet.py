@@ -17,8 +17,6 @@ if TYPE_CHECKING:
 
     from napari_fcn.geometry import Region
 
-BLOCK = 256  # pixels along an axis
-
 
 class Sheet:
     """Corrections as the worker knows them, stroke by stroke; the layer itself stays with the GUI thread.
@@ -54,7 +52,7 @@ class Sheet:
         before = self.strokes()
         for stroke in before:
             self._labels[stroke.region.slices] = 0
-        for stroke in in_blocks(samples):
+        for stroke in _in_blocks(samples, self._labels.block):
             stroke.write(self._labels)
         return self._differences(before)
 
@@ -75,9 +73,8 @@ class Sheet:
         )
 
 
-def in_blocks(samples: Samples) -> Iterator[Stroke]:
-    """Yield strokes on a grid that paint these samples and nothing else."""
-    size = (*[1] * (len(samples.shape) - 2), *[BLOCK] * len(samples.shape))[-len(samples.shape) :]
+def _in_blocks(samples: Samples, size: Sequence[int]) -> Iterator[Stroke]:
+    """Yield strokes on a grid of blocks of this size that paint these samples and nothing else."""
     for region in samples.regions(size):
         inside = samples.where(within(samples, region))
         labels = np.zeros(region.shape, np.uint8)

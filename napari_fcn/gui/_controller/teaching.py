@@ -203,6 +203,8 @@ class TeachController(Classroom):
         if course is None or not self.state.is_open:
             return
         course.follow()
+        if course.is_windowed:
+            self._set(replace(self.state, message=course.beyond()))
         compared = self.state.comparison
         if compared is not None and course.lesson is not None:
             course.lesson.inbox.append(Compare(compared.first, compared.second, course.view()))
@@ -248,6 +250,8 @@ class TeachController(Classroom):
                     self.state, message=f"Uncertain here: {told.uncertainty:.0%}. Paint what is right."
                 )
         course.hear(told, self.state)
+        if isinstance(told, Opened) and course.is_windowed:
+            self.state = replace(self.state, message=course.beyond())
 
     def _on_finished(self) -> None:
         self._is_learning_once = False

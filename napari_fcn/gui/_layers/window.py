@@ -75,8 +75,7 @@ def window_on(shape: Sequence[int], view: Region) -> Region:
     for axis in others:
         lengths[axis] = max(1, min(shape[axis], room))
         room //= lengths[axis]
-    middles = [(a + b) // 2 for a, b in zip(view.start, view.stop, strict=True)]
-    start = [min(max(0, m - n // 2), whole - n) for m, n, whole in zip(middles, lengths, shape, strict=True)]
+    start = [min(max(0, m - n // 2), whole - n) for m, n, whole in zip(view.middle, lengths, shape, strict=True)]
     return Region(tuple(start), tuple(a + n for a, n in zip(start, lengths, strict=True)))
 
 

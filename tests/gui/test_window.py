@@ -1,0 +1,88 @@
+"""Which part of a large image is painted on, and how it is addressed."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from napari_fcn.geometry import Region
+from napari_fcn.gui._layers import Canvas, Painted, moved, window_on
+from napari_fcn.gui._layers.window import PIXELS, SIDE, Pane
+
+
+@st.composite
+def seen(draw: st.DrawFn) -> tuple[tuple[int, ...], Region]:
+    """An image and what is on screen of it: a plane or a volume."""
+    shape = tuple(draw(st.lists(st.integers(1, 100_000), min_size=2, max_size=4)))
+    shown = draw(st.integers(2, min(3, len(shape))))
+    spans = []
+    for axis, n in enumerate(shape):
+        a = draw(st.integers(0, n - 1))
+        spans.append((a, draw(st.integers(a + 1, n)) if axis >= len(shape) - shown else a + 1))
+    return shape, Region(tuple(a for a, _ in spans), tuple(b for _, b in spans))
+
+
+@given(seen())
+def test_a_window_lies_in_the_image_around_what_is_seen_and_is_not_too_large(case: tuple) -> None:
+    shape, view = case
+    window = window_on(shape, view)
+    assert Region.whole(shape).contains(window)
+    assert window.size <= PIXELS
+    assert window.contains(Region(view.middle, tuple(i + 1 for i in view.middle)))
+    is_fitting = all(n <= SIDE for n in view.shape) and view.ndim - view.shape.count(1) <= 2
+    assert window.contains(view) or not is_fitting
+    assert moved(window, shape, view) == window
+    assert moved(Region.whole(shape), shape, view) == Region.whole(shape)
+
+
+@pytest.mark.parametrize(
+    ("shape", "view", "expected"),
+    [
+        ((50_000, 50_000), ((20_000, 100), (20_500, 600)), ((18_202, 0), (22_298, 4096))),
+        ((1000, 2048, 2048), ((500, 0, 0), (501, 2048, 2048)), ((492, 0, 0), (508, 2048, 2048))),
+        ((8, 64, 1024, 1024), ((3, 10, 0, 0), (4, 11, 900, 900)), ((3, 0, 0, 0), (4, 64, 1024, 1024))),
+        ((4000, 4000, 4000), ((0, 0, 0), (4000, 4000, 4000)), ((1797, 1797, 1797), (2203, 2203, 2204))),
+    ],
+    ids=["plane", "stack", "movie of volumes", "volume in 3-D"],
+)
+def test_what_is_displayed_comes_first_then_the_last_axes(shape: tuple, view: tuple, expected: tuple) -> None:
+    assert window_on(shape, Region(*view)) == Region(*expected)
+
+
+def test_a_window_moves_only_when_something_else_is_seen() -> None:
+    shape, window = (50_000, 50_000), Region((10_000, 10_000), (14_096, 14_096))
+    assert moved(window, shape, Region((10_000, 13_000), (10_600, 14_096))) == window
+    assert moved(window, shape, Region((10_500, 9_999), (11_000, 10_500))) != window
+    assert moved(window, shape, Region((9_000, 9_000), (15_000, 16_000))) == window  # larger, but around it
+    assert moved(window, shape, Region((12_000, 12_000), (20_000, 20_000))) != window
+
+
+def test_a_pane_is_addressed_as_if_it_were_the_whole() -> None:
+    whole = np.arange(48, dtype=np.uint8).reshape(6, 8)
+    window = Region((1, 2), (4, 7))
+    pane = Pane(whole.shape, window, whole[window.slices].copy())
+    assert pane.shape == whole.shape
+    inside = Region((2, 3), (4, 5)).slices
+    np.testing.assert_array_equal(pane[inside], whole[inside])
+    pane[inside] = 99
+    assert (pane.array[1:3, 1:3] == 99).all()
+    across = Region((3, 6), (6, 8)).slices
+    assert pane[across].tolist() == [[whole[3, 6], 0], [0, 0], [0, 0]]
+    pane[across] = np.full((3, 2), 77)
+    assert np.argwhere(pane.array == 77).tolist() == [[2, 4]]
+
+
+def test_what_a_moved_canvas_has_in_common_stays() -> None:
+    canvas = Canvas(Region((0, 10), (5, 20)))
+    region = Region((1, 8), (3, 16))
+    classes = np.arange(16, dtype=np.uint8).reshape(2, 8) + 1
+    colours = np.repeat(classes[..., None], 4, axis=-1)
+    canvas.put(Painted(region, colours, classes, np.zeros(2, np.int64), 1, 1))
+    np.testing.assert_array_equal(canvas.classes[1:3, :6], classes[:, 2:])
+    canvas.move(Region((2, 12), (7, 22)))
+    assert canvas.window == Region((2, 12), (7, 22))
+    np.testing.assert_array_equal(canvas.classes[0, :4], classes[1, 4:])
+    np.testing.assert_array_equal(canvas.probabilities[0, :4, 3], classes[1, 4:])
+    assert np.count_nonzero(canvas.classes) == 4
+    canvas.take_memory(Region((0, 0), (100, 100)))
+    assert np.count_nonzero(canvas.classes) == 4
