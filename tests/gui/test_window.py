@@ -57,6 +57,15 @@ def test_a_window_moves_only_when_something_else_is_seen() -> None:
     assert moved(window, shape, Region((12_000, 12_000), (20_000, 20_000))) != window
 
 
+def test_a_window_takes_the_form_of_what_is_displayed() -> None:
+    shape, window = (200, 2048, 2048), Region((10, 0, 0), (26, 2048, 2048))
+    cube = moved(window, shape, Region.whole(shape))
+    assert cube == Region((0, 735, 735), (200, 1314, 1314))
+    assert moved(cube, shape, Region((50, 800, 800), (51, 1000, 1000))) == cube
+    across = moved(cube, shape, Region((0, 900, 0), (200, 901, 2048)))
+    assert across == Region((0, 819, 0), (200, 982, 2048))
+
+
 def test_a_pane_is_addressed_as_if_it_were_the_whole() -> None:
     whole = np.arange(48, dtype=np.uint8).reshape(6, 8)
     window = Region((1, 2), (4, 7))

@@ -81,9 +81,11 @@ def window_on(shape: Sequence[int], view: Region) -> Region:
 
 def moved(window: Region, shape: Sequence[int], view: Region) -> Region:
     """Return the part to hold from now on: the same, while what is on screen is in it or in the middle of it."""
-    for a, b, first, last in zip(window.start, window.stop, view.start, view.stop, strict=True):
-        is_inside = a <= first and last <= b
-        is_around = last - first > b - a and abs((a + b) - (first + last)) / 2 <= (b - a) / 4
-        if not (is_inside or is_around):
-            return window_on(shape, view)
-    return window
+    if window.contains(view):
+        return window
+    wanted = window_on(shape, view)
+    is_around = all(
+        (a <= first and last <= b) or (last - first > b - a and abs((a + b) - (first + last)) / 2 <= (b - a) / 4)
+        for a, b, first, last in zip(window.start, window.stop, view.start, view.stop, strict=True)
+    )
+    return window if is_around and wanted.shape == window.shape else wanted
