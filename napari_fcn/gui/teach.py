@@ -262,7 +262,8 @@ class TeachWidget(Dock):
     def _sync(self) -> None:
         """Show the state of everything."""
         state = self.controller.state
-        self.begin.image.line.setText(self._facts.summary)
+        more = f"\n{self._facts.apart} It may need more strokes." if self._facts.apart else ""
+        self.begin.image.line.setText(f"{self._facts.summary}{more}")
         self.begin.image.line.setVisible(bool(self._facts.summary) and state.phase == "idle")
         self.begin.axes.setPlaceholderText(self._facts.axes)
         self.begin.show_state(state, self._reason())

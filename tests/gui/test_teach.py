@@ -16,6 +16,7 @@ from napari_fcn.gui._controller import FILTERS
 from napari_fcn.gui._controller.desk import Desk
 from napari_fcn.gui._layers.camera import camera_of
 from napari_fcn.gui.teach import NO_IMAGE, TeachWidget
+from napari_fcn.nets.spec import NetSpec
 from napari_fcn.project import Project
 
 DARK, BRIGHT = ((20, 10), (20, 30)), ((20, 90), (20, 110))
@@ -374,6 +375,15 @@ def test_napari_opens_the_dock_from_its_menu(
     assert isinstance(widget, TeachWidget)
     assert not widget.begin.start.isEnabled()
     assert widget.begin.message.text() == NO_IMAGE
+
+
+def test_another_pixel_size_is_said_before_the_start(teach: TeachDock, make_checkpoint: Callable[..., Path]) -> None:
+    layer, line = teach.viewer.layers["cells"], teach.widget.begin.image.line
+    teach.widget.begin.model.open_file(make_checkpoint(NetSpec(width=4, depth=1, classes=3), (0.5, 0.5)))
+    assert "measure" not in line.text()
+    layer.units, layer.scale = "um", (0.25, 0.25)
+    teach.wait(lambda: "measure 0.25 µm, those that the model learnt on 0.5 µm" in line.text())
+    assert "more strokes" in line.text()
 
 
 def test_nothing_is_cut_at_320_pixels(teach: TeachDock, model: MakeModel) -> None:
