@@ -20,6 +20,7 @@ from napari_fcn.geometry import Axes, Region
 from napari_fcn.learning.annotations import Samples
 from napari_fcn.learning.finetune import FineTuner
 from napari_fcn.learning.pupil import Pupil
+from napari_fcn.learning.sparse import SparseLabels
 from napari_fcn.models.card import ClassLabel
 from napari_fcn.models.checkpoint import Checkpoint
 from napari_fcn.models.teachable import teachable, volumetric
@@ -947,3 +948,40 @@ def test_labels_are_known_to_any_class() -> None:
     labels[30, 2:6] = 5
     run(teaching.refine(Samples.read(labels), VIEW))
     assert teaching.samples.counts(5) == (4, 4, 0, 0, 4)
+
+
+# Images of any size
+
+
+class Endless:
+    """An image of 4.8 terapixels, made where it is read."""
+
+    shape, dtype, ndim = (400, 100_000, 120_000), np.dtype(np.uint8), 3
+
+    def __init__(self) -> None:
+        self.read = 0
+
+    def __getitem__(self, box: tuple[slice | int, ...]) -> npt.NDArray[np.uint8]:
+        places = [np.arange(n)[part] for part, n in zip(box, self.shape, strict=True)]
+        z, y, x = np.ix_(*(np.atleast_1d(place) for place in places))
+        values = ((z + y // 20 + x // 20) % 2 * 150 + (7 * y + 13 * x) % 23).astype(np.uint8)
+        self.read += values.size
+        return values.reshape([place.size for place in places if place.ndim])
+
+
+def test_of_an_image_of_any_size_only_what_is_painted_on_and_seen_is_read() -> None:
+    image, view = Endless(), Region((200, 50_000, 60_000), (201, 50_060, 60_080))
+    teaching = Teaching(image, tiny(), settings=replace(FAST, network="automatic"))
+    opening, image.read = image.read, 0
+    assert opening < 2**24
+    labels = SparseLabels(image.shape)
+    labels[Region((200, 50_002, 60_002), (201, 50_005, 60_018)).slices] = 1
+    labels[Region((3, 20, 20), (4, 24, 40)).slices] = 2
+    found = run(teaching.refine(Samples.read(labels), view, 2))
+    labels[Region((200, 50_022, 60_002), (201, 50_025, 60_018)).slices] = 2
+    found += run(teaching.refine(Samples.read(labels), view, 3))
+    assert {"Answered", "TileDone", "StepDone", "UpdateReady"} <= set(kinds(found))
+    shown = [event.region for event in found if isinstance(event, TileDone)]
+    assert all(view.contains(region) for region in shown)
+    assert sum(region.size for region in shown) >= view.size
+    assert 0 < image.read < 2**22
