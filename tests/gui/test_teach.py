@@ -11,9 +11,12 @@ from gui.docks import MakeModel
 from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QAbstractButton, QColorDialog, QComboBox, QFileDialog, QLineEdit
 
+from napari_fcn.events import Change
+from napari_fcn.geometry import Region
 from napari_fcn.gui import teach as teach_module
-from napari_fcn.gui._controller import FILTERS
+from napari_fcn.gui._controller import FILTERS, course
 from napari_fcn.gui._controller.desk import Desk
+from napari_fcn.gui._layers import window
 from napari_fcn.gui._layers.camera import camera_of
 from napari_fcn.gui.teach import NO_IMAGE, TeachWidget
 from napari_fcn.nets.spec import NetSpec
@@ -375,6 +378,34 @@ def test_napari_opens_the_dock_from_its_menu(
     assert isinstance(widget, TeachWidget)
     assert not widget.begin.start.isEnabled()
     assert widget.begin.message.text() == NO_IMAGE
+
+
+def test_the_part_that_is_painted_on_moves_with_the_camera(teach: TeachDock, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(course, "fits_in_memory", lambda *_: False)
+    monkeypatch.setattr(window, "SIDE", 40)
+    camera_of(teach.viewer).center, camera_of(teach.viewer).zoom = (0, 20, 20), 20
+    teach.qtbot.wait(300)
+    teach.start()
+    lesson = teach.widget.controller.course
+    assert lesson is not None
+    assert lesson.canvas.window.shape == (40, 40)
+    teach.press(Qt.Key_1)
+    teach.stroke((15, 15), (15, 22))
+    painted = teach.painted()[1]
+    place = Region((20, 100), (24, 104))
+    teach.widget.controller.look_at(Change(place, 16, 0, 1))
+    teach.wait(lambda: lesson.canvas.window.contains(place))
+    teach.rest()
+    assert teach.painted() == {}
+    teach.press(Qt.Key_2)
+    start = lesson.canvas.window.start
+    teach.stroke(*((y - start[0], x - start[1]) for y, x in [(20, 100), (20, 104)]))
+    assert teach.painted()[2] == teach.engine.samples.counts(2)[1] > 0
+    assert teach.engine.samples.counts(2)[0] == painted
+    assert (teach.engine.samples.coordinates()[teach.engine.samples.label == 1][:, 1] > 90).all()
+    teach.widget.controller.look_at(Change(Region((14, 14), (18, 24)), 40, 0, 1))
+    teach.wait(lambda: lesson.canvas.window.start == (0, 0))
+    assert teach.painted() == {1: painted}
 
 
 def test_another_pixel_size_is_said_before_the_start(teach: TeachDock, make_checkpoint: Callable[..., Path]) -> None:

@@ -884,3 +884,33 @@ def test_planes_of_a_large_stack_are_taken_as_they_are_seen(
     assert look.lesson.engine.samples.coordinates()[:, 0].tolist() == [1] * 9 + [7] * 9
     desk.look_at(Change(Region((1, 4, 4), (2, 8, 8)), 16, 0, 1))
     assert viewer.dims.point[0] == 1
+
+
+@pytest.mark.parametrize(("names", "shape"), [("zcyx", (9, 2, 40, 60)), ("czyx", (2, 9, 40, 60))])
+def test_a_part_of_an_image_with_channels_lies_where_it_belongs(
+    desk: TeachController,
+    viewer: ViewerModel,
+    qtbot: QtBot,
+    monkeypatch: pytest.MonkeyPatch,
+    names: str,
+    shape: tuple[int, ...],
+) -> None:
+    layer = viewer.add_image(np.zeros(shape, np.uint8), name="many", scale=(2, 3, 0.5, 0.5), translate=(5, 6, 7, 8))
+    layer.axis_labels = tuple(names)
+    monkeypatch.setattr(course, "fits_in_memory", lambda *_: False)
+    monkeypatch.setattr(course, "visible_region", lambda *_: Region((7, 20, 30), (8, 30, 50)))
+    monkeypatch.setattr(window, "SIDE", 20)
+    monkeypatch.setattr(window, "PIXELS", 3 * 20 * 20)
+    lesson = Lesson(desk, layer, qtbot)
+    lesson.start()
+    assert desk.course.canvas.window == Region((6, 15, 30), (9, 35, 50))
+    for result in (lesson.layer, *desk.course.overlay.layers.values()):
+        place = names.index("c")
+        origin = [*layer.data_to_world([{"z": 6, "c": 0.5, "y": 15, "x": 30}[name] for name in names])]
+        kept = origin[1:] if place == 0 else origin
+        np.testing.assert_allclose(result.data_to_world([0] * result.ndim), kept)
+    index = [1, 4, 5] if place == 0 else [1, 0, 4, 5]
+    lesson.paint(tuple(index), 2)
+    assert set(map(tuple, lesson.engine.samples.coordinates().tolist())) == {
+        (7, y, x) for y in (18, 19, 20) for x in (34, 35, 36)
+    }
