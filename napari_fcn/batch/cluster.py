@@ -66,7 +66,7 @@ def connected(where: str, device: str = "auto") -> Iterator[Cluster]:
         if local:
             address, threads = stack.enter_context(_started(int(local[1]), local[2], device))
         try:
-            client = stack.enter_context(Client(address, timeout=CONNECT))
+            client = stack.enter_context(Client(address, timeout=CONNECT, set_as_default=False))
         except (OSError, ValueError) as error:
             raise ClusterError(
                 f"No dask scheduler answers at {where} within {CONNECT} s. Check its address (such as "

@@ -87,7 +87,8 @@ class Hired:
                     tile = waiting.pop()
                     running[self._submit(answer, self._crew, tile)] = tile
                 try:
-                    finished = wait(list(running), timeout=GLANCE, return_when="FIRST_COMPLETED").done
+                    with self._client.as_current():
+                        finished = wait(list(running), timeout=GLANCE, return_when="FIRST_COMPLETED").done
                 except TimeoutError:
                     continue
                 except FutureCancelledError:

@@ -338,6 +338,7 @@ def test_a_scheduler_that_does_not_answer_is_an_error_in_words(monkeypatch: pyte
     for address in ("tcp://127.0.0.1:9", "nonsense://a"):
         with pytest.raises(ClusterError, match="No dask scheduler answers at"):
             connected(address).__enter__()
+    assert dask.config.get("scheduler", None) is None  # this process computes its own arrays as before
 
 
 def test_a_scheduler_without_workers_is_an_error_in_words(monkeypatch: pytest.MonkeyPatch) -> None:
