@@ -790,7 +790,7 @@ def test_it_is_told_when_more_is_seen_than_can_be_painted_on(look: Look) -> None
     assert look.lesson.state.message == ""
     look.region = Region((0, 0), (40, 60))
     look.at(0, 0)
-    assert "cells is large: you see more of it than is painted on at a time, 20 x 20 px" in look.lesson.state.message
+    assert "cells is large: you see more of it than is painted on at a time, 20 × 20 px" in look.lesson.state.message
     look.region = Region((0, 0), (10, 12))
     look.at(5, 5)
     assert look.lesson.state.message == ""

@@ -87,7 +87,7 @@ class Course:
         view, window = visible_region(self.viewer, self.source, self.axes), self.canvas.window
         if window.contains(view):
             return ""
-        size = " x ".join(str(n) for n in window.shape if n > 1)
+        size = " × ".join(str(n) for n in window.shape if n > 1)
         return f"{self.source.name} is large: you see more of it than is painted on at a time, {size} px. Zoom in."
 
     def send(self, stroke: Stroke) -> None:
