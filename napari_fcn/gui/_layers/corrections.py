@@ -133,7 +133,7 @@ class Corrections(QObject):
             if region.intersects(window):
                 pane[region.slices] = self._known[region.slices]
         self.window = window
-        self.layer.data = self._given = as_layer(pane.array, self._channel)
+        self.layer.data = as_layer(pane.array, self._channel)
         self.layer._reset_history()  # it speaks of other pixels
         self._take()
         align(self.layer, self._source)
