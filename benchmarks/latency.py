@@ -24,7 +24,7 @@ from qtpy.QtWidgets import QApplication
 from benchmarks.machine import describe
 from napari_fcn.events import Answered
 from napari_fcn.gui._layers import Painted
-from napari_fcn.gui._layers.camera import camera_of
+from napari_fcn.gui._layers.screen import camera_of
 from napari_fcn.gui.teach import TeachWidget
 
 SIDE, VIEW = 2048, 512

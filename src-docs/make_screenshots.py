@@ -27,7 +27,7 @@ from qtpy.QtWidgets import QAbstractButton, QApplication, QComboBox
 from scipy.ndimage import binary_erosion
 from skimage.measure import find_contours
 
-from napari_fcn.gui._layers.camera import camera_of
+from napari_fcn.gui._layers.screen import camera_of
 from napari_fcn.sample_data import Look, cells
 
 IMAGES = Path(__file__).parent / "images"

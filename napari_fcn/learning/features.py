@@ -280,6 +280,12 @@ class Features:
             return next(iter(self.windows))
         return max(self.windows, key=lambda core: core.distance(self.focus))
 
+    @property
+    def has_room(self) -> bool:
+        """Whether one more window fits into memory."""
+        sizes = [window.bytes for window in self.windows.values()]
+        return sum(sizes) + max(sizes, default=0) <= self.budget
+
     def on(self, region: Region) -> Iterator[Window]:
         """Yield the windows that touch a region."""
         for tile in self.view.plan.touching(region):

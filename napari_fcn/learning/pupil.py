@@ -141,14 +141,18 @@ class Pupil:
         plan, numbers = self.view.plan, np.unique(self.view.tile_of(samples))
         painted = (plan.at([int(i) for i in np.unravel_index(number, plan.counts)]) for number in numbers)
         for tile in (*painted, *plan.touching(view)):
-            while True:
-                try:
-                    with giving_up(self.net):
-                        self.features.window(tile)
-                    break
-                except Left:
-                    yield
+            yield from self.see(tile)
             yield
+
+    def see(self, tile: Tile) -> Generator[None, None, None]:
+        """Compute the features of a tile, with a pause only where somebody waits for something else."""
+        while True:
+            try:
+                with giving_up(self.net):
+                    self.features.window(tile)
+                return
+            except Left:
+                yield
 
     def learn(self, samples: Samples, keep: float, seed: int) -> None:
         """Fit a linear head to samples, pulled towards the prior; without samples it becomes the prior.

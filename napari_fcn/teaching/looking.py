@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from napari_fcn.events import Suggested, TileDone, UncertaintyDone
+from napari_fcn.events import Suggested, TileDone, UncertaintyDone, Working
 from napari_fcn.geometry import Region
 from napari_fcn.learning import suggest
 from napari_fcn.learning.pauses import told
@@ -16,17 +16,17 @@ AT_ONCE = 64  # tiles whose features are known are answered in a few tenths of a
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from napari_fcn.events import Working
     from napari_fcn.learning.annotations import Samples
     from napari_fcn.learning.pupil import Pupil
 
 
-def answers(pupil: Pupil, region: Region) -> Iterator[TileDone]:
+def answers(pupil: Pupil, region: Region) -> Iterator[Working | TileDone]:
     """Yield the answer for a region, tile by tile: where features are known first, then outward from the focus."""
     known, focus = pupil.features.windows, pupil.features.focus or region.middle
     order = [(tile.core not in known, tile.core.distance(focus), tile) for tile in pupil.view.plan.touching(region)]
     tiles = [tile for *_, tile in sorted(order, key=lambda entry: entry[:2])]
     for done, tile in enumerate(tiles, start=1):
+        yield from told("show", pupil.see(tile))
         part = tile.core.intersection(region)
         yield TileDone(part, pupil.probabilities(part), done, len(tiles))
 
@@ -39,6 +39,22 @@ def answers_soon(pupil: Pupil, region: Region) -> Iterator[Working | TileDone]:
         yield TileDone(region, probabilities, 1, 1)
     else:
         yield from answers(pupil, region)
+
+
+def ahead(pupil: Pupil, region: Region) -> Iterator[Working]:
+    """Compute the features around a region, nearest first, while there is room in memory; yield after each tile.
+
+    Around: half its length farther along each side, and one plane of an axis of which it shows only one.
+    """
+    around = region.grow([max(1, n // 2) for n in region.shape]).clip(pupil.view.source.shape)
+    if len(list(pupil.view.plan.touching(region))) > AT_ONCE:
+        return  # there is enough to do with what is seen
+    for tile in sorted(pupil.view.plan.touching(around), key=lambda tile: tile.core.distance(region.middle)):
+        if not pupil.features.has_room:
+            return
+        if tile.core not in pupil.features.windows:
+            yield from told("look ahead", pupil.see(tile))
+            yield Working("look ahead")
 
 
 def uncertainty(pupil: Pupil, region: Region) -> Iterator[UncertaintyDone]:

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 
 from napari_fcn.errors import ImageError
-from napari_fcn.events import Compared, Settled
+from napari_fcn.events import Compared, Settled, TileDone
 from napari_fcn.inference.device import pick_device
 from napari_fcn.learning.history import History
 from napari_fcn.learning.pauses import told as with_pauses
@@ -34,7 +34,6 @@ if TYPE_CHECKING:
         HistoryChanged,
         StepDone,
         Suggested,
-        TileDone,
         UncertaintyDone,
         UpdateReady,
         Working,
@@ -407,12 +406,16 @@ class Teaching:
 
     # Looking
 
-    def compare(self, first: int, second: int, view: Region) -> Iterator[Compared]:
+    def compare(self, first: int, second: int, view: Region) -> Iterator[Working | Compared]:
         """Yield the answers of two commits for the tiles of a region."""
         for number in (first, second):
             pupil = self._pupil(self.history.checkpoint(number))
             for told in looking.answers(pupil, view.clip(self.source.shape)):
-                yield Compared(number, told)
+                yield Compared(number, told) if isinstance(told, TileDone) else told
+
+    def look_ahead(self, view: Region) -> Iterator[Working]:
+        """Prepare what lies around a region, so that it is answered soon when it comes into view; changes nothing."""
+        yield from looking.ahead(self.pupil, view.clip(self.source.shape))
 
     def uncertainty(self, view: Region) -> Iterator[UncertaintyDone]:
         """Yield how unsure the model is, for each tile of a region: the entropy of its answer."""

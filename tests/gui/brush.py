@@ -15,7 +15,7 @@ from qtpy.QtGui import QMouseEvent
 from qtpy.QtWidgets import QApplication
 
 from napari_fcn.gui._controller import TeachState
-from napari_fcn.gui._layers.camera import camera_of
+from napari_fcn.gui._layers.screen import camera_of
 from napari_fcn.gui.teach import TeachWidget
 
 LONG = 30_000  # milliseconds; a machine that is busy with other things passes too

@@ -23,6 +23,7 @@ from napari_fcn.events import (
     TileDone,
     UncertaintyDone,
     UpdateReady,
+    Working,
 )
 from napari_fcn.geometry import Axes, Region, TilePlan
 from napari_fcn.learning.annotations import Samples
@@ -82,6 +83,7 @@ class FakeTeaching:
     gate: threading.Event | None = None
     error: Exception | None = None
     made: list["FakeTeaching"]
+    looked_ahead: list[Region]
 
     def __init__(
         self,
@@ -222,6 +224,10 @@ class FakeTeaching:
             if tile.region not in self.shown:
                 self.shown.add(tile.region)
                 yield tile
+
+    def look_ahead(self, view: Region) -> Iterator[Working]:
+        type(self).looked_ahead.append(view)
+        yield Working("look ahead")
 
     def forget_shown(self) -> None:
         self.shown.clear()

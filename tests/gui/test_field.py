@@ -17,7 +17,7 @@ from qtpy.QtWidgets import QApplication, QScrollArea
 from napari_fcn.gui._controller import SeeingState
 from napari_fcn.gui._field_text import growth_line, sight_text
 from napari_fcn.gui._layers import KEY
-from napari_fcn.gui._layers.camera import camera_of
+from napari_fcn.gui._layers.screen import camera_of
 from napari_fcn.gui.field import FieldWidget
 
 NARROW = 320  # pixels: the width of a dock on a small screen

@@ -13,7 +13,7 @@ from napari_fcn.events import TileDone
 from napari_fcn.geometry import Region, TilePlan
 from napari_fcn.gui._controller import SaveSettings
 from napari_fcn.gui._layers import Canvas, StoredCanvas, results
-from napari_fcn.gui._layers.camera import camera_of
+from napari_fcn.gui._layers.screen import camera_of
 from napari_fcn.gui._layers.stored import Shown
 from napari_fcn.io import ResultMeta
 from napari_fcn.settings import PredictSettings

@@ -17,7 +17,7 @@ from napari_fcn.gui import teach as teach_module
 from napari_fcn.gui._controller import FILTERS, course
 from napari_fcn.gui._controller.desk import Desk
 from napari_fcn.gui._layers import window
-from napari_fcn.gui._layers.camera import camera_of
+from napari_fcn.gui._layers.screen import camera_of
 from napari_fcn.gui.teach import NO_IMAGE, TeachWidget
 from napari_fcn.nets.spec import NetSpec
 from napari_fcn.project import Project

@@ -263,6 +263,28 @@ def test_what_the_user_does_shows_at_once(lesson: Lesson) -> None:
     assert shown[-1].label == 2
 
 
+def test_what_lies_around_is_prepared_once_when_there_is_nothing_else_to_do(
+    lesson: Lesson, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lesson.desk._calm.setInterval(1)
+    lesson.paint((10, 10), 1)
+    lesson.wait(lambda: FakeTeaching.looked_ahead)
+    lesson.wait(lambda: not lesson.desk.is_busy)
+    shown = lesson.state
+    lesson.qtbot.wait(50)
+    assert FakeTeaching.looked_ahead == [lesson.desk.course.view()]
+    assert not shown.is_working
+    gate = threading.Event()
+    monkeypatch.setattr(FakeTeaching, "gate", gate)
+    lesson.dab((10, 50), 2)
+    lesson.qtbot.wait(50)
+    assert len(FakeTeaching.looked_ahead) == 1  # there is something else to do
+    gate.set()
+    lesson.rest()
+    assert lesson.state.turn == 2
+    lesson.wait(lambda: len(FakeTeaching.looked_ahead) == 2)
+
+
 def test_undo_takes_strokes_and_answer_back(lesson: Lesson) -> None:
     lesson.paint((10, 10), 1)
     lesson.paint((10, 50), 2)

@@ -7,9 +7,10 @@ import numpy.typing as npt
 import pytest
 from lessons import halves, tiny, view_of
 
-from napari_fcn.events import Working
+from napari_fcn.events import TileDone, Working
 from napari_fcn.geometry import Region
 from napari_fcn.learning import head, suggest
+from napari_fcn.learning.pauses import watched
 from napari_fcn.learning.pupil import Pupil
 from napari_fcn.models.teachable import teachable
 from napari_fcn.teaching import looking
@@ -65,3 +66,35 @@ def test_of_a_large_region_what_is_known_comes_first_then_outward_from_the_focus
     assert [told.region for told in looking.answers(pupil, whole)][:2] == [cores[-1], cores[2]]
     monkeypatch.setattr(looking, "AT_ONCE", 3)  # more than that one by one, though all are known
     assert next(told.region for told in looking.answers_soon(pupil, whole)) == cores[2]
+
+
+def test_what_lies_around_is_prepared_nearest_first_while_there_is_room(pupil: Pupil) -> None:
+    region = Region((0, 150), (48, 210))
+    answered = [told.region for told in looking.answers(pupil, region) if isinstance(told, TileDone)]
+    known = set(pupil.features.windows)
+    assert list(looking.ahead(pupil, region))
+    around = {tile.core for tile in pupil.view.plan.touching(Region((0, 120), (48, 240)))}
+    assert set(pupil.features.windows) == around > known
+    assert list(looking.ahead(pupil, region)) == []
+    again = [told.region for told in looking.answers(pupil, region) if isinstance(told, TileDone)]
+    assert again == answered
+    one = next(iter(pupil.features.windows.values())).bytes
+    pupil.features.windows.clear()
+    pupil.features.budget = 2 * one
+    for _ in looking.ahead(pupil, region):
+        pass
+    nearest = sorted(around, key=lambda core: core.distance(region.middle))[:2]
+    assert set(pupil.features.windows) == set(nearest)
+
+
+def test_whoever_waits_for_something_else_is_heard_within_a_tile(pupil: Pupil) -> None:
+    region = Region((0, 150), (48, 210))
+    with watched(lambda: True):
+        for steps in (
+            looking.answers(pupil, region),
+            looking.answers_soon(pupil, region),
+            looking.ahead(pupil, region),
+        ):
+            assert isinstance(next(steps), Working)
+            steps.close()  # type: ignore[attr-defined]
+    assert not pupil.features.windows

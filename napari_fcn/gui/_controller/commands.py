@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
 import numpy as np
 
+from napari_fcn.events import Compared
 from napari_fcn.gui._controller.news import PinsChanged, Saved, SideBySide
 from napari_fcn.gui._layers import paint
 
@@ -176,6 +177,9 @@ class Compare(_Long):
         """Yield None while it takes, then both answers."""
         canvas = {n: np.zeros((*self.view.shape, 4), np.uint8) for n in (self.first, self.second)}
         for compared in lesson.teaching.compare(self.first, self.second, self.view):
+            if not isinstance(compared, Compared):
+                yield None
+                continue
             painted = paint(compared.tile, [label.colour for label in lesson.classes_of(compared.commit)])
             shown = painted.region.intersection(self.view)
             inside = painted.colours[shown.relative_to(painted.region).slices]

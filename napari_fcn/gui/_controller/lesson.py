@@ -100,6 +100,11 @@ class Lesson:
             if not is_interrupted:
                 return
 
+    def look_ahead(self, view: Region) -> Iterator[None]:
+        """Prepare what lies around the view, while nothing else is to be done."""
+        for _ in self.teaching.look_ahead(view):
+            yield None
+
     def recall(self, move: Callable[[], Iterator[Any]]) -> Iterator[Any]:
         """Yield what moving to another commit tells, and how the corrections change."""
         self._learn_unseen()

@@ -6,6 +6,8 @@ from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from qtpy.QtCore import QTimer
+
 from napari_fcn.events import Answered, Examined, HistoryChanged, Settled, StepDone, Suggested, Working
 from napari_fcn.gui._controller.classroom import Classroom
 from napari_fcn.gui._controller.commands import Compare, Reject
@@ -29,6 +31,8 @@ if TYPE_CHECKING:
     from napari_fcn.gui._layers import Stroke
     from napari_fcn.settings import TeachSettings
 
+
+CALM = 1500  # milliseconds without anything to do after which the surroundings of the view are prepared
 
 PATIENT = (
     Painted,
@@ -56,7 +60,11 @@ class TeachController(Classroom):
 
     def __init__(self, viewer: ViewerModel, tools: Tools | None = None, parent: QObject | None = None) -> None:
         super().__init__(viewer, tools, parent)
-        self._is_learning_once = False
+        self._is_learning_once = self._is_looking_ahead = False
+        self._calm = QTimer(self)
+        self._calm.setSingleShot(True)
+        self._calm.setInterval(CALM)
+        self._calm.timeout.connect(self._look_ahead)
         self._stopwatch = Stopwatch(self.viewer, self._on_timed)
         self._gaze = Gaze(self.viewer, self)
         self._gaze.settled.connect(self._on_gaze)
@@ -168,6 +176,8 @@ class TeachController(Classroom):
         if course is None or course.lesson is None:
             return
         is_learning = self.state.is_live or self._is_learning_once
+        self._is_looking_ahead = False
+        self._calm.stop()
         ask = Ask(course.view(), self.state.settings, is_learning, self.state.is_unsure_shown)
         self._runner.start(partial(course.lesson.run, ask))
         if not self.state.is_working:
@@ -253,7 +263,17 @@ class TeachController(Classroom):
         if isinstance(told, Opened) and course.is_windowed:
             self.state = replace(self.state, message=course.beyond())
 
+    def _look_ahead(self) -> None:
+        """Use the time in which the user does nothing: what lies around the view is likely to be seen next."""
+        course = self._course
+        if course is not None and course.lesson is not None and self.state.is_open and not self._runner.is_running:
+            self._is_looking_ahead = True
+            self._runner.start(partial(course.lesson.look_ahead, course.view()))
+
     def _on_finished(self) -> None:
+        if self._is_looking_ahead:
+            return
+        self._calm.start()
         self._is_learning_once = False
         self._note(replace(self.state, is_working=False, step=0))
 

@@ -8,6 +8,7 @@ import numpy as np
 from qtpy.QtCore import QObject, QTimer, Signal
 
 from napari_fcn.gui._layers.reading import displayed_axes
+from napari_fcn.gui._layers.screen import camera_of, scene_canvas
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -21,12 +22,6 @@ SETTLED = 150  # milliseconds without a move after which somebody looks at somet
 MOST_ZOOM = 8.0  # at once
 SMALLEST = 1 / 12  # of the window that something to look at should fill
 FILLED = 0.95  # of the window that an image fills which is looked at as a whole
-
-
-def camera_of(viewer: ViewerModel) -> Any:
-    """Return the camera; napari 0.9 has moved it."""
-    scene = getattr(viewer, "scene", None)
-    return viewer.camera if scene is None else scene.camera
 
 
 class Gaze(QObject):
@@ -61,7 +56,7 @@ class Gaze(QObject):
 
     def _emitters(self) -> list[Any]:
         camera, dims = camera_of(self._viewer).events, self._viewer.dims.events
-        canvas = _scene_canvas(self._viewer)
+        canvas = scene_canvas(self._viewer)
         size = [] if canvas is None else [canvas.events.resize]
         return [camera.center, camera.zoom, camera.angles, dims.point, dims.order, dims.ndisplay, *size]
 
@@ -79,7 +74,7 @@ def look_at(viewer: ViewerModel, layer: Layer, region: Region, source: Layer | N
     world = np.asarray(layer.data_to_world((np.add(region.start, region.stop) - 1) / 2))
     for axis in set(range(layer.ndim)) - set(shown):
         viewer.dims.set_point(axis + viewer.dims.ndim - layer.ndim, float(world[axis]))
-    canvas = _scene_canvas(viewer)
+    canvas = scene_canvas(viewer)
     if canvas is None or viewer.dims.ndisplay != 2:
         return
     camera = camera_of(viewer)
@@ -108,7 +103,7 @@ def fit(viewer: ViewerModel, layer: Layer) -> None:
         place = axis + viewer.dims.ndim - layer.ndim
         if not low[axis] <= viewer.dims.point[place] <= high[axis]:
             viewer.dims.set_point(place, float(low[axis] + high[axis]) / 2)
-    canvas = _scene_canvas(viewer)
+    canvas = scene_canvas(viewer)
     if canvas is None or viewer.dims.ndisplay != 2 or not shown:
         return
     camera = camera_of(viewer)
@@ -130,7 +125,7 @@ def _is_in_view(layer: Layer, region: Region, shown: Sequence[int]) -> bool:
 
 def after_draw(viewer: ViewerModel, call: Callable[[], None]) -> None:
     """Call once the window has been drawn the next time; at once where there is no window."""
-    canvas = _scene_canvas(viewer)
+    canvas = scene_canvas(viewer)
     if canvas is None:
         call()
         return
@@ -140,9 +135,3 @@ def after_draw(viewer: ViewerModel, call: Callable[[], None]) -> None:
         call()
 
     canvas.events.draw.connect(on_draw, position="last")
-
-
-def _scene_canvas(viewer: ViewerModel) -> Any:
-    """Return vispy's canvas, None where there is no window."""
-    qt_viewer = getattr(getattr(viewer, "window", None), "_qt_viewer", None)
-    return None if qt_viewer is None else qt_viewer.canvas._scene_canvas

@@ -10,7 +10,6 @@ from napari.layers import Labels
 from qtpy.QtCore import QObject, Qt, Signal
 
 from napari_fcn.geometry import Region
-from napari_fcn.gui._layers.camera import camera_of
 from napari_fcn.gui._layers.canvas import zeros
 from napari_fcn.gui._layers.colours import stroke_colours, stroke_names
 from napari_fcn.gui._layers.placing import (
@@ -25,6 +24,7 @@ from napari_fcn.gui._layers.placing import (
     placement,
 )
 from napari_fcn.gui._layers.reading import KEY
+from napari_fcn.gui._layers.screen import camera_of
 from napari_fcn.gui._layers.strokes import Stroke, painted_box, painted_region
 from napari_fcn.gui._layers.window import Pane
 from napari_fcn.learning.annotations import AnnotationSet

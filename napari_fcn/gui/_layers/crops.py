@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from napari.layers import Image, Labels, Shapes
 
-from napari_fcn.gui._layers.camera import camera_of
 from napari_fcn.gui._layers.colours import stroke_colours, stroke_names
 from napari_fcn.gui._layers.placing import add_result, align, as_layer, find_layer, follow, mark, on_layer, placement
 from napari_fcn.gui._layers.reading import displayed_axes
+from napari_fcn.gui._layers.screen import camera_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

@@ -10,6 +10,7 @@ import numpy as np
 from napari.layers import Image
 
 from napari_fcn.geometry import Axes, Region
+from napari_fcn.gui._layers.screen import corners_on_screen
 from napari_fcn.gui._layers.told import channel_names, header_of
 from napari_fcn.io.units import PIXEL
 
@@ -152,7 +153,7 @@ def visible_region(viewer: ViewerModel, layer: Image, axes: Axes) -> Region:
     shape = read(layer).shape[: layer.ndim]
     shown = displayed_axes(viewer, layer)
     index = shown_index(viewer, layer)
-    first, last = _corners(layer)
+    first, last = _corners(viewer, layer)
     is_known = viewer.dims.ndisplay == 2 and any(first[axis] != last[axis] for axis in shown)
     spans = []
     for axis, length in enumerate(shape):
@@ -167,13 +168,21 @@ def visible_region(viewer: ViewerModel, layer: Image, axes: Axes) -> Region:
     return Region(tuple(a for a, _ in spans), tuple(b for _, b in spans))
 
 
-def _corners(layer: Image) -> tuple[np.ndarray, np.ndarray]:
+def _corners(viewer: ViewerModel, layer: Image) -> tuple[np.ndarray, np.ndarray]:
     """Return the first and last pixel on screen at full resolution."""
     first, last = layer.corner_pixels
     if not layer.multiscale:
         return first, last
     factor = layer.downsample_factors[layer.data_level][: layer.ndim]
-    return np.floor(first * factor).astype(int), np.ceil((last + 1) * factor).astype(int) - 1
+    first, last = np.floor(first * factor).astype(int), np.ceil((last + 1) * factor).astype(int) - 1
+    corners = corners_on_screen(viewer)
+    if corners is None:
+        return first, last
+    seen = np.array([layer.world_to_data(corner) for corner in corners])  # napari takes whole chunks of a pyramid
+    shown = list(displayed_axes(viewer, layer))
+    first[shown] = np.maximum(first, np.floor(seen.min(0)).astype(int))[shown]
+    last[shown] = np.minimum(last, np.ceil(seen.max(0)).astype(int))[shown]
+    return first, last
 
 
 def displayed_axes(viewer: ViewerModel, layer: Layer) -> tuple[int, ...]:

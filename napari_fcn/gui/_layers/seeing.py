@@ -11,9 +11,9 @@ from napari.layers import Image, Shapes
 from napari.utils.colormaps import Colormap, ensure_colormap
 
 from napari_fcn.geometry import Region
-from napari_fcn.gui._layers.camera import camera_of
 from napari_fcn.gui._layers.crops import Crop
 from napari_fcn.gui._layers.placing import add_result, align, follow, mark, on_layer, placement
+from napari_fcn.gui._layers.screen import camera_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
