@@ -1,11 +1,13 @@
 """How long the answer to a stroke takes in a real window: from the release of the mouse to the drawn frame.
 
     xvfb-run -a -s "-screen 0 1920x1080x24" python -m benchmarks.latency [--model nuclei] [--strokes 40] [--network off]
+        [--side 2048]
 
 Opens napari with the Teach dock on an image of 2048 x 2048, zoomed so that 512 x 512 pixels are on screen, paints
 strokes with mouse events and notes when each step of the way was done, and the longest gaps between two ticks of a
 timer on the GUI thread while the strokes are learnt. The latency ends when napari has drawn the frame; when it has
-been put on the screen, and how long that takes for a frame with nothing new in it, is told beside it.
+been put on the screen, and how long that takes for a frame with nothing new in it, is told beside it. An image with a
+side of more than 4096 is a pyramid on the disk.
 """
 
 from __future__ import annotations
@@ -14,9 +16,13 @@ import argparse
 import os
 import tempfile
 import time
+from typing import Any
 
+import dask.array as da
 import napari
 import numpy as np
+import psutil
+import zarr
 from qtpy.QtCore import QEvent, QEventLoop, QPointF, Qt, QTimer
 from qtpy.QtGui import QMouseEvent
 from qtpy.QtWidgets import QApplication
@@ -27,17 +33,32 @@ from napari_fcn.gui._layers import Painted
 from napari_fcn.gui._layers.screen import camera_of
 from napari_fcn.gui.teach import TeachWidget
 
-SIDE, VIEW = 2048, 512
+PATTERN, LARGE, VIEW = 2048, 4096, 512
 MOVES = 12
 
 
-def image() -> np.ndarray:
+def pattern() -> np.ndarray:
     """Return noisy discs."""
     rng = np.random.default_rng(0)
     y, x = np.mgrid[:64, :64] - 32
     disc = np.where(y**2 + x**2 < 18**2, 120.0, 30.0)
-    tiled = np.tile(disc, (SIDE // 64, SIDE // 64))
+    tiled = np.tile(disc, (PATTERN // 64, PATTERN // 64))
     return np.clip(tiled + rng.normal(0, 12, tiled.shape), 0, 255).astype(np.uint8)
+
+
+def image(side: int) -> Any:
+    """Return noisy discs all over; the levels of a pyramid in the working folder, if that is large."""
+    part, times = pattern(), -(-side // PATTERN)
+    if side <= LARGE:
+        return np.tile(part, (times, times))[:side, :side]
+    row = np.tile(part, (1, times))[:, :side]
+    stored = zarr.create_array("cells.zarr", shape=(side, side), chunks=(512, 512), dtype=np.uint8)
+    for start in range(0, side, PATTERN):
+        stored[start : start + PATTERN] = row[: side - start]
+    levels = [da.from_zarr(stored)]
+    while levels[-1].shape[0] > 2 * VIEW:
+        levels.append(levels[-1][::2, ::2])
+    return levels
 
 
 class Hand:
@@ -174,11 +195,11 @@ def floor(hand: Hand, times: int = 20) -> tuple[float, float]:
     return float(drawn), float(shown)
 
 
-def opened(model: str, network: str) -> tuple[napari.Viewer, TeachWidget, Hand]:
+def opened(model: str, network: str, side: int) -> tuple[napari.Viewer, TeachWidget, Hand]:
     """Return a window in which a model is taught."""
     viewer = napari.Viewer()
     hand = Hand(viewer)
-    viewer.add_image(image(), name="cells")
+    viewer.add_image(image(side), name="cells", multiscale=side > LARGE, contrast_limits=(0, 255))
     widget = TeachWidget(viewer)
     viewer.window.add_dock_widget(widget)
     window = viewer.window._qt_window
@@ -190,12 +211,12 @@ def opened(model: str, network: str) -> tuple[napari.Viewer, TeachWidget, Hand]:
     models.combo.setCurrentIndex(models.combo.findText(model))
     box = widget.learning.network
     box.setCurrentIndex(box.findData(network))
-    widget.begin.start.click()
-    hand.until(lambda: widget.controller.state.is_open)
     camera = camera_of(viewer)
-    camera.center = (0, SIDE / 2, SIDE / 2)
+    camera.center = (0, side / 2, side / 2)
     camera.zoom = min(hand.canvas.height(), hand.canvas.width()) / VIEW
     hand.wait(1.0)
+    widget.begin.start.click()
+    hand.until(lambda: widget.controller.state.is_open)
     hand.until(lambda: not widget.controller.state.is_working and not widget.controller.is_busy)
     return viewer, widget, hand
 
@@ -206,10 +227,11 @@ def main() -> None:
     parser.add_argument("--model", default="nuclei")
     parser.add_argument("--strokes", type=int, default=40)
     parser.add_argument("--network", default="off", choices=("off", "automatic", "ask"))
+    parser.add_argument("--side", type=int, default=2048, help="pixels of the image along each axis")
     parser.add_argument("--pause", type=float, default=1.0, help="seconds between an answer and the next stroke")
     arguments = parser.parse_args()
     os.chdir(tempfile.mkdtemp())  # the project goes there
-    viewer, widget, hand = opened(arguments.model, arguments.network)
+    viewer, widget, hand = opened(arguments.model, arguments.network, arguments.side)
     assert widget.controller.course is not None
     shape = " x ".join(map(str, widget.controller.course.view().shape))
     bare = floor(hand)
@@ -222,13 +244,15 @@ def main() -> None:
     layer, hops = widget.controller.course.corrections.layer, Hops(widget, hand)
     for number in range(arguments.strokes):
         layer.selected_label = 1 + number % 2
-        at = SIDE / 2 + rng.uniform(-VIEW / 2 + 60, VIEW / 2 - 60, 2)
+        at = arguments.side / 2 + rng.uniform(-VIEW / 2 + 60, VIEW / 2 - 60, 2)
         hops.stroke(at, at + rng.uniform(-40, 40, 2))
         hand.wait(arguments.pause)
     timer.stop()
     gaps = 1e3 * np.diff(ticks)
-    print(f"{arguments.model}, whole network {arguments.network}, view {shape} px, {describe('cpu')}")
+    of = f"view {shape} of {arguments.side} x {arguments.side} px"
+    print(f"{arguments.model}, whole network {arguments.network}, {of}, {describe('cpu')}")
     hops.report()
+    print(f"memory of the process: {psutil.Process().memory_info().rss / 2**20:.0f} MiB")
     print(f"floor: a frame with nothing new is drawn after {bare[0]:.1f} ms, on the screen after {bare[1]:.1f} ms")
     print(f"gaps of the GUI thread: 99 % below {np.percentile(gaps, 99):.0f} ms, longest {gaps.max():.0f} ms")
     widget.controller.shutdown()
