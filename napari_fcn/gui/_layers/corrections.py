@@ -113,7 +113,7 @@ class Corrections(QObject):
             origin = known.get("origin") or (0,) * reused.ndim
             start = on_image(Region(origin, origin), channel).start
             self.window = Region((0,) * len(start), window.shape).shift(start)
-            self._earlier = known.get("sheet")
+            self._earlier = known.get("painted")
         self._take()
         self.set_classes(classes)
 
@@ -143,7 +143,7 @@ class Corrections(QObject):
         """Note where the layer lies, what it holds, and what is painted elsewhere."""
         self._given = self.layer.data
         origin = on_layer(self.window, self._channel).start
-        mark(self.layer, self._source, CORRECTIONS, self._channel, origin=origin, sheet=self._known)
+        mark(self.layer, self._source, CORRECTIONS, self._channel, origin=origin, painted=self._known)
 
     def connect(self) -> None:
         """Watch the layer."""

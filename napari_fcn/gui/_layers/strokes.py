@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from napari_fcn.learning.sparse import SparseLabels
 
     Labels8 = npt.NDArray[np.uint8]
-    Sheet = Labels8 | SparseLabels | Pane
+    Paintable = Labels8 | SparseLabels | Pane
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -38,7 +38,7 @@ class Stroke:
     labels: Labels8
 
     @classmethod
-    def between(cls, known: Sheet, present: Sheet, region: Region) -> Self | None:
+    def between(cls, known: Paintable, present: Paintable, region: Region) -> Self | None:
         """Return the smallest stroke within a region that makes ``known`` what ``present`` is; None if it is so."""
         region = region.clip(present.shape)
         now = present[region.slices]
@@ -48,7 +48,7 @@ class Stroke:
         box = _bounds(differs)
         return cls(box.shift(region.start), now[box.slices].copy())
 
-    def write(self, array: Sheet) -> None:
+    def write(self, array: Paintable) -> None:
         """Put it into an array on the image axes."""
         array[self.region.slices] = self.labels
 
@@ -64,7 +64,7 @@ class Restored:
     before: Labels8
     after: Labels8
 
-    def write(self, array: Sheet) -> None:
+    def write(self, array: Paintable) -> None:
         """Put it into an array on the image axes."""
         part = array[self.region.slices]
         array[self.region.slices] = np.where((part == self.before) & (self.before != self.after), self.after, part)
