@@ -208,7 +208,7 @@ def opened(model: str, network: str, side: int) -> tuple[napari.Viewer, TeachWid
     window.resize(window.width() + hand.canvas.height() - hand.canvas.width(), window.height())  # as high as wide
     hand.wait(1.0)
     models = widget.begin.model
-    models.combo.setCurrentIndex(models.combo.findText(model))
+    models.choose(next(entry for entry in models.models if entry.name == model))
     box = widget.learning.network
     box.setCurrentIndex(box.findData(network))
     camera = camera_of(viewer)
@@ -217,6 +217,7 @@ def opened(model: str, network: str, side: int) -> tuple[napari.Viewer, TeachWid
     hand.wait(1.0)
     widget.begin.start.click()
     hand.until(lambda: widget.controller.state.is_open)
+    assert (widget.controller.state.model, widget.controller.state.settings.network) == (model, network)
     hand.until(lambda: not widget.controller.state.is_working and not widget.controller.is_busy)
     return viewer, widget, hand
 
