@@ -15,6 +15,7 @@ PACKAGE = "napari_fcn"
 FLOORS = (
     {"geometry"},
     {"events", "settings", "errors"},
+    {"storage"},
     {"nets"},
     {"fields"},
     {"models"},
@@ -41,6 +42,7 @@ LIBRARIES = {  # rooms that know few libraries; the others are free but for the 
     "events": {"numpy"},
     "settings": {"numpy"},
     "errors": set(),
+    "storage": set(),
     "nets": {"numpy", "torch"},
 }
 GRAPHICAL = {"PyQt5", "PyQt6", "PySide6", "magicgui", "napari", "pyqtgraph", "qtpy", "superqt", "vispy"}

@@ -1,0 +1,51 @@
+"""Names in a folder that stand for something elsewhere: what is written there would be written elsewhere."""
+
+from __future__ import annotations
+
+import os
+import stat
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+JUNCTION = getattr(stat, "IO_REPARSE_TAG_MOUNT_POINT", None)  # Windows: a folder that is another folder
+
+
+def is_link(path: Path) -> bool:
+    """Whether a name is a symbolic link or, on Windows, a junction; False if there is nothing.
+
+    Raises
+    ------
+    OSError
+        If the system does not say.
+    """
+    try:
+        found = os.lstat(path)
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+    return stat.S_ISLNK(found.st_mode) or (JUNCTION is not None and getattr(found, "st_reparse_tag", 0) == JUNCTION)
+
+
+def links_inside(folder: Path) -> Iterator[Path]:
+    """Yield all in a folder, at any depth, that is a link or no file of its own (a pipe, a device); none is followed.
+
+    The folder itself may be a link: who names it has chosen what it stands for.
+
+    Raises
+    ------
+    OSError
+        If a folder cannot be listed.
+    """
+    waiting = [folder]
+    while waiting:
+        for path in sorted(waiting.pop().iterdir()):
+            if is_link(path):
+                yield path
+                continue
+            mode = os.lstat(path).st_mode
+            if stat.S_ISDIR(mode):
+                waiting.append(path)
+            elif not stat.S_ISREG(mode):
+                yield path
