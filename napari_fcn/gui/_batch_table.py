@@ -36,6 +36,8 @@ def state_text(row: Row) -> str:
         left = "" if row.seconds_left is None else f" · {duration(row.seconds_left)} left"
         return f"{row.task} {100 * row.share:.0f} %{left}".strip()
     if row.state == DONE:
+        if row.is_outdated:
+            return "done, of earlier pixels"
         return f"done · {duration(row.seconds)}" if row.seconds else "done before"
     if row.state == FAILED:
         return f"failed: {_brief(row)}"

@@ -11,7 +11,7 @@ from qtpy.QtCore import Signal
 from qtpy.QtWidgets import QFormLayout, QHBoxLayout, QLineEdit, QPushButton, QVBoxLayout, QWidget
 
 from napari_fcn.gui._controller import FILTERS, NEW_NETWORKS
-from napari_fcn.gui._form import ALARM, Prose
+from napari_fcn.gui._form import ALARM, WARNING, Prose
 from napari_fcn.gui._outcome import LINK
 from napari_fcn.gui._pickers import ImagePicker, ModelPicker
 
@@ -21,7 +21,6 @@ if TYPE_CHECKING:
     from napari_fcn.gui._controller import TeachController, TeachState
 
 KNOWS_NOTHING = "No network: filters of several sizes learn textures from your strokes alone."
-WARNING = "color: black; background: #e6b800; border-radius: 3px; padding: 4px;"  # readable on light and dark
 
 
 def ago(seconds: float) -> str:

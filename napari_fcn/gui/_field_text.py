@@ -48,7 +48,8 @@ def sight_text(sight: Sight) -> str:
 
 def finding_text(finding: Finding) -> str:
     """Return what a check has found, on what, and how long it took."""
-    facts = f"{finding.model} on {finding.image} · {duration(finding.seconds)}"
+    of = " (its earlier pixels)" if finding.is_outdated else ""
+    facts = f"{finding.model} on {finding.image}{of} · {duration(finding.seconds)}"
     return f"{escape(finding.sentence)}<br><i>{escape(facts)}</i>"
 
 

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 S = TypeVar("S")
 
 ALARM = "color: white; background: #9c2a00; border-radius: 3px; padding: 4px;"  # readable on light and dark
+WARNING = "color: black; background: #e6b800; border-radius: 3px; padding: 4px;"  # readable on light and dark
 LABELS = 90  # pixels
 LONG_WORD = 24  # characters that fit beside a row's label
 BREAK = "\u200b"  # may be broken here, takes no room

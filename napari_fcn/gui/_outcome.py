@@ -10,7 +10,7 @@ from qtpy.QtCore import Qt, Signal
 from qtpy.QtWidgets import QButtonGroup, QHBoxLayout, QLabel, QRadioButton, QVBoxLayout, QWidget
 
 from napari_fcn.gui._cards import SWATCH
-from napari_fcn.gui._form import Prose
+from napari_fcn.gui._form import WARNING, Prose
 
 if TYPE_CHECKING:
     from napari_fcn.gui._controller import ClassShare, RunResult
@@ -70,6 +70,8 @@ class Outcome(QWidget):
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self.line, self.legend = Prose("Result"), Prose("Classes")
+        self.warning = Prose("Warning")
+        self.warning.setStyleSheet(WARNING)
         self.line.setTextInteractionFlags(Qt.TextBrowserInteraction)
         self.line.setOpenExternalLinks(True)
         self.choices = QWidget()
@@ -87,7 +89,7 @@ class Outcome(QWidget):
         self._group.buttonClicked.connect(self._on_clicked)
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
-        for part in (self.choices, self.legend, self.line):
+        for part in (self.warning, self.choices, self.legend, self.line):
             layout.addWidget(part)
 
     def show_result(self, result: RunResult | None, visible: dict[str, bool]) -> None:
@@ -99,6 +101,9 @@ class Outcome(QWidget):
             for kind, button in self.buttons.items():
                 button.setChecked(one == [kind])
             self._group.setExclusive(True)
+        warning = "" if result is None else result.warning
+        self.warning.setText(warning)
+        self.warning.setVisible(bool(warning))
         self.line.setText("" if result is None else result_line(result))
         self.line.setToolTip("" if result is None else "\n".join(result.files))
         self.legend.setText("" if result is None else legend(result.classes))

@@ -11,7 +11,6 @@ from qtpy.QtWidgets import QFileDialog, QFormLayout, QHBoxLayout, QMenu, QProgre
 
 from napari_fcn.gui._batch_table import BatchTable, detail
 from napari_fcn.gui._controller import (
-    CANCELLED,
     FAILED,
     RUNNING,
     WAITING,
@@ -229,7 +228,7 @@ class BatchWidget(Dock):
     def _sync(self) -> None:
         """Show the state of everything."""
         state, reason = self.controller.state, self._reason()
-        waits = state.count(WAITING, CANCELLED)
+        waits = any(row.is_waiting for row in state.rows)
         self.run_button.setEnabled(not reason and not state.is_running)
         self.run_button.setText("Run" if not state.rows or state.is_running or waits else "Run again")
         self.retry_button.setEnabled(bool(state.retriable) and not reason)

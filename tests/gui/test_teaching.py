@@ -599,6 +599,15 @@ def test_an_image_of_another_size_ends_the_course(lesson: Lesson) -> None:
     assert "have changed" in lesson.state.message
 
 
+def test_pixels_that_are_written_in_place_end_the_course(lesson: Lesson) -> None:
+    lesson.paint((10, 10), 1)
+    lesson.image.data[...] = 255 - lesson.image.data
+    lesson.image.refresh()
+    lesson.wait(lambda: not lesson.state.is_open)
+    assert "have changed" in lesson.state.message
+    assert "earlier pixels" in lesson.state.message
+
+
 def test_the_image_removed_ends_the_course(lesson: Lesson, viewer: ViewerModel) -> None:
     viewer.layers.remove(lesson.image)
     assert not lesson.state.is_open

@@ -27,7 +27,7 @@ from napari_fcn.gui._controller.batch_tasks import Batch, Present, added, found,
 from napari_fcn.gui._controller.batch_work import Ended, HiddenCanvas, Step
 from napari_fcn.gui._controller.desk import Desk
 from napari_fcn.gui._jobs import JobRunner
-from napari_fcn.gui._layers import Overlay, is_segmentable
+from napari_fcn.gui._layers import Overlay, is_segmentable, mark_outdated, replaced_during, replaced_since
 from napari_fcn.io.finding import stem
 
 if TYPE_CHECKING:
@@ -85,6 +85,7 @@ class BatchController(Desk):
     def shutdown(self) -> None:
         """End what runs, without waiting for it, and let go of the viewer."""
         self.viewer.layers.events.removed.disconnect(self._on_removed)
+        self._unwatch()
         self._stop(CANCELLED, "The dock was closed.")
         self._batch = None
         self._runner.shutdown()
@@ -227,6 +228,8 @@ class BatchController(Desk):
         origin = self._origins[row.number]
         if origin is None:
             raise ImageError(f"The layer {row.name} is no longer in the viewer.")
+        if not isinstance(origin, Path):
+            self._watch(origin)
         present = of_file(batch, row, origin, self._loaded) if isinstance(origin, Path) else None
         present = present or of_layer(batch, row, origin, self._loaded)
         for path in present.files.values():
@@ -303,9 +306,27 @@ class BatchController(Desk):
                 self._tell()
                 self._continue()
 
+    def _on_replaced(self, layer: Image) -> None:
+        """Give up the row of this layer if it is being run, or say of its result that it is of the earlier pixels."""
+        for number in [number for number, origin in self._origins.items() if origin is layer]:
+            row = self._rows[number]
+            if self._present is not None and self._present.number == number:
+                self._stop(FAILED, str(replaced_during(layer.name)))
+            elif row.state == DONE and not row.is_outdated:
+                lines = (replaced_since(layer.name), *row.lines)
+                self._rows[number] = replace(row, lines=lines, is_outdated=True)
+        self._tell()
+        self._continue()
+
     def _on_opened(self, number: int) -> None:
-        if number in self._rows:
-            self._tell(message=f"{self._rows[number].name} is shown in the viewer.")
+        row = self._rows.get(number)
+        if row is None:
+            return
+        if row.is_outdated:
+            for layer in self._opener.results(number):
+                mark_outdated(layer)
+        of = ", of its earlier pixels," if row.is_outdated else ""
+        self._tell(message=f"The result of {row.name}{of} is shown in the viewer.")
 
     def _on_not_opened(self, error: Exception) -> None:
         self._tell(message="", error=self._sentence(error))

@@ -87,6 +87,11 @@ class Opener(QObject):
         self._layers.pop(number, None)
         self._ours.discard(number)
 
+    def results(self, number: int) -> list[Layer]:
+        """Return the result layers of a row that are in the viewer."""
+        source = self.layer(number)
+        return [] if source is None else self._results(source)
+
     def open(self, number: int, image: Path | None, name: str, outcome: Outcome) -> None:
         """Show the results of a row, from files if they are not in the viewer; ``image`` is None if a layer has it."""
         source = self.layer(number)

@@ -123,6 +123,8 @@ class Row:
         Sentences for the user: what went wrong, or notes.
     files : tuple of str
         What was written.
+    is_outdated : bool
+        Whether the pixels of the image, which is a layer, were replaced since.
     """
 
     number: int
@@ -137,6 +139,12 @@ class Row:
     precision: str = ""
     lines: tuple[str, ...] = ()
     files: tuple[str, ...] = ()
+    is_outdated: bool = False
+
+    @property
+    def is_waiting(self) -> bool:
+        """Whether the next run is to run it."""
+        return self.state in (WAITING, CANCELLED) or self.is_outdated
 
     def again(self) -> Row:
         """Return the row as it was before any run."""
@@ -202,8 +210,8 @@ class BatchState:
 
     @property
     def runnable(self) -> tuple[int, ...]:
-        """Numbers of the rows that Run would run: those that wait or were cancelled; if there are none, all."""
-        left = _numbers(row for row in self.rows if row.state in (WAITING, CANCELLED))
+        """Numbers of the rows that Run would run: those that wait, were cancelled or are outdated; else all."""
+        left = _numbers(row for row in self.rows if row.is_waiting)
         return left or _numbers(self.rows)
 
     @property

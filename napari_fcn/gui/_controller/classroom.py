@@ -21,6 +21,7 @@ from napari_fcn.learning.pauses import watched
 
 if TYPE_CHECKING:
     from napari.components import ViewerModel
+    from napari.layers import Image
     from qtpy.QtCore import QObject
 
     from napari_fcn.gui._controller.course import Course
@@ -114,7 +115,7 @@ class Classroom(Desk):
         self._course = None
         self._runner.cancel()
         self._herald.release()
-        course.source.events.data.disconnect(self._on_data)
+        self._unwatch()
         course.close()
         self._writer.watch()
         self._set(TeachState(message=message, is_live=self.state.is_live, error=self.state.error))
@@ -146,6 +147,7 @@ class Classroom(Desk):
                 classes=wish.classes(),
                 message=f"Preparing to teach on {wish.layer.name} …",
             )
+            self._watch(wish.layer)
             journal = self._book.journal = Journal(self._writer)
             self._course = begin(self.viewer, wish, journal, self._loaded, self._tools)
         except FcnError as error:
@@ -156,7 +158,6 @@ class Classroom(Desk):
         corrections.changed.connect(self._on_painted)
         corrections.lost.connect(self.stop)
         corrections.label_chosen.connect(self._on_label)
-        wish.layer.events.data.connect(self._on_data)
         corrections.take_up()
         self._set(replace(state, label=corrections.layer.selected_label))
         self._ask()
@@ -195,10 +196,12 @@ class Classroom(Desk):
         if self._course is not None and self._course.has_lost(event.value):
             self.stop(f"The layer {event.value.name} was removed, so teaching has stopped. Press Start to go on.")
 
-    def _on_data(self, _: object = None) -> None:
-        if self._course is not None and self._course.is_replaced:
-            name = self._course.source.name
-            self.stop(f"The pixels of {name} have changed, so teaching has stopped. Press Start to go on.")
+    def _on_replaced(self, layer: Image) -> None:
+        if self._course is not None and self._course.source is layer:
+            self.stop(
+                f"The pixels of {layer.name} have changed, so teaching has stopped; its answer is of the earlier "
+                "pixels. Press Start to teach on the new ones."
+            )
 
     def _on_written(self, _: int) -> None:
         warning = "" if self.state.project else self.state.warning

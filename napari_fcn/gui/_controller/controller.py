@@ -24,10 +24,13 @@ from napari_fcn.gui._layers import (
     Gaze,
     Overlay,
     Painted,
+    PixelsReplacedError,
     StoredCanvas,
     find_layer,
     fits_in_memory,
+    mark_outdated,
     read,
+    replaced_during,
     visible_region,
 )
 
@@ -90,6 +93,7 @@ class Controller(Desk):
     def __init__(self, viewer: ViewerModel, runner: JobRunner | None = None, parent: QObject | None = None) -> None:
         super().__init__(viewer, ViewState(), parent)
         self._run: _Run | None = None
+        self._told_of: Image | None = None  # of which layer the result is that is shown
         self._gaze = Gaze(self.viewer, self)
         self._gaze.settled.connect(self._on_gaze)
         self.lookout = Lookout(self.viewer, self)
@@ -114,6 +118,7 @@ class Controller(Desk):
         """End what runs, without waiting for it, and let go of the viewer."""
         self.viewer.layers.events.removed.disconnect(self._on_removed)
         self._gaze.disconnect_viewer()
+        self._unwatch()
         self.lookout.shutdown()
         self._run = None
         self._runner.shutdown()
@@ -128,6 +133,7 @@ class Controller(Desk):
         """Start to segment a layer; a run that is going on is given up. What goes wrong becomes the error shown."""
         self._leave()
         try:
+            self._watch(layer)
             self._run = self._prepare(layer, request)
         except FcnError as error:
             self._runner.cancel()
@@ -214,10 +220,13 @@ class Controller(Desk):
             return
         result = _result(run, run.planned, run.end)
         run.overlay.describe({"model": result.model, "seconds": result.seconds, "device": result.device})
+        self._told_of = run.source
         self._set(ViewState(done=run.planned.tiles, total=run.planned.tiles, result=result))
 
     def _on_failed(self, error: Exception) -> None:
-        self._leave()
+        run = self._leave()
+        if isinstance(error, PixelsReplacedError):
+            _outdate(run)
         self._set(replace(self.state, is_running=False, message="", error=self._sentence(error)))
 
     def _on_removed(self, event: Any) -> None:
@@ -225,6 +234,15 @@ class Controller(Desk):
         ours = [] if run is None else [run.source, *(run.overlay.layers.values() if run.overlay else ())]
         if any(layer is event.value for layer in ours):
             self._stop(f"Stopped: the layer {event.value.name} was removed.")
+
+    def _on_replaced(self, layer: Image) -> None:
+        """Give up the run on this layer, or say of its result that it is of the earlier pixels."""
+        run, result = self._run, self.state.result
+        if run is not None and run.source is layer:
+            self._stop(str(replaced_during(layer.name)))
+            _outdate(run)
+        elif result is not None and self._told_of is layer:
+            self._set(replace(self.state, result=replace(result, is_outdated=True)))
 
     def _stop(self, message: str) -> None:
         self._runner.cancel()
@@ -237,6 +255,12 @@ class Controller(Desk):
         if run is not None and run.overlay is not None and run.overlay.is_complete:
             run.overlay.finish()
         return run
+
+
+def _outdate(run: _Run | None) -> None:
+    """Mark what a run has shown so far as of earlier pixels."""
+    for layer in [] if run is None or run.overlay is None else run.overlay.layers.values():
+        mark_outdated(layer)
 
 
 def _canvas(request: Request, image: LayerImage, axes: Axes) -> tuple[Canvas | StoredCanvas, dict[str, Path]]:

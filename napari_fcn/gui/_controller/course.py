@@ -44,7 +44,6 @@ class Course:
         self, viewer: ViewerModel, source: Image, axes: Axes, shape: Sequence[int], classes: Sequence[TaughtClass]
     ) -> None:
         self.viewer, self.source, self.axes, self.shape = viewer, source, axes, tuple(shape)
-        self._data = source.data
         colours = pairs(classes)
         channel = None if source.rgb else axes.channel_position
         window = Region.whole(shape)
@@ -114,11 +113,6 @@ class Course:
     def has_lost(self, layer: Layer) -> bool:
         """Whether there is nothing to teach any more without this layer."""
         return layer is self.source or layer is self.corrections.layer
-
-    @property
-    def is_replaced(self) -> bool:
-        """Whether the image has got other pixels."""
-        return self.source.data is not self._data
 
     def toggle_answer(self) -> None:
         """Hide the answer, or show it again."""

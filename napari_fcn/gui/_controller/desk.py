@@ -11,11 +11,11 @@ from qtpy.QtCore import QObject, Signal
 
 from napari_fcn.errors import FcnError
 from napari_fcn.gui._controller import catalogue, facts
-from napari_fcn.gui._layers import is_segmentable, unwrapped
+from napari_fcn.gui._layers import is_segmentable, unwrapped, watch_of
 
 if TYPE_CHECKING:
     from napari.components import ViewerModel
-    from napari.layers import Image
+    from napari.layers import Image, Layer
 
     from napari_fcn.gui._controller.state import ImageFacts, Request
 
@@ -45,6 +45,7 @@ class Desk(QObject):
         self.viewer = unwrapped(viewer)
         self.state = state
         self._loaded = catalogue.Loaded()
+        self._watched: list[Layer] = []
 
     def images(self) -> list[Image]:
         """Return the layers that can be segmented, topmost first."""
@@ -71,6 +72,25 @@ class Desk(QObject):
         """Stop to show what went wrong: the user has changed something since."""
         if self.state.error:
             self._set(replace(self.state, error=""))
+
+    def _watch(self, layer: Image) -> None:
+        """Be told by `_on_replaced` when the pixels of a layer are replaced from now on."""
+        watch_of(layer).check()  # what was replaced without a word is no news to what begins now
+        if not any(layer is known for known in self._watched):
+            self._watched.append(layer)
+            watch_of(layer).replaced.connect(self._on_pixels)
+
+    def _unwatch(self) -> None:
+        """Let go of all layers that are watched."""
+        for layer in self._watched:
+            watch_of(layer).replaced.disconnect(self._on_pixels)
+        self._watched.clear()
+
+    def _on_pixels(self, event: Any) -> None:
+        self._on_replaced(event.layer)
+
+    def _on_replaced(self, layer: Image) -> None:
+        """Do what follows when the pixels of a layer have been replaced: nothing."""
 
     def _sentence(self, error: Exception) -> str:
         """Return an error in words; napari hears of one that should not have happened."""

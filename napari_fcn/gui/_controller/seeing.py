@@ -39,6 +39,10 @@ if TYPE_CHECKING:
 
     from napari_fcn.gui._controller.state import Request
 
+EARLIER = (
+    "The pixels of {name} were replaced: what was found in the earlier ones is marked or hidden. Point at a pixel, or "
+    "check, again."
+)
 LEAST_CHANGE = 0.05  # of a probability: maps of changes that small stay dark
 
 
@@ -107,6 +111,7 @@ class SeeingController(Desk):
         self.viewer.layers.events.removed.disconnect(self._on_removed)
         for emitter in (self.viewer.dims.events.order, self.viewer.dims.events.ndisplay):
             emitter.disconnect(self._on_turned)
+        self._unwatch()
         self.pointer.set_on(False)
         self._task, self._boxed = None, None
         self._waiting.clear()
@@ -285,6 +290,8 @@ class SeeingController(Desk):
             self._waiting[task.kind] = task
 
     def _begin(self, task: Task) -> None:
+        if task.view is not None:
+            self._watch(task.source)  # type: ignore[arg-type]  # of what has a view it is an image
         self._task, self._started = task, time.monotonic()
         doing = "" if task.kind == "know" else task.kind
         self._set(replace(self.state, doing=doing, done=0, total=0, seconds_left=None))
@@ -378,6 +385,27 @@ class SeeingController(Desk):
             self._stop(f"Stopped: the layer {name} was removed.")
         if self._task is None:
             self._eye.forget()
+
+    def _on_replaced(self, layer: Image) -> None:
+        """Give up what is asked of the earlier pixels of a layer, hide what is drawn, and mark what was found."""
+        self._waiting = {kind: task for kind, task in self._waiting.items() if task.source is not layer}
+        is_asked = self._task is not None and self._task.source is layer
+        if is_asked:
+            self._runner.cancel()
+            self._task = None
+        self._eye.forget()
+        if self._boxed is not None and self._boxed[0].source is layer:
+            self._boxed = None
+        Sights(self.viewer, layer, None).hide()
+        state = self.state
+        sight = None if state.sight is not None and state.sight.image == layer.name else state.sight
+        findings = tuple(replace(one, is_outdated=one.is_outdated or one.image == layer.name) for one in state.findings)
+        is_known = is_asked or sight is not state.sight or findings != state.findings
+        self._set(replace(state, sight=sight, findings=findings))
+        if is_asked:
+            self._go_on()
+        if is_known:
+            self._set(replace(self.state, message=EARLIER.format(name=layer.name)))
 
     def _on_turned(self, _: object = None) -> None:
         """Draw the box in the plane that is shown now."""

@@ -159,13 +159,14 @@ class Growth:
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """What a check has found: which check, the sentence, on what, and how long it took."""
+    """What a check has found: which check, the sentence, on what, how long it took, and whether on earlier pixels."""
 
     kind: str
     sentence: str
     image: str
     model: str
     seconds: float
+    is_outdated: bool = False
 
 
 @dataclass(frozen=True, slots=True)

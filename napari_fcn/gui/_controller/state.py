@@ -6,6 +6,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from napari_fcn.gui._controller.saving import SaveSettings
+from napari_fcn.gui._layers import replaced_since
 from napari_fcn.settings import PredictSettings
 
 if TYPE_CHECKING:
@@ -66,6 +67,8 @@ class RunResult:
         Sentences for the user.
     files : tuple of str
         What was written.
+    is_outdated : bool
+        Whether the pixels of the image were replaced since.
     """
 
     image: str
@@ -77,6 +80,12 @@ class RunResult:
     classes: tuple[ClassShare, ...]
     notes: tuple[str, ...] = ()
     files: tuple[str, ...] = ()
+    is_outdated: bool = False
+
+    @property
+    def warning(self) -> str:
+        """What the user must know before using the result; empty if nothing."""
+        return replaced_since(self.image) if self.is_outdated else ""
 
     @property
     def speed(self) -> float:

@@ -12,7 +12,15 @@ import numpy as np
 
 from napari_fcn.errors import ImageError
 from napari_fcn.events import RunDone, RunPlanned, TileDone
-from napari_fcn.gui._layers import Canvas, LayerImage, Painted, StoredCanvas, load_what_layers_need
+from napari_fcn.gui._layers import (
+    Canvas,
+    LayerImage,
+    Painted,
+    StoredCanvas,
+    content_of,
+    load_what_layers_need,
+    replaced_during,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -83,6 +91,8 @@ def segment(job: Job, loaded: Loaded) -> Iterator[Painted | Event]:
 
     Raises
     ------
+    PixelsReplacedError
+        If the pixels of the image are not the same at the end: no result is of one moment.
     FcnError
         If image, model, device and files do not fit each other.
     """
@@ -94,10 +104,13 @@ def segment(job: Job, loaded: Loaded) -> Iterator[Painted | Event]:
     spacing = [sizes[position] for position in job.axes.space_positions] if any(sizes) else []
     session = Session(job.image.data, checkpoint, job.axes, job.settings, job.image.rgb, spacing)
     colours = [label.colour for label in session.checkpoint.info.classes]
+    before = content_of(job.image.data)
     with closing(job.canvas), closing(_events(session, job)) as events:  # type: ignore[type-var]
         for event in events:
             if isinstance(event, TileDone):
                 yield job.canvas.receive(event, colours)
+                if event.done == event.total and content_of(job.image.data) != before:
+                    raise replaced_during(job.image.name)  # before the files get their names
                 continue
             if isinstance(event, RunPlanned):
                 job.canvas.begin(event.tile, partial(_meta, session, job))

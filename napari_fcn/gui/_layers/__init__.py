@@ -7,7 +7,8 @@ from napari_fcn.gui._layers.corrections import MOST_CLASSES, Corrections
 from napari_fcn.gui._layers.crops import Crop, Place, show_answer, show_changes, show_uncertainty
 from napari_fcn.gui._layers.opened import Opened, add_image, add_results, open_files
 from napari_fcn.gui._layers.painting import Painted, paint
-from napari_fcn.gui._layers.placing import find_layer, on_layer
+from napari_fcn.gui._layers.pixels import PixelsReplacedError, content_of, replaced_during, replaced_since, watch_of
+from napari_fcn.gui._layers.placing import find_layer, is_outdated, mark_outdated, on_layer
 from napari_fcn.gui._layers.pointing import Pointer, pixel_at, plane_of
 from napari_fcn.gui._layers.reading import (
     KEY,
@@ -39,6 +40,7 @@ __all__ = [
     "Opened",
     "Overlay",
     "Painted",
+    "PixelsReplacedError",
     "Place",
     "Pointer",
     "Restored",
@@ -49,12 +51,15 @@ __all__ = [
     "add_image",
     "add_results",
     "after_draw",
+    "content_of",
     "find_layer",
     "fit",
     "fits_in_memory",
+    "is_outdated",
     "is_segmentable",
     "load_what_layers_need",
     "look_at",
+    "mark_outdated",
     "moved",
     "on_layer",
     "open_files",
@@ -62,6 +67,8 @@ __all__ = [
     "pixel_at",
     "plane_of",
     "read",
+    "replaced_during",
+    "replaced_since",
     "show_answer",
     "show_changes",
     "show_uncertainty",
@@ -70,5 +77,6 @@ __all__ = [
     "unwrapped",
     "visible",
     "visible_region",
+    "watch_of",
     "window_on",
 ]

@@ -118,6 +118,7 @@ class Place(Crop):
         layer = self.layer
         if layer is not None:
             layer.data = [box]
+            mark(layer, self._source, self.kind, self._channel)
             layer.visible = True
             return
         name = f"{self._source.name} {self.kind}"

@@ -9,6 +9,7 @@ import numpy as np
 from napari.utils.transforms import Affine
 
 from napari_fcn.geometry import Region
+from napari_fcn.gui._layers.pixels import watch_of
 from napari_fcn.gui._layers.reading import KEY, read
 
 if TYPE_CHECKING:
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from napari.layers import Image, Layer
 
 CORRECTIONS = "corrections"  # the kind of layer that the user paints on
+OUTDATED = "(of earlier pixels)"  # behind the name of a result whose image has changed
 TRANSFORMS = ("scale", "translate", "rotate", "shear", "affine", "units", "axis_labels")
 
 
@@ -32,9 +34,26 @@ def find_layer(viewer: ViewerModel, source: Image, kind: str) -> Layer | None:
 
 
 def mark(layer: Layer, source: Image, kind: str, channel: int | None, **more: Any) -> None:
-    """Write into a layer that it is ours, what it shows, and of which source."""
+    """Write into a layer that it is ours, what it shows, and of which source: of its present pixels."""
+    name = layer.metadata.get(KEY, {}).get("outdated", "")
+    if name and layer.name == f"{name} {OUTDATED}":
+        layer.name = name
     ids = {"source": source.unique_id, "layer": layer.unique_id}
     layer.metadata[KEY] = {"kind": kind, "channel": channel, **ids, **more}
+
+
+def mark_outdated(layer: Layer) -> None:
+    """Write into a result, and behind its name, that it is of pixels which its image does not have any more."""
+    known = layer.metadata.get(KEY, {})
+    if not known or known.get("kind") == CORRECTIONS or is_outdated(layer):
+        return
+    layer.metadata[KEY] = {**known, "outdated": layer.name}
+    layer.name = f"{layer.name} {OUTDATED}"
+
+
+def is_outdated(layer: Layer) -> bool:
+    """Whether a result is of pixels which its image does not have any more."""
+    return bool(layer.metadata.get(KEY, {}).get("outdated"))
 
 
 def add_result(viewer: ViewerModel, layer: Layer, source: Image) -> None:
@@ -136,7 +155,7 @@ def align(result: Layer, source: Image) -> None:
 
 
 def follow(result: Layer, source: Image) -> None:
-    """Keep a result layer on its source when somebody moves, scales or turns the source later.
+    """Keep a result layer on its source when the source is moved, scaled or turned; mark it when its pixels change.
 
     napari's own ``link_layers`` asks for equal dimensions, which a leading channel axis takes away.
     """
@@ -148,5 +167,11 @@ def follow(result: Layer, source: Image) -> None:
         if result is not None and source is not None:
             align(result, source)
 
+    def on_replaced(_: object = None) -> None:
+        result = target()
+        if result is not None:
+            mark_outdated(result)
+
     for name in TRANSFORMS:
         getattr(source.events, name).connect(on_moved)
+    watch_of(source).replaced.connect(on_replaced)

@@ -38,7 +38,7 @@ STEPS = 256
 
 
 class Sights:
-    """The layers that show what a network sees of one image; made at the first use, then used again.
+    """The layers that show what a network sees of one image, ``source``; made at the first use, then used again.
 
     Parameters
     ----------
@@ -51,7 +51,7 @@ class Sights:
     """
 
     def __init__(self, viewer: ViewerModel, source: Image, channel: int | None) -> None:
-        self._viewer, self._source, self._channel = viewer, source, channel
+        self._viewer, self.source, self._channel = viewer, source, channel
         self._box = Crop(viewer, source, channel, BOX)
         self._heat = Crop(viewer, source, channel, HEAT)
         self._maps = {kind: Crop(viewer, source, channel, name) for kind, name in MAPS.items()}
@@ -72,7 +72,8 @@ class Sights:
             return
         layer.data = (drawn, ["polygon"] * len(drawn))
         layer.edge_width = self._line()
-        align(layer, self._source)
+        mark(layer, self.source, BOX, self._channel)
+        align(layer, self.source)
         layer.visible = True
 
     def show_heat(self, region: Region, heat: npt.NDArray[np.float32]) -> None:
@@ -91,6 +92,11 @@ class Sights:
         """Take away the heat of another pixel."""
         _hide(self._heat)
 
+    def hide(self) -> None:
+        """Take away everything."""
+        for crop in (self._box, self._heat, *self._maps.values()):
+            _hide(crop)
+
     def show_map(self, kind: str, region: Region, values: npt.NDArray[np.float32], top: float) -> None:
         """Show one kind of map, from 0 to ``top``, and hide what else these layers show."""
         for known, crop in [*self._maps.items(), ("", self._heat), ("", self._box)]:
@@ -105,16 +111,16 @@ class Sights:
             edge_color=BOX_COLOUR,
             face_color="transparent",
             edge_width=self._line(),
-            name=f"{self._source.name} {BOX}",
-            **placement(self._source, self._channel),
+            name=f"{self.source.name} {BOX}",
+            **placement(self.source, self._channel),
         )
-        mark(layer, self._source, BOX, self._channel)
-        add_result(self._viewer, layer, self._source)
-        follow(layer, self._source)
+        mark(layer, self.source, BOX, self._channel)
+        add_result(self._viewer, layer, self.source)
+        follow(layer, self.source)
 
     def _line(self) -> float:
         """Return how thick a line has to be, in pixels of the image, to be seen."""
-        step = max(1e-12, min(abs(float(s)) for s in self._source.scale[-2:]))
+        step = max(1e-12, min(abs(float(s)) for s in self.source.scale[-2:]))
         return LINE / max(1e-12, float(camera_of(self._viewer).zoom)) / step
 
     def _drawn(self, ndim: int) -> tuple[int, int]:

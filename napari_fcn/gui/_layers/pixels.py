@@ -1,0 +1,190 @@
+"""Whether a layer still holds the pixels that a result was computed from; the same answer for every dock."""
+
+from __future__ import annotations
+
+import os
+import weakref
+import zlib
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from weakref import WeakKeyDictionary
+
+import numpy as np
+from napari.utils.events import EventEmitter
+from qtpy.QtCore import QTimer
+
+from napari_fcn.errors import DAMAGE, ImageError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from napari.layers import Layer
+
+    from napari_fcn.geometry import Region
+
+BRIEF = 2**25  # bytes that are summed up on the GUI thread: 16 ms
+THOROUGH = 2**32  # bytes on a worker thread, which takes as long as it takes
+BLOCK = 2**16  # bytes of a block where only some are summed up
+DELAY = 250  # milliseconds after a change of the view: a slider that moves has the pixels summed up now and then
+FILES = 2000  # of a zarr folder, whose times are compared
+WHOLE, PROBES = 2**20, 4  # pixels up to which any array is read whole, and blocks that are read of a larger one
+
+
+class PixelsReplacedError(ImageError):
+    """The pixels of a layer were replaced while a network ran on them."""
+
+
+def replaced_during(name: str) -> PixelsReplacedError:
+    """Return the error that ends a run whose image has changed."""
+    return PixelsReplacedError(
+        f"The pixels of {name} were replaced while it was segmented, so the run was stopped: part of the result is of "
+        "the earlier pixels. Run again when the image does not change any more."
+    )
+
+
+def replaced_since(name: str) -> str:
+    """Return what is said of a result whose image has changed since."""
+    return f"The pixels of {name} were replaced: this result is of the earlier pixels. Run again for the new ones."
+
+
+class PixelWatch:
+    """Notices that the pixels of a layer are replaced, by other data or in place.
+
+    Other data are noticed at once. What is written into an array in place is noticed at the next `Layer.refresh`, or
+    any other change of what is on screen, by a checksum: of all pixels, or of blocks spread over a large image. Of
+    arrays that are not in memory the times of their files are compared, if they are files on this computer.
+
+    Attributes
+    ----------
+    replaced : EventEmitter
+        The pixels were replaced; the event has the ``layer``.
+    generation : int
+        How often the pixels were replaced since the watch began.
+    """
+
+    def __init__(self, layer: Layer) -> None:
+        self._layer = weakref.ref(layer)
+        self.replaced = EventEmitter(type_name="replaced")
+        self.generation = 0
+        self._is_due = False
+        self._note(layer)
+        layer.events.data.connect(self._on_data)
+        layer.events.set_data.connect(self._on_set_data)
+
+    def check(self) -> bool:
+        """Return whether the pixels were replaced since the last look, after telling everybody who wants to know."""
+        layer = self._layer()
+        if layer is None:
+            return False
+        before, data = self._content, self._data
+        self._note(layer)
+        is_comparable = self._is_whole or self._data is data
+        if is_comparable and before == self._content:
+            return False
+        self.generation += 1
+        self.replaced(layer=layer)
+        return True
+
+    def _note(self, layer: Layer) -> None:
+        """Remember what the layer holds now."""
+        self._data = pixels_of(layer)
+        self._content = content_of(self._data, BRIEF)
+        self._is_whole = isinstance(self._data, np.ndarray) and self._data.nbytes <= BRIEF
+
+    def _on_data(self, _: object = None) -> None:
+        self.check()
+
+    def _on_set_data(self, _: object = None) -> None:
+        if not self._is_due:
+            self._is_due = True
+            QTimer.singleShot(DELAY, self._on_due)
+
+    def _on_due(self) -> None:
+        self._is_due = False
+        self.check()
+
+
+# The watch of a layer is shared by all docks and all results, so that its pixels are summed up once.
+_watches: WeakKeyDictionary[Any, PixelWatch] = WeakKeyDictionary()
+
+
+def watch_of(layer: Layer) -> PixelWatch:
+    """Return the watch over the pixels of a layer; there is one, which lives as long as the layer."""
+    if layer not in _watches:
+        _watches[layer] = PixelWatch(layer)
+    return _watches[layer]
+
+
+def pixels_of(layer: Layer) -> Any:
+    """Return the array of a layer, at full resolution."""
+    return layer.data[0] if getattr(layer, "multiscale", False) else layer.data
+
+
+def content_of(array: Any, limit: int = THOROUGH) -> tuple[object, ...]:
+    """Return a value that differs when the pixels of an array do, as far as that costs no more than it may.
+
+    Parameters
+    ----------
+    array : array-like
+        numpy, dask, zarr: anything with ``shape``, ``dtype`` and slices.
+    limit : int
+        Bytes that may be read. Above `BRIEF`, and from a worker thread only, arrays that are not in memory are read at
+        a few places too.
+    """
+    kind = (tuple(array.shape), str(array.dtype))
+    if isinstance(array, np.ndarray):
+        limit = min(limit, BRIEF) if isinstance(array, np.memmap) else limit
+        return (*kind, *_checksums(array, limit))
+    probed = _probed(array) if limit > BRIEF else ()
+    return (*kind, *_times(array), *probed)
+
+
+def _checksums(array: np.ndarray, limit: int) -> Iterator[int]:
+    """Yield the checksum of a whole array or, of one that is larger than the limit, of blocks spread over it."""
+    if array.dtype.hasobject:
+        return
+    if not array.flags.c_contiguous:
+        parts: Iterable[np.ndarray] = array if array.ndim > 1 else [array]
+        share = max(1, array.nbytes // max(1, limit))
+        for part in list(parts)[::share]:
+            yield zlib.crc32(np.ascontiguousarray(part).view(np.uint8).reshape(-1).data)
+        return
+    flat = array.reshape(-1).view(np.uint8)
+    if flat.size <= limit:
+        yield zlib.crc32(flat.data)
+        return
+    for start in np.linspace(0, flat.size - BLOCK, limit // BLOCK, dtype=np.int64):
+        yield zlib.crc32(flat[start : start + BLOCK].data)
+
+
+def _times(array: Any) -> tuple[object, ...]:
+    """Return number, size and latest change of the files of a zarr array; empty if it lies elsewhere."""
+    root = getattr(getattr(array, "store", None), "root", None)
+    if not isinstance(root, Path):
+        return ()
+    size = number = latest = 0
+    folders = [root / str(getattr(array, "path", ""))]
+    try:
+        while folders and number < FILES:
+            with os.scandir(folders.pop()) as entries:
+                for entry in entries:
+                    if entry.is_dir(follow_symlinks=False):
+                        folders.append(Path(entry.path))
+                        continue
+                    state = entry.stat()
+                    number, size, latest = number + 1, size + state.st_size, max(latest, state.st_mtime_ns)
+    except OSError:  # it is being written, or gone: the next look finds the rest
+        return ("unreadable",)
+    return number, size, latest
+
+
+def _probed(array: Any) -> tuple[object, ...]:
+    from napari_fcn.project.image import probes
+
+    shape = tuple(int(n) for n in array.shape)
+    regions: list[Region] = probes(shape)
+    try:
+        blocks = [np.asarray(array[region.slices]) for region in regions[:: max(1, len(regions) // PROBES)]]
+    except DAMAGE:  # the run itself tells what is wrong with it
+        return ("unreadable",)
+    return tuple(one for block in blocks for one in _checksums(block, THOROUGH))

@@ -1,0 +1,303 @@
+"""Pixels of a layer that are replaced, by other data or in place: no result passes for that of the new ones."""
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import dask.array as da
+import numpy as np
+import pytest
+import zarr
+from gui.docks import LONG, MakeModel
+from napari.components import ViewerModel
+from napari.layers import Image
+from pytestqt.qtbot import QtBot
+from zarr.storage import MemoryStore
+
+from napari_fcn.gui._batch_table import state_text
+from napari_fcn.gui._controller import (
+    BatchController,
+    BatchRequest,
+    BatchSettings,
+    Controller,
+    Request,
+    SeeingController,
+)
+from napari_fcn.gui._field_text import finding_text
+from napari_fcn.gui._layers import KEY, PixelsReplacedError, content_of, is_outdated, watch_of
+from napari_fcn.gui._layers.pixels import BLOCK
+from napari_fcn.settings import PredictSettings
+
+TILES = PredictSettings(device="cpu", tile=(32,))
+Change = Callable[[Image], None]
+
+
+def other_data(layer: Image) -> None:
+    layer.data = np.full_like(layer.data, 200)
+
+
+def other_shape(layer: Image) -> None:
+    layer.data = np.full((20, 30), 200, np.uint8)
+
+
+def other_type(layer: Image) -> None:
+    layer.data = layer.data.astype(np.float32)
+
+
+def in_place(layer: Image) -> None:
+    layer.data[...] = 200
+    layer.refresh()
+
+
+def in_place_and_given_again(layer: Image) -> None:
+    layer.data[:5] = 200
+    layer.data = layer.data  # how people have a layer drawn again
+
+
+CHANGES = [other_data, other_shape, other_type, in_place, in_place_and_given_again]
+
+
+@pytest.fixture
+def viewer() -> ViewerModel:
+    return ViewerModel()
+
+
+@pytest.fixture
+def layer(viewer: ViewerModel, rng: np.random.Generator) -> Image:
+    return viewer.add_image(rng.integers(0, 255, (96, 96), np.uint8), name="live")
+
+
+@pytest.fixture
+def desk(viewer: ViewerModel, qtbot: QtBot) -> Iterator[Controller]:
+    desk = Controller(viewer)
+    desk.connect()
+    yield desk
+    desk.shutdown()
+    qtbot.waitUntil(lambda: not desk.is_busy, timeout=LONG)
+
+
+def ours(viewer: ViewerModel) -> list[Any]:
+    return [layer for layer in viewer.layers if KEY in layer.metadata]
+
+
+def noted(layer: Image, qtbot: QtBot, change: Change) -> bool:
+    """Return whether the watch over a layer notices a change."""
+    watch = watch_of(layer)
+    before = watch.generation
+    change(layer)
+    qtbot.waitUntil(lambda: not watch._is_due, timeout=LONG)
+    return watch.generation > before
+
+
+@pytest.mark.parametrize("change", CHANGES)
+def test_the_watch_notices_other_pixels(layer: Image, qtbot: QtBot, change: Change) -> None:
+    assert noted(layer, qtbot, change)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        Image.refresh,
+        lambda layer: setattr(layer, "data", layer.data.copy()),
+        lambda layer: setattr(layer, "contrast_limits", (3, 5)),
+        lambda layer: setattr(layer, "visible", False),
+    ],
+    ids=["drawn again", "the same pixels", "contrast", "hidden"],
+)
+def test_the_watch_does_not_mind_what_leaves_the_pixels_alone(layer: Image, qtbot: QtBot, change: Change) -> None:
+    assert not noted(layer, qtbot, change)
+
+
+def test_a_zarr_that_is_written_again_is_noticed(viewer: ViewerModel, tmp_path: Path, qtbot: QtBot) -> None:
+    array = zarr.open_array(tmp_path / "live.zarr", mode="w", shape=(64, 64), chunks=(32, 32), dtype="u2")
+    array[...] = 7
+    layer = viewer.add_image(array, contrast_limits=(0, 9))
+
+    def write(layer: Image) -> None:
+        array[:32, :32] = 70_000 % 2**16
+        layer.refresh()
+
+    assert noted(layer, qtbot, write)
+
+
+def test_other_levels_of_a_pyramid_are_noticed(viewer: ViewerModel, qtbot: QtBot) -> None:
+    layer = viewer.add_image([np.zeros((64, 64), np.uint8), np.zeros((32, 32), np.uint8)], multiscale=True)
+    levels = [np.ones((64, 64), np.uint8), np.ones((32, 32), np.uint8)]
+    assert noted(layer, qtbot, lambda layer: setattr(layer, "data", levels))
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda pixels: pixels,
+        lambda pixels: pixels.T,
+        lambda pixels: pixels[::2, ::3],
+        lambda pixels: pixels > 100,
+        lambda pixels: pixels[:0],
+        lambda pixels: pixels[0],
+    ],
+    ids=["whole", "turned", "with gaps", "bool", "empty", "line"],
+)
+def test_the_content_of_an_array_is_that_of_its_copy(make: Callable[[Any], Any], rng: np.random.Generator) -> None:
+    array = make(rng.integers(0, 255, (60, 90), np.uint8))
+    assert content_of(array) == content_of(array)
+    assert content_of(array)[2:] != content_of(~array)[2:] or not array.size
+
+
+def test_of_a_large_array_blocks_everywhere_are_compared() -> None:
+    array = np.zeros(64 * BLOCK, np.uint8)
+    before = content_of(array, 16 * BLOCK)
+    array[40 * BLOCK : 48 * BLOCK] = 1
+    assert content_of(array, 16 * BLOCK) != before
+
+
+def test_a_lazy_array_that_shows_other_pixels_is_noticed_by_the_worker() -> None:
+    pixels = zarr.create_array(MemoryStore(), shape=(64, 64), chunks=(32, 32), dtype="u1")
+    lazy = da.from_zarr(pixels)
+    before = content_of(lazy)
+    pixels[...] = 9
+    assert content_of(lazy) != before
+
+
+@pytest.mark.parametrize("change", CHANGES)
+def test_a_run_ends_when_the_pixels_change(
+    desk: Controller, viewer: ViewerModel, layer: Image, model: MakeModel, qtbot: QtBot, change: Change
+) -> None:
+    desk.predict(layer, Request(model(), TILES))
+    qtbot.waitUntil(lambda: desk.state.done > 0, timeout=LONG)
+    change(layer)
+    qtbot.waitUntil(lambda: not desk.state.is_running, timeout=LONG)
+    told = desk.state.message + desk.state.error
+    if desk.state.result is None:
+        assert "The pixels of live were replaced" in told
+        assert "Run again" in told
+    else:  # it had just ended
+        qtbot.waitUntil(lambda: desk.state.result is not None and desk.state.result.is_outdated, timeout=LONG)
+    assert ours(viewer)
+    assert all(is_outdated(result) for result in ours(viewer))
+
+
+def test_what_is_written_in_place_without_a_word_is_noticed_before_files_get_their_names(
+    desk: Controller, layer: Image, model: MakeModel, qtbot: QtBot, tmp_path: Path
+) -> None:
+    from napari_fcn.gui._controller import SaveSettings
+
+    desk.predict(layer, Request(model(), TILES, save=SaveSettings("both", str(tmp_path))))
+    qtbot.waitUntil(lambda: desk.state.done > 0, timeout=LONG)
+    layer.data[...] = 200
+    qtbot.waitUntil(lambda: not desk.state.is_running, timeout=LONG)
+    assert "were replaced" in desk.state.error, desk.state
+    assert not [path for path in tmp_path.iterdir() if path.name.endswith((".ome.tif", ".ome.zarr"))]
+
+
+def test_a_result_is_marked_when_the_pixels_change_later_and_the_next_run_makes_it_good(
+    desk: Controller, viewer: ViewerModel, layer: Image, model: MakeModel, qtbot: QtBot
+) -> None:
+    def run() -> None:
+        desk.predict(layer, Request(model(), TILES))
+        qtbot.waitUntil(lambda: not desk.state.is_running, timeout=LONG)
+        assert desk.state.result is not None, desk.state.error
+
+    run()
+    names = [found.name for found in ours(viewer)]
+    other_data(layer)
+    assert desk.state.result is not None
+    assert "earlier pixels" in desk.state.result.warning
+    assert [found.name for found in ours(viewer)] == [f"{name} (of earlier pixels)" for name in names]
+    run()
+    assert desk.state.result.warning == ""
+    assert [found.name for found in ours(viewer)] == names
+    assert not any(is_outdated(found) for found in ours(viewer))
+
+
+def test_results_are_marked_when_the_dock_is_closed_too(
+    viewer: ViewerModel, layer: Image, model: MakeModel, qtbot: QtBot
+) -> None:
+    desk = Controller(viewer)
+    desk.connect()
+    desk.predict(layer, Request(model(), TILES))
+    qtbot.waitUntil(lambda: desk.state.result is not None, timeout=LONG)
+    desk.shutdown()
+    other_data(layer)
+    assert all(is_outdated(found) for found in ours(viewer))
+
+
+@pytest.fixture
+def batch(viewer: ViewerModel, qtbot: QtBot) -> Iterator[BatchController]:
+    desk = BatchController(viewer)
+    desk.connect()
+    yield desk
+    desk.shutdown()
+    qtbot.waitUntil(lambda: not desk.is_busy, timeout=LONG)
+
+
+@pytest.mark.parametrize("change", [other_data, in_place])
+def test_a_row_of_a_batch_fails_when_its_pixels_change_and_the_others_go_on(
+    batch: BatchController, viewer: ViewerModel, layer: Image, model: MakeModel, qtbot: QtBot, change: Change
+) -> None:
+    viewer.add_image(np.zeros((40, 40), np.uint8), name="calm")
+    batch.add_layers([layer, viewer.layers["calm"]])
+    batch.run(BatchRequest(model(), TILES, BatchSettings(results="nothing")))
+    qtbot.waitUntil(lambda: batch.state.rows[0].share > 0, timeout=LONG)
+    change(layer)
+    qtbot.waitUntil(lambda: not batch.state.is_running, timeout=LONG)
+    first, second = batch.state.rows
+    assert first.state == "failed"
+    assert "were replaced" in " ".join(first.lines)
+    assert second.state == "done"
+
+
+def test_a_row_that_is_done_is_marked_and_run_again(
+    batch: BatchController, viewer: ViewerModel, layer: Image, model: MakeModel, qtbot: QtBot
+) -> None:
+    request = BatchRequest(model(), TILES, BatchSettings(results="nothing"))
+    batch.add_layers([layer])
+    batch.run(request)
+    qtbot.waitUntil(lambda: not batch.state.is_running, timeout=LONG)
+    other_data(layer)
+    (row,) = batch.state.rows
+    assert "earlier pixels" in state_text(row)
+    assert batch.state.runnable == (row.number,)
+    batch.show(row.number)
+    qtbot.waitUntil(lambda: "earlier pixels" in batch.state.message, timeout=LONG)
+    assert all(is_outdated(found) for found in ours(viewer))
+    batch.run(request)
+    qtbot.waitUntil(lambda: not batch.state.is_running, timeout=LONG)
+    assert not batch.state.rows[0].is_outdated
+    assert not any(is_outdated(found) for found in ours(viewer))
+
+
+@pytest.mark.parametrize("change", [other_data, in_place])
+def test_box_heat_and_checks_of_earlier_pixels_do_not_stay(
+    viewer: ViewerModel, layer: Image, model: MakeModel, qtbot: QtBot, change: Change
+) -> None:
+    desk = SeeingController(viewer)
+    desk.connect()
+    request = Request(model(), PredictSettings(device="cpu"))
+    desk.check("border", layer, request)
+    qtbot.waitUntil(lambda: desk.state.finding("border") is not None and not desk.is_busy, timeout=LONG)
+    desk.look_at(layer, request, (40, 50))
+    qtbot.waitUntil(lambda: desk.state.sight is not None and not desk.is_busy, timeout=LONG)
+    change(layer)
+    qtbot.waitUntil(lambda: "were replaced" in desk.state.message, timeout=LONG)
+    assert desk.state.sight is None
+    finding = desk.state.finding("border")
+    assert finding is not None
+    assert "earlier pixels" in finding_text(finding)
+    assert not any(found.visible for found in ours(viewer))
+    assert all(is_outdated(found) for found in ours(viewer))
+    desk.look_at(layer, request, (10, 10))
+    qtbot.waitUntil(lambda: desk.state.sight is not None and not desk.is_busy, timeout=LONG)
+    shown = [found for found in ours(viewer) if found.visible]
+    assert shown
+    assert not any(is_outdated(found) for found in shown)
+    desk.shutdown()
+    qtbot.waitUntil(lambda: not desk.is_busy, timeout=LONG)
+
+
+def test_the_error_says_what_to_do() -> None:
+    from napari_fcn.gui._layers import replaced_during
+
+    error = replaced_during("live")
+    assert isinstance(error, PixelsReplacedError)
+    assert "Run again" in str(error)
