@@ -54,7 +54,7 @@ GUI_MAY_IMPORT = {  # inside gui; every module that is not named here is a widge
     "_form": set(),
     "_jobs": set(),
     "_layers": set(),
-    "_samples": set(),
+    "_samples": {"_layers"},
     "demo": {"_samples", "segment"},
     "synthetic": {"_samples"},
 }

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+import napari
+
 from napari_fcn import sample_data
+from napari_fcn.gui._layers import keep_own_context
 
 if TYPE_CHECKING:
     from napari_fcn.sample_data import Sample
@@ -39,6 +42,9 @@ def cell() -> list[LayerData]:
 
 def layers(sample: Sample) -> list[LayerData]:
     """Return a sample as napari takes it."""
+    viewer = napari.current_viewer()
+    if viewer is not None:
+        keep_own_context(viewer)
     kept = [axis for axis, name in enumerate(sample.axes) if name != "s"]
     placed = {
         "scale": tuple(sample.scale[axis] for axis in kept),

@@ -11,7 +11,7 @@ from qtpy.QtCore import QObject, Signal
 
 from napari_fcn.errors import FcnError
 from napari_fcn.gui._controller import catalogue, facts
-from napari_fcn.gui._layers import is_segmentable, unwrapped, watch_of
+from napari_fcn.gui._layers import is_segmentable, keep_own_context, unwrapped, watch_of
 
 if TYPE_CHECKING:
     from napari.components import ViewerModel
@@ -43,6 +43,7 @@ class Desk(QObject):
     def __init__(self, viewer: ViewerModel, state: Any, parent: QObject | None = None) -> None:
         super().__init__(parent)
         self.viewer = unwrapped(viewer)
+        keep_own_context(self.viewer)
         self.state = state
         self._loaded = catalogue.Loaded()
         self._watched: list[Layer] = []

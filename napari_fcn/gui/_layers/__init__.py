@@ -5,6 +5,7 @@ from napari_fcn.gui._layers.canvas import Canvas
 from napari_fcn.gui._layers.colours import visible
 from napari_fcn.gui._layers.corrections import MOST_CLASSES, Corrections
 from napari_fcn.gui._layers.crops import Crop, Place, show_answer, show_changes, show_uncertainty
+from napari_fcn.gui._layers.gl_context import keep_own_context
 from napari_fcn.gui._layers.opened import Opened, add_image, add_results, open_files
 from napari_fcn.gui._layers.painting import Painted, paint
 from napari_fcn.gui._layers.pixels import PixelsReplacedError, content_of, replaced_during, replaced_since, watch_of
@@ -57,6 +58,7 @@ __all__ = [
     "fits_in_memory",
     "is_outdated",
     "is_segmentable",
+    "keep_own_context",
     "load_what_layers_need",
     "look_at",
     "mark_outdated",

@@ -1,0 +1,53 @@
+"""The OpenGL commands of napari's canvas run in the context of that canvas, never in another one."""
+
+from __future__ import annotations
+
+import weakref
+from typing import TYPE_CHECKING, Any
+
+from qtpy.QtGui import QOpenGLContext
+
+from napari_fcn.gui._layers.screen import scene_canvas
+
+if TYPE_CHECKING:
+    from napari.components import ViewerModel
+
+
+def keep_own_context(viewer: ViewerModel) -> None:
+    """Let the canvas of a viewer run its OpenGL commands in its own context only, for as long as it lives.
+
+    vispy queues commands and runs them in whatever context is current. That is that of the canvas while it draws; but
+    when a layer is removed, napari runs the queue at once (`VispyCanvas._clean_and_update_scenegraph`). After Qt has
+    drawn a dock, the context of the window is current then, and after another viewer has drawn, that of its canvas:
+    shaders and buffers are deleted where they are not in use, or those of somebody else are, and the next
+    ``glDrawArrays`` reads what is gone and ends the process (napari #6472, #7345, #8471).
+
+    Parameters
+    ----------
+    viewer : ViewerModel
+        One without a window has no canvas, and nothing is done.
+    """
+    canvas = scene_canvas(viewer)
+    if canvas is None or "flush_commands" in vars(canvas.context):
+        return
+    context, weak_canvas = weakref.ref(canvas.context), weakref.ref(canvas)
+    run_queue = type(canvas.context).flush_commands
+
+    def flush_commands(event: Any = None) -> None:
+        canvas, own = weak_canvas(), context()
+        if canvas is not None and own is not None and _make_current(canvas.native):
+            run_queue(own, event)
+
+    canvas.context.flush_commands = flush_commands
+
+
+def _make_current(widget: Any) -> bool:
+    """Make the context of an OpenGL widget current; return False while it has none, when its commands have to wait."""
+    try:
+        if not widget.isValid():
+            return False
+        if QOpenGLContext.currentContext() is not widget.context():
+            widget.makeCurrent()
+    except RuntimeError:  # Qt has deleted the widget, and its context with it
+        return False
+    return True
