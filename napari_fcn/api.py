@@ -117,6 +117,7 @@ def finetune(
     rgb: bool = False,
     steps: int | None = None,
     spacing: Sequence[float] = (),
+    label_values: Sequence[int] = (),
     **settings: Any,
 ) -> Checkpoint:
     """Return a model taught from an image and a few labels.
@@ -130,6 +131,7 @@ def finetune(
         Any number of axes; integers, floats or booleans.
     labels : array-like
         Whole numbers on the image axes, without channels: 0 is not annotated, 1 the first class, 2 the second.
+        NaN is not annotated either.
     model : str, Path or Checkpoint
         Name of a shipped model, file, loaded model, or ``"new:unet width=16"`` for random weights.
     axes : str or sequence of str
@@ -140,6 +142,8 @@ def finetune(
         Steps that whole networks learn at most; 0 for the head alone.
     spacing : sequence of float
         Pixel size per axis in space; all alike if not given.
+    label_values : sequence of int
+        What the classes are written as in the labels, in their order, if not 1, 2, 3: ``(0, 255)`` for a mask.
     **settings
         Fields of `TeachSettings`: ``keep``, ``device``, ``rate``, ``seed`` and so on.
 
@@ -154,7 +158,7 @@ def finetune(
     space = [shape[roles.names.index(name)] for name in roles.space]
     asked = TeachSettings(**settings)
     start = starting_point(known, space, spacing, roles.channels(shape), asked.seed)
-    for event in teach(image, np.asarray(labels), start, roles, asked, Limit(steps), rgb, tuple(spacing)):
+    for event in teach(image, labels, start, roles, asked, Limit(steps), rgb, tuple(spacing), label_values):
         last = event
     result: Checkpoint = last.checkpoint
     return result

@@ -142,6 +142,42 @@ class RunDone:
 
 
 @dataclass(frozen=True, slots=True)
+class LabelsFound:
+    """The labels were read, and nothing has been learnt from them yet.
+
+    Attributes
+    ----------
+    split : str
+        ``"training"``, ``"validation"``, or ``"image"`` where one image is learnt from.
+    images : int
+        Images, or planes of a stack.
+    classes : tuple of str
+        Names of the classes.
+    pixels : tuple of int
+        Labelled pixels of each class.
+    unknown : int
+        Pixels about which nothing is known; they do not count.
+    notes : tuple of str
+        Sentences for the user: what was converted, and what is odd.
+    """
+
+    split: str
+    images: int
+    classes: tuple[str, ...]
+    pixels: tuple[int, ...]
+    unknown: int
+    notes: tuple[str, ...] = ()
+
+    @property
+    def line(self) -> str:
+        """A sentence for the user: how many pixels each class has."""
+        known = max(1, sum(self.pixels))
+        parts = [f"{name} {n} px ({n / known:.1%})" for name, n in zip(self.classes, self.pixels, strict=True)]
+        where = "the image" if self.split == "image" else f"{self.images} {self.split} images"
+        return f"Labels of {where}: {', '.join(parts)}; {self.unknown} px not labelled."
+
+
+@dataclass(frozen=True, slots=True)
 class EpochDone:
     """One pass of training has finished.
 

@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from napari_fcn.errors import ImageError
-from napari_fcn.events import StepDone, UpdateReady
+from napari_fcn.events import LabelsFound, StepDone, UpdateReady
 from napari_fcn.geometry import Axes, Region
+from napari_fcn.learning import labels as encodings
 from napari_fcn.learning.annotations import in_strokes
 from napari_fcn.models import zoo
 from napari_fcn.models.card import ClassLabel
@@ -125,15 +126,16 @@ def named(labels: npt.NDArray[np.uint8], known: Sequence[ClassLabel]) -> tuple[C
 
 def finetune(
     image: Any,
-    labels: npt.NDArray[np.uint8],
+    labels: npt.ArrayLike,
     model: Checkpoint,
     axes: Axes | None = None,
     settings: TeachSettings | None = None,
     limit: Limit | None = None,
     rgb: bool = False,
     spacing: tuple[float, ...] = (),
+    label_values: Sequence[int] = (),
 ) -> Iterator[Any]:
-    """Yield what `Teaching` tells, and `Taught` at the end.
+    """Yield `LabelsFound`, then what `Teaching` tells, and `Taught` at the end.
 
     The head learns from nine tenths of the strokes, whole networks too; the last tenth is their examination. The head
     that comes out has learnt from all. A network that has won is taken at the end, though the settings may say to ask.
@@ -142,19 +144,21 @@ def finetune(
     ----------
     image : array-like
         What was painted on.
-    labels : ndarray
-        uint8 on the image axes: 0 is not annotated, ``k + 1`` is class ``k``.
+    labels : array-like
+        Whole numbers on the image axes: 0 or NaN is not annotated, ``k + 1`` is class ``k``.
     model : Checkpoint
         The model to start from.
     axes, settings, rgb, spacing
         As for `Teaching`.
     limit : Limit, optional
         When to stop; as the settings say if not given.
+    label_values : sequence of int
+        What the classes are written as in the labels, in their order, if not 1, 2, 3: 0 and 255 in many masks.
 
     Raises
     ------
     ImageError
-        If nothing is painted, or the labels do not fit the image.
+        If nothing is painted, the labels do not fit the image, or they look like a mask or numbered objects.
     """
     start, limit = time.monotonic(), limit or Limit()
     settings = settings or TeachSettings()
@@ -164,13 +168,15 @@ def finetune(
         settings = settings if limit.steps else replace(settings, network="off")
     elif limit.seconds is not None:
         settings = replace(settings, attempts=10**6)
-    labels = _checked(labels)
-    classes = named(labels, model.info.classes)
+    axes, labels = axes or roles_of(model, np.shape(image), (), rgb), np.asarray(labels)
+    painted = encodings.strokes(labels, axes.image_shape(np.shape(image)), _known(model), label_values)
+    classes = named(painted, model.info.classes)
     teaching = Teaching(image, model, axes, settings, classes, rgb, spacing)
-    early, every = in_strokes(labels)
+    yield _found(labels, painted, classes)
+    early, every = in_strokes(painted)
     steps, loss = 0, None
-    nowhere = Region((0,) * labels.ndim, (1,) * labels.ndim)
-    yield from teaching.answer(early, Region.whole(labels.shape))
+    nowhere = Region((0,) * painted.ndim, (1,) * painted.ndim)
+    yield from teaching.answer(early, Region.whole(painted.shape))
     yield from teaching.commit()
     for event in teaching.refine(every, nowhere):
         yield event
@@ -184,11 +190,17 @@ def finetune(
     yield Taught(teaching.checkpoint(), steps, time.monotonic() - start, loss)
 
 
-def _checked(labels: npt.NDArray[Any]) -> npt.NDArray[np.uint8]:
-    if labels.dtype.kind not in "bui" or labels.size == 0 or int(labels.min()) < 0 or int(labels.max()) > 255:
-        raise ImageError(
-            f"The labels are of type {labels.dtype}; needed are whole numbers: 0 not annotated, 1 to 255 the classes."
-        )
-    if not labels.any():
-        raise ImageError("The labels are empty: nothing is painted. Paint at least one stroke of each class.")
-    return labels.astype(np.uint8)
+def _known(model: Checkpoint) -> int:
+    """Return how many classes a model can tell apart before it is taught: none with random weights or filters alone."""
+    info = model.info
+    is_new = info.spec.head == "levels" and not info.spec.original and not info.card.commits
+    return 0 if is_new else len(info.classes)
+
+
+def _found(labels: npt.NDArray[Any], painted: npt.NDArray[np.uint8], classes: Sequence[ClassLabel]) -> LabelsFound:
+    """Return what is annotated, before anything is learnt from it."""
+    pixels = np.bincount(painted.ravel(), minlength=len(classes) + 1)
+    nothing = int(np.isnan(labels).sum()) if labels.dtype.kind == "f" else 0
+    notes = (f"{nothing} pixels of the labels are NaN: they count as not annotated.",) if nothing else ()
+    names = tuple(label.name for label in classes)
+    return LabelsFound("image", 1, names, tuple(map(int, pixels[1:])), int(pixels[0]), notes)

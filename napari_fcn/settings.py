@@ -148,6 +148,12 @@ class TrainSettings:
         "between numbered cells), or classes (label values are the classes, 0 is the first).",
         choices=("objects", "membranes", "classes"),
     )
+    label_values: tuple[int, ...] = option(
+        (),
+        "Label values",
+        "What the classes are written as in the labels, in their order, as 0,255 in a mask; any other value is "
+        "unknown. Empty: 0, 1, 2 and so on. For the target classes.",
+    )
     train: str = option(
         "train_*",
         "Training images",
@@ -206,6 +212,7 @@ class TrainSettings:
     seed: int = option(0, "Seed", "Start of the random numbers: the same seed gives the same training.", minimum=0)
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "label_values", _numbers(self.label_values))
         object.__setattr__(self, "patch", _numbers(self.patch))
         object.__setattr__(self, "spacing", _numbers(self.spacing))
 

@@ -13,7 +13,7 @@ from net_contract import one_thread  # noqa: F401
 
 from napari_fcn import api
 from napari_fcn.errors import FcnError, ImageError, ModelError
-from napari_fcn.events import HistoryChanged, StepDone, UpdateReady
+from napari_fcn.events import HistoryChanged, LabelsFound, StepDone, UpdateReady
 from napari_fcn.finetuning import Limit, Taught, finetune, named, roles_of, starting_point
 from napari_fcn.models.teachable import TWO_CLASSES, filters_only
 from napari_fcn.nets import NetSpec
@@ -112,26 +112,48 @@ def test_any_dimension_and_filters_alone(ndim: int) -> None:
 def test_more_classes_than_the_model_knows_are_made() -> None:
     labels = LABELS.copy()
     labels[45, 2:60] = 4
+    labels[46, 2:60] = 3
     end, _ = taught(Limit(0), labels)
     assert [c.name for c in end.checkpoint.info.classes] == ["background", "object", "class 2", "class 3"]
     assert [c.name for c in named(np.zeros((2, 2), np.uint8), TWO_CLASSES)] == [c.name for c in TWO_CLASSES]
 
 
 def test_labels_of_any_whole_type_do(monkeypatch: pytest.MonkeyPatch) -> None:
-    hashes = {taught(Limit(0), LABELS.astype(kind))[0].checkpoint.hash for kind in (np.uint8, np.int32, np.uint16)}
+    hashes = {taught(Limit(0), LABELS.astype(kind))[0].checkpoint.hash for kind in (np.uint8, np.int64, np.float32)}
     assert len(hashes) == 1
-    run(finetune(IMAGE, LABELS > 0, tiny(), settings=FAST, limit=Limit(0)))
+
+
+def test_nan_is_not_annotated_and_that_is_told() -> None:
+    labels = np.where(LABELS > 0, LABELS, np.nan).astype(np.float32)
+    end, (found, *_) = taught(Limit(0), labels)
+    assert end.checkpoint.hash == taught(Limit(0))[0].checkpoint.hash
+    assert isinstance(found, LabelsFound)
+    assert (found.pixels, found.unknown) == (((LABELS == 1).sum(), (LABELS == 2).sum()), (LABELS == 0).sum())
+    assert f"{(LABELS == 0).sum()} pixels of the labels are NaN" in found.notes[0]
+
+
+def test_label_values_say_what_a_mask_means() -> None:
+    expected, _ = taught(Limit(0), LABELS)
+    mask = np.array([7, 0, 255], np.uint8)[LABELS]
+    end, _ = taught(Limit(0), mask, label_values=(0, 255))
+    assert end.checkpoint.hash == expected.checkpoint.hash
 
 
 @pytest.mark.parametrize(
     ("labels", "words"),
     [
         (np.zeros(SHAPE, np.uint8), "labels are empty"),
-        (LABELS.astype(np.float32), "of type float32; needed are whole numbers"),
-        (LABELS.astype(np.int16) - 1, "of type int16; needed are whole numbers"),
-        (LABELS.astype(np.uint16) * 200, "needed are whole numbers: 0 not annotated, 1 to 255"),
-        (np.zeros((0, 3), np.uint8), "needed are whole numbers"),
-        (LABELS[:40], r"The corrections are 40 x 64 px; the image is 48 x 64 px"),
+        (LABELS / 2, "hold 0.5; needed are whole numbers"),
+        (LABELS.astype(np.int16) - 1, "go from -1 to 1; needed are whole numbers"),
+        (LABELS.astype(np.uint16) * 200, "go from 0 to 400.*--label-values 0,200,400"),
+        (np.zeros((0, 3), np.uint8), "0 x 3 px; the image is 48 x 64 px"),
+        (LABELS[:40], "The labels are 40 x 64 px; the image is 48 x 64 px"),
+        (LABELS.T, "look transposed"),
+        (np.stack([LABELS] * 3, -1), "look like colours"),
+        (LABELS > 0, "hold 0 and 1 only.*--label-values 0,1"),
+        (np.eye(48, 64, dtype=np.uint8) * 255, "hold 0 and 255 only.*--label-values 0,255"),
+        (np.where(LABELS == 2, 4, LABELS), "nothing is labelled 3"),
+        (np.add.outer(2 * np.arange(48) // 6, np.zeros(64, int)) + 3, "look like numbered objects"),
     ],
 )
 def test_labels_that_do_not_fit_are_refused(labels: Any, words: str) -> None:
@@ -139,10 +161,19 @@ def test_labels_that_do_not_fit_are_refused(labels: Any, words: str) -> None:
         taught(Limit(0), labels)
 
 
-@pytest.mark.parametrize("labels", [painted(SHAPE, 1, [1]), np.eye(48, 64, dtype=np.uint8)], ids=["one class", "line"])
+@pytest.mark.parametrize(
+    "labels", [painted(SHAPE, 1, [1]), 2 * np.eye(48, 64, dtype=np.uint8)], ids=["one class", "line"]
+)
 def test_few_labels_are_enough(labels: Any) -> None:
     end, _ = taught(Limit(2), labels)
     assert all(torch.isfinite(w).all() for w in end.checkpoint.weights.values())
+
+
+@pytest.mark.parametrize("model", ["new:unet width=2 depth=1", "new:fcn width=2"])
+def test_a_new_network_is_not_taught_a_single_class(model: str) -> None:
+    start = starting_point(model, SHAPE, ())
+    with pytest.raises(ImageError, match="a single class would be learnt"):
+        taught(Limit(0), 2 * np.eye(48, 64, dtype=np.uint8), model=start)
 
 
 def test_one_pixel_is_enough() -> None:

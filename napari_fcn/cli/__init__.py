@@ -127,6 +127,13 @@ def build_parser() -> argparse.ArgumentParser:
         f"families: {', '.join(NETWORKS)}",
     )
     to_teach.add_argument("--out", type=Path, required=True, help="model file to write (.safetensors)")
+    to_teach.add_argument(
+        "--label-values",
+        type=_whole_numbers,
+        default=(),
+        metavar="N,N",
+        help="what the classes are written as in the labels, in their order, as 0,255 in a mask; without it 1,2,3",
+    )
     to_teach.add_argument("--axes", default="", help="a letter for each axis, as TZYX or YXC, where the file is wrong")
     to_teach.add_argument("--steps", type=int, help="stop after so many steps of the whole network; 0: head only")
     to_teach.add_argument("--minutes", type=float, help="stop after so many minutes")
@@ -156,6 +163,14 @@ def build_parser() -> argparse.ArgumentParser:
     to_demo.add_argument("--close", action="store_true", help="close the window when all is saved")
     to_demo.add_argument("--no-window", action="store_true", help="without napari: results and a picture only")
     return parser
+
+
+def _whole_numbers(text: str) -> tuple[int, ...]:
+    """Return the numbers of a flag such as 0,255."""
+    try:
+        return tuple(int(part) for part in text.split(","))
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text!r} are no whole numbers such as 0,255") from None
 
 
 def _add_seeing(commands: Any) -> None:

@@ -145,10 +145,15 @@ def _advice(arguments: argparse.Namespace, known: Anatomy, found: FieldDone | No
 
     from napari_fcn.fields.advice import advise, object_size
     from napari_fcn.io import read_image
+    from napari_fcn.learning.labels import OBJECTS, read
 
     objects = arguments.object_size
     if arguments.labels:
-        objects = object_size(np.squeeze(np.asarray(read_image(arguments.labels).data)))
+        file = read_image(arguments.labels)
+        if file.rgb:
+            raise ImageError(f"{arguments.labels} holds colours; needed is a number for each object, 0 elsewhere.")
+        labels = np.squeeze(np.asarray(file.data))
+        objects = object_size(read(labels, OBJECTS, f"The labels of {arguments.labels}"))
     if objects is None:
         return ""
     return advise(objects, max(found.widths) if found else 0, max(known.field.size), len(known.field.size))

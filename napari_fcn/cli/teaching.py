@@ -7,15 +7,14 @@ import sys
 from typing import TYPE_CHECKING, Any
 
 from napari_fcn.cli.flags import collect, say
-from napari_fcn.errors import FcnError, ImageError
-from napari_fcn.events import Answered, StepDone, UpdateReady
+from napari_fcn.errors import FcnError
+from napari_fcn.events import Answered, LabelsFound, StepDone, UpdateReady
 from napari_fcn.settings import TeachSettings
 
 if TYPE_CHECKING:
     import argparse
 
     from napari_fcn.finetuning import Taught
-    from napari_fcn.io import ImageFile
 
 
 def finetune(arguments: argparse.Namespace) -> None:
@@ -36,9 +35,9 @@ def finetune(arguments: argparse.Namespace) -> None:
     shape = tuple(image.data.shape[axes.names.index(name)] for name in axes.space)
     model = starting_point(known, shape, spacing, axes.channels(image.data.shape), arguments.seed)
     limit = Limit(arguments.steps, None if arguments.minutes is None else 60 * arguments.minutes)
-    painted = _fitting(labels, axes.image_shape(image.data.shape))
     rgb = axes.channel is not None and axes.channels(image.data.shape) in (3, 4)
-    for event in events(image.data, painted, model, axes, settings, limit, rgb, spacing):
+    values = arguments.label_values
+    for event in events(image.data, labels.data, model, axes, settings, limit, rgb, spacing, values):
         _tell(event, arguments.quiet)
     taught: Taught = event
     taught.checkpoint.save(arguments.out)
@@ -80,25 +79,13 @@ def replay(arguments: argparse.Namespace) -> None:
     say("All commits are the same, bit for bit.")
 
 
-def _fitting(labels: ImageFile, shape: tuple[int, ...]) -> Any:
-    import numpy as np
-
-    painted = np.asarray(labels.data)
-    if painted.shape != shape:
-        painted = painted.reshape([n for n in painted.shape if n != 1] if painted.size else painted.shape)
-    if painted.shape != tuple(n for n in shape if n != 1) and painted.shape != shape:
-        raise ImageError(
-            f"The labels are {' x '.join(map(str, labels.data.shape))} px; the image is "
-            f"{' x '.join(map(str, shape))} px. "
-            "Needed is one label for each pixel: 0 not annotated, 1 the first class, 2 the second."
-        )
-    return painted.reshape(shape)
-
-
 def _tell(event: Any, is_quiet: bool) -> None:
     if is_quiet:
         return
-    if isinstance(event, Answered):
+    if isinstance(event, LabelsFound):
+        for line in (event.line, *event.notes):
+            say(line)
+    elif isinstance(event, Answered):
         for note in event.notes:
             say(note)
     elif isinstance(event, StepDone):

@@ -8,6 +8,7 @@ from dataclasses import asdict, replace
 from typing import TYPE_CHECKING
 
 from napari_fcn.cli.flags import collect, say
+from napari_fcn.events import LabelsFound
 from napari_fcn.settings import TrainSettings
 
 if TYPE_CHECKING:
@@ -37,6 +38,10 @@ def train(arguments: argparse.Namespace) -> None:
     training = Training(info, arguments.folder, settings, arguments.out, start)
     first = None
     for event in epochs(training, arguments.resume):
+        if isinstance(event, LabelsFound):
+            for line in (event.line, *event.notes):
+                say(line)
+            continue
         first = event.epoch if first is None else first
         found = "  ".join(f"{name} {value:.3f}" for name, value in event.scores.items())
         left = event.seconds / (event.epoch - first + 1) * (event.epochs - event.epoch) / 60

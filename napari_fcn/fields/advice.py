@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from napari_fcn.errors import ImageError
 from napari_fcn.nets.spec import NetSpec
 from napari_fcn.nets.suggest import least_reach
 
@@ -66,8 +67,8 @@ def object_size(labels: npt.NDArray[Any], spacing: Sequence[float] = ()) -> floa
     Parameters
     ----------
     labels : ndarray of int
-        0 is background, every other number one object; a mask of booleans is split into connected objects. Axes in
-        space only.
+        0 is background, every other number one object; a mask, of booleans or with one number beside 0, is split into
+        connected objects. Axes in space only.
     spacing : sequence of float
         Pixel size per axis; the diameter is then in pixels of the finest axis.
 
@@ -75,12 +76,22 @@ def object_size(labels: npt.NDArray[Any], spacing: Sequence[float] = ()) -> floa
     -------
     float
         0 if there are no objects.
+
+    Raises
+    ------
+    ImageError
+        If the labels have no axis in space, or more than three.
     """
-    if labels.dtype == bool:
+    if not 1 <= labels.ndim <= 3:
+        raise ImageError(
+            f"The labels have {labels.ndim} axes; objects are measured in 1 to 3 axes in space. Save one number for "
+            "each pixel, of one frame."
+        )
+    values, sizes = np.unique(labels[labels > 0], return_counts=True)
+    if len(values) == 1:  # a mask
         from scipy.ndimage import label
 
-        labels = label(labels)[0]
-    sizes = np.unique(labels[labels > 0], return_counts=True)[1]
+        sizes = np.bincount(label(labels > 0)[0].ravel())[1:]
     if not len(sizes):
         return 0.0
     finest = min(spacing, default=1.0)

@@ -68,7 +68,7 @@ class ImageSource:
         ImageError
             If the image is empty, its type is no real number, or its channels do not fit the network.
         """
-        _check(array)
+        check(array)
         count, channel = axes.channels(array.shape), settings.channel
         rgb = (rgb or axes.channel == "s") and count in (3, 4)
         if channel is not None:
@@ -200,8 +200,8 @@ def _spread(shape: tuple[int, ...]) -> list[Region]:
     return [Region(c, tuple(i + b for i, b in zip(c, block, strict=True))) for c in corners]
 
 
-def _check(array: Any) -> None:
-    """Raise if no network can read this array."""
+def check(array: Any) -> None:
+    """Raise ImageError if no network can read this array."""
     if not hasattr(array, "shape") or not hasattr(array, "dtype"):
         raise ImageError(f"A {type(array).__name__} was given; needed is an image: an array with a shape and a type.")
     if prod(array.shape) == 0:

@@ -15,8 +15,9 @@ from torch.utils.data import Dataset
 
 from napari_fcn.errors import ImageError
 from napari_fcn.geometry import Axes
-from napari_fcn.inference.source import luminance
+from napari_fcn.inference.source import check, luminance
 from napari_fcn.learning.augment import Augmentation
+from napari_fcn.learning.labels import shape_advice
 from napari_fcn.learning.targets import TARGETS
 
 if TYPE_CHECKING:
@@ -44,13 +45,16 @@ class Labelled:
         ``(channels, *space)`` float32, normalised. The first is what inference sees; a colour image has one more for
         each of its colours, as other cameras would see it.
     labels : ndarray
-        ``(*space)`` integers.
+        ``(*space)`` numbers.
+    notes : tuple of str
+        Sentences for the user: what was converted.
     """
 
     name: str
     kind: str
     views: tuple[npt.NDArray[np.float32], ...]
     labels: npt.NDArray[np.generic]
+    notes: tuple[str, ...] = ()
 
 
 def read_folder(
@@ -117,10 +121,15 @@ def _planes(
 ) -> list[Labelled]:
     """Return one labelled image for each index of the axes that an ``ndim``-dimensional network repeats over."""
     ndim, normaliser = how
+    try:
+        check(image)
+    except ImageError as error:
+        raise ImageError(f"{name}: {error}") from error
     rgb = image.ndim == labels.ndim + 1 and image.shape[-1] in (3, 4)
     if image.shape[: labels.ndim] != labels.shape or image.ndim - rgb != labels.ndim:
         raise ImageError(
-            f"{name}: the labels have shape {labels.shape}, the image {image.shape}. They must lie on each other."
+            f"{name}: the labels have shape {labels.shape}, the image {image.shape}. They must lie on each other. "
+            f"{shape_advice(labels.shape, image.shape[:-1] if rgb else image.shape)}"
         )
     try:
         axes = Axes.guess(labels.shape, ndim)

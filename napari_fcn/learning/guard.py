@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from math import isnan, nan
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -43,7 +44,12 @@ class Marks:
 
 
 def examine(logits: Tensor, label: Tensor) -> Marks:
-    """Return how weights that answered ``logits`` (n, classes) do on strokes that they have not learnt from."""
+    """Return how weights that answered ``logits`` (n, classes) do on strokes that they have not learnt from.
+
+    Without a labelled pixel there is no mark: both are NaN.
+    """
+    if not len(label):
+        return Marks(nan, nan)
     log = logits.float().log_softmax(1).gather(1, label[:, None])[:, 0].clamp(min=-10.0)
     hits = (logits.argmax(1) == label).float()
     found = [(float(hits[label == k].mean()), float(-log[label == k].mean())) for k in label.unique().tolist()]
@@ -52,7 +58,9 @@ def examine(logits: Tensor, label: Tensor) -> Marks:
 
 
 def mean(marks: Sequence[Marks]) -> Marks:
-    """Return the mean of several examinations."""
+    """Return the mean of several examinations; NaN if there are none."""
+    if not marks:
+        return Marks(nan, nan)
     return Marks(float(np.mean([m.right for m in marks])), float(np.mean([m.surprise for m in marks])))
 
 
@@ -82,6 +90,8 @@ def verdict(marks: Sequence[tuple[Marks, Marks]], pins: Sequence[PinScore]) -> t
             return False, (
                 f"Pin {pin.name} would get worse: {pin.candidate:.1%} of it would be as pinned, now {pin.accepted:.1%}."
             )
+    if not marks or any(isnan(mark.right) for pair in marks for mark in pair):
+        return False, "It cannot be judged: there is no labelled pixel that it has not learnt from."
     for words, (accepted, candidate) in zip(
         ("of the new strokes right", "right after both heads saw half"), marks, strict=False
     ):

@@ -16,11 +16,12 @@ from safetensors.torch import save_file
 from torch.utils.data import DataLoader
 
 from napari_fcn.errors import DeviceError, ImageError, ModelError, OutputError
-from napari_fcn.events import EpochDone
+from napari_fcn.events import EpochDone, LabelsFound
 from napari_fcn.inference.device import pick_device, pick_precision, place
 from napari_fcn.learning import scores
 from napari_fcn.learning.dataset import Crops, Labelled, read_folder
 from napari_fcn.learning.losses import IGNORE, class_weights, cross_entropy_and_dice
+from napari_fcn.learning.survey import read_labels, survey
 from napari_fcn.learning.targets import TARGETS
 from napari_fcn.models.checkpoint import Checkpoint
 from napari_fcn.nets.convert import begin_as
@@ -71,7 +72,7 @@ class Training:
         Raises
         ------
         ImageError
-            If there are none.
+            If there are none, or their labels are none for the target.
         ModelError
             If the network does not read one channel.
         """
@@ -83,9 +84,10 @@ class Training:
             )
         found = []
         for wanted, unwanted in ((settings.train, settings.validate), (settings.validate, "")):
-            found.append(
-                read_folder(self.folder, (wanted, unwanted), settings.kinds, self.info.spec.ndim, self.info.normaliser)
+            images = read_folder(
+                self.folder, (wanted, unwanted), settings.kinds, self.info.spec.ndim, self.info.normaliser
             )
+            found.append([read_labels(image, settings) for image in images])
             if not found[-1]:
                 raise ImageError(
                     f"{self.folder} holds no labelled image whose name fits {wanted!r}. Needed are pairs such as "
@@ -93,9 +95,16 @@ class Training:
                 )
         return found[0], found[1]
 
+    def survey(self, splits: tuple[Sequence[Labelled], Sequence[Labelled]]) -> tuple[LabelsFound, LabelsFound]:
+        """Return what the labels to learn from and those to score on hold; errors as for the function `survey`."""
+        return survey(splits, self.settings, [label.name for label in self.info.classes])
 
-def train(training: Training, resume: bool = False) -> Iterator[EpochDone]:
-    """Train a network, yield a report after each epoch, and keep the best weights in ``training.out``.
+
+def train(training: Training, resume: bool = False) -> Iterator[LabelsFound | EpochDone]:
+    """Train a network and keep the best weights in ``training.out``.
+
+    What the labels hold is yielded first, for the images to learn from and for those to score on, then a report after
+    each epoch.
 
     AdamW (Loshchilov & Hutter 2019) with a cosine learning rate; what is scored and kept is a running average of the
     weights (Polyak & Juditsky 1992). The same settings give the same crops in the same order, also when resumed.
@@ -103,34 +112,36 @@ def train(training: Training, resume: bool = False) -> Iterator[EpochDone]:
     Raises
     ------
     ImageError
-        If the folder lacks images.
+        If the folder lacks images, or the labels are not what the target needs.
     ModelError
         If there is nothing to resume, or what there is does not fit.
     """
     settings = training.settings
     examples, held_out = training.read()
-    learner = Learner(training, examples)
+    found = training.survey((examples, held_out))
+    yield from found
+    learner = Learner(training, examples, found[0].pixels)
     if resume:
         learner.restore()
     start = time.monotonic()
     for epoch in range(learner.epoch, settings.epochs):
         loss = learner.learn(epoch)
-        found = validate(learner.average, held_out, settings.target)
-        best = found["dice"] > learner.best
+        scored = validate(learner.average, held_out, settings.target)
+        best = scored["dice"] > learner.best
         if best:
-            learner.best = found["dice"]
-            card = replace(training.info.card, scores=found)
+            learner.best = scored["dice"]
+            card = replace(training.info.card, scores=scored)
             Checkpoint.of(learner.average, replace(training.info, card=card)).save(training.out)
         learner.epoch = epoch + 1
         learner.store()
-        yield EpochDone(epoch + 1, settings.epochs, loss, found, best, time.monotonic() - start)
+        yield EpochDone(epoch + 1, settings.epochs, loss, scored, best, time.monotonic() - start)
     training.state_path.unlink(missing_ok=True)
 
 
 class Learner:
     """A network, its running average and its optimiser."""
 
-    def __init__(self, training: Training, examples: Sequence[Labelled]) -> None:
+    def __init__(self, training: Training, examples: Sequence[Labelled], pixels: Sequence[int]) -> None:
         self.training, settings, spec = training, training.settings, training.info.spec
         self.device = pick_device(settings.device)
         self.dtype = pick_precision(settings.precision, self.device)
@@ -142,7 +153,7 @@ class Learner:
         self.average.load_state_dict(self.net.state_dict())
         self.optimiser = torch.optim.AdamW(self.net.parameters(), lr=settings.rate, weight_decay=settings.decay)
         self.crops = Crops(examples, settings, spec.time, training.info.voxel_size)
-        self.weights = self._class_weights(examples).to(self.device)
+        self.weights = class_weights(torch.tensor(pixels).float(), settings.rarity).to(self.device)
         self.epoch, self.best = 0, -1.0
 
     def learn(self, epoch: int) -> float:
@@ -177,20 +188,6 @@ class Learner:
                 kept.lerp_(now, 1 - decay)
             else:
                 kept.copy_(now)
-
-    def _class_weights(self, examples: Sequence[Labelled]) -> torch.Tensor:
-        target = TARGETS[self.training.settings.target]
-        counts = np.zeros(256)
-        for example in examples[:: max(1, len(examples) // 50)]:
-            counts += np.bincount(target(example.labels).ravel(), minlength=256)
-        taught = int(counts[:IGNORE].nonzero()[0].max(initial=0)) + 1
-        if taught > self.training.info.spec.classes:
-            raise ModelError(
-                f"The labels teach {taught} classes; the network has {self.training.info.spec.classes}. "
-                f"Give it classes={taught}, or choose another target than {self.training.settings.target!r}."
-            )
-        known = torch.from_numpy(counts[: self.training.info.spec.classes]).float()
-        return class_weights(known, self.training.settings.rarity)
 
     def store(self) -> None:
         """Write all that is needed to go on after an interruption.
@@ -254,6 +251,8 @@ class Learner:
         settings = {
             k: v for k, v in asdict(self.training.settings).items() if k not in ("device", "precision", "workers")
         }
+        if not self.training.settings.label_values:  # runs of before there was such a setting go on
+            del settings["label_values"]
         start = [self.training.start.hash] if self.training.start else []
         return json.dumps([self.training.info.spec.to_dict(), settings, *start], sort_keys=True)
 
@@ -278,25 +277,35 @@ def _schedule(progress: float) -> float:
 
 @torch.inference_mode()
 def validate(net: torch.nn.Module, images: Sequence[Labelled], target: str) -> dict[str, float]:
-    """Return the mean scores over images, and over each kind of image apart.
+    """Return the mean scores over images, and over each kind of image apart; images without a labelled pixel have none.
 
     ``dice`` is that of all classes but the first taken together; ``boundary_f1`` allows 2 pixels and compares the
     outlines of objects, or the centre lines of membranes.
+
+    Raises
+    ------
+    ImageError
+        If no image has a labelled pixel.
     """
     lines = scores.centre_line if target == "membranes" else scores.outline
     parameter = next(net.parameters())
     found: dict[str, list[float]] = defaultdict(list)
     for image in images:
+        asked = TARGETS[target](image.labels)
+        known = asked != IGNORE
+        if not known.any():
+            continue
         logits = net(torch.from_numpy(image.views[0])[None].to(parameter.device, parameter.dtype))
         answer = (logits[0].argmax(0) > 0).cpu().numpy()
-        asked = TARGETS[target](image.labels)
-        answer, truth = answer & (asked != IGNORE), (asked > 0) & (asked != IGNORE)
+        answer, truth = answer & known, (asked > 0) & known
         both = {
-            "dice": scores.dice(answer, truth),
-            "boundary_f1": scores.boundary_f1(lines(answer), lines(truth)),
+            "dice": scores.dice(answer, truth, known),
+            "boundary_f1": scores.boundary_f1(lines(answer), lines(truth), known=known),
         }
         for name, value in both.items():
             found[name].append(value)
             if image.kind:
                 found[f"{name}_{image.kind}"].append(value)
+    if not found:
+        raise ImageError("There is no labelled pixel in the validation images, so there is no score. Label some.")
     return {name: round(float(np.mean(values)), 4) for name, values in sorted(found.items())}

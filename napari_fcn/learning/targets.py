@@ -8,7 +8,7 @@ import numpy as np
 from scipy import ndimage
 from skimage.segmentation import find_boundaries
 
-from napari_fcn.errors import ImageError
+from napari_fcn.learning import labels as encodings
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -38,17 +38,14 @@ def membranes(labels: Labels) -> Target:
 
 
 def classes(labels: Labels) -> Target:
-    """Return the labels themselves: their values are the classes, 255 says nothing.
+    """Return the labels themselves: their values are the classes, 255 and NaN say nothing.
 
     Raises
     ------
     ImageError
         If there are values that cannot be classes.
     """
-    low, high = int(labels.min()), int(labels.max())
-    if low < 0 or high > 255:
-        raise ImageError(f"The labels go from {low} to {high}; as classes they can be 0 to 254, and 255 for unknown.")
-    return labels.astype(np.uint8)
+    return encodings.read(labels, encodings.CLASSES).astype(np.uint8)
 
 
 CLASSES: Mapping[str, int] = {"objects": 3, "membranes": 2}  # what a network for a target has, where the target says

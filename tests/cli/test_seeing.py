@@ -66,6 +66,23 @@ def test_without_a_pixel_the_mean_is_told(seeing: Path, image: Path, capsys: pyt
     assert "decoder.0.3" in told
 
 
+@pytest.mark.parametrize(
+    ("labels", "words"),
+    [
+        (np.full((60, 60), 0.5, np.float32), "hold 0.5; needed are whole numbers"),
+        (np.full((60, 60), np.nan, np.float32), "pixels are NaN"),
+        (np.full((60, 60), -1, np.int8), "go from -1 to -1"),
+        (np.full((2, 3, 4, 5), 1), "1 to 3 axes in space"),
+    ],
+)
+def test_labels_that_cannot_be_measured_are_refused_in_words(
+    seeing: Path, tmp_path: Path, labels: np.ndarray, words: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    np.save(tmp_path / "labels.npy", labels)
+    assert run("field", "--model", seeing, "--labels", tmp_path / "labels.npy") == 1
+    assert words in capsys.readouterr().err
+
+
 def test_advice_follows_from_size_or_labels(seeing: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert run("field", "--model", seeing, "--object-size", "310", "--json") == 0
     assert "Objects are 310 px, the field is 21 px" in said(capsys)["advice"]

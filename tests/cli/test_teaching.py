@@ -100,6 +100,15 @@ def test_progress_and_reasons_are_told_unless_quiet(files: Path, capsys: pytest.
     assert "step 2 of 2" not in capsys.readouterr().err
 
 
+def test_what_is_annotated_is_told_first(files: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    tifffile.imwrite(files / "mask.tif", np.array([128, 0, 255], np.uint8)[LABELS])
+    given = ["--steps", "0", "--label-values", "0,255"]
+    assert finetune(files, *SMALL, *given, labels=files / "mask.tif") == 0
+    first = capsys.readouterr().err.splitlines()[0]
+    assert f"background {(LABELS == 1).sum()} px" in first
+    assert f"{(LABELS == 0).sum()} px not labelled" in first
+
+
 def test_a_new_network_is_made_for_the_image(files: Path) -> None:
     assert finetune(files, *SMALL, "--steps", "2", "--quiet", model="new:unet width=2") == 0
     spec = Checkpoint.load(files / "mine.safetensors").info.spec
@@ -143,7 +152,9 @@ def test_volumes_and_colours_are_taught(files: Path, names: str, shape: tuple[in
     [
         (np.zeros((48, 60), np.uint8), "The labels are 48 x 60 px; the image is 48 x 64 px"),
         (np.zeros(SHAPE, np.uint8), "labels are empty"),
-        (LABELS.astype(np.float32), "needed are whole numbers"),
+        (LABELS.astype(np.float32) / 2, "needed are whole numbers"),
+        (LABELS.T, "look transposed"),
+        ((LABELS == 2).astype(np.uint8) * 255, "add --label-values 0,255"),
         (LABELS.astype(np.uint16) * 200, "1 to 255 the classes"),
     ],
 )

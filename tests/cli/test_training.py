@@ -1,5 +1,7 @@
 import json
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -101,3 +103,62 @@ def test_a_folder_for_training_is_written_from_data_sets(tmp_path: Path, capsys:
 
 def test_every_model_with_a_recipe_of_several_sets_is_offered() -> None:
     assert set(PREPARED) == set(RECIPES)
+
+
+def put_labels(folder: Path, labels: Callable[[np.ndarray], np.ndarray]) -> None:
+    """Write other labels in the place of those of the folder."""
+    for path in folder.glob("*_label.tif"):
+        tifffile.imwrite(path, labels(tifffile.imread(path)))
+
+
+@pytest.mark.parametrize(
+    ("labels", "target", "words"),
+    [
+        (lambda found: np.uint8(255) * (found > 0), "classes", "add --label-values 0,255"),
+        (lambda found: np.uint16(65535) * (found > 0), "classes", "add --label-values 0,65535"),
+        (lambda found: np.where(found > 0, 255, 1).astype(np.uint8), "classes", "add --label-values 1,255"),
+        (lambda found: np.full(found.shape, 255, np.uint8), "classes", "no labelled pixel in the training labels"),
+        (lambda found: np.full(found.shape, np.nan, np.float32), "classes", "no labelled pixel in the training labels"),
+        (lambda found: np.zeros_like(found), "objects", "All labelled pixels of the training images are class 0"),
+        (lambda found: (found > 0) / np.float32(2), "classes", "hold 0.5; needed are whole numbers"),
+        (lambda found: (found > 0) / np.float32(2), "objects", "hold 0.5; needed are whole numbers"),
+        (lambda found: np.where(found > 0, 1, np.nan), "objects", "pixels are NaN; needed are whole numbers"),
+        (lambda found: np.where(found > 0, 1, -1).astype(np.int8), "classes", "Write 255 where nothing is known"),
+        (lambda found: found > 0, "classes", "No pixel of the training images is class 2"),
+        (lambda found: found, "classes", "if they are numbered objects, choose --target objects"),
+        (
+            lambda found: np.tile(np.kron([[1, 0], [0, 2]], np.ones((4, 4), np.uint8)), (6, 6)),
+            "objects",
+            "like classes",
+        ),
+        (lambda found: np.uint8(255) * (found > 0), "membranes", "they look like a mask"),
+    ],
+)
+def test_labels_that_mean_something_else_are_refused_with_advice(
+    folder: Path, labels: Any, target: str, words: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    put_labels(folder, labels)
+    spec = ["--spec", f"unet classes={2 if target == 'membranes' else 3} width=2 depth=1"]
+    given = ["train", str(folder), *spec, "--out", str(folder / "m.safetensors"), *SMALL, "--target", target]
+    assert main(given) == 1
+    assert words in capsys.readouterr().err
+    assert not (folder / "m.safetensors").exists()
+
+
+def test_a_mask_is_learnt_by_the_values_of_its_classes(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    put_labels(folder, lambda found: np.uint8(255) * (found > 0))
+    spec = ["--spec", "unet classes=2 width=2 depth=1", "--target", "classes", "--label-values", "0,255"]
+    assert main(["train", str(folder), *spec, "--out", str(folder / "m.safetensors"), *SMALL]) == 0
+    first, second = capsys.readouterr().err.splitlines()[:2]
+    assert "2 training images: background" in first
+    assert "1 validation images: background" in second
+    assert "0 px not labelled" in first
+
+
+def test_nan_is_unknown_and_that_is_told(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    put_labels(folder, lambda found: np.where(np.arange(48) < 40, found > 0, np.nan).astype(np.float32))
+    spec = ["--spec", "unet classes=2 width=2 depth=1", "--target", "classes"]
+    assert main(["train", str(folder), *spec, "--out", str(folder / "m.safetensors"), *SMALL]) == 0
+    told = capsys.readouterr().err
+    assert f"{2 * 48 * 8} px not labelled" in told
+    assert f"train_0: {48 * 8} pixels of the labels are NaN: they count as unknown." in told

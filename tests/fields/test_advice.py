@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from napari_fcn.errors import ImageError
 from napari_fcn.fields.advice import advise, object_size
 
 
@@ -45,3 +46,16 @@ def test_thick_planes_count_for_more() -> None:
     labels = np.zeros((4, 20, 20), np.uint8)
     labels[:2, :8, :8] = 1
     assert object_size(labels, (4.0, 1.0, 1.0)) == pytest.approx((6 * 8**3 / np.pi) ** (1 / 3))
+
+
+@pytest.mark.parametrize("kind", [bool, np.uint8, np.int64])
+def test_a_mask_of_any_type_is_measured_by_its_pieces(kind: type) -> None:
+    mask = np.zeros((40, 40), kind)
+    mask[2:12, 2:12] = mask[20:30, 20:30] = 1
+    assert object_size(mask * kind(1)) == pytest.approx(10 * np.sqrt(4 / np.pi))
+
+
+@pytest.mark.parametrize("shape", [(), (2, 3, 4, 5)])
+def test_labels_without_one_to_three_axes_are_refused(shape: tuple[int, ...]) -> None:
+    with pytest.raises(ImageError, match="objects are measured in 1 to 3 axes"):
+        object_size(np.ones(shape, int))

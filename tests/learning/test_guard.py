@@ -36,6 +36,16 @@ def test_an_examination_counts_each_painted_class_the_same(count: int, classes: 
     assert examine(torch.nn.functional.one_hot(label, classes) * 100.0, label) == Marks(1.0, 0.0)
 
 
+def test_without_a_labelled_pixel_there_is_no_mark_and_no_winner() -> None:
+    nothing = examine(torch.zeros(0, 2), torch.zeros(0, dtype=torch.int64))
+    assert np.isnan([nothing.right, nothing.surprise, mean([]).right]).all()
+    for marks in ([(nothing, nothing)], [(GOOD, nothing)], []):
+        is_better, reason = verdict(marks, [])
+        assert not is_better
+        assert "no labelled pixel" in reason
+        assert "nan" not in reason
+
+
 def test_one_stroke_that_is_sure_and_wrong_does_not_outweigh_all_others() -> None:
     marks = examine(torch.tensor([[0.0, 1e6]] + [[5.0, -5.0]] * 9), torch.zeros(10, dtype=torch.int64))
     assert marks.surprise < 1.1

@@ -10,13 +10,14 @@ import numpy as np
 import pytest
 import tifffile
 import torch
+from safetensors import safe_open
 from safetensors.numpy import load_file
 
 from napari_fcn.errors import FcnError, ImageError, ModelError
-from napari_fcn.events import EpochDone
+from napari_fcn.events import EpochDone, LabelsFound
 from napari_fcn.learning.dataset import Labelled
 from napari_fcn.learning.losses import IGNORE
-from napari_fcn.learning.pretrain import Training, train, validate
+from napari_fcn.learning.pretrain import Learner, Training, train, validate
 from napari_fcn.learning.scores import dice
 from napari_fcn.models.checkpoint import Checkpoint
 from napari_fcn.nets import NetSpec
@@ -59,8 +60,8 @@ def training(folder: Path, name: str = "out", spec: NetSpec = SPEC, **settings: 
 
 def run(training: Training, epochs: int | None = None, resume: bool = False) -> list[EpochDone]:
     """Return the reports of so many epochs, then let go of the training as somebody who cancels does."""
-    events = cast("Generator[EpochDone]", train(training, resume))
-    found = list(islice(events, epochs))
+    events = cast("Generator[LabelsFound | EpochDone]", train(training, resume))
+    found = list(islice((event for event in events if isinstance(event, EpochDone)), epochs))
     events.close()
     return found
 
@@ -205,6 +206,50 @@ def test_unlabelled_pixels_are_not_scored(rng: np.random.Generator) -> None:
         answer = net(torch.from_numpy(image)[None])[0].argmax(0).numpy() > 0
     found = validate(net, [Labelled("", "", (image,), labels)], "classes")
     assert found["dice"] == round(dice(answer[:, :10], labels[:, :10] > 0), 4)
+
+
+def test_an_image_without_labelled_pixels_has_no_score(rng: np.random.Generator) -> None:
+    net = net_contract.trained(NetSpec(width=2, depth=1))
+    image = rng.normal(size=(1, 20, 20)).astype(np.float32)
+    some = Labelled("", "some", (image,), rng.integers(0, 2, (20, 20)).astype(np.uint8))
+    none = Labelled("", "none", (image,), np.full((20, 20), IGNORE, np.uint8))
+    alone, both = (validate(net, images, "classes") for images in ([some], [some, none]))
+    assert both == alone
+    assert not any("none" in name for name in both)
+    with pytest.raises(ImageError, match="no labelled pixel"):
+        validate(net, [none], "classes")
+
+
+def test_what_the_labels_hold_is_told_before_anything_is_learnt(folder: Path) -> None:
+    job = training(folder, epochs=1)
+    first, second, *rest = train(job)
+    assert isinstance(first, LabelsFound)
+    assert isinstance(second, LabelsFound)
+    assert (first.split, first.images, second.split, second.images) == ("training", 6, "validation", 2)
+    labels = [image.labels for image in job.read()[0]]
+    assert sum(first.pixels) == 6 * 32 * 32
+    assert sum(first.pixels[1:]) == sum(int((one > 0).sum()) for one in labels)
+    assert all(isinstance(event, EpochDone) for event in rest)
+
+
+def test_a_rare_class_of_any_image_counts(tmp_path: Path, rng: np.random.Generator) -> None:
+    for number in range(120):  # a class of a single image of very many
+        labels = np.tile([0, 1], (8, 4)).astype(np.uint8)
+        labels[0, 0] = 2 if number == 1 else 0
+        name = f"{'val' if number == 119 else 'train'}_{number:03}"
+        tifffile.imwrite(tmp_path / f"{name}_image.tif", rng.normal(size=(8, 8)).astype(np.float32))
+        tifffile.imwrite(tmp_path / f"{name}_label.tif", labels)
+    job = training(tmp_path, target="classes")
+    examples, held_out = job.read()
+    learner = Learner(job, examples, job.survey((examples, held_out))[0].pixels)
+    assert (learner.weights > 0).all()
+
+
+def test_a_run_of_before_label_values_goes_on(folder: Path) -> None:
+    job = training(folder)
+    run(job, 1)
+    with safe_open(job.state_path, framework="pt") as file:
+        assert "label_values" not in file.metadata()["run"]
 
 
 def test_training_in_float16_is_refused(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:

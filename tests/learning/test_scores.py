@@ -1,5 +1,7 @@
 """Scores by hand-made examples."""
 
+from typing import Any
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -35,6 +37,23 @@ def test_dice_of_half_an_overlap() -> None:
 def test_two_empty_answers_agree_and_one_does_not() -> None:
     assert dice(NOTHING, NOTHING) == boundary_f1(NOTHING, NOTHING) == 1
     assert dice(NOTHING, ~NOTHING) == boundary_f1(NOTHING, ~NOTHING) == boundary_f1(~NOTHING, NOTHING) == 0
+
+
+@pytest.mark.parametrize("score", [dice, boundary_f1])
+def test_where_nothing_is_known_there_is_no_score(score: Any) -> None:
+    assert np.isnan(score(NOTHING, NOTHING, known=NOTHING))
+    assert np.isnan(score(~NOTHING, ~NOTHING, known=NOTHING))
+    assert np.isnan(score(NOTHING[:0], NOTHING[:0]))
+
+
+@pytest.mark.parametrize("score", [dice, boundary_f1])
+def test_only_what_is_known_is_scored(score: Any) -> None:
+    known = ~NOTHING
+    known[:, 4:] = False
+    answer, truth = NOTHING.copy(), NOTHING.copy()
+    answer[2, :4] = truth[2] = True
+    assert score(answer, truth) < 1
+    assert score(answer, truth, known=known) == 1
 
 
 @pytest.mark.parametrize(("shift", "score"), [(0, 1), (2, 1), (3, 0)])

@@ -1,0 +1,265 @@
+"""What the numbers in label images mean: read, checked and counted before anything is learnt from them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from scipy import ndimage
+
+from napari_fcn.errors import ImageError
+from napari_fcn.learning.losses import IGNORE
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterable, Sequence
+
+    import numpy.typing as npt
+
+    Labels = npt.NDArray[Any]
+
+FEW = 8  # more values than that, each of one piece, are numbered objects rather than classes
+LOOKED_AT = 12  # label images whose pieces are counted
+LISTED = 6  # values that a message names
+
+
+@dataclass(frozen=True, slots=True)
+class Encoding:
+    """How labels are written.
+
+    Attributes
+    ----------
+    first, last : int
+        The numbers of the first class and of the last one that there can be.
+    unknown : int or None
+        The number of pixels about which nothing is known; None if every pixel needs a label.
+    meaning : str
+        The same in words, for messages.
+    """
+
+    first: int
+    last: int
+    unknown: int | None
+    meaning: str
+
+    @property
+    def highest(self) -> int:
+        """The largest number that means something."""
+        return max(self.last, self.unknown or 0)
+
+
+CLASSES = Encoding(0, 254, IGNORE, "0 to 254 the classes, 255 or NaN where nothing is known")
+STROKES = Encoding(1, 255, 0, "0 or NaN not annotated, 1 to 255 the classes")
+OBJECTS = Encoding(1, 2**53, None, "0 outside of objects, and a number for each object")
+
+
+def read(labels: Any, encoding: Encoding, name: str = "The labels", values: Sequence[int] = ()) -> Labels:
+    """Return labels as whole numbers of an encoding; NaN becomes unknown.
+
+    Parameters
+    ----------
+    labels : array-like
+        Of any shape and type.
+    encoding : Encoding
+        How they are written.
+    name : str
+        Whose they are, to begin a sentence with.
+    values : sequence of int
+        What the classes are written as in ``labels``, in their order, if not as the encoding has it: 0 and 255 in many
+        masks. Any other number is then unknown.
+
+    Raises
+    ------
+    ImageError
+        If they are no whole numbers, or cannot be classes.
+    """
+    found = np.asarray(labels)
+    needed = f"needed are whole numbers: {encoding.meaning}"
+    if found.dtype.kind not in "buif":
+        raise ImageError(f"{name} are of type {found.dtype}; {needed}. Save them as an integer image.")
+    nothing = np.isnan(found) if found.dtype.kind == "f" else None
+    found = _whole(found, nothing, f"{name} are of type {found.dtype}", needed, encoding)
+    if values:
+        if encoding.unknown is None:
+            raise ImageError(
+                "Label values of classes were given, but the labels are to be numbered objects. Choose --target "
+                "classes, or leave out --label-values."
+            )
+        found = _mapped(found, values, encoding)
+    elif found.size and not encoding.highest >= int(found.max()) >= int(found.min()) >= 0:
+        raise ImageError(_out_of_range(found, encoding, name, needed))
+    if nothing is not None and nothing.any():
+        found[nothing] = encoding.unknown
+    return found
+
+
+def _whole(found: Labels, nothing: Labels | None, given: str, needed: str, encoding: Encoding) -> Labels:
+    """Return labels of any real type as integers, with 0 for NaN."""
+    if found.dtype.kind == "b":
+        return found.astype(np.uint8)
+    if nothing is None:
+        return found
+    if nothing.any() and encoding.unknown is None:
+        raise ImageError(
+            f"{given} and {int(nothing.sum())} pixels are NaN; {needed}. As objects every pixel needs a label: write 0 "
+            "outside of objects, or choose --target classes, where NaN is unknown."
+        )
+    filled = np.where(nothing, 0, found)
+    if not np.isfinite(filled).all() or (filled != np.rint(filled)).any():
+        wrong = filled[~np.isfinite(filled) | (filled != np.rint(filled))].ravel()[0]
+        raise ImageError(f"{given} and hold {wrong:g}; {needed}. Round them and save them as an integer image.")
+    if (np.abs(filled) > OBJECTS.last).any():
+        raise ImageError(f"{given} and hold {filled.ravel()[np.abs(filled).argmax()]:g}; {needed}.")
+    return filled.astype(np.int64)
+
+
+def _out_of_range(found: Labels, encoding: Encoding, name: str, needed: str) -> str:
+    low, high = int(found.min()), int(found.max())
+    values = np.unique(found)
+    if low < 0:
+        unknown = encoding.unknown
+        advice = f" Write {unknown} where nothing is known." if unknown is not None else " Write 0 outside of objects."
+    elif len(values) <= FEW:
+        advice = f" {values_advice(values)}"
+    else:
+        advice = " Numbered objects are learnt with napari-fcn train --target objects." if encoding != OBJECTS else ""
+    return f"{name} go from {low} to {high}; {needed}.{advice}"
+
+
+def _mapped(found: Labels, values: Sequence[int], encoding: Encoding) -> Labels:
+    """Return labels in which the classes have the numbers of the encoding instead of these values."""
+    if len(set(values)) != len(values) or len(values) > encoding.last - encoding.first + 1:
+        raise ImageError(f"The label values {spelled(values)} cannot be classes: give each value once.")
+    out = np.full(found.shape, encoding.unknown, np.uint8)
+    for number, value in enumerate(values, start=encoding.first):
+        out[found == value] = number
+    return out
+
+
+def values_advice(values: Iterable[int]) -> str:
+    """Return how labels are read whose classes are written as other values."""
+    listed = ",".join(str(int(value)) for value in values)
+    return f"If these are the classes, add --label-values {listed} (label_values in Python), or number them in order."
+
+
+def fitted(labels: Any, shape: Sequence[int], name: str = "The labels") -> Labels:
+    """Return labels in the shape of their image; axes of length one may be missing or too many.
+
+    Raises
+    ------
+    ImageError
+        If they do not lie on the image.
+    """
+    found, shape = np.asarray(labels), tuple(shape)
+    kept = tuple(n for n in shape if n != 1)
+    if tuple(n for n in found.shape if n != 1) == kept:
+        return found.reshape(shape)
+    raise ImageError(
+        f"{name} are {_sized(found.shape)} px; the image is {_sized(shape)} px. Needed is one label for each pixel. "
+        f"{shape_advice(found.shape, shape)}"
+    )
+
+
+def shape_advice(found: Sequence[int], shape: Sequence[int]) -> str:
+    """Return what is likely wrong with labels of this shape on an image of another."""
+    found, shape = tuple(found), tuple(shape)
+    if len(found) == len(shape) + 1 and found[-1] in (2, 3, 4) and found[:-1] == shape:
+        return "They look like colours: save one number for each pixel instead of a colour."
+    if sorted(found) == sorted(shape):
+        return "They look transposed: bring the axes into the order of the image."
+    return "Crop or resize them to the image, without interpolation."
+
+
+def _sized(shape: Sequence[int]) -> str:
+    return " x ".join(map(str, shape))
+
+
+def spelled(values: Collection[int]) -> str:
+    """Return some numbers as in a sentence, the first ones of many."""
+    listed = [str(int(value)) for value in list(values)[:LISTED]]
+    if len(values) > LISTED:
+        return ", ".join([*listed, "…"])
+    return " and ".join(filter(None, [", ".join(listed[:-1]), *listed[-1:]]))
+
+
+def count(labels: Iterable[Labels]) -> dict[int, int]:
+    """Return how many pixels have each value, in the order of the values."""
+    found: dict[int, int] = {}
+    for one in labels:
+        for value, pixels in zip(*np.unique(one, return_counts=True), strict=True):
+            found[int(value)] = found.get(int(value), 0) + int(pixels)
+    return dict(sorted(found.items()))
+
+
+def pieces(labels: Sequence[Labels], values: Collection[int]) -> float:
+    """Return of how many connected pieces a value consists in an image that holds it, on average."""
+    held = total = 0
+    for one in labels[:: max(1, len(labels) // LOOKED_AT)]:
+        whole = ndimage.generate_binary_structure(one.ndim, one.ndim)
+        for value in values:
+            mask = one == value
+            if mask.any():
+                held, total = held + 1, total + ndimage.label(mask, whole)[1]
+    return total / held if held else 0.0
+
+
+def are_numbered(labels: Sequence[Labels], values: Collection[int]) -> bool:
+    """Whether these values number objects: many of them, each of one piece or little more."""
+    return len(values) > FEW and pieces(labels, list(values)[: 4 * FEW]) < 1.5
+
+
+def are_classes(labels: Sequence[Labels], values: Collection[int]) -> bool:
+    """Whether these values are classes: few of them, each of several pieces."""
+    return 0 < len(values) <= FEW and pieces(labels, values) >= 3
+
+
+def strokes(labels: Any, shape: Sequence[int], known: int, values: Sequence[int] = ()) -> npt.NDArray[np.uint8]:
+    """Return the labels that a model is to learn from on one image: 0 not annotated, ``k + 1`` is class ``k``.
+
+    Parameters
+    ----------
+    labels : array-like
+        On the axes of the image, without channels.
+    shape : sequence of int
+        Of the image.
+    known : int
+        How many classes the model knows already, 0 for one with random weights.
+    values : sequence of int
+        As for `read`.
+
+    Raises
+    ------
+    ImageError
+        If they do not lie on the image, are no classes, or are a mask of which one class would be learnt.
+    """
+    found = read(fitted(labels, shape), STROKES, values=values).astype(np.uint8)
+    painted = [value for value in count([found]) if value]
+    if not painted:
+        raise ImageError(
+            "The labels are empty: nothing is painted. Paint at least one stroke of each class, with 1 for the first."
+        )
+    if not values:
+        _no_mask(found, painted, known)
+    return found
+
+
+def _no_mask(found: npt.NDArray[np.uint8], painted: Sequence[int], known: int) -> None:
+    """Raise if labels look like a mask, like numbered objects, or leave out a class that nothing else teaches."""
+    rule = "0 stands for not annotated, 1 for the first class, the background, 2 for the second"
+    new = [value for value in painted if value > known]
+    missing = sorted({*range(known + 1, painted[-1])} - {*painted})
+    if painted == [1] or (len(painted) == 1 and (new or not known)):
+        raise ImageError(
+            f"The labels hold 0 and {painted[0]} only; {rule}, so a single class would be learnt. If they are a mask, "
+            f"add --label-values 0,{painted[0]} (label_values in Python), or save background as 1 and objects as 2."
+        )
+    if are_numbered([found], new):
+        raise ImageError(
+            f"The labels look like numbered objects: {len(painted)} values, each of one piece; {rule}. Save background "
+            "as 1 and objects as 2, or learn from numbered objects with napari-fcn train."
+        )
+    if new and missing:
+        raise ImageError(
+            f"The labels hold {spelled(painted)}, but nothing is labelled {spelled(missing)}; {rule}. "
+            f"{values_advice(painted if len(painted) > 1 else (0, *painted))}"
+        )

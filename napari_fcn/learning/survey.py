@@ -1,0 +1,182 @@
+"""The labels of a training folder, counted and checked before a network learns from them."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from napari_fcn.errors import ImageError, ModelError
+from napari_fcn.events import LabelsFound
+from napari_fcn.learning import labels as encodings
+from napari_fcn.learning.labels import LISTED, are_classes, pieces, spelled, values_advice
+from napari_fcn.learning.losses import IGNORE
+from napari_fcn.learning.targets import CLASSES, TARGETS
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    import numpy.typing as npt
+
+    from napari_fcn.learning.dataset import Labelled
+    from napari_fcn.settings import TrainSettings
+
+SPLITS = ("training", "validation")
+ADVICE = {
+    "objects": "Each object needs a number of its own and a width of at least 3 px; 0 is the background.",
+    "membranes": "Each cell needs a number of its own, without gaps between the cells.",
+    "classes": "",
+}
+
+
+def read_labels(image: Labelled, settings: TrainSettings) -> Labelled:
+    """Return a labelled image with labels as whole numbers, as its target reads them.
+
+    Raises
+    ------
+    ImageError
+        If they are no labels for the target.
+    """
+    encoding = encodings.CLASSES if settings.target == "classes" else encodings.OBJECTS
+    labels = encodings.read(image.labels, encoding, f"{image.name}: the labels", settings.label_values)
+    nothing = int(np.isnan(image.labels).sum()) if image.labels.dtype.kind == "f" else 0
+    notes = (f"{image.name}: {nothing} pixels of the labels are NaN: they count as unknown.",) if nothing else ()
+    return replace(image, labels=labels, notes=(*image.notes, *notes))
+
+
+def survey(
+    splits: tuple[Sequence[Labelled], Sequence[Labelled]], settings: TrainSettings, classes: Sequence[str]
+) -> tuple[LabelsFound, LabelsFound]:
+    """Return what the labels to learn from and those to score on hold.
+
+    Parameters
+    ----------
+    splits : (sequence of Labelled, sequence of Labelled)
+        Images to learn from and to score on, as `read_labels` returns them.
+    settings : TrainSettings
+        Target and meaning of the labels.
+    classes : sequence of str
+        Names of the classes of the network.
+
+    Raises
+    ------
+    ImageError
+        If labels look like something else than the target needs, or there is nothing to learn or to score.
+    ModelError
+        If there are more classes than the network has.
+    """
+    target = TARGETS[settings.target]
+    counted = [[np.bincount(target(image.labels).ravel(), minlength=256) for image in images] for images in splits]
+    notes = _repeated(*splits)
+    for split, images, counts in zip(SPLITS, splits, counted, strict=True):
+        if not settings.label_values:
+            notes += _check_meaning(split, [image.labels for image in images], settings.target)
+        _check_classes(split, np.sum(counts, axis=0), settings.target, classes)
+    found = []
+    for split, images, counts in zip(SPLITS, splits, counted, strict=True):
+        more = [note for image in images for note in image.notes]
+        more += _without_labels(split, images, counts)
+        total = np.sum(counts, axis=0)
+        if split == "validation" and (missing := _missing(total, len(classes))):
+            more.append(f"No pixel of the validation images is {_named(missing, classes)}: it is not scored.")
+        pixels = tuple(int(n) for n in total[: len(classes)])
+        first = tuple(notes) if split == "training" else ()
+        found.append(LabelsFound(split, len(images), tuple(classes), pixels, int(total[IGNORE]), (*first, *more)))
+    return found[0], found[1]
+
+
+def _check_meaning(split: str, labels: Sequence[npt.NDArray[np.generic]], target: str) -> list[str]:
+    """Raise if labels look like a mask or as made for another target; return what to know of those of one number."""
+    values = list(encodings.count(labels))
+    given = f"The {split} labels hold {spelled(values)} only"
+    if target == "classes":
+        if IGNORE in values and len(values) == 2:
+            raise ImageError(
+                f"{given}. 255 stands for unknown, so nothing but class {values[0]} could be learnt. If they are a "
+                f"mask, add --label-values {values[0]},255, or save the labels as 0 and 1."
+            )
+        return []
+    objects = [value for value in values if value]
+    if are_classes(labels, objects) and len(objects) > 1:
+        raise ImageError(
+            f"The {split} labels look like classes, not like numbered objects: {spelled(objects)} have many pieces. "
+            "Choose --target classes, or give each object a number of its own."
+        )
+    if len(values) > 2 or len(objects) != 1:
+        return []
+    is_mask = objects[0] in (255, 65535) or pieces(labels, objects) > 1
+    if target == "membranes" and is_mask:
+        raise ImageError(
+            f"{given}: they look like a mask. The target membranes needs a number for each cell. Number the cells, or "
+            f"learn the mask with --target classes --label-values {','.join(map(str, values))}."
+        )
+    if not is_mask:
+        return []
+    return [f"{given}: each connected region counts as an object, so objects that touch cannot be told apart."]
+
+
+def _check_classes(split: str, total: npt.NDArray[np.int64], target: str, classes: Sequence[str]) -> None:
+    """Raise if there are more classes than the network has, or not all that it is to learn."""
+    known = total[:IGNORE]
+    present = [int(k) for k in np.flatnonzero(known)]
+    if not present:
+        ends = "nothing can be learnt" if split == "training" else "there is no score"
+        raise ImageError(
+            f"There is no labelled pixel in the {split} labels, so {ends}: all are 255 or NaN, for unknown. "
+            "Label some pixels of each class."
+        )
+    if present[-1] >= len(classes):
+        raise ModelError(_too_many(present, target, len(classes)))
+    if len(present) == 1:
+        raise ImageError(
+            f"All labelled pixels of the {split} images are {_named(present, classes)}: "
+            f"{'there is nothing to learn' if split == 'training' else 'a score says nothing'}. Label pixels of at "
+            f"least two classes. {ADVICE[target]}".rstrip()
+        )
+    if split == "training" and (missing := _missing(total, len(classes))):
+        fitting = CLASSES.get(target, present[-1] + 1)
+        network = f"Give the network classes={fitting}, or label" if fitting < len(classes) else "Label"
+        raise ImageError(
+            f"No pixel of the training images is {_named(missing, classes)} (found: {_named(present, classes)}). "
+            f"{network} pixels of it. {ADVICE[target]}".rstrip()
+        )
+
+
+def _too_many(present: Sequence[int], target: str, classes: int) -> str:
+    found = f"The labels teach {present[-1] + 1} classes; the network has {classes}."
+    if target != "classes":
+        return f"{found} Give it classes={present[-1] + 1}, or choose another target than {target!r}."
+    if len(present) <= present[-1] and len(present) <= LISTED:
+        return f"{found} The label values are {spelled(present)}. {values_advice(present)}"
+    return f"{found} Give it classes={present[-1] + 1}; if they are numbered objects, choose --target objects."
+
+
+def _missing(total: npt.NDArray[np.int64], classes: int) -> list[int]:
+    return [int(k) for k in np.flatnonzero(total[:classes] == 0)]
+
+
+def _named(indices: Sequence[int], classes: Sequence[str]) -> str:
+    """Return classes as in a sentence: by number, and by name where that says more."""
+    return ", ".join(f"class {k}" if classes[k] == f"class {k}" else f"class {k} ({classes[k]})" for k in indices)
+
+
+def _without_labels(split: str, images: Sequence[Labelled], counts: Sequence[npt.NDArray[np.int64]]) -> list[str]:
+    """Return which images have no labelled pixel."""
+    empty = [image.name for image, one in zip(images, counts, strict=True) if not one[:IGNORE].any()]
+    if not empty:
+        return []
+    names = ", ".join(empty[:LISTED]) + (", …" if len(empty) > LISTED else "")
+    ends = "nothing is learnt from it" if split == "training" else "it is not scored"
+    return [f"No labelled pixel: {names}; {ends}."]
+
+
+def _repeated(examples: Sequence[Labelled], held_out: Sequence[Labelled]) -> list[str]:
+    """Return which images are learnt from and scored on."""
+    learnt = {(image.views[0].shape, hash(image.views[0].tobytes())): image.name for image in examples}
+    keys = [(image, learnt.get((image.views[0].shape, hash(image.views[0].tobytes())))) for image in held_out]
+    return [
+        f"{image.name} is the same image as {name}, which is learnt from: its score says nothing about other images."
+        for image, name in keys
+        if name is not None
+    ]

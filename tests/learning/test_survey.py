@@ -1,0 +1,96 @@
+"""The labels of a training folder are counted and checked before anything is learnt."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import pytest
+
+from napari_fcn.errors import ImageError
+from napari_fcn.learning.dataset import Labelled
+from napari_fcn.learning.survey import read_labels, survey
+from napari_fcn.settings import TrainSettings
+
+CLASSES = TrainSettings(target="classes")
+NAMES = ("background", "class 1")
+
+
+def labelled(labels: np.ndarray, name: str = "a", seed: int = 0) -> Labelled:
+    image = np.random.default_rng(seed).normal(size=(1, *labels.shape)).astype(np.float32)
+    return Labelled(name, "", (image,), labels)
+
+
+def half(value: int = 1) -> np.ndarray:
+    labels = np.zeros((8, 8), np.uint8)
+    labels[:, 4:] = value
+    return labels
+
+
+def both(train: Sequence[np.ndarray], validate: Sequence[np.ndarray]) -> tuple[list[Labelled], list[Labelled]]:
+    parts = (("t", train), ("v", validate))
+    return tuple([labelled(one, f"{p}{k}", hash((p, k)) % 99) for k, one in enumerate(all_)] for p, all_ in parts)  # type: ignore[return-value]
+
+
+def test_pixels_are_counted_by_split_and_class() -> None:
+    unknown = half()
+    unknown[0] = 255
+    first, second = survey(both([half(), unknown], [half()]), CLASSES, NAMES)
+    assert (first.pixels, first.unknown, first.images) == ((60, 60), 8, 2)
+    assert (second.pixels, second.unknown, second.images) == ((32, 32), 0, 1)
+    assert "60 px (50.0%)" in first.line
+
+
+@pytest.mark.parametrize(
+    ("validate", "words"),
+    [
+        (np.full((8, 8), 255, np.uint8), "no labelled pixel in the validation labels, so there is no score"),
+        (np.zeros((8, 8), np.uint8), "All labelled pixels of the validation images are class 0 .*a score says nothing"),
+    ],
+)
+def test_a_validation_split_that_cannot_be_scored_is_refused(validate: np.ndarray, words: str) -> None:
+    with pytest.raises(ImageError, match=words):
+        survey(both([half()], [validate]), CLASSES, NAMES)
+
+
+def test_images_without_labels_are_named() -> None:
+    nothing = np.full((8, 8), 255, np.uint8)
+    first, second = survey(both([half(), nothing], [half(), nothing]), CLASSES, NAMES)
+    assert first.notes == ("No labelled pixel: t1; nothing is learnt from it.",)
+    assert second.notes == ("No labelled pixel: v1; it is not scored.",)
+
+
+def test_an_image_that_is_learnt_from_and_scored_on_is_named() -> None:
+    splits = both([half()], [half()])
+    found, _ = survey((splits[0], [*splits[1], labelled(half(), "copy", hash(("t", 0)) % 99)]), CLASSES, NAMES)
+    assert found.notes == (
+        "copy is the same image as t0, which is learnt from: its score says nothing about other images.",
+    )
+
+
+def test_a_class_that_is_not_scored_is_named() -> None:
+    three = half()
+    three[0] = 2
+    _, found = survey(both([three], [half()]), CLASSES, (*NAMES, "class 2"))
+    assert found.notes == ("No pixel of the validation images is class 2: it is not scored.",)
+
+
+def test_a_mask_as_objects_is_read_by_its_regions_and_that_is_told() -> None:
+    mask = np.zeros((16, 16), np.uint8)
+    mask[2:7, 2:7] = mask[9:14, 9:14] = 255
+    found, _ = survey(both([mask], [mask]), TrainSettings(), ("background", "inside", "rim"))
+    assert "each connected region counts as an object" in found.notes[0]
+
+
+def test_numbered_objects_are_no_mask_and_no_classes() -> None:
+    labels = np.zeros((16, 16), np.int64)
+    labels[2:7, 2:7], labels[9:14, 9:14] = 1, 70_000
+    found, _ = survey(both([labels], [labels]), TrainSettings(), ("background", "inside", "rim"))
+    assert found.notes == ()
+
+
+def test_labels_are_read_as_their_target_has_it() -> None:
+    wide = np.where(half() > 0, np.nan, 0.0)
+    found = read_labels(labelled(wide), CLASSES)
+    assert (found.labels[:, 4:] == 255).all()
+    assert found.notes == ("a: 32 pixels of the labels are NaN: they count as unknown.",)
+    with pytest.raises(ImageError, match="a: the labels are of type float64 and 32 pixels are NaN"):
+        read_labels(labelled(wide), TrainSettings())
