@@ -8,8 +8,9 @@ from napari_fcn.api import load
 from napari_fcn.errors import OutputError
 from napari_fcn.events import RunDone, TileDone
 from napari_fcn.geometry import Axes
+from napari_fcn.geometry.calibration import Calibration
 from napari_fcn.io import ResultMeta
-from napari_fcn.recording import Recording, provenance
+from napari_fcn.recording import Recording, image_calibration, provenance
 from napari_fcn.sample_data import skimage_image
 from napari_fcn.session import Session
 from napari_fcn.settings import PredictSettings
@@ -35,11 +36,9 @@ def segment_sample(out: Path, model: str) -> Iterator[str]:
     sample, checkpoint = skimage_image(SAMPLE), load(model)
     session = open_sample(sample, checkpoint)
     paths = {kind: out / f"{SAMPLE}-{kind}.ome.tif" for kind in ("classes", "probabilities8")}
-    kept = [i for i, name in enumerate(sample.axes) if name != session.axes.channel]
-    meta = ResultMeta(
-        axes=session.axes.image,
-        scale=tuple(sample.scale[i] for i in kept),
-        units=tuple(sample.units[i] for i in kept),
+    meta = ResultMeta.calibrated(
+        session.axes.image,
+        image_calibration(Calibration.of(sample.scale, sample.units), session.axes),
         classes=tuple((label.name, label.colour) for label in checkpoint.info.classes),
         provenance=provenance(session, f"skimage.data.{SAMPLE}", session.settings),
     )

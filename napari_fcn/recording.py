@@ -13,7 +13,6 @@ from napari_fcn.errors import ImageError
 from napari_fcn.events import ObjectsStep, ResultsDone, RunDone, TileDone
 from napari_fcn.geometry import Axes
 from napari_fcn.io import ResultMeta, open_result
-from napari_fcn.io.units import micrometres
 from napari_fcn.objects import Rule, find_objects
 from napari_fcn.session import Session
 
@@ -25,6 +24,7 @@ if TYPE_CHECKING:
 
     from napari_fcn.events import RunPlanned, SteppedDown
     from napari_fcn.geometry import Region
+    from napari_fcn.geometry.calibration import Calibration
     from napari_fcn.io import ImageFile, ResultWriter
     from napari_fcn.models.checkpoint import Checkpoint
     from napari_fcn.resuming import Work
@@ -189,21 +189,25 @@ def open_session(image: ImageFile, checkpoint: Checkpoint, names: str, settings:
 def spacing(image: ImageFile, axes: Axes) -> tuple[float, ...]:
     """Return the pixel size per axis of the network in micrometres, 0 for axes without a length; empty if none has."""
     places = [axes.names.index(name) for name in axes.space]
-    sizes = tuple(micrometres(image.scale[i], image.units[i]) for i in places)
+    sizes = image.calibration.take(places).micrometres
     return sizes if any(sizes) else ()
 
 
 def describe(session: Session, image: ImageFile, settings: PredictSettings) -> ResultMeta:
     """Return what a result file says of itself: axes, spacing, classes, and what it was made from and with."""
     info = session.checkpoint.info
-    kept = [i for i, name in enumerate(session.axes.names) if name != session.axes.channel]
-    return ResultMeta(
-        axes=session.axes.image,
-        scale=tuple(image.scale[i] for i in kept),
-        units=tuple(image.units[i] for i in kept),
+    return ResultMeta.calibrated(
+        session.axes.image,
+        image_calibration(image.calibration, session.axes),
         classes=tuple((label.name, label.colour) for label in info.classes),
         provenance=provenance(session, str(image.path), settings),
     )
+
+
+def image_calibration(known: Calibration, axes: Axes) -> Calibration:
+    """Return the calibration of the image axes, without the channels', from that of the array."""
+    kept = [position for position, name in enumerate(axes.names) if name != axes.channel]
+    return known.take(kept).named(axes.image)
 
 
 def provenance(session: Session, source: str, settings: PredictSettings) -> dict[str, Any]:

@@ -41,6 +41,7 @@ NAMES = {  # parts of an identity as a user knows them; the others are flags
     "kinds": "--save",
     "scale": "the pixel size",
     "units": "the unit of the pixel size",
+    "origin": "the origin of the image",
     "shape": "the shape of the image",
     "dtype": "the number type of the image",
     "file": "size and date of the image file",
@@ -220,6 +221,7 @@ def identity(session: Session, image: ImageFile, meta: ResultMeta, kinds: Collec
         "axes": "".join(session.axes.names).upper(),
         "scale": meta.scale,
         "units": meta.units,
+        **({"origin": meta.origin} if any(meta.origin) else {}),  # runs of images at 0 are named as ever
         "shape": image.data.shape,
         "dtype": str(image.data.dtype),
         "file": state_of(files[0]) if len(files) == 1 else None,

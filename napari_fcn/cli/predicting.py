@@ -12,6 +12,7 @@ from napari_fcn.cli.flags import collect, say
 from napari_fcn.cli.progress import Progress
 from napari_fcn.errors import FcnError
 from napari_fcn.events import RunDone, RunPlanned, SteppedDown
+from napari_fcn.geometry.calibration import Calibration
 from napari_fcn.settings import PredictSettings
 
 if TYPE_CHECKING:
@@ -153,7 +154,7 @@ def _measured(image: ImageFile, voxel_size: str) -> ImageFile:
     if len(sizes) != len(space) or not all(0 < size < float("inf") for size in sizes):
         wanted = ",".join(names[i].upper() for i in space)
         raise FcnError(f"--voxel-size is {voxel_size!r}; needed are positive numbers in micrometres for {wanted}.")
-    scale, units = list(image.scale), list(image.units)
+    known = list(image.calibration.axes)
     for position, size in zip(space, sizes, strict=True):
-        scale[position], units[position] = size, "micrometer"
-    return replace(image, scale=tuple(scale), units=tuple(units))
+        known[position] = known[position].resized(size, "micrometer")
+    return replace(image, calibration=Calibration(tuple(known)))

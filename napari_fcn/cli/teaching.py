@@ -30,8 +30,7 @@ def finetune(arguments: argparse.Namespace) -> None:
     names = tuple(arguments.axes) or image.axes
     known = arguments.model if str(arguments.model).startswith(NEW) else starting_point(arguments.model, (), ())
     axes = roles_of(known, image.data.shape, names)
-    sizes = dict(zip(axes.names, image.scale, strict=True)) if image.scale else {}
-    spacing = tuple(sizes.get(name, 1.0) for name in axes.space)
+    spacing = image.calibration.named(axes.names).take(map(axes.names.index, axes.space)).ratios
     shape = tuple(image.data.shape[axes.names.index(name)] for name in axes.space)
     model = starting_point(known, shape, spacing, axes.channels(image.data.shape), arguments.seed)
     limit = Limit(arguments.steps, None if arguments.minutes is None else 60 * arguments.minutes)

@@ -16,6 +16,31 @@ T = TypeVar("T")
 
 SPACE = ("z", "y", "x")
 CHANNELS = ("c", "s")  # channels; s is tifffile's letter for the samples of a colour image
+WORDS = {  # how files, napari and people spell the axes
+    "time": "t",
+    "times": "t",
+    "timepoint": "t",
+    "frame": "t",
+    "frames": "t",
+    "channel": "c",
+    "channels": "c",
+    "ch": "c",
+    "wavelength": "c",
+    "sample": "s",
+    "samples": "s",
+    "depth": "z",
+    "plane": "z",
+    "planes": "z",
+    "slice": "z",
+    "slices": "z",
+    "row": "y",
+    "rows": "y",
+    "height": "y",
+    "column": "x",
+    "columns": "x",
+    "col": "x",
+    "width": "x",
+}
 UNNAMED = {
     1: ("x",),
     2: ("y", "x"),
@@ -23,6 +48,16 @@ UNNAMED = {
     4: ("t", "z", "y", "x"),
     5: ("t", "c", "z", "y", "x"),
 }
+
+
+def axis_names(spellings: Sequence[str]) -> tuple[str, ...]:
+    """Return the names of axes: one lower-case letter for each that has one, whatever word stands for it.
+
+    Two words for one axis (as ``channel`` and ``c``) stay as they are, in lower case.
+    """
+    lower = [str(spelling).strip().lower() for spelling in spellings]
+    names = tuple(WORDS.get(name, name) for name in lower)
+    return tuple(name if names.count(name) == 1 else word for name, word in zip(names, lower, strict=True))
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,7 +170,7 @@ class Axes:
     @staticmethod
     def _names(shape: Sequence[int], names: Sequence[str] | None, rgb: bool) -> tuple[str, ...]:
         if names:
-            lower = tuple(name.lower() for name in names)
+            lower = axis_names(names)
             if len(lower) != len(shape):
                 raise ValueError(
                     f"The axes {' '.join(lower)} name {len(lower)} axes; the image has {len(shape)}: {tuple(shape)}. "

@@ -12,7 +12,7 @@ from napari_fcn.geometry import Region
 from napari_fcn.geometry.axes import SPACE
 from napari_fcn.io import disk, layout
 from napari_fcn.io.meta import Result
-from napari_fcn.io.zarr_writer import attributes, mean_of, pyramid
+from napari_fcn.io.zarr_writer import attributes, lengths, mean_of, pyramid
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -70,9 +70,9 @@ class GrowingZarr:
         self._has_channels, self._path = bool(channels), path
         result = Result(kind, self.layout, np.dtype(np.uint8), meta)
         self._needed = result.nbytes
-        self._levels = pyramid(self.layout.names, self.layout.shape, result.scale)
-        lengths = (*([channels] if channels else []), *tile)
-        tiles = [1 if place is None else lengths[place] for place in self.layout.source]
+        self._levels = pyramid(self.layout.names, self.layout.shape, lengths(result))
+        along = (*([channels] if channels else []), *tile)
+        tiles = [1 if place is None else along[place] for place in self.layout.source]
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             known = attributes(path, result, self._levels)

@@ -10,13 +10,15 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from napari_fcn.errors import DAMAGE, ImageError
-from napari_fcn.io.units import PIXEL
+from napari_fcn.geometry.calibration import Calibration
+from napari_fcn.io.meta import recorded
 
 if TYPE_CHECKING:
     import numpy.typing as npt
 
 TIFF = (".tif", ".tiff", ".btf", ".tf8")
 PICTURES = (".png", ".jpg", ".jpeg", ".bmp")
+NO_AXES = Calibration()
 READABLE = (*TIFF, ".zarr", ".npy", *PICTURES)
 
 
@@ -34,10 +36,8 @@ class ImageFile:
     axes : tuple of str
         One lower-case name per axis of ``data`` (t, c, z, y, x; s for colour samples), or ``()`` where
         the file does not say: a plain TIFF stack may be a volume or a movie, and only the user knows.
-    scale : tuple of float
-        Spacing of the pixels along each axis in ``units``; 1.0 where unknown and along channels.
-    units : tuple of str
-        Unit of each axis as a word that pint and napari know: micrometer, second; pixel where unknown.
+    calibration : Calibration
+        Size, unit and origin of the pixels along each axis; unknown where the file does not say, and along channels.
     rgb : bool
         Whether the last axis holds red, green and blue.
     levels : int
@@ -49,11 +49,20 @@ class ImageFile:
     path: Path
     data: Any
     axes: tuple[str, ...]
-    scale: tuple[float, ...]
-    units: tuple[str, ...]
+    calibration: Calibration
     rgb: bool = False
     levels: int = 1
     notes: tuple[str, ...] = ()
+
+    @property
+    def scale(self) -> tuple[float, ...]:
+        """Size of a pixel along each axis in ``units``: 1 pixel where unknown."""
+        return self.calibration.scale
+
+    @property
+    def units(self) -> tuple[str, ...]:
+        """Unit of each axis as a word that pint and napari know: micrometer, second; pixel where unknown."""
+        return self.calibration.units
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,19 +75,26 @@ class Header:
         Length of each axis; of a TIFF that says little, that of its first page.
     axes : tuple of str
         Name of each; empty where the file does not say.
-    scale : tuple of float
-        Spacing of the pixels along each in ``units``; 1.0 where unknown.
-    units : tuple of str
-        Unit of each; pixel where unknown.
+    calibration : Calibration
+        Size, unit and origin of the pixels along each axis; unknown where the file does not say.
     channels : tuple of str
         Names of the channels; empty where they have none.
     """
 
     shape: tuple[int, ...] = ()
     axes: tuple[str, ...] = ()
-    scale: tuple[float, ...] = ()
-    units: tuple[str, ...] = ()
+    calibration: Calibration = NO_AXES
     channels: tuple[str, ...] = ()
+
+    @property
+    def scale(self) -> tuple[float, ...]:
+        """Size of a pixel along each axis in ``units``: 1 pixel where unknown."""
+        return self.calibration.scale
+
+    @property
+    def units(self) -> tuple[str, ...]:
+        """Unit of each axis; pixel where unknown."""
+        return self.calibration.units
 
 
 def read_header(path: str | Path) -> Header:
@@ -183,7 +199,7 @@ def _read_npy(path: Path, level: int) -> ImageFile:
             "Save the numbers themselves: numpy.save(path, numpy.asarray(image, dtype=float))."
         )
     data: npt.NDArray[Any] = np.empty(shape, dtype) if 0 in shape else np.load(path, mmap_mode="r", allow_pickle=False)
-    return ImageFile(path, data, (), (1.0,) * len(shape), (PIXEL,) * len(shape))
+    return ImageFile(path, data, (), Calibration.unknown(len(shape)))
 
 
 def _read_picture(path: Path, level: int) -> ImageFile:
@@ -197,7 +213,18 @@ def _read_picture(path: Path, level: int) -> ImageFile:
         if data.shape[-1] == 1:
             data = data[..., 0]
     axes = ("y", "x", "s")[: data.ndim]
-    return ImageFile(path, data, axes, (1.0,) * data.ndim, (PIXEL,) * data.ndim, rgb=data.ndim == 3, notes=notes)
+    return ImageFile(path, data, axes, _own_calibration(path, axes), rgb=data.ndim == 3, notes=notes)
+
+
+def _own_calibration(path: Path, axes: tuple[str, ...]) -> Calibration:
+    """Return what a png of our own says of its pixels; pictures of others state the size of print, if any."""
+    if path.suffix.lower() == ".png":
+        from napari_fcn.io.staged import read_png_record
+
+        record = read_png_record(path)
+        if tuple(record.get("axes", ())) == axes:
+            return recorded(record)
+    return Calibration.unknown(len(axes))
 
 
 def _decode_png(path: Path) -> npt.NDArray[Any]:

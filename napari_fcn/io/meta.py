@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from napari_fcn.geometry.calibration import UNKNOWN, Calibration
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
@@ -25,11 +27,13 @@ class ResultMeta:
     scale : tuple of float
         Spacing of the pixels along each of them, in ``units``.
     units : tuple of str
-        micrometer, second, pixel ...
+        micrometer, second; pixel for a size of 1 where it is unknown.
     classes : tuple of (str, str)
         Name and colour (``"#rrggbb"``) of each class, in the order of their indices.
     provenance : mapping
         Where the result comes from: model and its hash, settings, version, source image. JSON-like values.
+    origin : tuple of float
+        Centre of the first pixel along each axis in ``units``; empty: 0 along each.
     """
 
     axes: tuple[str, ...]
@@ -37,6 +41,23 @@ class ResultMeta:
     units: tuple[str, ...]
     classes: tuple[tuple[str, str], ...] = ()
     provenance: Mapping[str, Any] = field(default_factory=dict)
+    origin: tuple[float, ...] = ()
+
+    @classmethod
+    def calibrated(
+        cls,
+        axes: tuple[str, ...],
+        calibration: Calibration,
+        classes: tuple[tuple[str, str], ...] = (),
+        provenance: Mapping[str, Any] | None = None,
+    ) -> ResultMeta:
+        """Return what a result says whose pixels lie like this."""
+        return cls(axes, calibration.scale, calibration.units, classes, provenance or {}, calibration.origin)
+
+    @property
+    def calibration(self) -> Calibration:
+        """Size, unit and origin of the pixels along each axis."""
+        return Calibration.of(self.scale, self.units, self.origin)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -54,16 +75,10 @@ class Result:
         return prod(self.layout.shape) * self.dtype.itemsize
 
     @property
-    def scale(self) -> tuple[float, ...]:
-        """Spacing along each axis of the file."""
-        by_name = dict(zip(self.meta.axes, self.meta.scale, strict=True))
-        return tuple(float(by_name.get(name, 1.0)) for name in self.layout.names)
-
-    @property
-    def units(self) -> tuple[str, ...]:
-        """Unit of each axis of the file."""
-        by_name = dict(zip(self.meta.axes, self.meta.units, strict=True))
-        return tuple(by_name.get(name, "pixel") for name in self.layout.names)
+    def calibration(self) -> Calibration:
+        """Size, unit and origin of the pixels along each axis of the file."""
+        by_name = dict(zip(self.meta.axes, self.meta.calibration.axes, strict=True))
+        return Calibration(tuple(by_name.get(name, UNKNOWN) for name in self.layout.names))
 
     @property
     def record(self) -> dict[str, Any]:
@@ -71,11 +86,20 @@ class Result:
         return {
             "kind": self.kind,
             "axes": list(self.layout.names),
-            "scale": list(self.scale),
-            "units": list(self.units),
+            "scale": list(self.calibration.scale),
+            "units": list(self.calibration.units),
+            "origin": list(self.calibration.origin),
             "classes": [list(pair) for pair in self.meta.classes],
             "provenance": _json_like(self.meta.provenance),
         }
+
+
+def recorded(record: Mapping[str, Any]) -> Calibration:
+    """Return the calibration in the record of a result; of no axes if there is none that can be read."""
+    try:
+        return Calibration.of(record["scale"], [str(unit) for unit in record["units"]], record.get("origin") or ())
+    except (KeyError, TypeError, ValueError):
+        return Calibration()
 
 
 def _json_like(value: Any) -> Any:

@@ -249,6 +249,8 @@ def _result_axes(kind: str, shape: Sequence[int], dtype: np.dtype[Any], meta: Re
         raise ValueError(f"The axes {' '.join(axes)}, their scale and units do not fit the shape {tuple(shape)}.")
     if not all(0 < size < np.inf for size in meta.scale):
         raise ValueError(f"The scale {meta.scale} is not made of positive numbers.")
+    if meta.origin and (len(meta.origin) != len(meta.axes) or not np.isfinite(meta.origin).all()):
+        raise ValueError(f"The origin {meta.origin} is not one finite number for each of {' '.join(meta.axes)}.")
     if 0 in shape:
         raise ValueError(f"A result of shape {tuple(shape)} has no pixels.")
     if len(set(axes)) != len(axes):

@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from napari_fcn.errors import ImageError
+from napari_fcn.geometry.calibration import UNKNOWN, Calibration
 from napari_fcn.io.images import TIFF, ImageFile, read_image
 from napari_fcn.io.lazy import LazyArray
-from napari_fcn.io.units import PIXEL
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -87,8 +87,7 @@ def read_series(paths: Sequence[str | Path], axis: str) -> ImageFile:
         path=together,
         data=LazyArray(planes, together),
         axes=(axis.lower(), *axes) if axes else (),
-        scale=(1.0, *first.scale),
-        units=(PIXEL, *first.units),
+        calibration=Calibration((UNKNOWN, *first.calibration.axes)),
         levels=1,
         notes=(
             f"{len(files)} files were read as one stack along {axis.lower()}, {files[0].name} to {files[-1].name}.",

@@ -14,12 +14,13 @@ import numpy as np
 import tifffile
 
 from napari_fcn.errors import DAMAGE, ImageError
+from napari_fcn.geometry.calibration import UNKNOWN, Calibration
 from napari_fcn.io.images import Header, ImageFile
 from napari_fcn.io.lazy import LazyArray
-from napari_fcn.io.units import PIXEL, is_microscopic, positive, unit_word
+from napari_fcn.io.tiff_calibration import of_tags, ome_pixels, tiff_calibration
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator
     from pathlib import Path
 
 SMALL = 2**28  # bytes of a compressed image that is decoded at once; larger ones are decoded where they are looked at
@@ -28,7 +29,6 @@ RECORD = "record"
 # What tifffile says of pages or of an image description (tag 270, with OME-XML) that lie beyond the end of the file.
 TRUNCATED = ("invalid page offset", "invalid offset to page", "TiffTag 270 ")
 UNNAMED = frozenset("QI")  # tifffile's letters for "other" and for "a sequence of pages"
-Spacing = dict[str, tuple[float, str]]  # per axis name: distance of the pixels, and its unit
 
 
 def read_tiff(path: Path, level: int) -> ImageFile:
@@ -53,9 +53,10 @@ def read_tiff(path: Path, level: int) -> ImageFile:
             raise
         if not isinstance(data, LazyArray):
             tiff.close()
-    scale = tuple(s * n / m for s, n, m in zip(image.scale, series.shape, shown.shape, strict=True))
+    factors = [n / m if m else 1.0 for n, m in zip(series.shape, shown.shape, strict=True)]
+    calibration = image.calibration.coarser(factors, [(factor - 1) / 2 for factor in factors])
     notes = (*image.notes, *more, *(text.partition("> ")[2] for text in complaints if "series" in text))
-    return replace(image, data=data, scale=scale, levels=levels, notes=notes)
+    return replace(image, data=data, calibration=calibration, levels=levels, notes=notes)
 
 
 def tiff_header(path: Path) -> Header:
@@ -65,11 +66,11 @@ def tiff_header(path: Path) -> Header:
             series = tiff.series[0]
             image = _described(path, tiff, series)
             names = _ome_channels(tiff.ome_metadata or "")
-            return Header(tuple(series.shape), image.axes, image.scale, image.units, names)
+            return Header(tuple(series.shape), image.axes, image.calibration, names)
         page = tiff.pages.first
         axes = tuple(letter.lower() for letter in page.axes)
-        found = [_tag_spacing(page).get(name, (1.0, PIXEL)) for name in axes]
-        return Header(tuple(page.shape), axes, tuple(size for size, _ in found), tuple(unit for _, unit in found))
+        found = of_tags(page)
+        return Header(tuple(page.shape), axes, Calibration(tuple(found.get(name, UNKNOWN) for name in axes)))
 
 
 def read_record(path: Path) -> dict[str, Any]:
@@ -120,23 +121,15 @@ def _refuse_truncated(tiff: tifffile.TiffFile, series: tifffile.TiffPageSeries, 
 
 def _described(path: Path, tiff: tifffile.TiffFile, series: tifffile.TiffPageSeries) -> ImageFile:
     """Return the image without its data: axes, spacing, units and notes of the full resolution."""
-    own = _record(tiff.ome_metadata or "").get("axes", ())
+    record = _record(tiff.ome_metadata or "")
+    own = record.get("axes", ())
     axes = tuple(map(str, own)) if len(own) == len(series.axes) else _names(series.axes)
-    if tiff.is_ome:
-        spacing = _ome_spacing(tiff.ome_metadata or "")
-    elif tiff.is_imagej:
-        spacing = _imagej_spacing(tiff)
-    else:
-        spacing = _tag_spacing(tiff.pages.first)
-    known = axes or _names_of_page(series.axes)
-    found = [spacing.get(name, (1.0, PIXEL)) for name in known]
     notes = [f"The file holds {len(tiff.series)} images; the first one was read."] if len(tiff.series) > 1 else []
     return ImageFile(
         path,
         data=None,
         axes=axes,
-        scale=tuple(size for size, _ in found),
-        units=tuple(unit for _, unit in found),
+        calibration=tiff_calibration(tiff, axes or _names_of_page(series.axes), record),
         rgb=series.axes.endswith("S"),
         notes=tuple(notes),
     )
@@ -178,35 +171,11 @@ def _samples(tiff: tifffile.TiffFile, image: ImageFile) -> tuple[int | None, tup
     return None, ()
 
 
-def _ome_pixels(xml: str) -> Mapping[str, Any]:
-    """Return what OME-XML states of the pixels of the first image."""
-    try:
-        images: Any = tifffile.xml2dict(xml).get("OME", {}).get("Image", {})
-    except ElementTree.ParseError:
-        return {}
-    pixels: Mapping[str, Any] = (images[0] if isinstance(images, list) else images).get("Pixels", {})
-    return pixels
-
-
 def _ome_channels(xml: str) -> tuple[str, ...]:
     """Return the names that OME-XML gives the channels of the first image; empty if one of them has none."""
-    channels: Any = _ome_pixels(xml).get("Channel", [])
+    channels: Any = ome_pixels(xml).get("Channel", [])
     names = [str(one.get("Name", "")) for one in (channels if isinstance(channels, list) else [channels])]
     return tuple(names) if all(names) else ()
-
-
-def _ome_spacing(xml: str) -> Spacing:
-    """Return the spacing that OME-XML states for the first image."""
-    pixels = _ome_pixels(xml)
-    spacing = {}
-    for name in "xyz":
-        size = positive(pixels.get(f"PhysicalSize{name.upper()}"))
-        if size:
-            spacing[name] = size, unit_word(pixels.get(f"PhysicalSize{name.upper()}Unit", "µm"))
-    interval = positive(pixels.get("TimeIncrement"))
-    if interval:
-        spacing["t"] = interval, unit_word(pixels.get("TimeIncrementUnit", "s"))
-    return spacing
 
 
 def _record(xml: str) -> dict[str, Any]:
@@ -222,39 +191,3 @@ def _record(xml: str) -> dict[str, Any]:
     except (ElementTree.ParseError, ValueError):
         pass
     return {}
-
-
-def _imagej_spacing(tiff: tifffile.TiffFile) -> Spacing:
-    """Return the spacing that ImageJ states: pixels per unit in the tags, the rest in the description."""
-    told = tiff.imagej_metadata or {}
-    unit = unit_word(told.get("unit", ""))
-    spacing: Spacing = {}
-    for name, size in _pixel_sizes(tiff.pages.first).items():
-        if unit != "inch" or is_microscopic(size, unit):
-            spacing[name] = size, unit
-    if depth := positive(told.get("spacing")):
-        spacing["z"] = depth, unit
-    if interval := positive(told.get("finterval")):
-        spacing["t"] = interval, unit_word(told.get("tunit", "s"))
-    return spacing
-
-
-def _tag_spacing(page: Any) -> Spacing:
-    """Return the spacing in the resolution tags, if it has a unit and is a microscope's, not a printer's."""
-    unit = {2: "inch", 3: "centimeter"}.get(int(page.tags.valueof("ResolutionUnit", 1)))
-    to_micrometre = {"inch": 25400.0, "centimeter": 10000.0}
-    return {
-        name: (size * to_micrometre[unit], "micrometer")
-        for name, size in _pixel_sizes(page).items()
-        if unit is not None and is_microscopic(size, unit)
-    }
-
-
-def _pixel_sizes(page: Any) -> dict[str, float]:
-    """Return the length of a pixel along x and y in the unit of the resolution tags."""
-    sizes = {}
-    for name in "xy":
-        per_unit, divisor = page.tags.valueof(f"{name.upper()}Resolution", (0, 0))
-        if per_unit and divisor:
-            sizes[name] = divisor / per_unit
-    return sizes

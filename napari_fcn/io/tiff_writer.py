@@ -6,15 +6,17 @@ import json
 from math import prod
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import tifffile
 
 from napari_fcn.errors import OutputError
 from napari_fcn.io import disk
 from napari_fcn.io.staged import NpySink
 from napari_fcn.io.tiff_reader import NAMESPACE, RECORD
-from napari_fcn.io.units import LENGTHS, METRES, PIXEL, TIMES, unit_symbol
+from napari_fcn.io.units import LENGTHS, PIXEL, TIMES, unit_symbol
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from pathlib import Path
 
     import numpy.typing as npt
@@ -67,7 +69,13 @@ def _options(target: Path, result: Result) -> dict[str, Any]:
     """Return the arguments of tifffile.imwrite, tried out on the metadata alone."""
     *pages, height, width = result.layout.shape
     letters = _letters(result.layout.names)
-    metadata = {"axes": letters, **_spacing(result, letters), **_channels(result), **_record(result)}
+    metadata = {
+        "axes": letters,
+        **_spacing(result, letters),
+        **_planes(result, letters),
+        **_channels(result),
+        **_record(result),
+    }
     try:
         tifffile.OmeXml().addimage(result.dtype, result.layout.shape, (prod(pages), 1, 1, height, width, 1), **metadata)
     except tifffile.OmeXmlError as error:
@@ -96,14 +104,34 @@ def _letters(names: tuple[str, ...]) -> str:
 def _spacing(result: Result, letters: str) -> dict[str, Any]:
     """Return PhysicalSize and TimeIncrement of the axes whose spacing is known."""
     told: dict[str, Any] = {}
-    for letter, size, unit in zip(letters, result.scale, result.units, strict=True):
-        if size <= 0 or (size == 1 and unit == PIXEL):
+    for letter, axis in zip(letters, result.calibration.axes, strict=True):
+        size, unit = axis.size, axis.unit
+        if size is None:
             continue
         if letter in "XYZ" and (unit in LENGTHS or unit == PIXEL):
             told |= {f"PhysicalSize{letter}": size, f"PhysicalSize{letter}Unit": unit_symbol(unit)}
         elif letter == "T" and unit in TIMES:
             told |= {"TimeIncrement": size, "TimeIncrementUnit": unit_symbol(unit)}
     return told
+
+
+def _planes(result: Result, letters: str) -> dict[str, Any]:
+    """Return the place of each plane; empty if the image lies at the origin."""
+    counts = dict(zip(letters[:-2], result.layout.shape, strict=False))
+    told: dict[str, Any] = {}
+    for letter, axis in zip(letters, result.calibration.axes, strict=True):
+        if letter in "XYZ" and axis.origin and (axis.unit in LENGTHS or axis.unit == PIXEL):
+            at = [axis.origin + i * axis.step for i in _indices(counts, letter)]
+            told |= {f"Position{letter}": at, f"Position{letter}Unit": [unit_symbol(axis.unit)] * len(at)}
+    return {"Plane": told} if told else {}
+
+
+def _indices(counts: Mapping[str, int], letter: str) -> list[int]:
+    """Return at which index of an axis each page of the file lies; 0 for an axis within pages."""
+    pages = np.indices(tuple(counts.values())).reshape(len(counts), -1) if counts else np.zeros((0, 1), int)
+    if letter not in counts:
+        return [0] * pages.shape[1]
+    return [int(i) for i in pages[list(counts).index(letter)]]
 
 
 def _channels(result: Result) -> dict[str, Any]:
@@ -132,7 +160,7 @@ def _record(result: Result) -> dict[str, Any]:
 
 def _resolution(result: Result) -> dict[str, Any]:
     """Return the resolution tags, for readers that know no OME-XML."""
-    sizes = [size * METRES.get(unit, 0) for size, unit in zip(result.scale[-2:], result.units[-2:], strict=True)]
+    sizes = [size * 1e-6 for size in result.calibration.micrometres[-2:]]
     if min(sizes) <= 0:
         return {}
     return {"resolution": (0.01 / sizes[1], 0.01 / sizes[0]), "resolutionunit": "CENTIMETER"}

@@ -2,7 +2,22 @@
 
 from __future__ import annotations
 
-PIXEL = "pixel"  # the unit of an axis whose spacing nobody stated
+from napari_fcn.geometry.calibration import MICROMETRES, PIXEL, SECONDS, finite, micrometres, positive
+
+__all__ = [
+    "LENGTHS",
+    "MICROMETRES",
+    "PIXEL",
+    "SECONDS",
+    "TIMES",
+    "finite",
+    "is_microscopic",
+    "micrometres",
+    "positive",
+    "unit_symbol",
+    "unit_word",
+]
+
 # The word that pint, napari and OME-Zarr know, and how OME-XML and ImageJ write it.
 LENGTHS = {
     "picometer": ("pm",),
@@ -29,16 +44,7 @@ WORDS = {
     for word, spellings in table.items()
     for spelling in (word, f"{word}s", word.replace("meter", "metre"), *spellings)
 }
-METRES = {
-    "picometer": 1e-12,
-    "angstrom": 1e-10,
-    "nanometer": 1e-9,
-    "micrometer": 1e-6,
-    "millimeter": 1e-3,
-    "centimeter": 1e-2,
-    "meter": 1.0,
-    "inch": 0.0254,
-}
+SMALLEST, LARGEST = 1e-6, 20.0  # micrometres that a pixel of a microscope may measure
 
 
 def unit_word(spelling: object) -> str:
@@ -52,19 +58,5 @@ def unit_symbol(word: str) -> str:
 
 
 def is_microscopic(size: float, unit: str) -> bool:
-    """Whether a pixel is small enough to be measured: 72 or 300 dpi (353, 85 µm) are meant for printers."""
-    return size > 0 and size * METRES.get(unit, float("inf")) < 20e-6
-
-
-def micrometres(size: float, unit: str) -> float:
-    """Return a length in micrometres, 0 where the unit is none of length."""
-    return float(size) * METRES.get(unit, 0.0) * 1e6
-
-
-def positive(value: object) -> float | None:
-    """Return a number above zero, None for anything else that a file may state."""
-    try:
-        number = float(value)  # type: ignore[arg-type]
-    except (TypeError, ValueError):
-        return None
-    return number if 0 < number < float("inf") else None
+    """Whether a microscope has pixels of this size: 72 or 300 dpi (353, 85 µm) are meant for printers."""
+    return SMALLEST <= size * MICROMETRES.get(unit, float("inf")) < LARGEST

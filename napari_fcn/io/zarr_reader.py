@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from itertools import islice
-from math import prod
 from typing import TYPE_CHECKING, Any
 
 import zarr
 
 from napari_fcn.errors import ImageError
+from napari_fcn.geometry.axes import axis_names
+from napari_fcn.geometry.calibration import Calibration
 from napari_fcn.io.images import Header, ImageFile
 from napari_fcn.io.lazy import LazyArray
-from napari_fcn.io.units import PIXEL, positive, unit_word
+from napari_fcn.io.zarr_calibration import zarr_calibration
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -37,19 +38,20 @@ def read_zarr(path: Path, level: int) -> ImageFile:
         raise ImageError(f"{path} has {len(names)} levels ({', '.join(names)}); there is no level {index}.")
     array = _level(folder, names[index], names)
     axes = _axes(told, array.ndim)
-    scale = _scale(told, datasets[index], array.ndim)
-    units = [unit_word(axis.get("unit")) if isinstance(axis, dict) else PIXEL for axis in told.get("axes") or axes]
+    calibration, notes = zarr_calibration(told, datasets[index], axes)
     return ImageFile(
         path,
         LazyArray(array, path),
         axes,
-        tuple(1.0 if name == "c" else size for name, size in zip(axes, scale, strict=True)),
-        tuple(PIXEL if name == "c" else unit for name, unit in zip(axes, units, strict=True)),
+        calibration,
         levels=len(names) - index + level,
-        notes=(f"The folder is a collection; its first image, {folder.name}, was read.",)
-        if folder.parent == path
-        else (),
+        notes=(*notes, *_which(path, folder)),
     )
+
+
+def _which(path: Path, folder: Path) -> tuple[str, ...]:
+    """Return which image of a collection was read; empty if the path names an image."""
+    return (f"The folder is a collection; its first image, {folder.name}, was read.",) if folder.parent == path else ()
 
 
 def zarr_header(path: Path) -> Header:
@@ -58,7 +60,7 @@ def zarr_header(path: Path) -> Header:
     attributes = read_attributes(_locate(path)[0]) or {}
     channels = (attributes.get("ome", attributes).get("omero") or {}).get("channels") or []
     names = [str(one.get("label") or "") for one in channels if isinstance(one, dict)]
-    return Header(tuple(image.data.shape), image.axes, image.scale, image.units, tuple(names) if all(names) else ())
+    return Header(tuple(image.data.shape), image.axes, image.calibration, tuple(names) if all(names) else ())
 
 
 def read_attributes(folder: Path) -> dict[str, Any] | None:
@@ -100,8 +102,8 @@ def _bare(path: Path) -> ImageFile:
             "image, or one level inside it; a folder of files is given file by file."
         ) from error
     names = getattr(array.metadata, "dimension_names", None) or ()
-    axes = tuple(str(name).lower() for name in names) if all(names) else ()
-    return ImageFile(path, LazyArray(array, path), axes, (1.0,) * array.ndim, (PIXEL,) * array.ndim)
+    axes = axis_names(names) if all(names) else ()
+    return ImageFile(path, LazyArray(array, path), axes, Calibration.unknown(array.ndim))
 
 
 def _level(folder: Path, name: str, names: Sequence[str]) -> zarr.Array[Any]:
@@ -118,24 +120,14 @@ def _level(folder: Path, name: str, names: Sequence[str]) -> zarr.Array[Any]:
 def _axes(told: Mapping[str, Any], ndim: int) -> tuple[str, ...]:
     """Return lower-case axis names, t and c for whatever a file calls its time and its channels."""
     stated = told.get("axes") or EARLY[-ndim:]
-    axes = tuple(
-        NAME_OF_TYPE.get(str(axis.get("type")), str(axis["name"]).lower())
-        if isinstance(axis, dict)
-        else str(axis).lower()
-        for axis in stated
+    axes = axis_names(
+        [
+            NAME_OF_TYPE.get(str(axis.get("type")).lower(), str(axis["name"])) if isinstance(axis, dict) else str(axis)
+            for axis in stated
+        ]
     )
     if len(axes) != ndim:
         raise ImageError(
             f"The OME-Zarr names {len(axes)} axes ({' '.join(axes)}); the array has {ndim}. Export it again."
         )
     return axes
-
-
-def _scale(told: Mapping[str, Any], dataset: Mapping[str, Any], ndim: int) -> tuple[float, ...]:
-    """Return the spacing of a level: the image's scale times the level's."""
-    steps = [
-        *(dataset.get("coordinateTransformations") or []),
-        *(told.get("coordinateTransformations") or []),
-    ]
-    scales = [step["scale"] for step in steps if step.get("type") == "scale" and len(step["scale"]) == ndim]
-    return tuple(positive(prod(float(scale[axis]) for scale in scales)) or 1.0 for axis in range(ndim))

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
     import numpy.typing as npt
 
+    from napari_fcn.geometry.calibration import Calibration
     from napari_fcn.io.meta import Result
 
 CHUNKS = {2: (512, 512), 3: (32, 256, 256)}  # pixels along the axes in space: 0.25 MB (classes) to 8 MB
@@ -55,7 +56,7 @@ class ZarrSink:
 
     def __init__(self, target: Path, result: Result, temporary: Path | None = None) -> None:
         self._result = result
-        self._levels = pyramid(result.layout.names, result.layout.shape, result.scale)
+        self._levels = pyramid(result.layout.names, result.layout.shape, lengths(result))
         self._attributes = attributes(target, result, self._levels)
         self._temporary = temporary or disk.beside(target)
         if self._reopen():
@@ -145,6 +146,14 @@ def pyramid(names: Sequence[str], shape: Sequence[int], scale: Sequence[float]) 
     return levels
 
 
+def lengths(result: Result) -> tuple[float, ...]:
+    """Return the sizes of the pixels as `pyramid` compares them: along the axes in space in one unit."""
+    names = result.layout.names
+    space = [axis for axis, name in enumerate(names) if name in SPACE and result.layout.source[axis] is not None]
+    by_axis = dict(zip(space, result.calibration.take(space).ratios, strict=True))
+    return tuple(by_axis.get(axis, 1.0) for axis in range(len(names)))
+
+
 def mean_of(block: npt.NDArray[Any], steps: Sequence[int]) -> npt.NDArray[Any]:
     """Return the means of pairs of neighbours along each axis whose step is 2; an odd last one stays."""
     mean = block.astype(np.result_type(block.dtype, np.float32))
@@ -178,8 +187,8 @@ def attributes(target: Path, result: Result, levels: Sequence[Level]) -> dict[st
     mean = result.kind.startswith("probabilities")
     multiscale: dict[str, Any] = {
         "name": target.name.split(".")[0],
-        "axes": [_axis(name, unit) for name, unit in zip(result.layout.names, result.units, strict=True)],
-        "datasets": [_dataset(index, level, result.scale, mean) for index, level in enumerate(levels)],
+        "axes": [_axis(name, unit) for name, unit in zip(result.layout.names, result.calibration.units, strict=True)],
+        "datasets": [_dataset(index, level, result.calibration, mean) for index, level in enumerate(levels)],
         "type": "mean" if mean else "nearest",
     }
     ome: dict[str, Any] = {"version": "0.5", "multiscales": [multiscale]}
@@ -203,14 +212,16 @@ def _axis(name: str, unit: str) -> dict[str, str]:
     return {"name": name, "type": kind, **({"unit": unit} if is_real else {})}
 
 
-def _dataset(index: int, level: Level, scale: Sequence[float], mean: bool) -> dict[str, Any]:
-    """Return where a level lies: means sit amid their pixels, picked labels on the first of them."""
-    steps: list[dict[str, Any]] = [
-        {"type": "scale", "scale": [s * f for s, f in zip(scale, level.factors, strict=True)]}
-    ]
-    if mean and index:
-        shift = [s * (f - 1) / 2 for s, f in zip(scale, level.factors, strict=True)]
-        steps.append({"type": "translation", "translation": shift})
+def _dataset(index: int, level: Level, finest: Calibration, mean: bool) -> dict[str, Any]:
+    """Return where a level lies: means sit amid their pixels, picked labels on the first of them.
+
+    The format asks for a scale: of an axis that nobody measured it is 1 and has no unit.
+    """
+    shifts = [(factor - 1) / 2 if mean else 0.0 for factor in level.factors]
+    here = finest.coarser(level.factors, shifts)
+    steps: list[dict[str, Any]] = [{"type": "scale", "scale": list(here.scale)}]
+    if any(here.origin) or (mean and index):
+        steps.append({"type": "translation", "translation": list(here.origin)})
     return {"path": str(index), "coordinateTransformations": steps}
 
 

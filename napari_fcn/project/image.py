@@ -12,6 +12,7 @@ import numpy as np
 
 from napari_fcn.errors import ImageMovedError
 from napari_fcn.geometry import Axes, Region
+from napari_fcn.geometry.calibration import Calibration
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -39,9 +40,12 @@ class ImageRecord:
     axes : Axes
         Role of each axis.
     scale : tuple of float
-        Pixel size per axis of the array.
+        Pixel size per image axis; projects of early versions may have one per axis of the array.
     units : tuple of str
         Unit of each of them.
+    origin : tuple of float
+        Centre of the first pixel along each of them; empty in projects of early versions, which compared sizes
+        whatever their units.
     rgb : bool
         Whether the channels are colours.
     hash : str
@@ -57,6 +61,7 @@ class ImageRecord:
     units: tuple[str, ...] = ()
     rgb: bool = False
     hash: str = ""
+    origin: tuple[float, ...] = ()
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "shape", tuple(int(n) for n in self.shape))
@@ -66,6 +71,17 @@ class ImageRecord:
     def image_shape(self) -> tuple[int, ...]:
         """Length of each axis but the channels': the shape of the corrections."""
         return self.axes.image_shape(self.shape)
+
+    @property
+    def spacing(self) -> tuple[float, ...]:
+        """Pixel sizes along the axes of the network relative to each other, as teaching began with them."""
+        if not self.scale:
+            return ()
+        names = self.axes.names if len(self.scale) == len(self.axes.names) else self.axes.image
+        places = [names.index(name) for name in self.axes.space]
+        if not self.origin:
+            return tuple(self.scale[place] for place in places)
+        return Calibration.of(self.scale, self.units, self.origin).take(places).ratios
 
     def difference(self, array: Any) -> str:
         """Return in words what of an array is not as in the record; empty if nothing."""
@@ -100,6 +116,7 @@ class ImageRecord:
             units=tuple(str(unit) for unit in data["units"]),
             rgb=bool(data["rgb"]),
             hash=str(data["hash"]),
+            origin=tuple(float(place) for place in data.get("origin", ())),
         )
         if len(record.axes.names) != len(record.shape):
             raise ValueError(f"{len(record.axes.names)} axes are named for a shape of {len(record.shape)}")

@@ -109,14 +109,13 @@ class _Again:
     def on_open(self, entry: dict[str, Any]) -> Iterator[Replayed]:
         record = self.project.image
         torch.set_num_threads(int(entry["threads"]))
-        sizes = dict(zip(record.axes.names, record.scale, strict=True)) if record.scale else {}
         self._teaching = Teaching(
             self.image,
             self.project.checkpoint(),
             record.axes,
             as_settings(entry["settings"]),
             rgb=record.rgb,
-            spacing=tuple(sizes[name] for name in record.axes.space) if sizes else (),
+            spacing=record.spacing,
             history=self._teaching.history if self._teaching else None,
             recall=partial(recall, self.project),
             pins=self._teaching.pins if self._teaching else (),

@@ -98,3 +98,22 @@ def test_sliders_move_only_if_they_stand_beside_the_image() -> None:
     viewer.dims.set_point(0, 15)
     fit(viewer, short)
     assert -0.5 <= viewer.dims.point[0] <= 3.5
+
+
+def test_an_image_and_its_results_are_shown_at_the_place_that_the_file_states(
+    tmp_path: Path, probabilities: np.ndarray
+) -> None:
+    path = image(tmp_path)
+    meta = ResultMeta(("z", "y", "x"), (2.0, 0.5, 0.5), ("micrometer",) * 3, CLASSES, {}, (8.0, 100.0, 200.0))
+    pixels = np.arange(np.prod(SHAPE), dtype=np.uint32).reshape(SHAPE)
+    with open_result(path, "objects", SHAPE, np.uint32, meta, overwrite=True) as writer:
+        writer.write(Region.whole(SHAPE), pixels)
+    paths = write(tmp_path, probabilities, ".ome.zarr")
+    viewer = ViewerModel()
+    found = open_files(path, {"classes": paths["classes"]}, AXES, CLASSES, rgb=False)
+    layer = add_image(viewer, found, "a")
+    add_results(viewer, found, layer)
+    result = find_layer(viewer, layer, "classes")
+    assert result is not None
+    for shown in (layer, result):
+        assert tuple(shown.translate) == (8, 100, 200)

@@ -9,11 +9,16 @@ import tifffile
 from napari.layers import Image
 from napari.layers._source import layer_source
 
+from napari_fcn.geometry.calibration import Calibration
 from napari_fcn.gui._layers import read
 from napari_fcn.gui._layers.told import channel_names
 
 NAMED = ("DAPI", "actin")
 OME = {"axes": "CYX", "Channel": {"Name": list(NAMED)}, "PhysicalSizeX": 0.2, "PhysicalSizeY": 0.3}
+
+
+def of(scale: tuple[float, ...], origin: tuple[float, ...]) -> Calibration:
+    return Calibration.of(scale, ("micrometer",) * len(scale), origin)
 
 
 def opened(path: Path, **how: Any) -> Image:
@@ -102,3 +107,35 @@ def test_a_plain_tiff_tells_the_size_of_its_pixels_but_not_what_its_pages_are(tm
     image = read(opened(path))
     assert image.names == ()
     assert image.spacing == ((1, "pixel"), (0.5, "micrometer"), (0.5, "micrometer"))
+
+
+@pytest.mark.parametrize(
+    ("how", "wanted"),
+    [
+        ({}, Calibration.unknown(2)),
+        ({"translate": (100, 200)}, Calibration.of((1, 1), ("pixel",) * 2, (100, 200))),
+        ({"scale": (0.5, 0.25), "units": "um", "translate": (3, 4)}, of((0.5, 0.25), (3, 4))),
+        ({"scale": (0.5, 0.25), "units": "um", "affine": [[2, 0, 5], [0, 2, 6], [0, 0, 1]]}, of((1, 0.5), (5, 6))),
+        ({"scale": (0.5, 0.5), "units": "um", "translate": (3, 4), "rotate": 30}, of((0.5, 0.5), (0, 0))),
+        ({"scale": (-0.5, 0.5), "units": "um", "translate": (3, 4)}, of((0.5, 0.5), (0, 0))),
+    ],
+)
+def test_a_layer_lies_where_its_transforms_put_it(how: dict[str, Any], wanted: Calibration) -> None:
+    image = read(Image(np.ones((6, 8)), **how))
+    assert np.allclose(image.calibration.scale, wanted.scale)
+    assert np.allclose(image.calibration.origin, wanted.origin)
+    assert image.calibration.units == wanted.units
+    assert bool(image.notes) == bool("rotate" in how or how.get("scale", (1, 1))[0] < 0)
+
+
+def test_a_layer_that_was_moved_lies_beside_the_place_that_its_file_states(tmp_path: Path) -> None:
+    path = tmp_path / "cells.ome.tif"
+    plane = {"PositionX": [30.0], "PositionXUnit": ["µm"], "PositionY": [40.0], "PositionYUnit": ["µm"]}
+    told = {"axes": "YX", "PhysicalSizeX": 0.5, "PhysicalSizeY": 0.5, "Plane": plane}
+    tifffile.imwrite(path, np.ones((30, 40), np.uint8), metadata=told)
+    layer = opened(path)
+    assert read(layer).calibration == of((0.5, 0.5), (40, 30))
+    layer.translate = (10, 20)
+    assert read(layer).calibration == of((0.5, 0.5), (45, 40))
+    layer.scale, layer.translate = (0.5, 0.5), (41, 31)
+    assert read(layer).calibration == of((0.5, 0.5), (41, 31))

@@ -96,8 +96,8 @@ def of_layer(batch: Batch, row: Row, layer: Image, loaded: Loaded) -> Present:
     if place is None and save.kinds:
         notes = ("Result layers only: the image did not come from a file, and there is no folder under Save to.",)
     seen = Seen(Region.whole(shape))
-    spacing = facts.spacing(layer, axes)
-    job = Job(image, axes, request.model, request.settings, seen, canvas, files, spacing, save.replace)
+    lying = facts.calibration(layer, axes)
+    job = Job(image, axes, request.model, request.settings, seen, canvas, files, lying, save.replace)
     return Present(row.number, partial(run_layer, job, batch.classes, loaded), dict(files), job, layer, notes)
 
 

@@ -107,7 +107,7 @@ def begin(viewer: ViewerModel, wish: Wish, journal: Journal, loaded: Loaded, too
             model=wish.model,
             settings=wish.settings,
             canvas=course.canvas,
-            spacing=facts.spacing(wish.layer, axes),
+            calibration=facts.calibration(wish.layer, axes),
             journal=journal,
             loaded=loaded,
             folder=wish.folder,

@@ -169,7 +169,7 @@ class Controller(Desk):
             raise ImageError(f"{layer.name}: {error}") from error
         canvas, paths = _canvas(request, image, axes)
         seen = Seen(visible_region(self.viewer, layer, axes))
-        job = Job(image, axes, request.model, request.settings, seen, canvas, paths, facts.spacing(layer, axes))
+        job = Job(image, axes, request.model, request.settings, seen, canvas, paths, facts.calibration(layer, axes))
         return _Run(layer, job, model)
 
     def _on_gaze(self) -> None:

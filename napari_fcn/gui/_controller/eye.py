@@ -102,12 +102,12 @@ def measure(labels: npt.NDArray[Any], spacing: Sequence[float]) -> Iterator[Meas
 def _looked(view: View, done: FieldDone) -> Looked:
     """Return what was found, with distances in the unit of the image where its axes in space have one."""
     from napari_fcn.fields.effective import EffectiveField
-    from napari_fcn.io.units import PIXEL
 
-    units = {view.spacing[position][1] for position in view.axes.space_positions}
-    unit = next(iter(units)) if len(units) == 1 and PIXEL not in units else ""
+    space = view.calibration.take(view.axes.space_positions).axes
+    units = {axis.unit for axis in space}
+    unit = next(iter(units)) if len(units) == 1 and all(axis.is_known for axis in space) else ""
     found = EffectiveField(done.region, done.heat, done.index, done.label)
-    steps = [size for size, _ in view.spacing]
+    steps = view.calibration.scale
     pixels = (done.r50, done.r90, done.r99)
     lengths = [found.radius(share, steps) if unit else None for share in SHARES]
     radii = tuple(Radius(*one) for one in zip(SHARES, pixels, lengths, strict=True))

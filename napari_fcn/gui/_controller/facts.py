@@ -9,7 +9,6 @@ from napari_fcn.gui._controller.state import ImageFacts
 from napari_fcn.gui._layers import LayerImage, read
 from napari_fcn.inference.resampled import are_apart
 from napari_fcn.inference.source import ImageSource
-from napari_fcn.io.units import PIXEL, micrometres
 from napari_fcn.settings import PredictSettings
 
 if TYPE_CHECKING:
@@ -18,6 +17,7 @@ if TYPE_CHECKING:
     from napari.layers import Image
 
     from napari_fcn.geometry import Axes
+    from napari_fcn.geometry.calibration import Calibration
     from napari_fcn.gui._controller.catalogue import ModelEntry
     from napari_fcn.gui._controller.state import Request
 
@@ -67,17 +67,15 @@ def _looks_of(model: ModelEntry) -> tuple[int, int | None]:
     return model.info.spec.ndim, model.info.spec.time
 
 
-def spacing(layer: Image, axes: Axes) -> tuple[tuple[float, str], ...]:
-    """Return pixel size and unit along each of the image axes."""
+def calibration(layer: Image, axes: Axes) -> Calibration:
+    """Return size, unit and origin of the pixels along each of the image axes."""
     kept = [axis for axis, name in enumerate(axes.names) if name != axes.channel]
-    known = read(layer).spacing
-    return tuple(known[axis] for axis in kept)
+    return read(layer).calibration.take(kept).named(axes.image)
 
 
 def micrometres_of(layer: Image, axes: Axes) -> tuple[float, ...]:
     """Return the pixel size per axis of the network in micrometres, 0 where it is not known; empty if all are."""
-    found = spacing(layer, axes)
-    sizes = tuple(micrometres(*found[position]) for position in axes.space_positions)
+    sizes = calibration(layer, axes).take(axes.space_positions).micrometres
     return sizes if any(sizes) else ()
 
 
@@ -107,8 +105,8 @@ def _size(image: LayerImage) -> str:
 
 
 def _spacing(layer: Image, axes: Axes) -> str:
-    sizes = dict(zip(axes.image, spacing(layer, axes), strict=True))
-    known = [sizes[name] for name in axes.space if sizes[name][1] != PIXEL]
+    sizes = calibration(layer, axes).take(axes.space_positions).axes
+    known = [(axis.step, axis.unit) for axis in sizes if axis.is_known]
     shown = known[:1] if len(set(known)) == 1 else known
     return " × ".join(f"{size:.3g} {symbol(unit)}" for size, unit in shown) + ("/px" if shown else "")
 

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from napari_fcn.geometry import Axes
+    from napari_fcn.geometry.calibration import Calibration
     from napari_fcn.gui._controller.catalogue import Loaded
     from napari_fcn.gui._controller.journal import Journal
     from napari_fcn.gui._layers import Canvas, LayerImage
@@ -63,8 +64,9 @@ def _create(opening: Opening, checkpoint: Checkpoint | None) -> Any:
         shape=image.shape,
         dtype=str(image.data.dtype),
         axes=axes,
-        scale=tuple(size for size, _ in opening.spacing),
-        units=tuple(unit for _, unit in opening.spacing),
+        scale=opening.calibration.scale,
+        units=opening.calibration.units,
+        origin=opening.calibration.origin,
         rgb=image.rgb,
         hash=fingerprint(image.data),
     )
@@ -110,8 +112,8 @@ class Opening:
         How to learn.
     canvas : Canvas
         Where the answer will go; the GUI thread writes to it.
-    spacing : tuple of (float, str)
-        Pixel size and unit along each of the image axes.
+    calibration : Calibration
+        Size, unit and origin of the pixels along each of the image axes.
     journal : Journal
         Writes what happens.
     loaded : Loaded
@@ -129,7 +131,7 @@ class Opening:
     model: Path | None
     settings: TeachSettings
     canvas: Canvas
-    spacing: tuple[tuple[float, str], ...]
+    calibration: Calibration
     journal: Journal
     loaded: Loaded
     folder: Path | None = None
@@ -173,9 +175,8 @@ class Opening:
 
     @property
     def _sizes(self) -> tuple[float, ...]:
-        """Pixel size along each of the axes in space."""
-        sizes = dict(zip(self.axes.image, (size for size, _ in self.spacing), strict=True))
-        return tuple(sizes[name] for name in self.axes.space)
+        """Pixel sizes along the axes in space, in one unit."""
+        return self.calibration.take(self.axes.space_positions).ratios
 
     def _go_on(self, folder: Path) -> Beginning:
         self.journal.wait(PATIENCE)

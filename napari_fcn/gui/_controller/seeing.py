@@ -142,7 +142,7 @@ class SeeingController(Desk):
             axes = image.axes(spec.ndim, request.axes, spec.time, spec.channels)
         except ValueError as error:
             raise ImageError(f"{layer.name}: {error}") from error
-        return View(image, axes, request.model, request.settings, facts.spacing(layer, axes))
+        return View(image, axes, request.model, request.settings, facts.calibration(layer, axes))
 
     def point(self, layer: Image, request: Request, place: Sequence[float], label: int | None = None) -> None:
         """Show what the pixel at a place in the world sees."""

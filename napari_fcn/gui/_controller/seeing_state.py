@@ -9,6 +9,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from napari_fcn.geometry import Axes
+    from napari_fcn.geometry.calibration import Calibration
     from napari_fcn.gui._layers import LayerImage
     from napari_fcn.settings import PredictSettings
 
@@ -29,15 +30,15 @@ class View:
         The model file.
     settings : PredictSettings
         How to run it.
-    spacing : tuple of (float, str)
-        Pixel size and unit along each of the image axes.
+    calibration : Calibration
+        Size, unit and origin of the pixels along each of the image axes.
     """
 
     image: LayerImage
     axes: Axes
     model: Path
     settings: PredictSettings
-    spacing: tuple[tuple[float, str], ...]
+    calibration: Calibration
 
     @property
     def shape(self) -> tuple[int, ...]:

@@ -10,7 +10,6 @@ from napari_fcn.errors import ImageError
 from napari_fcn.geometry import Region
 from napari_fcn.gui._controller.facts import symbol
 from napari_fcn.gui._controller.seeing_state import Growth, LayerRow, Length, Sight
-from napari_fcn.io.units import PIXEL
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -54,11 +53,11 @@ def sight_of(anatomy: Any, view: View, index: Sequence[int], model: str) -> Sigh
     lengths = []
     for axis, position in enumerate(view.axes.space_positions):
         before, after = anatomy.phases[axis][index[position] % len(anatomy.phases[axis])]
-        step, unit = view.spacing[position]
+        lying = view.calibration.axes[position]
         start, stop = box.start[position], box.stop[position]
-        known = "" if unit == PIXEL else symbol(unit)
+        known = symbol(lying.unit) if lying.is_known else ""
         size = before + after + 1
-        lengths.append(Length(view.axes.image[position], size, start, stop - 1, step=step, unit=known))
+        lengths.append(Length(view.axes.image[position], size, start, stop - 1, step=lying.step, unit=known))
     inside = prod((one.last - one.first + 1) / one.theoretical for one in lengths)
     at = tuple(zip(view.axes.image, map(int, index), strict=True))
     return Sight(view.image.name, model, at, tuple(lengths), 1 - inside)

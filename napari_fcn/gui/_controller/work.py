@@ -21,11 +21,13 @@ from napari_fcn.gui._layers import (
     load_what_layers_need,
     replaced_during,
 )
+from napari_fcn.io.images import NO_AXES
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
     from napari_fcn.geometry import Axes, Region
+    from napari_fcn.geometry.calibration import Calibration
     from napari_fcn.gui._controller.catalogue import Loaded
     from napari_fcn.io import ResultMeta
     from napari_fcn.recording import Event
@@ -69,8 +71,8 @@ class Job:
         Where the answer will go.
     paths : mapping of str to Path
         A file for each kind of result to be written.
-    spacing : tuple of (float, str)
-        Pixel size and unit along each of the image axes.
+    calibration : Calibration
+        Size, unit and origin of the pixels along each of the image axes.
     overwrite : bool
         Whether files that exist may be replaced.
     """
@@ -82,7 +84,7 @@ class Job:
     seen: Seen
     canvas: Canvas | StoredCanvas
     paths: Mapping[str, Path] = field(default_factory=dict)
-    spacing: tuple[tuple[float, str], ...] = ()
+    calibration: Calibration = NO_AXES
     overwrite: bool = False
 
 
@@ -96,12 +98,11 @@ def segment(job: Job, loaded: Loaded) -> Iterator[Painted | Event]:
     FcnError
         If image, model, device and files do not fit each other.
     """
-    from napari_fcn.io.units import micrometres, unit_word
     from napari_fcn.session import Session
 
     checkpoint = loaded.load(job.model)
-    sizes = [micrometres(size, unit_word(unit)) for size, unit in job.spacing]
-    spacing = [sizes[position] for position in job.axes.space_positions] if any(sizes) else []
+    sizes = job.calibration.take(job.axes.space_positions).micrometres if len(job.calibration) else ()
+    spacing = sizes if any(sizes) else ()
     session = Session(job.image.data, checkpoint, job.axes, job.settings, job.image.rgb, spacing)
     colours = [label.colour for label in session.checkpoint.info.classes]
     before = content_of(job.image.data)
@@ -114,7 +115,8 @@ def segment(job: Job, loaded: Loaded) -> Iterator[Painted | Event]:
                 continue
             if isinstance(event, RunPlanned):
                 job.canvas.begin(event.tile, partial(_meta, session, job))
-                event = replace(event, notes=(*event.notes, *filter(None, [_missing(job.image)])))
+                told = job.image.notes if job.paths else ()
+                event = replace(event, notes=(*event.notes, *told, *filter(None, [_missing(job.image)])))
             elif isinstance(event, RunDone):
                 job.canvas.finish()
             yield event
@@ -154,13 +156,11 @@ def _events(session: Session, job: Job) -> Iterator[Event]:
 def _meta(session: Session, job: Job) -> ResultMeta:
     """Return what files of this run say about themselves."""
     from napari_fcn.io import ResultMeta
-    from napari_fcn.io.units import unit_word
     from napari_fcn.recording import provenance
 
-    return ResultMeta(
-        axes=job.axes.image,
-        scale=tuple(size for size, _ in job.spacing),
-        units=tuple(unit_word(unit) for _, unit in job.spacing),
+    return ResultMeta.calibrated(
+        job.axes.image,
+        job.calibration,
         classes=tuple((label.name, label.colour) for label in session.checkpoint.info.classes),
         provenance=provenance(session, job.image.path or job.image.name, job.settings),
     )

@@ -84,7 +84,7 @@ def add_image(viewer: ViewerModel, opened: Opened, name: str) -> Image:
     """Bring an opened image into the viewer and return its layer."""
     image = opened.image
     assert image is not None
-    ndim = len(image.scale) - image.rgb
+    ndim = image.data.ndim - image.rgb
     with layer_source(path=str(image.path)):
         layer = Image(
             opened.data,
@@ -93,6 +93,7 @@ def add_image(viewer: ViewerModel, opened: Opened, name: str) -> Image:
             multiscale=isinstance(opened.data, list),
             scale=image.scale[:ndim],
             units=image.units[:ndim],
+            translate=image.calibration.origin[:ndim],
             axis_labels=opened.axes.names[:ndim],
         )
     viewer.add_layer(layer)

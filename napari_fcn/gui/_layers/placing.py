@@ -9,6 +9,7 @@ import numpy as np
 from napari.utils.transforms import Affine
 
 from napari_fcn.geometry import Region
+from napari_fcn.gui._layers.calibrated import shear_matrix
 from napari_fcn.gui._layers.pixels import watch_of
 from napari_fcn.gui._layers.reading import KEY, read
 
@@ -116,7 +117,7 @@ def placement(source: Image, channel: int | None, origin: Sequence[int] = ()) ->
     linear = {
         "scale": scale[kept],
         "rotate": np.asarray(source.rotate)[matrix],
-        "shear": _shear_matrix(source)[matrix],
+        "shear": shear_matrix(source)[matrix],
     }
     begin = np.asarray(origin, float) if len(origin) else np.zeros(len(kept))
     return {
@@ -126,15 +127,6 @@ def placement(source: Image, channel: int | None, origin: Sequence[int] = ()) ->
         "units": tuple(source.units[axis] for axis in kept),
         "axis_labels": tuple(source.axis_labels[axis] for axis in kept),
     }
-
-
-def _shear_matrix(source: Image) -> npt.NDArray[np.float64]:
-    shear = np.asarray(source.shear, float)
-    if shear.ndim == 2:
-        return shear
-    matrix = np.eye(source.ndim)
-    matrix[np.triu_indices(source.ndim, 1)] = shear
-    return matrix
 
 
 def align(result: Layer, source: Image) -> None:

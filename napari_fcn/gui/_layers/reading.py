@@ -10,9 +10,11 @@ import numpy as np
 from napari.layers import Image
 
 from napari_fcn.geometry import Axes, Region
+from napari_fcn.geometry.axes import axis_names
+from napari_fcn.gui._layers.calibrated import calibration_of
 from napari_fcn.gui._layers.screen import corners_on_screen
 from napari_fcn.gui._layers.told import channel_names, header_of
-from napari_fcn.io.units import PIXEL
+from napari_fcn.io.images import NO_AXES
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -20,24 +22,10 @@ if TYPE_CHECKING:
     from napari.components import ViewerModel
     from napari.layers import Layer
 
-    from napari_fcn.io.images import Header
+    from napari_fcn.geometry.calibration import Calibration
 
 KEY = "napari_fcn"  # entry in the metadata of our result layers
 UNNAMED = re.compile(r"axis -?\d+|-?\d+|")  # what napari calls an axis that nobody named
-WORDS = {
-    "time": "t",
-    "channel": "c",
-    "channels": "c",
-    "ch": "c",
-    "depth": "z",
-    "plane": "z",
-    "slice": "z",
-    "row": "y",
-    "height": "y",
-    "column": "x",
-    "col": "x",
-    "width": "x",
-}
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -56,10 +44,12 @@ class LayerImage:
         Whether the last axis holds colours.
     path : str
         File that it came from; empty if none.
-    spacing : tuple of (float, str)
-        Pixel size and unit along each axis, colours not included.
+    calibration : Calibration
+        Size, unit and origin of the pixels along each axis, colours not included.
     channels : tuple of str
         Names of its channels; empty if nobody named them.
+    notes : tuple of str
+        Sentences for the user: what of the layer a file cannot hold.
     """
 
     name: str
@@ -67,13 +57,19 @@ class LayerImage:
     names: tuple[str, ...]
     rgb: bool
     path: str = ""
-    spacing: tuple[tuple[float, str], ...] = ()
+    calibration: Calibration = NO_AXES
     channels: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
 
     @property
     def shape(self) -> tuple[int, ...]:
         """Length of each axis, colours included."""
         return tuple(int(n) for n in self.data.shape)
+
+    @property
+    def spacing(self) -> tuple[tuple[float, str], ...]:
+        """Pixel size and unit along each axis, colours not included."""
+        return tuple(zip(self.calibration.scale, self.calibration.units, strict=True))
 
     def axes(self, ndim: int, names: Sequence[str] = (), time: int | None = None, channels: int = 1) -> Axes:
         """Return the role of each axis under a network of ``ndim`` dimensions.
@@ -120,29 +116,17 @@ def read(layer: Image) -> LayerImage:
     names = _names(layer, layer.axis_labels) or _names(layer, said)
     channels = channel_names(layer.metadata) or header.channels
     path = str(layer.source.path or "")
-    return LayerImage(layer.name, data, names, bool(layer.rgb), path, _spacing(layer, header), channels)
+    calibration, notes = calibration_of(layer, header)
+    return LayerImage(layer.name, data, names, bool(layer.rgb), path, calibration, channels, notes)
 
 
 def _names(layer: Image, labels: Sequence[str]) -> tuple[str, ...]:
-    names = [label.strip().lower() for label in labels]
-    names = [WORDS.get(name, name) for name in names]
+    names = axis_names(labels)
     if any(UNNAMED.fullmatch(name) for name in names) or len(set(names)) < len(names) or not names:
         return ()
     if layer.rgb and {"c", "s"} & set(names):
         return ()
-    return (*names, "c") if layer.rgb else tuple(names)
-
-
-def _spacing(layer: Image, header: Header) -> tuple[tuple[float, str], ...]:
-    """Return pixel size and unit along each axis: those of the file, where the layer has no unit and no other size."""
-    own = tuple((abs(float(size)), str(unit)) for size, unit in zip(layer.scale, layer.units, strict=True))
-    length = len(header.shape) - bool(layer.rgb)
-    if length < 1 or any(unit != PIXEL for _, unit in own):
-        return own
-    told = tuple(zip(header.scale, header.units, strict=True))[:length]
-    here = [size for size, _ in own[-length:]]
-    is_same = np.allclose(here, 1) or np.allclose(here, [size for size, _ in told])
-    return own[:-length] + told if is_same else own
+    return (*names, "c") if layer.rgb else names
 
 
 def visible_region(viewer: ViewerModel, layer: Image, axes: Axes) -> Region:

@@ -1,0 +1,215 @@
+"""How the pixels of an image lie in the world: size, unit and origin along each axis, or unknown."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from math import isfinite
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+PIXEL = "pixel"  # the unit of an axis along which the size of a pixel is unknown, or known as a ratio only
+SECONDS = {
+    "nanosecond": 1e-9,
+    "microsecond": 1e-6,
+    "millisecond": 1e-3,
+    "second": 1.0,
+    "minute": 60.0,
+    "hour": 3600.0,
+    "day": 86400.0,
+}
+MICROMETRES = {
+    "picometer": 1e-6,
+    "angstrom": 1e-4,
+    "nanometer": 1e-3,
+    "micrometer": 1.0,
+    "millimeter": 1e3,
+    "centimeter": 1e4,
+    "meter": 1e6,
+    "inch": 25400.0,
+}
+LENGTH_AXES = ("z", "y", "x")
+TIME_AXIS = "t"
+
+
+def positive(value: object) -> float | None:
+    """Return a finite number above zero, None for anything else."""
+    number = finite(value)
+    return number if number is not None and number > 0 else None
+
+
+def finite(value: object) -> float | None:
+    """Return a finite number, None for anything else."""
+    if isinstance(value, bool):
+        return None
+    try:
+        number = float(value)  # type: ignore[arg-type]
+    except (TypeError, ValueError, OverflowError):
+        return None
+    return number if isfinite(number) else None
+
+
+def micrometres(size: float, unit: str) -> float:
+    """Return a length in micrometres, 0 where the unit is none of length."""
+    return float(size) * MICROMETRES.get(unit, 0.0)
+
+
+@dataclass(frozen=True, slots=True)
+class AxisCalibration:
+    """Where the pixels of one axis lie: the centre of pixel ``i`` is at ``origin + i * size``.
+
+    Attributes
+    ----------
+    size : float or None
+        Distance between neighbouring pixels in ``unit``; None where nobody stated it.
+    unit : str
+        A word that pint, napari and OME-Zarr know: micrometer, second. Pixel where the size is unknown, or is a ratio
+        without a unit.
+    origin : float
+        Centre of the first pixel in ``unit``.
+    """
+
+    size: float | None = None
+    unit: str = PIXEL
+    origin: float = 0.0
+
+    def __post_init__(self) -> None:
+        size = None if self.size is None else positive(self.size)
+        if size is None and self.size is not None:
+            raise ValueError(f"A pixel size of {self.size} is no positive number. None stands for an unknown size.")
+        if size is None and self.unit != PIXEL:
+            raise ValueError(f"An unknown pixel size has no unit; {self.unit} was given.")
+        if finite(self.origin) is None:
+            raise ValueError(f"An origin of {self.origin} is no finite number.")
+        # One unnamed unit a pixel says nothing: that is how formats and napari spell an unknown size.
+        object.__setattr__(self, "size", None if size == 1 and self.unit == PIXEL else size)
+        object.__setattr__(self, "origin", float(self.origin) + 0.0)
+
+    @property
+    def is_known(self) -> bool:
+        """Whether the size has a unit of length or time."""
+        return self.size is not None and self.unit != PIXEL
+
+    @property
+    def step(self) -> float:
+        """Distance between neighbouring pixels in ``unit``: an unknown size is one pixel."""
+        return 1.0 if self.size is None else self.size
+
+    @property
+    def micrometres(self) -> float:
+        """Pixel size in micrometres, 0 where it is unknown."""
+        return micrometres(self.size or 0.0, self.unit)
+
+    def moved(self, pixels: float) -> AxisCalibration:
+        """Return the same with the origin this many pixels further."""
+        return replace(self, origin=self.origin + pixels * self.step)
+
+    def resized(self, size: float, unit: str) -> AxisCalibration:
+        """Return pixels of another size, as somebody knows it better; the first lies where it did.
+
+        A place in pixels, or in a unit of another kind, is counted in pixels of the new size.
+        """
+        for units in (MICROMETRES, SECONDS):
+            if self.unit in units and unit in units:
+                factor = units[self.unit] / units[unit] if unit != self.unit else 1.0
+                return AxisCalibration(size, unit, self.origin * factor)
+        return AxisCalibration(size, unit, self.origin / self.step * size)
+
+    def coarser(self, factor: float, shift: float = 0.0) -> AxisCalibration:
+        """Return pixels ``factor`` times as large, the first of them centred ``shift`` old pixels further."""
+        if factor == 1 and shift == 0:
+            return self
+        return replace(self.moved(shift), size=self.step * factor)
+
+    def named(self, name: str) -> AxisCalibration:
+        """Return what of this holds for an axis of this name: lengths are of z, y and x, seconds of t."""
+        units = MICROMETRES if name in LENGTH_AXES else SECONDS if name == TIME_AXIS else {**MICROMETRES, **SECONDS}
+        return self if self.unit == PIXEL or self.unit in units else UNKNOWN
+
+
+UNKNOWN = AxisCalibration()
+
+
+@dataclass(frozen=True, slots=True)
+class Calibration:
+    """Size, unit and origin of the pixels along each axis of an array.
+
+    Attributes
+    ----------
+    axes : tuple of AxisCalibration
+        One for each axis.
+    """
+
+    axes: tuple[AxisCalibration, ...] = ()
+
+    @classmethod
+    def unknown(cls, ndim: int) -> Calibration:
+        """Return a calibration of so many axes of which nothing is known."""
+        return cls((UNKNOWN,) * ndim)
+
+    @classmethod
+    def of(cls, scale: Sequence[object], units: Sequence[str], origin: Sequence[object] = ()) -> Calibration:
+        """Return the calibration that numbers state; unknown for each axis whose size is no positive number.
+
+        An origin that is no finite number, or one in a unit whose size is unknown, is 0.
+        """
+        found = []
+        for size, unit, start in zip(scale, units, tuple(origin) or (0.0,) * len(scale), strict=True):
+            length, place = positive(size), finite(start) or 0.0
+            if length is None:
+                found.append(AxisCalibration(origin=place if unit == PIXEL else 0.0))
+            else:
+                found.append(AxisCalibration(length, unit, place))
+        return cls(tuple(found))
+
+    def __len__(self) -> int:
+        return len(self.axes)
+
+    @property
+    def scale(self) -> tuple[float, ...]:
+        """Size of a pixel along each axis in ``units``: 1 pixel where unknown."""
+        return tuple(axis.step for axis in self.axes)
+
+    @property
+    def units(self) -> tuple[str, ...]:
+        """Unit of each axis; pixel where the size is unknown."""
+        return tuple(axis.unit for axis in self.axes)
+
+    @property
+    def origin(self) -> tuple[float, ...]:
+        """Centre of the first pixel along each axis in ``units``."""
+        return tuple(axis.origin for axis in self.axes)
+
+    def take(self, positions: Iterable[int]) -> Calibration:
+        """Return the calibration of these axes, in this order."""
+        return Calibration(tuple(self.axes[position] for position in positions))
+
+    def named(self, names: Sequence[str]) -> Calibration:
+        """Return what holds for axes of these names: channels have none, time no length."""
+        pairs = zip(names, self.axes, strict=True)
+        return Calibration(tuple(UNKNOWN if name in ("c", "s") else axis.named(name) for name, axis in pairs))
+
+    def cropped(self, start: Sequence[int]) -> Calibration:
+        """Return the calibration of a part that begins at this pixel."""
+        return Calibration(tuple(axis.moved(n) for axis, n in zip(self.axes, start, strict=True)))
+
+    def coarser(self, factors: Sequence[float], shifts: Sequence[float] = ()) -> Calibration:
+        """Return the calibration of a coarser level; see `AxisCalibration.coarser`."""
+        moves = tuple(shifts) or (0.0,) * len(self.axes)
+        return Calibration(tuple(a.coarser(f, s) for a, f, s in zip(self.axes, factors, moves, strict=True)))
+
+    @property
+    def micrometres(self) -> tuple[float, ...]:
+        """Pixel size along each axis in micrometres, 0 where it is unknown."""
+        return tuple(axis.micrometres for axis in self.axes)
+
+    @property
+    def ratios(self) -> tuple[float, ...]:
+        """Sizes of the pixels relative to each other; all 1 where they cannot be compared.
+
+        Sizes in one unit are as they stand, those in several units of length in micrometres.
+        """
+        if len(set(self.units)) <= 1:
+            return self.scale
+        return self.micrometres if all(self.micrometres) else (1.0,) * len(self.axes)

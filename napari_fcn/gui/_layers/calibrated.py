@@ -1,0 +1,87 @@
+"""Size, unit and origin of the pixels of a layer, from its transforms and from its file."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from napari.utils.transforms import Affine
+
+from napari_fcn.geometry.calibration import AxisCalibration, Calibration
+from napari_fcn.io.units import PIXEL, unit_word
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    import numpy.typing as npt
+    from napari.layers import Image
+
+    from napari_fcn.io.images import Header
+
+TURNED = (
+    "The layer is rotated, sheared or mirrored, which result files cannot hold: they have its pixel size and lie at "
+    "the origin."
+)
+
+
+def calibration_of(layer: Image, header: Header) -> tuple[Calibration, tuple[str, ...]]:
+    """Return how the pixels of a layer lie, and sentences about what of it a file cannot hold.
+
+    What napari has by default, one pixel without a unit at 0, says nothing: there the file counts from which the layer
+    came, moved as the layer is.
+
+    Parameters
+    ----------
+    layer : Image
+        The layer; the axis of its colours is left out.
+    header : Header
+        What its file says; empty if it has none.
+    """
+    own, notes = _of_layer(layer)
+    told = header.calibration.axes[: len(header.shape) - bool(layer.rgb)]
+    count = len(told)
+    if not count or count > len(own) or any(axis.unit != PIXEL for axis in own.axes):
+        return own, notes
+    here = own.axes[-count:]
+    steps = [axis.step for axis in here]
+    if np.allclose(steps, 1) or np.allclose(steps, [axis.step for axis in told]):
+        here = tuple(_moved(one, other) for one, other in zip(here, told, strict=True))
+    return Calibration((*own.axes[:-count], *here)), notes
+
+
+def _moved(layer: AxisCalibration, file: AxisCalibration) -> AxisCalibration:
+    """Return the axis of a file at the place of a layer, which counts in pixels unless it has the size of the file."""
+    if not layer.origin:
+        return file
+    if layer.size is None:
+        return file.moved(layer.origin)
+    return AxisCalibration(file.size, file.unit, layer.origin)
+
+
+def _of_layer(layer: Image) -> tuple[Calibration, tuple[str, ...]]:
+    matrix = data_to_world(layer)
+    linear, steps = matrix[:-1, :-1], np.diag(matrix)[:-1]
+    units = [unit_word(unit) for unit in layer.units]
+    if np.allclose(linear, np.diag(steps), rtol=0, atol=1e-9 * np.abs(linear).max(initial=0)) and (steps > 0).all():
+        return Calibration.of(_plain(steps), units, _plain(matrix[:-1, -1])), ()
+    return Calibration.of(_plain(np.linalg.norm(linear, axis=0)), units), (TURNED,)
+
+
+def _plain(values: npt.NDArray[Any]) -> Sequence[float]:
+    return [float(value) for value in values]
+
+
+def data_to_world(layer: Image) -> npt.NDArray[np.float64]:
+    """Return the matrix from the pixels of a layer to the world, with the origin in its last column."""
+    linear = Affine(scale=layer.scale, rotate=layer.rotate, shear=shear_matrix(layer), translate=layer.translate)
+    return np.asarray(layer.affine.affine_matrix) @ linear.affine_matrix
+
+
+def shear_matrix(layer: Image) -> npt.NDArray[np.float64]:
+    """Return the shear of a layer as a matrix, however the layer spells it."""
+    shear = np.asarray(layer.shear, float)
+    if shear.ndim == 2:
+        return shear
+    matrix = np.eye(layer.ndim)
+    matrix[np.triu_indices(layer.ndim, 1)] = shear
+    return matrix

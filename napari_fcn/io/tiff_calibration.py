@@ -1,0 +1,151 @@
+"""What a TIFF says of the size and place of its pixels: in OME-XML, in ImageJ's description, or in its tags."""
+
+from __future__ import annotations
+
+from math import isclose
+from typing import TYPE_CHECKING, Any
+from xml.etree import ElementTree
+
+import tifffile
+
+from napari_fcn.geometry.calibration import UNKNOWN, AxisCalibration, Calibration
+from napari_fcn.io.meta import recorded
+from napari_fcn.io.units import LENGTHS, MICROMETRES, PIXEL, TIMES, finite, is_microscopic, positive, unit_word
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+Axes = dict[str, AxisCalibration]  # by the name of the axis
+SPACE = "xyz"
+PRINTED = ("inch", "centimeter")  # units in which programs state the size of print, of a picture that nobody measured
+
+
+def tiff_calibration(tiff: tifffile.TiffFile, names: Sequence[str], record: Mapping[str, Any]) -> Calibration:
+    """Return size, unit and origin along the axes of the first image of a TIFF.
+
+    Parameters
+    ----------
+    tiff : TiffFile
+        The file.
+    names : sequence of str
+        Its axes.
+    record : mapping
+        Our own record in it, empty if there is none: it holds what OME-XML has no place for.
+    """
+    if tiff.is_ome:
+        known = _of_ome(tiff.ome_metadata or "")
+    elif tiff.is_imagej:
+        known = _of_imagej(tiff, names)
+    else:
+        known = of_tags(tiff.pages.first)
+    told = Calibration(tuple(known.get(name, UNKNOWN) for name in names)).named(names)
+    own = recorded(record)
+    if tuple(record.get("axes", ())) != tuple(names) or len(own) != len(names):
+        return told
+    return Calibration(tuple(map(_newer, told.axes, own.axes)))
+
+
+def _newer(told: AxisCalibration, own: AxisCalibration) -> AxisCalibration:
+    """Return our record of an axis, unless another program has stated another size since."""
+    is_same = told.unit == own.unit and isclose(told.step, own.step, rel_tol=1e-6)
+    return own if told.size is None or is_same else told
+
+
+def ome_pixels(xml: str) -> Mapping[str, Any]:
+    """Return what OME-XML states of the pixels of the first image."""
+    try:
+        images: Any = tifffile.xml2dict(xml).get("OME", {}).get("Image", {})
+    except ElementTree.ParseError:
+        return {}
+    pixels: Mapping[str, Any] = (images[0] if isinstance(images, list) else images).get("Pixels", {})
+    return pixels
+
+
+def _of_ome(xml: str) -> Axes:
+    pixels = ome_pixels(xml)
+    plane = _first_plane(pixels)
+    found = {}
+    for name in SPACE:
+        key = f"PhysicalSize{name.upper()}"
+        size = _stated(pixels.get(key), pixels.get(f"{key}Unit", "µm"), LENGTHS)
+        found[name] = _at(size, plane, f"Position{name.upper()}")
+    found["t"] = _stated(pixels.get("TimeIncrement"), pixels.get("TimeIncrementUnit", "s"), TIMES)
+    return found
+
+
+def _first_plane(pixels: Mapping[str, Any]) -> Mapping[str, Any]:
+    planes: Any = pixels.get("Plane", [])
+    planes = planes if isinstance(planes, list) else [planes]
+    first = [one for one in planes if not any(one.get(f"The{letter}") for letter in "CZT")]
+    found: Mapping[str, Any] = (first or planes or [{}])[0]
+    return found
+
+
+def _at(size: AxisCalibration, plane: Mapping[str, Any], key: str) -> AxisCalibration:
+    """Return an axis with the origin that a plane states; in OME, "reference frame" is no unit."""
+    place, unit = finite(plane.get(key)), unit_word(plane.get(f"{key}Unit", "reference frame"))
+    if place is None:
+        return size
+    if size.is_known and unit in MICROMETRES:
+        place *= MICROMETRES[unit] / MICROMETRES[size.unit] if unit != size.unit else 1
+        return AxisCalibration(size.size, size.unit, place)
+    if not size.is_known and str(plane.get(f"{key}Unit")) == PIXEL:
+        return AxisCalibration(size.size, PIXEL, place)
+    return size
+
+
+def _stated(value: object, spelling: object, units: Mapping[str, object], origin: float = 0.0) -> AxisCalibration:
+    """Return what a number and a unit state; a unit of another kind, or none, leaves a ratio.
+
+    The origin is a number of pixels.
+    """
+    size, unit = positive(value), unit_word(spelling)
+    if size is None:
+        return AxisCalibration(origin=origin)
+    return AxisCalibration(size, unit if unit in units else PIXEL).moved(origin)
+
+
+def _of_imagej(tiff: tifffile.TiffFile, names: Sequence[str]) -> Axes:
+    """Return what ImageJ states: pixels per unit in the tags, the rest in its description.
+
+    ``yunit`` and ``zunit`` are written where they differ from ``unit``; ``spacing`` is left out where it is 1. An
+    origin is the pixel at which its coordinates are 0. ``fps`` is the speed at which a movie is played.
+    """
+    told = tiff.imagej_metadata or {}
+    found: Axes = {}
+    for name, size in _pixel_sizes(tiff.pages.first).items():
+        found[name] = _imagej_axis(told, name, size)
+    is_calibrated = any(axis.is_known for axis in found.values())
+    spacing = told.get("spacing", 1.0 if is_calibrated and "z" in names else None)
+    found["z"] = _imagej_axis(told, "z", spacing)
+    found["t"] = _stated(told.get("finterval"), told.get("tunit", "s"), TIMES)
+    return found
+
+
+def _imagej_axis(told: Mapping[str, Any], name: str, size: object) -> AxisCalibration:
+    spelling = told.get(f"{name}unit", told.get("unit", ""))
+    origin = finite(told.get(f"{name}origin")) or 0.0
+    number, unit = positive(size), unit_word(spelling)
+    if number and name != "z" and unit in PRINTED and not is_microscopic(number, unit):
+        return AxisCalibration(origin=-origin)
+    return _stated(number, spelling, LENGTHS, -origin)
+
+
+def of_tags(page: Any) -> Axes:
+    """Return the pixel size in the resolution tags, if it has a unit and is a microscope's, not a printer's."""
+    unit = {2: "inch", 3: "centimeter"}.get(int(page.tags.valueof("ResolutionUnit", 1)))
+    return {
+        name: AxisCalibration(size * MICROMETRES[unit], "micrometer")
+        for name, size in _pixel_sizes(page).items()
+        if unit is not None and is_microscopic(size, unit)
+    }
+
+
+def _pixel_sizes(page: Any) -> dict[str, float]:
+    """Return the length of a pixel along x and y in the unit of the resolution tags."""
+    sizes = {}
+    for name in "xy":
+        per_unit, divisor = page.tags.valueof(f"{name.upper()}Resolution", (0, 0))
+        if per_unit and divisor:
+            sizes[name] = divisor / per_unit
+    return sizes

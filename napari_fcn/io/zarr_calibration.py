@@ -1,0 +1,107 @@
+"""What the transformations of an OME-Zarr say of the size and place of its pixels."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from napari_fcn.geometry.calibration import (
+    MICROMETRES,
+    SECONDS,
+    UNKNOWN,
+    AxisCalibration,
+    Calibration,
+    finite,
+    positive,
+)
+from napari_fcn.io.units import PIXEL, unit_word
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+
+IGNORED = ("identity",)
+
+
+def zarr_calibration(
+    told: Mapping[str, Any], dataset: Mapping[str, Any], axes: Sequence[str]
+) -> tuple[Calibration, tuple[str, ...]]:
+    """Return size, unit and origin of the pixels of a level, and sentences about what of it cannot be used.
+
+    The transformations of the level come first, then those of the whole image, each in its order. A size that is no
+    positive number, or that a transformation of another kind decides, is unknown.
+
+    Parameters
+    ----------
+    told, dataset : mapping
+        The ``multiscales`` entry, and that of the level.
+    axes : sequence of str
+        Name of each axis.
+    """
+    steps = [step for entry in (dataset, told) for step in _steps(entry)]
+    others = [kind for step in steps if (kind := _unusable(step, len(axes)))]
+    if others:
+        note = (
+            f"The OME-Zarr places its pixels by what cannot be used here ({', '.join(dict.fromkeys(others))}): pixel "
+            "size and origin are taken as unknown. Give the size with --voxel-size or set it on the layer."
+        )
+        return Calibration.unknown(len(axes)), (note,)
+    units = _units(told, axes)
+    found, bad = [], []
+    for position, (name, unit) in enumerate(zip(axes, units, strict=True)):
+        axis, is_bad = _axis(steps, position, unit)
+        found.append(UNKNOWN if name in ("c", "s") else axis)
+        if is_bad and name not in ("c", "s"):
+            bad.append(name)
+    if not bad:
+        return Calibration(tuple(found)), ()
+    note = f"The OME-Zarr states no usable pixel size along {', '.join(bad)}: it is taken as unknown."
+    return Calibration(tuple(found)), (note,)
+
+
+def _steps(entry: Mapping[str, Any]) -> Iterable[Mapping[str, Any]]:
+    steps = entry.get("coordinateTransformations")
+    return [step for step in steps if isinstance(step, dict)] if isinstance(steps, list) else []
+
+
+def _unusable(step: Mapping[str, Any], ndim: int) -> str:
+    """Return what of a transformation cannot be used; "" if all can."""
+    kind = str(step.get("type"))
+    if kind in IGNORED:
+        return ""
+    if kind not in ("scale", "translation"):
+        return f"a transformation of type {kind}"
+    if kind not in step and "path" in step:
+        return f"a {kind} in an array of its own"
+    values = step.get(kind)
+    if not isinstance(values, list) or len(values) != ndim:
+        return f"a {kind} of {len(values) if isinstance(values, list) else 'no'} numbers for {ndim} axes"
+    return ""
+
+
+def _units(told: Mapping[str, Any], axes: Sequence[str]) -> list[str]:
+    """Return the unit of each axis, pixel where it is none of length or time."""
+    stated = told.get("axes") or [None] * len(axes)
+    words = [unit_word(axis.get("unit")) if isinstance(axis, dict) else PIXEL for axis in stated]
+    kinds = {"t": SECONDS, "z": MICROMETRES, "y": MICROMETRES, "x": MICROMETRES}
+    return [word if word in kinds.get(name, {word}) else PIXEL for name, word in zip(axes, words, strict=True)]
+
+
+def _axis(steps: Sequence[Mapping[str, Any]], position: int, unit: str) -> tuple[AxisCalibration, bool]:
+    """Return the calibration of one axis, and whether what is stated of it is no usable number."""
+    size, origin = 1.0, 0.0
+    is_stated = False
+    for step in steps:
+        kind = str(step["type"])
+        if kind in IGNORED:
+            continue
+        number = positive(step[kind][position]) if kind == "scale" else finite(step[kind][position])
+        if number is None:
+            return UNKNOWN, True
+        if kind == "scale":
+            size, origin, is_stated = size * number, origin * number, True
+        else:
+            origin += number
+    if positive(size) is None or finite(origin) is None:  # beyond the range of numbers
+        return UNKNOWN, True
+    if not is_stated and unit != PIXEL:  # a length from the origin, but none of a pixel
+        return UNKNOWN, bool(origin)
+    return AxisCalibration(size, unit, origin), False
