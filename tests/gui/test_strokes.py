@@ -84,6 +84,23 @@ def test_a_sheet_becomes_other_samples_and_tells_how(first: np.ndarray, second: 
     assert sheet.samples(3).same_as(Samples.read(second))
 
 
+@given(LABELS, LABELS)
+def test_a_sheet_becomes_samples_of_places_where_nothing_was_painted_in_it(
+    first: np.ndarray, second: np.ndarray
+) -> None:
+    """As after a project was opened again: the sheet has seen the strokes of one branch only."""
+    if first.shape != second.shape:
+        second = np.zeros_like(first)
+    sheet, layer = Sheet(first.shape), first.copy()
+    if (box := painted_box(first)) is not None:
+        sheet.write(Stroke(box, first[box.slices]))
+    for expected in (second, first):
+        for part in sheet.become(Samples.read(expected)):
+            part.write(layer)
+        np.testing.assert_array_equal(layer, expected)
+        assert sheet.samples(255).same_as(Samples.read(expected))
+
+
 def test_samples_of_classes_that_are_not_there_are_left_out() -> None:
     sheet = Sheet((4,))
     sheet.write(Stroke(Region((0,), (4,)), np.array([0, 1, 2, 9], np.uint8)))

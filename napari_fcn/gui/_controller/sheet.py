@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from napari_fcn.geometry import Region
 from napari_fcn.gui._layers import Restored, Stroke
 from napari_fcn.learning.annotations import AnnotationSet, Samples, within
 from napari_fcn.learning.sparse import SparseLabels
@@ -14,8 +15,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     import numpy.typing as npt
-
-    from napari_fcn.geometry import Region
 
 
 class Sheet:
@@ -49,10 +48,13 @@ class Sheet:
 
     def become(self, samples: Samples) -> tuple[Restored, ...]:
         """Hold other samples from now on, and return how the layer has to change."""
+        after = tuple(_in_blocks(samples, self._labels.block))
+        for stroke in after:  # of another branch, painted where nothing of this one is
+            self._annotated = self._annotated.add(stroke.region)
         before = self.strokes()
         for stroke in before:
             self._labels[stroke.region.slices] = 0
-        for stroke in _in_blocks(samples, self._labels.block):
+        for stroke in after:
             stroke.write(self._labels)
         return self._differences(before)
 
@@ -74,11 +76,13 @@ class Sheet:
 
 
 def _in_blocks(samples: Samples, size: Sequence[int]) -> Iterator[Stroke]:
-    """Yield strokes on a grid of blocks of this size that paint these samples and nothing else."""
-    for region in samples.regions(size):
-        inside = samples.where(within(samples, region))
+    """Yield strokes, one in each block of a grid at most, that paint these samples and nothing else."""
+    for block in samples.regions(size):
+        inside = samples.where(within(samples, block))
+        at = inside.coordinates()
+        region = Region(tuple(map(int, at.min(0))), tuple(int(i) + 1 for i in at.max(0)))
         labels = np.zeros(region.shape, np.uint8)
-        labels[tuple((inside.coordinates() - np.asarray(region.start)).T)] = inside.label + np.uint8(1)
+        labels[tuple((at - np.asarray(region.start)).T)] = inside.label + np.uint8(1)
         yield Stroke(region, labels)
 
 

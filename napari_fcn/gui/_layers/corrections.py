@@ -221,6 +221,7 @@ class Corrections(QObject):
         for part in parts:
             part.write(self.labels)
             part.write(self._known)
+            self._annotated = self._annotated.add(part.region)
         if parts:
             self.layer.refresh(extent=False, highlight=False)
 
