@@ -56,7 +56,7 @@ GUI_MAY_IMPORT = {  # inside gui; every module that is not named here is a widge
     "_layers": set(),
     "_samples": {"_layers"},
     "demo": {"_samples", "segment"},
-    "synthetic": {"_samples"},
+    "synthetic": {"_samples", "_wheel"},
 }
 WIDGETS_MAY_IMPORT = {"_controller", "_form"}
 GUI_WITH_ENGINE = {"_controller", "_layers", "_samples", "synthetic"}

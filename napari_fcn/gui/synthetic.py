@@ -2,10 +2,12 @@
 
 # No postponed annotations here: napari resolves the type of what comes back itself.
 from magicgui import magic_factory
+from magicgui.widgets import FunctionGui
 from napari.types import LayerDataTuple
 
 from napari_fcn import sample_data
 from napari_fcn.gui._samples import layers
+from napari_fcn.gui._wheel import WheelGuard
 from napari_fcn.sample_data import Look, Sample
 
 KINDS = ("plane", "volume", "movie")
@@ -13,8 +15,13 @@ PIXEL = 0.5  # micrometres
 FRAMES, MINUTES = 16, 5
 
 
+def _guard(made: FunctionGui) -> None:
+    WheelGuard(made.native)
+
+
 @magic_factory(
     call_button="Make cells",
+    widget_init=_guard,
     kind={
         "label": "Kind",
         "choices": KINDS,
