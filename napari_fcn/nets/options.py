@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from math import isfinite, prod
 from typing import TYPE_CHECKING, Any
+
+from napari_fcn.nets.size import least_field
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -25,6 +28,13 @@ NORMS = ("batch", "none")
 PADDINGS = ("zeros", "reflect", "replicate")
 POOLS = (1, 2, 4, 8)
 FARTHEST = 64  # dilation in pixels of the deepest grid
+MOST_RATES = 16
+LONGEST_KERNEL = 255  # taps along one axis
+SIGMAS = (0.1, 256.0)  # pixels; below, derivatives vanish in rounding, above, a scale would see more than WIDEST
+MOST_SCALES = 64
+WIDEST = 4096  # pixels along an axis; the receptive field of what sees farther is not found (`fields.probing`)
+COARSEST = 512  # pixels along an axis between two points of the pooling grid
+LARGEST_STEP = 2**24  # pixels of the smallest input: a volume of 256 x 256 x 256
 
 
 def check_names_and_numbers(spec: NetSpec) -> None:
@@ -36,8 +46,8 @@ def check_names_and_numbers(spec: NetSpec) -> None:
         ("padding", PADDINGS),
         ("head", HEADS),
     ):
-        if getattr(spec, name) not in allowed:
-            raise ValueError(f"{name} is {getattr(spec, name)!r}; it can be {', '.join(allowed)}.")
+        if not isinstance(getattr(spec, name), str) or getattr(spec, name) not in allowed:
+            raise ValueError(f"{name} is {shortened(getattr(spec, name))}; it can be {', '.join(allowed)}.")
     for name, low, high in (
         ("ndim", 1, 3),
         ("channels", 1, 4096),
@@ -49,25 +59,51 @@ def check_names_and_numbers(spec: NetSpec) -> None:
         ("skips", 0, 8),
     ):
         value = getattr(spec, name)
-        if not isinstance(value, int) or not low <= value <= high:
-            raise ValueError(f"{name} is {value}; it can be {low} to {high}, a whole number.")
+        if not is_whole(value) or not low <= value <= high:
+            raise ValueError(f"{name} is {shortened(value)}; it can be {low} to {high}, a whole number.")
 
 
 def check_levels(spec: NetSpec) -> None:
     """Raise ValueError if a kernel, a pool or a rate cannot be built."""
     if any(k < 1 or k % 2 == 0 for level in spec.kernel for k in level):
         raise ValueError(f"kernel is {spec.kernel}; lengths must be odd and positive.")
+    if any(k > LONGEST_KERNEL for level in spec.kernel for k in level):
+        raise ValueError(f"kernel is {spec.kernel}; lengths can be up to {LONGEST_KERNEL}.")
     if any(p not in POOLS for level in spec.pool for p in level):
         raise ValueError(f"pool is {spec.pool}; factors can be {', '.join(map(str, POOLS))}.")
     rates: tuple[Any, ...] = spec.rates
-    if not rates or any(not isinstance(r, int) or not 1 <= r <= FARTHEST for r in rates):
-        raise ValueError(f"rates is {spec.rates}; it needs one number or more, whole, of 1 to {FARTHEST}.")
+    if not 0 < len(rates) <= MOST_RATES or any(not is_whole(r) or not 1 <= r <= FARTHEST for r in rates):
+        raise ValueError(
+            f"rates is {shortened(spec.rates)}; it needs one number or more, whole, of 1 to {FARTHEST}, and "
+            f"{MOST_RATES} at most."
+        )
+
+
+def check_reach(spec: NetSpec) -> None:
+    """Raise ValueError if the network could be built but not run: no tile would be large enough for it."""
+    if max(spec.grids[-1]) > COARSEST or prod(spec.minimum) > LARGEST_STEP:
+        sizes = " x ".join(map(str, spec.minimum))
+        raise ValueError(
+            f"pool is {spec.pool}; the smallest image of such a network has {sizes} pixels. Steps of the pooling grid "
+            f"can be up to {COARSEST} pixels, the smallest image up to {LARGEST_STEP} pixels. Pool less."
+        )
+    if least_field(spec) > WIDEST:
+        raise ValueError(
+            f"The network would see {least_field(spec)} pixels or more along an axis; up to {WIDEST} can be handled. "
+            "Use shorter kernels, fewer levels, or smaller pools."
+        )
 
 
 def check_head(spec: NetSpec) -> None:
     """Raise ValueError if filters, head and original head do not fit each other."""
-    if any(len(scale) != spec.ndim or min(scale) <= 0 for scale in spec.filters):
-        raise ValueError(f"filters is {spec.filters}; each scale needs {spec.ndim} positive numbers.")
+    least, most = SIGMAS
+    if any(len(scale) != spec.ndim or not all(s > 0 for s in scale) for scale in spec.filters):
+        raise ValueError(f"filters is {shortened(spec.filters)}; each scale needs {spec.ndim} positive numbers.")
+    if len(spec.filters) > MOST_SCALES or any(not least <= s <= most for scale in spec.filters for s in scale):
+        raise ValueError(
+            f"filters is {shortened(spec.filters)}; sigmas can be {least:g} to {most:g} pixels, in {MOST_SCALES} "
+            "scales at most."
+        )
     if spec.head == "score" and (spec.filters or spec.hidden or spec.original or spec.family == "filters"):
         raise ValueError("Filters, hidden units and an original head go with a head of kind levels, not score.")
     if spec.family == "filters" and (spec.depth or spec.original or not spec.filters):
@@ -78,9 +114,38 @@ def check_family(spec: NetSpec) -> None:
     """Raise ValueError if the family has no use for an option, or there is no such axis or step."""
     for name, most in (("time", spec.ndim - 1), ("dilate", spec.depth)):
         value = getattr(spec, name)
-        if value is not None and not (isinstance(value, int) and 0 <= value <= most):
-            raise ValueError(f"{name} is {value}; it can be 0 to {most}, a whole number, or left out.")
+        if value is not None and not (is_whole(value) and 0 <= value <= most):
+            raise ValueError(f"{name} is {shortened(value)}; it can be 0 to {most}, a whole number, or left out.")
     if spec.family == "dilated" and spec.dilate not in (None, spec.depth):
         raise ValueError(f"dilate is {spec.dilate}; a dilated network never pools. Leave it out, or use deeplab.")
     if spec.family in ("dilated", "deeplab") and spec.up != "linear":
         raise ValueError(f"up is {spec.up!r}; {spec.family} has nothing to learn there. Leave it out.")
+
+
+def is_whole(value: object) -> bool:
+    """Whether a value is a whole number, as ``True`` is not."""
+    return isinstance(value, int) and not isinstance(value, bool)
+
+
+def whole(name: str, value: object) -> int:
+    """Return a length that may come from anywhere.
+
+    Raises
+    ------
+    ValueError
+        If it is no whole number.
+    """
+    if isinstance(value, float) and isfinite(value) and value == int(value):
+        return int(value)
+    if not is_whole(value):
+        raise ValueError(f"{name} holds {shortened(value)}; needed are whole numbers.")
+    return int(value)  # type: ignore[call-overload]  # it is a whole number
+
+
+def shortened(value: object) -> str:
+    """Return a value as it is written, or the start of one that is too long for a message."""
+    try:
+        text = repr(value)
+    except (ValueError, RecursionError):  # a number of thousands of digits, a list in itself
+        text = f"a {type(value).__name__}"
+    return text if len(text) <= 200 else f"{text[:200]}..."

@@ -7,7 +7,18 @@ from dataclasses import asdict, dataclass, fields, replace
 from math import prod
 from typing import TYPE_CHECKING, Any, Self
 
-from napari_fcn.nets.options import POOLS, check_family, check_head, check_levels, check_names_and_numbers
+from napari_fcn.nets.options import (
+    MOST_RATES,
+    MOST_SCALES,
+    POOLS,
+    check_family,
+    check_head,
+    check_levels,
+    check_names_and_numbers,
+    check_reach,
+    shortened,
+    whole,
+)
 
 if TYPE_CHECKING:
     from torch import Generator
@@ -108,13 +119,14 @@ class NetSpec:
         check_names_and_numbers(self)
         object.__setattr__(self, "kernel", _levels("kernel", self.kernel, self.depth + 1, self.ndim))
         object.__setattr__(self, "pool", _levels("pool", self.pool, self.depth, self.ndim))
-        object.__setattr__(self, "filters", tuple(tuple(float(s) for s in scale) for scale in self.filters))
-        object.__setattr__(self, "rates", tuple(self.rates))
+        object.__setattr__(self, "filters", _scales_of(self.filters))
+        object.__setattr__(self, "rates", _few("rates", self.rates, MOST_RATES))
         if self.time is None and self.family == "video" and self.ndim > 1:
             object.__setattr__(self, "time", 0)
         check_levels(self)
         check_head(self)
         check_family(self)
+        check_reach(self)
 
     @property
     def strides(self) -> Levels:
@@ -197,9 +209,12 @@ class NetSpec:
         ValueError
             If a key is unknown or a value does not fit.
         """
+        if not isinstance(data, dict):
+            raise ValueError(f"A network is described by names and values, not by {shortened(data)}.")
         unknown = set(data) - {f.name for f in fields(cls)}
         if unknown:
-            raise ValueError(f"This network has options that are not known here: {', '.join(sorted(unknown))}.")
+            names = ", ".join(sorted(map(str, unknown)))
+            raise ValueError(f"This network has options that are not known here: {names[:200]}.")
         return cls(**data)
 
     @classmethod
@@ -270,13 +285,36 @@ def _product(steps: Levels, ndim: int) -> tuple[int, ...]:
 
 def _levels(name: str, value: Any, count: int, ndim: int) -> Levels:
     """Return one tuple of ``ndim`` numbers for each of ``count`` levels."""
-    if not isinstance(value, Sequence):
+    if not _is_list(value):
         value = (value,)
-    if not any(isinstance(level, Sequence) for level in value):
+    if not any(_is_list(level) for level in value):
         value = (value,) * max(count, 1)
     if len(value) == 1:
         value = tuple(value) * count
-    levels = tuple(tuple(int(n) for n in level) * (ndim if len(level) == 1 else 1) for level in value)[: max(count, 0)]
-    if len(levels) != count or any(len(level) != ndim for level in levels):
-        raise ValueError(f"{name} is {value}; it needs {count} levels of {ndim} numbers.")
-    return levels
+    levels = tuple(value)[:count]  # one more than there are levels does no harm
+    if len(levels) != count or any(not _is_list(level) or len(level) not in (1, ndim) for level in levels):
+        raise ValueError(f"{name} is {shortened(value)}; it needs {count} levels of {ndim} numbers.")
+    return tuple(tuple(whole(name, n) for n in level) * (ndim if len(level) == 1 else 1) for level in levels)
+
+
+def _scales_of(value: Any) -> tuple[tuple[float, ...], ...]:
+    """Return the sigmas of each scale as numbers."""
+    scales = _few("filters", value, MOST_SCALES)
+    if any(not _is_list(scale) or len(scale) > 3 or any(not _is_number(s) for s in scale) for scale in scales):
+        raise ValueError(f"filters is {shortened(value)}; it needs one sigma for each axis of each scale.")
+    return tuple(tuple(float(s) for s in scale) for scale in scales)
+
+
+def _few(name: str, value: Any, most: int) -> tuple[Any, ...]:
+    """Return the entries of a list that is not too long."""
+    if not _is_list(value) or len(value) > most:
+        raise ValueError(f"{name} is {shortened(value)}; it needs a list of {most} entries at most.")
+    return tuple(value)
+
+
+def _is_list(value: object) -> bool:
+    return isinstance(value, Sequence) and not isinstance(value, str | bytes)
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, float) or (isinstance(value, int) and not isinstance(value, bool) and abs(value) < 2**63)

@@ -1,0 +1,137 @@
+"""How large a network is, by arithmetic on its spec: nothing is built, so that a spec may come from anywhere."""
+
+from __future__ import annotations
+
+from math import prod
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from napari_fcn.nets.spec import NetSpec
+
+KNOTS = 3  # brightnesses at which the filter bank bends
+
+
+def parameters(spec: NetSpec) -> int:
+    """Return the number of weights that a network learns, the statistics of its norms not counted."""
+    if spec.head == "score":
+        return _body(spec) + _score(spec)
+    out = spec.classes + spec.hidden
+    features = spec.channels + _bank(spec)
+    below = 0
+    if spec.family != "filters":
+        features += _trunk_features(spec)
+        below = _body(spec) + (_score(spec.untaught) if spec.original else 0)  # a new network keeps no earlier answer
+    return below + features * out + out + spec.hidden * spec.classes
+
+
+def least_field(spec: NetSpec) -> int:
+    """Return how many pixels the network sees at least along its longest axis: what its kernels alone reach over."""
+    longest = 1
+    for axis in range(spec.ndim):
+        steps = [
+            (kernel[axis] - 1) * rate[axis] * grid[axis]
+            for kernel, rate, grid in zip(spec.kernel, spec.dilations, spec.grids, strict=True)
+        ]
+        if spec.family == "filters":
+            seen = 0
+        elif spec.family in ("unet", "resunet", "video"):
+            seen = 2 * sum(steps) + 2 * sum(steps[:-1])
+        elif spec.family == "dilated":
+            seen = 4 * steps[0] + sum(steps)
+        else:
+            seen = 2 * sum(steps)
+        longest = max(longest, 1 + seen)
+    return longest
+
+
+def _body(spec: NetSpec) -> int:
+    """Return the weights below the score layer."""
+    widths = _widths(spec)
+    inputs = [spec.channels, *widths]
+    levels = range(spec.depth + 1)
+    if spec.family == "dilated":
+        width, kernels = spec.width, [spec.kernel[0], *spec.kernel, spec.kernel[0]]
+        return _block(spec, spec.channels, width, 0) + sum(_step(spec, width, width, k) for k in kernels)
+    encoder = sum(_block(spec, inputs[i], widths[i], i) for i in levels)
+    if spec.family == "fcn":
+        return encoder
+    if spec.family == "deeplab":
+        narrow, ones = _narrow(spec), (1,) * spec.ndim
+        kernels = [ones, *(spec.kernel[-1] for _ in spec.rates)]
+        pyramid = sum(_step(spec, widths[-1], narrow, kernel) for kernel in kernels)
+        return encoder + pyramid + _step(spec, narrow * len(kernels), narrow, ones)
+    ups = sum(_up(spec, widths[i + 1], widths[i], spec.strides[i]) for i in range(spec.depth))
+    return encoder + ups + sum(_block(spec, 2 * widths[i], widths[i], i) for i in range(spec.depth))
+
+
+def _score(spec: NetSpec) -> int:
+    """Return the weights of the score layer; in an FCN of all of them and of their upsampling."""
+    if spec.family == "fcn":
+        fused = range(max(spec.depth - spec.skips, min(1, spec.depth)), spec.depth)
+        inputs = [spec.width << spec.depth, *(spec.width << (level - 1) for level in fused)]
+        taps = [prod(2 * f if f > 1 else 1 for f in spec.strides[level]) for level in fused]
+        learnt = spec.classes**2 * sum(taps) if spec.up == "transposed" else 0
+        return sum(_one(n, spec.classes) for n in inputs) + learnt
+    return _one(_narrow(spec) if spec.family == "deeplab" else spec.width, spec.classes)
+
+
+def _bank(spec: NetSpec) -> int:
+    """Return the features of the filter bank."""
+    return len(spec.filters) * spec.channels * (2 + KNOTS + 2 * spec.ndim)
+
+
+def _trunk_features(spec: NetSpec) -> int:
+    """Return the features of all levels that the head sees of the network."""
+    if spec.family == "dilated":
+        return 3 * spec.width
+    column = sum(_widths(spec))
+    if spec.family == "fcn":
+        return column + spec.original
+    if spec.family == "deeplab":
+        return column + _narrow(spec)
+    return column + (spec.width if spec.depth else 0)
+
+
+def _widths(spec: NetSpec) -> list[int]:
+    return [spec.width << level for level in range(spec.depth + 1)]
+
+
+def _narrow(spec: NetSpec) -> int:
+    return max(1, (spec.width << spec.depth) // 2)
+
+
+def _one(inputs: int, outputs: int) -> int:
+    """Return the weights of a 1x1 convolution."""
+    return (inputs + 1) * outputs
+
+
+def _step(spec: NetSpec, inputs: int, outputs: int, kernel: Sequence[int]) -> int:
+    """Return the weights of a convolution and its norm, or of the convolution's bias."""
+    return prod(kernel) * inputs * outputs + outputs * (2 if spec.norm == "batch" else 1)
+
+
+def _up(spec: NetSpec, inputs: int, outputs: int, factor: Sequence[int]) -> int:
+    return prod(factor) * inputs * outputs + outputs if spec.up == "transposed" else _one(inputs, outputs)
+
+
+def _block(spec: NetSpec, inputs: int, outputs: int, level: int) -> int:
+    """Return the weights of the block of a level."""
+    kernel = spec.kernel[level]
+    if spec.family == "video":
+        return _factorised(spec, inputs, outputs, kernel) + _factorised(spec, outputs, outputs, kernel)
+    plain = _step(spec, inputs, outputs, kernel) + _step(spec, outputs, outputs, kernel)
+    is_residual = spec.family in ("resunet", "deeplab")
+    return plain + (_one(inputs, outputs) if is_residual and inputs != outputs else 0)
+
+
+def _factorised(spec: NetSpec, inputs: int, outputs: int, kernel: Sequence[int]) -> int:
+    """Return the weights of a convolution along space and then time; see `video`."""
+    space = tuple(1 if axis == spec.time else k for axis, k in enumerate(kernel))
+    time = tuple(k if axis == spec.time else 1 for axis, k in enumerate(kernel))
+    area, frames = prod(space), prod(time)
+    if area == 1 or frames == 1:
+        return _step(spec, inputs, outputs, kernel)
+    between = max(outputs, frames * area * inputs * outputs // (area * inputs + frames * outputs))
+    return _step(spec, inputs, between, space) + _step(spec, between, outputs, time)

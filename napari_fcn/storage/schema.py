@@ -1,0 +1,80 @@
+"""What a value from a file has to look like, and what is wrong with it in words.
+
+A schema is a class derived from `Part`, as pydantic has them. It is strict (no text is taken for a number), knows all of
+its fields, and takes finite numbers only. What it validates stays as it is: whole numbers are not made fractions.
+"""
+
+from __future__ import annotations
+
+from math import isfinite
+from typing import TYPE_CHECKING, Annotated, TypeVar
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, StringConstraints, ValidationError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+MAX_SHOWN = 60  # characters of a name in a file that a message repeats
+MAX_NAME = 1000  # characters
+MAX_TEXT = 100_000
+
+
+class SchemaError(ValueError):
+    """A value that a file may not hold; the message says where it stands and what it should be."""
+
+
+class Part(BaseModel):
+    """A part of a file with fields of its own, none of which may be unknown."""
+
+    model_config = ConfigDict(strict=True, extra="forbid", frozen=True, allow_inf_nan=False)
+
+
+def _finite(number: float) -> float:
+    if not isfinite(number):
+        raise ValueError("a finite number is needed")
+    return number
+
+
+def _positive(number: float) -> float:
+    if number <= 0:
+        raise ValueError("a number above zero is needed")
+    return number
+
+
+def _without_control_characters(text: str) -> str:
+    if any(ord(character) < 32 or 127 <= ord(character) < 160 for character in text):
+        raise ValueError("a text without control characters is needed")
+    return text
+
+
+Number = Annotated[int | float, AfterValidator(_finite)]
+Positive = Annotated[Number, AfterValidator(_positive)]
+Name = Annotated[str, StringConstraints(max_length=MAX_NAME), AfterValidator(_without_control_characters)]
+Text = Annotated[str, StringConstraints(max_length=MAX_TEXT)]
+Colour = Annotated[str, StringConstraints(pattern=r"^#[0-9a-fA-F]{6}$")]
+
+PartType = TypeVar("PartType", bound=Part)
+
+
+def validated(schema: type[PartType], value: object) -> PartType:
+    """Return a value as the part of a file that it is.
+
+    Raises
+    ------
+    SchemaError
+        If it is none; of several things that are wrong the first is named.
+    """
+    try:
+        return schema.model_validate(value)
+    except ValidationError as error:
+        found = error.errors(include_url=False, include_context=False, include_input=False)
+        more = f", and {len(found) - 1} more" if len(found) > 1 else ""
+        wrong = found[0]["msg"].removeprefix("Value error, ").rstrip(".")
+        raise SchemaError(f"{_place(found[0]['loc'])}{wrong}{more}") from error
+
+
+def _place(parts: Sequence[int | str]) -> str:
+    """Return where a value stands, as in ``card.scores.iou``, without what could disturb a terminal."""
+    path = ".".join(str(part) for part in parts if part not in ("int", "float", "constrained-str"))
+    shown = "".join(character if character.isprintable() else "?" for character in path[:MAX_SHOWN])
+    return f"{shown}: " if shown else ""
