@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
+from napari_fcn.errors import ModelError
+
 if TYPE_CHECKING:
     import argparse
 
@@ -15,16 +17,23 @@ def models(arguments: argparse.Namespace) -> None:
     """List the shipped models, or show the card of one."""
     from napari_fcn.models import zoo
 
-    names = [arguments.name] if arguments.name else list(zoo.names())
-    infos = {name: zoo.info(name) for name in names}
+    if arguments.name:
+        info = zoo.info(arguments.name)
+        print(json.dumps(_entry(arguments.name, info), indent=2) if arguments.json else _text(arguments.name, info))
+        return
+    infos, failures = {}, []
+    for name in zoo.names():
+        try:
+            infos[name] = zoo.info(name)
+        except ModelError as error:
+            failures.append(str(error))
     if arguments.json:
-        entries = [_entry(name, info) for name, info in infos.items()]
-        print(json.dumps(entries[0] if arguments.name else entries, indent=2))
-    elif arguments.name:
-        print(_text(arguments.name, infos[arguments.name]))
+        print(json.dumps([_entry(name, info) for name, info in infos.items()], indent=2))
     else:
         for name, info in infos.items():
             print(f"{name:12} {info.spec.ndim}-D  {info.card.summary}")
+    if failures:  # said after the others, which they do not concern
+        raise ModelError("\n".join(failures))
 
 
 def _entry(name: str, info: ModelInfo) -> dict[str, Any]:
@@ -58,7 +67,7 @@ def _entry(name: str, info: ModelInfo) -> dict[str, Any]:
 def _text(name: str, info: ModelInfo) -> str:
     entry = _entry(name, info)
     size = " x ".join(str(a + 1 + b) for a, b in zip(entry["field"]["before"], entry["field"]["after"], strict=True))
-    scores = ", ".join(f"{key} {value:.3f}" for key, value in info.card.scores.items())
+    scores = ", ".join(f"{key} {value:.3f}" for key, value in info.card.known_scores.items())
     lines = {
         "": info.card.summary,
         "limits": info.card.limits,

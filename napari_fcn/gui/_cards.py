@@ -21,7 +21,7 @@ def swatches(classes: Iterable[tuple[str, str]]) -> str:
 def card_line(model: ModelEntry) -> str:
     """Return the facts that decide whether a model fits, as rich text."""
     info = model.info
-    facts = [f"{info.spec.ndim}-D", _channels(info.spec.channels), *_best_known(info.card.scores)]
+    facts = [f"{info.spec.ndim}-D", _channels(info.spec.channels), *_best_known(info.card.known_scores)]
     if info.card.licence:
         facts.append(escape(info.card.licence))
     classes = [(label.name, label.colour) for label in info.classes[1:]]
@@ -38,8 +38,10 @@ def card(model: ModelEntry) -> str:
     rows.append(f"Network: {info.spec.ndim}-D, {_channels(info.spec.channels)}, {info.spec.depth + 1} levels")
     if info.voxel_size:
         rows.append(f"Pixel size it was trained on: {' × '.join(f'{size:g}' for size in info.voxel_size)} µm")
-    if about.scores:
-        scores = ", ".join(f"{escape(name.replace('_', ' '))} {score:.3f}" for name, score in about.scores.items())
+    if about.known_scores:
+        scores = ", ".join(
+            f"{escape(name.replace('_', ' '))} {score:.3f}" for name, score in about.known_scores.items()
+        )
         rows.append(f"Scores on images it never saw: {scores}")
     if about.limits:
         rows.append(f"Limits: {escape(about.limits)}")

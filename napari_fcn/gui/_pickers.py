@@ -136,12 +136,16 @@ class ModelPicker(Picker):
 
     def choose(self, model: ModelEntry | None) -> None:
         """Make a model the chosen one; it joins the list if it is new there."""
-        if model is not None and model.path not in [known.path for known in self.models]:
+        if model is None:
+            self._show(None, "", "", "")
+            return
+        line, hint = card_line(model), card(model)  # before it joins: what cannot be shown must not be listed
+        if model.path not in [known.path for known in self.models]:
             self.models.append(model)
             self._fill()
-        elif model is not None:
+        else:
             self.models[[known.path for known in self.models].index(model.path)] = model
-        self._show(model, "", "" if model is None else card_line(model), "" if model is None else card(model))
+        self._show(model, "", line, hint)
 
     def choose_other(self, name: str) -> None:
         """Choose something that is no model file."""

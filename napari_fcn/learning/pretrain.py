@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
 from torch.utils.data import DataLoader
 
 from napari_fcn.errors import DeviceError, ImageError, ModelError, OutputError
@@ -24,10 +24,11 @@ from napari_fcn.learning.losses import IGNORE, class_weights, cross_entropy_and_
 from napari_fcn.learning.survey import read_labels, survey
 from napari_fcn.learning.targets import TARGETS
 from napari_fcn.models.checkpoint import Checkpoint
+from napari_fcn.models.header import read_header
 from napari_fcn.nets.convert import begin_as
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
     from pathlib import Path
 
     from napari_fcn.models.card import ModelInfo
@@ -224,15 +225,25 @@ class Learner:
         """
         path = self.training.state_path
         try:
-            with safe_open(path, framework="pt") as file:
-                metadata = file.metadata() or {}
-                tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 - not a mapping
-        except (OSError, SafetensorError) as error:
+            metadata = read_header(path).metadata
+            tensors = load_file(path)
+        except (ModelError, OSError, SafetensorError) as error:
             raise ModelError(f"There is no run to resume at {path} ({error}). Train without --resume.") from error
         if metadata.get("run") != self._identity():
             raise ModelError(
                 f"{path} belongs to a run with other settings. Give the same ones, or train without --resume."
             )
+        try:
+            self._take(tensors)
+            self.epoch, self.best = int(metadata["epoch"]), float(metadata["best"])
+        except (LookupError, ValueError, TypeError, RuntimeError, OverflowError) as error:
+            raise ModelError(
+                f"{path} is damaged: its state is not that of this network and optimiser ({error}). "
+                "Train without --resume."
+            ) from error
+
+    def _take(self, tensors: Mapping[str, torch.Tensor]) -> None:
+        """Set network, average and optimiser to what `store` wrote."""
         grouped: dict[str, dict[str, torch.Tensor]] = defaultdict(dict)
         for key, tensor in tensors.items():
             owner, _, name = key.partition(".")
@@ -243,8 +254,11 @@ class Learner:
         for key, tensor in grouped["optimiser"].items():
             index, _, name = key.partition(".")
             moments[int(index)][name] = tensor
+        known = [parameter for group in self.optimiser.param_groups for parameter in group["params"]]
+        for number, state in moments.items():
+            if any(tensor.ndim and tensor.shape != known[number].shape for tensor in state.values()):
+                raise ValueError(f"the moments of weight {number} have another shape")
         self.optimiser.load_state_dict({**self.optimiser.state_dict(), "state": dict(moments)})
-        self.epoch, self.best = int(metadata["epoch"]), float(metadata["best"])
 
     def _identity(self) -> str:
         """Return what two runs must share for one to go on where the other stopped."""

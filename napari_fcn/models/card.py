@@ -4,17 +4,27 @@ from __future__ import annotations
 
 import json
 from dataclasses import asdict, dataclass, field
-from math import prod
+from math import isfinite, prod
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from napari_fcn.errors import ModelError
+from napari_fcn.models.description import Description
+from napari_fcn.models.header import MAX_HEADER, read_header
 from napari_fcn.models.normalise import Normaliser
+from napari_fcn.nets.options import is_whole
+from napari_fcn.nets.size import parameters
 from napari_fcn.nets.spec import NetSpec
+from napari_fcn.storage import parse_json
+from napari_fcn.storage.schema import SchemaError, validated
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from napari_fcn.models.description import CardPart
 
 FORMAT = 1
 KEY = "napari_fcn"
-LONGEST_HEADER = 100_000_000  # bytes; what the safetensors library accepts
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,8 +49,8 @@ class ModelCard:
         Licence of the weights (SPDX).
     data : tuple of dict
         Training sets: ``name``, ``licence``, ``credit``.
-    scores : dict of str to float
-        Scores on images that it was not trained on.
+    scores : mapping of str to (float or None)
+        Scores on images that it was not trained on; None where a score is not defined on them.
     recipe : str
         The command that made the weights.
     parent : str
@@ -54,10 +64,15 @@ class ModelCard:
     limits: str = ""
     licence: str = ""
     data: tuple[dict[str, str], ...] = ()
-    scores: dict[str, float] = field(default_factory=dict)
+    scores: Mapping[str, float | None] = field(default_factory=dict)
     recipe: str = ""
     parent: str = ""
     commits: tuple[dict[str, Any], ...] = ()
+
+    @property
+    def known_scores(self) -> dict[str, float]:
+        """The scores that are numbers."""
+        return {name: score for name, score in self.scores.items() if score is not None}
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,7 +112,8 @@ class ModelInfo:
 
     def to_json(self) -> str:
         """Return the text that stands in the head of a model file."""
-        return json.dumps({"format": FORMAT, **asdict(self), "spec": self.spec.to_dict()}, sort_keys=True)
+        card = _finite(asdict(self.card))
+        return json.dumps({"format": FORMAT, **asdict(self), "spec": self.spec.to_dict(), "card": card}, sort_keys=True)
 
     @classmethod
     def from_json(cls, text: str) -> ModelInfo:
@@ -105,20 +121,40 @@ class ModelInfo:
 
         Raises
         ------
-        ValueError, KeyError, TypeError
-            If the text is not such a description.
+        ValueError
+            If the text is no such description; nothing is built from what it describes.
         """
-        data = json.loads(text)
-        card = data["card"]
+        data = parse_json(text, MAX_HEADER)
+        said = validated(Description, data)
+        spec = NetSpec.from_dict(said.spec)
+        for name, values in (("voxel_size", said.voxel_size), ("origin", said.origin)):
+            needed = spec.ndim if name == "voxel_size" else spec.classes
+            if len(values) not in (0, needed):
+                raise ValueError(f"{name} has {len(values)} entries; it needs {needed}")
         return cls(
-            spec=NetSpec.from_dict(data["spec"]),
-            normaliser=Normaliser(**data["normaliser"]),
-            classes=tuple(ClassLabel(**entry) for entry in data["classes"]),
-            voxel_size=tuple(data["voxel_size"]),
-            original=tuple(ClassLabel(**entry) for entry in data.get("original", ())),
-            origin=tuple(data.get("origin", ())),
-            card=ModelCard(**{**card, "data": tuple(card["data"]), "commits": tuple(card["commits"])}),
+            spec=spec,
+            normaliser=Normaliser(**said.normaliser.model_dump()),
+            classes=tuple(ClassLabel(label.name, label.colour) for label in said.classes),
+            voxel_size=tuple(said.voxel_size),
+            original=tuple(ClassLabel(label.name, label.colour) for label in said.original),
+            origin=tuple(said.origin),
+            card=card_of(said.card),
         )
+
+
+def _finite(value: Any) -> Any:
+    """Return plain data with None where a number is not finite: JSON has no such numbers."""
+    if isinstance(value, dict):
+        return {name: _finite(one) for name, one in value.items()}
+    if isinstance(value, list | tuple):
+        return [_finite(one) for one in value]
+    return None if isinstance(value, float) and not isfinite(value) else value
+
+
+def card_of(said: CardPart) -> ModelCard:
+    """Return the card that a file describes."""
+    values = said.model_dump()
+    return ModelCard(**{**values, "data": tuple(values["data"]), "commits": tuple(values["commits"])})
 
 
 def read_info(path: str | Path) -> ModelInfo:
@@ -130,50 +166,44 @@ def read_info(path: str | Path) -> ModelInfo:
         If the file is missing, damaged, from another program, or from a newer version of this one.
     """
     path = Path(path)
-    metadata = _header(path).get("__metadata__", {})
-    text = metadata.get(KEY) if isinstance(metadata, dict) else None
-    if text is None:
+    text = read_header(path).metadata.get(KEY)
+    if not isinstance(text, str):
         raise ModelError(
             f"{path} is a safetensors file of another program: it does not say which network its weights belong to. "
             "Choose a model that napari-fcn saved."
         )
     try:
-        version = json.loads(text).get("format")
-        if not isinstance(version, int) or version > FORMAT:
+        data = parse_json(text, MAX_HEADER)
+        version = data.get("format") if isinstance(data, dict) else None
+        if not is_whole(version) or version < 1:
+            raise SchemaError("it does not say which format it has")
+        if version > FORMAT:
             raise ModelError(
                 f"{path} has model format {version}; this napari-fcn reads up to {FORMAT}. Update napari-fcn."
             )
         return ModelInfo.from_json(text)
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
+    except ValueError as error:
         raise ModelError(f"{path} is damaged: its description cannot be read ({error}). Fetch it again.") from error
+
+
+def read_whole_info(path: str | Path) -> ModelInfo:
+    """Return what a model file says of itself, if it has as many weights as the network that it describes.
+
+    Raises
+    ------
+    ModelError
+        As `read_info`; also if the weights are those of another network.
+    """
+    info, count = read_info(path), parameter_count(path)
+    if parameters(info.spec) != count:
+        raise ModelError(
+            f"The weights in {path} do not belong to the network that it describes, which has "
+            f"{parameters(info.spec):,}; there are {count:,}. Fetch it again."
+        )
+    return info
 
 
 def parameter_count(path: str | Path) -> int:
     """Return the number of weights in a model file, the running statistics of its norms not counted."""
-    tensors = {k: v for k, v in _header(Path(path)).items() if k != "__metadata__"}
-    return sum(prod(v["shape"]) for k, v in tensors.items() if "running_" not in k and "num_batches" not in k)
-
-
-def _header(path: Path) -> dict[str, Any]:
-    """Return the JSON head of a safetensors file: eight bytes of length, little-endian, then the text."""
-    try:
-        with path.open("rb") as file:
-            start = file.read(8)
-            length = int.from_bytes(start, "little")
-            text = file.read(length) if len(start) == 8 and length <= LONGEST_HEADER else b""
-    except FileNotFoundError:
-        raise ModelError(f"There is no model file {path}.") from None
-    except OSError as error:
-        raise ModelError(f"The model file {path} cannot be read: {error.strerror}.") from error
-    try:
-        header = json.loads(text)
-    except ValueError:
-        header = None
-    if not isinstance(header, dict) and start[:2] in (b"PK", b"\x80\x02", b"\x80\x03", b"\x80\x04", b"\x80\x05"):
-        raise ModelError(
-            f"{path} is a pickle (a PyTorch .pt or .pth file), whatever its name says. Opening one can run any program "
-            "on your computer, so napari-fcn reads only safetensors. Save the weights as safetensors first."
-        )
-    if not isinstance(header, dict):
-        raise ModelError(f"{path} is not a safetensors file, or is cut off. Fetch it again, or choose another model.")
-    return header
+    shapes = read_header(Path(path)).shapes
+    return sum(prod(shape) for name, shape in shapes.items() if "running_" not in name and "num_batches" not in name)

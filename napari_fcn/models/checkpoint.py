@@ -15,6 +15,8 @@ from safetensors.torch import load, load_file, save
 
 from napari_fcn.errors import ModelError, OutputError
 from napari_fcn.models.card import KEY, ModelInfo, read_info
+from napari_fcn.models.header import MAX_HEADER, read_header
+from napari_fcn.nets.size import parameters
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -22,6 +24,8 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from napari_fcn.nets.build import Net
+
+SLACK = 2**20  # weights; up to here, which of them are missing is worth finding out
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -55,6 +59,7 @@ class Checkpoint:
             If the file is missing, damaged, foreign or too new, or its weights do not fit its network.
         """
         info = read_info(path)
+        _refuse_another_size(info, read_header(Path(path)).numbers, str(path))
         try:
             weights = load_file(path)
         except (SafetensorError, OSError) as error:
@@ -88,6 +93,8 @@ class Checkpoint:
         ModelError
             If the weights are not those of the network in the description.
         """
+        name = name or self.info.card.name
+        _refuse_another_size(self.info, sum(tensor.numel() for tensor in self.weights.values()), name)
         try:
             with torch.device("meta"):  # shapes without memory: the network described may be larger than any machine
                 self.info.spec.build().load_state_dict(dict(self.weights), assign=True)
@@ -96,7 +103,7 @@ class Checkpoint:
             net.load_state_dict(dict(self.weights))
         except RuntimeError as error:
             raise ModelError(
-                f"The weights in {name or self.info.card.name} do not belong to the network that it describes. "
+                f"The weights in {name} do not belong to the network that it describes. "
                 f"Fetch it again. ({str(error).splitlines()[-1].strip()})"
             ) from error
         return net.eval()
@@ -114,7 +121,7 @@ class Checkpoint:
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             with part.open("wb") as file:
-                file.write(save(dict(self.weights), metadata={KEY: self.info.to_json()}))
+                file.write(save(dict(self.weights), metadata={KEY: _short(self.info).to_json()}))
                 file.flush()
                 os.fsync(file.fileno())
             part.replace(path)
@@ -130,5 +137,24 @@ class Checkpoint:
         digest = hashlib.sha256(bare.to_json().encode())
         for name, tensor in sorted(self.weights.items()):
             digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
-            digest.update(tensor.numpy().tobytes())  # in C order, whatever the memory format
+            plain = tensor.contiguous()  # in C order, whatever the memory format
+            digest.update((plain.float() if tensor.dtype == torch.bfloat16 else plain).numpy().tobytes())
         return digest.hexdigest()
+
+
+def _short(info: ModelInfo) -> ModelInfo:
+    """Return a description that fits a file: of a very long history the latest commits."""
+    while len(info.to_json()) > MAX_HEADER // 2 and info.card.commits:
+        commits = info.card.commits[len(info.card.commits) // 2 + 1 :]
+        info = replace(info, card=replace(info.card, commits=commits))
+    return info
+
+
+def _refuse_another_size(info: ModelInfo, count: int, name: str) -> None:
+    """Raise ModelError if the network described is so much larger than its weights that it must not be built."""
+    needed = parameters(info.spec)
+    if needed > 2 * count + SLACK:
+        raise ModelError(
+            f"The weights in {name} do not belong to the network that it describes, which has {needed:,}; there are "
+            f"{count:,}. Fetch it again."
+        )

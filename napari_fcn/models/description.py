@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 from pydantic import Field, JsonValue
 
-from napari_fcn.storage.schema import Colour, Name, Number, Part, Positive, Text
+from napari_fcn.storage.schema import MAX_NAME, Colour, Name, Number, Part, Positive, Text
 
 MOST_CLASSES = 255
 MOST_SCORES = 1000
@@ -34,12 +34,12 @@ class NormaliserPart(Part):
 class CardPart(Part):
     """Where a model comes from."""
 
-    name: Text = ""
+    name: Annotated[str, Field(max_length=MAX_NAME)] = ""
     summary: Text = ""
     limits: Text = ""
     licence: Text = ""
     data: Annotated[list[dict[str, Text]], Field(max_length=MOST_SOURCES)] = Field(default_factory=list)
-    scores: Annotated[dict[str, Number | None], Field(max_length=MOST_SCORES)] = Field(default_factory=dict)
+    scores: Annotated[dict[Name, Number | None], Field(max_length=MOST_SCORES)] = Field(default_factory=dict)
     recipe: Text = ""
     parent: Text = ""
     commits: Annotated[list[dict[str, JsonValue]], Field(max_length=MOST_COMMITS)] = Field(default_factory=list)

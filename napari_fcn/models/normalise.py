@@ -66,6 +66,8 @@ class Normaliser:
             raise ValueError(f"Normalisation is {self.method!r}; it can be {', '.join(METHODS)}.")
         if not 0 <= self.low < self.high <= 100:
             raise ValueError(f"The percentiles are {self.low} and {self.high}; they must rise within 0..100.")
+        if not self.limit > 0:
+            raise ValueError(f"The limit of normalisation is {self.limit}; it must be above 0.")
 
     def fit(self, sample: npt.NDArray[np.generic]) -> Scaling:
         """Return the scaling for an image of which ``sample`` (C, pixels) was read.

@@ -2,19 +2,27 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+import psutil
+
 from napari_fcn.errors import FcnError
-from napari_fcn.models.card import ClassLabel, ModelCard, ModelInfo
+from napari_fcn.models.card import ClassLabel, ModelCard, ModelInfo, card_of
+from napari_fcn.models.description import ClassPart, Recipe
 from napari_fcn.models.normalise import Normaliser
+from napari_fcn.nets.size import parameters
 from napari_fcn.nets.spec import NetSpec
+from napari_fcn.storage import parse_json, read_json
+from napari_fcn.storage.schema import validated
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from pathlib import Path
+
+LONGEST_WORD = 10_000  # bytes of a value of a network in words
+PER_WEIGHT = 20  # bytes that training takes for a weight: itself, its gradient, two moments, its running average
 
 PALETTE = (
     "#000000",
@@ -78,7 +86,7 @@ def words_of(text: str) -> dict[str, Any]:
     for word in words:
         name, equals, value = word.partition("=")
         try:
-            values[name] = value if value.isalpha() else json.loads(value)  # up=transposed, width=16
+            values[name] = value if value.isalpha() else parse_json(value, LONGEST_WORD)  # up=transposed, width=16
         except ValueError:
             name = ""
         if not (name and equals):
@@ -88,9 +96,16 @@ def words_of(text: str) -> dict[str, Any]:
 
 def _built(text: str, make: Callable[[dict[str, Any]], NetSpec], values: dict[str, Any]) -> NetSpec:
     try:
-        return make(values)
-    except (ValueError, TypeError) as error:
+        spec = make(values)
+    except (ValueError, TypeError, OverflowError) as error:
         raise FcnError(f"The network {text!r} cannot be built: {error}") from error
+    needed, free = parameters(spec) * PER_WEIGHT, psutil.virtual_memory().available
+    if needed > free:
+        raise FcnError(
+            f"The network {text!r} cannot be trained here: its {parameters(spec):,} weights need {needed / 1e9:.1f} GB "
+            f"of memory, and {free / 1e9:.1f} GB are free. Choose a smaller width or depth."
+        )
+    return spec
 
 
 def read_recipe(path: Path, spec: NetSpec, command: str) -> ModelInfo:
@@ -102,13 +117,14 @@ def read_recipe(path: Path, spec: NetSpec, command: str) -> ModelInfo:
         If the file is missing, is not such a recipe, or names another number of classes than the network has.
     """
     try:
-        data = json.loads(path.read_text(encoding="utf-8"))
-        card = {**data["card"], "data": tuple(data["card"].get("data", ())), "recipe": command}
-        classes = tuple(ClassLabel(name, colour) for name, colour in data["classes"])
-        return ModelInfo(spec, Normaliser(), classes, tuple(data.get("voxel_size", ())), ModelCard(**card))
+        said = validated(Recipe, read_json(path))
+        classes = [validated(ClassPart, {"name": name, "colour": colour}) for name, colour in said.classes]
+        labels = tuple(ClassLabel(label.name, label.colour) for label in classes)
+        card = replace(card_of(said.card), recipe=command)
+        return ModelInfo(spec, Normaliser(), labels, tuple(said.voxel_size), card)
     except OSError as error:
         raise FcnError(f"The recipe {path} cannot be read: {error.strerror}.") from error
-    except (ValueError, KeyError, TypeError) as error:
+    except ValueError as error:
         raise FcnError(f"The recipe {path} does not fit: {error}") from error
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from napari_fcn.errors import ModelError
-from napari_fcn.models.card import ModelInfo, read_info
+from napari_fcn.models.card import ModelInfo, read_whole_info
 
 WEIGHTS = Path(__file__).parent / "weights"
 SUFFIX = ".safetensors"
@@ -43,4 +43,4 @@ def info(model: str | Path) -> ModelInfo:
     ModelError
         If there is no such model or its file cannot be read.
     """
-    return read_info(path_of(model))
+    return read_whole_info(path_of(model))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from math import isfinite, prod
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeGuard
 
 from napari_fcn.nets.size import least_field
 
@@ -122,7 +122,7 @@ def check_family(spec: NetSpec) -> None:
         raise ValueError(f"up is {spec.up!r}; {spec.family} has nothing to learn there. Leave it out.")
 
 
-def is_whole(value: object) -> bool:
+def is_whole(value: object) -> TypeGuard[int]:
     """Whether a value is a whole number, as ``True`` is not."""
     return isinstance(value, int) and not isinstance(value, bool)
 
@@ -139,7 +139,7 @@ def whole(name: str, value: object) -> int:
         return int(value)
     if not is_whole(value):
         raise ValueError(f"{name} holds {shortened(value)}; needed are whole numbers.")
-    return int(value)  # type: ignore[call-overload]  # it is a whole number
+    return value
 
 
 def shortened(value: object) -> str:

@@ -25,9 +25,10 @@ class JsonError(ValueError):
 def parse_json(text: bytes | str, max_bytes: int = MAX_BYTES, max_depth: int = MAX_DEPTH) -> Any:
     """Return the value of a JSON text.
 
-    Beyond what JSON itself asks for: NaN and infinite numbers (``1e999`` too), whole numbers of more than 64 bits, and
-    texts that cannot be encoded are refused, as is anything too long or too deeply nested. So what comes back can be
-    walked through recursively, compared, converted to numpy numbers and written again.
+    Beyond what JSON itself asks for: NaN and infinite numbers (``1e999`` too), whole numbers of more than 64 bits,
+    names that stand twice in one object, and texts that cannot be encoded are refused, as is anything too long or too
+    deeply nested. So what comes back can be walked through recursively, compared, converted to numpy numbers and
+    written again.
 
     Parameters
     ----------
@@ -50,7 +51,11 @@ def parse_json(text: bytes | str, max_bytes: int = MAX_BYTES, max_depth: int = M
         if _is_deeper(data, max_depth):
             raise JsonError(f"it is nested more than {max_depth} levels deep")
         value = json.loads(
-            data.decode("utf-8-sig"), parse_constant=_refused, parse_float=_finite, parse_int=_bounded_integer
+            data.decode("utf-8-sig"),
+            parse_constant=_refused,
+            parse_float=_finite,
+            parse_int=_bounded_integer,
+            object_pairs_hook=_once,
         )
         if _SURROGATE.search(data):
             json.dumps(value, ensure_ascii=False).encode()  # half a character stands for nothing
@@ -87,6 +92,14 @@ def _is_deeper(data: bytes, most: int) -> bool:
         if depth > most:
             return True
     return False
+
+
+def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """Return an object whose names all differ; readers do not agree on which of two values would count."""
+    found = dict(pairs)
+    if len(found) != len(pairs):
+        raise JsonError("it has a name twice in one object")
+    return found
 
 
 def _refused(word: str) -> NoReturn:

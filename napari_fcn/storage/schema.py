@@ -1,6 +1,6 @@
 """What a value from a file has to look like, and what is wrong with it in words.
 
-A schema is a class derived from `Part`, as pydantic has them. It is strict (no text is taken for a number), knows all of
+A schema is a class derived from `Part`, as pydantic has them. It is strict (no text is taken for a number), knows all
 its fields, and takes finite numbers only. What it validates stays as it is: whole numbers are not made fractions.
 """
 

@@ -35,3 +35,17 @@ def test_json_has_the_keys_that_others_rely_on(name: str, capsys: pytest.Capture
     assert entry["recipe"].startswith("napari-fcn train")
     assert entry["scores"]["dice"] > 0.5
     assert entry["parameters"] > 100_000
+
+
+def test_a_damaged_model_does_not_hide_the_others(
+    model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = tmp_path / "weights"
+    folder.mkdir()
+    (folder / "good.safetensors").write_bytes(model.read_bytes())
+    (folder / "bad.safetensors").write_bytes(model.read_bytes()[:-1])
+    monkeypatch.setattr(zoo, "WEIGHTS", folder)
+    assert main(["models"]) == 1
+    said = capsys.readouterr()
+    assert said.out.startswith("good ")
+    assert "bad.safetensors is damaged or cut off" in said.err

@@ -390,6 +390,17 @@ def test_a_file_that_is_no_model_is_refused_in_words(dock: Dock, tmp_path: Path,
     assert dock.widget.model.model is before
 
 
+def test_a_card_that_is_none_concerns_no_other_model(dock: Dock, model: MakeModel, tmp_path: Path) -> None:
+    good, bad = model(), tmp_path / "bad.safetensors"
+    bad.write_bytes(good.read_bytes().replace(b'\\"scores\\": {}', b'\\"scores\\": [1'.ljust(16, b" ")[:15] + b"]"))
+    assert bad.read_bytes() != good.read_bytes()
+    dock.widget.model.open_file(bad)
+    assert "bad.safetensors is damaged" in dock.widget.error.text()
+    dock.widget.model.open_file(good)
+    assert dock.widget.model.model is not None
+    assert dock.widget.model.model.path == good
+
+
 def test_a_model_file_that_vanishes_before_the_run(
     dock: Dock, model: MakeModel, image: np.ndarray, tmp_path: Path
 ) -> None:

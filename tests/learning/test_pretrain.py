@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any, cast
 import net_contract
 import numpy as np
 import pytest
+import safetensors
+import safetensors.torch
 import tifffile
 import torch
 from safetensors import safe_open
@@ -135,6 +137,24 @@ def test_a_truncated_state_is_refused(folder: Path) -> None:
     run(job, 1)
     job.state_path.write_bytes(job.state_path.read_bytes()[:-100])
     with pytest.raises(ModelError, match="no run to resume"):
+        run(job, resume=True)
+
+
+@pytest.mark.parametrize("change", ["net.score.bias", "optimiser.0.exp_avg", "epoch", "extra"])
+def test_a_damaged_state_is_refused_in_words(folder: Path, change: str) -> None:
+    job = training(folder)
+    run(job, 1)
+    with safetensors.safe_open(job.state_path, "pt") as file:
+        metadata = dict(file.metadata())
+    tensors = safetensors.torch.load_file(job.state_path)
+    if change == "epoch":
+        metadata["epoch"] = "many"
+    elif change == "extra":
+        tensors["optimiser.999.exp_avg"] = torch.zeros(3)
+    else:
+        tensors[change] = torch.zeros(77)
+    safetensors.torch.save_file(tensors, job.state_path, metadata=metadata)
+    with pytest.raises(ModelError, match="is damaged"):
         run(job, resume=True)
 
 

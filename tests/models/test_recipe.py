@@ -48,6 +48,10 @@ def test_a_network_is_read_from_words(text: str, spec: NetSpec) -> None:
         ("unet width=-3", "cannot be built"),
         ("unet kernel=4", "odd and positive"),
         ("unet heads=8", "not known here: heads"),
+        ("unet width=1e999", "not name=value"),
+        ("unet kernel=" + "[" * 5000 + "]" * 5000, "not name=value"),
+        ("filters head=levels filters=[[1e9,1e9]] depth=0", "sigmas can be"),
+        ("unet width=4096 depth=8", "cannot be trained here: its .* weights need .* GB"),
     ],
 )
 def test_words_that_are_no_network_are_refused(text: str, message: str) -> None:
@@ -75,6 +79,11 @@ def test_a_recipe_becomes_the_description_of_a_model(tmp_path: Path) -> None:
         (json.dumps({k: v for k, v in RECIPE.items() if k != "card"}), "does not fit"),
         (json.dumps({**RECIPE, "card": {"title": "cells"}}), "does not fit"),
         (json.dumps({**RECIPE, "card": "cells"}), "does not fit"),
+        (json.dumps({**RECIPE, "voxel_size": [float("inf"), 1]}), "does not fit"),
+        (json.dumps({**RECIPE, "voxel_size": ["1", 1]}), "voxel_size.0"),
+        (json.dumps({**RECIPE, "classes": [["background", "black"], ["cell", "#56b4e9"]]}), "colour"),
+        (json.dumps({**RECIPE, "card": {"scores": {"dice": "high"}}}), "card.scores.dice"),
+        ("[" * 100_000, "nested"),
     ],
 )
 def test_a_recipe_that_does_not_fit_is_refused(tmp_path: Path, content: str, message: str) -> None:

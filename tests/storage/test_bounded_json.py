@@ -54,6 +54,7 @@ def test_whatever_comes_is_data_or_refused(text: bytes | str) -> None:
         ('"\\ud800"', "no JSON"),
         ('{"\\uDFFF": 1}', "no JSON"),
         (b'"\xff"', "no JSON"),
+        ('{"a": 1, "b": {"c": 1, "c": 2}}', "a name twice"),
         (b"", "no JSON"),
         ('"' + "a" * 100 + '"', "larger than 64 bytes"),
     ],

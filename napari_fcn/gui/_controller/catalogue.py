@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from napari_fcn.models import zoo
-from napari_fcn.models.card import ModelInfo, read_info
+from napari_fcn.models.card import ModelInfo, read_whole_info
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -38,7 +38,7 @@ def entry(path: Path) -> ModelEntry:
     ModelError
         If it cannot be read.
     """
-    info = read_info(path)
+    info = read_whole_info(path)
     return ModelEntry(info.card.name or path.stem, path, info)
 
 
