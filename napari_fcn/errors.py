@@ -3,6 +3,8 @@
 import struct
 import tokenize
 import zlib
+from dataclasses import dataclass
+from typing import Any, Self
 
 # What parsers and decoders raise on damaged files, as changing bytes at random showed; imagecodecs' errors are
 # RuntimeErrors, tifffile's and zarr's ValueErrors.
@@ -24,8 +26,90 @@ DAMAGE = (
 )
 
 
+@dataclass(frozen=True, slots=True)
+class Advice:
+    """What to do about an error, in the words of each place where it is shown.
+
+    Attributes
+    ----------
+    command : str
+        On the command line: a sentence that names flags.
+    dock : str
+        In a dock: a sentence that names what can be pressed or typed there.
+    """
+
+    command: str
+    dock: str
+
+
+REPLACE = "Tick Replace files under Advanced to make it anew, or choose another folder under Save to."  # in docks
+
+
+class Note(str):
+    """A sentence for the user that goes along with a result; as a text it is what the command line shows.
+
+    Parameters
+    ----------
+    short : str
+        What is so, in words that hold everywhere.
+    advice : Advice
+        What can be done about it.
+    """
+
+    __slots__ = ("_parts",)
+    _parts: tuple[str, Advice]
+
+    def __new__(cls, short: str, advice: Advice) -> Self:
+        """Return the note."""
+        note = super().__new__(cls, f"{short} {advice.command}")
+        note._parts = (short, advice)
+        return note
+
+    def __getnewargs__(self) -> tuple[Any, ...]:
+        """Return what a copy is made of: notes are sent between processes."""
+        return self._parts
+
+    @property
+    def in_dock(self) -> str:
+        """The note as a dock shows it."""
+        short, advice = self._parts
+        return f"{short} {advice.dock}"
+
+
+def in_dock(said: str | Exception) -> str:
+    """Return a message as a dock shows it: its advice names controls where that of the command line names flags."""
+    return said.in_dock if isinstance(said, FcnError | Note) else str(said)
+
+
 class FcnError(Exception):
-    """Something the user can mend: the message says what was given, what is needed and what to do."""
+    """Something the user can mend: the message says what was given, what is needed and what to do.
+
+    Parameters
+    ----------
+    short : str
+        What is wrong, in words that hold everywhere.
+    advice : Advice or str
+        What to do; a text where that is the same on the command line and in a dock.
+
+    Attributes
+    ----------
+    short : str
+        What is wrong, without advice.
+    """
+
+    def __init__(self, short: str = "", advice: Advice | str = "") -> None:
+        super().__init__(*filter(None, (short, advice)))  # the arguments again: errors are sent between processes
+        self.short = short
+        self.advice = advice if isinstance(advice, Advice) else Advice(advice, advice)
+
+    def __str__(self) -> str:
+        """Return the message as the command line and scripts show it."""
+        return " ".join(filter(None, (self.short, self.advice.command)))
+
+    @property
+    def in_dock(self) -> str:
+        """The message as a dock shows it."""
+        return " ".join(filter(None, (self.short, self.advice.dock)))
 
 
 class UsageError(FcnError):
@@ -45,19 +129,7 @@ class OutputError(FcnError):
 
 
 class InTheWay(OutputError):
-    """Something is there already that is replaced only if the user says so.
-
-    Parameters
-    ----------
-    short : str
-        What is there, in a sentence.
-    advice : str
-        What the user can do on the command line; a dock has another advice.
-    """
-
-    def __init__(self, short: str, advice: str) -> None:
-        super().__init__(f"{short} {advice}")
-        self.short = short
+    """Something is there already that is replaced only if the user says so."""
 
 
 class DeviceError(FcnError):
@@ -69,19 +141,7 @@ class ClusterError(FcnError):
 
 
 class MemoryShortage(DeviceError):
-    """Memory ran out.
-
-    Parameters
-    ----------
-    short : str
-        What did not fit, in a sentence.
-    advice : str
-        What the user can do.
-    """
-
-    def __init__(self, short: str, advice: str) -> None:
-        super().__init__(f"{short} {advice}")
-        self.short = short
+    """Memory ran out."""
 
 
 class ProjectError(FcnError):

@@ -8,7 +8,8 @@ from functools import partial
 from itertools import compress
 from typing import TYPE_CHECKING
 
-from napari_fcn.errors import InTheWay
+from napari_fcn.errors import REPLACE, Advice, InTheWay
+from napari_fcn.io import disk
 from napari_fcn.recording import Recording, describe
 from napari_fcn.resuming import Work, identity, is_finished, seal, source_of
 
@@ -95,6 +96,8 @@ def carry_out(
     OutputError
         If a file cannot be written.
     """
+    for path in job.targets.values():
+        disk.need_name(path)
     told = {} if hired is None else {"device": hired.planned.device, "precision": hired.planned.precision}
     meta = describe(session, image, terms.settings)
     meta = replace(meta, provenance={**meta.provenance, **told})
@@ -112,8 +115,12 @@ def carry_out(
         if known and terms.settings.tile and known != tile:
             work.close()
             raise InTheWay(
-                f"{work.folder} holds a run with --tile {_listed(known)}; --tile {_listed(tile)} was given.",
-                "Leave it out, or start anew with --overwrite instead of --resume.",
+                f"{work.folder} holds a run",
+                Advice(
+                    f"with --tile {_listed(known)}; --tile {_listed(tile)} was given. Leave it out, or start anew with "
+                    "--overwrite instead of --resume.",
+                    f"with tiles of {_listed(known)} px; tiles of {_listed(tile)} px are set. {REPLACE}",
+                ),
             )
         session = session.with_tile(known or tile)
         predict = None if hired is None else partial(hired.predict, session)
@@ -131,7 +138,7 @@ def _take(terms: Terms, work: Work) -> tuple[int, ...]:
     elif work.exists and not terms.overwrite:
         raise InTheWay(
             f"{work.folder} holds the work of a run that did not reach its end.",
-            "Add --resume to go on with it, or --overwrite to start anew.",
+            Advice("Add --resume to go on with it, or --overwrite to start anew.", REPLACE),
         )
     work.renew()
     return ()

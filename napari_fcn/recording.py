@@ -11,6 +11,7 @@ import numpy as np
 
 from napari_fcn.errors import ImageError
 from napari_fcn.events import ObjectsStep, ResultsDone, RunDone, TileDone
+from napari_fcn.file_names import wrapped
 from napari_fcn.geometry import Axes
 from napari_fcn.io import ResultMeta, open_result
 from napari_fcn.objects import Rule, find_objects
@@ -130,8 +131,8 @@ class Recording:
         wanted = {kind: (path, self.overwrite) for kind, path in self.paths.items()}
         if "objects" in wanted:
             beside = wanted["objects"][0]
-            wanted.setdefault("classes", (beside.with_name(f".{beside.name}.classes.npy"), False))
-            wanted["pieces"] = (beside.with_name(f".{beside.name}.pieces.npy"), False)
+            wanted.setdefault("classes", (beside.with_name(wrapped(beside.name, ".", ".classes.npy")), False))
+            wanted["pieces"] = (beside.with_name(wrapped(beside.name, ".", ".pieces.npy")), False)
         with ExitStack() as stack:
             writers = {}
             for kind in sorted(wanted):  # classes are closed last: objects can be made from them again

@@ -9,12 +9,14 @@ from dataclasses import asdict
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
-from napari_fcn.errors import ImageError, InTheWay, OutputError, ProjectInUseError
+from napari_fcn.errors import REPLACE, Advice, ImageError, InTheWay, OutputError, ProjectInUseError
+from napari_fcn.file_names import wrapped
 from napari_fcn.io import disk, read_result_meta
 from napari_fcn.io.identity import files_of, fingerprint, state_of
 from napari_fcn.ledger import Block, Ledger, checksum
 from napari_fcn.project.lock import NAME as LOCK
 from napari_fcn.project.lock import Lock
+from napari_fcn.settings import PredictSettings, options
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterator, Mapping
@@ -33,12 +35,11 @@ SUFFIX = ".unfinished"
 LEDGER = "ledger.jsonl"
 LINE = 2**12  # bytes that must be free for a line of the ledger
 FREE = ("tile", "memory", "device", "precision")  # settings that do not decide, or are compared as what they became
-NAMES = {  # parts of an identity as a user knows them; the others are flags
+NAMES = {  # parts of an identity as a user knows them; the others are options
     "version": "napari-fcn",
     "model": "the model's hash",
     "device": "the device",
     "precision": "the precision",
-    "kinds": "--save",
     "scale": "the pixel size",
     "units": "the unit of the pixel size",
     "origin": "the origin of the image",
@@ -47,6 +48,10 @@ NAMES = {  # parts of an identity as a user knows them; the others are flags
     "file": "size and date of the image file",
     "intensities": "the range of intensities",
 }
+
+OPTIONS = options(PredictSettings)
+FLAGS = {"kinds": "--save", "axes": "--axes", **{one.name: f"--{one.name}" for one in OPTIONS}}
+LABELS = {"kinds": "what is saved", "axes": "the axes", **{one.name: one.label for one in OPTIONS}}
 
 
 class Work:
@@ -109,8 +114,12 @@ class Work:
             self.close()
             self._ledger = None
             raise InTheWay(
-                f"{self.folder} holds another run, which this one cannot go on with: {'; '.join(found)}.",
-                "Give the same again, or start anew with --overwrite instead of --resume.",
+                f"{self.folder} holds another run, which this one cannot go on with:",
+                Advice(
+                    f"{_listed(found, FLAGS)}. "
+                    "Give the same again, or start anew with --overwrite instead of --resume.",
+                    f"{_listed(found, LABELS)}. {REPLACE}",
+                ),
             )
         return tuple(self._ledger.run["tile"])
 
@@ -202,7 +211,7 @@ class Work:
 
 def folder_of(out: Path) -> Path:
     """Return where the unfinished run for a result lies."""
-    return out.with_name(out.name + SUFFIX)
+    return out.with_name(wrapped(out.name, after=SUFFIX))
 
 
 def identity(session: Session, image: ImageFile, meta: ResultMeta, kinds: Collection[str]) -> dict[str, Any]:
@@ -256,15 +265,19 @@ def is_finished(path: Path, sealed: str) -> bool:
     return False
 
 
-def differences(then: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
-    """Return what of two identities is not the same, each as a phrase."""
+def differences(then: Mapping[str, Any], now: Mapping[str, Any]) -> dict[str, str]:
+    """Return what of two identities is not the same: by its key a phrase that says how."""
     flat_then, flat_now = ({**run, **run.get("settings", {})} for run in (then, now))
     keys = [key for key in {**flat_then, **flat_now} if key != "settings"]
-    return [
-        f"{NAMES.get(key, f'--{key}')} was {_shown(flat_then.get(key))} and is {_shown(flat_now.get(key))}"
+    return {
+        key: f"was {_shown(flat_then.get(key))} and is {_shown(flat_now.get(key))}"
         for key in keys
         if flat_then.get(key) != flat_now.get(key)
-    ]
+    }
+
+
+def _listed(found: Mapping[str, str], names: Mapping[str, str]) -> str:
+    return "; ".join(f"{NAMES.get(key) or names.get(key, key)} {how}" for key, how in found.items())
 
 
 def _shown(value: Any) -> str:

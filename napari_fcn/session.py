@@ -12,7 +12,7 @@ import numpy as np
 import torch
 
 from napari_fcn import inspection
-from napari_fcn.errors import ImageError, ModelError
+from napari_fcn.errors import Advice, ImageError, ModelError, Note
 from napari_fcn.events import RunDone, RunPlanned, SteppedDown
 from napari_fcn.fields.theoretical import anatomy
 from napari_fcn.geometry import Axes, Region, Tile, TilePlan
@@ -360,9 +360,13 @@ class Session:
 def _too_large(peak: int, allowed: int) -> Iterator[str]:
     """Yield what a user should know if the tiles need more memory than the run may take."""
     if peak > allowed:
-        yield (
+        yield Note(
             f"The run may need {peak / 2**30:.2f} GiB, more than the {allowed / 2**30:.2f} GiB that it may take: "
-            "If it ends for lack of memory, set a smaller tile under Advanced or close other programs."
+            "If it ends for lack of memory,",
+            Advice(
+                "set a smaller --tile or close other programs.",
+                "set a smaller tile under Advanced or close other programs.",
+            ),
         )
 
 

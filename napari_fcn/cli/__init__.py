@@ -6,23 +6,34 @@ import argparse
 import logging
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
-from napari_fcn.cli.flags import add_options, say
+from napari_fcn.cli import terminal
+from napari_fcn.cli.flags import add_options
 from napari_fcn.cli.models import models
 from napari_fcn.cli.predicting import predict
 from napari_fcn.cli.seeing import certify, field
 from napari_fcn.cli.teaching import finetune, replay
+from napari_fcn.cli.terminal import ReaderGoneError, plain, say
 from napari_fcn.cli.training import recipe, train
 from napari_fcn.errors import FcnError, UsageError
 from napari_fcn.nets.options import NETWORKS
 from napari_fcn.settings import PredictSettings, TeachSettings, TrainSettings
+from napari_fcn.system_errors import explained
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
 PREPARED = ("nuclei-3d", "cells-video")  # models whose data are parts of several sets
-INTERRUPTED = 130  # 128 and the number of the signal, as shells have it
+INTERRUPTED, READER_GONE = 130, 141  # 128 and the number of the signal, as shells have it
+
+
+class Parser(argparse.ArgumentParser):
+    """A parser whose complaints show what was given without its control characters."""
+
+    def error(self, message: str) -> NoReturn:
+        """Print what is wrong and how the command is used, and leave with the exit code 2."""
+        super().error(plain(message))
 
 
 def _demo(arguments: argparse.Namespace) -> None:
@@ -45,7 +56,7 @@ def _demo(arguments: argparse.Namespace) -> None:
 
 def build_parser() -> argparse.ArgumentParser:
     """Return the parser of all commands."""
-    parser = argparse.ArgumentParser(prog="napari-fcn", description=__doc__)
+    parser = Parser(prog="napari-fcn", description=__doc__)
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
 
     to_predict = commands.add_parser("predict", help="segment images")
@@ -207,10 +218,17 @@ def _add_seeing(commands: Any) -> None:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run a command and return its exit code: 0 done, 1 failed, 2 asked for wrongly, 130 interrupted."""
-    given = list(sys.argv[1:] if argv is None else argv)
-    arguments = build_parser().parse_args(given, argparse.Namespace(argv=given))
+    with terminal.guarded():
+        return _run(list(sys.argv[1:] if argv is None else argv))
+
+
+def _run(given: Sequence[str]) -> int:
     try:
-        arguments.run(arguments)
+        arguments = build_parser().parse_args(given, argparse.Namespace(argv=given))
+        with explained():
+            arguments.run(arguments)
+    except ReaderGoneError:
+        return READER_GONE
     except FcnError as error:
         logging.getLogger("asyncio").setLevel(logging.CRITICAL)  # of tasks that zarr leaves behind where a write failed
         say(f"napari-fcn: {error}")

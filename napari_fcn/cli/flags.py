@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import sys
 from typing import Any, TypeVar, get_args
 
 from napari_fcn.settings import Option, options
@@ -51,8 +50,3 @@ def _reader(option: Option) -> Any:
 def collect(settings: type[S], arguments: argparse.Namespace) -> S:
     """Return the settings that the flags of a command ask for."""
     return settings(**{option.name: getattr(arguments, option.name) for option in options(settings)})
-
-
-def say(text: str) -> None:
-    """Print a line for the person at the terminal; standard output is kept for results."""
-    print(text, file=sys.stderr, flush=True)

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import json
 from typing import TYPE_CHECKING, Any
 
+from napari_fcn.cli.terminal import put, put_json
 from napari_fcn.errors import ModelError
 
 if TYPE_CHECKING:
@@ -19,7 +19,7 @@ def models(arguments: argparse.Namespace) -> None:
 
     if arguments.name:
         info = zoo.info(arguments.name)
-        print(json.dumps(_entry(arguments.name, info), indent=2) if arguments.json else _text(arguments.name, info))
+        put_json(_entry(arguments.name, info), 2) if arguments.json else put(*_lines(arguments.name, info))
         return
     infos, failures = {}, []
     for name in zoo.names():
@@ -28,12 +28,12 @@ def models(arguments: argparse.Namespace) -> None:
         except ModelError as error:
             failures.append(str(error))
     if arguments.json:
-        print(json.dumps([_entry(name, info) for name, info in infos.items()], indent=2))
+        put_json([_entry(name, info) for name, info in infos.items()], 2)
     else:
         for name, info in infos.items():
-            print(f"{name:12} {info.spec.ndim}-D  {info.card.summary}")
+            put(f"{name:12} {info.spec.ndim}-D  {info.card.summary}")
     if failures:  # said after the others, which they do not concern
-        raise ModelError("\n".join(failures))
+        raise ModelError(" ".join(failures))
 
 
 def _entry(name: str, info: ModelInfo) -> dict[str, Any]:
@@ -64,7 +64,7 @@ def _entry(name: str, info: ModelInfo) -> dict[str, Any]:
     }
 
 
-def _text(name: str, info: ModelInfo) -> str:
+def _lines(name: str, info: ModelInfo) -> list[str]:
     entry = _entry(name, info)
     size = " x ".join(str(a + 1 + b) for a, b in zip(entry["field"]["before"], entry["field"]["after"], strict=True))
     scores = ", ".join(f"{key} {value:.3f}" for key, value in info.card.known_scores.items())
@@ -80,7 +80,7 @@ def _text(name: str, info: ModelInfo) -> str:
         **{f"data {i}": _source_text(source) for i, source in enumerate(info.card.data, start=1)},
         "recipe": info.card.recipe,
     }
-    return "\n".join([entry["name"], *(f"  {key:8} {value}" for key, value in lines.items() if value)])
+    return [entry["name"], *(f"  {key:8} {value}" for key, value in lines.items() if value)]
 
 
 def _source_text(source: dict[str, str]) -> str:

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-import json
-from contextlib import nullcontext
+from contextlib import nullcontext, suppress
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from napari_fcn.cli.files import plan_files
-from napari_fcn.cli.flags import collect, say
+from napari_fcn.cli.flags import collect
 from napari_fcn.cli.progress import Progress
+from napari_fcn.cli.terminal import put_json, say
 from napari_fcn.errors import FcnError
 from napari_fcn.events import RunDone, RunPlanned, SteppedDown
 from napari_fcn.geometry.calibration import Calibration
 from napari_fcn.settings import PredictSettings
+from napari_fcn.system_errors import explained
 
 if TYPE_CHECKING:
     import argparse
@@ -81,7 +82,8 @@ def _attempt(run: Run, job: Job, place: tuple[int, int]) -> bool:
     """Predict one image and report; return whether that went well. The only image raises what went wrong."""
     number, total = place
     try:
-        report = _predict_one(run, job, f"{number}/{total} " if total > 1 else "")
+        with explained():
+            report = _predict_one(run, job, f"{number}/{total} " if total > 1 else "")
     except FcnError as error:
         text = " ".join(filter(None, [str(error), _kept(job)]))
         if total == 1:
@@ -92,7 +94,7 @@ def _attempt(run: Run, job: Job, place: tuple[int, int]) -> bool:
         say(_kept(job))
         raise
     if run.arguments.json:
-        print(json.dumps(report), flush=True)
+        put_json(report)
     return True
 
 
@@ -101,7 +103,9 @@ def _kept(job: Job) -> str:
     from napari_fcn.resuming import folder_of
 
     folder = folder_of(job.out)
-    return f"What is done is kept in {folder}: add --resume to go on." if folder.exists() else ""
+    with suppress(OSError):
+        return f"What is done is kept in {folder}: add --resume to go on." if folder.exists() else ""
+    return ""
 
 
 def _predict_one(run: Run, job: Job, place: str) -> dict[str, Any]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from typing import TYPE_CHECKING, Self
 
+from napari_fcn.cli.terminal import plain
 from napari_fcn.events import ObjectsStep, ResultsDone, RunPlanned, SteppedDown, TileDone
 
 if TYPE_CHECKING:
@@ -30,8 +31,10 @@ class Progress:
         from tqdm import tqdm
 
         interval = 0.1 if sys.stderr.isatty() else SELDOM
-        self._name = name
-        self._bar = tqdm(unit="tile", desc=name, file=sys.stderr, leave=False, disable=is_quiet, mininterval=interval)
+        self._name = plain(name)
+        self._bar = tqdm(
+            unit="tile", desc=self._name, file=sys.stderr, leave=False, disable=is_quiet, mininterval=interval
+        )
 
     def show(self, event: Event) -> None:
         """Show what has happened. Time left is reckoned from the tiles of this run, not of an earlier one."""

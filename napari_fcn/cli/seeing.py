@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
-from napari_fcn.cli.flags import collect, say
+from napari_fcn.cli.flags import collect
+from napari_fcn.cli.terminal import put, put_json, say
 from napari_fcn.errors import FcnError, ImageError, OutputError
 from napari_fcn.events import CheckStep, FieldDone
 from napari_fcn.settings import PredictSettings
@@ -42,9 +42,9 @@ def field(arguments: argparse.Namespace) -> None:
     if arguments.out:
         _draw(arguments, known, session, found)
     if arguments.json:
-        print(json.dumps(_entry(known, found, advice, session)), flush=True)
+        put_json(_entry(known, found, advice, session))
     else:
-        print(_text(info.card.name or path.stem, known, found, advice, session))
+        put(*_lines(info.card.name or path.stem, known, found, advice, session))
 
 
 def certify(arguments: argparse.Namespace) -> None:
@@ -52,10 +52,10 @@ def certify(arguments: argparse.Namespace) -> None:
     session = _session(arguments, arguments.image)
     found: Certified = _last(session.certify(), arguments.quiet)
     if arguments.json:
-        print(json.dumps(_certificate(found)), flush=True)
+        put_json(_certificate(found))
     else:
-        print(f"{'EXACT' if found.is_exact else 'NOT EXACT'}. {found.reason}")
-        print(
+        put(f"{'EXACT' if found.is_exact else 'NOT EXACT'}. {found.reason}")
+        put(
             f"{found.tiles} tiles; {found.label_flips} of {found.region.size} pixels of another class; mean difference "
             f"of a probability {found.mean_error:.1e}."
         )
@@ -197,7 +197,7 @@ def _entry(known: Anatomy, found: FieldDone | None, advice: str, session: Sessio
     return entry
 
 
-def _text(name: str, known: Anatomy, found: FieldDone | None, advice: str, session: Session | None) -> str:
+def _lines(name: str, known: Anatomy, found: FieldDone | None, advice: str, session: Session | None) -> list[str]:
     from napari_fcn.figures import joined
 
     size, grid = (" x ".join(map(str, lengths)) for lengths in (known.field.size, known.multiple))
@@ -216,4 +216,4 @@ def _text(name: str, known: Anatomy, found: FieldDone | None, advice: str, sessi
             f"For {label}, half of the influence lies within {found.r50:.1f} px, 90 % within {found.r90:.1f} px, 99 % "
             f"within {found.r99:.1f} px; {found.used:.1%} of the box counts."
         )
-    return "\n".join([*lines, *filter(None, [advice])])
+    return [*lines, *filter(None, [advice])]

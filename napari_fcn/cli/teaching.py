@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import json
-import sys
 from typing import TYPE_CHECKING, Any
 
-from napari_fcn.cli.flags import collect, say
+from napari_fcn.cli.flags import collect
+from napari_fcn.cli.terminal import put_json, say, show_progress
 from napari_fcn.errors import FcnError
 from napari_fcn.events import Answered, LabelsFound, StepDone, UpdateReady
 from napari_fcn.settings import TeachSettings
@@ -43,7 +42,7 @@ def finetune(arguments: argparse.Namespace) -> None:
     say(f"{arguments.out}: {taught.steps} steps of the whole network in {taught.seconds:.1f} s.")
     if arguments.json:
         facts = {"steps": taught.steps, "seconds": round(taught.seconds, 3), "loss": taught.loss}
-        print(json.dumps({**facts, "model_hash": taught.checkpoint.hash, "out": str(arguments.out)}), flush=True)
+        put_json({**facts, "model_hash": taught.checkpoint.hash, "out": str(arguments.out)})
 
 
 def replay(arguments: argparse.Namespace) -> None:
@@ -65,9 +64,7 @@ def replay(arguments: argparse.Namespace) -> None:
             if not arguments.quiet:
                 say(f"commit {made.commit.number} {made.commit.kind}: {'the same' if made.is_same else 'DIFFERENT'}")
             if arguments.json:
-                print(
-                    json.dumps({"commit": made.commit.number, "hash": made.hash, "is_same": made.is_same}), flush=True
-                )
+                put_json({"commit": made.commit.number, "hash": made.hash, "is_same": made.is_same})
         if last is None:
             raise FcnError(f"Nothing was taught in {arguments.project}: there is no commit to repeat.")
     if wrong:
@@ -88,7 +85,6 @@ def _tell(event: Any, is_quiet: bool) -> None:
         for note in event.notes:
             say(note)
     elif isinstance(event, StepDone):
-        end = "\n" if event.step == event.steps else ""
-        print(f"\rstep {event.step} of {event.steps}, loss {event.loss:.4f}", end=end, file=sys.stderr, flush=True)
+        show_progress(f"step {event.step} of {event.steps}, loss {event.loss:.4f}", event.step == event.steps)
     elif isinstance(event, UpdateReady):
         say(event.reason)

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import shlex
 from dataclasses import asdict, replace
 from typing import TYPE_CHECKING
 
-from napari_fcn.cli.flags import collect, say
+from napari_fcn.cli.flags import collect
+from napari_fcn.cli.terminal import put_json, say
 from napari_fcn.events import LabelsFound
 from napari_fcn.settings import TrainSettings
 
@@ -50,7 +50,7 @@ def train(arguments: argparse.Namespace) -> None:
             f"{'  best' if event.best else ''}  {left:.0f} min left"
         )
         if arguments.json:
-            print(json.dumps(asdict(event)), flush=True)
+            put_json(asdict(event))
     say(f"The best weights are in {arguments.out}.")
 
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from qtpy.QtCore import Qt, Signal
 from qtpy.QtWidgets import QFrame, QHBoxLayout, QListWidget, QPushButton, QVBoxLayout, QWidget
 
+from napari_fcn.errors import in_dock
 from napari_fcn.gui._form import Prose
 
 if TYPE_CHECKING:
@@ -105,7 +106,7 @@ class UpdateCard(QFrame):
         ready = update.ready
         self.headline.setText(headline(ready))
         pins = [f"Pin {escape(pin.name)}: {pin.accepted:.0%} → {pin.candidate:.0%}" for pin in ready.pins]
-        judgement = " ".join(filter(None, [escape(ready.reason), ENDED[update.standing]]))
+        judgement = " ".join(filter(None, [escape(in_dock(ready.reason)), ENDED[update.standing]]))
         self.text.setText("<br>".join([*pins, judgement]))
         self.shower.setChecked(state.are_changes_shown)
         for button in (self.accept, self.reject):

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
-from napari_fcn.errors import MemoryShortage
+from napari_fcn.errors import Advice, MemoryShortage
 from napari_fcn.events import TileDone
 from napari_fcn.inference.device import MEMORY_FORMATS, full_float32, place
 from napari_fcn.inference.prefetch import AHEAD, prefetch
@@ -141,8 +141,11 @@ def memory_errors(shape: Sequence[int], device: torch.device) -> Iterator[None]:
 
 
 def _out_of_memory(shape: Sequence[int], device: torch.device) -> MemoryShortage:
-    last = "close other programs" if device.type == "cpu" else "choose the CPU"
+    other, place = ("close other programs",) * 2 if device.type == "cpu" else ("add --device cpu", "choose the CPU")
     return MemoryShortage(
         f"A tile of {' x '.join(map(str, shape))} px does not fit in the free memory of {device}.",
-        f"Set a smaller tile or a memory limit under Advanced, or {last}.",
+        Advice(
+            f"Set a smaller tile (--tile) or memory limit (--memory), or {other}.",
+            f"Set a smaller tile or a memory limit under Advanced, or {place}.",
+        ),
     )

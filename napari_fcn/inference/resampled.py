@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from math import ceil, inf
 from typing import TYPE_CHECKING, Any
 
-from napari_fcn.errors import ImageError
+from napari_fcn.errors import Advice, ImageError, Note
 from napari_fcn.geometry import Region
 from napari_fcn.geometry.resampling import Resampling, resampled_length
 from napari_fcn.geometry.tiling import TilePlan
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from napari_fcn.inference.source import ImageSource
 
 APART = 1.2  # how many times larger a pixel may be than those learnt on, before that is worth a word
+RESAMPLE = Advice("have it resampled with --resample auto.", "have it resampled: Resample under Advanced.")
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -156,8 +157,7 @@ def choose(
     texts = [" x ".join(f"{size:g}" for size in size_of) for size_of in sizes]
     apart = f"Pixels of the image measure {texts[0]} µm, those that the model learnt on {texts[1]} µm"
     if mode == "off":
-        advice = f"{apart}. If objects are missed, let the image be resampled (Resample, --resample auto)."
-        return None, (advice,) if is_apart else ()
+        return None, (Note(f"{apart}. If objects are missed,", RESAMPLE),) if is_apart else ()
     if mode == "auto" and not is_apart:
         return None, ()
     by_axis = zip(source.shape, source.axes.spread(pairs, (1.0, 1.0)), strict=True)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from napari_fcn.errors import DAMAGE, ImageError
+from napari_fcn.errors import DAMAGE, Advice, ImageError, Note
 from napari_fcn.geometry import Axes, Region
 
 if TYPE_CHECKING:
@@ -23,6 +23,9 @@ if TYPE_CHECKING:
 LUMINANCE = np.array([0.2126, 0.7152, 0.0722], np.float32)  # ITU-R BT.709
 SAMPLE = 2**22  # pixels per channel from which the statistics of an image are taken
 BLOCK = 256  # length of the blocks in which a large image is sampled
+
+
+ANOTHER_CHANNEL = Advice("choose another with --channel.", "choose another under Advanced.")
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -86,7 +89,7 @@ class ImageSource:
                 raise ImageError(f"There is no colour {settings.colour!r} to read. Choose {', '.join(COLOURS)}.")
             return cls(array, axes, settings.colour, (f"Of the colours, {settings.colour} was read.",))
         if wanted == 1:
-            return cls(array, axes, (0,), (f"Channel 0 of {count} was read; choose another under Advanced.",))
+            return cls(array, axes, (0,), (Note(f"Channel 0 of {count} was read;", ANOTHER_CHANNEL),))
         advice = (
             "." if axes.channel or not axes.loop else ", or name the axes (as cyx) if one of them holds the channels."
         )

@@ -9,18 +9,30 @@ import shutil
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
+from napari_fcn import file_names
 from napari_fcn.errors import OutputError
+from napari_fcn.system_errors import refused
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-FULL = tuple(getattr(errno, name) for name in ("ENOSPC", "EDQUOT", "EFBIG") if hasattr(errno, name))
 BLOCK = 2**24  # bytes written at a time where the system cannot reserve them
 
 
 def beside(target: Path) -> Path:
     """Return an unused hidden name in the folder of ``target``: on its disk, so that it can be renamed."""
-    return target.with_name(f".{target.name[:80]}-{secrets.token_hex(6)}.part")
+    return target.with_name(file_names.wrapped(target.name[:80], ".", f"-{secrets.token_hex(6)}.part"))
+
+
+def need_name(target: Path) -> None:
+    """Raise OutputError if the name of ``target`` or of a folder above it is longer than any disk allows."""
+    for name in target.parts:
+        if not file_names.fits(name):
+            raise OutputError(
+                f"The name {name} is too long: it has {file_names.length_of(name)} {file_names.UNIT}, and "
+                f"{file_names.LONGEST} are allowed.",
+                "Choose a shorter name; where results are called after their images, rename the image.",
+            )
 
 
 def staged(temporary: Path) -> Path:
@@ -40,29 +52,36 @@ def readable_size(count: int) -> str:
 
 def need_room(target: Path, needed: int) -> None:
     """Raise OutputError if the disk of ``target`` has fewer free bytes than ``needed``."""
-    if shutil.disk_usage(target.parent).free < needed:
+    if _free(target) < needed:
         raise full(target, needed)
 
 
 def full(target: Path, needed: int) -> OutputError:
     """Return the error of a full disk."""
-    free = shutil.disk_usage(target.parent).free
+    try:
+        found = f" and there are {readable_size(_free(target))} free"
+    except OSError:
+        found = ""
     return OutputError(
-        f"The disk is full: {target} needs at least {readable_size(needed)} while it is written and there are "
-        f"{readable_size(free)} free. Free some space or choose a folder on another disk."
+        f"The disk is full: {target} needs at least {readable_size(needed)} while it is written{found}.",
+        "Free some space or choose a folder on another disk.",
     )
 
 
 def trouble(target: Path, needed: int, error: OSError) -> OutputError:
     """Return the error for the user of what the system refused."""
-    if error.errno in FULL:
+    if error.errno == errno.ENOSPC:
         return full(target, needed)
     if isinstance(error, PermissionError):
         return OutputError(
             f"{target} cannot be written: no permission in {target.parent}. Choose a folder of your own, "
             "or close the program that has the file open."
         )
-    return OutputError(f"{target} cannot be written ({error.strerror or error}). Choose another folder.")
+    return refused(f"{target} cannot be written", error, OutputError)
+
+
+def _free(target: Path) -> int:
+    return shutil.disk_usage(target.parent).free
 
 
 def reserve(path: Path, start: int, stop: int) -> None:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
-from napari_fcn.errors import DAMAGE, ImageError, InTheWay, OutputError
+from napari_fcn.errors import DAMAGE, REPLACE, Advice, ImageError, InTheWay, OutputError
 from napari_fcn.geometry import Region
 from napari_fcn.io import disk, layout
 from napari_fcn.io.meta import Result, ResultMeta
@@ -88,6 +88,7 @@ def open_result(
     axes = _result_axes(kind, shape, dtype, meta)
     arrange, make = _format(path)
     result = Result(kind, arrange(axes, shape), dtype, meta)
+    disk.need_name(path)
     try:
         _refuse_target(path, overwrite)
         for folder in filter(None, [path.parent, staging and staging.parent]):
@@ -284,7 +285,7 @@ def _refuse_target(path: Path, overwrite: bool) -> None:
     if path.is_file() and path.suffix.lower() == ".zarr":
         raise OutputError(f"{path} is a file where a zarr folder would go. Choose another name or remove it.")
     if path.exists() and not overwrite:
-        raise InTheWay(f"{path} exists.", "Pass --overwrite to replace it, or choose another name.")
+        raise InTheWay(f"{path} exists.", Advice("Pass --overwrite to replace it, or choose another name.", REPLACE))
 
 
 def _is_zarr(folder: Path) -> bool:

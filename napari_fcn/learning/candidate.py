@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from napari_fcn.errors import Advice, Note
 from napari_fcn.events import PinScore, UpdateReady, Working
 from napari_fcn.learning import guard
 from napari_fcn.learning.pins import agreement
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 
 JUDGED_ENOUGH = 10**9  # attempts that no settings allow
 LONG = 10  # samples that half of an examination needs to tell something
+SLOWER = Advice("Set a smaller --rate.", "Set a smaller learning rate under Advanced.")
 
 
 @dataclass(slots=True, eq=False)
@@ -129,7 +131,7 @@ class Candidate:
         """Return the judgement of a network whose weights are no numbers any more; it can never be used."""
         self.judged, self.pupil = JUDGED_ENOUGH, None
         unchanged = np.zeros(view.shape, np.uint8)
-        reason = "Its weights grew without bound. Set a smaller learning rate under Advanced."
+        reason = Note("Its weights grew without bound.", SLOWER)
         return UpdateReady(0.0, 0.0, (), False, reason, (), view, unchanged)
 
     def _marks(

@@ -17,6 +17,7 @@ from torch.utils.data import DataLoader
 
 from napari_fcn.errors import DeviceError, ImageError, ModelError, OutputError
 from napari_fcn.events import EpochDone, LabelsFound
+from napari_fcn.file_names import wrapped
 from napari_fcn.inference.device import pick_device, pick_precision, place
 from napari_fcn.learning import scores
 from napari_fcn.learning.dataset import Crops, Labelled, read_folder
@@ -65,7 +66,7 @@ class Training:
     @property
     def state_path(self) -> Path:
         """Where the state of an unfinished run is kept."""
-        return self.out.with_name(f"{self.out.name}.state")
+        return self.out.with_name(wrapped(self.out.name, after=".state"))
 
     def read(self) -> tuple[list[Labelled], list[Labelled]]:
         """Return the images to learn from, and those to score on; an image whose name fits both is scored on only.
@@ -203,7 +204,7 @@ class Learner:
         for index, state in self.optimiser.state_dict()["state"].items():
             tensors |= {f"optimiser.{index}.{k}": torch.as_tensor(v) for k, v in state.items()}
         tensors = {k: v.detach().cpu().contiguous().clone() for k, v in tensors.items()}
-        part = self.training.state_path.with_name(f"{self.training.state_path.name}.part")
+        part = self.training.state_path.with_name(wrapped(self.training.state_path.name, after=".part"))
         metadata = {"run": self._identity(), "epoch": str(self.epoch), "best": str(self.best)}
         try:
             save_file(tensors, part, metadata=metadata)

@@ -14,6 +14,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load, load_file, save
 
 from napari_fcn.errors import ModelError, OutputError
+from napari_fcn.file_names import wrapped
 from napari_fcn.models.card import KEY, ModelInfo, read_info
 from napari_fcn.models.header import MAX_HEADER, read_header
 from napari_fcn.nets.size import parameters
@@ -117,7 +118,7 @@ class Checkpoint:
             If the file cannot be written.
         """
         path = Path(path)
-        part = path.with_name(f"{path.name}.{os.getpid()}.part")
+        part = path.with_name(wrapped(path.name, after=f".{os.getpid()}.part"))
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             with part.open("wb") as file:

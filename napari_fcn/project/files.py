@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import json
 import os
 import secrets
@@ -10,12 +9,12 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from napari_fcn.errors import ProjectError
+from napari_fcn.file_names import wrapped
+from napari_fcn.system_errors import reason
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-FULL = tuple(getattr(errno, name) for name in ("ENOSPC", "EDQUOT", "EFBIG") if hasattr(errno, name))
-FORBIDDEN = (errno.EACCES, errno.EPERM, errno.EROFS)
 PART = ".part"
 
 
@@ -27,7 +26,7 @@ def write_file(path: Path, data: bytes) -> None:
     OSError
         If the system refuses; the old content stays.
     """
-    part = path.with_name(f".{path.name}-{secrets.token_hex(4)}{PART}")
+    part = path.with_name(wrapped(path.name, ".", f"-{secrets.token_hex(4)}{PART}"))
     try:
         with part.open("xb") as file:
             file.write(data)
@@ -99,10 +98,6 @@ def unwritable(path: Path, error: OSError) -> ProjectError:
 
 def why(error: OSError) -> str:
     """Return what the system refused in a few words."""
-    if error.errno in FULL:
-        return "the disk is full"
-    if error.errno in FORBIDDEN:
-        return "there is no permission"
     if isinstance(error, FileNotFoundError | NotADirectoryError):
         return "the folder is gone: it was moved or deleted, or its disk was taken out"
-    return error.strerror or str(error)
+    return reason(error)

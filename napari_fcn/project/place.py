@@ -10,6 +10,7 @@ from itertools import count
 from pathlib import Path
 
 from napari_fcn.errors import ProjectError
+from napari_fcn.file_names import wrapped
 from napari_fcn.project import journal, lock
 from napari_fcn.project.files import PART, sync_folder, unwritable
 
@@ -60,7 +61,7 @@ def copy_project(path: str | Path, target: str | Path) -> Path:
     path, target = Path(path).absolute(), Path(target).absolute()
     if os.path.lexists(target):
         raise ProjectError(f"{target} exists already. Choose another name for the copy.")
-    part = target.with_name(f".{target.name}-{secrets.token_hex(4)}{PART}")
+    part = target.with_name(wrapped(target.name, ".", f"-{secrets.token_hex(4)}{PART}"))
     try:
         part.mkdir(parents=True)
         shutil.copy2(path / journal.NAME, part)  # first: what its entries speak of is on the disk before them

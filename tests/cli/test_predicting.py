@@ -377,3 +377,29 @@ def test_an_image_of_another_pixel_size_is_resampled_where_that_is_asked(
         capsys.readouterr().err
     )
     assert np.load(out).shape == read_image(image).data.shape
+
+
+@pytest.mark.parametrize("letter", ["a", "é", "核"])
+def test_a_name_near_the_limit_has_a_result_that_can_be_resumed(model: Path, tmp_path: Path, letter: str) -> None:
+    name = letter * (247 // len(letter.encode()))  # its result has up to 255 bytes, and no room for more
+    plate, results = tmp_path / "plate", tmp_path / "results"
+    plate.mkdir()
+    for stem in (name, "b"):
+        _write(plate / f"{stem}.tif", np.arange(30 * 30, dtype=np.uint16).reshape(30, 30))
+    assert run(plate, "--model", model, "--out", results, "--save", "objects") == 0
+    assert run(plate, "--model", model, "--out", results, "--save", "objects", "--resume") == 0
+    assert sorted(path.name for path in results.iterdir()) == sorted([f"{name}.ome.tif", "b.ome.tif"])
+
+
+def test_a_name_without_room_for_a_suffix_is_an_error_of_that_image_only(
+    model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    plate, results = tmp_path / "plate", tmp_path / "results"
+    plate.mkdir()
+    for stem in ("a" * 251, "b"):
+        _write(plate / f"{stem}.tif", np.arange(30 * 30, dtype=np.uint16).reshape(30, 30))
+    assert run(plate, "--model", model, "--out", results) == 1
+    said = capsys.readouterr().err
+    assert "is too long: it has 259" in said
+    assert "1 of 2 images failed" in said
+    assert [path.name for path in results.iterdir()] == ["b.ome.tif"]

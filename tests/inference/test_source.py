@@ -11,7 +11,7 @@ import zarr
 from hypothesis import given
 from hypothesis import strategies as st
 
-from napari_fcn.errors import ImageError
+from napari_fcn.errors import ImageError, in_dock
 from napari_fcn.geometry import Axes, Region
 from napari_fcn.inference.source import SAMPLE, ImageSource
 from napari_fcn.settings import PredictSettings
@@ -92,7 +92,8 @@ def test_the_first_of_several_channels_is_read_with_a_note(rng: np.random.Genera
     image = rng.random((4, 4, 5))
     opened = source(image, "cyx")
     np.testing.assert_array_equal(opened.read(Region.whole((4, 5))), image[:1])
-    assert opened.notes == ("Channel 0 of 4 was read; choose another under Advanced.",)
+    assert opened.notes == ("Channel 0 of 4 was read; choose another with --channel.",)
+    assert in_dock(opened.notes[0]) == "Channel 0 of 4 was read; choose another under Advanced."
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from napari_fcn.errors import FcnError, ImageError, InTheWay, OutputError
+from napari_fcn.errors import FcnError, ImageError, OutputError, in_dock
 from napari_fcn.gui._controller import catalogue
 from napari_fcn.gui._controller.batch_opening import Opener, Outcome
 from napari_fcn.gui._controller.batch_state import (
@@ -38,7 +38,6 @@ if TYPE_CHECKING:
     from qtpy.QtCore import QObject
 
 LAYER = "a layer of the viewer"
-REPLACE = "Tick Replace files under Advanced to make it anew, or choose another folder under Save to."
 SOON = 0.02  # of a batch; before that nobody knows how long it takes
 
 
@@ -182,7 +181,7 @@ class BatchController(Desk):
             try:
                 model = catalogue.entry(request.model)
             except FcnError as error:
-                self._tell(error=str(error))
+                self._tell(error=in_dock(error))
                 return
             self._batch = Batch(request, model, time.monotonic())
         for number in numbers:
@@ -350,9 +349,6 @@ class BatchController(Desk):
         self._rows[number] = replace(self._rows[number].again(), state=state, **known)
         if self._batch is not None:
             self._batch.ended.append(number)
-
-    def _sentence(self, error: Exception) -> str:
-        return f"{error.short} {REPLACE}" if isinstance(error, InTheWay) else super()._sentence(error)
 
     def _tell(self, **changed: Any) -> None:
         """Show the rows as they are, and what else has changed."""

@@ -8,7 +8,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from napari_fcn.errors import FcnError, ImageError, OutputError
+from napari_fcn.errors import FcnError, ImageError, OutputError, in_dock
 from napari_fcn.geometry import Region
 from napari_fcn.gui._controller import facts
 from napari_fcn.gui._controller.batch_work import FileTask, HiddenCanvas, NoCanvas, run_file, run_layer
@@ -113,7 +113,7 @@ def found(paths: Sequence[Path]) -> tuple[list[Path], list[str]]:
         try:
             images += images_at(path)
         except FcnError as error:
-            problems.append(str(error))
+            problems.append(in_dock(error))
         except OSError as error:
             problems.append(f"{path} cannot be opened ({error.strerror or error}).")
     if others:

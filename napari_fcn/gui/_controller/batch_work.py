@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from napari_fcn.errors import in_dock
 from napari_fcn.events import ObjectsStep, ResultsDone, RunDone, RunPlanned, SteppedDown, TileDone
 from napari_fcn.gui._controller.work import segment
 from napari_fcn.gui._layers import Canvas, Painted, load_what_layers_need
@@ -171,7 +172,7 @@ class _Log:
         elif isinstance(event, RunDone):
             self.end = event
         if isinstance(event, RunPlanned | RunDone):
-            self.notes += event.notes
+            self.notes += map(in_dock, event.notes)
         if isinstance(event, RunPlanned) and event.done:
             self.notes.append(f"{event.done} of {event.tiles} tiles were done before.")
 

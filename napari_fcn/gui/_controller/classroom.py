@@ -8,7 +8,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from napari_fcn.errors import FcnError
+from napari_fcn.errors import FcnError, in_dock
 from napari_fcn.gui._controller.beginning import Wish, begin, model_of
 from napari_fcn.gui._controller.desk import Desk
 from napari_fcn.gui._controller.herald import Herald
@@ -151,7 +151,7 @@ class Classroom(Desk):
             journal = self._book.journal = Journal(self._writer)
             self._course = begin(self.viewer, wish, journal, self._loaded, self._tools)
         except FcnError as error:
-            self._set(TeachState(error=str(error), is_live=self.state.is_live))
+            self._set(TeachState(error=in_dock(error), is_live=self.state.is_live))
             return
         self._key = key
         corrections = self._course.corrections

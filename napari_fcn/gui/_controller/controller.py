@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from napari_fcn.errors import FcnError, ImageError
+from napari_fcn.errors import FcnError, ImageError, in_dock
 from napari_fcn.events import RunDone, RunPlanned, SteppedDown
 from napari_fcn.gui._controller import catalogue, facts
 from napari_fcn.gui._controller.desk import Desk
@@ -137,7 +137,7 @@ class Controller(Desk):
             self._run = self._prepare(layer, request)
         except FcnError as error:
             self._runner.cancel()
-            self._set(ViewState(error=str(error)))
+            self._set(ViewState(error=in_dock(error)))
             return
         self._set(ViewState(is_running=True, message=f"Preparing {self._run.model.name} for {layer.name} …"))
         self._runner.start(partial(segment, self._run.job, self._loaded))
@@ -305,6 +305,6 @@ def _result(run: _Run, planned: RunPlanned, end: RunDone) -> RunResult:
         end.device,
         end.precision,
         classes,
-        planned.notes,
+        tuple(map(in_dock, planned.notes)),
         files,
     )

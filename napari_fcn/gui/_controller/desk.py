@@ -12,6 +12,7 @@ from qtpy.QtCore import QObject, Signal
 from napari_fcn.errors import FcnError
 from napari_fcn.gui._controller import catalogue, facts
 from napari_fcn.gui._layers import is_segmentable, keep_own_context, unwrapped, watch_of
+from napari_fcn.system_errors import EXPLAINED, explain
 
 if TYPE_CHECKING:
     from napari.components import ViewerModel
@@ -62,7 +63,7 @@ class Desk(QObject):
         try:
             return catalogue.entry(Path(path))
         except FcnError as error:
-            self._set(replace(self.state, error=str(error)))
+            self._set(replace(self.state, error=error.in_dock))
             return None
 
     def facts(self, layer: Image, request: Request | None, model: catalogue.ModelEntry | None) -> ImageFacts:
@@ -95,8 +96,10 @@ class Desk(QObject):
 
     def _sentence(self, error: Exception) -> str:
         """Return an error in words; napari hears of one that should not have happened."""
+        if isinstance(error, EXPLAINED):
+            error = explain(error)
         if isinstance(error, FcnError):
-            return str(error)
+            return error.in_dock
         notification_manager.receive_error(type(error), error, error.__traceback__)
         return f"This should not have happened: {type(error).__name__}: {error}. Please report it."
 

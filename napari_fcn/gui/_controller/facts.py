@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from napari_fcn.errors import ImageError
+from napari_fcn.errors import ImageError, in_dock
 from napari_fcn.gui._controller.state import ImageFacts
 from napari_fcn.gui._layers import LayerImage, read
 from napari_fcn.inference.resampled import are_apart
@@ -33,7 +33,7 @@ def of(layer: Image, request: Request | None, model: ModelEntry | None) -> Image
     try:
         axes = image.axes(ndim, names, time, count)
     except ValueError as error:
-        return ImageFacts(_size(image), "".join(image.names), problem=str(error))
+        return ImageFacts(_size(image), "".join(image.names), problem=in_dock(error))
     settings = request.settings if request else PredictSettings()
     channels = _channels(axes, image)
     parts = [_size(image), _spacing(layer, axes), _guess(axes, image, names), _loop(axes)]
@@ -94,7 +94,7 @@ def _problem(image: LayerImage, axes: Axes, settings: PredictSettings, model: Mo
     try:
         ImageSource.open(image.data, axes, model.info.spec.channels, settings, image.rgb)
     except ImageError as error:
-        return str(error)
+        return in_dock(error)
     return ""
 
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from napari_fcn.errors import FcnError, ImageError
+from napari_fcn.errors import FcnError, ImageError, in_dock
 from napari_fcn.events import BorderTrustDone, Certified, CheckStep, EquivarianceDone
 from napari_fcn.geometry import Region
 from napari_fcn.gui._controller import catalogue, facts
@@ -207,7 +207,7 @@ class SeeingController(Desk):
             if view.model in self._anatomies:
                 self._show_box(layer, view, index)
         except FcnError as error:
-            self._set(replace(self.state, error=str(error), sight=None))
+            self._set(replace(self.state, error=in_dock(error), sight=None))
             return
         self._set(replace(self.state, error="", message=""))
         self._ask(Task("point", partial(self._eye.look, view, index, label), layer, view, index))
@@ -254,7 +254,7 @@ class SeeingController(Desk):
         try:
             return self.view(layer, request)
         except FcnError as error:
-            self._set(replace(self.state, error=str(error)))
+            self._set(replace(self.state, error=in_dock(error)))
             return None
 
     @staticmethod

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field, replace
 from functools import singledispatch
 from typing import TYPE_CHECKING, Any
 
+from napari_fcn.errors import in_dock
 from napari_fcn.events import Answered, Examined, HistoryChanged, StepDone, UpdateReady
 from napari_fcn.gui._controller.news import Opened, PinsChanged, Recalled, Refused, Saved, TaughtClass
 from napari_fcn.settings import TeachSettings
@@ -161,8 +162,8 @@ def follow(told: Any, state: TeachState) -> TeachState:
 
 @follow.register
 def _(told: Opened, state: TeachState) -> TeachState:
-    warning = "" if told.project else " ".join(told.notes)
-    message = " ".join(told.notes) if told.project else ""
+    warning = "" if told.project else " ".join(map(in_dock, told.notes))
+    message = " ".join(map(in_dock, told.notes)) if told.project else ""
     return replace(
         state,
         phase="open",
@@ -184,7 +185,9 @@ def _(told: Examined, state: TeachState) -> TeachState:
 @follow.register
 def _(told: Answered, state: TeachState) -> TeachState:
     classes = tuple(replace(known, painted=n) for known, n in zip(state.classes, told.painted, strict=False))
-    return replace(state, turn=told.turn, notes=told.notes, classes=classes, step=0, waiting=0, message="")
+    return replace(
+        state, turn=told.turn, notes=tuple(map(in_dock, told.notes)), classes=classes, step=0, waiting=0, message=""
+    )
 
 
 @follow.register

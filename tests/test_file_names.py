@@ -1,0 +1,37 @@
+"""Names that are made from others fit the disk, and stay two where they were two."""
+
+import os
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from napari_fcn import file_names
+
+names = st.text(st.characters(exclude_characters="/\0", exclude_categories=["Cs"]), min_size=1, max_size=300)
+
+
+@pytest.mark.parametrize("name", ["a.tif", "a" * 240, "ü" * 120])
+def test_a_name_with_room_is_only_wrapped(name: str) -> None:
+    assert file_names.wrapped(name, ".", ".part") == f".{name}.part"
+
+
+@given(names)
+def test_a_wrapped_name_always_fits(name: str) -> None:
+    made = file_names.wrapped(name, ".", ".ome.tif.unfinished")
+    assert file_names.fits(made)
+    assert made.startswith(".")
+    assert made.endswith(".unfinished")
+    assert made == file_names.wrapped(name, ".", ".ome.tif.unfinished")
+
+
+@pytest.mark.parametrize("letter", ["a", "ü", "核"])
+def test_long_names_with_one_beginning_stay_apart(letter: str) -> None:
+    one, other = (letter * (250 // len(letter.encode())) + end for end in "xy")
+    assert file_names.wrapped(one, after=".unfinished") != file_names.wrapped(other, after=".unfinished")
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows counts units of UTF-16")
+def test_bytes_count_not_letters() -> None:
+    assert file_names.fits("核" * 85)
+    assert not file_names.fits("核" * 86)

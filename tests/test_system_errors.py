@@ -1,0 +1,62 @@
+"""Whatever the system refuses is told in a sentence of its own."""
+
+import errno
+import os
+import shutil
+
+import pytest
+
+from napari_fcn.errors import FcnError, OutputError
+from napari_fcn.system_errors import REASONS, explain, explained, reason, refused
+
+KNOWN = ("EACCES", "ENOSPC", "EIO", "ENAMETOOLONG", "ENOENT", "ESTALE", "EROFS", "ELOOP", "EMFILE", "EFBIG", "EDQUOT")
+
+
+@pytest.mark.parametrize("name", [name for name in KNOWN if hasattr(errno, name)])
+def test_each_refusal_says_what_which_and_what_to_do(name: str) -> None:
+    number = getattr(errno, name)
+    told = explain(OSError(number, os.strerror(number), "/data/a.tif"))
+    assert told.short.startswith("/data/a.tif cannot be used: ")
+    assert reason(OSError(number, "")) in told.short
+    assert told.advice.command.endswith(".")
+
+
+def test_only_a_full_disk_is_called_full() -> None:
+    assert {number for number, (why, _) in REASONS.items() if "disk is full" in why} == {errno.ENOSPC}
+
+
+def test_a_refusal_without_a_number_or_a_name_is_told_too() -> None:
+    assert "the system says “odd”" in str(explain(OSError("odd")))
+    assert "OSError" in str(explain(OSError()))
+    assert "No such thing" in str(
+        refused("It cannot be copied", shutil.Error([("a", "b", "No such thing")]), OutputError)
+    )
+
+
+@pytest.mark.parametrize("name", ["a" * 300 + ".tif", "核" * 90])
+def test_a_name_that_windows_does_not_find_for_its_length_is_called_too_long(name: str) -> None:
+    assert "too long" in str(explain(FileNotFoundError(errno.ENOENT, "not found", name)))
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        MemoryError("Unable to allocate 8 GiB"),
+        RecursionError("maximum recursion depth exceeded"),
+        UnicodeEncodeError("ascii", "é", 0, 1, "ordinal not in range"),
+        TimeoutError(),
+        InterruptedError(errno.EINTR, "Interrupted"),
+    ],
+)
+def test_what_is_no_bug_leaves_as_an_error_for_the_user(error: Exception) -> None:
+    with pytest.raises(FcnError) as told, explained():
+        raise error
+    assert told.value.__cause__ is error
+    assert str(told.value).endswith(".")
+
+
+def test_bugs_and_errors_for_the_user_pass() -> None:
+    for error in (KeyError("x"), ZeroDivisionError(), OutputError("x")):
+        with pytest.raises(type(error)) as told, explained():
+            raise error
+        assert told.value is error
