@@ -132,6 +132,10 @@ class InTheWay(OutputError):
     """Something is there already that is replaced only if the user says so."""
 
 
+class InputAtRiskError(OutputError):
+    """An output that would replace, hold or lie in something that the same run reads."""
+
+
 class DeviceError(FcnError):
     """A device or a precision that this machine does not have."""
 

@@ -10,8 +10,11 @@ from typing import TYPE_CHECKING
 
 from napari_fcn.errors import REPLACE, Advice, InTheWay
 from napari_fcn.io import disk
+from napari_fcn.io.inputs import inputs_of
+from napari_fcn.io.targets import Protection
 from napari_fcn.recording import Recording, describe
-from napari_fcn.resuming import Work, identity, is_finished, seal, source_of
+from napari_fcn.resuming import Work, folder_of, identity, is_finished, seal, source_of
+from napari_fcn.storage import NO_INPUTS, Inputs
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -38,12 +41,29 @@ class Job:
         A file for each kind of result.
     origin : Origin
         How the image is read, here or on another computer.
+    is_named : bool
+        Whether the user named the result itself. Where its name was made from that of the image, a file that is there
+        is replaced only if it says that it is a result.
+    note : str
+        A sentence for the user on the names of the results; empty if there is nothing to say.
     """
 
     image: Path
     out: Path
     targets: Mapping[str, Path]
     origin: Origin
+    is_named: bool = False
+    note: str = ""
+
+    @property
+    def inputs(self) -> tuple[Path, ...]:
+        """Files and folders of the image: of a stack each of its files, and the folder that was named."""
+        return (*self.origin.paths, self.image) if self.image.is_dir() else self.origin.paths
+
+    @property
+    def outputs(self) -> tuple[Path, ...]:
+        """Files and folders that are written or removed."""
+        return (*self.targets.values(), folder_of(self.out))
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,12 +80,15 @@ class Terms:
         Whether other results may be replaced; without ``resume`` all of them.
     renew : bool
         Whether, under ``resume``, the unfinished work of another run gives way too.
+    inputs : Inputs
+        What must survive besides the image: the model, and all images of the same command or batch.
     """
 
     settings: PredictSettings
     resume: bool = False
     overwrite: bool = False
     renew: bool = False
+    inputs: Inputs = NO_INPUTS
 
 
 def carry_out(
@@ -91,6 +114,8 @@ def carry_out(
 
     Raises
     ------
+    InputAtRiskError
+        If a file would replace the image, or something else that is read.
     InTheWay
         If another result or another run's work is there, and may not be replaced.
     OutputError
@@ -98,6 +123,8 @@ def carry_out(
     """
     for path in job.targets.values():
         disk.need_name(path)
+    protection = Protection((terms.inputs, inputs_of(job.inputs)), only_results=not job.is_named)
+    protection.check_inputs(*job.outputs)
     told = {} if hired is None else {"device": hired.planned.device, "precision": hired.planned.precision}
     meta = describe(session, image, terms.settings)
     meta = replace(meta, provenance={**meta.provenance, **told})
@@ -124,7 +151,7 @@ def carry_out(
             )
         session = session.with_tile(known or tile)
         predict = None if hired is None else partial(hired.predict, session)
-        yield from Recording(targets, terms.overwrite, work).run(session, meta, predict=predict)
+        yield from Recording(targets, terms.overwrite, work, protection).run(session, meta, predict=predict)
 
 
 def _take(terms: Terms, work: Work) -> tuple[int, ...]:

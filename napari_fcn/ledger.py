@@ -130,7 +130,7 @@ def _parse(line: bytes) -> dict[str, Any] | None:
     """Return what a line says; None if it is not whole."""
     try:
         entry = json.loads(line)
-    except ValueError:
+    except (ValueError, RecursionError):
         return None
     check = entry.pop("check", "") if isinstance(entry, dict) else ""
     return entry if check and check == _check(json.dumps(entry, sort_keys=True)) else None

@@ -14,6 +14,7 @@ from napari_fcn.events import ObjectsStep, ResultsDone, RunDone, TileDone
 from napari_fcn.file_names import wrapped
 from napari_fcn.geometry import Axes
 from napari_fcn.io import ResultMeta, open_result
+from napari_fcn.io.targets import UNPROTECTED, Protection
 from napari_fcn.objects import Rule, find_objects
 from napari_fcn.session import Session
 
@@ -76,11 +77,14 @@ class Recording:
     work : Work, optional
         Where the work lies until it is complete, so that another run can go on with it. Without it nothing stays of a
         run that does not reach its end.
+    protection : Protection
+        What must survive.
     """
 
     paths: Mapping[str, Path]
     overwrite: bool = False
     work: Work | None = None
+    protection: Protection = UNPROTECTED
 
     def run(
         self,
@@ -104,9 +108,12 @@ class Recording:
 
         Raises
         ------
+        InputAtRiskError
+            If a file would replace something that is read.
         OutputError
             If a file exists, cannot be written, or the disk is full.
         """
+        self.protection.check_inputs(*self.paths.values())
         with ExitStack() as stack:
             writers = stack.enter_context(self._writers(session, meta))
             kinds = [kind for kind in writers if kind in FORMS]
@@ -141,7 +148,7 @@ class Recording:
                 dtype = FORMS[kind][0] if kind in FORMS else np.uint32
                 whole = (several, *shape) if kind.startswith("probabilities") else shape
                 staging = None if self.work is None else self.work.folder / kind
-                writer = open_result(path, stored, whole, dtype, meta, overwrite, staging)
+                writer = open_result(path, stored, whole, dtype, meta, overwrite, staging, self.protection)
                 stack.callback(writer.abort) if kind not in self.paths else stack.enter_context(writer)
                 writers[kind] = writer
             yield writers

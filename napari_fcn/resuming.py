@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 from contextlib import suppress
 from dataclasses import asdict
 from importlib.metadata import version
@@ -13,10 +14,15 @@ from napari_fcn.errors import REPLACE, Advice, ImageError, InTheWay, OutputError
 from napari_fcn.file_names import wrapped
 from napari_fcn.io import disk, read_result_meta
 from napari_fcn.io.identity import files_of, fingerprint, state_of
+from napari_fcn.io.meta import KINDS
+from napari_fcn.io.naming import UNFINISHED
+from napari_fcn.io.targets import is_part_of_zarr, listed
 from napari_fcn.ledger import Block, Ledger, checksum
 from napari_fcn.project.lock import NAME as LOCK
-from napari_fcn.project.lock import Lock
+from napari_fcn.project.lock import Lock, is_lock, is_lock_file
 from napari_fcn.settings import PredictSettings, options
+from napari_fcn.storage import Mark, is_link, remove_known, strangers
+from napari_fcn.storage.owned import NAME as MARKED
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterator, Mapping
@@ -31,7 +37,9 @@ if TYPE_CHECKING:
 
     Stored = Mapping[str, npt.NDArray[np.generic] | None]
 
-SUFFIX = ".unfinished"
+MARK = Mark("unfinished run")
+PIECES = "pieces"  # of objects, until they are joined
+STAGED = frozenset(name for kind in (*KINDS, PIECES) for name in (kind, f"{kind}.npy"))
 LEDGER = "ledger.jsonl"
 LINE = 2**12  # bytes that must be free for a line of the ledger
 FREE = ("tile", "memory", "device", "precision")  # settings that do not decide, or are compared as what they became
@@ -102,6 +110,7 @@ class Work:
             If it is still running, or the system refuses.
         """
         self._take()
+        self._refuse_shared()
         try:
             self._ledger = Ledger.open(self.folder / LEDGER)
         except OSError as error:
@@ -178,18 +187,22 @@ class Work:
         if not (self._ledger and self._ledger.blocks):
             self.remove()
             return
-        with suppress(OSError):
-            self._lock.release()
+        self._release()
+
+    def _release(self) -> None:
+        if self._lock is not None:
+            with suppress(OSError):
+                self._lock.release()
         self._lock = None
 
     def remove(self) -> None:
-        """Remove the folder: its results have found their place."""
-        disk.remove(self.folder)
+        """Remove what a run wrote into the folder, and the folder if nothing else is in it."""
+        remove_known(self.folder, _is_ours)
         self._lock = None
 
     def _take(self) -> None:
         try:
-            self.folder.mkdir(parents=True, exist_ok=True)
+            _claim(self.folder)
             self._lock = Lock(self.folder)
         except ProjectInUseError as error:
             raise OutputError(
@@ -199,10 +212,22 @@ class Work:
         except OSError as error:
             raise disk.trouble(self.folder, LINE, error) from error
 
+    def _refuse_shared(self) -> None:
+        """Raise InTheWay if a file of the run has a second name elsewhere, which would change with it."""
+        shared = [path for path in self.folder.iterdir() if path.is_file() and os.lstat(path).st_nlink > 1]
+        if shared:
+            self._release()
+            raise InTheWay(
+                f"{listed(self.folder, shared)} in {self.folder} is also a file elsewhere (a hard link), which would "
+                "change with it.",
+                Advice(
+                    "Copy the folder and remove the first one, or start anew with --overwrite instead of --resume.",
+                    "Copy the folder and remove the first one, or tick Replace files under Advanced to start anew.",
+                ),
+            )
+
     def _empty(self) -> None:
-        for left in self.folder.iterdir():
-            if left.name != LOCK:
-                disk.remove(left)
+        remove_known(self.folder, lambda parts, is_folder: parts[0] != LOCK and _is_ours(parts, is_folder))
 
     def _fingerprint(self, core: Region) -> str:
         before, after = zip(*self._margin, strict=True)
@@ -211,7 +236,61 @@ class Work:
 
 def folder_of(out: Path) -> Path:
     """Return where the unfinished run for a result lies."""
-    return out.with_name(wrapped(out.name, after=SUFFIX))
+    return out.with_name(wrapped(out.name, after=UNFINISHED))
+
+
+def is_kept(out: Path) -> bool:
+    """Whether unfinished work for a result is there to go on with."""
+    folder = folder_of(out)
+    return not is_link(folder) and (folder / LEDGER).is_file()
+
+
+def _claim(folder: Path) -> None:
+    """Make the folder of a run and mark it, or take one that a run has made.
+
+    Raises
+    ------
+    OutputError
+        If a folder of this name is none of ours, or holds what is not.
+    OSError
+        If the system refuses.
+    """
+    if is_link(folder) or (folder.exists() and not folder.is_dir()):
+        raise _in_the_way(folder, "a link" if is_link(folder) else "a file")
+    folder.mkdir(parents=True, exist_ok=True)
+    if os.listdir(folder) and not MARK.is_in(folder) and not _is_of_earlier_version(folder):
+        raise _in_the_way(folder, "a folder")
+    if found := strangers(folder, _is_ours):
+        raise OutputError(
+            f"{folder} also holds {listed(folder, found)}, which no run wrote.",
+            "Move that away: the folder is removed when the run is complete.",
+        )
+    MARK.write(folder)
+
+
+def _in_the_way(folder: Path, what: str) -> OutputError:
+    return OutputError(
+        f"{folder} is {what} that napari-fcn did not make. Unfinished work would lie there and be removed at the end.",
+        "Rename it, or choose another name for the result.",
+    )
+
+
+def _is_ours(parts: tuple[str, ...], is_folder: bool) -> bool:
+    """Whether an entry, by the names from the folder of a run down to it, is one that runs make."""
+    first, *below = parts
+    if below:
+        return first in KINDS and is_part_of_zarr(below, is_folder)
+    return first in STAGED or (not is_folder and (first in (LEDGER, MARKED, LOCK) or is_lock(first)))
+
+
+def _is_of_earlier_version(folder: Path) -> bool:
+    """Whether version 0.1.0 began a run here, which marked its folder by no more than its ledger and its lock."""
+    ledger, lock = folder / LEDGER, folder / LOCK
+    try:
+        is_run = not is_link(ledger) and Ledger.open(ledger) is not None
+    except OSError:
+        is_run = False
+    return is_run or (not is_link(lock) and is_lock_file(lock))
 
 
 def identity(session: Session, image: ImageFile, meta: ResultMeta, kinds: Collection[str]) -> dict[str, Any]:
@@ -261,7 +340,8 @@ def seal(run: Mapping[str, Any], image: ImageFile) -> str:
 def is_finished(path: Path, sealed: str) -> bool:
     """Whether a file is the finished result of a run, by its `seal`."""
     with suppress(ImageError):
-        return path.exists() and read_result_meta(path).get("provenance", {}).get("run") == sealed
+        made = read_result_meta(path).get("provenance") if path.exists() else None
+        return isinstance(made, dict) and made.get("run") == sealed
     return False
 
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import glob
+import os
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,23 +16,35 @@ if TYPE_CHECKING:
     from napari_fcn.io import Origin
     from napari_fcn.jobs import Job
 
+SIGNS = "*?[]"  # of patterns
+
+
+@dataclass(frozen=True, slots=True)
+class _Image:
+    """An image: as it was named, how it is read, and what its results are called."""
+
+    path: Path
+    origin: Origin
+    name: str
+
 
 def plan_files(given: Sequence[str], out: Path, kinds: Sequence[str], stack: str = "") -> list[Job]:
     """Return a job for each image that is named, lies in a folder that is named, or fits a pattern.
 
     One image by its name and one kind of result: ``out`` is the file. Several kinds: ``out`` is a folder with a file
-    for each. Several images, a folder or a pattern: ``out`` is a folder with one entry for each image. With the name
-    of an axis in ``stack``, the files of each folder or pattern are one image.
+    for each. Several images, a folder or a pattern: ``out`` is a folder with one entry for each image, named as the
+    image; images of one name get names that tell them apart. With the name of an axis in ``stack``, the files of each
+    folder or pattern are one image. An image that is named twice is one.
 
     Raises
     ------
     UsageError
         If there is no such kind of result.
     FcnError
-        If there is no image, or two images would be written to one file.
+        If there is no image.
     """
-    from napari_fcn.io import Origin
     from napari_fcn.io.finding import stem
+    from napari_fcn.io.naming import distinct_names
     from napari_fcn.io.results import WRITABLE
     from napari_fcn.recording import SAVED
 
@@ -38,61 +52,84 @@ def plan_files(given: Sequence[str], out: Path, kinds: Sequence[str], stack: str
     if unknown:
         raise UsageError(f"{', '.join(unknown)} cannot be saved; choose among {', '.join(SAVED)}.")
     groups = [_images(text) for text in given]
-    if stack:
-        found = [(Path(text), Origin.of_stack(group, stack)) for text, group in zip(given, groups, strict=True)]
-        many = len(found) > 1
-    else:
-        found = [(image, Origin.of(image)) for group in groups for image in group]
-        many = len(found) > 1 or [str(image) for image, _ in found] != [str(Path(text)) for text in given]
+    found = _stacks(given, groups, stack) if stack else _single(groups)
+    many = len(found) > 1 or (not stack and [str(image.path) for image in found] != [str(Path(text)) for text in given])
     if (many or len(kinds) > 1) and (out.is_file() or out.name.lower().endswith(WRITABLE)):
         raise OutputError(
             f"{out} is one file; several results need a folder, such as --out {out.with_name(stem(out))}."
         )
-    jobs = [_job(place, out, kinds, many) for place in found]
-    _check_apart(jobs)
-    return jobs
+    if not many:
+        return [_job(image, out, kinds, "") for image in found]
+    paths = [Path(os.path.abspath(image.path)) for image in found]
+    names = distinct_names(paths, [image.name for image in found], out)
+    return [_job(image, out, kinds, name) for image, name in zip(found, names, strict=True)]
+
+
+def _single(groups: Sequence[Sequence[Path]]) -> list[_Image]:
+    """Return each file as an image."""
+    from napari_fcn.io import Origin
+    from napari_fcn.io.finding import stem
+
+    paths = {os.path.abspath(path): path for path in reversed([path for group in groups for path in group])}
+    return [_Image(path, Origin.of(path), stem(path)) for path in reversed(paths.values())]
+
+
+def _stacks(given: Sequence[str], groups: Sequence[Sequence[Path]], axis: str) -> list[_Image]:
+    """Return each folder or pattern as an image."""
+    from napari_fcn.io import Origin
+
+    found = {os.path.abspath(text): (text, group) for text, group in zip(given, groups, strict=True)}
+    return [_Image(Path(text), Origin.of_stack(group, axis), _name_of(text)) for text, group in found.values()]
 
 
 def _images(text: str) -> list[Path]:
     from napari_fcn.io.finding import images_at
 
     path = Path(text)
-    if any(sign in text for sign in "*?[") and not path.exists():
-        names = sorted(glob.glob(text))
-        if not names:
-            raise FcnError(f"No file fits the pattern {text}.")
-        return [Path(name) for name in names]
-    return images_at(path)
+    if not _is_pattern(text):
+        return images_at(path)
+    names = sorted(glob.glob(_pattern(path)))
+    if not names:
+        raise FcnError(f"No file fits the pattern {text}.")
+    return [Path(name) for name in names]
 
 
-def _job(place: tuple[Path, Origin], out: Path, kinds: Sequence[str], many: bool) -> Job:
+def _is_pattern(text: str) -> bool:
+    """Whether signs in a name are those of a pattern, rather than of a file that is called so."""
+    return any(sign in text for sign in SIGNS[:-1]) and not os.path.lexists(text)
+
+
+def _pattern(path: Path) -> str:
+    """Return a pattern in which the signs of folders that are called so stand for themselves."""
+    for folder in path.parents:
+        if folder.exists():
+            return os.path.join(glob.escape(str(folder)), *path.relative_to(folder).parts)
+    return str(path)
+
+
+def _job(image: _Image, out: Path, kinds: Sequence[str], name: str) -> Job:
+    """Return the job of an image whose results go into ``out`` under a name, or, if that is empty, to ``out``."""
     from napari_fcn.io.finding import result_suffix
     from napari_fcn.jobs import Job
 
-    image, origin = place
-    suffix = ".ome.zarr" if origin.stack else result_suffix(image)
-    entry = out / _name(image) if many else out
+    suffix = ".ome.zarr" if image.origin.stack else result_suffix(image.path)
+    note = f"Another image of this run is called {image.name} too; the results of this one are called {name}."
+    note = "" if name in ("", image.name) else note
     if len(kinds) > 1:
-        return Job(image, entry, {kind: entry / f"{kind}{suffix}" for kind in kinds}, origin)
-    file = entry.with_name(entry.name + suffix) if many else entry
-    return Job(image, file, {kinds[0]: file}, origin)
+        entry = out / name
+        return Job(image.path, entry, {kind: entry / f"{kind}{suffix}" for kind in kinds}, image.origin, note=note)
+    file = out / f"{name}{suffix}" if name else out
+    return Job(image.path, file, {kinds[0]: file}, image.origin, is_named=not name, note=note)
 
 
-def _name(image: Path) -> str:
-    """Return the name of an image without its suffix; of a pattern what is left of it without the signs."""
+def _name_of(text: str) -> str:
+    """Return the name of a folder without its suffix; of a pattern what is left of it without the signs."""
     from napari_fcn.io.finding import stem
 
-    name = stem(image)
-    for sign in "*?[]":
+    path = Path(text)
+    if not _is_pattern(text):
+        return stem(Path(os.path.abspath(path)))
+    name = stem(path)
+    for sign in SIGNS:
         name = name.replace(sign, "")
-    return name.strip("_-. ") or image.parent.name or "stack"
-
-
-def _check_apart(jobs: Sequence[Job]) -> None:
-    owners: dict[Path, Path] = {}
-    for job in jobs:
-        other = owners.setdefault(job.out, job.image)
-        if other is not job.image:
-            raise OutputError(
-                f"{other} and {job.image} would both be written to {job.out}. Rename one, or run them apart."
-            )
+    return name.strip("_-. ") or path.parent.name or "stack"

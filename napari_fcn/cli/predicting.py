@@ -23,10 +23,11 @@ if TYPE_CHECKING:
 
     from napari_fcn.batch import Cluster, Hired
     from napari_fcn.io import ImageFile
-    from napari_fcn.jobs import Job
+    from napari_fcn.jobs import Job, Terms
     from napari_fcn.models.checkpoint import Checkpoint
     from napari_fcn.recording import Event
     from napari_fcn.session import Session
+    from napari_fcn.storage import Inputs
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,11 +37,19 @@ class Run:
     arguments: argparse.Namespace
     checkpoint: Checkpoint
     cluster: Cluster | None
+    inputs: Inputs
 
     @property
     def settings(self) -> PredictSettings:
         """How to run."""
         return collect(PredictSettings, self.arguments)
+
+    @property
+    def terms(self) -> Terms:
+        """How each image is done, and what must survive of all."""
+        from napari_fcn.jobs import Terms
+
+        return Terms(self.settings, self.arguments.resume, self.arguments.overwrite, inputs=self.inputs)
 
     def open(self, image: ImageFile, job: Job) -> tuple[Session, Hired | None]:
         """Return the model on an image, and the workers that answer instead of it, if there are some."""
@@ -57,13 +66,16 @@ class Run:
 
 def predict(arguments: argparse.Namespace) -> None:
     """Segment the images that were named; one that fails does not stop the others."""
+    from napari_fcn.io.inputs import inputs_of
     from napari_fcn.models import zoo
     from napari_fcn.models.checkpoint import Checkpoint
 
     jobs = plan_files(arguments.image, arguments.out, arguments.save.split(","), arguments.stack)
-    checkpoint = Checkpoint.load(zoo.path_of(arguments.model))
+    model = zoo.path_of(arguments.model)
+    inputs = inputs_of([path for job in jobs for path in job.inputs], [model])
+    checkpoint = Checkpoint.load(model)
     with _cluster(arguments) as cluster:
-        run = Run(arguments, checkpoint, cluster)
+        run = Run(arguments, checkpoint, cluster, inputs)
         failed = [job for number, job in enumerate(jobs, start=1) if not _attempt(run, job, (number, len(jobs)))]
     if failed:
         raise FcnError(f"{len(failed)} of {len(jobs)} images failed; the others are done.")
@@ -100,11 +112,10 @@ def _attempt(run: Run, job: Job, place: tuple[int, int]) -> bool:
 
 def _kept(job: Job) -> str:
     """Return where the work on an image lies that did not reach its end; "" if there is none."""
-    from napari_fcn.resuming import folder_of
+    from napari_fcn.resuming import folder_of, is_kept
 
-    folder = folder_of(job.out)
     with suppress(OSError):
-        return f"What is done is kept in {folder}: add --resume to go on." if folder.exists() else ""
+        return f"What is done is kept in {folder_of(job.out)}: add --resume to go on." if is_kept(job.out) else ""
     return ""
 
 
@@ -115,7 +126,7 @@ def _predict_one(run: Run, job: Job, place: str) -> dict[str, Any]:
 
     image = _measured(job.origin.read(), run.arguments.voxel_size)
     report: dict[str, Any] = {"image": str(job.image), "out": str(job.out), "model_hash": run.checkpoint.hash}
-    notes, ending = [*image.notes, *filter(None, [missing(image)])], "was done already"
+    notes, ending = [*image.notes, *filter(None, [missing(image), job.note])], "was done already"
     with Progress(place + job.image.name, run.arguments.quiet) as progress:
         for event in _events(run, job, image):
             progress.show(event)
@@ -139,10 +150,10 @@ def _predict_one(run: Run, job: Job, place: str) -> dict[str, Any]:
 
 def _events(run: Run, job: Job, image: ImageFile) -> Iterator[Event]:
     """Run, or go on with a run; yield nothing if all is done already."""
-    from napari_fcn.jobs import Terms, carry_out
+    from napari_fcn.jobs import carry_out
 
     session, hired = run.open(image, job)
-    yield from carry_out(job, image, session, Terms(run.settings, run.arguments.resume, run.arguments.overwrite), hired)
+    yield from carry_out(job, image, session, run.terms, hired)
 
 
 def _measured(image: ImageFile, voxel_size: str) -> ImageFile:

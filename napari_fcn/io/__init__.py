@@ -1,9 +1,8 @@
 """Images from files and results to files: TIFF, OME-Zarr, npy and pictures."""
 
 from napari_fcn.io.images import READABLE, ImageFile, read_image
-from napari_fcn.io.meta import ResultMeta
+from napari_fcn.io.meta import KINDS, ResultMeta
 from napari_fcn.io.results import (
-    KINDS,
     WRITABLE,
     ResultWriter,
     open_result,

@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING
 
 from napari_fcn import file_names
 from napari_fcn.errors import OutputError
+from napari_fcn.io.targets import check_zarr, is_part_of_zarr
+from napari_fcn.storage import is_link, remove_known
 from napari_fcn.system_errors import refused
 
 if TYPE_CHECKING:
@@ -115,23 +117,33 @@ def settle(path: Path) -> None:
 
 
 def publish(temporary: Path, target: Path) -> None:
-    """Give a finished file or folder its name; what had it before is replaced, or kept if that fails."""
-    if not (temporary.is_dir() and target.exists()):
+    """Give a finished file or folder its name; what had it before is replaced, or kept if that fails.
+
+    Raises
+    ------
+    OutputError
+        If a folder is in the way that is no result of ours, or holds what is not.
+    OSError
+        If the system refuses.
+    """
+    if not (temporary.is_dir() and os.path.lexists(target)):
         os.replace(temporary, target)
         return
     old = beside(target)
     os.rename(target, old)
     try:
+        if not is_link(old):
+            check_zarr(old)  # nothing can come under its name any more
         os.rename(temporary, target)
-    except OSError:
+    except (OSError, OutputError):
         os.rename(old, target)
         raise
-    remove(old)
+    remove_known(old, is_part_of_zarr, last="zarr.json")
 
 
 def remove(path: Path) -> None:
-    """Delete a file or folder of ours if it is there."""
-    if path.is_dir():
+    """Delete a file or folder of ours if it is there; of a link only the link."""
+    if path.is_dir() and not is_link(path):
         shutil.rmtree(path, ignore_errors=True)
         return
     with suppress(OSError):

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import os
+from collections import Counter
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from napari_fcn.errors import ImageError
 from napari_fcn.io.images import READABLE
-from napari_fcn.io.results import KINDS
+from napari_fcn.io.meta import KINDS
+from napari_fcn.io.targets import is_result
 
 if TYPE_CHECKING:
     from collections.abc import Collection
-    from pathlib import Path
 
 LABELS = "_label"  # how the truth beside a training image is named
+OME = ".ome"
 ZARR = ("zarr.json", ".zgroup", ".zarray")  # files that make a folder a zarr
 
 
@@ -20,7 +24,8 @@ def images_at(path: Path) -> list[Path]:
     """Return the images that a path stands for: those of a folder of files by name, or itself.
 
     Of a folder, labels beside training images (``a_label`` beside ``a_image``), results beside their images
-    (``a_classes`` beside ``a``) and hidden files are left out. Folders in it are, too, unless they are OME-Zarr.
+    (``a_classes`` beside ``a``; ``a.ome.tif`` beside ``a.tif``, if it says that it is a result) and hidden files are
+    left out. Folders in it are, too, unless they are OME-Zarr.
 
     Raises
     ------
@@ -30,8 +35,8 @@ def images_at(path: Path) -> list[Path]:
     if not path.is_dir() or is_zarr(path):
         return [path]
     found = sorted(p for p in path.iterdir() if p.suffix.lower() in READABLE and not p.name.startswith("."))
-    names = {stem(p) for p in found}
-    found = [p for p in found if not _is_made(stem(p), names)]
+    names = Counter(name for p in found for name in {stem(p), p.name})
+    found = [p for p in found if not (_is_made(stem(p), names) or (names[stem(p)] > 1 and is_result(p)))]
     if not found:
         raise ImageError(f"The folder {path} holds no image. Readable are {', '.join(READABLE)}.")
     return found
@@ -42,9 +47,19 @@ def is_zarr(folder: Path) -> bool:
     return folder.suffix.lower() == ".zarr" or any((folder / name).exists() for name in ZARR)
 
 
+def root_of(path: Path) -> Path:
+    """Return the outermost zarr folder that a folder is a part of, as a level of an OME-Zarr; else the path itself."""
+    path = Path(os.path.abspath(path))
+    if not path.is_dir():
+        return path
+    return next((folder for folder in reversed((path, *path.parents)) if is_zarr(folder)), path)
+
+
 def stem(path: Path) -> str:
-    """Return the name of an image without its suffix, ``.ome`` included."""
-    return path.name.removesuffix(path.suffix).removesuffix(".ome")
+    """Return the name of an image without its suffix, ``.ome`` included, all else as it is."""
+    name = path.name.removesuffix(path.suffix)
+    name = name[: -len(OME)] if name.lower().endswith(OME) else name
+    return path.name if name in ("", ".", "..") else name
 
 
 def result_suffix(image: Path) -> str:

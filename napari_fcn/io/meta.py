@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 
     from napari_fcn.io.layout import Layout
 
+KINDS = ("classes", "probabilities", "probabilities8", "objects")
+
 
 @dataclass(frozen=True, slots=True)
 class ResultMeta:

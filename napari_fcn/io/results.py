@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
-from napari_fcn.errors import DAMAGE, REPLACE, Advice, ImageError, InTheWay, OutputError
+from napari_fcn.errors import DAMAGE, ImageError, OutputError
 from napari_fcn.geometry import Region
 from napari_fcn.io import disk, layout
-from napari_fcn.io.meta import Result, ResultMeta
+from napari_fcn.io.meta import KINDS, Result, ResultMeta
+from napari_fcn.io.targets import UNPROTECTED, Protection
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -19,7 +21,6 @@ if TYPE_CHECKING:
 
     import numpy.typing as npt
 
-KINDS = ("classes", "probabilities", "probabilities8", "objects")
 WRITABLE = (".ome.zarr", ".zarr", ".ome.tif", ".ome.tiff", ".tif", ".tiff", ".npy", ".png")
 
 
@@ -50,6 +51,7 @@ def open_result(
     meta: ResultMeta,
     overwrite: bool = False,
     staging: Path | None = None,
+    protection: Protection = UNPROTECTED,
 ) -> ResultWriter:
     """Return a writer for a result that does not fit in memory; the suffix of ``path`` decides the format.
 
@@ -75,12 +77,14 @@ def open_result(
     staging : Path, optional
         Name, on the same disk, under which the result grows. What an interrupted run left there is gone on with, and
         what is not completed stays there. Without it the name is a hidden one beside ``path``, and nothing stays.
+    protection : Protection, optional
+        What must survive, whether or not it may be replaced otherwise.
 
     Raises
     ------
     OutputError
-        If the target exists, is a folder or cannot be written, the disk is too small, or the format cannot
-        hold this.
+        If the target exists or must survive, is a folder or cannot be written, the disk is too small, or the format
+        cannot hold this.
     ValueError
         If kind, shape, dtype and meta do not fit each other.
     """
@@ -90,10 +94,12 @@ def open_result(
     result = Result(kind, arrange(axes, shape), dtype, meta)
     disk.need_name(path)
     try:
-        _refuse_target(path, overwrite)
+        protection.check(path, overwrite)
         for folder in filter(None, [path.parent, staging and staging.parent]):
             folder.mkdir(parents=True, exist_ok=True)
-        return ResultWriter(path, result, make(path, result, staging), overwrite, staging is not None)
+        return ResultWriter(
+            path, result, make(path, result, staging), partial(protection.check, path, overwrite), staging
+        )
     except OSError as error:
         raise disk.trouble(path, result.nbytes, error) from error
 
@@ -104,12 +110,14 @@ class ResultWriter:
     Not safe to write to from several threads at once.
     """
 
-    def __init__(self, path: Path, result: Result, sink: Sink, overwrite: bool, is_staged: bool = False) -> None:
+    def __init__(
+        self, path: Path, result: Result, sink: Sink, check: Callable[[], None], staging: Path | None = None
+    ) -> None:
         self.path = path
         self._result = result
         self._sink = sink
-        self._overwrite = overwrite
-        self._is_staged = is_staged
+        self._check = check
+        self._is_staged = staging is not None
         self._is_open = True
         places = [place for place in result.layout.source if place is not None]
         lengths = dict(zip(result.layout.source, result.layout.shape, strict=True))
@@ -162,7 +170,7 @@ class ResultWriter:
             return
         try:
             temporary = self._sink.finish()
-            _refuse_target(self.path, self._overwrite)  # another process may have been faster
+            self._check()  # another process may have been faster
             disk.publish(temporary, self.path)
             self.abort()
         except OSError as error:
@@ -277,18 +285,3 @@ def _format(path: Path) -> tuple[Callable[..., layout.Layout], Callable[[Path, R
     if suffix == ".png":
         return layout.plain, PngSink
     raise OutputError(f"{path} is of no kind that can be written. Give it one of the suffixes {', '.join(WRITABLE)}.")
-
-
-def _refuse_target(path: Path, overwrite: bool) -> None:
-    if path.is_dir() and not (path.suffix.lower() == ".zarr" and _is_zarr(path)):
-        raise OutputError(f"{path} is a folder. Choose another name, such as {path / 'result.ome.tif'}.")
-    if path.is_file() and path.suffix.lower() == ".zarr":
-        raise OutputError(f"{path} is a file where a zarr folder would go. Choose another name or remove it.")
-    if path.exists() and not overwrite:
-        raise InTheWay(f"{path} exists.", Advice("Pass --overwrite to replace it, or choose another name.", REPLACE))
-
-
-def _is_zarr(folder: Path) -> bool:
-    """Whether a folder may be replaced as a zarr: it is one, or it is empty."""
-    names = {child.name for child in folder.iterdir()}
-    return not names or bool(names & {"zarr.json", ".zgroup", ".zattrs", ".zarray"})

@@ -17,6 +17,7 @@ from zarr.codecs import ZstdCodec
 from napari_fcn.errors import DAMAGE, OutputError
 from napari_fcn.geometry.axes import SPACE
 from napari_fcn.io import disk
+from napari_fcn.io.finding import stem
 from napari_fcn.io.units import LENGTHS, TIMES
 
 if TYPE_CHECKING:
@@ -186,7 +187,7 @@ def attributes(target: Path, result: Result, levels: Sequence[Level]) -> dict[st
     """Return the attributes of the group, checked against the OME-Zarr 0.5 specification."""
     mean = result.kind.startswith("probabilities")
     multiscale: dict[str, Any] = {
-        "name": target.name.split(".")[0],
+        "name": stem(target),
         "axes": [_axis(name, unit) for name, unit in zip(result.layout.names, result.calibration.units, strict=True)],
         "datasets": [_dataset(index, level, result.calibration, mean) for index, level in enumerate(levels)],
         "type": "mean" if mean else "nearest",

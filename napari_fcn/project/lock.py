@@ -132,6 +132,19 @@ class Lock:
             aside.unlink()
 
 
+def is_lock(name: str) -> bool:
+    """Whether a file is named as a lock is, or as one that is being taken away."""
+    return name == NAME or name.startswith(f".{NAME}-")
+
+
+def is_lock_file(path: Path) -> bool:
+    """Whether a file is a lock by what it says."""
+    try:
+        return _holder(path.read_bytes()) is not None
+    except OSError:
+        return False
+
+
 def _read(path: Path) -> bytes:
     try:
         return path.read_bytes()

@@ -1,6 +1,23 @@
-"""What files that may come from anywhere are allowed to be: the standard library is all that it knows."""
+"""Files and folders: what those from anywhere may be, which must survive, which are ours.
+
+The standard library is all that it knows.
+"""
 
 from napari_fcn.storage.bounded_json import JsonError, parse_json, read_json
+from napari_fcn.storage.inputs import NO_INPUTS, Input, Inputs
 from napari_fcn.storage.links import is_link, links_inside
+from napari_fcn.storage.owned import Mark, remove_known, strangers
 
-__all__ = ["JsonError", "is_link", "links_inside", "parse_json", "read_json"]
+__all__ = [
+    "NO_INPUTS",
+    "Input",
+    "Inputs",
+    "JsonError",
+    "Mark",
+    "is_link",
+    "links_inside",
+    "parse_json",
+    "read_json",
+    "remove_known",
+    "strangers",
+]

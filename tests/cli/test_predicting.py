@@ -88,14 +88,14 @@ def test_a_folder_with_one_image_gives_a_folder_too(image: Path, model: Path, tm
     assert (tmp_path / "out" / "cells.ome.tif").exists()
 
 
-def test_two_images_of_one_name_are_refused_before_the_run(
+def test_two_images_of_one_name_have_a_result_each_and_that_is_said(
     model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    for name in ("a.tif", "a.png"):
+    for name in ("a.tif", "a.png", "b.png"):
         _write(tmp_path / name, np.arange(240, dtype=np.uint8).reshape(12, 20))
-    assert run(tmp_path, "--model", model, "--out", tmp_path / "out") == 1
-    assert "would both be written" in capsys.readouterr().err
-    assert not (tmp_path / "out").exists()
+    assert run(tmp_path, "--model", model, "--out", tmp_path / "out") == 0
+    assert "a.png: Another image of this run is called a too" in capsys.readouterr().err
+    assert sorted(p.name for p in (tmp_path / "out").iterdir()) == ["a.png.ome.tif", "a.tif.ome.tif", "b.ome.tif"]
 
 
 def test_one_bad_image_does_not_stop_the_others(

@@ -376,12 +376,12 @@ def test_a_zarr_that_cannot_be_renamed_gives_way_to_the_old_one(
     rename = os.rename
 
     def refuse_new(source: Path, target: Path) -> None:
-        if target == path and not (Path(source) / "old").exists():
+        if target == path and not (Path(source) / ".DS_Store").exists():
             raise OSError(errno.EIO, "Input/output error")
         rename(source, target)
 
     writer = open_result(path, "classes", (4, 6), "uint8", meta_of("yx"), overwrite=True)
-    (path / "old").touch()
+    (path / ".DS_Store").touch()
     monkeypatch.setattr(os, "rename", refuse_new)
     with pytest.raises(OutputError, match="Input/output"):
         writer.close()

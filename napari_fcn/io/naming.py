@@ -1,0 +1,99 @@
+"""What results are called where a run has several images: as the images, and no two alike."""
+
+from __future__ import annotations
+
+import os
+import sys
+import unicodedata
+from collections import Counter
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+    from pathlib import Path
+
+    Key = Callable[[str], str]
+
+UNFINISHED = ".unfinished"  # ends the name of the folder of a run beside its result
+
+
+def distinct_names(images: Sequence[Path], names: Sequence[str], folder: Path) -> list[str]:
+    """Return a name for the results of each image, so that no two go to one place of a folder.
+
+    An image whose name no other has keeps it. Images of one name get more of their paths, the least that tells them
+    apart: their suffix (``a.tif``, ``a.png``), or the folders that they lie in (``day1_a``, ``day2_a``). So a name does
+    not depend on the order of the images. What no path tells apart is numbered.
+
+    Parameters
+    ----------
+    images : sequence of Path
+        From the root of the file system.
+    names : sequence of str
+        What the results are called if that is not taken: the names of the images without suffix.
+    folder : Path
+        Where the results go.
+    """
+    key, level = _key_of(folder), [0] * len(images)
+    while True:
+        found = [_longer(*both) for both in zip(images, names, level, strict=True)]
+        counts = Counter(map(key, found))
+        again = [i for i, name in enumerate(found) if counts[key(name)] > 1 and level[i] < _levels(images[i])]
+        if not again:
+            return _numbered(found, key)
+        for i in again:
+            level[i] += 1
+
+
+def tells_case_apart(folder: Path) -> bool:
+    """Whether ``a`` and ``A`` can be two files in a folder, as far as the folders above it show; nothing is written."""
+    place = os.path.abspath(folder)
+    while place != os.path.dirname(place):
+        above, name = os.path.split(place)
+        other = os.path.join(above, name.swapcase())
+        if name.swapcase() != name and os.path.exists(place):
+            return not (os.path.exists(other) and os.path.samefile(place, other))
+        place = above
+    return sys.platform not in ("win32", "darwin")
+
+
+def _key_of(folder: Path) -> Key:
+    """Return what makes a string of names that are one file there, or one and the folder of its unfinished run."""
+    is_exact = tells_case_apart(folder)
+
+    def key(name: str) -> str:
+        name = name if is_exact else unicodedata.normalize("NFC", name).casefold()
+        while name.endswith(UNFINISHED):
+            name = name.removesuffix(UNFINISHED)
+        return name
+
+    return key
+
+
+def _levels(image: Path) -> int:
+    return 2 * len(_folders(image)) + 1
+
+
+def _folders(image: Path) -> tuple[str, ...]:
+    return tuple(part for part in image.parent.parts if part != image.anchor)
+
+
+def _longer(image: Path, name: str, level: int) -> str:
+    """Return a name with more of the path: its suffix at odd levels, a folder more at every second one."""
+    folders = _folders(image)
+    chosen = folders[len(folders) - level // 2 :]
+    return "_".join((*chosen, image.name if level % 2 else name))
+
+
+def _numbered(names: Sequence[str], key: Key) -> list[str]:
+    """Return names of which the second and later ones of a kind have a number."""
+    taken, found = {key(name) for name in names}, []
+    seen: set[str] = set()
+    for name in names:
+        number, now = 1, name
+        while key(now) in (seen if number == 1 else taken):
+            number += 1
+            now = f"{name}-{number}"
+        seen.add(key(now))
+        taken.add(key(now))
+        found.append(now)
+    return found
