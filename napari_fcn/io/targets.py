@@ -58,7 +58,9 @@ class Protection:
         self.check_inputs(path)
         _refuse_other_kinds(path)
         if os.path.lexists(path) and not overwrite:
-            raise InTheWay(f"{path} exists.", Advice("Pass --overwrite to replace it, or choose another name.", REPLACE))
+            raise InTheWay(
+                f"{path} exists.", Advice("Pass --overwrite to replace it, or choose another name.", REPLACE)
+            )
         if path.is_dir():
             check_zarr(path)
         elif self.only_results and path.is_file() and not is_result(path):
