@@ -51,14 +51,16 @@ THREADS = {"QRunnable", "QThread", "QThreadPool", "threading.Thread", "threading
 
 GUI_MAY_IMPORT = {  # inside gui; every module that is not named here is a widget
     "_controller": {"_jobs", "_layers"},
-    "_form": set(),
+    "_form": {"_text"},
+    "_guard": {"_text"},
     "_jobs": set(),
     "_layers": set(),
     "_samples": {"_layers"},
     "demo": {"_samples", "segment"},
-    "synthetic": {"_samples", "_wheel"},
+    "synthetic": {"_guard", "_samples"},
+    "_text": set(),
 }
-WIDGETS_MAY_IMPORT = {"_controller", "_form"}
+WIDGETS_MAY_IMPORT = {"_controller", "_form", "_guard", "_text"}
 GUI_WITH_ENGINE = {"_controller", "_layers", "_samples", "synthetic"}
 ENGINE_FOR_ALL = {"settings", "events", "errors", "file_names", "system_errors", "geometry"}
 

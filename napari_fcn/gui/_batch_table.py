@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,6 +11,7 @@ from qtpy.QtWidgets import QAbstractItemView, QHeaderView, QStyledItemDelegate, 
 
 from napari_fcn.gui._controller import CANCELLED, DONE, FAILED, RUNNING, WAITING
 from napari_fcn.gui._outcome import duration, link
+from napari_fcn.gui._text import escaped, hint, one_line
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -54,9 +54,9 @@ def detail(row: Row) -> str:
     """Return all that there is to tell of a row, as rich text."""
     state = f"on {row.device} in {row.precision}" if row.device else ""
     head = row.state if row.state == FAILED else " ".join(filter(None, [state_text(row), state]))
-    lines = [f"<b>{escape(row.name)}</b>: {escape(head)}", *map(escape, row.lines)]
+    lines = [f"<b>{escaped(row.name)}</b>: {escaped(head)}", *map(escaped, row.lines)]
     if not any(row.place in line for line in row.lines):
-        lines.append(f"From {escape(row.place)}")
+        lines.append(f"From {escaped(row.place)}")
     lines += [f"Saved {link(Path(file))}" for file in row.files]
     return "<br>".join(lines)
 
@@ -165,13 +165,13 @@ class BatchTable(QTableWidget):
     def _write(self, position: int, row: Row) -> None:
         text = state_text(row)
         hints = (row.place, " ".join([text, *(row.lines if row.state != FAILED else ())]))
-        for column, (shown, hint) in enumerate(zip((row.name, SIGNS[row.state] + text), hints, strict=True)):
+        for column, (shown, told) in enumerate(zip((row.name, SIGNS[row.state] + text), hints, strict=True)):
             item = self.item(position, column)
             if item is None:
                 item = QTableWidgetItem()
                 self.setItem(position, column, item)
-            item.setText(shown)
-            item.setToolTip(f"<qt>{escape(hint)}</qt>")
+            item.setText(one_line(shown))
+            item.setToolTip(hint(told))
         self.item(position, 0).setData(Qt.AccessibleTextRole, f"{row.name}, {text}")
 
     def _on_double_clicked(self, item: QTableWidgetItem) -> None:

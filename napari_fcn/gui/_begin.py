@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,6 +13,7 @@ from napari_fcn.gui._controller import FILTERS, NEW_NETWORKS
 from napari_fcn.gui._form import ALARM, WARNING, Prose
 from napari_fcn.gui._outcome import LINK
 from napari_fcn.gui._pickers import ImagePicker, ModelPicker
+from napari_fcn.gui._text import escaped, hint
 
 if TYPE_CHECKING:
     from napari.components import ViewerModel
@@ -121,12 +121,12 @@ class BeginPanel(QWidget):
         if not state.project:
             return
         folder = Path(state.project)
-        link = f"<a href='{folder.as_uri()}' style='color: {LINK}'>{escape(folder.name)}</a>"
+        link = f"<a href='{folder.as_uri()}' style='color: {LINK}'>{escaped(folder.name)}</a>"
         saved = f"saved {ago(time.monotonic() - state.saved_at)}" if state.saved_at else "nothing painted yet"
         text = f"{link} · {'saving …' if state.is_saving else saved}"
         if self.project.text() != text:
-            self.project.setText(text)
-            self.project.setToolTip(state.project)
+            self.project.set_markup(text)
+            self.project.setToolTip(hint(state.project))
 
     def _on_start(self) -> None:
         (self.started if self.start.text() == "Start" else self.stopped).emit()

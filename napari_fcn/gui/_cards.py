@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from html import escape
 from typing import TYPE_CHECKING
+
+from napari_fcn.gui._text import css, escaped
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -13,9 +14,14 @@ if TYPE_CHECKING:
 SWATCH = '<span style="color:{colour};">&#9632;</span>&nbsp;{name}'
 
 
+def swatch(name: str, colour: str) -> str:
+    """Return a coloured square with a name."""
+    return SWATCH.format(colour=css(colour), name=escaped(name))
+
+
 def swatches(classes: Iterable[tuple[str, str]]) -> str:
     """Return (name, colour) pairs as coloured squares with names; the first class, the background, has no colour."""
-    return " &nbsp; ".join(SWATCH.format(colour=colour, name=escape(name)) for name, colour in classes)
+    return " &nbsp; ".join(swatch(name, colour) for name, colour in classes)
 
 
 def card_line(model: ModelEntry) -> str:
@@ -23,16 +29,16 @@ def card_line(model: ModelEntry) -> str:
     info = model.info
     facts = [f"{info.spec.ndim}-D", _channels(info.spec.channels), *_best_known(info.card.known_scores)]
     if info.card.licence:
-        facts.append(escape(info.card.licence))
+        facts.append(escaped(info.card.licence))
     classes = [(label.name, label.colour) for label in info.classes[1:]]
-    rows = [escape(info.card.summary), swatches(classes), " · ".join(facts)]
+    rows = [escaped(info.card.summary), swatches(classes), " · ".join(facts)]
     return "<br>".join(filter(None, rows))
 
 
 def card(model: ModelEntry) -> str:
     """Return the whole card as rich text."""
     info, about = model.info, model.info.card
-    rows = [f"<b>{escape(model.name)}</b>", escape(about.summary)]
+    rows = [f"<b>{escaped(model.name)}</b>", escaped(about.summary)]
     classes = [(label.name, label.colour) for label in info.classes[1:]]
     rows.append(f"Classes: {swatches(classes)}")
     rows.append(f"Network: {info.spec.ndim}-D, {_channels(info.spec.channels)}, {info.spec.depth + 1} levels")
@@ -40,23 +46,23 @@ def card(model: ModelEntry) -> str:
         rows.append(f"Pixel size it was trained on: {' × '.join(f'{size:g}' for size in info.voxel_size)} µm")
     if about.known_scores:
         scores = ", ".join(
-            f"{escape(name.replace('_', ' '))} {score:.3f}" for name, score in about.known_scores.items()
+            f"{escaped(name.replace('_', ' '))} {score:.3f}" for name, score in about.known_scores.items()
         )
         rows.append(f"Scores on images it never saw: {scores}")
     if about.limits:
-        rows.append(f"Limits: {escape(about.limits)}")
+        rows.append(f"Limits: {escaped(about.limits)}")
     rows += [
-        f"Trained on: {escape(entry.get('name', ''))} ({escape(entry.get('licence', ''))})" for entry in about.data
+        f"Trained on: {escaped(entry.get('name', ''))} ({escaped(entry.get('licence', ''))})" for entry in about.data
     ]
-    rows.append(f"Licence: {escape(about.licence or 'not stated')}")
-    rows.append(f"File: {escape(str(model.path))}")
+    rows.append(f"Licence: {escaped(about.licence or 'not stated')}")
+    rows.append(f"File: {escaped(str(model.path))}")
     return "<qt>" + "".join(f"<p style='margin:3px 0'>{row}</p>" for row in rows if row) + "</qt>"
 
 
 def _best_known(scores: Mapping[str, float]) -> list[str]:
     """Return the score that most people can read, if there is one: the shortest name with Dice in it."""
     names = sorted(scores, key=lambda name: ("dice" not in name.lower(), len(name)))
-    return [f"{escape(name.replace('_', ' '))} {scores[name]:.2f}" for name in names[:1]]
+    return [f"{escaped(name.replace('_', ' '))} {scores[name]:.2f}" for name in names[:1]]
 
 
 def _channels(count: int) -> str:

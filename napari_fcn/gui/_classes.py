@@ -19,6 +19,7 @@ from qtpy.QtWidgets import (
 )
 
 from napari_fcn.gui._controller import LEAST, MOST
+from napari_fcn.gui._text import css, hint, one_line
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -64,6 +65,7 @@ class ClassRow(QFrame):
         self.name = QLineEdit()
         self.name.setStyleSheet(PLAIN)
         self.count = QLabel()
+        self.count.setTextFormat(Qt.PlainText)
         self.count.setAlignment(Qt.AlignRight | Qt.AlignVCenter)
         self.cross = QToolButton()
         self.cross.setText("×")
@@ -87,25 +89,26 @@ class ClassRow(QFrame):
         if self._shown == (entry, is_chosen, can_go):
             return
         self._shown = (entry, is_chosen, can_go)
-        self._name = entry.name
+        self._name = one_line(entry.name)
         if not self.name.hasFocus():
-            self.name.setText(entry.name)
+            self.name.setText(self._name)
             self.name.setCursorPosition(0)
         self.name.setAccessibleName(f"Name of class {self._index + 1}")
         self.name.setToolTip("What the class is called. Press Enter when it is typed.")
-        swatch = SWATCH_STYLE.format(colour=entry.stroke_colour)
+        swatch = SWATCH_STYLE.format(colour=css(entry.stroke_colour))
         if self.swatch.styleSheet() != swatch:
             self.swatch.setStyleSheet(swatch)
         self.swatch.setAccessibleName(f"Colour of {entry.name}")
-        self.swatch.setToolTip(f"Choose another colour for {entry.name}")
+        self.swatch.setToolTip(hint(f"Choose another colour for {entry.name}"))
         self.key.setChecked(is_chosen)
         self.key.setAccessibleName(f"Paint {entry.name}")
-        self.key.setToolTip(f"Paint {entry.name} (key {self._index + 1})")
+        self.key.setToolTip(hint(f"Paint {entry.name} (key {self._index + 1})"))
         self.count.setText(f"{entry.painted:,} px".replace(",", "\u202f"))
-        self.count.setToolTip(f"Pixels painted as {entry.name}")
+        self.count.setToolTip(hint(f"Pixels painted as {entry.name}"))
         self.cross.setEnabled(can_go)
         self.cross.setAccessibleName(f"Remove {entry.name}")
-        self.cross.setToolTip(f"Remove {entry.name}; what is painted as it is forgotten" if can_go else "Two must stay")
+        told = f"Remove {entry.name}; what is painted as it is forgotten" if can_go else "Two must stay"
+        self.cross.setToolTip(hint(told))
         self._paint(CHOSEN if is_chosen else NOT_CHOSEN)
 
     def _paint(self, style: str) -> None:

@@ -59,7 +59,7 @@ class Curves(QWidget):
         self.loss = steps.plot(pen=_pen(LOSS))
         for text, plot in ((SCORES, scores), (STEPS, steps)):
             heading = Prose("Plot")
-            heading.setText(text)
+            heading.set_markup(text)
             self._layout.addWidget(heading)
             self._layout.addWidget(plot)
 

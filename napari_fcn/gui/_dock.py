@@ -5,7 +5,7 @@ from __future__ import annotations
 from qtpy.QtCore import QEvent, QSize, Qt
 from qtpy.QtWidgets import QScrollArea, QVBoxLayout, QWidget
 
-from napari_fcn.gui._wheel import WheelGuard
+from napari_fcn.gui._guard import DockGuard
 
 NARROW, WIDTH, HEIGHT = 260, 320, 400  # pixels: least width, and what is asked for
 
@@ -59,5 +59,5 @@ class Dock(QWidget):
         outer = QVBoxLayout(self)
         outer.setContentsMargins(0, 0, 0, 0)
         outer.addWidget(area)
-        self._wheel = WheelGuard(self, area)
+        self._guard = DockGuard(self, area)
         self.setMinimumWidth(NARROW)

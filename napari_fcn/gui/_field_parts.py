@@ -9,6 +9,7 @@ from qtpy.QtWidgets import QCheckBox, QComboBox, QFormLayout, QHBoxLayout, QLine
 
 from napari_fcn.gui._field_text import finding_text
 from napari_fcn.gui._form import Prose
+from napari_fcn.gui._text import one_line
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -94,7 +95,7 @@ class PixelChoice(QWidget):
             self.label.clear()
             self.label.addItem(PROBABLE, None)
             for index, name in enumerate(classes):
-                self.label.addItem(name, index)
+                self.label.addItem(one_line(name), index)
             self.label.setCurrentIndex(max(0, self.label.findText(kept)))
 
     def show_pixel(self, index: Sequence[int]) -> None:
@@ -165,7 +166,7 @@ class Objects(QWidget):
         self._layers = list(layers)
         with QSignalBlocker(self.layer):
             self.layer.clear()
-            self.layer.addItems([layer.name for layer in layers] or ["no labels"])
+            self.layer.addItems([one_line(layer.name) for layer in layers] or ["no labels"])
             self.layer.setCurrentIndex(max(0, self.layer.findText(kept)))
         self.button.setEnabled(bool(layers))
         self.layer.setEnabled(bool(layers))
@@ -232,7 +233,7 @@ class Checks(QWidget):
         """Show what was found, and whether a check can begin."""
         for kind, (name, _) in BUTTONS.items():
             finding = state.finding(kind)
-            self.findings[kind].setText("" if finding is None else f"<b>{name}.</b> {finding_text(finding)}")
+            self.findings[kind].set_markup("" if finding is None else f"<b>{name}.</b> {finding_text(finding)}")
             self.findings[kind].setVisible(finding is not None)
             self.buttons[kind].setEnabled(is_possible and not state.is_checking)
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar, get_args
 from qtpy.QtCore import Qt, Signal
 from qtpy.QtWidgets import QCheckBox, QComboBox, QFormLayout, QLabel, QLineEdit, QPushButton, QVBoxLayout, QWidget
 
+from napari_fcn.gui._text import hint, one_line
 from napari_fcn.settings import Option, options
 
 if TYPE_CHECKING:
@@ -38,7 +39,7 @@ class Field(QWidget):
         super().__init__(parent)
         self.option = option
         self.editor = self._editor()
-        self.editor.setToolTip(f"<qt>{option.help}</qt>")
+        self.editor.setToolTip(hint(option.help))
         self.editor.setAccessibleName(option.label)
         self.editor.setAccessibleDescription(option.help)
         self.complaint = Prose(f"{option.label}: what is wrong")
@@ -189,7 +190,7 @@ class Form(QWidget, Generic[S]):
         self.rows.setFieldGrowthPolicy(QFormLayout.AllNonFixedFieldsGrow)
         for field in self.fields.values():
             label = QLabel(field.option.label)
-            label.setToolTip(f"<qt>{field.option.help}</qt>")
+            label.setToolTip(hint(field.option.help))
             label.setBuddy(field)
             label.setMinimumWidth(LABELS)  # so that forms under one another line up
             self.rows.addRow(label, field)
@@ -222,9 +223,20 @@ class Prose(QLabel):
         self.setAccessibleName(name)
 
     def setText(self, text: str) -> None:
-        """Show a text, plain or rich."""
-        self._said = text
-        super().setText(breakable(text))
+        """Show a plain text as one paragraph, whatever is in it."""
+        self.set_lines(text)
+
+    def set_lines(self, *lines: str) -> None:
+        """Show plain texts, one under another."""
+        self._said = "\n".join(lines)
+        self.setTextFormat(Qt.PlainText)
+        super().setText(breakable("\n".join(map(one_line, lines))))
+
+    def set_markup(self, markup: str) -> None:
+        """Show rich text of our own; what is foreign in it is `escaped`."""
+        self._said = markup
+        self.setTextFormat(Qt.RichText)
+        super().setText(breakable(markup))
 
     def text(self) -> str:
         """Return the text that is shown."""
@@ -286,5 +298,5 @@ def _combo(choices: Sequence[tuple[str, Any]], free: bool) -> QComboBox:
     combo.setSizeAdjustPolicy(QComboBox.AdjustToMinimumContentsLengthWithIcon)
     combo.setMinimumContentsLength(8)
     for text, value in choices:
-        combo.addItem(text, value)
+        combo.addItem(one_line(text), value)
     return combo

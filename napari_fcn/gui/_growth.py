@@ -10,6 +10,7 @@ from qtpy.QtWidgets import QAbstractItemView, QHeaderView, QTableWidget, QTableW
 from napari_fcn.gui._curve import plot_widget
 from napari_fcn.gui._field_text import growth_line
 from napari_fcn.gui._form import Prose
+from napari_fcn.gui._text import escaped, hint
 
 if TYPE_CHECKING:
     from qtpy.QtGui import QShowEvent
@@ -49,8 +50,9 @@ class GrowthPlot(QWidget):
         self.setVisible(growth is not None)
         if growth is not None:
             lines = _lines(growth)
-            legend = [f"<span style='color:{c}'>▬</span>&nbsp;{name}" for c, name, _ in lines if len(lines) > 1]
-            self.heading.setText(" ".join([growth_line(growth), *legend]))
+            names = lines if len(lines) > 1 else ()
+            legend = [f"<span style='color:{colour}'>▬</span>&nbsp;{escaped(name)}" for colour, name, _ in names]
+            self.heading.set_markup(" ".join([growth_line(growth), *legend]))
             self._draw()
 
     def showEvent(self, event: QShowEvent) -> None:
@@ -92,9 +94,9 @@ class LayerTable(QTableWidget):
         self.verticalHeader().setDefaultSectionSize(20)
         self.setTextElideMode(Qt.ElideMiddle)
         header = self.horizontalHeader()
-        for column, (text, hint) in enumerate(zip(COLUMNS, HINTS, strict=True)):
+        for column, (text, told) in enumerate(zip(COLUMNS, HINTS, strict=True)):
             item = QTableWidgetItem(text)
-            item.setToolTip(hint)
+            item.setToolTip(told)
             self.setHorizontalHeaderItem(column, item)
             header.setSectionResizeMode(column, QHeaderView.ResizeToContents)
         header.setSectionResizeMode(0, QHeaderView.Stretch)
@@ -110,7 +112,7 @@ class LayerTable(QTableWidget):
         for number, layer in enumerate(rows):
             for column, text in enumerate(_cells(layer)):
                 item = QTableWidgetItem(text)
-                item.setToolTip(f"{layer.name} ({layer.kind})" if column == 0 else HINTS[column])
+                item.setToolTip(hint(f"{layer.name} ({layer.kind})" if column == 0 else HINTS[column]))
                 if column:
                     item.setTextAlignment(int(Qt.AlignRight | Qt.AlignVCenter))
                 self.setItem(number, column, item)

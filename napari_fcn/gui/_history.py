@@ -17,6 +17,8 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
+from napari_fcn.gui._text import one_line
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -165,7 +167,7 @@ class CommitList(QWidget):
         item.setText(NUMBER, f"{'  ' * (depth - 1)}└ {commit.number}" if depth else str(commit.number))
         item.setText(KIND, KINDS.get(commit.kind, commit.kind))
         item.setText(SCORE, score(commit, state.exams))
-        item.setText(NAME, commit.name)
+        item.setText(NAME, one_line(commit.name))
         item.setToolTip(NAME, "Double-click, or F2, to give it a name")
         item.setToolTip(KIND, HINTS.get(commit.kind, ""))
         for column in range(4):

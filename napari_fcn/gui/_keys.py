@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from html import escape
 from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary
 
 from qtpy.QtCore import Qt
 from qtpy.QtGui import QKeySequence
 from qtpy.QtWidgets import QShortcut
+
+from napari_fcn.gui._text import escaped
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -64,7 +65,7 @@ class Keys:
     def text(self) -> str:
         """Return a table of all keys as rich text."""
         rows = (
-            f"<tr><td><b>{escape(k.name)}</b>&nbsp;&nbsp;</td><td>{escape(k.what)}</td></tr>"
+            f"<tr><td><b>{escaped(k.name)}</b>&nbsp;&nbsp;</td><td>{escaped(k.what)}</td></tr>"
             for k in self._keys
             if k.what
         )

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from qtpy.QtCore import Qt, Signal
 from qtpy.QtWidgets import QButtonGroup, QHBoxLayout, QLabel, QRadioButton, QVBoxLayout, QWidget
 
-from napari_fcn.gui._cards import SWATCH
+from napari_fcn.gui._cards import swatch
 from napari_fcn.gui._form import WARNING, Prose
+from napari_fcn.gui._text import escaped, hint
 
 if TYPE_CHECKING:
     from napari_fcn.gui._controller import ClassShare, RunResult
@@ -35,8 +35,8 @@ def duration(seconds: float) -> str:
 def result_line(result: RunResult) -> str:
     """Return what a run has to tell as rich text: model, time, device, speed, notes, files."""
     facts = [duration(result.seconds), f"on {result.device}", result.precision, f"{result.speed:.2g} Mpx/s"]
-    rows = [f"<b>{escape(result.model)}</b> on {escape(result.image)}", " · ".join(map(escape, facts))]
-    rows += [escape(note) for note in result.notes]
+    rows = [f"<b>{escaped(result.model)}</b> on {escaped(result.image)}", " · ".join(map(escaped, facts))]
+    rows += [escaped(note) for note in result.notes]
     rows += [f"Saved {link(Path(file))}" for file in result.files]
     return "<br>".join(rows)
 
@@ -44,14 +44,14 @@ def result_line(result: RunResult) -> str:
 def link(file: Path) -> str:
     """Return a link to the folder of a file, named like the file and short enough for a narrow dock."""
     name = file.name if len(file.name) <= LONGEST else f"{file.name[: LONGEST // 2]}…{file.name[-LONGEST // 2 :]}"
-    return f"<a href='{file.absolute().parent.as_uri()}' style='color: {LINK}'>{escape(name)}</a>"
+    return f"<a href='{file.absolute().parent.as_uri()}' style='color: {LINK}'>{escaped(name)}</a>"
 
 
 def legend(classes: tuple[ClassShare, ...]) -> str:
     """Return a table of colours, names and shares as rich text."""
     rows = []
     for index, entry in enumerate(classes):
-        name = SWATCH.format(colour=entry.colour, name=escape(entry.name)) if index else escape(entry.name)
+        name = swatch(entry.name, entry.colour) if index else escaped(entry.name)
         rows.append(f"<tr><td>{name}</td><td align='right'>&nbsp;&nbsp;{100 * entry.share:.1f} %</td></tr>")
     return f"<table>{''.join(rows)}</table>"
 
@@ -104,9 +104,9 @@ class Outcome(QWidget):
         warning = "" if result is None else result.warning
         self.warning.setText(warning)
         self.warning.setVisible(bool(warning))
-        self.line.setText("" if result is None else result_line(result))
-        self.line.setToolTip("" if result is None else "\n".join(result.files))
-        self.legend.setText("" if result is None else legend(result.classes))
+        self.line.set_markup("" if result is None else result_line(result))
+        self.line.setToolTip("" if result is None else hint(*result.files))
+        self.legend.set_markup("" if result is None else legend(result.classes))
         self.line.setVisible(result is not None)
         self.legend.setVisible(result is not None)
 

@@ -9,6 +9,7 @@ from qtpy.QtWidgets import QComboBox, QFileDialog, QVBoxLayout, QWidget
 
 from napari_fcn.gui._cards import card, card_line
 from napari_fcn.gui._form import Prose
+from napari_fcn.gui._text import escaped, one_line
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -85,7 +86,7 @@ class ImagePicker(Picker):
         with QSignalBlocker(self.combo):
             self.combo.clear()
             for layer in images:
-                self.combo.addItem(layer.name)
+                self.combo.addItem(one_line(layer.name))
                 self._ignore(layer)
                 for name in TELLING:
                     getattr(layer.events, name).connect(self._on_layers)
@@ -149,7 +150,7 @@ class ModelPicker(Picker):
 
     def choose_other(self, name: str) -> None:
         """Choose something that is no model file."""
-        self._show(None, name, self._others[name], "")
+        self._show(None, name, escaped(self._others[name]), "")
 
     def open_file(self, path: str | Path) -> None:
         """Choose the model in a file; if it cannot be read, the choice stays as it was."""
@@ -163,7 +164,7 @@ class ModelPicker(Picker):
         self.model, self.other = model, other
         self.combo.setCurrentIndex(self._index())
         self.combo.setToolTip(hint)
-        self.line.setText(line)
+        self.line.set_markup(line)
         self.line.setToolTip(hint)
         self.edited.emit()
 
@@ -177,7 +178,7 @@ class ModelPicker(Picker):
         with QSignalBlocker(self.combo):
             self.combo.clear()
             for index, model in enumerate(self.models):
-                self.combo.addItem(model.name)
+                self.combo.addItem(one_line(model.name))
                 self.combo.setItemData(index, card(model), Qt.ToolTipRole)
             self.combo.addItems(self._others)
             if self.combo.count():

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 from qtpy.QtCore import Signal
 from qtpy.QtWidgets import QHBoxLayout, QLineEdit, QListWidget, QPushButton, QVBoxLayout, QWidget
 
+from napari_fcn.gui._text import one_line
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -27,6 +29,7 @@ class PinList(QWidget):
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
+        self._names: tuple[str, ...] = ()
         self.list = QListWidget()
         self.list.setAccessibleName("Pins")
         self.list.setMaximumHeight((ROWS + 1) * self.list.fontMetrics().height())
@@ -51,9 +54,10 @@ class PinList(QWidget):
 
     def show_pins(self, names: Sequence[str]) -> None:
         """Show the names of all pins."""
-        if names != tuple(self.list.item(row).text() for row in range(self.list.count())):
+        if tuple(names) != self._names:
+            self._names = tuple(names)
             self.list.clear()
-            self.list.addItems(list(names))
+            self.list.addItems(list(map(one_line, names)))
         self.list.setVisible(bool(names))
         self.name.setPlaceholderText(next(n for i in range(1, 1000) if (n := f"pin {i}") not in names))
         self._sync()
@@ -67,4 +71,4 @@ class PinList(QWidget):
 
     def _on_unpin(self) -> None:
         for item in self.list.selectedItems():
-            self.unpinned.emit(item.text())
+            self.unpinned.emit(self._names[self.list.row(item)])

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from html import escape
 from typing import TYPE_CHECKING
 
 from qtpy.QtCore import Qt, Signal
@@ -10,6 +9,7 @@ from qtpy.QtWidgets import QFrame, QHBoxLayout, QListWidget, QPushButton, QVBoxL
 
 from napari_fcn.errors import in_dock
 from napari_fcn.gui._form import Prose
+from napari_fcn.gui._text import escaped, hint, one_line
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -104,10 +104,10 @@ class UpdateCard(QFrame):
             return
         self._seen = seen
         ready = update.ready
-        self.headline.setText(headline(ready))
-        pins = [f"Pin {escape(pin.name)}: {pin.accepted:.0%} → {pin.candidate:.0%}" for pin in ready.pins]
-        judgement = " ".join(filter(None, [escape(in_dock(ready.reason)), ENDED[update.standing]]))
-        self.text.setText("<br>".join([*pins, judgement]))
+        self.headline.set_markup(headline(ready))
+        pins = [f"Pin {escaped(pin.name)}: {pin.accepted:.0%} → {pin.candidate:.0%}" for pin in ready.pins]
+        judgement = " ".join(filter(None, [escaped(in_dock(ready.reason)), ENDED[update.standing]]))
+        self.text.set_markup("<br>".join([*pins, judgement]))
         self.shower.setChecked(state.are_changes_shown)
         for button in (self.accept, self.reject):
             button.setVisible(state.can_decide)
@@ -124,8 +124,8 @@ class UpdateCard(QFrame):
         self.places.clear()
         for change in ready.changes:
             line = change_line(change, classes, axes)
-            self.places.addItem(line)
-            self.places.item(self.places.count() - 1).setToolTip(line)
+            self.places.addItem(one_line(line))
+            self.places.item(self.places.count() - 1).setToolTip(hint(line))
         self.places.blockSignals(False)
 
     def _on_row(self, row: int) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from html import escape
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
@@ -25,6 +24,7 @@ from napari_fcn.gui._form import ALARM, Fold, Form, Prose
 from napari_fcn.gui._keys import Key, Keys
 from napari_fcn.gui._outcome import duration
 from napari_fcn.gui._pickers import ModelPicker
+from napari_fcn.gui._text import escaped
 from napari_fcn.settings import DEVICES, PredictSettings
 
 if TYPE_CHECKING:
@@ -109,7 +109,7 @@ class BatchWidget(Dock):
         ]
         Keys(here).attach(self)  # not to the viewer: there they belong to the dock Segment
         Keys(listed).attach(self.table)
-        self.keys.setText(f"{Keys(here).line()}<br>In the list: {Keys(listed).line()}")
+        self.keys.set_markup(f"{Keys(here).line()}<br>In the list: {Keys(listed).line()}")
 
     def _lay_out(self) -> None:
         top, save = QWidget(), QWidget()
@@ -238,7 +238,7 @@ class BatchWidget(Dock):
             button.setEnabled(bool(state.rows))
         self._show(self.message, " ".join(filter(None, [state.message, "" if state.is_running else reason])))
         self._show(self.error, state.error)
-        self._show(self.summary, "" if state.summary is None else summary_line(state.summary))
+        self._show_markup(self.summary, "" if state.summary is None else summary_line(state.summary))
         self._sync_progress(state)
         self._sync_detail()
 
@@ -253,13 +253,19 @@ class BatchWidget(Dock):
     def _sync_detail(self) -> None:
         row = self.table.current
         told = row is not None and row.state not in (WAITING, RUNNING) and row.number in self.table.chosen
-        self._show(self.detail, detail(row) if row is not None and told else "")
+        self._show_markup(self.detail, detail(row) if row is not None and told else "")
         self.detail.setStyleSheet(ALARM if told and row is not None and row.state == FAILED else "")
 
     @staticmethod
     def _show(prose: Prose, text: str) -> None:
         if prose.text() != text:
             prose.setText(text)
+        prose.setVisible(bool(text))
+
+    @staticmethod
+    def _show_markup(prose: Prose, text: str) -> None:
+        if prose.text() != text:
+            prose.set_markup(text)
         prose.setVisible(bool(text))
 
     def _on_all_layers(self) -> None:
@@ -298,7 +304,7 @@ def summary_line(summary: Summary) -> str:
     counts += [f"{summary.failed} failed"] if summary.failed else []
     counts += [f"{summary.cancelled} cancelled"] if summary.cancelled else []
     device = f" on {', '.join(summary.devices)}" if summary.devices else ""
-    told = f"<b>{', '.join(counts)}</b> in {duration(summary.seconds)}{escape(device)} with {escape(summary.model)}."
+    told = f"<b>{', '.join(counts)}</b> in {duration(summary.seconds)}{escaped(device)} with {escaped(summary.model)}."
     return told + (" Select a failed one to read why." if summary.failed else "")
 
 

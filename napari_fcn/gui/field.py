@@ -206,7 +206,7 @@ class FieldWidget(Dock):
         self.message.setVisible(bool(message))
         self.error.setText(state.error)
         self.error.setVisible(bool(state.error) and state.error != reason)
-        self.sight.setText("" if state.sight is None else sight_text(state.sight))
+        self.sight.set_markup("" if state.sight is None else sight_text(state.sight))
         self.sight.setVisible(state.sight is not None)
         if state.sight is not None:
             self.pixel.show_pixel([i for _, i in state.sight.at])

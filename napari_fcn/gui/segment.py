@@ -219,10 +219,10 @@ class SegmentWidget(Dock):
     def _sync_seen(self) -> None:
         """Show what the network sees along the axes that have a slider."""
         seen = self.controller.lookout.seen(self.image.layer, self._request(), self.model.model)
-        text = "\n".join(stretch.line for stretch in seen)
-        if text != self.sees.text():
-            self.sees.setText(text)
-        self.sees.setVisible(bool(text))
+        lines = [stretch.line for stretch in seen]
+        if "\n".join(lines) != self.sees.text():
+            self.sees.set_lines(*lines)
+        self.sees.setVisible(bool(lines))
 
     def _sync_apart(self) -> None:
         """Show whether the pixel size of the image is another than the model knows, and offer to change it."""

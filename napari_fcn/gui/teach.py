@@ -98,7 +98,7 @@ class TeachWidget(Dock):
         self.settings.fields["device"].offer([(name, name) for name in DEVICES], free=True)
         self._keys = Keys(self._all_keys())
         self.keys = Prose("Shortcuts")
-        self.keys.setText(self._keys.text())
+        self.keys.set_markup(self._keys.text())
 
     def _all_keys(self) -> list[Key]:
         do = self.controller.do
@@ -262,8 +262,8 @@ class TeachWidget(Dock):
     def _sync(self) -> None:
         """Show the state of everything."""
         state = self.controller.state
-        more = f"\n{self._facts.apart} It may need more strokes." if self._facts.apart else ""
-        self.begin.image.line.setText(f"{self._facts.summary}{more}")
+        more = [f"{self._facts.apart} It may need more strokes."] if self._facts.apart else []
+        self.begin.image.line.set_lines(self._facts.summary, *more)
         self.begin.image.line.setVisible(bool(self._facts.summary) and state.phase == "idle")
         self.begin.axes.setPlaceholderText(self._facts.axes)
         self.begin.show_state(state, self._reason())

@@ -32,7 +32,7 @@ from qtpy.QtWidgets import (
 from napari_fcn.gui import batch, field, segment, teach
 from napari_fcn.gui._dock import Dock
 from napari_fcn.gui._form import Fold
-from napari_fcn.gui._wheel import WheelGuard
+from napari_fcn.gui._guard import DockGuard
 from napari_fcn.gui.batch import BatchWidget
 from napari_fcn.gui.field import FieldWidget
 from napari_fcn.gui.segment import SegmentWidget
@@ -129,7 +129,7 @@ def test_a_control_that_was_chosen_takes_the_wheel(qtbot: QtBot) -> None:
     qtbot.addWidget(whole)
     elsewhere, combo = QLineEdit(whole), QComboBox(whole)
     combo.addItems(["a", "b", "c"])
-    whole.guard = WheelGuard(whole)
+    whole.guard = DockGuard(whole)
     whole.show()
     whole.activateWindow()
     qtbot.waitUntil(whole.isActiveWindow)
@@ -146,7 +146,7 @@ def test_controls_that_come_later_are_covered_too(kind: type[Any], qtbot: QtBot)
     whole, column = QWidget(), None
     qtbot.addWidget(whole)
     column = QVBoxLayout(whole)
-    whole.guard = WheelGuard(whole)
+    whole.guard = DockGuard(whole)
     whole.show()
     inner = QWidget()
     column.addWidget(inner)
@@ -189,7 +189,7 @@ def test_the_list_of_a_combo_that_was_opened_scrolls(qtbot: QtBot) -> None:
     qtbot.addWidget(whole)
     combo = QComboBox(whole)
     combo.addItems([f"model {n}" for n in range(200)])
-    whole.guard = WheelGuard(whole)
+    whole.guard = DockGuard(whole)
     whole.show()
     combo.showPopup()
     qtbot.wait(1)

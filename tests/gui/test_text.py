@@ -1,0 +1,221 @@
+"""Foreign text in the docks: names of layers, models, classes and projects are drawn as they are written."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from napari.viewer import Viewer
+from pytestqt.qtbot import QtBot
+from qtpy.QtCore import Qt
+from qtpy.QtWidgets import QAbstractItemView, QApplication, QComboBox, QLabel, QLineEdit, QToolTip, QWidget
+
+from napari_fcn.events import Change, PinScore, UpdateReady
+from napari_fcn.geometry import Region
+from napari_fcn.gui import field, segment, teach
+from napari_fcn.gui._batch_table import detail
+from napari_fcn.gui._cards import card, card_line, swatch
+from napari_fcn.gui._classes import ClassList
+from napari_fcn.gui._controller import ClassShare, Finding, Row, RunResult, TaughtClass, TeachState, catalogue
+from napari_fcn.gui._controller.teach_state import Update
+from napari_fcn.gui._dock import Dock
+from napari_fcn.gui._field_text import finding_text
+from napari_fcn.gui._form import Prose
+from napari_fcn.gui._outcome import legend, result_line
+from napari_fcn.gui._pins import PinList
+from napari_fcn.gui._text import css, escaped, hint, one_line
+from napari_fcn.gui._update import UpdateCard
+from napari_fcn.gui.batch import BatchWidget
+from napari_fcn.gui.field import FieldWidget
+from napari_fcn.gui.segment import SegmentWidget
+from napari_fcn.gui.teach import TeachWidget
+from napari_fcn.models.card import ClassLabel, ModelCard
+from napari_fcn.models.checkpoint import Checkpoint
+from napari_fcn.models.recipe import plain_recipe
+from napari_fcn.nets.spec import NetSpec
+
+EVIL = '<img src="x.png"><h1>&amp;L</h1>'
+TURNED = "a\u202eb\nc\td\u2066e"
+
+
+@pytest.fixture
+def evil_model(tmp_path: Path) -> Path:
+    """Return a model file in whose card every text is markup."""
+    spec = NetSpec(ndim=2, channels=1, classes=3, width=4, depth=1)
+    info = plain_recipe("evil", spec, "made for a test")
+    classes = tuple(ClassLabel(f"{EVIL} {k}", label.colour) for k, label in enumerate(info.classes))
+    about = ModelCard(EVIL, EVIL, EVIL, EVIL, ({"name": EVIL, "licence": EVIL},), {EVIL: 0.5}, EVIL)
+    path = tmp_path / "evil.safetensors"
+    Checkpoint.of(spec.build(torch.Generator().manual_seed(0)), replace(info, classes=classes, card=about)).save(path)
+    return path
+
+
+def tooltips_in(whole: QWidget) -> Iterator[str]:
+    for widget in (whole, *whole.findChildren(QWidget)):
+        yield widget.toolTip()
+        if isinstance(widget, QComboBox):
+            yield from (str(widget.itemData(k, Qt.ToolTipRole) or "") for k in range(widget.count()))
+        if isinstance(widget, QAbstractItemView) and widget.model() is not None:
+            model = widget.model()
+            for row in range(model.rowCount()):
+                for column in range(widget.columnCount() if hasattr(widget, "columnCount") else 1):
+                    yield str(model.index(row, column).data(Qt.ToolTipRole) or "")
+
+
+def drawn_as_markup(whole: QWidget) -> list[str]:
+    """Return the labels and tooltips of a dock in which a foreign tag would be drawn."""
+    found = []
+    for label in whole.findChildren(QLabel):
+        text, form = QLabel.text(label), label.textFormat()
+        is_markup = form == Qt.RichText or (form == Qt.AutoText and Qt.mightBeRichText(text))
+        if is_markup and ("<img" in text or "<h1" in text):
+            found.append(text)
+    found += [tip for tip in tooltips_in(whole) if Qt.mightBeRichText(tip) and ("<img" in tip or "<h1" in tip)]
+    return found
+
+
+@pytest.fixture(params=[SegmentWidget, BatchWidget, TeachWidget, FieldWidget], ids=lambda dock: dock.__name__)
+def whole(
+    request: pytest.FixtureRequest,
+    make_napari_viewer: Callable[..., Viewer],
+    qtbot: QtBot,
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+    evil_model: Path,
+) -> Iterator[Dock]:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("USERPROFILE", str(tmp_path))
+    for module in (segment, teach, field):
+        monkeypatch.setattr(module, "WARM_UP_AFTER", 10**8)
+    viewer = make_napari_viewer()
+    viewer.add_labels(np.ones((40, 48), np.uint8), name=EVIL)
+    viewer.add_image(np.zeros((40, 48), np.uint8), name=EVIL)
+    widget = request.param(viewer)
+    qtbot.addWidget(widget)
+    (widget.begin.model if isinstance(widget, TeachWidget) else widget.model).open_file(evil_model)
+    yield widget
+    qtbot.waitUntil(lambda: not widget.controller.is_busy, timeout=30_000)
+
+
+def run(whole: Any) -> None:
+    if isinstance(whole, TeachWidget):
+        whole.start()
+    elif isinstance(whole, FieldWidget):
+        whole._on_check("border")
+    else:
+        if isinstance(whole, BatchWidget):
+            whole.save.fields["results"].set_value("nothing")
+            whole.controller.add_layers(whole.controller.images())
+        whole.run()
+
+
+def test_no_dock_draws_the_tags_of_a_name_or_a_model_card(whole: Any, qtbot: QtBot) -> None:
+    seen: list[str] = []
+    whole.controller.changed.connect(lambda _: seen.extend(drawn_as_markup(whole)))
+    qtbot.wait(1)
+    seen += drawn_as_markup(whole)
+    run(whole)
+    is_over = {
+        TeachWidget: lambda: whole.controller.state.is_open and not whole.controller.is_busy,
+        FieldWidget: lambda: bool(whole.controller.state.findings),
+        BatchWidget: lambda: whole.controller.state.summary is not None,
+        SegmentWidget: lambda: whole.controller.state.result is not None,
+    }[type(whole)]
+    qtbot.waitUntil(is_over, timeout=60_000)
+    if isinstance(whole, BatchWidget):
+        whole.table.selectRow(0)
+    if isinstance(whole, TeachWidget):
+        whole.controller.stop()
+    qtbot.wait(1)
+    assert not [label.text() for label in whole.findChildren(QLabel) if label.textFormat() == Qt.AutoText]
+    assert not [*seen, *drawn_as_markup(whole)]
+    texts = " ".join(label.text() for label in whole.findChildren(Prose))
+    assert "img" in texts, "the name is not shown at all"
+
+
+def test_markup_of_ours_shows_foreign_text_as_it_is(evil_model: Path) -> None:
+    entry = catalogue.entry(evil_model)
+    result = RunResult(EVIL, EVIL, 1.0, 1, EVIL, EVIL, (ClassShare(EVIL, EVIL, 0.5),) * 2, (EVIL,), (f"/tmp/{EVIL}",))
+    row = Row(0, EVIL, f"/data/{EVIL}", "failed", device=EVIL, precision=EVIL, lines=(EVIL,), files=(f"/x/{EVIL}",))
+    for markup in (card(entry), card_line(entry), result_line(result), legend(result.classes), detail(row)):
+        assert "<img" not in markup
+        assert "<h1" not in markup
+        assert "&lt;img" in markup
+
+
+def test_a_colour_that_is_none_is_grey() -> None:
+    assert css("#E69f00") == "#E69f00"
+    for colour in ('red"></span><img src="x.png">', "#12345", "red", "", "#1234567", "#12345g"):
+        assert "img" not in swatch("a", colour)
+        assert css(colour) == "#b4b4b4"
+
+
+@pytest.mark.parametrize("make", [one_line, escaped, hint])
+def test_names_cannot_break_lines_or_turn_the_words_behind_them(make: Callable[[str], str]) -> None:
+    text = make(TURNED)
+    assert "ab c de" in text
+    assert text.isprintable()
+
+
+def test_a_message_stays_one_paragraph_whatever_the_name(qtbot: QtBot) -> None:
+    label = Prose("Message")
+    qtbot.addWidget(label)
+    label.setText("Segmenting " + "x\n" * 200 + "…")
+    assert "\n" not in QLabel.text(label)
+    label.set_lines("first", "second")
+    assert QLabel.text(label) == "first\nsecond"
+
+
+def test_a_label_is_plain_again_after_markup(qtbot: QtBot) -> None:
+    label = Prose("Message")
+    qtbot.addWidget(label)
+    label.set_markup("<b>ours</b>")
+    label.setText(EVIL)
+    assert label.textFormat() == Qt.PlainText
+
+
+def test_a_class_and_a_pin_with_such_names_are_listed_plainly(qtbot: QtBot) -> None:
+    classes, pins = ClassList(), PinList()
+    for widget in (classes, pins):
+        qtbot.addWidget(widget)
+    classes.show_classes([TaughtClass(EVIL, "#123456"), TaughtClass(TURNED, "#e69f00")], 1)
+    assert not [tip for tip in tooltips_in(classes) if "<img" in tip]
+    assert classes.rows[1].name.text() == "ab c de"
+    pins.show_pins((TURNED, EVIL))
+    pins.list.setCurrentRow(0)
+    with qtbot.waitSignal(pins.unpinned) as told:
+        pins.unpin.click()
+    assert told.args == [TURNED]  # what the engine knows it by
+
+
+def test_a_tooltip_that_comes_later_is_plain_too(qtbot: QtBot) -> None:
+    from qtpy.QtCore import QEvent, QPoint
+    from qtpy.QtGui import QHelpEvent
+
+    from napari_fcn.gui._guard import DockGuard
+
+    whole = QWidget()
+    qtbot.addWidget(whole)
+    edit = QLineEdit(whole)
+    edit.setToolTip(EVIL)
+    guard = DockGuard(whole)
+    whole.show()
+    QApplication.sendEvent(edit, QHelpEvent(QEvent.ToolTip, QPoint(1, 1), edit.mapToGlobal(QPoint(1, 1))))
+    assert QToolTip.text() == hint(EVIL)
+    QToolTip.hideText()
+    assert guard.parent() is whole
+
+
+def test_findings_and_updates_show_names_plainly(qtbot: QtBot) -> None:
+    assert "<img" not in finding_text(Finding("border", EVIL, EVIL, EVIL, 1.0))
+    region = Region((0, 0), (4, 4))
+    change, pin = Change(region, 16, 0, 1), PinScore(EVIL, 1.0, 1.0)
+    ready = UpdateReady(0.8, 0.9, (pin,), True, EVIL, (change,), region, np.ones((4, 4), np.uint8))
+    updates = UpdateCard(("K", "Shift+K", "H"))
+    qtbot.addWidget(updates)
+    classes = (TaughtClass(EVIL, "#000000"), TaughtClass(EVIL, "#56b4e9"))
+    updates.show_update(TeachState(phase="open", classes=classes, update=Update(ready, "waits")), ("y", "x"))
+    assert not drawn_as_markup(updates)
