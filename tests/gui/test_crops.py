@@ -8,7 +8,7 @@ from napari.components import ViewerModel
 
 from napari_fcn.events import Suggested
 from napari_fcn.geometry import Region
-from napari_fcn.gui._layers import Crop, Place, look_at, show_answer, show_changes, show_uncertainty, visible
+from napari_fcn.gui._layers import Crop, Place, Sights, look_at, show_answer, show_changes, show_uncertainty, visible
 from napari_fcn.gui._layers.placing import on_image, on_layer
 from napari_fcn.gui._layers.screen import camera_of
 
@@ -91,3 +91,23 @@ def test_regions_go_to_the_layer_and_back(channel: int | None) -> None:
 def test_dark_colours_are_made_visible() -> None:
     assert visible("#000000") != "#000000"
     assert visible("#56b4e9") == "#56b4e9"
+
+
+def test_boxes_of_a_plane_are_drawn_anew_in_3d_and_where_the_view_turns(viewer: ViewerModel) -> None:
+    image = viewer.add_image(np.zeros((20, 30)), name="cells")
+    place, sights = Place(viewer, image, None, "next place"), Sights(viewer, image, None)
+
+    def draw(_: object = None) -> None:
+        place.show_box(Region((3, 4), (9, 20)), image)
+        sights.show_box(Region((3, 4), (9, 20)), (5, 6))
+
+    draw()
+    viewer.dims.events.ndisplay.connect(draw)
+    for ndisplay in (3, 2):
+        viewer.dims.ndisplay = ndisplay
+        draw()
+        for layer, count in ((place.layer, 1), (sights.layers[0], 2)):
+            assert layer is not None
+            assert layer.nshapes == count
+            assert layer._slice_input.ndisplay == ndisplay
+            np.testing.assert_array_equal(layer.data[0].min(0), (2.5, 3.5))

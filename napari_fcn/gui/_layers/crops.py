@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from napari.components import Dims
 from napari.layers import Image, Labels, Shapes
 
 from napari_fcn.gui._layers.colours import stroke_colours, stroke_names
@@ -117,7 +118,7 @@ class Place(Crop):
         box = _box(on_layer(region, self._channel), displayed_axes(self._viewer, like))
         layer = self.layer
         if layer is not None:
-            layer.data = [box]
+            draw_polygons(self._viewer, layer, [box])
             mark(layer, self._source, self.kind, self._channel)
             layer.visible = True
             return
@@ -135,6 +136,16 @@ class Place(Crop):
         mark(layer, self._source, self.kind, self._channel)
         add_result(self._viewer, layer, self._source)
         follow(layer, self._source)
+
+
+def draw_polygons(viewer: ViewerModel, layer: Shapes, polygons: Sequence[npt.NDArray[np.float64]]) -> None:
+    """Let a Shapes layer show these polygons; napari 0.9 refuses them while the view has more axes than the layer."""
+    is_flat = layer.ndim < viewer.dims.ndisplay
+    if is_flat:
+        layer._slice_dims(Dims(ndim=layer.ndim, ndisplay=layer.ndim))
+    layer.data = (polygons, ["polygon"] * len(polygons))
+    if is_flat:
+        layer._slice_dims(viewer.dims)
 
 
 def _box(region: Region, shown: Sequence[int]) -> npt.NDArray[np.float64]:

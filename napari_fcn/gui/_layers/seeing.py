@@ -11,7 +11,7 @@ from napari.layers import Image, Shapes
 from napari.utils.colormaps import Colormap, ensure_colormap
 
 from napari_fcn.geometry import Region
-from napari_fcn.gui._layers.crops import Crop
+from napari_fcn.gui._layers.crops import Crop, draw_polygons
 from napari_fcn.gui._layers.placing import add_result, align, follow, mark, on_layer, placement
 from napari_fcn.gui._layers.screen import camera_of
 
@@ -70,7 +70,7 @@ class Sights:
         if layer is None:
             self._add_box(drawn)
             return
-        layer.data = (drawn, ["polygon"] * len(drawn))
+        draw_polygons(self._viewer, layer, drawn)
         layer.edge_width = self._line()
         mark(layer, self.source, BOX, self._channel)
         align(layer, self.source)

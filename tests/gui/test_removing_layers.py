@@ -1,0 +1,24 @@
+"""Layers go in every way in which napari lets them go, beside every dock, in processes that may crash."""
+
+import pytest
+from gui.user import DOCKS, complaint, run_alone
+
+
+@pytest.mark.parametrize(
+    ("docks", "ways"),
+    [
+        (("teach",), ("by_keys", "while_painting", "without_the_dock")),
+        (("segment", "batch", "field", "synthetic"), ("by_keys",)),
+    ],
+)
+def test_layers_are_removed_with_the_keyboard_and_napari_goes_on(docks: tuple[str, ...], ways: tuple[str, ...]) -> None:
+    done = run_alone("removing_layers.py", ",".join(docks), *ways)
+    assert done.returncode == 0, complaint(done)
+
+
+@pytest.mark.slow
+@pytest.mark.long
+@pytest.mark.parametrize("dock", DOCKS)
+def test_layers_are_removed_in_every_way_and_napari_goes_on(dock: str) -> None:
+    done = run_alone("removing_layers.py", dock)
+    assert done.returncode == 0, complaint(done)
