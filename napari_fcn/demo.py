@@ -10,10 +10,14 @@ from napari_fcn.events import RunDone, TileDone
 from napari_fcn.geometry import Axes
 from napari_fcn.geometry.calibration import Calibration
 from napari_fcn.io import ResultMeta
+from napari_fcn.io.inputs import inputs_of
+from napari_fcn.io.targets import Protection
+from napari_fcn.models.zoo import path_of
 from napari_fcn.recording import Recording, image_calibration, provenance
 from napari_fcn.sample_data import skimage_image
 from napari_fcn.session import Session
 from napari_fcn.settings import PredictSettings
+from napari_fcn.storage import unused
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -42,14 +46,15 @@ def segment_sample(out: Path, model: str) -> Iterator[str]:
         classes=tuple((label.name, label.colour) for label in checkpoint.info.classes),
         provenance=provenance(session, f"skimage.data.{SAMPLE}", session.settings),
     )
+    protection = Protection((inputs_of({"the model": [path_of(model)]}),), only_results=True)
     answers = []
-    for event in Recording(paths, overwrite=True).run(session, meta):
+    for event in Recording(paths, overwrite=True, protection=protection).run(session, meta):
         if isinstance(event, TileDone):
             answers.append(event)
         elif isinstance(event, RunDone):
             yield f"{event.pixels / 1e6:.2f} Mpx in {event.seconds:.2f} s on {event.device} in {event.precision}."
     yield from (f"Wrote {path}." for path in paths.values())
-    yield f"Wrote {_picture(sample, checkpoint, answers, out / f'{SAMPLE}-overlay.png')}."
+    yield f"Wrote {_picture(sample, checkpoint, answers, unused(out, f'{SAMPLE}-overlay', '.png'))}."
 
 
 def open_sample(sample: Sample, checkpoint: Checkpoint) -> Session:

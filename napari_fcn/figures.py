@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from napari_fcn.errors import FcnError, OutputError
+from napari_fcn.storage import NO_INPUTS, replacing
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
 
     from napari_fcn.events import FieldDone
     from napari_fcn.fields.theoretical import LayerField
+    from napari_fcn.storage import Inputs
 
 INK, GREY, BLUE, ORANGE = "#222222", "#999999", "#0072b2", "#e69f00"
 MOST_ROWS = 26  # of the table of layers; what is left out is in the middle
@@ -45,7 +47,9 @@ class Scene:
     label: str
 
 
-def save_field(path: Path, title: str, layers: Sequence[LayerField], scene: Scene | None) -> None:
+def save_field(
+    path: Path, title: str, layers: Sequence[LayerField], scene: Scene | None, inputs: Inputs = NO_INPUTS
+) -> None:
     """Write a picture: the heat over the image with box and radii, the growth from layer to layer, the layers.
 
     Raises
@@ -53,8 +57,10 @@ def save_field(path: Path, title: str, layers: Sequence[LayerField], scene: Scen
     FcnError
         If matplotlib is not installed.
     OutputError
-        If the file cannot be written, or its suffix is none of a picture.
+        If the file cannot be written, its suffix is none of a picture, or it would replace one of the inputs.
     """
+    if not path.suffix:
+        raise OutputError(f"{path} has no suffix of a picture.", f"Call it {path.name}.png, .pdf or .svg.")
     try:
         from matplotlib.figure import Figure
     except ImportError as error:
@@ -68,7 +74,8 @@ def save_field(path: Path, title: str, layers: Sequence[LayerField], scene: Scen
     _growth(places[-2], layers)
     _table(places[-1], layers)
     try:
-        figure.savefig(path)
+        with replacing(path, inputs) as part:
+            figure.savefig(part, format=path.suffix[1:].lower())
     except (OSError, ValueError) as error:
         raise OutputError(f"The picture cannot be written to {path}: {error}. Choose another --out.") from error
 

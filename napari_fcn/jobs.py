@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from napari_fcn.errors import REPLACE, Advice, InTheWay
 from napari_fcn.io import disk
-from napari_fcn.io.inputs import inputs_of
+from napari_fcn.io.inputs import IMAGE, inputs_of
 from napari_fcn.io.targets import Protection
 from napari_fcn.recording import Recording, describe
 from napari_fcn.resuming import Work, folder_of, identity, is_finished, seal, source_of
@@ -123,7 +123,7 @@ def carry_out(
     """
     for path in job.targets.values():
         disk.need_name(path)
-    protection = Protection((terms.inputs, inputs_of(job.inputs)), only_results=not job.is_named)
+    protection = Protection((terms.inputs, inputs_of({IMAGE: job.inputs})), only_results=not job.is_named)
     protection.check_inputs(*job.outputs)
     told = {} if hired is None else {"device": hired.planned.device, "precision": hired.planned.precision}
     meta = describe(session, image, terms.settings)

@@ -7,6 +7,7 @@ are never learnt from: they are other volumes, or the far part of a volume or mo
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -14,10 +15,11 @@ import tifffile
 from scipy import ndimage
 from skimage.measure import label
 
-from napari_fcn.errors import ImageError, OutputError
+from napari_fcn.errors import DAMAGE, ImageError, OutputError
 from napari_fcn.learning.losses import IGNORE
 from napari_fcn.learning.targets import objects
 from napari_fcn.sample_data import Look, cells
+from napari_fcn.storage import Input, Inputs, replacing
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -28,6 +30,7 @@ if TYPE_CHECKING:
     Pixels = npt.NDArray[Any]
 
 SYNTHETIC = 12  # volumes to learn from
+WRITER = "napari-fcn recipe"  # what a file says of the program that wrote it
 
 
 class Pair(NamedTuple):
@@ -66,6 +69,10 @@ def cells_video(data: Path) -> Iterator[Pair]:
         yield from _parts(f"{name}_{stem}", image, np.stack([objects(frame) for frame in found]), axis, learnt=0.7)
 
 
+SETS = {  # folders of DATA that are read
+    "nuclei-3d": ("qcanet_embryo", "plantseg_3d", "cellos_organoid3d"),
+    "cells-video": ("t98g_video", "laptrack_movies", "yeast_phase"),
+}
 RECIPES: Mapping[str, Callable[[Path], Iterator[Pair]]] = {"nuclei-3d": nuclei, "cells-video": cells_video}
 
 
@@ -118,15 +125,18 @@ def prepare(model: str, data: Path, folder: Path) -> Iterator[Pair]:
     ImageError
         If a data set is missing.
     OutputError
-        If the folder cannot be written.
+        If the folder cannot be written, is that of the data sets or lies in one of them, or holds a file that would be
+        replaced and that no recipe wrote.
     """
+    inputs = Inputs(Input(data / name, "a data set") for name in SETS[model])
+    inputs.check_folder(folder)
+    if folder.exists() and folder.samefile(data):
+        raise OutputError(f"{folder} is the folder of the data sets.", "Choose another one, which may lie in it.")
     try:
         for pair in RECIPES[model](data):
             folder.mkdir(parents=True, exist_ok=True)
             for what, pixels in (("image", pair.image), ("label", pair.labels)):
-                tifffile.imwrite(
-                    folder / f"{pair.name}_{what}.tif", pixels, photometric="minisblack", compression="zlib"
-                )
+                _write(folder / f"{pair.name}_{what}.tif", pixels, inputs)
             yield pair
     except FileNotFoundError as error:
         raise ImageError(
@@ -134,3 +144,19 @@ def prepare(model: str, data: Path, folder: Path) -> Iterator[Pair]:
         ) from error
     except OSError as error:
         raise OutputError(f"{folder} cannot be written: {error.strerror}. Choose another folder.") from error
+
+
+def _write(path: Path, pixels: Pixels, inputs: Inputs) -> None:
+    """Write a file of a training folder; one that a recipe wrote is replaced."""
+    if os.path.lexists(path) and not _is_ours(path):
+        raise OutputError(f"{path} exists, and no recipe wrote it.", "Choose another folder, or move it away.")
+    with replacing(path, inputs) as part:
+        tifffile.imwrite(part, pixels, photometric="minisblack", compression="zlib", software=WRITER)
+
+
+def _is_ours(path: Path) -> bool:
+    try:
+        with tifffile.TiffFile(path) as tiff:
+            return bool(tiff.pages.first.software == WRITER)
+    except DAMAGE:
+        return False

@@ -62,7 +62,7 @@ GUI_MAY_IMPORT = {  # inside gui; every module that is not named here is a widge
 }
 WIDGETS_MAY_IMPORT = {"_controller", "_form", "_guard", "_text"}
 GUI_WITH_ENGINE = {"_controller", "_layers", "_samples", "synthetic"}
-ENGINE_FOR_ALL = {"settings", "events", "errors", "file_names", "system_errors", "geometry"}
+ENGINE_FOR_ALL = {"settings", "events", "errors", "file_names", "system_errors", "storage", "geometry"}
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,7 @@ import pytest
 import tifffile
 
 from napari_fcn import preparing
-from napari_fcn.errors import ImageError
+from napari_fcn.errors import ImageError, OutputError
 from napari_fcn.learning.losses import IGNORE
 from napari_fcn.preparing import prepare
 
@@ -95,3 +95,16 @@ def test_a_missing_data_set_is_named(data: Path, tmp_path: Path) -> None:
     (data / "plantseg_3d" / "nuclei_1135_label.tif").unlink()
     with pytest.raises(ImageError, match=r"nuclei_1135_label.tif is missing"):
         list(prepare("nuclei-3d", data, tmp_path / "out"))
+
+
+def test_a_training_folder_is_written_once_more_but_files_of_others_stay(
+    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(preparing, "SYNTHETIC", 0)
+    for _ in range(2):
+        assert list(prepare("cells-video", data, tmp_path / "out"))
+    first = sorted((tmp_path / "out").iterdir())[0]
+    tifffile.imwrite(first, np.zeros((4, 6), np.uint8))
+    with pytest.raises(OutputError, match="no recipe wrote it"):
+        list(prepare("cells-video", data, tmp_path / "out"))
+    assert tifffile.imread(first).shape == (4, 6)

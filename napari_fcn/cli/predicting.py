@@ -66,13 +66,13 @@ class Run:
 
 def predict(arguments: argparse.Namespace) -> None:
     """Segment the images that were named; one that fails does not stop the others."""
-    from napari_fcn.io.inputs import inputs_of
+    from napari_fcn.io.inputs import IMAGE, MODEL, inputs_of
     from napari_fcn.models import zoo
     from napari_fcn.models.checkpoint import Checkpoint
 
     jobs = plan_files(arguments.image, arguments.out, arguments.save.split(","), arguments.stack)
     model = zoo.path_of(arguments.model)
-    inputs = inputs_of([path for job in jobs for path in job.inputs], [model])
+    inputs = inputs_of({IMAGE: [path for job in jobs for path in job.inputs], MODEL: [model]})
     checkpoint = Checkpoint.load(model)
     with _cluster(arguments) as cluster:
         run = Run(arguments, checkpoint, cluster, inputs)

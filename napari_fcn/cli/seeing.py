@@ -18,8 +18,10 @@ if TYPE_CHECKING:
 
     from napari_fcn.events import Certified
     from napari_fcn.fields.theoretical import Anatomy
+    from napari_fcn.figures import Scene
     from napari_fcn.models.checkpoint import Checkpoint
     from napari_fcn.session import Session
+    from napari_fcn.storage import Inputs
 
 LENGTHS = {1: (4096,), 2: (512, 512), 3: (48, 160, 160)}  # of the image that is made where none is given
 
@@ -27,20 +29,24 @@ LENGTHS = {1: (4096,), 2: (512, 512), 3: (48, 160, 160)}  # of the image that is
 def field(arguments: argparse.Namespace) -> None:
     """Say how far a model sees, layer by layer, and what it uses of that on an image."""
     from napari_fcn.fields.theoretical import anatomy
+    from napari_fcn.io.inputs import inputs_of
     from napari_fcn.models import zoo
 
     if arguments.at and not arguments.image:
         raise FcnError("--at names a pixel, but no image was given. Add --image.")
+    path = zoo.path_of(arguments.model)
+    inputs = inputs_of({"the image": [arguments.image], "the label image": [arguments.labels], "the model": [path]})
+    if arguments.out:
+        inputs.check_file(arguments.out)
     if arguments.out and arguments.out.exists() and not arguments.overwrite:
         raise OutputError(f"{arguments.out} exists. Choose another name or add --overwrite.")
-    path = zoo.path_of(arguments.model)
     info = zoo.info(path)
     session = _session(arguments, arguments.image) if arguments.image else None
     known = session.anatomy if session else anatomy(info.spec)
     found = _effective(arguments, session) if session else None
     advice = _advice(arguments, known, found)
     if arguments.out:
-        _draw(arguments, known, session, found)
+        _draw(arguments, known, _scene(arguments, session, found), inputs)
     if arguments.json:
         put_json(_entry(known, found, advice, session))
     else:
@@ -159,15 +165,20 @@ def _advice(arguments: argparse.Namespace, known: Anatomy, found: FieldDone | No
     return advise(objects, max(found.widths) if found else 0, max(known.field.size), len(known.field.size))
 
 
-def _draw(arguments: argparse.Namespace, known: Anatomy, session: Session | None, found: FieldDone | None) -> None:
-    from napari_fcn.figures import Scene, save_field
+def _scene(arguments: argparse.Namespace, session: Session | None, found: FieldDone | None) -> Scene | None:
+    from napari_fcn.figures import Scene
 
-    scene = None
-    if session and found:
-        background = session.source.read(found.region)[0] if arguments.at else None
-        scene = Scene(found, session.axes.image, background, session.checkpoint.info.classes[found.label].name)
+    if not (session and found):
+        return None
+    background = session.source.read(found.region)[0] if arguments.at else None
+    return Scene(found, session.axes.image, background, session.checkpoint.info.classes[found.label].name)
+
+
+def _draw(arguments: argparse.Namespace, known: Anatomy, scene: Scene | None, inputs: Inputs) -> None:
+    from napari_fcn.figures import save_field
+
     where = f" at {arguments.at}" if arguments.at else ", mean over the image" if scene else ""
-    save_field(arguments.out, f"What {arguments.model} sees{where}", known.layers, scene)
+    save_field(arguments.out, f"What {arguments.model} sees{where}", known.layers, scene, inputs)
     say(f"Wrote {arguments.out}.")
 
 

@@ -21,13 +21,19 @@ def finetune(arguments: argparse.Namespace) -> None:
     from napari_fcn.finetuning import NEW, Limit, roles_of, starting_point
     from napari_fcn.finetuning import finetune as events
     from napari_fcn.io import read_image
+    from napari_fcn.io.inputs import inputs_of
+    from napari_fcn.models.zoo import path_of
 
+    is_new = str(arguments.model).startswith(NEW)
+    models = [] if is_new else [path_of(arguments.model)]
+    inputs = inputs_of({"the image": [arguments.image], "the label image": [arguments.labels], "the model": models})
+    inputs.check_file(arguments.out)
     if arguments.out.exists() and not arguments.overwrite:
         raise FcnError(f"{arguments.out} exists. Choose another name or add --overwrite.")
     settings = collect(TeachSettings, arguments)
     image, labels = read_image(arguments.image), read_image(arguments.labels)
     names = tuple(arguments.axes) or image.axes
-    known = arguments.model if str(arguments.model).startswith(NEW) else starting_point(arguments.model, (), ())
+    known = arguments.model if is_new else starting_point(arguments.model, (), ())
     axes = roles_of(known, image.data.shape, names)
     spacing = image.calibration.named(axes.names).take(map(axes.names.index, axes.space)).ratios
     shape = tuple(image.data.shape[axes.names.index(name)] for name in axes.space)
@@ -38,7 +44,7 @@ def finetune(arguments: argparse.Namespace) -> None:
     for event in events(image.data, labels.data, model, axes, settings, limit, rgb, spacing, values):
         _tell(event, arguments.quiet)
     taught: Taught = event
-    taught.checkpoint.save(arguments.out)
+    taught.checkpoint.save(arguments.out, inputs)
     say(f"{arguments.out}: {taught.steps} steps of the whole network in {taught.seconds:.1f} s.")
     if arguments.json:
         facts = {"steps": taught.steps, "seconds": round(taught.seconds, 3), "loss": taught.loss}

@@ -23,6 +23,7 @@ def train(arguments: argparse.Namespace) -> None:
     from napari_fcn.models.checkpoint import Checkpoint
     from napari_fcn.models.recipe import parse_spec, plain_recipe, read_recipe
     from napari_fcn.models.zoo import path_of
+    from napari_fcn.storage import Input
 
     settings = collect(TrainSettings, arguments)
     known = {"classes": CLASSES[settings.target]} if settings.target in CLASSES else {}
@@ -32,10 +33,13 @@ def train(arguments: argparse.Namespace) -> None:
         info = read_recipe(arguments.recipe, spec, command)
     else:
         info = plain_recipe(arguments.out.stem, spec, command)
-    start = Checkpoint.load(path_of(arguments.start)) if arguments.start else None
+    begun = path_of(arguments.start) if arguments.start else None
+    start = Checkpoint.load(begun) if begun else None
     if start:
         info = replace(info, card=replace(info.card, parent=start.hash))
-    training = Training(info, arguments.folder, settings, arguments.out, start)
+    reads = {"the recipe": arguments.recipe, "the model to begin with": begun}
+    besides = tuple(Input(path, what) for what, path in reads.items() if path)
+    training = Training(info, arguments.folder, settings, arguments.out, start, besides)
     first = None
     for event in epochs(training, arguments.resume):
         if isinstance(event, LabelsFound):

@@ -15,24 +15,24 @@ from napari_fcn.io.images import TIFF
 from napari_fcn.storage import Input, Inputs
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
 
 OTHERS = re.compile(r'(?:FileName|MetadataFile)\s*=\s*"([^"]+)"')  # in OME-XML: where pixels and metadata lie
 IMAGE, MODEL = "an image of this run", "the model of this run"
 
 
-def inputs_of(images: Iterable[Path], models: Iterable[Path] = (), what: str = IMAGE) -> Inputs:
-    """Return what is read for images and with models: of a level in an OME-Zarr all of it, of an OME-TIFF all files.
+def inputs_of(read: Mapping[str, Iterable[str | Path]]) -> Inputs:
+    """Return what is read: of a level in an OME-Zarr all of it, of an OME-TIFF all its files.
 
     Parameters
     ----------
-    images, models : iterable of Path
-        Files or folders; of a stack each of its files.
-    what : str
-        What the images are to the user.
+    read : mapping of str to iterable of str or Path
+        Files and folders by what they are to the user, such as ``"the model"``; of a stack each of its files. Empty
+        names are left out.
     """
-    roots = dict.fromkeys(root_of(place) for path in images for place in (path, Path(os.path.realpath(path))))
-    return Inputs([*(Input(path, what) for path in roots), *(Input(path, MODEL) for path in models)], members_of)
+    places = [(what, Path(path)) for what, paths in read.items() for path in paths if str(path)]
+    roots = {root_of(one): what for what, path in places for one in (path, Path(os.path.realpath(path)))}
+    return Inputs((Input(path, what) for path, what in roots.items()), members_of)
 
 
 def members_of(path: Path) -> list[Path]:

@@ -24,12 +24,14 @@ from napari_fcn.learning.dataset import Crops, Labelled, read_folder
 from napari_fcn.learning.losses import IGNORE, class_weights, cross_entropy_and_dice
 from napari_fcn.learning.survey import read_labels, survey
 from napari_fcn.learning.targets import TARGETS
+from napari_fcn.models.card import read_info
 from napari_fcn.models.checkpoint import Checkpoint
 from napari_fcn.models.header import read_header
 from napari_fcn.nets.convert import begin_as
+from napari_fcn.storage import Input, Inputs, is_link, replacing
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
     from pathlib import Path
 
     from napari_fcn.models.card import ModelInfo
@@ -55,6 +57,8 @@ class Training:
         The model file; the state of an unfinished run lies beside it with the suffix ``.state``.
     start : Checkpoint, optional
         What to begin as (`begin_as`): its norms keep their statistics. Without it, weights are random.
+    besides : tuple of Input
+        What must survive besides the images and labels of the folder.
     """
 
     info: ModelInfo
@@ -62,11 +66,40 @@ class Training:
     settings: TrainSettings
     out: Path
     start: Checkpoint | None = None
+    besides: tuple[Input, ...] = ()
 
     @property
     def state_path(self) -> Path:
         """Where the state of an unfinished run is kept."""
         return self.out.with_name(wrapped(self.out.name, after=".state"))
+
+    @property
+    def inputs(self) -> Inputs:
+        """What must survive: images, labels, and what else was named."""
+        found = [
+            Input(path, "an image or its labels")
+            for what in ("image", "label")
+            for path in self.folder.glob(f"*_{what}.tif")
+        ]
+        return Inputs([*found, *self.besides])
+
+    def check_outputs(self) -> Inputs:
+        """Return what must survive, if model and state may be written.
+
+        Raises
+        ------
+        OutputError
+            If one of them would replace what is read, or a file that is no model.
+        """
+        inputs = self.inputs
+        for path in (self.out, self.state_path):
+            inputs.check_file(path)
+        _refuse_foreign(self.out, _is_model, "model")
+        return inputs
+
+    def check_state(self) -> None:
+        """Raise OutputError if the state of a training would replace another file."""
+        _refuse_foreign(self.state_path, _is_state, "state of a training")
 
     def read(self) -> tuple[list[Labelled], list[Labelled]]:
         """Return the images to learn from, and those to score on; an image whose name fits both is scored on only.
@@ -118,7 +151,9 @@ def train(training: Training, resume: bool = False) -> Iterator[LabelsFound | Ep
     ModelError
         If there is nothing to resume, or what there is does not fit.
     """
-    settings = training.settings
+    settings, inputs = training.settings, training.check_outputs()
+    if not resume:
+        training.check_state()
     examples, held_out = training.read()
     found = training.survey((examples, held_out))
     yield from found
@@ -133,11 +168,34 @@ def train(training: Training, resume: bool = False) -> Iterator[LabelsFound | Ep
         if best:
             learner.best = scored["dice"]
             card = replace(training.info.card, scores=scored)
-            Checkpoint.of(learner.average, replace(training.info, card=card)).save(training.out)
+            Checkpoint.of(learner.average, replace(training.info, card=card)).save(training.out, inputs)
         learner.epoch = epoch + 1
         learner.store()
         yield EpochDone(epoch + 1, settings.epochs, loss, scored, best, time.monotonic() - start)
-    training.state_path.unlink(missing_ok=True)
+    if _is_state(training.state_path):
+        training.state_path.unlink()
+
+
+def _refuse_foreign(path: Path, is_ours: Callable[[Path], bool], what: str) -> None:
+    if path.exists() and not is_ours(path):
+        raise OutputError(f"{path} is no {what} of napari-fcn: it is not replaced.", "Choose another name with --out.")
+
+
+def _is_model(path: Path) -> bool:
+    """Whether a file is a model of ours."""
+    try:
+        read_info(path)
+    except ModelError:
+        return False
+    return True
+
+
+def _is_state(path: Path) -> bool:
+    """Whether a file is the state of a training, and no link to one."""
+    try:
+        return not is_link(path) and {"run", "epoch", "best"} <= read_header(path).metadata.keys()
+    except ModelError:
+        return False
 
 
 class Learner:
@@ -204,13 +262,11 @@ class Learner:
         for index, state in self.optimiser.state_dict()["state"].items():
             tensors |= {f"optimiser.{index}.{k}": torch.as_tensor(v) for k, v in state.items()}
         tensors = {k: v.detach().cpu().contiguous().clone() for k, v in tensors.items()}
-        part = self.training.state_path.with_name(wrapped(self.training.state_path.name, after=".part"))
         metadata = {"run": self._identity(), "epoch": str(self.epoch), "best": str(self.best)}
         try:
-            save_file(tensors, part, metadata=metadata)
-            part.replace(self.training.state_path)
+            with replacing(self.training.state_path) as part:
+                save_file(tensors, part, metadata=metadata)
         except (OSError, SafetensorError) as error:
-            part.unlink(missing_ok=True)
             raise OutputError(
                 f"The state of the training cannot be written to {self.training.state_path}: {error}. "
                 "Free some space, then go on with --resume."

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import os
-from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -14,10 +13,10 @@ from safetensors import SafetensorError
 from safetensors.torch import load, load_file, save
 
 from napari_fcn.errors import ModelError, OutputError
-from napari_fcn.file_names import wrapped
 from napari_fcn.models.card import KEY, ModelInfo, read_info
 from napari_fcn.models.header import MAX_HEADER, read_header
 from napari_fcn.nets.size import parameters
+from napari_fcn.storage import NO_INPUTS, replacing
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -25,6 +24,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from napari_fcn.nets.build import Net
+    from napari_fcn.storage import Inputs
 
 SLACK = 2**20  # weights; up to here, which of them are missing is worth finding out
 
@@ -109,26 +109,30 @@ class Checkpoint:
             ) from error
         return net.eval()
 
-    def save(self, path: str | Path) -> None:
+    def save(self, path: str | Path, inputs: Inputs = NO_INPUTS) -> None:
         """Write the model to ``path`` so that a crash leaves either the old file or the new one.
+
+        Parameters
+        ----------
+        path : str or Path
+            The file; one that exists is replaced.
+        inputs : Inputs, optional
+            What must survive.
 
         Raises
         ------
         OutputError
-            If the file cannot be written.
+            If the file cannot be written, or that would do away with one of the inputs.
         """
         path = Path(path)
-        part = path.with_name(wrapped(path.name, after=f".{os.getpid()}.part"))
+        inputs.check_file(path)
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
-            with part.open("wb") as file:
+            with replacing(path, inputs) as part, part.open("xb") as file:  # which is closed before it gets its name
                 file.write(save(dict(self.weights), metadata={KEY: _short(self.info).to_json()}))
                 file.flush()
                 os.fsync(file.fileno())
-            part.replace(path)
         except (OSError, SafetensorError) as error:
-            with suppress(OSError):
-                part.unlink(missing_ok=True)
             raise OutputError(f"The model cannot be written to {path}: {error}. Choose another place.") from error
 
     @property

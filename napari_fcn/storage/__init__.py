@@ -7,6 +7,7 @@ from napari_fcn.storage.bounded_json import JsonError, parse_json, read_json
 from napari_fcn.storage.inputs import NO_INPUTS, Input, Inputs
 from napari_fcn.storage.links import is_link, links_inside
 from napari_fcn.storage.owned import Mark, remove_known, strangers
+from napari_fcn.storage.replacing import replacing, unused
 
 __all__ = [
     "NO_INPUTS",
@@ -19,5 +20,7 @@ __all__ = [
     "parse_json",
     "read_json",
     "remove_known",
+    "replacing",
     "strangers",
+    "unused",
 ]

@@ -335,3 +335,119 @@ def test_what_comes_into_the_folder_during_a_run_stays(image: Path, model: Path,
         assert run(image, "--model", model, "--out", tmp_path / "o.tif") == 0
     assert (folder / "thesis.txt").read_text() == "years of work"
     assert sorted(path.name for path in folder.iterdir()) == [MARKED, "thesis.txt"]
+
+
+# Other commands
+
+
+def alias(path: Path, how: str) -> Path:
+    """Return a name of a file, the same one or another."""
+    if how == "same":
+        return path
+    other = path.with_name(f"other-{path.name}")
+    os.link(path, other)
+    return other
+
+
+@pytest.mark.parametrize("how", ["same", "hard link"])
+@pytest.mark.parametrize("read", ["image.tif", "labels.tif", "tiny.safetensors"])
+def test_finetune_keeps_what_it_reads(tmp_path: Path, model: Path, read: str, how: str) -> None:
+    pixels(tmp_path / "image.tif")
+    tifffile.imwrite(tmp_path / "labels.tif", np.eye(24, 20, dtype=np.uint8))
+    shutil.copy(model, tmp_path / "tiny.safetensors")
+    out = alias(tmp_path / read, how)
+    before = contents(tmp_path)
+    given = [str(tmp_path / name) for name in ("image.tif", "labels.tif")]
+    start = ("--model", str(tmp_path / "tiny.safetensors"))
+    assert main(["finetune", *given, *start, "--steps", "0", "--overwrite", "--out", str(out)]) == 1
+    assert contents(tmp_path) == before
+
+
+def test_finetune_writes_no_model_into_an_image(tmp_path: Path, model: Path) -> None:
+    image = pixels(tmp_path / "image.zarr")
+    np.save(tmp_path / "labels.npy", np.eye(24, 20, dtype=np.uint8))
+    before = contents(tmp_path)
+    given = ["finetune", str(image), str(tmp_path / "labels.npy"), "--model", str(model), "--steps", "0"]
+    assert main([*given, "--out", str(image / "0" / "m.safetensors")]) == 1
+    assert contents(tmp_path) == before
+
+
+SPEC = ["--spec", "unet classes=3 width=2 depth=1", "--epochs", "1", "--crops", "1", "--patch", "16", "--device", "cpu"]
+
+
+@pytest.fixture
+def lessons(tmp_path: Path) -> Path:
+    """A training folder."""
+    for name in ("train_a", "val_b"):
+        pixels(tmp_path / "lessons" / f"{name}_image.tif")
+        labels = np.zeros((24, 20), np.int32)
+        labels[4:12, 4:12], labels[14:20, 6:14] = 1, 2
+        tifffile.imwrite(tmp_path / "lessons" / f"{name}_label.tif", labels)
+    return tmp_path / "lessons"
+
+
+@pytest.mark.parametrize("name", ["train_a_image.tif", "val_b_label.tif", "start.safetensors", "recipe.json"])
+@pytest.mark.parametrize("more", [(), ("--resume",)])
+def test_train_keeps_what_it_reads(lessons: Path, model: Path, name: str, more: tuple[str, ...]) -> None:
+    shutil.copy(model, lessons / "start.safetensors")
+    (lessons / "recipe.json").write_text("{}")
+    before = contents(lessons)
+    reads = ("--start", str(lessons / "start.safetensors"), "--recipe", str(lessons / "recipe.json"))
+    assert main(["train", str(lessons), *SPEC, *reads, "--out", str(lessons / name), *more]) == 1
+    assert contents(lessons) == before
+
+
+@pytest.mark.parametrize("name", ["m.safetensors", "m.safetensors.state"])
+def test_train_replaces_models_and_states_and_no_other_files(lessons: Path, tmp_path: Path, name: str) -> None:
+    (tmp_path / name).write_text("years of work")
+    command = ["train", str(lessons), *SPEC, "--out", str(tmp_path / "m.safetensors")]
+    assert main(command) == 1
+    assert (tmp_path / name).read_text() == "years of work"
+    (tmp_path / name).unlink()
+    assert main(command) == 0
+    assert main(command) == 0
+    assert {path.name for path in tmp_path.iterdir()} == {"lessons", "m.safetensors"}
+
+
+def test_train_does_not_take_an_image_for_the_state_of_a_run(lessons: Path) -> None:
+    image = lessons / "train_a_image.tif"
+    os.link(image, lessons / "m.safetensors.state")
+    before = contents(lessons)
+    assert main(["train", str(lessons), *SPEC, "--out", str(lessons / "m.safetensors")]) == 1
+    assert contents(lessons) == before
+
+
+@pytest.mark.parametrize("read", ["image.tif", "labels.tif", "tiny.safetensors"])
+def test_field_draws_over_nothing_that_it_reads(tmp_path: Path, model: Path, read: str) -> None:
+    pixels(tmp_path / "image.tif")
+    tifffile.imwrite(tmp_path / "labels.tif", np.ones((24, 20), np.uint8))
+    shutil.copy(model, tmp_path / "tiny.safetensors")
+    os.link(tmp_path / read, tmp_path / "field.png")
+    before = contents(tmp_path)
+    given = ["--model", tmp_path / "tiny.safetensors", "--image", tmp_path / "image.tif", "--labels"]
+    command = ["field", *map(str, given), str(tmp_path / "labels.tif"), "--overwrite", "--out"]
+    for out in (tmp_path / "field.png", tmp_path / read):
+        assert main([*command, str(out)]) == 1
+    assert contents(tmp_path) == before
+
+
+def test_a_picture_without_a_suffix_is_refused_rather_than_called_otherwise(tmp_path: Path, model: Path) -> None:
+    (tmp_path / "field.png").write_text("years of work")
+    assert main(["field", "--model", str(model), "--out", str(tmp_path / "field")]) == 1
+    assert contents(tmp_path) == {"field.png": b"years of work"}
+
+
+@pytest.mark.parametrize("below", ["", "cellos_organoid3d", "qcanet_embryo/deep"])
+def test_a_training_folder_is_not_written_into_data_sets(tmp_path: Path, below: str) -> None:
+    pixels(tmp_path / "qcanet_embryo" / "train_8cell_image.tif")
+    before = contents(tmp_path)
+    assert main(["recipe", "nuclei-3d", str(tmp_path), str(tmp_path / below)]) == 1
+    assert contents(tmp_path) == before
+
+
+def test_the_demo_replaces_no_file_that_it_did_not_write(tmp_path: Path) -> None:
+    precious = tmp_path / "immunohistochemistry-classes.ome.tif"
+    pixels(precious)
+    before = contents(tmp_path)
+    assert main(["demo", "--no-window", "--out", str(tmp_path)]) == 1
+    assert contents(tmp_path) == before

@@ -44,14 +44,20 @@ def test_an_input_is_not_replaced_not_even_when_it_becomes_one_during_the_run(tm
     path = write(tmp_path / f"a{suffix}")
     before = contents(tmp_path)
     with pytest.raises(InputAtRiskError):
-        write(path, overwrite=True, protection=Protection((inputs_of([path]),)))
+        write(path, overwrite=True, protection=Protection((inputs_of({"an image": [path]}),)))
     (tmp_path / "raw").mkdir()
     kept = tmp_path / "raw" / path.name
     shutil.move(path, kept)
     with (
         pytest.raises(InputAtRiskError),
         open_result(
-            path, "classes", (4, 6), "uint8", META, overwrite=True, protection=Protection((inputs_of([kept]),))
+            path,
+            "classes",
+            (4, 6),
+            "uint8",
+            META,
+            overwrite=True,
+            protection=Protection((inputs_of({"an image": [kept]}),)),
         ),
     ):
         shutil.move(kept, path)
@@ -173,11 +179,11 @@ def test_all_files_of_an_ome_tiff_and_all_of_an_ome_zarr_are_inputs(tmp_path: Pa
         tifffile.imwrite(tmp_path / f"{name}.ome.tif", np.zeros((4, 6), np.uint8), description=xml, metadata=None)
     assert members_of(tmp_path / "a.ome.tif") == [tmp_path / "a.ome.tif", tmp_path / "b.ome.tif"]
     with pytest.raises(InputAtRiskError, match=r"b\.ome\.tif is a file of a\.ome\.tif"):
-        inputs_of([tmp_path / "a.ome.tif"]).check_file(tmp_path / "b.ome.tif")
+        inputs_of({"an image": [tmp_path / "a.ome.tif"]}).check_file(tmp_path / "b.ome.tif")
     level = image(tmp_path / "c.zarr") / "0"
     for place in (tmp_path / "c.zarr", tmp_path / "c.zarr" / "result.tif", level):
         with pytest.raises(InputAtRiskError):
-            inputs_of([level]).check_file(place)
+            inputs_of({"an image": [level]}).check_file(place)
 
 
 def test_the_files_of_a_result_are_told_from_others() -> None:
