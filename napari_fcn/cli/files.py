@@ -53,7 +53,8 @@ def plan_files(given: Sequence[str], out: Path, kinds: Sequence[str], stack: str
         raise UsageError(f"{', '.join(unknown)} cannot be saved; choose among {', '.join(SAVED)}.")
     groups = [_images(text) for text in given]
     found = _stacks(given, groups, stack) if stack else _single(groups)
-    many = len(found) > 1 or (not stack and [str(image.path) for image in found] != [str(Path(text)) for text in given])
+    is_file = len(given) == 1 or out.name.lower().endswith(WRITABLE)  # several names can be one image
+    many = len(found) > 1 or (not stack and (any(map(_is_several, given)) or not is_file))
     if (many or len(kinds) > 1) and (out.is_file() or out.name.lower().endswith(WRITABLE)):
         raise OutputError(
             f"{out} is one file; several results need a folder, such as --out {out.with_name(stem(out))}."
@@ -66,11 +67,13 @@ def plan_files(given: Sequence[str], out: Path, kinds: Sequence[str], stack: str
 
 
 def _single(groups: Sequence[Sequence[Path]]) -> list[_Image]:
-    """Return each file as an image."""
+    """Return each file as an image, and files of one image as one."""
     from napari_fcn.io import Origin
     from napari_fcn.io.finding import stem
+    from napari_fcn.io.ome_sets import distinct
 
-    paths = {os.path.abspath(path): path for path in reversed([path for group in groups for path in group])}
+    named = distinct(path for group in groups for path in group)
+    paths = {os.path.abspath(path): path for path in reversed(named)}
     return [_Image(path, Origin.of(path), stem(path)) for path in reversed(paths.values())]
 
 
@@ -92,6 +95,14 @@ def _images(text: str) -> list[Path]:
     if not names:
         raise FcnError(f"No file fits the pattern {text}.")
     return [Path(name) for name in names]
+
+
+def _is_several(text: str) -> bool:
+    """Whether a text is a folder of files or a pattern: results of these go to a folder, even if there is but one."""
+    from napari_fcn.io.finding import is_zarr
+
+    path = Path(text)
+    return not is_zarr(path) if path.is_dir() else _is_pattern(text)
 
 
 def _is_pattern(text: str) -> bool:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from napari_fcn.errors import ImageError
 from napari_fcn.io.images import READABLE
 from napari_fcn.io.meta import KINDS
+from napari_fcn.io.ome_sets import distinct
 from napari_fcn.io.targets import is_result
 
 if TYPE_CHECKING:
@@ -23,6 +24,8 @@ ZARR = ("zarr.json", ".zgroup", ".zarray")  # files that make a folder a zarr
 def images_at(path: Path) -> list[Path]:
     """Return the images that a path stands for: those of a folder of files by name, or itself.
 
+    OME-TIFFs that are files of one image are named by the first of them.
+
     Of a folder, labels beside training images (``a_label`` beside ``a_image``), results beside their images
     (``a_classes`` beside ``a``; ``a.ome.tif`` beside ``a.tif``, if it says that it is a result) and hidden files are
     left out. Folders in it are, too, unless they are OME-Zarr.
@@ -33,13 +36,13 @@ def images_at(path: Path) -> list[Path]:
         If a folder holds no image.
     """
     if not path.is_dir() or is_zarr(path):
-        return [path]
+        return distinct([path])
     found = sorted(p for p in path.iterdir() if p.suffix.lower() in READABLE and not p.name.startswith("."))
     names = Counter(name for p in found for name in {stem(p), p.name})
     found = [p for p in found if not (_is_made(stem(p), names) or (names[stem(p)] > 1 and is_result(p)))]
     if not found:
         raise ImageError(f"The folder {path} holds no image. Readable are {', '.join(READABLE)}.")
-    return found
+    return distinct(found)
 
 
 def is_zarr(folder: Path) -> bool:

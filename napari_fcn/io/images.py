@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 TIFF = (".tif", ".tiff", ".btf", ".tf8")
 PICTURES = (".png", ".jpg", ".jpeg", ".bmp")
 NO_AXES = Calibration()
+COMPANION = ".companion.ome"  # describes an OME-TIFF of several files
 READABLE = (*TIFF, ".zarr", ".npy", *PICTURES)
 
 
@@ -161,7 +162,7 @@ def _reader(path: Path) -> Any:
         from napari_fcn.io.zarr_reader import read_zarr
 
         return read_zarr
-    if suffix in TIFF:
+    if suffix in TIFF or path.name.lower().endswith(COMPANION):
         from napari_fcn.io.tiff_reader import read_tiff
 
         return read_tiff

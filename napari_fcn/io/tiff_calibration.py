@@ -45,6 +45,12 @@ def tiff_calibration(tiff: tifffile.TiffFile, names: Sequence[str], record: Mapp
     return Calibration(tuple(map(_newer, told.axes, own.axes)))
 
 
+def ome_calibration(xml: str, names: Sequence[str]) -> Calibration:
+    """Return size, unit and origin along axes as OME-XML states them of its first image."""
+    known = _of_ome(xml)
+    return Calibration(tuple(known.get(name, UNKNOWN) for name in names)).named(names)
+
+
 def _newer(told: AxisCalibration, own: AxisCalibration) -> AxisCalibration:
     """Return our record of an axis, unless another program has stated another size since."""
     is_same = told.unit == own.unit and isclose(told.step, own.step, rel_tol=1e-6)

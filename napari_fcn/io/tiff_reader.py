@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import json
-import logging
-import threading
-from contextlib import contextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 from xml.etree import ElementTree
@@ -15,12 +12,14 @@ import tifffile
 
 from napari_fcn.errors import DAMAGE, ImageError
 from napari_fcn.geometry.calibration import UNKNOWN, Calibration
+from napari_fcn.io import ome_sets
 from napari_fcn.io.images import Header, ImageFile
 from napari_fcn.io.lazy import LazyArray
+from napari_fcn.io.ome_set_reader import only_image, read_set
 from napari_fcn.io.tiff_calibration import of_tags, ome_pixels, tiff_calibration
+from napari_fcn.io.tiff_log import heard
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from pathlib import Path
 
 SMALL = 2**28  # bytes of a compressed image that is decoded at once; larger ones are decoded where they are looked at
@@ -28,6 +27,7 @@ NAMESPACE = "napari-fcn/result"  # of our own record among the annotations of an
 RECORD = "record"
 # What tifffile says of pages or of an image description (tag 270, with OME-XML) that lie beyond the end of the file.
 TRUNCATED = ("invalid page offset", "invalid offset to page", "TiffTag 270 ")
+ZEROED = ("Missing data are zeroed", "index out of range")  # and of planes that are not there
 UNNAMED = frozenset("QI")  # tifffile's letters for "other" and for "a sequence of pages"
 
 
@@ -36,12 +36,22 @@ def read_tiff(path: Path, level: int) -> ImageFile:
 
     Axes come from OME-XML, ImageJ or tifffile's own description; samples of a colour image are called s.
     Where the file only has a sequence of pages, ``axes`` is empty. Voxel sizes come from OME-XML, ImageJ, or
-    resolution tags with a real unit.
+    resolution tags with a real unit. Of an OME-TIFF that is one of several files, all of them are read.
     """
-    with _heard() as complaints:
+    if path.name.lower().endswith(ome_sets.COMPANION):
+        return _read_companion(path)
+    with heard() as complaints:
         tiff = tifffile.TiffFile(path)
         try:
+            folder = ome_sets.Folder()
+            folder.note(path, tiff)
+            if found := ome_sets.set_of(path, folder):
+                tiff.close()
+                return read_set(found)
+            if ome_sets.is_foreign(path, folder):
+                tiff.is_ome = False
             series = tiff.series[0]
+            _refuse_gaps(tiff, series, complaints)
             levels = len(series.levels)
             shown = series.levels[min(max(level, 0), levels - 1)]
             _refuse_truncated(tiff, shown, complaints)
@@ -59,9 +69,21 @@ def read_tiff(path: Path, level: int) -> ImageFile:
     return replace(image, data=data, calibration=calibration, levels=levels, notes=notes)
 
 
+def _read_companion(path: Path) -> ImageFile:
+    """Return the first image that a companion describes."""
+    found = ome_sets.set_of(path)
+    if found is None:
+        raise ImageError(f"{path} describes no image.", "Name the OME-TIFF files beside it.")
+    return read_set(found)
+
+
 def tiff_header(path: Path) -> Header:
     """Return what a TIFF says of its first image; of one that is neither OME nor ImageJ only its first page."""
-    with _heard(), tifffile.TiffFile(path) as tiff:
+    if together := ome_sets.set_of(path):
+        image = read_set(together)
+        names = _ome_channels(only_image(together.xml, together.image.number))
+        return Header(tuple(image.data.shape), image.axes, image.calibration, names)
+    with heard(), tifffile.TiffFile(path) as tiff:
         if tiff.is_ome or tiff.is_imagej:  # these say so in one place; elsewhere each page would have to be visited
             series = tiff.series[0]
             image = _described(path, tiff, series)
@@ -76,7 +98,7 @@ def tiff_header(path: Path) -> Header:
 def read_record(path: Path) -> dict[str, Any]:
     """Return our record among the annotations of an OME-TIFF, empty if there is none."""
     try:
-        with _heard(), tifffile.TiffFile(path) as tiff:
+        with heard(), tifffile.TiffFile(path) as tiff:
             return _record(tiff.ome_metadata or "")
     except DAMAGE as error:
         raise ImageError(
@@ -84,24 +106,17 @@ def read_record(path: Path) -> dict[str, Any]:
         ) from error
 
 
-@contextmanager
-def _heard() -> Iterator[list[str]]:
-    """Collect what tifffile complains about: it reports damage to its log only and returns what is left."""
-    texts: list[str] = []
-    thread = threading.get_ident()
-
-    class Listener(logging.Handler):
-        def emit(self, record: logging.LogRecord) -> None:
-            if record.thread == thread:
-                texts.append(record.getMessage())
-
-    listener = Listener(logging.WARNING)
-    logger = logging.getLogger("tifffile")
-    logger.addHandler(listener)
-    try:
-        yield texts
-    finally:
-        logger.removeHandler(listener)
+def _refuse_gaps(tiff: tifffile.TiffFile, series: tifffile.TiffPageSeries, complaints: list[str]) -> None:
+    """Raise ImageError if OME-XML names planes that are not in the file: tifffile would return zeros."""
+    if not tiff.is_ome:
+        return
+    if any(page is None for page in series.pages) or any(sign in text for text in complaints for sign in ZEROED):
+        shape = " x ".join(map(str, series.shape))
+        raise ImageError(
+            f"{tiff.filehandle.path} lacks planes: its OME-XML describes an image of {shape} ({series.axes.lower()}), "
+            f"and the file holds {len(tiff.pages)} pages.",
+            f"It is incomplete: copy or export it again. {ome_sets.ALONE}",
+        )
 
 
 def _refuse_truncated(tiff: tifffile.TiffFile, series: tifffile.TiffPageSeries, complaints: list[str]) -> None:

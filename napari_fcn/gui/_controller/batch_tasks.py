@@ -16,6 +16,7 @@ from napari_fcn.gui._controller.work import Job, Seen
 from napari_fcn.gui._layers import fits_in_memory, read
 from napari_fcn.io.finding import images_at, result_suffix, stem
 from napari_fcn.io.images import READABLE
+from napari_fcn.io.ome_sets import distinct
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -119,7 +120,7 @@ def found(paths: Sequence[Path]) -> tuple[list[Path], list[str]]:
     if others:
         shown = ", ".join(others[:3]) + (f" and {len(others) - 3} more" if len(others) > 3 else "")
         problems.append(f"Left out, as no image that can be read: {shown}. Readable are {', '.join(READABLE)}.")
-    return images, problems
+    return distinct(images), problems
 
 
 def added(new: int, known: int) -> str:

@@ -1,0 +1,170 @@
+"""The pixels of an OME-TIFF image that has several files, read plane by plane."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from functools import lru_cache
+from itertools import product
+from math import prod
+from typing import TYPE_CHECKING, Any
+from xml.etree import ElementTree
+
+import numpy as np
+import tifffile
+
+from napari_fcn.errors import DAMAGE, ImageError
+from napari_fcn.io.images import ImageFile
+from napari_fcn.io.lazy import LazyArray
+from napari_fcn.io.ome_sets import ALONE
+from napari_fcn.io.tiff_calibration import ome_calibration
+from napari_fcn.io.tiff_log import heard
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from pathlib import Path
+
+    import numpy.typing as npt
+
+    from napari_fcn.io.ome_sets import OmeSet
+
+KEPT = 2**28  # bytes of planes that stay in memory, as neighbouring tiles read the same ones
+Place = tuple["Path", int]  # a file and a page in it
+
+
+def read_set(found: OmeSet) -> ImageFile:
+    """Return the image of a set; its path is that of its first file.
+
+    Raises
+    ------
+    ImageError
+        If a file or a plane is missing, or a file is cut short.
+    """
+    found.need_all()
+    planes = _Planes(found)
+    image = found.image
+    axes = tuple(letter.lower() for letter, n in zip(image.axes, image.shape, strict=True) if n > 1) + planes.axes
+    rgb = axes[-1] == "s"
+    samples = 3 if rgb and planes.has_alpha else None
+    notes = [found.note]
+    if found.count > 1:
+        notes.append(f"The file holds {found.count} images; the first one was read.")
+    if samples:
+        notes.append("The transparency (alpha channel) of the image was left out.")
+    path = found.present[0]
+    return ImageFile(
+        path,
+        LazyArray(planes, path, samples),
+        axes,
+        calibration=ome_calibration(only_image(found.xml, image.number), axes),
+        rgb=rgb,
+        notes=tuple(filter(None, notes)),
+    )
+
+
+def only_image(xml: str, number: int) -> str:
+    """Return OME-XML with one of its images."""
+    root = ElementTree.fromstring(xml)  # noqa: S314 - expat bounds entities
+    images = [child for child in root if child.tag.rpartition("}")[2] == "Image"]
+    for other in images[:number] + images[number + 1 :]:
+        root.remove(other)
+    return ElementTree.tostring(root, encoding="unicode")
+
+
+class _Planes:
+    """What a `LazyArray` slices: the planes of an image along the axes before those of the plane."""
+
+    def __init__(self, found: OmeSet) -> None:
+        self._outer = found.image.shape
+        self._places = _places(found)
+        first = self._places[(0,) * len(self._outer)]
+        with heard(), _opened(first[0]) as tiff:
+            page = tiff.pages[first[1]].aspage()
+            self._page_shape, self.dtype = tuple(page.shape), np.dtype(page.dtype).newbyteorder("=")
+            self.axes = tuple(letter.lower() for letter in page.axes)
+            self.has_alpha = page.samplesperpixel == 4 and page.photometric == tifffile.PHOTOMETRIC.RGB
+        self._kept_axes = [i for i, n in enumerate(self._outer) if n > 1]
+        self.shape = (*(self._outer[i] for i in self._kept_axes), *self._page_shape)
+        size = max(1, prod(self._page_shape) * self.dtype.itemsize)
+        self._plane = lru_cache(max(1, KEPT // size))(self._open)
+
+    def files(self, index: tuple[slice, ...]) -> list[Path]:
+        """Return the files that hold a part."""
+        outer = index[: len(self._kept_axes)]
+        return list(dict.fromkeys(self._places[place][0] for place in self._within(outer)))
+
+    def __getitem__(self, parts: tuple[Any, ...]) -> npt.NDArray[Any]:
+        outer, inner = parts[: len(self._kept_axes)], parts[len(self._kept_axes) :]
+        planes = [self._plane(self._places[place])[inner] for place in self._within(outer)]
+        lengths = [len(range(*p.indices(n))) for p, n in zip(outer, self.shape, strict=False) if isinstance(p, slice)]
+        if not planes:
+            return np.empty((*lengths, *np.empty(self._page_shape, np.bool_)[inner].shape), self.dtype)
+        return np.stack(planes).reshape(*lengths, *planes[0].shape)
+
+    def _within(self, outer: Sequence[int | slice]) -> list[tuple[int, ...]]:
+        """Return the indices of the planes that an index along the axes of the array means, in order."""
+        spans = [range(1)] * len(self._outer)
+        for axis, part in zip(self._kept_axes, outer, strict=True):
+            spans[axis] = range(*part.indices(self._outer[axis])) if isinstance(part, slice) else range(part, part + 1)
+        return list(product(*spans))
+
+    def _open(self, place: Place) -> npt.NDArray[Any]:
+        path, number = place
+        with heard(), _opened(path) as tiff:
+            plane = tiff.pages[number].asarray()
+        if plane.shape != self._page_shape:
+            raise ImageError(
+                f"The planes of one image must be alike: page {number} of {path} is {plane.shape}, the first plane is "
+                f"{self._page_shape}. Export the files again."
+            )
+        return np.asarray(plane)
+
+
+def _opened(path: Path) -> tifffile.TiffFile:
+    """Return a file of a set as plain pages: what its OME-XML says of the others is known."""
+    return tifffile.TiffFile(path, is_ome=False, is_mmstack=False)
+
+
+def _places(found: OmeSet) -> Mapping[tuple[int, ...], Place]:
+    """Return where each plane is.
+
+    Raises
+    ------
+    ImageError
+        If one is nowhere.
+    """
+    image, files = found.image, dict(found.files)
+    counts = {path: _page_count(path) for path in found.present}
+    places: dict[tuple[int, ...], Place] = {}
+    for block in image.blocks:
+        path = files[block.member]
+        assert path is not None
+        left = counts[path] - block.page
+        start = 0
+        with suppress(ValueError):  # an index beyond the image, as programs leave in when they crop
+            start = int(np.ravel_multi_index(block.first, image.shape))
+            for step in range(min(left if block.count is None else min(block.count, left), prod(image.shape) - start)):
+                index = tuple(map(int, np.unravel_index(start + step, image.shape)))
+                places.setdefault(index, (path, block.page + step))
+    absent = prod(image.shape) - len(places)
+    if absent:
+        lengths = " x ".join(f"{n} {axis.lower()}" for axis, n in zip(image.axes, image.shape, strict=True))
+        raise ImageError(
+            f"{absent} of the {prod(image.shape)} planes ({lengths}) of {found.present[0]} are in none of its files.",
+            f"The files are incomplete: copy or export them again. {ALONE}",
+        )
+    return places
+
+
+def _page_count(path: Path) -> int:
+    """Return how many pages a file has; raise ImageError if the last one ends beyond the end of the file."""
+    try:
+        with heard(), _opened(path) as tiff:
+            last = tiff.pages[-1]
+            ends = [a + b for a, b in zip(last.dataoffsets, last.databytecounts, strict=False)]
+            if max(ends, default=0) > tiff.filehandle.size:
+                raise ImageError(f"{path} ends before its last pixel.", "The copy was cut short: copy the file again.")
+            return len(tiff.pages)
+    except DAMAGE as error:
+        raise ImageError(
+            f"{path} cannot be read ({error}), and belongs to an image of several files.", f"Copy it again. {ALONE}"
+        ) from error
