@@ -7,14 +7,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from torch import nn
 
-from napari_fcn.errors import ImageError
 from napari_fcn.events import Certified, TileDone
 from napari_fcn.fields.theoretical import theoretical
 from napari_fcn.finetuning import NEW, Limit, roles_of, starting_point
 from napari_fcn.finetuning import finetune as teach
-from napari_fcn.geometry import Axes
 from napari_fcn.inspection.foreign import certify_module
 from napari_fcn.models import zoo
+from napari_fcn.models.binding import ImageForm, bind
 from napari_fcn.models.checkpoint import Checkpoint
 from napari_fcn.session import Session
 from napari_fcn.settings import PredictSettings, TeachSettings
@@ -90,15 +89,8 @@ def _open(
     settings: dict[str, Any],
     spacing: Sequence[float] = (),
 ) -> Session:
-    try:
-        spec = checkpoint.info.spec
-        shape, names = np.shape(image), tuple(axes)
-        if not names and not rgb:
-            names = Axes.suspected(shape, spec.ndim, spec.channels, spec.time)
-        roles = Axes.guess(shape, spec.ndim, names, rgb, spec.time)
-    except ValueError as error:
-        raise ImageError(str(error)) from error
-    return Session(image, checkpoint, roles, PredictSettings(**settings), rgb, spacing)
+    bound = bind(ImageForm(np.shape(image), rgb=rgb), checkpoint.info.spec, tuple(axes))
+    return Session(image, checkpoint, bound.axes, PredictSettings(**settings), bound.rgb or rgb, spacing)
 
 
 def classes(

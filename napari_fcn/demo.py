@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING
 from napari_fcn.api import load
 from napari_fcn.errors import OutputError
 from napari_fcn.events import RunDone, TileDone
-from napari_fcn.geometry import Axes
 from napari_fcn.geometry.calibration import Calibration
 from napari_fcn.io import ResultMeta
 from napari_fcn.io.inputs import inputs_of
 from napari_fcn.io.targets import Protection
+from napari_fcn.models.binding import ImageForm, bind
 from napari_fcn.models.zoo import path_of
 from napari_fcn.recording import Recording, image_calibration, provenance
 from napari_fcn.sample_data import skimage_image
@@ -59,8 +59,8 @@ def segment_sample(out: Path, model: str) -> Iterator[str]:
 
 def open_sample(sample: Sample, checkpoint: Checkpoint) -> Session:
     """Return a session of a model on a sample image."""
-    axes = Axes.guess(sample.image.shape, checkpoint.info.spec.ndim, sample.axes, time=checkpoint.info.spec.time)
-    return Session(sample.image, checkpoint, axes, PredictSettings(colour="haematoxylin"))
+    bound = bind(ImageForm(sample.image.shape, sample.axes), checkpoint.info.spec)
+    return Session(sample.image, checkpoint, bound.axes, PredictSettings(colour="haematoxylin"))
 
 
 def _picture(sample: Sample, checkpoint: Checkpoint, answers: list[TileDone], path: Path) -> Path:

@@ -8,12 +8,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from napari_fcn.errors import ImageError
 from napari_fcn.events import LabelsFound, StepDone, UpdateReady
-from napari_fcn.geometry import Axes, Region
+from napari_fcn.geometry import Region
+from napari_fcn.geometry.axes import axis_names
 from napari_fcn.learning import labels as encodings
 from napari_fcn.learning.annotations import in_strokes
 from napari_fcn.models import zoo
+from napari_fcn.models.binding import ImageForm, Network, bind
 from napari_fcn.models.card import ClassLabel
 from napari_fcn.models.checkpoint import Checkpoint
 from napari_fcn.models.recipe import PALETTE, fitting_spec, words_of
@@ -26,6 +27,9 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     import numpy.typing as npt
+
+    from napari_fcn.geometry import Axes
+    from napari_fcn.models.binding import Reads
 
 NEW = "new:"
 SPACE = ("z", "y", "x")
@@ -90,31 +94,31 @@ def starting_point(
     return new(spec, TWO_CLASSES, spacing[-spec.ndim :], seed)
 
 
-def roles_of(model: str | Checkpoint, shape: Sequence[int], names: tuple[str, ...] = (), rgb: bool = False) -> Axes:
-    """Return the roles of the axes of an image under a model, or under a new network that is yet to be made for it.
+def network_of(model: str | Checkpoint, shape: Sequence[int], names: Sequence[str] = ()) -> Reads:
+    """Return how a model reads images, or a new network that is yet to be made for an image.
 
     A new network looks along all axes in space, and along time if it is one for movies; along two if the image has no
     names for its axes.
+    """
+    if isinstance(model, Checkpoint):
+        return model.info.spec
+    words = words_of(model[len(NEW) :])
+    time = words.get("time", 0 if words["family"] == "video" else None)
+    looks = (*SPACE, "t") if time is not None else SPACE
+    known = axis_names(names)
+    count = max(1, sum(name in looks for name in known)) if known else min(2, len(shape)) + (time is not None)
+    return Network(words.get("ndim", min(3, count)), 1, time)
+
+
+def roles_of(model: str | Checkpoint, shape: Sequence[int], names: tuple[str, ...] = (), rgb: bool = False) -> Axes:
+    """Return the roles of the axes of an image under a model, or under a new network that is yet to be made for it.
 
     Raises
     ------
     ImageError
         If image and model do not fit each other.
     """
-    if isinstance(model, Checkpoint):
-        ndim, time = model.info.spec.ndim, model.info.spec.time
-    else:
-        words = words_of(model[len(NEW) :])
-        time = words.get("time", 0 if words["family"] == "video" else None)
-        looks = (*SPACE, "t") if time is not None else SPACE
-        count = (
-            max(1, sum(name.lower() in looks for name in names)) if names else min(2, len(shape)) + (time is not None)
-        )
-        ndim = words.get("ndim", min(3, count))
-    try:
-        return Axes.guess(shape, ndim, names, rgb, time)
-    except ValueError as error:
-        raise ImageError(str(error)) from error
+    return bind(ImageForm(tuple(shape), rgb=rgb), network_of(model, shape, names), names).axes
 
 
 def named(labels: npt.NDArray[np.uint8], known: Sequence[ClassLabel]) -> tuple[ClassLabel, ...]:

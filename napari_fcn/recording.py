@@ -12,22 +12,23 @@ import numpy as np
 from napari_fcn.errors import ImageError
 from napari_fcn.events import ObjectsStep, ResultsDone, RunDone, TileDone
 from napari_fcn.file_names import wrapped
-from napari_fcn.geometry import Axes
 from napari_fcn.io import ResultMeta, open_result
 from napari_fcn.io.targets import UNPROTECTED, Protection
+from napari_fcn.models.binding import ImageForm, bind
 from napari_fcn.objects import Rule, find_objects
 from napari_fcn.session import Session
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterator, Mapping
+    from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
     from pathlib import Path
 
     import numpy.typing as npt
 
     from napari_fcn.events import RunPlanned, SteppedDown
-    from napari_fcn.geometry import Region
+    from napari_fcn.geometry import Axes, Region
     from napari_fcn.geometry.calibration import Calibration
     from napari_fcn.io import ImageFile, ResultWriter
+    from napari_fcn.models.binding import Binding, Reads
     from napari_fcn.models.checkpoint import Checkpoint
     from napari_fcn.resuming import Work
     from napari_fcn.settings import PredictSettings
@@ -175,7 +176,22 @@ def _objects(session: Session, writers: Mapping[str, ResultWriter]) -> Iterator[
         yield ObjectsStep(done, total)
 
 
-def open_session(image: ImageFile, checkpoint: Checkpoint, names: str, settings: PredictSettings) -> Session:
+def bind_file(image: ImageFile, network: Reads, names: Sequence[str]) -> Binding:
+    """Return how a network reads an image file; ``names`` (as ``tzyx``) overrules the axes that the file states.
+
+    Raises
+    ------
+    ImageError
+        If the axes, the image and the network do not fit each other.
+    """
+    form = ImageForm(tuple(image.data.shape), image.axes, image.rgb, image.calibration)
+    try:
+        return bind(form, network, names)
+    except ImageError as error:
+        raise ImageError(f"{image.path}: {error.short}", error.advice) from error
+
+
+def open_session(image: ImageFile, checkpoint: Checkpoint, names: Sequence[str], settings: PredictSettings) -> Session:
     """Return a session on an image file; ``names`` (as ``tzyx``) overrules the axes that the file states.
 
     Raises
@@ -183,22 +199,10 @@ def open_session(image: ImageFile, checkpoint: Checkpoint, names: str, settings:
     FcnError
         If the axes, the image and the model do not fit each other.
     """
-    try:
-        given, shape = tuple(names.lower()) or image.axes, image.data.shape
-        spec = checkpoint.info.spec
-        if not given and not image.rgb:
-            given = Axes.suspected(shape, spec.ndim, spec.channels, spec.time)
-        axes = Axes.guess(shape, spec.ndim, given or None, image.rgb, spec.time)
-    except ValueError as error:
-        raise ImageError(f"{image.path}: {error}") from error
-    return Session(image.data, checkpoint, axes, settings, image.rgb, spacing(image, axes))
-
-
-def spacing(image: ImageFile, axes: Axes) -> tuple[float, ...]:
-    """Return the pixel size per axis of the network in micrometres, 0 for axes without a length; empty if none has."""
-    places = [axes.names.index(name) for name in axes.space]
-    sizes = image.calibration.take(places).micrometres
-    return sizes if any(sizes) else ()
+    bound = bind_file(image, checkpoint.info.spec, names)
+    session = Session(image.data, checkpoint, bound.axes, settings, bound.rgb, bound.spacing)
+    session.told = bound.notes
+    return session
 
 
 def describe(session: Session, image: ImageFile, settings: PredictSettings) -> ResultMeta:

@@ -25,6 +25,7 @@ from napari_fcn.inference.memory import budget, cost, run_bytes, statistics_byte
 from napari_fcn.inference.predictor import Predictor
 from napari_fcn.inference.resampled import Detour, ResampledSource, choose
 from napari_fcn.inference.source import ImageSource
+from napari_fcn.models.binding import ImageForm, bind
 from napari_fcn.nets.fold import fold
 from napari_fcn.settings import PredictSettings
 
@@ -91,14 +92,12 @@ class Session:
         self.spec = self.checkpoint.info.spec
         self.device = devices.pick_device(self.settings.device)
         self.dtype = devices.pick_precision(self.settings.precision, self.device)
-        try:
-            axes = axes or Axes.guess(np.shape(image), self.spec.ndim, rgb=rgb, time=self.spec.time)
-        except ValueError as error:
-            raise ImageError(str(error)) from error
+        axes = axes or bind(ImageForm(np.shape(image), rgb=rgb), self.spec).axes
         if len(axes.space) != self.spec.ndim:
             raise ImageError(f"The model is {self.spec.ndim}-D; the axes in space are {' '.join(axes.space)}.")
         self.source = ImageSource.open(image, axes, self.spec.channels, self.settings, rgb)
-        self.axes = axes
+        self.axes, self.rgb = axes, rgb
+        self.told: tuple[str, ...] = ()  # sentences on how the image was bound to the model
         self.spacing = tuple(spacing)
         self._fixed: tuple[int, ...] = ()
         sizes = (self.spacing, self.checkpoint.info.voxel_size)
@@ -148,7 +147,7 @@ class Session:
     @property
     def notes(self) -> tuple[str, ...]:
         """Sentences for the user: what of the image is read, and what is odd about it."""
-        return (*self.source.notes, *self._grid_notes, *self._statistics[1])
+        return (*self.told, *self.source.notes, *self.source.range_notes, *self._grid_notes, *self._statistics[1])
 
     @cached_property
     def predictor(self) -> Predictor:

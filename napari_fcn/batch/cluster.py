@@ -230,5 +230,6 @@ class Cluster:
             versions(),
             self._threads,
             self._is_local,
+            session.rgb,
         )
         return Hired(self, self._client, order)

@@ -56,6 +56,8 @@ class Order:
         Threads to compute with; without it as many as the worker has.
     is_local : bool
         Whether all workers share the GPUs of one computer.
+    rgb : bool
+        Whether the channels are colours.
     """
 
     model: tuple[str, bytes]
@@ -69,6 +71,7 @@ class Order:
     versions: Mapping[str, str]
     threads: int | None = None
     is_local: bool = False
+    rgb: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,7 +160,7 @@ class Crew:
             )
         settings = replace(order.settings, device=self._device())
         model = Checkpoint.from_parts(*order.model)
-        return Session(image.data, model, order.axes, settings, image.rgb, order.spacing)
+        return Session(image.data, model, order.axes, settings, order.rgb, order.spacing)
 
     def _device(self) -> str:
         """Return the device of this worker: of several GPUs of one computer, each worker has its own."""

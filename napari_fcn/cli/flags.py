@@ -8,6 +8,7 @@ from typing import Any, TypeVar, get_args
 from napari_fcn.settings import Option, options
 
 S = TypeVar("S")
+AXES = "--axes"
 
 
 def add_options(parser: argparse.ArgumentParser, settings: type) -> None:
@@ -50,3 +51,9 @@ def _reader(option: Option) -> Any:
 def collect(settings: type[S], arguments: argparse.Namespace) -> S:
     """Return the settings that the flags of a command ask for."""
     return settings(**{option.name: getattr(arguments, option.name) for option in options(settings)})
+
+
+def axis_list(text: str) -> tuple[str, ...]:
+    """Return the axes that ``--axes`` names: letters, or words with commas or spaces between them."""
+    words = text.replace(",", " ").split()
+    return tuple(words) if len(words) > 1 else tuple("".join(words))

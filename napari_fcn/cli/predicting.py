@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from napari_fcn.cli.files import plan_files
-from napari_fcn.cli.flags import collect
+from napari_fcn.cli.flags import axis_list, collect
 from napari_fcn.cli.progress import Progress
 from napari_fcn.cli.terminal import put_json, say
 from napari_fcn.errors import FcnError
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from contextlib import AbstractContextManager
 
     from napari_fcn.batch import Cluster, Hired
+    from napari_fcn.geometry import Axes
     from napari_fcn.io import ImageFile
     from napari_fcn.jobs import Job, Terms
     from napari_fcn.models.checkpoint import Checkpoint
@@ -55,7 +56,7 @@ class Run:
         """Return the model on an image, and the workers that answer instead of it, if there are some."""
         from napari_fcn.recording import open_session
 
-        axes = self.arguments.axes
+        axes = axis_list(self.arguments.axes)
         if self.cluster is None:
             return open_session(image, self.checkpoint, axes, self.settings), None
         here = replace(self.settings, device="cpu", precision="float32")  # it looks, and computes nothing
@@ -123,9 +124,13 @@ def _predict_one(run: Run, job: Job, place: str) -> dict[str, Any]:
     """Predict one image into its files and return the report on it."""
     from napari_fcn.inference.memory import process_peak
     from napari_fcn.io.identity import missing
+    from napari_fcn.recording import bind_file
 
-    image = _measured(job.origin.read(), run.arguments.voxel_size)
+    image = job.origin.read()
+    bound = bind_file(image, run.checkpoint.info.spec, axis_list(run.arguments.axes))
+    image = _measured(image, bound.axes, run.arguments.voxel_size)
     report: dict[str, Any] = {"image": str(job.image), "out": str(job.out), "model_hash": run.checkpoint.hash}
+    report |= {"axes": bound.spelled, "axes_guessed": bound.is_guessed}
     notes, ending = [*image.notes, *filter(None, [missing(image), job.note])], "was done already"
     with Progress(place + job.image.name, run.arguments.quiet) as progress:
         for event in _events(run, job, image):
@@ -156,7 +161,7 @@ def _events(run: Run, job: Job, image: ImageFile) -> Iterator[Event]:
     yield from carry_out(job, image, session, run.terms, hired)
 
 
-def _measured(image: ImageFile, voxel_size: str) -> ImageFile:
+def _measured(image: ImageFile, axes: Axes, voxel_size: str) -> ImageFile:
     """Return the image with the voxel size that the user knows better than the file, in micrometres."""
     if not voxel_size:
         return image
@@ -164,10 +169,9 @@ def _measured(image: ImageFile, voxel_size: str) -> ImageFile:
         sizes = [float(size) for size in voxel_size.split(",")]
     except ValueError:
         sizes = []
-    names = image.axes or ("z", "y", "x")[-image.data.ndim :]
-    space = [i for i, name in enumerate(names) if name in ("z", "y", "x")]
+    space = [i for i, name in enumerate(axes.names) if name in ("z", "y", "x")]
     if len(sizes) != len(space) or not all(0 < size < float("inf") for size in sizes):
-        wanted = ",".join(names[i].upper() for i in space)
+        wanted = ",".join(axes.names[i].upper() for i in space)
         raise FcnError(f"--voxel-size is {voxel_size!r}; needed are positive numbers in micrometres for {wanted}.")
     known = list(image.calibration.axes)
     for position, size in zip(space, sizes, strict=True):

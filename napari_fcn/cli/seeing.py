@@ -6,7 +6,7 @@ import sys
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
-from napari_fcn.cli.flags import collect
+from napari_fcn.cli.flags import axis_list, collect
 from napari_fcn.cli.terminal import put, put_json, say
 from napari_fcn.errors import FcnError, ImageError, OutputError
 from napari_fcn.events import CheckStep, FieldDone
@@ -100,7 +100,11 @@ def _session(arguments: argparse.Namespace, image: str) -> Session:
     settings = collect(PredictSettings, arguments)
     checkpoint = Checkpoint.load(zoo.path_of(arguments.model))
     if image:
-        return open_session(read_image(image), checkpoint, arguments.axes, settings)
+        file, names = read_image(image), axis_list(arguments.axes)
+        session = open_session(file, checkpoint, names, settings)
+        for note in (*file.notes, *session.told, *session.source.notes):
+            say(note)
+        return session
     spec = checkpoint.info.spec
     made = np.stack([cells(LENGTHS[spec.ndim], seed=seed)[0] for seed in range(spec.channels)])
     space = ("z", "y", "x")[-spec.ndim :]

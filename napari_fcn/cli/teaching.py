@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from napari_fcn.cli.flags import collect
+from napari_fcn.cli.flags import axis_list, collect
 from napari_fcn.cli.terminal import put_json, say, show_progress
 from napari_fcn.errors import FcnError
 from napari_fcn.events import Answered, LabelsFound, StepDone, UpdateReady
@@ -18,11 +18,12 @@ if TYPE_CHECKING:
 
 def finetune(arguments: argparse.Namespace) -> None:
     """Teach a model from an image and its labels, and write it to a file."""
-    from napari_fcn.finetuning import NEW, Limit, roles_of, starting_point
+    from napari_fcn.finetuning import NEW, Limit, network_of, starting_point
     from napari_fcn.finetuning import finetune as events
     from napari_fcn.io import read_image
     from napari_fcn.io.inputs import inputs_of
     from napari_fcn.models.zoo import path_of
+    from napari_fcn.recording import bind_file
 
     is_new = str(arguments.model).startswith(NEW)
     models = [] if is_new else [path_of(arguments.model)]
@@ -32,22 +33,24 @@ def finetune(arguments: argparse.Namespace) -> None:
         raise FcnError(f"{arguments.out} exists. Choose another name or add --overwrite.")
     settings = collect(TeachSettings, arguments)
     image, labels = read_image(arguments.image), read_image(arguments.labels)
-    names = tuple(arguments.axes) or image.axes
+    names = axis_list(arguments.axes)
     known = arguments.model if is_new else starting_point(arguments.model, (), ())
-    axes = roles_of(known, image.data.shape, names)
-    spacing = image.calibration.named(axes.names).take(map(axes.names.index, axes.space)).ratios
+    bound = bind_file(image, network_of(known, image.data.shape, names or image.axes), names)
+    axes, spacing = bound.axes, bound.ratios
+    for note in (*image.notes, *bound.notes):
+        say(note)
     shape = tuple(image.data.shape[axes.names.index(name)] for name in axes.space)
     model = starting_point(known, shape, spacing, axes.channels(image.data.shape), arguments.seed)
     limit = Limit(arguments.steps, None if arguments.minutes is None else 60 * arguments.minutes)
-    rgb = axes.channel is not None and axes.channels(image.data.shape) in (3, 4)
     values = arguments.label_values
-    for event in events(image.data, labels.data, model, axes, settings, limit, rgb, spacing, values):
+    for event in events(image.data, labels.data, model, axes, settings, limit, bound.rgb, spacing, values):
         _tell(event, arguments.quiet)
     taught: Taught = event
     taught.checkpoint.save(arguments.out, inputs)
     say(f"{arguments.out}: {taught.steps} steps of the whole network in {taught.seconds:.1f} s.")
     if arguments.json:
-        facts = {"steps": taught.steps, "seconds": round(taught.seconds, 3), "loss": taught.loss}
+        facts = {"axes": bound.spelled, "axes_guessed": bound.is_guessed, "loss": taught.loss}
+        facts |= {"steps": taught.steps, "seconds": round(taught.seconds, 3)}
         put_json({**facts, "model_hash": taught.checkpoint.hash, "out": str(arguments.out)})
 
 

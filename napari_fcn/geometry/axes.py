@@ -170,7 +170,7 @@ class Axes:
     @staticmethod
     def _names(shape: Sequence[int], names: Sequence[str] | None, rgb: bool) -> tuple[str, ...]:
         if names:
-            lower = axis_names(names)
+            lower = tuple(name.lower() for name in names)
             if len(lower) != len(shape):
                 raise ValueError(
                     f"The axes {' '.join(lower)} name {len(lower)} axes; the image has {len(shape)}: {tuple(shape)}. "

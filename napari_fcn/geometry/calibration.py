@@ -208,8 +208,12 @@ class Calibration:
     def ratios(self) -> tuple[float, ...]:
         """Sizes of the pixels relative to each other; all 1 where they cannot be compared.
 
-        Sizes in one unit are as they stand, those in several units of length in micrometres.
+        Sizes in one unit are as they stand, those in several units of length in micrometres. Beside lengths, an axis of
+        time is as fine as the finest of them.
         """
         if len(set(self.units)) <= 1:
             return self.scale
-        return self.micrometres if all(self.micrometres) else (1.0,) * len(self.axes)
+        lengths = [axis.micrometres for axis in self.axes if axis.unit not in SECONDS]
+        if not lengths or not all(lengths):
+            return (1.0,) * len(self.axes)
+        return tuple(min(lengths) if axis.unit in SECONDS else axis.micrometres for axis in self.axes)

@@ -2,30 +2,31 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import partial
 from itertools import product
 from math import ceil, prod
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from napari_fcn.errors import DAMAGE, Advice, ImageError, Note
+from napari_fcn.errors import DAMAGE, ImageError
 from napari_fcn.geometry import Axes, Region
+from napari_fcn.inference.colours import COLOURS, luminance, white_of
+from napari_fcn.models.binding import ChannelsMissing, read_channels
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Sequence
 
     import numpy.typing as npt
 
     from napari_fcn.inference.resampled import ResampledSource
     from napari_fcn.settings import PredictSettings
 
-LUMINANCE = np.array([0.2126, 0.7152, 0.0722], np.float32)  # ITU-R BT.709
+__all__ = ["COLOURS", "ImageSource", "check", "luminance", "sample"]
+
 SAMPLE = 2**22  # pixels per channel from which the statistics of an image are taken
 BLOCK = 256  # length of the blocks in which a large image is sampled
-
-
-ANOTHER_CHANNEL = Advice("choose another with --channel.", "choose another under Advanced.")
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -48,6 +49,7 @@ class ImageSource:
     axes: Axes
     channels: tuple[int, ...] | str
     notes: tuple[str, ...] = ()
+    _white: list[float] = field(default_factory=list, init=False, repr=False)  # once it has been looked up
 
     @classmethod
     def open(cls, array: Any, axes: Axes, wanted: int, settings: PredictSettings, rgb: bool = False) -> ImageSource:
@@ -72,30 +74,31 @@ class ImageSource:
             If the image is empty, its type is no real number, or its channels do not fit the network.
         """
         check(array)
-        count, channel = axes.channels(array.shape), settings.channel
+        count = axes.channels(array.shape)
         rgb = (rgb or axes.channel == "s") and count in (3, 4)
-        if channel is not None:
-            if wanted != 1:
-                raise ImageError(f"The model reads {wanted} channels; one was chosen: {channel}. Leave it empty.")
-            if not 0 <= channel < count:
-                raise ImageError(f"Channel {channel} was asked for; the image has channels 0 to {count - 1}.")
-            return cls(array, axes, (channel,))
-        if count == wanted:
-            return cls(array, axes, tuple(range(count)))
-        if rgb and wanted == 3:
-            return cls(array, axes, (0, 1, 2))
-        if wanted == 1 and rgb:
-            if settings.colour not in COLOURS:
-                raise ImageError(f"There is no colour {settings.colour!r} to read. Choose {', '.join(COLOURS)}.")
-            return cls(array, axes, settings.colour, (f"Of the colours, {settings.colour} was read.",))
-        if wanted == 1:
-            return cls(array, axes, (0,), (Note(f"Channel 0 of {count} was read;", ANOTHER_CHANNEL),))
-        advice = (
-            "." if axes.channel or not axes.loop else ", or name the axes (as cyx) if one of them holds the channels."
-        )
-        raise ImageError(
-            f"The model reads {wanted} channels; the image has {count}. Choose another model or image{advice}"
-        )
+        if wanted == 1 and rgb and settings.channel is None and settings.colour not in COLOURS:
+            raise ImageError(f"There is no colour {settings.colour!r} to read. Choose {', '.join(COLOURS)}.")
+        try:
+            channels, notes = read_channels(count, wanted, settings, rgb)
+        except ChannelsMissing as error:
+            named = axes.channel or not axes.loop
+            advice = "." if named else ", or name the axes (as cyx) if one of them holds the channels."
+            raise ImageError(f"{error}{advice}") from error
+        return cls(array, axes, channels, notes)
+
+    @property
+    def white(self) -> float:
+        """Which number is white; see `white_of`."""
+        if not self._white:
+            self._white.append(white_of(np.dtype(self.array.dtype), partial(_colours, self)))
+        return self._white[0]
+
+    @property
+    def range_notes(self) -> tuple[str, ...]:
+        """What the user should know of the range of colours, which is looked up in the pixels."""
+        if isinstance(self.channels, tuple) or self.channels == "luminance" or self.array.dtype in (np.uint8, np.bool_):
+            return ()
+        return (f"The colours are {self.array.dtype}; they were taken to go from 0 to {self.white:g}, which is white.",)
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -118,7 +121,7 @@ class ImageSource:
         index.insert(position, slice(None) if one is None else slice(one, one + 1))  # a slice: what every array can do
         block = np.moveaxis(_read(self.array, index, region, position), position, 0)
         if isinstance(self.channels, str):
-            return COLOURS[self.channels](block)[None]
+            return COLOURS[self.channels](block, self.white)[None]
         return block if one is not None else block[list(self.channels)]
 
     def sample(self) -> npt.NDArray[np.generic]:
@@ -162,30 +165,10 @@ def sample(source: ImageSource | ResampledSource) -> npt.NDArray[np.generic]:
     return np.concatenate([block.reshape(block.shape[0], -1) for block in blocks], axis=1)
 
 
-def luminance(channels: npt.NDArray[Any]) -> npt.NDArray[np.float32]:
-    """Return the brightness of colours ``(C, *image)``, of which the first three are red, green and blue."""
-    brightness: npt.NDArray[np.float32] = np.tensordot(LUMINANCE, channels[:3].astype(np.float32), 1)
-    return brightness
-
-
-def _stain(number: int) -> Callable[[npt.NDArray[Any]], npt.NDArray[np.float32]]:
-    def read(channels: npt.NDArray[Any]) -> npt.NDArray[np.float32]:
-        from skimage.color import rgb2hed
-
-        stains: npt.NDArray[Any] = rgb2hed(channels[:3], channel_axis=0)
-        stain: npt.NDArray[np.float32] = stains[number].astype(np.float32)
-        return stain
-
-    return read
-
-
-# What a network of one channel can read from colours. Stains: Ruifrok & Johnston 2001, as scikit-image separates them.
-COLOURS: Mapping[str, Callable[[npt.NDArray[Any]], npt.NDArray[np.float32]]] = {
-    "luminance": luminance,
-    "haematoxylin": _stain(0),
-    "eosin": _stain(1),
-    "dab": _stain(2),
-}
+def _colours(source: ImageSource) -> npt.NDArray[np.generic]:
+    """Return ``(colours, pixels)`` as they are, all of them or blocks spread over a large image."""
+    every = tuple(range(min(3, source.axes.channels(source.array.shape))))
+    return sample(ImageSource(source.array, source.axes, every))
 
 
 def _spread(shape: tuple[int, ...]) -> list[Region]:

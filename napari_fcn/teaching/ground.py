@@ -11,16 +11,17 @@ import torch
 
 from napari_fcn.errors import ImageError
 from napari_fcn.fields.theoretical import theoretical
-from napari_fcn.geometry import Axes
 from napari_fcn.inference import device as devices
 from napari_fcn.inference.source import ImageSource
 from napari_fcn.learning import head
 from napari_fcn.learning.features import View
 from napari_fcn.learning.pupil import Pupil
+from napari_fcn.models.binding import ImageForm, Network, bind
 from napari_fcn.models.teachable import as_taught
 from napari_fcn.settings import PredictSettings
 
 if TYPE_CHECKING:
+    from napari_fcn.geometry import Axes
     from napari_fcn.models.card import ModelCard
     from napari_fcn.models.checkpoint import Checkpoint
     from napari_fcn.models.normalise import Scaling
@@ -87,11 +88,8 @@ def opened(image: Any, model: Checkpoint | None, axes: Axes | None, settings: Te
         If the image is empty, not made of real numbers, or does not fit the model.
     """
     ndim = model.info.spec.ndim if model else len(axes.space) if axes else min(2, np.ndim(image))
-    try:
-        time = model.info.spec.time if model else None
-        axes = axes or Axes.guess(np.shape(image), ndim, rgb=rgb, time=time)
-    except ValueError as error:
-        raise ImageError(str(error)) from error
+    network = model.info.spec if model else Network(ndim)
+    axes = axes or bind(ImageForm(np.shape(image), rgb=rgb), network).axes
     if len(axes.space) != ndim:
         raise ImageError(f"The model is {ndim}-D; the axes in space are {' '.join(axes.space)}.")
     channels = model.info.spec.channels if model else axes.channels(np.shape(image))

@@ -403,3 +403,22 @@ def test_a_name_without_room_for_a_suffix_is_an_error_of_that_image_only(
     assert "is too long: it has 259" in said
     assert "1 of 2 images failed" in said
     assert [path.name for path in results.iterdir()] == ["b.ome.tif"]
+
+
+@pytest.mark.parametrize("axes", ["", "TYX", "time,y,x"])
+def test_guessed_axes_are_said_and_stand_in_the_report(
+    model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], axes: str
+) -> None:
+    tifffile.imwrite(tmp_path / "a.tif", np.zeros((4, 16, 16), np.uint8), metadata=None, photometric="minisblack")
+    assert run(tmp_path / "a.tif", "--model", model, "--out", tmp_path / "a.npy", "--axes", axes, "--json") == 0
+    said = capsys.readouterr()
+    report = json.loads(said.out)
+    assert (report["axes"], report["axes_guessed"]) == ("TYX" if axes else "ZYX", not axes)
+    assert ("use --axes: TYX for a movie" in said.err) == (not axes)
+
+
+def test_a_voxel_size_is_given_for_the_axes_as_they_are_read(model: Path, tmp_path: Path) -> None:
+    np.save(tmp_path / "a.npy", np.zeros((4, 16, 16), np.uint8))
+    how = ("--axes", "TYX", "--voxel-size", "0.5,0.25")
+    assert run(tmp_path / "a.npy", "--model", model, "--out", tmp_path / "a.ome.tif", *how) == 0
+    assert read_image(tmp_path / "a.ome.tif").units == ("pixel", "micrometer", "micrometer")

@@ -56,6 +56,7 @@ def test_sizes_in_several_units_are_compared_in_one() -> None:
     assert Calibration.of((500, 0.25), ("nanometer", "micrometer")).ratios == (0.5, 0.25)
     assert Calibration.of((3, 1), (PIXEL, PIXEL)).ratios == (3, 1)
     assert Calibration.of((1, 0.5), (PIXEL, "micrometer")).ratios == (1, 1)
+    assert Calibration.of((30, 500, 0.2), ("second", "nanometer", "micrometer")).ratios == (0.2, 0.5, 0.2)
 
 
 def test_an_axis_has_no_unit_of_another_kind_and_channels_have_none() -> None:

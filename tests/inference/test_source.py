@@ -231,3 +231,52 @@ def test_memory_that_runs_out_while_reading_is_not_taken_for_damage() -> None:
 def test_channels_that_are_missing_may_be_an_axis_that_nobody_named(names: str, words: str) -> None:
     with pytest.raises(ImageError, match=words):
         source(np.zeros((5, 2, 6, 7)[-len(names) :], np.uint8), names, wanted=3)
+
+
+def stained(white: float, dtype: str, rng: np.random.Generator) -> np.ndarray:
+    light = rng.integers(1, 256, (8, 9, 3)) / 255
+    light[0, 0] = 1
+    found = light * white
+    return (np.round(found) if np.dtype(dtype).kind in "iu" else found).astype(dtype)
+
+
+@pytest.mark.parametrize(
+    ("white", "dtype"),
+    [
+        (255, "float32"),
+        (255, "int32"),
+        (255, "uint16"),
+        (255, "int64"),
+        (1, "float32"),
+        (1, "float64"),
+        (4095, "uint16"),
+        (4095, "float32"),
+        (65535, "uint16"),
+        (65535, "uint32"),
+    ],
+)
+def test_stains_are_found_whatever_numbers_the_colours_are(white: float, dtype: str, rng: np.random.Generator) -> None:
+    from skimage.color import rgb2hed
+
+    image = stained(white, dtype, rng)
+    opened = source(image, "yxs", colour="haematoxylin")
+    expected = rgb2hed(image / white)[..., 0]
+    np.testing.assert_allclose(opened.read(Region.whole((8, 9)))[0], expected, atol=1e-5)
+    assert f"0 to {white:g}" in opened.range_notes[0]
+
+
+@pytest.mark.parametrize("value", [-3, 70000])
+def test_numbers_that_are_no_colours_have_no_stains(value: int, rng: np.random.Generator) -> None:
+    image = stained(255, "int32", rng)
+    image[2, 2] = value
+    opened = source(image, "yxs", colour="eosin")
+    with pytest.raises(ImageError, match="Convert the image to 8 or 16 bits"):
+        opened.read(Region.whole((8, 9)))
+
+
+def test_white_is_that_of_the_image_in_every_part_of_it(rng: np.random.Generator) -> None:
+    image = stained(4095, "uint16", rng)
+    image[4:] //= 100
+    opened, whole = source(image, "yxs", colour="dab"), source(image, "yxs", colour="dab")
+    part = opened.read(Region((4, 0), (8, 9)))
+    np.testing.assert_array_equal(part, whole.read(Region.whole((8, 9)))[:, 4:])

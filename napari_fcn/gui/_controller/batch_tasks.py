@@ -8,9 +8,8 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from napari_fcn.errors import FcnError, ImageError, OutputError, in_dock
+from napari_fcn.errors import FcnError, OutputError, in_dock
 from napari_fcn.geometry import Region
-from napari_fcn.gui._controller import facts
 from napari_fcn.gui._controller.batch_work import FileTask, HiddenCanvas, NoCanvas, run_file, run_layer
 from napari_fcn.gui._controller.work import Job, Seen
 from napari_fcn.gui._layers import fits_in_memory, read
@@ -72,33 +71,29 @@ def of_file(batch: Batch, row: Row, path: Path, loaded: Loaded) -> Present:
     assert place is not None
     out, files = place
     save, settings = request.save, request.settings
-    task = FileTask(path, request.model, settings, "".join(save.axis_names), out, files, save.replace)
+    task = FileTask(path, request.model, settings, save.axis_names, out, files, save.replace)
     return Present(row.number, partial(run_file, task, loaded), files)
 
 
 def of_layer(batch: Batch, row: Row, layer: Image, loaded: Loaded) -> Present:
     request, save, image = batch.request, batch.request.save, read(layer)
-    spec = batch.model.info.spec
-    try:
-        axes = image.axes(spec.ndim, save.axis_names, spec.time)
-    except ValueError as error:
-        raise ImageError(f"{layer.name}: {error}") from error
+    bound = image.bind(batch.model.info.spec, save.axis_names)
+    axes = bound.axes
     source = Path(image.path).absolute() if image.path and "://" not in image.path else None
     place = save.place(layer.name, source and source.parent, result_suffix(source) if source else ".ome.tif")
     files = {} if place is None else place[1]
     shape = axes.image_shape(image.shape)
     canvas = HiddenCanvas.blank(shape) if fits_in_memory(shape) else NoCanvas.blank((0,))
-    notes: tuple[str, ...] = ()
+    notes = tuple(map(in_dock, bound.notes))
     if not files and isinstance(canvas, NoCanvas):
         raise OutputError(
             f"The results of {layer.name} are too large to be kept in memory. Choose what is written under Save, and a "
             "folder under Save to."
         )
     if place is None and save.kinds:
-        notes = ("Result layers only: the image did not come from a file, and there is no folder under Save to.",)
+        notes += ("Result layers only: the image did not come from a file, and there is no folder under Save to.",)
     seen = Seen(Region.whole(shape))
-    lying = facts.calibration(layer, axes)
-    job = Job(image, axes, request.model, request.settings, seen, canvas, files, lying, save.replace)
+    job = Job(image, axes, request.model, request.settings, seen, canvas, files, bound.calibration, save.replace)
     return Present(row.number, partial(run_layer, job, batch.classes, loaded), dict(files), job, layer, notes)
 
 

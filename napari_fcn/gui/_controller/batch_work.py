@@ -55,8 +55,8 @@ class FileTask:
         The files.
     settings : PredictSettings
         How to run.
-    axes : str
-        Letters of the axes; empty: as the file says.
+    axes : tuple of str
+        Names of the axes; empty: as the file says.
     out : Path
         Beside which unfinished work lies.
     targets : mapping of str to Path
@@ -68,7 +68,7 @@ class FileTask:
     image: Path
     model: Path
     settings: PredictSettings
-    axes: str
+    axes: tuple[str, ...]
     out: Path
     targets: Mapping[str, Path]
     replace: bool

@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from napari_fcn.errors import ImageError
 from napari_fcn.gui._controller import catalogue, facts
 from napari_fcn.gui._controller.course import Course
 from napari_fcn.gui._controller.lesson import Lesson
@@ -91,14 +90,9 @@ def begin(viewer: ViewerModel, wish: Wish, journal: Journal, loaded: Loaded, too
         If image and model do not fit each other.
     """
     image = read(wish.layer)
-    (ndim, time), channels = facts.looks(image, wish.new), 1
-    if wish.model is not None:
-        spec = catalogue.entry(wish.model).info.spec
-        ndim, time, channels = spec.ndim, spec.time, spec.channels
-    try:
-        axes = image.axes(ndim, wish.names, time, channels)
-    except ValueError as error:
-        raise ImageError(f"{wish.layer.name}: {error}") from error
+    network = facts.looks(image, wish.new) if wish.model is None else catalogue.entry(wish.model).info.spec
+    bound = image.bind(network, wish.names)
+    axes = bound.axes
     course = Course(viewer, wish.layer, axes, axes.image_shape(image.shape), wish.classes())
     course.lesson = Lesson(
         Opening(
@@ -107,7 +101,7 @@ def begin(viewer: ViewerModel, wish: Wish, journal: Journal, loaded: Loaded, too
             model=wish.model,
             settings=wish.settings,
             canvas=course.canvas,
-            calibration=facts.calibration(wish.layer, axes),
+            calibration=bound.calibration,
             journal=journal,
             loaded=loaded,
             folder=wish.folder,

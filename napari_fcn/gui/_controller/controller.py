@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from napari_fcn.errors import FcnError, ImageError, in_dock
+from napari_fcn.errors import FcnError, in_dock
 from napari_fcn.events import RunDone, RunPlanned, SteppedDown
-from napari_fcn.gui._controller import catalogue, facts
+from napari_fcn.gui._controller import catalogue
 from napari_fcn.gui._controller.desk import Desk
 from napari_fcn.gui._controller.lookout import Lookout
 from napari_fcn.gui._controller.saving import ZARR
@@ -162,14 +162,11 @@ class Controller(Desk):
     def _prepare(self, layer: Image, request: Request) -> _Run:
         model = catalogue.entry(request.model)
         image = read(layer)
-        try:
-            spec = model.info.spec
-            axes = image.axes(spec.ndim, request.axes, spec.time, spec.channels)
-        except ValueError as error:
-            raise ImageError(f"{layer.name}: {error}") from error
+        bound = image.bind(model.info.spec, request.axes)
+        axes = bound.axes
         canvas, paths = _canvas(request, image, axes)
         seen = Seen(visible_region(self.viewer, layer, axes))
-        job = Job(image, axes, request.model, request.settings, seen, canvas, paths, facts.calibration(layer, axes))
+        job = Job(image, axes, request.model, request.settings, seen, canvas, paths, bound.calibration)
         return _Run(layer, job, model)
 
     def _on_gaze(self) -> None:

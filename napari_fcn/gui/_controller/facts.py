@@ -9,6 +9,7 @@ from napari_fcn.gui._controller.state import ImageFacts
 from napari_fcn.gui._layers import LayerImage, read
 from napari_fcn.inference.resampled import are_apart
 from napari_fcn.inference.source import ImageSource
+from napari_fcn.models.binding import Network, bind
 from napari_fcn.settings import PredictSettings
 
 if TYPE_CHECKING:
@@ -17,9 +18,9 @@ if TYPE_CHECKING:
     from napari.layers import Image
 
     from napari_fcn.geometry import Axes
-    from napari_fcn.geometry.calibration import Calibration
     from napari_fcn.gui._controller.catalogue import ModelEntry
     from napari_fcn.gui._controller.state import Request
+    from napari_fcn.models.binding import Binding, Reads
 
 COLOURS = ("red", "green", "blue", "alpha")
 
@@ -27,25 +28,24 @@ COLOURS = ("red", "green", "blue", "alpha")
 def of(layer: Image, request: Request | None, model: ModelEntry | None) -> ImageFacts:
     """Return what to say of a layer and, if a model is chosen, whether it can run on it."""
     image = read(layer)
-    names = request.axes if request else ()
-    ndim, time = looks(image, request.new if request else "") if model is None else _looks_of(model)
-    count = model.info.spec.channels if model else 1
+    network = looks(image, request.new if request else "") if model is None else model.info.spec
     try:
-        axes = image.axes(ndim, names, time, count)
-    except ValueError as error:
+        bound = bind(image.form, network, request.axes if request else ())
+    except ImageError as error:
         return ImageFacts(_size(image), "".join(image.names), problem=in_dock(error))
+    axes = bound.axes
     settings = request.settings if request else PredictSettings()
     channels = _channels(axes, image)
-    parts = [_size(image), _spacing(layer, axes), _guess(axes, image, names), _loop(axes)]
-    if model and count == 1 and channels and not image.rgb:
+    parts = [_size(image), _spacing(bound), _guess(bound, image), _loop(axes)]
+    if model and network.channels == 1 and channels and not image.rgb:
         parts.append(_choice(channels, settings.channel, image))
     return ImageFacts(
-        " · ".join(filter(None, parts)),
+        " · ".join(filter(None, [*parts, *bound.remarks])),
         _spelled(axes, image),
         channels,
         image.rgb,
-        _problem(image, axes, settings, model) if model else "",
-        _apart(layer, axes, model) if model else "",
+        _problem(image, bound, settings, model) if model else "",
+        _apart(bound.spacing, model) if model else "",
     )
 
 
@@ -54,34 +54,18 @@ def _choice(channels: Sequence[str], chosen: int | None, image: LayerImage) -> s
     return f"reads {name}, one of {count} channels" if name in image.channels else f"reads {name} of {count}"
 
 
-def looks(image: LayerImage, family: str = "") -> tuple[int, int | None]:
+def looks(image: LayerImage, family: str = "") -> Reads:
     """Return how many axes are looked at together where no model says it, and which of them is time.
 
     Filters and new networks look at planes, a new network for movies at several planes in a row.
     """
     ndim = min(2, len(image.shape) - image.rgb)
-    return (ndim + 1, 0) if family == "video" else (ndim, None)
+    return Network(ndim + 1, 1, 0) if family == "video" else Network(ndim)
 
 
-def _looks_of(model: ModelEntry) -> tuple[int, int | None]:
-    return model.info.spec.ndim, model.info.spec.time
-
-
-def calibration(layer: Image, axes: Axes) -> Calibration:
-    """Return size, unit and origin of the pixels along each of the image axes."""
-    kept = [axis for axis, name in enumerate(axes.names) if name != axes.channel]
-    return read(layer).calibration.take(kept).named(axes.image)
-
-
-def micrometres_of(layer: Image, axes: Axes) -> tuple[float, ...]:
-    """Return the pixel size per axis of the network in micrometres, 0 where it is not known; empty if all are."""
-    sizes = calibration(layer, axes).take(axes.space_positions).micrometres
-    return sizes if any(sizes) else ()
-
-
-def _apart(layer: Image, axes: Axes, model: ModelEntry) -> str:
+def _apart(here: Sequence[float], model: ModelEntry) -> str:
     """Return what differs between the pixels of the image and those that the model learnt on; empty if not much."""
-    here, learnt = micrometres_of(layer, axes), model.info.voxel_size
+    learnt = model.info.voxel_size
     if not are_apart(here, learnt):
         return ""
     known = [(a, b) for a, b in zip(here, learnt, strict=True) if a and b]
@@ -90,9 +74,9 @@ def _apart(layer: Image, axes: Axes, model: ModelEntry) -> str:
     return f"Pixels of the image measure {texts[0]} µm, those that the model learnt on {texts[1]} µm."
 
 
-def _problem(image: LayerImage, axes: Axes, settings: PredictSettings, model: ModelEntry) -> str:
+def _problem(image: LayerImage, bound: Binding, settings: PredictSettings, model: ModelEntry) -> str:
     try:
-        ImageSource.open(image.data, axes, model.info.spec.channels, settings, image.rgb)
+        ImageSource.open(image.data, bound.axes, model.info.spec.channels, settings, bound.rgb)
     except ImageError as error:
         return in_dock(error)
     return ""
@@ -104,8 +88,8 @@ def _size(image: LayerImage) -> str:
     return f"{' × '.join(map(str, shape))} px · {kind}"
 
 
-def _spacing(layer: Image, axes: Axes) -> str:
-    sizes = calibration(layer, axes).take(axes.space_positions).axes
+def _spacing(bound: Binding) -> str:
+    sizes = bound.calibration.take(bound.axes.space_positions).axes
     known = [(axis.step, axis.unit) for axis in sizes if axis.is_known]
     shown = known[:1] if len(set(known)) == 1 else known
     return " × ".join(f"{size:.3g} {symbol(unit)}" for size, unit in shown) + ("/px" if shown else "")
@@ -116,11 +100,12 @@ def symbol(unit: str) -> str:
     return {"micrometer": "µm", "nanometer": "nm", "millimeter": "mm", "second": "s"}.get(unit, unit)
 
 
-def _guess(axes: Axes, image: LayerImage, names: Sequence[str]) -> str:
+def _guess(bound: Binding, image: LayerImage) -> str:
     """Return how the axes of an image are read, if that can be read in another way."""
+    axes = bound.axes
     if len(axes.image) < 3 and not (axes.channel and not image.rgb):
         return ""
-    return f"axes {_spelled(axes, image)}{'' if names or image.names else ', guessed'}"
+    return f"axes {_spelled(axes, image)}{', guessed' if bound.is_guessed else ''}"
 
 
 def _loop(axes: Axes) -> str:

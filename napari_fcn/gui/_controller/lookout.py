@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 from qtpy.QtCore import QObject, Signal
 
 from napari_fcn.errors import ImageError
-from napari_fcn.gui._controller import facts
 from napari_fcn.gui._controller.stretch import probe, stretches
 from napari_fcn.gui._jobs import JobRunner
 from napari_fcn.gui._layers import SliderMarks, read, slid
@@ -81,11 +80,11 @@ class Lookout(QObject):
             return {}
         image, spec = read(layer), model.info.spec
         try:
-            axes = image.axes(spec.ndim, request.axes, spec.time, spec.channels)
-            source = ImageSource.open(image.data, axes, spec.channels, request.settings, image.rgb)
-            sizes = facts.micrometres_of(layer, axes), model.info.voxel_size
-            grid, _ = choose(source, sizes, request.settings.resample)
-        except (ImageError, ValueError):  # the dock says why the model cannot run
+            bound = image.bind(spec, request.axes)
+            axes = bound.axes
+            source = ImageSource.open(image.data, axes, spec.channels, request.settings, bound.rgb)
+            grid, _ = choose(source, (bound.spacing, model.info.voxel_size), request.settings.resample)
+        except ImageError:  # the dock says why the model cannot run
             return {}
         at = {axes.names[axis]: index for axis, index in slid(self._viewer, layer).items()}
         if not set(axes.space) & set(at):

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from napari_fcn.errors import FcnError, ImageError, in_dock
+from napari_fcn.errors import FcnError, in_dock
 from napari_fcn.events import BorderTrustDone, Certified, CheckStep, EquivarianceDone
 from napari_fcn.geometry import Region
 from napari_fcn.gui._controller import catalogue, facts
@@ -137,12 +137,9 @@ class SeeingController(Desk):
         ImageError
             If they do not fit each other.
         """
-        image, spec = read(layer), catalogue.entry(request.model).info.spec
-        try:
-            axes = image.axes(spec.ndim, request.axes, spec.time, spec.channels)
-        except ValueError as error:
-            raise ImageError(f"{layer.name}: {error}") from error
-        return View(image, axes, request.model, request.settings, facts.calibration(layer, axes))
+        image = read(layer)
+        bound = image.bind(catalogue.entry(request.model).info.spec, request.axes)
+        return View(image, bound.axes, request.model, request.settings, bound.calibration)
 
     def point(self, layer: Image, request: Request, place: Sequence[float], label: int | None = None) -> None:
         """Show what the pixel at a place in the world sees."""

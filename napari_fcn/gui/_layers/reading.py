@@ -9,12 +9,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from napari.layers import Image
 
-from napari_fcn.geometry import Axes, Region
+from napari_fcn.errors import ImageError
+from napari_fcn.geometry import Region
 from napari_fcn.geometry.axes import axis_names
 from napari_fcn.gui._layers.calibrated import calibration_of
 from napari_fcn.gui._layers.screen import corners_on_screen
 from napari_fcn.gui._layers.told import channel_names, header_of
 from napari_fcn.io.images import NO_AXES
+from napari_fcn.models.binding import ImageForm, Network, bind
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -22,7 +24,9 @@ if TYPE_CHECKING:
     from napari.components import ViewerModel
     from napari.layers import Layer
 
+    from napari_fcn.geometry import Axes
     from napari_fcn.geometry.calibration import Calibration
+    from napari_fcn.models.binding import Binding, Reads
 
 KEY = "napari_fcn"  # entry in the metadata of our result layers
 UNNAMED = re.compile(r"axis -?\d+|-?\d+|")  # what napari calls an axis that nobody named
@@ -71,31 +75,34 @@ class LayerImage:
         """Pixel size and unit along each axis, colours not included."""
         return tuple(zip(self.calibration.scale, self.calibration.units, strict=True))
 
-    def axes(self, ndim: int, names: Sequence[str] = (), time: int | None = None, channels: int = 1) -> Axes:
-        """Return the role of each axis under a network of ``ndim`` dimensions.
+    @property
+    def form(self) -> ImageForm:
+        """What is known of the image before a model reads it."""
+        return ImageForm(self.shape, self.names, self.rgb, self.calibration)
+
+    def bind(self, network: Reads, names: Sequence[str] = ()) -> Binding:
+        """Return how a network reads the layer.
 
         Parameters
         ----------
-        ndim : int
-            Dimensions of the network.
+        network : Reads
+            What the network reads.
         names : sequence of str
             What the user calls the axes, colours not included; empty: as the layer does.
-        time : int, optional
-            Which of the network's axes is time.
-        channels : int
-            Channels that the network reads; of an unnamed image, an axis of this length is taken for them.
 
         Raises
         ------
-        ValueError
+        ImageError
             If names and shape do not fit each other or the network.
         """
-        if names and self.rgb and len(names) == len(self.shape) - 1:
-            names = (*names, "c")
-        known = tuple(names) or self.names
-        if not known and not self.rgb:
-            known = Axes.suspected(self.shape, ndim, channels, time)
-        return Axes.guess(self.shape, ndim, known or None, self.rgb, time)
+        try:
+            return bind(self.form, network, names)
+        except ImageError as error:
+            raise ImageError(f"{self.name}: {error.short}" if self.name else error.short, error.advice) from error
+
+    def axes(self, ndim: int, names: Sequence[str] = ()) -> Axes:
+        """Return the role of each axis under a network of ``ndim`` dimensions that reads one channel."""
+        return self.bind(Network(ndim), names).axes
 
 
 def unwrapped(viewer: ViewerModel) -> ViewerModel:

@@ -1,0 +1,85 @@
+"""What a network of one channel can read from colours: their brightness, or a stain."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from napari_fcn.errors import ImageError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    import numpy.typing as npt
+
+    Colours = npt.NDArray[Any]
+    Reader = Callable[[Colours, float], npt.NDArray[np.float32]]
+
+LUMINANCE = np.array([0.2126, 0.7152, 0.0722], np.float32)  # ITU-R BT.709
+BYTE = 255.0
+WHITES = (BYTE, 1023.0, 4095.0, 16383.0, 65535.0)  # of cameras with 8, 10, 12, 14 and 16 bits
+
+
+def luminance(channels: Colours, white: float = BYTE) -> npt.NDArray[np.float32]:
+    """Return the brightness of colours ``(C, *image)``, of which the first three are red, green and blue."""
+    del white  # a network scales what it reads by the image
+    brightness: npt.NDArray[np.float32] = np.tensordot(LUMINANCE, channels[:3].astype(np.float32), 1)
+    return brightness
+
+
+def _stain(number: int) -> Reader:
+    def read(channels: Colours, white: float) -> npt.NDArray[np.float32]:
+        from skimage.color import rgb2hed
+
+        light = np.clip(channels[:3].astype(np.float64) / white, 0, 1)
+        stains: npt.NDArray[Any] = rgb2hed(light, channel_axis=0)
+        stain: npt.NDArray[np.float32] = stains[number].astype(np.float32)
+        return stain
+
+    return read
+
+
+# Stains: Ruifrok & Johnston 2001, as scikit-image separates them. The absorption of light follows from its share of
+# white, so these have to know which number is white.
+COLOURS: Mapping[str, Reader] = {
+    "luminance": luminance,
+    "haematoxylin": _stain(0),
+    "eosin": _stain(1),
+    "dab": _stain(2),
+}
+
+
+def white_of(dtype: np.dtype[Any], sample: Callable[[], Colours]) -> float:
+    """Return the number that stands for white.
+
+    Bytes have 255. What wider numbers mean depends on who wrote them: the least of the usual ranges counts that holds
+    the whole image; floats up to 1 are shares of white.
+
+    Parameters
+    ----------
+    dtype : dtype
+        Of the image.
+    sample : callable
+        Returns pixels spread over the image.
+
+    Raises
+    ------
+    ImageError
+        If the numbers are below 0 or above all usual ranges.
+    """
+    if dtype == np.uint8:
+        return BYTE
+    if dtype == np.bool_:
+        return 1.0
+    found = sample()
+    found = found[np.isfinite(found)] if dtype.kind == "f" else found
+    low, high = (float(found.min()), float(found.max())) if found.size else (0.0, 1.0)
+    ranges = (1.0, *WHITES) if dtype.kind == "f" else WHITES
+    white = next((white for white in ranges if high <= white), None)
+    if low < 0 or white is None:
+        raise ImageError(
+            f"A stain is read from colours that go from 0 to 1, or from 0 to at most 65535; these are {dtype} and go "
+            f"from {low:g} to {high:g}. Convert the image to 8 or 16 bits, or read its luminance."
+        )
+    return white
