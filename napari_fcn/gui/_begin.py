@@ -6,7 +6,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from qtpy.QtCore import Signal
+from qtpy.QtCore import QSignalBlocker, Signal
 from qtpy.QtWidgets import QFormLayout, QHBoxLayout, QLineEdit, QPushButton, QVBoxLayout, QWidget
 
 from napari_fcn.gui._controller import FILTERS, NEW_NETWORKS
@@ -17,8 +17,9 @@ from napari_fcn.gui._text import escaped, hint
 
 if TYPE_CHECKING:
     from napari.components import ViewerModel
+    from napari.layers import Image
 
-    from napari_fcn.gui._controller import TeachController, TeachState
+    from napari_fcn.gui._controller import ModelEntry, TeachController, TeachState
 
 KNOWS_NOTHING = "No network: filters of several sizes learn textures from your strokes alone."
 
@@ -78,6 +79,17 @@ class BeginPanel(QWidget):
         for part in (self.project, self.message, self.warning, self.error):
             layout.addWidget(part)
 
+    def show_taught(self, layer: Image | None, model: ModelEntry | None, other: str) -> None:
+        """Show the image and the model that are taught, whatever is selected meanwhile; without an image, none is."""
+        self.image.hold(layer)
+        if layer is None:
+            return
+        with QSignalBlocker(self.model):
+            if model is not None:
+                self.model.choose(model)
+            elif other:
+                self.model.choose_other(other)
+
     @property
     def path(self) -> Path | None:
         """The chosen model file; None for filters only, or a new network."""
@@ -122,7 +134,9 @@ class BeginPanel(QWidget):
             return
         folder = Path(state.project)
         link = f"<a href='{folder.as_uri()}' style='color: {LINK}'>{escaped(folder.name)}</a>"
-        saved = f"saved {ago(time.monotonic() - state.saved_at)}" if state.saved_at else "nothing painted yet"
+        is_painted = any(entry.painted for entry in state.classes)
+        saved = f"saved {ago(time.monotonic() - state.saved_at)}" if state.saved_at else "saved"
+        saved = saved if state.saved_at or is_painted else "nothing painted yet"
         text = f"{link} · {'saving …' if state.is_saving else saved}"
         if self.project.text() != text:
             self.project.set_markup(text)

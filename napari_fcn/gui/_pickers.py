@@ -56,6 +56,7 @@ class ImagePicker(Picker):
         self.combo.setToolTip("The image layer to segment. Follows the selected layer until you choose another here.")
         self._viewer, self._controller = viewer, controller
         self._pinned: Image | None = None
+        self._held: Image | None = None
         self.layer: Image | None = None
 
     def connect(self) -> None:
@@ -66,6 +67,12 @@ class ImagePicker(Picker):
         layers.selection.events.active.connect(self._on_layers)
         self._on_layers()
 
+    def hold(self, layer: Image | None) -> None:
+        """Show this layer whatever is selected; None: follow the selected layer again."""
+        if self._held is not layer:
+            self._held = layer
+            self._on_layers()
+
     def disconnect_layers(self) -> None:
         """Let go of the viewer."""
         layers = self._viewer.layers
@@ -74,14 +81,14 @@ class ImagePicker(Picker):
         layers.selection.events.active.disconnect(self._on_layers)
         for layer in layers:
             self._ignore(layer)
-        self.layer = self._pinned = None
+        self.layer = self._pinned = self._held = None
 
     def _on_layers(self, _: object = None) -> None:
         images = self._controller.images()
         if self._pinned not in images:
             self._pinned = None
         active = self._viewer.layers.selection.active
-        wanted = [self._pinned, active, self.layer, *images]
+        wanted = [self._held, self._pinned, active, self.layer, *images]
         self.layer = next((layer for layer in wanted if layer in images), None)
         with QSignalBlocker(self.combo):
             self.combo.clear()
@@ -144,8 +151,9 @@ class ModelPicker(Picker):
         if model.path not in [known.path for known in self.models]:
             self.models.append(model)
             self._fill()
-        else:
+        elif model not in self.models:  # which has become another, or got another name
             self.models[[known.path for known in self.models].index(model.path)] = model
+            self._fill()
         self._show(model, "", line, hint)
 
     def choose_other(self, name: str) -> None:

@@ -14,7 +14,9 @@ from napari_fcn.gui._begin import BeginPanel
 from napari_fcn.gui._classes import ClassList
 from napari_fcn.gui._compare import CompareBar
 from napari_fcn.gui._controller import (
+    FILTERS,
     MOST,
+    NEW,
     Accept,
     Compare,
     GoTo,
@@ -70,6 +72,7 @@ class TeachWidget(Dock):
         super().__init__()
         self._facts = ImageFacts()
         self._was_open = False
+        self._shown: tuple[str, str] = ("idle", "")
         self.controller = TeachController(viewer, parent=self)
         self._viewer = self.controller.viewer
         self._clock = QTimer(self)
@@ -248,10 +251,26 @@ class TeachWidget(Dock):
     # Show
 
     def _on_changed(self, state: TeachState) -> None:
+        if (state.phase, state.model) != self._shown:
+            self._shown = (state.phase, state.model)
+            self._show_taught(state)
         if state.is_open and not self._was_open:
             self._show_settings(state.settings)
         self._was_open = state.is_open
         self._sync()
+
+    def _show_taught(self, state: TeachState) -> None:
+        """Have image, model and axes on top be those that are taught, also of a project that began elsewhere."""
+        taught = self.controller.taught
+        if taught is None:
+            self.begin.show_taught(None, None, "")
+            return
+        model = None if taught.model is None else self.controller.open_model(taught.model)
+        other = f"{NEW}{taught.new}" if taught.new else FILTERS
+        names = "".join(taught.names[:-1] if self._facts.rgb and len(taught.names) > 2 else taught.names)
+        if names and not self.begin.axes.text() and names != self._facts.axes:
+            self.begin.axes.setText(names)
+        self.begin.show_taught(taught.layer, model and replace(model, name=state.model), "" if model else other)
 
     def _show_settings(self, settings: TeachSettings) -> None:
         """Show how a project learns that is gone on with."""

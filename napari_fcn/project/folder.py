@@ -195,9 +195,9 @@ class Project:
         Parameters
         ----------
         kind : str
-            What: ``"turn"``, ``"steps"``, ``"commit"``, ``"present"``, ``"rename"``, ``"classes"``, ``"settings"``,
-            ``"pin"`` (with name, region and class indices), ``"unpin"``, ``"save"`` or another word. A change of
-            classes comes before the first stroke that is painted in the new ones.
+            What: ``"turn"``, ``"steps"``, ``"progress"``, ``"commit"``, ``"present"``, ``"rename"``, ``"classes"``,
+            ``"settings"``, ``"pin"`` (with name, region and class indices), ``"unpin"``, ``"save"`` or another word. A
+            change of classes comes before the first stroke that is painted in the new ones.
         **facts
             What there is to say: plain data, dataclasses, paths.
         """

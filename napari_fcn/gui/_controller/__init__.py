@@ -13,7 +13,7 @@ from napari_fcn.gui._controller.batch_state import (
     Row,
     Summary,
 )
-from napari_fcn.gui._controller.beginning import FILTERS, NEW_NETWORKS, Wish
+from napari_fcn.gui._controller.beginning import FILTERS, NEW, NEW_NETWORKS, Wish
 from napari_fcn.gui._controller.catalogue import ModelEntry
 from napari_fcn.gui._controller.classes import LEAST, MOST, added, recoloured, removed, renamed
 from napari_fcn.gui._controller.commands import (
@@ -58,6 +58,7 @@ __all__ = [
     "FILTERS",
     "LEAST",
     "MOST",
+    "NEW",
     "NEW_NETWORKS",
     "RUNNING",
     "WAITING",

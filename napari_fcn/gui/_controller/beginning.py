@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from contextlib import suppress
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+from napari_fcn.errors import FcnError
 from napari_fcn.gui._controller import catalogue, facts
 from napari_fcn.gui._controller.course import Course
 from napari_fcn.gui._controller.lesson import Lesson
@@ -12,6 +14,7 @@ from napari_fcn.gui._controller.news import TaughtClass
 from napari_fcn.gui._controller.opening import Opening
 from napari_fcn.gui._layers import read
 from napari_fcn.nets.options import FAMILIES, NETWORKS
+from napari_fcn.project.start import read_image
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -74,6 +77,26 @@ class Wish:
         if self.model is None:
             return TWO_CLASSES
         return tuple(TaughtClass(label.name, label.colour) for label in catalogue.entry(self.model).info.classes)
+
+
+def own_wish(wish: Wish) -> Wish:
+    """Return what a wish to go on with a project comes to: its model, and its axes; other wishes stay as they are."""
+    if wish.folder is None:
+        return wish
+    names = wish.names
+    with suppress(FcnError):  # whoever opens it says what is wrong
+        names = read_image(wish.folder).axes.names
+    return replace(wish, model=model_of(wish.folder), new="", names=names)
+
+
+def is_same_model(one: Wish, other: Wish) -> bool:
+    """Whether both begin with the same model, wherever its file lies."""
+    if one.model is None or other.model is None:
+        return one.model is other.model and one.new == other.new
+    try:
+        return catalogue.entry(one.model).info == catalogue.entry(other.model).info
+    except FcnError:
+        return False
 
 
 def model_of(folder: Path) -> Path | None:

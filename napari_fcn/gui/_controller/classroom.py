@@ -9,11 +9,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from napari_fcn.errors import FcnError, in_dock
-from napari_fcn.gui._controller.beginning import Wish, begin, model_of
+from napari_fcn.gui._controller.beginning import Wish, begin, is_same_model, own_wish
 from napari_fcn.gui._controller.desk import Desk
 from napari_fcn.gui._controller.herald import Herald
 from napari_fcn.gui._controller.journal import Journal, OpenBook
 from napari_fcn.gui._controller.opening import Tools
+from napari_fcn.gui._controller.progress import KIND, Progress
 from napari_fcn.gui._controller.teach_state import TeachState
 from napari_fcn.gui._controller.work import warm_up_teaching
 from napari_fcn.gui._jobs import JobRunner, Writer
@@ -52,6 +53,8 @@ class Classroom(Desk):
         self._course: Course | None = None
         self._folders: dict[object, Path] = {}  # what was chosen -> its project
         self._key: object = None
+        self._wish: Wish | None = None
+        self._recorded = Progress()  # what the project knows of what the dock shows
         self._writer = Writer(self)
         self._writer.written.connect(self._on_written)
         self._writer.failed.connect(self._on_unwritten)
@@ -99,11 +102,17 @@ class Classroom(Desk):
 
     def start(self, wish: Wish) -> None:
         """Begin to teach, or go on where this dock was before; what goes wrong becomes the error shown."""
-        self._start(replace(wish, folder=self._folders.get(wish.key)), wish.key)
+        self._start(replace(wish, folder=self._folders.get(wish.key)), wish)
 
     def open_project(self, wish: Wish) -> None:
         """Go on with the project in ``wish.folder`` on its image; what goes wrong becomes the error shown."""
-        self._start(wish, wish.key)
+        own = own_wish(wish)
+        self._start(own, replace(own, model=wish.model, new=wish.new) if is_same_model(wish, own) else own)
+
+    @property
+    def taught(self) -> Wish | None:
+        """What was chosen to be taught; None if nothing is. A project has a copy of the model that was chosen."""
+        return None if self._course is None else self._wish
 
     def stop(self, message: str = "Teaching has ended; layers and project stay.") -> None:
         """End the course, without waiting for it."""
@@ -112,6 +121,7 @@ class Classroom(Desk):
             return
         if course.corrections.layer in self.viewer.layers:
             course.corrections.flush()
+        self._record_progress()
         self._course = None
         self._runner.cancel()
         self._herald.release()
@@ -133,10 +143,9 @@ class Classroom(Desk):
     def _on_label(self, label: int) -> None:
         raise NotImplementedError
 
-    def _start(self, wish: Wish, key: object) -> None:
+    def _start(self, wish: Wish, chosen: Wish) -> None:
         self.stop("")
-        if wish.folder is not None:
-            wish = replace(wish, model=model_of(wish.folder), new="")
+        wish = own_wish(wish)
         try:
             state = TeachState(
                 phase="opening",
@@ -153,7 +162,7 @@ class Classroom(Desk):
         except FcnError as error:
             self._set(TeachState(error=in_dock(error), is_live=self.state.is_live))
             return
-        self._key = key
+        self._key, self._wish = chosen.key, chosen
         corrections = self._course.corrections
         corrections.changed.connect(self._on_painted)
         corrections.lost.connect(self.stop)
@@ -174,6 +183,14 @@ class Classroom(Desk):
 
     def _on_due(self) -> None:
         self._set(self.state)
+
+    def _record_progress(self) -> None:
+        """Write into the project what the dock shows and nothing else there says."""
+        course, progress = self._course, self.state.progress
+        facts = progress.news(self._recorded)
+        if course is not None and course.lesson is not None and self.state.is_open and facts:
+            course.lesson.journal.record(KIND, **facts)
+            self._recorded = progress
 
     def _remember(self, project: str) -> None:
         """Go on with this project when the same is started again."""

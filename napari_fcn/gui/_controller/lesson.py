@@ -137,6 +137,8 @@ class Lesson:
             project=start.project,
             device=str(teaching.device),
             notes=start.notes,
+            turn=int(teaching.turn),
+            progress=start.progress,
         )
         return self._kept(told, pins(self), teaching.history.event())
 

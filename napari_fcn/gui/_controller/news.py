@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from napari_fcn.gui._controller.progress import Progress
 from napari_fcn.gui._layers import visible
 
 if TYPE_CHECKING:
@@ -70,6 +71,10 @@ class Opened:
         Sentences for the user.
     settings : TeachSettings
         How it learns: as asked, or as in the project that is gone on with.
+    turn : int
+        How often the strokes had changed.
+    progress : Progress
+        What an earlier session has shown.
     """
 
     classes: tuple[TaughtClass, ...]
@@ -78,6 +83,8 @@ class Opened:
     project: str = ""
     device: str = ""
     notes: tuple[str, ...] = ()
+    turn: int = 0
+    progress: Progress = field(default_factory=Progress)
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from napari_fcn.errors import ProjectError
+from napari_fcn.gui._controller.progress import Progress
 from napari_fcn.gui._layers import Stroke
 
 if TYPE_CHECKING:
@@ -39,6 +40,8 @@ class Beginning:
         The project folder; empty if there is none.
     notes : tuple of str
         Sentences for the user.
+    progress : Progress
+        What an earlier session has shown.
     """
 
     teaching: Any
@@ -46,6 +49,7 @@ class Beginning:
     corrections: tuple[Stroke, ...] = ()
     project: str = ""
     notes: tuple[str, ...] = ()
+    progress: Progress = field(default_factory=Progress)
 
 
 def _teach(*what: Any, **how: Any) -> Any:
@@ -184,11 +188,11 @@ class Opening:
         try:
             project.check_image(self.image.data)
             painted = tuple(Stroke(region, labels) for region, labels in project.corrections())
-            checkpoint = project.checkpoint()
+            checkpoint, progress = project.checkpoint(), Progress.read(project.entries())
         except BaseException:
             project.close()
             raise
-        return self._with(project, checkpoint, painted)
+        return replace(self._with(project, checkpoint, painted), progress=progress)
 
     def _with(self, project: Any, checkpoint: Checkpoint | None, painted: tuple[Stroke, ...]) -> Beginning:
         """Return an engine that writes what it does to a project; if there is none, the project is let go."""

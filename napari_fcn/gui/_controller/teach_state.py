@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import dataclass, field, replace
 from functools import singledispatch
 from typing import TYPE_CHECKING, Any
@@ -9,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from napari_fcn.errors import in_dock
 from napari_fcn.events import Answered, Examined, HistoryChanged, StepDone, UpdateReady
 from napari_fcn.gui._controller.news import Opened, PinsChanged, Recalled, Refused, Saved, TaughtClass
+from napari_fcn.gui._controller.progress import Progress
 from napari_fcn.settings import TeachSettings
 
 if TYPE_CHECKING:
@@ -138,6 +140,11 @@ class TeachState:
         return self.phase == "open"
 
     @property
+    def progress(self) -> Progress:
+        """What of it the project must keep, as nothing else there says it."""
+        return Progress(self.model, self.exams, self.trials, self.losses, self.notes)
+
+    @property
     def can_decide(self) -> bool:
         """Whether a candidate waits for the user's word."""
         is_asking = self.settings.network == "ask"
@@ -173,13 +180,26 @@ def _(told: Opened, state: TeachState) -> TeachState:
         device=told.device,
         warning=warning,
         message=message,
+        turn=told.turn,
+        model=told.progress.model or state.model,
+        exams=told.progress.exams,
+        trials=told.progress.trials,
+        losses=told.progress.losses,
+        notes=told.progress.notes,
+        saved_at=_ago(told.progress.saved_at),
     )
+
+
+def _ago(seconds: float) -> float:
+    """Return a time since 1970 as `time.monotonic` has it, to the second; 0 stays 0."""
+    return time.monotonic() - max(0.0, time.time() - seconds) if seconds else 0.0
 
 
 @follow.register
 def _(told: Examined, state: TeachState) -> TeachState:
     trials = state.trials if told.candidate is None else (*state.trials, (told.turn, told.candidate))
-    return replace(state, turn=told.turn, exams=(*state.exams, (told.turn, told.accepted)), trials=trials)
+    exams = tuple(point for point in state.exams if point[0] != told.turn)  # whose answer an earlier session lost
+    return replace(state, turn=told.turn, exams=(*exams, (told.turn, told.accepted)), trials=trials)
 
 
 @follow.register

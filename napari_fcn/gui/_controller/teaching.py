@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from qtpy.QtCore import QTimer
 
-from napari_fcn.events import Answered, Examined, HistoryChanged, Settled, StepDone, Suggested, Working
+from napari_fcn.events import Answered, Examined, HistoryChanged, Settled, StepDone, Suggested, UpdateReady, Working
 from napari_fcn.gui._controller.classroom import Classroom
 from napari_fcn.gui._controller.commands import Compare, Reject
 from napari_fcn.gui._controller.course import Course, pairs
@@ -238,6 +238,8 @@ class TeachController(Classroom):
         course.show(painted)
         if is_complete:
             self._stopwatch.shown()
+        if self.state.losses == self._recorded.losses or any(_is_judged(event) for event in events):
+            self._record_progress()  # of steps only the last ones, when there is time
         show = self._note if all(_is_patient(event) for event in events) else self._set
         show(self.state)
 
@@ -247,6 +249,7 @@ class TeachController(Classroom):
         match told:
             case Opened():
                 self._remember(told.project)
+                self._recorded = replace(told.progress, saved_at=0.0)
             case Answered() if event.strokes >= course.strokes:
                 self._stopwatch.answered()
             case SideBySide():
@@ -275,6 +278,7 @@ class TeachController(Classroom):
             return
         self._calm.start()
         self._is_learning_once = False
+        self._record_progress()
         self._note(replace(self.state, is_working=False, step=0))
 
     def _on_timed(self) -> None:
@@ -293,6 +297,10 @@ class TeachController(Classroom):
         update = self.state.update
         if update is not None:
             self.state = replace(self.state, update=replace(update, standing="dropped"))
+
+
+def _is_judged(event: Any) -> bool:
+    return isinstance(getattr(event, "what", None), UpdateReady)
 
 
 def _is_patient(event: Any) -> bool:

@@ -1,0 +1,255 @@
+"""A project that is opened again shows what the Teach dock showed before it was closed."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from gui.docks import MakeModel
+from gui.fakes import FakeTeaching
+from napari.components import ViewerModel
+from napari.viewer import Viewer
+from pytestqt.qtbot import QtBot
+
+from napari_fcn.geometry import Region
+from napari_fcn.gui import teach as teach_module
+from napari_fcn.gui._controller import (
+    FILTERS,
+    GoTo,
+    Pin,
+    Rename,
+    TeachController,
+    TeachState,
+    Tools,
+    Wish,
+    added,
+    renamed,
+)
+from napari_fcn.gui._controller.progress import KIND, Progress
+from napari_fcn.gui.teach import TeachWidget
+from napari_fcn.project import Project
+from napari_fcn.settings import TeachSettings
+
+LONG = 60_000
+# What belongs to the moment and not to the project: what is done just now, and when.
+OF_THE_MOMENT = {
+    "message": "",
+    "is_working": False,
+    "is_saving": False,
+    "latency": None,
+    "saved_at": 0.0,
+    "label": 0,
+    "step": 0,
+    "steps": 0,
+    "update": None,
+    "waiting": 0,
+}
+
+
+def lasting(state: TeachState) -> TeachState:
+    return replace(state, **OF_THE_MOMENT)
+
+
+class Hand:
+    """A controller on its own viewer, as after napari was started again."""
+
+    def __init__(self, qtbot: QtBot, tools: Tools | None = None) -> None:
+        self.qtbot, self.viewer = qtbot, ViewerModel()
+        pixels = np.random.default_rng(0).integers(0, 60, (40, 60), np.uint8)
+        pixels[:, 30:] += 150
+        self.image = self.viewer.add_image(pixels, name="cells")
+        self.desk = TeachController(self.viewer, tools)
+        self.desk.connect()
+
+    @property
+    def state(self) -> TeachState:
+        return self.desk.state
+
+    def wait(self, condition: Callable[[], Any]) -> None:
+        self.qtbot.waitUntil(lambda: bool(condition()), timeout=LONG)
+
+    def rest(self) -> None:
+        self.qtbot.wait(1)
+        self.wait(lambda: not self.desk.is_busy and not self.state.is_working)
+
+    def begin(self, call: Callable[[Wish], None], wish: Wish) -> None:
+        call(wish)
+        self.wait(lambda: self.state.phase != "opening")
+        assert self.state.is_open, self.state.error
+        self.rest()
+
+    def paint(self, at: tuple[int, int], label: int) -> None:
+        assert self.desk.course is not None
+        layer = self.desk.course.corrections.layer
+        layer.brush_size = 5
+        turn = self.state.turn
+        layer.paint(at, label)
+        self.wait(lambda: self.state.turn > turn)
+        self.rest()
+
+    def do(self, command: Any) -> None:
+        self.desk.do(command)
+        self.rest()
+
+    def close(self) -> None:
+        self.desk.shutdown()
+        self.wait(lambda: not self.desk.is_busy)
+
+
+@pytest.fixture
+def hand(qtbot: QtBot, fake_engine: object) -> Iterator[Callable[..., Hand]]:
+    made: list[Hand] = []
+
+    def make(tools: Tools | None = None) -> Hand:
+        made.append(Hand(qtbot, tools))
+        return made[-1]
+
+    yield make
+    for one in made:
+        if one.desk.course is not None:
+            one.close()
+
+
+@pytest.mark.parametrize("kind", [FILTERS, "model", "unet"])
+def test_everything_that_lasts_is_there_again(hand: Callable[..., Hand], model: MakeModel, kind: str) -> None:
+    settings = TeachSettings(network="off", keep=0.25, device="cpu")
+    first = hand()
+    file, new = (model(2, 1, 2) if kind == "model" else None), (kind if kind == "unet" else "")
+    first.begin(first.desk.start, Wish(first.image, file, settings, new=new))
+    first.paint((10, 10), 1)
+    first.paint((10, 50), 2)
+    first.do(added(first.state.classes))
+    first.paint((30, 30), 3)
+    first.do(renamed(first.state.classes, 2, "rim"))
+    first.do(Pin(Region((0, 0), (9, 9)), "corner"))
+    first.do(Rename(first.state.commits[-1].number, "good"))
+    first.desk.configure(replace(settings, keep=0.75))
+    first.rest()
+    before = first.state
+    assert len(before.exams) == 3
+    first.desk.stop()
+    first.rest()
+    first.close()
+
+    second = hand()
+    second.begin(second.desk.open_project, Wish(second.image, None, TeachSettings(), folder=Path(before.project)))
+    assert lasting(second.state) == lasting(before)
+    assert [entry.painted for entry in second.state.classes] == [entry.painted for entry in before.classes]
+    assert second.state.saved_at == pytest.approx(before.saved_at, abs=3)
+    second.do(GoTo(1))
+    earlier = second.state
+    second.desk.stop()
+    second.rest()
+    second.close()
+
+    third = hand()
+    third.begin(third.desk.open_project, Wish(third.image, None, TeachSettings(), folder=Path(before.project)))
+    assert lasting(third.state) == replace(lasting(earlier), turn=third.state.turn)  # which counts on from the commit
+
+
+def test_the_curves_of_candidates_are_there_again_also_after_a_crash(hand: Callable[..., Hand]) -> None:
+    first = hand(Tools(teach=FakeTeaching))
+    first.begin(first.desk.start, Wish(first.image, None, TeachSettings(network="automatic", device="cpu")))
+    first.paint((10, 10), 1)
+    first.paint((10, 50), 2)
+    before = first.state
+    assert before.trials
+    assert before.losses
+    project = Project.open_read_only(before.project)  # nothing is closed: what is on the disk now is all there is
+    found = Progress.read(project.entries())
+    assert (found.exams, found.trials, found.losses) == (before.exams, before.trials, before.losses)
+    assert found.model == FILTERS
+
+
+def test_after_opening_a_project_of_another_model_start_goes_on_with_it_and_the_choice_before_begins_anew(
+    hand: Callable[..., Hand], model: MakeModel
+) -> None:
+    off = TeachSettings(network="off", device="cpu")
+    first = hand()
+    first.begin(first.desk.start, Wish(first.image, None, off))
+    project = first.state.project
+    first.close()
+    second = hand()
+    chosen = model(2, 1, 2)
+    second.begin(second.desk.open_project, Wish(second.image, chosen, off, folder=Path(project)))
+    taught = second.desk.taught
+    assert taught is not None
+    assert (taught.model, second.state.model) == (None, FILTERS)
+    second.desk.stop()
+    second.begin(second.desk.start, Wish(second.image, None, off))
+    assert second.state.project == project
+    second.desk.stop()
+    second.begin(second.desk.start, Wish(second.image, chosen, off))
+    assert second.state.project != project
+
+
+@pytest.mark.parametrize(
+    "entry",
+    [
+        {"kind": KIND, "exams": [[1, "many"]]},
+        {"kind": KIND, "exams": 3},
+        {"kind": KIND, "losses": [float("inf")]},
+        {"kind": KIND, "trials": [[1]]},
+        {"kind": "stroke", "time": "yesterday"},
+        {"kind": "stroke"},
+        {},
+    ],
+)
+def test_a_damaged_entry_is_left_out(entry: dict[str, Any]) -> None:
+    good = {"kind": KIND, "exams": [[1, 0.5]], "model": "nuclei"}
+    assert Progress.read([good, entry]) == Progress.read([good])
+
+
+def test_what_is_recorded_adds_up() -> None:
+    steps = [
+        Progress("a", ((1, 0.5),), (), (), ("A note.",)),
+        Progress("a", ((1, 0.5), (2, 0.6)), ((2, 0.7),), (3.0, 2.0), ()),
+        Progress("a", ((2, 0.4),), ((2, 0.7),), (), ()),  # a turn was answered again
+    ]
+    known, entries = Progress(), []
+    for step in steps:
+        entries.append({"kind": KIND, **step.news(known)})
+        known = step
+        assert Progress.read(entries) == step
+    assert steps[-1].news(steps[-1]) == {}
+
+
+def test_the_dock_shows_what_is_taught_and_not_what_is_selected(
+    make_napari_viewer: Callable[..., Viewer],
+    qtbot: QtBot,
+    fake_engine: type[FakeTeaching],
+    model: MakeModel,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(teach_module, "WARM_UP_AFTER", 10**8)
+    viewer = make_napari_viewer()
+    cells = viewer.add_image(np.zeros((40, 60), np.uint8), name="cells")
+    widget = TeachWidget(viewer)
+    qtbot.addWidget(widget)
+    controller, begin = widget.controller, widget.begin
+    controller._tools = Tools(teach=fake_engine)
+
+    def open_(start: Callable[[], None]) -> None:
+        start()
+        qtbot.waitUntil(lambda: controller.state.is_open and not controller.is_busy, timeout=LONG)
+
+    begin.model.open_file(model(2, 1, 2))
+    name = begin.model.combo.currentText()
+    open_(widget.start)
+    other = viewer.add_image(np.zeros((30, 30), np.uint8), name="other")
+    viewer.layers.selection.active = other
+    assert (begin.image.layer, begin.image.combo.currentText()) == (cells, "cells")
+    project = controller.state.project
+    controller.stop()
+    qtbot.waitUntil(lambda: not controller.is_busy, timeout=LONG)
+    viewer.layers.selection.active = cells
+    begin.model.choose_other(FILTERS)
+    monkeypatch.setattr(teach_module.QFileDialog, "getExistingDirectory", lambda *_: project)
+    open_(widget._on_open_project)
+    assert begin.model.combo.currentText() == name == controller.state.model
+    controller.stop()
+    qtbot.waitUntil(lambda: not controller.is_busy, timeout=LONG)
+    viewer.layers.selection.active = other
+    assert begin.image.combo.currentText() == "other"
