@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from napari_fcn.cli.terminal import put, put_json
+from napari_fcn.cli.terminal import plain, put, put_json
 from napari_fcn.errors import ModelError
 
 if TYPE_CHECKING:
@@ -19,7 +19,7 @@ def models(arguments: argparse.Namespace) -> None:
 
     if arguments.name:
         info = zoo.info(arguments.name)
-        put_json(_entry(arguments.name, info), 2) if arguments.json else put(*_lines(arguments.name, info))
+        put_json(_entry(arguments.name, info), 2) if arguments.json else put(*_text(arguments.name, info).split("\n"))
         return
     infos, failures = {}, []
     for name in zoo.names():
@@ -64,7 +64,8 @@ def _entry(name: str, info: ModelInfo) -> dict[str, Any]:
     }
 
 
-def _lines(name: str, info: ModelInfo) -> list[str]:
+def _text(name: str, info: ModelInfo) -> str:
+    """Return the card of a model; a new line in what it says is escaped, so that it cannot look like another entry."""
     entry = _entry(name, info)
     size = " x ".join(str(a + 1 + b) for a, b in zip(entry["field"]["before"], entry["field"]["after"], strict=True))
     scores = ", ".join(f"{key} {value:.3f}" for key, value in info.card.known_scores.items())
@@ -80,7 +81,8 @@ def _lines(name: str, info: ModelInfo) -> list[str]:
         **{f"data {i}": _source_text(source) for i, source in enumerate(info.card.data, start=1)},
         "recipe": info.card.recipe,
     }
-    return [entry["name"], *(f"  {key:8} {value}" for key, value in lines.items() if value)]
+    shown = [entry["name"], *(f"  {key:8} {value}" for key, value in lines.items() if value)]
+    return "\n".join(map(plain, shown))
 
 
 def _source_text(source: dict[str, str]) -> str:

@@ -14,6 +14,7 @@ from napari_fcn.errors import DAMAGE, ImageError
 from napari_fcn.geometry import Axes, Region
 from napari_fcn.inference.colours import COLOURS, luminance, white_of
 from napari_fcn.models.binding import ChannelsMissing, read_channels
+from napari_fcn.system_errors import refused
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -134,6 +135,8 @@ def _read(array: Any, index: Sequence[Any], region: Region, channel: int | None 
     try:
         block = np.asarray(array[tuple(index)])
     except DAMAGE as error:
+        if isinstance(error, OSError) and error.errno is not None:
+            raise refused(f"The part {_spelled(region)} of the image cannot be read", error, ImageError) from error
         raise ImageError(
             f"The part {_spelled(region)} of the image cannot be read ({type(error).__name__}: {error}). A file is "
             "damaged or gone, or of another size than the others: check the files, open the image again and run again."

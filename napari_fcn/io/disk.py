@@ -143,8 +143,8 @@ def publish(temporary: Path, target: Path) -> None:
 
 def remove(path: Path) -> None:
     """Delete a file or folder of ours if it is there; of a link only the link."""
-    if path.is_dir() and not is_link(path):
-        shutil.rmtree(path, ignore_errors=True)
-        return
     with suppress(OSError):
-        path.unlink()
+        if path.is_dir() and not is_link(path):
+            shutil.rmtree(path, ignore_errors=True)
+        else:
+            path.unlink()

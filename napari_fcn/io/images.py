@@ -10,8 +10,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from napari_fcn.errors import DAMAGE, ImageError
+from napari_fcn.file_kinds import mistaken
 from napari_fcn.geometry.calibration import Calibration
 from napari_fcn.io.meta import recorded
+from napari_fcn.system_errors import refused
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -146,6 +148,10 @@ def read_image(path: str | Path, level: int = 0) -> ImageFile:
             f"{path} does not fit in memory ({error}). Save it as OME-Zarr or uncompressed TIFF."
         ) from error
     except DAMAGE as error:
+        if isinstance(error, OSError) and error.errno is not None:
+            raise refused(f"{path} cannot be read", error, ImageError) from error
+        if found := mistaken(path):
+            raise ImageError(*found) from error
         raise ImageError(
             f"{path} cannot be read as {path.suffix or 'an image'} ({error}). "
             "The file is damaged, incomplete or of another kind: copy or export it again."

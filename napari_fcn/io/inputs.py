@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING
 
 import tifffile
 
-from napari_fcn.errors import DAMAGE
+from napari_fcn.errors import DAMAGE, ImageError
 from napari_fcn.io.finding import root_of
 from napari_fcn.io.images import TIFF
+from napari_fcn.io.ome_sets import set_of
 from napari_fcn.storage import Input, Inputs
 
 if TYPE_CHECKING:
@@ -44,4 +45,9 @@ def members_of(path: Path) -> list[Path]:
             names = OTHERS.findall(tiff.ome_metadata or "")
     except DAMAGE:
         return []
-    return [path.parent / name for name in dict.fromkeys(names)]
+    named = [path.parent / name for name in dict.fromkeys(names)]
+    try:
+        found = set_of(path)
+    except (ImageError, OSError):  # files are missing; reading the image will say which
+        return named
+    return [*named, *(found.present if found else ())]  # those that were renamed too

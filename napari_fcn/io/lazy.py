@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from napari_fcn.errors import DAMAGE, ImageError
+from napari_fcn.file_kinds import is_pointer, mistaken
+from napari_fcn.system_errors import refused
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -78,6 +80,11 @@ class LazyArray:
         try:
             return np.asarray(self._source[parts], dtype=self.dtype)
         except DAMAGE as error:
+            if isinstance(error, OSError) and error.errno is not None:
+                raise refused(f"A part of {self._path} cannot be read", error, ImageError) from error
+            where = tuple(part if isinstance(part, slice) else slice(part, part + 1) for part in parts)
+            if pointer := next(filter(is_pointer, self.files(where)), None):
+                raise ImageError(*mistaken(pointer) or ()) from error
             raise ImageError(
                 f"A part of {self._path} cannot be read ({error}). "
                 "The file is damaged or incomplete: copy or export it again."

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import zarr
 
 from napari_fcn.errors import ImageError
+from napari_fcn.file_kinds import is_pointer, mistaken
 from napari_fcn.geometry.axes import axis_names
 from napari_fcn.geometry.calibration import Calibration
 from napari_fcn.io.images import Header, ImageFile
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from pathlib import Path
 
+METADATA = ("zarr.json", ".zattrs", ".zgroup", ".zarray")
 DEPTH = 3  # how far above a level the group that describes it may lie: image.zarr/resolutions/s0
 EARLY = ("t", "c", "z", "y", "x")  # OME-Zarr before 0.3 had these axes always and did not name them
 NAME_OF_TYPE = {"time": "t", "channel": "c"}
@@ -28,6 +30,9 @@ def read_zarr(path: Path, level: int) -> ImageFile:
 
     Axes of length 1 stay, so that results have the shape of the stored array.
     """
+    for name in METADATA:
+        if is_pointer(path / name):
+            raise ImageError(*mistaken(path / name) or ())
     folder, first, told = _locate(path)
     if told is None:
         return _bare(path)

@@ -13,7 +13,8 @@ import tifffile
 import torch
 from torch.utils.data import Dataset
 
-from napari_fcn.errors import ImageError
+from napari_fcn.errors import DAMAGE, ImageError
+from napari_fcn.file_kinds import mistaken
 from napari_fcn.geometry import Axes
 from napari_fcn.inference.source import check, luminance
 from napari_fcn.learning.augment import Augmentation
@@ -104,7 +105,9 @@ def read_folder(
 def _pixels(path: Path) -> npt.NDArray[Any]:
     try:
         return tifffile.imread(path)
-    except (tifffile.TiffFileError, OSError, ValueError) as error:
+    except DAMAGE as error:
+        if found := mistaken(path):
+            raise ImageError(*found) from error
         raise ImageError(f"{path} cannot be read ({error}). Fetch it again, or move it away.") from error
 
 

@@ -10,8 +10,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 from pydantic import Field
 
 from napari_fcn.errors import ModelError
+from napari_fcn.file_kinds import mistaken
 from napari_fcn.storage import JsonError, parse_json
 from napari_fcn.storage.schema import Part, SchemaError, validated
+from napari_fcn.system_errors import refused
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -71,13 +73,15 @@ def read_header(path: Path) -> Header:
     except FileNotFoundError:
         raise ModelError(f"There is no model file {path}.") from None
     except OSError as error:
-        raise ModelError(f"The model file {path} cannot be read: {error.strerror}.") from error
+        raise refused(f"The model file {path} cannot be read", error, ModelError) from error
     head, reason = _parsed(text)
     if head is None and start[:2] in PICKLES:
         raise ModelError(
             f"{path} is a pickle (a PyTorch .pt or .pth file), whatever its name says. Opening one can run any program "
             "on your computer, so napari-fcn reads only safetensors. Save the weights as safetensors first."
         )
+    if head is None and (found := mistaken(path)):
+        raise ModelError(*found)
     if head is None:
         raise ModelError(
             f"{path} is not a safetensors file, or is cut off{reason}. Fetch it again, or choose another model."
