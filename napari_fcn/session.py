@@ -142,7 +142,8 @@ class Session:
     def _statistics(self) -> tuple[Scaling, tuple[str, ...]]:
         """The scaling, and what a user should know of the intensities, both from one look at the image."""
         sample = self.seen.sample()
-        return self.checkpoint.info.normaliser.fit(sample), tuple(_remarks(sample))
+        scaling = self.checkpoint.info.normaliser.fit(sample)
+        return scaling, (*_remarks(sample), *scaling.notes)
 
     @property
     def notes(self) -> tuple[str, ...]:

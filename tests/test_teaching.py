@@ -985,3 +985,11 @@ def test_of_an_image_of_any_size_only_what_is_painted_on_and_seen_is_read() -> N
     assert all(view.contains(region) for region in shown)
     assert sum(region.size for region in shown) >= view.size
     assert 0 < image.read < 2**22
+
+
+def test_a_doubtful_contrast_is_told_with_each_answer() -> None:
+    image = np.random.default_rng(0).normal(100, 10, (100, 100))
+    teaching = Teaching(image, settings=HEADS)
+    labels = painted(image.shape, 1)
+    (answered,) = (e for e in run(teaching.answer(Samples.read(labels), whole(image.shape))) if isinstance(e, Answered))
+    assert any("looks like noise" in note for note in answered.notes)

@@ -150,7 +150,7 @@ def _predict_one(run: Run, job: Job, place: str) -> dict[str, Any]:
     for note in notes:
         say(f"{job.image}: {note}")
     say(f"{job.image}: {ending} -> {job.out}")
-    return {**report, "peak_bytes": process_peak()}
+    return {**report, "notes": notes, "peak_bytes": process_peak()}
 
 
 def _events(run: Run, job: Job, image: ImageFile) -> Iterator[Event]:

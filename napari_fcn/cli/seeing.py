@@ -47,8 +47,9 @@ def field(arguments: argparse.Namespace) -> None:
     advice = _advice(arguments, known, found)
     if arguments.out:
         _draw(arguments, known, _scene(arguments, session, found), inputs)
+    notes = _notes(session)
     if arguments.json:
-        put_json(_entry(known, found, advice, session))
+        put_json({**_entry(known, found, advice, session), "notes": notes})
     else:
         put(*_lines(info.card.name or path.stem, known, found, advice, session))
 
@@ -57,8 +58,9 @@ def certify(arguments: argparse.Namespace) -> None:
     """Compare the answer in tiles with the answer in one piece; fail if they differ."""
     session = _session(arguments, arguments.image)
     found: Certified = _last(session.certify(), arguments.quiet)
+    notes = _notes(session)
     if arguments.json:
-        put_json(_certificate(found))
+        put_json({**_certificate(found), "notes": notes})
     else:
         put(f"{'EXACT' if found.is_exact else 'NOT EXACT'}. {found.reason}")
         put(
@@ -67,6 +69,14 @@ def certify(arguments: argparse.Namespace) -> None:
         )
     if not found.is_exact:
         raise FcnError("The tiles are not exact.")
+
+
+def _notes(session: Session | None) -> tuple[str, ...]:
+    """Say what there is to know of the image, and return it."""
+    notes = session.notes if session else ()
+    for note in notes:
+        say(note)
+    return notes
 
 
 def _certificate(found: Certified) -> dict[str, Any]:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+
+from napari_fcn.models.contrast import contrast, standard
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -23,19 +25,23 @@ class Scaling:
         One number for each channel, in the image's units.
     limit : float
         Largest magnitude that comes out; tames hot pixels.
+    notes : tuple of str
+        Sentences for the user: where the contrast is doubtful.
     """
 
     offset: tuple[float, ...]
     scale: tuple[float, ...]
     limit: float
+    notes: tuple[str, ...] = field(default=(), compare=False)
 
     def apply(self, block: npt.NDArray[np.generic]) -> npt.NDArray[np.float32]:
         """Return a block ``(C, *image)`` of any real type, scaled; NaN becomes 0 (mid-grey), infinities the limit."""
         shape = (-1, *(1,) * (block.ndim - 1))
         wide = np.promote_types(block.dtype, np.float32)  # float64 for 32-bit integers: they do not fit a float32
         out: npt.NDArray[Any] = block.astype(wide)
-        out -= np.asarray(self.offset, wide).reshape(shape)
-        out /= np.asarray(self.scale, wide).reshape(shape)
+        with np.errstate(over="ignore", invalid="ignore"):  # what is out of all range is clipped next
+            out -= np.asarray(self.offset, wide).reshape(shape)
+            out /= np.asarray(self.scale, wide).reshape(shape)
         np.clip(out, -self.limit, self.limit, out=out)
         np.nan_to_num(out, copy=False, nan=0.0)
         return out.astype(np.float32, copy=False)
@@ -72,25 +78,29 @@ class Normaliser:
     def fit(self, sample: npt.NDArray[np.generic]) -> Scaling:
         """Return the scaling for an image of which ``sample`` (C, pixels) was read.
 
-        Pixels that are not finite do not count. A constant channel becomes zero everywhere.
+        Pixels that are not finite do not count. A constant channel becomes zero everywhere. Where percentiles tell
+        nothing of the objects, `contrast` does.
         """
-        pairs = [self._pair(channel) for channel in sample]
-        return Scaling(tuple(o for o, _ in pairs), tuple(s for _, s in pairs), self.limit)
+        found = [self._pair(channel) for channel in sample]
+        notes = [
+            f"Channel {number} of what is read: {note}" if len(found) > 1 else note
+            for number, (_, _, more) in enumerate(found)
+            for note in more
+        ]
+        return Scaling(tuple(o for o, _, _ in found), tuple(s for _, s, _ in found), self.limit, tuple(notes))
 
-    def _pair(self, values: npt.NDArray[np.generic]) -> tuple[float, float]:
+    def _pair(self, values: npt.NDArray[np.generic]) -> tuple[float, float, tuple[str, ...]]:
         if self.method == "none":
-            return 0.0, 1.0
+            return 0.0, 1.0, ()
         finite = values.astype(np.float64)
         finite = finite[np.isfinite(finite)]
         if finite.size == 0:
-            return 0.0, 1.0
+            return 0.0, 1.0, ()
         if finite.min() == finite.max():  # a standard deviation computed from it would be rounding error
-            return float(finite[0]), 1.0
+            return float(finite[0]), 1.0, ()
         if self.method == "standard":
-            offset, scale = float(finite.mean()), float(finite.std())
+            offset, scale, notes = standard(finite)
         else:
-            low, high = np.percentile(finite, [self.low, self.high])
-            if low == high:  # more than the percentiles' share has one value: fall back to the full range
-                low, high = finite.min(), finite.max()
-            offset, scale = float(low + high) / 2, float(high - low) / 2
-        return offset, scale if scale > 0 else 1.0
+            found = contrast(finite, (self.low, self.high))
+            offset, scale, notes = (found.low + found.high) / 2, (found.high - found.low) / 2, found.notes
+        return offset, scale if scale > 0 else 1.0, notes

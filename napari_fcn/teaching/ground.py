@@ -55,6 +55,11 @@ class Ground:
     device: torch.device
 
     @property
+    def notes(self) -> tuple[str, ...]:
+        """Sentences for the user: what of the image is read, and where its contrast is doubtful."""
+        return (*self.source.notes, *self.scaling.notes)
+
+    @property
     def card(self) -> ModelCard:
         """Card of the model at the start."""
         return self.start.info.card

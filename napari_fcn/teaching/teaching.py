@@ -10,7 +10,7 @@ import numpy as np
 import torch
 
 from napari_fcn.errors import ImageError
-from napari_fcn.events import Compared, Settled, TileDone
+from napari_fcn.events import Answered, Compared, Settled, TileDone
 from napari_fcn.inference.device import pick_device
 from napari_fcn.learning.history import History
 from napari_fcn.learning.pauses import told as with_pauses
@@ -28,7 +28,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
     from napari_fcn.events import (
-        Answered,
         Commit,
         Examined,
         HistoryChanged,
@@ -255,7 +254,8 @@ class Teaching:
         accepted.begin_turn(samples, view, strokes)
         self._record("turn", turn=self.turn, strokes=strokes, reference=accepted.reference, steps=trials.steps)
         trials.begin_turn(self.samples)
-        yield from accepted.learn(self.settings)
+        for event in accepted.learn(self.settings):
+            yield replace(event, notes=(*event.notes, *self._ground.notes)) if isinstance(event, Answered) else event
 
     def commit(self) -> Iterator[HistoryChanged]:
         """Keep the head as it is now, if there is no commit with it yet, after what it was before."""

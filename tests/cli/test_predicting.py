@@ -61,6 +61,16 @@ def test_the_answer_does_not_depend_on_the_tile(image: Path, model: Path, tmp_pa
     np.testing.assert_allclose(tiled, whole, atol=1e-5)
 
 
+def test_a_doubtful_contrast_is_told_to_people_and_to_programs(
+    model: Path, tmp_path: Path, rng: np.random.Generator, capsys: pytest.CaptureFixture[str]
+) -> None:
+    np.save(tmp_path / "noise.npy", rng.poisson(3, (100, 100)).astype(np.uint16))
+    assert run(tmp_path / "noise.npy", "--model", model, "--out", tmp_path / "out.npy", "--json") == 0
+    told = capsys.readouterr()
+    assert any("looks like noise" in note for note in json.loads(told.out)["notes"])
+    assert "looks like noise" in told.err
+
+
 def test_a_folder_of_images_gives_a_folder_of_results(model: Path, tmp_path: Path) -> None:
     for name in ("a.tif", "b.png", "c.npy"):
         data = np.arange(24 * 20, dtype=np.uint8).reshape(24, 20)

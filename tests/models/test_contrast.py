@@ -1,0 +1,189 @@
+"""Images in which percentiles tell nothing: broken pixels, a few objects in a large field, noise, drawings."""
+
+import warnings
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from scipy import ndimage
+
+from napari_fcn.models.contrast import contrast, is_noise
+from napari_fcn.models.normalise import Normaliser, Scaling
+from napari_fcn.sample_data import cells
+
+ENDS = (1.0, 99.8)
+
+
+def spots(side: int = 400, top: float = 2000, ground: float = 0) -> np.ndarray:
+    """Return three blurred discs in a field, as float64."""
+    y, x = np.indices((side, side))
+    field = np.zeros((side, side))
+    for cy, cx in ((100, 100), (200, 300), (330, 220)):
+        field = np.maximum(field, np.clip(1.5 - np.hypot(y - cy, x - cx) / 6, 0, 1))
+    return field * top + ground
+
+
+def fit(image: np.ndarray) -> Scaling:
+    return Normaliser().fit(image.reshape(1, -1))
+
+
+def scaled(image: np.ndarray) -> np.ndarray:
+    found: np.ndarray = fit(image).apply(image[None])[0]
+    return found
+
+
+def hot(image: np.ndarray, count: int, value: float, seed: int = 0) -> np.ndarray:
+    spoilt = image.copy()
+    at = np.random.default_rng(seed).choice(image.size, count, replace=False)
+    spoilt.ravel()[at] = value
+    return spoilt
+
+
+@given(st.integers(0, 30), st.sampled_from([np.uint8, np.uint16, np.float32]))
+def test_an_ordinary_image_is_scaled_by_its_percentiles_to_the_last_bit(seed: int, kind: type) -> None:
+    image = cells((100, 100), seed=seed)[0]
+    image = (image / image.max() * 200).astype(kind)
+    low, high = np.percentile(image.astype(np.float64), ENDS)
+    found = fit(image)
+    assert (found.offset, found.scale) == ((float(low + high) / 2,), (float(high - low) / 2,))
+    assert found.notes == ()
+
+
+@pytest.mark.parametrize("count", [1, 5, 60])
+@pytest.mark.parametrize("side", [400, 1500])
+def test_hot_pixels_do_not_hide_objects(count: int, side: int) -> None:
+    clean = spots(side)
+    found, expected = scaled(hot(clean, count, 65535)), scaled(clean)
+    inside = clean > 1000
+    assert np.median(found[inside]) > 0.5
+    assert np.median(found[clean == 0]) == pytest.approx(-1, abs=0.05)
+    assert np.median(np.abs(found - expected)[inside]) < 1.5
+
+
+@pytest.mark.parametrize(("share", "value"), [(0.004, 65535.0), (0.015, 65535.0), (0.015, -30000.0)])
+def test_broken_pixels_beyond_the_percentiles_do_not_either(share: float, value: float) -> None:
+    clean = spots() + np.random.default_rng(1).normal(200, 20, (400, 400))
+    found = fit(hot(clean, int(share * clean.size), value))
+    assert found.scale[0] < 3 * fit(clean).scale[0] + 1
+    assert "broken pixels" in found.notes[0]
+
+
+def bar(image: np.ndarray) -> np.ndarray:
+    image[380:388, 280:390] = 65535
+    return image
+
+
+def stripe(image: np.ndarray) -> np.ndarray:
+    image[50] = 65535
+    return image
+
+
+def column(image: np.ndarray) -> np.ndarray:
+    image[:, 50:53] = 65535
+    return image
+
+
+@pytest.mark.parametrize("draw", [bar, stripe, column])
+@pytest.mark.parametrize("noise", [0, 20])
+def test_what_is_drawn_or_saturated_with_sharp_edges_does_not_either(
+    draw: Callable[[np.ndarray], np.ndarray], noise: float
+) -> None:
+    clean = spots() + np.random.default_rng(1).normal(200, noise, (400, 400))
+    found = fit(draw(clean.copy()))
+    assert found.scale[0] < 2000
+    assert found.notes
+
+
+def test_noise_around_a_few_objects_stays_small() -> None:
+    image = np.random.default_rng(0).poisson(3 + spots(1500)).astype(np.uint16)
+    found = scaled(image)
+    assert found[spots(1500) == 0].std() < 0.05
+    assert np.median(found[spots(1500) > 1000]) > 0.5
+    assert "doubtful" in fit(image).notes[0]
+
+
+@pytest.mark.parametrize(
+    "noise",
+    [
+        lambda rng: rng.normal(100, 10, (200, 200)).astype(np.float32),
+        lambda rng: rng.normal(-5, 0.01, (200, 200)),
+        lambda rng: rng.poisson(3, (200, 200)).astype(np.uint16),
+        lambda rng: rng.poisson(0.05, (200, 200)).astype(np.uint8),
+        lambda rng: rng.integers(0, 4, (200, 200)).astype(np.uint8),
+    ],
+)
+def test_pure_noise_is_scaled_to_little_and_told(noise: Callable[[np.random.Generator], np.ndarray]) -> None:
+    image = noise(np.random.default_rng(3))
+    assert scaled(image).std() < 0.15
+    assert "looks like noise" in fit(image).notes[0]
+
+
+def test_structure_in_noise_is_no_noise() -> None:
+    image = ndimage.gaussian_filter(np.random.default_rng(0).normal(size=(200, 200)), 1)
+    assert not is_noise(image.ravel(), *np.percentile(image, ENDS))
+    assert fit(image).notes == ()
+
+
+def test_few_weak_objects_in_noise_are_seen() -> None:
+    clean = spots(600)
+    found = scaled(clean + np.random.default_rng(0).normal(0, 300, clean.shape))
+    assert np.median(found[clean > 1500]) > 0.5
+    assert found[clean == 0].std() < 0.3
+
+
+@pytest.mark.parametrize("kind", [bool, np.uint8, np.float32])
+def test_values_of_a_mask_are_no_noise(kind: type) -> None:
+    mask = np.random.default_rng(0).random((100, 100)) > 0.5
+    assert set(np.unique(scaled(mask.astype(kind)))) == {-1, 1}
+    assert fit(mask.astype(kind)).notes == ()
+
+
+def test_few_pixels_tell_nothing_of_noise() -> None:
+    values = np.random.default_rng(0).normal(size=8000)
+    assert contrast(values, ENDS).notes == ()
+
+
+def test_a_constant_image_with_a_hot_pixel_holds_nothing() -> None:
+    image = hot(np.full((100, 100), 7.0), 1, 60000)
+    assert np.median(scaled(image)) == 0
+    assert fit(image).notes == (
+        "The image is constant (value 7) but for 1 single pixels: there is nothing to find in it.",
+    )
+
+
+@pytest.mark.parametrize("value", [1e30, -1e30, 3e38, np.inf, np.nan])
+@pytest.mark.parametrize("method", ["percentile", "standard"])
+def test_a_huge_outlier_changes_nothing_and_warns_of_nothing(value: float, method: str) -> None:
+    clean = cells((100, 100), seed=0)[0].astype(np.float32)
+    spoilt = clean.copy()
+    spoilt[3, 3] = value
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        found, expected = (Normaliser(method).fit(one.reshape(1, -1)).apply(one[None])[0] for one in (spoilt, clean))
+    assert np.abs(found - expected)[clean != spoilt].size == 1
+    np.testing.assert_allclose(np.delete(found, 3 * 100 + 3), np.delete(expected, 3 * 100 + 3), atol=0.05)
+
+
+def test_a_dark_frame_and_very_bright_objects_are_told() -> None:
+    framed = np.zeros((400, 400))
+    framed[100:300, 100:300] = cells((200, 200), seed=0)[0] / 100 + 5000
+    assert "crop it" in fit(framed).notes[0]
+    sparse = cells((400, 400), seed=0)[0].astype(float)
+    sparse[10:14, 10:20] = 100 * sparse.max() * np.linspace(0.5, 1, 40).reshape(4, 10)
+    assert "crop the image around them" in fit(sparse).notes[0]
+
+
+def test_the_note_names_the_channel_of_several() -> None:
+    noise = np.random.default_rng(0).normal(size=10_000)
+    image = cells((100, 100), seed=0)[0].astype(float).ravel()
+    notes = Normaliser().fit(np.stack([image, noise])).notes
+    assert len(notes) == 1
+    assert notes[0].startswith("Channel 1 of what is read: The contrast is doubtful")
+
+
+@given(st.floats(0.01, 100), st.floats(-1000, 1000))
+def test_gain_and_offset_of_the_camera_do_not_matter(gain: float, offset: float) -> None:
+    image = hot(spots(200), 3, 65535)
+    np.testing.assert_allclose(scaled(image * gain + offset), scaled(image), atol=1e-3)
