@@ -19,6 +19,7 @@ from napari_fcn.geometry import Axes, Region, Tile, TilePlan
 from napari_fcn.geometry.tiling import balanced_tile
 from napari_fcn.inference import device as devices
 from napari_fcn.inference.allocator import arranged
+from napari_fcn.inference.budget import host_budget
 from napari_fcn.inference.edits import tiles_that_see
 from napari_fcn.inference.ladder import Footing, Ladder
 from napari_fcn.inference.memory import budget, cost, run_bytes, statistics_bytes, window
@@ -48,6 +49,7 @@ if TYPE_CHECKING:
     from napari_fcn.models.checkpoint import Checkpoint
     from napari_fcn.models.normalise import Scaling
 
+PER_PLACE = 50  # bytes that it takes to know of a tile whether it is done, and how far it lies from what is seen
 HALVINGS = 7  # of the memory that a run may take, when windows are compared
 LIVE_PIXELS = {"cpu": 2**19, "cuda": 2**22, "mps": 2**20}  # largest read while somebody watches
 
@@ -171,7 +173,21 @@ class Session:
         most : int, optional
             Most pixels in a read, where an early answer counts more than a fast one. Without it, windows of all that
             memory allows, of half of it, and so on are compared by what they cost.
+
+        Raises
+        ------
+        ImageError
+            If there would be more tiles than can be listed.
         """
+        plan = self._plan(most)
+        if len(plan) * PER_PLACE > host_budget(self.settings.memory):
+            raise ImageError(
+                f"An image of {' x '.join(map(str, self.seen.shape))} pixels would be cut into {len(plan):,} tiles, "
+                "more than memory can keep account of. Segment a part of it, or a coarser level."
+            )
+        return plan
+
+    def _plan(self, most: int | None) -> TilePlan:
         if self._fixed:
             return self._fixed_plan()
         if self.settings.tile:

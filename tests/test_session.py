@@ -335,3 +335,9 @@ def test_the_plan_tells_the_memory_that_a_run_takes_and_may_take(image: np.ndarr
     event = planned(image, memory=0.5)
     assert event.allowed_bytes == 2**29
     assert 0 < event.peak_bytes < event.allowed_bytes
+
+
+def test_an_image_of_more_tiles_than_can_be_listed_is_refused() -> None:
+    image = np.broadcast_to(np.uint8(3), (10**9, 64, 64))
+    with pytest.raises(ImageError, match="would be cut into 1,000,000,000 tiles"):
+        session(image, axes=Axes(("z", "y", "x"), ("y", "x")), memory=1.0).plan()

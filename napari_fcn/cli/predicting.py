@@ -126,7 +126,7 @@ def _predict_one(run: Run, job: Job, place: str) -> dict[str, Any]:
     from napari_fcn.io.identity import missing
     from napari_fcn.recording import bind_file
 
-    image = job.origin.read()
+    image = job.origin.read(run.settings.memory)
     bound = bind_file(image, run.checkpoint.info.spec, axis_list(run.arguments.axes))
     image = _measured(image, bound.axes, run.arguments.voxel_size)
     report: dict[str, Any] = {"image": str(job.image), "out": str(job.out), "model_hash": run.checkpoint.hash}

@@ -110,7 +110,7 @@ def _session(arguments: argparse.Namespace, image: str) -> Session:
     settings = collect(PredictSettings, arguments)
     checkpoint = Checkpoint.load(zoo.path_of(arguments.model))
     if image:
-        file, names = read_image(image), axis_list(arguments.axes)
+        file, names = read_image(image, memory=settings.memory), axis_list(arguments.axes)
         session = open_session(file, checkpoint, names, settings)
         for note in (*file.notes, *session.told, *session.source.notes):
             say(note)

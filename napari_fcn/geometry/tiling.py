@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass
-from itertools import product
+from itertools import chain, product
 from math import ceil, prod
 from typing import TYPE_CHECKING
 
@@ -93,20 +94,14 @@ class TilePlan:
     @property
     def shapes(self) -> int:
         """Number of different shapes of reads."""
-        lengths = (
-            {stop - start for *_, start, stop in (self._span(axis, i) for i in range(count))}
-            for axis, count in enumerate(self.counts)
-        )
-        return prod(map(len, lengths))
+        return prod(len(set(self._lengths(axis))) for axis in range(len(self.shape)))
 
     @property
     def read_pixels(self) -> int:
         """Pixels that all tiles read together: the work, at least the size of the image."""
-        lengths = (
-            sum(stop - start for *_, start, stop in (self._span(axis, i) for i in range(count)))
-            for axis, count in enumerate(self.counts)
+        return prod(
+            sum(length * count for length, count in self._lengths(axis).items()) for axis in range(len(self.shape))
         )
-        return prod(lengths)
 
     def __len__(self) -> int:
         return prod(self.counts)
@@ -170,6 +165,17 @@ class TilePlan:
             target = far if self._is_loop(axis) else near
             target += ((gap + centre) ** 2).reshape([-1 if k == axis else 1 for k in range(len(self.shape))])
         return np.lexsort((near.ravel(), far.ravel()))
+
+    def _lengths(self, axis: int) -> Counter[int]:
+        """Return how many reads along an axis have each length; those inside are counted, not visited."""
+        count, tile, (before, after) = self.counts[axis], self.tile[axis], self.margin[axis]
+        first = min(count, ceil(before / tile))  # from here on reads begin inside the image
+        last = max(first, min(count, (self.shape[axis] - after) // tile))  # up to here they end inside it
+        border = chain(range(first), range(last, count))
+        found = Counter(stop - start for *_, start, stop in (self._span(axis, i) for i in border))
+        if last > first:
+            found[before + tile + after] += last - first
+        return found
 
     def _is_loop(self, axis: int) -> bool:
         return self.tile[axis] == 1 and self.halo[axis] == (0, 0) and self.multiple[axis] == 1

@@ -14,6 +14,7 @@ import psutil
 import torch
 from torch.overrides import TorchFunctionMode
 
+from napari_fcn.inference.budget import SHARE, host_budget
 from napari_fcn.inference.device import place
 from napari_fcn.inference.prefetch import AHEAD
 from napari_fcn.inference.source import SAMPLE
@@ -31,7 +32,6 @@ MAPPED = 0.3  # measured, see cost
 START = 10 * 2**20  # bytes that PyTorch takes for itself at its first tile, measured
 PER_SHAPE = 2 * 2**20  # and for each other shape of tile: its convolutions are compiled anew, measured
 PER_TILE = 2**15  # pixels that could be computed in the time that a tile costs beside its pixels
-SHARE = 0.5  # of the free memory, that a run may take when the user names no limit
 
 
 class Ledger(TorchFunctionMode):
@@ -129,11 +129,9 @@ def statistics_bytes(source: ImageSource) -> int:
 
 def budget(device: torch.device, limit: float | None) -> int:
     """Return the bytes that a run may take: the user's limit in GiB, or a share of what is free on the device."""
-    if limit is not None:
-        return int(limit * 2**30)
-    if device.type == "cuda":
+    if limit is None and device.type == "cuda":
         return int(torch.cuda.mem_get_info(device)[0] * SHARE)
-    return int(psutil.virtual_memory().available * SHARE)
+    return host_budget(limit)
 
 
 def cost(plan: TilePlan, device: torch.device) -> float:

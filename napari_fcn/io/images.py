@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import warnings
 from dataclasses import dataclass
+from math import prod
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,7 +12,9 @@ import numpy as np
 from napari_fcn.errors import DAMAGE, ImageError
 from napari_fcn.file_kinds import mistaken
 from napari_fcn.geometry.calibration import Calibration
+from napari_fcn.io.bounds import refuse_absurd, refuse_too_large, too_large
 from napari_fcn.io.meta import recorded
+from napari_fcn.io.png import read_png_head
 from napari_fcn.system_errors import refused
 
 if TYPE_CHECKING:
@@ -117,7 +119,7 @@ def read_header(path: str | Path) -> Header:
     return Header()
 
 
-def read_image(path: str | Path, level: int = 0) -> ImageFile:
+def read_image(path: str | Path, level: int = 0, memory: float | None = None) -> ImageFile:
     """Return the image in a TIFF, OME-TIFF, ImageJ TIFF, OME-Zarr 0.4 or 0.5, npy, png, jpg or bmp.
 
     Axes, voxel size and units come from the file's metadata. Axes are those of the stored array; only TIFF's
@@ -129,24 +131,24 @@ def read_image(path: str | Path, level: int = 0) -> ImageFile:
         A file, an OME-Zarr folder, or one level inside it.
     level : int
         Resolution: 0 is the finest, or the one that ``path`` names.
+    memory : float, optional
+        GiB that may be taken by what is decoded at once; half of what is free if not given.
 
     Raises
     ------
     ImageError
-        If there is nothing to read, the format is unknown, the file is damaged, or the array is empty or not
-        made of numbers.
+        If there is nothing to read, the format is unknown, the file is damaged, what must be decoded at once does not
+        fit in memory, or the array is empty or not made of numbers.
     """
     path = Path(path)
     try:
-        image = _reader(path)(path, level)
+        image = _reader(path)(path, level, memory)
     except FileNotFoundError as error:
         raise ImageError(f"There is no image {path}. Check the name and the folder.") from error
     except PermissionError as error:
         raise ImageError(f"{path} may not be read: this user has no permission. Ask its owner for access.") from error
     except MemoryError as error:
-        raise ImageError(
-            f"{path} does not fit in memory ({error}). Save it as OME-Zarr or uncompressed TIFF."
-        ) from error
+        raise too_large(path, str(error) or "its pixels were to be decoded") from error
     except DAMAGE as error:
         if isinstance(error, OSError) and error.errno is not None:
             raise refused(f"{path} cannot be read", error, ImageError) from error
@@ -156,6 +158,8 @@ def read_image(path: str | Path, level: int = 0) -> ImageFile:
             f"{path} cannot be read as {path.suffix or 'an image'} ({error}). "
             "The file is damaged, incomplete or of another kind: copy or export it again."
         ) from error
+    if hasattr(image.data, "memory"):
+        image.data.memory = memory
     return _checked(image, level)
 
 
@@ -190,29 +194,34 @@ def _checked(image: ImageFile, level: int) -> ImageFile:
         raise ImageError(f"{image.path} holds {dtype}, not numbers. Save it as integers or floats.")
     if not shape or 0 in shape:
         raise ImageError(f"{image.path} has the shape {shape}: there are no pixels in it. Check how it was saved.")
+    refuse_absurd(image.path, shape)
     return image
 
 
-def _read_npy(path: Path, level: int) -> ImageFile:
+def _read_npy(path: Path, level: int, memory: float | None) -> ImageFile:
     """Return a memory map. Objects are never unpickled: a pickle may run any code."""
-    del level  # one level only, as the caller checks
+    del level, memory  # one level only, as the caller checks, and nothing is decoded
     with path.open("rb") as file:
         version = np.lib.format.read_magic(file)
         header = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
         shape, _, dtype = header(file)
+        offset = file.tell()
     if dtype.hasobject:
         raise ImageError(
             f"{path} holds pickled Python objects, which can run code when opened and are never read. "
             "Save the numbers themselves: numpy.save(path, numpy.asarray(image, dtype=float))."
         )
+    needed = prod(map(int, shape)) * dtype.itemsize
+    if needed > path.stat().st_size - offset:
+        raise ValueError(f"it ends before the last of {' x '.join(map(str, shape))} pixels")
     data: npt.NDArray[Any] = np.empty(shape, dtype) if 0 in shape else np.load(path, mmap_mode="r", allow_pickle=False)
     return ImageFile(path, data, (), Calibration.unknown(len(shape)))
 
 
-def _read_picture(path: Path, level: int) -> ImageFile:
+def _read_picture(path: Path, level: int, memory: float | None) -> ImageFile:
     """Return a png, jpg or bmp; an alpha channel is left out and the notes say so."""
     del level
-    data = _decode_png(path) if path.suffix.lower() == ".png" else _decode_picture(path)
+    data = (_decode_png if path.suffix.lower() == ".png" else _decode_picture)(path, memory)
     notes: tuple[str, ...] = ()
     if data.ndim == 3 and data.shape[-1] in (2, 4):
         data = data[..., :-1]
@@ -234,20 +243,21 @@ def _own_calibration(path: Path, axes: tuple[str, ...]) -> Calibration:
     return Calibration.unknown(len(axes))
 
 
-def _decode_png(path: Path) -> npt.NDArray[Any]:
+def _decode_png(path: Path, memory: float | None) -> npt.NDArray[Any]:
     """Return ``(y, x)`` or ``(y, x, samples)``; palettes become colours, 16 bits stay 16 (pillow keeps 8)."""
     import imagecodecs
 
+    head = read_png_head(path)
+    refuse_too_large(path, head.nbytes, f"A picture of {head.width} x {head.height} pixels", memory)
     return np.asarray(imagecodecs.png_decode(path.read_bytes()))
 
 
-def _decode_picture(path: Path) -> npt.NDArray[Any]:
-    from PIL import Image
+def _decode_picture(path: Path, memory: float | None) -> npt.NDArray[Any]:
+    from PIL import BmpImagePlugin, JpegImagePlugin
 
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # large slides are no attack
-            with Image.open(path) as picture:
-                return np.array(picture if picture.mode in ("1", "L", "RGB") else picture.convert("RGB"))
-    except Image.DecompressionBombError as error:
-        raise ImageError(f"{path} is too large for a picture ({error}). Save it as TIFF or OME-Zarr.") from error
+    # The classes themselves: Image.open refuses what is larger than a fixed number of pixels, and reads other formats.
+    plugin: Any = BmpImagePlugin.BmpImageFile if path.suffix.lower() == ".bmp" else JpegImagePlugin.JpegImageFile
+    with plugin(path) as picture:
+        width, height = picture.size
+        refuse_too_large(path, 4 * width * height, f"A picture of {width} x {height} pixels", memory)
+        return np.array(picture if picture.mode in ("1", "L", "RGB") else picture.convert("RGB"))

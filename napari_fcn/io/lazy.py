@@ -12,13 +12,16 @@ import numpy as np
 
 from napari_fcn.errors import DAMAGE, ImageError
 from napari_fcn.file_kinds import is_pointer, mistaken
+from napari_fcn.io.bounds import read_bytes, refuse_too_large, too_large
 from napari_fcn.system_errors import refused
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
     from pathlib import Path
 
     import numpy.typing as npt
+
+MOST_FILES = 2**20  # chunks that are asked for one by one
 
 
 class LazyArray:
@@ -39,6 +42,7 @@ class LazyArray:
     def __init__(
         self, source: Any, path: Path, samples: int | None = None, close: Callable[[], None] | None = None
     ) -> None:
+        self.memory: float | None = None  # GiB that one read may take; half of what is free if None
         self._source = source
         self._path = path
         stored: tuple[int, ...] = tuple(int(n) for n in source.shape)
@@ -74,11 +78,14 @@ class LazyArray:
         IndexError, TypeError
             If the index is not made of integers, slices and an ellipsis.
         ImageError
-            If the data on disk are damaged.
+            If the data on disk are damaged, or the part does not fit in memory.
         """
         parts = tuple(_within(part, n) for part, n in zip(self._expand(index), self.shape, strict=True))
+        self._refuse_too_large(parts)
         try:
             return np.asarray(self._source[parts], dtype=self.dtype)
+        except MemoryError as error:
+            raise too_large(self._path, str(error) or "a part of it was to be read") from error
         except DAMAGE as error:
             if isinstance(error, OSError) and error.errno is not None:
                 raise refused(f"A part of {self._path} cannot be read", error, ImageError) from error
@@ -90,10 +97,19 @@ class LazyArray:
                 "The file is damaged or incomplete: copy or export it again."
             ) from error
 
+    def _refuse_too_large(self, parts: Sequence[int | slice]) -> None:
+        ranges = [
+            range(*part.indices(n)) if isinstance(part, slice) else range(part, part + 1)
+            for part, n in zip(parts, self.shape, strict=True)
+        ]
+        size = " x ".join(str(len(one)) for one in ranges)
+        needed = read_bytes(self.shape, self.dtype, self.chunks, ranges)
+        refuse_too_large(self._path, needed, f"A part of {size} pixels", self.memory)
+
     def files(self, index: tuple[slice, ...]) -> list[Path]:
         """Return the files that hold a part: one for each chunk of a zarr or plane of a stack, else the file itself.
 
-        Chunks that are missing are named too.
+        Chunks that are missing are named too, unless there are so many that nobody could count them.
         """
         if hasattr(self._source, "files"):
             return list(self._source.files(index))
@@ -108,6 +124,8 @@ class LazyArray:
             )
         ]
         folder = root / self._source.path
+        if prod(map(len, spans)) > MOST_FILES:
+            return sorted(path for path in folder.rglob("*") if path.is_file())
         return [folder / self._source.metadata.encode_chunk_key(place) for place in product(*spans)]
 
     def __array__(self, dtype: npt.DTypeLike | None = None, copy: bool | None = None) -> npt.NDArray[Any]:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from napari_fcn.geometry.calibration import UNKNOWN, Calibration
+from napari_fcn.storage import JsonError, parse_json
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -94,6 +95,23 @@ class Result:
             "classes": [list(pair) for pair in self.meta.classes],
             "provenance": _json_like(self.meta.provenance),
         }
+
+
+def record_of(value: object) -> dict[str, Any]:
+    """Return the record of a result, given as JSON or as plain data; empty if it is none of ours.
+
+    A file may say anything: what is not of the kind that it should be is left out.
+    """
+    if isinstance(value, str):
+        try:
+            value = parse_json(value)
+        except JsonError:
+            return {}
+    if not isinstance(value, dict):
+        return {}
+    kinds: dict[str, type] = {"kind": str, "provenance": dict}
+    kinds |= dict.fromkeys(("axes", "scale", "units", "classes"), list)
+    return {key: part for key, part in value.items() if isinstance(part, kinds.get(key, object))}
 
 
 def recorded(record: Mapping[str, Any]) -> Calibration:

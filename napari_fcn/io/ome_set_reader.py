@@ -13,6 +13,7 @@ import numpy as np
 import tifffile
 
 from napari_fcn.errors import DAMAGE, ImageError
+from napari_fcn.io.bounds import refuse_too_large
 from napari_fcn.io.images import ImageFile
 from napari_fcn.io.lazy import LazyArray
 from napari_fcn.io.ome_sets import ALONE
@@ -85,6 +86,7 @@ class _Planes:
         self._kept_axes = [i for i, n in enumerate(self._outer) if n > 1]
         self.shape = (*(self._outer[i] for i in self._kept_axes), *self._page_shape)
         size = max(1, prod(self._page_shape) * self.dtype.itemsize)
+        refuse_too_large(first[0], size, f"A plane of {' x '.join(map(str, self._page_shape))} pixels")
         self._plane = lru_cache(max(1, KEPT // size))(self._open)
 
     def files(self, index: tuple[slice, ...]) -> list[Path]:
@@ -110,7 +112,9 @@ class _Planes:
     def _open(self, place: Place) -> npt.NDArray[Any]:
         path, number = place
         with heard(), _opened(path) as tiff:
-            plane = tiff.pages[number].asarray()
+            page = tiff.pages[number].aspage()
+            refuse_too_large(path, page.nbytes, f"Page {number}")
+            plane = page.asarray()
         if plane.shape != self._page_shape:
             raise ImageError(
                 f"The planes of one image must be alike: page {number} of {path} is {plane.shape}, the first plane is "

@@ -11,7 +11,7 @@ import numpy as np
 from napari_fcn.errors import DAMAGE, ImageError, OutputError
 from napari_fcn.geometry import Region
 from napari_fcn.io import disk, layout
-from napari_fcn.io.meta import KINDS, Result, ResultMeta
+from napari_fcn.io.meta import KINDS, Result, ResultMeta, record_of
 from napari_fcn.io.targets import UNPROTECTED, Protection
 
 if TYPE_CHECKING:
@@ -235,7 +235,10 @@ def read_result_meta(path: str | Path) -> dict[str, Any]:
     if path.is_dir():
         from napari_fcn.io.zarr_reader import read_attributes
 
-        return dict((read_attributes(path) or {}).get("napari_fcn", {}))
+        try:
+            return record_of((read_attributes(path) or {}).get("napari_fcn"))
+        except DAMAGE as error:
+            raise ImageError(f"{path} cannot be read as zarr ({error}). Copy or write it again.") from error
     if path.suffix.lower() in (".tif", ".tiff"):
         from napari_fcn.io.tiff_reader import read_record
 

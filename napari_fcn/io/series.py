@@ -49,9 +49,9 @@ class Origin:
         """Return the origin of a stack of files, by their names."""
         return cls(tuple(path.absolute() for path in in_order(paths)), axis)
 
-    def read(self) -> ImageFile:
-        """Return the image; errors are those of `read_image` and `read_series`."""
-        return read_series(self.paths, self.stack) if self.stack else read_image(self.paths[0])
+    def read(self, memory: float | None = None) -> ImageFile:
+        """Return the image; ``memory`` and errors are those of `read_image` and `read_series`."""
+        return read_series(self.paths, self.stack) if self.stack else read_image(self.paths[0], memory=memory)
 
 
 def read_series(paths: Sequence[str | Path], axis: str) -> ImageFile:

@@ -9,6 +9,8 @@ import numpy as np
 
 from napari_fcn.errors import ImageError, OutputError
 from napari_fcn.io import disk
+from napari_fcn.io.meta import record_of
+from napari_fcn.io.png import read_png_text
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -131,13 +133,17 @@ def _reopened(path: Path, result: Result) -> np.memmap[Any, np.dtype[Any]] | Non
 
 
 def read_png_record(path: Path) -> dict[str, Any]:
-    """Return our record in the text of a png, empty if there is none."""
-    from PIL import Image, UnidentifiedImageError
+    """Return our record in the text of a png, empty if there is none.
 
+    Raises
+    ------
+    ImageError
+        If the file is damaged or cannot be read.
+    """
     try:
-        with Image.open(path) as picture:
-            return dict(json.loads(getattr(picture, "text", {}).get("napari_fcn", "{}")))
-    except (UnidentifiedImageError, OSError, ValueError) as error:
+        text = read_png_text(path, "napari_fcn")
+    except (OSError, ValueError) as error:
         raise ImageError(
             f"{path} cannot be read as png ({error}). The file is damaged: copy or write it again."
         ) from error
+    return record_of(text)

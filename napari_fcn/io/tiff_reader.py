@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import replace
+from math import prod
 from typing import TYPE_CHECKING, Any
 from xml.etree import ElementTree
 
@@ -13,8 +13,10 @@ import tifffile
 from napari_fcn.errors import DAMAGE, ImageError
 from napari_fcn.geometry.calibration import UNKNOWN, Calibration
 from napari_fcn.io import ome_sets
+from napari_fcn.io.bounds import refuse_absurd, refuse_too_large
 from napari_fcn.io.images import Header, ImageFile
 from napari_fcn.io.lazy import LazyArray
+from napari_fcn.io.meta import record_of
 from napari_fcn.io.ome_set_reader import only_image, read_set
 from napari_fcn.io.tiff_calibration import of_tags, ome_pixels, tiff_calibration
 from napari_fcn.io.tiff_log import heard
@@ -23,6 +25,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 SMALL = 2**28  # bytes of a compressed image that is decoded at once; larger ones are decoded where they are looked at
+PER_LETTER = 20  # bytes that a parsed letter of XML takes, measured
 NAMESPACE = "napari-fcn/result"  # of our own record among the annotations of an OME-TIFF
 RECORD = "record"
 # What tifffile says of pages or of an image description (tag 270, with OME-XML) that lie beyond the end of the file.
@@ -31,7 +34,7 @@ ZEROED = ("Missing data are zeroed", "index out of range")  # and of planes that
 UNNAMED = frozenset("QI")  # tifffile's letters for "other" and for "a sequence of pages"
 
 
-def read_tiff(path: Path, level: int) -> ImageFile:
+def read_tiff(path: Path, level: int, memory: float | None) -> ImageFile:
     """Return the first image of a TIFF file.
 
     Axes come from OME-XML, ImageJ or tifffile's own description; samples of a colour image are called s.
@@ -43,6 +46,7 @@ def read_tiff(path: Path, level: int) -> ImageFile:
     with heard() as complaints:
         tiff = tifffile.TiffFile(path)
         try:
+            _refuse_long_description(path, tiff, memory)
             folder = ome_sets.Folder()
             folder.note(path, tiff)
             if found := ome_sets.set_of(path, folder):
@@ -55,6 +59,7 @@ def read_tiff(path: Path, level: int) -> ImageFile:
             levels = len(series.levels)
             shown = series.levels[min(max(level, 0), levels - 1)]
             _refuse_truncated(tiff, shown, complaints)
+            _refuse_large_segments(path, shown, memory)
             image = _described(path, tiff, series)
             samples, more = _samples(tiff, image)
             data = _data(path, tiff, shown, samples)
@@ -99,6 +104,7 @@ def read_record(path: Path) -> dict[str, Any]:
     """Return our record among the annotations of an OME-TIFF, empty if there is none."""
     try:
         with heard(), tifffile.TiffFile(path) as tiff:
+            _refuse_long_description(path, tiff, None)
             return _record(tiff.ome_metadata or "")
     except DAMAGE as error:
         raise ImageError(
@@ -134,10 +140,36 @@ def _refuse_truncated(tiff: tifffile.TiffFile, series: tifffile.TiffPageSeries, 
         )
 
 
+def _refuse_long_description(path: Path, tiff: tifffile.TiffFile, memory: float | None) -> None:
+    """Raise ImageError if the description (OME-XML) is so long that its parts would not fit in memory."""
+    tag = tiff.pages.first.tags.get("ImageDescription")
+    if tag is not None:
+        refuse_too_large(path, tag.valuebytecount * PER_LETTER, "The description in its first page", memory)
+
+
+def _refuse_large_segments(path: Path, series: tifffile.TiffPageSeries, memory: float | None) -> None:
+    """Raise ImageError if a tile or strip does not fit in memory, or there are fewer than the image has places for."""
+    page = series.keyframe
+    if 0 in series.shape or page.dtype is None:
+        return
+    refuse_absurd(path, series.shape)
+    if series.dataoffset is not None:
+        return  # not compressed: it is mapped
+    shape = tuple(map(int, page.chunks))
+    size = " x ".join(map(str, shape))
+    refuse_too_large(path, prod(shape) * page.dtype.itemsize, f"A tile or strip of {size} pixels", memory)
+    needed, found = prod(map(int, page.chunked)), len(page.dataoffsets)
+    if found < needed:
+        raise ImageError(
+            f"{path} has {found} tiles or strips where its size asks for {needed}. The file is damaged or incomplete: "
+            "copy or export it again."
+        )
+
+
 def _described(path: Path, tiff: tifffile.TiffFile, series: tifffile.TiffPageSeries) -> ImageFile:
     """Return the image without its data: axes, spacing, units and notes of the full resolution."""
     record = _record(tiff.ome_metadata or "")
-    own = record.get("axes", ())
+    own = record.get("axes", [])
     axes = tuple(map(str, own)) if len(own) == len(series.axes) else _names(series.axes)
     notes = [f"The file holds {len(tiff.series)} images; the first one was read."] if len(tiff.series) > 1 else []
     return ImageFile(
@@ -202,7 +234,7 @@ def _record(xml: str) -> dict[str, Any]:
         for annotation in annotations:
             for entry in annotation.iterfind(".//{*}M"):
                 if annotation.get("Namespace") == NAMESPACE and entry.get("K") == RECORD:
-                    return dict(json.loads(entry.text or "{}"))
+                    return record_of(entry.text or "{}")
     except (ElementTree.ParseError, ValueError):
         pass
     return {}

@@ -5,8 +5,6 @@ from __future__ import annotations
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
-import zarr
-
 from napari_fcn.errors import ImageError
 from napari_fcn.file_kinds import is_pointer, mistaken
 from napari_fcn.geometry.axes import axis_names
@@ -14,10 +12,13 @@ from napari_fcn.geometry.calibration import Calibration
 from napari_fcn.io.images import Header, ImageFile
 from napari_fcn.io.lazy import LazyArray
 from napari_fcn.io.zarr_calibration import zarr_calibration
+from napari_fcn.io.zarr_store import open_array, open_attributes
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from pathlib import Path
+
+    import zarr
 
 METADATA = ("zarr.json", ".zattrs", ".zgroup", ".zarray")
 DEPTH = 3  # how far above a level the group that describes it may lie: image.zarr/resolutions/s0
@@ -25,7 +26,7 @@ EARLY = ("t", "c", "z", "y", "x")  # OME-Zarr before 0.3 had these axes always a
 NAME_OF_TYPE = {"time": "t", "channel": "c"}
 
 
-def read_zarr(path: Path, level: int) -> ImageFile:
+def read_zarr(path: Path, level: int, memory: float | None = None) -> ImageFile:
     """Return an image of an OME-Zarr: ``path`` is its group, one of its levels, or a bare zarr array.
 
     Axes of length 1 stay, so that results have the shape of the stored array.
@@ -35,13 +36,13 @@ def read_zarr(path: Path, level: int) -> ImageFile:
             raise ImageError(*mistaken(path / name) or ())
     folder, first, told = _locate(path)
     if told is None:
-        return _bare(path)
+        return _bare(path, memory)
     datasets: Sequence[Mapping[str, Any]] = told.get("datasets") or []
     names = [str(dataset.get("path")) for dataset in datasets]
     index = level + (names.index(first) if first else 0)
     if not 0 <= index < len(names):
         raise ImageError(f"{path} has {len(names)} levels ({', '.join(names)}); there is no level {index}.")
-    array = _level(folder, names[index], names)
+    array = _level(folder, names[index], names, memory)
     axes = _axes(told, array.ndim)
     calibration, notes = zarr_calibration(told, datasets[index], axes)
     return ImageFile(
@@ -73,7 +74,7 @@ def read_attributes(folder: Path) -> dict[str, Any] | None:
     if not any((folder / name).is_file() for name in ("zarr.json", ".zgroup", ".zattrs")):
         return None
     try:
-        return dict(zarr.open_group(str(folder), mode="r").attrs)
+        return open_attributes(folder)
     except (FileNotFoundError, TypeError, KeyError, ValueError):  # an array, or metadata that is no zarr
         return None
 
@@ -97,10 +98,10 @@ def _locate(path: Path) -> tuple[Path, str, Mapping[str, Any] | None]:
     return path, "", None
 
 
-def _bare(path: Path) -> ImageFile:
+def _bare(path: Path, memory: float | None) -> ImageFile:
     """Return a zarr array that no OME metadata describe."""
     try:
-        array = zarr.open_array(str(path), mode="r")
+        array = open_array(path, memory)
     except (FileNotFoundError, TypeError, KeyError, ValueError) as error:
         raise ImageError(
             f"{path} is a folder without the multiscales of an OME-Zarr image. Give a file, an OME-Zarr "
@@ -111,9 +112,9 @@ def _bare(path: Path) -> ImageFile:
     return ImageFile(path, LazyArray(array, path), axes, Calibration.unknown(array.ndim))
 
 
-def _level(folder: Path, name: str, names: Sequence[str]) -> zarr.Array[Any]:
+def _level(folder: Path, name: str, names: Sequence[str], memory: float | None) -> zarr.Array[Any]:
     try:
-        return zarr.open_array(str(folder / name), mode="r")
+        return open_array(folder / name, memory)
     except (FileNotFoundError, KeyError) as error:
         present = [other for other in names if (folder / other).is_dir()]
         raise ImageError(

@@ -1,9 +1,9 @@
 """Files and folders: what those from anywhere may be, which must survive, which are ours.
 
-The standard library is all that it knows.
+The standard library is all that it knows, and pydantic in `schema`.
 """
 
-from napari_fcn.storage.bounded_json import JsonError, parse_json, read_json
+from napari_fcn.storage.bounded_json import JsonError, parse_json, read_json, refuse_deep
 from napari_fcn.storage.inputs import NO_INPUTS, Input, Inputs
 from napari_fcn.storage.links import is_link, links_inside
 from napari_fcn.storage.owned import Mark, remove_known, strangers
@@ -19,6 +19,7 @@ __all__ = [
     "links_inside",
     "parse_json",
     "read_json",
+    "refuse_deep",
     "remove_known",
     "replacing",
     "strangers",

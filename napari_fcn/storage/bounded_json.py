@@ -46,10 +46,7 @@ def parse_json(text: bytes | str, max_bytes: int = MAX_BYTES, max_depth: int = M
     """
     try:
         data = text.encode() if isinstance(text, str) else text
-        if len(data) > max_bytes:
-            raise JsonError(f"it is larger than {max_bytes} bytes")
-        if _is_deeper(data, max_depth):
-            raise JsonError(f"it is nested more than {max_depth} levels deep")
+        refuse_deep(data, max_bytes, max_depth)
         value = json.loads(
             data.decode("utf-8-sig"),
             parse_constant=_refused,
@@ -80,6 +77,14 @@ def read_json(path: Path, max_bytes: int = MAX_BYTES, max_depth: int = MAX_DEPTH
         raise JsonError("it is no file")
     with path.open("rb") as file:
         return parse_json(file.read(max_bytes + 1), max_bytes, max_depth)
+
+
+def refuse_deep(data: bytes, max_bytes: int = MAX_BYTES, max_depth: int = MAX_DEPTH) -> None:
+    """Raise JsonError if a text is too long or too deeply nested for any parser; whether it is JSON is not asked."""
+    if len(data) > max_bytes:
+        raise JsonError(f"it is larger than {max_bytes} bytes")
+    if _is_deeper(data, max_depth):
+        raise JsonError(f"it is nested more than {max_depth} levels deep")
 
 
 def _is_deeper(data: bytes, most: int) -> bool:

@@ -130,6 +130,13 @@ def test_the_largest_read_is_the_longest_along_each_axis(plan: TilePlan) -> None
 @given(plans())
 def test_read_pixels_is_the_sum_over_the_tiles(plan: TilePlan) -> None:
     assert plan.read_pixels == sum(tile.read.size for tile in plan)
+    assert plan.shapes == len({tile.read.shape for tile in plan})
+
+
+def test_a_plan_of_any_number_of_tiles_is_summed_up_at_once() -> None:
+    plan = TilePlan((10**15, 64), (8, 64), ((3, 5), (0, 0)), (1, 1))
+    assert plan.read_pixels == 64 * (10**15 + 8 * (10**15 // 8) - 3 - 5)
+    assert plan.shapes == 3
 
 
 @given(st.lists(axes(400), min_size=1, max_size=3), st.integers(0, 90))

@@ -119,7 +119,7 @@ def run_file(task: FileTask, loaded: Loaded) -> Iterator[Step | Ended]:
     from napari_fcn.recording import open_session
 
     checkpoint = loaded.load(task.model)
-    image = read_image(task.image)
+    image = read_image(task.image, memory=task.settings.memory)
     log = _Log(list(filter(None, [*image.notes, missing(image)])))
     session = open_session(image, checkpoint, task.axes, task.settings)
     job = Job(task.image, task.out, task.targets, Origin.of(task.image))

@@ -1,0 +1,181 @@
+"""What is decoded from a file at once must fit in memory; it is asked before it is decoded."""
+
+from __future__ import annotations
+
+import bz2
+import lzma
+import zlib
+from math import prod
+from typing import TYPE_CHECKING, Any
+
+from napari_fcn.errors import Advice, ImageError
+from napari_fcn.inference.budget import host_budget
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+    from pathlib import Path
+
+    import numpy as np
+
+SMALL = 2**26  # bytes that are read whatever is free
+MOST_PIXELS = 2**50  # more than any disk holds
+PER_CHUNK = 4096  # bytes of bookkeeping for each chunk that is read at once, measured with zarr 3.1
+LARGER = 2**20  # bytes by which chunks may exceed what they hold: filters, checksums, an index
+DEFLATED = 1032  # times as large at most is what deflate packs (its format allows no more)
+ZSTD_BLOCK = 2**17  # bytes at most in a block of zstd
+STEP = 2**20
+AT_ONCE = 10  # chunks that zarr decodes side by side
+
+Packed = bytes | memoryview
+
+
+def refuse_too_large(path: Path, nbytes: int, what: str, limit: float | None = None) -> None:
+    """Raise ImageError if what is to be read from a file at once needs more memory than a run may take.
+
+    Parameters
+    ----------
+    path : Path
+        The file.
+    nbytes : int
+        What is needed.
+    what : str
+        What is to be read, as ``"A part of 3 x 4 pixels"``.
+    limit : float, optional
+        The user's limit in GiB; half of what is free if not given.
+    """
+    if nbytes > SMALL and nbytes > (allowed := host_budget(limit)):
+        raise too_large(path, f"{what} needs {spelled(nbytes)}; {spelled(allowed)} may be taken")
+
+
+def too_large(path: Path, reason: str) -> ImageError:
+    """Return the error of an image that does not fit in memory."""
+    save = "Save it as OME-Zarr or tiled TIFF with chunks of about 512 pixels, of which only parts are read"
+    return ImageError(
+        f"{path} does not fit in memory: {reason}.",
+        Advice(f"{save}, or use a computer with more memory.", f"{save}, or close other programs and layers."),
+    )
+
+
+def refuse_absurd(path: Path, shape: Sequence[int]) -> None:
+    """Raise ImageError if an image claims more pixels than there can be."""
+    if prod(shape) > MOST_PIXELS:
+        raise ImageError(
+            f"{path} claims to have {' x '.join(map(str, shape))} pixels, more than any disk holds. The file is "
+            "damaged or was made to do harm: copy or export it again."
+        )
+
+
+def spelled(nbytes: int) -> str:
+    """Return a size as people write it."""
+    return f"{nbytes / 2**30:,.1f} GiB" if nbytes < 2**50 else f"{nbytes / 2**50:,.0f} PiB"
+
+
+def refuse_bomb(path: Path, codec: str, data: Packed, expected: int) -> None:
+    """Raise ImageError if compressed bytes become more than the ``expected`` ones; unknown codecs are let through.
+
+    What packed data say of their size is believed only where their decoder relies on it too; others are decoded in
+    small pieces, none of which is kept, where they could become too large.
+    """
+    limit = 8 * expected + LARGER  # filters may have stored wider numbers
+    measure = MEASURES.get(codec)
+    if measure is not None and measure(data, limit) > limit:
+        raise ImageError(
+            f"A block of {path} unpacks to more than the {expected} bytes that it should have. The file is damaged or "
+            "was made to do harm: copy or export it again."
+        )
+
+
+def _of_deflate(data: Packed, limit: int) -> int:
+    """Return the size of what zlib or gzip packed, or any that is larger than the limit."""
+    if len(data) * DEFLATED <= limit:
+        return 0
+    size = 0
+    while data and size <= limit:  # a gzip file may have several members
+        unpacker = zlib.decompressobj(wbits=47)
+        size += _stream(unpacker.decompress, data, limit - size, lambda u=unpacker: u.unconsumed_tail)  # type: ignore[misc]
+        if not unpacker.eof or not unpacker.unused_data.startswith(b"\x1f\x8b"):
+            break
+        data = unpacker.unused_data
+    return size
+
+
+def _stream(unpack: Callable[[Packed, int], bytes], data: Packed, limit: int, rest: Callable[[], bytes]) -> int:
+    """Return how much an incremental decoder gives, up to the limit and a little more."""
+    size = 0
+    while size <= limit:
+        try:
+            found = len(unpack(data, STEP))
+        except (zlib.error, OSError, EOFError, ValueError, lzma.LZMAError):
+            break  # the real decoder will say so
+        size += found
+        data = rest()
+        if not found and not data:
+            break
+    return size
+
+
+def _of_bz2(data: Packed, limit: int) -> int:
+    return _stream(bz2.BZ2Decompressor().decompress, data, limit, bytes)
+
+
+def _of_lzma(data: Packed, limit: int) -> int:
+    return _stream(lzma.LZMADecompressor().decompress, data, limit, bytes)
+
+
+def _of_blosc(data: Packed, limit: int) -> int:
+    return int.from_bytes(data[4:8], "little")
+
+
+def _of_lz4(data: Packed, limit: int) -> int:
+    return int.from_bytes(data[:4], "little")
+
+
+def _of_zstd(data: Packed, limit: int) -> int:
+    """Return the size that a frame of zstd states, else the most that its blocks can hold (RFC 8878, section 3.1)."""
+    if data[:4] != b"\x28\xb5\x2f\xfd" or len(data) < 6:
+        return 0
+    descriptor = data[4]
+    is_single = bool(descriptor & 32)
+    at = 5 + (not is_single) + (0, 1, 2, 4)[descriptor & 3]
+    field = (1 if is_single else 0, 2, 4, 8)[descriptor >> 6]
+    if field:
+        return int.from_bytes(data[at : at + field], "little") + (256 if field == 2 else 0)
+    size = 0
+    while at + 3 <= len(data):
+        block = int.from_bytes(data[at : at + 3], "little")
+        kind, length = block >> 1 & 3, block >> 3
+        size += length if kind in (0, 1) else ZSTD_BLOCK
+        at += 3 + (1 if kind == 1 else length)
+        if block & 1:
+            break
+    return size
+
+
+MEASURES: dict[str, Callable[[Packed, int], int]] = {
+    "zlib": _of_deflate,
+    "gzip": _of_deflate,
+    "bz2": _of_bz2,
+    "lzma": _of_lzma,
+    "blosc": _of_blosc,
+    "lz4": _of_lz4,
+    "zstd": _of_zstd,
+}
+
+
+def read_bytes(shape: Sequence[int], dtype: np.dtype[Any], chunks: Sequence[int] | None, part: Sequence[range]) -> int:
+    """Return the memory that it takes to read a part of an array: the part, a chunk, and the books of its chunks.
+
+    Parameters
+    ----------
+    shape, dtype
+        Of the array.
+    chunks : sequence of int, optional
+        Shape of what is decoded at once; none for arrays that are mapped.
+    part : sequence of range
+        What is read along each axis.
+    """
+    size = prod(map(len, part)) * dtype.itemsize
+    if not chunks or not all(map(len, part)):
+        return size
+    count = prod(r[-1] // n - r[0] // n + 1 for r, n in zip(part, chunks, strict=True))
+    return size + prod(chunks) * dtype.itemsize * min(count, AT_ONCE) + count * PER_CHUNK

@@ -1,0 +1,138 @@
+"""A zarr folder that gives away no more than what memory can hold."""
+
+from __future__ import annotations
+
+import struct
+from math import prod
+from typing import TYPE_CHECKING, Any
+
+import zarr
+from zarr.abc.store import RangeByteRequest
+from zarr.storage import LocalStore
+
+from napari_fcn.errors import ImageError
+from napari_fcn.io.bounds import LARGER, MEASURES, refuse_bomb, refuse_too_large
+from napari_fcn.storage import JsonError, refuse_deep
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from zarr.abc.store import ByteRequest
+    from zarr.core.buffer import Buffer, BufferPrototype
+
+METADATA = ("zarr.json", ".zarray", ".zgroup", ".zattrs", ".zmetadata")
+MAX_METADATA = 2**26  # bytes; thousands of images in a consolidated plate have some ten million
+CHECKSUM = 4  # bytes behind the index of a shard
+ABSENT = 2**64 - 1  # how an index says that a chunk is not there
+
+
+class BoundedStore(LocalStore):
+    """The files of a zarr folder; metadata of absurd size or depth and chunks that unpack to too much are refused."""
+
+    codec = ""  # what packed a chunk, once the array is known
+    expected = 0  # bytes of a chunk
+    sharded = 0  # chunks in a file that holds several; 0 if each has its own
+
+    async def get(
+        self, key: str, prototype: BufferPrototype | None = None, byte_range: ByteRequest | None = None
+    ) -> Buffer | None:
+        """Return the content of a file, None if there is none."""
+        self._refuse_size(key)
+        found = await super().get(key, prototype, byte_range)
+        if found is not None:
+            self._check(key, found, byte_range)
+        return found
+
+    def get_sync(
+        self, key: str, *, prototype: BufferPrototype | None = None, byte_range: ByteRequest | None = None
+    ) -> Buffer | None:
+        """Return the content of a file, as newer versions of zarr may ask for it."""
+        self._refuse_size(key)
+        found: Buffer | None = super().get_sync(key, prototype=prototype, byte_range=byte_range)
+        if found is not None:
+            self._check(key, found, byte_range)
+        return found
+
+    def _refuse_size(self, key: str) -> None:
+        """Raise if a file is too large to be read, which `_check` could only say after it was."""
+        path = self.root / key
+        try:
+            size = path.stat().st_size
+        except OSError:
+            return
+        if is_metadata(key):
+            if size > MAX_METADATA:
+                raise ImageError(f"{path} has {size} bytes, too many for a description. Export the image again.")
+        elif self.expected and not self.sharded and size > 2 * self.expected + LARGER:
+            refuse_too_large(path, size, "A chunk")
+
+    def _check(self, key: str, found: Buffer, byte_range: ByteRequest | None) -> None:
+        """Raise if what a file holds is too deep, or would become too large."""
+        if is_metadata(key):
+            try:
+                refuse_deep(found.to_bytes(), MAX_METADATA)
+            except JsonError as error:
+                raise ImageError(f"{self.root / key} cannot be read: {error}. Export the image again.") from error
+        elif self.codec and self.expected:
+            data = found.as_numpy_array().view("u1").data
+            for start, end in self._spans(data, byte_range):
+                refuse_bomb(self.root / key, self.codec, data[start:end], self.expected)
+
+    def _spans(self, data: memoryview, byte_range: ByteRequest | None) -> Iterator[tuple[int, int]]:
+        """Yield where packed chunks begin and end in what was read from a file; its index at the end is none."""
+        if not self.sharded or (isinstance(byte_range, RangeByteRequest) and byte_range.start):
+            yield 0, len(data)
+        elif byte_range is None:
+            index = data[-16 * self.sharded - CHECKSUM : len(data) - CHECKSUM]
+            for at in range(0, len(index), 16):
+                start, size = struct.unpack("<QQ", index[at : at + 16])
+                if start != ABSENT:
+                    yield start, start + size
+
+
+def is_metadata(key: str) -> bool:
+    """Whether a file of a zarr describes it."""
+    return key.rsplit("/", 1)[-1] in METADATA
+
+
+def open_array(folder: Path, memory: float | None = None) -> zarr.Array[Any]:
+    """Return a zarr array, if its chunks can be read one by one in so many GiB.
+
+    Raises
+    ------
+    ImageError
+        If a chunk does not fit in memory.
+    """
+    array = zarr.open_array(BoundedStore(folder, read_only=True), mode="r")
+    chunk = tuple(map(int, array.chunks))
+    if 0 in chunk:
+        raise ImageError(f"{folder} has chunks of {' x '.join(map(str, chunk))} pixels. Export the image again.")
+    nbytes = prod(chunk) * array.dtype.itemsize
+    refuse_too_large(folder, nbytes, f"A chunk of {' x '.join(map(str, chunk))} pixels", memory)
+    store: Any = array.store
+    store.codec, store.sharded, store.expected = *_packing(array), nbytes
+    return array
+
+
+def open_attributes(folder: Path) -> dict[str, Any]:
+    """Return the attributes of a zarr group."""
+    return dict(zarr.open_group(BoundedStore(folder, read_only=True), mode="r").attrs)
+
+
+def _packing(array: zarr.Array[Any]) -> tuple[str, int]:
+    """Return the name of what packed a chunk, "" if nothing did, and how many chunks a file holds if several."""
+    described: Any = array.metadata.to_dict()
+    if described.get("zarr_format") == 2:
+        packer = described.get("compressor") or {}
+        return str((packer if isinstance(packer, dict) else packer.get_config()).get("id", "")), 0
+    codecs, sharded = described["codecs"], 0
+    if codecs[-1]["name"] == "sharding_indexed":
+        inside: Any = codecs[-1]["configuration"]
+        codecs = inside["codecs"]
+        if str(inside.get("index_location", "end")).endswith("end") and array.shards:
+            sharded = prod(whole // part for whole, part in zip(array.shards, array.chunks, strict=True))
+        if not sharded:
+            return "", 0
+    names = [str(codec["name"]).removeprefix("numcodecs.") for codec in codecs]
+    return next((name for name in reversed(names) if name in MEASURES), ""), sharded
