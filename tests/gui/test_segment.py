@@ -172,6 +172,19 @@ def test_the_3d_view_shows_probabilities_in_their_colours(dock: Dock, model: Mak
     assert is_as_if_drawn_anew(dock)
 
 
+@pytest.mark.parametrize("pixels", [np.eye(12, 10, dtype=np.uint8), np.zeros((12, 10, 3), np.uint8)])
+def test_a_plane_is_segmented_in_the_3d_view(dock: Dock, model: MakeModel, pixels: np.ndarray) -> None:
+    dock.viewer.add_image(pixels, rgb=pixels.ndim == 3)
+    dock.widget.model.open_file(model(2, 3 if pixels.ndim == 3 else 1))
+    dock.viewer.dims.ndisplay = 3
+    dock.run()
+    shot = dock.viewer.screenshot(flash=False)[..., :3].astype(int)
+    assert np.ptp(shot, axis=-1).max() > 20  # colours
+    dock.viewer.dims.ndisplay = 2
+    dock.layer("classes").visible = True
+    assert is_as_if_drawn_anew(dock)
+
+
 def test_classes_are_shown_in_3d_where_colours_cannot_be(
     dock: Dock, model: MakeModel, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -14,6 +14,8 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+import napari_fcn
+
 DOCKS = {
     "segment": "Segment (FCN)",
     "batch": "Batch (FCN)",
@@ -21,6 +23,7 @@ DOCKS = {
     "field": "Receptive field (FCN)",
     "synthetic": "Synthetic cells",
 }
+OURS = str(Path(napari_fcn.__file__).parent)  # in the path of a frame
 PATIENCE = 20_000  # milliseconds; a machine that is busy with other things passes too
 HARMLESS = ("XDG_RUNTIME_DIR", "propagateSizeHints")  # what Qt says of a virtual screen
 
@@ -39,14 +42,16 @@ def complaint(done: subprocess.CompletedProcess) -> str:
 
 
 class Faults:
-    """What went wrong so far, from any place where it may be told; a crash is told by ``faulthandler``."""
+    """What went wrong so far, from any place where it may be told; a crash is told by ``faulthandler``.
+
+    Exceptions in which none of our code has a part are told, and count for nothing.
+    """
 
     def __init__(self) -> None:
         self.texts: list[str] = []
         faulthandler.enable(all_threads=False)
-        sys.excepthook = lambda *error: self.note("".join(traceback.format_exception(*error)))
-        threading.excepthook = lambda e: self.note("".join(traceback.format_exception(e.exc_value)))
-        sys.unraisablehook = lambda e: self.note(f"{e.object}: {''.join(traceback.format_exception(e.exc_value))}")
+        sys.excepthook = lambda kind, error, trace: self.hear(error)
+        threading.excepthook = sys.unraisablehook = lambda told: self.hear(told.exc_value)
 
     def watch(self) -> None:
         """Listen to Qt and napari too."""
@@ -55,6 +60,14 @@ class Faults:
 
         qInstallMessageHandler(self._on_qt)
         notification_manager.notification_ready.connect(self._on_notification)
+
+    def hear(self, error: BaseException) -> None:
+        """Take note of an exception."""
+        text = "".join(traceback.format_exception(error))
+        if OURS in text or isinstance(error, AssertionError | TimeoutError):
+            self.note(text)
+        else:
+            say(f"napari's own: {text}")
 
     def note(self, text: str) -> None:
         self.texts.append(text)
@@ -67,7 +80,7 @@ class Faults:
     def _on_notification(self, event: Any) -> None:
         error = getattr(event, "exception", None)
         if error is not None:
-            self.note("".join(traceback.format_exception(error)))
+            self.hear(error)
 
 
 def say(text: str) -> None:

@@ -69,6 +69,18 @@ def add_result(viewer: ViewerModel, layer: Layer, source: Image) -> None:
         viewer.layers.selection.active = selected
 
 
+def add_hidden(viewer: ViewerModel, layer: Layer, source: Image) -> None:
+    """Add a layer in the same way that is not seen yet.
+
+    What is hidden, napari does not read; and what was not read of a picture in colours, napari 0.9 cannot draw in 3-D
+    if it is a plane.
+    """
+    if viewer.dims.ndisplay > layer.ndim:
+        layer._slice_dims(viewer.dims)
+    layer.visible = False
+    add_result(viewer, layer, source)
+
+
 def as_layer(array: npt.NDArray[Any], channel: int | None) -> npt.NDArray[Any]:
     """Return the view of an array on the image axes that napari shows: a channel axis between others has length 1."""
     return np.expand_dims(array, channel) if channel else array

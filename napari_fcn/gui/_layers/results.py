@@ -16,7 +16,7 @@ from napari.layers import Image, Labels
 from napari_fcn.geometry import Region
 from napari_fcn.gui._layers.canvas import BYTES
 from napari_fcn.gui._layers.colours import index_colours, index_names
-from napari_fcn.gui._layers.placing import add_result, align, find_layer, follow, mark, on_layer, placement
+from napari_fcn.gui._layers.placing import add_hidden, align, find_layer, follow, mark, on_layer, placement
 from napari_fcn.gui._layers.reading import KEY, displayed_axes, shown_index
 from napari_fcn.gui._layers.texture import upload
 
@@ -191,18 +191,12 @@ class Overlay:
         data = self._data(kind)
         placed["multiscale"] = isinstance(data, list)
         if kind == "probabilities":
-            layer = Image(data, name=name, rgb=True, opacity=0.7, visible=False, **placed)
+            layer = Image(data, name=name, rgb=True, opacity=0.7, **placed)
         else:
-            layer = Labels(
-                data,
-                name=name,
-                colormap=index_colours(self.classes),
-                features=index_names(self.classes),
-                visible=False,
-                **placed,
-            )
+            colours, names = index_colours(self.classes), index_names(self.classes)
+            layer = Labels(data, name=name, colormap=colours, features=names, **placed)
         mark(layer, self.source, kind, self._channel, origin=self._origin)
-        add_result(self.viewer, layer, self.source)
+        add_hidden(self.viewer, layer, self.source)
         follow(layer, self.source)
         return layer
 

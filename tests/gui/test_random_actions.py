@@ -1,0 +1,18 @@
+"""Anything done in any order ends neither in a crash nor in an exception; a process of its own for each order."""
+
+import pytest
+from gui.user import complaint, run_alone
+
+
+@pytest.mark.parametrize("seed", [26])
+def test_a_few_random_actions_pass(seed: int) -> None:
+    done = run_alone("random_actions.py", seed, 40)
+    assert done.returncode == 0, complaint(done)
+
+
+@pytest.mark.slow
+@pytest.mark.long
+@pytest.mark.parametrize("seed", range(40))
+def test_many_random_actions_pass(seed: int) -> None:
+    done = run_alone("random_actions.py", seed, 100)
+    assert done.returncode == 0, complaint(done)
