@@ -244,7 +244,7 @@ class FieldWidget(Dock):
     def _on_toggled(self, is_on: bool) -> None:
         self.controller.pointer.set_on(is_on)
         if is_on and self.image.layer is not None:  # no brush of another layer paints with the same click
-            self._viewer.layers.selection.active = self.image.layer
+            self.controller.select(self.image.layer)
         self._sync()
 
     def _on_clicked(self, place: Any) -> None:

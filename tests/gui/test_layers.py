@@ -13,11 +13,13 @@ from napari_fcn.events import TileDone
 from napari_fcn.geometry import Axes, Region
 from napari_fcn.gui._layers import (
     Canvas,
+    Corrections,
     Overlay,
     find_layer,
     is_segmentable,
     paint,
     read,
+    select,
     visible_region,
 )
 from napari_fcn.gui._layers.painting import most_probable
@@ -230,6 +232,20 @@ def test_the_selected_layer_stays_selected(viewer: ViewerModel) -> None:
     layer = viewer.add_image(np.zeros((5, 6)))
     overlay_on(viewer, layer, read(layer).axes(2))
     assert viewer.layers.selection.active is layer
+
+
+@pytest.mark.parametrize("ndim", [2, 3, 4])
+def test_in_3d_layers_are_added_and_selected_before_the_mouse_has_moved(viewer: ViewerModel, ndim: int) -> None:
+    layer = viewer.add_image(np.zeros((6,) * ndim))
+    viewer.mouse_over_canvas = True
+    viewer.dims.ndisplay = 3
+    axes = read(layer).axes(2)
+    corrections = Corrections(viewer, layer, None, layer.data.shape, Region.whole(layer.data.shape), CLASSES)
+    overlay = overlay_on(viewer, layer, axes)
+    assert viewer.layers.selection.active is corrections.layer
+    for other in (overlay.layers["classes"], layer, corrections.layer):
+        select(viewer, other)
+        assert viewer.layers.selection.active is other
 
 
 def test_certainty_is_opacity_and_colours_mix_by_probability() -> None:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from qtpy.QtCore import QObject, Signal
 
 from napari_fcn.gui._jobs import JobRunner
-from napari_fcn.gui._layers import add_image, add_results, find_layer, fit, load_what_layers_need, open_files
+from napari_fcn.gui._layers import add_image, add_results, find_layer, fit, load_what_layers_need, open_files, select
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -133,7 +133,7 @@ class Opener(QObject):
         source.visible = True
         if known and not any(layer.visible for layer in known):
             known[0].visible = True
-        self._viewer.layers.selection.active = source
+        select(self._viewer, source)
         fit(self._viewer, source)
         self.opened.emit(number)
 

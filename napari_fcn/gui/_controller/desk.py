@@ -11,7 +11,7 @@ from qtpy.QtCore import QObject, Signal
 
 from napari_fcn.errors import FcnError
 from napari_fcn.gui._controller import catalogue, facts
-from napari_fcn.gui._layers import is_segmentable, keep_own_context, unwrapped, watch_of
+from napari_fcn.gui._layers import is_segmentable, keep_own_context, select, unwrapped, watch_of
 from napari_fcn.system_errors import EXPLAINED, explain
 
 if TYPE_CHECKING:
@@ -48,6 +48,10 @@ class Desk(QObject):
         self.state = state
         self._loaded = catalogue.Loaded()
         self._watched: list[Layer] = []
+
+    def select(self, layer: Layer) -> None:
+        """Select a layer, and no other."""
+        select(self.viewer, layer)
 
     def images(self) -> list[Image]:
         """Return the layers that can be segmented, topmost first."""

@@ -9,7 +9,7 @@ from napari_fcn.gui._layers.gl_context import keep_own_context
 from napari_fcn.gui._layers.opened import Opened, add_image, add_results, open_files
 from napari_fcn.gui._layers.painting import Painted, paint
 from napari_fcn.gui._layers.pixels import PixelsReplacedError, content_of, replaced_during, replaced_since, watch_of
-from napari_fcn.gui._layers.placing import find_layer, is_outdated, mark_outdated, on_layer
+from napari_fcn.gui._layers.placing import find_layer, is_outdated, mark_outdated, on_layer, select
 from napari_fcn.gui._layers.pointing import Pointer, pixel_at, plane_of
 from napari_fcn.gui._layers.reading import (
     KEY,
@@ -71,6 +71,7 @@ __all__ = [
     "read",
     "replaced_during",
     "replaced_since",
+    "select",
     "show_answer",
     "show_changes",
     "show_uncertainty",

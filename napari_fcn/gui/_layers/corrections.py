@@ -14,6 +14,7 @@ from napari_fcn.gui._layers.canvas import zeros
 from napari_fcn.gui._layers.colours import stroke_colours, stroke_names
 from napari_fcn.gui._layers.placing import (
     CORRECTIONS,
+    add_on_top,
     align,
     as_layer,
     find_layer,
@@ -22,6 +23,7 @@ from napari_fcn.gui._layers.placing import (
     on_image,
     on_layer,
     placement,
+    select,
 )
 from napari_fcn.gui._layers.reading import KEY
 from napari_fcn.gui._layers.screen import camera_of
@@ -163,7 +165,7 @@ class Corrections(QObject):
 
     def take_up(self) -> None:
         """Put the brush into the user's hand."""
-        self._viewer.layers.selection.active = self.layer
+        select(self._viewer, self.layer)
         self.layer.mode = "paint"
 
     def set_classes(self, classes: Sequence[tuple[str, str]]) -> None:
@@ -174,7 +176,7 @@ class Corrections(QObject):
     def choose(self, label: int) -> None:
         """Paint this from now on; 0 erases."""
         if self._viewer.layers.selection.active is not self.layer:
-            self._viewer.layers.selection.active = self.layer
+            select(self._viewer, self.layer)
         if label == 0:
             self.layer.mode = "erase"
             return
@@ -243,7 +245,7 @@ class Corrections(QObject):
             **placement(self._source, self._channel, origin),
         )
         mark(layer, self._source, CORRECTIONS, self._channel, origin=origin)
-        self._viewer.add_layer(layer)
+        add_on_top(self._viewer, layer)
         follow(layer, self._source)
         layer.n_edit_dimensions = min(2, layer.ndim)
         layer.brush_size = self._brush()

@@ -12,7 +12,7 @@ from napari.layers._source import layer_source
 
 from napari_fcn.gui._layers.colours import index_colours, index_names
 from napari_fcn.gui._layers.painting import tinted
-from napari_fcn.gui._layers.placing import add_result, find_layer, follow, mark, placement
+from napari_fcn.gui._layers.placing import add_on_top, add_result, find_layer, follow, mark, placement
 from napari_fcn.gui._layers.stored import Shown
 
 if TYPE_CHECKING:
@@ -96,7 +96,7 @@ def add_image(viewer: ViewerModel, opened: Opened, name: str) -> Image:
             translate=image.calibration.origin[:ndim],
             axis_labels=opened.axes.names[:ndim],
         )
-    viewer.add_layer(layer)
+    add_on_top(viewer, layer)
     return layer
 
 

@@ -12,6 +12,7 @@ from napari_fcn.geometry import Region
 from napari_fcn.gui._layers.calibrated import shear_matrix
 from napari_fcn.gui._layers.pixels import watch_of
 from napari_fcn.gui._layers.reading import KEY, read
+from napari_fcn.gui._layers.screen import know_view_direction
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -64,9 +65,22 @@ def add_result(viewer: ViewerModel, layer: Layer, source: Image) -> None:
     """
     selected = viewer.layers.selection.active
     strokes = find_layer(viewer, source, CORRECTIONS)
+    know_view_direction(viewer)
     viewer.layers.insert(len(viewer.layers) if strokes is None else viewer.layers.index(strokes), layer)
     if selected in viewer.layers:
         viewer.layers.selection.active = selected
+
+
+def add_on_top(viewer: ViewerModel, layer: Layer) -> None:
+    """Add a layer above all others, and select it."""
+    know_view_direction(viewer)
+    viewer.add_layer(layer)
+
+
+def select(viewer: ViewerModel, layer: Layer) -> None:
+    """Select a layer, and no other."""
+    know_view_direction(viewer)
+    viewer.layers.selection.active = layer
 
 
 def add_hidden(viewer: ViewerModel, layer: Layer, source: Image) -> None:

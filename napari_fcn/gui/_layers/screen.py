@@ -30,6 +30,16 @@ def scene_canvas(viewer: ViewerModel) -> Any:
     return None if qt_viewer is None else qt_viewer.canvas._scene_canvas
 
 
+def know_view_direction(viewer: ViewerModel) -> None:
+    """Let the viewer know in which direction one looks, before a layer is selected.
+
+    napari then asks the layer for its value under the mouse, and in 3-D fails if the mouse has not moved there yet.
+    """
+    cursor, dims = viewer.cursor, viewer.dims
+    if dims.ndisplay == 3 and cursor._view_direction is None:
+        cursor._view_direction = camera_of(viewer).calculate_nd_view_direction(dims.ndim, dims.displayed)
+
+
 def corners_on_screen(viewer: ViewerModel) -> npt.NDArray[np.float64] | None:
     """Return the world coordinates ``(4, ndim)`` of the corners of the canvas; None where that cannot be known.
 
