@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from napari_fcn.geometry import Region
+from napari_fcn.project.files import checksum
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 
 FOLDER = "blocks"
 INLINE = 2**15  # bytes, compressed, up to which a block stands in the journal itself
+MOST_RATIO = 1100  # pixels in a byte; zlib reaches 1032
 LEVEL = 1  # of zlib: labels are flat, more would take longer and win little
 
 
@@ -32,7 +34,7 @@ def describe(n: int, region: Region, block: Block) -> tuple[dict[str, Any], byte
     facts = {"region": {"start": list(region.start), "stop": list(region.stop)}, "shape": list(block.shape)}
     if len(data) <= INLINE:
         return {**facts, "block": b64encode(data).decode("ascii")}, None
-    return {**facts, "file": file_name(n)}, data
+    return {**facts, "file": file_name(n), "file_sum": checksum(data)}, data
 
 
 def file_name(n: int) -> str:
@@ -67,10 +69,10 @@ def content(folder: Path, entry: dict[str, Any], region: Region, data: bytes | N
     if data is None and "block" in entry:
         data = b64decode(entry["block"], validate=True)
     elif data is None:
-        if entry["file"] != file_name(entry["n"]):
-            raise ValueError(f"The block of entry {entry['n']} is said to be in {entry['file']}.")
-        data = (folder / entry["file"]).read_bytes()
+        data = _read(folder, entry, prod(region.shape))
     size = prod(region.shape)
+    if size > MOST_RATIO * len(data):
+        raise ValueError(f"The block of entry {entry['n']} cannot hold the {size} pixels of its region.")
     stream = zlib.decompressobj()
     try:
         values = stream.decompress(data, size + 1)  # one more, so that a block that is too long shows
@@ -79,3 +81,21 @@ def content(folder: Path, entry: dict[str, Any], region: Region, data: bytes | N
     if len(values) != size or not stream.eof or stream.unused_data:
         raise ValueError(f"The block of entry {entry['n']} has not the size of its region.")
     return np.frombuffer(values, np.uint8).reshape(region.shape)
+
+
+def _read(folder: Path, entry: dict[str, Any], size: int) -> bytes:
+    """Return the content of the file of a block of this many pixels."""
+    if entry["file"] != file_name(entry["n"]):
+        raise ValueError(f"The block of entry {entry['n']} is said to be in {entry['file']}.")
+    path = folder / entry["file"]
+    most = size + size // 2**10 + 2**10  # what zlib makes of noise
+    data = path.read_bytes() if path.stat().st_size <= most else b""
+    if not data or checksum(data) != (entry.get("file_sum") or checksum(data)):
+        raise ValueError(f"{path} is not as it was written.")
+    return data
+
+
+def check_pixel(at: Sequence[int], shape: Sequence[int]) -> None:
+    """Raise ValueError if an index is none of a pixel of an image of this shape."""
+    if len(at) != len(shape) or any(not 0 <= i < n for i, n in zip(at, shape, strict=True)):
+        raise ValueError(f"{tuple(at)} is no pixel of an image of shape {tuple(shape)}.")

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import secrets
 from contextlib import suppress
+from hashlib import blake2b
 from typing import TYPE_CHECKING, Any
 
+from napari_fcn import storage
 from napari_fcn.errors import ProjectError
 from napari_fcn.file_names import wrapped
 from napari_fcn.system_errors import reason
@@ -16,6 +19,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 PART = ".part"
+SUM = "sum"  # the key of the checksum
+SEAL = re.compile("[^ ]{14,18}")  # a checksum, or what damage left of it
 
 
 def write_file(path: Path, data: bytes) -> None:
@@ -40,6 +45,20 @@ def write_file(path: Path, data: bytes) -> None:
     sync_folder(path.parent)
 
 
+def own_copy(path: Path) -> None:
+    """Give a file that has another name elsewhere (a hard link) a content of its own, before something is added to it.
+
+    Files that are written whole need no such care: `write_file` puts a new one in their place.
+
+    Raises
+    ------
+    OSError
+        If the system refuses.
+    """
+    if os.stat(path).st_nlink > 1:
+        write_file(path, path.read_bytes())
+
+
 def sync_folder(folder: Path) -> None:
     """Put the names in a folder on the disk, where the system can: Windows and some network disks cannot."""
     if os.name == "nt":
@@ -53,12 +72,12 @@ def sync_folder(folder: Path) -> None:
 
 
 def write_json(path: Path, data: dict[str, Any]) -> None:
-    """Write a file for people and programs."""
-    write_file(path, (json.dumps(data, indent=2) + "\n").encode())
+    """Write a file for people and programs, with a checksum of what it says."""
+    write_file(path, (json.dumps({**data, SUM: _sum_of(data)}, indent=2) + "\n").encode())
 
 
 def read_json(path: Path) -> dict[str, Any]:
-    """Return what `write_json` wrote.
+    """Return what a JSON file holds, with its checksum; see `check_sum`.
 
     Raises
     ------
@@ -66,7 +85,7 @@ def read_json(path: Path) -> dict[str, Any]:
         If the file is missing, cannot be read, or holds something else.
     """
     try:
-        data = json.loads(path.read_bytes())
+        data = storage.read_json(path)
     except FileNotFoundError:
         raise damaged(path, "it is missing") from None
     except OSError as error:
@@ -76,6 +95,37 @@ def read_json(path: Path) -> dict[str, Any]:
     if not isinstance(data, dict):
         raise damaged(path, "it holds no description")
     return data
+
+
+def check_sum(path: Path, data: dict[str, Any]) -> None:
+    """Raise ProjectError if a file is not as `write_json` wrote it; files of version 0.1.0 have no checksum."""
+    for key in [key for key, value in data.items() if len(key) <= len(SUM) and SEAL.fullmatch(str(value))]:
+        if data[key] != _sum_of({k: v for k, v in data.items() if k != key}):
+            raise damaged(path, f"its checksum is of another content; if you meant to change it, remove {key} from it")
+
+
+def checksum(data: bytes) -> str:
+    """Return 16 hexadecimal digits that change with each bit of the data."""
+    return blake2b(data, digest_size=8).hexdigest()
+
+
+def _sum_of(data: dict[str, Any]) -> str:
+    """Return the checksum of plain data, however it is laid out."""
+    return checksum(json.dumps(data, sort_keys=True, separators=(",", ":")).encode())
+
+
+def check_links(folder: Path) -> None:
+    """Raise ProjectError if something in a project is a link: what is written there would be written elsewhere."""
+    try:
+        link = next(storage.links_inside(folder), None)
+    except OSError as error:
+        raise unreadable(folder, error) from error
+    if link is not None:
+        raise ProjectError(
+            f"The project {folder} was not opened: {link.relative_to(folder)} in it is a link, or no file, and may "
+            "lead out of the project. Nothing was changed. Put the file or folder itself in its place, or get the "
+            "project again from where it came."
+        )
 
 
 def damaged(path: Path, reason: str) -> ProjectError:

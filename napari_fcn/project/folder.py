@@ -158,6 +158,8 @@ class Project:
             return
         try:
             self.flush()
+            with suppress(OSError):
+                self._record.write_end()
         finally:
             lock, self._lock = self._lock, None
             lock.release()

@@ -17,6 +17,7 @@ from napari_fcn.geometry.calibration import Calibration
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+MOST_PIXELS = 2**62  # whose index is a number of 64 bits
 WHOLE = 2**20  # values up to which an image is read whole
 PROBES = 16  # blocks of a larger one: so many chunks are read at least, wherever they lie
 EDGE = 128  # longest side of a block
@@ -120,6 +121,11 @@ class ImageRecord:
         )
         if len(record.axes.names) != len(record.shape):
             raise ValueError(f"{len(record.axes.names)} axes are named for a shape of {len(record.shape)}")
+        if prod(record.shape) > MOST_PIXELS:
+            raise ValueError(f"no image has the shape {record.shape}")
+        for known in (record.scale, record.units, record.origin):
+            if len(known) not in (0, len(record.axes.image), len(record.axes.names)):
+                raise ValueError(f"{len(known)} sizes are given for {len(record.axes.names)} axes")
         return record
 
 

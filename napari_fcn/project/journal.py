@@ -7,6 +7,7 @@ import os
 from contextlib import suppress
 from dataclasses import asdict, dataclass, is_dataclass
 from datetime import UTC, datetime
+from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
@@ -14,10 +15,12 @@ import numpy as np
 
 from napari_fcn.errors import ProjectError
 from napari_fcn.project import blocks
-from napari_fcn.project.files import damaged, unreadable, why, write_file
+from napari_fcn.project.files import damaged, own_copy, unreadable, why, write_file
+from napari_fcn.project.lines import Damaged, Line, decode, encode, in_order, scan
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
+    from typing import BinaryIO
 
     import numpy.typing as npt
 
@@ -38,7 +41,7 @@ class _Waiting:
 
 
 class Journal:
-    r"""What happened, in order: one JSON object a line, numbered by ``n``.
+    r"""What happened, in order: one JSON object a line, numbered by ``n``, closed by a checksum.
 
     ::
 
@@ -51,15 +54,25 @@ class Journal:
     ----------
     folder : Path
         The project's folder.
+
+    Attributes
+    ----------
+    damaged : tuple of Damaged
+        What was left out, in the order of the file.
+    torn : int
+        Bytes after the last whole entry.
+    strokes : int
+        How many strokes there were at least, those included that are lost.
     """
 
     def __init__(self, folder: Path) -> None:
         self.folder, self._path = folder, folder / NAME
-        self._places: dict[int, tuple[int, int]] = {}  # n -> first byte and length of its line
-        self._end = 0  # bytes up to here are whole entries
+        self._places: dict[int, tuple[int, int]] = {}  # n -> first byte and length of its text
+        self._end = 0  # bytes up to here are whole entries and what stays between them
         self._waiting: dict[int, _Waiting] = {}
-        self.lost = 0  # broken lines between whole ones
-        self.torn = 0  # bytes after the last whole entry
+        self.damaged: tuple[Damaged, ...] = ()
+        self.torn = 0
+        self.strokes = 0
 
     @classmethod
     def open(cls, folder: Path, is_whole: Callable[[Entry], bool]) -> Self:
@@ -80,43 +93,90 @@ class Journal:
         journal = cls(folder)
         try:
             with journal._path.open("rb") as file:
-                journal._scan(file, is_whole)
+                journal._read(file, is_whole)
         except FileNotFoundError:
             raise damaged(journal._path, "it is missing") from None
         except OSError as error:
             raise unreadable(Path(error.filename or journal._path), error) from error
         return journal
 
-    def _scan(self, lines: Iterable[bytes], is_whole: Callable[[Entry], bool]) -> None:
-        position, broken = 0, 0
+    def _read(self, file: BinaryIO, is_whole: Callable[[Entry], bool]) -> None:
+        found = list(scan(file))
+        size = file.tell()
+        lines, out = in_order([line for line in found if isinstance(line, Line)])
+        broken = [part for part in found if isinstance(part, Damaged)]
+        broken += [Damaged(line.start, line.stroke or 0) for line in out]
         for line in lines:
-            entry = _parse(line)
-            if entry is not None and entry["n"] >= self.next and is_whole(entry):
-                self._places[entry["n"]] = (position, len(line))
-                self._end, self.lost, broken = position + len(line), self.lost + broken, 0
+            if is_whole(self._entry(file, line.start, line.length)):
+                self._places[line.n] = (line.start, line.length)
+                self._end = max(self._end, line.stop)
             else:
-                broken += 1
-            position += len(line)
-        self.torn = position - self._end
+                broken.append(Damaged(line.start, line.stroke or 0))
+            self.strokes = max(self.strokes, line.strokes)
+        file.seek(self._end)
+        rest = file.read(1) if self._end else b"\n"
+        self._end += rest == b"\n" and self._end < size and self._end > 0
+        self.damaged = tuple(sorted(broken, key=lambda part: part.start))
+        self.torn = size - self._end
+
+    def _entry(self, file: BinaryIO, start: int, length: int) -> Entry:
+        """Return an entry by its place.
+
+        Raises
+        ------
+        ProjectError
+            If something else stands there by now.
+        """
+        file.seek(start)
+        decoded = decode(file.read(length))
+        if decoded is None:
+            raise damaged(self._path, "it was changed while it was open")
+        return decoded[0]
+
+    @property
+    def stop(self) -> int:
+        """The byte after the last whole entry."""
+        return self._end
+
+    @property
+    def missing(self) -> list[int]:
+        """Numbers before the last entry that none has."""
+        return [n for a, b in pairwise([-1, *self._places]) for n in range(a + 1, min(b, a + 2**16))]
 
     def repair(self) -> None:
-        """Cut off what is broken at the end; whole lines of it are kept in a file beside.
+        """Cut off what is broken at the end, which is kept in a file beside; give the next entry a line of its own.
 
         Raises
         ------
         OSError
             If the system refuses.
         """
-        if not self.torn:
-            return
+        own_copy(self._path)
         with self._path.open("r+b") as file:
             file.seek(self._end)
-            tail = file.read()
-            if b"\n" in tail:
-                with (self.folder / DROPPED).open("ab") as dropped:
-                    dropped.write(tail if tail.endswith(b"\n") else tail + b"\n")
+            tail = file.read(self.torn)
+            file.seek(max(0, self._end - 1))
+            has_newline = self._end == 0 or file.read(1) == b"\n"
+            if not tail and has_newline:
+                return
+            if tail.strip():
+                self._keep(tail)
             file.truncate(self._end)
+            file.seek(self._end)
+            if not has_newline:
+                self._end += file.write(b"\n")
+            file.flush()
             os.fsync(file.fileno())
+        self.torn = 0
+
+    def _keep(self, tail: bytes) -> None:
+        """Append what is cut off to a file beside."""
+        if (self.folder / DROPPED).exists():
+            own_copy(self.folder / DROPPED)
+        with (self.folder / DROPPED).open("ab") as dropped:
+            dropped.write(tail if tail.endswith(b"\n") else tail + b"\n")
+            dropped.flush()
+            os.fsync(dropped.fileno())
 
     @property
     def next(self) -> int:
@@ -136,7 +196,7 @@ class Journal:
     def draft(self, kind: str, facts: Entry) -> Entry:
         """Return what would be the next entry, as plain data."""
         time = datetime.now(UTC).isoformat(timespec="milliseconds")
-        return {"n": self.next, "kind": kind, "time": time, **json.loads(json.dumps(facts, default=_plain))}
+        return {"n": self.next, "kind": kind, "time": time, **_as_json(facts)}
 
     def add(self, entry: Entry, data: bytes | None = None) -> None:
         """Let the next entry, and ``data`` for the file of its block, wait for `flush`."""
@@ -165,7 +225,7 @@ class Journal:
     def _write(self, waiting: _Waiting) -> None:
         if waiting.data is not None:
             write_file(self.folder / waiting.entry["file"], waiting.data)
-        line = json.dumps(waiting.entry, separators=(",", ":")).encode() + b"\n"
+        line = encode(waiting.entry)
         with self._path.open("r+b", buffering=0) as file:
             try:
                 file.seek(self._end)
@@ -177,7 +237,7 @@ class Journal:
                 with suppress(OSError):  # half a line does no harm: the next one is written over it
                     file.truncate(self._end)
                 raise
-        self._places[waiting.entry["n"]] = (self._end, len(line))
+        self._places[waiting.entry["n"]] = (self._end, len(line) - 1)
         self._end += len(line)
 
     def entries(self, numbers: Iterable[int]) -> Iterator[Entry]:
@@ -194,13 +254,9 @@ class Journal:
                     if waiting := self._waiting.get(n):  # asked first: what is written leaves it last
                         yield waiting.entry
                     else:
-                        start, length = self._places[n]
-                        file.seek(start)
-                        yield json.loads(file.read(length))
+                        yield self._entry(file, *self._places[n])
         except OSError as error:
             raise unreadable(self._path, error) from error
-        except ValueError as error:
-            raise damaged(self._path, str(error)) from error
 
     def block(self, entry: Entry, region: Region) -> npt.NDArray[np.uint8]:
         """Return the label values of an entry; what may be raised is that of `blocks.content`."""
@@ -208,14 +264,9 @@ class Journal:
         return blocks.content(self.folder, entry, region, waiting.data if waiting else None)
 
 
-def _parse(line: bytes) -> Entry | None:
-    """Return the entry in a line, None if it is not whole."""
-    try:
-        entry = json.loads(line) if line.endswith(b"\n") else None
-    except ValueError:
-        return None
-    is_entry = isinstance(entry, dict) and isinstance(entry.get("n"), int) and isinstance(entry.get("kind"), str)
-    return entry if is_entry else None
+def _as_json(facts: Entry) -> Entry:
+    """Return plain data; of numbers that JSON does not know, nothing is left."""
+    return dict(json.loads(json.dumps(facts, default=_plain), parse_constant=lambda word: None))
 
 
 def _plain(value: Any) -> Any:

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 from napari_fcn.errors import ProjectError
 from napari_fcn.project import blocks, start, weights
 from napari_fcn.project.files import PART, unwritable
 from napari_fcn.project.lock import NAME, Lock
+
+# What `write_file` and `Lock` call a file of ours while they make or remove it.
+OURS = r"project\.json|image\.json|journal\.(jsonl|end|dropped)|\d{6,}\.bin|\d{4,}\.safetensors"
+LEFT_OVER = re.compile(rf"\.({OURS})-[0-9a-f]{{8}}{re.escape(PART)}|\.{NAME}-[0-9a-f]{{8}}")
 
 
 def folder_of(path: str | Path) -> Path:
@@ -35,7 +40,8 @@ def locked(folder: Path) -> Lock:
 
 
 def sweep(folder: Path) -> None:
-    """Remove what a crash left half-written."""
-    places = (folder, folder / blocks.FOLDER, folder / weights.FOLDER)
-    for part in (*folder.glob(f".{NAME}-*"), *(part for place in places for part in place.glob(f".*{PART}"))):
-        part.unlink(missing_ok=True)
+    """Remove what a crash left half-written: files of names that are ours alone."""
+    for place in (folder, folder / blocks.FOLDER, folder / weights.FOLDER):
+        for part in place.glob(".*") if place.is_dir() else ():
+            if LEFT_OVER.fullmatch(part.name) and part.is_file():
+                part.unlink(missing_ok=True)

@@ -11,8 +11,8 @@ from pathlib import Path
 
 from napari_fcn.errors import ProjectError
 from napari_fcn.file_names import wrapped
-from napari_fcn.project import journal, lock
-from napari_fcn.project.files import PART, sync_folder, unwritable
+from napari_fcn.project import journal, lines, lock
+from napari_fcn.project.files import PART, check_links, sync_folder, unwritable
 
 SUFFIX = ".fcn"
 ENDINGS = re.compile(r"(\.ome)?\.(tiff?|zarr|npy|png|jpe?g|fasta|fa)$", re.IGNORECASE)
@@ -61,11 +61,15 @@ def copy_project(path: str | Path, target: str | Path) -> Path:
     path, target = Path(path).absolute(), Path(target).absolute()
     if os.path.lexists(target):
         raise ProjectError(f"{target} exists already. Choose another name for the copy.")
+    if path.is_dir():
+        check_links(path)
     part = target.with_name(wrapped(target.name, ".", f"-{secrets.token_hex(4)}{PART}"))
     try:
         part.mkdir(parents=True)
-        shutil.copy2(path / journal.NAME, part)  # first: what its entries speak of is on the disk before them
-        skipped = shutil.ignore_patterns(lock.NAME, f".{lock.NAME}-*", f"*{PART}", journal.NAME)
+        if (path / lines.END).exists():
+            shutil.copy2(path / lines.END, part)  # first: it counts entries that are there before it
+        shutil.copy2(path / journal.NAME, part)  # next: what its entries speak of is on the disk before them
+        skipped = shutil.ignore_patterns(lock.NAME, f".{lock.NAME}-*", f"*{PART}", journal.NAME, lines.END)
         shutil.copytree(path, part, ignore=skipped, dirs_exist_ok=True)
         os.rename(part, target)
     except OSError as error:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from threading import Lock
 from typing import TYPE_CHECKING, Any
 
@@ -10,10 +11,11 @@ import numpy as np
 from napari_fcn.project import blocks
 from napari_fcn.project.files import unreadable
 from napari_fcn.project.journal import DROPPED, Journal
+from napari_fcn.project.lines import End, read_end
 from napari_fcn.project.timeline import Timeline
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator, Sequence
     from pathlib import Path
 
     import numpy.typing as npt
@@ -47,33 +49,91 @@ class Record:
         self._folder, self._shape, self._has_weights = folder, shape, has_weights
         self.timeline = Timeline()
         self.last_commit = -1  # the highest number that any had, those included whose files are lost
+        self._without_weights: list[int] = []
         self._journal = Journal.open(folder, self._takes_in)
+        self.timeline.end_session()
         self._turn = Lock()
-        self.repair = self._journal.repair
+        self._end = read_end(folder)
         self.notes = tuple(self._remarks())
 
     def _takes_in(self, entry: Entry) -> bool:
-        """Take in an entry of the journal; return whether it is whole."""
+        """Take in an entry of the journal; return whether it is whole.
+
+        A state whose weights are gone keeps its entry: they may come back, and a replay makes them again.
+        """
         try:
             if entry["kind"] in ("stroke", "pin"):
                 blocks.content(self._folder, entry, blocks.region_of(entry, self._shape))
+            if entry["kind"] == "turn" and (at := entry.get("reference")):
+                blocks.check_pixel(at, self._shape)
             if entry["kind"] == "commit":
-                self.last_commit = max(self.last_commit, int(entry["commit"]["number"]))
-                if not self._has_weights(int(entry["commit"]["number"])):
-                    return False
+                number = int(entry["commit"]["number"])
+                self.last_commit = max(self.last_commit, number)
+                if not self._has_weights(number):
+                    self._without_weights.append(number)
+                    return True
             self.timeline.follow(entry)
         except (FileNotFoundError, ValueError, KeyError, TypeError, AttributeError):
             return False
         return True
 
     def _remarks(self) -> Iterator[str]:
-        if lost := self._journal.lost:
-            yield f"Damaged entries of the journal were left out ({lost}); all others are here."
-        if self._journal.torn:
+        """Yield what was lost, in sentences."""
+        journal, known = self._journal, self.timeline.known_strokes
+        inside = sum(part.start < journal.stop for part in journal.damaged)
+        missing = max(0, len(journal.missing) - inside)
+        between = ranges_between(known)
+        if inside:
+            yield f"Damaged entries of the journal were left out ({inside}); all others are here.{_named(between)}"
+        elif missing:
+            yield f"Entries are missing in the journal ({missing}); all others are here.{_named(between)}"
+        after = self._lost_at_the_end(known)
+        if journal.torn:
             yield (
                 "The journal ended in an entry that was not complete, as after a crash; all before it is here. "
-                f"What could be read of the rest is kept in {DROPPED}."
+                f"What could be read of the rest is kept in {DROPPED}.{_named(after)}"
             )
+        elif after or self._end.entries > journal.next:
+            entries = max(1, self._end.entries - journal.next)
+            yield f"The journal has lost its end (entries: {entries}); all before it is here.{_named(after)}"
+        if self._without_weights:
+            names = _listed([(n, n) for n in sorted(self._without_weights)])
+            yield (
+                f"The weights of state {names} are missing or damaged, so it cannot be gone to; its strokes are here. "
+                "Put back its file in commits from a backup, if there is one."
+            )
+
+    def _lost_at_the_end(self, known: list[int]) -> list[tuple[int, int]]:
+        """Return the strokes after the last one that is here, as first and last."""
+        last = known[-1] if known else 0
+        tail = [part.stroke for part in self._journal.damaged if part.start >= self._journal.stop]
+        guessed = [stroke for stroke in tail if last < stroke <= last + len(tail)]
+        most = max([self._journal.strokes, self._end.strokes, *guessed])
+        return [(last + 1, most)] if most > last else []
+
+    def repair(self) -> None:
+        """Cut off what a crash left half-written at the end of the journal.
+
+        Raises
+        ------
+        OSError
+            If the system refuses.
+        """
+        self._journal.repair()
+        self.write_end()
+
+    def write_end(self) -> None:
+        """Note how much there is, so that a journal that is cut off between two lines is known for it.
+
+        Raises
+        ------
+        OSError
+            If the system refuses.
+        """
+        end = End(self._journal.next, self.timeline.strokes)
+        if end != self._end and not self.waiting:
+            end.write(self._folder)
+            self._end = end
 
     @property
     def waiting(self) -> int:
@@ -134,6 +194,23 @@ class Record:
                 yield region, self._journal.block(entry, region)
             except OSError as error:
                 raise unreadable(self._folder / entry["file"], error) from error
+
+
+def ranges_between(numbers: Sequence[int]) -> list[tuple[int, int]]:
+    """Return first and last of all numbers from 1 that are missing before the last of these, which ascend."""
+    return [(a + 1, b - 1) for a, b in pairwise([0, *numbers]) if b > a + 1]
+
+
+def _named(lost: Sequence[tuple[int, int]]) -> str:
+    """Return a sentence about strokes; nothing if there are none."""
+    if not lost:
+        return ""
+    return f" Lost: stroke{'s' if lost[0][0] < lost[-1][1] else ''} {_listed(lost)}."
+
+
+def _listed(ranges: Sequence[tuple[int, int]]) -> str:
+    words = [str(a) if a == b else f"{a} to {b}" for a, b in ranges]
+    return " and ".join(filter(None, [", ".join(words[:-1]), words[-1]]))
 
 
 def _relabelled(block: Labels, table: Table) -> Labels:

@@ -97,6 +97,7 @@ class _Again:
         self.project, self.image = project, image
         self.shape = project.image.image_shape
         self._teaching: Teaching | None = None
+        self._classes: dict[str, Any] | None = None  # that are about to change
 
     @property
     def teaching(self) -> Teaching:
@@ -107,7 +108,7 @@ class _Again:
         return self._teaching
 
     def on_open(self, entry: dict[str, Any]) -> Iterator[Replayed]:
-        record = self.project.image
+        record, self._classes = self.project.image, None
         torch.set_num_threads(int(entry["threads"]))
         self._teaching = Teaching(
             self.image,
@@ -151,6 +152,10 @@ class _Again:
         facts = entry["commit"]
         if facts["kind"] == "network":
             _run(self.teaching.accept())
+        elif facts["kind"] == "classes" and self._classes is not None:
+            labels = tuple(ClassLabel(**label) for label in self._classes["classes"])
+            _run(self.teaching.set_classes(labels, tuple(self._classes["kept"])))
+            self._classes = None
         elif facts["kind"] == "head":
             put_off = list(self.teaching.commit_earlier())
             _run(() if put_off else self.teaching.commit())
@@ -176,8 +181,7 @@ class _Again:
         yield from ()
 
     def on_classes(self, entry: dict[str, Any]) -> Iterator[Replayed]:
-        labels = tuple(ClassLabel(**label) for label in entry["classes"])
-        _run(self.teaching.set_classes(labels, tuple(entry["kept"])))
+        self._classes = entry  # done with the commit: without one, the program ended before they were changed
         yield from ()
 
     def on_pin(self, entry: dict[str, Any]) -> Iterator[Replayed]:

@@ -11,8 +11,19 @@ from typing import TYPE_CHECKING, Any
 
 from napari_fcn.errors import ProjectError
 from napari_fcn.project import blocks, journal, weights
-from napari_fcn.project.files import PART, damaged, read_json, sync_folder, unwritable, write_file, write_json
+from napari_fcn.project.files import (
+    PART,
+    check_links,
+    check_sum,
+    damaged,
+    read_json,
+    sync_folder,
+    unwritable,
+    write_file,
+    write_json,
+)
 from napari_fcn.project.image import ImageRecord
+from napari_fcn.project.schema import check_image, check_start
 from napari_fcn.project.timeline import as_labels
 from napari_fcn.settings import TeachSettings
 
@@ -131,11 +142,12 @@ def read_start(folder: Path) -> Start:
     """
     if not folder.is_dir():
         raise ProjectError(f"There is no project {folder}. Choose a folder that napari-fcn made (NAME.fcn).")
-    if not (folder / PROJECT).is_file():
+    if not os.path.lexists(folder / PROJECT):
         raise ProjectError(
             f"{folder} is not a napari-fcn project: it has no {PROJECT}. Choose a folder that "
             "napari-fcn made (NAME.fcn)."
         )
+    check_links(folder)
     data = read_json(folder / PROJECT)
     number = data.get("format")
     if isinstance(number, int) and number > FORMAT:
@@ -143,9 +155,11 @@ def read_start(folder: Path) -> Start:
             f"The project {folder} has format {number}, made by napari-fcn {data.get('version', '?')}; this napari-fcn "
             f"reads up to {FORMAT}. Update napari-fcn."
         )
+    check_sum(folder / PROJECT, data)
     if number != FORMAT:
         raise damaged(folder / PROJECT, f"it has format {number}")
     try:
+        check_start(data)
         model = data["model"] or {"name": "", "hash": ""}
         classes, settings = as_labels(data["classes"]), as_settings(data["settings"])
         return Start(
@@ -164,7 +178,9 @@ def read_image(folder: Path) -> ImageRecord:
         If it is damaged.
     """
     data = read_json(folder / IMAGE)
+    check_sum(folder / IMAGE, data)
     try:
+        check_image(data)
         return ImageRecord.from_dict(data)
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise damaged(folder / IMAGE, f"{type(error).__name__}: {error}") from error

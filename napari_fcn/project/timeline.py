@@ -60,6 +60,7 @@ class Timeline:
         self._after = {0: 0}  # stroke -> index of the moment after it
         self._of: dict[int, int] = {}  # commit -> index of its moment
         self._labels: dict[int, tuple[ClassLabel, ...]] = {}  # entry that changed the classes -> them
+        self._unfinished: set[int] = set()  # moments of classes that no commit has yet
         self.now = 0
         self.strokes = 0  # number of the last one
         self.commits: dict[int, Commit] = {}
@@ -72,6 +73,17 @@ class Timeline:
     def stroke(self) -> int:
         """Number of the last stroke that counts: an earlier one where somebody went back."""
         return self._moments[self.now].stroke
+
+    @property
+    def known_strokes(self) -> list[int]:
+        """The numbers of all strokes, ascending; those that were lost are not among them."""
+        return sorted(self._after)[1:]
+
+    def end_session(self) -> None:
+        """Take back a change of classes that was not finished: no state has these classes."""
+        while self.now in self._unfinished:
+            self._unfinished.discard(self.now)
+            self.now = self._moments[self.now].before
 
     def follow(self, entry: Entry) -> None:
         """Take in the next entry; kinds that it does not know change nothing.
@@ -90,6 +102,9 @@ class Timeline:
                 inverse(kept)  # raises if the numbers are none of classes
                 self._labels[n] = labels
                 self.now = self._add(Moment(self.now, n, self.stroke, kept))
+                self._unfinished.add(self.now)
+            case "open":
+                self.end_session()
             case "commit":
                 self._commit(as_commit(entry["commit"]))
             case "present" if int(entry["number"]) in self.commits:
@@ -132,6 +147,7 @@ class Timeline:
             back = self._moments[back].before
         for change in reversed(changes) if back == target else ():
             index = self._add(replace(change, before=index, stroke=self._moments[target].stroke))
+        self._unfinished.clear()
         self.commits[commit.number] = replace(commit, parent=parent)
         self._of[commit.number] = index
         self.visited.append(commit.number)
@@ -225,7 +241,8 @@ def inverse(kept: Sequence[int | None]) -> Table:
 
 def as_commit(data: dict[str, Any]) -> Commit:
     """Return a commit from plain data; what a newer version may have added is left out."""
-    commit = Commit(**{f.name: data[f.name] for f in fields(Commit) if f.name in data})
+    scores = {name: score for name, score in data.get("scores", {}).items() if score is not None}
+    commit = Commit(**{f.name: data[f.name] for f in fields(Commit) if f.name in data} | {"scores": scores})
     numbers = (commit.number, commit.turn, commit.strokes, 0 if commit.parent is None else commit.parent)
     if not all(isinstance(number, int) for number in numbers):
         raise TypeError(f"{commit} has numbers that are none")

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from napari_fcn.errors import ModelError
 from napari_fcn.models.card import KEY, read_info
 from napari_fcn.project.files import write_file
+from napari_fcn.storage import parse_json
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
 
 FOLDER = "commits"
 SOURCES = "sources"
+LONGEST_HEAD = 2**26  # bytes
 
 
 class CommitFolder:
@@ -110,7 +112,7 @@ class CommitFolder:
 
 def _sources(head: dict[str, Any]) -> dict[str, int]:
     """Return which commit holds each weight, as the head of a file says."""
-    return {str(name): int(number) for name, number in json.loads(head["__metadata__"][SOURCES]).items()}
+    return {str(name): int(number) for name, number in parse_json(head["__metadata__"][SOURCES], LONGEST_HEAD).items()}
 
 
 def _head(path: Path) -> dict[str, Any]:
@@ -128,7 +130,7 @@ def _head(path: Path) -> dict[str, Any]:
         length = int.from_bytes(file.read(8), "little")
         if length > size - 8:
             raise ValueError(f"{path} is cut off")
-        head = json.loads(file.read(length))
+        head = parse_json(file.read(min(length, LONGEST_HEAD + 1)), LONGEST_HEAD)
     ends = [entry["data_offsets"][1] for name, entry in head.items() if name != "__metadata__"]
     if 8 + length + max(ends, default=0) != size:
         raise ValueError(f"{path} is cut off")

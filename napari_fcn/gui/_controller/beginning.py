@@ -14,6 +14,7 @@ from napari_fcn.gui._controller.news import TaughtClass
 from napari_fcn.gui._controller.opening import Opening
 from napari_fcn.gui._layers import read
 from napari_fcn.nets.options import FAMILIES, NETWORKS
+from napari_fcn.project.files import check_links
 from napari_fcn.project.start import read_image
 
 if TYPE_CHECKING:
@@ -83,10 +84,12 @@ def own_wish(wish: Wish) -> Wish:
     """Return what a wish to go on with a project comes to: its model, and its axes; other wishes stay as they are."""
     if wish.folder is None:
         return wish
-    names = wish.names
+    names, model = wish.names, None
     with suppress(FcnError):  # whoever opens it says what is wrong
+        check_links(wish.folder)
+        model = model_of(wish.folder)
         names = read_image(wish.folder).axes.names
-    return replace(wish, model=model_of(wish.folder), new="", names=names)
+    return replace(wish, model=model, new="", names=names)
 
 
 def is_same_model(one: Wish, other: Wish) -> bool:

@@ -145,8 +145,8 @@ class Classroom(Desk):
 
     def _start(self, wish: Wish, chosen: Wish) -> None:
         self.stop("")
-        wish = own_wish(wish)
         try:
+            wish = own_wish(wish)
             state = TeachState(
                 phase="opening",
                 image=wish.layer.name,
