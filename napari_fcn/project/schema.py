@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import ConfigDict, Field
+
+from napari_fcn.storage.schema import Colour, Name, Number, Part, validated
 
 MOST_AXES = 16
 LARGEST = 2**31 - 1  # a number of turns, strokes or pixels along an axis, where not said otherwise
@@ -13,16 +15,14 @@ Count = Annotated[int, Field(ge=0, le=LARGEST)]
 Length = Annotated[int, Field(ge=0, le=2**40)]
 Word = Annotated[str, Field(max_length=200)]
 Text = Annotated[str, Field(max_length=2**12)]
-Number = Annotated[float, Field(allow_inf_nan=False)]
 Place = Annotated[list[Length], Field(max_length=MOST_AXES)]
-Colour = Annotated[str, Field(pattern=r"^#[0-9a-fA-F]{6}$")]
 ClassIndex = Annotated[int, Field(ge=0, le=254)]
 
 
-class _Strict(BaseModel):
-    """Types as they stand in JSON: no text for a number, no number for yes or no; unknown keys are left alone."""
+class _Strict(Part):
+    """A part of a file to which later versions may add: unknown keys are left alone."""
 
-    model_config = ConfigDict(strict=True, extra="ignore", frozen=True)
+    model_config = ConfigDict(extra="ignore")
 
 
 class _Region(_Strict):
@@ -31,7 +31,7 @@ class _Region(_Strict):
 
 
 class _Label(_Strict):
-    name: Text
+    name: Name
     colour: Colour
 
 
@@ -58,7 +58,7 @@ class _Entry(_Strict):
 
 class _Painted(_Entry):
     region: _Region
-    shape: Place = []
+    shape: Place = Field(default_factory=list)
     block: Annotated[str, Field(max_length=2**18)] | None = None
     file: Word | None = None
     file_sum: Word | None = None
@@ -79,7 +79,7 @@ class _Unpin(_Entry):
 class _Turn(_Entry):
     turn: Count = 0
     strokes: Count = 0
-    reference: Place = []
+    reference: Place = Field(default_factory=list)
     steps: Count = 0
 
 
@@ -90,7 +90,7 @@ class _Commit(_Strict):
     turn: Count
     strokes: Count
     hash: Word
-    scores: Annotated[dict[Word, Number | None], Field(max_length=100)] = {}
+    scores: Annotated[dict[Word, Number | None], Field(max_length=100)] = Field(default_factory=dict)
     name: Text = ""
 
 
@@ -171,30 +171,23 @@ class _Image(_Strict):
     axes: _Axes
     scale: Annotated[list[Number], Field(max_length=MOST_AXES)]
     units: Annotated[list[Word], Field(max_length=MOST_AXES)]
+    origin: Annotated[list[Number], Field(max_length=MOST_AXES)] = Field(default_factory=list)
     rgb: bool
     hash: Word
 
 
 def check_entry(entry: Any) -> None:
-    """Raise ValueError, in a short phrase, if a value is no entry of a journal; unknown kinds may say more."""
-    _check(_Entry, entry)
-    _check(ENTRIES.get(entry["kind"], _Entry), entry)
+    """Raise SchemaError if a value is no entry of a journal; unknown kinds may say more."""
+    validated(_Entry, entry)
+    if entry["kind"] in ENTRIES:
+        validated(ENTRIES[entry["kind"]], entry)
 
 
 def check_start(data: Any) -> None:
-    """Raise ValueError, in a short phrase, if a value is not how a project began."""
-    _check(_Start, data)
+    """Raise SchemaError if a value is not how a project began."""
+    validated(_Start, data)
 
 
 def check_image(data: Any) -> None:
-    """Raise ValueError, in a short phrase, if a value is no description of an image."""
-    _check(_Image, data)
-
-
-def _check(model: type[BaseModel], data: Any) -> None:
-    try:
-        model.model_validate(data)
-    except ValidationError as error:
-        first = error.errors(include_url=False, include_context=False, include_input=False)[0]
-        place = ".".join(map(str, first["loc"]))[:80]
-        raise ValueError(f"{place or 'it'}: {first['msg']}") from None
+    """Raise SchemaError if a value is no description of an image."""
+    validated(_Image, data)
