@@ -58,6 +58,11 @@ def root_of(path: Path) -> Path:
     return next((folder for folder in reversed((path, *path.parents)) if is_zarr(folder)), path)
 
 
+def folder_beside(path: Path) -> Path:
+    """Return where results beside an image go: never into an OME-Zarr of which it is a level."""
+    return root_of(path).parent
+
+
 def stem(path: Path) -> str:
     """Return the name of an image without its suffix, ``.ome`` included, all else as it is."""
     name = path.name.removesuffix(path.suffix)

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import zarr
 from zarr.codecs import ZstdCodec
 
+from napari_fcn.errors import OutputError
 from napari_fcn.geometry import Region
 from napari_fcn.geometry.axes import SPACE
 from napari_fcn.io import disk, layout
@@ -73,6 +75,8 @@ class GrowingZarr:
         self._levels = pyramid(self.layout.names, self.layout.shape, lengths(result))
         along = (*([channels] if channels else []), *tile)
         tiles = [1 if place is None else along[place] for place in self.layout.source]
+        if os.path.lexists(path):
+            raise OutputError(f"{path} exists.", "Choose another folder, or remove it.")
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             known = attributes(path, result, self._levels)

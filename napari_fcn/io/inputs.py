@@ -7,9 +7,13 @@ import re
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+<<<<<<< HEAD
 import tifffile
 
 from napari_fcn.errors import DAMAGE, ImageError
+=======
+from napari_fcn.errors import DAMAGE
+>>>>>>> 472f3a6 (The docks replace nothing that they read, keep names of files, and give images of one name results of their own)
 from napari_fcn.io.finding import root_of
 from napari_fcn.io.images import TIFF
 from napari_fcn.io.ome_sets import set_of
@@ -40,6 +44,8 @@ def members_of(path: Path) -> list[Path]:
     """Return the other files that an OME-TIFF names as its own; none of other files, and of what cannot be read."""
     if path.suffix.lower() not in TIFF or not path.is_file():
         return []
+    import tifffile
+
     try:
         with tifffile.TiffFile(path) as tiff:
             names = OTHERS.findall(tiff.ome_metadata or "")

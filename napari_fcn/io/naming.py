@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 import unicodedata
-from collections import Counter
+from collections import defaultdict
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -22,7 +22,7 @@ def distinct_names(images: Sequence[Path], names: Sequence[str], folder: Path) -
 
     An image whose name no other has keeps it. Images of one name get more of their paths, the least that tells them
     apart: their suffix (``a.tif``, ``a.png``), or the folders that they lie in (``day1_a``, ``day2_a``). So a name does
-    not depend on the order of the images. What no path tells apart is numbered.
+    not depend on the order of the images. What no path tells apart, as layers from one file, is numbered.
 
     Parameters
     ----------
@@ -36,8 +36,10 @@ def distinct_names(images: Sequence[Path], names: Sequence[str], folder: Path) -
     key, level = _key_of(folder), [0] * len(images)
     while True:
         found = [_longer(*both) for both in zip(images, names, level, strict=True)]
-        counts = Counter(map(key, found))
-        again = [i for i, name in enumerate(found) if counts[key(name)] > 1 and level[i] < _levels(images[i])]
+        owners: dict[str, set[Path]] = defaultdict(set)
+        for image, name in zip(images, found, strict=True):
+            owners[key(name)].add(image)
+        again = [i for i, name in enumerate(found) if len(owners[key(name)]) > 1 and level[i] < _levels(images[i])]
         if not again:
             return _numbered(found, key)
         for i in again:

@@ -79,7 +79,8 @@ class Inputs:
             is_named = os.path.abspath(found.path) == os.path.abspath(output)
             same = "is" if is_named else f"is the same as {found.path},"
             raise InputAtRiskError(f"{output} {same} {found.what}, which it would replace.", ELSEWHERE)
-        if found := _first(self._own, above):
+        found = _first(self._own, above)
+        if found and not os.path.isfile(found.path):  # in a file the system itself lets nothing lie
             raise InputAtRiskError(f"{output} would be written into {found.path}, {found.what}.", ELSEWHERE)
 
     def _add_members(self, folders: Iterable[Key]) -> None:

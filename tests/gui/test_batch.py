@@ -1,5 +1,6 @@
 """The batch dock: its journeys without a window and with a pretended engine, then with real nets, files and a mouse."""
 
+import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -344,7 +345,7 @@ def test_only_selected_layers_are_added_if_asked_for(desk: BatchController, view
     assert desk.state.message == "1 added. 1 in the list already."
 
 
-def test_two_images_are_not_written_to_one_file(
+def test_two_images_of_one_name_are_written_to_two_files_and_that_is_said(
     desk: BatchController, engine: Pretender, ask: Ask, tmp_path: Path, qtbot: QtBot
 ) -> None:
     for name in ("A1", "A2"):
@@ -352,8 +353,49 @@ def test_two_images_are_not_written_to_one_file(
         desk.add_files(images(tmp_path / name, "image.tif"))
     desk.run(ask(folder=str(tmp_path / "out")))
     wait(desk, qtbot)
-    assert [one.state for one in desk.state.rows] == ["done", "failed"]
-    assert f"is already the result of {tmp_path / 'A1' / 'image.tif'}" in desk.state.rows[1].lines[0]
+    assert [one.state for one in desk.state.rows] == ["done", "done"]
+    assert [Path(one.files[0]).name for one in desk.state.rows] == [f"A{n}_image_classes.ome.tif" for n in (1, 2)]
+    assert "Another image of the list is called image too" in desk.state.rows[1].lines[0]
+
+
+@pytest.mark.parametrize("name", ["a_[1].tif", " b%.tif", ".c.tif", "d..TIF"])
+def test_results_of_files_keep_the_names_of_their_images(
+    desk: BatchController, engine: Pretender, ask: Ask, tmp_path: Path, qtbot: QtBot, name: str
+) -> None:
+    desk.add_files(images(tmp_path, name))
+    desk.run(ask())
+    wait(desk, qtbot)
+    assert desk.state.rows[0].files == (str(tmp_path / f"{Path(name).stem}_classes.ome.tif"),)
+
+
+def test_no_row_replaces_an_image_of_another_row(
+    desk: BatchController, engine: Pretender, ask: Ask, tmp_path: Path, qtbot: QtBot
+) -> None:
+    (tmp_path / "other").mkdir()
+    found = [*images(tmp_path, "a.tif"), *images(tmp_path / "other", "x.tif")]
+    os.link(found[1], tmp_path / "a_classes.ome.tif")
+    desk.add_files(found)
+    desk.run(ask(replace=True))
+    wait(desk, qtbot)
+    assert [one.state for one in desk.state.rows] == ["failed", "done"]
+    assert "an image of this run, which it would replace. Choose another place" in desk.state.rows[0].lines[0]
+    assert engine.ran == ["x.tif"]
+
+
+def test_results_do_not_go_into_an_ome_zarr_that_is_read(
+    desk: BatchController, engine: Pretender, ask: Ask, tmp_path: Path, qtbot: QtBot
+) -> None:
+    level = tmp_path / "a.zarr" / "0"
+    level.mkdir(parents=True)
+    for folder in (level.parent, level):
+        (folder / "zarr.json").write_text("{}")
+    desk.add_files([level])
+    desk.run(ask())
+    wait(desk, qtbot)
+    assert desk.state.rows[0].files == (str(tmp_path / "0_classes.ome.zarr"),)
+    desk.run(ask(folder=str(level.parent)))
+    wait(desk, qtbot)
+    assert "would be written into" in desk.state.rows[0].lines[0]
 
 
 def test_an_image_in_a_file_needs_something_to_be_written(

@@ -229,6 +229,7 @@ class BatchController(Desk):
             raise ImageError(f"The layer {row.name} is no longer in the viewer.")
         if not isinstance(origin, Path):
             self._watch(origin)
+        batch.survey(self._origins)
         present = of_file(batch, row, origin, self._loaded) if isinstance(origin, Path) else None
         present = present or of_layer(batch, row, origin, self._loaded)
         for path in present.files.values():

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from napari_fcn.gui._controller.saving import file_name
 from napari_fcn.settings import PredictSettings, option
 
 if TYPE_CHECKING:
@@ -69,23 +69,28 @@ class BatchSettings:
         return tuple(self.axes.replace(",", "").replace(" ", "").lower())
 
     def place(self, name: str, beside: Path | None, suffix: str) -> tuple[Path, dict[str, Path]] | None:
-        """Return where the results of an image go, and a file for each kind; None if there is no folder for them.
+        """Return where the results of a layer go, and a file for each kind; None if there is no folder for them.
 
         Parameters
         ----------
         name : str
-            Of the image, without a suffix.
+            Of the layer.
         beside : Path, optional
             The folder of the image.
         suffix : str
             Format under ``auto``.
         """
-        folder = Path(self.folder).expanduser() if self.folder else beside
-        if folder is None:
-            return None
-        known = re.sub(r"[^\w.+-]+", "_", name).strip("._") or "image"
+        folder = self.folder_for(beside)
+        return None if folder is None else self.place_in(folder, file_name(name), suffix)
+
+    def folder_for(self, beside: Path | None) -> Path | None:
+        """Return the folder of the results of an image; None if there is none."""
+        return Path(self.folder).expanduser() if self.folder else beside
+
+    def place_in(self, folder: Path, name: str, suffix: str) -> tuple[Path, dict[str, Path]]:
+        """Return where results of this name go in a folder, and a file for each kind."""
         suffix = suffix if self.suffix == AUTO else self.suffix
-        return folder / known, {kind: folder / f"{known}_{kind}{suffix}" for kind in self.kinds}
+        return folder / name, {kind: folder / f"{name}_{kind}{suffix}" for kind in self.kinds}
 
 
 @dataclass(frozen=True, slots=True)

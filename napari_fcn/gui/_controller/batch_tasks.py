@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections import defaultdict
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -11,20 +12,26 @@ from typing import TYPE_CHECKING, Any
 from napari_fcn.errors import FcnError, OutputError, in_dock
 from napari_fcn.geometry import Region
 from napari_fcn.gui._controller.batch_work import FileTask, HiddenCanvas, NoCanvas, run_file, run_layer
+from napari_fcn.gui._controller.saving import file_name
 from napari_fcn.gui._controller.work import Job, Seen
 from napari_fcn.gui._layers import fits_in_memory, read
-from napari_fcn.io.finding import images_at, result_suffix, stem
+from napari_fcn.io.finding import folder_beside, images_at, result_suffix, stem
 from napari_fcn.io.images import READABLE
+from napari_fcn.io.inputs import IMAGE, MODEL, inputs_of
+from napari_fcn.io.naming import distinct_names
 from napari_fcn.io.ome_sets import distinct
+from napari_fcn.io.targets import Protection
+from napari_fcn.storage import NO_INPUTS
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from napari.layers import Image
 
-    from napari_fcn.gui._controller.batch_state import BatchRequest, Row
+    from napari_fcn.gui._controller.batch_state import BatchRequest, BatchSettings, Row
     from napari_fcn.gui._controller.batch_work import Ended
     from napari_fcn.gui._controller.catalogue import Loaded, ModelEntry
+    from napari_fcn.storage import Inputs
 
 
 @dataclass(slots=True, eq=False)
@@ -37,6 +44,18 @@ class Batch:
     ended: list[int] = field(default_factory=list)
     owners: dict[Path, int] = field(default_factory=dict)  # which row writes a file
     devices: set[str] = field(default_factory=set)
+    names: Mapping[int, tuple[str, str]] = field(default_factory=dict)  # of each row: of its results, and of itself
+    inputs: Inputs = NO_INPUTS
+    _rows: dict[int, Path | Image] = field(default_factory=dict)
+
+    def survey(self, origins: Mapping[int, Path | Image | None]) -> None:
+        """Note what the rows are called and what they read, as they are now."""
+        here = {number: origin for number, origin in origins.items() if origin is not None}
+        if here == self._rows:
+            return
+        images = [path for origin in here.values() for path in files_of(origin)]
+        self.inputs = inputs_of({IMAGE: images, MODEL: [self.request.model]})
+        self.names, self._rows = _names(here, self.request.save), here
 
     @property
     def seconds(self) -> float:
@@ -67,21 +86,24 @@ def of_file(batch: Batch, row: Row, path: Path, loaded: Loaded) -> Present:
     request = batch.request
     if not request.save.kinds:
         raise OutputError("An image in a file has no layer to show results on. Choose under Save what is written.")
-    place = request.save.place(stem(path), path.parent, result_suffix(path))
-    assert place is not None
-    out, files = place
     save, settings = request.save, request.settings
-    task = FileTask(path, request.model, settings, save.axis_names, out, files, save.replace)
-    return Present(row.number, partial(run_file, task, loaded), files)
+    folder, (name, _) = save.folder_for(folder_beside(path)), batch.names[row.number]
+    assert folder is not None
+    out, files = save.place_in(folder, name, result_suffix(path))
+    Protection((batch.inputs,)).check_inputs(*files.values())
+    task = FileTask(path, request.model, settings, save.axis_names, out, files, save.replace, batch.inputs)
+    return Present(row.number, partial(run_file, task, loaded), files, notes=_said(batch, row))
 
 
 def of_layer(batch: Batch, row: Row, layer: Image, loaded: Loaded) -> Present:
     request, save, image = batch.request, batch.request.save, read(layer)
     bound = image.bind(batch.model.info.spec, save.axis_names)
     axes = bound.axes
-    source = Path(image.path).absolute() if image.path and "://" not in image.path else None
-    place = save.place(layer.name, source and source.parent, result_suffix(source) if source else ".ome.tif")
-    files = {} if place is None else place[1]
+    source, folder = _folder_of(layer, save)
+    suffix = result_suffix(source) if source else ".ome.tif"
+    files = {} if folder is None else save.place_in(folder, batch.names[row.number][0], suffix)[1]
+    protection = Protection((batch.inputs,), only_results=True)
+    protection.check_inputs(*files.values())
     shape = axes.image_shape(image.shape)
     canvas = HiddenCanvas.blank(shape) if fits_in_memory(shape) else NoCanvas.blank((0,))
     notes = tuple(map(in_dock, bound.notes))
@@ -90,11 +112,48 @@ def of_layer(batch: Batch, row: Row, layer: Image, loaded: Loaded) -> Present:
             f"The results of {layer.name} are too large to be kept in memory. Choose what is written under Save, and a "
             "folder under Save to."
         )
-    if place is None and save.kinds:
+    if folder is not None and save.kinds:
+        notes += _said(batch, row)
+    elif save.kinds:
         notes += ("Result layers only: the image did not come from a file, and there is no folder under Save to.",)
-    seen = Seen(Region.whole(shape))
-    job = Job(image, axes, request.model, request.settings, seen, canvas, files, bound.calibration, save.replace)
+    seen, lying = Seen(Region.whole(shape)), bound.calibration
+    job = Job(image, axes, request.model, request.settings, seen, canvas, files, lying, save.replace, protection)
     return Present(row.number, partial(run_layer, job, batch.classes, loaded), dict(files), job, layer, notes)
+
+
+def files_of(origin: Path | Image) -> tuple[Path, ...]:
+    """Return the files and folders that a row reads."""
+    return (origin,) if isinstance(origin, Path) else read(origin).files
+
+
+def _folder_of(origin: Path | Image, save: BatchSettings) -> tuple[Path | None, Path | None]:
+    """Return the file of a row, and the folder of its results; None for what there is not."""
+    text = str(origin if isinstance(origin, Path) else origin.source.path or "")
+    source = Path(text).absolute() if text and "://" not in text else None
+    return source, save.folder_for(folder_beside(source) if source else None)
+
+
+def _names(origins: Mapping[int, Path | Image], save: BatchSettings) -> dict[int, tuple[str, str]]:
+    """Return what the results of each row are called, no two of one folder alike, and what they would be called."""
+    rows: dict[Path | None, list[tuple[int, Path, str]]] = defaultdict(list)
+    for number, origin in origins.items():
+        source, folder = _folder_of(origin, save)
+        name = stem(origin) if isinstance(origin, Path) else file_name(origin.name, source or "")
+        rows[folder].append((number, source or Path("/", name), name))
+    found: dict[int, tuple[str, str]] = {}
+    for folder, group in rows.items():
+        numbers, paths, names = zip(*group, strict=True)
+        apart = distinct_names(paths, names, folder or Path())
+        found.update(zip(numbers, zip(apart, names, strict=True), strict=True))
+    return found
+
+
+def _said(batch: Batch, row: Row) -> tuple[str, ...]:
+    """Return a sentence on a name that is not that of the image."""
+    name, usual = batch.names[row.number]
+    if name == usual:
+        return ()
+    return (f"Another image of the list is called {usual} too; the results of this one are called {name}.",)
 
 
 def found(paths: Sequence[Path]) -> tuple[list[Path], list[str]]:

@@ -13,6 +13,7 @@ from napari_fcn.errors import in_dock
 from napari_fcn.events import ObjectsStep, ResultsDone, RunDone, RunPlanned, SteppedDown, TileDone
 from napari_fcn.gui._controller.work import segment
 from napari_fcn.gui._layers import Canvas, Painted, load_what_layers_need
+from napari_fcn.storage import NO_INPUTS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from napari_fcn.gui._controller.catalogue import Loaded
     from napari_fcn.gui._controller.work import Job
     from napari_fcn.settings import PredictSettings
+    from napari_fcn.storage import Inputs
 
 OBJECTS = "objects"
 
@@ -63,6 +65,8 @@ class FileTask:
         A file for each kind of result.
     replace : bool
         Whether results that exist may be replaced.
+    inputs : Inputs
+        What must survive: all images of the batch, and the model.
     """
 
     image: Path
@@ -72,6 +76,7 @@ class FileTask:
     out: Path
     targets: Mapping[str, Path]
     replace: bool
+    inputs: Inputs = NO_INPUTS
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,7 +128,7 @@ def run_file(task: FileTask, loaded: Loaded) -> Iterator[Step | Ended]:
     log = _Log(list(filter(None, [*image.notes, missing(image)])))
     session = open_session(image, checkpoint, task.axes, task.settings)
     job = Job(task.image, task.out, task.targets, Origin.of(task.image))
-    terms = Terms(task.settings, resume=True, overwrite=task.replace, renew=task.replace)
+    terms = Terms(task.settings, resume=True, overwrite=task.replace, renew=task.replace, inputs=task.inputs)
     with closing(carry_out(job, image, session, terms)) as events:  # type: ignore[type-var]  # generators can be closed
         yield from log.follow(events)
     classes = tuple((label.name, label.colour) for label in session.checkpoint.info.classes)

@@ -160,6 +160,7 @@ class Save(_Quick):
 
     def run(self, lesson: Lesson) -> Iterator[Saved]:
         """Yield where it was written."""
+        lesson.inputs.check_file(self.path)
         lesson.teaching.checkpoint(self.number).save(self.path)
         lesson.journal.record("save", path=str(self.path))
         yield Saved(str(self.path))

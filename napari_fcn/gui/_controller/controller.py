@@ -33,6 +33,8 @@ from napari_fcn.gui._layers import (
     replaced_during,
     visible_region,
 )
+from napari_fcn.io.inputs import inputs_of
+from napari_fcn.io.targets import Protection
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -165,8 +167,11 @@ class Controller(Desk):
         bound = image.bind(model.info.spec, request.axes)
         axes = bound.axes
         canvas, paths = _canvas(request, image, axes)
+        protection = Protection((inputs_of({"the image": image.files, "the model": [request.model]}),))
+        protection.check_inputs(*paths.values(), *canvas.paths.values())
         seen = Seen(visible_region(self.viewer, layer, axes))
-        job = Job(image, axes, request.model, request.settings, seen, canvas, paths, bound.calibration)
+        lying = bound.calibration
+        job = Job(image, axes, request.model, request.settings, seen, canvas, paths, lying, protection=protection)
         return _Run(layer, job, model)
 
     def _on_gaze(self) -> None:

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from napari_fcn.gui._controller.opening import Opening
     from napari_fcn.models.card import ClassLabel
     from napari_fcn.settings import TeachSettings
+    from napari_fcn.storage import Inputs
 
 # What the engine says before it does something: told when that is done, as whoever is superseded is closed where it is.
 ANNOUNCEMENTS = (Examined, UpdateReady)
@@ -76,6 +77,7 @@ class Lesson:
         self._long: deque[Command] = deque()
         self._unsure_of: object = None
         self._turn = 0
+        self._project = ""
 
     @property
     def teaching(self) -> Any:
@@ -124,8 +126,14 @@ class Lesson:
         classes: Sequence[ClassLabel] = self.teaching.history.checkpoint(number).info.classes
         return classes
 
+    @property
+    def inputs(self) -> Inputs:
+        """What must survive when a model is saved."""
+        return self._opening.inputs(self._project)
+
     def _open(self) -> Kept:
         start = self._opening.open()
+        self._project = start.project
         self._teaching, self._strokes = start.teaching, start.strokes
         for stroke in start.corrections:
             self._sheet.write(stroke)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
-from napari_fcn.errors import ProjectError
+from napari_fcn.errors import InputAtRiskError, ProjectError, in_dock
 from napari_fcn.gui._controller.progress import Progress
 from napari_fcn.gui._layers import Stroke
 
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from napari_fcn.gui._layers import Canvas, LayerImage
     from napari_fcn.models.checkpoint import Checkpoint
     from napari_fcn.settings import TeachSettings
+    from napari_fcn.storage import Inputs
 
 PATIENCE = 30.0  # seconds that a project that was closed just now may take to be written
 
@@ -59,6 +60,9 @@ def _teach(*what: Any, **how: Any) -> Any:
 
 
 def _create(opening: Opening, checkpoint: Checkpoint | None) -> Any:
+    from pathlib import Path
+
+    from napari_fcn.io.finding import root_of
     from napari_fcn.project import ImageRecord, Project, default_path, fingerprint
 
     image, axes = opening.image, opening.axes
@@ -75,7 +79,10 @@ def _create(opening: Opening, checkpoint: Checkpoint | None) -> Any:
         hash=fingerprint(image.data),
     )
     classes = checkpoint.info.classes if checkpoint else ()
-    return Project.create(default_path(image.name, image.path), record, checkpoint, opening.settings, classes)
+    file = root_of(Path(image.path)) if image.path and "://" not in image.path else image.path
+    path = default_path(image.name, file)
+    opening.inputs().check_file(path)
+    return Project.create(path, record, checkpoint, opening.settings, classes)
 
 
 def _reopen(folder: Path) -> Any:
@@ -142,6 +149,13 @@ class Opening:
     tools: Tools = Tools()
     new: str = ""
 
+    def inputs(self, project: str = "") -> Inputs:
+        """Return what must survive when something is written: the image, the model, and the project if it is named."""
+        from napari_fcn.io.inputs import inputs_of
+
+        models = [] if self.model is None else [self.model]
+        return inputs_of({"the image": self.image.files, "the model to begin with": models, "the project": [project]})
+
     @property
     def shape(self) -> tuple[int, ...]:
         """Of the image axes."""
@@ -163,8 +177,8 @@ class Opening:
         checkpoint = self._model()
         try:
             project = self.tools.create(self, checkpoint)
-        except (ProjectError, OSError) as error:
-            return Beginning(self._teaching(checkpoint), notes=(f"Nothing is saved. {error}",))
+        except (ProjectError, InputAtRiskError, OSError) as error:
+            return Beginning(self._teaching(checkpoint), notes=(f"Nothing is saved. {in_dock(error)}",))
         return self._with(project, checkpoint, ())
 
     def _model(self) -> Checkpoint | None:

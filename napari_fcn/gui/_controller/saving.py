@@ -7,7 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from napari_fcn.errors import OutputError
+from napari_fcn.io.finding import folder_beside, stem
 from napari_fcn.settings import option
+from napari_fcn.storage import unused
 
 NOTHING = "nothing"
 ZARR = ".ome.zarr"
@@ -61,13 +63,22 @@ class SaveSettings:
                 f"The results of {image} are to be written, but it did not come from a file, so there is no folder "
                 "beside it. Choose a folder under Save to."
             )
-        folder = Path(self.folder).expanduser() if self.folder else Path(source).parent
-        stem = re.sub(r"[^\w.+-]+", "_", image).strip("._") or "image"
-        return {kind: _unused(folder, f"{stem}_{kind}", self.suffix) for kind in kinds}
+        folder = Path(self.folder).expanduser() if self.folder else folder_beside(Path(source))
+        name = file_name(image, source)
+        return {kind: unused(folder, f"{name}_{kind}", self.suffix) for kind in kinds}
 
 
-def _unused(folder: Path, stem: str, suffix: str) -> Path:
-    path, number = folder / f"{stem}{suffix}", 2
-    while path.exists():
-        path, number = folder / f"{stem}-{number}{suffix}", number + 1
-    return path
+def file_name(layer: str, source: str | Path = "") -> str:
+    """Return what the results of a layer are called: as the file that it is named after, else in letters for all disks.
+
+    Parameters
+    ----------
+    layer : str
+        Its name.
+    source : str or Path, optional
+        The file that it came from.
+    """
+    path = Path(source)
+    if source and layer in (stem(path), path.stem):
+        return layer
+    return re.sub(r"[^\w.+-]+", "_", layer).strip("._") or "image"

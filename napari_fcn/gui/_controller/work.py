@@ -22,6 +22,7 @@ from napari_fcn.gui._layers import (
     replaced_during,
 )
 from napari_fcn.io.images import NO_AXES
+from napari_fcn.io.targets import UNPROTECTED, Protection
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -75,6 +76,8 @@ class Job:
         Size, unit and origin of the pixels along each of the image axes.
     overwrite : bool
         Whether files that exist may be replaced.
+    protection : Protection
+        What must survive.
     """
 
     image: LayerImage
@@ -86,6 +89,7 @@ class Job:
     paths: Mapping[str, Path] = field(default_factory=dict)
     calibration: Calibration = NO_AXES
     overwrite: bool = False
+    protection: Protection = UNPROTECTED
 
 
 def segment(job: Job, loaded: Loaded) -> Iterator[Painted | Event]:
@@ -105,6 +109,7 @@ def segment(job: Job, loaded: Loaded) -> Iterator[Painted | Event]:
     spacing = sizes if any(sizes) else ()
     session = Session(job.image.data, checkpoint, job.axes, job.settings, job.image.rgb, spacing)
     colours = [label.colour for label in session.checkpoint.info.classes]
+    job.protection.check_inputs(*job.paths.values(), *job.canvas.paths.values())
     before = content_of(job.image.data)
     with closing(job.canvas), closing(_events(session, job)) as events:  # type: ignore[type-var]
         for event in events:
@@ -150,7 +155,7 @@ def _events(session: Session, job: Job) -> Iterator[Event]:
         return session.predict(job.seen)
     from napari_fcn.recording import Recording
 
-    return Recording(job.paths, job.overwrite).run(session, _meta(session, job), job.seen)
+    return Recording(job.paths, job.overwrite, protection=job.protection).run(session, _meta(session, job), job.seen)
 
 
 def _meta(session: Session, job: Job) -> ResultMeta:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -64,6 +65,14 @@ class LayerImage:
     calibration: Calibration = NO_AXES
     channels: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
+
+    @property
+    def files(self) -> tuple[Path, ...]:
+        """Files and folders that its pixels come from, as far as that is known."""
+        store = getattr(getattr(self.data, "store", None), "root", None)
+        mapped = getattr(self.data, "filename", None)
+        known = (self.path if "://" not in self.path else "", store, mapped)
+        return tuple(Path(place) for place in known if isinstance(place, str | Path) and str(place))
 
     @property
     def shape(self) -> tuple[int, ...]:
