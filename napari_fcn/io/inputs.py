@@ -7,16 +7,8 @@ import re
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-<<<<<<< HEAD
-import tifffile
-
 from napari_fcn.errors import DAMAGE, ImageError
-=======
-from napari_fcn.errors import DAMAGE
->>>>>>> 472f3a6 (The docks replace nothing that they read, keep names of files, and give images of one name results of their own)
 from napari_fcn.io.finding import root_of
-from napari_fcn.io.images import TIFF
-from napari_fcn.io.ome_sets import set_of
 from napari_fcn.storage import Input, Inputs
 
 if TYPE_CHECKING:
@@ -41,19 +33,18 @@ def inputs_of(read: Mapping[str, Iterable[str | Path]]) -> Inputs:
 
 
 def members_of(path: Path) -> list[Path]:
-    """Return the other files that an OME-TIFF names as its own; none of other files, and of what cannot be read."""
-    if path.suffix.lower() not in TIFF or not path.is_file():
-        return []
-    import tifffile
+    """Return the files that an OME-TIFF or its companion draws on, as they are named in it and as they are called now.
 
-    try:
-        with tifffile.TiffFile(path) as tiff:
-            names = OTHERS.findall(tiff.ome_metadata or "")
-    except DAMAGE:
+    None of other files, and of what cannot be read.
+    """
+    from napari_fcn.io.ome_sets import COMPANION, TIFF, Folder, set_of
+
+    folder = Folder()
+    if not path.name.lower().endswith((*TIFF, COMPANION)) or not path.is_file():
         return []
-    named = [path.parent / name for name in dict.fromkeys(names)]
     try:
-        found = set_of(path)
-    except (ImageError, OSError):  # files are missing; reading the image will say which
-        return named
-    return [*named, *(found.present if found else ())]  # those that were renamed too
+        named = OTHERS.findall(folder.head(path)[0])
+        together = set_of(path, folder) if named else None
+    except (ImageError, *DAMAGE):
+        return []
+    return list(dict.fromkeys([*(path.parent / name for name in named), *(together.present if together else ())]))
