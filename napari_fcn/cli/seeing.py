@@ -164,12 +164,12 @@ def _advice(arguments: argparse.Namespace, known: Anatomy, found: FieldDone | No
     import numpy as np
 
     from napari_fcn.fields.advice import advise, object_size
-    from napari_fcn.io import read_image
+    from napari_fcn.io import read_labels
     from napari_fcn.learning.labels import OBJECTS, read
 
     objects = arguments.object_size
     if arguments.labels:
-        file = read_image(arguments.labels)
+        file = read_labels(arguments.labels)
         if file.rgb:
             raise ImageError(f"{arguments.labels} holds colours; needed is a number for each object, 0 elsewhere.")
         labels = np.squeeze(np.asarray(file.data))

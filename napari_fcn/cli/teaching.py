@@ -20,7 +20,7 @@ def finetune(arguments: argparse.Namespace) -> None:
     """Teach a model from an image and its labels, and write it to a file."""
     from napari_fcn.finetuning import NEW, Limit, network_of, starting_point
     from napari_fcn.finetuning import finetune as events
-    from napari_fcn.io import read_image
+    from napari_fcn.io import read_image, read_labels
     from napari_fcn.io.inputs import inputs_of
     from napari_fcn.models.zoo import path_of
     from napari_fcn.recording import bind_file
@@ -32,7 +32,7 @@ def finetune(arguments: argparse.Namespace) -> None:
     if arguments.out.exists() and not arguments.overwrite:
         raise FcnError(f"{arguments.out} exists. Choose another name or add --overwrite.")
     settings = collect(TeachSettings, arguments)
-    image, labels = read_image(arguments.image), read_image(arguments.labels)
+    image, labels = read_image(arguments.image), read_labels(arguments.labels)
     names = axis_list(arguments.axes)
     known = arguments.model if is_new else starting_point(arguments.model, (), ())
     bound = bind_file(image, network_of(known, image.data.shape, names or image.axes), names)

@@ -1,6 +1,6 @@
 """Images from files and results to files: TIFF, OME-Zarr, npy and pictures."""
 
-from napari_fcn.io.images import READABLE, ImageFile, read_image
+from napari_fcn.io.images import READABLE, ImageFile, read_image, read_labels
 from napari_fcn.io.meta import KINDS, ResultMeta
 from napari_fcn.io.results import (
     WRITABLE,
@@ -21,6 +21,7 @@ __all__ = [
     "in_order",
     "open_result",
     "read_image",
+    "read_labels",
     "read_result_meta",
     "read_series",
 ]

@@ -18,6 +18,8 @@ from napari_fcn.io.png import read_png_head
 from napari_fcn.system_errors import refused
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     import numpy.typing as npt
 
 TIFF = (".tif", ".tiff", ".btf", ".tf8")
@@ -140,9 +142,23 @@ def read_image(path: str | Path, level: int = 0, memory: float | None = None) ->
         If there is nothing to read, the format is unknown, the file is damaged, what must be decoded at once does not
         fit in memory, or the array is empty or not made of numbers.
     """
-    path = Path(path)
+    return _read(Path(path), level, memory, _reader)
+
+
+def read_labels(path: str | Path, memory: float | None = None) -> ImageFile:
+    """Return the labels in a file: as `read_image`, but numbers as they are stored, also where a palette colours them.
+
+    Raises
+    ------
+    ImageError
+        As for `read_image`.
+    """
+    return _read(Path(path), 0, memory, _label_reader)
+
+
+def _read(path: Path, level: int, memory: float | None, choose: Callable[[Path], Any]) -> ImageFile:
     try:
-        image = _reader(path)(path, level, memory)
+        image = choose(path)(path, level, memory)
     except FileNotFoundError as error:
         raise ImageError(f"There is no image {path}. Check the name and the folder.") from error
     except PermissionError as error:
@@ -161,6 +177,15 @@ def read_image(path: str | Path, level: int = 0, memory: float | None = None) ->
     if hasattr(image.data, "memory"):
         image.data.memory = memory
     return _checked(image, level)
+
+
+def _label_reader(path: Path) -> Any:
+    """Return the function that reads labels from this kind of file."""
+    if path.is_file() and path.suffix.lower() in TIFF:
+        from napari_fcn.io.tiff_reader import read_tiff_labels
+
+        return read_tiff_labels
+    return _read_indices if path.is_file() and path.suffix.lower() in PICTURES else _reader(path)
 
 
 def _reader(path: Path) -> Any:
@@ -241,6 +266,20 @@ def _own_calibration(path: Path, axes: tuple[str, ...]) -> Calibration:
         if tuple(record.get("axes", ())) == axes:
             return recorded(record)
     return Calibration.unknown(len(axes))
+
+
+def _read_indices(path: Path, level: int, memory: float | None) -> ImageFile:
+    """Return the indices of a picture with a palette; other pictures as they are."""
+    from PIL import BmpImagePlugin, PngImagePlugin
+
+    picture = _read_picture(path, level, memory)
+    plugins: dict[str, Any] = {".png": PngImagePlugin.PngImageFile, ".bmp": BmpImagePlugin.BmpImageFile}
+    if (plugin := plugins.get(path.suffix.lower())) is None:
+        return picture
+    with plugin(path) as found:
+        if found.mode != "P":
+            return picture
+        return ImageFile(path, np.array(found), ("y", "x"), Calibration.unknown(2))
 
 
 def _decode_png(path: Path, memory: float | None) -> npt.NDArray[Any]:

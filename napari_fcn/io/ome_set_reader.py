@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from contextlib import suppress
-from functools import lru_cache
+from functools import lru_cache, partial
 from itertools import product
 from math import prod
 from typing import TYPE_CHECKING, Any
@@ -19,6 +19,7 @@ from napari_fcn.io.lazy import LazyArray
 from napari_fcn.io.ome_sets import ALONE
 from napari_fcn.io.tiff_calibration import ome_calibration
 from napari_fcn.io.tiff_log import heard
+from napari_fcn.io.tiff_samples import Meaning, meaning_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -44,20 +45,18 @@ def read_set(found: OmeSet) -> ImageFile:
     planes = _Planes(found)
     image = found.image
     axes = tuple(letter.lower() for letter, n in zip(image.axes, image.shape, strict=True) if n > 1) + planes.axes
-    rgb = axes[-1] == "s"
-    samples = 3 if rgb and planes.has_alpha else None
-    notes = [found.note]
+    meaning = planes.meaning("".join(axes).upper())
+    axes = tuple(meaning.letters.lower())
+    notes = [found.note, *meaning.notes]
     if found.count > 1:
         notes.append(f"The file holds {found.count} images; the first one was read.")
-    if samples:
-        notes.append("The transparency (alpha channel) of the image was left out.")
     path = found.present[0]
     return ImageFile(
         path,
-        LazyArray(planes, path, samples),
+        LazyArray(meaning.view(planes), path),
         axes,
         calibration=ome_calibration(only_image(found.xml, image.number), axes),
-        rgb=rgb,
+        rgb=meaning.rgb,
         notes=tuple(filter(None, notes)),
     )
 
@@ -82,7 +81,7 @@ class _Planes:
             page = tiff.pages[first[1]].aspage()
             self._page_shape, self.dtype = tuple(page.shape), np.dtype(page.dtype).newbyteorder("=")
             self.axes = tuple(letter.lower() for letter in page.axes)
-            self.has_alpha = page.samplesperpixel == 4 and page.photometric == tifffile.PHOTOMETRIC.RGB
+            self.meaning = partial(_meaning, page)
         self._kept_axes = [i for i, n in enumerate(self._outer) if n > 1]
         self.shape = (*(self._outer[i] for i in self._kept_axes), *self._page_shape)
         size = max(1, prod(self._page_shape) * self.dtype.itemsize)
@@ -121,6 +120,10 @@ class _Planes:
                 f"{self._page_shape}. Export the files again."
             )
         return np.asarray(plane)
+
+
+def _meaning(page: tifffile.TiffPage, letters: str) -> Meaning:
+    return meaning_of(page, letters, is_imagej=False)
 
 
 def _opened(path: Path) -> tifffile.TiffFile:

@@ -130,6 +130,8 @@ class _Planes:
             except (TiffFileError, OSError, IndexError):
                 read_image(path)  # says in words what is wrong
                 raise
+            if path == self._files[0] and tuple(shape) != self.shape[1:]:
+                return  # what is read has another shape than what is stored, as the colours of a palette
             if path.suffix == self._first.path.suffix and not self._first.rgb:
                 self._compare(path, shape, dtype)
 

@@ -20,8 +20,10 @@ from napari_fcn.io.meta import record_of
 from napari_fcn.io.ome_set_reader import only_image, read_set
 from napari_fcn.io.tiff_calibration import of_tags, ome_pixels, tiff_calibration
 from napari_fcn.io.tiff_log import heard
+from napari_fcn.io.tiff_samples import COLOUR_SPACES, Meaning, meaning_of, stored
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
 SMALL = 2**28  # bytes of a compressed image that is decoded at once; larger ones are decoded where they are looked at
@@ -35,12 +37,21 @@ UNNAMED = frozenset("QI")  # tifffile's letters for "other" and for "a sequence 
 
 
 def read_tiff(path: Path, level: int, memory: float | None) -> ImageFile:
-    """Return the first image of a TIFF file.
+    """Return the first image of a TIFF file, by what its numbers mean: see `meaning_of`.
 
     Axes come from OME-XML, ImageJ or tifffile's own description; samples of a colour image are called s.
     Where the file only has a sequence of pages, ``axes`` is empty. Voxel sizes come from OME-XML, ImageJ, or
     resolution tags with a real unit. Of an OME-TIFF that is one of several files, all of them are read.
     """
+    return _read(path, level, memory, meaning_of)
+
+
+def read_tiff_labels(path: Path, level: int, memory: float | None) -> ImageFile:
+    """Return the first image of a TIFF file with its numbers as they are stored, else as `read_tiff` does."""
+    return _read(path, level, memory, lambda page, letters, _: stored(page, letters))
+
+
+def _read(path: Path, level: int, memory: float | None, interpret: Callable[[Any, str, bool], Meaning]) -> ImageFile:
     if path.name.lower().endswith(ome_sets.COMPANION):
         return _read_companion(path)
     with heard() as complaints:
@@ -60,17 +71,18 @@ def read_tiff(path: Path, level: int, memory: float | None) -> ImageFile:
             shown = series.levels[min(max(level, 0), levels - 1)]
             _refuse_truncated(tiff, shown, complaints)
             _refuse_large_segments(path, shown, memory)
-            image = _described(path, tiff, series)
-            samples, more = _samples(tiff, image)
-            data = _data(path, tiff, shown, samples)
+            meaning = interpret(series.keyframe, series.axes, tiff.is_imagej)
+            image = _described(path, tiff, series, meaning)
+            data = _data(path, tiff, shown, meaning)
         except BaseException:
             tiff.close()
             raise
         if not isinstance(data, LazyArray):
             tiff.close()
-    factors = [n / m if m else 1.0 for n, m in zip(series.shape, shown.shape, strict=True)]
+    lengths = zip(meaning.shape(series.shape), meaning.shape(shown.shape), strict=True)
+    factors = [n / m if m else 1.0 for n, m in lengths]
     calibration = image.calibration.coarser(factors, [(factor - 1) / 2 for factor in factors])
-    notes = (*image.notes, *more, *(text.partition("> ")[2] for text in complaints if "series" in text))
+    notes = (*image.notes, *(text.partition("> ")[2] for text in complaints if "series" in text))
     return replace(image, data=data, calibration=calibration, levels=levels, notes=notes)
 
 
@@ -91,11 +103,11 @@ def tiff_header(path: Path) -> Header:
     with heard(), tifffile.TiffFile(path) as tiff:
         if tiff.is_ome or tiff.is_imagej:  # these say so in one place; elsewhere each page would have to be visited
             series = tiff.series[0]
-            image = _described(path, tiff, series)
+            image = _described(path, tiff, series, _as_layers_show(series.keyframe, series.axes))
             names = _ome_channels(tiff.ome_metadata or "")
             return Header(tuple(series.shape), image.axes, image.calibration, names)
         page = tiff.pages.first
-        axes = tuple(letter.lower() for letter in page.axes)
+        axes = tuple(_as_layers_show(page, page.axes).letters.lower())
         found = of_tags(page)
         return Header(tuple(page.shape), axes, Calibration(tuple(found.get(name, UNKNOWN) for name in axes)))
 
@@ -166,19 +178,27 @@ def _refuse_large_segments(path: Path, series: tifffile.TiffPageSeries, memory: 
         )
 
 
-def _described(path: Path, tiff: tifffile.TiffFile, series: tifffile.TiffPageSeries) -> ImageFile:
+def _as_layers_show(page: Any, letters: str) -> Meaning:
+    """Return the meaning of the numbers as they are stored, which readers of napari take as they are."""
+    plain = stored(page, letters)
+    is_colour = "S" not in letters or page.photometric in COLOUR_SPACES
+    return plain if is_colour else replace(plain, letters=plain.letters.replace("S", "C"))
+
+
+def _described(path: Path, tiff: tifffile.TiffFile, series: tifffile.TiffPageSeries, meaning: Meaning) -> ImageFile:
     """Return the image without its data: axes, spacing, units and notes of the full resolution."""
     record = _record(tiff.ome_metadata or "")
-    own = record.get("axes", [])
-    axes = tuple(map(str, own)) if len(own) == len(series.axes) else _names(series.axes)
+    own = record.get("axes", ())
+    letters = meaning.letters
+    axes = tuple(map(str, own)) if len(own) == len(letters) else _names(letters)
     notes = [f"The file holds {len(tiff.series)} images; the first one was read."] if len(tiff.series) > 1 else []
     return ImageFile(
         path,
         data=None,
         axes=axes,
-        calibration=tiff_calibration(tiff, axes or _names_of_page(series.axes), record),
-        rgb=series.axes.endswith("S"),
-        notes=tuple(notes),
+        calibration=tiff_calibration(tiff, axes or _names_of_page(letters), record),
+        rgb=meaning.rgb,
+        notes=(*notes, *meaning.notes),
     )
 
 
@@ -195,27 +215,22 @@ def _names_of_page(letters: str) -> tuple[str, ...]:
     return tuple(f"{letter.lower()}{n or ''}" for letter, n in zip(letters, before, strict=True))
 
 
-def _data(path: Path, tiff: tifffile.TiffFile, series: tifffile.TiffPageSeries, samples: int | None) -> Any:
+def _data(path: Path, tiff: tifffile.TiffFile, series: tifffile.TiffPageSeries, meaning: Meaning) -> Any:
     """Return the pixels: a memory map of what is not compressed, an array if small, else a lazy array."""
     if 0 in series.shape:
-        return np.empty(series.shape, series.dtype)
+        return np.empty(meaning.shape(series.shape), meaning.dtype)
     if series.dataoffset is not None and series.dtype is not None:
         stored = series.dtype.newbyteorder(tiff.byteorder)
         mapped = np.memmap(path, stored, "r", series.dataoffset, series.shape)
-        return mapped[..., :samples] if stored.isnative else LazyArray(mapped, path, samples, tiff.close)
+        if stored.isnative and meaning.change is None:
+            return mapped
+        return LazyArray(meaning.view(mapped), path, close=tiff.close)
     if series.nbytes <= SMALL:
-        return series.asarray()[..., :samples]
+        decoded = series.asarray()
+        return np.asarray(LazyArray(meaning.view(decoded), path)[...]) if meaning.change else decoded
     import zarr
 
-    return LazyArray(zarr.open_array(series.aszarr(), mode="r"), path, samples, tiff.close)
-
-
-def _samples(tiff: tifffile.TiffFile, image: ImageFile) -> tuple[int | None, tuple[str, ...]]:
-    """Return how many colour samples to keep (None: all), and a note if one is transparency."""
-    page = tiff.pages.first
-    if image.rgb and page.photometric == tifffile.PHOTOMETRIC.RGB and page.samplesperpixel == 4:
-        return 3, ("The transparency (alpha channel) of the image was left out.",)
-    return None, ()
+    return LazyArray(meaning.view(zarr.open_array(series.aszarr(), mode="r")), path, close=tiff.close)
 
 
 def _ome_channels(xml: str) -> tuple[str, ...]:
