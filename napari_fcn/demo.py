@@ -17,7 +17,8 @@ from napari_fcn.recording import Recording, image_calibration, provenance
 from napari_fcn.sample_data import skimage_image
 from napari_fcn.session import Session
 from napari_fcn.settings import PredictSettings
-from napari_fcn.storage import unused
+from napari_fcn.storage import replacing, unused
+from napari_fcn.system_errors import reason
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -66,8 +67,8 @@ def open_sample(sample: Sample, checkpoint: Checkpoint) -> Session:
 def _picture(sample: Sample, checkpoint: Checkpoint, answers: list[TileDone], path: Path) -> Path:
     """Write the image with its classes over it."""
     import numpy as np
+    from PIL import Image
     from skimage.color import label2rgb
-    from skimage.io import imsave
 
     classes = np.zeros(sample.image.shape[:2], np.uint8)
     for answer in answers:
@@ -75,7 +76,8 @@ def _picture(sample: Sample, checkpoint: Checkpoint, answers: list[TileDone], pa
     colours = [tuple(bytes.fromhex(label.colour[1:])) for label in checkpoint.info.classes[1:]]
     shown = label2rgb(classes, sample.image, np.array(colours) / 255, alpha=0.5, bg_label=0, saturation=1)
     try:
-        imsave(path, (shown * 255).astype(np.uint8), check_contrast=False)
+        with replacing(path) as part:
+            Image.fromarray((shown * 255).astype(np.uint8)).save(part, format="png")
     except OSError as error:
-        raise OutputError(f"The picture cannot be written to {path}: {error}. Choose another --out.") from error
+        raise OutputError(f"The picture cannot be written to {path}: {reason(error)}. Choose another --out.") from error
     return path

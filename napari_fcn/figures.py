@@ -9,6 +9,7 @@ import numpy as np
 
 from napari_fcn.errors import FcnError, OutputError
 from napari_fcn.storage import NO_INPUTS, replacing
+from napari_fcn.system_errors import reason
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -76,7 +77,9 @@ def save_field(
     try:
         with replacing(path, inputs) as part:
             figure.savefig(part, format=path.suffix[1:].lower())
-    except (OSError, ValueError) as error:
+    except OSError as error:
+        raise OutputError(f"The picture cannot be written to {path}: {reason(error)}. Choose another --out.") from error
+    except ValueError as error:
         raise OutputError(f"The picture cannot be written to {path}: {error}. Choose another --out.") from error
 
 

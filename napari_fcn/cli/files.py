@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import glob
 import os
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from napari_fcn.errors import FcnError, OutputError, UsageError
+from napari_fcn.system_errors import explained
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -28,13 +30,32 @@ class _Image:
     name: str
 
 
-def plan_files(given: Sequence[str], out: Path, kinds: Sequence[str], stack: str = "") -> list[Job]:
+def find_images(given: Sequence[str]) -> tuple[dict[str, list[Path]], dict[str, FcnError]]:
+    """Return the images that each text stands for, and for each text without one why there is none.
+
+    A folder that may not be entered, or a pattern that nothing fits, must not stop the other images.
+    """
+    found: dict[str, list[Path]] = {}
+    problems: dict[str, FcnError] = {}
+    for text in dict.fromkeys(given):
+        try:
+            with explained():
+                found[text] = _images(text)
+        except FcnError as error:
+            problems[text] = error
+    return found, problems
+
+
+def plan_files(
+    given: Sequence[str] | Mapping[str, Sequence[Path]], out: Path, kinds: Sequence[str], stack: str = ""
+) -> list[Job]:
     """Return a job for each image that is named, lies in a folder that is named, or fits a pattern.
 
     One image by its name and one kind of result: ``out`` is the file. Several kinds: ``out`` is a folder with a file
     for each. Several images, a folder or a pattern: ``out`` is a folder with one entry for each image, named as the
     image; images of one name get names that tell them apart. With the name of an axis in ``stack``, the files of each
-    folder or pattern are one image. An image that is named twice is one.
+    folder or pattern are one image. An image that is named twice is one. What `find_images` has found is not looked for
+    again, and a text without an image is left out.
 
     Raises
     ------
@@ -51,10 +72,17 @@ def plan_files(given: Sequence[str], out: Path, kinds: Sequence[str], stack: str
     unknown = [kind for kind in kinds if kind not in SAVED]
     if unknown:
         raise UsageError(f"{', '.join(unknown)} cannot be saved; choose among {', '.join(SAVED)}.")
-    groups = [_images(text) for text in given]
-    found = _stacks(given, groups, stack) if stack else _single(groups)
+    if not isinstance(given, Mapping):
+        found_at, problems = find_images(given)
+        for error in problems.values():
+            raise error
+        given = found_at
+    groups = list(given.values())
+    found = _stacks(list(given), groups, stack) if stack else _single(groups)
     is_file = len(given) == 1 or out.name.lower().endswith(WRITABLE)  # several names can be one image
-    many = len(found) > 1 or (not stack and (any(map(_is_several, given)) or not is_file))
+    many = len(found) > 1 or (
+        not stack and (any(_is_several(text) for text, group in given.items() if group) or not is_file)
+    )
     if (many or len(kinds) > 1) and (out.is_file() or out.name.lower().endswith(WRITABLE)):
         raise OutputError(
             f"{out} is one file; several results need a folder, such as --out {out.with_name(stem(out))}."
@@ -81,7 +109,7 @@ def _stacks(given: Sequence[str], groups: Sequence[Sequence[Path]], axis: str) -
     """Return each folder or pattern as an image."""
     from napari_fcn.io import Origin
 
-    found = {os.path.abspath(text): (text, group) for text, group in zip(given, groups, strict=True)}
+    found = {os.path.abspath(text): (text, group) for text, group in zip(given, groups, strict=True) if group}
     return [_Image(Path(text), Origin.of_stack(group, axis), _name_of(text)) for text, group in found.values()]
 
 

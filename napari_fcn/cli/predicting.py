@@ -6,7 +6,7 @@ from contextlib import nullcontext, suppress
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from napari_fcn.cli.files import plan_files
+from napari_fcn.cli.files import find_images, plan_files
 from napari_fcn.cli.flags import axis_list, collect
 from napari_fcn.cli.progress import Progress
 from napari_fcn.cli.terminal import put_json, say
@@ -71,15 +71,22 @@ def predict(arguments: argparse.Namespace) -> None:
     from napari_fcn.models import zoo
     from napari_fcn.models.checkpoint import Checkpoint
 
-    jobs = plan_files(arguments.image, arguments.out, arguments.save.split(","), arguments.stack)
+    images, problems = find_images(arguments.image)
+    if len(problems) == len(images) + len(problems) == 1:
+        raise next(iter(problems.values()))
+    given = {text: images.get(text, []) for text in arguments.image} if images else arguments.image
+    jobs = plan_files(given, arguments.out, arguments.save.split(","), arguments.stack)
+    for text, error in problems.items():
+        say(f"napari-fcn: {text}: {error}")
     model = zoo.path_of(arguments.model)
     inputs = inputs_of({IMAGE: [path for job in jobs for path in job.inputs], MODEL: [model]})
     checkpoint = Checkpoint.load(model)
     with _cluster(arguments) as cluster:
         run = Run(arguments, checkpoint, cluster, inputs)
         failed = [job for number, job in enumerate(jobs, start=1) if not _attempt(run, job, (number, len(jobs)))]
-    if failed:
-        raise FcnError(f"{len(failed)} of {len(jobs)} images failed; the others are done.")
+    if failed or problems:
+        count = len(failed) + len(problems)
+        raise FcnError(f"{count} of {len(jobs) + len(problems)} images failed; the others are done.")
 
 
 def _cluster(arguments: argparse.Namespace) -> AbstractContextManager[Cluster | None]:

@@ -432,3 +432,17 @@ def test_a_voxel_size_is_given_for_the_axes_as_they_are_read(model: Path, tmp_pa
     how = ("--axes", "TYX", "--voxel-size", "0.5,0.25")
     assert run(tmp_path / "a.npy", "--model", model, "--out", tmp_path / "a.ome.tif", *how) == 0
     assert read_image(tmp_path / "a.ome.tif").units == ("pixel", "micrometer", "micrometer")
+
+
+@pytest.mark.parametrize("bad", ["empty", "gone*.tif", "gone.tif"])
+def test_what_names_no_image_does_not_stop_the_images_that_are_named(
+    bad: str, model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "empty").mkdir()
+    _write(tmp_path / "a.tif", np.arange(30 * 30, dtype=np.uint16).reshape(30, 30))
+    given = (tmp_path / bad, tmp_path / "a.tif")
+    assert run(*given, "--model", model, "--out", tmp_path / "results") == 1
+    said = capsys.readouterr().err
+    assert str(tmp_path / bad) in said
+    assert "1 of 2 images failed" in said
+    assert [path.name for path in (tmp_path / "results").iterdir()] == ["a.ome.tif"]
