@@ -17,18 +17,22 @@ TURNING = dict.fromkeys([0x061C, 0x200E, 0x200F, *range(0x202A, 0x202F), *range(
 
 def one_line(text: str) -> str:
     """Return a text without line breaks, control characters, and marks that turn the direction of writing."""
-    known = str(text).translate(TURNING)
-    return " ".join("".join(one if one.isprintable() else " " for one in known).split())
+    return _flat(text).strip()
 
 
 def escaped(text: str) -> str:
     """Return a text as it stands between tags (not in them): in one line, and nothing in it is a tag or an entity."""
-    return escape(one_line(text), quote=False)
+    return escape(_flat(text), quote=False)
 
 
 def hint(*lines: str) -> str:
     """Return plain lines as a tooltip: wrapped, and nothing in them is a tag."""
     return f"<qt>{'<br>'.join(map(escaped, lines))}</qt>" if any(lines) else ""
+
+
+def _flat(text: str) -> str:
+    known = str(text).translate(TURNING)
+    return re.sub(" +", " ", "".join(one if one.isprintable() else " " for one in known))
 
 
 def css(colour: str) -> str:

@@ -16,6 +16,7 @@ from pytestqt.qtbot import QtBot
 from qtpy.QtCore import QMimeData, QPoint, QPointF, Qt, QUrl
 from qtpy.QtGui import QDragEnterEvent, QDropEvent
 from qtpy.QtWidgets import QAbstractButton, QApplication, QComboBox, QLineEdit
+from scipy import ndimage
 
 from napari_fcn.errors import ImageError
 from napari_fcn.events import RunDone, TileDone
@@ -26,6 +27,7 @@ from napari_fcn.gui._controller import BatchController, BatchRequest, BatchSetti
 from napari_fcn.gui._controller import desk as desks
 from napari_fcn.gui._controller.batch_work import Ended, FileTask, Step
 from napari_fcn.gui._controller.work import Job
+from napari_fcn.gui._layers import find_layer, is_outdated
 from napari_fcn.gui.batch import ALL_KEY, NO_IMAGE, NO_MODEL, BatchWidget, summary_line
 from napari_fcn.io import read_image
 from napari_fcn.settings import PredictSettings
@@ -678,3 +680,42 @@ def test_an_empty_list_says_what_to_do(dock: BatchWidget, tmp_path: Path) -> Non
     assert painted() > 2
     dock.controller.add_files(images(tmp_path, "a.tif"))
     assert painted() == 1
+
+
+# Objects of an open layer
+
+
+@pytest.mark.parametrize("is_saved", [True, False])
+def test_objects_of_a_layer_become_a_layer_too(
+    desk: BatchController, viewer: ViewerModel, ask: Ask, tmp_path: Path, qtbot: QtBot, is_saved: bool
+) -> None:
+    rng = np.random.default_rng(0)
+    layer = viewer.add_image(rng.integers(0, 255, (2, 40, 48), np.uint8), name="cells", axis_labels=tuple("cyx"))
+    desk.add_layers([layer])
+    request = ask(results="classes, objects", folder=str(tmp_path) if is_saved else "", replace=True)
+
+    def run() -> None:
+        desk.run(request)
+        qtbot.waitUntil(lambda: not desk.state.is_running, timeout=LONG)
+        assert desk.state.rows[0].state == "done", desk.state.rows[0].lines
+
+    run()
+    found = find_layer(viewer, layer, "objects")
+    classes = find_layer(viewer, layer, "classes")
+    assert found is not None
+    assert classes is not None
+    assert found.visible
+    assert found.data.shape == classes.data.shape
+    parts, count = ndimage.label(classes.data == 1)
+    assert count
+    inside = found.data[parts > 0]
+    assert (inside > 0).all()
+    assert not found.data[classes.data == 0].any()
+    before = found.data.copy()
+    layer.data = 255 - layer.data
+    assert is_outdated(found)
+    run()
+    assert find_layer(viewer, layer, "objects") is found
+    assert not is_outdated(found)
+    assert found.data.shape == before.shape
+    assert is_saved == any(path.name.startswith("cells_objects") for path in tmp_path.iterdir())

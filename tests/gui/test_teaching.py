@@ -347,11 +347,11 @@ def test_classes_come_and_go(lesson: Lesson) -> None:
     lesson.paint((10, 10), 1)
     lesson.paint((10, 50), 2)
     lesson.do(added(lesson.state.classes))
-    assert [entry.name for entry in lesson.state.classes] == ["background", "object", "class 2"]
+    assert [entry.name for entry in lesson.state.classes] == ["background", "object", "class 3"]
     lesson.paint((30, 50), 3)
     assert lesson.painted() == {1: 9, 2: 9, 3: 9}
     lesson.do(removed(lesson.state.classes, 1))
-    assert [entry.name for entry in lesson.state.classes] == ["background", "class 2"]
+    assert [entry.name for entry in lesson.state.classes] == ["background", "class 3"]
     assert lesson.painted() == {1: 9, 2: 9}
     assert lesson.layer.data[30, 50] == 2
     assert lesson.layer.data[10, 50] == 0

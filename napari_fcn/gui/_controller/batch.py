@@ -27,7 +27,14 @@ from napari_fcn.gui._controller.batch_tasks import Batch, Present, added, found,
 from napari_fcn.gui._controller.batch_work import Ended, HiddenCanvas, Step
 from napari_fcn.gui._controller.desk import Desk
 from napari_fcn.gui._jobs import JobRunner
-from napari_fcn.gui._layers import Overlay, is_segmentable, mark_outdated, replaced_during, replaced_since
+from napari_fcn.gui._layers import (
+    Overlay,
+    is_segmentable,
+    mark_outdated,
+    renew_results,
+    replaced_during,
+    replaced_since,
+)
 from napari_fcn.io.finding import stem
 
 if TYPE_CHECKING:
@@ -289,6 +296,9 @@ class BatchController(Desk):
         overlay.finish()
         told = {} if ended.end is None else {"seconds": ended.end.seconds, "device": ended.end.device}
         overlay.describe({"model": self._batch.model.name, **told})
+        if ended.opened is not None:
+            renew_results(self.viewer, ended.opened, present.layer)
+            overlay.layers["probabilities"].visible = False  # objects are what was asked for
 
     def _on_failed(self, error: Exception) -> None:
         present, self._present = self._present, None

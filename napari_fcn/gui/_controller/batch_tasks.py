@@ -117,7 +117,9 @@ def of_layer(batch: Batch, row: Row, layer: Image, loaded: Loaded) -> Present:
     elif save.kinds:
         notes += ("Result layers only: the image did not come from a file, and there is no folder under Save to.",)
     seen, lying = Seen(Region.whole(shape)), bound.calibration
-    job = Job(image, axes, request.model, request.settings, seen, canvas, files, lying, save.replace, protection)
+    job = Job(
+        image, axes, request.model, request.settings, seen, canvas, files, lying, save.replace, protection, save.kinds
+    )
     return Present(row.number, partial(run_layer, job, batch.classes, loaded), dict(files), job, layer, notes)
 
 

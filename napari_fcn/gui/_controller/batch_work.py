@@ -5,21 +5,23 @@ from __future__ import annotations
 import time
 from contextlib import closing
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 
 from napari_fcn.errors import in_dock
 from napari_fcn.events import ObjectsStep, ResultsDone, RunDone, RunPlanned, SteppedDown, TileDone
 from napari_fcn.gui._controller.work import segment
-from napari_fcn.gui._layers import Canvas, Painted, load_what_layers_need
+from napari_fcn.gui._layers import Canvas, Opened, Painted, as_layer, load_what_layers_need, open_files
 from napari_fcn.storage import NO_INPUTS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
     from pathlib import Path
 
-    from napari_fcn.geometry import Axes
+    import numpy.typing as npt
+
+    from napari_fcn.geometry import Axes, Region
     from napari_fcn.gui._controller.catalogue import Loaded
     from napari_fcn.gui._controller.work import Job
     from napari_fcn.settings import PredictSettings
@@ -102,12 +104,15 @@ class Ended:
         None if all results were there already.
     notes : tuple of str
         Sentences for the user.
+    opened : Opened or None
+        What is to be shown besides probabilities and classes.
     """
 
     axes: Axes
     classes: tuple[tuple[str, str], ...]
     end: RunDone | None
     notes: tuple[str, ...]
+    opened: Opened | None = None
 
 
 def run_file(task: FileTask, loaded: Loaded) -> Iterator[Step | Ended]:
@@ -141,7 +146,43 @@ def run_layer(job: Job, classes: tuple[tuple[str, str], ...], loaded: Loaded) ->
     log = _Log()
     with closing(segment(job, loaded)) as events:  # type: ignore[type-var]
         yield from log.follow(events)
-    yield Ended(job.axes, classes, log.end, tuple(log.notes))
+    opened = None
+    if OBJECTS in job.kinds and isinstance(job.canvas, HiddenCanvas):
+        if OBJECTS in job.paths:
+            opened = open_files(None, {OBJECTS: job.paths[OBJECTS]}, job.axes, classes, job.image.rgb)
+        else:
+            found = _Block.zeros(job.canvas.window.shape)
+            yield from log.follow(_number(job, classes, found))
+            array = as_layer(found.array, None if job.image.rgb else job.axes.channel_position)
+            opened = Opened(None, None, {OBJECTS: array}, job.axes, classes)
+    yield Ended(job.axes, classes, log.end, tuple(log.notes), opened)
+
+
+class _Block:
+    """An array in memory, as a place for objects."""
+
+    def __init__(self, array: npt.NDArray[Any]) -> None:
+        self.array = array
+
+    @classmethod
+    def zeros(cls, shape: Sequence[int]) -> Self:
+        return cls(np.zeros(shape, np.uint32))
+
+    def read(self, region: Region) -> npt.NDArray[Any]:
+        return self.array[region.slices]
+
+    def write(self, region: Region, block: npt.NDArray[Any]) -> None:
+        self.array[region.slices] = block
+
+
+def _number(job: Job, classes: Sequence[tuple[str, str]], found: _Block) -> Iterator[ObjectsStep]:
+    """Yield progress while the objects in the classes of a canvas are numbered."""
+    from napari_fcn.objects import Rule, find_objects
+
+    rule = Rule.of([name for name, _ in classes], job.axes.image, job.axes.space)
+    stores = (_Block(job.canvas.classes), _Block.zeros(found.array.shape), found)  # type: ignore[union-attr]
+    for done, total in enumerate(find_objects(*stores, found.array.shape, rule), start=1):
+        yield ObjectsStep(done, total)
 
 
 @dataclass(slots=True, eq=False)

@@ -19,11 +19,11 @@ LEAST, MOST = 2, 9  # classes; each has a key
 
 
 def added(classes: Sequence[TaughtClass]) -> SetClasses:
-    """Return the classes with a new one at the end, in a colour that none has."""
+    """Return the classes with a new one at the end, called as its key, in a colour that none has."""
     labels = _labels(classes)
     taken, names = {label.colour.lower() for label in labels}, {label.name for label in labels}
     colour = next((colour for colour in PALETTE if colour not in taken), PALETTE[len(labels) % len(PALETTE)])
-    name = next(f"class {n}" for n in range(len(labels), len(labels) + MOST + 1) if f"class {n}" not in names)
+    name = next(f"class {n}" for n in range(len(labels) + 1, len(labels) + MOST + 2) if f"class {n}" not in names)
     return SetClasses((*labels, ClassLabel(name, colour)), (*range(len(labels)), None))
 
 

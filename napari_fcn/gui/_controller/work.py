@@ -78,6 +78,8 @@ class Job:
         Whether files that exist may be replaced.
     protection : Protection
         What must survive.
+    kinds : tuple of str
+        What is asked for, whether it is written to files or only shown.
     """
 
     image: LayerImage
@@ -90,6 +92,7 @@ class Job:
     calibration: Calibration = NO_AXES
     overwrite: bool = False
     protection: Protection = UNPROTECTED
+    kinds: tuple[str, ...] = ()
 
 
 def segment(job: Job, loaded: Loaded) -> Iterator[Painted | Event]:

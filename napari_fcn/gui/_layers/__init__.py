@@ -6,10 +6,10 @@ from napari_fcn.gui._layers.colours import visible
 from napari_fcn.gui._layers.corrections import MOST_CLASSES, Corrections
 from napari_fcn.gui._layers.crops import Crop, Place, show_answer, show_changes, show_uncertainty
 from napari_fcn.gui._layers.gl_context import keep_own_context
-from napari_fcn.gui._layers.opened import Opened, add_image, add_results, open_files
+from napari_fcn.gui._layers.opened import Opened, add_image, add_results, open_files, renew_results
 from napari_fcn.gui._layers.painting import Painted, paint
 from napari_fcn.gui._layers.pixels import PixelsReplacedError, content_of, replaced_during, replaced_since, watch_of
-from napari_fcn.gui._layers.placing import find_layer, is_outdated, mark_outdated, on_layer, select
+from napari_fcn.gui._layers.placing import as_layer, find_layer, is_outdated, mark_outdated, on_layer, select
 from napari_fcn.gui._layers.pointing import Pointer, pixel_at, plane_of
 from napari_fcn.gui._layers.reading import (
     KEY,
@@ -52,6 +52,7 @@ __all__ = [
     "add_image",
     "add_results",
     "after_draw",
+    "as_layer",
     "content_of",
     "find_layer",
     "fit",
@@ -69,6 +70,7 @@ __all__ = [
     "pixel_at",
     "plane_of",
     "read",
+    "renew_results",
     "replaced_during",
     "replaced_since",
     "select",

@@ -12,7 +12,7 @@ from napari.layers._source import layer_source
 
 from napari_fcn.gui._layers.colours import index_colours, index_names
 from napari_fcn.gui._layers.painting import tinted
-from napari_fcn.gui._layers.placing import add_on_top, add_result, find_layer, follow, mark, placement
+from napari_fcn.gui._layers.placing import add_on_top, add_result, align, find_layer, follow, mark, placement
 from napari_fcn.gui._layers.stored import Shown
 
 if TYPE_CHECKING:
@@ -121,6 +121,20 @@ def add_results(viewer: ViewerModel, opened: Opened, source: Image) -> None:
         mark(layer, source, kind, channel)
         add_result(viewer, layer, source)
         follow(layer, source)
+
+
+def renew_results(viewer: ViewerModel, opened: Opened, source: Image) -> None:
+    """Bring the results of an image into the viewer; layers of an earlier run show them from now on."""
+    channel = None if source.rgb else opened.channel
+    for kind, data in opened.results.items():
+        layer = find_layer(viewer, source, kind)
+        if layer is not None and layer.multiscale == isinstance(data, list):
+            mark(layer, source, kind, channel)
+            layer.data = data
+            align(layer, source)
+        elif layer is not None:
+            viewer.layers.remove(layer)
+    add_results(viewer, opened, source)
 
 
 def _read(path: Path) -> tuple[ImageFile, Any]:
