@@ -85,12 +85,13 @@ class ClassRow(QFrame):
         self.name.returnPressed.connect(self.name.clearFocus)  # keys go to the viewer again
 
     def show_class(self, entry: TaughtClass, is_chosen: bool, can_go: bool) -> None:
-        """Show a class; a name that is being typed is left alone."""
+        """Show a class; a name that is being typed is left alone, unless the class is another one now."""
         if self._shown == (entry, is_chosen, can_go):
             return
         self._shown = (entry, is_chosen, can_go)
-        self._name = one_line(entry.name)
-        if not self.name.hasFocus():
+        is_another, self._name = self._name != one_line(entry.name), one_line(entry.name)
+        is_typed = self.name.hasFocus() or self.name.isModified()
+        if is_another or not is_typed:
             self.name.setText(self._name)
             self.name.setCursorPosition(0)
         self.name.setAccessibleName(f"Name of class {self._index + 1}")
@@ -111,6 +112,12 @@ class ClassRow(QFrame):
         self.cross.setToolTip(hint(told))
         self._paint(CHOSEN if is_chosen else NOT_CHOSEN)
 
+    def leave(self) -> None:
+        """Show nothing, as there is no such class any more; what was typed names no other."""
+        self._shown = None
+        self.name.setText(self._name)
+        self.hide()
+
     def _paint(self, style: str) -> None:
         if self.styleSheet() != style:  # Qt goes through all children
             self.setStyleSheet(style)
@@ -130,6 +137,7 @@ class ClassRow(QFrame):
         self.remove.emit(self._index)
 
     def _on_named(self) -> None:
+        self.name.setModified(False)
         name = self.name.text().strip()
         if name and name != self._name:
             self._name = name
@@ -184,9 +192,11 @@ class ClassList(QWidget):
         while len(self.rows) < len(classes):
             self._add_row()
         for index, row in enumerate(self.rows):
-            row.setVisible(index < len(classes))
             if index < len(classes):
                 row.show_class(classes[index], label == index + 1, len(classes) > LEAST)
+                row.show()
+            elif not row.isHidden():
+                row.leave()
         self.eraser.setChecked(label == 0)
         self.adder.setEnabled(len(classes) < MOST)
 
@@ -211,5 +221,6 @@ class ClassList(QWidget):
     def _on_recolour(self, index: int) -> None:
         entry = self._classes[index]
         colour = QColorDialog.getColor(QColor(entry.colour), self, f"Colour of {entry.name}")
-        if colour.isValid():
+        is_there = [one.name for one in self._classes[index : index + 1]] == [entry.name]  # undone while one chose
+        if colour.isValid() and is_there:
             self.coloured.emit(index, colour.name())

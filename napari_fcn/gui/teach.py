@@ -15,6 +15,7 @@ from napari_fcn.gui._classes import ClassList
 from napari_fcn.gui._compare import CompareBar
 from napari_fcn.gui._controller import (
     FILTERS,
+    LEAST,
     MOST,
     NEW,
     Accept,
@@ -49,7 +50,11 @@ from napari_fcn.gui._update import UpdateCard
 from napari_fcn.settings import DEVICES, PredictSettings, TeachSettings
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     import napari
+
+    from napari_fcn.gui._controller.commands import SetClasses
 
 WARM_UP_AFTER = 200  # milliseconds after the dock is there
 NO_IMAGE = "Open or select an image to teach on."
@@ -330,13 +335,20 @@ class TeachWidget(Dock):
         self.controller.do(added(self.controller.state.classes))
 
     def _on_class_removed(self, index: int) -> None:
-        self.controller.do(removed(self.controller.state.classes, index))
+        if len(self.controller.state.classes) > LEAST:
+            self._change_class(removed, index)
 
     def _on_class_named(self, index: int, name: str) -> None:
-        self.controller.do(renamed(self.controller.state.classes, index, name))
+        self._change_class(renamed, index, name)
 
     def _on_class_coloured(self, index: int, colour: str) -> None:
-        self.controller.do(recoloured(self.controller.state.classes, index, colour))
+        self._change_class(recoloured, index, colour)
+
+    def _change_class(self, change: Callable[..., SetClasses], index: int, *more: str) -> None:
+        """Change a class, unless it has gone while the dock still showed it."""
+        classes = self.controller.state.classes
+        if index < len(classes):
+            self.controller.do(change(classes, index, *more))
 
     def _on_accept(self) -> None:
         if self.controller.state.can_decide:

@@ -163,6 +163,16 @@ def test_classes_are_added_named_coloured_and_removed(teach: TeachDock, monkeypa
     assert not classes.rows[0].cross.isEnabled()
 
 
+def test_what_is_done_to_a_class_that_has_gone_changes_none(teach: TeachDock) -> None:
+    teach.start()
+    classes, before = teach.widget.classes, teach.state.classes
+    classes.named.emit(len(before), "late")
+    classes.coloured.emit(len(before), "#cc79a7")
+    classes.removed.emit(0)  # two must stay
+    teach.rest()
+    assert teach.state.classes == before
+
+
 def test_undo_and_redo_by_keys_and_buttons(teach: TeachDock) -> None:
     teach.start()
     teach.press(Qt.Key_1)

@@ -1,0 +1,73 @@
+"""The list of classes, when classes go while somebody types a name or chooses a colour."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import pytest
+from pytestqt.qtbot import QtBot
+from qtpy.QtCore import Qt
+from qtpy.QtGui import QColor
+from qtpy.QtWidgets import QColorDialog
+
+from napari_fcn.gui._classes import ClassList
+from napari_fcn.gui._controller import TaughtClass
+
+CLASSES = tuple(TaughtClass(name, colour) for name, colour in (("a", "#111111"), ("b", "#222222"), ("c", "#333333")))
+
+
+@pytest.fixture
+def classes(qtbot: QtBot) -> ClassList:
+    shown = ClassList()
+    qtbot.addWidget(shown)
+    shown.show()
+    shown.show_classes(CLASSES, 1)
+    return shown
+
+
+@pytest.fixture
+def told(classes: ClassList) -> list[Any]:
+    heard: list[Any] = []
+    for signal in (classes.named, classes.coloured):
+        signal.connect(lambda *what: heard.append(what))
+    return heard
+
+
+def type_name(qtbot: QtBot, classes: ClassList, index: int) -> None:
+    field = classes.rows[index].name
+    field.setFocus()
+    qtbot.keyClicks(field, "typed")
+
+
+@pytest.mark.parametrize("left", [CLASSES[:1] + CLASSES[2:], CLASSES[:1]])
+def test_a_name_that_is_typed_goes_with_its_class(
+    classes: ClassList, told: list[Any], qtbot: QtBot, left: Sequence[TaughtClass]
+) -> None:
+    type_name(qtbot, classes, 1)
+    classes.show_classes(left, 1)
+    qtbot.keyClick(classes.rows[1].name, Qt.Key_Return)
+    assert not told
+    assert [row.name.text() for row in classes.rows[: len(left)]] == [entry.name for entry in left]
+
+
+def test_a_name_that_is_typed_stays_while_its_class_does(classes: ClassList, told: list[Any], qtbot: QtBot) -> None:
+    type_name(qtbot, classes, 2)
+    classes.show_classes((*CLASSES[:2], TaughtClass("c", "#333333", 17)), 1)
+    qtbot.keyClick(classes.rows[2].name, Qt.Key_Return)
+    assert [index for index, _ in told] == [2]
+
+
+@pytest.mark.parametrize(("left", "count"), [(CLASSES, 1), (CLASSES[:1] + CLASSES[2:], 0), (CLASSES[:1], 0)])
+def test_a_colour_is_for_the_class_for_which_it_was_chosen(
+    classes: ClassList,
+    told: list[Any],
+    monkeypatch: pytest.MonkeyPatch,
+    left: Sequence[TaughtClass],
+    count: int,
+) -> None:
+    def choose(*_: object) -> QColor:
+        classes.show_classes(left, 1)
+        return QColor("#cc79a7")
+
+    monkeypatch.setattr(QColorDialog, "getColor", choose)
+    classes.rows[1].swatch.click()
+    assert told == [(1, "#cc79a7")] * count
