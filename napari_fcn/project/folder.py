@@ -13,7 +13,7 @@ from napari_fcn.project import start
 from napari_fcn.project.files import unwritable, write_json
 from napari_fcn.project.image import find_image
 from napari_fcn.project.opening import folder_of, locked, sweep
-from napari_fcn.project.record import Record
+from napari_fcn.project.record import Record, without_weights
 from napari_fcn.project.weights import CommitFolder
 
 if TYPE_CHECKING:
@@ -119,6 +119,8 @@ class Project:
         lock = locked(folder)
         try:
             project = cls(folder, lock)
+            if 0 in project._record.without_weights and project.restore_start():
+                project = cls(folder, lock)
             project._record.repair()
             sweep(folder)
         except OSError as error:
@@ -304,6 +306,24 @@ class Project:
         if not timeline.visited:
             return History(self.store, last)
         return History.restore(timeline.commits.values(), timeline.visited[-1], self.store, timeline.visited, last)
+
+    def leave_out(self, commit: int) -> None:
+        """Go on without a state whose weights cannot be read; what was painted stays, and the notes say so."""
+        self._record.timeline.forget(commit)
+        self.notes += (without_weights(commit),)
+
+    def restore_start(self) -> bool:
+        """Make the weights of the first state again from the model at the start; return whether they are the same."""
+        from napari_fcn.learning.history import History
+        from napari_fcn.project.replay import first_state
+
+        commits = (entry["commit"] for entry in self.entries() if entry["kind"] == "commit")
+        first = next((commit for commit in commits if commit["number"] == 0), None)
+        made = None if first is None else first_state(self, self._start.classes, first["hash"])
+        if made is not None:
+            History(self.store).add("start", 0, 0, made)
+            self.store.flush()
+        return made is not None
 
     def checkpoint(self) -> Checkpoint | None:
         """Return the model at the start; None for filters only.

@@ -49,7 +49,7 @@ class Record:
         self._folder, self._shape, self._has_weights = folder, shape, has_weights
         self.timeline = Timeline()
         self.last_commit = -1  # the highest number that any had, those included whose files are lost
-        self._without_weights: list[int] = []
+        self.without_weights: list[int] = []  # commits whose files are not whole
         self._journal = Journal.open(folder, self._takes_in)
         self.timeline.end_session()
         self._turn = Lock()
@@ -70,7 +70,7 @@ class Record:
                 number = int(entry["commit"]["number"])
                 self.last_commit = max(self.last_commit, number)
                 if not self._has_weights(number):
-                    self._without_weights.append(number)
+                    self.without_weights.append(number)
                     return True
             self.timeline.follow(entry)
         except (FileNotFoundError, ValueError, KeyError, TypeError, AttributeError):
@@ -96,12 +96,8 @@ class Record:
         elif after or self._end.entries > journal.next:
             entries = max(1, self._end.entries - journal.next)
             yield f"The journal has lost its end (entries: {entries}); all before it is here.{_named(after)}"
-        if self._without_weights:
-            names = _listed([(n, n) for n in sorted(self._without_weights)])
-            yield (
-                f"The weights of state {names} are missing or damaged, so it cannot be gone to; its strokes are here. "
-                "Put back its file in commits from a backup, if there is one."
-            )
+        if self.without_weights:
+            yield without_weights(*sorted(self.without_weights))
 
     def _lost_at_the_end(self, known: list[int]) -> list[tuple[int, int]]:
         """Return the strokes after the last one that is here, as first and last."""
@@ -199,6 +195,15 @@ class Record:
 def ranges_between(numbers: Sequence[int]) -> list[tuple[int, int]]:
     """Return first and last of all numbers from 1 that are missing before the last of these, which ascend."""
     return [(a + 1, b - 1) for a, b in pairwise([0, *numbers]) if b > a + 1]
+
+
+def without_weights(*commits: int) -> str:
+    """Return a sentence about states whose weights are lost."""
+    states, it, its = ("state", "it", "its") if len(commits) == 1 else ("states", "they", "their")
+    return (
+        f"The weights of {states} {_listed([(n, n) for n in commits])} are missing or damaged, so {it} cannot be gone "
+        f"to; {its} strokes are here. Put back {its} files in commits from a backup, if there is one."
+    )
 
 
 def _named(lost: Sequence[tuple[int, int]]) -> str:

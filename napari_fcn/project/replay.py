@@ -8,12 +8,13 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from napari_fcn.errors import ProjectError
+from napari_fcn.errors import FcnError, ModelError, ProjectError
 from napari_fcn.events import Commit
 from napari_fcn.geometry import Region
 from napari_fcn.learning.annotations import Samples
 from napari_fcn.learning.pins import Pin
 from napari_fcn.models.card import ClassLabel
+from napari_fcn.models.teachable import filters_only, teachable
 from napari_fcn.project.blocks import region_of
 from napari_fcn.project.start import as_settings
 from napari_fcn.teaching import Teaching
@@ -21,7 +22,11 @@ from napari_fcn.teaching import Teaching
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from napari_fcn.learning.history import History
+    from napari_fcn.models.checkpoint import Checkpoint
     from napari_fcn.project import Project
+
+MOST_THREADS = 256
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,11 +59,47 @@ def resumed(project: Project) -> dict[str, Any]:
     """Return what `Teaching` needs to go on with a project, as keyword arguments."""
     return {
         "settings": project.settings(),
-        "history": project.history(),
+        "history": _readable(project),
         "recall": partial(recall, project),
         "pins": [Pin(name, region, classes) for name, region, classes in project.pins()],
         "reference": project.reference(),
     }
+
+
+def _readable(project: Project) -> History:
+    """Return the history of a project, in which the weights of the first and of the present state can be read."""
+    history = project.history()
+    if any(commit.number == 0 for commit in history.commits):
+        try:
+            history.checkpoint(0)
+        except ModelError:
+            project.restore_start()
+            history = project.history()
+    while history.commits:
+        present = history.present.number
+        try:
+            history.checkpoint(present)
+        except ModelError:
+            project.leave_out(present)
+            history = project.history()
+        else:
+            break
+    return history
+
+
+def first_state(project: Project, classes: tuple[ClassLabel, ...], expected: str) -> Checkpoint | None:
+    """Return the first state of a project, made again from the model at the start; None if another hash comes out."""
+    axes, spacing = project.image.axes, project.image.spacing
+    try:
+        begun = project.checkpoint()
+    except FcnError:
+        return None
+    for named in ((), classes):  # of those that the model has, or of those that were given
+        model = begun or filters_only(len(axes.space), axes.channels(project.image.shape), named, spacing)
+        made = teachable(model, named, spacing)
+        if made.hash == expected:
+            return made
+    return None
 
 
 def replay(project: Project, image: Any) -> Iterator[Replayed]:
@@ -84,8 +125,14 @@ def replay(project: Project, image: Any) -> Iterator[Replayed]:
     try:
         for entry in project.entries():
             act = getattr(again, f"on_{entry['kind']}", None)
-            if act is not None:
-                yield from act(entry)
+            try:
+                yield from act(entry) if act is not None else ()
+            except (KeyError, ValueError, TypeError) as error:
+                which = f"Entry {entry['n']} ({entry['kind']})"
+                raise ProjectError(
+                    f"{which} of the journal of {project.path} cannot be repeated: {error}. The journal "
+                    "lacks what came before it, or this version of napari-fcn learns otherwise."
+                ) from error
     finally:
         torch.set_num_threads(threads)
 
@@ -109,7 +156,10 @@ class _Again:
 
     def on_open(self, entry: dict[str, Any]) -> Iterator[Replayed]:
         record, self._classes = self.project.image, None
-        torch.set_num_threads(int(entry["threads"]))
+        torch.set_num_threads(min(int(entry.get("threads", 1)), MOST_THREADS))
+        history = self._teaching.history if self._teaching else None
+        if history is not None and entry.get("present") in [commit.number for commit in history.commits]:
+            history.go_to(entry["present"])
         self._teaching = Teaching(
             self.image,
             self.project.checkpoint(),
@@ -117,7 +167,7 @@ class _Again:
             as_settings(entry["settings"]),
             rgb=record.rgb,
             spacing=record.spacing,
-            history=self._teaching.history if self._teaching else None,
+            history=history,
             recall=partial(recall, self.project),
             pins=self._teaching.pins if self._teaching else (),
             reference=self._reference_after(entry["n"]),
@@ -127,7 +177,7 @@ class _Again:
     def _reference_after(self, n: int) -> tuple[int, ...]:
         """Return the pixel of the tile that set the scale of the features in the next turn, whichever it was."""
         turns = (entry for entry in self.project.entries() if entry["n"] > n and entry["kind"] == "turn")
-        return tuple(next(turns, {"reference": ()})["reference"])
+        return tuple(next(turns, {}).get("reference", ()))
 
     def on_turn(self, entry: dict[str, Any]) -> Iterator[Replayed]:
         _run(self.teaching.study(entry["steps"]) if entry["steps"] else ())

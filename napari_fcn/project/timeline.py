@@ -152,6 +152,14 @@ class Timeline:
         self._of[commit.number] = index
         self.visited.append(commit.number)
 
+    def forget(self, number: int) -> None:
+        """Leave out a commit whose weights cannot be read; its parent takes its place, and its strokes stay."""
+        lost = self.commits.pop(number)
+        del self._of[number]
+        self.visited = [at for at in self.visited if at != number]
+        for child in [commit for commit in self.commits.values() if commit.parent == number]:
+            self.commits[child.number] = replace(child, parent=lost.parent)
+
     def news(self, event: HistoryChanged) -> Iterator[tuple[str, dict[str, Any]]]:
         """Yield kind and facts of what is to be recorded of a history: commits, names, and which one is present.
 

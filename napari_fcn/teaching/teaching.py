@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import time
+from contextlib import suppress
 from dataclasses import asdict, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 
-from napari_fcn.errors import ImageError
+from napari_fcn.errors import ImageError, ModelError
 from napari_fcn.events import Answered, Compared, Settled, TileDone
 from napari_fcn.inference.device import pick_device
 from napari_fcn.learning.history import History
@@ -110,9 +111,7 @@ class Teaching:
         if checkpoint is None:
             checkpoint = filters_only(len(self.axes.space), self.axes.channels(np.shape(image)), classes, spacing)
         self.history = history or History()
-        if not self.history.commits:
-            self.history.add("start", 0, 0, teachable(checkpoint, classes, spacing))
-        start, present = self.history.checkpoint(0), self.history.present
+        start, present = self._begun(checkpoint, classes, spacing), self.history.present
         scaling = start.info.normaliser.fit(self.source.sample())
         self._ground = Ground(self.source, scaling, start, checkpoint.hash, self.device)
         self._record, self.pins = record or _ignore, tuple(pins)
@@ -122,7 +121,19 @@ class Teaching:
         self._trials = Trials(start.weights, present.turn)
         self._earlier: Known | None = None  # an answer whose commit was put off, for new strokes wait for nothing
         self._install(self.history.checkpoint(present.number))
-        self._record("open", settings=asdict(self.settings), threads=torch.get_num_threads())
+        threads, number = torch.get_num_threads(), present.number
+        self._record("open", settings=asdict(self.settings), threads=threads, present=number)
+
+    def _begun(self, checkpoint: Checkpoint, classes: tuple[ClassLabel, ...], spacing: tuple[float, ...]) -> Checkpoint:
+        """Return the model at the start: that of the first state, or what that was made from if it is lost."""
+        for first in self.history.commits:
+            if first.kind == "start":
+                with suppress(ModelError):
+                    return self.history.checkpoint(first.number)
+        made = teachable(checkpoint, classes, spacing)
+        if not self.history.commits:
+            self.history.add("start", 0, 0, made)
+        return made
 
     def _install(self, model: Checkpoint) -> None:
         """Put a model into use."""

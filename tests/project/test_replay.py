@@ -4,6 +4,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from lessons import CLASSES, FAST, HEADS, RIM, halves, painted, run, tiny
@@ -277,4 +278,96 @@ def test_a_journal_that_lacks_an_entry_is_named(tmp_path: Path) -> None:
     lesson.project.entries = lambda: (e for e in plain() if e["kind"] != "open")  # type: ignore[method-assign]
     with pytest.raises(ProjectError, match="does not say how teaching began"):
         list(replay(lesson.project, IMAGE))
+    lesson.project.close()
+
+
+# States whose weights are damaged
+
+
+def harm(lesson: Lesson, number: int, how: str) -> None:
+    """Close the project and damage the weights of a state."""
+    lesson.project.close()
+    file = lesson.project.path / "commits" / f"{number:04d}.safetensors"
+    content = bytearray(file.read_bytes())
+    content[-1] ^= 1
+    file.unlink() if how == "missing" else file.write_bytes(content)
+
+
+@pytest.mark.parametrize("how", ["flipped", "missing"])
+@pytest.mark.parametrize("kind", ["network", "filters"])
+def test_the_weights_of_the_first_state_are_made_again(tmp_path: Path, how: str, kind: str) -> None:
+    lesson = Lesson(tmp_path / "a.fcn", tiny() if kind == "network" else None, HEADS)
+    for turn in (1, 2):
+        lesson.teach(painted(SHAPE, turn))
+    before = lesson.teaching.history.event()
+    harm(lesson, 0, how)
+    lesson.reopen()
+    assert lesson.teaching.history.event() == before
+    assert lesson.project.notes == ()
+    lesson.teach(painted(SHAPE, 3))
+    same(lesson, "start", "head")
+
+
+@pytest.mark.parametrize("how", ["flipped", "missing"])
+def test_a_session_goes_on_without_the_state_that_was_present(tmp_path: Path, how: str) -> None:
+    lesson = Lesson(tmp_path / "a.fcn", tiny(), HEADS)
+    for turn in (1, 2, 3):
+        lesson.teach(painted(SHAPE, turn))
+    harm(lesson, 3, how)
+    lesson.reopen()
+    assert "The weights of state 3 are missing or damaged" in lesson.project.notes[0]
+    assert lesson.teaching.history.present.number == 2
+    assert np.array_equal(lesson.labels, painted(SHAPE, 3))
+    lesson.teach(painted(SHAPE, 4))
+    made = lesson.repeated()
+    assert [m.commit.number for m in made] == [0, 1, 2, 3, 4]
+    assert [m.commit.parent for m in made][-1] == 2
+    assert all(m.is_same for m in made)
+
+
+def test_a_session_begins_anew_where_all_weights_are_lost(tmp_path: Path) -> None:
+    lesson = Lesson(tmp_path / "a.fcn", tiny(), HEADS)
+    lesson.teach(painted(SHAPE, 1))
+    lesson.project.close()
+    for file in (lesson.project.path / "commits").iterdir():
+        file.unlink()
+    text = (lesson.project.path / "journal.jsonl").read_text().splitlines(keepends=True)
+    (lesson.project.path / "journal.jsonl").write_text("".join(line for line in text if '"number":0' not in line))
+    lesson.reopen()
+    assert [commit.kind for commit in lesson.teaching.history.commits] == ["start"]
+    assert np.array_equal(lesson.labels, painted(SHAPE, 1))
+    lesson.teach(painted(SHAPE, 2))
+    assert lesson.teaching.history.present.kind == "head"
+    lesson.project.close()
+
+
+@pytest.mark.parametrize("at", ["classes", "commit"])
+def test_a_change_of_classes_that_a_kill_interrupted_did_not_happen(tmp_path: Path, at: str) -> None:
+    lesson = Lesson(tmp_path / "a.fcn", tiny(), HEADS)
+    lesson.teach(painted(SHAPE, 1))
+    lesson.do(lesson.teaching.set_classes((CLASSES[1], RIM, CLASSES[0]), (1, None, 0)))
+    lesson.project.close()
+    journal = lesson.project.path / "journal.jsonl"
+    text = journal.read_text().splitlines(keepends=True)
+    assert [f'"kind":"{kind}"' in line for kind, line in zip(["classes", "commit"], text[-2:], strict=True)]
+    journal.write_text("".join(text[: -1 if at == "classes" else len(text)]))
+    lesson.reopen()
+    is_done = at == "commit"
+    assert len(lesson.teaching.classes) == (3 if is_done else 2)
+    assert [label.name for label in lesson.project.classes()] == [label.name for label in lesson.teaching.classes]
+    assert lesson.labels.max() == (3 if is_done else 2)
+    labels = lesson.labels.copy()
+    labels[40:44, 9] = 1
+    lesson.teach(labels)
+    same(lesson, "head")
+
+
+def test_an_entry_that_cannot_be_repeated_is_named(tmp_path: Path) -> None:
+    lesson = Lesson(tmp_path / "a.fcn", tiny(), HEADS)
+    lesson.teach(painted(SHAPE, 1))
+    plain = lesson.project.entries
+    for odd in ({"kind": "present", "number": 7}, {"kind": "turn", "turn": 1}, {"kind": "rename", "number": 9}):
+        lesson.project.entries = lambda odd=odd: [*plain(), {"n": 99, **odd}]  # type: ignore[method-assign]
+        with pytest.raises(ProjectError, match=rf"Entry 99 \({odd['kind']}\) of the journal .* cannot be repeated"):
+            list(replay(lesson.project, IMAGE))
     lesson.project.close()
