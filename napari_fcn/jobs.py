@@ -136,7 +136,7 @@ def carry_out(
     tile = _along_network(session, session.plan().tile if hired is None else hired.planned.tile)
     with closing(Work(job.out, same, source_of(session, image))) as work:
         if not targets:
-            work.remove()
+            work.clear()
             return
         known = _along_network(session, _take(terms, work))
         if known and terms.settings.tile and known != tile:

@@ -114,7 +114,7 @@ class Work:
         try:
             self._ledger = Ledger.open(self.folder / LEDGER)
         except OSError as error:
-            self.close()
+            self._release()  # it may be there, and readable another time
             raise disk.trouble(self.folder, LINE, error) from error
         if self._ledger is None:
             self._empty()
@@ -196,9 +196,17 @@ class Work:
         self._lock = None
 
     def remove(self) -> None:
-        """Remove what a run wrote into the folder, and the folder if nothing else is in it."""
-        remove_known(self.folder, _is_ours)
+        """Remove what a run wrote into the folder, and the folder if nothing else is in it; it must have been taken."""
+        if self._lock is not None:
+            remove_known(self.folder, _is_ours)
         self._lock = None
+
+    def clear(self) -> None:
+        """Remove what an earlier run left, as its results are there; not what is none of ours or is being written."""
+        if self.folder.is_dir():
+            with suppress(OutputError):
+                self._take()
+                self.remove()
 
     def _take(self) -> None:
         try:

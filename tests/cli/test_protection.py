@@ -316,6 +316,40 @@ def test_unfinished_work_of_version_0_1_0_is_gone_on_with_or_replaced(
     assert read_image(out).data.shape == (24, 20)
 
 
+@pytest.mark.parametrize("name", ["thesis.txt", "classes.npy", "lock"])
+def test_a_folder_of_somebody_is_kept_where_the_result_is_there_already(
+    image: Path, model: Path, tmp_path: Path, name: str
+) -> None:
+    command = (image, "--model", model, "--out", tmp_path / "o.ome.tif", "--tile", "16")
+    assert run(*command) == 0
+    (tmp_path / "o.ome.tif.unfinished").mkdir()
+    (tmp_path / "o.ome.tif.unfinished" / name).write_text("years of work")
+    assert run(*command, "--resume") == 0
+    assert (tmp_path / "o.ome.tif.unfinished" / name).read_text() == "years of work"
+
+
+def test_what_an_earlier_run_left_goes_when_its_result_is_there(image: Path, model: Path, tmp_path: Path) -> None:
+    folder = interrupt(image, model, tmp_path / "o.ome.tif")
+    folder.rename(tmp_path / "aside")
+    assert run(image, "--model", model, "--out", tmp_path / "o.ome.tif", "--tile", "16") == 0
+    (tmp_path / "aside").rename(folder)
+    assert run(image, "--model", model, "--out", tmp_path / "o.ome.tif", "--tile", "16", "--resume") == 0
+    assert not folder.exists()
+
+
+def test_work_whose_ledger_cannot_be_read_now_is_kept(image: Path, model: Path, tmp_path: Path) -> None:
+    folder = interrupt(image, model, tmp_path / "o.npy")
+    before = contents(folder)
+
+    def refuse(path: Path) -> Ledger:
+        raise OSError(5, "Input/output error")
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Ledger, "open", refuse)
+        assert run(image, "--model", model, "--out", tmp_path / "o.npy", "--tile", "16", "--resume") == 1
+    assert contents(folder) == before
+
+
 def test_a_folder_with_nothing_in_it_is_taken(image: Path, model: Path, tmp_path: Path) -> None:
     (tmp_path / "o.tif.unfinished").mkdir()
     assert run(image, "--model", model, "--out", tmp_path / "o.tif") == 0
