@@ -1,0 +1,121 @@
+"""Where docks write: beside images, never into or over what is read."""
+
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+import zarr
+from gui.docks import MakeModel
+from napari.components import ViewerModel
+from pytestqt.qtbot import QtBot
+
+from napari_fcn.errors import InputAtRiskError, OutputError
+from napari_fcn.geometry import Axes
+from napari_fcn.geometry.calibration import Calibration
+from napari_fcn.gui._controller import Controller, Request, SaveSettings
+from napari_fcn.gui._controller.commands import Save
+from napari_fcn.gui._controller.opening import Opening, Tools
+from napari_fcn.gui._controller.saving import file_name
+from napari_fcn.gui._layers import Canvas, LayerImage
+from napari_fcn.io import ResultMeta
+from napari_fcn.io.growing import GrowingZarr
+from napari_fcn.settings import TeachSettings
+
+
+@pytest.fixture
+def level(tmp_path: Path) -> Path:
+    """The only level of an OME-Zarr."""
+    group = zarr.open_group(str(tmp_path / "image.zarr"), mode="w")
+    group.create_array("0", shape=(16, 16), dtype="u1")[...] = 7
+    return tmp_path / "image.zarr" / "0"
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+@pytest.mark.parametrize(
+    ("layer", "source", "name"),
+    [
+        ("a_[1]", "/x/a_[1].tif", "a_[1]"),
+        ("a.ome", "/x/a.ome.tif", "a.ome"),
+        ("a b/c:d", "/x/other.tif", "a_b_c_d"),
+        ("my cells", "", "my_cells"),
+        ("..", "", "image"),
+    ],
+)
+def test_results_are_called_as_the_file_or_in_letters_for_all_disks(layer: str, source: str, name: str) -> None:
+    assert file_name(layer, source) == name
+
+
+def test_results_of_a_level_lie_beside_the_ome_zarr(level: Path) -> None:
+    (path,) = SaveSettings("classes").paths("cells", str(level)).values()
+    assert path == level.parent.parent / "cells_classes.ome.tif"
+
+
+def test_a_layer_knows_the_files_that_its_pixels_come_from(level: Path, tmp_path: Path) -> None:
+    np.save(tmp_path / "a.npy", np.zeros((4, 4)))
+    stored = LayerImage("a", zarr.open_array(str(level), mode="r"), (), False, "")
+    mapped = LayerImage("b", np.load(tmp_path / "a.npy", mmap_mode="r"), (), False, "https://x/y.tif")
+    assert stored.files == (level,)
+    assert mapped.files == (tmp_path / "a.npy",)
+    assert LayerImage("c", np.zeros((4, 4)), (), False, "/x/c.tif").files == (Path("/x/c.tif"),)
+
+
+def test_segment_writes_nothing_into_an_ome_zarr_that_a_layer_shows(
+    level: Path, model: MakeModel, qtbot: QtBot
+) -> None:
+    viewer, before = ViewerModel(), contents(level.parent)
+    desk = Controller(viewer)
+    desk.connect()
+    layer = viewer.add_image(zarr.open_array(str(level), mode="r"), name="cells", contrast_limits=(0, 9))
+    desk.predict(layer, Request(model(), save=SaveSettings("both", str(level.parent / "results"))))
+    assert "would be written into" in desk.state.error
+    assert "Choose another place for it" in desk.state.error
+    desk.shutdown()
+    qtbot.waitUntil(lambda: not desk.is_busy, timeout=30_000)
+    assert contents(level.parent) == before
+
+
+def opening(level: Path, model: Path | None, **more: Any) -> Opening:
+    image = LayerImage("cells", np.zeros((16, 16), np.uint8), ("y", "x"), False, str(level))
+    axes = Axes(("y", "x"), ("y", "x"))
+    canvas = Canvas.blank((16, 16))
+    lying = Calibration.of((1.0, 1.0), ("pixel", "pixel"))
+    return Opening(image, axes, model, TeachSettings(), canvas, lying, None, None, **more)  # type: ignore[arg-type]
+
+
+def test_a_project_lies_beside_the_ome_zarr_and_not_in_it(level: Path) -> None:
+    before = contents(level.parent)
+    how = opening(level, None)
+    project = Tools().create(how, None)
+    project.close()
+    assert project.path == level.parent.parent / "image.fcn"
+    assert contents(level.parent) == before
+
+
+@pytest.mark.parametrize(
+    "name", ["image.zarr/0/m.safetensors", "image.zarr", "start.safetensors", "p.fcn/start.safetensors"]
+)
+def test_a_model_is_not_saved_over_or_into_what_teaching_reads(level: Path, tmp_path: Path, name: str) -> None:
+    (tmp_path / "p.fcn").mkdir()
+    for path in (tmp_path / "start.safetensors", tmp_path / "p.fcn" / "start.safetensors"):
+        path.write_text("weights")
+    before = contents(tmp_path)
+    how = opening(level, tmp_path / "start.safetensors")
+    never = SimpleNamespace(checkpoint=lambda number: SimpleNamespace(save=lambda path: path.write_text("taught")))
+    lesson: Any = SimpleNamespace(inputs=how.inputs(str(tmp_path / "p.fcn")), teaching=never)
+    with pytest.raises(InputAtRiskError):
+        list(Save(tmp_path / name, 0).run(lesson))
+    assert contents(tmp_path) == before
+
+
+def test_a_result_that_grows_takes_no_place_that_is_taken(tmp_path: Path) -> None:
+    (tmp_path / "a.zarr").mkdir()
+    (tmp_path / "a.zarr" / "thesis.txt").touch()
+    meta = ResultMeta(("y", "x"), (1.0, 1.0), ("pixel", "pixel"))
+    with pytest.raises(OutputError, match="exists"):
+        GrowingZarr(tmp_path / "a.zarr", "classes", 0, (16, 16), (16, 16), meta)
+    assert [path.name for path in (tmp_path / "a.zarr").iterdir()] == ["thesis.txt"]
