@@ -55,6 +55,7 @@ GUI_MAY_IMPORT = {  # inside gui; every module that is not named here is a widge
     "_guard": {"_text"},
     "_jobs": set(),
     "_layers": set(),
+    "_reader": {"_layers"},
     "_samples": {"_layers"},
     "demo": {"_samples", "segment"},
     "synthetic": {"_guard", "_samples"},

@@ -6,7 +6,15 @@ from napari_fcn.gui._layers.colours import visible
 from napari_fcn.gui._layers.corrections import MOST_CLASSES, Corrections
 from napari_fcn.gui._layers.crops import Crop, Place, show_answer, show_changes, show_uncertainty
 from napari_fcn.gui._layers.gl_context import keep_own_context
-from napari_fcn.gui._layers.opened import Opened, add_image, add_results, open_files, renew_results
+from napari_fcn.gui._layers.opened import (
+    Opened,
+    add_image,
+    add_results,
+    layer_of_result,
+    open_files,
+    renew_results,
+    result_kind,
+)
 from napari_fcn.gui._layers.painting import Painted, paint
 from napari_fcn.gui._layers.pixels import PixelsReplacedError, content_of, replaced_during, replaced_since, watch_of
 from napari_fcn.gui._layers.placing import as_layer, find_layer, is_outdated, mark_outdated, on_layer, select
@@ -60,6 +68,7 @@ __all__ = [
     "is_outdated",
     "is_segmentable",
     "keep_own_context",
+    "layer_of_result",
     "load_what_layers_need",
     "look_at",
     "mark_outdated",
@@ -73,6 +82,7 @@ __all__ = [
     "renew_results",
     "replaced_during",
     "replaced_since",
+    "result_kind",
     "select",
     "show_answer",
     "show_changes",

@@ -4,20 +4,22 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from napari.layers import Image, Labels
 from napari.layers._source import layer_source
 
+from napari_fcn.errors import DAMAGE, ImageError
 from napari_fcn.gui._layers.colours import index_colours, index_names
 from napari_fcn.gui._layers.painting import tinted
 from napari_fcn.gui._layers.placing import add_on_top, add_result, align, find_layer, follow, mark, placement
+from napari_fcn.gui._layers.reading import KEY
 from napari_fcn.gui._layers.stored import Shown
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
-    from pathlib import Path
 
     import numpy.typing as npt
     from napari.components import ViewerModel
@@ -135,6 +137,48 @@ def renew_results(viewer: ViewerModel, opened: Opened, source: Image) -> None:
         elif layer is not None:
             viewer.layers.remove(layer)
     add_results(viewer, opened, source)
+
+
+def result_kind(path: str | Path) -> str:
+    """Return what kind of result of napari-fcn a file holds; empty if it is none, or cannot be read."""
+    from napari_fcn.io import KINDS, read_result_meta
+
+    try:
+        kind = str(read_result_meta(path).get("kind", ""))
+    except (ImageError, *DAMAGE):
+        return ""
+    return kind if kind in KINDS else ""
+
+
+def layer_of_result(path: str | Path) -> tuple[Any, dict[str, Any], str]:
+    """Return the layer of a result file as data, arguments and type: classes in their colours, objects as labels.
+
+    Raises
+    ------
+    ImageError
+        If it cannot be read.
+    """
+    from napari_fcn.io import read_image, read_result_meta
+
+    path, record = Path(path), read_result_meta(path)
+    kind, image = str(record["kind"]), read_image(path)
+    classes = [(str(name), str(colour)) for name, colour in record.get("classes", ())]
+    kept = [axis for axis, name in enumerate(image.axes) if name != "c" or kind not in SHARES]
+    data = _result(kind, path, [image.axes[axis] for axis in kept], [colour for _, colour in classes])
+    more: dict[str, Any] = {
+        "name": path.name.removesuffix(path.suffix).removesuffix(".ome"),
+        "multiscale": isinstance(data, list),
+        "scale": tuple(image.scale[axis] for axis in kept),
+        "units": tuple(image.units[axis] for axis in kept),
+        "translate": tuple(image.calibration.origin[axis] for axis in kept),
+        "axis_labels": tuple(image.axes[axis] for axis in kept),
+        "metadata": {KEY: {"kind": kind, "channel": None}},
+    }
+    if kind in SHARES:
+        return data, {**more, "rgb": True, "opacity": 0.7}, "image"
+    if kind == "classes":
+        more |= {"colormap": index_colours(classes), "features": index_names(classes)}
+    return data, more, "labels"
 
 
 def _read(path: Path) -> tuple[ImageFile, Any]:

@@ -1,0 +1,30 @@
+"""Result files of napari-fcn that are dropped onto napari: classes with their names and colours, objects as labels.
+
+Only files that carry our record are accepted, and napari asks only about names that our results have. OME-Zarr is left
+out: napari would ask about every folder.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from napari_fcn.gui._layers import layer_of_result, result_kind
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    LayerData = tuple[Any, dict[str, Any], str]
+
+
+def get_reader(path: str | Sequence[str]) -> Callable[[str | Sequence[str]], list[LayerData]] | None:
+    """Return what reads these files; None if one of them is no result of napari-fcn."""
+    return read if all(map(result_kind, _listed(path))) else None
+
+
+def read(path: str | Sequence[str]) -> list[LayerData]:
+    """Return a layer for each result."""
+    return [layer_of_result(one) for one in _listed(path)]
+
+
+def _listed(path: str | Sequence[str]) -> list[str]:
+    return [path] if isinstance(path, str) else list(path)
