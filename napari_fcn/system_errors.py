@@ -14,6 +14,7 @@ from napari_fcn.errors import FcnError
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+PATHLIB = ("Symlink loop", "Could not determine home")  # what pathlib raises as RuntimeError, before Python 3.13
 E = TypeVar("E", bound=FcnError)
 
 EXPLAINED = (OSError, MemoryError, RecursionError, UnicodeError)  # what is no bug wherever it is raised
@@ -114,6 +115,8 @@ def explain(error: BaseException) -> FcnError:
     if isinstance(error, MemoryError):
         text = f" ({error})" if str(error) else ""
         return FcnError(f"Memory ran out{text}.", "Close other programs, or take a smaller image.")
+    if isinstance(error, RuntimeError) and str(error).startswith(PATHLIB):
+        return FcnError(f"A file or a folder cannot be used ({error}).", "Name the file itself, or repair the link.")
     if isinstance(error, RecursionError):
         return FcnError("A file or a folder is nested too deeply to be read.", "Check that it is not damaged.")
     if isinstance(error, UnicodeError):
@@ -126,8 +129,15 @@ def explained() -> Iterator[None]:
     """Let what the system refuses inside leave as an error for the user; errors that are bugs pass."""
     try:
         yield
-    except EXPLAINED as error:
+    except (*EXPLAINED, RuntimeError) as error:
+        if not is_refusal(error):
+            raise
         raise explain(error) from error
+
+
+def is_refusal(error: BaseException) -> bool:
+    """Whether an error is an answer of the system, and no bug."""
+    return isinstance(error, EXPLAINED) or (isinstance(error, RuntimeError) and str(error).startswith(PATHLIB))
 
 
 def _told(error: OSError) -> tuple[str, str]:

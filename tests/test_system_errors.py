@@ -45,6 +45,7 @@ def test_a_name_that_windows_does_not_find_for_its_length_is_called_too_long(nam
         RecursionError("maximum recursion depth exceeded"),
         UnicodeEncodeError("ascii", "é", 0, 1, "ordinal not in range"),
         TimeoutError(),
+        RuntimeError("Symlink loop from '/data/a.tif'"),
         InterruptedError(errno.EINTR, "Interrupted"),
     ],
 )
@@ -56,7 +57,7 @@ def test_what_is_no_bug_leaves_as_an_error_for_the_user(error: Exception) -> Non
 
 
 def test_bugs_and_errors_for_the_user_pass() -> None:
-    for error in (KeyError("x"), ZeroDivisionError(), OutputError("x")):
+    for error in (KeyError("x"), RuntimeError("x"), ZeroDivisionError(), OutputError("x")):
         with pytest.raises(type(error)) as told, explained():
             raise error
         assert told.value is error

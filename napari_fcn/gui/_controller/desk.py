@@ -12,7 +12,7 @@ from qtpy.QtCore import QObject, Signal
 from napari_fcn.errors import FcnError
 from napari_fcn.gui._controller import catalogue, facts
 from napari_fcn.gui._layers import is_segmentable, keep_own_context, select, unwrapped, watch_of
-from napari_fcn.system_errors import EXPLAINED, explain
+from napari_fcn.system_errors import explain, is_refusal
 
 if TYPE_CHECKING:
     from napari.components import ViewerModel
@@ -100,7 +100,7 @@ class Desk(QObject):
 
     def _sentence(self, error: Exception) -> str:
         """Return an error in words; napari hears of one that should not have happened."""
-        if isinstance(error, EXPLAINED):
+        if is_refusal(error):
             error = explain(error)
         if isinstance(error, FcnError):
             return error.in_dock
