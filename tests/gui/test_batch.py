@@ -1,5 +1,6 @@
 """The batch dock: its journeys without a window and with a pretended engine, then with real nets, files and a mouse."""
 
+import errno
 import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -18,7 +19,7 @@ from qtpy.QtGui import QDragEnterEvent, QDropEvent
 from qtpy.QtWidgets import QAbstractButton, QApplication, QComboBox, QLineEdit
 from scipy import ndimage
 
-from napari_fcn.errors import ImageError
+from napari_fcn.errors import Advice, ImageError, InTheWay
 from napari_fcn.events import RunDone, TileDone
 from napari_fcn.geometry import Axes, Region
 from napari_fcn.gui import batch as dock_module
@@ -176,6 +177,43 @@ def test_an_image_that_fails_does_not_stop_the_others(
     wait(desk, qtbot)
     assert states(desk) == {"a.tif": "failed", "b.tif": "done"}
     assert str(error) in row(desk, "a.tif").lines[0]
+
+
+@pytest.mark.parametrize(
+    ("error", "said"),
+    [
+        (
+            OSError(errno.EROFS, "Read-only file system", "/data/a.tif"),
+            "/data/a.tif cannot be used: its disk is read-only",
+        ),
+        (MemoryError("Unable to allocate 9 GiB"), "Memory ran out (Unable to allocate 9 GiB)"),
+        (RecursionError("maximum recursion depth"), "nested too deeply"),
+        (
+            InTheWay("a.tif exists.", Advice("Add --overwrite.", "Tick Replace files.")),
+            "a.tif exists. Tick Replace files.",
+        ),
+    ],
+    ids=lambda value: type(value).__name__,
+)
+def test_what_the_system_refuses_is_no_bug_and_said_in_words_of_the_dock(
+    desk: BatchController,
+    engine: Pretender,
+    ask: Ask,
+    tmp_path: Path,
+    qtbot: QtBot,
+    monkeypatch: pytest.MonkeyPatch,
+    error: Exception,
+    said: str,
+) -> None:
+    reported: list[object] = []
+    monkeypatch.setattr(desks.notification_manager, "receive_error", lambda *given: reported.append(given))
+    engine.errors = {"a.tif": error}
+    desk.add_files(images(tmp_path, "a.tif", "b.tif"))
+    desk.run(ask())
+    wait(desk, qtbot)
+    assert states(desk) == {"a.tif": "failed", "b.tif": "done"}
+    assert said in row(desk, "a.tif").lines[0]
+    assert reported == []
 
 
 def test_cancel_stops_the_present_image_and_goes_on_with_the_next(

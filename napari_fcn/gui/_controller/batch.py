@@ -36,6 +36,7 @@ from napari_fcn.gui._layers import (
     replaced_since,
 )
 from napari_fcn.io.finding import stem
+from napari_fcn.system_errors import explained
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -186,7 +187,8 @@ class BatchController(Desk):
     def _start(self, request: BatchRequest, numbers: Sequence[int]) -> None:
         if self._batch is None:
             try:
-                model = catalogue.entry(request.model)
+                with explained():
+                    model = catalogue.entry(request.model)
             except FcnError as error:
                 self._tell(error=in_dock(error))
                 return
@@ -207,7 +209,8 @@ class BatchController(Desk):
                 self._end(self._batch)
                 return
             try:
-                self._present = self._prepare(self._batch, row)
+                with explained():
+                    self._present = self._prepare(self._batch, row)
             except FcnError as error:
                 self._end_row(row.number, FAILED, lines=(self._sentence(error),))
                 continue

@@ -19,6 +19,7 @@ from napari_fcn.gui._controller.teach_state import TeachState
 from napari_fcn.gui._controller.work import warm_up_teaching
 from napari_fcn.gui._jobs import JobRunner, Writer
 from napari_fcn.learning.pauses import watched
+from napari_fcn.system_errors import explained
 
 if TYPE_CHECKING:
     from napari.components import ViewerModel
@@ -146,19 +147,20 @@ class Classroom(Desk):
     def _start(self, wish: Wish, chosen: Wish) -> None:
         self.stop("")
         try:
-            wish = own_wish(wish)
-            state = TeachState(
-                phase="opening",
-                image=wish.layer.name,
-                model=wish.model_name(),
-                is_live=self.state.is_live,
-                settings=wish.settings,
-                classes=wish.classes(),
-                message=f"Preparing to teach on {wish.layer.name} …",
-            )
-            self._watch(wish.layer)
-            journal = self._book.journal = Journal(self._writer)
-            self._course = begin(self.viewer, wish, journal, self._loaded, self._tools)
+            with explained():
+                wish = own_wish(wish)
+                state = TeachState(
+                    phase="opening",
+                    image=wish.layer.name,
+                    model=wish.model_name(),
+                    is_live=self.state.is_live,
+                    settings=wish.settings,
+                    classes=wish.classes(),
+                    message=f"Preparing to teach on {wish.layer.name} …",
+                )
+                self._watch(wish.layer)
+                journal = self._book.journal = Journal(self._writer)
+                self._course = begin(self.viewer, wish, journal, self._loaded, self._tools)
         except FcnError as error:
             self._set(TeachState(error=in_dock(error), is_live=self.state.is_live))
             return

@@ -35,6 +35,7 @@ from napari_fcn.gui._layers import (
 )
 from napari_fcn.io.inputs import inputs_of
 from napari_fcn.io.targets import Protection
+from napari_fcn.system_errors import explained
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -135,8 +136,9 @@ class Controller(Desk):
         """Start to segment a layer; a run that is going on is given up. What goes wrong becomes the error shown."""
         self._leave()
         try:
-            self._watch(layer)
-            self._run = self._prepare(layer, request)
+            with explained():
+                self._watch(layer)
+                self._run = self._prepare(layer, request)
         except FcnError as error:
             self._runner.cancel()
             self._set(ViewState(error=in_dock(error)))

@@ -12,7 +12,7 @@ from qtpy.QtCore import QObject, Signal
 from napari_fcn.errors import FcnError
 from napari_fcn.gui._controller import catalogue, facts
 from napari_fcn.gui._layers import is_segmentable, keep_own_context, select, unwrapped, watch_of
-from napari_fcn.system_errors import explain, is_refusal
+from napari_fcn.system_errors import explain, explained, is_refusal
 
 if TYPE_CHECKING:
     from napari.components import ViewerModel
@@ -65,7 +65,8 @@ class Desk(QObject):
     def open_model(self, path: str | Path) -> catalogue.ModelEntry | None:
         """Return what a model file says of itself; None if it cannot be read, which becomes the error shown."""
         try:
-            return catalogue.entry(Path(path))
+            with explained():
+                return catalogue.entry(Path(path))
         except FcnError as error:
             self._set(replace(self.state, error=error.in_dock))
             return None

@@ -28,6 +28,7 @@ from napari_fcn.gui._controller.sight import (
 from napari_fcn.gui._jobs import JobRunner
 from napari_fcn.gui._layers import Pointer, Sights, pixel_at, plane_of, read, shown_index
 from napari_fcn.io.units import PIXEL
+from napari_fcn.system_errors import explained
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -200,9 +201,10 @@ class SeeingController(Desk):
     def look(self, layer: Image, view: View, index: tuple[int, ...], label: int | None) -> None:
         """Show the box of a pixel at once, if the model is known, and ask for the influence."""
         try:
-            check_inside(view, index)
-            if view.model in self._anatomies:
-                self._show_box(layer, view, index)
+            with explained():
+                check_inside(view, index)
+                if view.model in self._anatomies:
+                    self._show_box(layer, view, index)
         except FcnError as error:
             self._set(replace(self.state, error=in_dock(error), sight=None))
             return
@@ -249,7 +251,8 @@ class SeeingController(Desk):
 
     def _viewed(self, layer: Image, request: Request) -> View | None:
         try:
-            return self.view(layer, request)
+            with explained():
+                return self.view(layer, request)
         except FcnError as error:
             self._set(replace(self.state, error=in_dock(error)))
             return None
