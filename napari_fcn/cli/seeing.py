@@ -49,7 +49,7 @@ def field(arguments: argparse.Namespace) -> None:
         _draw(arguments, known, _scene(arguments, session, found), inputs)
     notes = _notes(session)
     if arguments.json:
-        put_json({**_entry(known, found, advice, session), "notes": notes})
+        put_json({**_entry(known, found, advice, session), **_axes(session), "notes": notes})
     else:
         put(*_lines(info.card.name or path.stem, known, found, advice, session))
 
@@ -60,7 +60,7 @@ def certify(arguments: argparse.Namespace) -> None:
     found: Certified = _last(session.certify(), arguments.quiet)
     notes = _notes(session)
     if arguments.json:
-        put_json({**_certificate(found), "notes": notes})
+        put_json({**_certificate(found), **_axes(session), "notes": notes})
     else:
         put(f"{'EXACT' if found.is_exact else 'NOT EXACT'}. {found.reason}")
         put(
@@ -69,6 +69,11 @@ def certify(arguments: argparse.Namespace) -> None:
         )
     if not found.is_exact:
         raise FcnError("The tiles are not exact.")
+
+
+def _axes(session: Session | None) -> dict[str, str]:
+    """Return the axes of the image as they were read, for ``--json``."""
+    return {"axes": "".join(session.axes.names).upper()} if session else {}
 
 
 def _notes(session: Session | None) -> tuple[str, ...]:
@@ -112,8 +117,7 @@ def _session(arguments: argparse.Namespace, image: str) -> Session:
     if image:
         file, names = read_image(image, memory=settings.memory), axis_list(arguments.axes)
         session = open_session(file, checkpoint, names, settings)
-        for note in (*file.notes, *session.told, *session.source.notes):
-            say(note)
+        session.told = (*file.notes, *session.told)
         return session
     spec = checkpoint.info.spec
     made = np.stack([cells(LENGTHS[spec.ndim], seed=seed)[0] for seed in range(spec.channels)])

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     import argparse
 
     from napari_fcn.finetuning import Taught
+    from napari_fcn.project import ImageRecord
 
 
 def finetune(arguments: argparse.Namespace) -> None:
@@ -54,9 +55,19 @@ def finetune(arguments: argparse.Namespace) -> None:
         put_json({**facts, "model_hash": taught.checkpoint.hash, "out": str(arguments.out)})
 
 
+def _image_of(record: ImageRecord, path: str) -> Any:
+    """Return the pixels of a project's image: the numbers as stored, if a layer showed those, else as they are read."""
+    from napari_fcn.io import read_image, read_labels
+
+    image = read_image(path).data
+    if not record.difference(image):
+        return image
+    stored = read_labels(path).data
+    return image if record.difference(stored) else stored
+
+
 def replay(arguments: argparse.Namespace) -> None:
     """Repeat a session of teaching from its journal, and say whether the same weights came out."""
-    from napari_fcn.io import read_image
     from napari_fcn.project import Project
     from napari_fcn.project.replay import replay as commits
 
@@ -67,7 +78,7 @@ def replay(arguments: argparse.Namespace) -> None:
         if not path:
             raise FcnError(f"The image of {arguments.project} was no file. Save it, and name the file with --image.")
         wrong, last = 0, None
-        for made in commits(project, read_image(path).data):
+        for made in commits(project, _image_of(project.image, path)):
             wrong += not made.is_same
             last = made
             if not arguments.quiet:

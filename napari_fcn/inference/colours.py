@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 LUMINANCE = np.array([0.2126, 0.7152, 0.0722], np.float32)  # ITU-R BT.709
 BYTE = 255.0
+OVERSHOOT = 0.25  # share of white by which interpolation may leave the range, in floats
 WHITES = (BYTE, 1023.0, 4095.0, 16383.0, 65535.0)  # of cameras with 8, 10, 12, 14 and 16 bits
 
 
@@ -76,8 +77,9 @@ def white_of(dtype: np.dtype[Any], sample: Callable[[], Colours]) -> float:
     found = found[np.isfinite(found)] if dtype.kind == "f" else found
     low, high = (float(found.min()), float(found.max())) if found.size else (0.0, 1.0)
     ranges = (1.0, *WHITES) if dtype.kind == "f" else WHITES
-    white = next((white for white in ranges if high <= white), None)
-    if low < 0 or white is None:
+    beyond = OVERSHOOT if dtype.kind == "f" else 0.0
+    white = next((white for white in ranges if high <= white * (1 + beyond)), None)
+    if white is None or low < -beyond * white:
         raise ImageError(
             f"A stain is read from colours that go from 0 to 1, or from 0 to at most 65535; these are {dtype} and go "
             f"from {low:g} to {high:g}. Convert the image to 8 or 16 bits, or read its luminance."

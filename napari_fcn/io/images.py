@@ -86,12 +86,16 @@ class Header:
         Size, unit and origin of the pixels along each axis; unknown where the file does not say.
     channels : tuple of str
         Names of the channels; empty where they have none.
+    meaning : str
+        What the numbers are where they are no intensities, as a phrase: indices of a palette. A layer shows them as
+        they are stored.
     """
 
     shape: tuple[int, ...] = ()
     axes: tuple[str, ...] = ()
     calibration: Calibration = NO_AXES
     channels: tuple[str, ...] = ()
+    meaning: str = ""
 
     @property
     def scale(self) -> tuple[float, ...]:

@@ -123,7 +123,8 @@ def _of_imagej(tiff: tifffile.TiffFile, names: Sequence[str]) -> Axes:
         found[name] = _imagej_axis(told, name, size)
     is_calibrated = any(axis.is_known for axis in found.values())
     spacing = told.get("spacing", 1.0 if is_calibrated and "z" in names else None)
-    found["z"] = _imagej_axis(told, "z", spacing)
+    is_printed = bool(found) and not is_calibrated and unit_word(told.get("unit", "")) in PRINTED
+    found["z"] = UNKNOWN if is_printed else _imagej_axis(told, "z", spacing)
     found["t"] = _stated(told.get("finterval"), told.get("tunit", "s"), TIMES)
     return found
 

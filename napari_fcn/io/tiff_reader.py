@@ -20,7 +20,7 @@ from napari_fcn.io.meta import record_of
 from napari_fcn.io.ome_set_reader import only_image, read_set
 from napari_fcn.io.tiff_calibration import of_tags, ome_pixels, tiff_calibration
 from napari_fcn.io.tiff_log import heard
-from napari_fcn.io.tiff_samples import COLOUR_SPACES, Meaning, meaning_of, stored
+from napari_fcn.io.tiff_samples import COLOUR_SPACES, Meaning, meaning_of, spoken, stored
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -105,11 +105,13 @@ def tiff_header(path: Path) -> Header:
             series = tiff.series[0]
             image = _described(path, tiff, series, _as_layers_show(series.keyframe, series.axes))
             names = _ome_channels(tiff.ome_metadata or "")
-            return Header(tuple(series.shape), image.axes, image.calibration, names)
+            meaning = spoken(series.keyframe, bool(tiff.is_imagej))
+            return Header(tuple(series.shape), image.axes, image.calibration, names, meaning)
         page = tiff.pages.first
         axes = tuple(_as_layers_show(page, page.axes).letters.lower())
         found = of_tags(page)
-        return Header(tuple(page.shape), axes, Calibration(tuple(found.get(name, UNKNOWN) for name in axes)))
+        known = Calibration(tuple(found.get(name, UNKNOWN) for name in axes))
+        return Header(tuple(page.shape), axes, known, meaning=spoken(page, is_imagej=False))
 
 
 def read_record(path: Path) -> dict[str, Any]:

@@ -29,6 +29,7 @@ MOSAIC = "The file holds the mosaic of a colour camera: it was read as intensiti
 # Ways to store YCbCr from which tifffile gives the samples as they are; others (JPEG) it turns into red, green, blue.
 AS_THEY_ARE = {1, 5, 8, 32773, 32946, 34925, 50000}
 COLOUR_SPACES = (PHOTOMETRIC.RGB, PHOTOMETRIC.YCBCR, PHOTOMETRIC.SEPARATED)
+OTHERS = {PHOTOMETRIC.SEPARATED: "inks (CMYK), not red, green and blue"}
 UNREADABLE = {
     PHOTOMETRIC.CIELAB: "CIE L*a*b*",
     PHOTOMETRIC.ICCLAB: "ICC L*a*b*",
@@ -114,6 +115,15 @@ def stored(page: Any, letters: str) -> Meaning:
     return Meaning(letters, np.dtype(page.dtype).newbyteorder("="), page.samplesperpixel if "S" in letters else None)
 
 
+def spoken(page: Any, is_imagej: bool) -> str:
+    """Return what the numbers of a page are, where a layer that shows them as intensities is wrong; else ""."""
+    if page.photometric == PHOTOMETRIC.PALETTE and page.colormap is not None:
+        return "" if is_imagej and _is_ramp(np.asarray(page.colormap)) else "indices of a palette, not intensities"
+    if page.photometric == PHOTOMETRIC.MINISWHITE and np.dtype(page.dtype).kind == "u":
+        return "intensities of which 0 is white"
+    return UNREADABLE.get(page.photometric) or OTHERS.get(page.photometric, "")
+
+
 def meaning_of(page: Any, letters: str, is_imagej: bool) -> Meaning:
     """Return what the numbers of a page, and of those like it, mean.
 
@@ -151,9 +161,14 @@ def meaning_of(page: Any, letters: str, is_imagej: bool) -> Meaning:
     return _channels(page, plain)
 
 
+def _is_ramp(table: Pixels) -> bool:
+    """Whether higher indices are brighter, so that a palette only colours intensities."""
+    return bool((np.diff(table.astype(np.int64).sum(0)) >= 0).all())
+
+
 def _palette(page: Any, plain: Meaning, is_imagej: bool) -> Meaning:
     table = np.asarray(page.colormap)
-    if is_imagej and (np.diff(table.astype(np.int64).sum(0)) >= 0).all():
+    if is_imagej and _is_ramp(table):
         return Meaning(plain.letters, plain.dtype, notes=(DISPLAYED,))
     for step in (257, 256):  # bytes, as most programs write them
         if not (table % step).any():

@@ -153,7 +153,7 @@ def bind(form: ImageForm, network: Reads, names: Sequence[str] = ()) -> Binding:
         raise ImageError(str(error)) from error
     rgb = _is_colour(axes, form)
     is_guessed = not (asked or told) and len(form.shape) - rgb > min(2, network.ndim)
-    guess = (_guess(axes),) if is_guessed else ()
+    guess = (_guess(axes, form.shape),) if is_guessed else ()
     kept = [position for position, name in enumerate(axes.names) if name != axes.channel]
     known = form.calibration if len(form.calibration) > max(kept) else Calibration.unknown(len(form.shape))
     return Binding(
@@ -238,10 +238,12 @@ def _is_colour(axes: Axes, form: ImageForm) -> bool:
     return is_colour(axes, form.shape, form.rgb)
 
 
-def _guess(axes: Axes) -> Note:
+def _guess(axes: Axes, shape: Sequence[int]) -> Note:
     """Return that axes were guessed, and what else they may be."""
     first, *others = axes.names
     known = [f"{_spelled((name, *others))} for {text}" for name, text in MEANINGS.items() if name not in axes.names]
+    if shape[-1] in COLOUR_SAMPLES:
+        known.append(f"{_spelled((*axes.names[1:], 's'))} for colours")
     if first not in MEANINGS or not known:
         known = ["a letter for each"]
     advice = f"If that is wrong, {{}}: {' or '.join(known)}."

@@ -139,3 +139,15 @@ def test_a_layer_that_was_moved_lies_beside_the_place_that_its_file_states(tmp_p
     assert read(layer).calibration == of((0.5, 0.5), (45, 40))
     layer.scale, layer.translate = (0.5, 0.5), (41, 31)
     assert read(layer).calibration == of((0.5, 0.5), (41, 31))
+
+
+def test_a_layer_of_indices_or_of_white_as_zero_is_told_apart_from_intensities(tmp_path: Path) -> None:
+    data = np.arange(30 * 40, dtype=np.uint8).reshape(30, 40)
+    table = np.random.default_rng(0).integers(0, 65536, (3, 256)).astype(np.uint16)
+    kinds = {"palette": {"colormap": table}, "miniswhite": {}, "minisblack": {}}
+    for kind, how in kinds.items():
+        tifffile.imwrite(tmp_path / f"{kind}.tif", data, photometric=kind, metadata={"axes": "YX"}, **how)
+    meanings = {kind: read(opened(tmp_path / f"{kind}.tif")).meaning for kind in kinds}
+    assert "palette" in meanings["palette"]
+    assert "0 is white" in meanings["miniswhite"]
+    assert meanings["minisblack"] == ""

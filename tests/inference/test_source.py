@@ -265,6 +265,16 @@ def test_stains_are_found_whatever_numbers_the_colours_are(white: float, dtype: 
     assert f"0 to {white:g}" in opened.range_notes[0]
 
 
+def test_colours_that_interpolation_has_made_a_little_whiter_than_white_stay_shares_of_it(
+    rng: np.random.Generator,
+) -> None:
+    image = stained(1, "float32", rng)
+    image[0, 0], image[1, 1] = 1.02, -0.01
+    opened = source(image, "yxs", colour="haematoxylin")
+    assert opened.white == 1
+    assert np.isfinite(opened.read(Region.whole((8, 9)))).all()
+
+
 @pytest.mark.parametrize("value", [-3, 70000])
 def test_numbers_that_are_no_colours_have_no_stains(value: int, rng: np.random.Generator) -> None:
     image = stained(255, "int32", rng)

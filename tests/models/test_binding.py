@@ -61,6 +61,7 @@ def test_one_channel_beside_colours_is_no_choice() -> None:
         ((2, 9, 9), Network(2, 2), "CYX", ("ZYX for a stack", "TYX for a movie")),
         ((4, 5, 9, 9), PLANES, "TZYX", ("CZYX for channels",)),
         ((5, 9), Network(1), "YX", ()),
+        ((90, 90, 3), PLANES, "ZYX", ("TYX for a movie", "YXS for colours")),
     ],
 )
 def test_a_guess_is_said_with_what_else_the_axes_may_be(

@@ -40,13 +40,20 @@ def of(layer: Image, request: Request | None, model: ModelEntry | None) -> Image
     if model and network.channels == 1 and channels and not image.rgb:
         parts.append(_choice(channels, settings.channel, image))
     return ImageFacts(
-        " · ".join(filter(None, [*parts, *bound.remarks])),
+        " · ".join(filter(None, [*parts, *bound.remarks, _meaning(image)])),
         _spelled(axes, image),
         channels,
         image.rgb,
         _problem(image, bound, settings, model) if model else "",
         _apart(bound.spacing, model) if model else "",
     )
+
+
+def _meaning(image: LayerImage) -> str:
+    """Return that the numbers of a layer are no intensities; empty if they are."""
+    if not image.meaning:
+        return ""
+    return f"The layer holds {image.meaning}: open the file in the Batch dock, which reads it as it is meant."
 
 
 def _choice(channels: Sequence[str], chosen: int | None, image: LayerImage) -> str:

@@ -55,6 +55,8 @@ class LayerImage:
         Names of its channels; empty if nobody named them.
     notes : tuple of str
         Sentences for the user: what of the layer a file cannot hold.
+    meaning : str
+        What the numbers are where they are no intensities, as a phrase; empty if they are.
     """
 
     name: str
@@ -65,6 +67,7 @@ class LayerImage:
     calibration: Calibration = NO_AXES
     channels: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
+    meaning: str = ""
 
     @property
     def files(self) -> tuple[Path, ...]:
@@ -133,7 +136,7 @@ def read(layer: Image) -> LayerImage:
     channels = channel_names(layer.metadata) or header.channels
     path = str(layer.source.path or "")
     calibration, notes = calibration_of(layer, header)
-    return LayerImage(layer.name, data, names, bool(layer.rgb), path, calibration, channels, notes)
+    return LayerImage(layer.name, data, names, bool(layer.rgb), path, calibration, channels, notes, header.meaning)
 
 
 def _names(layer: Image, labels: Sequence[str]) -> tuple[str, ...]:
