@@ -121,7 +121,8 @@ class BeginPanel(QWidget):
         self.open.setVisible(is_idle)
         self.open.setEnabled(self.image.layer is not None)
         message = state.message or (reason if is_idle else "")
-        for part, text in ((self.message, message), (self.warning, state.warning), (self.error, state.error)):
+        warning = " ".join(filter(None, [state.warning, state.obstacle]))
+        for part, text in ((self.message, message), (self.warning, warning), (self.error, state.error)):
             if part.text() != text:
                 part.setText(text)
             part.setVisible(bool(text))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from qtpy.QtCore import QEvent, QObject, Qt, QTimer
+from qtpy.QtCore import QEvent, QObject, QPoint, QSize, Qt, QTimer
 from qtpy.QtWidgets import (
     QAbstractItemView,
     QApplication,
@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from qtpy.QtGui import QHelpEvent, QWheelEvent
 
 MARKUP = "<qt>"  # with which a tooltip begins that is markup of our own
+LOW = 5  # lines of a tooltip that may lie on the dock
+GAP = 32  # pixels: margins of a tooltip, and what Qt moves it by
 
 
 class DockGuard(QObject):
@@ -91,11 +93,34 @@ class DockGuard(QObject):
     def _can_scroll(self) -> bool:
         return self._area is not None and self._area.verticalScrollBar().maximum() > 0
 
-    @staticmethod
-    def _tell(widget: QWidget, event: QHelpEvent) -> bool:
-        """Show a tooltip that looks like markup and is none of ours as it is written; return whether it was done."""
+    def _tell(self, widget: QWidget, event: QHelpEvent) -> bool:
+        """Show a tooltip that Qt would show otherwise than we want; return whether it was done.
+
+        One that looks like markup and is none of ours is shown as it is written. One of many lines stands beside the
+        dock, as it would cover the controls below and take their clicks.
+        """
         text = widget.toolTip()
-        if not text or text.startswith(MARKUP) or not Qt.mightBeRichText(text):
-            return False
-        QToolTip.showText(event.globalPos(), hint(*text.splitlines()), widget)
-        return True
+        is_plain = not text.startswith(MARKUP) and Qt.mightBeRichText(text)
+        text = hint(*text.splitlines()) if is_plain else text
+        size = _size(text)
+        if size.height() > LOW * widget.fontMetrics().height():
+            QToolTip.showText(self._beside(widget, size), text, widget, widget.rect())
+            return True
+        if is_plain:
+            QToolTip.showText(event.globalPos(), text, widget)
+        return is_plain
+
+    def _beside(self, widget: QWidget, size: QSize) -> QPoint:
+        """Return where a tooltip of this size is to be shown so that it does not lie on the dock."""
+        left, top = self._whole.mapToGlobal(QPoint(0, 0)).x(), widget.mapToGlobal(QPoint(0, 0)).y()
+        before, behind = left - size.width() - GAP, left + self._whole.width()
+        screen = widget.screen().availableGeometry()
+        return QPoint(before if before >= screen.left() else behind, max(screen.top(), top - size.height() // 2))
+
+
+def _size(text: str) -> QSize:
+    """Return how large Qt makes a tooltip."""
+    label = QLabel(text)
+    label.setFont(QToolTip.font())
+    label.setWordWrap(Qt.mightBeRichText(text))
+    return label.sizeHint()

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 from napari.viewer import Viewer
 from pytestqt.qtbot import QtBot
-from qtpy.QtCore import QPoint, QPointF, Qt
-from qtpy.QtGui import QWheelEvent
+from qtpy.QtCore import QEvent, QPoint, QPointF, QRect, Qt
+from qtpy.QtGui import QHelpEvent, QWheelEvent
 from qtpy.QtWidgets import (
     QAbstractItemView,
     QAbstractSlider,
@@ -25,6 +25,7 @@ from qtpy.QtWidgets import (
     QSlider,
     QSpinBox,
     QTabBar,
+    QToolTip,
     QVBoxLayout,
     QWidget,
 )
@@ -196,3 +197,36 @@ def test_the_list_of_a_combo_that_was_opened_scrolls(qtbot: QtBot) -> None:
     roll(combo.view().viewport())
     assert combo.view().verticalScrollBar().value() > 0
     combo.hidePopup()
+
+
+def tips() -> list[QWidget]:
+    """Return the tooltips that are shown."""
+    return [one for one in QApplication.topLevelWidgets() if one.inherits("QTipLabel") and one.isVisible()]
+
+
+def test_the_card_of_a_model_lies_beside_the_dock(
+    make_napari_viewer: Callable[..., Viewer], qtbot: QtBot, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(segment, "WARM_UP_AFTER", 10**8)
+    viewer = make_napari_viewer(show=True)
+    widget = SegmentWidget(viewer)
+    viewer.window.add_dock_widget(widget, area="right")
+    viewer.window._qt_window.move(0, 0)
+    qtbot.wait(50)
+    for part in (widget.model.combo, widget.model.line):
+        at = part.rect().center()
+        QApplication.sendEvent(part, QHelpEvent(QEvent.ToolTip, at, part.mapToGlobal(at)))
+        (tip,) = tips()
+        dock = QRect(widget.mapToGlobal(QPoint(0, 0)), widget.size())
+        assert tip.height() > 60
+        assert not tip.geometry().intersects(dock), (tip.geometry(), dock)
+        QToolTip.hideText()
+        qtbot.waitUntil(lambda: not tips())
+
+
+def test_a_short_tooltip_is_left_to_qt(qtbot: QtBot) -> None:
+    whole = QWidget()
+    qtbot.addWidget(whole)
+    whole.setToolTip("Segment the image")
+    guard = DockGuard(whole)
+    assert not guard.eventFilter(whole, QHelpEvent(QEvent.ToolTip, QPoint(1, 1), QPoint(1, 1)))

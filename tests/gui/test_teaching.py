@@ -608,6 +608,18 @@ def test_pixels_that_are_written_in_place_end_the_course(lesson: Lesson) -> None
     assert "earlier pixels" in lesson.state.message
 
 
+def test_in_3d_the_dock_says_that_nothing_can_be_painted(lesson: Lesson, viewer: ViewerModel) -> None:
+    assert lesson.state.obstacle == ""
+    viewer.dims.ndisplay = 3
+    assert "2-D view" in lesson.state.obstacle
+    lesson.desk.stop()
+    assert lesson.state.obstacle == ""
+    lesson.start()
+    assert "2-D view" in lesson.state.obstacle
+    viewer.dims.ndisplay = 2
+    assert lesson.state.obstacle == ""
+
+
 def test_the_image_removed_ends_the_course(lesson: Lesson, viewer: ViewerModel) -> None:
     viewer.layers.remove(lesson.image)
     assert not lesson.state.is_open

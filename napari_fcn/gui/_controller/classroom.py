@@ -89,11 +89,13 @@ class Classroom(Desk):
     def connect(self) -> None:
         """Watch the viewer."""
         self.viewer.layers.events.removed.connect(self._on_removed)
+        self.viewer.dims.events.ndisplay.connect(self._on_turned)
 
     def shutdown(self) -> None:
         """End what runs and let go of the viewer; what was painted is written, and the layers stay."""
         self.stop("")
         self.viewer.layers.events.removed.disconnect(self._on_removed)
+        self.viewer.dims.events.ndisplay.disconnect(self._on_turned)
         self._runner.shutdown()
 
     def warm_up(self, model: Path | None) -> None:
@@ -157,6 +159,7 @@ class Classroom(Desk):
                     settings=wish.settings,
                     classes=wish.classes(),
                     message=f"Preparing to teach on {wish.layer.name} …",
+                    is_3d=self.viewer.dims.ndisplay == 3,
                 )
                 self._watch(wish.layer)
                 journal = self._book.journal = Journal(self._writer)
@@ -214,6 +217,10 @@ class Classroom(Desk):
     def _on_removed(self, event: Any) -> None:
         if self._course is not None and self._course.has_lost(event.value):
             self.stop(f"The layer {event.value.name} was removed, so teaching has stopped. Press Start to go on.")
+
+    def _on_turned(self, _: object = None) -> None:
+        if self._course is not None:
+            self._set(replace(self.state, is_3d=self.viewer.dims.ndisplay == 3))
 
     def _on_replaced(self, layer: Image) -> None:
         if self._course is not None and self._course.source is layer:

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from napari_fcn.events import Commit
 
 SHOWN_STEPS = 500  # losses in the plot
+IN_3D = "In the 3-D view nothing can be painted: switch to the 2-D view (Ctrl+Y) to paint."
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,6 +101,8 @@ class TeachState:
         Which of the extra layers are shown.
     comparison : Comparison or None
         What is compared.
+    is_3d : bool
+        Whether the 3-D view is shown, in which nothing can be painted.
     """
 
     phase: str = "idle"
@@ -133,6 +136,7 @@ class TeachState:
     are_changes_shown: bool = False
     is_unsure_shown: bool = False
     comparison: Comparison | None = field(default=None)
+    is_3d: bool = False
 
     @property
     def is_open(self) -> bool:
@@ -143,6 +147,11 @@ class TeachState:
     def progress(self) -> Progress:
         """What of it the project must keep, as nothing else there says it."""
         return Progress(self.model, self.exams, self.trials, self.losses, self.notes)
+
+    @property
+    def obstacle(self) -> str:
+        """Why nothing can be painted now; empty if it can."""
+        return IN_3D if self.is_open and self.is_3d else ""
 
     @property
     def can_decide(self) -> bool:
