@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from napari_fcn.errors import FcnError
 from napari_fcn.events import LabelsFound, StepDone, UpdateReady
 from napari_fcn.geometry import Region
 from napari_fcn.geometry.axes import axis_names
@@ -18,7 +19,7 @@ from napari_fcn.models.binding import ImageForm, Network, bind
 from napari_fcn.models.card import ClassLabel
 from napari_fcn.models.checkpoint import Checkpoint
 from napari_fcn.models.recipe import PALETTE, fitting_spec, words_of
-from napari_fcn.models.teachable import TWO_CLASSES, new
+from napari_fcn.models.teachable import TWO_CLASSES, filters_only, new
 from napari_fcn.settings import TeachSettings
 from napari_fcn.teaching import Teaching
 
@@ -70,6 +71,8 @@ def starting_point(
 ) -> Checkpoint:
     """Return the model to start from: a shipped one, a file, or ``new:unet width=16`` with random weights.
 
+    ``new:filters`` is a filter bank without a network.
+
     Parameters
     ----------
     model : str, Path or Checkpoint
@@ -90,6 +93,11 @@ def starting_point(
         return model
     if not str(model).startswith(NEW):
         return Checkpoint.load(zoo.path_of(model))
+    words = words_of(str(model)[len(NEW) :])
+    if words["family"] == "filters":
+        if len(words) > 1:
+            raise FcnError(f"{model} was asked for; filters alone have no values to choose. Leave it at {NEW}filters.")
+        return filters_only(len(shape), channels, spacing=spacing)
     spec = fitting_spec(str(model)[len(NEW) :], spacing, shape, channels)
     return new(spec, TWO_CLASSES, spacing[-spec.ndim :], seed)
 

@@ -196,6 +196,15 @@ def test_a_new_network_fits_the_image() -> None:
     assert made.hash != starting_point("new:unet width=2", (20, 64, 64), (2.0, 0.5, 0.5), seed=2).hash
 
 
+def test_filters_alone_are_a_start_too() -> None:
+    made = starting_point("new:filters", SHAPE, (1.0, 2.0))
+    assert made.hash == filters_only(2, 1, spacing=(1.0, 2.0)).hash
+    answer = api.classes(IMAGE, api.finetune(IMAGE, LABELS, "new:filters", steps=0, device="cpu"), device="cpu")
+    assert (answer[LABELS > 0] == LABELS[LABELS > 0] - 1).mean() > 0.9
+    with pytest.raises(FcnError, match="have no values to choose"):
+        starting_point("new:filters width=3", SHAPE, ())
+
+
 def test_what_the_text_says_of_a_new_network_counts() -> None:
     made = starting_point("new:unet width=2 depth=1 norm=none", (64, 64), (), channels=3)
     assert made.info.spec.untaught == NetSpec(width=2, depth=1, norm="none", channels=3)

@@ -75,6 +75,8 @@ def explain(plan: TilePlan, anatomy: Anatomy, error: float, tolerance: float) ->
     start = f"Tiles and whole differ by {error:.1e} at most" if error else "Tiles and whole are equal"
     if anatomy.unbounded:
         names = ", ".join(anatomy.unbounded)
+        if all(name.endswith("random") for name in anatomy.unbounded):
+            return f"{start}: {names}, so that no two runs are alike."
         return f"{start}: {names} of the network sees the whole input, so that no halo is wide enough."
     narrow = [
         (used, need)

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.modules.pooling import _AdaptiveAvgPoolNd, _AdaptiveMaxPoolNd, _AvgPoolNd, _MaxPoolNd
 
+from napari_fcn.errors import DAMAGE
 from napari_fcn.fields.transparent import Open, Thin, ThinLinear, thick, thin
 from napari_fcn.nets.filters import Support
 
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 
 STEPS = (960, 15360)  # pixels by which an input is lengthened to see how much each layer follows; many grids fit
 ONE = (Fraction(1),)
+DEEPEST = 8  # lists in lists in which a tensor is looked for
 LENGTHS = (256, 1024, 4096)  # tried in turn until the field has an end
 BREADTHS = (1, 8, 32, 256)  # length of the other axes: short ones cost less, unpadded kernels need more
 ROWS = 2**18  # most numbers in one batch of probes: what a processor keeps in its cache
@@ -88,19 +90,32 @@ class Watch:
     def __init__(self, net: nn.Module, kinds: dict[str, str]) -> None:
         self.net, self.kinds = net, kinds
         self.seen: list[Seen] = []
+        self._depth = 0  # of layers of which only the whole is kept
         for name, layer in net.named_modules():
             if isinstance(layer, (*LAYERS, *POOLS)):
+                layer.register_forward_pre_hook(self._enter)
                 layer.register_forward_hook(self._hook(name))
 
     def run(self, x: Tensor) -> list[Seen]:
         """Return what each layer answered, the network itself last."""
-        self.seen = []
-        with Open():
+        self.seen, self._depth = [], 0
+        with Open(self._pooled):
             out = self.net(x)
             return [*self.seen, Seen("output", type(self.net).__name__, first_tensor(out))]
 
+    def _enter(self, *_: Any) -> None:
+        self._depth += 1
+
+    def _pooled(self, function: str, out: Tensor) -> Tensor:
+        """Keep what a function pooled that no layer calls: it may have a grid that no layer shows."""
+        if not self._depth:
+            self.seen.append(Seen(function, "function", out))
+            return out.clone()
+        return out
+
     def _hook(self, name: str) -> Callable[..., Any]:
         def keep(layer: nn.Module, inputs: Any, out: Any) -> Any:
+            self._depth -= 1
             kind = self.kinds.get(name, type(layer).__name__)
             if isinstance(out, Tensor):
                 moved = out.movedim(-1, 1) if isinstance(layer, ThinLinear) and out.ndim > 2 else out
@@ -113,10 +128,20 @@ class Watch:
 
 
 def first_tensor(out: Any) -> Tensor:
-    """Return the first tensor of what a network returns."""
-    while not isinstance(out, Tensor):
-        out = next(iter(out.values() if isinstance(out, dict) else out))
-    return out
+    """Return the first tensor of what a network returns.
+
+    Raises
+    ------
+    TypeError
+        If there is none.
+    """
+    found, depth = out, 0
+    while not isinstance(found, Tensor):
+        inside = found.values() if isinstance(found, dict) else found if isinstance(found, list | tuple) else ()
+        found, depth = next(iter(inside), None), depth + 1
+        if found is None or depth > DEEPEST:
+            raise TypeError(f"it returns a {type(out).__name__} without a tensor in it")
+    return found
 
 
 def probe(net: nn.Module, ndim: int, channels: int, axis: int) -> tuple[Reach, ...]:
@@ -138,9 +163,12 @@ def probe(net: nn.Module, ndim: int, channels: int, axis: int) -> tuple[Reach, .
         shape = partial(_shape, channels, ndim, axis, breadth)
         try:
             watch = copied(copy)
-            return _reaches(watch, shape, axis, _jumps(watch, shape, axis))
-        except (RuntimeError, AttributeError, TypeError, IndexError, ValueError) as error:  # whatever foreign code says
-            failures.append(str(error).splitlines()[0])
+            found = _reaches(watch, shape, axis, _jumps(watch, shape, axis))
+            if found[-1].size > 0:
+                return found
+            failures.append("no pixel was found that the answer depends on")
+        except DAMAGE as error:  # whatever foreign code says
+            failures.append((str(error).splitlines() or [type(error).__name__])[0])
     raise RuntimeError(failures[-1])
 
 

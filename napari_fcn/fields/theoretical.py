@@ -10,6 +10,7 @@ import torch
 from torch import nn
 
 from napari_fcn.errors import ModelError
+from napari_fcn.fields.operations import unbounded_operations
 from napari_fcn.fields.probing import period, probe
 from napari_fcn.fields.transparent import global_layers
 from napari_fcn.geometry import ReceptiveField, Region
@@ -140,7 +141,7 @@ def anatomy(net: NetSpec | nn.Module) -> Anatomy:
                 f"The network cannot be probed for its receptive field: it does not run on an image of another size "
                 f"({error}). Give the part of it that is convolutional."
             ) from error
-        return _join(axes, global_layers(net))
+        return _join(axes, unbounded_operations(net, ndim, channels) or global_layers(net))
     found = [_twin(net.twin(axis)) for axis in range(net.ndim)]
     joined = _join([reaches for reaches, _ in found], found[0][1])
     layers = tuple(replace(one, kind=one.kind.replace("1d", f"{net.ndim}d")) for one in joined.layers)

@@ -13,6 +13,7 @@ from torch.nn.modules.conv import _ConvNd, _ConvTransposeNd
 from torch.nn.modules.instancenorm import _InstanceNorm
 from torch.overrides import TorchFunctionMode
 
+from napari_fcn.errors import DAMAGE
 from napari_fcn.nets.filters import FilterBank, Support
 from napari_fcn.nets.layers import CONV, TRANSPOSED
 
@@ -38,6 +39,13 @@ MAX_POOLS: dict[str, tuple[Any, Any]] = {
         (3, F.avg_pool3d, F.conv3d),
     )
 }
+
+AVERAGE_POOLS = {f"avg_pool{n}d" for n in (1, 2, 3)}
+NEUTRAL_FUNCTIONS = {
+    *("layer_norm", "group_norm", "instance_norm", "batch_norm", "local_response_norm", "normalize"),
+    *("softmax", "log_softmax", "softmin", "dropout", "dropout1d", "dropout2d", "dropout3d", "alpha_dropout"),
+}
+CANCELLING = {"sub", "sub_", "subtract", "__sub__", "__isub__", "div", "div_", "divide", "true_divide", "__truediv__"}
 
 ARGUMENTS = {  # of convolutions, after input, weight and bias
     **{f"conv{n}d": ("stride", "padding", "dilation", "groups") for n in (1, 2, 3)},
@@ -82,16 +90,30 @@ class ThinLinear(nn.Module):
 class Open(TorchFunctionMode):
     """Lets functions pass what they would cut off: max pooling becomes the mean, ReLU does nothing.
 
-    Of a thin network each part of the channels is the one that there is, and kernels have one channel.
+    Of a thin network each part of the channels is the one that there is, and kernels have one channel. Norms do
+    nothing, and differences and quotients become sums: channels are alike, so that they would cancel.
+
+    Parameters
+    ----------
+    pooled : callable, optional
+        Gets the name and the result of each function that pools, and returns what the network goes on with.
     """
+
+    def __init__(self, pooled: Callable[[str, Tensor], Tensor] | None = None) -> None:
+        super().__init__()
+        self._pooled = pooled or (lambda _, out: out)
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         """Run the function, or the one that stands in for it."""
         name, kwargs = getattr(func, "__name__", ""), kwargs or {}
-        if name in GATES:
+        if name in GATES or name in NEUTRAL_FUNCTIONS:
             return args[0]
+        if name in CANCELLING and all(isinstance(x, Tensor) and x.is_floating_point() for x in args[:2]):
+            return torch.add(args[0], args[1])
         if name in MAX_POOLS:
-            return _mean_pool(name, *args, **kwargs)
+            return self._pooled(name, _mean_pool(name, *args, **kwargs))
+        if name in AVERAGE_POOLS:
+            return self._pooled(name, func(*args, **kwargs))
         if name in ARGUMENTS and args[0].shape[1] == 1:
             return _thin_convolution(func, *args, **kwargs)
         if name == "split" and _is_thin(*args, **kwargs):
@@ -153,7 +175,7 @@ def runnable(net: nn.Module, shape: Sequence[int]) -> nn.Module:
     try:
         with torch.no_grad(), Open():
             copy(torch.ones(1, *shape, dtype=torch.float64))
-    except (RuntimeError, ValueError, IndexError):  # channels that are not there were reshaped, or asked for
+    except DAMAGE:  # channels that are not there were reshaped, or asked for
         return thick(net)
     return copy
 

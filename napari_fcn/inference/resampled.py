@@ -23,6 +23,14 @@ if TYPE_CHECKING:
     from napari_fcn.inference.source import ImageSource
 
 APART = 1.2  # how many times larger a pixel may be than those learnt on, before that is worth a word
+STATE = Advice(
+    "State it with --voxel-size (spacing in Python), or leave out --resample.",
+    "Choose Resample off under Advanced, or set the scale and the units of the layer.",
+)
+WITHOUT = Advice(
+    "Leave out --resample, or choose a model that states it (napari-fcn models NAME).",
+    "Choose Resample off under Advanced, or a model that states it.",
+)
 RESAMPLE = Advice("have it resampled with --resample auto.", "have it resampled: Resample under Advanced.")
 
 
@@ -138,7 +146,7 @@ def choose(
     Raises
     ------
     ImageError
-        If there is not one size per axis.
+        If there is not one size per axis, or resampling was asked for and one of both is not known.
     """
     for size in sizes:
         if size and (len(size) != len(source.axes.space) or not all(0 <= length < inf for length in size)):
@@ -152,8 +160,10 @@ def choose(
     ]
     is_apart = are_apart(*sizes)
     if not all(sizes):
-        missing = "the image" if not sizes[0] else "what the model learnt on"
-        return None, () if mode == "off" else (f"Not resampled: the pixel size of {missing} is not known.",)
+        if mode == "off":
+            return None, ()
+        missing, advice = ("the image", STATE) if not sizes[0] else ("what the model learnt on", WITHOUT)
+        raise ImageError(f"Resampling was asked for, but the pixel size of {missing} is not known.", advice)
     texts = [" x ".join(f"{size:g}" for size in size_of) for size_of in sizes]
     apart = f"Pixels of the image measure {texts[0]} µm, those that the model learnt on {texts[1]} µm"
     if mode == "off":

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
-from napari_fcn.errors import ImageError, ModelError
+from napari_fcn.errors import DAMAGE, ImageError, ModelError
 from napari_fcn.events import Certified, CheckStep
 from napari_fcn.fields import exactness
 from napari_fcn.fields.probing import first_tensor
@@ -63,11 +63,12 @@ def certify_module(
     net.eval()
     try:
         found = anatomy(net)
-        part = _part(net, block, found.multiple)
+        answer = _Answer(net, found.unbounded)
+        part = _part(answer, block, found.multiple)
         plan = exactness.cut(part.shape, found, lengths)
         note = "" if part.shape == block.shape[1:] else f" Looked at: {' x '.join(map(str, part.shape))} px."
         inside = np.ascontiguousarray(block[(slice(None), *part.slices)])
-        for event in exactness.certify(_Answer(net), inside, plan, found, TOLERANCE):
+        for event in exactness.certify(answer, inside, plan, found, TOLERANCE):
             if isinstance(event, Certified):
                 event = replace(event, region=part, reason=f"{event.reason}{note}")
             yield event
@@ -78,35 +79,49 @@ def certify_module(
 class _Answer:
     """A network as a function from a block ``(C, *space)`` to probabilities."""
 
-    def __init__(self, net: nn.Module) -> None:
-        self.net = net
-        self.device = next((p.device for p in net.parameters()), torch.device("cpu"))
+    def __init__(self, net: nn.Module, unbounded: Sequence[str] = ()) -> None:
+        self.net, self.unbounded = net, unbounded
+        known = next((p for p in net.parameters() if p.is_floating_point()), torch.zeros(()))
+        self.device, self.dtype = known.device, known.dtype
 
     def __call__(self, block: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
-        try:
-            with torch.inference_mode():
-                out = first_tensor(self.net(torch.from_numpy(block)[None].to(self.device)))[0].float()
-        except RuntimeError as error:
-            size = " x ".join(map(str, block.shape[1:]))
-            raise ModelError(f"The network does not run on {size} px: {str(error).splitlines()[0]}.") from error
+        with torch.inference_mode():
+            out = self.run(torch.from_numpy(block)[None].to(self.device, self.dtype))[0].float()
         if out.shape[1:] != block.shape[1:]:
             raise ModelError(
                 f"The network answers {tuple(out.shape[1:])} for {block.shape[1:]} pixels; tiles can be joined only if "
                 "there is one answer for each pixel."
             )
+        if not out.isfinite().all():
+            raise ModelError(
+                "The network answers NaN or infinite numbers for this image. Scale the image as it wants it."
+            )
         found: npt.NDArray[np.float32] = (out.softmax(0) if len(out) > 1 else out.sigmoid()).cpu().numpy()
         return found
 
+    def run(self, x: torch.Tensor) -> torch.Tensor:
+        """Return the first tensor that the network returns, or raise in words: it is foreign code."""
+        try:
+            return first_tensor(self.net(x))
+        except DAMAGE as error:
+            size = " x ".join(map(str, x.shape[2:]))
+            said = (str(error).splitlines() or [""])[0]
+            names = f" It looks at the whole image: {', '.join(self.unbounded)}." if self.unbounded else ""
+            raise ModelError(
+                f"The network does not run on {size} px ({type(error).__name__}: {said}).{names} Tiles differ in size: "
+                "give a network that runs on images of any size, without layers made for one."
+            ) from error
 
-def _part(net: nn.Module, block: npt.NDArray[np.float32], grid: Sequence[int]) -> Region:
+
+def _part(answer: _Answer, block: npt.NDArray[np.float32], grid: Sequence[int]) -> Region:
     """Return the middle of the image that may be answered in one piece, on the pooling grid."""
     shape = block.shape[1:]
     if any(n < m for n, m in zip(shape, grid, strict=True)):
         raise ImageError(f"The image is {shape} px; the network needs at least {tuple(grid)}.")
     small = [min(n // m, max(1, PROBE // m)) * m for n, m in zip(shape, grid, strict=True)]
-    device = next((p.device for p in net.parameters()), torch.device("cpu"))
-    need = living_bytes(net, torch.zeros(1, block.shape[0], *small, device=device)) / prod(small)
-    pixels = min(MOST, budget(device, None) / need)
+    x = torch.zeros(1, block.shape[0], *small, device=answer.device, dtype=answer.dtype)
+    answer.run(x)  # or it says in words that it does not
+    pixels = min(MOST, budget(answer.device, None) / (living_bytes(answer.net, x) / prod(small)))
     shrink = min(1.0, (pixels / prod(shape)) ** (1 / len(shape)))
     sides = [max(1, min(n // m, ceil(n * shrink / m))) * m for n, m in zip(shape, grid, strict=True)]
     start = tuple((n - k) // 2 // m * m for n, k, m in zip(shape, sides, grid, strict=True))

@@ -14,6 +14,9 @@ import napari_fcn as fcn
 from napari_fcn.cli import main
 from napari_fcn.io import read_image, read_result_meta
 from napari_fcn.io.zarr_writer import ZarrSink
+from napari_fcn.models.checkpoint import Checkpoint
+from napari_fcn.models.recipe import plain_recipe
+from napari_fcn.nets import NetSpec
 
 KINDS = ("classes", "objects")
 
@@ -375,6 +378,27 @@ def test_an_unknown_command_or_value_exits_with_two() -> None:
         with pytest.raises(SystemExit) as stop:
             main(arguments)
         assert stop.value.code == 2
+
+
+@pytest.mark.parametrize("more", [(), ("--voxel-size", "0.02,0.02")])
+def test_resampling_to_a_pixel_size_that_nobody_knows_is_refused(
+    model: Path, tmp_path: Path, more: tuple[str, ...], capsys: pytest.CaptureFixture[str]
+) -> None:
+    np.save(tmp_path / "a.npy", np.arange(24 * 20.0).reshape(24, 20))
+    assert run(tmp_path / "a.npy", "--model", model, "--out", tmp_path / "o.npy", "--resample", "auto", *more) == 1
+    missing = "what the model learnt on" if more else "the image"
+    assert f"the pixel size of {missing} is not known" in capsys.readouterr().err
+    assert not (tmp_path / "o.npy").exists()
+
+
+@pytest.mark.parametrize("kind", ["probabilities", "classes"])
+def test_a_trace_gives_results_without_an_axis_that_it_does_not_have(tmp_path: Path, kind: str) -> None:
+    spec = NetSpec(ndim=1, classes=3, width=2, depth=1)
+    file = tmp_path / "trace.safetensors"
+    Checkpoint.of(spec.build(torch.Generator().manual_seed(3)), plain_recipe("trace", spec, "")).save(file)
+    np.save(tmp_path / "a.npy", np.arange(40.0))
+    assert run(tmp_path / "a.npy", "--model", file, "--out", tmp_path / "o.npy", "--save", kind) == 0
+    assert np.load(tmp_path / "o.npy").shape == ((3, 40) if kind == "probabilities" else (40,))
 
 
 def test_an_image_of_another_pixel_size_is_resampled_where_that_is_asked(

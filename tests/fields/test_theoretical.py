@@ -191,7 +191,7 @@ class Squeezed(nn.Module):
         (nn.Sequential(nn.Conv1d(1, 4, 3), nn.InstanceNorm1d(4)), "1 (InstanceNorm1d)"),
         (nn.Sequential(nn.Conv2d(1, 4, 3), nn.AdaptiveAvgPool2d(1)), "1 (AdaptiveAvgPool2d)"),
         (nn.Sequential(nn.Conv2d(1, 4, 3), nn.Flatten(), nn.Linear(4 * 26 * 26, 10)), "2 (Linear)"),
-        (Squeezed(), "mix (Conv2d)"),
+        (Squeezed(), "mean in Squeezed"),
     ],
 )
 def test_layers_that_see_everything_are_named(net: nn.Module, name: str) -> None:

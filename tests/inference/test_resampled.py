@@ -102,7 +102,7 @@ def test_what_was_resampled_is_said() -> None:
 def test_sizes_far_apart_are_said_where_nothing_was_asked() -> None:
     running = session("unet-2d", options={"resample": "off"})
     assert running.resampling is None
-    assert "let the image be resampled" in notes(running)
+    assert "have it resampled" in notes(running)
     assert "µm" not in notes(session("unet-2d", options={"resample": "off"}, spacing=(1.1, 0.9)))
 
 
@@ -112,10 +112,11 @@ def test_sizes_nearly_alike_are_left_alone_unless_a_kernel_is_named() -> None:
     assert named.resampling == Resampling((61, 90), (67, 81), "cubic")
 
 
-def test_an_image_without_a_pixel_size_stays_as_it_is_and_that_is_said() -> None:
-    running = session("unet-2d", spacing=())
-    assert running.resampling is None
-    assert "the pixel size of the image is not known" in notes(running)
+@pytest.mark.parametrize("mode", ["auto", "linear", "cubic", "gaussian"])
+def test_an_image_without_a_pixel_size_is_not_resampled_without_a_word(mode: str) -> None:
+    with pytest.raises(ImageError, match=r"the pixel size of the image is not known\. State it with --voxel-size"):
+        session("unet-2d", spacing=(), options={"resample": mode})
+    assert session("unet-2d", spacing=(), options={"resample": "off"}).resampling is None
     assert session("unet-2d", spacing=(0.0, 2.0)).seen.shape == (61, 180)
 
 

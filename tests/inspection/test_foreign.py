@@ -1,5 +1,8 @@
 """The certificate of networks that are none of ours."""
 
+from collections.abc import Callable
+from typing import Any
+
 import net_contract
 import numpy as np
 import pytest
@@ -7,6 +10,7 @@ import torch
 from lively import lively
 from net_contract import SPECS
 from torch import nn
+from torch.nn import functional
 
 import napari_fcn as fcn
 from napari_fcn.errors import ImageError, ModelError
@@ -56,8 +60,97 @@ class Gate(nn.Module):
 def test_a_gate_over_the_whole_image_is_found_without_its_type() -> None:
     found = fcn.certify(net(Gate()), IMAGE)
     assert not found.is_exact
-    assert "2.mix (Conv2d)" in found.reason
+    assert "mean in 2 (Gate) of the network sees the whole input" in found.reason
     assert found.halo_used[0][0] >= 32
+
+
+class Calls(nn.Module):
+    """A network with a function between two convolutions."""
+
+    def __init__(self, function: Callable[[torch.Tensor], Any]) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        self.first, self.last = nn.Conv2d(1, 4, 3, padding=1), nn.Conv2d(4, 3, 3, padding=1)
+        self.function = function
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.last(self.function(self.first(x)))
+
+
+@pytest.mark.parametrize(
+    ("function", "name"),
+    [
+        (lambda x: x - x.mean(), "mean in Calls"),
+        (lambda x: x / x.std((2, 3), keepdim=True), "std in Calls"),
+        (lambda x: x - x.mean(3, keepdim=True), "mean in Calls"),
+        (lambda x: x.flatten(2).softmax(-1).reshape(x.shape), "softmax in Calls"),
+        (lambda x: x.cumsum(2), "cumsum in Calls"),
+        (lambda x: x + x.flip(3), "flip in Calls"),
+        (lambda x: x + torch.roll(x, 3, 2), "roll in Calls"),
+        (lambda x: torch.fft.ifft2(torch.fft.fft2(x) ** 2).real, "fft_fft2 in Calls"),
+        (lambda x: x * torch.einsum("bchw,bdhw->b", x, x).reshape(-1, 1, 1, 1), "einsum in Calls"),
+        (lambda x: functional.interpolate(functional.interpolate(x, (32, 32)), x.shape[2:]), "interpolate in Calls"),
+        (lambda x: x * functional.adaptive_max_pool2d(x, 1), "adaptive_max_pool2d in Calls"),
+        (lambda x: functional.batch_norm(x, None, None, training=True), "batch_norm in Calls"),
+        (lambda x: functional.avg_pool2d(functional.pad(x, (1, 1, 1, 1), "circular"), 3, 1), "pad in Calls"),
+        (lambda x: functional.dropout(x), "dropout in Calls, which is random"),
+    ],
+)
+def test_a_function_that_breaks_tiles_is_named(function: Callable[[torch.Tensor], Any], name: str) -> None:
+    found = fcn.certify(Calls(function), IMAGE, tile=30)
+    assert not found.is_exact
+    assert name in found.reason
+    assert "Conv2d" not in found.reason
+
+
+@pytest.mark.parametrize(
+    ("layer", "name"),
+    [
+        (nn.BatchNorm2d(4, track_running_stats=False), "2 (BatchNorm2d)"),
+        (nn.Conv2d(4, 4, 3, padding=1, padding_mode="circular"), "2 (Conv2d)"),
+        (nn.GroupNorm(2, 4), "2 (GroupNorm)"),
+    ],
+)
+def test_a_layer_that_breaks_tiles_is_named(layer: nn.Module, name: str) -> None:
+    found = fcn.certify(net(layer), IMAGE, tile=30)
+    assert not found.is_exact
+    assert f"{name} of the network sees the whole input" in found.reason
+
+
+@pytest.mark.parametrize(
+    "function",
+    [
+        lambda x: x - x.mean(1, keepdim=True),
+        lambda x: x.softmax(1),
+        lambda x: functional.layer_norm(x.permute(0, 2, 3, 1), (4,)).permute(0, 3, 1, 2),
+        lambda x: torch.einsum("bchw,dc->bdhw", x, torch.eye(4)),
+        lambda x: functional.interpolate(functional.max_pool2d(x, 2), x.shape[2:]),
+        lambda x: functional.pad(x, (2, 2, 2, 2), "reflect")[..., 2:-2, 2:-2].relu_(),
+        lambda x: functional.dropout(x, training=False),
+    ],
+)
+def test_functions_that_look_at_a_window_are_exact(function: Callable[[torch.Tensor], Any]) -> None:
+    assert fcn.certify(Calls(function), IMAGE, tile=30).is_exact
+
+
+@pytest.mark.parametrize(
+    ("model", "words"),
+    [
+        (net(nn.LayerNorm([4, 45, 38])), r"does not run on .* It looks at the whole image: 2 \(LayerNorm\)"),
+        (nn.Sequential(nn.Conv2d(1, 2, 3, padding=1), nn.Flatten(), nn.Linear(2 * 90 * 77, 5)), "one answer for each"),
+        (Calls(lambda x: {}["gone"]), "cannot be probed.*gone"),
+        (Calls(lambda x: x * (1 // 0)), "cannot be probed.*division"),
+        (nn.Sequential(nn.Conv2d(1, 2, 3, padding=1), nn.Module()), "cannot be probed"),
+    ],
+)
+def test_networks_that_cannot_be_tiled_are_refused_in_words(model: nn.Module, words: str) -> None:
+    with pytest.raises(ModelError, match=words):
+        fcn.certify(model, IMAGE, tile=30)
+
+
+@pytest.mark.parametrize("kind", [torch.float64, torch.bfloat16])
+def test_the_numbers_of_a_network_are_its_own(kind: torch.dtype) -> None:
+    assert fcn.certify(net().to(kind), (IMAGE * 100).astype(np.int16), tile=30).tiles == 9
 
 
 def test_a_large_image_is_certified_in_its_middle(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -399,3 +399,24 @@ FIXED_LENET = settled(lenet())
 WIDE_LENET = settled(
     nn.Sequential(nn.Conv2d(1, 3, 5), nn.MaxPool2d(2), nn.MaxPool2d(2), nn.Flatten(), nn.Linear(75, 2))
 )
+
+
+def test_the_window_of_an_unpadded_network_begins_in_the_image() -> None:
+    net = nn.Sequential(nn.Conv2d(1, 2, 5, padding=2), nn.MaxPool2d(2), nn.Conv2d(2, 2, 3, padding=1)).eval()
+    padded, clean = window(net), window(Unpadded(net))
+    assert (clean.size, clean.stride, clean.padded) == (padded.size, padded.stride, ())
+    assert all(0 <= start < step for start, step in zip(clean.start, clean.stride, strict=True))
+    x = torch.randn(1, 1, 31, 36)
+    whole, first = Unpadded(net)(x), clean.start
+    part = x[..., first[0] : first[0] + clean.size[0], first[1] : first[1] + clean.size[1]]
+    changed = torch.zeros_like(x)
+    changed[..., first[0] : first[0] + clean.size[0], first[1] : first[1] + clean.size[1]] = part
+    assert_same(Unpadded(net)(changed)[..., 0, 0], whole[..., 0, 0])
+
+
+def test_an_unpadded_network_may_be_part_of_another() -> None:
+    net = nn.Sequential(nn.Conv2d(1, 2, 3, padding=1), nn.MaxPool2d(2)).eval()
+    joined = window(nn.Sequential(Unpadded(net), nn.Conv2d(2, 1, 3)))
+    inner = window(Unpadded(net))
+    assert joined.size == tuple(n + 2 * j for n, j in zip(inner.size, inner.stride, strict=True))
+    assert (joined.start, joined.stride, joined.padded) == (inner.start, inner.stride, ())

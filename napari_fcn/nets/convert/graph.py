@@ -42,7 +42,11 @@ class _Tracer(fx.Tracer):
     """Looks into every module but those of torch and our own leaf."""
 
     def is_leaf_module(self, m: nn.Module, module_qualified_name: str) -> bool:
-        return isinstance(m, DilatedAverage) or super().is_leaf_module(m, module_qualified_name)
+        return (
+            isinstance(m, DilatedAverage)
+            or getattr(m, "is_leaf", False)
+            or super().is_leaf_module(m, module_qualified_name)
+        )
 
 
 def follow(net: nn.Module) -> fx.GraphModule:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from torch import Tensor, nn
 
-from napari_fcn.nets.convert.graph import called, dimensions, follow
+from napari_fcn.nets.convert.graph import called, dimensions, follow, module_of
 from napari_fcn.nets.convert.sliding import Lengths, Sliding, check_merge, role, sliding
 
 if TYPE_CHECKING:
@@ -71,6 +71,21 @@ class Window:
             self.padded,
         )
 
+    @property
+    def clean(self) -> Window:
+        """The window of the same map without the positions that padding has touched."""
+        start = tuple(s % j for s, j in zip(self.start, self.stride, strict=True))
+        return Window(start, self.size, self.stride)
+
+    def followed(self, other: Window) -> Window:
+        """Return the window after a part of the network that has a window itself."""
+        return Window(
+            tuple(s + j * o for s, j, o in zip(self.start, self.stride, other.start, strict=True)),
+            tuple(n + j * (k - 1) for n, j, k in zip(self.size, self.stride, other.size, strict=True)),
+            tuple(j * k for j, k in zip(self.stride, other.stride, strict=True)),
+            (*self.padded, *other.padded),
+        )
+
     def joined(self, other: Window) -> Window:
         """Return the box of this window and another of the same stride."""
         start = tuple(map(min, self.start, other.start))
@@ -90,6 +105,8 @@ class Unpadded(nn.Module):
     net : nn.Module
         Convolutions and pooling, as `fully_convolutional` returns them.
     """
+
+    is_leaf = True  # followed as one step: what it leaves out depends on the size of the image
 
     def __init__(self, net: nn.Module) -> None:
         super().__init__()
@@ -118,11 +135,17 @@ def window(net: nn.Module) -> Window:
     ValueError
         If the network has a layer that looks at the whole image, or one that is unknown.
     """
+    if isinstance(net, Unpadded):
+        return net.window.clean
     graph = follow(net)
-    ndim, _ = dimensions(graph)
+    inner = [module_of(graph, node) for node in graph.graph.nodes]
+    ndim = next((len(part.window.size) for part in inner if isinstance(part, Unpadded)), 0) or dimensions(graph)[0]
     one = (1,) * ndim
     known: dict[fx.Node, Window] = {}
     for node in graph.graph.nodes:
+        if isinstance(part := module_of(graph, node), Unpadded):
+            known[node] = known[node.all_input_nodes[0]].followed(part.window.clean)
+            continue
         match role(graph, node):
             case "input":
                 known[node] = Window((0,) * ndim, one, one)

@@ -1,0 +1,196 @@
+"""What a network does that no halo of a tile covers, from the functions that it calls.
+
+Layers are known by their types only where they are torch's own; what a `forward` computes with functions is not. So
+each function is recorded while the network runs on images of two sizes: what loses an axis that grows with the image,
+or mixes all its positions, looks at the whole image.
+"""
+
+from __future__ import annotations
+
+from copy import deepcopy
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
+
+from napari_fcn.errors import DAMAGE
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+SIZES = {1: ((256, 384), (2048, 3072)), 2: ((64, 128), (128, 192), (256, 384)), 3: ((16, 32), (32, 48), (64, 96))}
+ALONG = {  # functions that mix positions along an axis, which is given, or the last, or all
+    **dict.fromkeys(("softmax", "log_softmax", "softmin", "cumsum", "cumprod", "cummax", "cummin", "logcumsumexp")),
+    **dict.fromkeys(("sort", "argsort", "flip", "roll", "topk", "median", "normalize", "renorm")),
+}
+WHOLE = (
+    *("fliplr", "flipud", "rot90", "scaled_dot_product_attention", "multi_head_attention_forward", "group_norm"),
+    *("lstm", "gru", "rnn_tanh", "rnn_relu"),
+)
+SHAPES = ("new_", "size", "dim", "numel", "item", "tolist", "__len__")  # functions that read no pixel
+RANDOM = ("dropout", "feature_dropout", "alpha_dropout", "feature_alpha_dropout")
+DRAWN = ("rand_like", "randn_like", "bernoulli", "bernoulli_", "normal_", "uniform_", "rrelu")
+
+
+@dataclass(frozen=True, slots=True)
+class Operation:
+    """A function that was called: its label for people, and the shapes that went in and came out."""
+
+    name: str
+    label: str
+    inputs: tuple[tuple[int, ...], ...]
+    outputs: tuple[tuple[int, ...], ...]
+    args: tuple[Any, ...]
+    kwargs: dict[str, Any]
+
+
+class _Recorder(TorchFunctionMode):
+    """Records the functions that a network calls, and in which of its modules."""
+
+    def __init__(self, net: nn.Module) -> None:
+        super().__init__()
+        self.found: list[Operation] = []
+        self._stack: list[tuple[str, nn.Module]] = [("", net)]
+        for name, module in net.named_modules():
+            if name:
+                module.register_forward_pre_hook(self._enter(name))
+                module.register_forward_hook(self._leave)
+
+    def _enter(self, name: str) -> Any:
+        def enter(module: nn.Module, _: Any) -> None:
+            self._stack.append((name, module))
+
+        return enter
+
+    def _leave(self, *_: Any) -> None:
+        self._stack.pop()
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        """Run the function and keep what it was."""
+        kwargs = kwargs or {}
+        inputs = tuple(tuple(x.shape) for x in _tensors((*args, *kwargs.values())))
+        out = func(*args, **kwargs)
+        outputs = tuple(tuple(x.shape) for x in _tensors((out,)))
+        name = getattr(func, "__name__", "")
+        if inputs and outputs and not name.startswith(SHAPES):
+            plain = tuple(None if isinstance(x, Tensor) else x for x in args)
+            named = {k: isinstance(v, Tensor) or v for k, v in kwargs.items()}
+            self.found.append(Operation(name, self._label(name), inputs, outputs, plain, named))
+        return out
+
+    def _label(self, function: str) -> str:
+        name, module = self._stack[-1]
+        kind = type(module).__name__
+        if name and type(module).__module__.startswith("torch.nn") and not isinstance(module, nn.Sequential):
+            return f"{name} ({kind})"
+        return f"{function} in {f'{name} ({kind})' if name else kind}"
+
+
+def _tensors(values: Sequence[Any]) -> Iterator[Tensor]:
+    """Yield the tensors among some values and lists of values."""
+    for value in values:
+        if isinstance(value, Tensor):
+            yield value
+        elif isinstance(value, list | tuple):
+            yield from _tensors(value)
+        elif isinstance(value, dict):
+            yield from _tensors(tuple(value.values()))
+
+
+def unbounded_operations(net: nn.Module, ndim: int, channels: int) -> tuple[str, ...]:
+    """Return what looks at the whole image, as ``name (type)`` of a layer or ``function in name (type)``.
+
+    Empty also for a network that does not run on images of other sizes. The network is not changed.
+    """
+    copy = deepcopy(net).eval()
+    recorder = _Recorder(copy)
+    known = next((p for p in copy.parameters() if p.is_floating_point()), torch.zeros(()))
+    for sizes in SIZES[ndim]:
+        runs = []
+        for size in sizes:
+            recorder.found = []
+            x = torch.rand(1, channels, *(size,) * ndim, generator=torch.Generator().manual_seed(0))
+            try:
+                with torch.no_grad(), torch.random.fork_rng(devices=[]), recorder:
+                    copy(x.to(known.device, known.dtype))
+            except DAMAGE:  # whatever foreign code says
+                break
+            runs.append(recorder.found)
+        if len(runs) == len(sizes):
+            return _named(runs[0], runs[1], sizes[1] / sizes[0])
+    return ()
+
+
+def _named(small: Sequence[Operation], large: Sequence[Operation], growth: float) -> tuple[str, ...]:
+    """Return the labels of operations that look at everything, in the order in which they run."""
+    if [op.name for op in small] != [op.name for op in large]:  # the path depends on the size
+        large = small
+    found = []
+    for a, b in zip(small, large, strict=True):
+        if a.name in DRAWN or (a.name in RANDOM and _is_training(a)):
+            found.append(f"{a.label}, which is random")
+        elif _mixes(a, b) or _loses(a, b, growth):
+            found.append(a.label)
+    return tuple(dict.fromkeys(found))
+
+
+def _loses(small: Operation, large: Operation, growth: float) -> bool:
+    """Whether an operation has fewer axes that grow with the image than what it reads, or more: each with each."""
+    pairs = list(zip(small.inputs, large.inputs, strict=True))
+    results = list(zip(small.outputs, large.outputs, strict=True))
+    before, after = max(map(_growing, pairs)), max(map(_growing, results))
+    if after > before > 0:
+        return len(pairs) > 1  # else an axis was only split
+    return after < before and max(map(_ratio, results)) < max(map(_ratio, pairs)) / growth**0.5  # else axes were joined
+
+
+def _growing(shapes: tuple[tuple[int, ...], tuple[int, ...]]) -> int:
+    """Return how many axes of a tensor grow with the image."""
+    return sum(a != b for a, b in zip(*shapes, strict=True)) if len(shapes[0]) == len(shapes[1]) else 0
+
+
+def _ratio(shapes: tuple[tuple[int, ...], tuple[int, ...]]) -> float:
+    """Return how many times more numbers a tensor of the larger image has."""
+    return torch.Size(shapes[1]).numel() / max(1, torch.Size(shapes[0]).numel())
+
+
+def _mixes(small: Operation, large: Operation) -> bool:
+    """Whether an operation that keeps the shape mixes all positions along an axis that grows with the image."""
+    name = small.name
+    if name in WHOLE:
+        return small.inputs[0] != large.inputs[0]
+    if name == "instance_norm":
+        return bool(_argument(small, "use_input_stats", 5, True))
+    if name == "batch_norm":
+        return bool(_argument(small, "training", 5, False)) or len(small.inputs) < 3
+    if name == "layer_norm":
+        shape = _argument(small, "normalized_shape", 1, ())
+        return len(shape) > 1 or small.inputs[0][-1] != large.inputs[0][-1]
+    if name == "pad":
+        return bool(_argument(small, "mode", 2, "constant") == "circular")
+    if name.startswith(("fft_", "_fft", "stft", "istft")):
+        return True
+    if name not in ALONG:
+        return False
+    sizes = list(zip(small.inputs[0], large.inputs[0], strict=True))
+    position = 2 if name in ("roll", "renorm", "topk", "normalize") else 1
+    keyword = "dims" if name in ("flip", "roll") else "dim"
+    asked = _argument(small, keyword, position, None)
+    if asked is None:
+        asked = {"sort": -1, "argsort": -1, "topk": -1, "normalize": 1}.get(name, tuple(range(len(sizes))))
+    axes = (asked,) if isinstance(asked, int) else tuple(asked)
+    return any(sizes[axis][0] != sizes[axis][1] for axis in axes)
+
+
+def _argument(operation: Operation, keyword: str, position: int, default: Any) -> Any:
+    """Return an argument of a call."""
+    if keyword in operation.kwargs:
+        return operation.kwargs[keyword]
+    return operation.args[position] if len(operation.args) > position else default
+
+
+def _is_training(operation: Operation) -> bool:
+    """Whether a call of dropout changes anything."""
+    return bool(_argument(operation, "training", 2, True)) and _argument(operation, "p", 1, 0.5) != 0
