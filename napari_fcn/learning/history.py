@@ -7,12 +7,14 @@ from typing import TYPE_CHECKING, Any, Protocol, Self
 
 from napari_fcn.errors import ModelError
 from napari_fcn.events import Commit, HistoryChanged
+from napari_fcn.learning.pins import between
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
     from torch import Tensor
 
+    from napari_fcn.learning.pins import Classes, Kept, Lineage
     from napari_fcn.models.card import ModelInfo
     from napari_fcn.models.checkpoint import Checkpoint
 
@@ -88,6 +90,11 @@ class History:
         Where the weights are kept; in memory if not given.
     last : int
         The highest number that was ever given to a commit, lost ones included: none is given twice.
+
+    Attributes
+    ----------
+    lineages : dict of int to Lineage
+        For each commit, the changes of the classes that led to it.
     """
 
     def __init__(self, store: Store | None = None, last: int = -1) -> None:
@@ -97,6 +104,7 @@ class History:
         self._present: int | None = None
         self._next: dict[int, int] = {}  # commit -> the child that was visited last
         self._held: _Held | None = None
+        self.lineages: dict[int, Lineage] = {}
 
     @classmethod
     def restore(
@@ -148,9 +156,20 @@ class History:
         commit = Commit(number, self._present, kind, turn, strokes, checkpoint.hash, dict(scores or {}))
         held, delta = self._compared(number, checkpoint)
         self.store.put(number, delta)
+        self.lineages[number] = () if self._present is None else self.lineages.get(self._present, ())
         self._commits[number], self._held, self._last = commit, held, number
         self._visit(number)
         return commit
+
+    def note_classes(self, kept: Kept) -> None:
+        """Note how the present commit has changed the classes: for each, which one it was before."""
+        number = self.present.number
+        change = (-number, kept)  # numbers above zero are those of entries of a project
+        self.lineages[number] = (*self.lineages.get(number, ()), change)
+
+    def renumbering(self, first: int, second: int) -> Classes:
+        """Return the class index at one commit of each at another, `GONE` for classes that are not there."""
+        return between(self.lineages.get(first, ()), self.lineages.get(second, ()))
 
     def undo(self) -> Commit | None:
         """Return the parent of the present commit, which becomes the present one; None at the start."""

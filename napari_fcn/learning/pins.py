@@ -16,6 +16,9 @@ if TYPE_CHECKING:
 
     Classes = npt.NDArray[np.uint8]
 
+Kept = tuple[int | None, ...]  # for each class, which one it was before
+Lineage = tuple[tuple[int, Kept], ...]  # changes of the classes one after the other, each with a number of its own
+
 GONE = 255  # class index of what is in no class any more; there are at most 255 classes, 0 to 254
 
 
@@ -31,11 +34,14 @@ class Pin:
         Where, on the image axes.
     classes : ndarray
         ``region.shape`` uint8, the answer when it was pinned; `GONE` in classes that are not there any more.
+    commit : int or None
+        The commit whose classes number it; None: those of now.
     """
 
     name: str
     region: Region
     classes: Classes
+    commit: int | None = None
 
 
 def renumbered(pins: Iterable[Pin], table: Classes) -> tuple[Pin, ...]:
@@ -66,3 +72,23 @@ def forward(kept: Sequence[int | None]) -> Classes:
 def by_name(before: Sequence[str], after: Sequence[str]) -> Classes:
     """Return the new class index of each old one, if classes of one name are the same."""
     return forward([before.index(name) if name in before else None for name in after])
+
+
+def backward(kept: Sequence[int | None]) -> Classes:
+    """Return the old class index of each new one, `GONE` for those that were not there."""
+    table = np.full(256, GONE, np.uint8)
+    table[: len(kept)] = [GONE if old is None else old for old in kept]
+    return table
+
+
+def between(old: Lineage, new: Lineage) -> Classes:
+    """Return how classes that were numbered after some changes are numbered after others, on any branch."""
+    shared = 0
+    while shared < min(len(old), len(new)) and old[shared][0] == new[shared][0]:
+        shared += 1
+    table = np.arange(256, dtype=np.uint8)
+    for _, kept in reversed(old[shared:]):
+        table = backward(kept)[table]
+    for _, kept in new[shared:]:
+        table = forward(kept)[table]
+    return table

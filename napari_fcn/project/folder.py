@@ -305,7 +305,10 @@ class Project:
         timeline, last = self._record.timeline, self._record.last_commit
         if not timeline.visited:
             return History(self.store, last)
-        return History.restore(timeline.commits.values(), timeline.visited[-1], self.store, timeline.visited, last)
+        commits, visited = timeline.commits, timeline.visited
+        history = History.restore(commits.values(), visited[-1], self.store, visited, last)
+        history.lineages.update({number: timeline.lineage(timeline.of(number)) for number in commits})
+        return history
 
     def leave_out(self, commit: int) -> None:
         """Go on without a state whose weights cannot be read; what was painted stays, and the notes say so."""
@@ -350,6 +353,10 @@ class Project:
     def pins(self) -> Iterator[tuple[str, Region, Labels]]:
         """Yield name, region and class indices of each pin, numbered as the classes are now; 255 is a class gone."""
         return self._record.pins()
+
+    def pins_as_made(self) -> Iterator[tuple[str, Region, Labels, int | None]]:
+        """Yield name, region and class indices of each pin, and the commit that numbers them; None: those of now."""
+        return self._record.pins_as_made()
 
     def image_path(self) -> str:
         """Return where the image is: as recorded, or beside the project; empty if it is no file.

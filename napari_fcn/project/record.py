@@ -183,6 +183,17 @@ class Record:
             for region, block in self._read([n]):
                 yield name, region, table[block]
 
+    def pins_as_made(self) -> Iterator[tuple[str, Region, Labels, int | None]]:
+        """Yield name, region and class indices of each pin, and the commit that numbers them; None: those of now."""
+        now = {name: (region, block) for name, region, block in self.pins()}
+        for name, (n, _) in list(self.timeline.pins.items()):
+            commit = self.timeline.pinned_at[name]
+            if commit not in self.timeline.commits:  # its weights are lost
+                yield (name, *now[name], None)
+                continue
+            for region, block in self._read([n]):
+                yield name, region, block, commit
+
     def _read(self, numbers: Iterable[int]) -> Iterator[tuple[Region, Labels]]:
         for entry in self._journal.entries(numbers):
             region = blocks.region_of(entry, self._shape)

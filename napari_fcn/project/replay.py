@@ -61,7 +61,7 @@ def resumed(project: Project) -> dict[str, Any]:
         "settings": project.settings(),
         "history": _readable(project),
         "recall": partial(recall, project),
-        "pins": [Pin(name, region, classes) for name, region, classes in project.pins()],
+        "pins": [Pin(*made) for made in project.pins_as_made()],
         "reference": project.reference(),
     }
 
@@ -169,7 +169,7 @@ class _Again:
             spacing=record.spacing,
             history=history,
             recall=partial(recall, self.project),
-            pins=self._teaching.pins if self._teaching else (),
+            pins=self._teaching.pins_as_made if self._teaching else (),
             reference=self._reference_after(entry["n"]),
         )
         yield from ()

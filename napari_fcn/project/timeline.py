@@ -66,6 +66,7 @@ class Timeline:
         self.commits: dict[int, Commit] = {}
         self.visited: list[int] = []  # commits that were the present one, in order
         self.pins: dict[str, tuple[int, int]] = {}  # name -> entry, and the moment at which it was pinned
+        self.pinned_at: dict[str, int] = {}  # name -> the commit that was the present one then
         self.settings: dict[str, Any] = {}  # what replaced the settings of the start
         self.reference: tuple[int, ...] = ()  # pixel of the tile that sets the scale of the features
 
@@ -115,6 +116,7 @@ class Timeline:
                 self.commits[number] = replace(self.commits[number], name=str(entry["name"]))
             case "pin":
                 self.pins[str(entry["name"])] = (n, self.now)
+                self.pinned_at[str(entry["name"])] = self.visited[-1] if self.visited else -1
             case "unpin":
                 self.pins.pop(entry["name"], None)
             case "turn" if "reference" in entry:
@@ -209,6 +211,10 @@ class Timeline:
         """Return the classes at a moment; none if they are those of the start."""
         changes = [at.n for at in self.path(moment) if at.kept is not None]
         return self._labels[changes[-1]] if changes else ()
+
+    def lineage(self, moment: int) -> tuple[tuple[int, tuple[int | None, ...]], ...]:
+        """Return the changes of the classes that led to a moment, each with the number of its entry."""
+        return tuple((at.n, at.kept) for at in self.path(moment) if at.kept is not None)
 
     def table(self, then: int, moment: int) -> Table:
         """Return how classes that were numbered at one moment are numbered at another, on any branch."""

@@ -15,7 +15,7 @@ from napari_fcn.events import Answered, Compared, Settled, TileDone
 from napari_fcn.inference.device import pick_device
 from napari_fcn.learning.history import History
 from napari_fcn.learning.pauses import told as with_pauses
-from napari_fcn.learning.pins import GONE, Pin, by_name, forward, renumbered, without
+from napari_fcn.learning.pins import GONE, Pin, forward, renumbered, without
 from napari_fcn.models.teachable import filters_only, teachable, with_classes
 from napari_fcn.settings import TeachSettings
 from napari_fcn.teaching import looking
@@ -114,10 +114,11 @@ class Teaching:
         start, present = self._begun(checkpoint, classes, spacing), self.history.present
         scaling = start.info.normaliser.fit(self.source.sample())
         self._ground = Ground(self.source, scaling, start, checkpoint.hash, self.device)
-        self._record, self.pins = record or _ignore, tuple(pins)
+        self._record, at = record or _ignore, present.number
+        self.pins_as_made = tuple(replace(pin, commit=at) if pin.commit is None else pin for pin in pins)
         self._painted = Painted(self.source.shape, recall)
-        at = reference or tuple(n // 2 for n in self.source.shape)
-        self._accepted = Accepted(self._painted.at(present), present.turn, present.strokes, at)
+        pixel = reference or tuple(n // 2 for n in self.source.shape)
+        self._accepted = Accepted(self._painted.at(present), present.turn, present.strokes, pixel)
         self._trials = Trials(start.weights, present.turn)
         self._earlier: Known | None = None  # an answer whose commit was put off, for new strokes wait for nothing
         self._install(self.history.checkpoint(present.number))
@@ -167,6 +168,12 @@ class Teaching:
     def samples(self) -> Samples:
         """What they have learnt from."""
         return self._accepted.samples
+
+    @property
+    def pins(self) -> tuple[Pin, ...]:
+        """Regions that must stay as they are, numbered as the classes are now."""
+        now, table = self.history.present.number, self.history.renumbering
+        return tuple(pin for made in self.pins_as_made for pin in renumbered([made], table(made.commit or 0, now)))
 
     @property
     def turn(self) -> int:
@@ -361,9 +368,8 @@ class Teaching:
     def _restore(self, commit: Commit | None) -> Iterator[HistoryChanged]:
         if commit is None:
             return
-        accepted, before = self._accepted, self._accepted.names
+        accepted = self._accepted
         self._install(self.history.checkpoint(commit.number))
-        self.pins = renumbered(self.pins, by_name(before, accepted.names))
         accepted.samples, accepted.strokes = self._painted.at(commit), commit.strokes
         accepted.turn = self._trials.judged = max(self.turn, commit.turn)
         self._record("present", number=commit.number)
@@ -391,9 +397,10 @@ class Teaching:
         table = forward(kept)
         label = table[self.samples.label]
         self._accepted.samples = replace(self.samples, label=label).where(label != GONE)
-        self.pins = renumbered(self.pins, table)
         self._record("classes", classes=[asdict(label) for label in classes], kept=kept)
-        yield self._commit("classes", {}, self._accepted.known)
+        changed = self._commit("classes", {}, self._accepted.known)
+        self.history.note_classes(kept)
+        yield changed
 
     def pin(self, region: Region, name: str) -> None:
         """Mark a region that must stay as it is answered now.
@@ -406,13 +413,13 @@ class Teaching:
         region = region.clip(self.source.shape)
         if region.is_empty:
             raise ImageError("The region to pin lies outside the image. Move the view onto the image.")
-        pinned = Pin(name, region, self.pupil.classes(region))
-        self.pins = (*without(self.pins, name), pinned)
+        pinned = Pin(name, region, self.pupil.classes(region), self.history.present.number)
+        self.pins_as_made = (*without(self.pins_as_made, name), pinned)
         self._record("pin", name=name, region=region, classes=pinned.classes)
 
     def unpin(self, name: str) -> None:
         """Let a region change again."""
-        self.pins = without(self.pins, name)
+        self.pins_as_made = without(self.pins_as_made, name)
         self._record("unpin", name=name)
 
     # Looking

@@ -65,6 +65,8 @@ class Desk:
         image = viewer.add_image(self.pixels, name="cells")
         self.controller = TeachController(viewer)
         self.controller.connect()
+        self.said: list[str] = []
+        self.controller.changed.connect(lambda state: self.said.append(state.message))
         asked = wish(image)
         (self.controller.open_project if asked.folder else self.controller.start)(asked)
         self.wait(lambda: self.state.phase != "opening")
@@ -276,3 +278,42 @@ def test_what_came_back_from_another_branch_is_watched_like_all_else(fake_engine
     desk.rest()
     assert desk.state.present == 3
     desk.close()
+
+
+def test_a_project_with_a_link_inside_is_refused_in_words(fake_engine: object, qtbot: QtBot, tmp_path: Path) -> None:
+    desk = Desk(qtbot, None, OFF)
+    desk.close()
+    outside = tmp_path / "outside"
+    outside.write_text("mine")
+    try:
+        (desk.project / "start.safetensors").symlink_to(outside)
+    except OSError as error:
+        pytest.skip(f"this system makes no links here: {error}")
+    viewer = ViewerModel()
+    controller = TeachController(viewer)
+    image = viewer.add_image(desk.pixels, name="cells")
+    controller.open_project(Wish(image, None, OFF, ("y", "x"), folder=desk.project))
+    desk.wait(lambda: controller.state.error)
+    assert "start.safetensors in it is a link" in controller.state.error
+    controller.shutdown()
+    desk.wait(lambda: not controller.is_busy)
+
+
+def test_a_project_opens_whose_present_weights_are_damaged(fake_engine: object, qtbot: QtBot) -> None:
+    desk = Desk(qtbot, None, OFF)
+    for row, label in ((1, 1), (5, 2), (9, 1)):
+        desk.paint(label, row, 4)
+    strokes = desk.labels
+    desk.close()
+    file = desk.project / "commits" / "0003.safetensors"
+    content = bytearray(file.read_bytes())
+    content[-1] ^= 1
+    file.write_bytes(content)
+    desk.states.pop(3)
+    desk.reopen(desk.project)
+    assert any("The weights of state 3 are missing or damaged" in said for said in desk.said)
+    desk.do(GoTo(2))
+    assert np.array_equal(desk.labels, desk.states[2])
+    desk.close()
+    with Project.open_read_only(desk.project) as project:
+        assert np.array_equal(np.asarray(project.painted(3)), strokes)

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
 from napari_fcn.geometry import Region
-from napari_fcn.learning.pins import GONE, Pin, agreement, by_name, forward, renumbered, without
+from napari_fcn.learning.pins import GONE, Pin, agreement, between, by_name, forward, renumbered, without
 
 CLASSES = arrays.arrays(np.uint8, arrays.array_shapes(min_dims=1, max_dims=3, max_side=12), elements=st.integers(0, 2))
 
@@ -42,6 +42,19 @@ def test_classes_of_one_name_are_the_same(names: list[str], kept: int) -> None:
     after = [*names[:kept], "new"]
     table = by_name("abcd", after)
     assert [table[k] for k in range(4)] == [after.index(name) if name in after else GONE for name in "abcd"]
+
+
+@given(st.lists(st.tuples(st.permutations(range(3)), st.booleans()), max_size=4), st.data())
+def test_classes_come_back_the_way_that_they_went(changes: list[tuple[list[int], bool]], data: st.DataObject) -> None:
+    lineage = tuple(
+        (n, tuple(None if is_new and k == 0 else k for k in order)) for n, (order, is_new) in enumerate(changes)
+    )
+    fork = data.draw(st.integers(0, len(lineage)))
+    there, back = between(lineage[:fork], lineage), between(lineage, lineage[:fork])
+    for k in range(3):
+        assert there[k] == GONE or back[there[k]] == k
+    assert (between(lineage, lineage) == np.arange(256)).all()
+    assert between(lineage, ((99, (2, 0, 1)),))[GONE] == GONE
 
 
 def test_pins_follow_other_numbers_and_go_by_name() -> None:

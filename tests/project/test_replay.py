@@ -281,6 +281,24 @@ def test_a_journal_that_lacks_an_entry_is_named(tmp_path: Path) -> None:
     lesson.project.close()
 
 
+def test_a_pin_follows_its_classes_whatever_they_are_called(tmp_path: Path) -> None:
+    """Also back to a state in which they had another name, or were not there, and forward again."""
+    lesson = Lesson(tmp_path / "a.fcn", tiny(), HEADS)
+    teaching = lesson.teaching
+    lesson.teach(painted(SHAPE, 1))
+    lesson.do(teaching.set_classes((CLASSES[0], RIM), (0, 1)))
+    lesson.do(teaching.set_classes((RIM, *CLASSES), (1, 0, None)))
+    teaching.pin(Region((0, 0), (9, 60)), "all")
+    made = teaching.pins[0].classes.copy()
+    assert set(np.unique(made)) == {0, 1}
+    for number, expected in ((1, 1 - made), (2, 1 - made), (3, made), (0, 1 - made), (3, made)):
+        lesson.do(lesson.teaching.go_to(number))
+        assert np.array_equal(lesson.teaching.pins[0].classes, expected)
+        lesson.reopen()
+        assert np.array_equal(lesson.teaching.pins[0].classes, expected)
+    lesson.project.close()
+
+
 # States whose weights are damaged
 
 
