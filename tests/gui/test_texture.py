@@ -62,3 +62,50 @@ def test_a_tile_looks_the_same_either_way(
     assert sent == [True]
     assert not np.array_equal(directly, blank)
     np.testing.assert_array_equal(directly, picture(viewer))
+
+
+def test_a_result_layer_that_got_other_pixels_is_left_alone_until_the_next_run(
+    make_napari_viewer: Callable[..., Viewer],
+) -> None:
+    viewer = make_napari_viewer(show=True)
+    source = viewer.add_image(np.zeros((40, 60), np.uint8))
+    overlay = Overlay(viewer, source, None, Canvas.blank((40, 60)), CLASSES)
+    overlay.refresh()
+    region, probabilities = Region((20, 0), (40, 60)), np.zeros((3, 20, 60), np.float32)
+    probabilities[2] = 1
+    tile = paint(TileDone(region, probabilities, 1, 1), [colour for _, colour in CLASSES])
+    for kind, layer in overlay.layers.items():
+        layer.visible = True
+        blank = np.zeros_like(layer.data)
+        of_another_type = blank.astype(np.float64 if kind == "probabilities" else np.uint16)
+        for other in (blank[::2], blank[:1], of_another_type):
+            layer.data = other
+            picture(viewer)
+            overlay.write(tile)
+            overlay.refresh()
+            picture(viewer)
+            assert layer.data is other, kind
+            assert not other.any(), kind
+    overlay.finish()
+    assert (overlay.canvas.classes[20:] == 2).all()
+    again = Overlay(viewer, source, None, Canvas.blank((40, 60)), CLASSES)
+    again.refresh()
+    assert [layer.data.shape[:2] for layer in again.layers.values()] == [(40, 60)] * 2
+
+
+@pytest.mark.parametrize("shape", [(1, 1), (1, 5), (4, 5)])
+def test_a_tile_of_a_plane_is_shown_in_3d(make_napari_viewer: Callable[..., Viewer], shape: tuple[int, int]) -> None:
+    viewer = make_napari_viewer(show=True)
+    source = viewer.add_image(np.zeros(shape, np.uint8))
+    viewer.dims.ndisplay = 3
+    overlay = Overlay(viewer, source, None, Canvas.blank(shape), CLASSES)
+    overlay.refresh()
+    picture(viewer)
+    probabilities = np.zeros((3, *shape), np.float32)
+    probabilities[2] = 1
+    overlay.write(paint(TileDone(Region.whole(shape), probabilities, 1, 1), [colour for _, colour in CLASSES]))
+    overlay.refresh()
+    directly = picture(viewer)
+    for result in overlay.layers.values():
+        result.refresh()
+    np.testing.assert_array_equal(directly, picture(viewer))

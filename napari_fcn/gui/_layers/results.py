@@ -82,6 +82,7 @@ class Overlay:
         self._pending: list[Painted] = []
         self._rest_until = 0.0
         self.layers: dict[str, Layer] = {}
+        self._given: dict[str, Any] = {}  # what each layer shows, as napari holds it
         self._put(KINDS[0])
 
     @property
@@ -105,10 +106,11 @@ class Overlay:
         pending, self._pending = self._pending, []
         if pending and self.viewer.dims.ndisplay == 3:
             self._rest_until = time.monotonic() + PAUSE_3D
-        for layer in self.layers.values():
+        for kind, layer in self.layers.items():
             if (
                 layer.visible
                 and layer in self.viewer.layers
+                and self._holds(kind, layer)
                 and any(self._is_shown(layer, painted.region) for painted in pending)
             ):
                 self._show(layer, pending)
@@ -149,6 +151,7 @@ class Overlay:
             # Only now: selecting a visible layer in 3-D asks it for a value under a mouse that may not have moved yet.
             layer.visible = kind == self._first
         self.layers[kind] = layer
+        self._given[kind] = _finest(layer)
 
     @property
     def _first(self) -> str:
@@ -177,6 +180,7 @@ class Overlay:
         """Let a layer show these pixels, where they belong."""
         mark(layer, self.source, kind, self._channel, origin=self._origin)
         layer.data = data
+        self._given[kind] = _finest(layer)
         align(layer, self.source)
 
     @property
@@ -200,6 +204,10 @@ class Overlay:
         follow(layer, self.source)
         return layer
 
+    def _holds(self, kind: str, layer: Layer) -> bool:
+        """Whether a layer still shows our pixels, and not others that somebody has given it since."""
+        return _finest(layer) is self._given[kind]
+
     def _is_shown(self, layer: Layer, region: Region) -> bool:
         return not self._place(region).intersection(self._plane(layer)).is_empty
 
@@ -211,7 +219,7 @@ class Overlay:
     def _plane(self, layer: Layer) -> Region:
         """Return the part of a result layer that is on screen if zoomed out."""
         shown, index = displayed_axes(self.viewer, layer), shown_index(self.viewer, layer)
-        shape = (layer.data[0] if layer.multiscale else layer.data).shape[: layer.ndim]
+        shape = _finest(layer).shape[: layer.ndim]
         return Region(
             tuple(0 if axis in shown else index[axis] for axis in range(layer.ndim)),
             tuple(n if axis in shown else index[axis] + 1 for axis, n in enumerate(shape)),
@@ -231,3 +239,8 @@ class Overlay:
         start = time.monotonic()
         layer.refresh(thumbnail=False, extent=False, highlight=False)
         self._rest_until = time.monotonic() + PATIENCE * (time.monotonic() - start)
+
+
+def _finest(layer: Layer) -> Any:
+    """Return the pixels of a layer at their full number."""
+    return layer.data[0] if layer.multiscale else layer.data

@@ -31,6 +31,8 @@ def upload(viewer: ViewerModel, layer: Layer, region: Region) -> bool:
     if node is None or getattr(layer, "contour", False):
         return False
     shown = displayed_axes(viewer, layer)
+    if len(shown) != viewer.dims.ndisplay:  # the texture has more axes than the layer
+        return False
     index = tuple(
         slice(a, b) if axis in shown else a for axis, (a, b) in enumerate(zip(region.start, region.stop, strict=True))
     )
