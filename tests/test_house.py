@@ -14,7 +14,7 @@ PACKAGE = "napari_fcn"
 # From the ground up: a room imports from its own floor and from those below.
 FLOORS = (
     {"geometry"},
-    {"events", "settings", "errors", "file_kinds", "file_names", "system_errors"},
+    {"events", "settings", "errors", "file_kinds", "file_names", "system_errors", "typed"},
     {"storage"},
     {"nets"},
     {"fields"},
@@ -63,7 +63,17 @@ GUI_MAY_IMPORT = {  # inside gui; every module that is not named here is a widge
 }
 WIDGETS_MAY_IMPORT = {"_controller", "_form", "_guard", "_text"}
 GUI_WITH_ENGINE = {"_controller", "_layers", "_samples", "synthetic"}
-ENGINE_FOR_ALL = {"settings", "events", "errors", "file_kinds", "file_names", "system_errors", "storage", "geometry"}
+ENGINE_FOR_ALL = {
+    "settings",
+    "events",
+    "errors",
+    "file_kinds",
+    "file_names",
+    "system_errors",
+    "typed",
+    "storage",
+    "geometry",
+}
 
 
 @dataclass(frozen=True, slots=True)

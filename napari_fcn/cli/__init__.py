@@ -5,11 +5,12 @@ from __future__ import annotations
 import argparse
 import logging
 import sys
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from napari_fcn.cli import terminal
-from napari_fcn.cli.flags import add_options
+from napari_fcn.cli.flags import add_options, typed
 from napari_fcn.cli.models import models
 from napari_fcn.cli.predicting import predict
 from napari_fcn.cli.seeing import certify, field
@@ -20,11 +21,14 @@ from napari_fcn.errors import FcnError, UsageError
 from napari_fcn.nets.options import NETWORKS
 from napari_fcn.settings import PredictSettings, TeachSettings, TrainSettings
 from napari_fcn.system_errors import explained
+from napari_fcn.typed import read_number, read_numbers
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
 PREPARED = ("nuclei-3d", "cells-video")  # models whose data are parts of several sets
+NUMBER, WHOLE_NUMBER = typed(read_number), typed(partial(read_number, kind=int))
+WHOLE_NUMBERS = typed(partial(read_numbers, kind=int))
 INTERRUPTED, READER_GONE = 130, 141  # 128 and the number of the signal, as shells have it
 
 
@@ -81,9 +85,14 @@ def build_parser() -> argparse.ArgumentParser:
         "taken by name, z2 before z10",
     )
     to_predict.add_argument(
-        "--axes", default="", help="a letter for each axis, as TZYX or YXC, where the file is wrong"
+        "--axes", default="", help="a letter for each axis, as TZYX or y,x,c, where the file is wrong"
     )
-    to_predict.add_argument("--voxel-size", default="", metavar="Z,Y,X", help="micrometres, where the file is wrong")
+    to_predict.add_argument(
+        "--voxel-size",
+        default="",
+        metavar="Z,Y,X",
+        help="micrometres, where the file is wrong; with decimal commas 0,5;0,2;0,2",
+    )
     to_predict.add_argument("--overwrite", action="store_true", help="replace results that exist")
     to_predict.add_argument(
         "--resume",
@@ -140,14 +149,20 @@ def build_parser() -> argparse.ArgumentParser:
     to_teach.add_argument("--out", type=Path, required=True, help="model file to write (.safetensors)")
     to_teach.add_argument(
         "--label-values",
-        type=_whole_numbers,
+        type=WHOLE_NUMBERS,
         default=(),
         metavar="N,N",
         help="what the classes are written as in the labels, in their order, as 0,255 in a mask; without it 1,2,3",
     )
-    to_teach.add_argument("--axes", default="", help="a letter for each axis, as TZYX or YXC, where the file is wrong")
-    to_teach.add_argument("--steps", type=int, help="stop after so many steps of the whole network; 0: head only")
-    to_teach.add_argument("--minutes", type=float, help="stop after so many minutes")
+    to_teach.add_argument(
+        "--axes", default="", help="a letter for each axis, as TZYX or y,x,c, where the file is wrong"
+    )
+    to_teach.add_argument(
+        "--steps",
+        type=typed(partial(read_number, kind=int)),
+        help="stop after so many steps of the whole network; 0: head only",
+    )
+    to_teach.add_argument("--minutes", type=NUMBER, help="stop after so many minutes")
     to_teach.add_argument("--overwrite", action="store_true", help="replace a model file that exists")
     to_teach.add_argument("--quiet", action="store_true", help="tell the end only")
     to_teach.add_argument("--json", action="store_true", help="a line of JSON on standard output")
@@ -176,14 +191,6 @@ def build_parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _whole_numbers(text: str) -> tuple[int, ...]:
-    """Return the numbers of a flag such as 0,255."""
-    try:
-        return tuple(int(part) for part in text.split(","))
-    except ValueError:
-        raise argparse.ArgumentTypeError(f"{text!r} are no whole numbers such as 0,255") from None
-
-
 def _add_seeing(commands: Any) -> None:
     """Add the commands that show what a network sees."""
     to_field = commands.add_parser("field", help="show how far a model sees, and what it uses of that on an image")
@@ -195,7 +202,7 @@ def _add_seeing(commands: Any) -> None:
     to_field.add_argument(
         "--class", dest="label", default="", metavar="NAME", help="class to ask; the likeliest if empty"
     )
-    to_field.add_argument("--object-size", type=float, metavar="PX", help="diameter of your objects, for advice")
+    to_field.add_argument("--object-size", type=NUMBER, metavar="PX", help="diameter of your objects, for advice")
     to_field.add_argument(
         "--labels", default="", metavar="PATH", help="image of labels to measure objects in, for advice"
     )

@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 import argparse
-from typing import Any, TypeVar, get_args
+from functools import partial
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from napari_fcn.settings import Option, options
+from napari_fcn.typed import read_option
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 S = TypeVar("S")
 AXES = "--axes"
@@ -30,30 +35,23 @@ def add_options(parser: argparse.ArgumentParser, settings: type) -> None:
         )
 
 
-def _reader(option: Option) -> Any:
+def _reader(option: Option) -> Callable[[str], Any]:
     """Return the function that reads an option's value from text and checks its range."""
-    kinds = [kind for kind in get_args(option.kind) if kind not in (type(None), Ellipsis)] or [option.kind]
-    is_list = Ellipsis in get_args(option.kind)
-    low, high = option.minimum, option.maximum
+    return typed(partial(read_option, option))
 
-    def read(text: str) -> Any:
-        values = [kinds[0](part) for part in (text.split(",") if is_list else [text])]
-        for value in values:
-            if (low is not None and value < low) or (high is not None and value > high):
-                limits = f"at least {low}" if high is None else f"{low} to {high}"
-                raise argparse.ArgumentTypeError(f"{value} is out of range; it can be {limits}")
-        return tuple(values) if is_list else values[0]
 
-    read.__name__ = kinds[0].__name__  # what argparse names when the text is no such thing
-    return read
+def typed(read: Callable[[str], Any]) -> Callable[[str], Any]:
+    """Return a function that reads the text of a flag, for a parser: what is wrong is said in its own words."""
+
+    def read_flag(text: str) -> Any:
+        try:
+            return read(text)
+        except ValueError as error:
+            raise argparse.ArgumentTypeError(str(error)) from None
+
+    return read_flag
 
 
 def collect(settings: type[S], arguments: argparse.Namespace) -> S:
     """Return the settings that the flags of a command ask for."""
     return settings(**{option.name: getattr(arguments, option.name) for option in options(settings)})
-
-
-def axis_list(text: str) -> tuple[str, ...]:
-    """Return the axes that ``--axes`` names: letters, or words with commas or spaces between them."""
-    words = text.replace(",", " ").split()
-    return tuple(words) if len(words) > 1 else tuple("".join(words))

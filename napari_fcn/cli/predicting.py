@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from napari_fcn.cli.files import find_images, plan_files
-from napari_fcn.cli.flags import axis_list, collect
+from napari_fcn.cli.flags import collect
 from napari_fcn.cli.progress import Progress
 from napari_fcn.cli.terminal import put_json, say
 from napari_fcn.errors import FcnError
@@ -15,10 +15,11 @@ from napari_fcn.events import RunDone, RunPlanned, SteppedDown
 from napari_fcn.geometry.calibration import Calibration
 from napari_fcn.settings import PredictSettings
 from napari_fcn.system_errors import explained
+from napari_fcn.typed import is_ambiguous, read_axes, read_numbers
 
 if TYPE_CHECKING:
     import argparse
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
     from contextlib import AbstractContextManager
 
     from napari_fcn.batch import Cluster, Hired
@@ -56,7 +57,7 @@ class Run:
         """Return the model on an image, and the workers that answer instead of it, if there are some."""
         from napari_fcn.recording import open_session
 
-        axes = axis_list(self.arguments.axes)
+        axes = read_axes(self.arguments.axes)
         if self.cluster is None:
             return open_session(image, self.checkpoint, axes, self.settings), None
         here = replace(self.settings, device="cpu", precision="float32")  # it looks, and computes nothing
@@ -134,11 +135,14 @@ def _predict_one(run: Run, job: Job, place: str) -> dict[str, Any]:
     from napari_fcn.recording import bind_file
 
     image = job.origin.read(run.settings.memory)
-    bound = bind_file(image, run.checkpoint.info.spec, axis_list(run.arguments.axes))
+    bound = bind_file(image, run.checkpoint.info.spec, read_axes(run.arguments.axes))
     image = _measured(image, bound.axes, run.arguments.voxel_size)
     report: dict[str, Any] = {"image": str(job.image), "out": str(job.out), "model_hash": run.checkpoint.hash}
     report |= {"axes": bound.spelled, "axes_guessed": bound.is_guessed}
     notes, ending = [*image.notes, *filter(None, [missing(image), job.note])], "was done already"
+    if is_ambiguous(run.arguments.voxel_size):
+        read = _spelled(read_numbers(run.arguments.voxel_size))
+        notes.append(f"--voxel-size {run.arguments.voxel_size} was read as {read} µm; decimal commas need 0,5;0,2.")
     with Progress(place + job.image.name, run.arguments.quiet) as progress:
         for event in _events(run, job, image):
             progress.show(event)
@@ -168,18 +172,26 @@ def _events(run: Run, job: Job, image: ImageFile) -> Iterator[Event]:
     yield from carry_out(job, image, session, run.terms, hired)
 
 
+def _spelled(sizes: Sequence[float]) -> str:
+    return " and ".join(f"{size:g}" for size in sizes)
+
+
 def _measured(image: ImageFile, axes: Axes, voxel_size: str) -> ImageFile:
     """Return the image with the voxel size that the user knows better than the file, in micrometres."""
     if not voxel_size:
         return image
     try:
-        sizes = [float(size) for size in voxel_size.split(",")]
+        sizes = read_numbers(voxel_size)
     except ValueError:
-        sizes = []
+        sizes = ()
     space = [i for i, name in enumerate(axes.names) if name in ("z", "y", "x")]
     if len(sizes) != len(space) or not all(0 < size < float("inf") for size in sizes):
         wanted = ",".join(axes.names[i].upper() for i in space)
-        raise FcnError(f"--voxel-size is {voxel_size!r}; needed are positive numbers in micrometres for {wanted}.")
+        found = f", and these are {len(sizes)} numbers: {_spelled(sizes)}" if is_ambiguous(voxel_size) else ""
+        raise FcnError(
+            f"--voxel-size is {voxel_size!r}{found}; needed are positive numbers in micrometres for {wanted}.",
+            "A comma stands between numbers; with decimal commas write semicolons between them, as 0,5;0,2.",
+        )
     known = list(image.calibration.axes)
     for position, size in zip(space, sizes, strict=True):
         known[position] = known[position].resized(size, "micrometer")

@@ -6,11 +6,12 @@ import sys
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
-from napari_fcn.cli.flags import axis_list, collect
+from napari_fcn.cli.flags import collect
 from napari_fcn.cli.terminal import put, put_json, say
 from napari_fcn.errors import FcnError, ImageError, OutputError
 from napari_fcn.events import CheckStep, FieldDone
 from napari_fcn.settings import PredictSettings
+from napari_fcn.typed import read_axes, read_numbers
 
 if TYPE_CHECKING:
     import argparse
@@ -115,7 +116,7 @@ def _session(arguments: argparse.Namespace, image: str) -> Session:
     settings = collect(PredictSettings, arguments)
     checkpoint = Checkpoint.load(zoo.path_of(arguments.model))
     if image:
-        file, names = read_image(image, memory=settings.memory), axis_list(arguments.axes)
+        file, names = read_image(image, memory=settings.memory), read_axes(arguments.axes)
         session = open_session(file, checkpoint, names, settings)
         session.told = (*file.notes, *session.told)
         return session
@@ -145,7 +146,7 @@ def _effective(arguments: argparse.Namespace, session: Session) -> FieldDone:
         found: FieldDone = _last(session.mean_influence(label), arguments.quiet)
         return found
     try:
-        index = [int(part) for part in arguments.at.split(",")]
+        index = list(read_numbers(arguments.at, int))
     except ValueError:
         raise ImageError(f"--at is {arguments.at!r}; needed are whole numbers such as 120,80.") from None
     return next(session.influence_at(index, label))

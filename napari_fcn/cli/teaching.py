@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from napari_fcn.cli.flags import axis_list, collect
+from napari_fcn.cli.flags import collect
 from napari_fcn.cli.terminal import put_json, say, show_progress
 from napari_fcn.errors import FcnError
 from napari_fcn.events import Answered, LabelsFound, StepDone, UpdateReady
 from napari_fcn.settings import TeachSettings
+from napari_fcn.typed import read_axes
 
 if TYPE_CHECKING:
     import argparse
@@ -34,7 +35,7 @@ def finetune(arguments: argparse.Namespace) -> None:
         raise FcnError(f"{arguments.out} exists. Choose another name or add --overwrite.")
     settings = collect(TeachSettings, arguments)
     image, labels = read_image(arguments.image), read_labels(arguments.labels)
-    names = axis_list(arguments.axes)
+    names = read_axes(arguments.axes)
     known = arguments.model if is_new else starting_point(arguments.model, (), ())
     bound = bind_file(image, network_of(known, image.data.shape, names or image.axes), names)
     axes, spacing = bound.axes, bound.ratios

@@ -14,6 +14,7 @@ from napari_fcn.gui._form import ALARM, WARNING, Prose
 from napari_fcn.gui._outcome import LINK
 from napari_fcn.gui._pickers import ImagePicker, ModelPicker
 from napari_fcn.gui._text import escaped, hint
+from napari_fcn.typed import read_axes
 
 if TYPE_CHECKING:
     from napari.components import ViewerModel
@@ -107,7 +108,7 @@ class BeginPanel(QWidget):
 
     def names(self) -> tuple[str, ...]:
         """Return what the user calls the axes."""
-        return tuple(self.axes.text().replace(",", "").replace(" ", "").lower())
+        return read_axes(self.axes.text().lower())
 
     def show_state(self, state: TeachState, reason: str) -> None:
         """Show how things stand; ``reason`` is why nothing can begin."""

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, Any, Generic, TypeVar, get_args
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from qtpy.QtCore import Qt, Signal
 from qtpy.QtWidgets import QCheckBox, QComboBox, QFormLayout, QLabel, QLineEdit, QPushButton, QVBoxLayout, QWidget
 
 from napari_fcn.gui._text import hint, one_line
 from napari_fcn.settings import Option, options
+from napari_fcn.typed import read_option
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
@@ -21,7 +22,6 @@ WARNING = "color: black; background: #e6b800; border-radius: 3px; padding: 4px;"
 LABELS = 90  # pixels
 LONG_WORD = 24  # characters that fit beside a row's label
 BREAK = "\u200b"  # may be broken here, takes no room
-WORDS = {int: "a whole number", float: "a number", str: "a text"}
 
 
 class Field(QWidget):
@@ -61,7 +61,7 @@ class Field(QWidget):
             if self.editor.isEditable():
                 return self.editor.currentText().strip() or self.option.default
             return self.editor.currentData()
-        return parse(self.option, self.editor.text())
+        return read_option(self.option, self.editor.text())
 
     def set_value(self, value: Any) -> None:
         """Show a value."""
@@ -255,34 +255,6 @@ def breakable(text: str) -> str:
 def _broken(word: str) -> str:
     word = re.sub(r"([/\\_.-])", f"\\1{BREAK}", word)
     return re.sub(rf"([^{BREAK}&;]{{{LONG_WORD}}})(?=[^{BREAK}&;])", f"\\1{BREAK}", word)
-
-
-def parse(option: Option, text: str) -> Any:
-    """Return what a text means for an option; empty is its default.
-
-    Raises
-    ------
-    ValueError
-        If it means nothing, or is out of range; in words for the user.
-    """
-    text = text.strip()
-    if not text or (text == "auto" and option.kind is not str):
-        return option.default
-    kinds = [kind for kind in get_args(option.kind) if kind not in (type(None), Ellipsis)]
-    kind = kinds[0] if kinds else option.kind
-    is_list = Ellipsis in get_args(option.kind)
-    parts = text.replace("×", ",").replace(";", ",").split(",") if is_list else [text]
-    try:
-        values = [kind(part.strip()) for part in parts if part.strip()]
-    except ValueError:
-        some = f"{WORDS[kind]}, or several with commas between" if is_list else WORDS[kind]
-        raise ValueError(f"“{text}” is not {some}.") from None
-    for value in values:
-        if option.minimum is not None and value < option.minimum:
-            raise ValueError(f"{value} is too small; {option.minimum} is the least.")
-        if option.maximum is not None and value > option.maximum:
-            raise ValueError(f"{value} is too large; {option.maximum} is the most.")
-    return tuple(values) if is_list else values[0]
 
 
 def spell(value: Any) -> str:

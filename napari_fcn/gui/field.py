@@ -18,6 +18,7 @@ from napari_fcn.gui._keys import Key, Keys
 from napari_fcn.gui._outcome import duration
 from napari_fcn.gui._pickers import ImagePicker, ModelPicker
 from napari_fcn.settings import DEVICES, PredictSettings
+from napari_fcn.typed import read_axes
 
 if TYPE_CHECKING:
     import napari
@@ -150,7 +151,7 @@ class FieldWidget(Dock):
             settings = self.settings.value()
         except ValueError:
             return None
-        axes = tuple(self.axes.text().replace(",", "").replace(" ", "").lower())
+        axes = read_axes(self.axes.text().lower())
         return Request(self.model.model.path, settings, axes)
 
     def _reason(self) -> str:

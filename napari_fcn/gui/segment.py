@@ -24,6 +24,7 @@ from napari_fcn.gui._keys import Key, Keys
 from napari_fcn.gui._outcome import Outcome, duration
 from napari_fcn.gui._pickers import ImagePicker, ModelPicker
 from napari_fcn.settings import DEVICES, PredictSettings
+from napari_fcn.typed import read_axes
 
 if TYPE_CHECKING:
     import napari
@@ -158,7 +159,7 @@ class SegmentWidget(Dock):
         return Request(self.model.model.path, settings, self._typed_axes(), save)
 
     def _typed_axes(self) -> tuple[str, ...]:
-        return tuple(self.axes.text().replace(",", "").replace(" ", "").lower())
+        return read_axes(self.axes.text().lower())
 
     def _reason(self) -> str:
         """Return why Run is not possible; empty if it is."""

@@ -470,3 +470,22 @@ def test_what_names_no_image_does_not_stop_the_images_that_are_named(
     assert str(tmp_path / bad) in said
     assert "1 of 2 images failed" in said
     assert [path.name for path in (tmp_path / "results").iterdir()] == ["a.ome.tif"]
+
+
+@pytest.mark.parametrize("axes", ["t,y,x", "t y x", "TYX", "T, Y, X", "time,y,x"])
+def test_axes_are_named_as_in_a_dock(axes: str, image: Path, model: Path, tmp_path: Path) -> None:
+    assert run(image, "--model", model, "--out", tmp_path / "o.ome.tif", "--axes", axes) == 0
+    assert read_image(tmp_path / "o.ome.tif").axes == ("t", "y", "x")
+
+
+def test_a_pixel_size_with_decimal_commas_is_read_or_said_to_be_ambiguous(
+    image: Path, model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    command = (image, "--model", model, "--overwrite", "--out", tmp_path / "o.ome.tif", "--voxel-size")
+    assert run(*command, "0,5;0,25") == 0
+    assert [axis.size for axis in read_image(tmp_path / "o.ome.tif").calibration.axes[-2:]] == [0.5, 0.25]
+    assert "was read as" not in capsys.readouterr().err
+    assert run(*command, "2,5") == 0
+    assert "--voxel-size 2,5 was read as 2 and 5 µm; decimal commas need 0,5;0,2." in capsys.readouterr().err
+    assert run(*command, "0,5") == 1
+    assert "these are 2 numbers: 0 and 5" in capsys.readouterr().err

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from napari_fcn.gui._controller.saving import file_name
 from napari_fcn.settings import PredictSettings, option
+from napari_fcn.typed import read_axes
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -65,8 +66,8 @@ class BatchSettings:
 
     @property
     def axis_names(self) -> tuple[str, ...]:
-        """Letters of the axes; empty if they are not given."""
-        return tuple(self.axes.replace(",", "").replace(" ", "").lower())
+        """The axes, in lower case; empty if they are not given."""
+        return read_axes(self.axes.lower())
 
     def place(self, name: str, beside: Path | None, suffix: str) -> tuple[Path, dict[str, Path]] | None:
         """Return where the results of a layer go, and a file for each kind; None if there is no folder for them.
