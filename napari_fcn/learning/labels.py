@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     Labels = npt.NDArray[Any]
 
 FEW = 8  # more values than that, each of one piece, are numbered objects rather than classes
+SEVERAL = 3  # pieces of a value that are more than fragments of an object
 LOOKED_AT = 12  # label images whose pieces are counted
 LISTED = 6  # values that a message names
 
@@ -116,14 +117,15 @@ def _whole(found: Labels, nothing: Labels | None, given: str, needed: str, encod
 def _out_of_range(found: Labels, encoding: Encoding, name: str, needed: str) -> str:
     low, high = int(found.min()), int(found.max())
     values = np.unique(found)
-    if low < 0:
-        unknown = encoding.unknown
-        advice = f" Write {unknown} where nothing is known." if unknown is not None else " Write 0 outside of objects."
+    if encoding.unknown is None:
+        advice = "Write 0 outside of objects, and number them from 1."
+    elif low < 0:
+        advice = f"Write {encoding.unknown} where nothing is known."
     elif len(values) <= FEW:
-        advice = f" {values_advice(values)}"
+        advice = values_advice(values)
     else:
-        advice = " Numbered objects are learnt with napari-fcn train --target objects." if encoding != OBJECTS else ""
-    return f"{name} go from {low} to {high}; {needed}.{advice}"
+        advice = "Numbered objects are learnt with napari-fcn train --target objects."
+    return f"{name} go from {low} to {high}; {needed}. {advice}"
 
 
 def _mapped(found: Labels, values: Sequence[int], encoding: Encoding) -> Labels:
@@ -209,8 +211,10 @@ def are_numbered(labels: Sequence[Labels], values: Collection[int]) -> bool:
 
 
 def are_classes(labels: Sequence[Labels], values: Collection[int]) -> bool:
-    """Whether these values are classes: few of them, each of several pieces."""
-    return 0 < len(values) <= FEW and pieces(labels, values) >= 3
+    """Whether these values are classes: few of them, each of several pieces or one of many."""
+    if not 0 < len(values) <= FEW:
+        return False
+    return pieces(labels, values) >= SEVERAL or any(pieces(labels, [value]) > SEVERAL for value in values)
 
 
 def strokes(labels: Any, shape: Sequence[int], known: int, values: Sequence[int] = ()) -> npt.NDArray[np.uint8]:

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from napari_fcn.settings import TrainSettings
 
 SPLITS = ("training", "validation")
+NAMES = {"objects": ("background", "inside", "rim"), "membranes": ("background", "membrane")}
 ADVICE = {
     "objects": "Each object needs a number of its own and a width of at least 3 px; 0 is the background.",
     "membranes": "Each cell needs a number of its own, without gaps between the cells.",
@@ -67,6 +68,7 @@ def survey(
         If there are more classes than the network has.
     """
     target = TARGETS[settings.target]
+    classes = [plain if name == f"class {k}" else name for k, (name, plain) in enumerate(_plainly(classes, settings))]
     counted = [[np.bincount(target(image.labels).ravel(), minlength=256) for image in images] for images in splits]
     notes = _repeated(*splits)
     for split, images, counts in zip(SPLITS, splits, counted, strict=True):
@@ -86,6 +88,12 @@ def survey(
     return found[0], found[1]
 
 
+def _plainly(classes: Sequence[str], settings: TrainSettings) -> list[tuple[str, str]]:
+    """Return the name of each class, and what a target calls it that names its classes."""
+    plain = NAMES.get(settings.target, ())
+    return [(name, plain[k] if k < len(plain) else name) for k, name in enumerate(classes)]
+
+
 def _check_meaning(split: str, labels: Sequence[npt.NDArray[np.generic]], target: str) -> list[str]:
     """Raise if labels look like a mask or as made for another target; return what to know of those of one number."""
     values = list(encodings.count(labels))
@@ -103,15 +111,15 @@ def _check_meaning(split: str, labels: Sequence[npt.NDArray[np.generic]], target
             f"The {split} labels look like classes, not like numbered objects: {spelled(objects)} have many pieces. "
             "Choose --target classes, or give each object a number of its own."
         )
-    if len(values) > 2 or len(objects) != 1:
+    if len(values) > 2 or not objects:
         return []
-    is_mask = objects[0] in (255, 65535) or pieces(labels, objects) > 1
+    is_mask = values[-1] in (255, 65535) or pieces(labels, objects[-1:]) > 1
     if target == "membranes" and is_mask:
         raise ImageError(
             f"{given}: they look like a mask. The target membranes needs a number for each cell. Number the cells, or "
             f"learn the mask with --target classes --label-values {','.join(map(str, values))}."
         )
-    if not is_mask:
+    if not is_mask or len(objects) > 1:
         return []
     return [f"{given}: each connected region counts as an object, so objects that touch cannot be told apart."]
 

@@ -76,7 +76,8 @@ def test_a_class_that_is_not_scored_is_named() -> None:
 def test_a_mask_as_objects_is_read_by_its_regions_and_that_is_told() -> None:
     mask = np.zeros((16, 16), np.uint8)
     mask[2:7, 2:7] = mask[9:14, 9:14] = 255
-    found, _ = survey(both([mask], [mask]), TrainSettings(), ("background", "inside", "rim"))
+    found, _ = survey(both([mask], [mask]), TrainSettings(), ("background", "class 1", "class 2"))
+    assert found.classes == ("background", "inside", "rim")
     assert "each connected region counts as an object" in found.notes[0]
 
 
@@ -94,3 +95,19 @@ def test_labels_are_read_as_their_target_has_it() -> None:
     assert found.notes == ("a: 32 pixels of the labels are NaN: they count as unknown.",)
     with pytest.raises(ImageError, match="a: the labels are of type float64 and 32 pixels are NaN"):
         read_labels(labelled(wide), TrainSettings())
+
+
+@pytest.mark.parametrize("values", [(0, 1), (0, 255), (1, 255), (1, 2)])
+def test_a_mask_is_no_set_of_cells_without_gaps(values: tuple[int, int]) -> None:
+    mask = np.zeros((16, 16), np.uint8)
+    mask[2:7, 2:7] = mask[9:14, 9:14] = 1
+    labels = np.array(values, np.uint8)[mask]
+    with pytest.raises(ImageError, match="they look like a mask"):
+        survey(both([labels], [labels]), TrainSettings(target="membranes"), NAMES)
+
+
+def test_classes_of_few_pieces_are_told_from_objects_by_the_class_of_many() -> None:
+    labels = np.kron((np.indices((5, 5)) % 2).prod(0), np.ones((4, 4), int)) * 2
+    labels[:2] = 1
+    with pytest.raises(ImageError, match="look like classes"):
+        survey(both([labels], [labels]), TrainSettings(), ("background", "inside", "rim"))
