@@ -254,7 +254,9 @@ def test_a_row_that_is_done_is_marked_and_run_again(
     batch.add_layers([layer])
     batch.run(request)
     qtbot.waitUntil(lambda: not batch.state.is_running, timeout=LONG)
+    before = batch.state
     other_data(layer)
+    assert not batch.state.is_step_after(before)  # the dock shows all of it anew
     (row,) = batch.state.rows
     assert "earlier pixels" in state_text(row)
     assert batch.state.runnable == (row.number,)

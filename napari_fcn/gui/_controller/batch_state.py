@@ -204,7 +204,7 @@ class BatchState:
 
     def is_step_after(self, earlier: BatchState) -> bool:
         """Whether nothing but the progress of the present row differs."""
-        if [(row.number, row.state) for row in self.rows] != [(row.number, row.state) for row in earlier.rows]:
+        if _standing(self) != _standing(earlier):
             return False
         return self == replace(earlier, rows=self.rows, seconds_left=self.seconds_left)
 
@@ -224,6 +224,10 @@ class BatchState:
     def retriable(self) -> tuple[int, ...]:
         """Numbers of the rows that did not reach their end."""
         return _numbers(row for row in self.rows if row.state in (FAILED, CANCELLED))
+
+
+def _standing(state: BatchState) -> list[tuple[int, str, bool]]:
+    return [(row.number, row.state, row.is_outdated) for row in state.rows]
 
 
 def _numbers(rows: Iterable[Row]) -> tuple[int, ...]:
