@@ -50,16 +50,17 @@ UNSAFE = {"cloudpickle", "dill", "joblib", "marshal", "pickle", "shelve"}
 THREADS = {"QRunnable", "QThread", "QThreadPool", "threading.Thread", "threading.Timer", "thread_worker"}
 
 GUI_MAY_IMPORT = {  # inside gui; every module that is not named here is a widget
-    "_controller": {"_jobs", "_layers"},
+    "_controller": {"_jobs", "_layers", "_timers"},
     "_form": {"_text"},
     "_guard": {"_text"},
-    "_jobs": set(),
-    "_layers": set(),
+    "_jobs": {"_timers"},
+    "_layers": {"_timers"},
     "_reader": {"_layers"},
     "_samples": {"_layers"},
     "demo": {"_samples", "segment"},
     "synthetic": {"_guard", "_samples"},
     "_text": set(),
+    "_timers": set(),
 }
 WIDGETS_MAY_IMPORT = {"_controller", "_form", "_guard", "_text"}
 GUI_WITH_ENGINE = {"_controller", "_layers", "_samples", "synthetic"}

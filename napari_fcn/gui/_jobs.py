@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import sys
 import threading
-import time
 from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, closing, contextmanager, nullcontext, suppress
@@ -14,6 +13,8 @@ from math import ceil, inf
 from typing import Any
 
 from qtpy.QtCore import QObject, Qt, QTimer, Signal
+
+from napari_fcn.gui._timers import REAL, Clock
 
 WAITING = 32  # events that may wait for the GUI thread; the worker pauses when there are more
 NICENESS = 5
@@ -50,6 +51,7 @@ class _Mailbox:
     bell: _Bell
     head_start: float
     watched: Watch
+    now: Callable[[], float]
     changed: threading.Condition = field(default_factory=threading.Condition)
     generation: int = 0
     request: Make | None = None
@@ -117,13 +119,13 @@ class _Mailbox:
                 self._iterate(make, generation)
 
     def _iterate(self, make: Make, generation: int) -> None:
-        late = time.monotonic() + (self.head_start or inf)
+        late = self.now() + (self.head_start or inf)
         try:
             with self.watched(lambda: not self._is_wanted(generation)), closing(make()) as events:  # type: ignore[type-var]  # generators can be closed
                 for event in events:
                     if not self._post(event, generation):
                         return
-                    if time.monotonic() > late:
+                    if self.now() > late:
                         late = inf
                         self._give_way()
         except Exception as error:  # whatever it is, the user must hear of it
@@ -227,15 +229,15 @@ class JobRunner(QObject):
         period: int = PERIOD,
         head_start: float = 0.0,
         watched: Watch = nullcontext,
+        clock: Clock = REAL,
     ) -> None:
         super().__init__(parent)
-        self._mailbox = _Mailbox(_Bell(), head_start, watched)
+        self._now = clock.now
+        self._mailbox = _Mailbox(_Bell(), head_start, watched, clock.now)
         self._mailbox.bell.rung.connect(self._on_rung, Qt.QueuedConnection)
         self._is_open = self._is_at_work = False
         self._period, self._visited = 1e-3 * period, 0.0
-        self._timer = QTimer(self)  # for a visit that would come too early
-        self._timer.setSingleShot(True)
-        self._timer.timeout.connect(self._visit)
+        self._timer = clock.timer(self, self._visit)  # for a visit that would come too early
         self.destroyed.connect(self._mailbox.forget)
 
     @property
@@ -260,7 +262,7 @@ class JobRunner(QObject):
 
     def _on_rung(self) -> None:
         """Look at once, but not more often than once in a period."""
-        rest = self._visited + self._period - time.monotonic()
+        rest = self._visited + self._period - self._now()
         if not self._is_open or self._timer.isActive():
             return
         if rest > 0:
@@ -269,7 +271,7 @@ class JobRunner(QObject):
             self._visit()
 
     def _visit(self) -> None:
-        self._visited = time.monotonic()
+        self._visited = self._now()
         generation = self._mailbox.generation
         events, ended, busy = self._mailbox.collect()
         failure = events.pop() if events and isinstance(events[-1], _Failed) else None

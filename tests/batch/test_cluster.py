@@ -105,7 +105,7 @@ def kill(pids: list[int]) -> None:
     for pid in pids:
         process = psutil.Process(pid)
         process.send_signal(signal.SIGKILL) if hasattr(signal, "SIGKILL") else process.kill()
-        process.wait(10)
+        process.wait(60)
 
 
 def test_workers_answer_to_the_bit_what_one_process_does(session: Session, hired: Hired) -> None:

@@ -6,6 +6,7 @@ from itertools import pairwise
 from typing import Any
 
 import numpy as np
+from gui.clocks import LONG, turn
 from gui.fakes import FakeTeaching
 from napari.layers import Labels
 from napari.viewer import Viewer
@@ -18,7 +19,6 @@ from napari_fcn.gui._controller import TeachState
 from napari_fcn.gui._layers.screen import camera_of
 from napari_fcn.gui.teach import TeachWidget
 
-LONG = 30_000  # milliseconds; a machine that is busy with other things passes too
 MOVES = 12  # of the mouse in a stroke
 
 Place = Sequence[float]
@@ -61,7 +61,7 @@ class TeachDock:
 
     def rest(self) -> None:
         controller = self.widget.controller
-        self.qtbot.wait(1)
+        turn(self.qtbot)
         self.wait(lambda: not controller.is_busy and not self.state.is_working)
         self.wait(lambda: not controller.is_late)
 
@@ -90,7 +90,7 @@ class TeachDock:
         self._mouse(QEvent.MouseButtonPress, points[0], button, button)
         for point in points[1:]:
             self._mouse(QEvent.MouseMove, point, Qt.NoButton, button)
-            self.qtbot.wait(6)  # napari takes a move every 5 ms
+            self.qtbot.wait(6)  # napari leaves out moves that come within 5 ms of one another
         self._mouse(QEvent.MouseButtonRelease, points[-1], button, Qt.NoButton)
 
     def painted(self) -> dict[int, int]:

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 from gui.brush import TeachDock
+from gui.clocks import LONG, turn
 from gui.docks import Dock, MakeModel
 from gui.fakes import FakeTeaching
 from napari.viewer import Viewer
@@ -20,6 +21,9 @@ from napari_fcn.gui.teach import TeachWidget
 from napari_fcn.models.checkpoint import Checkpoint
 from napari_fcn.models.recipe import plain_recipe
 from napari_fcn.nets.spec import NetSpec
+
+for wait in (QtBot.waitUntil, QtBot.waitSignal, QtBot.waitSignals, QtBot.waitExposed, QtBot.waitActive):
+    wait.__kwdefaults__["timeout"] = LONG  # five seconds are not enough on a machine that is busy with other things
 
 
 @pytest.fixture(scope="session")
@@ -98,9 +102,11 @@ def teach(
     widget.learning.network.setCurrentIndex(widget.learning.network.findData("off"))
     viewer.window.add_dock_widget(widget, name="Teach (FCN)", area="right")
     dock = TeachDock(viewer, widget, qtbot)
-    qtbot.wait(50)  # the canvas finds its size
+    with qtbot.waitExposed(viewer.window._qt_window):
+        pass
+    turn(qtbot)  # the canvas finds its size
     viewer.reset_view()
-    qtbot.wait(20)
+    turn(qtbot)
     yield dock
     widget.controller.stop()
     dock.wait(lambda: not widget.controller.is_busy)

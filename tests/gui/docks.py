@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from gui.clocks import LONG
 from napari.viewer import Viewer
 from pytestqt.qtbot import QtBot
 from qtpy.QtCore import Qt
@@ -13,8 +14,6 @@ from qtpy.QtCore import Qt
 from napari_fcn.gui._controller import RunResult
 from napari_fcn.gui.segment import SegmentWidget
 from napari_fcn.settings import PredictSettings
-
-LONG = 30_000  # milliseconds; a machine that is busy with other things passes too
 
 MakeModel = Callable[..., Path]  # (ndim, channels, classes)
 

@@ -144,7 +144,7 @@ class FakeTeaching:
         self.calls += 1
         self.views.append(view)
         if type(self).gate is not None:
-            type(self).gate.wait(20)
+            type(self).gate.wait(60)
         if type(self).error is not None:
             raise type(self).error
         if samples.shape != self.image.shape or (len(samples) and samples.label.max() >= len(self.classes)):

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from gui.clocks import turn
 from napari.components import ViewerModel
 from napari.viewer import Viewer
 from pytestqt.qtbot import QtBot
@@ -32,7 +33,7 @@ def drawn(viewer: Viewer, qtbot: QtBot) -> Viewer:
     """A viewer with an image and a layer in paint mode, after it has been drawn."""
     viewer.add_image(np.eye(32, dtype=np.uint8), name="cells")
     viewer.add_labels(np.eye(32, dtype=np.uint8)).mode = "paint"
-    qtbot.wait(50)
+    turn(qtbot)
     scene_canvas(viewer).native.repaint()
     return viewer
 

@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from gui.clocks import turn
 from napari.viewer import Viewer
 from pytestqt.qtbot import QtBot
 from qtpy.QtCore import QEvent, QPoint, QPointF, QRect, Qt
@@ -92,7 +93,7 @@ def whole(
     for part in widget.findChildren(QWidget):
         if part.window() is widget.window() and not isinstance(part, QScrollBar):
             part.setVisible(True)
-    qtbot.wait(30)
+    turn(qtbot)
     return widget
 
 
@@ -159,7 +160,7 @@ def test_controls_that_come_later_are_covered_too(kind: type[Any], qtbot: QtBot)
         control.setDate(control.date().addDays(400))
     else:
         control.setValue(5)
-    qtbot.wait(1)
+    turn(qtbot)
     assert control.focusPolicy() != Qt.WheelFocus
     if kind is QListWidget:
         return
@@ -172,7 +173,7 @@ def test_controls_that_come_later_are_covered_too(kind: type[Any], qtbot: QtBot)
 def test_synthetic_cells_keep_their_values(qtbot: QtBot) -> None:
     made = make_cells()
     made.show()
-    qtbot.wait(1)
+    turn(qtbot)
     try:
         controls = controls_in(made.native)
         assert len(controls) >= 6
@@ -193,7 +194,7 @@ def test_the_list_of_a_combo_that_was_opened_scrolls(qtbot: QtBot) -> None:
     whole.guard = DockGuard(whole)
     whole.show()
     combo.showPopup()
-    qtbot.wait(1)
+    turn(qtbot)
     roll(combo.view().viewport())
     assert combo.view().verticalScrollBar().value() > 0
     combo.hidePopup()

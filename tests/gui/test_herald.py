@@ -1,12 +1,10 @@
-from collections.abc import Iterator
-
 import pytest
-from pytestqt.qtbot import QtBot
+from gui.clocks import ManualTimer
 
 from napari_fcn.gui._controller.herald import LATE, SOON, Herald
 
 
-class Clock:
+class Counter:
     """Counts how often something was due."""
 
     def __init__(self) -> None:
@@ -17,48 +15,55 @@ class Clock:
 
 
 @pytest.fixture
-def herald(qtbot: QtBot) -> Iterator[Herald]:
-    herald = Herald()
-    yield herald
-    herald.forget()
+def herald(qapp: object) -> Herald:
+    return Herald(timer=ManualTimer)
 
 
 @pytest.fixture
-def clock(herald: Herald) -> Clock:
-    clock = Clock()
-    herald.due.connect(clock.on_due)
-    return clock
+def timer(herald: Herald) -> ManualTimer:
+    timer = herald._timer
+    assert isinstance(timer, ManualTimer)
+    return timer
 
 
-def test_what_comes_in_quick_succession_is_shown_once(herald: Herald, clock: Clock, qtbot: QtBot) -> None:
+@pytest.fixture
+def counter(herald: Herald) -> Counter:
+    counter = Counter()
+    herald.due.connect(counter.on_due)
+    return counter
+
+
+def test_what_comes_in_quick_succession_is_shown_once(herald: Herald, timer: ManualTimer, counter: Counter) -> None:
     for _ in range(5):
         herald.tell()
-    assert clock.dues == 0
-    qtbot.waitUntil(lambda: clock.dues > 0)
-    qtbot.wait(2 * SOON)
-    assert clock.dues == 1
+    assert counter.dues == 0
+    timer.fire()
+    assert counter.dues == 1
     assert not herald.is_waiting
 
 
-def test_news_wait_for_the_answer(herald: Herald) -> None:
+def test_news_wait_for_the_answer(herald: Herald, timer: ManualTimer) -> None:
     herald.tell()
-    assert herald._timer.interval() == SOON
+    assert timer.interval() == SOON
     herald.hold()
-    assert herald._timer.interval() == LATE
+    assert timer.interval() == LATE
     herald.release()
-    assert herald._timer.interval() == SOON
+    assert timer.interval() == SOON
     assert herald.is_waiting
 
 
 def test_an_answer_that_does_not_come_holds_news_up_for_a_moment_only(
-    herald: Herald, clock: Clock, qtbot: QtBot
+    herald: Herald, timer: ManualTimer, counter: Counter, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     herald.hold()
     herald.tell()
+    begun: list[int | None] = []
+    monkeypatch.setattr(timer, "start", begun.append)
     for _ in range(3):  # a hand that goes on painting
-        qtbot.wait(LATE // 3)
         herald.hold()
-    qtbot.waitUntil(lambda: clock.dues > 0, timeout=LATE)
+    assert begun == []  # the moment does not begin anew
+    timer.fire()
+    assert counter.dues == 1
     assert herald.is_held
 
 

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from gui.clocks import LONG, turn
 from gui.docks import MakeModel
 from gui.fakes import FakeTeaching
 from napari.components import ViewerModel
@@ -32,7 +33,6 @@ from napari_fcn.gui.teach import TeachWidget
 from napari_fcn.project import Project
 from napari_fcn.settings import TeachSettings
 
-LONG = 60_000
 # What belongs to the moment and not to the project: what is done just now, and when.
 OF_THE_MOMENT = {
     "message": "",
@@ -71,7 +71,7 @@ class Hand:
         self.qtbot.waitUntil(lambda: bool(condition()), timeout=LONG)
 
     def rest(self) -> None:
-        self.qtbot.wait(1)
+        turn(self.qtbot)
         self.wait(lambda: not self.desk.is_busy and not self.state.is_working)
 
     def begin(self, call: Callable[[Wish], None], wish: Wish) -> None:

@@ -10,6 +10,7 @@ import hypothesis
 import hypothesis.strategies as st
 import numpy as np
 import pytest
+from gui.clocks import LONG, turn
 from gui.docks import MakeModel
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule, run_state_machine_as_test
 from napari.components import ViewerModel
@@ -38,7 +39,6 @@ from napari_fcn.project.replay import replay
 from napari_fcn.settings import TeachSettings
 
 SHAPE = (12, 16)
-LONG = 20_000
 COPIES = count()
 IS_THOROUGH = hypothesis.settings.default.max_examples > 100
 EXAMPLES, STEPS = (300, 20) if IS_THOROUGH else (3, 8)
@@ -105,7 +105,7 @@ class Desk:
 
     def rest(self) -> None:
         """Wait until all is done; states that have come are those of what is painted now."""
-        self.qtbot.wait(1)
+        turn(self.qtbot)
         self.wait(lambda: not self.controller.is_busy and not self.state.is_working)
         assert not self.state.error
         for commit in self.state.commits:

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 from gui.brush import TeachDock
+from gui.clocks import turn
 from gui.docks import MakeModel
 from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QAbstractButton, QColorDialog, QComboBox, QFileDialog, QLineEdit
@@ -327,7 +328,7 @@ def test_a_plane_of_a_stack(teach: TeachDock) -> None:
     stack[:, :, 60:] = 200
     teach.viewer.add_image(stack, name="stack", scale=(3, 1, 1))
     teach.viewer.dims.set_point(0, 6)
-    teach.qtbot.wait(20)
+    turn(teach.qtbot)
     teach.start()
     teach.press(Qt.Key_1)
     teach.stroke((2, 20, 10), (2, 20, 30))
@@ -394,7 +395,7 @@ def test_the_part_that_is_painted_on_moves_with_the_camera(teach: TeachDock, mon
     monkeypatch.setattr(course, "fits_in_memory", lambda *_: False)
     monkeypatch.setattr(window, "SIDE", 40)
     camera_of(teach.viewer).center, camera_of(teach.viewer).zoom = (0, 20, 20), 20
-    teach.qtbot.wait(300)
+    teach.wait(lambda: teach.viewer.layers["cells"].corner_pixels[1].max() < 60)  # the canvas has been drawn
     teach.start()
     lesson = teach.widget.controller.course
     assert lesson is not None
@@ -441,7 +442,7 @@ def test_nothing_is_cut_at_320_pixels(teach: TeachDock, model: MakeModel) -> Non
     teach.stroke(*DARK)
     teach.press(Qt.Key_2)
     teach.stroke(*BRIGHT)
-    teach.qtbot.wait(20)
+    turn(teach.qtbot)
     assert inside.minimumSizeHint().width() <= 320
 
 

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from gui.clocks import LONG, ManualTimer, turn
 from gui.docks import MakeModel
 from gui.fakes import FakeTeaching
 from napari.components import ViewerModel
@@ -44,7 +45,6 @@ from napari_fcn.gui._layers import window
 from napari_fcn.project import Project
 from napari_fcn.settings import TeachSettings
 
-LONG = 20_000
 OFF = TeachSettings(network="off")
 
 
@@ -81,7 +81,7 @@ class Lesson:
 
     def rest(self) -> None:
         """Wait until nothing runs and nothing is on its way."""
-        self.qtbot.wait(1)
+        turn(self.qtbot)
         self.wait(lambda: not self.desk.is_busy and not self.state.is_working)
 
     def start(self, settings: TeachSettings = OFF, **more: Any) -> None:
@@ -225,7 +225,7 @@ def test_strokes_are_written_while_the_engine_is_busy(lesson: Lesson, monkeypatc
     monkeypatch.setattr(FakeTeaching, "gate", gate)
     for k in range(3):
         lesson.dab((5 * k + 5, 5), 1)
-        lesson.qtbot.wait(5)
+        turn(lesson.qtbot)
     lesson.wait(lambda: Project.open_read_only(lesson.state.project).strokes == 3)
     assert lesson.state.turn == 0
     gate.set()
@@ -266,22 +266,28 @@ def test_what_the_user_does_shows_at_once(lesson: Lesson) -> None:
 def test_what_lies_around_is_prepared_once_when_there_is_nothing_else_to_do(
     lesson: Lesson, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    lesson.desk._calm.setInterval(1)
+    calm, gaze = (ManualTimer(lesson.desk, slot) for slot in (lesson.desk._look_ahead, lesson.desk._on_gaze))
+    lesson.desk._calm.stop()
+    lesson.desk._gaze._timer.stop()
+    monkeypatch.setattr(lesson.desk, "_calm", calm)
+    monkeypatch.setattr(lesson.desk._gaze, "_timer", gaze)
     lesson.paint((10, 10), 1)
+    assert FakeTeaching.looked_ahead == []
+    calm.fire()
     lesson.wait(lambda: FakeTeaching.looked_ahead)
-    lesson.wait(lambda: not lesson.desk.is_busy)
-    shown = lesson.state
-    lesson.qtbot.wait(50)
+    lesson.rest()
     assert FakeTeaching.looked_ahead == [lesson.desk.course.view()]
-    assert not shown.is_working
+    assert not lesson.state.is_working
+    assert not calm.isActive()  # once
     gate = threading.Event()
     monkeypatch.setattr(FakeTeaching, "gate", gate)
     lesson.dab((10, 50), 2)
-    lesson.qtbot.wait(50)
-    assert len(FakeTeaching.looked_ahead) == 1  # there is something else to do
+    turn(lesson.qtbot)
+    assert not calm.isActive()  # there is something else to do
     gate.set()
     lesson.rest()
     assert lesson.state.turn == 2
+    calm.fire()
     lesson.wait(lambda: len(FakeTeaching.looked_ahead) == 2)
 
 
@@ -400,7 +406,7 @@ def test_without_live_nothing_is_learnt_until_asked(lesson: Lesson) -> None:
     lesson.desk.set_live(False)
     lesson.rest()
     lesson.dab((10, 10), 1)
-    lesson.qtbot.wait(5)
+    turn(lesson.qtbot)
     lesson.dab((10, 50), 2)
     lesson.rest()
     assert lesson.state.turn == 0

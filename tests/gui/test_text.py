@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from gui.clocks import turn
 from napari.viewer import Viewer
 from pytestqt.qtbot import QtBot
 from qtpy.QtCore import Qt
@@ -115,7 +116,7 @@ def run(whole: Any) -> None:
 def test_no_dock_draws_the_tags_of_a_name_or_a_model_card(whole: Any, qtbot: QtBot) -> None:
     seen: list[str] = []
     whole.controller.changed.connect(lambda _: seen.extend(drawn_as_markup(whole)))
-    qtbot.wait(1)
+    turn(qtbot)
     seen += drawn_as_markup(whole)
     run(whole)
     is_over = {
@@ -129,7 +130,7 @@ def test_no_dock_draws_the_tags_of_a_name_or_a_model_card(whole: Any, qtbot: QtB
         whole.table.selectRow(0)
     if isinstance(whole, TeachWidget):
         whole.controller.stop()
-    qtbot.wait(1)
+    turn(qtbot)
     assert not [label.text() for label in whole.findChildren(QLabel) if label.textFormat() == Qt.AutoText]
     assert not [*seen, *drawn_as_markup(whole)]
     texts = " ".join(label.text() for label in whole.findChildren(Prose))

@@ -1,4 +1,5 @@
 import numpy as np
+from gui.clocks import turn
 from pytestqt.qtbot import QtBot
 
 from napari_fcn.events import Change, UpdateReady
@@ -23,7 +24,7 @@ def test_a_long_change_is_read_to_its_end_in_a_narrow_dock(qtbot: QtBot) -> None
     card.resize(260, 300)
     card.show()
     card.show_update(TeachState(phase="open", classes=classes, update=Update(ready, "waits")), ("y", "x"))
-    qtbot.wait(20)
+    turn(qtbot)
     places = card.places
     width = places.viewport().width()
     for row in range(places.count()):

@@ -22,11 +22,11 @@ def test_to_put_something_does_not_wait_for_its_own_end() -> None:
 
     def write() -> None:
         began.set()
-        assert go.wait(5)
+        assert go.wait(60)
 
     behind = Behind(write)
     behind.put()
-    assert began.wait(5)
+    assert began.wait(60)
     go.set()
     behind.close()
 

@@ -70,7 +70,7 @@ def test_closing_early_cancels_what_waits_and_leaves_no_thread(monkeypatch: pyte
 
     def slow(n: int) -> int:
         if n > 0:
-            may_go_on.wait(10)
+            may_go_on.wait(60)
         read.append(n)
         return n
 

@@ -6,7 +6,6 @@ import os
 import shutil
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -197,7 +196,8 @@ def test_every_acknowledged_stroke_survives_a_kill(project: Project, record_prop
         with subprocess.Popen(program, stdout=subprocess.PIPE, text=True) as running:
             assert running.stdout is not None
             safe = int(running.stdout.readline())
-            time.sleep(rng.uniform(0, 0.15))  # any moment is as good as another
+            for _ in range(int(rng.integers(0, 6))):  # any moment is as good as another
+                safe = int(running.stdout.readline())
             running.kill()
             safe = max([safe, *(int(line) for line in running.stdout if line.endswith("\n"))])
         with Project.open_read_only(folder) as found:

@@ -63,7 +63,7 @@ class Classroom(Desk):
         self.destroyed.connect(self._book.close)
         self._runner = JobRunner(self, PERIOD, HEAD_START, watched)
         self._runner.failed.connect(self._on_failed)
-        self._herald = Herald(self)
+        self._herald = Herald(self, self._tools.timer)
         self._herald.due.connect(self._on_due)
 
     @property

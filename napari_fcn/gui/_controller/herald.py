@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from qtpy.QtCore import QObject, QTimer, Signal
+from qtpy.QtCore import QObject, Signal
+
+from napari_fcn.gui._timers import MakeTimer, single_shot
 
 SOON = 100  # milliseconds; what comes in quick succession is shown once
 LATE = 300  # milliseconds; an answer that takes longer keeps the dock waiting no more
@@ -22,12 +24,10 @@ class Herald(QObject):
 
     due = Signal()
 
-    def __init__(self, parent: QObject | None = None) -> None:
+    def __init__(self, parent: QObject | None = None, timer: MakeTimer = single_shot) -> None:
         super().__init__(parent)
         self._is_held = False
-        self._timer = QTimer(self)
-        self._timer.setSingleShot(True)
-        self._timer.timeout.connect(self.due)
+        self._timer = timer(self, self.due.emit)
 
     @property
     def is_waiting(self) -> bool:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from napari_fcn.errors import InputAtRiskError, ProjectError, in_dock
 from napari_fcn.gui._controller.progress import Progress
 from napari_fcn.gui._layers import Stroke
+from napari_fcn.gui._timers import MakeTimer, single_shot
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -105,6 +106,7 @@ class Tools:
     create: Callable[[Opening, Any], Any] = _create
     reopen: Callable[[Any], Any] = _reopen
     resume: Callable[[Any], dict[str, Any]] = _resume
+    timer: MakeTimer = single_shot
 
 
 @dataclass(frozen=True, slots=True, eq=False)

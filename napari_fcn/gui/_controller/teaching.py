@@ -6,8 +6,6 @@ from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from qtpy.QtCore import QTimer
-
 from napari_fcn.events import Answered, Examined, HistoryChanged, Settled, StepDone, Suggested, UpdateReady, Working
 from napari_fcn.gui._controller.classroom import Classroom
 from napari_fcn.gui._controller.commands import Compare, Reject
@@ -61,12 +59,9 @@ class TeachController(Classroom):
     def __init__(self, viewer: ViewerModel, tools: Tools | None = None, parent: QObject | None = None) -> None:
         super().__init__(viewer, tools, parent)
         self._is_learning_once = self._is_looking_ahead = False
-        self._calm = QTimer(self)
-        self._calm.setSingleShot(True)
-        self._calm.setInterval(CALM)
-        self._calm.timeout.connect(self._look_ahead)
+        self._calm = self._tools.timer(self, self._look_ahead, CALM)
         self._stopwatch = Stopwatch(self.viewer, self._on_timed)
-        self._gaze = Gaze(self.viewer, self)
+        self._gaze = Gaze(self.viewer, self, self._tools.timer)
         self._gaze.settled.connect(self._on_gaze)
         self._runner.yielded.connect(self._on_yielded)
         self._runner.finished.connect(self._on_finished)

@@ -5,10 +5,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from qtpy.QtCore import QObject, QTimer, Signal
+from qtpy.QtCore import QObject, Signal
 
 from napari_fcn.gui._layers.reading import displayed_axes
 from napari_fcn.gui._layers.screen import camera_of, scene_canvas
+from napari_fcn.gui._timers import MakeTimer, single_shot
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -35,13 +36,10 @@ class Gaze(QObject):
 
     settled = Signal()
 
-    def __init__(self, viewer: ViewerModel, parent: QObject | None = None) -> None:
+    def __init__(self, viewer: ViewerModel, parent: QObject | None = None, timer: MakeTimer = single_shot) -> None:
         super().__init__(parent)
         self._viewer = viewer
-        self._timer = QTimer(self)
-        self._timer.setSingleShot(True)
-        self._timer.setInterval(SETTLED)
-        self._timer.timeout.connect(self.settled)
+        self._timer = timer(self, self.settled.emit, SETTLED)
 
     def connect(self) -> None:
         """Watch the viewer."""

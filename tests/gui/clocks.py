@@ -1,0 +1,61 @@
+"""Time that passes when a test wants it to, and waits that end because something has happened."""
+
+import time
+from collections.abc import Callable
+from typing import Any
+
+from pytestqt.qtbot import QtBot
+from qtpy.QtCore import QObject, QTimer
+
+from napari_fcn.gui._timers import Clock
+
+LONG = 60_000  # milliseconds; how long a machine that is busy with other things may take
+
+
+class ManualTimer:
+    """A single-shot timer whose time is over when a test says so."""
+
+    def __init__(self, parent: QObject, slot: Callable[..., Any], milliseconds: int = 0) -> None:
+        self._slot, self._milliseconds, self._is_active = slot, milliseconds, False
+
+    def start(self, milliseconds: int | None = None) -> None:
+        self._milliseconds = self._milliseconds if milliseconds is None else milliseconds
+        self._is_active = True
+
+    def stop(self) -> None:
+        self._is_active = False
+
+    def isActive(self) -> bool:
+        return self._is_active
+
+    def interval(self) -> int:
+        return self._milliseconds
+
+    def fire(self) -> None:
+        """Let its time be over."""
+        assert self._is_active, "the timer does not run"
+        self._is_active = False
+        self._slot()
+
+
+class ManualTime:
+    """A clock that stands still until a test moves it on."""
+
+    def __init__(self) -> None:
+        self.seconds = 1000.0
+        self.clock = Clock(lambda: self.seconds, ManualTimer)
+
+
+def turn(qtbot: QtBot) -> None:
+    """Let the event loop go round: what was posted before has happened when this returns."""
+    done: list[bool] = []
+    QTimer.singleShot(0, lambda: done.append(True))
+    qtbot.waitUntil(lambda: bool(done), timeout=LONG)
+
+
+def until(condition: Callable[[], Any]) -> None:
+    """Wait for another thread while the event loop stands still."""
+    end = time.monotonic() + LONG / 1000
+    while not condition():
+        assert time.monotonic() < end, "it did not happen"
+        time.sleep(0.001)
