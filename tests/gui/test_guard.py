@@ -213,7 +213,7 @@ def test_the_card_of_a_model_lies_beside_the_dock(
     widget = SegmentWidget(viewer)
     viewer.window.add_dock_widget(widget, area="right")
     viewer.window._qt_window.move(0, 0)
-    qtbot.wait(50)
+    turn(qtbot)
     for part in (widget.model.combo, widget.model.line):
         at = part.rect().center()
         QApplication.sendEvent(part, QHelpEvent(QEvent.ToolTip, at, part.mapToGlobal(at)))
