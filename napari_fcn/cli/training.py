@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 def train(arguments: argparse.Namespace) -> None:
     """Train a network on a folder of labelled images and report each epoch."""
+    from napari_fcn.io.examples import read_example
     from napari_fcn.learning.pretrain import Training
     from napari_fcn.learning.pretrain import train as epochs
     from napari_fcn.learning.targets import CLASSES
@@ -39,7 +40,7 @@ def train(arguments: argparse.Namespace) -> None:
         info = replace(info, card=replace(info.card, parent=start.hash))
     reads = {"the recipe": arguments.recipe, "the model to begin with": begun}
     besides = tuple(Input(path, what) for what, path in reads.items() if path)
-    training = Training(info, arguments.folder, settings, arguments.out, start, besides)
+    training = Training(info, arguments.folder, settings, arguments.out, start, besides, read_example)
     first = None
     for event in epochs(training, arguments.resume):
         if isinstance(event, LabelsFound):

@@ -22,13 +22,15 @@ from napari_fcn.learning.labels import shape_advice
 from napari_fcn.learning.targets import TARGETS
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
     from pathlib import Path
 
     import numpy.typing as npt
 
     from napari_fcn.models.normalise import Normaliser
     from napari_fcn.settings import TrainSettings
+
+    Reader = Callable[[Path], tuple[npt.NDArray[Any], bool | None]]
 
 SUFFIX = "_image.tif"
 PATCHES = {1: 4096, 2: 256, 3: 64}  # pixels along each axis, by number of axes
@@ -58,8 +60,24 @@ class Labelled:
     notes: tuple[str, ...] = ()
 
 
+def read_numbers(path: Path) -> tuple[npt.NDArray[Any], bool | None]:
+    """Return the numbers in a TIFF, and that it is not known whether they are colours.
+
+    Raises
+    ------
+    ImageError
+        If the file cannot be read.
+    """
+    return _pixels(path), None
+
+
 def read_folder(
-    folder: Path, patterns: tuple[str, str], kinds: str, ndim: int, normaliser: Normaliser
+    folder: Path,
+    patterns: tuple[str, str],
+    kinds: str,
+    ndim: int,
+    normaliser: Normaliser,
+    read: Reader = read_numbers,
 ) -> list[Labelled]:
     """Return the labelled images ``NAME_image.tif`` / ``NAME_label.tif``; each plane of a stack is an image of its own.
 
@@ -75,6 +93,9 @@ def read_folder(
         Axes that the network convolves.
     normaliser : Normaliser
         How to scale each image.
+    read : callable
+        From a file to its pixels, colours last, and whether it has some; None where the file does not say: then
+        three or four numbers for each label are colours.
 
     Raises
     ------
@@ -98,7 +119,7 @@ def read_folder(
             )
         match = pattern.search(name) if kinds else None
         kind = match[1] if match and match.groups() else ""
-        found += _planes(name, kind, _pixels(path), _pixels(truth), (ndim, normaliser))
+        found += _planes((name, kind), read(path), _pixels(truth), (ndim, normaliser))
     return found
 
 
@@ -116,19 +137,18 @@ def _fits(name: str, patterns: str) -> bool:
 
 
 def _planes(
-    name: str,
-    kind: str,
-    image: npt.NDArray[np.generic],
+    names: tuple[str, str],
+    read: tuple[npt.NDArray[np.generic], bool | None],
     labels: npt.NDArray[np.generic],
     how: tuple[int, Normaliser],
 ) -> list[Labelled]:
     """Return one labelled image for each index of the axes that an ``ndim``-dimensional network repeats over."""
-    ndim, normaliser = how
+    (name, kind), (image, has_colours), (ndim, normaliser) = names, read, how
     try:
         check(image)
     except ImageError as error:
         raise ImageError(f"{name}: {error}") from error
-    rgb = image.ndim == labels.ndim + 1 and image.shape[-1] in (3, 4)
+    rgb = image.ndim == labels.ndim + 1 and image.shape[-1] in (3, 4) and has_colours is not False
     if image.shape[: labels.ndim] != labels.shape or image.ndim - rgb != labels.ndim:
         raise ImageError(
             f"{name}: the labels have shape {labels.shape}, the image {image.shape}. They must lie on each other. "

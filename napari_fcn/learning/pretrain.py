@@ -20,7 +20,7 @@ from napari_fcn.events import EpochDone, LabelsFound
 from napari_fcn.file_names import wrapped
 from napari_fcn.inference.device import pick_device, pick_precision, place
 from napari_fcn.learning import scores
-from napari_fcn.learning.dataset import Crops, Labelled, read_folder
+from napari_fcn.learning.dataset import Crops, Labelled, read_folder, read_numbers
 from napari_fcn.learning.losses import IGNORE, class_weights, cross_entropy_and_dice
 from napari_fcn.learning.survey import read_labels, survey
 from napari_fcn.learning.targets import TARGETS
@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
     from pathlib import Path
 
+    from napari_fcn.learning.dataset import Reader
     from napari_fcn.models.card import ModelInfo
     from napari_fcn.settings import TrainSettings
 
@@ -59,6 +60,8 @@ class Training:
         What to begin as (`begin_as`): its norms keep their statistics. Without it, weights are random.
     besides : tuple of Input
         What must survive besides the images and labels of the folder.
+    reader : callable
+        How images are read, as for `read_folder`.
     """
 
     info: ModelInfo
@@ -67,6 +70,7 @@ class Training:
     out: Path
     start: Checkpoint | None = None
     besides: tuple[Input, ...] = ()
+    reader: Reader = read_numbers
 
     @property
     def state_path(self) -> Path:
@@ -120,7 +124,7 @@ class Training:
         found = []
         for wanted, unwanted in ((settings.train, settings.validate), (settings.validate, "")):
             images = read_folder(
-                self.folder, (wanted, unwanted), settings.kinds, self.info.spec.ndim, self.info.normaliser
+                self.folder, (wanted, unwanted), settings.kinds, self.info.spec.ndim, self.info.normaliser, self.reader
             )
             found.append([read_labels(image, settings) for image in images])
             if not found[-1]:

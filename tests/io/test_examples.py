@@ -1,0 +1,56 @@
+"""Images to learn from are read by the same rules as images to be segmented."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import tifffile
+
+from napari_fcn.errors import ImageError
+from napari_fcn.io.examples import read_example
+from napari_fcn.learning.dataset import read_folder
+from napari_fcn.models.normalise import Normaliser
+
+COLOURS = np.random.default_rng(0).integers(0, 256, (20, 24, 3), np.uint8)
+
+
+def examples(folder: Path, image: np.ndarray, **how: Any) -> Path:
+    tifffile.imwrite(folder / "a_image.tif", image, **how)
+    tifffile.imwrite(folder / "a_label.tif", np.ones((20, 24), np.uint8))
+    return folder
+
+
+def learnt(folder: Path) -> Any:
+    return read_folder(folder, ("*", ""), "", 2, Normaliser(), read_example)[0]
+
+
+@pytest.mark.parametrize("planar", ["contig", "separate"])
+def test_colours_are_colours_wherever_their_samples_lie(tmp_path: Path, planar: str) -> None:
+    image = COLOURS if planar == "contig" else np.moveaxis(COLOURS, -1, 0)
+    examples(tmp_path, image, photometric="rgb", planarconfig=planar)
+    pixels, has_colours = read_example(tmp_path / "a_image.tif")
+    assert has_colours
+    assert np.array_equal(pixels, COLOURS)
+    assert len(learnt(tmp_path).views) == 4
+
+
+def test_grey_samples_are_no_colours(tmp_path: Path) -> None:
+    how = {"photometric": "minisblack", "planarconfig": "contig", "metadata": {"axes": "YXS"}}
+    examples(tmp_path, COLOURS, **how)
+    assert read_example(tmp_path / "a_image.tif")[1] is False
+    with pytest.raises(ImageError, match="must lie on each other"):
+        learnt(tmp_path)
+
+
+def test_a_palette_is_learnt_in_its_colours(tmp_path: Path) -> None:
+    table = (np.random.default_rng(1).integers(0, 256, (3, 256)) * 257).astype(np.uint16)
+    examples(tmp_path, COLOURS[..., 0], photometric="palette", colormap=table)
+    pixels, has_colours = read_example(tmp_path / "a_image.tif")
+    assert has_colours
+    assert np.array_equal(pixels, (table // 257).T[COLOURS[..., 0]])
+
+
+def test_numbers_of_which_nothing_is_said_are_colours_if_three_go_with_each_label(tmp_path: Path) -> None:
+    examples(tmp_path, COLOURS.astype(np.float32), metadata=None, photometric="minisblack")
+    assert len(learnt(tmp_path).views) == 4
