@@ -160,7 +160,9 @@ def _planes(
         raise ImageError(f"{name}: {error}") from error
     channels = np.moveaxis(image[..., :3], -1, 0)
     colours = [luminance(channels), *channels] if rgb else [image]
-    scaled = [normaliser.fit(colour.reshape(1, -1)).apply(colour[None]) for colour in colours]
+    scalings = [normaliser.fit(colour.reshape(1, -1)) for colour in colours]
+    scaled = [scaling.apply(colour[None]) for scaling, colour in zip(scalings, colours, strict=True)]
+    notes = tuple(f"{name}: {note}" for note in scalings[0].notes)
     split = [axes.to_net(view) for view in scaled]
     cuts = axes.to_net(labels[None])[:, 0]
     return [
@@ -169,6 +171,7 @@ def _planes(
             kind,
             tuple(np.ascontiguousarray(v[i]) for v in split),
             cut,
+            () if i else notes,
         )
         for i, cut in enumerate(cuts)
     ]

@@ -68,7 +68,7 @@ def contrast(values: Values, percentiles: tuple[float, float]) -> Contrast:
     if low == high or is_noise(values, low, high):
         found = _sparse(values, low, high)
         return Contrast(found.low, found.high, (*notes, *found.notes))
-    return Contrast(low, high, (*notes, *_beyond(values, low, high), *_padding(values, low, high)))
+    return Contrast(low, high, notes or (*_beyond(values, low, high), *_padding(values, low, high)))
 
 
 def standard(values: Values) -> tuple[float, float, tuple[str, ...]]:

@@ -47,6 +47,18 @@ def test_images_are_scaled_as_for_inference(tmp_path: Path) -> None:
     np.testing.assert_array_equal(read(tmp_path)[0].views[0], scaled)
 
 
+def test_a_doubtful_contrast_is_noted(tmp_path: Path) -> None:
+    put(tmp_path, "noise", grey(100, 100))
+    (image,) = read(tmp_path)
+    assert image.notes[0].startswith("noise: The contrast is doubtful")
+
+
+def test_complex_images_are_refused_by_name(tmp_path: Path) -> None:
+    put(tmp_path, "phase", grey(10, 10).astype(np.complex64))
+    with pytest.raises(ImageError, match="phase: The image holds complex numbers"):
+        read(tmp_path)
+
+
 def test_patterns_choose_and_leave_out(tmp_path: Path) -> None:
     for name in ("train_a", "train_b", "val_a", "odd"):
         put(tmp_path, name, grey(4, 4))
