@@ -1,6 +1,7 @@
 """The walls of the house, checked on the source: who may import whom, and what stands in one place only."""
 
 import ast
+import re
 import sys
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -35,6 +36,7 @@ FLOORS = (
     {"__main__"},
 )
 FLOOR = {room: number for number, rooms in enumerate(FLOORS) for room in rooms}
+DOCK_WORDS = r"under Advanced|under Save|[Tt]ick [A-Z]"
 APART = {"cli", "gui"}  # on one floor, and still no doors between them
 
 LIBRARIES = {  # rooms that know few libraries; the others are free but for the graphical ones
@@ -208,6 +210,32 @@ def statement_rules(module: Module) -> Iterator[tuple[int, str]]:
             yield found.line, "torch.load runs code from files: use safetensors"
 
 
+def message_rules(module: Module) -> Iterator[tuple[int, str]]:
+    """Messages of docks name controls, all others flags; `Advice` has both: the second is that of docks."""
+    of_docks = {
+        id(part)
+        for node in ast.walk(module.tree)
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "Advice"
+        for second in node.args[1:]
+        for part in ast.walk(second)
+    }
+    docstrings = {id(node.body[0].value) for node in ast.walk(module.tree) if is_documented(node)}
+    for node in ast.walk(module.tree):
+        if not isinstance(node, ast.Constant) or not isinstance(node.value, str) or id(node) in docstrings:
+            continue
+        if module.room == "gui" and module.parts[-1] != "demo" and re.search(r"(^|[ (])--[a-z]", node.value):
+            yield node.lineno, "a dock has no flags: name the control, or give the error an Advice"
+        is_free = module.room in ("gui", "errors") or id(node) in of_docks  # errors.py has advice that several share
+        if not is_free and re.search(DOCK_WORDS, node.value):
+            yield node.lineno, "the command line has no controls: name the flag, or give the error an Advice"
+
+
+def is_documented(node: ast.AST) -> bool:
+    body = getattr(node, "body", None)
+    is_text = isinstance(body, list) and body and isinstance(body[0], ast.Expr)
+    return bool(is_text and isinstance(body[0].value, ast.Constant))
+
+
 def gui_rules(module: Module) -> Iterator[tuple[int, str]]:
     if module.room != "gui":
         return
@@ -223,7 +251,7 @@ def gui_rules(module: Module) -> Iterator[tuple[int, str]]:
             yield found.line, f"gui/{here} is a widget and may not import {part}: go through _controller"
 
 
-RULES = (floor_rules, library_rules, thread_rules, statement_rules, gui_rules)
+RULES = (floor_rules, library_rules, thread_rules, statement_rules, message_rules, gui_rules)
 
 
 def find_cycle(modules: list[Module]) -> list[str]:
@@ -292,6 +320,8 @@ TYPING = "from typing import TYPE_CHECKING\nif TYPE_CHECKING:\n    "
         ("models/checkpoint.py", "from torch import load", 1, "torch.load runs code"),
         ("io.py", "import numpy as np\nnp.load('x', allow_pickle=True)", 2, "allow_pickle runs code"),
         ("io.py", "print(1)", 1, "print stands in cli/terminal.py only"),
+        ("io.py", "x = f'{1} px. Set it under Advanced.'", 1, "the command line has no controls"),
+        ("gui/segment.py", "x = 'It exists. Add --overwrite.'", 1, "a dock has no flags"),
         ("io.py", "try:\n    x = 1\nexcept Exception:\n    raise", 3, "catch the exact type"),
         ("io.py", "try:\n    x = 1\nexcept (OSError, BaseException):\n    x = 2", 3, "catch the exact type"),
         ("io.py", "try:\n    x = 1\nexcept:\n    raise OSError", 3, "catch the exact type"),

@@ -12,6 +12,7 @@ Instead of the whole text a file may hold a reference (``BinaryOnly``) to the fi
 from __future__ import annotations
 
 import re
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
@@ -143,16 +144,24 @@ class Folder:
     """What the TIFFs of a folder say of themselves; each is opened once."""
 
     heads: dict[Path, tuple[str, str]] = field(default_factory=dict)
+    micromanager: set[Path] = field(default_factory=set)
 
     def head(self, path: Path) -> tuple[str, str]:
         """Return the OME-XML in a file and the identifier of the file; both empty if it has none."""
         if path not in self.heads:
-            self._keep(path, _text_of(path))
-        return self.heads[path]
+            if path.suffix.lower() in TIFF:
+                with suppress(*DAMAGE), heard(), tifffile.TiffFile(path) as tiff:
+                    self.note(path, tiff)
+            else:
+                self._keep(path, _companion_text(path))
+        return self.heads.setdefault(path, ("", ""))
 
     def note(self, path: Path, tiff: tifffile.TiffFile) -> None:
         """Keep what a file says that is open already."""
-        self._keep(path, _description(tiff))
+        first = tiff.pages.first
+        self._keep(path, str(first.description) if first.is_ome else "")
+        if first.is_micromanager:
+            self.micromanager.add(path)
 
     def _keep(self, path: Path, xml: str) -> None:
         own = IDENTIFIER.search(xml[:HEAD])
@@ -241,23 +250,24 @@ def _together(path: Path, folder: Folder) -> tuple[Path, ...]:
         found = set_of(path, folder)
     except (ImageError, OSError):
         return ()
-    return found.present if found else ()
+    if found:
+        return found.present
+    return _stack_files(path) if path in folder.micromanager else ()
 
 
-def _text_of(path: Path) -> str:
-    """Return the OME-XML of a companion or in the first page of a TIFF; empty if there is none that can be read."""
-    try:
-        if path.suffix.lower() not in TIFF:
-            with path.open("rb") as file:
-                return file.read(LONGEST).decode("utf-8-sig")
-        with heard(), tifffile.TiffFile(path) as tiff:
-            return _description(tiff)
-    except DAMAGE:
-        return ""
+def _stack_files(path: Path) -> tuple[Path, ...]:
+    """Return the files that tifffile opens together as one stack of Micro-Manager; () if it is one file."""
+    with suppress(*DAMAGE), heard(), tifffile.TiffFile(path) as tiff:
+        names = {page.parent.filename for page in tiff.series[0].pages if page is not None}
+        return tuple(path.with_name(name) for name in sorted(names)) if len(names) > 1 else ()
+    return ()
 
 
-def _description(tiff: tifffile.TiffFile) -> str:
-    return str(tiff.pages.first.description) if tiff.pages.first.is_ome else ""
+def _companion_text(path: Path) -> str:
+    """Return the OME-XML of a companion; empty if there is none that can be read."""
+    with suppress(OSError, UnicodeError), path.open("rb") as file:
+        return file.read(LONGEST).decode("utf-8-sig")
+    return ""
 
 
 def _root(xml: str) -> ElementTree.Element | None:

@@ -127,14 +127,14 @@ def read_record(path: Path) -> dict[str, Any]:
 
 
 def _refuse_gaps(tiff: tifffile.TiffFile, series: tifffile.TiffPageSeries, complaints: list[str]) -> None:
-    """Raise ImageError if OME-XML names planes that are not in the file: tifffile would return zeros."""
-    if not tiff.is_ome:
+    """Raise ImageError if the description names planes that are not there: tifffile would return zeros."""
+    if not (tiff.is_ome or tiff.is_mmstack):
         return
     if any(page is None for page in series.pages) or any(sign in text for text in complaints for sign in ZEROED):
         shape = " x ".join(map(str, series.shape))
         raise ImageError(
-            f"{tiff.filehandle.path} lacks planes: its OME-XML describes an image of {shape} ({series.axes.lower()}), "
-            f"and the file holds {len(tiff.pages)} pages.",
+            f"{tiff.filehandle.path} lacks planes: its description is that of an image of {shape} "
+            f"({series.axes.lower()}), and the file holds {len(tiff.pages)} pages.",
             f"It is incomplete: copy or export it again. {ome_sets.ALONE}",
         )
 

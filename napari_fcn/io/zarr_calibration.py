@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from napari_fcn.errors import Advice, Note
 from napari_fcn.geometry.calibration import (
     MICROMETRES,
     SECONDS,
@@ -39,11 +40,12 @@ def zarr_calibration(
     steps = [step for entry in (dataset, told) for step in _steps(entry)]
     others = [kind for step in steps if (kind := _unusable(step, len(axes)))]
     if others:
-        note = (
+        cannot = Note(
             f"The OME-Zarr places its pixels by what cannot be used here ({', '.join(dict.fromkeys(others))}): pixel "
-            "size and origin are taken as unknown. Give the size with --voxel-size or set it on the layer."
+            "size and origin are taken as unknown.",
+            Advice("Give the size with --voxel-size.", "Set the size on a layer of the image."),
         )
-        return Calibration.unknown(len(axes)), (note,)
+        return Calibration.unknown(len(axes)), (cannot,)
     units = _units(told, axes)
     found, bad = [], []
     for position, (name, unit) in enumerate(zip(axes, units, strict=True)):

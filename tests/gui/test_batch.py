@@ -459,6 +459,20 @@ def test_folders_stand_for_their_images_and_other_files_are_left_out_by_name(
     assert "holds no image" in desk.state.error
 
 
+def test_the_files_of_one_image_are_one_row(tmp_path: Path) -> None:
+    xml = (
+        '<OME xmlns="http://www.openmicroscopy.org/Schemas/OME/2016-06" UUID="urn:uuid:{own}"><Image ID="Image:0">'
+        '<Pixels DimensionOrder="XYCZT" Type="uint8" SizeX="9" SizeY="9" SizeC="2" SizeZ="1" SizeT="1">'
+        '<TiffData FirstC="0" IFD="0"><UUID FileName="c0.ome.tif">urn:uuid:0</UUID></TiffData>'
+        '<TiffData FirstC="1" IFD="0"><UUID FileName="c1.ome.tif">urn:uuid:1</UUID></TiffData></Pixels></Image></OME>'
+    )
+    files = [tmp_path / f"c{k}.ome.tif" for k in range(2)]
+    for k, path in enumerate(files):
+        tifffile.imwrite(path, np.zeros((9, 9), np.uint8), description=xml.format(own=k), metadata=None)
+    for dropped in ([tmp_path], files, files[::-1], [files[1], tmp_path]):
+        assert batch_tasks.found(dropped) == ([files[0]], [])
+
+
 def test_formats_follow_the_image_unless_one_is_chosen(tmp_path: Path) -> None:
     placed = BatchSettings(results="classes, objects").place("a b", tmp_path, ".ome.zarr")
     files = {kind: tmp_path / f"a_b_{kind}.ome.zarr" for kind in ("classes", "objects")}

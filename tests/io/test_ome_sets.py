@@ -1,6 +1,8 @@
 """OME-TIFFs of several files are one image: named once, read whole, and refused where a part is missing."""
 
+import json
 import os
+import struct
 import uuid
 from itertools import product
 from pathlib import Path
@@ -248,3 +250,33 @@ def test_colours_stay_colours(tmp_path: Path) -> None:
     image = read_image(tmp_path / "t0.ome.tif")
     assert (image.axes, image.rgb) == (("t", "y", "x", "s"), True)
     np.testing.assert_array_equal(np.asarray(image.data), data)
+
+
+def micro_manager(path: Path, index: int, count: int) -> Path:
+    """Write one plane of a stack of several files as Micro-Manager does: an index of its planes before the pages."""
+    summary = json.dumps({"MicroManagerVersion": "2", "Frames": 1, "Slices": 1, "Positions": 1, "Channels": count})
+    plane = planes_of(count)[index]
+    at = 40 + len(summary) + len(summary) % 2  # the page; then its pixels, then the index
+    shorts, longs = (256, 257, 258, 259, 262, 277, 278), (273, 279)
+    values = dict(zip(shorts, (SHAPE[1], SHAPE[0], 16, 1, 1, 1, SHAPE[0]), strict=True))
+    own = b'{"a": 1}'
+    after = at + 2 + 12 * 10 + 4
+    start = after + len(own)
+    values |= dict(zip(longs, (start, plane.nbytes), strict=True))
+    tags = [struct.pack("<HHII", tag, 3 if tag in shorts else 4, 1, values[tag]) for tag in sorted(values)]
+    tags.append(struct.pack("<HHII", 51123, 2, len(own), after))
+    page = struct.pack("<H", len(tags)) + b"".join(tags) + struct.pack("<I", 0) + own
+    place = struct.pack("<II5I", 3453623, 1, index, 0, 0, 0, at)
+    head = struct.pack("<2sHI", b"II", 42, at)
+    head += struct.pack("<8I", 54773648, start + plane.nbytes, 483765892, 0, 99384722, 0, 2355492, len(summary))
+    path.write_bytes(head + summary.encode().ljust(at - 40) + page + plane.tobytes() + place)
+    return path
+
+
+def test_files_that_tifffile_opens_as_one_stack_are_one_image(tmp_path: Path) -> None:
+    files = [micro_manager(tmp_path / f"run_MMStack_{k}.tif", k, 3) for k in range(3)]
+    np.testing.assert_array_equal(np.squeeze(read_image(files[1]).data), planes_of(3))
+    assert images_at(tmp_path) == [files[0]]
+    files[1].unlink()
+    with pytest.raises(ImageError, match="lacks planes"):
+        read_image(files[0])

@@ -130,7 +130,7 @@ def run_file(task: FileTask, loaded: Loaded) -> Iterator[Step | Ended]:
 
     checkpoint = loaded.load(task.model)
     image = read_image(task.image, memory=task.settings.memory)
-    log = _Log(list(filter(None, [*image.notes, missing(image)])))
+    log = _Log([in_dock(note) for note in (*image.notes, missing(image)) if note])
     session = open_session(image, checkpoint, task.axes, task.settings)
     job = Job(task.image, task.out, task.targets, Origin.of(task.image))
     terms = Terms(task.settings, resume=True, overwrite=task.replace, renew=task.replace, inputs=task.inputs)
