@@ -57,13 +57,12 @@ class Protection:
         """
         self.check_inputs(path)
         _refuse_other_kinds(path)
-        if os.path.lexists(path) and not overwrite:
-            raise InTheWay(
-                f"{path} exists.", Advice("Pass --overwrite to replace it, or choose another name.", REPLACE)
-            )
         if path.is_dir():
             check_zarr(path)
-        elif self.only_results and path.is_file() and not is_result(path):
+        if os.path.lexists(path) and not overwrite:
+            advice = "Pass --overwrite to replace it, or choose another name."
+            raise InTheWay(f"{path} exists.", Advice(advice, REPLACE))
+        if self.only_results and path.is_file() and not is_result(path):
             raise OutputError(
                 f"{path} is no result of napari-fcn, or was changed by another program since: it is not replaced.",
                 "Move it away, or choose another folder for the results.",

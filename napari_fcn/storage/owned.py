@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 NAME = "napari-fcn.json"
 LITTER = (".DS_Store", "Thumbs.db", "desktop.ini")  # which file managers leave where somebody looks
-APPLE = "._"  # begins the name of what macOS keeps of a file where a disk has no room for it
+PASSING = ("._", ".nfs")  # begin names of what macOS keeps of a file elsewhere, and of what a network disk yet removes
 LIMIT = 4096  # bytes of a mark
 
 
@@ -132,4 +132,4 @@ def _is_folder(path: Path) -> bool:
 
 
 def _is_litter(name: str, is_folder: bool) -> bool:
-    return not is_folder and (name in LITTER or name.startswith(APPLE))
+    return not is_folder and (name in LITTER or name.startswith(PASSING))
