@@ -303,8 +303,8 @@ def summary_line(summary: Summary) -> str:
     counts = [f"{summary.done} done"]
     counts += [f"{summary.failed} failed"] if summary.failed else []
     counts += [f"{summary.cancelled} cancelled"] if summary.cancelled else []
-    device = f" on {', '.join(summary.devices)}" if summary.devices else ""
-    told = f"<b>{', '.join(counts)}</b> in {duration(summary.seconds)}{escaped(device)} with {escaped(summary.model)}."
+    device = f" on {escaped(', '.join(summary.devices))}" if summary.devices else ""
+    told = f"<b>{', '.join(counts)}</b> in {duration(summary.seconds)}{device} with {escaped(summary.model)}."
     return told + (" Select a failed one to read why." if summary.failed else "")
 
 

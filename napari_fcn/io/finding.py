@@ -47,13 +47,13 @@ def images_at(path: Path) -> list[Path]:
 
 def is_zarr(folder: Path) -> bool:
     """Whether a folder is one image rather than a folder of images."""
-    return folder.suffix.lower() == ".zarr" or any((folder / name).exists() for name in ZARR)
+    return folder.suffix.lower() == ".zarr" or any(os.path.exists(folder / name) for name in ZARR)
 
 
 def root_of(path: Path) -> Path:
     """Return the outermost zarr folder that a folder is a part of, as a level of an OME-Zarr; else the path itself."""
     path = Path(os.path.abspath(path))
-    if not path.is_dir():
+    if not os.path.isdir(path):  # which says no where the system refuses to tell
         return path
     return next((folder for folder in reversed((path, *path.parents)) if is_zarr(folder)), path)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -40,7 +41,7 @@ class NpySink:
             return
         disk.need_room(target, result.nbytes)
         try:
-            array = np.lib.format.open_memmap(self._temporary, "w+", result.dtype, result.layout.shape)
+            array = np.lib.format.open_memmap(os.fspath(self._temporary), "w+", result.dtype, result.layout.shape)
             self._array = array
             disk.reserve(self._temporary, array.offset, array.offset + result.nbytes)
         except BaseException:
@@ -126,7 +127,7 @@ class PngSink:
 def _reopened(path: Path, result: Result) -> np.memmap[Any, np.dtype[Any]] | None:
     """Return the array that an interrupted run left in a file; None if there is none of this shape and type."""
     try:
-        array = np.lib.format.open_memmap(path, "r+")
+        array = np.lib.format.open_memmap(os.fspath(path), "r+")
     except (FileNotFoundError, ValueError, EOFError):  # not there, or half a file
         return None
     return array if (array.shape, array.dtype) == (result.layout.shape, result.dtype) else None
