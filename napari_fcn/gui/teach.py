@@ -274,7 +274,8 @@ class TeachWidget(Dock):
         other = f"{NEW}{taught.new}" if taught.new else FILTERS
         names = "".join(taught.names[:-1] if self._facts.rgb and len(taught.names) > 2 else taught.names)
         if names and not self.begin.axes.text() and names != self._facts.axes:
-            self.begin.axes.setText(names)
+            with QSignalBlocker(self.begin.axes):  # nobody has typed: how it learns stays as it is
+                self.begin.axes.setText(names)
         self.begin.show_taught(taught.layer, model and replace(model, name=state.model), "" if model else other)
 
     def _show_settings(self, settings: TeachSettings) -> None:

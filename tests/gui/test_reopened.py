@@ -253,3 +253,45 @@ def test_the_dock_shows_what_is_taught_and_not_what_is_selected(
     qtbot.waitUntil(lambda: not controller.is_busy, timeout=LONG)
     viewer.layers.selection.active = other
     assert begin.image.combo.currentText() == "other"
+
+
+def test_axes_and_settings_of_a_project_are_in_the_dock_again(
+    make_napari_viewer: Callable[..., Viewer],
+    qtbot: QtBot,
+    fake_engine: type[FakeTeaching],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(teach_module, "WARM_UP_AFTER", 10**8)
+    viewer = make_napari_viewer()
+    viewer.add_image(np.random.default_rng(0).integers(0, 255, (3, 40, 60), np.uint8), name="cells")
+
+    def dock() -> TeachWidget:
+        widget = TeachWidget(viewer)
+        qtbot.addWidget(widget)
+        widget.controller._tools = Tools(teach=fake_engine)
+        return widget
+
+    def open_(widget: TeachWidget, start: Callable[[], None]) -> TeachState:
+        start()
+        qtbot.waitUntil(lambda: widget.controller.state.is_open and not widget.controller.is_busy, timeout=LONG)
+        return widget.controller.state
+
+    first = dock()
+    first.begin.model.choose_other(FILTERS)
+    first.begin.axes.setText("cyx")
+    first.learning.keep.setValue(20)
+    first.settings.fields["seed"].set_value(7)
+    before = open_(first, first.start)
+    first.controller.stop()
+    qtbot.waitUntil(lambda: not first.controller.is_busy, timeout=LONG)
+    second = dock()
+    second.learning.keep.setValue(90)
+    monkeypatch.setattr(teach_module.QFileDialog, "getExistingDirectory", lambda *_: before.project)
+    after = open_(second, second._on_open_project)
+    assert after.settings == before.settings
+    assert second.begin.axes.text() == "cyx"
+    assert second.begin.model.combo.currentText() == FILTERS
+    assert second.learning.value() == first.learning.value()
+    assert second.settings.value() == first.settings.value()
+    second.controller.stop()
+    qtbot.waitUntil(lambda: not second.controller.is_busy, timeout=LONG)
