@@ -368,6 +368,21 @@ def test_classes_come_and_go(lesson: Lesson) -> None:
     assert lesson.painted() == {1: 9, 2: 9, 3: 9}
 
 
+@pytest.mark.parametrize("change", [added, lambda seen: removed(seen, 0), lambda seen: renamed(seen, 2, "late")])
+def test_a_change_of_classes_that_are_others_by_now_is_refused(lesson: Lesson, change: Any) -> None:
+    lesson.paint((10, 10), 1)
+    two = lesson.state.classes
+    lesson.do(added(two))
+    three = lesson.state.classes
+    lesson.do(Undo())
+    lesson.do(change(three))
+    assert "classes have changed" in lesson.state.error
+    assert [entry.name for entry in lesson.state.classes] == [entry.name for entry in two]
+    lesson.paint((10, 50), 2)
+    assert lesson.painted() == {1: 9, 2: 9}
+    np.testing.assert_array_equal(lesson.journalled(), lesson.layer.data)
+
+
 def test_classes_change_name_and_colour_everywhere(lesson: Lesson) -> None:
     lesson.do(renamed(lesson.state.classes, 1, "bacterium"))
     lesson.do(recoloured(lesson.state.classes, 1, "#cc79a7"))

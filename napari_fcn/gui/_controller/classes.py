@@ -24,28 +24,28 @@ def added(classes: Sequence[TaughtClass]) -> SetClasses:
     taken, names = {label.colour.lower() for label in labels}, {label.name for label in labels}
     colour = next((colour for colour in PALETTE if colour not in taken), PALETTE[len(labels) % len(PALETTE)])
     name = next(f"class {n}" for n in range(len(labels) + 1, len(labels) + MOST + 2) if f"class {n}" not in names)
-    return SetClasses((*labels, ClassLabel(name, colour)), (*range(len(labels)), None))
+    return SetClasses((*labels, ClassLabel(name, colour)), (*range(len(labels)), None), labels)
 
 
 def removed(classes: Sequence[TaughtClass], index: int) -> SetClasses:
     """Return the classes without one; what is painted as it is forgotten."""
     kept = tuple(old for old in range(len(classes)) if old != index)
     labels = _labels(classes)
-    return SetClasses(tuple(labels[old] for old in kept), kept)
+    return SetClasses(tuple(labels[old] for old in kept), kept, labels)
 
 
 def renamed(classes: Sequence[TaughtClass], index: int, name: str) -> SetClasses:
     """Return the classes with another name for one."""
     labels = list(_labels(classes))
     labels[index] = replace(labels[index], name=name)
-    return SetClasses(tuple(labels), tuple(range(len(labels))))
+    return SetClasses(tuple(labels), tuple(range(len(labels))), _labels(classes))
 
 
 def recoloured(classes: Sequence[TaughtClass], index: int, colour: str) -> SetClasses:
     """Return the classes with another colour ``#rrggbb`` for one."""
     labels = list(_labels(classes))
     labels[index] = replace(labels[index], colour=colour)
-    return SetClasses(tuple(labels), tuple(range(len(labels))))
+    return SetClasses(tuple(labels), tuple(range(len(labels))), _labels(classes))
 
 
 def _labels(classes: Sequence[TaughtClass]) -> tuple[ClassLabel, ...]:

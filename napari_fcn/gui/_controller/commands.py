@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
 import numpy as np
 
+from napari_fcn.errors import FcnError
 from napari_fcn.events import Compared
 from napari_fcn.gui._controller.news import PinsChanged, Saved, SideBySide
 from napari_fcn.gui._layers import paint
@@ -85,13 +86,26 @@ class GoTo(_Restoring):
 
 @dataclass(frozen=True)
 class SetClasses(_Restoring):
-    """Tell other classes apart; ``kept[new]`` is the index that a class had, None for a new one."""
+    """Tell other classes apart.
+
+    Attributes
+    ----------
+    classes : tuple of ClassLabel
+        What to tell apart from now on.
+    kept : tuple of (int or None)
+        ``kept[new]`` is the index that a class had, None for a new one.
+    present : tuple of ClassLabel
+        Those that the user saw when asking for it: ``kept`` counts these.
+    """
 
     classes: tuple[ClassLabel, ...]
     kept: tuple[int | None, ...]
+    present: tuple[ClassLabel, ...]
 
     def run(self, lesson: Lesson) -> Iterator[Any]:
-        """Yield the history, and how the corrections change."""
+        """Yield the history, and how the corrections change; FcnError if the classes have become others since."""
+        if tuple(lesson.teaching.classes) != self.present:
+            raise FcnError("The classes have changed before this was done, so nothing was done. Please try again.")
         yield from lesson.reclassify(self.classes, self.kept)
 
 
