@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 import re
+import sys
 from bisect import bisect_left
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 from napari_fcn.project.files import SUM, checksum, write_file
-from napari_fcn.project.schema import check_entry
+from napari_fcn.project.schema import ENTRIES, check_entry
 from napari_fcn.storage import JsonError, parse_json
 
 if TYPE_CHECKING:
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
     Entry = dict[str, Any]
 
 END = "journal.end"
+COUNTED = ("stroke", "strokes", "turn", "number", "parent")  # of each there is one an entry at most
+FAR = 2**20  # by which such a number may be ahead, as lost entries have had theirs: no later one runs out of numbers
 LONGEST = 2**20  # bytes of a line; strokes of more than 32 KiB have a file of their own
 
 # The checksum, with a byte of it changed or missing too.
@@ -161,6 +164,8 @@ def _line(text: bytes, start: int) -> Line | None:
     entry, is_sealed = decoded
     stroke = entry["stroke"] if entry["kind"] == "stroke" else None
     told = entry["commit"] if entry["kind"] == "commit" else entry
+    if max(told.get(name) or 0 for name in COUNTED) > entry["n"] + FAR and entry["kind"] in ENTRIES:
+        return None
     strokes = stroke or (told.get("strokes", 0) if is_sealed and entry["kind"] in ("turn", "commit") else 0)
     return Line(entry["n"], stroke, start, len(text), is_sealed, strokes)
 
@@ -177,11 +182,12 @@ def in_order(lines: Sequence[Line]) -> tuple[list[Line], list[Line]]:
     Those with a checksum are right wherever they stand, once if they stand there twice. Of the others, the numbers of
     entries and of strokes must ascend: whatever breaks the longest such run was changed.
     """
+    near = [line for place, line in enumerate(lines) if line.n <= place + FAR]
     sealed: dict[int, Line] = {}
-    for line in lines:
+    for line in near:
         if line.is_sealed:
             sealed.setdefault(line.n, line)
-    old = [line for line in lines if not line.is_sealed and line.n not in sealed]
+    old = [line for line in near if not line.is_sealed and line.n not in sealed]
     ascending = _ascending([line.n for line in old])
     kept = {old[i].n: old[i] for i in ascending}
     last = max(kept, default=-1)
@@ -189,13 +195,28 @@ def in_order(lines: Sequence[Line]) -> tuple[list[Line], list[Line]]:
         if line.n < last:
             kept.setdefault(line.n, line)
     found = sorted([*sealed.values(), *kept.values()], key=lambda line: line.n)
-    painted = [line for line in found if line.stroke is not None]
-    right = {painted[i].n for i in _ascending([line.stroke or 0 for line in painted])}
+    right = _painted([line for line in found if line.stroke is not None])
     chosen = [line for line in found if line.stroke is None or line.n in right]
     places = {line.start for line in chosen}
     again = {(line.n, line.is_sealed, line.length) for line in chosen}
     out = [line for line in lines if line.start not in places and (line.n, line.is_sealed, line.length) not in again]
     return chosen, out
+
+
+def _painted(lines: Sequence[Line]) -> set[int]:
+    """Return the numbers of those entries, given by number, whose strokes can be what they say."""
+    first, last = [0], [sys.maxsize]  # the strokes between which one of each entry lies
+    for line in lines:
+        first.append(max(first[-1], line.stroke or 0) if line.is_sealed else first[-1])
+    for line in reversed(lines):
+        last.append(min(last[-1], line.stroke or 0) if line.is_sealed else last[-1])
+    old = [
+        line
+        for line, low, high in zip(lines, first, reversed(last[:-1]), strict=False)
+        if not line.is_sealed and low < (line.stroke or 0) < high
+    ]
+    kept = {old[i].n for i in _ascending([line.stroke or 0 for line in old])}
+    return kept | {line.n for line in lines if line.is_sealed}
 
 
 def _ascending(numbers: Sequence[int]) -> list[int]:

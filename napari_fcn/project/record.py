@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from itertools import pairwise
 from threading import Lock
 from typing import TYPE_CHECKING, Any
@@ -116,7 +117,8 @@ class Record:
             If the system refuses.
         """
         self._journal.repair()
-        self.write_end()
+        with suppress(OSError):  # a full disk keeps nobody from what is there
+            self.write_end()
 
     def write_end(self) -> None:
         """Note how much there is, so that a journal that is cut off between two lines is known for it.

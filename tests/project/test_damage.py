@@ -203,6 +203,16 @@ def test_a_changed_digit_takes_one_stroke_of_a_journal_without_checksums(folder:
         assert named(project.notes) == ALL - kept(project)
 
 
+@pytest.mark.parametrize("number", [84, 8, 2])
+def test_a_changed_number_in_the_old_part_of_a_journal_takes_none_of_the_new_part(folder: Path, number: int) -> None:
+    lines = (folder / NAME).read_text().splitlines(keepends=True)
+    old = re.sub(r',"sum":"[0-9a-f]{16}"\}', "}", "".join(lines[:12]))
+    (folder / NAME).write_text(old.replace('"stroke":4', f'"stroke":{number}', 1) + "".join(lines[12:]))
+    with Project.open(folder) as project:
+        assert kept(project) == ALL - {LARGE}
+        assert named(project.notes) == {LARGE}
+
+
 def test_lines_that_changed_places_are_read_in_their_order_without_checksums_too(folder: Path) -> None:
     lines = re.sub(r',"sum":"[0-9a-f]{16}"\}', "}", (folder / NAME).read_text()).splitlines(keepends=True)
     lines[6], lines[8] = lines[8], lines[6]
@@ -346,6 +356,7 @@ def test_json_that_no_reader_should_take_in_is_refused_in_words(folder: Path, na
 
 BOMB = b64encode(zlib.compress(bytes(2**22))).decode()
 HERE = {"start": [0, 0, 0], "stop": [1, 1, 1]}
+COMMIT = {"number": 1, "parent": 0, "kind": "head", "turn": 1, "strokes": 1, "hash": ""}
 STROKE = {"n": 90, "kind": "stroke", "stroke": 9, "region": HERE}
 
 
@@ -363,6 +374,11 @@ STROKE = {"n": 90, "kind": "stroke", "stroke": 9, "region": HERE}
         '{"n":1e999,"kind":"settle"}',
         '{"n":true,"kind":"settle"}',
         '{"n":-1,"kind":"settle"}',
+        '{"n":9007199254740991,"kind":"settle"}',
+        '{"n":90,"kind":"turn","turn":2147483647,"strokes":2}',
+        {"n": 90, "kind": "commit", "commit": {**COMMIT, "number": 2147483647}},
+        {"n": 90, "kind": "commit", "commit": {**COMMIT, "turn": 2147483647}},
+        {"n": 90, "kind": "stroke", "stroke": 2147483647, "region": HERE, "block": "eAFjAAAAAQAB"},
         '{"n":90,"kind":"open","settings":{"keep":[]},"threads":1}',
         '{"n":90,"kind":"open","settings":{},"threads":100000000}',
         '{"n":90,"kind":"settings","settings":5}',
@@ -371,15 +387,13 @@ STROKE = {"n": 90, "kind": "stroke", "stroke": 9, "region": HERE}
         '{"n":90,"kind":"rename","number":1,"name":["a"]}',
         '{"n":90,"kind":"unpin","name":{}}',
         '{"n":90,"kind":"present","number":"1"}',
-        json.dumps({"n": 90, "kind": "stroke", "stroke": 9, "region": HERE, "block": BOMB}),
-        json.dumps({"n": 90, "kind": "stroke", "stroke": 9, "region": {**HERE, "stop": [2**62] * 3}, "block": BOMB}),
-        json.dumps(
-            {"n": 90, "kind": "stroke", "stroke": 9, "region": {"start": [0] * 3, "stop": list(SHAPE)}, "block": ""}
-        ),
-        json.dumps({"n": 90, "kind": "stroke", "stroke": 9, "region": HERE, "file": "../../x"}),
-        json.dumps({"n": 90, "kind": "stroke", "stroke": 9, "region": HERE, "file": "/etc/passwd"}),
-        json.dumps({"n": 90, "kind": "stroke", "stroke": 9, "region": HERE, "file": "C:\\x"}),
-        json.dumps({"n": 90, "kind": "stroke", "stroke": 9, "region": HERE, "file": "\\\\host\\share\\x"}),
+        STROKE | {"block": BOMB},
+        STROKE | {"block": BOMB, "region": {**HERE, "stop": [2**62] * 3}},
+        STROKE | {"block": "", "region": {**HERE, "stop": list(SHAPE)}},
+        STROKE | {"file": "../../x"},
+        STROKE | {"file": "/etc/passwd"},
+        STROKE | {"file": "C:\\x"},
+        STROKE | {"file": "\\\\host\\share\\x"},
         STROKE | {"kind": "pin", "name": "a", "file": "blocks/../../x.bin"},
     ],
 )
@@ -391,6 +405,9 @@ def test_an_entry_that_says_what_cannot_be_is_left_out_and_counted(folder: Path,
         assert kept(project) == ALL
         assert "left out (1)" in project.notes[0]
         assert [name for name, *_ in project.pins()] == ["a"]
+        paint(project, 1)
+    with Project.open(folder) as project:
+        assert kept(project) == ALL | {STROKES + 2}
 
 
 def test_a_file_of_a_stroke_that_would_fill_the_memory_is_not_read(folder: Path) -> None:

@@ -28,7 +28,7 @@ from napari_fcn.project.replay import replay, resumed
 
 SHAPE = (8, 12)
 IMAGE = halves(SHAPE)
-NAMES = ("rim", "gap", "scar")
+NAMES = ("rim", "gap", "scar", "edge", "vein")
 ASK = replace(FAST, network="ask", judge_every=1, attempts=1)
 EXAMPLES, STEPS = (16, 10) if hypothesis.settings.default.max_examples < 100 else (600, 25)
 
