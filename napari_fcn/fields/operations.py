@@ -25,10 +25,12 @@ ALONG = {  # functions that mix positions along an axis, which is given, or the 
     **dict.fromkeys(("softmax", "log_softmax", "softmin", "cumsum", "cumprod", "cummax", "cummin", "logcumsumexp")),
     **dict.fromkeys(("sort", "argsort", "flip", "roll", "topk", "median", "normalize", "renorm")),
 }
-WHOLE = (
-    *("fliplr", "flipud", "rot90", "scaled_dot_product_attention", "multi_head_attention_forward", "group_norm"),
-    *("lstm", "gru", "rnn_tanh", "rnn_relu"),
-)
+WHOLE = {  # functions that mix positions along some axes of what they read first
+    **dict.fromkeys(("fliplr", "flipud", "rot90", "lstm", "gru", "rnn_tanh", "rnn_relu"), slice(None)),
+    "group_norm": slice(2, None),
+    "scaled_dot_product_attention": slice(-2, -1),
+    "multi_head_attention_forward": slice(0, 1),  # (positions, images, channels)
+}
 SHAPES = ("new_", "size", "dim", "numel", "item", "tolist", "__len__")  # functions that read no pixel
 RANDOM = ("dropout", "feature_dropout", "alpha_dropout", "feature_alpha_dropout")
 DRAWN = ("rand_like", "randn_like", "bernoulli", "bernoulli_", "normal_", "uniform_", "rrelu")
@@ -51,12 +53,17 @@ class _Recorder(TorchFunctionMode):
 
     def __init__(self, net: nn.Module) -> None:
         super().__init__()
-        self.found: list[Operation] = []
-        self._stack: list[tuple[str, nn.Module]] = [("", net)]
+        self.net = net
+        self.begin()
         for name, module in net.named_modules():
             if name:
                 module.register_forward_pre_hook(self._enter(name))
                 module.register_forward_hook(self._leave)
+
+    def begin(self) -> None:
+        """Forget what was recorded, also of a run that failed."""
+        self.found: list[Operation] = []
+        self._stack: list[tuple[str, nn.Module]] = [("", self.net)]
 
     def _enter(self, name: str) -> Any:
         def enter(module: nn.Module, _: Any) -> None:
@@ -110,7 +117,7 @@ def unbounded_operations(net: nn.Module, ndim: int, channels: int) -> tuple[str,
     for sizes in SIZES[ndim]:
         runs = []
         for size in sizes:
-            recorder.found = []
+            recorder.begin()
             x = torch.rand(1, channels, *(size,) * ndim, generator=torch.Generator().manual_seed(0))
             try:
                 with torch.no_grad(), torch.random.fork_rng(devices=[]), recorder:
@@ -160,14 +167,14 @@ def _mixes(small: Operation, large: Operation) -> bool:
     """Whether an operation that keeps the shape mixes all positions along an axis that grows with the image."""
     name = small.name
     if name in WHOLE:
-        return small.inputs[0] != large.inputs[0]
+        return small.inputs[0][WHOLE[name]] != large.inputs[0][WHOLE[name]]
     if name == "instance_norm":
         return bool(_argument(small, "use_input_stats", 5, True))
     if name == "batch_norm":
         return bool(_argument(small, "training", 5, False)) or len(small.inputs) < 3
     if name == "layer_norm":
         shape = _argument(small, "normalized_shape", 1, ())
-        return len(shape) > 1 or small.inputs[0][-1] != large.inputs[0][-1]
+        return (isinstance(shape, list | tuple) and len(shape) > 1) or small.inputs[0][-1] != large.inputs[0][-1]
     if name == "pad":
         return bool(_argument(small, "mode", 2, "constant") == "circular")
     if name.startswith(("fft_", "_fft", "stft", "istft")):
@@ -178,10 +185,11 @@ def _mixes(small: Operation, large: Operation) -> bool:
     position = 2 if name in ("roll", "renorm", "topk", "normalize") else 1
     keyword = "dims" if name in ("flip", "roll") else "dim"
     asked = _argument(small, keyword, position, None)
-    if asked is None:
+    if not isinstance(asked, int | list | tuple):
         asked = {"sort": -1, "argsort": -1, "topk": -1, "normalize": 1}.get(name, tuple(range(len(sizes))))
-    axes = (asked,) if isinstance(asked, int) else tuple(asked)
-    return any(sizes[axis][0] != sizes[axis][1] for axis in axes)
+    axes = (asked, *small.args[position + 1 :]) if isinstance(asked, int) else asked
+    numbers = [axis for axis in axes if isinstance(axis, int) and -len(sizes) <= axis < len(sizes)]
+    return any(sizes[axis][0] != sizes[axis][1] for axis in numbers)
 
 
 def _argument(operation: Operation, keyword: str, position: int, default: Any) -> Any:

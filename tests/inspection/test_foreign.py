@@ -14,6 +14,7 @@ from torch.nn import functional
 
 import napari_fcn as fcn
 from napari_fcn.errors import ImageError, ModelError
+from napari_fcn.fields.operations import unbounded_operations
 from napari_fcn.geometry import ReceptiveField
 from napari_fcn.inspection import foreign
 from napari_fcn.models.checkpoint import Checkpoint
@@ -85,7 +86,7 @@ class Calls(nn.Module):
         (lambda x: x - x.mean(3, keepdim=True), "mean in Calls"),
         (lambda x: x.flatten(2).softmax(-1).reshape(x.shape), "softmax in Calls"),
         (lambda x: x.cumsum(2), "cumsum in Calls"),
-        (lambda x: x + x.flip(3), "flip in Calls"),
+        (lambda x: x + x.flip(1, 3), "flip in Calls"),
         (lambda x: x + torch.roll(x, 3, 2), "roll in Calls"),
         (lambda x: torch.fft.ifft2(torch.fft.fft2(x) ** 2).real, "fft_fft2 in Calls"),
         (lambda x: x * torch.einsum("bchw,bdhw->b", x, x).reshape(-1, 1, 1, 1), "einsum in Calls"),
@@ -182,3 +183,40 @@ def test_a_model_of_ours_is_certified_by_the_same_function() -> None:
 
 def test_the_field_of_a_network_of_torch() -> None:
     assert fcn.receptive_field(nn.Conv2d(1, 2, 5, padding=2)) == ReceptiveField((2, 2), (2, 2))
+
+
+class Windows(nn.Module):
+    """Attention within windows of 5 x 5 pixels, or over the whole map."""
+
+    def __init__(self, is_whole: bool) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        self.first, self.last, self.is_whole = nn.Conv2d(1, 4, 1), nn.Conv2d(4, 2, 1), is_whole
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        x = self.first(x)
+        n, c, h, w = x.shape
+        side = (h, w) if self.is_whole else (4, 4)
+        parts = x.reshape(n, c, h // side[0], side[0], w // side[1], side[1]).permute(0, 2, 4, 3, 5, 1)
+        tokens = parts.reshape(-1, 1, side[0] * side[1], c)
+        seen = functional.scaled_dot_product_attention(tokens, tokens, tokens).reshape(parts.shape)
+        return self.last(seen.permute(0, 5, 1, 3, 2, 4).reshape(n, c, h, w))
+
+
+@pytest.mark.parametrize("is_whole", [True, False])
+def test_attention_is_named_where_it_looks_at_the_whole_map(is_whole: bool) -> None:
+    found = unbounded_operations(Windows(is_whole), 2, 1)
+    assert found == (("scaled_dot_product_attention in Windows",) if is_whole else ())
+
+
+@pytest.mark.parametrize(("ndim", "shape"), [(1, (90,)), (3, (24, 20, 22))])
+def test_networks_of_other_dimensions_are_certified_alike(ndim: int, shape: tuple[int, ...]) -> None:
+    conv = {1: nn.Conv1d, 3: nn.Conv3d}[ndim]
+    norm = {1: nn.InstanceNorm1d, 3: nn.InstanceNorm3d}[ndim]
+    image = np.random.default_rng(0).normal(size=shape)
+    torch.manual_seed(0)
+    plain = nn.Sequential(conv(1, 4, 3, padding=1), nn.ReLU(), conv(4, 2, 3, padding=1))
+    assert fcn.certify(plain, image, tile=10).is_exact
+    found = fcn.certify(nn.Sequential(conv(1, 4, 3, padding=1), norm(4), conv(4, 2, 1)), image, tile=10)
+    assert not found.is_exact
+    assert f"1 ({norm.__name__})" in found.reason
