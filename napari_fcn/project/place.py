@@ -35,7 +35,7 @@ def default_path(image_name: str, image_path: str | Path | None = None) -> Path:
     is_beside = file is not None and file.parent.is_dir() and os.access(file.parent, os.W_OK)
     folder = file.parent if file is not None and is_beside else _home()
     stem = _safe(ENDINGS.sub("", file.name if file is not None else image_name))
-    names = (f"{stem}{SUFFIX}" if i == 1 else f"{stem}-{i}{SUFFIX}" for i in count(1))
+    names = (wrapped(stem, after=SUFFIX if i == 1 else f"-{i}{SUFFIX}") for i in count(1))
     return next(folder / name for name in names if not os.path.lexists(folder / name))
 
 

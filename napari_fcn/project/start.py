@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from napari_fcn.errors import ProjectError
+from napari_fcn.file_names import wrapped
 from napari_fcn.project import blocks, journal, weights
 from napari_fcn.project.files import (
     PART,
@@ -94,7 +95,7 @@ def write_folder(path: Path, how: Start, image: ImageRecord, checkpoint: Checkpo
     """
     if os.path.lexists(path):
         raise ProjectError(f"{path} exists already. Open it, or choose another name for the new project.")
-    part = path.with_name(f".{path.name}-{secrets.token_hex(4)}{PART}")
+    part = path.with_name(wrapped(path.name, ".", f"-{secrets.token_hex(4)}{PART}"))
     try:
         for name in (blocks.FOLDER, weights.FOLDER):
             (part / name).mkdir(parents=True)

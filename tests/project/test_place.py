@@ -67,3 +67,12 @@ def test_a_copy_that_cannot_be_made_leaves_nothing(tmp_path: Path) -> None:
     with pytest.raises(ProjectError, match=r"copy\.fcn cannot be written"):
         copy_project(tmp_path / "gone.fcn", tmp_path / "copy.fcn")
     assert os.listdir(tmp_path) == []
+
+
+@pytest.mark.parametrize("letter", ["a", "核", "\U0001f52c"])
+def test_the_project_of_an_image_with_a_long_name_can_be_made(tmp_path: Path, letter: str) -> None:
+    places = [default_path(letter * 250, tmp_path / "x.tif"), default_path("", tmp_path / (letter * 60 + ".tif"))]
+    long = default_path(letter * 250)
+    assert all(len(os.fsencode(path.name)) <= 255 for path in (*places, long))
+    for path in dict.fromkeys((*places, tmp_path / long.name)):
+        path.mkdir()
