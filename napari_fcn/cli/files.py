@@ -65,7 +65,7 @@ def plan_files(
         If there is no image.
     """
     from napari_fcn.io.finding import stem
-    from napari_fcn.io.naming import distinct_names
+    from napari_fcn.io.naming import UNFINISHED, distinct_names
     from napari_fcn.io.results import WRITABLE
     from napari_fcn.recording import SAVED
 
@@ -90,7 +90,8 @@ def plan_files(
     if not many:
         return [_job(image, out, kinds, "") for image in found]
     paths = [Path(os.path.abspath(image.path)) for image in found]
-    names = distinct_names(paths, [image.name for image in found], out)
+    ending = UNFINISHED if len(kinds) > 1 else ""  # results in folders lie beside those of unfinished runs
+    names = distinct_names(paths, [image.name for image in found], out, ending)
     return [_job(image, out, kinds, name) for image, name in zip(found, names, strict=True)]
 
 

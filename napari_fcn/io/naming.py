@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 UNFINISHED = ".unfinished"  # ends the name of the folder of a run beside its result
 
 
-def distinct_names(images: Sequence[Path], names: Sequence[str], folder: Path) -> list[str]:
+def distinct_names(images: Sequence[Path], names: Sequence[str], folder: Path, ending: str = "") -> list[str]:
     """Return a name for the results of each image, so that no two go to one place of a folder.
 
     An image whose name no other has keeps it. Images of one name get more of their paths, the least that tells them
@@ -32,8 +32,10 @@ def distinct_names(images: Sequence[Path], names: Sequence[str], folder: Path) -
         What the results are called if that is not taken: the names of the images without suffix.
     folder : Path
         Where the results go.
+    ending : str
+        What ends the names of other folders that go there too, beside those of the results.
     """
-    key, level = _key_of(folder), [0] * len(images)
+    key, level = _key_of(folder, ending), [0] * len(images)
     while True:
         found = [_longer(*both) for both in zip(images, names, level, strict=True)]
         owners: dict[str, set[Path]] = defaultdict(set)
@@ -58,14 +60,14 @@ def tells_case_apart(folder: Path) -> bool:
     return sys.platform not in ("win32", "darwin")
 
 
-def _key_of(folder: Path) -> Key:
-    """Return what makes a string of names that are one file there, or one and the folder of its unfinished run."""
+def _key_of(folder: Path, ending: str) -> Key:
+    """Return what makes the same text of names that are one file there, or one and another with the ending."""
     is_exact = tells_case_apart(folder)
 
     def key(name: str) -> str:
         name = name if is_exact else unicodedata.normalize("NFC", name).casefold()
-        while name.endswith(UNFINISHED):
-            name = name.removesuffix(UNFINISHED)
+        while ending and name.endswith(ending):
+            name = name.removesuffix(ending)
         return name
 
     return key

@@ -43,7 +43,7 @@ def test_names_stay_as_they_are() -> None:
         (("day1/a.tif", "day2/a.tif"), ["day1_a", "day2_a"]),
         (("x/day/a.tif", "y/day/a.tif"), ["x_day_a", "y_day_a"]),
         (("d/a.tif", "d/a.png", "e/a.tif"), ["d_a", "a.png", "e_a"]),
-        (("a.unfinished.tif", "a.tif"), ["a.unfinished.tif", "a.tif"]),
+        (("a.unfinished.tif", "a.tif"), ["a.unfinished", "a"]),
         (("a.tif.png", "a.tif", "a.png"), ["a.tif.png", "a.tif.tif", "a.png"]),
     ],
 )
@@ -92,3 +92,9 @@ def test_a_disk_that_does_not_tell_case_apart_is_known_by_the_folder_itself(
 )
 def test_no_image_is_called_as_a_folder_is(name: str, wanted: str) -> None:
     assert stem(Path(name)) == wanted
+
+
+def test_no_folder_of_results_is_that_of_an_unfinished_run() -> None:
+    paths = [Path("/data/a.unfinished.tif"), Path("/data/a.tif"), Path("/data/b.unfinished.tif")]
+    found = distinct_names(paths, [stem(path) for path in paths], Path("/out"), ".unfinished")
+    assert found == ["a.unfinished.tif", "a.tif", "b.unfinished"]
