@@ -173,7 +173,8 @@ class LabelsFound:
         """A sentence for the user: how many pixels each class has."""
         known = max(1, sum(self.pixels))
         parts = [f"{name} {n} px ({n / known:.1%})" for name, n in zip(self.classes, self.pixels, strict=True)]
-        where = "the image" if self.split == "image" else f"{self.images} {self.split} images"
+        ending = "" if self.images == 1 else "s"
+        where = "the image" if self.split == "image" else f"{self.images} {self.split} image{ending}"
         return f"Labels of {where}: {', '.join(parts)}; {self.unknown} px not labelled."
 
 

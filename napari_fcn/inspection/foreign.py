@@ -16,6 +16,7 @@ from napari_fcn.fields.probing import first_tensor
 from napari_fcn.fields.theoretical import anatomy, dimensions
 from napari_fcn.geometry import Region
 from napari_fcn.inference.memory import budget, living_bytes
+from napari_fcn.inference.source import check
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -50,6 +51,7 @@ def certify_module(
         If the network cannot be probed, or does not answer at each pixel.
     """
     ndim, channels = dimensions(net)
+    check(np.asarray(image))
     block = np.asarray(image, np.float32)
     block = block[None] if block.ndim == ndim else block
     if block.ndim != ndim + 1 or block.shape[0] != channels:

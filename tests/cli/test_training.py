@@ -151,7 +151,7 @@ def test_a_mask_is_learnt_by_the_values_of_its_classes(folder: Path, capsys: pyt
     assert main(["train", str(folder), *spec, "--out", str(folder / "m.safetensors"), *SMALL]) == 0
     first, second = capsys.readouterr().err.splitlines()[:2]
     assert "2 training images: background" in first
-    assert "1 validation images: background" in second
+    assert "1 validation image: background" in second
     assert "0 px not labelled" in first
 
 

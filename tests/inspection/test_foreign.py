@@ -165,6 +165,11 @@ def test_a_large_image_is_certified_in_its_middle(monkeypatch: pytest.MonkeyPatc
 def test_what_does_not_fit_is_refused() -> None:
     with pytest.raises(ImageError, match="reads 1 channels of 2 axes"):
         fcn.certify(net(), np.zeros((3, 20, 20)))
+    for wrong in (np.zeros((20, 20), complex), np.array([["a"]]), np.zeros((0, 20))):
+        with pytest.raises(ImageError, match="image"):
+            fcn.certify(net(), wrong)
+    with pytest.raises(ModelError, match="NaN"):
+        fcn.certify(net(), np.full((20, 20), np.nan))
     with pytest.raises(ModelError, match="one answer for each pixel"):
         fcn.certify(nn.Conv2d(1, 2, 3, stride=2, padding=1), IMAGE)
     with pytest.raises(ModelError, match="3 lengths"):
