@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from gui.clocks import turn
+from gui.docks import LONG
 from napari.components import ViewerModel
 from napari.viewer import Viewer
 from pytestqt.qtbot import QtBot
@@ -33,8 +33,9 @@ def drawn(viewer: Viewer, qtbot: QtBot) -> Viewer:
     """A viewer with an image and a layer in paint mode, after it has been drawn."""
     viewer.add_image(np.eye(32, dtype=np.uint8), name="cells")
     viewer.add_labels(np.eye(32, dtype=np.uint8)).mode = "paint"
-    turn(qtbot)
-    scene_canvas(viewer).native.repaint()
+    native = scene_canvas(viewer).native
+    qtbot.waitUntil(native.isValid, timeout=LONG)
+    native.repaint()
     return viewer
 
 
@@ -138,7 +139,7 @@ def test_commands_wait_until_the_window_is_there(make_napari_viewer: MakeViewer,
         viewer.layers.clear()
         assert not found
         viewer.window.show()
-        qtbot.waitUntil(lambda: bool(found))
+        qtbot.waitUntil(lambda: bool(found), timeout=LONG)
     assert all(is_own for _, _, is_own in found)
 
 
