@@ -138,7 +138,10 @@ def publish(temporary: Path, target: Path) -> None:
     except (OSError, OutputError):
         os.rename(old, target)
         raise
-    remove_known(old, is_part_of_zarr, last="zarr.json")
+    if is_link(old):
+        remove(old)
+    else:
+        remove_known(old, is_part_of_zarr, last="zarr.json")
 
 
 def remove(path: Path) -> None:

@@ -151,6 +151,14 @@ def test_a_link_to_a_file_is_replaced_and_not_the_file(tmp_path: Path) -> None:
         write(tmp_path / "b.npy")
 
 
+@NO_LINKS
+def test_a_link_to_nothing_gives_way_to_a_result_and_leaves_nothing(tmp_path: Path) -> None:
+    os.symlink(tmp_path / "gone", tmp_path / "a.zarr")
+    write(tmp_path / "a.zarr", overwrite=True)
+    assert [path.name for path in tmp_path.iterdir()] == ["a.zarr"]
+    assert is_result(tmp_path / "a.zarr")
+
+
 def test_a_file_that_nobody_named_is_replaced_only_if_it_is_a_result(tmp_path: Path) -> None:
     path = tmp_path / "a.ome.tif"
     for content in (b"", b"no picture"):
