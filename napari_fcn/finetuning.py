@@ -12,6 +12,7 @@ from napari_fcn.errors import FcnError
 from napari_fcn.events import LabelsFound, StepDone, UpdateReady
 from napari_fcn.geometry import Region
 from napari_fcn.geometry.axes import axis_names
+from napari_fcn.inference.source import need_numbers
 from napari_fcn.learning import labels as encodings
 from napari_fcn.learning.annotations import in_strokes
 from napari_fcn.models import zoo
@@ -184,6 +185,7 @@ def finetune(
     painted = encodings.strokes(labels, axes.image_shape(np.shape(image)), _known(model), label_values)
     classes = named(painted, model.info.classes)
     teaching = Teaching(image, model, axes, settings, classes, rgb, spacing)
+    need_numbers(teaching.source.sample())
     yield _found(labels, painted, classes)
     early, every = in_strokes(painted)
     steps, loss = 0, None

@@ -194,6 +194,15 @@ def _spread(shape: tuple[int, ...]) -> list[Region]:
     return [Region(c, tuple(i + b for i, b in zip(c, block, strict=True))) for c in corners]
 
 
+def need_numbers(values: npt.NDArray[np.generic]) -> None:
+    """Raise ImageError if an image that is to be learnt from holds no finite number."""
+    if values.dtype.kind == "f" and not np.isfinite(values).any():
+        raise ImageError(
+            "The image holds no finite number (only NaN or infinite): there is nothing to learn from it.",
+            "Check how it was saved.",
+        )
+
+
 def check(array: Any) -> None:
     """Raise ImageError if no network can read this array."""
     if not hasattr(array, "shape") or not hasattr(array, "dtype"):

@@ -16,7 +16,7 @@ from torch.utils.data import Dataset
 from napari_fcn.errors import DAMAGE, ImageError
 from napari_fcn.file_kinds import mistaken
 from napari_fcn.geometry import Axes
-from napari_fcn.inference.source import check, luminance
+from napari_fcn.inference.source import check, luminance, need_numbers
 from napari_fcn.learning.augment import Augmentation
 from napari_fcn.learning.labels import shape_advice
 from napari_fcn.learning.targets import TARGETS
@@ -146,6 +146,7 @@ def _planes(
     (name, kind), (image, has_colours), (ndim, normaliser) = names, read, how
     try:
         check(image)
+        need_numbers(image)
     except ImageError as error:
         raise ImageError(f"{name}: {error}") from error
     rgb = image.ndim == labels.ndim + 1 and image.shape[-1] in (3, 4) and has_colours is not False

@@ -174,3 +174,21 @@ def test_a_name_that_is_no_text_is_an_image_like_others(place: Path, capsys: pyt
     assert "Traceback" not in said
     assert "b.ome.tif" in results(place)
     assert code == 0 or "cannot be used" in said
+
+
+def test_an_image_without_a_number_is_nothing_to_learn_from(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    empty, labels, data = np.full((64, 64), np.nan, np.float32), np.zeros((64, 64), np.uint8), place / "data"
+    labels[:9], labels[20:30], labels[40:50] = 1, 2, 3
+    data.mkdir()
+    for name in ("train_a", "val_a"):
+        tifffile.imwrite(data / f"{name}_image.tif", empty)
+        tifffile.imwrite(data / f"{name}_label.tif", labels)
+    out, image = place / "o.safetensors", data / "train_a_image.tif"
+    known = ["--model", place / "m.safetensors", "--steps", "0"]
+    for command in (
+        ["finetune", image, data / "train_a_label.tif", *known, "--out", out],
+        ["train", data, "--spec", "unet width=2 depth=1 classes=3", "--epochs", "1", "--out", out],
+    ):
+        assert main([*map(str, command)]) == 1
+        assert "no finite number (only NaN or infinite): there is nothing to learn from it." in capsys.readouterr().err
+        assert not out.exists()
