@@ -81,7 +81,7 @@ def read_header(path: Path) -> Header:
             "on your computer, so napari-fcn reads only safetensors. Save the weights as safetensors first."
         )
     if head is None and (found := mistaken(path)):
-        raise ModelError(*found)
+        raise ModelError(f"{path} is not a safetensors file, or is cut off. {found[0]}", found[1])
     if head is None:
         raise ModelError(
             f"{path} is not a safetensors file, or is cut off{reason}. Fetch it again, or choose another model."
