@@ -134,14 +134,12 @@ def _read(array: Any, index: Sequence[Any], region: Region, channel: int | None 
     """Return a part of an array, or raise in words: what a lazy one is made of is only looked at now."""
     try:
         block = np.asarray(array[tuple(index)])
-    except MemoryError as error:
-        raise ImageError(
-            f"The part {_spelled(region)} of the image does not fit in memory. Save the image with chunks of about 512 "
-            "pixels along each axis, as OME-Zarr or tiled TIFF."
-        ) from error
     except DAMAGE as error:
         if isinstance(error, OSError) and error.errno is not None:
-            raise refused(f"The part {_spelled(region)} of the image cannot be read", error, ImageError) from error
+            where = f" from {error.filename}" if error.filename else ""
+            raise refused(
+                f"The part {_spelled(region)} of the image cannot be read{where}", error, ImageError
+            ) from error
         raise ImageError(
             f"The part {_spelled(region)} of the image cannot be read ({type(error).__name__}: {error}). A file is "
             "damaged or gone, or of another size than the others: check the files, open the image again and run again."

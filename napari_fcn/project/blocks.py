@@ -11,6 +11,7 @@ import numpy as np
 
 from napari_fcn.geometry import Region
 from napari_fcn.project.files import checksum
+from napari_fcn.storage import is_link
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -26,13 +27,16 @@ MOST_RATIO = 1100  # pixels in a byte; zlib reaches 1032
 LEVEL = 1  # of zlib: labels are flat, more would take longer and win little
 
 
-def describe(n: int, region: Region, block: Block) -> tuple[dict[str, Any], bytes | None]:
-    """Return what entry ``n`` says of a block, and the content of its file if it needs one."""
+def describe(folder: Path, n: int, region: Region, block: Block) -> tuple[dict[str, Any], bytes | None]:
+    """Return what entry ``n`` of a project says of a block, and the content of its file if it needs one.
+
+    No file is written through a link: where the folder for them is one, every block stands in the journal.
+    """
     if block.dtype != np.uint8 or block.shape != region.shape:
         raise ValueError(f"A block of uint8 and shape {region.shape} is needed, not {block.dtype} and {block.shape}.")
     data = zlib.compress(np.ascontiguousarray(block).data, LEVEL)
     facts = {"region": {"start": list(region.start), "stop": list(region.stop)}, "shape": list(block.shape)}
-    if len(data) <= INLINE:
+    if len(data) <= INLINE or is_link(folder / FOLDER):
         return {**facts, "block": b64encode(data).decode("ascii")}, None
     return {**facts, "file": file_name(n), "file_sum": checksum(data)}, data
 

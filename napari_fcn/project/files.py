@@ -114,20 +114,6 @@ def _sum_of(data: dict[str, Any]) -> str:
     return checksum(json.dumps(data, sort_keys=True, separators=(",", ":")).encode())
 
 
-def check_links(folder: Path) -> None:
-    """Raise ProjectError if something in a project is a link: what is written there would be written elsewhere."""
-    try:
-        link = next(storage.links_inside(folder), None)
-    except OSError as error:
-        raise unreadable(folder, error) from error
-    if link is not None:
-        raise ProjectError(
-            f"The project {folder} was not opened: {link.relative_to(folder)} in it is a link, or no file, and may "
-            "lead out of the project. Nothing was changed. Put the file or folder itself in its place, or get the "
-            "project again from where it came."
-        )
-
-
 def damaged(path: Path, reason: str) -> ProjectError:
     """Return the error of a file that is not as it was written."""
     return ProjectError(

@@ -9,6 +9,7 @@ from napari_fcn.errors import ProjectError
 from napari_fcn.project import blocks, start, weights
 from napari_fcn.project.files import PART, unwritable
 from napari_fcn.project.lock import NAME, Lock
+from napari_fcn.storage import is_link
 
 # What `write_file` and `Lock` call a file of ours while they make or remove it.
 OURS = r"project\.json|image\.json|journal\.(jsonl|end|dropped)|\d{6,}\.bin|\d{4,}\.safetensors"
@@ -42,6 +43,6 @@ def locked(folder: Path) -> Lock:
 def sweep(folder: Path) -> None:
     """Remove what a crash left half-written: files of names that are ours alone."""
     for place in (folder, folder / blocks.FOLDER, folder / weights.FOLDER):
-        for part in place.glob(".*") if place.is_dir() else ():
+        for part in place.glob(".*") if place.is_dir() and (place == folder or not is_link(place)) else ():
             if LEFT_OVER.fullmatch(part.name) and part.is_file():
                 part.unlink(missing_ok=True)

@@ -11,8 +11,10 @@ from pathlib import Path
 
 from napari_fcn.errors import ProjectError
 from napari_fcn.file_names import wrapped
-from napari_fcn.project import journal, lines, lock
-from napari_fcn.project.files import PART, check_links, sync_folder, unwritable
+from napari_fcn.project import blocks, journal, lines, lock
+from napari_fcn.project.files import PART, sync_folder, unwritable
+from napari_fcn.project.links import check_links
+from napari_fcn.storage import is_link
 
 SUFFIX = ".fcn"
 ENDINGS = re.compile(r"(\.ome)?\.(tiff?|zarr|npy|png|jpe?g|fasta|fa)$", re.IGNORECASE)
@@ -69,7 +71,9 @@ def copy_project(path: str | Path, target: str | Path) -> Path:
         if (path / lines.END).exists():
             shutil.copy2(path / lines.END, part)  # first: it counts entries that are there before it
         shutil.copy2(path / journal.NAME, part)  # next: what its entries speak of is on the disk before them
-        skipped = shutil.ignore_patterns(lock.NAME, f".{lock.NAME}-*", f"*{PART}", journal.NAME, lines.END)
+        (part / blocks.FOLDER).mkdir()
+        linked = [blocks.FOLDER] if is_link(path / blocks.FOLDER) else []
+        skipped = shutil.ignore_patterns(lock.NAME, f".{lock.NAME}-*", f"*{PART}", journal.NAME, lines.END, *linked)
         shutil.copytree(path, part, ignore=skipped, dirs_exist_ok=True)
         os.rename(part, target)
     except OSError as error:

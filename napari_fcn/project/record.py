@@ -146,7 +146,7 @@ class Record:
             if kind == "stroke":
                 about["stroke"] = self.timeline.strokes + 1
             if painted is not None:
-                described, data = blocks.describe(self._journal.next, *painted)
+                described, data = blocks.describe(self._folder, self._journal.next, *painted)
                 about.update(described)
             entry = self._journal.draft(kind, {**facts, **about})
             self.timeline.follow(entry)

@@ -14,7 +14,6 @@ from napari_fcn.file_names import wrapped
 from napari_fcn.project import blocks, journal, weights
 from napari_fcn.project.files import (
     PART,
-    check_links,
     check_sum,
     damaged,
     read_json,
@@ -24,6 +23,7 @@ from napari_fcn.project.files import (
     write_json,
 )
 from napari_fcn.project.image import ImageRecord
+from napari_fcn.project.links import check_links
 from napari_fcn.project.schema import check_image, check_start
 from napari_fcn.project.timeline import as_labels
 from napari_fcn.settings import TeachSettings

@@ -1,5 +1,6 @@
 """Pixels of a layer that are replaced, by other data or in place: no result passes for that of the new ones."""
 
+import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ from napari.layers import Image
 from pytestqt.qtbot import QtBot
 from zarr.storage import MemoryStore
 
+from napari_fcn.events import TileDone
 from napari_fcn.gui._batch_table import state_text
 from napari_fcn.gui._controller import (
     BatchController,
@@ -26,6 +28,7 @@ from napari_fcn.gui._controller import (
 from napari_fcn.gui._field_text import finding_text
 from napari_fcn.gui._layers import KEY, PixelsReplacedError, content_of, is_outdated, watch_of
 from napari_fcn.gui._layers.pixels import BLOCK
+from napari_fcn.session import Session
 from napari_fcn.settings import PredictSettings
 
 TILES = PredictSettings(device="cpu", tile=(32,))
@@ -74,6 +77,22 @@ def desk(viewer: ViewerModel, qtbot: QtBot) -> Iterator[Controller]:
     yield desk
     desk.shutdown()
     qtbot.waitUntil(lambda: not desk.is_busy, timeout=LONG)
+
+
+@pytest.fixture
+def after_a_tile(monkeypatch: pytest.MonkeyPatch) -> Iterator[threading.Event]:
+    """Hold every run after its first tile until this is set."""
+    go_on, predict = threading.Event(), Session.predict
+
+    def held(*arguments: Any, **options: Any) -> Iterator[Any]:
+        for event in predict(*arguments, **options):
+            yield event
+            if isinstance(event, TileDone):
+                assert go_on.wait(LONG / 1000)
+
+    monkeypatch.setattr(Session, "predict", held)
+    yield go_on
+    go_on.set()
 
 
 def ours(viewer: ViewerModel) -> list[Any]:
@@ -161,30 +180,42 @@ def test_a_lazy_array_that_shows_other_pixels_is_noticed_by_the_worker() -> None
 
 @pytest.mark.parametrize("change", CHANGES)
 def test_a_run_ends_when_the_pixels_change(
-    desk: Controller, viewer: ViewerModel, layer: Image, model: MakeModel, qtbot: QtBot, change: Change
+    desk: Controller,
+    viewer: ViewerModel,
+    layer: Image,
+    model: MakeModel,
+    qtbot: QtBot,
+    after_a_tile: threading.Event,
+    change: Change,
 ) -> None:
     desk.predict(layer, Request(model(), TILES))
     qtbot.waitUntil(lambda: desk.state.done > 0, timeout=LONG)
     change(layer)
+    after_a_tile.set()
     qtbot.waitUntil(lambda: not desk.state.is_running, timeout=LONG)
+    assert desk.state.result is None
     told = desk.state.message + desk.state.error
-    if desk.state.result is None:
-        assert "The pixels of live were replaced" in told
-        assert "Run again" in told
-    else:  # it had just ended
-        qtbot.waitUntil(lambda: desk.state.result is not None and desk.state.result.is_outdated, timeout=LONG)
+    assert "The pixels of live were replaced" in told
+    assert "Run again" in told
+    qtbot.waitUntil(lambda: not desk.is_busy, timeout=LONG)
     assert ours(viewer)
     assert all(is_outdated(result) for result in ours(viewer))
 
 
 def test_what_is_written_in_place_without_a_word_is_noticed_before_files_get_their_names(
-    desk: Controller, layer: Image, model: MakeModel, qtbot: QtBot, tmp_path: Path
+    desk: Controller,
+    layer: Image,
+    model: MakeModel,
+    qtbot: QtBot,
+    tmp_path: Path,
+    after_a_tile: threading.Event,
 ) -> None:
     from napari_fcn.gui._controller import SaveSettings
 
     desk.predict(layer, Request(model(), TILES, save=SaveSettings("both", str(tmp_path))))
     qtbot.waitUntil(lambda: desk.state.done > 0, timeout=LONG)
     layer.data[...] = 200
+    after_a_tile.set()
     qtbot.waitUntil(lambda: not desk.state.is_running, timeout=LONG)
     assert "were replaced" in desk.state.error, desk.state
     assert not [path for path in tmp_path.iterdir() if path.name.endswith((".ome.tif", ".ome.zarr"))]
@@ -233,13 +264,20 @@ def batch(viewer: ViewerModel, qtbot: QtBot) -> Iterator[BatchController]:
 
 @pytest.mark.parametrize("change", [other_data, in_place])
 def test_a_row_of_a_batch_fails_when_its_pixels_change_and_the_others_go_on(
-    batch: BatchController, viewer: ViewerModel, layer: Image, model: MakeModel, qtbot: QtBot, change: Change
+    batch: BatchController,
+    viewer: ViewerModel,
+    layer: Image,
+    model: MakeModel,
+    qtbot: QtBot,
+    after_a_tile: threading.Event,
+    change: Change,
 ) -> None:
     viewer.add_image(np.zeros((40, 40), np.uint8), name="calm")
     batch.add_layers([layer, viewer.layers["calm"]])
     batch.run(BatchRequest(model(), TILES, BatchSettings(results="nothing")))
     qtbot.waitUntil(lambda: batch.state.rows[0].share > 0, timeout=LONG)
     change(layer)
+    after_a_tile.set()
     qtbot.waitUntil(lambda: not batch.state.is_running, timeout=LONG)
     first, second = batch.state.rows
     assert first.state == "failed"

@@ -202,16 +202,18 @@ def lazy(frames: list[Any], promised: tuple[int, ...] = (6, 7)) -> da.Array:
 
 
 @pytest.mark.parametrize(
-    "error",
-    [FileNotFoundError(2, "No such file", "t2.tif"), RuntimeError("decompression error"), ValueError("bad chunk")],
+    ("error", "words"),
+    [
+        (FileNotFoundError(2, "No such file", "t2.tif"), r"from t2\.tif: there is no such file .*Check the name"),
+        (RuntimeError("decompression error"), r"\(RuntimeError: decompression error\).*check the files"),
+        (ValueError("bad chunk"), r"\(ValueError: bad chunk\).*check the files"),
+    ],
 )
-def test_a_lazy_image_that_cannot_be_read_is_an_error_in_words(error: Exception) -> None:
+def test_a_lazy_image_that_cannot_be_read_is_an_error_in_words(error: Exception, words: str) -> None:
     image = source(lazy([np.zeros((6, 7), np.uint8), error]), "tyx")
     assert image.read(Region((0, 0, 0), (1, 6, 7))).shape == (1, 1, 6, 7)
-    words = r"part \[1:2, 0:6, 0:7\] of the image cannot be read .*check the files"
-    with pytest.raises(ImageError, match=words) as raised:
+    with pytest.raises(ImageError, match=r"part \[1:2, 0:6, 0:7\] of the image cannot be read " + words):
         image.read(Region((1, 0, 0), (2, 6, 7)))
-    assert type(error).__name__ in str(raised.value)
 
 
 @pytest.mark.parametrize("names", ["tyx", "tcyx"])

@@ -7,6 +7,7 @@ import pytest
 import torch
 from lessons import FAST, halves, run, samples_of, tiny, view_of, whole
 
+from napari_fcn.errors import in_dock
 from napari_fcn.events import UpdateReady, Working
 from napari_fcn.geometry import Region
 from napari_fcn.learning import head
@@ -67,7 +68,8 @@ def test_a_network_whose_weights_are_no_numbers_is_dropped_for_good() -> None:
         next(candidate.tuner.net.parameters()).fill_(float("nan"))
     told = judged(candidate.judge(pupil, samples, LEARN, (), whole(SHAPE)))
     assert not told.is_better
-    assert "learning rate" in told.reason
+    assert "--rate" in told.reason
+    assert "learning rate" in in_dock(told.reason)
     assert candidate.pupil is None
     assert candidate.judged > 1000
 

@@ -22,7 +22,7 @@ from project.test_folder import model
 from napari_fcn.errors import FcnError, ModelError, ProjectError
 from napari_fcn.geometry import Region
 from napari_fcn.learning.history import History
-from napari_fcn.project import Project, copy_project
+from napari_fcn.project import Project, blocks, copy_project
 from napari_fcn.project.journal import DROPPED, NAME
 from napari_fcn.project.lines import Line, decode, in_order, scan
 from napari_fcn.project.replay import replay
@@ -465,6 +465,29 @@ def test_nothing_in_a_project_that_is_a_link_is_followed(folder: Path, tmp_path:
     with pytest.raises(ProjectError, match=r"was not opened: .* is a link.*Nothing was changed\. Put the file"):
         attempts[way]()
     assert {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()} == before
+
+
+@pytest.mark.parametrize("way", ["open", "copy"])
+def test_a_link_that_no_stroke_needs_is_left_alone_and_large_strokes_stand_in_the_journal(
+    folder: Path, tmp_path: Path, way: str
+) -> None:
+    lean, outside = tmp_path / "lean.fcn", tmp_path / "outside"
+    shutil.copytree(folder, lean)
+    whole = (lean / "journal.jsonl").read_text().splitlines(keepends=True)
+    (lean / "journal.jsonl").write_text("".join(line for line in whole if '"file"' not in line))
+    shutil.rmtree(lean / "blocks")
+    outside.mkdir()
+    (outside / ".000001.bin-01234567.part").write_text("mine")
+    link(lean / "blocks", outside)
+    if way == "copy":
+        lean = copy_project(lean, tmp_path / "copy.fcn")
+    noise = np.random.default_rng(0).integers(0, 3, SHAPE, np.uint8)
+    assert len(zlib.compress(noise.tobytes(), 1)) > blocks.INLINE
+    with Project.open(lean) as project:
+        project.stroke(Region.whole(SHAPE), noise)
+    with Project.open_read_only(lean) as project:
+        np.testing.assert_array_equal(project.painted(), noise)
+    assert [path.name for path in outside.iterdir()] == [".000001.bin-01234567.part"]
 
 
 def test_the_folder_of_a_project_may_be_a_link(folder: Path, tmp_path: Path) -> None:
