@@ -20,6 +20,7 @@ from napari_fcn.io.ome_sets import ALONE
 from napari_fcn.io.tiff_calibration import ome_calibration
 from napari_fcn.io.tiff_log import heard
 from napari_fcn.io.tiff_samples import Meaning, meaning_of
+from napari_fcn.io.tiff_segments import bound_segments
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -113,6 +114,7 @@ class _Planes:
         with heard(), _opened(path) as tiff:
             page = tiff.pages[number].aspage()
             refuse_too_large(path, page.nbytes, f"Page {number}")
+            bound_segments(path, page)
             plane = page.asarray()
         if plane.shape != self._page_shape:
             raise ImageError(

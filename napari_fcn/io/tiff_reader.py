@@ -21,6 +21,7 @@ from napari_fcn.io.ome_set_reader import only_image, read_set
 from napari_fcn.io.tiff_calibration import of_tags, ome_pixels, tiff_calibration
 from napari_fcn.io.tiff_log import heard
 from napari_fcn.io.tiff_samples import COLOUR_SPACES, Meaning, meaning_of, spoken, stored
+from napari_fcn.io.tiff_segments import bound_segments
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -71,6 +72,7 @@ def _read(path: Path, level: int, memory: float | None, interpret: Callable[[Any
             shown = series.levels[min(max(level, 0), levels - 1)]
             _refuse_truncated(tiff, shown, complaints)
             _refuse_large_segments(path, shown, memory)
+            bound_segments(path, shown.keyframe)
             meaning = interpret(series.keyframe, series.axes, tiff.is_imagej)
             image = _described(path, tiff, series, meaning)
             data = _data(path, tiff, shown, meaning)
