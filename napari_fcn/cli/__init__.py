@@ -125,6 +125,7 @@ def build_parser() -> argparse.ArgumentParser:
         help="begin with the weights of this model, which may have one axis fewer; without it they are random",
     )
     to_train.add_argument("--out", type=Path, required=True, help="model file to write (.safetensors)")
+    to_train.add_argument("--overwrite", action="store_true", help="replace a model file that exists")
     to_train.add_argument("--resume", action="store_true", help="go on with an interrupted run")
     to_train.add_argument("--json", action="store_true", help="a line of JSON for each epoch on standard output")
     add_options(to_train, TrainSettings)

@@ -8,11 +8,14 @@ from typing import TYPE_CHECKING
 
 from napari_fcn.cli.flags import collect
 from napari_fcn.cli.terminal import put_json, say
+from napari_fcn.errors import InTheWay
 from napari_fcn.events import LabelsFound
 from napari_fcn.settings import TrainSettings
 
 if TYPE_CHECKING:
     import argparse
+
+    from napari_fcn.learning.pretrain import Training
 
 
 def train(arguments: argparse.Namespace) -> None:
@@ -29,7 +32,7 @@ def train(arguments: argparse.Namespace) -> None:
     settings = collect(TrainSettings, arguments)
     known = {"classes": CLASSES[settings.target]} if settings.target in CLASSES else {}
     spec = parse_spec(arguments.spec, **known)
-    command = shlex.join(["napari-fcn", *(word for word in arguments.argv if word != "--resume")])
+    command = shlex.join(["napari-fcn", *(word for word in arguments.argv if word not in ("--resume", "--overwrite"))])
     if arguments.recipe:
         info = read_recipe(arguments.recipe, spec, command)
     else:
@@ -41,6 +44,8 @@ def train(arguments: argparse.Namespace) -> None:
     reads = {"the recipe": arguments.recipe, "the model to begin with": begun}
     besides = tuple(Input(path, what) for what, path in reads.items() if path)
     training = Training(info, arguments.folder, settings, arguments.out, start, besides, read_example)
+    if not (arguments.resume or arguments.overwrite):
+        _refuse_replacing(training)
     first = None
     for event in epochs(training, arguments.resume):
         if isinstance(event, LabelsFound):
@@ -57,6 +62,17 @@ def train(arguments: argparse.Namespace) -> None:
         if arguments.json:
             put_json(asdict(event))
     say(f"The best weights are in {arguments.out}.")
+
+
+def _refuse_replacing(training: Training) -> None:
+    """Raise InTheWay if a model, or a training that is not finished, would be lost."""
+    if training.state_path.exists():
+        raise InTheWay(
+            f"{training.state_path} holds a training that is not finished.",
+            "Add --resume to go on with it, or --overwrite to start again.",
+        )
+    if training.out.exists():
+        raise InTheWay(f"{training.out} exists.", "Pass --overwrite to replace it, or choose another name with --out.")
 
 
 def recipe(arguments: argparse.Namespace) -> None:

@@ -8,6 +8,7 @@ import pytest
 import tifffile
 
 from napari_fcn.cli import PREPARED, main
+from napari_fcn.learning.pretrain import Learner
 from napari_fcn.models.card import read_info
 from napari_fcn.models.checkpoint import Checkpoint
 from napari_fcn.preparing import RECIPES
@@ -162,3 +163,29 @@ def test_nan_is_unknown_and_that_is_told(folder: Path, capsys: pytest.CaptureFix
     told = capsys.readouterr().err
     assert f"{2 * 48 * 8} px not labelled" in told
     assert f"train_0: {48 * 8} pixels of the labels are NaN: they count as unknown." in told
+
+
+def test_a_model_and_an_unfinished_training_are_replaced_only_if_asked(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = folder / "m.safetensors"
+    command = ["train", str(folder), *SPEC, "--out", str(out), *SMALL]
+    assert main(command) == 0
+    made = out.read_bytes()
+    assert main(command) == 1
+    assert "exists. Pass --overwrite" in capsys.readouterr().err
+    assert out.read_bytes() == made
+    assert main([*command, "--overwrite"]) == 0
+    patch, store = pytest.MonkeyPatch(), Learner.store
+
+    def stop(learner: Learner) -> None:
+        store(learner)
+        raise KeyboardInterrupt
+
+    patch.setattr(Learner, "store", stop)
+    assert main([*command, "--overwrite"]) == 130
+    patch.undo()
+    capsys.readouterr()
+    assert main(command) == 1
+    assert "holds a training that is not finished. Add --resume" in capsys.readouterr().err
+    assert main([*command, "--resume"]) == 0
