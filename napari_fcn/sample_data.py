@@ -273,8 +273,9 @@ def _waves(rng: np.random.Generator, ndim: int, frequency: float, total: float) 
 def _sum_of_waves(waves: npt.NDArray[np.float64], points: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
     """Return the sum of plane waves at ``points``, ``(..., ndim)``."""
     vectors, phases, amplitudes = waves[:, :-2], waves[:, -2], waves[:, -1]
-    phase = points @ vectors.T.astype(np.float32) + phases.astype(np.float32)
-    return np.asarray(np.cos(phase) @ amplitudes.astype(np.float32))
+    with np.errstate(invalid="ignore"):  # which matrix products raise now and then over finite numbers
+        phase = points @ vectors.T.astype(np.float32) + phases.astype(np.float32)
+        return np.asarray(np.cos(phase) @ amplitudes.astype(np.float32))
 
 
 def _drawn(
@@ -312,7 +313,8 @@ def _local(cell: Cell, box: Sequence[slice], look: Look) -> tuple[npt.NDArray[np
         for part, size, middle in zip(box, look.spacing, cell.centre, strict=True)
     ]
     offsets = np.stack(np.meshgrid(*steps, indexing="ij"), axis=-1).astype(np.float32)
-    points = offsets @ cell.shape.T.astype(np.float32)
+    with np.errstate(invalid="ignore"):
+        points = offsets @ cell.shape.T.astype(np.float32)
     rings = np.sqrt(np.einsum("...i,...i->...", points, points))
     directions = points / np.maximum(rings, 1e-6)[..., None]
     return rings * (1 + _sum_of_waves(cell.outline, directions)), points

@@ -108,8 +108,8 @@ class PredictSettings:
     head: str = option(
         "taught",
         "Head",
-        "Which answer of a model that was taught: that of the strokes, or that of the model before them (original). "
-        "Other models have one head.",
+        "Which answer of a model that was taught: that of the strokes, or that of the head before them (original): the "
+        "model before, unless the whole network has learnt too. Other models have one head.",
         choices=("taught", "original"),
     )
     memory: float | None = option(

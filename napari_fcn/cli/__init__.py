@@ -58,6 +58,14 @@ def _demo(arguments: argparse.Namespace) -> None:
         say(line)
 
 
+def _file_name(text: str) -> Path:
+    """Return the path of a file to write; what names none is refused, as argparse asks for it."""
+    path = Path(text)
+    if path.name in ("", ".."):
+        raise argparse.ArgumentTypeError(f"{text!r} names no file")
+    return path
+
+
 def build_parser() -> argparse.ArgumentParser:
     """Return the parser of all commands."""
     parser = Parser(prog="napari-fcn", description=__doc__)
@@ -124,7 +132,7 @@ def build_parser() -> argparse.ArgumentParser:
         metavar="NAME|FILE",
         help="begin with the weights of this model, which may have one axis fewer; without it they are random",
     )
-    to_train.add_argument("--out", type=Path, required=True, help="model file to write (.safetensors)")
+    to_train.add_argument("--out", type=_file_name, required=True, help="model file to write (.safetensors)")
     to_train.add_argument("--overwrite", action="store_true", help="replace a model file that exists")
     to_train.add_argument("--resume", action="store_true", help="go on with an interrupted run")
     to_train.add_argument("--json", action="store_true", help="a line of JSON for each epoch on standard output")
@@ -147,7 +155,7 @@ def build_parser() -> argparse.ArgumentParser:
         help="what to start from; 'new:unet width=16' has random weights and a shape that fits the image; "
         f"families: {', '.join(NETWORKS)}",
     )
-    to_teach.add_argument("--out", type=Path, required=True, help="model file to write (.safetensors)")
+    to_teach.add_argument("--out", type=_file_name, required=True, help="model file to write (.safetensors)")
     to_teach.add_argument(
         "--label-values",
         type=WHOLE_NUMBERS,
@@ -207,7 +215,7 @@ def _add_seeing(commands: Any) -> None:
     to_field.add_argument(
         "--labels", default="", metavar="PATH", help="image of labels to measure objects in, for advice"
     )
-    to_field.add_argument("--out", type=Path, metavar="PNG", help="picture to write; needs matplotlib")
+    to_field.add_argument("--out", type=_file_name, metavar="PNG", help="picture to write; needs matplotlib")
     to_field.add_argument("--overwrite", action="store_true", help="replace a picture that exists")
 
     to_certify = commands.add_parser("certify", help="compare the answer in tiles with that in one piece")

@@ -71,7 +71,8 @@ def plan_files(
 
     unknown = [kind for kind in kinds if kind not in SAVED]
     if unknown:
-        raise UsageError(f"{', '.join(unknown)} cannot be saved; choose among {', '.join(SAVED)}.")
+        named = ", ".join(unknown) if all(unknown) else "A kind without a name"
+        raise UsageError(f"{named} cannot be saved; choose among {', '.join(SAVED)} for --save.")
     if not isinstance(given, Mapping):
         found_at, problems = find_images(given)
         for error in problems.values():
@@ -88,11 +89,27 @@ def plan_files(
             f"{out} is one file; several results need a folder, such as --out {out.with_name(stem(out))}."
         )
     if not many:
-        return [_job(image, out, kinds, "") for image in found]
+        return [_job(image, _named(out, image, kinds), kinds, "") for image in found]
     paths = [Path(os.path.abspath(image.path)) for image in found]
     ending = UNFINISHED if len(kinds) > 1 else ""  # results in folders lie beside those of unfinished runs
     names = distinct_names(paths, [image.name for image in found], out, ending)
     return [_job(image, out, kinds, name) for image, name in zip(found, names, strict=True)]
+
+
+def _named(out: Path, image: _Image, kinds: Sequence[str]) -> Path:
+    """Return where the results of the only image go, by a name of its own: ``.`` and ``..`` are none.
+
+    Raises
+    ------
+    OutputError
+        If this is a folder and a file is needed, or the root of a disk.
+    """
+    if not out.name or out.name == "..":
+        out = Path(os.path.abspath(out))
+    is_folder = out.is_dir() and out.suffix.lower() != ".zarr"
+    if not out.name or (is_folder and len(kinds) == 1):
+        raise OutputError(f"{out} is a folder. Name a file in it, such as {out / f'{image.name}.ome.tif'}.")
+    return out
 
 
 def _single(groups: Sequence[Sequence[Path]]) -> list[_Image]:

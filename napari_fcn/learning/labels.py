@@ -244,6 +244,13 @@ def strokes(labels: Any, shape: Sequence[int], known: int, values: Sequence[int]
         )
     if not values:
         _no_mask(found, painted, known)
+    elif len(painted) == 1:
+        held = np.unique(np.asarray(labels))
+        raise ImageError(
+            f"Of the label values {spelled(values)}, the labels hold only {values[painted[0] - 1]}, so a single class "
+            f"would be learnt. They hold {spelled(held[np.isfinite(held)][:FEW].tolist())}: name the values of all "
+            "classes with --label-values (label_values in Python)."
+        )
     return found
 
 

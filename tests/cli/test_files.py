@@ -8,6 +8,7 @@ import tifffile
 
 from napari_fcn.cli import main
 from napari_fcn.cli.files import plan_files
+from napari_fcn.errors import OutputError
 
 XML = (
     '<OME xmlns="http://www.openmicroscopy.org/Schemas/OME/2016-06" UUID="urn:uuid:{own}"><Image ID="Image:0">'
@@ -61,3 +62,31 @@ def test_the_files_of_a_result_are_said_and_a_missing_one_is_an_error(
     files[1].unlink()
     assert main([*command, "--overwrite"]) == 1
     assert "cannot be found: c1.ome.tif" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("out", ["", ".", "..", "/", "folder"])
+def test_a_folder_is_no_name_for_the_result_of_one_image(
+    files: list[Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, out: str
+) -> None:
+    (tmp_path / "folder").mkdir()
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(OutputError, match=r"is a folder\. Name a file in it, such as .*c0\.ome\.tif"):
+        plan_files([str(files[0])], Path(out), ["classes"])
+
+
+def test_several_results_of_one_image_go_to_the_folder_where_one_is(
+    files: list[Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (job,) = plan_files([str(files[0])], Path(), ["classes", "objects"])
+    assert job.out == tmp_path
+    assert {path.parent for path in job.targets.values()} == {tmp_path}
+
+
+@pytest.mark.parametrize("command", ["finetune a.tif b.tif --model nuclei", "train a", "field --model nuclei"])
+@pytest.mark.parametrize("out", ["", ".", "/", ".."])
+def test_a_file_to_write_has_a_name(command: str, out: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        main([*command.split(), "--out", out])
+    assert ended.value.code == 2
+    assert "names no file" in capsys.readouterr().err

@@ -84,25 +84,35 @@ def pop_each(viewer: Viewer) -> None:
         viewer.layers.pop()
 
 
+def assert_deleted_in_own_context(viewer: Viewer, found: list[tuple[Viewer, str, bool]], qtbot: QtBot) -> None:
+    """Fail if what is deleted is deleted in another context, at once or when the canvas is drawn next."""
+    scene_canvas(viewer).native.update()
+    qtbot.waitUntil(lambda: any(command == "DELETE" for _, command, _ in found), timeout=LONG)
+    assert all(is_own for _, _, is_own in found)
+
+
 @pytest.mark.parametrize("dock", [SegmentWidget, BatchWidget, TeachWidget, FieldWidget])
-def test_with_a_dock_layers_are_removed_in_the_context_of_the_canvas(viewer: Viewer, dock: type[QWidget]) -> None:
+def test_with_a_dock_layers_are_removed_in_the_context_of_the_canvas(
+    viewer: Viewer, dock: type[QWidget], qtbot: QtBot
+) -> None:
     widget = dock(viewer)
     viewer.window.add_dock_widget(widget, name="dock")
     QApplication.processEvents()
-    with commands(viewer) as found, context_of_another():
-        viewer.layers.clear()
-    assert {is_own for _, command, is_own in found if command == "DELETE"} == {True}
-    assert all(is_own for _, _, is_own in found)
+    with commands(viewer) as found:
+        with context_of_another():
+            viewer.layers.clear()
+        assert_deleted_in_own_context(viewer, found, qtbot)
 
 
 @pytest.mark.parametrize("remove", [select_and_remove, pop_each, lambda viewer: viewer.layers.remove("cells")])
 def test_however_a_layer_of_sample_data_goes_that_is_in_the_context_of_the_canvas(
-    viewer: Viewer, remove: Callable[[Viewer], None]
+    viewer: Viewer, remove: Callable[[Viewer], None], qtbot: QtBot
 ) -> None:
     _samples.cells_2d()
-    with commands(viewer) as found, context_of_another():
-        remove(viewer)
-    assert {is_own for _, command, is_own in found if command == "DELETE"} == {True}
+    with commands(viewer) as found:
+        with context_of_another():
+            remove(viewer)
+        assert_deleted_in_own_context(viewer, found, qtbot)
 
 
 def test_a_layer_is_not_removed_from_another_viewer(

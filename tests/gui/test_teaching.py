@@ -269,6 +269,8 @@ def test_what_lies_around_is_prepared_once_when_there_is_nothing_else_to_do(
     calm, gaze = (ManualTimer(lesson.desk, slot) for slot in (lesson.desk._look_ahead, lesson.desk._on_gaze))
     lesson.desk._calm.stop()
     lesson.desk._gaze._timer.stop()
+    lesson.rest()
+    FakeTeaching.looked_ahead.clear()  # the real timer may have been faster
     monkeypatch.setattr(lesson.desk, "_calm", calm)
     monkeypatch.setattr(lesson.desk._gaze, "_timer", gaze)
     lesson.paint((10, 10), 1)

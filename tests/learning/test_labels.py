@@ -72,3 +72,11 @@ def test_labels_that_a_model_knows_need_not_have_all_its_classes() -> None:
 def test_numbers_are_spelled_as_in_a_sentence() -> None:
     assert [spelled(range(n)) for n in (1, 2, 3)] == ["0", "0 and 1", "0, 1 and 2"]
     assert spelled(range(9)) == "0, 1, 2, 3, 4, 5, …"
+
+
+@pytest.mark.parametrize("values", [(0, 1), (0,), (7, 255)])
+def test_values_of_which_the_labels_hold_one_only_are_refused(values: tuple[int, ...]) -> None:
+    mask = np.repeat([0, 255], 8).reshape(4, 4)
+    with pytest.raises(ImageError, match=r"hold only \d+, so a single class would be learnt\. They hold 0 and 255"):
+        strokes(mask, mask.shape, 3, values)
+    assert set(np.unique(strokes(mask, mask.shape, 3, (0, 255)))) == {1, 2}
