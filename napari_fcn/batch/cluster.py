@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 import time
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -16,7 +16,7 @@ from napari_fcn.errors import ClusterError
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Mapping
 
-    from distributed import Client
+    from distributed import Client, LocalCluster
 
     from napari_fcn.io import Origin
     from napari_fcn.session import Session
@@ -101,9 +101,20 @@ def _started(count: int, threads: str | None, device: str) -> Iterator[tuple[Any
     with (
         _kept_environment(),
         dask.config.set({"distributed.nanny.pre-spawn-environ": SPAWN, "distributed.comm.timeouts.connect": GONE}),
-        LocalCluster(n_workers=count, threads_per_worker=2, **options) as cluster,  # one thread reads, one computes
+        # one thread reads, one computes
+        running_workers(LocalCluster(n_workers=count, threads_per_worker=2, **options)) as cluster,
     ):
         yield cluster, share
+
+
+@contextmanager
+def running_workers(cluster: LocalCluster) -> Iterator[LocalCluster]:
+    """Close a cluster of this computer at the end; workers that a busy computer ends late are no error by then."""
+    try:
+        yield cluster
+    finally:
+        with suppress(TimeoutError):
+            cluster.close()
 
 
 @contextmanager

@@ -45,7 +45,7 @@ def workers() -> Iterator[Any]:
     with (
         clusters._kept_environment(),
         dask.config.set({"distributed.comm.timeouts.connect": clusters.GONE}),
-        LocalCluster(n_workers=2, threads_per_worker=1, **options) as started,
+        clusters.running_workers(LocalCluster(n_workers=2, threads_per_worker=1, **options)) as started,
     ):
         yield started
 
@@ -346,7 +346,7 @@ def test_a_scheduler_without_workers_is_an_error_in_words(monkeypatch: pytest.Mo
 
     monkeypatch.setattr(clusters, "PATIENCE", 0.2)
     with (
-        LocalCluster(n_workers=0, dashboard_address="127.0.0.1:0", silence_logs=50) as empty,
+        clusters.running_workers(LocalCluster(n_workers=0, dashboard_address="127.0.0.1:0", silence_logs=50)) as empty,
         pytest.raises(ClusterError, match="no worker"),
     ):
         connected(empty.scheduler_address).__enter__()
@@ -372,3 +372,13 @@ def test_workers_of_this_computer_are_started_and_ended(folder: Path) -> None:
     np.testing.assert_array_equal(np.load(folder / "here.npy"), np.load(folder / "there.npy"))
     left = {child.pid: child.name() for child in psutil.Process().children(recursive=True) if child.pid not in before}
     assert not [name for name in left.values() if "worker" in name.lower()]
+
+
+def test_workers_that_end_late_are_no_error_but_what_happens_before_is() -> None:
+    def late() -> None:
+        raise TimeoutError
+
+    with clusters.running_workers(SimpleNamespace(close=late)):
+        pass
+    with pytest.raises(TimeoutError), clusters.running_workers(SimpleNamespace(close=lambda: None)):
+        late()
