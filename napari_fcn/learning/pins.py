@@ -69,11 +69,6 @@ def forward(kept: Sequence[int | None]) -> Classes:
     return table
 
 
-def by_name(before: Sequence[str], after: Sequence[str]) -> Classes:
-    """Return the new class index of each old one, if classes of one name are the same."""
-    return forward([before.index(name) if name in before else None for name in after])
-
-
 def backward(kept: Sequence[int | None]) -> Classes:
     """Return the old class index of each new one, `GONE` for those that were not there."""
     table = np.full(256, GONE, np.uint8)

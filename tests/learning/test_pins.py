@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
 from napari_fcn.geometry import Region
-from napari_fcn.learning.pins import GONE, Pin, agreement, between, by_name, forward, renumbered, without
+from napari_fcn.learning.pins import GONE, Pin, agreement, between, forward, renumbered, without
 
 CLASSES = arrays.arrays(np.uint8, arrays.array_shapes(min_dims=1, max_dims=3, max_side=12), elements=st.integers(0, 2))
 
@@ -35,13 +35,6 @@ def test_old_classes_find_their_new_number(order: list[int], dropped: int) -> No
     table = forward(kept)
     assert [table[k] for k in range(4)] == [GONE if k == dropped else order.index(k) for k in range(4)]
     assert (table[4:] == GONE).all()
-
-
-@given(st.permutations("abcd"), st.integers(0, 4))
-def test_classes_of_one_name_are_the_same(names: list[str], kept: int) -> None:
-    after = [*names[:kept], "new"]
-    table = by_name("abcd", after)
-    assert [table[k] for k in range(4)] == [after.index(name) if name in after else GONE for name in "abcd"]
 
 
 @given(st.lists(st.tuples(st.permutations(range(3)), st.booleans()), max_size=4), st.data())
