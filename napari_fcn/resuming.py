@@ -18,10 +18,10 @@ from napari_fcn.io.meta import KINDS
 from napari_fcn.io.naming import UNFINISHED
 from napari_fcn.io.targets import is_part_of_zarr, listed
 from napari_fcn.ledger import Block, Ledger, checksum
-from napari_fcn.project.lock import NAME as LOCK
-from napari_fcn.project.lock import Lock, is_lock, is_lock_file
 from napari_fcn.settings import PredictSettings, options
 from napari_fcn.storage import Mark, is_link, remove_known, strangers
+from napari_fcn.storage.lock import NAME as LOCK
+from napari_fcn.storage.lock import Lock, is_lock, is_lock_file
 from napari_fcn.storage.owned import NAME as MARKED
 
 if TYPE_CHECKING:

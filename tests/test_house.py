@@ -44,7 +44,7 @@ LIBRARIES = {  # rooms that know few libraries; the others are free but for the 
     "events": {"numpy"},
     "settings": {"numpy"},
     "errors": set(),
-    "storage": {"pydantic"},
+    "storage": {"psutil", "pydantic"},
     "nets": {"numpy", "torch"},
 }
 GRAPHICAL = {"PyQt5", "PyQt6", "PySide6", "magicgui", "napari", "pyqtgraph", "qtpy", "superqt", "vispy"}

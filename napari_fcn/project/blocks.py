@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from napari_fcn.geometry import Region
-from napari_fcn.project.files import checksum
 from napari_fcn.storage import is_link
+from napari_fcn.storage.atomic import checksum
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, Any, Self
 from napari_fcn.errors import ImageMovedError, ProjectError
 from napari_fcn.geometry import Region
 from napari_fcn.project import start
-from napari_fcn.project.files import unwritable, write_json
 from napari_fcn.project.image import find_image
 from napari_fcn.project.opening import folder_of, locked, sweep
 from napari_fcn.project.record import Record, without_weights
 from napari_fcn.project.weights import CommitFolder
+from napari_fcn.storage.atomic import unwritable, write_json
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -30,8 +30,8 @@ if TYPE_CHECKING:
     from napari_fcn.models.checkpoint import Checkpoint
     from napari_fcn.project.image import ImageRecord
     from napari_fcn.project.journal import Entry
-    from napari_fcn.project.lock import Lock
     from napari_fcn.settings import TeachSettings
+    from napari_fcn.storage.lock import Lock
 
     Labels = npt.NDArray[np.uint8]
 

@@ -15,8 +15,8 @@ import numpy as np
 
 from napari_fcn.errors import ProjectError
 from napari_fcn.project import blocks
-from napari_fcn.project.files import damaged, own_copy, unreadable, why, write_file
 from napari_fcn.project.lines import Damaged, Line, decode, encode, in_order, scan
+from napari_fcn.storage.atomic import damaged, own_copy, unreadable, why, write_file
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator

@@ -10,9 +10,9 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
-from napari_fcn.project.files import SUM, checksum, write_file
 from napari_fcn.project.schema import ENTRIES, check_entry
 from napari_fcn.storage import JsonError, parse_json
+from napari_fcn.storage.atomic import SUM, checksum, write_file
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

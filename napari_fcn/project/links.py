@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from napari_fcn import storage
 from napari_fcn.errors import ProjectError
 from napari_fcn.project import blocks, journal
-from napari_fcn.project.files import unreadable
+from napari_fcn.storage.atomic import unreadable
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -7,9 +7,9 @@ from pathlib import Path
 
 from napari_fcn.errors import ProjectError
 from napari_fcn.project import blocks, start, weights
-from napari_fcn.project.files import PART, unwritable
-from napari_fcn.project.lock import NAME, Lock
 from napari_fcn.storage import is_link
+from napari_fcn.storage.atomic import PART, unwritable
+from napari_fcn.storage.lock import NAME, Lock
 
 # What `write_file` and `Lock` call a file of ours while they make or remove it.
 OURS = r"project\.json|image\.json|journal\.(jsonl|end|dropped)|\d{6,}\.bin|\d{4,}\.safetensors"

@@ -11,10 +11,10 @@ from pathlib import Path
 
 from napari_fcn.errors import ProjectError
 from napari_fcn.file_names import wrapped
-from napari_fcn.project import blocks, journal, lines, lock
-from napari_fcn.project.files import PART, sync_folder, unwritable
+from napari_fcn.project import blocks, journal, lines
 from napari_fcn.project.links import check_links
-from napari_fcn.storage import is_link
+from napari_fcn.storage import is_link, lock
+from napari_fcn.storage.atomic import PART, sync_folder, unwritable
 
 SUFFIX = ".fcn"
 ENDINGS = re.compile(r"(\.ome)?\.(tiff?|zarr|npy|png|jpe?g|fasta|fa)$", re.IGNORECASE)

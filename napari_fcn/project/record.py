@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from napari_fcn.project import blocks
-from napari_fcn.project.files import unreadable
 from napari_fcn.project.journal import DROPPED, Journal
 from napari_fcn.project.lines import End, read_end
 from napari_fcn.project.timeline import Timeline
+from napari_fcn.storage.atomic import unreadable
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence

@@ -12,7 +12,12 @@ from typing import TYPE_CHECKING, Any
 from napari_fcn.errors import ProjectError
 from napari_fcn.file_names import wrapped
 from napari_fcn.project import blocks, journal, weights
-from napari_fcn.project.files import (
+from napari_fcn.project.image import ImageRecord
+from napari_fcn.project.links import check_links
+from napari_fcn.project.schema import check_image, check_start
+from napari_fcn.project.timeline import as_labels
+from napari_fcn.settings import TeachSettings
+from napari_fcn.storage.atomic import (
     PART,
     check_sum,
     damaged,
@@ -22,11 +27,6 @@ from napari_fcn.project.files import (
     write_file,
     write_json,
 )
-from napari_fcn.project.image import ImageRecord
-from napari_fcn.project.links import check_links
-from napari_fcn.project.schema import check_image, check_start
-from napari_fcn.project.timeline import as_labels
-from napari_fcn.settings import TeachSettings
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 from napari_fcn.errors import ModelError
 from napari_fcn.models.card import KEY, read_info
-from napari_fcn.project.files import write_file
 from napari_fcn.storage import parse_json
+from napari_fcn.storage.atomic import write_file
 
 if TYPE_CHECKING:
     from pathlib import Path

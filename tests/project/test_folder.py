@@ -87,7 +87,7 @@ def test_a_project_that_could_not_be_made_leaves_nothing(tmp_path: Path, monkeyp
     def fail(*args: object) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("napari_fcn.project.files.os.fsync", fail)
+    monkeypatch.setattr("napari_fcn.storage.atomic.os.fsync", fail)
     with pytest.raises(ProjectError, match=r"a\.fcn cannot be written: the disk is full.*another folder"):
         painter.create(tmp_path / "a.fcn")
     assert os.listdir(tmp_path) == []
@@ -110,7 +110,7 @@ def test_where_no_lock_can_be_written_a_way_out_is_said(project: Project, monkey
         raise PermissionError(13, "Permission denied")
 
     project.close()
-    monkeypatch.setattr("napari_fcn.project.lock.os.open", fail)
+    monkeypatch.setattr("napari_fcn.storage.lock.os.open", fail)
     with pytest.raises(ProjectError, match=r"no permission.*read-only.*a copy"):
         Project.open(project.path)
     Project.open_read_only(project.path).close()
@@ -388,7 +388,7 @@ def test_teaching_goes_on_with_a_full_disk(project: Project, monkeypatch: pytest
     history = project.history()
     commit(project, history, 0.0, "start")
     with monkeypatch.context() as patch:
-        patch.setattr("napari_fcn.project.files.os.fsync", fail)
+        patch.setattr("napari_fcn.storage.atomic.os.fsync", fail)
         commit(project, history, 1.0)
         assert project.is_behind
         assert project.history().checkpoint(1).hash == model(1.0).hash

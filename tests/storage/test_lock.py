@@ -14,7 +14,7 @@ from painter import paint, painted, restored
 
 from napari_fcn.errors import ProjectError, ProjectInUseError
 from napari_fcn.project import Project, copy_project
-from napari_fcn.project.lock import NAME, Holder
+from napari_fcn.storage.lock import NAME, Holder
 
 
 @pytest.fixture

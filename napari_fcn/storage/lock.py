@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Self
 import psutil
 
 from napari_fcn.errors import ProjectInUseError
-from napari_fcn.project.files import unreadable
+from napari_fcn.storage.atomic import unreadable
 
 if TYPE_CHECKING:
     from pathlib import Path
