@@ -14,7 +14,6 @@ import torch
 from napari_fcn import inspection
 from napari_fcn.errors import Advice, ImageError, ModelError, Note
 from napari_fcn.events import RunDone, RunPlanned, SteppedDown
-from napari_fcn.fields.theoretical import anatomy
 from napari_fcn.geometry import Axes, Region, Tile, TilePlan
 from napari_fcn.geometry.tiling import balanced_tile
 from napari_fcn.inference import device as devices
@@ -28,6 +27,7 @@ from napari_fcn.inference.resampled import Detour, ResampledSource, choose
 from napari_fcn.inference.source import ImageSource
 from napari_fcn.models.binding import ImageForm, bind
 from napari_fcn.nets.fold import fold
+from napari_fcn.receptive_field.theoretical import anatomy
 from napari_fcn.settings import PredictSettings
 
 if TYPE_CHECKING:
@@ -44,10 +44,10 @@ if TYPE_CHECKING:
         ReachDone,
         TileDone,
     )
-    from napari_fcn.fields.theoretical import Anatomy
     from napari_fcn.geometry import ReceptiveField
     from napari_fcn.models.checkpoint import Checkpoint
     from napari_fcn.models.normalise import Scaling
+    from napari_fcn.receptive_field.theoretical import Anatomy
 
 PER_PLACE = 50  # bytes that it takes to know of a tile whether it is done, and how far it lies from what is seen
 HALVINGS = 7  # of the memory that a run may take, when windows are compared

@@ -6,9 +6,9 @@ import numpy as np
 import torch
 
 from napari_fcn.api import load
-from napari_fcn.fields.theoretical import theoretical
 from napari_fcn.geometry import TilePlan
 from napari_fcn.nets.fold import fold
+from napari_fcn.receptive_field.theoretical import theoretical
 from napari_fcn.sample_data import cells
 
 SHAPE = (384, 448)

@@ -91,9 +91,9 @@ def cards():
 
 def card(name):
     """Return the card of one model."""
-    from napari_fcn.fields.theoretical import theoretical
     from napari_fcn.models import zoo
     from napari_fcn.models.card import parameter_count
+    from napari_fcn.receptive_field.theoretical import theoretical
 
     info, path = zoo.info(name), zoo.path_of(name)
     spec, about = info.spec, info.card
@@ -126,10 +126,10 @@ def families():
     import torch
     from torch.utils.flop_counter import FlopCounterMode
 
-    from napari_fcn.fields.theoretical import theoretical
     from napari_fcn.inference.memory import bytes_per_pixel
     from napari_fcn.nets import NetSpec
     from napari_fcn.nets.options import NETWORKS
+    from napari_fcn.receptive_field.theoretical import theoretical
 
     rows = []
     for family in NETWORKS:

@@ -10,7 +10,6 @@ import numpy.typing as npt
 import torch
 
 from napari_fcn.events import Working
-from napari_fcn.fields.theoretical import theoretical
 from napari_fcn.geometry import Axes, Region
 from napari_fcn.inference.source import ImageSource
 from napari_fcn.learning.annotations import Samples
@@ -19,6 +18,7 @@ from napari_fcn.models.card import ClassLabel, ModelCard
 from napari_fcn.models.checkpoint import Checkpoint
 from napari_fcn.models.normalise import Normaliser
 from napari_fcn.nets import NetSpec
+from napari_fcn.receptive_field.theoretical import theoretical
 from napari_fcn.settings import PredictSettings, TeachSettings
 
 CLASSES = (ClassLabel("background", "#000000"), ClassLabel("object", "#e69f00"))

@@ -13,7 +13,6 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from napari_fcn.fields.theoretical import theoretical
 from napari_fcn.geometry import Axes, ReceptiveField, Tile, TilePlan
 from napari_fcn.inference.predictor import Predictor
 from napari_fcn.inference.source import ImageSource
@@ -22,6 +21,7 @@ from napari_fcn.models.checkpoint import Checkpoint
 from napari_fcn.models.normalise import Normaliser
 from napari_fcn.nets import NetSpec
 from napari_fcn.nets.fold import fold
+from napari_fcn.receptive_field.theoretical import theoretical
 from napari_fcn.settings import PredictSettings
 
 Probabilities = npt.NDArray[np.float32]

@@ -15,7 +15,6 @@ from net_contract import one_thread  # noqa: F401
 from napari_fcn import api
 from napari_fcn.errors import ImageError
 from napari_fcn.events import Answered, Examined, HistoryChanged, StepDone, TileDone, UpdateReady
-from napari_fcn.fields.theoretical import theoretical
 from napari_fcn.geometry import Axes, Region
 from napari_fcn.learning.annotations import Samples
 from napari_fcn.learning.finetune import FineTuner
@@ -25,6 +24,7 @@ from napari_fcn.models.card import ClassLabel
 from napari_fcn.models.checkpoint import Checkpoint
 from napari_fcn.models.teachable import teachable, volumetric
 from napari_fcn.nets.layers import Level
+from napari_fcn.receptive_field.theoretical import theoretical
 from napari_fcn.session import Session
 from napari_fcn.settings import PredictSettings, TeachSettings
 from napari_fcn.teaching import Teaching

@@ -18,9 +18,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from napari_fcn.events import Certified
-    from napari_fcn.fields.theoretical import Anatomy
     from napari_fcn.figures import Scene
     from napari_fcn.models.checkpoint import Checkpoint
+    from napari_fcn.receptive_field.theoretical import Anatomy
     from napari_fcn.session import Session
     from napari_fcn.storage import Inputs
 
@@ -29,9 +29,9 @@ LENGTHS = {1: (4096,), 2: (512, 512), 3: (48, 160, 160)}  # of the image that is
 
 def field(arguments: argparse.Namespace) -> None:
     """Say how far a model sees, layer by layer, and what it uses of that on an image."""
-    from napari_fcn.fields.theoretical import anatomy
     from napari_fcn.io.inputs import inputs_of
     from napari_fcn.models import zoo
+    from napari_fcn.receptive_field.theoretical import anatomy
 
     if arguments.at and not arguments.image:
         raise FcnError("--at names a pixel, but no image was given. Add --image.")
@@ -168,9 +168,9 @@ def _advice(arguments: argparse.Namespace, known: Anatomy, found: FieldDone | No
     """Return what to do about objects of the size that was given or measured; empty if none was."""
     import numpy as np
 
-    from napari_fcn.fields.advice import advise, object_size
     from napari_fcn.io import read_labels
     from napari_fcn.learning.labels import OBJECTS, read
+    from napari_fcn.receptive_field.advice import advise, object_size
 
     objects = arguments.object_size
     if arguments.labels:

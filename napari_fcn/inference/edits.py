@@ -5,14 +5,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from napari_fcn.errors import ImageError
-from napari_fcn.fields.inverse import influenced_box
 from napari_fcn.geometry import Region
+from napari_fcn.receptive_field.influence import influenced_box
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from napari_fcn.fields.theoretical import Anatomy
     from napari_fcn.geometry import Axes, Tile, TilePlan
+    from napari_fcn.receptive_field.theoretical import Anatomy
 
 
 def tiles_that_see(edit: Region, plan: TilePlan, axes: Axes, anatomy: Anatomy | None) -> Iterator[Tile]:

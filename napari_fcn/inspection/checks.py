@@ -10,14 +10,14 @@ import torch
 
 from napari_fcn.errors import ImageError
 from napari_fcn.events import BorderTrustDone, Certified, CheckStep, EquivarianceDone
-from napari_fcn.fields import border, exactness
-from napari_fcn.fields import equivariance as shifts
-from napari_fcn.fields.effective import mean
 from napari_fcn.geometry import Region
 from napari_fcn.inference.memory import budget, window
 from napari_fcn.inspection.influence import measure, spread
 from napari_fcn.inspection.plane import Plane
 from napari_fcn.nets.options import PADDINGS
+from napari_fcn.receptive_field import border, exactness
+from napari_fcn.receptive_field import equivariance as shifts
+from napari_fcn.receptive_field.effective import mean
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -11,12 +11,12 @@ import torch
 
 from napari_fcn.errors import DAMAGE, ImageError, ModelError
 from napari_fcn.events import Certified, CheckStep
-from napari_fcn.fields import exactness
-from napari_fcn.fields.probing import first_tensor
-from napari_fcn.fields.theoretical import anatomy, dimensions
 from napari_fcn.geometry import Region
 from napari_fcn.inference.memory import budget, living_bytes
 from napari_fcn.inference.source import check
+from napari_fcn.receptive_field import exactness
+from napari_fcn.receptive_field.probe import first_tensor
+from napari_fcn.receptive_field.theoretical import anatomy, dimensions
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

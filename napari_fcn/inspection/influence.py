@@ -11,19 +11,19 @@ import torch
 
 from napari_fcn.errors import ImageError, ModelError
 from napari_fcn.events import CheckStep, FieldDone, ReachDone
-from napari_fcn.fields.effective import effective, mean, read_for
-from napari_fcn.fields.inverse import influenced
 from napari_fcn.geometry import Region
 from napari_fcn.inference.device import MEMORY_FORMATS, full_float32
 from napari_fcn.inference.predictor import memory_errors
 from napari_fcn.inspection.plane import Plane
+from napari_fcn.receptive_field.effective import effective, mean, read_for
+from napari_fcn.receptive_field.influence import influenced
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     import numpy.typing as npt
 
-    from napari_fcn.fields.effective import EffectiveField
+    from napari_fcn.receptive_field.effective import EffectiveField
     from napari_fcn.session import Session
 
 SAMPLES = 12  # pixels whose fields are averaged

@@ -10,7 +10,6 @@ import psutil
 import torch
 
 from napari_fcn.errors import ImageError
-from napari_fcn.fields.theoretical import theoretical
 from napari_fcn.inference import device as devices
 from napari_fcn.inference.source import ImageSource
 from napari_fcn.learning import head
@@ -18,6 +17,7 @@ from napari_fcn.learning.features import View
 from napari_fcn.learning.pupil import Pupil
 from napari_fcn.models.binding import ImageForm, Network, bind
 from napari_fcn.models.teachable import as_taught
+from napari_fcn.receptive_field.theoretical import theoretical
 from napari_fcn.settings import PredictSettings
 
 if TYPE_CHECKING:

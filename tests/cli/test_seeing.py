@@ -14,9 +14,9 @@ from PIL import Image
 
 from napari_fcn.cli import main
 from napari_fcn.errors import ModelError
-from napari_fcn.fields.theoretical import Anatomy
 from napari_fcn.models.checkpoint import Checkpoint
 from napari_fcn.nets import NetSpec
+from napari_fcn.receptive_field.theoretical import Anatomy
 
 
 def run(*arguments: str | Path) -> int:

@@ -16,11 +16,11 @@ from net_contract import EXACT, SPECS
 
 from napari_fcn.errors import DeviceError, MemoryShortage
 from napari_fcn.events import RunDone, SteppedDown, TileDone
-from napari_fcn.fields.theoretical import theoretical
 from napari_fcn.geometry import Region, TilePlan
 from napari_fcn.inference import ladder
 from napari_fcn.inference.ladder import Footing, Ladder, parts
 from napari_fcn.inference.predictor import Predictor
+from napari_fcn.receptive_field.theoretical import theoretical
 from napari_fcn.session import Session
 from napari_fcn.settings import PredictSettings
 

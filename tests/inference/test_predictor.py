@@ -9,12 +9,12 @@ import torch
 from net_contract import SPECS
 
 from napari_fcn.errors import DeviceError
-from napari_fcn.fields.theoretical import theoretical
 from napari_fcn.geometry import Axes, Region, Tile, TilePlan
 from napari_fcn.inference.predictor import Predictor
 from napari_fcn.inference.source import ImageSource
 from napari_fcn.models.normalise import Scaling
 from napari_fcn.nets import NetSpec
+from napari_fcn.receptive_field.theoretical import theoretical
 from napari_fcn.settings import PredictSettings
 
 SPEC = SPECS["channels-and-classes"]

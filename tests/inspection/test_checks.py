@@ -9,10 +9,10 @@ from net_contract import SPECS
 
 from napari_fcn.errors import ImageError, ModelError
 from napari_fcn.events import BorderTrustDone, Certified, CheckStep, EquivarianceDone
-from napari_fcn.fields.theoretical import Anatomy
 from napari_fcn.geometry import Region
 from napari_fcn.inspection import checks
 from napari_fcn.nets import NetSpec
+from napari_fcn.receptive_field.theoretical import Anatomy
 
 
 def last(events: Any) -> Any:

@@ -8,13 +8,13 @@ import numpy as np
 import pytest
 import torch
 from lively import lively
+from napari_fcn.receptive_field.operations import unbounded_operations
 from net_contract import SPECS
 from torch import nn
 from torch.nn import functional
 
 import napari_fcn as fcn
 from napari_fcn.errors import ImageError, ModelError
-from napari_fcn.fields.operations import unbounded_operations
 from napari_fcn.geometry import ReceptiveField
 from napari_fcn.inspection import foreign
 from napari_fcn.models.checkpoint import Checkpoint

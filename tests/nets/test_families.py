@@ -6,8 +6,8 @@ import net_contract
 import pytest
 from net_contract import SPECS
 
-from napari_fcn.fields.theoretical import theoretical
 from napari_fcn.nets import NetSpec
+from napari_fcn.receptive_field.theoretical import theoretical
 
 every_net = pytest.mark.parametrize("spec", SPECS.values(), ids=SPECS)
 

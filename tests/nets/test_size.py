@@ -5,9 +5,9 @@ from dataclasses import replace
 import pytest
 from net_contract import SPECS
 
-from napari_fcn.fields.theoretical import theoretical
 from napari_fcn.nets import NetSpec
 from napari_fcn.nets.size import least_field, parameters
+from napari_fcn.receptive_field.theoretical import theoretical
 
 SIGMAS = ((0.7,), (2.0,), (8.0,))
 

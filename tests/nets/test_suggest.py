@@ -7,10 +7,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from net_contract import SPECS
 
-from napari_fcn.fields.theoretical import theoretical
 from napari_fcn.nets import NetSpec
 from napari_fcn.nets.options import NETWORKS
 from napari_fcn.nets.suggest import ALIKE, CONTEXT, SHORTEST, least_reach
+from napari_fcn.receptive_field.theoretical import theoretical
 
 SIZES = st.floats(0.05, 5)
 

@@ -12,12 +12,12 @@ from hypothesis import strategies as st
 from net_contract import EXACT, LONG, SHORT, VISIBLE
 from torch import nn
 
-from napari_fcn.fields.theoretical import theoretical
 from napari_fcn.geometry import TilePlan
 from napari_fcn.nets import NetSpec
 from napari_fcn.nets.filters import FilterBank, Support
 from napari_fcn.nets.layers import enlarge
 from napari_fcn.nets.spec import factors
+from napari_fcn.receptive_field.theoretical import theoretical
 
 PLAIN = {1: ((0.7,), (2.0,)), 2: ((0.7, 0.7), (2.0, 2.0)), 3: ((1.0, 1.0, 1.0), (2.0, 2.0, 2.0))}
 

@@ -38,7 +38,7 @@ class Eye:
         yield None
         checkpoint = self._loaded.load(model)
         spec = checkpoint.info.spec
-        from napari_fcn.fields.theoretical import anatomy
+        from napari_fcn.receptive_field.theoretical import anatomy
         from napari_fcn.session import Session
 
         known = anatomy(spec)
@@ -94,14 +94,14 @@ class Eye:
 
 def measure(labels: npt.NDArray[Any], spacing: Sequence[float]) -> Iterator[Measured]:
     """Yield the typical diameter of the objects in an array of labels, in pixels of the finest axis."""
-    from napari_fcn.fields.advice import object_size
+    from napari_fcn.receptive_field.advice import object_size
 
     yield Measured(object_size(np.asarray(labels), spacing))
 
 
 def _looked(view: View, done: FieldDone) -> Looked:
     """Return what was found, with distances in the unit of the image where its axes in space have one."""
-    from napari_fcn.fields.effective import EffectiveField
+    from napari_fcn.receptive_field.effective import EffectiveField
 
     space = view.calibration.take(view.axes.space_positions).axes
     units = {axis.unit for axis in space}

@@ -220,7 +220,7 @@ class SeeingState:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Known:
-    """The worker knows how far a model sees; ``anatomy`` is `napari_fcn.fields.theoretical.Anatomy`."""
+    """The worker knows how far a model sees; ``anatomy`` is `napari_fcn.receptive_field.theoretical.Anatomy`."""
 
     model: Path
     anatomy: Any

@@ -58,7 +58,7 @@ class Probed:
 
 def probe(spec: NetSpec) -> Iterator[Probed]:
     """Yield how far a network sees; for the worker thread, as it takes a second."""
-    from napari_fcn.fields.theoretical import anatomy
+    from napari_fcn.receptive_field.theoretical import anatomy
 
     found = anatomy(spec)
     yield Probed(spec, () if found.unbounded else found.phases)

@@ -11,12 +11,12 @@ from net_contract import SPECS
 from torch import nn
 
 from napari_fcn.events import BorderTrustDone
-from napari_fcn.fields.border import border_trust, lying_outside, to_border, with_padding
-from napari_fcn.fields.effective import EffectiveField
-from napari_fcn.fields.theoretical import anatomy
 from napari_fcn.geometry import Region
 from napari_fcn.nets import NetSpec
 from napari_fcn.nets.options import PADDINGS
+from napari_fcn.receptive_field.border import border_trust, lying_outside, to_border, with_padding
+from napari_fcn.receptive_field.effective import EffectiveField
+from napari_fcn.receptive_field.theoretical import anatomy
 
 
 def box(before: int, after: int, ndim: int) -> EffectiveField:

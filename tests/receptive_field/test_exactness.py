@@ -9,9 +9,9 @@ from net_contract import EXACT, SPECS, VISIBLE
 from torch import nn
 
 from napari_fcn.events import Certified, CheckStep
-from napari_fcn.fields.exactness import certify, cut
-from napari_fcn.fields.theoretical import anatomy
 from napari_fcn.geometry import TilePlan
+from napari_fcn.receptive_field.exactness import certify, cut
+from napari_fcn.receptive_field.theoretical import anatomy
 
 SPEC = SPECS["unet-2d"]
 SHAPE = (97, 90)

@@ -7,10 +7,10 @@ import torch
 from lively import lively
 from net_contract import SPECS
 
-from napari_fcn.fields.effective import EffectiveField, effective, mean, read_for
-from napari_fcn.fields.theoretical import anatomy
 from napari_fcn.geometry import ReceptiveField, Region
 from napari_fcn.nets import NetSpec
+from napari_fcn.receptive_field.effective import EffectiveField, effective, mean, read_for
+from napari_fcn.receptive_field.theoretical import anatomy
 
 
 def measured(spec: NetSpec, shape: tuple[int, ...], index: tuple[int, ...], label: int | None = 1) -> EffectiveField:

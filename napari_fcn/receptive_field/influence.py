@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
-from napari_fcn.fields.theoretical import dimensions
-from napari_fcn.fields.transparent import Open, runnable
 from napari_fcn.geometry import Region, TilePlan
+from napari_fcn.receptive_field.positive_net import Open, runnable
+from napari_fcn.receptive_field.theoretical import dimensions
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     import numpy.typing as npt
     from torch import nn
 
-    from napari_fcn.fields.theoretical import Anatomy
+    from napari_fcn.receptive_field.theoretical import Anatomy
 
     Mask = npt.NDArray[np.bool_]
 

@@ -9,9 +9,9 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from napari_fcn.errors import ModelError
-from napari_fcn.fields.theoretical import anatomy, theoretical
 from napari_fcn.geometry import ReceptiveField
 from napari_fcn.nets import NetSpec
+from napari_fcn.receptive_field.theoretical import anatomy, theoretical
 
 
 @pytest.mark.parametrize(

@@ -7,10 +7,10 @@ from lively import answering, lively
 from net_contract import SPECS
 
 from napari_fcn.events import EquivarianceDone
-from napari_fcn.fields.equivariance import equivariance
-from napari_fcn.fields.theoretical import anatomy
 from napari_fcn.geometry import Region
 from napari_fcn.nets import NetSpec
+from napari_fcn.receptive_field.equivariance import equivariance
+from napari_fcn.receptive_field.theoretical import anatomy
 
 
 def shifted(spec: NetSpec, shape: tuple[int, ...], region: Region | None = None) -> EquivarianceDone:

@@ -16,8 +16,8 @@ if TYPE_CHECKING:
     import numpy.typing as npt
     from torch import Tensor, nn
 
-    from napari_fcn.fields.theoretical import Anatomy
     from napari_fcn.geometry import ReceptiveField
+    from napari_fcn.receptive_field.theoretical import Anatomy
 
 VISIBLE = 1 - 0.9545  # of the largest gradient: what counts as used (Luo et al. 2016, section 3.1)
 

@@ -14,8 +14,8 @@ from torch import Tensor, nn
 from torch.nn.modules.pooling import _AdaptiveAvgPoolNd, _AdaptiveMaxPoolNd, _AvgPoolNd, _MaxPoolNd
 
 from napari_fcn.errors import DAMAGE
-from napari_fcn.fields.transparent import Open, Thin, ThinLinear, thick, thin
 from napari_fcn.nets.filters import Support
+from napari_fcn.receptive_field.positive_net import Open, Thin, ThinLinear, thick, thin
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
