@@ -10,9 +10,9 @@ from napari_fcn.events import TileDone, Working
 from napari_fcn.geometry import Axes, Region
 from napari_fcn.learning.annotations import Samples
 from napari_fcn.models import zoo
+from napari_fcn.models.adapt import teachable, volumetric
 from napari_fcn.models.card import ClassLabel
 from napari_fcn.models.checkpoint import Checkpoint
-from napari_fcn.models.teachable import teachable, volumetric
 from napari_fcn.settings import TeachSettings
 from napari_fcn.teaching import Teaching
 

@@ -16,11 +16,11 @@ from napari_fcn.inference.source import need_numbers
 from napari_fcn.learning import labels as encodings
 from napari_fcn.learning.annotations import in_strokes
 from napari_fcn.models import zoo
+from napari_fcn.models.adapt import TWO_CLASSES, filters_only, new
 from napari_fcn.models.binding import ImageForm, Network, bind
 from napari_fcn.models.card import ClassLabel
 from napari_fcn.models.checkpoint import Checkpoint
 from napari_fcn.models.recipe import PALETTE, fitting_spec, words_of
-from napari_fcn.models.teachable import TWO_CLASSES, filters_only, new
 from napari_fcn.settings import TeachSettings
 from napari_fcn.teaching import Teaching
 

@@ -128,7 +128,7 @@ def families():
 
     from napari_fcn.inference.memory import bytes_per_pixel
     from napari_fcn.nets import NetSpec
-    from napari_fcn.nets.options import NETWORKS
+    from napari_fcn.nets.validation import NETWORKS
     from napari_fcn.receptive_field.theoretical import theoretical
 
     rows = []
@@ -156,7 +156,7 @@ def families():
 
 def family_lines():
     """Return what each network family is for."""
-    from napari_fcn.nets.options import FAMILIES, NETWORKS
+    from napari_fcn.nets.validation import FAMILIES, NETWORKS
 
     return "\n\n".join(f"`{name}`\n: {FAMILIES[name]}" for name in NETWORKS)
 

@@ -15,10 +15,10 @@ from napari_fcn import api
 from napari_fcn.errors import FcnError, ImageError, ModelError
 from napari_fcn.events import HistoryChanged, LabelsFound, StepDone, UpdateReady
 from napari_fcn.finetuning import Limit, Taught, finetune, named, roles_of, starting_point
-from napari_fcn.models.teachable import TWO_CLASSES, filters_only
+from napari_fcn.models.adapt import TWO_CLASSES, filters_only
 from napari_fcn.nets import NetSpec
-from napari_fcn.nets.options import NETWORKS
 from napari_fcn.nets.spec import LEAST
+from napari_fcn.nets.validation import NETWORKS
 
 SHAPE = (48, 64)
 IMAGE = halves(SHAPE)

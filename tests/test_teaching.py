@@ -20,9 +20,9 @@ from napari_fcn.learning.annotations import Samples
 from napari_fcn.learning.finetune import FineTuner
 from napari_fcn.learning.pupil import Pupil
 from napari_fcn.learning.sparse import SparseLabels
+from napari_fcn.models.adapt import teachable, volumetric
 from napari_fcn.models.card import ClassLabel
 from napari_fcn.models.checkpoint import Checkpoint
-from napari_fcn.models.teachable import teachable, volumetric
 from napari_fcn.nets.layers import Level
 from napari_fcn.receptive_field.theoretical import theoretical
 from napari_fcn.session import Session

@@ -18,7 +18,7 @@ from napari_fcn.cli.teaching import finetune, replay
 from napari_fcn.cli.terminal import ReaderGoneError, plain, say
 from napari_fcn.cli.training import recipe, train
 from napari_fcn.errors import FcnError, UsageError
-from napari_fcn.nets.options import NETWORKS
+from napari_fcn.nets.validation import NETWORKS
 from napari_fcn.settings import PredictSettings, TeachSettings, TrainSettings
 from napari_fcn.system_errors import explained
 from napari_fcn.typed import read_number, read_numbers

@@ -14,7 +14,7 @@ from napari_fcn.geometry import Region
 from napari_fcn.inference.memory import budget, window
 from napari_fcn.inspection.influence import measure, spread
 from napari_fcn.inspection.plane import Plane
-from napari_fcn.nets.options import PADDINGS
+from napari_fcn.nets.validation import PADDINGS
 from napari_fcn.receptive_field import border, exactness
 from napari_fcn.receptive_field import equivariance as shifts
 from napari_fcn.receptive_field.effective import mean

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from napari_fcn.learning.annotations import Samples
     from napari_fcn.learning.head import Linear
     from napari_fcn.models.normalise import Scaling
-    from napari_fcn.nets.taught import Taught
+    from napari_fcn.nets.hypercolumn import Taught
 
 CORES = {1: 16, 2: 4, 3: 2}  # length of a core in halos
 SHORTEST = 64

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from napari_fcn.events import Working
     from napari_fcn.learning.annotations import Samples
     from napari_fcn.learning.features import View
-    from napari_fcn.nets.taught import Taught
+    from napari_fcn.nets.hypercolumn import Taught
     from napari_fcn.settings import TeachSettings
 
 NEWEST = 0.5  # how often a patch is drawn around a stroke of the latest turn

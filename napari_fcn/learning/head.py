@@ -13,8 +13,8 @@ if TYPE_CHECKING:
 
     from torch import Tensor
 
+    from napari_fcn.nets.hypercolumn import Taught
     from napari_fcn.nets.layers import Level
-    from napari_fcn.nets.taught import Taught
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from napari_fcn.geometry import Region, Tile
     from napari_fcn.learning.annotations import Samples
     from napari_fcn.learning.features import View, Window
-    from napari_fcn.nets.taught import Taught
+    from napari_fcn.nets.hypercolumn import Taught
 
 
 @dataclass(slots=True, eq=False)

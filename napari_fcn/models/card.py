@@ -12,9 +12,9 @@ from napari_fcn.errors import ModelError
 from napari_fcn.models.description import Description
 from napari_fcn.models.header import MAX_HEADER, read_header
 from napari_fcn.models.normalise import Normaliser
-from napari_fcn.nets.options import is_whole
 from napari_fcn.nets.size import parameters
 from napari_fcn.nets.spec import NetSpec
+from napari_fcn.nets.validation import is_whole
 from napari_fcn.storage import parse_json
 from napari_fcn.storage.schema import SchemaError, validated
 

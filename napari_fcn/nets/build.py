@@ -9,8 +9,8 @@ import torch
 from napari_fcn.nets.deeplab import DeepLab
 from napari_fcn.nets.dilated import Dilated
 from napari_fcn.nets.fcn import FCN
+from napari_fcn.nets.hypercolumn import Taught
 from napari_fcn.nets.resunet import resunet
-from napari_fcn.nets.taught import Taught
 from napari_fcn.nets.unet import UNet
 from napari_fcn.nets.video import video
 

@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass, fields, replace
 from math import prod
 from typing import TYPE_CHECKING, Any, Self
 
-from napari_fcn.nets.options import (
+from napari_fcn.nets.validation import (
     MOST_RATES,
     MOST_SCALES,
     POOLS,
@@ -252,7 +252,7 @@ class NetSpec:
         ValueError
             If a size is not positive, their number does not fit ``ndim``, or a field is out of its range.
         """
-        from napari_fcn.nets.suggest import suggested
+        from napari_fcn.nets.planner import suggested
 
         return cls.from_dict(
             suggested(voxel_size, object_size, {"ndim": ndim, "channels": channels, "classes": classes, **known}, shape)

@@ -13,8 +13,8 @@ from napari_fcn.events import Commit
 from napari_fcn.geometry import Region
 from napari_fcn.learning.annotations import Samples
 from napari_fcn.learning.pins import Pin
+from napari_fcn.models.adapt import filters_only, teachable
 from napari_fcn.models.card import ClassLabel
-from napari_fcn.models.teachable import filters_only, teachable
 from napari_fcn.project.blocks import region_of
 from napari_fcn.project.start import as_settings
 from napari_fcn.teaching import Teaching

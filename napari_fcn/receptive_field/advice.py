@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from napari_fcn.errors import ImageError
+from napari_fcn.nets.planner import least_reach
 from napari_fcn.nets.spec import NetSpec
-from napari_fcn.nets.suggest import least_reach
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

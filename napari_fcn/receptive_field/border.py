@@ -13,8 +13,8 @@ from torch.nn.modules.conv import _ConvNd, _ConvTransposeNd
 
 from napari_fcn.events import BorderTrustDone, CheckStep
 from napari_fcn.geometry import Region, TilePlan
-from napari_fcn.nets.options import PADDINGS
 from napari_fcn.nets.spec import NetSpec
+from napari_fcn.nets.validation import PADDINGS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence

@@ -15,8 +15,8 @@ from napari_fcn.inference.source import ImageSource
 from napari_fcn.learning import head
 from napari_fcn.learning.features import View
 from napari_fcn.learning.pupil import Pupil
+from napari_fcn.models.adapt import as_taught
 from napari_fcn.models.binding import ImageForm, Network, bind
-from napari_fcn.models.teachable import as_taught
 from napari_fcn.receptive_field.theoretical import theoretical
 from napari_fcn.settings import PredictSettings
 

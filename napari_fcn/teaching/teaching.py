@@ -16,7 +16,7 @@ from napari_fcn.inference.device import pick_device
 from napari_fcn.learning.history import History
 from napari_fcn.learning.pauses import told as with_pauses
 from napari_fcn.learning.pins import GONE, Pin, forward, renumbered, without
-from napari_fcn.models.teachable import filters_only, teachable, with_classes
+from napari_fcn.models.adapt import filters_only, teachable, with_classes
 from napari_fcn.settings import TeachSettings
 from napari_fcn.teaching import looking
 from napari_fcn.teaching.accepted import Accepted, Known

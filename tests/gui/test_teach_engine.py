@@ -11,7 +11,7 @@ from qtpy.QtWidgets import QFileDialog
 
 from napari_fcn.gui._controller import Tools
 from napari_fcn.models.checkpoint import Checkpoint
-from napari_fcn.nets.options import FAMILIES
+from napari_fcn.nets.validation import FAMILIES
 
 STROKES = {Qt.Key_1: ((20, 10), (20, 30)), Qt.Key_2: ((20, 90), (20, 110))}
 MORE = {Qt.Key_1: ((60, 10), (60, 30)), Qt.Key_2: ((60, 90), (60, 110))}

@@ -8,7 +8,6 @@ import numpy as np
 import pytest
 import torch
 from lively import lively
-from napari_fcn.receptive_field.operations import unbounded_operations
 from net_contract import SPECS
 from torch import nn
 from torch.nn import functional
@@ -18,6 +17,7 @@ from napari_fcn.errors import ImageError, ModelError
 from napari_fcn.geometry import ReceptiveField
 from napari_fcn.inspection import foreign
 from napari_fcn.models.checkpoint import Checkpoint
+from napari_fcn.receptive_field.operations import unbounded_operations
 
 IMAGE = np.random.default_rng(0).normal(size=(90, 77)).astype(np.float32)
 

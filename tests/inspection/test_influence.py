@@ -12,8 +12,8 @@ from net_contract import SPECS
 from napari_fcn.errors import ImageError, ModelError
 from napari_fcn.events import CheckStep, FieldDone
 from napari_fcn.geometry import Axes, Region
+from napari_fcn.models.adapt import teachable
 from napari_fcn.models.checkpoint import Checkpoint
-from napari_fcn.models.teachable import teachable
 from napari_fcn.nets import NetSpec
 from napari_fcn.session import Session
 from napari_fcn.settings import PredictSettings

@@ -16,7 +16,7 @@ from napari_fcn.learning.candidate import Candidate
 from napari_fcn.learning.finetune import FineTuner
 from napari_fcn.learning.pins import Pin
 from napari_fcn.learning.pupil import Pupil
-from napari_fcn.models.teachable import teachable
+from napari_fcn.models.adapt import teachable
 
 SHAPE = (48, 64)
 IMAGE = halves(SHAPE)

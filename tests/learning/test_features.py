@@ -14,7 +14,7 @@ from napari_fcn.inference.predictor import Predictor
 from napari_fcn.learning import head
 from napari_fcn.learning.annotations import Samples
 from napari_fcn.learning.features import Features, View, bytes_per_pixel, inside
-from napari_fcn.models.teachable import filters_only, teachable
+from napari_fcn.models.adapt import filters_only, teachable
 
 # names of the axes, shape, what sees them
 IMAGES = {

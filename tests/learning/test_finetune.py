@@ -17,7 +17,7 @@ from napari_fcn.learning.annotations import Samples
 from napari_fcn.learning.finetune import FineTuner, Patch, partial_cross_entropy, seed_of
 from napari_fcn.learning.losses import IGNORE
 from napari_fcn.learning.pauses import watched
-from napari_fcn.models.teachable import new, teachable
+from napari_fcn.models.adapt import new, teachable
 from napari_fcn.settings import TeachSettings
 
 SHAPE = (48, 64)

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from napari_fcn.learning import head
 from napari_fcn.learning.head import Bend, Head, Linear, Standard
-from napari_fcn.models.teachable import filters_only, teachable
+from napari_fcn.models.adapt import filters_only, teachable
 from napari_fcn.nets import NetSpec
 from napari_fcn.nets.layers import Level, enlarge
 

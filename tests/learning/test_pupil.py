@@ -13,8 +13,8 @@ from napari_fcn.learning import head
 from napari_fcn.learning.annotations import Samples
 from napari_fcn.learning.pauses import watched
 from napari_fcn.learning.pupil import Pupil
+from napari_fcn.models.adapt import filters_only, teachable
 from napari_fcn.models.checkpoint import Checkpoint
-from napari_fcn.models.teachable import filters_only, teachable
 
 SHAPE = (48, 64)
 IMAGE = halves(SHAPE)

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from net_contract import SPECS
 
 from napari_fcn.nets import NetSpec
-from napari_fcn.nets.options import NETWORKS
+from napari_fcn.nets.validation import NETWORKS
 
 
 @st.composite

@@ -13,7 +13,7 @@ from torch import nn
 from napari_fcn.events import BorderTrustDone
 from napari_fcn.geometry import Region
 from napari_fcn.nets import NetSpec
-from napari_fcn.nets.options import PADDINGS
+from napari_fcn.nets.validation import PADDINGS
 from napari_fcn.receptive_field.border import border_trust, lying_outside, to_border, with_padding
 from napari_fcn.receptive_field.effective import EffectiveField
 from napari_fcn.receptive_field.theoretical import anatomy

@@ -12,7 +12,7 @@ from napari_fcn.geometry import Region
 from napari_fcn.learning import head, suggest
 from napari_fcn.learning.pauses import watched
 from napari_fcn.learning.pupil import Pupil
-from napari_fcn.models.teachable import teachable
+from napari_fcn.models.adapt import teachable
 from napari_fcn.teaching import looking
 
 SHAPE = (48, 400)

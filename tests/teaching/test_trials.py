@@ -10,7 +10,7 @@ from napari_fcn.learning import head
 from napari_fcn.learning.annotations import Samples
 from napari_fcn.learning.pauses import watched
 from napari_fcn.learning.pupil import Pupil
-from napari_fcn.models.teachable import teachable
+from napari_fcn.models.adapt import teachable
 from napari_fcn.teaching.trials import Trials
 
 SHAPE = (48, 64)

@@ -13,7 +13,7 @@ from napari_fcn.gui._controller.lesson import Lesson
 from napari_fcn.gui._controller.news import TaughtClass
 from napari_fcn.gui._controller.opening import Opening
 from napari_fcn.gui._layers import read
-from napari_fcn.nets.options import FAMILIES, NETWORKS
+from napari_fcn.nets.validation import FAMILIES, NETWORKS
 from napari_fcn.project.links import check_links
 from napari_fcn.project.start import read_image
 

@@ -16,7 +16,7 @@ from napari_fcn.nets.spec import NetSpec, scales
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from napari_fcn.nets.taught import Taught
+    from napari_fcn.nets.hypercolumn import Taught
 
 SIGMAS = (0.7, 1.0, 2.0, 4.0, 8.0)  # of the filter bank, in pixels of the finest axis
 TWO_CLASSES = (ClassLabel("background", "#1f3a5f"), ClassLabel("object", "#e69f00"))

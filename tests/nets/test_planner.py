@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 from net_contract import SPECS
 
 from napari_fcn.nets import NetSpec
-from napari_fcn.nets.options import NETWORKS
-from napari_fcn.nets.suggest import ALIKE, CONTEXT, SHORTEST, least_reach
+from napari_fcn.nets.planner import ALIKE, CONTEXT, SHORTEST, least_reach
+from napari_fcn.nets.validation import NETWORKS
 from napari_fcn.receptive_field.theoretical import theoretical
 
 SIZES = st.floats(0.05, 5)

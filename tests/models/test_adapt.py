@@ -13,9 +13,7 @@ from hypothesis import strategies as st
 from net_contract import SPECS
 
 from napari_fcn.models import zoo
-from napari_fcn.models.card import ClassLabel, ModelCard
-from napari_fcn.models.checkpoint import Checkpoint
-from napari_fcn.models.teachable import (
+from napari_fcn.models.adapt import (
     SIGMAS,
     TWO_CLASSES,
     as_taught,
@@ -25,6 +23,8 @@ from napari_fcn.models.teachable import (
     volumetric,
     with_classes,
 )
+from napari_fcn.models.card import ClassLabel, ModelCard
+from napari_fcn.models.checkpoint import Checkpoint
 from napari_fcn.nets import NetSpec
 from napari_fcn.sample_data import cells
 
