@@ -23,7 +23,7 @@ from benchmarks.machine import describe
 from napari_fcn.events import RunPlanned, TileDone
 from napari_fcn.geometry import Region
 from napari_fcn.gui._layers.painting import most_probable
-from napari_fcn.inference.behind import Behind
+from napari_fcn.inference.background_writer import Behind
 from napari_fcn.io import ResultMeta
 from napari_fcn.io.growing import GrowingZarr
 from napari_fcn.models import zoo

@@ -10,7 +10,7 @@ from torch import nn
 from napari_fcn.events import Certified, TileDone
 from napari_fcn.finetuning import NEW, Limit, roles_of, starting_point
 from napari_fcn.finetuning import finetune as teach
-from napari_fcn.inspection.foreign import certify_module
+from napari_fcn.inspection.external_models import certify_module
 from napari_fcn.models import zoo
 from napari_fcn.models.binding import ImageForm, bind
 from napari_fcn.models.checkpoint import Checkpoint

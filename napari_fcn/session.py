@@ -17,13 +17,13 @@ from napari_fcn.events import RunDone, RunPlanned, SteppedDown
 from napari_fcn.geometry import Axes, Region, Tile, TilePlan
 from napari_fcn.geometry.tiling import balanced_tile
 from napari_fcn.inference import device as devices
+from napari_fcn.inference.affected_tiles import tiles_that_see
 from napari_fcn.inference.allocator import arranged
 from napari_fcn.inference.budget import host_budget
-from napari_fcn.inference.edits import tiles_that_see
-from napari_fcn.inference.ladder import Footing, Ladder
 from napari_fcn.inference.memory import budget, cost, run_bytes, statistics_bytes, window
+from napari_fcn.inference.oom_fallback import Footing, Ladder
 from napari_fcn.inference.predictor import Predictor
-from napari_fcn.inference.resampled import Detour, ResampledSource, choose
+from napari_fcn.inference.resampling import Detour, ResampledSource, choose
 from napari_fcn.inference.source import ImageSource
 from napari_fcn.models.binding import ImageForm, bind
 from napari_fcn.nets.fold import fold

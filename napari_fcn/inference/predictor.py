@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     import numpy.typing as npt
 
     from napari_fcn.geometry import Tile
-    from napari_fcn.inference.resampled import Detour, ResampledSource
+    from napari_fcn.inference.resampling import Detour, ResampledSource
     from napari_fcn.inference.source import ImageSource
     from napari_fcn.models.normalise import Scaling
     from napari_fcn.nets.build import Net

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     import numpy.typing as npt
 
-    from napari_fcn.inference.resampled import ResampledSource
+    from napari_fcn.inference.resampling import ResampledSource
     from napari_fcn.settings import PredictSettings
 
 __all__ = ["COLOURS", "ImageSource", "check", "luminance", "sample"]

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from napari_fcn.errors import ImageError, in_dock
 from napari_fcn.gui._controller.state import ImageFacts
 from napari_fcn.gui._layers import LayerImage, read
-from napari_fcn.inference.resampled import are_apart
+from napari_fcn.inference.resampling import are_apart
 from napari_fcn.inference.source import ImageSource
 from napari_fcn.models.binding import Network, bind
 from napari_fcn.settings import PredictSettings

@@ -11,7 +11,7 @@ from napari_fcn.errors import ImageError
 from napari_fcn.gui._controller.stretch import probe, stretches
 from napari_fcn.gui._jobs import JobRunner
 from napari_fcn.gui._layers import SliderMarks, read, slid
-from napari_fcn.inference.resampled import choose
+from napari_fcn.inference.resampling import choose
 from napari_fcn.inference.source import ImageSource
 
 if TYPE_CHECKING:

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     import numpy.typing as npt
 
     from napari_fcn.events import TileDone
-    from napari_fcn.inference.behind import Behind
+    from napari_fcn.inference.background_writer import Behind
     from napari_fcn.io import ResultMeta
     from napari_fcn.io.growing import GrowingZarr
 
@@ -151,7 +151,7 @@ class StoredCanvas:
         OutputError
             If they cannot be written.
         """
-        from napari_fcn.inference.behind import Behind
+        from napari_fcn.inference.background_writer import Behind
         from napari_fcn.io.growing import GrowingZarr
 
         self._meta = meta()

@@ -15,7 +15,7 @@ from torch.nn import functional
 import napari_fcn as fcn
 from napari_fcn.errors import ImageError, ModelError
 from napari_fcn.geometry import ReceptiveField
-from napari_fcn.inspection import foreign
+from napari_fcn.inspection import external_models
 from napari_fcn.models.checkpoint import Checkpoint
 from napari_fcn.receptive_field.operations import unbounded_operations
 
@@ -155,7 +155,7 @@ def test_the_numbers_of_a_network_are_its_own(kind: torch.dtype) -> None:
 
 
 def test_a_large_image_is_certified_in_its_middle(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(foreign, "MOST", 40**2)
+    monkeypatch.setattr(external_models, "MOST", 40**2)
     found = fcn.certify(net(), IMAGE)
     assert found.region.size < 45**2
     assert found.region.start[0] > 10

@@ -17,8 +17,8 @@ from net_contract import EXACT, SPECS
 from napari_fcn.errors import DeviceError, MemoryShortage
 from napari_fcn.events import RunDone, SteppedDown, TileDone
 from napari_fcn.geometry import Region, TilePlan
-from napari_fcn.inference import ladder
-from napari_fcn.inference.ladder import Footing, Ladder, parts
+from napari_fcn.inference import oom_fallback
+from napari_fcn.inference.oom_fallback import Footing, Ladder, parts
 from napari_fcn.inference.predictor import Predictor
 from napari_fcn.receptive_field.theoretical import theoretical
 from napari_fcn.session import Session
@@ -186,8 +186,8 @@ def test_the_last_resort_of_a_gpu_is_the_cpu(image: np.ndarray) -> None:
 
 @pytest.fixture(autouse=True)
 def names(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(ladder.devices, "label", str)
-    monkeypatch.setattr(ladder.devices, "release", lambda device: None)
+    monkeypatch.setattr(oom_fallback.devices, "label", str)
+    monkeypatch.setattr(oom_fallback.devices, "release", lambda device: None)
 
 
 def test_every_ladder_ends(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -12,7 +12,7 @@ from napari_fcn.errors import ImageError
 from napari_fcn.events import RunPlanned, TileDone
 from napari_fcn.geometry import Axes, Region
 from napari_fcn.geometry.resampling import Resampling
-from napari_fcn.inference.resampled import are_apart
+from napari_fcn.inference.resampling import are_apart
 from napari_fcn.models.checkpoint import Checkpoint
 from napari_fcn.session import Session
 from napari_fcn.settings import PredictSettings

@@ -4,7 +4,7 @@ import threading
 
 import pytest
 
-from napari_fcn.inference.behind import Behind
+from napari_fcn.inference.background_writer import Behind
 
 
 def test_everything_is_written_in_order_on_another_thread() -> None:
