@@ -19,8 +19,8 @@ import tifffile
 
 import napari_fcn as fcn
 from benchmarks.machine import describe
-from napari_fcn.learning.scores import boundary_f1, centre_line, dice, outline
-from napari_fcn.learning.targets import membranes
+from napari_fcn.training.metrics import boundary_f1, centre_line, dice, outline
+from napari_fcn.training.targets import membranes
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

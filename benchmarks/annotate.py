@@ -30,7 +30,7 @@ from benchmarks.annotated_sets import SETS, UNKNOWN, examples
 from benchmarks.annotator import strokes
 from benchmarks.machine import describe
 from benchmarks.rivals import Convpaint, RandomForest
-from napari_fcn.learning.scores import dice
+from napari_fcn.training.metrics import dice
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping

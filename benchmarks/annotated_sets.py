@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import tifffile
 
-from napari_fcn.learning.targets import membranes
+from napari_fcn.training.targets import membranes
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping

@@ -26,8 +26,8 @@ from benchmarks.annotated_sets import data_folder, examples
 from benchmarks.annotator import strokes
 from benchmarks.machine import describe
 from benchmarks.ours import Taught
-from napari_fcn.learning import guard
-from napari_fcn.learning.scores import dice
+from napari_fcn.learning import evaluation
+from napari_fcn.training.metrics import dice
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -43,13 +43,13 @@ KINDS = {"fluo": "fluorescence", "he": "H&E"}
 @contextmanager
 def all_taken(is_wanted: bool) -> Iterator[None]:
     """Let every candidate win its examination."""
-    before = guard.verdict
+    before = evaluation.verdict
     if is_wanted:
-        guard.verdict = lambda marks, pins: (True, "")
+        evaluation.verdict = lambda marks, pins: (True, "")
     try:
         yield
     finally:
-        guard.verdict = before
+        evaluation.verdict = before
 
 
 def taught(example: Example, rounds: int) -> tuple[Checkpoint, float, int]:

@@ -20,7 +20,7 @@ from benchmarks.machine import describe
 from napari_fcn import api
 from napari_fcn.geometry import Region
 from napari_fcn.geometry.resampling import Resampling
-from napari_fcn.learning.targets import membranes
+from napari_fcn.training.targets import membranes
 
 RESULTS = Path(__file__).parent / "results"
 LEARNT = 0.01  # micrometres, both axes

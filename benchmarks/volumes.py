@@ -20,14 +20,14 @@ from typing import TYPE_CHECKING
 import tifffile
 
 from benchmarks.machine import describe
-from napari_fcn.learning.dataset import Labelled, read_folder
-from napari_fcn.learning.pretrain import Training, train, validate
 from napari_fcn.models.checkpoint import Checkpoint
 from napari_fcn.models.recipe import parse_spec, plain_recipe
 from napari_fcn.models.zoo import path_of
 from napari_fcn.nets.convert import begin_as
-from napari_fcn.preparing import prepare
 from napari_fcn.settings import TrainSettings
+from napari_fcn.training.dataset import Labelled, read_folder
+from napari_fcn.training.shipped_datasets import prepare
+from napari_fcn.training.train import Training, train, validate
 
 if TYPE_CHECKING:
     from napari_fcn.nets.build import Net

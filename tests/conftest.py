@@ -36,9 +36,9 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
 @pytest.fixture(scope="session", autouse=True)
 def brief() -> None:
     """Let every second look at strokes be a short one: small images need no more."""
-    from napari_fcn.learning import bending
+    from napari_fcn.learning import distillation
 
-    bending.TREES, bending.STEPS, bending.TAKEN = 10, 40, 20
+    distillation.TREES, distillation.STEPS, distillation.TAKEN = 10, 40, 20
 
 
 @pytest.fixture

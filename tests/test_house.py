@@ -27,7 +27,7 @@ FLOORS = (
     {"io", "sample_data"},
     {"ledger"},
     {"resuming"},
-    {"recording", "finetuning", "figures", "preparing"},
+    {"recording", "finetuning", "figures", "training"},
     {"batch"},
     {"jobs"},
     {"api"},

@@ -18,7 +18,7 @@ from napari_fcn.events import Answered, Examined, HistoryChanged, StepDone, Tile
 from napari_fcn.geometry import Axes, Region
 from napari_fcn.learning.annotations import Samples
 from napari_fcn.learning.finetune import FineTuner
-from napari_fcn.learning.pupil import Pupil
+from napari_fcn.learning.interactive_model import Pupil
 from napari_fcn.learning.sparse import SparseLabels
 from napari_fcn.models.adapt import teachable, volumetric
 from napari_fcn.models.card import ClassLabel
@@ -488,7 +488,7 @@ def test_a_network_that_forgets_is_rejected_by_the_examination(monkeypatch: pyte
 
 
 def test_no_more_candidates_than_allowed_are_judged_on_the_same_strokes(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("napari_fcn.learning.guard.verdict", lambda marks, pins: (False, "no"))
+    monkeypatch.setattr("napari_fcn.learning.evaluation.verdict", lambda marks, pins: (False, "no"))
     teaching = lesson(replace(FAST, attempts=2))
     told = candidates_of(teaching, 2)
     assert [event.is_better for event in told] == [False, False]
@@ -497,10 +497,12 @@ def test_no_more_candidates_than_allowed_are_judged_on_the_same_strokes(monkeypa
 
 def always_better(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let the examination say yes, so that the pins alone decide."""
-    from napari_fcn.learning import guard
+    from napari_fcn.learning import evaluation
 
-    plain = guard.verdict
-    monkeypatch.setattr(guard, "verdict", lambda marks, pins: plain([], pins) if pins_fail(pins) else (True, "yes"))
+    plain = evaluation.verdict
+    monkeypatch.setattr(
+        evaluation, "verdict", lambda marks, pins: plain([], pins) if pins_fail(pins) else (True, "yes")
+    )
 
 
 def pins_fail(pins: Any) -> bool:

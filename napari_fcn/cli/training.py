@@ -15,19 +15,19 @@ from napari_fcn.settings import TrainSettings
 if TYPE_CHECKING:
     import argparse
 
-    from napari_fcn.learning.pretrain import Training
+    from napari_fcn.training.train import Training
 
 
 def train(arguments: argparse.Namespace) -> None:
     """Train a network on a folder of labelled images and report each epoch."""
     from napari_fcn.io.examples import read_example
-    from napari_fcn.learning.pretrain import Training
-    from napari_fcn.learning.pretrain import train as epochs
-    from napari_fcn.learning.targets import CLASSES
     from napari_fcn.models.checkpoint import Checkpoint
     from napari_fcn.models.recipe import parse_spec, plain_recipe, read_recipe
     from napari_fcn.models.zoo import path_of
     from napari_fcn.storage import Input
+    from napari_fcn.training.targets import CLASSES
+    from napari_fcn.training.train import Training
+    from napari_fcn.training.train import train as epochs
 
     settings = collect(TrainSettings, arguments)
     known = {"classes": CLASSES[settings.target]} if settings.target in CLASSES else {}
@@ -77,7 +77,7 @@ def _refuse_replacing(training: Training) -> None:
 
 def recipe(arguments: argparse.Namespace) -> None:
     """Write the training folder of a shipped model."""
-    from napari_fcn.preparing import prepare
+    from napari_fcn.training.shipped_datasets import prepare
 
     for pair in prepare(arguments.model, arguments.data, arguments.folder):
         say(f"{pair.name}  {' x '.join(map(str, pair.image.shape))}")

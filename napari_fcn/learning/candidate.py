@@ -9,9 +9,9 @@ import numpy as np
 
 from napari_fcn.errors import Advice, Note
 from napari_fcn.events import PinScore, UpdateReady, Working
-from napari_fcn.learning import guard
+from napari_fcn.learning import evaluation
+from napari_fcn.learning.interactive_model import Pupil
 from napari_fcn.learning.pins import agreement
-from napari_fcn.learning.pupil import Pupil
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Sequence
@@ -104,14 +104,14 @@ class Candidate:
         for _ in rival.settle(samples, *learn):
             yield Working("judge")
         scores = tuple(_pin_score(pin, accepted, rival) for pin in pins)
-        is_better, reason = guard.verdict(list(zip(*marks, strict=True)), scores)
+        is_better, reason = evaluation.verdict(list(zip(*marks, strict=True)), scores)
         ours, its = (found[0] for found in marks)
         before = accepted.classes(view)
         yield Working("judge")
         after = rival.classes(view)
         yield Working("judge")
         changed = np.where(before != after, after + 1, 0).astype(np.uint8)
-        places = guard.changes(before, after, view.start)
+        places = evaluation.changes(before, after, view.start)
         self.judged += 1
         self.pupil, self._known = rival if is_better else None, samples
         self.marks = {"accepted": ours.right, "candidate": its.right}
@@ -136,20 +136,20 @@ class Candidate:
 
     def _marks(
         self, pupil: Pupil, samples: Samples, learn: tuple[float, int]
-    ) -> Generator[Working, None, list[guard.Marks]]:
+    ) -> Generator[Working, None, list[evaluation.Marks]]:
         """Return the examination of a network whose head knows the earlier strokes, and then half of the new ones."""
         exam = self.exam(samples)
         pupil.learn(self.lesson(samples), *learn)
-        found = [guard.examine(pupil.logits(exam), pupil.labels(exam))]
+        found = [evaluation.examine(pupil.logits(exam), pupil.labels(exam))]
         yield Working("judge")
-        halves = guard.halves(exam)
+        halves = evaluation.halves(exam)
         if all(len(half) >= LONG for half in halves):
             crossed = []
             for unseen in halves:
                 pupil.learn(samples.where(~np.isin(samples.index, unseen.index)), *learn)
-                crossed.append(guard.examine(pupil.logits(unseen), pupil.labels(unseen)))
+                crossed.append(evaluation.examine(pupil.logits(unseen), pupil.labels(unseen)))
                 yield Working("judge")
-            found.append(guard.mean(crossed))
+            found.append(evaluation.mean(crossed))
         return found
 
 

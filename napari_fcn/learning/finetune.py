@@ -15,9 +15,9 @@ from napari_fcn.events import StepDone
 from napari_fcn.geometry import Region
 from napari_fcn.inference.device import mixed_precision, place
 from napari_fcn.learning.annotations import within
-from napari_fcn.learning.logistic import balanced
-from napari_fcn.learning.losses import IGNORE
-from napari_fcn.learning.pauses import Left, giving_up, told
+from napari_fcn.learning.cancellation import Left, giving_up, told
+from napari_fcn.learning.labels import IGNORE
+from napari_fcn.learning.linear_fit import balanced
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterator, Mapping

@@ -9,7 +9,6 @@ import numpy as np
 from scipy import ndimage
 
 from napari_fcn.errors import ImageError
-from napari_fcn.learning.losses import IGNORE
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Sequence
@@ -18,6 +17,7 @@ if TYPE_CHECKING:
 
     Labels = npt.NDArray[Any]
 
+IGNORE = 255  # target value of pixels that say nothing
 FEW = 8  # more values than that, each of one piece, are numbered objects rather than classes
 SEVERAL = 3  # pieces of a value that are more than fragments of an object
 LOOKED_AT = 12  # label images whose pieces are counted

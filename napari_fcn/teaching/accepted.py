@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from napari_fcn.events import Answered, Examined
-from napari_fcn.learning import guard, suggest
+from napari_fcn.learning import evaluation, suggestions
 from napari_fcn.learning.annotations import within
-from napari_fcn.learning.pauses import told
+from napari_fcn.learning.cancellation import told
 from napari_fcn.models.checkpoint import Checkpoint
 from napari_fcn.teaching import looking
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from napari_fcn.events import TileDone, Working
     from napari_fcn.geometry import Region
     from napari_fcn.learning.annotations import Samples
-    from napari_fcn.learning.pupil import Pupil
+    from napari_fcn.learning.interactive_model import Pupil
     from napari_fcn.models.card import ModelInfo
     from napari_fcn.settings import TeachSettings
 
@@ -110,7 +110,7 @@ class Accepted:
         """Examine the head on the strokes of the turn, then let it learn from all."""
         start = time.monotonic()
         fresh = self.samples.where(self.samples.turn == self.turn)
-        marks = guard.examine(self.pupil.logits(fresh), self.pupil.labels(fresh)) if len(fresh) else None
+        marks = evaluation.examine(self.pupil.logits(fresh), self.pupil.labels(fresh)) if len(fresh) else None
         self.pupil.follow(self.samples, settings.keep, settings.seed)
         self._shown = None
         self.is_settled = not self.pupil.net.spec.hidden
@@ -118,7 +118,7 @@ class Accepted:
         if marks is not None:
             yield Examined(self.turn, marks.right)
         painted = self.samples.counts(len(self.info.classes))
-        yield Answered(self.turn, painted, time.monotonic() - start, suggest.balance(painted, self.names))
+        yield Answered(self.turn, painted, time.monotonic() - start, suggestions.balance(painted, self.names))
 
     def settle(self, settings: TeachSettings) -> Iterator[Working]:
         """Let the head look at the strokes a second time; stopped before the end, it stays as it is."""

@@ -13,7 +13,7 @@ from napari_fcn.models.checkpoint import Checkpoint
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from napari_fcn.learning.pupil import Pupil
+    from napari_fcn.learning.interactive_model import Pupil
     from napari_fcn.teaching.ground import Ground
 
 

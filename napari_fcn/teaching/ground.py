@@ -14,7 +14,7 @@ from napari_fcn.inference import device as devices
 from napari_fcn.inference.source import ImageSource
 from napari_fcn.learning import head
 from napari_fcn.learning.features import View
-from napari_fcn.learning.pupil import Pupil
+from napari_fcn.learning.interactive_model import Pupil
 from napari_fcn.models.adapt import as_taught
 from napari_fcn.models.binding import ImageForm, Network, bind
 from napari_fcn.receptive_field.theoretical import theoretical

@@ -8,8 +8,8 @@ import numpy as np
 
 from napari_fcn.events import Suggested, TileDone, UncertaintyDone, Working
 from napari_fcn.geometry import Region
-from napari_fcn.learning import suggest
-from napari_fcn.learning.pauses import told
+from napari_fcn.learning import suggestions
+from napari_fcn.learning.cancellation import told
 
 AT_ONCE = 64  # tiles whose features are known are answered in a few tenths of a second
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from napari_fcn.learning.annotations import Samples
-    from napari_fcn.learning.pupil import Pupil
+    from napari_fcn.learning.interactive_model import Pupil
 
 
 def answers(pupil: Pupil, region: Region) -> Iterator[Working | TileDone]:
@@ -61,7 +61,7 @@ def uncertainty(pupil: Pupil, region: Region) -> Iterator[UncertaintyDone]:
     """Yield how unsure a pupil is, for each tile of a region: the entropy of its answer."""
     for tile in pupil.view.plan.touching(region):
         part = tile.core.intersection(region)
-        yield UncertaintyDone(part, suggest.entropy(pupil.probabilities(part)))
+        yield UncertaintyDone(part, suggestions.entropy(pupil.probabilities(part)))
 
 
 def suggested(pupil: Pupil, samples: Samples, region: Region) -> Iterator[Suggested]:
@@ -70,8 +70,8 @@ def suggested(pupil: Pupil, samples: Samples, region: Region) -> Iterator[Sugges
     space = axes.space_positions
     best = Suggested(Region(region.start, region.start), region.start, 0.0)
     for part in uncertainty(pupil, region):
-        free = suggest.open_places(part.region, samples, field, space)
-        values = np.where(free, suggest.smoothed(part.values, space), -1)
+        free = suggestions.open_places(part.region, samples, field, space)
+        values = np.where(free, suggestions.smoothed(part.values, space), -1)
         at = np.unravel_index(int(values.argmax()), values.shape)
         if values[at] > best.uncertainty:
             index = tuple(int(i) + a for i, a in zip(at, part.region.start, strict=True))

@@ -13,8 +13,8 @@ import torch
 from napari_fcn.errors import ImageError, ModelError
 from napari_fcn.events import Answered, Compared, Settled, TileDone
 from napari_fcn.inference.device import pick_device
+from napari_fcn.learning.cancellation import told as with_pauses
 from napari_fcn.learning.history import History
-from napari_fcn.learning.pauses import told as with_pauses
 from napari_fcn.learning.pins import GONE, Pin, forward, renumbered, without
 from napari_fcn.models.adapt import filters_only, teachable, with_classes
 from napari_fcn.settings import TeachSettings
@@ -41,7 +41,7 @@ if TYPE_CHECKING:
     from napari_fcn.geometry import Axes, Region
     from napari_fcn.learning.annotations import Samples
     from napari_fcn.learning.candidate import Candidate
-    from napari_fcn.learning.pupil import Pupil
+    from napari_fcn.learning.interactive_model import Pupil
     from napari_fcn.models.card import ClassLabel, ModelInfo
     from napari_fcn.models.checkpoint import Checkpoint
 

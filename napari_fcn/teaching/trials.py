@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from napari_fcn.events import StepDone, Working
     from napari_fcn.learning.annotations import Samples
-    from napari_fcn.learning.pupil import Pupil
+    from napari_fcn.learning.interactive_model import Pupil
     from napari_fcn.settings import TeachSettings
 
 

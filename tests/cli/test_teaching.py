@@ -13,7 +13,7 @@ from net_contract import one_thread  # noqa: F401
 
 from napari_fcn.cli import main
 from napari_fcn.geometry import Axes
-from napari_fcn.learning import guard
+from napari_fcn.learning import evaluation
 from napari_fcn.learning.annotations import Samples
 from napari_fcn.models.checkpoint import Checkpoint
 from napari_fcn.project import ImageRecord, Project, fingerprint
@@ -205,7 +205,7 @@ def test_a_file_that_exists_is_kept_unless_it_may_go(files: Path, capsys: pytest
 @pytest.fixture
 def project(files: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A project of three turns with a network that was taken."""
-    monkeypatch.setattr(guard, "verdict", lambda marks, pins: (True, "yes"))
+    monkeypatch.setattr(evaluation, "verdict", lambda marks, pins: (True, "yes"))
     path = files / "cells.tif"
     image = tifffile.imread(path)
     axes = Axes(("y", "x"), ("y", "x"))
@@ -250,7 +250,7 @@ def test_a_commit_of_another_hash_fails(
 def test_weights_that_come_out_otherwise_fail(
     project: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("napari_fcn.learning.weighing.RIDGE", 0.03)
+    monkeypatch.setattr("napari_fcn.learning.sample_weights.RIDGE", 0.03)
     assert main(["replay", str(project), "--quiet"]) == 1
     assert "came out otherwise" in capsys.readouterr().err
 

@@ -8,11 +8,11 @@ import pytest
 import tifffile
 
 from napari_fcn.cli import PREPARED, main
-from napari_fcn.learning.pretrain import Learner
 from napari_fcn.models.card import read_info
 from napari_fcn.models.checkpoint import Checkpoint
-from napari_fcn.preparing import RECIPES
 from napari_fcn.sample_data import cells
+from napari_fcn.training.shipped_datasets import RECIPES
+from napari_fcn.training.train import Learner
 
 SPEC = ["--spec", "unet classes=3 width=2 depth=1"]
 SMALL = ["--epochs", "2", "--crops", "1", "--patch", "32", "--batch", "2", "--device", "cpu"]

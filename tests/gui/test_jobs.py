@@ -11,7 +11,7 @@ from pytestqt.qtbot import QtBot
 
 from napari_fcn.gui._jobs import NICENESS, WAITING, JobRunner, Kept, Writer
 from napari_fcn.gui._timers import Clock
-from napari_fcn.learning.pauses import Left, giving_up, watched
+from napari_fcn.learning.cancellation import Left, giving_up, watched
 
 
 class Recorder:

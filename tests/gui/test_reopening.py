@@ -33,7 +33,7 @@ from napari_fcn.gui._controller import (
     removed,
     renamed,
 )
-from napari_fcn.learning import guard
+from napari_fcn.learning import evaluation
 from napari_fcn.project import Project
 from napari_fcn.project.replay import replay
 from napari_fcn.settings import TeachSettings
@@ -236,7 +236,7 @@ def known_pins(pins: Any) -> dict[str, tuple[Region, list[int]]]:
 def test_every_state_comes_back_with_its_strokes_and_weights(
     fake_engine: object, qtbot: QtBot, model: MakeModel, monkeypatch: pytest.MonkeyPatch, is_network: bool
 ) -> None:
-    monkeypatch.setattr(guard, "verdict", lambda marks, pins: (True, "yes"))  # so that candidates wait for a word
+    monkeypatch.setattr(evaluation, "verdict", lambda marks, pins: (True, "yes"))  # so that candidates wait for a word
 
     class Machine(Sessions):
         @staticmethod

@@ -97,9 +97,9 @@ class User:
         import napari
         from qtpy.QtWidgets import QApplication
 
-        from napari_fcn.learning import bending
+        from napari_fcn.learning import distillation
 
-        bending.TREES, bending.STEPS, bending.TAKEN = 10, 40, 20
+        distillation.TREES, distillation.STEPS, distillation.TAKEN = 10, 40, 20
         self.home = Path.home()
         self.viewer = napari.Viewer(show=True)
         self.viewer.window._qt_window.resize(1000, 500)  # software draws small windows faster

@@ -9,8 +9,8 @@ import tifffile
 
 from napari_fcn.errors import ImageError
 from napari_fcn.io.examples import read_example
-from napari_fcn.learning.dataset import read_folder
 from napari_fcn.models.normalise import Normaliser
+from napari_fcn.training.dataset import read_folder
 
 COLOURS = np.random.default_rng(0).integers(0, 256, (20, 24, 3), np.uint8)
 

@@ -14,8 +14,8 @@ from napari_fcn.learning import head
 from napari_fcn.learning.annotations import Samples
 from napari_fcn.learning.candidate import Candidate
 from napari_fcn.learning.finetune import FineTuner
+from napari_fcn.learning.interactive_model import Pupil
 from napari_fcn.learning.pins import Pin
-from napari_fcn.learning.pupil import Pupil
 from napari_fcn.models.adapt import teachable
 
 SHAPE = (48, 64)
@@ -128,7 +128,7 @@ def test_the_exam_is_nothing_that_the_heads_have_learnt(monkeypatch: pytest.Monk
 
 
 def test_the_winner_knows_all_strokes(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("napari_fcn.learning.guard.verdict", lambda marks, pins: (True, "yes"))
+    monkeypatch.setattr("napari_fcn.learning.evaluation.verdict", lambda marks, pins: (True, "yes"))
     pupil, candidate = pair()
     samples = samples_of(SHAPE, 3)
     run(candidate.tuner.steps(candidate.lesson(samples), 3))

@@ -14,9 +14,9 @@ from lessons import FAST, halves, kinds, run, samples_of, tiny, view_of
 from napari_fcn.geometry import Axes, Region
 from napari_fcn.learning import finetune
 from napari_fcn.learning.annotations import Samples
+from napari_fcn.learning.cancellation import watched
 from napari_fcn.learning.finetune import FineTuner, Patch, partial_cross_entropy, seed_of
-from napari_fcn.learning.losses import IGNORE
-from napari_fcn.learning.pauses import watched
+from napari_fcn.learning.labels import IGNORE
 from napari_fcn.models.adapt import new, teachable
 from napari_fcn.settings import TeachSettings
 

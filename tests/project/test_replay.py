@@ -14,7 +14,7 @@ from project.lesson import IMAGE, SHAPE, Lesson
 from napari_fcn.errors import ProjectError
 from napari_fcn.events import Answered, StepDone, UpdateReady
 from napari_fcn.geometry import Region
-from napari_fcn.learning import guard
+from napari_fcn.learning import evaluation
 from napari_fcn.learning.annotations import Samples
 from napari_fcn.project import Project
 from napari_fcn.project.replay import recall, replay, resumed
@@ -31,7 +31,7 @@ def same(lesson: Lesson, *kinds: str) -> None:
 
 
 def winning(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(guard, "verdict", lambda marks, pins: (True, "yes"))
+    monkeypatch.setattr(evaluation, "verdict", lambda marks, pins: (True, "yes"))
 
 
 def is_step(event: Any) -> bool:
@@ -155,7 +155,7 @@ def test_accepting_in_the_middle_of_a_turn_comes_out_again(tmp_path: Path, monke
 
 
 def test_going_to_where_one_is_comes_out_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(guard, "verdict", lambda marks, pins: (False, "no"))
+    monkeypatch.setattr(evaluation, "verdict", lambda marks, pins: (False, "no"))
     lesson = Lesson(tmp_path / "a.fcn", tiny(), replace(FAST, attempts=3))
     lesson.teach(painted(SHAPE, 1))
     lesson.teach(painted(SHAPE, 2), is_judged)
@@ -263,7 +263,7 @@ def test_a_commit_that_came_out_otherwise_is_told(tmp_path: Path, monkeypatch: p
     lesson = Lesson(tmp_path / "a.fcn", tiny(), HEADS)
     for turn in (1, 2):
         lesson.teach(painted(SHAPE, turn))
-    monkeypatch.setattr("napari_fcn.learning.weighing.RIDGE", 0.03)  # another version, that learns otherwise
+    monkeypatch.setattr("napari_fcn.learning.sample_weights.RIDGE", 0.03)  # another version, that learns otherwise
     assert [m.is_same for m in lesson.repeated()] == [True, False, False]
 
 

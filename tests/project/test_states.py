@@ -20,7 +20,7 @@ from project.lesson import Lesson
 
 from napari_fcn.events import Answered, HistoryChanged
 from napari_fcn.geometry import Region
-from napari_fcn.learning import guard
+from napari_fcn.learning import evaluation
 from napari_fcn.learning.annotations import Samples
 from napari_fcn.models.card import ClassLabel
 from napari_fcn.project import Project
@@ -293,7 +293,7 @@ def dense(samples: Samples) -> Labels:
 def test_every_state_comes_back_with_its_strokes_and_weights(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, is_network: bool
 ) -> None:
-    monkeypatch.setattr(guard, "verdict", lambda marks, pins: (True, "yes"))
+    monkeypatch.setattr(evaluation, "verdict", lambda marks, pins: (True, "yes"))
 
     class Machine(Sessions):
         @staticmethod

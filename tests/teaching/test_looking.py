@@ -9,9 +9,9 @@ from lessons import halves, tiny, view_of
 
 from napari_fcn.events import TileDone, Working
 from napari_fcn.geometry import Region
-from napari_fcn.learning import head, suggest
-from napari_fcn.learning.pauses import watched
-from napari_fcn.learning.pupil import Pupil
+from napari_fcn.learning import head, suggestions
+from napari_fcn.learning.cancellation import watched
+from napari_fcn.learning.interactive_model import Pupil
 from napari_fcn.models.adapt import teachable
 from napari_fcn.teaching import looking
 
@@ -47,7 +47,7 @@ def test_tiles_come_one_by_one_and_known_features_at_once(pupil: Pupil, region: 
     joined = put(region, [(told.region, told.probabilities) for told in first])
     np.testing.assert_array_equal(again.probabilities, joined)
     unsure = put(region, [(told.region, told.values) for told in looking.uncertainty(pupil, region)])
-    np.testing.assert_array_equal(unsure, suggest.entropy(joined))
+    np.testing.assert_array_equal(unsure, suggestions.entropy(joined))
 
 
 def test_of_a_large_region_what_is_known_comes_first_then_outward_from_the_focus(

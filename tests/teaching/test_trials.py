@@ -8,8 +8,8 @@ from lessons import FAST, halves, kinds, run, samples_of, tiny, view_of
 
 from napari_fcn.learning import head
 from napari_fcn.learning.annotations import Samples
-from napari_fcn.learning.pauses import watched
-from napari_fcn.learning.pupil import Pupil
+from napari_fcn.learning.cancellation import watched
+from napari_fcn.learning.interactive_model import Pupil
 from napari_fcn.models.adapt import teachable
 from napari_fcn.teaching.trials import Trials
 

@@ -18,7 +18,7 @@ from napari_fcn.gui._controller.progress import KIND, Progress
 from napari_fcn.gui._controller.teach_state import TeachState
 from napari_fcn.gui._controller.work import warm_up_teaching
 from napari_fcn.gui._jobs import JobRunner, Writer
-from napari_fcn.learning.pauses import watched
+from napari_fcn.learning.cancellation import watched
 from napari_fcn.system_errors import explained
 
 if TYPE_CHECKING:

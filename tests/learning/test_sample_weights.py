@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from napari_fcn.learning.annotations import Samples
-from napari_fcn.learning.weighing import FEW, NEWEST, RIDGE, RIDGES, pull, trust, weights
+from napari_fcn.learning.sample_weights import FEW, NEWEST, RIDGE, RIDGES, pull, trust, weights
 
 
 def test_a_long_stroke_weighs_as_its_root_and_the_newest_more() -> None:

@@ -5,7 +5,8 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from napari_fcn.learning.losses import IGNORE, class_weights, cross_entropy_and_dice
+from napari_fcn.learning.labels import IGNORE
+from napari_fcn.training.losses import class_weights, cross_entropy_and_dice
 
 
 def sharp(target: torch.Tensor, classes: int, by: float = 20.0) -> torch.Tensor:

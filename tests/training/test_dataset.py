@@ -8,9 +8,9 @@ import pytest
 import tifffile
 
 from napari_fcn.errors import FcnError, ImageError
-from napari_fcn.learning.dataset import Crops, Labelled, read_folder
 from napari_fcn.models.normalise import Normaliser
 from napari_fcn.settings import TrainSettings
+from napari_fcn.training.dataset import Crops, Labelled, read_folder
 
 
 def put(folder: Path, name: str, image: np.ndarray, labels: np.ndarray | None = None) -> None:

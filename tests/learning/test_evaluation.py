@@ -10,16 +10,7 @@ from hypothesis.extra import numpy as arrays
 
 from napari_fcn.events import PinScore
 from napari_fcn.learning.annotations import Samples
-from napari_fcn.learning.guard import (
-    LISTED,
-    SPECK,
-    Marks,
-    changes,
-    examine,
-    halves,
-    mean,
-    verdict,
-)
+from napari_fcn.learning.evaluation import LISTED, SPECK, Marks, changes, examine, halves, mean, verdict
 
 CLASSES = arrays.arrays(np.uint8, arrays.array_shapes(min_dims=1, max_dims=3, max_side=12), elements=st.integers(0, 2))
 GOOD, BAD = Marks(0.9, 0.1), Marks(0.5, 0.7)

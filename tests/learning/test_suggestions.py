@@ -9,7 +9,7 @@ from hypothesis.extra import numpy as arrays
 
 from napari_fcn.geometry import ReceptiveField, Region
 from napari_fcn.learning.annotations import Samples
-from napari_fcn.learning.suggest import RATIO, balance, entropy, open_places, smoothed
+from napari_fcn.learning.suggestions import RATIO, balance, entropy, open_places, smoothed
 
 
 @given(st.integers(1, 6), arrays.array_shapes(max_dims=3, max_side=5), st.integers(0, 99), st.floats(0, 200))

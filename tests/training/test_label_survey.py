@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 from napari_fcn.errors import ImageError
-from napari_fcn.learning.dataset import Labelled
-from napari_fcn.learning.survey import read_labels, survey
 from napari_fcn.settings import TrainSettings
+from napari_fcn.training.dataset import Labelled
+from napari_fcn.training.label_survey import read_labels, survey
 
 CLASSES = TrainSettings(target="classes")
 NAMES = ("background", "class 1")

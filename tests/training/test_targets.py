@@ -7,8 +7,8 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from napari_fcn.errors import FcnError
-from napari_fcn.learning.losses import IGNORE
-from napari_fcn.learning.targets import TARGETS, classes, membranes, objects
+from napari_fcn.learning.labels import IGNORE
+from napari_fcn.training.targets import TARGETS, classes, membranes, objects
 
 LABELS = hnp.arrays(np.int32, hnp.array_shapes(min_dims=1, max_dims=3, max_side=8), elements=st.integers(0, 3))
 

@@ -17,13 +17,13 @@ from safetensors.numpy import load_file
 
 from napari_fcn.errors import FcnError, ImageError, ModelError
 from napari_fcn.events import EpochDone, LabelsFound
-from napari_fcn.learning.dataset import Labelled
-from napari_fcn.learning.losses import IGNORE
-from napari_fcn.learning.pretrain import Learner, Training, train, validate
-from napari_fcn.learning.scores import dice
+from napari_fcn.learning.labels import IGNORE
 from napari_fcn.models.checkpoint import Checkpoint
 from napari_fcn.nets import NetSpec
 from napari_fcn.settings import TrainSettings
+from napari_fcn.training.dataset import Labelled
+from napari_fcn.training.metrics import dice
+from napari_fcn.training.train import Learner, Training, train, validate
 
 if TYPE_CHECKING:
     from collections.abc import Generator
@@ -273,7 +273,7 @@ def test_a_run_of_before_label_values_goes_on(folder: Path) -> None:
 
 
 def test_training_in_float16_is_refused(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("napari_fcn.learning.pretrain.pick_precision", lambda *_: torch.float16)  # as on a GPU
+    monkeypatch.setattr("napari_fcn.training.train.pick_precision", lambda *_: torch.float16)  # as on a GPU
     with pytest.raises(FcnError, match="bfloat16 or float32"):
         run(training(folder))
 
@@ -286,7 +286,7 @@ def test_a_full_disk_is_told_and_the_state_before_is_kept(folder: Path, monkeypa
     def full(*_: object, **__: object) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("napari_fcn.learning.pretrain.save_file", full)
+    monkeypatch.setattr("napari_fcn.training.train.save_file", full)
     with pytest.raises(FcnError, match="go on with --resume"):
         run(job, resume=True)
     assert job.state_path.read_bytes() == before

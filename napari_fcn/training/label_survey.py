@@ -10,17 +10,16 @@ import numpy as np
 from napari_fcn.errors import ImageError, ModelError
 from napari_fcn.events import LabelsFound
 from napari_fcn.learning import labels as encodings
-from napari_fcn.learning.labels import LISTED, are_classes, pieces, spelled, values_advice
-from napari_fcn.learning.losses import IGNORE
-from napari_fcn.learning.targets import CLASSES, TARGETS
+from napari_fcn.learning.labels import IGNORE, LISTED, are_classes, pieces, spelled, values_advice
+from napari_fcn.training.targets import CLASSES, TARGETS
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     import numpy.typing as npt
 
-    from napari_fcn.learning.dataset import Labelled
     from napari_fcn.settings import TrainSettings
+    from napari_fcn.training.dataset import Labelled
 
 SPLITS = ("training", "validation")
 NAMES = {"objects": ("background", "inside", "rim"), "membranes": ("background", "membrane")}

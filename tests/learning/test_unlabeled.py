@@ -7,9 +7,9 @@ import torch
 from lessons import halves, samples_of, tiny, view_of
 
 from napari_fcn.learning import head
-from napari_fcn.learning.pauses import ended
-from napari_fcn.learning.pupil import Pupil
-from napari_fcn.learning.unpainted import FREE, REHEARSED, TILES, Unpainted
+from napari_fcn.learning.cancellation import ended
+from napari_fcn.learning.interactive_model import Pupil
+from napari_fcn.learning.unlabeled import FREE, REHEARSED, TILES, Unpainted
 from napari_fcn.models.adapt import filters_only, teachable
 from napari_fcn.models.checkpoint import Checkpoint
 

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING
 import torch
 from torch.nn import functional as F
 
+from napari_fcn.learning.labels import IGNORE
+
 if TYPE_CHECKING:
     from torch import Tensor
-
-IGNORE = 255  # target value of pixels that say nothing
 
 
 def cross_entropy_and_dice(logits: Tensor, target: Tensor, weights: Tensor | None = None) -> Tensor:

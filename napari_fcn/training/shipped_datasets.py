@@ -16,10 +16,10 @@ from scipy import ndimage
 from skimage.measure import label
 
 from napari_fcn.errors import DAMAGE, ImageError, OutputError
-from napari_fcn.learning.losses import IGNORE
-from napari_fcn.learning.targets import objects
+from napari_fcn.learning.labels import IGNORE
 from napari_fcn.sample_data import Look, cells
 from napari_fcn.storage import Input, Inputs, replacing
+from napari_fcn.training.targets import objects
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping

@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
-from napari_fcn.learning import bending, logistic, weighing
+from napari_fcn.learning import distillation, linear_fit, sample_weights
+from napari_fcn.learning.cancellation import Left, ended, giving_up
 from napari_fcn.learning.features import Features
 from napari_fcn.learning.head import Bend, Head, Standard, read, write
-from napari_fcn.learning.pauses import Left, ended, giving_up
-from napari_fcn.learning.unpainted import Unpainted
+from napari_fcn.learning.unlabeled import Unpainted
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterator
@@ -166,16 +166,16 @@ class Pupil:
         seed : int
             Of the draw among very many samples.
         """
-        ended(self._fitted(samples, keep, seed, None, logistic.GOOD))
+        ended(self._fitted(samples, keep, seed, None, linear_fit.GOOD))
 
     def follow(self, samples: Samples, keep: float, seed: int) -> None:
         """Fit the linear part of the head to samples, less closely than `learn`, and leave what bends it as it is."""
-        ended(self._fitted(samples, keep, seed, self.head.bend, logistic.SOON))
+        ended(self._fitted(samples, keep, seed, self.head.bend, linear_fit.SOON))
 
     def settle(self, samples: Samples, keep: float, seed: int) -> Generator[None, None, None]:
         """Fit the head to samples, and bend it; pauses now and then, and changes nothing before the end."""
         one = self.twin()
-        yield from one._fitted(samples, keep, seed, None, logistic.GOOD)
+        yield from one._fitted(samples, keep, seed, None, linear_fit.GOOD)
         if len(samples):
             yield
             standard = self.standard
@@ -184,8 +184,8 @@ class Pupil:
             yield
             free = ((yield from self._unpainted.free(samples)) - standard.mean) / standard.spread
             straight = one.head.standardised(standard)
-            lesson, weight = replace(lesson, rows=rows), bending.STRENGTH * (1 - keep)
-            found = yield from bending.bend(lesson, free, straight, self.net.spec.hidden, weight, seed)
+            lesson, weight = replace(lesson, rows=rows), distillation.STRENGTH * (1 - keep)
+            found = yield from distillation.bend(lesson, free, straight, self.net.spec.hidden, weight, seed)
             self._write(Head(straight.linear, found).raw(standard))
         else:
             self._write(one.head)
@@ -194,19 +194,23 @@ class Pupil:
         write(self.net, new)
         self._bends = {}
 
-    def _lesson(self, samples: Samples, seed: int) -> bending.Lesson:
+    def _lesson(self, samples: Samples, seed: int) -> distillation.Lesson:
         """Return what a head learns from: not too many samples, and pixels of classes that nobody has painted."""
         label = torch.from_numpy(samples.label.astype(np.int64))
-        kept = logistic.chosen(label, torch.Generator().manual_seed(seed))
+        kept = linear_fit.chosen(label, torch.Generator().manual_seed(seed))
         chosen = np.zeros(len(samples), bool)
         chosen[kept.numpy()] = True
         part = samples.where(chosen)
-        label, rows, weight = self.labels(part), self.features.rows(part), torch.from_numpy(weighing.weights(part))
+        label, rows, weight = (
+            self.labels(part),
+            self.features.rows(part),
+            torch.from_numpy(sample_weights.weights(part)),
+        )
         missing = set(range(self._classes)) - set(np.unique(part.label).tolist())
         known, of_class = self._unpainted.sure(missing, self.reference_tile)
         label, rows = torch.cat([label, of_class]), torch.cat([rows, known])
         weight = torch.cat([weight.to(label.device), torch.full((len(of_class),), 1.0, device=label.device)])
-        return bending.Lesson(rows, label, logistic.balanced(label, weight, self._classes), self.net.plain)
+        return distillation.Lesson(rows, label, linear_fit.balanced(label, weight, self._classes), self.net.plain)
 
     def _fitted(
         self, samples: Samples, keep: float, seed: int, bent: Bend | None, good: float
@@ -218,12 +222,12 @@ class Pupil:
         standard, lesson = self.standard, self._lesson(samples, seed)
         prior = self.prior
         if keep < 1:
-            prior = prior.scaled(weighing.trust(prior.logits(lesson.rows), lesson.label, lesson.share))
+            prior = prior.scaled(sample_weights.trust(prior.logits(lesson.rows), lesson.label, lesson.share))
         bent = bent or prior.bend
         rows = (lesson.rows - standard.mean) / standard.spread
         besides = None if bent is None else bent.logits(lesson.rows)
-        before, pull = prior.linear.standardised(standard), weighing.pull(samples, keep)
-        fitted = yield from logistic.fitting(rows, lesson.label, lesson.share, before, pull, besides, good)
+        before, pull = prior.linear.standardised(standard), sample_weights.pull(samples, keep)
+        fitted = yield from linear_fit.fitting(rows, lesson.label, lesson.share, before, pull, besides, good)
         kept = self._bends
         self._write(Head(fitted.raw(standard), bent))
         if bent is not None and bent is not prior.bend:

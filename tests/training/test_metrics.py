@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis.extra import numpy as hnp
 
-from napari_fcn.learning.scores import boundary_f1, centre_line, dice, outline
+from napari_fcn.training.metrics import boundary_f1, centre_line, dice, outline
 
 MASKS = hnp.arrays(bool, (6, 7))
 NOTHING = np.zeros((8, 8), bool)

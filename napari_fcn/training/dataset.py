@@ -17,9 +17,9 @@ from napari_fcn.errors import DAMAGE, ImageError
 from napari_fcn.file_kinds import mistaken
 from napari_fcn.geometry import Axes
 from napari_fcn.inference.source import check, luminance, need_numbers
-from napari_fcn.learning.augment import Augmentation
 from napari_fcn.learning.labels import shape_advice
-from napari_fcn.learning.targets import TARGETS
+from napari_fcn.training.augment import Augmentation
+from napari_fcn.training.targets import TARGETS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

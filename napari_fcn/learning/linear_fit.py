@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 
 import torch
 
+from napari_fcn.learning.cancellation import ended
 from napari_fcn.learning.head import Linear
-from napari_fcn.learning.pauses import ended
 
 if TYPE_CHECKING:
     from collections.abc import Generator

@@ -19,24 +19,25 @@ from napari_fcn.errors import DeviceError, ImageError, ModelError, OutputError
 from napari_fcn.events import EpochDone, LabelsFound
 from napari_fcn.file_names import wrapped
 from napari_fcn.inference.device import pick_device, pick_precision, place
-from napari_fcn.learning import scores
-from napari_fcn.learning.dataset import Crops, Labelled, read_folder, read_numbers
-from napari_fcn.learning.losses import IGNORE, class_weights, cross_entropy_and_dice
-from napari_fcn.learning.survey import read_labels, survey
-from napari_fcn.learning.targets import TARGETS
+from napari_fcn.learning.labels import IGNORE
 from napari_fcn.models.card import read_info
 from napari_fcn.models.checkpoint import Checkpoint
 from napari_fcn.models.header import read_header
 from napari_fcn.nets.convert import begin_as
 from napari_fcn.storage import Input, Inputs, is_link, replacing
+from napari_fcn.training import metrics
+from napari_fcn.training.dataset import Crops, Labelled, read_folder, read_numbers
+from napari_fcn.training.label_survey import read_labels, survey
+from napari_fcn.training.losses import class_weights, cross_entropy_and_dice
+from napari_fcn.training.targets import TARGETS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
     from pathlib import Path
 
-    from napari_fcn.learning.dataset import Reader
     from napari_fcn.models.card import ModelInfo
     from napari_fcn.settings import TrainSettings
+    from napari_fcn.training.dataset import Reader
 
 WARM_UP = 0.03  # share of all steps in which the learning rate rises
 AVERAGE = 0.998  # decay per step of the running average of the weights, which is what is scored and kept
@@ -362,7 +363,7 @@ def validate(net: torch.nn.Module, images: Sequence[Labelled], target: str) -> d
     ImageError
         If no image has a labelled pixel.
     """
-    lines = scores.centre_line if target == "membranes" else scores.outline
+    lines = metrics.centre_line if target == "membranes" else metrics.outline
     parameter = next(net.parameters())
     found: dict[str, list[float]] = defaultdict(list)
     for image in images:
@@ -374,8 +375,8 @@ def validate(net: torch.nn.Module, images: Sequence[Labelled], target: str) -> d
         answer = (logits[0].argmax(0) > 0).cpu().numpy()
         answer, truth = answer & known, (asked > 0) & known
         both = {
-            "dice": scores.dice(answer, truth, known),
-            "boundary_f1": scores.boundary_f1(lines(answer), lines(truth), known=known),
+            "dice": metrics.dice(answer, truth, known),
+            "boundary_f1": metrics.boundary_f1(lines(answer), lines(truth), known=known),
         }
         for name, value in both.items():
             found[name].append(value)

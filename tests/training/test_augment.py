@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import ndimage
 
-from napari_fcn.learning.augment import Augmentation
+from napari_fcn.training.augment import Augmentation
 
 SEEDS = st.integers(0, 2**16)
 

@@ -11,8 +11,8 @@ from lessons import halves, painted, samples_of, tiny, view_of, whole
 
 from napari_fcn.learning import head
 from napari_fcn.learning.annotations import Samples
-from napari_fcn.learning.pauses import watched
-from napari_fcn.learning.pupil import Pupil
+from napari_fcn.learning.cancellation import watched
+from napari_fcn.learning.interactive_model import Pupil
 from napari_fcn.models.adapt import filters_only, teachable
 from napari_fcn.models.checkpoint import Checkpoint
 

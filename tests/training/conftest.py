@@ -1,0 +1,3 @@
+"""Small nets are fastest on one thread."""
+
+from net_contract import one_thread  # noqa: F401
