@@ -8,8 +8,6 @@ import numpy as np
 from torch import nn
 
 from napari_fcn.events import Certified, TileDone
-from napari_fcn.finetuning import NEW, Limit, roles_of, starting_point
-from napari_fcn.finetuning import finetune as teach
 from napari_fcn.inspection.external_models import certify_module
 from napari_fcn.models import zoo
 from napari_fcn.models.binding import ImageForm, bind
@@ -17,6 +15,8 @@ from napari_fcn.models.checkpoint import Checkpoint
 from napari_fcn.receptive_field.theoretical import theoretical
 from napari_fcn.session import Session
 from napari_fcn.settings import PredictSettings, TeachSettings
+from napari_fcn.teaching.finetune import NEW, Limit, roles_of, starting_point
+from napari_fcn.teaching.finetune import finetune as teach
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -27,7 +27,7 @@ FLOORS = (
     {"io", "sample_data"},
     {"ledger"},
     {"resuming"},
-    {"recording", "finetuning", "figures", "training"},
+    {"recording", "runs", "figures", "training"},
     {"batch"},
     {"jobs"},
     {"api"},

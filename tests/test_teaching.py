@@ -468,7 +468,7 @@ def candidates_of(teaching: Teaching, turns: int = 3) -> list[UpdateReady]:
 
 
 def test_a_network_that_forgets_is_rejected_by_the_examination(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("napari_fcn.teaching.trials.FineTuner", Spoiled)
+    monkeypatch.setattr("napari_fcn.teaching.candidates.FineTuner", Spoiled)
     model = tiny()
     image = np.random.default_rng(0).normal(0, 1, SHAPE).astype(np.float32)  # nothing but what the trunk knows
     sureness = np.subtract(*api.predict(image, model, device="cpu"))
@@ -519,7 +519,7 @@ def test_a_candidate_that_changes_a_pin_is_rejected(monkeypatch: pytest.MonkeyPa
     accepted = teaching.pupil.classes(teaching.pins[0].region)
     monkeypatch.undo()
     always_better(monkeypatch)
-    monkeypatch.setattr("napari_fcn.teaching.trials.FineTuner", Inverted)
+    monkeypatch.setattr("napari_fcn.teaching.candidates.FineTuner", Inverted)
     events = teach(teaching, 2)
     (told,) = [event for event in events if isinstance(event, UpdateReady)]
     (score,) = told.pins
@@ -680,7 +680,7 @@ def test_other_settings_drop_the_candidate() -> None:
 
 def test_a_change_that_a_candidate_would_make_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
     always_better(monkeypatch)
-    monkeypatch.setattr("napari_fcn.teaching.trials.FineTuner", Inverted)
+    monkeypatch.setattr("napari_fcn.teaching.candidates.FineTuner", Inverted)
     teaching = lesson(replace(FAST, network="ask"))
     told = candidates_of(teaching, 2)[-1]
     before = teaching.pupil.classes(VIEW)

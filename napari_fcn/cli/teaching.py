@@ -14,18 +14,18 @@ from napari_fcn.typed import read_axes
 if TYPE_CHECKING:
     import argparse
 
-    from napari_fcn.finetuning import Taught
     from napari_fcn.project import ImageRecord
+    from napari_fcn.teaching.finetune import Taught
 
 
 def finetune(arguments: argparse.Namespace) -> None:
     """Teach a model from an image and its labels, and write it to a file."""
-    from napari_fcn.finetuning import NEW, Limit, network_of, starting_point
-    from napari_fcn.finetuning import finetune as events
     from napari_fcn.io import read_image, read_labels
     from napari_fcn.io.inputs import inputs_of
     from napari_fcn.models.zoo import path_of
     from napari_fcn.recording import bind_file
+    from napari_fcn.teaching.finetune import NEW, Limit, network_of, starting_point
+    from napari_fcn.teaching.finetune import finetune as events
 
     is_new = str(arguments.model).startswith(NEW)
     models = [] if is_new else [path_of(arguments.model)]

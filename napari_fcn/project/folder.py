@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any, Self
 
 from napari_fcn.errors import ImageMovedError, ProjectError
 from napari_fcn.geometry import Region
-from napari_fcn.project import start
+from napari_fcn.project import manifest
 from napari_fcn.project.image import find_image
-from napari_fcn.project.opening import folder_of, locked, sweep
+from napari_fcn.project.open_checks import folder_of, locked, sweep
 from napari_fcn.project.record import Record, without_weights
 from napari_fcn.project.weights import CommitFolder
 from napari_fcn.storage.atomic import unwritable, write_json
@@ -42,7 +42,7 @@ class Project:
     ::
 
         NAME.fcn/
-          project.json  image.json  start.safetensors    how it began
+          project.json  image.json  manifest.safetensors    how it began
           journal.jsonl  blocks/000012.bin               what happened since, entry by entry
           commits/0003.safetensors                       weights
           lock                                           who writes to it now
@@ -65,7 +65,7 @@ class Project:
 
     def __init__(self, folder: Path, lock: Lock | None) -> None:
         self.path, self._lock, self.is_read_only = folder, lock, lock is None
-        self._start, self.image = start.read_start(folder), start.read_image(folder)
+        self._start, self.image = manifest.read_start(folder), manifest.read_image(folder)
         self.store = CommitFolder(folder, is_writable=lock is not None)
         self._record = Record(folder, self.image.image_shape, self.store.is_whole)
         self.notes = self._record.notes
@@ -100,7 +100,7 @@ class Project:
             If there is something at ``path``, or it cannot be written.
         """
         path = Path(path).expanduser().absolute()
-        start.write_folder(path, start.begun(checkpoint, settings, classes), image, checkpoint)
+        manifest.write_folder(path, manifest.begun(checkpoint, settings, classes), image, checkpoint)
         return cls.open(path)
 
     @classmethod
@@ -115,7 +115,7 @@ class Project:
             If it is no project, is damaged, of a newer format, or cannot be written.
         """
         folder = folder_of(path)
-        start.read_start(folder)  # what is no project, or a newer one, gets no lock
+        manifest.read_start(folder)  # what is no project, or a newer one, gets no lock
         lock = locked(folder)
         try:
             project = cls(folder, lock)
@@ -239,9 +239,9 @@ class Project:
             raise ImageMovedError(f"There is no image {path}. Choose the image of the project {self.path}.")
         self.image = replace(self.image, path=str(path))
         try:
-            write_json(self.path / start.IMAGE, self.image.to_dict())
+            write_json(self.path / manifest.IMAGE, self.image.to_dict())
         except OSError as error:
-            raise unwritable(self.path / start.IMAGE, error) from error
+            raise unwritable(self.path / manifest.IMAGE, error) from error
 
     def flush(self) -> None:
         """Try again to write what the disk refused.
@@ -336,11 +336,11 @@ class Project:
         ModelError, ProjectError
             If its file is missing, damaged, or of another model.
         """
-        return start.read_model(self.path, self._start)
+        return manifest.read_model(self.path, self._start)
 
     def settings(self) -> TeachSettings:
         """Return the settings that were used last."""
-        return start.as_settings({**asdict(self._start.settings), **self._record.timeline.settings})
+        return manifest.as_settings({**asdict(self._start.settings), **self._record.timeline.settings})
 
     def reference(self) -> tuple[int, ...]:
         """Return the pixel of the tile that set the scale of the features; empty before the first turn."""

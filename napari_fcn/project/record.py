@@ -11,8 +11,8 @@ import numpy as np
 
 from napari_fcn.project import blocks
 from napari_fcn.project.journal import DROPPED, Journal
+from napari_fcn.project.journal_state import Timeline
 from napari_fcn.project.lines import End, read_end
-from napari_fcn.project.timeline import Timeline
 from napari_fcn.storage.atomic import unreadable
 
 if TYPE_CHECKING:
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from napari_fcn.geometry import Region
     from napari_fcn.project.journal import Entry
-    from napari_fcn.project.timeline import Table
+    from napari_fcn.project.journal_state import Table
 
     Labels = npt.NDArray[np.uint8]
 

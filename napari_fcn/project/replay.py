@@ -16,7 +16,7 @@ from napari_fcn.learning.pins import Pin
 from napari_fcn.models.adapt import filters_only, teachable
 from napari_fcn.models.card import ClassLabel
 from napari_fcn.project.blocks import region_of
-from napari_fcn.project.start import as_settings
+from napari_fcn.project.manifest import as_settings
 from napari_fcn.teaching import Teaching
 
 if TYPE_CHECKING:

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from napari_fcn.learning.interactive_model import Pupil
-    from napari_fcn.teaching.ground import Ground
+    from napari_fcn.teaching.context import Ground
 
 
 def export(

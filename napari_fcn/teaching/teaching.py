@@ -18,12 +18,12 @@ from napari_fcn.learning.history import History
 from napari_fcn.learning.pins import GONE, Pin, forward, renumbered, without
 from napari_fcn.models.adapt import filters_only, teachable, with_classes
 from napari_fcn.settings import TeachSettings
-from napari_fcn.teaching import looking
-from napari_fcn.teaching.accepted import Accepted, Known
+from napari_fcn.teaching import prediction
+from napari_fcn.teaching.candidates import Trials
+from napari_fcn.teaching.context import Ground, opened
+from napari_fcn.teaching.current_model import Accepted, Known
 from napari_fcn.teaching.export import export
-from napari_fcn.teaching.ground import Ground, opened
-from napari_fcn.teaching.painted import Painted, check
-from napari_fcn.teaching.trials import Trials
+from napari_fcn.teaching.label_history import Painted, check
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -428,20 +428,20 @@ class Teaching:
         """Yield the answers of two commits for the tiles of a region."""
         for number in (first, second):
             pupil = self._pupil(self.history.checkpoint(number))
-            for told in looking.answers(pupil, view.clip(self.source.shape)):
+            for told in prediction.answers(pupil, view.clip(self.source.shape)):
                 yield Compared(number, told) if isinstance(told, TileDone) else told
 
     def look_ahead(self, view: Region) -> Iterator[Working]:
         """Prepare what lies around a region, so that it is answered soon when it comes into view; changes nothing."""
-        yield from looking.ahead(self.pupil, view.clip(self.source.shape))
+        yield from prediction.ahead(self.pupil, view.clip(self.source.shape))
 
     def uncertainty(self, view: Region) -> Iterator[UncertaintyDone]:
         """Yield how unsure the model is, for each tile of a region: the entropy of its answer."""
-        yield from looking.uncertainty(self.pupil, view)
+        yield from prediction.uncertainty(self.pupil, view)
 
     def suggest(self, view: Region) -> Iterator[Suggested]:
         """Yield the most uncertain place of a region that no stroke has within its receptive field."""
-        yield from looking.suggested(self.pupil, self.samples, view.clip(self.source.shape))
+        yield from prediction.suggested(self.pupil, self.samples, view.clip(self.source.shape))
 
 
 def _ignore(kind: str, **facts: object) -> None:

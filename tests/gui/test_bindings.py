@@ -11,7 +11,6 @@ from napari.layers import Image
 
 from napari_fcn.api import _open
 from napari_fcn.errors import ImageError
-from napari_fcn.finetuning import network_of
 from napari_fcn.geometry.calibration import Calibration
 from napari_fcn.gui._layers import read
 from napari_fcn.inference.source import ImageSource
@@ -21,6 +20,7 @@ from napari_fcn.models.recipe import plain_recipe
 from napari_fcn.nets import NetSpec
 from napari_fcn.recording import bind_file, open_session
 from napari_fcn.settings import PredictSettings
+from napari_fcn.teaching.finetune import network_of
 
 SPECS = {
     "planes": NetSpec(width=2, depth=1),

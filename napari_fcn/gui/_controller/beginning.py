@@ -15,7 +15,7 @@ from napari_fcn.gui._controller.opening import Opening
 from napari_fcn.gui._layers import read
 from napari_fcn.nets.validation import FAMILIES, NETWORKS
 from napari_fcn.project.links import check_links
-from napari_fcn.project.start import read_image
+from napari_fcn.project.manifest import read_image
 
 if TYPE_CHECKING:
     from pathlib import Path

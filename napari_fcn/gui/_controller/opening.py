@@ -186,7 +186,7 @@ class Opening:
     def _model(self) -> Checkpoint | None:
         """Return the model to begin with; None for filters only."""
         if self.new:
-            from napari_fcn.finetuning import NEW, starting_point
+            from napari_fcn.teaching.finetune import NEW, starting_point
 
             shape = [self.shape[position] for position in self.axes.space_positions]
             channels = self.axes.channels(self.image.shape)

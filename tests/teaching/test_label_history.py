@@ -5,7 +5,7 @@ from lessons import painted, samples_of
 
 from napari_fcn.events import Commit
 from napari_fcn.learning.annotations import Samples
-from napari_fcn.teaching.painted import Painted
+from napari_fcn.teaching.label_history import Painted
 
 SHAPE = (48, 64)
 

@@ -6,7 +6,7 @@ import re
 from pathlib import Path
 
 from napari_fcn.errors import ProjectError
-from napari_fcn.project import blocks, start, weights
+from napari_fcn.project import blocks, manifest, weights
 from napari_fcn.storage import is_link
 from napari_fcn.storage.atomic import PART, unwritable
 from napari_fcn.storage.lock import NAME, Lock
@@ -19,7 +19,7 @@ LEFT_OVER = re.compile(rf"\.({OURS})-[0-9a-f]{{8}}{re.escape(PART)}|\.{NAME}-[0-
 def folder_of(path: str | Path) -> Path:
     """Return the folder that is meant by itself or by its description."""
     path = Path(path).expanduser().absolute()
-    return path.parent if path.name == start.PROJECT and path.is_file() else path
+    return path.parent if path.name == manifest.PROJECT and path.is_file() else path
 
 
 def locked(folder: Path) -> Lock:

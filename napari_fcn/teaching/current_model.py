@@ -13,7 +13,7 @@ from napari_fcn.learning import evaluation, suggestions
 from napari_fcn.learning.annotations import within
 from napari_fcn.learning.cancellation import told
 from napari_fcn.models.checkpoint import Checkpoint
-from napari_fcn.teaching import looking
+from napari_fcn.teaching import prediction
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -131,7 +131,7 @@ class Accepted:
         if view.is_empty or (self._shown is not None and self._shown.contains(view)):
             return
         self.pupil.attend(self._focus(view))
-        yield from looking.answers_soon(self.pupil, view)
+        yield from prediction.answers_soon(self.pupil, view)
         self._shown = view
 
     def _focus(self, view: Region) -> tuple[int, ...]:

@@ -14,11 +14,11 @@ from net_contract import one_thread  # noqa: F401
 from napari_fcn import api
 from napari_fcn.errors import FcnError, ImageError, ModelError
 from napari_fcn.events import HistoryChanged, LabelsFound, StepDone, UpdateReady
-from napari_fcn.finetuning import Limit, Taught, finetune, named, roles_of, starting_point
 from napari_fcn.models.adapt import TWO_CLASSES, filters_only
 from napari_fcn.nets import NetSpec
 from napari_fcn.nets.spec import LEAST
 from napari_fcn.nets.validation import NETWORKS
+from napari_fcn.teaching.finetune import Limit, Taught, finetune, named, roles_of, starting_point
 
 SHAPE = (48, 64)
 IMAGE = halves(SHAPE)
@@ -65,7 +65,7 @@ def test_the_same_labels_give_the_same_model() -> None:
 def test_time_ends_it(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("napari_fcn.learning.evaluation.verdict", lambda marks, pins: (False, "no"))
     ticks = count()
-    monkeypatch.setattr("napari_fcn.finetuning.time", SimpleNamespace(monotonic=lambda: float(next(ticks))))
+    monkeypatch.setattr("napari_fcn.teaching.finetune.time", SimpleNamespace(monotonic=lambda: float(next(ticks))))
     end, _ = taught(Limit(seconds=200))  # the clock moves on by a second at each look, and it looks at each event
     assert 0 < end.steps < 200
     assert 200 < end.seconds < 205

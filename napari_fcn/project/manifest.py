@@ -13,9 +13,9 @@ from napari_fcn.errors import ProjectError
 from napari_fcn.file_names import wrapped
 from napari_fcn.project import blocks, journal, weights
 from napari_fcn.project.image import ImageRecord
+from napari_fcn.project.journal_state import as_labels
 from napari_fcn.project.links import check_links
 from napari_fcn.project.schema import check_image, check_start
-from napari_fcn.project.timeline import as_labels
 from napari_fcn.settings import TeachSettings
 from napari_fcn.storage.atomic import (
     PART,

@@ -13,7 +13,7 @@ from napari_fcn.learning import head, suggestions
 from napari_fcn.learning.cancellation import watched
 from napari_fcn.learning.interactive_model import Pupil
 from napari_fcn.models.adapt import teachable
-from napari_fcn.teaching import looking
+from napari_fcn.teaching import prediction
 
 SHAPE = (48, 400)
 
@@ -38,15 +38,15 @@ def put(region: Region, parts: list[tuple[Region, npt.NDArray[np.float32]]]) -> 
 
 @pytest.mark.parametrize("region", [Region.whole(SHAPE), Region((5, 100), (40, 333))], ids=["whole", "part"])
 def test_tiles_come_one_by_one_and_known_features_at_once(pupil: Pupil, region: Region) -> None:
-    first = list(looking.answers_soon(pupil, region))
+    first = list(prediction.answers_soon(pupil, region))
     assert [told.done for told in first] == list(range(1, first[0].total + 1))
     assert len(first) > 1
-    *pauses, again = looking.answers_soon(pupil, region)
+    *pauses, again = prediction.answers_soon(pupil, region)
     assert pauses == [Working("show")] * (len(first) - 1)
     assert (again.region, again.done, again.total) == (region, 1, 1)
     joined = put(region, [(told.region, told.probabilities) for told in first])
     np.testing.assert_array_equal(again.probabilities, joined)
-    unsure = put(region, [(told.region, told.values) for told in looking.uncertainty(pupil, region)])
+    unsure = put(region, [(told.region, told.values) for told in prediction.uncertainty(pupil, region)])
     np.testing.assert_array_equal(unsure, suggestions.entropy(joined))
 
 
@@ -57,31 +57,31 @@ def test_of_a_large_region_what_is_known_comes_first_then_outward_from_the_focus
     cores = [tile.core for tile in pupil.view.plan.touching(whole)]
     assert len(cores) > 4
     pupil.attend(cores[2].middle)
-    first = [told.region for told in looking.answers(pupil, whole)]
+    first = [told.region for told in prediction.answers(pupil, whole)]
     assert first[0] == cores[2]
     assert set(first[1:3]) == {cores[1], cores[3]}
     assert set(first) == set(cores)
     pupil.features.windows.clear()
     pupil.features.window(next(iter(pupil.view.plan.touching(cores[-1]))))
-    assert [told.region for told in looking.answers(pupil, whole)][:2] == [cores[-1], cores[2]]
-    monkeypatch.setattr(looking, "AT_ONCE", 3)  # more than that one by one, though all are known
-    assert next(told.region for told in looking.answers_soon(pupil, whole)) == cores[2]
+    assert [told.region for told in prediction.answers(pupil, whole)][:2] == [cores[-1], cores[2]]
+    monkeypatch.setattr(prediction, "AT_ONCE", 3)  # more than that one by one, though all are known
+    assert next(told.region for told in prediction.answers_soon(pupil, whole)) == cores[2]
 
 
 def test_what_lies_around_is_prepared_nearest_first_while_there_is_room(pupil: Pupil) -> None:
     region = Region((0, 150), (48, 210))
-    answered = [told.region for told in looking.answers(pupil, region) if isinstance(told, TileDone)]
+    answered = [told.region for told in prediction.answers(pupil, region) if isinstance(told, TileDone)]
     known = set(pupil.features.windows)
-    assert list(looking.ahead(pupil, region))
+    assert list(prediction.ahead(pupil, region))
     around = {tile.core for tile in pupil.view.plan.touching(Region((0, 120), (48, 240)))}
     assert set(pupil.features.windows) == around > known
-    assert list(looking.ahead(pupil, region)) == []
-    again = [told.region for told in looking.answers(pupil, region) if isinstance(told, TileDone)]
+    assert list(prediction.ahead(pupil, region)) == []
+    again = [told.region for told in prediction.answers(pupil, region) if isinstance(told, TileDone)]
     assert again == answered
     one = next(iter(pupil.features.windows.values())).bytes
     pupil.features.windows.clear()
     pupil.features.budget = 2 * one
-    for _ in looking.ahead(pupil, region):
+    for _ in prediction.ahead(pupil, region):
         pass
     nearest = sorted(around, key=lambda core: core.distance(region.middle))[:2]
     assert set(pupil.features.windows) == set(nearest)
@@ -91,9 +91,9 @@ def test_whoever_waits_for_something_else_is_heard_within_a_tile(pupil: Pupil) -
     region = Region((0, 150), (48, 210))
     with watched(lambda: True):
         for steps in (
-            looking.answers(pupil, region),
-            looking.answers_soon(pupil, region),
-            looking.ahead(pupil, region),
+            prediction.answers(pupil, region),
+            prediction.answers_soon(pupil, region),
+            prediction.ahead(pupil, region),
         ):
             assert isinstance(next(steps), Working)
             steps.close()  # type: ignore[attr-defined]

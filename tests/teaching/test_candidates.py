@@ -11,7 +11,7 @@ from napari_fcn.learning.annotations import Samples
 from napari_fcn.learning.cancellation import watched
 from napari_fcn.learning.interactive_model import Pupil
 from napari_fcn.models.adapt import teachable
-from napari_fcn.teaching.trials import Trials
+from napari_fcn.teaching.candidates import Trials
 
 SHAPE = (48, 64)
 TWO = samples_of(SHAPE, 2)

@@ -9,7 +9,7 @@ import pytest
 
 from napari_fcn.errors import ProjectError
 from napari_fcn.project import copy_project, default_path
-from napari_fcn.project.place import LONGEST
+from napari_fcn.project.paths import LONGEST
 
 
 @pytest.fixture
