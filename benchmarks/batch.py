@@ -22,7 +22,7 @@ import numpy as np
 import torch
 
 from benchmarks.machine import describe
-from napari_fcn.batch import connected
+from napari_fcn.distributed import connected
 from napari_fcn.events import ResultsDone, TileDone
 from napari_fcn.inference.allocator import mapped_arrays
 from napari_fcn.io import Origin

@@ -13,7 +13,7 @@ from napari_fcn.io.inputs import inputs_of
 from napari_fcn.io.targets import Protection
 from napari_fcn.models.binding import ImageForm, bind
 from napari_fcn.models.zoo import path_of
-from napari_fcn.recording import Recording, image_calibration, provenance
+from napari_fcn.runs.writer import Recording, image_calibration, provenance
 from napari_fcn.sample_data import skimage_image
 from napari_fcn.session import Session
 from napari_fcn.settings import PredictSettings

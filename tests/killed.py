@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 from napari_fcn.cli import main
 from napari_fcn.io.zarr_writer import ZarrSink
-from napari_fcn.ledger import Ledger
+from napari_fcn.runs.ledger import Ledger
 
 
 def wait_for_the_end() -> None:

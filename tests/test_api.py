@@ -13,7 +13,7 @@ from napari_fcn.errors import ImageError, ModelError
 from napari_fcn.io import read_image
 from napari_fcn.models.checkpoint import Checkpoint
 from napari_fcn.nets import NetSpec
-from napari_fcn.recording import open_session
+from napari_fcn.runs.writer import open_session
 from napari_fcn.settings import PredictSettings
 
 SPEC = NetSpec(width=2, depth=1, classes=3)

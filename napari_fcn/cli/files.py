@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from napari_fcn.io import Origin
-    from napari_fcn.jobs import Job
+    from napari_fcn.runs.job import Job
 
 SIGNS = "*?[]"  # of patterns
 
@@ -66,8 +66,8 @@ def plan_files(
     """
     from napari_fcn.io.finding import stem
     from napari_fcn.io.naming import UNFINISHED, distinct_names
+    from napari_fcn.io.result_kinds import SAVED
     from napari_fcn.io.results import WRITABLE
-    from napari_fcn.recording import SAVED
 
     unknown = [kind for kind in kinds if kind not in SAVED]
     if unknown:
@@ -167,7 +167,7 @@ def _pattern(path: Path) -> str:
 def _job(image: _Image, out: Path, kinds: Sequence[str], name: str) -> Job:
     """Return the job of an image whose results go into ``out`` under a name, or, if that is empty, to ``out``."""
     from napari_fcn.io.finding import result_suffix
-    from napari_fcn.jobs import Job
+    from napari_fcn.runs.job import Job
 
     suffix = ".ome.zarr" if image.origin.stack else result_suffix(image.path)
     note = f"Another image of this run is called {image.name} too; the results of this one are called {name}."

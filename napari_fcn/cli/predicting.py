@@ -22,12 +22,12 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from contextlib import AbstractContextManager
 
-    from napari_fcn.batch import Cluster, Hired
+    from napari_fcn.distributed import Cluster, Hired
     from napari_fcn.geometry import Axes
     from napari_fcn.io import ImageFile
-    from napari_fcn.jobs import Job, Terms
     from napari_fcn.models.checkpoint import Checkpoint
-    from napari_fcn.recording import Event
+    from napari_fcn.runs.job import Job, Terms
+    from napari_fcn.runs.writer import Event
     from napari_fcn.session import Session
     from napari_fcn.storage import Inputs
 
@@ -49,13 +49,13 @@ class Run:
     @property
     def terms(self) -> Terms:
         """How each image is done, and what must survive of all."""
-        from napari_fcn.jobs import Terms
+        from napari_fcn.runs.job import Terms
 
         return Terms(self.settings, self.arguments.resume, self.arguments.overwrite, inputs=self.inputs)
 
     def open(self, image: ImageFile, job: Job) -> tuple[Session, Hired | None]:
         """Return the model on an image, and the workers that answer instead of it, if there are some."""
-        from napari_fcn.recording import open_session
+        from napari_fcn.runs.writer import open_session
 
         axes = read_axes(self.arguments.axes)
         if self.cluster is None:
@@ -94,7 +94,7 @@ def _cluster(arguments: argparse.Namespace) -> AbstractContextManager[Cluster | 
     """Return the connection to the cluster that was asked for."""
     if not arguments.scheduler:
         return nullcontext()
-    from napari_fcn.batch import connected
+    from napari_fcn.distributed import connected
 
     return connected(arguments.scheduler, arguments.device)
 
@@ -121,7 +121,7 @@ def _attempt(run: Run, job: Job, place: tuple[int, int]) -> bool:
 
 def _kept(job: Job) -> str:
     """Return where the work on an image lies that did not reach its end; "" if there is none."""
-    from napari_fcn.resuming import folder_of, is_kept
+    from napari_fcn.runs.resume import folder_of, is_kept
 
     with suppress(OSError):
         return f"What is done is kept in {folder_of(job.out)}: add --resume to go on." if is_kept(job.out) else ""
@@ -132,7 +132,7 @@ def _predict_one(run: Run, job: Job, place: str) -> dict[str, Any]:
     """Predict one image into its files and return the report on it."""
     from napari_fcn.inference.memory import process_peak
     from napari_fcn.io.identity import missing
-    from napari_fcn.recording import bind_file
+    from napari_fcn.runs.writer import bind_file
 
     image = job.origin.read(run.settings.memory)
     bound = bind_file(image, run.checkpoint.info.spec, read_axes(run.arguments.axes))
@@ -166,7 +166,7 @@ def _predict_one(run: Run, job: Job, place: str) -> dict[str, Any]:
 
 def _events(run: Run, job: Job, image: ImageFile) -> Iterator[Event]:
     """Run, or go on with a run; yield nothing if all is done already."""
-    from napari_fcn.jobs import carry_out
+    from napari_fcn.runs.job import carry_out
 
     session, hired = run.open(image, job)
     yield from carry_out(job, image, session, run.terms, hired)

@@ -11,7 +11,7 @@ from napari_fcn.events import ObjectsStep, ResultsDone, RunPlanned, SteppedDown,
 if TYPE_CHECKING:
     from types import TracebackType
 
-    from napari_fcn.recording import Event
+    from napari_fcn.runs.writer import Event
 
 SELDOM = 30.0  # seconds between lines where nobody watches, as in the log of a cluster
 

@@ -109,7 +109,7 @@ def _session(arguments: argparse.Namespace, image: str) -> Session:
     from napari_fcn.io import read_image
     from napari_fcn.models import zoo
     from napari_fcn.models.checkpoint import Checkpoint
-    from napari_fcn.recording import open_session
+    from napari_fcn.runs.writer import open_session
     from napari_fcn.sample_data import cells
     from napari_fcn.session import Session
 

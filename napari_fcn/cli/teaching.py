@@ -23,7 +23,7 @@ def finetune(arguments: argparse.Namespace) -> None:
     from napari_fcn.io import read_image, read_labels
     from napari_fcn.io.inputs import inputs_of
     from napari_fcn.models.zoo import path_of
-    from napari_fcn.recording import bind_file
+    from napari_fcn.runs.writer import bind_file
     from napari_fcn.teaching.finetune import NEW, Limit, network_of, starting_point
     from napari_fcn.teaching.finetune import finetune as events
 

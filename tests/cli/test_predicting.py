@@ -357,7 +357,7 @@ def test_a_folder_that_may_not_be_written_is_named(
     def refuse(folder: Path) -> None:
         raise PermissionError(errno.EACCES, "refused")
 
-    monkeypatch.setattr("napari_fcn.resuming.Lock", refuse)
+    monkeypatch.setattr("napari_fcn.runs.resume.Lock", refuse)
     assert run(image, "--model", model, "--out", tmp_path / "out.zarr") == 1
     assert f"no permission in {tmp_path}" in capsys.readouterr().err
 

@@ -11,7 +11,7 @@ import zarr
 
 from napari_fcn.cli import main
 from napari_fcn.io import read_image
-from napari_fcn.ledger import Ledger
+from napari_fcn.runs.ledger import Ledger
 from napari_fcn.storage.owned import NAME as MARKED
 
 NO_LINKS = pytest.mark.skipif(os.name == "nt", reason="links need rights there")

@@ -13,8 +13,8 @@ import zarr
 
 from napari_fcn.cli import main
 from napari_fcn.io import read_image
-from napari_fcn.ledger import Ledger
 from napari_fcn.models.checkpoint import Checkpoint
+from napari_fcn.runs.ledger import Ledger
 
 TESTS = Path(__file__).parents[1]
 MOMENTS = (  # in which two runs are killed, each twice
@@ -212,7 +212,7 @@ def test_another_version_is_refused(
     scene: Path, interrupted: Callable[..., None], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     interrupted("a.npy")
-    monkeypatch.setattr("napari_fcn.resuming.version", lambda name: "9.9")
+    monkeypatch.setattr("napari_fcn.runs.resume.version", lambda name: "9.9")
     assert main(arguments(scene, "a.npy", "--resume")) == 1
     assert "and is 9.9" in capsys.readouterr().err
 

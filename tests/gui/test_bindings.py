@@ -18,7 +18,7 @@ from napari_fcn.io import ImageFile
 from napari_fcn.models.checkpoint import Checkpoint
 from napari_fcn.models.recipe import plain_recipe
 from napari_fcn.nets import NetSpec
-from napari_fcn.recording import bind_file, open_session
+from napari_fcn.runs.writer import bind_file, open_session
 from napari_fcn.settings import PredictSettings
 from napari_fcn.teaching.finetune import network_of
 

@@ -17,7 +17,7 @@ from napari_fcn.io import ResultMeta, open_result, read_image, zarr_writer
 from napari_fcn.models.checkpoint import Checkpoint
 from napari_fcn.models.recipe import plain_recipe
 from napari_fcn.nets import NetSpec
-from napari_fcn.recording import Recording, describe, open_session
+from napari_fcn.runs.writer import Recording, describe, open_session
 from napari_fcn.settings import PredictSettings
 
 MICRON = "micrometer"

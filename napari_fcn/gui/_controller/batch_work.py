@@ -125,8 +125,8 @@ def run_file(task: FileTask, loaded: Loaded) -> Iterator[Step | Ended]:
     """
     from napari_fcn.io import Origin, read_image
     from napari_fcn.io.identity import missing
-    from napari_fcn.jobs import Job, Terms, carry_out
-    from napari_fcn.recording import open_session
+    from napari_fcn.runs.job import Job, Terms, carry_out
+    from napari_fcn.runs.writer import open_session
 
     checkpoint = loaded.load(task.model)
     image = read_image(task.image, memory=task.settings.memory)

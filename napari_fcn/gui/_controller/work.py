@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from napari_fcn.geometry.calibration import Calibration
     from napari_fcn.gui._controller.catalogue import Loaded
     from napari_fcn.io import ResultMeta
-    from napari_fcn.recording import Event
+    from napari_fcn.runs.writer import Event
     from napari_fcn.session import Session
     from napari_fcn.settings import PredictSettings
 
@@ -156,7 +156,7 @@ def _folder(image: LayerImage) -> Path | None:
 def _events(session: Session, job: Job) -> Iterator[Event]:
     if not job.paths:
         return session.predict(job.seen)
-    from napari_fcn.recording import Recording
+    from napari_fcn.runs.writer import Recording
 
     return Recording(job.paths, job.overwrite, protection=job.protection).run(session, _meta(session, job), job.seen)
 
@@ -164,7 +164,7 @@ def _events(session: Session, job: Job) -> Iterator[Event]:
 def _meta(session: Session, job: Job) -> ResultMeta:
     """Return what files of this run say about themselves."""
     from napari_fcn.io import ResultMeta
-    from napari_fcn.recording import provenance
+    from napari_fcn.runs.writer import provenance
 
     return ResultMeta.calibrated(
         job.axes.image,

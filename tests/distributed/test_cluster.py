@@ -16,18 +16,18 @@ import pytest
 import torch
 from net_contract import one_thread  # noqa: F401
 
-from napari_fcn.batch import Cluster, Hired, connected
-from napari_fcn.batch import cluster as clusters
-from napari_fcn.batch import hired as hiring
-from napari_fcn.batch.crew import Planned, versions
 from napari_fcn.cli import main
+from napari_fcn.distributed import Cluster, Hired, connected
+from napari_fcn.distributed import cluster as clusters
+from napari_fcn.distributed import predictor as hiring
+from napari_fcn.distributed.worker import Planned, versions
 from napari_fcn.errors import ClusterError, ImageError
 from napari_fcn.events import ResultsDone, RunDone, RunPlanned
 from napari_fcn.io import Origin
-from napari_fcn.ledger import Ledger
 from napari_fcn.models.checkpoint import Checkpoint
 from napari_fcn.models.recipe import plain_recipe
 from napari_fcn.nets import NetSpec
+from napari_fcn.runs.ledger import Ledger
 from napari_fcn.session import Session
 from napari_fcn.settings import PredictSettings
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from napari_fcn.geometry import Region
-from napari_fcn.ledger import Block, Ledger, checksum
+from napari_fcn.runs.ledger import Block, Ledger, checksum
 
 RUN = {"identity": {"model": "abc"}, "tile": [8, 8]}
 BLOCKS = [Block(Region((n, 0), (n + 1, 8)), f"source {n}", {"classes": f"sum {n}"}) for n in range(4)]

@@ -13,6 +13,7 @@ from napari_fcn.errors import ImageError
 from napari_fcn.events import ObjectsStep, ResultsDone, RunDone, TileDone
 from napari_fcn.file_names import wrapped
 from napari_fcn.io import ResultMeta, open_result
+from napari_fcn.io.result_kinds import FORMS, formed
 from napari_fcn.io.targets import UNPROTECTED, Protection
 from napari_fcn.models.binding import ImageForm, bind
 from napari_fcn.objects import Rule, find_objects
@@ -22,47 +23,18 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
     from pathlib import Path
 
-    import numpy.typing as npt
-
     from napari_fcn.events import RunPlanned, SteppedDown
     from napari_fcn.geometry import Axes, Region
     from napari_fcn.geometry.calibration import Calibration
     from napari_fcn.io import ImageFile, ResultWriter
+    from napari_fcn.io.result_kinds import Block
     from napari_fcn.models.binding import Binding, Reads
     from napari_fcn.models.checkpoint import Checkpoint
-    from napari_fcn.resuming import Work
+    from napari_fcn.runs.resume import Work
     from napari_fcn.settings import PredictSettings
 
-    Block = npt.NDArray[np.generic]
     Event = RunPlanned | TileDone | SteppedDown | ResultsDone | ObjectsStep | RunDone
     Predict = Callable[[Region | Callable[[], Region] | None, Collection[Region]], Iterator[Event]]
-
-
-def _classes(probabilities: npt.NDArray[np.float32]) -> Block:
-    answer: Block = probabilities.argmax(0).astype(np.uint8)
-    return answer
-
-
-def _probabilities(probabilities: npt.NDArray[np.float32]) -> Block:
-    return probabilities
-
-
-def _probabilities8(probabilities: npt.NDArray[np.float32]) -> Block:
-    answer: Block = np.rint(probabilities * 255).astype(np.uint8)
-    return answer
-
-
-FORMS: Mapping[str, tuple[type[np.generic], Callable[[npt.NDArray[np.float32]], Block]]] = {
-    "classes": (np.uint8, _classes),
-    "probabilities": (np.float32, _probabilities),
-    "probabilities8": (np.uint8, _probabilities8),
-}
-SAVED = (*FORMS, "objects")
-
-
-def formed(probabilities: npt.NDArray[np.float32], kinds: Collection[str]) -> dict[str, Block]:
-    """Return the results of these kinds for a tile, as they stand in files."""
-    return {kind: FORMS[kind][1](probabilities) for kind in kinds}
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,11 +13,11 @@ import torch
 from napari_fcn.errors import InTheWay
 from napari_fcn.events import RunDone, RunPlanned, TileDone
 from napari_fcn.io import Origin, read_image
-from napari_fcn.jobs import Job, Terms, carry_out
 from napari_fcn.models.checkpoint import Checkpoint
 from napari_fcn.models.recipe import plain_recipe
 from napari_fcn.nets.spec import NetSpec
-from napari_fcn.recording import open_session
+from napari_fcn.runs.job import Job, Terms, carry_out
+from napari_fcn.runs.writer import open_session
 from napari_fcn.settings import PredictSettings
 
 SETTINGS = PredictSettings(device="cpu", tile=(16,))

@@ -6,7 +6,7 @@ import time
 from collections import Counter
 from typing import TYPE_CHECKING, Any
 
-from napari_fcn.batch.crew import Crew, Order, Planned, answer, plan
+from napari_fcn.distributed.worker import Crew, Order, Planned, answer, plan
 from napari_fcn.errors import ClusterError, FcnError
 from napari_fcn.events import ResultsDone, RunDone, RunPlanned
 from napari_fcn.geometry import Region
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from distributed import Client, Future
 
-    from napari_fcn.batch.cluster import Cluster
+    from napari_fcn.distributed.cluster import Cluster
     from napari_fcn.geometry import Tile
     from napari_fcn.session import Session
 

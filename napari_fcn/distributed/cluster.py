@@ -9,8 +9,8 @@ from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from napari_fcn.batch.crew import Order, differing, facts, versions
-from napari_fcn.batch.hired import Hired
+from napari_fcn.distributed.predictor import Hired
+from napari_fcn.distributed.worker import Order, differing, facts, versions
 from napari_fcn.errors import ClusterError
 
 if TYPE_CHECKING:

@@ -11,7 +11,7 @@ from napari_fcn.io import ResultMeta
 from napari_fcn.models.checkpoint import Checkpoint
 from napari_fcn.models.recipe import plain_recipe
 from napari_fcn.nets import NetSpec
-from napari_fcn.recording import Recording
+from napari_fcn.runs.writer import Recording
 from napari_fcn.session import Session
 from napari_fcn.settings import PredictSettings
 

@@ -107,7 +107,7 @@ class Crew:
 
     def answer(self, tile: Tile) -> dict[str, npt.NDArray[np.generic]]:
         """Return the results of a tile. Several threads may read; one computes."""
-        from napari_fcn.recording import formed
+        from napari_fcn.io.result_kinds import formed
 
         predictor = self.predictor
         block = predictor.read(tile)

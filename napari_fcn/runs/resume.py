@@ -17,7 +17,7 @@ from napari_fcn.io.identity import files_of, fingerprint, state_of
 from napari_fcn.io.meta import KINDS
 from napari_fcn.io.naming import UNFINISHED
 from napari_fcn.io.targets import is_part_of_zarr, listed
-from napari_fcn.ledger import Block, Ledger, checksum
+from napari_fcn.runs.ledger import Block, Ledger, checksum
 from napari_fcn.settings import PredictSettings, options
 from napari_fcn.storage import Mark, is_link, remove_known, strangers
 from napari_fcn.storage.lock import NAME as LOCK

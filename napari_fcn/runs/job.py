@@ -12,17 +12,17 @@ from napari_fcn.errors import REPLACE, Advice, InTheWay
 from napari_fcn.io import disk
 from napari_fcn.io.inputs import IMAGE, inputs_of
 from napari_fcn.io.targets import Protection
-from napari_fcn.recording import Recording, describe
-from napari_fcn.resuming import Work, folder_of, identity, is_finished, seal, source_of
+from napari_fcn.runs.resume import Work, folder_of, identity, is_finished, seal, source_of
+from napari_fcn.runs.writer import Recording, describe
 from napari_fcn.storage import NO_INPUTS, Inputs
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
     from pathlib import Path
 
-    from napari_fcn.batch import Hired
+    from napari_fcn.distributed import Hired
     from napari_fcn.io import ImageFile, Origin
-    from napari_fcn.recording import Event
+    from napari_fcn.runs.writer import Event
     from napari_fcn.session import Session
     from napari_fcn.settings import PredictSettings
 

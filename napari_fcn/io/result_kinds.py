@@ -1,0 +1,41 @@
+"""The kinds of result, and how the probabilities of a tile are encoded for each."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Collection, Mapping
+
+    import numpy.typing as npt
+
+    Block = npt.NDArray[np.generic]
+
+
+def _classes(probabilities: npt.NDArray[np.float32]) -> Block:
+    answer: Block = probabilities.argmax(0).astype(np.uint8)
+    return answer
+
+
+def _probabilities(probabilities: npt.NDArray[np.float32]) -> Block:
+    return probabilities
+
+
+def _probabilities8(probabilities: npt.NDArray[np.float32]) -> Block:
+    answer: Block = np.rint(probabilities * 255).astype(np.uint8)
+    return answer
+
+
+FORMS: Mapping[str, tuple[type[np.generic], Callable[[npt.NDArray[np.float32]], Block]]] = {
+    "classes": (np.uint8, _classes),
+    "probabilities": (np.float32, _probabilities),
+    "probabilities8": (np.uint8, _probabilities8),
+}
+SAVED = (*FORMS, "objects")
+
+
+def formed(probabilities: npt.NDArray[np.float32], kinds: Collection[str]) -> dict[str, Block]:
+    """Return the results of these kinds for a tile, as they stand in files."""
+    return {kind: FORMS[kind][1](probabilities) for kind in kinds}
