@@ -25,7 +25,7 @@ from napari_fcn.geometry import Region
 from napari_fcn.gui._layers.painting import most_probable
 from napari_fcn.inference.background_writer import Behind
 from napari_fcn.io import ResultMeta
-from napari_fcn.io.growing import GrowingZarr
+from napari_fcn.io.incremental_zarr import GrowingZarr
 from napari_fcn.models import zoo
 from napari_fcn.models.checkpoint import Checkpoint
 from napari_fcn.sample_data import cells

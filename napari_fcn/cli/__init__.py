@@ -10,13 +10,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from napari_fcn.cli import terminal
+from napari_fcn.cli.finetune import finetune, replay
 from napari_fcn.cli.flags import add_options, typed
 from napari_fcn.cli.models import models
-from napari_fcn.cli.predicting import predict
-from napari_fcn.cli.seeing import certify, field
-from napari_fcn.cli.teaching import finetune, replay
+from napari_fcn.cli.predict import predict
+from napari_fcn.cli.receptive_field import certify, field
 from napari_fcn.cli.terminal import ReaderGoneError, plain, say
-from napari_fcn.cli.training import recipe, train
+from napari_fcn.cli.train import recipe, train
 from napari_fcn.errors import FcnError, UsageError
 from napari_fcn.nets.validation import NETWORKS
 from napari_fcn.settings import PredictSettings, TeachSettings, TrainSettings

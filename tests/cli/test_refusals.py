@@ -146,16 +146,16 @@ def test_a_folder_that_may_not_be_entered_does_not_stop_the_others(
 def test_one_image_on_which_the_system_gives_up_does_not_stop_the_others(
     error: Exception, place: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from napari_fcn.cli import predicting
+    from napari_fcn.cli import predict
 
-    real = predicting._events
+    real = predict._events
 
     def events(run: object, job: object, image: object) -> object:
         if image.path.name == "a.tif":  # type: ignore[attr-defined]
             raise error
         return real(run, job, image)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(predicting, "_events", events)
+    monkeypatch.setattr(predict, "_events", events)
     assert run(place, COMMANDS["predict"])[0] == 1
     said = capsys.readouterr().err
     assert "1 of 2 images failed" in said

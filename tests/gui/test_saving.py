@@ -20,7 +20,7 @@ from napari_fcn.gui._controller.opening import Opening, Tools
 from napari_fcn.gui._controller.saving import file_name
 from napari_fcn.gui._layers import Canvas, LayerImage
 from napari_fcn.io import ResultMeta
-from napari_fcn.io.growing import GrowingZarr
+from napari_fcn.io.incremental_zarr import GrowingZarr
 from napari_fcn.settings import TeachSettings
 
 

@@ -12,7 +12,7 @@ import zarr
 
 from napari_fcn.errors import InputAtRiskError, InTheWay, OutputError
 from napari_fcn.geometry import Region
-from napari_fcn.io import ResultMeta, disk, growing, open_result
+from napari_fcn.io import ResultMeta, disk, incremental_zarr, open_result
 from napari_fcn.io.inputs import inputs_of, members_of
 from napari_fcn.io.targets import Protection, is_part_of_zarr, is_result
 
@@ -119,7 +119,7 @@ def test_what_file_managers_leave_in_a_result_is_no_obstacle(tmp_path: Path) -> 
 
 def test_an_empty_folder_and_a_result_that_did_not_reach_its_end_may_be_replaced(tmp_path: Path) -> None:
     (tmp_path / "a.zarr").mkdir()
-    growing.GrowingZarr(tmp_path / "b.zarr", "classes", 0, (300, 300), (64, 64), META)
+    incremental_zarr.GrowingZarr(tmp_path / "b.zarr", "classes", 0, (300, 300), (64, 64), META)
     for name in ("a.zarr", "b.zarr"):
         assert is_result(write(tmp_path / name, overwrite=True))
 

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from napari_fcn.events import TileDone
     from napari_fcn.inference.background_writer import Behind
     from napari_fcn.io import ResultMeta
-    from napari_fcn.io.growing import GrowingZarr
+    from napari_fcn.io.incremental_zarr import GrowingZarr
 
 
 class Shown:
@@ -152,7 +152,7 @@ class StoredCanvas:
             If they cannot be written.
         """
         from napari_fcn.inference.background_writer import Behind
-        from napari_fcn.io.growing import GrowingZarr
+        from napari_fcn.io.incremental_zarr import GrowingZarr
 
         self._meta = meta()
         count = len(self._meta.classes)

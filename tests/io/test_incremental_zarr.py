@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from napari_fcn.errors import OutputError
 from napari_fcn.geometry import Region, TilePlan
 from napari_fcn.io import ResultMeta, open_result, read_result_meta
-from napari_fcn.io.growing import GrowingZarr
+from napari_fcn.io.incremental_zarr import GrowingZarr
 
 CLASSES = (("background", "#000000"), ("cell", "#56b4e9"))
 
