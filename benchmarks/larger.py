@@ -22,7 +22,7 @@ import zarr
 from benchmarks.machine import describe
 from napari_fcn.events import RunPlanned, TileDone
 from napari_fcn.geometry import Region
-from napari_fcn.gui._layers.painting import most_probable
+from napari_fcn.gui._layers.colorize import most_probable
 from napari_fcn.inference.background_writer import Behind
 from napari_fcn.io import ResultMeta
 from napari_fcn.io.incremental_zarr import GrowingZarr

@@ -48,21 +48,19 @@ GRAPHICAL = {"PyQt5", "PyQt6", "PySide6", "magicgui", "napari", "pyqtgraph", "qt
 UNSAFE = {"cloudpickle", "dill", "joblib", "marshal", "pickle", "shelve"}
 THREADS = {"QRunnable", "QThread", "QThreadPool", "threading.Thread", "threading.Timer", "thread_worker"}
 
-GUI_MAY_IMPORT = {  # inside gui; every module that is not named here is a widget
-    "_controller": {"_jobs", "_layers", "_timers"},
-    "_form": {"_text"},
-    "_guard": {"_text"},
-    "_jobs": {"_timers"},
+GUI_MAY_IMPORT = {  # inside gui; docks, panels and widgets are not named here
+    "_controllers": {"_threads", "_layers", "_timers"},
     "_layers": {"_timers"},
     "_reader": {"_layers"},
     "_samples": {"_layers"},
-    "demo": {"_samples", "segment"},
-    "synthetic": {"_guard", "_samples"},
-    "_text": set(),
+    "_threads": {"_timers"},
     "_timers": set(),
+    "_widgets": {"_controllers"},
+    "demo": {"_samples", "segment"},
+    "synthetic": {"_samples", "_widgets"},
 }
-WIDGETS_MAY_IMPORT = {"_controller", "_form", "_guard", "_text"}
-GUI_WITH_ENGINE = {"_controller", "_layers", "_samples", "synthetic"}
+WIDGETS_MAY_IMPORT = {"_controllers", "_widgets"}
+GUI_WITH_ENGINE = {"_controllers", "_layers", "_samples", "synthetic"}
 ENGINE_FOR_ALL = {
     "settings",
     "events",
@@ -175,13 +173,13 @@ def library_rules(module: Module) -> Iterator[tuple[int, str]]:
 
 
 def thread_rules(module: Module) -> Iterator[tuple[int, str]]:
-    if module.room == "inference" or module.path == f"{PACKAGE}/gui/_jobs.py":
+    if module.room == "inference" or module.path == f"{PACKAGE}/gui/_threads.py":
         return
     used = [(found.line, found.target) for found in module.imports]
     used += [(n.lineno, ast.unparse(n)) for n in ast.walk(module.tree) if isinstance(n, ast.Attribute)]
     for line, name in used:
         if name.startswith("concurrent.futures") or THREADS & {name, name.split(".")[-1]}:
-            yield line, f"{name}: threads live in gui/_jobs.py and inference/ only"
+            yield line, f"{name}: threads live in gui/_threads.py and inference/ only"
 
 
 def catches_all(handler: ast.ExceptHandler) -> bool:
@@ -200,8 +198,8 @@ def statement_rules(module: Module) -> Iterator[tuple[int, str]]:
                 yield node.lineno, "torch.load runs code from files: use safetensors"
             case ast.keyword(arg="allow_pickle", value=ast.Constant(value=True)):
                 yield node.value.lineno, "allow_pickle runs code from files"
-            case ast.ExceptHandler() if module.path != f"{PACKAGE}/gui/_jobs.py" and catches_all(node):
-                yield node.lineno, "except Exception stands in gui/_jobs.py only: catch the exact type"
+            case ast.ExceptHandler() if module.path != f"{PACKAGE}/gui/_threads.py" and catches_all(node):
+                yield node.lineno, "except Exception stands in gui/_threads.py only: catch the exact type"
     for found in module.imports:
         if found.target == "torch.load":
             yield found.line, "torch.load runs code from files: use safetensors"
@@ -241,11 +239,11 @@ def gui_rules(module: Module) -> Iterator[tuple[int, str]]:
         part = found.target.split(".")[2] if found.room == "gui" and found.target.count(".") > 1 else ""
         is_engine = found.library == PACKAGE and found.room not in ENGINE_FOR_ALL | {"gui"}
         if here not in GUI_WITH_ENGINE and (is_engine or found.library == "torch"):
-            yield found.line, f"{found.target}: gui/{here} knows no engine: go through _controller"
+            yield found.line, f"{found.target}: gui/{here} knows no engine: go through _controllers"
         if here in GUI_MAY_IMPORT and part and part not in GUI_MAY_IMPORT[here] | {here}:
             yield found.line, f"gui/{here} may import of gui only {sorted(GUI_MAY_IMPORT[here])}, not {part}"
         if here not in GUI_MAY_IMPORT and part in GUI_MAY_IMPORT.keys() - WIDGETS_MAY_IMPORT:
-            yield found.line, f"gui/{here} is a widget and may not import {part}: go through _controller"
+            yield found.line, f"gui/{here} is a widget and may not import {part}: go through _controllers"
 
 
 RULES = (floor_rules, library_rules, thread_rules, statement_rules, message_rules, gui_rules)
@@ -324,11 +322,11 @@ TYPING = "from typing import TYPE_CHECKING\nif TYPE_CHECKING:\n    "
         ("io.py", "try:\n    x = 1\nexcept:\n    raise OSError", 3, "catch the exact type"),
         ("gui/segment.py", "import torch", 1, "knows no engine"),
         ("gui/segment.py", TYPING + "from napari_fcn.session import Session", 3, "knows no engine"),
-        ("gui/_jobs.py", "from napari_fcn.session import Session", 1, "knows no engine"),
-        ("gui/segment.py", "from napari_fcn.gui._layers import read", 1, "go through _controller"),
-        ("gui/segment.py", "from . import _jobs", 1, "go through _controller"),
-        ("gui/_controller.py", "from napari_fcn.gui.segment import SegmentWidget", 1, "not segment"),
-        ("gui/_layers.py", "from ._jobs import JobRunner", 1, "not _jobs"),
+        ("gui/_threads.py", "from napari_fcn.session import Session", 1, "knows no engine"),
+        ("gui/segment.py", "from napari_fcn.gui._layers import read", 1, "go through _controllers"),
+        ("gui/segment.py", "from . import _threads", 1, "go through _controllers"),
+        ("gui/_controllers.py", "from napari_fcn.gui.segment import SegmentWidget", 1, "not segment"),
+        ("gui/_layers.py", "from ._threads import JobRunner", 1, "not _threads"),
     ],
 )
 def test_a_broken_rule_is_named_with_file_and_line(path: str, source: str, line: int, text: str) -> None:
@@ -351,10 +349,10 @@ def test_a_broken_rule_is_named_with_file_and_line(path: str, source: str, line:
         ("__main__.py", "from napari_fcn.cli import main"),
         ("io.py", "import threading\nlock = threading.Lock()"),
         ("io.py", "try:\n    x = 1\nexcept BaseException:\n    x = 2\n    raise"),
-        ("gui/_jobs.py", "from threading import Thread\ntry:\n    x = 1\nexcept Exception:\n    x = 2"),
-        ("gui/_controller.py", "import torch\nfrom . import _jobs, _layers\nfrom ..session import Session"),
-        ("gui/segment.py", "from napari_fcn.gui._form import form\nfrom napari_fcn.settings import Segment"),
-        ("gui/segment.py", "import napari\nfrom napari_fcn.gui._controller import run\nfrom . import parts"),
+        ("gui/_threads.py", "from threading import Thread\ntry:\n    x = 1\nexcept Exception:\n    x = 2"),
+        ("gui/_controllers.py", "import torch\nfrom . import _threads, _layers\nfrom ..session import Session"),
+        ("gui/segment.py", "from napari_fcn.gui._widgets.form import form\nfrom napari_fcn.settings import Segment"),
+        ("gui/segment.py", "import napari\nfrom napari_fcn.gui._controllers import run\nfrom . import parts"),
     ],
 )
 def test_what_is_allowed_passes(path: str, source: str) -> None:

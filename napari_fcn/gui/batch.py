@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 from qtpy.QtWidgets import QFileDialog, QFormLayout, QHBoxLayout, QMenu, QProgressBar, QPushButton, QWidget
 
-from napari_fcn.gui._batch_table import BatchTable, detail
-from napari_fcn.gui._controller import (
+from napari_fcn.gui._batch_panels.table import BatchTable, detail
+from napari_fcn.gui._controllers import (
     FAILED,
     RUNNING,
     WAITING,
@@ -19,12 +19,12 @@ from napari_fcn.gui._controller import (
     BatchState,
     Summary,
 )
-from napari_fcn.gui._dock import Dock
-from napari_fcn.gui._form import ALARM, Fold, Form, Prose
-from napari_fcn.gui._keys import Key, Keys
-from napari_fcn.gui._outcome import duration
-from napari_fcn.gui._pickers import ModelPicker
-from napari_fcn.gui._text import escaped
+from napari_fcn.gui._widgets.dock import Dock
+from napari_fcn.gui._widgets.form import ALARM, Fold, Form, Prose
+from napari_fcn.gui._widgets.keys import Key, Keys
+from napari_fcn.gui._widgets.pickers import ModelPicker
+from napari_fcn.gui._widgets.run_result import duration
+from napari_fcn.gui._widgets.text import escaped
 from napari_fcn.settings import DEVICES, PredictSettings
 
 if TYPE_CHECKING:

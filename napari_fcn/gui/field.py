@@ -8,15 +8,15 @@ from typing import TYPE_CHECKING, Any
 from qtpy.QtCore import QTimer
 from qtpy.QtWidgets import QFormLayout, QHBoxLayout, QLineEdit, QProgressBar, QPushButton, QWidget
 
-from napari_fcn.gui._controller import ImageFacts, Request, SeeingController, SeeingState
-from napari_fcn.gui._dock import Dock
-from napari_fcn.gui._field_parts import Checks, Objects, PixelChoice
-from napari_fcn.gui._field_text import sight_text
-from napari_fcn.gui._form import ALARM, Fold, Form, Prose
-from napari_fcn.gui._growth import GrowthPlot, LayerTable
-from napari_fcn.gui._keys import Key, Keys
-from napari_fcn.gui._outcome import duration
-from napari_fcn.gui._pickers import ImagePicker, ModelPicker
+from napari_fcn.gui._controllers import ImageFacts, Request, SeeingController, SeeingState
+from napari_fcn.gui._field_panels.growth import GrowthPlot, LayerTable
+from napari_fcn.gui._field_panels.panels import Checks, Objects, PixelChoice
+from napari_fcn.gui._field_panels.text import sight_text
+from napari_fcn.gui._widgets.dock import Dock
+from napari_fcn.gui._widgets.form import ALARM, Fold, Form, Prose
+from napari_fcn.gui._widgets.keys import Key, Keys
+from napari_fcn.gui._widgets.pickers import ImagePicker, ModelPicker
+from napari_fcn.gui._widgets.run_result import duration
 from napari_fcn.settings import DEVICES, PredictSettings
 from napari_fcn.typed import read_axes
 

@@ -17,12 +17,12 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
-from napari_fcn.gui._controller import Controller, ImageFacts, Request, SaveSettings, ViewState
-from napari_fcn.gui._dock import Dock
-from napari_fcn.gui._form import ALARM, Fold, Form, Prose
-from napari_fcn.gui._keys import Key, Keys
-from napari_fcn.gui._outcome import Outcome, duration
-from napari_fcn.gui._pickers import ImagePicker, ModelPicker
+from napari_fcn.gui._controllers import Controller, ImageFacts, Request, SaveSettings, ViewState
+from napari_fcn.gui._widgets.dock import Dock
+from napari_fcn.gui._widgets.form import ALARM, Fold, Form, Prose
+from napari_fcn.gui._widgets.keys import Key, Keys
+from napari_fcn.gui._widgets.pickers import ImagePicker, ModelPicker
+from napari_fcn.gui._widgets.run_result import Outcome, duration
 from napari_fcn.settings import DEVICES, PredictSettings
 from napari_fcn.typed import read_axes
 

@@ -6,8 +6,8 @@ from magicgui.widgets import FunctionGui
 from napari.types import LayerDataTuple
 
 from napari_fcn import sample_data
-from napari_fcn.gui._guard import DockGuard
 from napari_fcn.gui._samples import layers
+from napari_fcn.gui._widgets.guard import DockGuard
 from napari_fcn.sample_data import Look, Sample
 
 KINDS = ("plane", "volume", "movie")

@@ -10,10 +10,7 @@ from typing import TYPE_CHECKING
 from qtpy.QtCore import QSignalBlocker, QTimer
 from qtpy.QtWidgets import QFileDialog, QHBoxLayout, QPushButton, QWidget
 
-from napari_fcn.gui._begin import BeginPanel
-from napari_fcn.gui._classes import ClassList
-from napari_fcn.gui._compare import CompareBar
-from napari_fcn.gui._controller import (
+from napari_fcn.gui._controllers import (
     FILTERS,
     LEAST,
     MOST,
@@ -39,14 +36,17 @@ from napari_fcn.gui._controller import (
     removed,
     renamed,
 )
-from napari_fcn.gui._curve import Curves
-from napari_fcn.gui._dock import Dock
-from napari_fcn.gui._form import Fold, Form, Prose
-from napari_fcn.gui._history import CommitList
-from napari_fcn.gui._keys import Key, Keys
-from napari_fcn.gui._learning import LearnPanel
-from napari_fcn.gui._pins import PinList
-from napari_fcn.gui._update import UpdateCard
+from napari_fcn.gui._teach_panels.candidate import UpdateCard
+from napari_fcn.gui._teach_panels.classes import ClassList
+from napari_fcn.gui._teach_panels.compare import CompareBar
+from napari_fcn.gui._teach_panels.curves import Curves
+from napari_fcn.gui._teach_panels.history import CommitList
+from napari_fcn.gui._teach_panels.learning import LearnPanel
+from napari_fcn.gui._teach_panels.pins import PinList
+from napari_fcn.gui._teach_panels.setup import BeginPanel
+from napari_fcn.gui._widgets.dock import Dock
+from napari_fcn.gui._widgets.form import Fold, Form, Prose
+from napari_fcn.gui._widgets.keys import Key, Keys
 from napari_fcn.settings import DEVICES, PredictSettings, TeachSettings
 
 if TYPE_CHECKING:
@@ -54,7 +54,7 @@ if TYPE_CHECKING:
 
     import napari
 
-    from napari_fcn.gui._controller.commands import SetClasses
+    from napari_fcn.gui._controllers.teach.commands import SetClasses
 
 WARM_UP_AFTER = 200  # milliseconds after the dock is there
 NO_IMAGE = "Open or select an image to teach on."

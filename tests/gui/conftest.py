@@ -15,7 +15,7 @@ from napari.viewer import Viewer
 from pytestqt.qtbot import QtBot
 
 from napari_fcn.gui import teach as teach_module
-from napari_fcn.gui._controller import FILTERS, Tools
+from napari_fcn.gui._controllers import FILTERS, Tools
 from napari_fcn.gui.segment import SegmentWidget
 from napari_fcn.gui.teach import TeachWidget
 from napari_fcn.models.checkpoint import Checkpoint

@@ -11,7 +11,7 @@ from napari.viewer import Viewer
 from pytestqt.qtbot import QtBot
 from qtpy.QtCore import Qt
 
-from napari_fcn.gui._controller import RunResult
+from napari_fcn.gui._controllers import RunResult
 from napari_fcn.gui.segment import SegmentWidget
 from napari_fcn.settings import PredictSettings
 

@@ -23,11 +23,12 @@ from napari_fcn.errors import Advice, ImageError, InTheWay
 from napari_fcn.events import RunDone, TileDone
 from napari_fcn.geometry import Axes, Region
 from napari_fcn.gui import batch as dock_module
-from napari_fcn.gui._batch_table import detail, state_text
-from napari_fcn.gui._controller import BatchController, BatchRequest, BatchSettings, Row, Summary, batch_tasks
-from napari_fcn.gui._controller import desk as desks
-from napari_fcn.gui._controller.batch_work import Ended, FileTask, Step
-from napari_fcn.gui._controller.work import Job
+from napari_fcn.gui._batch_panels.table import detail, state_text
+from napari_fcn.gui._controllers import BatchController, BatchRequest, BatchSettings, Row, Summary
+from napari_fcn.gui._controllers import base as desks
+from napari_fcn.gui._controllers.batch import tasks
+from napari_fcn.gui._controllers.batch.jobs import Ended, FileTask, Step
+from napari_fcn.gui._controllers.segment.worker import Job
 from napari_fcn.gui._layers import find_layer, is_outdated
 from napari_fcn.gui.batch import ALL_KEY, NO_IMAGE, NO_MODEL, BatchWidget, summary_line
 from napari_fcn.io import read_image
@@ -73,8 +74,8 @@ class Pretender:
 @pytest.fixture
 def engine(monkeypatch: pytest.MonkeyPatch) -> Pretender:
     pretender = Pretender()
-    monkeypatch.setattr(batch_tasks, "run_file", pretender.file)
-    monkeypatch.setattr(batch_tasks, "run_layer", pretender.layer)
+    monkeypatch.setattr(tasks, "run_file", pretender.file)
+    monkeypatch.setattr(tasks, "run_layer", pretender.layer)
     return pretender
 
 
@@ -364,7 +365,7 @@ def test_a_layer_whose_results_are_too_large_for_memory_needs_a_folder(
     qtbot: QtBot,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(batch_tasks, "fits_in_memory", lambda *_: False)
+    monkeypatch.setattr(tasks, "fits_in_memory", lambda *_: False)
     layer(viewer, "large")
     desk.add_layers(desk.images())
     desk.run(ask())
@@ -470,7 +471,7 @@ def test_the_files_of_one_image_are_one_row(tmp_path: Path) -> None:
     for k, path in enumerate(files):
         tifffile.imwrite(path, np.zeros((9, 9), np.uint8), description=xml.format(own=k), metadata=None)
     for dropped in ([tmp_path], files, files[::-1], [files[1], tmp_path]):
-        assert batch_tasks.found(dropped) == ([files[0]], [])
+        assert tasks.found(dropped) == ([files[0]], [])
 
 
 def test_formats_follow_the_image_unless_one_is_chosen(tmp_path: Path) -> None:

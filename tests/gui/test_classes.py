@@ -9,8 +9,8 @@ from qtpy.QtCore import Qt
 from qtpy.QtGui import QColor
 from qtpy.QtWidgets import QColorDialog
 
-from napari_fcn.gui._classes import ClassList
-from napari_fcn.gui._controller import TaughtClass
+from napari_fcn.gui._controllers import TaughtClass
+from napari_fcn.gui._teach_panels.classes import ClassList
 
 CLASSES = tuple(TaughtClass(name, colour) for name, colour in (("a", "#111111"), ("b", "#222222"), ("c", "#333333")))
 

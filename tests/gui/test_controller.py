@@ -15,9 +15,10 @@ from pytestqt.qtbot import QtBot
 from napari_fcn.errors import DeviceError
 from napari_fcn.events import RunDone, RunPlanned, TileDone
 from napari_fcn.geometry import Region
-from napari_fcn.gui._controller import Controller, Request, SaveSettings, ViewState, controller
-from napari_fcn.gui._controller import desk as desks
-from napari_fcn.gui._controller.work import Job
+from napari_fcn.gui._controllers import Controller, Request, SaveSettings, ViewState
+from napari_fcn.gui._controllers import base as desks
+from napari_fcn.gui._controllers.segment import controller
+from napari_fcn.gui._controllers.segment.worker import Job
 from napari_fcn.gui._layers import Painted, paint
 from napari_fcn.settings import PredictSettings
 

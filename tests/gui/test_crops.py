@@ -9,8 +9,8 @@ from napari.components import ViewerModel
 from napari_fcn.events import Suggested
 from napari_fcn.geometry import Region
 from napari_fcn.gui._layers import Crop, Place, Sights, look_at, show_answer, show_changes, show_uncertainty, visible
-from napari_fcn.gui._layers.placing import on_image, on_layer
 from napari_fcn.gui._layers.screen import camera_of
+from napari_fcn.gui._layers.transforms import on_image, on_layer
 
 CLASSES = (("background", "#000000"), ("cell", "#56b4e9"))
 HOW: dict[str, dict[str, Any]] = {

@@ -14,8 +14,8 @@ from qtpy.QtCore import QEvent, QPointF, Qt
 from qtpy.QtGui import QMouseEvent
 from qtpy.QtWidgets import QApplication, QScrollArea
 
-from napari_fcn.gui._controller import SeeingState
-from napari_fcn.gui._field_text import growth_line, sight_text
+from napari_fcn.gui._controllers import SeeingState
+from napari_fcn.gui._field_panels.text import growth_line, sight_text
 from napari_fcn.gui._layers import KEY
 from napari_fcn.gui._layers.screen import camera_of
 from napari_fcn.gui.field import FieldWidget

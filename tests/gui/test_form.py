@@ -5,7 +5,7 @@ from pytestqt.qtbot import QtBot
 from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QCheckBox, QComboBox, QLineEdit
 
-from napari_fcn.gui._form import BREAK, Fold, Form, Prose, breakable
+from napari_fcn.gui._widgets.form import BREAK, Fold, Form, Prose, breakable
 from napari_fcn.settings import PredictSettings, TrainSettings, option, options
 
 

@@ -32,9 +32,9 @@ from qtpy.QtWidgets import (
 )
 
 from napari_fcn.gui import batch, field, segment, teach
-from napari_fcn.gui._dock import Dock
-from napari_fcn.gui._form import Fold
-from napari_fcn.gui._guard import DockGuard
+from napari_fcn.gui._widgets.dock import Dock
+from napari_fcn.gui._widgets.form import Fold
+from napari_fcn.gui._widgets.guard import DockGuard
 from napari_fcn.gui.batch import BatchWidget
 from napari_fcn.gui.field import FieldWidget
 from napari_fcn.gui.segment import SegmentWidget

@@ -1,7 +1,7 @@
 import pytest
 from gui.clocks import ManualTimer
 
-from napari_fcn.gui._controller.herald import LATE, SOON, Herald
+from napari_fcn.gui._controllers.teach.throttle import LATE, SOON, Herald
 
 
 class Counter:

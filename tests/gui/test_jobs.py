@@ -9,7 +9,7 @@ import torch
 from gui.clocks import LONG, ManualTime, turn, until
 from pytestqt.qtbot import QtBot
 
-from napari_fcn.gui._jobs import NICENESS, WAITING, JobRunner, Kept, Writer
+from napari_fcn.gui._threads import NICENESS, WAITING, JobRunner, Kept, Writer
 from napari_fcn.gui._timers import Clock
 from napari_fcn.learning.cancellation import Left, giving_up, watched
 

@@ -2,7 +2,7 @@
 
 from napari.components import ViewerModel
 
-from napari_fcn.gui._keys import Key, Keys
+from napari_fcn.gui._widgets.keys import Key, Keys
 
 
 def pressed(viewer: ViewerModel, key: str) -> None:

@@ -22,7 +22,7 @@ from napari_fcn.gui._layers import (
     select,
     visible_region,
 )
-from napari_fcn.gui._layers.painting import most_probable
+from napari_fcn.gui._layers.colorize import most_probable
 
 CLASSES = [("background", "#000000"), ("cell", "#ff8000"), ("rim", "#0000ff")]
 

@@ -9,8 +9,8 @@ import tifffile
 from napari.components import ViewerModel
 
 from napari_fcn.geometry import Axes, Region
-from napari_fcn.gui._layers import add_image, add_results, find_layer, fit, open_files, opened
-from napari_fcn.gui._layers.painting import tinted
+from napari_fcn.gui._layers import add_image, add_results, files, find_layer, fit, open_files
+from napari_fcn.gui._layers.colorize import tinted
 from napari_fcn.io import ResultMeta, open_result
 
 CLASSES = (("background", "#000000"), ("class 1", "#56b4e9"), ("class 2", "#e69f00"))
@@ -51,7 +51,7 @@ def image(folder: Path) -> Path:
 def test_results_are_shown_on_their_image_whether_in_memory_or_on_the_disk(
     tmp_path: Path, probabilities: np.ndarray, monkeypatch: pytest.MonkeyPatch, suffix: str, limit: int
 ) -> None:
-    monkeypatch.setattr(opened, "IN_MEMORY", limit)
+    monkeypatch.setattr(files, "IN_MEMORY", limit)
     paths = write(tmp_path, probabilities, suffix)
     kinds = {kind: paths[kind] for kind in ("classes", "objects", "probabilities")}
     viewer = ViewerModel()

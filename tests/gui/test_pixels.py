@@ -16,8 +16,8 @@ from pytestqt.qtbot import QtBot
 from zarr.storage import MemoryStore
 
 from napari_fcn.events import TileDone
-from napari_fcn.gui._batch_table import state_text
-from napari_fcn.gui._controller import (
+from napari_fcn.gui._batch_panels.table import state_text
+from napari_fcn.gui._controllers import (
     BatchController,
     BatchRequest,
     BatchSettings,
@@ -25,7 +25,7 @@ from napari_fcn.gui._controller import (
     Request,
     SeeingController,
 )
-from napari_fcn.gui._field_text import finding_text
+from napari_fcn.gui._field_panels.text import finding_text
 from napari_fcn.gui._layers import KEY, PixelsReplacedError, content_of, is_outdated, watch_of
 from napari_fcn.gui._layers.pixels import BLOCK
 from napari_fcn.session import Session
@@ -210,7 +210,7 @@ def test_what_is_written_in_place_without_a_word_is_noticed_before_files_get_the
     tmp_path: Path,
     after_a_tile: threading.Event,
 ) -> None:
-    from napari_fcn.gui._controller import SaveSettings
+    from napari_fcn.gui._controllers import SaveSettings
 
     desk.predict(layer, Request(model(), TILES, save=SaveSettings("both", str(tmp_path))))
     qtbot.waitUntil(lambda: desk.state.done > 0, timeout=LONG)

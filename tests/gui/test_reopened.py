@@ -16,7 +16,7 @@ from pytestqt.qtbot import QtBot
 
 from napari_fcn.geometry import Region
 from napari_fcn.gui import teach as teach_module
-from napari_fcn.gui._controller import (
+from napari_fcn.gui._controllers import (
     FILTERS,
     GoTo,
     Pin,
@@ -28,7 +28,7 @@ from napari_fcn.gui._controller import (
     added,
     renamed,
 )
-from napari_fcn.gui._controller.progress import KIND, Progress
+from napari_fcn.gui._controllers.teach.progress import KIND, Progress
 from napari_fcn.gui.teach import TeachWidget
 from napari_fcn.project import Project
 from napari_fcn.settings import TeachSettings

@@ -18,7 +18,7 @@ from net_contract import one_thread  # noqa: F401
 from pytestqt.qtbot import QtBot
 
 from napari_fcn.geometry import Region
-from napari_fcn.gui._controller import (
+from napari_fcn.gui._controllers import (
     Accept,
     GoTo,
     Pin,

@@ -7,8 +7,8 @@ import pytest
 from napari.layers import Image
 
 from napari_fcn.geometry import Region
-from napari_fcn.gui._controller.batch_work import NoCanvas
-from napari_fcn.gui._controller.work import Job, Seen, segment
+from napari_fcn.gui._controllers.batch.jobs import NoCanvas
+from napari_fcn.gui._controllers.segment.worker import Job, Seen, segment
 from napari_fcn.gui._layers import read
 from napari_fcn.io import read_image
 from napari_fcn.models.checkpoint import Checkpoint

@@ -14,10 +14,10 @@ from pytestqt.qtbot import QtBot
 from napari_fcn.errors import InputAtRiskError, OutputError
 from napari_fcn.geometry import Axes
 from napari_fcn.geometry.calibration import Calibration
-from napari_fcn.gui._controller import Controller, Request, SaveSettings
-from napari_fcn.gui._controller.commands import Save
-from napari_fcn.gui._controller.opening import Opening, Tools
-from napari_fcn.gui._controller.saving import file_name
+from napari_fcn.gui._controllers import Controller, Request, SaveSettings
+from napari_fcn.gui._controllers.segment.output_settings import file_name
+from napari_fcn.gui._controllers.teach.commands import Save
+from napari_fcn.gui._controllers.teach.open_session import Opening, Tools
 from napari_fcn.gui._layers import Canvas, LayerImage
 from napari_fcn.io import ResultMeta
 from napari_fcn.io.incremental_zarr import GrowingZarr

@@ -13,10 +13,10 @@ from napari.layers import Image, Layer
 from pytestqt.qtbot import QtBot
 
 from napari_fcn.api import receptive_field
-from napari_fcn.gui._controller import Request, SeeingController, SeeingState, catalogue
-from napari_fcn.gui._controller.seeing_state import CHECKS
+from napari_fcn.gui._controllers import Request, SeeingController, SeeingState, model_catalog
+from napari_fcn.gui._controllers.field.state import CHECKS
 from napari_fcn.gui._layers import KEY, pixel_at, plane_of
-from napari_fcn.gui._layers.seeing import brightest
+from napari_fcn.gui._layers.receptive_field import brightest
 
 Look = Callable[..., SeeingState]
 
@@ -191,7 +191,7 @@ def test_a_model_that_sees_everything_is_named_with_its_layers(
     look(layer, request, 5, 5)
     known = desk._anatomies[request.model]
     desk._anatomies[request.model] = replace(known, unbounded=("pool.global",))
-    desk.choose(catalogue.entry(request.model))
+    desk.choose(model_catalog.entry(request.model))
     assert desk.state.growth is not None
     assert desk.state.growth.unbounded == ("pool.global",)
     desk.look_at(layer, request, (5, 5))
@@ -204,7 +204,7 @@ def test_a_model_that_sees_everything_is_named_with_its_layers(
 def test_a_model_tells_how_its_field_grows(
     desk: SeeingController, rest: Callable[[], SeeingState], model: MakeModel
 ) -> None:
-    desk.choose(catalogue.entry(model()))
+    desk.choose(model_catalog.entry(model()))
     rest()
     growth = desk.state.growth
     assert growth is not None
@@ -222,15 +222,15 @@ def test_objects_are_measured_and_advice_follows(
     labels = np.zeros((80, 96), np.int32)
     labels[10:60, 10:60], labels[62:70, 70:90] = 1, 0
     layer = viewer.add_labels(labels)
-    desk.choose(catalogue.entry(model()))
+    desk.choose(model_catalog.entry(model()))
     rest()
-    desk.measure(layer, catalogue.entry(model()))
+    desk.measure(layer, model_catalog.entry(model()))
     state = rest()
     assert state.objects == pytest.approx(50 * 2 / np.sqrt(np.pi), rel=0.01)
     assert "Objects are 56 px" in state.advice
     assert "Use the dilated net or a deeper one" in state.advice
     layer.data = np.zeros_like(labels)
-    desk.measure(layer, catalogue.entry(model()))
+    desk.measure(layer, model_catalog.entry(model()))
     assert "no objects" in rest().error
 
 
@@ -245,7 +245,7 @@ def test_a_check_gives_a_layer_and_a_sentence(
     assert state.error == ""
     finding = state.finding(kind)
     assert finding is not None
-    assert (finding.image, finding.model) == ("cells", catalogue.entry(model()).name)
+    assert (finding.image, finding.model) == ("cells", model_catalog.entry(model()).name)
     assert len(finding.sentence) > 40
     if kind == "certificate":
         assert finding.sentence.startswith("Exact.")

@@ -17,10 +17,11 @@ from gui.docks import Dock, MakeModel
 from qtpy.QtCore import Qt
 from zarr.storage import _local
 
-from napari_fcn.gui import _pickers
-from napari_fcn.gui._controller import SaveSettings, controller
-from napari_fcn.gui._layers import results
-from napari_fcn.gui._layers.results import draws_colours_in_3d
+from napari_fcn.gui._controllers import SaveSettings
+from napari_fcn.gui._controllers.segment import controller
+from napari_fcn.gui._layers import overlay
+from napari_fcn.gui._layers.overlay import draws_colours_in_3d
+from napari_fcn.gui._widgets import pickers
 from napari_fcn.gui.segment import CANCEL_KEY, NO_IMAGE, RUN_KEY, SegmentWidget
 from napari_fcn.nets.spec import NetSpec
 from napari_fcn.settings import PredictSettings
@@ -188,7 +189,7 @@ def test_a_plane_is_segmented_in_the_3d_view(dock: Dock, model: MakeModel, pixel
 def test_classes_are_shown_in_3d_where_colours_cannot_be(
     dock: Dock, model: MakeModel, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(results, "draws_colours_in_3d", lambda: False)
+    monkeypatch.setattr(overlay, "draws_colours_in_3d", lambda: False)
     dock.viewer.add_image(np.zeros((4, 8, 8), np.uint8))
     dock.viewer.dims.ndisplay = 3
     dock.run()
@@ -437,7 +438,7 @@ def test_a_gpu_that_is_not_there(dock: Dock, image: np.ndarray) -> None:
 
 def test_a_model_is_opened_from_the_list(dock: Dock, model: MakeModel, monkeypatch: pytest.MonkeyPatch) -> None:
     path = model(2, 1, 4)
-    monkeypatch.setattr(_pickers.QFileDialog, "getOpenFileName", lambda *_: (str(path), ""))
+    monkeypatch.setattr(pickers.QFileDialog, "getOpenFileName", lambda *_: (str(path), ""))
     combo = dock.widget.model.combo
     combo.setCurrentIndex(combo.count() - 1)
     combo.activated.emit(combo.count() - 1)

@@ -11,10 +11,10 @@ from hypothesis import strategies as st
 
 from napari_fcn.events import TileDone
 from napari_fcn.geometry import Region, TilePlan
-from napari_fcn.gui._controller import SaveSettings
-from napari_fcn.gui._layers import Canvas, StoredCanvas, results
+from napari_fcn.gui._controllers import SaveSettings
+from napari_fcn.gui._layers import Canvas, StoredCanvas, overlay
+from napari_fcn.gui._layers.lazy_result import Shown
 from napari_fcn.gui._layers.screen import camera_of
-from napari_fcn.gui._layers.stored import Shown
 from napari_fcn.io import ResultMeta
 from napari_fcn.settings import PredictSettings
 
@@ -78,8 +78,8 @@ def test_a_run_whose_results_are_too_large_goes_to_the_disk_and_is_shown_from_th
     dock.viewer.add_image(image, name="slide", scale=(0.5, 0.5))
     dock.widget.settings.set_value(PredictSettings(tile=(128,)))
     dock.run()
-    in_memory = {kind: np.asarray(dock.layer(kind).data).copy() for kind in results.KINDS}
-    monkeypatch.setattr(results, "LARGEST", 1000)
+    in_memory = {kind: np.asarray(dock.layer(kind).data).copy() for kind in overlay.KINDS}
+    monkeypatch.setattr(overlay, "LARGEST", 1000)
     dock.widget.save.set_value(SaveSettings(folder=str(tmp_path)))
     result = dock.run()
     assert sorted(Path(file).name for file in result.files) == [
@@ -93,7 +93,7 @@ def test_a_run_whose_results_are_too_large_goes_to_the_disk_and_is_shown_from_th
     np.testing.assert_allclose(classes.scale, (0.5, 0.5))
     assert [layer.name for layer in dock.viewer.layers] == ["slide", "slide probabilities", "slide classes"]
     shot = dock.viewer.screenshot(flash=False)[..., :3]
-    monkeypatch.setattr(results, "LARGEST", 2**30)
+    monkeypatch.setattr(overlay, "LARGEST", 2**30)
     dock.run()
     assert not dock.layer("classes").multiscale
     again = dock.viewer.screenshot(flash=False)[..., :3]
@@ -107,7 +107,7 @@ def test_a_small_image_whose_results_go_to_the_disk_is_shown_without_levels(
     dock.run()
     in_memory = np.asarray(dock.layer("classes").data).copy()
     shot = dock.viewer.screenshot(flash=False)
-    monkeypatch.setattr(results, "LARGEST", 10)
+    monkeypatch.setattr(overlay, "LARGEST", 10)
     dock.widget.save.set_value(SaveSettings(folder=str(tmp_path)))
     dock.run()
     assert not dock.layer("classes").multiscale
@@ -145,7 +145,7 @@ def test_of_a_stack_on_the_disk_only_the_plane_that_is_asked_for_is_read() -> No
 
 
 def test_results_without_a_folder_to_go_to_are_refused(dock: Dock, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(results, "LARGEST", 10)
+    monkeypatch.setattr(overlay, "LARGEST", 10)
     dock.viewer.add_image(np.zeros((64, 64), np.uint8), name="slide")
     dock.click(dock.widget.run_button)
     assert "Choose a folder under Save to" in dock.widget.error.text()

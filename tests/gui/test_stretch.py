@@ -10,8 +10,8 @@ from pytestqt.qtbot import QtBot
 
 from napari_fcn.geometry import Axes, Region
 from napari_fcn.geometry.resampling import Resampling
-from napari_fcn.gui._controller import Controller, Request
-from napari_fcn.gui._controller.stretch import Stretch, probe, stretches
+from napari_fcn.gui._controllers import Controller, Request
+from napari_fcn.gui._controllers.segment.slider_extent import Stretch, probe, stretches
 from napari_fcn.nets.spec import NetSpec
 from napari_fcn.settings import PredictSettings
 

@@ -7,7 +7,7 @@ from hypothesis.extra import numpy as nps
 from napari.layers import Labels
 
 from napari_fcn.geometry import Region
-from napari_fcn.gui._controller.sheet import Sheet, renumbering
+from napari_fcn.gui._controllers.teach.label_store import Sheet, renumbering
 from napari_fcn.gui._layers import Restored, Stroke
 from napari_fcn.gui._layers.strokes import painted_box, painted_region
 from napari_fcn.learning.annotations import Samples

@@ -15,9 +15,10 @@ from qtpy.QtWidgets import QAbstractButton, QColorDialog, QComboBox, QFileDialog
 from napari_fcn.events import Change
 from napari_fcn.geometry import Region
 from napari_fcn.gui import teach as teach_module
-from napari_fcn.gui._controller import FILTERS, course
-from napari_fcn.gui._controller.desk import Desk
-from napari_fcn.gui._layers import window
+from napari_fcn.gui._controllers import FILTERS
+from napari_fcn.gui._controllers.base import Desk
+from napari_fcn.gui._controllers.teach import layers
+from napari_fcn.gui._layers import viewport
 from napari_fcn.gui._layers.screen import camera_of
 from napari_fcn.gui.teach import NO_IMAGE, TeachWidget
 from napari_fcn.nets.spec import NetSpec
@@ -392,8 +393,8 @@ def test_napari_opens_the_dock_from_its_menu(
 
 
 def test_the_part_that_is_painted_on_moves_with_the_camera(teach: TeachDock, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(course, "fits_in_memory", lambda *_: False)
-    monkeypatch.setattr(window, "SIDE", 40)
+    monkeypatch.setattr(layers, "fits_in_memory", lambda *_: False)
+    monkeypatch.setattr(viewport, "SIDE", 40)
     camera_of(teach.viewer).center, camera_of(teach.viewer).zoom = (0, 20, 20), 20
     teach.wait(lambda: teach.viewer.layers["cells"].corner_pixels[1].max() < 60)  # the canvas has been drawn
     teach.start()

@@ -9,7 +9,7 @@ from gui.docks import MakeModel
 from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QFileDialog
 
-from napari_fcn.gui._controller import Tools
+from napari_fcn.gui._controllers import Tools
 from napari_fcn.models.checkpoint import Checkpoint
 from napari_fcn.nets.validation import FAMILIES
 

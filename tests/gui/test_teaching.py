@@ -18,7 +18,7 @@ from pytestqt.qtbot import QtBot
 from napari_fcn.errors import ImageError, ProjectError
 from napari_fcn.events import Change
 from napari_fcn.geometry import Region
-from napari_fcn.gui._controller import (
+from napari_fcn.gui._controllers import (
     Accept,
     Compare,
     GoTo,
@@ -35,13 +35,12 @@ from napari_fcn.gui._controller import (
     Unpin,
     Wish,
     added,
-    course,
-    herald,
     recoloured,
     removed,
     renamed,
 )
-from napari_fcn.gui._layers import window
+from napari_fcn.gui._controllers.teach import layers, throttle
+from napari_fcn.gui._layers import viewport
 from napari_fcn.project import Project
 from napari_fcn.settings import TeachSettings
 
@@ -237,7 +236,7 @@ def test_the_dock_is_not_drawn_while_a_stroke_waits_for_its_answer(
     lesson: Lesson, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     lesson.wait(lambda: not lesson.desk.is_late)
-    monkeypatch.setattr(herald, "LATE", 10**6)
+    monkeypatch.setattr(throttle, "LATE", 10**6)
     gate = threading.Event()
     monkeypatch.setattr(FakeTeaching, "gate", gate)
     shown: list[TeachState] = []
@@ -794,7 +793,7 @@ class Look:
         """Paint at a pixel of the image."""
         course = self.lesson.desk.course
         assert course is not None
-        self.lesson.paint(tuple(i - a for i, a in zip(at, course.canvas.window.start, strict=True)), label)
+        self.lesson.paint(tuple(i - a for i, a in zip(at, layers.canvas.window.start, strict=True)), label)
 
     def values(self, layer: Any, at: tuple[int, ...]) -> Any:
         """Return what a layer shows over a pixel of the image."""
@@ -806,9 +805,9 @@ class Look:
 @pytest.fixture
 def look(desk: TeachController, image: Image, qtbot: QtBot, monkeypatch: pytest.MonkeyPatch) -> Look:
     look = Look(Lesson(desk, image, qtbot), Region((0, 0), (10, 12)))
-    monkeypatch.setattr(course, "fits_in_memory", lambda *_: False)
-    monkeypatch.setattr(course, "visible_region", lambda *_: look.region)
-    monkeypatch.setattr(window, "SIDE", 20)
+    monkeypatch.setattr(layers, "fits_in_memory", lambda *_: False)
+    monkeypatch.setattr(layers, "visible_region", lambda *_: look.region)
+    monkeypatch.setattr(viewport, "SIDE", 20)
     look.lesson.start()
     assert look.lesson.state.is_open, look.lesson.state.error
     return look
@@ -938,9 +937,9 @@ def test_planes_of_a_large_stack_are_taken_as_they_are_seen(
     pixels[:, :, 30:] = 200
     image = viewer.add_image(pixels, name="stack")
     look = Look(Lesson(desk, image, qtbot), Region((1, 0, 0), (2, 40, 60)))
-    monkeypatch.setattr(course, "fits_in_memory", lambda *_: False)
-    monkeypatch.setattr(course, "visible_region", lambda *_: look.region)
-    monkeypatch.setattr(window, "PIXELS", 3 * 40 * 60)
+    monkeypatch.setattr(layers, "fits_in_memory", lambda *_: False)
+    monkeypatch.setattr(layers, "visible_region", lambda *_: look.region)
+    monkeypatch.setattr(viewport, "PIXELS", 3 * 40 * 60)
     look.lesson.start()
     look.paint((1, 5, 5), 1)
     look.at(7, 0, 0)
@@ -963,10 +962,10 @@ def test_a_part_of_an_image_with_channels_lies_where_it_belongs(
 ) -> None:
     layer = viewer.add_image(np.zeros(shape, np.uint8), name="many", scale=(2, 3, 0.5, 0.5), translate=(5, 6, 7, 8))
     layer.axis_labels = tuple(names)
-    monkeypatch.setattr(course, "fits_in_memory", lambda *_: False)
-    monkeypatch.setattr(course, "visible_region", lambda *_: Region((7, 20, 30), (8, 30, 50)))
-    monkeypatch.setattr(window, "SIDE", 20)
-    monkeypatch.setattr(window, "PIXELS", 3 * 20 * 20)
+    monkeypatch.setattr(layers, "fits_in_memory", lambda *_: False)
+    monkeypatch.setattr(layers, "visible_region", lambda *_: Region((7, 20, 30), (8, 30, 50)))
+    monkeypatch.setattr(viewport, "SIDE", 20)
+    monkeypatch.setattr(viewport, "PIXELS", 3 * 20 * 20)
     lesson = Lesson(desk, layer, qtbot)
     lesson.start()
     assert desk.course.canvas.window == Region((6, 15, 30), (9, 35, 50))

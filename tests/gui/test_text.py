@@ -17,18 +17,18 @@ from qtpy.QtWidgets import QAbstractItemView, QApplication, QComboBox, QLabel, Q
 from napari_fcn.events import Change, PinScore, UpdateReady
 from napari_fcn.geometry import Region
 from napari_fcn.gui import field, segment, teach
-from napari_fcn.gui._batch_table import detail
-from napari_fcn.gui._cards import card, card_line, swatch
-from napari_fcn.gui._classes import ClassList
-from napari_fcn.gui._controller import ClassShare, Finding, Row, RunResult, TaughtClass, TeachState, catalogue
-from napari_fcn.gui._controller.teach_state import Update
-from napari_fcn.gui._dock import Dock
-from napari_fcn.gui._field_text import finding_text
-from napari_fcn.gui._form import Prose
-from napari_fcn.gui._outcome import legend, result_line
-from napari_fcn.gui._pins import PinList
-from napari_fcn.gui._text import css, escaped, hint, one_line
-from napari_fcn.gui._update import UpdateCard
+from napari_fcn.gui._batch_panels.table import detail
+from napari_fcn.gui._controllers import ClassShare, Finding, Row, RunResult, TaughtClass, TeachState, model_catalog
+from napari_fcn.gui._controllers.teach.state import Update
+from napari_fcn.gui._field_panels.text import finding_text
+from napari_fcn.gui._teach_panels.candidate import UpdateCard
+from napari_fcn.gui._teach_panels.classes import ClassList
+from napari_fcn.gui._teach_panels.pins import PinList
+from napari_fcn.gui._widgets.dock import Dock
+from napari_fcn.gui._widgets.form import Prose
+from napari_fcn.gui._widgets.model_cards import card, card_line, swatch
+from napari_fcn.gui._widgets.run_result import legend, result_line
+from napari_fcn.gui._widgets.text import css, escaped, hint, one_line
 from napari_fcn.gui.batch import BatchWidget
 from napari_fcn.gui.field import FieldWidget
 from napari_fcn.gui.segment import SegmentWidget
@@ -138,7 +138,7 @@ def test_no_dock_draws_the_tags_of_a_name_or_a_model_card(whole: Any, qtbot: QtB
 
 
 def test_markup_of_ours_shows_foreign_text_as_it_is(evil_model: Path) -> None:
-    entry = catalogue.entry(evil_model)
+    entry = model_catalog.entry(evil_model)
     result = RunResult(EVIL, EVIL, 1.0, 1, EVIL, EVIL, (ClassShare(EVIL, EVIL, 0.5),) * 2, (EVIL,), (f"/tmp/{EVIL}",))
     row = Row(0, EVIL, f"/data/{EVIL}", "failed", device=EVIL, precision=EVIL, lines=(EVIL,), files=(f"/x/{EVIL}",))
     for markup in (card(entry), card_line(entry), result_line(result), legend(result.classes), detail(row)):
@@ -196,7 +196,7 @@ def test_a_tooltip_that_comes_later_is_plain_too(qtbot: QtBot) -> None:
     from qtpy.QtCore import QEvent, QPoint
     from qtpy.QtGui import QHelpEvent
 
-    from napari_fcn.gui._guard import DockGuard
+    from napari_fcn.gui._widgets.guard import DockGuard
 
     whole = QWidget()
     qtbot.addWidget(whole)

@@ -11,7 +11,7 @@ from napari.layers._source import layer_source
 
 from napari_fcn.geometry.calibration import Calibration
 from napari_fcn.gui._layers import read
-from napari_fcn.gui._layers.told import channel_names
+from napari_fcn.gui._layers.layer_metadata import channel_names
 
 NAMED = ("DAPI", "actin")
 OME = {"axes": "CYX", "Channel": {"Name": list(NAMED)}, "PhysicalSizeX": 0.2, "PhysicalSizeY": 0.3}

@@ -4,10 +4,10 @@ from pytestqt.qtbot import QtBot
 
 from napari_fcn.events import Change, UpdateReady
 from napari_fcn.geometry import Region
-from napari_fcn.gui._controller import TeachState
-from napari_fcn.gui._controller.news import TaughtClass
-from napari_fcn.gui._controller.teach_state import Update
-from napari_fcn.gui._update import UpdateCard
+from napari_fcn.gui._controllers import TeachState
+from napari_fcn.gui._controllers.teach.messages import TaughtClass
+from napari_fcn.gui._controllers.teach.state import Update
+from napari_fcn.gui._teach_panels.candidate import UpdateCard
 
 
 def test_a_long_change_is_read_to_its_end_in_a_narrow_dock(qtbot: QtBot) -> None:

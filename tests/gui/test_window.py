@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from napari_fcn.geometry import Region
 from napari_fcn.gui._layers import Canvas, Painted, moved, window_on
-from napari_fcn.gui._layers.window import PIXELS, SIDE, Pane
+from napari_fcn.gui._layers.viewport import PIXELS, SIDE, Pane
 
 
 @st.composite

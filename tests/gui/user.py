@@ -158,7 +158,7 @@ class User:
         if name == "synthetic":
             widget.size.value = 64
         elif name == "teach":
-            from napari_fcn.gui._controller import FILTERS
+            from napari_fcn.gui._controllers import FILTERS
 
             widget.begin.model.choose_other(FILTERS)
         else:

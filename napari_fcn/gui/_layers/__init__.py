@@ -2,11 +2,11 @@
 
 from napari_fcn.gui._layers.camera import Gaze, after_draw, fit, look_at
 from napari_fcn.gui._layers.canvas import Canvas
+from napari_fcn.gui._layers.colorize import Painted, paint
 from napari_fcn.gui._layers.colours import visible
 from napari_fcn.gui._layers.corrections import MOST_CLASSES, Corrections
 from napari_fcn.gui._layers.crops import Crop, Place, show_answer, show_changes, show_uncertainty
-from napari_fcn.gui._layers.gl_context import keep_own_context
-from napari_fcn.gui._layers.opened import (
+from napari_fcn.gui._layers.files import (
     Opened,
     add_image,
     add_results,
@@ -15,11 +15,8 @@ from napari_fcn.gui._layers.opened import (
     renew_results,
     result_kind,
 )
-from napari_fcn.gui._layers.painting import Painted, paint
-from napari_fcn.gui._layers.pixels import PixelsReplacedError, content_of, replaced_during, replaced_since, watch_of
-from napari_fcn.gui._layers.placing import as_layer, find_layer, is_outdated, mark_outdated, on_layer, select
-from napari_fcn.gui._layers.pointing import Pointer, pixel_at, plane_of
-from napari_fcn.gui._layers.reading import (
+from napari_fcn.gui._layers.gl_context import keep_own_context
+from napari_fcn.gui._layers.layer_image import (
     KEY,
     LayerImage,
     is_segmentable,
@@ -29,13 +26,16 @@ from napari_fcn.gui._layers.reading import (
     unwrapped,
     visible_region,
 )
-from napari_fcn.gui._layers.results import KINDS, Overlay, fits_in_memory
-from napari_fcn.gui._layers.seeing import Sights
+from napari_fcn.gui._layers.lazy_result import StoredCanvas
+from napari_fcn.gui._layers.overlay import KINDS, Overlay, fits_in_memory
+from napari_fcn.gui._layers.pixels import PixelsReplacedError, content_of, replaced_during, replaced_since, watch_of
+from napari_fcn.gui._layers.pointing import Pointer, pixel_at, plane_of
+from napari_fcn.gui._layers.prewarm import load_what_layers_need
+from napari_fcn.gui._layers.receptive_field import Sights
 from napari_fcn.gui._layers.sliders import SliderMarks
-from napari_fcn.gui._layers.stored import StoredCanvas
 from napari_fcn.gui._layers.strokes import Restored, Stroke
-from napari_fcn.gui._layers.warming import load_what_layers_need
-from napari_fcn.gui._layers.window import moved, window_on
+from napari_fcn.gui._layers.transforms import as_layer, find_layer, is_outdated, mark_outdated, on_layer, select
+from napari_fcn.gui._layers.viewport import moved, window_on
 
 __all__ = [
     "KEY",

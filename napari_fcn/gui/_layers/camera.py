@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from qtpy.QtCore import QObject, Signal
 
-from napari_fcn.gui._layers.reading import displayed_axes
+from napari_fcn.gui._layers.layer_image import displayed_axes
 from napari_fcn.gui._layers.screen import camera_of, scene_canvas
 from napari_fcn.gui._timers import MakeTimer, single_shot
 

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Self
 import numpy as np
 
 from napari_fcn.geometry import Region
-from napari_fcn.gui._layers.painting import paint
-from napari_fcn.gui._layers.placing import as_layer
+from napari_fcn.gui._layers.colorize import paint
+from napari_fcn.gui._layers.transforms import as_layer
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     import numpy.typing as npt
 
     from napari_fcn.events import TileDone
-    from napari_fcn.gui._layers.painting import Painted
+    from napari_fcn.gui._layers.colorize import Painted
     from napari_fcn.io import ResultMeta
 
 BYTES = 5  # per pixel of the image: RGBA and a class

@@ -12,7 +12,10 @@ from qtpy.QtCore import QObject, Qt, Signal
 from napari_fcn.geometry import Region
 from napari_fcn.gui._layers.canvas import zeros
 from napari_fcn.gui._layers.colours import stroke_colours, stroke_names
-from napari_fcn.gui._layers.placing import (
+from napari_fcn.gui._layers.layer_image import KEY
+from napari_fcn.gui._layers.screen import camera_of
+from napari_fcn.gui._layers.strokes import Stroke, painted_box, painted_region
+from napari_fcn.gui._layers.transforms import (
     CORRECTIONS,
     add_on_top,
     align,
@@ -25,10 +28,7 @@ from napari_fcn.gui._layers.placing import (
     placement,
     select,
 )
-from napari_fcn.gui._layers.reading import KEY
-from napari_fcn.gui._layers.screen import camera_of
-from napari_fcn.gui._layers.strokes import Stroke, painted_box, painted_region
-from napari_fcn.gui._layers.window import Pane
+from napari_fcn.gui._layers.viewport import Pane
 from napari_fcn.learning.annotations import AnnotationSet
 from napari_fcn.learning.sparse import SparseLabels
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from qtpy.QtCore import QObject, Signal
 
-from napari_fcn.gui._layers.reading import read
+from napari_fcn.gui._layers.layer_image import read
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     import numpy.typing as npt
 
-    from napari_fcn.gui._layers.window import Pane
+    from napari_fcn.gui._layers.viewport import Pane
     from napari_fcn.learning.sparse import SparseLabels
 
     Labels8 = npt.NDArray[np.uint8]

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from napari_fcn.gui._layers.reading import displayed_axes
+from napari_fcn.gui._layers.layer_image import displayed_axes
 
 if TYPE_CHECKING:
     from napari.components import ViewerModel

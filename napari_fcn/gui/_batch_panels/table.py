@@ -1,0 +1,178 @@
+"""The table of the batch dock: a row for each image, and what there is to tell of one."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from qtpy.QtCore import QSignalBlocker, QSize, Qt, Signal
+from qtpy.QtGui import QPainter
+from qtpy.QtWidgets import QAbstractItemView, QHeaderView, QStyledItemDelegate, QTableWidget, QTableWidgetItem
+
+from napari_fcn.gui._controllers import CANCELLED, DONE, FAILED, RUNNING, WAITING
+from napari_fcn.gui._widgets.run_result import duration, link
+from napari_fcn.gui._widgets.text import escaped, hint, one_line
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from qtpy.QtCore import QModelIndex
+    from qtpy.QtGui import QPaintEvent
+    from qtpy.QtWidgets import QStyleOptionViewItem
+
+    from napari_fcn.gui._controllers import Row
+
+EMPTY = "Drop images or folders here,\nor add layers or files above."
+SIGNS = {WAITING: "", RUNNING: "▸ ", DONE: "✓ ", FAILED: "✗ ", CANCELLED: "– "}
+COLUMNS = ("Image", "State")
+HEIGHT, PADDING = 190, 8  # pixels: of the table, and between the rows
+
+
+def state_text(row: Row) -> str:
+    """Return the state of a row: ``waiting``, ``34 % · 12 s left``, ``done · 3.1 s``, ``failed: ...``."""
+    if row.state == RUNNING:
+        if not row.share and not row.task:
+            return "preparing …"
+        left = "" if row.seconds_left is None else f" · {duration(row.seconds_left)} left"
+        return f"{row.task} {100 * row.share:.0f} %{left}".strip()
+    if row.state == DONE:
+        if row.is_outdated:
+            return "done, of earlier pixels"
+        return f"done · {duration(row.seconds)}" if row.seconds else "done before"
+    if row.state == FAILED:
+        return f"failed: {_brief(row)}"
+    return row.state
+
+
+def _brief(row: Row) -> str:
+    """Return what went wrong without the path of the image, which would fill the whole cell."""
+    line = " ".join(row.lines)
+    return line.removeprefix(row.place).lstrip(": ").replace(row.place, row.name)
+
+
+def detail(row: Row) -> str:
+    """Return all that there is to tell of a row, as rich text."""
+    state = f"on {row.device} in {row.precision}" if row.device else ""
+    head = row.state if row.state == FAILED else " ".join(filter(None, [state_text(row), state]))
+    lines = [f"<b>{escaped(row.name)}</b>: {escaped(head)}", *map(escaped, row.lines)]
+    if not any(row.place in line for line in row.lines):
+        lines.append(f"From {escaped(row.place)}")
+    lines += [f"Saved {link(Path(file))}" for file in row.files]
+    return "<br>".join(lines)
+
+
+class _Middle(QStyledItemDelegate):
+    """Leaves out the middle of a name that is too long: names of one series differ at their ends."""
+
+    def initStyleOption(self, option: QStyleOptionViewItem, index: QModelIndex) -> None:
+        super().initStyleOption(option, index)
+        option.textElideMode = Qt.ElideMiddle
+
+
+class BatchTable(QTableWidget):
+    """The images of a batch, by name and state.
+
+    Attributes
+    ----------
+    asked : Signal(int)
+        The user wants to see the result of the row with this number.
+    """
+
+    asked = Signal(int)
+
+    def __init__(self) -> None:
+        super().__init__(0, len(COLUMNS))
+        self._rows: tuple[Row, ...] = ()
+        self.setHorizontalHeaderLabels(COLUMNS)
+        self.setAccessibleName("Images")
+        self.setAccessibleDescription("The images of the batch and the state of each. Return opens a result.")
+        self.setSelectionBehavior(QAbstractItemView.SelectRows)
+        self.setSelectionMode(QAbstractItemView.ExtendedSelection)
+        self.setEditTriggers(QAbstractItemView.NoEditTriggers)
+        self.setHorizontalScrollBarPolicy(Qt.ScrollBarAlwaysOff)
+        self.setTabKeyNavigation(False)
+        self.setWordWrap(False)
+        self.setShowGrid(False)
+        self.setMinimumHeight(HEIGHT)
+        self.setItemDelegateForColumn(0, _Middle(self))
+        self.verticalHeader().hide()
+        self.verticalHeader().setDefaultSectionSize(self.fontMetrics().height() + PADDING)
+        self.horizontalHeader().setHighlightSections(False)
+        self.horizontalHeader().setSectionResizeMode(QHeaderView.Stretch)
+        self.itemDoubleClicked.connect(self._on_double_clicked)
+
+    @property
+    def current(self) -> Row | None:
+        """The row that the cursor is in."""
+        here = self.currentRow()
+        return self._rows[here] if 0 <= here < len(self._rows) else None
+
+    @property
+    def chosen(self) -> tuple[int, ...]:
+        """Numbers of the selected rows."""
+        return tuple(self._rows[index.row()].number for index in self.selectionModel().selectedRows())
+
+    def show_rows(self, rows: tuple[Row, ...]) -> None:
+        """Show rows; only what differs from before is touched, as this happens 30 times a second."""
+        before, self._rows = self._rows, rows
+        if [row.number for row in before] != [row.number for row in rows]:
+            self._renew(before)
+            return
+        for position, (old, new) in enumerate(zip(before, rows, strict=True)):
+            if old is not new and old != new:
+                self._write(position, new)
+
+    def open_current(self) -> None:
+        """Ask for the result of the row that the cursor is in."""
+        if self.current is not None:
+            self.asked.emit(self.current.number)
+
+    def sizeHint(self) -> QSize:
+        """Return a size that leaves the width to the dock."""
+        return QSize(200, HEIGHT)
+
+    def paintEvent(self, event: QPaintEvent) -> None:
+        """Say what to do while there are no rows."""
+        super().paintEvent(event)
+        if not self._rows:
+            painter = QPainter(self.viewport())
+            painter.drawText(self.viewport().rect(), Qt.AlignCenter | Qt.TextWordWrap, EMPTY)
+            painter.end()
+
+    def _renew(self, before: Sequence[Row]) -> None:
+        """Write all rows; what is selected stays selected."""
+        chosen = {before[index.row()].number for index in self.selectionModel().selectedRows()}
+        here = before[self.currentRow()].number if 0 <= self.currentRow() < len(before) else None
+        numbers = [row.number for row in self._rows]
+        with QSignalBlocker(self):
+            self.setRowCount(len(self._rows))
+            for position, row in enumerate(self._rows):
+                self._write(position, row)
+            at = min(max(0, self.currentRow()), len(numbers) - 1)
+            self._select(
+                numbers.index(here) if here in numbers else at,
+                [numbers.index(number) for number in chosen if number in numbers],
+            )
+        self.itemSelectionChanged.emit()
+
+    def _select(self, at: int, others: Sequence[int]) -> None:
+        """Put the cursor into a row and select others with it, whatever keys are held down."""
+        model, rows = self.selectionModel(), self.selectionModel().Rows
+        model.setCurrentIndex(self.model().index(at, 0), model.ClearAndSelect | rows)
+        for position in others:
+            model.select(self.model().index(position, 0), model.Select | rows)
+
+    def _write(self, position: int, row: Row) -> None:
+        text = state_text(row)
+        hints = (row.place, " ".join([text, *(row.lines if row.state != FAILED else ())]))
+        for column, (shown, told) in enumerate(zip((row.name, SIGNS[row.state] + text), hints, strict=True)):
+            item = self.item(position, column)
+            if item is None:
+                item = QTableWidgetItem()
+                self.setItem(position, column, item)
+            item.setText(one_line(shown))
+            item.setToolTip(hint(told))
+        self.item(position, 0).setData(Qt.AccessibleTextRole, f"{row.name}, {text}")
+
+    def _on_double_clicked(self, item: QTableWidgetItem) -> None:
+        self.asked.emit(self._rows[item.row()].number)

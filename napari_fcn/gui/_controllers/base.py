@@ -1,0 +1,113 @@
+"""What the journeys of all docks share: the viewer, the choices on top, and the state that is shown."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from napari.utils.notifications import notification_manager
+from qtpy.QtCore import QObject, Signal
+
+from napari_fcn.errors import FcnError
+from napari_fcn.gui._controllers import image_info, model_catalog
+from napari_fcn.gui._layers import is_segmentable, keep_own_context, select, unwrapped, watch_of
+from napari_fcn.system_errors import explain, explained, is_refusal
+
+if TYPE_CHECKING:
+    from napari.components import ViewerModel
+    from napari.layers import Image, Layer
+
+    from napari_fcn.gui._controllers.segment.state import ImageFacts, Request
+
+
+class Desk(QObject):
+    """Where a journey starts.
+
+    Parameters
+    ----------
+    viewer : ViewerModel
+        Where images are and results go.
+    state : object
+        What is shown at the start, a frozen dataclass with an ``error``.
+    parent : QObject, optional
+        Qt parent.
+
+    Attributes
+    ----------
+    changed : Signal(object)
+        There is a new state to show.
+    """
+
+    changed = Signal(object)
+
+    def __init__(self, viewer: ViewerModel, state: Any, parent: QObject | None = None) -> None:
+        super().__init__(parent)
+        self.viewer = unwrapped(viewer)
+        keep_own_context(self.viewer)
+        self.state = state
+        self._loaded = model_catalog.Loaded()
+        self._watched: list[Layer] = []
+
+    def select(self, layer: Layer) -> None:
+        """Select a layer, and no other."""
+        select(self.viewer, layer)
+
+    def images(self) -> list[Image]:
+        """Return the layers that can be segmented, topmost first."""
+        return [layer for layer in reversed(self.viewer.layers) if is_segmentable(layer)]
+
+    def models(self) -> tuple[model_catalog.ModelEntry, ...]:
+        """Return the models that ship with the package; one that cannot be read becomes the error shown."""
+        found = [self.open_model(path) for path in model_catalog.shipped()]
+        return tuple(entry for entry in found if entry is not None)
+
+    def open_model(self, path: str | Path) -> model_catalog.ModelEntry | None:
+        """Return what a model file says of itself; None if it cannot be read, which becomes the error shown."""
+        try:
+            with explained():
+                return model_catalog.entry(Path(path))
+        except FcnError as error:
+            self._set(replace(self.state, error=error.in_dock))
+            return None
+
+    def facts(self, layer: Image, request: Request | None, model: model_catalog.ModelEntry | None) -> ImageFacts:
+        """Return what to say of an image, and why the chosen model cannot run on it if so."""
+        return image_info.of(layer, request, model)
+
+    def forget_error(self) -> None:
+        """Stop to show what went wrong: the user has changed something since."""
+        if self.state.error:
+            self._set(replace(self.state, error=""))
+
+    def _watch(self, layer: Image) -> None:
+        """Be told by `_on_replaced` when the pixels of a layer are replaced from now on."""
+        watch_of(layer).check()  # what was replaced without a word is no news to what begins now
+        if not any(layer is known for known in self._watched):
+            self._watched.append(layer)
+            watch_of(layer).replaced.connect(self._on_pixels)
+
+    def _unwatch(self) -> None:
+        """Let go of all layers that are watched."""
+        for layer in self._watched:
+            watch_of(layer).replaced.disconnect(self._on_pixels)
+        self._watched.clear()
+
+    def _on_pixels(self, event: Any) -> None:
+        self._on_replaced(event.layer)
+
+    def _on_replaced(self, layer: Image) -> None:
+        """Do what follows when the pixels of a layer have been replaced: nothing."""
+
+    def _sentence(self, error: Exception) -> str:
+        """Return an error in words; napari hears of one that should not have happened."""
+        if is_refusal(error):
+            error = explain(error)
+        if isinstance(error, FcnError):
+            return error.in_dock
+        notification_manager.receive_error(type(error), error, error.__traceback__)
+        return f"This should not have happened: {type(error).__name__}: {error}. Please report it."
+
+    def _set(self, state: Any) -> None:
+        self.state = state
+        self.changed.emit(state)

@@ -1,0 +1,143 @@
+"""Results of a batch that somebody wants to see: from files to layers, on a thread of its own while a batch goes on."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING
+
+from qtpy.QtCore import QObject, Signal
+
+from napari_fcn.gui._layers import add_image, add_results, find_layer, fit, load_what_layers_need, open_files, select
+from napari_fcn.gui._threads import JobRunner
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+    from pathlib import Path
+
+    from napari.components import ViewerModel
+    from napari.layers import Image, Layer
+
+    from napari_fcn.geometry import Axes
+    from napari_fcn.gui._layers import Opened
+
+SHOWN = ("objects", "probabilities", "classes")  # what is looked at first, of several results
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Outcome:
+    """What is known of an image that is done: its axes, the name and colour of each class, its files by kind."""
+
+    axes: Axes
+    classes: tuple[tuple[str, str], ...]
+    files: Mapping[str, Path]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Arrived:
+    number: int
+    name: str
+    opened: Opened
+
+
+class Opener(QObject):
+    """Brings images and their results into the viewer; those that are there already are shown.
+
+    Attributes
+    ----------
+    opened : Signal(int)
+        The row with this number is in the viewer.
+    failed : Signal(Exception)
+        It could not be read.
+    """
+
+    opened = Signal(int)
+    failed = Signal(object)
+
+    def __init__(self, viewer: ViewerModel, parent: QObject | None = None) -> None:
+        super().__init__(parent)
+        self._viewer = viewer
+        self._layers: dict[int, Image] = {}
+        self._ours: set[int] = set()  # rows whose layers came from files
+        self._runner = JobRunner(self)
+        self._runner.yielded.connect(self._on_yielded)
+        self._runner.failed.connect(self.failed)
+
+    @property
+    def is_busy(self) -> bool:
+        """Whether the thread is at work."""
+        return self._runner.is_running
+
+    def shutdown(self) -> None:
+        """End what runs, without waiting for it."""
+        self._runner.shutdown()
+        self._layers.clear()
+
+    def layer(self, number: int) -> Image | None:
+        """Return the layer of the image of a row, if it is in the viewer."""
+        layer = self._layers.get(number)
+        return layer if layer in self._viewer.layers else None
+
+    def assign(self, number: int, layer: Image) -> None:
+        """Take note that a layer is the image of a row."""
+        self._layers[number] = layer
+
+    def forget(self, number: int) -> None:
+        """Take note that a row is gone."""
+        self._layers.pop(number, None)
+        self._ours.discard(number)
+
+    def results(self, number: int) -> list[Layer]:
+        """Return the result layers of a row that are in the viewer."""
+        source = self.layer(number)
+        return [] if source is None else self._results(source)
+
+    def open(self, number: int, image: Path | None, name: str, outcome: Outcome) -> None:
+        """Show the results of a row, from files if they are not in the viewer; ``image`` is None if a layer has it."""
+        source = self.layer(number)
+        if source is not None and self._are_there(source, outcome):
+            self._reveal(number, source)
+            return
+        files = None if source is not None else image
+        rgb = source is not None and bool(source.rgb)
+        read = partial(open_files, files, outcome.files, outcome.axes, outcome.classes, rgb)
+        self._runner.start(partial(_arrive, number, name, read))
+
+    def _are_there(self, source: Image, outcome: Outcome) -> bool:
+        kinds = {kind.removesuffix("8") for kind in outcome.files}
+        return all(find_layer(self._viewer, source, kind) is not None for kind in kinds)
+
+    def _results(self, source: Image) -> list[Layer]:
+        """Return the result layers of an image, what is looked at first at the front."""
+        found = [find_layer(self._viewer, source, kind) for kind in SHOWN]
+        return [layer for layer in found if layer is not None]
+
+    def _on_yielded(self, events: Sequence[_Arrived]) -> None:
+        for event in events:
+            source = self.layer(event.number)
+            if source is None and event.opened.image is None:  # the layer has gone meanwhile
+                continue
+            if source is None:
+                source = self._layers[event.number] = add_image(self._viewer, event.opened, event.name)
+                self._ours.add(event.number)
+            add_results(self._viewer, event.opened, source)
+            self._reveal(event.number, source)
+
+    def _reveal(self, number: int, source: Image) -> None:
+        """Have a result seen: visible, in the middle of the window, and no other opened image before it."""
+        for other in self._ours - {number}:
+            hidden = self.layer(other)
+            for layer in () if hidden is None else (hidden, *self._results(hidden)):
+                layer.visible = False
+        known = self._results(source)
+        source.visible = True
+        if known and not any(layer.visible for layer in known):
+            known[0].visible = True
+        select(self._viewer, source)
+        fit(self._viewer, source)
+        self.opened.emit(number)
+
+
+def _arrive(number: int, name: str, read: partial[Opened]) -> Iterator[_Arrived]:
+    load_what_layers_need()
+    yield _Arrived(number, name, read())

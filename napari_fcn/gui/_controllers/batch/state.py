@@ -1,0 +1,234 @@
+"""What the batch dock shows and asks for, as frozen values."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from napari_fcn.gui._controllers.segment.output_settings import file_name
+from napari_fcn.settings import PredictSettings, option
+from napari_fcn.typed import read_axes
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+WAITING, RUNNING, DONE, FAILED, CANCELLED = "waiting", "running", "done", "failed", "cancelled"
+AUTO = "auto"
+SAVED = {
+    "classes": ("classes",),
+    "objects": ("objects",),
+    "probabilities": ("probabilities",),
+    "probabilities8": ("probabilities8",),
+    "classes, objects": ("classes", "objects"),
+    "classes, probabilities": ("classes", "probabilities"),
+    "all three": ("classes", "objects", "probabilities"),
+    "nothing": (),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class BatchSettings:
+    """Which files the results of each image become, and where they go."""
+
+    results: str = option(
+        "classes",
+        "Save",
+        "What is written for each image: class indices (uint8), numbered objects (uint32), probabilities (float32, or "
+        "uint8 as probabilities8), or all three. With nothing, images that are layers get result layers only.",
+        choices=tuple(SAVED),
+    )
+    folder: str = option("", "Save to", "Folder for all results. Empty: beside each image.")
+    suffix: str = option(
+        AUTO,
+        "Format",
+        "OME-TIFF for most programs, OME-Zarr for very large results; auto: OME-Zarr for images that are OME-Zarr, "
+        "OME-TIFF for others.",
+        choices=(AUTO, ".ome.tif", ".ome.zarr"),
+    )
+    replace: bool = option(
+        False,
+        "Replace files",
+        "Whether results that exist are replaced, once the new ones are complete. Results of the very same run are "
+        "kept all the same.",
+    )
+    axes: str = option(
+        "",
+        "Axes",
+        "One letter for each axis of the images, such as tzyx or cyx: t time, c channels, z y x space. Empty: as file "
+        "or layer name them, else guessed.",
+    )
+
+    @property
+    def kinds(self) -> tuple[str, ...]:
+        """What is written for each image."""
+        return SAVED[self.results]
+
+    @property
+    def axis_names(self) -> tuple[str, ...]:
+        """The axes, in lower case; empty if they are not given."""
+        return read_axes(self.axes.lower())
+
+    def place(self, name: str, beside: Path | None, suffix: str) -> tuple[Path, dict[str, Path]] | None:
+        """Return where the results of a layer go, and a file for each kind; None if there is no folder for them.
+
+        Parameters
+        ----------
+        name : str
+            Of the layer.
+        beside : Path, optional
+            The folder of the image.
+        suffix : str
+            Format under ``auto``.
+        """
+        folder = self.folder_for(beside)
+        return None if folder is None else self.place_in(folder, file_name(name), suffix)
+
+    def folder_for(self, beside: Path | None) -> Path | None:
+        """Return the folder of the results of an image; None if there is none."""
+        return Path(self.folder).expanduser() if self.folder else beside
+
+    def place_in(self, folder: Path, name: str, suffix: str) -> tuple[Path, dict[str, Path]]:
+        """Return where results of this name go in a folder, and a file for each kind."""
+        suffix = suffix if self.suffix == AUTO else self.suffix
+        return folder / name, {kind: folder / f"{name}_{kind}{suffix}" for kind in self.kinds}
+
+
+@dataclass(frozen=True, slots=True)
+class BatchRequest:
+    """What the user asks for: a model file, how to run it, and what to write."""
+
+    model: Path
+    settings: PredictSettings = field(default_factory=PredictSettings)
+    save: BatchSettings = field(default_factory=BatchSettings)
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One image of the batch.
+
+    Attributes
+    ----------
+    number : int
+        Stays the same while other rows come and go.
+    name, place : str
+        What it is called, and where it is: a path, or the layers of the viewer.
+    state : str
+        waiting, running, done, failed or cancelled.
+    share : float
+        How much of a running one is done, 0..1.
+    task : str
+        What it is at, if that is not to ask the network.
+    seconds_left : float or None
+        Estimate; None while nobody knows.
+    seconds : float
+        How long a finished one took; 0 if its results were there already.
+    device, precision : str
+        Where and in which numbers the network ran.
+    lines : tuple of str
+        Sentences for the user: what went wrong, or notes.
+    files : tuple of str
+        What was written.
+    is_outdated : bool
+        Whether the pixels of the image, which is a layer, were replaced since.
+    """
+
+    number: int
+    name: str
+    place: str
+    state: str = WAITING
+    share: float = 0.0
+    task: str = ""
+    seconds_left: float | None = None
+    seconds: float = 0.0
+    device: str = ""
+    precision: str = ""
+    lines: tuple[str, ...] = ()
+    files: tuple[str, ...] = ()
+    is_outdated: bool = False
+
+    @property
+    def is_waiting(self) -> bool:
+        """Whether the next run is to run it."""
+        return self.state in (WAITING, CANCELLED) or self.is_outdated
+
+    def again(self) -> Row:
+        """Return the row as it was before any run."""
+        return Row(self.number, self.name, self.place)
+
+
+@dataclass(frozen=True, slots=True)
+class Summary:
+    """What a batch that has ended has to tell: rows in each state, seconds, the model, where it ran."""
+
+    done: int
+    failed: int
+    cancelled: int
+    seconds: float
+    model: str
+    devices: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class BatchState:
+    """All that the dock shows of the controller.
+
+    Attributes
+    ----------
+    rows : tuple of Row
+        All images, in the order in which they are run.
+    is_running : bool
+        Whether a batch goes on.
+    done, total : int
+        Rows of this batch that have come to an end, and all of them.
+    seconds_left : float or None
+        Estimate for the whole batch.
+    message, error : str
+        What happened, and what went wrong apart from single rows.
+    summary : Summary or None
+        Of the latest batch that has ended.
+    """
+
+    rows: tuple[Row, ...] = ()
+    is_running: bool = False
+    done: int = 0
+    total: int = 0
+    seconds_left: float | None = None
+    message: str = ""
+    error: str = ""
+    summary: Summary | None = None
+
+    def count(self, *states: str) -> int:
+        """Return how many rows are in one of these states."""
+        return sum(row.state in states for row in self.rows)
+
+    def is_step_after(self, earlier: BatchState) -> bool:
+        """Whether nothing but the progress of the present row differs."""
+        if _standing(self) != _standing(earlier):
+            return False
+        return self == replace(earlier, rows=self.rows, seconds_left=self.seconds_left)
+
+    @property
+    def share(self) -> float:
+        """How much of the batch is done, 0..1, as if all images were of one size."""
+        present = sum(row.share for row in self.rows if row.state == RUNNING)
+        return (self.done + present) / max(1, self.total)
+
+    @property
+    def runnable(self) -> tuple[int, ...]:
+        """Numbers of the rows that Run would run: those that wait, were cancelled or are outdated; else all."""
+        left = _numbers(row for row in self.rows if row.is_waiting)
+        return left or _numbers(self.rows)
+
+    @property
+    def retriable(self) -> tuple[int, ...]:
+        """Numbers of the rows that did not reach their end."""
+        return _numbers(row for row in self.rows if row.state in (FAILED, CANCELLED))
+
+
+def _standing(state: BatchState) -> list[tuple[int, str, bool]]:
+    return [(row.number, row.state, row.is_outdated) for row in state.rows]
+
+
+def _numbers(rows: Iterable[Row]) -> tuple[int, ...]:
+    return tuple(row.number for row in rows)

@@ -1,0 +1,184 @@
+"""What a batch is made of: which images, and what is to be done for each."""
+
+from __future__ import annotations
+
+import time
+from collections import defaultdict
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from napari_fcn.errors import FcnError, OutputError, in_dock
+from napari_fcn.geometry import Region
+from napari_fcn.gui._controllers.batch.jobs import FileTask, HiddenCanvas, NoCanvas, run_file, run_layer
+from napari_fcn.gui._controllers.segment.output_settings import file_name
+from napari_fcn.gui._controllers.segment.worker import Job, Seen
+from napari_fcn.gui._layers import fits_in_memory, read
+from napari_fcn.io.finding import folder_beside, images_at, result_suffix, stem
+from napari_fcn.io.images import READABLE
+from napari_fcn.io.inputs import IMAGE, MODEL, inputs_of
+from napari_fcn.io.naming import distinct_names
+from napari_fcn.io.ome_sets import distinct
+from napari_fcn.io.targets import Protection
+from napari_fcn.storage import NO_INPUTS
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+    from napari.layers import Image
+
+    from napari_fcn.gui._controllers.batch.jobs import Ended
+    from napari_fcn.gui._controllers.batch.state import BatchRequest, BatchSettings, Row
+    from napari_fcn.gui._controllers.model_catalog import Loaded, ModelEntry
+    from napari_fcn.storage import Inputs
+
+
+@dataclass(slots=True, eq=False)
+class Batch:
+    """A batch that is going on."""
+
+    request: BatchRequest
+    model: ModelEntry
+    began: float
+    ended: list[int] = field(default_factory=list)
+    owners: dict[Path, int] = field(default_factory=dict)  # which row writes a file
+    devices: set[str] = field(default_factory=set)
+    names: Mapping[int, tuple[str, str]] = field(default_factory=dict)  # of each row: of its results, and of itself
+    inputs: Inputs = NO_INPUTS
+    _rows: dict[int, Path | Image] = field(default_factory=dict)
+
+    def survey(self, origins: Mapping[int, Path | Image | None]) -> None:
+        """Note what the rows are called and what they read, as they are now."""
+        here = {number: origin for number, origin in origins.items() if origin is not None}
+        if here == self._rows:
+            return
+        images = [path for origin in here.values() for path in files_of(origin)]
+        self.inputs = inputs_of({IMAGE: images, MODEL: [self.request.model]})
+        self.names, self._rows = _names(here, self.request.save), here
+
+    @property
+    def seconds(self) -> float:
+        return time.monotonic() - self.began
+
+    @property
+    def classes(self) -> tuple[tuple[str, str], ...]:
+        info = self.model.info
+        chosen = info.original if self.request.settings.head == "original" and info.original else info.classes
+        return tuple((label.name, label.colour) for label in chosen)
+
+
+@dataclass(slots=True, eq=False)
+class Present:
+    """The row that is being run."""
+
+    number: int
+    make: Callable[..., Any]
+    files: dict[str, Path]
+    job: Job | None = None  # of a layer
+    layer: Image | None = None
+    notes: tuple[str, ...] = ()
+    began: float = field(default_factory=time.monotonic)
+    end: Ended | None = None
+
+
+def of_file(batch: Batch, row: Row, path: Path, loaded: Loaded) -> Present:
+    request = batch.request
+    if not request.save.kinds:
+        raise OutputError("An image in a file has no layer to show results on. Choose under Save what is written.")
+    save, settings = request.save, request.settings
+    folder, (name, _) = save.folder_for(folder_beside(path)), batch.names[row.number]
+    assert folder is not None
+    out, files = save.place_in(folder, name, result_suffix(path))
+    Protection((batch.inputs,)).check_inputs(*files.values())
+    task = FileTask(path, request.model, settings, save.axis_names, out, files, save.replace, batch.inputs)
+    return Present(row.number, partial(run_file, task, loaded), files, notes=_said(batch, row))
+
+
+def of_layer(batch: Batch, row: Row, layer: Image, loaded: Loaded) -> Present:
+    request, save, image = batch.request, batch.request.save, read(layer)
+    bound = image.bind(batch.model.info.spec, save.axis_names)
+    axes = bound.axes
+    source, folder = _folder_of(layer, save)
+    suffix = result_suffix(source) if source else ".ome.tif"
+    files = {} if folder is None else save.place_in(folder, batch.names[row.number][0], suffix)[1]
+    protection = Protection((batch.inputs,), only_results=True)
+    protection.check_inputs(*files.values())
+    shape = axes.image_shape(image.shape)
+    canvas = HiddenCanvas.blank(shape) if fits_in_memory(shape) else NoCanvas.blank((0,))
+    notes = tuple(map(in_dock, bound.notes))
+    if not files and isinstance(canvas, NoCanvas):
+        raise OutputError(
+            f"The results of {layer.name} are too large to be kept in memory. Choose what is written under Save, and a "
+            "folder under Save to."
+        )
+    if folder is not None and save.kinds:
+        notes += _said(batch, row)
+    elif save.kinds:
+        notes += ("Result layers only: the image did not come from a file, and there is no folder under Save to.",)
+    seen, lying = Seen(Region.whole(shape)), bound.calibration
+    job = Job(
+        image, axes, request.model, request.settings, seen, canvas, files, lying, save.replace, protection, save.kinds
+    )
+    return Present(row.number, partial(run_layer, job, batch.classes, loaded), dict(files), job, layer, notes)
+
+
+def files_of(origin: Path | Image) -> tuple[Path, ...]:
+    """Return the files and folders that a row reads."""
+    return (origin,) if isinstance(origin, Path) else read(origin).files
+
+
+def _folder_of(origin: Path | Image, save: BatchSettings) -> tuple[Path | None, Path | None]:
+    """Return the file of a row, and the folder of its results; None for what there is not."""
+    text = str(origin if isinstance(origin, Path) else origin.source.path or "")
+    source = Path(text).absolute() if text and "://" not in text else None
+    return source, save.folder_for(folder_beside(source) if source else None)
+
+
+def _names(origins: Mapping[int, Path | Image], save: BatchSettings) -> dict[int, tuple[str, str]]:
+    """Return what the results of each row are called, no two of one folder alike, and what they would be called."""
+    rows: dict[Path | None, list[tuple[int, Path, str]]] = defaultdict(list)
+    for number, origin in origins.items():
+        source, folder = _folder_of(origin, save)
+        name = stem(origin) if isinstance(origin, Path) else file_name(origin.name, source or "")
+        rows[folder].append((number, source or Path("/", name), name))
+    found: dict[int, tuple[str, str]] = {}
+    for folder, group in rows.items():
+        numbers, paths, names = zip(*group, strict=True)
+        apart = distinct_names(paths, names, folder or Path())
+        found.update(zip(numbers, zip(apart, names, strict=True), strict=True))
+    return found
+
+
+def _said(batch: Batch, row: Row) -> tuple[str, ...]:
+    """Return a sentence on a name that is not that of the image."""
+    name, usual = batch.names[row.number]
+    if name == usual:
+        return ()
+    return (f"Another image of the list is called {usual} too; the results of this one are called {name}.",)
+
+
+def found(paths: Sequence[Path]) -> tuple[list[Path], list[str]]:
+    """Return the images that paths stand for, and a sentence on each that is none."""
+    images: list[Path] = []
+    problems, others = [], []
+    for path in paths:
+        path = path.absolute()
+        if path.is_file() and path.suffix.lower() not in READABLE:
+            others.append(path.name)
+            continue
+        try:
+            images += images_at(path)
+        except FcnError as error:
+            problems.append(in_dock(error))
+        except OSError as error:
+            problems.append(f"{path} cannot be opened ({error.strerror or error}).")
+    if others:
+        shown = ", ".join(others[:3]) + (f" and {len(others) - 3} more" if len(others) > 3 else "")
+        problems.append(f"Left out, as no image that can be read: {shown}. Readable are {', '.join(READABLE)}.")
+    return distinct(images), problems
+
+
+def added(new: int, known: int) -> str:
+    parts = [f"{new} added." if new else "", f"{known} in the list already." if known else ""]
+    return " ".join(filter(None, parts))

@@ -1,0 +1,1 @@
+"""The Receptive field dock: its state, its worker, and what is shown of its measurements."""

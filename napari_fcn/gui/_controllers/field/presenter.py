@@ -1,0 +1,115 @@
+"""From what the engine says of a field to what the dock shows of it: pure functions."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from math import prod
+from typing import TYPE_CHECKING, Any
+
+from napari_fcn.errors import ImageError
+from napari_fcn.geometry import Region
+from napari_fcn.gui._controllers.field.state import Growth, LayerRow, Length, Sight
+from napari_fcn.gui._controllers.image_info import symbol
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from napari_fcn.events import Certified
+    from napari_fcn.gui._controllers.field.state import Looked, View
+    from napari_fcn.gui._controllers.model_catalog import ModelEntry
+
+
+def check_inside(view: View, index: Sequence[int]) -> None:
+    """Raise ImageError if there is no such pixel."""
+    names, size = " ".join(view.axes.image), " × ".join(map(str, view.shape))
+    if len(index) != len(view.shape):
+        raise ImageError(f"A pixel of {view.image.name} has {len(view.shape)} numbers ({names}); {len(index)} given.")
+    if not all(0 <= i < n for i, n in zip(index, view.shape, strict=True)):
+        place = ", ".join(f"{name} {i}" for name, i in zip(view.axes.image, index, strict=True))
+        raise ImageError(
+            f"The pixel {place} lies outside of {view.image.name}, which has {size} px ({names}). Click on the image."
+        )
+
+
+def box_of(anatomy: Any, view: View, index: Sequence[int]) -> Region:
+    """Return the pixels that decide about one, on the image axes, exact at its place on the pooling grid.
+
+    Raises
+    ------
+    ModelError
+        If the network looks at everything.
+    """
+    _ = anatomy.field
+    positions = view.axes.space_positions
+    box = anatomy.box([index[p] for p in positions], [view.shape[p] for p in positions])
+    spans = dict(zip(positions, zip(box.start, box.stop, strict=True), strict=True))
+    pairs = [spans.get(position, (i, i + 1)) for position, i in enumerate(index)]
+    return Region(tuple(a for a, _ in pairs), tuple(b for _, b in pairs))
+
+
+def sight_of(anatomy: Any, view: View, index: Sequence[int], model: str) -> Sight:
+    """Return all that is known of a pixel's field without asking the network."""
+    box = box_of(anatomy, view, index)
+    lengths = []
+    for axis, position in enumerate(view.axes.space_positions):
+        before, after = anatomy.phases[axis][index[position] % len(anatomy.phases[axis])]
+        lying = view.calibration.axes[position]
+        start, stop = box.start[position], box.stop[position]
+        known = symbol(lying.unit) if lying.is_known else ""
+        size = before + after + 1
+        lengths.append(Length(view.axes.image[position], size, start, stop - 1, step=lying.step, unit=known))
+    inside = prod((one.last - one.first + 1) / one.theoretical for one in lengths)
+    at = tuple(zip(view.axes.image, map(int, index), strict=True))
+    return Sight(view.image.name, model, at, tuple(lengths), 1 - inside)
+
+
+def measured(sight: Sight, view: View, looked: Looked, label: str) -> Sight:
+    """Return the same with what the network really uses."""
+    done = looked.done
+    widths = [done.widths[position] for position in view.axes.space_positions]
+    lengths = tuple(replace(one, effective=width) for one, width in zip(sight.lengths, widths, strict=True))
+    return replace(
+        sight,
+        lengths=lengths,
+        label=label,
+        radii=looked.radii,
+        unit=symbol(looked.unit),
+        used=done.used,
+        seconds=done.seconds,
+    )
+
+
+def growth_of(anatomy: Any, model: ModelEntry) -> Growth:
+    """Return how the field of a model grows layer by layer."""
+    spec = model.info.spec
+    names = tuple("zyx"[-spec.ndim :])
+    axes = names if spec.time is None else ("t", *"zyx"[-(spec.ndim - 1) :])
+    rows = tuple(LayerRow(one.name, one.kind, one.size, one.jump, one.start) for one in anatomy.layers)
+    size = () if anatomy.unbounded else anatomy.field.size
+    return Growth(model.name, axes, tuple(size), rows, tuple(anatomy.unbounded))
+
+
+def advice_on(objects: float, growth: Growth | None, sight: Sight | None) -> str:
+    """Return what to do about objects of this diameter, in pixels of the finest axis; empty if it is not known."""
+    if objects <= 0 or growth is None or not growth.size:
+        return ""
+    from napari_fcn.receptive_field.advice import advise
+
+    if sight is None or sight.model != growth.model:
+        return advise(objects, 0, max(growth.size), len(growth.axes))
+    space = [one for one in sight.lengths if one.axis != "t"]
+    finest = min(one.step for one in space)
+    widest = [max(getattr(one, what) * one.step / finest for one in space) for what in ("effective", "theoretical")]
+    return advise(objects, widest[0], widest[1], len(growth.axes))
+
+
+def certificate_text(found: Certified) -> str:
+    """Return what a certificate says, with its figures."""
+    needed, used = (" × ".join(str(max(side)) for side in halo) for halo in (found.halo_needed, found.halo_used))
+    flips = f"{found.label_flips} pixels change class" if found.label_flips else "no pixel changes class"
+    error = f"by at most {found.max_error:.1e}, {found.mean_error:.1e} on average" if found.max_error else "nowhere"
+    verdict = "Exact" if found.is_exact else "Not exact"
+    return (
+        f"{verdict}. {found.reason} {found.tiles} tiles, halo {used} px where {needed} px are needed; probabilities "
+        f"differ {error}; {flips}."
+    )

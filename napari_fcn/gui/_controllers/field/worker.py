@@ -1,0 +1,114 @@
+"""What the worker thread does for the Receptive field dock."""
+
+from __future__ import annotations
+
+from contextlib import closing
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from napari_fcn.gui._controllers.field.state import Known, Looked, Measured, Radius, View
+from napari_fcn.gui._layers import LayerImage, load_what_layers_need
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+    from pathlib import Path
+
+    import numpy.typing as npt
+
+    from napari_fcn.events import FieldDone
+    from napari_fcn.geometry import Region
+    from napari_fcn.gui._controllers.model_catalog import Loaded
+    from napari_fcn.session import Session
+
+SHARES = (0.5, 0.9, 0.99)
+
+
+class Eye:
+    """Keeps the latest model on the latest image, so that the next pixel is answered without reading them again."""
+
+    def __init__(self, loaded: Loaded) -> None:
+        self._loaded = loaded
+        self._key: tuple[object, ...] = ()
+        self._session: Session | None = None
+
+    def know(self, model: Path) -> Iterator[Known | None]:
+        """Yield how far a model sees, then look once at almost nothing, so that the first real look is fast."""
+        load_what_layers_need()
+        yield None
+        checkpoint = self._loaded.load(model)
+        spec = checkpoint.info.spec
+        from napari_fcn.receptive_field.theoretical import anatomy
+        from napari_fcn.session import Session
+
+        known = anatomy(spec)
+        yield Known(model, known)
+        if known.unbounded:
+            return
+        blank = np.zeros((spec.channels, *spec.minimum), np.uint8)
+        axes = LayerImage("", blank, ("c", *"zyx"[-spec.ndim :]), False).axes(spec.ndim)
+        session = Session(blank, checkpoint, axes)
+        yield None
+        for _ in session.influence_at([0] * spec.ndim):
+            yield None
+
+    def look(self, view: View, index: Sequence[int], label: int | None) -> Iterator[Known | Looked]:
+        """Yield how far the model sees, then the influence on a pixel.
+
+        Raises
+        ------
+        FcnError
+            If image, model and pixel do not fit each other, or the model sees everything.
+        """
+        session = self._open(view)
+        yield Known(view.model, session.anatomy)
+        for done in session.influence_at(index, label):
+            yield _looked(view, done)
+
+    def check(self, kind: str, view: View, region: Region) -> Iterator[Any]:
+        """Yield progress, then what a check finds in a region."""
+        session = self._open(view)
+        checks = {
+            "certificate": session.certify,
+            "equivariance": session.equivariance,
+            "border": session.border_trust,
+        }
+        with closing(checks[kind](region)) as events:  # type: ignore[type-var]  # generators can be closed
+            yield from events
+
+    def _open(self, view: View) -> Session:
+        from napari_fcn.session import Session
+
+        checkpoint = self._loaded.load(view.model)
+        key = (view.image.data, checkpoint, view.axes, view.settings, view.image.rgb)
+        same = len(key) == len(self._key) and key[0] is self._key[0] and key[1] is self._key[1]
+        if self._session is None or not same or key[2:] != self._key[2:]:
+            self._session = Session(view.image.data, checkpoint, view.axes, view.settings, view.image.rgb)
+            self._key = key
+        return self._session
+
+    def forget(self) -> None:
+        """Let the image go; the next look reads it anew."""
+        self._key, self._session = (), None
+
+
+def measure(labels: npt.NDArray[Any], spacing: Sequence[float]) -> Iterator[Measured]:
+    """Yield the typical diameter of the objects in an array of labels, in pixels of the finest axis."""
+    from napari_fcn.receptive_field.advice import object_size
+
+    yield Measured(object_size(np.asarray(labels), spacing))
+
+
+def _looked(view: View, done: FieldDone) -> Looked:
+    """Return what was found, with distances in the unit of the image where its axes in space have one."""
+    from napari_fcn.receptive_field.effective import EffectiveField
+
+    space = view.calibration.take(view.axes.space_positions).axes
+    units = {axis.unit for axis in space}
+    unit = next(iter(units)) if len(units) == 1 and all(axis.is_known for axis in space) else ""
+    found = EffectiveField(done.region, done.heat, done.index, done.label)
+    steps = view.calibration.scale
+    pixels = (done.r50, done.r90, done.r99)
+    lengths = [found.radius(share, steps) if unit else None for share in SHARES]
+    radii = tuple(Radius(*one) for one in zip(SHARES, pixels, lengths, strict=True))
+    return Looked(done, radii, unit)

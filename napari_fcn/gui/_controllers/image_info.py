@@ -1,0 +1,133 @@
+"""What a dock says of an image before the run."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from napari_fcn.errors import ImageError, in_dock
+from napari_fcn.gui._controllers.segment.state import ImageFacts
+from napari_fcn.gui._layers import LayerImage, read
+from napari_fcn.inference.resampling import are_apart
+from napari_fcn.inference.source import ImageSource
+from napari_fcn.models.binding import Network, bind
+from napari_fcn.settings import PredictSettings
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from napari.layers import Image
+
+    from napari_fcn.geometry import Axes
+    from napari_fcn.gui._controllers.model_catalog import ModelEntry
+    from napari_fcn.gui._controllers.segment.state import Request
+    from napari_fcn.models.binding import Binding, Reads
+
+COLOURS = ("red", "green", "blue", "alpha")
+
+
+def of(layer: Image, request: Request | None, model: ModelEntry | None) -> ImageFacts:
+    """Return what to say of a layer and, if a model is chosen, whether it can run on it."""
+    image = read(layer)
+    network = looks(image, request.new if request else "") if model is None else model.info.spec
+    try:
+        bound = bind(image.form, network, request.axes if request else ())
+    except ImageError as error:
+        return ImageFacts(_size(image), "".join(image.names), problem=in_dock(error))
+    axes = bound.axes
+    settings = request.settings if request else PredictSettings()
+    channels = _channels(axes, image)
+    parts = [_size(image), _spacing(bound), _guess(bound, image), _loop(axes)]
+    if model and network.channels == 1 and channels and not image.rgb:
+        parts.append(_choice(channels, settings.channel, image))
+    return ImageFacts(
+        " · ".join(filter(None, [*parts, *bound.remarks, _meaning(image)])),
+        _spelled(axes, image),
+        channels,
+        image.rgb,
+        _problem(image, bound, settings, model) if model else "",
+        _apart(bound.spacing, model) if model else "",
+    )
+
+
+def _meaning(image: LayerImage) -> str:
+    """Return that the numbers of a layer are no intensities; empty if they are."""
+    if not image.meaning:
+        return ""
+    return f"The layer holds {image.meaning}: open the file in the Batch dock, which reads it as it is meant."
+
+
+def _choice(channels: Sequence[str], chosen: int | None, image: LayerImage) -> str:
+    name, count = channels[min(chosen or 0, len(channels) - 1)], len(channels)
+    return f"reads {name}, one of {count} channels" if name in image.channels else f"reads {name} of {count}"
+
+
+def looks(image: LayerImage, family: str = "") -> Reads:
+    """Return how many axes are looked at together where no model says it, and which of them is time.
+
+    Filters and new networks look at planes, a new network for movies at several planes in a row.
+    """
+    ndim = min(2, len(image.shape) - image.rgb)
+    return Network(ndim + 1, 1, 0) if family == "video" else Network(ndim)
+
+
+def _apart(here: Sequence[float], model: ModelEntry) -> str:
+    """Return what differs between the pixels of the image and those that the model learnt on; empty if not much."""
+    learnt = model.info.voxel_size
+    if not are_apart(here, learnt):
+        return ""
+    known = [(a, b) for a, b in zip(here, learnt, strict=True) if a and b]
+    shown = known[:1] if len(set(known)) == 1 else known
+    texts = [" × ".join(f"{size:.3g}" for size in sizes) for sizes in zip(*shown, strict=True)]
+    return f"Pixels of the image measure {texts[0]} µm, those that the model learnt on {texts[1]} µm."
+
+
+def _problem(image: LayerImage, bound: Binding, settings: PredictSettings, model: ModelEntry) -> str:
+    try:
+        ImageSource.open(image.data, bound.axes, model.info.spec.channels, settings, bound.rgb)
+    except ImageError as error:
+        return in_dock(error)
+    return ""
+
+
+def _size(image: LayerImage) -> str:
+    shape = image.shape[:-1] if image.rgb else image.shape
+    kind = f"{image.data.dtype}{' RGB' if image.rgb else ''}"
+    return f"{' × '.join(map(str, shape))} px · {kind}"
+
+
+def _spacing(bound: Binding) -> str:
+    sizes = bound.calibration.take(bound.axes.space_positions).axes
+    known = [(axis.step, axis.unit) for axis in sizes if axis.is_known]
+    shown = known[:1] if len(set(known)) == 1 else known
+    return " × ".join(f"{size:.3g} {symbol(unit)}" for size, unit in shown) + ("/px" if shown else "")
+
+
+def symbol(unit: str) -> str:
+    """Return how a unit is written behind a number."""
+    return {"micrometer": "µm", "nanometer": "nm", "millimeter": "mm", "second": "s"}.get(unit, unit)
+
+
+def _guess(bound: Binding, image: LayerImage) -> str:
+    """Return how the axes of an image are read, if that can be read in another way."""
+    axes = bound.axes
+    if len(axes.image) < 3 and not (axes.channel and not image.rgb):
+        return ""
+    return f"axes {_spelled(axes, image)}{', guessed' if bound.is_guessed else ''}"
+
+
+def _loop(axes: Axes) -> str:
+    kind = {1: "line", 2: "plane"}.get(len(axes.space), "movie" if "t" in axes.space else "volume")
+    return f"one {'-'.join(axes.space)} {kind} at a time along {', '.join(axes.loop)}" if axes.loop else ""
+
+
+def _spelled(axes: Axes, image: LayerImage) -> str:
+    names = axes.names[:-1] if image.rgb else axes.names
+    return ("" if all(len(name) == 1 for name in names) else " ").join(names)
+
+
+def _channels(axes: Axes, image: LayerImage) -> tuple[str, ...]:
+    count = axes.channels(image.shape) if axes.channel else 0
+    if image.rgb:
+        return COLOURS[:count]
+    named = image.channels if len(image.channels) == count else ()
+    return named or tuple(f"channel {i}" for i in range(count))

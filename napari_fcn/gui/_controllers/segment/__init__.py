@@ -1,0 +1,1 @@
+"""The Segment dock: its state, its worker, and where results are saved."""

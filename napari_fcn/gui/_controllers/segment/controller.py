@@ -1,0 +1,314 @@
+"""The segment journey: from the Run button to layers that fill up tile by tile."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from napari_fcn.errors import FcnError, in_dock
+from napari_fcn.events import RunDone, RunPlanned, SteppedDown
+from napari_fcn.gui._controllers import model_catalog
+from napari_fcn.gui._controllers.base import Desk
+from napari_fcn.gui._controllers.segment.output_settings import ZARR
+from napari_fcn.gui._controllers.segment.slider_extent import Lookout
+from napari_fcn.gui._controllers.segment.state import ClassShare, Request, RunResult, ViewState
+from napari_fcn.gui._controllers.segment.worker import Job, Seen, segment, warm_up
+from napari_fcn.gui._layers import (
+    KINDS,
+    Canvas,
+    Gaze,
+    Overlay,
+    Painted,
+    PixelsReplacedError,
+    StoredCanvas,
+    find_layer,
+    fits_in_memory,
+    mark_outdated,
+    read,
+    replaced_during,
+    visible_region,
+)
+from napari_fcn.gui._threads import JobRunner
+from napari_fcn.io.inputs import inputs_of
+from napari_fcn.io.targets import Protection
+from napari_fcn.system_errors import explained
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    from napari.components import ViewerModel
+    from napari.layers import Image, Layer
+    from qtpy.QtCore import QObject
+
+    from napari_fcn.geometry import Axes
+    from napari_fcn.gui._layers import LayerImage
+    from napari_fcn.models.card import ClassLabel
+
+
+@dataclass(slots=True, eq=False)
+class _Run:
+    """A run that is going on."""
+
+    source: Image
+    job: Job
+    model: model_catalog.ModelEntry
+    overlay: Overlay | None = None
+    planned: RunPlanned | None = None
+    started: float = 0.0
+    counts: np.ndarray | int = 0
+    end: RunDone | None = None
+
+    @property
+    def classes(self) -> tuple[ClassLabel, ...]:
+        """What the head that was chosen tells apart."""
+        info = self.model.info
+        return info.original if self.job.settings.head == "original" and info.original else info.classes
+
+    def seconds_left(self, done: int, total: int) -> float:
+        return (time.monotonic() - self.started) / done * (total - done)
+
+
+class Controller(Desk):
+    """Runs models on layers and shows the answers.
+
+    Parameters
+    ----------
+    viewer : ViewerModel
+        Where images are and results go.
+    runner : JobRunner, optional
+        What runs the engine.
+    parent : QObject, optional
+        Qt parent.
+
+    Attributes
+    ----------
+    lookout : Lookout
+        Knows what networks see along the axes that have a slider.
+    """
+
+    state: ViewState
+
+    def __init__(self, viewer: ViewerModel, runner: JobRunner | None = None, parent: QObject | None = None) -> None:
+        super().__init__(viewer, ViewState(), parent)
+        self._run: _Run | None = None
+        self._told_of: Image | None = None  # of which layer the result is that is shown
+        self._gaze = Gaze(self.viewer, self)
+        self._gaze.settled.connect(self._on_gaze)
+        self.lookout = Lookout(self.viewer, self)
+        self.lookout.failed.connect(self._sentence)
+        self._runner = runner or JobRunner(self)
+        self._runner.yielded.connect(self._on_yielded)
+        self._runner.failed.connect(self._on_failed)
+        self._runner.finished.connect(self._on_finished)
+
+    @property
+    def is_busy(self) -> bool:
+        """Whether a worker thread is alive, also to warm up or to finish the tile at which it was cancelled."""
+        return self._runner.is_running or self.lookout.is_busy
+
+    def connect(self) -> None:
+        """Watch the layers: a run ends when its layers go."""
+        self.viewer.layers.events.removed.connect(self._on_removed)
+        self._gaze.connect()
+        self.lookout.connect()
+
+    def shutdown(self) -> None:
+        """End what runs, without waiting for it, and let go of the viewer."""
+        self.viewer.layers.events.removed.disconnect(self._on_removed)
+        self._gaze.disconnect_viewer()
+        self._unwatch()
+        self.lookout.shutdown()
+        self._run = None
+        self._runner.shutdown()
+        self._set(replace(self.state, is_running=False))
+
+    def warm_up(self, model: Path) -> None:
+        """Load what the first run will need, unless something runs already."""
+        if self._run is None and not self._runner.is_running:
+            self._runner.start(partial(warm_up, model, self._loaded))
+
+    def predict(self, layer: Image, request: Request) -> None:
+        """Start to segment a layer; a run that is going on is given up. What goes wrong becomes the error shown."""
+        self._leave()
+        try:
+            with explained():
+                self._watch(layer)
+                self._run = self._prepare(layer, request)
+        except FcnError as error:
+            self._runner.cancel()
+            self._set(ViewState(error=in_dock(error)))
+            return
+        self._set(ViewState(is_running=True, message=f"Preparing {self._run.model.name} for {layer.name} …"))
+        self._runner.start(partial(segment, self._run.job, self._loaded))
+
+    def cancel(self) -> None:
+        """End the run; what is finished stays."""
+        if self._run is not None:
+            where = "".join(f", also in {path.parent}" for path in _first(self._run))
+            self._stop(f"Cancelled after {self.state.done} of {self.state.total} tiles; what is finished stays{where}.")
+
+    def result_of(self, layer: Image | None, kind: str) -> Layer | None:
+        """Return the result layer of an image, if there is one."""
+        return None if layer is None else find_layer(self.viewer, layer, kind)
+
+    def show(self, layer: Image | None, kind: str) -> None:
+        """Show one kind of result of an image and hide the other."""
+        for known in KINDS:
+            result = self.result_of(layer, known)
+            if result is not None:
+                result.visible = known == kind
+
+    def _prepare(self, layer: Image, request: Request) -> _Run:
+        model = model_catalog.entry(request.model)
+        image = read(layer)
+        bound = image.bind(model.info.spec, request.axes)
+        axes = bound.axes
+        canvas, paths = _canvas(request, image, axes)
+        protection = Protection((inputs_of({"the image": image.files, "the model": [request.model]}),))
+        protection.check_inputs(*paths.values(), *canvas.paths.values())
+        seen = Seen(visible_region(self.viewer, layer, axes))
+        lying = bound.calibration
+        job = Job(image, axes, request.model, request.settings, seen, canvas, paths, lying, protection=protection)
+        return _Run(layer, job, model)
+
+    def _on_gaze(self) -> None:
+        """Let the tiles that are on screen now come next."""
+        if self._run is not None and self._run.source in self.viewer.layers:
+            self._run.job.seen.region = visible_region(self.viewer, self._run.source, self._run.job.axes)
+
+    def _on_yielded(self, events: Sequence[Any]) -> None:
+        run = self._run
+        if run is None:
+            return
+        overlay = run.overlay
+        if run.source not in self.viewer.layers:
+            self._stop(f"Stopped: the layer {run.source.name} is gone.")
+            return
+        for event in events:
+            if isinstance(event, RunPlanned):
+                self._on_planned(run, event)
+            elif isinstance(event, Painted):
+                self._on_painted(run, event)
+            elif isinstance(event, SteppedDown):
+                self.state = replace(self.state, total=event.total, message=event.line)
+            elif isinstance(event, RunDone):
+                run.end = event
+        if overlay is not None and self._run is run:  # one that was made just now has taken its time already
+            overlay.refresh()
+        self._set(self.state)
+
+    def _on_planned(self, run: _Run, planned: RunPlanned) -> None:
+        run.planned, run.started = planned, time.monotonic()
+        classes = [(label.name, label.colour) for label in run.classes]
+        channel = None if run.source.rgb else run.job.axes.channel_position
+        run.overlay = Overlay(self.viewer, run.source, channel, run.job.canvas, classes)
+        kept = "".join(f" Results are too large for memory and go to {path.parent}." for path in _first(run))
+        message = f"Segmenting {run.source.name} on {planned.device}{_memory(planned)} …{kept}"
+        self.state = replace(self.state, total=planned.tiles, message=message)
+
+    def _on_painted(self, run: _Run, painted: Painted) -> None:
+        assert run.overlay is not None
+        run.overlay.write(painted)
+        run.counts = run.counts + painted.counts
+        left = run.seconds_left(painted.done, painted.total)
+        self.state = replace(self.state, done=painted.done, total=painted.total, seconds_left=left)
+
+    def _on_finished(self) -> None:
+        run = self._leave()
+        if run is None or run.end is None or run.planned is None or run.overlay is None:
+            return
+        result = _result(run, run.planned, run.end)
+        run.overlay.describe({"model": result.model, "seconds": result.seconds, "device": result.device})
+        self._told_of = run.source
+        self._set(ViewState(done=run.planned.tiles, total=run.planned.tiles, result=result))
+
+    def _on_failed(self, error: Exception) -> None:
+        run = self._leave()
+        if isinstance(error, PixelsReplacedError):
+            _outdate(run)
+        self._set(replace(self.state, is_running=False, message="", error=self._sentence(error)))
+
+    def _on_removed(self, event: Any) -> None:
+        run = self._run
+        ours = [] if run is None else [run.source, *(run.overlay.layers.values() if run.overlay else ())]
+        if any(layer is event.value for layer in ours):
+            self._stop(f"Stopped: the layer {event.value.name} was removed.")
+
+    def _on_replaced(self, layer: Image) -> None:
+        """Give up the run on this layer, or say of its result that it is of the earlier pixels."""
+        run, result = self._run, self.state.result
+        if run is not None and run.source is layer:
+            self._stop(str(replaced_during(layer.name)))
+            _outdate(run)
+        elif result is not None and self._told_of is layer:
+            self._set(replace(self.state, result=replace(result, is_outdated=True)))
+
+    def _stop(self, message: str) -> None:
+        self._runner.cancel()
+        self._leave()
+        self._set(replace(self.state, is_running=False, seconds_left=None, message=message))
+
+    def _leave(self) -> _Run | None:
+        """Forget the run that is going on, its layers brought up to date, and return it."""
+        run, self._run = self._run, None
+        if run is not None and run.overlay is not None and run.overlay.is_complete:
+            run.overlay.finish()
+        return run
+
+
+def _outdate(run: _Run | None) -> None:
+    """Mark what a run has shown so far as of earlier pixels."""
+    for layer in [] if run is None or run.overlay is None else run.overlay.layers.values():
+        mark_outdated(layer)
+
+
+def _canvas(request: Request, image: LayerImage, axes: Axes) -> tuple[Canvas | StoredCanvas, dict[str, Path]]:
+    """Return where the answer goes, and the files that are written besides.
+
+    Raises
+    ------
+    OutputError
+        If there is no folder for results that are too large for memory.
+    """
+    shape, save = axes.image_shape(image.shape), request.save
+    if fits_in_memory(shape):
+        return Canvas.blank(shape), save.paths(image.name, image.path)
+    stored = replace(save, results="both", suffix=ZARR).paths(image.name, image.path)
+    besides = {} if save.suffix == ZARR else save.paths(image.name, image.path)
+    return StoredCanvas(shape, stored), besides
+
+
+def _memory(planned: RunPlanned) -> str:
+    """Return in words what a run takes of the memory that it may take."""
+    if not planned.allowed_bytes:
+        return ""
+    return f", with up to {planned.peak_bytes / 2**30:.1f} of {planned.allowed_bytes / 2**30:.1f} GiB of memory"
+
+
+def _first(run: _Run) -> list[Path]:
+    return [*run.job.canvas.paths.values()][:1]
+
+
+def _result(run: _Run, planned: RunPlanned, end: RunDone) -> RunResult:
+    counts = np.atleast_1d(run.counts)
+    shares = counts / max(1, counts.sum())
+    classes = tuple(
+        ClassShare(label.name, label.colour, float(share)) for label, share in zip(run.classes, shares, strict=True)
+    )
+    files = tuple(str(path) for path in (*run.job.paths.values(), *run.job.canvas.paths.values()))
+    return RunResult(
+        run.source.name,
+        run.model.name,
+        end.seconds,
+        end.pixels,
+        end.device,
+        end.precision,
+        classes,
+        tuple(map(in_dock, planned.notes)),
+        files,
+    )

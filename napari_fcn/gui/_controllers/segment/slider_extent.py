@@ -1,0 +1,219 @@
+"""Watches the sliders, and says what of the axes that they move along the network sees."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from qtpy.QtCore import QObject, Signal
+
+from napari_fcn.errors import ImageError
+from napari_fcn.geometry import Region
+from napari_fcn.gui._layers import SliderMarks, read, slid
+from napari_fcn.gui._threads import JobRunner
+from napari_fcn.inference.resampling import choose
+from napari_fcn.inference.source import ImageSource
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from napari.components import ViewerModel
+    from napari.layers import Image
+
+    from napari_fcn.geometry import Axes
+    from napari_fcn.geometry.resampling import Resampling
+    from napari_fcn.gui._controllers.model_catalog import ModelEntry
+    from napari_fcn.gui._controllers.segment.state import Request
+    from napari_fcn.nets.spec import NetSpec
+
+
+Phases = tuple[tuple[tuple[int, int], ...], ...]
+WORDS = {"t": ("frame", "frames"), "z": ("plane", "planes"), "y": ("row", "rows"), "x": ("column", "columns")}
+
+
+@dataclass(frozen=True, slots=True)
+class Stretch:
+    """What a network sees along an axis that has a slider, for the answer at the place of the slider.
+
+    Attributes
+    ----------
+    axis : str
+        The axis.
+    at : int
+        Where the slider stands, counted from 0.
+    first, last : int
+        What is seen, both included.
+    count : int
+        Length of the axis.
+    """
+
+    axis: str
+    at: int
+    first: int
+    last: int
+    count: int
+
+    @property
+    def line(self) -> str:
+        """The stretch in words."""
+        one, many = WORDS.get(self.axis, (f"place along {self.axis}", f"places along {self.axis}"))
+        whole = ", which is all of them" if self.last - self.first + 1 == self.count else ""
+        return f"At {one} {self.at} the network sees {many} {self.first} to {self.last} of {self.count}{whole}."
+
+
+@dataclass(frozen=True, slots=True)
+class Probed:
+    """How far a network sees along each of its axes, for each phase of its pooling grid; empty if without an end."""
+
+    spec: NetSpec
+    phases: Phases
+
+
+def probe(spec: NetSpec) -> Iterator[Probed]:
+    """Yield how far a network sees; for the worker thread, as it takes a second."""
+    from napari_fcn.receptive_field.theoretical import anatomy
+
+    found = anatomy(spec)
+    yield Probed(spec, () if found.unbounded else found.phases)
+
+
+def stretches(
+    phases: Phases, axes: Axes, shape: Sequence[int], slid: dict[str, int], grid: Resampling | None = None
+) -> tuple[Stretch, ...]:
+    """Return what is seen along each axis of the network that has a slider, exact at its phase and at the border.
+
+    Parameters
+    ----------
+    phases : tuple of tuple of (int, int)
+        Per axis of the network and phase of its pooling grid, pixels that are seen before and after.
+    axes : Axes
+        Role of each axis of the image.
+    shape : sequence of int
+        Length of each of the image axes.
+    slid : dict of str to int
+        Where the slider of each axis stands.
+    grid : Resampling, optional
+        From the pixels of the image to those of the network, if they are others.
+
+    Returns
+    -------
+    tuple of Stretch
+        Without those along which the network sees nothing but the place itself.
+    """
+    found = []
+    for along, position, name in zip(phases, axes.space_positions, axes.space, strict=False):
+        if name in slid and any(before or after for before, after in along):
+            first, last = _seen(along, position, slid[name], shape[position], grid)
+            found.append(Stretch(name, slid[name], first, last, shape[position]))
+    return tuple(found)
+
+
+def _seen(
+    phases: tuple[tuple[int, int], ...], position: int, at: int, length: int, grid: Resampling | None
+) -> tuple[int, int]:
+    """Return the first and the last place that is seen from a place of an axis of the image."""
+    start, stop = at, at + 1
+    if grid is not None:
+        start, stop = _needed(grid.back, position, start, stop)
+        length = grid.target[position]
+    spans = [(i - phases[i % len(phases)][0], i + phases[i % len(phases)][1] + 1) for i in range(start, stop)]
+    start, stop = max(0, min(a for a, _ in spans)), min(length, max(b for _, b in spans))
+    if grid is not None:
+        start, stop = _needed(grid, position, start, stop)
+    return start, stop - 1
+
+
+def _needed(grid: Resampling, position: int, start: int, stop: int) -> tuple[int, int]:
+    """Return the part of an axis of the one grid on which a part of that of the other depends."""
+    lows, highs = [0] * len(grid.target), [1] * len(grid.target)
+    lows[position], highs[position] = start, stop
+    found = grid.needs(Region(tuple(lows), tuple(highs)))
+    return found.start[position], found.stop[position]
+
+
+class Lookout(QObject):
+    """Knows what networks see. Each is asked once, on a thread of its own: a run is not given up for it.
+
+    Attributes
+    ----------
+    changed : Signal()
+        A slider was moved, other axes are shown, or another network is known.
+    failed : Signal(object)
+        A network could not be asked.
+    """
+
+    changed = Signal()
+    failed = Signal(object)
+
+    def __init__(self, viewer: ViewerModel, parent: QObject | None = None) -> None:
+        super().__init__(parent)
+        self._viewer = viewer
+        self._marks = SliderMarks(viewer)
+        self._known: dict[NetSpec, Phases] = {}
+        self._asked: NetSpec | None = None
+        self._runner = JobRunner(self)
+        self._runner.yielded.connect(self._on_probed)
+        self._runner.failed.connect(self.failed)
+
+    @property
+    def is_busy(self) -> bool:
+        """Whether a network is being asked."""
+        return self._runner.is_running
+
+    def connect(self) -> None:
+        """Watch the viewer."""
+        for emitter in self._emitters():
+            emitter.connect(self._on_slid)
+
+    def shutdown(self) -> None:
+        """Let go of the viewer."""
+        for emitter in self._emitters():
+            emitter.disconnect(self._on_slid)
+        self._runner.shutdown()
+        self._marks.clear()
+        self._asked = None
+
+    def seen(self, layer: Image | None, request: Request | None, model: ModelEntry | None) -> tuple[Stretch, ...]:
+        """Return what the network sees along the axes that have a slider, and mark it there; nothing if unknown."""
+        found = self._seen(layer, request, model)
+        self._marks.show({axis: (stretch.first, stretch.last) for axis, stretch in found.items()})
+        return tuple(found.values())
+
+    def _seen(self, layer: Image | None, request: Request | None, model: ModelEntry | None) -> dict[int, Stretch]:
+        """Return what is seen, by the axis of the viewer."""
+        if layer is None or request is None or model is None:
+            return {}
+        image, spec = read(layer), model.info.spec
+        try:
+            bound = image.bind(spec, request.axes)
+            axes = bound.axes
+            source = ImageSource.open(image.data, axes, spec.channels, request.settings, bound.rgb)
+            grid, _ = choose(source, (bound.spacing, model.info.voxel_size), request.settings.resample)
+        except ImageError:  # the dock says why the model cannot run
+            return {}
+        at = {axes.names[axis]: index for axis, index in slid(self._viewer, layer).items()}
+        if not set(axes.space) & set(at):
+            return {}
+        if spec not in self._known:
+            self._ask(spec)
+            return {}
+        offset = self._viewer.dims.ndim - layer.ndim
+        found = stretches(self._known[spec], axes, source.shape, at, grid)
+        return {offset + axes.names.index(stretch.axis): stretch for stretch in found}
+
+    def _ask(self, spec: NetSpec) -> None:
+        if spec != self._asked:
+            self._asked = spec
+            self._runner.start(partial(probe, spec))
+
+    def _emitters(self) -> tuple[Any, ...]:
+        events = self._viewer.dims.events
+        return events.point, events.order, events.ndisplay
+
+    def _on_slid(self, _: object = None) -> None:
+        self.changed.emit()
+
+    def _on_probed(self, found: Sequence[Probed]) -> None:
+        self._known |= {one.spec: one.phases for one in found}
+        self.changed.emit()

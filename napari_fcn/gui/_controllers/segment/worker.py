@@ -1,0 +1,211 @@
+"""What the worker thread does: the engine's events, with tiles already painted."""
+
+from __future__ import annotations
+
+from contextlib import closing
+from dataclasses import dataclass, field, replace
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from napari_fcn.errors import ImageError
+from napari_fcn.events import RunDone, RunPlanned, TileDone
+from napari_fcn.gui._layers import (
+    Canvas,
+    LayerImage,
+    Painted,
+    StoredCanvas,
+    content_of,
+    load_what_layers_need,
+    replaced_during,
+)
+from napari_fcn.io.images import NO_AXES
+from napari_fcn.io.targets import UNPROTECTED, Protection
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from napari_fcn.geometry import Axes, Region
+    from napari_fcn.geometry.calibration import Calibration
+    from napari_fcn.gui._controllers.model_catalog import Loaded
+    from napari_fcn.io import ResultMeta
+    from napari_fcn.runs.writer import Event
+    from napari_fcn.session import Session
+    from napari_fcn.settings import PredictSettings
+
+
+@dataclass(slots=True, eq=False)
+class Seen:
+    """What is on screen of a layer, now: the GUI thread says so, and the worker asks before each tile.
+
+    Attributes
+    ----------
+    region : Region
+        On the image axes.
+    """
+
+    region: Region
+
+    def __call__(self) -> Region:
+        return self.region
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Job:
+    """All that a run needs, read from the layers before it starts.
+
+    Attributes
+    ----------
+    image : LayerImage
+        What to segment.
+    axes : Axes
+        Role of each of its axes.
+    model : Path
+        The model file.
+    settings : PredictSettings
+        How to run.
+    seen : Seen
+        What is on screen.
+    canvas : Canvas or StoredCanvas
+        Where the answer will go.
+    paths : mapping of str to Path
+        A file for each kind of result to be written.
+    calibration : Calibration
+        Size, unit and origin of the pixels along each of the image axes.
+    overwrite : bool
+        Whether files that exist may be replaced.
+    protection : Protection
+        What must survive.
+    kinds : tuple of str
+        What is asked for, whether it is written to files or only shown.
+    """
+
+    image: LayerImage
+    axes: Axes
+    model: Path
+    settings: PredictSettings
+    seen: Seen
+    canvas: Canvas | StoredCanvas
+    paths: Mapping[str, Path] = field(default_factory=dict)
+    calibration: Calibration = NO_AXES
+    overwrite: bool = False
+    protection: Protection = UNPROTECTED
+    kinds: tuple[str, ...] = ()
+
+
+def segment(job: Job, loaded: Loaded) -> Iterator[Painted | Event]:
+    """Yield the plan, each tile as it is shown, and the end.
+
+    Raises
+    ------
+    PixelsReplacedError
+        If the pixels of the image are not the same at the end: no result is of one moment.
+    FcnError
+        If image, model, device and files do not fit each other.
+    """
+    from napari_fcn.session import Session
+
+    checkpoint = loaded.load(job.model)
+    sizes = job.calibration.take(job.axes.space_positions).micrometres if len(job.calibration) else ()
+    spacing = sizes if any(sizes) else ()
+    session = Session(job.image.data, checkpoint, job.axes, job.settings, job.image.rgb, spacing)
+    colours = [label.colour for label in session.checkpoint.info.classes]
+    job.protection.check_inputs(*job.paths.values(), *job.canvas.paths.values())
+    before = content_of(job.image.data)
+    with closing(job.canvas), closing(_events(session, job)) as events:  # type: ignore[type-var]
+        for event in events:
+            if isinstance(event, TileDone):
+                yield job.canvas.receive(event, colours)
+                if event.done == event.total and content_of(job.image.data) != before:
+                    raise replaced_during(job.image.name)  # before the files get their names
+                continue
+            if isinstance(event, RunPlanned):
+                job.canvas.begin(event.tile, partial(_meta, session, job))
+                told = job.image.notes if job.paths else ()
+                event = replace(event, notes=(*event.notes, *told, *filter(None, [_missing(job.image)])))
+            elif isinstance(event, RunDone):
+                job.canvas.finish()
+            yield event
+
+
+def _missing(image: LayerImage) -> str:
+    """Return a sentence on the chunks that are missing in the zarr folder that a layer shows; "" if none are."""
+    from napari_fcn.io import read_image
+    from napari_fcn.io.identity import missing
+
+    folder = _folder(image)
+    if folder is None or not folder.is_dir():
+        return ""
+    try:
+        file = read_image(folder)
+    except ImageError:  # a folder of something else: what the layer shows was read in another way
+        return ""
+    return missing(file) if tuple(file.data.shape) == image.shape else ""
+
+
+def _folder(image: LayerImage) -> Path | None:
+    """Return where the image lies, also if it is a zarr array that was given to napari as it is."""
+    root = getattr(getattr(image.data, "store", None), "root", None)
+    if image.path:
+        return Path(image.path)
+    return root / image.data.path if isinstance(root, Path) else None
+
+
+def _events(session: Session, job: Job) -> Iterator[Event]:
+    if not job.paths:
+        return session.predict(job.seen)
+    from napari_fcn.runs.writer import Recording
+
+    return Recording(job.paths, job.overwrite, protection=job.protection).run(session, _meta(session, job), job.seen)
+
+
+def _meta(session: Session, job: Job) -> ResultMeta:
+    """Return what files of this run say about themselves."""
+    from napari_fcn.io import ResultMeta
+    from napari_fcn.runs.writer import provenance
+
+    return ResultMeta.calibrated(
+        job.axes.image,
+        job.calibration,
+        classes=tuple((label.name, label.colour) for label in session.checkpoint.info.classes),
+        provenance=provenance(session, job.image.path or job.image.name, job.settings),
+    )
+
+
+def warm_up(model: Path, loaded: Loaded) -> Iterator[None]:
+    """Load torch and a model and run it on almost nothing, so that the first real run answers at once."""
+    load_what_layers_need()
+    yield
+    from napari_fcn.session import Session
+
+    checkpoint = loaded.load(model)
+    spec = checkpoint.info.spec
+    blank = np.zeros((spec.channels, *spec.minimum), np.uint8)
+    axes = LayerImage("", blank, ("c", *"zyx"[-spec.ndim :]), False).axes(spec.ndim)
+    session = Session(blank, checkpoint, axes)
+    for _ in session.predict():
+        yield
+
+
+def warm_up_teaching(model: Path | None, loaded: Loaded) -> Iterator[None]:
+    """Load what teaching will need and learn from two pixels, so that the first real stroke is answered at once."""
+    load_what_layers_need()
+    yield
+    from napari_fcn.geometry import Region
+    from napari_fcn.learning.annotations import Samples
+    from napari_fcn.settings import TeachSettings
+    from napari_fcn.teaching import Teaching
+
+    yield
+    checkpoint = None if model is None else loaded.load(model)
+    ndim, channels = (checkpoint.info.spec.ndim, checkpoint.info.spec.channels) if checkpoint else (2, 1)
+    blank = np.zeros((channels, *(64 if ndim < 3 else 16,) * ndim), np.uint8)
+    axes = LayerImage("", blank, ("c", *"zyx"[-ndim:]), False).axes(ndim)
+    yield
+    teaching = Teaching(blank, checkpoint, axes, TeachSettings(network="off", device="cpu"))
+    labels = np.zeros(blank.shape[1:], np.uint8)
+    labels[..., 0], labels[..., 1] = 1, 2
+    for _ in teaching.refine(Samples.read(labels), Region.whole(labels.shape)):
+        yield

@@ -1,0 +1,1 @@
+"""The Teach dock: its state, commands, layers, worker, and the writer of its project."""

@@ -1,0 +1,125 @@
+"""The layers that show more than the answer: what changed, how unsure, where to go next, two answers in one place."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from napari_fcn.gui._layers import (
+    KEY,
+    KINDS,
+    Crop,
+    Place,
+    find_layer,
+    look_at,
+    on_layer,
+    show_answer,
+    show_changes,
+    show_uncertainty,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from napari.components import ViewerModel
+    from napari.layers import Image, Layer
+
+    from napari_fcn.events import Suggested, UpdateReady
+    from napari_fcn.geometry import Region
+    from napari_fcn.gui._controllers.teach.messages import SideBySide, Unsure
+
+OVERLAYS = KINDS
+
+
+class Looks:
+    """What can be looked at besides the answer; its layers are made when they are first needed and then used again.
+
+    Parameters
+    ----------
+    viewer : ViewerModel
+        Where the layers go.
+    source : Image
+        The image that is taught.
+    channel : int, optional
+        Axis of the image layer that holds its channels; None if it has none or they are colours.
+    like : Layer
+        A layer on the axes of the results.
+    """
+
+    def __init__(self, viewer: ViewerModel, source: Image, channel: int | None, like: Layer) -> None:
+        self._viewer, self._source, self._channel, self._like = viewer, source, channel, like
+        self._changes = Crop(viewer, source, channel, "changes")
+        self._unsure = Crop(viewer, source, channel, "uncertainty")
+        self._answer = Crop(viewer, source, channel, "compared")
+        self._place = Place(viewer, source, channel, "next place")
+        self._pair: SideBySide | None = None
+        self._hidden: list[Layer] = []
+
+    @property
+    def layers(self) -> list[Layer]:
+        """The layers that are there."""
+        crops = (self._changes, self._unsure, self._answer, self._place)
+        return [crop.layer for crop in crops if crop.layer is not None]
+
+    def go_to(self, region: Region) -> None:
+        """Move sliders and camera to a region of the image axes."""
+        origin = self._like.metadata[KEY]["origin"]
+        place = on_layer(region, self._channel).shift([-a for a in origin])
+        look_at(self._viewer, self._like, place, self._source)
+
+    def show_changes(self, ready: UpdateReady, classes: Sequence[tuple[str, str]]) -> None:
+        """Show where a candidate answers another class."""
+        show_changes(self._changes, ready.region, ready.changed, classes)
+
+    def hide_changes(self) -> None:
+        """Do not show them any more."""
+        self._changes.hide()
+
+    def show_unsure(self, unsure: Unsure) -> None:
+        """Show how unsure the model is."""
+        show_uncertainty(self._unsure, unsure.region, unsure.values)
+
+    def hide_unsure(self) -> None:
+        """Do not show it any more."""
+        self._unsure.hide()
+
+    def show_place(self, place: Suggested) -> None:
+        """Go to the next place to paint and show how much of the image has a say in it."""
+        self.go_to(place.region)
+        self._place.show_box(place.region, self._like)
+
+    def hide_place(self) -> None:
+        """Take the box away."""
+        self._place.hide()
+
+    def compare(self, pair: SideBySide) -> None:
+        """Keep two answers to be shown, and hide the present one."""
+        if self._pair is None:
+            found = [find_layer(self._viewer, self._source, kind) for kind in OVERLAYS]
+            self._hidden = [layer for layer in found if layer is not None and layer.visible]
+        for layer in self._hidden:
+            layer.visible = False
+        self._pair = pair
+
+    def show_compared(self, shown: str) -> None:
+        """Show the ``"first"`` answer, the ``"second"``, or one in each half (``"split"``)."""
+        if self._pair is None:
+            return
+        first, second = self._pair.pictures
+        pictures = {"first": first, "second": second}
+        if shown == "split":
+            pictures["split"] = first.copy()
+            middle = first.shape[-2] // 2
+            pictures["split"][..., middle:, :] = second[..., middle:, :]
+            pictures["split"][..., max(0, middle - 1) : middle + 1, :] = 255
+        show_answer(self._answer, self._pair.region, np.ascontiguousarray(pictures[shown]))
+
+    def end_comparison(self) -> None:
+        """Show the present answer again."""
+        if self._pair is not None:
+            self._pair = None
+            self._answer.hide()
+            for layer in self._hidden:
+                layer.visible = True
+            self._hidden = []

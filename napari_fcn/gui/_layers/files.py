@@ -1,0 +1,219 @@
+"""Images and results in files, as layers."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from napari.layers import Image, Labels
+from napari.layers._source import layer_source
+
+from napari_fcn.errors import DAMAGE, ImageError
+from napari_fcn.gui._layers.colorize import tinted
+from napari_fcn.gui._layers.colours import index_colours, index_names
+from napari_fcn.gui._layers.layer_image import KEY
+from napari_fcn.gui._layers.lazy_result import Shown
+from napari_fcn.gui._layers.transforms import add_on_top, add_result, align, find_layer, follow, mark, placement
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    import numpy.typing as npt
+    from napari.components import ViewerModel
+    from napari.layers import Layer
+
+    from napari_fcn.geometry import Axes
+    from napari_fcn.io import ImageFile
+
+IN_MEMORY = 2**28  # bytes of a file that are read at once; of a larger one what is looked at
+FIRST = ("objects", "probabilities", "probabilities8", "classes")  # of several results, which is seen
+SHARES = {"probabilities": 1.0, "probabilities8": 255.0}  # kinds of results that hold probabilities, and what one is
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Opened:
+    """An image and its results, read from files as far as layers need it; made by any thread.
+
+    Attributes
+    ----------
+    image : ImageFile or None
+        None if the image is a layer.
+    data : array-like or list
+        The pixels of the image, or its levels.
+    results : mapping of str to (array-like or list)
+        What a layer shows of each kind of result.
+    axes : Axes
+        Role of each axis of the image.
+    classes : tuple of (str, str)
+        Name and colour of each class.
+    """
+
+    image: ImageFile | None
+    data: Any
+    results: Mapping[str, Any]
+    axes: Axes
+    classes: tuple[tuple[str, str], ...]
+
+    @property
+    def channel(self) -> int | None:
+        """Axis of the layer that holds the channels; None if it has none or they are colours."""
+        return self.axes.channel_position
+
+
+def open_files(
+    image: Path | None, results: Mapping[str, Path], axes: Axes, classes: tuple[tuple[str, str], ...], rgb: bool
+) -> Opened:
+    """Return an image and its results from files; ``image`` is None where a layer shows it, ``rgb`` if in colours.
+
+    Raises
+    ------
+    ImageError
+        If a file is gone or damaged.
+    """
+    found, data = (None, None) if image is None else _read(image)
+    rgb = rgb if found is None else found.rgb
+    kept: list[str | None] = [name for name in axes.names if name != axes.channel]
+    if axes.channel_position and not rgb:
+        kept.insert(axes.channel_position, None)
+    shown = {kind: _result(kind, path, kept, [colour for _, colour in classes]) for kind, path in results.items()}
+    return Opened(found, data, shown, axes, classes)
+
+
+def add_image(viewer: ViewerModel, opened: Opened, name: str) -> Image:
+    """Bring an opened image into the viewer and return its layer."""
+    image = opened.image
+    assert image is not None
+    ndim = image.data.ndim - image.rgb
+    with layer_source(path=str(image.path)):
+        layer = Image(
+            opened.data,
+            name=name,
+            rgb=image.rgb,
+            multiscale=isinstance(opened.data, list),
+            scale=image.scale[:ndim],
+            units=image.units[:ndim],
+            translate=image.calibration.origin[:ndim],
+            axis_labels=opened.axes.names[:ndim],
+        )
+    add_on_top(viewer, layer)
+    return layer
+
+
+def add_results(viewer: ViewerModel, opened: Opened, source: Image) -> None:
+    """Bring those results of an image into the viewer that are not there yet; one of them is seen."""
+    channel = None if source.rgb else opened.channel
+    looked_at = next((kind for kind in FIRST if kind in opened.results), "")
+    for kind, data in opened.results.items():
+        more = {"visible": kind == looked_at, "multiscale": isinstance(data, list), **placement(source, channel)}
+        kind = "probabilities" if kind in SHARES else kind
+        if find_layer(viewer, source, kind) is not None:
+            continue
+        more["name"] = f"{source.name} {kind}"
+        layer: Layer
+        if kind == "probabilities":
+            layer = Image(data, rgb=True, opacity=0.7, **more)
+        elif kind == "classes":
+            look = {"colormap": index_colours(opened.classes), "features": index_names(opened.classes)}
+            layer = Labels(data, **look, **more)
+        else:
+            layer = Labels(data, **more)
+        mark(layer, source, kind, channel)
+        add_result(viewer, layer, source)
+        follow(layer, source)
+
+
+def renew_results(viewer: ViewerModel, opened: Opened, source: Image) -> None:
+    """Bring the results of an image into the viewer; layers of an earlier run show them from now on."""
+    channel = None if source.rgb else opened.channel
+    for kind, data in opened.results.items():
+        layer = find_layer(viewer, source, kind)
+        if layer is not None and layer.multiscale == isinstance(data, list):
+            mark(layer, source, kind, channel)
+            layer.data = data
+            align(layer, source)
+        elif layer is not None:
+            viewer.layers.remove(layer)
+    add_results(viewer, opened, source)
+
+
+def result_kind(path: str | Path) -> str:
+    """Return what kind of result of napari-fcn a file holds; empty if it is none, or cannot be read."""
+    from napari_fcn.io import KINDS, read_result_meta
+
+    try:
+        kind = str(read_result_meta(path).get("kind", ""))
+    except (ImageError, *DAMAGE):
+        return ""
+    return kind if kind in KINDS else ""
+
+
+def layer_of_result(path: str | Path) -> tuple[Any, dict[str, Any], str]:
+    """Return the layer of a result file as data, arguments and type: classes in their colours, objects as labels.
+
+    Raises
+    ------
+    ImageError
+        If it cannot be read.
+    """
+    from napari_fcn.io import read_image, read_result_meta
+
+    path, record = Path(path), read_result_meta(path)
+    kind, image = str(record["kind"]), read_image(path)
+    classes = [(str(name), str(colour)) for name, colour in record.get("classes", ())]
+    kept = [axis for axis, name in enumerate(image.axes) if name != "c" or kind not in SHARES]
+    data = _result(kind, path, [image.axes[axis] for axis in kept], [colour for _, colour in classes])
+    more: dict[str, Any] = {
+        "name": path.name.removesuffix(path.suffix).removesuffix(".ome"),
+        "multiscale": isinstance(data, list),
+        "scale": tuple(image.scale[axis] for axis in kept),
+        "units": tuple(image.units[axis] for axis in kept),
+        "translate": tuple(image.calibration.origin[axis] for axis in kept),
+        "axis_labels": tuple(image.axes[axis] for axis in kept),
+        "metadata": {KEY: {"kind": kind, "channel": None}},
+    }
+    if kind in SHARES:
+        return data, {**more, "rgb": True, "opacity": 0.7}, "image"
+    if kind == "classes":
+        more |= {"colormap": index_colours(classes), "features": index_names(classes)}
+    return data, more, "labels"
+
+
+def _read(path: Path) -> tuple[ImageFile, Any]:
+    """Return what a file says of its image, and its pixels, or its levels if it is large."""
+    from napari_fcn.io import read_image
+
+    image = read_image(path)
+    if _bytes(image.data) <= IN_MEMORY:
+        return image, np.asarray(image.data[...])
+    return image, _levels([image.data, *(read_image(path, level).data for level in range(1, image.levels))])
+
+
+def _result(kind: str, path: Path, axes: Sequence[str | None], palette: Sequence[str]) -> Any:
+    """Return what a layer with these axes shows of a result; None stands for an axis of length 1."""
+    from napari_fcn.io import read_image
+
+    image = read_image(path)
+    names = image.axes
+    sources = [names.index(name) if name in names else None for name in axes]
+    form = partial(_mixed, palette=palette, one=SHARES[kind]) if kind in SHARES else None
+    channel = names.index("c") if kind in SHARES else None
+    if _bytes(image.data) <= IN_MEMORY:
+        return np.asarray(Shown(image.data, sources, form, channel))
+    arrays = [image.data, *(read_image(path, level).data for level in range(1, image.levels))]
+    return _levels([Shown(array, sources, form, channel) for array in arrays])
+
+
+def _levels(arrays: list[Any]) -> Any:
+    """Return levels as layers want them: napari takes a list of one for a single array, or fails."""
+    return arrays if len(arrays) > 1 else arrays[0]
+
+
+def _mixed(block: npt.NDArray[Any], palette: Sequence[str], one: float) -> npt.NDArray[np.uint8]:
+    return tinted(block.astype(np.float32) * np.float32(1 / one), palette)
+
+
+def _bytes(array: Any) -> int:
+    return int(np.prod(array.shape)) * np.dtype(array.dtype).itemsize

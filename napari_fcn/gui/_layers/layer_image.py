@@ -1,0 +1,207 @@
+"""From an image layer of napari to what the engine needs."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from napari.layers import Image
+
+from napari_fcn.errors import ImageError
+from napari_fcn.geometry import Region
+from napari_fcn.geometry.axes import axis_names
+from napari_fcn.gui._layers.calibrated import calibration_of
+from napari_fcn.gui._layers.layer_metadata import channel_names, header_of
+from napari_fcn.gui._layers.screen import corners_on_screen
+from napari_fcn.io.images import NO_AXES
+from napari_fcn.models.binding import ImageForm, Network, bind
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from napari.components import ViewerModel
+    from napari.layers import Layer
+
+    from napari_fcn.geometry import Axes
+    from napari_fcn.geometry.calibration import Calibration
+    from napari_fcn.models.binding import Binding, Reads
+
+KEY = "napari_fcn"  # entry in the metadata of our result layers
+UNNAMED = re.compile(r"axis -?\d+|-?\d+|")  # what napari calls an axis that nobody named
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class LayerImage:
+    """An image layer as the engine reads it.
+
+    Attributes
+    ----------
+    name : str
+        Name of the layer.
+    data : array-like
+        Its pixels at full resolution: numpy, dask, zarr.
+    names : tuple of str
+        One name for each axis of ``data``, colours included; empty if napari does not know them.
+    rgb : bool
+        Whether the last axis holds colours.
+    path : str
+        File that it came from; empty if none.
+    calibration : Calibration
+        Size, unit and origin of the pixels along each axis, colours not included.
+    channels : tuple of str
+        Names of its channels; empty if nobody named them.
+    notes : tuple of str
+        Sentences for the user: what of the layer a file cannot hold.
+    meaning : str
+        What the numbers are where they are no intensities, as a phrase; empty if they are.
+    """
+
+    name: str
+    data: Any
+    names: tuple[str, ...]
+    rgb: bool
+    path: str = ""
+    calibration: Calibration = NO_AXES
+    channels: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+    meaning: str = ""
+
+    @property
+    def files(self) -> tuple[Path, ...]:
+        """Files and folders that its pixels come from, as far as that is known."""
+        store = getattr(getattr(self.data, "store", None), "root", None)
+        mapped = getattr(self.data, "filename", None)
+        known = (self.path if "://" not in self.path else "", store, mapped)
+        return tuple(Path(place) for place in known if isinstance(place, str | Path) and str(place))
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Length of each axis, colours included."""
+        return tuple(int(n) for n in self.data.shape)
+
+    @property
+    def spacing(self) -> tuple[tuple[float, str], ...]:
+        """Pixel size and unit along each axis, colours not included."""
+        return tuple(zip(self.calibration.scale, self.calibration.units, strict=True))
+
+    @property
+    def form(self) -> ImageForm:
+        """What is known of the image before a model reads it."""
+        return ImageForm(self.shape, self.names, self.rgb, self.calibration)
+
+    def bind(self, network: Reads, names: Sequence[str] = ()) -> Binding:
+        """Return how a network reads the layer.
+
+        Parameters
+        ----------
+        network : Reads
+            What the network reads.
+        names : sequence of str
+            What the user calls the axes, colours not included; empty: as the layer does.
+
+        Raises
+        ------
+        ImageError
+            If names and shape do not fit each other or the network.
+        """
+        try:
+            return bind(self.form, network, names)
+        except ImageError as error:
+            raise ImageError(f"{self.name}: {error.short}" if self.name else error.short, error.advice) from error
+
+    def axes(self, ndim: int, names: Sequence[str] = ()) -> Axes:
+        """Return the role of each axis under a network of ``ndim`` dimensions that reads one channel."""
+        return self.bind(Network(ndim), names).axes
+
+
+def unwrapped(viewer: ViewerModel) -> ViewerModel:
+    """Return the viewer itself: plugins get a proxy whose layers are proxies too, no two of them the same object."""
+    return getattr(viewer, "__wrapped__", viewer)
+
+
+def is_segmentable(layer: Layer | None) -> bool:
+    """Whether a network can be run on this layer: an image, and not one of our own results."""
+    return isinstance(layer, Image) and KEY not in layer.metadata
+
+
+def read(layer: Image) -> LayerImage:
+    """Return what the engine needs of an image layer; what it does not say itself, the file may, from which it came."""
+    data = layer.data[0] if layer.multiscale else layer.data
+    header = header_of(layer, data.shape)
+    said = header.axes[: layer.ndim] if len(header.axes) == len(data.shape) else ()
+    names = _names(layer, layer.axis_labels) or _names(layer, said)
+    channels = channel_names(layer.metadata) or header.channels
+    path = str(layer.source.path or "")
+    calibration, notes = calibration_of(layer, header)
+    return LayerImage(layer.name, data, names, bool(layer.rgb), path, calibration, channels, notes, header.meaning)
+
+
+def _names(layer: Image, labels: Sequence[str]) -> tuple[str, ...]:
+    names = axis_names(labels)
+    if any(UNNAMED.fullmatch(name) for name in names) or len(set(names)) < len(names) or not names:
+        return ()
+    if layer.rgb and {"c", "s"} & set(names):
+        return ()
+    return (*names, "c") if layer.rgb else names
+
+
+def visible_region(viewer: ViewerModel, layer: Image, axes: Axes) -> Region:
+    """Return what is on screen of a layer, on the axes of its results.
+
+    Where that cannot be known (in 3-D, before the first draw) it is the whole of the displayed axes.
+    """
+    shape = read(layer).shape[: layer.ndim]
+    shown = displayed_axes(viewer, layer)
+    index = shown_index(viewer, layer)
+    first, last = _corners(viewer, layer)
+    is_known = viewer.dims.ndisplay == 2 and any(first[axis] != last[axis] for axis in shown)
+    spans = []
+    for axis, length in enumerate(shape):
+        if axis not in shown:
+            spans.append((index[axis], index[axis] + 1))
+        elif is_known:
+            start = int(np.clip(first[axis], 0, max(0, length - 1)))
+            spans.append((start, int(np.clip(last[axis] + 1, start + 1, max(length, start + 1)))))
+        else:
+            spans.append((0, length))
+    spans = [span for axis, span in enumerate(spans) if axis != axes.channel_position]
+    return Region(tuple(a for a, _ in spans), tuple(b for _, b in spans))
+
+
+def _corners(viewer: ViewerModel, layer: Image) -> tuple[np.ndarray, np.ndarray]:
+    """Return the first and last pixel on screen at full resolution."""
+    first, last = layer.corner_pixels
+    if not layer.multiscale:
+        return first, last
+    factor = layer.downsample_factors[layer.data_level][: layer.ndim]
+    first, last = np.floor(first * factor).astype(int), np.ceil((last + 1) * factor).astype(int) - 1
+    corners = corners_on_screen(viewer)
+    if corners is None:
+        return first, last
+    seen = np.array([layer.world_to_data(corner) for corner in corners])  # napari takes whole chunks of a pyramid
+    shown = list(displayed_axes(viewer, layer))
+    first[shown] = np.maximum(first, np.floor(seen.min(0)).astype(int))[shown]
+    last[shown] = np.minimum(last, np.ceil(seen.max(0)).astype(int))[shown]
+    return first, last
+
+
+def displayed_axes(viewer: ViewerModel, layer: Layer) -> tuple[int, ...]:
+    """Return the axes of a layer that are on screen, in the order in which they are drawn."""
+    offset = viewer.dims.ndim - layer.ndim  # napari aligns the last axes of layers
+    return tuple(axis - offset for axis in viewer.dims.displayed if axis >= offset)
+
+
+def shown_index(viewer: ViewerModel, layer: Layer) -> tuple[int, ...]:
+    """Return the pixel of a layer at which the sliders stand, clipped to the layer."""
+    point = layer.world_to_data(viewer.dims.point)
+    shape = layer.data[0].shape if getattr(layer, "multiscale", False) else layer.data.shape
+    return tuple(int(np.clip(round(float(p)), 0, max(0, n - 1))) for p, n in zip(point, shape, strict=False))
+
+
+def slid(viewer: ViewerModel, layer: Layer) -> dict[int, int]:
+    """Return at which of its pixels each axis of a layer is shown that has a slider: that is not on screen."""
+    shown, index = displayed_axes(viewer, layer), shown_index(viewer, layer)
+    return {axis: index[axis] for axis in range(layer.ndim) if axis not in shown}

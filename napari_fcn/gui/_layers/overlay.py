@@ -1,0 +1,246 @@
+"""The two layers that show an answer: probabilities as colours, and classes."""
+
+from __future__ import annotations
+
+import re
+import time
+from functools import cache
+from importlib.metadata import version
+from math import prod
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import psutil
+from napari.layers import Image, Labels
+
+from napari_fcn.geometry import Region
+from napari_fcn.gui._layers.canvas import BYTES
+from napari_fcn.gui._layers.colours import index_colours, index_names
+from napari_fcn.gui._layers.layer_image import KEY, displayed_axes, shown_index
+from napari_fcn.gui._layers.texture import upload
+from napari_fcn.gui._layers.transforms import add_hidden, align, find_layer, follow, mark, on_layer, placement
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from napari.components import ViewerModel
+    from napari.layers import Layer
+
+    from napari_fcn.gui._layers.canvas import Canvas
+    from napari_fcn.gui._layers.colorize import Painted
+    from napari_fcn.gui._layers.lazy_result import StoredCanvas
+
+KINDS = ("probabilities", "classes")
+SPARE = 0.8  # of the free memory that results may take
+LARGEST = 2**30  # bytes of results that are kept in memory: others need it too
+PAUSE_3D = 1.0  # seconds between two updates of the 3-D view, where each costs a full rendering
+PATIENCE = 15  # a redraw of the whole layer may take one part in so many of the time
+
+
+@cache
+def draws_colours_in_3d() -> bool:
+    """Whether volumes in colour are drawn as such: before vispy 0.17 they were grey."""
+    return tuple(int(part) for part in re.findall(r"\d+", version("vispy"))[:2]) >= (0, 17)
+
+
+def fits_in_memory(shape: Sequence[int]) -> bool:
+    """Whether the result layers of image axes of this shape are so small that all of them may be in memory."""
+    needed = BYTES * prod(shape)
+    return needed <= min(LARGEST, psutil.virtual_memory().available * SPARE)
+
+
+class Overlay:
+    """The result layers of one run on one source layer.
+
+    Layers of an earlier run on the same source are used again. The probabilities appear at once and the classes with
+    the next `refresh`, because napari takes 50 ms to add a layer. Only the GUI thread may call this.
+
+    Parameters
+    ----------
+    viewer : ViewerModel
+        Where the layers go.
+    source : Image
+        The segmented layer.
+    channel : int, optional
+        Axis of the layer that holds its channels; None if it has none or they are colours.
+    canvas : Canvas or StoredCanvas
+        What the layers show.
+    classes : sequence of (str, str)
+        Name and colour ``#rrggbb`` of each class.
+    """
+
+    def __init__(
+        self,
+        viewer: ViewerModel,
+        source: Image,
+        channel: int | None,
+        canvas: Canvas | StoredCanvas,
+        classes: Sequence[tuple[str, str]],
+    ) -> None:
+        self.viewer, self.source, self.canvas, self.classes = viewer, source, canvas, classes
+        self._channel = channel
+        self._pending: list[Painted] = []
+        self._rest_until = 0.0
+        self.layers: dict[str, Layer] = {}
+        self._given: dict[str, Any] = {}  # what each layer shows, as napari holds it
+        self._put(KINDS[0])
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether the source and both results are still in the viewer."""
+        return all(layer in self.viewer.layers for layer in (self.source, *self.layers.values()))
+
+    def write(self, painted: Painted) -> None:
+        """Store one tile; `refresh` shows it."""
+        self.canvas.put(painted)
+        self._pending.append(painted)
+
+    def refresh(self) -> None:
+        """Show the tiles that were written since the last call, as far as they are on screen."""
+        missing = [kind for kind in KINDS if kind not in self.layers]
+        if missing:
+            self._put(missing[0])
+            return
+        if time.monotonic() < self._rest_until:
+            return
+        pending, self._pending = self._pending, []
+        if pending and self.viewer.dims.ndisplay == 3:
+            self._rest_until = time.monotonic() + PAUSE_3D
+        for kind, layer in self.layers.items():
+            if (
+                layer.visible
+                and layer in self.viewer.layers
+                and self._holds(kind, layer)
+                and any(self._is_shown(layer, painted.region) for painted in pending)
+            ):
+                self._show(layer, pending)
+
+    def finish(self) -> None:
+        """Bring everything up to date that was left alone while tiles came in."""
+        self._pending = []
+        for kind in KINDS:
+            if kind not in self.layers:
+                self._put(kind)
+        for layer in self.layers.values():
+            layer.refresh(extent=False, highlight=False)
+
+    def moved(self) -> None:
+        """Show the part of the image that the canvas shows now."""
+        self._pending = []
+        for kind, layer in self.layers.items():
+            if layer in self.viewer.layers:
+                self._refill(kind, layer, self._data(kind))
+
+    def set_classes(self, classes: Sequence[tuple[str, str]]) -> None:
+        """Show other names and colours."""
+        self.classes = classes
+        layer = self.layers.get("classes")
+        if layer is not None:
+            layer.colormap, layer.features = index_colours(self.classes), index_names(self.classes)
+
+    def describe(self, facts: dict[str, Any]) -> None:
+        """Keep with the layers what they were made with."""
+        for layer in self.layers.values():
+            layer.metadata[KEY] = {**layer.metadata[KEY], **facts}
+
+    def _put(self, kind: str) -> None:
+        """Bring a result layer into the viewer; what is selected stays selected."""
+        layer = self._reused(kind)
+        if layer is None:
+            layer = self._added(kind)
+            # Only now: selecting a visible layer in 3-D asks it for a value under a mouse that may not have moved yet.
+            layer.visible = kind == self._first
+        self.layers[kind] = layer
+        self._given[kind] = _finest(layer)
+
+    @property
+    def _first(self) -> str:
+        """The kind that is shown first."""
+        is_grey = self.viewer.dims.ndisplay == 3 and not draws_colours_in_3d()
+        return KINDS[1] if is_grey else KINDS[0]
+
+    def _data(self, kind: str) -> Any:
+        """Return the array that napari shows, or its levels."""
+        return self.canvas.data(kind, self._channel)
+
+    def _reused(self, kind: str) -> Layer | None:
+        layer = find_layer(self.viewer, self.source, kind)
+        data = self._data(kind)
+        if layer is not None and layer.multiscale != isinstance(data, list):
+            self.viewer.layers.remove(layer)
+            layer = None
+        if layer is None:
+            return None
+        self._refill(kind, layer, data)
+        if kind == "classes":
+            layer.colormap, layer.features = index_colours(self.classes), index_names(self.classes)
+        return layer
+
+    def _refill(self, kind: str, layer: Layer, data: Any) -> None:
+        """Let a layer show these pixels, where they belong."""
+        mark(layer, self.source, kind, self._channel, origin=self._origin)
+        layer.data = data
+        self._given[kind] = _finest(layer)
+        align(layer, self.source)
+
+    @property
+    def _origin(self) -> tuple[int, ...]:
+        """Where the layers begin, on their own axes."""
+        return on_layer(self.canvas.window, self._channel).start
+
+    def _added(self, kind: str) -> Layer:
+        name = f"{self.source.name} {kind}"
+        placed = placement(self.source, self._channel, self._origin)
+        layer: Layer
+        data = self._data(kind)
+        placed["multiscale"] = isinstance(data, list)
+        if kind == "probabilities":
+            layer = Image(data, name=name, rgb=True, opacity=0.7, **placed)
+        else:
+            colours, names = index_colours(self.classes), index_names(self.classes)
+            layer = Labels(data, name=name, colormap=colours, features=names, **placed)
+        mark(layer, self.source, kind, self._channel, origin=self._origin)
+        add_hidden(self.viewer, layer, self.source)
+        follow(layer, self.source)
+        return layer
+
+    def _holds(self, kind: str, layer: Layer) -> bool:
+        """Whether a layer still shows our pixels, and not others that somebody has given it since."""
+        return _finest(layer) is self._given[kind]
+
+    def _is_shown(self, layer: Layer, region: Region) -> bool:
+        return not self._place(region).intersection(self._plane(layer)).is_empty
+
+    def _place(self, region: Region) -> Region:
+        """Return the part of a region of the image that the layers show, on their axes."""
+        window = self.canvas.window
+        return on_layer(region.intersection(window).relative_to(window), self._channel)
+
+    def _plane(self, layer: Layer) -> Region:
+        """Return the part of a result layer that is on screen if zoomed out."""
+        shown, index = displayed_axes(self.viewer, layer), shown_index(self.viewer, layer)
+        shape = _finest(layer).shape[: layer.ndim]
+        return Region(
+            tuple(0 if axis in shown else index[axis] for axis in range(layer.ndim)),
+            tuple(n if axis in shown else index[axis] + 1 for axis, n in enumerate(shape)),
+        )
+
+    def _show(self, layer: Layer, pending: list[Painted]) -> None:
+        plane = self._plane(layer)
+        for painted in pending:
+            region = self._place(painted.region).intersection(plane)
+            is_lazy = not isinstance(layer.data, np.ndarray)  # what napari draws is a copy
+            if not region.is_empty and (is_lazy or not upload(self.viewer, layer, region)):
+                self._redraw(layer)
+                return
+
+    def _redraw(self, layer: Layer) -> None:
+        """Refresh a whole layer, and then let the window live for a while."""
+        start = time.monotonic()
+        layer.refresh(thumbnail=False, extent=False, highlight=False)
+        self._rest_until = time.monotonic() + PATIENCE * (time.monotonic() - start)
+
+
+def _finest(layer: Layer) -> Any:
+    """Return the pixels of a layer at their full number."""
+    return layer.data[0] if layer.multiscale else layer.data

@@ -1,0 +1,66 @@
+"""Two states of the model in one place: one, the other, or one in each half."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from qtpy.QtCore import Signal
+from qtpy.QtWidgets import QButtonGroup, QFrame, QHBoxLayout, QLabel, QPushButton, QToolButton, QWidget
+
+if TYPE_CHECKING:
+    from napari_fcn.gui._controllers import TeachState
+
+WAYS = ("first", "second", "split")
+
+
+class CompareBar(QFrame):
+    """Says which of two states is seen.
+
+    Attributes
+    ----------
+    wanted : Signal(str)
+        ``"first"``, ``"second"`` or ``"split"``.
+    ended : Signal()
+        The user has seen enough.
+    """
+
+    wanted = Signal(str)
+    ended = Signal()
+
+    def __init__(self, key: str, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self.setFrameShape(QFrame.StyledPanel)
+        self._group = QButtonGroup(self)
+        row = QHBoxLayout(self)
+        row.setContentsMargins(6, 3, 3, 3)
+        row.addWidget(QLabel("See"))
+        self.buttons: dict[str, QPushButton] = {}
+        for way in WAYS:
+            button = self.buttons[way] = QPushButton("Split")
+            button.setCheckable(True)
+            self._group.addButton(button)
+            row.addWidget(button, 1)
+        self.buttons["split"].setToolTip("The first in the left half, the second in the right half")
+        self._hint = f"Show the answer of this state; {key} changes between the two"
+        self.close_button = QToolButton()
+        self.close_button.setText("×")
+        self.close_button.setAutoRaise(True)
+        self.close_button.setToolTip("End the comparison")
+        self.close_button.setAccessibleName("End the comparison")
+        row.addWidget(self.close_button)
+        self._group.buttonClicked.connect(self._on_clicked)
+        self.close_button.clicked.connect(self.ended)
+
+    def show_comparison(self, state: TeachState) -> None:
+        """Show what is compared, if something is."""
+        compared = state.comparison
+        self.setVisible(compared is not None)
+        if compared is None:
+            return
+        for way, number in (("first", compared.first), ("second", compared.second)):
+            self.buttons[way].setText(f"# {number}")
+            self.buttons[way].setToolTip(self._hint)
+        self.buttons[compared.shown].setChecked(True)
+
+    def _on_clicked(self, button: QPushButton) -> None:
+        self.wanted.emit(next(way for way, known in self.buttons.items() if known is button))

@@ -1,0 +1,274 @@
+"""Settings classes as forms: one row for each option, what is typed checked and explained beside it."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
+
+from qtpy.QtCore import Qt, Signal
+from qtpy.QtWidgets import QCheckBox, QComboBox, QFormLayout, QLabel, QLineEdit, QPushButton, QVBoxLayout, QWidget
+
+from napari_fcn.gui._widgets.text import hint, one_line
+from napari_fcn.settings import Option, options
+from napari_fcn.typed import read_option
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Sequence
+
+S = TypeVar("S")
+
+ALARM = "color: white; background: #9c2a00; border-radius: 3px; padding: 4px;"  # readable on light and dark
+WARNING = "color: black; background: #e6b800; border-radius: 3px; padding: 4px;"  # readable on light and dark
+LABELS = 90  # pixels
+LONG_WORD = 24  # characters that fit beside a row's label
+BREAK = "\u200b"  # may be broken here, takes no room
+
+
+class Field(QWidget):
+    """One option: its editor and, under it, what is wrong with what was typed.
+
+    Attributes
+    ----------
+    edited : Signal()
+        The user changed the value.
+    """
+
+    edited = Signal()
+
+    def __init__(self, option: Option, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self.option = option
+        self.editor = self._editor()
+        self.editor.setToolTip(hint(option.help))
+        self.editor.setAccessibleName(option.label)
+        self.editor.setAccessibleDescription(option.help)
+        self.complaint = Prose(f"{option.label}: what is wrong")
+        self.complaint.setStyleSheet(ALARM)
+        self.complaint.hide()
+        layout = QVBoxLayout(self)
+        layout.setContentsMargins(0, 0, 0, 0)
+        layout.setSpacing(2)
+        layout.addWidget(self.editor)
+        layout.addWidget(self.complaint)
+        self.setFocusProxy(self.editor)
+        self.set_value(option.default)
+
+    def value(self) -> Any:
+        """Return the value; raise ValueError, in words for the user, if what is typed is none."""
+        if isinstance(self.editor, QCheckBox):
+            return self.editor.isChecked()
+        if isinstance(self.editor, QComboBox):
+            if self.editor.isEditable():
+                return self.editor.currentText().strip() or self.option.default
+            return self.editor.currentData()
+        return read_option(self.option, self.editor.text())
+
+    def set_value(self, value: Any) -> None:
+        """Show a value."""
+        if isinstance(self.editor, QCheckBox):
+            self.editor.setChecked(bool(value))
+        elif isinstance(self.editor, QComboBox):
+            index = self.editor.findData(value)
+            if self.editor.isEditable():
+                self.editor.setCurrentText(str(value))
+            else:
+                self.editor.setCurrentIndex(max(0, index))
+        else:
+            self.editor.setText(spell(value))
+        self.check()
+
+    def offer(self, choices: Sequence[tuple[str, Any]], free: bool = False) -> None:
+        """Let the user pick from (text, value) pairs; where ``free``, also type."""
+        kept = self._value_or_default()
+        old = self.editor
+        self.editor = _combo(choices, free)
+        self.editor.setToolTip(old.toolTip())
+        self.editor.setAccessibleName(old.accessibleName())
+        self.editor.setAccessibleDescription(old.accessibleDescription())
+        self.layout().replaceWidget(old, self.editor)
+        self.setTabOrder(old, self.editor)
+        self.setFocusProxy(self.editor)
+        old.hide()
+        old.deleteLater()
+        self.set_value(kept)
+        self._connect(self.editor)
+
+    def check(self) -> bool:
+        """Show what is wrong with what was typed, and return whether all is well."""
+        try:
+            self.value()
+        except ValueError as error:
+            self.complaint.setText(str(error))
+            self.complaint.show()
+            return False
+        self.complaint.hide()
+        return True
+
+    def _value_or_default(self) -> Any:
+        return self.value() if self.check() else self.option.default
+
+    def _editor(self) -> Any:
+        if self.option.kind is bool:
+            editor: Any = QCheckBox()
+        elif self.option.choices:
+            editor = _combo([(choice, choice) for choice in self.option.choices], False)
+        else:
+            editor = QLineEdit()
+            editor.setPlaceholderText("auto" if self.option.default in (None, ()) else "")
+        self._connect(editor)
+        return editor
+
+    def _connect(self, editor: Any) -> None:
+        if isinstance(editor, QCheckBox):
+            editor.toggled.connect(self._on_edited)
+        elif isinstance(editor, QComboBox):
+            editor.currentTextChanged.connect(self._on_edited)
+        else:
+            editor.textChanged.connect(self._on_edited)
+
+    def _on_edited(self, _: object = None) -> None:
+        self.check()
+        self.edited.emit()
+
+
+class Fold(QWidget):
+    """Content under a heading that opens and shuts it."""
+
+    def __init__(self, title: str, *content: QWidget) -> None:
+        super().__init__()
+        self._title = title
+        self.heading = QPushButton()
+        self.heading.setCheckable(True)
+        self.heading.setStyleSheet("text-align: left;")
+        self.heading.setAccessibleName(title)
+        self.inside = QWidget()
+        inner = QVBoxLayout(self.inside)
+        inner.setContentsMargins(0, 0, 0, 0)
+        for part in content:
+            inner.addWidget(part)
+        outer = QVBoxLayout(self)
+        outer.setContentsMargins(0, 0, 0, 0)
+        outer.addWidget(self.heading)
+        outer.addWidget(self.inside)
+        self.heading.toggled.connect(self.set_open)
+        self.set_open(False)
+
+    def set_open(self, is_open: bool) -> None:
+        """Show the content, or hide it."""
+        self.heading.setChecked(is_open)
+        self.heading.setText(f"{'▾' if is_open else '▸'} {self._title}")
+        self.inside.setVisible(is_open)
+
+
+class Form(QWidget, Generic[S]):
+    """All options of a settings class, one row each.
+
+    Parameters
+    ----------
+    settings : type
+        The settings class.
+    parent : QWidget, optional
+        Qt parent.
+    without : collection of str
+        Options that are shown elsewhere.
+
+    Attributes
+    ----------
+    edited : Signal()
+        The user changed a value.
+    """
+
+    edited = Signal()
+
+    def __init__(self, settings: type[S], parent: QWidget | None = None, without: Collection[str] = ()) -> None:
+        super().__init__(parent)
+        self._settings = settings
+        chosen = [option for option in options(settings) if option.name not in without]
+        self.fields = {option.name: Field(option, self) for option in chosen}
+        self.rows = QFormLayout(self)
+        self.rows.setContentsMargins(0, 0, 0, 0)
+        self.rows.setFieldGrowthPolicy(QFormLayout.AllNonFixedFieldsGrow)
+        for field in self.fields.values():
+            label = QLabel(field.option.label)
+            label.setToolTip(hint(field.option.help))
+            label.setBuddy(field)
+            label.setMinimumWidth(LABELS)  # so that forms under one another line up
+            self.rows.addRow(label, field)
+            field.edited.connect(self.edited)
+
+    def value(self) -> S:
+        """Return the settings; raise ValueError, in words for the user, if something typed does not fit."""
+        values = {}
+        for name, field in self.fields.items():
+            try:
+                values[name] = field.value()
+            except ValueError as error:
+                raise ValueError(f"{field.option.label}: {error}") from error
+        return self._settings(**values)
+
+    def set_value(self, settings: S) -> None:
+        """Show settings."""
+        for name, field in self.fields.items():
+            field.set_value(getattr(settings, name))
+
+
+class Prose(QLabel):
+    """Sentences that wrap, also within long names, and can be copied; screen readers call them ``name``."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__()
+        self._said = ""
+        self.setWordWrap(True)
+        self.setTextInteractionFlags(Qt.TextSelectableByMouse)
+        self.setAccessibleName(name)
+
+    def setText(self, text: str) -> None:
+        """Show a plain text as one paragraph, whatever is in it."""
+        self.set_lines(text)
+
+    def set_lines(self, *lines: str) -> None:
+        """Show plain texts, one under another."""
+        self._said = "\n".join(lines)
+        self.setTextFormat(Qt.PlainText)
+        super().setText(breakable("\n".join(map(one_line, lines))))
+
+    def set_markup(self, markup: str) -> None:
+        """Show rich text of our own; what is foreign in it is `escaped`."""
+        self._said = markup
+        self.setTextFormat(Qt.RichText)
+        super().setText(breakable(markup))
+
+    def text(self) -> str:
+        """Return the text that is shown."""
+        return self._said
+
+
+def breakable(text: str) -> str:
+    """Return a text in which long words, such as paths, may be broken; tags of rich text stay whole.
+
+    A label cannot be narrower than its longest word, and would push a dock out of the window.
+    """
+    parts = re.split(r"(<[^>]*>|\s+)", text)
+    return "".join(part if part[:1] == "<" or len(part) < LONG_WORD else _broken(part) for part in parts)
+
+
+def _broken(word: str) -> str:
+    word = re.sub(r"([/\\_.-])", f"\\1{BREAK}", word)
+    return re.sub(rf"([^{BREAK}&;]{{{LONG_WORD}}})(?=[^{BREAK}&;])", f"\\1{BREAK}", word)
+
+
+def spell(value: Any) -> str:
+    """Return how a value is typed."""
+    if value is None:
+        return ""
+    return ", ".join(map(str, value)) if isinstance(value, tuple) else str(value)
+
+
+def _combo(choices: Sequence[tuple[str, Any]], free: bool) -> QComboBox:
+    combo = QComboBox()
+    combo.setEditable(free)
+    combo.setSizeAdjustPolicy(QComboBox.AdjustToMinimumContentsLengthWithIcon)
+    combo.setMinimumContentsLength(8)
+    for text, value in choices:
+        combo.addItem(one_line(text), value)
+    return combo

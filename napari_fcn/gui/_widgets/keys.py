@@ -1,0 +1,112 @@
+"""Keys: what they are called, what they do, and to whom they are bound."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+from weakref import WeakKeyDictionary
+
+from qtpy.QtCore import Qt
+from qtpy.QtGui import QKeySequence
+from qtpy.QtWidgets import QShortcut
+
+from napari_fcn.gui._widgets.text import escaped
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from qtpy.QtWidgets import QWidget
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Key:
+    """One key.
+
+    Attributes
+    ----------
+    key : str
+        As napari spells it, for example ``"Shift-U"``.
+    what : str
+        What it does, for the list; empty if another line tells of it.
+    slot : callable
+        Is called without arguments.
+    shown : str
+        As people read it; empty: as napari spells it.
+    """
+
+    key: str
+    what: str
+    slot: Callable[[], object]
+    shown: str = ""
+
+    @property
+    def name(self) -> str:
+        """As people read it."""
+        return self.shown or self.key.replace("Control", "Ctrl").replace("Enter", "Return").replace("-", "+")
+
+
+# Whose keys a viewer or layer has: several docks may have one key, and closing one leaves it to the others.
+_bound: WeakKeyDictionary[Any, dict[str, list[Key]]] = WeakKeyDictionary()
+
+
+class Keys:
+    """Keys of a dock, bound to viewers and layers: a layer that is active goes before the viewer.
+
+    Parameters
+    ----------
+    keys : sequence of Key
+        All of them.
+    """
+
+    def __init__(self, keys: Sequence[Key]) -> None:
+        self._keys = tuple(keys)
+        self._targets: list[Any] = []
+
+    def text(self) -> str:
+        """Return a table of all keys as rich text."""
+        rows = (
+            f"<tr><td><b>{escaped(k.name)}</b>&nbsp;&nbsp;</td><td>{escaped(k.what)}</td></tr>"
+            for k in self._keys
+            if k.what
+        )
+        return f"<table>{''.join(rows)}</table>"
+
+    def line(self) -> str:
+        """Return all keys in one line."""
+        return " · ".join(f"{k.what} {k.name}" for k in self._keys if k.what)
+
+    def attach(self, widget: QWidget) -> None:
+        """Bind the keys to a widget: they are heard while it, or something in it, has the focus."""
+        for key in self._keys:
+            shortcut = QShortcut(QKeySequence(key.name), widget)
+            shortcut.setContext(Qt.WidgetWithChildrenShortcut)
+            shortcut.activated.connect(key.slot)
+
+    def bind(self, *targets: Any) -> None:
+        """Bind the keys to viewers or layers, and to no others any more; docks that have the same key share it."""
+        for target in self._targets:
+            if not any(target is wanted for wanted in targets):
+                for key in self._keys:
+                    _of(target, key.key).remove(key)
+                    _bind(target, key.key)
+        for target in targets:
+            if not any(target is known for known in self._targets):
+                for key in self._keys:
+                    _of(target, key.key).append(key)
+                    _bind(target, key.key)
+        self._targets = list(targets)
+
+
+def _of(target: Any, name: str) -> list[Key]:
+    return _bound.setdefault(target, {}).setdefault(name, [])
+
+
+def _bind(target: Any, name: str) -> None:
+    """Let a key of a viewer or layer do what all want that have it."""
+    keys = _of(target, name)
+
+    def press(_: object = None) -> None:
+        for key in tuple(keys):
+            key.slot()
+
+    target.bind_key(name, press if keys else None, overwrite=True)

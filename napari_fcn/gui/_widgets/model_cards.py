@@ -1,0 +1,69 @@
+"""Models in words and colours: the card on hover, the line below the list."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from napari_fcn.gui._widgets.text import css, escaped
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from napari_fcn.gui._controllers import ModelEntry
+
+SWATCH = '<span style="color:{colour};">&#9632;</span>&nbsp;{name}'
+
+
+def swatch(name: str, colour: str) -> str:
+    """Return a coloured square with a name."""
+    return SWATCH.format(colour=css(colour), name=escaped(name))
+
+
+def swatches(classes: Iterable[tuple[str, str]]) -> str:
+    """Return (name, colour) pairs as coloured squares with names; the first class, the background, has no colour."""
+    return " &nbsp; ".join(swatch(name, colour) for name, colour in classes)
+
+
+def card_line(model: ModelEntry) -> str:
+    """Return the facts that decide whether a model fits, as rich text."""
+    info = model.info
+    facts = [f"{info.spec.ndim}-D", _channels(info.spec.channels), *_best_known(info.card.known_scores)]
+    if info.card.licence:
+        facts.append(escaped(info.card.licence))
+    classes = [(label.name, label.colour) for label in info.classes[1:]]
+    rows = [escaped(info.card.summary), swatches(classes), " · ".join(facts)]
+    return "<br>".join(filter(None, rows))
+
+
+def card(model: ModelEntry) -> str:
+    """Return the whole card as rich text."""
+    info, about = model.info, model.info.card
+    rows = [f"<b>{escaped(model.name)}</b>", escaped(about.summary)]
+    classes = [(label.name, label.colour) for label in info.classes[1:]]
+    rows.append(f"Classes: {swatches(classes)}")
+    rows.append(f"Network: {info.spec.ndim}-D, {_channels(info.spec.channels)}, {info.spec.depth + 1} levels")
+    if info.voxel_size:
+        rows.append(f"Pixel size it was trained on: {' × '.join(f'{size:g}' for size in info.voxel_size)} µm")
+    if about.known_scores:
+        scores = ", ".join(
+            f"{escaped(name.replace('_', ' '))} {score:.3f}" for name, score in about.known_scores.items()
+        )
+        rows.append(f"Scores on images it never saw: {scores}")
+    if about.limits:
+        rows.append(f"Limits: {escaped(about.limits)}")
+    rows += [
+        f"Trained on: {escaped(entry.get('name', ''))} ({escaped(entry.get('licence', ''))})" for entry in about.data
+    ]
+    rows.append(f"Licence: {escaped(about.licence or 'not stated')}")
+    rows.append(f"File: {escaped(str(model.path))}")
+    return "<qt>" + "".join(f"<p style='margin:3px 0'>{row}</p>" for row in rows if row) + "</qt>"
+
+
+def _best_known(scores: Mapping[str, float]) -> list[str]:
+    """Return the score that most people can read, if there is one: the shortest name with Dice in it."""
+    names = sorted(scores, key=lambda name: ("dice" not in name.lower(), len(name)))
+    return [f"{escaped(name.replace('_', ' '))} {scores[name]:.2f}" for name in names[:1]]
+
+
+def _channels(count: int) -> str:
+    return "1 channel" if count == 1 else f"{count} channels"

@@ -1,0 +1,206 @@
+"""The two choices on top of a dock: which image, which model."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from qtpy.QtCore import QSignalBlocker, Qt, Signal
+from qtpy.QtWidgets import QComboBox, QFileDialog, QVBoxLayout, QWidget
+
+from napari_fcn.gui._widgets.form import Prose
+from napari_fcn.gui._widgets.model_cards import card, card_line
+from napari_fcn.gui._widgets.text import escaped, one_line
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+    from napari.layers import Image, Layer
+    from napari.viewer import Viewer
+
+    from napari_fcn.gui._controllers import Desk, ModelEntry
+
+TELLING = ("name", "data", "scale", "units", "axis_labels")  # events after which a layer is described anew
+OPEN = "Open model file …"
+
+
+class Picker(QWidget):
+    """A list to choose from and a line of facts under it."""
+
+    edited = Signal()
+
+    def __init__(self, name: str, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self.combo = QComboBox()
+        self.combo.setAccessibleName(name)
+        self.combo.setSizeAdjustPolicy(QComboBox.AdjustToMinimumContentsLengthWithIcon)
+        self.combo.setMinimumContentsLength(8)
+        self.line = Prose(f"About the {name.lower()}")
+        layout = QVBoxLayout(self)
+        layout.setContentsMargins(0, 0, 0, 0)
+        layout.setSpacing(2)
+        layout.addWidget(self.combo)
+        layout.addWidget(self.line)
+        self.setFocusProxy(self.combo)
+        self.combo.activated.connect(self._on_activated)
+
+    def _on_activated(self, index: int) -> None:
+        raise NotImplementedError
+
+
+class ImagePicker(Picker):
+    """The image layers; follows the active layer until the user picks another here."""
+
+    def __init__(self, viewer: Viewer, controller: Desk, parent: QWidget | None = None) -> None:
+        super().__init__("Image", parent)
+        self.combo.setToolTip("The image layer to segment. Follows the selected layer until you choose another here.")
+        self._viewer, self._controller = viewer, controller
+        self._pinned: Image | None = None
+        self._held: Image | None = None
+        self.layer: Image | None = None
+
+    def connect(self) -> None:
+        """Watch the layers of the viewer."""
+        layers = self._viewer.layers
+        for emitter in (layers.events.inserted, layers.events.removed, layers.events.reordered):
+            emitter.connect(self._on_layers)
+        layers.selection.events.active.connect(self._on_layers)
+        self._on_layers()
+
+    def hold(self, layer: Image | None) -> None:
+        """Show this layer whatever is selected; None: follow the selected layer again."""
+        if self._held is not layer:
+            self._held = layer
+            self._on_layers()
+
+    def disconnect_layers(self) -> None:
+        """Let go of the viewer."""
+        layers = self._viewer.layers
+        for emitter in (layers.events.inserted, layers.events.removed, layers.events.reordered):
+            emitter.disconnect(self._on_layers)
+        layers.selection.events.active.disconnect(self._on_layers)
+        for layer in layers:
+            self._ignore(layer)
+        self.layer = self._pinned = self._held = None
+
+    def _on_layers(self, _: object = None) -> None:
+        images = self._controller.images()
+        if self._pinned not in images:
+            self._pinned = None
+        active = self._viewer.layers.selection.active
+        wanted = [self._held, self._pinned, active, self.layer, *images]
+        self.layer = next((layer for layer in wanted if layer in images), None)
+        with QSignalBlocker(self.combo):
+            self.combo.clear()
+            for layer in images:
+                self.combo.addItem(one_line(layer.name))
+                self._ignore(layer)
+                for name in TELLING:
+                    getattr(layer.events, name).connect(self._on_layers)
+            self.combo.setCurrentIndex(images.index(self.layer) if self.layer else -1)
+        self.edited.emit()
+
+    def _ignore(self, layer: Layer) -> None:
+        for name in TELLING:
+            getattr(layer.events, name).disconnect(self._on_layers)
+
+    def _on_activated(self, index: int) -> None:
+        self._pinned = self._controller.images()[index]
+        self._on_layers()
+
+
+class ModelPicker(Picker):
+    """The models that ship with the package, what needs no file, then files that the user opened.
+
+    Parameters
+    ----------
+    controller : Desk
+        Knows the models.
+    others : mapping of str to str
+        Name and description of each choice that is no model file.
+
+    Attributes
+    ----------
+    model : ModelEntry or None
+        The chosen model; None if none is, or something else.
+    other : str
+        Name of the chosen one of ``others``; empty if a model is chosen.
+    """
+
+    def __init__(
+        self, controller: Desk, others: Mapping[str, str] | None = None, parent: QWidget | None = None
+    ) -> None:
+        super().__init__("Model", parent)
+        self._controller = controller
+        self._others = dict(others or {})
+        self.models: list[ModelEntry] = list(controller.models())
+        self.model: ModelEntry | None = None
+        self.other = ""
+        self._fill()
+        if self.models or not self._others:
+            self.choose(self.models[0] if self.models else None)
+        else:
+            self.choose_other(next(iter(self._others)))
+
+    def choose(self, model: ModelEntry | None) -> None:
+        """Make a model the chosen one; it joins the list if it is new there."""
+        if model is None:
+            self._show(None, "", "", "")
+            return
+        line, hint = card_line(model), card(model)  # before it joins: what cannot be shown must not be listed
+        if model.path not in [known.path for known in self.models]:
+            self.models.append(model)
+            self._fill()
+        elif model not in self.models:  # which has become another, or got another name
+            self.models[[known.path for known in self.models].index(model.path)] = model
+            self._fill()
+        self._show(model, "", line, hint)
+
+    def choose_other(self, name: str) -> None:
+        """Choose something that is no model file."""
+        self._show(None, name, escaped(self._others[name]), "")
+
+    def open_file(self, path: str | Path) -> None:
+        """Choose the model in a file; if it cannot be read, the choice stays as it was."""
+        model = self._controller.open_model(path)
+        if model is not None:
+            self.choose(model)
+        else:
+            self.combo.setCurrentIndex(self._index())
+
+    def _show(self, model: ModelEntry | None, other: str, line: str, hint: str) -> None:
+        self.model, self.other = model, other
+        self.combo.setCurrentIndex(self._index())
+        self.combo.setToolTip(hint)
+        self.line.set_markup(line)
+        self.line.setToolTip(hint)
+        self.edited.emit()
+
+    def _index(self) -> int:
+        """Return where in the list the choice stands."""
+        if self.model is not None:
+            return self.models.index(self.model)
+        return len(self.models) + list(self._others).index(self.other) if self.other else -1
+
+    def _fill(self) -> None:
+        with QSignalBlocker(self.combo):
+            self.combo.clear()
+            for index, model in enumerate(self.models):
+                self.combo.addItem(one_line(model.name))
+                self.combo.setItemData(index, card(model), Qt.ToolTipRole)
+            self.combo.addItems(self._others)
+            if self.combo.count():
+                self.combo.insertSeparator(self.combo.count())
+            self.combo.addItem(OPEN)
+
+    def _on_activated(self, index: int) -> None:
+        if index < len(self.models):
+            self.choose(self.models[index])
+        elif index < len(self.models) + len(self._others):
+            self.choose_other(list(self._others)[index - len(self.models)])
+        else:
+            path, _ = QFileDialog.getOpenFileName(self, "Open a model", "", "Models (*.safetensors)")
+            if path:
+                self.open_file(path)
+            else:
+                self.combo.setCurrentIndex(self._index())
