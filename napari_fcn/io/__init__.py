@@ -1,6 +1,7 @@
 """Images from files and results to files: TIFF, OME-Zarr, npy and pictures."""
 
-from napari_fcn.io.images import READABLE, ImageFile, read_image, read_labels
+from napari_fcn.io.image_file import READABLE, ImageFile
+from napari_fcn.io.images import read_image, read_labels
 from napari_fcn.io.meta import KINDS, ResultMeta
 from napari_fcn.io.results import (
     WRITABLE,

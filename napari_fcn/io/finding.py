@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from napari_fcn.errors import ImageError
-from napari_fcn.io.images import READABLE
+from napari_fcn.io.image_file import READABLE
 from napari_fcn.io.meta import KINDS
 from napari_fcn.io.ome_sets import distinct
 from napari_fcn.io.targets import is_result

@@ -9,7 +9,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
-    from napari_fcn.io.images import ImageFile
+    from napari_fcn.io.image_file import ImageFile
 
 
 def files_of(image: ImageFile, index: Sequence[slice]) -> list[Path]:

@@ -14,7 +14,7 @@ import tifffile
 
 from napari_fcn.errors import DAMAGE, ImageError
 from napari_fcn.io.bounds import refuse_too_large
-from napari_fcn.io.images import ImageFile
+from napari_fcn.io.image_file import ImageFile
 from napari_fcn.io.lazy import LazyArray
 from napari_fcn.io.ome_sets import ALONE
 from napari_fcn.io.tiff_calibration import ome_calibration

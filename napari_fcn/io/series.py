@@ -12,7 +12,8 @@ import numpy as np
 
 from napari_fcn.errors import ImageError
 from napari_fcn.geometry.calibration import UNKNOWN, Calibration
-from napari_fcn.io.images import TIFF, ImageFile, read_image
+from napari_fcn.io.image_file import TIFF, ImageFile
+from napari_fcn.io.images import read_image
 from napari_fcn.io.lazy import LazyArray
 
 if TYPE_CHECKING:

@@ -14,7 +14,7 @@ from napari_fcn.errors import DAMAGE, ImageError
 from napari_fcn.geometry.calibration import UNKNOWN, Calibration
 from napari_fcn.io import ome_sets
 from napari_fcn.io.bounds import refuse_absurd, refuse_too_large
-from napari_fcn.io.images import Header, ImageFile
+from napari_fcn.io.image_file import Header, ImageFile
 from napari_fcn.io.lazy import LazyArray
 from napari_fcn.io.meta import record_of
 from napari_fcn.io.ome_set_reader import only_image, read_set

@@ -9,7 +9,7 @@ from napari_fcn.errors import ImageError
 from napari_fcn.file_kinds import is_pointer, mistaken
 from napari_fcn.geometry.axes import axis_names
 from napari_fcn.geometry.calibration import Calibration
-from napari_fcn.io.images import Header, ImageFile
+from napari_fcn.io.image_file import Header, ImageFile
 from napari_fcn.io.lazy import LazyArray
 from napari_fcn.io.zarr_calibration import zarr_calibration
 from napari_fcn.io.zarr_store import open_array, open_attributes

@@ -13,7 +13,8 @@ from PIL import Image
 from napari_fcn.errors import ImageError
 from napari_fcn.geometry import Axes
 from napari_fcn.io import ImageFile, images, read_image, tiff_reader
-from napari_fcn.io.images import Header, read_header
+from napari_fcn.io.image_file import Header
+from napari_fcn.io.images import read_header
 from napari_fcn.io.lazy import LazyArray
 from napari_fcn.io.units import unit_word
 

@@ -26,10 +26,11 @@ from napari_fcn.gui._controllers.field.state import (
     Sight,
 )
 from napari_fcn.gui._controllers.model_catalog import ModelEntry
+from napari_fcn.gui._controllers.request import ImageFacts, Request
 from napari_fcn.gui._controllers.segment.controller import Controller
 from napari_fcn.gui._controllers.segment.output_settings import SaveSettings
 from napari_fcn.gui._controllers.segment.slider_extent import Stretch
-from napari_fcn.gui._controllers.segment.state import ClassShare, ImageFacts, Request, RunResult, ViewState
+from napari_fcn.gui._controllers.segment.state import ClassShare, RunResult, ViewState
 from napari_fcn.gui._controllers.teach.commands import (
     LEAST,
     MOST,

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from napari.components import ViewerModel
     from napari.layers import Image, Layer
 
-    from napari_fcn.gui._controllers.segment.state import ImageFacts, Request
+    from napari_fcn.gui._controllers.request import ImageFacts, Request
 
 
 class Desk(QObject):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from napari_fcn.errors import ImageError, in_dock
-from napari_fcn.gui._controllers.segment.state import ImageFacts
+from napari_fcn.gui._controllers.request import ImageFacts
 from napari_fcn.gui._layers import LayerImage, read
 from napari_fcn.inference.resampling import are_apart
 from napari_fcn.inference.source import ImageSource
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from napari_fcn.geometry import Axes
     from napari_fcn.gui._controllers.model_catalog import ModelEntry
-    from napari_fcn.gui._controllers.segment.state import Request
+    from napari_fcn.gui._controllers.request import Request
     from napari_fcn.models.binding import Binding, Reads
 
 COLOURS = ("red", "green", "blue", "alpha")

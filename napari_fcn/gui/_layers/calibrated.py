@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     import numpy.typing as npt
     from napari.layers import Image
 
-    from napari_fcn.io.images import Header
+    from napari_fcn.io.image_file import Header
 
 TURNED = (
     "The layer is rotated, sheared or mirrored, which result files cannot hold: they have its pixel size and lie at "

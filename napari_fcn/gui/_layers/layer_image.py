@@ -16,7 +16,7 @@ from napari_fcn.geometry.axes import axis_names
 from napari_fcn.gui._layers.calibrated import calibration_of
 from napari_fcn.gui._layers.layer_metadata import channel_names, header_of
 from napari_fcn.gui._layers.screen import corners_on_screen
-from napari_fcn.io.images import NO_AXES
+from napari_fcn.io.image_file import NO_AXES
 from napari_fcn.models.binding import ImageForm, Network, bind
 
 if TYPE_CHECKING:

@@ -7,7 +7,8 @@ from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from napari_fcn.io.images import Header, read_header
+from napari_fcn.io.image_file import Header
+from napari_fcn.io.images import read_header
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

@@ -16,7 +16,7 @@ from napari_fcn.gui._controllers.segment.output_settings import file_name
 from napari_fcn.gui._controllers.segment.worker import Job, Seen
 from napari_fcn.gui._layers import fits_in_memory, read
 from napari_fcn.io.finding import folder_beside, images_at, result_suffix, stem
-from napari_fcn.io.images import READABLE
+from napari_fcn.io.image_file import READABLE
 from napari_fcn.io.inputs import IMAGE, MODEL, inputs_of
 from napari_fcn.io.naming import distinct_names
 from napari_fcn.io.ome_sets import distinct

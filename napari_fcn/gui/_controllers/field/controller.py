@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from napari.layers import Image, Labels, Layer
     from qtpy.QtCore import QObject
 
-    from napari_fcn.gui._controllers.segment.state import Request
+    from napari_fcn.gui._controllers.request import Request
 
 EARLIER = (
     "The pixels of {name} were replaced: what was found in the earlier ones is marked or hidden. Point at a pixel, or "

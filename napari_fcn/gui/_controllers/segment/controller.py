@@ -15,7 +15,7 @@ from napari_fcn.gui._controllers import model_catalog
 from napari_fcn.gui._controllers.base import Desk
 from napari_fcn.gui._controllers.segment.output_settings import ZARR
 from napari_fcn.gui._controllers.segment.slider_extent import Lookout
-from napari_fcn.gui._controllers.segment.state import ClassShare, Request, RunResult, ViewState
+from napari_fcn.gui._controllers.segment.state import ClassShare, RunResult, ViewState
 from napari_fcn.gui._controllers.segment.worker import Job, Seen, segment, warm_up
 from napari_fcn.gui._layers import (
     KINDS,
@@ -46,6 +46,7 @@ if TYPE_CHECKING:
     from qtpy.QtCore import QObject
 
     from napari_fcn.geometry import Axes
+    from napari_fcn.gui._controllers.request import Request
     from napari_fcn.gui._layers import LayerImage
     from napari_fcn.models.card import ClassLabel
 

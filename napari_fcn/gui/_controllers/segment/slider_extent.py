@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from napari_fcn.geometry import Axes
     from napari_fcn.geometry.resampling import Resampling
     from napari_fcn.gui._controllers.model_catalog import ModelEntry
-    from napari_fcn.gui._controllers.segment.state import Request
+    from napari_fcn.gui._controllers.request import Request
     from napari_fcn.nets.spec import NetSpec
 
 

@@ -2,40 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING
+from dataclasses import dataclass, replace
 
-from napari_fcn.gui._controllers.segment.output_settings import SaveSettings
 from napari_fcn.gui._layers import replaced_since
-from napari_fcn.settings import PredictSettings
-
-if TYPE_CHECKING:
-    from pathlib import Path
-
-
-@dataclass(frozen=True, slots=True)
-class Request:
-    """What the user asks for.
-
-    Attributes
-    ----------
-    model : Path
-        The model file.
-    settings : PredictSettings
-        How to run it.
-    axes : tuple of str
-        What the user calls the axes of the image; empty: as the layer does, else guessed.
-    save : SaveSettings
-        What to write to files.
-    new : str
-        Family of the new network that is to be made instead of a model; empty: none.
-    """
-
-    model: Path
-    settings: PredictSettings = field(default_factory=PredictSettings)
-    axes: tuple[str, ...] = ()
-    save: SaveSettings = field(default_factory=SaveSettings)
-    new: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,31 +91,3 @@ class ViewState:
     def is_step_after(self, earlier: ViewState) -> bool:
         """Whether nothing but the progress of a run differs."""
         return self == replace(earlier, done=self.done, seconds_left=self.seconds_left)
-
-
-@dataclass(frozen=True, slots=True)
-class ImageFacts:
-    """What a dock says of an image before the run.
-
-    Attributes
-    ----------
-    summary : str
-        Size, type, axes, pixel size.
-    axes : str
-        Letter of each axis, as it is read now.
-    channels : tuple of str
-        Names of the channels; empty if there are none to choose from.
-    rgb : bool
-        Whether they are colours.
-    problem : str
-        Why the chosen model cannot run on it; empty if it can.
-    apart : str
-        What its pixel size is and that of the model, if the objects of the one are of another size in the other.
-    """
-
-    summary: str = ""
-    axes: str = ""
-    channels: tuple[str, ...] = ()
-    rgb: bool = False
-    problem: str = ""
-    apart: str = ""

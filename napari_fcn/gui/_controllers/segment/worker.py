@@ -21,7 +21,7 @@ from napari_fcn.gui._layers import (
     load_what_layers_need,
     replaced_during,
 )
-from napari_fcn.io.images import NO_AXES
+from napari_fcn.io.image_file import NO_AXES
 from napari_fcn.io.targets import UNPROTECTED, Protection
 
 if TYPE_CHECKING:
@@ -186,26 +186,4 @@ def warm_up(model: Path, loaded: Loaded) -> Iterator[None]:
     axes = LayerImage("", blank, ("c", *"zyx"[-spec.ndim :]), False).axes(spec.ndim)
     session = Session(blank, checkpoint, axes)
     for _ in session.predict():
-        yield
-
-
-def warm_up_teaching(model: Path | None, loaded: Loaded) -> Iterator[None]:
-    """Load what teaching will need and learn from two pixels, so that the first real stroke is answered at once."""
-    load_what_layers_need()
-    yield
-    from napari_fcn.geometry import Region
-    from napari_fcn.learning.annotations import Samples
-    from napari_fcn.settings import TeachSettings
-    from napari_fcn.teaching import Teaching
-
-    yield
-    checkpoint = None if model is None else loaded.load(model)
-    ndim, channels = (checkpoint.info.spec.ndim, checkpoint.info.spec.channels) if checkpoint else (2, 1)
-    blank = np.zeros((channels, *(64 if ndim < 3 else 16,) * ndim), np.uint8)
-    axes = LayerImage("", blank, ("c", *"zyx"[-ndim:]), False).axes(ndim)
-    yield
-    teaching = Teaching(blank, checkpoint, axes, TeachSettings(network="off", device="cpu"))
-    labels = np.zeros(blank.shape[1:], np.uint8)
-    labels[..., 0], labels[..., 1] = 1, 2
-    for _ in teaching.refine(Samples.read(labels), Region.whole(labels.shape)):
         yield

@@ -13,7 +13,6 @@ from napari_fcn.events import Compared
 from napari_fcn.gui._controllers.teach.messages import PinsChanged, Saved, SideBySide
 from napari_fcn.gui._layers import paint
 from napari_fcn.models.card import ClassLabel
-from napari_fcn.models.card import ClassLabel
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

@@ -2,15 +2,28 @@
 
 from __future__ import annotations
 
-import time
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from napari_fcn.gui._layers import (
+    LayerImage,
+    load_what_layers_need,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from napari_fcn.gui._controllers.model_catalog import Loaded
+
+import time
 from typing import TYPE_CHECKING, Any
 
 from napari_fcn.errors import FcnError, in_dock
 from napari_fcn.gui._controllers.base import Desk
-from napari_fcn.gui._controllers.segment.worker import warm_up_teaching
 from napari_fcn.gui._controllers.teach.open_session import Tools
 from napari_fcn.gui._controllers.teach.progress import KIND, Progress
 from napari_fcn.gui._controllers.teach.project_writer import Journal, OpenBook
@@ -235,3 +248,25 @@ class Classroom(Desk):
 
     def _on_unwritten(self, error: Exception) -> None:
         self._set(replace(self.state, warning=f"Not saved yet: {self._sentence(error)}"))
+
+
+def warm_up_teaching(model: Path | None, loaded: Loaded) -> Iterator[None]:
+    """Load what teaching will need and learn from two pixels, so that the first real stroke is answered at once."""
+    load_what_layers_need()
+    yield
+    from napari_fcn.geometry import Region
+    from napari_fcn.learning.annotations import Samples
+    from napari_fcn.settings import TeachSettings
+    from napari_fcn.teaching import Teaching
+
+    yield
+    checkpoint = None if model is None else loaded.load(model)
+    ndim, channels = (checkpoint.info.spec.ndim, checkpoint.info.spec.channels) if checkpoint else (2, 1)
+    blank = np.zeros((channels, *(64 if ndim < 3 else 16,) * ndim), np.uint8)
+    axes = LayerImage("", blank, ("c", *"zyx"[-ndim:]), False).axes(ndim)
+    yield
+    teaching = Teaching(blank, checkpoint, axes, TeachSettings(network="off", device="cpu"))
+    labels = np.zeros(blank.shape[1:], np.uint8)
+    labels[..., 0], labels[..., 1] = 1, 2
+    for _ in teaching.refine(Samples.read(labels), Region.whole(labels.shape)):
+        yield

@@ -1,0 +1,104 @@
+"""An image in a file, its header, and the file types that can be read."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from napari_fcn.geometry.calibration import Calibration
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+TIFF = (".tif", ".tiff", ".btf", ".tf8")
+
+
+PICTURES = (".png", ".jpg", ".jpeg", ".bmp")
+
+
+NO_AXES = Calibration()
+
+
+COMPANION = ".companion.ome"  # describes an OME-TIFF of several files
+
+
+READABLE = (*TIFF, ".zarr", ".npy", *PICTURES)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class ImageFile:
+    """An image in a file.
+
+    Attributes
+    ----------
+    path : Path
+        The file or folder.
+    data : array-like
+        What has a shape and a dtype and gives an ndarray when sliced: an ndarray, a memory map, or a
+        :class:`~napari_fcn.io.lazy.LazyArray` that reads the part asked for.
+    axes : tuple of str
+        One lower-case name per axis of ``data`` (t, c, z, y, x; s for colour samples), or ``()`` where
+        the file does not say: a plain TIFF stack may be a volume or a movie, and only the user knows.
+    calibration : Calibration
+        Size, unit and origin of the pixels along each axis; unknown where the file does not say, and along channels.
+    rgb : bool
+        Whether the last axis holds red, green and blue.
+    levels : int
+        Number of resolutions in the file.
+    notes : tuple of str
+        Sentences for the user: what was left out or chosen.
+    """
+
+    path: Path
+    data: Any
+    axes: tuple[str, ...]
+    calibration: Calibration
+    rgb: bool = False
+    levels: int = 1
+    notes: tuple[str, ...] = ()
+
+    @property
+    def scale(self) -> tuple[float, ...]:
+        """Size of a pixel along each axis in ``units``: 1 pixel where unknown."""
+        return self.calibration.scale
+
+    @property
+    def units(self) -> tuple[str, ...]:
+        """Unit of each axis as a word that pint and napari know: micrometer, second; pixel where unknown."""
+        return self.calibration.units
+
+
+@dataclass(frozen=True, slots=True)
+class Header:
+    """What a file says of its image, its pixels left alone.
+
+    Attributes
+    ----------
+    shape : tuple of int
+        Length of each axis; of a TIFF that says little, that of its first page.
+    axes : tuple of str
+        Name of each; empty where the file does not say.
+    calibration : Calibration
+        Size, unit and origin of the pixels along each axis; unknown where the file does not say.
+    channels : tuple of str
+        Names of the channels; empty where they have none.
+    meaning : str
+        What the numbers are where they are no intensities, as a phrase: indices of a palette. A layer shows them as
+        they are stored.
+    """
+
+    shape: tuple[int, ...] = ()
+    axes: tuple[str, ...] = ()
+    calibration: Calibration = NO_AXES
+    channels: tuple[str, ...] = ()
+    meaning: str = ""
+
+    @property
+    def scale(self) -> tuple[float, ...]:
+        """Size of a pixel along each axis in ``units``: 1 pixel where unknown."""
+        return self.calibration.scale
+
+    @property
+    def units(self) -> tuple[str, ...]:
+        """Unit of each axis; pixel where unknown."""
+        return self.calibration.units
