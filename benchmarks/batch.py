@@ -22,9 +22,9 @@ import numpy as np
 import torch
 
 from benchmarks.machine import describe
-from napari_fcn.distributed import connected
+from napari_fcn.distributed import connect
 from napari_fcn.events import ResultsDone, TileDone
-from napari_fcn.inference.allocator import mapped_arrays
+from napari_fcn.inference.allocator import mmap_large_arrays
 from napari_fcn.io import Origin
 from napari_fcn.models import zoo
 from napari_fcn.models.checkpoint import Checkpoint
@@ -74,7 +74,7 @@ def _serve(end: Connection, path: Path, settings: PredictSettings, number: int) 
     torch.set_num_threads(1)
     session = Session(np.load(path, mmap_mode="r"), Checkpoint.load(zoo.path_of("nuclei")), settings=settings)
     while end.recv():
-        with mapped_arrays():
+        with mmap_large_arrays():
             for _ in session.predictor.run(list(session.plan())[number::2], 0):
                 pass
         end.send("done")
@@ -85,8 +85,8 @@ def contestants(path: Path, settings: PredictSettings, stack: ExitStack) -> dict
     session = Session(np.load(path, mmap_mode="r"), Checkpoint.load(zoo.path_of("nuclei")), settings=settings)
     runs = {ALONE: session.predict}
     for name, where in ((ONE, "local:1x1"), (TWO, "local:2x1")):
-        cluster = stack.enter_context(connected(where, settings.device))
-        hired = cluster.hire(session, Origin.of(path), settings, [KIND])
+        cluster = stack.enter_context(connect(where, settings.device))
+        hired = cluster.predictor_for(session, Origin.of(path), settings, [KIND])
         runs[name] = lambda hired=hired: hired.predict(session)
     plain = Plain(path, settings)
     stack.callback(plain.close)

@@ -43,13 +43,13 @@ KINDS = {"fluo": "fluorescence", "he": "H&E"}
 @contextmanager
 def all_taken(is_wanted: bool) -> Iterator[None]:
     """Let every candidate win its examination."""
-    before = evaluation.verdict
+    before = evaluation.decide
     if is_wanted:
-        evaluation.verdict = lambda marks, pins: (True, "")
+        evaluation.decide = lambda marks, pins: (True, "")
     try:
         yield
     finally:
-        evaluation.verdict = before
+        evaluation.decide = before
 
 
 def taught(example: Example, rounds: int) -> tuple[Checkpoint, float, int]:

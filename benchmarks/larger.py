@@ -23,7 +23,7 @@ from benchmarks.machine import describe
 from napari_fcn.events import RunPlanned, TileDone
 from napari_fcn.geometry import Region
 from napari_fcn.gui._layers.colorize import most_probable
-from napari_fcn.inference.background_writer import Behind
+from napari_fcn.inference.background_writer import BackgroundWriter
 from napari_fcn.io import ResultMeta
 from napari_fcn.io.incremental_zarr import GrowingZarr
 from napari_fcn.models import zoo
@@ -41,7 +41,7 @@ class Disk:
     def __init__(self, folder: Path, classes: int, shape: tuple[int, ...], tile: tuple[int, ...]) -> None:
         self.probabilities = GrowingZarr(folder / "p.ome.zarr", "probabilities8", classes, shape, tile, META)
         self.classes = GrowingZarr(folder / "c.ome.zarr", "classes", 0, shape, tile, META)
-        self.behind = Behind(self.put)
+        self.behind = BackgroundWriter(self.put)
 
     def put(self, tile: TileDone) -> None:
         """Store a tile."""

@@ -28,7 +28,7 @@ from qtpy.QtGui import QMouseEvent
 from qtpy.QtWidgets import QApplication
 
 from benchmarks.machine import describe
-from napari_fcn.events import Answered
+from napari_fcn.events import HeadFitted
 from napari_fcn.gui._layers import Painted
 from napari_fcn.gui._layers.screen import camera_of
 from napari_fcn.gui.teach import TeachWidget
@@ -144,7 +144,7 @@ class Hops:
     def _on_yielded(self, events: list[object]) -> None:
         for event in events:
             what = getattr(event, "what", None)
-            if isinstance(what, Answered):
+            if isinstance(what, HeadFitted):
                 self.engine.append(what.seconds)
             if isinstance(what, Painted):
                 self._marks["answer on its layer"] = time.monotonic()

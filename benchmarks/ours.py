@@ -6,11 +6,11 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from napari_fcn.events import TileDone, Working
+from napari_fcn.events import Heartbeat, TileDone
 from napari_fcn.geometry import Axes, Region
 from napari_fcn.learning.annotations import Samples
 from napari_fcn.models import zoo
-from napari_fcn.models.adapt import teachable, volumetric
+from napari_fcn.models.adapt import inflate_to_3d, make_teachable
 from napari_fcn.models.card import ClassLabel
 from napari_fcn.models.checkpoint import Checkpoint
 from napari_fcn.settings import TeachSettings
@@ -55,15 +55,15 @@ class Taught:
         if self.model:
             start = Checkpoint.load(zoo.path_of(self.model))
             labels = (*start.info.classes[:2], *labels[2:])  # people keep its background and take its object for theirs
-            start = volumetric(start) if is_volume else start
-            model = teachable(start, labels) if self.has_filters else teachable(start, labels, sigmas=())
+            start = inflate_to_3d(start) if is_volume else start
+            model = make_teachable(start, labels) if self.has_filters else make_teachable(start, labels, sigmas=())
         self.teaching = Teaching(image, model, axes, self.settings, labels, rgb=colour)
         self.shown = np.zeros(self.teaching.source.shape, np.uint8)
         self.view = Region.whole(self.shown.shape)
 
     def learn(self, labels: Labels) -> None:
         """Learn from all strokes, and keep what is shown of it."""
-        for event in self.teaching.refine(Samples.read(labels), self.view):
+        for event in self.teaching.run_round(Samples.from_labels(labels), self.view):
             if isinstance(event, TileDone):
                 self.shown[event.region.slices] = event.probabilities.argmax(0)
 
@@ -80,9 +80,9 @@ class Instant(Taught):
 
     def learn(self, labels: Labels) -> None:
         """Learn from all strokes, and keep what is shown of it before the head looks again."""
-        events = self.teaching.refine(Samples.read(labels), self.view)
+        events = self.teaching.run_round(Samples.from_labels(labels), self.view)
         for event in events:
-            if isinstance(event, Working) and event.task == "settle":
+            if isinstance(event, Heartbeat) and event.task == "settle":
                 break
             if isinstance(event, TileDone):
                 self.shown[event.region.slices] = event.probabilities.argmax(0)

@@ -23,7 +23,7 @@ from benchmarks.machine import describe
 from napari_fcn.models.checkpoint import Checkpoint
 from napari_fcn.models.recipe import parse_spec, plain_recipe
 from napari_fcn.models.zoo import path_of
-from napari_fcn.nets.convert import begin_as
+from napari_fcn.nets.convert import copy_weights
 from napari_fcn.settings import TrainSettings
 from napari_fcn.training.dataset import Labelled, read_folder
 from napari_fcn.training.shipped_datasets import prepare
@@ -42,7 +42,7 @@ def plane_by_plane(flat: Checkpoint) -> Net:
     spec = flat.info.spec
     kernel, pool = (tuple((1, *level) for level in levels) for levels in (spec.kernel, spec.pool))
     net = replace(spec, ndim=3, kernel=kernel, pool=pool).build()
-    begin_as(net, flat.net())
+    copy_weights(net, flat.net())
     return net.eval()
 
 

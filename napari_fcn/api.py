@@ -15,7 +15,7 @@ from napari_fcn.models.checkpoint import Checkpoint
 from napari_fcn.receptive_field.theoretical import theoretical
 from napari_fcn.session import Session
 from napari_fcn.settings import PredictSettings, TeachSettings
-from napari_fcn.teaching.finetune import NEW, Limit, roles_of, starting_point
+from napari_fcn.teaching.finetune import NEW, FinetuneLimit, initial_model, roles_of
 from napari_fcn.teaching.finetune import finetune as teach
 
 if TYPE_CHECKING:
@@ -149,8 +149,8 @@ def finetune(
     roles = roles_of(known, shape, tuple(axes), rgb)
     space = [shape[roles.names.index(name)] for name in roles.space]
     asked = TeachSettings(**settings)
-    start = starting_point(known, space, spacing, roles.channels(shape), asked.seed)
-    for event in teach(image, labels, start, roles, asked, Limit(steps), rgb, tuple(spacing), label_values):
+    start = initial_model(known, space, spacing, roles.channels(shape), asked.seed)
+    for event in teach(image, labels, start, roles, asked, FinetuneLimit(steps), rgb, tuple(spacing), label_values):
         last = event
     result: Checkpoint = last.checkpoint
     return result

@@ -13,7 +13,7 @@ from napari_fcn.io.inputs import inputs_of
 from napari_fcn.io.targets import Protection
 from napari_fcn.models.binding import ImageForm, bind
 from napari_fcn.models.zoo import path_of
-from napari_fcn.runs.writer import Recording, image_calibration, provenance
+from napari_fcn.runs.writer import RunWriter, image_calibration, provenance
 from napari_fcn.sample_data import skimage_image
 from napari_fcn.session import Session
 from napari_fcn.settings import PredictSettings
@@ -49,7 +49,7 @@ def segment_sample(out: Path, model: str) -> Iterator[str]:
     )
     protection = Protection((inputs_of({"the model": [path_of(model)]}),), only_results=True)
     answers = []
-    for event in Recording(paths, overwrite=True, protection=protection).run(session, meta):
+    for event in RunWriter(paths, overwrite=True, protection=protection).run(session, meta):
         if isinstance(event, TileDone):
             answers.append(event)
         elif isinstance(event, RunDone):

@@ -8,7 +8,7 @@ from typing import Any, Self
 
 # What parsers and decoders raise on damaged files, as changing bytes at random showed; imagecodecs' errors are
 # RuntimeErrors, tifffile's and zarr's ValueErrors.
-DAMAGE = (
+DECODE_ERRORS = (
     ArithmeticError,
     AssertionError,
     AttributeError,
@@ -128,7 +128,7 @@ class OutputError(FcnError):
     """A result that cannot be written where it was asked to go."""
 
 
-class InTheWay(OutputError):
+class OutputExistsError(OutputError):
     """Something is there already that is replaced only if the user says so."""
 
 

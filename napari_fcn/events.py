@@ -96,7 +96,7 @@ class ObjectsStep:
 
 
 @dataclass(frozen=True, slots=True)
-class SteppedDown:
+class FallbackTaken:
     """Memory ran out, and the run goes on with less; tiles that are done stay as they are.
 
     Attributes
@@ -205,7 +205,7 @@ class EpochDone:
 
 
 @dataclass(frozen=True, slots=True)
-class Answered:
+class HeadFitted:
     """The head has learnt from all strokes; the tiles that follow show it.
 
     Attributes
@@ -227,7 +227,7 @@ class Answered:
 
 
 @dataclass(frozen=True, slots=True)
-class Working:
+class Heartbeat:
     """Nothing to tell yet: whoever waits for something else can stop here.
 
     Attributes
@@ -241,7 +241,7 @@ class Working:
 
 
 @dataclass(frozen=True, slots=True)
-class Settled:
+class HeadRefined:
     """The head has looked at the strokes a second time; the tiles that follow show it.
 
     Attributes
@@ -257,7 +257,7 @@ class Settled:
 
 
 @dataclass(frozen=True, slots=True)
-class Examined:
+class StrokesScored:
     """New strokes were an examination before anything learnt from them.
 
     Attributes
@@ -325,7 +325,7 @@ class PinScore:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class UpdateReady:
+class CandidateEvaluated:
     """The candidate was judged.
 
     Attributes
@@ -410,7 +410,7 @@ class HistoryChanged:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Compared:
+class ComparisonTile:
     """The answer of one commit for one tile, for two to be looked at side by side."""
 
     commit: int
@@ -434,7 +434,7 @@ class UncertaintyDone:
 
 
 @dataclass(frozen=True, slots=True)
-class Suggested:
+class RegionSuggested:
     """The most uncertain place that no stroke reaches yet.
 
     Attributes

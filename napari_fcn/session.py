@@ -13,21 +13,21 @@ import torch
 
 from napari_fcn import inspection
 from napari_fcn.errors import Advice, ImageError, ModelError, Note
-from napari_fcn.events import RunDone, RunPlanned, SteppedDown
+from napari_fcn.events import FallbackTaken, RunDone, RunPlanned
 from napari_fcn.geometry import Axes, Region, Tile, TilePlan
 from napari_fcn.geometry.tiling import balanced_tile
 from napari_fcn.inference import device as devices
-from napari_fcn.inference.affected_tiles import tiles_that_see
-from napari_fcn.inference.allocator import arranged
+from napari_fcn.inference.affected_tiles import affected_tiles
+from napari_fcn.inference.allocator import tuned_allocator
 from napari_fcn.inference.budget import host_budget
-from napari_fcn.inference.memory import budget, cost, run_bytes, statistics_bytes, window
-from napari_fcn.inference.oom_fallback import Footing, Ladder
+from napari_fcn.inference.memory import budget, cost, largest_tile, run_bytes, statistics_bytes
+from napari_fcn.inference.oom_fallback import ExecutionConfig, OomFallback
 from napari_fcn.inference.predictor import Predictor
-from napari_fcn.inference.resampling import Detour, ResampledSource, choose
+from napari_fcn.inference.resampling import ResampledSource, ResampledTiling, plan_resampling
 from napari_fcn.inference.source import ImageSource
 from napari_fcn.models.binding import ImageForm, bind
 from napari_fcn.nets.fold import fold
-from napari_fcn.receptive_field.theoretical import anatomy
+from napari_fcn.receptive_field.theoretical import analyze
 from napari_fcn.settings import PredictSettings
 
 if TYPE_CHECKING:
@@ -47,7 +47,7 @@ if TYPE_CHECKING:
     from napari_fcn.geometry import ReceptiveField
     from napari_fcn.models.checkpoint import Checkpoint
     from napari_fcn.models.normalise import Scaling
-    from napari_fcn.receptive_field.theoretical import Anatomy
+    from napari_fcn.receptive_field.theoretical import FieldAnalysis
 
 PER_PLACE = 50  # bytes that it takes to know of a tile whether it is done, and how far it lies from what is seen
 HALVINGS = 7  # of the memory that a run may take, when windows are compared
@@ -99,26 +99,30 @@ class Session:
             raise ImageError(f"The model is {self.spec.ndim}-D; the axes in space are {' '.join(axes.space)}.")
         self.source = ImageSource.open(image, axes, self.spec.channels, self.settings, rgb)
         self.axes, self.rgb = axes, rgb
-        self.told: tuple[str, ...] = ()  # sentences on how the image was bound to the model
+        self.notes_told: tuple[str, ...] = ()  # sentences on how the image was bound to the model
         self.spacing = tuple(spacing)
         self._fixed: tuple[int, ...] = ()
         sizes = (self.spacing, self.checkpoint.info.voxel_size)
-        self.resampling, self._grid_notes = choose(self.source, sizes, self.settings.resample)
+        self.resampling, self._grid_notes = plan_resampling(self.source, sizes, self.settings.resample)
 
     @property
-    def seen(self) -> ImageSource | ResampledSource:
+    def network_source(self) -> ImageSource | ResampledSource:
         """The image as the network sees it: resampled, if it is."""
         return self.source if self.resampling is None else ResampledSource(self.source, self.resampling)
 
     @property
-    def detour(self) -> Detour | None:
+    def resampled_tiling(self) -> ResampledTiling | None:
         """How tiles of the image are answered on the grid of the network, None if it is the same."""
-        return None if self.resampling is None else Detour(self.resampling, self._network_plan(self.spec.multiple))
+        return (
+            None
+            if self.resampling is None
+            else ResampledTiling(self.resampling, self._network_plan(self.spec.multiple))
+        )
 
     @cached_property
-    def anatomy(self) -> Anatomy:
+    def analysis(self) -> FieldAnalysis:
         """How far each layer of the network looks, and its answer at each phase of the pooling grid."""
-        return anatomy(self.spec)
+        return analyze(self.spec)
 
     @property
     def field(self) -> ReceptiveField:
@@ -129,11 +133,11 @@ class Session:
         ModelError
             If it looks at everything.
         """
-        return self.anatomy.field
+        return self.analysis.field
 
     def require_field(self) -> None:
         """Raise a `ModelError` that names the layers if the network looks at everything."""
-        _ = self.anatomy.field
+        _ = self.analysis.field
 
     @property
     def scaling(self) -> Scaling:
@@ -143,20 +147,22 @@ class Session:
     @cached_property
     def _statistics(self) -> tuple[Scaling, tuple[str, ...]]:
         """The scaling, and what a user should know of the intensities, both from one look at the image."""
-        sample = self.seen.sample()
+        sample = self.network_source.sample()
         scaling = self.checkpoint.info.normaliser.fit(sample)
         return scaling, (*_remarks(sample), *scaling.notes)
 
     @property
     def notes(self) -> tuple[str, ...]:
         """Sentences for the user: what of the image is read, and what is odd about it."""
-        return (*self.told, *self.source.notes, *self.source.range_notes, *self._grid_notes, *self._statistics[1])
+        return (*self.notes_told, *self.source.notes, *self.source.range_notes, *self._grid_notes, *self._statistics[1])
 
     @cached_property
     def predictor(self) -> Predictor:
         """The network, ready to run on this image."""
         net = self.checkpoint.net()
-        return Predictor(net, self.seen, self.scaling, self.device, self.dtype).by(self.detour)
+        return Predictor(net, self.network_source, self.scaling, self.device, self.dtype).with_resampling(
+            self.resampled_tiling
+        )
 
     @cached_property
     def float_net(self) -> torch.nn.Module:
@@ -182,7 +188,7 @@ class Session:
         plan = self._plan(most)
         if len(plan) * PER_PLACE > host_budget(self.settings.memory):
             raise ImageError(
-                f"An image of {' x '.join(map(str, self.seen.shape))} pixels would be cut into {len(plan):,} tiles, "
+                f"An image of {' x '.join(map(str, self.network_source.shape))} pixels would be cut into {len(plan):,} tiles, "
                 "more than memory can keep account of. Segment a part of it, or a coarser level."
             )
         return plan
@@ -193,13 +199,13 @@ class Session:
         if self.settings.tile:
             return self._tiled(self.asked_tile())
         allowed = budget(self.device, self.settings.memory)
-        shape = self.seen.shape
+        shape = self.network_source.shape
         space = [shape[position] for position in self.axes.space_positions]
         multiple, halo = self.spec.multiple, self.field.halo
         least = [a + b + 3 * m for (a, b), m in zip(halo, multiple, strict=True)]
         plans = []
         for halvings in range(1 if most is not None else HALVINGS):
-            widest = window(self.spec, space, self.dtype, allowed >> halvings, most)
+            widest = largest_tile(self.spec, space, self.dtype, allowed >> halvings, most)
             windows = [max(w, n) for w, n in zip(widest, least, strict=True)]
             plans.append(self._tiled(balanced_tile(space, windows, halo, multiple)))
         return min(plans, key=partial(cost, device=self.device))
@@ -212,15 +218,17 @@ class Session:
 
     def _fixed_plan(self) -> TilePlan:
         lengths = self.axes.spread(self._fixed, 1)
-        return self._network_plan(self._fixed) if self.detour is None else self.detour.tiled(lengths)
+        return (
+            self._network_plan(self._fixed) if self.resampled_tiling is None else self.resampled_tiling.tiled(lengths)
+        )
 
     def _tiled(self, tile: Sequence[int]) -> TilePlan:
-        detour = self.detour
+        detour = self.resampled_tiling
         return self._network_plan(tile) if detour is None else detour.planned(self.axes.spread(tile, 1))
 
     def _network_plan(self, tile: Sequence[int]) -> TilePlan:
         return TilePlan(
-            self.seen.shape,
+            self.network_source.shape,
             self.axes.spread(tile, 1),
             self.axes.spread(self.field.halo, (0, 0)),
             self.axes.spread(self.spec.multiple, 1),
@@ -249,7 +257,7 @@ class Session:
         first: Region | Callable[[], Region] | None = None,
         done: Collection[Region] = (),
         edit: Region | None = None,
-    ) -> Iterator[RunPlanned | TileDone | SteppedDown | RunDone]:
+    ) -> Iterator[RunPlanned | TileDone | FallbackTaken | RunDone]:
         """Yield the plan, the probabilities of each tile, and the end; where memory runs out, what is tried instead.
 
         Parameters
@@ -273,39 +281,41 @@ class Session:
         """
         start = time.monotonic()
         plan = self.plan(None if first is None else LIVE_PIXELS[self.device.type])
-        footing = Footing(self.device, self.dtype, plan.tile)
+        footing = ExecutionConfig(self.device, self.dtype, plan.tile)
         name, precision = devices.label(self.device), footing.precision
-        pixels = prod(self.seen.shape) / prod(self.source.shape)  # of the network, for one of the image
+        pixels = prod(self.network_source.shape) / prod(self.source.shape)  # of the network, for one of the image
         peak = int(max(run_bytes(self.spec, plan, self.dtype, self.device) * pixels, statistics_bytes(self.source)))
         allowed = budget(self.device, self.settings.memory)
-        with arranged(peak, allowed):
+        with tuned_allocator(peak, allowed):
             notes = (*self.notes, *_too_large(peak, allowed))
             before, total = (sum(tile.core in done for tile in plan) if done else 0), len(plan)
             tiles: Iterable[Tile] = (tile for tile in _ordered(plan, first) if tile.core not in done)
             if edit is not None:
-                tiles = list(tiles_that_see(edit, plan, self.axes, None if self.detour else self.anatomy))
+                tiles = list(affected_tiles(edit, plan, self.axes, None if self.resampled_tiling else self.analysis))
                 before, total = 0, len(tiles)
             yield RunPlanned(total, plan.tile, plan.halo, name, precision, peak, notes, before, allowed)
-            ladder = Ladder(plan, self.settings.fallback)
+            ladder = OomFallback(plan, self.settings.fallback)
             try:
                 for event in ladder.run(tiles, footing, self._predictor_on, (before, total)):
-                    if isinstance(event, SteppedDown):
+                    if isinstance(event, FallbackTaken):
                         name, precision = event.device, event.precision
                     yield event
             finally:
-                self._rest()
+                self._remaining()
         answered = Region.whole(plan.shape).size if edit is None else sum(tile.core.size for tile in tiles)
         yield RunDone(answered, time.monotonic() - start, name, precision)
 
-    def _predictor_on(self, footing: Footing) -> Predictor:
+    def _predictor_on(self, config: ExecutionConfig) -> Predictor:
         """Return the network, ready to run on another device or in other numbers than was asked for."""
-        if (footing.device, footing.dtype) == (self.device, self.dtype):
+        if (config.device, config.dtype) == (self.device, self.dtype):
             return self.predictor
-        self._rest()
+        self._remaining()
         net = self.checkpoint.net()
-        return Predictor(net, self.seen, self.scaling, footing.device, footing.dtype).by(self.detour)
+        return Predictor(net, self.network_source, self.scaling, config.device, config.dtype).with_resampling(
+            self.resampled_tiling
+        )
 
-    def _rest(self) -> None:
+    def _remaining(self) -> None:
         """Leave nothing on a GPU: other programs may need its memory, and the network is there again in no time."""
         if self.device.type != "cpu":
             self.__dict__.pop("predictor", None)

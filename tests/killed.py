@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 from napari_fcn.cli import main
 from napari_fcn.io.zarr_writer import ZarrSink
-from napari_fcn.runs.ledger import Ledger
+from napari_fcn.runs.ledger import RunLedger
 
 
 def wait_for_the_end() -> None:
@@ -32,16 +32,16 @@ def after(calls: int, act: Callable) -> Callable:
 
 def half_a_line() -> None:
     """Let the fourth block write half of its line."""
-    add = Ledger.add
+    add = RunLedger.add
 
-    def tear(self: Ledger, block: object) -> None:
+    def tear(self: RunLedger, block: object) -> None:
         add(self, block)
         if len(self.blocks) % 4 == 0:
             whole = self._path.read_bytes()
             self._path.write_bytes(whole[:-40])
             wait_for_the_end()
 
-    Ledger.add = tear
+    RunLedger.add = tear
 
 
 def half_a_chunk() -> None:
@@ -62,7 +62,7 @@ def half_a_chunk() -> None:
 
 
 def between_pixels_and_ledger() -> None:
-    Ledger.add = after(3, Ledger.add)
+    RunLedger.add = after(3, RunLedger.add)
 
 
 def amid_the_pyramid() -> None:

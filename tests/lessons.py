@@ -9,11 +9,11 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from napari_fcn.events import Working
+from napari_fcn.events import Heartbeat
 from napari_fcn.geometry import Axes, Region
 from napari_fcn.inference.source import ImageSource
 from napari_fcn.learning.annotations import Samples
-from napari_fcn.learning.features import View
+from napari_fcn.learning.features import FeatureExtractor
 from napari_fcn.models.card import ClassLabel, ModelCard
 from napari_fcn.models.checkpoint import Checkpoint
 from napari_fcn.models.normalise import Normaliser
@@ -65,18 +65,18 @@ def painted(shape: Sequence[int], turn: int, classes: Iterable[int] = (0, 1)) ->
 
 def samples_of(shape: Sequence[int], turns: int, classes: Iterable[int] = (0, 1)) -> Samples:
     """Return the samples of `painted`, each dated."""
-    classes, found = tuple(classes), Samples.none(shape)
+    classes, found = tuple(classes), Samples.empty(shape)
     for turn in range(1, turns + 1):
-        found = Samples.read(painted(shape, turn, classes)).dated(found, turn)
+        found = Samples.from_labels(painted(shape, turn, classes)).with_turns(found, turn)
     return found
 
 
-def view_of(image: npt.NDArray[Any], spec: NetSpec, axes: Axes | None = None) -> View:
+def view_of(image: npt.NDArray[Any], spec: NetSpec, axes: Axes | None = None) -> FeatureExtractor:
     """Return how a network looks at an image, standardised."""
     axes = axes or Axes.guess(image.shape, spec.ndim)
     source = ImageSource.open(image, axes, spec.channels, PredictSettings())
     scaling = Normaliser("standard").fit(source.sample())
-    return View(source, scaling, theoretical(spec), spec.multiple, torch.device("cpu"))
+    return FeatureExtractor(source, scaling, theoretical(spec), spec.multiple, torch.device("cpu"))
 
 
 def whole(shape: Sequence[int]) -> Region:
@@ -85,7 +85,7 @@ def whole(shape: Sequence[int]) -> Region:
 
 def run(events: Iterable[Any]) -> list[Any]:
     """Return all events that tell something."""
-    return [event for event in events if not isinstance(event, Working)]
+    return [event for event in events if not isinstance(event, Heartbeat)]
 
 
 def kinds(events: Iterable[Any]) -> list[str]:

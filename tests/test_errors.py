@@ -5,12 +5,12 @@ import pickle
 
 import pytest
 
-from napari_fcn.errors import Advice, FcnError, InTheWay, MemoryShortage, Note, in_dock
+from napari_fcn.errors import Advice, FcnError, MemoryShortage, Note, OutputExistsError, in_dock
 
 ADVICE = Advice("Add --overwrite.", "Tick Replace files.")
 
 
-@pytest.mark.parametrize("kind", [FcnError, InTheWay, MemoryShortage])
+@pytest.mark.parametrize("kind", [FcnError, OutputExistsError, MemoryShortage])
 def test_each_place_gets_its_own_advice(kind: type[FcnError]) -> None:
     error = kind("a.tif exists.", ADVICE)
     assert str(error) == "a.tif exists. Add --overwrite."
@@ -27,7 +27,7 @@ def test_an_advice_without_flags_is_the_same_everywhere() -> None:
 
 @pytest.mark.parametrize("send", [copy.copy, lambda value: pickle.loads(pickle.dumps(value))])
 def test_nothing_is_lost_on_the_way_to_another_process(send) -> None:
-    for said in (InTheWay("a.tif exists.", ADVICE), Note("Channel 0 was read.", ADVICE)):
+    for said in (OutputExistsError("a.tif exists.", ADVICE), Note("Channel 0 was read.", ADVICE)):
         there = send(said)
         assert (type(there), str(there), in_dock(there)) == (type(said), str(said), in_dock(said))
 

@@ -28,20 +28,20 @@ def test_a_field_is_drawn(
     running = session(SPECS[name], shape, names)
     event = influence(running, index)
     scene = Scene(event, running.axes.image, running.source.read(event.region)[0], "nucleus")
-    save_field(tmp_path / "field.png", "What it sees", running.anatomy.layers, scene)
+    save_field(tmp_path / "field.png", "What it sees", running.analysis.layers, scene)
     with Image.open(tmp_path / "field.png") as picture:
         left = np.asarray(picture.convert("L"))[:, : picture.width // 3]
     assert left.std() > 10
 
 
 def test_a_long_table_leaves_out_its_middle(tmp_path: Path) -> None:
-    layers = session(SPECS["unet-2d"], (9, 9), "yx").anatomy.layers * 5
+    layers = session(SPECS["unet-2d"], (9, 9), "yx").analysis.layers * 5
     save_field(tmp_path / "field.png", "Many", layers, None)
     assert (tmp_path / "field.png").stat().st_size > 10_000
 
 
 def test_a_folder_that_is_not_there_is_said(tmp_path: Path) -> None:
-    layers = session(SPECS["unet-2d"], (9, 9), "yx").anatomy.layers
+    layers = session(SPECS["unet-2d"], (9, 9), "yx").analysis.layers
     with pytest.raises(OutputError, match="Choose another --out"):
         save_field(tmp_path / "nowhere" / "field.png", "", layers, None)
 

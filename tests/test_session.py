@@ -283,10 +283,10 @@ def test_nothing_is_left_on_a_gpu_after_a_run(image: np.ndarray, monkeypatch: py
     answer(running)
     kept = running.predictor
     monkeypatch.setattr("napari_fcn.session.devices.release", lambda device: released.append(device.type))
-    running._rest()
+    running._remaining()
     assert running.predictor is kept
     running.device = torch.device("meta")
-    running._rest()
+    running._remaining()
     assert "predictor" not in running.__dict__
     assert released == ["meta"]
 

@@ -14,13 +14,13 @@ from net_contract import one_thread  # noqa: F401
 
 from napari_fcn import api
 from napari_fcn.errors import ImageError
-from napari_fcn.events import Answered, Examined, HistoryChanged, StepDone, TileDone, UpdateReady
+from napari_fcn.events import CandidateEvaluated, HeadFitted, HistoryChanged, StepDone, StrokesScored, TileDone
 from napari_fcn.geometry import Axes, Region
 from napari_fcn.learning.annotations import Samples
 from napari_fcn.learning.finetune import FineTuner
-from napari_fcn.learning.interactive_model import Pupil
+from napari_fcn.learning.interactive_model import InteractiveModel
 from napari_fcn.learning.sparse import SparseLabels
-from napari_fcn.models.adapt import teachable, volumetric
+from napari_fcn.models.adapt import inflate_to_3d, make_teachable
 from napari_fcn.models.card import ClassLabel
 from napari_fcn.models.checkpoint import Checkpoint
 from napari_fcn.nets.layers import Level
@@ -40,21 +40,21 @@ def lesson(settings: TeachSettings = HEADS, **values: Any) -> Teaching:
 
 def teach(teaching: Teaching, turn: int, **values: Any) -> list[Any]:
     """Return the events of a turn on `IMAGE`."""
-    return run(teaching.refine(Samples.read(painted(SHAPE, turn)), VIEW, turn, **values))
+    return run(teaching.run_round(Samples.from_labels(painted(SHAPE, turn)), VIEW, turn, **values))
 
 
 def answer(teaching: Teaching) -> npt.NDArray[np.float32]:
     """Return what the model says now of the whole image."""
     shape = teaching.source.shape
     out = np.full((len(teaching.classes), *shape), np.nan, np.float32)
-    teaching.forget_shown()
-    for event in run(teaching.show(whole(shape))):
+    teaching.forget_predictions()
+    for event in run(teaching.predict(whole(shape))):
         out[(slice(None), *event.region.slices)] = event.probabilities
     return out
 
 
 def head_hash(teaching: Teaching) -> str:
-    return teaching._accepted.model.hash
+    return teaching._current.model.hash
 
 
 # The first stroke
@@ -68,7 +68,7 @@ def test_before_a_stroke_the_answer_is_that_of_the_model() -> None:
 
 def test_without_a_stroke_nothing_is_learnt_and_nothing_goes_wrong() -> None:
     teaching = lesson(FAST)
-    events = run(teaching.refine(Samples.none(SHAPE), VIEW))
+    events = run(teaching.run_round(Samples.empty(SHAPE), VIEW))
     assert set(kinds(events)) == {"TileDone"}
     assert (teaching.turn, len(teaching.history.commits)) == (0, 1)
 
@@ -101,7 +101,7 @@ def test_filters_alone_learn_in_any_dimension(shape: tuple[int, ...], names: str
     axes = Axes(tuple(names), space, channel)
     teaching = Teaching(image, None, axes, HEADS, CLASSES, rgb=channel is not None)
     size = teaching.source.shape
-    run(teaching.refine(Samples.read(painted(size, 3)), whole(size)))
+    run(teaching.run_round(Samples.from_labels(painted(size, 3)), whole(size)))
     truth = np.broadcast_to(np.arange(size[-1]) >= size[-1] // 2, size)
     assert ((answer(teaching)[1] > 0.5) == truth).mean() > 0.9
     assert teaching.checkpoint().info.spec.family == "filters"
@@ -113,7 +113,7 @@ def test_a_network_learns_in_any_dimension(ndim: int) -> None:
     image, model = halves(shape), tiny(ndim)
     teaching = Teaching(image, model, settings=replace(FAST, attempts=1))
     for turn in (1, 2):
-        events = run(teaching.refine(Samples.read(painted(shape, turn)), whole(shape)))
+        events = run(teaching.run_round(Samples.from_labels(painted(shape, turn)), whole(shape)))
     assert "UpdateReady" in kinds(events)
     truth = np.broadcast_to(np.arange(shape[-1]) >= shape[-1] // 2, shape)
     assert ((answer(teaching)[1] > 0.5) == truth).mean() > 0.85
@@ -121,8 +121,8 @@ def test_a_network_learns_in_any_dimension(ndim: int) -> None:
 
 def test_a_plane_model_made_volumetric_learns() -> None:
     image = halves((6, 24, 32))
-    teaching = Teaching(image, volumetric(tiny()), settings=HEADS, spacing=(4.0, 1.0, 1.0))
-    run(teaching.refine(Samples.read(painted(image.shape, 3)), whole(image.shape)))
+    teaching = Teaching(image, inflate_to_3d(tiny()), settings=HEADS, spacing=(4.0, 1.0, 1.0))
+    run(teaching.run_round(Samples.from_labels(painted(image.shape, 3)), whole(image.shape)))
     assert ((answer(teaching)[1] > 0.5) == (np.arange(32) >= 16)).mean() > 0.9
 
 
@@ -137,19 +137,19 @@ def test_only_tiles_that_changed_are_shown_again() -> None:
     teaching = lesson()
     assert kinds(teach(teaching, 1)).count("TileDone") == 2  # the instant answer, and the settled one
     assert kinds(teach(teaching, 1)) == []
-    teaching.forget_shown()
+    teaching.forget_predictions()
     assert kinds(teach(teaching, 1)) == ["TileDone"]
 
 
 def test_what_is_missing_or_out_of_balance_is_said() -> None:
     teaching = lesson()
     labels = painted(SHAPE, 1, [0])
-    (told,) = [e for e in run(teaching.refine(Samples.read(labels), VIEW)) if isinstance(e, Answered)]
+    (told,) = [e for e in run(teaching.run_round(Samples.from_labels(labels), VIEW)) if isinstance(e, HeadFitted)]
     assert told.painted == (4, 0)
     assert any("Nothing is painted as object" in note for note in told.notes)
     labels[20:40, 2:20] = 1
     labels[3, 40] = 2
-    (told,) = [e for e in run(teaching.refine(Samples.read(labels), VIEW)) if isinstance(e, Answered)]
+    (told,) = [e for e in run(teaching.run_round(Samples.from_labels(labels), VIEW)) if isinstance(e, HeadFitted)]
     assert any("paint more object" in note for note in told.notes)
 
 
@@ -157,13 +157,13 @@ def test_strokes_of_one_class_leave_the_others_where_the_model_was_sure() -> Non
     teaching = Teaching(IMAGE, sure(), settings=HEADS)
     truth = np.arange(64) >= 32
     assert ((answer(teaching)[1] > 0.5) == truth).mean() > 0.95
-    run(teaching.refine(Samples.read(painted(SHAPE, 1, [0])), VIEW))
+    run(teaching.run_round(Samples.from_labels(painted(SHAPE, 1, [0])), VIEW))
     assert ((answer(teaching)[1] > 0.5) == truth).mean() > 0.9
 
 
 def test_strokes_of_one_class_on_filters_answer_that_class() -> None:
     teaching = Teaching(IMAGE, None, settings=HEADS)
-    run(teaching.refine(Samples.read(painted(SHAPE, 2, [1])), VIEW))
+    run(teaching.run_round(Samples.from_labels(painted(SHAPE, 2, [1])), VIEW))
     values = answer(teaching)
     assert np.isfinite(values).all()
     assert values[1, 3, 40] > 0.5
@@ -171,7 +171,7 @@ def test_strokes_of_one_class_on_filters_answer_that_class() -> None:
 
 def sure() -> Checkpoint:
     """Return a model that tells dark and bright halves apart before any stroke."""
-    return known_by(teachable(tiny()))
+    return known_by(make_teachable(tiny()))
 
 
 def known_by(model: Checkpoint) -> Checkpoint:
@@ -201,7 +201,7 @@ def test_another_seed_gives_other_networks() -> None:
         teaching = lesson(replace(FAST, network="ask", seed=seed))
         for turn in (1, 2):
             teach(teaching, turn)
-        run(teaching.study(9))
+        run(teaching.finetune(9))
         taught.append(Checkpoint.of(teaching.candidate.tuner.copy(), teaching.info).hash)  # type: ignore[union-attr]
     assert taught[0] != taught[1]
 
@@ -215,9 +215,9 @@ def test_strokes_that_are_erased_leave_no_trace_in_the_answer() -> None:
     for row in (20, 30):
         wrong = labels.copy()
         wrong[row, 2:12] = 2
-        run(round_about.refine(Samples.read(wrong), VIEW))
+        run(round_about.run_round(Samples.from_labels(wrong), VIEW))
     assert np.abs(answer(round_about) - expected).max() > 1e-2
-    run(round_about.refine(Samples.read(labels), VIEW))
+    run(round_about.run_round(Samples.from_labels(labels), VIEW))
     np.testing.assert_allclose(answer(round_about), expected, atol=1e-6)
 
 
@@ -225,7 +225,7 @@ def test_without_any_stroke_left_the_answer_is_that_of_the_model_again() -> None
     teaching = lesson()
     before = answer(teaching)
     teach(teaching, 2)
-    run(teaching.refine(Samples.none(SHAPE), VIEW))
+    run(teaching.run_round(Samples.empty(SHAPE), VIEW))
     np.testing.assert_allclose(answer(teaching), before, atol=1e-6)
 
 
@@ -234,14 +234,14 @@ def test_without_any_stroke_left_the_answer_is_that_of_the_model_again() -> None
 
 def interrupted(teaching: Teaching, labels: npt.NDArray[np.uint8], at: int, strokes: int = 0) -> bool:
     """Close a turn at an event, go on until the end; return whether there was such an event."""
-    events = teaching.refine(Samples.read(labels), VIEW, strokes)
+    events = teaching.run_round(Samples.from_labels(labels), VIEW, strokes)
     was_closed = False
     for number, _ in enumerate(events):
         if number == at:
             was_closed = True
             break
     events.close()
-    run(teaching.refine(Samples.read(labels), VIEW, strokes))
+    run(teaching.run_round(Samples.from_labels(labels), VIEW, strokes))
     return was_closed
 
 
@@ -263,7 +263,7 @@ def test_closing_at_any_event_and_going_on_arrives_at_the_same_weights(settings:
 @pytest.mark.parametrize("at", range(4))
 def test_a_stroke_while_the_last_one_is_answered_is_learnt_too(at: int) -> None:
     teaching = lesson()
-    events = teaching.refine(Samples.read(painted(SHAPE, 1)), VIEW, 1)
+    events = teaching.run_round(Samples.from_labels(painted(SHAPE, 1)), VIEW, 1)
     for _ in range(at + 1):
         next(events)
     events.close()
@@ -277,8 +277,8 @@ def test_a_stroke_while_the_last_one_is_answered_is_learnt_too(at: int) -> None:
 
 def until_answered(teaching: Teaching, turn: int) -> None:
     """Learn what is painted after so many turns, and leave as soon as it is answered."""
-    events = teaching.refine(Samples.read(painted(SHAPE, turn)), VIEW, turn)
-    next(event for event in events if isinstance(event, Answered))
+    events = teaching.run_round(Samples.from_labels(painted(SHAPE, turn)), VIEW, turn)
+    next(event for event in events if isinstance(event, HeadFitted))
     events.close()
 
 
@@ -286,13 +286,13 @@ def test_new_strokes_are_answered_before_the_answer_to_earlier_ones_is_kept() ->
     teaching = lesson()
     until_answered(teaching, 1)
     first = teaching.checkpoint().hash
-    told = kinds(run(teaching.refine(Samples.read(painted(SHAPE, 2)), VIEW, 2)))
+    told = kinds(run(teaching.run_round(Samples.from_labels(painted(SHAPE, 2)), VIEW, 2)))
     assert told.index("Answered") < told.index("TileDone") < told.index("HistoryChanged")
     kept = teaching.history.commits
     assert [(c.turn, c.strokes) for c in kept] == [(0, 0), (1, 1), (2, 2)]
     assert kept[1].hash == first
     run(teaching.undo())
-    assert teaching.samples.same_as(Samples.read(painted(SHAPE, 1)))
+    assert teaching.samples.equals(Samples.from_labels(painted(SHAPE, 1)))
 
 
 def test_no_answer_is_left_out_of_the_history_however_fast_strokes_come() -> None:
@@ -309,23 +309,23 @@ def test_no_answer_is_left_out_of_the_history_however_fast_strokes_come() -> Non
 
 def test_a_second_look_at_the_strokes_that_is_stopped_changes_nothing() -> None:
     teaching = lesson()
-    run(teaching.answer(Samples.read(painted(SHAPE, 3)), VIEW))
+    run(teaching.fit_head(Samples.from_labels(painted(SHAPE, 3)), VIEW))
     first = answer(teaching)
-    looking = teaching.settle()
+    looking = teaching.fit_full_head()
     assert kinds([next(looking), next(looking)]) == ["Working", "Working"]
     looking.close()
     np.testing.assert_array_equal(answer(teaching), first)
-    assert kinds(run(teaching.settle()))[-1] == "Settled"
+    assert kinds(run(teaching.fit_full_head()))[-1] == "Settled"
     assert np.abs(answer(teaching) - first).max() > 1e-3
-    assert run(teaching.settle()) == []
+    assert run(teaching.fit_full_head()) == []
 
 
 def test_new_strokes_bend_what_was_settled_at_once() -> None:
     teaching = lesson()
     teach(teaching, 3)
-    assert teaching.pupil.head.bend is not None
-    run(teaching.answer(Samples.read(painted(SHAPE, 4)), VIEW))
-    assert teaching.pupil.head.bend is not None
+    assert teaching.model.head.hidden is not None
+    run(teaching.fit_head(Samples.from_labels(painted(SHAPE, 4)), VIEW))
+    assert teaching.model.head.hidden is not None
     kept = teaching.checkpoint()
     np.testing.assert_allclose(answer(teaching), api.predict(IMAGE, kept, device="cpu"), atol=1e-5)
 
@@ -333,7 +333,7 @@ def test_new_strokes_bend_what_was_settled_at_once() -> None:
 def test_at_the_end_of_the_slider_nothing_bends_the_model() -> None:
     teaching = lesson(replace(HEADS, keep=1.0))
     teach(teaching, 3)
-    assert teaching.pupil.head.bend is None
+    assert teaching.model.head.hidden is None
 
 
 # History
@@ -350,7 +350,7 @@ def test_undo_and_redo_bring_back_weights_bit_by_bit_and_samples() -> None:
         assert isinstance(event, HistoryChanged)
         assert event.is_restored
         assert head_hash(teaching) == expected[0] == teaching.history.present.hash
-        assert teaching.samples.same_as(expected[1])
+        assert teaching.samples.equals(expected[1])
         assert np.array_equal(teaching.samples.turn, expected[1].turn)
     assert run(teaching.redo()) == []
     run(teaching.go_to(0))
@@ -364,14 +364,14 @@ def test_what_is_learnt_after_going_back_branches_off() -> None:
     run(teaching.go_to(1))
     labels = painted(SHAPE, 1)
     labels[40, 40:50] = 2
-    run(teaching.refine(Samples.read(labels), VIEW))
+    run(teaching.run_round(Samples.from_labels(labels), VIEW))
     commits = teaching.history.commits
     assert [(c.number, c.parent) for c in commits] == [(0, None), (1, 0), (2, 1), (3, 1)]
     run(teaching.go_to(2))
     assert head_hash(teaching) == commits[2].hash
     run(teaching.go_to(3))
     assert head_hash(teaching) == commits[3].hash
-    assert teaching.samples.same_as(Samples.read(labels))
+    assert teaching.samples.equals(Samples.from_labels(labels))
 
 
 def test_going_to_where_one_is_changes_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -412,15 +412,15 @@ def learn_something_better(teaching: Teaching) -> str:
     """Teach two turns, let a candidate win whatever it is worth; return the hash of what is accepted."""
     for turn in (1, 2):
         events = teach(teaching, turn)
-    assert isinstance(events[-1], UpdateReady)
+    assert isinstance(events[-1], CandidateEvaluated)
     candidate = teaching.candidate
     if candidate is None:
-        run(teaching.study(2))
+        run(teaching.finetune(2))
         candidate = teaching.candidate
     assert candidate is not None
-    if candidate.pupil is None:
-        now = teaching.pupil
-        candidate.pupil = Pupil(candidate.tuner.copy(), now.view, now.budget, now.prior, now.reference)
+    if candidate.winner is None:
+        now = teaching.model
+        candidate.winner = InteractiveModel(candidate.tuner.copy(), now.extractor, now.budget, now.prior, now.reference)
     return head_hash(teaching)
 
 
@@ -435,10 +435,10 @@ def test_a_session_goes_on_from_its_history() -> None:
     first = lesson()
     for turn in (1, 2):
         teach(first, turn)
-    then = {c.number: first._painted.at(c) for c in first.history.commits}
+    then = {c.number: first._label_history.samples_at(c) for c in first.history.commits}
     again = lesson(history=first.history, recall=then.__getitem__)
     assert head_hash(again) == head_hash(first)
-    assert again.samples.same_as(first.samples)
+    assert again.samples.equals(first.samples)
     assert set(kinds(teach(again, 2))) == {"TileDone"}
     assert "Answered" in kinds(teach(again, 3))
     run(again.undo())
@@ -460,10 +460,10 @@ class Spoiled(FineTuner):
         return net
 
 
-def candidates_of(teaching: Teaching, turns: int = 3) -> list[UpdateReady]:
+def candidates_of(teaching: Teaching, turns: int = 3) -> list[CandidateEvaluated]:
     found = []
     for turn in range(1, turns + 1):
-        found += [event for event in teach(teaching, turn) if isinstance(event, UpdateReady)]
+        found += [event for event in teach(teaching, turn) if isinstance(event, CandidateEvaluated)]
     return found
 
 
@@ -479,7 +479,9 @@ def test_a_network_that_forgets_is_rejected_by_the_examination(monkeypatch: pyte
     for turn in range(3):
         rows = slice(5 + 12 * turn, 10 + 12 * turn)
         labels[rows] = truth[rows] + 1
-        told += [e for e in run(teaching.refine(Samples.read(labels), VIEW)) if isinstance(e, UpdateReady)]
+        told += [
+            e for e in run(teaching.run_round(Samples.from_labels(labels), VIEW)) if isinstance(e, CandidateEvaluated)
+        ]
     assert told
     assert not any(event.is_better for event in told)
     assert all(event.candidate < event.accepted for event in told)
@@ -499,7 +501,7 @@ def always_better(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let the examination say yes, so that the pins alone decide."""
     from napari_fcn.learning import evaluation
 
-    plain = evaluation.verdict
+    plain = evaluation.decide
     monkeypatch.setattr(
         evaluation, "verdict", lambda marks, pins: plain([], pins) if pins_fail(pins) else (True, "yes")
     )
@@ -516,18 +518,18 @@ def test_a_candidate_that_changes_a_pin_is_rejected(monkeypatch: pytest.MonkeyPa
     monkeypatch.setattr(Teaching, "_improve", lambda self, view: iter(()))
     teach(teaching, 2)
     teaching.pin(Region((30, 20), (40, 44)), "rim of it")
-    accepted = teaching.pupil.classes(teaching.pins[0].region)
+    accepted = teaching.model.classes(teaching.pins[0].region)
     monkeypatch.undo()
     always_better(monkeypatch)
     monkeypatch.setattr("napari_fcn.teaching.candidates.FineTuner", Inverted)
     events = teach(teaching, 2)
-    (told,) = [event for event in events if isinstance(event, UpdateReady)]
+    (told,) = [event for event in events if isinstance(event, CandidateEvaluated)]
     (score,) = told.pins
     assert score.accepted == 1
     assert score.candidate < 0.9
     assert not told.is_better
     assert "Pin rim of it would get worse" in told.reason
-    assert np.array_equal(teaching.pupil.classes(teaching.pins[0].region), accepted)
+    assert np.array_equal(teaching.model.classes(teaching.pins[0].region), accepted)
 
 
 class Inverted(FineTuner):
@@ -554,7 +556,7 @@ def test_a_candidate_that_leaves_the_pin_passes(monkeypatch: pytest.MonkeyPatch)
     teaching = lesson(replace(FAST, network="ask"))
     teach(teaching, 1)
     teaching.pin(Region((0, 0), (3, 3)), "corner")
-    told = [event for event in teach(teaching, 2) if isinstance(event, UpdateReady)]
+    told = [event for event in teach(teaching, 2) if isinstance(event, CandidateEvaluated)]
     assert told[-1].is_better
     assert told[-1].pins[0].candidate >= 0.995
     teaching.unpin("corner")
@@ -602,7 +604,7 @@ def test_a_candidate_that_waited_learns_from_strokes_that_came_since(monkeypatch
     run(teaching.accept())
     present = teaching.history.present
     assert (present.kind, present.turn) == ("network", 3)
-    assert teaching.samples.same_as(Samples.read(painted(SHAPE, 3)))
+    assert teaching.samples.equals(Samples.from_labels(painted(SHAPE, 3)))
 
 
 def test_a_candidate_that_won_is_taken_by_itself(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -621,8 +623,8 @@ def test_a_candidate_that_won_is_taken_though_its_judgement_was_the_last_to_be_h
     always_better(monkeypatch)
     teaching = lesson(replace(FAST, attempts=1))
     teach(teaching, 1)
-    events = teaching.refine(Samples.read(painted(SHAPE, 2)), VIEW)
-    next(event for event in events if isinstance(event, UpdateReady))
+    events = teaching.run_round(Samples.from_labels(painted(SHAPE, 2)), VIEW)
+    next(event for event in events if isinstance(event, CandidateEvaluated))
     events.close()
     teach(teaching, 3)
     assert "network" in {c.kind for c in teaching.history.commits}
@@ -632,8 +634,8 @@ def test_accepting_before_the_answer_is_kept_keeps_both(monkeypatch: pytest.Monk
     always_better(monkeypatch)
     teaching = lesson(replace(FAST, network="ask"))
     candidates_of(teaching, 2)
-    events = teaching.refine(Samples.read(painted(SHAPE, 3)), VIEW)
-    next(event for event in events if isinstance(event, Answered))
+    events = teaching.run_round(Samples.from_labels(painted(SHAPE, 3)), VIEW)
+    next(event for event in events if isinstance(event, HeadFitted))
     events.close()
     run(teaching.accept())
     assert [c.kind for c in teaching.history.commits] == ["start", "head", "head", "head", "network"]
@@ -642,14 +644,14 @@ def test_accepting_before_the_answer_is_kept_keeps_both(monkeypatch: pytest.Monk
 def test_a_candidate_whose_strokes_were_erased_makes_room_for_another() -> None:
     teaching = lesson(replace(FAST, judge_every=5))
     teach(teaching, 1)
-    events = teaching.refine(Samples.read(painted(SHAPE, 2)), VIEW)
+    events = teaching.run_round(Samples.from_labels(painted(SHAPE, 2)), VIEW)
     next(event for event in events if isinstance(event, StepDone))
     events.close()
     labels = painted(SHAPE, 2)
     labels[:5] = 0
-    run(teaching.refine(Samples.read(labels), VIEW))
+    run(teaching.run_round(Samples.from_labels(labels), VIEW))
     labels[40, 2:6], labels[40, 40:44] = 1, 2
-    assert "UpdateReady" in kinds(run(teaching.refine(Samples.read(labels), VIEW)))
+    assert "UpdateReady" in kinds(run(teaching.run_round(Samples.from_labels(labels), VIEW)))
 
 
 @pytest.mark.parametrize("change", [{"network": "off"}, {"keep": 1.0}])
@@ -661,14 +663,14 @@ def test_nothing_learns_in_the_background_if_it_must_not(change: dict[str, Any])
 def test_with_one_class_painted_no_network_learns() -> None:
     teaching = lesson(FAST)
     for turn in (1, 2, 3):
-        events = run(teaching.refine(Samples.read(painted(SHAPE, turn, [0])), VIEW))
+        events = run(teaching.run_round(Samples.from_labels(painted(SHAPE, turn, [0])), VIEW))
         assert "StepDone" not in kinds(events)
 
 
 def test_other_settings_drop_the_candidate() -> None:
     teaching = lesson(replace(FAST, network="ask"))
     teach(teaching, 1)
-    events = teaching.refine(Samples.read(painted(SHAPE, 2)), VIEW)
+    events = teaching.run_round(Samples.from_labels(painted(SHAPE, 2)), VIEW)
     next(event for event in events if isinstance(event, StepDone))
     events.close()
     assert teaching.candidate is not None
@@ -683,9 +685,9 @@ def test_a_change_that_a_candidate_would_make_is_told(monkeypatch: pytest.Monkey
     monkeypatch.setattr("napari_fcn.teaching.candidates.FineTuner", Inverted)
     teaching = lesson(replace(FAST, network="ask"))
     told = candidates_of(teaching, 2)[-1]
-    before = teaching.pupil.classes(VIEW)
+    before = teaching.model.classes(VIEW)
     run(teaching.accept())
-    after = teaching.pupil.classes(VIEW)
+    after = teaching.model.classes(VIEW)
     assert np.array_equal(told.changed > 0, before != after)
     assert np.array_equal(told.changed[told.changed > 0] - 1, after[before != after])
     assert sum(change.pixels for change in told.changes) <= np.count_nonzero(before != after)
@@ -717,10 +719,10 @@ def test_a_new_class_is_learnt_and_forgotten_with_its_strokes() -> None:
     labels = painted(SHAPE, 2)
     known = answer(teaching)
     labels[20:28, 30:34] = 3
-    run(teaching.refine(Samples.read(labels), VIEW))
+    run(teaching.run_round(Samples.from_labels(labels), VIEW))
     assert (answer(teaching).argmax(0)[20:28, 30:34] == 2).mean() > 0.8
     labels[labels == 3] = 0
-    run(teaching.refine(Samples.read(labels), VIEW))
+    run(teaching.run_round(Samples.from_labels(labels), VIEW))
     np.testing.assert_allclose(answer(teaching)[2].max(), known[2].max(), atol=0.05)
 
 
@@ -740,7 +742,7 @@ def test_a_pin_is_numbered_as_the_classes_are() -> None:
     teaching.pin(Region((10, 20), (20, 44)), "middle")
     run(teaching.set_classes((CLASSES[1], CLASSES[0]), (1, 0)))
     (pin,) = teaching.pins
-    assert np.array_equal(pin.classes, teaching.pupil.classes(pin.region))
+    assert np.array_equal(pin.classes, teaching.model.classes(pin.region))
 
 
 def test_going_back_numbers_a_pin_as_the_classes_were() -> None:
@@ -750,7 +752,7 @@ def test_going_back_numbers_a_pin_as_the_classes_were() -> None:
     teaching.pin(Region((10, 20), (20, 44)), "middle")
     run(teaching.undo())
     (pin,) = teaching.pins
-    assert np.array_equal(pin.classes, teaching.pupil.classes(pin.region))
+    assert np.array_equal(pin.classes, teaching.model.classes(pin.region))
 
 
 def test_a_pin_of_classes_that_are_gone_keeps_nothing_and_harms_nothing() -> None:
@@ -768,13 +770,13 @@ def test_a_stroke_of_a_class_beyond_the_head_is_named() -> None:
     labels[0, 0] = 5
     teaching = lesson()
     with pytest.raises(ImageError, match=r"A stroke is of class 5; the model has 2 classes.*Add a class"):
-        run(teaching.refine(Samples.read(labels), VIEW))
+        run(teaching.run_round(Samples.from_labels(labels), VIEW))
     assert teaching.turn == 0
 
 
 def test_corrections_of_another_size_are_refused() -> None:
     with pytest.raises(ImageError, match=r"The corrections are 48 x 65 px; the image is 48 x 64 px"):
-        run(lesson().refine(Samples.none((48, 65)), VIEW))
+        run(lesson().run_round(Samples.empty((48, 65)), VIEW))
 
 
 def test_an_image_that_does_not_fit_the_model_is_refused() -> None:
@@ -805,8 +807,8 @@ def test_the_card_says_where_the_model_comes_from() -> None:
 
 def test_saving_in_the_middle_of_a_turn_saves_what_is_shown_and_hides_no_commit() -> None:
     teaching = lesson()
-    events = teaching.refine(Samples.read(painted(SHAPE, 1)), VIEW)
-    next(event for event in events if isinstance(event, Answered))
+    events = teaching.run_round(Samples.from_labels(painted(SHAPE, 1)), VIEW)
+    next(event for event in events if isinstance(event, HeadFitted))
     events.close()
     made = teaching.checkpoint()
     assert made.hash == head_hash(teaching)
@@ -870,11 +872,11 @@ def test_a_suggestion_lies_where_no_stroke_is_seen() -> None:
     shape = (40, 160)
     image = halves(shape)
     model = tiny(depth=0)
-    teaching = Teaching(image, teachable(model, sigmas=(0.7, 1.0)), settings=HEADS)
+    teaching = Teaching(image, make_teachable(model, sigmas=(0.7, 1.0)), settings=HEADS)
     field = theoretical(teaching.info.spec)
     labels = painted(shape, 2)
     for _ in range(3):
-        run(teaching.refine(Samples.read(labels), whole(shape)))
+        run(teaching.run_round(Samples.from_labels(labels), whole(shape)))
         (told,) = run(teaching.suggest(whole(shape)))
         assert told.region.contains(Region(told.index, tuple(i + 1 for i in told.index)))
         seen = Region(told.index, tuple(i + 1 for i in told.index)).grow(field.before, field.after).clip(shape)
@@ -889,7 +891,7 @@ def test_where_strokes_are_seen_everywhere_nothing_is_suggested() -> None:
     labels = np.zeros(SHAPE, np.uint8)
     labels[::4, ::4] = 1
     labels[::4, 32::4] = 2
-    run(teaching.refine(Samples.read(labels), VIEW))
+    run(teaching.run_round(Samples.from_labels(labels), VIEW))
     (told,) = run(teaching.suggest(VIEW))
     assert told.region.is_empty
     assert told.uncertainty == 0
@@ -907,11 +909,11 @@ def test_two_commits_are_compared_as_they_were() -> None:
 
 def test_an_examination_comes_before_learning() -> None:
     teaching = Teaching(IMAGE, sure(), settings=HEADS)
-    right = [e.accepted for turn in (1, 2) for e in teach(teaching, turn) if isinstance(e, Examined)]
+    right = [e.accepted for turn in (1, 2) for e in teach(teaching, turn) if isinstance(e, StrokesScored)]
     assert right == [1.0, 1.0]
     labels = painted(SHAPE, 2)
     labels[40, 2:10] = 2  # wrong, as the model sees it
-    (told,) = [e for e in run(teaching.refine(Samples.read(labels), VIEW)) if isinstance(e, Examined)]
+    (told,) = [e for e in run(teaching.run_round(Samples.from_labels(labels), VIEW)) if isinstance(e, StrokesScored)]
     assert told.accepted == 0.0
 
 
@@ -936,7 +938,7 @@ def test_all_that_a_replay_needs_is_recorded(monkeypatch: pytest.MonkeyPatch) ->
 
 def test_memory_for_features_may_be_small() -> None:
     straight, small = lesson(), lesson(replace(HEADS, memory=0.1))
-    small.pupil.features.budget = 1
+    small.model.features.budget = 1
     for turn in (1, 2):
         teach(straight, turn)
         teach(small, turn)
@@ -948,7 +950,7 @@ def test_labels_are_known_to_any_class() -> None:
     teaching = Teaching(IMAGE, None, settings=HEADS, classes=names)
     labels = painted(SHAPE, 1)
     labels[30, 2:6] = 5
-    run(teaching.refine(Samples.read(labels), VIEW))
+    run(teaching.run_round(Samples.from_labels(labels), VIEW))
     assert teaching.samples.counts(5) == (4, 4, 0, 0, 4)
 
 
@@ -979,9 +981,9 @@ def test_of_an_image_of_any_size_only_what_is_painted_on_and_seen_is_read() -> N
     labels = SparseLabels(image.shape)
     labels[Region((200, 50_002, 60_002), (201, 50_005, 60_018)).slices] = 1
     labels[Region((3, 20, 20), (4, 24, 40)).slices] = 2
-    found = run(teaching.refine(Samples.read(labels), view, 2))
+    found = run(teaching.run_round(Samples.from_labels(labels), view, 2))
     labels[Region((200, 50_022, 60_002), (201, 50_025, 60_018)).slices] = 2
-    found += run(teaching.refine(Samples.read(labels), view, 3))
+    found += run(teaching.run_round(Samples.from_labels(labels), view, 3))
     assert {"Answered", "TileDone", "StepDone", "UpdateReady"} <= set(kinds(found))
     shown = [event.region for event in found if isinstance(event, TileDone)]
     assert all(view.contains(region) for region in shown)
@@ -993,5 +995,7 @@ def test_a_doubtful_contrast_is_told_with_each_answer() -> None:
     image = np.random.default_rng(0).normal(100, 10, (100, 100))
     teaching = Teaching(image, settings=HEADS)
     labels = painted(image.shape, 1)
-    (answered,) = (e for e in run(teaching.answer(Samples.read(labels), whole(image.shape))) if isinstance(e, Answered))
+    (answered,) = (
+        e for e in run(teaching.fit_head(Samples.from_labels(labels), whole(image.shape))) if isinstance(e, HeadFitted)
+    )
     assert any("looks like noise" in note for note in answered.notes)

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from napari_fcn.io import Origin
-    from napari_fcn.runs.job import Job
+    from napari_fcn.runs.job import RunJob
 
 SIGNS = "*?[]"  # of patterns
 
@@ -48,7 +48,7 @@ def find_images(given: Sequence[str]) -> tuple[dict[str, list[Path]], dict[str, 
 
 def plan_files(
     given: Sequence[str] | Mapping[str, Sequence[Path]], out: Path, kinds: Sequence[str], stack: str = ""
-) -> list[Job]:
+) -> list[RunJob]:
     """Return a job for each image that is named, lies in a folder that is named, or fits a pattern.
 
     One image by its name and one kind of result: ``out`` is the file. Several kinds: ``out`` is a folder with a file
@@ -66,13 +66,13 @@ def plan_files(
     """
     from napari_fcn.io.finding import stem
     from napari_fcn.io.naming import UNFINISHED, distinct_names
-    from napari_fcn.io.result_kinds import SAVED
+    from napari_fcn.io.result_kinds import RESULT_KINDS
     from napari_fcn.io.results import WRITABLE
 
-    unknown = [kind for kind in kinds if kind not in SAVED]
+    unknown = [kind for kind in kinds if kind not in RESULT_KINDS]
     if unknown:
         named = ", ".join(unknown) if all(unknown) else "A kind without a name"
-        raise UsageError(f"{named} cannot be saved; choose among {', '.join(SAVED)} for --save.")
+        raise UsageError(f"{named} cannot be saved; choose among {', '.join(RESULT_KINDS)} for --save.")
     if not isinstance(given, Mapping):
         found_at, problems = find_images(given)
         for error in problems.values():
@@ -164,19 +164,19 @@ def _pattern(path: Path) -> str:
     return str(path)
 
 
-def _job(image: _Image, out: Path, kinds: Sequence[str], name: str) -> Job:
+def _job(image: _Image, out: Path, kinds: Sequence[str], name: str) -> RunJob:
     """Return the job of an image whose results go into ``out`` under a name, or, if that is empty, to ``out``."""
     from napari_fcn.io.finding import result_suffix
-    from napari_fcn.runs.job import Job
+    from napari_fcn.runs.job import RunJob
 
     suffix = ".ome.zarr" if image.origin.stack else result_suffix(image.path)
     note = f"Another image of this run is called {image.name} too; the results of this one are called {name}."
     note = "" if name in ("", image.name) else note
     if len(kinds) > 1:
         entry = out / name
-        return Job(image.path, entry, {kind: entry / f"{kind}{suffix}" for kind in kinds}, image.origin, note=note)
+        return RunJob(image.path, entry, {kind: entry / f"{kind}{suffix}" for kind in kinds}, image.origin, note=note)
     file = out / f"{name}{suffix}" if name else out
-    return Job(image.path, file, {kinds[0]: file}, image.origin, is_named=not name, note=note)
+    return RunJob(image.path, file, {kinds[0]: file}, image.origin, is_named=not name, note=note)
 
 
 def _name_of(text: str) -> str:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from napari_fcn.cli.flags import collect
 from napari_fcn.cli.terminal import put_json, say, show_progress
 from napari_fcn.errors import FcnError
-from napari_fcn.events import Answered, LabelsFound, StepDone, UpdateReady
+from napari_fcn.events import CandidateEvaluated, HeadFitted, LabelsFound, StepDone
 from napari_fcn.settings import TeachSettings
 from napari_fcn.typed import read_axes
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     import argparse
 
     from napari_fcn.project import ImageRecord
-    from napari_fcn.teaching.finetune import Taught
+    from napari_fcn.teaching.finetune import FinetuneResult
 
 
 def finetune(arguments: argparse.Namespace) -> None:
@@ -24,7 +24,7 @@ def finetune(arguments: argparse.Namespace) -> None:
     from napari_fcn.io.inputs import inputs_of
     from napari_fcn.models.zoo import path_of
     from napari_fcn.runs.writer import bind_file
-    from napari_fcn.teaching.finetune import NEW, Limit, network_of, starting_point
+    from napari_fcn.teaching.finetune import NEW, FinetuneLimit, initial_model, network_of
     from napari_fcn.teaching.finetune import finetune as events
 
     is_new = str(arguments.model).startswith(NEW)
@@ -36,18 +36,18 @@ def finetune(arguments: argparse.Namespace) -> None:
     settings = collect(TeachSettings, arguments)
     image, labels = read_image(arguments.image), read_labels(arguments.labels)
     names = read_axes(arguments.axes)
-    known = arguments.model if is_new else starting_point(arguments.model, (), ())
+    known = arguments.model if is_new else initial_model(arguments.model, (), ())
     bound = bind_file(image, network_of(known, image.data.shape, names or image.axes), names)
     axes, spacing = bound.axes, bound.ratios
     for note in (*image.notes, *bound.notes):
         say(note)
     shape = tuple(image.data.shape[axes.names.index(name)] for name in axes.space)
-    model = starting_point(known, shape, spacing, axes.channels(image.data.shape), arguments.seed)
-    limit = Limit(arguments.steps, None if arguments.minutes is None else 60 * arguments.minutes)
+    model = initial_model(known, shape, spacing, axes.channels(image.data.shape), arguments.seed)
+    limit = FinetuneLimit(arguments.steps, None if arguments.minutes is None else 60 * arguments.minutes)
     values = arguments.label_values
     for event in events(image.data, labels.data, model, axes, settings, limit, bound.rgb, spacing, values):
         _tell(event, arguments.quiet)
-    taught: Taught = event
+    taught: FinetuneResult = event
     taught.checkpoint.save(arguments.out, inputs)
     say(f"{arguments.out}: {taught.steps} steps of the whole network in {taught.seconds:.1f} s.")
     if arguments.json:
@@ -102,10 +102,10 @@ def _tell(event: Any, is_quiet: bool) -> None:
     if isinstance(event, LabelsFound):
         for line in (event.line, *event.notes):
             say(line)
-    elif isinstance(event, Answered):
+    elif isinstance(event, HeadFitted):
         for note in event.notes:
             say(note)
     elif isinstance(event, StepDone):
         show_progress(f"step {event.step} of {event.steps}, loss {event.loss:.4f}", event.step == event.steps)
-    elif isinstance(event, UpdateReady):
+    elif isinstance(event, CandidateEvaluated):
         say(event.reason)

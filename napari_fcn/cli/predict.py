@@ -11,7 +11,7 @@ from napari_fcn.cli.flags import collect
 from napari_fcn.cli.progress import Progress
 from napari_fcn.cli.terminal import put_json, say
 from napari_fcn.errors import FcnError
-from napari_fcn.events import RunDone, RunPlanned, SteppedDown
+from napari_fcn.events import FallbackTaken, RunDone, RunPlanned
 from napari_fcn.geometry.calibration import Calibration
 from napari_fcn.settings import PredictSettings
 from napari_fcn.system_errors import explained
@@ -22,11 +22,11 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from contextlib import AbstractContextManager
 
-    from napari_fcn.distributed import Cluster, Hired
+    from napari_fcn.distributed import Cluster, DistributedPredictor
     from napari_fcn.geometry import Axes
     from napari_fcn.io import ImageFile
     from napari_fcn.models.checkpoint import Checkpoint
-    from napari_fcn.runs.job import Job, Terms
+    from napari_fcn.runs.job import OutputPolicy, RunJob
     from napari_fcn.runs.writer import Event
     from napari_fcn.session import Session
     from napari_fcn.storage import Inputs
@@ -47,13 +47,13 @@ class Run:
         return collect(PredictSettings, self.arguments)
 
     @property
-    def terms(self) -> Terms:
+    def terms(self) -> OutputPolicy:
         """How each image is done, and what must survive of all."""
-        from napari_fcn.runs.job import Terms
+        from napari_fcn.runs.job import OutputPolicy
 
-        return Terms(self.settings, self.arguments.resume, self.arguments.overwrite, inputs=self.inputs)
+        return OutputPolicy(self.settings, self.arguments.resume, self.arguments.overwrite, inputs=self.inputs)
 
-    def open(self, image: ImageFile, job: Job) -> tuple[Session, Hired | None]:
+    def open(self, image: ImageFile, job: RunJob) -> tuple[Session, DistributedPredictor | None]:
         """Return the model on an image, and the workers that answer instead of it, if there are some."""
         from napari_fcn.runs.writer import open_session
 
@@ -63,7 +63,7 @@ class Run:
         here = replace(self.settings, device="cpu", precision="float32")  # it looks, and computes nothing
         session = open_session(image, self.checkpoint, axes, here)
         kinds = {*job.targets} - {"objects"} | ({"classes"} if "objects" in job.targets else set())
-        return session, self.cluster.hire(session, job.origin, self.settings, kinds)
+        return session, self.cluster.predictor_for(session, job.origin, self.settings, kinds)
 
 
 def predict(arguments: argparse.Namespace) -> None:
@@ -94,12 +94,12 @@ def _cluster(arguments: argparse.Namespace) -> AbstractContextManager[Cluster | 
     """Return the connection to the cluster that was asked for."""
     if not arguments.scheduler:
         return nullcontext()
-    from napari_fcn.distributed import connected
+    from napari_fcn.distributed import connect
 
-    return connected(arguments.scheduler, arguments.device)
+    return connect(arguments.scheduler, arguments.device)
 
 
-def _attempt(run: Run, job: Job, place: tuple[int, int]) -> bool:
+def _attempt(run: Run, job: RunJob, place: tuple[int, int]) -> bool:
     """Predict one image and report; return whether that went well. The only image raises what went wrong."""
     number, total = place
     try:
@@ -119,7 +119,7 @@ def _attempt(run: Run, job: Job, place: tuple[int, int]) -> bool:
     return True
 
 
-def _kept(job: Job) -> str:
+def _kept(job: RunJob) -> str:
     """Return where the work on an image lies that did not reach its end; "" if there is none."""
     from napari_fcn.runs.resume import folder_of, is_kept
 
@@ -128,7 +128,7 @@ def _kept(job: Job) -> str:
     return ""
 
 
-def _predict_one(run: Run, job: Job, place: str) -> dict[str, Any]:
+def _predict_one(run: Run, job: RunJob, place: str) -> dict[str, Any]:
     """Predict one image into its files and return the report on it."""
     from napari_fcn.inference.memory import process_peak
     from napari_fcn.io.identity import missing
@@ -152,7 +152,7 @@ def _predict_one(run: Run, job: Job, place: str) -> dict[str, Any]:
                 notes += event.notes
                 if event.done:
                     notes.append(f"{event.done} of {event.tiles} tiles were done before.")
-            elif isinstance(event, SteppedDown):
+            elif isinstance(event, FallbackTaken):
                 notes.append(event.line)
             elif isinstance(event, RunDone):
                 report |= {"seconds": round(event.seconds, 3), "device": event.device, "precision": event.precision}
@@ -164,12 +164,12 @@ def _predict_one(run: Run, job: Job, place: str) -> dict[str, Any]:
     return {**report, "notes": notes, "peak_bytes": process_peak()}
 
 
-def _events(run: Run, job: Job, image: ImageFile) -> Iterator[Event]:
+def _events(run: Run, job: RunJob, image: ImageFile) -> Iterator[Event]:
     """Run, or go on with a run; yield nothing if all is done already."""
-    from napari_fcn.runs.job import carry_out
+    from napari_fcn.runs.job import run_job
 
     session, hired = run.open(image, job)
-    yield from carry_out(job, image, session, run.terms, hired)
+    yield from run_job(job, image, session, run.terms, hired)
 
 
 def _spelled(sizes: Sequence[float]) -> str:

@@ -6,7 +6,7 @@ import sys
 from typing import TYPE_CHECKING, Self
 
 from napari_fcn.cli.terminal import plain
-from napari_fcn.events import ObjectsStep, ResultsDone, RunPlanned, SteppedDown, TileDone
+from napari_fcn.events import FallbackTaken, ObjectsStep, ResultsDone, RunPlanned, TileDone
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -42,7 +42,7 @@ class Progress:
             self._start(event.tiles, event.done)
         elif isinstance(event, TileDone | ResultsDone):
             self._bar.update()
-        elif isinstance(event, SteppedDown):
+        elif isinstance(event, FallbackTaken):
             self._bar.total = event.total
         elif isinstance(event, ObjectsStep):
             if event.done == 1:

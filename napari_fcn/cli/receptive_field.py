@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from napari_fcn.events import Certified
     from napari_fcn.figures import Scene
     from napari_fcn.models.checkpoint import Checkpoint
-    from napari_fcn.receptive_field.theoretical import Anatomy
+    from napari_fcn.receptive_field.theoretical import FieldAnalysis
     from napari_fcn.session import Session
     from napari_fcn.storage import Inputs
 
@@ -31,7 +31,7 @@ def field(arguments: argparse.Namespace) -> None:
     """Say how far a model sees, layer by layer, and what it uses of that on an image."""
     from napari_fcn.io.inputs import inputs_of
     from napari_fcn.models import zoo
-    from napari_fcn.receptive_field.theoretical import anatomy
+    from napari_fcn.receptive_field.theoretical import analyze
 
     if arguments.at and not arguments.image:
         raise FcnError("--at names a pixel, but no image was given. Add --image.")
@@ -43,7 +43,7 @@ def field(arguments: argparse.Namespace) -> None:
         raise OutputError(f"{arguments.out} exists. Choose another name or add --overwrite.")
     info = zoo.info(path)
     session = _session(arguments, arguments.image) if arguments.image else None
-    known = session.anatomy if session else anatomy(info.spec)
+    known = session.analysis if session else analyze(info.spec)
     found = _effective(arguments, session) if session else None
     advice = _advice(arguments, known, found)
     if arguments.out:
@@ -118,7 +118,7 @@ def _session(arguments: argparse.Namespace, image: str) -> Session:
     if image:
         file, names = read_image(image, memory=settings.memory), read_axes(arguments.axes)
         session = open_session(file, checkpoint, names, settings)
-        session.told = (*file.notes, *session.told)
+        session.notes_told = (*file.notes, *session.notes_told)
         return session
     spec = checkpoint.info.spec
     made = np.stack([cells(LENGTHS[spec.ndim], seed=seed)[0] for seed in range(spec.channels)])
@@ -164,12 +164,12 @@ def _label(name: str, checkpoint: Checkpoint) -> int | None:
     raise FcnError(f"There is no class {name!r}. Choose one of {', '.join(names)}.")
 
 
-def _advice(arguments: argparse.Namespace, known: Anatomy, found: FieldDone | None) -> str:
+def _advice(arguments: argparse.Namespace, known: FieldAnalysis, found: FieldDone | None) -> str:
     """Return what to do about objects of the size that was given or measured; empty if none was."""
     import numpy as np
 
     from napari_fcn.io import read_labels
-    from napari_fcn.learning.labels import OBJECTS, read
+    from napari_fcn.learning.labels import OBJECTS, decode_labels
     from napari_fcn.receptive_field.advice import advise, object_size
 
     objects = arguments.object_size
@@ -178,7 +178,7 @@ def _advice(arguments: argparse.Namespace, known: Anatomy, found: FieldDone | No
         if file.rgb:
             raise ImageError(f"{arguments.labels} holds colours; needed is a number for each object, 0 elsewhere.")
         labels = np.squeeze(np.asarray(file.data))
-        objects = object_size(read(labels, OBJECTS, f"The labels of {arguments.labels}"))
+        objects = object_size(decode_labels(labels, OBJECTS, f"The labels of {arguments.labels}"))
     if objects is None:
         return ""
     return advise(objects, max(found.widths) if found else 0, max(known.field.size), len(known.field.size))
@@ -193,7 +193,7 @@ def _scene(arguments: argparse.Namespace, session: Session | None, found: FieldD
     return Scene(found, session.axes.image, background, session.checkpoint.info.classes[found.label].name)
 
 
-def _draw(arguments: argparse.Namespace, known: Anatomy, scene: Scene | None, inputs: Inputs) -> None:
+def _draw(arguments: argparse.Namespace, known: FieldAnalysis, scene: Scene | None, inputs: Inputs) -> None:
     from napari_fcn.figures import save_field
 
     where = f" at {arguments.at}" if arguments.at else ", mean over the image" if scene else ""
@@ -201,7 +201,7 @@ def _draw(arguments: argparse.Namespace, known: Anatomy, scene: Scene | None, in
     say(f"Wrote {arguments.out}.")
 
 
-def _entry(known: Anatomy, found: FieldDone | None, advice: str, session: Session | None) -> dict[str, Any]:
+def _entry(known: FieldAnalysis, found: FieldDone | None, advice: str, session: Session | None) -> dict[str, Any]:
     """Return what ``field --json`` says; its keys are a contract."""
     entry: dict[str, Any] = {
         "size": known.field.size,
@@ -227,7 +227,7 @@ def _entry(known: Anatomy, found: FieldDone | None, advice: str, session: Sessio
     return entry
 
 
-def _lines(name: str, known: Anatomy, found: FieldDone | None, advice: str, session: Session | None) -> list[str]:
+def _lines(name: str, known: FieldAnalysis, found: FieldDone | None, advice: str, session: Session | None) -> list[str]:
     from napari_fcn.figures import joined
 
     size, grid = (" x ".join(map(str, lengths)) for lengths in (known.field.size, known.multiple))

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from napari_fcn.cli.flags import collect
 from napari_fcn.cli.terminal import put_json, say
-from napari_fcn.errors import InTheWay
+from napari_fcn.errors import OutputExistsError
 from napari_fcn.events import LabelsFound
 from napari_fcn.settings import TrainSettings
 
@@ -67,12 +67,14 @@ def train(arguments: argparse.Namespace) -> None:
 def _refuse_replacing(training: Training) -> None:
     """Raise InTheWay if a model, or a training that is not finished, would be lost."""
     if training.state_path.exists():
-        raise InTheWay(
+        raise OutputExistsError(
             f"{training.state_path} holds a training that is not finished.",
             "Add --resume to go on with it, or --overwrite to start again.",
         )
     if training.out.exists():
-        raise InTheWay(f"{training.out} exists.", "Pass --overwrite to replace it, or choose another name with --out.")
+        raise OutputExistsError(
+            f"{training.out} exists.", "Pass --overwrite to replace it, or choose another name with --out."
+        )
 
 
 def recipe(arguments: argparse.Namespace) -> None:

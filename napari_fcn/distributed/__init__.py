@@ -1,6 +1,6 @@
 """Tiles on the workers of a dask cluster: on this computer, or on many."""
 
-from napari_fcn.distributed.cluster import Cluster, connected
-from napari_fcn.distributed.predictor import Hired
+from napari_fcn.distributed.cluster import Cluster, connect
+from napari_fcn.distributed.predictor import DistributedPredictor
 
-__all__ = ["Cluster", "Hired", "connected"]
+__all__ = ["Cluster", "DistributedPredictor", "connect"]

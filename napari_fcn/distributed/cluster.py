@@ -9,8 +9,8 @@ from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from napari_fcn.distributed.predictor import Hired
-from napari_fcn.distributed.worker import Order, differing, facts, versions
+from napari_fcn.distributed.predictor import DistributedPredictor
+from napari_fcn.distributed.worker import TileTask, differing, versions, worker_facts
 from napari_fcn.errors import ClusterError
 
 if TYPE_CHECKING:
@@ -37,7 +37,7 @@ SPAWN = {  # processes of this computer get their threads with the order, and ke
 
 
 @contextmanager
-def connected(where: str, device: str = "auto") -> Iterator[Cluster]:
+def connect(where: str, device: str = "auto") -> Iterator[Cluster]:
     """Connect to a dask scheduler, or start workers on this computer, while the block runs.
 
     Parameters
@@ -182,7 +182,7 @@ class Cluster:
         try:
             present = self._present()
             new = [address for address in present if address not in self._kinds and address not in self.refused]
-            told = self._client.run(facts, self._device, workers=new, on_error="return") if new else {}
+            told = self._client.run(worker_facts, self._device, workers=new, on_error="return") if new else {}
         except (OSError, RuntimeError) as error:
             raise ClusterError(
                 f"The connection to the scheduler was lost ({error}). See that it runs, then go on with --resume."
@@ -215,7 +215,9 @@ class Cluster:
             return
         self._kinds[address] = told["device"]
 
-    def hire(self, session: Session, origin: Origin, settings: PredictSettings, kinds: Collection[str]) -> Hired:
+    def predictor_for(
+        self, session: Session, origin: Origin, settings: PredictSettings, kinds: Collection[str]
+    ) -> DistributedPredictor:
         """Return the workers with an order: to answer tiles of an image.
 
         Parameters
@@ -229,7 +231,7 @@ class Cluster:
         kinds : collection of str
             Results that are wanted of each tile.
         """
-        order = Order(
+        order = TileTask(
             session.checkpoint.parts(),
             origin,
             session.axes,
@@ -243,4 +245,4 @@ class Cluster:
             self._is_local,
             session.rgb,
         )
-        return Hired(self, self._client, order)
+        return DistributedPredictor(self, self._client, order)

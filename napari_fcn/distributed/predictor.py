@@ -6,7 +6,7 @@ import time
 from collections import Counter
 from typing import TYPE_CHECKING, Any
 
-from napari_fcn.distributed.worker import Crew, Order, Planned, answer, plan
+from napari_fcn.distributed.worker import TileTask, TileWorker, WorkerPlan, plan_workers, predict_tile
 from napari_fcn.errors import ClusterError, FcnError
 from napari_fcn.events import ResultsDone, RunDone, RunPlanned
 from napari_fcn.geometry import Region
@@ -26,7 +26,7 @@ RETRIES = 2  # how often a tile that failed is tried again; how often its worker
 AHEAD = 2  # tiles on their way to each thread of a worker, so that it never waits
 
 
-class Hired:
+class DistributedPredictor:
     """Workers with an order.
 
     Attributes
@@ -35,16 +35,18 @@ class Hired:
         Tiles with which they are done soonest, device and precision.
     """
 
-    def __init__(self, cluster: Cluster, client: Client, order: Order) -> None:
+    def __init__(self, cluster: Cluster, client: Client, order: TileTask) -> None:
         self._cluster, self._client, self._order = cluster, client, order
         self._workers = cluster.require_workers()
         self._crew = self._engage()
         hosts = Counter(address.rpartition(":")[0] for address in self._workers)
-        self.planned: Planned = _result(self._submit(plan, self._crew, len(self._workers), max(hosts.values())), None)
+        self.planned: WorkerPlan = _result(
+            self._submit(plan_workers, self._crew, len(self._workers), max(hosts.values())), None
+        )
 
     def _engage(self) -> Future[Any]:
         """Let the scheduler know the order; it goes to each worker once, with the first tile."""
-        return self._submit(Crew, self._order)
+        return self._submit(TileWorker, self._order)
 
     def predict(
         self, session: Session, first: Region | None = None, done: Collection[Region] = ()
@@ -85,7 +87,7 @@ class Hired:
                     glanced = time.monotonic()
                 while waiting and len(running) < AHEAD * sum(self._workers.values()):
                     tile = waiting.pop()
-                    running[self._submit(answer, self._crew, tile)] = tile
+                    running[self._submit(predict_tile, self._crew, tile)] = tile
                 try:
                     with self._client.as_current():
                         finished = wait(list(running), timeout=GLANCE, return_when="FIRST_COMPLETED").done

@@ -29,7 +29,7 @@ READS = tuple(2**power for power in range(22, 15, -1))  # pixels of the largest 
 
 
 @dataclass(frozen=True, slots=True)
-class Order:
+class TileTask:
     """All that a worker needs to answer tiles of an image.
 
     Attributes
@@ -75,7 +75,7 @@ class Order:
 
 
 @dataclass(frozen=True, slots=True)
-class Planned:
+class WorkerPlan:
     """How a worker would run.
 
     Attributes
@@ -95,25 +95,25 @@ class Planned:
     peak: int
 
 
-class Crew:
+class TileWorker:
     """A model and an image on a worker, ready when they are first needed; it travels as an order."""
 
-    def __init__(self, order: Order) -> None:
-        self.order = order
+    def __init__(self, order: TileTask) -> None:
+        self.task = order
         self._lock = threading.RLock()
 
-    def __reduce__(self) -> tuple[type[Crew], tuple[Order]]:
-        return Crew, (self.order,)
+    def __reduce__(self) -> tuple[type[TileWorker], tuple[TileTask]]:
+        return TileWorker, (self.task,)
 
-    def answer(self, tile: Tile) -> dict[str, npt.NDArray[np.generic]]:
+    def predict(self, tile: Tile) -> dict[str, npt.NDArray[np.generic]]:
         """Return the results of a tile. Several threads may read; one computes."""
-        from napari_fcn.io.result_kinds import formed
+        from napari_fcn.io.result_kinds import encode
 
         predictor = self.predictor
         block = predictor.read(tile)
         with self._lock:
             self._use_threads()
-            return formed(predictor.answer(tile, block), self.order.kinds)
+            return encode(predictor.predict(tile, block), self.task.kinds)
 
     @property
     def predictor(self) -> Predictor:
@@ -126,8 +126,10 @@ class Crew:
         from napari_fcn.inference.predictor import Predictor
 
         session = self.session
-        net, scaling = session.checkpoint.net(), self.order.scaling
-        return Predictor(net, session.seen, scaling, session.device, session.dtype).by(session.detour)
+        net, scaling = session.checkpoint.net(), self.task.scaling
+        return Predictor(net, session.network_source, scaling, session.device, session.dtype).with_resampling(
+            session.resampled_tiling
+        )
 
     @cached_property
     def session(self) -> Session:
@@ -143,7 +145,7 @@ class Crew:
         from napari_fcn.models.checkpoint import Checkpoint
         from napari_fcn.session import Session
 
-        order = self.order
+        order = self.task
         if wrong := differing(versions(), order.versions):
             raise ClusterError(f"The worker {_worker().address} has {wrong}. Install the same version there.")
         try:
@@ -166,9 +168,9 @@ class Crew:
         """Return the device of this worker: of several GPUs of one computer, each worker has its own."""
         from napari_fcn.inference.device import pick_device
 
-        asked = self.order.settings.device
+        asked = self.task.settings.device
         device, name = pick_device(asked), str(_worker().name)
-        if not self.order.is_local or device.type != "cuda" or ":" in asked or not name.isdigit():
+        if not self.task.is_local or device.type != "cuda" or ":" in asked or not name.isdigit():
             return str(device)
         import torch
 
@@ -177,7 +179,7 @@ class Crew:
     def _use_threads(self) -> None:
         import torch
 
-        wanted = _worker().state.nthreads if self.order.threads is None else self.order.threads
+        wanted = _worker().state.nthreads if self.task.threads is None else self.task.threads
         if torch.get_num_threads() != wanted:
             torch.set_num_threads(wanted)
 
@@ -188,12 +190,12 @@ def _worker() -> Any:
     return get_worker()
 
 
-def answer(crew: Crew, tile: Tile) -> dict[str, npt.NDArray[np.generic]]:
+def predict_tile(crew: TileWorker, tile: Tile) -> dict[str, npt.NDArray[np.generic]]:
     """Return the results of a tile: the task of a worker."""
-    return crew.answer(tile)
+    return crew.predict(tile)
 
 
-def plan(crew: Crew, workers: int, share: int) -> Planned:
+def plan_workers(crew: TileWorker, workers: int, share: int) -> WorkerPlan:
     """Return the tiles with which a number of workers are done soonest.
 
     Parameters
@@ -218,10 +220,10 @@ def plan(crew: Crew, workers: int, share: int) -> Planned:
     best = min(plans, key=lambda one: cost(one, device) / len(one) * ceil(len(one) / workers))
     precision = str(session.dtype).removeprefix("torch.")
     peak = run_bytes(session.spec, best, session.dtype, device)
-    return Planned(best.tile, str(device), devices.label(device), precision, peak)
+    return WorkerPlan(best.tile, str(device), devices.label(device), precision, peak)
 
 
-def facts(device: str) -> dict[str, str]:
+def worker_facts(device: str) -> dict[str, str]:
     """Return what a worker must have in common with the others; ``device`` is the one asked for."""
     from napari_fcn.inference.device import pick_device
 

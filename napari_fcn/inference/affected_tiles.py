@@ -12,10 +12,10 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from napari_fcn.geometry import Axes, Tile, TilePlan
-    from napari_fcn.receptive_field.theoretical import Anatomy
+    from napari_fcn.receptive_field.theoretical import FieldAnalysis
 
 
-def tiles_that_see(edit: Region, plan: TilePlan, axes: Axes, anatomy: Anatomy | None) -> Iterator[Tile]:
+def affected_tiles(edit: Region, plan: TilePlan, axes: Axes, anatomy: FieldAnalysis | None) -> Iterator[Tile]:
     """Yield tiles for the pixels that see one of an edit, and for no others.
 
     Parameters

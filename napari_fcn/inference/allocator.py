@@ -18,7 +18,7 @@ LARGE = 2 * 2**20  # bytes from which an array is mapped; where glibc had moved 
 
 
 @contextmanager
-def arranged(needed: int, allowed: int) -> Iterator[None]:
+def tuned_allocator(needed: int, allowed: int) -> Iterator[None]:
     """Run fast where memory is plentiful, and in no more memory than lives at once where it is not.
 
     Parameters
@@ -26,12 +26,12 @@ def arranged(needed: int, allowed: int) -> Iterator[None]:
     needed, allowed : int
         Bytes that live at once, and that may be taken.
     """
-    with kept_pages() if PLENTY * needed <= allowed else mapped_arrays():
+    with keep_freed_memory() if PLENTY * needed <= allowed else mmap_large_arrays():
         yield
 
 
 @contextmanager
-def kept_pages() -> Iterator[None]:
+def keep_freed_memory() -> Iterator[None]:
     """Keep freed memory within the process while the block runs, then give all of it back.
 
     A network's activations then do not pay for page faults at every layer: measured runs take two thirds of the time.
@@ -40,7 +40,7 @@ def kept_pages() -> Iterator[None]:
     """
     libc = _glibc()
     if libc is None or threading.current_thread() is not threading.main_thread():
-        with mapped_arrays():
+        with mmap_large_arrays():
             yield
         return
     libc.mallopt(M_MMAP_MAX, 0)
@@ -55,7 +55,7 @@ def kept_pages() -> Iterator[None]:
 
 
 @contextmanager
-def mapped_arrays() -> Iterator[None]:
+def mmap_large_arrays() -> Iterator[None]:
     """Map each large array on its own while the block runs; keep the memory of small ones, and give it back at the end.
 
     glibc moves its bound for mapping upwards with each large array that is freed, so that activations end up in a heap.

@@ -9,7 +9,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 
-class Behind:
+class BackgroundWriter:
     """Calls a function on a thread of its own, one call at a time, in order.
 
     Parameters

@@ -34,13 +34,13 @@ PER_SHAPE = 2 * 2**20  # and for each other shape of tile: its convolutions are 
 PER_TILE = 2**15  # pixels that could be computed in the time that a tile costs beside its pixels
 
 
-class Ledger(TorchFunctionMode):
+class TensorMemoryTracker(TorchFunctionMode):
     """Counts the bytes of all living tensors that were made while it is active, and remembers the most there were."""
 
     def __init__(self) -> None:
         super().__init__()
-        self.now = self.peak = 0
-        self.known: set[int] = set()
+        self.current = self.peak = 0
+        self.storages: set[int] = set()
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         """Run the function and count what it returned."""
@@ -51,17 +51,17 @@ class Ledger(TorchFunctionMode):
 
     def _count(self, storage: torch.UntypedStorage) -> None:
         key = storage._cdata
-        if key in self.known:
+        if key in self.storages:
             return
-        self.known.add(key)
+        self.storages.add(key)
         size = storage.nbytes()
-        self.now += size
-        self.peak = max(self.peak, self.now)
+        self.current += size
+        self.peak = max(self.peak, self.current)
         weakref.finalize(storage, self._release, key, size)
 
     def _release(self, key: int, size: int) -> None:
-        self.known.discard(key)
-        self.now -= size
+        self.storages.discard(key)
+        self.current -= size
 
 
 def process_peak() -> int:
@@ -93,7 +93,7 @@ def bytes_per_pixel(spec: NetSpec) -> float:
 
 def living_bytes(net: torch.nn.Module, x: torch.Tensor) -> int:
     """Return the most bytes of activations that live at once while a network answers, its input included."""
-    with torch.no_grad(), Ledger() as ledger:
+    with torch.no_grad(), TensorMemoryTracker() as ledger:
         net(x)
     return int(ledger.peak + x.nbytes)
 
@@ -144,7 +144,9 @@ def cost(plan: TilePlan, device: torch.device) -> float:
     return plan.read_pixels + mapped * prod(plan.largest_read) + PER_TILE * len(plan)
 
 
-def window(spec: NetSpec, shape: Sequence[int], dtype: torch.dtype, allowed: int, most: int | None) -> tuple[int, ...]:
+def largest_tile(
+    spec: NetSpec, shape: Sequence[int], dtype: torch.dtype, allowed: int, max_tile: int | None
+) -> tuple[int, ...]:
     """Return the largest read that fits the memory: the whole image if it does, else near-equal sides.
 
     Parameters
@@ -163,8 +165,8 @@ def window(spec: NetSpec, shape: Sequence[int], dtype: torch.dtype, allowed: int
     per_pixel = net_bytes(spec, [10**6], dtype) / 10**6 + 4 * (spec.channels * (AHEAD + 1) + spec.classes)
     fixed = START + PER_SHAPE * (3**spec.ndim - 1)  # reads at both borders and between them
     pixels = max(allowed - fixed, allowed / 2) / per_pixel
-    if most is not None:
-        pixels = min(most, pixels)
+    if max_tile is not None:
+        pixels = min(max_tile, pixels)
     sides = [0] * len(shape)
     left = sorted(range(len(shape)), key=lambda axis: shape[axis])
     for count, axis in enumerate(left):  # short axes whole; what they leave goes to the long ones

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import torch
 
 from napari_fcn.errors import MemoryShortage
-from napari_fcn.events import SteppedDown
+from napari_fcn.events import FallbackTaken
 from napari_fcn.geometry import Region
 from napari_fcn.inference import device as devices
 from napari_fcn.inference.prefetch import AHEAD
@@ -27,7 +27,7 @@ WORTHWHILE = 0.85  # what is read by a smaller tile, of what was read: near the 
 
 
 @dataclass(frozen=True, slots=True)
-class Footing:
+class ExecutionConfig:
     """On what a run stands.
 
     Attributes
@@ -54,7 +54,7 @@ class Footing:
 
 
 @dataclass(frozen=True, slots=True)
-class Ladder:
+class OomFallback:
     """The steps down from a plan.
 
     ::
@@ -73,21 +73,21 @@ class Ladder:
     plan: TilePlan
     mode: str = "exact"
 
-    def below(self, now: Footing) -> tuple[str, Footing] | None:
+    def next(self, config: ExecutionConfig) -> tuple[str, ExecutionConfig] | None:
         """Return what is tried next and a sentence about it, None at the foot."""
         if self.mode == "off":
             return None
-        smaller = self._smaller(now.tile)
+        smaller = self._smaller(config.tile)
         if smaller is not None:
             shown = " x ".join(str(n) for n in smaller)
-            return f"tiles of {shown} px", replace(now, tile=smaller)
-        if now.ahead:
-            return "reading no tiles in advance", replace(now, ahead=0)
-        if self.mode == "half" and now.dtype is torch.float32 and now.device.type != "mps":
-            half = devices.pick_precision("bfloat16" if now.device.type == "cpu" else "auto", now.device)
-            return "half precision", replace(now, dtype=half)
-        if now.device.type != "cpu":
-            return "the CPU, in float32", Footing(torch.device("cpu"), torch.float32, self.plan.tile)
+            return f"tiles of {shown} px", replace(config, tile=smaller)
+        if config.ahead:
+            return "reading no tiles in advance", replace(config, ahead=0)
+        if self.mode == "half" and config.dtype is torch.float32 and config.device.type != "mps":
+            half = devices.pick_precision("bfloat16" if config.device.type == "cpu" else "auto", config.device)
+            return "half precision", replace(config, dtype=half)
+        if config.device.type != "cpu":
+            return "the CPU, in float32", ExecutionConfig(torch.device("cpu"), torch.float32, self.plan.tile)
         return None
 
     def _smaller(self, tile: tuple[int, ...]) -> tuple[int, ...] | None:
@@ -103,10 +103,10 @@ class Ladder:
     def run(
         self,
         tiles: Iterable[Tile],
-        footing: Footing,
-        make: Callable[[Footing], Predictor],
+        config: ExecutionConfig,
+        make: Callable[[ExecutionConfig], Predictor],
         place: tuple[int, int] | None = None,
-    ) -> Iterator[TileDone | SteppedDown]:
+    ) -> Iterator[TileDone | FallbackTaken]:
         """Yield the answer for each tile; where memory runs out step down, say so, and go on with what is left.
 
         Parameters
@@ -131,26 +131,26 @@ class Ladder:
         (done, total), rest, predictor = place, iter(tiles), None
         while True:
             begun: deque[Tile] = deque()
-            predictor = predictor or make(footing)
+            predictor = predictor or make(config)
             try:
-                for event in predictor.run(_noted(rest, begun), total, footing.ahead):
+                for event in predictor.run(_noted(rest, begun), total, config.ahead):
                     begun.popleft()
                     done += 1
                     yield replace(event, done=done, total=total)
                     del event  # its probabilities, while the next tile is computed
                 return
             except MemoryShortage as error:
-                step = self.below(footing)
+                step = self.next(config)
                 if step is None:
                     raise
                 line = f"{error.short} Going on with {step[0]}."
-            before, footing = footing, step[1]
-            if (before.device, before.dtype) != (footing.device, footing.dtype):
+            before, config = config, step[1]
+            if (before.device, before.dtype) != (config.device, config.dtype):
                 predictor = None
             devices.release(before.device)
-            left = [self.plan.around(part) for tile in (*begun, *rest) for part in parts(tile.core, footing.tile)]
+            left = [self.plan.around(part) for tile in (*begun, *rest) for part in parts(tile.core, config.tile)]
             rest, total = iter(left), done + len(left)
-            yield SteppedDown(line, footing.tile, devices.label(footing.device), footing.precision, total)
+            yield FallbackTaken(line, config.tile, devices.label(config.device), config.precision, total)
 
 
 def _noted(tiles: Iterator[Tile], begun: deque[Tile]) -> Iterator[Tile]:

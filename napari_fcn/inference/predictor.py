@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     import numpy.typing as npt
 
     from napari_fcn.geometry import Tile
-    from napari_fcn.inference.resampling import Detour, ResampledSource
+    from napari_fcn.inference.resampling import ResampledSource, ResampledTiling
     from napari_fcn.inference.source import ImageSource
     from napari_fcn.models.normalise import Scaling
     from napari_fcn.nets.build import Net
@@ -59,17 +59,17 @@ class Predictor:
         self.ndim = net.spec.ndim
         self.net = place(fold(net), self.ndim, device, dtype)
         self.source, self.scaling, self.device, self.dtype = source, scaling, device, dtype
-        self.detour: Detour | None = None
+        self.resampled_tiling: ResampledTiling | None = None
 
-    def by(self, detour: Detour | None) -> Predictor:
+    def with_resampling(self, detour: ResampledTiling | None) -> Predictor:
         """Return the same for tiles of an image on another grid than that of the network."""
         other = copy(self)
-        other.detour = detour
+        other.resampled_tiling = detour
         return other
 
     def read(self, tile: Tile) -> npt.NDArray[np.float32]:
         """Return the scaled block of a tile as the network takes it, ``(N, C, *space)``."""
-        tile = tile if self.detour is None else self.detour.inner(tile.core)
+        tile = tile if self.resampled_tiling is None else self.resampled_tiling.network_tile(tile.core)
         try:
             block = self.scaling.apply(self.source.read(tile.read))
             return np.ascontiguousarray(self.source.axes.to_net(block))
@@ -78,12 +78,12 @@ class Predictor:
 
     def tile(self, tile: Tile) -> npt.NDArray[np.float32]:
         """Return the probabilities ``(classes, *tile.core.shape)`` of one tile; depends on nothing but the tile."""
-        return self.answer(tile, self.read(tile))
+        return self.predict(tile, self.read(tile))
 
     def run(self, tiles: Iterable[Tile], total: int, ahead: int = AHEAD) -> Iterator[TileDone]:
         """Yield the answer for each tile in the order given, reading so many in advance."""
         for done, (tile, block) in enumerate(prefetch(self.read, tiles, ahead), start=1):
-            yield TileDone(tile.core, self.answer(tile, block), done, total)
+            yield TileDone(tile.core, self.predict(tile, block), done, total)
 
     def with_net(self, net: torch.nn.Module) -> Predictor:
         """Return the same with another network, which is ready to run."""
@@ -91,11 +91,11 @@ class Predictor:
         other.net = net
         return other
 
-    def answer(self, tile: Tile, block: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+    def predict(self, tile: Tile, block: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
         """Return the probabilities ``(classes, *tile.core.shape)`` of a tile whose block was read."""
-        if self.detour is not None:
-            inner = self.detour.inner(tile.core)
-            return self.detour.back(self._on_grid(inner, block), inner, tile.core)
+        if self.resampled_tiling is not None:
+            inner = self.resampled_tiling.network_tile(tile.core)
+            return self.resampled_tiling.back(self._on_grid(inner, block), inner, tile.core)
         return self._on_grid(tile, block)
 
     def _on_grid(self, tile: Tile, block: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:

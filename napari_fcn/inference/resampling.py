@@ -10,7 +10,7 @@ from napari_fcn.errors import Advice, ImageError, Note
 from napari_fcn.geometry import Region
 from napari_fcn.geometry.resampling import Resampling, resampled_length
 from napari_fcn.geometry.tiling import TilePlan
-from napari_fcn.inference.source import sample
+from napari_fcn.inference.source import sample_intensities
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -70,11 +70,11 @@ class ResampledSource:
 
     def sample(self) -> npt.NDArray[np.generic]:
         """Return ``(C, pixels)`` for the statistics of the image, as the network sees it."""
-        return sample(self)
+        return sample_intensities(self)
 
 
 @dataclass(frozen=True, slots=True)
-class Detour:
+class ResampledTiling:
     """How tiles of the image are answered on the grid of the network.
 
     ::
@@ -96,7 +96,7 @@ class Detour:
     grid: Resampling
     plan: TilePlan
 
-    def inner(self, core: Region) -> Tile:
+    def network_tile(self, core: Region) -> Tile:
         """Return the tile of the network from which a core of the image is answered."""
         needed = self.grid.back.needs(core)
         start = tuple(a // m * m for a, m in zip(needed.start, self.plan.multiple, strict=True))
@@ -122,13 +122,13 @@ class Detour:
         return TilePlan(self.grid.source, tuple(lengths), halo, (1,) * len(lengths))
 
 
-def are_apart(here: Sequence[float], learnt: Sequence[float]) -> bool:
+def sizes_differ(here: Sequence[float], trained: Sequence[float]) -> bool:
     """Whether two pixel sizes differ by more than 20 % along an axis for which both are known: not 0, not empty."""
-    pairs = zip(here, learnt, strict=True) if here and learnt else ()
+    pairs = zip(here, trained, strict=True) if here and trained else ()
     return any(min(pair) > 0 and max(pair) > APART * min(pair) for pair in pairs)
 
 
-def choose(
+def plan_resampling(
     source: ImageSource, sizes: tuple[Sequence[float], Sequence[float]], mode: str
 ) -> tuple[Resampling | None, tuple[str, ...]]:
     """Return how an image is brought to the pixel size of a model, None for not at all, and what the user should know.
@@ -158,7 +158,7 @@ def choose(
         (here, learnt) if here > 0 and learnt > 0 else (1.0, 1.0)
         for here, learnt in zip(*(size or (0.0,) * len(source.axes.space) for size in sizes), strict=True)
     ]
-    is_apart = are_apart(*sizes)
+    is_apart = sizes_differ(*sizes)
     if not all(sizes):
         if mode == "off":
             return None, ()

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from napari_fcn.errors import DAMAGE, ImageError
+from napari_fcn.errors import DECODE_ERRORS, ImageError
 from napari_fcn.geometry import Axes, Region
 from napari_fcn.inference.colours import COLOURS, luminance, white_of
 from napari_fcn.models.binding import ChannelsMissing, read_channels
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from napari_fcn.inference.resampling import ResampledSource
     from napari_fcn.settings import PredictSettings
 
-__all__ = ["COLOURS", "ImageSource", "check", "luminance", "sample"]
+__all__ = ["COLOURS", "ImageSource", "check_array", "luminance", "sample_intensities"]
 
 SAMPLE = 2**22  # pixels per channel from which the statistics of an image are taken
 BLOCK = 256  # length of the blocks in which a large image is sampled
@@ -74,7 +74,7 @@ class ImageSource:
         ImageError
             If the image is empty, its type is no real number, or its channels do not fit the network.
         """
-        check(array)
+        check_array(array)
         count = axes.channels(array.shape)
         rgb = (rgb or axes.channel == "s") and count in (3, 4)
         if wanted == 1 and rgb and settings.channel is None and settings.colour not in COLOURS:
@@ -127,14 +127,14 @@ class ImageSource:
 
     def sample(self) -> npt.NDArray[np.generic]:
         """Return ``(C, pixels)`` for the statistics of the image: all of it, or blocks spread over a large one."""
-        return sample(self)
+        return sample_intensities(self)
 
 
 def _read(array: Any, index: Sequence[Any], region: Region, channel: int | None = None) -> npt.NDArray[np.generic]:
     """Return a part of an array, or raise in words: what a lazy one is made of is only looked at now."""
     try:
         block = np.asarray(array[tuple(index)])
-    except DAMAGE as error:
+    except DECODE_ERRORS as error:
         if isinstance(error, OSError) and error.errno is not None:
             where = f" from {error.filename}" if error.filename else ""
             raise refused(
@@ -161,7 +161,7 @@ def _sized(shape: Sequence[int]) -> str:
     return " x ".join(map(str, shape))
 
 
-def sample(source: ImageSource | ResampledSource) -> npt.NDArray[np.generic]:
+def sample_intensities(source: ImageSource | ResampledSource) -> npt.NDArray[np.generic]:
     """Return ``(C, pixels)`` of a source: all of it, or blocks spread over a large one."""
     whole = Region.whole(source.shape)
     if whole.size <= SAMPLE:
@@ -174,7 +174,7 @@ def sample(source: ImageSource | ResampledSource) -> npt.NDArray[np.generic]:
 def _colours(source: ImageSource) -> npt.NDArray[np.generic]:
     """Return ``(colours, pixels)`` as they are, all of them or blocks spread over a large image."""
     every = tuple(range(min(3, source.axes.channels(source.array.shape))))
-    return sample(ImageSource(source.array, source.axes, every))
+    return sample_intensities(ImageSource(source.array, source.axes, every))
 
 
 def _spread(shape: tuple[int, ...]) -> list[Region]:
@@ -201,7 +201,7 @@ def need_numbers(values: npt.NDArray[np.generic]) -> None:
         )
 
 
-def check(array: Any) -> None:
+def check_array(array: Any) -> None:
     """Raise ImageError if no network can read this array."""
     if not hasattr(array, "shape") or not hasattr(array, "dtype"):
         raise ImageError(f"A {type(array).__name__} was given; needed is an image: an array with a shape and a type.")

@@ -11,13 +11,13 @@ import torch
 from napari_fcn.errors import ImageError
 from napari_fcn.events import BorderTrustDone, Certified, CheckStep, EquivarianceDone
 from napari_fcn.geometry import Region
-from napari_fcn.inference.memory import budget, window
-from napari_fcn.inspection.influence import measure, spread
+from napari_fcn.inference.memory import budget, largest_tile
+from napari_fcn.inspection.influence import mean_width, measure
 from napari_fcn.inspection.plane import Plane
 from napari_fcn.nets.validation import PADDINGS
 from napari_fcn.receptive_field import border, exactness
 from napari_fcn.receptive_field import equivariance as shifts
-from napari_fcn.receptive_field.effective import mean
+from napari_fcn.receptive_field.effective import mean_field
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -39,10 +39,10 @@ COARSE = 0.05  # in half precision
 def certify(session: Session, region: Region | None) -> Iterator[CheckStep | Certified]:
     """Yield progress, then how far tiles differ from the image in one piece; see `Session.certify`."""
     plane, part, note = _part(session, region, WHOLE)
-    plan = exactness.cut(part.shape, session.anatomy, session.asked_tile() if session.settings.tile else ())
+    plan = exactness.cut(part.shape, session.analysis, session.asked_tile() if session.settings.tile else ())
     tolerance = ROUNDING.get(session.dtype, COARSE)
-    answer = _answer(session.predictor)
-    for event in exactness.certify(answer, plane.block(part), plan, session.anatomy, tolerance):
+    answer = _predict_block(session.predictor)
+    for event in exactness.certify(answer, plane.block(part), plan, session.analysis, tolerance):
         if isinstance(event, Certified):
             there, difference = plane.back(event.difference, part)
             event = replace(event, region=there, difference=difference, reason=f"{event.reason}{note}")
@@ -56,8 +56,8 @@ def equivariance(session: Session, region: Region | None) -> Iterator[CheckStep 
     grid = session.spec.multiple
     around = part.grow([n + 2 * m for n, m in zip(session.field.size, grid, strict=True)]).clip(plane.shape)
     around = Region(tuple(a // m * m for a, m in zip(around.start, grid, strict=True)), around.stop)
-    answer = _answer(session.predictor)
-    for event in shifts.equivariance(answer, plane.block(around), part.relative_to(around), session.anatomy):
+    answer = _predict_block(session.predictor)
+    for event in shifts.equivariance(answer, plane.block(around), part.relative_to(around), session.analysis):
         if isinstance(event, EquivarianceDone):
             there, values = plane.back(event.values, part)
             event = replace(event, region=there, values=values, sentence=f"{event.sentence}{note}")
@@ -72,10 +72,10 @@ def border_trust(session: Session, region: Region | None) -> Iterator[CheckStep 
         size = " x ".join(map(str, plane.shape))
         raise ImageError(f"The image is too large to look at its border: {size} px. Crop a corner of it.")
     whole = Region.whole(plane.shape)
-    used = mean([measure(pixel, None) for pixel in spread(session, PIXELS)], session.field)
+    used = mean_field([measure(pixel, None) for pixel in mean_width(session, PIXELS)], session.field)
     predictor = session.predictor
-    answers = {p: _answer(predictor.with_net(border.with_padding(predictor.net, p))) for p in PADDINGS}
-    for event in border.border_trust(answers, plane.block(whole), session.anatomy, used):
+    answers = {p: _predict_block(predictor.with_net(border.with_padding(predictor.net, p))) for p in PADDINGS}
+    for event in border.border_trust(answers, plane.block(whole), session.analysis, used):
         if isinstance(event, BorderTrustDone):
             there, outside = plane.back(event.outside, whole)
             sentence = event.sentence + (f" Looked at: {plane.name}." if plane.name else "")
@@ -84,7 +84,7 @@ def border_trust(session: Session, region: Region | None) -> Iterator[CheckStep 
         yield event
 
 
-def _answer(predictor: Predictor) -> exactness.Answer:
+def _predict_block(predictor: Predictor) -> exactness.Answer:
     """Return the function from a scaled block ``(C, *space)`` to probabilities."""
 
     def answer(block: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
@@ -108,7 +108,7 @@ def _part(session: Session, region: Region | None, most: int) -> tuple[Plane, Re
     if asked.is_empty:
         raise ImageError("The part to look at lies outside of the image. Move the image into view first.")
     allowed = budget(session.device, session.settings.memory)
-    longest = window(session.spec, asked.shape, session.dtype, allowed, most)
+    longest = largest_tile(session.spec, asked.shape, session.dtype, allowed, most)
     spans = []
     for low, high, side, m in zip(asked.start, asked.stop, longest, session.spec.multiple, strict=True):
         first = (low + max(0, high - low - side) // 2) // m * m  # on the pooling grid

@@ -9,14 +9,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
-from napari_fcn.errors import DAMAGE, ImageError, ModelError
+from napari_fcn.errors import DECODE_ERRORS, ImageError, ModelError
 from napari_fcn.events import Certified, CheckStep
 from napari_fcn.geometry import Region
 from napari_fcn.inference.memory import budget, living_bytes
-from napari_fcn.inference.source import check
+from napari_fcn.inference.source import check_array
 from napari_fcn.receptive_field import exactness
 from napari_fcn.receptive_field.probe import first_tensor
-from napari_fcn.receptive_field.theoretical import anatomy, dimensions
+from napari_fcn.receptive_field.theoretical import analyze, dimensions
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -51,7 +51,7 @@ def certify_module(
         If the network cannot be probed, or does not answer at each pixel.
     """
     ndim, channels = dimensions(net)
-    check(np.asarray(image))
+    check_array(np.asarray(image))
     block = np.asarray(image, np.float32)
     block = block[None] if block.ndim == ndim else block
     if block.ndim != ndim + 1 or block.shape[0] != channels:
@@ -64,8 +64,8 @@ def certify_module(
     was_training = net.training
     net.eval()
     try:
-        found = anatomy(net)
-        answer = _Answer(net, found.unbounded)
+        found = analyze(net)
+        answer = _BlockPredictor(net, found.unbounded)
         part = _part(answer, block, found.multiple)
         plan = exactness.cut(part.shape, found, lengths)
         note = "" if part.shape == block.shape[1:] else f" Looked at: {' x '.join(map(str, part.shape))} px."
@@ -78,7 +78,7 @@ def certify_module(
         net.train(was_training)
 
 
-class _Answer:
+class _BlockPredictor:
     """A network as a function from a block ``(C, *space)`` to probabilities."""
 
     def __init__(self, net: nn.Module, unbounded: Sequence[str] = ()) -> None:
@@ -105,7 +105,7 @@ class _Answer:
         """Return the first tensor that the network returns, or raise in words: it is foreign code."""
         try:
             return first_tensor(self.net(x))
-        except DAMAGE as error:
+        except DECODE_ERRORS as error:
             size = " x ".join(map(str, x.shape[2:]))
             said = (str(error).splitlines() or [""])[0]
             names = f" It looks at the whole image: {', '.join(self.unbounded)}." if self.unbounded else ""
@@ -115,7 +115,7 @@ class _Answer:
             ) from error
 
 
-def _part(answer: _Answer, block: npt.NDArray[np.float32], grid: Sequence[int]) -> Region:
+def _part(answer: _BlockPredictor, block: npt.NDArray[np.float32], grid: Sequence[int]) -> Region:
     """Return the middle of the image that may be answered in one piece, on the pooling grid."""
     shape = block.shape[1:]
     if any(n < m for n, m in zip(shape, grid, strict=True)):

@@ -15,7 +15,7 @@ from napari_fcn.geometry import Region
 from napari_fcn.inference.device import MEMORY_FORMATS, full_float32
 from napari_fcn.inference.predictor import memory_errors
 from napari_fcn.inspection.plane import Plane
-from napari_fcn.receptive_field.effective import effective, mean, read_for
+from napari_fcn.receptive_field.effective import block_around, effective_field, mean_field
 from napari_fcn.receptive_field.influence import influenced
 
 if TYPE_CHECKING:
@@ -33,25 +33,25 @@ def field_at(session: Session, index: Sequence[int]) -> Region:
     """Return the pixels that decide about one; see `Session.field_at`."""
     plane = Plane.through(session, index)
     session.require_field()
-    return plane.on_image(session.anatomy.box(plane.index, plane.shape))
+    return plane.on_image(session.analysis.box(plane.index, plane.shape))
 
 
 def influence_at(session: Session, index: Sequence[int], label: int | None) -> Iterator[FieldDone]:
     """Yield what moves the answer at one pixel; see `Session.influence_at`."""
     start = time.monotonic()
     plane = Plane.through(session, index)
-    yield _told(plane, measure(plane, label), start)
+    yield _field_done(plane, measure(plane, label), start)
 
 
 def mean_influence(session: Session, label: int | None, count: int = SAMPLES) -> Iterator[CheckStep | FieldDone]:
     """Yield progress, then what moves an answer on average; see `Session.mean_influence`."""
     start = time.monotonic()
     fields = []
-    for done, plane in enumerate(spread(session, count), start=1):
+    for done, plane in enumerate(mean_width(session, count), start=1):
         fields.append(measure(plane, label))
         yield CheckStep(done, count)
     origin = Plane(session, (0,) * len(session.source.shape))
-    yield _told(origin, mean(fields, session.field), start)
+    yield _field_done(origin, mean_field(fields, session.field), start)
 
 
 def measure(plane: Plane, label: int | None) -> EffectiveField:
@@ -66,16 +66,16 @@ def measure(plane: Plane, label: int | None) -> EffectiveField:
     session.require_field()
     if label is not None and not 0 <= label < session.spec.classes:
         raise ModelError(f"Class {label} was asked for; the model has classes 0 to {session.spec.classes - 1}.")
-    read = read_for(session.anatomy, plane.index, shape)
+    read = block_around(session.analysis, plane.index, shape)
     with memory_errors(read.shape, session.device), full_float32(session.device):
         x = torch.from_numpy(plane.block(read)[None]).to(session.device)
         if session.spec.ndim in MEMORY_FORMATS:
             x = x.contiguous(memory_format=MEMORY_FORMATS[session.spec.ndim])
-        box = session.anatomy.box(plane.index, shape)
-        return effective(session.float_net, x, read, box, plane.index, label)
+        box = session.analysis.box(plane.index, shape)
+        return effective_field(session.float_net, x, read, box, plane.index, label)
 
 
-def spread(session: Session, count: int) -> list[Plane]:
+def mean_width(session: Session, count: int) -> list[Plane]:
     """Return pixels all over the image, those with their whole field inside where there are such."""
     halo = session.axes.spread(session.field.halo, (0, 0))
     spans = zip(session.source.shape, halo, strict=True)
@@ -84,7 +84,7 @@ def spread(session: Session, count: int) -> list[Plane]:
     return [Plane(session, tuple(int(rng.integers(*span)) for span in free)) for _ in range(count)]
 
 
-def _told(plane: Plane, found: EffectiveField, start: float) -> FieldDone:
+def _field_done(plane: Plane, found: EffectiveField, start: float) -> FieldDone:
     session = plane.session
     region, heat = plane.back(found.heat, found.region)
     r50, r90, r99 = (found.radius(share) for share in (0.5, 0.9, 0.99))
@@ -115,7 +115,9 @@ def reach_of(session: Session, stroke: Region, mask: npt.NDArray[np.bool_] | Non
     at = Region(plane.space(box.start), plane.space(box.stop))
     net = session.checkpoint.net()
     found = {
-        number: influenced(net, one, at, plane.shape, session.anatomy) for number, one in enumerate(planes) if one.any()
+        number: influenced(net, one, at, plane.shape, session.analysis)
+        for number, one in enumerate(planes)
+        if one.any()
     }
     union = reduce(Region.union, (region for region, _ in found.values()))
     out = np.zeros((len(planes), 1, *union.shape), bool)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from napari_fcn.errors import DAMAGE, ImageError
+from napari_fcn.errors import DECODE_ERRORS, ImageError
 from napari_fcn.file_kinds import mistaken
 from napari_fcn.geometry.calibration import Calibration
 from napari_fcn.io.bounds import refuse_absurd, refuse_too_large, too_large
@@ -35,7 +35,7 @@ def read_header(path: str | Path) -> Header:
             from napari_fcn.io.tiff_reader import tiff_header
 
             return tiff_header(path)
-    except (ImageError, OSError, *DAMAGE):
+    except (ImageError, OSError, *DECODE_ERRORS):
         pass
     return Header()
 
@@ -84,7 +84,7 @@ def _read(path: Path, level: int, memory: float | None, choose: Callable[[Path],
         raise ImageError(f"{path} may not be read: this user has no permission. Ask its owner for access.") from error
     except MemoryError as error:
         raise too_large(path, str(error) or "its pixels were to be decoded") from error
-    except DAMAGE as error:
+    except DECODE_ERRORS as error:
         if isinstance(error, OSError) and error.errno is not None:
             raise refused(f"{path} cannot be read", error, ImageError) from error
         if found := mistaken(path):

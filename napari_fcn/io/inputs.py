@@ -7,7 +7,7 @@ import re
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from napari_fcn.errors import DAMAGE, ImageError
+from napari_fcn.errors import DECODE_ERRORS, ImageError
 from napari_fcn.io.finding import root_of
 from napari_fcn.storage import Input, Inputs
 
@@ -45,6 +45,6 @@ def members_of(path: Path) -> list[Path]:
     try:
         named = OTHERS.findall(folder.head(path)[0])
         together = set_of(path, folder) if named else None
-    except (ImageError, *DAMAGE):
+    except (ImageError, *DECODE_ERRORS):
         return []
     return list(dict.fromkeys([*(path.parent / name for name in named), *(together.present if together else ())]))

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from napari_fcn.errors import DAMAGE, ImageError
+from napari_fcn.errors import DECODE_ERRORS, ImageError
 from napari_fcn.file_kinds import is_pointer, mistaken
 from napari_fcn.io.bounds import read_bytes, refuse_too_large, too_large
 from napari_fcn.system_errors import refused
@@ -86,7 +86,7 @@ class LazyArray:
             return np.asarray(self._source[parts], dtype=self.dtype)
         except MemoryError as error:
             raise too_large(self._path, str(error) or "a part of it was to be read") from error
-        except DAMAGE as error:
+        except DECODE_ERRORS as error:
             if isinstance(error, OSError) and error.errno is not None:
                 raise refused(f"A part of {self._path} cannot be read", error, ImageError) from error
             where = tuple(part if isinstance(part, slice) else slice(part, part + 1) for part in parts)

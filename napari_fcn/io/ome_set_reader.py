@@ -12,7 +12,7 @@ from xml.etree import ElementTree
 import numpy as np
 import tifffile
 
-from napari_fcn.errors import DAMAGE, ImageError
+from napari_fcn.errors import DECODE_ERRORS, ImageError
 from napari_fcn.io.bounds import refuse_too_large
 from napari_fcn.io.image_file import ImageFile
 from napari_fcn.io.lazy import LazyArray
@@ -173,7 +173,7 @@ def _page_count(path: Path) -> int:
             if max(ends, default=0) > tiff.filehandle.size:
                 raise ImageError(f"{path} ends before its last pixel.", "The copy was cut short: copy the file again.")
             return len(tiff.pages)
-    except DAMAGE as error:
+    except DECODE_ERRORS as error:
         raise ImageError(
             f"{path} cannot be read ({error}), and belongs to an image of several files.", f"Copy it again. {ALONE}"
         ) from error

@@ -28,14 +28,14 @@ def _probabilities8(probabilities: npt.NDArray[np.float32]) -> Block:
     return answer
 
 
-FORMS: Mapping[str, tuple[type[np.generic], Callable[[npt.NDArray[np.float32]], Block]]] = {
+ENCODERS: Mapping[str, tuple[type[np.generic], Callable[[npt.NDArray[np.float32]], Block]]] = {
     "classes": (np.uint8, _classes),
     "probabilities": (np.float32, _probabilities),
     "probabilities8": (np.uint8, _probabilities8),
 }
-SAVED = (*FORMS, "objects")
+RESULT_KINDS = (*ENCODERS, "objects")
 
 
-def formed(probabilities: npt.NDArray[np.float32], kinds: Collection[str]) -> dict[str, Block]:
+def encode(probabilities: npt.NDArray[np.float32], kinds: Collection[str]) -> dict[str, Block]:
     """Return the results of these kinds for a tile, as they stand in files."""
-    return {kind: FORMS[kind][1](probabilities) for kind in kinds}
+    return {kind: ENCODERS[kind][1](probabilities) for kind in kinds}

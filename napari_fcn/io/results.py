@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
-from napari_fcn.errors import DAMAGE, ImageError, OutputError
+from napari_fcn.errors import DECODE_ERRORS, ImageError, OutputError
 from napari_fcn.geometry import Region
 from napari_fcn.io import disk, layout
 from napari_fcn.io.meta import KINDS, Result, ResultMeta, record_of
@@ -155,7 +155,7 @@ class ResultWriter:
         where = self._where(region)
         try:
             return self._result.layout.turned_back(self._sink.get(where))
-        except DAMAGE:
+        except DECODE_ERRORS:
             return None
 
     def close(self) -> None:
@@ -237,7 +237,7 @@ def read_result_meta(path: str | Path) -> dict[str, Any]:
 
         try:
             return record_of((read_attributes(path) or {}).get("napari_fcn"))
-        except DAMAGE as error:
+        except DECODE_ERRORS as error:
             raise ImageError(f"{path} cannot be read as zarr ({error}). Copy or write it again.") from error
     if path.suffix.lower() in (".tif", ".tiff"):
         from napari_fcn.io.tiff_reader import read_record

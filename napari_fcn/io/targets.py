@@ -7,7 +7,7 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from napari_fcn.errors import REPLACE, Advice, FcnError, InTheWay, OutputError
+from napari_fcn.errors import REPLACE, Advice, FcnError, OutputError, OutputExistsError
 from napari_fcn.io.meta import KINDS
 from napari_fcn.storage import JsonError, is_link, read_json, strangers
 
@@ -61,7 +61,7 @@ class Protection:
             check_zarr(path)
         if os.path.lexists(path) and not overwrite:
             advice = "Pass --overwrite to replace it, or choose another name."
-            raise InTheWay(f"{path} exists.", Advice(advice, REPLACE))
+            raise OutputExistsError(f"{path} exists.", Advice(advice, REPLACE))
         if self.only_results and path.is_file() and not is_result(path):
             raise OutputError(
                 f"{path} is no result of napari-fcn, or was changed by another program since: it is not replaced.",

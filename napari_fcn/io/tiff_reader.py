@@ -10,7 +10,7 @@ from xml.etree import ElementTree
 import numpy as np
 import tifffile
 
-from napari_fcn.errors import DAMAGE, ImageError
+from napari_fcn.errors import DECODE_ERRORS, ImageError
 from napari_fcn.geometry.calibration import UNKNOWN, Calibration
 from napari_fcn.io import ome_sets
 from napari_fcn.io.bounds import refuse_absurd, refuse_too_large
@@ -122,7 +122,7 @@ def read_record(path: Path) -> dict[str, Any]:
         with heard(), tifffile.TiffFile(path) as tiff:
             _refuse_long_description(path, tiff, None)
             return _record(tiff.ome_metadata or "")
-    except DAMAGE as error:
+    except DECODE_ERRORS as error:
         raise ImageError(
             f"{path} cannot be read as TIFF ({error}). The file is damaged: copy or write it again."
         ) from error

@@ -14,7 +14,7 @@ from pydantic import ValidationError
 from yaozarrs import v05
 from zarr.codecs import ZstdCodec
 
-from napari_fcn.errors import DAMAGE, OutputError
+from napari_fcn.errors import DECODE_ERRORS, OutputError
 from napari_fcn.geometry.axes import SPACE
 from napari_fcn.io import disk
 from napari_fcn.io.finding import stem
@@ -114,7 +114,7 @@ class ZarrSink:
         for where in _chunks(self._finest.shape, self._finest.chunks):
             try:
                 self._finest[where]
-            except DAMAGE:
+            except DECODE_ERRORS:
                 self._finest[where] = self._finest.fill_value  # a part of a damaged chunk could not be written to
         return True
 

@@ -41,12 +41,12 @@ class Samples:
     turn: npt.NDArray[np.int32]
 
     @classmethod
-    def none(cls, shape: Sequence[int]) -> Self:
+    def empty(cls, shape: Sequence[int]) -> Self:
         """Return the samples of an image on which nothing was painted."""
         return cls(tuple(shape), np.zeros(0, np.int64), np.zeros(0, np.uint8), np.zeros(0, np.int32))
 
     @classmethod
-    def read(cls, labels: npt.NDArray[np.uint8] | SparseLabels, regions: Iterable[Region] | None = None) -> Self:
+    def from_labels(cls, labels: npt.NDArray[np.uint8] | SparseLabels, regions: Iterable[Region] | None = None) -> Self:
         """Return what is painted in an array of labels on the image axes: 0 is nothing, ``k + 1`` is class ``k``.
 
         Parameters
@@ -83,11 +83,11 @@ class Samples:
         """Return how many pixels are painted of each class."""
         return tuple(int(n) for n in np.bincount(self.label, minlength=classes)[:classes])
 
-    def where(self, chosen: npt.NDArray[np.bool_]) -> Self:
+    def select(self, chosen: npt.NDArray[np.bool_]) -> Self:
         """Return some of the samples."""
         return type(self)(self.shape, self.index[chosen], self.label[chosen], self.turn[chosen])
 
-    def dated(self, earlier: Samples, turn: int) -> Self:
+    def with_turns(self, earlier: Samples, turn: int) -> Self:
         """Return these samples with the turn in which each was painted: that of ``earlier`` if it was there, or now."""
         at = np.searchsorted(earlier.index, self.index).clip(max=max(0, len(earlier) - 1))
         turns = np.full(len(self), turn, np.int32)
@@ -96,7 +96,7 @@ class Samples:
             turns[same] = earlier.turn[at][same]
         return type(self)(self.shape, self.index, self.label, turns)
 
-    def same_as(self, other: Samples) -> bool:
+    def equals(self, other: Samples) -> bool:
         """Whether the same pixels are painted in the same classes."""
         return np.array_equal(self.index, other.index) and np.array_equal(self.label, other.label)
 
@@ -132,19 +132,19 @@ class AnnotationSet:
         kept = tuple(known for known in self.regions if not region.contains(known))
         return type(self)((*kept, region))
 
-    def read(self, labels: npt.NDArray[np.uint8] | SparseLabels) -> Samples:
+    def read_samples(self, labels: npt.NDArray[np.uint8] | SparseLabels) -> Samples:
         """Return what is painted now."""
-        return Samples.read(labels, self.regions)
+        return Samples.from_labels(labels, self.regions)
 
 
-def within(samples: Samples, region: Region) -> npt.NDArray[np.bool_]:
+def is_inside(samples: Samples, region: Region) -> npt.NDArray[np.bool_]:
     """Return which samples lie in a region."""
     at = samples.coordinates()
     inside: npt.NDArray[np.bool_] = np.logical_and(at >= np.asarray(region.start), at < np.asarray(region.stop))
     return np.asarray(inside.all(axis=1))
 
 
-def in_strokes(labels: npt.NDArray[np.uint8]) -> tuple[Samples, Samples]:
+def split_strokes(labels: npt.NDArray[np.uint8]) -> tuple[Samples, Samples]:
     """Return the first nine tenths of the strokes in an array of labels, and all of them.
 
     What was painted in one go is not known: connected pixels of one class count as a stroke, in the order of the
@@ -156,7 +156,7 @@ def in_strokes(labels: npt.NDArray[np.uint8]) -> tuple[Samples, Samples]:
     labels : ndarray
         uint8, on the image axes: 0 is not annotated, ``k + 1`` is class ``k``.
     """
-    every = Samples.read(labels)
+    every = Samples.from_labels(labels)
     place = every.coordinates()
     late = np.zeros(len(every), bool)
     for value in np.unique(every.label):
@@ -167,4 +167,4 @@ def in_strokes(labels: npt.NDArray[np.uint8]) -> tuple[Samples, Samples]:
             late[of_class[number > count - max(1, count // 10)]] = True
         else:
             late[of_class[-max(1, len(of_class) // 10) :]] = True
-    return every.where(~late), every
+    return every.select(~late), every

@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, TypeVar
 
-from napari_fcn.events import Working
+from napari_fcn.events import Heartbeat
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterator
@@ -15,34 +15,34 @@ if TYPE_CHECKING:
 
 Found = TypeVar("Found")
 
-_is_left: ContextVar[Callable[[], bool] | None] = ContextVar("is_left", default=None)
+_is_cancelled: ContextVar[Callable[[], bool] | None] = ContextVar("is_left", default=None)
 
 
-class Left(Exception):
+class Cancelled(Exception):
     """Somebody waits for something else: what was begun is given up at once, and left as if it had not been."""
 
 
 @contextmanager
-def watched(is_left: Callable[[], bool]) -> Iterator[None]:
+def cancellation_scope(is_cancelled: Callable[[], bool]) -> Iterator[None]:
     """Let work in this thread that is too long between two pauses ask whether somebody waits for something else."""
-    before = _is_left.set(is_left)
+    before = _is_cancelled.set(is_cancelled)
     try:
         yield
     finally:
-        _is_left.reset(before)
+        _is_cancelled.reset(before)
 
 
 @contextmanager
-def giving_up(net: nn.Module) -> Iterator[None]:
+def cancel_between_layers(net: nn.Module) -> Iterator[None]:
     """Let a network, forward and backward, raise `Left` after a layer if somebody waits for something else."""
-    is_left = _is_left.get()
+    is_left = _is_cancelled.get()
     if is_left is None:
         yield
         return
 
     def look(*_: object) -> None:
         if is_left():
-            raise Left
+            raise Cancelled
 
     def on_layer(module: nn.Module, given: object, found: object) -> None:
         look()
@@ -58,7 +58,7 @@ def giving_up(net: nn.Module) -> Iterator[None]:
             handle.remove()
 
 
-def ended(work: Generator[object, None, Found]) -> Found:
+def run_to_end(work: Generator[object, None, Found]) -> Found:
     """Return what work finds, without a pause."""
     while True:
         try:
@@ -68,7 +68,7 @@ def ended(work: Generator[object, None, Found]) -> Found:
             return found
 
 
-def told(task: str, work: Generator[object, None, Found]) -> Generator[Working, None, Found]:
+def with_heartbeat(task: str, work: Generator[object, None, Found]) -> Generator[Heartbeat, None, Found]:
     """Return what work finds, and yield an event at each pause."""
     while True:
         try:
@@ -76,4 +76,4 @@ def told(task: str, work: Generator[object, None, Found]) -> Generator[Working, 
         except StopIteration as end:
             found: Found = end.value
             return found
-        yield Working(task)
+        yield Heartbeat(task)

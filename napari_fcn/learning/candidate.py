@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from napari_fcn.errors import Advice, Note
-from napari_fcn.events import PinScore, UpdateReady, Working
+from napari_fcn.events import CandidateEvaluated, Heartbeat, PinScore
 from napari_fcn.learning import evaluation
-from napari_fcn.learning.interactive_model import Pupil
+from napari_fcn.learning.interactive_model import InteractiveModel
 from napari_fcn.learning.pins import agreement
 
 if TYPE_CHECKING:
@@ -21,9 +21,9 @@ if TYPE_CHECKING:
     from napari_fcn.learning.finetune import FineTuner
     from napari_fcn.learning.pins import Pin
 
-JUDGED_ENOUGH = 10**9  # attempts that no settings allow
-LONG = 10  # samples that half of an examination needs to tell something
-SLOWER = Advice("Set a smaller --rate.", "Set a smaller learning rate under Advanced.")
+MAX_EVALUATIONS = 10**9  # attempts that no settings allow
+MIN_HALF = 10  # samples that half of an examination needs to tell something
+LOWER_RATE = Advice("Set a smaller --rate.", "Set a smaller learning rate under Advanced.")
 
 
 @dataclass(slots=True, eq=False)
@@ -48,32 +48,32 @@ class Candidate:
 
     tuner: FineTuner
     since: int
-    judged: int = 0
-    pupil: Pupil | None = None
-    rival: Pupil | None = None
-    marks: dict[str, float] = field(default_factory=dict)
-    _examined: int = 0  # steps after which the rival was taken
-    _known: Samples | None = None
+    n_evaluations: int = 0
+    winner: InteractiveModel | None = None
+    snapshot: InteractiveModel | None = None
+    scores: dict[str, float] = field(default_factory=dict)
+    _snapshot_step: int = 0  # steps after which the rival was taken
+    _evaluated_on: Samples | None = None
 
-    def lesson(self, samples: Samples) -> Samples:
+    def training_samples(self, samples: Samples) -> Samples:
         """Return the strokes that it learns from."""
-        return samples.where(samples.turn < self.since)
+        return samples.select(samples.turn < self.since)
 
-    def exam(self, samples: Samples) -> Samples:
+    def test_samples(self, samples: Samples) -> Samples:
         """Return the strokes on which it is examined."""
-        return samples.where(samples.turn >= self.since)
+        return samples.select(samples.turn >= self.since)
 
-    def is_lost(self, samples: Samples) -> bool:
+    def has_no_training_samples(self, samples: Samples) -> bool:
         """Whether what it learnt from was erased, so that it can never be judged."""
-        return self.pupil is None and len(np.unique(self.lesson(samples).label)) < 2
+        return self.winner is None and len(np.unique(self.training_samples(samples).label)) < 2
 
-    def knows(self, samples: Samples) -> bool:
+    def was_trained_on(self, samples: Samples) -> bool:
         """Whether what won has learnt from just these strokes."""
-        return self._known is samples
+        return self._evaluated_on is samples
 
-    def judge(
-        self, accepted: Pupil, samples: Samples, learn: tuple[float, int], pins: Sequence[Pin], view: Region
-    ) -> Generator[Working, None, UpdateReady]:
+    def evaluate(
+        self, current: InteractiveModel, samples: Samples, learn: tuple[float, int], pins: Sequence[Pin], view: Region
+    ) -> Generator[Heartbeat, None, CandidateEvaluated]:
         """Examine it and the accepted network on strokes that neither has learnt from, and return what came out.
 
         Both get a linear head that was fitted to the earlier strokes alone; then the head of the new network learns
@@ -92,67 +92,69 @@ class Candidate:
         view : Region
             Where to tell what changes.
         """
-        rival = self._rival(accepted)
+        rival = self._take_snapshot(current)
         if rival is None:
             return self._diverged(view)
-        for pupil in (accepted, rival):
-            for _ in pupil.look(samples, view):
-                yield Working("judge")
+        for pupil in (current, rival):
+            for _ in pupil.compute_features(samples, view):
+                yield Heartbeat("judge")
         marks = []
-        for pupil in (accepted.twin(), rival):
-            marks.append((yield from self._marks(pupil, samples, learn)))
-        for _ in rival.settle(samples, *learn):
-            yield Working("judge")
-        scores = tuple(_pin_score(pin, accepted, rival) for pin in pins)
-        is_better, reason = evaluation.verdict(list(zip(*marks, strict=True)), scores)
+        for pupil in (current.clone(), rival):
+            marks.append((yield from self._score(pupil, samples, learn)))
+        for _ in rival.fit_full(samples, *learn):
+            yield Heartbeat("judge")
+        scores = tuple(_pin_score(pin, current, rival) for pin in pins)
+        is_better, reason = evaluation.decide(list(zip(*marks, strict=True)), scores)
         ours, its = (found[0] for found in marks)
-        before = accepted.classes(view)
-        yield Working("judge")
+        before = current.classes(view)
+        yield Heartbeat("judge")
         after = rival.classes(view)
-        yield Working("judge")
+        yield Heartbeat("judge")
         changed = np.where(before != after, after + 1, 0).astype(np.uint8)
-        places = evaluation.changes(before, after, view.start)
-        self.judged += 1
-        self.pupil, self._known = rival if is_better else None, samples
-        self.marks = {"accepted": ours.right, "candidate": its.right}
-        return UpdateReady(ours.right, its.right, scores, is_better, reason, places, view, changed)
+        places = evaluation.changed_regions(before, after, view.start)
+        self.n_evaluations += 1
+        self.winner, self._evaluated_on = rival if is_better else None, samples
+        self.scores = {"accepted": ours.accuracy, "candidate": its.accuracy}
+        return CandidateEvaluated(ours.accuracy, its.accuracy, scores, is_better, reason, places, view, changed)
 
-    def _rival(self, accepted: Pupil) -> Pupil | None:
+    def _take_snapshot(self, accepted: InteractiveModel) -> InteractiveModel | None:
         """Return the network as it is now, with the features of an examination cut short; None if it is lost."""
-        if self.rival is None or self._examined != self.tuner.done:
+        if self.snapshot is None or self._snapshot_step != self.tuner.steps_done:
             net = self.tuner.copy()
             if not all(bool(weight.isfinite().all()) for weight in net.state_dict().values()):
                 return None
-            self.rival = Pupil(net, accepted.view, accepted.budget, accepted.prior, accepted.reference)
-            self._examined = self.tuner.done
-        return self.rival
+            self.snapshot = InteractiveModel(
+                net, accepted.extractor, accepted.budget, accepted.prior, accepted.reference
+            )
+            self._snapshot_step = self.tuner.steps_done
+        return self.snapshot
 
-    def _diverged(self, view: Region) -> UpdateReady:
+    def _diverged(self, view: Region) -> CandidateEvaluated:
         """Return the judgement of a network whose weights are no numbers any more; it can never be used."""
-        self.judged, self.pupil = JUDGED_ENOUGH, None
+        self.n_evaluations, self.winner = MAX_EVALUATIONS, None
         unchanged = np.zeros(view.shape, np.uint8)
-        reason = Note("Its weights grew without bound.", SLOWER)
-        return UpdateReady(0.0, 0.0, (), False, reason, (), view, unchanged)
+        reason = Note("Its weights grew without bound.", LOWER_RATE)
+        return CandidateEvaluated(0.0, 0.0, (), False, reason, (), view, unchanged)
 
-    def _marks(
-        self, pupil: Pupil, samples: Samples, learn: tuple[float, int]
-    ) -> Generator[Working, None, list[evaluation.Marks]]:
+    def _score(
+        self, pupil: InteractiveModel, samples: Samples, learn: tuple[float, int]
+    ) -> Generator[Heartbeat, None, list[evaluation.Scores]]:
         """Return the examination of a network whose head knows the earlier strokes, and then half of the new ones."""
-        exam = self.exam(samples)
-        pupil.learn(self.lesson(samples), *learn)
-        found = [evaluation.examine(pupil.logits(exam), pupil.labels(exam))]
-        yield Working("judge")
-        halves = evaluation.halves(exam)
-        if all(len(half) >= LONG for half in halves):
+        exam = self.test_samples(samples)
+        pupil.fit_quick(self.training_samples(samples), *learn)
+        found = [evaluation.evaluate(pupil.logits(exam), pupil.labels(exam))]
+        yield Heartbeat("judge")
+        halves = evaluation.split_halves(exam)
+        if all(len(half) >= MIN_HALF for half in halves):
             crossed = []
             for unseen in halves:
-                pupil.learn(samples.where(~np.isin(samples.index, unseen.index)), *learn)
-                crossed.append(evaluation.examine(pupil.logits(unseen), pupil.labels(unseen)))
-                yield Working("judge")
-            found.append(evaluation.mean(crossed))
+                pupil.fit_quick(samples.select(~np.isin(samples.index, unseen.index)), *learn)
+                crossed.append(evaluation.evaluate(pupil.logits(unseen), pupil.labels(unseen)))
+                yield Heartbeat("judge")
+            found.append(evaluation.mean_scores(crossed))
         return found
 
 
-def _pin_score(pin: Pin, accepted: Pupil, rival: Pupil) -> PinScore:
+def _pin_score(pin: Pin, accepted: InteractiveModel, rival: InteractiveModel) -> PinScore:
     now, then = (agreement(pupil.classes(pin.region), pin.classes) for pupil in (accepted, rival))
     return PinScore(pin.name, now, then)

@@ -10,7 +10,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from napari_fcn.learning.head import Bend, Linear
+from napari_fcn.learning.head import HiddenLayer, LinearHead
 
 if TYPE_CHECKING:
     from collections.abc import Generator
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from napari_fcn.learning.head import Head
 
 TREES = 15  # in a forest
-ASKED = 2000  # pixels that are looked at between two pauses
+MAX_TEACHER_SAMPLES = 2000  # pixels that are looked at between two pauses
 TRIED = 1 / 8  # share of the features that a split of a tree chooses from
 STRENGTH = 4.0  # of the forests beside the linear head, where the slider lets it go farthest
 DOUBT = 0.01  # least probability of a class: leaves of few samples are surer than they may be
@@ -31,7 +31,7 @@ DIRECTIONS = 64  # in which features vary most, and which hidden units look alon
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Lesson:
+class TrainingBatch:
     """Samples to learn from.
 
     Attributes
@@ -46,15 +46,15 @@ class Lesson:
         How many of the features, the first ones, do not come from a network.
     """
 
-    rows: Tensor
-    label: Tensor
-    share: Tensor
-    plain: int
+    features: Tensor
+    class_index: Tensor
+    sample_weight: Tensor
+    linear: int
 
 
-def bend(
-    lesson: Lesson, free: Tensor, straight: Head, units: int, weight: float, seed: int
-) -> Generator[None, None, Bend | None]:
+def distill(
+    batch: TrainingBatch, unlabeled: Tensor, straight: Head, units: int, weight: float, seed: int
+) -> Generator[None, None, HiddenLayer | None]:
     """Return what bends a linear head so that it answers as it does together with two forests.
 
     Extremely randomised trees (Geurts et al. 2006) on many features learn from strokes what a linear head cannot, and
@@ -78,67 +78,73 @@ def bend(
     seed : int
         Of all draws.
     """
-    if len(lesson.label.unique()) < 2 or not weight or not units:
-        return straight.bend
-    rows = torch.cat([free, lesson.rows])
-    seen, classes = views(lesson), len(straight.linear.bias)
+    if len(batch.class_index.unique()) < 2 or not weight or not units:
+        return straight.hidden
+    rows = torch.cat([unlabeled, batch.features])
+    seen, classes = feature_views(batch), len(straight.linear.bias)
     votes = torch.zeros(len(rows), classes, device=rows.device)
     for view in seen:
-        votes += (yield from _votes(lesson, rows, view, classes, 2 * TREES // len(seen), seed)) / len(seen)
+        votes += (yield from _forest_probabilities(batch, rows, view, classes, 2 * TREES // len(seen), seed)) / len(
+            seen
+        )
     both = straight.logits(rows).log_softmax(1) + weight * votes.clamp(min=DOUBT).log()
-    return (yield from _distilled(both.softmax(1), rows, straight.linear, units, seed))
+    return (yield from _fit_hidden(both.softmax(1), rows, straight.linear, units, seed))
 
 
-def views(lesson: Lesson) -> list[slice]:
+def feature_views(batch: TrainingBatch) -> list[slice]:
     """Return which features each forest sees: all, and the plain ones if there are others."""
-    width = lesson.rows.shape[1]
-    return [slice(width)] if lesson.plain in (0, width) else [slice(width), slice(lesson.plain)]
+    width = batch.features.shape[1]
+    return [slice(width)] if batch.linear in (0, width) else [slice(width), slice(batch.linear)]
 
 
-def _votes(
-    lesson: Lesson, rows: Tensor, view: slice, classes: int, trees: int, seed: int
+def _forest_probabilities(
+    batch: TrainingBatch, features: Tensor, view: slice, classes: int, trees: int, seed: int
 ) -> Generator[None, None, Tensor]:
     """Return the class probabilities ``(n, classes)`` of a forest on some features; none of a class it has not seen."""
     from sklearn.ensemble import ExtraTreesClassifier  # a second that only those wait who teach
 
-    known, label, weight = (part.cpu().numpy() for part in (lesson.rows[:, view], lesson.label, lesson.share))
+    known, label, weight = (
+        part.cpu().numpy() for part in (batch.features[:, view], batch.class_index, batch.sample_weight)
+    )
     forest: Any = ExtraTreesClassifier(max_features=TRIED, n_jobs=1, warm_start=True, random_state=seed)
     for grown in range(1, trees + 1):
         forest.set_params(n_estimators=grown).fit(known, label, weight * (len(weight) / weight.sum()))
         yield
-    votes = np.zeros((len(rows), classes), np.float32)
-    for first in range(0, len(rows), ASKED):
-        part = slice(first, first + ASKED)
-        votes[part, forest.classes_] = forest.predict_proba(rows[part, view].cpu().numpy())
+    votes = np.zeros((len(features), classes), np.float32)
+    for first in range(0, len(features), MAX_TEACHER_SAMPLES):
+        part = slice(first, first + MAX_TEACHER_SAMPLES)
+        votes[part, forest.classes_] = forest.predict_proba(features[part, view].cpu().numpy())
         yield
-    return torch.from_numpy(votes).to(rows.device)
+    return torch.from_numpy(votes).to(features.device)
 
 
-def _distilled(wanted: Tensor, rows: Tensor, linear: Linear, units: int, seed: int) -> Generator[None, None, Bend]:
+def _fit_hidden(
+    target: Tensor, features: Tensor, linear: LinearHead, units: int, seed: int
+) -> Generator[None, None, HiddenLayer]:
     """Return the bend with which a linear head gives the wanted probabilities ``(n, classes)`` at rows ``(n, F)``."""
-    given, along = linear.logits(rows), (yield from _directions(rows))
-    seen, draw = rows @ along, torch.Generator().manual_seed(seed)
+    given, along = linear.logits(features), (yield from _directions(features))
+    seen, draw = features @ along, torch.Generator().manual_seed(seed)
     yield
-    weight, bias = (nn.Parameter(part.to(rows.device)) for part in _drawn(units, seen.shape[1], draw))
-    mix = nn.Parameter(torch.zeros(wanted.shape[1], units, device=rows.device))
+    weight, bias = (nn.Parameter(part.to(features.device)) for part in _random_layer(units, seen.shape[1], draw))
+    mix = nn.Parameter(torch.zeros(target.shape[1], units, device=features.device))
     optimiser = torch.optim.AdamW([weight, bias, mix], lr=RATE, weight_decay=DECAY)
     slower = torch.optim.lr_scheduler.LinearLR(optimiser, 1.0, 1 / STEPS, STEPS)
     for step in range(1, STEPS + 1):
-        at = torch.randint(len(rows), (BATCH,), generator=draw).to(rows.device)
-        bent = Bend(Linear(weight, bias), mix).logits(seen[at])
+        at = torch.randint(len(features), (BATCH,), generator=draw).to(features.device)
+        bent = HiddenLayer(LinearHead(weight, bias), mix).logits(seen[at])
         optimiser.zero_grad()
-        F.cross_entropy(given[at] + bent, wanted[at]).backward()
+        F.cross_entropy(given[at] + bent, target[at]).backward()
         optimiser.step()
         slower.step()
         if step % TAKEN == 0:
             yield
-    return Bend(Linear(weight.detach() @ along.T, bias.detach()), mix.detach())
+    return HiddenLayer(LinearHead(weight.detach() @ along.T, bias.detach()), mix.detach())
 
 
-def _directions(rows: Tensor) -> Generator[None, None, Tensor]:
+def _directions(features: Tensor) -> Generator[None, None, Tensor]:
     """Return the directions ``(F, DIRECTIONS)`` in which features vary most, of length one."""
-    scatter = torch.zeros(rows.shape[1], rows.shape[1], device=rows.device)
-    for part in rows.split(ASKED):
+    scatter = torch.zeros(features.shape[1], features.shape[1], device=features.device)
+    for part in features.split(MAX_TEACHER_SAMPLES):
         scatter.addmm_(part.T, part)
         yield
     _, vectors = torch.linalg.eigh(scatter)
@@ -147,8 +153,8 @@ def _directions(rows: Tensor) -> Generator[None, None, Tensor]:
     return along
 
 
-def _drawn(units: int, inputs: int, draw: torch.Generator) -> tuple[Tensor, Tensor]:
+def _random_layer(units: int, inputs: int, rng: torch.Generator) -> tuple[Tensor, Tensor]:
     """Return the weights and biases of random units, as wide as their inputs allow (LeCun et al. 1998)."""
     reach = inputs**-0.5
     weight, bias = torch.empty(units, inputs), torch.empty(units)
-    return weight.uniform_(-reach, reach, generator=draw), bias.uniform_(-reach, reach, generator=draw)
+    return weight.uniform_(-reach, reach, generator=rng), bias.uniform_(-reach, reach, generator=rng)

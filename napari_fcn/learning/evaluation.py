@@ -28,7 +28,7 @@ SPECK = 4  # pixels below which a change is not listed
 
 
 @dataclass(frozen=True, slots=True)
-class Marks:
+class Scores:
     """How strokes judge one set of weights.
 
     Attributes
@@ -39,41 +39,44 @@ class Marks:
         Mean negative log-likelihood of the painted classes, each class counting the same; lower is better.
     """
 
-    right: float
-    surprise: float
+    accuracy: float
+    nll: float
 
 
-def examine(logits: Tensor, label: Tensor) -> Marks:
+def evaluate(logits: Tensor, class_index: Tensor) -> Scores:
     """Return how weights that answered ``logits`` (n, classes) do on strokes that they have not learnt from.
 
     Without a labelled pixel there is no mark: both are NaN.
     """
-    if not len(label):
-        return Marks(nan, nan)
-    log = logits.float().log_softmax(1).gather(1, label[:, None])[:, 0].clamp(min=-10.0)
-    hits = (logits.argmax(1) == label).float()
-    found = [(float(hits[label == k].mean()), float(-log[label == k].mean())) for k in label.unique().tolist()]
+    if not len(class_index):
+        return Scores(nan, nan)
+    log = logits.float().log_softmax(1).gather(1, class_index[:, None])[:, 0].clamp(min=-10.0)
+    hits = (logits.argmax(1) == class_index).float()
+    found = [
+        (float(hits[class_index == k].mean()), float(-log[class_index == k].mean()))
+        for k in class_index.unique().tolist()
+    ]
     right, surprise = (float(np.mean(column)) for column in zip(*found, strict=True))
-    return Marks(right, surprise)
+    return Scores(right, surprise)
 
 
-def mean(marks: Sequence[Marks]) -> Marks:
+def mean_scores(scores: Sequence[Scores]) -> Scores:
     """Return the mean of several examinations; NaN if there are none."""
-    if not marks:
-        return Marks(nan, nan)
-    return Marks(float(np.mean([m.right for m in marks])), float(np.mean([m.surprise for m in marks])))
+    if not scores:
+        return Scores(nan, nan)
+    return Scores(float(np.mean([m.accuracy for m in scores])), float(np.mean([m.nll for m in scores])))
 
 
-def halves(samples: Samples) -> tuple[Samples, Samples]:
+def split_halves(samples: Samples) -> tuple[Samples, Samples]:
     """Return two halves of some samples, apart from each other: of each class the first and the last, in order."""
     first = np.zeros(len(samples), bool)
     for value in np.unique(samples.label):
         (of_class,) = np.nonzero(samples.label == value)
         first[of_class[: len(of_class) // 2]] = True
-    return samples.where(first), samples.where(~first)
+    return samples.select(first), samples.select(~first)
 
 
-def verdict(marks: Sequence[tuple[Marks, Marks]], pins: Sequence[PinScore]) -> tuple[bool, str]:
+def decide(scores: Sequence[tuple[Scores, Scores]], pins: Sequence[PinScore]) -> tuple[bool, str]:
     """Return whether a candidate may replace the accepted weights, and why as a sentence.
 
     Parameters
@@ -90,20 +93,20 @@ def verdict(marks: Sequence[tuple[Marks, Marks]], pins: Sequence[PinScore]) -> t
             return False, (
                 f"Pin {pin.name} would get worse: {pin.candidate:.1%} of it would be as pinned, now {pin.accepted:.1%}."
             )
-    if not marks or any(isnan(mark.right) for pair in marks for mark in pair):
+    if not scores or any(isnan(mark.accuracy) for pair in scores for mark in pair):
         return False, "It cannot be judged: there is no labelled pixel that it has not learnt from."
     for words, (accepted, candidate) in zip(
-        ("of the new strokes right", "right after both heads saw half"), marks, strict=False
+        ("of the new strokes right", "right after both heads saw half"), scores, strict=False
     ):
-        theirs, its = _percents(accepted.right, candidate.right)
-        if candidate.right < accepted.right:
+        theirs, its = _percents(accepted.accuracy, candidate.accuracy)
+        if candidate.accuracy < accepted.accuracy:
             return False, f"It fails the examination: {its} {words}, accepted {theirs}."
-        if not candidate.surprise < accepted.surprise:  # nor is NaN better
+        if not candidate.nll < accepted.nll:  # nor is NaN better
             return (
                 False,
                 f"It is no better on the examination: {its} {words}, accepted {theirs}, and not surer of them.",
             )
-    theirs, its = _percents(*(m.right for m in marks[0]))
+    theirs, its = _percents(*(m.accuracy for m in scores[0]))
     return True, f"It wins the examination: {its} of the new strokes right, accepted {theirs}, and surer of them."
 
 
@@ -113,7 +116,7 @@ def _percents(first: float, second: float) -> tuple[str, str]:
     return f"{first:.{digits}%}", f"{second:.{digits}%}"
 
 
-def changes(before: Classes, after: Classes, origin: Sequence[int]) -> tuple[Change, ...]:
+def changed_regions(before: Classes, after: Classes, origin: Sequence[int]) -> tuple[Change, ...]:
     """Return the connected places where two answers differ, largest first.
 
     Parameters

@@ -13,7 +13,7 @@ import torch
 
 from napari_fcn.geometry import Region, TilePlan
 from napari_fcn.inference.device import MEMORY_FORMATS, full_float32
-from napari_fcn.learning.annotations import within
+from napari_fcn.learning.annotations import is_inside
 from napari_fcn.learning.head import gather
 from napari_fcn.nets.layers import Level, enlarge
 
@@ -26,9 +26,9 @@ if TYPE_CHECKING:
     from napari_fcn.geometry import ReceptiveField, Tile
     from napari_fcn.inference.source import ImageSource
     from napari_fcn.learning.annotations import Samples
-    from napari_fcn.learning.head import Linear
+    from napari_fcn.learning.head import LinearHead
     from napari_fcn.models.normalise import Scaling
-    from napari_fcn.nets.hypercolumn import Taught
+    from napari_fcn.nets.hypercolumn import HypercolumnNet
 
 CORES = {1: 16, 2: 4, 3: 2}  # length of a core in halos
 SHORTEST = 64
@@ -37,7 +37,7 @@ ROOM = 4096  # painted pixels for which there is room at first
 
 
 @dataclass(frozen=True, eq=False)
-class View:
+class FeatureExtractor:
     """How a network looks at one image: which tiles it has, and what to read for them.
 
     The tiles are the same whatever is on screen, so that the features of a pixel are the same bit for bit whenever and
@@ -73,7 +73,7 @@ class View:
             core.append(-(-max(SHORTEST, CORES[ndim] * max(before, after)) // m) * m)
         return TilePlan(self.source.shape, axes.spread(core, 1), halo, multiple)
 
-    def tile_of(self, samples: Samples) -> npt.NDArray[np.int64]:
+    def tiles_of(self, samples: Samples) -> npt.NDArray[np.int64]:
         """Return the number of the tile in which each sample lies."""
         grid = samples.coordinates() // np.asarray(self.plan.tile)
         numbers: npt.NDArray[np.int64] = np.ravel_multi_index(tuple(grid.T), self.plan.counts).astype(np.int64)
@@ -87,9 +87,9 @@ class View:
 
     def positions(self, samples: Samples, region: Region) -> Tensor:
         """Return ``(n, 1 + ndim)`` places of samples in a block of this region, as `gather` takes them."""
-        return self.places(samples.coordinates(), region)
+        return self.tile_positions(samples.coordinates(), region)
 
-    def places(self, coordinates: npt.NDArray[np.int64], region: Region) -> Tensor:
+    def tile_positions(self, coordinates: npt.NDArray[np.int64], region: Region) -> Tensor:
         """Return ``(n, 1 + ndim)`` places of pixels ``(n, axes)`` of the image in a block of this region."""
         axes = self.source.axes
         at = coordinates - np.asarray(region.start)
@@ -98,7 +98,7 @@ class View:
             planes = planes * region.shape[axis] + at[:, axis]
         return torch.from_numpy(np.column_stack([planes, at[:, list(axes.space_positions)]])).to(self.device)
 
-    def window(self, net: Taught, tile: Tile) -> Window:
+    def compute_tile(self, net: HypercolumnNet, tile: Tile) -> FeatureTile:
         """Return the features of a tile, cut down to its core and one period of the grid around it."""
         with torch.inference_mode(), full_float32(self.device):
             levels = net.levels(net.fill(self.read(tile.read)))
@@ -106,7 +106,7 @@ class View:
         held = tile.core.grow(around).intersection(tile.read)
         cut = [(level.factor, self._cut(level, tile.read, held)) for level in levels]
         grids = {factor: torch.cat([f for other, f in cut if other == factor], dim=-1) for factor, _ in cut}
-        return Window(tile.core, held, grids, tuple((factor, f.shape[-1]) for factor, f in cut))
+        return FeatureTile(tile.core, held, grids, tuple((factor, f.shape[-1]) for factor, f in cut))
 
     def _cut(self, level: Level, read: Region, held: Region) -> Tensor:
         """Return the part ``(N, *space, C)`` of a level, of what was computed for a read, that covers a region."""
@@ -119,24 +119,24 @@ class View:
             index.append(slice(start, length if at_end else (held.stop[position] - read.start[position]) // factor))
         return level.features[(..., *index)].movedim(1, -1)
 
-    def logits(self, head: Linear, window: Window, region: Region | None = None) -> Tensor:
+    def logits(self, head: LinearHead, window: FeatureTile, region: Region | None = None) -> Tensor:
         """Return ``(N, K, *space)`` that a head gives in a region of a window's core; in all of it if none is named."""
         region = window.core if region is None else region
-        around = self.snapped(region).grow(self.source.axes.spread(self.multiple, 1)).intersection(window.held)
-        slices = [around.relative_to(window.held).slices[p] for p in self.source.axes.space_positions]
-        at_end = [around.stop[p] == window.held.stop[p] for p in self.source.axes.space_positions]
-        planes = self._planes(around, window.held)
+        around = self.snapped(region).grow(self.source.axes.spread(self.multiple, 1)).intersection(window.stored)
+        slices = [around.relative_to(window.stored).slices[p] for p in self.source.axes.space_positions]
+        at_end = [around.stop[p] == window.stored.stop[p] for p in self.source.axes.space_positions]
+        planes = self._crop_planes(around, window.stored)
         with torch.inference_mode(), full_float32(self.device):
-            logits = window.score(head, planes, slices, at_end)
+            logits = window.logits(head, planes, slices, at_end)
         inner = region.relative_to(around)
         index: list[Any] = [inner.slices[position] for position in self.source.axes.space_positions]
         return logits[(..., *index)]
 
-    def cut(self, values: Tensor, window: Window, region: Region) -> Tensor:
+    def cut(self, values: Tensor, window: FeatureTile, region: Region) -> Tensor:
         """Return the part of values ``(N, K, *space)`` of a window's core that lies in a region of it."""
         inner = region.relative_to(window.core)
         index: list[Any] = [inner.slices[position] for position in self.source.axes.space_positions]
-        planes = self._planes(region, window.core)
+        planes = self._crop_planes(region, window.core)
         return values[planes][(..., *index)]
 
     def snapped(self, region: Region) -> Region:
@@ -146,7 +146,7 @@ class View:
         stop = tuple(-(-b // m) * m for b, m in zip(region.stop, multiple, strict=True))
         return Region(start, stop).clip(self.source.shape)
 
-    def _planes(self, part: Region, whole: Region) -> slice | Tensor:
+    def _crop_planes(self, part: Region, whole: Region) -> slice | Tensor:
         """Return which indices along N, the loop axes of a block, belong to a part of it."""
         axes = self.source.axes
         loop = [axes.image.index(name) for name in axes.loop]
@@ -172,7 +172,7 @@ class View:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Window:
+class FeatureTile:
     """Features of a tile.
 
     Attributes
@@ -188,7 +188,7 @@ class Window:
     """
 
     core: Region
-    held: Region
+    stored: Region
     grids: Mapping[tuple[int, ...], Tensor]
     widths: tuple[tuple[tuple[int, ...], int], ...]
 
@@ -197,7 +197,7 @@ class Window:
         """The features of each level, ``(N, C, *space)``; views."""
         return [Level(f, self.grids[f][..., part].movedim(-1, 1)) for f, part in self._parts()]
 
-    def score(self, head: Linear, planes: slice | Tensor, part: Sequence[slice], at_end: Sequence[bool]) -> Tensor:
+    def logits(self, head: LinearHead, planes: slice | Tensor, part: Sequence[slice], at_end: Sequence[bool]) -> Tensor:
         """Return the class logits ``(N, K, *space)`` that a head gives: one product of matrices for each grid.
 
         Parameters
@@ -241,7 +241,7 @@ class Window:
 
 
 @dataclass(slots=True, eq=False)
-class Features:
+class FeatureCache:
     """The features that one trunk gives, as far as they were asked for.
 
     Attributes
@@ -257,69 +257,69 @@ class Features:
         longest ago, and the one used last stays in any case.
     """
 
-    view: View
-    net: Taught
+    extractor: FeatureExtractor
+    net: HypercolumnNet
     budget: int
     focus: tuple[int, ...] = ()
-    windows: OrderedDict[Region, Window] = field(default_factory=OrderedDict)
+    tiles: OrderedDict[Region, FeatureTile] = field(default_factory=OrderedDict)
     index: npt.NDArray[np.int64] = field(default_factory=lambda: np.zeros(0, np.int64))  # of known pixels, ascending
-    places: npt.NDArray[np.int64] = field(default_factory=lambda: np.zeros(0, np.int64))  # their rows in `known`
-    known: Tensor = field(default_factory=lambda: torch.zeros(0, 0))
+    positions: npt.NDArray[np.int64] = field(default_factory=lambda: np.zeros(0, np.int64))  # their rows in `known`
+    stored_samples: Tensor = field(default_factory=lambda: torch.zeros(0, 0))
 
-    def window(self, tile: Tile) -> Window:
+    def tile(self, tile: Tile) -> FeatureTile:
         """Return the features of a tile, from memory where possible."""
-        found = self.windows.pop(tile.core, None)
+        found = self.tiles.pop(tile.core, None)
         is_new = found is None
-        found = self.windows[tile.core] = self.view.window(self.net, tile) if found is None else found
-        while is_new and len(self.windows) > 1 and sum(w.bytes for w in self.windows.values()) > self.budget:
-            del self.windows[self._least_needed()]
+        found = self.tiles[tile.core] = self.extractor.compute_tile(self.net, tile) if found is None else found
+        while is_new and len(self.tiles) > 1 and sum(w.bytes for w in self.tiles.values()) > self.budget:
+            del self.tiles[self._least_recent()]
         return found
 
-    def _least_needed(self) -> Region:
+    def _least_recent(self) -> Region:
         if not self.focus:
-            return next(iter(self.windows))
-        return max(self.windows, key=lambda core: core.distance(self.focus))
+            return next(iter(self.tiles))
+        return max(self.tiles, key=lambda core: core.distance(self.focus))
 
     @property
     def has_room(self) -> bool:
         """Whether one more window fits into memory."""
-        sizes = [window.bytes for window in self.windows.values()]
+        sizes = [window.bytes for window in self.tiles.values()]
         return sum(sizes) + max(sizes, default=0) <= self.budget
 
-    def on(self, region: Region) -> Iterator[Window]:
+    def cached_in(self, region: Region) -> Iterator[FeatureTile]:
         """Yield the windows that touch a region."""
-        for tile in self.view.plan.touching(region):
-            yield self.window(tile)
+        for tile in self.extractor.plan.touching(region):
+            yield self.tile(tile)
 
-    def rows(self, samples: Samples) -> Tensor:
+    def matrix(self, samples: Samples) -> Tensor:
         """Return the features ``(n, F)`` of each sample; those seen before come from memory."""
         new = ~np.isin(samples.index, self.index, assume_unique=True)
         if new.any():
-            self._look(samples.where(new))
-        at = self.places[np.searchsorted(self.index, samples.index)]
-        return self.known[torch.from_numpy(at).to(self.known.device)]
+            self._compute(samples.select(new))
+        at = self.positions[np.searchsorted(self.index, samples.index)]
+        return self.stored_samples[torch.from_numpy(at).to(self.stored_samples.device)]
 
-    def _look(self, samples: Samples) -> None:
-        plan = self.view.plan
-        numbers = self.view.tile_of(samples)
+    def _compute(self, samples: Samples) -> None:
+        plan = self.extractor.plan
+        numbers = self.extractor.tiles_of(samples)
         for number in np.unique(numbers):
-            part = samples.where(numbers == number)
-            window = self.window(plan.at(np.unravel_index(number, plan.counts)))
-            self._keep(gather(window.levels, self.view.positions(part, window.held)), part.index)
+            part = samples.select(numbers == number)
+            window = self.tile(plan.at(np.unravel_index(number, plan.counts)))
+            self._store(gather(window.levels, self.extractor.positions(part, window.stored)), part.index)
 
-    def _keep(self, rows: Tensor, index: npt.NDArray[np.int64]) -> None:
+    def _store(self, rows: Tensor, index: npt.NDArray[np.int64]) -> None:
         """Write rows behind those that are known; what is known moves only when the room is full."""
         count = len(self.index)
-        if count + len(rows) > len(self.known):
+        if count + len(rows) > len(self.stored_samples):
             room = rows.new_empty(max(ROOM, 2 * (count + len(rows))), rows.shape[1])
             if count:
-                room[:count] = self.known[:count]
-            self.known = room
-        self.known[count : count + len(rows)] = rows
+                room[:count] = self.stored_samples[:count]
+            self.stored_samples = room
+        self.stored_samples[count : count + len(rows)] = rows
         joined = np.concatenate([self.index, index])
         order = np.argsort(joined, kind="stable")
-        places = np.concatenate([self.places, np.arange(count, count + len(rows))])
-        self.index, self.places = joined[order], places[order]
+        places = np.concatenate([self.positions, np.arange(count, count + len(rows))])
+        self.index, self.positions = joined[order], places[order]
 
 
 def _product(features: Tensor, weight: Tensor) -> Tensor:
@@ -335,11 +335,11 @@ def _product(features: Tensor, weight: Tensor) -> Tensor:
     return product_
 
 
-def inside(samples: Samples, region: Region) -> Samples:
+def select_inside(samples: Samples, region: Region) -> Samples:
     """Return the samples that lie in a region."""
-    return samples.where(within(samples, region))
+    return samples.select(is_inside(samples, region))
 
 
-def bytes_per_pixel(net: Taught) -> float:
+def bytes_per_pixel(net: HypercolumnNet) -> float:
     """Return the memory that the features of a pixel take."""
     return 4 * sum(width / prod(factor) for factor, width in net.widths)

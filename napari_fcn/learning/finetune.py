@@ -14,23 +14,23 @@ from torch.nn import functional as F
 from napari_fcn.events import StepDone
 from napari_fcn.geometry import Region
 from napari_fcn.inference.device import mixed_precision, place
-from napari_fcn.learning.annotations import within
-from napari_fcn.learning.cancellation import Left, giving_up, told
+from napari_fcn.learning.annotations import is_inside
+from napari_fcn.learning.cancellation import Cancelled, cancel_between_layers, with_heartbeat
 from napari_fcn.learning.labels import IGNORE
-from napari_fcn.learning.linear_fit import balanced
+from napari_fcn.learning.linear_fit import balance_classes
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterator, Mapping
 
     from torch import Tensor
 
-    from napari_fcn.events import Working
+    from napari_fcn.events import Heartbeat
     from napari_fcn.learning.annotations import Samples
-    from napari_fcn.learning.features import View
-    from napari_fcn.nets.hypercolumn import Taught
+    from napari_fcn.learning.features import FeatureExtractor
+    from napari_fcn.nets.hypercolumn import HypercolumnNet
     from napari_fcn.settings import TeachSettings
 
-NEWEST = 0.5  # how often a patch is drawn around a stroke of the latest turn
+NEWEST_SHARE = 0.5  # how often a patch is drawn around a stroke of the latest turn
 PULL = 0.02  # share of the way back to the original weights per step, at the slider's middle
 SHARE = 0.3  # of the way from the weights at the start to those that were learnt, at the slider's middle
 FIELDS = {1: 4.0, 2: 2.75, 3: 2.0}  # length of a patch in fields: the more surroundings, the better what is learnt
@@ -77,11 +77,16 @@ class FineTuner:
     """
 
     def __init__(
-        self, net: Taught, view: View, original: Mapping[str, Tensor], settings: TeachSettings, seed: int
+        self,
+        net: HypercolumnNet,
+        view: FeatureExtractor,
+        original: Mapping[str, Tensor],
+        settings: TeachSettings,
+        seed: int,
     ) -> None:
-        self.view, self.settings = view, settings
+        self.extractor, self.settings = view, settings
         self.model = net
-        self.net: Taught = place(deepcopy(net.straight()), net.spec.ndim, view.device).eval()  # type: ignore[assignment]
+        self.net: HypercolumnNet = place(deepcopy(net.linear()), net.spec.ndim, view.device).eval()  # type: ignore[assignment]
         assert self.net.trunk is not None
         self.parameters = dict(self.net.trunk.named_parameters(prefix="trunk"))
         frozen = {id(p) for p in (getattr(self.net.trunk.score, "parameters", tuple)())}
@@ -91,32 +96,32 @@ class FineTuner:
         self.optimiser = torch.optim.AdamW(self.parameters.values(), lr=rate, weight_decay=0.0)
         self.pull = PULL * 2 * settings.keep
         self.share = SHARE * 2 * (1 - settings.keep) if self.original else 1.0  # a new network has nothing to keep
-        self.draw = np.random.default_rng(seed)
-        self.done = 0
-        self.started = time.monotonic()
+        self.rng = np.random.default_rng(seed)
+        self.steps_done = 0
+        self.start_weights = time.monotonic()
         self.loss = float("nan")
 
     @property
     def patch(self) -> tuple[int, ...]:
         """Length of a patch per axis in space: as set, or some times as long as the field, on the grid."""
-        shape = [self.view.source.shape[p] for p in self.view.source.axes.space_positions]
-        sizes = [self.settings.patch or round(FIELDS[len(shape)] * n) for n in self.view.field.size]
-        on_grid = (-(-n // m) * m for n, m in zip(sizes, self.view.multiple, strict=True))
+        shape = [self.extractor.source.shape[p] for p in self.extractor.source.axes.space_positions]
+        sizes = [self.settings.patch or round(FIELDS[len(shape)] * n) for n in self.extractor.field.size]
+        on_grid = (-(-n // m) * m for n, m in zip(sizes, self.extractor.multiple, strict=True))
         return tuple(
-            min(n, -(-length // m) * m) for n, length, m in zip(on_grid, shape, self.view.multiple, strict=True)
+            min(n, -(-length // m) * m) for n, length, m in zip(on_grid, shape, self.extractor.multiple, strict=True)
         )
 
-    def steps(self, samples: Samples, until: int) -> Iterator[Working | StepDone]:
+    def steps(self, samples: Samples, until: int) -> Iterator[Heartbeat | StepDone]:
         """Yield after each step until ``until`` are done in all, and within each; a step that is left is not begun."""
         self.net.requires_grad_(False)
         for parameter in self.parameters.values():
             parameter.requires_grad_(True)
-        while self.done < until:
-            self.loss = yield from told("step", self._step(samples))
-            self.done += 1
-            yield StepDone(self.done, until, self.loss, time.monotonic() - self.started)
+        while self.steps_done < until:
+            self.loss = yield from with_heartbeat("step", self._step(samples))
+            self.steps_done += 1
+            yield StepDone(self.steps_done, until, self.loss, time.monotonic() - self.start_weights)
 
-    def copy(self) -> Taught:
+    def copy(self) -> HypercolumnNet:
         """Return what comes out now: a mean of the weights at the start and of those that learn, with a whole head."""
         net = deepcopy(self.model)
         net.trunk = deepcopy(self.net.trunk)
@@ -129,13 +134,13 @@ class FineTuner:
 
     def _step(self, samples: Samples) -> Generator[None, None, float]:
         """Return the loss of a step; left at a pause, it leaves everything as it was."""
-        before = self.draw.bit_generator.state
+        before = self.rng.bit_generator.state
         loss: Tensor | None = None
         while loss is None:
             try:
                 loss = self._slope(samples)
-            except Left:
-                self.draw.bit_generator.state = before
+            except Cancelled:
+                self.rng.bit_generator.state = before
                 yield
         torch.nn.utils.clip_grad_norm_(self.parameters.values(), CLIP)
         self.optimiser.step()
@@ -147,29 +152,29 @@ class FineTuner:
     def _slope(self, samples: Samples) -> Tensor:
         """Return the loss of a patch, with its gradient in the parameters."""
         self.optimiser.zero_grad(set_to_none=True)
-        with giving_up(self.net):
+        with cancel_between_layers(self.net):
             loss = self._loss(self._patch(samples))
             loss.backward()
         return loss
 
     def _loss(self, patch: Patch) -> Tensor:
-        with mixed_precision(self.view.device, self.settings.precision):
+        with mixed_precision(self.extractor.device, self.settings.precision):
             levels = self.net.levels(self.net.fill(patch.image))
             whole: list[Any] = [slice(0, n) for n in patch.image.shape[2:]]
             return partial_cross_entropy(self.net.score(levels)[(..., *whole)].float(), patch.target)
 
     def _patch(self, samples: Samples) -> Patch:
         """Return a patch around a painted pixel: each class as often as the others, new strokes more often."""
-        axes, draw = self.view.source.axes, self.draw
+        axes, draw = self.extractor.source.axes, self.rng
         pool = samples
         newest = samples.turn == samples.turn.max()
-        if draw.random() < NEWEST:
-            pool = samples.where(newest)
+        if draw.random() < NEWEST_SHARE:
+            pool = samples.select(newest)
         label = draw.choice(np.unique(pool.label))
         at = pool.coordinates()[draw.choice(np.flatnonzero(pool.label == label))]
         start, stop = list(at), list(at + 1)
-        for position, length, multiple in zip(axes.space_positions, self.patch, self.view.multiple, strict=True):
-            n = self.view.source.shape[position]
+        for position, length, multiple in zip(axes.space_positions, self.patch, self.extractor.multiple, strict=True):
+            n = self.extractor.source.shape[position]
             centre = int(at[position])
             low = centre - int(draw.integers(length // 4, length - length // 4))
             last = -(-max(0, n - length) // multiple)  # steps of the grid to the last patch, and to those that hold it
@@ -178,27 +183,27 @@ class FineTuner:
             start[position], stop[position] = low, min(low + length, n)
         region = Region(tuple(map(int, start)), tuple(map(int, stop)))
         target = self._target(samples, region)
-        return self._augmented(self.view.read(region), target)
+        return self._augmented(self.extractor.read(region), target)
 
     def _target(self, samples: Samples, region: Region) -> Tensor:
-        inside = samples.where(within(samples, region))
-        place_ = self.view.positions(inside, region)
-        space = [region.shape[p] for p in self.view.source.axes.space_positions]
-        target = torch.full((1, *space), IGNORE, dtype=torch.int64, device=self.view.device)
-        target[tuple(place_.unbind(1))] = torch.from_numpy(inside.label.astype(np.int64)).to(self.view.device)
+        inside = samples.select(is_inside(samples, region))
+        place_ = self.extractor.positions(inside, region)
+        space = [region.shape[p] for p in self.extractor.source.axes.space_positions]
+        target = torch.full((1, *space), IGNORE, dtype=torch.int64, device=self.extractor.device)
+        target[tuple(place_.unbind(1))] = torch.from_numpy(inside.label.astype(np.int64)).to(self.extractor.device)
         return target
 
     def _augmented(self, image: Tensor, target: Tensor) -> Patch:
         """Return a patch flipped and turned by right angles among axes of one length and scale, and a bit brighter."""
-        flips = [axis for axis in range(image.ndim - 2) if self.draw.random() < 0.5 and axis != self.net.spec.time]
+        flips = [axis for axis in range(image.ndim - 2) if self.rng.random() < 0.5 and axis != self.net.spec.time]
         image = image.flip([2 + axis for axis in flips])
         target = target.flip([1 + axis for axis in flips])
         lengths, spec = image.shape[2:], self.net.spec
         is_square = len(lengths) > 1 and lengths[-1] == lengths[-2]
-        if is_square and spec.twin(spec.ndim - 1) == spec.twin(spec.ndim - 2) and self.draw.random() < 0.5:
+        if is_square and spec.axis_spec(spec.ndim - 1) == spec.axis_spec(spec.ndim - 2) and self.rng.random() < 0.5:
             image, target = image.transpose(-1, -2), target.transpose(-1, -2)
-        gain = 1 + self.draw.uniform(-GAIN, GAIN)
-        lift = self.draw.uniform(-LIFT, LIFT)
+        gain = 1 + self.rng.uniform(-GAIN, GAIN)
+        lift = self.rng.uniform(-LIFT, LIFT)
         return Patch(image * gain + lift, target)
 
 
@@ -214,7 +219,7 @@ def partial_cross_entropy(logits: Tensor, target: Tensor) -> Tensor:
     """
     known = target != IGNORE
     label = target[known]
-    share = balanced(label, torch.ones(len(label), device=label.device), logits.shape[1])
+    share = balance_classes(label, torch.ones(len(label), device=label.device), logits.shape[1])
     values = F.cross_entropy(logits.movedim(1, -1)[known], label, reduction="none")
     return (values * share).sum() / share.sum()
 

@@ -13,12 +13,12 @@ if TYPE_CHECKING:
 
     from torch import Tensor
 
-    from napari_fcn.nets.hypercolumn import Taught
+    from napari_fcn.nets.hypercolumn import HypercolumnNet
     from napari_fcn.nets.layers import Level
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Standard:
+class FeatureScaler:
     """Mean and spread of each feature, so that one ridge fits all, and all levels together count alike.
 
     Attributes
@@ -29,10 +29,10 @@ class Standard:
     """
 
     mean: Tensor
-    spread: Tensor
+    scale: Tensor
 
     @classmethod
-    def of(cls, levels: Sequence[Level]) -> Standard:
+    def fit(cls, levels: Sequence[Level]) -> FeatureScaler:
         """Return the statistics of the features of an image or a part of it."""
         flat = [level.features.float().transpose(0, 1).flatten(1) for level in levels]
         mean = torch.cat([f.mean(1) for f in flat])
@@ -42,7 +42,7 @@ class Standard:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Linear:
+class LinearHead:
     """Class logits as a linear function of features.
 
     Attributes
@@ -56,33 +56,33 @@ class Linear:
     weight: Tensor
     bias: Tensor
 
-    def logits(self, rows: Tensor) -> Tensor:
+    def logits(self, features: Tensor) -> Tensor:
         """Return ``(n, classes)`` for standardised features ``(n, F)``."""
-        return torch.addmm(self.bias, rows, self.weight.T)
+        return torch.addmm(self.bias, features, self.weight.T)
 
-    def scaled(self, factor: float) -> Linear:
+    def scaled(self, factor: float) -> LinearHead:
         """Return a head that is so many times as sure."""
-        return Linear(self.weight * factor, self.bias * factor)
+        return LinearHead(self.weight * factor, self.bias * factor)
 
-    def beyond_first(self) -> Linear:
+    def relative_to_first(self) -> LinearHead:
         """Return what gives the logits of all classes but the first, less those of the first.
 
         Probabilities need no more.
         """
-        return Linear(self.weight[1:] - self.weight[0], self.bias[1:] - self.bias[0])
+        return LinearHead(self.weight[1:] - self.weight[0], self.bias[1:] - self.bias[0])
 
-    def standardised(self, standard: Standard) -> Linear:
+    def to_scaled_features(self, scaler: FeatureScaler) -> LinearHead:
         """Return the same head for standardised features."""
-        return Linear(self.weight * standard.spread, self.bias + self.weight @ standard.mean)
+        return LinearHead(self.weight * scaler.scale, self.bias + self.weight @ scaler.mean)
 
-    def raw(self, standard: Standard) -> Linear:
+    def unscaled(self, scaler: FeatureScaler) -> LinearHead:
         """Return this head for standardised features as one for features as they are."""
-        weight = self.weight / standard.spread
-        return Linear(weight, self.bias - weight @ standard.mean)
+        weight = self.weight / scaler.scale
+        return LinearHead(weight, self.bias - weight @ scaler.mean)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Bend:
+class HiddenLayer:
     """What bends a head: one hidden layer, added to its linear part.
 
     Attributes
@@ -93,49 +93,51 @@ class Bend:
         ``(classes, units)``, from the rectified units to the class logits.
     """
 
-    hidden: Linear
-    mix: Tensor
+    hidden: LinearHead
+    output_weights: Tensor
 
-    def logits(self, rows: Tensor) -> Tensor:
+    def logits(self, features: Tensor) -> Tensor:
         """Return what it adds to ``(n, classes)`` for features ``(n, F)``."""
-        return self.hidden.logits(rows).relu() @ self.mix.T
+        return self.hidden.logits(features).relu() @ self.output_weights.T
 
-    def on_units(self, units: Tensor) -> Tensor:
+    def from_units(self, units: Tensor) -> Tensor:
         """Return what it adds, ``(N, classes, *space)``, from its units before they are rectified."""
-        return torch.einsum("nu...,ku->nk...", units.relu(), self.mix)
+        return torch.einsum("nu...,ku->nk...", units.relu(), self.output_weights)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Head:
     """Class logits as a function of features: linear, and bent where strokes have asked for it."""
 
-    linear: Linear
-    bend: Bend | None = None
+    linear: LinearHead
+    hidden: HiddenLayer | None = None
 
-    def logits(self, rows: Tensor) -> Tensor:
+    def logits(self, features: Tensor) -> Tensor:
         """Return ``(n, classes)`` for features ``(n, F)``."""
-        straight = self.linear.logits(rows)
-        return straight if self.bend is None else straight + self.bend.logits(rows)
+        straight = self.linear.logits(features)
+        return straight if self.hidden is None else straight + self.hidden.logits(features)
 
-    def beyond_first(self) -> Head:
+    def relative_to_first(self) -> Head:
         """Return what gives the logits of all classes but the first, less those of the first."""
-        bend = self.bend and Bend(self.bend.hidden, self.bend.mix[1:] - self.bend.mix[0])
-        return Head(self.linear.beyond_first(), bend)
+        bend = self.hidden and HiddenLayer(
+            self.hidden.hidden, self.hidden.output_weights[1:] - self.hidden.output_weights[0]
+        )
+        return Head(self.linear.relative_to_first(), bend)
 
     def scaled(self, factor: float) -> Head:
         """Return a head that is so many times as sure."""
-        bend = self.bend and Bend(self.bend.hidden, self.bend.mix * factor)
+        bend = self.hidden and HiddenLayer(self.hidden.hidden, self.hidden.output_weights * factor)
         return Head(self.linear.scaled(factor), bend)
 
-    def standardised(self, standard: Standard) -> Head:
+    def to_scaled_features(self, scaler: FeatureScaler) -> Head:
         """Return the same head for standardised features."""
-        bend = self.bend and Bend(self.bend.hidden.standardised(standard), self.bend.mix)
-        return Head(self.linear.standardised(standard), bend)
+        bend = self.hidden and HiddenLayer(self.hidden.hidden.to_scaled_features(scaler), self.hidden.output_weights)
+        return Head(self.linear.to_scaled_features(scaler), bend)
 
-    def raw(self, standard: Standard) -> Head:
+    def unscaled(self, scaler: FeatureScaler) -> Head:
         """Return this head for standardised features as one for features as they are."""
-        bend = self.bend and Bend(self.bend.hidden.raw(standard), self.bend.mix)
-        return Head(self.linear.raw(standard), bend)
+        bend = self.hidden and HiddenLayer(self.hidden.hidden.unscaled(scaler), self.hidden.output_weights)
+        return Head(self.linear.unscaled(scaler), bend)
 
 
 def gather(levels: Sequence[Level], positions: Tensor) -> Tensor:
@@ -175,36 +177,38 @@ def _gather(level: Level, positions: Tensor) -> Tensor:
     return out
 
 
-def write(net: Taught, head: Head) -> None:
+def write_head(net: HypercolumnNet, head: Head) -> None:
     """Put a head for features as they are into a network; units that it has none for become silent."""
     classes, features = head.linear.weight.shape
     weight = head.linear.weight.new_zeros(classes + net.spec.hidden, features)
     bias = head.linear.bias.new_zeros(len(weight))
     weight[:classes], bias[:classes] = head.linear.weight, head.linear.bias
     mix = weight.new_zeros(classes, net.spec.hidden)
-    if head.bend is not None:
-        units = len(head.bend.hidden.bias)
+    if head.hidden is not None:
+        units = len(head.hidden.hidden.bias)
         weight[classes : classes + units], bias[classes : classes + units] = (
-            head.bend.hidden.weight,
-            head.bend.hidden.bias,
+            head.hidden.hidden.weight,
+            head.hidden.hidden.bias,
         )
-        mix[:, :units] = head.bend.mix
+        mix[:, :units] = head.hidden.output_weights
     with torch.no_grad():
         parts = weight.split([width for _, width in net.widths], dim=1)
-        for conv, part in zip(net.scorers, parts, strict=True):
+        for conv, part in zip(net.heads_of_levels, parts, strict=True):
             conv.weight.copy_(part.reshape(conv.weight.shape))
-        assert net.scorers[0].bias is not None
-        net.scorers[0].bias.copy_(bias)
+        assert net.heads_of_levels[0].bias is not None
+        net.heads_of_levels[0].bias.copy_(bias)
         if net.mix is not None:
             net.mix.weight.copy_(mix.reshape(net.mix.weight.shape))
 
 
-def read(net: Taught) -> Head:
+def read_head(net: HypercolumnNet) -> Head:
     """Return the head of a network, for features as they are."""
-    weight = torch.cat([conv.weight.detach().flatten(1) for conv in net.scorers], dim=1)
-    assert net.scorers[0].bias is not None
-    bias, classes = net.scorers[0].bias.detach().clone(), net.spec.classes
-    linear = Linear(weight[:classes], bias[:classes])
+    weight = torch.cat([conv.weight.detach().flatten(1) for conv in net.heads_of_levels], dim=1)
+    assert net.heads_of_levels[0].bias is not None
+    bias, classes = net.heads_of_levels[0].bias.detach().clone(), net.spec.classes
+    linear = LinearHead(weight[:classes], bias[:classes])
     if net.mix is None or not net.mix.weight.any():
         return Head(linear)
-    return Head(linear, Bend(Linear(weight[classes:], bias[classes:]), net.mix.weight.detach().flatten(1).clone()))
+    return Head(
+        linear, HiddenLayer(LinearHead(weight[classes:], bias[classes:]), net.mix.weight.detach().flatten(1).clone())
+    )

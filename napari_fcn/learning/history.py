@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING, Any, Protocol, Self
 
 from napari_fcn.errors import ModelError
 from napari_fcn.events import Commit, HistoryChanged
-from napari_fcn.learning.pins import between
+from napari_fcn.learning.pins import mapping_between
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
     from torch import Tensor
 
-    from napari_fcn.learning.pins import Classes, Kept, Lineage
+    from napari_fcn.learning.pins import Classes, Lineage, OldIndices
     from napari_fcn.models.card import ModelInfo
     from napari_fcn.models.checkpoint import Checkpoint
 
@@ -39,7 +39,7 @@ class Delta:
     sources: Mapping[str, int]
 
 
-class Store(Protocol):
+class DeltaStore(Protocol):
     """Where the weights of commits are kept."""
 
     def put(self, number: int, delta: Delta) -> None:
@@ -65,7 +65,7 @@ class MemoryStore:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class _Held:
+class _CachedCommit:
     """The whole model of one commit, so that the next one can be compared with it."""
 
     number: int
@@ -97,13 +97,13 @@ class History:
         For each commit, the changes of the classes that led to it.
     """
 
-    def __init__(self, store: Store | None = None, last: int = -1) -> None:
-        self.store: Store = MemoryStore() if store is None else store
+    def __init__(self, store: DeltaStore | None = None, last: int = -1) -> None:
+        self.store: DeltaStore = MemoryStore() if store is None else store
         self._last = last
         self._commits: dict[int, Commit] = {}
         self._present: int | None = None
         self._next: dict[int, int] = {}  # commit -> the child that was visited last
-        self._held: _Held | None = None
+        self._cached: _CachedCommit | None = None
         self.lineages: dict[int, Lineage] = {}
 
     @classmethod
@@ -111,7 +111,7 @@ class History:
         cls,
         commits: Iterable[Commit],
         present: int,
-        store: Store | None = None,
+        store: DeltaStore | None = None,
         visited: Iterable[int] = (),
         last: int = -1,
     ) -> Self:
@@ -157,19 +157,19 @@ class History:
         held, delta = self._compared(number, checkpoint)
         self.store.put(number, delta)
         self.lineages[number] = () if self._present is None else self.lineages.get(self._present, ())
-        self._commits[number], self._held, self._last = commit, held, number
+        self._commits[number], self._cached, self._last = commit, held, number
         self._visit(number)
         return commit
 
-    def note_classes(self, kept: Kept) -> None:
+    def record_class_change(self, old_indices: OldIndices) -> None:
         """Note how the present commit has changed the classes: for each, which one it was before."""
         number = self.present.number
-        change = (-number, kept)  # numbers above zero are those of entries of a project
+        change = (-number, old_indices)  # numbers above zero are those of entries of a project
         self.lineages[number] = (*self.lineages.get(number, ()), change)
 
-    def renumbering(self, first: int, second: int) -> Classes:
+    def class_mapping(self, first: int, second: int) -> Classes:
         """Return the class index at one commit of each at another, `GONE` for classes that are not there."""
-        return between(self.lineages.get(first, ()), self.lineages.get(second, ()))
+        return mapping_between(self.lineages.get(first, ()), self.lineages.get(second, ()))
 
     def undo(self) -> Commit | None:
         """Return the parent of the present commit, which becomes the present one; None at the start."""
@@ -185,13 +185,13 @@ class History:
 
     def go_to(self, number: int) -> Commit:
         """Return a commit, which becomes the present one."""
-        self._known(number)
+        self._require(number)
         self._visit(number)
         return self.present
 
     def rename(self, number: int, name: str) -> Commit:
         """Return a commit with a new name."""
-        self._commits[number] = replace(self._known(number), name=name)
+        self._commits[number] = replace(self._require(number), name=name)
         return self._commits[number]
 
     def checkpoint(self, number: int) -> Checkpoint:
@@ -202,14 +202,14 @@ class History:
         ModelError
             If its weights cannot be read, or are not those that were added.
         """
-        held = self._hold(number)
+        held = self._cache(number)
         if number == self._present:
-            self._held = held
+            self._cached = held
         return held.checkpoint
 
     def log(self, number: int) -> tuple[dict[str, Any], ...]:
         """Return the path from the start to a commit as plain data, for the card of the model."""
-        path = [self._known(number)]
+        path = [self._require(number)]
         while path[-1].parent is not None:
             path.append(self._commits[path[-1].parent])
         return tuple({k: v for k, v in asdict(commit).items() if k != "parent"} for commit in reversed(path))
@@ -218,7 +218,7 @@ class History:
         """Return the commits as an event."""
         return HistoryChanged(self.commits, self.present.number, is_restored)
 
-    def _known(self, number: int) -> Commit:
+    def _require(self, number: int) -> Commit:
         if number not in self._commits:
             raise ValueError(f"There is no commit {number}; the last is {max(self._commits, default=None)}.")
         return self._commits[number]
@@ -233,11 +233,11 @@ class History:
                 break
             child, parent = parent, self._commits[parent].parent
 
-    def _compared(self, number: int, checkpoint: Checkpoint) -> tuple[_Held, Delta]:
+    def _compared(self, number: int, checkpoint: Checkpoint) -> tuple[_CachedCommit, Delta]:
         """Return a copy of a model, and what of it the present one has not."""
         import torch
 
-        parent = None if self._present is None else self._hold(self._present)
+        parent = None if self._present is None else self._cache(self._present)
         weights, sources = {}, {}
         for name, tensor in checkpoint.weights.items():
             old = None if parent is None else parent.checkpoint.weights.get(name)
@@ -247,16 +247,16 @@ class History:
                 weights[name] = tensor.detach().to("cpu").clone(memory_format=torch.contiguous_format)
                 sources[name] = number
         own = {name: weights[name] for name, source in sources.items() if source == number}
-        held = _Held(number, replace(checkpoint, weights=weights), sources)
+        held = _CachedCommit(number, replace(checkpoint, weights=weights), sources)
         return held, Delta(checkpoint.info, own, sources)
 
-    def _hold(self, number: int) -> _Held:
+    def _cache(self, number: int) -> _CachedCommit:
         """Return the whole model of a commit."""
-        if self._held is not None and self._held.number == number:
-            return self._held
+        if self._cached is not None and self._cached.number == number:
+            return self._cached
         from napari_fcn.models.checkpoint import Checkpoint
 
-        commit, delta = self._known(number), self.store.get(number)
+        commit, delta = self._require(number), self.store.get(number)
         deltas = {n: self.store.get(n) for n in set(delta.sources.values()) - {number}} | {number: delta}
         missing = [name for name, source in delta.sources.items() if name not in deltas[source].tensors]
         weights = {name: deltas[n].tensors[name] for name, n in delta.sources.items() if name not in missing}
@@ -266,7 +266,7 @@ class History:
                 f"The weights of commit {number} are not those that were kept: their file was changed or is damaged. "
                 "Go to another commit."
             )
-        return _Held(number, checkpoint, delta.sources)
+        return _CachedCommit(number, checkpoint, delta.sources)
 
 
 def _number(commit: Commit) -> int:

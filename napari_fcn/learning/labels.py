@@ -18,10 +18,10 @@ if TYPE_CHECKING:
     Labels = npt.NDArray[Any]
 
 IGNORE = 255  # target value of pixels that say nothing
-FEW = 8  # more values than that, each of one piece, are numbered objects rather than classes
+MANY_VALUES = 8  # more values than that, each of one piece, are numbered objects rather than classes
 SEVERAL = 3  # pieces of a value that are more than fragments of an object
-LOOKED_AT = 12  # label images whose pieces are counted
-LISTED = 6  # values that a message names
+MAX_COUNTED = 12  # label images whose pieces are counted
+MAX_LISTED = 6  # values that a message names
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +54,7 @@ STROKES = Encoding(1, 255, 0, "0 or NaN not annotated, 1 to 255 the classes")
 OBJECTS = Encoding(1, 2**53, None, "0 outside of objects, and a number for each object")
 
 
-def read(labels: Any, encoding: Encoding, name: str = "The labels", values: Sequence[int] = ()) -> Labels:
+def decode_labels(labels: Any, encoding: Encoding, name: str = "The labels", values: Sequence[int] = ()) -> Labels:
     """Return labels as whole numbers of an encoding; NaN becomes unknown.
 
     Parameters
@@ -79,14 +79,14 @@ def read(labels: Any, encoding: Encoding, name: str = "The labels", values: Sequ
     if found.dtype.kind not in "buif":
         raise ImageError(f"{name} are of type {found.dtype}; {needed}. Save them as an integer image.")
     nothing = np.isnan(found) if found.dtype.kind == "f" else None
-    found = _whole(found, nothing, f"{name} are of type {found.dtype}", needed, encoding)
+    found = _check_integers(found, nothing, f"{name} are of type {found.dtype}", needed, encoding)
     if values:
         if encoding.unknown is None:
             raise ImageError(
                 "Label values of classes were given, but the labels are to be numbered objects. Choose --target "
                 "classes, or leave out --label-values."
             )
-        found = _mapped(found, values, encoding)
+        found = _map_values(found, values, encoding)
     elif found.size and not encoding.highest >= int(found.max()) >= int(found.min()) >= 0:
         raise ImageError(_out_of_range(found, encoding, name, needed))
     if nothing is not None and nothing.any():
@@ -94,7 +94,7 @@ def read(labels: Any, encoding: Encoding, name: str = "The labels", values: Sequ
     return found
 
 
-def _whole(found: Labels, nothing: Labels | None, given: str, needed: str, encoding: Encoding) -> Labels:
+def _check_integers(found: Labels, nothing: Labels | None, given: str, needed: str, encoding: Encoding) -> Labels:
     """Return labels of any real type as integers, with 0 for NaN."""
     if found.dtype.kind == "b":
         return found.astype(np.uint8)
@@ -121,17 +121,17 @@ def _out_of_range(found: Labels, encoding: Encoding, name: str, needed: str) -> 
         advice = "Write 0 outside of objects, and number them from 1."
     elif low < 0:
         advice = f"Write {encoding.unknown} where nothing is known."
-    elif len(values) <= FEW:
+    elif len(values) <= MANY_VALUES:
         advice = values_advice(values)
     else:
         advice = "Numbered objects are learnt with napari-fcn train --target objects."
     return f"{name} go from {low} to {high}; {needed}. {advice}"
 
 
-def _mapped(found: Labels, values: Sequence[int], encoding: Encoding) -> Labels:
+def _map_values(found: Labels, values: Sequence[int], encoding: Encoding) -> Labels:
     """Return labels in which the classes have the numbers of the encoding instead of these values."""
     if len(set(values)) != len(values) or len(values) > encoding.last - encoding.first + 1:
-        raise ImageError(f"The label values {spelled(values)} cannot be classes: give each value once.")
+        raise ImageError(f"The label values {format_values(values)} cannot be classes: give each value once.")
     out = np.full(found.shape, encoding.unknown, np.uint8)
     for number, value in enumerate(values, start=encoding.first):
         out[found == value] = number
@@ -144,7 +144,7 @@ def values_advice(values: Iterable[int]) -> str:
     return f"If these are the classes, add --label-values {listed} (label_values in Python), or number them in order."
 
 
-def fitted(labels: Any, shape: Sequence[int], name: str = "The labels") -> Labels:
+def fit_shape(labels: Any, shape: Sequence[int], name: str = "The labels") -> Labels:
     """Return labels in the shape of their image; axes of length one may be missing or too many.
 
     Raises
@@ -157,7 +157,7 @@ def fitted(labels: Any, shape: Sequence[int], name: str = "The labels") -> Label
     if tuple(n for n in found.shape if n != 1) == kept:
         return found.reshape(shape)
     raise ImageError(
-        f"{name} are {_sized(found.shape)} px; the image is {_sized(shape)} px. Needed is one label for each pixel. "
+        f"{name} are {_format_shape(found.shape)} px; the image is {_format_shape(shape)} px. Needed is one label for each pixel. "
         f"{shape_advice(found.shape, shape)}"
     )
 
@@ -172,14 +172,14 @@ def shape_advice(found: Sequence[int], shape: Sequence[int]) -> str:
     return "Crop or resize them to the image, without interpolation."
 
 
-def _sized(shape: Sequence[int]) -> str:
+def _format_shape(shape: Sequence[int]) -> str:
     return " x ".join(map(str, shape))
 
 
-def spelled(values: Collection[int]) -> str:
+def format_values(values: Collection[int]) -> str:
     """Return some numbers as in a sentence, the first ones of many."""
-    listed = [str(int(value)) for value in list(values)[:LISTED]]
-    if len(values) > LISTED:
+    listed = [str(int(value)) for value in list(values)[:MAX_LISTED]]
+    if len(values) > MAX_LISTED:
         return ", ".join([*listed, "…"])
     return " and ".join(filter(None, [", ".join(listed[:-1]), *listed[-1:]]))
 
@@ -193,10 +193,10 @@ def count(labels: Iterable[Labels]) -> dict[int, int]:
     return dict(sorted(found.items()))
 
 
-def pieces(labels: Sequence[Labels], values: Collection[int]) -> float:
+def mean_components(labels: Sequence[Labels], values: Collection[int]) -> float:
     """Return of how many connected pieces a value consists in an image that holds it, on average."""
     held = total = 0
-    for one in labels[:: max(1, len(labels) // LOOKED_AT)]:
+    for one in labels[:: max(1, len(labels) // MAX_COUNTED)]:
         whole = ndimage.generate_binary_structure(one.ndim, one.ndim)
         for value in values:
             mask = one == value
@@ -205,19 +205,21 @@ def pieces(labels: Sequence[Labels], values: Collection[int]) -> float:
     return total / held if held else 0.0
 
 
-def are_numbered(labels: Sequence[Labels], values: Collection[int]) -> bool:
+def are_object_numbers(labels: Sequence[Labels], values: Collection[int]) -> bool:
     """Whether these values number objects: many of them, each of one piece or little more."""
-    return len(values) > FEW and pieces(labels, list(values)[: 4 * FEW]) < 1.5
+    return len(values) > MANY_VALUES and mean_components(labels, list(values)[: 4 * MANY_VALUES]) < 1.5
 
 
 def are_classes(labels: Sequence[Labels], values: Collection[int]) -> bool:
     """Whether these values are classes: few of them, each of several pieces or one of many."""
-    if not 0 < len(values) <= FEW:
+    if not 0 < len(values) <= MANY_VALUES:
         return False
-    return pieces(labels, values) >= SEVERAL or any(pieces(labels, [value]) > SEVERAL for value in values)
+    return mean_components(labels, values) >= SEVERAL or any(
+        mean_components(labels, [value]) > SEVERAL for value in values
+    )
 
 
-def strokes(labels: Any, shape: Sequence[int], known: int, values: Sequence[int] = ()) -> npt.NDArray[np.uint8]:
+def read_strokes(labels: Any, shape: Sequence[int], known: int, values: Sequence[int] = ()) -> npt.NDArray[np.uint8]:
     """Return the labels that a model is to learn from on one image: 0 not annotated, ``k + 1`` is class ``k``.
 
     Parameters
@@ -236,25 +238,25 @@ def strokes(labels: Any, shape: Sequence[int], known: int, values: Sequence[int]
     ImageError
         If they do not lie on the image, are no classes, or are a mask of which one class would be learnt.
     """
-    found = read(fitted(labels, shape), STROKES, values=values).astype(np.uint8)
+    found = decode_labels(fit_shape(labels, shape), STROKES, values=values).astype(np.uint8)
     painted = [value for value in count([found]) if value]
     if not painted:
         raise ImageError(
             "The labels are empty: nothing is painted. Paint at least one stroke of each class, with 1 for the first."
         )
     if not values:
-        _no_mask(found, painted, known)
+        _refuse_mask(found, painted, known)
     elif len(painted) == 1:
         held = np.unique(np.asarray(labels))
         raise ImageError(
-            f"Of the label values {spelled(values)}, the labels hold only {values[painted[0] - 1]}, so a single class "
-            f"would be learnt. They hold {spelled(held[np.isfinite(held)][:FEW].tolist())}: name the values of all "
+            f"Of the label values {format_values(values)}, the labels hold only {values[painted[0] - 1]}, so a single class "
+            f"would be learnt. They hold {format_values(held[np.isfinite(held)][:MANY_VALUES].tolist())}: name the values of all "
             "classes with --label-values (label_values in Python)."
         )
     return found
 
 
-def _no_mask(found: npt.NDArray[np.uint8], painted: Sequence[int], known: int) -> None:
+def _refuse_mask(found: npt.NDArray[np.uint8], painted: Sequence[int], known: int) -> None:
     """Raise if labels look like a mask, like numbered objects, or leave out a class that nothing else teaches."""
     rule = "0 stands for not annotated, 1 for the first class, the background, 2 for the second"
     new = [value for value in painted if value > known]
@@ -264,13 +266,13 @@ def _no_mask(found: npt.NDArray[np.uint8], painted: Sequence[int], known: int) -
             f"The labels hold 0 and {painted[0]} only; {rule}, so a single class would be learnt. If they are a mask, "
             f"add --label-values 0,{painted[0]} (label_values in Python), or save background as 1 and objects as 2."
         )
-    if are_numbered([found], new):
+    if are_object_numbers([found], new):
         raise ImageError(
             f"The labels look like numbered objects: {len(painted)} values, each of one piece; {rule}. Save background "
             "as 1 and objects as 2, or learn from numbered objects with napari-fcn train."
         )
     if new and missing:
         raise ImageError(
-            f"The labels hold {spelled(painted)}, but nothing is labelled {spelled(missing)}; {rule}. "
+            f"The labels hold {format_values(painted)}, but nothing is labelled {format_values(missing)}; {rule}. "
             f"{values_advice(painted if len(painted) > 1 else (0, *painted))}"
         )

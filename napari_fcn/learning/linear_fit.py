@@ -6,38 +6,40 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from napari_fcn.learning.cancellation import ended
-from napari_fcn.learning.head import Linear
+from napari_fcn.learning.cancellation import run_to_end
+from napari_fcn.learning.head import LinearHead
 
 if TYPE_CHECKING:
     from collections.abc import Generator
 
     from torch import Tensor
 
-MOST = 500  # samples of a class that one fit looks at
-NEWTON = 12  # Newton steps at most
-INNER = 12  # steps of conjugate gradients in each
-GOOD = 1e-3  # relative gradient at which a fit ends
-SOON = 1e-2  # the same for an answer that is to be looked at a second time: probabilities are right to some hundredths
+MAX_SAMPLES = 500  # samples of a class that one fit looks at
+MAX_NEWTON = 12  # Newton steps at most
+MAX_CG = 12  # steps of conjugate gradients in each
+TOL = 1e-3  # relative gradient at which a fit ends
+QUICK_TOL = (
+    1e-2  # the same for an answer that is to be looked at a second time: probabilities are right to some hundredths
+)
 ROUNDING = 1e-5  # share of its diagonal by which a preconditioner in float32 is kept from being singular
 
 
-def fit(
-    rows: Tensor, label: Tensor, share: Tensor, prior: Linear, ridge: float, besides: Tensor | None = None
-) -> Linear:
+def fit_linear(
+    X: Tensor, y: Tensor, sample_weight: Tensor, prior: LinearHead, ridge: float, offset: Tensor | None = None
+) -> LinearHead:
     """Return the head that explains the samples best, as `fitting` does, without a pause."""
-    return ended(fitting(rows, label, share, prior, ridge, besides))
+    return run_to_end(fit_steps(X, y, sample_weight, prior, ridge, offset))
 
 
-def fitting(
-    rows: Tensor,
-    label: Tensor,
-    share: Tensor,
-    prior: Linear,
+def fit_steps(
+    X: Tensor,
+    y: Tensor,
+    sample_weight: Tensor,
+    prior: LinearHead,
     ridge: float,
-    besides: Tensor | None = None,
-    good: float = GOOD,
-) -> Generator[None, None, Linear]:
+    offset: Tensor | None = None,
+    tol: float = TOL,
+) -> Generator[None, None, LinearHead]:
     """Return the head that explains the samples best, pulled towards ``prior``; pauses before each Newton step.
 
     Minimises weighted multinomial cross entropy plus ``ridge / 2`` times the squared distance of the weights from the
@@ -61,33 +63,33 @@ def fitting(
     good : float
         Relative gradient at which to end.
     """
-    share = share / share.sum()
-    ones = torch.ones(len(rows), 1, device=rows.device)
-    x = torch.cat([rows, ones], dim=1)
+    sample_weight = sample_weight / sample_weight.sum()
+    ones = torch.ones(len(X), 1, device=X.device)
+    x = torch.cat([X, ones], dim=1)
     centre = torch.cat([prior.weight, prior.bias[:, None]], dim=1)
     w = centre  # not what was learnt last: the same strokes give the same head, whatever was painted in between
-    pull = torch.full((x.shape[1],), ridge, device=rows.device)
+    pull = torch.full((x.shape[1],), ridge, device=X.device)
     pull[-1] = ridge * 1e-3
-    bound = 0.5 * (x.T * share) @ x
+    bound = 0.5 * (x.T * sample_weight) @ x
     bound.diagonal().add_(pull + ROUNDING * bound.diagonal().max())
     factor = torch.linalg.cholesky(bound)
-    truth = torch.nn.functional.one_hot(label, w.shape[0]).to(x.dtype)
-    added = torch.zeros_like(truth) if besides is None else besides
+    truth = torch.nn.functional.one_hot(y, w.shape[0]).to(x.dtype)
+    added = torch.zeros_like(truth) if offset is None else offset
 
     def loss(w: Tensor) -> Tensor:
-        entropy = torch.nn.functional.cross_entropy(torch.addmm(added, x, w.T), label, reduction="none")
-        return (entropy * share).sum() + 0.5 * (pull * (w - centre).square()).sum()
+        entropy = torch.nn.functional.cross_entropy(torch.addmm(added, x, w.T), y, reduction="none")
+        return (entropy * sample_weight).sum() + 0.5 * (pull * (w - centre).square()).sum()
 
     value, first = loss(w), None
-    for _ in range(NEWTON):
+    for _ in range(MAX_NEWTON):
         p = torch.addmm(added, x, w.T).softmax(1)
-        gradient = ((p - truth) * share[:, None]).T @ x + pull * (w - centre)
+        gradient = ((p - truth) * sample_weight[:, None]).T @ x + pull * (w - centre)
         size = gradient.norm()
         first = size if first is None else first
-        if size <= good * first.clamp(min=1e-3):
+        if size <= tol * first.clamp(min=1e-3):
             break
         yield
-        step = _solve(x, p, share, pull, gradient, factor)
+        step = _solve(x, p, sample_weight, pull, gradient, factor)
         slope = (gradient * step).sum()
         length = 1.0
         for _ in range(12):
@@ -98,16 +100,18 @@ def fitting(
         else:
             break
         w, value = w - length * step, trial
-    return Linear(w[:, :-1].contiguous(), w[:, -1].contiguous())
+    return LinearHead(w[:, :-1].contiguous(), w[:, -1].contiguous())
 
 
-def _solve(x: Tensor, p: Tensor, share: Tensor, pull: Tensor, gradient: Tensor, factor: Tensor) -> Tensor:
+def _solve(
+    x: Tensor, p: Tensor, sample_weight: Tensor, ridge_weights: Tensor, gradient: Tensor, factor: Tensor
+) -> Tensor:
     """Return the Newton step for this gradient by conjugate gradients (Nocedal & Wright 2006, algorithm 7.1)."""
 
     def curvature(d: Tensor) -> Tensor:
         z = x @ d.T
-        z = p * (z - (p * z).sum(1, keepdim=True)) * share[:, None]
-        return z.T @ x + pull * d
+        z = p * (z - (p * z).sum(1, keepdim=True)) * sample_weight[:, None]
+        return z.T @ x + ridge_weights * d
 
     def condition(r: Tensor) -> Tensor:
         return torch.cholesky_solve(r.T, factor).T
@@ -116,7 +120,7 @@ def _solve(x: Tensor, p: Tensor, share: Tensor, pull: Tensor, gradient: Tensor, 
     better = condition(residual)
     direction, product_ = better, (residual * better).sum()
     enough = 0.1 * gradient.norm()
-    for _ in range(INNER):
+    for _ in range(MAX_CG):
         curved = curvature(direction)
         along = product_ / (direction * curved).sum()
         step = step + along * direction
@@ -129,18 +133,18 @@ def _solve(x: Tensor, p: Tensor, share: Tensor, pull: Tensor, gradient: Tensor, 
     return step
 
 
-def balanced(label: Tensor, weight: Tensor, classes: int) -> Tensor:
+def balance_classes(y: Tensor, sample_weight: Tensor, n_classes: int) -> Tensor:
     """Return weights with which every class that was painted counts the same."""
-    sums = torch.zeros(classes, device=label.device).index_add_(0, label, weight)
-    return weight / sums[label]
+    sums = torch.zeros(n_classes, device=y.device).index_add_(0, y, sample_weight)
+    return sample_weight / sums[y]
 
 
-def chosen(label: Tensor, generator: torch.Generator, most: int = MOST) -> Tensor:
+def subsample(y: Tensor, rng: torch.Generator, max_samples: int = MAX_SAMPLES) -> Tensor:
     """Return the indices, ascending, of at most so many samples of each class, drawn at random."""
     kept = []
-    for value in label.unique().tolist():
-        (at,) = (label == value).nonzero(as_tuple=True)
-        if len(at) > most:
-            at = at[torch.randperm(len(at), generator=generator)[:most]]
+    for value in y.unique().tolist():
+        (at,) = (y == value).nonzero(as_tuple=True)
+        if len(at) > max_samples:
+            at = at[torch.randperm(len(at), generator=rng)[:max_samples]]
         kept.append(at)
     return torch.cat(kept).sort().values if kept else torch.zeros(0, dtype=torch.int64)

@@ -16,8 +16,10 @@ if TYPE_CHECKING:
 
     Classes = npt.NDArray[np.uint8]
 
-Kept = tuple[int | None, ...]  # for each class, which one it was before
-Lineage = tuple[tuple[int, Kept], ...]  # changes of the classes one after the other, each with a number of its own
+OldIndices = tuple[int | None, ...]  # for each class, which one it was before
+Lineage = tuple[
+    tuple[int, OldIndices], ...
+]  # changes of the classes one after the other, each with a number of its own
 
 GONE = 255  # class index of what is in no class any more; there are at most 255 classes, 0 to 254
 
@@ -44,46 +46,46 @@ class Pin:
     commit: int | None = None
 
 
-def renumbered(pins: Iterable[Pin], table: Classes) -> tuple[Pin, ...]:
+def remap_pins(pins: Iterable[Pin], table: Classes) -> tuple[Pin, ...]:
     """Return the same pins in other class numbers: ``table[old]`` is the new one."""
     return tuple(replace(pin, classes=table[pin.classes]) for pin in pins)
 
 
-def without(pins: Iterable[Pin], name: str) -> tuple[Pin, ...]:
+def remove_pin(pins: Iterable[Pin], name: str) -> tuple[Pin, ...]:
     """Return all pins but the one of this name."""
     return tuple(pin for pin in pins if pin.name != name)
 
 
-def agreement(answer: Classes, pinned: Classes) -> float:
+def agreement(predicted: Classes, pinned: Classes) -> float:
     """Return the share of a pin that is as it was, mean over the classes in it that are there still."""
-    shares = [(answer[pinned == k] == k).mean() for k in np.unique(pinned) if k != GONE]
+    shares = [(predicted[pinned == k] == k).mean() for k in np.unique(pinned) if k != GONE]
     return float(np.mean(shares)) if shares else 1.0
 
 
-def forward(kept: Sequence[int | None]) -> Classes:
+def to_new_indices(old_indices: Sequence[int | None]) -> Classes:
     """Return the new class index of each old one, `GONE` for those that are not kept; ``kept`` names the old ones."""
     table = np.full(256, GONE, np.uint8)
-    for new, old in enumerate(kept):
+    for new, old in enumerate(old_indices):
         if old is not None:
             table[old] = new
     return table
 
 
-def backward(kept: Sequence[int | None]) -> Classes:
+def to_old_indices(old_indices: Sequence[int | None]) -> Classes:
     """Return the old class index of each new one, `GONE` for those that were not there."""
     table = np.full(256, GONE, np.uint8)
-    table[: len(kept)] = [GONE if old is None else old for old in kept]
+    table[: len(old_indices)] = [GONE if old is None else old for old in old_indices]
     return table
 
 
-def between(old: Lineage, new: Lineage) -> Classes:
+def mapping_between(old: Lineage, new: Lineage) -> Classes:
     """Return how classes that were numbered after some changes are numbered after others, on any branch."""
     shared = 0
     while shared < min(len(old), len(new)) and old[shared][0] == new[shared][0]:
         shared += 1
     table = np.arange(256, dtype=np.uint8)
     for _, kept in reversed(old[shared:]):
-        table = backward(kept)[table]
+        table = to_old_indices(kept)[table]
     for _, kept in new[shared:]:
-        table = forward(kept)[table]
+        table = to_new_indices(kept)[table]
     return table

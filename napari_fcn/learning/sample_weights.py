@@ -16,26 +16,26 @@ if TYPE_CHECKING:
 RIDGE = 2e-2  # pull of the head towards what the model knew, at the slider's middle
 RIDGES = 30.0  # at its ends the pull is so many times stronger or weaker
 FEW = 6  # strokes up to which the pull is full; the more there are, the less it weighs beside them
-TRUST = (0.0, 0.25, 0.5, 1.0)  # shares of what the model knew that are compared
+PRIOR_SCALES = (0.0, 0.25, 0.5, 1.0)  # shares of what the model knew that are compared
 NEWEST = 2.0  # weight of a sample of the latest turn
 
 
-def pull(samples: Samples, keep: float) -> float:
+def ridge_strength(samples: Samples, prior_strength: float) -> float:
     """Return how strongly the head is pulled to what the model knew, for a slider from 0 to 1."""
-    strength: float = RIDGE * RIDGES ** (2 * keep - 1) * min(1.0, FEW / len(np.unique(_groups(samples))))
+    strength: float = RIDGE * RIDGES ** (2 * prior_strength - 1) * min(1.0, FEW / len(np.unique(_groups(samples))))
     return strength
 
 
-def trust(logits: Tensor, label: Tensor, share: Tensor) -> float:
+def prior_scale(logits: Tensor, y: Tensor, sample_weight: Tensor) -> float:
     """Return how much of what the model knew helps to explain the strokes: what the head is pulled to is scaled by it.
 
     A model that was trained on something else may know the opposite of what is taught here.
     """
-    surprise = [float((cross_entropy(t * logits, label, reduction="none") * share).sum()) for t in TRUST]
-    return TRUST[int(np.argmin(surprise))]
+    surprise = [float((cross_entropy(t * logits, y, reduction="none") * sample_weight).sum()) for t in PRIOR_SCALES]
+    return PRIOR_SCALES[int(np.argmin(surprise))]
 
 
-def weights(samples: Samples) -> npt.NDArray[np.float32]:
+def sample_weights(samples: Samples) -> npt.NDArray[np.float32]:
     """Return the weight of each sample in its class: the square root of a stroke's length counts, and the newest more.
 
     Pixels of one stroke say much the same: ten strokes tell more than one that is ten times as long.

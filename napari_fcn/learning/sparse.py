@@ -41,7 +41,7 @@ class SparseLabels:
     @property
     def regions(self) -> tuple[Region, ...]:
         """The blocks that take memory, in the order of the image; all others are 0."""
-        return tuple(self._place(key).clip(self.shape) for key in sorted(self._blocks))
+        return tuple(self._block_region(key).clip(self.shape) for key in sorted(self._blocks))
 
     def __array__(self, dtype: npt.DTypeLike | None = None, copy: bool | None = None) -> npt.NDArray[np.uint8]:
         """Return all of it; for images that are known to be small."""
@@ -75,8 +75,8 @@ class SparseLabels:
             return
         spans = zip(region.start, region.stop, self.block, strict=True)
         for key in product(*(range(a // n, (b - 1) // n + 1) for a, b, n in spans)):
-            yield key, self._place(key)
+            yield key, self._block_region(key)
 
-    def _place(self, key: tuple[int, ...]) -> Region:
+    def _block_region(self, key: tuple[int, ...]) -> Region:
         start = tuple(k * n for k, n in zip(key, self.block, strict=True))
         return Region(start, tuple(a + n for a, n in zip(start, self.block, strict=True)))

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from scipy import ndimage
 
-from napari_fcn.learning.annotations import within
+from napari_fcn.learning.annotations import is_inside
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -30,14 +30,16 @@ def entropy(probabilities: Map) -> Map:
     return values.clip(0, 1)  # rounding may reach beyond
 
 
-def smoothed(uncertainty: Map, space: Sequence[int]) -> Map:
+def smooth(uncertainty: Map, space: Sequence[int]) -> Map:
     """Return the mean uncertainty around each pixel, along the axes in space."""
     size = [PATCH if axis in space else 1 for axis in range(uncertainty.ndim)]
     values: Map = ndimage.uniform_filter(uncertainty, size, mode="nearest")
     return values
 
 
-def open_places(region: Region, samples: Samples, field: ReceptiveField, space: Sequence[int]) -> npt.NDArray[np.bool_]:
+def unlabeled_maxima(
+    region: Region, samples: Samples, field: ReceptiveField, space: Sequence[int]
+) -> npt.NDArray[np.bool_]:
     """Return where in a region no stroke lies within the receptive field: ``region.shape`` bool.
 
     A network looks along its axes in space only; strokes on other planes do not count.
@@ -47,7 +49,7 @@ def open_places(region: Region, samples: Samples, field: ReceptiveField, space: 
     for position, low, high in zip(space, field.before, field.after, strict=True):
         before[position], after[position] = low, high
     grown = region.grow(before, after)
-    near = samples.where(within(samples, grown))
+    near = samples.select(is_inside(samples, grown))
     painted = np.zeros(grown.shape, bool)
     painted[tuple((near.coordinates() - np.asarray(grown.start)).T)] = True
     for axis, (low, high) in enumerate(zip(before, after, strict=True)):
@@ -59,7 +61,7 @@ def open_places(region: Region, samples: Samples, field: ReceptiveField, space: 
     return free
 
 
-def balance(painted: Sequence[int], names: Sequence[str]) -> tuple[str, ...]:
+def class_balance_advice(painted: Sequence[int], names: Sequence[str]) -> tuple[str, ...]:
     """Return what is missing or out of balance in the strokes, as sentences."""
     notes = []
     missing = [name for name, n in zip(names, painted, strict=True) if n == 0]

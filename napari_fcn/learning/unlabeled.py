@@ -17,17 +17,17 @@ if TYPE_CHECKING:
 
     from napari_fcn.geometry import Tile
     from napari_fcn.learning.annotations import Samples
-    from napari_fcn.learning.features import Features, Window
+    from napari_fcn.learning.features import FeatureCache, FeatureTile
     from napari_fcn.learning.head import Head
 
-SURE = 0.8  # probability from which on the prior counts as sure of a pixel
-REHEARSED = 300  # such pixels for each class
-FREE = 1000  # pixels of a tile that nobody has painted, from which a bent head learns
+MIN_CONFIDENCE = 0.8  # probability from which on the prior counts as sure of a pixel
+MAX_PSEUDO_LABELS = 300  # such pixels for each class
+MAX_RANDOM = 1000  # pixels of a tile that nobody has painted, from which a bent head learns
 TILES = 6  # so many of them, those of the latest strokes
 
 
 @dataclass(slots=True, eq=False)
-class Unpainted:
+class UnlabeledPixels:
     """Features of unpainted pixels, kept once they were drawn.
 
     Attributes
@@ -38,52 +38,52 @@ class Unpainted:
         What the model knew, for features as they are.
     """
 
-    features: Features
+    features: FeatureCache
     prior: Head
-    _sure: tuple[Tensor, Tensor] | None = None
-    _free: dict[int, Tensor] = field(default_factory=dict)
+    _pseudo_labeled: tuple[Tensor, Tensor] | None = None
+    _random: dict[int, Tensor] = field(default_factory=dict)
 
-    def sure(self, classes: set[int], tile: Tile) -> tuple[Tensor, Tensor]:
+    def pseudo_labeled(self, classes: set[int], tile: Tile) -> tuple[Tensor, Tensor]:
         """Return features and class of pixels that the prior is sure of, for some classes: those that nobody painted.
 
         Without them a class would be lost because the others are taught. They come from one tile of the image, always
         the same.
         """
-        if self._sure is None:
-            self._sure = self._sure_pixels(self.features.window(tile))
-        rows, label = self._sure
+        if self._pseudo_labeled is None:
+            self._pseudo_labeled = self._confident_pixels(self.features.tile(tile))
+        rows, label = self._pseudo_labeled
         wanted = torch.tensor([int(k) in classes for k in label.tolist()], dtype=torch.bool, device=label.device)
         return rows[wanted], label[wanted]
 
-    def _sure_pixels(self, window: Window) -> tuple[Tensor, Tensor]:
-        view = self.features.view
+    def _confident_pixels(self, window: FeatureTile) -> tuple[Tensor, Tensor]:
+        view = self.features.extractor
         logits = view.logits(self.prior.linear, window)
-        if self.prior.bend is not None:
-            logits = logits + self.prior.bend.on_units(view.logits(self.prior.bend.hidden, window))
+        if self.prior.hidden is not None:
+            logits = logits + self.prior.hidden.from_units(view.logits(self.prior.hidden.hidden, window))
         sure, answer = logits.float().softmax(1).max(1)
-        inner = window.core.relative_to(window.held)
+        inner = window.core.relative_to(window.stored)
         shift = torch.tensor([0, *(inner.start[p] for p in view.source.axes.space_positions)])
         found = []
         for value in range(len(self.prior.linear.bias)):
-            at = ((answer == value) & (sure > SURE)).nonzero()
-            found.append(at[:: max(1, len(at) // REHEARSED)][:REHEARSED])
+            at = ((answer == value) & (sure > MIN_CONFIDENCE)).nonzero()
+            found.append(at[:: max(1, len(at) // MAX_PSEUDO_LABELS)][:MAX_PSEUDO_LABELS])
         places = torch.cat(found)
         label = answer[tuple(places.unbind(1))]
         return gather(window.levels, places + shift.to(places.device)), label
 
-    def free(self, samples: Samples) -> Generator[None, None, Tensor]:
+    def random(self, samples: Samples) -> Generator[None, None, Tensor]:
         """Return features ``(n, F)`` of random pixels in the tiles of the latest strokes; pauses before each tile."""
-        numbers, turns = self.features.view.tile_of(samples), samples.turn
+        numbers, turns = self.features.extractor.tiles_of(samples), samples.turn
         latest = sorted(np.unique(numbers).tolist(), key=lambda n: (-int(turns[numbers == n].max()), n))[:TILES]
         for number in latest:
-            if number not in self._free:
+            if number not in self._random:
                 yield
-                self._free[number] = self._drawn(number)
-        return torch.cat([self._free[number] for number in latest])
+                self._random[number] = self._draw_tile(number)
+        return torch.cat([self._random[number] for number in latest])
 
-    def _drawn(self, number: int) -> Tensor:
-        plan = self.features.view.plan
-        window = self.features.window(plan.at([int(i) for i in np.unravel_index(number, plan.counts)]))
+    def _draw_tile(self, number: int) -> Tensor:
+        plan = self.features.extractor.plan
+        window = self.features.tile(plan.at([int(i) for i in np.unravel_index(number, plan.counts)]))
         draw, core = np.random.default_rng(number), window.core
-        at = np.column_stack([draw.integers(a, b, FREE) for a, b in zip(core.start, core.stop, strict=True)])
-        return gather(window.levels, self.features.view.places(at, window.held))
+        at = np.column_stack([draw.integers(a, b, MAX_RANDOM) for a, b in zip(core.start, core.stop, strict=True)])
+        return gather(window.levels, self.features.extractor.tile_positions(at, window.stored))

@@ -16,12 +16,12 @@ from napari_fcn.nets.spec import NetSpec, scales
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from napari_fcn.nets.hypercolumn import Taught
+    from napari_fcn.nets.hypercolumn import HypercolumnNet
 
 SIGMAS = (0.7, 1.0, 2.0, 4.0, 8.0)  # of the filter bank, in pixels of the finest axis
 TWO_CLASSES = (ClassLabel("background", "#1f3a5f"), ClassLabel("object", "#e69f00"))
 HIDDEN = 16  # units with which the head can bend
-NEVER = -6.0  # logit of a class that nothing has taught yet, beside the mean of the others
+NEW_CLASS_LOGIT = -6.0  # logit of a class that nothing has taught yet, beside the mean of the others
 
 
 def filters_only(
@@ -58,7 +58,7 @@ def filters_only(
     return Checkpoint.of(net, info)
 
 
-def new(spec: NetSpec, classes: Sequence[ClassLabel], spacing: Sequence[float] = (), seed: int = 0) -> Checkpoint:
+def new_model(spec: NetSpec, classes: Sequence[ClassLabel], spacing: Sequence[float] = (), seed: int = 0) -> Checkpoint:
     """Return a model with random weights that strokes will teach from nothing, with a filter bank beside it."""
     spec = replace(
         spec,
@@ -68,12 +68,12 @@ def new(spec: NetSpec, classes: Sequence[ClassLabel], spacing: Sequence[float] =
         hidden=HIDDEN,
         original=0,
     )
-    net: Taught = spec.build(torch.Generator().manual_seed(seed))  # type: ignore[assignment]
+    net: HypercolumnNet = spec.build(torch.Generator().manual_seed(seed))  # type: ignore[assignment]
     _clear(net)
     return Checkpoint.of(net, ModelInfo(spec, Normaliser(), tuple(classes), card=ModelCard(name=f"new {spec.family}")))
 
 
-def teachable(
+def make_teachable(
     start: Checkpoint,
     classes: Sequence[ClassLabel] = (),
     spacing: Sequence[float] = (),
@@ -96,7 +96,7 @@ def teachable(
     old = [label.name for label in start.info.classes]
     kept = tuple(old.index(label.name) if label.name in old else None for label in labels)
     if start.info.spec.head == "levels":
-        return _begun(with_classes(start, labels, kept))
+        return _with_new_head(with_classes(start, labels, kept))
     spec = replace(
         start.info.spec,
         filters=_scales(start.info.spec, sigmas, spacing),
@@ -109,11 +109,11 @@ def teachable(
     net.trunk.load_state_dict(dict(start.weights))
     with torch.no_grad():
         weight, bias = net.trunk.readout
-        first: Any = net.scorers[0].bias
-        net.scorers[-1].weight[: len(weight)] = weight
+        first: Any = net.heads_of_levels[0].bias
+        net.heads_of_levels[-1].weight[: len(weight)] = weight
         first[: len(bias)] = bias
     info = replace(start.info, spec=spec, original=start.info.classes)
-    return _begun(with_classes(Checkpoint.of(net, info), labels, kept))
+    return _with_new_head(with_classes(Checkpoint.of(net, info), labels, kept))
 
 
 def _scales(spec: NetSpec, sigmas: Sequence[float], spacing: Sequence[float]) -> tuple[tuple[float, ...], ...]:
@@ -122,12 +122,12 @@ def _scales(spec: NetSpec, sigmas: Sequence[float], spacing: Sequence[float]) ->
     return scales(sigmas, [inf if axis == spec.time else size for axis, size in enumerate(sizes)])
 
 
-def _begun(model: Checkpoint) -> Checkpoint:
+def _with_new_head(model: Checkpoint) -> Checkpoint:
     """Return a model from which teaching begins."""
     return Checkpoint(replace(model.info, origin=()), model.weights)
 
 
-def volumetric(model: Checkpoint) -> Checkpoint:
+def inflate_to_3d(model: Checkpoint) -> Checkpoint:
     """Return a 2-D model as one of volumes that answers plane by plane as before.
 
     Its kernels and pools are one plane thick. A filter bank that is put beside it looks across planes.
@@ -147,7 +147,7 @@ def volumetric(model: Checkpoint) -> Checkpoint:
     return Checkpoint(replace(model.info, spec=thick, voxel_size=voxel), weights)
 
 
-def with_classes(model: Checkpoint, classes: Sequence[ClassLabel], kept: Sequence[int | None]) -> Checkpoint:
+def with_classes(model: Checkpoint, classes: Sequence[ClassLabel], old_indices: Sequence[int | None]) -> Checkpoint:
     """Return a taught model with other classes.
 
     Parameters
@@ -160,35 +160,35 @@ def with_classes(model: Checkpoint, classes: Sequence[ClassLabel], kept: Sequenc
         For each new class, which old one it is; None if it is new. A new one answers as the others do on average,
         and less by a constant, so that it wins nowhere.
     """
-    weights, known, count = dict(model.weights), [k for k in kept if k is not None], model.info.spec.classes
+    weights, known, count = dict(model.weights), [k for k in old_indices if k is not None], model.info.spec.classes
     heads = {name: tensor for name, tensor in model.weights.items() if name.startswith(("heads.", "mix."))}
-    less = NEVER if any(tensor[known].any() for tensor in heads.values()) else 0.0
+    less = NEW_CLASS_LOGIT if any(tensor[known].any() for tensor in heads.values()) else 0.0
     for name, tensor in heads.items():  # first the rows of the classes, then those of the hidden units
         mean = tensor[known].mean(0) if known else torch.zeros_like(tensor[0])
         unknown = mean + less if name.endswith("bias") else mean
-        rows = [unknown if k is None else tensor[k] for k in kept]
+        rows = [unknown if k is None else tensor[k] for k in old_indices]
         weights[name] = torch.cat([torch.stack(rows), tensor[count:]]).contiguous()
     before = model.info.origin or tuple(range(len(model.info.classes)))
-    origin = tuple(-1 if k is None else before[k] for k in kept)
+    origin = tuple(-1 if k is None else before[k] for k in old_indices)
     spec = replace(model.info.spec, classes=len(classes))
     return Checkpoint(replace(model.info, spec=spec, classes=tuple(classes), origin=origin), weights)
 
 
-def as_taught(start: Checkpoint, model: ModelInfo) -> Checkpoint:
+def start_with_classes(start: Checkpoint, model: ModelInfo) -> Checkpoint:
     """Return the model at the start of teaching, with the classes that it has now."""
     kept = tuple(None if k < 0 else k for k in model.origin or range(len(model.classes)))
     return with_classes(start, model.classes, kept)
 
 
-def _blank(spec: NetSpec) -> Taught:
-    net: Taught = spec.build(torch.Generator().manual_seed(0))  # type: ignore[assignment]
+def _blank(spec: NetSpec) -> HypercolumnNet:
+    net: HypercolumnNet = spec.build(torch.Generator().manual_seed(0))  # type: ignore[assignment]
     _clear(net)
     return net
 
 
-def _clear(net: Taught) -> None:
+def _clear(net: HypercolumnNet) -> None:
     """Let the head answer nothing."""
     with torch.no_grad():
-        for conv in (*net.scorers, net.mix):
+        for conv in (*net.heads_of_levels, net.mix):
             for parameter in conv.parameters():
                 parameter.zero_()

@@ -26,7 +26,7 @@ ANOTHER_CHANNEL = Advice("choose another with --channel.", "choose another under
 NO_CALIBRATION = Calibration()
 
 
-class Reads(Protocol):
+class NetworkShape(Protocol):
     """What of a network decides how it reads an image; a `NetSpec` says so."""
 
     @property
@@ -120,10 +120,10 @@ class Binding:
     @property
     def spelled(self) -> str:
         """The axes as people write them: TZYX, or words where one has no letter."""
-        return _spelled(self.axes.names)
+        return _format_names(self.axes.names)
 
 
-def bind(form: ImageForm, network: Reads, names: Sequence[str] = ()) -> Binding:
+def bind(form: ImageForm, network: NetworkShape, names: Sequence[str] = ()) -> Binding:
     """Return how a network reads an image.
 
     Parameters
@@ -141,14 +141,14 @@ def bind(form: ImageForm, network: Reads, names: Sequence[str] = ()) -> Binding:
     ImageError
         If names and shape do not fit each other or the network, or the image has channels and colours.
     """
-    asked, told = _completed(axis_names(names), form), axis_names(form.names)
+    asked, told = _complete_names(axis_names(names), form), axis_names(form.names)
     given = asked or told
     if len(set(asked)) < len(asked):
         raise ImageError(f"Each axis needs a name of its own; the names given are {' '.join(asked)}.")
     try:
         if not given and not form.rgb:
             given = Axes.suspected(form.shape, network.ndim, network.channels, network.time)
-        axes = Axes.guess(form.shape, network.ndim, _apart(given, form.shape), form.rgb, network.time)
+        axes = Axes.guess(form.shape, network.ndim, _split_names(given, form.shape), form.rgb, network.time)
     except ValueError as error:
         raise ImageError(str(error)) from error
     rgb = _is_colour(axes, form)
@@ -207,14 +207,14 @@ def is_colour(axes: Axes, shape: Sequence[int], rgb: bool) -> bool:
     return axes.channels(shape) in COLOUR_SAMPLES and (axes.channel == "s" or (rgb and axes.channel == axes.names[-1]))
 
 
-def _completed(names: tuple[str, ...], form: ImageForm) -> tuple[str, ...]:
+def _complete_names(names: tuple[str, ...], form: ImageForm) -> tuple[str, ...]:
     """Return names with one for the colours, if the user left that out."""
     if names and form.rgb and len(names) == len(form.shape) - 1:
         return (*names, "s" if "c" in names else "c")
     return names
 
 
-def _apart(names: tuple[str, ...], shape: Sequence[int]) -> tuple[str, ...]:
+def _split_names(names: tuple[str, ...], shape: Sequence[int]) -> tuple[str, ...]:
     """Return names of which one only stands for channels.
 
     Raises
@@ -241,14 +241,16 @@ def _is_colour(axes: Axes, form: ImageForm) -> bool:
 def _guess(axes: Axes, shape: Sequence[int]) -> Note:
     """Return that axes were guessed, and what else they may be."""
     first, *others = axes.names
-    known = [f"{_spelled((name, *others))} for {text}" for name, text in MEANINGS.items() if name not in axes.names]
+    known = [
+        f"{_format_names((name, *others))} for {text}" for name, text in MEANINGS.items() if name not in axes.names
+    ]
     if shape[-1] in COLOUR_SAMPLES:
-        known.append(f"{_spelled((*axes.names[1:], 's'))} for colours")
+        known.append(f"{_format_names((*axes.names[1:], 's'))} for colours")
     if first not in MEANINGS or not known:
         known = ["a letter for each"]
     advice = f"If that is wrong, {{}}: {' or '.join(known)}."
     return Note(
-        f"The axes have no names: read as {_spelled(axes.names)}, a guess.",
+        f"The axes have no names: read as {_format_names(axes.names)}, a guess.",
         Advice(advice.format("use --axes"), advice.format("name them under Axes")),
     )
 
@@ -258,7 +260,9 @@ def _remarks(axes: Axes, time: int | None, names: tuple[tuple[str, ...], tuple[s
     asked, told = names
     notes = []
     if asked and told and asked != told:
-        notes.append(f"The image names its axes {_spelled(told)}; they were read as {_spelled(asked)}, as asked.")
+        notes.append(
+            f"The image names its axes {_format_names(told)}; they were read as {_format_names(asked)}, as asked."
+        )
     if time is not None and axes.space[time] != "t":
         name = axes.space[time]
         notes.append(
@@ -272,5 +276,5 @@ def _remarks(axes: Axes, time: int | None, names: tuple[tuple[str, ...], tuple[s
     return tuple(notes)
 
 
-def _spelled(names: Sequence[str]) -> str:
+def _format_names(names: Sequence[str]) -> str:
     return ("" if all(len(name) == 1 for name in names) else " ").join(names).upper()

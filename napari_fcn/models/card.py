@@ -12,7 +12,7 @@ from napari_fcn.errors import ModelError
 from napari_fcn.models.description import Description
 from napari_fcn.models.header import MAX_HEADER, read_header
 from napari_fcn.models.normalise import Normaliser
-from napari_fcn.nets.size import parameters
+from napari_fcn.nets.size import count_parameters
 from napari_fcn.nets.spec import NetSpec
 from napari_fcn.nets.validation import is_whole
 from napari_fcn.storage import parse_json
@@ -195,10 +195,10 @@ def read_whole_info(path: str | Path) -> ModelInfo:
         As `read_info`; also if the weights are those of another network.
     """
     info, count = read_info(path), parameter_count(path)
-    if parameters(info.spec) != count:
+    if count_parameters(info.spec) != count:
         raise ModelError(
             f"The weights in {path} do not belong to the network that it describes, which has "
-            f"{parameters(info.spec):,}; there are {count:,}. Fetch it again."
+            f"{count_parameters(info.spec):,}; there are {count:,}. Fetch it again."
         )
     return info
 

@@ -15,7 +15,7 @@ from safetensors.torch import load, load_file, save
 from napari_fcn.errors import ModelError, OutputError
 from napari_fcn.models.card import KEY, ModelInfo, read_info
 from napari_fcn.models.header import MAX_HEADER, read_header
-from napari_fcn.nets.size import parameters
+from napari_fcn.nets.size import count_parameters
 from napari_fcn.storage import NO_INPUTS, replacing
 
 if TYPE_CHECKING:
@@ -83,7 +83,7 @@ class Checkpoint:
         if not self.info.spec.original:
             return self
         kept = {k.removeprefix("trunk."): v for k, v in self.weights.items() if k.startswith("trunk.")}
-        info = replace(self.info, spec=self.info.spec.untaught, classes=self.info.original, original=(), origin=())
+        info = replace(self.info, spec=self.info.spec.trunk_spec, classes=self.info.original, original=(), origin=())
         return Checkpoint(info, kept)
 
     def net(self, name: str = "") -> Net:
@@ -157,7 +157,7 @@ def _short(info: ModelInfo) -> ModelInfo:
 
 def _refuse_another_size(info: ModelInfo, count: int, name: str) -> None:
     """Raise ModelError if the network described is so much larger than its weights that it must not be built."""
-    needed = parameters(info.spec)
+    needed = count_parameters(info.spec)
     if needed > 2 * count + SLACK:
         raise ModelError(
             f"The weights in {name} do not belong to the network that it describes, which has {needed:,}; there are "

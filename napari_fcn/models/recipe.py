@@ -12,7 +12,7 @@ from napari_fcn.errors import FcnError
 from napari_fcn.models.card import ClassLabel, ModelCard, ModelInfo, card_of
 from napari_fcn.models.description import ClassPart, Recipe
 from napari_fcn.models.normalise import Normaliser
-from napari_fcn.nets.size import parameters
+from napari_fcn.nets.size import count_parameters
 from napari_fcn.nets.spec import NetSpec
 from napari_fcn.storage import parse_json, read_json
 from napari_fcn.storage.schema import validated
@@ -99,10 +99,10 @@ def _built(text: str, make: Callable[[dict[str, Any]], NetSpec], values: dict[st
         spec = make(values)
     except (ValueError, TypeError, OverflowError) as error:
         raise FcnError(f"The network {text!r} cannot be built: {error}") from error
-    needed, free = parameters(spec) * PER_WEIGHT, psutil.virtual_memory().available
+    needed, free = count_parameters(spec) * PER_WEIGHT, psutil.virtual_memory().available
     if needed > free:
         raise FcnError(
-            f"The network {text!r} cannot be trained here: its {parameters(spec):,} weights need {needed / 1e9:.1f} GB "
+            f"The network {text!r} cannot be trained here: its {count_parameters(spec):,} weights need {needed / 1e9:.1f} GB "
             f"of memory, and {free / 1e9:.1f} GB are free. Choose a smaller width or depth."
         )
     return spec

@@ -9,7 +9,7 @@ import torch
 from napari_fcn.nets.deeplab import DeepLab
 from napari_fcn.nets.dilated import Dilated
 from napari_fcn.nets.fcn import FCN
-from napari_fcn.nets.hypercolumn import Taught
+from napari_fcn.nets.hypercolumn import HypercolumnNet
 from napari_fcn.nets.resunet import resunet
 from napari_fcn.nets.unet import UNet
 from napari_fcn.nets.video import video
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from napari_fcn.nets.spec import NetSpec
 
 Trunk = UNet | FCN | Dilated | DeepLab
-Net = Trunk | Taught
+Net = Trunk | HypercolumnNet
 
 ARCHITECTURES: Mapping[str, Callable[[NetSpec], Trunk]] = {
     "unet": UNet,
@@ -34,8 +34,8 @@ ARCHITECTURES: Mapping[str, Callable[[NetSpec], Trunk]] = {
 
 def build(spec: NetSpec, generator: torch.Generator | None = None) -> Net:
     """Return a network with random weights (He et al. 2015); the same ``generator`` draws the same."""
-    trunk = ARCHITECTURES[spec.family](spec.untaught) if spec.family in ARCHITECTURES else None
-    net: Net = trunk if trunk is not None and spec.head == "score" else Taught(spec, trunk)
+    trunk = ARCHITECTURES[spec.family](spec.trunk_spec) if spec.family in ARCHITECTURES else None
+    net: Net = trunk if trunk is not None and spec.head == "score" else HypercolumnNet(spec, trunk)
     for module in net.modules():
         if next(module.parameters(), torch.empty(0)).is_meta:
             continue  # shapes without numbers: to draw some, torch would load its compiler, 60 MB of it

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from napari_fcn.nets.spec import NetSpec
 
 
-class Taught(nn.Module):
+class HypercolumnNet(nn.Module):
     """A trunk, a fixed filter bank, and a head over the features of all their levels.
 
     ::
@@ -58,12 +58,12 @@ class Taught(nn.Module):
         return image + (self.bank.widths if self.bank else []) + (self.trunk.widths if self.trunk else [])
 
     @property
-    def plain(self) -> int:
+    def handcrafted_features(self) -> int:
         """How many features, the first ones, are of image and filter bank; none without a bank."""
         return self.spec.channels + sum(width for _, width in self.bank.widths) if self.bank else 0
 
     @property
-    def scorers(self) -> list[nn.modules.conv._ConvNd]:
+    def heads_of_levels(self) -> list[nn.modules.conv._ConvNd]:
         """The 1x1 convolutions of the head, one for each of the `levels`; the first has the bias."""
         return list(self.heads)  # type: ignore[arg-type]  # it holds nothing else
 
@@ -92,12 +92,12 @@ class Taught(nn.Module):
         bent: Tensor = straight + self.mix(units.relu())
         return bent
 
-    def straight(self) -> Taught:
+    def linear(self) -> HypercolumnNet:
         """Return the same network with the linear part of its head alone; its tensors are shared."""
         spec = replace(self.spec, hidden=0)
         bare = copy(self)
         bare._modules, bare.spec = dict(self._modules), spec
-        heads = [copy(head) for head in self.scorers]
+        heads = [copy(head) for head in self.heads_of_levels]
         for head in heads:
             kept = {
                 name: p if p is None else nn.Parameter(p.detach()[: spec.classes])

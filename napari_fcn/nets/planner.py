@@ -21,7 +21,7 @@ WIDTHS = {1: 16, 2: 16, 3: 8}
 Step = tuple[tuple[int, ...], tuple[int, ...]]
 
 
-def suggested(
+def plan_network(
     voxel_size: float | Sequence[float],
     object_size: float | None,
     known: Mapping[str, Any],
@@ -50,7 +50,7 @@ def suggested(
     space = [axis for axis in range(ndim) if axis != time]
     for depth in range(1, most + 1):
         found = {**values, **_levels(size, length, time, depth)}
-        sides = least_reach(NetSpec.from_dict(found))
+        sides = min_receptive_field(NetSpec.from_dict(found))
         seen = [(2 * sides[axis] + 1) * size[axis] for axis in space]
         needed = [min(CONTEXT * object_size, length[axis] * size[axis]) for axis in space]
         if found["depth"] < depth or all(s >= n for s, n in zip(seen, needed, strict=True)):
@@ -58,7 +58,7 @@ def suggested(
     return found
 
 
-def least_reach(spec: NetSpec) -> tuple[int, ...]:
+def min_receptive_field(spec: NetSpec) -> tuple[int, ...]:
     """Return how far a network sees to each side at least, per axis, from its kernels alone.
 
     Pools and upsampling add a little: `receptive_field.theoretical` tells exactly, but has to build the network.

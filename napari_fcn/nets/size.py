@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 KNOTS = 3  # brightnesses at which the filter bank bends
 
 
-def parameters(spec: NetSpec) -> int:
+def count_parameters(spec: NetSpec) -> int:
     """Return the number of weights that a network learns, the statistics of its norms not counted."""
     if spec.head == "score":
         return _body(spec) + _score(spec)
@@ -22,11 +22,11 @@ def parameters(spec: NetSpec) -> int:
     below = 0
     if spec.family != "filters":
         features += _trunk_features(spec)
-        below = _body(spec) + (_score(spec.untaught) if spec.original else 0)  # a new network keeps no earlier answer
+        below = _body(spec) + (_score(spec.trunk_spec) if spec.original else 0)  # a new network keeps no earlier answer
     return below + features * out + out + spec.hidden * spec.classes
 
 
-def least_field(spec: NetSpec) -> int:
+def min_receptive_field(spec: NetSpec) -> int:
     """Return how many pixels the network sees at least along its longest axis: what its kernels alone reach over."""
     longest = 1
     for axis in range(spec.ndim):

@@ -168,7 +168,7 @@ class NetSpec:
                 least[axis] = max(least[axis], -(-g * (k // 2 * r * far + 1) // m) * m)
         return tuple(least)
 
-    def twin(self, axis: int) -> NetSpec:
+    def axis_spec(self, axis: int) -> NetSpec:
         """Return the 1-D network of one channel with the kernels and pools of one axis."""
         return replace(
             self,
@@ -185,7 +185,7 @@ class NetSpec:
         )
 
     @property
-    def untaught(self) -> NetSpec:
+    def trunk_spec(self) -> NetSpec:
         """The network below the head that strokes teach: what it was, or would be, with its own score layer."""
         return replace(self, classes=self.original or self.classes, filters=(), head="score", hidden=0, original=0)
 
@@ -252,10 +252,12 @@ class NetSpec:
         ValueError
             If a size is not positive, their number does not fit ``ndim``, or a field is out of its range.
         """
-        from napari_fcn.nets.planner import suggested
+        from napari_fcn.nets.planner import plan_network
 
         return cls.from_dict(
-            suggested(voxel_size, object_size, {"ndim": ndim, "channels": channels, "classes": classes, **known}, shape)
+            plan_network(
+                voxel_size, object_size, {"ndim": ndim, "channels": channels, "classes": classes, **known}, shape
+            )
         )
 
 

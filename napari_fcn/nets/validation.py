@@ -5,7 +5,7 @@ from __future__ import annotations
 from math import isfinite, prod
 from typing import TYPE_CHECKING, Any, TypeGuard
 
-from napari_fcn.nets.size import least_field
+from napari_fcn.nets.size import min_receptive_field
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -87,9 +87,9 @@ def check_reach(spec: NetSpec) -> None:
             f"pool is {spec.pool}; the smallest image of such a network has {sizes} pixels. Steps of the pooling grid "
             f"can be up to {COARSEST} pixels, the smallest image up to {LARGEST_STEP} pixels. Pool less."
         )
-    if least_field(spec) > WIDEST:
+    if min_receptive_field(spec) > WIDEST:
         raise ValueError(
-            f"The network would see {least_field(spec)} pixels or more along an axis; up to {WIDEST} can be handled. "
+            f"The network would see {min_receptive_field(spec)} pixels or more along an axis; up to {WIDEST} can be handled. "
             "Use shorter kernels, fewer levels, or smaller pools."
         )
 

@@ -12,7 +12,7 @@ from napari_fcn.geometry import Region
 from napari_fcn.project import manifest
 from napari_fcn.project.image import find_image
 from napari_fcn.project.open_checks import folder_of, locked, sweep
-from napari_fcn.project.record import Record, without_weights
+from napari_fcn.project.record import ProjectRecord, without_weights
 from napari_fcn.project.weights import CommitFolder
 from napari_fcn.storage.atomic import unwritable, write_json
 
@@ -67,7 +67,7 @@ class Project:
         self.path, self._lock, self.is_read_only = folder, lock, lock is None
         self._start, self.image = manifest.read_start(folder), manifest.read_image(folder)
         self.store = CommitFolder(folder, is_writable=lock is not None)
-        self._record = Record(folder, self.image.image_shape, self.store.is_whole)
+        self._record = ProjectRecord(folder, self.image.image_shape, self.store.is_whole)
         self.notes = self._record.notes
 
     @classmethod
@@ -100,7 +100,7 @@ class Project:
             If there is something at ``path``, or it cannot be written.
         """
         path = Path(path).expanduser().absolute()
-        manifest.write_folder(path, manifest.begun(checkpoint, settings, classes), image, checkpoint)
+        manifest.write_folder(path, manifest.new_manifest(checkpoint, settings, classes), image, checkpoint)
         return cls.open(path)
 
     @classmethod
@@ -222,7 +222,7 @@ class Project:
 
     def record_history(self, event: HistoryChanged) -> None:
         """Write what is new in the history: commits, names, and which one is present."""
-        for kind, facts in self._record.timeline.news(event):
+        for kind, facts in self._record.timeline.changes_since(event):
             self.record(kind, **facts)
 
     def relocate(self, path: str | Path) -> None:

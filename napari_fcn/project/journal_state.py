@@ -24,7 +24,7 @@ NONE = 255  # class index of what is in no class any more; there are at most 255
 
 
 @dataclass(frozen=True, slots=True)
-class Moment:
+class Snapshot:
     """The corrections after one entry.
 
     Attributes
@@ -45,7 +45,7 @@ class Moment:
     kept: tuple[int | None, ...] | None = None
 
 
-class Timeline:
+class JournalState:
     """The journal, folded.
 
     Corrections are a tree, as commits are: to go back to a commit brings back its corrections, and the next stroke
@@ -56,8 +56,8 @@ class Timeline:
     """
 
     def __init__(self) -> None:
-        self._moments = [Moment(-1, -1, 0)]
-        self._after = {0: 0}  # stroke -> index of the moment after it
+        self._moments = [Snapshot(-1, -1, 0)]
+        self._after_stroke = {0: 0}  # stroke -> index of the moment after it
         self._of: dict[int, int] = {}  # commit -> index of its moment
         self._labels: dict[int, tuple[ClassLabel, ...]] = {}  # entry that changed the classes -> them
         self._unfinished: set[int] = set()  # moments of classes that no commit has yet
@@ -78,7 +78,7 @@ class Timeline:
     @property
     def known_strokes(self) -> list[int]:
         """The numbers of all strokes, ascending; those that were lost are not among them."""
-        return sorted(self._after)[1:]
+        return sorted(self._after_stroke)[1:]
 
     def end_session(self) -> None:
         """Take back a change of classes that was not finished: no state has these classes."""
@@ -86,7 +86,7 @@ class Timeline:
             self._unfinished.discard(self.now)
             self.now = self._moments[self.now].before
 
-    def follow(self, entry: Entry) -> None:
+    def apply(self, entry: Entry) -> None:
         """Take in the next entry; kinds that it does not know change nothing.
 
         Raises
@@ -102,7 +102,7 @@ class Timeline:
                 labels, kept = as_labels(entry["classes"]), tuple(None if k is None else int(k) for k in entry["kept"])
                 inverse(kept)  # raises if the numbers are none of classes
                 self._labels[n] = labels
-                self.now = self._add(Moment(self.now, n, self.stroke, kept))
+                self.now = self._add(Snapshot(self.now, n, self.stroke, kept))
                 self._unfinished.add(self.now)
             case "open":
                 self.end_session()
@@ -124,14 +124,14 @@ class Timeline:
             case "settings":
                 self.settings = dict(entry["settings"])
 
-    def _add(self, moment: Moment) -> int:
+    def _add(self, moment: Snapshot) -> int:
         self._moments.append(moment)
         return len(self._moments) - 1
 
     def _stroke(self, n: int, stroke: int) -> None:
         if stroke <= self.strokes:
             raise ValueError(f"stroke {stroke} comes after stroke {self.strokes}")
-        self.now = self._after[stroke] = self._add(Moment(self.now, n, stroke))
+        self.now = self._after_stroke[stroke] = self._add(Snapshot(self.now, n, stroke))
         self.strokes = stroke
 
     def _commit(self, commit: Commit) -> None:
@@ -162,7 +162,7 @@ class Timeline:
         for child in [commit for commit in self.commits.values() if commit.parent == number]:
             self.commits[child.number] = replace(child, parent=lost.parent)
 
-    def news(self, event: HistoryChanged) -> Iterator[tuple[str, dict[str, Any]]]:
+    def changes_since(self, event: HistoryChanged) -> Iterator[tuple[str, dict[str, Any]]]:
         """Yield kind and facts of what is to be recorded of a history: commits, names, and which one is present.
 
         Each is to be recorded before the next is asked for.
@@ -179,9 +179,9 @@ class Timeline:
 
     def after(self, stroke: int) -> int:
         """Return the moment after a stroke; if that was lost, after the one before it."""
-        if stroke in self._after:
-            return self._after[stroke]
-        return self._after[max((known for known in self._after if known < stroke), default=0)]
+        if stroke in self._after_stroke:
+            return self._after_stroke[stroke]
+        return self._after_stroke[max((known for known in self._after_stroke if known < stroke), default=0)]
 
     def of(self, commit: int) -> int:
         """Return the moment of a commit."""
@@ -189,7 +189,7 @@ class Timeline:
             raise ValueError(f"There is no commit {commit}; there are {sorted(self._of) or 'none'}.")
         return self._of[commit]
 
-    def path(self, moment: int) -> list[Moment]:
+    def path(self, moment: int) -> list[Snapshot]:
         """Return the moments from the first entry to one."""
         path = []
         while moment > 0:

@@ -42,7 +42,7 @@ MODEL = "start.safetensors"
 
 
 @dataclass(frozen=True, slots=True)
-class Start:
+class Manifest:
     """How a project began.
 
     Attributes
@@ -76,16 +76,16 @@ class Start:
         }
 
 
-def begun(checkpoint: Checkpoint | None, settings: TeachSettings, classes: Sequence[ClassLabel]) -> Start:
+def new_manifest(checkpoint: Checkpoint | None, settings: TeachSettings, classes: Sequence[ClassLabel]) -> Manifest:
     """Return how a project begins now, with this version."""
     from napari_fcn import __version__
 
     model = (checkpoint.info.card.name, checkpoint.hash) if checkpoint else ("", "")
     created = datetime.now(UTC).isoformat(timespec="seconds")
-    return Start(__version__, created, *model, tuple(classes), settings)
+    return Manifest(__version__, created, *model, tuple(classes), settings)
 
 
-def write_folder(path: Path, how: Start, image: ImageRecord, checkpoint: Checkpoint | None) -> None:
+def write_folder(path: Path, how: Manifest, image: ImageRecord, checkpoint: Checkpoint | None) -> None:
     """Make the folder of a new project; it is in its place only when it is complete.
 
     Raises
@@ -112,7 +112,7 @@ def write_folder(path: Path, how: Start, image: ImageRecord, checkpoint: Checkpo
     sync_folder(path.parent)
 
 
-def read_model(folder: Path, how: Start) -> Checkpoint | None:
+def read_model(folder: Path, how: Manifest) -> Checkpoint | None:
     """Return the model at the start of a project; None for filters only.
 
     Raises
@@ -133,7 +133,7 @@ def read_model(folder: Path, how: Start) -> Checkpoint | None:
     return checkpoint
 
 
-def read_start(folder: Path) -> Start:
+def read_start(folder: Path) -> Manifest:
     """Return how the project in a folder began.
 
     Raises
@@ -163,7 +163,7 @@ def read_start(folder: Path) -> Start:
         check_start(data)
         model = data["model"] or {"name": "", "hash": ""}
         classes, settings = as_labels(data["classes"]), as_settings(data["settings"])
-        return Start(
+        return Manifest(
             str(data["version"]), str(data["created"]), str(model["name"]), str(model["hash"]), classes, settings
         )
     except (ValueError, KeyError, TypeError, AttributeError) as error:

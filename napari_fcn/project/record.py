@@ -11,7 +11,7 @@ import numpy as np
 
 from napari_fcn.project import blocks
 from napari_fcn.project.journal import DROPPED, Journal
-from napari_fcn.project.journal_state import Timeline
+from napari_fcn.project.journal_state import JournalState
 from napari_fcn.project.lines import End, read_end
 from napari_fcn.storage.atomic import unreadable
 
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     Labels = npt.NDArray[np.uint8]
 
 
-class Record:
+class ProjectRecord:
     """The journal of a project together with its `Timeline`, always in step. Several threads may use it.
 
     Parameters
@@ -48,7 +48,7 @@ class Record:
 
     def __init__(self, folder: Path, shape: tuple[int, ...], has_weights: Callable[[int], bool]) -> None:
         self._folder, self._shape, self._has_weights = folder, shape, has_weights
-        self.timeline = Timeline()
+        self.timeline = JournalState()
         self.last_commit = -1  # the highest number that any had, those included whose files are lost
         self.without_weights: list[int] = []  # commits whose files are not whole
         self._journal = Journal.open(folder, self._takes_in)
@@ -73,7 +73,7 @@ class Record:
                 if not self._has_weights(number):
                     self.without_weights.append(number)
                     return True
-            self.timeline.follow(entry)
+            self.timeline.apply(entry)
         except (FileNotFoundError, ValueError, KeyError, TypeError, AttributeError):
             return False
         return True
@@ -149,7 +149,7 @@ class Record:
                 described, data = blocks.describe(self._folder, self._journal.next, *painted)
                 about.update(described)
             entry = self._journal.draft(kind, {**facts, **about})
-            self.timeline.follow(entry)
+            self.timeline.apply(entry)
             if kind == "commit":
                 self.last_commit = max(self.last_commit, int(entry["commit"]["number"]))
             self._journal.add(entry, data)

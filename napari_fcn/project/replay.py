@@ -13,7 +13,7 @@ from napari_fcn.events import Commit
 from napari_fcn.geometry import Region
 from napari_fcn.learning.annotations import Samples
 from napari_fcn.learning.pins import Pin
-from napari_fcn.models.adapt import filters_only, teachable
+from napari_fcn.models.adapt import filters_only, make_teachable
 from napari_fcn.models.card import ClassLabel
 from napari_fcn.project.blocks import region_of
 from napari_fcn.project.manifest import as_settings
@@ -50,17 +50,17 @@ class Replayed:
         return self.hash == self.commit.hash
 
 
-def recall(project: Project, commit: int) -> Samples:
+def restore_labels(project: Project, commit: int) -> Samples:
     """Return what was painted at a commit of a project."""
-    return Samples.read(project.painted_at(commit))
+    return Samples.from_labels(project.painted_at(commit))
 
 
-def resumed(project: Project) -> dict[str, Any]:
+def resume(project: Project) -> dict[str, Any]:
     """Return what `Teaching` needs to go on with a project, as keyword arguments."""
     return {
         "settings": project.settings(),
         "history": _readable(project),
-        "recall": partial(recall, project),
+        "recall": partial(restore_labels, project),
         "pins": [Pin(*made) for made in project.pins_as_made()],
         "reference": project.reference(),
     }
@@ -96,7 +96,7 @@ def first_state(project: Project, classes: tuple[ClassLabel, ...], expected: str
         return None
     for named in ((), classes):  # of those that the model has, or of those that were given
         model = begun or filters_only(len(axes.space), axes.channels(project.image.shape), named, spacing)
-        made = teachable(model, named, spacing)
+        made = make_teachable(model, named, spacing)
         if made.hash == expected:
             return made
     return None
@@ -120,7 +120,7 @@ def replay(project: Project, image: Any) -> Iterator[Replayed]:
         If the image is another one, or what happened cannot be repeated.
     """
     project.check_image(image)
-    again = _Again(project, image)
+    again = _Replayer(project, image)
     threads = torch.get_num_threads()
     try:
         for entry in project.entries():
@@ -137,7 +137,7 @@ def replay(project: Project, image: Any) -> Iterator[Replayed]:
         torch.set_num_threads(threads)
 
 
-class _Again:
+class _Replayer:
     """Does for each entry of a journal what was done when it was written."""
 
     def __init__(self, project: Project, image: Any) -> None:
@@ -168,7 +168,7 @@ class _Again:
             rgb=record.rgb,
             spacing=record.spacing,
             history=history,
-            recall=partial(recall, self.project),
+            recall=partial(restore_labels, self.project),
             pins=self._teaching.pins_as_made if self._teaching else (),
             reference=self._reference_after(entry["n"]),
         )
@@ -180,18 +180,18 @@ class _Again:
         return tuple(next(turns, {}).get("reference", ()))
 
     def on_turn(self, entry: dict[str, Any]) -> Iterator[Replayed]:
-        _run(self.teaching.study(entry["steps"]) if entry["steps"] else ())
-        at, samples = tuple(entry["reference"]), Samples.read(self.project.painted(entry["strokes"]))
-        _run(self.teaching.answer(samples, Region(at, tuple(i + 1 for i in at)), entry["strokes"]))
+        _run(self.teaching.finetune(entry["steps"]) if entry["steps"] else ())
+        at, samples = tuple(entry["reference"]), Samples.from_labels(self.project.painted(entry["strokes"]))
+        _run(self.teaching.fit_head(samples, Region(at, tuple(i + 1 for i in at)), entry["strokes"]))
         yield from ()
 
     def on_settle(self, entry: dict[str, Any]) -> Iterator[Replayed]:
-        _run(self.teaching.settle())
+        _run(self.teaching.fit_full_head())
         yield from ()
 
     def on_judge(self, entry: dict[str, Any]) -> Iterator[Replayed]:
-        _run(self.teaching.study(entry["steps"]))
-        _run(self.teaching.judge(Region((0,) * len(self.shape), (1,) * len(self.shape))))
+        _run(self.teaching.finetune(entry["steps"]))
+        _run(self.teaching.evaluate(Region((0,) * len(self.shape), (1,) * len(self.shape))))
         yield from ()
 
     def on_reject(self, entry: dict[str, Any]) -> Iterator[Replayed]:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from napari_fcn.errors import ImageError
-from napari_fcn.nets.planner import least_reach
+from napari_fcn.nets.planner import min_receptive_field
 from napari_fcn.nets.spec import NetSpec
 
 if TYPE_CHECKING:
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     import numpy.typing as npt
 
-AMPLE = 20.0  # objects this many times smaller than the field: most of what the network sees is no part of them
+AMPLE_RATIO = 20.0  # objects this many times smaller than the field: most of what the network sees is no part of them
 
 
 def advise(objects: float, effective: float, theoretical: float, ndim: int = 2) -> str:
@@ -49,7 +49,7 @@ def advise(objects: float, effective: float, theoretical: float, ndim: int = 2) 
             f"{facts}: the network could see {theoretical:.0f} px, but hardly uses what lies beyond. Use the dilated "
             f"net{deeper(objects, ndim)}, teach with strokes on whole objects, or downsample by {factor}."
         )
-    if objects * AMPLE < seen:
+    if objects * AMPLE_RATIO < seen:
         return f"{facts}: it is far larger than needed. A shallower net is faster, or upsample small objects by 2."
     return f"{facts}: a whole object fits."
 
@@ -57,7 +57,7 @@ def advise(objects: float, effective: float, theoretical: float, ndim: int = 2) 
 def deeper(objects: float, ndim: int) -> str:
     """Return which U-Net sees objects of this size, in pixels, and as much around them; empty if none does."""
     spec = NetSpec.suggest(1.0, objects, ndim)
-    width = 2 * max(least_reach(spec)) + 1
+    width = 2 * max(min_receptive_field(spec)) + 1
     return f" or a deeper one ({spec.family} depth={spec.depth} sees {width} px)" if width >= objects else ""
 
 

@@ -24,14 +24,14 @@ if TYPE_CHECKING:
 
     from napari_fcn.receptive_field.effective import EffectiveField
     from napari_fcn.receptive_field.exactness import Answer
-    from napari_fcn.receptive_field.theoretical import Anatomy
+    from napari_fcn.receptive_field.theoretical import FieldAnalysis
 
 VISIBLE = 0.01  # change of a probability that counts
 TILE = 2**14  # pixels of a tile: small ones leave out more of the middle, where padding has no say
 
 
 def border_trust(
-    answers: Mapping[str, Answer], image: npt.NDArray[np.float32], anatomy: Anatomy, used: EffectiveField
+    answers: Mapping[str, Answer], image: npt.NDArray[np.float32], anatomy: FieldAnalysis, used: EffectiveField
 ) -> Iterator[CheckStep | BorderTrustDone]:
     """Yield progress, then how much of each answer rests on what lies outside of the image.
 
@@ -60,15 +60,15 @@ def border_trust(
         classes = found.argmax(1)
         flips[tile.core.slices] = (classes != classes[0]).any(0)
         yield CheckStep(done, len(tiles))
-    outside = lying_outside(used, shape)
-    distance = to_border(shape)
+    outside = share_outside(used, shape)
+    distance = distance_to_border(shape)
     depth = int(distance[change > VISIBLE].max(initial=-1)) + 1
     near = distance < depth
     share = float(flips[near].mean()) if depth else 0.0
     yield BorderTrustDone(Region.whole(shape), outside, change, depth, share, _sentence(outside, change, depth, share))
 
 
-def lying_outside(used: EffectiveField, shape: Sequence[int]) -> npt.NDArray[np.float32]:
+def share_outside(used: EffectiveField, shape: Sequence[int]) -> npt.NDArray[np.float32]:
     """Return for each pixel of an image the share of an effective field that lies outside of the image."""
     sums = np.pad(used.heat.astype(np.float64), [(1, 0)] * used.heat.ndim)
     for axis in range(sums.ndim):
@@ -84,7 +84,7 @@ def lying_outside(used: EffectiveField, shape: Sequence[int]) -> npt.NDArray[np.
     return np.clip(1 - inside / sums.flat[-1], 0, 1).astype(np.float32) if sums.flat[-1] else inside.astype(np.float32)
 
 
-def to_border(shape: Sequence[int]) -> npt.NDArray[np.int64]:
+def distance_to_border(shape: Sequence[int]) -> npt.NDArray[np.int64]:
     """Return for each pixel of an image how many pixels lie between it and the nearest border."""
     distance = np.full(tuple(shape), max(shape))
     for axis, n in enumerate(shape):

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from torch import Tensor, nn
 
     from napari_fcn.geometry import ReceptiveField
-    from napari_fcn.receptive_field.theoretical import Anatomy
+    from napari_fcn.receptive_field.theoretical import FieldAnalysis
 
 VISIBLE = 1 - 0.9545  # of the largest gradient: what counts as used (Luo et al. 2016, section 3.1)
 
@@ -80,13 +80,13 @@ class EffectiveField:
         return float((self.heat > VISIBLE * self.heat.max()).mean()) if self.heat.max() > 0 else 0.0
 
 
-def read_for(anatomy: Anatomy, index: Sequence[int], shape: Sequence[int]) -> Region:
+def block_around(anatomy: FieldAnalysis, index: Sequence[int], shape: Sequence[int]) -> Region:
     """Return the smallest block that gives the exact answer and gradient at a pixel: its field, from the grid on."""
     box = anatomy.box(index, shape)
     return Region(tuple(a // m * m for a, m in zip(box.start, anatomy.multiple, strict=True)), box.stop)
 
 
-def effective(
+def effective_field(
     net: nn.Module, block: Tensor, read: Region, box: Region, index: Sequence[int], label: int | None = None
 ) -> EffectiveField:
     """Return the effective field of one pixel from one backward pass through the block around it.
@@ -117,7 +117,7 @@ def effective(
     return EffectiveField(box, (heat / (total if total > 0 else 1.0)).astype(np.float32), tuple(index), asked)
 
 
-def mean(fields: Iterable[EffectiveField], reach: ReceptiveField) -> EffectiveField:
+def mean_field(fields: Iterable[EffectiveField], reach: ReceptiveField) -> EffectiveField:
     """Return the mean of the fields of several pixels, each moved to the origin; a border cuts off what lies beyond.
 
     Parameters

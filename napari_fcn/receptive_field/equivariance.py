@@ -15,13 +15,13 @@ if TYPE_CHECKING:
     import numpy.typing as npt
 
     from napari_fcn.receptive_field.exactness import Answer
-    from napari_fcn.receptive_field.theoretical import Anatomy
+    from napari_fcn.receptive_field.theoretical import FieldAnalysis
 
 FOLLOWS = 0.01  # change of a probability that nobody minds
 
 
 def equivariance(
-    answer: Answer, image: npt.NDArray[np.float32], region: Region, anatomy: Anatomy
+    answer: Answer, image: npt.NDArray[np.float32], region: Region, anatomy: FieldAnalysis
 ) -> Iterator[CheckStep | EquivarianceDone]:
     """Yield progress, then where the answer does not follow when the image is shifted by a few pixels.
 
@@ -62,10 +62,10 @@ def equivariance(
 
 
 def _surroundings(
-    image: npt.NDArray[np.float32], region: Region, anatomy: Anatomy
+    image: npt.NDArray[np.float32], region: Region, anatomy: FieldAnalysis
 ) -> tuple[npt.NDArray[np.float32], Region]:
     """Return the block that decides about a region, whatever the shift, from the grid on; the region inside it."""
-    grid, reach = anatomy.multiple, anatomy.reach
+    grid, reach = anatomy.multiple, anatomy.field_per_phase
     wide = region.grow([b + m for b, m in zip(reach.before, grid, strict=True)], [2 * m for m in grid])
     wide = wide.grow((0,) * region.ndim, reach.after)
     wide = Region(tuple(a // m * m for a, m in zip(wide.start, grid, strict=True)), wide.stop)
@@ -75,7 +75,7 @@ def _surroundings(
     return np.pad(image[(slice(None), *there.slices)], beyond, mode="symmetric"), region.relative_to(wide)
 
 
-def _sentence(values: npt.NDArray[np.float32], region: Region, anatomy: Anatomy, flips: float) -> str:
+def _sentence(values: npt.NDArray[np.float32], region: Region, anatomy: FieldAnalysis, flips: float) -> str:
     grid, most = max(anatomy.multiple), float(values.max())
     if grid == 1:
         start = "The network does not pool, so that its answer should follow every shift"

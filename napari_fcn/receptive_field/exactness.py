@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     import numpy.typing as npt
 
-    from napari_fcn.receptive_field.theoretical import Anatomy
+    from napari_fcn.receptive_field.theoretical import FieldAnalysis
 
     # From a scaled block (C, *space) to probabilities (classes, *space).
     Answer = Callable[[npt.NDArray[np.float32]], npt.NDArray[np.float32]]
@@ -25,7 +25,7 @@ GUESS = 32  # halo of a network whose field has no end
 
 
 def certify(
-    answer: Answer, image: npt.NDArray[np.float32], plan: TilePlan, anatomy: Anatomy, tolerance: float
+    answer: Answer, image: npt.NDArray[np.float32], plan: TilePlan, anatomy: FieldAnalysis, tolerance: float
 ) -> Iterator[CheckStep | Certified]:
     """Yield progress, then how far the tiles of a plan differ from the image in one piece.
 
@@ -70,7 +70,7 @@ def certify(
     )
 
 
-def explain(plan: TilePlan, anatomy: Anatomy, error: float, tolerance: float) -> str:
+def explain(plan: TilePlan, anatomy: FieldAnalysis, error: float, tolerance: float) -> str:
     """Return why the tiles of a plan are exact, or why they are not."""
     start = f"Tiles and whole differ by {error:.1e} at most" if error else "Tiles and whole are equal"
     if anatomy.unbounded:
@@ -98,7 +98,7 @@ def explain(plan: TilePlan, anatomy: Anatomy, error: float, tolerance: float) ->
     return f"{start}{rounding}: tiles read all that the network sees and start on its pooling grid."
 
 
-def cut(shape: Sequence[int], anatomy: Anatomy, tile: Sequence[int] = ()) -> TilePlan:
+def cut(shape: Sequence[int], anatomy: FieldAnalysis, tile: Sequence[int] = ()) -> TilePlan:
     """Return a plan that cuts an image into several tiles along each axis, though it may fit in one.
 
     Parameters
@@ -113,5 +113,5 @@ def cut(shape: Sequence[int], anatomy: Anatomy, tile: Sequence[int] = ()) -> Til
     multiple = anatomy.multiple
     lengths = tile or [ceil(n / PIECES) for n in shape]
     on_grid = tuple(max(1, ceil(n / m)) * m for n, m in zip(lengths, multiple, strict=True))
-    halo = anatomy.reach.halo if all(anatomy.layers[-1].size) else ((GUESS, GUESS),) * len(shape)
+    halo = anatomy.field_per_phase.halo if all(anatomy.layers[-1].size) else ((GUESS, GUESS),) * len(shape)
     return TilePlan(tuple(shape), on_grid, halo, multiple)

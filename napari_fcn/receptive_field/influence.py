@@ -9,7 +9,7 @@ import numpy as np
 import torch
 
 from napari_fcn.geometry import Region, TilePlan
-from napari_fcn.receptive_field.positive_net import Open, runnable
+from napari_fcn.receptive_field.positive_net import LinearizedOps, surrogate
 from napari_fcn.receptive_field.theoretical import dimensions
 
 if TYPE_CHECKING:
@@ -18,14 +18,14 @@ if TYPE_CHECKING:
     import numpy.typing as npt
     from torch import nn
 
-    from napari_fcn.receptive_field.theoretical import Anatomy
+    from napari_fcn.receptive_field.theoretical import FieldAnalysis
 
     Mask = npt.NDArray[np.bool_]
 
 TILE = 2**18  # pixels of a tile
 
 
-def influenced_box(anatomy: Anatomy, stroke: Region, shape: Sequence[int]) -> Region:
+def influenced_box(anatomy: FieldAnalysis, stroke: Region, shape: Sequence[int]) -> Region:
     """Return the smallest box that holds all outputs that see a pixel of a box, exact on the pooling grid."""
     start, stop = [], []
     for phases, a, b, n in zip(anatomy.phases, stroke.start, stroke.stop, shape, strict=True):
@@ -38,7 +38,9 @@ def influenced_box(anatomy: Anatomy, stroke: Region, shape: Sequence[int]) -> Re
     return Region(tuple(start), tuple(stop))
 
 
-def influenced(net: nn.Module, stroke: Mask, at: Region, shape: Sequence[int], anatomy: Anatomy) -> tuple[Region, Mask]:
+def influenced(
+    net: nn.Module, stroke: Mask, at: Region, shape: Sequence[int], anatomy: FieldAnalysis
+) -> tuple[Region, Mask]:
     """Return which outputs see a pixel of a stroke: the smallest box of them, and the mask in it.
 
     The derivative of the network along the stroke, with positive weights and everything that could cut it off
@@ -61,14 +63,14 @@ def influenced(net: nn.Module, stroke: Mask, at: Region, shape: Sequence[int], a
     tile = tuple(ceil(TILE ** (1 / len(shape)) / m) * m for m in anatomy.multiple)
     plan = TilePlan(tuple(shape), tile, anatomy.field.halo, anatomy.multiple)
     found, channels = np.zeros(outer.shape, bool), dimensions(net)[1]
-    opened = runnable(net, (channels, *anatomy.multiple))
+    opened = surrogate(net, (channels, *anatomy.multiple))
     for tile_ in plan.touching(outer):
         here = np.zeros(tile_.read.shape, bool)
         common = at.intersection(tile_.read)
         here[common.relative_to(tile_.read).slices] = stroke[common.relative_to(at).slices]
         kept = tile_.core.intersection(outer)
         if here.any():
-            reached = reachable(opened, here, channels)
+            reached = influenced_by_surrogate(opened, here, channels)
             found[kept.relative_to(outer).slices] = reached[kept.relative_to(tile_.read).slices]
     if not found.any():
         return Region(at.start, at.start), np.zeros((0,) * at.ndim, bool)
@@ -77,13 +79,13 @@ def influenced(net: nn.Module, stroke: Mask, at: Region, shape: Sequence[int], a
     return inner.shift(outer.start), found[inner.slices]
 
 
-def reachable(opened: nn.Module, stroke: Mask, channels: int) -> Mask:
+def influenced_by_surrogate(opened: nn.Module, stroke: Mask, channels: int) -> Mask:
     """Return the outputs that a stroke (*space) reaches in a network made by `runnable`.
 
     The gradient is linear in what is asked of the outputs; its own gradient is the derivative along the stroke.
     """
     x = torch.ones(1, channels, *stroke.shape, dtype=torch.float64, requires_grad=True)
-    with Open():
+    with LinearizedOps():
         out = opened(x)
     asked = torch.zeros_like(out, requires_grad=True)
     (gradient,) = torch.autograd.grad(out, x, asked, create_graph=True)

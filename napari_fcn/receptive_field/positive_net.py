@@ -13,7 +13,7 @@ from torch.nn.modules.conv import _ConvNd, _ConvTransposeNd
 from torch.nn.modules.instancenorm import _InstanceNorm
 from torch.overrides import TorchFunctionMode
 
-from napari_fcn.errors import DAMAGE
+from napari_fcn.errors import DECODE_ERRORS
 from napari_fcn.nets.filters import FilterBank, Support
 from napari_fcn.nets.layers import CONV, TRANSPOSED
 
@@ -53,7 +53,7 @@ ARGUMENTS = {  # of convolutions, after input, weight and bias
 }
 
 
-class Thin(nn.Module):
+class AveragingConv(nn.Module):
     """A convolution of the same geometry from all channels to ``outputs`` equal ones, with weights that average."""
 
     def __init__(self, layer: _ConvNd, outputs: int) -> None:
@@ -75,7 +75,7 @@ class Thin(nn.Module):
         return out.expand(-1, self.outputs, *out.shape[2:])
 
 
-class ThinLinear(nn.Module):
+class AveragingLinear(nn.Module):
     """A fully connected layer on any number of inputs: the mean over the last axis."""
 
     def __init__(self, outputs: int) -> None:
@@ -87,7 +87,7 @@ class ThinLinear(nn.Module):
         return x.mean(-1, keepdim=True).expand(*x.shape[:-1], self.outputs)
 
 
-class Open(TorchFunctionMode):
+class LinearizedOps(TorchFunctionMode):
     """Lets functions pass what they would cut off: max pooling becomes the mean, ReLU does nothing.
 
     Of a thin network each part of the channels is the one that there is, and kernels have one channel. Norms do
@@ -115,13 +115,13 @@ class Open(TorchFunctionMode):
         if name in AVERAGE_POOLS:
             return self._pooled(name, func(*args, **kwargs))
         if name in ARGUMENTS and args[0].shape[1] == 1:
-            return _thin_convolution(func, *args, **kwargs)
-        if name == "split" and _is_thin(*args, **kwargs):
+            return _averaging_conv(func, *args, **kwargs)
+        if name == "split" and _is_averaged(*args, **kwargs):
             return (args[0],) * len(args[1])  # each part is as the one channel that stands for all
         return func(*args, **kwargs)
 
 
-def _thin_convolution(func: Any, x: Tensor, weight: Tensor, bias: Any = None, *more: Any, **named: Any) -> Tensor:
+def _averaging_conv(func: Any, x: Tensor, weight: Tensor, bias: Any = None, *more: Any, **named: Any) -> Tensor:
     """Return one channel convolved with a kernel of ones, however many channels the weights are for."""
     named |= dict(zip(ARGUMENTS[func.__name__], more, strict=False)) | {"groups": 1}
     kernel = x.new_full((1, 1, *weight.shape[2:]), 1 / weight[0, 0].numel())
@@ -129,7 +129,7 @@ def _thin_convolution(func: Any, x: Tensor, weight: Tensor, bias: Any = None, *m
     return out
 
 
-def _is_thin(x: Tensor, sizes: Any, dim: int = 0) -> bool:
+def _is_averaged(x: Tensor, sizes: Any, dim: int = 0) -> bool:
     """Whether a tensor of one channel is to be split into parts of given numbers of channels."""
     return dim == 1 and isinstance(sizes, list | tuple) and x.shape[1] == 1
 
@@ -155,35 +155,35 @@ def _mean_pool(
     return spread
 
 
-def thin(net: nn.Module) -> nn.Module:
+def single_channel(net: nn.Module) -> nn.Module:
     """Return a copy with positive averaging weights and one channel, without norms and activations.
 
     Channels are alike in such a network, so that one of them is enough: a network of millions of weights is probed
     in milliseconds. The copy computes in float64 on the CPU; the network is not changed.
     """
-    return _open(net, is_thin=True)
+    return _surrogate(net, is_single_channel=True)
 
 
-def thick(net: nn.Module) -> nn.Module:
+def all_channels(net: nn.Module) -> nn.Module:
     """Return the same with all channels, for a network that splits or reshapes them by their number."""
-    return _open(net, is_thin=False)
+    return _surrogate(net, is_single_channel=False)
 
 
-def runnable(net: nn.Module, shape: Sequence[int]) -> nn.Module:
+def surrogate(net: nn.Module, shape: Sequence[int]) -> nn.Module:
     """Return the thin copy if it runs on an input ``(C, *space)`` of this shape, else the thick one."""
-    copy = thin(net)
+    copy = single_channel(net)
     try:
-        with torch.no_grad(), Open():
+        with torch.no_grad(), LinearizedOps():
             copy(torch.ones(1, *shape, dtype=torch.float64))
-    except DAMAGE:  # channels that are not there were reshaped, or asked for
-        return thick(net)
+    except DECODE_ERRORS:  # channels that are not there were reshaped, or asked for
+        return all_channels(net)
     return copy
 
 
-def _open(net: nn.Module, is_thin: bool) -> nn.Module:
+def _surrogate(net: nn.Module, is_single_channel: bool) -> nn.Module:
     copy = nn.Sequential(deepcopy(net)) if isinstance(net, _ConvNd | nn.Linear) else deepcopy(net)
     with torch.random.fork_rng(devices=[]):  # building draws weights: leave the caller's random numbers alone
-        _replace(copy, is_thin)
+        _replace(copy, is_single_channel)
     copy = copy.to(device="cpu", dtype=torch.float64)
     with torch.no_grad():
         for name, parameter in copy.named_parameters():
@@ -191,18 +191,18 @@ def _open(net: nn.Module, is_thin: bool) -> nn.Module:
     return copy.eval().requires_grad_(False)
 
 
-def _replace(net: nn.Module, is_thin: bool) -> None:
+def _replace(net: nn.Module, is_single_channel: bool) -> None:
     for name, child in net.named_children():
         if isinstance(child, _ConvNd):
-            setattr(net, name, Thin(child, 1 if is_thin else child.out_channels))
+            setattr(net, name, AveragingConv(child, 1 if is_single_channel else child.out_channels))
         elif isinstance(child, nn.Linear):
-            setattr(net, name, ThinLinear(1 if is_thin else child.out_features))
+            setattr(net, name, AveragingLinear(1 if is_single_channel else child.out_features))
         elif isinstance(child, FilterBank):
             setattr(net, name, Support(child))
         elif isinstance(child, NEUTRAL) or _is_activation(child):
             setattr(net, name, nn.Identity())
         elif not isinstance(child, nn.MultiheadAttention):
-            _replace(child, is_thin)
+            _replace(child, is_single_channel)
 
 
 def _is_activation(layer: nn.Module) -> bool:

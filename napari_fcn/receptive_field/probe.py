@@ -13,9 +13,15 @@ import torch
 from torch import Tensor, nn
 from torch.nn.modules.pooling import _AdaptiveAvgPoolNd, _AdaptiveMaxPoolNd, _AvgPoolNd, _MaxPoolNd
 
-from napari_fcn.errors import DAMAGE
+from napari_fcn.errors import DECODE_ERRORS
 from napari_fcn.nets.filters import Support
-from napari_fcn.receptive_field.positive_net import Open, Thin, ThinLinear, thick, thin
+from napari_fcn.receptive_field.positive_net import (
+    AveragingConv,
+    AveragingLinear,
+    LinearizedOps,
+    all_channels,
+    single_channel,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -26,12 +32,12 @@ DEEPEST = 8  # lists in lists in which a tensor is looked for
 LENGTHS = (256, 1024, 4096)  # tried in turn until the field has an end
 BREADTHS = (1, 8, 32, 256)  # length of the other axes: short ones cost less, unpadded kernels need more
 ROWS = 2**18  # most numbers in one batch of probes: what a processor keeps in its cache
-LAYERS = (Thin, ThinLinear, Support, nn.Upsample)
+LAYERS = (AveragingConv, AveragingLinear, Support, nn.Upsample)
 POOLS = (_AvgPoolNd, _MaxPoolNd, _AdaptiveAvgPoolNd, _AdaptiveMaxPoolNd)
 
 
 @dataclass(frozen=True, slots=True)
-class Reach:
+class LayerExtent:
     """What one layer sees along one axis.
 
     Attributes
@@ -68,7 +74,7 @@ class Reach:
 
 
 @dataclass(frozen=True, slots=True)
-class Seen:
+class LayerOutput:
     """An output of a layer while a network runs."""
 
     name: str
@@ -76,7 +82,7 @@ class Seen:
     output: Tensor
 
 
-class Watch:
+class LayerRecorder:
     """A transparent network whose layers can be watched while it runs.
 
     Parameters
@@ -89,19 +95,19 @@ class Watch:
 
     def __init__(self, net: nn.Module, kinds: dict[str, str]) -> None:
         self.net, self.kinds = net, kinds
-        self.seen: list[Seen] = []
+        self.seen: list[LayerOutput] = []
         self._depth = 0  # of layers of which only the whole is kept
         for name, layer in net.named_modules():
             if isinstance(layer, (*LAYERS, *POOLS)):
                 layer.register_forward_pre_hook(self._enter)
                 layer.register_forward_hook(self._hook(name))
 
-    def run(self, x: Tensor) -> list[Seen]:
+    def run(self, x: Tensor) -> list[LayerOutput]:
         """Return what each layer answered, the network itself last."""
         self.seen, self._depth = [], 0
-        with Open(self._pooled):
+        with LinearizedOps(self._pooled):
             out = self.net(x)
-            return [*self.seen, Seen("output", type(self.net).__name__, first_tensor(out))]
+            return [*self.seen, LayerOutput("output", type(self.net).__name__, first_tensor(out))]
 
     def _enter(self, *_: Any) -> None:
         self._depth += 1
@@ -109,7 +115,7 @@ class Watch:
     def _pooled(self, function: str, out: Tensor) -> Tensor:
         """Keep what a function pooled that no layer calls: it may have a grid that no layer shows."""
         if not self._depth:
-            self.seen.append(Seen(function, "function", out))
+            self.seen.append(LayerOutput(function, "function", out))
             return out.clone()
         return out
 
@@ -118,10 +124,10 @@ class Watch:
             self._depth -= 1
             kind = self.kinds.get(name, type(layer).__name__)
             if isinstance(out, Tensor):
-                moved = out.movedim(-1, 1) if isinstance(layer, ThinLinear) and out.ndim > 2 else out
-                self.seen.append(Seen(name, kind, moved))
+                moved = out.movedim(-1, 1) if isinstance(layer, AveragingLinear) and out.ndim > 2 else out
+                self.seen.append(LayerOutput(name, kind, moved))
                 return out.clone()  # what is kept stays as it is, whatever is added to it in place
-            self.seen += [Seen(f"{name}.{i}", kind, level.features) for i, level in enumerate(out)]
+            self.seen += [LayerOutput(f"{name}.{i}", kind, level.features) for i, level in enumerate(out)]
             return None
 
         return keep
@@ -144,7 +150,7 @@ def first_tensor(out: Any) -> Tensor:
     return found
 
 
-def probe(net: nn.Module, ndim: int, channels: int, axis: int) -> tuple[Reach, ...]:
+def probe(net: nn.Module, ndim: int, channels: int, axis: int) -> tuple[LayerExtent, ...]:
     """Return what each layer of a network sees along one axis, in the order in which they run, the output last.
 
     Weights are positive and inputs one, so that nothing cancels (see `thin`). How many pixels lie between two outputs
@@ -158,16 +164,16 @@ def probe(net: nn.Module, ndim: int, channels: int, axis: int) -> tuple[Reach, .
     """
     kinds = {name: type(layer).__name__ for name, layer in net.named_modules()}
     failures = []
-    copied = cache(lambda copy: Watch(copy(net), kinds))
-    for breadth, copy in product(BREADTHS[: 1 if ndim == 1 else None], (thin, thick)):
+    copied = cache(lambda copy: LayerRecorder(copy(net), kinds))
+    for breadth, copy in product(BREADTHS[: 1 if ndim == 1 else None], (single_channel, all_channels)):
         shape = partial(_shape, channels, ndim, axis, breadth)
         try:
             watch = copied(copy)
-            found = _reaches(watch, shape, axis, _jumps(watch, shape, axis))
+            found = _extents(watch, shape, axis, _jumps(watch, shape, axis))
             if found[-1].size > 0:
                 return found
             failures.append("no pixel was found that the answer depends on")
-        except DAMAGE as error:  # whatever foreign code says
+        except DECODE_ERRORS as error:  # whatever foreign code says
             failures.append((str(error).splitlines() or [type(error).__name__])[0])
     raise RuntimeError(failures[-1])
 
@@ -176,7 +182,7 @@ def _shape(channels: int, ndim: int, axis: int, breadth: int, length: int) -> li
     return [channels, *(length if a == axis else breadth for a in range(ndim))]
 
 
-def _jumps(watch: Watch, shape: Callable[[int], list[int]], axis: int) -> list[Fraction]:
+def _jumps(watch: LayerRecorder, shape: Callable[[int], list[int]], axis: int) -> list[Fraction]:
     """Return the distance between two outputs of each layer, from how many more a longer input gives."""
     for step in STEPS:
         with torch.no_grad():
@@ -191,15 +197,15 @@ def _jumps(watch: Watch, shape: Callable[[int], list[int]], axis: int) -> list[F
     return jumps
 
 
-def _reaches(
-    watch: Watch, shape: Callable[[int], list[int]], axis: int, jumps: Sequence[Fraction]
-) -> tuple[Reach, ...]:
+def _extents(
+    watch: LayerRecorder, shape: Callable[[int], list[int]], axis: int, jumps: Sequence[Fraction]
+) -> tuple[LayerExtent, ...]:
     """Return what each layer sees, on an input that is long enough for all that do not see everything."""
     counts, coarsest = [], Fraction(1)
     for jump in jumps:  # a layer repeats itself with the coarsest grid before it
         counts.append(ceil(coarsest / jump) if jump else 1)
         coarsest = max(coarsest, jump)
-    found: list[Reach] = []
+    found: list[LayerExtent] = []
     for length in LENGTHS:
         wide = max(length, 8 * ceil(coarsest))
         found = list(_spans(watch, shape(wide), axis, jumps, counts))
@@ -210,14 +216,14 @@ def _reaches(
     return tuple(found)
 
 
-def _touches(reach: Reach, length: int) -> bool:
+def _touches(reach: LayerExtent, length: int) -> bool:
     """Whether a field is cut off by an end of the input."""
     return any(first <= 0 or last >= length - 1 for _, first, last in reach.spans)
 
 
 def _spans(
-    watch: Watch, shape: Sequence[int], axis: int, jumps: Sequence[Fraction], counts: Sequence[int]
-) -> Iterator[Reach]:
+    watch: LayerRecorder, shape: Sequence[int], axis: int, jumps: Sequence[Fraction], counts: Sequence[int]
+) -> Iterator[LayerExtent]:
     """Yield what each layer sees: one row of a batch for each layer and phase, back-propagated together."""
     asked = [(layer, phase) for layer, count in enumerate(counts) for phase in range(count)]
     most = max(1, ROWS // torch.Size(shape).numel())
@@ -242,7 +248,7 @@ def _spans(
             spans[layer].append((index, first, last))
     for one, jump, rows_of in zip(seen, jumps, spans, strict=True):
         is_cropped = bool(jump) and one.output.shape[2 + axis] * jump < shape[1 + axis]
-        yield Reach(one.name, one.kind, jump, tuple(rows_of), is_cropped)
+        yield LayerExtent(one.name, one.kind, jump, tuple(rows_of), is_cropped)
 
 
 def _middle(length: int, count: int) -> int:
@@ -250,6 +256,6 @@ def _middle(length: int, count: int) -> int:
     return length // 2 // count * count
 
 
-def period(reaches: Sequence[Reach]) -> int:
+def period(reaches: Sequence[LayerExtent]) -> int:
     """Return after how many pixels the network repeats itself: its pooling grid."""
     return lcm(*(reach.jump.numerator for reach in reaches if reach.jump))

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from napari_fcn.nets import NetSpec
-    from napari_fcn.receptive_field.probe import Reach
+    from napari_fcn.receptive_field.probe import LayerExtent
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +46,7 @@ class LayerField:
 
 
 @dataclass(frozen=True, slots=True)
-class Anatomy:
+class FieldAnalysis:
     """How far a network sees, in full.
 
     Attributes
@@ -84,10 +84,10 @@ class Anatomy:
                 f"{'looks' if len(self.unbounded) == 1 else 'look'} at the whole input. Use a network with batch norm "
                 "or none, and without global pooling, attention or fully connected layers."
             )
-        return self.reach
+        return self.field_per_phase
 
     @property
-    def reach(self) -> ReceptiveField:
+    def field_per_phase(self) -> ReceptiveField:
         """The field at the worst phase; of a network that some norm makes endless, as if the norm were not there."""
         return ReceptiveField(
             tuple(max(before for before, _ in phases) for phases in self.phases),
@@ -118,10 +118,10 @@ def theoretical(net: NetSpec | nn.Module) -> ReceptiveField:
     ModelError
         If the field is endless, or a foreign network cannot be probed.
     """
-    return anatomy(net).field
+    return analyze(net).field
 
 
-def anatomy(net: NetSpec | nn.Module) -> Anatomy:
+def analyze(net: NetSpec | nn.Module) -> FieldAnalysis:
     """Return how far each layer of a network sees, and its output at each phase of the pooling grid.
 
     Kernels, pools and upsampling act on each axis apart, so that the field of an n-dimensional network is the box of
@@ -142,14 +142,14 @@ def anatomy(net: NetSpec | nn.Module) -> Anatomy:
                 f"({error}). Give the part of it that is convolutional."
             ) from error
         return _join(axes, unbounded_operations(net, ndim, channels) or global_layers(net))
-    found = [_twin(net.twin(axis)) for axis in range(net.ndim)]
+    found = [_twin(net.axis_spec(axis)) for axis in range(net.ndim)]
     joined = _join([reaches for reaches, _ in found], found[0][1])
     layers = tuple(replace(one, kind=one.kind.replace("1d", f"{net.ndim}d")) for one in joined.layers)
     return replace(joined, layers=layers)  # named as in the network itself
 
 
 @cache
-def _twin(twin: NetSpec) -> tuple[tuple[Reach, ...], tuple[str, ...]]:
+def _twin(twin: NetSpec) -> tuple[tuple[LayerExtent, ...], tuple[str, ...]]:
     """Return what each layer of a 1-D network sees, and which look at everything."""
     with torch.random.fork_rng(devices=[]):  # building draws weights: leave the caller's random numbers alone
         net = twin.build()
@@ -170,16 +170,16 @@ def dimensions(net: nn.Module) -> tuple[int, int]:
     raise ModelError(f"A {type(net).__name__} without convolutions was given; needed is a convolutional network.")
 
 
-def _join(axes: Sequence[tuple[Reach, ...]], named: tuple[str, ...]) -> Anatomy:
+def _join(axes: Sequence[tuple[LayerExtent, ...]], named: tuple[str, ...]) -> FieldAnalysis:
     """Return the anatomy from what was found along each axis."""
     layers = tuple(_layer(reaches) for reaches in zip(*axes, strict=True))
     phases = tuple(_phases(reaches) for reaches in axes)
     found = [layer for layer in layers if 0 in layer.size][:1]  # those after it see everything through it
     unbounded = named or tuple(f"{layer.name} ({layer.kind})" for layer in found)
-    return Anatomy(layers, phases, unbounded)
+    return FieldAnalysis(layers, phases, unbounded)
 
 
-def _layer(reaches: Sequence[Reach]) -> LayerField:
+def _layer(reaches: Sequence[LayerExtent]) -> LayerField:
     return LayerField(
         reaches[0].name,
         reaches[0].kind,
@@ -189,7 +189,7 @@ def _layer(reaches: Sequence[Reach]) -> LayerField:
     )
 
 
-def _phases(reaches: Sequence[Reach]) -> tuple[tuple[int, int], ...]:
+def _phases(reaches: Sequence[LayerExtent]) -> tuple[tuple[int, int], ...]:
     """Return pixels seen before and after each phase of a pixel; around its centre, where outputs are no pixels."""
     last, grid = reaches[-1], period(reaches)
     if last.jump == 1 and len(last.spans) == grid:

@@ -8,19 +8,19 @@ from functools import partial
 from itertools import compress
 from typing import TYPE_CHECKING
 
-from napari_fcn.errors import REPLACE, Advice, InTheWay
+from napari_fcn.errors import REPLACE, Advice, OutputExistsError
 from napari_fcn.io import disk
 from napari_fcn.io.inputs import IMAGE, inputs_of
 from napari_fcn.io.targets import Protection
-from napari_fcn.runs.resume import Work, folder_of, identity, is_finished, seal, source_of
-from napari_fcn.runs.writer import Recording, describe
+from napari_fcn.runs.resume import UnfinishedRun, folder_of, is_finished, run_digest, run_identity, source_of
+from napari_fcn.runs.writer import RunWriter, describe
 from napari_fcn.storage import NO_INPUTS, Inputs
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
     from pathlib import Path
 
-    from napari_fcn.distributed import Hired
+    from napari_fcn.distributed import DistributedPredictor
     from napari_fcn.io import ImageFile, Origin
     from napari_fcn.runs.writer import Event
     from napari_fcn.session import Session
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True)
-class Job:
+class RunJob:
     """One image and its results.
 
     Attributes
@@ -67,7 +67,7 @@ class Job:
 
 
 @dataclass(frozen=True, slots=True)
-class Terms:
+class OutputPolicy:
     """How a job is done, and what becomes of what is there already.
 
     Attributes
@@ -91,8 +91,12 @@ class Terms:
     inputs: Inputs = NO_INPUTS
 
 
-def carry_out(
-    job: Job, image: ImageFile, session: Session, terms: Terms, hired: Hired | None = None
+def run_job(
+    job: RunJob,
+    image: ImageFile,
+    session: Session,
+    policy: OutputPolicy,
+    distributed: DistributedPredictor | None = None,
 ) -> Iterator[Event]:
     """Yield the events of a run that writes the results of a job; nothing if all of them are there already.
 
@@ -123,25 +127,29 @@ def carry_out(
     """
     for path in job.targets.values():
         disk.need_name(path)
-    protection = Protection((terms.inputs, inputs_of({IMAGE: job.inputs})), only_results=not job.is_named)
+    protection = Protection((policy.inputs, inputs_of({IMAGE: job.inputs})), only_results=not job.is_named)
     protection.check_inputs(*job.outputs)
-    told = {} if hired is None else {"device": hired.planned.device, "precision": hired.planned.precision}
-    meta = describe(session, image, terms.settings)
+    told = (
+        {}
+        if distributed is None
+        else {"device": distributed.planned.device, "precision": distributed.planned.precision}
+    )
+    meta = describe(session, image, policy.settings)
     meta = replace(meta, provenance={**meta.provenance, **told})
-    same = identity(session, image, meta, job.targets)
-    sealed = seal(same, image)
+    same = run_identity(session, image, meta, job.targets)
+    sealed = run_digest(same, image)
     meta = replace(meta, provenance={**meta.provenance, "run": sealed})
-    is_left = [not (terms.resume and is_finished(path, sealed)) for path in job.targets.values()]
+    is_left = [not (policy.resume and is_finished(path, sealed)) for path in job.targets.values()]
     targets = dict(compress(job.targets.items(), is_left))
-    tile = _along_network(session, session.plan().tile if hired is None else hired.planned.tile)
-    with closing(Work(job.out, same, source_of(session, image))) as work:
+    tile = _along_network(session, session.plan().tile if distributed is None else distributed.planned.tile)
+    with closing(UnfinishedRun(job.out, same, source_of(session, image))) as work:
         if not targets:
             work.clear()
             return
-        known = _along_network(session, _take(terms, work))
-        if known and terms.settings.tile and known != tile:
+        known = _along_network(session, _take(policy, work))
+        if known and policy.settings.tile and known != tile:
             work.close()
-            raise InTheWay(
+            raise OutputExistsError(
                 f"{work.folder} holds a run",
                 Advice(
                     f"with --tile {_listed(known)}; --tile {_listed(tile)} was given. Leave it out, or start anew with "
@@ -150,24 +158,24 @@ def carry_out(
                 ),
             )
         session = session.with_tile(known or tile)
-        predict = None if hired is None else partial(hired.predict, session)
-        yield from Recording(targets, terms.overwrite, work, protection).run(session, meta, predict=predict)
+        predict = None if distributed is None else partial(distributed.predict, session)
+        yield from RunWriter(targets, policy.overwrite, work, protection).run(session, meta, predict=predict)
 
 
-def _take(terms: Terms, work: Work) -> tuple[int, ...]:
+def _take(terms: OutputPolicy, work: UnfinishedRun) -> tuple[int, ...]:
     """Take the folder of the work; return the tile of the run that lies there and is gone on with, () if none is."""
     if terms.resume:
         try:
             return work.resume()
-        except InTheWay:
+        except OutputExistsError:
             if not terms.renew:
                 raise
     elif work.exists and not terms.overwrite:
-        raise InTheWay(
+        raise OutputExistsError(
             f"{work.folder} holds the work of a run that did not reach its end.",
             Advice("Add --resume to go on with it, or --overwrite to start anew.", REPLACE),
         )
-    work.renew()
+    work.reset()
     return ()
 
 

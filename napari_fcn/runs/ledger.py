@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True)
-class Block:
+class DoneBlock:
     """A part of the image whose results are stored.
 
     Attributes
@@ -38,7 +38,7 @@ class Block:
     sums: Mapping[str, str]
 
 
-class Ledger:
+class RunLedger:
     r"""What a run is, in the first line, and each block that it finished, in a line of its own.
 
     ::
@@ -61,7 +61,7 @@ class Ledger:
     def __init__(self, path: Path, run: Mapping[str, Any]) -> None:
         self._path = path
         self.run = dict(run)
-        self.blocks: dict[Region, Block] = {}
+        self.blocks: dict[Region, DoneBlock] = {}
 
     @classmethod
     def create(cls, path: Path, run: Mapping[str, Any]) -> Self:
@@ -96,10 +96,10 @@ class Ledger:
         ledger = cls(path, entries[0]["run"])
         for entry in filter(None, entries[1:]):
             region = Region(tuple(entry["start"]), tuple(entry["stop"]))
-            ledger.blocks[region] = Block(region, entry["source"], entry["sums"])
+            ledger.blocks[region] = DoneBlock(region, entry["source"], entry["sums"])
         return ledger
 
-    def add(self, block: Block) -> None:
+    def add(self, block: DoneBlock) -> None:
         """Say that a block is stored.
 
         Raises

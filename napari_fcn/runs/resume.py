@@ -10,14 +10,14 @@ from dataclasses import asdict
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
-from napari_fcn.errors import REPLACE, Advice, ImageError, InTheWay, OutputError, ProjectInUseError
+from napari_fcn.errors import REPLACE, Advice, ImageError, OutputError, OutputExistsError, ProjectInUseError
 from napari_fcn.file_names import wrapped
 from napari_fcn.io import disk, read_result_meta
 from napari_fcn.io.identity import files_of, fingerprint, state_of
 from napari_fcn.io.meta import KINDS
 from napari_fcn.io.naming import UNFINISHED
 from napari_fcn.io.targets import is_part_of_zarr, listed
-from napari_fcn.runs.ledger import Block, Ledger, checksum
+from napari_fcn.runs.ledger import DoneBlock, RunLedger, checksum
 from napari_fcn.settings import PredictSettings, options
 from napari_fcn.storage import Mark, is_link, remove_known, strangers
 from napari_fcn.storage.lock import NAME as LOCK
@@ -62,7 +62,7 @@ FLAGS = {"kinds": "--save", "axes": "--axes", **{one.name: f"--{one.name}" for o
 LABELS = {"kinds": "what is saved", "axes": "the axes", **{one.name: one.label for one in OPTIONS}}
 
 
-class Work:
+class UnfinishedRun:
     """The folder of a run that is not finished: results as far as they are, the ledger, and who is writing.
 
     Parameters
@@ -79,7 +79,7 @@ class Work:
         self.folder = folder_of(out)
         self._run, self._source = dict(run), source
         self._lock: Lock | None = None
-        self._ledger: Ledger | None = None
+        self._ledger: RunLedger | None = None
         self._margin: tuple[tuple[int, int], ...] = ()
         self._shape: tuple[int, ...] = ()
 
@@ -88,7 +88,7 @@ class Work:
         """Whether an earlier run has left its work."""
         return (self.folder / LEDGER).exists()
 
-    def renew(self) -> None:
+    def reset(self) -> None:
         """Take the folder, and remove what an earlier run has left in it.
 
         Raises
@@ -112,17 +112,17 @@ class Work:
         self._take()
         self._refuse_shared()
         try:
-            self._ledger = Ledger.open(self.folder / LEDGER)
+            self._ledger = RunLedger.open(self.folder / LEDGER)
         except OSError as error:
             self._release()  # it may be there, and readable another time
             raise disk.trouble(self.folder, LINE, error) from error
         if self._ledger is None:
             self._empty()
             return ()
-        if found := differences(self._ledger.run["identity"], self._run):
+        if found := diff(self._ledger.run["identity"], self._run):
             self.close()
             self._ledger = None
-            raise InTheWay(
+            raise OutputExistsError(
                 f"{self.folder} holds another run, which this one cannot go on with:",
                 Advice(
                     f"{_listed(found, FLAGS)}. "
@@ -143,7 +143,7 @@ class Work:
         self._margin, self._shape = plan.margin, plan.shape
         told = {"identity": self._run, "tile": plan.tile}
         try:
-            self._ledger = self._ledger or Ledger.create(self.folder / LEDGER, told)
+            self._ledger = self._ledger or RunLedger.create(self.folder / LEDGER, told)
         except OSError as error:
             raise disk.trouble(self.folder, LINE, error) from error
 
@@ -176,7 +176,7 @@ class Work:
         assert self._ledger is not None
         sums = {kind: checksum(block) for kind, block in results.items()}
         try:
-            self._ledger.add(Block(core, self._fingerprint(core), sums))
+            self._ledger.add(DoneBlock(core, self._fingerprint(core), sums))
         except OSError as error:
             raise disk.trouble(self.folder, LINE, error) from error
 
@@ -225,7 +225,7 @@ class Work:
         shared = [path for path in self.folder.iterdir() if path.is_file() and os.lstat(path).st_nlink > 1]
         if shared:
             self._release()
-            raise InTheWay(
+            raise OutputExistsError(
                 f"{listed(self.folder, shared)} in {self.folder} is also a file elsewhere (a hard link), which would "
                 "change with it.",
                 Advice(
@@ -295,13 +295,13 @@ def _is_of_earlier_version(folder: Path) -> bool:
     """Whether version 0.1.0 began a run here, which marked its folder by no more than its ledger and its lock."""
     ledger, lock = folder / LEDGER, folder / LOCK
     try:
-        is_run = not is_link(ledger) and Ledger.open(ledger) is not None
+        is_run = not is_link(ledger) and RunLedger.open(ledger) is not None
     except OSError:
         is_run = False
     return is_run or (not is_link(lock) and is_lock_file(lock))
 
 
-def identity(session: Session, image: ImageFile, meta: ResultMeta, kinds: Collection[str]) -> dict[str, Any]:
+def run_identity(session: Session, image: ImageFile, meta: ResultMeta, kinds: Collection[str]) -> dict[str, Any]:
     """Return all that decides about the results of a run, as JSON-like values.
 
     Where an image has many files, they are looked at block by block; here stands what they have in common.
@@ -339,23 +339,23 @@ def source_of(session: Session, image: ImageFile) -> Callable[[Region], str]:
     return source
 
 
-def seal(run: Mapping[str, Any], image: ImageFile) -> str:
+def run_digest(run: Mapping[str, Any], image: ImageFile) -> str:
     """Return a text by which a finished result says that it is that of a run, whatever else the run saved."""
     told = {**run, "kinds": [], "files": fingerprint(image)}
     return hashlib.blake2b(json.dumps(told, sort_keys=True).encode(), digest_size=16).hexdigest()
 
 
-def is_finished(path: Path, sealed: str) -> bool:
+def is_finished(path: Path, digest: str) -> bool:
     """Whether a file is the finished result of a run, by its `seal`."""
     with suppress(ImageError):
         made = read_result_meta(path).get("provenance") if path.exists() else None
-        return isinstance(made, dict) and made.get("run") == sealed
+        return isinstance(made, dict) and made.get("run") == digest
     return False
 
 
-def differences(then: Mapping[str, Any], now: Mapping[str, Any]) -> dict[str, str]:
+def diff(stored: Mapping[str, Any], current: Mapping[str, Any]) -> dict[str, str]:
     """Return what of two identities is not the same: by its key a phrase that says how."""
-    flat_then, flat_now = ({**run, **run.get("settings", {})} for run in (then, now))
+    flat_then, flat_now = ({**run, **run.get("settings", {})} for run in (stored, current))
     keys = [key for key in {**flat_then, **flat_now} if key != "settings"]
     return {
         key: f"was {_shown(flat_then.get(key))} and is {_shown(flat_now.get(key))}"

@@ -13,7 +13,7 @@ from napari_fcn.errors import ImageError
 from napari_fcn.events import ObjectsStep, ResultsDone, RunDone, TileDone
 from napari_fcn.file_names import wrapped
 from napari_fcn.io import ResultMeta, open_result
-from napari_fcn.io.result_kinds import FORMS, formed
+from napari_fcn.io.result_kinds import ENCODERS, encode
 from napari_fcn.io.targets import UNPROTECTED, Protection
 from napari_fcn.models.binding import ImageForm, bind
 from napari_fcn.objects import Rule, find_objects
@@ -23,22 +23,22 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
     from pathlib import Path
 
-    from napari_fcn.events import RunPlanned, SteppedDown
+    from napari_fcn.events import FallbackTaken, RunPlanned
     from napari_fcn.geometry import Axes, Region
     from napari_fcn.geometry.calibration import Calibration
     from napari_fcn.io import ImageFile, ResultWriter
     from napari_fcn.io.result_kinds import Block
-    from napari_fcn.models.binding import Binding, Reads
+    from napari_fcn.models.binding import Binding, NetworkShape
     from napari_fcn.models.checkpoint import Checkpoint
-    from napari_fcn.runs.resume import Work
+    from napari_fcn.runs.resume import UnfinishedRun
     from napari_fcn.settings import PredictSettings
 
-    Event = RunPlanned | TileDone | SteppedDown | ResultsDone | ObjectsStep | RunDone
+    Event = RunPlanned | TileDone | FallbackTaken | ResultsDone | ObjectsStep | RunDone
     Predict = Callable[[Region | Callable[[], Region] | None, Collection[Region]], Iterator[Event]]
 
 
 @dataclass(frozen=True, slots=True)
-class Recording:
+class RunWriter:
     """Which results go to which files.
 
     Attributes
@@ -56,7 +56,7 @@ class Recording:
 
     paths: Mapping[str, Path]
     overwrite: bool = False
-    work: Work | None = None
+    unfinished: UnfinishedRun | None = None
     protection: Protection = UNPROTECTED
 
     def run(
@@ -89,20 +89,20 @@ class Recording:
         self.protection.check_inputs(*self.paths.values())
         with ExitStack() as stack:
             writers = stack.enter_context(self._writers(session, meta))
-            kinds = [kind for kind in writers if kind in FORMS]
+            kinds = [kind for kind in writers if kind in ENCODERS]
             done = self._done(session, {kind: writers[kind] for kind in kinds})
             for event in (predict or session.predict)(first, done):
                 if isinstance(event, TileDone | ResultsDone):
-                    results = event.results if isinstance(event, ResultsDone) else formed(event.probabilities, kinds)
+                    results = event.results if isinstance(event, ResultsDone) else encode(event.probabilities, kinds)
                     for kind in kinds:
                         writers[kind].write(event.region, results[kind])
-                    if self.work is not None:
-                        self.work.add(event.region, results)
+                    if self.unfinished is not None:
+                        self.unfinished.add(event.region, results)
                 if isinstance(event, RunDone) and "objects" in writers:
                     yield from _objects(session, writers)
                 yield event
-        if self.work is not None:
-            self.work.remove()
+        if self.unfinished is not None:
+            self.unfinished.remove()
 
     @contextmanager
     def _writers(self, session: Session, meta: ResultMeta) -> Iterator[dict[str, ResultWriter]]:
@@ -118,9 +118,9 @@ class Recording:
             for kind in sorted(wanted):  # classes are closed last: objects can be made from them again
                 path, overwrite = wanted[kind]
                 stored = "objects" if kind == "pieces" else kind
-                dtype = FORMS[kind][0] if kind in FORMS else np.uint32
+                dtype = ENCODERS[kind][0] if kind in ENCODERS else np.uint32
                 whole = (several, *shape) if kind.startswith("probabilities") else shape
-                staging = None if self.work is None else self.work.folder / kind
+                staging = None if self.unfinished is None else self.unfinished.folder / kind
                 writer = open_result(path, stored, whole, dtype, meta, overwrite, staging, self.protection)
                 stack.callback(writer.abort) if kind not in self.paths else stack.enter_context(writer)
                 writers[kind] = writer
@@ -128,15 +128,15 @@ class Recording:
 
     def _done(self, session: Session, writers: Mapping[str, ResultWriter]) -> frozenset[Region]:
         """Return the cores of tiles that an earlier run has finished."""
-        if self.work is None:
+        if self.unfinished is None:
             return frozenset()
 
         def read(region: Region) -> dict[str, Block | None]:
             return {kind: writer.read(region) for kind, writer in writers.items()}
 
         plan = session.plan()
-        self.work.begin(plan)
-        return frozenset(self.work.stored(plan, read))
+        self.unfinished.begin(plan)
+        return frozenset(self.unfinished.stored(plan, read))
 
 
 def _objects(session: Session, writers: Mapping[str, ResultWriter]) -> Iterator[ObjectsStep]:
@@ -148,7 +148,7 @@ def _objects(session: Session, writers: Mapping[str, ResultWriter]) -> Iterator[
         yield ObjectsStep(done, total)
 
 
-def bind_file(image: ImageFile, network: Reads, names: Sequence[str]) -> Binding:
+def bind_file(image: ImageFile, network: NetworkShape, names: Sequence[str]) -> Binding:
     """Return how a network reads an image file; ``names`` (as ``tzyx``) overrules the axes that the file states.
 
     Raises
@@ -173,7 +173,7 @@ def open_session(image: ImageFile, checkpoint: Checkpoint, names: Sequence[str],
     """
     bound = bind_file(image, checkpoint.info.spec, names)
     session = Session(image.data, checkpoint, bound.axes, settings, bound.rgb, bound.spacing)
-    session.told = bound.notes
+    session.notes_told = bound.notes
     return session
 
 

@@ -13,9 +13,9 @@ from napari_fcn.errors import ImageError
 from napari_fcn.inference import device as devices
 from napari_fcn.inference.source import ImageSource
 from napari_fcn.learning import head
-from napari_fcn.learning.features import View
-from napari_fcn.learning.interactive_model import Pupil
-from napari_fcn.models.adapt import as_taught
+from napari_fcn.learning.features import FeatureExtractor
+from napari_fcn.learning.interactive_model import InteractiveModel
+from napari_fcn.models.adapt import start_with_classes
 from napari_fcn.models.binding import ImageForm, Network, bind
 from napari_fcn.receptive_field.theoretical import theoretical
 from napari_fcn.settings import PredictSettings
@@ -31,7 +31,7 @@ SHARE = 0.25  # of the free memory, for features
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Ground:
+class TeachingContext:
     """An image, and the model with which teaching began.
 
     Attributes
@@ -64,7 +64,7 @@ class Ground:
         """Card of the model at the start."""
         return self.start.info.card
 
-    def pupil(self, model: Checkpoint, reference: tuple[int, ...], memory: float | None) -> Pupil:
+    def create_model(self, model: Checkpoint, reference: tuple[int, ...], memory: float | None) -> InteractiveModel:
         """Return a model on the image; its prior is the head of the start, in the classes of the model.
 
         Parameters
@@ -78,13 +78,16 @@ class Ground:
         """
         spec = model.info.spec
         net, before = (
-            devices.place(part.net(), spec.ndim, self.device) for part in (model, as_taught(self.start, model.info))
+            devices.place(part.net(), spec.ndim, self.device)
+            for part in (model, start_with_classes(self.start, model.info))
         )
-        view = View(self.source, self.scaling, theoretical(spec), spec.multiple, self.device)
-        return Pupil(net, view, budget(memory, self.device), head.read(before), reference)  # type: ignore[arg-type]
+        view = FeatureExtractor(self.source, self.scaling, theoretical(spec), spec.multiple, self.device)
+        return InteractiveModel(net, view, budget(memory, self.device), head.read_head(before), reference)  # type: ignore[arg-type]
 
 
-def opened(image: Any, model: Checkpoint | None, axes: Axes | None, settings: TeachSettings, rgb: bool) -> ImageSource:
+def create_context(
+    image: Any, model: Checkpoint | None, axes: Axes | None, settings: TeachSettings, rgb: bool
+) -> ImageSource:
     """Return an image as a model sees it; without a model, as a filter bank that takes all channels.
 
     Raises

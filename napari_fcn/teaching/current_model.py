@@ -8,26 +8,26 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from napari_fcn.events import Answered, Examined
+from napari_fcn.events import HeadFitted, StrokesScored
 from napari_fcn.learning import evaluation, suggestions
-from napari_fcn.learning.annotations import within
-from napari_fcn.learning.cancellation import told
+from napari_fcn.learning.annotations import is_inside
+from napari_fcn.learning.cancellation import with_heartbeat
 from napari_fcn.models.checkpoint import Checkpoint
 from napari_fcn.teaching import prediction
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from napari_fcn.events import TileDone, Working
+    from napari_fcn.events import Heartbeat, TileDone
     from napari_fcn.geometry import Region
     from napari_fcn.learning.annotations import Samples
-    from napari_fcn.learning.interactive_model import Pupil
+    from napari_fcn.learning.interactive_model import InteractiveModel
     from napari_fcn.models.card import ModelInfo
     from napari_fcn.settings import TeachSettings
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Known:
+class Snapshot:
     """What a commit keeps: a model, and what it has learnt from.
 
     Attributes
@@ -47,7 +47,7 @@ class Known:
 
 
 @dataclass(slots=True, eq=False)
-class Accepted:
+class CurrentModel:
     """The model in use, on an image and its strokes.
 
     Attributes
@@ -73,10 +73,10 @@ class Accepted:
     strokes: int
     reference: tuple[int, ...]
     info: ModelInfo = field(init=False)
-    pupil: Pupil = field(init=False)
-    is_settled: bool = True
+    model: InteractiveModel = field(init=False)
+    is_converged: bool = True
     is_uncommitted: bool = False
-    _shown: Region | None = None  # the last region that shows what the model answers now
+    _predicted: Region | None = None  # the last region that shows what the model answers now
 
     @property
     def names(self) -> list[str]:
@@ -84,62 +84,64 @@ class Accepted:
         return [label.name for label in self.info.classes]
 
     @property
-    def model(self) -> Checkpoint:
+    def checkpoint(self) -> Checkpoint:
         """The present weights."""
-        return Checkpoint.of(self.pupil.net, self.info)
+        return Checkpoint.of(self.model.net, self.info)
 
     @property
-    def known(self) -> Known:
+    def snapshot(self) -> Snapshot:
         """What a commit would keep now."""
-        return Known(self.model, self.samples, self.turn, self.strokes)
+        return Snapshot(self.checkpoint, self.samples, self.turn, self.strokes)
 
-    def become(self, pupil: Pupil, info: ModelInfo) -> None:
+    def replace_with(self, pupil: InteractiveModel, info: ModelInfo) -> None:
         """Put other weights into use, whose head has settled."""
-        self.pupil, self.info = pupil, info
-        self.is_settled = True
-        self._shown = None
+        self.model, self.info = pupil, info
+        self.is_converged = True
+        self._predicted = None
 
-    def begin_turn(self, samples: Samples, view: Region, strokes: int) -> None:
+    def start_round(self, samples: Samples, view: Region, strokes: int) -> None:
         """Take in strokes; in the first turn, what is on screen tells the statistics of the features."""
         self.turn += 1
         if self.turn == 1:
-            self.reference = self.pupil.reference = view.middle
-        self.samples, self.strokes = samples.dated(self.samples, self.turn), strokes
+            self.reference = self.model.reference = view.middle
+        self.samples, self.strokes = samples.with_turns(self.samples, self.turn), strokes
 
-    def learn(self, settings: TeachSettings) -> Iterator[Examined | Answered]:
+    def fit_head(self, settings: TeachSettings) -> Iterator[StrokesScored | HeadFitted]:
         """Examine the head on the strokes of the turn, then let it learn from all."""
         start = time.monotonic()
-        fresh = self.samples.where(self.samples.turn == self.turn)
-        marks = evaluation.examine(self.pupil.logits(fresh), self.pupil.labels(fresh)) if len(fresh) else None
-        self.pupil.follow(self.samples, settings.keep, settings.seed)
-        self._shown = None
-        self.is_settled = not self.pupil.net.spec.hidden
+        fresh = self.samples.select(self.samples.turn == self.turn)
+        marks = evaluation.evaluate(self.model.logits(fresh), self.model.labels(fresh)) if len(fresh) else None
+        self.model.fit_linear(self.samples, settings.keep, settings.seed)
+        self._predicted = None
+        self.is_converged = not self.model.net.spec.hidden
         self.is_uncommitted = True  # from here on nothing is lost if nobody asks for the next event
         if marks is not None:
-            yield Examined(self.turn, marks.right)
+            yield StrokesScored(self.turn, marks.accuracy)
         painted = self.samples.counts(len(self.info.classes))
-        yield Answered(self.turn, painted, time.monotonic() - start, suggestions.balance(painted, self.names))
+        yield HeadFitted(
+            self.turn, painted, time.monotonic() - start, suggestions.class_balance_advice(painted, self.names)
+        )
 
-    def settle(self, settings: TeachSettings) -> Iterator[Working]:
+    def fit_full_head(self, settings: TeachSettings) -> Iterator[Heartbeat]:
         """Let the head look at the strokes a second time; stopped before the end, it stays as it is."""
-        yield from told("settle", self.pupil.settle(self.samples, settings.keep, settings.seed))
-        self._shown = None
-        self.is_settled = self.is_uncommitted = True
+        yield from with_heartbeat("settle", self.model.fit_full(self.samples, settings.keep, settings.seed))
+        self._predicted = None
+        self.is_converged = self.is_uncommitted = True
 
-    def show(self, view: Region) -> Iterator[Working | TileDone]:
+    def predict_tiles(self, view: Region) -> Iterator[Heartbeat | TileDone]:
         """Yield the answer for a region if it is not shown as the model answers now."""
-        if view.is_empty or (self._shown is not None and self._shown.contains(view)):
+        if view.is_empty or (self._predicted is not None and self._predicted.contains(view)):
             return
-        self.pupil.attend(self._focus(view))
-        yield from prediction.answers_soon(self.pupil, view)
-        self._shown = view
+        self.model.focus_on(self._focus(view))
+        yield from prediction.predict_cached(self.model, view)
+        self._predicted = view
 
     def _focus(self, view: Region) -> tuple[int, ...]:
         """Return the pixel around which the answer is wanted first: the latest stroke, if it is on screen."""
-        fresh = self.samples.where(self.samples.turn == self.turn)
-        seen = fresh.where(within(fresh, view))
+        fresh = self.samples.select(self.samples.turn == self.turn)
+        seen = fresh.select(is_inside(fresh, view))
         return tuple(int(n) for n in np.median(seen.coordinates(), axis=0)) if len(seen) else view.middle
 
-    def forget_shown(self) -> None:
+    def forget_predictions(self) -> None:
         """Show everything again."""
-        self._shown = None
+        self._predicted = None

@@ -13,12 +13,12 @@ from napari_fcn.models.checkpoint import Checkpoint
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from napari_fcn.learning.interactive_model import Pupil
-    from napari_fcn.teaching.context import Ground
+    from napari_fcn.learning.interactive_model import InteractiveModel
+    from napari_fcn.teaching.context import TeachingContext
 
 
 def export(
-    ground: Ground, pupil: Pupil, model: Checkpoint, turns: int, commits: Sequence[dict[str, Any]]
+    context: TeachingContext, pupil: InteractiveModel, model: Checkpoint, turns: int, commits: Sequence[dict[str, Any]]
 ) -> Checkpoint:
     """Return a model with its card.
 
@@ -35,11 +35,11 @@ def export(
     commits : sequence of dict
         The path to it, as `History.log` tells it.
     """
-    before = ground.card
+    before = context.card
     name = before.name or "a model"
     limits = "Taught on one image: on others it may do worse than before."
     if model.info.spec.original:
-        limits += f" The head of {name} is kept (option head: original) and {_kept(ground, pupil, model)}."
+        limits += f" The head of {name} is kept (option head: original) and {_kept(context, pupil, model)}."
     card = replace(
         before,
         name=f"{name} taught",
@@ -47,13 +47,13 @@ def export(
         limits=limits,
         scores={},
         recipe="",
-        parent=ground.parent,
+        parent=context.parent,
         commits=tuple(commits),
     )
     return Checkpoint(replace(model.info, card=card), model.weights)
 
 
-def _kept(ground: Ground, pupil: Pupil, model: Checkpoint) -> str:
+def _kept(ground: TeachingContext, pupil: InteractiveModel, model: Checkpoint) -> str:
     """Return in words how far the original head still answers as it did, and how well it did."""
     dice = ground.card.scores.get("dice")
     score = "" if dice is None else f"Dice {dice:.3f} on the validation images of {ground.card.name}"
@@ -64,12 +64,12 @@ def _kept(ground: Ground, pupil: Pupil, model: Checkpoint) -> str:
     return f"{same}{score and f'; before it was taught: {score}'}"
 
 
-def agreement(ground: Ground, pupil: Pupil, model: Checkpoint) -> float:
+def agreement(ground: TeachingContext, pupil: InteractiveModel, model: Checkpoint) -> float:
     """Return the share of a tile in which the original heads of a model and of the one at the start agree."""
     tile = pupil.reference_tile
     answers = []
     for one in (model, ground.start):
         net = devices.place(one.original().net(), one.info.spec.ndim, ground.device)
         with torch.inference_mode(), devices.full_float32(ground.device):
-            answers.append(net(pupil.view.read(tile.read)).argmax(1))
+            answers.append(net(pupil.extractor.read(tile.read)).argmax(1))
     return float((answers[0] == answers[1]).float().mean())

@@ -9,14 +9,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from napari_fcn.errors import FcnError
-from napari_fcn.events import LabelsFound, StepDone, UpdateReady
+from napari_fcn.events import CandidateEvaluated, LabelsFound, StepDone
 from napari_fcn.geometry import Region
 from napari_fcn.geometry.axes import axis_names
 from napari_fcn.inference.source import need_numbers
 from napari_fcn.learning import labels as encodings
-from napari_fcn.learning.annotations import in_strokes
+from napari_fcn.learning.annotations import split_strokes
 from napari_fcn.models import zoo
-from napari_fcn.models.adapt import TWO_CLASSES, filters_only, new
+from napari_fcn.models.adapt import TWO_CLASSES, filters_only, new_model
 from napari_fcn.models.binding import ImageForm, Network, bind
 from napari_fcn.models.card import ClassLabel
 from napari_fcn.models.checkpoint import Checkpoint
@@ -31,14 +31,14 @@ if TYPE_CHECKING:
     import numpy.typing as npt
 
     from napari_fcn.geometry import Axes
-    from napari_fcn.models.binding import Reads
+    from napari_fcn.models.binding import NetworkShape
 
 NEW = "new:"
 SPACE = ("z", "y", "x")
 
 
 @dataclass(frozen=True, slots=True)
-class Limit:
+class FinetuneLimit:
     """When to stop: after so many steps of the whole network, or so many seconds; whatever comes first."""
 
     steps: int | None = None
@@ -46,7 +46,7 @@ class Limit:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Taught:
+class FinetuneResult:
     """The end: the model, and what it took.
 
     Attributes
@@ -67,7 +67,7 @@ class Taught:
     loss: float | None
 
 
-def starting_point(
+def initial_model(
     model: str | Path | Checkpoint, shape: Sequence[int], spacing: Sequence[float], channels: int = 1, seed: int = 0
 ) -> Checkpoint:
     """Return the model to start from: a shipped one, a file, or ``new:unet width=16`` with random weights.
@@ -100,10 +100,10 @@ def starting_point(
             raise FcnError(f"{model} was asked for; filters alone have no values to choose. Leave it at {NEW}filters.")
         return filters_only(len(shape), channels, spacing=spacing)
     spec = fitting_spec(str(model)[len(NEW) :], spacing, shape, channels)
-    return new(spec, TWO_CLASSES, spacing[-spec.ndim :], seed)
+    return new_model(spec, TWO_CLASSES, spacing[-spec.ndim :], seed)
 
 
-def network_of(model: str | Checkpoint, shape: Sequence[int], names: Sequence[str] = ()) -> Reads:
+def network_of(model: str | Checkpoint, shape: Sequence[int], names: Sequence[str] = ()) -> NetworkShape:
     """Return how a model reads images, or a new network that is yet to be made for an image.
 
     A new network looks along all axes in space, and along time if it is one for movies; along two if the image has no
@@ -130,7 +130,7 @@ def roles_of(model: str | Checkpoint, shape: Sequence[int], names: tuple[str, ..
     return bind(ImageForm(tuple(shape), rgb=rgb), network_of(model, shape, names), names).axes
 
 
-def named(labels: npt.NDArray[np.uint8], known: Sequence[ClassLabel]) -> tuple[ClassLabel, ...]:
+def with_class_names(labels: npt.NDArray[np.uint8], known: Sequence[ClassLabel]) -> tuple[ClassLabel, ...]:
     """Return the classes of a model and as many more as the labels need."""
     count = max(int(labels.max(initial=0)), len(known), 2)
     more = (ClassLabel(f"class {k}", PALETTE[1 + (k - 1) % (len(PALETTE) - 1)]) for k in range(len(known), count))
@@ -143,7 +143,7 @@ def finetune(
     model: Checkpoint,
     axes: Axes | None = None,
     settings: TeachSettings | None = None,
-    limit: Limit | None = None,
+    limit: FinetuneLimit | None = None,
     rgb: bool = False,
     spacing: tuple[float, ...] = (),
     label_values: Sequence[int] = (),
@@ -173,7 +173,7 @@ def finetune(
     ImageError
         If nothing is painted, the labels do not fit the image, or they look like a mask or numbered objects.
     """
-    start, limit = time.monotonic(), limit or Limit()
+    start, limit = time.monotonic(), limit or FinetuneLimit()
     settings = settings or TeachSettings()
     if limit.steps is not None:
         once = max(1, min(settings.judge_every, limit.steps))
@@ -182,26 +182,26 @@ def finetune(
     elif limit.seconds is not None:
         settings = replace(settings, attempts=10**6)
     axes, labels = axes or roles_of(model, np.shape(image), (), rgb), np.asarray(labels)
-    painted = encodings.strokes(labels, axes.image_shape(np.shape(image)), _known(model), label_values)
-    classes = named(painted, model.info.classes)
+    painted = encodings.read_strokes(labels, axes.image_shape(np.shape(image)), _known(model), label_values)
+    classes = with_class_names(painted, model.info.classes)
     teaching = Teaching(image, model, axes, settings, classes, rgb, spacing)
     need_numbers(teaching.source.sample())
     yield _found(labels, painted, classes)
-    early, every = in_strokes(painted)
+    early, every = split_strokes(painted)
     steps, loss = 0, None
     nowhere = Region((0,) * painted.ndim, (1,) * painted.ndim)
-    yield from teaching.answer(early, Region.whole(painted.shape))
+    yield from teaching.fit_head(early, Region.whole(painted.shape))
     yield from teaching.commit()
-    for event in teaching.refine(every, nowhere):
+    for event in teaching.run_round(every, nowhere):
         yield event
         if isinstance(event, StepDone):
             steps, loss = steps + 1, event.loss
         is_late = limit.seconds is not None and time.monotonic() - start > limit.seconds
-        if is_late or (limit.steps is not None and steps >= limit.steps and isinstance(event, UpdateReady)):
+        if is_late or (limit.steps is not None and steps >= limit.steps and isinstance(event, CandidateEvaluated)):
             break
     yield from teaching.accept()  # if a network has won and nobody was asked
     yield from teaching.commit()
-    yield Taught(teaching.checkpoint(), steps, time.monotonic() - start, loss)
+    yield FinetuneResult(teaching.checkpoint(), steps, time.monotonic() - start, loss)
 
 
 def _known(model: Checkpoint) -> int:

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Painted:
+class LabelHistory:
     """The samples of each commit.
 
     Attributes
@@ -30,21 +30,21 @@ class Painted:
     recall: Callable[[int], Samples] | None
     _known: dict[int, Samples] = field(default_factory=dict)
 
-    def at(self, commit: Commit) -> Samples:
+    def samples_at(self, commit: Commit) -> Samples:
         """Return what was painted at a commit; of an earlier session, as if all had been painted in one turn."""
         if commit.number not in self._known:
-            found = Samples.none(self.shape)
+            found = Samples.empty(self.shape)
             if self.recall is not None and commit.turn:
-                found = self.recall(commit.number).dated(found, commit.turn)
+                found = self.recall(commit.number).with_turns(found, commit.turn)
             self._known[commit.number] = found
         return self._known[commit.number]
 
-    def keep(self, commit: Commit, samples: Samples) -> None:
+    def record(self, commit: Commit, samples: Samples) -> None:
         """Remember what is painted at a new commit."""
         self._known[commit.number] = samples
 
 
-def check(samples: Samples, shape: tuple[int, ...], classes: int) -> None:
+def check_samples(samples: Samples, shape: tuple[int, ...], classes: int) -> None:
     """Raise ImageError if samples are not of an image of this shape, or of more classes than these."""
     if samples.shape != shape:
         raise ImageError(

@@ -11,37 +11,37 @@ import numpy as np
 import torch
 
 from napari_fcn.errors import ImageError, ModelError
-from napari_fcn.events import Answered, Compared, Settled, TileDone
+from napari_fcn.events import ComparisonTile, HeadFitted, HeadRefined, TileDone
 from napari_fcn.inference.device import pick_device
-from napari_fcn.learning.cancellation import told as with_pauses
+from napari_fcn.learning.cancellation import with_heartbeat as with_pauses
 from napari_fcn.learning.history import History
-from napari_fcn.learning.pins import GONE, Pin, forward, renumbered, without
-from napari_fcn.models.adapt import filters_only, teachable, with_classes
+from napari_fcn.learning.pins import GONE, Pin, remap_pins, remove_pin, to_new_indices
+from napari_fcn.models.adapt import filters_only, make_teachable, with_classes
 from napari_fcn.settings import TeachSettings
 from napari_fcn.teaching import prediction
-from napari_fcn.teaching.candidates import Trials
-from napari_fcn.teaching.context import Ground, opened
-from napari_fcn.teaching.current_model import Accepted, Known
+from napari_fcn.teaching.candidates import CandidateScheduler
+from napari_fcn.teaching.context import TeachingContext, create_context
+from napari_fcn.teaching.current_model import CurrentModel, Snapshot
 from napari_fcn.teaching.export import export
-from napari_fcn.teaching.label_history import Painted, check
+from napari_fcn.teaching.label_history import LabelHistory, check_samples
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
     from napari_fcn.events import (
+        CandidateEvaluated,
         Commit,
-        Examined,
+        Heartbeat,
         HistoryChanged,
+        RegionSuggested,
         StepDone,
-        Suggested,
+        StrokesScored,
         UncertaintyDone,
-        UpdateReady,
-        Working,
     )
     from napari_fcn.geometry import Axes, Region
     from napari_fcn.learning.annotations import Samples
     from napari_fcn.learning.candidate import Candidate
-    from napari_fcn.learning.interactive_model import Pupil
+    from napari_fcn.learning.interactive_model import InteractiveModel
     from napari_fcn.models.card import ClassLabel, ModelInfo
     from napari_fcn.models.checkpoint import Checkpoint
 
@@ -106,53 +106,57 @@ class Teaching:
     ) -> None:
         self.settings = settings or TeachSettings()
         self.device = pick_device(self.settings.device)
-        self.source = opened(image, checkpoint, axes, self.settings, rgb)
+        self.source = create_context(image, checkpoint, axes, self.settings, rgb)
         self.axes = self.source.axes
         if checkpoint is None:
             checkpoint = filters_only(len(self.axes.space), self.axes.channels(np.shape(image)), classes, spacing)
         self.history = history or History()
-        start, present = self._begun(checkpoint, classes, spacing), self.history.present
+        start, present = self._create_model(checkpoint, classes, spacing), self.history.present
         scaling = start.info.normaliser.fit(self.source.sample())
-        self._ground = Ground(self.source, scaling, start, checkpoint.hash, self.device)
+        self._context = TeachingContext(self.source, scaling, start, checkpoint.hash, self.device)
         self._record, at = record or _ignore, present.number
         self.pins_as_made = tuple(replace(pin, commit=at) if pin.commit is None else pin for pin in pins)
-        self._painted = Painted(self.source.shape, recall)
+        self._label_history = LabelHistory(self.source.shape, recall)
         pixel = reference or tuple(n // 2 for n in self.source.shape)
-        self._accepted = Accepted(self._painted.at(present), present.turn, present.strokes, pixel)
-        self._trials = Trials(start.weights, present.turn)
-        self._earlier: Known | None = None  # an answer whose commit was put off, for new strokes wait for nothing
+        self._current = CurrentModel(self._label_history.samples_at(present), present.turn, present.strokes, pixel)
+        self._candidates = CandidateScheduler(start.weights, present.turn)
+        self._uncommitted: Snapshot | None = (
+            None  # an answer whose commit was put off, for new strokes wait for nothing
+        )
         self._install(self.history.checkpoint(present.number))
         threads, number = torch.get_num_threads(), present.number
         self._record("open", settings=asdict(self.settings), threads=threads, present=number)
 
-    def _begun(self, checkpoint: Checkpoint, classes: tuple[ClassLabel, ...], spacing: tuple[float, ...]) -> Checkpoint:
+    def _create_model(
+        self, checkpoint: Checkpoint, classes: tuple[ClassLabel, ...], spacing: tuple[float, ...]
+    ) -> Checkpoint:
         """Return the model at the start: that of the first state, or what that was made from if it is lost."""
         for first in self.history.commits:
             if first.kind == "start":
                 with suppress(ModelError):
                     return self.history.checkpoint(first.number)
-        made = teachable(checkpoint, classes, spacing)
+        made = make_teachable(checkpoint, classes, spacing)
         if not self.history.commits:
             self.history.add("start", 0, 0, made)
         return made
 
     def _install(self, model: Checkpoint) -> None:
         """Put a model into use."""
-        self._accepted.become(self._pupil(model), model.info)
-        self._trials.candidate = None
+        self._current.replace_with(self._model_of(model), model.info)
+        self._candidates.current = None
 
-    def _pupil(self, model: Checkpoint) -> Pupil:
-        return self._ground.pupil(model, self._accepted.reference, self.settings.memory)
+    def _model_of(self, model: Checkpoint) -> InteractiveModel:
+        return self._context.create_model(model, self._current.reference, self.settings.memory)
 
     @property
     def candidate(self) -> Candidate | None:
         """The whole network that learns in the background, or has won and waits."""
-        return self._trials.candidate
+        return self._candidates.current
 
     @property
     def info(self) -> ModelInfo:
         """What the model is."""
-        return self._accepted.info
+        return self._current.info
 
     @property
     def classes(self) -> tuple[ClassLabel, ...]:
@@ -160,31 +164,31 @@ class Teaching:
         return self.info.classes
 
     @property
-    def pupil(self) -> Pupil:
+    def model(self) -> InteractiveModel:
         """The weights in use, on the image."""
-        return self._accepted.pupil
+        return self._current.model
 
     @property
     def samples(self) -> Samples:
         """What they have learnt from."""
-        return self._accepted.samples
+        return self._current.samples
 
     @property
     def pins(self) -> tuple[Pin, ...]:
         """Regions that must stay as they are, numbered as the classes are now."""
-        now, table = self.history.present.number, self.history.renumbering
-        return tuple(pin for made in self.pins_as_made for pin in renumbered([made], table(made.commit or 0, now)))
+        now, table = self.history.present.number, self.history.class_mapping
+        return tuple(pin for made in self.pins_as_made for pin in remap_pins([made], table(made.commit or 0, now)))
 
     @property
     def turn(self) -> int:
         """How often strokes were answered."""
-        return self._accepted.turn
+        return self._current.turn
 
     def configure(self, settings: TeachSettings) -> None:
         """Learn in another way from now on."""
         if settings != self.settings:
             self.settings = settings
-            self._trials.candidate = None
+            self._candidates.current = None
             self._record("settings", settings=asdict(settings))
 
     def checkpoint(self, number: int | None = None) -> Checkpoint:
@@ -197,11 +201,11 @@ class Teaching:
         at = self.history.present.number if number is None else number
         model = self.history.checkpoint(at)
         turns = next(commit.turn for commit in self.history.commits if commit.number == at)
-        if number is None and self._accepted.is_uncommitted:
-            model, turns = self._accepted.model, self.turn
-        return export(self._ground, self.pupil, model, turns, self.history.log(at))
+        if number is None and self._current.is_uncommitted:
+            model, turns = self._current.checkpoint, self.turn
+        return export(self._context, self.model, model, turns, self.history.log(at))
 
-    def refine(self, samples: Samples, view: Region, strokes: int = 0) -> Iterator[Event]:
+    def run_round(self, samples: Samples, view: Region, strokes: int = 0) -> Iterator[Event]:
         """Learn from all strokes, show the answer, then let the whole network learn.
 
         Parameters
@@ -228,69 +232,71 @@ class Teaching:
         Working
             Often, while there is nothing to tell.
         """
-        check(samples, self.source.shape, len(self.classes))
+        check_samples(samples, self.source.shape, len(self.classes))
         view = view.clip(self.source.shape)
-        if not samples.same_as(self.samples):
-            yield from self._answer(samples, view, strokes)
-        yield from self.show(view)
+        if not samples.equals(self.samples):
+            yield from self._fit_head(samples, view, strokes)
+        yield from self.predict(view)
         yield from self.commit_earlier()
-        yield from self.settle()
-        yield from self.show(view)
+        yield from self.fit_full_head()
+        yield from self.predict(view)
         yield from self.commit()
         yield from self._improve(view)
 
-    def answer(self, samples: Samples, view: Region, strokes: int = 0) -> Iterator[Event]:
+    def fit_head(self, samples: Samples, view: Region, strokes: int = 0) -> Iterator[Event]:
         """Learn from all strokes with the head alone, as `refine` does before it shows anything."""
-        check(samples, self.source.shape, len(self.classes))
-        yield from self._answer(samples, view, strokes)
+        check_samples(samples, self.source.shape, len(self.classes))
+        yield from self._fit_head(samples, view, strokes)
 
-    def settle(self) -> Iterator[Working | Settled]:
+    def fit_full_head(self) -> Iterator[Heartbeat | HeadRefined]:
         """Let the head look at the strokes a second time; stopped before the end, it stays as it is."""
-        if self._accepted.is_settled:
+        if self._current.is_converged:
             return
         start = time.monotonic()
-        yield from self._accepted.settle(self.settings)
+        yield from self._current.fit_full_head(self.settings)
         self._record("settle", turn=self.turn)
-        yield Settled(self.turn, time.monotonic() - start)
+        yield HeadRefined(self.turn, time.monotonic() - start)
 
-    def show(self, view: Region) -> Iterator[Working | TileDone]:
+    def predict(self, view: Region) -> Iterator[Heartbeat | TileDone]:
         """Yield the answer for a region if it is not shown as the model answers now.
 
         At once where the features are known, so that a window draws it once; else tile by tile.
         """
-        yield from self._accepted.show(view.clip(self.source.shape))
+        yield from self._current.predict_tiles(view.clip(self.source.shape))
 
-    def forget_shown(self) -> None:
+    def forget_predictions(self) -> None:
         """Show everything again when it is next on screen: the layers that showed it are gone."""
-        self._accepted.forget_shown()
+        self._current.forget_predictions()
 
-    def _answer(self, samples: Samples, view: Region, strokes: int) -> Iterator[HistoryChanged | Examined | Answered]:
-        accepted, trials = self._accepted, self._trials
+    def _fit_head(
+        self, samples: Samples, view: Region, strokes: int
+    ) -> Iterator[HistoryChanged | StrokesScored | HeadFitted]:
+        accepted, trials = self._current, self._candidates
         if accepted.is_uncommitted:
             yield from self.commit_earlier()
-            self._earlier, accepted.is_uncommitted = accepted.known, False
-        accepted.begin_turn(samples, view, strokes)
+            self._uncommitted, accepted.is_uncommitted = accepted.snapshot, False
+        accepted.start_round(samples, view, strokes)
         self._record("turn", turn=self.turn, strokes=strokes, reference=accepted.reference, steps=trials.steps)
-        trials.begin_turn(self.samples)
-        for event in accepted.learn(self.settings):
-            yield replace(event, notes=(*event.notes, *self._ground.notes)) if isinstance(event, Answered) else event
+        trials.start_round(self.samples)
+        for event in accepted.fit_head(self.settings):
+            yield replace(event, notes=(*event.notes, *self._context.notes)) if isinstance(event, HeadFitted) else event
 
     def commit(self) -> Iterator[HistoryChanged]:
         """Keep the head as it is now, if there is no commit with it yet, after what it was before."""
         yield from self.commit_earlier()
-        if self._accepted.is_uncommitted:
-            self._accepted.is_uncommitted = False
-            yield self._commit("head", {}, self._accepted.known)
+        if self._current.is_uncommitted:
+            self._current.is_uncommitted = False
+            yield self._commit("head", {}, self._current.snapshot)
 
     def commit_earlier(self) -> Iterator[HistoryChanged]:
         """Keep the head as it was before the latest strokes, if that was put off."""
-        if self._earlier is not None:
-            known, self._earlier = self._earlier, None
+        if self._uncommitted is not None:
+            known, self._uncommitted = self._uncommitted, None
             yield self._commit("head", {}, known)
 
-    def _commit(self, kind: str, scores: dict[str, float], known: Known) -> HistoryChanged:
+    def _commit(self, kind: str, scores: dict[str, float], known: Snapshot) -> HistoryChanged:
         commit = self.history.add(kind, known.turn, known.strokes, known.model, scores)
-        self._painted.keep(commit, known.samples)
+        self._label_history.record(commit, known.samples)
         self._record("commit", commit=asdict(commit))
         return self.history.event()
 
@@ -298,22 +304,22 @@ class Teaching:
 
     def _improve(self, view: Region) -> Iterator[Event]:
         """Let a candidate learn and judge it, again and again until nothing more is to be hoped for."""
-        yield from self._accept_by_itself(view)
-        while self.pupil.net.trunk is not None and self._trials.are_due(self.samples, self.turn, self.settings):
-            yield from self.study(self._trials.next_judgement(self.settings.judge_every))
-            yield from self.judge(view)
-            yield from self._accept_by_itself(view)
+        yield from self._accept_automatically(view)
+        while self.model.net.trunk is not None and self._candidates.is_due(self.samples, self.turn, self.settings):
+            yield from self.finetune(self._candidates.next_evaluation(self.settings.judge_every))
+            yield from self.evaluate(view)
+            yield from self._accept_automatically(view)
 
-    def _accept_by_itself(self, view: Region) -> Iterator[Event]:
-        if self._trials.winner is not None and self.settings.network == "automatic":
+    def _accept_automatically(self, view: Region) -> Iterator[Event]:
+        if self._candidates.winner is not None and self.settings.network == "automatic":
             yield from self.accept()
-            yield from self.show(view)
+            yield from self.predict(view)
 
-    def study(self, steps: int) -> Iterator[Working | StepDone]:
+    def finetune(self, steps: int) -> Iterator[Heartbeat | StepDone]:
         """Let the whole network learn from the strokes before the latest turn, until so many steps are done in all."""
-        yield from self._trials.study(self.pupil, self.samples, self.turn, self.settings, steps)
+        yield from self._candidates.run_steps(self.model, self.samples, self.turn, self.settings, steps)
 
-    def judge(self, view: Region) -> Iterator[Working | UpdateReady]:
+    def evaluate(self, view: Region) -> Iterator[Heartbeat | CandidateEvaluated]:
         """Examine the network that has learnt, and tell what it would change in a region.
 
         Stopped before the end, nothing is decided, and the next time it is soon where it was.
@@ -321,27 +327,27 @@ class Teaching:
         candidate = self.candidate
         assert candidate is not None
         learn = (self.settings.keep, self.settings.seed)
-        told = yield from candidate.judge(self.pupil, self.samples, learn, self.pins, view)
-        self._record("judge", turn=self.turn, steps=candidate.tuner.done)
-        self._trials.give_up(self.turn, self.settings.attempts)
+        told = yield from candidate.evaluate(self.model, self.samples, learn, self.pins, view)
+        self._record("judge", turn=self.turn, steps=candidate.tuner.steps_done)
+        self._candidates.discard(self.turn, self.settings.attempts)
         yield told
 
-    def accept(self) -> Iterator[Working | HistoryChanged]:
+    def accept(self) -> Iterator[Heartbeat | HistoryChanged]:
         """Let the candidate that won replace the accepted weights."""
-        candidate = self._trials.winner
-        if candidate is None or candidate.pupil is None:
+        candidate = self._candidates.winner
+        if candidate is None or candidate.winner is None:
             return
         yield from self.commit()
-        if not candidate.knows(self.samples):  # strokes have come since
+        if not candidate.was_trained_on(self.samples):  # strokes have come since
             settings = self.settings
-            yield from with_pauses("settle", candidate.pupil.settle(self.samples, settings.keep, settings.seed))
-        self._accepted.become(candidate.pupil, self.info)
-        self._trials.take()
-        yield self._commit("network", candidate.marks, self._accepted.known)
+            yield from with_pauses("settle", candidate.winner.fit_full(self.samples, settings.keep, settings.seed))
+        self._current.replace_with(candidate.winner, self.info)
+        self._candidates.promote()
+        yield self._commit("network", candidate.scores, self._current.snapshot)
 
     def reject(self) -> None:
         """Drop the candidate that waits."""
-        self._trials.close(self.turn)
+        self._candidates.close(self.turn)
         self._record("reject", turn=self.turn)
 
     # Going back, classes, pins
@@ -368,10 +374,10 @@ class Teaching:
     def _restore(self, commit: Commit | None) -> Iterator[HistoryChanged]:
         if commit is None:
             return
-        accepted = self._accepted
+        accepted = self._current
         self._install(self.history.checkpoint(commit.number))
-        accepted.samples, accepted.strokes = self._painted.at(commit), commit.strokes
-        accepted.turn = self._trials.judged = max(self.turn, commit.turn)
+        accepted.samples, accepted.strokes = self._label_history.samples_at(commit), commit.strokes
+        accepted.turn = self._candidates.last_evaluated_round = max(self.turn, commit.turn)
         self._record("present", number=commit.number)
         yield self.history.event(is_restored=True)
 
@@ -393,13 +399,13 @@ class Teaching:
             owns the corrections renumbers the others.
         """
         yield from self.commit()
-        self._install(with_classes(self._accepted.model, classes, kept))
-        table = forward(kept)
+        self._install(with_classes(self._current.checkpoint, classes, kept))
+        table = to_new_indices(kept)
         label = table[self.samples.label]
-        self._accepted.samples = replace(self.samples, label=label).where(label != GONE)
+        self._current.samples = replace(self.samples, label=label).select(label != GONE)
         self._record("classes", classes=[asdict(label) for label in classes], kept=kept)
-        changed = self._commit("classes", {}, self._accepted.known)
-        self.history.note_classes(kept)
+        changed = self._commit("classes", {}, self._current.snapshot)
+        self.history.record_class_change(kept)
         yield changed
 
     def pin(self, region: Region, name: str) -> None:
@@ -413,35 +419,35 @@ class Teaching:
         region = region.clip(self.source.shape)
         if region.is_empty:
             raise ImageError("The region to pin lies outside the image. Move the view onto the image.")
-        pinned = Pin(name, region, self.pupil.classes(region), self.history.present.number)
-        self.pins_as_made = (*without(self.pins_as_made, name), pinned)
+        pinned = Pin(name, region, self.model.classes(region), self.history.present.number)
+        self.pins_as_made = (*remove_pin(self.pins_as_made, name), pinned)
         self._record("pin", name=name, region=region, classes=pinned.classes)
 
     def unpin(self, name: str) -> None:
         """Let a region change again."""
-        self.pins_as_made = without(self.pins_as_made, name)
+        self.pins_as_made = remove_pin(self.pins_as_made, name)
         self._record("unpin", name=name)
 
     # Looking
 
-    def compare(self, first: int, second: int, view: Region) -> Iterator[Working | Compared]:
+    def compare(self, first: int, second: int, view: Region) -> Iterator[Heartbeat | ComparisonTile]:
         """Yield the answers of two commits for the tiles of a region."""
         for number in (first, second):
-            pupil = self._pupil(self.history.checkpoint(number))
-            for told in prediction.answers(pupil, view.clip(self.source.shape)):
-                yield Compared(number, told) if isinstance(told, TileDone) else told
+            pupil = self._model_of(self.history.checkpoint(number))
+            for told in prediction.predict_tiles(pupil, view.clip(self.source.shape)):
+                yield ComparisonTile(number, told) if isinstance(told, TileDone) else told
 
-    def look_ahead(self, view: Region) -> Iterator[Working]:
+    def prefetch(self, view: Region) -> Iterator[Heartbeat]:
         """Prepare what lies around a region, so that it is answered soon when it comes into view; changes nothing."""
-        yield from prediction.ahead(self.pupil, view.clip(self.source.shape))
+        yield from prediction.prefetch_around(self.model, view.clip(self.source.shape))
 
     def uncertainty(self, view: Region) -> Iterator[UncertaintyDone]:
         """Yield how unsure the model is, for each tile of a region: the entropy of its answer."""
-        yield from prediction.uncertainty(self.pupil, view)
+        yield from prediction.predict_uncertainty(self.model, view)
 
-    def suggest(self, view: Region) -> Iterator[Suggested]:
+    def suggest(self, view: Region) -> Iterator[RegionSuggested]:
         """Yield the most uncertain place of a region that no stroke has within its receptive field."""
-        yield from prediction.suggested(self.pupil, self.samples, view.clip(self.source.shape))
+        yield from prediction.suggest_region(self.model, self.samples, view.clip(self.source.shape))
 
 
 def _ignore(kind: str, **facts: object) -> None:

@@ -13,10 +13,10 @@ import tifffile
 import torch
 from torch.utils.data import Dataset
 
-from napari_fcn.errors import DAMAGE, ImageError
+from napari_fcn.errors import DECODE_ERRORS, ImageError
 from napari_fcn.file_kinds import mistaken
 from napari_fcn.geometry import Axes
-from napari_fcn.inference.source import check, luminance, need_numbers
+from napari_fcn.inference.source import check_array, luminance, need_numbers
 from napari_fcn.learning.labels import shape_advice
 from napari_fcn.training.augment import Augmentation
 from napari_fcn.training.targets import TARGETS
@@ -126,7 +126,7 @@ def read_folder(
 def _pixels(path: Path) -> npt.NDArray[Any]:
     try:
         return tifffile.imread(path)
-    except DAMAGE as error:
+    except DECODE_ERRORS as error:
         if found := mistaken(path):
             raise ImageError(*found) from error
         raise ImageError(f"{path} cannot be read ({error}). Fetch it again, or move it away.") from error
@@ -145,7 +145,7 @@ def _planes(
     """Return one labelled image for each index of the axes that an ``ndim``-dimensional network repeats over."""
     (name, kind), (image, has_colours), (ndim, normaliser) = names, read, how
     try:
-        check(image)
+        check_array(image)
         need_numbers(image)
     except ImageError as error:
         raise ImageError(f"{name}: {error}") from error

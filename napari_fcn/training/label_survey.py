@@ -10,7 +10,7 @@ import numpy as np
 from napari_fcn.errors import ImageError, ModelError
 from napari_fcn.events import LabelsFound
 from napari_fcn.learning import labels as encodings
-from napari_fcn.learning.labels import IGNORE, LISTED, are_classes, pieces, spelled, values_advice
+from napari_fcn.learning.labels import IGNORE, MAX_LISTED, are_classes, format_values, mean_components, values_advice
 from napari_fcn.training.targets import CLASSES, TARGETS
 
 if TYPE_CHECKING:
@@ -39,7 +39,7 @@ def read_labels(image: Labelled, settings: TrainSettings) -> Labelled:
         If they are no labels for the target.
     """
     encoding = encodings.CLASSES if settings.target == "classes" else encodings.OBJECTS
-    labels = encodings.read(image.labels, encoding, f"{image.name}: the labels", settings.label_values)
+    labels = encodings.decode_labels(image.labels, encoding, f"{image.name}: the labels", settings.label_values)
     nothing = int(np.isnan(image.labels).sum()) if image.labels.dtype.kind == "f" else 0
     notes = (f"{image.name}: {nothing} pixels of the labels are NaN: they count as unknown.",) if nothing else ()
     return replace(image, labels=labels, notes=(*image.notes, *notes))
@@ -96,7 +96,7 @@ def _plainly(classes: Sequence[str], settings: TrainSettings) -> list[tuple[str,
 def _check_meaning(split: str, labels: Sequence[npt.NDArray[np.generic]], target: str) -> list[str]:
     """Raise if labels look like a mask or as made for another target; return what to know of those of one number."""
     values = list(encodings.count(labels))
-    given = f"The {split} labels hold {spelled(values)} only"
+    given = f"The {split} labels hold {format_values(values)} only"
     if target == "classes":
         if IGNORE in values and len(values) == 2:
             raise ImageError(
@@ -107,12 +107,12 @@ def _check_meaning(split: str, labels: Sequence[npt.NDArray[np.generic]], target
     objects = [value for value in values if value]
     if are_classes(labels, objects) and len(objects) > 1:
         raise ImageError(
-            f"The {split} labels look like classes, not like numbered objects: {spelled(objects)} have many pieces. "
+            f"The {split} labels look like classes, not like numbered objects: {format_values(objects)} have many pieces. "
             "Choose --target classes, or give each object a number of its own."
         )
     if len(values) > 2 or not objects:
         return []
-    is_mask = values[-1] in (255, 65535) or pieces(labels, objects[-1:]) > 1
+    is_mask = values[-1] in (255, 65535) or mean_components(labels, objects[-1:]) > 1
     if target == "membranes" and is_mask:
         raise ImageError(
             f"{given}: they look like a mask. The target membranes needs a number for each cell. Number the cells, or "
@@ -154,8 +154,8 @@ def _too_many(present: Sequence[int], target: str, classes: int) -> str:
     found = f"The labels teach {present[-1] + 1} classes; the network has {classes}."
     if target != "classes":
         return f"{found} Give it classes={present[-1] + 1}, or choose another target than {target!r}."
-    if len(present) <= present[-1] and len(present) <= LISTED:
-        return f"{found} The label values are {spelled(present)}. {values_advice(present)}"
+    if len(present) <= present[-1] and len(present) <= MAX_LISTED:
+        return f"{found} The label values are {format_values(present)}. {values_advice(present)}"
     return f"{found} Give it classes={present[-1] + 1}; if they are numbered objects, choose --target objects."
 
 
@@ -173,7 +173,7 @@ def _without_labels(split: str, images: Sequence[Labelled], counts: Sequence[npt
     empty = [image.name for image, one in zip(images, counts, strict=True) if not one[:IGNORE].any()]
     if not empty:
         return []
-    names = ", ".join(empty[:LISTED]) + (", …" if len(empty) > LISTED else "")
+    names = ", ".join(empty[:MAX_LISTED]) + (", …" if len(empty) > MAX_LISTED else "")
     ends = "nothing is learnt from it" if split == "training" else "it is not scored"
     return [f"No labelled pixel: {names}; {ends}."]
 

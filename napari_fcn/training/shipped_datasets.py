@@ -15,7 +15,7 @@ import tifffile
 from scipy import ndimage
 from skimage.measure import label
 
-from napari_fcn.errors import DAMAGE, ImageError, OutputError
+from napari_fcn.errors import DECODE_ERRORS, ImageError, OutputError
 from napari_fcn.learning.labels import IGNORE
 from napari_fcn.sample_data import Look, cells
 from napari_fcn.storage import Input, Inputs, replacing
@@ -158,5 +158,5 @@ def _is_ours(path: Path) -> bool:
     try:
         with tifffile.TiffFile(path) as tiff:
             return bool(tiff.pages.first.software == WRITER)
-    except DAMAGE:
+    except DECODE_ERRORS:
         return False

@@ -45,7 +45,7 @@ def classes(labels: Labels) -> Target:
     ImageError
         If there are values that cannot be classes.
     """
-    return encodings.read(labels, encodings.CLASSES).astype(np.uint8)
+    return encodings.decode_labels(labels, encodings.CLASSES).astype(np.uint8)
 
 
 CLASSES: Mapping[str, int] = {"objects": 3, "membranes": 2}  # what a network for a target has, where the target says

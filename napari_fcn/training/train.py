@@ -23,7 +23,7 @@ from napari_fcn.learning.labels import IGNORE
 from napari_fcn.models.card import read_info
 from napari_fcn.models.checkpoint import Checkpoint
 from napari_fcn.models.header import read_header
-from napari_fcn.nets.convert import begin_as
+from napari_fcn.nets.convert import copy_weights
 from napari_fcn.storage import Input, Inputs, is_link, replacing
 from napari_fcn.training import metrics
 from napari_fcn.training.dataset import Crops, Labelled, read_folder, read_numbers
@@ -338,7 +338,7 @@ def _beginning(training: Training, generator: torch.Generator) -> torch.nn.Modul
     net = training.info.spec.build(generator)
     if training.start:
         try:
-            begin_as(net, training.start.original().net())
+            copy_weights(net, training.start.original().net())
         except ValueError as error:
             raise ModelError(f"The network does not fit the model to begin from: {error}.") from error
     return net

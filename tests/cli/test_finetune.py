@@ -216,7 +216,7 @@ def project(files: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         for turn in (1, 2, 3):
             labels = painted(SHAPE, turn)
             made.stroke(whole(SHAPE), labels)
-            run(teaching.refine(Samples.read(labels), whole(SHAPE), made.strokes))
+            run(teaching.run_round(Samples.from_labels(labels), whole(SHAPE), made.strokes))
         assert teaching.history.present.kind == "network"
     return files / "cells.fcn"
 

@@ -11,7 +11,7 @@ import zarr
 
 from napari_fcn.cli import main
 from napari_fcn.io import read_image
-from napari_fcn.runs.ledger import Ledger
+from napari_fcn.runs.ledger import RunLedger
 from napari_fcn.storage.owned import NAME as MARKED
 
 NO_LINKS = pytest.mark.skipif(os.name == "nt", reason="links need rights there")
@@ -210,14 +210,14 @@ def image(tmp_path: Path) -> Path:
 
 def interrupt(image: Path, model: Path, out: Path, *more: object) -> Path:
     """Begin a run that ends after one block, and return the folder of its work."""
-    add = Ledger.add
+    add = RunLedger.add
 
-    def stop(self: Ledger, block: object) -> None:
+    def stop(self: RunLedger, block: object) -> None:
         add(self, block)
         raise KeyboardInterrupt
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(Ledger, "add", stop)
+        patch.setattr(RunLedger, "add", stop)
         assert run(image, "--model", model, "--out", out, "--tile", "16", *more) == 130
     return out.with_name(f"{out.name}.unfinished")
 
@@ -341,11 +341,11 @@ def test_work_whose_ledger_cannot_be_read_now_is_kept(image: Path, model: Path, 
     folder = interrupt(image, model, tmp_path / "o.npy")
     before = contents(folder)
 
-    def refuse(path: Path) -> Ledger:
+    def refuse(path: Path) -> RunLedger:
         raise OSError(5, "Input/output error")
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(Ledger, "open", refuse)
+        patch.setattr(RunLedger, "open", refuse)
         assert run(image, "--model", model, "--out", tmp_path / "o.npy", "--tile", "16", "--resume") == 1
     assert contents(folder) == before
 
@@ -357,15 +357,15 @@ def test_a_folder_with_nothing_in_it_is_taken(image: Path, model: Path, tmp_path
 
 
 def test_what_comes_into_the_folder_during_a_run_stays(image: Path, model: Path, tmp_path: Path) -> None:
-    add = Ledger.add
+    add = RunLedger.add
     folder = tmp_path / "o.tif.unfinished"
 
-    def late(self: Ledger, block: object) -> None:
+    def late(self: RunLedger, block: object) -> None:
         add(self, block)
         (folder / "thesis.txt").write_text("years of work")
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(Ledger, "add", late)
+        patch.setattr(RunLedger, "add", late)
         assert run(image, "--model", model, "--out", tmp_path / "o.tif") == 0
     assert (folder / "thesis.txt").read_text() == "years of work"
     assert sorted(path.name for path in folder.iterdir()) == [MARKED, "thesis.txt"]

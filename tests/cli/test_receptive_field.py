@@ -16,7 +16,7 @@ from napari_fcn.cli import main
 from napari_fcn.errors import ModelError
 from napari_fcn.models.checkpoint import Checkpoint
 from napari_fcn.nets import NetSpec
-from napari_fcn.receptive_field.theoretical import Anatomy
+from napari_fcn.receptive_field.theoretical import FieldAnalysis
 
 
 def run(*arguments: str | Path) -> int:
@@ -167,10 +167,10 @@ def test_a_volume_model_on_a_plane_is_said_in_words(tmp_path: Path, capsys: pyte
 def test_an_endless_field_is_said_in_words(
     seeing: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def endless(self: Anatomy) -> None:
+    def endless(self: FieldAnalysis) -> None:
         raise ModelError("The network has no finite receptive field: pool looks at the whole input.")
 
-    monkeypatch.setattr(Anatomy, "field", property(endless))
+    monkeypatch.setattr(FieldAnalysis, "field", property(endless))
     assert run("field", "--model", seeing) == 1
     assert "no finite receptive field: pool" in capsys.readouterr().err
 

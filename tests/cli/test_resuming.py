@@ -14,7 +14,7 @@ import zarr
 from napari_fcn.cli import main
 from napari_fcn.io import read_image
 from napari_fcn.models.checkpoint import Checkpoint
-from napari_fcn.runs.ledger import Ledger
+from napari_fcn.runs.ledger import RunLedger
 
 TESTS = Path(__file__).parents[1]
 MOMENTS = (  # in which two runs are killed, each twice
@@ -40,14 +40,14 @@ def arguments(scene: Path, out: str, *more: object) -> list[str]:
 
 def stop_after(blocks: int) -> pytest.MonkeyPatch:
     """Let the user press Ctrl+C when so many blocks are done; the caller undoes it."""
-    patch, add = pytest.MonkeyPatch(), Ledger.add
+    patch, add = pytest.MonkeyPatch(), RunLedger.add
 
-    def stop(self: Ledger, block: object) -> None:
+    def stop(self: RunLedger, block: object) -> None:
         add(self, block)
         if len(self.blocks) == blocks:
             raise KeyboardInterrupt
 
-    patch.setattr(Ledger, "add", stop)
+    patch.setattr(RunLedger, "add", stop)
     return patch
 
 
@@ -184,7 +184,7 @@ def test_another_run_is_refused_with_what_differs(
     said = capsys.readouterr().err
     assert words in said
     assert "--overwrite" in said
-    assert len(Ledger.open(scene / "a.npy.unfinished" / "ledger.jsonl").blocks) == 10
+    assert len(RunLedger.open(scene / "a.npy.unfinished" / "ledger.jsonl").blocks) == 10
 
 
 def test_another_model_is_refused(
@@ -264,15 +264,15 @@ def test_a_folder_goes_on_with_the_image_that_was_interrupted(
     for name in "abc":
         np.save(scene / "images" / f"{name}.npy", rng.integers(0, 99, (50, 40)))
     command = ["predict", str(scene / "images"), "--model", str(model), "--out", str(scene / "out"), "--tile", "16"]
-    add = Ledger.add
+    add = RunLedger.add
 
-    def stop(self: Ledger, block: object) -> None:
+    def stop(self: RunLedger, block: object) -> None:
         add(self, block)
         if self._path.parent.name.startswith("b.") and len(self.blocks) == 3:
             raise KeyboardInterrupt
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(Ledger, "add", stop)
+        patch.setattr(RunLedger, "add", stop)
         assert main(command) == 130
     assert sorted(path.name for path in (scene / "out").iterdir()) == ["a.ome.tif", "b.ome.tif.unfinished"]
     capsys.readouterr()
@@ -284,6 +284,6 @@ def test_a_folder_goes_on_with_the_image_that_was_interrupted(
 
 def test_a_run_without_a_finished_block_leaves_nothing(scene: Path) -> None:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(Ledger, "add", lambda self, block: (_ for _ in ()).throw(KeyboardInterrupt))
+        patch.setattr(RunLedger, "add", lambda self, block: (_ for _ in ()).throw(KeyboardInterrupt))
         assert main(arguments(scene, "a.npy")) == 130
     assert sorted(path.name for path in scene.iterdir()) == ["image.zarr", "tiny.safetensors"]

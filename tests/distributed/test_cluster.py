@@ -17,17 +17,17 @@ import torch
 from net_contract import one_thread  # noqa: F401
 
 from napari_fcn.cli import main
-from napari_fcn.distributed import Cluster, Hired, connected
+from napari_fcn.distributed import Cluster, DistributedPredictor, connect
 from napari_fcn.distributed import cluster as clusters
 from napari_fcn.distributed import predictor as hiring
-from napari_fcn.distributed.worker import Planned, versions
+from napari_fcn.distributed.worker import WorkerPlan, versions
 from napari_fcn.errors import ClusterError, ImageError
 from napari_fcn.events import ResultsDone, RunDone, RunPlanned
 from napari_fcn.io import Origin
 from napari_fcn.models.checkpoint import Checkpoint
 from napari_fcn.models.recipe import plain_recipe
 from napari_fcn.nets import NetSpec
-from napari_fcn.runs.ledger import Ledger
+from napari_fcn.runs.ledger import RunLedger
 from napari_fcn.session import Session
 from napari_fcn.settings import PredictSettings
 
@@ -52,7 +52,7 @@ def workers() -> Iterator[Any]:
 
 @pytest.fixture
 def cluster(workers: Any) -> Iterator[Cluster]:
-    with connected(workers.scheduler_address, "cpu") as connection:
+    with connect(workers.scheduler_address, "cpu") as connection:
         yield connection
 
 
@@ -73,8 +73,8 @@ def session(folder: Path) -> Session:
 
 
 @pytest.fixture
-def hired(cluster: Cluster, session: Session, folder: Path) -> Hired:
-    return cluster.hire(session, Origin.of(folder / "image.npy"), SETTINGS, ["probabilities"])
+def hired(cluster: Cluster, session: Session, folder: Path) -> DistributedPredictor:
+    return cluster.predictor_for(session, Origin.of(folder / "image.npy"), SETTINGS, ["probabilities"])
 
 
 def run(folder: Path, out: str, *more: object) -> int:
@@ -108,7 +108,7 @@ def kill(pids: list[int]) -> None:
         process.wait(60)
 
 
-def test_workers_answer_to_the_bit_what_one_process_does(session: Session, hired: Hired) -> None:
+def test_workers_answer_to_the_bit_what_one_process_does(session: Session, hired: DistributedPredictor) -> None:
     events = list(hired.predict(session))
     assert isinstance(events[0], RunPlanned)
     assert isinstance(events[-1], RunDone)
@@ -116,7 +116,7 @@ def test_workers_answer_to_the_bit_what_one_process_does(session: Session, hired
     np.testing.assert_array_equal(joined(session, iter(events)), alone(session))
 
 
-def test_a_worker_that_is_killed_changes_nothing(session: Session, hired: Hired, workers: Any) -> None:
+def test_a_worker_that_is_killed_changes_nothing(session: Session, hired: DistributedPredictor, workers: Any) -> None:
     pids = list(hired._client.run(os.getpid).values())
 
     def strike(number: int) -> None:
@@ -128,7 +128,7 @@ def test_a_worker_that_is_killed_changes_nothing(session: Session, hired: Hired,
 
 
 def test_when_all_workers_are_killed_new_ones_go_on(
-    session: Session, hired: Hired, monkeypatch: pytest.MonkeyPatch
+    session: Session, hired: DistributedPredictor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(hiring, "GLANCE", 0.1)
     monkeypatch.setattr(hiring, "TRANSFER", 1)
@@ -144,7 +144,7 @@ def test_when_all_workers_are_killed_new_ones_go_on(
 
 
 def test_a_worker_that_joins_gets_work(
-    session: Session, hired: Hired, workers: Any, monkeypatch: pytest.MonkeyPatch
+    session: Session, hired: DistributedPredictor, workers: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(hiring, "GLANCE", 0.01)
 
@@ -157,7 +157,7 @@ def test_a_worker_that_joins_gets_work(
     assert len(hired._workers) == 3
 
 
-def test_tiles_that_are_done_are_left_out(session: Session, hired: Hired) -> None:
+def test_tiles_that_are_done_are_left_out(session: Session, hired: DistributedPredictor) -> None:
     done = [tile.core for tile in session.plan()][5:]
     events = list(hired.predict(session, None, done))
     assert events[0].done == 43
@@ -180,15 +180,15 @@ def test_files_are_the_same_from_the_command_line(
 def test_a_run_that_began_here_goes_on_there(
     folder: Path, workers: Any, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    add = Ledger.add
+    add = RunLedger.add
 
-    def stop(self: Ledger, block: object) -> None:
+    def stop(self: RunLedger, block: object) -> None:
         add(self, block)
         if len(self.blocks) == 20:
             raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr(Ledger, "add", stop)
+        patch.setattr(RunLedger, "add", stop)
         assert run(folder, "a.npy", "--save", "probabilities") == 130
     capsys.readouterr()
     there = ("--scheduler", workers.scheduler_address, "--resume", "--json")
@@ -201,20 +201,20 @@ def test_a_run_that_began_here_goes_on_there(
 def test_without_a_tile_there_are_enough_for_all_workers(cluster: Cluster, session: Session, folder: Path) -> None:
     np.save(folder / "large.npy", np.zeros((3000, 3000), np.uint8))
     large = Session(np.load(folder / "large.npy", mmap_mode="r"), session.checkpoint)
-    hired = cluster.hire(large, Origin.of(folder / "large.npy"), PredictSettings(), ["classes"])
+    hired = cluster.predictor_for(large, Origin.of(folder / "large.npy"), PredictSettings(), ["classes"])
     plan = large.with_tile(hired.planned.tile).plan()
     assert len(plan) >= len(cluster.workers())
 
 
 def test_a_worker_that_cannot_read_the_image_says_so(cluster: Cluster, session: Session, folder: Path) -> None:
     with pytest.raises(ImageError, match=r"The worker tcp://.* cannot read the image .*disk that all of them share"):
-        cluster.hire(session, Origin.of(folder / "elsewhere.npy"), SETTINGS, ["classes"])
+        cluster.predictor_for(session, Origin.of(folder / "elsewhere.npy"), SETTINGS, ["classes"])
 
 
 def test_a_worker_that_finds_another_image_says_so(cluster: Cluster, session: Session, folder: Path) -> None:
     np.save(folder / "other.npy", np.zeros((9, 9)))
     with pytest.raises(ImageError, match=r"finds an image of \(9, 9\)"):
-        cluster.hire(session, Origin.of(folder / "other.npy"), SETTINGS, ["classes"])
+        cluster.predictor_for(session, Origin.of(folder / "other.npy"), SETTINGS, ["classes"])
 
 
 def test_a_failing_tile_leaves_the_work_to_be_gone_on_with(
@@ -229,13 +229,13 @@ def test_a_failing_tile_leaves_the_work_to_be_gone_on_with(
     told = ("--model", folder / "tiny.safetensors", "--out", folder / "a.npy", "--tile", "16", "--device", "cpu")
     command = ["predict", str(folder / "image.zarr"), *map(str, told), "--scheduler", workers.scheduler_address]
     with pytest.MonkeyPatch.context() as patch:
-        open_session = Hired.predict
+        open_session = DistributedPredictor.predict
 
-        def spoil(self: Hired, *given: Any) -> Iterator[Any]:
+        def spoil(self: DistributedPredictor, *given: Any) -> Iterator[Any]:
             chunk.write_bytes(whole[:-5])
             return open_session(self, *given)
 
-        patch.setattr(Hired, "predict", spoil)
+        patch.setattr(DistributedPredictor, "predict", spoil)
         assert main(command) == 1
     said = capsys.readouterr().err
     assert "damaged or incomplete" in said
@@ -266,7 +266,7 @@ class FakeClient:
 
     def submit(self, *given: Any, workers: list[str] | None, **more: Any) -> Any:
         self.submitted.append(workers)
-        result = Planned((16, 16), "cpu", "cpu", "float32", 0)
+        result = WorkerPlan((16, 16), "cpu", "cpu", "float32", 0)
         return SimpleNamespace(exception=lambda timeout: None, result=lambda timeout: result)
 
     def cancel(self, futures: list, force: bool) -> None:
@@ -276,13 +276,13 @@ class FakeClient:
 def test_tiles_are_bound_to_workers_that_can_be_used_only_where_others_are_refused() -> None:
     for addresses, bound in ((["tcp://good:1"], None), (["tcp://good:1", "tcp://bad:1"], ["tcp://good:1"])):
         client = FakeClient(*addresses)
-        Hired(Cluster(client), client, None)
+        DistributedPredictor(Cluster(client), client, None)
         assert client.submitted == [bound, bound]
 
 
 def test_tiles_of_workers_that_have_gone_are_asked_of_new_ones() -> None:
     client = FakeClient("tcp://good:1", "tcp://bad:1")
-    hired = Hired(Cluster(client), client, None)
+    hired = DistributedPredictor(Cluster(client), client, None)
     assert hired._look_around({"future": "tile"}) == []
     client.addresses, client.later = ["tcp://bad:1"], ["tcp://good:2"]
     running = {"future": "tile"}
@@ -293,7 +293,7 @@ def test_tiles_of_workers_that_have_gone_are_asked_of_new_ones() -> None:
 
 def test_a_run_whose_last_good_worker_has_gone_ends_after_a_while() -> None:
     client = FakeClient("tcp://good:1", "tcp://bad:1")
-    hired = Hired(Cluster(client), client, None)
+    hired = DistributedPredictor(Cluster(client), client, None)
     client.addresses = ["tcp://bad:1"]
     with pytest.raises(ClusterError, match="no worker that can be used"):
         hired._look_around({})
@@ -302,7 +302,7 @@ def test_a_run_whose_last_good_worker_has_gone_ends_after_a_while() -> None:
 def test_workers_of_another_version_are_refused(workers: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(clusters, "versions", lambda: {"napari-fcn": "99.0", "torch": "1.0"})
     with pytest.raises(ClusterError, match=r"has napari-fcn .*, here 99.0; torch .*, here 1.0. Install the same"):
-        connected(workers.scheduler_address).__enter__()
+        connect(workers.scheduler_address).__enter__()
 
 
 def test_a_worker_that_was_taken_for_alike_finds_out_that_it_is_not(
@@ -310,7 +310,7 @@ def test_a_worker_that_was_taken_for_alike_finds_out_that_it_is_not(
 ) -> None:
     monkeypatch.setattr(clusters, "versions", lambda: {"torch": "1.0"})
     with pytest.raises(ClusterError, match=r"The worker tcp://.* has torch .*, here 1.0. Install"):
-        cluster.hire(session, Origin.of(folder / "image.npy"), SETTINGS, ["classes"])
+        cluster.predictor_for(session, Origin.of(folder / "image.npy"), SETTINGS, ["classes"])
 
 
 @pytest.mark.parametrize(
@@ -337,7 +337,7 @@ def test_a_scheduler_that_does_not_answer_is_an_error_in_words(monkeypatch: pyte
     monkeypatch.setattr(clusters, "CONNECT", 0.5)
     for address in ("tcp://127.0.0.1:9", "nonsense://a"):
         with pytest.raises(ClusterError, match="No dask scheduler answers at"):
-            connected(address).__enter__()
+            connect(address).__enter__()
     assert dask.config.get("scheduler", None) is None  # this process computes its own arrays as before
 
 
@@ -349,18 +349,18 @@ def test_a_scheduler_without_workers_is_an_error_in_words(monkeypatch: pytest.Mo
         clusters.running_workers(LocalCluster(n_workers=0, dashboard_address="127.0.0.1:0", silence_logs=50)) as empty,
         pytest.raises(ClusterError, match="no worker"),
     ):
-        connected(empty.scheduler_address).__enter__()
+        connect(empty.scheduler_address).__enter__()
 
 
 def test_without_dask_the_error_names_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "distributed", None)
     with pytest.raises(ClusterError, match=r"napari-fcn\[distributed\]"):
-        connected("local:2").__enter__()
+        connect("local:2").__enter__()
 
 
 def test_a_cluster_of_no_worker_is_refused() -> None:
     with pytest.raises(ClusterError, match="local:0 has no worker"):
-        connected("local:0").__enter__()
+        connect("local:0").__enter__()
 
 
 def test_workers_of_this_computer_are_started_and_ended(folder: Path) -> None:

@@ -11,19 +11,19 @@ import numpy as np
 
 from napari_fcn.errors import ImageError
 from napari_fcn.events import (
-    Answered,
+    CandidateEvaluated,
     Change,
     Commit,
-    Compared,
-    Examined,
+    ComparisonTile,
+    HeadFitted,
+    Heartbeat,
     HistoryChanged,
     PinScore,
+    RegionSuggested,
     StepDone,
-    Suggested,
+    StrokesScored,
     TileDone,
     UncertaintyDone,
-    UpdateReady,
-    Working,
 )
 from napari_fcn.geometry import Axes, Region, TilePlan
 from napari_fcn.learning.annotations import Samples
@@ -108,7 +108,7 @@ class FakeTeaching:
         names = classes or known or (ClassLabel("background", "#1f3a5f"), ClassLabel("object", "#e69f00"))
         self.history = FakeHistory()
         self.strokes = 0
-        self.samples = Samples.none(self.image.shape)
+        self.samples = Samples.empty(self.image.shape)
         self.state = State(np.full(len(names), np.nan), self.samples, tuple(names))
         self._commit("start", 0, 0, self.state)
         self.turn, self.calls, self.pins, self.shown = 0, 0, (), set[Region]()
@@ -149,7 +149,7 @@ class FakeTeaching:
             raise type(self).error
         if samples.shape != self.image.shape or (len(samples) and samples.label.max() >= len(self.classes)):
             raise ImageError("these corrections do not fit")
-        if not samples.same_as(self.samples):
+        if not samples.equals(self.samples):
             yield from self._answer(samples, strokes)
         yield from self.show(view)
         yield from self._improve(view)
@@ -163,7 +163,7 @@ class FakeTeaching:
             for k in range(len(self.classes))
         ]
         right = float((self._classes_of(values, self.state) == samples.label).mean()) if len(earlier) else 0.5
-        yield Examined(self.turn, right)
+        yield StrokesScored(self.turn, right)
         self.state = replace(self.state, means=np.array(means), samples=samples)
         self.shown.clear()
         painted = samples.counts(len(self.classes))
@@ -171,7 +171,7 @@ class FakeTeaching:
         notes = (f"Nothing is painted as {' or '.join(missing)} yet.",) if missing else ()
         commit = self._commit("head", self.turn, strokes, self.state)
         self.record("turn", turn=self.turn, strokes=strokes)
-        yield Answered(self.turn, painted, 0.01, notes)
+        yield HeadFitted(self.turn, painted, 0.01, notes)
         assert commit.turn == self.turn
         yield self.history.event()
 
@@ -192,7 +192,7 @@ class FakeTeaching:
         pins = tuple(PinScore(pin.name, 1.0, 1.0) for pin in self.pins)
         waits = self.settings.network == "ask"
         self.candidate = rival if waits else None
-        yield UpdateReady(0.8, 0.9, pins, True, "It wins the examination.", changes, view, changed)
+        yield CandidateEvaluated(0.8, 0.9, pins, True, "It wins the examination.", changes, view, changed)
         if not waits:
             self._take(rival)
             yield self.history.event()
@@ -225,9 +225,9 @@ class FakeTeaching:
                 self.shown.add(tile.region)
                 yield tile
 
-    def look_ahead(self, view: Region) -> Iterator[Working]:
+    def look_ahead(self, view: Region) -> Iterator[Heartbeat]:
         type(self).looked_ahead.append(view)
-        yield Working("look ahead")
+        yield Heartbeat("look ahead")
 
     def forget_shown(self) -> None:
         self.shown.clear()
@@ -271,7 +271,7 @@ class FakeTeaching:
             if old is not None:
                 table[old] = new
         label = table[self.samples.label]
-        self.samples = replace(self.samples, label=label).where(label != 255)
+        self.samples = replace(self.samples, label=label).select(label != 255)
         self.state = replace(self.state, means=means, samples=self.samples, classes=classes)
         self._commit("classes", self.turn, 0, self.state)
         self.record("classes", classes=[{"name": c.name, "colour": c.colour} for c in classes], kept=kept)
@@ -284,24 +284,24 @@ class FakeTeaching:
     def unpin(self, name: str) -> None:
         self.pins = tuple(pin for pin in self.pins if pin.name != name)
 
-    def compare(self, first: int, second: int, view: Region) -> Iterator[Compared]:
+    def compare(self, first: int, second: int, view: Region) -> Iterator[ComparisonTile]:
         for number in (first, second):
             for tile in self._tiles(view, self.history.states[number]):
-                yield Compared(number, tile)
+                yield ComparisonTile(number, tile)
 
     def uncertainty(self, view: Region) -> Iterator[UncertaintyDone]:
         for tile in self.plan.touching(view):
             yield UncertaintyDone(tile.core, (self.image[tile.core.slices] / 255).astype(np.float32))
 
-    def suggest(self, view: Region) -> Iterator[Suggested]:
+    def suggest(self, view: Region) -> Iterator[RegionSuggested]:
         free = self.image[view.slices].copy()
         inside = [i for i in self.samples.coordinates() if view.contains(Region(tuple(i), tuple(i + 1)))]
         if len(inside):
-            yield Suggested(Region(view.start, view.start), view.start, 0.0)
+            yield RegionSuggested(Region(view.start, view.start), view.start, 0.0)
             return
         index = tuple(int(i) + a for i, a in zip(np.unravel_index(free.argmax(), free.shape), view.start, strict=True))
         box = Region(index, tuple(i + 1 for i in index)).grow((2,) * len(index)).clip(self.image.shape)
-        yield Suggested(box, index, 0.5)
+        yield RegionSuggested(box, index, 0.5)
 
     def checkpoint(self, number: int | None = None) -> Any:
         return self.history.checkpoint(self.history.number if number is None else number)

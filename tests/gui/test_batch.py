@@ -19,7 +19,7 @@ from qtpy.QtGui import QDragEnterEvent, QDropEvent
 from qtpy.QtWidgets import QAbstractButton, QApplication, QComboBox, QLineEdit
 from scipy import ndimage
 
-from napari_fcn.errors import Advice, ImageError, InTheWay
+from napari_fcn.errors import Advice, ImageError, OutputExistsError
 from napari_fcn.events import RunDone, TileDone
 from napari_fcn.geometry import Axes, Region
 from napari_fcn.gui import batch as dock_module
@@ -190,7 +190,7 @@ def test_an_image_that_fails_does_not_stop_the_others(
         (MemoryError("Unable to allocate 9 GiB"), "Memory ran out (Unable to allocate 9 GiB)"),
         (RecursionError("maximum recursion depth"), "nested too deeply"),
         (
-            InTheWay("a.tif exists.", Advice("Add --overwrite.", "Tick Replace files.")),
+            OutputExistsError("a.tif exists.", Advice("Add --overwrite.", "Tick Replace files.")),
             "a.tif exists. Tick Replace files.",
         ),
     ],

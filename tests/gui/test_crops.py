@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from napari.components import ViewerModel
 
-from napari_fcn.events import Suggested
+from napari_fcn.events import RegionSuggested
 from napari_fcn.geometry import Region
 from napari_fcn.gui._layers import Crop, Place, Sights, look_at, show_answer, show_changes, show_uncertainty, visible
 from napari_fcn.gui._layers.screen import camera_of
@@ -66,7 +66,7 @@ def test_a_hidden_crop_is_used_again(viewer: ViewerModel) -> None:
 
 def test_a_box_in_the_plane_that_is_shown(viewer: ViewerModel) -> None:
     image = viewer.add_image(np.zeros((5, 20, 30)), name="stack", scale=(3, 1, 1))
-    place = Suggested(Region((2, 3, 4), (3, 9, 20)), (2, 5, 10), 0.5)
+    place = RegionSuggested(Region((2, 3, 4), (3, 9, 20)), (2, 5, 10), 0.5)
     layer = Place(viewer, image, None, "next place")
     layer.show_box(place.region, image)
     corners = viewer.layers["stack next place"].data[0]

@@ -11,7 +11,7 @@ from pytestqt.qtbot import QtBot
 
 from napari_fcn.gui._threads import NICENESS, WAITING, JobRunner, Kept, Writer
 from napari_fcn.gui._timers import Clock
-from napari_fcn.learning.cancellation import Left, giving_up, watched
+from napari_fcn.learning.cancellation import Cancelled, cancel_between_layers, cancellation_scope
 
 
 class Recorder:
@@ -93,18 +93,18 @@ def test_no_more_than_the_bound_waits_while_the_window_is_busy(runner: JobRunner
 
 
 def test_a_network_that_runs_between_two_events_is_given_up_when_something_else_is_asked_for(qtbot: QtBot) -> None:
-    runner = JobRunner(watched=watched)
+    runner = JobRunner(watched=cancellation_scope)
     heard = Recorder(runner)
     begun, given_up = threading.Event(), threading.Event()
 
     def long() -> Iterator[int]:
         net = torch.nn.Sequential(torch.nn.Identity())
         try:
-            with giving_up(net):
+            with cancel_between_layers(net):
                 while not given_up.wait(0.001):
                     begun.set()
                     net(torch.zeros(1))
-        except Left:
+        except Cancelled:
             given_up.set()
         yield 1
 

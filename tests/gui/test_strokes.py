@@ -78,10 +78,10 @@ def test_a_sheet_becomes_other_samples_and_tells_how(first: np.ndarray, second: 
     for array in (second, first):
         sheet.write(Stroke(Region.whole(array.shape), array))
     layer = first.copy()
-    for part in sheet.become(Samples.read(second)):
+    for part in sheet.become(Samples.from_labels(second)):
         part.write(layer)
     np.testing.assert_array_equal(layer, second)
-    assert sheet.samples(3).same_as(Samples.read(second))
+    assert sheet.samples(3).equals(Samples.from_labels(second))
 
 
 @given(LABELS, LABELS)
@@ -95,10 +95,10 @@ def test_a_sheet_becomes_samples_of_places_where_nothing_was_painted_in_it(
     if (box := painted_box(first)) is not None:
         sheet.write(Stroke(box, first[box.slices]))
     for expected in (second, first):
-        for part in sheet.become(Samples.read(expected)):
+        for part in sheet.become(Samples.from_labels(expected)):
             part.write(layer)
         np.testing.assert_array_equal(layer, expected)
-        assert sheet.samples(255).same_as(Samples.read(expected))
+        assert sheet.samples(255).equals(Samples.from_labels(expected))
 
 
 def test_samples_of_classes_that_are_not_there_are_left_out() -> None:
@@ -122,6 +122,6 @@ def test_a_sheet_knows_all_that_was_painted_stroke_by_stroke(data: st.DataObject
         stroke = Stroke(region, data.draw(nps.arrays(np.uint8, region.shape, elements=st.integers(0, 3))))
         stroke.write(labels)
         sheet.write(stroke)
-        found, expected = sheet.samples(255), Samples.read(labels)
-        assert found.same_as(expected)
+        found, expected = sheet.samples(255), Samples.from_labels(labels)
+        assert found.equals(expected)
         assert found.turn.shape == found.index.shape

@@ -14,7 +14,7 @@ from pytestqt.qtbot import QtBot
 from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QAbstractItemView, QApplication, QComboBox, QLabel, QLineEdit, QToolTip, QWidget
 
-from napari_fcn.events import Change, PinScore, UpdateReady
+from napari_fcn.events import CandidateEvaluated, Change, PinScore
 from napari_fcn.geometry import Region
 from napari_fcn.gui import field, segment, teach
 from napari_fcn.gui._batch_panels.table import detail
@@ -214,7 +214,7 @@ def test_findings_and_updates_show_names_plainly(qtbot: QtBot) -> None:
     assert "<img" not in finding_text(Finding("border", EVIL, EVIL, EVIL, 1.0))
     region = Region((0, 0), (4, 4))
     change, pin = Change(region, 16, 0, 1), PinScore(EVIL, 1.0, 1.0)
-    ready = UpdateReady(0.8, 0.9, (pin,), True, EVIL, (change,), region, np.ones((4, 4), np.uint8))
+    ready = CandidateEvaluated(0.8, 0.9, (pin,), True, EVIL, (change,), region, np.ones((4, 4), np.uint8))
     updates = UpdateCard(("K", "Shift+K", "H"))
     qtbot.addWidget(updates)
     classes = (TaughtClass(EVIL, "#000000"), TaughtClass(EVIL, "#56b4e9"))

@@ -2,7 +2,7 @@ import numpy as np
 from gui.clocks import turn
 from pytestqt.qtbot import QtBot
 
-from napari_fcn.events import Change, UpdateReady
+from napari_fcn.events import CandidateEvaluated, Change
 from napari_fcn.geometry import Region
 from napari_fcn.gui._controllers import TeachState
 from napari_fcn.gui._controllers.teach.messages import TaughtClass
@@ -14,7 +14,7 @@ def test_a_long_change_is_read_to_its_end_in_a_narrow_dock(qtbot: QtBot) -> None
     region = Region((100, 200), (140, 260))
     change = Change(region, 12_345, 0, 1)
     changed = np.ones(region.shape, np.uint8)
-    ready = UpdateReady(0.8, 0.9, (), True, "It is better.", (change, change), region, changed)
+    ready = CandidateEvaluated(0.8, 0.9, (), True, "It is better.", (change, change), region, changed)
     classes = (
         TaughtClass("endoplasmic reticulum with ribosomes", "#000000"),
         TaughtClass("mitochondria and what touches them", "#56b4e9"),

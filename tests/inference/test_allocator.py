@@ -11,7 +11,7 @@ import sys
 import pytest
 
 from napari_fcn.inference import allocator
-from napari_fcn.inference.allocator import mapped_arrays
+from napari_fcn.inference.allocator import mmap_large_arrays
 
 MIB = 2**20
 on_glibc = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="needs glibc")
@@ -99,5 +99,5 @@ print(json.dumps([resident() - before]))
 def test_other_systems_run_as_they_are(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "platform", "darwin")
     assert allocator._glibc() is None
-    with mapped_arrays():
+    with mmap_large_arrays():
         assert len(bytearray(8 * MIB)) == 8 * MIB

@@ -4,12 +4,14 @@ import threading
 
 import pytest
 
-from napari_fcn.inference.background_writer import Behind
+from napari_fcn.inference.background_writer import BackgroundWriter
 
 
 def test_everything_is_written_in_order_on_another_thread() -> None:
     seen: list[tuple[int, bool]] = []
-    behind = Behind(lambda number: seen.append((number, threading.current_thread() is threading.main_thread())))
+    behind = BackgroundWriter(
+        lambda number: seen.append((number, threading.current_thread() is threading.main_thread()))
+    )
     for number in range(5):
         behind.put(number)
     behind.wait()
@@ -24,7 +26,7 @@ def test_to_put_something_does_not_wait_for_its_own_end() -> None:
         began.set()
         assert go.wait(60)
 
-    behind = Behind(write)
+    behind = BackgroundWriter(write)
     behind.put()
     assert began.wait(60)
     go.set()
@@ -32,7 +34,7 @@ def test_to_put_something_does_not_wait_for_its_own_end() -> None:
 
 
 def test_an_error_is_raised_by_whoever_comes_next_and_once() -> None:
-    behind = Behind(lambda: 1 / 0)
+    behind = BackgroundWriter(lambda: 1 / 0)
     behind.put()
     with pytest.raises(ZeroDivisionError):
         behind.put()
@@ -45,7 +47,7 @@ def test_an_error_is_raised_by_whoever_comes_next_and_once() -> None:
 
 def test_to_close_lets_the_last_write_end() -> None:
     seen: list[int] = []
-    behind = Behind(seen.append)
+    behind = BackgroundWriter(seen.append)
     behind.put(1)
     behind.close()
     assert seen == [1]

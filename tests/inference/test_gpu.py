@@ -8,7 +8,7 @@ from net_contract import EXACT, SPECS
 
 from napari_fcn import api
 from napari_fcn.errors import DeviceError
-from napari_fcn.events import RunDone, RunPlanned, SteppedDown, TileDone
+from napari_fcn.events import FallbackTaken, RunDone, RunPlanned, TileDone
 from napari_fcn.nets import NetSpec
 from napari_fcn.session import Session
 from napari_fcn.settings import PredictSettings
@@ -100,7 +100,7 @@ def test_a_run_goes_on_where_memory_runs_out() -> None:
         events = list(Session(image, net_contract.checkpoint(spec), settings=settings).predict())
     finally:
         torch.cuda.set_per_process_memory_fraction(1.0)
-    assert any(isinstance(event, SteppedDown) for event in events)
+    assert any(isinstance(event, FallbackTaken) for event in events)
     assert sum(event.region.size for event in events if isinstance(event, TileDone)) == image.size
 
 

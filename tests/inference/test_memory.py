@@ -15,14 +15,14 @@ from net_contract import SPECS
 from napari_fcn.geometry import Axes, TilePlan
 from napari_fcn.inference import memory
 from napari_fcn.inference.memory import (
-    Ledger,
+    TensorMemoryTracker,
     budget,
     bytes_per_pixel,
+    largest_tile,
     net_bytes,
     process_peak,
     run_bytes,
     statistics_bytes,
-    window,
 )
 from napari_fcn.inference.source import SAMPLE, ImageSource
 from napari_fcn.nets import NetSpec
@@ -32,7 +32,7 @@ every_net = pytest.mark.parametrize("spec", SPECS.values(), ids=SPECS)
 
 
 def test_the_ledger_counts_what_lives_at_once() -> None:
-    with Ledger() as ledger:
+    with TensorMemoryTracker() as ledger:
         a = torch.zeros(1000)
         b = a + 1
         del a
@@ -41,7 +41,7 @@ def test_the_ledger_counts_what_lives_at_once() -> None:
         view = c[10:]
         del b, c, view
     assert ledger.peak == 2 * 4000
-    assert ledger.now == 0
+    assert ledger.current == 0
 
 
 @pytest.mark.parametrize(
@@ -161,7 +161,7 @@ def test_a_window_stays_within_the_budget(name: str, lengths: tuple[int, ...], p
     spec = SPECS[name]
     shape = lengths[: spec.ndim]
     allowed = net_bytes(spec, [pixels], torch.float32)
-    sides = window(spec, shape, torch.float32, allowed, most)
+    sides = largest_tile(spec, shape, torch.float32, allowed, most)
     assert net_bytes(spec, sides, torch.float32) <= allowed * 1.001
     assert most is None or prod(sides) <= most
     assert all(side % m == 0 and side < n + m for side, n, m in zip(sides, shape, spec.multiple, strict=True))
@@ -170,14 +170,14 @@ def test_a_window_stays_within_the_budget(name: str, lengths: tuple[int, ...], p
 @every_net
 def test_an_image_that_fits_is_one_window(spec: NetSpec) -> None:
     shape = (37, 41, 43)[: spec.ndim]
-    sides = window(spec, shape, torch.float32, 2**40, None)
+    sides = largest_tile(spec, shape, torch.float32, 2**40, None)
     assert all(side >= n for side, n in zip(sides, shape, strict=True))
 
 
 def test_short_axes_are_read_whole() -> None:
     spec = NetSpec(ndim=3, width=4, depth=1)
     allowed = net_bytes(spec, [10 * 600 * 600], torch.float32)
-    sides = window(spec, (10, 4000, 4000), torch.float32, allowed, None)
+    sides = largest_tile(spec, (10, 4000, 4000), torch.float32, allowed, None)
     assert sides[0] == 10
     assert sides[1] == pytest.approx(sides[2], abs=8)
     assert prod(sides) > 10 * 400 * 400

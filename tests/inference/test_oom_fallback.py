@@ -15,10 +15,10 @@ from hypothesis import strategies as st
 from net_contract import EXACT, SPECS
 
 from napari_fcn.errors import DeviceError, MemoryShortage
-from napari_fcn.events import RunDone, SteppedDown, TileDone
+from napari_fcn.events import FallbackTaken, RunDone, TileDone
 from napari_fcn.geometry import Region, TilePlan
 from napari_fcn.inference import oom_fallback
-from napari_fcn.inference.oom_fallback import Footing, Ladder, parts
+from napari_fcn.inference.oom_fallback import ExecutionConfig, OomFallback, parts
 from napari_fcn.inference.predictor import Predictor
 from napari_fcn.receptive_field.theoretical import theoretical
 from napari_fcn.session import Session
@@ -77,8 +77,8 @@ def run(image: np.ndarray, **settings: Any) -> tuple[np.ndarray, list[Any]]:
     return out, others
 
 
-def steps(events: list[Any]) -> list[SteppedDown]:
-    return [event for event in events if isinstance(event, SteppedDown)]
+def steps(events: list[Any]) -> list[FallbackTaken]:
+    return [event for event in events if isinstance(event, FallbackTaken)]
 
 
 @pytest.mark.parametrize("error", SHORTAGES, ids=lambda error: type(error).__name__)
@@ -169,14 +169,14 @@ def test_the_last_resort_of_a_gpu_is_the_cpu(image: np.ndarray) -> None:
             raise MemoryShortage("A tile does not fit.", "")
             yield
 
-    def make(footing: Footing) -> Predictor:
+    def make(footing: ExecutionConfig) -> Predictor:
         return predictor if footing.device == CPU else Full()
 
-    start = Footing(CUDA, torch.bfloat16, plan.tile)
+    start = ExecutionConfig(CUDA, torch.bfloat16, plan.tile)
     out = np.full_like(expected, np.nan)
     lines = []
-    for event in Ladder(plan).run(plan, start, make):
-        if isinstance(event, SteppedDown):
+    for event in OomFallback(plan).run(plan, start, make):
+        if isinstance(event, FallbackTaken):
             lines.append(event.line)
         else:
             out[(slice(None), *event.region.slices)] = event.probabilities
@@ -193,8 +193,8 @@ def names(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_every_ladder_ends(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda: True)
     plan = TilePlan((5, 3000, 2000), (1, 1024, 1024), ((0, 0), (22, 22), (22, 22)), (1, 4, 4))
-    footing, taken = Footing(CUDA, torch.float32, plan.tile), []
-    while step := Ladder(plan, "half").below(footing):
+    footing, taken = ExecutionConfig(CUDA, torch.float32, plan.tile), []
+    while step := OomFallback(plan, "half").next(footing):
         taken.append(step[0])
         footing = step[1]
     assert (

@@ -12,7 +12,7 @@ from napari_fcn.errors import ImageError
 from napari_fcn.events import RunPlanned, TileDone
 from napari_fcn.geometry import Axes, Region
 from napari_fcn.geometry.resampling import Resampling
-from napari_fcn.inference.resampling import are_apart
+from napari_fcn.inference.resampling import sizes_differ
 from napari_fcn.models.checkpoint import Checkpoint
 from napari_fcn.session import Session
 from napari_fcn.settings import PredictSettings
@@ -53,7 +53,7 @@ def by_hand(running: Session) -> np.ndarray:
     grid = running.resampling
     assert grid is not None
     image = grid.apply(running.source.read(Region.whole(grid.source)), Region.whole(grid.target))
-    shape, axes = running.seen.shape, running.axes
+    shape, axes = running.network_source.shape, running.axes
     found = running.predictor.probabilities(np.ascontiguousarray(axes.to_net(running.scaling.apply(image))))
     return grid.back.apply(axes.from_net(found, shape), Region.whole(grid.source))
 
@@ -84,7 +84,7 @@ def test_what_is_on_screen_comes_first() -> None:
 
 
 def test_loops_are_not_resampled() -> None:
-    assert session("reflect").seen.shape == (3, 85, 16)
+    assert session("reflect").network_source.shape == (3, 85, 16)
 
 
 def notes(running: Session) -> str:
@@ -117,7 +117,7 @@ def test_an_image_without_a_pixel_size_is_not_resampled_without_a_word(mode: str
     with pytest.raises(ImageError, match=r"the pixel size of the image is not known\. State it with --voxel-size"):
         session("unet-2d", spacing=(), options={"resample": mode})
     assert session("unet-2d", spacing=(), options={"resample": "off"}).resampling is None
-    assert session("unet-2d", spacing=(0.0, 2.0)).seen.shape == (61, 180)
+    assert session("unet-2d", spacing=(0.0, 2.0)).network_source.shape == (61, 180)
 
 
 @pytest.mark.parametrize("spacing", [(1.0,), (1.0, -2.0), (1.0, float("nan")), (1.0, float("inf"))])
@@ -174,4 +174,4 @@ def test_an_edit_of_a_resampled_image_is_answered_by_the_tiles_that_read_it() ->
 def test_pixel_sizes_are_apart_from_a_fifth_on(
     here: tuple[float, ...], learnt: tuple[float, ...], is_apart: bool
 ) -> None:
-    assert are_apart(here, learnt) == is_apart
+    assert sizes_differ(here, learnt) == is_apart

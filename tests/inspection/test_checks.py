@@ -12,7 +12,7 @@ from napari_fcn.events import BorderTrustDone, Certified, CheckStep, Equivarianc
 from napari_fcn.geometry import Region
 from napari_fcn.inspection import checks
 from napari_fcn.nets import NetSpec
-from napari_fcn.receptive_field.theoretical import Anatomy
+from napari_fcn.receptive_field.theoretical import FieldAnalysis
 
 
 def last(events: Any) -> Any:
@@ -62,8 +62,8 @@ def test_half_precision_may_round_by_more() -> None:
 
 def test_a_network_without_an_end_is_measured_all_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
     running = session(SPEC, (60, 60), "yx")
-    known = running.anatomy
-    running.__dict__["anatomy"] = Anatomy(known.layers, known.phases, ("pool (AdaptiveAvgPool2d)",))
+    known = running.analysis
+    running.__dict__["anatomy"] = FieldAnalysis(known.layers, known.phases, ("pool (AdaptiveAvgPool2d)",))
     assert "pool (AdaptiveAvgPool2d) of the network sees the whole input" in last(running.certify()).reason
     for ask in (running.equivariance, running.border_trust, lambda: iter([running.field_at((3, 3))])):
         with pytest.raises(ModelError, match="no finite receptive field: pool"):

@@ -12,7 +12,7 @@ from net_contract import SPECS
 from napari_fcn.errors import ImageError, ModelError
 from napari_fcn.events import CheckStep, FieldDone
 from napari_fcn.geometry import Axes, Region
-from napari_fcn.models.adapt import teachable
+from napari_fcn.models.adapt import make_teachable
 from napari_fcn.models.checkpoint import Checkpoint
 from napari_fcn.nets import NetSpec
 from napari_fcn.session import Session
@@ -106,7 +106,7 @@ def test_the_mean_is_told_relative_to_the_pixel() -> None:
 
 @pytest.mark.parametrize("head", ["taught", "original"])
 def test_a_taught_model_is_measured_with_either_head(head: str, rng: np.random.Generator) -> None:
-    model = teachable(Checkpoint.of(lively(SPEC), net_contract.info(SPEC)), (), ())
+    model = make_teachable(Checkpoint.of(lively(SPEC), net_contract.info(SPEC)), (), ())
     running = Session(rng.random((60, 64)), model, settings=PredictSettings(device="cpu", head=head))
     found = influence(running, (30, 31), 1)
     assert found.heat.sum() == pytest.approx(1, abs=1e-4)

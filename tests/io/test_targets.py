@@ -10,7 +10,7 @@ import pytest
 import tifffile
 import zarr
 
-from napari_fcn.errors import InputAtRiskError, InTheWay, OutputError
+from napari_fcn.errors import InputAtRiskError, OutputError, OutputExistsError
 from napari_fcn.geometry import Region
 from napari_fcn.io import ResultMeta, disk, incremental_zarr, open_result
 from napari_fcn.io.inputs import inputs_of, members_of
@@ -142,12 +142,12 @@ def test_links_in_a_result_are_not_followed(tmp_path: Path, level: str) -> None:
 def test_a_link_to_a_file_is_replaced_and_not_the_file(tmp_path: Path) -> None:
     (tmp_path / "precious").write_text("years of work")
     os.symlink(tmp_path / "precious", tmp_path / "a.npy")
-    with pytest.raises(InTheWay):
+    with pytest.raises(OutputExistsError):
         write(tmp_path / "a.npy")
     write(tmp_path / "a.npy", overwrite=True)
     assert (tmp_path / "precious").read_text() == "years of work"
     os.symlink(tmp_path / "gone", tmp_path / "b.npy")
-    with pytest.raises(InTheWay):
+    with pytest.raises(OutputExistsError):
         write(tmp_path / "b.npy")
 
 

@@ -8,8 +8,8 @@ import torch
 from torch import Tensor
 
 from napari_fcn.learning import distillation
-from napari_fcn.learning.distillation import Lesson, bend
-from napari_fcn.learning.head import Bend, Head, Linear
+from napari_fcn.learning.distillation import TrainingBatch, distill
+from napari_fcn.learning.head import Head, HiddenLayer, LinearHead
 
 
 def seeded(seed: int) -> torch.Generator:
@@ -17,10 +17,10 @@ def seeded(seed: int) -> torch.Generator:
 
 
 def blank(classes: int, features: int) -> Head:
-    return Head(Linear(torch.zeros(classes, features), torch.zeros(classes)))
+    return Head(LinearHead(torch.zeros(classes, features), torch.zeros(classes)))
 
 
-def ended(steps: Generator[None, None, Bend | None]) -> tuple[int, Bend | None]:
+def ended(steps: Generator[None, None, HiddenLayer | None]) -> tuple[int, HiddenLayer | None]:
     """Return the number of pauses, and what came out."""
     for number in range(1000):
         try:
@@ -36,8 +36,8 @@ def crossed(count: int, seed: int) -> tuple[Tensor, Tensor]:
     return rows, ((rows[:, 0] > 0) ^ (rows[:, 1] > 0)).long()
 
 
-def lesson_of(rows: Tensor, label: Tensor) -> Lesson:
-    return Lesson(rows, label, torch.ones(len(label)), 0)
+def lesson_of(rows: Tensor, label: Tensor) -> TrainingBatch:
+    return TrainingBatch(rows, label, torch.ones(len(label)), 0)
 
 
 def test_it_learns_what_no_line_tells_and_answers_where_nothing_is_painted(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -45,7 +45,7 @@ def test_it_learns_what_no_line_tells_and_answers_where_nothing_is_painted(monke
     rows, label = crossed(300, 0)
     free, truth = crossed(2000, 1)
     straight = blank(2, 3)
-    _, found = ended(bend(lesson_of(rows, label), free[:1000], straight, 32, 1.0, 0))
+    _, found = ended(distill(lesson_of(rows, label), free[:1000], straight, 32, 1.0, 0))
     assert found is not None
     unseen = free[1000:]
     right = (Head(straight.linear, found).logits(unseen).argmax(1) == truth[1000:]).float().mean()
@@ -54,8 +54,8 @@ def test_it_learns_what_no_line_tells_and_answers_where_nothing_is_painted(monke
 
 def test_what_the_linear_head_is_sure_of_counts_too() -> None:
     rows, label = crossed(100, 0)
-    sure = Head(Linear(torch.zeros(2, 3), torch.tensor([-20.0, 20.0])))
-    _, found = ended(bend(lesson_of(rows, label), rows, sure, 8, 1.0, 0))
+    sure = Head(LinearHead(torch.zeros(2, 3), torch.tensor([-20.0, 20.0])))
+    _, found = ended(distill(lesson_of(rows, label), rows, sure, 8, 1.0, 0))
     assert (Head(sure.linear, found).logits(rows).argmax(1) == 1).all()
 
 
@@ -64,9 +64,9 @@ def test_what_the_linear_head_is_sure_of_counts_too() -> None:
 )
 def test_where_there_is_nothing_to_bend_the_head_stays(classes: int, units: int, weight: float) -> None:
     rows, label = crossed(50, 0)
-    kept = Bend(Linear(torch.ones(2, 3), torch.ones(2)), torch.ones(2, 2))
+    kept = HiddenLayer(LinearHead(torch.ones(2, 3), torch.ones(2)), torch.ones(2, 2))
     straight = Head(blank(2, 3).linear, kept)
-    pauses, found = ended(bend(lesson_of(rows, label % classes), rows, straight, units, weight, 0))
+    pauses, found = ended(distill(lesson_of(rows, label % classes), rows, straight, units, weight, 0))
     assert pauses == 0
     assert found is kept
 
@@ -74,7 +74,7 @@ def test_where_there_is_nothing_to_bend_the_head_stays(classes: int, units: int,
 def test_a_class_that_nobody_has_shown_is_not_answered() -> None:
     rows, label = crossed(200, 0)
     straight = blank(3, 3)
-    _, found = ended(bend(lesson_of(rows, label), rows, straight, 16, 1.0, 0))
+    _, found = ended(distill(lesson_of(rows, label), rows, straight, 16, 1.0, 0))
     assert (Head(straight.linear, found).logits(rows).argmax(1) < 2).all()
 
 
@@ -82,7 +82,7 @@ def test_the_same_samples_and_seed_give_the_same_bits() -> None:
     rows, label = crossed(100, 0)
 
     def once(seed: int) -> Any:
-        return ended(bend(lesson_of(rows, label), rows, blank(2, 3), 8, 1.0, seed))[1]
+        return ended(distill(lesson_of(rows, label), rows, blank(2, 3), 8, 1.0, seed))[1]
 
     first, again, other = once(0), once(0), once(1)
     assert torch.equal(first.mix, again.mix)
@@ -92,7 +92,7 @@ def test_the_same_samples_and_seed_give_the_same_bits() -> None:
 
 def test_it_pauses_while_trees_grow_and_while_units_learn() -> None:
     rows, label = crossed(60, 0)
-    pauses, _ = ended(bend(lesson_of(rows, label), rows, blank(2, 3), 8, 1.0, 0))
+    pauses, _ = ended(distill(lesson_of(rows, label), rows, blank(2, 3), 8, 1.0, 0))
     growing = 2 * distillation.TREES + 1  # and one for what they vote
     assert pauses == growing + 3 + distillation.STEPS // distillation.TAKEN
 
@@ -104,10 +104,10 @@ def test_half_of_the_trees_see_plain_features_alone() -> None:
     unseen = torch.cat([free[:, :2], torch.randn(500, 300, generator=seeded(3))], dim=1)
 
     def right(plain: int) -> float:
-        lesson = Lesson(crowd, label, torch.ones(200), plain)
+        lesson = TrainingBatch(crowd, label, torch.ones(200), plain)
         votes = 0
-        for view in distillation.views(lesson):
-            steps = distillation._votes(lesson, unseen, view, 2, 10, 0)
+        for view in distillation.feature_views(lesson):
+            steps = distillation._forest_probabilities(lesson, unseen, view, 2, 10, 0)
             while True:
                 try:
                     next(steps)

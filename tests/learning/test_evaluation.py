@@ -10,42 +10,51 @@ from hypothesis.extra import numpy as arrays
 
 from napari_fcn.events import PinScore
 from napari_fcn.learning.annotations import Samples
-from napari_fcn.learning.evaluation import LISTED, SPECK, Marks, changes, examine, halves, mean, verdict
+from napari_fcn.learning.evaluation import (
+    LISTED,
+    SPECK,
+    Scores,
+    changed_regions,
+    decide,
+    evaluate,
+    mean_scores,
+    split_halves,
+)
 
 CLASSES = arrays.arrays(np.uint8, arrays.array_shapes(min_dims=1, max_dims=3, max_side=12), elements=st.integers(0, 2))
-GOOD, BAD = Marks(0.9, 0.1), Marks(0.5, 0.7)
+GOOD, BAD = Scores(0.9, 0.1), Scores(0.5, 0.7)
 
 
 @given(st.integers(1, 60), st.integers(2, 4), st.integers(0, 99))
 def test_an_examination_counts_each_painted_class_the_same(count: int, classes: int, seed: int) -> None:
     draw = torch.Generator().manual_seed(seed)
     logits, label = torch.randn(count, classes, generator=draw), torch.randint(classes, (count,), generator=draw)
-    marks = examine(logits, label)
+    marks = evaluate(logits, label)
     hits = (logits.argmax(1) == label).float()
-    assert marks.right == pytest.approx(np.mean([hits[label == k].mean() for k in label.unique()]), abs=1e-6)
-    assert 0 <= marks.surprise <= 10
-    assert examine(torch.nn.functional.one_hot(label, classes) * 100.0, label) == Marks(1.0, 0.0)
+    assert marks.accuracy == pytest.approx(np.mean([hits[label == k].mean() for k in label.unique()]), abs=1e-6)
+    assert 0 <= marks.nll <= 10
+    assert evaluate(torch.nn.functional.one_hot(label, classes) * 100.0, label) == Scores(1.0, 0.0)
 
 
 def test_without_a_labelled_pixel_there_is_no_mark_and_no_winner() -> None:
-    nothing = examine(torch.zeros(0, 2), torch.zeros(0, dtype=torch.int64))
-    assert np.isnan([nothing.right, nothing.surprise, mean([]).right]).all()
+    nothing = evaluate(torch.zeros(0, 2), torch.zeros(0, dtype=torch.int64))
+    assert np.isnan([nothing.accuracy, nothing.nll, mean_scores([]).accuracy]).all()
     for marks in ([(nothing, nothing)], [(GOOD, nothing)], []):
-        is_better, reason = verdict(marks, [])
+        is_better, reason = decide(marks, [])
         assert not is_better
         assert "no labelled pixel" in reason
         assert "nan" not in reason
 
 
 def test_one_stroke_that_is_sure_and_wrong_does_not_outweigh_all_others() -> None:
-    marks = examine(torch.tensor([[0.0, 1e6]] + [[5.0, -5.0]] * 9), torch.zeros(10, dtype=torch.int64))
-    assert marks.surprise < 1.1
+    marks = evaluate(torch.tensor([[0.0, 1e6]] + [[5.0, -5.0]] * 9), torch.zeros(10, dtype=torch.int64))
+    assert marks.nll < 1.1
 
 
 @given(st.lists(st.integers(0, 2), max_size=60))
 def test_halves_are_apart_and_hold_all_classes(values: list[int]) -> None:
-    samples = Samples.read(np.array([v + 1 for v in values], np.uint8))
-    first, second = halves(samples)
+    samples = Samples.from_labels(np.array([v + 1 for v in values], np.uint8))
+    first, second = split_halves(samples)
     assert sorted([*first.index, *second.index]) == list(samples.index)
     for value in set(values):
         ours, others = first.index[first.label == value], second.index[second.label == value]
@@ -54,7 +63,7 @@ def test_halves_are_apart_and_hold_all_classes(values: list[int]) -> None:
 
 
 def test_the_mean_of_examinations_is_of_both_marks() -> None:
-    assert mean([Marks(0.0, 1.0), Marks(1.0, 3.0)]) == Marks(0.5, 2.0)
+    assert mean_scores([Scores(0.0, 1.0), Scores(1.0, 3.0)]) == Scores(0.5, 2.0)
 
 
 @pytest.mark.parametrize(
@@ -63,22 +72,22 @@ def test_the_mean_of_examinations_is_of_both_marks() -> None:
         ([(BAD, GOOD)], [], True, "wins the examination: 90% of the new strokes right, accepted 50%"),
         ([(GOOD, BAD)], [], False, "fails the examination: 50% of the new strokes right, accepted 90%"),
         ([(GOOD, GOOD)], [], False, "no better on the examination"),
-        ([(GOOD, Marks(0.9, 0.2))], [], False, "not surer of them"),
-        ([(GOOD, Marks(GOOD.right, 1.01 * GOOD.surprise))], [], False, "not surer of them"),
-        ([(GOOD, Marks(GOOD.right, 0.99 * GOOD.surprise))], [], True, "and surer of them"),
-        ([(GOOD, Marks(0.9, 0.05))], [], True, "wins"),
+        ([(GOOD, Scores(0.9, 0.2))], [], False, "not surer of them"),
+        ([(GOOD, Scores(GOOD.accuracy, 1.01 * GOOD.nll))], [], False, "not surer of them"),
+        ([(GOOD, Scores(GOOD.accuracy, 0.99 * GOOD.nll))], [], True, "and surer of them"),
+        ([(GOOD, Scores(0.9, 0.05))], [], True, "wins"),
         ([(BAD, GOOD), (GOOD, BAD)], [], False, "fails the examination: 50% right after both heads saw half"),
         ([(BAD, GOOD), (BAD, GOOD)], [], True, "wins"),
-        ([(BAD, Marks(1.0, float("nan")))], [], False, "no better"),
+        ([(BAD, Scores(1.0, float("nan")))], [], False, "no better"),
         ([(BAD, GOOD)], [PinScore("a", 1.0, 0.99)], False, r"Pin a would get worse: 99.0% of it would be as pinned"),
         ([(BAD, GOOD)], [PinScore("a", 1.0, 0.996)], True, "wins"),
         ([(BAD, GOOD)], [PinScore("a", 0.2, 0.3), PinScore("b", 0.9, 0.1)], False, "Pin b"),
     ],
 )
 def test_the_verdict_is_told_with_its_reason(
-    marks: list[tuple[Marks, Marks]], pins: list[PinScore], is_better: bool, words: str
+    marks: list[tuple[Scores, Scores]], pins: list[PinScore], is_better: bool, words: str
 ) -> None:
-    found, reason = verdict(marks, pins)
+    found, reason = decide(marks, pins)
     assert found == is_better
     assert words in reason
 
@@ -86,7 +95,7 @@ def test_the_verdict_is_told_with_its_reason(
 @given(CLASSES, st.integers(0, 9), st.integers(-5, 50))
 def test_changes_are_where_answers_differ(before: npt.NDArray[np.uint8], seed: int, shift: int) -> None:
     after = np.random.default_rng(seed).integers(0, 3, before.shape).astype(np.uint8)
-    found = changes(before, after, (shift,) * before.ndim)
+    found = changed_regions(before, after, (shift,) * before.ndim)
     differ = before != after
     assert [c.pixels for c in found] == sorted((c.pixels for c in found), reverse=True)
     assert all(c.pixels >= SPECK for c in found)
@@ -96,14 +105,14 @@ def test_changes_are_where_answers_differ(before: npt.NDArray[np.uint8], seed: i
         assert differ[box.slices].sum() >= change.pixels
         assert (before[box.slices][differ[box.slices]] == change.before).any()
         assert (after[box.slices][differ[box.slices]] == change.after).any()
-    assert changes(before, before, (0,) * before.ndim) == ()
+    assert changed_regions(before, before, (0,) * before.ndim) == ()
 
 
 def test_one_place_is_told_with_its_classes() -> None:
     before, after = np.zeros((20, 20), np.uint8), np.zeros((20, 20), np.uint8)
     after[3:6, 4:10] = 2
     after[15, 15] = 1  # a speck
-    (found,) = changes(before, after, (100, 200))
+    (found,) = changed_regions(before, after, (100, 200))
     assert (found.region.start, found.region.stop) == ((103, 204), (106, 210))
     assert (found.pixels, found.before, found.after) == (18, 0, 2)
 
@@ -112,6 +121,6 @@ def test_of_very_many_places_the_largest_are_told() -> None:
     after = np.zeros((4, 600), np.uint8)
     for k in range(80):
         after[:4, 7 * k : 7 * k + 1 + k // 40] = 1
-    found = changes(np.zeros_like(after), after, (0, 0))
+    found = changed_regions(np.zeros_like(after), after, (0, 0))
     assert len(found) == LISTED
     assert found[0].pixels == 8

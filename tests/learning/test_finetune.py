@@ -14,10 +14,10 @@ from lessons import FAST, halves, kinds, run, samples_of, tiny, view_of
 from napari_fcn.geometry import Axes, Region
 from napari_fcn.learning import finetune
 from napari_fcn.learning.annotations import Samples
-from napari_fcn.learning.cancellation import watched
+from napari_fcn.learning.cancellation import cancellation_scope
 from napari_fcn.learning.finetune import FineTuner, Patch, partial_cross_entropy, seed_of
 from napari_fcn.learning.labels import IGNORE
-from napari_fcn.models.adapt import new, teachable
+from napari_fcn.models.adapt import make_teachable, new_model
 from napari_fcn.settings import TeachSettings
 
 SHAPE = (48, 64)
@@ -28,7 +28,7 @@ def tuner_of(
     asked: TeachSettings = FAST, seed: int = 0, image: Any = IMAGE, axes: Axes | None = None, **values: Any
 ) -> FineTuner:
     ndim = image.ndim if axes is None else len(axes.space)
-    model = teachable(tiny(ndim, **values), sigmas=(0.7, 2.0))
+    model = make_teachable(tiny(ndim, **values), sigmas=(0.7, 2.0))
     net: Any = model.net()
     with torch.no_grad():  # a head as strokes leave it
         net.scorers[-1].weight.normal_(0, 1, generator=torch.Generator().manual_seed(1))
@@ -56,7 +56,7 @@ def test_the_trunk_alone_moves() -> None:
 
 
 def test_the_network_that_it_began_with_stays_as_it_was() -> None:
-    model = teachable(tiny(), sigmas=(0.7, 2.0))
+    model = make_teachable(tiny(), sigmas=(0.7, 2.0))
     net: Any = model.net()
     tuner = FineTuner(net, view_of(IMAGE, model.info.spec), model.weights, FAST, 0)
     moved(tuner)
@@ -86,7 +86,7 @@ def test_steps_taken_one_by_one_are_the_same_steps() -> None:
         next(events, None)
         events.close()
     assert [(event.step, event.steps) for event in told] == [(1, 4), (2, 4), (3, 4), (4, 4)]
-    assert in_parts.done == 3
+    assert in_parts.steps_done == 3
     run(in_parts.steps(samples, 4))
     assert all(torch.equal(values, weights(at_once.net)[name]) for name, values in weights(in_parts.net).items())
 
@@ -97,7 +97,7 @@ def test_a_step_that_is_left_at_any_layer_is_as_if_it_had_not_been() -> None:
     run(expected.steps(samples, 2))
     for at in count(1, 7):
         tuner, looks = tuner_of(), count(1)
-        with watched(lambda at=at, looks=looks: next(looks) == at):
+        with cancellation_scope(lambda at=at, looks=looks: next(looks) == at):
             told = list(tuner.steps(samples, 2))
         assert all(torch.equal(values, weights(expected.net)[name]) for name, values in weights(tuner.net).items()), at
         if next(looks) <= at:  # there are not so many layers in two steps
@@ -109,11 +109,11 @@ def test_a_step_that_is_left_at_any_layer_is_as_if_it_had_not_been() -> None:
 def test_a_step_that_is_left_and_never_gone_on_with_is_not_done() -> None:
     tuner, samples = tuner_of(), samples_of(SHAPE, 3)
     looks = count()
-    with watched(lambda: next(looks) == 30):  # on the way back
+    with cancellation_scope(lambda: next(looks) == 30):  # on the way back
         events = tuner.steps(samples, 1)
         assert kinds([next(events)]) == ["Working"]
         events.close()
-    assert tuner.done == 0
+    assert tuner.steps_done == 0
     run(tuner.steps(samples, 2))
     expected = tuner_of()
     run(expected.steps(samples, 2))
@@ -147,7 +147,7 @@ def test_a_step_without_a_rate_pulls_back_to_what_it_was() -> None:
 
 
 def test_a_new_network_has_nothing_to_keep() -> None:
-    model = new(tiny().info.spec, tiny().info.classes)
+    model = new_model(tiny().info.spec, tiny().info.classes)
     tuner = FineTuner(model.net(), view_of(IMAGE, model.info.spec), {}, FAST, 0)  # type: ignore[arg-type]
     assert tuner.original == {}
     run(tuner.steps(samples_of(SHAPE, 2), 2))
@@ -179,8 +179,8 @@ def test_any_image_is_learnt_from(names: str, shape: tuple[int, ...]) -> None:
     channels = 2 if "c" in names else 1
     image = np.random.default_rng(0).normal(size=shape)
     tuner = tuner_of(image=image, axes=axes, channels=channels)
-    assert all(n % m == 0 for n, m in zip(tuner.patch, tuner.view.multiple, strict=True))
-    run(tuner.steps(samples_of(tuner.view.source.shape, 2), 3))
+    assert all(n % m == 0 for n, m in zip(tuner.patch, tuner.extractor.multiple, strict=True))
+    run(tuner.steps(samples_of(tuner.extractor.source.shape, 2), 3))
     assert np.isfinite(tuner.loss)
     assert all(torch.isfinite(p).all() for p in tuner.parameters.values())
 
@@ -194,13 +194,13 @@ def test_a_patch_holds_a_painted_pixel_wherever_it_is(
     height: int, width: int, patch: int, seed: int, data: st.DataObject
 ) -> None:
     """Near the far border of an image that does not end on the grid too."""
-    model = teachable(tiny(depth=0), sigmas=(0.7, 8.0))
+    model = make_teachable(tiny(depth=0), sigmas=(0.7, 8.0))
     image = halves((height, width))
     view = view_of(image, model.info.spec)
     tuner = FineTuner(model.net(), view, model.weights, replace(FAST, patch=patch), seed)  # type: ignore[arg-type]
     labels = np.zeros(image.shape, np.uint8)
     labels[tuple(n - 1 - data.draw(st.integers(0, n - 1)) for n in image.shape)] = 1  # mostly near the far border
-    found = tuner._patch(Samples.read(labels))
+    found = tuner._patch(Samples.from_labels(labels))
     assert int((found.target == 0).sum()) == 1
     assert found.image.shape[2:] == found.target.shape[1:]
     assert max(found.image.shape[2:]) <= max(patch, 8)
@@ -213,7 +213,7 @@ def test_image_and_target_stay_in_register(ndim: int, seed: int) -> None:
     shape = {1: (150,), 2: (45, 52), 3: (12, 20, 22)}[ndim]
     truth = np.random.default_rng(0).integers(0, 4, shape).astype(np.uint8)
     tuner = tuner_of(replace(FAST, patch=16), seed, truth.astype(np.float32), classes=3)
-    samples = Samples.read(truth)
+    samples = Samples.from_labels(truth)
     patch = tuner._patch(samples)
     values = {}
     for value in (IGNORE, 0, 1, 2):
@@ -228,7 +228,7 @@ def test_image_and_target_stay_in_register(ndim: int, seed: int) -> None:
 def test_patches_are_turned_mirrored_and_made_brighter() -> None:
     image = np.arange(32 * 32, dtype=np.float32).reshape(32, 32)
     tuner = tuner_of(replace(FAST, patch=32), image=image)
-    samples = Samples.read(np.eye(32, dtype=np.uint8))
+    samples = Samples.from_labels(np.eye(32, dtype=np.uint8))
     corners = {
         tuple(np.argsort(tuner._patch(samples).image[0, 0][[0, 0, -1, -1], [0, -1, 0, -1]].numpy())) for _ in range(60)
     }
@@ -241,7 +241,7 @@ def test_patches_are_turned_mirrored_and_made_brighter() -> None:
 def test_axes_of_unlike_scale_are_not_swapped() -> None:
     image = np.arange(32 * 32, dtype=np.float32).reshape(32, 32)
     tuner = tuner_of(replace(FAST, patch=32), image=image, pool=((1, 2),), up="linear")
-    samples = Samples.read(np.eye(32, dtype=np.uint8))
+    samples = Samples.from_labels(np.eye(32, dtype=np.uint8))
     for _ in range(20):
         steps = tuner._patch(samples).image[0, 0].diff(dim=1).abs()
         assert steps.max() < 0.1  # neighbours along the last axis still are
@@ -252,7 +252,7 @@ def test_each_class_is_drawn_as_often_as_the_others() -> None:
     labels[:, :16] = 1
     labels[0, 63] = 2
     tuner = tuner_of(replace(FAST, patch=16))
-    hits = [bool((tuner._patch(Samples.read(labels)).target == 1).any()) for _ in range(60)]
+    hits = [bool((tuner._patch(Samples.from_labels(labels)).target == 1).any()) for _ in range(60)]
     assert 15 < sum(hits) < 45
 
 
@@ -261,7 +261,7 @@ def test_new_strokes_are_drawn_more_often() -> None:
     old[:, :10] = 1
     both = old.copy()
     both[47, 63] = 1
-    samples = Samples.read(both).dated(Samples.read(old).dated(Samples.none(SHAPE), 1), 2)
+    samples = Samples.from_labels(both).with_turns(Samples.from_labels(old).with_turns(Samples.empty(SHAPE), 1), 2)
     tuner = tuner_of(replace(FAST, patch=16))
     hits = [int((tuner._patch(samples).target == 0).sum()) == 1 for _ in range(60)]
     assert sum(hits) > 18
@@ -287,7 +287,7 @@ def test_a_patch_learns_from_the_strokes_in_it_and_from_no_others() -> None:
     tuner = tuner_of(replace(FAST, keep=0.0), image=halves(near.shape))
     here, there = Region((0, 0), (40, 40)), Region((0, 160), (40, 200))
     for region, is_same in ((here, True), (there, False)):
-        targets = [tuner._target(Samples.read(labels), region) for labels in (near, more)]
+        targets = [tuner._target(Samples.from_labels(labels), region) for labels in (near, more)]
         assert torch.equal(*targets) == is_same
 
 

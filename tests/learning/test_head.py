@@ -9,8 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from napari_fcn.learning import head
-from napari_fcn.learning.head import Bend, Head, Linear, Standard
-from napari_fcn.models.adapt import filters_only, teachable
+from napari_fcn.learning.head import FeatureScaler, Head, HiddenLayer, LinearHead
+from napari_fcn.models.adapt import filters_only, make_teachable
 from napari_fcn.nets import NetSpec
 from napari_fcn.nets.layers import Level, enlarge
 
@@ -55,20 +55,22 @@ def test_no_pixels_give_no_rows() -> None:
 
 def drawn(classes: int, features: int, units: int) -> Head:
     """Return a random head; without units a linear one."""
-    linear = Linear(torch.randn(classes, features, generator=seeded(1)), torch.randn(classes, generator=seeded(2)))
+    linear = LinearHead(torch.randn(classes, features, generator=seeded(1)), torch.randn(classes, generator=seeded(2)))
     if not units:
         return Head(linear)
-    hidden = Linear(torch.randn(units, features, generator=seeded(3)) * 0.3, torch.randn(units, generator=seeded(4)))
-    return Head(linear, Bend(hidden, torch.randn(classes, units, generator=seeded(5)) * 0.3))
+    hidden = LinearHead(
+        torch.randn(units, features, generator=seeded(3)) * 0.3, torch.randn(units, generator=seeded(4))
+    )
+    return Head(linear, HiddenLayer(hidden, torch.randn(classes, units, generator=seeded(5)) * 0.3))
 
 
 @pytest.mark.parametrize("units", [0, 5])
 @pytest.mark.parametrize("ndim", [1, 2, 3])
 def test_the_head_on_rows_is_the_answer_of_the_network(ndim: int, units: int) -> None:
     spec = NetSpec(ndim=ndim, width=2, depth=1, classes=3)
-    net: Any = teachable(net_contract.checkpoint(spec), sigmas=(0.7, 2.0)).net()
+    net: Any = make_teachable(net_contract.checkpoint(spec), sigmas=(0.7, 2.0)).net()
     other = drawn(3, sum(n for _, n in net.widths), units)
-    head.write(net, other)
+    head.write_head(net, other)
     x = net_contract.noise(spec, (16,) * ndim)
     places = torch.cat([torch.zeros(20, 1, dtype=torch.int64), torch.randint(16, (20, ndim), generator=seeded(3))], 1)
     with torch.inference_mode():
@@ -83,49 +85,49 @@ def test_the_head_on_rows_is_the_answer_of_the_network(ndim: int, units: int) ->
 def test_a_head_that_is_written_is_read(units: int) -> None:
     net: Any = filters_only(2, 3).net()
     wanted = drawn(2, sum(n for _, n in net.widths), units)
-    head.write(net, drawn(2, sum(n for _, n in net.widths), 9))
-    head.write(net, wanted)
-    found = head.read(net)
+    head.write_head(net, drawn(2, sum(n for _, n in net.widths), 9))
+    head.write_head(net, wanted)
+    found = head.read_head(net)
     assert torch.equal(found.linear.weight, wanted.linear.weight)
     assert torch.equal(found.linear.bias, wanted.linear.bias)
-    assert (found.bend is None) == (units == 0)
+    assert (found.hidden is None) == (units == 0)
     rows = torch.randn(7, wanted.linear.weight.shape[1], generator=seeded(6))
     torch.testing.assert_close(found.logits(rows), wanted.logits(rows))
-    head.write(net, drawn(2, sum(n for _, n in net.widths), 0).scaled(0))
+    head.write_head(net, drawn(2, sum(n for _, n in net.widths), 0).scaled(0))
     assert found.linear.bias.any()  # a copy
 
 
 def test_a_bend_on_planes_of_units_adds_what_it_adds_on_rows() -> None:
-    bend = drawn(3, 4, 5).bend
+    bend = drawn(3, 4, 5).hidden
     assert bend is not None
     features = torch.randn(2, 4, 3, 6, generator=seeded(0))
     rows = features.movedim(1, -1).reshape(-1, 4)
     units = bend.hidden.logits(rows).reshape(2, 3, 6, 5).movedim(-1, 1)
     expected = bend.logits(rows).reshape(2, 3, 6, 3).movedim(-1, 1)
-    torch.testing.assert_close(bend.on_units(units), expected)
+    torch.testing.assert_close(bend.from_units(units), expected)
 
 
 @given(st.integers(1, 4), st.integers(1, 9), st.integers(0, 99))
 def test_a_head_for_standardised_features_answers_the_same(classes: int, width: int, seed: int) -> None:
     draw = seeded(seed)
-    standard = Standard(torch.randn(width, generator=draw), torch.rand(width, generator=draw) + 0.1)
+    standard = FeatureScaler(torch.randn(width, generator=draw), torch.rand(width, generator=draw) + 0.1)
     raw = drawn(classes, width, seed % 4)
     rows = torch.randn(7, width, generator=draw)
-    scaled = raw.standardised(standard)
-    seen = scaled.logits((rows - standard.mean) / standard.spread)
+    scaled = raw.to_scaled_features(standard)
+    seen = scaled.logits((rows - standard.mean) / standard.scale)
     torch.testing.assert_close(seen, raw.logits(rows), atol=1e-4, rtol=1e-4)
-    again = scaled.raw(standard)
+    again = scaled.unscaled(standard)
     torch.testing.assert_close(again.linear.weight, raw.linear.weight, atol=1e-5, rtol=1e-5)
     torch.testing.assert_close(again.logits(rows), raw.logits(rows), atol=1e-4, rtol=1e-4)
 
 
 def test_all_levels_count_alike_and_a_constant_feature_does_no_harm() -> None:
     wide, narrow = torch.randn(1, 16, 20, 20, generator=seeded(0)) * 7 + 3, torch.ones(1, 1, 10, 10)
-    standard = Standard.of([Level((1, 1), wide), Level((2, 2), narrow)])
+    standard = FeatureScaler.fit([Level((1, 1), wide), Level((2, 2), narrow)])
     rows = head.gather(
         [Level((1, 1), wide)], torch.cartesian_prod(torch.tensor([0]), torch.arange(20), torch.arange(20))
     )
-    seen = (rows - standard.mean[:16]) / standard.spread[:16]
+    seen = (rows - standard.mean[:16]) / standard.scale[:16]
     assert float(seen.square().sum(1).mean()) == pytest.approx(1, abs=1e-4)
-    assert standard.spread[16] == 1
-    assert torch.isfinite(standard.spread).all()
+    assert standard.scale[16] == 1
+    assert torch.isfinite(standard.scale).all()

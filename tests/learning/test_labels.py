@@ -9,21 +9,30 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from napari_fcn.errors import ImageError
-from napari_fcn.learning.labels import CLASSES, IGNORE, OBJECTS, STROKES, fitted, read, spelled, strokes
+from napari_fcn.learning.labels import (
+    CLASSES,
+    IGNORE,
+    OBJECTS,
+    STROKES,
+    decode_labels,
+    fit_shape,
+    format_values,
+    read_strokes,
+)
 
 SMALL = hnp.arrays(np.uint8, hnp.array_shapes(max_dims=3, max_side=6), elements=st.integers(0, 9))
 
 
 @given(SMALL, st.sampled_from([np.uint16, np.int64, np.float32, np.float64]), st.sampled_from([CLASSES, OBJECTS]))
 def test_whole_numbers_of_any_type_are_read_alike(labels: np.ndarray, kind: type, encoding: Any) -> None:
-    np.testing.assert_array_equal(read(labels.astype(kind), encoding), labels)
+    np.testing.assert_array_equal(decode_labels(labels.astype(kind), encoding), labels)
 
 
 @given(SMALL)
 def test_nan_is_unknown_where_that_can_be_said(labels: np.ndarray) -> None:
     wide = np.where(labels == 9, np.nan, labels)
     for encoding, unknown in ((CLASSES, IGNORE), (STROKES, 0)):
-        found = read(wide, encoding)
+        found = decode_labels(wide, encoding)
         np.testing.assert_array_equal(found, np.where(labels == 9, unknown, labels))
 
 
@@ -31,52 +40,54 @@ def test_nan_is_unknown_where_that_can_be_said(labels: np.ndarray) -> None:
 @pytest.mark.parametrize("encoding", [CLASSES, STROKES, OBJECTS])
 def test_what_is_no_whole_number_is_refused(value: float, encoding: Any) -> None:
     with pytest.raises(ImageError, match="needed are whole numbers"):
-        read(np.array([0, 1, value]), encoding)
+        decode_labels(np.array([0, 1, value]), encoding)
 
 
 @pytest.mark.parametrize("labels", [np.zeros(3, complex), np.array(["a"]), np.array([None])])
 def test_what_is_no_number_at_all_is_refused(labels: np.ndarray) -> None:
     with pytest.raises(ImageError, match="Save them as an integer image"):
-        read(labels, CLASSES)
+        decode_labels(labels, CLASSES)
 
 
 @given(SMALL)
 def test_values_are_classes_in_their_order_and_all_others_are_unknown(labels: np.ndarray) -> None:
-    found = read(labels, CLASSES, values=(4, 2))
+    found = decode_labels(labels, CLASSES, values=(4, 2))
     np.testing.assert_array_equal(found == 0, labels == 4)
     np.testing.assert_array_equal(found == 1, labels == 2)
     assert set(np.unique(found)) <= {0, 1, IGNORE}
-    np.testing.assert_array_equal(read(labels, STROKES, values=(4, 2)), np.where(found == IGNORE, 0, found + 1))
+    np.testing.assert_array_equal(
+        decode_labels(labels, STROKES, values=(4, 2)), np.where(found == IGNORE, 0, found + 1)
+    )
 
 
 def test_values_of_classes_cannot_be_given_twice_or_for_objects() -> None:
     with pytest.raises(ImageError, match="give each value once"):
-        read(np.zeros(3, int), CLASSES, values=(0, 0))
+        decode_labels(np.zeros(3, int), CLASSES, values=(0, 0))
     with pytest.raises(ImageError, match="leave out --label-values"):
-        read(np.zeros(3, int), OBJECTS, values=(0, 255))
+        decode_labels(np.zeros(3, int), OBJECTS, values=(0, 255))
 
 
 def test_axes_of_length_one_may_be_missing_or_too_many() -> None:
     labels = np.arange(6).reshape(2, 3)
-    assert fitted(labels, (1, 2, 3)).shape == (1, 2, 3)
-    assert fitted(labels[None, None], (2, 3)).shape == (2, 3)
+    assert fit_shape(labels, (1, 2, 3)).shape == (1, 2, 3)
+    assert fit_shape(labels[None, None], (2, 3)).shape == (2, 3)
 
 
 def test_labels_that_a_model_knows_need_not_have_all_its_classes() -> None:
     labels = np.array([[0, 3, 3, 1]])
-    np.testing.assert_array_equal(strokes(labels, (1, 4), known=3), labels)
+    np.testing.assert_array_equal(read_strokes(labels, (1, 4), known=3), labels)
     with pytest.raises(ImageError, match="nothing is labelled 2"):
-        strokes(labels, (1, 4), known=0)
+        read_strokes(labels, (1, 4), known=0)
 
 
 def test_numbers_are_spelled_as_in_a_sentence() -> None:
-    assert [spelled(range(n)) for n in (1, 2, 3)] == ["0", "0 and 1", "0, 1 and 2"]
-    assert spelled(range(9)) == "0, 1, 2, 3, 4, 5, …"
+    assert [format_values(range(n)) for n in (1, 2, 3)] == ["0", "0 and 1", "0, 1 and 2"]
+    assert format_values(range(9)) == "0, 1, 2, 3, 4, 5, …"
 
 
 @pytest.mark.parametrize("values", [(0, 1), (0,), (7, 255)])
 def test_values_of_which_the_labels_hold_one_only_are_refused(values: tuple[int, ...]) -> None:
     mask = np.repeat([0, 255], 8).reshape(4, 4)
     with pytest.raises(ImageError, match=r"hold only \d+, so a single class would be learnt\. They hold 0 and 255"):
-        strokes(mask, mask.shape, 3, values)
-    assert set(np.unique(strokes(mask, mask.shape, 3, (0, 255)))) == {1, 2}
+        read_strokes(mask, mask.shape, 3, values)
+    assert set(np.unique(read_strokes(mask, mask.shape, 3, (0, 255)))) == {1, 2}

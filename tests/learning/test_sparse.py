@@ -32,8 +32,8 @@ def test_what_is_written_is_read_again(data: st.DataObject) -> None:
     region = data.draw(boxes(shape))
     np.testing.assert_array_equal(labels[region.slices], expected[region.slices])
     np.testing.assert_array_equal(np.asarray(labels), expected)
-    found = Samples.read(labels)
-    assert found.same_as(Samples.read(expected))
+    found = Samples.from_labels(labels)
+    assert found.equals(Samples.from_labels(expected))
     held = np.zeros(shape, bool)
     for block in labels.regions:
         held[block.slices] = True
@@ -46,9 +46,9 @@ def test_an_image_of_any_size_takes_no_memory_before_it_is_painted_on() -> None:
     assert labels.regions == ()
     labels[Region((7, 1000, 2000), (8, 1001, 2001)).slices] = 3
     assert [region.shape for region in labels.regions] == [(1, 256, 256)]
-    samples = Samples.read(labels)
+    samples = Samples.from_labels(labels)
     assert samples.coordinates().tolist() == [[7, 1000, 2000]]
     assert samples.label.tolist() == [2]
     what_is_read = labels[Region((7, 1000, 2000), (8, 1001, 2001)).slices]
     what_is_read[...] = 9
-    assert Samples.read(labels).label.tolist() == [2]
+    assert Samples.from_labels(labels).label.tolist() == [2]

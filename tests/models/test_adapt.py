@@ -16,11 +16,11 @@ from napari_fcn.models import zoo
 from napari_fcn.models.adapt import (
     SIGMAS,
     TWO_CLASSES,
-    as_taught,
     filters_only,
-    new,
-    teachable,
-    volumetric,
+    inflate_to_3d,
+    make_teachable,
+    new_model,
+    start_with_classes,
     with_classes,
 )
 from napari_fcn.models.card import ClassLabel, ModelCard
@@ -53,7 +53,7 @@ def renamed(model: Checkpoint) -> Checkpoint:
 def test_before_any_stroke_the_answer_is_that_of_the_model(name: str) -> None:
     spec = SPECS[name]
     start = net_contract.checkpoint(spec)
-    ready = teachable(start, sigmas=FEW)
+    ready = make_teachable(start, sigmas=FEW)
     is_one_grid = ready.info.spec.multiple == spec.multiple  # else what fills the image up to the grid is seen
     x = net_contract.noise(spec, [2 * n + (3 if is_one_grid else 0) for n in ready.info.spec.minimum])
     torch.testing.assert_close(answer(ready, x), answer(start, x), atol=1e-5, rtol=1e-5)
@@ -69,7 +69,7 @@ def test_before_any_stroke_the_answer_is_that_of_the_model(name: str) -> None:
 def test_the_original_head_is_the_model_bit_by_bit(name: str) -> None:
     spec = SPECS[name]
     start = net_contract.checkpoint(spec)
-    kept = teachable(start).original()
+    kept = make_teachable(start).original()
     assert kept.info.spec == spec
     assert kept.info.classes == start.info.classes
     assert kept.hash == start.hash
@@ -79,7 +79,7 @@ def test_the_original_head_is_the_model_bit_by_bit(name: str) -> None:
 def test_a_shipped_model_answers_as_before(name: str) -> None:
     start = Checkpoint.load(zoo.path_of(name))
     x = seen(start.info.spec, (72, 56), seed=1)
-    ready = teachable(start)
+    ready = make_teachable(start)
     torch.testing.assert_close(answer(ready, x), answer(start, x), atol=2e-5, rtol=1e-5)
     assert torch.equal(answer(ready.original(), x), answer(start, x))
 
@@ -89,7 +89,7 @@ def test_a_shipped_model_answers_as_before(name: str) -> None:
 def test_classes_are_known_by_name_in_any_order(names: list[str]) -> None:
     start = renamed(net_contract.checkpoint(TINY))
     labels = tuple(ClassLabel(name, "#ffffff") for name in names)
-    ready = teachable(start, labels, sigmas=FEW)
+    ready = make_teachable(start, labels, sigmas=FEW)
     x = net_contract.noise(TINY, (16, 12))
     before, after = answer(start, x), answer(ready, x)
     assert ready.info.classes == labels
@@ -109,7 +109,7 @@ def test_a_new_class_never_wins_whatever_the_logits_are(shift: float) -> None:
     # the same answer as before in all classes: logits are known up to a constant per pixel only
     weights = {**start.weights, "score.weight": start.weights["score.weight"] + shift}
     start = Checkpoint(start.info, weights)
-    ready = teachable(start, (*start.info.classes, ClassLabel("new", "#ffffff")), sigmas=FEW)
+    ready = make_teachable(start, (*start.info.classes, ClassLabel("new", "#ffffff")), sigmas=FEW)
     logits = answer(ready, net_contract.noise(TINY, (32, 32)))
     assert (logits.argmax(1) != 3).all()
     assert float(logits.softmax(1)[:, 3].max()) < 0.05
@@ -118,7 +118,7 @@ def test_a_new_class_never_wins_whatever_the_logits_are(shift: float) -> None:
 @pytest.mark.parametrize("name", zoo.names())
 def test_a_new_class_of_a_shipped_model_wins_nowhere(name: str) -> None:
     start = Checkpoint.load(zoo.path_of(name))
-    ready = teachable(start, (*start.info.classes, ClassLabel("debris", "#ffffff")))
+    ready = make_teachable(start, (*start.info.classes, ClassLabel("debris", "#ffffff")))
     x = seen(start.info.spec, (96, 96), seed=2).clamp(-4, 4)
     assert float(answer(ready, x).softmax(1)[:, -1].max()) < 0.05
 
@@ -133,7 +133,7 @@ def test_a_new_class_of_a_shipped_model_wins_nowhere(name: str) -> None:
 def test_a_volumetric_model_answers_plane_by_plane(name: str) -> None:
     spec = SPECS[name]
     start = net_contract.checkpoint(spec)
-    thick = volumetric(start)
+    thick = inflate_to_3d(start)
     assert thick.info.spec.ndim == 3
     assert thick.info.spec.multiple == (1, *spec.multiple)
     lengths = (20, 12) if "dilated" in name else (19, 13)  # on the grid of the filters where the network has none
@@ -141,7 +141,7 @@ def test_a_volumetric_model_answers_plane_by_plane(name: str) -> None:
     together = answer(thick, x.movedim(0, 1)[None])[0].movedim(1, 0)
     torch.testing.assert_close(together, answer(start, x), atol=1e-5, rtol=1e-5)
     torch.testing.assert_close(
-        answer(teachable(thick, sigmas=FEW), x.movedim(0, 1)[None]),
+        answer(make_teachable(thick, sigmas=FEW), x.movedim(0, 1)[None]),
         answer(thick, x.movedim(0, 1)[None]),
         atol=1e-5,
         rtol=1e-5,
@@ -150,19 +150,19 @@ def test_a_volumetric_model_answers_plane_by_plane(name: str) -> None:
 
 def test_a_volume_model_is_volumetric_already() -> None:
     start = net_contract.checkpoint(SPECS["unet-3d"])
-    assert volumetric(start) is start
+    assert inflate_to_3d(start) is start
 
 
 def test_a_voxel_gets_no_height() -> None:
     start = net_contract.checkpoint(TINY)
     start = Checkpoint(replace(start.info, voxel_size=(0.5, 0.5)), start.weights)
-    assert volumetric(start).info.voxel_size == (0.0, 0.5, 0.5)
-    assert volumetric(net_contract.checkpoint(TINY)).info.voxel_size == ()
+    assert inflate_to_3d(start).info.voxel_size == (0.0, 0.5, 0.5)
+    assert inflate_to_3d(net_contract.checkpoint(TINY)).info.voxel_size == ()
 
 
 def test_a_taught_model_is_taken_up_where_it_was_left() -> None:
-    once = spoiled(teachable(renamed(net_contract.checkpoint(TINY)), sigmas=FEW))
-    again = teachable(once, tuple(reversed(once.info.classes)))
+    once = spoiled(make_teachable(renamed(net_contract.checkpoint(TINY)), sigmas=FEW))
+    again = make_teachable(once, tuple(reversed(once.info.classes)))
     x = net_contract.noise(TINY, (16, 16))
     torch.testing.assert_close(answer(again, x), answer(once, x).flip(1), atol=1e-5, rtol=1e-5)
     assert again.info.spec.original == 3
@@ -195,7 +195,7 @@ def test_what_is_kept_of_the_classes_keeps_its_answer(kept: list[int | None]) ->
             torch.testing.assert_close(after[:, row], before[:, k], atol=1e-5, rtol=1e-5)
     assert other.info.origin == tuple(-1 if k is None else k for k in kept)
     assert other.info.spec.classes == len(kept)
-    assert as_taught(model, other.info).info.classes == labels
+    assert start_with_classes(model, other.info).info.classes == labels
 
 
 @given(KEPT, st.data())
@@ -208,10 +208,10 @@ def test_the_origin_of_a_class_survives_several_changes(first: list[int | None],
 
 
 def test_the_start_is_given_the_classes_of_now() -> None:
-    start = spoiled(teachable(renamed(net_contract.checkpoint(TINY)), sigmas=FEW))
+    start = spoiled(make_teachable(renamed(net_contract.checkpoint(TINY)), sigmas=FEW))
     now = with_classes(start, [ClassLabel(n, "#000000") for n in ("b", "fresh", "a")], (1, None, 0))
     x = net_contract.noise(TINY, (16, 16))
-    rows = answer(as_taught(start, now.info), x)
+    rows = answer(start_with_classes(start, now.info), x)
     torch.testing.assert_close(rows[:, [2, 0]], answer(start, x)[:, :2], atol=1e-5, rtol=1e-5)
 
 
@@ -231,11 +231,11 @@ def test_filters_look_as_far_in_micrometres_along_each_axis() -> None:
 
 
 def test_a_new_network_answers_nothing_and_has_no_earlier_head() -> None:
-    model = new(NetSpec(width=2, depth=1), TWO_CLASSES, seed=3)
+    model = new_model(NetSpec(width=2, depth=1), TWO_CLASSES, seed=3)
     assert not answer(model, net_contract.noise(TINY, (16, 16))).any()
     assert model.info.spec.original == 0
     assert "trunk.score.weight" not in model.weights
-    same, other = (new(NetSpec(width=2, depth=1), TWO_CLASSES, seed=seed) for seed in (3, 4))
+    same, other = (new_model(NetSpec(width=2, depth=1), TWO_CLASSES, seed=seed) for seed in (3, 4))
     assert model.hash == same.hash != other.hash
 
 
@@ -243,11 +243,11 @@ def test_a_new_network_answers_nothing_and_has_no_earlier_head() -> None:
 def test_a_taught_model_survives_its_file(make: str, tmp_path: Path) -> None:
     start = renamed(net_contract.checkpoint(TINY))
     made: dict[str, Any] = {
-        "teachable": teachable(start),
-        "volumetric": teachable(volumetric(start), spacing=(3.0, 1.0, 1.0)),
+        "teachable": make_teachable(start),
+        "volumetric": make_teachable(inflate_to_3d(start), spacing=(3.0, 1.0, 1.0)),
         "filters": filters_only(3, 2),
-        "new": new(TINY, TWO_CLASSES),
-        "changed": with_classes(teachable(start), TWO_CLASSES, (1, None)),
+        "new": new_model(TINY, TWO_CLASSES),
+        "changed": with_classes(make_teachable(start), TWO_CLASSES, (1, None)),
     }
     card = ModelCard(name="n", parent="abc", commits=({"number": 0, "kind": "start"},))
     saved = Checkpoint(replace(made[make].info, card=card), made[make].weights)
@@ -261,7 +261,7 @@ def test_a_taught_model_survives_its_file(make: str, tmp_path: Path) -> None:
 
 
 def test_the_hash_is_of_the_original_head_and_the_classes_too() -> None:
-    model = teachable(renamed(net_contract.checkpoint(TINY)), sigmas=FEW)
+    model = make_teachable(renamed(net_contract.checkpoint(TINY)), sigmas=FEW)
     moved = {**model.weights, "trunk.score.bias": model.weights["trunk.score.bias"] + 1}
     named = tuple(ClassLabel("x", c.colour) for c in model.info.classes)
     others = (Checkpoint(model.info, moved), Checkpoint(replace(model.info, classes=named), model.weights))
@@ -271,7 +271,7 @@ def test_the_hash_is_of_the_original_head_and_the_classes_too() -> None:
 
 
 def test_classes_that_do_not_fit_the_head_are_refused() -> None:
-    model = teachable(net_contract.checkpoint(TINY))
+    model = make_teachable(net_contract.checkpoint(TINY))
     with pytest.raises(ValueError, match="2 classes are named for a network with 3"):
         replace(model.info, classes=TWO_CLASSES)
     with pytest.raises(ValueError, match="0 classes are named for a network with 3"):

@@ -25,7 +25,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
-from napari_fcn.nets.convert import Unpadded, Window, dilate, fully_convolutional, shift_and_stitch, window
+from napari_fcn.nets.convert import (
+    PaddingAnalysis,
+    ValidConv,
+    analyze_padding,
+    dilate,
+    fully_convolutional,
+    shift_and_stitch,
+)
 
 VISIBLE = 1e-3  # what answers differ by at least, relative to the largest, where they are of different functions
 STRIDED = ("lenet", "lenet-1d", "lenet-3d", "functional", "branches", "branches-unpadded", "vgg", "vgg-3d", "resnet50")
@@ -93,11 +100,11 @@ def test_at_the_training_size_the_answer_is_that_of_the_classifier(name: str) ->
 def test_without_padding_the_map_equals_sliding_the_classifier(name: str) -> None:
     net, size = classifier(name)
     converted = fully_convolutional(net, size)
-    stride = window(converted).stride
+    stride = analyze_padding(converted).stride
     x = image(net, [n + 2 * s + 1 for n, s in zip(size, stride, strict=True)])
     slid = slide(net, x, size, stride)
     assert_same(converted(x)[(..., *map(slice, slid.shape[2:]))], slid)
-    assert window(converted).padded == ()
+    assert analyze_padding(converted).padded == ()
 
 
 @settings(max_examples=10)
@@ -114,16 +121,16 @@ def test_padding_makes_the_map_another_function_than_sliding() -> None:
     net, size = classifier("vgg")
     x = image(net, (40, 40))
     converted = fully_convolutional(net, size)
-    slid = slide(net, x, size, window(converted).stride)
+    slid = slide(net, x, size, analyze_padding(converted).stride)
     answer = converted(x)[..., : slid.shape[2], : slid.shape[3]]
     assert (answer - slid).abs().max() > VISIBLE * slid.abs().max()
-    assert window(converted).padded == ("features.0", "features.4", "features.7")
+    assert analyze_padding(converted).padded == ("features.0", "features.4", "features.7")
 
 
 @pytest.mark.parametrize("name", ["vgg", "vgg-3d", "branches", "lenet", "functional"])
 def test_what_no_padding_has_touched_equals_sliding_itself(name: str) -> None:
     net, size = classifier(name)
-    free = Unpadded(fully_convolutional(net, size))
+    free = ValidConv(fully_convolutional(net, size))
     smallest, stride = free.window.minimum, free.window.stride
     x = image(net, [n + s + 1 for n, s in zip(smallest, stride, strict=True)])
     assert_same(free(x), slide(free, x, smallest, stride))
@@ -133,20 +140,20 @@ def test_what_no_padding_has_touched_equals_the_network_without_paddings() -> No
     net, size = classifier("vgg")
     converted = fully_convolutional(net, size)
     x = image(net, (53, 48))
-    seen = window(converted)
+    seen = analyze_padding(converted)
     bare = fully_convolutional(net, size)
     for module in bare.modules():
         if isinstance(module, nn.Conv2d):
             module.padding = (0, 0)
     skipped = [start % step for start, step in zip(seen.start, seen.stride, strict=True)]
     assert skipped != [0, 0]  # the grid of the padded network has another phase
-    assert_same(Unpadded(converted)(x), bare(x[..., skipped[0] :, skipped[1] :]))
+    assert_same(ValidConv(converted)(x), bare(x[..., skipped[0] :, skipped[1] :]))
 
 
 def test_a_window_is_all_that_a_position_looks_at() -> None:
     net, size = classifier("branches")
     converted = fully_convolutional(net, size)
-    seen = window(converted)
+    seen = analyze_padding(converted)
     with torch.enable_grad():
         x = image(net, (120, 110)).requires_grad_()
         answer = converted(x)
@@ -160,7 +167,7 @@ def test_a_window_is_all_that_a_position_looks_at() -> None:
 
 def test_too_small_an_image_for_a_network_without_its_padding_is_refused() -> None:
     net, size = classifier("vgg")
-    free = Unpadded(fully_convolutional(net, size))
+    free = ValidConv(fully_convolutional(net, size))
     with pytest.raises(ValueError, match=r"image of \(20, 20\) pixels. Use at least \(\d+, \d+\)"):
         free(image(net, size))
 
@@ -191,14 +198,14 @@ def test_the_old_answers_are_among_the_dilated_ones(name: str) -> None:
     dense = dilate(strided)
     for more in (0, 3, 7):
         x = image(net, [n + more + axis for axis, n in enumerate(size)])
-        assert_same(sampled(dense(x), window(strided).stride), strided(x))
+        assert_same(sampled(dense(x), analyze_padding(strided).stride), strided(x))
 
 
 @pytest.mark.parametrize("name", STRIDED)
 def test_dilation_keeps_the_field_and_restores_the_resolution(name: str) -> None:
     net, size = classifier(name)
-    strided = window(fully_convolutional(net, size))
-    dense = window(dilate(fully_convolutional(net, size)))
+    strided = analyze_padding(fully_convolutional(net, size))
+    dense = analyze_padding(dilate(fully_convolutional(net, size)))
     assert (dense.start, dense.size) == (strided.start, strided.size)
     assert set(dense.stride) == {1}
 
@@ -223,8 +230,8 @@ def test_each_layer_dilates(layer: nn.Module, shape: tuple[int, int]) -> None:
     net = nn.Sequential(nn.Conv2d(1, 4, 3, (2, 3), 1), layer, nn.ReLU(), nn.Conv2d(4, 2, 3, padding=1)).eval()
     dense = dilate(net)
     x = image(net, shape)
-    assert_same(sampled(dense(x), window(net).stride), net(x))
-    assert_same(sampled(dilate(dense)(x), window(net).stride), net(x))
+    assert_same(sampled(dense(x), analyze_padding(net).stride), net(x))
+    assert_same(sampled(dilate(dense)(x), analyze_padding(net).stride), net(x))
 
 
 @pytest.mark.parametrize("stride", [1, 2, 4, 8, 16, 32])
@@ -232,7 +239,7 @@ def test_the_first_strides_are_kept_on_request(stride: int) -> None:
     trunk = Trunk(settled(ResNet(RESNET50, 2))).eval()  # type: ignore[arg-type]
     x = image(trunk, (70, 67))
     some = dilate(trunk, stride)
-    assert window(some).stride == (stride, stride)
+    assert analyze_padding(some).stride == (stride, stride)
     assert_same(sampled(some(x), (32 // stride,) * 2), trunk(x))
 
 
@@ -249,7 +256,7 @@ def test_a_dilated_classifier_answers_at_each_pixel_as_sliding_does() -> None:
 def test_stitched_shifts_equal_dilation(name: str) -> None:
     net, size = classifier(name)
     strided = fully_convolutional(net, size)
-    stride = window(strided).stride
+    stride = analyze_padding(strided).stride
     x = image(net, [n + s + 2 for n, s in zip(size, stride, strict=True)])
     assert_same(shift_and_stitch(strided, x, stride), dilate(strided)(x))
 
@@ -258,14 +265,14 @@ def test_stitched_shifts_equal_dilation(name: str) -> None:
 def test_with_padding_they_equal_it_where_no_padding_has_a_say(name: str) -> None:
     net, size = classifier(name)
     strided = fully_convolutional(net, size)
-    seen = window(strided)
+    seen = analyze_padding(strided)
     dense = dilate(strided)
     x = image(net, [n + 2 * s for n, s in zip(seen.minimum, seen.stride, strict=True)])
     stitched, answer = shift_and_stitch(strided, x, seen.stride), dense(x)
     assert stitched.shape == answer.shape
     start = tuple(a - (s - 1) for a, s in zip(seen.start, seen.stride, strict=True))  # a shifted image begins later
     span = tuple(n + s - 1 for n, s in zip(seen.size, seen.stride, strict=True))
-    inside: tuple[Any, ...] = (..., *Window(start, span, (1,) * len(size)).untouched(x.shape[2:]))
+    inside: tuple[Any, ...] = (..., *PaddingAnalysis(start, span, (1,) * len(size)).untouched(x.shape[2:]))
     assert stitched[inside].numel()
     assert_same(stitched[inside], answer[inside])
     assert (stitched - answer).abs().max() > VISIBLE * answer.abs().max()
@@ -295,8 +302,8 @@ def test_a_wrong_stride_is_refused() -> None:
     ids=["vgg16", "alexnet", "resnet50", "resnet101"],
 )
 def test_published_networks_have_their_published_fields(net: nn.Module, size: int) -> None:
-    assert window(net).size == (size, size)  # Araujo et al. 2019, table 1
-    assert window(dilate(net)).size == (size, size)
+    assert analyze_padding(net).size == (size, size)  # Araujo et al. 2019, table 1
+    assert analyze_padding(dilate(net)).size == (size, size)
 
 
 # what cannot be converted is named
@@ -390,7 +397,7 @@ def test_strides_that_do_not_meet_are_named() -> None:
         def forward(self, x: Tensor) -> Tensor:
             return torch.cat([self.stem(x), x], 1)
 
-    for convert in (window, dilate):
+    for convert in (analyze_padding, dilate):
         with pytest.raises(ValueError, match=r"The call of cat\(\) joins maps of"):
             convert(Uneven())
 
@@ -403,20 +410,20 @@ WIDE_LENET = settled(
 
 def test_the_window_of_an_unpadded_network_begins_in_the_image() -> None:
     net = nn.Sequential(nn.Conv2d(1, 2, 5, padding=2), nn.MaxPool2d(2), nn.Conv2d(2, 2, 3, padding=1)).eval()
-    padded, clean = window(net), window(Unpadded(net))
+    padded, clean = analyze_padding(net), analyze_padding(ValidConv(net))
     assert (clean.size, clean.stride, clean.padded) == (padded.size, padded.stride, ())
     assert all(0 <= start < step for start, step in zip(clean.start, clean.stride, strict=True))
     x = torch.randn(1, 1, 31, 36)
-    whole, first = Unpadded(net)(x), clean.start
+    whole, first = ValidConv(net)(x), clean.start
     part = x[..., first[0] : first[0] + clean.size[0], first[1] : first[1] + clean.size[1]]
     changed = torch.zeros_like(x)
     changed[..., first[0] : first[0] + clean.size[0], first[1] : first[1] + clean.size[1]] = part
-    assert_same(Unpadded(net)(changed)[..., 0, 0], whole[..., 0, 0])
+    assert_same(ValidConv(net)(changed)[..., 0, 0], whole[..., 0, 0])
 
 
 def test_an_unpadded_network_may_be_part_of_another() -> None:
     net = nn.Sequential(nn.Conv2d(1, 2, 3, padding=1), nn.MaxPool2d(2)).eval()
-    joined = window(nn.Sequential(Unpadded(net), nn.Conv2d(2, 1, 3)))
-    inner = window(Unpadded(net))
+    joined = analyze_padding(nn.Sequential(ValidConv(net), nn.Conv2d(2, 1, 3)))
+    inner = analyze_padding(ValidConv(net))
     assert joined.size == tuple(n + 2 * j for n, j in zip(inner.size, inner.stride, strict=True))
     assert (joined.start, joined.stride, joined.padded) == (inner.start, inner.stride, ())

@@ -220,5 +220,5 @@ def test_the_grid_is_that_of_pools_and_scales(ndim: int) -> None:
 
 def test_untaught_is_the_network_that_it_was() -> None:
     spec = NetSpec(width=2, depth=2, classes=3)
-    assert replace(spec, classes=5, filters=PLAIN[2], head="levels", original=3).untaught == spec
-    assert replace(spec, filters=PLAIN[2], head="levels").untaught == spec
+    assert replace(spec, classes=5, filters=PLAIN[2], head="levels", original=3).trunk_spec == spec
+    assert replace(spec, filters=PLAIN[2], head="levels").trunk_spec == spec

@@ -8,7 +8,7 @@ import torch
 
 from napari_fcn.nets import NetSpec
 from napari_fcn.nets.build import Net
-from napari_fcn.nets.convert import begin_as
+from napari_fcn.nets.convert import copy_weights
 
 FLAT = NetSpec(width=4, depth=2, classes=3)
 DEEP = replace(FLAT, ndim=3, kernel=((1, 3, 3), (3, 3, 3), (3, 3, 3)), pool=((1, 2, 2),) * 2)
@@ -58,13 +58,13 @@ def difference(deep: Net, flat: Net, axis: int = 0) -> float:
 def test_a_deep_net_begins_as_the_flat_one_plane_by_plane(flat: NetSpec, deep: NetSpec, axis: int) -> None:
     source, net = drawn(flat), drawn(deep, 7)
     assert difference(net, source, axis) > 1e-2
-    begin_as(net, source)
+    copy_weights(net, source)
     assert difference(net, source, axis) < 1e-5
 
 
 def test_convolutions_along_the_new_axis_can_learn() -> None:
     net = drawn(replace(DEEP, family="video"))
-    begin_as(net, drawn(FLAT))
+    copy_weights(net, drawn(FLAT))
     net.train()
     net(torch.randn(1, 1, 5, 16, 16)).square().sum().backward()
     weights = [p for p in net.parameters() if p.ndim == 5 and p.shape[2] == 3]
@@ -76,7 +76,7 @@ def test_convolutions_along_the_new_axis_can_learn() -> None:
 def test_another_number_of_classes_keeps_its_own_score_layer() -> None:
     net, source = drawn(replace(DEEP, classes=5)), drawn(FLAT)
     score = net.score.weight.clone()  # type: ignore[union-attr, operator]
-    begin_as(net, source)
+    copy_weights(net, source)
     assert torch.equal(net.score.weight, score)  # type: ignore[union-attr, arg-type]
     first = net.state_dict()["encoder.0.0.weight"]
     assert torch.equal(first[:, :, 0], source.state_dict()["encoder.0.0.weight"])
@@ -84,7 +84,7 @@ def test_another_number_of_classes_keeps_its_own_score_layer() -> None:
 
 def test_a_net_of_as_many_axes_takes_all_weights() -> None:
     net, source = drawn(FLAT, 3), drawn(FLAT)
-    begin_as(net, source)
+    copy_weights(net, source)
     assert all(torch.equal(value, source.state_dict()[name]) for name, value in net.state_dict().items())
 
 
@@ -99,9 +99,9 @@ def test_a_net_of_as_many_axes_takes_all_weights() -> None:
 )
 def test_a_net_that_differs_says_in_what(change: dict[str, Any], words: str) -> None:
     with pytest.raises(ValueError, match=words):
-        begin_as(replace(DEEP, **change).build(), FLAT.build())
+        copy_weights(replace(DEEP, **change).build(), FLAT.build())
 
 
 def test_a_flat_net_cannot_begin_as_a_deep_one() -> None:
     with pytest.raises(ValueError, match="a unet of 2 axes cannot begin as a unet of 3"):
-        begin_as(FLAT.build(), DEEP.build())
+        copy_weights(FLAT.build(), DEEP.build())

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from net_contract import SPECS
 
 from napari_fcn.nets import NetSpec
-from napari_fcn.nets.planner import ALIKE, CONTEXT, SHORTEST, least_reach
+from napari_fcn.nets.planner import ALIKE, CONTEXT, SHORTEST, min_receptive_field
 from napari_fcn.nets.validation import NETWORKS
 from napari_fcn.receptive_field.theoretical import theoretical
 
@@ -72,7 +72,7 @@ def test_the_field_holds_an_object_and_as_much_again(
     assert all(s >= CONTEXT * size for axis, s in enumerate(seen) if axis != spec.time)
     if spec.depth > 1:  # no deeper than needed
         less = NetSpec.suggest(spacing, size, family=family, depth=spec.depth - 1)
-        seen = [(2 * n + 1) * s for n, s in zip(least_reach(less), known, strict=True)]
+        seen = [(2 * n + 1) * s for n, s in zip(min_receptive_field(less), known, strict=True)]
         assert any(s < CONTEXT * size for axis, s in enumerate(seen) if axis != spec.time)
 
 
@@ -104,7 +104,7 @@ def test_what_is_given_stays() -> None:
 @pytest.mark.parametrize("name", SPECS)
 def test_a_network_sees_at_least_as_far_as_its_kernels_reach(name: str) -> None:
     spec, field = SPECS[name], theoretical(SPECS[name])
-    assert all(r <= min(a, b) for r, a, b in zip(least_reach(spec), field.before, field.after, strict=True))
+    assert all(r <= min(a, b) for r, a, b in zip(min_receptive_field(spec), field.before, field.after, strict=True))
 
 
 @pytest.mark.parametrize(

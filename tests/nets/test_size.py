@@ -6,7 +6,7 @@ import pytest
 from net_contract import SPECS
 
 from napari_fcn.nets import NetSpec
-from napari_fcn.nets.size import least_field, parameters
+from napari_fcn.nets.size import count_parameters, min_receptive_field
 from napari_fcn.receptive_field.theoretical import theoretical
 
 SIGMAS = ((0.7,), (2.0,), (8.0,))
@@ -27,18 +27,18 @@ def test_weights_are_counted_without_building(name: str, kind: str) -> None:
         spec = taught(spec, original=0)
     elif kind != "plain":
         spec = replace(spec, head="levels", original=spec.classes)
-    assert parameters(spec) == sum(p.numel() for p in spec.build().parameters())
+    assert count_parameters(spec) == sum(p.numel() for p in spec.build().parameters())
 
 
 @pytest.mark.parametrize("ndim", [1, 2, 3])
 def test_weights_of_filters_alone_are_counted(ndim: int) -> None:
     filters = tuple(sigma * ndim for sigma in SIGMAS)
     spec = NetSpec("filters", ndim, 2, 3, 1, 0, kernel=((1,),), pool=(), filters=filters, head="levels", hidden=4)
-    assert parameters(spec) == sum(p.numel() for p in spec.build().parameters())
+    assert count_parameters(spec) == sum(p.numel() for p in spec.build().parameters())
 
 
 @pytest.mark.parametrize("name", sorted(SPECS))
 def test_a_network_sees_at_least_what_its_kernels_reach_over(name: str) -> None:
     field = theoretical(SPECS[name])
     seen = max(before + 1 + after for before, after in zip(field.before, field.after, strict=True))
-    assert least_field(SPECS[name]) <= seen
+    assert min_receptive_field(SPECS[name]) <= seen

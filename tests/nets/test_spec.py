@@ -50,7 +50,7 @@ def test_a_spec_survives_json(spec: NetSpec) -> None:
 @given(specs())
 def test_a_twin_is_the_network_along_one_axis(spec: NetSpec) -> None:
     for axis in range(spec.ndim):
-        twin = spec.twin(axis)
+        twin = spec.axis_spec(axis)
         assert twin.ndim == 1
         assert twin.multiple == spec.multiple[axis : axis + 1]
         assert [k for (k,) in twin.kernel] == [level[axis] for level in spec.kernel]

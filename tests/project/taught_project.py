@@ -13,7 +13,7 @@ from napari_fcn.geometry import Axes, Region
 from napari_fcn.learning.annotations import Samples
 from napari_fcn.models.checkpoint import Checkpoint
 from napari_fcn.project import ImageRecord, Project, fingerprint
-from napari_fcn.project.replay import Replayed, replay, resumed
+from napari_fcn.project.replay import Replayed, replay, resume
 from napari_fcn.settings import TeachSettings
 from napari_fcn.teaching import Teaching
 
@@ -53,7 +53,7 @@ class Lesson:
         self.project.close()
         project = Project.open(self.project.path)
         self.labels = np.asarray(project.painted())
-        self.begin(project, resumed(project))
+        self.begin(project, resume(project))
 
     def paint(self, labels: npt.NDArray[np.uint8]) -> None:
         """Paint what differs, as one stroke."""
@@ -67,7 +67,9 @@ class Lesson:
         """Paint and learn; return the events up to one at which it is closed."""
         self.paint(labels)
         found = []
-        events = self.teaching.refine(Samples.read(self.labels), whole(self.labels.shape), self.project.strokes)
+        events = self.teaching.run_round(
+            Samples.from_labels(self.labels), whole(self.labels.shape), self.project.strokes
+        )
         for event in events:
             found.append(event)
             if until(event):

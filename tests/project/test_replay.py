@@ -12,12 +12,12 @@ from net_contract import one_thread  # noqa: F401
 from project.lesson import IMAGE, SHAPE, Lesson
 
 from napari_fcn.errors import ProjectError
-from napari_fcn.events import Answered, StepDone, UpdateReady
+from napari_fcn.events import CandidateEvaluated, HeadFitted, StepDone
 from napari_fcn.geometry import Region
 from napari_fcn.learning import evaluation
 from napari_fcn.learning.annotations import Samples
 from napari_fcn.project import Project
-from napari_fcn.project.replay import recall, replay, resumed
+from napari_fcn.project.replay import replay, restore_labels, resume
 from napari_fcn.settings import TeachSettings
 
 
@@ -39,7 +39,7 @@ def is_step(event: Any) -> bool:
 
 
 def is_judged(event: Any) -> bool:
-    return isinstance(event, UpdateReady)
+    return isinstance(event, CandidateEvaluated)
 
 
 @pytest.mark.parametrize("kind", ["network", "filters"])
@@ -135,7 +135,7 @@ def test_an_answer_that_was_never_kept_is_not_kept_by_the_repetition_either(tmp_
     lesson = Lesson(tmp_path / "a.fcn", tiny(), HEADS)
     lesson.teach(painted(SHAPE, 1))
     for turn in (2, 3):
-        lesson.teach(painted(SHAPE, turn), lambda event: isinstance(event, Answered))
+        lesson.teach(painted(SHAPE, turn), lambda event: isinstance(event, HeadFitted))
     assert len(lesson.teaching.history.commits) == 2
     lesson.reopen()  # as after a crash between an answer and its commit
     lesson.teach(painted(SHAPE, 4))
@@ -188,7 +188,7 @@ def test_a_session_that_was_gone_on_with_comes_out_again(
 def corner_first(lesson: Lesson) -> None:
     """Teach the first turn with a corner of the image on screen."""
     lesson.paint(painted(WIDE, 1))
-    run(lesson.teaching.refine(Samples.read(lesson.labels), Region((0, 0), (20, 20)), lesson.project.strokes))
+    run(lesson.teaching.refine(Samples.from_labels(lesson.labels), Region((0, 0), (20, 20)), lesson.project.strokes))
 
 
 WIDE = (48, 400)  # several tiles
@@ -212,7 +212,7 @@ def test_a_journal_of_a_session_that_went_on_with_another_tile_comes_out_again(t
     corner_first(lesson)
     lesson.project.close()
     project = Project.open(lesson.project.path)
-    lesson.begin(project, {**resumed(project), "reference": (24, 200)})  # as versions did that took the middle
+    lesson.begin(project, {**resume(project), "reference": (24, 200)})  # as versions did that took the middle
     lesson.teach(painted(WIDE, 2))
     assert [e["reference"] for e in project.entries() if e["kind"] == "turn"] == [[10, 10], [24, 200]]
     same(lesson, "head")
@@ -248,7 +248,7 @@ def test_what_was_painted_at_a_commit_is_known(tmp_path: Path) -> None:
     for turn in (1, 2):
         lesson.teach(painted(SHAPE, turn))
     for number, turn in ((0, 0), (1, 1), (2, 2)):
-        assert recall(lesson.project, number).same_as(Samples.read(painted(SHAPE, turn)))
+        assert restore_labels(lesson.project, number).equals(Samples.from_labels(painted(SHAPE, turn)))
     lesson.project.close()
 
 

@@ -18,13 +18,13 @@ from lessons import FAST, HEADS, halves, run, tiny
 from net_contract import one_thread  # noqa: F401
 from project.lesson import Lesson
 
-from napari_fcn.events import Answered, HistoryChanged
+from napari_fcn.events import HeadFitted, HistoryChanged
 from napari_fcn.geometry import Region
 from napari_fcn.learning import evaluation
 from napari_fcn.learning.annotations import Samples
 from napari_fcn.models.card import ClassLabel
 from napari_fcn.project import Project
-from napari_fcn.project.replay import replay, resumed
+from napari_fcn.project.replay import replay, resume
 
 SHAPE = (8, 12)
 IMAGE = halves(SHAPE)
@@ -83,7 +83,7 @@ class Sessions(RuleBasedStateMachine):
 
     def _learn(self, until: Callable[[Any], bool]) -> None:
         lesson = self.lesson
-        events = lesson.teaching.refine(Samples.read(lesson.labels), Region.whole(SHAPE), lesson.project.strokes)
+        events = lesson.teaching.refine(Samples.from_labels(lesson.labels), Region.whole(SHAPE), lesson.project.strokes)
         for event in events:
             self.learnt = lesson.labels.copy()
             self._record(event)
@@ -108,14 +108,14 @@ class Sessions(RuleBasedStateMachine):
         lesson.paint(labels)
         self.strokes[lesson.project.strokes] = lesson.labels.copy()
         if how != "not":
-            self._learn(lambda event: how == "answered" and isinstance(event, Answered))
+            self._learn(lambda event: how == "answered" and isinstance(event, HeadFitted))
         self._done()
 
     def _restore(self, move: Callable[[], Any], number: int | None) -> None:
         """Go to a state as the dock does: what was painted and not learnt from becomes a state of its own first."""
         lesson = self.lesson
-        if not Samples.read(lesson.labels).same_as(lesson.teaching.samples):
-            self._learn(lambda event: isinstance(event, Answered))
+        if not Samples.from_labels(lesson.labels).equals(lesson.teaching.samples):
+            self._learn(lambda event: isinstance(event, HeadFitted))
         told = run(move())
         for event in told:
             self._record(event)
@@ -251,7 +251,7 @@ class Sessions(RuleBasedStateMachine):
         lesson = self.lesson
         project = Project.open(folder)
         lesson.labels = np.asarray(project.painted())
-        lesson.begin(project, resumed(project))
+        lesson.begin(project, resume(project))
         self.learnt = dense(lesson.teaching.samples)
         self.strokes[project.strokes] = lesson.labels.copy()
         assert [k.name for k in project.classes()] == [k.name for k in lesson.teaching.classes]

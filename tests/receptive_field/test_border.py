@@ -14,9 +14,9 @@ from napari_fcn.events import BorderTrustDone
 from napari_fcn.geometry import Region
 from napari_fcn.nets import NetSpec
 from napari_fcn.nets.validation import PADDINGS
-from napari_fcn.receptive_field.border import border_trust, lying_outside, to_border, with_padding
+from napari_fcn.receptive_field.border import border_trust, distance_to_border, share_outside, with_padding
 from napari_fcn.receptive_field.effective import EffectiveField
-from napari_fcn.receptive_field.theoretical import anatomy
+from napari_fcn.receptive_field.theoretical import analyze
 
 
 def box(before: int, after: int, ndim: int) -> EffectiveField:
@@ -28,7 +28,7 @@ def box(before: int, after: int, ndim: int) -> EffectiveField:
 def trust(spec: NetSpec, shape: tuple[int, ...], used: EffectiveField) -> BorderTrustDone:
     net, image = lively(spec), net_contract.noise(spec, shape)[0].numpy()
     answers = {padding: answering(with_padding(net, padding)) for padding in PADDINGS}
-    *_, last = border_trust(answers, image, anatomy(spec), used)
+    *_, last = border_trust(answers, image, analyze(spec), used)
     assert isinstance(last, BorderTrustDone)
     return last
 
@@ -38,7 +38,7 @@ def test_the_share_outside_is_what_is_cut_off(ndim: int, shape: tuple[int, ...])
     used = box(2, 3, ndim)
     rng = np.random.default_rng(0)
     used.heat[:] = rng.random(used.heat.shape)
-    found = lying_outside(used, shape)
+    found = share_outside(used, shape)
     for index in np.ndindex(shape):
         here = used.region.shift(index)
         inside = here.clip(shape).relative_to(here)
@@ -46,17 +46,17 @@ def test_the_share_outside_is_what_is_cut_off(ndim: int, shape: tuple[int, ...])
 
 
 def test_distance_to_the_border_counts_pixels() -> None:
-    np.testing.assert_array_equal(to_border((5,)), [0, 1, 2, 1, 0])
-    assert to_border((9, 40))[4, 20] == 4
+    np.testing.assert_array_equal(distance_to_border((5,)), [0, 1, 2, 1, 0])
+    assert distance_to_border((9, 40))[4, 20] == 4
 
 
 @pytest.mark.parametrize("name", ["unet-1d", "unet-2d", "unet-3d", "reflect", "replicate-3d"])
 def test_padding_matters_near_the_border_only(name: str) -> None:
     spec = SPECS[name]
-    field = anatomy(spec).field
+    field = analyze(spec).field
     shape = tuple(2 * max(field.size) + 9 for _ in range(spec.ndim)) if spec.ndim < 3 else (30, 31, 32)
     found = trust(spec, shape, box(2, 2, spec.ndim))
-    far = to_border(shape) > max(*field.before, *field.after)
+    far = distance_to_border(shape) > max(*field.before, *field.after)
     assert found.change[~far].max() > 1e-3
     assert not far.any() or found.change[far].max() < 1e-5
     assert 0 <= found.depth <= max(*field.before, *field.after) + 1

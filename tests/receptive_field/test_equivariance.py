@@ -10,13 +10,13 @@ from napari_fcn.events import EquivarianceDone
 from napari_fcn.geometry import Region
 from napari_fcn.nets import NetSpec
 from napari_fcn.receptive_field.equivariance import equivariance
-from napari_fcn.receptive_field.theoretical import anatomy
+from napari_fcn.receptive_field.theoretical import analyze
 
 
 def shifted(spec: NetSpec, shape: tuple[int, ...], region: Region | None = None) -> EquivarianceDone:
     image = net_contract.noise(spec, shape)[0].numpy()
     answer = answering(lively(spec))
-    *_, last = equivariance(answer, image, region or Region.whole(shape), anatomy(spec))
+    *_, last = equivariance(answer, image, region or Region.whole(shape), analyze(spec))
     assert isinstance(last, EquivarianceDone)
     return last
 

@@ -9,7 +9,7 @@ from torch import nn
 
 from napari_fcn.geometry import Region
 from napari_fcn.receptive_field.influence import influenced, influenced_box
-from napari_fcn.receptive_field.theoretical import anatomy
+from napari_fcn.receptive_field.theoretical import analyze
 
 SHAPES = {1: (91,), 2: (41, 38), 3: (22, 19, 21)}
 STROKES = {1: ((40,), (43,)), 2: ((17, 9), (19, 14)), 3: ((9, 8, 3), (10, 9, 5))}
@@ -38,7 +38,7 @@ def test_the_influence_of_a_stroke_is_what_it_changes(name: str) -> None:
     stroke[(0,) * spec.ndim] = spec.ndim == 3  # not a box, but in 3-D
     image = np.zeros(shape, bool)
     image[at.slices] = stroke
-    region, mask = influenced(spec.build(), stroke, at, shape, anatomy(spec))
+    region, mask = influenced(spec.build(), stroke, at, shape, analyze(spec))
     joined = np.zeros(shape, bool)
     joined[region.slices] = mask
     np.testing.assert_array_equal(joined, by_brute_force(name, image))
@@ -51,7 +51,7 @@ def test_the_influence_of_a_stroke_is_what_it_changes(name: str) -> None:
 @pytest.mark.parametrize("corner", ["first", "last", "middle"])
 def test_the_box_is_that_of_the_mask(name: str, corner: str) -> None:
     spec = SPECS[name]
-    shape, found = SHAPES[spec.ndim], anatomy(spec)
+    shape, found = SHAPES[spec.ndim], analyze(spec)
     pixel = {"first": [0] * len(shape), "last": [n - 1 for n in shape], "middle": [n // 2 for n in shape]}[corner]
     at = Region(tuple(pixel), tuple(i + 1 for i in pixel))
     region, _ = influenced(spec.build(), np.ones(at.shape, bool), at, shape, found)
@@ -61,9 +61,9 @@ def test_the_box_is_that_of_the_mask(name: str, corner: str) -> None:
 def test_strokes_over_several_tiles_join(monkeypatch: pytest.MonkeyPatch) -> None:
     spec, shape = SPECS["unet-2d"], (130, 120)
     stroke = np.eye(130, 120, dtype=bool)
-    whole = influenced(spec.build(), stroke, Region.whole(shape), shape, anatomy(spec))
+    whole = influenced(spec.build(), stroke, Region.whole(shape), shape, analyze(spec))
     monkeypatch.setattr("napari_fcn.receptive_field.influence.TILE", 16**2)
-    tiled = influenced(spec.build(), stroke, Region.whole(shape), shape, anatomy(spec))
+    tiled = influenced(spec.build(), stroke, Region.whole(shape), shape, analyze(spec))
     assert tiled[0] == whole[0]
     np.testing.assert_array_equal(tiled[1], whole[1])
 
@@ -79,13 +79,13 @@ def test_a_network_that_splits_its_channels_is_read_backwards(split: list[int] |
             a, b = self.stem(x).split(split, dim=1)
             return a + self.wide(b)
 
-    region, mask = influenced(Halves(), np.ones(1, bool), Region((20,), (21,)), (40,), anatomy(Halves()))
+    region, mask = influenced(Halves(), np.ones(1, bool), Region((20,), (21,)), (40,), analyze(Halves()))
     assert region == Region((15,), (26,))
     assert mask.all()
 
 
 def test_an_empty_stroke_influences_nothing() -> None:
     spec, at = SPECS["unet-2d"], Region((3, 3), (6, 6))
-    region, mask = influenced(spec.build(), np.zeros((3, 3), bool), at, (20, 20), anatomy(spec))
+    region, mask = influenced(spec.build(), np.zeros((3, 3), bool), at, (20, 20), analyze(spec))
     assert region.is_empty
     assert mask.size == 0

@@ -11,7 +11,7 @@ from torch.nn import functional as F
 from napari_fcn.errors import ModelError
 from napari_fcn.geometry import ReceptiveField
 from napari_fcn.nets import NetSpec
-from napari_fcn.receptive_field.theoretical import anatomy, theoretical
+from napari_fcn.receptive_field.theoretical import analyze, theoretical
 
 
 @pytest.mark.parametrize(
@@ -79,7 +79,7 @@ def test_published_networks_have_their_published_fields(name: str) -> None:
 
 def test_growth_is_that_of_the_closed_form() -> None:
     net = nn.Sequential(nn.Conv2d(1, 4, 5, padding=2), nn.MaxPool2d(2), nn.Conv2d(4, 8, 3, stride=2), nn.AvgPool2d(3))
-    found = anatomy(net).layers
+    found = analyze(net).layers
     size, jump, start = 1, 1, 0.0
     for layer, (kernel, stride, padding) in zip(found, [(5, 1, 2), (2, 2, 0), (3, 2, 0), (3, 3, 0)], strict=False):
         size, start, jump = size + (kernel - 1) * jump, start + ((kernel - 1) / 2 - padding) * jump, jump * stride
@@ -99,7 +99,7 @@ def test_a_network_of_ours_is_probed_like_a_foreign_one(name: str) -> None:
 @pytest.mark.parametrize("pool", [(4, 4, 4, 4), (8, 8, 2)])
 def test_a_grid_of_hundreds_of_pixels_is_found(pool: tuple[int, ...]) -> None:
     spec = NetSpec(ndim=1, width=1, depth=len(pool), pool=tuple((p,) for p in pool), kernel=1)
-    found = anatomy(spec)
+    found = analyze(spec)
     assert found.multiple == spec.multiple
     assert max(layer.jump[0] for layer in found.layers) == spec.multiple[0]
 
@@ -108,7 +108,7 @@ def test_a_grid_of_hundreds_of_pixels_is_found(pool: tuple[int, ...]) -> None:
 def test_each_phase_sees_what_changes_it(name: str) -> None:
     spec = SPECS[name]
     net = net_contract._positive(spec)
-    found, period = anatomy(spec), spec.multiple[0]
+    found, period = analyze(spec), spec.multiple[0]
     assert found.multiple == spec.multiple
     length = 2 * period * -(-max(found.field.size) // period) + 2 * period
     x = torch.ones(1, 1, length, dtype=torch.float64, requires_grad=True)
@@ -195,7 +195,7 @@ class Squeezed(nn.Module):
     ],
 )
 def test_layers_that_see_everything_are_named(net: nn.Module, name: str) -> None:
-    assert anatomy(net).unbounded == (name,)
+    assert analyze(net).unbounded == (name,)
     with pytest.raises(ModelError, match="no finite receptive field") as caught:
         theoretical(net)
     assert name in str(caught.value)

@@ -10,13 +10,13 @@ import numpy as np
 import pytest
 import torch
 
-from napari_fcn.errors import InTheWay
+from napari_fcn.errors import OutputExistsError
 from napari_fcn.events import RunDone, RunPlanned, TileDone
 from napari_fcn.io import Origin, read_image
 from napari_fcn.models.checkpoint import Checkpoint
 from napari_fcn.models.recipe import plain_recipe
 from napari_fcn.nets.spec import NetSpec
-from napari_fcn.runs.job import Job, Terms, carry_out
+from napari_fcn.runs.job import OutputPolicy, RunJob, run_job
 from napari_fcn.runs.writer import open_session
 from napari_fcn.settings import PredictSettings
 
@@ -25,26 +25,26 @@ Run = Callable[..., Iterator[Any]]
 
 
 @pytest.fixture
-def job(tmp_path: Path, rng: np.random.Generator) -> Job:
+def job(tmp_path: Path, rng: np.random.Generator) -> RunJob:
     np.save(tmp_path / "cells.npy", rng.integers(0, 255, (32, 48), np.uint8))
     targets = {"classes": tmp_path / "cells_classes.ome.tif"}
-    return Job(tmp_path / "cells.npy", tmp_path / "cells", targets, Origin.of(tmp_path / "cells.npy"))
+    return RunJob(tmp_path / "cells.npy", tmp_path / "cells", targets, Origin.of(tmp_path / "cells.npy"))
 
 
 @pytest.fixture
-def run(job: Job) -> Run:
+def run(job: RunJob) -> Run:
     spec = NetSpec(classes=3, width=2, depth=1)
     net = spec.build(torch.Generator().manual_seed(3))
     checkpoint = Checkpoint.of(net, plain_recipe("tiny", spec, "made for a test"))
 
-    def run(terms: Terms) -> Iterator[Any]:
+    def run(terms: OutputPolicy) -> Iterator[Any]:
         image = read_image(job.image)
-        return carry_out(job, image, open_session(image, checkpoint, "", terms.settings), terms)
+        return run_job(job, image, open_session(image, checkpoint, "", terms.settings), terms)
 
     return run
 
 
-def interrupt(run: Run, terms: Terms, tiles: int = 2) -> None:
+def interrupt(run: Run, terms: OutputPolicy, tiles: int = 2) -> None:
     """Give a run up after some tiles."""
     with closing(run(terms)) as events:  # type: ignore[type-var]  # generators can be closed
         for event in events:
@@ -57,33 +57,33 @@ def planned(events: list[Any]) -> RunPlanned:
     return next(event for event in events if isinstance(event, RunPlanned))
 
 
-def test_a_result_of_the_very_same_run_is_left_as_it_is(run: Run, job: Job) -> None:
-    assert isinstance(list(run(Terms(SETTINGS, resume=True)))[-1], RunDone)
+def test_a_result_of_the_very_same_run_is_left_as_it_is(run: Run, job: RunJob) -> None:
+    assert isinstance(list(run(OutputPolicy(SETTINGS, resume=True)))[-1], RunDone)
     written = job.targets["classes"].stat().st_mtime_ns
-    assert list(run(Terms(SETTINGS, resume=True, overwrite=True))) == []
+    assert list(run(OutputPolicy(SETTINGS, resume=True, overwrite=True))) == []
     assert job.targets["classes"].stat().st_mtime_ns == written
 
 
-def test_a_result_of_another_run_is_in_the_way_before_anything_is_computed(run: Run, job: Job) -> None:
-    list(run(Terms(SETTINGS)))
+def test_a_result_of_another_run_is_in_the_way_before_anything_is_computed(run: Run, job: RunJob) -> None:
+    list(run(OutputPolicy(SETTINGS)))
     other = replace(SETTINGS, colour="dab")
-    with pytest.raises(InTheWay, match=r"Pass --overwrite") as error:
-        next(run(Terms(other, resume=True)))
+    with pytest.raises(OutputExistsError, match=r"Pass --overwrite") as error:
+        next(run(OutputPolicy(other, resume=True)))
     assert error.value.short == f"{job.targets['classes']} exists."
-    assert isinstance(list(run(Terms(other, resume=True, overwrite=True)))[-1], RunDone)
+    assert isinstance(list(run(OutputPolicy(other, resume=True, overwrite=True)))[-1], RunDone)
 
 
-def test_a_run_that_was_given_up_leaves_no_result_and_is_gone_on_with(run: Run, job: Job) -> None:
-    interrupt(run, Terms(SETTINGS, resume=True))
+def test_a_run_that_was_given_up_leaves_no_result_and_is_gone_on_with(run: Run, job: RunJob) -> None:
+    interrupt(run, OutputPolicy(SETTINGS, resume=True))
     assert not job.targets["classes"].exists()
-    assert planned(list(run(Terms(SETTINGS, resume=True)))).done == 2
+    assert planned(list(run(OutputPolicy(SETTINGS, resume=True)))).done == 2
     assert job.targets["classes"].exists()
     assert not job.out.with_name("cells.unfinished").exists()
 
 
 def test_unfinished_work_of_another_run_gives_way_only_if_it_may(run: Run) -> None:
-    interrupt(run, Terms(SETTINGS, resume=True))
-    other = Terms(replace(SETTINGS, colour="dab"), resume=True)
-    with pytest.raises(InTheWay, match="holds another run"):
+    interrupt(run, OutputPolicy(SETTINGS, resume=True))
+    other = OutputPolicy(replace(SETTINGS, colour="dab"), resume=True)
+    with pytest.raises(OutputExistsError, match="holds another run"):
         list(run(other))
     assert planned(list(run(replace(other, renew=True)))).done == 0

@@ -4,28 +4,28 @@ import numpy as np
 import pytest
 
 from napari_fcn.geometry import Region
-from napari_fcn.runs.ledger import Block, Ledger, checksum
+from napari_fcn.runs.ledger import DoneBlock, RunLedger, checksum
 
 RUN = {"identity": {"model": "abc"}, "tile": [8, 8]}
-BLOCKS = [Block(Region((n, 0), (n + 1, 8)), f"source {n}", {"classes": f"sum {n}"}) for n in range(4)]
+BLOCKS = [DoneBlock(Region((n, 0), (n + 1, 8)), f"source {n}", {"classes": f"sum {n}"}) for n in range(4)]
 
 
 @pytest.fixture
 def path(tmp_path: Path) -> Path:
-    ledger = Ledger.create(tmp_path / "ledger.jsonl", RUN)
+    ledger = RunLedger.create(tmp_path / "ledger.jsonl", RUN)
     for block in BLOCKS:
         ledger.add(block)
     return tmp_path / "ledger.jsonl"
 
 
-def blocks_in(path: Path) -> list[Block]:
-    ledger = Ledger.open(path)
+def blocks_in(path: Path) -> list[DoneBlock]:
+    ledger = RunLedger.open(path)
     assert ledger is not None
     return list(ledger.blocks.values())
 
 
 def test_what_was_added_comes_back(path: Path) -> None:
-    assert Ledger.open(path).run == RUN
+    assert RunLedger.open(path).run == RUN
     assert blocks_in(path) == BLOCKS
 
 
@@ -33,7 +33,7 @@ def test_wherever_the_file_ends_only_whole_lines_count(path: Path) -> None:
     whole = path.read_bytes()
     for end in range(len(whole)):
         path.write_bytes(whole[:end])
-        ledger = Ledger.open(path)
+        ledger = RunLedger.open(path)
         if ledger is None:
             assert end < whole.index(b"\n")
             continue
@@ -44,7 +44,7 @@ def test_wherever_the_file_ends_only_whole_lines_count(path: Path) -> None:
 
 def test_what_follows_half_a_line_counts(path: Path) -> None:
     path.write_bytes(path.read_bytes()[:-20])
-    Ledger.open(path).add(BLOCKS[3])
+    RunLedger.open(path).add(BLOCKS[3])
     assert blocks_in(path) == BLOCKS
 
 
@@ -55,8 +55,8 @@ def test_a_line_that_was_changed_does_not_count(path: Path) -> None:
 
 def test_a_file_without_its_first_line_is_no_ledger(path: Path) -> None:
     path.write_bytes(path.read_bytes().replace(b'"abc"', b'"abd"'))
-    assert Ledger.open(path) is None
-    assert Ledger.open(path.with_name("nothing")) is None
+    assert RunLedger.open(path) is None
+    assert RunLedger.open(path.with_name("nothing")) is None
 
 
 def test_a_checksum_sees_every_bit_the_type_and_the_shape() -> None:

@@ -11,7 +11,7 @@ from napari_fcn.io import ResultMeta
 from napari_fcn.models.checkpoint import Checkpoint
 from napari_fcn.models.recipe import plain_recipe
 from napari_fcn.nets import NetSpec
-from napari_fcn.runs.writer import Recording
+from napari_fcn.runs.writer import RunWriter
 from napari_fcn.session import Session
 from napari_fcn.settings import PredictSettings
 
@@ -27,7 +27,7 @@ def session(rng: np.random.Generator) -> Session:
 
 def test_events_pass_through_and_files_hold_the_same(session: Session, tmp_path: Path) -> None:
     paths = {kind: tmp_path / f"{kind}.npy" for kind in ("classes", "probabilities", "probabilities8")}
-    events = list(Recording(paths).run(session, META))
+    events = list(RunWriter(paths).run(session, META))
     assert isinstance(events[0], RunPlanned)
     assert isinstance(events[-1], RunDone)
     assert sum(isinstance(event, TileDone) for event in events) == events[0].tiles == 12
@@ -38,7 +38,7 @@ def test_events_pass_through_and_files_hold_the_same(session: Session, tmp_path:
 
 
 def test_a_run_that_is_given_up_leaves_no_file(session: Session, tmp_path: Path) -> None:
-    events = Recording({"classes": tmp_path / "classes.npy"}).run(session, META)
+    events = RunWriter({"classes": tmp_path / "classes.npy"}).run(session, META)
     next(events)
     next(events)
     events.close()
@@ -48,13 +48,13 @@ def test_a_run_that_is_given_up_leaves_no_file(session: Session, tmp_path: Path)
 def test_nothing_runs_if_a_file_exists(session: Session, tmp_path: Path) -> None:
     (tmp_path / "classes.npy").write_text("precious")
     with pytest.raises(OutputError, match="exists"):
-        next(Recording({"classes": tmp_path / "classes.npy"}).run(session, META))
+        next(RunWriter({"classes": tmp_path / "classes.npy"}).run(session, META))
     assert (tmp_path / "classes.npy").read_text() == "precious"
 
 
 def test_objects_are_those_of_the_classes_and_bring_no_file_of_their_own(session: Session, tmp_path: Path) -> None:
-    list(Recording({"classes": tmp_path / "classes.npy"}).run(session, META))
-    events = list(Recording({"objects": tmp_path / "objects.npy"}).run(session, META))
+    list(RunWriter({"classes": tmp_path / "classes.npy"}).run(session, META))
+    events = list(RunWriter({"objects": tmp_path / "objects.npy"}).run(session, META))
     steps = [event for event in events if isinstance(event, ObjectsStep)]
     assert [step.done for step in steps] == list(range(1, steps[0].total + 1))
     assert isinstance(events[-1], RunDone)

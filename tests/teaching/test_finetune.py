@@ -13,29 +13,36 @@ from net_contract import one_thread  # noqa: F401
 
 from napari_fcn import api
 from napari_fcn.errors import FcnError, ImageError, ModelError
-from napari_fcn.events import HistoryChanged, LabelsFound, StepDone, UpdateReady
+from napari_fcn.events import CandidateEvaluated, HistoryChanged, LabelsFound, StepDone
 from napari_fcn.models.adapt import TWO_CLASSES, filters_only
 from napari_fcn.nets import NetSpec
 from napari_fcn.nets.spec import LEAST
 from napari_fcn.nets.validation import NETWORKS
-from napari_fcn.teaching.finetune import Limit, Taught, finetune, named, roles_of, starting_point
+from napari_fcn.teaching.finetune import (
+    FinetuneLimit,
+    FinetuneResult,
+    finetune,
+    initial_model,
+    roles_of,
+    with_class_names,
+)
 
 SHAPE = (48, 64)
 IMAGE = halves(SHAPE)
 LABELS = painted(SHAPE, 8)
 
 
-def taught(limit: Limit | None = None, labels: Any = LABELS, **values: Any) -> tuple[Taught, list[Any]]:
+def taught(limit: FinetuneLimit | None = None, labels: Any = LABELS, **values: Any) -> tuple[FinetuneResult, list[Any]]:
     """Return the end and all events before it."""
     values = {"settings": FAST, **values}
     *events, end = run(finetune(IMAGE, labels, values.pop("model", None) or tiny(), limit=limit, **values))
-    assert isinstance(end, Taught)
+    assert isinstance(end, FinetuneResult)
     return end, events
 
 
 @pytest.mark.parametrize("steps", [0, 1, 2, 3, 5])
 def test_no_more_steps_are_taken_than_asked_for(steps: int) -> None:
-    end, events = taught(Limit(steps))
+    end, events = taught(FinetuneLimit(steps))
     found = [event for event in events if isinstance(event, StepDone)]
     once = max(1, min(FAST.judge_every, steps))
     assert end.steps == len(found)
@@ -43,11 +50,13 @@ def test_no_more_steps_are_taken_than_asked_for(steps: int) -> None:
     assert (end.loss is None) == (steps == 0)
     if found:
         assert end.loss == found[-1].loss
-        assert isinstance(next(e for e in reversed(events) if isinstance(e, StepDone | UpdateReady)), UpdateReady)
+        assert isinstance(
+            next(e for e in reversed(events) if isinstance(e, StepDone | CandidateEvaluated)), CandidateEvaluated
+        )
 
 
 def test_the_model_answers_what_was_painted() -> None:
-    end, _ = taught(Limit(0))
+    end, _ = taught(FinetuneLimit(0))
     answer = api.classes(IMAGE, end.checkpoint, device="cpu")
     assert (answer[LABELS > 0] == LABELS[LABELS > 0] - 1).mean() > 0.95
     card = end.checkpoint.info.card
@@ -56,9 +65,9 @@ def test_the_model_answers_what_was_painted() -> None:
 
 
 def test_the_same_labels_give_the_same_model() -> None:
-    one, again = (taught(Limit(4))[0].checkpoint.hash for _ in range(2))
+    one, again = (taught(FinetuneLimit(4))[0].checkpoint.hash for _ in range(2))
     assert one == again
-    other = taught(Limit(4), settings=replace(FAST, keep=0.1))[0].checkpoint.hash
+    other = taught(FinetuneLimit(4), settings=replace(FAST, keep=0.1))[0].checkpoint.hash
     assert other != one
 
 
@@ -66,28 +75,30 @@ def test_time_ends_it(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("napari_fcn.learning.evaluation.verdict", lambda marks, pins: (False, "no"))
     ticks = count()
     monkeypatch.setattr("napari_fcn.teaching.finetune.time", SimpleNamespace(monotonic=lambda: float(next(ticks))))
-    end, _ = taught(Limit(seconds=200))  # the clock moves on by a second at each look, and it looks at each event
+    end, _ = taught(
+        FinetuneLimit(seconds=200)
+    )  # the clock moves on by a second at each look, and it looks at each event
     assert 0 < end.steps < 200
     assert 200 < end.seconds < 205
 
 
 def test_a_winner_is_taken_at_the_end(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("napari_fcn.learning.evaluation.verdict", lambda marks, pins: (True, "yes"))
-    end, _ = taught(Limit(2))
+    end, _ = taught(FinetuneLimit(2))
     assert end.checkpoint.info.card.commits[-1]["kind"] == "network"
 
 
 def test_a_winner_that_waits_to_be_asked_for_is_taken_at_the_end(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("napari_fcn.learning.evaluation.verdict", lambda marks, pins: (True, "yes"))
-    for limit in (None, Limit(2)):
+    for limit in (None, FinetuneLimit(2)):
         end, events = taught(limit, settings=replace(FAST, network="ask"))
         assert end.checkpoint.info.card.commits[-1]["kind"] == "network"
         told = [event for event in events if isinstance(event, HistoryChanged)]
         assert told[-1].commits[-1].hash == end.checkpoint.hash
 
 
-@pytest.mark.parametrize("limit", [Limit(0), Limit(3), Limit(seconds=0.0)])
-def test_the_last_commit_is_told_and_is_the_model(limit: Limit) -> None:
+@pytest.mark.parametrize("limit", [FinetuneLimit(0), FinetuneLimit(3), FinetuneLimit(seconds=0.0)])
+def test_the_last_commit_is_told_and_is_the_model(limit: FinetuneLimit) -> None:
     end, events = taught(limit)
     told = [event for event in events if isinstance(event, HistoryChanged)]
     assert told[-1].commits[-1].hash == end.checkpoint.hash
@@ -95,7 +106,7 @@ def test_the_last_commit_is_told_and_is_the_model(limit: Limit) -> None:
 
 
 def test_the_original_head_stays() -> None:
-    end, _ = taught(Limit(0))
+    end, _ = taught(FinetuneLimit(0))
     assert end.checkpoint.original().hash == tiny().hash
 
 
@@ -104,7 +115,7 @@ def test_any_dimension_and_filters_alone(ndim: int) -> None:
     shape = {1: (300,), 2: SHAPE, 3: (10, 16, 32)}[ndim]
     image, labels = halves(shape), painted(shape, 4)
     for model in (tiny(ndim), filters_only(ndim, 1)):
-        *_, end = run(finetune(image, labels, model, settings=FAST, limit=Limit(2)))
+        *_, end = run(finetune(image, labels, model, settings=FAST, limit=FinetuneLimit(2)))
         answer = api.classes(image, end.checkpoint, device="cpu")
         assert (answer[labels > 0] == labels[labels > 0] - 1).mean() > 0.9
 
@@ -113,29 +124,31 @@ def test_more_classes_than_the_model_knows_are_made() -> None:
     labels = LABELS.copy()
     labels[45, 2:60] = 4
     labels[46, 2:60] = 3
-    end, _ = taught(Limit(0), labels)
+    end, _ = taught(FinetuneLimit(0), labels)
     assert [c.name for c in end.checkpoint.info.classes] == ["background", "object", "class 2", "class 3"]
-    assert [c.name for c in named(np.zeros((2, 2), np.uint8), TWO_CLASSES)] == [c.name for c in TWO_CLASSES]
+    assert [c.name for c in with_class_names(np.zeros((2, 2), np.uint8), TWO_CLASSES)] == [c.name for c in TWO_CLASSES]
 
 
 def test_labels_of_any_whole_type_do(monkeypatch: pytest.MonkeyPatch) -> None:
-    hashes = {taught(Limit(0), LABELS.astype(kind))[0].checkpoint.hash for kind in (np.uint8, np.int64, np.float32)}
+    hashes = {
+        taught(FinetuneLimit(0), LABELS.astype(kind))[0].checkpoint.hash for kind in (np.uint8, np.int64, np.float32)
+    }
     assert len(hashes) == 1
 
 
 def test_nan_is_not_annotated_and_that_is_told() -> None:
     labels = np.where(LABELS > 0, LABELS, np.nan).astype(np.float32)
-    end, (found, *_) = taught(Limit(0), labels)
-    assert end.checkpoint.hash == taught(Limit(0))[0].checkpoint.hash
+    end, (found, *_) = taught(FinetuneLimit(0), labels)
+    assert end.checkpoint.hash == taught(FinetuneLimit(0))[0].checkpoint.hash
     assert isinstance(found, LabelsFound)
     assert (found.pixels, found.unknown) == (((LABELS == 1).sum(), (LABELS == 2).sum()), (LABELS == 0).sum())
     assert f"{(LABELS == 0).sum()} pixels of the labels are NaN" in found.notes[0]
 
 
 def test_label_values_say_what_a_mask_means() -> None:
-    expected, _ = taught(Limit(0), LABELS)
+    expected, _ = taught(FinetuneLimit(0), LABELS)
     mask = np.array([7, 0, 255], np.uint8)[LABELS]
-    end, _ = taught(Limit(0), mask, label_values=(0, 255))
+    end, _ = taught(FinetuneLimit(0), mask, label_values=(0, 255))
     assert end.checkpoint.hash == expected.checkpoint.hash
 
 
@@ -158,28 +171,28 @@ def test_label_values_say_what_a_mask_means() -> None:
 )
 def test_labels_that_do_not_fit_are_refused(labels: Any, words: str) -> None:
     with pytest.raises(ImageError, match=words):
-        taught(Limit(0), labels)
+        taught(FinetuneLimit(0), labels)
 
 
 @pytest.mark.parametrize(
     "labels", [painted(SHAPE, 1, [1]), 2 * np.eye(48, 64, dtype=np.uint8)], ids=["one class", "line"]
 )
 def test_few_labels_are_enough(labels: Any) -> None:
-    end, _ = taught(Limit(2), labels)
+    end, _ = taught(FinetuneLimit(2), labels)
     assert all(torch.isfinite(w).all() for w in end.checkpoint.weights.values())
 
 
 @pytest.mark.parametrize("model", ["new:unet width=2 depth=1", "new:fcn width=2"])
 def test_a_new_network_is_not_taught_a_single_class(model: str) -> None:
-    start = starting_point(model, SHAPE, ())
+    start = initial_model(model, SHAPE, ())
     with pytest.raises(ImageError, match="a single class would be learnt"):
-        taught(Limit(0), 2 * np.eye(48, 64, dtype=np.uint8), model=start)
+        taught(FinetuneLimit(0), 2 * np.eye(48, 64, dtype=np.uint8), model=start)
 
 
 def test_one_pixel_is_enough() -> None:
     labels = np.zeros(SHAPE, np.uint8)
     labels[3, 3] = 2
-    end, _ = taught(Limit(2), labels)
+    end, _ = taught(FinetuneLimit(2), labels)
     assert api.classes(IMAGE, end.checkpoint, device="cpu")[3, 3] == 1
 
 
@@ -187,44 +200,44 @@ def test_one_pixel_is_enough() -> None:
 
 
 def test_a_new_network_fits_the_image() -> None:
-    made = starting_point("new:unet width=2", (20, 64, 64), (2.0, 0.5, 0.5), seed=1)
+    made = initial_model("new:unet width=2", (20, 64, 64), (2.0, 0.5, 0.5), seed=1)
     spec = made.info.spec
     assert (spec.ndim, spec.width, spec.pool[0]) == (3, 2, (1, 2, 2))
     assert spec.head == "levels"
     assert made.info.classes == TWO_CLASSES
-    assert made.hash == starting_point("new:unet width=2", (20, 64, 64), (2.0, 0.5, 0.5), seed=1).hash
-    assert made.hash != starting_point("new:unet width=2", (20, 64, 64), (2.0, 0.5, 0.5), seed=2).hash
+    assert made.hash == initial_model("new:unet width=2", (20, 64, 64), (2.0, 0.5, 0.5), seed=1).hash
+    assert made.hash != initial_model("new:unet width=2", (20, 64, 64), (2.0, 0.5, 0.5), seed=2).hash
 
 
 def test_filters_alone_are_a_start_too() -> None:
-    made = starting_point("new:filters", SHAPE, (1.0, 2.0))
+    made = initial_model("new:filters", SHAPE, (1.0, 2.0))
     assert made.hash == filters_only(2, 1, spacing=(1.0, 2.0)).hash
     answer = api.classes(IMAGE, api.finetune(IMAGE, LABELS, "new:filters", steps=0, device="cpu"), device="cpu")
     assert (answer[LABELS > 0] == LABELS[LABELS > 0] - 1).mean() > 0.9
     with pytest.raises(FcnError, match="have no values to choose"):
-        starting_point("new:filters width=3", SHAPE, ())
+        initial_model("new:filters width=3", SHAPE, ())
 
 
 def test_what_the_text_says_of_a_new_network_counts() -> None:
-    made = starting_point("new:unet width=2 depth=1 norm=none", (64, 64), (), channels=3)
-    assert made.info.spec.untaught == NetSpec(width=2, depth=1, norm="none", channels=3)
+    made = initial_model("new:unet width=2 depth=1 norm=none", (64, 64), (), channels=3)
+    assert made.info.spec.trunk_spec == NetSpec(width=2, depth=1, norm="none", channels=3)
 
 
 def test_a_model_is_its_own_start() -> None:
     model = tiny()
-    assert starting_point(model, (), ()) is model
-    assert starting_point("nuclei", (), ()).info.card.name == "nuclei"
+    assert initial_model(model, (), ()) is model
+    assert initial_model("nuclei", (), ()).info.card.name == "nuclei"
 
 
 @pytest.mark.parametrize(("model", "words"), [("new:vgg", "family is 'vgg'"), ("new:unet width", "not name=value")])
 def test_a_network_that_cannot_be_built_is_named(model: str, words: str) -> None:
     with pytest.raises(FcnError, match=words):
-        starting_point(model, (64, 64), ())
+        initial_model(model, (64, 64), ())
 
 
 def test_a_model_that_is_not_there_is_named() -> None:
     with pytest.raises(ModelError, match="There is no model 'nothing'"):
-        starting_point("nothing", (), ())
+        initial_model("nothing", (), ())
 
 
 # As a function
@@ -265,7 +278,7 @@ def test_every_family_can_begin_from_nothing(family: str) -> None:
 def test_every_family_goes_on_from_what_it_knew(family: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("napari_fcn.learning.evaluation.verdict", lambda marks, pins: (True, "yes"))
     model = tiny(family=family, depth=2)
-    end, _ = taught(Limit(2), model=model)
+    end, _ = taught(FinetuneLimit(2), model=model)
     card = end.checkpoint.info.card
     assert card.commits[-1]["kind"] == "network"
     assert end.loss is not None
@@ -279,7 +292,7 @@ def test_every_family_goes_on_from_what_it_knew(family: str, monkeypatch: pytest
 
 
 def test_a_new_network_for_movies_looks_along_time() -> None:
-    made = starting_point("new:video width=2", (20, 64, 64), (5.0, 0.5, 0.5))
+    made = initial_model("new:video width=2", (20, 64, 64), (5.0, 0.5, 0.5))
     spec = made.info.spec
     assert (spec.time, spec.multiple[0], {level[0] for level in spec.kernel}) == (0, 1, {3})
     assert {scale[0] for scale in spec.filters} == {LEAST}

@@ -5,7 +5,7 @@ from lessons import painted, samples_of
 
 from napari_fcn.events import Commit
 from napari_fcn.learning.annotations import Samples
-from napari_fcn.teaching.label_history import Painted
+from napari_fcn.teaching.label_history import LabelHistory
 
 SHAPE = (48, 64)
 
@@ -15,9 +15,9 @@ def commit(number: int, turn: int) -> Commit:
 
 
 def test_what_is_kept_comes_back_with_its_turns() -> None:
-    known, samples = Painted(SHAPE, None), samples_of(SHAPE, 3)
-    known.keep(commit(4, 3), samples)
-    assert known.at(commit(4, 3)) is samples
+    known, samples = LabelHistory(SHAPE, None), samples_of(SHAPE, 3)
+    known.record(commit(4, 3), samples)
+    assert known.samples_at(commit(4, 3)) is samples
 
 
 def test_what_an_earlier_session_painted_counts_as_one_turn_and_is_recalled_once() -> None:
@@ -25,12 +25,12 @@ def test_what_an_earlier_session_painted_counts_as_one_turn_and_is_recalled_once
 
     def recall(number: int) -> Samples:
         asked.append(number)
-        return Samples.read(painted(SHAPE, 2))
+        return Samples.from_labels(painted(SHAPE, 2))
 
-    known = Painted(SHAPE, recall)
+    known = LabelHistory(SHAPE, recall)
     for _ in range(2):
-        found = known.at(commit(7, 5))
-        assert found.same_as(samples_of(SHAPE, 2))
+        found = known.samples_at(commit(7, 5))
+        assert found.equals(samples_of(SHAPE, 2))
         assert set(found.turn) == {5}
     assert asked == [7]
 
@@ -39,5 +39,5 @@ def test_before_the_first_turn_nothing_was_painted() -> None:
     def recall(number: int) -> Samples:
         raise AssertionError(number)
 
-    for known in (Painted(SHAPE, None), Painted(SHAPE, recall)):
-        assert known.at(commit(0, 0)).same_as(Samples.read(np.zeros(SHAPE, np.uint8)))
+    for known in (LabelHistory(SHAPE, None), LabelHistory(SHAPE, recall)):
+        assert known.samples_at(commit(0, 0)).equals(Samples.from_labels(np.zeros(SHAPE, np.uint8)))

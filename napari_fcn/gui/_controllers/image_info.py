@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from napari_fcn.errors import ImageError, in_dock
 from napari_fcn.gui._controllers.request import ImageFacts
 from napari_fcn.gui._layers import LayerImage, read
-from napari_fcn.inference.resampling import are_apart
+from napari_fcn.inference.resampling import sizes_differ
 from napari_fcn.inference.source import ImageSource
 from napari_fcn.models.binding import Network, bind
 from napari_fcn.settings import PredictSettings
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from napari_fcn.geometry import Axes
     from napari_fcn.gui._controllers.model_catalog import ModelEntry
     from napari_fcn.gui._controllers.request import Request
-    from napari_fcn.models.binding import Binding, Reads
+    from napari_fcn.models.binding import Binding, NetworkShape
 
 COLOURS = ("red", "green", "blue", "alpha")
 
@@ -61,7 +61,7 @@ def _choice(channels: Sequence[str], chosen: int | None, image: LayerImage) -> s
     return f"reads {name}, one of {count} channels" if name in image.channels else f"reads {name} of {count}"
 
 
-def looks(image: LayerImage, family: str = "") -> Reads:
+def looks(image: LayerImage, family: str = "") -> NetworkShape:
     """Return how many axes are looked at together where no model says it, and which of them is time.
 
     Filters and new networks look at planes, a new network for movies at several planes in a row.
@@ -73,7 +73,7 @@ def looks(image: LayerImage, family: str = "") -> Reads:
 def _apart(here: Sequence[float], model: ModelEntry) -> str:
     """Return what differs between the pixels of the image and those that the model learnt on; empty if not much."""
     learnt = model.info.voxel_size
-    if not are_apart(here, learnt):
+    if not sizes_differ(here, learnt):
         return ""
     known = [(a, b) for a, b in zip(here, learnt, strict=True) if a and b]
     shown = known[:1] if len(set(known)) == 1 else known

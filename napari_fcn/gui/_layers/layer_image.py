@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
     from napari_fcn.geometry import Axes
     from napari_fcn.geometry.calibration import Calibration
-    from napari_fcn.models.binding import Binding, Reads
+    from napari_fcn.models.binding import Binding, NetworkShape
 
 KEY = "napari_fcn"  # entry in the metadata of our result layers
 UNNAMED = re.compile(r"axis -?\d+|-?\d+|")  # what napari calls an axis that nobody named
@@ -92,7 +92,7 @@ class LayerImage:
         """What is known of the image before a model reads it."""
         return ImageForm(self.shape, self.names, self.rgb, self.calibration)
 
-    def bind(self, network: Reads, names: Sequence[str] = ()) -> Binding:
+    def bind(self, network: NetworkShape, names: Sequence[str] = ()) -> Binding:
         """Return how a network reads the layer.
 
         Parameters

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     import numpy.typing as npt
 
     from napari_fcn.events import TileDone
-    from napari_fcn.inference.background_writer import Behind
+    from napari_fcn.inference.background_writer import BackgroundWriter
     from napari_fcn.io import ResultMeta
     from napari_fcn.io.incremental_zarr import GrowingZarr
 
@@ -129,7 +129,7 @@ class StoredCanvas:
     paths: Mapping[str, Path]
     _meta: ResultMeta | None = None
     _files: dict[str, GrowingZarr] | None = None
-    _behind: Behind | None = None
+    _behind: BackgroundWriter | None = None
 
     @property
     def window(self) -> Region:
@@ -151,7 +151,7 @@ class StoredCanvas:
         OutputError
             If they cannot be written.
         """
-        from napari_fcn.inference.background_writer import Behind
+        from napari_fcn.inference.background_writer import BackgroundWriter
         from napari_fcn.io.incremental_zarr import GrowingZarr
 
         self._meta = meta()
@@ -161,7 +161,7 @@ class StoredCanvas:
             kind: GrowingZarr(self.paths[kind], name, channels, self.shape, tile, self._meta)
             for kind, (name, channels) in kinds.items()
         }
-        self._behind = Behind(self._store)
+        self._behind = BackgroundWriter(self._store)
 
     def receive(self, tile: TileDone, colours: Sequence[str]) -> Painted:
         """Return what there is to be told of a tile; it is stored while the next one is computed.

@@ -13,7 +13,7 @@ import numpy as np
 from napari.utils.events import EventEmitter
 from qtpy.QtCore import QTimer
 
-from napari_fcn.errors import DAMAGE, ImageError
+from napari_fcn.errors import DECODE_ERRORS, ImageError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -185,6 +185,6 @@ def _probed(array: Any) -> tuple[object, ...]:
     regions: list[Region] = probes(shape)
     try:
         blocks = [np.asarray(array[region.slices]) for region in regions[:: max(1, len(regions) // PROBES)]]
-    except DAMAGE:  # the run itself tells what is wrong with it
+    except DECODE_ERRORS:  # the run itself tells what is wrong with it
         return ("unreadable",)
     return tuple(one for block in blocks for one in _checksums(block, THOROUGH))

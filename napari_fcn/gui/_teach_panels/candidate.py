@@ -14,7 +14,7 @@ from napari_fcn.gui._widgets.text import escaped, hint, one_line
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from napari_fcn.events import Change, UpdateReady
+    from napari_fcn.events import CandidateEvaluated, Change
     from napari_fcn.gui._controllers import TaughtClass, TeachState
 
 SMALL = "QListWidget { font-size: 8pt; }"
@@ -27,7 +27,7 @@ ENDED = {
 }
 
 
-def headline(ready: UpdateReady) -> str:
+def headline(ready: CandidateEvaluated) -> str:
     """Return the examination in one line of rich text."""
     before, after = round(100 * ready.accepted), round(100 * ready.candidate)
     arrow = "▲" if after > before else "▼" if after < before else "="
@@ -118,7 +118,7 @@ class UpdateCard(QFrame):
             self._shown = ready
             self._fill(ready, state.classes, axes)
 
-    def _fill(self, ready: UpdateReady, classes: Sequence[TaughtClass], axes: Sequence[str]) -> None:
+    def _fill(self, ready: CandidateEvaluated, classes: Sequence[TaughtClass], axes: Sequence[str]) -> None:
         self._changes = ready.changes
         self.places.blockSignals(True)
         self.places.clear()

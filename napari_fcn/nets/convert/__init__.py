@@ -7,8 +7,16 @@ answer looks at, and a network of three axes can begin as one of two (`begin_as`
 
 from napari_fcn.nets.convert.classifier import fully_convolutional
 from napari_fcn.nets.convert.dilation import dilate
-from napari_fcn.nets.convert.inflation import begin_as
+from napari_fcn.nets.convert.inflation import copy_weights
 from napari_fcn.nets.convert.stitching import shift_and_stitch
-from napari_fcn.nets.convert.windows import Unpadded, Window, window
+from napari_fcn.nets.convert.windows import PaddingAnalysis, ValidConv, analyze_padding
 
-__all__ = ["Unpadded", "Window", "begin_as", "dilate", "fully_convolutional", "shift_and_stitch", "window"]
+__all__ = [
+    "PaddingAnalysis",
+    "ValidConv",
+    "analyze_padding",
+    "copy_weights",
+    "dilate",
+    "fully_convolutional",
+    "shift_and_stitch",
+]

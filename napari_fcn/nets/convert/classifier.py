@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True)
-class _Held:
+class TensorInfo:
     """What a step holds for a crop of the training size: a map, or a map written out as one row of numbers.
 
     Attributes
@@ -108,7 +108,7 @@ class _Conversion:
     def __init__(self, graph: fx.GraphModule, ndim: int) -> None:
         self.graph = graph
         self.ndim = ndim
-        self.held: dict[fx.Node, _Held] = {}
+        self.held: dict[fx.Node, TensorInfo] = {}
 
     def convert(self, node: fx.Node) -> None:
         """Convert one step, and note what it holds."""
@@ -135,7 +135,7 @@ class _Conversion:
     def _refuse(self, node: fx.Node, why: str) -> ValueError:
         return ValueError(f"{called(self.graph, node)} cannot be converted: {why}")
 
-    def _source(self, node: fx.Node) -> _Held:
+    def _source(self, node: fx.Node) -> TensorInfo:
         """Return what the step before holds."""
         return self.held[next(source for source in node.all_input_nodes if source in self.held)]
 
@@ -147,7 +147,7 @@ class _Conversion:
             raise self._refuse(node, "it needs a map, and the map was flattened or pooled to a fixed size before.")
         if len(shape) != self.ndim + 2:
             raise self._refuse(node, f"its output of shape {shape} is no map of {self.ndim} axes.")
-        self.held[node] = _Held(shape[1], shape[2:], shape[2:], is_row=False)
+        self.held[node] = TensorInfo(shape[1], shape[2:], shape[2:], is_row=False)
 
     def _pointwise(self, node: fx.Node) -> None:
         held, module = self._source(node), module_of(self.graph, node)
@@ -170,7 +170,7 @@ class _Conversion:
             raise self._refuse(node, f"it joins maps of different sizes, {shapes}: one of them saw the whole crop.")
         if any(held.read != held.lengths for held in sources) or (sources[0].is_row and not sources[0].is_point):
             raise self._refuse(node, "it joins maps that were pooled to a fixed size or flattened.")
-        self.held[node] = _Held(_shape(node)[1], sources[0].lengths, sources[0].read, sources[0].is_row)
+        self.held[node] = TensorInfo(_shape(node)[1], sources[0].lengths, sources[0].read, sources[0].is_row)
 
     def _softmax(self, node: fx.Node) -> None:
         held, module = self._source(node), module_of(self.graph, node)
@@ -190,7 +190,7 @@ class _Conversion:
             self._pool(node, after, is_mean)
         elif is_mean:
             waiting = put(self.graph, node, nn.Identity())
-            self.held[waiting] = _Held(held.channels, after, held.lengths, is_row=False)
+            self.held[waiting] = TensorInfo(held.channels, after, held.lengths, is_row=False)
         else:
             raise self._refuse(node, f"maxima of {held.lengths} positions in {after} groups do not slide.")
 
@@ -211,7 +211,7 @@ class _Conversion:
         kinds: Any = AVERAGE_POOLS if is_mean else MAX_POOLS
         module = kinds[self.ndim - 1](kernel, stride=1) if max(kernel) > 1 else nn.Identity()
         new = put(self.graph, node, module)
-        self.held[new] = _Held(held.channels, after, after, is_row=False)
+        self.held[new] = TensorInfo(held.channels, after, after, is_row=False)
         return new
 
     def _flatten(self, node: fx.Node) -> None:
@@ -220,7 +220,7 @@ class _Conversion:
             raise self._refuse(
                 node, f"of (1, {held.channels}, *{held.lengths}) it makes {after}, not one row per image."
             )
-        flat = _Held(held.channels, held.lengths, held.read, is_row=True)
+        flat = TensorInfo(held.channels, held.lengths, held.read, is_row=True)
         self.held[put(self.graph, node, nn.Identity())] = flat
 
     def _linear(self, node: fx.Node) -> None:
@@ -229,7 +229,9 @@ class _Conversion:
             raise self._refuse(node, "it acts on the last axis of a map. Flatten before it.")
         linear: Any = module_of(self.graph, node)
         one = (1,) * self.ndim
-        self.held[put(self.graph, node, _convolution(linear, held))] = _Held(linear.out_features, one, one, is_row=True)
+        self.held[put(self.graph, node, _convolution(linear, held))] = TensorInfo(
+            linear.out_features, one, one, is_row=True
+        )
 
     def _finish(self, node: fx.Node) -> None:
         answer = node.args[0]
@@ -242,7 +244,7 @@ class _Conversion:
             raise self._refuse(answer, "it flattens a map without a linear layer after it.")
 
 
-def _convolution(linear: nn.Linear, held: _Held) -> nn.Module:
+def _convolution(linear: nn.Linear, held: TensorInfo) -> nn.Module:
     """Return the convolution that does to each window what a linear layer does to a flattened map."""
     ndim = len(held.lengths)
     weight = linear.weight.detach().view(linear.out_features, held.channels, *held.lengths)

@@ -23,7 +23,7 @@ ALIKE = ("family", "channels", "width", "depth", "kernel", "pool", "up", "norm",
 
 
 @torch.no_grad()
-def begin_as(net: Net, source: Net) -> None:
+def copy_weights(net: Net, source: Net) -> None:
     """Give a network the weights of another of its kind that has as many axes, or one fewer.
 
     The kernels of a flat network become the middle planes of deep ones that are zero elsewhere ("inflation", Carreira

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True)
-class Window:
+class PaddingAnalysis:
     """The pixels that a position of a map looks at, per spatial axis (the arithmetic of Araujo et al. 2019, Distill).
 
     ::
@@ -59,9 +59,9 @@ class Window:
         """The spatial shape of the smallest image with an untouched position."""
         return tuple(size + start % step for size, start, step in zip(self.size, self.start, self.stride, strict=True))
 
-    def slid(self, layer: Sliding) -> Window:
+    def slid(self, layer: Sliding) -> PaddingAnalysis:
         """Return the window after one more layer."""
-        return Window(
+        return PaddingAnalysis(
             tuple(s - j * p for s, j, p in zip(self.start, self.stride, layer.before, strict=True)),
             tuple(
                 n + j * d * (k - 1)
@@ -72,29 +72,29 @@ class Window:
         )
 
     @property
-    def clean(self) -> Window:
+    def clean(self) -> PaddingAnalysis:
         """The window of the same map without the positions that padding has touched."""
         start = tuple(s % j for s, j in zip(self.start, self.stride, strict=True))
-        return Window(start, self.size, self.stride)
+        return PaddingAnalysis(start, self.size, self.stride)
 
-    def followed(self, other: Window) -> Window:
+    def followed(self, other: PaddingAnalysis) -> PaddingAnalysis:
         """Return the window after a part of the network that has a window itself."""
-        return Window(
+        return PaddingAnalysis(
             tuple(s + j * o for s, j, o in zip(self.start, self.stride, other.start, strict=True)),
             tuple(n + j * (k - 1) for n, j, k in zip(self.size, self.stride, other.size, strict=True)),
             tuple(j * k for j, k in zip(self.stride, other.stride, strict=True)),
             (*self.padded, *other.padded),
         )
 
-    def joined(self, other: Window) -> Window:
+    def joined(self, other: PaddingAnalysis) -> PaddingAnalysis:
         """Return the box of this window and another of the same stride."""
         start = tuple(map(min, self.start, other.start))
         ends = (tuple(s + n for s, n in zip(w.start, w.size, strict=True)) for w in (self, other))
         size = tuple(end - first for first, end in zip(start, map(max, *ends), strict=True))
-        return Window(start, size, self.stride, tuple(dict.fromkeys(self.padded + other.padded)))
+        return PaddingAnalysis(start, size, self.stride, tuple(dict.fromkeys(self.padded + other.padded)))
 
 
-class Unpadded(nn.Module):
+class ValidConv(nn.Module):
     """A network without the answers that padding has touched: a pure function of a sliding window.
 
     Its map is that of the network with all paddings removed, kept on the grid of the padded one. So it equals sliding
@@ -111,7 +111,7 @@ class Unpadded(nn.Module):
     def __init__(self, net: nn.Module) -> None:
         super().__init__()
         self.net = net
-        self.window = window(net)
+        self.window = analyze_padding(net)
 
     def forward(self, x: Tensor) -> Tensor:
         """Return the untouched part of the map of ``x`` (N, C, *space)."""
@@ -127,7 +127,7 @@ class Unpadded(nn.Module):
         return answer[parts]
 
 
-def window(net: nn.Module) -> Window:
+def analyze_padding(net: nn.Module) -> PaddingAnalysis:
     """Return which pixels each position of the map of a network looks at.
 
     Raises
@@ -135,20 +135,20 @@ def window(net: nn.Module) -> Window:
     ValueError
         If the network has a layer that looks at the whole image, or one that is unknown.
     """
-    if isinstance(net, Unpadded):
+    if isinstance(net, ValidConv):
         return net.window.clean
     graph = follow(net)
     inner = [module_of(graph, node) for node in graph.graph.nodes]
-    ndim = next((len(part.window.size) for part in inner if isinstance(part, Unpadded)), 0) or dimensions(graph)[0]
+    ndim = next((len(part.window.size) for part in inner if isinstance(part, ValidConv)), 0) or dimensions(graph)[0]
     one = (1,) * ndim
-    known: dict[fx.Node, Window] = {}
+    known: dict[fx.Node, PaddingAnalysis] = {}
     for node in graph.graph.nodes:
-        if isinstance(part := module_of(graph, node), Unpadded):
+        if isinstance(part := module_of(graph, node), ValidConv):
             known[node] = known[node.all_input_nodes[0]].followed(part.window.clean)
             continue
         match role(graph, node):
             case "input":
-                known[node] = Window((0,) * ndim, one, one)
+                known[node] = PaddingAnalysis((0,) * ndim, one, one)
             case "sliding":
                 known[node] = _slide(graph, node, known)
             case "pointwise" | "merge" | "softmax":
@@ -164,16 +164,16 @@ def window(net: nn.Module) -> Window:
     raise AssertionError("a graph ends with its output")
 
 
-def _slide(graph: fx.GraphModule, node: fx.Node, known: dict[fx.Node, Window]) -> Window:
+def _slide(graph: fx.GraphModule, node: fx.Node, known: dict[fx.Node, PaddingAnalysis]) -> PaddingAnalysis:
     layer = sliding(graph, node, len(next(iter(known.values())).size))
     after = known[node.all_input_nodes[0]].slid(layer)
     is_partial = getattr(graph.get_submodule(str(node.target)), "ceil_mode", False)
     if is_partial or any(layer.before + layer.after):
-        return Window(after.start, after.size, after.stride, (*after.padded, str(node.target)))
+        return PaddingAnalysis(after.start, after.size, after.stride, (*after.padded, str(node.target)))
     return after
 
 
-def _join(graph: fx.GraphModule, node: fx.Node, known: dict[fx.Node, Window]) -> Window:
+def _join(graph: fx.GraphModule, node: fx.Node, known: dict[fx.Node, PaddingAnalysis]) -> PaddingAnalysis:
     check_merge(graph, node)
     windows = [known[source] for source in node.all_input_nodes if source in known]
     if not windows or any(window.stride != windows[0].stride for window in windows):

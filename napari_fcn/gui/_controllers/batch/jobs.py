@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Self
 import numpy as np
 
 from napari_fcn.errors import in_dock
-from napari_fcn.events import ObjectsStep, ResultsDone, RunDone, RunPlanned, SteppedDown, TileDone
+from napari_fcn.events import FallbackTaken, ObjectsStep, ResultsDone, RunDone, RunPlanned, TileDone
 from napari_fcn.gui._controllers.segment.worker import segment
 from napari_fcn.gui._layers import Canvas, Opened, Painted, as_layer, load_what_layers_need, open_files
 from napari_fcn.storage import NO_INPUTS
@@ -125,16 +125,16 @@ def run_file(task: FileTask, loaded: Loaded) -> Iterator[Step | Ended]:
     """
     from napari_fcn.io import Origin, read_image
     from napari_fcn.io.identity import missing
-    from napari_fcn.runs.job import Job, Terms, carry_out
+    from napari_fcn.runs.job import OutputPolicy, RunJob, run_job
     from napari_fcn.runs.writer import open_session
 
     checkpoint = loaded.load(task.model)
     image = read_image(task.image, memory=task.settings.memory)
     log = _Log([in_dock(note) for note in (*image.notes, missing(image)) if note])
     session = open_session(image, checkpoint, task.axes, task.settings)
-    job = Job(task.image, task.out, task.targets, Origin.of(task.image))
-    terms = Terms(task.settings, resume=True, overwrite=task.replace, renew=task.replace, inputs=task.inputs)
-    with closing(carry_out(job, image, session, terms)) as events:  # type: ignore[type-var]  # generators can be closed
+    job = RunJob(task.image, task.out, task.targets, Origin.of(task.image))
+    terms = OutputPolicy(task.settings, resume=True, overwrite=task.replace, renew=task.replace, inputs=task.inputs)
+    with closing(run_job(job, image, session, terms)) as events:  # type: ignore[type-var]  # generators can be closed
         yield from log.follow(events)
     classes = tuple((label.name, label.colour) for label in session.checkpoint.info.classes)
     yield Ended(session.axes, classes, log.end, tuple(log.notes))
@@ -202,7 +202,7 @@ class _Log:
             self._note(event)
             if isinstance(event, RunPlanned):
                 self._begin(event.tiles, event.done)
-            elif isinstance(event, SteppedDown):
+            elif isinstance(event, FallbackTaken):
                 self._total = event.total
             elif isinstance(event, ObjectsStep):
                 if event.done == 1:
@@ -213,7 +213,7 @@ class _Log:
             yield self._step()
 
     def _note(self, event: Any) -> None:
-        if isinstance(event, SteppedDown):
+        if isinstance(event, FallbackTaken):
             self.notes.append(event.line)
         elif isinstance(event, RunDone):
             self.end = event

@@ -38,10 +38,10 @@ class Eye:
         yield None
         checkpoint = self._loaded.load(model)
         spec = checkpoint.info.spec
-        from napari_fcn.receptive_field.theoretical import anatomy
+        from napari_fcn.receptive_field.theoretical import analyze
         from napari_fcn.session import Session
 
-        known = anatomy(spec)
+        known = analyze(spec)
         yield Known(model, known)
         if known.unbounded:
             return
@@ -61,7 +61,7 @@ class Eye:
             If image, model and pixel do not fit each other, or the model sees everything.
         """
         session = self._open(view)
-        yield Known(view.model, session.anatomy)
+        yield Known(view.model, session.analysis)
         for done in session.influence_at(index, label):
             yield _looked(view, done)
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from napari_fcn.errors import FcnError, in_dock
-from napari_fcn.events import RunDone, RunPlanned, SteppedDown
+from napari_fcn.events import FallbackTaken, RunDone, RunPlanned
 from napari_fcn.gui._controllers import model_catalog
 from napari_fcn.gui._controllers.base import Desk
 from napari_fcn.gui._controllers.segment.output_settings import ZARR
@@ -195,7 +195,7 @@ class Controller(Desk):
                 self._on_planned(run, event)
             elif isinstance(event, Painted):
                 self._on_painted(run, event)
-            elif isinstance(event, SteppedDown):
+            elif isinstance(event, FallbackTaken):
                 self.state = replace(self.state, total=event.total, message=event.line)
             elif isinstance(event, RunDone):
                 run.end = event

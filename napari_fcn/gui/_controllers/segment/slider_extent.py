@@ -12,7 +12,7 @@ from napari_fcn.errors import ImageError
 from napari_fcn.geometry import Region
 from napari_fcn.gui._layers import SliderMarks, read, slid
 from napari_fcn.gui._threads import JobRunner
-from napari_fcn.inference.resampling import choose
+from napari_fcn.inference.resampling import plan_resampling
 from napari_fcn.inference.source import ImageSource
 
 if TYPE_CHECKING:
@@ -72,9 +72,9 @@ class Probed:
 
 def probe(spec: NetSpec) -> Iterator[Probed]:
     """Yield how far a network sees; for the worker thread, as it takes a second."""
-    from napari_fcn.receptive_field.theoretical import anatomy
+    from napari_fcn.receptive_field.theoretical import analyze
 
-    found = anatomy(spec)
+    found = analyze(spec)
     yield Probed(spec, () if found.unbounded else found.phases)
 
 
@@ -189,7 +189,7 @@ class Lookout(QObject):
             bound = image.bind(spec, request.axes)
             axes = bound.axes
             source = ImageSource.open(image.data, axes, spec.channels, request.settings, bound.rgb)
-            grid, _ = choose(source, (bound.spacing, model.info.voxel_size), request.settings.resample)
+            grid, _ = plan_resampling(source, (bound.spacing, model.info.voxel_size), request.settings.resample)
         except ImageError:  # the dock says why the model cannot run
             return {}
         at = {axes.names[axis]: index for axis, index in slid(self._viewer, layer).items()}

@@ -156,9 +156,9 @@ def _folder(image: LayerImage) -> Path | None:
 def _events(session: Session, job: Job) -> Iterator[Event]:
     if not job.paths:
         return session.predict(job.seen)
-    from napari_fcn.runs.writer import Recording
+    from napari_fcn.runs.writer import RunWriter
 
-    return Recording(job.paths, job.overwrite, protection=job.protection).run(session, _meta(session, job), job.seen)
+    return RunWriter(job.paths, job.overwrite, protection=job.protection).run(session, _meta(session, job), job.seen)
 
 
 def _meta(session: Session, job: Job) -> ResultMeta:

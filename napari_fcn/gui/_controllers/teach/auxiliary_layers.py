@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from napari.components import ViewerModel
     from napari.layers import Image, Layer
 
-    from napari_fcn.events import Suggested, UpdateReady
+    from napari_fcn.events import CandidateEvaluated, RegionSuggested
     from napari_fcn.geometry import Region
     from napari_fcn.gui._controllers.teach.messages import SideBySide, Unsure
 
@@ -68,7 +68,7 @@ class Looks:
         place = on_layer(region, self._channel).shift([-a for a in origin])
         look_at(self._viewer, self._like, place, self._source)
 
-    def show_changes(self, ready: UpdateReady, classes: Sequence[tuple[str, str]]) -> None:
+    def show_changes(self, ready: CandidateEvaluated, classes: Sequence[tuple[str, str]]) -> None:
         """Show where a candidate answers another class."""
         show_changes(self._changes, ready.region, ready.changed, classes)
 
@@ -84,7 +84,7 @@ class Looks:
         """Do not show it any more."""
         self._unsure.hide()
 
-    def show_place(self, place: Suggested) -> None:
+    def show_place(self, place: RegionSuggested) -> None:
         """Go to the next place to paint and show how much of the image has a say in it."""
         self.go_to(place.region)
         self._place.show_box(place.region, self._like)

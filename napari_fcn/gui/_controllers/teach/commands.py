@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 import numpy as np
 
 from napari_fcn.errors import FcnError
-from napari_fcn.events import Compared
+from napari_fcn.events import ComparisonTile
 from napari_fcn.gui._controllers.teach.messages import PinsChanged, Saved, SideBySide
 from napari_fcn.gui._layers import paint
 from napari_fcn.models.card import ClassLabel
@@ -232,7 +232,7 @@ class Compare(_Long):
         """Yield None while it takes, then both answers."""
         canvas = {n: np.zeros((*self.view.shape, 4), np.uint8) for n in (self.first, self.second)}
         for compared in lesson.teaching.compare(self.first, self.second, self.view):
-            if not isinstance(compared, Compared):
+            if not isinstance(compared, ComparisonTile):
                 yield None
                 continue
             painted = paint(compared.tile, [label.colour for label in lesson.classes_of(compared.commit)])

@@ -6,7 +6,16 @@ from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from napari_fcn.events import Answered, Examined, HistoryChanged, Settled, StepDone, Suggested, UpdateReady, Working
+from napari_fcn.events import (
+    CandidateEvaluated,
+    HeadFitted,
+    HeadRefined,
+    Heartbeat,
+    HistoryChanged,
+    RegionSuggested,
+    StepDone,
+    StrokesScored,
+)
 from napari_fcn.gui._controllers.teach.commands import Compare, Reject
 from napari_fcn.gui._controllers.teach.layers import Course, pairs
 from napari_fcn.gui._controllers.teach.lifecycle import Classroom
@@ -34,10 +43,10 @@ CALM = 1500  # milliseconds without anything to do after which the surroundings 
 
 PATIENT = (
     Painted,
-    Examined,
-    Answered,
-    Working,
-    Settled,
+    StrokesScored,
+    HeadFitted,
+    Heartbeat,
+    HeadRefined,
     HistoryChanged,
     StepDone,
 )  # come with every answer: are shown together
@@ -229,7 +238,7 @@ class TeachController(Classroom):
                 is_complete = event.what.done == event.what.total
             else:
                 self._on_told(course, event)
-                is_complete = is_complete and not isinstance(event.what, Answered)
+                is_complete = is_complete and not isinstance(event.what, HeadFitted)
         course.show(painted)
         if is_complete:
             self._stopwatch.shown()
@@ -245,15 +254,15 @@ class TeachController(Classroom):
             case Opened():
                 self._remember(told.project)
                 self._recorded = replace(told.progress, saved_at=0.0)
-            case Answered() if event.strokes >= course.strokes:
+            case HeadFitted() if event.strokes >= course.strokes:
                 self._stopwatch.answered()
             case SideBySide():
                 shown = self.state.comparison.shown if self.state.comparison else "first"
                 self.state = replace(self.state, comparison=Comparison(*told.numbers, shown))
-            case Suggested() if told.region.is_empty:
+            case RegionSuggested() if told.region.is_empty:
                 message = "A stroke is within reach of every place that you see: move on to another."
                 self.state = replace(self.state, message=message)
-            case Suggested():
+            case RegionSuggested():
                 self.state = replace(
                     self.state, message=f"Uncertain here: {told.uncertainty:.0%}. Paint what is right."
                 )
@@ -295,7 +304,7 @@ class TeachController(Classroom):
 
 
 def _is_judged(event: Any) -> bool:
-    return isinstance(getattr(event, "what", None), UpdateReady)
+    return isinstance(getattr(event, "what", None), CandidateEvaluated)
 
 
 def _is_patient(event: Any) -> bool:

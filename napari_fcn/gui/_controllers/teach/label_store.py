@@ -8,7 +8,7 @@ import numpy as np
 
 from napari_fcn.geometry import Region
 from napari_fcn.gui._layers import Restored, Stroke
-from napari_fcn.learning.annotations import AnnotationSet, Samples, within
+from napari_fcn.learning.annotations import AnnotationSet, Samples, is_inside
 from napari_fcn.learning.sparse import SparseLabels
 
 if TYPE_CHECKING:
@@ -29,7 +29,7 @@ class Sheet:
     def __init__(self, shape: Sequence[int]) -> None:
         self._labels = SparseLabels(shape)
         self._annotated = AnnotationSet()
-        self._samples = Samples.none(shape)
+        self._samples = Samples.empty(shape)
 
     def write(self, stroke: Stroke) -> None:
         """Take in what was painted."""
@@ -40,7 +40,7 @@ class Sheet:
     def samples(self, classes: int) -> Samples:
         """Return all painted pixels of the first so many classes."""
         samples = self._samples
-        return samples if classes > 254 else samples.where(samples.label < classes)
+        return samples if classes > 254 else samples.select(samples.label < classes)
 
     def strokes(self) -> tuple[Stroke, ...]:
         """Return what makes an empty layer into this sheet."""
@@ -66,7 +66,7 @@ class Sheet:
         return self._differences(before)
 
     def _differences(self, before: Sequence[Stroke]) -> tuple[Restored, ...]:
-        self._samples = self._annotated.read(self._labels)
+        self._samples = self._annotated.read_samples(self._labels)
         now = [self._labels[stroke.region.slices] for stroke in before]
         return tuple(
             Restored(stroke.region, stroke.labels, labels)
@@ -78,7 +78,7 @@ class Sheet:
 def _in_blocks(samples: Samples, size: Sequence[int]) -> Iterator[Stroke]:
     """Yield strokes, one in each block of a grid at most, that paint these samples and nothing else."""
     for block in samples.regions(size):
-        inside = samples.where(within(samples, block))
+        inside = samples.select(is_inside(samples, block))
         at = inside.coordinates()
         region = Region(tuple(map(int, at.min(0))), tuple(int(i) + 1 for i in at.max(0)))
         labels = np.zeros(region.shape, np.uint8)
@@ -88,7 +88,7 @@ def _in_blocks(samples: Samples, size: Sequence[int]) -> Iterator[Stroke]:
 
 def _replaced(samples: Samples, labels: SparseLabels, region: Region) -> Samples:
     """Return samples as they are after a region has been painted on: to read all strokes again would take longer."""
-    parts = samples.where(~within(samples, region)), Samples.read(labels, [region])
+    parts = samples.select(~is_inside(samples, region)), Samples.from_labels(labels, [region])
     index = np.concatenate([part.index for part in parts])
     order = np.argsort(index, kind="stable")
     label = np.concatenate([part.label for part in parts])[order]

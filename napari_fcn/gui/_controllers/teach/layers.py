@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from napari_fcn.events import Answered, Suggested, UpdateReady
+from napari_fcn.events import CandidateEvaluated, HeadFitted, RegionSuggested
 from napari_fcn.geometry import Region
 from napari_fcn.gui._controllers.teach.auxiliary_layers import Looks
 from napari_fcn.gui._controllers.teach.messages import Opened, Recalled, Refused, SideBySide, Unsure
@@ -125,7 +125,7 @@ class Course:
         match told:
             case Opened():
                 self._open(told)
-            case Answered():
+            case HeadFitted():
                 self.looks.hide_place()
             case Recalled():
                 self.set_classes(told.classes)
@@ -136,14 +136,14 @@ class Course:
             case Refused(is_restoring=True):
                 self.corrections.release()
                 self.follow()
-            case UpdateReady() if state.are_changes_shown:
+            case CandidateEvaluated() if state.are_changes_shown:
                 self.looks.show_changes(told, pairs(state.classes))
             case SideBySide():
                 self.looks.compare(told)
                 self.looks.show_compared(state.comparison.shown if state.comparison else "first")
             case Unsure() if state.is_unsure_shown:
                 self.looks.show_unsure(told)
-            case Suggested() if not told.region.is_empty:
+            case RegionSuggested() if not told.region.is_empty:
                 self.looks.show_place(told)
 
     def _open(self, opened: Opened) -> None:

@@ -31,7 +31,7 @@ from napari_fcn.gui._controllers.teach.setup import Wish, begin, is_same_model, 
 from napari_fcn.gui._controllers.teach.state import TeachState
 from napari_fcn.gui._controllers.teach.throttle import Herald
 from napari_fcn.gui._threads import JobRunner, Writer
-from napari_fcn.learning.cancellation import watched
+from napari_fcn.learning.cancellation import cancellation_scope
 from napari_fcn.system_errors import explained
 
 if TYPE_CHECKING:
@@ -74,7 +74,7 @@ class Classroom(Desk):
         self._writer.failed.connect(self._on_unwritten)
         self._book = OpenBook()
         self.destroyed.connect(self._book.close)
-        self._runner = JobRunner(self, PERIOD, HEAD_START, watched)
+        self._runner = JobRunner(self, PERIOD, HEAD_START, cancellation_scope)
         self._runner.failed.connect(self._on_failed)
         self._herald = Herald(self, self._tools.timer)
         self._herald.due.connect(self._on_due)
@@ -268,5 +268,5 @@ def warm_up_teaching(model: Path | None, loaded: Loaded) -> Iterator[None]:
     teaching = Teaching(blank, checkpoint, axes, TeachSettings(network="off", device="cpu"))
     labels = np.zeros(blank.shape[1:], np.uint8)
     labels[..., 0], labels[..., 1] = 1, 2
-    for _ in teaching.refine(Samples.read(labels), Region.whole(labels.shape)):
+    for _ in teaching.run_round(Samples.from_labels(labels), Region.whole(labels.shape)):
         yield

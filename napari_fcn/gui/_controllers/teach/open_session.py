@@ -93,9 +93,9 @@ def _reopen(folder: Path) -> Any:
 
 
 def _resume(project: Any) -> dict[str, Any]:
-    from napari_fcn.project.replay import resumed
+    from napari_fcn.project.replay import resume
 
-    return resumed(project)
+    return resume(project)
 
 
 @dataclass(frozen=True, slots=True)
@@ -186,11 +186,11 @@ class Opening:
     def _model(self) -> Checkpoint | None:
         """Return the model to begin with; None for filters only."""
         if self.new:
-            from napari_fcn.teaching.finetune import NEW, starting_point
+            from napari_fcn.teaching.finetune import NEW, initial_model
 
             shape = [self.shape[position] for position in self.axes.space_positions]
             channels = self.axes.channels(self.image.shape)
-            return starting_point(f"{NEW}{self.new}", shape, self._sizes, channels, self.settings.seed)
+            return initial_model(f"{NEW}{self.new}", shape, self._sizes, channels, self.settings.seed)
         return None if self.model is None else self.loaded.load(self.model)
 
     @property

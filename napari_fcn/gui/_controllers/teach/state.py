@@ -8,7 +8,7 @@ from functools import singledispatch
 from typing import TYPE_CHECKING, Any
 
 from napari_fcn.errors import in_dock
-from napari_fcn.events import Answered, Examined, HistoryChanged, StepDone, UpdateReady
+from napari_fcn.events import CandidateEvaluated, HeadFitted, HistoryChanged, StepDone, StrokesScored
 from napari_fcn.gui._controllers.teach.messages import Opened, PinsChanged, Recalled, Refused, Saved, TaughtClass
 from napari_fcn.gui._controllers.teach.progress import Progress
 from napari_fcn.settings import TeachSettings
@@ -32,7 +32,7 @@ class Update:
         ``"waits"`` for the user's word, or what became of it: ``"taken"``, ``"dropped"``, ``"worse"``.
     """
 
-    ready: UpdateReady
+    ready: CandidateEvaluated
     standing: str
 
 
@@ -205,14 +205,14 @@ def _ago(seconds: float) -> float:
 
 
 @follow.register
-def _(told: Examined, state: TeachState) -> TeachState:
+def _(told: StrokesScored, state: TeachState) -> TeachState:
     trials = state.trials if told.candidate is None else (*state.trials, (told.turn, told.candidate))
     exams = tuple(point for point in state.exams if point[0] != told.turn)  # whose answer an earlier session lost
     return replace(state, turn=told.turn, exams=(*exams, (told.turn, told.accepted)), trials=trials)
 
 
 @follow.register
-def _(told: Answered, state: TeachState) -> TeachState:
+def _(told: HeadFitted, state: TeachState) -> TeachState:
     classes = tuple(replace(known, painted=n) for known, n in zip(state.classes, told.painted, strict=False))
     return replace(
         state, turn=told.turn, notes=tuple(map(in_dock, told.notes)), classes=classes, step=0, waiting=0, message=""
@@ -227,7 +227,7 @@ def _(told: StepDone, state: TeachState) -> TeachState:
 
 
 @follow.register
-def _(told: UpdateReady, state: TeachState) -> TeachState:
+def _(told: CandidateEvaluated, state: TeachState) -> TeachState:
     standing = "waits" if told.is_better else "worse"
     trials = (*state.trials, (state.turn, told.candidate))
     return replace(state, update=Update(told, standing), trials=trials, step=0)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from napari_fcn.errors import FcnError
-from napari_fcn.events import Answered, Examined, StepDone, TileDone, UpdateReady, Working
+from napari_fcn.events import CandidateEvaluated, HeadFitted, Heartbeat, StepDone, StrokesScored, TileDone
 from napari_fcn.geometry import Region
 from napari_fcn.gui._controllers.teach.commands import pins
 from napari_fcn.gui._controllers.teach.label_store import Sheet
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from napari_fcn.storage import Inputs
 
 # What the engine says before it does something: told when that is done, as whoever is superseded is closed where it is.
-ANNOUNCEMENTS = (Examined, UpdateReady)
+ANNOUNCEMENTS = (StrokesScored, CandidateEvaluated)
 
 
 @dataclass(frozen=True, slots=True)
@@ -184,15 +184,15 @@ class Lesson:
             if isinstance(event, TileDone):
                 yield self._kept(self._opening.canvas.receive(event, colours))  # the engine does not yield it again
                 continue
-            if not isinstance(event, Working):
+            if not isinstance(event, Heartbeat):
                 untold.append(event)
             if isinstance(event, ANNOUNCEMENTS):
                 continue
-            if isinstance(event, Answered):
+            if isinstance(event, HeadFitted):
                 self._turn = event.turn
             yield self._kept(*untold) if untold else None
             untold.clear()
-            if isinstance(event, StepDone | Working) and (self._long or self._is_unsure_due(ask)):
+            if isinstance(event, StepDone | Heartbeat) and (self._long or self._is_unsure_due(ask)):
                 return True
         if untold:
             yield self._kept(*untold)
@@ -233,7 +233,7 @@ class Lesson:
         if samples.same_as(self.teaching.samples):
             return
         for event in self.teaching.refine(samples, Region.whole(samples.shape), self._strokes):
-            if isinstance(event, Answered):
+            if isinstance(event, HeadFitted):
                 return
 
     def _kept(self, *events: Any) -> Kept:
