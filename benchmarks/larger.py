@@ -25,7 +25,7 @@ from napari_fcn.geometry import Region
 from napari_fcn.gui._layers.colorize import most_probable
 from napari_fcn.inference.background_writer import BackgroundWriter
 from napari_fcn.io import ResultMeta
-from napari_fcn.io.incremental_zarr import GrowingZarr
+from napari_fcn.io.incremental_zarr import IncrementalZarr
 from napari_fcn.models import zoo
 from napari_fcn.models.checkpoint import Checkpoint
 from napari_fcn.sample_data import cells
@@ -39,8 +39,8 @@ class Disk:
     """Stores a run as the dock does, each tile behind the next."""
 
     def __init__(self, folder: Path, classes: int, shape: tuple[int, ...], tile: tuple[int, ...]) -> None:
-        self.probabilities = GrowingZarr(folder / "p.ome.zarr", "probabilities8", classes, shape, tile, META)
-        self.classes = GrowingZarr(folder / "c.ome.zarr", "classes", 0, shape, tile, META)
+        self.probabilities = IncrementalZarr(folder / "p.ome.zarr", "probabilities8", classes, shape, tile, META)
+        self.classes = IncrementalZarr(folder / "c.ome.zarr", "classes", 0, shape, tile, META)
         self.behind = BackgroundWriter(self.put)
 
     def put(self, tile: TileDone) -> None:

@@ -29,7 +29,7 @@ from qtpy.QtWidgets import QApplication
 
 from benchmarks.machine import describe
 from napari_fcn.events import HeadFitted
-from napari_fcn.gui._layers import Painted
+from napari_fcn.gui._layers import ColourTile
 from napari_fcn.gui._layers.screen import camera_of
 from napari_fcn.gui.teach import TeachWidget
 
@@ -122,8 +122,8 @@ class Hops:
         self.engine: list[float] = []
         self._marks: dict[str, float] = {}
         self._answers = 0
-        assert self.controller.course is not None
-        self.controller.course.corrections.changed.connect(self._on_asked)  # after the controller, as what follows
+        assert self.controller.layers is not None
+        self.controller.layers.corrections.changed.connect(self._on_asked)  # after the controller, as what follows
         self.controller._runner.yielded.connect(self._on_yielded)
         hand.canvas.frameSwapped.connect(self._on_swapped)
 
@@ -143,14 +143,14 @@ class Hops:
 
     def _on_yielded(self, events: list[object]) -> None:
         for event in events:
-            what = getattr(event, "what", None)
+            what = getattr(event, "event", None)
             if isinstance(what, HeadFitted):
                 self.engine.append(what.seconds)
-            if isinstance(what, Painted):
+            if isinstance(what, ColourTile):
                 self._marks["answer on its layer"] = time.monotonic()
 
     def _on_swapped(self) -> None:
-        now, course, seconds = time.monotonic(), self.controller.course, self.controller.latencies
+        now, course, seconds = time.monotonic(), self.controller.layers, self.controller.latencies
         if course is not None and len(seconds) > self._answers and "on the screen" not in self._marks:
             noticed = course.corrections.touched_at
             self._marks |= {"noticed": noticed, "drawn": noticed + seconds[-1], "on the screen": now}
@@ -207,7 +207,7 @@ def opened(model: str, network: str, side: int) -> tuple[napari.Viewer, TeachWid
     hand.wait(1.0)
     window.resize(window.width() + hand.canvas.height() - hand.canvas.width(), window.height())  # as high as wide
     hand.wait(1.0)
-    models = widget.begin.model
+    models = widget.setup.model
     models.choose(next(entry for entry in models.models if entry.name == model))
     box = widget.learning.network
     box.setCurrentIndex(box.findData(network))
@@ -215,7 +215,7 @@ def opened(model: str, network: str, side: int) -> tuple[napari.Viewer, TeachWid
     camera.center = (0, side / 2, side / 2)
     camera.zoom = min(hand.canvas.height(), hand.canvas.width()) / VIEW
     hand.wait(1.0)
-    widget.begin.start.click()
+    widget.setup.start.click()
     hand.until(lambda: widget.controller.state.is_open)
     assert (widget.controller.state.model, widget.controller.state.settings.network) == (model, network)
     hand.until(lambda: not widget.controller.state.is_working and not widget.controller.is_busy)
@@ -233,8 +233,8 @@ def main() -> None:
     arguments = parser.parse_args()
     os.chdir(tempfile.mkdtemp())  # the project goes there
     viewer, widget, hand = opened(arguments.model, arguments.network, arguments.side)
-    assert widget.controller.course is not None
-    shape = " x ".join(map(str, widget.controller.course.view().shape))
+    assert widget.controller.layers is not None
+    shape = " x ".join(map(str, widget.controller.layers.view().shape))
     bare = floor(hand)
     ticks: list[float] = []
     timer = QTimer()
@@ -242,7 +242,7 @@ def main() -> None:
     timer.timeout.connect(lambda: ticks.append(time.monotonic()))
     timer.start()
     rng = np.random.default_rng(0)
-    layer, hops = widget.controller.course.corrections.layer, Hops(widget, hand)
+    layer, hops = widget.controller.layers.corrections.layer, Hops(widget, hand)
     for number in range(arguments.strokes):
         layer.selected_label = 1 + number % 2
         at = arguments.side / 2 + rng.uniform(-VIEW / 2 + 60, VIEW / 2 - 60, 2)

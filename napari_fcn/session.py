@@ -188,8 +188,8 @@ class Session:
         plan = self._plan(most)
         if len(plan) * PER_PLACE > host_budget(self.settings.memory):
             raise ImageError(
-                f"An image of {' x '.join(map(str, self.network_source.shape))} pixels would be cut into {len(plan):,} tiles, "
-                "more than memory can keep account of. Segment a part of it, or a coarser level."
+                f"An image of {' x '.join(map(str, self.network_source.shape))} pixels would be cut into "
+                f"{len(plan):,} tiles, more than memory can keep account of. Segment a part of it, or a coarser level."
             )
         return plan
 

@@ -490,7 +490,7 @@ def test_a_network_that_forgets_is_rejected_by_the_examination(monkeypatch: pyte
 
 
 def test_no_more_candidates_than_allowed_are_judged_on_the_same_strokes(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("napari_fcn.learning.evaluation.verdict", lambda marks, pins: (False, "no"))
+    monkeypatch.setattr("napari_fcn.learning.evaluation.decide", lambda marks, pins: (False, "no"))
     teaching = lesson(replace(FAST, attempts=2))
     told = candidates_of(teaching, 2)
     assert [event.is_better for event in told] == [False, False]

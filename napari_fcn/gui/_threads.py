@@ -27,7 +27,7 @@ Watch = Callable[[Callable[[], bool]], AbstractContextManager[object]]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Kept:
+class MustDeliver:
     """Events that arrive even if a newer request has replaced the one that yielded them."""
 
     events: tuple[Any, ...]
@@ -38,17 +38,17 @@ class _Failed:
     error: Exception
 
 
-class _Bell(QObject):
+class _WakeSignal(QObject):
     """Wakes the GUI thread up: at once, where a timer would let half a period go by. It outlives the runner."""
 
     rung = Signal()
 
 
 @dataclass(slots=True, eq=False, weakref_slot=True)  # Qt holds what it calls by a weak reference
-class _Mailbox:
+class _Channel:
     """What both threads share; all of it is guarded by ``changed``."""
 
-    bell: _Bell
+    bell: _WakeSignal
     head_start: float
     watched: Watch
     now: Callable[[], float]
@@ -62,20 +62,20 @@ class _Mailbox:
     is_ended: bool = False  # whether the generator of the present generation came to its end
     is_rung: bool = False  # whether the GUI thread is on its way
 
-    def ask(self, make: Make | None) -> None:
+    def submit(self, make: Make | None) -> None:
         """Let the latest request, or none at all, replace all that was asked and answered before."""
         with self.changed:
             self.generation += 1
             self.request = make
             self.is_ended = self.is_rung = False  # whoever was asked may not have listened
-            self.outbox = deque(event for event in self.outbox if isinstance(event, Kept))
+            self.outbox = deque(event for event in self.outbox if isinstance(event, MustDeliver))
             if make is not None and (not self.is_busy or self.has_stepped_back):
                 self._begin()
             self.changed.notify_all()
 
-    def forget(self, *_: object) -> None:
+    def cancel(self, *_: object) -> None:
         """Let whatever runs come to an end."""
-        self.ask(None)
+        self.submit(None)
 
     def collect(self) -> tuple[list[Any], bool, bool]:
         """Return what waits, whether the generator has ended, and whether the thread is at work."""
@@ -105,8 +105,8 @@ class _Mailbox:
         if before is not None:
             before.join()
         if not self.head_start:
-            _step_back()
-        with _short_turns():
+            _lower_priority()
+        with _short_switch_interval():
             while True:
                 with self.changed:
                     if self.thread is not threading.current_thread():
@@ -140,7 +140,7 @@ class _Mailbox:
         with self.changed:
             if self.thread is threading.current_thread():
                 self.has_stepped_back = True
-        _step_back()
+        _lower_priority()
 
     def _post(self, event: Any, generation: int) -> bool:
         """Put an event in the outbox, waiting for room; return whether anybody wants more of this generation.
@@ -150,7 +150,7 @@ class _Mailbox:
         with self.changed:
             while self._is_wanted(generation) and len(self.outbox) >= WAITING:
                 self.changed.wait(0.2)
-            if event is not None and (self._is_wanted(generation) or isinstance(event, Kept)):
+            if event is not None and (self._is_wanted(generation) or isinstance(event, MustDeliver)):
                 self.outbox.append(event)
                 self._ring()
             return self._is_wanted(generation)
@@ -160,7 +160,7 @@ class _Mailbox:
 
 
 @contextmanager
-def _short_turns() -> Iterator[None]:
+def _short_switch_interval() -> Iterator[None]:
     """Let Python's threads hand over to each other more often than every 5 ms.
 
     An answer takes a thousand small steps; each may have to wait for the GUI thread to give way. Halves the wait.
@@ -173,7 +173,7 @@ def _short_turns() -> Iterator[None]:
         sys.setswitchinterval(before)
 
 
-def _step_back() -> None:
+def _lower_priority() -> None:
     """Let the GUI thread go first where this thread, and those that torch starts from it, want the same processor.
 
     On two busy cores this halves the time to the first tile and the longest wait of the window. Only Linux knows
@@ -233,30 +233,30 @@ class JobRunner(QObject):
     ) -> None:
         super().__init__(parent)
         self._now = clock.now
-        self._mailbox = _Mailbox(_Bell(), head_start, watched, clock.now)
-        self._mailbox.bell.rung.connect(self._on_rung, Qt.QueuedConnection)
+        self._channel = _Channel(_WakeSignal(), head_start, watched, clock.now)
+        self._channel.bell.rung.connect(self._on_rung, Qt.QueuedConnection)
         self._is_open = self._is_at_work = False
         self._period, self._visited = 1e-3 * period, 0.0
         self._timer = clock.timer(self, self._visit)  # for a visit that would come too early
-        self.destroyed.connect(self._mailbox.forget)
+        self.destroyed.connect(self._channel.cancel)
 
     @property
     def is_running(self) -> bool:
         """Whether the thread is at work."""
-        return self._mailbox.is_busy
+        return self._channel.is_busy
 
     def start(self, make: Make) -> None:
         """Call ``make`` on the thread and iterate what it returns; a job that runs already is given up."""
         self._is_open = self._is_at_work = True
-        self._mailbox.ask(make)
+        self._channel.submit(make)
 
     def cancel(self) -> None:
         """Give up the job; it ends at its next event, and nothing of it arrives any more."""
-        self._mailbox.forget()
+        self._channel.cancel()
 
     def shutdown(self) -> None:
         """Give up the job without waiting for its end."""
-        self._mailbox.forget()
+        self._channel.cancel()
         self._is_open = False
         self._timer.stop()
 
@@ -272,26 +272,26 @@ class JobRunner(QObject):
 
     def _visit(self) -> None:
         self._visited = self._now()
-        generation = self._mailbox.generation
-        events, ended, busy = self._mailbox.collect()
+        generation = self._channel.generation
+        events, ended, busy = self._channel.collect()
         failure = events.pop() if events and isinstance(events[-1], _Failed) else None
-        told = [one for event in events for one in (event.events if isinstance(event, Kept) else (event,))]
+        told = [one for event in events for one in (event.events if isinstance(event, MustDeliver) else (event,))]
         if told:
             self.yielded.emit(told)
-        if generation != self._mailbox.generation:  # a slot started or cancelled something
+        if generation != self._channel.generation:  # a slot started or cancelled something
             self._timer.start(ceil(1e3 * self._period))
             return
         if failure is not None:
             self.failed.emit(failure.error)
         elif ended:
             self.finished.emit()
-        if self._is_at_work and not busy and not self._mailbox.is_busy:
+        if self._is_at_work and not busy and not self._channel.is_busy:
             self._is_at_work = False
             self.idle.emit()
 
 
 @dataclass(slots=True, eq=False, weakref_slot=True)
-class Basket:
+class WriteQueue:
     """What waits to be written, and what became of it; all of it is guarded by ``changed``."""
 
     changed: threading.Condition = field(default_factory=threading.Condition)
@@ -351,7 +351,7 @@ class Writer(QObject):
 
     def __init__(self, parent: QObject | None = None) -> None:
         super().__init__(parent)
-        self.basket = Basket()
+        self.queue = WriteQueue()
         self._told = 0
         self._timer = QTimer(self)
         self._timer.setInterval(PERIOD)
@@ -360,16 +360,16 @@ class Writer(QObject):
     @property
     def is_writing(self) -> bool:
         """Whether something has not been written yet."""
-        return self.basket.is_busy
+        return self.queue.is_busy
 
     def watch(self) -> None:
         """Tell by signals what becomes of what was put here; for the GUI thread."""
         self._timer.start()
 
     def _tell(self) -> None:
-        with self.basket.changed:
-            errors, done, busy = list(self.basket.errors), self.basket.done, self.basket.is_busy
-            self.basket.errors.clear()
+        with self.queue.changed:
+            errors, done, busy = list(self.queue.errors), self.queue.done, self.queue.is_busy
+            self.queue.errors.clear()
         if not busy:
             self._timer.stop()
         if done != self._told:

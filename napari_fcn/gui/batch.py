@@ -20,7 +20,7 @@ from napari_fcn.gui._controllers import (
     Summary,
 )
 from napari_fcn.gui._widgets.dock import Dock
-from napari_fcn.gui._widgets.form import ALARM, Fold, Form, Prose
+from napari_fcn.gui._widgets.form import ALARM, Collapsible, Form, WrappingLabel
 from napari_fcn.gui._widgets.keys import Key, Keys
 from napari_fcn.gui._widgets.pickers import ModelPicker
 from napari_fcn.gui._widgets.run_result import duration
@@ -80,9 +80,9 @@ class BatchWidget(Dock):
         self.progress = QProgressBar()
         self.progress.setAccessibleName("Progress")
         self.progress.setRange(0, STEPS)
-        self.message, self.error = Prose("Message"), Prose("Error")
+        self.message, self.error = WrappingLabel("Message"), WrappingLabel("Error")
         self.error.setStyleSheet(ALARM)
-        self.summary, self.detail = Prose("Summary"), Prose("About the image")
+        self.summary, self.detail = WrappingLabel("Summary"), WrappingLabel("About the image")
         self.detail.setOpenExternalLinks(True)
         self.save, self.more = Form(BatchSettings, without=self._behind()), Form(BatchSettings, without=FRONT)
         self.save.fields["folder"].editor.setPlaceholderText("beside each image")
@@ -90,8 +90,8 @@ class BatchWidget(Dock):
         self.browse.setAccessibleName("Choose folder")
         self.browse.setMaximumWidth(BROWSE)
         self.settings = Form(PredictSettings)
-        self.settings.fields["device"].offer([(name, name) for name in DEVICES], free=True)
-        self.keys = Prose("Shortcuts")
+        self.settings.fields["device"].set_choices([(name, name) for name in DEVICES], free=True)
+        self.keys = WrappingLabel("Shortcuts")
 
     def _name_keys(self) -> None:
         here = [
@@ -124,7 +124,7 @@ class BatchWidget(Dock):
         self.save.rows.replaceWidget(self.save.fields["folder"], folder)
         for part in (self.save.fields["folder"], self.browse):
             folder.layout().addWidget(part)
-        self.advanced = Fold("Advanced", self.more, self.settings)
+        self.advanced = Collapsible("Advanced", self.more, self.settings)
         adders = (self.layers_button, self.files_button, self.folder_button)
         changers = (self.remove_button, self.clear_button, self.retry_button)
         runners = (self.run_button, self.cancel_button, self.all_button)
@@ -213,7 +213,7 @@ class BatchWidget(Dock):
         return ""
 
     def _on_edited(self, _: object = None) -> None:
-        self.controller.forget_error()
+        self.controller.clear_error()
         self._sync()
 
     def _on_changed(self, state: BatchState) -> None:
@@ -257,13 +257,13 @@ class BatchWidget(Dock):
         self.detail.setStyleSheet(ALARM if told and row is not None and row.state == FAILED else "")
 
     @staticmethod
-    def _show(prose: Prose, text: str) -> None:
+    def _show(prose: WrappingLabel, text: str) -> None:
         if prose.text() != text:
             prose.setText(text)
         prose.setVisible(bool(text))
 
     @staticmethod
-    def _show_markup(prose: Prose, text: str) -> None:
+    def _show_markup(prose: WrappingLabel, text: str) -> None:
         if prose.text() != text:
             prose.set_markup(text)
         prose.setVisible(bool(text))

@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Any
 from qtpy.QtCore import QTimer
 from qtpy.QtWidgets import QFormLayout, QHBoxLayout, QLineEdit, QProgressBar, QPushButton, QWidget
 
-from napari_fcn.gui._controllers import ImageFacts, Request, SeeingController, SeeingState
+from napari_fcn.gui._controllers import FieldController, FieldState, ImageInfo, Request
 from napari_fcn.gui._field_panels.growth import GrowthPlot, LayerTable
-from napari_fcn.gui._field_panels.panels import Checks, Objects, PixelChoice
-from napari_fcn.gui._field_panels.text import sight_text
+from napari_fcn.gui._field_panels.panels import ChecksPanel, ObjectsPanel, PixelPanel
+from napari_fcn.gui._field_panels.text import field_text
 from napari_fcn.gui._widgets.dock import Dock
-from napari_fcn.gui._widgets.form import ALARM, Fold, Form, Prose
+from napari_fcn.gui._widgets.form import ALARM, Collapsible, Form, WrappingLabel
 from napari_fcn.gui._widgets.keys import Key, Keys
 from napari_fcn.gui._widgets.pickers import ImagePicker, ModelPicker
 from napari_fcn.gui._widgets.run_result import duration
@@ -41,10 +41,10 @@ class FieldWidget(Dock):
 
     def __init__(self, viewer: napari.viewer.Viewer) -> None:  # napari looks for this very annotation
         super().__init__()
-        self._facts = ImageFacts()
+        self._facts = ImageInfo()
         self._known_model: Any = None
         self._place: Any = None
-        self.controller = SeeingController(viewer, parent=self)
+        self.controller = FieldController(viewer, parent=self)
         self._viewer = self.controller.viewer
         self._build()
         self._lay_out()
@@ -55,18 +55,22 @@ class FieldWidget(Dock):
     def _build(self) -> None:
         self.image = ImagePicker(self._viewer, self.controller)
         self.model = ModelPicker(self.controller)
-        self.pixel = PixelChoice(POINT_KEY)
+        self.pixel = PixelPanel(POINT_KEY)
         self.cancel_button = QPushButton("Cancel")
         self.cancel_button.setToolTip(f"Stop; what was found stays ({CANCEL_KEY})")
         self.progress = QProgressBar()
         self.progress.setAccessibleName("Progress")
-        self.message, self.error, self.sight = Prose("Message"), Prose("Error"), Prose("What the pixel sees")
+        self.message, self.error, self.sight = (
+            WrappingLabel("Message"),
+            WrappingLabel("Error"),
+            WrappingLabel("What the pixel sees"),
+        )
         self.error.setStyleSheet(ALARM)
         self.growth, self.table = GrowthPlot(), LayerTable()
-        self.objects, self.checks = Objects(), Checks()
+        self.objects, self.checks = ObjectsPanel(), ChecksPanel()
         self.settings = Form(PredictSettings, without=("memory",))
-        self.settings.fields["channel"].offer([("auto", None)])
-        self.settings.fields["device"].offer([(name, name) for name in DEVICES], free=True)
+        self.settings.fields["channel"].set_choices([("auto", None)])
+        self.settings.fields["device"].set_choices([(name, name) for name in DEVICES], free=True)
         self.axes = QLineEdit()
         self.axes.setAccessibleName("Axes")
         self.axes.setToolTip(
@@ -79,7 +83,7 @@ class FieldWidget(Dock):
                 Key("Control-.", "Cancel", self.controller.cancel, CANCEL_KEY),
             ]
         )
-        self.keys = Prose("Shortcuts")
+        self.keys = WrappingLabel("Shortcuts")
         self.keys.setText(self._keys.line())
         self._frame, self._rest = self._timer(FRAME), self._timer(REST)
 
@@ -101,8 +105,8 @@ class FieldWidget(Dock):
         row.addWidget(self.progress, 1)
         row.addWidget(self.cancel_button)
         self.settings.rows.insertRow(0, "Axes", self.axes)
-        self.layers = Fold("Layers of the model", self.table)
-        self.advanced = Fold("Advanced", self.settings)
+        self.layers = Collapsible("Layers of the model", self.table)
+        self.advanced = Collapsible("Advanced", self.settings)
         parts = [top, self.pixel, self.error, self.message, self.sight, self.growth, self.layers, self.objects]
         self._fill(*parts, self.checks, self.running, self.advanced, self.keys)
         tabs = [self.image.combo, self.model.combo, self.pixel.toggle, self.pixel.follow, self.pixel.pixel]
@@ -119,7 +123,7 @@ class FieldWidget(Dock):
             edited.connect(self._on_user_edited)
         self.pixel.toggle.toggled.connect(self._on_toggled)
         self.pixel.asked.connect(self._on_typed_pixel)
-        self.pixel.complained.connect(self.controller.complain)
+        self.pixel.complained.connect(self.controller.show_error)
         self.pixel.label.activated.connect(self._on_class)
         self.objects.typed.connect(self._on_typed_objects)
         self.objects.measured.connect(self._on_measure)
@@ -170,26 +174,26 @@ class FieldWidget(Dock):
         """Return image and request; None, and why, if one is missing."""
         request, reason = self._request(), self._reason()
         if self.image.layer is None or request is None or reason:
-            self.controller.complain(reason)
+            self.controller.show_error(reason)
             return None
         return self.image.layer, request
 
     def _on_user_edited(self, _: object = None) -> None:
-        self.controller.forget_error()
+        self.controller.clear_error()
         self._on_edited()
 
     def _on_edited(self) -> None:
         layer, model = self.image.layer, self.model.model
         known = self._facts.channels
-        self._facts = ImageFacts() if layer is None else self.controller.facts(layer, self._request(), model)
+        self._facts = ImageInfo() if layer is None else self.controller.describe_image(layer, self._request(), model)
         if self._facts.channels != known:
             choices = [("auto", None), *((name, index) for index, name in enumerate(self._facts.channels))]
-            self.settings.fields["channel"].offer(choices)
+            self.settings.fields["channel"].set_choices(choices)
         if model is not self._known_model and self._is_warm:
             self._choose_model()
-        self.pixel.offer([] if model is None else [label.name for label in model.info.classes])
-        self.objects.offer(self.controller.labels())
-        self.objects.offer_unit("" if layer is None else self.controller.unit_of(layer)[1])
+        self.pixel.set_choices([] if model is None else [label.name for label in model.info.classes])
+        self.objects.set_layers(self.controller.labels())
+        self.objects.set_unit("" if layer is None else self.controller.unit_of(layer)[1])
         self._sync()
 
     def _sync(self, _: object = None) -> None:
@@ -201,23 +205,23 @@ class FieldWidget(Dock):
         self.settings.fields["channel"].setEnabled(bool(self._facts.channels))
         self.settings.fields["colour"].setEnabled(self._facts.rgb)
         self._sync_progress(state)
-        hint = "" if state.sight else "Click on the image." if self.pixel.toggle.isChecked() else ""
+        hint = "" if state.field else "Click on the image." if self.pixel.toggle.isChecked() else ""
         message = reason or state.message or hint
         self.message.setText(message)
         self.message.setVisible(bool(message))
         self.error.setText(state.error)
         self.error.setVisible(bool(state.error) and state.error != reason)
-        self.sight.set_markup("" if state.sight is None else sight_text(state.sight))
-        self.sight.setVisible(state.sight is not None)
-        if state.sight is not None:
-            self.pixel.show_pixel([i for _, i in state.sight.at])
+        self.sight.set_markup("" if state.field is None else field_text(state.field))
+        self.sight.setVisible(state.field is not None)
+        if state.field is not None:
+            self.pixel.show_pixel([i for _, i in state.field.at])
         self.growth.show_growth(state.growth)
         self.table.show_growth(state.growth)
         self.layers.setVisible(state.growth is not None)
         self.objects.show_objects(state.objects * self._per_pixel(), state.advice)
         self.checks.show_state(state, not reason)
 
-    def _sync_progress(self, state: SeeingState) -> None:
+    def _sync_progress(self, state: FieldState) -> None:
         self.running.setVisible(state.is_checking)
         self.progress.setRange(0, state.total)
         self.progress.setValue(state.done)
@@ -264,20 +268,20 @@ class FieldWidget(Dock):
     def _on_frame(self) -> None:
         request = self._request()
         if self.image.layer is not None and request is not None:
-            self.controller.hover(self.image.layer, request, self._place)
+            self.controller.on_hover(self.image.layer, request, self._place)
 
     def _on_rest(self) -> None:
         request = self._request()
         if self.image.layer is not None and request is not None:
-            self.controller.rest(self.image.layer, request, self._place, self.pixel.class_index)
+            self.controller.on_rest(self.image.layer, request, self._place, self.pixel.class_index)
 
     def _on_typed_pixel(self, index: tuple[int, ...]) -> None:
         ready = self._ready()
         if ready:
-            self.controller.look_at(*ready, index, self.pixel.class_index)
+            self.controller.point_at_index(*ready, index, self.pixel.class_index)
 
     def _on_class(self, _: int) -> None:
-        sight = self.controller.state.sight
+        sight = self.controller.state.field
         if sight is not None:
             self._on_typed_pixel(tuple(i for _, i in sight.at))
 
@@ -286,7 +290,7 @@ class FieldWidget(Dock):
 
     def _on_measure(self, labels: Any) -> None:
         if self.model.model is None:
-            self.controller.complain(NO_MODEL)
+            self.controller.show_error(NO_MODEL)
         else:
             self.controller.measure(labels, self.model.model)
 

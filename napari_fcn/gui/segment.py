@@ -17,12 +17,12 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
-from napari_fcn.gui._controllers import Controller, ImageFacts, Request, SaveSettings, ViewState
+from napari_fcn.gui._controllers import ImageInfo, Request, SaveSettings, SegmentController, ViewState
 from napari_fcn.gui._widgets.dock import Dock
-from napari_fcn.gui._widgets.form import ALARM, Fold, Form, Prose
+from napari_fcn.gui._widgets.form import ALARM, Collapsible, Form, WrappingLabel
 from napari_fcn.gui._widgets.keys import Key, Keys
 from napari_fcn.gui._widgets.pickers import ImagePicker, ModelPicker
-from napari_fcn.gui._widgets.run_result import Outcome, duration
+from napari_fcn.gui._widgets.run_result import RunResultPanel, duration
 from napari_fcn.settings import DEVICES, PredictSettings
 from napari_fcn.typed import read_axes
 
@@ -46,8 +46,8 @@ class SegmentWidget(Dock):
 
     def __init__(self, viewer: napari.viewer.Viewer) -> None:  # napari looks for this very annotation
         super().__init__()
-        self._facts, self._state = ImageFacts(), ViewState()
-        self.controller = Controller(viewer, parent=self)
+        self._facts, self._state = ImageInfo(), ViewState()
+        self.controller = SegmentController(viewer, parent=self)
         self._viewer = self.controller.viewer
         self._build()
         self._lay_out()
@@ -65,20 +65,20 @@ class SegmentWidget(Dock):
         self.cancel_button.setToolTip(f"Stop; what is finished stays ({CANCEL_KEY})")
         self.progress = QProgressBar()
         self.progress.setAccessibleName("Progress")
-        self.sees = Prose("What the network sees")
+        self.sees = WrappingLabel("What the network sees")
         self.sees.setToolTip("<qt>Counted from 0, as the slider of napari does. The answer here depends on these.</qt>")
-        self.apart = Prose("Pixel size")
+        self.apart = WrappingLabel("Pixel size")
         self.resample = QCheckBox("Resample to the model's pixel size")
         self.resample.setToolTip(
             "<qt>Tile by tile; the answer has the pixels of the image. As Resample under Advanced.</qt>"
         )
-        self.message = Prose("Message")
-        self.error = Prose("Error")
+        self.message = WrappingLabel("Message")
+        self.error = WrappingLabel("Error")
         self.error.setStyleSheet(ALARM)
-        self.outcome = Outcome()
+        self.result_panel = RunResultPanel()
         self.settings = Form(PredictSettings)
-        self.settings.fields["channel"].offer([("auto", None)])
-        self.settings.fields["device"].offer([(name, name) for name in DEVICES], free=True)
+        self.settings.fields["channel"].set_choices([("auto", None)])
+        self.settings.fields["device"].set_choices([(name, name) for name in DEVICES], free=True)
         self.save = Form(SaveSettings)
         self.axes = QLineEdit()
         self.axes.setAccessibleName("Axes")
@@ -93,7 +93,7 @@ class SegmentWidget(Dock):
                 Key("Control-.", "Cancel", self.controller.cancel, CANCEL_KEY),
             ]
         )
-        self.keys = Prose("Shortcuts")
+        self.keys = WrappingLabel("Shortcuts")
         self.keys.setText(self._keys.line())
 
     def _lay_out(self) -> None:
@@ -109,14 +109,14 @@ class SegmentWidget(Dock):
         row.addWidget(self.cancel_button)
         self.settings.rows.insertRow(0, "Axes", self.axes)
         self.save.rows.addRow("", self.browse)
-        self.advanced = Fold("Advanced", self.settings, self.save)
+        self.advanced = Collapsible("Advanced", self.settings, self.save)
         hints = (self.sees, self.apart, self.resample)
         self._fill(
-            top, *hints, buttons, self.progress, self.message, self.error, self.outcome, self.advanced, self.keys
+            top, *hints, buttons, self.progress, self.message, self.error, self.result_panel, self.advanced, self.keys
         )
         fields = [field.editor for form in (self.settings, self.save) for field in form.fields.values()]
         tabs = [self.image.combo, self.model.combo, self.resample, self.run_button, self.cancel_button]
-        tabs += [*self.outcome.buttons.values(), self.advanced.heading, self.axes, *fields, self.browse]
+        tabs += [*self.result_panel.buttons.values(), self.advanced.heading, self.axes, *fields, self.browse]
         for before, after in pairwise(tabs):
             self.setTabOrder(before, after)
 
@@ -124,12 +124,12 @@ class SegmentWidget(Dock):
         self.run_button.clicked.connect(self.run)
         self.cancel_button.clicked.connect(self.controller.cancel)
         self.browse.clicked.connect(self._on_browse)
-        self.outcome.asked.connect(self._on_show)
+        self.result_panel.asked.connect(self._on_show)
         self.image.edited.connect(self._on_edited)
         for edited in (self.axes.textChanged, self.model.edited, self.settings.edited, self.save.edited):
             edited.connect(self._on_user_edited)
         self.controller.changed.connect(self._on_changed)
-        self.controller.lookout.changed.connect(self._sync_seen)
+        self.controller.slider_extents.changed.connect(self._sync_seen)
         self.resample.clicked.connect(self._on_resample)
 
     def _connect(self) -> None:
@@ -174,16 +174,18 @@ class SegmentWidget(Dock):
         return self._facts.problem
 
     def _on_user_edited(self, _: object = None) -> None:
-        self.controller.forget_error()
+        self.controller.clear_error()
         self._on_edited()
 
     def _on_edited(self) -> None:
         layer = self.image.layer
         known = self._facts.channels
-        self._facts = ImageFacts() if layer is None else self.controller.facts(layer, self._request(), self.model.model)
+        self._facts = (
+            ImageInfo() if layer is None else self.controller.describe_image(layer, self._request(), self.model.model)
+        )
         if self._facts.channels != known:
             choices = [("auto", None), *((name, index) for index, name in enumerate(self._facts.channels))]
-            self.settings.fields["channel"].offer(choices)
+            self.settings.fields["channel"].set_choices(choices)
         self._sync()
 
     def _on_changed(self, state: ViewState) -> None:
@@ -212,14 +214,14 @@ class SegmentWidget(Dock):
         self.message.setVisible(bool(message))
         self.error.setText(state.error)
         self.error.setVisible(bool(state.error))
-        kinds = {kind: self.controller.result_of(self.image.layer, kind) for kind in self.outcome.buttons}
-        self.outcome.show_result(
+        kinds = {kind: self.controller.result_of(self.image.layer, kind) for kind in self.result_panel.buttons}
+        self.result_panel.show_result(
             state.result, {kind: layer.visible for kind, layer in kinds.items() if layer is not None}
         )
 
     def _sync_seen(self) -> None:
         """Show what the network sees along the axes that have a slider."""
-        seen = self.controller.lookout.seen(self.image.layer, self._request(), self.model.model)
+        seen = self.controller.slider_extents.extents(self.image.layer, self._request(), self.model.model)
         lines = [stretch.line for stretch in seen]
         if "\n".join(lines) != self.sees.text():
             self.sees.set_lines(*lines)
@@ -229,10 +231,10 @@ class SegmentWidget(Dock):
         """Show whether the pixel size of the image is another than the model knows, and offer to change it."""
         resampled = self.settings.fields["resample"].value() != "off"
         then = "The image is resampled, tile by tile." if resampled else "Objects may be missed or cut up."
-        self.apart.setText(f"{self._facts.apart} {then}" if self._facts.apart else "")
+        self.apart.setText(f"{self._facts.pixel_size_warning} {then}" if self._facts.pixel_size_warning else "")
         self.resample.setChecked(resampled)
         for part in (self.apart, self.resample):
-            part.setVisible(bool(self._facts.apart))
+            part.setVisible(bool(self._facts.pixel_size_warning))
 
     def _sync_progress(self, state: ViewState) -> None:
         self.progress.setUpdatesEnabled(False)  # or Qt paints at once, three times

@@ -44,7 +44,7 @@ def refuse_too_large(path: Path, nbytes: int, what: str, limit: float | None = N
         The user's limit in GiB; half of what is free if not given.
     """
     if nbytes > SMALL and nbytes > (allowed := host_budget(limit)):
-        raise too_large(path, f"{what} needs {spelled(nbytes)}; {spelled(allowed)} may be taken")
+        raise too_large(path, f"{what} needs {format_bytes(nbytes)}; {format_bytes(allowed)} may be taken")
 
 
 def too_large(path: Path, reason: str) -> ImageError:
@@ -65,7 +65,7 @@ def refuse_absurd(path: Path, shape: Sequence[int]) -> None:
         )
 
 
-def spelled(nbytes: int) -> str:
+def format_bytes(nbytes: int) -> str:
     """Return a size as people write it."""
     return f"{nbytes / 2**30:,.1f} GiB" if nbytes < 2**50 else f"{nbytes / 2**50:,.0f} PiB"
 

@@ -28,7 +28,7 @@ COMPLETE = "is_complete"  # in what such a file says about itself
 FINE, COARSE = 64, 256  # pixels: chunks are tiles while a tile covers so many of a level, then of this length
 
 
-class GrowingZarr:
+class IncrementalZarr:
     """A result under its final name from the start.
 
     The chunks of a level are what a tile covers of it, so that to store a tile writes each chunk once. Means of pixels

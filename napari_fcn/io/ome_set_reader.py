@@ -18,7 +18,7 @@ from napari_fcn.io.image_file import ImageFile
 from napari_fcn.io.lazy import LazyArray
 from napari_fcn.io.ome_sets import ALONE
 from napari_fcn.io.tiff_calibration import ome_calibration
-from napari_fcn.io.tiff_log import heard
+from napari_fcn.io.tiff_log import captured_warnings
 from napari_fcn.io.tiff_samples import Meaning, meaning_of
 from napari_fcn.io.tiff_segments import bound_segments
 
@@ -78,7 +78,7 @@ class _Planes:
         self._outer = found.image.shape
         self._places = _places(found)
         first = self._places[(0,) * len(self._outer)]
-        with heard(), _opened(first[0]) as tiff:
+        with captured_warnings(), _opened(first[0]) as tiff:
             page = tiff.pages[first[1]].aspage()
             self._page_shape, self.dtype = tuple(page.shape), np.dtype(page.dtype).newbyteorder("=")
             self.axes = tuple(letter.lower() for letter in page.axes)
@@ -111,7 +111,7 @@ class _Planes:
 
     def _open(self, place: Place) -> npt.NDArray[Any]:
         path, number = place
-        with heard(), _opened(path) as tiff:
+        with captured_warnings(), _opened(path) as tiff:
             page = tiff.pages[number].aspage()
             refuse_too_large(path, page.nbytes, f"Page {number}")
             bound_segments(path, page)
@@ -167,7 +167,7 @@ def _places(found: OmeSet) -> Mapping[tuple[int, ...], Place]:
 def _page_count(path: Path) -> int:
     """Return how many pages a file has; raise ImageError if the last one ends beyond the end of the file."""
     try:
-        with heard(), _opened(path) as tiff:
+        with captured_warnings(), _opened(path) as tiff:
             last = tiff.pages[-1]
             ends = [a + b for a, b in zip(last.dataoffsets, last.databytecounts, strict=False)]
             if max(ends, default=0) > tiff.filehandle.size:

@@ -21,7 +21,7 @@ from xml.etree import ElementTree
 import tifffile
 
 from napari_fcn.errors import DECODE_ERRORS, ImageError
-from napari_fcn.io.tiff_log import heard
+from napari_fcn.io.tiff_log import captured_warnings
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -150,7 +150,7 @@ class Folder:
         """Return the OME-XML in a file and the identifier of the file; both empty if it has none."""
         if path not in self.heads:
             if path.suffix.lower() in TIFF:
-                with suppress(*DECODE_ERRORS), heard(), tifffile.TiffFile(path) as tiff:
+                with suppress(*DECODE_ERRORS), captured_warnings(), tifffile.TiffFile(path) as tiff:
                     self.note(path, tiff)
             else:
                 self._keep(path, _companion_text(path))
@@ -257,7 +257,7 @@ def _together(path: Path, folder: Folder) -> tuple[Path, ...]:
 
 def _stack_files(path: Path) -> tuple[Path, ...]:
     """Return the files that tifffile opens together as one stack of Micro-Manager; () if it is one file."""
-    with suppress(*DECODE_ERRORS), heard(), tifffile.TiffFile(path) as tiff:
+    with suppress(*DECODE_ERRORS), captured_warnings(), tifffile.TiffFile(path) as tiff:
         names = {page.parent.filename for page in tiff.series[0].pages if page is not None}
         return tuple(path.with_name(name) for name in sorted(names)) if len(names) > 1 else ()
     return ()

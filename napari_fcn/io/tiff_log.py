@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 
 @contextmanager
-def heard() -> Iterator[list[str]]:
+def captured_warnings() -> Iterator[list[str]]:
     """Collect what tifffile complains about: it reports damage to its log only and returns what is left."""
     texts: list[str] = []
     thread = threading.get_ident()

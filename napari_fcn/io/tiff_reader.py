@@ -19,7 +19,7 @@ from napari_fcn.io.lazy import LazyArray
 from napari_fcn.io.meta import record_of
 from napari_fcn.io.ome_set_reader import only_image, read_set
 from napari_fcn.io.tiff_calibration import of_tags, ome_pixels, tiff_calibration
-from napari_fcn.io.tiff_log import heard
+from napari_fcn.io.tiff_log import captured_warnings
 from napari_fcn.io.tiff_samples import COLOUR_SPACES, Meaning, meaning_of, spoken, stored
 from napari_fcn.io.tiff_segments import bound_segments
 
@@ -55,7 +55,7 @@ def read_tiff_labels(path: Path, level: int, memory: float | None) -> ImageFile:
 def _read(path: Path, level: int, memory: float | None, interpret: Callable[[Any, str, bool], Meaning]) -> ImageFile:
     if path.name.lower().endswith(ome_sets.COMPANION):
         return _read_companion(path)
-    with heard() as complaints:
+    with captured_warnings() as complaints:
         tiff = tifffile.TiffFile(path)
         try:
             _refuse_long_description(path, tiff, memory)
@@ -102,7 +102,7 @@ def tiff_header(path: Path) -> Header:
         image = read_set(together)
         names = _ome_channels(only_image(together.xml, together.image.number))
         return Header(tuple(image.data.shape), image.axes, image.calibration, names)
-    with heard(), tifffile.TiffFile(path) as tiff:
+    with captured_warnings(), tifffile.TiffFile(path) as tiff:
         if tiff.is_ome or tiff.is_imagej:  # these say so in one place; elsewhere each page would have to be visited
             series = tiff.series[0]
             image = _described(path, tiff, series, _as_layers_show(series.keyframe, series.axes))
@@ -119,7 +119,7 @@ def tiff_header(path: Path) -> Header:
 def read_record(path: Path) -> dict[str, Any]:
     """Return our record among the annotations of an OME-TIFF, empty if there is none."""
     try:
-        with heard(), tifffile.TiffFile(path) as tiff:
+        with captured_warnings(), tifffile.TiffFile(path) as tiff:
             _refuse_long_description(path, tiff, None)
             return _record(tiff.ome_metadata or "")
     except DECODE_ERRORS as error:

@@ -35,7 +35,7 @@ ISOTROPIC = 1.5  # ratio of spacings up to which an axis is halved along with th
 
 
 @dataclass(frozen=True, slots=True)
-class Level:
+class PyramidLevel:
     """A resolution: its shape, and how many pixels of the finest level one of its pixels covers."""
 
     shape: tuple[int, ...]
@@ -131,19 +131,19 @@ class ZarrSink:
         )
 
 
-def pyramid(names: Sequence[str], shape: Sequence[int], scale: Sequence[float]) -> list[Level]:
+def pyramid(names: Sequence[str], shape: Sequence[int], scale: Sequence[float]) -> list[PyramidLevel]:
     """Return the levels from the finest on, each half as long along its finest axes in space.
 
     An axis that is sampled more coarsely waits until the others have caught up, so that voxels become cubes.
     """
-    levels = [Level(tuple(shape), (1,) * len(shape))]
+    levels = [PyramidLevel(tuple(shape), (1,) * len(shape))]
     space = [axis for axis, name in enumerate(names) if name in SPACE]
     while max(levels[-1].shape[axis] for axis in space) > SMALLEST:
         factors = levels[-1].factors
         spacing = {axis: scale[axis] * factors[axis] for axis in space if levels[-1].shape[axis] > 1}
         halved = [axis for axis in spacing if spacing[axis] <= ISOTROPIC * min(spacing.values())]
         factors = tuple(n * 2 if axis in halved else n for axis, n in enumerate(factors))
-        levels.append(Level(tuple(ceil(n / f) for n, f in zip(shape, factors, strict=True)), factors))
+        levels.append(PyramidLevel(tuple(ceil(n / f) for n, f in zip(shape, factors, strict=True)), factors))
     return levels
 
 
@@ -183,7 +183,7 @@ def _chunks(shape: Sequence[int], chunks: Sequence[int]) -> Iterator[tuple[slice
     yield from product(*spans)
 
 
-def attributes(target: Path, result: Result, levels: Sequence[Level]) -> dict[str, Any]:
+def attributes(target: Path, result: Result, levels: Sequence[PyramidLevel]) -> dict[str, Any]:
     """Return the attributes of the group, checked against the OME-Zarr 0.5 specification."""
     mean = result.kind.startswith("probabilities")
     multiscale: dict[str, Any] = {
@@ -213,7 +213,7 @@ def _axis(name: str, unit: str) -> dict[str, str]:
     return {"name": name, "type": kind, **({"unit": unit} if is_real else {})}
 
 
-def _dataset(index: int, level: Level, finest: Calibration, mean: bool) -> dict[str, Any]:
+def _dataset(index: int, level: PyramidLevel, finest: Calibration, mean: bool) -> dict[str, Any]:
     """Return where a level lies: means sit amid their pixels, picked labels on the first of them.
 
     The format asks for a scale: of an axis that nobody measured it is 1 and has no unit.

@@ -157,8 +157,8 @@ def fit_shape(labels: Any, shape: Sequence[int], name: str = "The labels") -> La
     if tuple(n for n in found.shape if n != 1) == kept:
         return found.reshape(shape)
     raise ImageError(
-        f"{name} are {_format_shape(found.shape)} px; the image is {_format_shape(shape)} px. Needed is one label for each pixel. "
-        f"{shape_advice(found.shape, shape)}"
+        f"{name} are {_format_shape(found.shape)} px; the image is {_format_shape(shape)} px. "
+        f"Needed is one label for each pixel. {shape_advice(found.shape, shape)}"
     )
 
 
@@ -249,9 +249,9 @@ def read_strokes(labels: Any, shape: Sequence[int], known: int, values: Sequence
     elif len(painted) == 1:
         held = np.unique(np.asarray(labels))
         raise ImageError(
-            f"Of the label values {format_values(values)}, the labels hold only {values[painted[0] - 1]}, so a single class "
-            f"would be learnt. They hold {format_values(held[np.isfinite(held)][:MANY_VALUES].tolist())}: name the values of all "
-            "classes with --label-values (label_values in Python)."
+            f"The labels contain only {values[painted[0] - 1]} of the label values {format_values(values)}, so the model "
+            "would learn a single class. "
+            f"They contain {format_values(held[np.isfinite(held)][:MANY_VALUES].tolist())}: give the values of all classes with --label-values (label_values in Python)."
         )
     return found
 

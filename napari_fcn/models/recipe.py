@@ -102,8 +102,8 @@ def _built(text: str, make: Callable[[dict[str, Any]], NetSpec], values: dict[st
     needed, free = count_parameters(spec) * PER_WEIGHT, psutil.virtual_memory().available
     if needed > free:
         raise FcnError(
-            f"The network {text!r} cannot be trained here: its {count_parameters(spec):,} weights need {needed / 1e9:.1f} GB "
-            f"of memory, and {free / 1e9:.1f} GB are free. Choose a smaller width or depth."
+            f"The network {text!r} cannot be trained here: its {count_parameters(spec):,} weights need "
+            f"{needed / 1e9:.1f} GB of memory, and {free / 1e9:.1f} GB are free. Choose a smaller width or depth."
         )
     return spec
 

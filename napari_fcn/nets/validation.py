@@ -89,8 +89,8 @@ def check_reach(spec: NetSpec) -> None:
         )
     if min_receptive_field(spec) > WIDEST:
         raise ValueError(
-            f"The network would see {min_receptive_field(spec)} pixels or more along an axis; up to {WIDEST} can be handled. "
-            "Use shorter kernels, fewer levels, or smaller pools."
+            f"The network would see {min_receptive_field(spec)} pixels or more along an axis; "
+            f"up to {WIDEST} can be handled. Use shorter kernels, fewer levels, or smaller pools."
         )
 
 

@@ -69,14 +69,14 @@ class Rule:
         return cls(inside, rim, tuple(connected))
 
 
-class Readable(Protocol):
+class BlockReader(Protocol):
     """Classes of pixels, by region."""
 
     def read(self, region: Region) -> Labels | None:
         """Return ``region.shape``."""
 
 
-class Store(Readable, Protocol):
+class BlockStore(BlockReader, Protocol):
     """Numbers of objects, by region."""
 
     def write(self, region: Region, block: Labels) -> None:
@@ -91,7 +91,9 @@ class _Found:
     pairs: Labels  # (n, 2): numbers of pieces that touch
 
 
-def find_objects(classes: Readable, scratch: Store, objects: Store, shape: Sequence[int], rule: Rule) -> Iterator[int]:
+def find_objects(
+    classes: BlockReader, scratch: BlockStore, objects: BlockStore, shape: Sequence[int], rule: Rule
+) -> Iterator[int]:
     """Give objects numbers in the order of their first pixels, block by block.
 
     The answer does not depend on the blocks: it equals the labelling of the whole image. Pieces within blocks are
@@ -142,7 +144,7 @@ def _plan(shape: Sequence[int], rule: Rule) -> TilePlan:
     return TilePlan(tuple(shape), tile, ((0, 0),) * len(tile), (1,) * len(tile))
 
 
-def _read(store: Readable, region: Region) -> Labels:
+def _read(store: BlockReader, region: Region) -> Labels:
     found = store.read(region)
     if found is None:
         raise ImageError("What was written a moment ago cannot be read back: the disk is damaged. Use another one.")
@@ -150,7 +152,7 @@ def _read(store: Readable, region: Region) -> Labels:
 
 
 def _number(
-    classes: Readable, scratch: Store, block: Region, about: tuple[tuple[int, ...], Rule, int]
+    classes: BlockReader, scratch: BlockStore, block: Region, about: tuple[tuple[int, ...], Rule, int]
 ) -> tuple[Labels, Labels]:
     """Give the pieces of a block numbers above ``count``; return their first pixels and what they touch before it."""
     shape, rule, count = about
@@ -177,7 +179,7 @@ def _number(
     return first, np.concatenate([np.zeros((0, 2), np.uint32), *pairs])
 
 
-def _touching(classes: Readable, scratch: Store, block: Region, face: tuple[int, Labels, Labels]) -> Labels:
+def _touching(classes: BlockReader, scratch: BlockStore, block: Region, face: tuple[int, Labels, Labels]) -> Labels:
     """Return which pieces share a face of a pixel across the start of a block along an axis."""
     axis, seen, numbers = face
     start = tuple(a - (i == axis) for i, a in enumerate(block.start))

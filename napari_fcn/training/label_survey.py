@@ -107,8 +107,8 @@ def _check_meaning(split: str, labels: Sequence[npt.NDArray[np.generic]], target
     objects = [value for value in values if value]
     if are_classes(labels, objects) and len(objects) > 1:
         raise ImageError(
-            f"The {split} labels look like classes, not like numbered objects: {format_values(objects)} have many pieces. "
-            "Choose --target classes, or give each object a number of its own."
+            f"The {split} labels look like classes, not like numbered objects: {format_values(objects)} have many "
+            "pieces. Choose --target classes, or give each object a number of its own."
         )
     if len(values) > 2 or not objects:
         return []

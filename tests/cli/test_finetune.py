@@ -205,7 +205,7 @@ def test_a_file_that_exists_is_kept_unless_it_may_go(files: Path, capsys: pytest
 @pytest.fixture
 def project(files: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A project of three turns with a network that was taken."""
-    monkeypatch.setattr(evaluation, "verdict", lambda marks, pins: (True, "yes"))
+    monkeypatch.setattr(evaluation, "decide", lambda marks, pins: (True, "yes"))
     path = files / "cells.tif"
     image = tifffile.imread(path)
     axes = Axes(("y", "x"), ("y", "x"))

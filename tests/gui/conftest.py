@@ -15,7 +15,7 @@ from napari.viewer import Viewer
 from pytestqt.qtbot import QtBot
 
 from napari_fcn.gui import teach as teach_module
-from napari_fcn.gui._controllers import FILTERS, Tools
+from napari_fcn.gui._controllers import FILTERS, Factories
 from napari_fcn.gui.segment import SegmentWidget
 from napari_fcn.gui.teach import TeachWidget
 from napari_fcn.models.checkpoint import Checkpoint
@@ -97,8 +97,8 @@ def teach(
     pixels[:, 60:] = 200
     viewer.add_image(pixels, name="cells")
     widget = TeachWidget(viewer)
-    widget.controller._tools = Tools(teach=fake_engine)
-    widget.begin.model.choose_other(FILTERS)
+    widget.controller._factories = Factories(teach=fake_engine)
+    widget.setup.model.choose_other(FILTERS)
     widget.learning.network.setCurrentIndex(widget.learning.network.findData("off"))
     viewer.window.add_dock_widget(widget, name="Teach (FCN)", area="right")
     dock = TeachDock(viewer, widget, qtbot)

@@ -27,8 +27,8 @@ from napari_fcn.gui._batch_panels.table import detail, state_text
 from napari_fcn.gui._controllers import BatchController, BatchRequest, BatchSettings, Row, Summary
 from napari_fcn.gui._controllers import base as desks
 from napari_fcn.gui._controllers.batch import tasks
-from napari_fcn.gui._controllers.batch.jobs import Ended, FileTask, Step
-from napari_fcn.gui._controllers.segment.worker import Job
+from napari_fcn.gui._controllers.batch.jobs import FileJob, JobEnded, JobStep
+from napari_fcn.gui._controllers.segment.worker import LayerJob
 from napari_fcn.gui._layers import find_layer, is_outdated
 from napari_fcn.gui.batch import ALL_KEY, NO_IMAGE, NO_MODEL, BatchWidget, summary_line
 from napari_fcn.io import read_image
@@ -48,25 +48,25 @@ class Pretender:
         self.endless: set[str] = set()
         self.is_done_before = False
 
-    def file(self, task: FileTask, _: object) -> Iterator[Step | Ended]:
+    def file(self, task: FileJob, _: object) -> Iterator[JobStep | JobEnded]:
         yield from self._run(task.image.name, task)
         end = None if self.is_done_before else END
-        yield Ended(Axes.guess((8, 8), 2), CLASSES, end, ("A note.",))
+        yield JobEnded(Axes.guess((8, 8), 2), CLASSES, end, ("A note.",))
 
-    def layer(self, job: Job, classes: Any, _: object) -> Iterator[Step | Ended]:
+    def layer(self, job: LayerJob, classes: Any, _: object) -> Iterator[JobStep | JobEnded]:
         yield from self._run(job.image.name, job)
         if job.canvas.classes.size:
             probabilities = np.zeros((3, 8, 8), np.float32)
             probabilities[1] = 1
             job.canvas.receive(TileDone(Region((0, 0), (8, 8)), probabilities, 1, 1), [colour for _, colour in classes])
-        yield Ended(job.axes, classes, END, ())
+        yield JobEnded(job.axes, classes, END, ())
 
-    def _run(self, name: str, task: Any) -> Iterator[Step]:
+    def _run(self, name: str, task: Any) -> Iterator[JobStep]:
         self.ran.append(name)
         self.tasks.append(task)
-        yield Step(0.5, 12.0)
+        yield JobStep(0.5, 12.0)
         while name in self.endless:
-            yield Step(0.5, 12.0)
+            yield JobStep(0.5, 12.0)
         if name in self.errors:
             raise self.errors[name]
 
@@ -471,7 +471,7 @@ def test_the_files_of_one_image_are_one_row(tmp_path: Path) -> None:
     for k, path in enumerate(files):
         tifffile.imwrite(path, np.zeros((9, 9), np.uint8), description=xml.format(own=k), metadata=None)
     for dropped in ([tmp_path], files, files[::-1], [files[1], tmp_path]):
-        assert tasks.found(dropped) == ([files[0]], [])
+        assert tasks.expand_paths(dropped) == ([files[0]], [])
 
 
 def test_formats_follow_the_image_unless_one_is_chosen(tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ from napari.layers import Image
 from napari_fcn.api import _open
 from napari_fcn.errors import ImageError
 from napari_fcn.geometry.calibration import Calibration
-from napari_fcn.gui._layers import read
+from napari_fcn.gui._layers import read_layer
 from napari_fcn.inference.source import ImageSource
 from napari_fcn.io import ImageFile
 from napari_fcn.models.checkpoint import Checkpoint
@@ -77,7 +77,7 @@ def test_an_image_and_a_model_are_bound_alike_everywhere(
         labels = tuple(names[: len(names) - rgb])
         place = {"scale": lying.scale[: data.ndim - rgb], "units": "um"}
         layer = Image(data, rgb=rgb, **place, **({"axis_labels": labels} if labels else {}))
-        bound = read(layer).bind(model.info.spec)
+        bound = read_layer(layer).bind(model.info.spec)
         source = ImageSource.open(data, bound.axes, model.info.spec.channels, settings, bound.rgb)
         return bound.axes.space, bound.axes.channel_position, source.channels, bound.spacing
 

@@ -9,10 +9,10 @@ from qtpy.QtCore import Qt
 from qtpy.QtGui import QColor
 from qtpy.QtWidgets import QColorDialog
 
-from napari_fcn.gui._controllers import TaughtClass
+from napari_fcn.gui._controllers import PaintedClass
 from napari_fcn.gui._teach_panels.classes import ClassList
 
-CLASSES = tuple(TaughtClass(name, colour) for name, colour in (("a", "#111111"), ("b", "#222222"), ("c", "#333333")))
+CLASSES = tuple(PaintedClass(name, colour) for name, colour in (("a", "#111111"), ("b", "#222222"), ("c", "#333333")))
 
 
 @pytest.fixture
@@ -40,7 +40,7 @@ def type_name(qtbot: QtBot, classes: ClassList, index: int) -> None:
 
 @pytest.mark.parametrize("left", [CLASSES[:1] + CLASSES[2:], CLASSES[:1]])
 def test_a_name_that_is_typed_goes_with_its_class(
-    classes: ClassList, told: list[Any], qtbot: QtBot, left: Sequence[TaughtClass]
+    classes: ClassList, told: list[Any], qtbot: QtBot, left: Sequence[PaintedClass]
 ) -> None:
     type_name(qtbot, classes, 1)
     classes.show_classes(left, 1)
@@ -51,7 +51,7 @@ def test_a_name_that_is_typed_goes_with_its_class(
 
 def test_a_name_that_is_typed_stays_while_its_class_does(classes: ClassList, told: list[Any], qtbot: QtBot) -> None:
     type_name(qtbot, classes, 2)
-    classes.show_classes((*CLASSES[:2], TaughtClass("c", "#333333", 17)), 1)
+    classes.show_classes((*CLASSES[:2], PaintedClass("c", "#333333", 17)), 1)
     qtbot.keyClick(classes.rows[2].name, Qt.Key_Return)
     assert [index for index, _ in told] == [2]
 
@@ -61,7 +61,7 @@ def test_a_colour_is_for_the_class_for_which_it_was_chosen(
     classes: ClassList,
     told: list[Any],
     monkeypatch: pytest.MonkeyPatch,
-    left: Sequence[TaughtClass],
+    left: Sequence[PaintedClass],
     count: int,
 ) -> None:
     def choose(*_: object) -> QColor:

@@ -15,11 +15,11 @@ from pytestqt.qtbot import QtBot
 from napari_fcn.errors import DeviceError
 from napari_fcn.events import RunDone, RunPlanned, TileDone
 from napari_fcn.geometry import Region
-from napari_fcn.gui._controllers import Controller, Request, SaveSettings, ViewState
+from napari_fcn.gui._controllers import Request, SaveSettings, SegmentController, ViewState
 from napari_fcn.gui._controllers import base as desks
 from napari_fcn.gui._controllers.segment import controller
-from napari_fcn.gui._controllers.segment.worker import Job
-from napari_fcn.gui._layers import Painted, paint
+from napari_fcn.gui._controllers.segment.worker import LayerJob
+from napari_fcn.gui._layers import ColourTile, colorize_tile
 from napari_fcn.settings import PredictSettings
 
 HALF = 4  # rows of a pretended tile
@@ -30,11 +30,11 @@ class Pretender:
     """Stands in for the engine: two tiles, and what goes wrong if asked to."""
 
     def __init__(self) -> None:
-        self.jobs: list[Job] = []
+        self.jobs: list[LayerJob] = []
         self.error: Exception | None = None
         self.is_endless = False
 
-    def __call__(self, job: Job, _: object) -> Iterator[RunPlanned | Painted | RunDone]:
+    def __call__(self, job: LayerJob, _: object) -> Iterator[RunPlanned | ColourTile | RunDone]:
         self.jobs.append(job)
         yield RunPlanned(2, (HALF, 8), ((0, 0), (0, 0)), "cpu", "float32", 0, ("A note.",))
         planes = job.canvas.classes.ndim - 2
@@ -47,18 +47,18 @@ class Pretender:
         yield RunDone(64, 0.5, "cpu", "float32")
 
     @staticmethod
-    def tile(number: int, planes: int = 0) -> Painted:
+    def tile(number: int, planes: int = 0) -> ColourTile:
         """Return one half of the image, of its first plane if it is a stack."""
         region = Region((*[0] * planes, number * HALF, 0), (*[1] * planes, (number + 1) * HALF, 8))
         probabilities = np.zeros((3, *region.shape), np.float32)
         probabilities[number] = 1
-        return paint(TileDone(region, probabilities, number + 1, 2), COLOURS)
+        return colorize_tile(TileDone(region, probabilities, number + 1, 2), COLOURS)
 
 
 @pytest.fixture
 def engine(monkeypatch: pytest.MonkeyPatch) -> Pretender:
     pretender = Pretender()
-    monkeypatch.setattr(controller, "segment", pretender)
+    monkeypatch.setattr(controller, "run_segmentation", pretender)
     return pretender
 
 
@@ -73,8 +73,8 @@ def layer(viewer: ViewerModel) -> Image:
 
 
 @pytest.fixture
-def desk(viewer: ViewerModel, qtbot: QtBot) -> Iterator[Controller]:
-    desk = Controller(viewer)
+def desk(viewer: ViewerModel, qtbot: QtBot) -> Iterator[SegmentController]:
+    desk = SegmentController(viewer)
     desk.connect()
     yield desk
     desk.shutdown()
@@ -82,7 +82,7 @@ def desk(viewer: ViewerModel, qtbot: QtBot) -> Iterator[Controller]:
 
 
 @pytest.fixture
-def states(desk: Controller) -> list[ViewState]:
+def states(desk: SegmentController) -> list[ViewState]:
     states: list[ViewState] = []
     desk.changed.connect(states.append)
     return states
@@ -93,12 +93,12 @@ def request_(model: MakeModel) -> Request:
     return Request(model())
 
 
-def wait_for_end(desk: Controller, qtbot: QtBot) -> None:
+def wait_for_end(desk: SegmentController, qtbot: QtBot) -> None:
     qtbot.waitUntil(lambda: not desk.state.is_running)
 
 
 def test_a_run_tells_its_progress_and_its_result(
-    desk: Controller, engine: Pretender, layer: Image, request_: Request, states: list[ViewState], qtbot: QtBot
+    desk: SegmentController, engine: Pretender, layer: Image, request_: Request, states: list[ViewState], qtbot: QtBot
 ) -> None:
     desk.predict(layer, request_)
     wait_for_end(desk, qtbot)
@@ -116,18 +116,18 @@ def test_a_run_tells_its_progress_and_its_result(
 
 
 def test_what_is_on_screen_is_asked_for_first(
-    desk: Controller, engine: Pretender, viewer: ViewerModel, request_: Request, qtbot: QtBot
+    desk: SegmentController, engine: Pretender, viewer: ViewerModel, request_: Request, qtbot: QtBot
 ) -> None:
     movie = viewer.add_image(np.zeros((5, 8, 8), np.uint8))
     viewer.dims.set_point(0, 3)
     desk.predict(movie, request_)
     qtbot.waitUntil(lambda: bool(engine.jobs))
-    assert engine.jobs[0].seen() == Region((3, 0, 0), (4, 8, 8))
+    assert engine.jobs[0].visible() == Region((3, 0, 0), (4, 8, 8))
     assert engine.jobs[0].axes.loop == ("z",)
 
 
 def test_an_error_for_the_user_is_shown_as_it_is_and_what_is_finished_stays(
-    desk: Controller, engine: Pretender, layer: Image, request_: Request, qtbot: QtBot
+    desk: SegmentController, engine: Pretender, layer: Image, request_: Request, qtbot: QtBot
 ) -> None:
     engine.error = DeviceError("The GPU is full. Choose the CPU.")
     desk.predict(layer, request_)
@@ -138,7 +138,7 @@ def test_an_error_for_the_user_is_shown_as_it_is_and_what_is_finished_stays(
 
 
 def test_an_unforeseen_error_is_shown_and_goes_to_napari_too(
-    desk: Controller,
+    desk: SegmentController,
     engine: Pretender,
     layer: Image,
     request_: Request,
@@ -155,7 +155,7 @@ def test_an_unforeseen_error_is_shown_and_goes_to_napari_too(
 
 
 def test_cancel_stops_the_run_and_says_how_far_it_came(
-    desk: Controller, engine: Pretender, layer: Image, request_: Request, qtbot: QtBot
+    desk: SegmentController, engine: Pretender, layer: Image, request_: Request, qtbot: QtBot
 ) -> None:
     engine.is_endless = True
     desk.predict(layer, request_)
@@ -168,7 +168,7 @@ def test_cancel_stops_the_run_and_says_how_far_it_came(
 
 @pytest.mark.parametrize("name", ["cells", "cells probabilities", "cells classes"])
 def test_a_run_ends_when_one_of_its_layers_is_removed(
-    desk: Controller,
+    desk: SegmentController,
     engine: Pretender,
     viewer: ViewerModel,
     layer: Image,
@@ -185,7 +185,7 @@ def test_a_run_ends_when_one_of_its_layers_is_removed(
 
 
 def test_a_run_goes_on_when_another_layer_is_removed(
-    desk: Controller, engine: Pretender, viewer: ViewerModel, layer: Image, request_: Request, qtbot: QtBot
+    desk: SegmentController, engine: Pretender, viewer: ViewerModel, layer: Image, request_: Request, qtbot: QtBot
 ) -> None:
     other = viewer.add_image(np.zeros((4, 4)))
     desk.predict(layer, request_)
@@ -195,7 +195,7 @@ def test_a_run_goes_on_when_another_layer_is_removed(
 
 
 def test_a_new_run_replaces_one_that_goes_on(
-    desk: Controller, engine: Pretender, viewer: ViewerModel, layer: Image, request_: Request, qtbot: QtBot
+    desk: SegmentController, engine: Pretender, viewer: ViewerModel, layer: Image, request_: Request, qtbot: QtBot
 ) -> None:
     engine.is_endless = True
     desk.predict(layer, request_)
@@ -208,7 +208,7 @@ def test_a_new_run_replaces_one_that_goes_on(
 
 
 def test_shutdown_mid_run_leaves_no_thread(
-    desk: Controller, engine: Pretender, layer: Image, request_: Request, qtbot: QtBot
+    desk: SegmentController, engine: Pretender, layer: Image, request_: Request, qtbot: QtBot
 ) -> None:
     engine.is_endless = True
     desk.predict(layer, request_)
@@ -220,7 +220,7 @@ def test_shutdown_mid_run_leaves_no_thread(
 
 
 def test_a_damaged_model_does_not_hide_the_others(
-    desk: Controller, model: MakeModel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    desk: SegmentController, model: MakeModel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     broken = tmp_path / "broken.safetensors"
     broken.write_bytes(b"half a file")
@@ -229,19 +229,19 @@ def test_a_damaged_model_does_not_hide_the_others(
     assert "broken.safetensors" in desk.state.error
 
 
-def test_a_model_that_is_gone_is_named(desk: Controller, layer: Image, tmp_path: Path) -> None:
+def test_a_model_that_is_gone_is_named(desk: SegmentController, layer: Image, tmp_path: Path) -> None:
     desk.predict(layer, Request(tmp_path / "gone.safetensors"))
     assert "gone.safetensors" in desk.state.error
     assert not desk.state.is_running
 
 
-def test_axes_that_do_not_fit_are_explained(desk: Controller, layer: Image, model: MakeModel) -> None:
+def test_axes_that_do_not_fit_are_explained(desk: SegmentController, layer: Image, model: MakeModel) -> None:
     desk.predict(layer, Request(model(), axes=("z", "y", "x")))
     assert "name 3 axes; the image has 2" in desk.state.error
 
 
 def test_a_mistake_in_the_new_request_ends_the_old_run(
-    desk: Controller, engine: Pretender, layer: Image, request_: Request, qtbot: QtBot, tmp_path: Path
+    desk: SegmentController, engine: Pretender, layer: Image, request_: Request, qtbot: QtBot, tmp_path: Path
 ) -> None:
     engine.is_endless = True
     desk.predict(layer, request_)
@@ -251,7 +251,7 @@ def test_a_mistake_in_the_new_request_ends_the_old_run(
 
 
 def test_a_device_that_is_not_there_is_named_and_no_layer_appears(
-    desk: Controller, viewer: ViewerModel, layer: Image, model: MakeModel, qtbot: QtBot
+    desk: SegmentController, viewer: ViewerModel, layer: Image, model: MakeModel, qtbot: QtBot
 ) -> None:
     desk.predict(layer, Request(model(), PredictSettings(device="cuda:99")))
     qtbot.waitUntil(lambda: not desk.state.is_running, timeout=30_000)
@@ -259,20 +259,20 @@ def test_a_device_that_is_not_there_is_named_and_no_layer_appears(
     assert len(viewer.layers) == 1
 
 
-def test_facts_of_an_image_say_size_type_and_pixel_size(desk: Controller, viewer: ViewerModel) -> None:
+def test_facts_of_an_image_say_size_type_and_pixel_size(desk: SegmentController, viewer: ViewerModel) -> None:
     layer = viewer.add_image(
         np.zeros((7, 30, 40), np.uint16), scale=(2, 0.5, 0.5), units="um", axis_labels=("t", "y", "x")
     )
-    facts = desk.facts(layer, None, None)
+    facts = desk.describe_image(layer, None, None)
     assert facts.summary == "7 × 30 × 40 px · uint16 · 0.5 µm/px · axes tyx · one y-x plane at a time along t"
     assert (facts.axes, facts.channels, facts.problem) == ("tyx", (), "")
 
 
-def test_facts_name_the_channels(desk: Controller, viewer: ViewerModel) -> None:
+def test_facts_name_the_channels(desk: SegmentController, viewer: ViewerModel) -> None:
     colour = viewer.add_image(np.zeros((5, 6, 3), np.uint8), rgb=True)
     many = viewer.add_image(np.zeros((2, 5, 6), np.uint8), axis_labels=("c", "y", "x"))
-    assert desk.facts(colour, None, None).channels == ("red", "green", "blue")
-    assert desk.facts(many, None, None).channels == ("channel 0", "channel 1")
+    assert desk.describe_image(colour, None, None).channels == ("red", "green", "blue")
+    assert desk.describe_image(many, None, None).channels == ("channel 0", "channel 1")
 
 
 @pytest.mark.parametrize(
@@ -283,16 +283,16 @@ def test_facts_name_the_channels(desk: Controller, viewer: ViewerModel) -> None:
     ],
 )
 def test_facts_say_why_a_model_cannot_run(
-    desk: Controller, model: MakeModel, shape: tuple[int, ...], ndim: int, channels: int, problem: str
+    desk: SegmentController, model: MakeModel, shape: tuple[int, ...], ndim: int, channels: int, problem: str
 ) -> None:
     entry = desk.open_model(model(ndim, channels))
     assert entry is not None
     layer = Image(np.zeros(shape), contrast_limits=(0, 1))
-    assert problem in desk.facts(layer, Request(entry.path), entry).problem
+    assert problem in desk.describe_image(layer, Request(entry.path), entry).problem
 
 
 def test_results_are_saved_while_the_network_runs_and_never_replace_a_file(
-    desk: Controller, layer: Image, model: MakeModel, qtbot: QtBot, tmp_path: Path
+    desk: SegmentController, layer: Image, model: MakeModel, qtbot: QtBot, tmp_path: Path
 ) -> None:
     request = Request(model(), save=SaveSettings("both", str(tmp_path)))
     for _ in range(2):
@@ -311,13 +311,13 @@ def test_results_are_saved_while_the_network_runs_and_never_replace_a_file(
     np.testing.assert_array_equal(saved, desk.result_of(layer, "classes").data)
 
 
-def test_there_must_be_a_folder_to_save_to(desk: Controller, layer: Image, model: MakeModel) -> None:
+def test_there_must_be_a_folder_to_save_to(desk: SegmentController, layer: Image, model: MakeModel) -> None:
     desk.predict(layer, Request(model(), save=SaveSettings("classes")))
     assert "Choose a folder" in desk.state.error
 
 
 def test_one_result_is_shown_and_the_other_hidden(
-    desk: Controller, engine: Pretender, layer: Image, request_: Request, qtbot: QtBot
+    desk: SegmentController, engine: Pretender, layer: Image, request_: Request, qtbot: QtBot
 ) -> None:
     desk.predict(layer, request_)
     wait_for_end(desk, qtbot)

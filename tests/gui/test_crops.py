@@ -8,7 +8,16 @@ from napari.components import ViewerModel
 
 from napari_fcn.events import RegionSuggested
 from napari_fcn.geometry import Region
-from napari_fcn.gui._layers import Crop, Place, Sights, look_at, show_answer, show_changes, show_uncertainty, visible
+from napari_fcn.gui._layers import (
+    BoxLayer,
+    FieldLayers,
+    PartialLayer,
+    look_at,
+    show_answer,
+    show_changes,
+    show_uncertainty,
+    visible,
+)
 from napari_fcn.gui._layers.screen import camera_of
 from napari_fcn.gui._layers.transforms import on_image, on_layer
 
@@ -29,7 +38,7 @@ def viewer() -> ViewerModel:
 @pytest.mark.parametrize("how", list(HOW))
 def test_a_crop_lies_on_its_part_of_the_image(viewer: ViewerModel, how: str) -> None:
     image = viewer.add_image(np.zeros((20, 30)), name="cells", **HOW[how])
-    crop = Crop(viewer, image, None, "changes")
+    crop = PartialLayer(viewer, image, None, "changes")
     for region in (Region((3, 4), (9, 20)), Region((0, 1), (5, 6))):
         show_changes(crop, region, np.ones(region.shape, np.uint8), CLASSES)
         layer = viewer.layers["cells changes"]
@@ -44,7 +53,7 @@ def test_a_crop_lies_on_its_part_of_the_image(viewer: ViewerModel, how: str) -> 
 def test_a_crop_of_an_image_with_channels_between(viewer: ViewerModel) -> None:
     image = viewer.add_image(np.zeros((5, 3, 20, 30)), name="cells", scale=(2, 1, 0.5, 0.5))
     region = Region((2, 3, 4), (3, 9, 20))
-    show_uncertainty(Crop(viewer, image, 1, "uncertainty"), region, np.zeros(region.shape, np.uint8))
+    show_uncertainty(PartialLayer(viewer, image, 1, "uncertainty"), region, np.zeros(region.shape, np.uint8))
     layer = viewer.layers["cells uncertainty"]
     assert layer.data.shape == (1, 1, 6, 16)
     found, wanted = layer.data_to_world((0, 0, 1, 2)), image.data_to_world((2, 1, 4, 6))
@@ -53,7 +62,7 @@ def test_a_crop_of_an_image_with_channels_between(viewer: ViewerModel) -> None:
 
 def test_a_hidden_crop_is_used_again(viewer: ViewerModel) -> None:
     image = viewer.add_image(np.zeros((20, 30)), name="cells")
-    crop = Crop(viewer, image, None, "compared")
+    crop = PartialLayer(viewer, image, None, "compared")
     region = Region((0, 0), (4, 4))
     show_answer(crop, region, np.zeros((4, 4, 4), np.uint8))
     first = crop.layer
@@ -67,7 +76,7 @@ def test_a_hidden_crop_is_used_again(viewer: ViewerModel) -> None:
 def test_a_box_in_the_plane_that_is_shown(viewer: ViewerModel) -> None:
     image = viewer.add_image(np.zeros((5, 20, 30)), name="stack", scale=(3, 1, 1))
     place = RegionSuggested(Region((2, 3, 4), (3, 9, 20)), (2, 5, 10), 0.5)
-    layer = Place(viewer, image, None, "next place")
+    layer = BoxLayer(viewer, image, None, "next place")
     layer.show_box(place.region, image)
     corners = viewer.layers["stack next place"].data[0]
     assert set(corners[:, 0]) == {2}
@@ -95,7 +104,7 @@ def test_dark_colours_are_made_visible() -> None:
 
 def test_boxes_of_a_plane_are_drawn_anew_in_3d_and_where_the_view_turns(viewer: ViewerModel) -> None:
     image = viewer.add_image(np.zeros((20, 30)), name="cells")
-    place, sights = Place(viewer, image, None, "next place"), Sights(viewer, image, None)
+    place, sights = BoxLayer(viewer, image, None, "next place"), FieldLayers(viewer, image, None)
 
     def draw(_: object = None) -> None:
         place.show_box(Region((3, 4), (9, 20)), image)

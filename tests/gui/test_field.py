@@ -14,8 +14,8 @@ from qtpy.QtCore import QEvent, QPointF, Qt
 from qtpy.QtGui import QMouseEvent
 from qtpy.QtWidgets import QApplication, QScrollArea
 
-from napari_fcn.gui._controllers import SeeingState
-from napari_fcn.gui._field_panels.text import growth_line, sight_text
+from napari_fcn.gui._controllers import FieldState
+from napari_fcn.gui._field_panels.text import field_text, growth_line
 from napari_fcn.gui._layers import KEY
 from napari_fcn.gui._layers.screen import camera_of
 from napari_fcn.gui.field import FieldWidget
@@ -32,7 +32,7 @@ class FieldDock:
     qtbot: QtBot
 
     @property
-    def state(self) -> SeeingState:
+    def state(self) -> FieldState:
         return self.widget.controller.state
 
     @property
@@ -43,7 +43,7 @@ class FieldDock:
         self.qtbot.waitUntil(lambda: bool(condition()), timeout=LONG)
 
     def rest(self) -> None:
-        self.wait(lambda: not self.widget.controller.is_busy and not self.state.doing)
+        self.wait(lambda: not self.widget.controller.is_busy and not self.state.task)
 
     def press(self, button: Any) -> None:
         self.qtbot.mouseClick(button, Qt.LeftButton)
@@ -106,7 +106,7 @@ def field(make_napari_viewer: Callable[..., Viewer], qtbot: QtBot, model: MakeMo
 def test_a_click_shows_what_decides_about_the_pixel(field: FieldDock) -> None:
     field.press(field.widget.pixel.toggle)
     field.click(40, 50)
-    sight = field.state.sight
+    sight = field.state.field
     assert sight is not None
     assert np.abs(np.subtract([index for _, index in sight.at], (40, 50))).max() <= 1
     box, heat = field.layer("receptive field"), field.layer("influence")
@@ -120,14 +120,14 @@ def test_a_click_shows_what_decides_about_the_pixel(field: FieldDock) -> None:
     assert field.viewer.layers.selection.active is field.viewer.layers[0]
     field.press(field.widget.pixel.toggle)
     field.click(10, 10)
-    assert field.state.sight == sight  # the toggle is off
+    assert field.state.field == sight  # the toggle is off
 
 
 def test_to_drag_is_not_to_point(field: FieldDock) -> None:
     field.press(field.widget.pixel.toggle)
     field.drag((40, 50), (60, 80))
     field.rest()
-    assert field.state.sight is None
+    assert field.state.field is None
 
 
 def test_the_box_follows_the_cursor_and_the_influence_comes_when_it_rests(field: FieldDock) -> None:
@@ -137,10 +137,10 @@ def test_the_box_follows_the_cursor_and_the_influence_comes_when_it_rests(field:
     field.wait(lambda: field.layer("receptive field"))
     field.wait(lambda: field.layer("influence"))
     field.rest()
-    first = field.state.sight
+    first = field.state.field
     field.move(60, 70)
-    field.wait(lambda: field.state.sight is not None and field.state.sight.at != first.at)  # type: ignore[union-attr]
-    field.wait(lambda: field.state.sight is not None and field.state.sight.label)
+    field.wait(lambda: field.state.field is not None and field.state.field.at != first.at)  # type: ignore[union-attr]
+    field.wait(lambda: field.state.field is not None and field.state.field.label)
 
 
 def test_a_pixel_and_a_class_can_be_chosen_by_keyboard(field: FieldDock) -> None:
@@ -151,14 +151,14 @@ def test_a_pixel_and_a_class_can_be_chosen_by_keyboard(field: FieldDock) -> None
     field.qtbot.keyClicks(choice.pixel, "30, 20")
     field.qtbot.keyClick(choice.pixel, Qt.Key_Return)
     field.rest()
-    assert field.state.sight is not None
-    assert field.state.sight.at == (("y", 30), ("x", 20))
-    before = field.state.sight.label
+    assert field.state.field is not None
+    assert field.state.field.at == (("y", 30), ("x", 20))
+    before = field.state.field.label
     other = next(n for n in range(1, choice.label.count()) if choice.label.itemText(n) != before)
     choice.label.setCurrentIndex(other)
     choice.label.activated.emit(other)
     field.rest()
-    assert field.state.sight.label == choice.label.itemText(other)
+    assert field.state.field.label == choice.label.itemText(other)
     choice.pixel.clear()
     field.qtbot.keyClicks(choice.pixel, "over there")
     field.qtbot.keyClick(choice.pixel, Qt.Key_Return)
@@ -218,7 +218,7 @@ def test_the_dock_fits_a_small_screen_in_both_themes(field: FieldDock) -> None:
         field.viewer.theme = theme
         inner = field.widget.findChild(QScrollArea).widget()
         assert inner.minimumSizeHint().width() <= NARROW
-    assert sight_text(field.state.sight) == field.widget.sight.text()  # type: ignore[arg-type]
+    assert field_text(field.state.field) == field.widget.sight.text()  # type: ignore[arg-type]
 
 
 def test_a_dock_that_is_closed_while_it_works_lets_go(field: FieldDock) -> None:

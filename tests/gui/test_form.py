@@ -5,7 +5,7 @@ from pytestqt.qtbot import QtBot
 from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QCheckBox, QComboBox, QLineEdit
 
-from napari_fcn.gui._widgets.form import BREAK, Fold, Form, Prose, breakable
+from napari_fcn.gui._widgets.form import BREAK, Collapsible, Form, WrappingLabel, breakable
 from napari_fcn.settings import PredictSettings, TrainSettings, option, options
 
 
@@ -65,7 +65,7 @@ def test_what_is_typed_is_understood(
 ) -> None:
     qtbot.keyClicks(form.fields[name].editor, typed)
     assert getattr(form.value(), name) == value
-    assert not form.fields[name].complaint.isVisible()
+    assert not form.fields[name].error_label.isVisible()
 
 
 @pytest.mark.parametrize(
@@ -82,12 +82,12 @@ def test_what_cannot_be_understood_is_explained_beside_it(
 ) -> None:
     field = form.fields[name]
     qtbot.keyClicks(field.editor, typed)
-    assert field.complaint.isVisible()
-    assert field.complaint.text() == complaint
+    assert field.error_label.isVisible()
+    assert field.error_label.text() == complaint
     with pytest.raises(ValueError, match=f"{field.option.label}: "):
         form.value()
     field.editor.clear()
-    assert not field.complaint.isVisible()
+    assert not field.error_label.isVisible()
 
 
 def test_too_large_is_said_too(qtbot: QtBot) -> None:
@@ -100,17 +100,17 @@ def test_too_large_is_said_too(qtbot: QtBot) -> None:
 
 def test_a_field_can_offer_what_turns_up_later(form: Form[PredictSettings], qtbot: QtBot) -> None:
     field = form.fields["channel"]
-    field.offer([("auto", None), ("red", 0), ("green", 1)])
+    field.set_choices([("auto", None), ("red", 0), ("green", 1)])
     with qtbot.waitSignal(form.edited):
         qtbot.keyClicks(field.editor, "g")
     assert form.value().channel == 1
-    field.offer([("auto", None)])
+    field.set_choices([("auto", None)])
     assert form.value().channel is None
 
 
 def test_an_open_choice_takes_text_of_ones_own(form: Form[PredictSettings], qtbot: QtBot) -> None:
     field = form.fields["device"]
-    field.offer([("auto", "auto"), ("cpu", "cpu")], free=True)
+    field.set_choices([("auto", "auto"), ("cpu", "cpu")], free=True)
     assert form.value().device == "auto"
     field.editor.lineEdit().selectAll()
     qtbot.keyClicks(field.editor, "cuda:1")
@@ -119,7 +119,7 @@ def test_an_open_choice_takes_text_of_ones_own(form: Form[PredictSettings], qtbo
 
 def test_a_fold_opens_by_mouse_and_key(qtbot: QtBot) -> None:
     form = Form(Bounded)
-    fold = Fold("Advanced", form)
+    fold = Collapsible("Advanced", form)
     qtbot.addWidget(fold)
     fold.show()
     assert not form.isVisible()
@@ -131,7 +131,7 @@ def test_a_fold_opens_by_mouse_and_key(qtbot: QtBot) -> None:
 
 def test_long_words_can_be_broken_and_are_given_back_whole(qtbot: QtBot) -> None:
     path = "/data/" + "a_long_name" * 12 + "x" * 200 + "/image.tif"
-    label = Prose("Error")
+    label = WrappingLabel("Error")
     qtbot.addWidget(label)
     label.setText(f"There is no <b>{path}</b> &amp; that is it.")
     assert label.text() == f"There is no <b>{path}</b> &amp; that is it."

@@ -33,7 +33,7 @@ from qtpy.QtWidgets import (
 
 from napari_fcn.gui import batch, field, segment, teach
 from napari_fcn.gui._widgets.dock import Dock
-from napari_fcn.gui._widgets.form import Fold
+from napari_fcn.gui._widgets.form import Collapsible
 from napari_fcn.gui._widgets.guard import DockGuard
 from napari_fcn.gui.batch import BatchWidget
 from napari_fcn.gui.field import FieldWidget
@@ -88,7 +88,7 @@ def whole(
     viewer.add_image(np.zeros((60, 80), np.uint8), name="two")
     widget = request.param(viewer)
     viewer.window.add_dock_widget(widget, area="right")
-    for part in widget.findChildren(Fold):
+    for part in widget.findChildren(Collapsible):
         part.set_open(True)
     for part in widget.findChildren(QWidget):
         if part.window() is widget.window() and not isinstance(part, QScrollBar):

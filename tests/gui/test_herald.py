@@ -1,7 +1,7 @@
 import pytest
 from gui.clocks import ManualTimer
 
-from napari_fcn.gui._controllers.teach.throttle import LATE, SOON, Herald
+from napari_fcn.gui._controllers.teach.throttle import LATE, SOON, UpdateThrottle
 
 
 class Counter:
@@ -15,35 +15,37 @@ class Counter:
 
 
 @pytest.fixture
-def herald(qapp: object) -> Herald:
-    return Herald(timer=ManualTimer)
+def herald(qapp: object) -> UpdateThrottle:
+    return UpdateThrottle(timer=ManualTimer)
 
 
 @pytest.fixture
-def timer(herald: Herald) -> ManualTimer:
+def timer(herald: UpdateThrottle) -> ManualTimer:
     timer = herald._timer
     assert isinstance(timer, ManualTimer)
     return timer
 
 
 @pytest.fixture
-def counter(herald: Herald) -> Counter:
+def counter(herald: UpdateThrottle) -> Counter:
     counter = Counter()
     herald.due.connect(counter.on_due)
     return counter
 
 
-def test_what_comes_in_quick_succession_is_shown_once(herald: Herald, timer: ManualTimer, counter: Counter) -> None:
+def test_what_comes_in_quick_succession_is_shown_once(
+    herald: UpdateThrottle, timer: ManualTimer, counter: Counter
+) -> None:
     for _ in range(5):
-        herald.tell()
+        herald.request()
     assert counter.dues == 0
     timer.fire()
     assert counter.dues == 1
     assert not herald.is_waiting
 
 
-def test_news_wait_for_the_answer(herald: Herald, timer: ManualTimer) -> None:
-    herald.tell()
+def test_news_wait_for_the_answer(herald: UpdateThrottle, timer: ManualTimer) -> None:
+    herald.request()
     assert timer.interval() == SOON
     herald.hold()
     assert timer.interval() == LATE
@@ -53,10 +55,10 @@ def test_news_wait_for_the_answer(herald: Herald, timer: ManualTimer) -> None:
 
 
 def test_an_answer_that_does_not_come_holds_news_up_for_a_moment_only(
-    herald: Herald, timer: ManualTimer, counter: Counter, monkeypatch: pytest.MonkeyPatch
+    herald: UpdateThrottle, timer: ManualTimer, counter: Counter, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     herald.hold()
-    herald.tell()
+    herald.request()
     begun: list[int | None] = []
     monkeypatch.setattr(timer, "start", begun.append)
     for _ in range(3):  # a hand that goes on painting
@@ -67,13 +69,13 @@ def test_an_answer_that_does_not_come_holds_news_up_for_a_moment_only(
     assert herald.is_held
 
 
-def test_without_news_nothing_is_due(herald: Herald) -> None:
+def test_without_news_nothing_is_due(herald: UpdateThrottle) -> None:
     herald.hold()
     herald.release()
     assert not herald.is_waiting
 
 
-def test_what_is_shown_is_no_news_any_more(herald: Herald) -> None:
-    herald.tell()
-    herald.forget()
+def test_what_is_shown_is_no_news_any_more(herald: UpdateThrottle) -> None:
+    herald.request()
+    herald.cancel()
     assert not herald.is_waiting

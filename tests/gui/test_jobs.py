@@ -9,7 +9,7 @@ import torch
 from gui.clocks import LONG, ManualTime, turn, until
 from pytestqt.qtbot import QtBot
 
-from napari_fcn.gui._threads import NICENESS, WAITING, JobRunner, Kept, Writer
+from napari_fcn.gui._threads import NICENESS, WAITING, JobRunner, MustDeliver, Writer
 from napari_fcn.gui._timers import Clock
 from napari_fcn.learning.cancellation import Cancelled, cancel_between_layers, cancellation_scope
 
@@ -87,7 +87,7 @@ def test_no_more_than_the_bound_waits_while_the_window_is_busy(runner: JobRunner
     endless = Endless()
     runner.start(endless)
     qtbot.waitUntil(lambda: endless.count > WAITING)
-    until(lambda: len(runner._mailbox.outbox) >= WAITING)  # the GUI thread does something else
+    until(lambda: len(runner._channel.outbox) >= WAITING)  # the GUI thread does something else
     assert endless.count <= 3 * WAITING
     runner.cancel()
 
@@ -212,7 +212,7 @@ def test_what_is_kept_arrives_even_if_the_job_was_replaced(runner: JobRunner, he
     def first() -> Iterator[Any]:
         begun.set()
         go.wait(LONG / 1000)
-        yield Kept(("kept", "too"))
+        yield MustDeliver(("kept", "too"))
         yield "never"
 
     runner.start(first)
@@ -230,7 +230,7 @@ def test_what_is_kept_and_not_yet_heard_survives_the_next_request(
 
     def first() -> Iterator[Any]:
         yield "dropped"
-        yield Kept(("kept",))
+        yield MustDeliver(("kept",))
         posted.set()
 
     runner.start(first)
@@ -324,7 +324,7 @@ def test_everything_is_written_in_order_off_the_gui_thread(writer: Writer, qtbot
     told: list[int] = []
     writer.written.connect(told.append)
     for k in range(200):
-        writer.basket.put(lambda k=k: done.append((k, threading.current_thread().name)))
+        writer.queue.put(lambda k=k: done.append((k, threading.current_thread().name)))
     writer.watch()
     qtbot.waitUntil(lambda: told[-1:] == [200])
     assert [k for k, _ in done] == list(range(200))
@@ -339,8 +339,8 @@ def test_one_write_that_fails_does_not_stop_the_others(writer: Writer, qtbot: Qt
     def refuse() -> None:
         raise OSError("the disk is full")
 
-    writer.basket.put(refuse)
-    writer.basket.put(lambda: done.append("after"))
+    writer.queue.put(refuse)
+    writer.queue.put(lambda: done.append("after"))
     writer.watch()
     qtbot.waitUntil(lambda: len(errors) == 1)
     assert done == ["after"]
@@ -351,8 +351,8 @@ def test_what_waits_is_written_though_the_writer_is_gone(qtbot: QtBot) -> None:
     done: list[int] = []
     writer = Writer()
     gate = threading.Event()
-    writer.basket.put(lambda: gate.wait(LONG / 1000))
-    writer.basket.put(lambda: done.append(1))
+    writer.queue.put(lambda: gate.wait(LONG / 1000))
+    writer.queue.put(lambda: done.append(1))
     writer.deleteLater()
     del writer
     turn(qtbot)

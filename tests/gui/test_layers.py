@@ -15,10 +15,10 @@ from napari_fcn.gui._layers import (
     Canvas,
     Corrections,
     Overlay,
+    colorize_tile,
     find_layer,
     is_segmentable,
-    paint,
-    read,
+    read_layer,
     select,
     visible_region,
 )
@@ -34,7 +34,7 @@ def viewer() -> ViewerModel:
 
 def overlay_on(viewer: ViewerModel, layer: Image, axes: Axes) -> Overlay:
     channel = None if layer.rgb else axes.channel_position
-    overlay = Overlay(viewer, layer, channel, Canvas.blank(axes.image_shape(read(layer).shape)), CLASSES)
+    overlay = Overlay(viewer, layer, channel, Canvas.blank(axes.image_shape(read_layer(layer).shape)), CLASSES)
     overlay.refresh()
     return overlay
 
@@ -45,7 +45,7 @@ def tile(region: Region, probabilities: list[float]) -> TileDone:
 
 
 def painted(region: Region) -> Any:
-    return paint(tile(region, [0.0, 1.0, 0.0]), [colour for _, colour in CLASSES])
+    return colorize_tile(tile(region, [0.0, 1.0, 0.0]), [colour for _, colour in CLASSES])
 
 
 @pytest.mark.parametrize(
@@ -60,11 +60,11 @@ def painted(region: Region) -> Any:
 )
 def test_axis_labels_are_names_only_if_somebody_gave_them(labels: Any, names: tuple[str, ...]) -> None:
     layer = Image(np.zeros((2, 3, 4, 5)), axis_labels=labels, rgb=False)
-    assert read(layer).names == names
+    assert read_layer(layer).names == names
 
 
 def test_colours_are_a_channel_axis_that_napari_does_not_count() -> None:
-    image = read(Image(np.zeros((4, 5, 3), np.uint8), rgb=True, axis_labels=("y", "x")))
+    image = read_layer(Image(np.zeros((4, 5, 3), np.uint8), rgb=True, axis_labels=("y", "x")))
     assert image.names == ("y", "x", "c")
     assert image.axes(2).channel == "c"
     assert image.axes(2, ("y", "x")).image == ("y", "x")
@@ -72,17 +72,17 @@ def test_colours_are_a_channel_axis_that_napari_does_not_count() -> None:
 
 def test_a_multiscale_layer_is_read_at_full_resolution() -> None:
     levels = [np.zeros((64, 64)), np.zeros((32, 32))]
-    assert read(Image(levels, multiscale=True)).shape == (64, 64)
+    assert read_layer(Image(levels, multiscale=True)).shape == (64, 64)
 
 
 def test_a_lazy_image_is_not_computed() -> None:
     lazy = da.zeros((4, 8, 8), chunks=4)
-    assert read(Image(lazy, contrast_limits=(0, 1))).data is lazy
+    assert read_layer(Image(lazy, contrast_limits=(0, 1))).data is lazy
 
 
 def test_results_and_labels_are_not_offered(viewer: ViewerModel) -> None:
     layer = viewer.add_image(np.zeros((8, 8)))
-    overlay = overlay_on(viewer, layer, read(layer).axes(2))
+    overlay = overlay_on(viewer, layer, read_layer(layer).axes(2))
     assert is_segmentable(layer)
     assert not any(map(is_segmentable, overlay.layers.values()))
     assert not is_segmentable(Labels(np.zeros((8, 8), np.uint8)))
@@ -93,20 +93,20 @@ def test_the_visible_region_is_what_the_camera_shows(viewer: ViewerModel) -> Non
     layer = viewer.add_image(np.zeros((6, 100, 200)))
     viewer.dims.set_point(0, 4)
     layer.corner_pixels = np.array([[0, 10, 20], [0, 39, 79]])
-    assert visible_region(viewer, layer, read(layer).axes(2)) == Region((4, 10, 20), (5, 40, 80))
+    assert visible_region(viewer, layer, read_layer(layer).axes(2)) == Region((4, 10, 20), (5, 40, 80))
 
 
 def test_the_visible_region_of_a_pyramid_is_at_full_resolution(viewer: ViewerModel) -> None:
     layer = viewer.add_image([np.zeros((64, 64)), np.zeros((32, 32))], multiscale=True)
     layer._data_level = 1
     layer.corner_pixels = np.array([[4, 8], [11, 15]])
-    assert visible_region(viewer, layer, read(layer).axes(2)) == Region((8, 16), (24, 32))
+    assert visible_region(viewer, layer, read_layer(layer).axes(2)) == Region((8, 16), (24, 32))
 
 
 def test_the_visible_region_has_no_channel_axis(viewer: ViewerModel) -> None:
     layer = viewer.add_image(np.zeros((2, 30, 40)), axis_labels=("c", "y", "x"))
     layer.corner_pixels = np.array([[0, 1, 2], [0, 3, 4]])
-    assert visible_region(viewer, layer, read(layer).axes(2)) == Region((1, 2), (4, 5))
+    assert visible_region(viewer, layer, read_layer(layer).axes(2)) == Region((1, 2), (4, 5))
 
 
 @pytest.mark.parametrize("ndisplay", [2, 3])
@@ -117,13 +117,13 @@ def test_without_a_known_view_the_whole_displayed_axes_are_visible(viewer: Viewe
     viewer.dims.set_point(1, 1)
     planes = (0, 4) if ndisplay == 3 else (1, 2)
     expected = Region((2, planes[0], 0, 0), (3, planes[1], 30, 40))
-    assert visible_region(viewer, layer, read(layer).axes(2)) == expected
+    assert visible_region(viewer, layer, read_layer(layer).axes(2)) == expected
 
 
 def test_the_slider_counts_in_the_world_of_a_scaled_layer(viewer: ViewerModel) -> None:
     layer = viewer.add_image(np.zeros((9, 8, 8)), scale=(2.5, 1, 1), translate=(10, 0, 0))
     viewer.dims.set_point(0, 10 + 2.5 * 6)
-    region = visible_region(viewer, layer, read(layer).axes(2))
+    region = visible_region(viewer, layer, read_layer(layer).axes(2))
     assert (region.start[0], region.stop[0]) == (6, 7)
 
 
@@ -144,7 +144,7 @@ def test_results_lie_on_their_source_whatever_its_transform(viewer: ViewerModel)
     affine = np.eye(4) + np.diag([0.1, 0.2, 0], 1)
     labels = ("z", "y", "x")
     layer = viewer.add_image(np.zeros((4, 5, 6)), affine=affine, axis_labels=labels, **TRANSFORMS)
-    overlay = overlay_on(viewer, layer, read(layer).axes(2))
+    overlay = overlay_on(viewer, layer, read_layer(layer).axes(2))
     for result in overlay.layers.values():
         np.testing.assert_allclose(corners(result, (4, 5, 6)), corners(layer, (4, 5, 6)))
         assert (result.units, result.axis_labels) == (layer.units, layer.axis_labels)
@@ -152,7 +152,7 @@ def test_results_lie_on_their_source_whatever_its_transform(viewer: ViewerModel)
 
 def test_a_leading_channel_axis_is_left_out(viewer: ViewerModel) -> None:
     layer = viewer.add_image(np.zeros((2, 5, 6)), axis_labels=("c", "y", "x"), **TRANSFORMS)
-    overlay = overlay_on(viewer, layer, read(layer).axes(2))
+    overlay = overlay_on(viewer, layer, read_layer(layer).axes(2))
     for result in overlay.layers.values():
         assert result.ndim == 2
         np.testing.assert_allclose(corners(result, (5, 6)), corners(layer, (2, 5, 6))[:4, 1:])
@@ -160,7 +160,7 @@ def test_a_leading_channel_axis_is_left_out(viewer: ViewerModel) -> None:
 
 def test_a_channel_axis_between_others_is_covered_by_one_long_pixel(viewer: ViewerModel) -> None:
     layer = viewer.add_image(np.zeros((3, 4, 5, 6)), axis_labels=("t", "c", "y", "x"), scale=(1, 2, 1, 1))
-    overlay = overlay_on(viewer, layer, read(layer).axes(2))
+    overlay = overlay_on(viewer, layer, read_layer(layer).axes(2))
     overlay.write(painted(Region((1, 0, 0), (2, 5, 6))))
     labels = overlay.layers["classes"]
     assert labels.data.shape == (3, 1, 5, 6)
@@ -171,7 +171,7 @@ def test_a_channel_axis_between_others_is_covered_by_one_long_pixel(viewer: View
 
 def test_results_follow_later_edits_of_their_source(viewer: ViewerModel) -> None:
     layer = viewer.add_image(np.zeros((5, 6)))
-    result = overlay_on(viewer, layer, read(layer).axes(2)).layers["classes"]
+    result = overlay_on(viewer, layer, read_layer(layer).axes(2)).layers["classes"]
     layer.scale, layer.translate, layer.rotate, layer.shear = (3, 2), (1, 4), 20, [0.3]
     layer.affine = [[1, 0.5, 0], [0, 1, 2], [0, 0, 1]]
     layer.units = ("nm", "nm")
@@ -181,9 +181,9 @@ def test_results_follow_later_edits_of_their_source(viewer: ViewerModel) -> None
 
 def test_a_second_run_uses_the_layers_of_the_first(viewer: ViewerModel) -> None:
     layer = viewer.add_image(np.zeros((5, 6)), name="a")
-    first = overlay_on(viewer, layer, read(layer).axes(2))
+    first = overlay_on(viewer, layer, read_layer(layer).axes(2))
     first.write(painted(Region((0, 0), (5, 6))))
-    second = overlay_on(viewer, layer, read(layer).axes(2))
+    second = overlay_on(viewer, layer, read_layer(layer).axes(2))
     assert second.layers == first.layers
     assert len(viewer.layers) == 3
     assert not second.layers["classes"].data.any()
@@ -191,9 +191,9 @@ def test_a_second_run_uses_the_layers_of_the_first(viewer: ViewerModel) -> None:
 
 def test_results_of_another_shape_and_dimension_replace_the_first(viewer: ViewerModel) -> None:
     layer = viewer.add_image(np.zeros((3, 5, 6)), scale=(4, 2, 2), name="a")
-    overlay_on(viewer, layer, read(layer).axes(2))
+    overlay_on(viewer, layer, read_layer(layer).axes(2))
     for names, shape in ((("c", "y", "x"), (5, 6)), ((), (3, 5, 6))):
-        result = overlay_on(viewer, layer, read(layer).axes(2, names)).layers["classes"]
+        result = overlay_on(viewer, layer, read_layer(layer).axes(2, names)).layers["classes"]
         assert result.data.shape == shape
         np.testing.assert_allclose(result.scale, layer.scale[-len(shape) :])
     assert len(viewer.layers) == 3
@@ -201,15 +201,15 @@ def test_results_of_another_shape_and_dimension_replace_the_first(viewer: Viewer
 
 def test_two_images_of_one_name_have_results_of_their_own(viewer: ViewerModel) -> None:
     one, two = (viewer.add_image(np.zeros((5, 6)), name="same") for _ in range(2))
-    overlay_on(viewer, one, read(one).axes(2))
-    overlay_on(viewer, two, read(two).axes(2))
+    overlay_on(viewer, one, read_layer(one).axes(2))
+    overlay_on(viewer, two, read_layer(two).axes(2))
     assert len(viewer.layers) == 6
     assert find_layer(viewer, one, "classes") is not find_layer(viewer, two, "classes")
 
 
 def test_a_copy_that_the_user_made_of_a_result_is_left_alone(viewer: ViewerModel) -> None:
     layer = viewer.add_image(np.zeros((5, 6)))
-    result = overlay_on(viewer, layer, read(layer).axes(2)).layers["classes"]
+    result = overlay_on(viewer, layer, read_layer(layer).axes(2)).layers["classes"]
     twin = viewer.add_labels(result.data.copy(), metadata=copy.deepcopy(result.metadata))
     viewer.layers.move(viewer.layers.index(twin), 0)
     assert find_layer(viewer, layer, "classes") is result
@@ -217,7 +217,7 @@ def test_a_copy_that_the_user_made_of_a_result_is_left_alone(viewer: ViewerModel
 
 def test_results_are_views_of_the_canvas_in_the_colours_of_the_classes(viewer: ViewerModel) -> None:
     layer = viewer.add_image(np.zeros((5, 6)))
-    overlay = overlay_on(viewer, layer, read(layer).axes(2))
+    overlay = overlay_on(viewer, layer, read_layer(layer).axes(2))
     overlay.write(painted(Region((1, 2), (3, 4))))
     labels, colours = overlay.layers["classes"], overlay.layers["probabilities"]
     assert np.shares_memory(labels.data, overlay.canvas.classes)
@@ -230,7 +230,7 @@ def test_results_are_views_of_the_canvas_in_the_colours_of_the_classes(viewer: V
 
 def test_the_selected_layer_stays_selected(viewer: ViewerModel) -> None:
     layer = viewer.add_image(np.zeros((5, 6)))
-    overlay_on(viewer, layer, read(layer).axes(2))
+    overlay_on(viewer, layer, read_layer(layer).axes(2))
     assert viewer.layers.selection.active is layer
 
 
@@ -239,7 +239,7 @@ def test_in_3d_layers_are_added_and_selected_before_the_mouse_has_moved(viewer: 
     layer = viewer.add_image(np.zeros((6,) * ndim))
     viewer.mouse_over_canvas = True
     viewer.dims.ndisplay = 3
-    axes = read(layer).axes(2)
+    axes = read_layer(layer).axes(2)
     corrections = Corrections(viewer, layer, None, layer.data.shape, Region.whole(layer.data.shape), CLASSES)
     overlay = overlay_on(viewer, layer, axes)
     assert viewer.layers.selection.active is corrections.layer
@@ -252,7 +252,8 @@ def test_certainty_is_opacity_and_colours_mix_by_probability() -> None:
     region = Region((0, 0), (2, 3))
     colours = [colour for _, colour in CLASSES]
     sure, torn, empty = (
-        paint(tile(region, p), colours).colours[0, 0].tolist() for p in ([0, 1, 0], [0.5, 0.25, 0.25], [1, 0, 0])
+        colorize_tile(tile(region, p), colours).colours[0, 0].tolist()
+        for p in ([0, 1, 0], [0.5, 0.25, 0.25], [1, 0, 0])
     )
     assert sure == [255, 128, 0, 255]
     assert torn == [128, 64, 128, 128]
@@ -269,12 +270,12 @@ def test_the_most_probable_class_is_the_first_of_the_highest(classes: int, rng: 
 
 def test_pixels_of_each_class_are_counted() -> None:
     region = Region((0,), (7,))
-    assert paint(tile(region, [0.2, 0.5, 0.3]), ["#000000"] * 3).counts.tolist() == [0, 7, 0]
+    assert colorize_tile(tile(region, [0.2, 0.5, 0.3]), ["#000000"] * 3).counts.tolist() == [0, 7, 0]
 
 
 def test_a_canvas_of_any_size_is_there_at_once_and_empty() -> None:
     canvas = Canvas.blank((10**5, 10**4))
-    canvas.take_memory(Region((0, 0), (9, 9)))
+    canvas.prefault(Region((0, 0), (9, 9)))
     assert canvas.probabilities.shape == (10**5, 10**4, 4)
     assert not canvas.probabilities[-1].any()
     assert Canvas.blank((0, 4)).classes.size == 0

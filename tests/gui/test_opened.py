@@ -10,7 +10,7 @@ from napari.components import ViewerModel
 
 from napari_fcn.geometry import Axes, Region
 from napari_fcn.gui._layers import add_image, add_results, files, find_layer, fit, open_files
-from napari_fcn.gui._layers.colorize import tinted
+from napari_fcn.gui._layers.colorize import colorize
 from napari_fcn.io import ResultMeta, open_result
 
 CLASSES = (("background", "#000000"), ("class 1", "#56b4e9"), ("class 2", "#e69f00"))
@@ -65,7 +65,7 @@ def test_results_are_shown_on_their_image_whether_in_memory_or_on_the_disk(
     shown = {kind: np.asarray(value) for kind, value in data.items()}
     np.testing.assert_array_equal(shown["classes"], probabilities.argmax(0))
     np.testing.assert_array_equal(shown["objects"].ravel(), np.arange(np.prod(SHAPE)))
-    colours = tinted(probabilities, [colour for _, colour in CLASSES])
+    colours = colorize(probabilities, [colour for _, colour in CLASSES])
     np.testing.assert_allclose(shown["probabilities"].astype(int), colours, atol=1)
     assert [one.name for one in viewer.layers if one.visible] == ["a", "a objects"]
 

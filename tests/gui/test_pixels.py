@@ -21,11 +21,11 @@ from napari_fcn.gui._controllers import (
     BatchController,
     BatchRequest,
     BatchSettings,
-    Controller,
+    FieldController,
     Request,
-    SeeingController,
+    SegmentController,
 )
-from napari_fcn.gui._field_panels.text import finding_text
+from napari_fcn.gui._field_panels.text import check_text
 from napari_fcn.gui._layers import KEY, PixelsReplacedError, content_of, is_outdated, watch_of
 from napari_fcn.gui._layers.pixels import BLOCK
 from napari_fcn.session import Session
@@ -71,8 +71,8 @@ def layer(viewer: ViewerModel, rng: np.random.Generator) -> Image:
 
 
 @pytest.fixture
-def desk(viewer: ViewerModel, qtbot: QtBot) -> Iterator[Controller]:
-    desk = Controller(viewer)
+def desk(viewer: ViewerModel, qtbot: QtBot) -> Iterator[SegmentController]:
+    desk = SegmentController(viewer)
     desk.connect()
     yield desk
     desk.shutdown()
@@ -180,7 +180,7 @@ def test_a_lazy_array_that_shows_other_pixels_is_noticed_by_the_worker() -> None
 
 @pytest.mark.parametrize("change", CHANGES)
 def test_a_run_ends_when_the_pixels_change(
-    desk: Controller,
+    desk: SegmentController,
     viewer: ViewerModel,
     layer: Image,
     model: MakeModel,
@@ -203,7 +203,7 @@ def test_a_run_ends_when_the_pixels_change(
 
 
 def test_what_is_written_in_place_without_a_word_is_noticed_before_files_get_their_names(
-    desk: Controller,
+    desk: SegmentController,
     layer: Image,
     model: MakeModel,
     qtbot: QtBot,
@@ -222,7 +222,7 @@ def test_what_is_written_in_place_without_a_word_is_noticed_before_files_get_the
 
 
 def test_a_result_is_marked_when_the_pixels_change_later_and_the_next_run_makes_it_good(
-    desk: Controller, viewer: ViewerModel, layer: Image, model: MakeModel, qtbot: QtBot
+    desk: SegmentController, viewer: ViewerModel, layer: Image, model: MakeModel, qtbot: QtBot
 ) -> None:
     def run() -> None:
         desk.predict(layer, Request(model(), TILES))
@@ -244,7 +244,7 @@ def test_a_result_is_marked_when_the_pixels_change_later_and_the_next_run_makes_
 def test_results_are_marked_when_the_dock_is_closed_too(
     viewer: ViewerModel, layer: Image, model: MakeModel, qtbot: QtBot
 ) -> None:
-    desk = Controller(viewer)
+    desk = SegmentController(viewer)
     desk.connect()
     desk.predict(layer, Request(model(), TILES))
     qtbot.waitUntil(lambda: desk.state.result is not None, timeout=LONG)
@@ -311,23 +311,23 @@ def test_a_row_that_is_done_is_marked_and_run_again(
 def test_box_heat_and_checks_of_earlier_pixels_do_not_stay(
     viewer: ViewerModel, layer: Image, model: MakeModel, qtbot: QtBot, change: Change
 ) -> None:
-    desk = SeeingController(viewer)
+    desk = FieldController(viewer)
     desk.connect()
     request = Request(model(), PredictSettings(device="cpu"))
     desk.check("border", layer, request)
     qtbot.waitUntil(lambda: desk.state.finding("border") is not None and not desk.is_busy, timeout=LONG)
-    desk.look_at(layer, request, (40, 50))
-    qtbot.waitUntil(lambda: desk.state.sight is not None and not desk.is_busy, timeout=LONG)
+    desk.point_at_index(layer, request, (40, 50))
+    qtbot.waitUntil(lambda: desk.state.field is not None and not desk.is_busy, timeout=LONG)
     change(layer)
     qtbot.waitUntil(lambda: "were replaced" in desk.state.message, timeout=LONG)
-    assert desk.state.sight is None
+    assert desk.state.field is None
     finding = desk.state.finding("border")
     assert finding is not None
-    assert "earlier pixels" in finding_text(finding)
+    assert "earlier pixels" in check_text(finding)
     assert not any(found.visible for found in ours(viewer))
     assert all(is_outdated(found) for found in ours(viewer))
-    desk.look_at(layer, request, (10, 10))
-    qtbot.waitUntil(lambda: desk.state.sight is not None and not desk.is_busy, timeout=LONG)
+    desk.point_at_index(layer, request, (10, 10))
+    qtbot.waitUntil(lambda: desk.state.field is not None and not desk.is_busy, timeout=LONG)
     shown = [found for found in ours(viewer) if found.visible]
     assert shown
     assert not any(is_outdated(found) for found in shown)

@@ -18,17 +18,17 @@ from napari_fcn.geometry import Region
 from napari_fcn.gui import teach as teach_module
 from napari_fcn.gui._controllers import (
     FILTERS,
+    AddPin,
+    Factories,
     GoTo,
-    Pin,
-    Rename,
+    RenameCommit,
     TeachController,
+    TeachRequest,
     TeachState,
-    Tools,
-    Wish,
-    added,
-    renamed,
+    add_class,
+    rename_class,
 )
-from napari_fcn.gui._controllers.teach.progress import KIND, Progress
+from napari_fcn.gui._controllers.teach.progress import KIND, TeachProgress
 from napari_fcn.gui.teach import TeachWidget
 from napari_fcn.project import Project
 from napari_fcn.settings import TeachSettings
@@ -55,7 +55,7 @@ def lasting(state: TeachState) -> TeachState:
 class Hand:
     """A controller on its own viewer, as after napari was started again."""
 
-    def __init__(self, qtbot: QtBot, tools: Tools | None = None) -> None:
+    def __init__(self, qtbot: QtBot, tools: Factories | None = None) -> None:
         self.qtbot, self.viewer = qtbot, ViewerModel()
         pixels = np.random.default_rng(0).integers(0, 60, (40, 60), np.uint8)
         pixels[:, 30:] += 150
@@ -74,15 +74,15 @@ class Hand:
         turn(self.qtbot)
         self.wait(lambda: not self.desk.is_busy and not self.state.is_working)
 
-    def begin(self, call: Callable[[Wish], None], wish: Wish) -> None:
+    def begin(self, call: Callable[[TeachRequest], None], wish: TeachRequest) -> None:
         call(wish)
         self.wait(lambda: self.state.phase != "opening")
         assert self.state.is_open, self.state.error
         self.rest()
 
     def paint(self, at: tuple[int, int], label: int) -> None:
-        assert self.desk.course is not None
-        layer = self.desk.course.corrections.layer
+        assert self.desk.layers is not None
+        layer = self.desk.layers.corrections.layer
         layer.brush_size = 5
         turn = self.state.turn
         layer.paint(at, label)
@@ -102,13 +102,13 @@ class Hand:
 def hand(qtbot: QtBot, fake_engine: object) -> Iterator[Callable[..., Hand]]:
     made: list[Hand] = []
 
-    def make(tools: Tools | None = None) -> Hand:
+    def make(tools: Factories | None = None) -> Hand:
         made.append(Hand(qtbot, tools))
         return made[-1]
 
     yield make
     for one in made:
-        if one.desk.course is not None:
+        if one.desk.layers is not None:
             one.close()
 
 
@@ -117,24 +117,26 @@ def test_everything_that_lasts_is_there_again(hand: Callable[..., Hand], model: 
     settings = TeachSettings(network="off", keep=0.25, device="cpu")
     first = hand()
     file, new = (model(2, 1, 2) if kind == "model" else None), (kind if kind == "unet" else "")
-    first.begin(first.desk.start, Wish(first.image, file, settings, new=new))
+    first.begin(first.desk.start, TeachRequest(first.image, file, settings, new=new))
     first.paint((10, 10), 1)
     first.paint((10, 50), 2)
-    first.do(added(first.state.classes))
+    first.do(add_class(first.state.classes))
     first.paint((30, 30), 3)
-    first.do(renamed(first.state.classes, 2, "rim"))
-    first.do(Pin(Region((0, 0), (9, 9)), "corner"))
-    first.do(Rename(first.state.commits[-1].number, "good"))
+    first.do(rename_class(first.state.classes, 2, "rim"))
+    first.do(AddPin(Region((0, 0), (9, 9)), "corner"))
+    first.do(RenameCommit(first.state.commits[-1].number, "good"))
     first.desk.configure(replace(settings, keep=0.75))
     first.rest()
     before = first.state
-    assert len(before.exams) == 3
+    assert len(before.scores) == 3
     first.desk.stop()
     first.rest()
     first.close()
 
     second = hand()
-    second.begin(second.desk.open_project, Wish(second.image, None, TeachSettings(), folder=Path(before.project)))
+    second.begin(
+        second.desk.open_project, TeachRequest(second.image, None, TeachSettings(), folder=Path(before.project))
+    )
     assert lasting(second.state) == lasting(before)
     assert [entry.painted for entry in second.state.classes] == [entry.painted for entry in before.classes]
     assert second.state.saved_at == pytest.approx(before.saved_at, abs=3)
@@ -145,21 +147,25 @@ def test_everything_that_lasts_is_there_again(hand: Callable[..., Hand], model: 
     second.close()
 
     third = hand()
-    third.begin(third.desk.open_project, Wish(third.image, None, TeachSettings(), folder=Path(before.project)))
+    third.begin(third.desk.open_project, TeachRequest(third.image, None, TeachSettings(), folder=Path(before.project)))
     assert lasting(third.state) == replace(lasting(earlier), turn=third.state.turn)  # which counts on from the commit
 
 
 def test_the_curves_of_candidates_are_there_again_also_after_a_crash(hand: Callable[..., Hand]) -> None:
-    first = hand(Tools(teach=FakeTeaching))
-    first.begin(first.desk.start, Wish(first.image, None, TeachSettings(network="automatic", device="cpu")))
+    first = hand(Factories(teach=FakeTeaching))
+    first.begin(first.desk.start, TeachRequest(first.image, None, TeachSettings(network="automatic", device="cpu")))
     first.paint((10, 10), 1)
     first.paint((10, 50), 2)
     before = first.state
-    assert before.trials
+    assert before.candidate_scores
     assert before.losses
     project = Project.open_read_only(before.project)  # nothing is closed: what is on the disk now is all there is
-    found = Progress.read(project.entries())
-    assert (found.exams, found.trials, found.losses) == (before.exams, before.trials, before.losses)
+    found = TeachProgress.read(project.entries())
+    assert (found.scores, found.candidate_scores, found.losses) == (
+        before.scores,
+        before.candidate_scores,
+        before.losses,
+    )
     assert found.model == FILTERS
 
 
@@ -168,20 +174,20 @@ def test_after_opening_a_project_of_another_model_start_goes_on_with_it_and_the_
 ) -> None:
     off = TeachSettings(network="off", device="cpu")
     first = hand()
-    first.begin(first.desk.start, Wish(first.image, None, off))
+    first.begin(first.desk.start, TeachRequest(first.image, None, off))
     project = first.state.project
     first.close()
     second = hand()
     chosen = model(2, 1, 2)
-    second.begin(second.desk.open_project, Wish(second.image, chosen, off, folder=Path(project)))
-    taught = second.desk.taught
+    second.begin(second.desk.open_project, TeachRequest(second.image, chosen, off, folder=Path(project)))
+    taught = second.desk.session_source
     assert taught is not None
     assert (taught.model, second.state.model) == (None, FILTERS)
     second.desk.stop()
-    second.begin(second.desk.start, Wish(second.image, None, off))
+    second.begin(second.desk.start, TeachRequest(second.image, None, off))
     assert second.state.project == project
     second.desk.stop()
-    second.begin(second.desk.start, Wish(second.image, chosen, off))
+    second.begin(second.desk.start, TeachRequest(second.image, chosen, off))
     assert second.state.project != project
 
 
@@ -199,21 +205,21 @@ def test_after_opening_a_project_of_another_model_start_goes_on_with_it_and_the_
 )
 def test_a_damaged_entry_is_left_out(entry: dict[str, Any]) -> None:
     good = {"kind": KIND, "exams": [[1, 0.5]], "model": "nuclei"}
-    assert Progress.read([good, entry]) == Progress.read([good])
+    assert TeachProgress.read([good, entry]) == TeachProgress.read([good])
 
 
 def test_what_is_recorded_adds_up() -> None:
     steps = [
-        Progress("a", ((1, 0.5),), (), (), ("A note.",)),
-        Progress("a", ((1, 0.5), (2, 0.6)), ((2, 0.7),), (3.0, 2.0), ()),
-        Progress("a", ((2, 0.4),), ((2, 0.7),), (), ()),  # a turn was answered again
+        TeachProgress("a", ((1, 0.5),), (), (), ("A note.",)),
+        TeachProgress("a", ((1, 0.5), (2, 0.6)), ((2, 0.7),), (3.0, 2.0), ()),
+        TeachProgress("a", ((2, 0.4),), ((2, 0.7),), (), ()),  # a turn was answered again
     ]
-    known, entries = Progress(), []
+    known, entries = TeachProgress(), []
     for step in steps:
-        entries.append({"kind": KIND, **step.news(known)})
+        entries.append({"kind": KIND, **step.changes_since(known)})
         known = step
-        assert Progress.read(entries) == step
-    assert steps[-1].news(steps[-1]) == {}
+        assert TeachProgress.read(entries) == step
+    assert steps[-1].changes_since(steps[-1]) == {}
 
 
 def test_the_dock_shows_what_is_taught_and_not_what_is_selected(
@@ -228,8 +234,8 @@ def test_the_dock_shows_what_is_taught_and_not_what_is_selected(
     cells = viewer.add_image(np.zeros((40, 60), np.uint8), name="cells")
     widget = TeachWidget(viewer)
     qtbot.addWidget(widget)
-    controller, begin = widget.controller, widget.begin
-    controller._tools = Tools(teach=fake_engine)
+    controller, begin = widget.controller, widget.setup
+    controller._factories = Factories(teach=fake_engine)
 
     def open_(start: Callable[[], None]) -> None:
         start()
@@ -268,7 +274,7 @@ def test_axes_and_settings_of_a_project_are_in_the_dock_again(
     def dock() -> TeachWidget:
         widget = TeachWidget(viewer)
         qtbot.addWidget(widget)
-        widget.controller._tools = Tools(teach=fake_engine)
+        widget.controller._factories = Factories(teach=fake_engine)
         return widget
 
     def open_(widget: TeachWidget, start: Callable[[], None]) -> TeachState:
@@ -277,8 +283,8 @@ def test_axes_and_settings_of_a_project_are_in_the_dock_again(
         return widget.controller.state
 
     first = dock()
-    first.begin.model.choose_other(FILTERS)
-    first.begin.axes.setText("cyx")
+    first.setup.model.choose_other(FILTERS)
+    first.setup.axes.setText("cyx")
     first.learning.keep.setValue(20)
     first.settings.fields["seed"].set_value(7)
     before = open_(first, first.start)
@@ -289,8 +295,8 @@ def test_axes_and_settings_of_a_project_are_in_the_dock_again(
     monkeypatch.setattr(teach_module.QFileDialog, "getExistingDirectory", lambda *_: before.project)
     after = open_(second, second._on_open_project)
     assert after.settings == before.settings
-    assert second.begin.axes.text() == "cyx"
-    assert second.begin.model.combo.currentText() == FILTERS
+    assert second.setup.axes.text() == "cyx"
+    assert second.setup.model.combo.currentText() == FILTERS
     assert second.learning.value() == first.learning.value()
     assert second.settings.value() == first.settings.value()
     second.controller.stop()

@@ -20,18 +20,18 @@ from pytestqt.qtbot import QtBot
 from napari_fcn.geometry import Region
 from napari_fcn.gui._controllers import (
     Accept,
+    AddPin,
     GoTo,
-    Pin,
     Redo,
     Reject,
-    Rename,
+    RemovePin,
+    RenameCommit,
     TeachController,
+    TeachRequest,
     Undo,
-    Unpin,
-    Wish,
-    added,
-    removed,
-    renamed,
+    add_class,
+    remove_class,
+    rename_class,
 )
 from napari_fcn.learning import evaluation
 from napari_fcn.project import Project
@@ -57,7 +57,7 @@ class Desk:
         self.pixels[:, SHAPE[1] // 2 :] += 2
         self.states: dict[int, Labels] = {}
         self.pins: dict[str, Region] = {}
-        self.open(lambda image: Wish(image, model, settings, ("y", "x")))
+        self.open(lambda image: TeachRequest(image, model, settings, ("y", "x")))
 
     def open(self, wish: Any) -> None:
         """Open a viewer of its own, so that no layer is left from before."""
@@ -81,7 +81,7 @@ class Desk:
         self.wait(lambda: not self.controller.is_busy)
 
     def reopen(self, folder: Path) -> None:
-        self.open(lambda image: Wish(image, None, OFF, ("y", "x"), folder=folder))
+        self.open(lambda image: TeachRequest(image, None, OFF, ("y", "x"), folder=folder))
         assert np.array_equal(self.labels, self.seen)
         assert known_pins(self.engine.pins) == self.seen_pins
 
@@ -91,14 +91,14 @@ class Desk:
 
     @property
     def labels(self) -> Labels:
-        assert self.controller.course is not None
-        return np.array(self.controller.course.corrections.layer.data)
+        assert self.controller.layers is not None
+        return np.array(self.controller.layers.corrections.layer.data)
 
     @property
     def engine(self) -> Any:
-        assert self.controller.course is not None
-        assert self.controller.course.lesson is not None
-        return self.controller.course.lesson.teaching
+        assert self.controller.layers is not None
+        assert self.controller.layers.worker is not None
+        return self.controller.layers.worker.teaching
 
     def wait(self, condition: Any) -> None:
         self.qtbot.waitUntil(lambda: bool(condition()), timeout=LONG)
@@ -112,8 +112,8 @@ class Desk:
             self.states.setdefault(commit.number, self.labels)
 
     def paint(self, label: int, row: int, column: int) -> None:
-        assert self.controller.course is not None
-        layer = self.controller.course.corrections.layer
+        assert self.controller.layers is not None
+        layer = self.controller.layers.corrections.layer
         layer.brush_size = 3
         layer.paint((row, column), min(label, len(self.state.classes)))
         self.rest()
@@ -163,29 +163,29 @@ class Sessions(RuleBasedStateMachine):
     @precondition(lambda self: len(self.desk.state.classes) < 4)
     @rule()
     def add_class(self) -> None:
-        self.desk.do(added(self.desk.state.classes))
+        self.desk.do(add_class(self.desk.state.classes))
 
     @precondition(lambda self: len(self.desk.state.classes) > 2)
     @rule(index=st.integers(0, 3))
     def remove_class(self, index: int) -> None:
-        self.desk.do(removed(self.desk.state.classes, index % len(self.desk.state.classes)))
+        self.desk.do(remove_class(self.desk.state.classes, index % len(self.desk.state.classes)))
 
     @rule(index=st.integers(0, 3), name=st.sampled_from(["rim", "gap"]))
     def rename_class(self, index: int, name: str) -> None:
         if name not in [label.name for label in self.desk.state.classes]:
-            self.desk.do(renamed(self.desk.state.classes, index % len(self.desk.state.classes), name))
+            self.desk.do(rename_class(self.desk.state.classes, index % len(self.desk.state.classes), name))
 
     @rule()
     def name_a_state(self) -> None:
-        self.desk.do(Rename(self.desk.state.present, "good"))
+        self.desk.do(RenameCommit(self.desk.state.present, "good"))
 
     @rule(name=st.sampled_from("ab"), row=st.integers(0, SHAPE[0] - 2))
     def pin(self, name: str, row: int) -> None:
-        self.desk.do(Pin(Region((row, 2), (row + 2, 14)), name))
+        self.desk.do(AddPin(Region((row, 2), (row + 2, 14)), name))
 
     @rule(name=st.sampled_from("ab"))
     def unpin(self, name: str) -> None:
-        self.desk.do(Unpin(name))
+        self.desk.do(RemovePin(name))
 
     @rule(answer=st.sampled_from([Accept(), Reject()]))
     def decide(self, answer: Any) -> None:
@@ -236,7 +236,7 @@ def known_pins(pins: Any) -> dict[str, tuple[Region, list[int]]]:
 def test_every_state_comes_back_with_its_strokes_and_weights(
     fake_engine: object, qtbot: QtBot, model: MakeModel, monkeypatch: pytest.MonkeyPatch, is_network: bool
 ) -> None:
-    monkeypatch.setattr(evaluation, "verdict", lambda marks, pins: (True, "yes"))  # so that candidates wait for a word
+    monkeypatch.setattr(evaluation, "decide", lambda marks, pins: (True, "yes"))  # so that candidates wait for a word
 
     class Machine(Sessions):
         @staticmethod
@@ -270,9 +270,9 @@ def test_what_came_back_from_another_branch_is_watched_like_all_else(fake_engine
     desk.close()
     desk.reopen(desk.project)
     desk.do(GoTo(2))
-    assert desk.controller.course is not None
+    assert desk.controller.layers is not None
     assert desk.state.present == 2
-    corrections = desk.controller.course.corrections
+    corrections = desk.controller.layers.corrections
     corrections.layer.data[9, 12] = 0
     corrections.layer.refresh()  # as napari does after its own undo
     desk.rest()
@@ -292,7 +292,7 @@ def test_a_project_with_a_link_inside_is_refused_in_words(fake_engine: object, q
     viewer = ViewerModel()
     controller = TeachController(viewer)
     image = viewer.add_image(desk.pixels, name="cells")
-    controller.open_project(Wish(image, None, OFF, ("y", "x"), folder=desk.project))
+    controller.open_project(TeachRequest(image, None, OFF, ("y", "x"), folder=desk.project))
     desk.wait(lambda: controller.state.error)
     assert "start.safetensors in it is a link" in controller.state.error
     controller.shutdown()

@@ -8,8 +8,8 @@ from napari.layers import Image
 
 from napari_fcn.geometry import Region
 from napari_fcn.gui._controllers.batch.jobs import NoCanvas
-from napari_fcn.gui._controllers.segment.worker import Job, Seen, segment
-from napari_fcn.gui._layers import read
+from napari_fcn.gui._controllers.segment.worker import LayerJob, VisibleRegion, run_segmentation
+from napari_fcn.gui._layers import read_layer
 from napari_fcn.io import read_image
 from napari_fcn.models.checkpoint import Checkpoint
 from napari_fcn.models.recipe import plain_recipe
@@ -34,12 +34,12 @@ def test_the_files_of_a_layer_that_was_moved_lie_where_it_does(
     tmp_path: Path, suffix: str, units: str, scale: tuple[float, ...]
 ) -> None:
     layer = Image(np.zeros((3, 20, 24), np.uint8), scale=scale, units=units, translate=(8, 100, -200))
-    loaded, image = Loaded(), read(layer)
+    loaded, image = Loaded(), read_layer(layer)
     bound = image.bind(loaded.checkpoint.info.spec)
     settings, out = PredictSettings(resample="off"), tmp_path / f"classes{suffix}"
-    seen, canvas = Seen(Region.whole((3, 20, 24))), NoCanvas.blank((0,))
-    job = Job(image, bound.axes, Path("tiny"), settings, seen, canvas, {"classes": out}, bound.calibration)
-    for _ in segment(job, loaded):  # type: ignore[arg-type]
+    seen, canvas = VisibleRegion(Region.whole((3, 20, 24))), NoCanvas.blank((0,))
+    job = LayerJob(image, bound.axes, Path("tiny"), settings, seen, canvas, {"classes": out}, bound.calibration)
+    for _ in run_segmentation(job, loaded):  # type: ignore[arg-type]
         pass
     found = read_image(out)
     assert found.calibration.origin == (8, 100, -200)

@@ -14,13 +14,13 @@ from pytestqt.qtbot import QtBot
 from napari_fcn.errors import InputAtRiskError, OutputError
 from napari_fcn.geometry import Axes
 from napari_fcn.geometry.calibration import Calibration
-from napari_fcn.gui._controllers import Controller, Request, SaveSettings
+from napari_fcn.gui._controllers import Request, SaveSettings, SegmentController
 from napari_fcn.gui._controllers.segment.output_settings import file_name
 from napari_fcn.gui._controllers.teach.commands import Save
-from napari_fcn.gui._controllers.teach.open_session import Opening, Tools
+from napari_fcn.gui._controllers.teach.open_session import Factories, SessionFactory
 from napari_fcn.gui._layers import Canvas, LayerImage
 from napari_fcn.io import ResultMeta
-from napari_fcn.io.incremental_zarr import GrowingZarr
+from napari_fcn.io.incremental_zarr import IncrementalZarr
 from napari_fcn.settings import TeachSettings
 
 
@@ -68,7 +68,7 @@ def test_segment_writes_nothing_into_an_ome_zarr_that_a_layer_shows(
     level: Path, model: MakeModel, qtbot: QtBot
 ) -> None:
     viewer, before = ViewerModel(), contents(level.parent)
-    desk = Controller(viewer)
+    desk = SegmentController(viewer)
     desk.connect()
     layer = viewer.add_image(zarr.open_array(str(level), mode="r"), name="cells", contrast_limits=(0, 9))
     desk.predict(layer, Request(model(), save=SaveSettings("both", str(level.parent / "results"))))
@@ -79,18 +79,18 @@ def test_segment_writes_nothing_into_an_ome_zarr_that_a_layer_shows(
     assert contents(level.parent) == before
 
 
-def opening(level: Path, model: Path | None, **more: Any) -> Opening:
+def opening(level: Path, model: Path | None, **more: Any) -> SessionFactory:
     image = LayerImage("cells", np.zeros((16, 16), np.uint8), ("y", "x"), False, str(level))
     axes = Axes(("y", "x"), ("y", "x"))
     canvas = Canvas.blank((16, 16))
     lying = Calibration.of((1.0, 1.0), ("pixel", "pixel"))
-    return Opening(image, axes, model, TeachSettings(), canvas, lying, None, None, **more)  # type: ignore[arg-type]
+    return SessionFactory(image, axes, model, TeachSettings(), canvas, lying, None, None, **more)  # type: ignore[arg-type]
 
 
 def test_a_project_lies_beside_the_ome_zarr_and_not_in_it(level: Path) -> None:
     before = contents(level.parent)
     how = opening(level, None)
-    project = Tools().create(how, None)
+    project = Factories().create(how, None)
     project.close()
     assert project.path == level.parent.parent / "image.fcn"
     assert contents(level.parent) == before
@@ -117,5 +117,5 @@ def test_a_result_that_grows_takes_no_place_that_is_taken(tmp_path: Path) -> Non
     (tmp_path / "a.zarr" / "thesis.txt").touch()
     meta = ResultMeta(("y", "x"), (1.0, 1.0), ("pixel", "pixel"))
     with pytest.raises(OutputError, match="exists"):
-        GrowingZarr(tmp_path / "a.zarr", "classes", 0, (16, 16), (16, 16), meta)
+        IncrementalZarr(tmp_path / "a.zarr", "classes", 0, (16, 16), (16, 16), meta)
     assert [path.name for path in (tmp_path / "a.zarr").iterdir()] == ["thesis.txt"]

@@ -13,12 +13,12 @@ from napari.layers import Image, Layer
 from pytestqt.qtbot import QtBot
 
 from napari_fcn.api import receptive_field
-from napari_fcn.gui._controllers import Request, SeeingController, SeeingState, model_catalog
+from napari_fcn.gui._controllers import FieldController, FieldState, Request, model_catalog
 from napari_fcn.gui._controllers.field.state import CHECKS
 from napari_fcn.gui._layers import KEY, pixel_at, plane_of
 from napari_fcn.gui._layers.receptive_field import brightest
 
-Look = Callable[..., SeeingState]
+Look = Callable[..., FieldState]
 
 
 @pytest.fixture
@@ -27,8 +27,8 @@ def viewer() -> ViewerModel:
 
 
 @pytest.fixture
-def desk(viewer: ViewerModel, qtbot: QtBot) -> Iterator[SeeingController]:
-    desk = SeeingController(viewer)
+def desk(viewer: ViewerModel, qtbot: QtBot) -> Iterator[FieldController]:
+    desk = FieldController(viewer)
     desk.connect()
     yield desk
     desk.shutdown()
@@ -36,22 +36,22 @@ def desk(viewer: ViewerModel, qtbot: QtBot) -> Iterator[SeeingController]:
 
 
 @pytest.fixture
-def rest(desk: SeeingController, qtbot: QtBot) -> Callable[[], SeeingState]:
+def rest(desk: FieldController, qtbot: QtBot) -> Callable[[], FieldState]:
     """Return a function that waits until nothing goes on, and returns the state."""
 
-    def wait() -> SeeingState:
-        qtbot.waitUntil(lambda: not desk.is_busy and not desk.state.doing, timeout=LONG)
+    def wait() -> FieldState:
+        qtbot.waitUntil(lambda: not desk.is_busy and not desk.state.task, timeout=LONG)
         return desk.state
 
     return wait
 
 
 @pytest.fixture
-def look(desk: SeeingController, rest: Callable[[], SeeingState]) -> Look:
+def look(desk: FieldController, rest: Callable[[], FieldState]) -> Look:
     """Return a function that looks at a pixel and waits for the influence."""
 
-    def look(layer: Image, request: Request, *index: int, label: int | None = None) -> SeeingState:
-        desk.look_at(layer, request, index, label)
+    def look(layer: Image, request: Request, *index: int, label: int | None = None) -> FieldState:
+        desk.point_at_index(layer, request, index, label)
         return rest()
 
     return look
@@ -72,7 +72,7 @@ def test_a_pixel_has_a_box_and_an_influence(viewer: ViewerModel, look: Look, mod
     layer = cells(viewer, scale=(0.5, 0.5), units="um")
     state = look(layer, Request(model()), 40, 50)
     assert state.error == ""
-    sight = state.sight
+    sight = state.field
     assert sight is not None
     assert (sight.image, sight.at, sight.label) == ("cells", (("y", 40), ("x", 50)), sight.label)
     assert sight.label.startswith("class")
@@ -91,13 +91,13 @@ def test_a_pixel_has_a_box_and_an_influence(viewer: ViewerModel, look: Look, mod
 
 def test_the_class_that_is_asked_is_told(viewer: ViewerModel, look: Look, model: MakeModel) -> None:
     layer = cells(viewer)
-    labels = [look(layer, Request(model()), 40, 50, label=label).sight.label for label in range(3)]  # type: ignore[union-attr]
+    labels = [look(layer, Request(model()), 40, 50, label=label).field.label for label in range(3)]  # type: ignore[union-attr]
     assert len(set(labels)) == 3
 
 
 def test_at_a_corner_part_of_the_field_is_padding(viewer: ViewerModel, look: Look, model: MakeModel) -> None:
     layer = cells(viewer)
-    corner, middle = look(layer, Request(model()), 0, 0).sight, look(layer, Request(model()), 40, 48).sight
+    corner, middle = look(layer, Request(model()), 0, 0).field, look(layer, Request(model()), 40, 48).field
     assert corner is not None
     assert middle is not None
     assert corner.outside > 0.5
@@ -132,7 +132,7 @@ def test_box_and_influence_lie_on_the_pixel(
 def test_a_stack_is_looked_at_in_the_plane_that_is_shown(viewer: ViewerModel, look: Look, model: MakeModel) -> None:
     layer = cells(viewer, (5, 64, 60))
     viewer.dims.set_point(0, 3)
-    sight = look(layer, Request(model()), 20, 30).sight
+    sight = look(layer, Request(model()), 20, 30).field
     assert sight is not None
     assert [index for _, index in sight.at] == [3, 20, 30]
     box = ours(viewer, "receptive field")
@@ -141,7 +141,7 @@ def test_a_stack_is_looked_at_in_the_plane_that_is_shown(viewer: ViewerModel, lo
 
 def test_a_volume_has_a_box_on_each_plane(viewer: ViewerModel, look: Look, model: MakeModel) -> None:
     layer = cells(viewer, (20, 24, 22))
-    sight = look(layer, Request(model(3)), 10, 12, 11).sight
+    sight = look(layer, Request(model(3)), 10, 12, 11).field
     assert sight is not None
     assert [one.axis for one in sight.lengths] == ["z", "y", "x"]
     planes = {float(outline[0][0]) for outline in ours(viewer, "receptive field").data}
@@ -151,7 +151,7 @@ def test_a_volume_has_a_box_on_each_plane(viewer: ViewerModel, look: Look, model
 
 def test_channels_of_a_layer_are_no_axis_of_the_pixel(viewer: ViewerModel, look: Look, model: MakeModel) -> None:
     layer = cells(viewer, (2, 64, 60), axis_labels=("c", "y", "x"))
-    sight = look(layer, Request(model(channels=2)), 20, 30).sight
+    sight = look(layer, Request(model(channels=2)), 20, 30).field
     assert sight is not None
     assert sight.at == (("y", 20), ("x", 30))
 
@@ -162,7 +162,7 @@ def test_channels_of_a_layer_are_no_axis_of_the_pixel(viewer: ViewerModel, look:
 def test_a_pixel_outside_is_refused(viewer: ViewerModel, look: Look, model: MakeModel) -> None:
     state = look(cells(viewer), Request(model()), 200, 5)
     assert state.error == "The pixel y 200, x 5 lies outside of cells, which has 80 × 96 px (y x). Click on the image."
-    assert state.sight is None
+    assert state.field is None
 
 
 def test_a_pixel_of_too_few_numbers_is_refused(viewer: ViewerModel, look: Look, model: MakeModel) -> None:
@@ -175,9 +175,7 @@ def test_a_volume_model_on_a_plane_is_refused(viewer: ViewerModel, look: Look, m
     assert "3" in error
 
 
-def test_the_three_dimensional_view_has_no_pixels(
-    viewer: ViewerModel, desk: SeeingController, model: MakeModel
-) -> None:
+def test_the_three_dimensional_view_has_no_pixels(viewer: ViewerModel, desk: FieldController, model: MakeModel) -> None:
     layer = cells(viewer, (5, 64, 60))
     viewer.dims.ndisplay = 3
     desk.point(layer, Request(model()), (0, 0, 0))
@@ -185,7 +183,7 @@ def test_the_three_dimensional_view_has_no_pixels(
 
 
 def test_a_model_that_sees_everything_is_named_with_its_layers(
-    viewer: ViewerModel, look: Look, model: MakeModel, desk: SeeingController
+    viewer: ViewerModel, look: Look, model: MakeModel, desk: FieldController
 ) -> None:
     request, layer = Request(model()), cells(viewer)
     look(layer, request, 5, 5)
@@ -194,7 +192,7 @@ def test_a_model_that_sees_everything_is_named_with_its_layers(
     desk.choose(model_catalog.entry(request.model))
     assert desk.state.growth is not None
     assert desk.state.growth.unbounded == ("pool.global",)
-    desk.look_at(layer, request, (5, 5))
+    desk.point_at_index(layer, request, (5, 5))
     assert "pool.global" in desk.state.error
 
 
@@ -202,7 +200,7 @@ def test_a_model_that_sees_everything_is_named_with_its_layers(
 
 
 def test_a_model_tells_how_its_field_grows(
-    desk: SeeingController, rest: Callable[[], SeeingState], model: MakeModel
+    desk: FieldController, rest: Callable[[], FieldState], model: MakeModel
 ) -> None:
     desk.choose(model_catalog.entry(model()))
     rest()
@@ -217,7 +215,7 @@ def test_a_model_tells_how_its_field_grows(
 
 
 def test_objects_are_measured_and_advice_follows(
-    viewer: ViewerModel, desk: SeeingController, rest: Callable[[], SeeingState], model: MakeModel
+    viewer: ViewerModel, desk: FieldController, rest: Callable[[], FieldState], model: MakeModel
 ) -> None:
     labels = np.zeros((80, 96), np.int32)
     labels[10:60, 10:60], labels[62:70, 70:90] = 1, 0
@@ -236,7 +234,7 @@ def test_objects_are_measured_and_advice_follows(
 
 @pytest.mark.parametrize("kind", CHECKS)
 def test_a_check_gives_a_layer_and_a_sentence(
-    viewer: ViewerModel, desk: SeeingController, rest: Callable[[], SeeingState], model: MakeModel, kind: str
+    viewer: ViewerModel, desk: FieldController, rest: Callable[[], FieldState], model: MakeModel, kind: str
 ) -> None:
     layer = cells(viewer)
     desk.check(kind, layer, Request(model()))
@@ -256,7 +254,7 @@ def test_a_check_gives_a_layer_and_a_sentence(
 
 
 def test_a_check_that_is_cancelled_leaves_nothing(
-    viewer: ViewerModel, desk: SeeingController, rest: Callable[[], SeeingState], model: MakeModel
+    viewer: ViewerModel, desk: FieldController, rest: Callable[[], FieldState], model: MakeModel
 ) -> None:
     layer = cells(viewer, (1500, 1500))
     desk.check("equivariance", layer, Request(model()))
@@ -267,7 +265,7 @@ def test_a_check_that_is_cancelled_leaves_nothing(
 
 
 def test_an_image_that_is_removed_ends_what_goes_on(
-    viewer: ViewerModel, desk: SeeingController, rest: Callable[[], SeeingState], model: MakeModel
+    viewer: ViewerModel, desk: FieldController, rest: Callable[[], FieldState], model: MakeModel
 ) -> None:
     layer = cells(viewer, (1500, 1500))
     desk.check("border", layer, Request(model()))
@@ -278,12 +276,12 @@ def test_an_image_that_is_removed_ends_what_goes_on(
 
 
 def test_a_new_pixel_replaces_the_one_that_is_looked_at(
-    viewer: ViewerModel, desk: SeeingController, rest: Callable[[], SeeingState], model: MakeModel
+    viewer: ViewerModel, desk: FieldController, rest: Callable[[], FieldState], model: MakeModel
 ) -> None:
     layer, request = cells(viewer), Request(model())
     for x in range(20, 60):
-        desk.look_at(layer, request, (40, x))
-    sight = rest().sight
+        desk.point_at_index(layer, request, (40, x))
+    sight = rest().field
     assert sight is not None
     assert sight.at == (("y", 40), ("x", 59))
     assert sight.label
@@ -293,7 +291,7 @@ def test_a_file_that_is_no_model_is_told(viewer: ViewerModel, look: Look, tmp_pa
     (tmp_path / "broken.safetensors").write_bytes(b"nothing")
     state = look(cells(viewer), Request(tmp_path / "broken.safetensors"), 5, 5)
     assert "broken.safetensors" in state.error
-    assert state.sight is None
+    assert state.field is None
 
 
 # Places

@@ -13,7 +13,7 @@ from napari_fcn.events import TileDone
 from napari_fcn.geometry import Region, TilePlan
 from napari_fcn.gui._controllers import SaveSettings
 from napari_fcn.gui._layers import Canvas, StoredCanvas, overlay
-from napari_fcn.gui._layers.lazy_result import Shown
+from napari_fcn.gui._layers.lazy_result import LazyResult
 from napari_fcn.gui._layers.screen import camera_of
 from napari_fcn.io import ResultMeta
 from napari_fcn.settings import PredictSettings
@@ -30,7 +30,7 @@ def first(block: np.ndarray) -> np.ndarray:
 
 @given(st.tuples(INDEX, INDEX, INDEX), st.one_of(st.just(slice(None)), st.integers(0, 3)))
 def test_a_level_is_indexed_as_the_array_that_it_stands_for(index: tuple[Any, ...], colour: Any) -> None:
-    shown = Shown(VALUES, (3, 0, 2), first, 1)  # the layer has x t y
+    shown = LazyResult(VALUES, (3, 0, 2), first, 1)  # the layer has x t y
     whole = first(VALUES.transpose(1, 3, 0, 2))
     assert (shown.shape, shown.ndim, len(shown), shown.size) == (whole.shape, 4, len(whole), whole.size)
     np.testing.assert_array_equal(shown[index], whole[index])
@@ -42,7 +42,7 @@ def test_a_level_is_indexed_as_the_array_that_it_stands_for(index: tuple[Any, ..
 @given(st.tuples(INDEX, st.sampled_from([0, slice(None)]), INDEX))
 def test_an_axis_that_only_the_layer_has_is_of_length_one(index: tuple[Any, ...]) -> None:
     flat = VALUES[:, 0, 0, :]
-    shown = Shown(flat[:, None], (0, None, 2))  # the file has an axis of its own, too
+    shown = LazyResult(flat[:, None], (0, None, 2))  # the file has an axis of its own, too
     np.testing.assert_array_equal(shown[index], flat[:, None][index])
 
 
@@ -117,7 +117,7 @@ def test_a_small_image_whose_results_go_to_the_disk_is_shown_without_levels(
 
 
 def test_a_loop_over_a_result_on_the_disk_comes_to_its_end() -> None:
-    shown = Shown(np.arange(6, dtype=np.uint8).reshape(2, 3), (0, 1))
+    shown = LazyResult(np.arange(6, dtype=np.uint8).reshape(2, 3), (0, 1))
     assert [row.tolist() for row in shown] == [[0, 1, 2], [3, 4, 5]]
     assert shown[-1].tolist() == [3, 4, 5]
     with pytest.raises(IndexError, match="no 3 along an axis of 3"):
@@ -136,7 +136,7 @@ def test_of_a_stack_on_the_disk_only_the_plane_that_is_asked_for_is_read() -> No
                 [s.stop - s.start if s.stop else n for s, n in zip(where, self.shape, strict=True)], np.uint8
             )
 
-    shown = Shown(Watched(), (0, 1, 3, 4), first, 2)
+    shown = LazyResult(Watched(), (0, 1, 3, 4), first, 2)
     part = shown[:, :, 5:25:2, 3:9]  # what napari cuts out first
     assert (part.shape, asked) == ((8, 6, 10, 6, 4), [])
     plane = np.asarray(part[7, 2])

@@ -10,8 +10,8 @@ from pytestqt.qtbot import QtBot
 
 from napari_fcn.geometry import Axes, Region
 from napari_fcn.geometry.resampling import Resampling
-from napari_fcn.gui._controllers import Controller, Request
-from napari_fcn.gui._controllers.segment.slider_extent import Stretch, probe, stretches
+from napari_fcn.gui._controllers import Request, SegmentController
+from napari_fcn.gui._controllers.segment.slider_extent import SliderExtent, probe, slider_extents_of
 from napari_fcn.nets.spec import NetSpec
 from napari_fcn.settings import PredictSettings
 
@@ -53,7 +53,7 @@ def test_exactly_what_changes_the_answer_is_seen(spec: NetSpec) -> None:
     phases = next(probe(spec)).phases
     axes = MOVIE if spec.time == 0 else Axes(("z", "y", "x"), ("z", "y", "x"))
     for at, expected in enumerate(seen_by_trial(spec, 0)):
-        (found,) = stretches(phases, axes, (FRAMES, 16, 16), {axes.names[0]: at})
+        (found,) = slider_extents_of(phases, axes, (FRAMES, 16, 16), {axes.names[0]: at})
         assert (found.first, found.last, found.count) == (min(expected), max(expected), FRAMES)
 
 
@@ -61,16 +61,16 @@ def test_nothing_is_said_of_axes_without_a_slider_or_along_which_nothing_else_is
     flat = NetSpec(ndim=3, width=2, depth=1, kernel=((1, 3, 3),), pool=((1, 2, 2),))
     phases = next(probe(flat)).phases
     axes = Axes(("z", "y", "x"), ("z", "y", "x"))
-    assert stretches(phases, axes, (9, 16, 16), {"z": 4}) == ()
-    assert stretches(phases, axes, (9, 16, 16), {}) == ()
-    assert [found.axis for found in stretches(phases, axes, (9, 16, 16), {"y": 4})] == ["y"]
-    assert stretches(phases, axes, (4, 9, 16, 16), {"t": 1}) == ()
+    assert slider_extents_of(phases, axes, (9, 16, 16), {"z": 4}) == ()
+    assert slider_extents_of(phases, axes, (9, 16, 16), {}) == ()
+    assert [found.axis for found in slider_extents_of(phases, axes, (9, 16, 16), {"y": 4})] == ["y"]
+    assert slider_extents_of(phases, axes, (4, 9, 16, 16), {"t": 1}) == ()
 
 
 def test_on_an_image_that_is_resampled_places_are_those_of_the_image() -> None:
     phases = (((2, 3),),)
     grid = Resampling((10,), (20,))  # two pixels of the network for each of the image
-    (found,) = stretches(phases, Axes(("z",), ("z",)), (10,), {"z": 5}, grid)
+    (found,) = slider_extents_of(phases, Axes(("z",), ("z",)), (10,), {"z": 5}, grid)
     touched = grid.back.needs(Region((5,), (6,)))
     needed = grid.needs(Region((touched.start[0] - 2,), (touched.stop[0] + 3,)))
     assert (found.first, found.last) == (needed.start[0], needed.stop[0] - 1)
@@ -78,9 +78,9 @@ def test_on_an_image_that_is_resampled_places_are_those_of_the_image() -> None:
 
 
 def test_a_stretch_is_said_in_words() -> None:
-    assert Stretch("t", 6, 3, 9, 24).line == "At frame 6 the network sees frames 3 to 9 of 24."
-    assert Stretch("z", 1, 0, 4, 5).line == "At plane 1 the network sees planes 0 to 4 of 5, which is all of them."
-    assert "places along q 0 to 1" in Stretch("q", 1, 0, 1, 5).line
+    assert SliderExtent("t", 6, 3, 9, 24).line == "At frame 6 the network sees frames 3 to 9 of 24."
+    assert SliderExtent("z", 1, 0, 4, 5).line == "At plane 1 the network sees planes 0 to 4 of 5, which is all of them."
+    assert "places along q 0 to 1" in SliderExtent("q", 1, 0, 1, 5).line
 
 
 def test_sliders_of_axes_that_the_network_repeats_over_say_nothing(
@@ -88,17 +88,17 @@ def test_sliders_of_axes_that_the_network_repeats_over_say_nothing(
 ) -> None:
     viewer = ViewerModel()
     layer = viewer.add_image(np.zeros((5, 2, 12, 16, 16), np.uint8), axis_labels=tuple("tczyx"))
-    desk = Controller(viewer)
+    desk = SegmentController(viewer)
     desk.connect()
     model = desk.open_model(make_checkpoint(NetSpec(ndim=3, width=2, depth=1)))
     assert model is not None
     request = Request(model.path, PredictSettings())
-    qtbot.waitUntil(lambda: bool(desk.lookout.seen(layer, request, model)))
+    qtbot.waitUntil(lambda: bool(desk.slider_extents.extents(layer, request, model)))
     viewer.dims.set_point(0, 3)
     viewer.dims.set_point(2, 7)
-    (found,) = desk.lookout.seen(layer, request, model)
+    (found,) = desk.slider_extents.extents(layer, request, model)
     assert (found.axis, found.at, found.count) == ("z", 7, 12)
-    assert desk.lookout.seen(layer, Request(model.path, axes=("z", "y")), model) == ()
-    assert desk.lookout.seen(None, request, model) == ()
+    assert desk.slider_extents.extents(layer, Request(model.path, axes=("z", "y")), model) == ()
+    assert desk.slider_extents.extents(None, request, model) == ()
     desk.shutdown()
     qtbot.waitUntil(lambda: not desk.is_busy)

@@ -7,8 +7,8 @@ from hypothesis.extra import numpy as nps
 from napari.layers import Labels
 
 from napari_fcn.geometry import Region
-from napari_fcn.gui._controllers.teach.label_store import Sheet, renumbering
-from napari_fcn.gui._layers import Restored, Stroke
+from napari_fcn.gui._controllers.teach.label_store import LabelStore, label_table
+from napari_fcn.gui._layers import LabelChange, Stroke
 from napari_fcn.gui._layers.strokes import painted_box, painted_region
 from napari_fcn.learning.annotations import Samples
 
@@ -53,7 +53,7 @@ def test_a_box_beyond_the_image_is_cut() -> None:
 
 def test_what_was_painted_meanwhile_stays_when_something_is_restored() -> None:
     layer = np.array([1, 1, 2, 0], np.uint8)  # the user has painted the 2 since
-    part = Restored(Region((0,), (4,)), np.array([1, 1, 1, 0], np.uint8), np.array([0, 0, 0, 3], np.uint8))
+    part = LabelChange(Region((0,), (4,)), np.array([1, 1, 1, 0], np.uint8), np.array([0, 0, 0, 3], np.uint8))
     part.write(layer)
     assert layer.tolist() == [0, 0, 2, 3]
 
@@ -74,11 +74,11 @@ def test_both_kinds_of_atoms_are_read() -> None:
 def test_a_sheet_becomes_other_samples_and_tells_how(first: np.ndarray, second: np.ndarray) -> None:
     if first.shape != second.shape:
         second = np.zeros_like(first)
-    sheet = Sheet(first.shape)
+    sheet = LabelStore(first.shape)
     for array in (second, first):
         sheet.write(Stroke(Region.whole(array.shape), array))
     layer = first.copy()
-    for part in sheet.become(Samples.from_labels(second)):
+    for part in sheet.replace_with(Samples.from_labels(second)):
         part.write(layer)
     np.testing.assert_array_equal(layer, second)
     assert sheet.samples(3).equals(Samples.from_labels(second))
@@ -91,31 +91,31 @@ def test_a_sheet_becomes_samples_of_places_where_nothing_was_painted_in_it(
     """As after a project was opened again: the sheet has seen the strokes of one branch only."""
     if first.shape != second.shape:
         second = np.zeros_like(first)
-    sheet, layer = Sheet(first.shape), first.copy()
+    sheet, layer = LabelStore(first.shape), first.copy()
     if (box := painted_box(first)) is not None:
         sheet.write(Stroke(box, first[box.slices]))
     for expected in (second, first):
-        for part in sheet.become(Samples.from_labels(expected)):
+        for part in sheet.replace_with(Samples.from_labels(expected)):
             part.write(layer)
         np.testing.assert_array_equal(layer, expected)
         assert sheet.samples(255).equals(Samples.from_labels(expected))
 
 
 def test_samples_of_classes_that_are_not_there_are_left_out() -> None:
-    sheet = Sheet((4,))
+    sheet = LabelStore((4,))
     sheet.write(Stroke(Region((0,), (4,)), np.array([0, 1, 2, 9], np.uint8)))
     assert sheet.samples(2).index.tolist() == [1, 2]
 
 
 def test_renumbering_moves_removed_classes_to_nothing() -> None:
-    table = renumbering((0, 2, None))
+    table = label_table((0, 2, None))
     assert table[[0, 1, 2, 3]].tolist() == [0, 1, 0, 2]
 
 
 @given(st.data())
 def test_a_sheet_knows_all_that_was_painted_stroke_by_stroke(data: st.DataObject) -> None:
     shape = data.draw(nps.array_shapes(min_dims=1, max_dims=3, max_side=6))
-    sheet, labels = Sheet(shape), np.zeros(shape, np.uint8)
+    sheet, labels = LabelStore(shape), np.zeros(shape, np.uint8)
     for _ in range(data.draw(st.integers(1, 5))):
         spans = [sorted(data.draw(st.tuples(st.integers(0, n - 1), st.integers(1, n)))) for n in shape]
         region = Region(tuple(a for a, _ in spans), tuple(max(a + 1, b) for a, b in spans))

@@ -16,7 +16,7 @@ from napari_fcn.events import Change
 from napari_fcn.geometry import Region
 from napari_fcn.gui import teach as teach_module
 from napari_fcn.gui._controllers import FILTERS
-from napari_fcn.gui._controllers.base import Desk
+from napari_fcn.gui._controllers.base import DockController
 from napari_fcn.gui._controllers.teach import layers
 from napari_fcn.gui._layers import viewport
 from napari_fcn.gui._layers.screen import camera_of
@@ -388,8 +388,8 @@ def test_napari_opens_the_dock_from_its_menu(
     viewer = make_napari_viewer()
     _, widget = viewer.window.add_plugin_dock_widget("napari-fcn", "Teach (FCN)")
     assert isinstance(widget, TeachWidget)
-    assert not widget.begin.start.isEnabled()
-    assert widget.begin.message.text() == NO_IMAGE
+    assert not widget.setup.start.isEnabled()
+    assert widget.setup.message.text() == NO_IMAGE
 
 
 def test_the_part_that_is_painted_on_moves_with_the_camera(teach: TeachDock, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -463,7 +463,7 @@ def test_a_broken_model_is_told_in_words(teach: TeachDock, tmp_path: Path) -> No
     teach.widget.begin.model.open_file(path)
     assert "broken.safetensors" in teach.widget.begin.error.text()
     assert teach.widget.begin.model.other == FILTERS
-    assert isinstance(teach.widget.controller, Desk)
+    assert isinstance(teach.widget.controller, DockController)
 
 
 def test_the_controller_destroyed_frees_the_project(teach: TeachDock) -> None:

@@ -9,7 +9,7 @@ from gui.docks import MakeModel
 from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QFileDialog
 
-from napari_fcn.gui._controllers import Tools
+from napari_fcn.gui._controllers import Factories
 from napari_fcn.models.checkpoint import Checkpoint
 from napari_fcn.nets.validation import FAMILIES
 
@@ -29,7 +29,7 @@ def paint(teach: TeachDock, strokes: dict[int, tuple[tuple[int, int], ...]]) -> 
 def test_from_the_first_stroke_to_the_saved_model(
     teach: TeachDock, model: MakeModel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, is_network: bool
 ) -> None:
-    teach.widget.controller._tools = Tools()
+    teach.widget.controller._tools = Factories()
     if is_network:
         teach.widget.begin.model.open_file(model(2, 1, 2))
         network = teach.widget.learning.network
@@ -77,7 +77,7 @@ def test_from_the_first_stroke_to_the_saved_model(
 
 @pytest.mark.parametrize("family", ["unet", "fcn", "resunet", "dilated", "deeplab"])
 def test_a_new_network_begins_in_the_dock(teach: TeachDock, family: str) -> None:
-    teach.widget.controller._tools = Tools()
+    teach.widget.controller._tools = Factories()
     teach.widget.begin.model.choose_other(f"new {family}")
     assert teach.widget.begin.model.line.text() == FAMILIES[family]
     teach.start()
@@ -95,7 +95,7 @@ def test_a_new_network_begins_in_the_dock(teach: TeachDock, family: str) -> None
 
 
 def test_a_new_network_for_movies_looks_along_time(teach: TeachDock) -> None:
-    teach.widget.controller._tools = Tools()
+    teach.widget.controller._tools = Factories()
     teach.viewer.layers["cells"].data = np.stack([teach.viewer.layers["cells"].data] * 4)
     teach.widget.begin.model.choose_other("new video")
     teach.start()

@@ -20,24 +20,24 @@ from napari_fcn.events import Change
 from napari_fcn.geometry import Region
 from napari_fcn.gui._controllers import (
     Accept,
+    AddPin,
     Compare,
+    Factories,
     GoTo,
-    Pin,
     Redo,
     Reject,
-    Rename,
+    RemovePin,
+    RenameCommit,
     Save,
     Suggest,
     TeachController,
+    TeachRequest,
     TeachState,
-    Tools,
     Undo,
-    Unpin,
-    Wish,
-    added,
-    recoloured,
-    removed,
-    renamed,
+    add_class,
+    recolour_class,
+    remove_class,
+    rename_class,
 )
 from napari_fcn.gui._controllers.teach import layers, throttle
 from napari_fcn.gui._layers import viewport
@@ -61,8 +61,8 @@ class Lesson:
 
     @property
     def layer(self) -> Labels:
-        assert self.desk.course is not None
-        return self.desk.course.corrections.layer
+        assert self.desk.layers is not None
+        return self.desk.layers.corrections.layer
 
     @property
     def engine(self) -> FakeTeaching:
@@ -71,9 +71,9 @@ class Lesson:
     @property
     def answer(self) -> np.ndarray:
         """The class of each pixel as it is shown."""
-        assert self.desk.course is not None
-        assert self.desk.course.overlay is not None
-        return self.desk.course.overlay.canvas.classes
+        assert self.desk.layers is not None
+        assert self.desk.layers.overlay is not None
+        return self.desk.layers.overlay.canvas.classes
 
     def wait(self, condition: Callable[[], Any]) -> None:
         self.qtbot.waitUntil(lambda: bool(condition()), timeout=LONG)
@@ -84,7 +84,7 @@ class Lesson:
         self.wait(lambda: not self.desk.is_busy and not self.state.is_working)
 
     def start(self, settings: TeachSettings = OFF, **more: Any) -> None:
-        self.desk.start(Wish(self.image, None, settings, **more))
+        self.desk.start(TeachRequest(self.image, None, settings, **more))
         self.wait(lambda: self.state.phase != "opening")
         self.rest()
 
@@ -108,9 +108,9 @@ class Lesson:
 
     def journalled(self) -> np.ndarray:
         """The corrections as the open project has them; reopened, it would leave out commits without weights."""
-        assert self.desk.course is not None
-        assert self.desk.course.lesson is not None
-        project = self.desk.course.lesson.journal._project
+        assert self.desk.layers is not None
+        assert self.desk.layers.worker is not None
+        project = self.desk.layers.worker.writer._project
         assert project is not None
         return np.asarray(project.painted())
 
@@ -135,7 +135,7 @@ def image(viewer: ViewerModel) -> Image:
 
 @pytest.fixture
 def desk(viewer: ViewerModel, qtbot: QtBot) -> Iterator[TeachController]:
-    desk = TeachController(viewer, Tools(teach=FakeTeaching))
+    desk = TeachController(viewer, Factories(teach=FakeTeaching))
     desk.connect()
     yield desk
     desk.shutdown()
@@ -265,19 +265,19 @@ def test_what_the_user_does_shows_at_once(lesson: Lesson) -> None:
 def test_what_lies_around_is_prepared_once_when_there_is_nothing_else_to_do(
     lesson: Lesson, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    calm, gaze = (ManualTimer(lesson.desk, slot) for slot in (lesson.desk._look_ahead, lesson.desk._on_gaze))
+    calm, gaze = (ManualTimer(lesson.desk, slot) for slot in (lesson.desk._prefetch, lesson.desk._on_gaze))
     lesson.desk._calm.stop()
-    lesson.desk._gaze._timer.stop()
+    lesson.desk._view_watcher._timer.stop()
     lesson.rest()
     FakeTeaching.looked_ahead.clear()  # the real timer may have been faster
     monkeypatch.setattr(lesson.desk, "_calm", calm)
-    monkeypatch.setattr(lesson.desk._gaze, "_timer", gaze)
+    monkeypatch.setattr(lesson.desk._view_watcher, "_timer", gaze)
     lesson.paint((10, 10), 1)
     assert FakeTeaching.looked_ahead == []
     calm.fire()
     lesson.wait(lambda: FakeTeaching.looked_ahead)
     lesson.rest()
-    assert FakeTeaching.looked_ahead == [lesson.desk.course.view()]
+    assert FakeTeaching.looked_ahead == [lesson.desk.layers.view()]
     assert not lesson.state.is_working
     assert not calm.isActive()  # once
     gate = threading.Event()
@@ -338,26 +338,26 @@ def test_a_stroke_that_is_painted_while_undo_runs_survives(lesson: Lesson, monke
 
 def test_commands_are_done_even_if_strokes_follow_at_once(lesson: Lesson) -> None:
     lesson.paint((10, 10), 1)
-    lesson.desk.do(Rename(1, "first"))
+    lesson.desk.do(RenameCommit(1, "first"))
     lesson.dab((10, 50), 2)
-    lesson.desk.do(Pin(lesson.desk.course.view(), "all"))
+    lesson.desk.do(AddPin(lesson.desk.layers.view(), "all"))
     lesson.dab((20, 50), 2)
     lesson.rest()
     assert lesson.state.commits[1].name == "first"
     assert lesson.state.pins == ("all",)
     assert lesson.state.classes[1].painted == 18
-    lesson.do(Unpin("all"))
+    lesson.do(RemovePin("all"))
     assert lesson.state.pins == ()
 
 
 def test_classes_come_and_go(lesson: Lesson) -> None:
     lesson.paint((10, 10), 1)
     lesson.paint((10, 50), 2)
-    lesson.do(added(lesson.state.classes))
+    lesson.do(add_class(lesson.state.classes))
     assert [entry.name for entry in lesson.state.classes] == ["background", "object", "class 3"]
     lesson.paint((30, 50), 3)
     assert lesson.painted() == {1: 9, 2: 9, 3: 9}
-    lesson.do(removed(lesson.state.classes, 1))
+    lesson.do(remove_class(lesson.state.classes, 1))
     assert [entry.name for entry in lesson.state.classes] == ["background", "class 3"]
     assert lesson.painted() == {1: 9, 2: 9}
     assert lesson.layer.data[30, 50] == 2
@@ -369,11 +369,13 @@ def test_classes_come_and_go(lesson: Lesson) -> None:
     assert lesson.painted() == {1: 9, 2: 9, 3: 9}
 
 
-@pytest.mark.parametrize("change", [added, lambda seen: removed(seen, 0), lambda seen: renamed(seen, 2, "late")])
+@pytest.mark.parametrize(
+    "change", [add_class, lambda seen: remove_class(seen, 0), lambda seen: rename_class(seen, 2, "late")]
+)
 def test_a_change_of_classes_that_are_others_by_now_is_refused(lesson: Lesson, change: Any) -> None:
     lesson.paint((10, 10), 1)
     two = lesson.state.classes
-    lesson.do(added(two))
+    lesson.do(add_class(two))
     three = lesson.state.classes
     lesson.do(Undo())
     lesson.do(change(three))
@@ -385,14 +387,14 @@ def test_a_change_of_classes_that_are_others_by_now_is_refused(lesson: Lesson, c
 
 
 def test_classes_change_name_and_colour_everywhere(lesson: Lesson) -> None:
-    lesson.do(renamed(lesson.state.classes, 1, "bacterium"))
-    lesson.do(recoloured(lesson.state.classes, 1, "#cc79a7"))
+    lesson.do(rename_class(lesson.state.classes, 1, "bacterium"))
+    lesson.do(recolour_class(lesson.state.classes, 1, "#cc79a7"))
     assert lesson.state.classes[1].name == "bacterium"
     np.testing.assert_allclose(lesson.layer.get_color(2)[:3], np.array([0xCC, 0x79, 0xA7]) / 255, atol=0.01)
     assert list(lesson.layer.features["class"]) == ["", "background", "bacterium"]
     lesson.paint((10, 10), 1)
     lesson.paint((10, 50), 2)
-    colours = lesson.desk.course.overlay.canvas.probabilities
+    colours = lesson.desk.layers.overlay.canvas.probabilities
     assert tuple(colours[0, 59]) == (0xCC, 0x79, 0xA7, 255)
 
 
@@ -455,8 +457,8 @@ def test_the_candidate_is_taken_in_automatic(lesson: Lesson) -> None:
     assert lesson.state.update is not None
     assert lesson.state.update.standing == "taken"
     assert lesson.state.commits[-1].kind == "network"
-    assert lesson.state.exams[-1][0] == 2
-    assert lesson.state.trials == ((2, 0.9),)
+    assert lesson.state.scores[-1][0] == 2
+    assert lesson.state.candidate_scores == ((2, 0.9),)
     assert lesson.state.losses == (1, 1 / 2, 1 / 3)
     assert not lesson.state.can_decide
 
@@ -495,16 +497,16 @@ def test_changes_are_shown_and_hidden(lesson: Lesson, viewer: ViewerModel) -> No
 
 
 def test_uncertainty_follows_view_and_answer(lesson: Lesson, viewer: ViewerModel) -> None:
-    lesson.desk.show_unsure(True)
+    lesson.desk.show_uncertainty(True)
     lesson.rest()
     layer = viewer.layers["cells uncertainty"]
     assert layer.data.dtype == np.uint8
     np.testing.assert_array_equal(layer.data, lesson.image.data)
-    lesson.desk.show_unsure(False)
+    lesson.desk.show_uncertainty(False)
     assert not layer.visible
     lesson.paint((10, 10), 1)
     assert not layer.visible
-    lesson.desk.show_unsure(True)
+    lesson.desk.show_uncertainty(True)
     lesson.rest()
     assert layer.visible
     assert sum(known.name == "cells uncertainty" for known in viewer.layers) == 1
@@ -513,7 +515,7 @@ def test_uncertainty_follows_view_and_answer(lesson: Lesson, viewer: ViewerModel
 def test_two_states_are_compared_in_one_place(lesson: Lesson, viewer: ViewerModel) -> None:
     lesson.paint((10, 10), 1)
     lesson.paint((10, 50), 2)
-    lesson.do(Compare(1, 2, lesson.desk.course.view()))
+    lesson.do(Compare(1, 2, lesson.desk.layers.view()))
     assert (lesson.state.comparison.first, lesson.state.comparison.second) == (1, 2)
     layer = viewer.layers["cells compared"]
     assert not layer.data[..., 3].any()  # all background
@@ -529,13 +531,13 @@ def test_two_states_are_compared_in_one_place(lesson: Lesson, viewer: ViewerMode
 
 
 def test_the_next_place_is_shown(lesson: Lesson, viewer: ViewerModel) -> None:
-    lesson.do(Suggest(lesson.desk.course.view()))
+    lesson.do(Suggest(lesson.desk.layers.view()))
     assert "Uncertain here: 50%" in lesson.state.message
     box = viewer.layers["cells next place"]
     np.testing.assert_allclose(box.data[0].min(0), (-0.5, 27.5))
     lesson.paint((10, 10), 1)
     assert not box.visible
-    lesson.do(Suggest(lesson.desk.course.view()))
+    lesson.do(Suggest(lesson.desk.layers.view()))
     assert "within reach of every place" in lesson.state.message
 
 
@@ -668,10 +670,10 @@ def test_an_open_project_is_gone_on_with(lesson: Lesson, viewer: ViewerModel) ->
     lesson.desk.stop()
     lesson.rest()
     viewer.layers.remove("cells corrections")
-    other = TeachController(viewer, Tools(teach=FakeTeaching))
+    other = TeachController(viewer, Factories(teach=FakeTeaching))
     other.connect()
     again = Lesson(other, lesson.image, lesson.qtbot)
-    other.open_project(Wish(lesson.image, None, OFF, folder=project))
+    other.open_project(TeachRequest(lesson.image, None, OFF, folder=project))
     again.wait(lambda: again.state.is_open)
     again.rest()
     assert again.painted() == {1: 9, 2: 9}
@@ -685,7 +687,7 @@ def test_a_project_of_another_image_is_refused(lesson: Lesson, viewer: ViewerMod
     project = Path(lesson.state.project)
     lesson.desk.stop()
     other = viewer.add_image(np.zeros((40, 60), np.uint8), name="other")
-    lesson.desk.open_project(Wish(other, None, OFF, folder=project))
+    lesson.desk.open_project(TeachRequest(other, None, OFF, folder=project))
     lesson.wait(lambda: lesson.state.error)
     assert "not the image" in lesson.state.error
     assert lesson.state.phase == "idle"
@@ -695,7 +697,7 @@ def test_teaching_goes_on_where_nothing_can_be_saved(viewer: ViewerModel, image:
     def refuse(*_: object) -> None:
         raise ProjectError("The folder cannot be written: there is no permission.")
 
-    desk = TeachController(viewer, Tools(teach=FakeTeaching, create=refuse))
+    desk = TeachController(viewer, Factories(teach=FakeTeaching, create=refuse))
     desk.connect()
     lesson = Lesson(desk, image, qtbot)
     lesson.start()
@@ -741,7 +743,7 @@ def test_an_engine_that_fails_turns_live_off_and_keeps_the_strokes(
 def test_a_model_that_does_not_fit_says_why(
     desk: TeachController, image: Image, model: MakeModel, qtbot: QtBot
 ) -> None:
-    desk.start(Wish(image, model(3), OFF))
+    desk.start(TeachRequest(image, model(3), OFF))
     assert "3-D model" in desk.state.error
     assert desk.state.phase == "idle"
 
@@ -750,7 +752,7 @@ def test_the_classes_of_a_model_are_there_at_once(
     desk: TeachController, image: Image, model: MakeModel, qtbot: QtBot
 ) -> None:
     lesson = Lesson(desk, image, qtbot)
-    desk.start(Wish(image, model(2, 1, 4), OFF))
+    desk.start(TeachRequest(image, model(2, 1, 4), OFF))
     assert len(desk.state.classes) == 4
     lesson.wait(lambda: desk.state.is_open or desk.state.error)
     lesson.rest()
@@ -765,7 +767,7 @@ def test_a_project_comes_back_with_its_settings(lesson: Lesson) -> None:
     lesson.engine.record("settings", settings=asdict(changed))  # what the engine itself does
     lesson.desk.stop()
     lesson.rest()
-    lesson.desk.open_project(Wish(lesson.image, None, OFF, folder=project))
+    lesson.desk.open_project(TeachRequest(lesson.image, None, OFF, folder=project))
     lesson.wait(lambda: lesson.state.is_open)
     lesson.rest()
     assert lesson.state.settings == changed
@@ -786,12 +788,12 @@ class Look:
         """Look at a part that begins here, and rest."""
         self.region = Region(start, tuple(a + n for a, n in zip(start, self.region.shape, strict=True)))
         self.lesson.desk.viewer.dims.set_point(range(len(start)), self.lesson.image.data_to_world(start))
-        self.lesson.desk._gaze.settled.emit()
+        self.lesson.desk._view_watcher.settled.emit()
         self.lesson.rest()
 
     def paint(self, at: tuple[int, ...], label: int) -> None:
         """Paint at a pixel of the image."""
-        course = self.lesson.desk.course
+        course = self.lesson.desk.layers
         assert course is not None
         self.lesson.paint(tuple(i - a for i, a in zip(at, layers.canvas.window.start, strict=True)), label)
 
@@ -886,11 +888,11 @@ def test_the_layer_does_not_move_while_it_is_about_to_become_another(
     lesson.desk.do(Undo())
     lesson.dab((15, 15), 1)  # held back
     look.region = Region((25, 45), (35, 57))
-    lesson.desk._gaze.settled.emit()
-    assert lesson.desk.course.canvas.window.start == (0, 0)
+    lesson.desk._view_watcher.settled.emit()
+    assert lesson.desk.layers.canvas.window.start == (0, 0)
     gate.set()
     lesson.rest()
-    assert lesson.desk.course.canvas.window.start == (20, 40)
+    assert lesson.desk.layers.canvas.window.start == (20, 40)
     look.at(0, 0)
     assert look.values(lesson.layer, (15, 15)) == 1
 
@@ -921,7 +923,7 @@ def test_a_project_of_a_large_image_is_gone_on_with(look: Look) -> None:
     lesson.desk.stop_teaching()
     lesson.rest()
     lesson.desk.viewer.layers.remove("cells corrections")
-    lesson.desk.open_project(Wish(lesson.image, None, OFF, folder=project))
+    lesson.desk.open_project(TeachRequest(lesson.image, None, OFF, folder=project))
     lesson.wait(lambda: lesson.state.is_open)
     lesson.rest()
     assert look.values(lesson.layer, (30, 50)) == 2
@@ -943,7 +945,7 @@ def test_planes_of_a_large_stack_are_taken_as_they_are_seen(
     look.lesson.start()
     look.paint((1, 5, 5), 1)
     look.at(7, 0, 0)
-    assert desk.course.canvas.window == Region((6, 0, 0), (9, 40, 60))
+    assert desk.layers.canvas.window == Region((6, 0, 0), (9, 40, 60))
     look.paint((7, 5, 50), 2)
     assert look.values(viewer.layers["stack classes"], (7, 20, 50)) == 1
     assert look.lesson.engine.samples.coordinates()[:, 0].tolist() == [1] * 9 + [7] * 9
@@ -968,8 +970,8 @@ def test_a_part_of_an_image_with_channels_lies_where_it_belongs(
     monkeypatch.setattr(viewport, "PIXELS", 3 * 20 * 20)
     lesson = Lesson(desk, layer, qtbot)
     lesson.start()
-    assert desk.course.canvas.window == Region((6, 15, 30), (9, 35, 50))
-    for result in (lesson.layer, *desk.course.overlay.layers.values()):
+    assert desk.layers.canvas.window == Region((6, 15, 30), (9, 35, 50))
+    for result in (lesson.layer, *desk.layers.overlay.layers.values()):
         place = names.index("c")
         origin = [*layer.data_to_world([{"z": 6, "c": 0.5, "y": 15, "x": 30}[name] for name in names])]
         kept = origin[1:] if place == 0 else origin

@@ -18,14 +18,14 @@ from napari_fcn.events import CandidateEvaluated, Change, PinScore
 from napari_fcn.geometry import Region
 from napari_fcn.gui import field, segment, teach
 from napari_fcn.gui._batch_panels.table import detail
-from napari_fcn.gui._controllers import ClassShare, Finding, Row, RunResult, TaughtClass, TeachState, model_catalog
-from napari_fcn.gui._controllers.teach.state import Update
-from napari_fcn.gui._field_panels.text import finding_text
-from napari_fcn.gui._teach_panels.candidate import UpdateCard
+from napari_fcn.gui._controllers import CheckResult, ClassShare, PaintedClass, Row, RunResult, TeachState, model_catalog
+from napari_fcn.gui._controllers.teach.state import Candidate
+from napari_fcn.gui._field_panels.text import check_text
+from napari_fcn.gui._teach_panels.candidate import CandidateCard
 from napari_fcn.gui._teach_panels.classes import ClassList
 from napari_fcn.gui._teach_panels.pins import PinList
 from napari_fcn.gui._widgets.dock import Dock
-from napari_fcn.gui._widgets.form import Prose
+from napari_fcn.gui._widgets.form import WrappingLabel
 from napari_fcn.gui._widgets.model_cards import card, card_line, swatch
 from napari_fcn.gui._widgets.run_result import legend, result_line
 from napari_fcn.gui._widgets.text import css, escaped, hint, one_line
@@ -96,7 +96,7 @@ def whole(
     viewer.add_image(np.zeros((40, 48), np.uint8), name=EVIL)
     widget = request.param(viewer)
     qtbot.addWidget(widget)
-    (widget.begin.model if isinstance(widget, TeachWidget) else widget.model).open_file(evil_model)
+    (widget.setup.model if isinstance(widget, TeachWidget) else widget.model).open_file(evil_model)
     yield widget
     qtbot.waitUntil(lambda: not widget.controller.is_busy, timeout=30_000)
 
@@ -133,7 +133,7 @@ def test_no_dock_draws_the_tags_of_a_name_or_a_model_card(whole: Any, qtbot: QtB
     turn(qtbot)
     assert not [label.text() for label in whole.findChildren(QLabel) if label.textFormat() == Qt.AutoText]
     assert not [*seen, *drawn_as_markup(whole)]
-    texts = " ".join(label.text() for label in whole.findChildren(Prose))
+    texts = " ".join(label.text() for label in whole.findChildren(WrappingLabel))
     assert "img" in texts, "the name is not shown at all"
 
 
@@ -162,7 +162,7 @@ def test_names_cannot_break_lines_or_turn_the_words_behind_them(make: Callable[[
 
 
 def test_a_message_stays_one_paragraph_whatever_the_name(qtbot: QtBot) -> None:
-    label = Prose("Message")
+    label = WrappingLabel("Message")
     qtbot.addWidget(label)
     label.setText("Segmenting " + "x\n" * 200 + "…")
     assert "\n" not in QLabel.text(label)
@@ -171,7 +171,7 @@ def test_a_message_stays_one_paragraph_whatever_the_name(qtbot: QtBot) -> None:
 
 
 def test_a_label_is_plain_again_after_markup(qtbot: QtBot) -> None:
-    label = Prose("Message")
+    label = WrappingLabel("Message")
     qtbot.addWidget(label)
     label.set_markup("<b>ours</b>")
     label.setText(EVIL)
@@ -182,7 +182,7 @@ def test_a_class_and_a_pin_with_such_names_are_listed_plainly(qtbot: QtBot) -> N
     classes, pins = ClassList(), PinList()
     for widget in (classes, pins):
         qtbot.addWidget(widget)
-    classes.show_classes([TaughtClass(EVIL, "#123456"), TaughtClass(TURNED, "#e69f00")], 1)
+    classes.show_classes([PaintedClass(EVIL, "#123456"), PaintedClass(TURNED, "#e69f00")], 1)
     assert not [tip for tip in tooltips_in(classes) if "<img" in tip]
     assert classes.rows[1].name.text() == "ab c de"
     pins.show_pins((TURNED, EVIL))
@@ -211,12 +211,12 @@ def test_a_tooltip_that_comes_later_is_plain_too(qtbot: QtBot) -> None:
 
 
 def test_findings_and_updates_show_names_plainly(qtbot: QtBot) -> None:
-    assert "<img" not in finding_text(Finding("border", EVIL, EVIL, EVIL, 1.0))
+    assert "<img" not in check_text(CheckResult("border", EVIL, EVIL, EVIL, 1.0))
     region = Region((0, 0), (4, 4))
     change, pin = Change(region, 16, 0, 1), PinScore(EVIL, 1.0, 1.0)
     ready = CandidateEvaluated(0.8, 0.9, (pin,), True, EVIL, (change,), region, np.ones((4, 4), np.uint8))
-    updates = UpdateCard(("K", "Shift+K", "H"))
+    updates = CandidateCard(("K", "Shift+K", "H"))
     qtbot.addWidget(updates)
-    classes = (TaughtClass(EVIL, "#000000"), TaughtClass(EVIL, "#56b4e9"))
-    updates.show_update(TeachState(phase="open", classes=classes, update=Update(ready, "waits")), ("y", "x"))
+    classes = (PaintedClass(EVIL, "#000000"), PaintedClass(EVIL, "#56b4e9"))
+    updates.show_update(TeachState(phase="open", classes=classes, update=Candidate(ready, "waits")), ("y", "x"))
     assert not drawn_as_markup(updates)

@@ -9,7 +9,7 @@ from qtpy.QtWidgets import QApplication
 
 from napari_fcn.events import TileDone
 from napari_fcn.geometry import Region
-from napari_fcn.gui._layers import Canvas, Overlay, paint
+from napari_fcn.gui._layers import Canvas, Overlay, colorize_tile
 
 CLASSES = [("background", "#000000"), ("cell", "#56b4e9"), ("rim", "#d55e00")]
 
@@ -55,7 +55,7 @@ def test_a_tile_looks_the_same_either_way(
     probabilities = np.zeros((3, *region.shape), np.float32)
     probabilities[2] = 1
     viewer.dims.set_point(range(len(shape)), start)
-    overlay.write(paint(TileDone(region, probabilities, 1, 1), [colour for _, colour in CLASSES]))
+    overlay.write(colorize_tile(TileDone(region, probabilities, 1, 1), [colour for _, colour in CLASSES]))
     overlay.refresh()
     directly = picture(viewer)
     overlay.finish()
@@ -73,7 +73,7 @@ def test_a_result_layer_that_got_other_pixels_is_left_alone_until_the_next_run(
     overlay.refresh()
     region, probabilities = Region((20, 0), (40, 60)), np.zeros((3, 20, 60), np.float32)
     probabilities[2] = 1
-    tile = paint(TileDone(region, probabilities, 1, 1), [colour for _, colour in CLASSES])
+    tile = colorize_tile(TileDone(region, probabilities, 1, 1), [colour for _, colour in CLASSES])
     for kind, layer in overlay.layers.items():
         layer.visible = True
         blank = np.zeros_like(layer.data)
@@ -103,7 +103,7 @@ def test_a_tile_of_a_plane_is_shown_in_3d(make_napari_viewer: Callable[..., View
     picture(viewer)
     probabilities = np.zeros((3, *shape), np.float32)
     probabilities[2] = 1
-    overlay.write(paint(TileDone(Region.whole(shape), probabilities, 1, 1), [colour for _, colour in CLASSES]))
+    overlay.write(colorize_tile(TileDone(Region.whole(shape), probabilities, 1, 1), [colour for _, colour in CLASSES]))
     overlay.refresh()
     directly = picture(viewer)
     for result in overlay.layers.values():

@@ -10,7 +10,7 @@ from napari.layers import Image
 from napari.layers._source import layer_source
 
 from napari_fcn.geometry.calibration import Calibration
-from napari_fcn.gui._layers import read
+from napari_fcn.gui._layers import read_layer
 from napari_fcn.gui._layers.layer_metadata import channel_names
 
 NAMED = ("DAPI", "actin")
@@ -68,7 +68,7 @@ def test_metadata_that_contain_themselves_come_to_an_end() -> None:
 def test_an_ome_tiff_says_what_the_layer_made_of_it_does_not(tmp_path: Path) -> None:
     path = tmp_path / "cells.ome.tif"
     tifffile.imwrite(path, np.ones((2, 30, 40), np.uint8), metadata=OME)
-    image = read(opened(path))
+    image = read_layer(opened(path))
     assert image.names == ("c", "y", "x")
     assert image.channels == NAMED
     assert image.spacing[1:] == ((0.3, "micrometer"), (0.2, "micrometer"))
@@ -78,10 +78,10 @@ def test_what_the_layer_says_itself_counts_more_than_its_file(tmp_path: Path) ->
     path = tmp_path / "cells.ome.tif"
     tifffile.imwrite(path, np.ones((2, 30, 40), np.uint8), metadata=OME)
     layer = opened(path, axis_labels=("z", "y", "x"), scale=(5, 0.7, 0.7))
-    assert read(layer).names == ("z", "y", "x")
-    assert read(layer).spacing == ((5, "pixel"), (0.7, "pixel"), (0.7, "pixel"))
+    assert read_layer(layer).names == ("z", "y", "x")
+    assert read_layer(layer).spacing == ((5, "pixel"), (0.7, "pixel"), (0.7, "pixel"))
     layer.scale, layer.units = (1, 1, 1), ("nm", "nm", "nm")
-    assert read(layer).spacing[2] == (1, "nanometer")
+    assert read_layer(layer).spacing[2] == (1, "nanometer")
 
 
 def test_a_file_of_another_shape_says_nothing(tmp_path: Path) -> None:
@@ -89,10 +89,10 @@ def test_a_file_of_another_shape_says_nothing(tmp_path: Path) -> None:
     tifffile.imwrite(path, np.ones((2, 30, 40), np.uint8), metadata=OME)
     layer = opened(path)
     layer.data = layer.data[:, :20]
-    assert read(layer).names == ()
-    assert read(layer).spacing[-1] == (1, "pixel")
+    assert read_layer(layer).names == ()
+    assert read_layer(layer).spacing[-1] == (1, "pixel")
     path.unlink()
-    assert read(layer).names == ()
+    assert read_layer(layer).names == ()
 
 
 def test_a_plain_tiff_tells_the_size_of_its_pixels_but_not_what_its_pages_are(tmp_path: Path) -> None:
@@ -104,7 +104,7 @@ def test_a_plain_tiff_tells_the_size_of_its_pixels_but_not_what_its_pages_are(tm
         resolution=(20000, 20000),
         resolutionunit="CENTIMETER",
     )
-    image = read(opened(path))
+    image = read_layer(opened(path))
     assert image.names == ()
     assert image.spacing == ((1, "pixel"), (0.5, "micrometer"), (0.5, "micrometer"))
 
@@ -121,7 +121,7 @@ def test_a_plain_tiff_tells_the_size_of_its_pixels_but_not_what_its_pages_are(tm
     ],
 )
 def test_a_layer_lies_where_its_transforms_put_it(how: dict[str, Any], wanted: Calibration) -> None:
-    image = read(Image(np.ones((6, 8)), **how))
+    image = read_layer(Image(np.ones((6, 8)), **how))
     assert np.allclose(image.calibration.scale, wanted.scale)
     assert np.allclose(image.calibration.origin, wanted.origin)
     assert image.calibration.units == wanted.units
@@ -134,11 +134,11 @@ def test_a_layer_that_was_moved_lies_beside_the_place_that_its_file_states(tmp_p
     told = {"axes": "YX", "PhysicalSizeX": 0.5, "PhysicalSizeY": 0.5, "Plane": plane}
     tifffile.imwrite(path, np.ones((30, 40), np.uint8), metadata=told)
     layer = opened(path)
-    assert read(layer).calibration == of((0.5, 0.5), (40, 30))
+    assert read_layer(layer).calibration == of((0.5, 0.5), (40, 30))
     layer.translate = (10, 20)
-    assert read(layer).calibration == of((0.5, 0.5), (45, 40))
+    assert read_layer(layer).calibration == of((0.5, 0.5), (45, 40))
     layer.scale, layer.translate = (0.5, 0.5), (41, 31)
-    assert read(layer).calibration == of((0.5, 0.5), (41, 31))
+    assert read_layer(layer).calibration == of((0.5, 0.5), (41, 31))
 
 
 def test_a_layer_of_indices_or_of_white_as_zero_is_told_apart_from_intensities(tmp_path: Path) -> None:
@@ -147,7 +147,7 @@ def test_a_layer_of_indices_or_of_white_as_zero_is_told_apart_from_intensities(t
     kinds = {"palette": {"colormap": table}, "miniswhite": {}, "minisblack": {}}
     for kind, how in kinds.items():
         tifffile.imwrite(tmp_path / f"{kind}.tif", data, photometric=kind, metadata={"axes": "YX"}, **how)
-    meanings = {kind: read(opened(tmp_path / f"{kind}.tif")).meaning for kind in kinds}
+    meanings = {kind: read_layer(opened(tmp_path / f"{kind}.tif")).meaning for kind in kinds}
     assert "palette" in meanings["palette"]
     assert "0 is white" in meanings["miniswhite"]
     assert meanings["minisblack"] == ""

@@ -5,9 +5,9 @@ from pytestqt.qtbot import QtBot
 from napari_fcn.events import CandidateEvaluated, Change
 from napari_fcn.geometry import Region
 from napari_fcn.gui._controllers import TeachState
-from napari_fcn.gui._controllers.teach.messages import TaughtClass
-from napari_fcn.gui._controllers.teach.state import Update
-from napari_fcn.gui._teach_panels.candidate import UpdateCard
+from napari_fcn.gui._controllers.teach.messages import PaintedClass
+from napari_fcn.gui._controllers.teach.state import Candidate
+from napari_fcn.gui._teach_panels.candidate import CandidateCard
 
 
 def test_a_long_change_is_read_to_its_end_in_a_narrow_dock(qtbot: QtBot) -> None:
@@ -16,14 +16,14 @@ def test_a_long_change_is_read_to_its_end_in_a_narrow_dock(qtbot: QtBot) -> None
     changed = np.ones(region.shape, np.uint8)
     ready = CandidateEvaluated(0.8, 0.9, (), True, "It is better.", (change, change), region, changed)
     classes = (
-        TaughtClass("endoplasmic reticulum with ribosomes", "#000000"),
-        TaughtClass("mitochondria and what touches them", "#56b4e9"),
+        PaintedClass("endoplasmic reticulum with ribosomes", "#000000"),
+        PaintedClass("mitochondria and what touches them", "#56b4e9"),
     )
-    card = UpdateCard(("K", "Shift+K", "H"))
+    card = CandidateCard(("K", "Shift+K", "H"))
     qtbot.addWidget(card)
     card.resize(260, 300)
     card.show()
-    card.show_update(TeachState(phase="open", classes=classes, update=Update(ready, "waits")), ("y", "x"))
+    card.show_update(TeachState(phase="open", classes=classes, update=Candidate(ready, "waits")), ("y", "x"))
     turn(qtbot)
     places = card.places
     width = places.viewport().width()

@@ -6,8 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from napari_fcn.geometry import Region
-from napari_fcn.gui._layers import Canvas, Painted, moved, window_on
-from napari_fcn.gui._layers.viewport import PIXELS, SIDE, Pane
+from napari_fcn.gui._layers import Canvas, ColourTile, move_window, window_on
+from napari_fcn.gui._layers.viewport import PIXELS, SIDE, WindowedArray
 
 
 @st.composite
@@ -31,8 +31,8 @@ def test_a_window_lies_in_the_image_around_what_is_seen_and_is_not_too_large(cas
     assert window.contains(Region(view.middle, tuple(i + 1 for i in view.middle)))
     is_fitting = all(n <= SIDE for n in view.shape) and view.ndim - view.shape.count(1) <= 2
     assert window.contains(view) or not is_fitting
-    assert moved(window, shape, view) == window
-    assert moved(Region.whole(shape), shape, view) == Region.whole(shape)
+    assert move_window(window, shape, view) == window
+    assert move_window(Region.whole(shape), shape, view) == Region.whole(shape)
 
 
 @pytest.mark.parametrize(
@@ -51,25 +51,25 @@ def test_what_is_displayed_comes_first_then_the_last_axes(shape: tuple, view: tu
 
 def test_a_window_moves_only_when_something_else_is_seen() -> None:
     shape, window = (50_000, 50_000), Region((10_000, 10_000), (14_096, 14_096))
-    assert moved(window, shape, Region((10_000, 13_000), (10_600, 14_096))) == window
-    assert moved(window, shape, Region((10_500, 9_999), (11_000, 10_500))) != window
-    assert moved(window, shape, Region((9_000, 9_000), (15_000, 16_000))) == window  # larger, but around it
-    assert moved(window, shape, Region((12_000, 12_000), (20_000, 20_000))) != window
+    assert move_window(window, shape, Region((10_000, 13_000), (10_600, 14_096))) == window
+    assert move_window(window, shape, Region((10_500, 9_999), (11_000, 10_500))) != window
+    assert move_window(window, shape, Region((9_000, 9_000), (15_000, 16_000))) == window  # larger, but around it
+    assert move_window(window, shape, Region((12_000, 12_000), (20_000, 20_000))) != window
 
 
 def test_a_window_takes_the_form_of_what_is_displayed() -> None:
     shape, window = (200, 2048, 2048), Region((10, 0, 0), (26, 2048, 2048))
-    cube = moved(window, shape, Region.whole(shape))
+    cube = move_window(window, shape, Region.whole(shape))
     assert cube == Region((0, 735, 735), (200, 1314, 1314))
-    assert moved(cube, shape, Region((50, 800, 800), (51, 1000, 1000))) == cube
-    across = moved(cube, shape, Region((0, 900, 0), (200, 901, 2048)))
+    assert move_window(cube, shape, Region((50, 800, 800), (51, 1000, 1000))) == cube
+    across = move_window(cube, shape, Region((0, 900, 0), (200, 901, 2048)))
     assert across == Region((0, 819, 0), (200, 982, 2048))
 
 
 def test_a_pane_is_addressed_as_if_it_were_the_whole() -> None:
     whole = np.arange(48, dtype=np.uint8).reshape(6, 8)
     window = Region((1, 2), (4, 7))
-    pane = Pane(whole.shape, window, whole[window.slices].copy())
+    pane = WindowedArray(whole.shape, window, whole[window.slices].copy())
     assert pane.shape == whole.shape
     inside = Region((2, 3), (4, 5)).slices
     np.testing.assert_array_equal(pane[inside], whole[inside])
@@ -86,12 +86,12 @@ def test_what_a_moved_canvas_has_in_common_stays() -> None:
     region = Region((1, 8), (3, 16))
     classes = np.arange(16, dtype=np.uint8).reshape(2, 8) + 1
     colours = np.repeat(classes[..., None], 4, axis=-1)
-    canvas.put(Painted(region, colours, classes, np.zeros(2, np.int64), 1, 1))
+    canvas.put(ColourTile(region, colours, classes, np.zeros(2, np.int64), 1, 1))
     np.testing.assert_array_equal(canvas.classes[1:3, :6], classes[:, 2:])
     canvas.move(Region((2, 12), (7, 22)))
     assert canvas.window == Region((2, 12), (7, 22))
     np.testing.assert_array_equal(canvas.classes[0, :4], classes[1, 4:])
     np.testing.assert_array_equal(canvas.probabilities[0, :4, 3], classes[1, 4:])
     assert np.count_nonzero(canvas.classes) == 4
-    canvas.take_memory(Region((0, 0), (100, 100)))
+    canvas.prefault(Region((0, 0), (100, 100)))
     assert np.count_nonzero(canvas.classes) == 4

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from napari_fcn.errors import OutputError
 from napari_fcn.geometry import Region, TilePlan
 from napari_fcn.io import ResultMeta, open_result, read_result_meta
-from napari_fcn.io.incremental_zarr import GrowingZarr
+from napari_fcn.io.incremental_zarr import IncrementalZarr
 
 CLASSES = (("background", "#000000"), ("cell", "#56b4e9"))
 
@@ -30,7 +30,7 @@ def grown(path: Path, values: npt.NDArray[np.uint8], axes: tuple[str, ...], tile
     """Write probabilities ``(C, *space)`` or classes tile by tile, in an order of chance."""
     channels = len(values) if values.ndim > len(axes) else 0
     shape = values.shape[bool(channels) :]
-    file = GrowingZarr(path, "probabilities8" if channels else "classes", channels, shape, tile, meta_of(axes))
+    file = IncrementalZarr(path, "probabilities8" if channels else "classes", channels, shape, tile, meta_of(axes))
     tiles = list(TilePlan(shape, tile, ((0, 0),) * len(shape), (1,) * len(shape)))
     for number in np.random.default_rng(seed).permutation(len(tiles)):
         core = tiles[number].core
@@ -72,7 +72,7 @@ def test_every_level_is_up_to_date_after_each_tile(
     tmp_path_factory: pytest.TempPathFactory, shape: tuple[int, int], tile: tuple[int, int]
 ) -> None:
     values = np.random.default_rng(0).integers(0, 256, shape, dtype=np.uint8)
-    file = GrowingZarr(tmp_path_factory.mktemp("g") / "a.zarr", "classes", 0, shape, tile, meta_of(("y", "x")))
+    file = IncrementalZarr(tmp_path_factory.mktemp("g") / "a.zarr", "classes", 0, shape, tile, meta_of(("y", "x")))
     known = np.zeros(shape, np.uint8)
     for part in TilePlan(shape, tile, ((0, 0), (0, 0)), (1, 1)):
         file.put(part.core, values[part.core.slices])
@@ -82,18 +82,18 @@ def test_every_level_is_up_to_date_after_each_tile(
 
 
 def test_a_file_that_was_not_finished_says_so(tmp_path: Path) -> None:
-    GrowingZarr(tmp_path / "a.ome.zarr", "classes", 0, (300, 300), (128, 128), meta_of(("y", "x")))
+    IncrementalZarr(tmp_path / "a.ome.zarr", "classes", 0, (300, 300), (128, 128), meta_of(("y", "x")))
     assert read_result_meta(tmp_path / "a.ome.zarr")["is_complete"] is False
 
 
 def test_a_tile_on_the_grid_is_one_chunk_of_the_fine_levels(tmp_path: Path) -> None:
-    file = GrowingZarr(tmp_path / "a.zarr", "probabilities8", 3, (2048, 2048), (256, 256), meta_of(("y", "x")))
+    file = IncrementalZarr(tmp_path / "a.zarr", "probabilities8", 3, (2048, 2048), (256, 256), meta_of(("y", "x")))
     chunks = [array.chunks for array in file.arrays]
     assert chunks == [(3, 256, 256), (3, 128, 128), (3, 64, 64), (3, 256, 256)]
 
 
 def test_a_full_disk_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    file = GrowingZarr(tmp_path / "a.zarr", "classes", 0, (300, 300), (128, 128), meta_of(("y", "x")))
+    file = IncrementalZarr(tmp_path / "a.zarr", "classes", 0, (300, 300), (128, 128), meta_of(("y", "x")))
 
     def fail(*_: object, **__: object) -> None:
         raise OSError(28, "No space left on device")

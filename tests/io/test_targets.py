@@ -119,7 +119,7 @@ def test_what_file_managers_leave_in_a_result_is_no_obstacle(tmp_path: Path) -> 
 
 def test_an_empty_folder_and_a_result_that_did_not_reach_its_end_may_be_replaced(tmp_path: Path) -> None:
     (tmp_path / "a.zarr").mkdir()
-    incremental_zarr.GrowingZarr(tmp_path / "b.zarr", "classes", 0, (300, 300), (64, 64), META)
+    incremental_zarr.IncrementalZarr(tmp_path / "b.zarr", "classes", 0, (300, 300), (64, 64), META)
     for name in ("a.zarr", "b.zarr"):
         assert is_result(write(tmp_path / name, overwrite=True))
 

@@ -117,7 +117,7 @@ def test_the_exam_is_nothing_that_the_heads_have_learnt(monkeypatch: pytest.Monk
         asked.append((len(learnt) - 1, samples))
         return plain_logits(self, samples)
 
-    monkeypatch.setattr(InteractiveModel, "learn", learn)
+    monkeypatch.setattr(InteractiveModel, "fit_quick", learn)
     monkeypatch.setattr(InteractiveModel, "logits", logits)
     pupil, candidate = pair()
     judged(candidate.evaluate(pupil, samples_of(SHAPE, 5), LEARN, (), whole(SHAPE)))
@@ -128,7 +128,7 @@ def test_the_exam_is_nothing_that_the_heads_have_learnt(monkeypatch: pytest.Monk
 
 
 def test_the_winner_knows_all_strokes(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("napari_fcn.learning.evaluation.verdict", lambda marks, pins: (True, "yes"))
+    monkeypatch.setattr("napari_fcn.learning.evaluation.decide", lambda marks, pins: (True, "yes"))
     pupil, candidate = pair()
     samples = samples_of(SHAPE, 3)
     run(candidate.tuner.steps(candidate.training_samples(samples), 3))

@@ -31,7 +31,7 @@ def same(lesson: Lesson, *kinds: str) -> None:
 
 
 def winning(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(evaluation, "verdict", lambda marks, pins: (True, "yes"))
+    monkeypatch.setattr(evaluation, "decide", lambda marks, pins: (True, "yes"))
 
 
 def is_step(event: Any) -> bool:
@@ -155,7 +155,7 @@ def test_accepting_in_the_middle_of_a_turn_comes_out_again(tmp_path: Path, monke
 
 
 def test_going_to_where_one_is_comes_out_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(evaluation, "verdict", lambda marks, pins: (False, "no"))
+    monkeypatch.setattr(evaluation, "decide", lambda marks, pins: (False, "no"))
     lesson = Lesson(tmp_path / "a.fcn", tiny(), replace(FAST, attempts=3))
     lesson.teach(painted(SHAPE, 1))
     lesson.teach(painted(SHAPE, 2), is_judged)

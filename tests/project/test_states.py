@@ -293,7 +293,7 @@ def dense(samples: Samples) -> Labels:
 def test_every_state_comes_back_with_its_strokes_and_weights(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, is_network: bool
 ) -> None:
-    monkeypatch.setattr(evaluation, "verdict", lambda marks, pins: (True, "yes"))
+    monkeypatch.setattr(evaluation, "decide", lambda marks, pins: (True, "yes"))
 
     class Machine(Sessions):
         @staticmethod

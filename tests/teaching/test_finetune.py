@@ -72,7 +72,7 @@ def test_the_same_labels_give_the_same_model() -> None:
 
 
 def test_time_ends_it(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("napari_fcn.learning.evaluation.verdict", lambda marks, pins: (False, "no"))
+    monkeypatch.setattr("napari_fcn.learning.evaluation.decide", lambda marks, pins: (False, "no"))
     ticks = count()
     monkeypatch.setattr("napari_fcn.teaching.finetune.time", SimpleNamespace(monotonic=lambda: float(next(ticks))))
     end, _ = taught(
@@ -83,13 +83,13 @@ def test_time_ends_it(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_a_winner_is_taken_at_the_end(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("napari_fcn.learning.evaluation.verdict", lambda marks, pins: (True, "yes"))
+    monkeypatch.setattr("napari_fcn.learning.evaluation.decide", lambda marks, pins: (True, "yes"))
     end, _ = taught(FinetuneLimit(2))
     assert end.checkpoint.info.card.commits[-1]["kind"] == "network"
 
 
 def test_a_winner_that_waits_to_be_asked_for_is_taken_at_the_end(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("napari_fcn.learning.evaluation.verdict", lambda marks, pins: (True, "yes"))
+    monkeypatch.setattr("napari_fcn.learning.evaluation.decide", lambda marks, pins: (True, "yes"))
     for limit in (None, FinetuneLimit(2)):
         end, events = taught(limit, settings=replace(FAST, network="ask"))
         assert end.checkpoint.info.card.commits[-1]["kind"] == "network"
@@ -276,7 +276,7 @@ def test_every_family_can_begin_from_nothing(family: str) -> None:
 
 @pytest.mark.parametrize("family", NETWORKS)
 def test_every_family_goes_on_from_what_it_knew(family: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("napari_fcn.learning.evaluation.verdict", lambda marks, pins: (True, "yes"))
+    monkeypatch.setattr("napari_fcn.learning.evaluation.decide", lambda marks, pins: (True, "yes"))
     model = tiny(family=family, depth=2)
     end, _ = taught(FinetuneLimit(2), model=model)
     card = end.checkpoint.info.card

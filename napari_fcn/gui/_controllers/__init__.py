@@ -1,6 +1,6 @@
 """The journeys of the docks: what happens when a button is pressed, without a widget in sight."""
 
-from napari_fcn.gui._controllers.base import Desk
+from napari_fcn.gui._controllers.base import DockController
 from napari_fcn.gui._controllers.batch.controller import BatchController
 from napari_fcn.gui._controllers.batch.state import (
     CANCELLED,
@@ -14,46 +14,46 @@ from napari_fcn.gui._controllers.batch.state import (
     Row,
     Summary,
 )
-from napari_fcn.gui._controllers.field.controller import SeeingController
+from napari_fcn.gui._controllers.field.controller import FieldController
 from napari_fcn.gui._controllers.field.state import (
     CHECKS,
-    Finding,
-    Growth,
+    AxisExtent,
+    CheckResult,
+    FieldState,
+    LayerGrowth,
     LayerRow,
-    Length,
+    PixelField,
     Radius,
-    SeeingState,
-    Sight,
 )
 from napari_fcn.gui._controllers.model_catalog import ModelEntry
-from napari_fcn.gui._controllers.request import ImageFacts, Request
-from napari_fcn.gui._controllers.segment.controller import Controller
+from napari_fcn.gui._controllers.request import ImageInfo, Request
+from napari_fcn.gui._controllers.segment.controller import SegmentController
 from napari_fcn.gui._controllers.segment.output_settings import SaveSettings
-from napari_fcn.gui._controllers.segment.slider_extent import Stretch
+from napari_fcn.gui._controllers.segment.slider_extent import SliderExtent
 from napari_fcn.gui._controllers.segment.state import ClassShare, RunResult, ViewState
 from napari_fcn.gui._controllers.teach.commands import (
-    LEAST,
-    MOST,
+    MAX_CLASSES,
+    MIN_CLASSES,
     Accept,
+    AddPin,
     Compare,
     GoTo,
-    Pin,
     Redo,
     Reject,
-    Rename,
+    RemovePin,
+    RenameCommit,
     Save,
     Suggest,
     Undo,
-    Unpin,
-    added,
-    recoloured,
-    removed,
-    renamed,
+    add_class,
+    recolour_class,
+    remove_class,
+    rename_class,
 )
 from napari_fcn.gui._controllers.teach.controller import TeachController
-from napari_fcn.gui._controllers.teach.messages import TaughtClass
-from napari_fcn.gui._controllers.teach.open_session import Tools
-from napari_fcn.gui._controllers.teach.setup import FILTERS, NEW, NEW_NETWORKS, Wish
+from napari_fcn.gui._controllers.teach.messages import PaintedClass
+from napari_fcn.gui._controllers.teach.open_session import Factories
+from napari_fcn.gui._controllers.teach.setup import FILTERS, NEW, NEW_NETWORKS, TeachRequest
 from napari_fcn.gui._controllers.teach.state import TeachState
 
 __all__ = [
@@ -62,54 +62,54 @@ __all__ = [
     "DONE",
     "FAILED",
     "FILTERS",
-    "LEAST",
-    "MOST",
+    "MAX_CLASSES",
+    "MIN_CLASSES",
     "NEW",
     "NEW_NETWORKS",
     "RUNNING",
     "WAITING",
     "Accept",
+    "AddPin",
+    "AxisExtent",
     "BatchController",
     "BatchRequest",
     "BatchSettings",
     "BatchState",
+    "CheckResult",
     "ClassShare",
     "Compare",
-    "Controller",
-    "Desk",
-    "Finding",
+    "DockController",
+    "Factories",
+    "FieldController",
+    "FieldState",
     "GoTo",
-    "Growth",
-    "ImageFacts",
+    "ImageInfo",
+    "LayerGrowth",
     "LayerRow",
-    "Length",
     "ModelEntry",
-    "Pin",
+    "PaintedClass",
+    "PixelField",
     "Radius",
     "Redo",
     "Reject",
-    "Rename",
+    "RemovePin",
+    "RenameCommit",
     "Request",
     "Row",
     "RunResult",
     "Save",
     "SaveSettings",
-    "SeeingController",
-    "SeeingState",
-    "Sight",
-    "Stretch",
+    "SegmentController",
+    "SliderExtent",
     "Suggest",
     "Summary",
-    "TaughtClass",
     "TeachController",
+    "TeachRequest",
     "TeachState",
-    "Tools",
     "Undo",
-    "Unpin",
     "ViewState",
-    "Wish",
-    "added",
-    "recoloured",
-    "removed",
-    "renamed",
+    "add_class",
+    "recolour_class",
+    "remove_class",
+    "rename_class",
 ]

@@ -18,10 +18,10 @@ if TYPE_CHECKING:
     from napari.components import ViewerModel
     from napari.layers import Image, Layer
 
-    from napari_fcn.gui._controllers.request import ImageFacts, Request
+    from napari_fcn.gui._controllers.request import ImageInfo, Request
 
 
-class Desk(QObject):
+class DockController(QObject):
     """Where a journey starts.
 
     Parameters
@@ -46,7 +46,7 @@ class Desk(QObject):
         self.viewer = unwrapped(viewer)
         keep_own_context(self.viewer)
         self.state = state
-        self._loaded = model_catalog.Loaded()
+        self._loaded = model_catalog.ModelCache()
         self._watched: list[Layer] = []
 
     def select(self, layer: Layer) -> None:
@@ -71,11 +71,13 @@ class Desk(QObject):
             self._set(replace(self.state, error=error.in_dock))
             return None
 
-    def facts(self, layer: Image, request: Request | None, model: model_catalog.ModelEntry | None) -> ImageFacts:
+    def describe_image(
+        self, layer: Image, request: Request | None, model: model_catalog.ModelEntry | None
+    ) -> ImageInfo:
         """Return what to say of an image, and why the chosen model cannot run on it if so."""
-        return image_info.of(layer, request, model)
+        return image_info.describe_image(layer, request, model)
 
-    def forget_error(self) -> None:
+    def clear_error(self) -> None:
         """Stop to show what went wrong: the user has changed something since."""
         if self.state.error:
             self._set(replace(self.state, error=""))
@@ -99,7 +101,7 @@ class Desk(QObject):
     def _on_replaced(self, layer: Image) -> None:
         """Do what follows when the pixels of a layer have been replaced: nothing."""
 
-    def _sentence(self, error: Exception) -> str:
+    def _message(self, error: Exception) -> str:
         """Return an error in words; napari hears of one that should not have happened."""
         if is_refusal(error):
             error = explain(error)

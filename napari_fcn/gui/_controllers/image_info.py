@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from napari_fcn.errors import ImageError, in_dock
-from napari_fcn.gui._controllers.request import ImageFacts
-from napari_fcn.gui._layers import LayerImage, read
+from napari_fcn.gui._controllers.request import ImageInfo
+from napari_fcn.gui._layers import LayerImage, read_layer
 from napari_fcn.inference.resampling import sizes_differ
 from napari_fcn.inference.source import ImageSource
 from napari_fcn.models.binding import Network, bind
@@ -25,27 +25,27 @@ if TYPE_CHECKING:
 COLOURS = ("red", "green", "blue", "alpha")
 
 
-def of(layer: Image, request: Request | None, model: ModelEntry | None) -> ImageFacts:
+def describe_image(layer: Image, request: Request | None, model: ModelEntry | None) -> ImageInfo:
     """Return what to say of a layer and, if a model is chosen, whether it can run on it."""
-    image = read(layer)
-    network = looks(image, request.new if request else "") if model is None else model.info.spec
+    image = read_layer(layer)
+    network = default_ndim(image, request.new if request else "") if model is None else model.info.spec
     try:
         bound = bind(image.form, network, request.axes if request else ())
     except ImageError as error:
-        return ImageFacts(_size(image), "".join(image.names), problem=in_dock(error))
+        return ImageInfo(_size(image), "".join(image.names), problem=in_dock(error))
     axes = bound.axes
     settings = request.settings if request else PredictSettings()
     channels = _channels(axes, image)
     parts = [_size(image), _spacing(bound), _guess(bound, image), _loop(axes)]
     if model and network.channels == 1 and channels and not image.rgb:
         parts.append(_choice(channels, settings.channel, image))
-    return ImageFacts(
+    return ImageInfo(
         " · ".join(filter(None, [*parts, *bound.remarks, _meaning(image)])),
-        _spelled(axes, image),
+        _format_axes(axes, image),
         channels,
         image.rgb,
         _problem(image, bound, settings, model) if model else "",
-        _apart(bound.spacing, model) if model else "",
+        _pixel_size_warning(bound.spacing, model) if model else "",
     )
 
 
@@ -61,7 +61,7 @@ def _choice(channels: Sequence[str], chosen: int | None, image: LayerImage) -> s
     return f"reads {name}, one of {count} channels" if name in image.channels else f"reads {name} of {count}"
 
 
-def looks(image: LayerImage, family: str = "") -> NetworkShape:
+def default_ndim(image: LayerImage, family: str = "") -> NetworkShape:
     """Return how many axes are looked at together where no model says it, and which of them is time.
 
     Filters and new networks look at planes, a new network for movies at several planes in a row.
@@ -70,7 +70,7 @@ def looks(image: LayerImage, family: str = "") -> NetworkShape:
     return Network(ndim + 1, 1, 0) if family == "video" else Network(ndim)
 
 
-def _apart(here: Sequence[float], model: ModelEntry) -> str:
+def _pixel_size_warning(here: Sequence[float], model: ModelEntry) -> str:
     """Return what differs between the pixels of the image and those that the model learnt on; empty if not much."""
     learnt = model.info.voxel_size
     if not sizes_differ(here, learnt):
@@ -112,7 +112,7 @@ def _guess(bound: Binding, image: LayerImage) -> str:
     axes = bound.axes
     if len(axes.image) < 3 and not (axes.channel and not image.rgb):
         return ""
-    return f"axes {_spelled(axes, image)}{', guessed' if bound.is_guessed else ''}"
+    return f"axes {_format_axes(axes, image)}{', guessed' if bound.is_guessed else ''}"
 
 
 def _loop(axes: Axes) -> str:
@@ -120,7 +120,7 @@ def _loop(axes: Axes) -> str:
     return f"one {'-'.join(axes.space)} {kind} at a time along {', '.join(axes.loop)}" if axes.loop else ""
 
 
-def _spelled(axes: Axes, image: LayerImage) -> str:
+def _format_axes(axes: Axes, image: LayerImage) -> str:
     names = axes.names[:-1] if image.rgb else axes.names
     return ("" if all(len(name) == 1 for name in names) else " ").join(names)
 

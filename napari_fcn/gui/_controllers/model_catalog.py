@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
     from napari_fcn.models.checkpoint import Checkpoint
 
-KEPT = 2  # loaded models
+CACHE_SIZE = 2  # loaded models
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,11 +42,11 @@ def entry(path: Path) -> ModelEntry:
     return ModelEntry(info.card.name or path.stem, path, info)
 
 
-class Loaded:
+class ModelCache:
     """Models in memory, by file and time of change; for the worker thread only."""
 
     def __init__(self) -> None:
-        self._known: dict[tuple[Path, int], Checkpoint] = {}
+        self._checkpoints: dict[tuple[Path, int], Checkpoint] = {}
 
     def load(self, path: Path) -> Checkpoint:
         """Return the model in a file, from memory if the file has not changed since.
@@ -59,9 +59,9 @@ class Loaded:
         from napari_fcn.models.checkpoint import Checkpoint
 
         key = (path, path.stat().st_mtime_ns if path.is_file() else 0)
-        if key not in self._known:
+        if key not in self._checkpoints:
             checkpoint = Checkpoint.load(path)
-            while len(self._known) >= KEPT:
-                self._known.pop(next(iter(self._known)))
-            self._known[key] = checkpoint
-        return self._known[key]
+            while len(self._checkpoints) >= CACHE_SIZE:
+                self._checkpoints.pop(next(iter(self._checkpoints)))
+            self._checkpoints[key] = checkpoint
+        return self._checkpoints[key]

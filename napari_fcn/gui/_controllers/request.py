@@ -38,7 +38,7 @@ class Request:
 
 
 @dataclass(frozen=True, slots=True)
-class ImageFacts:
+class ImageInfo:
     """What a dock says of an image before the run.
 
     Attributes
@@ -62,4 +62,4 @@ class ImageFacts:
     channels: tuple[str, ...] = ()
     rgb: bool = False
     problem: str = ""
-    apart: str = ""
+    pixel_size_warning: str = ""

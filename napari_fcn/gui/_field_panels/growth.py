@@ -9,13 +9,13 @@ from qtpy.QtWidgets import QAbstractItemView, QHeaderView, QTableWidget, QTableW
 
 from napari_fcn.gui._field_panels.text import growth_line
 from napari_fcn.gui._teach_panels.curves import plot_widget
-from napari_fcn.gui._widgets.form import Prose
+from napari_fcn.gui._widgets.form import WrappingLabel
 from napari_fcn.gui._widgets.text import escaped, hint
 
 if TYPE_CHECKING:
     from qtpy.QtGui import QShowEvent
 
-    from napari_fcn.gui._controllers import Growth, LayerRow
+    from napari_fcn.gui._controllers import LayerGrowth, LayerRow
 
 COLOURS = ("#56b4e9", "#e69f00", "#009e73", "#cc79a7")  # Okabe & Ito (2008)
 COLUMNS = ("Layer", "Sees", "Step", "Start")
@@ -35,16 +35,16 @@ class GrowthPlot(QWidget):
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self.setAccessibleName("Plot of the size of the field by layer")
-        self.heading = Prose("Growth of the field")
+        self.heading = WrappingLabel("Growth of the field")
         self.plot: Any = None
-        self._growth: Growth | None = None
-        self._drawn: Growth | None = None
+        self._growth: LayerGrowth | None = None
+        self._drawn: LayerGrowth | None = None
         self._layout = QVBoxLayout(self)
         self._layout.setContentsMargins(0, 0, 0, 0)
         self._layout.setSpacing(1)
         self._layout.addWidget(self.heading)
 
-    def show_growth(self, growth: Growth | None) -> None:
+    def show_growth(self, growth: LayerGrowth | None) -> None:
         """Show how a field grows, or nothing."""
         self._growth = growth
         self.setVisible(growth is not None)
@@ -100,9 +100,9 @@ class LayerTable(QTableWidget):
             self.setHorizontalHeaderItem(column, item)
             header.setSectionResizeMode(column, QHeaderView.ResizeToContents)
         header.setSectionResizeMode(0, QHeaderView.Stretch)
-        self._shown: Growth | None = None
+        self._shown: LayerGrowth | None = None
 
-    def show_growth(self, growth: Growth | None) -> None:
+    def show_growth(self, growth: LayerGrowth | None) -> None:
         """Show the layers of a model, or nothing."""
         if growth == self._shown:
             return
@@ -118,7 +118,7 @@ class LayerTable(QTableWidget):
                 self.setItem(number, column, item)
 
 
-def _lines(growth: Growth) -> list[tuple[str, str, tuple[int, ...]]]:
+def _lines(growth: LayerGrowth) -> list[tuple[str, str, tuple[int, ...]]]:
     """Return colour, name and sizes of each line: one for all axes along which the field is the same."""
     found: dict[tuple[int, ...], list[str]] = {}
     for axis, name in enumerate(growth.axes):

@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING, Any
 from qtpy.QtCore import QSignalBlocker, Signal
 from qtpy.QtWidgets import QCheckBox, QComboBox, QFormLayout, QHBoxLayout, QLineEdit, QPushButton, QVBoxLayout, QWidget
 
-from napari_fcn.gui._field_panels.text import finding_text
-from napari_fcn.gui._widgets.form import Prose
+from napari_fcn.gui._field_panels.text import check_text
+from napari_fcn.gui._widgets.form import WrappingLabel
 from napari_fcn.gui._widgets.text import one_line
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from napari_fcn.gui._controllers import SeeingState
+    from napari_fcn.gui._controllers import FieldState
 
 PROBABLE = "most probable"
 BUTTONS = {
@@ -33,7 +33,7 @@ BUTTONS = {
 }
 
 
-class PixelChoice(QWidget):
+class PixelPanel(QWidget):
     """Which pixel is looked at, and the score of which class.
 
     Attributes
@@ -80,7 +80,7 @@ class PixelChoice(QWidget):
         self.pixel.returnPressed.connect(self._on_typed)
         self.toggle.toggled.connect(self.follow.setEnabled)
         self.follow.setEnabled(False)
-        self.offer([])
+        self.set_choices([])
 
     @property
     def class_index(self) -> int | None:
@@ -88,7 +88,7 @@ class PixelChoice(QWidget):
         index: int | None = self.label.currentData()
         return index
 
-    def offer(self, classes: Sequence[str]) -> None:
+    def set_choices(self, classes: Sequence[str]) -> None:
         """Let the user choose from these classes; the choice stays if it is there still."""
         kept = self.label.currentText()
         with QSignalBlocker(self.label):
@@ -115,7 +115,7 @@ class PixelChoice(QWidget):
             self.complained.emit(f"“{text}” is no pixel: type whole numbers with commas between, such as 120, 80.")
 
 
-class Objects(QWidget):
+class ObjectsPanel(QWidget):
     """How large the objects are, typed or measured, and what follows for the model.
 
     Attributes
@@ -139,7 +139,7 @@ class Objects(QWidget):
         self.layer = _narrow_combo("Labels", "A layer of labels in which each object has a number of its own")
         self.button = QPushButton("Measure")
         self.button.setToolTip("<qt>Measure the typical diameter of the objects in this layer of labels.</qt>")
-        self.advice = Prose("Advice")
+        self.advice = WrappingLabel("Advice")
         self._layers: list[Any] = []
         typed, measured = QHBoxLayout(), QHBoxLayout()
         typed.addWidget(self.diameter, 1)
@@ -157,10 +157,10 @@ class Objects(QWidget):
         self.diameter.editingFinished.connect(self._on_typed)
         self.unit.activated.connect(self._on_typed)
         self.button.clicked.connect(self._on_measure)
-        self.offer([])
-        self.offer_unit("")
+        self.set_layers([])
+        self.set_unit("")
 
-    def offer(self, layers: Sequence[Any]) -> None:
+    def set_layers(self, layers: Sequence[Any]) -> None:
         """Let the user choose from these layers of labels."""
         kept = self.layer.currentText()
         self._layers = list(layers)
@@ -171,7 +171,7 @@ class Objects(QWidget):
         self.button.setEnabled(bool(layers))
         self.layer.setEnabled(bool(layers))
 
-    def offer_unit(self, unit: str) -> None:
+    def set_unit(self, unit: str) -> None:
         """Let the user type pixels, or the unit of the image if it is known."""
         kept = self.unit.currentText()
         units = ["px", *filter(None, [unit])]
@@ -200,7 +200,7 @@ class Objects(QWidget):
             self.measured.emit(self._layers[self.layer.currentIndex()])
 
 
-class Checks(QWidget):
+class ChecksPanel(QWidget):
     """Three checks, and what each has found.
 
     Attributes
@@ -214,7 +214,7 @@ class Checks(QWidget):
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self.buttons: dict[str, QPushButton] = {}
-        self.findings: dict[str, Prose] = {}
+        self.findings: dict[str, WrappingLabel] = {}
         row = QHBoxLayout()
         row.setSpacing(4)
         column = QVBoxLayout(self)
@@ -226,14 +226,14 @@ class Checks(QWidget):
             button.setProperty("check", kind)
             button.clicked.connect(self._on_clicked)
             row.addWidget(button)
-            self.findings[kind] = Prose(f"{name}: what was found")
+            self.findings[kind] = WrappingLabel(f"{name}: what was found")
             column.addWidget(self.findings[kind])
 
-    def show_state(self, state: SeeingState, is_possible: bool) -> None:
+    def show_state(self, state: FieldState, is_possible: bool) -> None:
         """Show what was found, and whether a check can begin."""
         for kind, (name, _) in BUTTONS.items():
             finding = state.finding(kind)
-            self.findings[kind].set_markup("" if finding is None else f"<b>{name}.</b> {finding_text(finding)}")
+            self.findings[kind].set_markup("" if finding is None else f"<b>{name}.</b> {check_text(finding)}")
             self.findings[kind].setVisible(finding is not None)
             self.buttons[kind].setEnabled(is_possible and not state.is_checking)
 

@@ -8,7 +8,7 @@ from napari_fcn.gui._widgets.run_result import duration
 from napari_fcn.gui._widgets.text import escaped
 
 if TYPE_CHECKING:
-    from napari_fcn.gui._controllers import Finding, Growth, Length, Sight
+    from napari_fcn.gui._controllers import AxisExtent, CheckResult, LayerGrowth, PixelField
 
 TIME = "t"
 USED = "{:.1%} of the box counts: its pixels have at least 4.6% of the largest influence."
@@ -16,7 +16,7 @@ FEW = 0.001  # of the field: what is less is not worth a sentence
 CELL = "<td align='right' style='padding-left: 12px'>"
 
 
-def growth_line(growth: Growth) -> str:
+def growth_line(growth: LayerGrowth) -> str:
     """Return the size of the whole field of a model, or why it has none."""
     if growth.unbounded:
         names = ", ".join(map(escaped, growth.unbounded))
@@ -28,7 +28,7 @@ def growth_line(growth: Growth) -> str:
     return f"Growth of the field by layer, up to {size} px ({' '.join(map(escaped, growth.axes))})"
 
 
-def sight_text(sight: Sight) -> str:
+def field_text(sight: PixelField) -> str:
     """Return all numbers of a sight as rich text."""
     place = ", ".join(f"{escaped(name)} {i}" for name, i in sight.at)
     rows = [f"<b>What decides about the pixel {place}</b>", _table(sight)]
@@ -46,34 +46,34 @@ def sight_text(sight: Sight) -> str:
     return "".join(f"<div style='margin-bottom: 4px'>{row}</div>" for row in rows)
 
 
-def finding_text(finding: Finding) -> str:
+def check_text(finding: CheckResult) -> str:
     """Return what a check has found, on what, and how long it took."""
     of = " (its earlier pixels)" if finding.is_outdated else ""
     facts = f"{finding.model} on {finding.image}{of} · {duration(finding.seconds)}"
     return f"{escaped(finding.sentence)}<br><i>{escaped(facts)}</i>"
 
 
-def _table(sight: Sight) -> str:
+def _table(sight: PixelField) -> str:
     head = f"<tr><td></td>{CELL}could see</td>{CELL}really uses</td></tr>"
     rows = [f"<tr><td>{escaped(one.axis)}</td>{_size(one, one.theoretical)}{_used(one)}</tr>" for one in sight.lengths]
     return f"<table cellspacing='0'>{head}{''.join(rows)}</table>"
 
 
-def _used(one: Length) -> str:
+def _used(one: AxisExtent) -> str:
     return _size(one, one.effective) if one.effective else f"{CELL}…</td>"
 
 
-def _size(one: Length, pixels: int) -> str:
+def _size(one: AxisExtent, pixels: int) -> str:
     unit = "frames" if one.axis == TIME else "px"
     length = f"<br>{pixels * one.step:.3g} {escaped(one.unit)}" if one.unit else ""
     return f"{CELL}{pixels} {unit}{length}</td>"
 
 
-def _frames(one: Length) -> str:
+def _frames(one: AxisExtent) -> str:
     return f"In time it sees the frames {one.first} to {one.last}."
 
 
-def _radii(sight: Sight) -> str:
+def _radii(sight: PixelField) -> str:
     parts = []
     for radius in sight.radii:
         length = "" if radius.length is None else f" ({radius.length:.2g} {escaped(sight.unit)})"

@@ -1,13 +1,13 @@
 """Every quirk of napari's layers, in one place."""
 
-from napari_fcn.gui._layers.camera import Gaze, after_draw, fit, look_at
+from napari_fcn.gui._layers.camera import ViewWatcher, after_draw, fit, look_at
 from napari_fcn.gui._layers.canvas import Canvas
-from napari_fcn.gui._layers.colorize import Painted, paint
+from napari_fcn.gui._layers.colorize import ColourTile, colorize_tile
 from napari_fcn.gui._layers.colours import visible
 from napari_fcn.gui._layers.corrections import MOST_CLASSES, Corrections
-from napari_fcn.gui._layers.crops import Crop, Place, show_answer, show_changes, show_uncertainty
+from napari_fcn.gui._layers.crops import BoxLayer, PartialLayer, show_answer, show_changes, show_uncertainty
 from napari_fcn.gui._layers.files import (
-    Opened,
+    OpenedFiles,
     add_image,
     add_results,
     layer_of_result,
@@ -20,9 +20,9 @@ from napari_fcn.gui._layers.layer_image import (
     KEY,
     LayerImage,
     is_segmentable,
-    read,
+    read_layer,
     shown_index,
-    slid,
+    slider_axes,
     unwrapped,
     visible_region,
 )
@@ -31,36 +31,37 @@ from napari_fcn.gui._layers.overlay import KINDS, Overlay, fits_in_memory
 from napari_fcn.gui._layers.pixels import PixelsReplacedError, content_of, replaced_during, replaced_since, watch_of
 from napari_fcn.gui._layers.pointing import Pointer, pixel_at, plane_of
 from napari_fcn.gui._layers.prewarm import load_what_layers_need
-from napari_fcn.gui._layers.receptive_field import Sights
+from napari_fcn.gui._layers.receptive_field import FieldLayers
 from napari_fcn.gui._layers.sliders import SliderMarks
-from napari_fcn.gui._layers.strokes import Restored, Stroke
+from napari_fcn.gui._layers.strokes import LabelChange, Stroke
 from napari_fcn.gui._layers.transforms import as_layer, find_layer, is_outdated, mark_outdated, on_layer, select
-from napari_fcn.gui._layers.viewport import moved, window_on
+from napari_fcn.gui._layers.viewport import move_window, window_on
 
 __all__ = [
     "KEY",
     "KINDS",
     "MOST_CLASSES",
+    "BoxLayer",
     "Canvas",
+    "ColourTile",
     "Corrections",
-    "Crop",
-    "Gaze",
+    "FieldLayers",
+    "LabelChange",
     "LayerImage",
-    "Opened",
+    "OpenedFiles",
     "Overlay",
-    "Painted",
+    "PartialLayer",
     "PixelsReplacedError",
-    "Place",
     "Pointer",
-    "Restored",
-    "Sights",
     "SliderMarks",
     "StoredCanvas",
     "Stroke",
+    "ViewWatcher",
     "add_image",
     "add_results",
     "after_draw",
     "as_layer",
+    "colorize_tile",
     "content_of",
     "find_layer",
     "fit",
@@ -72,13 +73,12 @@ __all__ = [
     "load_what_layers_need",
     "look_at",
     "mark_outdated",
-    "moved",
+    "move_window",
     "on_layer",
     "open_files",
-    "paint",
     "pixel_at",
     "plane_of",
-    "read",
+    "read_layer",
     "renew_results",
     "replaced_during",
     "replaced_since",
@@ -88,7 +88,7 @@ __all__ = [
     "show_changes",
     "show_uncertainty",
     "shown_index",
-    "slid",
+    "slider_axes",
     "unwrapped",
     "visible",
     "visible_region",

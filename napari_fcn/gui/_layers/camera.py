@@ -25,7 +25,7 @@ SMALLEST = 1 / 12  # of the window that something to look at should fill
 FILLED = 0.95  # of the window that an image fills which is looked at as a whole
 
 
-class Gaze(QObject):
+class ViewWatcher(QObject):
     """Tells when the user has moved to another part of the image.
 
     Attributes

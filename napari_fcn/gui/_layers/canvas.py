@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Self
 import numpy as np
 
 from napari_fcn.geometry import Region
-from napari_fcn.gui._layers.colorize import paint
+from napari_fcn.gui._layers.colorize import colorize_tile
 from napari_fcn.gui._layers.transforms import as_layer
 
 if TYPE_CHECKING:
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     import numpy.typing as npt
 
     from napari_fcn.events import TileDone
-    from napari_fcn.gui._layers.colorize import Painted
+    from napari_fcn.gui._layers.colorize import ColourTile
     from napari_fcn.io import ResultMeta
 
 BYTES = 5  # per pixel of the image: RGBA and a class
@@ -30,7 +30,7 @@ PRIVATE = {"flags": mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS} if hasattr(mmap, "MAP
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Sheets:
+class CanvasArrays:
     """What a canvas holds at one moment.
 
     Attributes
@@ -70,7 +70,7 @@ class Canvas:
     """
 
     def __init__(self, window: Region) -> None:
-        self._sheets = Sheets.blank(window)  # replaced as one: the worker thread may look at any moment
+        self._arrays = CanvasArrays.blank(window)  # replaced as one: the worker thread may look at any moment
 
     @classmethod
     def blank(cls, shape: Sequence[int]) -> Self:
@@ -80,23 +80,23 @@ class Canvas:
     @property
     def window(self) -> Region:
         """Which part of the image it shows."""
-        return self._sheets.window
+        return self._arrays.window
 
     @property
     def probabilities(self) -> npt.NDArray[np.uint8]:
         """``(*window.shape, 4)`` uint8, RGBA."""
-        return self._sheets.probabilities
+        return self._arrays.probabilities
 
     @property
     def classes(self) -> npt.NDArray[np.uint8]:
         """``window.shape`` uint8, class indices."""
-        return self._sheets.classes
+        return self._arrays.classes
 
     def move(self, window: Region) -> None:
         """Show another part of the image; what both parts have in common stays."""
-        before, after = self._sheets, Sheets.blank(window)
+        before, after = self._arrays, CanvasArrays.blank(window)
         after.put(before.window, before.probabilities, before.classes)
-        self._sheets = after
+        self._arrays = after
 
     @property
     def paths(self) -> dict[str, Path]:
@@ -112,29 +112,29 @@ class Canvas:
     def begin(self, tile: Sequence[int], meta: Callable[[], ResultMeta]) -> None:
         """Do nothing: memory is there."""
 
-    def receive(self, tile: TileDone, colours: Sequence[str]) -> Painted:
+    def receive(self, tile: TileDone, colours: Sequence[str]) -> ColourTile:
         """Return a tile as it is shown, for `put`; for the worker thread."""
-        self.take_memory(tile.region)
-        return paint(tile, colours)
+        self.prefault(tile.region)
+        return colorize_tile(tile, colours)
 
     def data(self, kind: str, channel: int | None) -> npt.NDArray[np.uint8]:
         """Return the view of the array that napari shows; a channel axis between others has length 1."""
         return as_layer(getattr(self, kind), channel)
 
-    def take_memory(self, region: Region) -> None:
+    def prefault(self, region: Region) -> None:
         """Let the system hand out the memory of a region, without changing a value; any thread may.
 
         Otherwise the first write does that: 10 ms a tile while a network keeps the memory busy, too long for the GUI.
         """
-        sheets = self._sheets
+        sheets = self._arrays
         place = region.intersection(sheets.window).relative_to(sheets.window)
         for array in (sheets.probabilities, sheets.classes):
             part = array[place.slices]
             np.bitwise_or(part, 0, out=part)
 
-    def put(self, painted: Painted) -> None:
+    def put(self, painted: ColourTile) -> None:
         """Store one tile."""
-        self._sheets.put(painted.region, painted.colours, painted.classes)
+        self._arrays.put(painted.region, painted.colours, painted.classes)
 
 
 def zeros(shape: Sequence[int]) -> npt.NDArray[np.uint8]:

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Painted:
+class ColourTile:
     """The answer for one tile as it is shown.
 
     Attributes
@@ -48,7 +48,7 @@ def rgb(colour: str) -> tuple[int, int, int]:
     return red, green, blue
 
 
-def paint(tile: TileDone, colours: Sequence[str]) -> Painted:
+def colorize_tile(tile: TileDone, colours: Sequence[str]) -> ColourTile:
     """Return how a tile is shown: each pixel in the colours of its classes, the more opaque the surer it is.
 
     Colours of the classes but the first (the background) are mixed by their probabilities; the opacity is what they
@@ -56,7 +56,7 @@ def paint(tile: TileDone, colours: Sequence[str]) -> Painted:
     """
     classes = most_probable(tile.probabilities)
     counts = np.bincount(classes.ravel(), minlength=len(colours))
-    return Painted(tile.region, tinted(tile.probabilities, colours), classes, counts, tile.done, tile.total)
+    return ColourTile(tile.region, colorize(tile.probabilities, colours), classes, counts, tile.done, tile.total)
 
 
 def most_probable(probabilities: npt.NDArray[np.float32]) -> npt.NDArray[np.uint8]:
@@ -72,7 +72,7 @@ def most_probable(probabilities: npt.NDArray[np.float32]) -> npt.NDArray[np.uint
     return best
 
 
-def tinted(probabilities: npt.NDArray[np.float32], colours: Sequence[str]) -> npt.NDArray[np.uint8]:
+def colorize(probabilities: npt.NDArray[np.float32], colours: Sequence[str]) -> npt.NDArray[np.uint8]:
     """Return ``(*space, 4)`` uint8, the colours of all classes but the first, by their probabilities."""
     palette = np.array([rgb(colour) for colour in colours[1:]], np.float32).reshape(-1, 3)
     foreground = probabilities[1:]

@@ -28,7 +28,7 @@ from napari_fcn.gui._layers.transforms import (
     placement,
     select,
 )
-from napari_fcn.gui._layers.viewport import Pane
+from napari_fcn.gui._layers.viewport import WindowedArray
 from napari_fcn.learning.annotations import AnnotationSet
 from napari_fcn.learning.sparse import SparseLabels
 
@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from napari.components import ViewerModel
     from napari.layers import Image, Layer
 
-    from napari_fcn.gui._layers.strokes import Restored
+    from napari_fcn.gui._layers.strokes import LabelChange
 
 BRUSH = 12  # pixels of the screen
 WIDEST = 200  # pixels of the image
@@ -120,17 +120,17 @@ class Corrections(QObject):
         self.set_classes(classes)
 
     @property
-    def labels(self) -> Pane:
+    def labels(self) -> WindowedArray:
         """The pixels of the layer, addressed on the image axes; only the GUI thread may touch them."""
         array = self._given[(slice(None),) * self._channel + (0,)] if self._channel else self._given
-        return Pane(self._shape, self.window, array)
+        return WindowedArray(self._shape, self.window, array)
 
     def move(self, window: Region) -> bool:
         """Show another part of the image, unless the layer is about to become another; return whether it was done."""
         if self._holds:
             return False
         self.flush()
-        pane = Pane(self._shape, window, zeros(window.shape))
+        pane = WindowedArray(self._shape, window, zeros(window.shape))
         for region in self._annotated.regions:
             if region.intersects(window):
                 pane[region.slices] = self._known[region.slices]
@@ -218,7 +218,7 @@ class Corrections(QObject):
             stroke.write(self._known)
             self._annotated = self._annotated.add(stroke.region)
 
-    def restore(self, parts: Sequence[Restored]) -> None:
+    def restore(self, parts: Sequence[LabelChange]) -> None:
         """Put parts of the layer back to what they were; this is no change to be told."""
         for part in parts:
             part.write(self.labels)

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 PLACE_COLOUR = "#f0e442"  # seen on dark and bright, and no colour of a class
 
 
-class Crop:
+class PartialLayer:
     """A layer that is as large as what it shows; made at the first use, then used again for every other part.
 
     Parameters
@@ -94,23 +94,23 @@ class Crop:
 
 
 def show_changes(
-    crop: Crop, region: Region, changed: npt.NDArray[np.uint8], classes: Sequence[tuple[str, str]]
+    crop: PartialLayer, region: Region, changed: npt.NDArray[np.uint8], classes: Sequence[tuple[str, str]]
 ) -> None:
     """Show where another class would be answered, in its colour."""
     crop.show(region, changed, Labels, colormap=stroke_colours(classes), features=stroke_names(classes))
 
 
-def show_uncertainty(crop: Crop, region: Region, values: npt.NDArray[np.uint8]) -> None:
+def show_uncertainty(crop: PartialLayer, region: Region, values: npt.NDArray[np.uint8]) -> None:
     """Show how unsure the network is, from 0 (dark) to 255 (bright)."""
     crop.show(region, values, _heat)
 
 
-def show_answer(crop: Crop, region: Region, colours: npt.NDArray[np.uint8]) -> None:
+def show_answer(crop: PartialLayer, region: Region, colours: npt.NDArray[np.uint8]) -> None:
     """Show an answer as it was painted, RGBA."""
     crop.show(region, colours, _picture)
 
 
-class Place(Crop):
+class BoxLayer(PartialLayer):
     """A layer with one box in it."""
 
     def show_box(self, region: Region, like: Layer) -> None:

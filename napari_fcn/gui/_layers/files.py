@@ -12,10 +12,10 @@ from napari.layers import Image, Labels
 from napari.layers._source import layer_source
 
 from napari_fcn.errors import DECODE_ERRORS, ImageError
-from napari_fcn.gui._layers.colorize import tinted
+from napari_fcn.gui._layers.colorize import colorize
 from napari_fcn.gui._layers.colours import index_colours, index_names
 from napari_fcn.gui._layers.layer_image import KEY
-from napari_fcn.gui._layers.lazy_result import Shown
+from napari_fcn.gui._layers.lazy_result import LazyResult
 from napari_fcn.gui._layers.transforms import add_on_top, add_result, align, find_layer, follow, mark, placement
 
 if TYPE_CHECKING:
@@ -34,7 +34,7 @@ SHARES = {"probabilities": 1.0, "probabilities8": 255.0}  # kinds of results tha
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Opened:
+class OpenedFiles:
     """An image and its results, read from files as far as layers need it; made by any thread.
 
     Attributes
@@ -65,7 +65,7 @@ class Opened:
 
 def open_files(
     image: Path | None, results: Mapping[str, Path], axes: Axes, classes: tuple[tuple[str, str], ...], rgb: bool
-) -> Opened:
+) -> OpenedFiles:
     """Return an image and its results from files; ``image`` is None where a layer shows it, ``rgb`` if in colours.
 
     Raises
@@ -79,10 +79,10 @@ def open_files(
     if axes.channel_position and not rgb:
         kept.insert(axes.channel_position, None)
     shown = {kind: _result(kind, path, kept, [colour for _, colour in classes]) for kind, path in results.items()}
-    return Opened(found, data, shown, axes, classes)
+    return OpenedFiles(found, data, shown, axes, classes)
 
 
-def add_image(viewer: ViewerModel, opened: Opened, name: str) -> Image:
+def add_image(viewer: ViewerModel, opened: OpenedFiles, name: str) -> Image:
     """Bring an opened image into the viewer and return its layer."""
     image = opened.image
     assert image is not None
@@ -102,7 +102,7 @@ def add_image(viewer: ViewerModel, opened: Opened, name: str) -> Image:
     return layer
 
 
-def add_results(viewer: ViewerModel, opened: Opened, source: Image) -> None:
+def add_results(viewer: ViewerModel, opened: OpenedFiles, source: Image) -> None:
     """Bring those results of an image into the viewer that are not there yet; one of them is seen."""
     channel = None if source.rgb else opened.channel
     looked_at = next((kind for kind in FIRST if kind in opened.results), "")
@@ -125,7 +125,7 @@ def add_results(viewer: ViewerModel, opened: Opened, source: Image) -> None:
         follow(layer, source)
 
 
-def renew_results(viewer: ViewerModel, opened: Opened, source: Image) -> None:
+def renew_results(viewer: ViewerModel, opened: OpenedFiles, source: Image) -> None:
     """Bring the results of an image into the viewer; layers of an earlier run show them from now on."""
     channel = None if source.rgb else opened.channel
     for kind, data in opened.results.items():
@@ -201,9 +201,9 @@ def _result(kind: str, path: Path, axes: Sequence[str | None], palette: Sequence
     form = partial(_mixed, palette=palette, one=SHARES[kind]) if kind in SHARES else None
     channel = names.index("c") if kind in SHARES else None
     if _bytes(image.data) <= IN_MEMORY:
-        return np.asarray(Shown(image.data, sources, form, channel))
+        return np.asarray(LazyResult(image.data, sources, form, channel))
     arrays = [image.data, *(read_image(path, level).data for level in range(1, image.levels))]
-    return _levels([Shown(array, sources, form, channel) for array in arrays])
+    return _levels([LazyResult(array, sources, form, channel) for array in arrays])
 
 
 def _levels(arrays: list[Any]) -> Any:
@@ -212,7 +212,7 @@ def _levels(arrays: list[Any]) -> Any:
 
 
 def _mixed(block: npt.NDArray[Any], palette: Sequence[str], one: float) -> npt.NDArray[np.uint8]:
-    return tinted(block.astype(np.float32) * np.float32(1 / one), palette)
+    return colorize(block.astype(np.float32) * np.float32(1 / one), palette)
 
 
 def _bytes(array: Any) -> int:

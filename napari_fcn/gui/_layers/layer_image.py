@@ -127,7 +127,7 @@ def is_segmentable(layer: Layer | None) -> bool:
     return isinstance(layer, Image) and KEY not in layer.metadata
 
 
-def read(layer: Image) -> LayerImage:
+def read_layer(layer: Image) -> LayerImage:
     """Return what the engine needs of an image layer; what it does not say itself, the file may, from which it came."""
     data = layer.data[0] if layer.multiscale else layer.data
     header = header_of(layer, data.shape)
@@ -153,7 +153,7 @@ def visible_region(viewer: ViewerModel, layer: Image, axes: Axes) -> Region:
 
     Where that cannot be known (in 3-D, before the first draw) it is the whole of the displayed axes.
     """
-    shape = read(layer).shape[: layer.ndim]
+    shape = read_layer(layer).shape[: layer.ndim]
     shown = displayed_axes(viewer, layer)
     index = shown_index(viewer, layer)
     first, last = _corners(viewer, layer)
@@ -201,7 +201,7 @@ def shown_index(viewer: ViewerModel, layer: Layer) -> tuple[int, ...]:
     return tuple(int(np.clip(round(float(p)), 0, max(0, n - 1))) for p, n in zip(point, shape, strict=False))
 
 
-def slid(viewer: ViewerModel, layer: Layer) -> dict[int, int]:
+def slider_axes(viewer: ViewerModel, layer: Layer) -> dict[int, int]:
     """Return at which of its pixels each axis of a layer is shown that has a slider: that is not on screen."""
     shown, index = displayed_axes(viewer, layer), shown_index(viewer, layer)
     return {axis: index[axis] for axis in range(layer.ndim) if axis not in shown}

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from napari_fcn.geometry import Region
-from napari_fcn.gui._layers.colorize import Painted, most_probable, tinted
+from napari_fcn.gui._layers.colorize import ColourTile, colorize, most_probable
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -20,10 +20,10 @@ if TYPE_CHECKING:
     from napari_fcn.events import TileDone
     from napari_fcn.inference.background_writer import BackgroundWriter
     from napari_fcn.io import ResultMeta
-    from napari_fcn.io.incremental_zarr import GrowingZarr
+    from napari_fcn.io.incremental_zarr import IncrementalZarr
 
 
-class Shown:
+class LazyResult:
     """One level of a result on the disk, as the array that napari slices.
 
     Parameters
@@ -128,7 +128,7 @@ class StoredCanvas:
     shape: tuple[int, ...]
     paths: Mapping[str, Path]
     _meta: ResultMeta | None = None
-    _files: dict[str, GrowingZarr] | None = None
+    _files: dict[str, IncrementalZarr] | None = None
     _behind: BackgroundWriter | None = None
 
     @property
@@ -152,18 +152,18 @@ class StoredCanvas:
             If they cannot be written.
         """
         from napari_fcn.inference.background_writer import BackgroundWriter
-        from napari_fcn.io.incremental_zarr import GrowingZarr
+        from napari_fcn.io.incremental_zarr import IncrementalZarr
 
         self._meta = meta()
         count = len(self._meta.classes)
         kinds = {"probabilities": ("probabilities8", count), "classes": ("classes", 0)}
         self._files = {
-            kind: GrowingZarr(self.paths[kind], name, channels, self.shape, tile, self._meta)
+            kind: IncrementalZarr(self.paths[kind], name, channels, self.shape, tile, self._meta)
             for kind, (name, channels) in kinds.items()
         }
         self._behind = BackgroundWriter(self._store)
 
-    def receive(self, tile: TileDone, colours: Sequence[str]) -> Painted:
+    def receive(self, tile: TileDone, colours: Sequence[str]) -> ColourTile:
         """Return what there is to be told of a tile; it is stored while the next one is computed.
 
         Raises
@@ -176,7 +176,7 @@ class StoredCanvas:
         self._behind.put(tile.region, tile.probabilities, classes)
         counts = np.bincount(classes.ravel(), minlength=len(colours))
         nothing = np.zeros(0, np.uint8)
-        return Painted(tile.region, nothing, nothing, counts, tile.done, tile.total)
+        return ColourTile(tile.region, nothing, nothing, counts, tile.done, tile.total)
 
     def finish(self) -> None:
         """Note in the files that they are complete."""
@@ -195,15 +195,15 @@ class StoredCanvas:
         self._files["probabilities"].put(region, np.rint(probabilities * 255).astype(np.uint8))
         self._files["classes"].put(region, classes)
 
-    def put(self, painted: Painted) -> None:
+    def put(self, painted: ColourTile) -> None:
         """Do nothing: it is stored."""
 
-    def data(self, kind: str, channel: int | None) -> list[Shown] | Shown:
+    def data(self, kind: str, channel: int | None) -> list[LazyResult] | LazyResult:
         """Return the levels that napari shows, or the only one; a channel axis between others has length 1."""
         levels = self._levels(kind, channel)
         return levels if len(levels) > 1 else levels[0]
 
-    def _levels(self, kind: str, channel: int | None) -> list[Shown]:
+    def _levels(self, kind: str, channel: int | None) -> list[LazyResult]:
         assert self._files is not None
         assert self._meta is not None
         file = self._files[kind]
@@ -213,13 +213,13 @@ class StoredCanvas:
         names = file.layout.names
         sources = [None if name is None else names.index(name) for name in axes]
         if kind == "classes":
-            return [Shown(array, sources) for array in file.arrays]
+            return [LazyResult(array, sources) for array in file.arrays]
         palette = [colour for _, colour in self._meta.classes]
 
         def mixed(block: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
-            return tinted(block * np.float32(1 / 255), palette)
+            return colorize(block * np.float32(1 / 255), palette)
 
-        return [Shown(array, sources, mixed, names.index("c")) for array in file.arrays]
+        return [LazyResult(array, sources, mixed, names.index("c")) for array in file.arrays]
 
 
 def _full(index: Any, ndim: int) -> tuple[Any, ...]:

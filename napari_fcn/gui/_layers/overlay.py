@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from napari.layers import Layer
 
     from napari_fcn.gui._layers.canvas import Canvas
-    from napari_fcn.gui._layers.colorize import Painted
+    from napari_fcn.gui._layers.colorize import ColourTile
     from napari_fcn.gui._layers.lazy_result import StoredCanvas
 
 KINDS = ("probabilities", "classes")
@@ -79,7 +79,7 @@ class Overlay:
     ) -> None:
         self.viewer, self.source, self.canvas, self.classes = viewer, source, canvas, classes
         self._channel = channel
-        self._pending: list[Painted] = []
+        self._pending: list[ColourTile] = []
         self._rest_until = 0.0
         self.layers: dict[str, Layer] = {}
         self._given: dict[str, Any] = {}  # what each layer shows, as napari holds it
@@ -90,7 +90,7 @@ class Overlay:
         """Whether the source and both results are still in the viewer."""
         return all(layer in self.viewer.layers for layer in (self.source, *self.layers.values()))
 
-    def write(self, painted: Painted) -> None:
+    def write(self, painted: ColourTile) -> None:
         """Store one tile; `refresh` shows it."""
         self.canvas.put(painted)
         self._pending.append(painted)
@@ -225,7 +225,7 @@ class Overlay:
             tuple(n if axis in shown else index[axis] + 1 for axis, n in enumerate(shape)),
         )
 
-    def _show(self, layer: Layer, pending: list[Painted]) -> None:
+    def _show(self, layer: Layer, pending: list[ColourTile]) -> None:
         plane = self._plane(layer)
         for painted in pending:
             region = self._place(painted.region).intersection(plane)

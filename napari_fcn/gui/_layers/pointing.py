@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from qtpy.QtCore import QObject, Signal
 
-from napari_fcn.gui._layers.layer_image import read
+from napari_fcn.gui._layers.layer_image import read_layer
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -80,7 +80,7 @@ def pixel_at(layer: Image, place: Sequence[float], channel: int | None) -> tuple
 
 def plane_of(viewer: ViewerModel, layer: Image, channel: int | None) -> tuple[int, ...]:
     """Return the pixel at which the sliders stand, on the image axes, and the middle of the axes that are shown."""
-    shape = read(layer).shape[: layer.ndim]
+    shape = read_layer(layer).shape[: layer.ndim]
     shown = {axis - (viewer.dims.ndim - layer.ndim) for axis in viewer.dims.displayed}
     at = pixel_at(layer, viewer.dims.point, None)
     found = [n // 2 if axis in shown else min(max(0, at[axis]), n - 1) for axis, n in enumerate(shape)]

@@ -11,7 +11,7 @@ from napari.layers import Image, Shapes
 from napari.utils.colormaps import Colormap, ensure_colormap
 
 from napari_fcn.geometry import Region
-from napari_fcn.gui._layers.crops import Crop, draw_polygons
+from napari_fcn.gui._layers.crops import PartialLayer, draw_polygons
 from napari_fcn.gui._layers.screen import camera_of
 from napari_fcn.gui._layers.transforms import add_result, align, follow, mark, on_layer, placement
 
@@ -37,7 +37,7 @@ MOST_PLANES = 512  # on which a box is drawn
 STEPS = 256
 
 
-class Sights:
+class FieldLayers:
     """The layers that show what a network sees of one image, ``source``; made at the first use, then used again.
 
     Parameters
@@ -52,9 +52,9 @@ class Sights:
 
     def __init__(self, viewer: ViewerModel, source: Image, channel: int | None) -> None:
         self._viewer, self.source, self._channel = viewer, source, channel
-        self._box = Crop(viewer, source, channel, BOX)
-        self._heat = Crop(viewer, source, channel, HEAT)
-        self._maps = {kind: Crop(viewer, source, channel, name) for kind, name in MAPS.items()}
+        self._box = PartialLayer(viewer, source, channel, BOX)
+        self._heat = PartialLayer(viewer, source, channel, HEAT)
+        self._maps = {kind: PartialLayer(viewer, source, channel, name) for kind, name in MAPS.items()}
 
     @property
     def layers(self) -> tuple[Layer, ...]:
@@ -137,7 +137,7 @@ def brightest(heat: npt.NDArray[np.float32]) -> float:
     return float(falling[np.searchsorted(share, CORE * share[-1])]) if share.size and share[-1] > 0 else 1.0
 
 
-def _hide(crop: Crop) -> None:
+def _hide(crop: PartialLayer) -> None:
     if crop.is_shown:
         crop.hide()
 

@@ -30,7 +30,7 @@ def scene_canvas(viewer: ViewerModel) -> Any:
     return None if qt_viewer is None else qt_viewer.canvas._scene_canvas
 
 
-def know_view_direction(viewer: ViewerModel) -> None:
+def ensure_view_direction(viewer: ViewerModel) -> None:
     """Let the viewer know in which direction one looks, before a layer is selected.
 
     napari then asks the layer for its value under the mouse, and in 3-D fails if the mouse has not moved there yet.

@@ -15,11 +15,11 @@ if TYPE_CHECKING:
 
     import numpy.typing as npt
 
-    from napari_fcn.gui._layers.viewport import Pane
+    from napari_fcn.gui._layers.viewport import WindowedArray
     from napari_fcn.learning.sparse import SparseLabels
 
     Labels8 = npt.NDArray[np.uint8]
-    Paintable = Labels8 | SparseLabels | Pane
+    Paintable = Labels8 | SparseLabels | WindowedArray
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -54,7 +54,7 @@ class Stroke:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Restored:
+class LabelChange:
     """How a part of the corrections goes back to what it was: ``before`` becomes ``after``.
 
     Pixels that hold something else than ``before`` by now, as somebody has painted there since, stay.

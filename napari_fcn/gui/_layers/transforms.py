@@ -10,9 +10,9 @@ from napari.utils.transforms import Affine
 
 from napari_fcn.geometry import Region
 from napari_fcn.gui._layers.calibrated import shear_matrix
-from napari_fcn.gui._layers.layer_image import KEY, read
+from napari_fcn.gui._layers.layer_image import KEY, read_layer
 from napari_fcn.gui._layers.pixels import watch_of
-from napari_fcn.gui._layers.screen import know_view_direction
+from napari_fcn.gui._layers.screen import ensure_view_direction
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -65,7 +65,7 @@ def add_result(viewer: ViewerModel, layer: Layer, source: Image) -> None:
     """
     selected = viewer.layers.selection.active
     strokes = find_layer(viewer, source, CORRECTIONS)
-    know_view_direction(viewer)
+    ensure_view_direction(viewer)
     viewer.layers.insert(len(viewer.layers) if strokes is None else viewer.layers.index(strokes), layer)
     if selected in viewer.layers:
         viewer.layers.selection.active = selected
@@ -73,13 +73,13 @@ def add_result(viewer: ViewerModel, layer: Layer, source: Image) -> None:
 
 def add_on_top(viewer: ViewerModel, layer: Layer) -> None:
     """Add a layer above all others, and select it."""
-    know_view_direction(viewer)
+    ensure_view_direction(viewer)
     viewer.add_layer(layer)
 
 
 def select(viewer: ViewerModel, layer: Layer) -> None:
     """Select a layer, and no other."""
-    know_view_direction(viewer)
+    ensure_view_direction(viewer)
     viewer.layers.selection.active = layer
 
 
@@ -133,7 +133,7 @@ def placement(source: Image, channel: int | None, origin: Sequence[int] = ()) ->
     """
     scale, translate = np.array(source.scale, float), np.array(source.translate, float)
     if channel:
-        channels = read(source).shape[channel]
+        channels = read_layer(source).shape[channel]
         translate[channel] += scale[channel] * (channels - 1) / 2
         scale[channel] *= channels
     kept = [axis for axis in range(source.ndim) if not (axis == 0 and channel == 0)]

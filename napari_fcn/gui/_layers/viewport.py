@@ -17,7 +17,7 @@ PIXELS = 2**26  # of a window: with six bytes each, for answer and strokes
 SIDE = 4096  # pixels of the longest side of what is displayed: larger textures are slow to change
 
 
-class Pane:
+class WindowedArray:
     """A part of a large array, which is in memory, addressed as if all of it were there.
 
     Parameters
@@ -79,7 +79,7 @@ def window_on(shape: Sequence[int], view: Region) -> Region:
     return Region(tuple(start), tuple(a + n for a, n in zip(start, lengths, strict=True)))
 
 
-def moved(window: Region, shape: Sequence[int], view: Region) -> Region:
+def move_window(window: Region, shape: Sequence[int], view: Region) -> Region:
     """Return the part to hold from now on: the same, while what is on screen is in it or in the middle of it."""
     if window.contains(view):
         return window

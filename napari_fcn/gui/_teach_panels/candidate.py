@@ -8,14 +8,14 @@ from qtpy.QtCore import Qt, Signal
 from qtpy.QtWidgets import QFrame, QHBoxLayout, QListWidget, QPushButton, QVBoxLayout, QWidget
 
 from napari_fcn.errors import in_dock
-from napari_fcn.gui._widgets.form import Prose
+from napari_fcn.gui._widgets.form import WrappingLabel
 from napari_fcn.gui._widgets.text import escaped, hint, one_line
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from napari_fcn.events import CandidateEvaluated, Change
-    from napari_fcn.gui._controllers import TaughtClass, TeachState
+    from napari_fcn.gui._controllers import PaintedClass, TeachState
 
 SMALL = "QListWidget { font-size: 8pt; }"
 ROWS = 4  # changes that are seen without scrolling
@@ -34,7 +34,7 @@ def headline(ready: CandidateEvaluated) -> str:
     return f"Examination: {before}% → <b>{after}%</b>&nbsp;{arrow}"
 
 
-def change_line(change: Change, classes: Sequence[TaughtClass], axes: Sequence[str]) -> str:
+def change_line(change: Change, classes: Sequence[PaintedClass], axes: Sequence[str]) -> str:
     """Return a change as ``312 px at y 210, x 88: background → nucleus``."""
     centre = [(a + b) // 2 for a, b in zip(change.region.start, change.region.stop, strict=True)]
     where = ", ".join(f"{axis} {at}" for axis, at in zip(axes, centre, strict=False))
@@ -42,7 +42,7 @@ def change_line(change: Change, classes: Sequence[TaughtClass], axes: Sequence[s
     return f"{change.pixels} px at {where}: {names[0]} → {names[1]}"
 
 
-class UpdateCard(QFrame):
+class CandidateCard(QFrame):
     """Shows the candidate that was judged last.
 
     Attributes
@@ -65,7 +65,7 @@ class UpdateCard(QFrame):
         self.setFrameShape(QFrame.StyledPanel)
         self._shown: object = None
         self._seen: object = ()
-        self.headline, self.text = Prose("Examination"), Prose("Judgement")
+        self.headline, self.text = WrappingLabel("Examination"), WrappingLabel("Judgement")
         self.places = QListWidget()
         self.places.setAccessibleName("What would change on screen")
         self.places.setToolTip("What would change on screen, largest first; click on one to go there")
@@ -118,7 +118,7 @@ class UpdateCard(QFrame):
             self._shown = ready
             self._fill(ready, state.classes, axes)
 
-    def _fill(self, ready: CandidateEvaluated, classes: Sequence[TaughtClass], axes: Sequence[str]) -> None:
+    def _fill(self, ready: CandidateEvaluated, classes: Sequence[PaintedClass], axes: Sequence[str]) -> None:
         self._changes = ready.changes
         self.places.blockSignals(True)
         self.places.clear()

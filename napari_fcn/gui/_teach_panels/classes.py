@@ -18,7 +18,7 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
-from napari_fcn.gui._controllers import LEAST, MOST
+from napari_fcn.gui._controllers import MAX_CLASSES, MIN_CLASSES
 from napari_fcn.gui._widgets.text import css, hint, one_line
 
 if TYPE_CHECKING:
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
     from qtpy.QtGui import QMouseEvent
 
-    from napari_fcn.gui._controllers import TaughtClass
+    from napari_fcn.gui._controllers import PaintedClass
 
 SWATCH = 18  # pixels
 CHOSEN = "QFrame#row { background: rgba(128, 128, 128, 90); border-radius: 4px; }"
@@ -84,7 +84,7 @@ class ClassRow(QFrame):
         self.name.editingFinished.connect(self._on_named)
         self.name.returnPressed.connect(self.name.clearFocus)  # keys go to the viewer again
 
-    def show_class(self, entry: TaughtClass, is_chosen: bool, can_go: bool) -> None:
+    def show_class(self, entry: PaintedClass, is_chosen: bool, can_go: bool) -> None:
         """Show a class; a name that is being typed is left alone, unless the class is another one now."""
         if self._shown == (entry, is_chosen, can_go):
             return
@@ -168,7 +168,7 @@ class ClassList(QWidget):
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self.rows: list[ClassRow] = []
-        self._classes: tuple[TaughtClass, ...] = ()
+        self._classes: tuple[PaintedClass, ...] = ()
         self._rows = QVBoxLayout()
         self._rows.setSpacing(1)
         self.eraser = QPushButton("Erase")
@@ -186,19 +186,19 @@ class ClassList(QWidget):
         self.eraser.clicked.connect(self._on_erase)
         self.adder.clicked.connect(self.added)
 
-    def show_classes(self, classes: Sequence[TaughtClass], label: int) -> None:
+    def show_classes(self, classes: Sequence[PaintedClass], label: int) -> None:
         """Show the classes, and which is painted."""
         self._classes = tuple(classes)
         while len(self.rows) < len(classes):
             self._add_row()
         for index, row in enumerate(self.rows):
             if index < len(classes):
-                row.show_class(classes[index], label == index + 1, len(classes) > LEAST)
+                row.show_class(classes[index], label == index + 1, len(classes) > MIN_CLASSES)
                 row.show()
             elif not row.isHidden():
                 row.leave()
         self.eraser.setChecked(label == 0)
-        self.adder.setEnabled(len(classes) < MOST)
+        self.adder.setEnabled(len(classes) < MAX_CLASSES)
 
     def _add_row(self) -> None:
         row = ClassRow(len(self.rows), self)

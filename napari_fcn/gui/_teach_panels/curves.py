@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from qtpy.QtWidgets import QFrame, QVBoxLayout, QWidget
 
-from napari_fcn.gui._widgets.form import Prose
+from napari_fcn.gui._widgets.form import WrappingLabel
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -58,7 +58,7 @@ class Curves(QWidget):
         self.candidate = scores.plot(pen=None, symbol="t1", **_symbols(CANDIDATE))
         self.loss = steps.plot(pen=_pen(LOSS))
         for text, plot in ((SCORES, scores), (STEPS, steps)):
-            heading = Prose("Plot")
+            heading = WrappingLabel("Plot")
             heading.set_markup(text)
             self._layout.addWidget(heading)
             self._layout.addWidget(plot)

@@ -139,7 +139,7 @@ class CommitList(QWidget):
         self._present = state.present
         self.undo.setEnabled(state.can_undo)
         self.redo.setEnabled(state.can_redo)
-        shown = (state.commits, state.present, state.exams)
+        shown = (state.commits, state.present, state.scores)
         if shown != self._shown:
             self._shown = shown
             self._fill(state)
@@ -166,7 +166,7 @@ class CommitList(QWidget):
         item.setData(NUMBER, Qt.UserRole, commit.number)
         item.setText(NUMBER, f"{'  ' * (depth - 1)}└ {commit.number}" if depth else str(commit.number))
         item.setText(KIND, KINDS.get(commit.kind, commit.kind))
-        item.setText(SCORE, score(commit, state.exams))
+        item.setText(SCORE, score(commit, state.scores))
         item.setText(NAME, one_line(commit.name))
         item.setToolTip(NAME, "Double-click, or F2, to give it a name")
         item.setToolTip(KIND, HINTS.get(commit.kind, ""))

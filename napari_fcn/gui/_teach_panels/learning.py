@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from qtpy.QtCore import Qt, Signal
 from qtpy.QtWidgets import QComboBox, QHBoxLayout, QLabel, QProgressBar, QPushButton, QSlider, QVBoxLayout, QWidget
 
-from napari_fcn.gui._widgets.form import Prose
+from napari_fcn.gui._widgets.form import WrappingLabel
 from napari_fcn.settings import TeachSettings, options
 
 if TYPE_CHECKING:
@@ -55,10 +55,10 @@ class LearnPanel(QWidget):
             self.network.addItem(WORDS[value], value)
         self.network.setAccessibleName(known["network"].label)
         self.network.setToolTip(f"<qt>{known['network'].help}</qt>")
-        self.latency, self.progress = Prose("Latency"), QProgressBar()
+        self.latency, self.progress = WrappingLabel("Latency"), QProgressBar()
         self.latency.setToolTip("From the release of the mouse to the frame that showed the answer")
         self.progress.setAccessibleName("Whole network")
-        self.notes = Prose("About the strokes")
+        self.notes = WrappingLabel("About the strokes")
         self._lay_out()
         self.live.clicked.connect(self.live_toggled)
         self.learn.clicked.connect(self.learn_asked)

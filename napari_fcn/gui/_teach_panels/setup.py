@@ -10,7 +10,7 @@ from qtpy.QtCore import QSignalBlocker, Signal
 from qtpy.QtWidgets import QFormLayout, QHBoxLayout, QLineEdit, QPushButton, QVBoxLayout, QWidget
 
 from napari_fcn.gui._controllers import FILTERS, NEW_NETWORKS
-from napari_fcn.gui._widgets.form import ALARM, WARNING, Prose
+from napari_fcn.gui._widgets.form import ALARM, WARNING, WrappingLabel
 from napari_fcn.gui._widgets.pickers import ImagePicker, ModelPicker
 from napari_fcn.gui._widgets.run_result import LINK
 from napari_fcn.gui._widgets.text import escaped, hint
@@ -32,7 +32,7 @@ def ago(seconds: float) -> str:
     return f"{seconds / 60:.0f} min ago" if seconds < 5400 else f"{seconds / 3600:.0f} h ago"
 
 
-class BeginPanel(QWidget):
+class SetupPanel(QWidget):
     """The choices before teaching begins, and one line on the project once it has.
 
     Attributes
@@ -57,9 +57,9 @@ class BeginPanel(QWidget):
             "<qt>One letter for each axis of the image, such as tzyx or cyx: t time, c channels, z y x space. "
             "Empty: as the layer names them, else guessed. It holds from the next start.</qt>"
         )
-        self.project, self.message = Prose("Project"), Prose("Message")
+        self.project, self.message = WrappingLabel("Project"), WrappingLabel("Message")
         self.project.setOpenExternalLinks(True)
-        self.warning, self.error = Prose("Warning"), Prose("Error")
+        self.warning, self.error = WrappingLabel("Warning"), WrappingLabel("Error")
         self.warning.setStyleSheet(WARNING)
         self.error.setStyleSheet(ALARM)
         self._lay_out()

@@ -42,14 +42,14 @@ class Field(QWidget):
         self.editor.setToolTip(hint(option.help))
         self.editor.setAccessibleName(option.label)
         self.editor.setAccessibleDescription(option.help)
-        self.complaint = Prose(f"{option.label}: what is wrong")
-        self.complaint.setStyleSheet(ALARM)
-        self.complaint.hide()
+        self.error_label = WrappingLabel(f"{option.label}: what is wrong")
+        self.error_label.setStyleSheet(ALARM)
+        self.error_label.hide()
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
         layout.setSpacing(2)
         layout.addWidget(self.editor)
-        layout.addWidget(self.complaint)
+        layout.addWidget(self.error_label)
         self.setFocusProxy(self.editor)
         self.set_value(option.default)
 
@@ -74,10 +74,10 @@ class Field(QWidget):
             else:
                 self.editor.setCurrentIndex(max(0, index))
         else:
-            self.editor.setText(spell(value))
+            self.editor.setText(format_value(value))
         self.check()
 
-    def offer(self, choices: Sequence[tuple[str, Any]], free: bool = False) -> None:
+    def set_choices(self, choices: Sequence[tuple[str, Any]], free: bool = False) -> None:
         """Let the user pick from (text, value) pairs; where ``free``, also type."""
         kept = self._value_or_default()
         old = self.editor
@@ -98,10 +98,10 @@ class Field(QWidget):
         try:
             self.value()
         except ValueError as error:
-            self.complaint.setText(str(error))
-            self.complaint.show()
+            self.error_label.setText(str(error))
+            self.error_label.show()
             return False
-        self.complaint.hide()
+        self.error_label.hide()
         return True
 
     def _value_or_default(self) -> Any:
@@ -131,7 +131,7 @@ class Field(QWidget):
         self.edited.emit()
 
 
-class Fold(QWidget):
+class Collapsible(QWidget):
     """Content under a heading that opens and shuts it."""
 
     def __init__(self, title: str, *content: QWidget) -> None:
@@ -212,7 +212,7 @@ class Form(QWidget, Generic[S]):
             field.set_value(getattr(settings, name))
 
 
-class Prose(QLabel):
+class WrappingLabel(QLabel):
     """Sentences that wrap, also within long names, and can be copied; screen readers call them ``name``."""
 
     def __init__(self, name: str) -> None:
@@ -257,7 +257,7 @@ def _broken(word: str) -> str:
     return re.sub(rf"([^{BREAK}&;]{{{LONG_WORD}}})(?=[^{BREAK}&;])", f"\\1{BREAK}", word)
 
 
-def spell(value: Any) -> str:
+def format_value(value: Any) -> str:
     """Return how a value is typed."""
     if value is None:
         return ""

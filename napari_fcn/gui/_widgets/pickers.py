@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from qtpy.QtCore import QSignalBlocker, Qt, Signal
 from qtpy.QtWidgets import QComboBox, QFileDialog, QVBoxLayout, QWidget
 
-from napari_fcn.gui._widgets.form import Prose
+from napari_fcn.gui._widgets.form import WrappingLabel
 from napari_fcn.gui._widgets.model_cards import card, card_line
 from napari_fcn.gui._widgets.text import escaped, one_line
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from napari.layers import Image, Layer
     from napari.viewer import Viewer
 
-    from napari_fcn.gui._controllers import Desk, ModelEntry
+    from napari_fcn.gui._controllers import DockController, ModelEntry
 
 TELLING = ("name", "data", "scale", "units", "axis_labels")  # events after which a layer is described anew
 OPEN = "Open model file …"
@@ -35,7 +35,7 @@ class Picker(QWidget):
         self.combo.setAccessibleName(name)
         self.combo.setSizeAdjustPolicy(QComboBox.AdjustToMinimumContentsLengthWithIcon)
         self.combo.setMinimumContentsLength(8)
-        self.line = Prose(f"About the {name.lower()}")
+        self.line = WrappingLabel(f"About the {name.lower()}")
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
         layout.setSpacing(2)
@@ -51,7 +51,7 @@ class Picker(QWidget):
 class ImagePicker(Picker):
     """The image layers; follows the active layer until the user picks another here."""
 
-    def __init__(self, viewer: Viewer, controller: Desk, parent: QWidget | None = None) -> None:
+    def __init__(self, viewer: Viewer, controller: DockController, parent: QWidget | None = None) -> None:
         super().__init__("Image", parent)
         self.combo.setToolTip("The image layer to segment. Follows the selected layer until you choose another here.")
         self._viewer, self._controller = viewer, controller
@@ -128,7 +128,7 @@ class ModelPicker(Picker):
     """
 
     def __init__(
-        self, controller: Desk, others: Mapping[str, str] | None = None, parent: QWidget | None = None
+        self, controller: DockController, others: Mapping[str, str] | None = None, parent: QWidget | None = None
     ) -> None:
         super().__init__("Model", parent)
         self._controller = controller

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from qtpy.QtCore import Qt, Signal
 from qtpy.QtWidgets import QButtonGroup, QHBoxLayout, QLabel, QRadioButton, QVBoxLayout, QWidget
 
-from napari_fcn.gui._widgets.form import WARNING, Prose
+from napari_fcn.gui._widgets.form import WARNING, WrappingLabel
 from napari_fcn.gui._widgets.model_cards import swatch
 from napari_fcn.gui._widgets.text import escaped, hint
 
@@ -56,7 +56,7 @@ def legend(classes: tuple[ClassShare, ...]) -> str:
     return f"<table>{''.join(rows)}</table>"
 
 
-class Outcome(QWidget):
+class RunResultPanel(QWidget):
     """Shows a finished run.
 
     Attributes
@@ -69,8 +69,8 @@ class Outcome(QWidget):
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
-        self.line, self.legend = Prose("Result"), Prose("Classes")
-        self.warning = Prose("Warning")
+        self.line, self.legend = WrappingLabel("Result"), WrappingLabel("Classes")
+        self.warning = WrappingLabel("Warning")
         self.warning.setStyleSheet(WARNING)
         self.line.setTextInteractionFlags(Qt.TextBrowserInteraction)
         self.line.setOpenExternalLinks(True)

@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any
 
 from napari_fcn.errors import FcnError, ImageError, OutputError, in_dock
 from napari_fcn.gui._controllers import model_catalog
-from napari_fcn.gui._controllers.base import Desk
-from napari_fcn.gui._controllers.batch.jobs import Ended, HiddenCanvas, Step
-from napari_fcn.gui._controllers.batch.open_results import Opener, Outcome
+from napari_fcn.gui._controllers.base import DockController
+from napari_fcn.gui._controllers.batch.jobs import HiddenCanvas, JobEnded, JobStep
+from napari_fcn.gui._controllers.batch.open_results import ResultOpener, SavedResults
 from napari_fcn.gui._controllers.batch.state import (
     CANCELLED,
     DONE,
@@ -25,7 +25,14 @@ from napari_fcn.gui._controllers.batch.state import (
     Row,
     Summary,
 )
-from napari_fcn.gui._controllers.batch.tasks import Batch, Present, added, found, of_file, of_layer
+from napari_fcn.gui._controllers.batch.tasks import (
+    Batch,
+    CurrentJob,
+    added_message,
+    expand_paths,
+    job_for_file,
+    job_for_layer,
+)
 from napari_fcn.gui._layers import (
     Overlay,
     is_segmentable,
@@ -49,7 +56,7 @@ LAYER = "a layer of the viewer"
 SOON = 0.02  # of a batch; before that nobody knows how long it takes
 
 
-class BatchController(Desk):
+class BatchController(DockController):
     """Runs a model on many images; one that fails does not stop the others.
 
     Parameters
@@ -69,14 +76,14 @@ class BatchController(Desk):
         self._numbers = count()
         self._rows: dict[int, Row] = {}
         self._origins: dict[int, Path | Image | None] = {}
-        self._outcomes: dict[int, Outcome] = {}
+        self._outcomes: dict[int, SavedResults] = {}
         self._batch: Batch | None = None
-        self._present: Present | None = None
+        self._current: CurrentJob | None = None
         self._runner = runner or JobRunner(self)
         self._runner.yielded.connect(self._on_yielded)
         self._runner.failed.connect(self._on_failed)
         self._runner.finished.connect(self._on_finished)
-        self._opener = Opener(self.viewer, self)
+        self._opener = ResultOpener(self.viewer, self)
         self._opener.failed.connect(self._on_not_opened)
         self._opener.opened.connect(self._on_opened)
 
@@ -99,7 +106,7 @@ class BatchController(Desk):
         self._opener.shutdown()
         for number, origin in self._origins.items():
             self._origins[number] = origin if isinstance(origin, Path) else None
-        self._tell(is_running=False)
+        self._report_progress(is_running=False)
 
     def selected_images(self) -> list[Image]:
         """Return the selected layers that can be segmented, topmost first."""
@@ -112,30 +119,30 @@ class BatchController(Desk):
         for layer in new:
             number = self._add(layer.name, str(layer.source.path or LAYER), layer)
             self._opener.assign(number, layer)
-        self._tell(message=added(len(new), len(layers) - len(new)), error="")
+        self._report_progress(message=added_message(len(new), len(layers) - len(new)), error="")
         self._continue()
 
     def add_files(self, paths: Iterable[str | Path]) -> None:
         """Add files, and the images in folders; those that cannot be read by their suffix are left out and named."""
-        images, problems = found(list(map(Path, paths)))
+        images, problems = expand_paths(list(map(Path, paths)))
         known = {origin for origin in self._origins.values() if isinstance(origin, Path)}
         new = [path for path in dict.fromkeys(images) if path not in known]
         for path in new:
             self._add(path.name, str(path), path)
-        self._tell(message=added(len(new), len(images) - len(new)), error=" ".join(problems))
+        self._report_progress(message=added_message(len(new), len(images) - len(new)), error=" ".join(problems))
         self._continue()
 
     def remove(self, numbers: Iterable[int]) -> None:
         """Take rows out of the list; what they have written stays."""
         for number in numbers:
-            if self._present is not None and self._present.number == number:
+            if self._current is not None and self._current.number == number:
                 self._stop(CANCELLED, "")
             for known in (self._rows, self._origins, self._outcomes):
                 known.pop(number, None)
             self._opener.forget(number)
             if self._batch is not None and number in self._batch.ended:
                 self._batch.ended.remove(number)
-        self._tell(message="", error="", **({} if self._rows else {"summary": None}))
+        self._report_progress(message="", error="", **({} if self._rows else {"summary": None}))
         self._continue()
 
     def clear(self) -> None:
@@ -153,17 +160,17 @@ class BatchController(Desk):
 
     def cancel(self) -> None:
         """Cancel the present row and go on with the next."""
-        self._stop(CANCELLED, self._how_far())
-        self._tell()
+        self._stop(CANCELLED, self._progress())
+        self._report_progress()
         self._continue()
 
     def cancel_all(self) -> None:
         """Cancel the present row and all that wait."""
-        self._stop(CANCELLED, self._how_far())
+        self._stop(CANCELLED, self._progress())
         for row in self._rows.values():
             if row.state == WAITING and self._batch is not None:
                 self._end_row(row.number, CANCELLED)
-        self._tell()
+        self._report_progress()
         self._continue()
 
     def show(self, number: int) -> None:
@@ -173,9 +180,9 @@ class BatchController(Desk):
             return
         origin = self._origins[number]
         if origin is None:
-            self._tell(error=f"The layer {row.name} is no longer in the viewer.")
+            self._report_progress(error=f"The layer {row.name} is no longer in the viewer.")
             return
-        self._tell(message=f"Opening the result of {row.name} …", error="")
+        self._report_progress(message=f"Opening the result of {row.name} …", error="")
         is_file = isinstance(origin, Path)
         self._opener.open(number, origin if is_file else None, stem(origin) if is_file else row.name, outcome)
 
@@ -190,7 +197,7 @@ class BatchController(Desk):
                 with explained():
                     model = model_catalog.entry(request.model)
             except FcnError as error:
-                self._tell(error=in_dock(error))
+                self._report_progress(error=in_dock(error))
                 return
             self._batch = Batch(request, model, time.monotonic())
         for number in numbers:
@@ -198,25 +205,25 @@ class BatchController(Desk):
             self._outcomes.pop(number, None)
             if number in self._batch.ended:
                 self._batch.ended.remove(number)
-        self._tell(is_running=True, message="", error="", summary=None, seconds_left=None)
+        self._report_progress(is_running=True, message="", error="", summary=None, seconds_left=None)
         self._continue()
 
     def _continue(self) -> None:
         """Begin with the next row that waits, if a batch goes on and no row is being run; else end the batch."""
-        while self._batch is not None and self._present is None:
+        while self._batch is not None and self._current is None:
             row = next((row for row in self._rows.values() if row.state == WAITING), None)
             if row is None:
                 self._end(self._batch)
                 return
             try:
                 with explained():
-                    self._present = self._prepare(self._batch, row)
+                    self._current = self._prepare(self._batch, row)
             except FcnError as error:
-                self._end_row(row.number, FAILED, lines=(self._sentence(error),))
+                self._end_row(row.number, FAILED, lines=(self._message(error),))
                 continue
             self._rows[row.number] = replace(row, state=RUNNING)
-            self._tell()
-            self._runner.start(self._present.make)
+            self._report_progress()
+            self._runner.start(self._current.make)
 
     def _end(self, batch: Batch) -> None:
         self._batch = None
@@ -224,9 +231,9 @@ class BatchController(Desk):
         summary = Summary(
             states[DONE], states[FAILED], states[CANCELLED], batch.seconds, batch.model.name, (*sorted(batch.devices),)
         )
-        self._tell(is_running=False, seconds_left=None, summary=summary if batch.ended else None)
+        self._report_progress(is_running=False, seconds_left=None, summary=summary if batch.ended else None)
 
-    def _prepare(self, batch: Batch, row: Row) -> Present:
+    def _prepare(self, batch: Batch, row: Row) -> CurrentJob:
         """Return what is to be done for a row.
 
         Raises
@@ -240,8 +247,8 @@ class BatchController(Desk):
         if not isinstance(origin, Path):
             self._watch(origin)
         batch.survey(self._origins)
-        present = of_file(batch, row, origin, self._loaded) if isinstance(origin, Path) else None
-        present = present or of_layer(batch, row, origin, self._loaded)
+        present = job_for_file(batch, row, origin, self._loaded) if isinstance(origin, Path) else None
+        present = present or job_for_layer(batch, row, origin, self._loaded)
         for path in present.files.values():
             owner = batch.owners.setdefault(path, row.number)
             if owner != row.number:
@@ -252,27 +259,27 @@ class BatchController(Desk):
                 )
         return present
 
-    def _on_yielded(self, events: Sequence[Step | Ended]) -> None:
-        present = self._present
+    def _on_yielded(self, events: Sequence[JobStep | JobEnded]) -> None:
+        present = self._current
         if present is None:
             return
         for event in events:
-            if isinstance(event, Ended):
+            if isinstance(event, JobEnded):
                 present.end = event
-            elif isinstance(event, Step):
+            elif isinstance(event, JobStep):
                 row = self._rows[present.number]
                 self._rows[present.number] = replace(
                     row, share=event.share, seconds_left=event.seconds_left, task=event.task
                 )
-        self._tell()
+        self._report_progress()
 
     def _on_finished(self) -> None:
-        present, self._present = self._present, None
+        present, self._current = self._current, None
         if present is None or present.end is None or self._batch is None:
             return
         ended, told = present.end, present.end.end
         device = told.device if told else ""
-        self._outcomes[present.number] = Outcome(ended.axes, ended.classes, present.files)
+        self._outcomes[present.number] = SavedResults(ended.axes, ended.classes, present.files)
         if device:
             self._batch.devices.add(device)
         if present.layer is not None and isinstance(present.job and present.job.canvas, HiddenCanvas):
@@ -286,10 +293,10 @@ class BatchController(Desk):
             lines=(*present.notes, *ended.notes),
             files=tuple(map(str, present.files.values())),
         )
-        self._tell()
+        self._report_progress()
         self._continue()
 
-    def _show_layers(self, present: Present, ended: Ended) -> None:
+    def _show_layers(self, present: CurrentJob, ended: JobEnded) -> None:
         """Bring the result layers of a layer that is done into the viewer."""
         assert present.layer is not None
         assert present.job is not None
@@ -304,31 +311,31 @@ class BatchController(Desk):
             overlay.layers["probabilities"].visible = False  # objects are what was asked for
 
     def _on_failed(self, error: Exception) -> None:
-        present, self._present = self._present, None
+        present, self._current = self._current, None
         if present is not None:
-            self._end_row(present.number, FAILED, lines=(self._sentence(error),))
-            self._tell()
+            self._end_row(present.number, FAILED, lines=(self._message(error),))
+            self._report_progress()
             self._continue()
 
     def _on_removed(self, event: Any) -> None:
         gone = [number for number, origin in self._origins.items() if origin is event.value]
         for number in gone:
             self._origins[number] = None
-            if self._present is not None and self._present.number == number:
+            if self._current is not None and self._current.number == number:
                 self._stop(FAILED, f"The layer {event.value.name} was removed while it was segmented.")
-                self._tell()
+                self._report_progress()
                 self._continue()
 
     def _on_replaced(self, layer: Image) -> None:
         """Give up the row of this layer if it is being run, or say of its result that it is of the earlier pixels."""
         for number in [number for number, origin in self._origins.items() if origin is layer]:
             row = self._rows[number]
-            if self._present is not None and self._present.number == number:
+            if self._current is not None and self._current.number == number:
                 self._stop(FAILED, str(replaced_during(layer.name)))
             elif row.state == DONE and not row.is_outdated:
                 lines = (replaced_since(layer.name), *row.lines)
                 self._rows[number] = replace(row, lines=lines, is_outdated=True)
-        self._tell()
+        self._report_progress()
         self._continue()
 
     def _on_opened(self, number: int) -> None:
@@ -339,14 +346,14 @@ class BatchController(Desk):
             for layer in self._opener.results(number):
                 mark_outdated(layer)
         of = ", of its earlier pixels," if row.is_outdated else ""
-        self._tell(message=f"The result of {row.name}{of} is shown in the viewer.")
+        self._report_progress(message=f"The result of {row.name}{of} is shown in the viewer.")
 
     def _on_not_opened(self, error: Exception) -> None:
-        self._tell(message="", error=self._sentence(error))
+        self._report_progress(message="", error=self._message(error))
 
-    def _how_far(self) -> str:
+    def _progress(self) -> str:
         """Return how far the present row has come, and what becomes of that."""
-        present = self._present
+        present = self._current
         if present is None:
             return ""
         rest = "it was not written" if present.job else "Run goes on from there"
@@ -354,7 +361,7 @@ class BatchController(Desk):
 
     def _stop(self, state: str, line: str) -> None:
         """Give up the present row, if there is one."""
-        present, self._present = self._present, None
+        present, self._current = self._current, None
         if present is not None:
             self._runner.cancel()
             self._end_row(present.number, state, lines=(line,) if line else ())
@@ -364,7 +371,7 @@ class BatchController(Desk):
         if self._batch is not None:
             self._batch.ended.append(number)
 
-    def _tell(self, **changed: Any) -> None:
+    def _report_progress(self, **changed: Any) -> None:
         """Show the rows as they are, and what else has changed."""
         state = replace(self.state, rows=tuple(self._rows.values()), **changed)
         batch = self._batch

@@ -11,8 +11,8 @@ import numpy as np
 
 from napari_fcn.errors import in_dock
 from napari_fcn.events import FallbackTaken, ObjectsStep, ResultsDone, RunDone, RunPlanned, TileDone
-from napari_fcn.gui._controllers.segment.worker import segment
-from napari_fcn.gui._layers import Canvas, Opened, Painted, as_layer, load_what_layers_need, open_files
+from napari_fcn.gui._controllers.segment.worker import run_segmentation
+from napari_fcn.gui._layers import Canvas, ColourTile, OpenedFiles, as_layer, load_what_layers_need, open_files
 from napari_fcn.storage import NO_INPUTS
 
 if TYPE_CHECKING:
@@ -22,8 +22,8 @@ if TYPE_CHECKING:
     import numpy.typing as npt
 
     from napari_fcn.geometry import Axes, Region
-    from napari_fcn.gui._controllers.model_catalog import Loaded
-    from napari_fcn.gui._controllers.segment.worker import Job
+    from napari_fcn.gui._controllers.model_catalog import ModelCache
+    from napari_fcn.gui._controllers.segment.worker import LayerJob
     from napari_fcn.settings import PredictSettings
     from napari_fcn.storage import Inputs
 
@@ -33,7 +33,7 @@ OBJECTS = "objects"
 class HiddenCanvas(Canvas):
     """A canvas that no layer shows yet, so that the worker may write into it."""
 
-    def receive(self, tile: TileDone, colours: Sequence[str]) -> Painted:
+    def receive(self, tile: TileDone, colours: Sequence[str]) -> ColourTile:
         """Store a tile and return how it is shown."""
         painted = Canvas.receive(self, tile, colours)
         self.put(painted)
@@ -43,14 +43,14 @@ class HiddenCanvas(Canvas):
 class NoCanvas(Canvas):
     """For results that go to files only."""
 
-    def receive(self, tile: TileDone, colours: Sequence[str]) -> Painted:
+    def receive(self, tile: TileDone, colours: Sequence[str]) -> ColourTile:
         """Return that a tile is done."""
         nothing = np.zeros(0, np.uint8)
-        return Painted(tile.region, nothing, nothing, np.zeros(len(colours), np.int64), tile.done, tile.total)
+        return ColourTile(tile.region, nothing, nothing, np.zeros(len(colours), np.int64), tile.done, tile.total)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class FileTask:
+class FileJob:
     """An image in a file: what is read, with which model, and what is written.
 
     Attributes
@@ -82,7 +82,7 @@ class FileTask:
 
 
 @dataclass(frozen=True, slots=True)
-class Step:
+class JobStep:
     """Part of an image is done: its share, 0..1, the seconds left if they are known, and what is done now."""
 
     share: float
@@ -91,7 +91,7 @@ class Step:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Ended:
+class JobEnded:
     """An image is done.
 
     Attributes
@@ -112,10 +112,10 @@ class Ended:
     classes: tuple[tuple[str, str], ...]
     end: RunDone | None
     notes: tuple[str, ...]
-    opened: Opened | None = None
+    opened: OpenedFiles | None = None
 
 
-def run_file(task: FileTask, loaded: Loaded) -> Iterator[Step | Ended]:
+def run_file(task: FileJob, loaded: ModelCache) -> Iterator[JobStep | JobEnded]:
     """Yield how far an image in a file is, and its end.
 
     Raises
@@ -130,35 +130,35 @@ def run_file(task: FileTask, loaded: Loaded) -> Iterator[Step | Ended]:
 
     checkpoint = loaded.load(task.model)
     image = read_image(task.image, memory=task.settings.memory)
-    log = _Log([in_dock(note) for note in (*image.notes, missing(image)) if note])
+    log = _EventLog([in_dock(note) for note in (*image.notes, missing(image)) if note])
     session = open_session(image, checkpoint, task.axes, task.settings)
     job = RunJob(task.image, task.out, task.targets, Origin.of(task.image))
     terms = OutputPolicy(task.settings, resume=True, overwrite=task.replace, renew=task.replace, inputs=task.inputs)
     with closing(run_job(job, image, session, terms)) as events:  # type: ignore[type-var]  # generators can be closed
         yield from log.follow(events)
     classes = tuple((label.name, label.colour) for label in session.checkpoint.info.classes)
-    yield Ended(session.axes, classes, log.end, tuple(log.notes))
+    yield JobEnded(session.axes, classes, log.end, tuple(log.notes))
 
 
-def run_layer(job: Job, classes: tuple[tuple[str, str], ...], loaded: Loaded) -> Iterator[Step | Ended]:
+def run_layer(job: LayerJob, classes: tuple[tuple[str, str], ...], loaded: ModelCache) -> Iterator[JobStep | JobEnded]:
     """Yield how far an image of a layer is, and its end; errors are those of `run_file`."""
     load_what_layers_need()
-    log = _Log()
-    with closing(segment(job, loaded)) as events:  # type: ignore[type-var]
+    log = _EventLog()
+    with closing(run_segmentation(job, loaded)) as events:  # type: ignore[type-var]
         yield from log.follow(events)
     opened = None
     if OBJECTS in job.kinds and isinstance(job.canvas, HiddenCanvas):
         if OBJECTS in job.paths:
             opened = open_files(None, {OBJECTS: job.paths[OBJECTS]}, job.axes, classes, job.image.rgb)
         else:
-            found = _Block.zeros(job.canvas.window.shape)
+            found = _ArrayStore.zeros(job.canvas.window.shape)
             yield from log.follow(_number(job, classes, found))
             array = as_layer(found.array, None if job.image.rgb else job.axes.channel_position)
-            opened = Opened(None, None, {OBJECTS: array}, job.axes, classes)
-    yield Ended(job.axes, classes, log.end, tuple(log.notes), opened)
+            opened = OpenedFiles(None, None, {OBJECTS: array}, job.axes, classes)
+    yield JobEnded(job.axes, classes, log.end, tuple(log.notes), opened)
 
 
-class _Block:
+class _ArrayStore:
     """An array in memory, as a place for objects."""
 
     def __init__(self, array: npt.NDArray[Any]) -> None:
@@ -175,18 +175,18 @@ class _Block:
         self.array[region.slices] = block
 
 
-def _number(job: Job, classes: Sequence[tuple[str, str]], found: _Block) -> Iterator[ObjectsStep]:
+def _number(job: LayerJob, classes: Sequence[tuple[str, str]], found: _ArrayStore) -> Iterator[ObjectsStep]:
     """Yield progress while the objects in the classes of a canvas are numbered."""
     from napari_fcn.objects import Rule, find_objects
 
     rule = Rule.of([name for name, _ in classes], job.axes.image, job.axes.space)
-    stores = (_Block(job.canvas.classes), _Block.zeros(found.array.shape), found)  # type: ignore[union-attr]
+    stores = (_ArrayStore(job.canvas.classes), _ArrayStore.zeros(found.array.shape), found)  # type: ignore[union-attr]
     for done, total in enumerate(find_objects(*stores, found.array.shape, rule), start=1):
         yield ObjectsStep(done, total)
 
 
 @dataclass(slots=True, eq=False)
-class _Log:
+class _EventLog:
     """What the events of one image add up to."""
 
     notes: list[str] = field(default_factory=list)
@@ -197,7 +197,7 @@ class _Log:
     _task: str = ""
     _began: float = 0.0
 
-    def follow(self, events: Iterator[Any]) -> Iterator[Step]:
+    def follow(self, events: Iterator[Any]) -> Iterator[JobStep]:
         for event in events:
             self._note(event)
             if isinstance(event, RunPlanned):
@@ -208,7 +208,7 @@ class _Log:
                 if event.done == 1:
                     self._begin(event.total, 0, OBJECTS)
                 self._done += 1
-            elif isinstance(event, TileDone | ResultsDone | Painted):
+            elif isinstance(event, TileDone | ResultsDone | ColourTile):
                 self._done += 1
             yield self._step()
 
@@ -226,7 +226,7 @@ class _Log:
         self._total, self._done, self._before, self._task = max(1, total), done, done, task
         self._began = time.monotonic()
 
-    def _step(self) -> Step:
+    def _step(self) -> JobStep:
         new = self._done - self._before
         left = (time.monotonic() - self._began) / new * (self._total - self._done) if new else None
-        return Step(self._done / self._total, left, self._task)
+        return JobStep(self._done / self._total, left, self._task)

@@ -19,13 +19,13 @@ if TYPE_CHECKING:
     from napari.layers import Image, Layer
 
     from napari_fcn.geometry import Axes
-    from napari_fcn.gui._layers import Opened
+    from napari_fcn.gui._layers import OpenedFiles
 
 SHOWN = ("objects", "probabilities", "classes")  # what is looked at first, of several results
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Outcome:
+class SavedResults:
     """What is known of an image that is done: its axes, the name and colour of each class, its files by kind."""
 
     axes: Axes
@@ -34,13 +34,13 @@ class Outcome:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class _Arrived:
+class _ResultsRead:
     number: int
     name: str
-    opened: Opened
+    opened: OpenedFiles
 
 
-class Opener(QObject):
+class ResultOpener(QObject):
     """Brings images and their results into the viewer; those that are there already are shown.
 
     Attributes
@@ -92,7 +92,7 @@ class Opener(QObject):
         source = self.layer(number)
         return [] if source is None else self._results(source)
 
-    def open(self, number: int, image: Path | None, name: str, outcome: Outcome) -> None:
+    def open(self, number: int, image: Path | None, name: str, outcome: SavedResults) -> None:
         """Show the results of a row, from files if they are not in the viewer; ``image`` is None if a layer has it."""
         source = self.layer(number)
         if source is not None and self._are_there(source, outcome):
@@ -101,9 +101,9 @@ class Opener(QObject):
         files = None if source is not None else image
         rgb = source is not None and bool(source.rgb)
         read = partial(open_files, files, outcome.files, outcome.axes, outcome.classes, rgb)
-        self._runner.start(partial(_arrive, number, name, read))
+        self._runner.start(partial(_read_results, number, name, read))
 
-    def _are_there(self, source: Image, outcome: Outcome) -> bool:
+    def _are_there(self, source: Image, outcome: SavedResults) -> bool:
         kinds = {kind.removesuffix("8") for kind in outcome.files}
         return all(find_layer(self._viewer, source, kind) is not None for kind in kinds)
 
@@ -112,7 +112,7 @@ class Opener(QObject):
         found = [find_layer(self._viewer, source, kind) for kind in SHOWN]
         return [layer for layer in found if layer is not None]
 
-    def _on_yielded(self, events: Sequence[_Arrived]) -> None:
+    def _on_yielded(self, events: Sequence[_ResultsRead]) -> None:
         for event in events:
             source = self.layer(event.number)
             if source is None and event.opened.image is None:  # the layer has gone meanwhile
@@ -138,6 +138,6 @@ class Opener(QObject):
         self.opened.emit(number)
 
 
-def _arrive(number: int, name: str, read: partial[Opened]) -> Iterator[_Arrived]:
+def _read_results(number: int, name: str, read: partial[OpenedFiles]) -> Iterator[_ResultsRead]:
     load_what_layers_need()
-    yield _Arrived(number, name, read())
+    yield _ResultsRead(number, name, read())

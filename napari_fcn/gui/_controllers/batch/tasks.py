@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Any
 
 from napari_fcn.errors import FcnError, OutputError, in_dock
 from napari_fcn.geometry import Region
-from napari_fcn.gui._controllers.batch.jobs import FileTask, HiddenCanvas, NoCanvas, run_file, run_layer
+from napari_fcn.gui._controllers.batch.jobs import FileJob, HiddenCanvas, NoCanvas, run_file, run_layer
 from napari_fcn.gui._controllers.segment.output_settings import file_name
-from napari_fcn.gui._controllers.segment.worker import Job, Seen
-from napari_fcn.gui._layers import fits_in_memory, read
+from napari_fcn.gui._controllers.segment.worker import LayerJob, VisibleRegion
+from napari_fcn.gui._layers import fits_in_memory, read_layer
 from napari_fcn.io.finding import folder_beside, images_at, result_suffix, stem
 from napari_fcn.io.image_file import READABLE
 from napari_fcn.io.inputs import IMAGE, MODEL, inputs_of
@@ -28,9 +28,9 @@ if TYPE_CHECKING:
 
     from napari.layers import Image
 
-    from napari_fcn.gui._controllers.batch.jobs import Ended
+    from napari_fcn.gui._controllers.batch.jobs import JobEnded
     from napari_fcn.gui._controllers.batch.state import BatchRequest, BatchSettings, Row
-    from napari_fcn.gui._controllers.model_catalog import Loaded, ModelEntry
+    from napari_fcn.gui._controllers.model_catalog import ModelCache, ModelEntry
     from napari_fcn.storage import Inputs
 
 
@@ -53,7 +53,7 @@ class Batch:
         here = {number: origin for number, origin in origins.items() if origin is not None}
         if here == self._rows:
             return
-        images = [path for origin in here.values() for path in files_of(origin)]
+        images = [path for origin in here.values() for path in input_files(origin)]
         self.inputs = inputs_of({IMAGE: images, MODEL: [self.request.model]})
         self.names, self._rows = _names(here, self.request.save), here
 
@@ -69,20 +69,20 @@ class Batch:
 
 
 @dataclass(slots=True, eq=False)
-class Present:
+class CurrentJob:
     """The row that is being run."""
 
     number: int
     make: Callable[..., Any]
     files: dict[str, Path]
-    job: Job | None = None  # of a layer
+    job: LayerJob | None = None  # of a layer
     layer: Image | None = None
     notes: tuple[str, ...] = ()
     began: float = field(default_factory=time.monotonic)
-    end: Ended | None = None
+    end: JobEnded | None = None
 
 
-def of_file(batch: Batch, row: Row, path: Path, loaded: Loaded) -> Present:
+def job_for_file(batch: Batch, row: Row, path: Path, loaded: ModelCache) -> CurrentJob:
     request = batch.request
     if not request.save.kinds:
         raise OutputError("An image in a file has no layer to show results on. Choose under Save what is written.")
@@ -91,12 +91,12 @@ def of_file(batch: Batch, row: Row, path: Path, loaded: Loaded) -> Present:
     assert folder is not None
     out, files = save.place_in(folder, name, result_suffix(path))
     Protection((batch.inputs,)).check_inputs(*files.values())
-    task = FileTask(path, request.model, settings, save.axis_names, out, files, save.replace, batch.inputs)
-    return Present(row.number, partial(run_file, task, loaded), files, notes=_said(batch, row))
+    task = FileJob(path, request.model, settings, save.axis_names, out, files, save.replace, batch.inputs)
+    return CurrentJob(row.number, partial(run_file, task, loaded), files, notes=_said(batch, row))
 
 
-def of_layer(batch: Batch, row: Row, layer: Image, loaded: Loaded) -> Present:
-    request, save, image = batch.request, batch.request.save, read(layer)
+def job_for_layer(batch: Batch, row: Row, layer: Image, loaded: ModelCache) -> CurrentJob:
+    request, save, image = batch.request, batch.request.save, read_layer(layer)
     bound = image.bind(batch.model.info.spec, save.axis_names)
     axes = bound.axes
     source, folder = _folder_of(layer, save)
@@ -116,16 +116,16 @@ def of_layer(batch: Batch, row: Row, layer: Image, loaded: Loaded) -> Present:
         notes += _said(batch, row)
     elif save.kinds:
         notes += ("Result layers only: the image did not come from a file, and there is no folder under Save to.",)
-    seen, lying = Seen(Region.whole(shape)), bound.calibration
-    job = Job(
+    seen, lying = VisibleRegion(Region.whole(shape)), bound.calibration
+    job = LayerJob(
         image, axes, request.model, request.settings, seen, canvas, files, lying, save.replace, protection, save.kinds
     )
-    return Present(row.number, partial(run_layer, job, batch.classes, loaded), dict(files), job, layer, notes)
+    return CurrentJob(row.number, partial(run_layer, job, batch.classes, loaded), dict(files), job, layer, notes)
 
 
-def files_of(origin: Path | Image) -> tuple[Path, ...]:
+def input_files(origin: Path | Image) -> tuple[Path, ...]:
     """Return the files and folders that a row reads."""
-    return (origin,) if isinstance(origin, Path) else read(origin).files
+    return (origin,) if isinstance(origin, Path) else read_layer(origin).files
 
 
 def _folder_of(origin: Path | Image, save: BatchSettings) -> tuple[Path | None, Path | None]:
@@ -158,7 +158,7 @@ def _said(batch: Batch, row: Row) -> tuple[str, ...]:
     return (f"Another image of the list is called {usual} too; the results of this one are called {name}.",)
 
 
-def found(paths: Sequence[Path]) -> tuple[list[Path], list[str]]:
+def expand_paths(paths: Sequence[Path]) -> tuple[list[Path], list[str]]:
     """Return the images that paths stand for, and a sentence on each that is none."""
     images: list[Path] = []
     problems, others = [], []
@@ -179,6 +179,6 @@ def found(paths: Sequence[Path]) -> tuple[list[Path], list[str]]:
     return distinct(images), problems
 
 
-def added(new: int, known: int) -> str:
+def added_message(new: int, known: int) -> str:
     parts = [f"{new} added." if new else "", f"{known} in the list already." if known else ""]
     return " ".join(filter(None, parts))

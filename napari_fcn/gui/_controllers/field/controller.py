@@ -13,19 +13,27 @@ from napari_fcn.errors import FcnError, in_dock
 from napari_fcn.events import BorderTrustDone, Certified, CheckStep, EquivarianceDone
 from napari_fcn.geometry import Region
 from napari_fcn.gui._controllers import image_info, model_catalog
-from napari_fcn.gui._controllers.base import Desk
+from napari_fcn.gui._controllers.base import DockController
 from napari_fcn.gui._controllers.field.presenter import (
-    advice_on,
-    box_of,
     certificate_text,
     check_inside,
-    growth_of,
-    measured,
-    sight_of,
+    layer_growth,
+    object_size_advice,
+    pixel_field,
+    receptive_box,
+    with_influence,
 )
-from napari_fcn.gui._controllers.field.state import CHECKS, Finding, Known, Looked, Measured, SeeingState, View
-from napari_fcn.gui._controllers.field.worker import Eye, measure
-from napari_fcn.gui._layers import Pointer, Sights, pixel_at, plane_of, read, shown_index
+from napari_fcn.gui._controllers.field.state import (
+    CHECKS,
+    AnalysisReady,
+    CheckResult,
+    FieldState,
+    ImageView,
+    InfluenceReady,
+    ObjectsMeasured,
+)
+from napari_fcn.gui._controllers.field.worker import FieldWorker, measure
+from napari_fcn.gui._layers import FieldLayers, Pointer, pixel_at, plane_of, read_layer, shown_index
 from napari_fcn.gui._threads import JobRunner
 from napari_fcn.io.units import PIXEL
 from napari_fcn.system_errors import explained
@@ -40,7 +48,7 @@ if TYPE_CHECKING:
 
     from napari_fcn.gui._controllers.request import Request
 
-EARLIER = (
+OUTDATED = (
     "The pixels of {name} were replaced: what was found in the earlier ones is marked or hidden. Point at a pixel, or "
     "check, again."
 )
@@ -48,17 +56,17 @@ LEAST_CHANGE = 0.05  # of a probability: maps of changes that small stay dark
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Task:
+class FieldTask:
     """Something for the worker."""
 
     kind: str
     make: Callable[[], Iterator[Any]]
     source: Layer | None = None
-    view: View | None = None
+    view: ImageView | None = None
     index: tuple[int, ...] = ()
 
 
-class SeeingController(Desk):
+class FieldController(DockController):
     """Shows what a model sees of an image.
 
     One thing is done at a time. A new pixel replaces the one that is looked at; what differs waits for its turn, and
@@ -79,18 +87,18 @@ class SeeingController(Desk):
         Tells where the user points.
     """
 
-    state: SeeingState
+    state: FieldState
 
     def __init__(self, viewer: ViewerModel, runner: JobRunner | None = None, parent: QObject | None = None) -> None:
-        super().__init__(viewer, SeeingState(), parent)
+        super().__init__(viewer, FieldState(), parent)
         self.pointer = Pointer(self.viewer, self)
-        self._eye = Eye(self._loaded)
+        self._worker = FieldWorker(self._loaded)
         self._anatomies: dict[Path, Any] = {}
         self._model: model_catalog.ModelEntry | None = None
-        self._task: Task | None = None
-        self._waiting: dict[str, Task] = {}
+        self._task: FieldTask | None = None
+        self._waiting: dict[str, FieldTask] = {}
         self._started = 0.0
-        self._boxed: tuple[Sights, Region, tuple[int, ...]] | None = None
+        self._box_layers: tuple[FieldLayers, Region, tuple[int, ...]] | None = None
         self._runner = runner or JobRunner(self)
         self._runner.yielded.connect(self._on_yielded)
         self._runner.failed.connect(self._on_failed)
@@ -114,23 +122,23 @@ class SeeingController(Desk):
             emitter.disconnect(self._on_turned)
         self._unwatch()
         self.pointer.set_on(False)
-        self._task, self._boxed = None, None
+        self._task, self._box_layers = None, None
         self._waiting.clear()
         self._runner.shutdown()
-        self._set(replace(self.state, doing="", message=""))
+        self._set(replace(self.state, task="", message=""))
 
     def choose(self, model: model_catalog.ModelEntry | None) -> None:
         """Show how the field of a model grows; its anatomy is computed if it is not known yet."""
         self._model = model
         known = None if model is None else self._anatomies.get(model.path)
         if model is None or known is None:
-            self._set(replace(self.state, growth=None, sight=None, advice=""))
+            self._set(replace(self.state, growth=None, field=None, advice=""))
         if model is not None and known is not None:
             self._show_growth()
         elif model is not None:
-            self._ask(Task("know", partial(self._eye.know, model.path)))
+            self._submit(FieldTask("know", partial(self._worker.analyze, model.path)))
 
-    def view(self, layer: Image, request: Request) -> View:
+    def view(self, layer: Image, request: Request) -> ImageView:
         """Return a layer under a model.
 
         Raises
@@ -138,9 +146,9 @@ class SeeingController(Desk):
         ImageError
             If they do not fit each other.
         """
-        image = read(layer)
+        image = read_layer(layer)
         bound = image.bind(model_catalog.entry(request.model).info.spec, request.axes)
-        return View(image, bound.axes, request.model, request.settings, bound.calibration)
+        return ImageView(image, bound.axes, request.model, request.settings, bound.calibration)
 
     def point(self, layer: Image, request: Request, place: Sequence[float], label: int | None = None) -> None:
         """Show what the pixel at a place in the world sees."""
@@ -149,9 +157,9 @@ class SeeingController(Desk):
             return
         view = self._viewed(layer, request)
         if view is not None:
-            self.look(layer, view, pixel_at(layer, place, self._channel(view)), label)
+            self.measure_at(layer, view, pixel_at(layer, place, self._channel(view)), label)
 
-    def look_at(self, layer: Image, request: Request, index: Sequence[int], label: int | None = None) -> None:
+    def point_at_index(self, layer: Image, request: Request, index: Sequence[int], label: int | None = None) -> None:
         """Show what a pixel sees; where the image has more axes than numbers are given, in the plane that is shown."""
         view = self._viewed(layer, request)
         if view is None:
@@ -162,9 +170,9 @@ class SeeingController(Desk):
             for position, i in zip(view.axes.space_positions, index, strict=True):
                 shown[position] = i
             index = shown
-        self.look(layer, view, tuple(index), label)
+        self.measure_at(layer, view, tuple(index), label)
 
-    def complain(self, sentence: str) -> None:
+    def show_error(self, sentence: str) -> None:
         """Show what went wrong."""
         self._set(replace(self.state, error=sentence))
 
@@ -173,12 +181,12 @@ class SeeingController(Desk):
         step, unit = min((abs(float(layer.scale[axis])), str(layer.units[axis])) for axis in (-2, -1)[-layer.ndim :])
         return (1.0, "") if unit == PIXEL or not step else (step, image_info.symbol(unit))
 
-    def rest(self, layer: Image, request: Request, place: Sequence[float], label: int | None = None) -> None:
+    def on_rest(self, layer: Image, request: Request, place: Sequence[float], label: int | None = None) -> None:
         """Show what the pixel sees on which the mouse has come to rest, if there is one."""
-        if self._hovered(layer, request, place) is not None and self.state.doing not in CHECKS:
+        if self._hovered(layer, request, place) is not None and self.state.task not in CHECKS:
             self.point(layer, request, place, label)
 
-    def hover(self, layer: Image, request: Request, place: Sequence[float]) -> None:
+    def on_hover(self, layer: Image, request: Request, place: Sequence[float]) -> None:
         """Move the box to the pixel under the mouse, if there is one and the model is known."""
         found = self._hovered(layer, request, place)
         if found is None or request.model not in self._anatomies:
@@ -186,11 +194,13 @@ class SeeingController(Desk):
         view, index = found
         at = tuple(zip(view.axes.image, index, strict=True))
         is_finite = not self._anatomies[view.model].unbounded
-        if is_finite and (self.state.sight is None or self.state.sight.at != at):
-            self._sights(layer, view).hide_heat()
+        if is_finite and (self.state.field is None or self.state.field.at != at):
+            self._layers_of(layer, view).hide_heat()
             self._show_box(layer, view, index)
 
-    def _hovered(self, layer: Image, request: Request, place: Sequence[float]) -> tuple[View, tuple[int, ...]] | None:
+    def _hovered(
+        self, layer: Image, request: Request, place: Sequence[float]
+    ) -> tuple[ImageView, tuple[int, ...]] | None:
         """Return the pixel under the mouse; None if there is none."""
         view = None if self.viewer.dims.ndisplay == 3 else self._viewed(layer, request)
         if view is None:
@@ -198,7 +208,7 @@ class SeeingController(Desk):
         index = pixel_at(layer, place, self._channel(view))
         return (view, index) if all(0 <= i < n for i, n in zip(index, view.shape, strict=True)) else None
 
-    def look(self, layer: Image, view: View, index: tuple[int, ...], label: int | None) -> None:
+    def measure_at(self, layer: Image, view: ImageView, index: tuple[int, ...], label: int | None) -> None:
         """Show the box of a pixel at once, if the model is known, and ask for the influence."""
         try:
             with explained():
@@ -206,10 +216,10 @@ class SeeingController(Desk):
                 if view.model in self._anatomies:
                     self._show_box(layer, view, index)
         except FcnError as error:
-            self._set(replace(self.state, error=in_dock(error), sight=None))
+            self._set(replace(self.state, error=in_dock(error), field=None))
             return
         self._set(replace(self.state, error="", message=""))
-        self._ask(Task("point", partial(self._eye.look, view, index, label), layer, view, index))
+        self._submit(FieldTask("point", partial(self._worker.measure_at, view, index, label), layer, view, index))
 
     def check(self, kind: str, layer: Image, request: Request) -> None:
         """Begin a check of the plane that is shown."""
@@ -221,7 +231,7 @@ class SeeingController(Desk):
         pairs = [(i, i + 1) if name in view.axes.loop else (0, n) for name, i, n in spans]
         region = Region(tuple(a for a, _ in pairs), tuple(b for _, b in pairs))
         self._set(replace(self.state, error="", message=""))
-        self._ask(Task(kind, partial(self._eye.check, kind, view, region), layer, view))
+        self._submit(FieldTask(kind, partial(self._worker.run_check, kind, view, region), layer, view))
 
     def labels(self) -> list[Labels]:
         """Return the layers in which objects can be measured, topmost first."""
@@ -238,7 +248,7 @@ class SeeingController(Desk):
             return
         plane = image[shown_index(self.viewer, layer)[: image.ndim - ndim]]
         steps = [abs(float(step)) for step in layer.scale[-ndim:]]
-        self._ask(Task("objects", partial(measure, plane.copy(), steps), layer))
+        self._submit(FieldTask("objects", partial(measure, plane.copy(), steps), layer))
 
     def set_objects(self, pixels: float) -> None:
         """Take note of the diameter of the objects, in pixels of the finest axis."""
@@ -249,7 +259,7 @@ class SeeingController(Desk):
         if self._task is not None:
             self._stop("Cancelled.")
 
-    def _viewed(self, layer: Image, request: Request) -> View | None:
+    def _viewed(self, layer: Image, request: Request) -> ImageView | None:
         try:
             with explained():
                 return self.view(layer, request)
@@ -258,49 +268,49 @@ class SeeingController(Desk):
             return None
 
     @staticmethod
-    def _channel(view: View) -> int | None:
+    def _channel(view: ImageView) -> int | None:
         return None if view.image.rgb else view.axes.channel_position
 
-    def _sights(self, layer: Image, view: View) -> Sights:
-        return Sights(self.viewer, layer, self._channel(view))
+    def _layers_of(self, layer: Image, view: ImageView) -> FieldLayers:
+        return FieldLayers(self.viewer, layer, self._channel(view))
 
-    def _show_box(self, layer: Image, view: View, index: tuple[int, ...]) -> None:
+    def _show_box(self, layer: Image, view: ImageView, index: tuple[int, ...]) -> None:
         anatomy = self._anatomies[view.model]
-        box = box_of(anatomy, view, index)
-        sights = self._sights(layer, view)
+        box = receptive_box(anatomy, view, index)
+        sights = self._layers_of(layer, view)
         sights.show_box(box, index)
-        self._boxed = (sights, box, index)
+        self._box_layers = (sights, box, index)
         name = model_catalog.entry(view.model).name
-        self._set(self._advised(replace(self.state, sight=sight_of(anatomy, view, index, name))))
+        self._set(self._advised(replace(self.state, field=pixel_field(anatomy, view, index, name))))
 
     def _show_growth(self) -> None:
         assert self._model is not None
-        growth = growth_of(self._anatomies[self._model.path], self._model)
+        growth = layer_growth(self._anatomies[self._model.path], self._model)
         self._set(self._advised(replace(self.state, growth=growth)))
 
     @staticmethod
-    def _advised(state: SeeingState) -> SeeingState:
-        return replace(state, advice=advice_on(state.objects, state.growth, state.sight))
+    def _advised(state: FieldState) -> FieldState:
+        return replace(state, advice=object_size_advice(state.objects, state.growth, state.field))
 
-    def _ask(self, task: Task) -> None:
+    def _submit(self, task: FieldTask) -> None:
         """Do a task now, or after the one that goes on; a pixel makes way for a pixel."""
         if self._task is None or self._task.kind in ("know", task.kind):
             self._begin(task)
         else:
             self._waiting[task.kind] = task
 
-    def _begin(self, task: Task) -> None:
+    def _begin(self, task: FieldTask) -> None:
         if task.view is not None:
             self._watch(task.source)  # type: ignore[arg-type]  # of what has a view it is an image
         self._task, self._started = task, time.monotonic()
         doing = "" if task.kind == "know" else task.kind
-        self._set(replace(self.state, doing=doing, done=0, total=0, seconds_left=None))
+        self._set(replace(self.state, task=doing, done=0, total=0, seconds_left=None))
         self._runner.start(task.make)
 
-    def _go_on(self) -> None:
+    def _start_next(self) -> None:
         """Begin what waits."""
         self._task = None
-        self._set(replace(self.state, doing="", done=0, total=0, seconds_left=None))
+        self._set(replace(self.state, task="", done=0, total=0, seconds_left=None))
         if self._waiting:
             self._begin(self._waiting.pop(next(iter(self._waiting))))
         elif self._model is not None and self._model.path not in self._anatomies and not self.state.error:
@@ -310,18 +320,18 @@ class SeeingController(Desk):
         self._runner.cancel()
         self._task = None
         self._waiting.clear()
-        self._set(replace(self.state, doing="", done=0, total=0, seconds_left=None, message=message))
+        self._set(replace(self.state, task="", done=0, total=0, seconds_left=None, message=message))
 
     def _on_yielded(self, events: Sequence[Any]) -> None:
         for event in events:
             task = self._task
             if task is None:
                 return
-            if isinstance(event, Known):
-                self._on_known(task, event)
-            elif isinstance(event, Looked):
-                self._on_looked(task, event)
-            elif isinstance(event, Measured):
+            if isinstance(event, AnalysisReady):
+                self._on_analysis(task, event)
+            elif isinstance(event, InfluenceReady):
+                self._on_influence(task, event)
+            elif isinstance(event, ObjectsMeasured):
                 self._on_measured(event)
             elif isinstance(event, CheckStep):
                 spent = time.monotonic() - self._started
@@ -330,7 +340,7 @@ class SeeingController(Desk):
             elif isinstance(event, Certified | EquivarianceDone | BorderTrustDone):
                 self._on_checked(task, event)
 
-    def _on_known(self, task: Task, known: Known) -> None:
+    def _on_analysis(self, task: FieldTask, known: AnalysisReady) -> None:
         is_new = known.model not in self._anatomies
         self._anatomies[known.model] = known.anatomy
         if is_new and self._model is not None and self._model.path == known.model:
@@ -338,53 +348,53 @@ class SeeingController(Desk):
         if is_new and task.kind == "point" and task.view is not None and not known.anatomy.unbounded:
             self._show_box(task.source, task.view, task.index)  # type: ignore[arg-type]  # of points it is an image
 
-    def _on_looked(self, task: Task, looked: Looked) -> None:
+    def _on_influence(self, task: FieldTask, looked: InfluenceReady) -> None:
         assert task.view is not None
         view, done = task.view, looked.done
         model = model_catalog.entry(view.model)
-        sight = sight_of(self._anatomies[view.model], view, task.index, model.name)
+        sight = pixel_field(self._anatomies[view.model], view, task.index, model.name)
         info = model.info
         classes = info.original if view.settings.head == "original" and info.original else info.classes
-        sight = measured(sight, view, looked, classes[done.label].name)
-        sights = self._sights(task.source, view)  # type: ignore[arg-type]  # of points it is an image
-        if self._boxed is not None and self._boxed[2] != task.index:
+        sight = with_influence(sight, view, looked, classes[done.label].name)
+        sights = self._layers_of(task.source, view)  # type: ignore[arg-type]  # of points it is an image
+        if self._box_layers is not None and self._box_layers[2] != task.index:
             return  # the mouse has moved on
         sights.show_heat(done.region, done.heat)
-        self._set(self._advised(replace(self.state, sight=sight)))
+        self._set(self._advised(replace(self.state, field=sight)))
 
-    def _on_measured(self, event: Measured) -> None:
+    def _on_measured(self, event: ObjectsMeasured) -> None:
         if event.pixels <= 0:
             self._set(replace(self.state, error="There are no objects in the plane that is shown of these labels."))
         else:
             self.set_objects(event.pixels)
 
-    def _on_checked(self, task: Task, event: Any) -> None:
+    def _on_checked(self, task: FieldTask, event: Any) -> None:
         assert task.view is not None
         values, top, sentence = _told(event)
-        self._sights(task.source, task.view).show_map(task.kind, event.region, values, top)  # type: ignore[arg-type]
+        self._layers_of(task.source, task.view).show_map(task.kind, event.region, values, top)  # type: ignore[arg-type]
         name = model_catalog.entry(task.view.model).name
         seconds = time.monotonic() - self._started
-        found = Finding(task.kind, sentence, task.view.image.name, name, seconds)
+        found = CheckResult(task.kind, sentence, task.view.image.name, name, seconds)
         others = [one for one in self.state.findings if one.kind != task.kind]
         findings = tuple(sorted([*others, found], key=lambda one: CHECKS.index(one.kind)))
         self._set(replace(self.state, findings=findings))
 
     def _on_finished(self) -> None:
-        self._go_on()
+        self._start_next()
 
     def _on_failed(self, error: Exception) -> None:
-        self._set(replace(self.state, error=self._sentence(error)))
-        self._go_on()
+        self._set(replace(self.state, error=self._message(error)))
+        self._start_next()
 
     def _on_removed(self, event: Any) -> None:
         gone, name = event.value, str(event.value.name)
         self._waiting = {kind: task for kind, task in self._waiting.items() if task.source is not gone}
-        if self._boxed is not None and gone not in self.viewer.layers:
-            self._boxed = None
+        if self._box_layers is not None and gone not in self.viewer.layers:
+            self._box_layers = None
         if self._task is not None and self._task.source is gone:
             self._stop(f"Stopped: the layer {name} was removed.")
         if self._task is None:
-            self._eye.forget()
+            self._worker.clear()
 
     def _on_replaced(self, layer: Image) -> None:
         """Give up what is asked of the earlier pixels of a layer, hide what is drawn, and mark what was found."""
@@ -393,24 +403,24 @@ class SeeingController(Desk):
         if is_asked:
             self._runner.cancel()
             self._task = None
-        self._eye.forget()
-        if self._boxed is not None and self._boxed[0].source is layer:
-            self._boxed = None
-        Sights(self.viewer, layer, None).hide()
+        self._worker.clear()
+        if self._box_layers is not None and self._box_layers[0].source is layer:
+            self._box_layers = None
+        FieldLayers(self.viewer, layer, None).hide()
         state = self.state
-        sight = None if state.sight is not None and state.sight.image == layer.name else state.sight
+        sight = None if state.field is not None and state.field.image == layer.name else state.field
         findings = tuple(replace(one, is_outdated=one.is_outdated or one.image == layer.name) for one in state.findings)
-        is_known = is_asked or sight is not state.sight or findings != state.findings
-        self._set(replace(state, sight=sight, findings=findings))
+        is_known = is_asked or sight is not state.field or findings != state.findings
+        self._set(replace(state, field=sight, findings=findings))
         if is_asked:
-            self._go_on()
+            self._start_next()
         if is_known:
-            self._set(replace(self.state, message=EARLIER.format(name=layer.name)))
+            self._set(replace(self.state, message=OUTDATED.format(name=layer.name)))
 
     def _on_turned(self, _: object = None) -> None:
         """Draw the box in the plane that is shown now."""
-        if self._boxed is not None:
-            sights, box, index = self._boxed
+        if self._box_layers is not None:
+            sights, box, index = self._box_layers
             sights.show_box(box, index)
 
 

@@ -8,18 +8,18 @@ from typing import TYPE_CHECKING, Any
 
 from napari_fcn.errors import ImageError
 from napari_fcn.geometry import Region
-from napari_fcn.gui._controllers.field.state import Growth, LayerRow, Length, Sight
+from napari_fcn.gui._controllers.field.state import AxisExtent, LayerGrowth, LayerRow, PixelField
 from napari_fcn.gui._controllers.image_info import symbol
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from napari_fcn.events import Certified
-    from napari_fcn.gui._controllers.field.state import Looked, View
+    from napari_fcn.gui._controllers.field.state import ImageView, InfluenceReady
     from napari_fcn.gui._controllers.model_catalog import ModelEntry
 
 
-def check_inside(view: View, index: Sequence[int]) -> None:
+def check_inside(view: ImageView, index: Sequence[int]) -> None:
     """Raise ImageError if there is no such pixel."""
     names, size = " ".join(view.axes.image), " × ".join(map(str, view.shape))
     if len(index) != len(view.shape):
@@ -31,7 +31,7 @@ def check_inside(view: View, index: Sequence[int]) -> None:
         )
 
 
-def box_of(anatomy: Any, view: View, index: Sequence[int]) -> Region:
+def receptive_box(anatomy: Any, view: ImageView, index: Sequence[int]) -> Region:
     """Return the pixels that decide about one, on the image axes, exact at its place on the pooling grid.
 
     Raises
@@ -47,9 +47,9 @@ def box_of(anatomy: Any, view: View, index: Sequence[int]) -> Region:
     return Region(tuple(a for a, _ in pairs), tuple(b for _, b in pairs))
 
 
-def sight_of(anatomy: Any, view: View, index: Sequence[int], model: str) -> Sight:
+def pixel_field(anatomy: Any, view: ImageView, index: Sequence[int], model: str) -> PixelField:
     """Return all that is known of a pixel's field without asking the network."""
-    box = box_of(anatomy, view, index)
+    box = receptive_box(anatomy, view, index)
     lengths = []
     for axis, position in enumerate(view.axes.space_positions):
         before, after = anatomy.phases[axis][index[position] % len(anatomy.phases[axis])]
@@ -57,13 +57,13 @@ def sight_of(anatomy: Any, view: View, index: Sequence[int], model: str) -> Sigh
         start, stop = box.start[position], box.stop[position]
         known = symbol(lying.unit) if lying.is_known else ""
         size = before + after + 1
-        lengths.append(Length(view.axes.image[position], size, start, stop - 1, step=lying.step, unit=known))
+        lengths.append(AxisExtent(view.axes.image[position], size, start, stop - 1, step=lying.step, unit=known))
     inside = prod((one.last - one.first + 1) / one.theoretical for one in lengths)
     at = tuple(zip(view.axes.image, map(int, index), strict=True))
-    return Sight(view.image.name, model, at, tuple(lengths), 1 - inside)
+    return PixelField(view.image.name, model, at, tuple(lengths), 1 - inside)
 
 
-def measured(sight: Sight, view: View, looked: Looked, label: str) -> Sight:
+def with_influence(sight: PixelField, view: ImageView, looked: InfluenceReady, label: str) -> PixelField:
     """Return the same with what the network really uses."""
     done = looked.done
     widths = [done.widths[position] for position in view.axes.space_positions]
@@ -79,17 +79,17 @@ def measured(sight: Sight, view: View, looked: Looked, label: str) -> Sight:
     )
 
 
-def growth_of(anatomy: Any, model: ModelEntry) -> Growth:
+def layer_growth(anatomy: Any, model: ModelEntry) -> LayerGrowth:
     """Return how the field of a model grows layer by layer."""
     spec = model.info.spec
     names = tuple("zyx"[-spec.ndim :])
     axes = names if spec.time is None else ("t", *"zyx"[-(spec.ndim - 1) :])
     rows = tuple(LayerRow(one.name, one.kind, one.size, one.jump, one.start) for one in anatomy.layers)
     size = () if anatomy.unbounded else anatomy.field.size
-    return Growth(model.name, axes, tuple(size), rows, tuple(anatomy.unbounded))
+    return LayerGrowth(model.name, axes, tuple(size), rows, tuple(anatomy.unbounded))
 
 
-def advice_on(objects: float, growth: Growth | None, sight: Sight | None) -> str:
+def object_size_advice(objects: float, growth: LayerGrowth | None, sight: PixelField | None) -> str:
     """Return what to do about objects of this diameter, in pixels of the finest axis; empty if it is not known."""
     if objects <= 0 or growth is None or not growth.size:
         return ""

@@ -17,7 +17,7 @@ CHECKS = ("certificate", "equivariance", "border")
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class View:
+class ImageView:
     """An image under a model, read from the layers before the engine looks at it.
 
     Attributes
@@ -47,7 +47,7 @@ class View:
 
 
 @dataclass(frozen=True, slots=True)
-class Length:
+class AxisExtent:
     """What a pixel sees along one axis.
 
     Attributes
@@ -85,7 +85,7 @@ class Radius:
 
 
 @dataclass(frozen=True, slots=True)
-class Sight:
+class PixelField:
     """What one pixel sees.
 
     Attributes
@@ -113,7 +113,7 @@ class Sight:
     image: str
     model: str
     at: tuple[tuple[str, int], ...]
-    lengths: tuple[Length, ...]
+    lengths: tuple[AxisExtent, ...]
     outside: float
     label: str = ""
     radii: tuple[Radius, ...] = ()
@@ -134,7 +134,7 @@ class LayerRow:
 
 
 @dataclass(frozen=True, slots=True)
-class Growth:
+class LayerGrowth:
     """How the field of a model grows.
 
     Attributes
@@ -159,7 +159,7 @@ class Growth:
 
 
 @dataclass(frozen=True, slots=True)
-class Finding:
+class CheckResult:
     """What a check has found: which check, the sentence, on what, how long it took, and whether on earlier pixels."""
 
     kind: str
@@ -171,7 +171,7 @@ class Finding:
 
 
 @dataclass(frozen=True, slots=True)
-class SeeingState:
+class FieldState:
     """All that the dock shows of the controller.
 
     Attributes
@@ -196,30 +196,30 @@ class SeeingState:
         The latest of each check.
     """
 
-    doing: str = ""
+    task: str = ""
     done: int = 0
     total: int = 0
     seconds_left: float | None = None
     message: str = ""
     error: str = ""
-    growth: Growth | None = None
-    sight: Sight | None = None
+    growth: LayerGrowth | None = None
+    field: PixelField | None = None
     objects: float = 0.0
     advice: str = ""
-    findings: tuple[Finding, ...] = ()
+    findings: tuple[CheckResult, ...] = ()
 
     @property
     def is_checking(self) -> bool:
         """Whether something goes on that takes long."""
-        return self.doing in CHECKS
+        return self.task in CHECKS
 
-    def finding(self, kind: str) -> Finding | None:
+    def finding(self, kind: str) -> CheckResult | None:
         """Return what a check has found."""
         return next((one for one in self.findings if one.kind == kind), None)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Known:
+class AnalysisReady:
     """The worker knows how far a model sees; ``anatomy`` is `napari_fcn.receptive_field.theoretical.Anatomy`."""
 
     model: Path
@@ -227,7 +227,7 @@ class Known:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Looked:
+class InfluenceReady:
     """The influence on a pixel is there; ``done`` is `FieldDone`, ``radii`` are in pixels and in units."""
 
     done: Any
@@ -236,7 +236,7 @@ class Looked:
 
 
 @dataclass(frozen=True, slots=True)
-class Measured:
+class ObjectsMeasured:
     """Diameter of the objects in a layer of labels, in pixels of the finest axis."""
 
     pixels: float

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from napari_fcn.gui._controllers.field.state import Known, Looked, Measured, Radius, View
+from napari_fcn.gui._controllers.field.state import AnalysisReady, ImageView, InfluenceReady, ObjectsMeasured, Radius
 from napari_fcn.gui._layers import LayerImage, load_what_layers_need
 
 if TYPE_CHECKING:
@@ -18,21 +18,21 @@ if TYPE_CHECKING:
 
     from napari_fcn.events import FieldDone
     from napari_fcn.geometry import Region
-    from napari_fcn.gui._controllers.model_catalog import Loaded
+    from napari_fcn.gui._controllers.model_catalog import ModelCache
     from napari_fcn.session import Session
 
 SHARES = (0.5, 0.9, 0.99)
 
 
-class Eye:
+class FieldWorker:
     """Keeps the latest model on the latest image, so that the next pixel is answered without reading them again."""
 
-    def __init__(self, loaded: Loaded) -> None:
+    def __init__(self, loaded: ModelCache) -> None:
         self._loaded = loaded
         self._key: tuple[object, ...] = ()
         self._session: Session | None = None
 
-    def know(self, model: Path) -> Iterator[Known | None]:
+    def analyze(self, model: Path) -> Iterator[AnalysisReady | None]:
         """Yield how far a model sees, then look once at almost nothing, so that the first real look is fast."""
         load_what_layers_need()
         yield None
@@ -42,7 +42,7 @@ class Eye:
         from napari_fcn.session import Session
 
         known = analyze(spec)
-        yield Known(model, known)
+        yield AnalysisReady(model, known)
         if known.unbounded:
             return
         blank = np.zeros((spec.channels, *spec.minimum), np.uint8)
@@ -52,7 +52,9 @@ class Eye:
         for _ in session.influence_at([0] * spec.ndim):
             yield None
 
-    def look(self, view: View, index: Sequence[int], label: int | None) -> Iterator[Known | Looked]:
+    def measure_at(
+        self, view: ImageView, index: Sequence[int], label: int | None
+    ) -> Iterator[AnalysisReady | InfluenceReady]:
         """Yield how far the model sees, then the influence on a pixel.
 
         Raises
@@ -61,11 +63,11 @@ class Eye:
             If image, model and pixel do not fit each other, or the model sees everything.
         """
         session = self._open(view)
-        yield Known(view.model, session.analysis)
+        yield AnalysisReady(view.model, session.analysis)
         for done in session.influence_at(index, label):
-            yield _looked(view, done)
+            yield _influence_ready(view, done)
 
-    def check(self, kind: str, view: View, region: Region) -> Iterator[Any]:
+    def run_check(self, kind: str, view: ImageView, region: Region) -> Iterator[Any]:
         """Yield progress, then what a check finds in a region."""
         session = self._open(view)
         checks = {
@@ -76,7 +78,7 @@ class Eye:
         with closing(checks[kind](region)) as events:  # type: ignore[type-var]  # generators can be closed
             yield from events
 
-    def _open(self, view: View) -> Session:
+    def _open(self, view: ImageView) -> Session:
         from napari_fcn.session import Session
 
         checkpoint = self._loaded.load(view.model)
@@ -87,19 +89,19 @@ class Eye:
             self._key = key
         return self._session
 
-    def forget(self) -> None:
+    def clear(self) -> None:
         """Let the image go; the next look reads it anew."""
         self._key, self._session = (), None
 
 
-def measure(labels: npt.NDArray[Any], spacing: Sequence[float]) -> Iterator[Measured]:
+def measure(labels: npt.NDArray[Any], spacing: Sequence[float]) -> Iterator[ObjectsMeasured]:
     """Yield the typical diameter of the objects in an array of labels, in pixels of the finest axis."""
     from napari_fcn.receptive_field.advice import object_size
 
-    yield Measured(object_size(np.asarray(labels), spacing))
+    yield ObjectsMeasured(object_size(np.asarray(labels), spacing))
 
 
-def _looked(view: View, done: FieldDone) -> Looked:
+def _influence_ready(view: ImageView, done: FieldDone) -> InfluenceReady:
     """Return what was found, with distances in the unit of the image where its axes in space have one."""
     from napari_fcn.receptive_field.effective import EffectiveField
 
@@ -111,4 +113,4 @@ def _looked(view: View, done: FieldDone) -> Looked:
     pixels = (done.r50, done.r90, done.r99)
     lengths = [found.radius(share, steps) if unit else None for share in SHARES]
     radii = tuple(Radius(*one) for one in zip(SHARES, pixels, lengths, strict=True))
-    return Looked(done, radii, unit)
+    return InfluenceReady(done, radii, unit)

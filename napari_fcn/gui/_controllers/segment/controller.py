@@ -12,23 +12,23 @@ import numpy as np
 from napari_fcn.errors import FcnError, in_dock
 from napari_fcn.events import FallbackTaken, RunDone, RunPlanned
 from napari_fcn.gui._controllers import model_catalog
-from napari_fcn.gui._controllers.base import Desk
+from napari_fcn.gui._controllers.base import DockController
 from napari_fcn.gui._controllers.segment.output_settings import ZARR
-from napari_fcn.gui._controllers.segment.slider_extent import Lookout
+from napari_fcn.gui._controllers.segment.slider_extent import SliderExtents
 from napari_fcn.gui._controllers.segment.state import ClassShare, RunResult, ViewState
-from napari_fcn.gui._controllers.segment.worker import Job, Seen, segment, warm_up
+from napari_fcn.gui._controllers.segment.worker import LayerJob, VisibleRegion, run_segmentation, warm_up
 from napari_fcn.gui._layers import (
     KINDS,
     Canvas,
-    Gaze,
+    ColourTile,
     Overlay,
-    Painted,
     PixelsReplacedError,
     StoredCanvas,
+    ViewWatcher,
     find_layer,
     fits_in_memory,
     mark_outdated,
-    read,
+    read_layer,
     replaced_during,
     visible_region,
 )
@@ -56,7 +56,7 @@ class _Run:
     """A run that is going on."""
 
     source: Image
-    job: Job
+    job: LayerJob
     model: model_catalog.ModelEntry
     overlay: Overlay | None = None
     planned: RunPlanned | None = None
@@ -74,7 +74,7 @@ class _Run:
         return (time.monotonic() - self.started) / done * (total - done)
 
 
-class Controller(Desk):
+class SegmentController(DockController):
     """Runs models on layers and shows the answers.
 
     Parameters
@@ -97,11 +97,11 @@ class Controller(Desk):
     def __init__(self, viewer: ViewerModel, runner: JobRunner | None = None, parent: QObject | None = None) -> None:
         super().__init__(viewer, ViewState(), parent)
         self._run: _Run | None = None
-        self._told_of: Image | None = None  # of which layer the result is that is shown
-        self._gaze = Gaze(self.viewer, self)
-        self._gaze.settled.connect(self._on_gaze)
-        self.lookout = Lookout(self.viewer, self)
-        self.lookout.failed.connect(self._sentence)
+        self._announced: Image | None = None  # of which layer the result is that is shown
+        self._view_watcher = ViewWatcher(self.viewer, self)
+        self._view_watcher.settled.connect(self._on_gaze)
+        self.slider_extents = SliderExtents(self.viewer, self)
+        self.slider_extents.failed.connect(self._message)
         self._runner = runner or JobRunner(self)
         self._runner.yielded.connect(self._on_yielded)
         self._runner.failed.connect(self._on_failed)
@@ -110,20 +110,20 @@ class Controller(Desk):
     @property
     def is_busy(self) -> bool:
         """Whether a worker thread is alive, also to warm up or to finish the tile at which it was cancelled."""
-        return self._runner.is_running or self.lookout.is_busy
+        return self._runner.is_running or self.slider_extents.is_busy
 
     def connect(self) -> None:
         """Watch the layers: a run ends when its layers go."""
         self.viewer.layers.events.removed.connect(self._on_removed)
-        self._gaze.connect()
-        self.lookout.connect()
+        self._view_watcher.connect()
+        self.slider_extents.connect()
 
     def shutdown(self) -> None:
         """End what runs, without waiting for it, and let go of the viewer."""
         self.viewer.layers.events.removed.disconnect(self._on_removed)
-        self._gaze.disconnect_viewer()
+        self._view_watcher.disconnect_viewer()
         self._unwatch()
-        self.lookout.shutdown()
+        self.slider_extents.shutdown()
         self._run = None
         self._runner.shutdown()
         self._set(replace(self.state, is_running=False))
@@ -135,7 +135,7 @@ class Controller(Desk):
 
     def predict(self, layer: Image, request: Request) -> None:
         """Start to segment a layer; a run that is going on is given up. What goes wrong becomes the error shown."""
-        self._leave()
+        self._restore_view()
         try:
             with explained():
                 self._watch(layer)
@@ -145,7 +145,7 @@ class Controller(Desk):
             self._set(ViewState(error=in_dock(error)))
             return
         self._set(ViewState(is_running=True, message=f"Preparing {self._run.model.name} for {layer.name} …"))
-        self._runner.start(partial(segment, self._run.job, self._loaded))
+        self._runner.start(partial(run_segmentation, self._run.job, self._loaded))
 
     def cancel(self) -> None:
         """End the run; what is finished stays."""
@@ -166,21 +166,21 @@ class Controller(Desk):
 
     def _prepare(self, layer: Image, request: Request) -> _Run:
         model = model_catalog.entry(request.model)
-        image = read(layer)
+        image = read_layer(layer)
         bound = image.bind(model.info.spec, request.axes)
         axes = bound.axes
         canvas, paths = _canvas(request, image, axes)
         protection = Protection((inputs_of({"the image": image.files, "the model": [request.model]}),))
         protection.check_inputs(*paths.values(), *canvas.paths.values())
-        seen = Seen(visible_region(self.viewer, layer, axes))
+        seen = VisibleRegion(visible_region(self.viewer, layer, axes))
         lying = bound.calibration
-        job = Job(image, axes, request.model, request.settings, seen, canvas, paths, lying, protection=protection)
+        job = LayerJob(image, axes, request.model, request.settings, seen, canvas, paths, lying, protection=protection)
         return _Run(layer, job, model)
 
     def _on_gaze(self) -> None:
         """Let the tiles that are on screen now come next."""
         if self._run is not None and self._run.source in self.viewer.layers:
-            self._run.job.seen.region = visible_region(self.viewer, self._run.source, self._run.job.axes)
+            self._run.job.visible.region = visible_region(self.viewer, self._run.source, self._run.job.axes)
 
     def _on_yielded(self, events: Sequence[Any]) -> None:
         run = self._run
@@ -193,7 +193,7 @@ class Controller(Desk):
         for event in events:
             if isinstance(event, RunPlanned):
                 self._on_planned(run, event)
-            elif isinstance(event, Painted):
+            elif isinstance(event, ColourTile):
                 self._on_painted(run, event)
             elif isinstance(event, FallbackTaken):
                 self.state = replace(self.state, total=event.total, message=event.line)
@@ -212,7 +212,7 @@ class Controller(Desk):
         message = f"Segmenting {run.source.name} on {planned.device}{_memory(planned)} …{kept}"
         self.state = replace(self.state, total=planned.tiles, message=message)
 
-    def _on_painted(self, run: _Run, painted: Painted) -> None:
+    def _on_painted(self, run: _Run, painted: ColourTile) -> None:
         assert run.overlay is not None
         run.overlay.write(painted)
         run.counts = run.counts + painted.counts
@@ -220,19 +220,19 @@ class Controller(Desk):
         self.state = replace(self.state, done=painted.done, total=painted.total, seconds_left=left)
 
     def _on_finished(self) -> None:
-        run = self._leave()
+        run = self._restore_view()
         if run is None or run.end is None or run.planned is None or run.overlay is None:
             return
         result = _result(run, run.planned, run.end)
         run.overlay.describe({"model": result.model, "seconds": result.seconds, "device": result.device})
-        self._told_of = run.source
+        self._announced = run.source
         self._set(ViewState(done=run.planned.tiles, total=run.planned.tiles, result=result))
 
     def _on_failed(self, error: Exception) -> None:
-        run = self._leave()
+        run = self._restore_view()
         if isinstance(error, PixelsReplacedError):
-            _outdate(run)
-        self._set(replace(self.state, is_running=False, message="", error=self._sentence(error)))
+            _mark_outdated(run)
+        self._set(replace(self.state, is_running=False, message="", error=self._message(error)))
 
     def _on_removed(self, event: Any) -> None:
         run = self._run
@@ -245,16 +245,16 @@ class Controller(Desk):
         run, result = self._run, self.state.result
         if run is not None and run.source is layer:
             self._stop(str(replaced_during(layer.name)))
-            _outdate(run)
-        elif result is not None and self._told_of is layer:
+            _mark_outdated(run)
+        elif result is not None and self._announced is layer:
             self._set(replace(self.state, result=replace(result, is_outdated=True)))
 
     def _stop(self, message: str) -> None:
         self._runner.cancel()
-        self._leave()
+        self._restore_view()
         self._set(replace(self.state, is_running=False, seconds_left=None, message=message))
 
-    def _leave(self) -> _Run | None:
+    def _restore_view(self) -> _Run | None:
         """Forget the run that is going on, its layers brought up to date, and return it."""
         run, self._run = self._run, None
         if run is not None and run.overlay is not None and run.overlay.is_complete:
@@ -262,7 +262,7 @@ class Controller(Desk):
         return run
 
 
-def _outdate(run: _Run | None) -> None:
+def _mark_outdated(run: _Run | None) -> None:
     """Mark what a run has shown so far as of earlier pixels."""
     for layer in [] if run is None or run.overlay is None else run.overlay.layers.values():
         mark_outdated(layer)

@@ -10,7 +10,7 @@ from qtpy.QtCore import QObject, Signal
 
 from napari_fcn.errors import ImageError
 from napari_fcn.geometry import Region
-from napari_fcn.gui._layers import SliderMarks, read, slid
+from napari_fcn.gui._layers import SliderMarks, read_layer, slider_axes
 from napari_fcn.gui._threads import JobRunner
 from napari_fcn.inference.resampling import plan_resampling
 from napari_fcn.inference.source import ImageSource
@@ -33,7 +33,7 @@ WORDS = {"t": ("frame", "frames"), "z": ("plane", "planes"), "y": ("row", "rows"
 
 
 @dataclass(frozen=True, slots=True)
-class Stretch:
+class SliderExtent:
     """What a network sees along an axis that has a slider, for the answer at the place of the slider.
 
     Attributes
@@ -63,24 +63,24 @@ class Stretch:
 
 
 @dataclass(frozen=True, slots=True)
-class Probed:
+class AxisPhases:
     """How far a network sees along each of its axes, for each phase of its pooling grid; empty if without an end."""
 
     spec: NetSpec
     phases: Phases
 
 
-def probe(spec: NetSpec) -> Iterator[Probed]:
+def probe(spec: NetSpec) -> Iterator[AxisPhases]:
     """Yield how far a network sees; for the worker thread, as it takes a second."""
     from napari_fcn.receptive_field.theoretical import analyze
 
     found = analyze(spec)
-    yield Probed(spec, () if found.unbounded else found.phases)
+    yield AxisPhases(spec, () if found.unbounded else found.phases)
 
 
-def stretches(
+def slider_extents_of(
     phases: Phases, axes: Axes, shape: Sequence[int], slid: dict[str, int], grid: Resampling | None = None
-) -> tuple[Stretch, ...]:
+) -> tuple[SliderExtent, ...]:
     """Return what is seen along each axis of the network that has a slider, exact at its phase and at the border.
 
     Parameters
@@ -105,7 +105,7 @@ def stretches(
     for along, position, name in zip(phases, axes.space_positions, axes.space, strict=False):
         if name in slid and any(before or after for before, after in along):
             first, last = _seen(along, position, slid[name], shape[position], grid)
-            found.append(Stretch(name, slid[name], first, last, shape[position]))
+            found.append(SliderExtent(name, slid[name], first, last, shape[position]))
     return tuple(found)
 
 
@@ -132,7 +132,7 @@ def _needed(grid: Resampling, position: int, start: int, stop: int) -> tuple[int
     return found.start[position], found.stop[position]
 
 
-class Lookout(QObject):
+class SliderExtents(QObject):
     """Knows what networks see. Each is asked once, on a thread of its own: a run is not given up for it.
 
     Attributes
@@ -150,7 +150,7 @@ class Lookout(QObject):
         super().__init__(parent)
         self._viewer = viewer
         self._marks = SliderMarks(viewer)
-        self._known: dict[NetSpec, Phases] = {}
+        self._phases: dict[NetSpec, Phases] = {}
         self._asked: NetSpec | None = None
         self._runner = JobRunner(self)
         self._runner.yielded.connect(self._on_probed)
@@ -174,17 +174,21 @@ class Lookout(QObject):
         self._marks.clear()
         self._asked = None
 
-    def seen(self, layer: Image | None, request: Request | None, model: ModelEntry | None) -> tuple[Stretch, ...]:
+    def extents(
+        self, layer: Image | None, request: Request | None, model: ModelEntry | None
+    ) -> tuple[SliderExtent, ...]:
         """Return what the network sees along the axes that have a slider, and mark it there; nothing if unknown."""
-        found = self._seen(layer, request, model)
+        found = self._compute(layer, request, model)
         self._marks.show({axis: (stretch.first, stretch.last) for axis, stretch in found.items()})
         return tuple(found.values())
 
-    def _seen(self, layer: Image | None, request: Request | None, model: ModelEntry | None) -> dict[int, Stretch]:
+    def _compute(
+        self, layer: Image | None, request: Request | None, model: ModelEntry | None
+    ) -> dict[int, SliderExtent]:
         """Return what is seen, by the axis of the viewer."""
         if layer is None or request is None or model is None:
             return {}
-        image, spec = read(layer), model.info.spec
+        image, spec = read_layer(layer), model.info.spec
         try:
             bound = image.bind(spec, request.axes)
             axes = bound.axes
@@ -192,14 +196,14 @@ class Lookout(QObject):
             grid, _ = plan_resampling(source, (bound.spacing, model.info.voxel_size), request.settings.resample)
         except ImageError:  # the dock says why the model cannot run
             return {}
-        at = {axes.names[axis]: index for axis, index in slid(self._viewer, layer).items()}
+        at = {axes.names[axis]: index for axis, index in slider_axes(self._viewer, layer).items()}
         if not set(axes.space) & set(at):
             return {}
-        if spec not in self._known:
+        if spec not in self._phases:
             self._ask(spec)
             return {}
         offset = self._viewer.dims.ndim - layer.ndim
-        found = stretches(self._known[spec], axes, source.shape, at, grid)
+        found = slider_extents_of(self._phases[spec], axes, source.shape, at, grid)
         return {offset + axes.names.index(stretch.axis): stretch for stretch in found}
 
     def _ask(self, spec: NetSpec) -> None:
@@ -214,6 +218,6 @@ class Lookout(QObject):
     def _on_slid(self, _: object = None) -> None:
         self.changed.emit()
 
-    def _on_probed(self, found: Sequence[Probed]) -> None:
-        self._known |= {one.spec: one.phases for one in found}
+    def _on_probed(self, found: Sequence[AxisPhases]) -> None:
+        self._phases |= {one.spec: one.phases for one in found}
         self.changed.emit()

@@ -14,8 +14,8 @@ from napari_fcn.errors import ImageError
 from napari_fcn.events import RunDone, RunPlanned, TileDone
 from napari_fcn.gui._layers import (
     Canvas,
+    ColourTile,
     LayerImage,
-    Painted,
     StoredCanvas,
     content_of,
     load_what_layers_need,
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
     from napari_fcn.geometry import Axes, Region
     from napari_fcn.geometry.calibration import Calibration
-    from napari_fcn.gui._controllers.model_catalog import Loaded
+    from napari_fcn.gui._controllers.model_catalog import ModelCache
     from napari_fcn.io import ResultMeta
     from napari_fcn.runs.writer import Event
     from napari_fcn.session import Session
@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(slots=True, eq=False)
-class Seen:
+class VisibleRegion:
     """What is on screen of a layer, now: the GUI thread says so, and the worker asks before each tile.
 
     Attributes
@@ -53,7 +53,7 @@ class Seen:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Job:
+class LayerJob:
     """All that a run needs, read from the layers before it starts.
 
     Attributes
@@ -86,7 +86,7 @@ class Job:
     axes: Axes
     model: Path
     settings: PredictSettings
-    seen: Seen
+    visible: VisibleRegion
     canvas: Canvas | StoredCanvas
     paths: Mapping[str, Path] = field(default_factory=dict)
     calibration: Calibration = NO_AXES
@@ -95,7 +95,7 @@ class Job:
     kinds: tuple[str, ...] = ()
 
 
-def segment(job: Job, loaded: Loaded) -> Iterator[Painted | Event]:
+def run_segmentation(job: LayerJob, loaded: ModelCache) -> Iterator[ColourTile | Event]:
     """Yield the plan, each tile as it is shown, and the end.
 
     Raises
@@ -153,15 +153,15 @@ def _folder(image: LayerImage) -> Path | None:
     return root / image.data.path if isinstance(root, Path) else None
 
 
-def _events(session: Session, job: Job) -> Iterator[Event]:
+def _events(session: Session, job: LayerJob) -> Iterator[Event]:
     if not job.paths:
-        return session.predict(job.seen)
+        return session.predict(job.visible)
     from napari_fcn.runs.writer import RunWriter
 
-    return RunWriter(job.paths, job.overwrite, protection=job.protection).run(session, _meta(session, job), job.seen)
+    return RunWriter(job.paths, job.overwrite, protection=job.protection).run(session, _meta(session, job), job.visible)
 
 
-def _meta(session: Session, job: Job) -> ResultMeta:
+def _meta(session: Session, job: LayerJob) -> ResultMeta:
     """Return what files of this run say about themselves."""
     from napari_fcn.io import ResultMeta
     from napari_fcn.runs.writer import provenance
@@ -174,7 +174,7 @@ def _meta(session: Session, job: Job) -> ResultMeta:
     )
 
 
-def warm_up(model: Path, loaded: Loaded) -> Iterator[None]:
+def warm_up(model: Path, loaded: ModelCache) -> Iterator[None]:
     """Load torch and a model and run it on almost nothing, so that the first real run answers at once."""
     load_what_layers_need()
     yield

@@ -9,8 +9,8 @@ import numpy as np
 from napari_fcn.gui._layers import (
     KEY,
     KINDS,
-    Crop,
-    Place,
+    BoxLayer,
+    PartialLayer,
     find_layer,
     look_at,
     on_layer,
@@ -27,12 +27,12 @@ if TYPE_CHECKING:
 
     from napari_fcn.events import CandidateEvaluated, RegionSuggested
     from napari_fcn.geometry import Region
-    from napari_fcn.gui._controllers.teach.messages import SideBySide, Unsure
+    from napari_fcn.gui._controllers.teach.messages import ComparisonReady, UncertaintyReady
 
 OVERLAYS = KINDS
 
 
-class Looks:
+class AuxiliaryLayers:
     """What can be looked at besides the answer; its layers are made when they are first needed and then used again.
 
     Parameters
@@ -49,11 +49,11 @@ class Looks:
 
     def __init__(self, viewer: ViewerModel, source: Image, channel: int | None, like: Layer) -> None:
         self._viewer, self._source, self._channel, self._like = viewer, source, channel, like
-        self._changes = Crop(viewer, source, channel, "changes")
-        self._unsure = Crop(viewer, source, channel, "uncertainty")
-        self._answer = Crop(viewer, source, channel, "compared")
-        self._place = Place(viewer, source, channel, "next place")
-        self._pair: SideBySide | None = None
+        self._changes = PartialLayer(viewer, source, channel, "changes")
+        self._unsure = PartialLayer(viewer, source, channel, "uncertainty")
+        self._answer = PartialLayer(viewer, source, channel, "compared")
+        self._place = BoxLayer(viewer, source, channel, "next place")
+        self._pair: ComparisonReady | None = None
         self._hidden: list[Layer] = []
 
     @property
@@ -76,11 +76,11 @@ class Looks:
         """Do not show them any more."""
         self._changes.hide()
 
-    def show_unsure(self, unsure: Unsure) -> None:
+    def show_uncertainty(self, unsure: UncertaintyReady) -> None:
         """Show how unsure the model is."""
         show_uncertainty(self._unsure, unsure.region, unsure.values)
 
-    def hide_unsure(self) -> None:
+    def hide_uncertainty(self) -> None:
         """Do not show it any more."""
         self._unsure.hide()
 
@@ -93,7 +93,7 @@ class Looks:
         """Take the box away."""
         self._place.hide()
 
-    def compare(self, pair: SideBySide) -> None:
+    def compare(self, pair: ComparisonReady) -> None:
         """Keep two answers to be shown, and hide the present one."""
         if self._pair is None:
             found = [find_layer(self._viewer, self._source, kind) for kind in OVERLAYS]

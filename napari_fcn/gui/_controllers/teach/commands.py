@@ -10,8 +10,8 @@ import numpy as np
 
 from napari_fcn.errors import FcnError
 from napari_fcn.events import ComparisonTile
-from napari_fcn.gui._controllers.teach.messages import PinsChanged, Saved, SideBySide
-from napari_fcn.gui._layers import paint
+from napari_fcn.gui._controllers.teach.messages import ComparisonReady, ModelSaved, PinsChanged
+from napari_fcn.gui._layers import colorize_tile
 from napari_fcn.models.card import ClassLabel
 
 if TYPE_CHECKING:
@@ -19,46 +19,48 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from napari_fcn.geometry import Region
-    from napari_fcn.gui._controllers.teach.messages import TaughtClass
-    from napari_fcn.gui._controllers.teach.worker import Lesson
+    from napari_fcn.gui._controllers.teach.messages import PaintedClass
+    from napari_fcn.gui._controllers.teach.worker import TeachWorker
 
 
 # Okabe & Ito (2008), told apart with every kind of colour vision; the order is that of the shipped models.
 PALETTE = ("#56b4e9", "#d55e00", "#e69f00", "#009e73", "#cc79a7", "#f0e442", "#0072b2", "#999999")
-LEAST, MOST = 2, 9  # classes; each has a key
+MIN_CLASSES, MAX_CLASSES = 2, 9  # classes; each has a key
 
 
-def added(classes: Sequence[TaughtClass]) -> SetClasses:
+def add_class(classes: Sequence[PaintedClass]) -> SetClasses:
     """Return the classes with a new one at the end, called as its key, in a colour that none has."""
     labels = _labels(classes)
     taken, names = {label.colour.lower() for label in labels}, {label.name for label in labels}
     colour = next((colour for colour in PALETTE if colour not in taken), PALETTE[len(labels) % len(PALETTE)])
-    name = next(f"class {n}" for n in range(len(labels) + 1, len(labels) + MOST + 2) if f"class {n}" not in names)
+    name = next(
+        f"class {n}" for n in range(len(labels) + 1, len(labels) + MAX_CLASSES + 2) if f"class {n}" not in names
+    )
     return SetClasses((*labels, ClassLabel(name, colour)), (*range(len(labels)), None), labels)
 
 
-def removed(classes: Sequence[TaughtClass], index: int) -> SetClasses:
+def remove_class(classes: Sequence[PaintedClass], index: int) -> SetClasses:
     """Return the classes without one; what is painted as it is forgotten."""
     kept = tuple(old for old in range(len(classes)) if old != index)
     labels = _labels(classes)
     return SetClasses(tuple(labels[old] for old in kept), kept, labels)
 
 
-def renamed(classes: Sequence[TaughtClass], index: int, name: str) -> SetClasses:
+def rename_class(classes: Sequence[PaintedClass], index: int, name: str) -> SetClasses:
     """Return the classes with another name for one."""
     labels = list(_labels(classes))
     labels[index] = replace(labels[index], name=name)
     return SetClasses(tuple(labels), tuple(range(len(labels))), _labels(classes))
 
 
-def recoloured(classes: Sequence[TaughtClass], index: int, colour: str) -> SetClasses:
+def recolour_class(classes: Sequence[PaintedClass], index: int, colour: str) -> SetClasses:
     """Return the classes with another colour ``#rrggbb`` for one."""
     labels = list(_labels(classes))
     labels[index] = replace(labels[index], colour=colour)
     return SetClasses(tuple(labels), tuple(range(len(labels))), _labels(classes))
 
 
-def _labels(classes: Sequence[TaughtClass]) -> tuple[ClassLabel, ...]:
+def _labels(classes: Sequence[PaintedClass]) -> tuple[ClassLabel, ...]:
     return tuple(ClassLabel(entry.name, entry.colour) for entry in classes)
 
 
@@ -76,7 +78,7 @@ class Command(Protocol):
     is_restoring: ClassVar[bool]
     is_long: ClassVar[bool]
 
-    def run(self, lesson: Lesson) -> Iterator[Any]:
+    def run(self, lesson: TeachWorker) -> Iterator[Any]:
         """Yield what there is to tell."""
 
 
@@ -99,18 +101,18 @@ class _Long:
 class Undo(_Restoring):
     """Go back to the commit before the present one."""
 
-    def run(self, lesson: Lesson) -> Iterator[Any]:
+    def run(self, lesson: TeachWorker) -> Iterator[Any]:
         """Yield the history, and how the corrections change."""
-        yield from lesson.recall(lesson.teaching.undo)
+        yield from lesson.restore(lesson.teaching.undo)
 
 
 @dataclass(frozen=True)
 class Redo(_Restoring):
     """Go forward again."""
 
-    def run(self, lesson: Lesson) -> Iterator[Any]:
+    def run(self, lesson: TeachWorker) -> Iterator[Any]:
         """Yield the history, and how the corrections change."""
-        yield from lesson.recall(lesson.teaching.redo)
+        yield from lesson.restore(lesson.teaching.redo)
 
 
 @dataclass(frozen=True)
@@ -119,9 +121,9 @@ class GoTo(_Restoring):
 
     number: int
 
-    def run(self, lesson: Lesson) -> Iterator[Any]:
+    def run(self, lesson: TeachWorker) -> Iterator[Any]:
         """Yield the history, and how the corrections change."""
-        yield from lesson.recall(partial(lesson.teaching.go_to, self.number))
+        yield from lesson.restore(partial(lesson.teaching.go_to, self.number))
 
 
 @dataclass(frozen=True)
@@ -139,24 +141,24 @@ class SetClasses(_Restoring):
     """
 
     classes: tuple[ClassLabel, ...]
-    kept: tuple[int | None, ...]
+    old_indices: tuple[int | None, ...]
     present: tuple[ClassLabel, ...]
 
-    def run(self, lesson: Lesson) -> Iterator[Any]:
+    def run(self, lesson: TeachWorker) -> Iterator[Any]:
         """Yield the history, and how the corrections change; FcnError if the classes have become others since."""
         if tuple(lesson.teaching.classes) != self.present:
             raise FcnError("The classes have changed before this was done, so nothing was done. Please try again.")
-        yield from lesson.reclassify(self.classes, self.kept)
+        yield from lesson.reclassify(self.classes, self.old_indices)
 
 
 @dataclass(frozen=True)
-class Rename(_Quick):
+class RenameCommit(_Quick):
     """Give a commit a name."""
 
     number: int
     name: str
 
-    def run(self, lesson: Lesson) -> Iterator[Any]:
+    def run(self, lesson: TeachWorker) -> Iterator[Any]:
         """Yield the history."""
         yield from lesson.teaching.rename(self.number, self.name)
 
@@ -165,7 +167,7 @@ class Rename(_Quick):
 class Accept(_Quick):
     """Let the candidate that waits replace the accepted weights."""
 
-    def run(self, lesson: Lesson) -> Iterator[Any]:
+    def run(self, lesson: TeachWorker) -> Iterator[Any]:
         """Yield the history."""
         yield from lesson.teaching.accept()
 
@@ -174,32 +176,32 @@ class Accept(_Quick):
 class Reject(_Quick):
     """Drop the candidate that waits."""
 
-    def run(self, lesson: Lesson) -> Iterator[Any]:
+    def run(self, lesson: TeachWorker) -> Iterator[Any]:
         """Yield nothing."""
         lesson.teaching.reject()
         yield from ()
 
 
 @dataclass(frozen=True)
-class Pin(_Quick):
+class AddPin(_Quick):
     """Keep a region as it is answered now."""
 
     region: Region
     name: str
 
-    def run(self, lesson: Lesson) -> Iterator[PinsChanged]:
+    def run(self, lesson: TeachWorker) -> Iterator[PinsChanged]:
         """Yield the names of all pins."""
         lesson.teaching.pin(self.region, self.name)
         yield pins(lesson)
 
 
 @dataclass(frozen=True)
-class Unpin(_Quick):
+class RemovePin(_Quick):
     """Let a region change again."""
 
     name: str
 
-    def run(self, lesson: Lesson) -> Iterator[PinsChanged]:
+    def run(self, lesson: TeachWorker) -> Iterator[PinsChanged]:
         """Yield the names of all pins."""
         lesson.teaching.unpin(self.name)
         yield pins(lesson)
@@ -212,12 +214,12 @@ class Save(_Quick):
     path: Path
     number: int
 
-    def run(self, lesson: Lesson) -> Iterator[Saved]:
+    def run(self, lesson: TeachWorker) -> Iterator[ModelSaved]:
         """Yield where it was written."""
         lesson.inputs.check_file(self.path)
         lesson.teaching.checkpoint(self.number).save(self.path)
-        lesson.journal.record("save", path=str(self.path))
-        yield Saved(str(self.path))
+        lesson.writer.record("save", path=str(self.path))
+        yield ModelSaved(str(self.path))
 
 
 @dataclass(frozen=True)
@@ -228,19 +230,19 @@ class Compare(_Long):
     second: int
     view: Region
 
-    def run(self, lesson: Lesson) -> Iterator[SideBySide | None]:
+    def run(self, lesson: TeachWorker) -> Iterator[ComparisonReady | None]:
         """Yield None while it takes, then both answers."""
         canvas = {n: np.zeros((*self.view.shape, 4), np.uint8) for n in (self.first, self.second)}
         for compared in lesson.teaching.compare(self.first, self.second, self.view):
             if not isinstance(compared, ComparisonTile):
                 yield None
                 continue
-            painted = paint(compared.tile, [label.colour for label in lesson.classes_of(compared.commit)])
+            painted = colorize_tile(compared.tile, [label.colour for label in lesson.classes_of(compared.commit)])
             shown = painted.region.intersection(self.view)
             inside = painted.colours[shown.relative_to(painted.region).slices]
             canvas[compared.commit][shown.relative_to(self.view).slices] = inside
             yield None
-        yield SideBySide((self.first, self.second), self.view, (canvas[self.first], canvas[self.second]))
+        yield ComparisonReady((self.first, self.second), self.view, (canvas[self.first], canvas[self.second]))
 
 
 @dataclass(frozen=True)
@@ -249,11 +251,11 @@ class Suggest(_Long):
 
     view: Region
 
-    def run(self, lesson: Lesson) -> Iterator[Any]:
+    def run(self, lesson: TeachWorker) -> Iterator[Any]:
         """Yield the place."""
         yield from lesson.teaching.suggest(self.view)
 
 
-def pins(lesson: Lesson) -> PinsChanged:
+def pins(lesson: TeachWorker) -> PinsChanged:
     """Return the names of all pins."""
     return PinsChanged(tuple(pin.name for pin in lesson.teaching.pins))

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from napari_fcn.geometry import Region
-from napari_fcn.gui._layers import Restored, Stroke
+from napari_fcn.gui._layers import LabelChange, Stroke
 from napari_fcn.learning.annotations import AnnotationSet, Samples, is_inside
 from napari_fcn.learning.sparse import SparseLabels
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     import numpy.typing as npt
 
 
-class Sheet:
+class LabelStore:
     """Corrections as the worker knows them, stroke by stroke; the layer itself stays with the GUI thread.
 
     Parameters
@@ -46,7 +46,7 @@ class Sheet:
         """Return what makes an empty layer into this sheet."""
         return tuple(Stroke(region, self._labels[region.slices]) for region in self._annotated.regions)
 
-    def become(self, samples: Samples) -> tuple[Restored, ...]:
+    def replace_with(self, samples: Samples) -> tuple[LabelChange, ...]:
         """Hold other samples from now on, and return how the layer has to change."""
         after = tuple(_in_blocks(samples, self._labels.block))
         for stroke in after:  # of another branch, painted where nothing of this one is
@@ -58,18 +58,18 @@ class Sheet:
             stroke.write(self._labels)
         return self._differences(before)
 
-    def renumber(self, kept: Sequence[int | None]) -> tuple[Restored, ...]:
+    def remap_classes(self, old_indices: Sequence[int | None]) -> tuple[LabelChange, ...]:
         """Give each class its new number (``kept[new]`` is the old one), and return how the layer has to change."""
-        before, table = self.strokes(), renumbering(kept)
+        before, table = self.strokes(), label_table(old_indices)
         for stroke in before:
             self._labels[stroke.region.slices] = table[stroke.labels]
         return self._differences(before)
 
-    def _differences(self, before: Sequence[Stroke]) -> tuple[Restored, ...]:
+    def _differences(self, before: Sequence[Stroke]) -> tuple[LabelChange, ...]:
         self._samples = self._annotated.read_samples(self._labels)
         now = [self._labels[stroke.region.slices] for stroke in before]
         return tuple(
-            Restored(stroke.region, stroke.labels, labels)
+            LabelChange(stroke.region, stroke.labels, labels)
             for stroke, labels in zip(before, now, strict=True)
             if not np.array_equal(stroke.labels, labels)
         )
@@ -95,10 +95,10 @@ def _replaced(samples: Samples, labels: SparseLabels, region: Region) -> Samples
     return Samples(samples.shape, index[order], label, np.zeros(index.size, np.int32))
 
 
-def renumbering(kept: Sequence[int | None]) -> npt.NDArray[np.uint8]:
+def label_table(old_indices: Sequence[int | None]) -> npt.NDArray[np.uint8]:
     """Return the new value of each value of the corrections; those of classes that are gone become 0."""
     table = np.zeros(256, np.uint8)
-    for new, old in enumerate(kept):
+    for new, old in enumerate(old_indices):
         if old is not None:
             table[old + 1] = new + 1
     return table

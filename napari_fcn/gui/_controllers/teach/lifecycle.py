@@ -17,19 +17,19 @@ from napari_fcn.gui._layers import (
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from napari_fcn.gui._controllers.model_catalog import Loaded
+    from napari_fcn.gui._controllers.model_catalog import ModelCache
 
 import time
 from typing import TYPE_CHECKING, Any
 
 from napari_fcn.errors import FcnError, in_dock
-from napari_fcn.gui._controllers.base import Desk
-from napari_fcn.gui._controllers.teach.open_session import Tools
-from napari_fcn.gui._controllers.teach.progress import KIND, Progress
-from napari_fcn.gui._controllers.teach.project_writer import Journal, OpenBook
-from napari_fcn.gui._controllers.teach.setup import Wish, begin, is_same_model, own_wish
+from napari_fcn.gui._controllers.base import DockController
+from napari_fcn.gui._controllers.teach.open_session import Factories
+from napari_fcn.gui._controllers.teach.progress import KIND, TeachProgress
+from napari_fcn.gui._controllers.teach.project_writer import ProjectGuard, ProjectWriter
+from napari_fcn.gui._controllers.teach.setup import TeachRequest, create_session, is_same_model, own_request
 from napari_fcn.gui._controllers.teach.state import TeachState
-from napari_fcn.gui._controllers.teach.throttle import Herald
+from napari_fcn.gui._controllers.teach.throttle import UpdateThrottle
 from napari_fcn.gui._threads import JobRunner, Writer
 from napari_fcn.learning.cancellation import cancellation_scope
 from napari_fcn.system_errors import explained
@@ -39,14 +39,14 @@ if TYPE_CHECKING:
     from napari.layers import Image
     from qtpy.QtCore import QObject
 
-    from napari_fcn.gui._controllers.teach.layers import Course
+    from napari_fcn.gui._controllers.teach.layers import TeachLayers
     from napari_fcn.gui._layers import Stroke
 
 PERIOD = 8  # milliseconds between two looks at what has been learnt
 HEAD_START = 0.5  # seconds in which an answer should be there; what a network learns afterwards may take longer
 
 
-class Classroom(Desk):
+class TeachLifecycle(DockController):
     """Begins and ends courses; what happens in one is for those who inherit from it.
 
     Parameters
@@ -61,23 +61,23 @@ class Classroom(Desk):
 
     state: TeachState
 
-    def __init__(self, viewer: ViewerModel, tools: Tools | None = None, parent: QObject | None = None) -> None:
+    def __init__(self, viewer: ViewerModel, tools: Factories | None = None, parent: QObject | None = None) -> None:
         super().__init__(viewer, TeachState(), parent)
-        self._tools = tools or Tools()
-        self._course: Course | None = None
+        self._factories = tools or Factories()
+        self._layers: TeachLayers | None = None
         self._folders: dict[object, Path] = {}  # what was chosen -> its project
         self._key: object = None
-        self._wish: Wish | None = None
-        self._recorded = Progress()  # what the project knows of what the dock shows
+        self._request: TeachRequest | None = None
+        self._recorded = TeachProgress()  # what the project knows of what the dock shows
         self._writer = Writer(self)
         self._writer.written.connect(self._on_written)
         self._writer.failed.connect(self._on_unwritten)
-        self._book = OpenBook()
-        self.destroyed.connect(self._book.close)
+        self._guard = ProjectGuard()
+        self.destroyed.connect(self._guard.close)
         self._runner = JobRunner(self, PERIOD, HEAD_START, cancellation_scope)
         self._runner.failed.connect(self._on_failed)
-        self._herald = Herald(self, self._tools.timer)
-        self._herald.due.connect(self._on_due)
+        self._throttle = UpdateThrottle(self, self._factories.timer)
+        self._throttle.due.connect(self._on_due)
 
     @property
     def is_busy(self) -> bool:
@@ -87,17 +87,17 @@ class Classroom(Desk):
     @property
     def is_late(self) -> bool:
         """Whether there is something that the dock will show soon."""
-        return self._herald.is_waiting
+        return self._throttle.is_waiting
 
     @property
     def is_answering(self) -> bool:
         """Whether a stroke waits for its answer, so that whatever else is to be drawn had better wait."""
-        return self._herald.is_held
+        return self._throttle.is_held
 
     @property
-    def course(self) -> Course | None:
+    def layers(self) -> TeachLayers | None:
         """The layers of what is taught; None if nothing is."""
-        return self._course
+        return self._layers
 
     def connect(self) -> None:
         """Watch the viewer."""
@@ -113,34 +113,34 @@ class Classroom(Desk):
 
     def warm_up(self, model: Path | None) -> None:
         """Load what the first stroke will need, unless something runs already."""
-        if self._course is None and not self._runner.is_running:
+        if self._layers is None and not self._runner.is_running:
             self._runner.start(partial(warm_up_teaching, model, self._loaded))
 
-    def start(self, wish: Wish) -> None:
+    def start(self, request: TeachRequest) -> None:
         """Begin to teach, or go on where this dock was before; what goes wrong becomes the error shown."""
-        self._start(replace(wish, folder=self._folders.get(wish.key)), wish)
+        self._start(replace(request, folder=self._folders.get(request.key)), request)
 
-    def open_project(self, wish: Wish) -> None:
+    def open_project(self, request: TeachRequest) -> None:
         """Go on with the project in ``wish.folder`` on its image; what goes wrong becomes the error shown."""
-        own = own_wish(wish)
-        self._start(own, replace(own, model=wish.model, new=wish.new) if is_same_model(wish, own) else own)
+        own = own_request(request)
+        self._start(own, replace(own, model=request.model, new=request.new) if is_same_model(request, own) else own)
 
     @property
-    def taught(self) -> Wish | None:
+    def session_source(self) -> TeachRequest | None:
         """What was chosen to be taught; None if nothing is. A project has a copy of the model that was chosen."""
-        return None if self._course is None else self._wish
+        return None if self._layers is None else self._request
 
     def stop(self, message: str = "Teaching has ended; layers and project stay.") -> None:
         """End the course, without waiting for it."""
-        course = self._course
+        course = self._layers
         if course is None:
             return
         if course.corrections.layer in self.viewer.layers:
             course.corrections.flush()
         self._record_progress()
-        self._course = None
+        self._layers = None
         self._runner.cancel()
-        self._herald.release()
+        self._throttle.release()
         self._unwatch()
         course.close()
         self._writer.watch()
@@ -150,7 +150,7 @@ class Classroom(Desk):
         """End the course because the user wants it."""
         self.stop()
 
-    def _ask(self) -> None:
+    def _submit(self) -> None:
         raise NotImplementedError
 
     def _on_painted(self, strokes: tuple[Stroke, ...]) -> None:
@@ -159,55 +159,55 @@ class Classroom(Desk):
     def _on_label(self, label: int) -> None:
         raise NotImplementedError
 
-    def _start(self, wish: Wish, chosen: Wish) -> None:
+    def _start(self, request: TeachRequest, chosen: TeachRequest) -> None:
         self.stop("")
         try:
             with explained():
-                wish = own_wish(wish)
+                request = own_request(request)
                 state = TeachState(
                     phase="opening",
-                    image=wish.layer.name,
-                    model=wish.model_name(),
+                    image=request.layer.name,
+                    model=request.model_name(),
                     is_live=self.state.is_live,
-                    settings=wish.settings,
-                    classes=wish.classes(),
-                    message=f"Preparing to teach on {wish.layer.name} …",
+                    settings=request.settings,
+                    classes=request.classes(),
+                    message=f"Preparing to teach on {request.layer.name} …",
                     is_3d=self.viewer.dims.ndisplay == 3,
                 )
-                self._watch(wish.layer)
-                journal = self._book.journal = Journal(self._writer)
-                self._course = begin(self.viewer, wish, journal, self._loaded, self._tools)
+                self._watch(request.layer)
+                journal = self._guard.writer = ProjectWriter(self._writer)
+                self._layers = create_session(self.viewer, request, journal, self._loaded, self._factories)
         except FcnError as error:
             self._set(TeachState(error=in_dock(error), is_live=self.state.is_live))
             return
-        self._key, self._wish = chosen.key, chosen
-        corrections = self._course.corrections
+        self._key, self._request = chosen.key, chosen
+        corrections = self._layers.corrections
         corrections.changed.connect(self._on_painted)
         corrections.lost.connect(self.stop)
         corrections.label_chosen.connect(self._on_label)
         corrections.take_up()
         self._set(replace(state, label=corrections.layer.selected_label))
-        self._ask()
+        self._submit()
 
     def _set(self, state: Any) -> None:
         """Show a state at once, as the user has done something."""
-        self._herald.forget()
+        self._throttle.cancel()
         super()._set(state)
 
     def _note(self, state: TeachState) -> None:
         """Show a state when there is time: the worker has told something."""
         self.state = state
-        self._herald.tell()
+        self._throttle.request()
 
     def _on_due(self) -> None:
         self._set(self.state)
 
     def _record_progress(self) -> None:
         """Write into the project what the dock shows and nothing else there says."""
-        course, progress = self._course, self.state.progress
-        facts = progress.news(self._recorded)
-        if course is not None and course.lesson is not None and self.state.is_open and facts:
-            course.lesson.journal.record(KIND, **facts)
+        course, progress = self._layers, self.state.progress
+        facts = progress.changes_since(self._recorded)
+        if course is not None and course.worker is not None and self.state.is_open and facts:
+            course.worker.writer.record(KIND, **facts)
             self._recorded = progress
 
     def _remember(self, project: str) -> None:
@@ -217,26 +217,26 @@ class Classroom(Desk):
 
     def _on_failed(self, error: Exception) -> None:
         """Stop to learn; what was painted stays and is written."""
-        text = self._sentence(error)
+        text = self._message(error)
         if not self.state.is_open:
             self._folders.pop(self._key, None)
             self.stop("")
             self._set(replace(self.state, error=text))
             return
-        if self._course is not None:
-            self._course.corrections.release()
+        if self._layers is not None:
+            self._layers.corrections.release()
         self._set(replace(self.state, is_live=False, is_working=False, error=text))
 
     def _on_removed(self, event: Any) -> None:
-        if self._course is not None and self._course.has_lost(event.value):
+        if self._layers is not None and self._layers.depends_on(event.value):
             self.stop(f"The layer {event.value.name} was removed, so teaching has stopped. Press Start to go on.")
 
     def _on_turned(self, _: object = None) -> None:
-        if self._course is not None:
+        if self._layers is not None:
             self._set(replace(self.state, is_3d=self.viewer.dims.ndisplay == 3))
 
     def _on_replaced(self, layer: Image) -> None:
-        if self._course is not None and self._course.source is layer:
+        if self._layers is not None and self._layers.source is layer:
             self.stop(
                 f"The pixels of {layer.name} have changed, so teaching has stopped; its answer is of the earlier "
                 "pixels. Press Start to teach on the new ones."
@@ -247,10 +247,10 @@ class Classroom(Desk):
         self._note(replace(self.state, saved_at=time.monotonic(), is_saving=self._writer.is_writing, warning=warning))
 
     def _on_unwritten(self, error: Exception) -> None:
-        self._set(replace(self.state, warning=f"Not saved yet: {self._sentence(error)}"))
+        self._set(replace(self.state, warning=f"Not saved yet: {self._message(error)}"))
 
 
-def warm_up_teaching(model: Path | None, loaded: Loaded) -> Iterator[None]:
+def warm_up_teaching(model: Path | None, loaded: ModelCache) -> Iterator[None]:
     """Load what teaching will need and learn from two pixels, so that the first real stroke is answered at once."""
     load_what_layers_need()
     yield

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from napari_fcn.gui._controllers.teach.progress import Progress
+from napari_fcn.gui._controllers.teach.progress import TeachProgress
 from napari_fcn.gui._layers import visible
 
 if TYPE_CHECKING:
@@ -13,15 +13,15 @@ if TYPE_CHECKING:
     import numpy.typing as npt
 
     from napari_fcn.geometry import Region
-    from napari_fcn.gui._controllers.teach.worker import Lesson
-    from napari_fcn.gui._layers import Restored, Stroke
+    from napari_fcn.gui._controllers.teach.worker import TeachWorker
+    from napari_fcn.gui._layers import LabelChange, Stroke
     from napari_fcn.settings import TeachSettings
 
     Picture = npt.NDArray[np.uint8]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Told:
+class SessionMessage:
     """Something that one lesson tells; it may arrive when another has begun.
 
     Attributes
@@ -34,13 +34,13 @@ class Told:
         The event.
     """
 
-    lesson: Lesson
+    worker: TeachWorker
     strokes: int
-    what: Any
+    event: Any
 
 
 @dataclass(frozen=True, slots=True)
-class TaughtClass:
+class PaintedClass:
     """A class while it is taught: its name, its colour ``#rrggbb``, and how many pixels are painted as it."""
 
     name: str
@@ -54,7 +54,7 @@ class TaughtClass:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Opened:
+class SessionOpened:
     """Everything is ready to learn.
 
     Attributes
@@ -77,18 +77,18 @@ class Opened:
         What an earlier session has shown.
     """
 
-    classes: tuple[TaughtClass, ...]
+    classes: tuple[PaintedClass, ...]
     settings: TeachSettings
     strokes: tuple[Stroke, ...] = ()
     project: str = ""
     device: str = ""
     notes: tuple[str, ...] = ()
     turn: int = 0
-    progress: Progress = field(default_factory=Progress)
+    progress: TeachProgress = field(default_factory=TeachProgress)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Recalled:
+class StateRestored:
     """The user went to another state of the model: classes and corrections are what they were there.
 
     Attributes
@@ -99,8 +99,8 @@ class Recalled:
         How the corrections change.
     """
 
-    classes: tuple[TaughtClass, ...]
-    parts: tuple[Restored, ...]
+    classes: tuple[PaintedClass, ...]
+    parts: tuple[LabelChange, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,7 +111,7 @@ class PinsChanged:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class SideBySide:
+class ComparisonReady:
     """The answers of two commits for one region of the image, RGBA, in the order in which they were asked for."""
 
     numbers: tuple[int, int]
@@ -120,7 +120,7 @@ class SideBySide:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Unsure:
+class UncertaintyReady:
     """How unsure the model is in a region of the image: 0 (sure) to 255."""
 
     region: Region
@@ -128,14 +128,14 @@ class Unsure:
 
 
 @dataclass(frozen=True, slots=True)
-class Saved:
+class ModelSaved:
     """A model was written to a file."""
 
     path: str
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Refused:
+class CommandFailed:
     """Something that the user asked for could not be done, and why; ``is_restoring`` if the strokes wait for it."""
 
     error: Exception

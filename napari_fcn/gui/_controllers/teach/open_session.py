@@ -6,7 +6,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from napari_fcn.errors import InputAtRiskError, ProjectError, in_dock
-from napari_fcn.gui._controllers.teach.progress import Progress
+from napari_fcn.gui._controllers.teach.progress import TeachProgress
 from napari_fcn.gui._layers import Stroke
 from napari_fcn.gui._timers import MakeTimer, single_shot
 
@@ -16,8 +16,8 @@ if TYPE_CHECKING:
 
     from napari_fcn.geometry import Axes
     from napari_fcn.geometry.calibration import Calibration
-    from napari_fcn.gui._controllers.model_catalog import Loaded
-    from napari_fcn.gui._controllers.teach.project_writer import Journal
+    from napari_fcn.gui._controllers.model_catalog import ModelCache
+    from napari_fcn.gui._controllers.teach.project_writer import ProjectWriter
     from napari_fcn.gui._layers import Canvas, LayerImage
     from napari_fcn.models.checkpoint import Checkpoint
     from napari_fcn.settings import TeachSettings
@@ -27,7 +27,7 @@ PATIENCE = 30.0  # seconds that a project that was closed just now may take to b
 
 
 @dataclass(frozen=True, slots=True)
-class Beginning:
+class OpenedSession:
     """What a lesson begins with.
 
     Attributes
@@ -51,7 +51,7 @@ class Beginning:
     corrections: tuple[Stroke, ...] = ()
     project: str = ""
     notes: tuple[str, ...] = ()
-    progress: Progress = field(default_factory=Progress)
+    progress: TeachProgress = field(default_factory=TeachProgress)
 
 
 def _teach(*what: Any, **how: Any) -> Any:
@@ -60,7 +60,7 @@ def _teach(*what: Any, **how: Any) -> Any:
     return Teaching(*what, **how)
 
 
-def _create(opening: Opening, checkpoint: Checkpoint | None) -> Any:
+def _create(opening: SessionFactory, checkpoint: Checkpoint | None) -> Any:
     from pathlib import Path
 
     from napari_fcn.io.finding import root_of
@@ -99,18 +99,18 @@ def _resume(project: Any) -> dict[str, Any]:
 
 
 @dataclass(frozen=True, slots=True)
-class Tools:
+class Factories:
     """What makes the engine and projects; tests bring their own."""
 
     teach: Callable[..., Any] = _teach
-    create: Callable[[Opening, Any], Any] = _create
+    create: Callable[[SessionFactory, Any], Any] = _create
     reopen: Callable[[Any], Any] = _reopen
     resume: Callable[[Any], dict[str, Any]] = _resume
     timer: MakeTimer = single_shot
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Opening:
+class SessionFactory:
     """All that a lesson needs, read from the layers before it begins.
 
     Attributes
@@ -145,10 +145,10 @@ class Opening:
     settings: TeachSettings
     canvas: Canvas
     calibration: Calibration
-    journal: Journal
-    loaded: Loaded
+    journal: ProjectWriter
+    loaded: ModelCache
     folder: Path | None = None
-    tools: Tools = Tools()
+    factories: Factories = Factories()
     new: str = ""
 
     def inputs(self, project: str = "") -> Inputs:
@@ -163,7 +163,7 @@ class Opening:
         """Of the image axes."""
         return self.axes.image_shape(self.image.shape)
 
-    def open(self) -> Beginning:
+    def open(self) -> OpenedSession:
         """Return the engine, with a project where one can be written.
 
         Raises
@@ -175,12 +175,12 @@ class Opening:
 
         leave_a_core()
         if self.folder is not None:
-            return self._go_on(self.folder)
+            return self._reopen(self.folder)
         checkpoint = self._model()
         try:
-            project = self.tools.create(self, checkpoint)
+            project = self.factories.create(self, checkpoint)
         except (ProjectError, InputAtRiskError, OSError) as error:
-            return Beginning(self._teaching(checkpoint), notes=(f"Nothing is saved. {in_dock(error)}",))
+            return OpenedSession(self._teaching(checkpoint), notes=(f"Nothing is saved. {in_dock(error)}",))
         return self._with(project, checkpoint, ())
 
     def _model(self) -> Checkpoint | None:
@@ -198,30 +198,30 @@ class Opening:
         """Pixel sizes along the axes in space, in one unit."""
         return self.calibration.take(self.axes.space_positions).ratios
 
-    def _go_on(self, folder: Path) -> Beginning:
+    def _reopen(self, folder: Path) -> OpenedSession:
         self.journal.wait(PATIENCE)
-        project = self.tools.reopen(folder)
+        project = self.factories.reopen(folder)
         try:
             project.check_image(self.image.data)
             painted = tuple(Stroke(region, labels) for region, labels in project.corrections())
-            checkpoint, progress = project.checkpoint(), Progress.read(project.entries())
+            checkpoint, progress = project.checkpoint(), TeachProgress.read(project.entries())
         except BaseException:
             project.close()
             raise
         return replace(self._with(project, checkpoint, painted), progress=progress)
 
-    def _with(self, project: Any, checkpoint: Checkpoint | None, painted: tuple[Stroke, ...]) -> Beginning:
+    def _with(self, project: Any, checkpoint: Checkpoint | None, painted: tuple[Stroke, ...]) -> OpenedSession:
         """Return an engine that writes what it does to a project; if there is none, the project is let go."""
         try:
             self.journal.open(project)
-            teaching = self._teaching(checkpoint, record=self.journal.record, **self.tools.resume(project))
+            teaching = self._teaching(checkpoint, record=self.journal.record, **self.factories.resume(project))
         except BaseException:
             self.journal.close()
             raise
         self.journal.history(teaching.history.event())
-        return Beginning(teaching, project.strokes, painted, str(project.path), project.notes)
+        return OpenedSession(teaching, project.strokes, painted, str(project.path), project.notes)
 
     def _teaching(self, checkpoint: Checkpoint | None, **more: Any) -> Any:
         rgb = self.image.rgb
         more = {"settings": self.settings, **more}
-        return self.tools.teach(self.image.data, checkpoint, self.axes, rgb=rgb, spacing=self._sizes, **more)
+        return self.factories.teach(self.image.data, checkpoint, self.axes, rgb=rgb, spacing=self._sizes, **more)

@@ -13,18 +13,19 @@ if TYPE_CHECKING:
     Points = tuple[tuple[int, float], ...]
 
 KIND = "progress"  # of an entry in the journal
+KEYS = {"scores": "exams", "candidate_scores": "trials"}  # attribute -> key in the journal, as in version 0.1.0
 
 
 @dataclass(frozen=True, slots=True)
-class Progress:
+class TeachProgress:
     """How a model has learnt so far.
 
     Attributes
     ----------
     model : str
         What the model at the start is called.
-    exams, trials : tuple of (int, float)
-        Turn and score of the accepted weights, and of candidates.
+    scores, candidate_scores : tuple of (int, float)
+        Turn and score of the current model, and of candidates.
     losses : tuple of float
         Of the latest steps of the latest candidate.
     notes : tuple of str
@@ -34,26 +35,26 @@ class Progress:
     """
 
     model: str = ""
-    exams: Points = ()
-    trials: Points = ()
+    scores: Points = ()
+    candidate_scores: Points = ()
     losses: tuple[float, ...] = ()
     notes: tuple[str, ...] = ()
     saved_at: float = 0.0
 
-    def news(self, earlier: Progress) -> dict[str, Any]:
+    def changes_since(self, earlier: TeachProgress) -> dict[str, Any]:
         """Return what an entry must say so that `read` makes ``self`` of ``earlier``; nothing if both are the same."""
         facts: dict[str, Any] = {}
-        for name in ("exams", "trials"):
+        for name, key in KEYS.items():
             before, now = getattr(earlier, name), getattr(self, name)
             if now != before:
                 is_longer = now[: len(before)] == before
-                facts[name if is_longer else f"all_{name}"] = now[len(before) :] if is_longer else now
+                facts[key if is_longer else f"all_{key}"] = now[len(before) :] if is_longer else now
         for name in ("model", "losses", "notes"):
             if getattr(self, name) != getattr(earlier, name):
                 facts[name] = getattr(self, name)
         return facts
 
-    def after(self, facts: Mapping[str, Any]) -> Progress:
+    def after(self, facts: Mapping[str, Any]) -> TeachProgress:
         """Return what the facts of an entry make of it.
 
         Raises
@@ -64,8 +65,8 @@ class Progress:
         found = replace(
             self,
             model=str(facts.get("model", self.model)),
-            exams=_longer(self.exams, facts, "exams"),
-            trials=_longer(self.trials, facts, "trials"),
+            scores=_longer(self.scores, facts, "exams"),
+            candidate_scores=_longer(self.candidate_scores, facts, "trials"),
         )
         if "losses" in facts:
             found = replace(found, losses=tuple(map(_number, facts["losses"])))

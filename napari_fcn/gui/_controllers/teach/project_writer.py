@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from napari_fcn.project import Project
 
 
-class Journal:
+class ProjectWriter:
     """Hands what happens in one lesson to the thread that writes.
 
     Parameters
@@ -25,8 +25,8 @@ class Journal:
     """
 
     def __init__(self, writer: Writer) -> None:
-        self._wait = writer.basket.wait
-        self._put = writer.basket.put  # which lives longer than the writer does
+        self._wait = writer.queue.wait
+        self._put = writer.queue.put  # which lives longer than the writer does
         self._project: Project | None = None
         self._is_closed = False
 
@@ -69,15 +69,15 @@ class Journal:
 
 
 @dataclass(slots=True, eq=False, weakref_slot=True)  # Qt holds what it calls by a weak reference
-class OpenBook:
+class ProjectGuard:
     """The journal that is written in now, for whoever closes it when the window has gone without a word."""
 
-    journal: Journal | None = None
+    writer: ProjectWriter | None = None
 
     def close(self, *_: object) -> None:
         """Let go of the project, once all is written."""
-        if self.journal is not None:
-            self.journal.close()
+        if self.writer is not None:
+            self.writer.close()
 
 
 def _close(project: Project) -> None:

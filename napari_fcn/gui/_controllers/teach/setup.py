@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING
 
 from napari_fcn.errors import FcnError
 from napari_fcn.gui._controllers import image_info, model_catalog
-from napari_fcn.gui._controllers.teach.layers import Course
-from napari_fcn.gui._controllers.teach.messages import TaughtClass
-from napari_fcn.gui._controllers.teach.open_session import Opening
-from napari_fcn.gui._controllers.teach.worker import Lesson
-from napari_fcn.gui._layers import read
+from napari_fcn.gui._controllers.teach.layers import TeachLayers
+from napari_fcn.gui._controllers.teach.messages import PaintedClass
+from napari_fcn.gui._controllers.teach.open_session import SessionFactory
+from napari_fcn.gui._controllers.teach.worker import TeachWorker
+from napari_fcn.gui._layers import read_layer
 from napari_fcn.nets.validation import FAMILIES, NETWORKS
 from napari_fcn.project.links import check_links
 from napari_fcn.project.manifest import read_image
@@ -23,20 +23,20 @@ if TYPE_CHECKING:
     from napari.components import ViewerModel
     from napari.layers import Image
 
-    from napari_fcn.gui._controllers.model_catalog import Loaded
-    from napari_fcn.gui._controllers.teach.open_session import Tools
-    from napari_fcn.gui._controllers.teach.project_writer import Journal
+    from napari_fcn.gui._controllers.model_catalog import ModelCache
+    from napari_fcn.gui._controllers.teach.open_session import Factories
+    from napari_fcn.gui._controllers.teach.project_writer import ProjectWriter
     from napari_fcn.settings import TeachSettings
 
 FILTERS = "filters only"
 NEW = "new "
 NEW_NETWORKS = {f"{NEW}{family}": FAMILIES[family] for family in NETWORKS}
-TWO_CLASSES = (TaughtClass("background", "#1f3a5f"), TaughtClass("object", "#e69f00"))  # until the engine says more
+TWO_CLASSES = (PaintedClass("background", "#1f3a5f"), PaintedClass("object", "#e69f00"))  # until the engine says more
 START = "start.safetensors"  # the model of a project
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Wish:
+class TeachRequest:
     """What the user wants to teach on what.
 
     Attributes
@@ -73,26 +73,26 @@ class Wish:
             return f"{NEW}{self.new}" if self.new else FILTERS
         return model_catalog.entry(self.model).name
 
-    def classes(self) -> tuple[TaughtClass, ...]:
+    def classes(self) -> tuple[PaintedClass, ...]:
         """Return what the model tells apart; raise ModelError if its file cannot be read."""
         if self.model is None:
             return TWO_CLASSES
-        return tuple(TaughtClass(label.name, label.colour) for label in model_catalog.entry(self.model).info.classes)
+        return tuple(PaintedClass(label.name, label.colour) for label in model_catalog.entry(self.model).info.classes)
 
 
-def own_wish(wish: Wish) -> Wish:
+def own_request(request: TeachRequest) -> TeachRequest:
     """Return what a wish to go on with a project comes to: its model, and its axes; other wishes stay as they are."""
-    if wish.folder is None:
-        return wish
-    names, model = wish.names, None
+    if request.folder is None:
+        return request
+    names, model = request.names, None
     with suppress(FcnError):  # whoever opens it says what is wrong
-        check_links(wish.folder)
-        model = model_of(wish.folder)
-        names = read_image(wish.folder).axes.names
-    return replace(wish, model=model, new="", names=names)
+        check_links(request.folder)
+        model = model_of(request.folder)
+        names = read_image(request.folder).axes.names
+    return replace(request, model=model, new="", names=names)
 
 
-def is_same_model(one: Wish, other: Wish) -> bool:
+def is_same_model(one: TeachRequest, other: TeachRequest) -> bool:
     """Whether both begin with the same model, wherever its file lies."""
     if one.model is None or other.model is None:
         return one.model is other.model and one.new == other.new
@@ -107,7 +107,9 @@ def model_of(folder: Path) -> Path | None:
     return folder / START if (folder / START).exists() else None
 
 
-def begin(viewer: ViewerModel, wish: Wish, journal: Journal, loaded: Loaded, tools: Tools) -> Course:
+def create_session(
+    viewer: ViewerModel, request: TeachRequest, writer: ProjectWriter, loaded: ModelCache, factories: Factories
+) -> TeachLayers:
     """Return the layers and the lesson of a course; its corrections are held back until the engine is there.
 
     Raises
@@ -115,24 +117,28 @@ def begin(viewer: ViewerModel, wish: Wish, journal: Journal, loaded: Loaded, too
     FcnError
         If image and model do not fit each other.
     """
-    image = read(wish.layer)
-    network = image_info.looks(image, wish.new) if wish.model is None else model_catalog.entry(wish.model).info.spec
-    bound = image.bind(network, wish.names)
+    image = read_layer(request.layer)
+    network = (
+        image_info.default_ndim(image, request.new)
+        if request.model is None
+        else model_catalog.entry(request.model).info.spec
+    )
+    bound = image.bind(network, request.names)
     axes = bound.axes
-    course = Course(viewer, wish.layer, axes, axes.image_shape(image.shape), wish.classes())
-    course.lesson = Lesson(
-        Opening(
+    course = TeachLayers(viewer, request.layer, axes, axes.image_shape(image.shape), request.classes())
+    course.worker = TeachWorker(
+        SessionFactory(
             image=image,
             axes=axes,
-            model=wish.model,
-            settings=wish.settings,
+            model=request.model,
+            settings=request.settings,
             canvas=course.canvas,
             calibration=bound.calibration,
-            journal=journal,
+            journal=writer,
             loaded=loaded,
-            folder=wish.folder,
-            new=wish.new,
-            tools=tools,
+            folder=request.folder,
+            new=request.new,
+            factories=factories,
         )
     )
     course.corrections.connect()

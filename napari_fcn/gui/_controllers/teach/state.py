@@ -9,8 +9,15 @@ from typing import TYPE_CHECKING, Any
 
 from napari_fcn.errors import in_dock
 from napari_fcn.events import CandidateEvaluated, HeadFitted, HistoryChanged, StepDone, StrokesScored
-from napari_fcn.gui._controllers.teach.messages import Opened, PinsChanged, Recalled, Refused, Saved, TaughtClass
-from napari_fcn.gui._controllers.teach.progress import Progress
+from napari_fcn.gui._controllers.teach.messages import (
+    CommandFailed,
+    ModelSaved,
+    PaintedClass,
+    PinsChanged,
+    SessionOpened,
+    StateRestored,
+)
+from napari_fcn.gui._controllers.teach.progress import TeachProgress
 from napari_fcn.settings import TeachSettings
 
 if TYPE_CHECKING:
@@ -21,7 +28,7 @@ IN_3D = "In the 3-D view nothing can be painted: switch to the 2-D view (Ctrl+Y)
 
 
 @dataclass(frozen=True, slots=True)
-class Update:
+class Candidate:
     """A candidate that was judged.
 
     Attributes
@@ -37,7 +44,7 @@ class Update:
 
 
 @dataclass(frozen=True, slots=True)
-class Comparison:
+class CompareState:
     """Two commits side by side, and which of them is seen: ``"first"``, ``"second"`` or ``"split"``."""
 
     first: int
@@ -120,22 +127,22 @@ class TeachState:
     project: str = ""
     saved_at: float = 0.0
     is_saving: bool = False
-    classes: tuple[TaughtClass, ...] = ()
+    classes: tuple[PaintedClass, ...] = ()
     label: int = 0
     turn: int = 0
     latency: float | None = None
-    exams: tuple[tuple[int, float], ...] = ()
-    trials: tuple[tuple[int, float], ...] = ()
+    scores: tuple[tuple[int, float], ...] = ()
+    candidate_scores: tuple[tuple[int, float], ...] = ()
     losses: tuple[float, ...] = ()
     step: int = 0
     steps: int = 0
-    update: Update | None = None
+    update: Candidate | None = None
     commits: tuple[Commit, ...] = ()
     present: int = 0
     pins: tuple[str, ...] = ()
     are_changes_shown: bool = False
-    is_unsure_shown: bool = False
-    comparison: Comparison | None = field(default=None)
+    is_uncertainty_shown: bool = False
+    comparison: CompareState | None = field(default=None)
     is_3d: bool = False
 
     @property
@@ -144,9 +151,9 @@ class TeachState:
         return self.phase == "open"
 
     @property
-    def progress(self) -> Progress:
+    def progress(self) -> TeachProgress:
         """What of it the project must keep, as nothing else there says it."""
-        return Progress(self.model, self.exams, self.trials, self.losses, self.notes)
+        return TeachProgress(self.model, self.scores, self.candidate_scores, self.losses, self.notes)
 
     @property
     def obstacle(self) -> str:
@@ -171,13 +178,13 @@ class TeachState:
 
 
 @singledispatch
-def follow(told: Any, state: TeachState) -> TeachState:
+def apply(told: Any, state: TeachState) -> TeachState:
     """Return the state after what the worker told; what it does not know changes nothing."""
     return state
 
 
-@follow.register
-def _(told: Opened, state: TeachState) -> TeachState:
+@apply.register
+def _(told: SessionOpened, state: TeachState) -> TeachState:
     warning = "" if told.project else " ".join(map(in_dock, told.notes))
     message = " ".join(map(in_dock, told.notes)) if told.project else ""
     return replace(
@@ -191,8 +198,8 @@ def _(told: Opened, state: TeachState) -> TeachState:
         message=message,
         turn=told.turn,
         model=told.progress.model or state.model,
-        exams=told.progress.exams,
-        trials=told.progress.trials,
+        scores=told.progress.scores,
+        candidate_scores=told.progress.candidate_scores,
         losses=told.progress.losses,
         notes=told.progress.notes,
         saved_at=_ago(told.progress.saved_at),
@@ -204,14 +211,16 @@ def _ago(seconds: float) -> float:
     return time.monotonic() - max(0.0, time.time() - seconds) if seconds else 0.0
 
 
-@follow.register
+@apply.register
 def _(told: StrokesScored, state: TeachState) -> TeachState:
-    trials = state.trials if told.candidate is None else (*state.trials, (told.turn, told.candidate))
-    exams = tuple(point for point in state.exams if point[0] != told.turn)  # whose answer an earlier session lost
-    return replace(state, turn=told.turn, exams=(*exams, (told.turn, told.accepted)), trials=trials)
+    trials = (
+        state.candidate_scores if told.candidate is None else (*state.candidate_scores, (told.turn, told.candidate))
+    )
+    exams = tuple(point for point in state.scores if point[0] != told.turn)  # whose answer an earlier session lost
+    return replace(state, turn=told.turn, scores=(*exams, (told.turn, told.accepted)), candidate_scores=trials)
 
 
-@follow.register
+@apply.register
 def _(told: HeadFitted, state: TeachState) -> TeachState:
     classes = tuple(replace(known, painted=n) for known, n in zip(state.classes, told.painted, strict=False))
     return replace(
@@ -219,21 +228,21 @@ def _(told: HeadFitted, state: TeachState) -> TeachState:
     )
 
 
-@follow.register
+@apply.register
 def _(told: StepDone, state: TeachState) -> TeachState:
     earlier = () if told.step == 1 else state.losses  # of another candidate
     losses = (*earlier, told.loss)[-SHOWN_STEPS:]
     return replace(state, step=told.step, steps=told.steps, losses=losses)
 
 
-@follow.register
+@apply.register
 def _(told: CandidateEvaluated, state: TeachState) -> TeachState:
     standing = "waits" if told.is_better else "worse"
-    trials = (*state.trials, (state.turn, told.candidate))
-    return replace(state, update=Update(told, standing), trials=trials, step=0)
+    trials = (*state.candidate_scores, (state.turn, told.candidate))
+    return replace(state, update=Candidate(told, standing), candidate_scores=trials, step=0)
 
 
-@follow.register
+@apply.register
 def _(told: HistoryChanged, state: TeachState) -> TeachState:
     update, known = state.update, {commit.number for commit in state.commits}
     kinds = {commit.kind for commit in told.commits if commit.number not in known}
@@ -245,21 +254,21 @@ def _(told: HistoryChanged, state: TeachState) -> TeachState:
     return replace(state, commits=told.commits, present=told.present, update=update)
 
 
-@follow.register
-def _(told: Recalled, state: TeachState) -> TeachState:
+@apply.register
+def _(told: StateRestored, state: TeachState) -> TeachState:
     return replace(state, classes=told.classes, label=min(state.label, len(told.classes)), step=0)
 
 
-@follow.register
+@apply.register
 def _(told: PinsChanged, state: TeachState) -> TeachState:
     return replace(state, pins=told.names)
 
 
-@follow.register
-def _(told: Saved, state: TeachState) -> TeachState:
+@apply.register
+def _(told: ModelSaved, state: TeachState) -> TeachState:
     return replace(state, message=f"Saved {told.path}")
 
 
-@follow.register
-def _(told: Refused, state: TeachState) -> TeachState:
+@apply.register
+def _(told: CommandFailed, state: TeachState) -> TeachState:
     return replace(state, error=str(told.error))

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 KEPT = 1000
 
 
-class Stopwatch:
+class LatencyMeter:
     """Measures the latest stroke; one that is superseded before its answer is there is not counted.
 
     Parameters
@@ -68,7 +68,7 @@ SOON = 100  # milliseconds; what comes in quick succession is shown once
 LATE = 300  # milliseconds; an answer that takes longer keeps the dock waiting no more
 
 
-class Herald(QObject):
+class UpdateThrottle(QObject):
     """Says when to show news in the dock.
 
     Whatever changes in a dock makes Qt put the whole window together again: without a graphics card 10 to 50 ms on
@@ -97,7 +97,7 @@ class Herald(QObject):
         """Whether an answer is on its way to the screen."""
         return self._is_held
 
-    def tell(self) -> None:
+    def request(self) -> None:
         """Take note that there is something new."""
         if not self._timer.isActive():
             self._timer.start(LATE if self._is_held else SOON)
@@ -114,6 +114,6 @@ class Herald(QObject):
         if self._timer.isActive():
             self._timer.start(SOON)
 
-    def forget(self) -> None:
+    def cancel(self) -> None:
         """Take note that everything is shown."""
         self._timer.stop()

@@ -13,16 +13,23 @@ from napari_fcn.errors import FcnError
 from napari_fcn.events import CandidateEvaluated, HeadFitted, Heartbeat, StepDone, StrokesScored, TileDone
 from napari_fcn.geometry import Region
 from napari_fcn.gui._controllers.teach.commands import pins
-from napari_fcn.gui._controllers.teach.label_store import Sheet
-from napari_fcn.gui._controllers.teach.messages import Opened, Recalled, Refused, TaughtClass, Told, Unsure
+from napari_fcn.gui._controllers.teach.label_store import LabelStore
+from napari_fcn.gui._controllers.teach.messages import (
+    CommandFailed,
+    PaintedClass,
+    SessionMessage,
+    SessionOpened,
+    StateRestored,
+    UncertaintyReady,
+)
 from napari_fcn.gui._layers import Stroke
-from napari_fcn.gui._threads import Kept
+from napari_fcn.gui._threads import MustDeliver
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterator, Sequence
 
     from napari_fcn.gui._controllers.teach.commands import Command
-    from napari_fcn.gui._controllers.teach.open_session import Opening
+    from napari_fcn.gui._controllers.teach.open_session import SessionFactory
     from napari_fcn.models.card import ClassLabel
     from napari_fcn.settings import TeachSettings
     from napari_fcn.storage import Inputs
@@ -32,7 +39,7 @@ ANNOUNCEMENTS = (StrokesScored, CandidateEvaluated)
 
 
 @dataclass(frozen=True, slots=True)
-class Ask:
+class LearnRequest:
     """What is wanted at one moment; the next one replaces it.
 
     Attributes
@@ -50,10 +57,10 @@ class Ask:
     view: Region
     settings: TeachSettings
     is_learning: bool = True
-    is_unsure_shown: bool = False
+    is_uncertainty_shown: bool = False
 
 
-class Lesson:
+class TeachWorker:
     """One model, one image, one project, as long as they belong together. Only the worker thread runs it.
 
     Parameters
@@ -67,11 +74,11 @@ class Lesson:
         What happened since the last run, in order; the GUI thread fills it.
     """
 
-    def __init__(self, opening: Opening) -> None:
+    def __init__(self, opening: SessionFactory) -> None:
         self.inbox: deque[Stroke | Command] = deque()
-        self.journal = opening.journal
-        self._opening = opening
-        self._sheet = Sheet(opening.shape)
+        self.writer = opening.journal
+        self._factory = opening
+        self._labels = LabelStore(opening.shape)
         self._teaching: Any = None
         self._strokes = self._taken = 0
         self._long: deque[Command] = deque()
@@ -85,41 +92,41 @@ class Lesson:
         assert self._teaching is not None, "it is made by the first run"
         return self._teaching
 
-    def run(self, ask: Ask) -> Iterator[Kept | None]:
+    def run(self, ask: LearnRequest) -> Iterator[MustDeliver | None]:
         """Do what waits, then learn and show; may be closed at any event and called again."""
         if self._teaching is None:
             yield self._open()  # with its own settings, if it is a project that is gone on with
         else:
             self.teaching.configure(ask.settings)
         while self.inbox:
-            yield from self._take(self.inbox.popleft())
+            yield from self._run_command(self.inbox.popleft())
         while True:
             with closing(self._events(ask)) as events:  # type: ignore[type-var]  # generators can be closed
                 is_interrupted = yield from self._show(events, ask)
             if not is_interrupted and not self._long and not self._is_unsure_due(ask):
                 return
-            yield from self._look(ask)
+            yield from self._predict_view(ask)
             if not is_interrupted:
                 return
 
-    def look_ahead(self, view: Region) -> Iterator[None]:
+    def prefetch(self, view: Region) -> Iterator[None]:
         """Prepare what lies around the view, while nothing else is to be done."""
         for _ in self.teaching.look_ahead(view):
             yield None
 
-    def recall(self, move: Callable[[], Iterator[Any]]) -> Iterator[Any]:
+    def restore(self, move: Callable[[], Iterator[Any]]) -> Iterator[Any]:
         """Yield what moving to another commit tells, and how the corrections change."""
-        self._learn_unseen()
+        self._learn_hidden()
         told = list(move())
         yield from told
-        parts = self._sheet.become(self.teaching.samples) if told else ()
-        yield Recalled(self._classes(), parts)
+        parts = self._labels.replace_with(self.teaching.samples) if told else ()
+        yield StateRestored(self._classes(), parts)
 
-    def reclassify(self, classes: tuple[ClassLabel, ...], kept: tuple[int | None, ...]) -> Iterator[Any]:
+    def reclassify(self, classes: tuple[ClassLabel, ...], old_indices: tuple[int | None, ...]) -> Iterator[Any]:
         """Yield what other classes tell, and how the corrections change."""
-        yield from list(self.teaching.set_classes(classes, kept))
-        parts = self._sheet.renumber(kept)
-        yield Recalled(self._classes(), parts)
+        yield from list(self.teaching.set_classes(classes, old_indices))
+        parts = self._labels.remap_classes(old_indices)
+        yield StateRestored(self._classes(), parts)
 
     def classes_of(self, number: int) -> Sequence[ClassLabel]:
         """Return the classes of a commit."""
@@ -129,19 +136,19 @@ class Lesson:
     @property
     def inputs(self) -> Inputs:
         """What must survive when a model is saved."""
-        return self._opening.inputs(self._project)
+        return self._factory.inputs(self._project)
 
-    def _open(self) -> Kept:
-        start = self._opening.open()
+    def _open(self) -> MustDeliver:
+        start = self._factory.open()
         self._project = start.project
         self._teaching, self._strokes = start.teaching, start.strokes
         for stroke in start.corrections:
-            self._sheet.write(stroke)
+            self._labels.write(stroke)
         teaching = start.teaching
-        told = Opened(
+        told = SessionOpened(
             classes=self._classes(),
             settings=teaching.settings,
-            strokes=self._sheet.strokes(),
+            strokes=self._labels.strokes(),
             project=start.project,
             device=str(teaching.device),
             notes=start.notes,
@@ -150,10 +157,10 @@ class Lesson:
         )
         return self._kept(told, pins(self), teaching.history.event())
 
-    def _take(self, what: Stroke | Command) -> Iterator[Kept]:
+    def _run_command(self, what: Stroke | Command) -> Iterator[MustDeliver]:
         """Yield what a stroke or a command tells, after it is done: whoever closes this generator undoes nothing."""
         if isinstance(what, Stroke):
-            self._sheet.write(what)
+            self._labels.write(what)
             self._strokes += 1
             self._taken += 1
         elif what.is_long:
@@ -163,10 +170,10 @@ class Lesson:
             try:
                 told = tuple(what.run(self))
             except (FcnError, OSError) as error:
-                told = (Refused(error, what.is_restoring),)
+                told = (CommandFailed(error, what.is_restoring),)
             yield self._kept(*told)
 
-    def _events(self, ask: Ask) -> Iterator[Any]:
+    def _events(self, ask: LearnRequest) -> Iterator[Any]:
         if not ask.is_learning:
             shown: Iterator[Any] = self.teaching.show(ask.view)
             return shown
@@ -174,15 +181,15 @@ class Lesson:
         return events
 
     def _samples(self) -> Any:
-        return self._sheet.samples(len(self.teaching.classes))
+        return self._labels.samples(len(self.teaching.classes))
 
-    def _show(self, events: Iterator[Any], ask: Ask) -> Generator[Kept | None, None, bool]:
+    def _show(self, events: Iterator[Any], ask: LearnRequest) -> Generator[MustDeliver | None, None, bool]:
         """Yield events as they are shown; return whether the rest has to wait for somebody who wants to look."""
         colours = [label.colour for label in self.teaching.classes]
         untold: list[Any] = []
         for event in events:
             if isinstance(event, TileDone):
-                yield self._kept(self._opening.canvas.receive(event, colours))  # the engine does not yield it again
+                yield self._kept(self._factory.canvas.receive(event, colours))  # the engine does not yield it again
                 continue
             if not isinstance(event, Heartbeat):
                 untold.append(event)
@@ -198,7 +205,7 @@ class Lesson:
             yield self._kept(*untold)
         return False
 
-    def _look(self, ask: Ask) -> Iterator[Kept | None]:
+    def _predict_view(self, ask: LearnRequest) -> Iterator[MustDeliver | None]:
         """Yield what long commands tell; one that is given up for a stroke is begun again."""
         while self._long:
             command = self._long[0]
@@ -206,18 +213,18 @@ class Lesson:
                 for told in command.run(self):
                     yield None if told is None else self._kept(told)
             except FcnError as error:
-                yield self._kept(Refused(error))
+                yield self._kept(CommandFailed(error))
             self._long.popleft()
         if self._is_unsure_due(ask):
-            yield from self._tell_unsure(ask.view)
+            yield from self._report_uncertainty(ask.view)
 
-    def _is_unsure_due(self, ask: Ask) -> bool:
-        return ask.is_unsure_shown and self._unsure_of != self._key(ask.view)
+    def _is_unsure_due(self, ask: LearnRequest) -> bool:
+        return ask.is_uncertainty_shown and self._unsure_of != self._key(ask.view)
 
     def _key(self, view: Region) -> object:
         return view, self._turn, self.teaching.history.present.number
 
-    def _tell_unsure(self, view: Region) -> Iterator[Kept | None]:
+    def _report_uncertainty(self, view: Region) -> Iterator[MustDeliver | None]:
         values = np.zeros(view.shape, np.uint8)
         for part in self.teaching.uncertainty(view):
             shown = part.region.intersection(view)
@@ -225,9 +232,9 @@ class Lesson:
             values[shown.relative_to(view).slices] = np.clip(inside * 255 + 0.5, 0, 255)
             yield None
         self._unsure_of = self._key(view)
-        yield self._kept(Unsure(view, values))
+        yield self._kept(UncertaintyReady(view, values))
 
-    def _learn_unseen(self) -> None:
+    def _learn_hidden(self) -> None:
         """Learn from strokes that came while nothing was to be learnt: what is undone is a commit with them."""
         samples = self._samples()
         if samples.same_as(self.teaching.samples):
@@ -236,11 +243,11 @@ class Lesson:
             if isinstance(event, HeadFitted):
                 return
 
-    def _kept(self, *events: Any) -> Kept:
-        return Kept(tuple(Told(self, self._taken, event) for event in events))
+    def _kept(self, *events: Any) -> MustDeliver:
+        return MustDeliver(tuple(SessionMessage(self, self._taken, event) for event in events))
 
-    def _classes(self) -> tuple[TaughtClass, ...]:
+    def _classes(self) -> tuple[PaintedClass, ...]:
         painted = self._samples().counts(len(self.teaching.classes))
         return tuple(
-            TaughtClass(label.name, label.colour, n) for label, n in zip(self.teaching.classes, painted, strict=True)
+            PaintedClass(label.name, label.colour, n) for label, n in zip(self.teaching.classes, painted, strict=True)
         )
