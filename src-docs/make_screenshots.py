@@ -102,7 +102,7 @@ def teach():
         if state(dock).can_decide:
             click(dock, "Changes")
         settle(viewer)
-        save("teach-update", dock.update_card.grab().toImage())
+        save("teach-update", dock.candidate_card.grab().toImage())
         if state(dock).can_decide:
             click(dock, "Changes")
             click(dock, "Accept")
@@ -135,7 +135,7 @@ def field():
         click(dock, "Point at a pixel")
         settle(viewer)
         draw(viewer, layer, [(207, 230)] * 2)
-        until(lambda: controller.state.sight is not None and controller.state.sight.label and not controller.is_busy)
+        until(lambda: controller.state.field is not None and controller.state.field.label and not controller.is_busy)
         click(dock, "Measure")
         until(lambda: controller.state.advice and not controller.is_busy)
         settle(viewer)
@@ -227,9 +227,9 @@ def state(dock):
 
 def paint_what_is_wrong(viewer, dock, truth):
     """Paint background and nucleus where the answer is most wrong, and a rim, with the mouse."""
-    corrections = dock.controller.course.corrections.layer
+    corrections = dock.controller.layers.corrections.layer
     for value in (1, 2, 3):
-        said = dock.controller.course.overlay.canvas.classes
+        said = dock.controller.layers.overlay.canvas.classes
         free = corrections.data == 0
         free[:EDGE], free[-EDGE:], free[:, :EDGE], free[:, -EDGE:] = False, False, False, False
         if value == 3:

@@ -65,7 +65,7 @@ def train(arguments: argparse.Namespace) -> None:
 
 
 def _refuse_replacing(training: Training) -> None:
-    """Raise InTheWay if a model, or a training that is not finished, would be lost."""
+    """Raise OutputExistsError if a model, or a training that is not finished, would be lost."""
     if training.state_path.exists():
         raise OutputExistsError(
             f"{training.state_path} holds a training that is not finished.",

@@ -50,7 +50,7 @@ class Protection:
         ------
         InputAtRiskError
             If that would do away with something that is read.
-        InTheWay
+        OutputExistsError
             If there is a result already, and ``overwrite`` is not set.
         OutputError
             If there is something else that is not replaced.

@@ -248,10 +248,11 @@ def read_strokes(labels: Any, shape: Sequence[int], known: int, values: Sequence
         _refuse_mask(found, painted, known)
     elif len(painted) == 1:
         held = np.unique(np.asarray(labels))
+        present = format_values(held[np.isfinite(held)][:MANY_VALUES].tolist())
         raise ImageError(
-            f"The labels contain only {values[painted[0] - 1]} of the label values {format_values(values)}, so the model "
-            "would learn a single class. "
-            f"They contain {format_values(held[np.isfinite(held)][:MANY_VALUES].tolist())}: give the values of all classes with --label-values (label_values in Python)."
+            f"Of the label values {format_values(values)}, the labels hold only {values[painted[0] - 1]}, so a single "
+            f"class would be learnt. They hold {present}: name the values of all classes with --label-values "
+            "(label_values in Python)."
         )
     return found
 

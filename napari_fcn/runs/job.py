@@ -120,7 +120,7 @@ def run_job(
     ------
     InputAtRiskError
         If a file would replace the image, or something else that is read.
-    InTheWay
+    OutputExistsError
         If another result or another run's work is there, and may not be replaced.
     OutputError
         If a file cannot be written.

@@ -104,7 +104,7 @@ class UnfinishedRun:
 
         Raises
         ------
-        InTheWay
+        OutputExistsError
             If that was another run.
         OutputError
             If it is still running, or the system refuses.
@@ -221,7 +221,7 @@ class UnfinishedRun:
             raise disk.trouble(self.folder, LINE, error) from error
 
     def _refuse_shared(self) -> None:
-        """Raise InTheWay if a file of the run has a second name elsewhere, which would change with it."""
+        """Raise OutputExistsError if a file of the run has a second name elsewhere, which would change with it."""
         shared = [path for path in self.folder.iterdir() if path.is_file() and os.lstat(path).st_nlink > 1]
         if shared:
             self._release()

@@ -38,8 +38,8 @@ class TeachDock:
 
     @property
     def layer(self) -> Labels:
-        assert self.widget.controller.course is not None
-        return self.widget.controller.course.corrections.layer
+        assert self.widget.controller.layers is not None
+        return self.widget.controller.layers.corrections.layer
 
     @property
     def engine(self) -> FakeTeaching:
@@ -47,7 +47,7 @@ class TeachDock:
 
     @property
     def answer(self) -> np.ndarray:
-        course = self.widget.controller.course
+        course = self.widget.controller.layers
         assert course is not None
         assert course.overlay is not None
         return course.overlay.canvas.classes
@@ -70,7 +70,7 @@ class TeachDock:
 
     def start(self) -> None:
         """Click on Start and wait until there is something to paint on."""
-        self.click(self.widget.begin.start)
+        self.click(self.widget.setup.start)
         self.wait(lambda: self.state.phase != "opening")
         assert self.state.is_open, self.state.error
         self.rest()

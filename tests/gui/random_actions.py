@@ -141,7 +141,7 @@ class Chance(User):
         widget = self.open(name)
         model = self.rng.choice(self.models)
         if name == "teach" and self.rng.random() < 0.5:
-            widget.begin.model.open_file(model)
+            widget.setup.model.open_file(model)
         elif name not in ("teach", "synthetic"):
             widget.model.open_file(model)
 
@@ -158,7 +158,7 @@ class Chance(User):
             self.add_image()
         dock = self._dock("teach") or self.open("teach")
         if dock.controller.state.phase == "idle" or self.rng.random() < 0.1:
-            self.click(dock.begin.start)
+            self.click(dock.setup.start)
             self.rest(100)
 
     def _places(self) -> list[tuple[float, float]]:
@@ -171,7 +171,7 @@ class Chance(User):
 
     def paint(self) -> None:
         dock = self._dock("teach")
-        course = None if dock is None else dock.controller.course
+        course = None if dock is None else dock.controller.layers
         if course is not None and course.corrections.layer in self.viewer.layers and self.rng.random() < 0.8:
             self.viewer.layers.selection.active = course.corrections.layer
         if self.rng.random() < 0.3:

@@ -67,7 +67,7 @@ WAYS = (
 
 def teach(user: User, dock: Any) -> None:
     if dock.controller.state.phase == "idle":
-        user.click(dock.begin.start)
+        user.click(dock.setup.start)
     user.wait(lambda: dock.controller.state.is_open)
     user.drag(PLACES)
 

@@ -212,7 +212,7 @@ class Sessions(RuleBasedStateMachine):
         desk = self.desk
         assert np.array_equal(desk.labels, desk.states[desk.state.present])
         expected = {c.number: c.hash for c in desk.state.commits}[desk.state.present]
-        assert desk.engine._accepted.model.hash == expected
+        assert desk.engine._current.checkpoint.hash == expected
 
     def teardown(self) -> None:
         desk = self.desk

@@ -50,10 +50,10 @@ def test_a_click_on_run_segments_the_image(dock: Dock, model: MakeModel, image: 
         found = dock.layer(kind)
         np.testing.assert_allclose(found.data_to_world((9, 7)), layer.data_to_world((9, 7)))
         assert found.units == layer.units
-    text = dock.widget.outcome.line.text()
+    text = dock.widget.result_panel.line.text()
     assert all(word in text for word in ("tiny2d1c3k", "cells", "cpu", "float32", "Mpx/s")), text
     assert sum(entry.share for entry in result.classes) == pytest.approx(1)
-    assert "class 1" in dock.widget.outcome.legend.text()
+    assert "class 1" in dock.widget.result_panel.legend.text()
     assert not dock.widget.error.isVisible()
 
 
@@ -388,7 +388,7 @@ def test_a_mistyped_option_says_so(dock: Dock, image: np.ndarray) -> None:
     dock.click(dock.widget.advanced.heading)
     field = dock.widget.settings.fields["tile"]
     dock.qtbot.keyClicks(field.editor, "big")
-    assert field.complaint.isVisible()
+    assert field.error_label.isVisible()
     assert not dock.widget.run_button.isEnabled()
     assert "Tile" in dock.widget.message.text()
 
@@ -464,7 +464,7 @@ def test_the_image_follows_the_selection_until_one_is_picked(dock: Dock, image: 
 def test_probabilities_or_classes_are_shown_by_a_click(dock: Dock, image: np.ndarray) -> None:
     dock.viewer.add_image(image)
     dock.run()
-    buttons = dock.widget.outcome.buttons
+    buttons = dock.widget.result_panel.buttons
     assert buttons["probabilities"].isChecked()
     dock.click(buttons["classes"])
     assert dock.layer("classes").visible
@@ -479,7 +479,7 @@ def test_results_are_saved(dock: Dock, image: np.ndarray, tmp_path: Path) -> Non
     result = dock.run()
     assert result.files == (str(tmp_path / "cells_classes.ome.tif"),)
     assert Path(result.files[0]).exists()
-    assert "cells_classes.ome.tif" in dock.widget.outcome.line.text()
+    assert "cells_classes.ome.tif" in dock.widget.result_panel.line.text()
 
 
 def test_an_image_that_cannot_be_read_to_its_end_is_told_and_what_is_finished_stays(
@@ -566,7 +566,7 @@ def test_the_tab_key_goes_from_top_to_bottom(dock: Dock, image: np.ndarray) -> N
     dock.run()
     dock.click(dock.widget.advanced.heading)
     widget = dock.widget
-    expected = [widget.image.combo, widget.model.combo, widget.run_button, *widget.outcome.buttons.values()]
+    expected = [widget.image.combo, widget.model.combo, widget.run_button, *widget.result_panel.buttons.values()]
     expected += [widget.advanced.heading, widget.axes, widget.settings.fields["device"].editor, widget.browse]
     visited, here = [], widget.image.combo
     for _ in range(200):

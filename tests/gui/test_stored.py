@@ -153,7 +153,7 @@ def test_results_without_a_folder_to_go_to_are_refused(dock: Dock, monkeypatch: 
 
 def test_the_tiles_on_screen_come_next_when_the_view_moves(dock: Dock) -> None:
     dock.start_long_run()
-    seen = dock.widget.controller._run.job.seen
+    seen = dock.widget.controller._run.job.visible
     before = seen.region
     camera = camera_of(dock.viewer)
     camera.zoom *= 8

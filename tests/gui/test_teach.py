@@ -109,7 +109,7 @@ def test_keys_choose_classes_whichever_layer_is_active(teach: TeachDock) -> None
 def test_keys_are_given_back(teach: TeachDock) -> None:
     teach.start()
     layer = teach.layer
-    teach.click(teach.widget.begin.start)  # it says Stop
+    teach.click(teach.widget.setup.start)  # it says Stop
     assert not layer.keymap
     assert teach.viewer.keymap
     teach.viewer.window.remove_dock_widget(teach.widget)
@@ -228,7 +228,7 @@ def test_the_users_word_on_a_candidate(teach: TeachDock) -> None:
     teach.stroke(*DARK)
     teach.press(Qt.Key_2)
     teach.stroke(*BRIGHT)
-    card = teach.widget.update_card
+    card = teach.widget.candidate_card
     teach.wait(card.isVisible)
     assert "80% → <b>90%</b>" in card.headline.text()
     assert "wins the examination" in card.text.text()
@@ -249,12 +249,12 @@ def test_looking_around(teach: TeachDock) -> None:
     teach.start()
     teach.press(Qt.Key_Q)
     teach.wait(lambda: "cells uncertainty" in teach.viewer.layers)
-    assert teach.widget.unsure_button.isChecked()
+    assert teach.widget.uncertainty_button.isChecked()
     teach.press(Qt.Key_Q)
     assert not teach.viewer.layers["cells uncertainty"].visible
     teach.press(Qt.Key_N)
     teach.wait(lambda: "cells next place" in teach.viewer.layers)
-    assert "Uncertain here" in teach.widget.begin.message.text()
+    assert "Uncertain here" in teach.widget.setup.message.text()
     teach.press(Qt.Key_W)
     assert not teach.viewer.layers["cells probabilities"].visible
     teach.press(Qt.Key_W)
@@ -303,22 +303,22 @@ def test_the_model_is_saved(teach: TeachDock, tmp_path: Path, monkeypatch: pytes
     monkeypatch.setattr(QFileDialog, "getSaveFileName", lambda *_: (str(tmp_path / "mine"), ""))
     teach.click(teach.widget.history.save)
     teach.wait((tmp_path / "mine.safetensors").exists)
-    teach.wait(lambda: "mine.safetensors" in teach.widget.begin.message.text())
+    teach.wait(lambda: "mine.safetensors" in teach.widget.setup.message.text())
 
 
 def test_a_project_is_opened_again(teach: TeachDock, monkeypatch: pytest.MonkeyPatch) -> None:
     teach.start()
     teach.stroke(*DARK)
     project, painted = teach.state.project, teach.painted()
-    assert "cells.fcn" in teach.widget.begin.project.text()
-    teach.wait(lambda: "saved 0 s ago" in teach.widget.begin.project.text())
-    teach.click(teach.widget.begin.start)
+    assert "cells.fcn" in teach.widget.setup.project.text()
+    teach.wait(lambda: "saved 0 s ago" in teach.widget.setup.project.text())
+    teach.click(teach.widget.setup.start)
     teach.rest()
     teach.viewer.layers["cells corrections"].data[:] = 0
     teach.viewer.layers["cells corrections"].name = "put aside"
     del teach.viewer.layers["put aside"].metadata["napari_fcn"]
     monkeypatch.setattr(QFileDialog, "getExistingDirectory", lambda *_: project)
-    teach.click(teach.widget.begin.open)
+    teach.click(teach.widget.setup.open)
     teach.wait(lambda: teach.state.is_open)
     teach.rest()
     assert teach.painted() == painted
@@ -360,8 +360,8 @@ def test_the_layer_deleted_and_started_again(teach: TeachDock) -> None:
     painted = teach.painted()
     teach.viewer.layers.selection.active = teach.layer
     teach.press(Qt.Key_Delete, Qt.ControlModifier)
-    assert "was removed" in teach.widget.begin.message.text()
-    assert teach.widget.begin.start.text() == "Start"
+    assert "was removed" in teach.widget.setup.message.text()
+    assert teach.widget.setup.start.text() == "Start"
     teach.rest()
     teach.start()
     assert teach.painted() == painted
@@ -398,7 +398,7 @@ def test_the_part_that_is_painted_on_moves_with_the_camera(teach: TeachDock, mon
     camera_of(teach.viewer).center, camera_of(teach.viewer).zoom = (0, 20, 20), 20
     teach.wait(lambda: teach.viewer.layers["cells"].corner_pixels[1].max() < 60)  # the canvas has been drawn
     teach.start()
-    lesson = teach.widget.controller.course
+    lesson = teach.widget.controller.layers
     assert lesson is not None
     assert lesson.canvas.window.shape == (40, 40)
     teach.press(Qt.Key_1)
@@ -421,8 +421,8 @@ def test_the_part_that_is_painted_on_moves_with_the_camera(teach: TeachDock, mon
 
 
 def test_another_pixel_size_is_said_before_the_start(teach: TeachDock, make_checkpoint: Callable[..., Path]) -> None:
-    layer, line = teach.viewer.layers["cells"], teach.widget.begin.image.line
-    teach.widget.begin.model.open_file(make_checkpoint(NetSpec(width=4, depth=1, classes=3), (0.5, 0.5)))
+    layer, line = teach.viewer.layers["cells"], teach.widget.setup.image.line
+    teach.widget.setup.model.open_file(make_checkpoint(NetSpec(width=4, depth=1, classes=3), (0.5, 0.5)))
     assert "measure" not in line.text()
     layer.units, layer.scale = "um", (0.25, 0.25)
     teach.wait(lambda: "measure 0.25 µm, those that the model learnt on 0.5 µm" in line.text())
@@ -431,10 +431,10 @@ def test_another_pixel_size_is_said_before_the_start(teach: TeachDock, make_chec
 
 def test_nothing_is_cut_at_320_pixels(teach: TeachDock, model: MakeModel) -> None:
     teach.viewer.layers["cells"].name = "an_image_with_quite_a_long_name_as_files_have_them" * 2
-    teach.widget.begin.model.open_file(model())
-    inside = teach.widget.begin.parentWidget()
+    teach.widget.setup.model.open_file(model())
+    inside = teach.widget.setup.parentWidget()
     assert inside.minimumSizeHint().width() <= 320
-    teach.widget.begin.model.choose_other(FILTERS)
+    teach.widget.setup.model.choose_other(FILTERS)
     teach.start()
     for fold in (*teach.widget.folds.values(), teach.widget.advanced):
         fold.set_open(True)
@@ -460,18 +460,18 @@ def test_every_control_has_a_name_for_screen_readers(teach: TeachDock) -> None:
 def test_a_broken_model_is_told_in_words(teach: TeachDock, tmp_path: Path) -> None:
     path = tmp_path / "broken.safetensors"
     path.write_bytes(b"no model")
-    teach.widget.begin.model.open_file(path)
-    assert "broken.safetensors" in teach.widget.begin.error.text()
-    assert teach.widget.begin.model.other == FILTERS
+    teach.widget.setup.model.open_file(path)
+    assert "broken.safetensors" in teach.widget.setup.error.text()
+    assert teach.widget.setup.model.other == FILTERS
     assert isinstance(teach.widget.controller, DockController)
 
 
 def test_the_controller_destroyed_frees_the_project(teach: TeachDock) -> None:
     teach.start()
     teach.stroke(*DARK)
-    journal = teach.widget.controller._book.journal
+    journal = teach.widget.controller._guard.writer
     assert journal is not None
-    teach.widget.controller._book.close()  # what Qt calls
+    teach.widget.controller._guard.close()  # what Qt calls
     assert journal._wait(10)
     with Project.open(teach.state.project) as found:
         assert found.strokes == 1

@@ -29,9 +29,9 @@ def paint(teach: TeachDock, strokes: dict[int, tuple[tuple[int, int], ...]]) -> 
 def test_from_the_first_stroke_to_the_saved_model(
     teach: TeachDock, model: MakeModel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, is_network: bool
 ) -> None:
-    teach.widget.controller._tools = Factories()
+    teach.widget.controller._factories = Factories()
     if is_network:
-        teach.widget.begin.model.open_file(model(2, 1, 2))
+        teach.widget.setup.model.open_file(model(2, 1, 2))
         network = teach.widget.learning.network
         network.setCurrentIndex(network.findData("automatic"))
     noise = np.random.default_rng(0).integers(0, 30, (80, 120), np.uint8)
@@ -61,13 +61,13 @@ def test_from_the_first_stroke_to_the_saved_model(
     teach.rest()
     assert len(Checkpoint.load(file).info.classes) == 2
     project = teach.state.project
-    teach.click(teach.widget.begin.start)  # it says Stop
+    teach.click(teach.widget.setup.start)  # it says Stop
     teach.rest()
     layer = teach.viewer.layers["cells corrections"]
     layer.name = "put aside"
     layer.metadata.clear()
     monkeypatch.setattr(QFileDialog, "getExistingDirectory", lambda *_: project)
-    teach.click(teach.widget.begin.open)
+    teach.click(teach.widget.setup.open)
     teach.wait(lambda: teach.state.is_open or bool(teach.state.error))
     assert not teach.state.error
     teach.rest()
@@ -77,27 +77,27 @@ def test_from_the_first_stroke_to_the_saved_model(
 
 @pytest.mark.parametrize("family", ["unet", "fcn", "resunet", "dilated", "deeplab"])
 def test_a_new_network_begins_in_the_dock(teach: TeachDock, family: str) -> None:
-    teach.widget.controller._tools = Factories()
-    teach.widget.begin.model.choose_other(f"new {family}")
-    assert teach.widget.begin.model.line.text() == FAMILIES[family]
+    teach.widget.controller._factories = Factories()
+    teach.widget.setup.model.choose_other(f"new {family}")
+    assert teach.widget.setup.model.line.text() == FAMILIES[family]
     teach.start()
     paint(teach, STROKES)
     teach.rest()
     assert (teach.answer[10:70, 5:50] == 0).mean() > 0.9
     found = Checkpoint.load(Path(teach.state.project) / "start.safetensors").info.spec
     assert (found.family, found.ndim, found.original) == (family, 2, 0)
-    teach.click(teach.widget.begin.start)  # it says Stop
+    teach.click(teach.widget.setup.start)  # it says Stop
     teach.rest()
-    teach.click(teach.widget.begin.start)  # goes on with the project
+    teach.click(teach.widget.setup.start)  # goes on with the project
     teach.wait(lambda: teach.state.is_open or bool(teach.state.error))
     assert not teach.state.error
     teach.rest()
 
 
 def test_a_new_network_for_movies_looks_along_time(teach: TeachDock) -> None:
-    teach.widget.controller._tools = Factories()
+    teach.widget.controller._factories = Factories()
     teach.viewer.layers["cells"].data = np.stack([teach.viewer.layers["cells"].data] * 4)
-    teach.widget.begin.model.choose_other("new video")
+    teach.widget.setup.model.choose_other("new video")
     teach.start()
     assert teach.widget.controller.axis_names() == ("t", "y", "x")
     found = Checkpoint.load(Path(teach.state.project) / "start.safetensors").info.spec
@@ -105,6 +105,6 @@ def test_a_new_network_for_movies_looks_along_time(teach: TeachDock) -> None:
 
 
 def test_a_new_network_for_movies_needs_a_movie(teach: TeachDock) -> None:
-    teach.widget.begin.model.choose_other("new video")
-    assert not teach.widget.begin.start.isEnabled()
-    assert "needs time and 2 axes" in teach.widget.begin.message.text()
+    teach.widget.setup.model.choose_other("new video")
+    assert not teach.widget.setup.start.isEnabled()
+    assert "needs time and 2 axes" in teach.widget.setup.message.text()

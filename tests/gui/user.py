@@ -160,7 +160,7 @@ class User:
         elif name == "teach":
             from napari_fcn.gui._controllers import FILTERS
 
-            widget.begin.model.choose_other(FILTERS)
+            widget.setup.model.choose_other(FILTERS)
         else:
             widget.model.open_file(self.models[0])
         return widget

@@ -224,7 +224,7 @@ import resource, sys
 import numpy as np, psutil, torch
 torch.set_num_threads(1)
 import net_contract
-from napari_fcn.events import RunPlanned, SteppedDown, TileDone
+from napari_fcn.events import RunPlanned, FallbackTaken, TileDone
 from napari_fcn.nets import NetSpec
 from napari_fcn.session import Session
 from napari_fcn.settings import PredictSettings
@@ -239,7 +239,7 @@ taken = psutil.Process().memory_info().vms
 resource.setrlimit(resource.RLIMIT_AS, (taken + 500 * 2**20, resource.RLIM_INFINITY))
 lines, pixels = [], 0
 for event in session.predict():
-    if isinstance(event, SteppedDown):
+    if isinstance(event, FallbackTaken):
         lines.append(event.line)
     elif isinstance(event, TileDone):
         pixels += event.region.size

@@ -85,9 +85,9 @@ def test_the_same_samples_and_seed_give_the_same_bits() -> None:
         return ended(distill(lesson_of(rows, label), rows, blank(2, 3), 8, 1.0, seed))[1]
 
     first, again, other = once(0), once(0), once(1)
-    assert torch.equal(first.mix, again.mix)
+    assert torch.equal(first.output_weights, again.output_weights)
     assert torch.equal(first.hidden.weight, again.hidden.weight)
-    assert not torch.equal(first.mix, other.mix)
+    assert not torch.equal(first.output_weights, other.output_weights)
 
 
 def test_it_pauses_while_trees_grow_and_while_units_learn() -> None:

@@ -31,7 +31,7 @@ def tuner_of(
     model = make_teachable(tiny(ndim, **values), sigmas=(0.7, 2.0))
     net: Any = model.net()
     with torch.no_grad():  # a head as strokes leave it
-        net.scorers[-1].weight.normal_(0, 1, generator=torch.Generator().manual_seed(1))
+        net.heads_of_levels[-1].weight.normal_(0, 1, generator=torch.Generator().manual_seed(1))
     return FineTuner(net, view_of(image, model.info.spec, axes), model.weights, asked, seed)
 
 

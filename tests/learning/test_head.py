@@ -76,7 +76,7 @@ def test_the_head_on_rows_is_the_answer_of_the_network(ndim: int, units: int) ->
     with torch.inference_mode():
         rows = head.gather(net.levels(x), places)
         logits = net(x).movedim(1, -1)[tuple(places.unbind(1))]
-        straight = net.straight()(x).movedim(1, -1)[tuple(places.unbind(1))]
+        straight = net.linear()(x).movedim(1, -1)[tuple(places.unbind(1))]
     torch.testing.assert_close(other.logits(rows), logits, atol=1e-4, rtol=1e-4)
     torch.testing.assert_close(other.linear.logits(rows), straight, atol=1e-4, rtol=1e-4)
 

@@ -182,9 +182,9 @@ def test_scoring_before_upsampling_is_upsampling_before_scoring(name: str) -> No
     with torch.inference_mode():
         levels = net.levels(x)  # type: ignore[operator]
         dense = torch.cat([enlarge(features, factor) for factor, features in levels], dim=1)
-        weight = torch.cat([conv.weight for conv in net.scorers], dim=1)  # type: ignore[union-attr]
+        weight = torch.cat([conv.weight for conv in net.heads_of_levels], dim=1)  # type: ignore[union-attr]
         logits = torch.einsum("kf...,nf...->nk...", weight.flatten(2)[..., 0], dense)
-        bias = net.scorers[0].bias  # type: ignore[union-attr, index]
+        bias = net.heads_of_levels[0].bias  # type: ignore[union-attr, index]
         logits = logits + bias.reshape(1, -1, *(1,) * spec.ndim)  # type: ignore[union-attr, operator]
         torch.testing.assert_close(net(x), logits, atol=2e-4, rtol=1e-4)
 

@@ -9,7 +9,7 @@ import pytest
 import torch
 from lessons import CLASSES, FAST, HEADS, RIM, halves, painted, run, tiny
 from net_contract import one_thread  # noqa: F401
-from project.lesson import IMAGE, SHAPE, Lesson
+from project.taught_project import IMAGE, SHAPE, Lesson
 
 from napari_fcn.errors import ProjectError
 from napari_fcn.events import CandidateEvaluated, HeadFitted, StepDone
@@ -188,7 +188,7 @@ def test_a_session_that_was_gone_on_with_comes_out_again(
 def corner_first(lesson: Lesson) -> None:
     """Teach the first turn with a corner of the image on screen."""
     lesson.paint(painted(WIDE, 1))
-    run(lesson.teaching.refine(Samples.from_labels(lesson.labels), Region((0, 0), (20, 20)), lesson.project.strokes))
+    run(lesson.teaching.run_round(Samples.from_labels(lesson.labels), Region((0, 0), (20, 20)), lesson.project.strokes))
 
 
 WIDE = (48, 400)  # several tiles
@@ -199,10 +199,10 @@ def test_a_session_goes_on_with_the_tile_that_set_the_scale(tmp_path: Path) -> N
     assert lesson.project.reference() == ()
     corner_first(lesson)
     straight = lesson.teaching
-    assert lesson.project.reference() == straight.pupil.reference == (10, 10)
-    assert straight.pupil.reference_tile != straight.pupil.view.plan.at([0, 1])
+    assert lesson.project.reference() == straight.model.reference == (10, 10)
+    assert straight.model.reference_tile != straight.model.extractor.plan.at([0, 1])
     lesson.reopen()
-    assert lesson.teaching.pupil.reference == (10, 10)
+    assert lesson.teaching.model.reference == (10, 10)
     lesson.teach(painted(WIDE, 2))
     same(lesson, "head")
 

@@ -16,7 +16,7 @@ import pytest
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule, run_state_machine_as_test
 from lessons import FAST, HEADS, halves, run, tiny
 from net_contract import one_thread  # noqa: F401
-from project.lesson import Lesson
+from project.taught_project import Lesson
 
 from napari_fcn.events import HeadFitted, HistoryChanged
 from napari_fcn.geometry import Region
@@ -83,7 +83,9 @@ class Sessions(RuleBasedStateMachine):
 
     def _learn(self, until: Callable[[Any], bool]) -> None:
         lesson = self.lesson
-        events = lesson.teaching.refine(Samples.from_labels(lesson.labels), Region.whole(SHAPE), lesson.project.strokes)
+        events = lesson.teaching.run_round(
+            Samples.from_labels(lesson.labels), Region.whole(SHAPE), lesson.project.strokes
+        )
         for event in events:
             self.learnt = lesson.labels.copy()
             self._record(event)
@@ -259,8 +261,8 @@ class Sessions(RuleBasedStateMachine):
     @invariant()
     def the_weights_are_those_of_the_present_state(self) -> None:
         teaching = self.lesson.teaching
-        if not teaching._accepted.is_uncommitted:
-            assert teaching._accepted.model.hash == teaching.history.present.hash
+        if not teaching._current.is_uncommitted:
+            assert teaching._current.checkpoint.hash == teaching.history.present.hash
 
     @invariant()
     def the_project_holds_what_is_painted(self) -> None:

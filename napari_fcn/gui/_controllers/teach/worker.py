@@ -111,7 +111,7 @@ class TeachWorker:
 
     def prefetch(self, view: Region) -> Iterator[None]:
         """Prepare what lies around the view, while nothing else is to be done."""
-        for _ in self.teaching.look_ahead(view):
+        for _ in self.teaching.prefetch(view):
             yield None
 
     def restore(self, move: Callable[[], Iterator[Any]]) -> Iterator[Any]:
@@ -177,7 +177,7 @@ class TeachWorker:
         if not ask.is_learning:
             shown: Iterator[Any] = self.teaching.show(ask.view)
             return shown
-        events: Iterator[Any] = self.teaching.refine(self._samples(), ask.view, self._strokes)
+        events: Iterator[Any] = self.teaching.run_round(self._samples(), ask.view, self._strokes)
         return events
 
     def _samples(self) -> Any:
@@ -237,9 +237,9 @@ class TeachWorker:
     def _learn_hidden(self) -> None:
         """Learn from strokes that came while nothing was to be learnt: what is undone is a commit with them."""
         samples = self._samples()
-        if samples.same_as(self.teaching.samples):
+        if samples.equals(self.teaching.samples):
             return
-        for event in self.teaching.refine(samples, Region.whole(samples.shape), self._strokes):
+        for event in self.teaching.run_round(samples, Region.whole(samples.shape), self._strokes):
             if isinstance(event, HeadFitted):
                 return
 
