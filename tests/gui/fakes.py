@@ -77,7 +77,7 @@ class FakeHistory:
 class FakeTeaching:
     """Has the interface of `napari_fcn.teaching.Teaching`.
 
-    Class attributes are switches for tests: ``gate`` holds each `refine` up until it is set; ``error`` is raised by it.
+    For tests, ``gate`` blocks each `run_round` until it is set; ``error`` is raised by it.
     """
 
     gate: threading.Event | None = None
@@ -140,7 +140,7 @@ class FakeTeaching:
         if settings != self.settings:
             self.settings, self.candidate = settings, None
 
-    def refine(self, samples: Samples, view: Region, strokes: int = 0) -> Iterator[Any]:
+    def run_round(self, samples: Samples, view: Region, strokes: int = 0) -> Iterator[Any]:
         self.calls += 1
         self.views.append(view)
         if type(self).gate is not None:
@@ -151,7 +151,7 @@ class FakeTeaching:
             raise ImageError("these corrections do not fit")
         if not samples.equals(self.samples):
             yield from self._answer(samples, strokes)
-        yield from self.show(view)
+        yield from self.predict(view)
         yield from self._improve(view)
 
     def _answer(self, samples: Samples, strokes: int) -> Iterator[Any]:
@@ -196,7 +196,7 @@ class FakeTeaching:
         if not waits:
             self._take(rival)
             yield self.history.event()
-            yield from self.show(view)
+            yield from self.predict(view)
 
     def _take(self, rival: State) -> None:
         self.state, self.candidate = rival, None
@@ -219,17 +219,17 @@ class FakeTeaching:
             probabilities = np.eye(len(state.classes), dtype=np.float32)[answer]
             yield TileDone(tile.core, np.moveaxis(probabilities, -1, 0), done, len(tiles))
 
-    def show(self, view: Region) -> Iterator[TileDone]:
+    def predict(self, view: Region) -> Iterator[TileDone]:
         for tile in self._tiles(view, self.state):
             if tile.region not in self.shown:
                 self.shown.add(tile.region)
                 yield tile
 
-    def look_ahead(self, view: Region) -> Iterator[Heartbeat]:
+    def prefetch(self, view: Region) -> Iterator[Heartbeat]:
         type(self).looked_ahead.append(view)
         yield Heartbeat("look ahead")
 
-    def forget_shown(self) -> None:
+    def forget_predictions(self) -> None:
         self.shown.clear()
 
     def accept(self) -> Iterator[Any]:

@@ -795,7 +795,7 @@ class Look:
         """Paint at a pixel of the image."""
         course = self.lesson.desk.layers
         assert course is not None
-        self.lesson.paint(tuple(i - a for i, a in zip(at, layers.canvas.window.start, strict=True)), label)
+        self.lesson.paint(tuple(i - a for i, a in zip(at, course.canvas.window.start, strict=True)), label)
 
     def values(self, layer: Any, at: tuple[int, ...]) -> Any:
         """Return what a layer shows over a pixel of the image."""
@@ -810,13 +810,13 @@ def look(desk: TeachController, image: Image, qtbot: QtBot, monkeypatch: pytest.
     monkeypatch.setattr(layers, "fits_in_memory", lambda *_: False)
     monkeypatch.setattr(layers, "visible_region", lambda *_: look.region)
     monkeypatch.setattr(viewport, "SIDE", 20)
-    look.worker.start()
-    assert look.worker.state.is_open, look.worker.state.error
+    look.lesson.start()
+    assert look.lesson.state.is_open, look.lesson.state.error
     return look
 
 
 def test_strokes_all_over_a_large_image_teach_and_come_back(look: Look) -> None:
-    lesson = look.worker
+    lesson = look.lesson
     look.paint((5, 5), 1)
     assert lesson.layer.data.shape == (20, 20)
     look.at(25, 45)
@@ -847,24 +847,24 @@ def test_the_answer_lies_where_it_belongs(look: Look, viewer: ViewerModel) -> No
         layer = viewer.layers[name]
         assert layer.data.shape[:2] == (20, 20)
         assert [value(look.values(layer, at)) for at in [(25, 29), (25, 30)]] == [0, 1]
-    image = look.worker.image
+    image = look.lesson.image
     image.translate = (100, 200)
     image.scale = (2, 3)
     assert [look.values(viewer.layers["cells classes"], at) for at in [(25, 29), (25, 30)]] == [0, 1]
 
 
 def test_it_is_told_when_more_is_seen_than_can_be_painted_on(look: Look) -> None:
-    assert look.worker.state.message == ""
+    assert look.lesson.state.message == ""
     look.region = Region((0, 0), (40, 60))
     look.at(0, 0)
-    assert "cells is large: you see more of it than is painted on at a time, 20 × 20 px" in look.worker.state.message
+    assert "cells is large: you see more of it than is painted on at a time, 20 × 20 px" in look.lesson.state.message
     look.region = Region((0, 0), (10, 12))
     look.at(5, 5)
-    assert look.worker.state.message == ""
+    assert look.lesson.state.message == ""
 
 
 def test_going_back_reaches_parts_that_are_not_seen(look: Look) -> None:
-    lesson = look.worker
+    lesson = look.lesson
     look.paint((5, 5), 1)
     look.paint((8, 8), 2)
     look.at(25, 45)
@@ -880,7 +880,7 @@ def test_going_back_reaches_parts_that_are_not_seen(look: Look) -> None:
 def test_the_layer_does_not_move_while_it_is_about_to_become_another(
     look: Look, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    lesson = look.worker
+    lesson = look.lesson
     look.paint((5, 5), 1)
     gate = threading.Event()
     monkeypatch.setattr(FakeTeaching, "gate", gate)
@@ -898,7 +898,7 @@ def test_the_layer_does_not_move_while_it_is_about_to_become_another(
 
 
 def test_strokes_of_all_parts_go_along_into_another_project(look: Look) -> None:
-    lesson = look.worker
+    lesson = look.lesson
     look.paint((5, 5), 1)
     look.at(25, 45)
     look.paint((30, 50), 2)
@@ -915,7 +915,7 @@ def test_strokes_of_all_parts_go_along_into_another_project(look: Look) -> None:
 
 
 def test_a_project_of_a_large_image_is_gone_on_with(look: Look) -> None:
-    lesson = look.worker
+    lesson = look.lesson
     look.paint((5, 5), 1)
     look.at(25, 45)
     look.paint((30, 50), 2)
@@ -942,13 +942,13 @@ def test_planes_of_a_large_stack_are_taken_as_they_are_seen(
     monkeypatch.setattr(layers, "fits_in_memory", lambda *_: False)
     monkeypatch.setattr(layers, "visible_region", lambda *_: look.region)
     monkeypatch.setattr(viewport, "PIXELS", 3 * 40 * 60)
-    look.worker.start()
+    look.lesson.start()
     look.paint((1, 5, 5), 1)
     look.at(7, 0, 0)
     assert desk.layers.canvas.window == Region((6, 0, 0), (9, 40, 60))
     look.paint((7, 5, 50), 2)
     assert look.values(viewer.layers["stack classes"], (7, 20, 50)) == 1
-    assert look.worker.engine.samples.coordinates()[:, 0].tolist() == [1] * 9 + [7] * 9
+    assert look.lesson.engine.samples.coordinates()[:, 0].tolist() == [1] * 9 + [7] * 9
     desk.look_at(Change(Region((1, 4, 4), (2, 8, 8)), 16, 0, 1))
     assert viewer.dims.point[0] == 1
 

@@ -175,7 +175,7 @@ class TeachWorker:
 
     def _events(self, ask: LearnRequest) -> Iterator[Any]:
         if not ask.is_learning:
-            shown: Iterator[Any] = self.teaching.show(ask.view)
+            shown: Iterator[Any] = self.teaching.predict(ask.view)
             return shown
         events: Iterator[Any] = self.teaching.run_round(self._samples(), ask.view, self._strokes)
         return events
