@@ -44,7 +44,7 @@ LIBRARIES = {  # rooms that know few libraries; the others are free but for the 
     "storage": {"psutil", "pydantic"},
     "nets": {"numpy", "torch"},
 }
-GRAPHICAL = {"PyQt5", "PyQt6", "PySide6", "magicgui", "napari", "pyqtgraph", "qtpy", "superqt", "vispy"}
+GRAPHICAL = {"PyQt5", "PyQt6", "PySide2", "PySide6", "magicgui", "napari", "pyqtgraph", "qtpy", "superqt", "vispy"}
 UNSAFE = {"cloudpickle", "dill", "joblib", "marshal", "pickle", "shelve"}
 THREADS = {"QRunnable", "QThread", "QThreadPool", "threading.Thread", "threading.Timer", "thread_worker"}
 
@@ -74,6 +74,17 @@ ENGINE_FOR_ALL = {
 }
 
 
+LONGEST = 400  # lines of a module
+LONGER = {  # modules that are longer, and the lines that each has at most; nothing new may come here
+    "events.py": 606,
+    "gui/_controllers/field/controller.py": 433,
+    "gui/teach.py": 401,
+    "session.py": 416,
+    "teaching/teaching.py": 454,
+}
+CLASSES_OF_ONE_NAME: dict[str, str] = {}  # class name -> why two modules define it
+
+
 @dataclass(frozen=True, slots=True)
 class Import:
     """One imported name, dotted in full, and where it stands."""
@@ -99,6 +110,7 @@ class Module:
     """One source file, by its path from the repository root."""
 
     path: str
+    source: str
     tree: ast.Module
 
     @property
@@ -250,14 +262,18 @@ RULES = (floor_rules, library_rules, thread_rules, statement_rules, message_rule
 
 
 def find_cycle(modules: list[Module]) -> list[str]:
-    """The names of a circle of imports that run when modules load, first and last the same; [] if none."""
+    """The names of a circle of imports, first and last the same; [] if none.
+
+    Imports inside functions count: a circle that runs later ties its modules together all the same. Imports for types
+    do not.
+    """
     known = {module.name for module in modules} - {PACKAGE}
     graph: dict[str, set[str]] = {}
     for module in modules:
         own = {".".join(module.parts[:end]) for end in range(len(module.parts))}
         runs = graph.setdefault(module.name, set())
         for found in module.imports:
-            if not (found.is_lazy or found.is_for_types):
+            if not found.is_for_types:
                 parts = found.target.split(".")
                 prefixes = [".".join(parts[:end]) for end in range(1, len(parts) + 1)]
                 loaded = [prefix for prefix in prefixes if prefix in known]
@@ -270,12 +286,49 @@ def find_cycle(modules: list[Module]) -> list[str]:
     return []
 
 
+def cycle_rule(modules: list[Module]) -> Iterator[str]:
+    if cycle := find_cycle(modules):
+        yield f"imports run in a circle: {' -> '.join(cycle)}"
+
+
+def class_rule(modules: list[Module]) -> Iterator[str]:
+    """A class name means one thing in the whole package, private names included."""
+    homes: dict[str, list[str]] = {}
+    for module in modules:
+        for node in ast.walk(module.tree):
+            if isinstance(node, ast.ClassDef):
+                homes.setdefault(node.name, []).append(f"{module.path}:{node.lineno}")
+    for name, places in homes.items():
+        if len(places) > 1 and name not in CLASSES_OF_ONE_NAME:
+            yield f"class {name} is defined in {' and in '.join(places)}: rename one"
+
+
+def length_rule(modules: list[Module]) -> Iterator[str]:
+    for module in modules:
+        lines, path = len(module.source.splitlines()), module.path.removeprefix(f"{PACKAGE}/")
+        if lines > LONGER.get(path, LONGEST):
+            yield f"{module.path} has {lines} lines of {LONGER.get(path, LONGEST)} at most: split it by topic"
+
+
+def needless_exceptions(sources: dict[str, str]) -> Iterator[str]:
+    """What stands on a list of exceptions and would pass without."""
+    for path in LONGER:
+        lines = len(sources.get(f"{PACKAGE}/{path}", "").splitlines())
+        if lines <= LONGEST:
+            yield f"{path} has {lines} lines: take it out of LONGER"
+    for name in CLASSES_OF_ONE_NAME:
+        if sum(len(re.findall(rf"^\s*class {name}\b", source, re.MULTILINE)) for source in sources.values()) < 2:
+            yield f"class {name} is not defined twice: take it out of CLASSES_OF_ONE_NAME"
+
+
+WHOLE_RULES = (cycle_rule, class_rule, length_rule)
+
+
 def complaints(sources: dict[str, str]) -> list[str]:
     """What breaks a rule in these files, given as path from the repository root -> source."""
-    modules = [Module(path, ast.parse(source, path)) for path, source in sources.items()]
+    modules = [Module(path, source, ast.parse(source, path)) for path, source in sources.items()]
     found = [f"{m.path}:{line}: {text}" for m in modules for rule in RULES for line, text in rule(m)]
-    cycle = find_cycle(modules)
-    return [*found, *([f"imports run in a circle: {' -> '.join(cycle)}"] if cycle else [])]
+    return [*found, *(text for rule in WHOLE_RULES for text in rule(modules))]
 
 
 def test_the_house_keeps_its_walls() -> None:
@@ -283,7 +336,7 @@ def test_the_house_keeps_its_walls() -> None:
     files = sorted((root / PACKAGE).rglob("*.py"))
     sources = {path.relative_to(root).as_posix(): path.read_text(encoding="utf-8") for path in files}
     assert f"{PACKAGE}/__init__.py" in sources
-    found = complaints(sources)
+    found = [*complaints(sources), *needless_exceptions(sources)]
     assert not found, "\n" + "\n".join(found)
 
 
@@ -364,14 +417,48 @@ def test_what_is_allowed_passes(path: str, source: str) -> None:
     [
         ("from napari_fcn.nets.spec import NetSpec", True),
         ("import napari_fcn.nets", True),  # runs nets/__init__, which imports this module
-        ("def f():\n    from napari_fcn.nets.spec import NetSpec", False),
+        ("def f():\n    from napari_fcn.nets.spec import NetSpec", True),
+        ("class A:\n    def f(self):\n        import napari_fcn.nets", True),
         (TYPING + "from napari_fcn.nets.spec import NetSpec", False),
+        ("from napari_fcn.geometry import Region", False),
     ],
 )
-def test_only_imports_that_run_make_a_circle(back: str, has_cycle: bool) -> None:
+def test_imports_never_run_in_a_circle_even_inside_functions(back: str, has_cycle: bool) -> None:
     sources = {
         f"{PACKAGE}/nets/__init__.py": "from napari_fcn.nets.spec import NetSpec",
         f"{PACKAGE}/nets/spec.py": "from napari_fcn.nets.layers import conv",
         f"{PACKAGE}/nets/layers.py": back,
     }
     assert [text.split(":")[0] for text in complaints(sources)] == ["imports run in a circle"] * has_cycle
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "is_double"),
+    [
+        ("class Tile: ...", "class Tile: ...", True),
+        ("class _Tile: ...", "def f():\n    class _Tile: ...", True),
+        ("class Tile: ...", "class _Tile: ...", False),
+        ("class Tile: ...", "from napari_fcn.nets.spec import Tile", False),
+    ],
+)
+def test_a_class_name_is_defined_once_in_the_package(first: str, second: str, is_double: bool) -> None:
+    found = complaints({f"{PACKAGE}/nets/spec.py": first, f"{PACKAGE}/nets/unet.py": second})
+    assert ["is defined in" in text for text in found] == [True] * is_double
+
+
+@pytest.mark.parametrize(("lines", "is_long"), [(LONGEST, False), (LONGEST + 1, True)])
+def test_a_module_has_at_most_400_lines(lines: int, is_long: bool) -> None:
+    found = complaints({f"{PACKAGE}/nets/spec.py": "x = 1\n" * lines})
+    assert ["split it by topic" in text for text in found] == [True] * is_long
+
+
+def test_an_exception_that_nothing_needs_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(f"{__name__}.LONGER", {"nets/spec.py": 410})
+    monkeypatch.setattr(f"{__name__}.CLASSES_OF_ONE_NAME", {"Tile": "a reason"})
+    path, twice = f"{PACKAGE}/nets/spec.py", "class Tile: ...\n" * 2
+    assert complaints({path: twice + "x = 1\n" * 408}) == list(needless_exceptions({path: twice + "x\n" * 408})) == []
+    assert "411 lines of 410" in complaints({path: "x = 1\n" * 411})[0]
+    assert [text.split(": ")[1] for text in needless_exceptions({path: "class Tile: ..."})] == [
+        "take it out of LONGER",
+        "take it out of CLASSES_OF_ONE_NAME",
+    ]

@@ -22,7 +22,7 @@ SIGNS = "*?[]"  # of patterns
 
 
 @dataclass(frozen=True, slots=True)
-class _Image:
+class _NamedImage:
     """An image: as it was named, how it is read, and what its results are called."""
 
     path: Path
@@ -96,7 +96,7 @@ def plan_files(
     return [_job(image, out, kinds, name) for image, name in zip(found, names, strict=True)]
 
 
-def _named(out: Path, image: _Image, kinds: Sequence[str]) -> Path:
+def _named(out: Path, image: _NamedImage, kinds: Sequence[str]) -> Path:
     """Return where the results of the only image go, by a name of its own: ``.`` and ``..`` are none.
 
     Raises
@@ -112,7 +112,7 @@ def _named(out: Path, image: _Image, kinds: Sequence[str]) -> Path:
     return out
 
 
-def _single(groups: Sequence[Sequence[Path]]) -> list[_Image]:
+def _single(groups: Sequence[Sequence[Path]]) -> list[_NamedImage]:
     """Return each file as an image, and files of one image as one."""
     from napari_fcn.io import Origin
     from napari_fcn.io.finding import stem
@@ -120,15 +120,15 @@ def _single(groups: Sequence[Sequence[Path]]) -> list[_Image]:
 
     named = distinct(path for group in groups for path in group)
     paths = {os.path.abspath(path): path for path in reversed(named)}
-    return [_Image(path, Origin.of(path), stem(path)) for path in reversed(paths.values())]
+    return [_NamedImage(path, Origin.of(path), stem(path)) for path in reversed(paths.values())]
 
 
-def _stacks(given: Sequence[str], groups: Sequence[Sequence[Path]], axis: str) -> list[_Image]:
+def _stacks(given: Sequence[str], groups: Sequence[Sequence[Path]], axis: str) -> list[_NamedImage]:
     """Return each folder or pattern as an image."""
     from napari_fcn.io import Origin
 
     found = {os.path.abspath(text): (text, group) for text, group in zip(given, groups, strict=True) if group}
-    return [_Image(Path(text), Origin.of_stack(group, axis), _name_of(text)) for text, group in found.values()]
+    return [_NamedImage(Path(text), Origin.of_stack(group, axis), _name_of(text)) for text, group in found.values()]
 
 
 def _images(text: str) -> list[Path]:
@@ -164,7 +164,7 @@ def _pattern(path: Path) -> str:
     return str(path)
 
 
-def _job(image: _Image, out: Path, kinds: Sequence[str], name: str) -> RunJob:
+def _job(image: _NamedImage, out: Path, kinds: Sequence[str], name: str) -> RunJob:
     """Return the job of an image whose results go into ``out`` under a name, or, if that is empty, to ``out``."""
     from napari_fcn.io.finding import result_suffix
     from napari_fcn.runs.job import RunJob

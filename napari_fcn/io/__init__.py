@@ -3,12 +3,8 @@
 from napari_fcn.io.image_file import READABLE, ImageFile
 from napari_fcn.io.images import read_image, read_labels
 from napari_fcn.io.meta import KINDS, ResultMeta
-from napari_fcn.io.results import (
-    WRITABLE,
-    ResultWriter,
-    open_result,
-    read_result_meta,
-)
+from napari_fcn.io.result_reader import read_result_meta
+from napari_fcn.io.results import WRITABLE, ResultWriter, open_result
 from napari_fcn.io.series import Origin, in_order, read_series
 
 __all__ = [

@@ -69,7 +69,7 @@ class ImageFile:
 
 
 @dataclass(frozen=True, slots=True)
-class Header:
+class ImageHeader:
     """What a file says of its image, its pixels left alone.
 
     Attributes

@@ -12,7 +12,7 @@ from napari_fcn.errors import DECODE_ERRORS, ImageError
 from napari_fcn.file_kinds import mistaken
 from napari_fcn.geometry.calibration import Calibration
 from napari_fcn.io.bounds import refuse_absurd, refuse_too_large, too_large
-from napari_fcn.io.image_file import COMPANION, PICTURES, READABLE, TIFF, Header, ImageFile
+from napari_fcn.io.image_file import COMPANION, PICTURES, READABLE, TIFF, ImageFile, ImageHeader
 from napari_fcn.io.meta import recorded
 from napari_fcn.io.png import read_png_head
 from napari_fcn.system_errors import refused
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     import numpy.typing as npt
 
 
-def read_header(path: str | Path) -> Header:
+def read_header(path: str | Path) -> ImageHeader:
     """Return what a TIFF or OME-Zarr says of its image; an empty header of other files, and of those that are gone."""
     path = Path(path)
     try:
@@ -37,7 +37,7 @@ def read_header(path: str | Path) -> Header:
             return tiff_header(path)
     except (ImageError, OSError, *DECODE_ERRORS):
         pass
-    return Header()
+    return ImageHeader()
 
 
 def read_image(path: str | Path, level: int = 0, memory: float | None = None) -> ImageFile:
@@ -179,7 +179,7 @@ def _read_picture(path: Path, level: int, memory: float | None) -> ImageFile:
 def _own_calibration(path: Path, axes: tuple[str, ...]) -> Calibration:
     """Return what a png of our own says of its pixels; pictures of others state the size of print, if any."""
     if path.suffix.lower() == ".png":
-        from napari_fcn.io.staged import read_png_record
+        from napari_fcn.io.result_reader import read_png_record
 
         record = read_png_record(path)
         if tuple(record.get("axes", ())) == axes:

@@ -43,7 +43,7 @@ def read_set(found: OmeSet) -> ImageFile:
         If a file or a plane is missing, or a file is cut short.
     """
     found.need_all()
-    planes = _Planes(found)
+    planes = _SetPlanes(found)
     image = found.image
     axes = tuple(letter.lower() for letter, n in zip(image.axes, image.shape, strict=True) if n > 1) + planes.axes
     meaning = planes.meaning("".join(axes).upper())
@@ -71,7 +71,7 @@ def only_image(xml: str, number: int) -> str:
     return ElementTree.tostring(root, encoding="unicode")
 
 
-class _Planes:
+class _SetPlanes:
     """What a `LazyArray` slices: the planes of an image along the axes before those of the plane."""
 
     def __init__(self, found: OmeSet) -> None:

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
-from napari_fcn.errors import DECODE_ERRORS, ImageError, OutputError
+from napari_fcn.errors import DECODE_ERRORS, OutputError
 from napari_fcn.geometry import Region
 from napari_fcn.io import disk, layout
-from napari_fcn.io.meta import KINDS, Result, ResultMeta, record_of
+from napari_fcn.io.meta import KINDS, Result, ResultMeta
 from napari_fcn.io.targets import UNPROTECTED, Protection
 
 if TYPE_CHECKING:
@@ -217,37 +217,6 @@ class ResultWriter:
         elif not np.can_cast(block.dtype, dtype, "same_kind"):
             raise ValueError(f"A block of {block.dtype} does not fit a result of {dtype}.")
         return block.astype(dtype, copy=False)
-
-
-def read_result_meta(path: str | Path) -> dict[str, Any]:
-    """Return what a result file says about itself: kind, axes, scale, units, classes, provenance.
-
-    Empty for a file that is not one of ours; npy has no place for it.
-
-    Raises
-    ------
-    ImageError
-        If the file cannot be read.
-    """
-    path = Path(path)
-    if not path.exists():
-        raise ImageError(f"There is no file {path}. Check the name and the folder.")
-    if path.is_dir():
-        from napari_fcn.io.zarr_reader import read_attributes
-
-        try:
-            return record_of((read_attributes(path) or {}).get("napari_fcn"))
-        except DECODE_ERRORS as error:
-            raise ImageError(f"{path} cannot be read as zarr ({error}). Copy or write it again.") from error
-    if path.suffix.lower() in (".tif", ".tiff"):
-        from napari_fcn.io.tiff_reader import read_record
-
-        return read_record(path)
-    if path.suffix.lower() == ".png":
-        from napari_fcn.io.staged import read_png_record
-
-        return read_png_record(path)
-    return {}
 
 
 def _result_axes(kind: str, shape: Sequence[int], dtype: np.dtype[Any], meta: ResultMeta) -> tuple[str, ...]:

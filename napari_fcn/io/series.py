@@ -80,7 +80,7 @@ def read_series(paths: Sequence[str | Path], axis: str) -> ImageFile:
             f"{first.path} has an axis {axis} of its own ({' '.join(axes)}); files cannot be stacked along it. "
             "Stack them along another, or segment them file by file."
         )
-    planes = _Planes(files, first)
+    planes = _FilePlanes(files, first)
     planes.check()
     together = files[0].parent
     return replace(
@@ -107,7 +107,7 @@ def _order(name: str) -> list[tuple[bool, int, str]]:
     return [(False, int(part), "") if part.isdecimal() else (True, 0, part) for part in parts]
 
 
-class _Planes:
+class _FilePlanes:
     """Files of one shape and type, opened when they are looked at."""
 
     def __init__(self, files: Sequence[Path], first: ImageFile) -> None:

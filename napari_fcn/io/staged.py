@@ -8,10 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from napari_fcn.errors import ImageError, OutputError
+from napari_fcn.errors import OutputError
 from napari_fcn.io import disk
-from napari_fcn.io.meta import record_of
-from napari_fcn.io.png import read_png_text
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -131,20 +129,3 @@ def _reopened(path: Path, result: Result) -> np.memmap[Any, np.dtype[Any]] | Non
     except (FileNotFoundError, ValueError, EOFError):  # not there, or half a file
         return None
     return array if (array.shape, array.dtype) == (result.layout.shape, result.dtype) else None
-
-
-def read_png_record(path: Path) -> dict[str, Any]:
-    """Return our record in the text of a png, empty if there is none.
-
-    Raises
-    ------
-    ImageError
-        If the file is damaged or cannot be read.
-    """
-    try:
-        text = read_png_text(path, "napari_fcn")
-    except (OSError, ValueError) as error:
-        raise ImageError(
-            f"{path} cannot be read as png ({error}). The file is damaged: copy or write it again."
-        ) from error
-    return record_of(text)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from napari_fcn.errors import REPLACE, Advice, FcnError, OutputError, OutputExistsError
 from napari_fcn.io.meta import KINDS
+from napari_fcn.io.result_reader import read_result_meta
 from napari_fcn.storage import JsonError, is_link, read_json, strangers
 
 if TYPE_CHECKING:
@@ -135,8 +136,6 @@ def _zarr_record(folder: Path) -> dict[str, Any]:
 
 def is_result(path: Path) -> bool:
     """Whether a file or folder says that it is a result of ours; npy and what cannot be read say nothing."""
-    from napari_fcn.io.results import read_result_meta
-
     if path.is_dir():
         return bool(_zarr_record(path))
     try:

@@ -14,7 +14,7 @@ from napari_fcn.errors import DECODE_ERRORS, ImageError
 from napari_fcn.geometry.calibration import UNKNOWN, Calibration
 from napari_fcn.io import ome_sets
 from napari_fcn.io.bounds import refuse_absurd, refuse_too_large
-from napari_fcn.io.image_file import Header, ImageFile
+from napari_fcn.io.image_file import ImageFile, ImageHeader
 from napari_fcn.io.lazy import LazyArray
 from napari_fcn.io.meta import record_of
 from napari_fcn.io.ome_set_reader import only_image, read_set
@@ -96,24 +96,24 @@ def _read_companion(path: Path) -> ImageFile:
     return read_set(found)
 
 
-def tiff_header(path: Path) -> Header:
+def tiff_header(path: Path) -> ImageHeader:
     """Return what a TIFF says of its first image; of one that is neither OME nor ImageJ only its first page."""
     if together := ome_sets.set_of(path):
         image = read_set(together)
         names = _ome_channels(only_image(together.xml, together.image.number))
-        return Header(tuple(image.data.shape), image.axes, image.calibration, names)
+        return ImageHeader(tuple(image.data.shape), image.axes, image.calibration, names)
     with captured_warnings(), tifffile.TiffFile(path) as tiff:
         if tiff.is_ome or tiff.is_imagej:  # these say so in one place; elsewhere each page would have to be visited
             series = tiff.series[0]
             image = _described(path, tiff, series, _as_layers_show(series.keyframe, series.axes))
             names = _ome_channels(tiff.ome_metadata or "")
             meaning = spoken(series.keyframe, bool(tiff.is_imagej))
-            return Header(tuple(series.shape), image.axes, image.calibration, names, meaning)
+            return ImageHeader(tuple(series.shape), image.axes, image.calibration, names, meaning)
         page = tiff.pages.first
         axes = tuple(_as_layers_show(page, page.axes).letters.lower())
         found = of_tags(page)
         known = Calibration(tuple(found.get(name, UNKNOWN) for name in axes))
-        return Header(tuple(page.shape), axes, known, meaning=spoken(page, is_imagej=False))
+        return ImageHeader(tuple(page.shape), axes, known, meaning=spoken(page, is_imagej=False))
 
 
 def read_record(path: Path) -> dict[str, Any]:

@@ -9,7 +9,7 @@ from napari_fcn.errors import ImageError
 from napari_fcn.file_kinds import is_pointer, mistaken
 from napari_fcn.geometry.axes import axis_names
 from napari_fcn.geometry.calibration import Calibration
-from napari_fcn.io.image_file import Header, ImageFile
+from napari_fcn.io.image_file import ImageFile, ImageHeader
 from napari_fcn.io.lazy import LazyArray
 from napari_fcn.io.zarr_calibration import zarr_calibration
 from napari_fcn.io.zarr_store import open_array, open_attributes
@@ -60,13 +60,13 @@ def _which(path: Path, folder: Path) -> tuple[str, ...]:
     return (f"The folder is a collection; its first image, {folder.name}, was read.",) if folder.parent == path else ()
 
 
-def zarr_header(path: Path) -> Header:
+def zarr_header(path: Path) -> ImageHeader:
     """Return what an OME-Zarr says of an image or of one of its levels."""
     image = read_zarr(path, 0)
     attributes = read_attributes(_locate(path)[0]) or {}
     channels = (attributes.get("ome", attributes).get("omero") or {}).get("channels") or []
     names = [str(one.get("label") or "") for one in channels if isinstance(one, dict)]
-    return Header(tuple(image.data.shape), image.axes, image.calibration, tuple(names) if all(names) else ())
+    return ImageHeader(tuple(image.data.shape), image.axes, image.calibration, tuple(names) if all(names) else ())
 
 
 def read_attributes(folder: Path) -> dict[str, Any] | None:

@@ -11,7 +11,8 @@ import torch
 from napari_fcn.models.card import ClassLabel, ModelCard, ModelInfo
 from napari_fcn.models.checkpoint import Checkpoint
 from napari_fcn.models.normalise import Normaliser
-from napari_fcn.nets.spec import NetSpec, scales
+from napari_fcn.nets.sigmas import scales
+from napari_fcn.nets.spec import NetSpec
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -36,7 +36,7 @@ class TensorPart(Part):
 
 
 @dataclass(frozen=True, slots=True)
-class Header:
+class TensorHeader:
     """What a safetensors file says of its tensors.
 
     Attributes
@@ -56,7 +56,7 @@ class Header:
         return sum(map(prod, self.shapes.values()))
 
 
-def read_header(path: Path) -> Header:
+def read_header(path: Path) -> TensorHeader:
     """Return the head of a safetensors file: eight bytes of length, little-endian, then JSON.
 
     Raises
@@ -93,7 +93,7 @@ def read_header(path: Path) -> Header:
         raise ModelError(
             f"{path} is damaged or cut off: its head does not describe its weights ({error}). Fetch it again."
         ) from error
-    return Header(metadata if isinstance(metadata, dict) else {}, shapes)
+    return TensorHeader(metadata if isinstance(metadata, dict) else {}, shapes)
 
 
 def _parsed(text: bytes) -> tuple[dict[str, Any] | None, str]:

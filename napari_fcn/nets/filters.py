@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from napari_fcn.nets.layers import AVERAGE_POOL, CONVOLVE, Level
-from napari_fcn.nets.spec import factors
+from napari_fcn.nets.sigmas import factors
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

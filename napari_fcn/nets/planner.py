@@ -6,10 +6,10 @@ from collections.abc import Sequence
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
-from napari_fcn.nets.spec import NetSpec
-
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping
+
+    from napari_fcn.nets.spec import NetSpec
 
 SHORTEST = 8  # pixels that an axis keeps at the bottom of the network
 ALIKE = 2.0  # an axis is pooled while its pixels are less than so many times as long as the finest
@@ -22,6 +22,7 @@ Step = tuple[tuple[int, ...], tuple[int, ...]]
 
 
 def plan_network(
+    make_spec: Callable[[dict[str, Any]], NetSpec],
     voxel_size: float | Sequence[float],
     object_size: float | None,
     known: Mapping[str, Any],
@@ -31,6 +32,8 @@ def plan_network(
 
     Parameters
     ----------
+    make_spec : callable
+        `NetSpec.from_dict`, which imports this module.
     voxel_size, object_size, shape
         As there.
     known : mapping
@@ -50,7 +53,7 @@ def plan_network(
     space = [axis for axis in range(ndim) if axis != time]
     for depth in range(1, most + 1):
         found = {**values, **_levels(size, length, time, depth)}
-        sides = min_receptive_field(NetSpec.from_dict(found))
+        sides = min_receptive_field(make_spec(found))
         seen = [(2 * sides[axis] + 1) * size[axis] for axis in space]
         needed = [min(CONTEXT * object_size, length[axis] * size[axis]) for axis in space]
         if found["depth"] < depth or all(s >= n for s, n in zip(seen, needed, strict=True)):

@@ -7,10 +7,10 @@ from dataclasses import asdict, dataclass, fields, replace
 from math import prod
 from typing import TYPE_CHECKING, Any, Self
 
+from napari_fcn.nets.sigmas import factors
 from napari_fcn.nets.validation import (
     MOST_RATES,
     MOST_SCALES,
-    POOLS,
     check_family,
     check_head,
     check_levels,
@@ -34,7 +34,6 @@ LATER = (
     "rates",
     "time",
 )  # not in the first model files; left out where they are as in those
-LEAST = 0.5  # smallest sigma whose derivatives a pixel grid can hold
 
 
 @dataclass(frozen=True, slots=True)
@@ -254,30 +253,8 @@ class NetSpec:
         """
         from napari_fcn.nets.planner import plan_network
 
-        return cls.from_dict(
-            plan_network(
-                voxel_size, object_size, {"ndim": ndim, "channels": channels, "classes": classes, **known}, shape
-            )
-        )
-
-
-def factors(sigma: Sequence[float]) -> tuple[int, ...]:
-    """Return by how much an image is reduced per axis before it is filtered with this sigma (in pixels)."""
-    return tuple(max(f for f in POOLS if f <= max(1.0, s)) for s in sigma)
-
-
-def scales(sigmas: Sequence[float], spacing: Sequence[float]) -> tuple[tuple[float, ...], ...]:
-    """Return each sigma, in pixels of the finest axis, as one sigma per axis in pixels of that axis.
-
-    Parameters
-    ----------
-    sigmas : sequence of float
-        One for each scale, in pixels of the finest axis.
-    spacing : sequence of float
-        Pixel size per axis, in any one unit.
-    """
-    finest = min(spacing)
-    return tuple(tuple(round(max(LEAST, s * finest / step), 4) for step in spacing) for s in sigmas)
+        given = {"ndim": ndim, "channels": channels, "classes": classes, **known}
+        return cls.from_dict(plan_network(cls.from_dict, voxel_size, object_size, given, shape))
 
 
 def _product(steps: Levels, ndim: int) -> tuple[int, ...]:

@@ -24,7 +24,7 @@ NONE = 255  # class index of what is in no class any more; there are at most 255
 
 
 @dataclass(frozen=True, slots=True)
-class Snapshot:
+class CorrectionState:
     """The corrections after one entry.
 
     Attributes
@@ -56,7 +56,7 @@ class JournalState:
     """
 
     def __init__(self) -> None:
-        self._moments = [Snapshot(-1, -1, 0)]
+        self._moments = [CorrectionState(-1, -1, 0)]
         self._after_stroke = {0: 0}  # stroke -> index of the moment after it
         self._of: dict[int, int] = {}  # commit -> index of its moment
         self._labels: dict[int, tuple[ClassLabel, ...]] = {}  # entry that changed the classes -> them
@@ -102,7 +102,7 @@ class JournalState:
                 labels, kept = as_labels(entry["classes"]), tuple(None if k is None else int(k) for k in entry["kept"])
                 inverse(kept)  # raises if the numbers are none of classes
                 self._labels[n] = labels
-                self.now = self._add(Snapshot(self.now, n, self.stroke, kept))
+                self.now = self._add(CorrectionState(self.now, n, self.stroke, kept))
                 self._unfinished.add(self.now)
             case "open":
                 self.end_session()
@@ -124,14 +124,14 @@ class JournalState:
             case "settings":
                 self.settings = dict(entry["settings"])
 
-    def _add(self, moment: Snapshot) -> int:
+    def _add(self, moment: CorrectionState) -> int:
         self._moments.append(moment)
         return len(self._moments) - 1
 
     def _stroke(self, n: int, stroke: int) -> None:
         if stroke <= self.strokes:
             raise ValueError(f"stroke {stroke} comes after stroke {self.strokes}")
-        self.now = self._after_stroke[stroke] = self._add(Snapshot(self.now, n, stroke))
+        self.now = self._after_stroke[stroke] = self._add(CorrectionState(self.now, n, stroke))
         self.strokes = stroke
 
     def _commit(self, commit: Commit) -> None:
@@ -189,7 +189,7 @@ class JournalState:
             raise ValueError(f"There is no commit {commit}; there are {sorted(self._of) or 'none'}.")
         return self._of[commit]
 
-    def path(self, moment: int) -> list[Snapshot]:
+    def path(self, moment: int) -> list[CorrectionState]:
         """Return the moments from the first entry to one."""
         path = []
         while moment > 0:

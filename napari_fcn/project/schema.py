@@ -163,7 +163,7 @@ class _Axes(_Strict):
     channel: Word | None
 
 
-class _Image(_Strict):
+class _ImageRecord(_Strict):
     name: Text
     path: Annotated[str, Field(max_length=2**15)]
     shape: Annotated[list[Annotated[int, Field(ge=1, le=2**40)]], Field(min_length=1, max_length=MOST_AXES)]
@@ -190,4 +190,4 @@ def check_start(data: Any) -> None:
 
 def check_image(data: Any) -> None:
     """Raise SchemaError if a value is no description of an image."""
-    validated(_Image, data)
+    validated(_ImageRecord, data)

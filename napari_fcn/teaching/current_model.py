@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Snapshot:
+class ModelSnapshot:
     """What a commit keeps: a model, and what it has learnt from.
 
     Attributes
@@ -89,9 +89,9 @@ class CurrentModel:
         return Checkpoint.of(self.model.net, self.info)
 
     @property
-    def snapshot(self) -> Snapshot:
+    def snapshot(self) -> ModelSnapshot:
         """What a commit would keep now."""
-        return Snapshot(self.checkpoint, self.samples, self.turn, self.strokes)
+        return ModelSnapshot(self.checkpoint, self.samples, self.turn, self.strokes)
 
     def replace_with(self, pupil: InteractiveModel, info: ModelInfo) -> None:
         """Put other weights into use, whose head has settled."""

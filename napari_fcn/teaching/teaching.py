@@ -21,7 +21,7 @@ from napari_fcn.settings import TeachSettings
 from napari_fcn.teaching import prediction
 from napari_fcn.teaching.candidates import CandidateScheduler
 from napari_fcn.teaching.context import TeachingContext, create_context
-from napari_fcn.teaching.current_model import CurrentModel, Snapshot
+from napari_fcn.teaching.current_model import CurrentModel, ModelSnapshot
 from napari_fcn.teaching.export import export
 from napari_fcn.teaching.label_history import LabelHistory, check_samples
 
@@ -120,7 +120,7 @@ class Teaching:
         pixel = reference or tuple(n // 2 for n in self.source.shape)
         self._current = CurrentModel(self._label_history.samples_at(present), present.turn, present.strokes, pixel)
         self._candidates = CandidateScheduler(start.weights, present.turn)
-        self._uncommitted: Snapshot | None = (
+        self._uncommitted: ModelSnapshot | None = (
             None  # an answer whose commit was put off, for new strokes wait for nothing
         )
         self._install(self.history.checkpoint(present.number))
@@ -294,7 +294,7 @@ class Teaching:
             known, self._uncommitted = self._uncommitted, None
             yield self._commit("head", {}, known)
 
-    def _commit(self, kind: str, scores: dict[str, float], known: Snapshot) -> HistoryChanged:
+    def _commit(self, kind: str, scores: dict[str, float], known: ModelSnapshot) -> HistoryChanged:
         commit = self.history.add(kind, known.turn, known.strokes, known.model, scores)
         self._label_history.record(commit, known.samples)
         self._record("commit", commit=asdict(commit))

@@ -19,7 +19,7 @@ from napari_fcn.geometry import Region
 from napari_fcn.gui import field, segment, teach
 from napari_fcn.gui._batch_panels.table import detail
 from napari_fcn.gui._controllers import CheckResult, ClassShare, PaintedClass, Row, RunResult, TeachState, model_catalog
-from napari_fcn.gui._controllers.teach.state import Candidate
+from napari_fcn.gui._controllers.teach.state import CandidateState
 from napari_fcn.gui._field_panels.text import check_text
 from napari_fcn.gui._teach_panels.candidate import CandidateCard
 from napari_fcn.gui._teach_panels.classes import ClassList
@@ -218,5 +218,5 @@ def test_findings_and_updates_show_names_plainly(qtbot: QtBot) -> None:
     updates = CandidateCard(("K", "Shift+K", "H"))
     qtbot.addWidget(updates)
     classes = (PaintedClass(EVIL, "#000000"), PaintedClass(EVIL, "#56b4e9"))
-    updates.show_update(TeachState(phase="open", classes=classes, update=Candidate(ready, "waits")), ("y", "x"))
+    updates.show_update(TeachState(phase="open", classes=classes, update=CandidateState(ready, "waits")), ("y", "x"))
     assert not drawn_as_markup(updates)

@@ -6,7 +6,7 @@ from napari_fcn.events import CandidateEvaluated, Change
 from napari_fcn.geometry import Region
 from napari_fcn.gui._controllers import TeachState
 from napari_fcn.gui._controllers.teach.messages import PaintedClass
-from napari_fcn.gui._controllers.teach.state import Candidate
+from napari_fcn.gui._controllers.teach.state import CandidateState
 from napari_fcn.gui._teach_panels.candidate import CandidateCard
 
 
@@ -23,7 +23,7 @@ def test_a_long_change_is_read_to_its_end_in_a_narrow_dock(qtbot: QtBot) -> None
     qtbot.addWidget(card)
     card.resize(260, 300)
     card.show()
-    card.show_update(TeachState(phase="open", classes=classes, update=Candidate(ready, "waits")), ("y", "x"))
+    card.show_update(TeachState(phase="open", classes=classes, update=CandidateState(ready, "waits")), ("y", "x"))
     turn(qtbot)
     places = card.places
     width = places.viewport().width()

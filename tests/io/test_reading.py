@@ -13,7 +13,7 @@ from PIL import Image
 from napari_fcn.errors import ImageError
 from napari_fcn.geometry import Axes
 from napari_fcn.io import ImageFile, images, read_image, tiff_reader
-from napari_fcn.io.image_file import Header
+from napari_fcn.io.image_file import ImageHeader
 from napari_fcn.io.images import read_header
 from napari_fcn.io.lazy import LazyArray
 from napari_fcn.io.units import unit_word
@@ -571,4 +571,4 @@ def test_there_is_an_empty_header_of_what_cannot_be_read(tmp_path: Path) -> None
     (tmp_path / "a.png").write_bytes(b"")
     (tmp_path / "folder").mkdir()
     for name in ("half.tif", "a.png", "folder", "gone.tif"):
-        assert read_header(tmp_path / name) == Header()
+        assert read_header(tmp_path / name) == ImageHeader()

@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from napari_fcn.nets.filters import KNOTS, SOFT, FilterBank, _along, _kernel
-from napari_fcn.nets.spec import LEAST, NetSpec, factors, scales
+from napari_fcn.nets.sigmas import LEAST, factors, scales
+from napari_fcn.nets.spec import NetSpec
 
 SIGMAS = st.floats(LEAST, 6)
 ORDERS = st.integers(0, 2)

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     import numpy.typing as npt
     from napari.layers import Image
 
-    from napari_fcn.io.image_file import Header
+    from napari_fcn.io.image_file import ImageHeader
 
 TURNED = (
     "The layer is rotated, sheared or mirrored, which result files cannot hold: they have its pixel size and lie at "
@@ -24,7 +24,7 @@ TURNED = (
 )
 
 
-def calibration_of(layer: Image, header: Header) -> tuple[Calibration, tuple[str, ...]]:
+def calibration_of(layer: Image, header: ImageHeader) -> tuple[Calibration, tuple[str, ...]]:
     """Return how the pixels of a layer lie, and sentences about what of it a file cannot hold.
 
     What napari has by default, one pixel without a unit at 0, says nothing: there the file counts from which the layer
@@ -34,7 +34,7 @@ def calibration_of(layer: Image, header: Header) -> tuple[Calibration, tuple[str
     ----------
     layer : Image
         The layer; the axis of its colours is left out.
-    header : Header
+    header : ImageHeader
         What its file says; empty if it has none.
     """
     own, notes = _of_layer(layer)

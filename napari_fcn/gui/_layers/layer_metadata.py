@@ -7,7 +7,7 @@ from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from napari_fcn.io.image_file import Header
+from napari_fcn.io.image_file import ImageHeader
 from napari_fcn.io.images import read_header
 
 if TYPE_CHECKING:
@@ -20,7 +20,7 @@ LABELS = ("label", "name", "Name")
 INSIDE = ("ome", "omero", "attributes", "metadata", "Channel", "Summary")  # which hold such an entry
 
 
-def header_of(layer: Image, shape: Sequence[int]) -> Header:
+def header_of(layer: Image, shape: Sequence[int]) -> ImageHeader:
     """Return what the file of a layer says of it; an empty header if there is none, or if it says so of other pixels.
 
     Parameters
@@ -32,14 +32,14 @@ def header_of(layer: Image, shape: Sequence[int]) -> Header:
     """
     path = Path(str(layer.source.path or ""))
     try:
-        header = _header(path, path.stat().st_mtime_ns) if layer.source.path else Header()
+        header = _header(path, path.stat().st_mtime_ns) if layer.source.path else ImageHeader()
     except OSError:  # the file is gone
-        return Header()
-    return header if header.shape and tuple(shape[-len(header.shape) :]) == header.shape else Header()
+        return ImageHeader()
+    return header if header.shape and tuple(shape[-len(header.shape) :]) == header.shape else ImageHeader()
 
 
 @lru_cache(maxsize=32)
-def _header(path: Path, changed: int) -> Header:
+def _header(path: Path, changed: int) -> ImageHeader:
     del changed  # a file that is written anew is read anew
     return read_header(path)
 

@@ -28,7 +28,7 @@ IN_3D = "In the 3-D view nothing can be painted: switch to the 2-D view (Ctrl+Y)
 
 
 @dataclass(frozen=True, slots=True)
-class Candidate:
+class CandidateState:
     """A candidate that was judged.
 
     Attributes
@@ -136,7 +136,7 @@ class TeachState:
     losses: tuple[float, ...] = ()
     step: int = 0
     steps: int = 0
-    update: Candidate | None = None
+    update: CandidateState | None = None
     commits: tuple[Commit, ...] = ()
     present: int = 0
     pins: tuple[str, ...] = ()
@@ -239,7 +239,7 @@ def _(told: StepDone, state: TeachState) -> TeachState:
 def _(told: CandidateEvaluated, state: TeachState) -> TeachState:
     standing = "waits" if told.is_better else "worse"
     trials = (*state.candidate_scores, (state.turn, told.candidate))
-    return replace(state, update=Candidate(told, standing), candidate_scores=trials, step=0)
+    return replace(state, update=CandidateState(told, standing), candidate_scores=trials, step=0)
 
 
 @apply.register

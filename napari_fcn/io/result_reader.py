@@ -1,0 +1,56 @@
+"""The record of a result file: kind, axes, classes and provenance, read without its pixels."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from napari_fcn.errors import DECODE_ERRORS, ImageError
+from napari_fcn.io.meta import record_of
+from napari_fcn.io.png import read_png_text
+
+
+def read_result_meta(path: str | Path) -> dict[str, Any]:
+    """Return what a result file says about itself: kind, axes, scale, units, classes, provenance.
+
+    Empty for a file that is not one of ours; npy has no place for it.
+
+    Raises
+    ------
+    ImageError
+        If the file cannot be read.
+    """
+    path = Path(path)
+    if not path.exists():
+        raise ImageError(f"There is no file {path}. Check the name and the folder.")
+    if path.is_dir():
+        from napari_fcn.io.zarr_reader import read_attributes
+
+        try:
+            return record_of((read_attributes(path) or {}).get("napari_fcn"))
+        except DECODE_ERRORS as error:
+            raise ImageError(f"{path} cannot be read as zarr ({error}). Copy or write it again.") from error
+    if path.suffix.lower() in (".tif", ".tiff"):
+        from napari_fcn.io.tiff_reader import read_record
+
+        return read_record(path)
+    if path.suffix.lower() == ".png":
+        return read_png_record(path)
+    return {}
+
+
+def read_png_record(path: Path) -> dict[str, Any]:
+    """Return our record in the text of a png, empty if there is none.
+
+    Raises
+    ------
+    ImageError
+        If the file is damaged or cannot be read.
+    """
+    try:
+        text = read_png_text(path, "napari_fcn")
+    except (OSError, ValueError) as error:
+        raise ImageError(
+            f"{path} cannot be read as png ({error}). The file is damaged: copy or write it again."
+        ) from error
+    return record_of(text)

@@ -1,0 +1,31 @@
+"""Sigmas of the filter bank in pixels of each axis, and the reduction that each allows."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from napari_fcn.nets.validation import POOLS
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+LEAST = 0.5  # smallest sigma whose derivatives a pixel grid can hold
+
+
+def factors(sigma: Sequence[float]) -> tuple[int, ...]:
+    """Return by how much an image is reduced per axis before it is filtered with this sigma (in pixels)."""
+    return tuple(max(f for f in POOLS if f <= max(1.0, s)) for s in sigma)
+
+
+def scales(sigmas: Sequence[float], spacing: Sequence[float]) -> tuple[tuple[float, ...], ...]:
+    """Return each sigma, in pixels of the finest axis, as one sigma per axis in pixels of that axis.
+
+    Parameters
+    ----------
+    sigmas : sequence of float
+        One for each scale, in pixels of the finest axis.
+    spacing : sequence of float
+        Pixel size per axis, in any one unit.
+    """
+    finest = min(spacing)
+    return tuple(tuple(round(max(LEAST, s * finest / step), 4) for step in spacing) for s in sigmas)
