@@ -12,7 +12,7 @@ from napari_fcn.inspection.external_models import certify_module
 from napari_fcn.models import zoo
 from napari_fcn.models.binding import ImageForm, bind
 from napari_fcn.models.checkpoint import Checkpoint
-from napari_fcn.receptive_field.theoretical import theoretical
+from napari_fcn.receptive_fields.theoretical import theoretical
 from napari_fcn.session import Session
 from napari_fcn.settings import PredictSettings, TeachSettings
 from napari_fcn.teaching.finetune import NEW, FinetuneLimit, initial_model, roles_of

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     import numpy.typing as npt
 
     from napari_fcn.events import FieldDone
-    from napari_fcn.receptive_field.theoretical import LayerField
+    from napari_fcn.receptive_fields.theoretical import LayerField
     from napari_fcn.storage import Inputs
 
 INK, GREY, BLUE, ORANGE = "#222222", "#999999", "#0072b2", "#e69f00"

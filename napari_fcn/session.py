@@ -27,7 +27,7 @@ from napari_fcn.inference.resampling import ResampledSource, ResampledTiling, pl
 from napari_fcn.inference.source import ImageSource
 from napari_fcn.models.binding import ImageForm, bind
 from napari_fcn.nets.fold import fold
-from napari_fcn.receptive_field.theoretical import analyze
+from napari_fcn.receptive_fields.theoretical import analyze
 from napari_fcn.settings import PredictSettings
 
 if TYPE_CHECKING:
@@ -47,7 +47,7 @@ if TYPE_CHECKING:
     from napari_fcn.geometry import ReceptiveField
     from napari_fcn.models.checkpoint import Checkpoint
     from napari_fcn.models.normalise import Scaling
-    from napari_fcn.receptive_field.theoretical import FieldAnalysis
+    from napari_fcn.receptive_fields.theoretical import FieldAnalysis
 
 PER_PLACE = 50  # bytes that it takes to know of a tile whether it is done, and how far it lies from what is seen
 HALVINGS = 7  # of the memory that a run may take, when windows are compared

@@ -8,7 +8,7 @@ import torch
 from napari_fcn.api import load
 from napari_fcn.geometry import TilePlan
 from napari_fcn.nets.fold import fold
-from napari_fcn.receptive_field.theoretical import theoretical
+from napari_fcn.receptive_fields.theoretical import theoretical
 from napari_fcn.sample_data import cells
 
 SHAPE = (384, 448)

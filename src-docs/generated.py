@@ -93,7 +93,7 @@ def card(name):
     """Return the card of one model."""
     from napari_fcn.models import zoo
     from napari_fcn.models.card import parameter_count
-    from napari_fcn.receptive_field.theoretical import theoretical
+    from napari_fcn.receptive_fields.theoretical import theoretical
 
     info, path = zoo.info(name), zoo.path_of(name)
     spec, about = info.spec, info.card
@@ -129,7 +129,7 @@ def families():
     from napari_fcn.inference.memory import bytes_per_pixel
     from napari_fcn.nets import NetSpec
     from napari_fcn.nets.validation import NETWORKS
-    from napari_fcn.receptive_field.theoretical import theoretical
+    from napari_fcn.receptive_fields.theoretical import theoretical
 
     rows = []
     for family in NETWORKS:

@@ -18,7 +18,7 @@ from napari_fcn.models.card import ClassLabel, ModelCard
 from napari_fcn.models.checkpoint import Checkpoint
 from napari_fcn.models.normalise import Normaliser
 from napari_fcn.nets import NetSpec
-from napari_fcn.receptive_field.theoretical import theoretical
+from napari_fcn.receptive_fields.theoretical import theoretical
 from napari_fcn.settings import PredictSettings, TeachSettings
 
 CLASSES = (ClassLabel("background", "#000000"), ClassLabel("object", "#e69f00"))

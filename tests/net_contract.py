@@ -21,7 +21,7 @@ from napari_fcn.models.checkpoint import Checkpoint
 from napari_fcn.models.normalise import Normaliser
 from napari_fcn.nets import NetSpec
 from napari_fcn.nets.fold import fold
-from napari_fcn.receptive_field.theoretical import theoretical
+from napari_fcn.receptive_fields.theoretical import theoretical
 from napari_fcn.settings import PredictSettings
 
 Probabilities = npt.NDArray[np.float32]

@@ -18,7 +18,7 @@ FLOORS = (
     {"events", "settings", "errors", "file_kinds", "file_names", "system_errors", "typed"},
     {"storage"},
     {"nets"},
-    {"receptive_field"},
+    {"receptive_fields"},
     {"models"},
     {"inference"},
     {"learning", "objects", "sequences"},
@@ -393,7 +393,7 @@ def test_a_broken_rule_is_named_with_file_and_line(path: str, source: str, line:
     ("path", "source"),
     [
         ("geometry/region.py", "import numpy.typing as npt\nfrom math import prod"),
-        ("receptive_field/theoretical.py", "import torch\nfrom ..nets.spec import NetSpec\nfrom . import exactness"),
+        ("receptive_fields/theoretical.py", "import torch\nfrom ..nets.spec import NetSpec\nfrom . import exactness"),
         ("models/checkpoint.py", "from napari_fcn import __version__"),
         ("inference/predictor.py", "from concurrent.futures import ThreadPoolExecutor"),
         ("cli/terminal.py", "def demo():\n    from napari_fcn.gui.segment import SegmentWidget\n    print(1)"),

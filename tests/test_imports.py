@@ -1,5 +1,6 @@
 """What is light stays light."""
 
+import pkgutil
 import subprocess
 import sys
 
@@ -51,6 +52,11 @@ def test_what_the_widgets_need_loads_neither_torch_nor_qt(module: str) -> None:
 def test_every_public_name_resolves(name: str) -> None:
     assert getattr(napari_fcn, name) is not None
     assert name in dir(napari_fcn)
+
+
+def test_no_module_hides_a_public_name() -> None:
+    modules = {module.name for module in pkgutil.iter_modules(napari_fcn.__path__)}
+    assert not modules & set(napari_fcn.__all__)
 
 
 def test_an_unknown_name_is_no_attribute() -> None:

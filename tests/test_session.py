@@ -13,7 +13,7 @@ from napari_fcn.errors import DeviceError, FcnError, ImageError, ModelError
 from napari_fcn.events import RunDone, RunPlanned, TileDone
 from napari_fcn.geometry import Axes, Region
 from napari_fcn.nets import NetSpec
-from napari_fcn.receptive_field.theoretical import theoretical
+from napari_fcn.receptive_fields.theoretical import theoretical
 from napari_fcn.session import LIVE_PIXELS, Session
 from napari_fcn.settings import PredictSettings
 

@@ -24,7 +24,7 @@ from napari_fcn.models.adapt import inflate_to_3d, make_teachable
 from napari_fcn.models.card import ClassLabel
 from napari_fcn.models.checkpoint import Checkpoint
 from napari_fcn.nets.layers import Level
-from napari_fcn.receptive_field.theoretical import theoretical
+from napari_fcn.receptive_fields.theoretical import theoretical
 from napari_fcn.session import Session
 from napari_fcn.settings import PredictSettings, TeachSettings
 from napari_fcn.teaching import Teaching

@@ -40,7 +40,7 @@ def _entry(name: str, info: ModelInfo) -> dict[str, Any]:
     """Return what ``models NAME --json`` says; its keys are a contract."""
     from napari_fcn.models import zoo
     from napari_fcn.models.card import parameter_count
-    from napari_fcn.receptive_field.theoretical import theoretical
+    from napari_fcn.receptive_fields.theoretical import theoretical
 
     path = zoo.path_of(name)
     field = theoretical(info.spec)

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from napari_fcn.events import Certified
     from napari_fcn.figures import Scene
     from napari_fcn.models.checkpoint import Checkpoint
-    from napari_fcn.receptive_field.theoretical import FieldAnalysis
+    from napari_fcn.receptive_fields.theoretical import FieldAnalysis
     from napari_fcn.session import Session
     from napari_fcn.storage import Inputs
 
@@ -31,7 +31,7 @@ def field(arguments: argparse.Namespace) -> None:
     """Say how far a model sees, layer by layer, and what it uses of that on an image."""
     from napari_fcn.io.inputs import inputs_of
     from napari_fcn.models import zoo
-    from napari_fcn.receptive_field.theoretical import analyze
+    from napari_fcn.receptive_fields.theoretical import analyze
 
     if arguments.at and not arguments.image:
         raise FcnError("--at names a pixel, but no image was given. Add --image.")
@@ -170,7 +170,7 @@ def _advice(arguments: argparse.Namespace, known: FieldAnalysis, found: FieldDon
 
     from napari_fcn.io import read_labels
     from napari_fcn.learning.labels import OBJECTS, decode_labels
-    from napari_fcn.receptive_field.advice import advise, object_size
+    from napari_fcn.receptive_fields.advice import advise, object_size
 
     objects = arguments.object_size
     if arguments.labels:

@@ -6,13 +6,13 @@ from typing import TYPE_CHECKING
 
 from napari_fcn.errors import ImageError
 from napari_fcn.geometry import Region
-from napari_fcn.receptive_field.influence import influenced_box
+from napari_fcn.receptive_fields.influence import influenced_box
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from napari_fcn.geometry import Axes, Tile, TilePlan
-    from napari_fcn.receptive_field.theoretical import FieldAnalysis
+    from napari_fcn.receptive_fields.theoretical import FieldAnalysis
 
 
 def affected_tiles(edit: Region, plan: TilePlan, axes: Axes, anatomy: FieldAnalysis | None) -> Iterator[Tile]:

@@ -15,9 +15,9 @@ from napari_fcn.inference.memory import budget, largest_tile
 from napari_fcn.inspection.influence import mean_width, measure
 from napari_fcn.inspection.plane import Plane
 from napari_fcn.nets.validation import PADDINGS
-from napari_fcn.receptive_field import border, exactness
-from napari_fcn.receptive_field import equivariance as shifts
-from napari_fcn.receptive_field.effective import mean_field
+from napari_fcn.receptive_fields import border, exactness
+from napari_fcn.receptive_fields import equivariance as shifts
+from napari_fcn.receptive_fields.effective import mean_field
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -14,9 +14,9 @@ from napari_fcn.events import Certified, CheckStep
 from napari_fcn.geometry import Region
 from napari_fcn.inference.memory import budget, living_bytes
 from napari_fcn.inference.source import check_array
-from napari_fcn.receptive_field import exactness
-from napari_fcn.receptive_field.probe import first_tensor
-from napari_fcn.receptive_field.theoretical import analyze, dimensions
+from napari_fcn.receptive_fields import exactness
+from napari_fcn.receptive_fields.probe import first_tensor
+from napari_fcn.receptive_fields.theoretical import analyze, dimensions
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

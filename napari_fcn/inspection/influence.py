@@ -15,15 +15,15 @@ from napari_fcn.geometry import Region
 from napari_fcn.inference.device import MEMORY_FORMATS, full_float32
 from napari_fcn.inference.predictor import memory_errors
 from napari_fcn.inspection.plane import Plane
-from napari_fcn.receptive_field.effective import block_around, effective_field, mean_field
-from napari_fcn.receptive_field.influence import influenced
+from napari_fcn.receptive_fields.effective import block_around, effective_field, mean_field
+from napari_fcn.receptive_fields.influence import influenced
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     import numpy.typing as npt
 
-    from napari_fcn.receptive_field.effective import EffectiveField
+    from napari_fcn.receptive_fields.effective import EffectiveField
     from napari_fcn.session import Session
 
 SAMPLES = 12  # pixels whose fields are averaged

@@ -64,7 +64,7 @@ def plan_network(
 def min_receptive_field(spec: NetSpec) -> tuple[int, ...]:
     """Return how far a network sees to each side at least, per axis, from its kernels alone.
 
-    Pools and upsampling add a little: `receptive_field.theoretical` tells exactly, but has to build the network.
+    Pools and upsampling add a little: `receptive_fields.theoretical` tells exactly, but has to build the network.
     """
     sides = [0] * spec.ndim
     for level, (kernel, rate, grid) in enumerate(zip(spec.kernel, spec.dilations, spec.grids, strict=True)):

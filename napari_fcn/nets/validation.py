@@ -32,7 +32,7 @@ MOST_RATES = 16
 LONGEST_KERNEL = 255  # taps along one axis
 SIGMAS = (0.1, 256.0)  # pixels; below, derivatives vanish in rounding, above, a scale would see more than WIDEST
 MOST_SCALES = 64
-WIDEST = 4096  # pixels along an axis; the receptive field of what sees farther is not found (`receptive_field.probe`)
+WIDEST = 4096  # pixels along an axis; the receptive field of what sees farther is not found (`receptive_fields.probe`)
 COARSEST = 512  # pixels along an axis between two points of the pooling grid
 LARGEST_STEP = 2**24  # pixels of the smallest input: a volume of 256 x 256 x 256
 

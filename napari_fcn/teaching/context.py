@@ -17,7 +17,7 @@ from napari_fcn.learning.features import FeatureExtractor
 from napari_fcn.learning.interactive_model import InteractiveModel
 from napari_fcn.models.adapt import start_with_classes
 from napari_fcn.models.binding import ImageForm, Network, bind
-from napari_fcn.receptive_field.theoretical import theoretical
+from napari_fcn.receptive_fields.theoretical import theoretical
 from napari_fcn.settings import PredictSettings
 
 if TYPE_CHECKING:

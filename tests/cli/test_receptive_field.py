@@ -16,7 +16,7 @@ from napari_fcn.cli import main
 from napari_fcn.errors import ModelError
 from napari_fcn.models.checkpoint import Checkpoint
 from napari_fcn.nets import NetSpec
-from napari_fcn.receptive_field.theoretical import FieldAnalysis
+from napari_fcn.receptive_fields.theoretical import FieldAnalysis
 
 
 def run(*arguments: str | Path) -> int:

@@ -15,7 +15,7 @@ from napari_fcn import api
 from napari_fcn.geometry import TilePlan
 from napari_fcn.models.normalise import Normaliser
 from napari_fcn.nets import NetSpec
-from napari_fcn.receptive_field.theoretical import theoretical
+from napari_fcn.receptive_fields.theoretical import theoretical
 
 LOOPS = st.sampled_from([(), (2,), (1, 3)])
 SPATIAL = {1: "x", 2: "yx", 3: "zyx"}

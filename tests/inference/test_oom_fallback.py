@@ -20,7 +20,7 @@ from napari_fcn.geometry import Region, TilePlan
 from napari_fcn.inference import oom_fallback
 from napari_fcn.inference.oom_fallback import ExecutionConfig, OomFallback, parts
 from napari_fcn.inference.predictor import Predictor
-from napari_fcn.receptive_field.theoretical import theoretical
+from napari_fcn.receptive_fields.theoretical import theoretical
 from napari_fcn.session import Session
 from napari_fcn.settings import PredictSettings
 

@@ -14,7 +14,7 @@ from napari_fcn.inference.predictor import Predictor
 from napari_fcn.inference.source import ImageSource
 from napari_fcn.models.normalise import Scaling
 from napari_fcn.nets import NetSpec
-from napari_fcn.receptive_field.theoretical import theoretical
+from napari_fcn.receptive_fields.theoretical import theoretical
 from napari_fcn.settings import PredictSettings
 
 SPEC = SPECS["channels-and-classes"]

@@ -12,7 +12,7 @@ from napari_fcn.events import BorderTrustDone, Certified, CheckStep, Equivarianc
 from napari_fcn.geometry import Region
 from napari_fcn.inspection import checks
 from napari_fcn.nets import NetSpec
-from napari_fcn.receptive_field.theoretical import FieldAnalysis
+from napari_fcn.receptive_fields.theoretical import FieldAnalysis
 
 
 def last(events: Any) -> Any:

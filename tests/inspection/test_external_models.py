@@ -17,7 +17,7 @@ from napari_fcn.errors import ImageError, ModelError
 from napari_fcn.geometry import ReceptiveField
 from napari_fcn.inspection import external_models
 from napari_fcn.models.checkpoint import Checkpoint
-from napari_fcn.receptive_field.operations import unbounded_operations
+from napari_fcn.receptive_fields.operations import unbounded_operations
 
 IMAGE = np.random.default_rng(0).normal(size=(90, 77)).astype(np.float32)
 

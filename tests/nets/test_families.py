@@ -7,7 +7,7 @@ import pytest
 from net_contract import SPECS
 
 from napari_fcn.nets import NetSpec
-from napari_fcn.receptive_field.theoretical import theoretical
+from napari_fcn.receptive_fields.theoretical import theoretical
 
 every_net = pytest.mark.parametrize("spec", SPECS.values(), ids=SPECS)
 

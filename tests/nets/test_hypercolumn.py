@@ -17,7 +17,7 @@ from napari_fcn.nets import NetSpec
 from napari_fcn.nets.filters import FilterBank, Support
 from napari_fcn.nets.layers import enlarge
 from napari_fcn.nets.sigmas import factors
-from napari_fcn.receptive_field.theoretical import theoretical
+from napari_fcn.receptive_fields.theoretical import theoretical
 
 PLAIN = {1: ((0.7,), (2.0,)), 2: ((0.7, 0.7), (2.0, 2.0)), 3: ((1.0, 1.0, 1.0), (2.0, 2.0, 2.0))}
 

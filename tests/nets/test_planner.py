@@ -10,7 +10,7 @@ from net_contract import SPECS
 from napari_fcn.nets import NetSpec
 from napari_fcn.nets.planner import ALIKE, CONTEXT, SHORTEST, min_receptive_field
 from napari_fcn.nets.validation import NETWORKS
-from napari_fcn.receptive_field.theoretical import theoretical
+from napari_fcn.receptive_fields.theoretical import theoretical
 
 SIZES = st.floats(0.05, 5)
 

@@ -7,7 +7,7 @@ from torch import nn
 from napari_fcn.nets import NetSpec
 from napari_fcn.nets.fcn import FCN, BilinearUp
 from napari_fcn.nets.layers import enlarge
-from napari_fcn.receptive_field.theoretical import theoretical
+from napari_fcn.receptive_fields.theoretical import theoretical
 
 
 @pytest.mark.parametrize("factor", [(2,), (4,), (2, 2), (1, 4), (2, 1, 2), (8, 8)])

@@ -7,7 +7,7 @@ from net_contract import SPECS
 
 from napari_fcn.nets import NetSpec
 from napari_fcn.nets.size import count_parameters, min_receptive_field
-from napari_fcn.receptive_field.theoretical import theoretical
+from napari_fcn.receptive_fields.theoretical import theoretical
 
 SIGMAS = ((0.7,), (2.0,), (8.0,))
 

@@ -93,7 +93,7 @@ def object_size_advice(objects: float, growth: LayerGrowth | None, sight: PixelF
     """Return what to do about objects of this diameter, in pixels of the finest axis; empty if it is not known."""
     if objects <= 0 or growth is None or not growth.size:
         return ""
-    from napari_fcn.receptive_field.advice import advise
+    from napari_fcn.receptive_fields.advice import advise
 
     if sight is None or sight.model != growth.model:
         return advise(objects, 0, max(growth.size), len(growth.axes))

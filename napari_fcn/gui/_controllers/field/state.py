@@ -220,7 +220,7 @@ class FieldState:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class AnalysisReady:
-    """The worker knows how far a model sees; ``anatomy`` is `napari_fcn.receptive_field.theoretical.Anatomy`."""
+    """The worker knows how far a model sees; ``anatomy`` is `napari_fcn.receptive_fields.theoretical.Anatomy`."""
 
     model: Path
     anatomy: Any

@@ -38,7 +38,7 @@ class FieldWorker:
         yield None
         checkpoint = self._loaded.load(model)
         spec = checkpoint.info.spec
-        from napari_fcn.receptive_field.theoretical import analyze
+        from napari_fcn.receptive_fields.theoretical import analyze
         from napari_fcn.session import Session
 
         known = analyze(spec)
@@ -96,14 +96,14 @@ class FieldWorker:
 
 def measure(labels: npt.NDArray[Any], spacing: Sequence[float]) -> Iterator[ObjectsMeasured]:
     """Yield the typical diameter of the objects in an array of labels, in pixels of the finest axis."""
-    from napari_fcn.receptive_field.advice import object_size
+    from napari_fcn.receptive_fields.advice import object_size
 
     yield ObjectsMeasured(object_size(np.asarray(labels), spacing))
 
 
 def _influence_ready(view: ImageView, done: FieldDone) -> InfluenceReady:
     """Return what was found, with distances in the unit of the image where its axes in space have one."""
-    from napari_fcn.receptive_field.effective import EffectiveField
+    from napari_fcn.receptive_fields.effective import EffectiveField
 
     space = view.calibration.take(view.axes.space_positions).axes
     units = {axis.unit for axis in space}

@@ -72,7 +72,7 @@ class AxisPhases:
 
 def probe(spec: NetSpec) -> Iterator[AxisPhases]:
     """Yield how far a network sees; for the worker thread, as it takes a second."""
-    from napari_fcn.receptive_field.theoretical import analyze
+    from napari_fcn.receptive_fields.theoretical import analyze
 
     found = analyze(spec)
     yield AxisPhases(spec, () if found.unbounded else found.phases)

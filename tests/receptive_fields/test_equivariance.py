@@ -9,8 +9,8 @@ from net_contract import SPECS
 from napari_fcn.events import EquivarianceDone
 from napari_fcn.geometry import Region
 from napari_fcn.nets import NetSpec
-from napari_fcn.receptive_field.equivariance import equivariance
-from napari_fcn.receptive_field.theoretical import analyze
+from napari_fcn.receptive_fields.equivariance import equivariance
+from napari_fcn.receptive_fields.theoretical import analyze
 
 
 def shifted(spec: NetSpec, shape: tuple[int, ...], region: Region | None = None) -> EquivarianceDone:

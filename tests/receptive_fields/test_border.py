@@ -14,9 +14,9 @@ from napari_fcn.events import BorderTrustDone
 from napari_fcn.geometry import Region
 from napari_fcn.nets import NetSpec
 from napari_fcn.nets.validation import PADDINGS
-from napari_fcn.receptive_field.border import border_trust, distance_to_border, share_outside, with_padding
-from napari_fcn.receptive_field.effective import EffectiveField
-from napari_fcn.receptive_field.theoretical import analyze
+from napari_fcn.receptive_fields.border import border_trust, distance_to_border, share_outside, with_padding
+from napari_fcn.receptive_fields.effective import EffectiveField
+from napari_fcn.receptive_fields.theoretical import analyze
 
 
 def box(before: int, after: int, ndim: int) -> EffectiveField:

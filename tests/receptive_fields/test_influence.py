@@ -8,8 +8,8 @@ from net_contract import SPECS
 from torch import nn
 
 from napari_fcn.geometry import Region
-from napari_fcn.receptive_field.influence import influenced, influenced_box
-from napari_fcn.receptive_field.theoretical import analyze
+from napari_fcn.receptive_fields.influence import influenced, influenced_box
+from napari_fcn.receptive_fields.theoretical import analyze
 
 SHAPES = {1: (91,), 2: (41, 38), 3: (22, 19, 21)}
 STROKES = {1: ((40,), (43,)), 2: ((17, 9), (19, 14)), 3: ((9, 8, 3), (10, 9, 5))}
@@ -62,7 +62,7 @@ def test_strokes_over_several_tiles_join(monkeypatch: pytest.MonkeyPatch) -> Non
     spec, shape = SPECS["unet-2d"], (130, 120)
     stroke = np.eye(130, 120, dtype=bool)
     whole = influenced(spec.build(), stroke, Region.whole(shape), shape, analyze(spec))
-    monkeypatch.setattr("napari_fcn.receptive_field.influence.TILE", 16**2)
+    monkeypatch.setattr("napari_fcn.receptive_fields.influence.TILE", 16**2)
     tiled = influenced(spec.build(), stroke, Region.whole(shape), shape, analyze(spec))
     assert tiled[0] == whole[0]
     np.testing.assert_array_equal(tiled[1], whole[1])

@@ -9,8 +9,8 @@ import numpy as np
 import torch
 
 from napari_fcn.geometry import Region, TilePlan
-from napari_fcn.receptive_field.positive_net import LinearizedOps, surrogate
-from napari_fcn.receptive_field.theoretical import dimensions
+from napari_fcn.receptive_fields.positive_net import LinearizedOps, surrogate
+from napari_fcn.receptive_fields.theoretical import dimensions
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     import numpy.typing as npt
     from torch import nn
 
-    from napari_fcn.receptive_field.theoretical import FieldAnalysis
+    from napari_fcn.receptive_fields.theoretical import FieldAnalysis
 
     Mask = npt.NDArray[np.bool_]
 

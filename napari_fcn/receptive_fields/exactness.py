@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     import numpy.typing as npt
 
-    from napari_fcn.receptive_field.theoretical import FieldAnalysis
+    from napari_fcn.receptive_fields.theoretical import FieldAnalysis
 
     # From a scaled block (C, *space) to probabilities (classes, *space).
     Answer = Callable[[npt.NDArray[np.float32]], npt.NDArray[np.float32]]

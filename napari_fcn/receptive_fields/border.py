@@ -22,9 +22,9 @@ if TYPE_CHECKING:
     import numpy.typing as npt
     from torch import nn
 
-    from napari_fcn.receptive_field.effective import EffectiveField
-    from napari_fcn.receptive_field.exactness import Answer
-    from napari_fcn.receptive_field.theoretical import FieldAnalysis
+    from napari_fcn.receptive_fields.effective import EffectiveField
+    from napari_fcn.receptive_fields.exactness import Answer
+    from napari_fcn.receptive_fields.theoretical import FieldAnalysis
 
 VISIBLE = 0.01  # change of a probability that counts
 TILE = 2**14  # pixels of a tile: small ones leave out more of the middle, where padding has no say

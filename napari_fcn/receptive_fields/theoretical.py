@@ -11,15 +11,15 @@ from torch import nn
 
 from napari_fcn.errors import ModelError
 from napari_fcn.geometry import ReceptiveField, Region
-from napari_fcn.receptive_field.operations import unbounded_operations
-from napari_fcn.receptive_field.positive_net import global_layers
-from napari_fcn.receptive_field.probe import period, probe
+from napari_fcn.receptive_fields.operations import unbounded_operations
+from napari_fcn.receptive_fields.positive_net import global_layers
+from napari_fcn.receptive_fields.probe import period, probe
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from napari_fcn.nets import NetSpec
-    from napari_fcn.receptive_field.probe import LayerExtent
+    from napari_fcn.receptive_fields.probe import LayerExtent
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,8 +9,8 @@ from net_contract import SPECS
 
 from napari_fcn.geometry import ReceptiveField, Region
 from napari_fcn.nets import NetSpec
-from napari_fcn.receptive_field.effective import EffectiveField, block_around, effective_field, mean_field
-from napari_fcn.receptive_field.theoretical import analyze
+from napari_fcn.receptive_fields.effective import EffectiveField, block_around, effective_field, mean_field
+from napari_fcn.receptive_fields.theoretical import analyze
 
 
 def measured(spec: NetSpec, shape: tuple[int, ...], index: tuple[int, ...], label: int | None = 1) -> EffectiveField:

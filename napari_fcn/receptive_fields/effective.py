@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from torch import Tensor, nn
 
     from napari_fcn.geometry import ReceptiveField
-    from napari_fcn.receptive_field.theoretical import FieldAnalysis
+    from napari_fcn.receptive_fields.theoretical import FieldAnalysis
 
 VISIBLE = 1 - 0.9545  # of the largest gradient: what counts as used (Luo et al. 2016, section 3.1)
 

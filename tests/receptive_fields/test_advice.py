@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from napari_fcn.errors import ImageError
-from napari_fcn.receptive_field.advice import advise, object_size
+from napari_fcn.receptive_fields.advice import advise, object_size
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,7 @@ from torch.nn import functional as F
 from napari_fcn.errors import ModelError
 from napari_fcn.geometry import ReceptiveField
 from napari_fcn.nets import NetSpec
-from napari_fcn.receptive_field.theoretical import analyze, theoretical
+from napari_fcn.receptive_fields.theoretical import analyze, theoretical
 
 
 @pytest.mark.parametrize(

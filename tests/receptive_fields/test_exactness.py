@@ -10,8 +10,8 @@ from torch import nn
 
 from napari_fcn.events import Certified, CheckStep
 from napari_fcn.geometry import TilePlan
-from napari_fcn.receptive_field.exactness import certify, cut
-from napari_fcn.receptive_field.theoretical import analyze
+from napari_fcn.receptive_fields.exactness import certify, cut
+from napari_fcn.receptive_fields.theoretical import analyze
 
 SPEC = SPECS["unet-2d"]
 SHAPE = (97, 90)

@@ -15,7 +15,7 @@ from torch.nn.modules.pooling import _AdaptiveAvgPoolNd, _AdaptiveMaxPoolNd, _Av
 
 from napari_fcn.errors import DECODE_ERRORS
 from napari_fcn.nets.filters import Support
-from napari_fcn.receptive_field.positive_net import (
+from napari_fcn.receptive_fields.positive_net import (
     AveragingConv,
     AveragingLinear,
     LinearizedOps,

@@ -14,8 +14,8 @@ if TYPE_CHECKING:
 
     import numpy.typing as npt
 
-    from napari_fcn.receptive_field.exactness import Answer
-    from napari_fcn.receptive_field.theoretical import FieldAnalysis
+    from napari_fcn.receptive_fields.exactness import Answer
+    from napari_fcn.receptive_fields.theoretical import FieldAnalysis
 
 FOLLOWS = 0.01  # change of a probability that nobody minds
 
