@@ -5,6 +5,7 @@ import re
 import sys
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from functools import cached_property
 from graphlib import CycleError, TopologicalSorter
 from pathlib import Path, PurePosixPath
 
@@ -82,6 +83,24 @@ LONGER = {  # modules that are longer, and the lines that each has at most; noth
     "session.py": 416,
     "teaching/teaching.py": 454,
 }
+RETIRED = {  # metaphors that names had before they became the terms of the field; no part of a name may be one again
+    *("anatomy", "ask", "attend", "basket", "begun", "bell", "bend", "bending", "bent", "besides", "classroom"),
+    *("complain", "course", "crew", "desk", "detour", "exam", "eye", "footing", "gaze", "ground", "hear", "heard"),
+    *("herald", "hired", "judge", "ladder", "lesson", "looked", "lookout", "mailbox", "moment", "pane", "probed"),
+    *("prose", "pupil", "recording", "rival", "runnable", "settle", "sheet", "sight", "sights", "slid", "spell"),
+    *("spelled", "stopwatch", "straight", "stretch", "study", "tell", "thin", "told", "trials", "twin", "unpainted"),
+    *("unsure", "untaught", "verdict", "wish"),
+}
+RETIRED_BUT_STORED = {  # names that files, flags and journals of version 0.1.0 have
+    "judge_every": "a setting of teaching, a flag and a key of journals",
+    "on_judge": "called by the kind of an entry of a journal",
+    "on_settle": "called by the kind of an entry of a journal",
+}
+IN_USE = {  # retired words whose names are being changed
+    *("anatomy", "ask", "begun", "bell", "bend", "besides", "course", "crew", "detour", "gaze", "ground", "judge"),
+    *("lesson", "looked", "moment", "probed", "prose", "pupil", "rival", "runnable", "settle", "sight", "slid"),
+    *("spelled", "straight", "tell", "told", "trials", "twin", "unsure"),
+}
 CLASSES_OF_ONE_NAME: dict[str, str] = {}  # class name -> why two modules define it
 
 
@@ -105,7 +124,7 @@ class Import:
         return parts[1] if len(parts) > 1 and parts[1] in FLOOR else ""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Module:
     """One source file, by its path from the repository root."""
 
@@ -126,7 +145,11 @@ class Module:
     def room(self) -> str:
         return self.parts[1] if len(self.parts) > 1 else ""
 
-    @property
+    @cached_property
+    def nodes(self) -> list[ast.AST]:
+        return list(ast.walk(self.tree))
+
+    @cached_property
     def imports(self) -> list[Import]:
         return list(self._imports(self.tree.body, is_lazy=False, is_for_types=False))
 
@@ -188,7 +211,9 @@ def thread_rules(module: Module) -> Iterator[tuple[int, str]]:
     if module.room == "inference" or module.path == f"{PACKAGE}/gui/_threads.py":
         return
     used = [(found.line, found.target) for found in module.imports]
-    used += [(n.lineno, ast.unparse(n)) for n in ast.walk(module.tree) if isinstance(n, ast.Attribute)]
+    ends = {name.split(".")[-1] for name in THREADS} | {"futures"}
+    attributes = (n for n in module.nodes if isinstance(n, ast.Attribute))
+    used += [(n.lineno, ast.unparse(n)) for n in attributes if n.attr in ends]
     for line, name in used:
         if name.startswith("concurrent.futures") or THREADS & {name, name.split(".")[-1]}:
             yield line, f"{name}: threads live in gui/_threads.py and inference/ only"
@@ -202,7 +227,7 @@ def catches_all(handler: ast.ExceptHandler) -> bool:
 
 
 def statement_rules(module: Module) -> Iterator[tuple[int, str]]:
-    for node in ast.walk(module.tree):
+    for node in module.nodes:
         match node:
             case ast.Call(func=ast.Name(id="print")) if module.name != f"{PACKAGE}.cli.terminal":
                 yield node.lineno, "print stands in cli/terminal.py only: elsewhere say, put, yield an event or raise"
@@ -221,13 +246,13 @@ def message_rules(module: Module) -> Iterator[tuple[int, str]]:
     """Messages of docks name controls, all others flags; `Advice` has both: the second is that of docks."""
     of_docks = {
         id(part)
-        for node in ast.walk(module.tree)
+        for node in module.nodes
         if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "Advice"
         for second in node.args[1:]
         for part in ast.walk(second)
     }
-    docstrings = {id(node.body[0].value) for node in ast.walk(module.tree) if is_documented(node)}
-    for node in ast.walk(module.tree):
+    docstrings = {id(node.body[0].value) for node in module.nodes if is_documented(node)}
+    for node in module.nodes:
         if not isinstance(node, ast.Constant) or not isinstance(node.value, str) or id(node) in docstrings:
             continue
         if module.room == "gui" and module.parts[-1] != "demo" and re.search(r"(^|[ (])--[a-z]", node.value):
@@ -258,7 +283,32 @@ def gui_rules(module: Module) -> Iterator[tuple[int, str]]:
             yield found.line, f"gui/{here} is a widget and may not import {part}: go through _controllers"
 
 
-RULES = (floor_rules, library_rules, thread_rules, statement_rules, message_rules, gui_rules)
+def names(module: Module) -> Iterator[tuple[int, str]]:
+    """The names of a module: its own, of classes, functions, parameters, attributes and constants."""
+    yield 1, module.parts[-1]
+    for node in module.nodes:
+        match node:
+            case ast.ClassDef() | ast.FunctionDef() | ast.AsyncFunctionDef():
+                yield node.lineno, node.name
+            case ast.arg():
+                yield node.lineno, node.arg
+            case ast.Attribute(ctx=ast.Store()):
+                yield node.lineno, node.attr
+        if isinstance(node, ast.Module | ast.ClassDef):
+            for statement in node.body:
+                for target in ast.walk(statement) if isinstance(statement, ast.Assign | ast.AnnAssign) else ():
+                    if isinstance(target, ast.Name) and isinstance(target.ctx, ast.Store):
+                        yield target.lineno, target.id
+
+
+def name_rules(module: Module) -> Iterator[tuple[int, str]]:
+    for line, name in names(module):
+        words = {word.lower() for word in re.findall(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+", name)}
+        if (old := words & RETIRED - IN_USE) and name not in RETIRED_BUT_STORED:
+            yield line, f"{name} has the retired word {min(old)}: use the term of the field"
+
+
+RULES = (floor_rules, library_rules, thread_rules, statement_rules, message_rules, gui_rules, name_rules)
 
 
 def find_cycle(modules: list[Module]) -> list[str]:
@@ -295,7 +345,7 @@ def class_rule(modules: list[Module]) -> Iterator[str]:
     """A class name means one thing in the whole package, private names included."""
     homes: dict[str, list[str]] = {}
     for module in modules:
-        for node in ast.walk(module.tree):
+        for node in module.nodes:
             if isinstance(node, ast.ClassDef):
                 homes.setdefault(node.name, []).append(f"{module.path}:{node.lineno}")
     for name, places in homes.items():
@@ -316,6 +366,9 @@ def needless_exceptions(sources: dict[str, str]) -> Iterator[str]:
         lines = len(sources.get(f"{PACKAGE}/{path}", "").splitlines())
         if lines <= LONGEST:
             yield f"{path} has {lines} lines: take it out of LONGER"
+    all_names = {name for path, source in sources.items() for _, name in names(Module(path, source, ast.parse(source)))}
+    for name in RETIRED_BUT_STORED.keys() - all_names:
+        yield f"nothing is named {name}: take it out of RETIRED_BUT_STORED"
     for name in CLASSES_OF_ONE_NAME:
         if sum(len(re.findall(rf"^\s*class {name}\b", source, re.MULTILINE)) for source in sources.values()) < 2:
             yield f"class {name} is not defined twice: take it out of CLASSES_OF_ONE_NAME"
@@ -380,6 +433,14 @@ TYPING = "from typing import TYPE_CHECKING\nif TYPE_CHECKING:\n    "
         ("gui/segment.py", "from . import _threads", 1, "go through _controllers"),
         ("gui/_controllers.py", "from napari_fcn.gui.segment import SegmentWidget", 1, "not segment"),
         ("gui/_layers.py", "from ._threads import JobRunner", 1, "not _threads"),
+        ("learning/wish.py", "", 1, "wish has the retired word wish"),
+        ("io/series.py", "class SheetReader: ...", 1, "SheetReader has the retired word sheet"),
+        ("io/series.py", "class _Desk: ...", 1, "_Desk has the retired word desk"),
+        ("io/series.py", "class A:\n    def hear_all(self): ...", 2, "the retired word hear"),
+        ("io/series.py", "def f(*, eye): ...", 1, "eye has the retired word eye"),
+        ("io/series.py", "class A:\n    ladder: int = 0", 2, "ladder has the retired word ladder"),
+        ("io/series.py", "def f(self):\n    self._stretch = 1", 2, "_stretch has the retired word stretch"),
+        ("io/series.py", "FIRST, THIN = 1, 2", 1, "THIN has the retired word thin"),
     ],
 )
 def test_a_broken_rule_is_named_with_file_and_line(path: str, source: str, line: int, text: str) -> None:
@@ -406,6 +467,8 @@ def test_a_broken_rule_is_named_with_file_and_line(path: str, source: str, line:
         ("gui/_controllers.py", "import torch\nfrom . import _threads, _layers\nfrom ..session import Session"),
         ("gui/segment.py", "from napari_fcn.gui._widgets.form import form\nfrom napari_fcn.settings import Segment"),
         ("gui/segment.py", "import napari\nfrom napari_fcn.gui._controllers import run\nfrom . import parts"),
+        ("io/series.py", "class Eyepiece: ...\nbackground = 1\nx = a.eye"),
+        ("settings.py", "judge_every = 1"),
     ],
 )
 def test_what_is_allowed_passes(path: str, source: str) -> None:
@@ -454,11 +517,13 @@ def test_a_module_has_at_most_400_lines(lines: int, is_long: bool) -> None:
 
 def test_an_exception_that_nothing_needs_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(f"{__name__}.LONGER", {"nets/spec.py": 410})
+    monkeypatch.setattr(f"{__name__}.RETIRED_BUT_STORED", {"exam": "a reason"})
     monkeypatch.setattr(f"{__name__}.CLASSES_OF_ONE_NAME", {"Tile": "a reason"})
-    path, twice = f"{PACKAGE}/nets/spec.py", "class Tile: ...\n" * 2
-    assert complaints({path: twice + "x = 1\n" * 408}) == list(needless_exceptions({path: twice + "x\n" * 408})) == []
+    path, twice = f"{PACKAGE}/nets/spec.py", "class Tile: ...\n" * 2 + "def exam(): ...\n"
+    assert complaints({path: twice + "x = 1\n" * 407}) == list(needless_exceptions({path: twice + "x\n" * 407})) == []
     assert "411 lines of 410" in complaints({path: "x = 1\n" * 411})[0]
     assert [text.split(": ")[1] for text in needless_exceptions({path: "class Tile: ..."})] == [
         "take it out of LONGER",
+        "take it out of RETIRED_BUT_STORED",
         "take it out of CLASSES_OF_ONE_NAME",
     ]
