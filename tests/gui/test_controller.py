@@ -224,7 +224,7 @@ def test_a_damaged_model_does_not_hide_the_others(
 ) -> None:
     broken = tmp_path / "broken.safetensors"
     broken.write_bytes(b"half a file")
-    monkeypatch.setattr(controller.catalogue, "shipped", lambda: (broken, model()))
+    monkeypatch.setattr(controller.model_catalog, "shipped", lambda: (broken, model()))
     assert [entry.path for entry in desk.models()] == [model()]
     assert "broken.safetensors" in desk.state.error
 

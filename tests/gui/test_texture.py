@@ -10,6 +10,7 @@ from qtpy.QtWidgets import QApplication
 from napari_fcn.events import TileDone
 from napari_fcn.geometry import Region
 from napari_fcn.gui._layers import Canvas, Overlay, colorize_tile
+from napari_fcn.gui._layers.texture import upload
 
 CLASSES = [("background", "#000000"), ("cell", "#56b4e9"), ("rim", "#d55e00")]
 
@@ -46,8 +47,7 @@ def test_a_tile_looks_the_same_either_way(
     viewer.dims.order = order
     blank = picture(viewer)
     sent: list[bool] = []
-    upload = overlay.upload
-    monkeypatch.setattr(overlay, "upload", lambda *what: sent.append(upload(*what)) or sent[-1])
+    monkeypatch.setattr(f"{Overlay.__module__}.upload", lambda *what: sent.append(upload(*what)) or sent[-1])
     start = tuple(n // 3 for n in shape)
     region = Region(
         start, tuple(min(n, a + 20_000) if n > 20_000 else a + n // 3 for a, n in zip(start, shape, strict=True))
