@@ -25,7 +25,7 @@ from benchmarks.machine import describe
 from napari_fcn.distributed import connect
 from napari_fcn.events import ResultsDone, TileDone
 from napari_fcn.inference.allocator import mmap_large_arrays
-from napari_fcn.io import Origin
+from napari_fcn.io import ImageLocation
 from napari_fcn.models import zoo
 from napari_fcn.models.checkpoint import Checkpoint
 from napari_fcn.sample_data import cells
@@ -86,7 +86,7 @@ def contestants(path: Path, settings: PredictSettings, stack: ExitStack) -> dict
     runs = {ALONE: session.predict}
     for name, where in ((ONE, "local:1x1"), (TWO, "local:2x1")):
         cluster = stack.enter_context(connect(where, settings.device))
-        hired = cluster.predictor_for(session, Origin.of(path), settings, [KIND])
+        hired = cluster.predictor_for(session, ImageLocation.from_file(path), settings, [KIND])
         runs[name] = lambda hired=hired: hired.predict(session)
     plain = Plain(path, settings)
     stack.callback(plain.close)

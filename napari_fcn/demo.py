@@ -9,15 +9,15 @@ from napari_fcn.errors import OutputError
 from napari_fcn.events import RunDone, TileDone
 from napari_fcn.geometry.calibration import Calibration
 from napari_fcn.io import ResultMeta
-from napari_fcn.io.inputs import inputs_of
-from napari_fcn.io.targets import Protection
+from napari_fcn.io.overwrite import Protection
+from napari_fcn.io.run_inputs import collect_inputs
 from napari_fcn.models.binding import ImageForm, bind
 from napari_fcn.models.zoo import path_of
 from napari_fcn.runs.writer import RunWriter, image_calibration, provenance
 from napari_fcn.sample_data import skimage_image
 from napari_fcn.session import Session
 from napari_fcn.settings import PredictSettings
-from napari_fcn.storage import replacing, unused
+from napari_fcn.storage import replace_file, unused_path
 from napari_fcn.system_errors import reason
 
 if TYPE_CHECKING:
@@ -41,13 +41,13 @@ def segment_sample(out: Path, model: str) -> Iterator[str]:
     sample, checkpoint = skimage_image(SAMPLE), load(model)
     session = open_sample(sample, checkpoint)
     paths = {kind: out / f"{SAMPLE}-{kind}.ome.tif" for kind in ("classes", "probabilities8")}
-    meta = ResultMeta.calibrated(
+    meta = ResultMeta.from_calibration(
         session.axes.image,
         image_calibration(Calibration.of(sample.scale, sample.units), session.axes),
         classes=tuple((label.name, label.colour) for label in checkpoint.info.classes),
         provenance=provenance(session, f"skimage.data.{SAMPLE}", session.settings),
     )
-    protection = Protection((inputs_of({"the model": [path_of(model)]}),), only_results=True)
+    protection = Protection((collect_inputs({"the model": [path_of(model)]}),), only_results=True)
     answers = []
     for event in RunWriter(paths, overwrite=True, protection=protection).run(session, meta):
         if isinstance(event, TileDone):
@@ -55,7 +55,7 @@ def segment_sample(out: Path, model: str) -> Iterator[str]:
         elif isinstance(event, RunDone):
             yield f"{event.pixels / 1e6:.2f} Mpx in {event.seconds:.2f} s on {event.device} in {event.precision}."
     yield from (f"Wrote {path}." for path in paths.values())
-    yield f"Wrote {_picture(sample, checkpoint, answers, unused(out, f'{SAMPLE}-overlay', '.png'))}."
+    yield f"Wrote {_picture(sample, checkpoint, answers, unused_path(out, f'{SAMPLE}-overlay', '.png'))}."
 
 
 def open_sample(sample: Sample, checkpoint: Checkpoint) -> Session:
@@ -76,7 +76,7 @@ def _picture(sample: Sample, checkpoint: Checkpoint, answers: list[TileDone], pa
     colours = [tuple(bytes.fromhex(label.colour[1:])) for label in checkpoint.info.classes[1:]]
     shown = label2rgb(classes, sample.image, np.array(colours) / 255, alpha=0.5, bg_label=0, saturation=1)
     try:
-        with replacing(path) as part:
+        with replace_file(path) as part:
             Image.fromarray((shown * 255).astype(np.uint8)).save(part, format="png")
     except OSError as error:
         raise OutputError(f"The picture cannot be written to {path}: {reason(error)}. Choose another --out.") from error

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from napari_fcn.errors import FcnError, OutputError
-from napari_fcn.storage import NO_INPUTS, replacing
+from napari_fcn.storage import NO_INPUTS, replace_file
 from napari_fcn.system_errors import reason
 
 if TYPE_CHECKING:
@@ -75,7 +75,7 @@ def save_field(
     _growth(places[-2], layers)
     _table(places[-1], layers)
     try:
-        with replacing(path, inputs) as part:
+        with replace_file(path, inputs) as part:
             figure.savefig(part, format=path.suffix[1:].lower())
     except OSError as error:
         raise OutputError(f"The picture cannot be written to {path}: {reason(error)}. Choose another --out.") from error

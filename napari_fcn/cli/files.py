@@ -15,7 +15,7 @@ from napari_fcn.system_errors import explained
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from napari_fcn.io import Origin
+    from napari_fcn.io import ImageLocation
     from napari_fcn.runs.job import RunJob
 
 SIGNS = "*?[]"  # of patterns
@@ -26,7 +26,7 @@ class _NamedImage:
     """An image: as it was named, how it is read, and what its results are called."""
 
     path: Path
-    origin: Origin
+    origin: ImageLocation
     name: str
 
 
@@ -64,10 +64,10 @@ def plan_files(
     FcnError
         If there is no image.
     """
-    from napari_fcn.io.finding import stem
-    from napari_fcn.io.naming import UNFINISHED, distinct_names
+    from napari_fcn.io.image_paths import image_stem
     from napari_fcn.io.result_kinds import RESULT_KINDS
-    from napari_fcn.io.results import WRITABLE
+    from napari_fcn.io.result_names import UNFINISHED_SUFFIX, distinct_names
+    from napari_fcn.io.results import WRITABLE_SUFFIXES
 
     unknown = [kind for kind in kinds if kind not in RESULT_KINDS]
     if unknown:
@@ -80,18 +80,18 @@ def plan_files(
         given = found_at
     groups = list(given.values())
     found = _stacks(list(given), groups, stack) if stack else _single(groups)
-    is_file = len(given) == 1 or out.name.lower().endswith(WRITABLE)  # several names can be one image
+    is_file = len(given) == 1 or out.name.lower().endswith(WRITABLE_SUFFIXES)  # several names can be one image
     many = len(found) > 1 or (
         not stack and (any(_is_several(text) for text, group in given.items() if group) or not is_file)
     )
-    if (many or len(kinds) > 1) and (out.is_file() or out.name.lower().endswith(WRITABLE)):
+    if (many or len(kinds) > 1) and (out.is_file() or out.name.lower().endswith(WRITABLE_SUFFIXES)):
         raise OutputError(
-            f"{out} is one file; several results need a folder, such as --out {out.with_name(stem(out))}."
+            f"{out} is one file; several results need a folder, such as --out {out.with_name(image_stem(out))}."
         )
     if not many:
         return [_job(image, _named(out, image, kinds), kinds, "") for image in found]
     paths = [Path(os.path.abspath(image.path)) for image in found]
-    ending = UNFINISHED if len(kinds) > 1 else ""  # results in folders lie beside those of unfinished runs
+    ending = UNFINISHED_SUFFIX if len(kinds) > 1 else ""  # results in folders lie beside those of unfinished runs
     names = distinct_names(paths, [image.name for image in found], out, ending)
     return [_job(image, out, kinds, name) for image, name in zip(found, names, strict=True)]
 
@@ -114,29 +114,31 @@ def _named(out: Path, image: _NamedImage, kinds: Sequence[str]) -> Path:
 
 def _single(groups: Sequence[Sequence[Path]]) -> list[_NamedImage]:
     """Return each file as an image, and files of one image as one."""
-    from napari_fcn.io import Origin
-    from napari_fcn.io.finding import stem
-    from napari_fcn.io.ome_sets import distinct
+    from napari_fcn.io import ImageLocation
+    from napari_fcn.io.image_paths import image_stem
+    from napari_fcn.io.ome_sets import unique_images
 
-    named = distinct(path for group in groups for path in group)
+    named = unique_images(path for group in groups for path in group)
     paths = {os.path.abspath(path): path for path in reversed(named)}
-    return [_NamedImage(path, Origin.of(path), stem(path)) for path in reversed(paths.values())]
+    return [_NamedImage(path, ImageLocation.from_file(path), image_stem(path)) for path in reversed(paths.values())]
 
 
 def _stacks(given: Sequence[str], groups: Sequence[Sequence[Path]], axis: str) -> list[_NamedImage]:
     """Return each folder or pattern as an image."""
-    from napari_fcn.io import Origin
+    from napari_fcn.io import ImageLocation
 
     found = {os.path.abspath(text): (text, group) for text, group in zip(given, groups, strict=True) if group}
-    return [_NamedImage(Path(text), Origin.of_stack(group, axis), _name_of(text)) for text, group in found.values()]
+    return [
+        _NamedImage(Path(text), ImageLocation.from_stack(group, axis), _name_of(text)) for text, group in found.values()
+    ]
 
 
 def _images(text: str) -> list[Path]:
-    from napari_fcn.io.finding import images_at
+    from napari_fcn.io.image_paths import list_images
 
     path = Path(text)
     if not _is_pattern(text):
-        return images_at(path)
+        return list_images(path)
     names = sorted(glob.glob(_pattern(path)))
     if not names:
         raise FcnError(f"No file fits the pattern {text}.")
@@ -145,7 +147,7 @@ def _images(text: str) -> list[Path]:
 
 def _is_several(text: str) -> bool:
     """Whether a text is a folder of files or a pattern: results of these go to a folder, even if there is but one."""
-    from napari_fcn.io.finding import is_zarr
+    from napari_fcn.io.image_paths import is_zarr
 
     path = Path(text)
     return not is_zarr(path) if path.is_dir() else _is_pattern(text)
@@ -166,7 +168,7 @@ def _pattern(path: Path) -> str:
 
 def _job(image: _NamedImage, out: Path, kinds: Sequence[str], name: str) -> RunJob:
     """Return the job of an image whose results go into ``out`` under a name, or, if that is empty, to ``out``."""
-    from napari_fcn.io.finding import result_suffix
+    from napari_fcn.io.image_paths import result_suffix
     from napari_fcn.runs.job import RunJob
 
     suffix = ".ome.zarr" if image.origin.stack else result_suffix(image.path)
@@ -181,12 +183,12 @@ def _job(image: _NamedImage, out: Path, kinds: Sequence[str], name: str) -> RunJ
 
 def _name_of(text: str) -> str:
     """Return the name of a folder without its suffix; of a pattern what is left of it without the signs."""
-    from napari_fcn.io.finding import stem
+    from napari_fcn.io.image_paths import image_stem
 
     path = Path(text)
     if not _is_pattern(text):
-        return stem(Path(os.path.abspath(path)))
-    name = stem(path)
+        return image_stem(Path(os.path.abspath(path)))
+    name = image_stem(path)
     for sign in SIGNS:
         name = name.replace(sign, "")
     return name.strip("_-. ") or path.parent.name or "stack"

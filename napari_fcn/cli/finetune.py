@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 def finetune(arguments: argparse.Namespace) -> None:
     """Teach a model from an image and its labels, and write it to a file."""
     from napari_fcn.io import read_image, read_labels
-    from napari_fcn.io.inputs import inputs_of
+    from napari_fcn.io.run_inputs import collect_inputs
     from napari_fcn.models.zoo import path_of
     from napari_fcn.runs.writer import bind_file
     from napari_fcn.teaching.finetune import NEW, FinetuneLimit, initial_model, network_of
@@ -29,7 +29,9 @@ def finetune(arguments: argparse.Namespace) -> None:
 
     is_new = str(arguments.model).startswith(NEW)
     models = [] if is_new else [path_of(arguments.model)]
-    inputs = inputs_of({"the image": [arguments.image], "the label image": [arguments.labels], "the model": models})
+    inputs = collect_inputs(
+        {"the image": [arguments.image], "the label image": [arguments.labels], "the model": models}
+    )
     inputs.check_file(arguments.out)
     if arguments.out.exists() and not arguments.overwrite:
         raise FcnError(f"{arguments.out} exists. Choose another name or add --overwrite.")

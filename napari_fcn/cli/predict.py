@@ -68,7 +68,7 @@ class Run:
 
 def predict(arguments: argparse.Namespace) -> None:
     """Segment the images that were named; one that fails does not stop the others."""
-    from napari_fcn.io.inputs import IMAGE, MODEL, inputs_of
+    from napari_fcn.io.run_inputs import IMAGE_INPUT, MODEL_INPUT, collect_inputs
     from napari_fcn.models import zoo
     from napari_fcn.models.checkpoint import Checkpoint
 
@@ -80,7 +80,7 @@ def predict(arguments: argparse.Namespace) -> None:
     for text, error in problems.items():
         say(f"napari-fcn: {text}: {error}")
     model = zoo.path_of(arguments.model)
-    inputs = inputs_of({IMAGE: [path for job in jobs for path in job.inputs], MODEL: [model]})
+    inputs = collect_inputs({IMAGE_INPUT: [path for job in jobs for path in job.inputs], MODEL_INPUT: [model]})
     checkpoint = Checkpoint.load(model)
     with _cluster(arguments) as cluster:
         run = Run(arguments, checkpoint, cluster, inputs)
@@ -131,7 +131,7 @@ def _kept(job: RunJob) -> str:
 def _predict_one(run: Run, job: RunJob, place: str) -> dict[str, Any]:
     """Predict one image into its files and return the report on it."""
     from napari_fcn.inference.memory import process_peak
-    from napari_fcn.io.identity import missing
+    from napari_fcn.io.fingerprint import missing_chunks_note
     from napari_fcn.runs.writer import bind_file
 
     image = job.origin.read(run.settings.memory)
@@ -139,7 +139,7 @@ def _predict_one(run: Run, job: RunJob, place: str) -> dict[str, Any]:
     image = _measured(image, bound.axes, run.arguments.voxel_size)
     report: dict[str, Any] = {"image": str(job.image), "out": str(job.out), "model_hash": run.checkpoint.hash}
     report |= {"axes": bound.spelled, "axes_guessed": bound.is_guessed}
-    notes, ending = [*image.notes, *filter(None, [missing(image), job.note])], "was done already"
+    notes, ending = [*image.notes, *filter(None, [missing_chunks_note(image), job.note])], "was done already"
     if is_ambiguous(run.arguments.voxel_size):
         read = _spelled(read_numbers(run.arguments.voxel_size))
         notes.append(f"--voxel-size {run.arguments.voxel_size} was read as {read} µm; decimal commas need 0,5;0,2.")

@@ -29,14 +29,16 @@ LENGTHS = {1: (4096,), 2: (512, 512), 3: (48, 160, 160)}  # of the image that is
 
 def field(arguments: argparse.Namespace) -> None:
     """Say how far a model sees, layer by layer, and what it uses of that on an image."""
-    from napari_fcn.io.inputs import inputs_of
+    from napari_fcn.io.run_inputs import collect_inputs
     from napari_fcn.models import zoo
     from napari_fcn.receptive_fields.theoretical import analyze
 
     if arguments.at and not arguments.image:
         raise FcnError("--at names a pixel, but no image was given. Add --image.")
     path = zoo.path_of(arguments.model)
-    inputs = inputs_of({"the image": [arguments.image], "the label image": [arguments.labels], "the model": [path]})
+    inputs = collect_inputs(
+        {"the image": [arguments.image], "the label image": [arguments.labels], "the model": [path]}
+    )
     if arguments.out:
         inputs.check_file(arguments.out)
     if arguments.out and arguments.out.exists() and not arguments.overwrite:

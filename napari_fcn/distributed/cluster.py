@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from distributed import Client, LocalCluster
 
-    from napari_fcn.io import Origin
+    from napari_fcn.io import ImageLocation
     from napari_fcn.session import Session
     from napari_fcn.settings import PredictSettings
 
@@ -216,7 +216,7 @@ class Cluster:
         self._kinds[address] = told["device"]
 
     def predictor_for(
-        self, session: Session, origin: Origin, settings: PredictSettings, kinds: Collection[str]
+        self, session: Session, origin: ImageLocation, settings: PredictSettings, kinds: Collection[str]
     ) -> DistributedPredictor:
         """Return the workers with an order: to answer tiles of an image.
 

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from napari_fcn.geometry import Axes, Tile
     from napari_fcn.inference.predictor import Predictor
-    from napari_fcn.io import Origin
+    from napari_fcn.io import ImageLocation
     from napari_fcn.models.normalise import Scaling
     from napari_fcn.session import Session
     from napari_fcn.settings import PredictSettings
@@ -61,7 +61,7 @@ class TileTask:
     """
 
     model: tuple[str, bytes]
-    origin: Origin
+    origin: ImageLocation
     axes: Axes
     shape: tuple[int, ...]
     scaling: Scaling

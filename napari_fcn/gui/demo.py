@@ -14,7 +14,7 @@ from qtpy.QtWidgets import QApplication
 from napari_fcn.errors import FcnError, OutputError
 from napari_fcn.gui._samples import immunohistochemistry
 from napari_fcn.gui.segment import SegmentWidget
-from napari_fcn.storage import unused
+from napari_fcn.storage import unused_path
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -111,6 +111,6 @@ def _run(viewer: napari.Viewer, dock: SegmentWidget, out: Path) -> Iterator[str]
     for path in result.files:
         yield f"Wrote {path}."
     wait(lambda: False, 0.5)
-    picture = unused(out, "window", ".png")
+    picture = unused_path(out, "window", ".png")
     viewer.screenshot(str(picture), canvas_only=False, flash=False)
     yield f"Wrote {picture}."

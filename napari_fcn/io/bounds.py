@@ -17,19 +17,19 @@ if TYPE_CHECKING:
 
     import numpy as np
 
-SMALL = 2**26  # bytes that are read whatever is free
-MOST_PIXELS = 2**50  # more than any disk holds
-PER_CHUNK = 4096  # bytes of bookkeeping for each chunk that is read at once, measured with zarr 3.1
-LARGER = 2**20  # bytes by which chunks may exceed what they hold: filters, checksums, an index
-DEFLATED = 1032  # times as large at most is what deflate packs (its format allows no more)
-ZSTD_BLOCK = 2**17  # bytes at most in a block of zstd
-STEP = 2**20
-AT_ONCE = 10  # chunks that zarr decodes side by side
+ALWAYS_ALLOWED_BYTES = 2**26  # bytes that are read whatever is free
+MAX_PIXELS = 2**50  # more than any disk holds
+CHUNK_OVERHEAD_BYTES = 4096  # bytes of bookkeeping for each chunk that is read at once, measured with zarr 3.1
+CHUNK_SLACK_BYTES = 2**20  # bytes by which chunks may exceed what they hold: filters, checksums, an index
+MAX_DEFLATE_RATIO = 1032  # times as large at most is what deflate packs (its format allows no more)
+MAX_ZSTD_BLOCK_BYTES = 2**17  # bytes at most in a block of zstd
+DECODE_STEP_BYTES = 2**20
+PARALLEL_CHUNKS = 10  # chunks that zarr decodes side by side
 
-Packed = bytes | memoryview
+Compressed = bytes | memoryview
 
 
-def refuse_too_large(path: Path, nbytes: int, what: str, limit: float | None = None) -> None:
+def check_memory(path: Path, nbytes: int, description: str, limit: float | None = None) -> None:
     """Raise ImageError if what is to be read from a file at once needs more memory than a run may take.
 
     Parameters
@@ -43,11 +43,11 @@ def refuse_too_large(path: Path, nbytes: int, what: str, limit: float | None = N
     limit : float, optional
         The user's limit in GiB; half of what is free if not given.
     """
-    if nbytes > SMALL and nbytes > (allowed := host_budget(limit)):
-        raise too_large(path, f"{what} needs {format_bytes(nbytes)}; {format_bytes(allowed)} may be taken")
+    if nbytes > ALWAYS_ALLOWED_BYTES and nbytes > (allowed := host_budget(limit)):
+        raise too_large_error(path, f"{description} needs {format_bytes(nbytes)}; {format_bytes(allowed)} may be taken")
 
 
-def too_large(path: Path, reason: str) -> ImageError:
+def too_large_error(path: Path, reason: str) -> ImageError:
     """Return the error of an image that does not fit in memory."""
     save = "Save it as OME-Zarr or tiled TIFF with chunks of about 512 pixels, of which only parts are read"
     return ImageError(
@@ -56,9 +56,9 @@ def too_large(path: Path, reason: str) -> ImageError:
     )
 
 
-def refuse_absurd(path: Path, shape: Sequence[int]) -> None:
+def check_pixel_count(path: Path, shape: Sequence[int]) -> None:
     """Raise ImageError if an image claims more pixels than there can be."""
-    if prod(shape) > MOST_PIXELS:
+    if prod(shape) > MAX_PIXELS:
         raise ImageError(
             f"{path} claims to have {' x '.join(map(str, shape))} pixels, more than any disk holds. The file is "
             "damaged or was made to do harm: copy or export it again."
@@ -70,14 +70,14 @@ def format_bytes(nbytes: int) -> str:
     return f"{nbytes / 2**30:,.1f} GiB" if nbytes < 2**50 else f"{nbytes / 2**50:,.0f} PiB"
 
 
-def refuse_bomb(path: Path, codec: str, data: Packed, expected: int) -> None:
+def check_decompressed_size(path: Path, codec: str, data: Compressed, expected: int) -> None:
     """Raise ImageError if compressed bytes become more than the ``expected`` ones; unknown codecs are let through.
 
     What packed data say of their size is believed only where their decoder relies on it too; others are decoded in
     small pieces, none of which is kept, where they could become too large.
     """
-    limit = 8 * expected + LARGER  # filters may have stored wider numbers
-    measure = MEASURES.get(codec)
+    limit = 8 * expected + CHUNK_SLACK_BYTES  # filters may have stored wider numbers
+    measure = DECOMPRESSED_SIZES.get(codec)
     if measure is not None and measure(data, limit) > limit:
         raise ImageError(
             f"A block of {path} unpacks to more than the {expected} bytes that it should have. The file is damaged or "
@@ -85,26 +85,28 @@ def refuse_bomb(path: Path, codec: str, data: Packed, expected: int) -> None:
         )
 
 
-def _of_deflate(data: Packed, limit: int) -> int:
+def _deflate_size(data: Compressed, limit: int) -> int:
     """Return the size of what zlib or gzip packed, or any that is larger than the limit."""
-    if len(data) * DEFLATED <= limit:
+    if len(data) * MAX_DEFLATE_RATIO <= limit:
         return 0
     size = 0
     while data and size <= limit:  # a gzip file may have several members
         unpacker = zlib.decompressobj(wbits=47)
-        size += _stream(unpacker.decompress, data, limit - size, lambda u=unpacker: u.unconsumed_tail)  # type: ignore[misc]
+        size += _stream_size(unpacker.decompress, data, limit - size, lambda u=unpacker: u.unconsumed_tail)  # type: ignore[misc]
         if not unpacker.eof or not unpacker.unused_data.startswith(b"\x1f\x8b"):
             break
         data = unpacker.unused_data
     return size
 
 
-def _stream(unpack: Callable[[Packed, int], bytes], data: Packed, limit: int, rest: Callable[[], bytes]) -> int:
+def _stream_size(
+    decompress: Callable[[Compressed, int], bytes], data: Compressed, limit: int, rest: Callable[[], bytes]
+) -> int:
     """Return how much an incremental decoder gives, up to the limit and a little more."""
     size = 0
     while size <= limit:
         try:
-            found = len(unpack(data, STEP))
+            found = len(decompress(data, DECODE_STEP_BYTES))
         except (zlib.error, OSError, EOFError, ValueError, lzma.LZMAError):
             break  # the real decoder will say so
         size += found
@@ -114,23 +116,23 @@ def _stream(unpack: Callable[[Packed, int], bytes], data: Packed, limit: int, re
     return size
 
 
-def _of_bz2(data: Packed, limit: int) -> int:
-    return _stream(bz2.BZ2Decompressor().decompress, data, limit, bytes)
+def _bz2_size(data: Compressed, limit: int) -> int:
+    return _stream_size(bz2.BZ2Decompressor().decompress, data, limit, bytes)
 
 
-def _of_lzma(data: Packed, limit: int) -> int:
-    return _stream(lzma.LZMADecompressor().decompress, data, limit, bytes)
+def _lzma_size(data: Compressed, limit: int) -> int:
+    return _stream_size(lzma.LZMADecompressor().decompress, data, limit, bytes)
 
 
-def _of_blosc(data: Packed, limit: int) -> int:
+def _blosc_size(data: Compressed, limit: int) -> int:
     return int.from_bytes(data[4:8], "little")
 
 
-def _of_lz4(data: Packed, limit: int) -> int:
+def _lz4_size(data: Compressed, limit: int) -> int:
     return int.from_bytes(data[:4], "little")
 
 
-def _of_zstd(data: Packed, limit: int) -> int:
+def _zstd_size(data: Compressed, limit: int) -> int:
     """Return the size that a frame of zstd states, else the most that its blocks can hold (RFC 8878, section 3.1)."""
     if data[:4] != b"\x28\xb5\x2f\xfd" or len(data) < 6:
         return 0
@@ -144,25 +146,27 @@ def _of_zstd(data: Packed, limit: int) -> int:
     while at + 3 <= len(data):
         block = int.from_bytes(data[at : at + 3], "little")
         kind, length = block >> 1 & 3, block >> 3
-        size += length if kind in (0, 1) else ZSTD_BLOCK
+        size += length if kind in (0, 1) else MAX_ZSTD_BLOCK_BYTES
         at += 3 + (1 if kind == 1 else length)
         if block & 1:
             break
     return size
 
 
-MEASURES: dict[str, Callable[[Packed, int], int]] = {
-    "zlib": _of_deflate,
-    "gzip": _of_deflate,
-    "bz2": _of_bz2,
-    "lzma": _of_lzma,
-    "blosc": _of_blosc,
-    "lz4": _of_lz4,
-    "zstd": _of_zstd,
+DECOMPRESSED_SIZES: dict[str, Callable[[Compressed, int], int]] = {
+    "zlib": _deflate_size,
+    "gzip": _deflate_size,
+    "bz2": _bz2_size,
+    "lzma": _lzma_size,
+    "blosc": _blosc_size,
+    "lz4": _lz4_size,
+    "zstd": _zstd_size,
 }
 
 
-def read_bytes(shape: Sequence[int], dtype: np.dtype[Any], chunks: Sequence[int] | None, part: Sequence[range]) -> int:
+def memory_to_read(
+    shape: Sequence[int], dtype: np.dtype[Any], chunks: Sequence[int] | None, part: Sequence[range]
+) -> int:
     """Return the memory that it takes to read a part of an array: the part, a chunk, and the books of its chunks.
 
     Parameters
@@ -178,4 +182,4 @@ def read_bytes(shape: Sequence[int], dtype: np.dtype[Any], chunks: Sequence[int]
     if not chunks or not all(map(len, part)):
         return size
     count = prod(r[-1] // n - r[0] // n + 1 for r, n in zip(part, chunks, strict=True))
-    return size + prod(chunks) * dtype.itemsize * min(count, AT_ONCE) + count * PER_CHUNK
+    return size + prod(chunks) * dtype.itemsize * min(count, PARALLEL_CHUNKS) + count * CHUNK_OVERHEAD_BYTES

@@ -11,22 +11,22 @@ from typing import TYPE_CHECKING
 
 from napari_fcn import file_names
 from napari_fcn.errors import OutputError
-from napari_fcn.io.targets import check_zarr, is_part_of_zarr
-from napari_fcn.storage import is_link, remove_known
+from napari_fcn.io.overwrite import check_replaceable_zarr, is_zarr_entry
+from napari_fcn.storage import is_link, remove_own_files
 from napari_fcn.system_errors import refused
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-BLOCK = 2**24  # bytes written at a time where the system cannot reserve them
+BLOCK_BYTES = 2**24  # bytes written at a time where the system cannot reserve them
 
 
-def beside(target: Path) -> Path:
+def temporary_path(target: Path) -> Path:
     """Return an unused hidden name in the folder of ``target``: on its disk, so that it can be renamed."""
     return target.with_name(file_names.wrapped(target.name[:80], ".", f"-{secrets.token_hex(6)}.part"))
 
 
-def need_name(target: Path) -> None:
+def check_name_length(target: Path) -> None:
     """Raise OutputError if the name of ``target`` or of a folder above it is longer than any disk allows."""
     for name in target.parts:
         if not file_names.fits(name):
@@ -37,12 +37,12 @@ def need_name(target: Path) -> None:
             )
 
 
-def staged(temporary: Path) -> Path:
+def staging_path(temporary: Path) -> Path:
     """Return the name under which the pixels of a temporary file are collected before it is made."""
     return temporary.with_name(f"{temporary.name}.npy")
 
 
-def readable_size(count: int) -> str:
+def format_size(count: int) -> str:
     """Return a number of bytes for people: ``"1.2 GB"``."""
     size, unit = float(count), "bytes"
     for larger in ("kB", "MB", "GB", "TB"):
@@ -52,28 +52,28 @@ def readable_size(count: int) -> str:
     return f"{size:.0f} {unit}" if unit == "bytes" else f"{size:.1f} {unit}"
 
 
-def need_room(target: Path, needed: int) -> None:
+def check_free_space(target: Path, needed: int) -> None:
     """Raise OutputError if the disk of ``target`` has fewer free bytes than ``needed``."""
-    if _free(target) < needed:
-        raise full(target, needed)
+    if _free_bytes(target) < needed:
+        raise disk_full_error(target, needed)
 
 
-def full(target: Path, needed: int) -> OutputError:
+def disk_full_error(target: Path, needed: int) -> OutputError:
     """Return the error of a full disk."""
     try:
-        found = f" and there are {readable_size(_free(target))} free"
+        found = f" and there are {format_size(_free_bytes(target))} free"
     except OSError:
         found = ""
     return OutputError(
-        f"The disk is full: {target} needs at least {readable_size(needed)} while it is written{found}.",
+        f"The disk is full: {target} needs at least {format_size(needed)} while it is written{found}.",
         "Free some space or choose a folder on another disk.",
     )
 
 
-def trouble(target: Path, needed: int, error: OSError) -> OutputError:
+def write_error(target: Path, needed: int, error: OSError) -> OutputError:
     """Return the error for the user of what the system refused."""
     if error.errno == errno.ENOSPC:
-        return full(target, needed)
+        return disk_full_error(target, needed)
     if isinstance(error, PermissionError):
         return OutputError(
             f"{target} cannot be written: no permission in {target.parent}. Choose a folder of your own, "
@@ -82,7 +82,7 @@ def trouble(target: Path, needed: int, error: OSError) -> OutputError:
     return refused(f"{target} cannot be written", error, OutputError)
 
 
-def _free(target: Path) -> int:
+def _free_bytes(target: Path) -> int:
     return shutil.disk_usage(target.parent).free
 
 
@@ -106,11 +106,11 @@ def reserve(path: Path, start: int, stop: int) -> None:
                 if error.errno not in (errno.EOPNOTSUPP, errno.EINVAL, errno.ENOSYS):
                     raise
         file.seek(start)
-        for position in range(start, stop, BLOCK):
-            file.write(bytes(min(BLOCK, stop - position)))
+        for position in range(start, stop, BLOCK_BYTES):
+            file.write(bytes(min(BLOCK_BYTES, stop - position)))
 
 
-def settle(path: Path) -> None:
+def sync_to_disk(path: Path) -> None:
     """Return when the file is on the disk and not only in memory."""
     with path.open("r+b") as file:
         os.fsync(file.fileno())
@@ -129,11 +129,11 @@ def publish(temporary: Path, target: Path) -> None:
     if not (temporary.is_dir() and os.path.lexists(target)):
         os.replace(temporary, target)
         return
-    old = beside(target)
+    old = temporary_path(target)
     os.rename(target, old)
     try:
         if not is_link(old):
-            check_zarr(old)  # nothing can come under its name any more
+            check_replaceable_zarr(old)  # nothing can come under its name any more
         os.rename(temporary, target)
     except (OSError, OutputError):
         os.rename(old, target)
@@ -141,7 +141,7 @@ def publish(temporary: Path, target: Path) -> None:
     if is_link(old):
         remove(old)
     else:
-        remove_known(old, is_part_of_zarr, last="zarr.json")
+        remove_own_files(old, is_zarr_entry, last="zarr.json")
 
 
 def remove(path: Path) -> None:

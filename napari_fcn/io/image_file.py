@@ -10,19 +10,19 @@ from napari_fcn.geometry.calibration import Calibration
 if TYPE_CHECKING:
     from pathlib import Path
 
-TIFF = (".tif", ".tiff", ".btf", ".tf8")
+TIFF_SUFFIXES = (".tif", ".tiff", ".btf", ".tf8")
 
 
-PICTURES = (".png", ".jpg", ".jpeg", ".bmp")
+PICTURE_SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp")
 
 
-NO_AXES = Calibration()
+NO_CALIBRATION = Calibration()
 
 
-COMPANION = ".companion.ome"  # describes an OME-TIFF of several files
+COMPANION_SUFFIX = ".companion.ome"  # describes an OME-TIFF of several files
 
 
-READABLE = (*TIFF, ".zarr", ".npy", *PICTURES)
+READABLE_SUFFIXES = (*TIFF_SUFFIXES, ".zarr", ".npy", *PICTURE_SUFFIXES)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -35,7 +35,7 @@ class ImageFile:
         The file or folder.
     data : array-like
         What has a shape and a dtype and gives an ndarray when sliced: an ndarray, a memory map, or a
-        :class:`~napari_fcn.io.lazy.LazyArray` that reads the part asked for.
+        :class:`~napari_fcn.io.lazy_array.LazyArray` that reads the part asked for.
     axes : tuple of str
         One lower-case name per axis of ``data`` (t, c, z, y, x; s for colour samples), or ``()`` where
         the file does not say: a plain TIFF stack may be a volume or a movie, and only the user knows.
@@ -89,7 +89,7 @@ class ImageHeader:
 
     shape: tuple[int, ...] = ()
     axes: tuple[str, ...] = ()
-    calibration: Calibration = NO_AXES
+    calibration: Calibration = NO_CALIBRATION
     channels: tuple[str, ...] = ()
     meaning: str = ""
 

@@ -11,10 +11,17 @@ import numpy as np
 from napari_fcn.errors import DECODE_ERRORS, ImageError
 from napari_fcn.file_kinds import mistaken
 from napari_fcn.geometry.calibration import Calibration
-from napari_fcn.io.bounds import refuse_absurd, refuse_too_large, too_large
-from napari_fcn.io.image_file import COMPANION, PICTURES, READABLE, TIFF, ImageFile, ImageHeader
-from napari_fcn.io.meta import recorded
-from napari_fcn.io.png import read_png_head
+from napari_fcn.io.bounds import check_memory, check_pixel_count, too_large_error
+from napari_fcn.io.image_file import (
+    COMPANION_SUFFIX,
+    PICTURE_SUFFIXES,
+    READABLE_SUFFIXES,
+    TIFF_SUFFIXES,
+    ImageFile,
+    ImageHeader,
+)
+from napari_fcn.io.png import read_png_header
+from napari_fcn.io.result_meta import record_calibration
 from napari_fcn.system_errors import refused
 
 if TYPE_CHECKING:
@@ -31,7 +38,7 @@ def read_header(path: str | Path) -> ImageHeader:
             from napari_fcn.io.zarr_reader import zarr_header
 
             return zarr_header(path)
-        if path.suffix.lower() in TIFF and path.is_file():
+        if path.suffix.lower() in TIFF_SUFFIXES and path.is_file():
             from napari_fcn.io.tiff_reader import tiff_header
 
             return tiff_header(path)
@@ -75,15 +82,15 @@ def read_labels(path: str | Path, memory: float | None = None) -> ImageFile:
     return _read(Path(path), 0, memory, _label_reader)
 
 
-def _read(path: Path, level: int, memory: float | None, choose: Callable[[Path], Any]) -> ImageFile:
+def _read(path: Path, level: int, memory: float | None, choose_reader: Callable[[Path], Any]) -> ImageFile:
     try:
-        image = choose(path)(path, level, memory)
+        image = choose_reader(path)(path, level, memory)
     except FileNotFoundError as error:
         raise ImageError(f"There is no image {path}. Check the name and the folder.") from error
     except PermissionError as error:
         raise ImageError(f"{path} may not be read: this user has no permission. Ask its owner for access.") from error
     except MemoryError as error:
-        raise too_large(path, str(error) or "its pixels were to be decoded") from error
+        raise too_large_error(path, str(error) or "its pixels were to be decoded") from error
     except DECODE_ERRORS as error:
         if isinstance(error, OSError) and error.errno is not None:
             raise refused(f"{path} cannot be read", error, ImageError) from error
@@ -95,16 +102,16 @@ def _read(path: Path, level: int, memory: float | None, choose: Callable[[Path],
         ) from error
     if hasattr(image.data, "memory"):
         image.data.memory = memory
-    return _checked(image, level)
+    return _check_image(image, level)
 
 
 def _label_reader(path: Path) -> Any:
     """Return the function that reads labels from this kind of file."""
-    if path.is_file() and path.suffix.lower() in TIFF:
+    if path.is_file() and path.suffix.lower() in TIFF_SUFFIXES:
         from napari_fcn.io.tiff_reader import read_tiff_labels
 
         return read_tiff_labels
-    return _read_indices if path.is_file() and path.suffix.lower() in PICTURES else _reader(path)
+    return _read_indices if path.is_file() and path.suffix.lower() in PICTURE_SUFFIXES else _reader(path)
 
 
 def _reader(path: Path) -> Any:
@@ -116,21 +123,21 @@ def _reader(path: Path) -> Any:
         from napari_fcn.io.zarr_reader import read_zarr
 
         return read_zarr
-    if suffix in TIFF or path.name.lower().endswith(COMPANION):
+    if suffix in TIFF_SUFFIXES or path.name.lower().endswith(COMPANION_SUFFIX):
         from napari_fcn.io.tiff_reader import read_tiff
 
         return read_tiff
     if suffix == ".npy":
         return _read_npy
-    if suffix in PICTURES:
+    if suffix in PICTURE_SUFFIXES:
         return _read_picture
     raise ImageError(
         f"{path} is of no kind that can be read ({suffix or 'it has no suffix'}). Give one of "
-        f"{', '.join(READABLE)}; other formats can be saved as OME-TIFF with Fiji (Bio-Formats)."
+        f"{', '.join(READABLE_SUFFIXES)}; other formats can be saved as OME-TIFF with Fiji (Bio-Formats)."
     )
 
 
-def _checked(image: ImageFile, level: int) -> ImageFile:
+def _check_image(image: ImageFile, level: int) -> ImageFile:
     shape, dtype = tuple(image.data.shape), np.dtype(image.data.dtype)
     if not 0 <= level < image.levels:
         raise ImageError(f"{image.path} has the levels 0 to {image.levels - 1}; there is no level {level}.")
@@ -138,7 +145,7 @@ def _checked(image: ImageFile, level: int) -> ImageFile:
         raise ImageError(f"{image.path} holds {dtype}, not numbers. Save it as integers or floats.")
     if not shape or 0 in shape:
         raise ImageError(f"{image.path} has the shape {shape}: there are no pixels in it. Check how it was saved.")
-    refuse_absurd(image.path, shape)
+    check_pixel_count(image.path, shape)
     return image
 
 
@@ -173,17 +180,17 @@ def _read_picture(path: Path, level: int, memory: float | None) -> ImageFile:
         if data.shape[-1] == 1:
             data = data[..., 0]
     axes = ("y", "x", "s")[: data.ndim]
-    return ImageFile(path, data, axes, _own_calibration(path, axes), rgb=data.ndim == 3, notes=notes)
+    return ImageFile(path, data, axes, _recorded_calibration(path, axes), rgb=data.ndim == 3, notes=notes)
 
 
-def _own_calibration(path: Path, axes: tuple[str, ...]) -> Calibration:
+def _recorded_calibration(path: Path, axes: tuple[str, ...]) -> Calibration:
     """Return what a png of our own says of its pixels; pictures of others state the size of print, if any."""
     if path.suffix.lower() == ".png":
         from napari_fcn.io.result_reader import read_png_record
 
         record = read_png_record(path)
         if tuple(record.get("axes", ())) == axes:
-            return recorded(record)
+            return record_calibration(record)
     return Calibration.unknown(len(axes))
 
 
@@ -205,8 +212,8 @@ def _decode_png(path: Path, memory: float | None) -> npt.NDArray[Any]:
     """Return ``(y, x)`` or ``(y, x, samples)``; palettes become colours, 16 bits stay 16 (pillow keeps 8)."""
     import imagecodecs
 
-    head = read_png_head(path)
-    refuse_too_large(path, head.nbytes, f"A picture of {head.width} x {head.height} pixels", memory)
+    head = read_png_header(path)
+    check_memory(path, head.nbytes, f"A picture of {head.width} x {head.height} pixels", memory)
     return np.asarray(imagecodecs.png_decode(path.read_bytes()))
 
 
@@ -217,5 +224,5 @@ def _decode_picture(path: Path, memory: float | None) -> npt.NDArray[Any]:
     plugin: Any = BmpImagePlugin.BmpImageFile if path.suffix.lower() == ".bmp" else JpegImagePlugin.JpegImageFile
     with plugin(path) as picture:
         width, height = picture.size
-        refuse_too_large(path, 4 * width * height, f"A picture of {width} x {height} pixels", memory)
+        check_memory(path, 4 * width * height, f"A picture of {width} x {height} pixels", memory)
         return np.array(picture if picture.mode in ("1", "L", "RGB") else picture.convert("RGB"))

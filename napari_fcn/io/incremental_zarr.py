@@ -13,8 +13,8 @@ from napari_fcn.errors import OutputError
 from napari_fcn.geometry import Region
 from napari_fcn.geometry.axes import SPACE
 from napari_fcn.io import disk, layout
-from napari_fcn.io.meta import Result
-from napari_fcn.io.zarr_writer import attributes, lengths, mean_of, pyramid
+from napari_fcn.io.result_meta import Result
+from napari_fcn.io.zarr_writer import downsample_mean, group_attributes, plan_pyramid, pyramid_spacing
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -22,10 +22,13 @@ if TYPE_CHECKING:
 
     import numpy.typing as npt
 
-    from napari_fcn.io.meta import ResultMeta
+    from napari_fcn.io.result_meta import ResultMeta
 
-COMPLETE = "is_complete"  # in what such a file says about itself
-FINE, COARSE = 64, 256  # pixels: chunks are tiles while a tile covers so many of a level, then of this length
+COMPLETE_KEY = "is_complete"  # in what such a file says about itself
+MIN_CHUNK_SIDE, COARSE_CHUNK_SIDE = (
+    64,
+    256,
+)  # pixels: chunks are tiles while a tile covers so many of a level, then of this length
 
 
 class IncrementalZarr:
@@ -68,19 +71,19 @@ class IncrementalZarr:
     ) -> None:
         axes = (*(["c"] if channels else []), *meta.axes)
         whole = (*([channels] if channels else []), *shape)
-        self.layout = layout.ome_zarr(axes, whole)
+        self.layout = layout.ome_zarr_layout(axes, whole)
         self._has_channels, self._path = bool(channels), path
         result = Result(kind, self.layout, np.dtype(np.uint8), meta)
-        self._needed = result.nbytes
-        self._levels = pyramid(self.layout.names, self.layout.shape, lengths(result))
+        self._nbytes = result.nbytes
+        self._levels = plan_pyramid(self.layout.names, self.layout.shape, pyramid_spacing(result))
         along = (*([channels] if channels else []), *tile)
         tiles = [1 if place is None else along[place] for place in self.layout.source]
         if os.path.lexists(path):
             raise OutputError(f"{path} exists.", "Choose another folder, or remove it.")
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
-            known = attributes(path, result, self._levels)
-            self._record = {**known["napari_fcn"], COMPLETE: False}
+            known = group_attributes(path, result, self._levels)
+            self._record = {**known["napari_fcn"], COMPLETE_KEY: False}
             known["napari_fcn"] = self._record
             self._group = group = zarr.create_group(str(path), zarr_format=3, attributes=known)
             self.arrays: list[Any] = [
@@ -88,14 +91,14 @@ class IncrementalZarr:
                     str(index),
                     shape=level.shape,
                     dtype=np.uint8,
-                    chunks=_chunks(self.layout.names, level.shape, level.factors, tiles),
+                    chunks=_chunk_shape(self.layout.names, level.shape, level.factors, tiles),
                     compressors=ZstdCodec(level=1, checksum=True),
                     dimension_names=self.layout.names,
                 )
                 for index, level in enumerate(self._levels)
             ]
         except OSError as error:
-            raise disk.trouble(path, self._needed, error) from error
+            raise disk.write_error(path, self._nbytes, error) from error
 
     def put(self, region: Region, block: npt.NDArray[np.uint8]) -> None:
         """Store ``(C, *region.shape)`` or ``region.shape`` at a region of the image, on all levels.
@@ -106,55 +109,55 @@ class IncrementalZarr:
             If the disk is full or gone.
         """
         channels = (slice(0, len(block)),) if self._has_channels else ()
-        where = self.layout.where((*channels, *region.slices))
+        where = self.layout.file_index((*channels, *region.slices))
         try:
-            self._put(where, self.layout.turned(block))
+            self._write_levels(where, self.layout.to_file_axes(block))
         except OSError as error:
-            raise disk.trouble(self._path, self._needed, error) from error
+            raise disk.write_error(self._path, self._nbytes, error) from error
 
     def finish(self) -> None:
         """Note that every pixel was written."""
-        self._group.attrs["napari_fcn"] = {**self._record, COMPLETE: True}
+        self._group.attrs["napari_fcn"] = {**self._record, COMPLETE_KEY: True}
 
-    def _put(self, where: tuple[slice, ...], block: npt.NDArray[Any]) -> None:
+    def _write_levels(self, where: tuple[slice, ...], block: npt.NDArray[Any]) -> None:
         self.arrays[0][where] = block
         held = Region(tuple(s.start for s in where), tuple(s.stop for s in where))
         for index in range(1, len(self.arrays)):
             finer, coarser = self._levels[index - 1], self._levels[index]
             steps = tuple(b // a for a, b in zip(finer.factors, coarser.factors, strict=True))
-            held, block = self._coarser(index, held, block, steps)
+            held, block = self._downsample(index, held, block, steps)
             if held.is_empty:
                 return
             self.arrays[index][held.slices] = block
 
-    def _coarser(
-        self, index: int, held: Region, block: npt.NDArray[Any], steps: tuple[int, ...]
+    def _downsample(
+        self, index: int, region: Region, block: npt.NDArray[Any], steps: tuple[int, ...]
     ) -> tuple[Region, npt.NDArray[Any]]:
         """Return the region of a level that a block of the finer one decides, and its pixels."""
         if not self._has_channels:  # classes are picked, as those of two pixels have no mean
-            start = tuple(-(-a // n) for a, n in zip(held.start, steps, strict=True))
-            stop = tuple(-(-b // n) for b, n in zip(held.stop, steps, strict=True))
-            first = [a * n - b for a, n, b in zip(start, steps, held.start, strict=True)]
+            start = tuple(-(-a // n) for a, n in zip(region.start, steps, strict=True))
+            stop = tuple(-(-b // n) for b, n in zip(region.stop, steps, strict=True))
+            first = [a * n - b for a, n, b in zip(start, steps, region.start, strict=True)]
             return Region(start, stop), block[tuple(slice(a, None, n) for a, n in zip(first, steps, strict=True))]
-        start = tuple(a // n for a, n in zip(held.start, steps, strict=True))
-        stop = tuple(-(-b // n) for b, n in zip(held.stop, steps, strict=True))
+        start = tuple(a // n for a, n in zip(region.start, steps, strict=True))
+        stop = tuple(-(-b // n) for b, n in zip(region.stop, steps, strict=True))
         shape = self._levels[index - 1].shape
         around = Region(
             tuple(a * n for a, n in zip(start, steps, strict=True)),
             tuple(min(b * n, length) for b, n, length in zip(stop, steps, shape, strict=True)),
         )
-        if around != held:
+        if around != region:
             block = np.asarray(self.arrays[index - 1][around.slices])
-        return Region(start, stop), mean_of(block, steps)
+        return Region(start, stop), downsample_mean(block, steps)
 
 
-def _chunks(
+def _chunk_shape(
     names: Sequence[str], shape: Sequence[int], factors: Sequence[int], tiles: Sequence[int]
 ) -> tuple[int, ...]:
     """Return the chunk of a level: what a tile covers of it, unless that is little; all channels together."""
     found = []
     for name, length, factor, tile in zip(names, shape, factors, tiles, strict=True):
         share, rest = divmod(tile, factor)
-        fits = factor == 1 or (not rest and share >= FINE)
-        found.append(min(length, share if fits or name not in SPACE else COARSE))
+        fits = factor == 1 or (not rest and share >= MIN_CHUNK_SIDE)
+        found.append(min(length, share if fits or name not in SPACE else COARSE_CHUNK_SIDE))
     return tuple(found)

@@ -33,30 +33,32 @@ class Layout:
     source: tuple[int | None, ...]
     shape: tuple[int, ...]
 
-    def where(self, slices: Sequence[slice]) -> tuple[slice, ...]:
+    def file_index(self, slices: Sequence[slice]) -> tuple[slice, ...]:
         """Return the index in the file of a box in the result."""
         return tuple(slice(0, 1) if place is None else slices[place] for place in self.source)
 
-    def turned(self, block: npt.NDArray[np.generic]) -> npt.NDArray[np.generic]:
+    def to_file_axes(self, block: npt.NDArray[np.generic]) -> npt.NDArray[np.generic]:
         """Return a block of the result with the axes of the file."""
         moved = block.transpose([place for place in self.source if place is not None])
-        return np.expand_dims(moved, self._added)
+        return np.expand_dims(moved, self._extra_axes)
 
-    def turned_back(self, block: npt.NDArray[np.generic]) -> npt.NDArray[np.generic]:
+    def to_result_axes(self, block: npt.NDArray[np.generic]) -> npt.NDArray[np.generic]:
         """Return a block of the file with the axes of the result."""
-        return block.squeeze(self._added).transpose(np.argsort([place for place in self.source if place is not None]))
+        return block.squeeze(self._extra_axes).transpose(
+            np.argsort([place for place in self.source if place is not None])
+        )
 
     @property
-    def _added(self) -> tuple[int, ...]:
+    def _extra_axes(self) -> tuple[int, ...]:
         return tuple(i for i, place in enumerate(self.source) if place is None)
 
 
-def plain(axes: Sequence[str], shape: Sequence[int]) -> Layout:
+def plain_layout(axes: Sequence[str], shape: Sequence[int]) -> Layout:
     """Return the axes as they are."""
-    return _ordered(axes, axes, shape)
+    return _make_layout(axes, axes, shape)
 
 
-def tiff(axes: Sequence[str], shape: Sequence[int]) -> Layout:
+def tiff_layout(axes: Sequence[str], shape: Sequence[int]) -> Layout:
     """Return axes that end in y and x, the axes of a page; a 1-D result becomes one row."""
     pages = [name for name in axes if name not in ("y", "x")]
     plane = [name for name in ("y", "x") if name in axes]
@@ -64,10 +66,10 @@ def tiff(axes: Sequence[str], shape: Sequence[int]) -> Layout:
         plane.insert(0, pages.pop())  # an axis of another name takes the place of y
     while len(plane) < 2:
         plane = [*plane, "x"] if "y" in plane else ["y", *plane]
-    return _ordered((*pages, *plane), axes, shape)
+    return _make_layout((*pages, *plane), axes, shape)
 
 
-def ome_zarr(axes: Sequence[str], shape: Sequence[int]) -> Layout:
+def ome_zarr_layout(axes: Sequence[str], shape: Sequence[int]) -> Layout:
     """Return axes in the order that OME-Zarr demands: time, channel or another, then z, y, x."""
     space = [name for name in SPACE if name in axes]
     for name in ("y", "x"):
@@ -75,9 +77,9 @@ def ome_zarr(axes: Sequence[str], shape: Sequence[int]) -> Layout:
             space.append(name)
     time = [name for name in axes if name == "t"]
     others = [name for name in axes if name not in (*time, *space)]
-    return _ordered((*time, *others, *sorted(space, key=SPACE.index)), axes, shape)
+    return _make_layout((*time, *others, *sorted(space, key=SPACE.index)), axes, shape)
 
 
-def _ordered(names: Sequence[str], axes: Sequence[str], shape: Sequence[int]) -> Layout:
+def _make_layout(names: Sequence[str], axes: Sequence[str], shape: Sequence[int]) -> Layout:
     source = tuple(axes.index(name) if name in axes else None for name in names)
     return Layout(tuple(names), source, tuple(1 if place is None else int(shape[place]) for place in source))

@@ -13,14 +13,14 @@ import numpy as np
 import tifffile
 
 from napari_fcn.errors import DECODE_ERRORS, ImageError
-from napari_fcn.io.bounds import refuse_too_large
+from napari_fcn.io.bounds import check_memory
 from napari_fcn.io.image_file import ImageFile
-from napari_fcn.io.lazy import LazyArray
-from napari_fcn.io.ome_sets import ALONE
+from napari_fcn.io.lazy_array import LazyArray
+from napari_fcn.io.ome_sets import SINGLE_FILE_ADVICE
 from napari_fcn.io.tiff_calibration import ome_calibration
 from napari_fcn.io.tiff_log import captured_warnings
-from napari_fcn.io.tiff_samples import Meaning, meaning_of
-from napari_fcn.io.tiff_segments import bound_segments
+from napari_fcn.io.tiff_samples import SampleMeaning, interpret_samples
+from napari_fcn.io.tiff_segments import limit_segment_size
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -30,11 +30,11 @@ if TYPE_CHECKING:
 
     from napari_fcn.io.ome_sets import OmeSet
 
-KEPT = 2**28  # bytes of planes that stay in memory, as neighbouring tiles read the same ones
-Place = tuple["Path", int]  # a file and a page in it
+CACHE_BYTES = 2**28  # bytes of planes that stay in memory, as neighbouring tiles read the same ones
+PlaneLocation = tuple["Path", int]  # a file and a page in it
 
 
-def read_set(found: OmeSet) -> ImageFile:
+def read_ome_set(ome_set: OmeSet) -> ImageFile:
     """Return the image of a set; its path is that of its first file.
 
     Raises
@@ -42,27 +42,27 @@ def read_set(found: OmeSet) -> ImageFile:
     ImageError
         If a file or a plane is missing, or a file is cut short.
     """
-    found.need_all()
-    planes = _SetPlanes(found)
-    image = found.image
+    ome_set.check_complete()
+    planes = _SetPlanes(ome_set)
+    image = ome_set.image
     axes = tuple(letter.lower() for letter, n in zip(image.axes, image.shape, strict=True) if n > 1) + planes.axes
     meaning = planes.meaning("".join(axes).upper())
     axes = tuple(meaning.letters.lower())
-    notes = [found.note, *meaning.notes]
-    if found.count > 1:
-        notes.append(f"The file holds {found.count} images; the first one was read.")
-    path = found.present[0]
+    notes = [ome_set.note, *meaning.notes]
+    if ome_set.count > 1:
+        notes.append(f"The file holds {ome_set.count} images; the first one was read.")
+    path = ome_set.existing_files[0]
     return ImageFile(
         path,
-        LazyArray(meaning.view(planes), path),
+        LazyArray(meaning.apply(planes), path),
         axes,
-        calibration=ome_calibration(only_image(found.xml, image.number), axes),
+        calibration=ome_calibration(select_image(ome_set.xml, image.number), axes),
         rgb=meaning.rgb,
         notes=tuple(filter(None, notes)),
     )
 
 
-def only_image(xml: str, number: int) -> str:
+def select_image(xml: str, number: int) -> str:
     """Return OME-XML with one of its images."""
     root = ElementTree.fromstring(xml)  # noqa: S314 - expat bounds entities
     images = [child for child in root if child.tag.rpartition("}")[2] == "Image"]
@@ -74,47 +74,47 @@ def only_image(xml: str, number: int) -> str:
 class _SetPlanes:
     """What a `LazyArray` slices: the planes of an image along the axes before those of the plane."""
 
-    def __init__(self, found: OmeSet) -> None:
-        self._outer = found.image.shape
-        self._places = _places(found)
-        first = self._places[(0,) * len(self._outer)]
-        with captured_warnings(), _opened(first[0]) as tiff:
+    def __init__(self, ome_set: OmeSet) -> None:
+        self._outer = ome_set.image.shape
+        self._locations = _locate_planes(ome_set)
+        first = self._locations[(0,) * len(self._outer)]
+        with captured_warnings(), _open_tiff(first[0]) as tiff:
             page = tiff.pages[first[1]].aspage()
             self._page_shape, self.dtype = tuple(page.shape), np.dtype(page.dtype).newbyteorder("=")
             self.axes = tuple(letter.lower() for letter in page.axes)
-            self.meaning = partial(_meaning, page)
+            self.meaning = partial(_interpret_page, page)
         self._kept_axes = [i for i, n in enumerate(self._outer) if n > 1]
         self.shape = (*(self._outer[i] for i in self._kept_axes), *self._page_shape)
         size = max(1, prod(self._page_shape) * self.dtype.itemsize)
-        refuse_too_large(first[0], size, f"A plane of {' x '.join(map(str, self._page_shape))} pixels")
-        self._plane = lru_cache(max(1, KEPT // size))(self._open)
+        check_memory(first[0], size, f"A plane of {' x '.join(map(str, self._page_shape))} pixels")
+        self._plane = lru_cache(max(1, CACHE_BYTES // size))(self._read_plane)
 
     def files(self, index: tuple[slice, ...]) -> list[Path]:
         """Return the files that hold a part."""
         outer = index[: len(self._kept_axes)]
-        return list(dict.fromkeys(self._places[place][0] for place in self._within(outer)))
+        return list(dict.fromkeys(self._locations[place][0] for place in self._plane_indices(outer)))
 
     def __getitem__(self, parts: tuple[Any, ...]) -> npt.NDArray[Any]:
         outer, inner = parts[: len(self._kept_axes)], parts[len(self._kept_axes) :]
-        planes = [self._plane(self._places[place])[inner] for place in self._within(outer)]
+        planes = [self._plane(self._locations[place])[inner] for place in self._plane_indices(outer)]
         lengths = [len(range(*p.indices(n))) for p, n in zip(outer, self.shape, strict=False) if isinstance(p, slice)]
         if not planes:
             return np.empty((*lengths, *np.empty(self._page_shape, np.bool_)[inner].shape), self.dtype)
         return np.stack(planes).reshape(*lengths, *planes[0].shape)
 
-    def _within(self, outer: Sequence[int | slice]) -> list[tuple[int, ...]]:
+    def _plane_indices(self, outer: Sequence[int | slice]) -> list[tuple[int, ...]]:
         """Return the indices of the planes that an index along the axes of the array means, in order."""
         spans = [range(1)] * len(self._outer)
         for axis, part in zip(self._kept_axes, outer, strict=True):
             spans[axis] = range(*part.indices(self._outer[axis])) if isinstance(part, slice) else range(part, part + 1)
         return list(product(*spans))
 
-    def _open(self, place: Place) -> npt.NDArray[Any]:
-        path, number = place
-        with captured_warnings(), _opened(path) as tiff:
+    def _read_plane(self, location: PlaneLocation) -> npt.NDArray[Any]:
+        path, number = location
+        with captured_warnings(), _open_tiff(path) as tiff:
             page = tiff.pages[number].aspage()
-            refuse_too_large(path, page.nbytes, f"Page {number}")
-            bound_segments(path, page)
+            check_memory(path, page.nbytes, f"Page {number}")
+            limit_segment_size(path, page)
             plane = page.asarray()
         if plane.shape != self._page_shape:
             raise ImageError(
@@ -124,16 +124,16 @@ class _SetPlanes:
         return np.asarray(plane)
 
 
-def _meaning(page: tifffile.TiffPage, letters: str) -> Meaning:
-    return meaning_of(page, letters, is_imagej=False)
+def _interpret_page(page: tifffile.TiffPage, letters: str) -> SampleMeaning:
+    return interpret_samples(page, letters, is_imagej=False)
 
 
-def _opened(path: Path) -> tifffile.TiffFile:
+def _open_tiff(path: Path) -> tifffile.TiffFile:
     """Return a file of a set as plain pages: what its OME-XML says of the others is known."""
     return tifffile.TiffFile(path, is_ome=False, is_mmstack=False)
 
 
-def _places(found: OmeSet) -> Mapping[tuple[int, ...], Place]:
+def _locate_planes(ome_set: OmeSet) -> Mapping[tuple[int, ...], PlaneLocation]:
     """Return where each plane is.
 
     Raises
@@ -141,9 +141,9 @@ def _places(found: OmeSet) -> Mapping[tuple[int, ...], Place]:
     ImageError
         If one is nowhere.
     """
-    image, files = found.image, dict(found.files)
-    counts = {path: _page_count(path) for path in found.present}
-    places: dict[tuple[int, ...], Place] = {}
+    image, files = ome_set.image, dict(ome_set.files)
+    counts = {path: _page_count(path) for path in ome_set.existing_files}
+    places: dict[tuple[int, ...], PlaneLocation] = {}
     for block in image.blocks:
         path = files[block.member]
         assert path is not None
@@ -158,8 +158,9 @@ def _places(found: OmeSet) -> Mapping[tuple[int, ...], Place]:
     if absent:
         lengths = " x ".join(f"{n} {axis.lower()}" for axis, n in zip(image.axes, image.shape, strict=True))
         raise ImageError(
-            f"{absent} of the {prod(image.shape)} planes ({lengths}) of {found.present[0]} are in none of its files.",
-            f"The files are incomplete: copy or export them again. {ALONE}",
+            f"{absent} of the {prod(image.shape)} planes ({lengths}) of {ome_set.existing_files[0]} are missing "
+            "from its files.",
+            f"The files are incomplete: copy or export them again. {SINGLE_FILE_ADVICE}",
         )
     return places
 
@@ -167,7 +168,7 @@ def _places(found: OmeSet) -> Mapping[tuple[int, ...], Place]:
 def _page_count(path: Path) -> int:
     """Return how many pages a file has; raise ImageError if the last one ends beyond the end of the file."""
     try:
-        with captured_warnings(), _opened(path) as tiff:
+        with captured_warnings(), _open_tiff(path) as tiff:
             last = tiff.pages[-1]
             ends = [a + b for a, b in zip(last.dataoffsets, last.databytecounts, strict=False)]
             if max(ends, default=0) > tiff.filehandle.size:
@@ -175,5 +176,6 @@ def _page_count(path: Path) -> int:
             return len(tiff.pages)
     except DECODE_ERRORS as error:
         raise ImageError(
-            f"{path} cannot be read ({error}), and belongs to an image of several files.", f"Copy it again. {ALONE}"
+            f"{path} cannot be read ({error}), and belongs to an image of several files.",
+            f"Copy it again. {SINGLE_FILE_ADVICE}",
         ) from error

@@ -21,18 +21,17 @@ from xml.etree import ElementTree
 import tifffile
 
 from napari_fcn.errors import DECODE_ERRORS, ImageError
+from napari_fcn.io.image_file import COMPANION_SUFFIX, TIFF_SUFFIXES
 from napari_fcn.io.tiff_log import captured_warnings
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-TIFF = (".tif", ".tiff", ".btf", ".tf8")
-COMPANION = ".companion.ome"
-LONGEST = 2**27  # bytes of a companion that is read
-HEAD = 2**14  # characters in which the first element begins
-IDENTIFIER = re.compile(r"<(?:\w+:)?OME\b[^>]*\bUUID=[\"']([^\"']*)")  # of a file: whole texts can be long
-SHOWN = 3  # names in a sentence
-ALONE = "To segment one file by itself, save it as a TIFF of its own, for example with Fiji."
+MAX_COMPANION_BYTES = 2**27  # bytes of a companion that is read
+HEAD_CHARACTERS = 2**14  # characters in which the first element begins
+OME_UUID = re.compile(r"<(?:\w+:)?OME\b[^>]*\bUUID=[\"']([^\"']*)")  # of a file: whole texts can be long
+MAX_NAMES_SHOWN = 3  # names in a sentence
+SINGLE_FILE_ADVICE = "To segment one file by itself, save it as a TIFF of its own, for example with Fiji."
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +43,7 @@ class Member:
 
 
 @dataclass(frozen=True, slots=True)
-class Block:
+class PlaneBlock:
     """Planes that follow one another in a file.
 
     Attributes
@@ -87,7 +86,7 @@ class OmeImage:
     axes: str
     shape: tuple[int, ...]
     plane: tuple[int, int]
-    blocks: tuple[Block, ...]
+    blocks: tuple[PlaneBlock, ...]
 
     @property
     def members(self) -> tuple[Member, ...]:
@@ -118,75 +117,77 @@ class OmeSet:
     count: int = 1
 
     @property
-    def present(self) -> tuple[Path, ...]:
+    def existing_files(self) -> tuple[Path, ...]:
         """The files that are there, in the order of the image."""
         return tuple(path for _, path in self.files if path is not None)
 
-    def need_all(self) -> None:
+    def check_complete(self) -> None:
         """Raise ImageError if a file is missing: its planes would be black."""
         absent = [member.name for member, path in self.files if path is None]
         if absent:
             raise ImageError(
-                f"{_listed([path.name for path in self.present])} belongs to an image of {len(self.files)} files, and "
-                f"{len(absent)} of them cannot be found: {_listed(absent)}.",
-                f"Copy the missing files into the same folder. {ALONE}",
+                f"{_join_names([path.name for path in self.existing_files])} belongs to an image of {len(self.files)} "
+                f"files, and {len(absent)} of them cannot be found: {_join_names(absent)}.",
+                f"Copy the missing files into the same folder. {SINGLE_FILE_ADVICE}",
             )
 
     @property
     def note(self) -> str:
         """A sentence on the files that were read as one image."""
-        names = [path.name for path in self.present]
-        return f"{len(names)} files are one image: {_listed(names)}." if len(names) > 1 else ""
+        names = [path.name for path in self.existing_files]
+        return f"{len(names)} files are one image: {_join_names(names)}." if len(names) > 1 else ""
 
 
 @dataclass(slots=True, eq=False)
-class Folder:
+class OmeHeaders:
     """What the TIFFs of a folder say of themselves; each is opened once."""
 
-    heads: dict[Path, tuple[str, str]] = field(default_factory=dict)
+    headers: dict[Path, tuple[str, str]] = field(default_factory=dict)
     micromanager: set[Path] = field(default_factory=set)
 
-    def head(self, path: Path) -> tuple[str, str]:
+    def header(self, path: Path) -> tuple[str, str]:
         """Return the OME-XML in a file and the identifier of the file; both empty if it has none."""
-        if path not in self.heads:
-            if path.suffix.lower() in TIFF:
+        if path not in self.headers:
+            if path.suffix.lower() in TIFF_SUFFIXES:
                 with suppress(*DECODE_ERRORS), captured_warnings(), tifffile.TiffFile(path) as tiff:
-                    self.note(path, tiff)
+                    self.add(path, tiff)
             else:
-                self._keep(path, _companion_text(path))
-        return self.heads.setdefault(path, ("", ""))
+                self._store(path, _read_companion(path))
+        return self.headers.setdefault(path, ("", ""))
 
-    def note(self, path: Path, tiff: tifffile.TiffFile) -> None:
+    def add(self, path: Path, tiff: tifffile.TiffFile) -> None:
         """Keep what a file says that is open already."""
         first = tiff.pages.first
-        self._keep(path, str(first.description) if first.is_ome else "")
+        self._store(path, str(first.description) if first.is_ome else "")
         if first.is_micromanager:
             self.micromanager.add(path)
 
-    def _keep(self, path: Path, xml: str) -> None:
-        own = IDENTIFIER.search(xml[:HEAD])
-        self.heads[path] = xml, own[1] if own else ""
+    def _store(self, path: Path, xml: str) -> None:
+        own = OME_UUID.search(xml[:HEAD_CHARACTERS])
+        self.headers[path] = xml, own[1] if own else ""
 
-    def find(self, near: Path, member: Member) -> Path | None:
+    def find_member(self, folder: Path, member: Member) -> Path | None:
         """Return the file that a member is today; None if it is not there.
 
         A file that was renamed is known by its identifier. Names are those of other computers: only what lies in the
         folder or below it counts.
         """
-        parts = _parts(member.name)
+        parts = _path_parts(member.name)
         for inside in filter(None, (parts, parts[-1:])):
-            place = near.joinpath(*inside)
-            if place.is_file() and self._is(place, member):
+            place = folder.joinpath(*inside)
+            if place.is_file() and self._matches(place, member):
                 return place
-        others = sorted(path for path in near.iterdir() if path.suffix.lower() in TIFF) if member.uuid else []
-        return next((path for path in others if self.head(path)[1] == member.uuid), None)
+        others = (
+            sorted(path for path in folder.iterdir() if path.suffix.lower() in TIFF_SUFFIXES) if member.uuid else []
+        )
+        return next((path for path in others if self.header(path)[1] == member.uuid), None)
 
-    def _is(self, path: Path, member: Member) -> bool:
-        uuid = self.head(path)[1]
+    def _matches(self, path: Path, member: Member) -> bool:
+        uuid = self.header(path)[1]
         return not uuid or not member.uuid or uuid == member.uuid
 
 
-def set_of(path: Path, folder: Folder | None = None) -> OmeSet | None:
+def find_ome_set(path: Path, headers: OmeHeaders | None = None) -> OmeSet | None:
     """Return the image of several files that a TIFF or a companion belongs to; None if it is an image by itself.
 
     Raises
@@ -196,66 +197,74 @@ def set_of(path: Path, folder: Folder | None = None) -> OmeSet | None:
     OSError
         If the folder may not be read.
     """
-    folder = folder or Folder()
-    xml, uuid = folder.head(path)
-    root = _root(xml) if "TiffData" in xml or "BinaryOnly" in xml else None
+    headers = headers or OmeHeaders()
+    xml, uuid = headers.header(path)
+    root = _parse_root(xml) if "TiffData" in xml or "BinaryOnly" in xml else None
     if root is None:
         return None
     reference = next((child for child in root if _tag(child) == "BinaryOnly"), None)
     if reference is not None:
-        xml = folder.head(_described_by(path, reference, folder))[0]
-        root = _root(xml)
+        xml = headers.header(_describing_file(path, reference, headers))[0]
+        root = _parse_root(xml)
         if root is None:
             return None
-    images = [image for number, child in enumerate(_images(root)) if (image := _image(number, child, path, uuid))]
-    held = images if _is_companion(path) else [image for image in images if _own(image, path, uuid)]
+    images = [
+        image
+        for number, child in enumerate(_image_elements(root))
+        if (image := _parse_image(number, child, path, uuid))
+    ]
+    held = images if _is_companion(path) else [image for image in images if _own_member(image, path, uuid)]
     everything = {member for image in images for member in image.members}
     if not held or (len(everything) == 1 and reference is None and not _is_companion(path)):
         return None
     image = held[0]
-    own = _own(image, path, uuid)
+    own = _own_member(image, path, uuid)
     near = _root_folder(path, own)
-    files = [(member, path if member == own else folder.find(near, member)) for member in image.members]
+    files = [(member, path if member == own else headers.find_member(near, member)) for member in image.members]
     return OmeSet(image, xml, tuple(files), len(held))
 
 
-def is_foreign(path: Path, folder: Folder) -> bool:
+def describes_other_files(path: Path, headers: OmeHeaders) -> bool:
     """Whether the OME-XML in a file speaks of other files only, as where a program has copied it."""
-    xml, uuid = folder.head(path)
-    root = _root(xml) if "TiffData" in xml else None
+    xml, uuid = headers.header(path)
+    root = _parse_root(xml) if "TiffData" in xml else None
     if root is None:
         return False
-    images = [image for number, child in enumerate(_images(root)) if (image := _image(number, child, path, uuid))]
+    images = [
+        image
+        for number, child in enumerate(_image_elements(root))
+        if (image := _parse_image(number, child, path, uuid))
+    ]
     members = {member for image in images for member in image.members}
-    return len(members) > 1 and not any(_own(image, path, uuid) for image in images)
+    return len(members) > 1 and not any(_own_member(image, path, uuid) for image in images)
 
 
-def distinct(paths: Iterable[Path]) -> list[Path]:
+def unique_images(paths: Iterable[Path]) -> list[Path]:
     """Return paths with one for each image: of a set of files the first, where several are named."""
-    folder, known, found = Folder(), set(), []
+    folder, known, found = OmeHeaders(), set(), []
     for path in paths:
         if path.absolute() in known:
             continue
-        together = _together(path, folder)
+        together = _set_files(path, folder)
         found.append(together[0] if together else path)
         known |= {one.absolute() for one in together}
     return found
 
 
-def _together(path: Path, folder: Folder) -> tuple[Path, ...]:
+def _set_files(path: Path, headers: OmeHeaders) -> tuple[Path, ...]:
     """Return the files of the set of a path; () if it has none, or that cannot be told now: reading it will say why."""
-    if path.suffix.lower() not in TIFF and not _is_companion(path):
+    if path.suffix.lower() not in TIFF_SUFFIXES and not _is_companion(path):
         return ()
     try:
-        found = set_of(path, folder)
+        found = find_ome_set(path, headers)
     except (ImageError, OSError):
         return ()
     if found:
-        return found.present
-    return _stack_files(path) if path in folder.micromanager else ()
+        return found.existing_files
+    return _micromanager_files(path) if path in headers.micromanager else ()
 
 
-def _stack_files(path: Path) -> tuple[Path, ...]:
+def _micromanager_files(path: Path) -> tuple[Path, ...]:
     """Return the files that tifffile opens together as one stack of Micro-Manager; () if it is one file."""
     with suppress(*DECODE_ERRORS), captured_warnings(), tifffile.TiffFile(path) as tiff:
         names = {page.parent.filename for page in tiff.series[0].pages if page is not None}
@@ -263,37 +272,37 @@ def _stack_files(path: Path) -> tuple[Path, ...]:
     return ()
 
 
-def _companion_text(path: Path) -> str:
+def _read_companion(path: Path) -> str:
     """Return the OME-XML of a companion; empty if there is none that can be read."""
     with suppress(OSError, UnicodeError), path.open("rb") as file:
-        return file.read(LONGEST).decode("utf-8-sig")
+        return file.read(MAX_COMPANION_BYTES).decode("utf-8-sig")
     return ""
 
 
-def _root(xml: str) -> ElementTree.Element | None:
+def _parse_root(xml: str) -> ElementTree.Element | None:
     try:
         return ElementTree.fromstring(xml) if xml else None  # noqa: S314 - expat bounds entities
     except ElementTree.ParseError:
         return None
 
 
-def _described_by(path: Path, reference: ElementTree.Element, folder: Folder) -> Path:
+def _describing_file(path: Path, reference: ElementTree.Element, headers: OmeHeaders) -> Path:
     member = Member(reference.get("MetadataFile", ""), reference.get("UUID", ""))
-    found = folder.find(path.parent, member)
+    found = headers.find_member(path.parent, member)
     if found is None:
         raise ImageError(
             f"{path.name} holds planes of an image that another file describes, {member.name or 'which has no name'}; "
             "that file cannot be found.",
-            f"Copy it into the same folder. {ALONE}",
+            f"Copy it into the same folder. {SINGLE_FILE_ADVICE}",
         )
     return found
 
 
-def _images(root: ElementTree.Element) -> list[ElementTree.Element]:
+def _image_elements(root: ElementTree.Element) -> list[ElementTree.Element]:
     return [child for child in root if _tag(child) == "Image"]
 
 
-def _image(number: int, element: ElementTree.Element, path: Path, uuid: str) -> OmeImage | None:
+def _parse_image(number: int, element: ElementTree.Element, path: Path, uuid: str) -> OmeImage | None:
     """Return an image; None if it has no pixels, or its description is no OME-XML."""
     pixels = next((child for child in element if _tag(child) == "Pixels"), None)
     if pixels is None:
@@ -304,33 +313,33 @@ def _image(number: int, element: ElementTree.Element, path: Path, uuid: str) -> 
         samples = int(channel.get("SamplesPerPixel", 1)) if channel is not None else 1
         lengths = {axis: int(pixels.attrib[f"Size{axis}"]) for axis in "XYCZT"}
         lengths["C"] //= max(1, samples)
-        blocks = [_block(child, order, path, uuid) for child in pixels if _tag(child) == "TiffData"]
+        blocks = [_parse_block(child, order, path, uuid) for child in pixels if _tag(child) == "TiffData"]
     except (KeyError, ValueError):
         return None
     shape = tuple(lengths[axis] for axis in order)
     return OmeImage(number, order, shape, (lengths["Y"], lengths["X"]), tuple(blocks)) if blocks else None
 
 
-def _block(element: ElementTree.Element, order: str, path: Path, uuid: str) -> Block:
+def _parse_block(element: ElementTree.Element, order: str, path: Path, uuid: str) -> PlaneBlock:
     inner = next((child for child in element if _tag(child) == "UUID"), None)
     member = Member(path.name, uuid) if inner is None else Member(inner.get("FileName", ""), inner.text or "")
     count = element.get("PlaneCount", element.get("NumPlanes", "1" if "IFD" in element.attrib else None))
     first = tuple(int(element.get(f"First{axis}", 0)) for axis in order)
-    return Block(member, first, int(element.get("IFD", 0)), None if count is None else int(count))
+    return PlaneBlock(member, first, int(element.get("IFD", 0)), None if count is None else int(count))
 
 
-def _own(image: OmeImage, path: Path, uuid: str) -> Member | None:
+def _own_member(image: OmeImage, path: Path, uuid: str) -> Member | None:
     """Return which of the files of an image a file is: by its identifier, else by its name."""
     by_id = (member for member in image.members if uuid and member.uuid == uuid)
     by_name = (
         member
         for member in image.members
-        if not (uuid and member.uuid) and "".join(_parts(member.name)[-1:]).lower() == path.name.lower()
+        if not (uuid and member.uuid) and "".join(_path_parts(member.name)[-1:]).lower() == path.name.lower()
     )
     return next(by_id, None) or next(by_name, None)
 
 
-def _parts(name: str) -> tuple[str, ...]:
+def _path_parts(name: str) -> tuple[str, ...]:
     """Return the parts of a name that was written on some computer; of one that leads elsewhere the last."""
     parts = PurePosixPath(name.replace("\\", "/")).parts
     leads_elsewhere = ".." in parts or parts[:1] == ("/",) or ":" in "".join(parts[:1])
@@ -339,20 +348,20 @@ def _parts(name: str) -> tuple[str, ...]:
 
 def _root_folder(path: Path, own: Member | None) -> Path:
     """Return the folder from which the names count: above a file that is named as ``channels/c1.ome.tif``."""
-    parts = _parts(own.name) if own else ()
+    parts = _path_parts(own.name) if own else ()
     depth = len(parts) if parts == path.parts[-len(parts) :] else 1
     above = path.parents if depth <= len(path.parents) else path.absolute().parents
     return above[max(1, depth) - 1]
 
 
 def _is_companion(path: Path) -> bool:
-    return path.name.lower().endswith(COMPANION)
+    return path.name.lower().endswith(COMPANION_SUFFIX)
 
 
 def _tag(element: ElementTree.Element) -> str:
     return element.tag.rpartition("}")[2]
 
 
-def _listed(names: Sequence[str]) -> str:
-    more = f" and {len(names) - SHOWN} more" if len(names) > SHOWN else ""
-    return ", ".join(names[:SHOWN]) + more
+def _join_names(names: Sequence[str]) -> str:
+    more = f" and {len(names) - MAX_NAMES_SHOWN} more" if len(names) > MAX_NAMES_SHOWN else ""
+    return ", ".join(names[:MAX_NAMES_SHOWN]) + more

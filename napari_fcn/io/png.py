@@ -12,14 +12,20 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-SIGNATURE = b"\x89PNG\r\n\x1a\n"
-SAMPLES = {0: 1, 2: 3, 3: 4, 4: 2, 6: 4}  # by colour type; palettes become colours, with transparency if there is some
-TEXTS = (b"tEXt", b"zTXt", b"iTXt")
-MAX_TEXT = 2**22  # bytes of a text, unpacked
+PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
+SAMPLES_BY_COLOUR_TYPE = {
+    0: 1,
+    2: 3,
+    3: 4,
+    4: 2,
+    6: 4,
+}  # by colour type; palettes become colours, with transparency if there is some
+TEXT_CHUNKS = (b"tEXt", b"zTXt", b"iTXt")
+MAX_TEXT_BYTES = 2**22  # bytes of a text, unpacked
 
 
 @dataclass(frozen=True, slots=True)
-class PngHead:
+class PngHeader:
     """Size of the picture in pixels, and bytes that its pixels take in memory."""
 
     width: int
@@ -27,7 +33,7 @@ class PngHead:
     nbytes: int
 
 
-def read_png_head(path: Path) -> PngHead:
+def read_png_header(path: Path) -> PngHeader:
     """Return what a png says of its size.
 
     Raises
@@ -37,11 +43,11 @@ def read_png_head(path: Path) -> PngHead:
     OSError
         If it cannot be read.
     """
-    for kind, content in _chunks(path, (b"IHDR",)):
+    for kind, content in _read_chunks(path, (b"IHDR",)):
         if kind == b"IHDR" and len(content) == 13:
             width, height, bits, colour = struct.unpack(">IIBB", content[:10])
-            if width and height and colour in SAMPLES:
-                return PngHead(width, height, width * height * SAMPLES[colour] * ceil(bits / 8))
+            if width and height and colour in SAMPLES_BY_COLOUR_TYPE:
+                return PngHeader(width, height, width * height * SAMPLES_BY_COLOUR_TYPE[colour] * ceil(bits / 8))
         break
     raise ValueError("it is no png, or it is cut off")
 
@@ -57,45 +63,45 @@ def read_png_text(path: Path, key: str) -> str:
         If it cannot be read.
     """
     found = ""
-    for kind, content in _chunks(path, TEXTS):  # to the end: a file that is cut off is not what it says
+    for kind, content in _read_chunks(path, TEXT_CHUNKS):  # to the end: a file that is cut off is not what it says
         name, end, rest = content.partition(b"\0")
-        if kind in TEXTS and end and name == key.encode():
-            found = _text(kind, rest)
+        if kind in TEXT_CHUNKS and end and name == key.encode():
+            found = _decode_text(kind, rest)
     return found
 
 
-def _text(kind: bytes, rest: bytes) -> str:
+def _decode_text(kind: bytes, rest: bytes) -> str:
     """Return the text of a chunk without its key (PNG specification, section 11.3.3)."""
     if kind == b"tEXt":
         return rest.decode("latin-1")
     if kind == b"zTXt":
-        return _unpacked(rest[1:]).decode("latin-1")
+        return _decompress(rest[1:]).decode("latin-1")
     is_packed = rest[:1] == b"\1"
     _, _, rest = rest[2:].partition(b"\0")  # the language
     _, _, rest = rest.partition(b"\0")  # the key in that language
-    return (_unpacked(rest) if is_packed else rest).decode("utf-8", "replace")
+    return (_decompress(rest) if is_packed else rest).decode("utf-8", "replace")
 
 
-def _unpacked(data: bytes) -> bytes:
+def _decompress(data: bytes) -> bytes:
     unpacker = zlib.decompressobj()
     try:
-        found = unpacker.decompress(data, MAX_TEXT)
+        found = unpacker.decompress(data, MAX_TEXT_BYTES)
     except zlib.error:
         return b""
     return b"" if unpacker.unconsumed_tail else found
 
 
-def _chunks(path: Path, wanted: tuple[bytes, ...]) -> Iterator[tuple[bytes, bytes]]:
+def _read_chunks(path: Path, wanted: tuple[bytes, ...]) -> Iterator[tuple[bytes, bytes]]:
     """Yield kind and content of each chunk; of those that are not wanted, or too long, no content."""
     with path.open("rb") as file:
-        if file.read(len(SIGNATURE)) != SIGNATURE:
+        if file.read(len(PNG_SIGNATURE)) != PNG_SIGNATURE:
             raise ValueError("it is no png, or it is cut off")
         while True:
             head = file.read(8)
             if len(head) < 8:
                 raise ValueError("it is no png, or it is cut off")
             length, kind = struct.unpack(">I4s", head)
-            if kind in wanted and length <= MAX_TEXT:
+            if kind in wanted and length <= MAX_TEXT_BYTES:
                 content = file.read(length)
                 if len(content) < length:
                     raise ValueError("it is no png, or it is cut off")

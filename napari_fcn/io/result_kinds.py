@@ -11,31 +11,31 @@ if TYPE_CHECKING:
 
     import numpy.typing as npt
 
-    Block = npt.NDArray[np.generic]
+    ResultBlock = npt.NDArray[np.generic]
 
 
-def _classes(probabilities: npt.NDArray[np.float32]) -> Block:
-    answer: Block = probabilities.argmax(0).astype(np.uint8)
+def _encode_classes(probabilities: npt.NDArray[np.float32]) -> ResultBlock:
+    answer: ResultBlock = probabilities.argmax(0).astype(np.uint8)
     return answer
 
 
-def _probabilities(probabilities: npt.NDArray[np.float32]) -> Block:
+def _encode_probabilities(probabilities: npt.NDArray[np.float32]) -> ResultBlock:
     return probabilities
 
 
-def _probabilities8(probabilities: npt.NDArray[np.float32]) -> Block:
-    answer: Block = np.rint(probabilities * 255).astype(np.uint8)
+def _encode_probabilities8(probabilities: npt.NDArray[np.float32]) -> ResultBlock:
+    answer: ResultBlock = np.rint(probabilities * 255).astype(np.uint8)
     return answer
 
 
-ENCODERS: Mapping[str, tuple[type[np.generic], Callable[[npt.NDArray[np.float32]], Block]]] = {
-    "classes": (np.uint8, _classes),
-    "probabilities": (np.float32, _probabilities),
-    "probabilities8": (np.uint8, _probabilities8),
+ENCODERS: Mapping[str, tuple[type[np.generic], Callable[[npt.NDArray[np.float32]], ResultBlock]]] = {
+    "classes": (np.uint8, _encode_classes),
+    "probabilities": (np.float32, _encode_probabilities),
+    "probabilities8": (np.uint8, _encode_probabilities8),
 }
 RESULT_KINDS = (*ENCODERS, "objects")
 
 
-def encode(probabilities: npt.NDArray[np.float32], kinds: Collection[str]) -> dict[str, Block]:
+def encode(probabilities: npt.NDArray[np.float32], kinds: Collection[str]) -> dict[str, ResultBlock]:
     """Return the results of these kinds for a tile, as they stand in files."""
     return {kind: ENCODERS[kind][1](probabilities) for kind in kinds}

@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import Any
 
 from napari_fcn.errors import DECODE_ERRORS, ImageError
-from napari_fcn.io.meta import record_of
 from napari_fcn.io.png import read_png_text
+from napari_fcn.io.result_meta import parse_record
 
 
 def read_result_meta(path: str | Path) -> dict[str, Any]:
@@ -27,7 +27,7 @@ def read_result_meta(path: str | Path) -> dict[str, Any]:
         from napari_fcn.io.zarr_reader import read_attributes
 
         try:
-            return record_of((read_attributes(path) or {}).get("napari_fcn"))
+            return parse_record((read_attributes(path) or {}).get("napari_fcn"))
         except DECODE_ERRORS as error:
             raise ImageError(f"{path} cannot be read as zarr ({error}). Copy or write it again.") from error
     if path.suffix.lower() in (".tif", ".tiff"):
@@ -53,4 +53,4 @@ def read_png_record(path: Path) -> dict[str, Any]:
         raise ImageError(
             f"{path} cannot be read as png ({error}). The file is damaged: copy or write it again."
         ) from error
-    return record_of(text)
+    return parse_record(text)

@@ -11,8 +11,9 @@ import numpy as np
 from napari_fcn.errors import DECODE_ERRORS, OutputError
 from napari_fcn.geometry import Region
 from napari_fcn.io import disk, layout
-from napari_fcn.io.meta import KINDS, Result, ResultMeta
-from napari_fcn.io.targets import UNPROTECTED, Protection
+from napari_fcn.io.overwrite import NO_PROTECTION, Protection
+from napari_fcn.io.result_kinds import RESULT_KINDS
+from napari_fcn.io.result_meta import Result, ResultMeta
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -21,22 +22,22 @@ if TYPE_CHECKING:
 
     import numpy.typing as npt
 
-WRITABLE = (".ome.zarr", ".zarr", ".ome.tif", ".ome.tiff", ".tif", ".tiff", ".npy", ".png")
+WRITABLE_SUFFIXES = (".ome.zarr", ".zarr", ".ome.tif", ".ome.tiff", ".tif", ".tiff", ".npy", ".png")
 
 
-class Sink(Protocol):
+class ResultSink(Protocol):
     """Writes one format under a temporary name."""
 
-    def put(self, where: tuple[slice, ...], block: npt.NDArray[Any]) -> None:
+    def put(self, index: tuple[slice, ...], block: npt.NDArray[Any]) -> None:
         """Store a block at an index of the file's array."""
 
-    def get(self, where: tuple[slice, ...]) -> npt.NDArray[Any]:
+    def get(self, index: tuple[slice, ...]) -> npt.NDArray[Any]:
         """Return what is stored at an index of the file's array."""
 
     def finish(self) -> Path:
         """Return the temporary file or folder, complete, closed and on the disk."""
 
-    def keep(self) -> None:
+    def suspend(self) -> None:
         """Close what is open and leave it there for another sink with the same temporary name."""
 
     def discard(self) -> None:
@@ -51,7 +52,7 @@ def open_result(
     meta: ResultMeta,
     overwrite: bool = False,
     staging: Path | None = None,
-    protection: Protection = UNPROTECTED,
+    protection: Protection = NO_PROTECTION,
 ) -> ResultWriter:
     """Return a writer for a result that does not fit in memory; the suffix of ``path`` decides the format.
 
@@ -90,9 +91,9 @@ def open_result(
     """
     path, dtype = Path(path), np.dtype(dtype)
     axes = _result_axes(kind, shape, dtype, meta)
-    arrange, make = _format(path)
+    arrange, make = _format_for(path)
     result = Result(kind, arrange(axes, shape), dtype, meta)
-    disk.need_name(path)
+    disk.check_name_length(path)
     try:
         protection.check(path, overwrite)
         for folder in filter(None, [path.parent, staging and staging.parent]):
@@ -101,7 +102,7 @@ def open_result(
             path, result, make(path, result, staging), partial(protection.check, path, overwrite), staging
         )
     except OSError as error:
-        raise disk.trouble(path, result.nbytes, error) from error
+        raise disk.write_error(path, result.nbytes, error) from error
 
 
 class ResultWriter:
@@ -111,7 +112,7 @@ class ResultWriter:
     """
 
     def __init__(
-        self, path: Path, result: Result, sink: Sink, check: Callable[[], None], staging: Path | None = None
+        self, path: Path, result: Result, sink: ResultSink, check: Callable[[], None], staging: Path | None = None
     ) -> None:
         self.path = path
         self._result = result
@@ -135,14 +136,14 @@ class ResultWriter:
             If the block does not fit the region, the image or the dtype, or the writer is closed.
         """
         expected = (*self._channels, *region.shape)
-        where = self._where(region)
+        where = self._file_index(region)
         if block.shape != expected:
             raise ValueError(f"A block {block.shape} at {region} does not fit {self.shape}; needed: {expected}.")
         try:
-            self._sink.put(where, self._result.layout.turned(self._stored(block)))
+            self._sink.put(where, self._result.layout.to_file_axes(self._convert(block)))
         except OSError as error:
-            self.give_up()
-            raise disk.trouble(self.path, self._result.nbytes, error) from error
+            self.close_incomplete()
+            raise disk.write_error(self.path, self._result.nbytes, error) from error
 
     def read(self, region: Region) -> npt.NDArray[Any] | None:
         """Return what is stored at a region of the image, as `write` took it; None if it cannot be read.
@@ -152,9 +153,9 @@ class ResultWriter:
         ValueError
             If the region lies outside of the image, or the writer is closed.
         """
-        where = self._where(region)
+        where = self._file_index(region)
         try:
-            return self._result.layout.turned_back(self._sink.get(where))
+            return self._result.layout.to_result_axes(self._sink.get(where))
         except DECODE_ERRORS:
             return None
 
@@ -174,15 +175,15 @@ class ResultWriter:
             disk.publish(temporary, self.path)
             self.abort()
         except OSError as error:
-            raise disk.trouble(self.path, self._result.nbytes, error) from error
+            raise disk.write_error(self.path, self._result.nbytes, error) from error
         finally:
-            self.give_up()
+            self.close_incomplete()
 
-    def give_up(self) -> None:
+    def close_incomplete(self) -> None:
         """Close without completing: what was written so far is removed, or kept where a place was given for that."""
         if self._is_open and self._is_staged:
             self._is_open = False
-            self._sink.keep()
+            self._sink.suspend()
         elif self._is_open:
             self.abort()
 
@@ -200,17 +201,17 @@ class ResultWriter:
         if kind is None:
             self.close()
         else:
-            self.give_up()
+            self.close_incomplete()
 
-    def _where(self, region: Region) -> tuple[slice, ...]:
+    def _file_index(self, region: Region) -> tuple[slice, ...]:
         """Return the index in the file of a region of the image."""
         if not self._is_open:
             raise ValueError(f"The result {self.path} is closed.")
         if not Region.whole(self.shape[len(self._channels) :]).contains(region):
             raise ValueError(f"{region} does not fit a result of shape {self.shape}; it must lie inside.")
-        return self._result.layout.where((*(slice(0, n) for n in self._channels), *region.slices))
+        return self._result.layout.file_index((*(slice(0, n) for n in self._channels), *region.slices))
 
-    def _stored(self, block: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    def _convert(self, block: npt.NDArray[Any]) -> npt.NDArray[Any]:
         dtype = self._result.dtype
         if self._result.kind == "probabilities8" and block.dtype.kind == "f":
             block = np.rint(block * 255)
@@ -221,8 +222,8 @@ class ResultWriter:
 
 def _result_axes(kind: str, shape: Sequence[int], dtype: np.dtype[Any], meta: ResultMeta) -> tuple[str, ...]:
     """Return the axes of the array, checked against its shape."""
-    if kind not in KINDS:
-        raise ValueError(f"A result is one of {', '.join(KINDS)}, not {kind!r}.")
+    if kind not in RESULT_KINDS:
+        raise ValueError(f"A result is one of {', '.join(RESULT_KINDS)}, not {kind!r}.")
     if kind == "probabilities8" and dtype != np.uint8:
         raise ValueError(f"probabilities8 are stored as uint8, not {dtype}.")
     axes = (*(["c"] if kind.startswith("probabilities") else []), *meta.axes)
@@ -239,21 +240,23 @@ def _result_axes(kind: str, shape: Sequence[int], dtype: np.dtype[Any], meta: Re
     return axes
 
 
-def _format(path: Path) -> tuple[Callable[..., layout.Layout], Callable[[Path, Result, Path | None], Sink]]:
+def _format_for(path: Path) -> tuple[Callable[..., layout.Layout], Callable[[Path, Result, Path | None], ResultSink]]:
     """Return how a format lays out its axes, and what writes it."""
     suffix = path.suffix.lower()
     if suffix == ".zarr":
         from napari_fcn.io.zarr_writer import ZarrSink
 
-        return layout.ome_zarr, ZarrSink
+        return layout.ome_zarr_layout, ZarrSink
     if suffix in (".tif", ".tiff"):
         from napari_fcn.io.tiff_writer import TiffSink
 
-        return layout.tiff, TiffSink
-    from napari_fcn.io.staged import NpySink, PngSink
+        return layout.tiff_layout, TiffSink
+    from napari_fcn.io.array_writer import NpySink, PngSink
 
     if suffix == ".npy":
-        return layout.plain, NpySink
+        return layout.plain_layout, NpySink
     if suffix == ".png":
-        return layout.plain, PngSink
-    raise OutputError(f"{path} is of no kind that can be written. Give it one of the suffixes {', '.join(WRITABLE)}.")
+        return layout.plain_layout, PngSink
+    raise OutputError(
+        f"{path} is of no kind that can be written. Give it one of the suffixes {', '.join(WRITABLE_SUFFIXES)}."
+    )

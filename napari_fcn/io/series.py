@@ -12,21 +12,21 @@ import numpy as np
 
 from napari_fcn.errors import ImageError
 from napari_fcn.geometry.calibration import UNKNOWN, Calibration
-from napari_fcn.io.image_file import TIFF, ImageFile
+from napari_fcn.io.image_file import TIFF_SUFFIXES, ImageFile
 from napari_fcn.io.images import read_image
-from napari_fcn.io.lazy import LazyArray
+from napari_fcn.io.lazy_array import LazyArray
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     import numpy.typing as npt
 
-KEPT = 2**28  # bytes of planes that stay in memory, as neighbouring tiles read the same ones
-PLANE = {1: ("x",), 2: ("y", "x")}  # axes of a plane whose file names none
+CACHE_BYTES = 2**28  # bytes of planes that stay in memory, as neighbouring tiles read the same ones
+DEFAULT_PLANE_AXES = {1: ("x",), 2: ("y", "x")}  # axes of a plane whose file names none
 
 
 @dataclass(frozen=True, slots=True)
-class Origin:
+class ImageLocation:
     """How an image is read, on this computer or another one.
 
     Attributes
@@ -41,14 +41,14 @@ class Origin:
     stack: str = ""
 
     @classmethod
-    def of(cls, path: Path) -> Origin:
+    def from_file(cls, path: Path) -> ImageLocation:
         """Return the origin of an image in a file."""
         return cls((path.absolute(),))
 
     @classmethod
-    def of_stack(cls, paths: Sequence[Path], axis: str) -> Origin:
+    def from_stack(cls, paths: Sequence[Path], axis: str) -> ImageLocation:
         """Return the origin of a stack of files, by their names."""
-        return cls(tuple(path.absolute() for path in in_order(paths)), axis)
+        return cls(tuple(path.absolute() for path in natural_sort(paths)), axis)
 
     def read(self, memory: float | None = None) -> ImageFile:
         """Return the image; ``memory`` and errors are those of `read_image` and `read_series`."""
@@ -74,14 +74,14 @@ def read_series(paths: Sequence[str | Path], axis: str) -> ImageFile:
     if not files:
         raise ImageError("A stack needs files; none was given. Check the folder or the pattern.")
     first = read_image(files[0])
-    axes = first.axes or PLANE.get(first.data.ndim, ())
+    axes = first.axes or DEFAULT_PLANE_AXES.get(first.data.ndim, ())
     if axis.lower() in axes:
         raise ImageError(
             f"{first.path} has an axis {axis} of its own ({' '.join(axes)}); files cannot be stacked along it. "
             "Stack them along another, or segment them file by file."
         )
     planes = _FilePlanes(files, first)
-    planes.check()
+    planes.check_headers()
     together = files[0].parent
     return replace(
         first,
@@ -97,12 +97,12 @@ def read_series(paths: Sequence[str | Path], axis: str) -> ImageFile:
     )
 
 
-def in_order(paths: Sequence[Path]) -> list[Path]:
+def natural_sort(paths: Sequence[Path]) -> list[Path]:
     """Return files by name, numbers in names by their value: z2 before z10."""
-    return sorted(paths, key=lambda path: _order(path.name.lower()))
+    return sorted(paths, key=lambda path: _natural_key(path.name.lower()))
 
 
-def _order(name: str) -> list[tuple[bool, int, str]]:
+def _natural_key(name: str) -> list[tuple[bool, int, str]]:
     parts = [part for part in re.split(r"(\d+)", name) if part]
     return [(False, int(part), "") if part.isdecimal() else (True, 0, part) for part in parts]
 
@@ -115,14 +115,14 @@ class _FilePlanes:
         self.shape = (len(files), *first.data.shape)
         self.dtype = np.dtype(first.data.dtype)
         size = max(1, int(np.prod(first.data.shape)) * self.dtype.itemsize)
-        self._plane = lru_cache(max(1, KEPT // size))(self._open)
+        self._plane = lru_cache(max(1, CACHE_BYTES // size))(self._open)
 
-    def check(self) -> None:
+    def check_headers(self) -> None:
         """Raise ImageError for the first TIFF whose head says that it does not fit; others are checked when read."""
         from tifffile import TiffFile, TiffFileError
 
         for path in self._files:
-            if path.suffix.lower() not in TIFF:
+            if path.suffix.lower() not in TIFF_SUFFIXES:
                 continue
             try:
                 with TiffFile(path) as tiff:
@@ -134,7 +134,7 @@ class _FilePlanes:
             if path == self._files[0] and tuple(shape) != self.shape[1:]:
                 return  # what is read has another shape than what is stored, as the colours of a palette
             if path.suffix == self._first.path.suffix and not self._first.rgb:
-                self._compare(path, shape, dtype)
+                self._check_same(path, shape, dtype)
 
     def files(self, index: tuple[slice, ...]) -> list[Path]:
         """Return the files that hold a part."""
@@ -151,17 +151,17 @@ class _FilePlanes:
 
     def _open(self, number: int) -> Any:
         image = read_image(self._files[number])
-        self._compare(image.path, image.data.shape, image.data.dtype)
+        self._check_same(image.path, image.data.shape, image.data.dtype)
         return image.data
 
-    def _compare(self, path: Path, shape: Sequence[int], dtype: Any) -> None:
+    def _check_same(self, path: Path, shape: Sequence[int], dtype: Any) -> None:
         wanted, found = (self.shape[1:], self.dtype), (tuple(shape), np.dtype(dtype).newbyteorder("="))
         if found != wanted:
             raise ImageError(
-                f"The files of a stack must be alike: {self._first.path.name} is {_said(*wanted)} and {path.name} is "
-                f"{_said(*found)}. Leave it out, or segment them file by file."
+                f"The files of a stack must be alike: {self._first.path.name} is {_format_array(*wanted)} and "
+                f"{path.name} is {_format_array(*found)}. Leave it out, or segment them file by file."
             )
 
 
-def _said(shape: Sequence[int], dtype: np.dtype[Any]) -> str:
+def _format_array(shape: Sequence[int], dtype: np.dtype[Any]) -> str:
     return f"{' x '.join(map(str, shape))} {dtype}"

@@ -9,15 +9,18 @@ from xml.etree import ElementTree
 import tifffile
 
 from napari_fcn.geometry.calibration import UNKNOWN, AxisCalibration, Calibration
-from napari_fcn.io.meta import recorded
+from napari_fcn.io.result_meta import record_calibration
 from napari_fcn.io.units import LENGTHS, MICROMETRES, PIXEL, TIMES, finite, is_microscopic, positive, unit_word
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-Axes = dict[str, AxisCalibration]  # by the name of the axis
-SPACE = "xyz"
-PRINTED = ("inch", "centimeter")  # units in which programs state the size of print, of a picture that nobody measured
+AxisCalibrations = dict[str, AxisCalibration]  # by the name of the axis
+SPACE_AXES = "xyz"
+PRINT_UNITS = (
+    "inch",
+    "centimeter",
+)  # units in which programs state the size of print, of a picture that nobody measured
 
 
 def tiff_calibration(tiff: tifffile.TiffFile, names: Sequence[str], record: Mapping[str, Any]) -> Calibration:
@@ -33,28 +36,28 @@ def tiff_calibration(tiff: tifffile.TiffFile, names: Sequence[str], record: Mapp
         Our own record in it, empty if there is none: it holds what OME-XML has no place for.
     """
     if tiff.is_ome:
-        known = _of_ome(tiff.ome_metadata or "")
+        known = _ome_axes(tiff.ome_metadata or "")
     elif tiff.is_imagej:
-        known = _of_imagej(tiff, names)
+        known = _imagej_axes(tiff, names)
     else:
-        known = of_tags(tiff.pages.first)
+        known = tag_calibration(tiff.pages.first)
     told = Calibration(tuple(known.get(name, UNKNOWN) for name in names)).named(names)
-    own = recorded(record)
+    own = record_calibration(record)
     if tuple(record.get("axes", ())) != tuple(names) or len(own) != len(names):
         return told
-    return Calibration(tuple(map(_newer, told.axes, own.axes)))
+    return Calibration(tuple(map(_prefer_record, told.axes, own.axes)))
 
 
 def ome_calibration(xml: str, names: Sequence[str]) -> Calibration:
     """Return size, unit and origin along axes as OME-XML states them of its first image."""
-    known = _of_ome(xml)
+    known = _ome_axes(xml)
     return Calibration(tuple(known.get(name, UNKNOWN) for name in names)).named(names)
 
 
-def _newer(told: AxisCalibration, own: AxisCalibration) -> AxisCalibration:
+def _prefer_record(stated: AxisCalibration, recorded: AxisCalibration) -> AxisCalibration:
     """Return our record of an axis, unless another program has stated another size since."""
-    is_same = told.unit == own.unit and isclose(told.step, own.step, rel_tol=1e-6)
-    return own if told.size is None or is_same else told
+    is_same = stated.unit == recorded.unit and isclose(stated.step, recorded.step, rel_tol=1e-6)
+    return recorded if stated.size is None or is_same else stated
 
 
 def ome_pixels(xml: str) -> Mapping[str, Any]:
@@ -67,15 +70,15 @@ def ome_pixels(xml: str) -> Mapping[str, Any]:
     return pixels
 
 
-def _of_ome(xml: str) -> Axes:
+def _ome_axes(xml: str) -> AxisCalibrations:
     pixels = ome_pixels(xml)
     plane = _first_plane(pixels)
     found = {}
-    for name in SPACE:
+    for name in SPACE_AXES:
         key = f"PhysicalSize{name.upper()}"
-        size = _stated(pixels.get(key), pixels.get(f"{key}Unit", "µm"), LENGTHS)
-        found[name] = _at(size, plane, f"Position{name.upper()}")
-    found["t"] = _stated(pixels.get("TimeIncrement"), pixels.get("TimeIncrementUnit", "s"), TIMES)
+        size = _parse_axis(pixels.get(key), pixels.get(f"{key}Unit", "µm"), LENGTHS)
+        found[name] = _with_origin(size, plane, f"Position{name.upper()}")
+    found["t"] = _parse_axis(pixels.get("TimeIncrement"), pixels.get("TimeIncrementUnit", "s"), TIMES)
     return found
 
 
@@ -87,7 +90,7 @@ def _first_plane(pixels: Mapping[str, Any]) -> Mapping[str, Any]:
     return found
 
 
-def _at(size: AxisCalibration, plane: Mapping[str, Any], key: str) -> AxisCalibration:
+def _with_origin(size: AxisCalibration, plane: Mapping[str, Any], key: str) -> AxisCalibration:
     """Return an axis with the origin that a plane states; in OME, "reference frame" is no unit."""
     place, unit = finite(plane.get(key)), unit_word(plane.get(f"{key}Unit", "reference frame"))
     if place is None:
@@ -100,7 +103,7 @@ def _at(size: AxisCalibration, plane: Mapping[str, Any], key: str) -> AxisCalibr
     return size
 
 
-def _stated(value: object, spelling: object, units: Mapping[str, object], origin: float = 0.0) -> AxisCalibration:
+def _parse_axis(value: object, spelling: object, units: Mapping[str, object], origin: float = 0.0) -> AxisCalibration:
     """Return what a number and a unit state; a unit of another kind, or none, leaves a ratio.
 
     The origin is a number of pixels.
@@ -111,34 +114,34 @@ def _stated(value: object, spelling: object, units: Mapping[str, object], origin
     return AxisCalibration(size, unit if unit in units else PIXEL).moved(origin)
 
 
-def _of_imagej(tiff: tifffile.TiffFile, names: Sequence[str]) -> Axes:
+def _imagej_axes(tiff: tifffile.TiffFile, names: Sequence[str]) -> AxisCalibrations:
     """Return what ImageJ states: pixels per unit in the tags, the rest in its description.
 
     ``yunit`` and ``zunit`` are written where they differ from ``unit``; ``spacing`` is left out where it is 1. An
     origin is the pixel at which its coordinates are 0. ``fps`` is the speed at which a movie is played.
     """
     told = tiff.imagej_metadata or {}
-    found: Axes = {}
+    found: AxisCalibrations = {}
     for name, size in _pixel_sizes(tiff.pages.first).items():
         found[name] = _imagej_axis(told, name, size)
     is_calibrated = any(axis.is_known for axis in found.values())
     spacing = told.get("spacing", 1.0 if is_calibrated and "z" in names else None)
-    is_printed = bool(found) and not is_calibrated and unit_word(told.get("unit", "")) in PRINTED
+    is_printed = bool(found) and not is_calibrated and unit_word(told.get("unit", "")) in PRINT_UNITS
     found["z"] = UNKNOWN if is_printed else _imagej_axis(told, "z", spacing)
-    found["t"] = _stated(told.get("finterval"), told.get("tunit", "s"), TIMES)
+    found["t"] = _parse_axis(told.get("finterval"), told.get("tunit", "s"), TIMES)
     return found
 
 
-def _imagej_axis(told: Mapping[str, Any], name: str, size: object) -> AxisCalibration:
-    spelling = told.get(f"{name}unit", told.get("unit", ""))
-    origin = finite(told.get(f"{name}origin")) or 0.0
+def _imagej_axis(metadata: Mapping[str, Any], name: str, size: object) -> AxisCalibration:
+    spelling = metadata.get(f"{name}unit", metadata.get("unit", ""))
+    origin = finite(metadata.get(f"{name}origin")) or 0.0
     number, unit = positive(size), unit_word(spelling)
-    if number and name != "z" and unit in PRINTED and not is_microscopic(number, unit):
+    if number and name != "z" and unit in PRINT_UNITS and not is_microscopic(number, unit):
         return AxisCalibration(origin=-origin)
-    return _stated(number, spelling, LENGTHS, -origin)
+    return _parse_axis(number, spelling, LENGTHS, -origin)
 
 
-def of_tags(page: Any) -> Axes:
+def tag_calibration(page: Any) -> AxisCalibrations:
     """Return the pixel size in the resolution tags, if it has a unit and is a microscope's, not a printer's."""
     unit = {2: "inch", 3: "centimeter"}.get(int(page.tags.valueof("ResolutionUnit", 1)))
     return {

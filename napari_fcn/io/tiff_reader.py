@@ -13,28 +13,30 @@ import tifffile
 from napari_fcn.errors import DECODE_ERRORS, ImageError
 from napari_fcn.geometry.calibration import UNKNOWN, Calibration
 from napari_fcn.io import ome_sets
-from napari_fcn.io.bounds import refuse_absurd, refuse_too_large
-from napari_fcn.io.image_file import ImageFile, ImageHeader
-from napari_fcn.io.lazy import LazyArray
-from napari_fcn.io.meta import record_of
-from napari_fcn.io.ome_set_reader import only_image, read_set
-from napari_fcn.io.tiff_calibration import of_tags, ome_pixels, tiff_calibration
+from napari_fcn.io.bounds import check_memory, check_pixel_count
+from napari_fcn.io.image_file import COMPANION_SUFFIX, ImageFile, ImageHeader
+from napari_fcn.io.lazy_array import LazyArray
+from napari_fcn.io.ome_set_reader import read_ome_set, select_image
+from napari_fcn.io.result_meta import parse_record
+from napari_fcn.io.tiff_calibration import ome_pixels, tag_calibration, tiff_calibration
 from napari_fcn.io.tiff_log import captured_warnings
-from napari_fcn.io.tiff_samples import COLOUR_SPACES, Meaning, meaning_of, spoken, stored
-from napari_fcn.io.tiff_segments import bound_segments
+from napari_fcn.io.tiff_samples import COLOUR_SPACES, SampleMeaning, describe_samples, interpret_samples, raw_samples
+from napari_fcn.io.tiff_segments import limit_segment_size
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-SMALL = 2**28  # bytes of a compressed image that is decoded at once; larger ones are decoded where they are looked at
-PER_LETTER = 20  # bytes that a parsed letter of XML takes, measured
-NAMESPACE = "napari-fcn/result"  # of our own record among the annotations of an OME-TIFF
-RECORD = "record"
+DECODE_AT_ONCE_BYTES = (
+    2**28
+)  # bytes of a compressed image that is decoded at once; larger ones are decoded where they are looked at
+XML_BYTES_PER_LETTER = 20  # bytes that a parsed letter of XML takes, measured
+RECORD_NAMESPACE = "napari-fcn/result"  # of our own record among the annotations of an OME-TIFF
+RECORD_KEY = "record"
 # What tifffile says of pages or of an image description (tag 270, with OME-XML) that lie beyond the end of the file.
-TRUNCATED = ("invalid page offset", "invalid offset to page", "TiffTag 270 ")
-ZEROED = ("Missing data are zeroed", "index out of range")  # and of planes that are not there
-UNNAMED = frozenset("QI")  # tifffile's letters for "other" and for "a sequence of pages"
+TRUNCATION_WARNINGS = ("invalid page offset", "invalid offset to page", "TiffTag 270 ")
+MISSING_PLANE_WARNINGS = ("Missing data are zeroed", "index out of range")  # and of planes that are not there
+UNNAMED_LETTERS = frozenset("QI")  # tifffile's letters for "other" and for "a sequence of pages"
 
 
 def read_tiff(path: Path, level: int, memory: float | None) -> ImageFile:
@@ -44,38 +46,40 @@ def read_tiff(path: Path, level: int, memory: float | None) -> ImageFile:
     Where the file only has a sequence of pages, ``axes`` is empty. Voxel sizes come from OME-XML, ImageJ, or
     resolution tags with a real unit. Of an OME-TIFF that is one of several files, all of them are read.
     """
-    return _read(path, level, memory, meaning_of)
+    return _read(path, level, memory, interpret_samples)
 
 
 def read_tiff_labels(path: Path, level: int, memory: float | None) -> ImageFile:
     """Return the first image of a TIFF file with its numbers as they are stored, else as `read_tiff` does."""
-    return _read(path, level, memory, lambda page, letters, _: stored(page, letters))
+    return _read(path, level, memory, lambda page, letters, _: raw_samples(page, letters))
 
 
-def _read(path: Path, level: int, memory: float | None, interpret: Callable[[Any, str, bool], Meaning]) -> ImageFile:
-    if path.name.lower().endswith(ome_sets.COMPANION):
+def _read(
+    path: Path, level: int, memory: float | None, interpret: Callable[[Any, str, bool], SampleMeaning]
+) -> ImageFile:
+    if path.name.lower().endswith(COMPANION_SUFFIX):
         return _read_companion(path)
     with captured_warnings() as complaints:
         tiff = tifffile.TiffFile(path)
         try:
-            _refuse_long_description(path, tiff, memory)
-            folder = ome_sets.Folder()
-            folder.note(path, tiff)
-            if found := ome_sets.set_of(path, folder):
+            _check_description(path, tiff, memory)
+            folder = ome_sets.OmeHeaders()
+            folder.add(path, tiff)
+            if found := ome_sets.find_ome_set(path, folder):
                 tiff.close()
-                return read_set(found)
-            if ome_sets.is_foreign(path, folder):
+                return read_ome_set(found)
+            if ome_sets.describes_other_files(path, folder):
                 tiff.is_ome = False
             series = tiff.series[0]
-            _refuse_gaps(tiff, series, complaints)
+            _check_planes(tiff, series, complaints)
             levels = len(series.levels)
             shown = series.levels[min(max(level, 0), levels - 1)]
-            _refuse_truncated(tiff, shown, complaints)
-            _refuse_large_segments(path, shown, memory)
-            bound_segments(path, shown.keyframe)
+            _check_length(tiff, shown, complaints)
+            _check_segments(path, shown, memory)
+            limit_segment_size(path, shown.keyframe)
             meaning = interpret(series.keyframe, series.axes, tiff.is_imagej)
-            image = _described(path, tiff, series, meaning)
-            data = _data(path, tiff, shown, meaning)
+            image = _describe_image(path, tiff, series, meaning)
+            data = _open_pixels(path, tiff, shown, meaning)
         except BaseException:
             tiff.close()
             raise
@@ -90,58 +94,60 @@ def _read(path: Path, level: int, memory: float | None, interpret: Callable[[Any
 
 def _read_companion(path: Path) -> ImageFile:
     """Return the first image that a companion describes."""
-    found = ome_sets.set_of(path)
+    found = ome_sets.find_ome_set(path)
     if found is None:
         raise ImageError(f"{path} describes no image.", "Name the OME-TIFF files beside it.")
-    return read_set(found)
+    return read_ome_set(found)
 
 
 def tiff_header(path: Path) -> ImageHeader:
     """Return what a TIFF says of its first image; of one that is neither OME nor ImageJ only its first page."""
-    if together := ome_sets.set_of(path):
-        image = read_set(together)
-        names = _ome_channels(only_image(together.xml, together.image.number))
+    if together := ome_sets.find_ome_set(path):
+        image = read_ome_set(together)
+        names = _ome_channel_names(select_image(together.xml, together.image.number))
         return ImageHeader(tuple(image.data.shape), image.axes, image.calibration, names)
     with captured_warnings(), tifffile.TiffFile(path) as tiff:
         if tiff.is_ome or tiff.is_imagej:  # these say so in one place; elsewhere each page would have to be visited
             series = tiff.series[0]
-            image = _described(path, tiff, series, _as_layers_show(series.keyframe, series.axes))
-            names = _ome_channels(tiff.ome_metadata or "")
-            meaning = spoken(series.keyframe, bool(tiff.is_imagej))
+            image = _describe_image(path, tiff, series, _meaning_in_layer(series.keyframe, series.axes))
+            names = _ome_channel_names(tiff.ome_metadata or "")
+            meaning = describe_samples(series.keyframe, bool(tiff.is_imagej))
             return ImageHeader(tuple(series.shape), image.axes, image.calibration, names, meaning)
         page = tiff.pages.first
-        axes = tuple(_as_layers_show(page, page.axes).letters.lower())
-        found = of_tags(page)
+        axes = tuple(_meaning_in_layer(page, page.axes).letters.lower())
+        found = tag_calibration(page)
         known = Calibration(tuple(found.get(name, UNKNOWN) for name in axes))
-        return ImageHeader(tuple(page.shape), axes, known, meaning=spoken(page, is_imagej=False))
+        return ImageHeader(tuple(page.shape), axes, known, meaning=describe_samples(page, is_imagej=False))
 
 
 def read_record(path: Path) -> dict[str, Any]:
     """Return our record among the annotations of an OME-TIFF, empty if there is none."""
     try:
         with captured_warnings(), tifffile.TiffFile(path) as tiff:
-            _refuse_long_description(path, tiff, None)
-            return _record(tiff.ome_metadata or "")
+            _check_description(path, tiff, None)
+            return _parse_own_record(tiff.ome_metadata or "")
     except DECODE_ERRORS as error:
         raise ImageError(
             f"{path} cannot be read as TIFF ({error}). The file is damaged: copy or write it again."
         ) from error
 
 
-def _refuse_gaps(tiff: tifffile.TiffFile, series: tifffile.TiffPageSeries, complaints: list[str]) -> None:
+def _check_planes(tiff: tifffile.TiffFile, series: tifffile.TiffPageSeries, warnings: list[str]) -> None:
     """Raise ImageError if the description names planes that are not there: tifffile would return zeros."""
     if not (tiff.is_ome or tiff.is_mmstack):
         return
-    if any(page is None for page in series.pages) or any(sign in text for text in complaints for sign in ZEROED):
+    if any(page is None for page in series.pages) or any(
+        sign in text for text in warnings for sign in MISSING_PLANE_WARNINGS
+    ):
         shape = " x ".join(map(str, series.shape))
         raise ImageError(
             f"{tiff.filehandle.path} lacks planes: its description is that of an image of {shape} "
             f"({series.axes.lower()}), and the file holds {len(tiff.pages)} pages.",
-            f"It is incomplete: copy or export it again. {ome_sets.ALONE}",
+            f"It is incomplete: copy or export it again. {ome_sets.SINGLE_FILE_ADVICE}",
         )
 
 
-def _refuse_truncated(tiff: tifffile.TiffFile, series: tifffile.TiffPageSeries, complaints: list[str]) -> None:
+def _check_length(tiff: tifffile.TiffFile, series: tifffile.TiffPageSeries, warnings: list[str]) -> None:
     """Raise ImageError if pixels lie beyond the end of the file: tifffile would return a shorter stack."""
     if 0 in series.shape:
         return
@@ -149,31 +155,31 @@ def _refuse_truncated(tiff: tifffile.TiffFile, series: tifffile.TiffPageSeries, 
     ends = [series.dataoffset + series.nbytes if series.dataoffset is not None else 0]
     for page in {tiff.pages.first, tiff.pages[-1]}:
         ends += [a + b for a, b in zip(page.dataoffsets, page.databytecounts, strict=False)]
-    if max(ends) > size or any(sign in text for text in complaints for sign in TRUNCATED):
+    if max(ends) > size or any(sign in text for text in warnings for sign in TRUNCATION_WARNINGS):
         raise ImageError(
             f"{tiff.filehandle.path} ends before its last pixel: it has {size} bytes and needs more. "
             "The copy or download was cut short: copy the file again."
         )
 
 
-def _refuse_long_description(path: Path, tiff: tifffile.TiffFile, memory: float | None) -> None:
+def _check_description(path: Path, tiff: tifffile.TiffFile, memory: float | None) -> None:
     """Raise ImageError if the description (OME-XML) is so long that its parts would not fit in memory."""
     tag = tiff.pages.first.tags.get("ImageDescription")
     if tag is not None:
-        refuse_too_large(path, tag.valuebytecount * PER_LETTER, "The description in its first page", memory)
+        check_memory(path, tag.valuebytecount * XML_BYTES_PER_LETTER, "The description in its first page", memory)
 
 
-def _refuse_large_segments(path: Path, series: tifffile.TiffPageSeries, memory: float | None) -> None:
+def _check_segments(path: Path, series: tifffile.TiffPageSeries, memory: float | None) -> None:
     """Raise ImageError if a tile or strip does not fit in memory, or there are fewer than the image has places for."""
     page = series.keyframe
     if 0 in series.shape or page.dtype is None:
         return
-    refuse_absurd(path, series.shape)
+    check_pixel_count(path, series.shape)
     if series.dataoffset is not None:
         return  # not compressed: it is mapped
     shape = tuple(map(int, page.chunks))
     size = " x ".join(map(str, shape))
-    refuse_too_large(path, prod(shape) * page.dtype.itemsize, f"A tile or strip of {size} pixels", memory)
+    check_memory(path, prod(shape) * page.dtype.itemsize, f"A tile or strip of {size} pixels", memory)
     needed, found = prod(map(int, page.chunked)), len(page.dataoffsets)
     if found < needed:
         raise ImageError(
@@ -182,78 +188,80 @@ def _refuse_large_segments(path: Path, series: tifffile.TiffPageSeries, memory: 
         )
 
 
-def _as_layers_show(page: Any, letters: str) -> Meaning:
+def _meaning_in_layer(page: Any, letters: str) -> SampleMeaning:
     """Return the meaning of the numbers as they are stored, which readers of napari take as they are."""
-    plain = stored(page, letters)
+    plain = raw_samples(page, letters)
     is_colour = "S" not in letters or page.photometric in COLOUR_SPACES
     return plain if is_colour else replace(plain, letters=plain.letters.replace("S", "C"))
 
 
-def _described(path: Path, tiff: tifffile.TiffFile, series: tifffile.TiffPageSeries, meaning: Meaning) -> ImageFile:
+def _describe_image(
+    path: Path, tiff: tifffile.TiffFile, series: tifffile.TiffPageSeries, meaning: SampleMeaning
+) -> ImageFile:
     """Return the image without its data: axes, spacing, units and notes of the full resolution."""
-    record = _record(tiff.ome_metadata or "")
+    record = _parse_own_record(tiff.ome_metadata or "")
     own = record.get("axes", ())
     letters = meaning.letters
-    axes = tuple(map(str, own)) if len(own) == len(letters) else _names(letters)
+    axes = tuple(map(str, own)) if len(own) == len(letters) else _axis_names(letters)
     notes = [f"The file holds {len(tiff.series)} images; the first one was read."] if len(tiff.series) > 1 else []
     return ImageFile(
         path,
         data=None,
         axes=axes,
-        calibration=tiff_calibration(tiff, axes or _names_of_page(letters), record),
+        calibration=tiff_calibration(tiff, axes or _page_axis_names(letters), record),
         rgb=meaning.rgb,
         notes=(*notes, *meaning.notes),
     )
 
 
-def _names(letters: str) -> tuple[str, ...]:
+def _axis_names(letters: str) -> tuple[str, ...]:
     """Return axis names; none where the file only says "pages of y and x", as the pages may be z, t or c."""
-    if UNNAMED & set(letters) and set(letters.removesuffix("S")) <= UNNAMED | {"Y", "X"}:
+    if UNNAMED_LETTERS & set(letters) and set(letters.removesuffix("S")) <= UNNAMED_LETTERS | {"Y", "X"}:
         return ()
-    return _names_of_page(letters)
+    return _page_axis_names(letters)
 
 
-def _names_of_page(letters: str) -> tuple[str, ...]:
+def _page_axis_names(letters: str) -> tuple[str, ...]:
     """Return one name per letter, the second Q as q1."""
     before = [letters[:place].count(letter) for place, letter in enumerate(letters)]
     return tuple(f"{letter.lower()}{n or ''}" for letter, n in zip(letters, before, strict=True))
 
 
-def _data(path: Path, tiff: tifffile.TiffFile, series: tifffile.TiffPageSeries, meaning: Meaning) -> Any:
+def _open_pixels(path: Path, tiff: tifffile.TiffFile, series: tifffile.TiffPageSeries, meaning: SampleMeaning) -> Any:
     """Return the pixels: a memory map of what is not compressed, an array if small, else a lazy array."""
     if 0 in series.shape:
         return np.empty(meaning.shape(series.shape), meaning.dtype)
     if series.dataoffset is not None and series.dtype is not None:
         stored = series.dtype.newbyteorder(tiff.byteorder)
         mapped = np.memmap(path, stored, "r", series.dataoffset, series.shape)
-        if stored.isnative and meaning.change is None:
+        if stored.isnative and meaning.convert is None:
             return mapped
-        return LazyArray(meaning.view(mapped), path, close=tiff.close)
-    if series.nbytes <= SMALL:
+        return LazyArray(meaning.apply(mapped), path, close=tiff.close)
+    if series.nbytes <= DECODE_AT_ONCE_BYTES:
         decoded = series.asarray()
-        return np.asarray(LazyArray(meaning.view(decoded), path)[...]) if meaning.change else decoded
+        return np.asarray(LazyArray(meaning.apply(decoded), path)[...]) if meaning.convert else decoded
     import zarr
 
-    return LazyArray(meaning.view(zarr.open_array(series.aszarr(), mode="r")), path, close=tiff.close)
+    return LazyArray(meaning.apply(zarr.open_array(series.aszarr(), mode="r")), path, close=tiff.close)
 
 
-def _ome_channels(xml: str) -> tuple[str, ...]:
+def _ome_channel_names(xml: str) -> tuple[str, ...]:
     """Return the names that OME-XML gives the channels of the first image; empty if one of them has none."""
     channels: Any = ome_pixels(xml).get("Channel", [])
     names = [str(one.get("Name", "")) for one in (channels if isinstance(channels, list) else [channels])]
     return tuple(names) if all(names) else ()
 
 
-def _record(xml: str) -> dict[str, Any]:
+def _parse_own_record(xml: str) -> dict[str, Any]:
     """Return our record in OME-XML, empty if there is none that can be read."""
-    if NAMESPACE not in xml:
+    if RECORD_NAMESPACE not in xml:
         return {}
     try:
         annotations = ElementTree.fromstring(xml).findall(".//{*}MapAnnotation")  # noqa: S314 - expat bounds entities
         for annotation in annotations:
             for entry in annotation.iterfind(".//{*}M"):
-                if annotation.get("Namespace") == NAMESPACE and entry.get("K") == RECORD:
-                    return record_of(entry.text or "{}")
+                if annotation.get("Namespace") == RECORD_NAMESPACE and entry.get("K") == RECORD_KEY:
+                    return parse_record(entry.text or "{}")
     except (ElementTree.ParseError, ValueError):
         pass
     return {}

@@ -18,19 +18,21 @@ if TYPE_CHECKING:
     Pixels = npt.NDArray[Any]
 
 PHOTOMETRIC = tifffile.PHOTOMETRIC
-COLOURS = len("RGB")
-ALPHA = "The transparency (alpha channel) of the image was left out."
-FURTHER = "Of the samples of a pixel, red, green and blue were read; the others were left out."
-PALETTE = "The file has a palette: its colours were read, not the indices."
-DISPLAYED = "The palette of the file only colours intensities, as ImageJ writes it: the intensities were read."
-INVERTED = "White is 0 in this file: intensities were inverted."
-WHITE_IS_ZERO = "White is 0 in this file; the numbers were read as they are."
-MOSAIC = "The file holds the mosaic of a colour camera: it was read as intensities."
+RGB_SAMPLES = len("RGB")
+ALPHA_NOTE = "The transparency (alpha channel) of the image was left out."
+EXTRA_SAMPLES_NOTE = "Of the samples of a pixel, red, green and blue were read; the others were left out."
+PALETTE_NOTE = "The file has a palette: its colours were read, not the indices."
+DISPLAY_PALETTE_NOTE = (
+    "The palette of the file only colours intensities, as ImageJ writes it: the intensities were read."
+)
+INVERTED_NOTE = "White is 0 in this file: intensities were inverted."
+WHITE_IS_ZERO_NOTE = "White is 0 in this file; the numbers were read as they are."
+MOSAIC_NOTE = "The file holds the mosaic of a colour camera: it was read as intensities."
 # Ways to store YCbCr from which tifffile gives the samples as they are; others (JPEG) it turns into red, green, blue.
-AS_THEY_ARE = {1, 5, 8, 32773, 32946, 34925, 50000}
+RAW_YCBCR_COMPRESSIONS = {1, 5, 8, 32773, 32946, 34925, 50000}
 COLOUR_SPACES = (PHOTOMETRIC.RGB, PHOTOMETRIC.YCBCR, PHOTOMETRIC.SEPARATED)
-OTHERS = {PHOTOMETRIC.SEPARATED: "inks (CMYK), not red, green and blue"}
-UNREADABLE = {
+CONVERTED_COLOURS = {PHOTOMETRIC.SEPARATED: "inks (CMYK), not red, green and blue"}
+UNREADABLE_COLOURS = {
     PHOTOMETRIC.CIELAB: "CIE L*a*b*",
     PHOTOMETRIC.ICCLAB: "ICC L*a*b*",
     PHOTOMETRIC.ITULAB: "ITU L*a*b*",
@@ -40,7 +42,7 @@ UNREADABLE = {
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Meaning:
+class SampleMeaning:
     """From the numbers of a TIFF to what is read.
 
     Attributes
@@ -62,7 +64,7 @@ class Meaning:
     letters: str
     dtype: np.dtype[Any]
     samples: int | None = None
-    change: Callable[[Pixels], Pixels] | None = None
+    convert: Callable[[Pixels], Pixels] | None = None
     adds_samples: bool = False
     notes: tuple[str, ...] = ()
 
@@ -72,59 +74,61 @@ class Meaning:
         return self.letters.endswith("S")
 
     @property
-    def axis(self) -> int | None:
+    def sample_axis(self) -> int | None:
         """Which axis holds the samples; None if none does."""
         return next((self.letters.index(letter) for letter in "SC" if self.samples and letter in self.letters), None)
 
     def shape(self, stored: tuple[int, ...]) -> tuple[int, ...]:
         """Return the shape of what is read from an array of this shape."""
         whole = (*stored, 0) if self.adds_samples else stored
-        axis = self.axis
+        axis = self.sample_axis
         return tuple(int(self.samples or n) if position == axis else int(n) for position, n in enumerate(whole))
 
-    def view(self, source: Any) -> Any:
+    def apply(self, source: Any) -> Any:
         """Return what a `LazyArray` slices to read an array by its meaning."""
-        return source if self.change is None else _View(self, source)
+        return source if self.convert is None else _ConvertedArray(self, source)
 
 
-class _View:
+class _ConvertedArray:
     """An array, read by its meaning where it is looked at."""
 
-    def __init__(self, meaning: Meaning, source: Any) -> None:
+    def __init__(self, meaning: SampleMeaning, source: Any) -> None:
         self._meaning, self._source = meaning, source
         self.shape, self.dtype = meaning.shape(tuple(source.shape)), meaning.dtype
         if hasattr(source, "files"):
             self.files = source.files
 
     def __getitem__(self, parts: tuple[Any, ...]) -> Pixels:
-        meaning, axis = self._meaning, self._meaning.axis
-        assert meaning.change is not None
+        meaning, axis = self._meaning, self._meaning.sample_axis
+        assert meaning.convert is not None
         if axis is None:
-            return meaning.change(np.asarray(self._source[parts]))
+            return meaning.convert(np.asarray(self._source[parts]))
         others = (*parts[:axis], *parts[axis + 1 :])
         inner = others if meaning.adds_samples else (*parts[:axis], slice(None), *parts[axis + 1 :])
         position = sum(isinstance(part, slice) for part in parts[:axis])
         block = np.asarray(self._source[inner])
-        read = meaning.change(block if meaning.adds_samples else np.moveaxis(block, position, -1))
+        read = meaning.convert(block if meaning.adds_samples else np.moveaxis(block, position, -1))
         chosen = read[..., parts[axis]]
         return np.moveaxis(chosen, -1, position) if isinstance(parts[axis], slice) else chosen
 
 
-def stored(page: Any, letters: str) -> Meaning:
+def raw_samples(page: Any, letters: str) -> SampleMeaning:
     """Return that numbers are read as they are, as labels are."""
-    return Meaning(letters, np.dtype(page.dtype).newbyteorder("="), page.samplesperpixel if "S" in letters else None)
+    return SampleMeaning(
+        letters, np.dtype(page.dtype).newbyteorder("="), page.samplesperpixel if "S" in letters else None
+    )
 
 
-def spoken(page: Any, is_imagej: bool) -> str:
+def describe_samples(page: Any, is_imagej: bool) -> str:
     """Return what the numbers of a page are, where a layer that shows them as intensities is wrong; else ""."""
     if page.photometric == PHOTOMETRIC.PALETTE and page.colormap is not None:
         return "" if is_imagej and _is_ramp(np.asarray(page.colormap)) else "indices of a palette, not intensities"
     if page.photometric == PHOTOMETRIC.MINISWHITE and np.dtype(page.dtype).kind == "u":
         return "intensities of which 0 is white"
-    return UNREADABLE.get(page.photometric) or OTHERS.get(page.photometric, "")
+    return UNREADABLE_COLOURS.get(page.photometric) or CONVERTED_COLOURS.get(page.photometric, "")
 
 
-def meaning_of(page: Any, letters: str, is_imagej: bool) -> Meaning:
+def interpret_samples(page: Any, letters: str, is_imagej: bool) -> SampleMeaning:
     """Return what the numbers of a page, and of those like it, mean.
 
     Parameters
@@ -141,24 +145,24 @@ def meaning_of(page: Any, letters: str, is_imagej: bool) -> Meaning:
     ImageError
         If they are colours of a kind that cannot be read.
     """
-    photometric, plain = page.photometric, stored(page, letters)
-    if photometric in UNREADABLE:
+    photometric, plain = page.photometric, raw_samples(page, letters)
+    if photometric in UNREADABLE_COLOURS:
         raise ImageError(
-            f"{page.parent.filehandle.path} holds colours as {UNREADABLE[photometric]}, which cannot be read.",
+            f"{page.parent.filehandle.path} holds colours as {UNREADABLE_COLOURS[photometric]}, which cannot be read.",
             "Save it with red, green and blue.",
         )
     if photometric == PHOTOMETRIC.PALETTE and page.colormap is not None:
-        return _palette(page, plain, is_imagej)
+        return _interpret_palette(page, plain, is_imagej)
     if "S" not in letters:
-        return _grey(page, plain)
+        return _interpret_grey(page, plain)
     if photometric == PHOTOMETRIC.RGB:
-        return _colours(page, plain)
+        return _interpret_colours(page, plain)
     if photometric == PHOTOMETRIC.SEPARATED:
-        return _converted(page, plain, _from_cmyk, 4)
+        return _convert_colours(page, plain, _cmyk_to_rgb, 4)
     if photometric == PHOTOMETRIC.YCBCR:
-        is_done = int(page.compression) not in AS_THEY_ARE
-        return plain if is_done else _converted(page, plain, _from_ycbcr, COLOURS)
-    return _channels(page, plain)
+        is_done = int(page.compression) not in RAW_YCBCR_COMPRESSIONS
+        return plain if is_done else _convert_colours(page, plain, _ycbcr_to_rgb, RGB_SAMPLES)
+    return _interpret_channels(page, plain)
 
 
 def _is_ramp(table: Pixels) -> bool:
@@ -166,10 +170,10 @@ def _is_ramp(table: Pixels) -> bool:
     return bool((np.diff(table.astype(np.int64).sum(0)) >= 0).all())
 
 
-def _palette(page: Any, plain: Meaning, is_imagej: bool) -> Meaning:
+def _interpret_palette(page: Any, plain: SampleMeaning, is_imagej: bool) -> SampleMeaning:
     table = np.asarray(page.colormap)
     if is_imagej and _is_ramp(table):
-        return Meaning(plain.letters, plain.dtype, notes=(DISPLAYED,))
+        return SampleMeaning(plain.letters, plain.dtype, notes=(DISPLAY_PALETTE_NOTE,))
     for step in (257, 256):  # bytes, as most programs write them
         if not (table % step).any():
             table = (table // step).astype(np.uint8)
@@ -179,54 +183,56 @@ def _palette(page: Any, plain: Meaning, is_imagej: bool) -> Meaning:
     def read(indices: Pixels) -> Pixels:
         return colours[indices]
 
-    return Meaning(f"{plain.letters}S", colours.dtype, COLOURS, read, adds_samples=True, notes=(PALETTE,))
+    return SampleMeaning(
+        f"{plain.letters}S", colours.dtype, RGB_SAMPLES, read, adds_samples=True, notes=(PALETTE_NOTE,)
+    )
 
 
-def _grey(page: Any, plain: Meaning) -> Meaning:
+def _interpret_grey(page: Any, plain: SampleMeaning) -> SampleMeaning:
     if page.photometric == PHOTOMETRIC.CFA:
-        return Meaning(plain.letters, plain.dtype, notes=(MOSAIC,))
+        return SampleMeaning(plain.letters, plain.dtype, notes=(MOSAIC_NOTE,))
     if page.photometric != PHOTOMETRIC.MINISWHITE:
         return plain
     if plain.dtype.kind != "u":  # no largest number, or bits: numpy's True is written so without being black
-        return Meaning(plain.letters, plain.dtype, notes=(WHITE_IS_ZERO,))
+        return SampleMeaning(plain.letters, plain.dtype, notes=(WHITE_IS_ZERO_NOTE,))
     top = 2 ** int(page.bitspersample) - 1
 
     def read(values: Pixels) -> Pixels:
         return np.asarray(values.dtype.type(top) - values)
 
-    return Meaning(plain.letters, plain.dtype, change=read, notes=(INVERTED,))
+    return SampleMeaning(plain.letters, plain.dtype, convert=read, notes=(INVERTED_NOTE,))
 
 
-def _colours(page: Any, plain: Meaning) -> Meaning:
+def _interpret_colours(page: Any, plain: SampleMeaning) -> SampleMeaning:
     count = page.samplesperpixel
-    if count < COLOURS:
-        return _channels(page, plain)
-    if count == COLOURS:
+    if count < RGB_SAMPLES:
+        return _interpret_channels(page, plain)
+    if count == RGB_SAMPLES:
         return plain
-    note = ALPHA if count == COLOURS + 1 else FURTHER
-    return Meaning(plain.letters, plain.dtype, COLOURS, _first(COLOURS), notes=(note,))
+    note = ALPHA_NOTE if count == RGB_SAMPLES + 1 else EXTRA_SAMPLES_NOTE
+    return SampleMeaning(plain.letters, plain.dtype, RGB_SAMPLES, _keep_first(RGB_SAMPLES), notes=(note,))
 
 
-def _channels(page: Any, plain: Meaning) -> Meaning:
+def _interpret_channels(page: Any, plain: SampleMeaning) -> SampleMeaning:
     """Return samples that are no colours, as channels; one that is a transparency is left out."""
     letters = plain.letters.replace("S", "C") if "C" not in plain.letters else plain.letters
     count = page.samplesperpixel
     kept = count - sum(int(kind) in (1, 2) for kind in page.extrasamples)
     if kept == count or kept < 1:
-        return Meaning(letters, plain.dtype, count)
+        return SampleMeaning(letters, plain.dtype, count)
     if kept == 1:
         axis = plain.letters.index("S")
-        return _single(plain, axis)
-    return Meaning(letters, plain.dtype, kept, _first(kept), notes=(ALPHA,))
+        return _single_channel(plain, axis)
+    return SampleMeaning(letters, plain.dtype, kept, _keep_first(kept), notes=(ALPHA_NOTE,))
 
 
-def _single(plain: Meaning, axis: int) -> Meaning:
+def _single_channel(plain: SampleMeaning, axis: int) -> SampleMeaning:
     """Return one channel beside a transparency: an axis of channels of length 1."""
     letters = plain.letters[:axis] + ("C" if "C" not in plain.letters else "S") + plain.letters[axis + 1 :]
-    return Meaning(letters, plain.dtype, 1, _first(1), notes=(ALPHA,))
+    return SampleMeaning(letters, plain.dtype, 1, _keep_first(1), notes=(ALPHA_NOTE,))
 
 
-def _converted(page: Any, plain: Meaning, change: Callable[[Pixels], Pixels], count: int) -> Meaning:
+def _convert_colours(page: Any, plain: SampleMeaning, convert: Callable[[Pixels], Pixels], count: int) -> SampleMeaning:
     if plain.dtype not in (np.uint8, np.uint16) or page.samplesperpixel < count:
         raise ImageError(
             f"{page.parent.filehandle.path} holds colours ({page.photometric.name}) as {page.samplesperpixel} samples "
@@ -234,17 +240,17 @@ def _converted(page: Any, plain: Meaning, change: Callable[[Pixels], Pixels], co
             "Save it with red, green and blue of 8 bits.",
         )
     note = f"The colours of the file ({page.photometric.name}) were read as red, green and blue."
-    return Meaning(plain.letters, plain.dtype, COLOURS, change, notes=(note,))
+    return SampleMeaning(plain.letters, plain.dtype, RGB_SAMPLES, convert, notes=(note,))
 
 
-def _first(count: int) -> Callable[[Pixels], Pixels]:
+def _keep_first(count: int) -> Callable[[Pixels], Pixels]:
     def read(samples: Pixels) -> Pixels:
         return samples[..., :count]
 
     return read
 
 
-def _from_cmyk(samples: Pixels) -> Pixels:
+def _cmyk_to_rgb(samples: Pixels) -> Pixels:
     """Return red, green and blue of inks without a profile."""
     top = float(np.iinfo(samples.dtype).max)
     ink = samples[..., :4].astype(np.float64)
@@ -252,7 +258,7 @@ def _from_cmyk(samples: Pixels) -> Pixels:
     return np.rint(light).astype(samples.dtype)
 
 
-def _from_ycbcr(samples: Pixels) -> Pixels:
+def _ycbcr_to_rgb(samples: Pixels) -> Pixels:
     """Return red, green and blue of luma and chroma of the full range (ITU-R BT.601)."""
     top = np.iinfo(samples.dtype).max
     luma, blue, red = (samples[..., i].astype(np.float64) - ((top + 1) // 2 if i else 0) for i in range(3))

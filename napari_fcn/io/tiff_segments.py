@@ -6,20 +6,20 @@ from math import prod
 from typing import TYPE_CHECKING, Any
 
 from napari_fcn.errors import ImageError
+from napari_fcn.io.png import PNG_SIGNATURE
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     import tifffile
 
-PADDING = 2**16  # pixels by which a picture may exceed its tile: encoders fill up blocks
-NOT_FRAMES = (0xC4, 0xC8, 0xCC)  # JPEG markers among those of frames that are none
-ALONE = (0x01, *range(0xD0, 0xD8))  # JPEG markers without a length
-SIZ = b"\xff\x4f\xff\x51"  # begins a JPEG 2000 codestream
-PNG = b"\x89PNG\r\n\x1a\n"
+MAX_PADDING_PIXELS = 2**16  # pixels by which a picture may exceed its tile: encoders fill up blocks
+NON_FRAME_MARKERS = (0xC4, 0xC8, 0xCC)  # JPEG markers among those of frames that are none
+MARKERS_WITHOUT_LENGTH = (0x01, *range(0xD0, 0xD8))  # JPEG markers without a length
+JPEG2000_START = b"\xff\x4f\xff\x51"  # begins a JPEG 2000 codestream
 
 
-def bound_segments(path: Path, page: tifffile.TiffPage) -> None:
+def limit_segment_size(path: Path, page: tifffile.TiffPage) -> None:
     """Let the decoder of a page refuse tiles that claim more pixels than they have place for.
 
     Decoders of pictures take the size from the picture, whatever the TIFF says: 65535 x 65535 pixels of JPEG need
@@ -29,8 +29,8 @@ def bound_segments(path: Path, page: tifffile.TiffPage) -> None:
     expected = prod(map(int, page.chunks))
 
     def bounded(data: bytes | None, *arguments: Any, **options: Any) -> Any:
-        size = picture_size(data or b"")
-        if size is not None and prod(size) > 2 * expected + PADDING:
+        size = encoded_size(data or b"")
+        if size is not None and prod(size) > 2 * expected + MAX_PADDING_PIXELS:
             raise ImageError(
                 f"A tile of {path} is a picture of {size[0]} x {size[1]} pixels, where {expected} have place. The file "
                 "is damaged or was made to do harm: copy or export it again."
@@ -40,30 +40,30 @@ def bound_segments(path: Path, page: tifffile.TiffPage) -> None:
     page.__dict__["decode"] = bounded  # a cached property of tifffile
 
 
-def picture_size(data: bytes) -> tuple[int, int] | None:
+def encoded_size(data: bytes) -> tuple[int, int] | None:
     """Return height and width of a JPEG, JPEG 2000 or PNG by its header; None for anything else."""
-    if data.startswith(PNG):
+    if data.startswith(PNG_SIGNATURE):
         return int.from_bytes(data[20:24], "big"), int.from_bytes(data[16:20], "big")
     if data.startswith(b"\xff\xd8"):
-        return _size_of_jpeg(data)
-    at = data.find(SIZ, 0, 4096)  # boxes may come first
+        return _jpeg_size(data)
+    at = data.find(JPEG2000_START, 0, 4096)  # boxes may come first
     if at >= 0:
         x, y, x_offset, y_offset = (int.from_bytes(data[at + k : at + k + 4], "big") for k in (8, 12, 16, 20))
         return y - y_offset, x - x_offset
     return None
 
 
-def _size_of_jpeg(data: bytes) -> tuple[int, int] | None:
+def _jpeg_size(data: bytes) -> tuple[int, int] | None:
     """Return the size that the largest frame header of a JPEG states (ITU-T T.81, B.2.2)."""
     at, found = 2, None
     while at + 9 <= len(data) and data[at] == 0xFF:
         marker = data[at + 1]
         if marker == 0xDA:  # the picture itself begins
             break
-        if marker == 0xFF or marker in ALONE:
+        if marker == 0xFF or marker in MARKERS_WITHOUT_LENGTH:
             at += 1 if marker == 0xFF else 2
             continue
-        if 0xC0 <= marker <= 0xCF and marker not in NOT_FRAMES:
+        if 0xC0 <= marker <= 0xCF and marker not in NON_FRAME_MARKERS:
             size = int.from_bytes(data[at + 5 : at + 7], "big"), int.from_bytes(data[at + 7 : at + 9], "big")
             found = max(found or size, size, key=prod)
         at += 2 + int.from_bytes(data[at + 2 : at + 4], "big")

@@ -11,8 +11,8 @@ import tifffile
 
 from napari_fcn.errors import OutputError
 from napari_fcn.io import disk
-from napari_fcn.io.staged import NpySink
-from napari_fcn.io.tiff_reader import NAMESPACE, RECORD
+from napari_fcn.io.array_writer import NpySink
+from napari_fcn.io.tiff_reader import RECORD_KEY, RECORD_NAMESPACE
 from napari_fcn.io.units import LENGTHS, PIXEL, TIMES, unit_symbol
 
 if TYPE_CHECKING:
@@ -21,12 +21,14 @@ if TYPE_CHECKING:
 
     import numpy.typing as npt
 
-    from napari_fcn.io.meta import Result
+    from napari_fcn.io.result_meta import Result
 
-CLASSIC = 2**32 - 2**26  # bytes up to which a classic TIFF is sure to hold the pixels, compressed or not, and its tags
-TILE = 512  # pixels along y and x
-LETTERS = {"t": "T", "c": "C", "z": "Z"}
-OTHERS = "QRPAHE"  # tifffile's letters for further axes; their real names are in our own record
+MAX_CLASSIC_BYTES = (
+    2**32 - 2**26
+)  # bytes up to which a classic TIFF is sure to hold the pixels, compressed or not, and its tags
+TILE_SIDE = 512  # pixels along y and x
+AXIS_LETTERS = {"t": "T", "c": "C", "z": "Z"}
+SPARE_LETTERS = "QRPAHE"  # tifffile's letters for further axes; their real names are in our own record
 
 
 class TiffSink:
@@ -37,44 +39,44 @@ class TiffSink:
 
     def __init__(self, target: Path, result: Result, temporary: Path | None = None) -> None:
         self._result = result
-        self._options = _options(target, result)
-        self._temporary = temporary or disk.beside(target)
-        self._staged = NpySink(target, result, disk.staged(self._temporary))
+        self._options = _imwrite_options(target, result)
+        self._temporary = temporary or disk.temporary_path(target)
+        self._array_sink = NpySink(target, result, disk.staging_path(self._temporary))
 
-    def put(self, where: tuple[slice, ...], block: npt.NDArray[Any]) -> None:
+    def put(self, index: tuple[slice, ...], block: npt.NDArray[Any]) -> None:
         """Store a block at an index of the file's array."""
-        self._staged.put(where, block)
+        self._array_sink.put(index, block)
 
-    def get(self, where: tuple[slice, ...]) -> npt.NDArray[Any]:
+    def get(self, index: tuple[slice, ...]) -> npt.NDArray[Any]:
         """Return what is stored at an index of the file's array."""
-        return self._staged.get(where)
+        return self._array_sink.get(index)
 
     def finish(self) -> Path:
         """Return the temporary file, complete, closed and on the disk."""
-        tifffile.imwrite(self._temporary, self._staged.array, **self._options)
-        disk.settle(self._temporary)
+        tifffile.imwrite(self._temporary, self._array_sink.array, **self._options)
+        disk.sync_to_disk(self._temporary)
         return self._temporary
 
-    def keep(self) -> None:
+    def suspend(self) -> None:
         """Close what was collected and leave it where it is."""
-        self._staged.keep()
+        self._array_sink.suspend()
 
     def discard(self) -> None:
         """Remove everything temporary."""
-        self._staged.discard()
+        self._array_sink.discard()
         disk.remove(self._temporary)
 
 
-def _options(target: Path, result: Result) -> dict[str, Any]:
+def _imwrite_options(target: Path, result: Result) -> dict[str, Any]:
     """Return the arguments of tifffile.imwrite, tried out on the metadata alone."""
     *pages, height, width = result.layout.shape
-    letters = _letters(result.layout.names)
+    letters = _axis_letters(result.layout.names)
     metadata = {
         "axes": letters,
         **_spacing(result, letters),
-        **_planes(result, letters),
-        **_channels(result),
-        **_record(result),
+        **_plane_positions(result, letters),
+        **_channel_metadata(result),
+        **_own_record(result),
     }
     try:
         tifffile.OmeXml().addimage(result.dtype, result.layout.shape, (prod(pages), 1, 1, height, width, 1), **metadata)
@@ -85,20 +87,20 @@ def _options(target: Path, result: Result) -> dict[str, Any]:
         ) from error
     return {
         "ome": True,
-        "bigtiff": result.nbytes > CLASSIC,
+        "bigtiff": result.nbytes > MAX_CLASSIC_BYTES,
         "photometric": "minisblack",
-        "tile": tuple(min(TILE, -(-n // 16) * 16) for n in (height, width)),
+        "tile": tuple(min(TILE_SIDE, -(-n // 16) * 16) for n in (height, width)),
         "compression": "zlib",
         "compressionargs": {"level": 1},
         "metadata": metadata,
-        **_resolution(result),
+        **_resolution_tags(result),
     }
 
 
-def _letters(names: tuple[str, ...]) -> str:
+def _axis_letters(names: tuple[str, ...]) -> str:
     """Return one tifffile letter per axis; the last two are the rows and columns of a page."""
-    others = iter(OTHERS)
-    return "".join(LETTERS.get(name) or next(others, "?") for name in names[:-2]) + "YX"
+    others = iter(SPARE_LETTERS)
+    return "".join(AXIS_LETTERS.get(name) or next(others, "?") for name in names[:-2]) + "YX"
 
 
 def _spacing(result: Result, letters: str) -> dict[str, Any]:
@@ -115,18 +117,18 @@ def _spacing(result: Result, letters: str) -> dict[str, Any]:
     return told
 
 
-def _planes(result: Result, letters: str) -> dict[str, Any]:
+def _plane_positions(result: Result, letters: str) -> dict[str, Any]:
     """Return the place of each plane; empty if the image lies at the origin."""
     counts = dict(zip(letters[:-2], result.layout.shape, strict=False))
     told: dict[str, Any] = {}
     for letter, axis in zip(letters, result.calibration.axes, strict=True):
         if letter in "XYZ" and axis.origin and (axis.unit in LENGTHS or axis.unit == PIXEL):
-            at = [axis.origin + i * axis.step for i in _indices(counts, letter)]
+            at = [axis.origin + i * axis.step for i in _page_indices(counts, letter)]
             told |= {f"Position{letter}": at, f"Position{letter}Unit": [unit_symbol(axis.unit)] * len(at)}
     return {"Plane": told} if told else {}
 
 
-def _indices(counts: Mapping[str, int], letter: str) -> list[int]:
+def _page_indices(counts: Mapping[str, int], letter: str) -> list[int]:
     """Return at which index of an axis each page of the file lies; 0 for an axis within pages."""
     pages = np.indices(tuple(counts.values())).reshape(len(counts), -1) if counts else np.zeros((0, 1), int)
     if letter not in counts:
@@ -134,7 +136,7 @@ def _indices(counts: Mapping[str, int], letter: str) -> list[int]:
     return [int(i) for i in pages[list(counts).index(letter)]]
 
 
-def _channels(result: Result) -> dict[str, Any]:
+def _channel_metadata(result: Result) -> dict[str, Any]:
     """Return the names and colours of the channels: one per class for probabilities, else one."""
     if "c" not in result.layout.names:
         return {"Channel": {"Name": result.kind}}
@@ -154,11 +156,11 @@ def _signed_rgba(colour: str) -> int:
     return value - 2**32 if value >= 2**31 else value
 
 
-def _record(result: Result) -> dict[str, Any]:
-    return {"MapAnnotation": {"Namespace": NAMESPACE, RECORD: json.dumps(result.record)}}
+def _own_record(result: Result) -> dict[str, Any]:
+    return {"MapAnnotation": {"Namespace": RECORD_NAMESPACE, RECORD_KEY: json.dumps(result.record)}}
 
 
-def _resolution(result: Result) -> dict[str, Any]:
+def _resolution_tags(result: Result) -> dict[str, Any]:
     """Return the resolution tags, for readers that know no OME-XML."""
     sizes = [size * 1e-6 for size in result.calibration.micrometres[-2:]]
     if min(sizes) <= 0:

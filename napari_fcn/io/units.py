@@ -38,18 +38,18 @@ TIMES = {
     "hour": ("h", "hr"),
     "day": ("d",),
 }
-WORDS = {
+UNIT_WORDS = {
     spelling.lower(): word
     for table in (LENGTHS, TIMES)
     for word, spellings in table.items()
     for spelling in (word, f"{word}s", word.replace("meter", "metre"), *spellings)
 }
-SMALLEST, LARGEST = 1e-6, 20.0  # micrometres that a pixel of a microscope may measure
+MIN_PIXEL_MICROMETRES, MAX_PIXEL_MICROMETRES = 1e-6, 20.0  # micrometres that a pixel of a microscope may measure
 
 
 def unit_word(spelling: object) -> str:
     """Return the word for a unit as a file spells it, ``"pixel"`` if there is none or it is unknown."""
-    return WORDS.get(str(spelling).strip().lower(), PIXEL)
+    return UNIT_WORDS.get(str(spelling).strip().lower(), PIXEL)
 
 
 def unit_symbol(word: str) -> str:
@@ -59,4 +59,4 @@ def unit_symbol(word: str) -> str:
 
 def is_microscopic(size: float, unit: str) -> bool:
     """Whether a microscope has pixels of this size: 72 or 300 dpi (353, 85 µm) are meant for printers."""
-    return SMALLEST <= size * MICROMETRES.get(unit, float("inf")) < LARGEST
+    return MIN_PIXEL_MICROMETRES <= size * MICROMETRES.get(unit, float("inf")) < MAX_PIXEL_MICROMETRES

@@ -19,11 +19,11 @@ from napari_fcn.io.units import PIXEL, unit_word
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
-IGNORED = ("identity",)
+IGNORED_TRANSFORMS = ("identity",)
 
 
 def zarr_calibration(
-    told: Mapping[str, Any], dataset: Mapping[str, Any], axes: Sequence[str]
+    multiscale: Mapping[str, Any], dataset: Mapping[str, Any], axes: Sequence[str]
 ) -> tuple[Calibration, tuple[str, ...]]:
     """Return size, unit and origin of the pixels of a level, and sentences about what of it cannot be used.
 
@@ -37,8 +37,8 @@ def zarr_calibration(
     axes : sequence of str
         Name of each axis.
     """
-    steps = [step for entry in (dataset, told) for step in _steps(entry)]
-    others = [kind for step in steps if (kind := _unusable(step, len(axes)))]
+    steps = [step for entry in (dataset, multiscale) for step in _transforms(entry)]
+    others = [kind for step in steps if (kind := _describe_unusable(step, len(axes)))]
     if others:
         cannot = Note(
             f"The OME-Zarr places its pixels by what cannot be used here ({', '.join(dict.fromkeys(others))}): pixel "
@@ -46,10 +46,10 @@ def zarr_calibration(
             Advice("Give the size with --voxel-size.", "Set the size on a layer of the image."),
         )
         return Calibration.unknown(len(axes)), (cannot,)
-    units = _units(told, axes)
+    units = _axis_units(multiscale, axes)
     found, bad = [], []
     for position, (name, unit) in enumerate(zip(axes, units, strict=True)):
-        axis, is_bad = _axis(steps, position, unit)
+        axis, is_bad = _combine_axis(steps, position, unit)
         found.append(UNKNOWN if name in ("c", "s") else axis)
         if is_bad and name not in ("c", "s"):
             bad.append(name)
@@ -59,41 +59,41 @@ def zarr_calibration(
     return Calibration(tuple(found)), (note,)
 
 
-def _steps(entry: Mapping[str, Any]) -> Iterable[Mapping[str, Any]]:
+def _transforms(entry: Mapping[str, Any]) -> Iterable[Mapping[str, Any]]:
     steps = entry.get("coordinateTransformations")
     return [step for step in steps if isinstance(step, dict)] if isinstance(steps, list) else []
 
 
-def _unusable(step: Mapping[str, Any], ndim: int) -> str:
+def _describe_unusable(transform: Mapping[str, Any], ndim: int) -> str:
     """Return what of a transformation cannot be used; "" if all can."""
-    kind = str(step.get("type"))
-    if kind in IGNORED:
+    kind = str(transform.get("type"))
+    if kind in IGNORED_TRANSFORMS:
         return ""
     if kind not in ("scale", "translation"):
         return f"a transformation of type {kind}"
-    if kind not in step and "path" in step:
+    if kind not in transform and "path" in transform:
         return f"a {kind} in an array of its own"
-    values = step.get(kind)
+    values = transform.get(kind)
     if not isinstance(values, list) or len(values) != ndim:
         return f"a {kind} of {len(values) if isinstance(values, list) else 'no'} numbers for {ndim} axes"
     return ""
 
 
-def _units(told: Mapping[str, Any], axes: Sequence[str]) -> list[str]:
+def _axis_units(multiscale: Mapping[str, Any], axes: Sequence[str]) -> list[str]:
     """Return the unit of each axis, pixel where it is none of length or time."""
-    stated = told.get("axes") or [None] * len(axes)
+    stated = multiscale.get("axes") or [None] * len(axes)
     words = [unit_word(axis.get("unit")) if isinstance(axis, dict) else PIXEL for axis in stated]
     kinds = {"t": SECONDS, "z": MICROMETRES, "y": MICROMETRES, "x": MICROMETRES}
     return [word if word in kinds.get(name, {word}) else PIXEL for name, word in zip(axes, words, strict=True)]
 
 
-def _axis(steps: Sequence[Mapping[str, Any]], position: int, unit: str) -> tuple[AxisCalibration, bool]:
+def _combine_axis(transforms: Sequence[Mapping[str, Any]], position: int, unit: str) -> tuple[AxisCalibration, bool]:
     """Return the calibration of one axis, and whether what is stated of it is no usable number."""
     size, origin = 1.0, 0.0
     is_stated = False
-    for step in steps:
+    for step in transforms:
         kind = str(step["type"])
-        if kind in IGNORED:
+        if kind in IGNORED_TRANSFORMS:
             continue
         number = positive(step[kind][position]) if kind == "scale" else finite(step[kind][position])
         if number is None:

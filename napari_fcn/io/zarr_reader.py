@@ -10,7 +10,7 @@ from napari_fcn.file_kinds import is_pointer, mistaken
 from napari_fcn.geometry.axes import axis_names
 from napari_fcn.geometry.calibration import Calibration
 from napari_fcn.io.image_file import ImageFile, ImageHeader
-from napari_fcn.io.lazy import LazyArray
+from napari_fcn.io.lazy_array import LazyArray
 from napari_fcn.io.zarr_calibration import zarr_calibration
 from napari_fcn.io.zarr_store import open_array, open_attributes
 
@@ -20,10 +20,10 @@ if TYPE_CHECKING:
 
     import zarr
 
-METADATA = ("zarr.json", ".zattrs", ".zgroup", ".zarray")
-DEPTH = 3  # how far above a level the group that describes it may lie: image.zarr/resolutions/s0
-EARLY = ("t", "c", "z", "y", "x")  # OME-Zarr before 0.3 had these axes always and did not name them
-NAME_OF_TYPE = {"time": "t", "channel": "c"}
+METADATA_FILES = ("zarr.json", ".zattrs", ".zgroup", ".zarray")
+MAX_GROUP_DEPTH = 3  # how far above a level the group that describes it may lie: image.zarr/resolutions/s0
+UNNAMED_AXES = ("t", "c", "z", "y", "x")  # OME-Zarr before 0.3 had these axes always and did not name them
+AXIS_BY_TYPE = {"time": "t", "channel": "c"}
 
 
 def read_zarr(path: Path, level: int, memory: float | None = None) -> ImageFile:
@@ -31,19 +31,19 @@ def read_zarr(path: Path, level: int, memory: float | None = None) -> ImageFile:
 
     Axes of length 1 stay, so that results have the shape of the stored array.
     """
-    for name in METADATA:
+    for name in METADATA_FILES:
         if is_pointer(path / name):
             raise ImageError(*mistaken(path / name) or ())
     folder, first, told = _locate(path)
     if told is None:
-        return _bare(path, memory)
+        return _read_bare_array(path, memory)
     datasets: Sequence[Mapping[str, Any]] = told.get("datasets") or []
     names = [str(dataset.get("path")) for dataset in datasets]
     index = level + (names.index(first) if first else 0)
     if not 0 <= index < len(names):
         raise ImageError(f"{path} has {len(names)} levels ({', '.join(names)}); there is no level {index}.")
-    array = _level(folder, names[index], names, memory)
-    axes = _axes(told, array.ndim)
+    array = _open_level(folder, names[index], names, memory)
+    axes = _axis_names(told, array.ndim)
     calibration, notes = zarr_calibration(told, datasets[index], axes)
     return ImageFile(
         path,
@@ -51,11 +51,11 @@ def read_zarr(path: Path, level: int, memory: float | None = None) -> ImageFile:
         axes,
         calibration,
         levels=len(names) - index + level,
-        notes=(*notes, *_which(path, folder)),
+        notes=(*notes, *_collection_note(path, folder)),
     )
 
 
-def _which(path: Path, folder: Path) -> tuple[str, ...]:
+def _collection_note(path: Path, folder: Path) -> tuple[str, ...]:
     """Return which image of a collection was read; empty if the path names an image."""
     return (f"The folder is a collection; its first image, {folder.name}, was read.",) if folder.parent == path else ()
 
@@ -81,7 +81,7 @@ def read_attributes(folder: Path) -> dict[str, Any] | None:
 
 def _locate(path: Path) -> tuple[Path, str, Mapping[str, Any] | None]:
     """Return the group of the image, the level that ``path`` names (or ""), and the multiscales entry."""
-    for folder in islice((path, *path.absolute().parents), DEPTH + 1):
+    for folder in islice((path, *path.absolute().parents), MAX_GROUP_DEPTH + 1):
         attributes = read_attributes(folder) or {}
         ome = attributes.get("ome", attributes)
         if "bioformats2raw.layout" in ome and folder == path and (folder / "0").is_dir():
@@ -98,7 +98,7 @@ def _locate(path: Path) -> tuple[Path, str, Mapping[str, Any] | None]:
     return path, "", None
 
 
-def _bare(path: Path, memory: float | None) -> ImageFile:
+def _read_bare_array(path: Path, memory: float | None) -> ImageFile:
     """Return a zarr array that no OME metadata describe."""
     try:
         array = open_array(path, memory)
@@ -112,7 +112,7 @@ def _bare(path: Path, memory: float | None) -> ImageFile:
     return ImageFile(path, LazyArray(array, path), axes, Calibration.unknown(array.ndim))
 
 
-def _level(folder: Path, name: str, names: Sequence[str], memory: float | None) -> zarr.Array[Any]:
+def _open_level(folder: Path, name: str, names: Sequence[str], memory: float | None) -> zarr.Array[Any]:
     try:
         return open_array(folder / name, memory)
     except (FileNotFoundError, KeyError) as error:
@@ -123,12 +123,12 @@ def _level(folder: Path, name: str, names: Sequence[str], memory: float | None) 
         ) from error
 
 
-def _axes(told: Mapping[str, Any], ndim: int) -> tuple[str, ...]:
+def _axis_names(multiscale: Mapping[str, Any], ndim: int) -> tuple[str, ...]:
     """Return lower-case axis names, t and c for whatever a file calls its time and its channels."""
-    stated = told.get("axes") or EARLY[-ndim:]
+    stated = multiscale.get("axes") or UNNAMED_AXES[-ndim:]
     axes = axis_names(
         [
-            NAME_OF_TYPE.get(str(axis.get("type")).lower(), str(axis["name"])) if isinstance(axis, dict) else str(axis)
+            AXIS_BY_TYPE.get(str(axis.get("type")).lower(), str(axis["name"])) if isinstance(axis, dict) else str(axis)
             for axis in stated
         ]
     )

@@ -11,8 +11,8 @@ from zarr.abc.store import RangeByteRequest
 from zarr.storage import LocalStore
 
 from napari_fcn.errors import ImageError
-from napari_fcn.io.bounds import LARGER, MEASURES, refuse_bomb, refuse_too_large
-from napari_fcn.storage import JsonError, refuse_deep
+from napari_fcn.io.bounds import CHUNK_SLACK_BYTES, DECOMPRESSED_SIZES, check_decompressed_size, check_memory
+from napari_fcn.storage import JsonError, check_nesting
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -21,40 +21,40 @@ if TYPE_CHECKING:
     from zarr.abc.store import ByteRequest
     from zarr.core.buffer import Buffer, BufferPrototype
 
-METADATA = ("zarr.json", ".zarray", ".zgroup", ".zattrs", ".zmetadata")
-MAX_METADATA = 2**26  # bytes; thousands of images in a consolidated plate have some ten million
-CHECKSUM = 4  # bytes behind the index of a shard
-ABSENT = 2**64 - 1  # how an index says that a chunk is not there
+METADATA_FILES = ("zarr.json", ".zarray", ".zgroup", ".zattrs", ".zmetadata")
+MAX_METADATA_BYTES = 2**26  # bytes; thousands of images in a consolidated plate have some ten million
+CHECKSUM_BYTES = 4  # bytes behind the index of a shard
+MISSING_CHUNK = 2**64 - 1  # how an index says that a chunk is not there
 
 
 class BoundedStore(LocalStore):
     """The files of a zarr folder; metadata of absurd size or depth and chunks that unpack to too much are refused."""
 
     codec = ""  # what packed a chunk, once the array is known
-    expected = 0  # bytes of a chunk
-    sharded = 0  # chunks in a file that holds several; 0 if each has its own
+    chunk_bytes = 0  # bytes of a chunk
+    chunks_per_shard = 0  # chunks in a file that holds several; 0 if each has its own
 
     async def get(
         self, key: str, prototype: BufferPrototype | None = None, byte_range: ByteRequest | None = None
     ) -> Buffer | None:
         """Return the content of a file, None if there is none."""
-        self._refuse_size(key)
+        self._check_file_size(key)
         found = await super().get(key, prototype, byte_range)
         if found is not None:
-            self._check(key, found, byte_range)
+            self._check_content(key, found, byte_range)
         return found
 
     def get_sync(
         self, key: str, *, prototype: BufferPrototype | None = None, byte_range: ByteRequest | None = None
     ) -> Buffer | None:
         """Return the content of a file, as newer versions of zarr may ask for it."""
-        self._refuse_size(key)
+        self._check_file_size(key)
         found: Buffer | None = super().get_sync(key, prototype=prototype, byte_range=byte_range)
         if found is not None:
-            self._check(key, found, byte_range)
+            self._check_content(key, found, byte_range)
         return found
 
-    def _refuse_size(self, key: str) -> None:
+    def _check_file_size(self, key: str) -> None:
         """Raise if a file is too large to be read, which `_check` could only say after it was."""
         path = self.root / key
         try:
@@ -62,38 +62,38 @@ class BoundedStore(LocalStore):
         except OSError:
             return
         if is_metadata(key):
-            if size > MAX_METADATA:
+            if size > MAX_METADATA_BYTES:
                 raise ImageError(f"{path} has {size} bytes, too many for a description. Export the image again.")
-        elif self.expected and not self.sharded and size > 2 * self.expected + LARGER:
-            refuse_too_large(path, size, "A chunk")
+        elif self.chunk_bytes and not self.chunks_per_shard and size > 2 * self.chunk_bytes + CHUNK_SLACK_BYTES:
+            check_memory(path, size, "A chunk")
 
-    def _check(self, key: str, found: Buffer, byte_range: ByteRequest | None) -> None:
+    def _check_content(self, key: str, content: Buffer, byte_range: ByteRequest | None) -> None:
         """Raise if what a file holds is too deep, or would become too large."""
         if is_metadata(key):
             try:
-                refuse_deep(found.to_bytes(), MAX_METADATA)
+                check_nesting(content.to_bytes(), MAX_METADATA_BYTES)
             except JsonError as error:
                 raise ImageError(f"{self.root / key} cannot be read: {error}. Export the image again.") from error
-        elif self.codec and self.expected:
-            data = found.as_numpy_array().view("u1").data
-            for start, end in self._spans(data, byte_range):
-                refuse_bomb(self.root / key, self.codec, data[start:end], self.expected)
+        elif self.codec and self.chunk_bytes:
+            data = content.as_numpy_array().view("u1").data
+            for start, end in self._chunk_spans(data, byte_range):
+                check_decompressed_size(self.root / key, self.codec, data[start:end], self.chunk_bytes)
 
-    def _spans(self, data: memoryview, byte_range: ByteRequest | None) -> Iterator[tuple[int, int]]:
+    def _chunk_spans(self, data: memoryview, byte_range: ByteRequest | None) -> Iterator[tuple[int, int]]:
         """Yield where packed chunks begin and end in what was read from a file; its index at the end is none."""
-        if not self.sharded or (isinstance(byte_range, RangeByteRequest) and byte_range.start):
+        if not self.chunks_per_shard or (isinstance(byte_range, RangeByteRequest) and byte_range.start):
             yield 0, len(data)
         elif byte_range is None:
-            index = data[-16 * self.sharded - CHECKSUM : len(data) - CHECKSUM]
+            index = data[-16 * self.chunks_per_shard - CHECKSUM_BYTES : len(data) - CHECKSUM_BYTES]
             for at in range(0, len(index), 16):
                 start, size = struct.unpack("<QQ", index[at : at + 16])
-                if start != ABSENT:
+                if start != MISSING_CHUNK:
                     yield start, start + size
 
 
 def is_metadata(key: str) -> bool:
     """Whether a file of a zarr describes it."""
-    return key.rsplit("/", 1)[-1] in METADATA
+    return key.rsplit("/", 1)[-1] in METADATA_FILES
 
 
 def open_array(folder: Path, memory: float | None = None) -> zarr.Array[Any]:
@@ -109,9 +109,9 @@ def open_array(folder: Path, memory: float | None = None) -> zarr.Array[Any]:
     if 0 in chunk:
         raise ImageError(f"{folder} has chunks of {' x '.join(map(str, chunk))} pixels. Export the image again.")
     nbytes = prod(chunk) * array.dtype.itemsize
-    refuse_too_large(folder, nbytes, f"A chunk of {' x '.join(map(str, chunk))} pixels", memory)
+    check_memory(folder, nbytes, f"A chunk of {' x '.join(map(str, chunk))} pixels", memory)
     store: Any = array.store
-    store.codec, store.sharded, store.expected = *_packing(array), nbytes
+    store.codec, store.chunks_per_shard, store.chunk_bytes = *_compression(array), nbytes
     return array
 
 
@@ -120,7 +120,7 @@ def open_attributes(folder: Path) -> dict[str, Any]:
     return dict(zarr.open_group(BoundedStore(folder, read_only=True), mode="r").attrs)
 
 
-def _packing(array: zarr.Array[Any]) -> tuple[str, int]:
+def _compression(array: zarr.Array[Any]) -> tuple[str, int]:
     """Return the name of what packed a chunk, "" if nothing did, and how many chunks a file holds if several."""
     described: Any = array.metadata.to_dict()
     if described.get("zarr_format") == 2:
@@ -135,4 +135,4 @@ def _packing(array: zarr.Array[Any]) -> tuple[str, int]:
         if not sharded:
             return "", 0
     names = [str(codec["name"]).removeprefix("numcodecs.") for codec in codecs]
-    return next((name for name in reversed(names) if name in MEASURES), ""), sharded
+    return next((name for name in reversed(names) if name in DECOMPRESSED_SIZES), ""), sharded

@@ -17,7 +17,7 @@ from zarr.codecs import ZstdCodec
 from napari_fcn.errors import DECODE_ERRORS, OutputError
 from napari_fcn.geometry.axes import SPACE
 from napari_fcn.io import disk
-from napari_fcn.io.finding import stem
+from napari_fcn.io.image_paths import image_stem
 from napari_fcn.io.units import LENGTHS, TIMES
 
 if TYPE_CHECKING:
@@ -27,11 +27,11 @@ if TYPE_CHECKING:
     import numpy.typing as npt
 
     from napari_fcn.geometry.calibration import Calibration
-    from napari_fcn.io.meta import Result
+    from napari_fcn.io.result_meta import Result
 
-CHUNKS = {2: (512, 512), 3: (32, 256, 256)}  # pixels along the axes in space: 0.25 MB (classes) to 8 MB
-SMALLEST = 256  # pixels: an image that fits in this square needs no coarser level
-ISOTROPIC = 1.5  # ratio of spacings up to which an axis is halved along with the finest
+CHUNK_SHAPES = {2: (512, 512), 3: (32, 256, 256)}  # pixels along the axes in space: 0.25 MB (classes) to 8 MB
+COARSEST_SIDE = 256  # pixels: an image that fits in this square needs no coarser level
+MAX_ANISOTROPY = 1.5  # ratio of spacings up to which an axis is halved along with the finest
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,9 +57,9 @@ class ZarrSink:
 
     def __init__(self, target: Path, result: Result, temporary: Path | None = None) -> None:
         self._result = result
-        self._levels = pyramid(result.layout.names, result.layout.shape, lengths(result))
-        self._attributes = attributes(target, result, self._levels)
-        self._temporary = temporary or disk.beside(target)
+        self._levels = plan_pyramid(result.layout.names, result.layout.shape, pyramid_spacing(result))
+        self._attributes = group_attributes(target, result, self._levels)
+        self._temporary = temporary or disk.temporary_path(target)
         if self._reopen():
             return
         try:
@@ -69,13 +69,13 @@ class ZarrSink:
             self.discard()
             raise
 
-    def put(self, where: tuple[slice, ...], block: npt.NDArray[Any]) -> None:
+    def put(self, index: tuple[slice, ...], block: npt.NDArray[Any]) -> None:
         """Store a block at an index of the finest level."""
-        self._finest[where] = block
+        self._finest[index] = block
 
-    def get(self, where: tuple[slice, ...]) -> npt.NDArray[Any]:
+    def get(self, index: tuple[slice, ...]) -> npt.NDArray[Any]:
         """Return what is stored at an index of the finest level."""
-        return np.asarray(self._finest[where])
+        return np.asarray(self._finest[index])
 
     def finish(self) -> Path:
         """Return the temporary folder with all levels and metadata."""
@@ -84,15 +84,17 @@ class ZarrSink:
         for index, coarser in enumerate(self._levels[1:], start=1):
             array = self._create(index)
             steps = tuple(b // a for a, b in zip(level.factors, coarser.factors, strict=True))
-            for where in _chunks(array.shape, array.chunks):
+            for where in _iterate_chunks(array.shape, array.chunks):
                 source = tuple(slice(s.start * n, s.stop * n) for s, n in zip(where, steps, strict=True))
                 block = np.asarray(finer[source])
-                array[where] = mean_of(block, steps) if mean else block[tuple(slice(None, None, n) for n in steps)]
+                array[where] = (
+                    downsample_mean(block, steps) if mean else block[tuple(slice(None, None, n) for n in steps)]
+                )
             finer, level = array, coarser
         self._group.attrs.update(self._attributes)
         return self._temporary
 
-    def keep(self) -> None:
+    def suspend(self) -> None:
         """Leave the folder where it is; nothing of it is open."""
 
     def discard(self) -> None:
@@ -111,7 +113,7 @@ class ZarrSink:
             return False
         for half in self._temporary.rglob("*.partial"):  # what a store that was interrupted had not renamed yet
             disk.remove(half)
-        for where in _chunks(self._finest.shape, self._finest.chunks):
+        for where in _iterate_chunks(self._finest.shape, self._finest.chunks):
             try:
                 self._finest[where]
             except DECODE_ERRORS:
@@ -131,23 +133,23 @@ class ZarrSink:
         )
 
 
-def pyramid(names: Sequence[str], shape: Sequence[int], scale: Sequence[float]) -> list[PyramidLevel]:
+def plan_pyramid(names: Sequence[str], shape: Sequence[int], scale: Sequence[float]) -> list[PyramidLevel]:
     """Return the levels from the finest on, each half as long along its finest axes in space.
 
     An axis that is sampled more coarsely waits until the others have caught up, so that voxels become cubes.
     """
     levels = [PyramidLevel(tuple(shape), (1,) * len(shape))]
     space = [axis for axis, name in enumerate(names) if name in SPACE]
-    while max(levels[-1].shape[axis] for axis in space) > SMALLEST:
+    while max(levels[-1].shape[axis] for axis in space) > COARSEST_SIDE:
         factors = levels[-1].factors
         spacing = {axis: scale[axis] * factors[axis] for axis in space if levels[-1].shape[axis] > 1}
-        halved = [axis for axis in spacing if spacing[axis] <= ISOTROPIC * min(spacing.values())]
+        halved = [axis for axis in spacing if spacing[axis] <= MAX_ANISOTROPY * min(spacing.values())]
         factors = tuple(n * 2 if axis in halved else n for axis, n in enumerate(factors))
         levels.append(PyramidLevel(tuple(ceil(n / f) for n, f in zip(shape, factors, strict=True)), factors))
     return levels
 
 
-def lengths(result: Result) -> tuple[float, ...]:
+def pyramid_spacing(result: Result) -> tuple[float, ...]:
     """Return the sizes of the pixels as `pyramid` compares them: along the axes in space in one unit."""
     names = result.layout.names
     space = [axis for axis, name in enumerate(names) if name in SPACE and result.layout.source[axis] is not None]
@@ -155,7 +157,7 @@ def lengths(result: Result) -> tuple[float, ...]:
     return tuple(by_axis.get(axis, 1.0) for axis in range(len(names)))
 
 
-def mean_of(block: npt.NDArray[Any], steps: Sequence[int]) -> npt.NDArray[Any]:
+def downsample_mean(block: npt.NDArray[Any], steps: Sequence[int]) -> npt.NDArray[Any]:
     """Return the means of pairs of neighbours along each axis whose step is 2; an odd last one stays."""
     mean = block.astype(np.result_type(block.dtype, np.float32))
     for axis, step in enumerate(steps):
@@ -170,11 +172,11 @@ def mean_of(block: npt.NDArray[Any], steps: Sequence[int]) -> npt.NDArray[Any]:
 def _chunk_shape(names: Sequence[str], shape: Sequence[int]) -> tuple[int, ...]:
     """Return one plane or a slab of planes of one channel and time point."""
     space = [axis for axis, name in enumerate(names) if name in SPACE]
-    longest = dict(zip(space, CHUNKS[len(space)], strict=True))
+    longest = dict(zip(space, CHUNK_SHAPES[len(space)], strict=True))
     return tuple(min(n, longest.get(axis, 1)) for axis, n in enumerate(shape))
 
 
-def _chunks(shape: Sequence[int], chunks: Sequence[int]) -> Iterator[tuple[slice, ...]]:
+def _iterate_chunks(shape: Sequence[int], chunks: Sequence[int]) -> Iterator[tuple[slice, ...]]:
     """Yield the chunks of an array, clipped at its end."""
     spans = [
         [slice(start, min(start + length, n)) for start in range(0, n, length)]
@@ -183,17 +185,19 @@ def _chunks(shape: Sequence[int], chunks: Sequence[int]) -> Iterator[tuple[slice
     yield from product(*spans)
 
 
-def attributes(target: Path, result: Result, levels: Sequence[PyramidLevel]) -> dict[str, Any]:
+def group_attributes(target: Path, result: Result, levels: Sequence[PyramidLevel]) -> dict[str, Any]:
     """Return the attributes of the group, checked against the OME-Zarr 0.5 specification."""
     mean = result.kind.startswith("probabilities")
     multiscale: dict[str, Any] = {
-        "name": stem(target),
-        "axes": [_axis(name, unit) for name, unit in zip(result.layout.names, result.calibration.units, strict=True)],
-        "datasets": [_dataset(index, level, result.calibration, mean) for index, level in enumerate(levels)],
+        "name": image_stem(target),
+        "axes": [
+            _axis_metadata(name, unit) for name, unit in zip(result.layout.names, result.calibration.units, strict=True)
+        ],
+        "datasets": [_dataset_metadata(index, level, result.calibration, mean) for index, level in enumerate(levels)],
         "type": "mean" if mean else "nearest",
     }
     ome: dict[str, Any] = {"version": "0.5", "multiscales": [multiscale]}
-    ome |= {"omero": _omero(result)} if mean else {"image-label": _image_label(result)}
+    ome |= {"omero": _omero_metadata(result)} if mean else {"image-label": _label_metadata(result)}
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # units of its own are the image's choice
@@ -207,13 +211,13 @@ def attributes(target: Path, result: Result, levels: Sequence[PyramidLevel]) -> 
     return {"ome": ome, "napari_fcn": result.record}
 
 
-def _axis(name: str, unit: str) -> dict[str, str]:
+def _axis_metadata(name: str, unit: str) -> dict[str, str]:
     kind = "space" if name in SPACE else {"t": "time", "c": "channel"}.get(name, "other")
     is_real = unit in (LENGTHS if kind == "space" else TIMES)
     return {"name": name, "type": kind, **({"unit": unit} if is_real else {})}
 
 
-def _dataset(index: int, level: PyramidLevel, finest: Calibration, mean: bool) -> dict[str, Any]:
+def _dataset_metadata(index: int, level: PyramidLevel, finest: Calibration, mean: bool) -> dict[str, Any]:
     """Return where a level lies: means sit amid their pixels, picked labels on the first of them.
 
     The format asks for a scale: of an axis that nobody measured it is 1 and has no unit.
@@ -226,7 +230,7 @@ def _dataset(index: int, level: PyramidLevel, finest: Calibration, mean: bool) -
     return {"path": str(index), "coordinateTransformations": steps}
 
 
-def _omero(result: Result) -> dict[str, Any]:
+def _omero_metadata(result: Result) -> dict[str, Any]:
     """Return name, colour and range of each class's channel."""
     count = result.layout.shape[result.layout.names.index("c")]
     classes = result.meta.classes or tuple((f"class {i}", "#ffffff") for i in range(count))
@@ -239,7 +243,7 @@ def _omero(result: Result) -> dict[str, Any]:
     }
 
 
-def _image_label(result: Result) -> dict[str, Any]:
+def _label_metadata(result: Result) -> dict[str, Any]:
     """Return colour and name of each class; objects have none."""
     if result.kind != "classes" or not result.meta.classes:
         return {}

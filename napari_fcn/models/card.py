@@ -16,7 +16,7 @@ from napari_fcn.nets.size import count_parameters
 from napari_fcn.nets.spec import NetSpec
 from napari_fcn.nets.validation import is_whole
 from napari_fcn.storage import parse_json
-from napari_fcn.storage.schema import SchemaError, validated
+from napari_fcn.storage.schema import SchemaError, validate
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -125,7 +125,7 @@ class ModelInfo:
             If the text is no such description; nothing is built from what it describes.
         """
         data = parse_json(text, MAX_HEADER)
-        said = validated(Description, data)
+        said = validate(Description, data)
         spec = NetSpec.from_dict(said.spec)
         for name, values in (("voxel_size", said.voxel_size), ("origin", said.origin)):
             needed = spec.ndim if name == "voxel_size" else spec.classes

@@ -16,7 +16,7 @@ from napari_fcn.errors import ModelError, OutputError
 from napari_fcn.models.card import KEY, ModelInfo, read_info
 from napari_fcn.models.header import MAX_HEADER, read_header
 from napari_fcn.nets.size import count_parameters
-from napari_fcn.storage import NO_INPUTS, replacing
+from napari_fcn.storage import NO_INPUTS, replace_file
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -128,7 +128,7 @@ class Checkpoint:
         inputs.check_file(path)
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
-            with replacing(path, inputs) as part, part.open("xb") as file:  # which is closed before it gets its name
+            with replace_file(path, inputs) as part, part.open("xb") as file:  # which is closed before it gets its name
                 file.write(save(dict(self.weights), metadata={KEY: _short(self.info).to_json()}))
                 file.flush()
                 os.fsync(file.fileno())

@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 from pydantic import Field, JsonValue
 
-from napari_fcn.storage.schema import MAX_NAME, Colour, Name, Number, Part, Positive, Text
+from napari_fcn.storage.schema import MAX_NAME, Colour, Name, Number, Positive, StrictModel, Text
 
 MOST_CLASSES = 255
 MOST_SCORES = 1000
@@ -15,14 +15,14 @@ MOST_COMMITS = 100_000
 MOST_AXES = 3
 
 
-class ClassPart(Part):
+class ClassPart(StrictModel):
     """A class: name and colour."""
 
     name: Name
     colour: Colour
 
 
-class NormaliserPart(Part):
+class NormaliserPart(StrictModel):
     """How intensities are scaled."""
 
     method: Annotated[str, Field(max_length=100)] = "percentile"
@@ -31,7 +31,7 @@ class NormaliserPart(Part):
     limit: Positive = 4.0
 
 
-class CardPart(Part):
+class CardPart(StrictModel):
     """Where a model comes from."""
 
     name: Annotated[str, Field(max_length=MAX_NAME)] = ""
@@ -49,7 +49,7 @@ Classes = Annotated[list[ClassPart], Field(max_length=MOST_CLASSES)]
 VoxelSize = Annotated[list[Positive], Field(max_length=MOST_AXES)]
 
 
-class Description(Part, extra="ignore"):
+class Description(StrictModel, extra="ignore"):
     """All that a model file says beside its weights; the network is checked by `NetSpec` itself."""
 
     spec: dict[str, Any]
@@ -63,7 +63,7 @@ class Description(Part, extra="ignore"):
     )
 
 
-class Recipe(Part, extra="ignore"):
+class Recipe(StrictModel, extra="ignore"):
     """All that the file of a recipe says; a class is a pair of name and colour there."""
 
     classes: Annotated[list[Annotated[list[str], Field(min_length=2, max_length=2)]], Field(max_length=MOST_CLASSES)]

@@ -12,7 +12,7 @@ from pydantic import Field
 from napari_fcn.errors import ModelError
 from napari_fcn.file_kinds import mistaken
 from napari_fcn.storage import JsonError, parse_json
-from napari_fcn.storage.schema import Part, SchemaError, validated
+from napari_fcn.storage.schema import SchemaError, StrictModel, validate
 from napari_fcn.system_errors import refused
 
 if TYPE_CHECKING:
@@ -27,7 +27,7 @@ BYTES = {"F64": 8, "F32": 4, "F16": 2, "BF16": 2, "I64": 8, "I32": 4, "I16": 2, 
 Length = Annotated[int, Field(ge=0, lt=2**48)]
 
 
-class TensorPart(Part):
+class TensorPart(StrictModel):
     """What a header says of one tensor."""
 
     dtype: Annotated[str, Field(max_length=20)]
@@ -117,7 +117,7 @@ def _shapes(head: Mapping[str, Any], size: int) -> dict[str, tuple[int, ...]]:
         raise SchemaError(f"{len(head)} tensors; up to {MOST_TENSORS} are read")
     shapes, spans = {}, []
     for name, entry in head.items():
-        tensor = validated(TensorPart, entry)
+        tensor = validate(TensorPart, entry)
         if tensor.dtype not in BYTES:
             raise SchemaError(f"numbers of another type than {', '.join(BYTES)}")
         begin, end = tensor.data_offsets

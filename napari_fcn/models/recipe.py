@@ -15,7 +15,7 @@ from napari_fcn.models.normalise import Normaliser
 from napari_fcn.nets.size import count_parameters
 from napari_fcn.nets.spec import NetSpec
 from napari_fcn.storage import parse_json, read_json
-from napari_fcn.storage.schema import validated
+from napari_fcn.storage.schema import validate
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -117,8 +117,8 @@ def read_recipe(path: Path, spec: NetSpec, command: str) -> ModelInfo:
         If the file is missing, is not such a recipe, or names another number of classes than the network has.
     """
     try:
-        said = validated(Recipe, read_json(path))
-        classes = [validated(ClassPart, {"name": name, "colour": colour}) for name, colour in said.classes]
+        said = validate(Recipe, read_json(path))
+        classes = [validate(ClassPart, {"name": name, "colour": colour}) for name, colour in said.classes]
         labels = tuple(ClassLabel(label.name, label.colour) for label in classes)
         card = replace(card_of(said.card), recipe=command)
         return ModelInfo(spec, Normaliser(), labels, tuple(said.voxel_size), card)

@@ -14,7 +14,7 @@ from napari_fcn.project.image import find_image
 from napari_fcn.project.open_checks import folder_of, locked, sweep
 from napari_fcn.project.record import ProjectRecord, without_weights
 from napari_fcn.project.weights import CommitFolder
-from napari_fcn.storage.atomic import unwritable, write_json
+from napari_fcn.storage.atomic import unwritable_error, write_json
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -125,7 +125,7 @@ class Project:
             sweep(folder)
         except OSError as error:
             lock.release()
-            raise unwritable(folder, error) from error
+            raise unwritable_error(folder, error) from error
         except BaseException:
             lock.release()
             raise
@@ -241,7 +241,7 @@ class Project:
         try:
             write_json(self.path / manifest.IMAGE, self.image.to_dict())
         except OSError as error:
-            raise unwritable(self.path / manifest.IMAGE, error) from error
+            raise unwritable_error(self.path / manifest.IMAGE, error) from error
 
     def flush(self) -> None:
         """Try again to write what the disk refused.

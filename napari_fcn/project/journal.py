@@ -16,7 +16,7 @@ import numpy as np
 from napari_fcn.errors import ProjectError
 from napari_fcn.project import blocks
 from napari_fcn.project.lines import Damaged, Line, decode, encode, in_order, scan
-from napari_fcn.storage.atomic import damaged, own_copy, unreadable, why, write_file
+from napari_fcn.storage.atomic import break_hard_link, damaged_error, describe_os_error, unreadable_error, write_file
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -95,9 +95,9 @@ class Journal:
             with journal._path.open("rb") as file:
                 journal._read(file, is_whole)
         except FileNotFoundError:
-            raise damaged(journal._path, "it is missing") from None
+            raise damaged_error(journal._path, "it is missing") from None
         except OSError as error:
-            raise unreadable(Path(error.filename or journal._path), error) from error
+            raise unreadable_error(Path(error.filename or journal._path), error) from error
         return journal
 
     def _read(self, file: BinaryIO, is_whole: Callable[[Entry], bool]) -> None:
@@ -130,7 +130,7 @@ class Journal:
         file.seek(start)
         decoded = decode(file.read(length))
         if decoded is None:
-            raise damaged(self._path, "it was changed while it was open")
+            raise damaged_error(self._path, "it was changed while it was open")
         return decoded[0]
 
     @property
@@ -151,7 +151,7 @@ class Journal:
         OSError
             If the system refuses.
         """
-        own_copy(self._path)
+        break_hard_link(self._path)
         with self._path.open("r+b") as file:
             file.seek(self._end)
             tail = file.read(self.torn)
@@ -172,7 +172,7 @@ class Journal:
     def _keep(self, tail: bytes) -> None:
         """Append what is cut off to a file beside."""
         if (self.folder / DROPPED).exists():
-            own_copy(self.folder / DROPPED)
+            break_hard_link(self.folder / DROPPED)
         with (self.folder / DROPPED).open("ab") as dropped:
             dropped.write(tail if tail.endswith(b"\n") else tail + b"\n")
             dropped.flush()
@@ -217,8 +217,8 @@ class Journal:
                 del self._waiting[n]
         except OSError as error:
             raise ProjectError(
-                f"The last strokes cannot be written to {self.folder}: {why(error)}. They are not lost: they are in "
-                f"the layer and in memory (waiting: {len(self._waiting)}). Make room on the disk or put the folder "
+                f"The last strokes cannot be written to {self.folder}: {describe_os_error(error)}. They are not lost: "
+                f"layer and memory hold them (waiting: {len(self._waiting)}). Make room on the disk or put the folder "
                 "back, then paint on: they are written with the next stroke. Do not close the window before."
             ) from error
 
@@ -256,7 +256,7 @@ class Journal:
                     else:
                         yield self._entry(file, *self._places[n])
         except OSError as error:
-            raise unreadable(self._path, error) from error
+            raise unreadable_error(self._path, error) from error
 
     def block(self, entry: Entry, region: Region) -> npt.NDArray[np.uint8]:
         """Return the label values of an entry; what may be raised is that of `blocks.content`."""

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from napari_fcn.project.schema import ENTRIES, check_entry
 from napari_fcn.storage import JsonError, parse_json
-from napari_fcn.storage.atomic import SUM, checksum, write_file
+from napari_fcn.storage.atomic import CHECKSUM_KEY, checksum, write_file
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -103,14 +103,14 @@ def read_end(folder: Path) -> End:
 def encode(entry: Entry) -> bytes:
     """Return the line of an entry."""
     text = json.dumps(entry, separators=(",", ":")).encode()
-    return text[:-1] + f',"{SUM}":"{checksum(text)}"}}\n'.encode()
+    return text[:-1] + f',"{CHECKSUM_KEY}":"{checksum(text)}"}}\n'.encode()
 
 
 def decode(text: bytes) -> tuple[Entry, bool] | None:
     """Return the entry in a text, without its checksum, and whether it had one; None if it is not whole."""
     seal = _SEAL.search(text)
     is_sealed = False
-    if seal is not None and (seal[1] == SUM.encode() or (len(seal[1]) < 4 and _HEX.search(seal[2]))):
+    if seal is not None and (seal[1] == CHECKSUM_KEY.encode() or (len(seal[1]) < 4 and _HEX.search(seal[2]))):
         text = text[: seal.start()] + b"}"
         is_sealed = checksum(text).encode() == seal[2]
         if not is_sealed:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from napari_fcn import storage
 from napari_fcn.errors import ProjectError
 from napari_fcn.project import blocks, journal
-from napari_fcn.storage.atomic import unreadable
+from napari_fcn.storage.atomic import unreadable_error
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -20,11 +20,11 @@ def check_links(folder: Path) -> None:
     strokes that are painted from then on stand in the journal (`blocks.describe`).
     """
     try:
-        links = list(storage.links_inside(folder))
+        links = list(storage.find_links(folder))
         if links == [folder / blocks.FOLDER] and not _has_files(folder / journal.NAME):
             return
     except OSError as error:
-        raise unreadable(folder, error) from error
+        raise unreadable_error(folder, error) from error
     if links:
         raise ProjectError(
             f"The project {folder} was not opened: {links[0].relative_to(folder)} in it is a link, or no file, and may "

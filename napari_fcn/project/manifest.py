@@ -18,12 +18,12 @@ from napari_fcn.project.links import check_links
 from napari_fcn.project.schema import check_image, check_start
 from napari_fcn.settings import TeachSettings
 from napari_fcn.storage.atomic import (
-    PART,
-    check_sum,
-    damaged,
+    PART_SUFFIX,
+    damaged_error,
     read_json,
     sync_folder,
-    unwritable,
+    unwritable_error,
+    verify_checksum,
     write_file,
     write_json,
 )
@@ -95,7 +95,7 @@ def write_folder(path: Path, how: Manifest, image: ImageRecord, checkpoint: Chec
     """
     if os.path.lexists(path):
         raise ProjectError(f"{path} exists already. Open it, or choose another name for the new project.")
-    part = path.with_name(wrapped(path.name, ".", f"-{secrets.token_hex(4)}{PART}"))
+    part = path.with_name(wrapped(path.name, ".", f"-{secrets.token_hex(4)}{PART_SUFFIX}"))
     try:
         for name in (blocks.FOLDER, weights.FOLDER):
             (part / name).mkdir(parents=True)
@@ -106,7 +106,7 @@ def write_folder(path: Path, how: Manifest, image: ImageRecord, checkpoint: Chec
             checkpoint.save(part / MODEL)
         os.rename(part, path)
     except OSError as error:
-        raise unwritable(path, error) from error
+        raise unwritable_error(path, error) from error
     finally:
         shutil.rmtree(part, ignore_errors=True)
     sync_folder(path.parent)
@@ -156,9 +156,9 @@ def read_start(folder: Path) -> Manifest:
             f"The project {folder} has format {number}, made by napari-fcn {data.get('version', '?')}; this napari-fcn "
             f"reads up to {FORMAT}. Update napari-fcn."
         )
-    check_sum(folder / PROJECT, data)
+    verify_checksum(folder / PROJECT, data)
     if number != FORMAT:
-        raise damaged(folder / PROJECT, f"it has format {number}")
+        raise damaged_error(folder / PROJECT, f"it has format {number}")
     try:
         check_start(data)
         model = data["model"] or {"name": "", "hash": ""}
@@ -167,7 +167,7 @@ def read_start(folder: Path) -> Manifest:
             str(data["version"]), str(data["created"]), str(model["name"]), str(model["hash"]), classes, settings
         )
     except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise damaged(folder / PROJECT, f"{type(error).__name__}: {error}") from error
+        raise damaged_error(folder / PROJECT, f"{type(error).__name__}: {error}") from error
 
 
 def read_image(folder: Path) -> ImageRecord:
@@ -179,12 +179,12 @@ def read_image(folder: Path) -> ImageRecord:
         If it is damaged.
     """
     data = read_json(folder / IMAGE)
-    check_sum(folder / IMAGE, data)
+    verify_checksum(folder / IMAGE, data)
     try:
         check_image(data)
         return ImageRecord.from_dict(data)
     except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise damaged(folder / IMAGE, f"{type(error).__name__}: {error}") from error
+        raise damaged_error(folder / IMAGE, f"{type(error).__name__}: {error}") from error
 
 
 def as_settings(data: dict[str, Any]) -> TeachSettings:

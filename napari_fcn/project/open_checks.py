@@ -8,12 +8,12 @@ from pathlib import Path
 from napari_fcn.errors import ProjectError
 from napari_fcn.project import blocks, manifest, weights
 from napari_fcn.storage import is_link
-from napari_fcn.storage.atomic import PART, unwritable
-from napari_fcn.storage.lock import NAME, Lock
+from napari_fcn.storage.atomic import PART_SUFFIX, unwritable_error
+from napari_fcn.storage.lock import LOCK_NAME, Lock
 
 # What `write_file` and `Lock` call a file of ours while they make or remove it.
 OURS = r"project\.json|image\.json|journal\.(jsonl|end|dropped)|\d{6,}\.bin|\d{4,}\.safetensors"
-LEFT_OVER = re.compile(rf"\.({OURS})-[0-9a-f]{{8}}{re.escape(PART)}|\.{NAME}-[0-9a-f]{{8}}")
+LEFT_OVER = re.compile(rf"\.({OURS})-[0-9a-f]{{8}}{re.escape(PART_SUFFIX)}|\.{LOCK_NAME}-[0-9a-f]{{8}}")
 
 
 def folder_of(path: str | Path) -> Path:
@@ -36,7 +36,7 @@ def locked(folder: Path) -> Lock:
         return Lock(folder)
     except OSError as error:
         raise ProjectError(
-            f"{unwritable(folder, error)} It can be opened read-only, and a copy of it can be opened."
+            f"{unwritable_error(folder, error)} It can be opened read-only, and a copy of it can be opened."
         ) from error
 
 

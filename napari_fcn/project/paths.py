@@ -14,7 +14,7 @@ from napari_fcn.file_names import wrapped
 from napari_fcn.project import blocks, journal, lines
 from napari_fcn.project.links import check_links
 from napari_fcn.storage import is_link, lock
-from napari_fcn.storage.atomic import PART, sync_folder, unwritable
+from napari_fcn.storage.atomic import PART_SUFFIX, sync_folder, unwritable_error
 
 SUFFIX = ".fcn"
 ENDINGS = re.compile(r"(\.ome)?\.(tiff?|zarr|npy|png|jpe?g|fasta|fa)$", re.IGNORECASE)
@@ -65,7 +65,7 @@ def copy_project(path: str | Path, target: str | Path) -> Path:
         raise ProjectError(f"{target} exists already. Choose another name for the copy.")
     if path.is_dir():
         check_links(path)
-    part = target.with_name(wrapped(target.name, ".", f"-{secrets.token_hex(4)}{PART}"))
+    part = target.with_name(wrapped(target.name, ".", f"-{secrets.token_hex(4)}{PART_SUFFIX}"))
     try:
         part.mkdir(parents=True)
         if (path / lines.END).exists():
@@ -73,11 +73,13 @@ def copy_project(path: str | Path, target: str | Path) -> Path:
         shutil.copy2(path / journal.NAME, part)  # next: what its entries speak of is on the disk before them
         (part / blocks.FOLDER).mkdir()
         linked = [blocks.FOLDER] if is_link(path / blocks.FOLDER) else []
-        skipped = shutil.ignore_patterns(lock.NAME, f".{lock.NAME}-*", f"*{PART}", journal.NAME, lines.END, *linked)
+        skipped = shutil.ignore_patterns(
+            lock.LOCK_NAME, f".{lock.LOCK_NAME}-*", f"*{PART_SUFFIX}", journal.NAME, lines.END, *linked
+        )
         shutil.copytree(path, part, ignore=skipped, dirs_exist_ok=True)
         os.rename(part, target)
     except OSError as error:
         shutil.rmtree(part, ignore_errors=True)
-        raise unwritable(target, error) from error
+        raise unwritable_error(target, error) from error
     sync_folder(target.parent)
     return target

@@ -13,7 +13,7 @@ from napari_fcn.project import blocks
 from napari_fcn.project.journal import DROPPED, Journal
 from napari_fcn.project.journal_state import JournalState
 from napari_fcn.project.lines import End, read_end
-from napari_fcn.storage.atomic import unreadable
+from napari_fcn.storage.atomic import unreadable_error
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -202,7 +202,7 @@ class ProjectRecord:
             try:
                 yield region, self._journal.block(entry, region)
             except OSError as error:
-                raise unreadable(self._folder / entry["file"], error) from error
+                raise unreadable_error(self._folder / entry["file"], error) from error
 
 
 def ranges_between(numbers: Sequence[int]) -> list[tuple[int, int]]:

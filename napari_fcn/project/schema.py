@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import ConfigDict, Field
 
-from napari_fcn.storage.schema import Colour, Name, Number, Part, validated
+from napari_fcn.storage.schema import Colour, Name, Number, StrictModel, validate
 
 MOST_AXES = 16
 LARGEST = 2**31 - 1  # a number of turns, strokes or pixels along an axis, where not said otherwise
@@ -19,7 +19,7 @@ Place = Annotated[list[Length], Field(max_length=MOST_AXES)]
 ClassIndex = Annotated[int, Field(ge=0, le=254)]
 
 
-class _Strict(Part):
+class _Strict(StrictModel):
     """A part of a file to which later versions may add: unknown keys are left alone."""
 
     model_config = ConfigDict(extra="ignore")
@@ -178,16 +178,16 @@ class _ImageRecord(_Strict):
 
 def check_entry(entry: Any) -> None:
     """Raise SchemaError if a value is no entry of a journal; unknown kinds may say more."""
-    validated(_Entry, entry)
+    validate(_Entry, entry)
     if entry["kind"] in ENTRIES:
-        validated(ENTRIES[entry["kind"]], entry)
+        validate(ENTRIES[entry["kind"]], entry)
 
 
 def check_start(data: Any) -> None:
     """Raise SchemaError if a value is not how a project began."""
-    validated(_Start, data)
+    validate(_Start, data)
 
 
 def check_image(data: Any) -> None:
     """Raise SchemaError if a value is no description of an image."""
-    validated(_ImageRecord, data)
+    validate(_ImageRecord, data)

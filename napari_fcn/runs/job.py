@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 
 from napari_fcn.errors import REPLACE, Advice, OutputExistsError
 from napari_fcn.io import disk
-from napari_fcn.io.inputs import IMAGE, inputs_of
-from napari_fcn.io.targets import Protection
+from napari_fcn.io.overwrite import Protection
+from napari_fcn.io.run_inputs import IMAGE_INPUT, collect_inputs
 from napari_fcn.runs.resume import UnfinishedRun, folder_of, is_finished, run_digest, run_identity, source_of
 from napari_fcn.runs.writer import RunWriter, describe
 from napari_fcn.storage import NO_INPUTS, Inputs
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from napari_fcn.distributed import DistributedPredictor
-    from napari_fcn.io import ImageFile, Origin
+    from napari_fcn.io import ImageFile, ImageLocation
     from napari_fcn.runs.writer import Event
     from napari_fcn.session import Session
     from napari_fcn.settings import PredictSettings
@@ -51,7 +51,7 @@ class RunJob:
     image: Path
     out: Path
     targets: Mapping[str, Path]
-    origin: Origin
+    origin: ImageLocation
     is_named: bool = False
     note: str = ""
 
@@ -126,8 +126,8 @@ def run_job(
         If a file cannot be written.
     """
     for path in job.targets.values():
-        disk.need_name(path)
-    protection = Protection((policy.inputs, inputs_of({IMAGE: job.inputs})), only_results=not job.is_named)
+        disk.check_name_length(path)
+    protection = Protection((policy.inputs, collect_inputs({IMAGE_INPUT: job.inputs})), only_results=not job.is_named)
     protection.check_inputs(*job.outputs)
     told = (
         {}

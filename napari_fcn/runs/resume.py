@@ -13,16 +13,16 @@ from typing import TYPE_CHECKING, Any
 from napari_fcn.errors import REPLACE, Advice, ImageError, OutputError, OutputExistsError, ProjectInUseError
 from napari_fcn.file_names import wrapped
 from napari_fcn.io import disk, read_result_meta
-from napari_fcn.io.identity import files_of, fingerprint, state_of
-from napari_fcn.io.meta import KINDS
-from napari_fcn.io.naming import UNFINISHED
-from napari_fcn.io.targets import is_part_of_zarr, listed
+from napari_fcn.io.fingerprint import files_for, fingerprint, size_and_mtime
+from napari_fcn.io.overwrite import is_zarr_entry, join_paths
+from napari_fcn.io.result_kinds import RESULT_KINDS
+from napari_fcn.io.result_names import UNFINISHED_SUFFIX
 from napari_fcn.runs.ledger import DoneBlock, RunLedger, checksum
 from napari_fcn.settings import PredictSettings, options
-from napari_fcn.storage import Mark, is_link, remove_known, strangers
-from napari_fcn.storage.lock import NAME as LOCK
-from napari_fcn.storage.lock import Lock, is_lock, is_lock_file
-from napari_fcn.storage.owned import NAME as MARKED
+from napari_fcn.storage import FolderMark, foreign_files, is_link, remove_own_files
+from napari_fcn.storage.lock import LOCK_NAME as LOCK
+from napari_fcn.storage.lock import Lock, is_lock_file, is_lock_name
+from napari_fcn.storage.owned_folder import MARK_NAME as MARKED
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterator, Mapping
@@ -37,9 +37,9 @@ if TYPE_CHECKING:
 
     Stored = Mapping[str, npt.NDArray[np.generic] | None]
 
-MARK = Mark("unfinished run")
+MARK = FolderMark("unfinished run")
 PIECES = "pieces"  # of objects, until they are joined
-STAGED = frozenset(name for kind in (*KINDS, PIECES) for name in (kind, f"{kind}.npy"))
+STAGED = frozenset(name for kind in (*RESULT_KINDS, PIECES) for name in (kind, f"{kind}.npy"))
 LEDGER = "ledger.jsonl"
 LINE = 2**12  # bytes that must be free for a line of the ledger
 FREE = ("tile", "memory", "device", "precision")  # settings that do not decide, or are compared as what they became
@@ -115,7 +115,7 @@ class UnfinishedRun:
             self._ledger = RunLedger.open(self.folder / LEDGER)
         except OSError as error:
             self._release()  # it may be there, and readable another time
-            raise disk.trouble(self.folder, LINE, error) from error
+            raise disk.write_error(self.folder, LINE, error) from error
         if self._ledger is None:
             self._empty()
             return ()
@@ -145,7 +145,7 @@ class UnfinishedRun:
         try:
             self._ledger = self._ledger or RunLedger.create(self.folder / LEDGER, told)
         except OSError as error:
-            raise disk.trouble(self.folder, LINE, error) from error
+            raise disk.write_error(self.folder, LINE, error) from error
 
     def stored(self, plan: TilePlan, read: Callable[[Region], Stored]) -> Iterator[Region]:
         """Yield the cores that are done: in the ledger, made from files as they are now, and stored as they were made.
@@ -178,7 +178,7 @@ class UnfinishedRun:
         try:
             self._ledger.add(DoneBlock(core, self._fingerprint(core), sums))
         except OSError as error:
-            raise disk.trouble(self.folder, LINE, error) from error
+            raise disk.write_error(self.folder, LINE, error) from error
 
     def close(self) -> None:
         """Let others go on with the run; if no block of it was finished, there is nothing to go on with."""
@@ -198,7 +198,7 @@ class UnfinishedRun:
     def remove(self) -> None:
         """Remove what a run wrote into the folder, and the folder if nothing else is in it; it must have been taken."""
         if self._lock is not None:
-            remove_known(self.folder, _is_ours)
+            remove_own_files(self.folder, _is_ours)
         self._lock = None
 
     def clear(self) -> None:
@@ -218,7 +218,7 @@ class UnfinishedRun:
                 f"delete the file {self.folder / LOCK}."
             ) from error
         except OSError as error:
-            raise disk.trouble(self.folder, LINE, error) from error
+            raise disk.write_error(self.folder, LINE, error) from error
 
     def _refuse_shared(self) -> None:
         """Raise OutputExistsError if a file of the run has a second name elsewhere, which would change with it."""
@@ -226,8 +226,8 @@ class UnfinishedRun:
         if shared:
             self._release()
             raise OutputExistsError(
-                f"{listed(self.folder, shared)} in {self.folder} is also a file elsewhere (a hard link), which would "
-                "change with it.",
+                f"{join_paths(self.folder, shared)} in {self.folder} is also a file elsewhere (a hard link), which "
+                "would change with it.",
                 Advice(
                     "Copy the folder and remove the first one, or start anew with --overwrite instead of --resume.",
                     "Copy the folder and remove the first one, or tick Replace files under Advanced to start anew.",
@@ -235,7 +235,7 @@ class UnfinishedRun:
             )
 
     def _empty(self) -> None:
-        remove_known(self.folder, lambda parts, is_folder: parts[0] != LOCK and _is_ours(parts, is_folder))
+        remove_own_files(self.folder, lambda parts, is_folder: parts[0] != LOCK and _is_ours(parts, is_folder))
 
     def _fingerprint(self, core: Region) -> str:
         before, after = zip(*self._margin, strict=True)
@@ -244,7 +244,7 @@ class UnfinishedRun:
 
 def folder_of(out: Path) -> Path:
     """Return where the unfinished run for a result lies."""
-    return out.with_name(wrapped(out.name, after=UNFINISHED))
+    return out.with_name(wrapped(out.name, after=UNFINISHED_SUFFIX))
 
 
 def is_kept(out: Path) -> bool:
@@ -268,9 +268,9 @@ def _claim(folder: Path) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     if os.listdir(folder) and not MARK.is_in(folder) and not _is_of_earlier_version(folder):
         raise _in_the_way(folder, "a folder")
-    if found := strangers(folder, _is_ours):
+    if found := foreign_files(folder, _is_ours):
         raise OutputError(
-            f"{folder} also holds {listed(folder, found)}, which no run wrote.",
+            f"{folder} also holds {join_paths(folder, found)}, which no run wrote.",
             "Move that away: the folder is removed when the run is complete.",
         )
     MARK.write(folder)
@@ -287,8 +287,8 @@ def _is_ours(parts: tuple[str, ...], is_folder: bool) -> bool:
     """Whether an entry, by the names from the folder of a run down to it, is one that runs make."""
     first, *below = parts
     if below:
-        return first in KINDS and is_part_of_zarr(below, is_folder)
-    return first in STAGED or (not is_folder and (first in (LEDGER, MARKED, LOCK) or is_lock(first)))
+        return first in RESULT_KINDS and is_zarr_entry(below, is_folder)
+    return first in STAGED or (not is_folder and (first in (LEDGER, MARKED, LOCK) or is_lock_name(first)))
 
 
 def _is_of_earlier_version(folder: Path) -> bool:
@@ -306,7 +306,7 @@ def run_identity(session: Session, image: ImageFile, meta: ResultMeta, kinds: Co
 
     Where an image has many files, they are looked at block by block; here stands what they have in common.
     """
-    files = files_of(image, [slice(0, n) for n in image.data.shape])
+    files = files_for(image, [slice(0, n) for n in image.data.shape])
     told = {
         "version": version("napari-fcn"),
         "model": session.checkpoint.hash,
@@ -320,7 +320,7 @@ def run_identity(session: Session, image: ImageFile, meta: ResultMeta, kinds: Co
         **({"origin": meta.origin} if any(meta.origin) else {}),  # runs of images at 0 are named as ever
         "shape": image.data.shape,
         "dtype": str(image.data.dtype),
-        "file": state_of(files[0]) if len(files) == 1 else None,
+        "file": size_and_mtime(files[0]) if len(files) == 1 else None,
         "intensities": [session.scaling.offset, session.scaling.scale],
     }
     return dict(json.loads(json.dumps(told)))

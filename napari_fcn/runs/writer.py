@@ -13,8 +13,8 @@ from napari_fcn.errors import ImageError
 from napari_fcn.events import ObjectsStep, ResultsDone, RunDone, TileDone
 from napari_fcn.file_names import wrapped
 from napari_fcn.io import ResultMeta, open_result
+from napari_fcn.io.overwrite import NO_PROTECTION, Protection
 from napari_fcn.io.result_kinds import ENCODERS, encode
-from napari_fcn.io.targets import UNPROTECTED, Protection
 from napari_fcn.models.binding import ImageForm, bind
 from napari_fcn.objects import Rule, find_objects
 from napari_fcn.session import Session
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from napari_fcn.geometry import Axes, Region
     from napari_fcn.geometry.calibration import Calibration
     from napari_fcn.io import ImageFile, ResultWriter
-    from napari_fcn.io.result_kinds import Block
+    from napari_fcn.io.result_kinds import ResultBlock
     from napari_fcn.models.binding import Binding, NetworkShape
     from napari_fcn.models.checkpoint import Checkpoint
     from napari_fcn.runs.resume import UnfinishedRun
@@ -57,7 +57,7 @@ class RunWriter:
     paths: Mapping[str, Path]
     overwrite: bool = False
     unfinished: UnfinishedRun | None = None
-    protection: Protection = UNPROTECTED
+    protection: Protection = NO_PROTECTION
 
     def run(
         self,
@@ -131,7 +131,7 @@ class RunWriter:
         if self.unfinished is None:
             return frozenset()
 
-        def read(region: Region) -> dict[str, Block | None]:
+        def read(region: Region) -> dict[str, ResultBlock | None]:
             return {kind: writer.read(region) for kind, writer in writers.items()}
 
         plan = session.plan()
@@ -180,7 +180,7 @@ def open_session(image: ImageFile, checkpoint: Checkpoint, names: Sequence[str],
 def describe(session: Session, image: ImageFile, settings: PredictSettings) -> ResultMeta:
     """Return what a result file says of itself: axes, spacing, classes, and what it was made from and with."""
     info = session.checkpoint.info
-    return ResultMeta.calibrated(
+    return ResultMeta.from_calibration(
         session.axes.image,
         image_calibration(image.calibration, session.axes),
         classes=tuple((label.name, label.colour) for label in info.classes),

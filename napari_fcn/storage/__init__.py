@@ -3,25 +3,25 @@
 The standard library is all that it knows, and pydantic in `schema`.
 """
 
-from napari_fcn.storage.bounded_json import JsonError, parse_json, read_json, refuse_deep
+from napari_fcn.storage.bounded_json import JsonError, check_nesting, parse_json, read_json
 from napari_fcn.storage.inputs import NO_INPUTS, Input, Inputs
-from napari_fcn.storage.links import is_link, links_inside
-from napari_fcn.storage.owned import Mark, remove_known, strangers
-from napari_fcn.storage.replacing import replacing, unused
+from napari_fcn.storage.links import find_links, is_link
+from napari_fcn.storage.owned_folder import FolderMark, foreign_files, remove_own_files
+from napari_fcn.storage.replacement import replace_file, unused_path
 
 __all__ = [
     "NO_INPUTS",
+    "FolderMark",
     "Input",
     "Inputs",
     "JsonError",
-    "Mark",
+    "check_nesting",
+    "find_links",
+    "foreign_files",
     "is_link",
-    "links_inside",
     "parse_json",
     "read_json",
-    "refuse_deep",
-    "remove_known",
-    "replacing",
-    "strangers",
-    "unused",
+    "remove_own_files",
+    "replace_file",
+    "unused_path",
 ]

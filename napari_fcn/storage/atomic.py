@@ -18,9 +18,9 @@ from napari_fcn.system_errors import reason
 if TYPE_CHECKING:
     from pathlib import Path
 
-PART = ".part"
-SUM = "sum"  # the key of the checksum
-SEAL = re.compile("[^ ]{14,18}")  # a checksum, or what damage left of it
+PART_SUFFIX = ".part"
+CHECKSUM_KEY = "sum"  # the key of the checksum
+CHECKSUM_PATTERN = re.compile("[^ ]{14,18}")  # a checksum, or what damage left of it
 
 
 def write_file(path: Path, data: bytes) -> None:
@@ -31,7 +31,7 @@ def write_file(path: Path, data: bytes) -> None:
     OSError
         If the system refuses; the old content stays.
     """
-    part = path.with_name(wrapped(path.name, ".", f"-{secrets.token_hex(4)}{PART}"))
+    part = path.with_name(wrapped(path.name, ".", f"-{secrets.token_hex(4)}{PART_SUFFIX}"))
     try:
         with part.open("xb") as file:
             file.write(data)
@@ -45,7 +45,7 @@ def write_file(path: Path, data: bytes) -> None:
     sync_folder(path.parent)
 
 
-def own_copy(path: Path) -> None:
+def break_hard_link(path: Path) -> None:
     """Give a file that has another name elsewhere (a hard link) a content of its own, before something is added to it.
 
     Files that are written whole need no such care: `write_file` puts a new one in their place.
@@ -73,7 +73,7 @@ def sync_folder(folder: Path) -> None:
 
 def write_json(path: Path, data: dict[str, Any]) -> None:
     """Write a file for people and programs, with a checksum of what it says."""
-    write_file(path, (json.dumps({**data, SUM: _sum_of(data)}, indent=2) + "\n").encode())
+    write_file(path, (json.dumps({**data, CHECKSUM_KEY: _data_checksum(data)}, indent=2) + "\n").encode())
 
 
 def read_json(path: Path) -> dict[str, Any]:
@@ -87,21 +87,25 @@ def read_json(path: Path) -> dict[str, Any]:
     try:
         data = storage.read_json(path)
     except FileNotFoundError:
-        raise damaged(path, "it is missing") from None
+        raise damaged_error(path, "it is missing") from None
     except OSError as error:
-        raise unreadable(path, error) from error
+        raise unreadable_error(path, error) from error
     except ValueError as error:
-        raise damaged(path, str(error)) from error
+        raise damaged_error(path, str(error)) from error
     if not isinstance(data, dict):
-        raise damaged(path, "it holds no description")
+        raise damaged_error(path, "it holds no description")
     return data
 
 
-def check_sum(path: Path, data: dict[str, Any]) -> None:
+def verify_checksum(path: Path, data: dict[str, Any]) -> None:
     """Raise ProjectError if a file is not as `write_json` wrote it; files of version 0.1.0 have no checksum."""
-    for key in [key for key, value in data.items() if len(key) <= len(SUM) and SEAL.fullmatch(str(value))]:
-        if data[key] != _sum_of({k: v for k, v in data.items() if k != key}):
-            raise damaged(path, f"its checksum is of another content; if you meant to change it, remove {key} from it")
+    for key in [
+        key for key, value in data.items() if len(key) <= len(CHECKSUM_KEY) and CHECKSUM_PATTERN.fullmatch(str(value))
+    ]:
+        if data[key] != _data_checksum({k: v for k, v in data.items() if k != key}):
+            raise damaged_error(
+                path, f"its checksum is of another content; if you meant to change it, remove {key} from it"
+            )
 
 
 def checksum(data: bytes) -> str:
@@ -109,12 +113,12 @@ def checksum(data: bytes) -> str:
     return blake2b(data, digest_size=8).hexdigest()
 
 
-def _sum_of(data: dict[str, Any]) -> str:
+def _data_checksum(data: dict[str, Any]) -> str:
     """Return the checksum of plain data, however it is laid out."""
     return checksum(json.dumps(data, sort_keys=True, separators=(",", ":")).encode())
 
 
-def damaged(path: Path, reason: str) -> ProjectError:
+def damaged_error(path: Path, reason: str) -> ProjectError:
     """Return the error of a file that is not as it was written."""
     return ProjectError(
         f"The project {path.parent} is damaged: {path.name} cannot be used ({reason}). Copy this file again from a "
@@ -122,17 +126,21 @@ def damaged(path: Path, reason: str) -> ProjectError:
     )
 
 
-def unreadable(path: Path, error: OSError) -> ProjectError:
+def unreadable_error(path: Path, error: OSError) -> ProjectError:
     """Return the error of a file that the system does not let us read."""
-    return ProjectError(f"{path} cannot be read ({why(error)}). Nothing was changed; try again when it can.")
+    return ProjectError(
+        f"{path} cannot be read ({describe_os_error(error)}). Nothing was changed; try again when it can."
+    )
 
 
-def unwritable(path: Path, error: OSError) -> ProjectError:
+def unwritable_error(path: Path, error: OSError) -> ProjectError:
     """Return the error of a place where the system does not let us write."""
-    return ProjectError(f"{path} cannot be written: {why(error)}. Choose another folder, or make room for it there.")
+    return ProjectError(
+        f"{path} cannot be written: {describe_os_error(error)}. Choose another folder, or make room for it there."
+    )
 
 
-def why(error: OSError) -> str:
+def describe_os_error(error: OSError) -> str:
     """Return what the system refused in a few words."""
     if isinstance(error, FileNotFoundError | NotADirectoryError):
         return "the folder is gone: it was moved or deleted, or its disk was taken out"

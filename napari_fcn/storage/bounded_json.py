@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 MAX_BYTES = 2**24
 MAX_DEPTH = 64  # lists and objects inside each other
-LARGEST = 2**63 - 1  # whole number, as numpy has them
+MAX_INTEGER = 2**63 - 1  # whole number, as numpy has them
 
 _BRACKETS = re.compile(rb'"[^"\\]*(?:\\.[^"\\]*)*"?|([\[{])|([\]}])', re.DOTALL)
 _SURROGATE = re.compile(rb"\\u[dD][89a-fA-F]")
@@ -46,13 +46,13 @@ def parse_json(text: bytes | str, max_bytes: int = MAX_BYTES, max_depth: int = M
     """
     try:
         data = text.encode() if isinstance(text, str) else text
-        refuse_deep(data, max_bytes, max_depth)
+        check_nesting(data, max_bytes, max_depth)
         value = json.loads(
             data.decode("utf-8-sig"),
-            parse_constant=_refused,
-            parse_float=_finite,
-            parse_int=_bounded_integer,
-            object_pairs_hook=_once,
+            parse_constant=_reject_constant,
+            parse_float=_parse_float,
+            parse_int=_parse_int,
+            object_pairs_hook=_unique_keys,
         )
         if _SURROGATE.search(data):
             json.dumps(value, ensure_ascii=False).encode()  # half a character stands for nothing
@@ -79,7 +79,7 @@ def read_json(path: Path, max_bytes: int = MAX_BYTES, max_depth: int = MAX_DEPTH
         return parse_json(file.read(max_bytes + 1), max_bytes, max_depth)
 
 
-def refuse_deep(data: bytes, max_bytes: int = MAX_BYTES, max_depth: int = MAX_DEPTH) -> None:
+def check_nesting(data: bytes, max_bytes: int = MAX_BYTES, max_depth: int = MAX_DEPTH) -> None:
     """Raise JsonError if a text is too long or too deeply nested for any parser; whether it is JSON is not asked."""
     if len(data) > max_bytes:
         raise JsonError(f"it is larger than {max_bytes} bytes")
@@ -87,19 +87,19 @@ def refuse_deep(data: bytes, max_bytes: int = MAX_BYTES, max_depth: int = MAX_DE
         raise JsonError(f"it is nested more than {max_depth} levels deep")
 
 
-def _is_deeper(data: bytes, most: int) -> bool:
+def _is_deeper(data: bytes, max_depth: int) -> bool:
     """Whether brackets outside of strings are nested deeper than this; the parser itself would run out of stack."""
-    if data.count(b"[") + data.count(b"{") <= most:
+    if data.count(b"[") + data.count(b"{") <= max_depth:
         return False
     depth = 0
     for found in _BRACKETS.finditer(data):
         depth += (found[1] is not None) - (found[2] is not None)
-        if depth > most:
+        if depth > max_depth:
             return True
     return False
 
 
-def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+def _unique_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     """Return an object whose names all differ; readers do not agree on which of two values would count."""
     found = dict(pairs)
     if len(found) != len(pairs):
@@ -107,18 +107,18 @@ def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return found
 
 
-def _refused(word: str) -> NoReturn:
+def _reject_constant(word: str) -> NoReturn:
     raise JsonError(f"{word} is no number that JSON knows")
 
 
-def _finite(digits: str) -> float:
+def _parse_float(digits: str) -> float:
     number = float(digits)
     if not isfinite(number):
         raise JsonError(f"the number {digits[:40]} is too large")
     return number
 
 
-def _bounded_integer(digits: str) -> int:
-    if len(digits) > 20 or abs(int(digits)) > LARGEST:  # Python itself takes long over long numbers
+def _parse_int(digits: str) -> int:
+    if len(digits) > 20 or abs(int(digits)) > MAX_INTEGER:  # Python itself takes long over long numbers
         raise JsonError(f"the number {digits[:40]} is too large")
     return int(digits)

@@ -13,9 +13,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
     from pathlib import Path
 
-    Key = str | tuple[int, int]
+    FileKey = str | tuple[int, int]
 
-ELSEWHERE = Advice(
+OTHER_PLACE_ADVICE = Advice(
     "Choose another place with --out; --overwrite and --resume never replace what is read.",
     "Choose another place for it; what is read is never replaced.",
 )
@@ -26,7 +26,7 @@ class Input:
     """A file or folder that is read, and what it is to the user: ``"the model"``."""
 
     path: Path
-    what: str
+    role: str
 
 
 class Inputs:
@@ -45,67 +45,69 @@ class Inputs:
     """
 
     def __init__(self, entries: Iterable[Input] = (), members: Callable[[Path], Iterable[Path]] | None = None) -> None:
-        self._own: dict[Key, Input] = {}
-        self._above: dict[Key, Input] = {}
+        self._by_key: dict[FileKey, Input] = {}
+        self._by_parent: dict[FileKey, Input] = {}
         self._members = members
-        self._by_folder: dict[Key, list[Input]] = {}
-        folders: dict[str, frozenset[Key]] = {}
+        self._by_folder: dict[FileKey, list[Input]] = {}
+        folders: dict[str, frozenset[FileKey]] = {}
         for entry in entries:
-            _note(self._own, _keys(entry.path), entry)
+            _register(self._by_key, _file_keys(entry.path), entry)
             for folder in _parents(entry.path):
                 if folder not in folders:
-                    folders[folder] = frozenset(_keys(folder))
-                _note(self._above, folders[folder], entry)
+                    folders[folder] = frozenset(_file_keys(folder))
+                _register(self._by_parent, folders[folder], entry)
             if members is not None:
-                for key in _keys(entry.path.parent):
+                for key in _file_keys(entry.path.parent):
                     self._by_folder.setdefault(key, []).append(entry)
 
     def check_file(self, output: Path) -> None:
         """Raise InputAtRiskError if a file or folder of this name would replace or hold an input, or lie in one."""
-        own = _keys(output)
-        self._check_place(output, own)
-        if found := _first(self._above, own):
-            raise InputAtRiskError(f"{output} holds {found.path}, {found.what}, and would replace it.", ELSEWHERE)
+        own = _file_keys(output)
+        self._check_path(output, own)
+        if found := _find(self._by_parent, own):
+            raise InputAtRiskError(
+                f"{output} holds {found.path}, {found.role}, and would replace it.", OTHER_PLACE_ADVICE
+            )
 
     def check_folder(self, folder: Path) -> None:
         """Raise InputAtRiskError if results in this folder would lie in an input; the folder itself is not replaced."""
-        self._check_place(folder, _keys(folder))
+        self._check_path(folder, _file_keys(folder))
 
-    def _check_place(self, output: Path, own: Sequence[Key]) -> None:
-        above = [key for folder in _parents(output) for key in _keys(folder)]
+    def _check_path(self, output: Path, own: Sequence[FileKey]) -> None:
+        above = [key for folder in _parents(output) for key in _file_keys(folder)]
         if os.path.lexists(output):
             self._add_members(above)
-        if found := _first(self._own, own):
+        if found := _find(self._by_key, own):
             is_named = os.path.abspath(found.path) == os.path.abspath(output)
             same = "is" if is_named else f"is the same as {found.path},"
-            raise InputAtRiskError(f"{output} {same} {found.what}, which it would replace.", ELSEWHERE)
-        found = _first(self._own, above)
+            raise InputAtRiskError(f"{output} {same} {found.role}, which it would replace.", OTHER_PLACE_ADVICE)
+        found = _find(self._by_key, above)
         if found and not os.path.isfile(found.path):  # in a file the system itself lets nothing lie
-            raise InputAtRiskError(f"{output} would be written into {found.path}, {found.what}.", ELSEWHERE)
+            raise InputAtRiskError(f"{output} would be written into {found.path}, {found.role}.", OTHER_PLACE_ADVICE)
 
-    def _add_members(self, folders: Iterable[Key]) -> None:
+    def _add_members(self, folders: Iterable[FileKey]) -> None:
         """Add the further files of the inputs in these folders, each asked once."""
         for entry in dict.fromkeys(entry for key in folders for entry in self._by_folder.pop(key, ())):
             assert self._members is not None
             for path in self._members(entry.path):
-                _note(self._own, _keys(path), Input(path, f"a file of {entry.path.name}"))
+                _register(self._by_key, _file_keys(path), Input(path, f"a file of {entry.path.name}"))
 
 
 NO_INPUTS = Inputs()
 
 
-def _note(table: dict[Key, Input], keys: Iterable[Key], entry: Input) -> None:
+def _register(table: dict[FileKey, Input], keys: Iterable[FileKey], entry: Input) -> None:
     for key in keys:
         table.setdefault(key, entry)
 
 
-def _first(table: Mapping[Key, Input], keys: Iterable[Key]) -> Input | None:
+def _find(table: Mapping[FileKey, Input], keys: Iterable[FileKey]) -> Input | None:
     return next((table[key] for key in keys if key in table), None)
 
 
-def _keys(path: str | Path) -> list[Key]:
+def _file_keys(path: str | Path) -> list[FileKey]:
     """Return what tells a file from others: its real path and, if it is there, its device and number."""
-    found: list[Key] = []
+    found: list[FileKey] = []
     with suppress(OSError, ValueError):
         real = os.path.realpath(path)
         found.append(os.path.normcase(real))

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-JUNCTION = getattr(stat, "IO_REPARSE_TAG_MOUNT_POINT", None)  # Windows: a folder that is another folder
+JUNCTION_TAG = getattr(stat, "IO_REPARSE_TAG_MOUNT_POINT", None)  # Windows: a folder that is another folder
 
 
 def is_link(path: Path) -> bool:
@@ -25,10 +25,12 @@ def is_link(path: Path) -> bool:
         found = os.lstat(path)
     except (FileNotFoundError, NotADirectoryError):
         return False
-    return stat.S_ISLNK(found.st_mode) or (JUNCTION is not None and getattr(found, "st_reparse_tag", 0) == JUNCTION)
+    return stat.S_ISLNK(found.st_mode) or (
+        JUNCTION_TAG is not None and getattr(found, "st_reparse_tag", 0) == JUNCTION_TAG
+    )
 
 
-def links_inside(folder: Path) -> Iterator[Path]:
+def find_links(folder: Path) -> Iterator[Path]:
     """Yield all in a folder, at any depth, that is a link or no file of its own (a pipe, a device); none is followed.
 
     The folder itself may be a link: who names it has chosen what it stands for.

@@ -15,18 +15,18 @@ from typing import TYPE_CHECKING, Self
 import psutil
 
 from napari_fcn.errors import ProjectInUseError
-from napari_fcn.storage.atomic import unreadable
+from napari_fcn.storage.atomic import unreadable_error
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-NAME = "lock"
-SLACK = 60  # seconds by which clocks may be wrong when it is asked which came first, the lock or the process
-YOUNG = 10  # seconds in which a lock may still be without its text
+LOCK_NAME = "lock"
+CLOCK_SLACK = 60  # seconds by which clocks may be wrong when it is asked which came first, the lock or the process
+EMPTY_LOCK_SECONDS = 10  # seconds in which a lock may still be without its text
 
 
 @dataclass(frozen=True, slots=True)
-class Holder:
+class LockHolder:
     """Who holds a project.
 
     Attributes
@@ -46,7 +46,7 @@ class Holder:
     token: str
 
     @classmethod
-    def here(cls) -> Self:
+    def current(cls) -> Self:
         """Return this process as a holder."""
         try:
             user = getpass.getuser()
@@ -55,13 +55,13 @@ class Holder:
         return cls(os.getpid(), platform.node(), user, time.time(), secrets.token_hex(8))
 
     @property
-    def is_gone(self) -> bool:
+    def has_ended(self) -> bool:
         """Whether its process has surely ended; on another computer nobody here can know."""
         if self.host != platform.node():
             return False
         try:
             process = psutil.Process(self.pid)
-            return bool(process.status() == psutil.STATUS_ZOMBIE or process.create_time() > self.since + SLACK)
+            return bool(process.status() == psutil.STATUS_ZOMBIE or process.create_time() > self.since + CLOCK_SLACK)
         except psutil.NoSuchProcess:
             return True
         except psutil.Error:  # it is there and of another user
@@ -92,20 +92,20 @@ class Lock:
     """
 
     def __init__(self, folder: Path) -> None:
-        self._path = folder / NAME
-        self._own = json.dumps(asdict(Holder.here())).encode()
+        self._path = folder / LOCK_NAME
+        self._content = json.dumps(asdict(LockHolder.current())).encode()
         if self._create():
             return
         found = _read(self._path)
         if not _is_stale(self._path, found):
-            raise _held(folder, found)
+            raise _in_use_error(folder, found)
         self._remove(found)
         if not self._create():
-            raise _held(folder, _read(self._path))
+            raise _in_use_error(folder, _read(self._path))
 
     def release(self) -> None:
         """Let others write."""
-        self._remove(self._own)
+        self._remove(self._content)
 
     def _create(self) -> bool:
         """Whether the lock was free and is ours now."""
@@ -115,7 +115,7 @@ class Lock:
             return False
         try:
             with os.fdopen(descriptor, "wb") as file:
-                file.write(self._own)
+                file.write(self._content)
         except OSError:
             self._path.unlink(missing_ok=True)
             raise
@@ -123,7 +123,7 @@ class Lock:
 
     def _remove(self, content: bytes) -> None:
         """Remove the lock with this content; one that somebody took in the meantime is put back."""
-        aside = self._path.with_name(f".{NAME}-{secrets.token_hex(4)}")
+        aside = self._path.with_name(f".{LOCK_NAME}-{secrets.token_hex(4)}")
         with suppress(FileNotFoundError):
             os.rename(self._path, aside)
             if _read(aside) != content:
@@ -132,15 +132,15 @@ class Lock:
             aside.unlink()
 
 
-def is_lock(name: str) -> bool:
+def is_lock_name(name: str) -> bool:
     """Whether a file is named as a lock is, or as one that is being taken away."""
-    return name == NAME or name.startswith(f".{NAME}-")
+    return name == LOCK_NAME or name.startswith(f".{LOCK_NAME}-")
 
 
 def is_lock_file(path: Path) -> bool:
     """Whether a file is a lock by what it says."""
     try:
-        return _holder(path.read_bytes()) is not None
+        return _parse_holder(path.read_bytes()) is not None
     except OSError:
         return False
 
@@ -151,31 +151,33 @@ def _read(path: Path) -> bytes:
     except FileNotFoundError:
         return b""
     except OSError as error:
-        raise unreadable(path, error) from error
+        raise unreadable_error(path, error) from error
 
 
-def _holder(content: bytes) -> Holder | None:
+def _parse_holder(content: bytes) -> LockHolder | None:
     """Return who wrote a lock; None if its text is not whole."""
     try:
         data = json.loads(content)
-        return Holder(int(data["pid"]), str(data["host"]), str(data["user"]), float(data["since"]), str(data["token"]))
+        return LockHolder(
+            int(data["pid"]), str(data["host"]), str(data["user"]), float(data["since"]), str(data["token"])
+        )
     except (ValueError, KeyError, TypeError):
         return None
 
 
 def _is_stale(path: Path, content: bytes) -> bool:
-    holder = _holder(content)
+    holder = _parse_holder(content)
     if holder is not None:
-        return holder.is_gone
+        return holder.has_ended
     try:
-        return time.time() - path.stat().st_mtime > YOUNG
+        return time.time() - path.stat().st_mtime > EMPTY_LOCK_SECONDS
     except FileNotFoundError:
         return True
 
 
-def _held(folder: Path, content: bytes) -> ProjectInUseError:
-    holder = _holder(content) or "a program that is opening it right now"
+def _in_use_error(folder: Path, content: bytes) -> ProjectInUseError:
+    holder = _parse_holder(content) or "a program that is opening it right now"
     return ProjectInUseError(
         f"The project {folder} is open: {holder}. Close it there, open it read-only here, or open a copy. "
-        f"If that program was ended and you are sure of it, delete the file {folder / NAME}."
+        f"If that program was ended and you are sure of it, delete the file {folder / LOCK_NAME}."
     )

@@ -23,7 +23,7 @@ class SchemaError(ValueError):
     """A value that a file may not hold; the message says where it stands and what it should be."""
 
 
-class Part(BaseModel):
+class StrictModel(BaseModel):
     """A part of a file with fields of its own, none of which may be unknown."""
 
     model_config = ConfigDict(strict=True, extra="forbid", frozen=True, allow_inf_nan=False)
@@ -53,10 +53,10 @@ Name = Annotated[str, StringConstraints(max_length=MAX_NAME), AfterValidator(_wi
 Text = Annotated[str, StringConstraints(max_length=MAX_TEXT)]
 Colour = Annotated[str, StringConstraints(pattern=r"^#[0-9a-fA-F]{6}$")]
 
-PartType = TypeVar("PartType", bound=Part)
+StrictModelType = TypeVar("StrictModelType", bound=StrictModel)
 
 
-def validated(schema: type[PartType], value: object) -> PartType:
+def validate(schema: type[StrictModelType], value: object) -> StrictModelType:
     """Return a value as the part of a file that it is.
 
     Raises
@@ -70,10 +70,10 @@ def validated(schema: type[PartType], value: object) -> PartType:
         found = error.errors(include_url=False, include_context=False, include_input=False)
         more = f", and {len(found) - 1} more" if len(found) > 1 else ""
         wrong = found[0]["msg"].removeprefix("Value error, ").rstrip(".")
-        raise SchemaError(f"{_place(found[0]['loc'])}{wrong}{more}") from error
+        raise SchemaError(f"{_location(found[0]['loc'])}{wrong}{more}") from error
 
 
-def _place(parts: Sequence[int | str]) -> str:
+def _location(parts: Sequence[int | str]) -> str:
     """Return where a value stands, as in ``card.scores.iou``, without what could disturb a terminal."""
     path = ".".join(str(part) for part in parts if part not in ("int", "float", "constrained-str"))
     shown = "".join(character if character.isprintable() else "?" for character in path[:MAX_SHOWN])

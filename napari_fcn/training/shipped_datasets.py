@@ -18,7 +18,7 @@ from skimage.measure import label
 from napari_fcn.errors import DECODE_ERRORS, ImageError, OutputError
 from napari_fcn.learning.labels import IGNORE
 from napari_fcn.sample_data import Look, cells
-from napari_fcn.storage import Input, Inputs, replacing
+from napari_fcn.storage import Input, Inputs, replace_file
 from napari_fcn.training.targets import objects
 
 if TYPE_CHECKING:
@@ -150,7 +150,7 @@ def _write(path: Path, pixels: Pixels, inputs: Inputs) -> None:
     """Write a file of a training folder; one that a recipe wrote is replaced."""
     if os.path.lexists(path) and not _is_ours(path):
         raise OutputError(f"{path} exists, and no recipe wrote it.", "Choose another folder, or move it away.")
-    with replacing(path, inputs) as part:
+    with replace_file(path, inputs) as part:
         tifffile.imwrite(part, pixels, photometric="minisblack", compression="zlib", software=WRITER)
 
 

@@ -24,7 +24,7 @@ from napari_fcn.models.card import read_info
 from napari_fcn.models.checkpoint import Checkpoint
 from napari_fcn.models.header import read_header
 from napari_fcn.nets.convert import copy_weights
-from napari_fcn.storage import Input, Inputs, is_link, replacing
+from napari_fcn.storage import Input, Inputs, is_link, replace_file
 from napari_fcn.training import metrics
 from napari_fcn.training.dataset import Crops, Labelled, read_folder, read_numbers
 from napari_fcn.training.label_survey import read_labels, survey
@@ -269,7 +269,7 @@ class Learner:
         tensors = {k: v.detach().cpu().contiguous().clone() for k, v in tensors.items()}
         metadata = {"run": self._identity(), "epoch": str(self.epoch), "best": str(self.best)}
         try:
-            with replacing(self.training.state_path) as part:
+            with replace_file(self.training.state_path) as part:
                 save_file(tensors, part, metadata=metadata)
         except (OSError, SafetensorError) as error:
             raise OutputError(

@@ -12,7 +12,7 @@ import zarr
 from napari_fcn.cli import main
 from napari_fcn.io import read_image
 from napari_fcn.runs.ledger import RunLedger
-from napari_fcn.storage.owned import NAME as MARKED
+from napari_fcn.storage.owned_folder import MARK_NAME as MARKED
 
 NO_LINKS = pytest.mark.skipif(os.name == "nt", reason="links need rights there")
 

@@ -23,7 +23,7 @@ from napari_fcn.distributed import predictor as hiring
 from napari_fcn.distributed.worker import WorkerPlan, versions
 from napari_fcn.errors import ClusterError, ImageError
 from napari_fcn.events import ResultsDone, RunDone, RunPlanned
-from napari_fcn.io import Origin
+from napari_fcn.io import ImageLocation
 from napari_fcn.models.checkpoint import Checkpoint
 from napari_fcn.models.recipe import plain_recipe
 from napari_fcn.nets import NetSpec
@@ -74,7 +74,7 @@ def session(folder: Path) -> Session:
 
 @pytest.fixture
 def hired(cluster: Cluster, session: Session, folder: Path) -> DistributedPredictor:
-    return cluster.predictor_for(session, Origin.of(folder / "image.npy"), SETTINGS, ["probabilities"])
+    return cluster.predictor_for(session, ImageLocation.from_file(folder / "image.npy"), SETTINGS, ["probabilities"])
 
 
 def run(folder: Path, out: str, *more: object) -> int:
@@ -174,7 +174,9 @@ def test_files_are_the_same_from_the_command_line(
     for name in ("classes.ome.tif", "objects.ome.tif", "probabilities8.ome.tif"):
         here, there = (folder / place / name for place in ("here", "there"))
         assert here.stat().st_size > 0
-        np.testing.assert_array_equal(*(np.asarray(Origin.of(path).read().data) for path in (here, there)))
+        np.testing.assert_array_equal(
+            *(np.asarray(ImageLocation.from_file(path).read().data) for path in (here, there))
+        )
 
 
 def test_a_run_that_began_here_goes_on_there(
@@ -201,20 +203,20 @@ def test_a_run_that_began_here_goes_on_there(
 def test_without_a_tile_there_are_enough_for_all_workers(cluster: Cluster, session: Session, folder: Path) -> None:
     np.save(folder / "large.npy", np.zeros((3000, 3000), np.uint8))
     large = Session(np.load(folder / "large.npy", mmap_mode="r"), session.checkpoint)
-    hired = cluster.predictor_for(large, Origin.of(folder / "large.npy"), PredictSettings(), ["classes"])
+    hired = cluster.predictor_for(large, ImageLocation.from_file(folder / "large.npy"), PredictSettings(), ["classes"])
     plan = large.with_tile(hired.planned.tile).plan()
     assert len(plan) >= len(cluster.workers())
 
 
 def test_a_worker_that_cannot_read_the_image_says_so(cluster: Cluster, session: Session, folder: Path) -> None:
     with pytest.raises(ImageError, match=r"The worker tcp://.* cannot read the image .*disk that all of them share"):
-        cluster.predictor_for(session, Origin.of(folder / "elsewhere.npy"), SETTINGS, ["classes"])
+        cluster.predictor_for(session, ImageLocation.from_file(folder / "elsewhere.npy"), SETTINGS, ["classes"])
 
 
 def test_a_worker_that_finds_another_image_says_so(cluster: Cluster, session: Session, folder: Path) -> None:
     np.save(folder / "other.npy", np.zeros((9, 9)))
     with pytest.raises(ImageError, match=r"finds an image of \(9, 9\)"):
-        cluster.predictor_for(session, Origin.of(folder / "other.npy"), SETTINGS, ["classes"])
+        cluster.predictor_for(session, ImageLocation.from_file(folder / "other.npy"), SETTINGS, ["classes"])
 
 
 def test_a_failing_tile_leaves_the_work_to_be_gone_on_with(
@@ -310,7 +312,7 @@ def test_a_worker_that_was_taken_for_alike_finds_out_that_it_is_not(
 ) -> None:
     monkeypatch.setattr(clusters, "versions", lambda: {"torch": "1.0"})
     with pytest.raises(ClusterError, match=r"The worker tcp://.* has torch .*, here 1.0. Install"):
-        cluster.predictor_for(session, Origin.of(folder / "image.npy"), SETTINGS, ["classes"])
+        cluster.predictor_for(session, ImageLocation.from_file(folder / "image.npy"), SETTINGS, ["classes"])
 
 
 @pytest.mark.parametrize(

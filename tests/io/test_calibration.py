@@ -41,7 +41,7 @@ def calibrations(draw: st.DrawFn, names: str) -> Calibration:
 def stored(path: Path, names: str, lying: Calibration, kind: str = "objects") -> Path:
     shape = tuple(SHAPE[name] for name in names)
     dtype = np.uint8 if kind == "classes" else np.uint16
-    with open_result(path, kind, shape, dtype, ResultMeta.calibrated(tuple(names), lying)) as writer:
+    with open_result(path, kind, shape, dtype, ResultMeta.from_calibration(tuple(names), lying)) as writer:
         writer.write(Region.whole(shape), np.arange(np.prod(shape)).reshape(shape).astype(dtype))
     return path
 
@@ -88,10 +88,10 @@ def test_a_segmentation_lies_on_its_image_and_is_as_large(
 def test_every_level_of_a_pyramid_lies_on_the_finest(
     tmp_path: Path, kind: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(zarr_writer, "SMALLEST", 8)
+    monkeypatch.setattr(zarr_writer, "COARSEST_SIDE", 8)
     lying = Calibration.of((0.5, 0.5), (MICRON, MICRON), (100, 200))
     shape = ((2,) if kind == "probabilities" else ()) + (32, 32)
-    meta = ResultMeta.calibrated(("y", "x"), lying)
+    meta = ResultMeta.from_calibration(("y", "x"), lying)
     with open_result(tmp_path / "a.zarr", kind, shape, np.float32 if len(shape) > 2 else np.uint32, meta) as writer:
         writer.write(Region.whole((32, 32)), np.zeros(shape, np.float32 if len(shape) > 2 else np.uint32))
     for level in (0, 1, 2):
@@ -249,7 +249,7 @@ def test_a_size_that_another_program_has_set_since_counts_more_than_our_record(t
 def test_a_pyramid_halves_axes_by_their_length_whatever_their_unit(tmp_path: Path) -> None:
     shape = (300, 300, 300)
     lying = Calibration.of((500, 0.5, 0.5), ("nanometer", MICRON, MICRON))
-    meta = ResultMeta.calibrated(("z", "y", "x"), lying)
+    meta = ResultMeta.from_calibration(("z", "y", "x"), lying)
     with open_result(tmp_path / "a.zarr", "objects", shape, np.uint8, meta) as writer:
         writer.write(Region((0, 0, 0), (1, 1, 1)), np.ones((1, 1, 1), np.uint8))
     assert read_image(tmp_path / "a.zarr", 1).data.shape == (150, 150, 150)

@@ -13,9 +13,9 @@ import tifffile
 
 from napari_fcn.errors import ImageError
 from napari_fcn.io import read_image
-from napari_fcn.io.finding import images_at
+from napari_fcn.io.image_paths import list_images
 from napari_fcn.io.images import read_header
-from napari_fcn.io.ome_sets import distinct
+from napari_fcn.io.ome_sets import unique_images
 
 NAMESPACE = "http://www.openmicroscopy.org/Schemas/OME/2016-06"
 SHAPE = (5, 7)
@@ -77,9 +77,9 @@ def test_each_file_of_a_set_opens_the_whole_image(tmp_path: Path, axis: str) -> 
 def test_a_set_is_named_once_in_its_folder_and_by_name(tmp_path: Path) -> None:
     files = channel_set(tmp_path)
     tifffile.imwrite(tmp_path / "other.tif", np.zeros(SHAPE, np.uint8))
-    assert images_at(tmp_path) == [files[0], tmp_path / "other.tif"]
-    assert distinct(files[::-1]) == [files[0]]
-    assert images_at(files[2]) == [files[0]]
+    assert list_images(tmp_path) == [files[0], tmp_path / "other.tif"]
+    assert unique_images(files[::-1]) == [files[0]]
+    assert list_images(files[2]) == [files[0]]
 
 
 def test_a_set_of_two_axes_is_put_together_by_index(tmp_path: Path) -> None:
@@ -107,7 +107,7 @@ def test_positions_that_share_a_description_are_images_of_their_own(tmp_path: Pa
     content = "".join(pixels({"Z": 2}, block(f"p{k}.ome.tif", k, None), k) for k in range(3))
     data = planes_of(6).reshape(3, 2, *SHAPE)
     files = [write(tmp_path / f"p{k}.ome.tif", data[k], document(content, k)) for k in range(3)]
-    assert images_at(tmp_path) == files
+    assert list_images(tmp_path) == files
     for k, path in enumerate(files):
         image = read_image(path)
         np.testing.assert_array_equal(np.asarray(image.data), data[k])
@@ -117,7 +117,7 @@ def test_positions_that_share_a_description_are_images_of_their_own(tmp_path: Pa
 
 def test_renamed_files_are_known_by_their_identifier(tmp_path: Path) -> None:
     files = [path.rename(path.with_name(f"renamed_{9 - k}.tif")) for k, path in enumerate(channel_set(tmp_path))]
-    assert images_at(tmp_path) == [files[0]]
+    assert list_images(tmp_path) == [files[0]]
     np.testing.assert_array_equal(np.asarray(read_image(files[1]).data), planes_of(3))
 
 
@@ -131,7 +131,7 @@ def test_files_below_the_folder_are_found_from_each_of_them(tmp_path: Path) -> N
     files = channel_set(tmp_path, names="channels{}/c.ome.tif")
     for path in files:
         np.testing.assert_array_equal(np.asarray(read_image(path).data), planes_of(3))
-    assert distinct(files) == [files[0]]
+    assert unique_images(files) == [files[0]]
 
 
 def companion_set(folder: Path) -> list[Path]:
@@ -145,8 +145,8 @@ def test_a_companion_is_followed_and_can_be_opened_itself(tmp_path: Path) -> Non
     files = companion_set(tmp_path)
     for path in (*files, tmp_path / "image.companion.ome"):
         np.testing.assert_array_equal(np.asarray(read_image(path).data), planes_of(2))
-    assert images_at(tmp_path) == [files[0]]
-    assert images_at(tmp_path / "image.companion.ome") == [files[0]]
+    assert list_images(tmp_path) == [files[0]]
+    assert list_images(tmp_path / "image.companion.ome") == [files[0]]
     assert read_header(files[1]).shape == (2, *SHAPE)
 
 
@@ -158,7 +158,7 @@ def test_a_reference_to_the_first_file_is_followed(tmp_path: Path) -> None:
         for k in range(2)
     ]
     np.testing.assert_array_equal(np.asarray(read_image(files[1]).data), planes_of(2))
-    assert images_at(tmp_path) == [files[0]]
+    assert list_images(tmp_path) == [files[0]]
 
 
 @pytest.mark.parametrize("gone", [0, 1, 2])
@@ -168,7 +168,7 @@ def test_a_missing_file_is_named(tmp_path: Path, gone: int) -> None:
     left = [path for path in files if path.exists()]
     with pytest.raises(ImageError, match=rf"1 of them cannot be found: c{gone}\.ome\.tif.*Fiji"):
         read_image(left[1])
-    assert images_at(tmp_path) == left[:1]
+    assert list_images(tmp_path) == left[:1]
 
 
 def test_a_missing_companion_is_named(tmp_path: Path) -> None:
@@ -214,7 +214,7 @@ def test_a_file_with_the_copied_description_of_others_is_an_image_by_itself(tmp_
         xml = (tiff.ome_metadata or "").replace(f'UUID="{identifier(0)}"', "")
     path = write(tmp_path / "maximum.ome.tif", planes_of(1) + 1, xml)
     np.testing.assert_array_equal(np.asarray(read_image(path).data), planes_of(1)[0] + 1)
-    assert images_at(path) == [path]
+    assert list_images(path) == [path]
 
 
 def test_a_renamed_file_of_one_image_stays_one_image(tmp_path: Path) -> None:
@@ -222,7 +222,7 @@ def test_a_renamed_file_of_one_image_stays_one_image(tmp_path: Path) -> None:
     path = (tmp_path / "a.ome.tif").rename(tmp_path / "b.ome.tif")
     image = read_image(path)
     assert (image.axes, image.notes) == (("z", "y", "x"), ())
-    assert images_at(tmp_path) == [path]
+    assert list_images(tmp_path) == [path]
 
 
 def test_names_that_lead_out_of_the_folder_are_not_followed(tmp_path: Path) -> None:
@@ -276,7 +276,7 @@ def micro_manager(path: Path, index: int, count: int) -> Path:
 def test_files_that_tifffile_opens_as_one_stack_are_one_image(tmp_path: Path) -> None:
     files = [micro_manager(tmp_path / f"run_MMStack_{k}.tif", k, 3) for k in range(3)]
     np.testing.assert_array_equal(np.squeeze(read_image(files[1]).data), planes_of(3))
-    assert images_at(tmp_path) == [files[0]]
+    assert list_images(tmp_path) == [files[0]]
     files[1].unlink()
     with pytest.raises(ImageError, match="lacks planes"):
         read_image(files[0])

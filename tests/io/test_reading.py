@@ -15,7 +15,7 @@ from napari_fcn.geometry import Axes
 from napari_fcn.io import ImageFile, images, read_image, tiff_reader
 from napari_fcn.io.image_file import ImageHeader
 from napari_fcn.io.images import read_header
-from napari_fcn.io.lazy import LazyArray
+from napari_fcn.io.lazy_array import LazyArray
 from napari_fcn.io.units import unit_word
 
 STACK = np.arange(5 * 20 * 24, dtype=np.uint16).reshape(5, 20, 24)
@@ -124,7 +124,7 @@ def test_an_uncompressed_tiff_is_a_memory_map(tmp_path: Path) -> None:
 def test_a_large_compressed_tiff_is_decoded_where_it_is_looked_at(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(tiff_reader, "SMALL", 100)
+    monkeypatch.setattr(tiff_reader, "DECODE_AT_ONCE_BYTES", 100)
     tifffile.imwrite(tmp_path / "a.tif", STACK, compression="zlib", tile=(16, 16), metadata={"axes": "ZYX"})
     data = read_image(tmp_path / "a.tif").data
     assert isinstance(data, LazyArray)
@@ -133,7 +133,7 @@ def test_a_large_compressed_tiff_is_decoded_where_it_is_looked_at(
 
 
 def test_a_lazy_tiff_closes_its_file_when_it_is_no_longer_used(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(tiff_reader, "SMALL", 100)
+    monkeypatch.setattr(tiff_reader, "DECODE_AT_ONCE_BYTES", 100)
     tifffile.imwrite(tmp_path / "a.tif", STACK, compression="zlib")
     opened: list[tifffile.TiffFile] = []
     real = tifffile.TiffFile
@@ -208,7 +208,7 @@ def test_a_truncated_tiff_is_an_error_and_never_a_shorter_stack(tmp_path: Path, 
 def test_damaged_tiles_of_a_lazy_tiff_are_an_error_when_they_are_read(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(tiff_reader, "SMALL", 100)
+    monkeypatch.setattr(tiff_reader, "DECODE_AT_ONCE_BYTES", 100)
     tifffile.imwrite(tmp_path / "a.tif", STACK, compression="zlib", metadata={"axes": "ZYX"})
     with tifffile.TiffFile(tmp_path / "a.tif") as tiff:
         start = tiff.pages[1].dataoffsets[0]

@@ -11,7 +11,7 @@ from PIL import Image
 from napari_fcn.errors import ImageError
 from napari_fcn.io import read_image, read_labels, tiff_reader
 from napari_fcn.io.images import read_header
-from napari_fcn.io.lazy import LazyArray
+from napari_fcn.io.lazy_array import LazyArray
 
 RNG = np.random.default_rng(0)
 PICTURE = RNG.integers(0, 256, (20, 24, 3), np.uint8)
@@ -42,7 +42,7 @@ def test_a_palette_is_read_in_its_colours_as_in_png(tmp_path: Path) -> None:
 def test_each_part_of_a_palette_image_is_read_in_its_colours(
     tmp_path: Path, names: str, compression: str | None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(tiff_reader, "SMALL", 10)
+    monkeypatch.setattr(tiff_reader, "DECODE_AT_ONCE_BYTES", 10)
     indices = RNG.integers(0, 256, (3, 20, 24)[-len(names) :], np.uint8)
     table = (PALETTE * np.uint16(257)).astype(np.uint16)
     how = {"photometric": "palette", "colormap": table, "metadata": {"axes": names}, "compression": compression}

@@ -7,7 +7,7 @@ import pytest
 import tifffile
 
 from napari_fcn.errors import ImageError
-from napari_fcn.io import Origin, in_order, read_series, series
+from napari_fcn.io import ImageLocation, natural_sort, read_series, series
 
 
 def planes(folder: Path, rng: np.random.Generator, count: int = 12, **more: object) -> tuple[list[Path], np.ndarray]:
@@ -22,7 +22,7 @@ def planes(folder: Path, rng: np.random.Generator, count: int = 12, **more: obje
 
 def test_numbers_in_names_count_by_their_value() -> None:
     names = ["z10.tif", "z2.tif", "Z1.tif", "a.tif", "z2b.tif", "10.tif", "9.tif"]
-    assert [path.name for path in in_order([Path(name) for name in names])] == [
+    assert [path.name for path in natural_sort([Path(name) for name in names])] == [
         "9.tif",
         "10.tif",
         "a.tif",
@@ -38,7 +38,7 @@ def test_files_are_one_stack_with_the_axis_that_was_named(
     compression: str | None, tmp_path: Path, rng: np.random.Generator
 ) -> None:
     paths, stack = planes(tmp_path, rng, compression=compression)
-    image = Origin.of_stack(paths, "Z").read()
+    image = ImageLocation.from_stack(paths, "Z").read()
     assert image.axes == ("z", "y", "x")
     assert image.data.shape == stack.shape
     assert "12 files were read as one stack along z, z1.tif to z12.tif." in image.notes
@@ -50,8 +50,8 @@ def test_files_are_one_stack_with_the_axis_that_was_named(
 
 def test_few_planes_stay_in_memory(tmp_path: Path, rng: np.random.Generator, monkeypatch: pytest.MonkeyPatch) -> None:
     paths, stack = planes(tmp_path, rng)
-    monkeypatch.setattr(series, "KEPT", 3 * stack[0].nbytes)
-    image = read_series(in_order(paths), "t")
+    monkeypatch.setattr(series, "CACHE_BYTES", 3 * stack[0].nbytes)
+    image = read_series(natural_sort(paths), "t")
     np.testing.assert_array_equal(image.data[...], stack)
     assert image.data._source._plane.cache_info().currsize == 3
 
@@ -82,7 +82,7 @@ def test_a_file_unlike_the_first_is_named_before_anything_is_computed(
     paths, _ = planes(tmp_path, rng)
     tifffile.imwrite(tmp_path / "z7.tif", plane)
     with pytest.raises(ImageError, match=r"must be alike: z1.tif is 7 x 9 uint16 and z7.tif is"):
-        Origin.of_stack(paths, "z").read()
+        ImageLocation.from_stack(paths, "z").read()
 
 
 def test_an_npy_unlike_the_first_is_named_when_it_is_reached(tmp_path: Path) -> None:

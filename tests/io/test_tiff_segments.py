@@ -10,7 +10,7 @@ import tifffile
 
 from napari_fcn.errors import ImageError
 from napari_fcn.io import read_image
-from napari_fcn.io.tiff_segments import picture_size
+from napari_fcn.io.tiff_segments import encoded_size
 
 SHAPE = (150, 170)
 ENCODERS = {
@@ -28,18 +28,18 @@ def pixels(shape: tuple[int, ...] = SHAPE) -> np.ndarray:
 
 @pytest.mark.parametrize("name", ENCODERS)
 def test_the_size_is_that_of_the_header(name: str) -> None:
-    assert picture_size(bytes(ENCODERS[name](pixels()))) == SHAPE
+    assert encoded_size(bytes(ENCODERS[name](pixels()))) == SHAPE
 
 
 @pytest.mark.parametrize("data", [b"", b"\xff\xd8", b"\xff\xd8\xff\xe0\x00", b"\xff\xd8" + b"\xff" * 99, b"II*\0"])
 def test_what_has_no_such_header_has_no_size(data: bytes) -> None:
-    assert picture_size(data) is None
+    assert encoded_size(data) is None
 
 
 def test_of_several_frames_the_largest_counts() -> None:
     frame = b"\xff\xc0\x00\x0b\x08" + struct.pack(">HH", 9, 8) + b"\x01\x01\x11\x00"
     large = b"\xff\xc2\x00\x0b\x08" + struct.pack(">HH", 60000, 50000) + b"\x01\x01\x11\x00"
-    assert picture_size(b"\xff\xd8" + frame + large + frame) == (60000, 50000)
+    assert encoded_size(b"\xff\xd8" + frame + large + frame) == (60000, 50000)
 
 
 def claiming(data: bytes, name: str) -> bytes:
@@ -59,7 +59,7 @@ def test_a_tile_that_claims_more_than_its_place_is_refused(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, is_lazy: bool
 ) -> None:
     if is_lazy:
-        monkeypatch.setattr("napari_fcn.io.tiff_reader.SMALL", 0)
+        monkeypatch.setattr("napari_fcn.io.tiff_reader.DECODE_AT_ONCE_BYTES", 0)
     path = tmp_path / "a.tif"
     tifffile.imwrite(path, pixels(), tile=(64, 64), compression=TILES[name])
     with tifffile.TiffFile(path) as tiff:

@@ -20,18 +20,18 @@ from PIL import Image
 from napari_fcn.errors import FcnError, ImageError, OutputError
 from napari_fcn.geometry import Region, TilePlan
 from napari_fcn.io import (
-    KINDS,
-    WRITABLE,
+    RESULT_KINDS,
+    WRITABLE_SUFFIXES,
     ResultMeta,
+    array_writer,
     disk,
     open_result,
     read_image,
     read_result_meta,
-    staged,
     tiff_writer,
     zarr_writer,
 )
-from napari_fcn.io.zarr_writer import ZarrSink, mean_of, pyramid
+from napari_fcn.io.zarr_writer import ZarrSink, downsample_mean, plan_pyramid
 
 FORMATS = (".ome.tif", ".ome.zarr", ".npy")
 DTYPES = ("bool", "int8", "uint8", "int16", "uint16", "int32", "uint32", "float32", "float64")
@@ -232,12 +232,12 @@ def test_ome_xml_names_and_colours_the_channels_and_states_the_pixel_size(tmp_pa
 
 def test_a_tiff_that_may_exceed_four_gigabytes_is_a_bigtiff(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for limit, expected in ((10**6, False), (10, True)):
-        monkeypatch.setattr(tiff_writer, "CLASSIC", limit)
+        monkeypatch.setattr(tiff_writer, "MAX_CLASSIC_BYTES", limit)
         with tifffile.TiffFile(write(tmp_path / f"{limit}.tif", np.zeros((20, 30), np.uint8), "yx")) as tiff:
             assert tiff.is_bigtiff is expected
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", RESULT_KINDS)
 @pytest.mark.parametrize("axes", ["x", "yx", "tyx", "tzyx"])
 def test_ome_zarr_fulfils_the_specification(tmp_path: Path, kind: str, axes: str) -> None:
     shape = ((3,) if kind.startswith("probabilities") else ()) + (2, 3, 20, 30)[-len(axes) :]
@@ -259,18 +259,18 @@ def test_ome_zarr_fulfils_the_specification(tmp_path: Path, kind: str, axes: str
 
 
 def test_each_level_halves_the_finest_axes_until_the_image_is_small() -> None:
-    levels = pyramid("tczyx", (9, 3, 40, 1000, 600), (1, 1, 2.0, 0.5, 0.5))
+    levels = plan_pyramid("tczyx", (9, 3, 40, 1000, 600), (1, 1, 2.0, 0.5, 0.5))
     assert [level.factors for level in levels] == [(1, 1, 1, 1, 1), (1, 1, 1, 2, 2), (1, 1, 1, 4, 4)]
     assert [level.shape for level in levels][1:] == [(9, 3, 40, 500, 300), (9, 3, 40, 250, 150)]
-    assert [level.factors for level in pyramid("zyx", (300, 300, 300), (1.2, 1, 1))] == [(1, 1, 1), (2, 2, 2)]
+    assert [level.factors for level in plan_pyramid("zyx", (300, 300, 300), (1.2, 1, 1))] == [(1, 1, 1), (2, 2, 2)]
 
 
 @hypothesis.given(
     st.lists(st.integers(1, 5000), min_size=2, max_size=3), st.lists(st.floats(1e-3, 1e3), min_size=3, max_size=3)
 )
 def test_a_pyramid_always_ends_with_a_small_image(shape: list[int], scale: list[float]) -> None:
-    levels = pyramid("zyx"[-len(shape) :], shape, scale[-len(shape) :])
-    assert max(levels[-1].shape) <= zarr_writer.SMALLEST
+    levels = plan_pyramid("zyx"[-len(shape) :], shape, scale[-len(shape) :])
+    assert max(levels[-1].shape) <= zarr_writer.COARSEST_SIDE
     assert all(min(level.shape) >= 1 for level in levels)
 
 
@@ -278,27 +278,27 @@ def test_coarse_levels_of_labels_are_picked_and_those_of_probabilities_are_means
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(WORLD, "y", WORLD["x"])
-    monkeypatch.setattr(zarr_writer, "SMALLEST", 8)
-    monkeypatch.setattr(zarr_writer, "CHUNKS", {2: (8, 8), 3: (2, 8, 8)})
+    monkeypatch.setattr(zarr_writer, "COARSEST_SIDE", 8)
+    monkeypatch.setattr(zarr_writer, "CHUNK_SHAPES", {2: (8, 8), 3: (2, 8, 8)})
     data = np.random.default_rng(0).integers(0, 200, (2, 21, 30), np.uint8)
     labels = write(tmp_path / "labels.zarr", data[0], "yx", "objects")
     means = write(tmp_path / "means.zarr", data, "yx", "probabilities8")
     picked, averaged = read_image(labels, 1), read_image(means, 1)
     assert read_image(labels).levels == read_image(means).levels == 3
     assert np.array_equal(np.asarray(picked.data), data[0, ::2, ::2])
-    assert np.array_equal(np.asarray(averaged.data), mean_of(data, (1, 2, 2)))
+    assert np.array_equal(np.asarray(averaged.data), downsample_mean(data, (1, 2, 2)))
     assert averaged.scale == (1.0, 0.5, 0.5)
     assert np.array_equal(np.asarray(read_image(labels, 2).data), data[0, ::4, ::4])
 
 
 def test_the_mean_of_an_odd_last_pixel_is_itself() -> None:
-    assert mean_of(np.array([[0, 10, 5]], np.uint8), (1, 2)).tolist() == [[5, 5]]
-    assert mean_of(np.array([[0, 1, 4]], np.float32), (1, 2)).tolist() == [[0.5, 4]]
+    assert downsample_mean(np.array([[0, 10, 5]], np.uint8), (1, 2)).tolist() == [[5, 5]]
+    assert downsample_mean(np.array([[0, 1, 4]], np.float32), (1, 2)).tolist() == [[0.5, 4]]
 
 
 def test_means_lie_amid_the_pixels_that_they_stand_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(WORLD, "y", WORLD["x"])
-    monkeypatch.setattr(zarr_writer, "SMALLEST", 8)
+    monkeypatch.setattr(zarr_writer, "COARSEST_SIDE", 8)
     path = write(tmp_path / "a.zarr", np.zeros((3, 10, 12), np.float32), "yx", "probabilities")
     coarse = json.loads((path / "zarr.json").read_text())["attributes"]["ome"]["multiscales"][0]["datasets"][1]
     steps = {step["type"]: step[step["type"]] for step in coarse["coordinateTransformations"]}
@@ -406,8 +406,8 @@ def test_closing_twice_is_closing_once_and_writing_after_it_is_an_error(tmp_path
 # A full disk
 
 FULL = {
-    ".npy reserving": (".npy", staged.disk, "reserve"),
-    ".npy settling": (".npy", staged.disk, "settle"),
+    ".npy reserving": (".npy", array_writer.disk, "reserve"),
+    ".npy syncing": (".npy", array_writer.disk, "sync_to_disk"),
     ".png encoding": (".png", Image.Image, "save"),
     ".tif compressing": (".ome.tif", tifffile, "imwrite"),
     ".zarr opening": (".zarr", zarr, "create_group"),
@@ -457,7 +457,7 @@ def test_a_disk_that_is_too_small_is_noticed_before_the_work(
 def test_where_the_system_cannot_reserve_bytes_they_are_written(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(disk, "BLOCK", 7)
+    monkeypatch.setattr(disk, "BLOCK_BYTES", 7)
     data = np.arange(24, dtype=np.uint8).reshape(4, 6)
     with failing(os, "posix_fallocate", errno.EOPNOTSUPP):
         write(tmp_path / "a.npy", data, "yx")
@@ -475,7 +475,7 @@ def test_an_unknown_suffix_is_an_error_that_lists_the_known_ones(tmp_path: Path)
         open_result(tmp_path / "a.czi", "classes", (4, 6), "uint8", meta_of("yx"))
 
 
-@pytest.mark.parametrize("suffix", WRITABLE)
+@pytest.mark.parametrize("suffix", WRITABLE_SUFFIXES)
 def test_a_folder_is_never_replaced_by_a_result(tmp_path: Path, suffix: str) -> None:
     path = tmp_path / f"a{suffix}"
     path.mkdir()
@@ -590,7 +590,7 @@ def test_another_writer_goes_on_with_what_is_kept(suffix: str, tmp_path: Path) -
     path, given = tmp_path / f"a{suffix}", ("classes", data.shape, data.dtype, meta_of("yx"))
     writer = open_result(path, *given, **place)
     writer.write(top, data[:300])
-    writer.give_up()
+    writer.close_incomplete()
     assert not path.exists()
     with open_result(path, *given, **place) as writer:
         np.testing.assert_array_equal(writer.read(top), data[:300])
@@ -618,7 +618,7 @@ def test_what_is_kept_of_another_result_is_not_gone_on_with(tmp_path: Path) -> N
             writer = open_result(tmp_path / f"a{suffix}", "classes", shape, "u1", meta_of("yx"), staging=place)
             assert not writer.read(Region.whole(shape)).any()
             writer.write(Region.whole(shape), np.ones(shape, np.uint8))
-            writer.give_up()
+            writer.close_incomplete()
 
 
 def test_a_damaged_chunk_of_what_is_kept_is_empty_and_can_be_written_to(tmp_path: Path) -> None:
@@ -630,7 +630,7 @@ def test_a_damaged_chunk_of_what_is_kept_is_empty_and_can_be_written_to(tmp_path
     chunk.write_bytes(chunk.read_bytes()[:-3])
     (chunk.parent / "1.partial").write_bytes(b"half")
     assert writer.read(Region.whole(data.shape)) is None
-    writer.give_up()
+    writer.close_incomplete()
     with open_result(*given, staging=place) as writer:
         assert not writer.read(Region((0, 0), (512, 512))).any()
         assert writer.read(Region((512, 0), (600, 600))).all()

@@ -12,7 +12,7 @@ import torch
 
 from napari_fcn.errors import OutputExistsError
 from napari_fcn.events import RunDone, RunPlanned, TileDone
-from napari_fcn.io import Origin, read_image
+from napari_fcn.io import ImageLocation, read_image
 from napari_fcn.models.checkpoint import Checkpoint
 from napari_fcn.models.recipe import plain_recipe
 from napari_fcn.nets.spec import NetSpec
@@ -28,7 +28,7 @@ Run = Callable[..., Iterator[Any]]
 def job(tmp_path: Path, rng: np.random.Generator) -> RunJob:
     np.save(tmp_path / "cells.npy", rng.integers(0, 255, (32, 48), np.uint8))
     targets = {"classes": tmp_path / "cells_classes.ome.tif"}
-    return RunJob(tmp_path / "cells.npy", tmp_path / "cells", targets, Origin.of(tmp_path / "cells.npy"))
+    return RunJob(tmp_path / "cells.npy", tmp_path / "cells", targets, ImageLocation.from_file(tmp_path / "cells.npy"))
 
 
 @pytest.fixture

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from napari_fcn.storage import is_link, links_inside
+from napari_fcn.storage import find_links, is_link
 
 
 def link(path: Path, target: Path) -> None:
@@ -20,7 +20,7 @@ def link(path: Path, target: Path) -> None:
 def test_plain_files_and_folders_are_no_links(tmp_path: Path) -> None:
     (tmp_path / "a").mkdir()
     (tmp_path / "a" / "b").write_text("x")
-    assert list(links_inside(tmp_path)) == []
+    assert list(find_links(tmp_path)) == []
     assert not is_link(tmp_path / "nothing")
     assert not is_link(tmp_path / "a" / "b" / "nothing")
 
@@ -33,21 +33,21 @@ def test_links_are_found_at_any_depth_and_not_followed(tmp_path: Path) -> None:
     link(inside / "a" / "folder", outside)
     link(inside / "broken", tmp_path / "nothing")
     link(inside / "a" / "itself", inside)
-    assert set(links_inside(inside)) == {inside / "broken", inside / "a" / "folder", inside / "a" / "itself"}
+    assert set(find_links(inside)) == {inside / "broken", inside / "a" / "folder", inside / "a" / "itself"}
 
 
 def test_the_folder_itself_may_be_a_link(tmp_path: Path) -> None:
     (tmp_path / "real").mkdir()
     link(tmp_path / "name", tmp_path / "real")
     assert is_link(tmp_path / "name")
-    assert list(links_inside(tmp_path / "name")) == []
+    assert list(find_links(tmp_path / "name")) == []
 
 
 @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="this system has no named pipes")
 def test_a_pipe_is_no_file(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe")
     assert not is_link(tmp_path / "pipe")
-    assert list(links_inside(tmp_path)) == [tmp_path / "pipe"]
+    assert list(find_links(tmp_path)) == [tmp_path / "pipe"]
 
 
 @pytest.mark.skipif(sys.platform != "win32", reason="junctions are of Windows")

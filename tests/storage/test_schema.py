@@ -4,10 +4,10 @@ from typing import Any
 
 import pytest
 
-from napari_fcn.storage.schema import Colour, Name, Number, Part, Positive, SchemaError, validated
+from napari_fcn.storage.schema import Colour, Name, Number, Positive, SchemaError, StrictModel, validate
 
 
-class Cell(Part):
+class Cell(StrictModel):
     name: Name
     size: Positive = 1
     colour: Colour = "#000000"
@@ -15,8 +15,8 @@ class Cell(Part):
 
 
 def test_numbers_stay_as_they_are() -> None:
-    assert isinstance(validated(Cell, {"name": "a", "size": 2}).size, int)
-    assert isinstance(validated(Cell, {"name": "a", "size": 2.0}).size, float)
+    assert isinstance(validate(Cell, {"name": "a", "size": 2}).size, int)
+    assert isinstance(validate(Cell, {"name": "a", "size": 2.0}).size, float)
 
 
 @pytest.mark.parametrize(
@@ -41,4 +41,4 @@ def test_numbers_stay_as_they_are() -> None:
 )
 def test_what_does_not_fit_is_named_by_its_place(value: Any, message: str) -> None:
     with pytest.raises(SchemaError, match=message):
-        validated(Cell, value)
+        validate(Cell, value)

@@ -2,10 +2,9 @@
 
 from napari_fcn.gui._layers.camera import ViewWatcher, after_draw, fit, look_at
 from napari_fcn.gui._layers.canvas import Canvas
+from napari_fcn.gui._layers.class_colours import visible
 from napari_fcn.gui._layers.colorize import ColourTile, colorize_tile
-from napari_fcn.gui._layers.colours import visible
 from napari_fcn.gui._layers.corrections import MOST_CLASSES, Corrections
-from napari_fcn.gui._layers.crops import BoxLayer, PartialLayer, show_answer, show_changes, show_uncertainty
 from napari_fcn.gui._layers.files import (
     OpenedFiles,
     add_image,
@@ -28,8 +27,15 @@ from napari_fcn.gui._layers.layer_image import (
 )
 from napari_fcn.gui._layers.lazy_result import StoredCanvas
 from napari_fcn.gui._layers.overlay import KINDS, Overlay, fits_in_memory
-from napari_fcn.gui._layers.pixels import PixelsReplacedError, content_of, replaced_during, replaced_since, watch_of
-from napari_fcn.gui._layers.pointing import Pointer, pixel_at, plane_of
+from napari_fcn.gui._layers.partial_layers import BoxLayer, PartialLayer, show_answer, show_changes, show_uncertainty
+from napari_fcn.gui._layers.pixel_watch import (
+    PixelsReplacedError,
+    content_of,
+    replaced_during,
+    replaced_since,
+    watch_of,
+)
+from napari_fcn.gui._layers.pointer import Pointer, pixel_at, plane_of
 from napari_fcn.gui._layers.prewarm import load_what_layers_need
 from napari_fcn.gui._layers.receptive_field import FieldLayers
 from napari_fcn.gui._layers.sliders import SliderMarks

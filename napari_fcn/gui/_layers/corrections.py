@@ -11,7 +11,7 @@ from qtpy.QtCore import QObject, Qt, Signal
 
 from napari_fcn.geometry import Region
 from napari_fcn.gui._layers.canvas import zeros
-from napari_fcn.gui._layers.colours import stroke_colours, stroke_names
+from napari_fcn.gui._layers.class_colours import stroke_colours, stroke_names
 from napari_fcn.gui._layers.layer_image import KEY
 from napari_fcn.gui._layers.screen import camera_of
 from napari_fcn.gui._layers.strokes import Stroke, painted_box, painted_region

@@ -12,8 +12,8 @@ from napari.layers import Image, Labels
 from napari.layers._source import layer_source
 
 from napari_fcn.errors import DECODE_ERRORS, ImageError
+from napari_fcn.gui._layers.class_colours import index_colours, index_names
 from napari_fcn.gui._layers.colorize import colorize
-from napari_fcn.gui._layers.colours import index_colours, index_names
 from napari_fcn.gui._layers.layer_image import KEY
 from napari_fcn.gui._layers.lazy_result import LazyResult
 from napari_fcn.gui._layers.transforms import add_on_top, add_result, align, find_layer, follow, mark, placement
@@ -141,13 +141,13 @@ def renew_results(viewer: ViewerModel, opened: OpenedFiles, source: Image) -> No
 
 def result_kind(path: str | Path) -> str:
     """Return what kind of result of napari-fcn a file holds; empty if it is none, or cannot be read."""
-    from napari_fcn.io import KINDS, read_result_meta
+    from napari_fcn.io import RESULT_KINDS, read_result_meta
 
     try:
         kind = str(read_result_meta(path).get("kind", ""))
     except (ImageError, *DECODE_ERRORS):
         return ""
-    return kind if kind in KINDS else ""
+    return kind if kind in RESULT_KINDS else ""
 
 
 def layer_of_result(path: str | Path) -> tuple[Any, dict[str, Any], str]:

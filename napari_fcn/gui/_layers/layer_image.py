@@ -13,10 +13,10 @@ from napari.layers import Image
 from napari_fcn.errors import ImageError
 from napari_fcn.geometry import Region
 from napari_fcn.geometry.axes import axis_names
-from napari_fcn.gui._layers.calibrated import calibration_of
+from napari_fcn.gui._layers.layer_calibration import calibration_of
 from napari_fcn.gui._layers.layer_metadata import channel_names, header_of
 from napari_fcn.gui._layers.screen import corners_on_screen
-from napari_fcn.io.image_file import NO_AXES
+from napari_fcn.io.image_file import NO_CALIBRATION
 from napari_fcn.models.binding import ImageForm, Network, bind
 
 if TYPE_CHECKING:
@@ -64,7 +64,7 @@ class LayerImage:
     names: tuple[str, ...]
     rgb: bool
     path: str = ""
-    calibration: Calibration = NO_AXES
+    calibration: Calibration = NO_CALIBRATION
     channels: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
     meaning: str = ""

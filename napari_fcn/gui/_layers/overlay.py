@@ -15,7 +15,7 @@ from napari.layers import Image, Labels
 
 from napari_fcn.geometry import Region
 from napari_fcn.gui._layers.canvas import BYTES
-from napari_fcn.gui._layers.colours import index_colours, index_names
+from napari_fcn.gui._layers.class_colours import index_colours, index_names
 from napari_fcn.gui._layers.layer_image import KEY, displayed_axes, shown_index
 from napari_fcn.gui._layers.texture import upload
 from napari_fcn.gui._layers.transforms import add_hidden, align, find_layer, follow, mark, on_layer, placement

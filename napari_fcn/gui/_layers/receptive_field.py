@@ -11,7 +11,7 @@ from napari.layers import Image, Shapes
 from napari.utils.colormaps import Colormap, ensure_colormap
 
 from napari_fcn.geometry import Region
-from napari_fcn.gui._layers.crops import PartialLayer, draw_polygons
+from napari_fcn.gui._layers.partial_layers import PartialLayer, draw_polygons
 from napari_fcn.gui._layers.screen import camera_of
 from napari_fcn.gui._layers.transforms import add_result, align, follow, mark, on_layer, placement
 

@@ -9,9 +9,9 @@ import numpy as np
 from napari.utils.transforms import Affine
 
 from napari_fcn.geometry import Region
-from napari_fcn.gui._layers.calibrated import shear_matrix
+from napari_fcn.gui._layers.layer_calibration import shear_matrix
 from napari_fcn.gui._layers.layer_image import KEY, read_layer
-from napari_fcn.gui._layers.pixels import watch_of
+from napari_fcn.gui._layers.pixel_watch import watch_of
 from napari_fcn.gui._layers.screen import ensure_view_direction
 
 if TYPE_CHECKING:

@@ -42,7 +42,7 @@ from napari_fcn.gui._layers import (
     replaced_since,
 )
 from napari_fcn.gui._threads import JobRunner
-from napari_fcn.io.finding import stem
+from napari_fcn.io.image_paths import image_stem
 from napari_fcn.system_errors import explained
 
 if TYPE_CHECKING:
@@ -184,7 +184,7 @@ class BatchController(DockController):
             return
         self._report_progress(message=f"Opening the result of {row.name} …", error="")
         is_file = isinstance(origin, Path)
-        self._opener.open(number, origin if is_file else None, stem(origin) if is_file else row.name, outcome)
+        self._opener.open(number, origin if is_file else None, image_stem(origin) if is_file else row.name, outcome)
 
     def _add(self, name: str, place: str, origin: Path | Image) -> int:
         number = next(self._numbers)

@@ -123,16 +123,16 @@ def run_file(task: FileJob, loaded: ModelCache) -> Iterator[JobStep | JobEnded]:
     FcnError
         If image, model, device and files do not fit each other.
     """
-    from napari_fcn.io import Origin, read_image
-    from napari_fcn.io.identity import missing
+    from napari_fcn.io import ImageLocation, read_image
+    from napari_fcn.io.fingerprint import missing_chunks_note
     from napari_fcn.runs.job import OutputPolicy, RunJob, run_job
     from napari_fcn.runs.writer import open_session
 
     checkpoint = loaded.load(task.model)
     image = read_image(task.image, memory=task.settings.memory)
-    log = _EventLog([in_dock(note) for note in (*image.notes, missing(image)) if note])
+    log = _EventLog([in_dock(note) for note in (*image.notes, missing_chunks_note(image)) if note])
     session = open_session(image, checkpoint, task.axes, task.settings)
-    job = RunJob(task.image, task.out, task.targets, Origin.of(task.image))
+    job = RunJob(task.image, task.out, task.targets, ImageLocation.from_file(task.image))
     terms = OutputPolicy(task.settings, resume=True, overwrite=task.replace, renew=task.replace, inputs=task.inputs)
     with closing(run_job(job, image, session, terms)) as events:  # type: ignore[type-var]  # generators can be closed
         yield from log.follow(events)

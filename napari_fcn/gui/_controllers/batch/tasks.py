@@ -15,12 +15,12 @@ from napari_fcn.gui._controllers.batch.jobs import FileJob, HiddenCanvas, NoCanv
 from napari_fcn.gui._controllers.segment.output_settings import file_name
 from napari_fcn.gui._controllers.segment.worker import LayerJob, VisibleRegion
 from napari_fcn.gui._layers import fits_in_memory, read_layer
-from napari_fcn.io.finding import folder_beside, images_at, result_suffix, stem
-from napari_fcn.io.image_file import READABLE
-from napari_fcn.io.inputs import IMAGE, MODEL, inputs_of
-from napari_fcn.io.naming import distinct_names
-from napari_fcn.io.ome_sets import distinct
-from napari_fcn.io.targets import Protection
+from napari_fcn.io.image_file import READABLE_SUFFIXES
+from napari_fcn.io.image_paths import image_stem, list_images, result_suffix, results_folder
+from napari_fcn.io.ome_sets import unique_images
+from napari_fcn.io.overwrite import Protection
+from napari_fcn.io.result_names import distinct_names
+from napari_fcn.io.run_inputs import IMAGE_INPUT, MODEL_INPUT, collect_inputs
 from napari_fcn.storage import NO_INPUTS
 
 if TYPE_CHECKING:
@@ -54,7 +54,7 @@ class Batch:
         if here == self._rows:
             return
         images = [path for origin in here.values() for path in input_files(origin)]
-        self.inputs = inputs_of({IMAGE: images, MODEL: [self.request.model]})
+        self.inputs = collect_inputs({IMAGE_INPUT: images, MODEL_INPUT: [self.request.model]})
         self.names, self._rows = _names(here, self.request.save), here
 
     @property
@@ -87,7 +87,7 @@ def job_for_file(batch: Batch, row: Row, path: Path, loaded: ModelCache) -> Curr
     if not request.save.kinds:
         raise OutputError("An image in a file has no layer to show results on. Choose under Save what is written.")
     save, settings = request.save, request.settings
-    folder, (name, _) = save.folder_for(folder_beside(path)), batch.names[row.number]
+    folder, (name, _) = save.folder_for(results_folder(path)), batch.names[row.number]
     assert folder is not None
     out, files = save.place_in(folder, name, result_suffix(path))
     Protection((batch.inputs,)).check_inputs(*files.values())
@@ -132,7 +132,7 @@ def _folder_of(origin: Path | Image, save: BatchSettings) -> tuple[Path | None, 
     """Return the file of a row, and the folder of its results; None for what there is not."""
     text = str(origin if isinstance(origin, Path) else origin.source.path or "")
     source = Path(text).absolute() if text and "://" not in text else None
-    return source, save.folder_for(folder_beside(source) if source else None)
+    return source, save.folder_for(results_folder(source) if source else None)
 
 
 def _names(origins: Mapping[int, Path | Image], save: BatchSettings) -> dict[int, tuple[str, str]]:
@@ -140,7 +140,7 @@ def _names(origins: Mapping[int, Path | Image], save: BatchSettings) -> dict[int
     rows: dict[Path | None, list[tuple[int, Path, str]]] = defaultdict(list)
     for number, origin in origins.items():
         source, folder = _folder_of(origin, save)
-        name = stem(origin) if isinstance(origin, Path) else file_name(origin.name, source or "")
+        name = image_stem(origin) if isinstance(origin, Path) else file_name(origin.name, source or "")
         rows[folder].append((number, source or Path("/", name), name))
     found: dict[int, tuple[str, str]] = {}
     for folder, group in rows.items():
@@ -164,19 +164,21 @@ def expand_paths(paths: Sequence[Path]) -> tuple[list[Path], list[str]]:
     problems, others = [], []
     for path in paths:
         path = path.absolute()
-        if path.is_file() and path.suffix.lower() not in READABLE:
+        if path.is_file() and path.suffix.lower() not in READABLE_SUFFIXES:
             others.append(path.name)
             continue
         try:
-            images += images_at(path)
+            images += list_images(path)
         except FcnError as error:
             problems.append(in_dock(error))
         except OSError as error:
             problems.append(f"{path} cannot be opened ({error.strerror or error}).")
     if others:
         shown = ", ".join(others[:3]) + (f" and {len(others) - 3} more" if len(others) > 3 else "")
-        problems.append(f"Left out, as no image that can be read: {shown}. Readable are {', '.join(READABLE)}.")
-    return distinct(images), problems
+        problems.append(
+            f"Left out, as no image that can be read: {shown}. Readable are {', '.join(READABLE_SUFFIXES)}."
+        )
+    return unique_images(images), problems
 
 
 def added_message(new: int, known: int) -> str:

@@ -33,8 +33,8 @@ from napari_fcn.gui._layers import (
     visible_region,
 )
 from napari_fcn.gui._threads import JobRunner
-from napari_fcn.io.inputs import inputs_of
-from napari_fcn.io.targets import Protection
+from napari_fcn.io.overwrite import Protection
+from napari_fcn.io.run_inputs import collect_inputs
 from napari_fcn.system_errors import explained
 
 if TYPE_CHECKING:
@@ -170,7 +170,7 @@ class SegmentController(DockController):
         bound = image.bind(model.info.spec, request.axes)
         axes = bound.axes
         canvas, paths = _canvas(request, image, axes)
-        protection = Protection((inputs_of({"the image": image.files, "the model": [request.model]}),))
+        protection = Protection((collect_inputs({"the image": image.files, "the model": [request.model]}),))
         protection.check_inputs(*paths.values(), *canvas.paths.values())
         seen = VisibleRegion(visible_region(self.viewer, layer, axes))
         lying = bound.calibration

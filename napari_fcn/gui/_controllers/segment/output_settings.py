@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from napari_fcn.errors import OutputError
-from napari_fcn.io.finding import folder_beside, stem
+from napari_fcn.io.image_paths import image_stem, results_folder
 from napari_fcn.settings import option
-from napari_fcn.storage import unused
+from napari_fcn.storage import unused_path
 
 NOTHING = "nothing"
 ZARR = ".ome.zarr"
@@ -63,9 +63,9 @@ class SaveSettings:
                 f"The results of {image} are to be written, but it did not come from a file, so there is no folder "
                 "beside it. Choose a folder under Save to."
             )
-        folder = Path(self.folder).expanduser() if self.folder else folder_beside(Path(source))
+        folder = Path(self.folder).expanduser() if self.folder else results_folder(Path(source))
         name = file_name(image, source)
-        return {kind: unused(folder, f"{name}_{kind}", self.suffix) for kind in kinds}
+        return {kind: unused_path(folder, f"{name}_{kind}", self.suffix) for kind in kinds}
 
 
 def file_name(layer: str, source: str | Path = "") -> str:
@@ -79,6 +79,6 @@ def file_name(layer: str, source: str | Path = "") -> str:
         The file that it came from.
     """
     path = Path(source)
-    if source and layer in (stem(path), path.stem):
+    if source and layer in (image_stem(path), path.stem):
         return layer
     return re.sub(r"[^\w.+-]+", "_", layer).strip("._") or "image"

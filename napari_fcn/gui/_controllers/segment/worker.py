@@ -21,8 +21,8 @@ from napari_fcn.gui._layers import (
     load_what_layers_need,
     replaced_during,
 )
-from napari_fcn.io.image_file import NO_AXES
-from napari_fcn.io.targets import UNPROTECTED, Protection
+from napari_fcn.io.image_file import NO_CALIBRATION
+from napari_fcn.io.overwrite import NO_PROTECTION, Protection
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -89,9 +89,9 @@ class LayerJob:
     visible: VisibleRegion
     canvas: Canvas | StoredCanvas
     paths: Mapping[str, Path] = field(default_factory=dict)
-    calibration: Calibration = NO_AXES
+    calibration: Calibration = NO_CALIBRATION
     overwrite: bool = False
-    protection: Protection = UNPROTECTED
+    protection: Protection = NO_PROTECTION
     kinds: tuple[str, ...] = ()
 
 
@@ -133,7 +133,7 @@ def run_segmentation(job: LayerJob, loaded: ModelCache) -> Iterator[ColourTile |
 def _missing(image: LayerImage) -> str:
     """Return a sentence on the chunks that are missing in the zarr folder that a layer shows; "" if none are."""
     from napari_fcn.io import read_image
-    from napari_fcn.io.identity import missing
+    from napari_fcn.io.fingerprint import missing_chunks_note
 
     folder = _folder(image)
     if folder is None or not folder.is_dir():
@@ -142,7 +142,7 @@ def _missing(image: LayerImage) -> str:
         file = read_image(folder)
     except ImageError:  # a folder of something else: what the layer shows was read in another way
         return ""
-    return missing(file) if tuple(file.data.shape) == image.shape else ""
+    return missing_chunks_note(file) if tuple(file.data.shape) == image.shape else ""
 
 
 def _folder(image: LayerImage) -> Path | None:
@@ -166,7 +166,7 @@ def _meta(session: Session, job: LayerJob) -> ResultMeta:
     from napari_fcn.io import ResultMeta
     from napari_fcn.runs.writer import provenance
 
-    return ResultMeta.calibrated(
+    return ResultMeta.from_calibration(
         job.axes.image,
         job.calibration,
         classes=tuple((label.name, label.colour) for label in session.checkpoint.info.classes),

@@ -63,7 +63,7 @@ def _teach(*what: Any, **how: Any) -> Any:
 def _create(opening: SessionFactory, checkpoint: Checkpoint | None) -> Any:
     from pathlib import Path
 
-    from napari_fcn.io.finding import root_of
+    from napari_fcn.io.image_paths import zarr_root
     from napari_fcn.project import ImageRecord, Project, default_path, fingerprint
 
     image, axes = opening.image, opening.axes
@@ -80,7 +80,7 @@ def _create(opening: SessionFactory, checkpoint: Checkpoint | None) -> Any:
         hash=fingerprint(image.data),
     )
     classes = checkpoint.info.classes if checkpoint else ()
-    file = root_of(Path(image.path)) if image.path and "://" not in image.path else image.path
+    file = zarr_root(Path(image.path)) if image.path and "://" not in image.path else image.path
     path = default_path(image.name, file)
     opening.inputs().check_file(path)
     return Project.create(path, record, checkpoint, opening.settings, classes)
@@ -153,10 +153,12 @@ class SessionFactory:
 
     def inputs(self, project: str = "") -> Inputs:
         """Return what must survive when something is written: the image, the model, and the project if it is named."""
-        from napari_fcn.io.inputs import inputs_of
+        from napari_fcn.io.run_inputs import collect_inputs
 
         models = [] if self.model is None else [self.model]
-        return inputs_of({"the image": self.image.files, "the model to begin with": models, "the project": [project]})
+        return collect_inputs(
+            {"the image": self.image.files, "the model to begin with": models, "the project": [project]}
+        )
 
     @property
     def shape(self) -> tuple[int, ...]:

@@ -3,14 +3,14 @@ from pathlib import Path
 
 import pytest
 
-from napari_fcn.storage import Mark, remove_known, strangers
-from napari_fcn.storage.owned import NAME
+from napari_fcn.storage import FolderMark, foreign_files, remove_own_files
+from napari_fcn.storage.owned_folder import MARK_NAME
 
-MARK = Mark("test")
+MARK = FolderMark("test")
 
 
 def ours(parts: tuple[str, ...], is_folder: bool) -> bool:
-    return parts[0] in (NAME, "data") and "foreign" not in parts
+    return parts[0] in (MARK_NAME, "data") and "foreign" not in parts
 
 
 def filled(folder: Path) -> Path:
@@ -25,16 +25,16 @@ def test_a_folder_is_known_by_its_mark_and_only_by_the_mark_of_its_purpose(tmp_p
     assert not MARK.is_in(tmp_path)
     MARK.write(tmp_path)
     assert MARK.is_in(tmp_path)
-    assert not Mark("other").is_in(tmp_path)
-    first = (tmp_path / NAME).read_bytes()
+    assert not FolderMark("other").is_in(tmp_path)
+    first = (tmp_path / MARK_NAME).read_bytes()
     MARK.write(tmp_path)
-    assert (tmp_path / NAME).read_bytes() == first
+    assert (tmp_path / MARK_NAME).read_bytes() == first
 
 
 @pytest.mark.parametrize("length", [0, 1, 20])
 def test_half_a_mark_counts_only_where_there_is_nothing_else(tmp_path: Path, length: int) -> None:
     MARK.write(tmp_path)
-    (tmp_path / NAME).write_bytes((tmp_path / NAME).read_bytes()[:length])
+    (tmp_path / MARK_NAME).write_bytes((tmp_path / MARK_NAME).read_bytes()[:length])
     assert MARK.is_in(tmp_path)
     (tmp_path / "thesis.txt").touch()
     assert not MARK.is_in(tmp_path)
@@ -45,14 +45,14 @@ def test_a_link_to_a_mark_is_no_mark(tmp_path: Path) -> None:
     for name in ("a", "b"):
         (tmp_path / name).mkdir()
     MARK.write(tmp_path / "a")
-    os.symlink(tmp_path / "a" / NAME, tmp_path / "b" / NAME)
+    os.symlink(tmp_path / "a" / MARK_NAME, tmp_path / "b" / MARK_NAME)
     assert not MARK.is_in(tmp_path / "b")
 
 
 def test_all_that_is_ours_goes_and_then_the_folder(tmp_path: Path) -> None:
     folder = filled(tmp_path / "f")
-    assert strangers(folder, ours) == []
-    assert remove_known(folder, ours)
+    assert foreign_files(folder, ours) == []
+    assert remove_own_files(folder, ours)
     assert not folder.exists()
 
 
@@ -61,10 +61,10 @@ def test_what_is_not_ours_is_named_and_stays_with_the_folders_above_it_and_the_m
     folder = filled(tmp_path / "f")
     (folder / name).parent.mkdir(exist_ok=True)
     (folder / name).write_text("years of work")
-    assert [(folder / name).is_relative_to(path) for path in strangers(folder, ours)] == [True]
-    assert not remove_known(folder, ours)
+    assert [(folder / name).is_relative_to(path) for path in foreign_files(folder, ours)] == [True]
+    assert not remove_own_files(folder, ours)
     left = [path for path in folder.rglob("*") if path.is_file()]
-    assert sorted(left) == sorted([folder / NAME, folder / name])
+    assert sorted(left) == sorted([folder / MARK_NAME, folder / name])
 
 
 @pytest.mark.skipif(os.name == "nt", reason="links need rights there")
@@ -75,9 +75,9 @@ def test_a_link_is_none_of_ours_and_what_it_leads_to_stays(tmp_path: Path, name:
     (elsewhere / "a").write_text("years of work")
     (folder / name).rename(tmp_path / "aside")
     os.symlink(elsewhere, folder / name)
-    assert strangers(folder, ours) == [folder / name]
-    assert not remove_known(folder, ours)
+    assert foreign_files(folder, ours) == [folder / name]
+    assert not remove_own_files(folder, ours)
     assert (elsewhere / "a").read_text() == "years of work"
     os.symlink(elsewhere, tmp_path / "root")
-    assert not remove_known(tmp_path / "root", lambda parts, is_folder: True)
+    assert not remove_own_files(tmp_path / "root", lambda parts, is_folder: True)
     assert (elsewhere / "a").exists()

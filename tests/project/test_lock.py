@@ -14,7 +14,7 @@ from painter import paint, painted, restored
 
 from napari_fcn.errors import ProjectError, ProjectInUseError
 from napari_fcn.project import Project, copy_project
-from napari_fcn.storage.lock import NAME, Holder
+from napari_fcn.storage.lock import LOCK_NAME, LockHolder
 
 
 @pytest.fixture
@@ -27,13 +27,13 @@ def held_by(project: Project, **facts: object) -> str:
     """Let somebody hold a project; return the text of the lock."""
     holder = {
         "pid": os.getpid(),
-        "host": Holder.here().host,
+        "host": LockHolder.current().host,
         "user": "ada",
         "since": time.time(),
         "token": "t",
         **facts,
     }
-    (project.path / NAME).write_text(json.dumps(holder))
+    (project.path / LOCK_NAME).write_text(json.dumps(holder))
     return json.dumps(holder)
 
 
@@ -44,7 +44,7 @@ def test_a_project_opens_for_writing_once(project: Project) -> None:
     project.close()
     project.close()
     Project.open(project.path).close()
-    assert not (project.path / NAME).exists()
+    assert not (project.path / LOCK_NAME).exists()
 
 
 def test_another_program_is_named(closed: Project) -> None:
@@ -62,7 +62,7 @@ def test_another_computer_is_named_and_believed(closed: Project) -> None:
     text = held_by(closed, host="microscope-2", pid=1)
     with pytest.raises(ProjectInUseError, match=r"ada on the computer microscope-2 \(process 1\).*delete the file"):
         Project.open(closed.path)
-    assert (closed.path / NAME).read_text() == text
+    assert (closed.path / LOCK_NAME).read_text() == text
 
 
 def test_a_process_that_came_after_the_lock_is_another_one(closed: Project) -> None:
@@ -76,7 +76,7 @@ def test_a_process_that_came_after_the_lock_is_another_one(closed: Project) -> N
 
 @pytest.mark.parametrize("text", ["", "{", '{"pid": 1}'])
 def test_a_lock_without_its_text_is_given_a_moment(closed: Project, text: str) -> None:
-    lock = closed.path / NAME
+    lock = closed.path / LOCK_NAME
     lock.write_text(text)
     with pytest.raises(ProjectInUseError, match="opening it right now"):
         Project.open(closed.path)
@@ -87,7 +87,7 @@ def test_a_lock_without_its_text_is_given_a_moment(closed: Project, text: str) -
 def test_a_lock_that_somebody_took_over_is_not_removed(project: Project) -> None:
     text = held_by(project)
     project.close()
-    assert (project.path / NAME).read_text() == text
+    assert (project.path / LOCK_NAME).read_text() == text
 
 
 def test_a_held_project_can_be_looked_at_and_copied(project: Project, tmp_path: Path) -> None:

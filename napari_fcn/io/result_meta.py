@@ -16,8 +16,6 @@ if TYPE_CHECKING:
 
     from napari_fcn.io.layout import Layout
 
-KINDS = ("classes", "probabilities", "probabilities8", "objects")
-
 
 @dataclass(frozen=True, slots=True)
 class ResultMeta:
@@ -47,7 +45,7 @@ class ResultMeta:
     origin: tuple[float, ...] = ()
 
     @classmethod
-    def calibrated(
+    def from_calibration(
         cls,
         axes: tuple[str, ...],
         calibration: Calibration,
@@ -93,11 +91,11 @@ class Result:
             "units": list(self.calibration.units),
             "origin": list(self.calibration.origin),
             "classes": [list(pair) for pair in self.meta.classes],
-            "provenance": _json_like(self.meta.provenance),
+            "provenance": _to_json(self.meta.provenance),
         }
 
 
-def record_of(value: object) -> dict[str, Any]:
+def parse_record(value: object) -> dict[str, Any]:
     """Return the record of a result, given as JSON or as plain data; empty if it is none of ours.
 
     A file may say anything: what is not of the kind that it should be is left out.
@@ -114,7 +112,7 @@ def record_of(value: object) -> dict[str, Any]:
     return {key: part for key, part in value.items() if isinstance(part, kinds.get(key, object))}
 
 
-def recorded(record: Mapping[str, Any]) -> Calibration:
+def record_calibration(record: Mapping[str, Any]) -> Calibration:
     """Return the calibration in the record of a result; of no axes if there is none that can be read."""
     try:
         return Calibration.of(record["scale"], [str(unit) for unit in record["units"]], record.get("origin") or ())
@@ -122,12 +120,12 @@ def recorded(record: Mapping[str, Any]) -> Calibration:
         return Calibration()
 
 
-def _json_like(value: Any) -> Any:
+def _to_json(value: Any) -> Any:
     """Return a value as JSON can hold it: tuples as lists, numpy's numbers as numbers, paths as text."""
     if isinstance(value, np.generic | np.ndarray):
         value = value.tolist()
     if hasattr(value, "items"):
-        return {str(key): _json_like(item) for key, item in value.items()}
+        return {str(key): _to_json(item) for key, item in value.items()}
     if isinstance(value, list | tuple | set | frozenset):
-        return [_json_like(item) for item in value]
+        return [_to_json(item) for item in value]
     return value if value is None or isinstance(value, bool | int | float | str) else str(value)

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from napari_fcn.errors import InputAtRiskError
-from napari_fcn.storage import Input, Inputs, replacing, unused
+from napari_fcn.storage import Input, Inputs, replace_file, unused_path
 
 NO_LINKS = pytest.mark.skipif(os.name == "nt", reason="links need rights there")
 
@@ -13,11 +13,11 @@ NO_LINKS = pytest.mark.skipif(os.name == "nt", reason="links need rights there")
 def test_a_file_is_the_old_or_the_new_one(tmp_path: Path) -> None:
     path = tmp_path / "a.txt"
     path.write_text("old")
-    with replacing(path) as part:
+    with replace_file(path) as part:
         part.write_text("new")
         assert path.read_text() == "old"
     assert path.read_text() == "new"
-    with suppress(KeyError), replacing(path) as part:
+    with suppress(KeyError), replace_file(path) as part:
         part.write_text("half")
         raise KeyError
     assert [(entry.name, entry.read_text()) for entry in tmp_path.iterdir()] == [("a.txt", "new")]
@@ -27,7 +27,7 @@ def test_a_file_is_the_old_or_the_new_one(tmp_path: Path) -> None:
 def test_a_link_is_replaced_and_not_what_it_leads_to(tmp_path: Path) -> None:
     (tmp_path / "precious").write_text("years of work")
     os.symlink(tmp_path / "precious", tmp_path / "a")
-    with replacing(tmp_path / "a") as part:
+    with replace_file(tmp_path / "a") as part:
         part.write_text("new")
     assert (tmp_path / "precious").read_text() == "years of work"
     assert not (tmp_path / "a").is_symlink()
@@ -37,9 +37,9 @@ def test_an_input_is_kept_also_if_it_comes_later(tmp_path: Path) -> None:
     raw = tmp_path / "raw"
     raw.write_text("pixels")
     inputs = Inputs([Input(raw, "the image")])
-    with pytest.raises(InputAtRiskError), replacing(raw, inputs):
+    with pytest.raises(InputAtRiskError), replace_file(raw, inputs):
         raise AssertionError("nothing is written")
-    late = replacing(tmp_path / "out", inputs)
+    late = replace_file(tmp_path / "out", inputs)
     late.__enter__().write_text("new")
     os.link(raw, tmp_path / "out")
     with pytest.raises(InputAtRiskError):
@@ -48,13 +48,13 @@ def test_an_input_is_kept_also_if_it_comes_later(tmp_path: Path) -> None:
 
 
 def test_a_name_that_is_taken_gets_a_number(tmp_path: Path) -> None:
-    assert unused(tmp_path, "a", ".png") == tmp_path / "a.png"
+    assert unused_path(tmp_path, "a", ".png") == tmp_path / "a.png"
     for name in ("a.png", "a-2.png"):
         (tmp_path / name).touch()
-    assert unused(tmp_path, "a", ".png") == tmp_path / "a-3.png"
+    assert unused_path(tmp_path, "a", ".png") == tmp_path / "a-3.png"
 
 
 @NO_LINKS
 def test_a_link_without_an_end_takes_a_name(tmp_path: Path) -> None:
     os.symlink(tmp_path / "gone", tmp_path / "a.png")
-    assert unused(tmp_path, "a", ".png") == tmp_path / "a-2.png"
+    assert unused_path(tmp_path, "a", ".png") == tmp_path / "a-2.png"

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 @contextmanager
-def replacing(target: Path, inputs: Inputs = NO_INPUTS) -> Iterator[Path]:
+def replace_file(target: Path, inputs: Inputs = NO_INPUTS) -> Iterator[Path]:
     """Give a file new content as a whole or not at all: what is written to the name yielded becomes the file.
 
     A link in its place is replaced, and not what it leads to.
@@ -49,7 +49,7 @@ def replacing(target: Path, inputs: Inputs = NO_INPUTS) -> Iterator[Path]:
             part.unlink(missing_ok=True)
 
 
-def unused(folder: Path, stem: str, suffix: str) -> Path:
+def unused_path(folder: Path, stem: str, suffix: str) -> Path:
     """Return a path that is not there: with a number from 2 on where the name is taken, by a link without end too."""
     names = (f"{stem}{suffix}" if number == 1 else f"{stem}-{number}{suffix}" for number in count(1))
     return next(folder / name for name in names if not os.path.lexists(folder / name))

@@ -27,7 +27,7 @@ from napari_fcn.gui._controllers import (
 )
 from napari_fcn.gui._field_panels.text import check_text
 from napari_fcn.gui._layers import KEY, PixelsReplacedError, content_of, is_outdated, watch_of
-from napari_fcn.gui._layers.pixels import BLOCK
+from napari_fcn.gui._layers.pixel_watch import BLOCK
 from napari_fcn.session import Session
 from napari_fcn.settings import PredictSettings
 

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     import numpy.typing as npt
 
-    from napari_fcn.io.meta import Result
+    from napari_fcn.io.result_meta import Result
 
 
 class NpySink:
@@ -33,11 +33,11 @@ class NpySink:
     """
 
     def __init__(self, target: Path, result: Result, temporary: Path | None = None) -> None:
-        self._temporary = temporary or disk.beside(target)
-        self._array = _reopened(self._temporary, result)
+        self._temporary = temporary or disk.temporary_path(target)
+        self._array = _reopen_array(self._temporary, result)
         if self._array is not None:
             return
-        disk.need_room(target, result.nbytes)
+        disk.check_free_space(target, result.nbytes)
         try:
             array = np.lib.format.open_memmap(os.fspath(self._temporary), "w+", result.dtype, result.layout.shape)
             self._array = array
@@ -52,22 +52,22 @@ class NpySink:
         assert self._array is not None
         return self._array
 
-    def put(self, where: tuple[slice, ...], block: npt.NDArray[Any]) -> None:
+    def put(self, index: tuple[slice, ...], block: npt.NDArray[Any]) -> None:
         """Store a block at an index of the file's array."""
-        self.array[where] = block
+        self.array[index] = block
 
-    def get(self, where: tuple[slice, ...]) -> npt.NDArray[Any]:
+    def get(self, index: tuple[slice, ...]) -> npt.NDArray[Any]:
         """Return what is stored at an index of the file's array."""
-        return np.array(self.array[where])
+        return np.array(self.array[index])
 
     def finish(self) -> Path:
         """Return the temporary file, complete, closed and on the disk."""
         self.array.flush()
         self._array = None  # no handle may be open when the file is renamed
-        disk.settle(self._temporary)
+        disk.sync_to_disk(self._temporary)
         return self._temporary
 
-    def keep(self) -> None:
+    def suspend(self) -> None:
         """Close the file and leave it where it is."""
         if self._array is not None:
             self._array.flush()
@@ -89,17 +89,17 @@ class PngSink:
                 f"A png holds the classes (uint8) of a 2-D image, not {result.kind} ({result.dtype}) with "
                 f"axes {names}. Write {target.stem}.tif or {target.stem}.zarr."
             )
-        self._temporary = temporary or disk.beside(target)
-        self._staged = NpySink(target, result, disk.staged(self._temporary))
+        self._temporary = temporary or disk.temporary_path(target)
+        self._array_sink = NpySink(target, result, disk.staging_path(self._temporary))
         self._record = result.record
 
-    def put(self, where: tuple[slice, ...], block: npt.NDArray[Any]) -> None:
+    def put(self, index: tuple[slice, ...], block: npt.NDArray[Any]) -> None:
         """Store a block at an index of the image."""
-        self._staged.put(where, block)
+        self._array_sink.put(index, block)
 
-    def get(self, where: tuple[slice, ...]) -> npt.NDArray[Any]:
+    def get(self, index: tuple[slice, ...]) -> npt.NDArray[Any]:
         """Return what is stored at an index of the image."""
-        return self._staged.get(where)
+        return self._array_sink.get(index)
 
     def finish(self) -> Path:
         """Return the temporary file, complete, closed and on the disk."""
@@ -108,21 +108,21 @@ class PngSink:
         text = PngImagePlugin.PngInfo()
         text.add_text("napari_fcn", json.dumps(self._record))
         with self._temporary.open("wb") as file:
-            Image.fromarray(np.asarray(self._staged.array)).save(file, format="png", pnginfo=text)
-        disk.settle(self._temporary)
+            Image.fromarray(np.asarray(self._array_sink.array)).save(file, format="png", pnginfo=text)
+        disk.sync_to_disk(self._temporary)
         return self._temporary
 
-    def keep(self) -> None:
+    def suspend(self) -> None:
         """Close what was collected and leave it where it is."""
-        self._staged.keep()
+        self._array_sink.suspend()
 
     def discard(self) -> None:
         """Remove everything temporary."""
-        self._staged.discard()
+        self._array_sink.discard()
         disk.remove(self._temporary)
 
 
-def _reopened(path: Path, result: Result) -> np.memmap[Any, np.dtype[Any]] | None:
+def _reopen_array(path: Path, result: Result) -> np.memmap[Any, np.dtype[Any]] | None:
     """Return the array that an interrupted run left in a file; None if there is none of this shape and type."""
     try:
         array = np.lib.format.open_memmap(os.fspath(path), "r+")

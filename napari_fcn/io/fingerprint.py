@@ -12,14 +12,14 @@ if TYPE_CHECKING:
     from napari_fcn.io.image_file import ImageFile
 
 
-def files_of(image: ImageFile, index: Sequence[slice]) -> list[Path]:
+def files_for(image: ImageFile, index: Sequence[slice]) -> list[Path]:
     """Return the files that hold a part of an image."""
     if hasattr(image.data, "files"):
         return list(image.data.files(tuple(index)))
     return [image.path]
 
 
-def state_of(path: Path) -> tuple[int, int]:
+def size_and_mtime(path: Path) -> tuple[int, int]:
     """Return size in bytes and time of the last change in nanoseconds; (-1, 0) for a file that is not there."""
     try:
         found = path.stat()
@@ -35,15 +35,15 @@ def fingerprint(image: ImageFile, index: Sequence[slice] | None = None) -> str:
     """
     index = [slice(0, n) for n in image.data.shape] if index is None else index
     digest = hashlib.blake2b(digest_size=12)
-    for path in files_of(image, index):
-        digest.update(repr(state_of(path)).encode())
+    for path in files_for(image, index):
+        digest.update(repr(size_and_mtime(path)).encode())
     return digest.hexdigest()
 
 
-def missing(image: ImageFile) -> str:
+def missing_chunks_note(image: ImageFile) -> str:
     """Return a sentence on the chunks of a zarr that are not there, "" if all are: to a reader they are empty."""
-    files = files_of(image, [slice(0, n) for n in image.data.shape])
-    absent = sum(state_of(path)[0] < 0 for path in files)
+    files = files_for(image, [slice(0, n) for n in image.data.shape])
+    absent = sum(size_and_mtime(path)[0] < 0 for path in files)
     if not absent:
         return ""
     return (

@@ -13,8 +13,8 @@ import zarr
 from napari_fcn.errors import InputAtRiskError, OutputError, OutputExistsError
 from napari_fcn.geometry import Region
 from napari_fcn.io import ResultMeta, disk, incremental_zarr, open_result
-from napari_fcn.io.inputs import inputs_of, members_of
-from napari_fcn.io.targets import Protection, is_part_of_zarr, is_result
+from napari_fcn.io.overwrite import Protection, is_result, is_zarr_entry
+from napari_fcn.io.run_inputs import collect_inputs, referenced_files
 
 META = ResultMeta(("y", "x"), (1.0, 1.0), ("pixel", "pixel"))
 NO_LINKS = pytest.mark.skipif(os.name == "nt", reason="links need rights there")
@@ -44,7 +44,7 @@ def test_an_input_is_not_replaced_not_even_when_it_becomes_one_during_the_run(tm
     path = write(tmp_path / f"a{suffix}")
     before = contents(tmp_path)
     with pytest.raises(InputAtRiskError):
-        write(path, overwrite=True, protection=Protection((inputs_of({"an image": [path]}),)))
+        write(path, overwrite=True, protection=Protection((collect_inputs({"an image": [path]}),)))
     (tmp_path / "raw").mkdir()
     kept = tmp_path / "raw" / path.name
     shutil.move(path, kept)
@@ -57,7 +57,7 @@ def test_an_input_is_not_replaced_not_even_when_it_becomes_one_during_the_run(tm
             "uint8",
             META,
             overwrite=True,
-            protection=Protection((inputs_of({"an image": [kept]}),)),
+            protection=Protection((collect_inputs({"an image": [kept]}),)),
         ),
     ):
         shutil.move(kept, path)
@@ -185,13 +185,13 @@ def test_all_files_of_an_ome_tiff_and_all_of_an_ome_zarr_are_inputs(tmp_path: Pa
     )
     for name in "ab":
         tifffile.imwrite(tmp_path / f"{name}.ome.tif", np.zeros((4, 6), np.uint8), description=xml, metadata=None)
-    assert members_of(tmp_path / "a.ome.tif") == [tmp_path / "a.ome.tif", tmp_path / "b.ome.tif"]
+    assert referenced_files(tmp_path / "a.ome.tif") == [tmp_path / "a.ome.tif", tmp_path / "b.ome.tif"]
     with pytest.raises(InputAtRiskError, match=r"b\.ome\.tif is a file of a\.ome\.tif"):
-        inputs_of({"an image": [tmp_path / "a.ome.tif"]}).check_file(tmp_path / "b.ome.tif")
+        collect_inputs({"an image": [tmp_path / "a.ome.tif"]}).check_file(tmp_path / "b.ome.tif")
     level = image(tmp_path / "c.zarr") / "0"
     for place in (tmp_path / "c.zarr", tmp_path / "c.zarr" / "result.tif", level):
         with pytest.raises(InputAtRiskError):
-            inputs_of({"an image": [level]}).check_file(place)
+            collect_inputs({"an image": [level]}).check_file(place)
 
 
 def test_the_files_of_a_result_are_told_from_others() -> None:
@@ -207,7 +207,7 @@ def test_the_files_of_a_result_are_told_from_others() -> None:
         f"0/zarr.{half}",
     ):
         is_folder = name in ("0", "12/c")
-        assert is_part_of_zarr(tuple(name.split("/")), is_folder), name
+        assert is_zarr_entry(tuple(name.split("/")), is_folder), name
     for name in (
         ".zattrs",
         "x",
@@ -219,14 +219,14 @@ def test_the_files_of_a_result_are_told_from_others() -> None:
         "0/c/zarr.json",
         "a.partial",
     ):
-        assert not is_part_of_zarr(tuple(name.split("/")), False), name
+        assert not is_zarr_entry(tuple(name.split("/")), False), name
 
 
 def test_nothing_is_lost_where_the_system_refuses_the_new_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = write(tmp_path / "a.zarr")
     record = json.loads((path / "zarr.json").read_text())
     (tmp_path / "new").mkdir()
-    monkeypatch.setattr(disk, "check_zarr", lambda folder: (_ for _ in ()).throw(OutputError("late")))
+    monkeypatch.setattr(disk, "check_replaceable_zarr", lambda folder: (_ for _ in ()).throw(OutputError("late")))
     with pytest.raises(OutputError, match="late"):
         disk.publish(tmp_path / "new", path)
     assert json.loads((path / "zarr.json").read_text()) == record

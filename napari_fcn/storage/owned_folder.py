@@ -16,16 +16,19 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
-    IsOurs = Callable[[tuple[str, ...], bool], bool]
+    IsOwnFile = Callable[[tuple[str, ...], bool], bool]
 
-NAME = "napari-fcn.json"
-LITTER = (".DS_Store", "Thumbs.db", "desktop.ini")  # which file managers leave where somebody looks
-PASSING = ("._", ".nfs")  # begin names of what macOS keeps of a file elsewhere, and of what a network disk yet removes
-LIMIT = 4096  # bytes of a mark
+MARK_NAME = "napari-fcn.json"
+SYSTEM_FILES = (".DS_Store", "Thumbs.db", "desktop.ini")  # which file managers leave where somebody looks
+SYSTEM_PREFIXES = (
+    "._",
+    ".nfs",
+)  # begin names of what macOS keeps of a file elsewhere, and of what a network disk yet removes
+MAX_MARK_BYTES = 4096  # bytes of a mark
 
 
 @dataclass(frozen=True, slots=True)
-class Mark:
+class FolderMark:
     """The first file in a folder that napari-fcn makes, by which it knows the folder again.
 
     Attributes
@@ -44,27 +47,29 @@ class Mark:
         OSError
             If the system refuses.
         """
-        with suppress(FileExistsError), (folder / NAME).open("xb") as file:
+        with suppress(FileExistsError), (folder / MARK_NAME).open("xb") as file:
             file.write(self._start + json.dumps(secrets.token_hex(8)).encode() + b"}\n")
 
     def is_in(self, folder: Path) -> bool:
         """Whether a folder has this mark; half a mark, as a crash leaves it, counts where there is nothing else."""
-        path = folder / NAME
+        path = folder / MARK_NAME
         try:
             if not stat.S_ISREG(os.lstat(path).st_mode):
                 return False
             with path.open("rb") as file:
-                content = file.read(LIMIT)
+                content = file.read(MAX_MARK_BYTES)
         except OSError:
             return False
-        return content.startswith(self._start) or (self._start.startswith(content) and [*os.listdir(folder)] == [NAME])
+        return content.startswith(self._start) or (
+            self._start.startswith(content) and [*os.listdir(folder)] == [MARK_NAME]
+        )
 
     @property
     def _start(self) -> bytes:
         return json.dumps({"format": f"napari-fcn {self.purpose}", "version": 1, "id": ""})[:-3].encode()
 
 
-def strangers(folder: Path, is_ours: IsOurs) -> list[Path]:
+def foreign_files(folder: Path, is_own: IsOwnFile) -> list[Path]:
     """Return what lies in a folder and is none of ours, the outermost of each; links are none, whatever their names.
 
     Parameters
@@ -79,10 +84,10 @@ def strangers(folder: Path, is_ours: IsOurs) -> list[Path]:
     OSError
         If a folder cannot be listed.
     """
-    return [folder.joinpath(*parts) for parts, is_known in _walk(folder, is_ours) if not is_known]
+    return [folder.joinpath(*parts) for parts, is_known in _walk(folder, is_own) if not is_known]
 
 
-def remove_known(folder: Path, is_ours: IsOurs, last: str = NAME) -> bool:
+def remove_own_files(folder: Path, is_own: IsOwnFile, last: str = MARK_NAME) -> bool:
     """Remove what is ours in a folder, and the folder if nothing is left; return whether it is gone.
 
     Nothing that is a link is followed, or removed: it is none of ours. What the system refuses to remove stays.
@@ -99,7 +104,7 @@ def remove_known(folder: Path, is_ours: IsOurs, last: str = NAME) -> bool:
     if is_link(folder):
         return False
     with suppress(OSError):
-        for parts, is_known in [*_walk(folder, is_ours)][::-1]:  # what is in a folder comes after it
+        for parts, is_known in [*_walk(folder, is_own)][::-1]:  # what is in a folder comes after it
             path = folder.joinpath(*parts)
             if is_known and parts != (last,):
                 with suppress(OSError):
@@ -110,7 +115,7 @@ def remove_known(folder: Path, is_ours: IsOurs, last: str = NAME) -> bool:
     return not os.path.lexists(folder)
 
 
-def _walk(folder: Path, is_ours: IsOurs) -> Iterator[tuple[tuple[str, ...], bool]]:
+def _walk(folder: Path, is_own: IsOwnFile) -> Iterator[tuple[tuple[str, ...], bool]]:
     """Yield the entries below a folder and whether they are ours; folders that are not are not entered."""
     waiting: list[tuple[str, ...]] = [()]
     while waiting:
@@ -120,7 +125,7 @@ def _walk(folder: Path, is_ours: IsOurs) -> Iterator[tuple[tuple[str, ...], bool
             path = folder.joinpath(*parts)
             is_folder = _is_folder(path)
             is_plain = is_folder or stat.S_ISREG(os.lstat(path).st_mode)
-            is_known = is_plain and (_is_litter(name, is_folder) or is_ours(parts, is_folder))
+            is_known = is_plain and (_is_system_file(name, is_folder) or is_own(parts, is_folder))
             yield parts, is_known
             if is_folder and is_known:
                 waiting.append(parts)
@@ -131,5 +136,5 @@ def _is_folder(path: Path) -> bool:
     return not is_link(path) and path.is_dir()
 
 
-def _is_litter(name: str, is_folder: bool) -> bool:
-    return not is_folder and (name in LITTER or name.startswith(PASSING))
+def _is_system_file(name: str, is_folder: bool) -> bool:
+    return not is_folder and (name in SYSTEM_FILES or name.startswith(SYSTEM_PREFIXES))

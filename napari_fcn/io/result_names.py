@@ -12,9 +12,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from pathlib import Path
 
-    Key = Callable[[str], str]
+    NameKey = Callable[[str], str]
 
-UNFINISHED = ".unfinished"  # ends the name of the folder of a run beside its result
+UNFINISHED_SUFFIX = ".unfinished"  # ends the name of the folder of a run beside its result
 
 
 def distinct_names(images: Sequence[Path], names: Sequence[str], folder: Path, ending: str = "") -> list[str]:
@@ -35,20 +35,20 @@ def distinct_names(images: Sequence[Path], names: Sequence[str], folder: Path, e
     ending : str
         What ends the names of other folders that go there too, beside those of the results.
     """
-    key, level = _key_of(folder, ending), [0] * len(images)
+    key, level = _name_key(folder, ending), [0] * len(images)
     while True:
-        found = [_longer(*both) for both in zip(images, names, level, strict=True)]
+        found = [_lengthen(*both) for both in zip(images, names, level, strict=True)]
         owners: dict[str, set[Path]] = defaultdict(set)
         for image, name in zip(images, found, strict=True):
             owners[key(name)].add(image)
-        again = [i for i, name in enumerate(found) if len(owners[key(name)]) > 1 and level[i] < _levels(images[i])]
+        again = [i for i, name in enumerate(found) if len(owners[key(name)]) > 1 and level[i] < _level_count(images[i])]
         if not again:
-            return _numbered(found, key)
+            return _add_numbers(found, key)
         for i in again:
             level[i] += 1
 
 
-def tells_case_apart(folder: Path) -> bool:
+def is_case_sensitive(folder: Path) -> bool:
     """Whether ``a`` and ``A`` can be two files in a folder, as far as the folders above it show; nothing is written."""
     place = os.path.abspath(folder)
     while place != os.path.dirname(place):
@@ -60,9 +60,9 @@ def tells_case_apart(folder: Path) -> bool:
     return sys.platform not in ("win32", "darwin")
 
 
-def _key_of(folder: Path, ending: str) -> Key:
+def _name_key(folder: Path, ending: str) -> NameKey:
     """Return what makes the same text of names that are one file there, or one and another with the ending."""
-    is_exact = tells_case_apart(folder)
+    is_exact = is_case_sensitive(folder)
 
     def key(name: str) -> str:
         name = name if is_exact else unicodedata.normalize("NFC", name).casefold()
@@ -73,22 +73,22 @@ def _key_of(folder: Path, ending: str) -> Key:
     return key
 
 
-def _levels(image: Path) -> int:
-    return 2 * len(_folders(image)) + 1
+def _level_count(image: Path) -> int:
+    return 2 * len(_parent_names(image)) + 1
 
 
-def _folders(image: Path) -> tuple[str, ...]:
+def _parent_names(image: Path) -> tuple[str, ...]:
     return tuple(part for part in image.parent.parts if part != image.anchor)
 
 
-def _longer(image: Path, name: str, level: int) -> str:
+def _lengthen(image: Path, name: str, level: int) -> str:
     """Return a name with more of the path: its suffix at odd levels, a folder more at every second one."""
-    folders = _folders(image)
+    folders = _parent_names(image)
     chosen = folders[len(folders) - level // 2 :]
     return "_".join((*chosen, image.name if level % 2 else name))
 
 
-def _numbered(names: Sequence[str], key: Key) -> list[str]:
+def _add_numbers(names: Sequence[str], key: NameKey) -> list[str]:
     """Return names of which the second and later ones of a kind have a number."""
     taken, found = {key(name) for name in names}, []
     seen: set[str] = set()

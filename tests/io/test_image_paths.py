@@ -5,7 +5,7 @@ import pytest
 import zarr
 
 from napari_fcn.errors import ImageError
-from napari_fcn.io.finding import images_at, result_suffix, stem
+from napari_fcn.io.image_paths import image_stem, list_images, result_suffix
 
 
 def touch(folder: Path, *names: str) -> list[Path]:
@@ -16,38 +16,38 @@ def touch(folder: Path, *names: str) -> list[Path]:
 
 def test_a_folder_stands_for_the_images_in_it_by_name(tmp_path: Path) -> None:
     touch(tmp_path, "b.png", "a.tif", "notes.txt", "table.csv")
-    assert images_at(tmp_path) == [tmp_path / "a.tif", tmp_path / "b.png"]
+    assert list_images(tmp_path) == [tmp_path / "a.tif", tmp_path / "b.png"]
 
 
 def test_a_file_stands_for_itself_even_if_it_is_not_there(tmp_path: Path) -> None:
-    assert images_at(tmp_path / "gone.tif") == [tmp_path / "gone.tif"]
+    assert list_images(tmp_path / "gone.tif") == [tmp_path / "gone.tif"]
 
 
 @pytest.mark.parametrize("name", ["image.zarr", "no_suffix"])
 def test_a_zarr_is_one_image_whatever_its_name(tmp_path: Path, name: str) -> None:
     zarr.save_array(str(tmp_path / name), np.zeros((4, 4)))
-    assert images_at(tmp_path / name) == [tmp_path / name]
+    assert list_images(tmp_path / name) == [tmp_path / name]
 
 
 @pytest.mark.parametrize("made", ["a_classes.ome.tif", "a_objects.ome.tif", "a_probabilities.tif", "._a.tif"])
 def test_results_beside_their_image_and_hidden_files_are_no_images(tmp_path: Path, made: str) -> None:
     touch(tmp_path, "a.tif", made)
-    assert images_at(tmp_path) == [tmp_path / "a.tif"]
+    assert list_images(tmp_path) == [tmp_path / "a.tif"]
 
 
 def test_the_name_of_a_result_without_its_image_is_a_name_like_others(tmp_path: Path) -> None:
     files = touch(tmp_path, "a_classes.tif", "b_label.tif")
-    assert images_at(tmp_path) == files
+    assert list_images(tmp_path) == files
 
 
 def test_a_folder_without_an_image_is_refused(tmp_path: Path) -> None:
     touch(tmp_path, "notes.txt")
     with pytest.raises(ImageError, match=r"holds no image\. Readable are"):
-        images_at(tmp_path)
+        list_images(tmp_path)
 
 
 def test_the_stem_of_an_image_lacks_both_parts_of_its_suffix() -> None:
-    assert [stem(Path(name)) for name in ("a.b.ome.tif", "a.zarr", "a")] == ["a.b", "a", "a"]
+    assert [image_stem(Path(name)) for name in ("a.b.ome.tif", "a.zarr", "a")] == ["a.b", "a", "a"]
 
 
 def test_results_of_a_folder_are_a_folder(tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ import numpy as np
 
 from napari_fcn.errors import DECODE_ERRORS, ImageError
 from napari_fcn.file_kinds import is_pointer, mistaken
-from napari_fcn.io.bounds import read_bytes, refuse_too_large, too_large
+from napari_fcn.io.bounds import check_memory, memory_to_read, too_large_error
 from napari_fcn.system_errors import refused
 
 if TYPE_CHECKING:
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     import numpy.typing as npt
 
-MOST_FILES = 2**20  # chunks that are asked for one by one
+MAX_CHUNK_FILES = 2**20  # chunks that are asked for one by one
 
 
 class LazyArray:
@@ -80,12 +80,12 @@ class LazyArray:
         ImageError
             If the data on disk are damaged, or the part does not fit in memory.
         """
-        parts = tuple(_within(part, n) for part, n in zip(self._expand(index), self.shape, strict=True))
-        self._refuse_too_large(parts)
+        parts = tuple(_normalize(part, n) for part, n in zip(self._expand(index), self.shape, strict=True))
+        self._check_memory(parts)
         try:
             return np.asarray(self._source[parts], dtype=self.dtype)
         except MemoryError as error:
-            raise too_large(self._path, str(error) or "a part of it was to be read") from error
+            raise too_large_error(self._path, str(error) or "a part of it was to be read") from error
         except DECODE_ERRORS as error:
             if isinstance(error, OSError) and error.errno is not None:
                 raise refused(f"A part of {self._path} cannot be read", error, ImageError) from error
@@ -97,14 +97,14 @@ class LazyArray:
                 "The file is damaged or incomplete: copy or export it again."
             ) from error
 
-    def _refuse_too_large(self, parts: Sequence[int | slice]) -> None:
+    def _check_memory(self, parts: Sequence[int | slice]) -> None:
         ranges = [
             range(*part.indices(n)) if isinstance(part, slice) else range(part, part + 1)
             for part, n in zip(parts, self.shape, strict=True)
         ]
         size = " x ".join(str(len(one)) for one in ranges)
-        needed = read_bytes(self.shape, self.dtype, self.chunks, ranges)
-        refuse_too_large(self._path, needed, f"A part of {size} pixels", self.memory)
+        needed = memory_to_read(self.shape, self.dtype, self.chunks, ranges)
+        check_memory(self._path, needed, f"A part of {size} pixels", self.memory)
 
     def files(self, index: tuple[slice, ...]) -> list[Path]:
         """Return the files that hold a part: one for each chunk of a zarr or plane of a stack, else the file itself.
@@ -124,7 +124,7 @@ class LazyArray:
             )
         ]
         folder = root / self._source.path
-        if prod(map(len, spans)) > MOST_FILES:
+        if prod(map(len, spans)) > MAX_CHUNK_FILES:
             return sorted(path for path in folder.rglob("*") if path.is_file())
         return [folder / self._source.metadata.encode_chunk_key(place) for place in product(*spans)]
 
@@ -144,7 +144,7 @@ class LazyArray:
         return (*parts[:place], *(slice(None),) * missing, *parts[place + 1 :])
 
 
-def _within(part: Any, length: int) -> int | slice:
+def _normalize(part: Any, length: int) -> int | slice:
     """Return an integer or slice with non-negative bounds inside an axis."""
     if isinstance(part, slice):
         start, stop, step = part.indices(length)

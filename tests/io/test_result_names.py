@@ -7,9 +7,9 @@ import hypothesis
 import hypothesis.strategies as st
 import pytest
 
-from napari_fcn.io import naming
-from napari_fcn.io.finding import stem
-from napari_fcn.io.naming import distinct_names, tells_case_apart
+from napari_fcn.io import result_names
+from napari_fcn.io.image_paths import image_stem
+from napari_fcn.io.result_names import distinct_names, is_case_sensitive
 
 ODD = [
     "a_[1].tif",
@@ -27,7 +27,7 @@ ODD = [
 
 def names(*given: str, folder: str = "/data") -> list[str]:
     paths = [Path(folder) / name for name in given]
-    return distinct_names(paths, [stem(path) for path in paths], Path("/out"))
+    return distinct_names(paths, [image_stem(path) for path in paths], Path("/out"))
 
 
 def test_names_stay_as_they_are() -> None:
@@ -66,9 +66,9 @@ def test_names_are_distinct_and_do_not_depend_on_the_order(given: list[str]) -> 
 
 
 def test_names_that_a_disk_does_not_tell_apart_are_made_distinct(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(naming, "tells_case_apart", lambda folder: True)
+    monkeypatch.setattr(result_names, "is_case_sensitive", lambda folder: True)
     assert names("a.tif", "A.tif") == ["a", "A"]
-    monkeypatch.setattr(naming, "tells_case_apart", lambda folder: False)
+    monkeypatch.setattr(result_names, "is_case_sensitive", lambda folder: False)
     composed, other = (unicodedata.normalize(form, "ü") for form in ("NFC", "NFD"))
     for pair in (("a.tif", "A.tif"), (f"{composed}.tif", f"{other}.tif")):
         folded = {unicodedata.normalize("NFC", name).casefold() for name in names(*pair)}
@@ -80,10 +80,10 @@ def test_a_disk_that_does_not_tell_case_apart_is_known_by_the_folder_itself(
 ) -> None:
     (tmp_path / "Data").mkdir()
     real = (tmp_path / "data").exists()
-    assert tells_case_apart(tmp_path / "Data" / "out") is not real
+    assert is_case_sensitive(tmp_path / "Data" / "out") is not real
     monkeypatch.setattr(os.path, "exists", lambda path: True)
     monkeypatch.setattr(os.path, "samefile", lambda one, other: True)
-    assert not tells_case_apart(tmp_path / "Data" / "out")
+    assert not is_case_sensitive(tmp_path / "Data" / "out")
 
 
 @pytest.mark.parametrize(
@@ -91,10 +91,10 @@ def test_a_disk_that_does_not_tell_case_apart_is_known_by_the_folder_itself(
     [("a.OME.TIF", "a"), ("...tif", "...tif"), ("..tif", "..tif"), (".ome.tif", ".ome.tif"), ("a.b", "a")],
 )
 def test_no_image_is_called_as_a_folder_is(name: str, wanted: str) -> None:
-    assert stem(Path(name)) == wanted
+    assert image_stem(Path(name)) == wanted
 
 
 def test_no_folder_of_results_is_that_of_an_unfinished_run() -> None:
     paths = [Path("/data/a.unfinished.tif"), Path("/data/a.tif"), Path("/data/b.unfinished.tif")]
-    found = distinct_names(paths, [stem(path) for path in paths], Path("/out"), ".unfinished")
+    found = distinct_names(paths, [image_stem(path) for path in paths], Path("/out"), ".unfinished")
     assert found == ["a.unfinished.tif", "a.tif", "b.unfinished"]

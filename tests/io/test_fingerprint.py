@@ -7,15 +7,15 @@ import numpy as np
 import pytest
 import zarr
 
-from napari_fcn.io import Origin, read_image
-from napari_fcn.io.identity import files_of, fingerprint, state_of
+from napari_fcn.io import ImageLocation, read_image
+from napari_fcn.io.fingerprint import files_for, fingerprint, size_and_mtime
 
 
 def test_a_part_of_a_zarr_lies_in_the_chunks_that_it_touches(tmp_path: Path) -> None:
     for version, names in ((3, ["c/0/1", "c/0/2", "c/1/1", "c/1/2"]), (2, ["0.1", "0.2", "1.1", "1.2"])):
         path = tmp_path / f"v{version}.zarr"
         zarr.create_array(path, shape=(20, 30), chunks=(8, 10), dtype="u1", zarr_format=version)[:] = 7
-        found = files_of(read_image(path), (slice(6, 9), slice(19, 21)))
+        found = files_for(read_image(path), (slice(6, 9), slice(19, 21)))
         assert [file.relative_to(path).as_posix() for file in found] == names
         assert all(file.exists() for file in found)
 
@@ -23,15 +23,15 @@ def test_a_part_of_a_zarr_lies_in_the_chunks_that_it_touches(tmp_path: Path) -> 
 def test_shards_are_the_files_of_a_zarr_that_has_them(tmp_path: Path) -> None:
     path = tmp_path / "a.zarr"
     zarr.create_array(path, shape=(32, 32), chunks=(4, 4), shards=(16, 16), dtype="u1")[:] = 7
-    found = files_of(read_image(path), (slice(0, 17), slice(0, 16)))
+    found = files_for(read_image(path), (slice(0, 17), slice(0, 16)))
     assert [file.relative_to(path).as_posix() for file in found] == ["c/0/0", "c/1/0"]
 
 
 def test_a_part_of_a_stack_lies_in_the_files_of_its_planes(tmp_path: Path) -> None:
     for number in range(5):
         np.save(tmp_path / f"{number}.npy", np.zeros((3, 4)))
-    image = Origin.of_stack(sorted(tmp_path.iterdir()), "z").read()
-    assert [file.name for file in files_of(image, (slice(1, 3), slice(0, 3), slice(0, 4)))] == ["1.npy", "2.npy"]
+    image = ImageLocation.from_stack(sorted(tmp_path.iterdir()), "z").read()
+    assert [file.name for file in files_for(image, (slice(1, 3), slice(0, 3), slice(0, 4)))] == ["1.npy", "2.npy"]
 
 
 @pytest.mark.parametrize("change", ["written", "removed", "longer"])
@@ -52,4 +52,4 @@ def test_only_parts_in_a_file_that_changed_have_another_fingerprint(change: str,
 
 
 def test_a_file_that_is_not_there_has_a_state_too(tmp_path: Path) -> None:
-    assert state_of(tmp_path / "nothing" / "here") == (-1, 0)
+    assert size_and_mtime(tmp_path / "nothing" / "here") == (-1, 0)

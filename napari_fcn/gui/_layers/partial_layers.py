@@ -8,7 +8,7 @@ import numpy as np
 from napari.components import Dims
 from napari.layers import Image, Labels, Shapes
 
-from napari_fcn.gui._layers.colours import stroke_colours, stroke_names
+from napari_fcn.gui._layers.class_colours import stroke_colours, stroke_names
 from napari_fcn.gui._layers.layer_image import displayed_axes
 from napari_fcn.gui._layers.screen import camera_of
 from napari_fcn.gui._layers.transforms import add_result, align, as_layer, find_layer, follow, mark, on_layer, placement

@@ -8,20 +8,20 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from napari_fcn.errors import ImageError
-from napari_fcn.io.image_file import READABLE
-from napari_fcn.io.meta import KINDS
-from napari_fcn.io.ome_sets import distinct
-from napari_fcn.io.targets import is_result
+from napari_fcn.io.image_file import READABLE_SUFFIXES
+from napari_fcn.io.ome_sets import unique_images
+from napari_fcn.io.overwrite import is_result
+from napari_fcn.io.result_kinds import RESULT_KINDS
 
 if TYPE_CHECKING:
     from collections.abc import Collection
 
-LABELS = "_label"  # how the truth beside a training image is named
-OME = ".ome"
-ZARR = ("zarr.json", ".zgroup", ".zarray")  # files that make a folder a zarr
+LABELS_ENDING = "_label"  # how the truth beside a training image is named
+OME_SUFFIX = ".ome"
+ZARR_FILES = ("zarr.json", ".zgroup", ".zarray")  # files that make a folder a zarr
 
 
-def images_at(path: Path) -> list[Path]:
+def list_images(path: Path) -> list[Path]:
     """Return the images that a path stands for: those of a folder of files by name, or itself.
 
     OME-TIFFs that are files of one image are named by the first of them.
@@ -36,21 +36,21 @@ def images_at(path: Path) -> list[Path]:
         If a folder holds no image.
     """
     if not path.is_dir() or is_zarr(path):
-        return distinct([path])
-    found = sorted(p for p in path.iterdir() if p.suffix.lower() in READABLE and not p.name.startswith("."))
-    names = Counter(name for p in found for name in {stem(p), p.name})
-    found = [p for p in found if not (_is_made(stem(p), names) or (names[stem(p)] > 1 and is_result(p)))]
+        return unique_images([path])
+    found = sorted(p for p in path.iterdir() if p.suffix.lower() in READABLE_SUFFIXES and not p.name.startswith("."))
+    names = Counter(name for p in found for name in {image_stem(p), p.name})
+    found = [p for p in found if not (_is_derived(image_stem(p), names) or (names[image_stem(p)] > 1 and is_result(p)))]
     if not found:
-        raise ImageError(f"The folder {path} holds no image. Readable are {', '.join(READABLE)}.")
-    return distinct(found)
+        raise ImageError(f"The folder {path} holds no image. Readable are {', '.join(READABLE_SUFFIXES)}.")
+    return unique_images(found)
 
 
 def is_zarr(folder: Path) -> bool:
     """Whether a folder is one image rather than a folder of images."""
-    return folder.suffix.lower() == ".zarr" or any(os.path.exists(folder / name) for name in ZARR)
+    return folder.suffix.lower() == ".zarr" or any(os.path.exists(folder / name) for name in ZARR_FILES)
 
 
-def root_of(path: Path) -> Path:
+def zarr_root(path: Path) -> Path:
     """Return the outermost zarr folder that a folder is a part of, as a level of an OME-Zarr; else the path itself."""
     path = Path(os.path.abspath(path))
     if not os.path.isdir(path):  # which says no where the system refuses to tell
@@ -58,15 +58,15 @@ def root_of(path: Path) -> Path:
     return next((folder for folder in reversed((path, *path.parents)) if is_zarr(folder)), path)
 
 
-def folder_beside(path: Path) -> Path:
+def results_folder(path: Path) -> Path:
     """Return where results beside an image go: never into an OME-Zarr of which it is a level."""
-    return root_of(path).parent
+    return zarr_root(path).parent
 
 
-def stem(path: Path) -> str:
+def image_stem(path: Path) -> str:
     """Return the name of an image without its suffix, ``.ome`` included, all else as it is."""
     name = path.name.removesuffix(path.suffix)
-    name = name[: -len(OME)] if name.lower().endswith(OME) else name
+    name = name[: -len(OME_SUFFIX)] if name.lower().endswith(OME_SUFFIX) else name
     return path.name if name in ("", ".", "..") else name
 
 
@@ -75,8 +75,8 @@ def result_suffix(image: Path) -> str:
     return ".ome.zarr" if image.is_dir() else ".ome.tif"
 
 
-def _is_made(name: str, names: Collection[str]) -> bool:
+def _is_derived(name: str, names: Collection[str]) -> bool:
     """Whether a file belongs to an image beside it: its labels, or one of its results."""
-    if name.endswith(LABELS) and name.removesuffix(LABELS) + "_image" in names:
+    if name.endswith(LABELS_ENDING) and name.removesuffix(LABELS_ENDING) + "_image" in names:
         return True
-    return any(name.endswith(f"_{kind}") and name.removesuffix(f"_{kind}") in names for kind in KINDS)
+    return any(name.endswith(f"_{kind}") and name.removesuffix(f"_{kind}") in names for kind in RESULT_KINDS)

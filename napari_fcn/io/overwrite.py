@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from napari_fcn.errors import REPLACE, Advice, FcnError, OutputError, OutputExistsError
-from napari_fcn.io.meta import KINDS
+from napari_fcn.io.result_kinds import RESULT_KINDS
 from napari_fcn.io.result_reader import read_result_meta
-from napari_fcn.storage import JsonError, is_link, read_json, strangers
+from napari_fcn.storage import JsonError, foreign_files, is_link, read_json
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -18,8 +18,8 @@ if TYPE_CHECKING:
 
     from napari_fcn.storage import Inputs
 
-HALF = re.compile(r"\.[0-9a-f]{32}\.partial$")  # of a chunk that a store had not renamed yet
-SHOWN = 3  # names of files in a message
+PARTIAL_CHUNK = re.compile(r"\.[0-9a-f]{32}\.partial$")  # of a chunk that a store had not renamed yet
+MAX_NAMES_SHOWN = 3  # names of files in a message
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,9 +57,9 @@ class Protection:
             If there is something else that is not replaced.
         """
         self.check_inputs(path)
-        _refuse_other_kinds(path)
+        _check_file_type(path)
         if path.is_dir():
-            check_zarr(path)
+            check_replaceable_zarr(path)
         if os.path.lexists(path) and not overwrite:
             advice = "Pass --overwrite to replace it, or choose another name."
             raise OutputExistsError(f"{path} exists.", Advice(advice, REPLACE))
@@ -70,14 +70,14 @@ class Protection:
             )
 
 
-UNPROTECTED = Protection()
+NO_PROTECTION = Protection()
 
 
-def is_part_of_zarr(parts: Sequence[str], is_folder: bool) -> bool:
+def is_zarr_entry(parts: Sequence[str], is_folder: bool) -> bool:
     """Whether an entry, by the names from the folder down to it, is one of an OME-Zarr as napari-fcn writes them."""
     *above, name = parts
-    if not is_folder and HALF.search(name):
-        name = HALF.sub(".json" if name.startswith("zarr.") else "", name)
+    if not is_folder and PARTIAL_CHUNK.search(name):
+        name = PARTIAL_CHUNK.sub(".json" if name.startswith("zarr.") else "", name)
     if name == "zarr.json" and not is_folder:
         return len(above) < 2 and all(part.isdecimal() for part in above)
     names = [*above, name]
@@ -86,7 +86,7 @@ def is_part_of_zarr(parts: Sequence[str], is_folder: bool) -> bool:
     )
 
 
-def check_zarr(folder: Path) -> None:
+def check_replaceable_zarr(folder: Path) -> None:
     """Raise OutputError if a folder is no OME-Zarr of ours, or holds what is not; one that is empty is free."""
     if not os.listdir(folder):
         return
@@ -95,21 +95,21 @@ def check_zarr(folder: Path) -> None:
             f"{folder} is a folder that napari-fcn did not write: it is not replaced.",
             "Choose another name, or move it away.",
         )
-    if found := strangers(folder, is_part_of_zarr):
+    if found := foreign_files(folder, is_zarr_entry):
         raise OutputError(
-            f"{folder} is a result, but also holds {listed(folder, found)}, which napari-fcn did not write and which "
-            "would be lost.",
+            f"{folder} is a result, but also holds {join_paths(folder, found)}, which napari-fcn did not write and "
+            "which would be lost.",
             "Move that away, or choose another name.",
         )
 
 
-def listed(folder: Path, paths: Sequence[Path]) -> str:
+def join_paths(folder: Path, paths: Sequence[Path]) -> str:
     """Return the first of some files in a folder, for a message."""
-    names = [str(path.relative_to(folder)) for path in paths[:SHOWN]]
-    return ", ".join(names) + (f" and {len(paths) - SHOWN} more" if len(paths) > SHOWN else "")
+    names = [str(path.relative_to(folder)) for path in paths[:MAX_NAMES_SHOWN]]
+    return ", ".join(names) + (f" and {len(paths) - MAX_NAMES_SHOWN} more" if len(paths) > MAX_NAMES_SHOWN else "")
 
 
-def _refuse_other_kinds(path: Path) -> None:
+def _check_file_type(path: Path) -> None:
     is_zarr = path.suffix.lower() == ".zarr"
     if path.is_dir() and not is_zarr:
         raise OutputError(f"{path} is a folder. Choose another name, such as {path / 'result.ome.tif'}.")
@@ -131,7 +131,7 @@ def _zarr_record(folder: Path) -> dict[str, Any]:
         record = read_json(path)["attributes"]["napari_fcn"]
     except (OSError, JsonError, LookupError, TypeError):
         return {}
-    return record if isinstance(record, dict) and record.get("kind") in KINDS else {}
+    return record if isinstance(record, dict) and record.get("kind") in RESULT_KINDS else {}
 
 
 def is_result(path: Path) -> bool:
@@ -139,6 +139,6 @@ def is_result(path: Path) -> bool:
     if path.is_dir():
         return bool(_zarr_record(path))
     try:
-        return read_result_meta(path).get("kind") in KINDS
+        return read_result_meta(path).get("kind") in RESULT_KINDS
     except FcnError:
         return False

@@ -1,0 +1,53 @@
+"""Which files belong to the images that a run reads."""
+
+from __future__ import annotations
+
+import os
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from napari_fcn.errors import DECODE_ERRORS, ImageError
+from napari_fcn.io.image_file import COMPANION_SUFFIX, TIFF_SUFFIXES
+from napari_fcn.io.image_paths import zarr_root
+from napari_fcn.storage import Input, Inputs
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+REFERENCED_FILE = re.compile(r'(?:FileName|MetadataFile)\s*=\s*"([^"]+)"')  # in OME-XML: where pixels and metadata lie
+IMAGE_INPUT, MODEL_INPUT = "an image of this run", "the model of this run"
+
+
+def collect_inputs(paths_by_role: Mapping[str, Iterable[str | Path]]) -> Inputs:
+    """Return what is read: of a level in an OME-Zarr all of it, of an OME-TIFF all its files.
+
+    Parameters
+    ----------
+    read : mapping of str to iterable of str or Path
+        Files and folders by what they are to the user, such as ``"the model"``; of a stack each of its files. Empty
+        names are left out.
+    """
+    places = [(what, Path(path)) for what, paths in paths_by_role.items() for path in paths if str(path)]
+    roots = {zarr_root(one): what for what, path in places for one in (path, Path(os.path.realpath(path)))}
+    return Inputs((Input(path, what) for path, what in roots.items()), referenced_files)
+
+
+def referenced_files(path: Path) -> list[Path]:
+    """Return the files that an OME-TIFF or its companion draws on, as they are named in it and as they are called now.
+
+    None of other files, and of what cannot be read.
+    """
+    from napari_fcn.io.ome_sets import OmeHeaders, find_ome_set
+
+    folder = OmeHeaders()
+    if not path.name.lower().endswith((*TIFF_SUFFIXES, COMPANION_SUFFIX)) or not path.is_file():
+        return []
+    try:
+        named = REFERENCED_FILE.findall(folder.header(path)[0])
+        together = find_ome_set(path, folder) if named else None
+    except (ImageError, *DECODE_ERRORS):
+        return []
+    return list(
+        dict.fromkeys([*(path.parent / name for name in named), *(together.existing_files if together else ())])
+    )
