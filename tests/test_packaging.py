@@ -1,14 +1,20 @@
 """The wheel, the sdist and the editable install: what they hold, and that napari accepts each of them."""
 
+import ast
 import os
+import re
 import shutil
 import subprocess
 import sys
 import tarfile
+import tomllib
+from functools import cache
+from importlib.metadata import packages_distributions
 from pathlib import Path, PurePosixPath
 from zipfile import ZipFile
 
 import pytest
+from test_house import Module
 
 ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "napari_fcn"
@@ -110,6 +116,61 @@ def test_no_qt_and_no_napari_without_an_extra(wheel: Path) -> None:
     core = [line.lower() for line in lines if line.startswith("Requires-Dist:") and "extra ==" not in line]
     assert any("torch" in line for line in core)
     assert not [line for line in core if any(word in line for word in ("qt", "napari", "magicgui"))]
+
+
+def requirements(key: str) -> set[str]:
+    """The names of the packages that pyproject.toml asks for: ``core``, or those of an extra."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    lines = project["dependencies"] if key == "core" else project["optional-dependencies"][key]
+    return {re.match(r"[\w-]+", line)[0].lower() for line in lines}
+
+
+@cache
+def imported() -> dict[str, set[str]]:
+    """The packages that each extra's room imports, and ``core`` for all other rooms; imports for types apart."""
+    rooms = {"gui": "gui", "distributed": "distributed", "figures": "figures"}
+    packages = packages_distributions()
+    found: dict[str, set[str]] = {}
+    for path in PACKAGE.rglob("*.py"):
+        source = path.read_text(encoding="utf-8")
+        module = Module(path.relative_to(ROOT).as_posix(), source, ast.parse(source))
+        libraries = {i.library for i in module.imports if not i.is_for_types} - sys.stdlib_module_names - {"napari_fcn"}
+        names = {packages.get(library, [library])[0].lower() for library in libraries}
+        found.setdefault(rooms.get(module.room, "core"), set()).update(names)
+    return found
+
+
+def test_the_core_imports_its_dependencies_and_nothing_else() -> None:
+    assert imported()["core"] == requirements("core")
+
+
+@pytest.mark.parametrize("extra", ["gui", "distributed", "figures"])
+def test_what_an_extra_brings_is_imported_in_its_room_only(extra: str) -> None:
+    found = imported()
+    assert requirements(extra) <= found[extra]
+    assert found[extra] <= requirements(extra) | requirements("core") | ({"vispy"} if extra == "gui" else set())
+
+
+def test_without_an_extra_an_ome_zarr_is_read_and_segmented(tmp_path: Path) -> None:
+    extras = {"dask", "distributed", "magicgui", "matplotlib", "napari", "pandas", "pyqtgraph", "qtpy", "vispy"}
+    program = f"""
+import sys
+sys.modules.update(dict.fromkeys({sorted(extras)}))  # None: as if it were not installed
+import numpy as np
+from napari_fcn.cli import main
+from napari_fcn.geometry import Region
+from napari_fcn.io import ResultMeta, open_result, read_image
+meta = ResultMeta(("y", "x"), (1.0, 1.0), ("pixel", "pixel"))
+with open_result("cells.ome.zarr", "classes", (32, 32), np.uint8, meta) as writer:
+    writer.write(Region.whole((32, 32)), np.eye(32, dtype=np.uint8))
+assert main(["predict", "cells.ome.zarr", "--model", "nuclei", "--out", "out.ome.zarr", "--save", "classes"]) == 0
+assert read_image("out.ome.zarr").data.shape == (32, 32)
+"""
+    environment = os.environ | {"PYTHONPATH": str(ROOT)}
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, env=environment, cwd=tmp_path, check=False
+    )
+    assert done.returncode == 0, done.stderr
 
 
 def test_the_manifest_at_the_root_is_the_one_in_the_package(wheel: Path) -> None:
