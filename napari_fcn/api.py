@@ -10,12 +10,12 @@ from torch import nn
 from napari_fcn.events import Certified, TileDone
 from napari_fcn.inspection.external_models import certify_module
 from napari_fcn.models import zoo
-from napari_fcn.models.binding import ImageForm, bind
+from napari_fcn.models.binding import bind_array
 from napari_fcn.models.checkpoint import Checkpoint
 from napari_fcn.receptive_fields.theoretical import theoretical
 from napari_fcn.session import Session
 from napari_fcn.settings import PredictSettings, TeachSettings
-from napari_fcn.teaching.finetune import NEW, FinetuneLimit, initial_model, roles_of
+from napari_fcn.teaching.finetune import NEW, FinetuneLimit, initial_model, network_of
 from napari_fcn.teaching.finetune import finetune as teach
 
 if TYPE_CHECKING:
@@ -42,7 +42,7 @@ def predict(
     image: Any,
     model: str | Path | Checkpoint,
     axes: Sequence[str] = "",
-    rgb: bool = False,
+    rgb: bool | None = None,
     spacing: Sequence[float] = (),
     **settings: Any,
 ) -> npt.NDArray[np.float32]:
@@ -56,8 +56,8 @@ def predict(
         Name of a shipped model, file, or loaded model.
     axes : str or sequence of str
         A letter or name for each axis, as ``"tzyx"`` or ``"yxc"``; guessed from the shape if empty.
-    rgb : bool
-        Whether the channels are colours.
+    rgb : bool, optional
+        Whether the channels are colours; three or four channels along the last axis are, if not given.
     spacing : sequence of float
         Pixel size per axis of the network in micrometres, for ``resample``.
     **settings
@@ -73,7 +73,7 @@ def predict(
     FcnError
         If image, model, device and settings do not fit each other.
     """
-    session = _open(image, load(model), axes, rgb, settings, spacing)
+    session = Session(image, load(model), axes, PredictSettings(**settings), rgb, spacing)
     out = np.empty((session.spec.classes, *session.source.shape), np.float32)
     for event in session.predict():
         if isinstance(event, TileDone):
@@ -81,20 +81,8 @@ def predict(
     return out
 
 
-def _open(
-    image: Any,
-    checkpoint: Checkpoint,
-    axes: Sequence[str],
-    rgb: bool,
-    settings: dict[str, Any],
-    spacing: Sequence[float] = (),
-) -> Session:
-    bound = bind(ImageForm(np.shape(image), rgb=rgb), checkpoint.info.spec, tuple(axes))
-    return Session(image, checkpoint, bound.axes, PredictSettings(**settings), bound.rgb or rgb, spacing)
-
-
 def classes(
-    image: Any, model: str | Path | Checkpoint, axes: Sequence[str] = "", rgb: bool = False, **settings: Any
+    image: Any, model: str | Path | Checkpoint, axes: Sequence[str] = "", rgb: bool | None = None, **settings: Any
 ) -> npt.NDArray[np.uint8]:
     """Return the index of the most probable class at each pixel; parameters and errors as for `predict`."""
     answer: npt.NDArray[np.intp] = predict(image, model, axes, rgb, **settings).argmax(0)
@@ -106,7 +94,7 @@ def finetune(
     labels: npt.ArrayLike,
     model: str | Path | Checkpoint,
     axes: Sequence[str] = "",
-    rgb: bool = False,
+    rgb: bool | None = None,
     steps: int | None = None,
     spacing: Sequence[float] = (),
     label_values: Sequence[int] = (),
@@ -128,8 +116,8 @@ def finetune(
         Name of a shipped model, file, loaded model, or ``"new:unet width=16"`` for random weights.
     axes : str or sequence of str
         A letter or name for each axis; guessed from the shape if empty.
-    rgb : bool
-        Whether the channels are colours.
+    rgb : bool, optional
+        Whether the channels are colours; three or four channels along the last axis are, if not given.
     steps : int, optional
         Steps that whole networks learn at most; 0 for the head alone.
     spacing : sequence of float
@@ -146,11 +134,12 @@ def finetune(
     """
     shape = np.shape(image)
     known = str(model) if str(model).startswith(NEW) else load(model)
-    roles = roles_of(known, shape, tuple(axes), rgb)
-    space = [shape[roles.names.index(name)] for name in roles.space]
-    asked = TeachSettings(**settings)
-    start = initial_model(known, space, spacing, roles.channels(shape), asked.seed)
-    for event in teach(image, labels, start, roles, asked, FinetuneLimit(steps), rgb, tuple(spacing), label_values):
+    bound = bind_array(shape, network_of(known, shape, tuple(axes)), axes, rgb)
+    space = [shape[bound.axes.names.index(name)] for name in bound.axes.space]
+    options = TeachSettings(**settings)
+    start = initial_model(known, space, spacing, bound.axes.channels(shape), options.seed)
+    sizes = tuple(spacing)
+    for event in teach(image, labels, start, bound, options, FinetuneLimit(steps), rgb, sizes, label_values):
         last = event
     result: Checkpoint = last.checkpoint
     return result
@@ -176,7 +165,8 @@ def certify(
     model: str | Path | Checkpoint | nn.Module,
     image: Any,
     axes: Sequence[str] = "",
-    rgb: bool = False,
+    rgb: bool | None = None,
+    spacing: Sequence[float] = (),
     **settings: Any,
 ) -> Certified:
     """Return how far the answer in tiles differs from the answer in one piece.
@@ -190,7 +180,7 @@ def certify(
         ``(N, classes, *space)``.
     image : array-like
         As for `predict`; for a network of torch ``(C, *space)`` or ``(*space)``, scaled as it wants it.
-    axes, rgb
+    axes, rgb, spacing
         As for `predict`; not used for a network of torch.
     **settings
         Fields of `PredictSettings`; for a network of torch only ``tile``.
@@ -203,5 +193,5 @@ def certify(
     if isinstance(model, nn.Module):
         events = certify_module(model, np.asarray(image), **settings)
     else:
-        events = _open(image, load(model), axes, rgb, settings).certify()
+        events = Session(image, load(model), axes, PredictSettings(**settings), rgb, spacing).certify()
     return next(event for event in events if isinstance(event, Certified))

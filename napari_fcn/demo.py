@@ -13,7 +13,7 @@ from napari_fcn.io.overwrite import Protection
 from napari_fcn.io.run_inputs import collect_inputs
 from napari_fcn.models.binding import ImageForm, bind
 from napari_fcn.models.zoo import path_of
-from napari_fcn.runs.writer import RunWriter, image_calibration, provenance
+from napari_fcn.runs.writer import RunWriter, provenance
 from napari_fcn.sample_data import skimage_image
 from napari_fcn.session import Session
 from napari_fcn.settings import PredictSettings
@@ -43,7 +43,7 @@ def segment_sample(out: Path, model: str) -> Iterator[str]:
     paths = {kind: out / f"{SAMPLE}-{kind}.ome.tif" for kind in ("classes", "probabilities8")}
     meta = ResultMeta.from_calibration(
         session.axes.image,
-        image_calibration(Calibration.of(sample.scale, sample.units), session.axes),
+        session.binding.calibration,
         classes=tuple((label.name, label.colour) for label in checkpoint.info.classes),
         provenance=provenance(session, f"skimage.data.{SAMPLE}", session.settings),
     )
@@ -60,8 +60,9 @@ def segment_sample(out: Path, model: str) -> Iterator[str]:
 
 def open_sample(sample: Sample, checkpoint: Checkpoint) -> Session:
     """Return a session of a model on a sample image."""
-    bound = bind(ImageForm(sample.image.shape, sample.axes), checkpoint.info.spec)
-    return Session(sample.image, checkpoint, bound.axes, PredictSettings(colour="haematoxylin"))
+    form = ImageForm(sample.image.shape, sample.axes, calibration=Calibration.of(sample.scale, sample.units))
+    bound = bind(form, checkpoint.info.spec)
+    return Session(sample.image, checkpoint, bound, PredictSettings(colour="haematoxylin"))
 
 
 def _picture(sample: Sample, checkpoint: Checkpoint, answers: list[TileDone], path: Path) -> Path:

@@ -14,7 +14,7 @@ import torch
 from napari_fcn import inspection
 from napari_fcn.errors import Advice, ImageError, ModelError, Note
 from napari_fcn.events import FallbackTaken, RunDone, RunPlanned
-from napari_fcn.geometry import Axes, Region, Tile, TilePlan
+from napari_fcn.geometry import Region, Tile, TilePlan
 from napari_fcn.geometry.tiling import balanced_tile
 from napari_fcn.inference import device as devices
 from napari_fcn.inference.affected_tiles import affected_tiles
@@ -25,7 +25,7 @@ from napari_fcn.inference.oom_fallback import ExecutionConfig, OomFallback
 from napari_fcn.inference.predictor import Predictor
 from napari_fcn.inference.resampling import ResampledSource, ResampledTiling, plan_resampling
 from napari_fcn.inference.source import ImageSource
-from napari_fcn.models.binding import ImageForm, bind
+from napari_fcn.models.binding import bind_array
 from napari_fcn.nets.fold import fold
 from napari_fcn.receptive_fields.theoretical import analyze
 from napari_fcn.settings import PredictSettings
@@ -44,7 +44,8 @@ if TYPE_CHECKING:
         ReachDone,
         TileDone,
     )
-    from napari_fcn.geometry import ReceptiveField
+    from napari_fcn.geometry import Axes, ReceptiveField
+    from napari_fcn.models.binding import Binding
     from napari_fcn.models.checkpoint import Checkpoint
     from napari_fcn.models.normalise import Scaling
     from napari_fcn.receptive_fields.theoretical import FieldAnalysis
@@ -63,14 +64,14 @@ class Session:
         numpy, dask, zarr or anything else with ``shape``, ``dtype`` and slices.
     checkpoint : Checkpoint
         The model.
-    axes : Axes, optional
-        Role of each axis; guessed from the shape if not given.
+    axes : Binding, Axes or sequence of str, optional
+        How the model reads the image, the role of each axis, or its name; guessed from the shape if not given.
     settings : PredictSettings, optional
         How to run.
-    rgb : bool
-        Whether the channels of the image are colours.
+    rgb : bool, optional
+        Whether the channels of the image are colours; three or four channels along the last axis are, if not given.
     spacing : sequence of float
-        Pixel size per axis of the network in micrometres; empty, or 0 for one axis, where it is not known.
+        Pixel size per axis of the network in micrometres, 0 where it is unknown; that of the binding if empty.
 
     Raises
     ------
@@ -84,9 +85,9 @@ class Session:
         self,
         image: Any,
         checkpoint: Checkpoint,
-        axes: Axes | None = None,
+        axes: Binding | Axes | Sequence[str] | None = None,
         settings: PredictSettings | None = None,
-        rgb: bool = False,
+        rgb: bool | None = None,
         spacing: Sequence[float] = (),
     ) -> None:
         self.settings = settings or PredictSettings()
@@ -94,13 +95,10 @@ class Session:
         self.spec = self.checkpoint.info.spec
         self.device = devices.pick_device(self.settings.device)
         self.dtype = devices.pick_precision(self.settings.precision, self.device)
-        axes = axes or bind(ImageForm(np.shape(image), rgb=rgb), self.spec).axes
-        if len(axes.space) != self.spec.ndim:
-            raise ImageError(f"The model is {self.spec.ndim}-D; the axes in space are {' '.join(axes.space)}.")
-        self.source = ImageSource.open(image, axes, self.spec.channels, self.settings, rgb)
-        self.axes, self.rgb = axes, rgb
-        self.notes_told: tuple[str, ...] = ()  # sentences on how the image was bound to the model
-        self.spacing = tuple(spacing)
+        self.binding = bind_array(np.shape(image), self.spec, axes, rgb)
+        self.axes, self.rgb = self.binding.axes, self.binding.rgb
+        self.source = ImageSource.open(image, self.axes, self.spec.channels, self.settings, self.rgb)
+        self.spacing = tuple(spacing) or self.binding.spacing
         self._fixed: tuple[int, ...] = ()
         sizes = (self.spacing, self.checkpoint.info.voxel_size)
         self.resampling, self._grid_notes = plan_resampling(self.source, sizes, self.settings.resample)
@@ -154,7 +152,8 @@ class Session:
     @property
     def notes(self) -> tuple[str, ...]:
         """Sentences for the user: what of the image is read, and what is odd about it."""
-        return (*self.notes_told, *self.source.notes, *self.source.range_notes, *self._grid_notes, *self._statistics[1])
+        read = (*self.binding.notes, *self.source.notes, *self.source.range_notes)
+        return (*read, *self._grid_notes, *self._statistics[1])
 
     @cached_property
     def predictor(self) -> Predictor:

@@ -53,7 +53,7 @@ def finetune(arguments: argparse.Namespace) -> None:
     taught.checkpoint.save(arguments.out, inputs)
     say(f"{arguments.out}: {taught.steps} steps of the whole network in {taught.seconds:.1f} s.")
     if arguments.json:
-        facts = {"axes": bound.spelled, "axes_guessed": bound.is_guessed, "loss": taught.loss}
+        facts = {"axes": bound.axis_text, "axes_guessed": bound.is_guessed, "loss": taught.loss}
         facts |= {"steps": taught.steps, "seconds": round(taught.seconds, 3)}
         put_json({**facts, "model_hash": taught.checkpoint.hash, "out": str(arguments.out)})
 

@@ -138,7 +138,7 @@ def _predict_one(run: Run, job: RunJob, place: str) -> dict[str, Any]:
     bound = bind_file(image, run.checkpoint.info.spec, read_axes(run.arguments.axes))
     image = _measured(image, bound.axes, run.arguments.voxel_size)
     report: dict[str, Any] = {"image": str(job.image), "out": str(job.out), "model_hash": run.checkpoint.hash}
-    report |= {"axes": bound.spelled, "axes_guessed": bound.is_guessed}
+    report |= {"axes": bound.axis_text, "axes_guessed": bound.is_guessed}
     notes, ending = [*image.notes, *filter(None, [missing_chunks_note(image), job.note])], "was done already"
     if is_ambiguous(run.arguments.voxel_size):
         read = _spelled(read_numbers(run.arguments.voxel_size))

@@ -44,13 +44,13 @@ def field(arguments: argparse.Namespace) -> None:
     if arguments.out and arguments.out.exists() and not arguments.overwrite:
         raise OutputError(f"{arguments.out} exists. Choose another name or add --overwrite.")
     info = zoo.info(path)
-    session = _session(arguments, arguments.image) if arguments.image else None
+    session, file_notes = _session(arguments, arguments.image) if arguments.image else (None, ())
     known = session.analysis if session else analyze(info.spec)
     found = _effective(arguments, session) if session else None
     advice = _advice(arguments, known, found)
     if arguments.out:
         _draw(arguments, known, _scene(arguments, session, found), inputs)
-    notes = _notes(session)
+    notes = _notes(session, file_notes)
     if arguments.json:
         put_json({**_entry(known, found, advice, session), **_axes(session), "notes": notes})
     else:
@@ -59,9 +59,9 @@ def field(arguments: argparse.Namespace) -> None:
 
 def certify(arguments: argparse.Namespace) -> None:
     """Compare the answer in tiles with the answer in one piece; fail if they differ."""
-    session = _session(arguments, arguments.image)
+    session, file_notes = _session(arguments, arguments.image)
     found: Certified = _last(session.certify(), arguments.quiet)
-    notes = _notes(session)
+    notes = _notes(session, file_notes)
     if arguments.json:
         put_json({**_certificate(found), **_axes(session), "notes": notes})
     else:
@@ -76,12 +76,12 @@ def certify(arguments: argparse.Namespace) -> None:
 
 def _axes(session: Session | None) -> dict[str, str]:
     """Return the axes of the image as they were read, for ``--json``."""
-    return {"axes": "".join(session.axes.names).upper()} if session else {}
+    return {"axes": session.binding.axis_text} if session else {}
 
 
-def _notes(session: Session | None) -> tuple[str, ...]:
-    """Say what there is to know of the image, and return it."""
-    notes = session.notes if session else ()
+def _notes(session: Session | None, file_notes: tuple[str, ...]) -> tuple[str, ...]:
+    """Print the notes on the image and return them."""
+    notes = (*file_notes, *session.notes) if session else ()
     for note in notes:
         say(note)
     return notes
@@ -103,8 +103,8 @@ def _certificate(found: Certified) -> dict[str, Any]:
     }
 
 
-def _session(arguments: argparse.Namespace, image: str) -> Session:
-    """Return a session on the image that was named, or on synthetic cells."""
+def _session(arguments: argparse.Namespace, image: str) -> tuple[Session, tuple[str, ...]]:
+    """Return a session on the image that was named, or on synthetic cells, and the notes on its file."""
     import numpy as np
 
     from napari_fcn.geometry import Axes
@@ -120,12 +120,11 @@ def _session(arguments: argparse.Namespace, image: str) -> Session:
     if image:
         file, names = read_image(image, memory=settings.memory), read_axes(arguments.axes)
         session = open_session(file, checkpoint, names, settings)
-        session.notes_told = (*file.notes, *session.notes_told)
-        return session
+        return session, file.notes
     spec = checkpoint.info.spec
     made = np.stack([cells(LENGTHS[spec.ndim], seed=seed)[0] for seed in range(spec.channels)])
     space = ("z", "y", "x")[-spec.ndim :]
-    return Session(made, checkpoint, Axes(("c", *space), space, "c"), settings)
+    return Session(made, checkpoint, Axes(("c", *space), space, "c"), settings, rgb=False), ()
 
 
 def _last(events: Iterable[Any], is_quiet: bool) -> Any:

@@ -274,7 +274,7 @@ class TeachWidget(Dock):
             return
         model = None if taught.model is None else self.controller.open_model(taught.model)
         other = f"{NEW}{taught.new}" if taught.new else FILTERS
-        names = "".join(taught.names[:-1] if self._facts.rgb and len(taught.names) > 2 else taught.names)
+        names = "".join(taught.names[: taught.layer.ndim])
         if names and not self.setup.axes.text() and names != self._facts.axes:
             with QSignalBlocker(self.setup.axes):  # nobody has typed: how it learns stays as it is
                 self.setup.axes.setText(names)

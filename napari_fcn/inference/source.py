@@ -76,7 +76,6 @@ class ImageSource:
         """
         check_array(array)
         count = axes.channels(array.shape)
-        rgb = (rgb or axes.channel == "s") and count in (3, 4)
         if wanted == 1 and rgb and settings.channel is None and settings.colour not in COLOURS:
             raise ImageError(f"There is no colour {settings.colour!r} to read. Choose {', '.join(COLOURS)}.")
         try:

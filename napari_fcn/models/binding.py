@@ -1,13 +1,13 @@
 """Which axes, channels and colours of an image a model reads: the one rule for command line, docks and Python.
 
-An image is bound to a model in three steps: its axes get names (the user's, else those of the file or layer, else a
-guess from the shape), the names get roles (which the network convolves, which it repeats over, which holds channels),
-and of the channels some are read, or a brightness or stain of colours.
+An image is bound to a model in three steps. Its axes get names: the user's, else those of the file or layer, else a
+guess from the shape. The names get roles: the network convolves some axes, repeats over others, and one holds the
+channels. Of the channels it reads some, or the luminance or a stain of colours.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Protocol
 
 from napari_fcn.errors import Advice, ImageError, Note
@@ -21,13 +21,14 @@ if TYPE_CHECKING:
     from napari_fcn.settings import PredictSettings
 
 COLOUR_SAMPLES = (3, 4)  # red, green, blue, and perhaps transparency
-MEANINGS = {"z": "a stack of planes", "t": "a movie", "c": "channels"}
+AXIS_MEANINGS = {"z": "a stack of planes", "t": "a movie", "c": "channels"}
 ANOTHER_CHANNEL = Advice("choose another with --channel.", "choose another under Advanced.")
+NOT_COLOURS = Advice("choose one with --channel.", "choose one under Advanced.")
 NO_CALIBRATION = Calibration()
 
 
 class NetworkShape(Protocol):
-    """What of a network decides how it reads an image; a `NetSpec` says so."""
+    """The numbers of a network that decide how it reads an image; a `NetSpec` has them."""
 
     @property
     def ndim(self) -> int:
@@ -43,12 +44,12 @@ class NetworkShape(Protocol):
 
 
 class ChannelsMissing(ImageError):
-    """An image with other channels than a network reads; the sentence has no end yet."""
+    """The image has other channels than the network reads. The caller ends the sentence."""
 
 
 @dataclass(frozen=True, slots=True)
 class Network:
-    """How a network reads images that is not made yet, or is none; attributes as of `Reads`."""
+    """The `NetworkShape` of a network that does not exist yet, or of a filter bank."""
 
     ndim: int
     channels: int = 1
@@ -57,23 +58,24 @@ class Network:
 
 @dataclass(frozen=True, slots=True)
 class ImageForm:
-    """What is known of an image before a model reads it.
+    """Shape, axis names, colours and pixel sizes of an image, as its file, layer or caller states them.
 
     Attributes
     ----------
     shape : tuple of int
         Of the array, colours included.
     names : tuple of str
-        Name of each axis, as its file or layer says; empty if that does not say.
-    rgb : bool
-        Whether the last axis holds colours.
+        Name of each axis, as the file or layer states it; empty if it states none.
+    rgb : bool or None
+        Whether the last axis holds colours. None if nothing states it: if the user then calls the last axis channels,
+        and it has three or four, they are colours.
     calibration : Calibration
-        Of the axes of the array, colours perhaps left out; of no axes if nothing is known.
+        Of the axes of the array, with or without the colours; of no axes if nothing is known.
     """
 
     shape: tuple[int, ...]
     names: tuple[str, ...] = ()
-    rgb: bool = False
+    rgb: bool | None = None
     calibration: Calibration = NO_CALIBRATION
 
 
@@ -90,9 +92,9 @@ class Binding:
     calibration : Calibration
         Size, unit and origin of the pixels along each image axis.
     is_guessed : bool
-        Whether the axes were guessed, and might well be others.
+        Whether the axes were guessed, and could be others.
     notes : tuple of str
-        Sentences for the user: what of the axes was guessed or is unusual.
+        Sentences for the user on axes and colours that were guessed or are unusual.
     """
 
     axes: Axes
@@ -103,12 +105,12 @@ class Binding:
 
     @property
     def remarks(self) -> tuple[str, ...]:
-        """The notes without that on a guess, which docks show in their own way."""
+        """The notes without the one on guessed axes, which docks show in another form."""
         return self.notes[self.is_guessed :]
 
     @property
     def spacing(self) -> tuple[float, ...]:
-        """Pixel size per axis of the network in micrometres, 0 where it is not known; empty if it is for none."""
+        """Pixel size per axis of the network in micrometres, 0 where it is unknown; empty if it is for all."""
         sizes = self.calibration.take(self.axes.space_positions).micrometres
         return sizes if any(sizes) else ()
 
@@ -118,8 +120,8 @@ class Binding:
         return self.calibration.take(self.axes.space_positions).ratios
 
     @property
-    def spelled(self) -> str:
-        """The axes as people write them: TZYX, or words where one has no letter."""
+    def axis_text(self) -> str:
+        """The axes as people write them: TZYX, or words if one has no letter."""
         return _format_names(self.axes.names)
 
 
@@ -129,60 +131,118 @@ def bind(form: ImageForm, network: NetworkShape, names: Sequence[str] = ()) -> B
     Parameters
     ----------
     form : ImageForm
-        What is known of the image.
-    network : Reads
-        What the network reads.
+        The image, as it is stated.
+    network : NetworkShape
+        The network.
     names : sequence of str
-        What the user calls the axes, a letter or word for each; the colours of a picture may be left out. Empty: as
-        the image says.
+        The user's names of the axes, a letter or word for each; the colours of a picture may be left out. Empty: the
+        names of the image.
 
     Raises
     ------
     ImageError
         If names and shape do not fit each other or the network, or the image has channels and colours.
     """
-    asked, told = _complete_names(axis_names(names), form), axis_names(form.names)
-    given = asked or told
-    if len(set(asked)) < len(asked):
-        raise ImageError(f"Each axis needs a name of its own; the names given are {' '.join(asked)}.")
+    given, stated = _complete_names(axis_names(names), form), axis_names(form.names)
+    if len(set(given)) < len(given):
+        raise ImageError(f"Each axis needs a name of its own; the names given are {' '.join(given)}.")
+    used, is_picture = given or stated, bool(form.rgb)
     try:
-        if not given and not form.rgb:
-            given = Axes.suspected(form.shape, network.ndim, network.channels, network.time)
-        axes = Axes.guess(form.shape, network.ndim, _split_names(given, form.shape), form.rgb, network.time)
+        if not used and not is_picture:
+            used = Axes.suspected(form.shape, network.ndim, network.channels, network.time)
+        axes = Axes.guess(form.shape, network.ndim, _split_names(used, form.shape), is_picture, network.time)
     except ValueError as error:
         raise ImageError(str(error)) from error
-    rgb = _is_colour(axes, form)
-    is_guessed = not (asked or told) and len(form.shape) - rgb > min(2, network.ndim)
-    guess = (_guess(axes, form.shape),) if is_guessed else ()
-    kept = [position for position, name in enumerate(axes.names) if name != axes.channel]
-    known = form.calibration if len(form.calibration) > max(kept) else Calibration.unknown(len(form.shape))
-    return Binding(
-        axes,
-        rgb,
-        known.take(kept).named(axes.image),
-        is_guessed=is_guessed,
-        notes=(*guess, *_remarks(axes, network.time, (asked, told))),
-    )
+    is_assumed = form.rgb is None and not stated and bool(given)
+    rgb = is_colour(axes, form.shape, is_picture or is_assumed)
+    is_guessed = not (given or stated) and len(form.shape) - rgb > min(2, network.ndim)
+    notes: list[str] = [_guess(axes, form.shape)] if is_guessed else []
+    notes += _remarks(axes, network.time, (given, stated))
+    if is_assumed and rgb and axes.channel == "c" and axes.channels(form.shape) != network.channels:
+        notes.append(_assumed_colours(axes.channels(form.shape)))
+    return Binding(axes, rgb, _image_calibration(form, axes), is_guessed, tuple(notes))
+
+
+def bind_array(
+    shape: Sequence[int],
+    network: NetworkShape,
+    axes: Binding | Axes | Sequence[str] | None = None,
+    rgb: bool | None = None,
+) -> Binding:
+    """Return how a network reads an array that a caller of Python describes.
+
+    Parameters
+    ----------
+    shape : sequence of int
+        Of the array.
+    network : NetworkShape
+        The network.
+    axes : Binding, Axes or sequence of str, optional
+        A binding that exists already, the role of each axis, or its name; guessed from the shape if not given.
+    rgb : bool, optional
+        Whether the channels are colours. Three or four along a last axis that the caller calls channels are, if not
+        given.
+
+    Raises
+    ------
+    ImageError
+        If axes, shape and network do not fit each other.
+    """
+    if isinstance(axes, Binding):
+        bound = axes
+    elif isinstance(axes, Axes):
+        bound = Binding(axes, is_colour(axes, shape, rgb is not False), Calibration.unknown(len(axes.image)))
+    else:
+        bound = bind(ImageForm(tuple(shape), rgb=rgb), network, tuple(axes or ()))
+    if len(bound.axes.space) != network.ndim:
+        raise ImageError(f"The model is {network.ndim}-D; the axes in space are {' '.join(bound.axes.space)}.")
+    is_stated = rgb is True and bound.axes.channels(shape) in COLOUR_SAMPLES
+    return replace(bound, rgb=True) if is_stated and not isinstance(axes, Binding) else bound
+
+
+def new_network(
+    family: str, shape: Sequence[int], names: Sequence[str] = (), ndim: int | None = None, time: int | None = None
+) -> Network:
+    """Return how a new network, or a filter bank, reads an image for which it is made.
+
+    Parameters
+    ----------
+    family : str
+        Family of networks, or ``filters``; the family ``video`` convolves time.
+    shape : sequence of int
+        Of the image without colours.
+    names : sequence of str
+        Names of the axes: the network convolves those in space. Without names it convolves planes, and time if it is
+        one for movies.
+    ndim, time : int, optional
+        Axes that it convolves and which of them is time, if the user chose them.
+    """
+    time = 0 if time is None and family == "video" else time
+    convolved = (*SPACE, "t") if time is not None else SPACE
+    known = axis_names(names)
+    count = max(1, sum(name in convolved for name in known)) if known else min(2, len(shape)) + (time is not None)
+    return Network(ndim or min(3, count), 1, time)
 
 
 def read_channels(
     count: int, wanted: int, settings: PredictSettings, rgb: bool
 ) -> tuple[tuple[int, ...] | str, tuple[str, ...]]:
-    """Return the channels that a network reads, or what of colours, and what the user should know.
+    """Return the channels that a network reads, or the name of what it reads from colours, and notes for the user.
 
     Parameters
     ----------
     count, wanted : int
         Channels of the image, and those that the network reads.
     settings : PredictSettings
-        Which channel, or what of the colours, a network of one channel reads.
+        The channel, or the name of what is read from colours, for a network of one channel.
     rgb : bool
         Whether the channels are colours.
 
     Raises
     ------
     ImageError
-        If the channels do not fit the network; `ChannelsMissing` if it reads more, or others, than there are.
+        If the channels do not fit the network; `ChannelsMissing` if the image has too few, or it is unclear which to
+        read.
     """
     channel = settings.channel
     if channel is not None:
@@ -196,31 +256,34 @@ def read_channels(
     if rgb and wanted == len("RGB"):
         return (0, 1, 2), ()
     if wanted == 1 and rgb:
-        return settings.colour, (f"Of the colours, {settings.colour} was read.",)
+        return settings.colour, (f"RGB image: using {settings.colour}.",)
     if wanted == 1:
-        return (0,), (Note(f"Channel 0 of {count} was read;", ANOTHER_CHANNEL),)
+        return (0,), (Note(f"Image with {count} channels: using channel 0;", ANOTHER_CHANNEL),)
     raise ChannelsMissing(f"The model reads {wanted} channels; the image has {count}. Choose another model or image")
 
 
 def is_colour(axes: Axes, shape: Sequence[int], rgb: bool) -> bool:
-    """Return whether the channels of an array are colours: samples of a picture, red, green and blue first."""
+    """Return whether the channels of an array are colours: samples of a picture, red, green and blue first.
+
+    ``rgb`` says whether colours would be along the last axis; samples (the axis s) are colours anyway.
+    """
     return axes.channels(shape) in COLOUR_SAMPLES and (axes.channel == "s" or (rgb and axes.channel == axes.names[-1]))
 
 
 def _complete_names(names: tuple[str, ...], form: ImageForm) -> tuple[str, ...]:
-    """Return names with one for the colours, if the user left that out."""
+    """Return names with one for the colours, if the user left it out."""
     if names and form.rgb and len(names) == len(form.shape) - 1:
         return (*names, "s" if "c" in names else "c")
     return names
 
 
 def _split_names(names: tuple[str, ...], shape: Sequence[int]) -> tuple[str, ...]:
-    """Return names of which one only stands for channels.
+    """Return names of which only one stands for channels.
 
     Raises
     ------
     ImageError
-        If the image has several channels and colours: which of both a model should read is not for us to say.
+        If the image has several channels and colours: a model reads one or the other.
     """
     if not {"c", "s"} <= set(names) or len(names) != len(shape):
         return names
@@ -234,45 +297,50 @@ def _split_names(names: tuple[str, ...], shape: Sequence[int]) -> tuple[str, ...
     return tuple({"c": "channel", "s": "sample"}[name] if name == single else name for name in names)
 
 
-def _is_colour(axes: Axes, form: ImageForm) -> bool:
-    return is_colour(axes, form.shape, form.rgb)
+def _image_calibration(form: ImageForm, axes: Axes) -> Calibration:
+    """Return the calibration of the image axes, without the channels'."""
+    kept = [position for position, name in enumerate(axes.names) if name != axes.channel]
+    known = form.calibration if len(form.calibration) > max(kept) else Calibration.unknown(len(form.shape))
+    return known.take(kept).named(axes.image)
 
 
 def _guess(axes: Axes, shape: Sequence[int]) -> Note:
-    """Return that axes were guessed, and what else they may be."""
+    """Return a note on guessed axes, with the other names that they may have."""
     first, *others = axes.names
     known = [
-        f"{_format_names((name, *others))} for {text}" for name, text in MEANINGS.items() if name not in axes.names
+        f"{_format_names((name, *others))} for {text}" for name, text in AXIS_MEANINGS.items() if name not in axes.names
     ]
     if shape[-1] in COLOUR_SAMPLES:
         known.append(f"{_format_names((*axes.names[1:], 's'))} for colours")
-    if first not in MEANINGS or not known:
+    if first not in AXIS_MEANINGS or not known:
         known = ["a letter for each"]
     advice = f"If that is wrong, {{}}: {' or '.join(known)}."
     return Note(
-        f"The axes have no names: read as {_format_names(axes.names)}, a guess.",
+        f"The axes have no names; {_format_names(axes.names)} is a guess.",
         Advice(advice.format("use --axes"), advice.format("name them under Axes")),
     )
 
 
+def _assumed_colours(count: int) -> Note:
+    return Note(f"The last axis holds {count} channels: read as colours. If they are not,", NOT_COLOURS)
+
+
 def _remarks(axes: Axes, time: int | None, names: tuple[tuple[str, ...], tuple[str, ...]]) -> tuple[str, ...]:
-    """Return what of the axes a user should know."""
-    asked, told = names
+    """Return notes on axes that are read in an unusual way."""
+    given, stated = names
     notes = []
-    if asked and told and asked != told:
-        notes.append(
-            f"The image names its axes {_format_names(told)}; they were read as {_format_names(asked)}, as asked."
-        )
+    if given and stated and given != stated:
+        notes.append(f"The image names its axes {_format_names(stated)}; read as {_format_names(given)}, as given.")
     if time is not None and axes.space[time] != "t":
         name = axes.space[time]
         notes.append(
-            f"The model looks along time, and the image has no axis t: {name} was read as time. If {name} is none, "
+            f"The model convolves time and the image has no axis t: {name} is read as time. If {name} is not time, "
             "choose a model for planes or volumes."
         )
     elif time is None and len(axes.image) > 1:
         others = [name for name in axes.space if name not in SPACE]
         if others:
-            notes.append(f"The model looks along {' '.join(axes.space)}: {', '.join(others)} was read as space.")
+            notes.append(f"The model convolves {' '.join(axes.space)}: {', '.join(others)} is read as space.")
     return tuple(notes)
 
 

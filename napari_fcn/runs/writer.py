@@ -24,8 +24,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from napari_fcn.events import FallbackTaken, RunPlanned
-    from napari_fcn.geometry import Axes, Region
-    from napari_fcn.geometry.calibration import Calibration
+    from napari_fcn.geometry import Region
     from napari_fcn.io import ImageFile, ResultWriter
     from napari_fcn.io.result_kinds import ResultBlock
     from napari_fcn.models.binding import Binding, NetworkShape
@@ -156,7 +155,7 @@ def bind_file(image: ImageFile, network: NetworkShape, names: Sequence[str]) -> 
     ImageError
         If the axes, the image and the network do not fit each other.
     """
-    form = ImageForm(tuple(image.data.shape), image.axes, image.rgb, image.calibration)
+    form = ImageForm(tuple(image.data.shape), image.axes, image.rgb or None, image.calibration)
     try:
         return bind(form, network, names)
     except ImageError as error:
@@ -172,26 +171,18 @@ def open_session(image: ImageFile, checkpoint: Checkpoint, names: Sequence[str],
         If the axes, the image and the model do not fit each other.
     """
     bound = bind_file(image, checkpoint.info.spec, names)
-    session = Session(image.data, checkpoint, bound.axes, settings, bound.rgb, bound.spacing)
-    session.notes_told = bound.notes
-    return session
+    return Session(image.data, checkpoint, bound, settings)
 
 
 def describe(session: Session, image: ImageFile, settings: PredictSettings) -> ResultMeta:
-    """Return what a result file says of itself: axes, spacing, classes, and what it was made from and with."""
+    """Return the metadata of a result file: axes, pixel sizes, classes, and what it was made from and with."""
     info = session.checkpoint.info
     return ResultMeta.from_calibration(
         session.axes.image,
-        image_calibration(image.calibration, session.axes),
+        session.binding.calibration,
         classes=tuple((label.name, label.colour) for label in info.classes),
         provenance=provenance(session, str(image.path), settings),
     )
-
-
-def image_calibration(known: Calibration, axes: Axes) -> Calibration:
-    """Return the calibration of the image axes, without the channels', from that of the array."""
-    kept = [position for position, name in enumerate(axes.names) if name != axes.channel]
-    return known.take(kept).named(axes.image)
 
 
 def provenance(session: Session, source: str, settings: PredictSettings) -> dict[str, Any]:

@@ -9,19 +9,20 @@ import numpy as np
 import psutil
 import torch
 
-from napari_fcn.errors import ImageError
+from napari_fcn.geometry import Axes
 from napari_fcn.inference import device as devices
 from napari_fcn.inference.source import ImageSource
 from napari_fcn.learning import head
 from napari_fcn.learning.features import FeatureExtractor
 from napari_fcn.learning.interactive_model import InteractiveModel
 from napari_fcn.models.adapt import start_with_classes
-from napari_fcn.models.binding import ImageForm, Network, bind
+from napari_fcn.models.binding import Binding, Network, bind_array
 from napari_fcn.receptive_fields.theoretical import theoretical
 from napari_fcn.settings import PredictSettings
 
 if TYPE_CHECKING:
-    from napari_fcn.geometry import Axes
+    from collections.abc import Sequence
+
     from napari_fcn.models.card import ModelCard
     from napari_fcn.models.checkpoint import Checkpoint
     from napari_fcn.models.normalise import Scaling
@@ -46,6 +47,8 @@ class TeachingContext:
         Hash of the model as it was given.
     device : torch.device
         Where networks run.
+    axis_notes : tuple of str
+        Sentences for the user on the axes that were guessed.
     """
 
     source: ImageSource
@@ -53,11 +56,12 @@ class TeachingContext:
     start: Checkpoint
     parent: str
     device: torch.device
+    axis_notes: tuple[str, ...] = ()
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """Sentences for the user: what of the image is read, and where its contrast is doubtful."""
-        return (*self.source.notes, *self.scaling.notes)
+        """Sentences for the user on axes, channels and contrast of the image."""
+        return (*self.axis_notes, *self.source.notes, *self.scaling.notes)
 
     @property
     def card(self) -> ModelCard:
@@ -85,24 +89,34 @@ class TeachingContext:
         return InteractiveModel(net, view, budget(memory, self.device), head.read_head(before), reference)  # type: ignore[arg-type]
 
 
-def create_context(
-    image: Any, model: Checkpoint | None, axes: Axes | None, settings: TeachSettings, rgb: bool
-) -> ImageSource:
-    """Return an image as a model sees it; without a model, as a filter bank that takes all channels.
+def bind_to_teach(
+    image: Any, model: Checkpoint | None, axes: Binding | Axes | Sequence[str] | None, rgb: bool | None
+) -> Binding:
+    """Return how a model reads an image; without a model, how a filter bank does.
 
     Raises
     ------
     ImageError
-        If the image is empty, not made of real numbers, or does not fit the model.
+        If axes, image and model do not fit each other.
     """
-    ndim = model.info.spec.ndim if model else len(axes.space) if axes else min(2, np.ndim(image))
-    network = model.info.spec if model else Network(ndim)
-    axes = axes or bind(ImageForm(np.shape(image), rgb=rgb), network).axes
-    if len(axes.space) != ndim:
-        raise ImageError(f"The model is {ndim}-D; the axes in space are {' '.join(axes.space)}.")
-    channels = model.info.spec.channels if model else axes.channels(np.shape(image))
+    if model is not None:
+        return bind_array(np.shape(image), model.info.spec, axes, rgb)
+    roles = axes.axes if isinstance(axes, Binding) else axes
+    ndim = len(roles.space) if isinstance(roles, Axes) else min(2, np.ndim(image) - bool(rgb))
+    return bind_array(np.shape(image), Network(ndim), axes, rgb)
+
+
+def open_source(image: Any, model: Checkpoint | None, bound: Binding, settings: TeachSettings) -> ImageSource:
+    """Return an image as a model reads it; without a model, as a filter bank that reads all channels.
+
+    Raises
+    ------
+    ImageError
+        If the image is empty, not made of real numbers, or has other channels than the model reads.
+    """
+    channels = model.info.spec.channels if model else bound.axes.channels(np.shape(image))
     reading = PredictSettings(channel=settings.channel, colour=settings.colour)
-    return ImageSource.open(image, axes, channels, reading, rgb)
+    return ImageSource.open(image, bound.axes, channels, reading, bound.rgb)
 
 
 def budget(memory: float | None, device: torch.device) -> int:

@@ -11,13 +11,12 @@ import numpy as np
 from napari_fcn.errors import FcnError
 from napari_fcn.events import CandidateEvaluated, LabelsFound, StepDone
 from napari_fcn.geometry import Region
-from napari_fcn.geometry.axes import axis_names
 from napari_fcn.inference.source import need_numbers
 from napari_fcn.learning import labels as encodings
 from napari_fcn.learning.annotations import split_strokes
 from napari_fcn.models import zoo
 from napari_fcn.models.adapt import TWO_CLASSES, filters_only, new_model
-from napari_fcn.models.binding import ImageForm, Network, bind
+from napari_fcn.models.binding import bind_array, new_network
 from napari_fcn.models.card import ClassLabel
 from napari_fcn.models.checkpoint import Checkpoint
 from napari_fcn.models.recipe import PALETTE, fitting_spec, words_of
@@ -31,10 +30,9 @@ if TYPE_CHECKING:
     import numpy.typing as npt
 
     from napari_fcn.geometry import Axes
-    from napari_fcn.models.binding import NetworkShape
+    from napari_fcn.models.binding import Binding, NetworkShape
 
 NEW = "new:"
-SPACE = ("z", "y", "x")
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,30 +102,11 @@ def initial_model(
 
 
 def network_of(model: str | Checkpoint, shape: Sequence[int], names: Sequence[str] = ()) -> NetworkShape:
-    """Return how a model reads images, or a new network that is yet to be made for an image.
-
-    A new network looks along all axes in space, and along time if it is one for movies; along two if the image has no
-    names for its axes.
-    """
+    """Return how a model reads images, or how a new network reads the image for which it is made."""
     if isinstance(model, Checkpoint):
         return model.info.spec
     words = words_of(model[len(NEW) :])
-    time = words.get("time", 0 if words["family"] == "video" else None)
-    looks = (*SPACE, "t") if time is not None else SPACE
-    known = axis_names(names)
-    count = max(1, sum(name in looks for name in known)) if known else min(2, len(shape)) + (time is not None)
-    return Network(words.get("ndim", min(3, count)), 1, time)
-
-
-def roles_of(model: str | Checkpoint, shape: Sequence[int], names: tuple[str, ...] = (), rgb: bool = False) -> Axes:
-    """Return the roles of the axes of an image under a model, or under a new network that is yet to be made for it.
-
-    Raises
-    ------
-    ImageError
-        If image and model do not fit each other.
-    """
-    return bind(ImageForm(tuple(shape), rgb=rgb), network_of(model, shape, names), names).axes
+    return new_network(words["family"], shape, names, words.get("ndim"), words.get("time"))
 
 
 def with_class_names(labels: npt.NDArray[np.uint8], known: Sequence[ClassLabel]) -> tuple[ClassLabel, ...]:
@@ -141,10 +120,10 @@ def finetune(
     image: Any,
     labels: npt.ArrayLike,
     model: Checkpoint,
-    axes: Axes | None = None,
+    axes: Binding | Axes | Sequence[str] | None = None,
     settings: TeachSettings | None = None,
     limit: FinetuneLimit | None = None,
-    rgb: bool = False,
+    rgb: bool | None = None,
     spacing: tuple[float, ...] = (),
     label_values: Sequence[int] = (),
 ) -> Iterator[Any]:
@@ -181,10 +160,10 @@ def finetune(
         settings = settings if limit.steps else replace(settings, network="off")
     elif limit.seconds is not None:
         settings = replace(settings, attempts=10**6)
-    axes, labels = axes or roles_of(model, np.shape(image), (), rgb), np.asarray(labels)
-    painted = encodings.read_strokes(labels, axes.image_shape(np.shape(image)), _known(model), label_values)
+    bound, labels = bind_array(np.shape(image), model.info.spec, axes, rgb), np.asarray(labels)
+    painted = encodings.read_strokes(labels, bound.axes.image_shape(np.shape(image)), _known(model), label_values)
     classes = with_class_names(painted, model.info.classes)
-    teaching = Teaching(image, model, axes, settings, classes, rgb, spacing)
+    teaching = Teaching(image, model, bound, settings, classes, spacing=spacing)
     need_numbers(teaching.source.sample())
     yield _found(labels, painted, classes)
     early, every = split_strokes(painted)

@@ -20,13 +20,13 @@ from napari_fcn.models.adapt import filters_only, make_teachable, with_classes
 from napari_fcn.settings import TeachSettings
 from napari_fcn.teaching import prediction
 from napari_fcn.teaching.candidates import CandidateScheduler
-from napari_fcn.teaching.context import TeachingContext, create_context
+from napari_fcn.teaching.context import TeachingContext, bind_to_teach, open_source
 from napari_fcn.teaching.current_model import CurrentModel, ModelSnapshot
 from napari_fcn.teaching.export import export
 from napari_fcn.teaching.label_history import LabelHistory, check_samples
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from napari_fcn.events import (
         CandidateEvaluated,
@@ -42,6 +42,7 @@ if TYPE_CHECKING:
     from napari_fcn.learning.annotations import Samples
     from napari_fcn.learning.candidate import Candidate
     from napari_fcn.learning.interactive_model import InteractiveModel
+    from napari_fcn.models.binding import Binding
     from napari_fcn.models.card import ClassLabel, ModelInfo
     from napari_fcn.models.checkpoint import Checkpoint
 
@@ -59,14 +60,14 @@ class Teaching:
         numpy, dask, zarr or anything else with ``shape``, ``dtype`` and slices.
     checkpoint : Checkpoint, optional
         The model to start from; without it a filter bank alone, which knows nothing.
-    axes : Axes, optional
-        Role of each axis; guessed from the shape if not given.
+    axes : Binding, Axes or sequence of str, optional
+        How the model reads the image, the role of each axis, or its name; guessed from the shape if not given.
     settings : TeachSettings, optional
         How to learn.
     classes : tuple of ClassLabel
         What to tell apart; those of the model if not given.
-    rgb : bool
-        Whether the channels of the image are colours.
+    rgb : bool, optional
+        Whether the channels of the image are colours; three or four channels along the last axis are, if not given.
     spacing : tuple of float
         Pixel size per axis in space; all alike if not given.
     history : History, optional
@@ -93,10 +94,10 @@ class Teaching:
         self,
         image: Any,
         checkpoint: Checkpoint | None = None,
-        axes: Axes | None = None,
+        axes: Binding | Axes | Sequence[str] | None = None,
         settings: TeachSettings | None = None,
         classes: tuple[ClassLabel, ...] = (),
-        rgb: bool = False,
+        rgb: bool | None = None,
         spacing: tuple[float, ...] = (),
         history: History | None = None,
         record: Callable[..., object] | None = None,
@@ -106,23 +107,21 @@ class Teaching:
     ) -> None:
         self.settings = settings or TeachSettings()
         self.device = pick_device(self.settings.device)
-        self.source = create_context(image, checkpoint, axes, self.settings, rgb)
-        self.axes = self.source.axes
+        bound = bind_to_teach(image, checkpoint, axes, rgb)
+        self.axes, self.source = bound.axes, open_source(image, checkpoint, bound, self.settings)
         if checkpoint is None:
             checkpoint = filters_only(len(self.axes.space), self.axes.channels(np.shape(image)), classes, spacing)
         self.history = history or History()
         start, present = self._create_model(checkpoint, classes, spacing), self.history.present
         scaling = start.info.normaliser.fit(self.source.sample())
-        self._context = TeachingContext(self.source, scaling, start, checkpoint.hash, self.device)
+        self._context = TeachingContext(self.source, scaling, start, checkpoint.hash, self.device, bound.notes)
         self._record, at = record or _ignore, present.number
         self.pins_as_made = tuple(replace(pin, commit=at) if pin.commit is None else pin for pin in pins)
         self._label_history = LabelHistory(self.source.shape, recall)
         pixel = reference or tuple(n // 2 for n in self.source.shape)
         self._current = CurrentModel(self._label_history.samples_at(present), present.turn, present.strokes, pixel)
         self._candidates = CandidateScheduler(start.weights, present.turn)
-        self._uncommitted: ModelSnapshot | None = (
-            None  # an answer whose commit was put off, for new strokes wait for nothing
-        )
+        self._uncommitted: ModelSnapshot | None = None  # a fit whose commit was put off: new strokes do not wait
         self._install(self.history.checkpoint(present.number))
         threads, number = torch.get_num_threads(), present.number
         self._record("open", settings=asdict(self.settings), threads=threads, present=number)

@@ -15,9 +15,9 @@ from torch.utils.data import Dataset
 
 from napari_fcn.errors import DECODE_ERRORS, ImageError
 from napari_fcn.file_kinds import mistaken
-from napari_fcn.geometry import Axes
 from napari_fcn.inference.source import check_array, luminance, need_numbers
 from napari_fcn.learning.labels import shape_advice
+from napari_fcn.models.binding import COLOUR_SAMPLES, ImageForm, Network, bind
 from napari_fcn.training.augment import Augmentation
 from napari_fcn.training.targets import TARGETS
 
@@ -149,16 +149,16 @@ def _planes(
         need_numbers(image)
     except ImageError as error:
         raise ImageError(f"{name}: {error}") from error
-    rgb = image.ndim == labels.ndim + 1 and image.shape[-1] in (3, 4) and has_colours is not False
+    rgb = image.ndim == labels.ndim + 1 and image.shape[-1] in COLOUR_SAMPLES and has_colours is not False
     if image.shape[: labels.ndim] != labels.shape or image.ndim - rgb != labels.ndim:
         raise ImageError(
             f"{name}: the labels have shape {labels.shape}, the image {image.shape}. They must lie on each other. "
             f"{shape_advice(labels.shape, image.shape[:-1] if rgb else image.shape)}"
         )
     try:
-        axes = Axes.guess(labels.shape, ndim)
-    except ValueError as error:
-        raise ImageError(f"{name}: {error}") from error
+        axes = bind(ImageForm(labels.shape), Network(ndim)).axes
+    except ImageError as error:
+        raise ImageError(f"{name}: {error.short}", error.advice) from error
     channels = np.moveaxis(image[..., :3], -1, 0)
     colours = [luminance(channels), *channels] if rgb else [image]
     scalings = [normaliser.fit(colour.reshape(1, -1)) for colour in colours]

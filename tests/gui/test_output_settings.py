@@ -12,8 +12,6 @@ from napari.components import ViewerModel
 from pytestqt.qtbot import QtBot
 
 from napari_fcn.errors import InputAtRiskError, OutputError
-from napari_fcn.geometry import Axes
-from napari_fcn.geometry.calibration import Calibration
 from napari_fcn.gui._controllers import Request, SaveSettings, SegmentController
 from napari_fcn.gui._controllers.segment.output_settings import file_name
 from napari_fcn.gui._controllers.teach.commands import Save
@@ -21,6 +19,7 @@ from napari_fcn.gui._controllers.teach.open_session import Factories, SessionFac
 from napari_fcn.gui._layers import Canvas, LayerImage
 from napari_fcn.io import ResultMeta
 from napari_fcn.io.incremental_zarr import IncrementalZarr
+from napari_fcn.models.binding import Network, bind_array
 from napari_fcn.settings import TeachSettings
 
 
@@ -81,10 +80,9 @@ def test_segment_writes_nothing_into_an_ome_zarr_that_a_layer_shows(
 
 def opening(level: Path, model: Path | None, **more: Any) -> SessionFactory:
     image = LayerImage("cells", np.zeros((16, 16), np.uint8), ("y", "x"), False, str(level))
-    axes = Axes(("y", "x"), ("y", "x"))
+    bound = bind_array((16, 16), Network(2), "yx")
     canvas = Canvas.blank((16, 16))
-    lying = Calibration.of((1.0, 1.0), ("pixel", "pixel"))
-    return SessionFactory(image, axes, model, TeachSettings(), canvas, lying, None, None, **more)  # type: ignore[arg-type]
+    return SessionFactory(image, bound, model, TeachSettings(), canvas, None, None, **more)  # type: ignore[arg-type]
 
 
 def test_a_project_lies_beside_the_ome_zarr_and_not_in_it(level: Path) -> None:

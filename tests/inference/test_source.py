@@ -14,11 +14,13 @@ from hypothesis import strategies as st
 from napari_fcn.errors import ImageError, in_dock
 from napari_fcn.geometry import Axes, Region
 from napari_fcn.inference.source import SAMPLE, ImageSource
+from napari_fcn.models.binding import is_colour
 from napari_fcn.settings import PredictSettings
 
 
 def source(image: Any, names: str, wanted: int = 1, rgb: bool = False, **settings: Any) -> ImageSource:
     axes = Axes.guess(image.shape, 1 if "y" not in names else 2, names, rgb)
+    rgb = is_colour(axes, image.shape, rgb)
     return ImageSource.open(image, axes, wanted, PredictSettings(**settings), rgb)
 
 
@@ -59,7 +61,7 @@ def test_colours_are_read_as_luminance(samples: int, names: str) -> None:
     opened = source(image, names, rgb=names == "yxc")
     expected = [[200, 200, 200], [21.26, 71.52, 7.22]]
     np.testing.assert_allclose(opened.read(Region.whole((2, 3)))[0], expected, rtol=1e-5)
-    assert opened.notes == ("Of the colours, luminance was read.",)
+    assert opened.notes == ("RGB image: using luminance.",)
 
 
 def test_a_stain_is_read_as_scikit_image_separates_it(rng: np.random.Generator) -> None:
@@ -92,8 +94,8 @@ def test_the_first_of_several_channels_is_read_with_a_note(rng: np.random.Genera
     image = rng.random((4, 4, 5))
     opened = source(image, "cyx")
     np.testing.assert_array_equal(opened.read(Region.whole((4, 5))), image[:1])
-    assert opened.notes == ("Channel 0 of 4 was read; choose another with --channel.",)
-    assert in_dock(opened.notes[0]) == "Channel 0 of 4 was read; choose another under Advanced."
+    assert opened.notes == ("Image with 4 channels: using channel 0; choose another with --channel.",)
+    assert in_dock(opened.notes[0]) == "Image with 4 channels: using channel 0; choose another under Advanced."
 
 
 @pytest.mark.parametrize(

@@ -15,6 +15,7 @@ from napari_fcn import api
 from napari_fcn.errors import FcnError, ImageError, ModelError
 from napari_fcn.events import CandidateEvaluated, HistoryChanged, LabelsFound, StepDone
 from napari_fcn.models.adapt import TWO_CLASSES, filters_only
+from napari_fcn.models.binding import bind_array
 from napari_fcn.nets import NetSpec
 from napari_fcn.nets.spec import LEAST
 from napari_fcn.nets.validation import NETWORKS
@@ -23,7 +24,7 @@ from napari_fcn.teaching.finetune import (
     FinetuneResult,
     finetune,
     initial_model,
-    roles_of,
+    network_of,
     with_class_names,
 )
 
@@ -315,4 +316,4 @@ def test_a_new_network_for_movies_looks_along_time() -> None:
 def test_a_new_network_looks_along_the_axes_that_it_is_for(
     model: str, shape: tuple[int, ...], names: tuple[str, ...], space: str
 ) -> None:
-    assert roles_of(model, shape, names).space == tuple(space)
+    assert bind_array(shape, network_of(model, shape, names), names).axes.space == tuple(space)

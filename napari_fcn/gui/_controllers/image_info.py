@@ -9,7 +9,7 @@ from napari_fcn.gui._controllers.request import ImageInfo
 from napari_fcn.gui._layers import LayerImage, read_layer
 from napari_fcn.inference.resampling import sizes_differ
 from napari_fcn.inference.source import ImageSource
-from napari_fcn.models.binding import Network, bind
+from napari_fcn.models.binding import bind, new_network
 from napari_fcn.settings import PredictSettings
 
 if TYPE_CHECKING:
@@ -35,15 +35,15 @@ def describe_image(layer: Image, request: Request | None, model: ModelEntry | No
         return ImageInfo(_size(image), "".join(image.names), problem=in_dock(error))
     axes = bound.axes
     settings = request.settings if request else PredictSettings()
-    channels = _channels(axes, image)
+    channels = _channels(bound, image)
     parts = [_size(image), _spacing(bound), _guess(bound, image), _loop(axes)]
-    if model and network.channels == 1 and channels and not image.rgb:
+    if model and network.channels == 1 and channels and not bound.rgb:
         parts.append(_choice(channels, settings.channel, image))
     return ImageInfo(
         " · ".join(filter(None, [*parts, *bound.remarks, _meaning(image)])),
         _format_axes(axes, image),
         channels,
-        image.rgb,
+        bound.rgb,
         _problem(image, bound, settings, model) if model else "",
         _pixel_size_warning(bound.spacing, model) if model else "",
     )
@@ -62,12 +62,8 @@ def _choice(channels: Sequence[str], chosen: int | None, image: LayerImage) -> s
 
 
 def default_ndim(image: LayerImage, family: str = "") -> NetworkShape:
-    """Return how many axes are looked at together where no model says it, and which of them is time.
-
-    Filters and new networks look at planes, a new network for movies at several planes in a row.
-    """
-    ndim = min(2, len(image.shape) - image.rgb)
-    return Network(ndim + 1, 1, 0) if family == "video" else Network(ndim)
+    """Return how filters or a new network of a family read an image: plane by plane, one for movies along time too."""
+    return new_network(family, image.shape[:-1] if image.rgb else image.shape)
 
 
 def _pixel_size_warning(here: Sequence[float], model: ModelEntry) -> str:
@@ -125,9 +121,9 @@ def _format_axes(axes: Axes, image: LayerImage) -> str:
     return ("" if all(len(name) == 1 for name in names) else " ").join(names)
 
 
-def _channels(axes: Axes, image: LayerImage) -> tuple[str, ...]:
-    count = axes.channels(image.shape) if axes.channel else 0
-    if image.rgb:
+def _channels(bound: Binding, image: LayerImage) -> tuple[str, ...]:
+    count = bound.axes.channels(image.shape) if bound.axes.channel else 0
+    if bound.rgb:
         return COLOURS[:count]
     named = image.channels if len(image.channels) == count else ()
     return named or tuple(f"channel {i}" for i in range(count))

@@ -106,7 +106,7 @@ def job_for_layer(batch: Batch, row: Row, layer: Image, loaded: ModelCache) -> C
     protection.check_inputs(*files.values())
     shape = axes.image_shape(image.shape)
     canvas = HiddenCanvas.blank(shape) if fits_in_memory(shape) else NoCanvas.blank((0,))
-    notes = tuple(map(in_dock, bound.notes))
+    notes: tuple[str, ...] = ()
     if not files and isinstance(canvas, NoCanvas):
         raise OutputError(
             f"The results of {layer.name} are too large to be kept in memory. Choose what is written under Save, and a "
@@ -116,9 +116,9 @@ def job_for_layer(batch: Batch, row: Row, layer: Image, loaded: ModelCache) -> C
         notes += _said(batch, row)
     elif save.kinds:
         notes += ("Result layers only: the image did not come from a file, and there is no folder under Save to.",)
-    seen, lying = VisibleRegion(Region.whole(shape)), bound.calibration
+    seen = VisibleRegion(Region.whole(shape))
     job = LayerJob(
-        image, axes, request.model, request.settings, seen, canvas, files, lying, save.replace, protection, save.kinds
+        image, bound, request.model, request.settings, seen, canvas, files, save.replace, protection, save.kinds
     )
     return CurrentJob(row.number, partial(run_layer, job, batch.classes, loaded), dict(files), job, layer, notes)
 

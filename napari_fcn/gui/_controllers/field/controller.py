@@ -148,7 +148,7 @@ class FieldController(DockController):
         """
         image = read_layer(layer)
         bound = image.bind(model_catalog.entry(request.model).info.spec, request.axes)
-        return ImageView(image, bound.axes, request.model, request.settings, bound.calibration)
+        return ImageView(image, bound, request.model, request.settings)
 
     def point(self, layer: Image, request: Request, place: Sequence[float], label: int | None = None) -> None:
         """Show what the pixel at a place in the world sees."""

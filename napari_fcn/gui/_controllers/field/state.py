@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from napari_fcn.geometry import Axes
     from napari_fcn.geometry.calibration import Calibration
     from napari_fcn.gui._layers import LayerImage
+    from napari_fcn.models.binding import Binding
     from napari_fcn.settings import PredictSettings
 
 CHECKS = ("certificate", "equivariance", "border")
@@ -24,21 +25,28 @@ class ImageView:
     ----------
     image : LayerImage
         The image.
-    axes : Axes
-        Role of each of its axes.
+    binding : Binding
+        How the model reads it.
     model : Path
         The model file.
     settings : PredictSettings
         How to run it.
-    calibration : Calibration
-        Size, unit and origin of the pixels along each of the image axes.
     """
 
     image: LayerImage
-    axes: Axes
+    binding: Binding
     model: Path
     settings: PredictSettings
-    calibration: Calibration
+
+    @property
+    def axes(self) -> Axes:
+        """Role of each axis of the image."""
+        return self.binding.axes
+
+    @property
+    def calibration(self) -> Calibration:
+        """Size, unit and origin of the pixels along each of the image axes."""
+        return self.binding.calibration
 
     @property
     def shape(self) -> tuple[int, ...]:

@@ -82,10 +82,10 @@ class FieldWorker:
         from napari_fcn.session import Session
 
         checkpoint = self._loaded.load(view.model)
-        key = (view.image.data, checkpoint, view.axes, view.settings, view.image.rgb)
+        key = (view.image.data, checkpoint, view.binding, view.settings)
         same = len(key) == len(self._key) and key[0] is self._key[0] and key[1] is self._key[1]
         if self._session is None or not same or key[2:] != self._key[2:]:
-            self._session = Session(view.image.data, checkpoint, view.axes, view.settings, view.image.rgb)
+            self._session = Session(view.image.data, checkpoint, view.binding, view.settings)
             self._key = key
         return self._session
 

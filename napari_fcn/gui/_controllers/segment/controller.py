@@ -173,8 +173,7 @@ class SegmentController(DockController):
         protection = Protection((collect_inputs({"the image": image.files, "the model": [request.model]}),))
         protection.check_inputs(*paths.values(), *canvas.paths.values())
         seen = VisibleRegion(visible_region(self.viewer, layer, axes))
-        lying = bound.calibration
-        job = LayerJob(image, axes, request.model, request.settings, seen, canvas, paths, lying, protection=protection)
+        job = LayerJob(image, bound, request.model, request.settings, seen, canvas, paths, protection=protection)
         return _Run(layer, job, model)
 
     def _on_gaze(self) -> None:

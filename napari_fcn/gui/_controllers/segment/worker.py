@@ -21,16 +21,15 @@ from napari_fcn.gui._layers import (
     load_what_layers_need,
     replaced_during,
 )
-from napari_fcn.io.image_file import NO_CALIBRATION
 from napari_fcn.io.overwrite import NO_PROTECTION, Protection
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
     from napari_fcn.geometry import Axes, Region
-    from napari_fcn.geometry.calibration import Calibration
     from napari_fcn.gui._controllers.model_catalog import ModelCache
     from napari_fcn.io import ResultMeta
+    from napari_fcn.models.binding import Binding
     from napari_fcn.runs.writer import Event
     from napari_fcn.session import Session
     from napari_fcn.settings import PredictSettings
@@ -60,8 +59,8 @@ class LayerJob:
     ----------
     image : LayerImage
         What to segment.
-    axes : Axes
-        Role of each of its axes.
+    binding : Binding
+        How the model reads it.
     model : Path
         The model file.
     settings : PredictSettings
@@ -72,8 +71,6 @@ class LayerJob:
         Where the answer will go.
     paths : mapping of str to Path
         A file for each kind of result to be written.
-    calibration : Calibration
-        Size, unit and origin of the pixels along each of the image axes.
     overwrite : bool
         Whether files that exist may be replaced.
     protection : Protection
@@ -83,16 +80,20 @@ class LayerJob:
     """
 
     image: LayerImage
-    axes: Axes
+    binding: Binding
     model: Path
     settings: PredictSettings
     visible: VisibleRegion
     canvas: Canvas | StoredCanvas
     paths: Mapping[str, Path] = field(default_factory=dict)
-    calibration: Calibration = NO_CALIBRATION
     overwrite: bool = False
     protection: Protection = NO_PROTECTION
     kinds: tuple[str, ...] = ()
+
+    @property
+    def axes(self) -> Axes:
+        """Role of each axis of the image."""
+        return self.binding.axes
 
 
 def run_segmentation(job: LayerJob, loaded: ModelCache) -> Iterator[ColourTile | Event]:
@@ -108,9 +109,7 @@ def run_segmentation(job: LayerJob, loaded: ModelCache) -> Iterator[ColourTile |
     from napari_fcn.session import Session
 
     checkpoint = loaded.load(job.model)
-    sizes = job.calibration.take(job.axes.space_positions).micrometres if len(job.calibration) else ()
-    spacing = sizes if any(sizes) else ()
-    session = Session(job.image.data, checkpoint, job.axes, job.settings, job.image.rgb, spacing)
+    session = Session(job.image.data, checkpoint, job.binding, job.settings)
     colours = [label.colour for label in session.checkpoint.info.classes]
     job.protection.check_inputs(*job.paths.values(), *job.canvas.paths.values())
     before = content_of(job.image.data)
@@ -168,7 +167,7 @@ def _meta(session: Session, job: LayerJob) -> ResultMeta:
 
     return ResultMeta.from_calibration(
         job.axes.image,
-        job.calibration,
+        job.binding.calibration,
         classes=tuple((label.name, label.colour) for label in session.checkpoint.info.classes),
         provenance=provenance(session, job.image.path or job.image.name, job.settings),
     )

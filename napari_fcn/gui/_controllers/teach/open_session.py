@@ -15,10 +15,10 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from napari_fcn.geometry import Axes
-    from napari_fcn.geometry.calibration import Calibration
     from napari_fcn.gui._controllers.model_catalog import ModelCache
     from napari_fcn.gui._controllers.teach.project_writer import ProjectWriter
     from napari_fcn.gui._layers import Canvas, LayerImage
+    from napari_fcn.models.binding import Binding
     from napari_fcn.models.checkpoint import Checkpoint
     from napari_fcn.settings import TeachSettings
     from napari_fcn.storage import Inputs
@@ -73,10 +73,10 @@ def _create(opening: SessionFactory, checkpoint: Checkpoint | None) -> Any:
         shape=image.shape,
         dtype=str(image.data.dtype),
         axes=axes,
-        scale=opening.calibration.scale,
-        units=opening.calibration.units,
-        origin=opening.calibration.origin,
-        rgb=image.rgb,
+        scale=opening.binding.calibration.scale,
+        units=opening.binding.calibration.units,
+        origin=opening.binding.calibration.origin,
+        rgb=opening.binding.rgb,
         hash=fingerprint(image.data),
     )
     classes = checkpoint.info.classes if checkpoint else ()
@@ -117,16 +117,14 @@ class SessionFactory:
     ----------
     image : LayerImage
         What is painted on.
-    axes : Axes
-        Role of each of its axes.
+    binding : Binding
+        How the model reads it.
     model : Path or None
         The model file; None for filters only, or a new network.
     settings : TeachSettings
         How to learn.
     canvas : Canvas
         Where the answer will go; the GUI thread writes to it.
-    calibration : Calibration
-        Size, unit and origin of the pixels along each of the image axes.
     journal : Journal
         Writes what happens.
     loaded : Loaded
@@ -140,16 +138,20 @@ class SessionFactory:
     """
 
     image: LayerImage
-    axes: Axes
+    binding: Binding
     model: Path | None
     settings: TeachSettings
     canvas: Canvas
-    calibration: Calibration
     journal: ProjectWriter
     loaded: ModelCache
     folder: Path | None = None
     factories: Factories = Factories()
     new: str = ""
+
+    @property
+    def axes(self) -> Axes:
+        """Role of each axis of the image."""
+        return self.binding.axes
 
     def inputs(self, project: str = "") -> Inputs:
         """Return what must survive when something is written: the image, the model, and the project if it is named."""
@@ -192,13 +194,8 @@ class SessionFactory:
 
             shape = [self.shape[position] for position in self.axes.space_positions]
             channels = self.axes.channels(self.image.shape)
-            return initial_model(f"{NEW}{self.new}", shape, self._sizes, channels, self.settings.seed)
+            return initial_model(f"{NEW}{self.new}", shape, self.binding.ratios, channels, self.settings.seed)
         return None if self.model is None else self.loaded.load(self.model)
-
-    @property
-    def _sizes(self) -> tuple[float, ...]:
-        """Pixel sizes along the axes in space, in one unit."""
-        return self.calibration.take(self.axes.space_positions).ratios
 
     def _reopen(self, folder: Path) -> OpenedSession:
         self.journal.wait(PATIENCE)
@@ -224,6 +221,7 @@ class SessionFactory:
         return OpenedSession(teaching, project.strokes, painted, str(project.path), project.notes)
 
     def _teaching(self, checkpoint: Checkpoint | None, **more: Any) -> Any:
-        rgb = self.image.rgb
-        more = {"settings": self.settings, **more}
-        return self.factories.teach(self.image.data, checkpoint, self.axes, rgb=rgb, spacing=self._sizes, **more)
+        bound, more = self.binding, {"settings": self.settings, **more}
+        return self.factories.teach(
+            self.image.data, checkpoint, bound.axes, rgb=bound.rgb, spacing=bound.ratios, **more
+        )

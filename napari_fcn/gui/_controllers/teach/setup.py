@@ -129,11 +129,10 @@ def create_session(
     course.worker = TeachWorker(
         SessionFactory(
             image=image,
-            axes=axes,
+            binding=bound,
             model=request.model,
             settings=request.settings,
             canvas=course.canvas,
-            calibration=bound.calibration,
             journal=writer,
             loaded=loaded,
             folder=request.folder,
