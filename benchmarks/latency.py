@@ -207,7 +207,7 @@ def opened(model: str, network: str, side: int) -> tuple[napari.Viewer, TeachWid
     hand.wait(1.0)
     window.resize(window.width() + hand.canvas.height() - hand.canvas.width(), window.height())  # as high as wide
     hand.wait(1.0)
-    models = widget.setup.model
+    models = widget.source.model
     models.choose(next(entry for entry in models.models if entry.name == model))
     box = widget.learning.network
     box.setCurrentIndex(box.findData(network))

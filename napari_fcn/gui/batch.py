@@ -22,10 +22,10 @@ from napari_fcn.gui._controllers import (
 from napari_fcn.gui._widgets.dock import Dock
 from napari_fcn.gui._widgets.form import ALARM, Collapsible, Form, WrappingLabel
 from napari_fcn.gui._widgets.keys import Key, Keys
-from napari_fcn.gui._widgets.pickers import ModelPicker
 from napari_fcn.gui._widgets.run_result import duration
+from napari_fcn.gui._widgets.source_panel import SourcePanel
 from napari_fcn.gui._widgets.text import escaped
-from napari_fcn.settings import DEVICES, PredictSettings
+from napari_fcn.settings import PredictSettings
 
 if TYPE_CHECKING:
     import napari
@@ -33,8 +33,7 @@ if TYPE_CHECKING:
 
 RUN_KEY, CANCEL_KEY, ALL_KEY = "Ctrl+Return", "Ctrl+.", "Ctrl+Shift+Backspace"
 ADD_KEY, FOLDER_KEY, LAYERS_KEY, REMOVE_KEY, SHOW_KEY = "Ctrl+Shift+F", "Ctrl+Shift+D", "Ctrl+Shift+L", "Del", "Return"
-NO_IMAGE = "Add image layers or files to segment."
-NO_MODEL = "Choose a model: open a model file."
+NO_IMAGES = "Add image layers or files to segment."
 FRONT = ("results", "folder")  # of the settings, what everyone needs
 IMAGES = "Images (*.tif *.tiff *.btf *.tf8 *.npy *.png *.jpg *.jpeg *.bmp);;All files (*)"
 STEPS = 1000  # of the bar
@@ -63,7 +62,8 @@ class BatchWidget(Dock):
         self._join()
 
     def _build(self) -> None:
-        self.model = ModelPicker(self.controller)
+        self.settings = Form(PredictSettings)
+        self.source = SourcePanel(self._viewer, self.controller, self.settings)
         self.layers_button = _button("Add layers", f"Add image layers: all ({LAYERS_KEY}), or those that are selected")
         menu = QMenu(self.layers_button)
         self.all_action, self.selected_action = menu.addAction("All image layers"), menu.addAction("Selected layers")
@@ -84,13 +84,12 @@ class BatchWidget(Dock):
         self.error.setStyleSheet(ALARM)
         self.summary, self.detail = WrappingLabel("Summary"), WrappingLabel("About the image")
         self.detail.setOpenExternalLinks(True)
-        self.save, self.more = Form(BatchSettings, without=self._behind()), Form(BatchSettings, without=FRONT)
+        behind = [name for name in BatchSettings.__dataclass_fields__ if name not in FRONT]
+        self.save, self.more = Form(BatchSettings, without=behind), Form(BatchSettings, without=(*FRONT, "axes"))
         self.save.fields["folder"].editor.setPlaceholderText("beside each image")
         self.browse = _button("…", "Choose the folder for all results")
         self.browse.setAccessibleName("Choose folder")
         self.browse.setMaximumWidth(BROWSE)
-        self.settings = Form(PredictSettings)
-        self.settings.fields["device"].set_choices([(name, name) for name in DEVICES], free=True)
         self.keys = WrappingLabel("Shortcuts")
 
     def _name_keys(self) -> None:
@@ -112,11 +111,7 @@ class BatchWidget(Dock):
         self.keys.set_markup(f"{Keys(here).line()}<br>In the list: {Keys(listed).line()}")
 
     def _lay_out(self) -> None:
-        top, save = QWidget(), QWidget()
-        rows = QFormLayout(top)
-        rows.setContentsMargins(0, 0, 0, 0)
-        rows.setFieldGrowthPolicy(QFormLayout.AllNonFixedFieldsGrow)
-        rows.addRow("Model", self.model)
+        save = QWidget()
         column = QFormLayout(save)
         column.setContentsMargins(0, 0, 0, 0)
         column.addRow(self.save)
@@ -128,13 +123,13 @@ class BatchWidget(Dock):
         adders = (self.layers_button, self.files_button, self.folder_button)
         changers = (self.remove_button, self.clear_button, self.retry_button)
         runners = (self.run_button, self.cancel_button, self.all_button)
-        before = (top, _row(*adders), self.table, _row(*changers))
+        before = (self.source, _row(*adders), self.table, _row(*changers))
         told = (self.progress, self.message, self.error, self.summary, self.detail)
         self._fill(*before, save, _row(*runners), *told, self.advanced, self.keys)
         self.table.parentWidget().layout().setStretchFactor(self.table, 1)
         fields = {name: [field.editor for field in form.fields.values()] for name, form in self._forms().items()}
-        tabs = [self.model.combo, *adders, self.table, *changers, *fields["save"], self.browse, *runners]
-        tabs += [self.advanced.heading, *fields["more"], *fields["settings"]]
+        tabs = [self.source.model.combo, *adders, self.table, *changers, *fields["save"], self.browse, *runners]
+        tabs += [self.advanced.heading, *fields["more"], self.source.axes, *fields["settings"]]
         for first, second in pairwise(tabs):
             self.setTabOrder(first, second)
 
@@ -155,8 +150,9 @@ class BatchWidget(Dock):
         self.selected_action.triggered.connect(self._on_selected_layers)
         self.table.asked.connect(self.controller.show)
         self.table.itemSelectionChanged.connect(self._sync_detail)
-        for edited in (self.model.edited, *(form.edited for form in self._forms().values())):
-            edited.connect(self._on_edited)
+        self.source.changed.connect(self._sync)
+        for form in (self.save, self.more):
+            form.edited.connect(self.controller.clear_error)
         self.controller.changed.connect(self._on_changed)
 
     def _connect(self) -> None:
@@ -169,7 +165,7 @@ class BatchWidget(Dock):
     def run(self) -> None:
         """Segment the images that wait with the chosen model."""
         request = self._request()
-        if request is not None and not self._reason():
+        if request is not None and not self._problem():
             self.controller.run(request)
 
     def dragEnterEvent(self, event: QDragEnterEvent) -> None:
@@ -185,36 +181,18 @@ class BatchWidget(Dock):
     def _forms(self) -> dict[str, Form]:
         return {"save": self.save, "more": self.more, "settings": self.settings}
 
-    @staticmethod
-    def _behind() -> list[str]:
-        """Return the settings of what is written that stand under Advanced."""
-        return [name for name in BatchSettings.__dataclass_fields__ if name not in FRONT]
-
     def _request(self) -> BatchRequest | None:
-        """Return what the user asks for; None if something is missing or mistyped."""
-        if self.model.model is None:
+        """Return the model, how to run it and what to write; None if something is missing or not valid."""
+        source = self.source.value
+        if source.path is None or source.settings is None:
             return None
-        try:
-            front = {name: field.value() for name, field in self.save.fields.items()}
-            return BatchRequest(self.model.model.path, self.settings.value(), replace(self.more.value(), **front))
-        except ValueError:
-            return None
+        front = {name: field.value() for name, field in self.save.fields.items()}
+        save = replace(self.more.value(), axes=self.source.axes.text(), **front)
+        return BatchRequest(source.path, source.settings, save)
 
-    def _reason(self) -> str:
+    def _problem(self) -> str:
         """Return why Run is not possible; empty if it is."""
-        if not self.controller.state.rows:
-            return NO_IMAGE
-        if self.model.model is None:
-            return NO_MODEL
-        try:
-            self.settings.value()
-        except ValueError as error:
-            return str(error)
-        return ""
-
-    def _on_edited(self, _: object = None) -> None:
-        self.controller.clear_error()
-        self._sync()
+        return self.source.value.problem if self.controller.state.rows else NO_IMAGES
 
     def _on_changed(self, state: BatchState) -> None:
         """Show a new state; 30 times a second while a batch goes on, so no more is done than needed."""
@@ -225,18 +203,18 @@ class BatchWidget(Dock):
         else:
             self._sync()
 
-    def _sync(self) -> None:
+    def _sync(self, _: object = None) -> None:
         """Show the state of everything."""
-        state, reason = self.controller.state, self._reason()
+        state, problem = self.controller.state, self._problem()
         waits = any(row.is_waiting for row in state.rows)
-        self.run_button.setEnabled(not reason and not state.is_running)
+        self.run_button.setEnabled(not problem and not state.is_running)
         self.run_button.setText("Run" if not state.rows or state.is_running or waits else "Run again")
-        self.retry_button.setEnabled(bool(state.retriable) and not reason)
+        self.retry_button.setEnabled(bool(state.retriable) and not problem)
         self.cancel_button.setEnabled(bool(state.count(RUNNING)))
         self.all_button.setEnabled(state.is_running)
         for button in (self.remove_button, self.clear_button):
             button.setEnabled(bool(state.rows))
-        self._show(self.message, " ".join(filter(None, [state.message, "" if state.is_running else reason])))
+        self._show(self.message, " ".join(filter(None, [state.message, "" if state.is_running else problem])))
         self._show(self.error, state.error)
         self._show_markup(self.summary, "" if state.summary is None else summary_line(state.summary))
         self._sync_progress(state)

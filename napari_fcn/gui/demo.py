@@ -79,12 +79,12 @@ def fill_in(dock: SegmentWidget, model: str, out: Path) -> None:
     FcnError
         If there is no such model in the list.
     """
-    names = [dock.model.combo.itemText(i) for i in range(dock.model.combo.count())]
+    names = [dock.source.model.combo.itemText(i) for i in range(dock.source.model.combo.count())]
     if model not in names:
         raise FcnError(f"There is no model {model!r} in the list; it has {', '.join(names)}.")
     index = names.index(model)
-    dock.model.combo.setCurrentIndex(index)
-    dock.model.combo.activated.emit(index)
+    dock.source.model.combo.setCurrentIndex(index)
+    dock.source.model.combo.activated.emit(index)
     dock.settings.set_value(replace(dock.settings.value(), colour="haematoxylin"))
     dock.save.set_value(replace(dock.save.value(), results="both", folder=str(out)))
 

@@ -6,28 +6,26 @@ from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 from qtpy.QtCore import QTimer
-from qtpy.QtWidgets import QFormLayout, QHBoxLayout, QLineEdit, QProgressBar, QPushButton, QWidget
+from qtpy.QtWidgets import QHBoxLayout, QProgressBar, QPushButton, QWidget
 
-from napari_fcn.gui._controllers import FieldController, FieldState, ImageInfo, Request
+from napari_fcn.gui._controllers import FieldController, FieldState, Request
 from napari_fcn.gui._field_panels.growth import GrowthPlot, LayerTable
 from napari_fcn.gui._field_panels.panels import ChecksPanel, ObjectsPanel, PixelPanel
 from napari_fcn.gui._field_panels.text import field_text
 from napari_fcn.gui._widgets.dock import Dock
 from napari_fcn.gui._widgets.form import ALARM, Collapsible, Form, WrappingLabel
 from napari_fcn.gui._widgets.keys import Key, Keys
-from napari_fcn.gui._widgets.pickers import ImagePicker, ModelPicker
 from napari_fcn.gui._widgets.run_result import duration
-from napari_fcn.settings import DEVICES, PredictSettings
-from napari_fcn.typed import read_axes
+from napari_fcn.gui._widgets.source_panel import NO_MODEL, Source, SourcePanel
+from napari_fcn.settings import PredictSettings
 
 if TYPE_CHECKING:
     import napari
+    from napari.layers import Image
 
 POINT_KEY, CANCEL_KEY = "Shift+F", "Ctrl+."  # free in napari
 WARM_UP_AFTER = 200  # milliseconds after the dock is there
 FRAME, REST = 33, 250  # milliseconds: between two boxes that follow the mouse, and until it rests
-NO_IMAGE = "Open or select an image to look at."
-NO_MODEL = "Choose a model: open a model file."
 
 
 class FieldWidget(Dock):
@@ -41,7 +39,6 @@ class FieldWidget(Dock):
 
     def __init__(self, viewer: napari.viewer.Viewer) -> None:  # napari looks for this very annotation
         super().__init__()
-        self._facts = ImageInfo()
         self._known_model: Any = None
         self._place: Any = None
         self.controller = FieldController(viewer, parent=self)
@@ -53,8 +50,8 @@ class FieldWidget(Dock):
         QTimer.singleShot(WARM_UP_AFTER, self._warm_up)
 
     def _build(self) -> None:
-        self.image = ImagePicker(self._viewer, self.controller)
-        self.model = ModelPicker(self.controller)
+        self.settings = Form(PredictSettings, without=("memory",))
+        self.source = SourcePanel(self._viewer, self.controller, self.settings, purpose="to analyse")
         self.pixel = PixelPanel(POINT_KEY)
         self.cancel_button = QPushButton("Cancel")
         self.cancel_button.setToolTip(f"Stop; what was found stays ({CANCEL_KEY})")
@@ -68,15 +65,6 @@ class FieldWidget(Dock):
         self.error.setStyleSheet(ALARM)
         self.growth, self.table = GrowthPlot(), LayerTable()
         self.objects, self.checks = ObjectsPanel(), ChecksPanel()
-        self.settings = Form(PredictSettings, without=("memory",))
-        self.settings.fields["channel"].set_choices([("auto", None)])
-        self.settings.fields["device"].set_choices([(name, name) for name in DEVICES], free=True)
-        self.axes = QLineEdit()
-        self.axes.setAccessibleName("Axes")
-        self.axes.setToolTip(
-            "<qt>One letter for each axis of the image, such as tzyx or cyx: t time, c channels, z y x space. "
-            "Empty: as the layer names them, else guessed. Write what applies if the guess in grey is wrong.</qt>"
-        )
         self._keys = Keys(
             [
                 Key("Shift-F", "Point", self.pixel.toggle.toggle, POINT_KEY),
@@ -94,33 +82,26 @@ class FieldWidget(Dock):
         return timer
 
     def _lay_out(self) -> None:
-        top, self.running = QWidget(), QWidget()
-        rows = QFormLayout(top)
-        rows.setContentsMargins(0, 0, 0, 0)
-        rows.setFieldGrowthPolicy(QFormLayout.AllNonFixedFieldsGrow)
-        rows.addRow("Image", self.image)
-        rows.addRow("Model", self.model)
+        self.running = QWidget()
         row = QHBoxLayout(self.running)
         row.setContentsMargins(0, 0, 0, 0)
         row.addWidget(self.progress, 1)
         row.addWidget(self.cancel_button)
-        self.settings.rows.insertRow(0, "Axes", self.axes)
         self.layers = Collapsible("Layers of the model", self.table)
         self.advanced = Collapsible("Advanced", self.settings)
-        parts = [top, self.pixel, self.error, self.message, self.sight, self.growth, self.layers, self.objects]
+        parts = [self.source, self.pixel, self.error, self.message, self.sight, self.growth, self.layers, self.objects]
         self._fill(*parts, self.checks, self.running, self.advanced, self.keys)
-        tabs = [self.image.combo, self.model.combo, self.pixel.toggle, self.pixel.follow, self.pixel.pixel]
+        tabs = [self.source.image.combo, self.source.model.combo]
+        tabs += [self.pixel.toggle, self.pixel.follow, self.pixel.pixel]
         tabs += [self.pixel.label, self.layers.heading, self.table, self.objects.diameter, self.objects.unit]
         tabs += [self.objects.layer, self.objects.button, *self.checks.buttons.values(), self.cancel_button]
-        tabs += [self.advanced.heading, self.axes, *(field.editor for field in self.settings.fields.values())]
+        tabs += [self.advanced.heading, self.source.axes, *(field.editor for field in self.settings.fields.values())]
         for before, after in pairwise(tabs):
             self.setTabOrder(before, after)
 
     def _wire(self) -> None:
         self.cancel_button.clicked.connect(self.controller.cancel)
-        self.image.edited.connect(self._on_edited)
-        for edited in (self.axes.textChanged, self.model.edited, self.settings.edited):
-            edited.connect(self._on_user_edited)
+        self.source.changed.connect(self._on_source)
         self.pixel.toggle.toggled.connect(self._on_toggled)
         self.pixel.asked.connect(self._on_typed_pixel)
         self.pixel.complained.connect(self.controller.show_error)
@@ -136,7 +117,7 @@ class FieldWidget(Dock):
 
     def _connect(self) -> None:
         self.controller.connect()
-        self.image.connect()
+        self.source.connect_viewer()
         self._keys.bind(self._viewer)
 
     def _disconnect(self) -> None:
@@ -144,51 +125,19 @@ class FieldWidget(Dock):
         self._rest.stop()
         self.pixel.toggle.setChecked(False)
         self._keys.bind()
-        self.image.disconnect_layers()
+        self.source.disconnect_viewer()
         self.controller.shutdown()
 
-    def _request(self) -> Request | None:
-        """Return under what the image is looked at; None if something is missing or mistyped."""
-        if self.model.model is None:
+    def _ready(self) -> tuple[Image, Request] | None:
+        """Return image and request; None, with the reason shown as an error, if one is missing."""
+        source = self.source.value
+        if source.layer is None or source.request is None or source.problem:
+            self.controller.show_error(source.problem)
             return None
-        try:
-            settings = self.settings.value()
-        except ValueError:
-            return None
-        axes = read_axes(self.axes.text().lower())
-        return Request(self.model.model.path, settings, axes)
+        return source.layer, source.request
 
-    def _reason(self) -> str:
-        """Return why nothing can be looked at; empty if it can."""
-        if self.image.layer is None:
-            return NO_IMAGE
-        if self.model.model is None:
-            return NO_MODEL
-        try:
-            self.settings.value()
-        except ValueError as error:
-            return str(error)
-        return self._facts.problem
-
-    def _ready(self) -> tuple[Any, Request] | None:
-        """Return image and request; None, and why, if one is missing."""
-        request, reason = self._request(), self._reason()
-        if self.image.layer is None or request is None or reason:
-            self.controller.show_error(reason)
-            return None
-        return self.image.layer, request
-
-    def _on_user_edited(self, _: object = None) -> None:
-        self.controller.clear_error()
-        self._on_edited()
-
-    def _on_edited(self) -> None:
-        layer, model = self.image.layer, self.model.model
-        known = self._facts.channels
-        self._facts = ImageInfo() if layer is None else self.controller.describe_image(layer, self._request(), model)
-        if self._facts.channels != known:
-            choices = [("auto", None), *((name, index) for index, name in enumerate(self._facts.channels))]
-            self.settings.fields["channel"].set_choices(choices)
+    def _on_source(self, source: Source) -> None:
+        layer, model = source.layer, source.model
         if model is not self._known_model and self._is_warm:
             self._choose_model()
         self.pixel.set_choices([] if model is None else [label.name for label in model.info.classes])
@@ -198,19 +147,14 @@ class FieldWidget(Dock):
 
     def _sync(self, _: object = None) -> None:
         """Show the state of everything."""
-        state, reason = self.controller.state, self._reason()
-        self.image.line.setText(self._facts.summary)
-        self.image.line.setVisible(bool(self._facts.summary))
-        self.axes.setPlaceholderText(self._facts.axes)
-        self.settings.fields["channel"].setEnabled(bool(self._facts.channels))
-        self.settings.fields["colour"].setEnabled(self._facts.rgb)
+        state, problem = self.controller.state, self.source.value.problem
         self._sync_progress(state)
         hint = "" if state.field else "Click on the image." if self.pixel.toggle.isChecked() else ""
-        message = reason or state.message or hint
+        message = problem or state.message or hint
         self.message.setText(message)
         self.message.setVisible(bool(message))
         self.error.setText(state.error)
-        self.error.setVisible(bool(state.error) and state.error != reason)
+        self.error.setVisible(bool(state.error) and state.error != problem)
         self.sight.set_markup("" if state.field is None else field_text(state.field))
         self.sight.setVisible(state.field is not None)
         if state.field is not None:
@@ -219,7 +163,7 @@ class FieldWidget(Dock):
         self.table.show_growth(state.growth)
         self.layers.setVisible(state.growth is not None)
         self.objects.show_objects(state.objects * self._per_pixel(), state.advice)
-        self.checks.show_state(state, not reason)
+        self.checks.show_state(state, not problem)
 
     def _sync_progress(self, state: FieldState) -> None:
         self.running.setVisible(state.is_checking)
@@ -230,9 +174,10 @@ class FieldWidget(Dock):
 
     def _per_pixel(self) -> float:
         """Return how many of the chosen units a pixel of the finest axis measures."""
-        if self.image.layer is None or self.objects.unit.currentText() == "px":
+        layer = self.source.value.layer
+        if layer is None or self.objects.unit.currentText() == "px":
             return 1.0
-        return self.controller.unit_of(self.image.layer)[0]
+        return self.controller.unit_of(layer)[0]
 
     @property
     def _is_warm(self) -> bool:
@@ -243,13 +188,14 @@ class FieldWidget(Dock):
             self._choose_model()
 
     def _choose_model(self) -> None:
-        self._known_model = self.model.model
-        self.controller.choose(self.model.model)
+        self._known_model = self.source.value.model
+        self.controller.choose(self._known_model)
 
     def _on_toggled(self, is_on: bool) -> None:
         self.controller.pointer.set_on(is_on)
-        if is_on and self.image.layer is not None:  # no brush of another layer paints with the same click
-            self.controller.select(self.image.layer)
+        layer = self.source.value.layer
+        if is_on and layer is not None:  # no brush of another layer paints with the same click
+            self.controller.select(layer)
         self._sync()
 
     def _on_clicked(self, place: Any) -> None:
@@ -259,21 +205,21 @@ class FieldWidget(Dock):
             self.controller.point(*ready, place, self.pixel.class_index)
 
     def _on_moved(self, place: Any) -> None:
-        if self.pixel.follow.isChecked() and not self._reason():
+        if self.pixel.follow.isChecked() and not self.source.value.problem:
             self._place = place
             self._rest.start()
             if not self._frame.isActive():
                 self._frame.start()
 
     def _on_frame(self) -> None:
-        request = self._request()
-        if self.image.layer is not None and request is not None:
-            self.controller.on_hover(self.image.layer, request, self._place)
+        source = self.source.value
+        if source.layer is not None and source.request is not None:
+            self.controller.on_hover(source.layer, source.request, self._place)
 
     def _on_rest(self) -> None:
-        request = self._request()
-        if self.image.layer is not None and request is not None:
-            self.controller.on_rest(self.image.layer, request, self._place, self.pixel.class_index)
+        source = self.source.value
+        if source.layer is not None and source.request is not None:
+            self.controller.on_rest(source.layer, source.request, self._place, self.pixel.class_index)
 
     def _on_typed_pixel(self, index: tuple[int, ...]) -> None:
         ready = self._ready()
@@ -289,10 +235,11 @@ class FieldWidget(Dock):
         self.controller.set_objects(diameter / self._per_pixel())
 
     def _on_measure(self, labels: Any) -> None:
-        if self.model.model is None:
+        model = self.source.value.model
+        if model is None:
             self.controller.show_error(NO_MODEL)
         else:
-            self.controller.measure(labels, self.model.model)
+            self.controller.measure(labels, model)
 
     def _on_check(self, kind: str) -> None:
         ready = self._ready()

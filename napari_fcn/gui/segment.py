@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
@@ -9,30 +10,25 @@ from qtpy.QtCore import QTimer
 from qtpy.QtWidgets import (
     QCheckBox,
     QFileDialog,
-    QFormLayout,
     QHBoxLayout,
-    QLineEdit,
     QProgressBar,
     QPushButton,
     QWidget,
 )
 
-from napari_fcn.gui._controllers import ImageInfo, Request, SaveSettings, SegmentController, ViewState
+from napari_fcn.gui._controllers import SaveSettings, SegmentController, ViewState
 from napari_fcn.gui._widgets.dock import Dock
 from napari_fcn.gui._widgets.form import ALARM, Collapsible, Form, WrappingLabel
 from napari_fcn.gui._widgets.keys import Key, Keys
-from napari_fcn.gui._widgets.pickers import ImagePicker, ModelPicker
 from napari_fcn.gui._widgets.run_result import RunResultPanel, duration
-from napari_fcn.settings import DEVICES, PredictSettings
-from napari_fcn.typed import read_axes
+from napari_fcn.gui._widgets.source_panel import SourcePanel
+from napari_fcn.settings import PredictSettings
 
 if TYPE_CHECKING:
     import napari
 
 RUN_KEY, CANCEL_KEY = "Ctrl+Return", "Ctrl+."  # free in napari
 WARM_UP_AFTER = 200  # milliseconds after the dock is there
-NO_IMAGE = "Open or select an image to segment."
-NO_MODEL = "Choose a model: open a model file."
 
 
 class SegmentWidget(Dock):
@@ -46,7 +42,7 @@ class SegmentWidget(Dock):
 
     def __init__(self, viewer: napari.viewer.Viewer) -> None:  # napari looks for this very annotation
         super().__init__()
-        self._facts, self._state = ImageInfo(), ViewState()
+        self._state = ViewState()
         self.controller = SegmentController(viewer, parent=self)
         self._viewer = self.controller.viewer
         self._build()
@@ -56,36 +52,26 @@ class SegmentWidget(Dock):
         QTimer.singleShot(WARM_UP_AFTER, self._warm_up)
 
     def _build(self) -> None:
-        self.image = ImagePicker(self._viewer, self.controller)
-        self.image.line.setToolTip("<qt>Axes and channel can be corrected under Advanced.</qt>")
-        self.model = ModelPicker(self.controller)
+        self.settings = Form(PredictSettings)
+        self.source = SourcePanel(self._viewer, self.controller, self.settings, purpose="to segment")
         self.run_button = QPushButton("Run")
         self.run_button.setToolTip(f"Segment the image ({RUN_KEY})")
         self.cancel_button = QPushButton("Cancel")
         self.cancel_button.setToolTip(f"Stop; what is finished stays ({CANCEL_KEY})")
         self.progress = QProgressBar()
         self.progress.setAccessibleName("Progress")
-        self.sees = WrappingLabel("What the network sees")
-        self.sees.setToolTip("<qt>Counted from 0, as the slider of napari does. The answer here depends on these.</qt>")
-        self.apart = WrappingLabel("Pixel size")
+        self.slider_extent_label = WrappingLabel("Slices the model uses")
+        self.slider_extent_label.setToolTip("<qt>Slices the model uses at this position (0-based).</qt>")
+        self.pixel_size_label = WrappingLabel("Pixel size")
         self.resample = QCheckBox("Resample to the model's pixel size")
         self.resample.setToolTip(
-            "<qt>Tile by tile; the answer has the pixels of the image. As Resample under Advanced.</qt>"
+            "<qt>Resample tile by tile; the result keeps the image's pixel size. Same as Advanced &gt; Resample.</qt>"
         )
         self.message = WrappingLabel("Message")
         self.error = WrappingLabel("Error")
         self.error.setStyleSheet(ALARM)
         self.result_panel = RunResultPanel()
-        self.settings = Form(PredictSettings)
-        self.settings.fields["channel"].set_choices([("auto", None)])
-        self.settings.fields["device"].set_choices([(name, name) for name in DEVICES], free=True)
         self.save = Form(SaveSettings)
-        self.axes = QLineEdit()
-        self.axes.setAccessibleName("Axes")
-        self.axes.setToolTip(
-            "<qt>One letter for each axis of the image, such as tzyx or cyx: t time, c channels, z y x space. "
-            "Empty: as the layer names them, else guessed. Write what applies if the guess in grey is wrong.</qt>"
-        )
         self.browse = QPushButton("Choose folder …")
         self._keys = Keys(
             [
@@ -97,26 +83,19 @@ class SegmentWidget(Dock):
         self.keys.setText(self._keys.line())
 
     def _lay_out(self) -> None:
-        top, buttons = QWidget(), QWidget()
-        rows = QFormLayout(top)
-        rows.setContentsMargins(0, 0, 0, 0)
-        rows.setFieldGrowthPolicy(QFormLayout.AllNonFixedFieldsGrow)
-        rows.addRow("Image", self.image)
-        rows.addRow("Model", self.model)
+        buttons = QWidget()
         row = QHBoxLayout(buttons)
         row.setContentsMargins(0, 0, 0, 0)
         row.addWidget(self.run_button)
         row.addWidget(self.cancel_button)
-        self.settings.rows.insertRow(0, "Axes", self.axes)
         self.save.rows.addRow("", self.browse)
         self.advanced = Collapsible("Advanced", self.settings, self.save)
-        hints = (self.sees, self.apart, self.resample)
-        self._fill(
-            top, *hints, buttons, self.progress, self.message, self.error, self.result_panel, self.advanced, self.keys
-        )
+        hints = (self.slider_extent_label, self.pixel_size_label, self.resample)
+        outcome = (self.progress, self.message, self.error, self.result_panel)
+        self._fill(self.source, *hints, buttons, *outcome, self.advanced, self.keys)
         fields = [field.editor for form in (self.settings, self.save) for field in form.fields.values()]
-        tabs = [self.image.combo, self.model.combo, self.resample, self.run_button, self.cancel_button]
-        tabs += [*self.result_panel.buttons.values(), self.advanced.heading, self.axes, *fields, self.browse]
+        tabs = [self.source.image.combo, self.source.model.combo, self.resample, self.run_button, self.cancel_button]
+        tabs += [*self.result_panel.buttons.values(), self.advanced.heading, self.source.axes, *fields, self.browse]
         for before, after in pairwise(tabs):
             self.setTabOrder(before, after)
 
@@ -125,68 +104,27 @@ class SegmentWidget(Dock):
         self.cancel_button.clicked.connect(self.controller.cancel)
         self.browse.clicked.connect(self._on_browse)
         self.result_panel.asked.connect(self._on_show)
-        self.image.edited.connect(self._on_edited)
-        for edited in (self.axes.textChanged, self.model.edited, self.settings.edited, self.save.edited):
-            edited.connect(self._on_user_edited)
+        self.source.changed.connect(self._sync)
+        self.save.edited.connect(self.controller.clear_error)
         self.controller.changed.connect(self._on_changed)
-        self.controller.slider_extents.changed.connect(self._sync_seen)
+        self.controller.slider_extents.changed.connect(self._sync_slider_extent)
         self.resample.clicked.connect(self._on_resample)
 
     def _connect(self) -> None:
         self.controller.connect()
-        self.image.connect()
+        self.source.connect_viewer()
         self._keys.bind(self._viewer)
 
     def _disconnect(self) -> None:
         self._keys.bind()
-        self.image.disconnect_layers()
+        self.source.disconnect_viewer()
         self.controller.shutdown()
 
     def run(self) -> None:
         """Segment the chosen image with the chosen model."""
-        request = self._request()
-        if self.image.layer is not None and request is not None and not self._reason():
-            self.controller.predict(self.image.layer, request)
-
-    def _request(self) -> Request | None:
-        """Return what the user asks for; None if something is missing or mistyped."""
-        if self.model.model is None:
-            return None
-        try:
-            settings, save = self.settings.value(), self.save.value()
-        except ValueError:
-            return None
-        return Request(self.model.model.path, settings, self._typed_axes(), save)
-
-    def _typed_axes(self) -> tuple[str, ...]:
-        return read_axes(self.axes.text().lower())
-
-    def _reason(self) -> str:
-        """Return why Run is not possible; empty if it is."""
-        if self.image.layer is None:
-            return NO_IMAGE
-        if self.model.model is None:
-            return NO_MODEL
-        try:
-            self.settings.value()
-        except ValueError as error:
-            return str(error)
-        return self._facts.problem
-
-    def _on_user_edited(self, _: object = None) -> None:
-        self.controller.clear_error()
-        self._on_edited()
-
-    def _on_edited(self) -> None:
-        layer = self.image.layer
-        known = self._facts.channels
-        self._facts = (
-            ImageInfo() if layer is None else self.controller.describe_image(layer, self._request(), self.model.model)
-        )
-        if self._facts.channels != known:
-            choices = [("auto", None), *((name, index) for index, name in enumerate(self._facts.channels))]
-            self.settings.fields["channel"].set_choices(choices)
-        self._sync()
+        source = self.source.value
+        if not source.problem and source.request is not None:
+            self.controller.predict(source.layer, replace(source.request, save=self.save.value()))
 
     def _on_changed(self, state: ViewState) -> None:
         """Show a new state; 30 times a second while a run goes on, so no more is done than needed."""
@@ -196,45 +134,41 @@ class SegmentWidget(Dock):
         else:
             self._sync()
 
-    def _sync(self) -> None:
+    def _sync(self, _: object = None) -> None:
         """Show the state of everything."""
-        state, reason = self.controller.state, self._reason()
-        self.image.line.setText(self._facts.summary)
-        self.image.line.setVisible(bool(self._facts.summary))
-        self.axes.setPlaceholderText(self._facts.axes)
-        self.settings.fields["channel"].setEnabled(bool(self._facts.channels))
-        self.settings.fields["colour"].setEnabled(self._facts.rgb)
-        self._sync_seen()
-        self._sync_apart()
-        self.run_button.setEnabled(not reason)
+        state, source = self.controller.state, self.source.value
+        self._sync_slider_extent()
+        self._sync_pixel_size()
+        self.run_button.setEnabled(not source.problem)
         self.cancel_button.setEnabled(state.is_running)
         self._sync_progress(state)
-        message = state.message if state.is_running else reason or state.message
+        message = state.message if state.is_running else source.problem or state.message
         self.message.setText(message)
         self.message.setVisible(bool(message))
         self.error.setText(state.error)
         self.error.setVisible(bool(state.error))
-        kinds = {kind: self.controller.result_of(self.image.layer, kind) for kind in self.result_panel.buttons}
-        self.result_panel.show_result(
-            state.result, {kind: layer.visible for kind, layer in kinds.items() if layer is not None}
-        )
+        layers = {kind: self.controller.result_of(source.layer, kind) for kind in self.result_panel.buttons}
+        visible = {kind: layer.visible for kind, layer in layers.items() if layer is not None}
+        self.result_panel.show_result(state.result, visible)
 
-    def _sync_seen(self) -> None:
-        """Show what the network sees along the axes that have a slider."""
-        seen = self.controller.slider_extents.extents(self.image.layer, self._request(), self.model.model)
-        lines = [stretch.line for stretch in seen]
-        if "\n".join(lines) != self.sees.text():
-            self.sees.set_lines(*lines)
-        self.sees.setVisible(bool(lines))
+    def _sync_slider_extent(self) -> None:
+        """Show the extent of the receptive field along the axes that have a slider."""
+        source = self.source.value
+        extents = self.controller.slider_extents.extents(source.layer, source.request, source.model)
+        lines = [extent.line for extent in extents]
+        if "\n".join(lines) != self.slider_extent_label.text():
+            self.slider_extent_label.set_lines(*lines)
+        self.slider_extent_label.setVisible(bool(lines))
 
-    def _sync_apart(self) -> None:
-        """Show whether the pixel size of the image is another than the model knows, and offer to change it."""
-        resampled = self.settings.fields["resample"].value() != "off"
-        then = "The image is resampled, tile by tile." if resampled else "Objects may be missed or cut up."
-        self.apart.setText(f"{self._facts.pixel_size_warning} {then}" if self._facts.pixel_size_warning else "")
-        self.resample.setChecked(resampled)
-        for part in (self.apart, self.resample):
-            part.setVisible(bool(self._facts.pixel_size_warning))
+    def _sync_pixel_size(self) -> None:
+        """Warn of a pixel size other than the model's, and offer to resample."""
+        is_resampled = self.settings.fields["resample"].value() != "off"
+        warning = self.source.value.info.pixel_size_warning
+        then = "The image is resampled, tile by tile." if is_resampled else "Objects may be missed or split."
+        self.pixel_size_label.setText(f"{warning} {then}" if warning else "")
+        self.resample.setChecked(is_resampled)
+        for part in (self.pixel_size_label, self.resample):
+            part.setVisible(bool(warning))
 
     def _sync_progress(self, state: ViewState) -> None:
         self.progress.setUpdatesEnabled(False)  # or Qt paints at once, three times
@@ -246,14 +180,14 @@ class SegmentWidget(Dock):
         self.progress.setUpdatesEnabled(True)
 
     def _warm_up(self) -> None:
-        if self.model.model is not None and self._is_connected:
-            self.controller.warm_up(self.model.model.path)
+        if self.source.value.path is not None and self._is_connected:
+            self.controller.warm_up(self.source.value.path)
 
     def _on_resample(self, is_on: bool) -> None:
         self.settings.fields["resample"].set_value("auto" if is_on else "off")
 
     def _on_show(self, kind: str) -> None:
-        self.controller.show(self.image.layer, kind)
+        self.controller.show(self.source.value.layer, kind)
 
     def _on_browse(self) -> None:
         folder = QFileDialog.getExistingDirectory(self, "Save results to", self.save.value().folder)

@@ -15,16 +15,15 @@ from napari_fcn.gui._controllers import (
     MAX_CLASSES,
     MIN_CLASSES,
     NEW,
+    NEW_NETWORKS,
     Accept,
     AddPin,
     Compare,
     GoTo,
-    ImageInfo,
     Redo,
     Reject,
     RemovePin,
     RenameCommit,
-    Request,
     Save,
     Suggest,
     TeachController,
@@ -47,7 +46,8 @@ from napari_fcn.gui._teach_panels.setup import SetupPanel
 from napari_fcn.gui._widgets.dock import Dock
 from napari_fcn.gui._widgets.form import Collapsible, Form, WrappingLabel
 from napari_fcn.gui._widgets.keys import Key, Keys
-from napari_fcn.settings import DEVICES, PredictSettings, TeachSettings
+from napari_fcn.gui._widgets.source_panel import SourcePanel
+from napari_fcn.settings import TeachSettings
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -57,9 +57,8 @@ if TYPE_CHECKING:
     from napari_fcn.gui._controllers.teach.commands import SetClasses
 
 WARM_UP_AFTER = 200  # milliseconds after the dock is there
-NO_IMAGE = "Open or select an image to teach on."
-NO_MODEL = "Choose a model: open a model file."
-FIXED = ("device", "precision", "channel", "colour", "memory")  # settings that hold until the next start
+FILTERS_HELP = "No network: filters of several sizes learn textures from your strokes alone."
+FIXED = ("device", "precision", "memory")  # settings that only the next start can change, with those of the source
 LIVE, LEARN, UNDO, REDO = "G", "Shift-G", "U", "Shift-U"
 ACCEPT, REJECT, CHANGES, NEXT, UNSURE, FLIP, HIDE = "K", "Shift-K", "H", "N", "Q", "J", "W"  # all free in napari
 
@@ -75,7 +74,6 @@ class TeachWidget(Dock):
 
     def __init__(self, viewer: napari.viewer.Viewer) -> None:  # napari looks for this very annotation
         super().__init__()
-        self._facts = ImageInfo()
         self._was_open = False
         self._shown: tuple[str, str] = ("idle", "")
         self.controller = TeachController(viewer, parent=self)
@@ -89,7 +87,16 @@ class TeachWidget(Dock):
         QTimer.singleShot(WARM_UP_AFTER, self._warm_up)
 
     def _build(self) -> None:
-        self.setup = SetupPanel(self._viewer, self.controller)
+        self.settings = Form(TeachSettings, without=("keep", "network"))
+        self.source = SourcePanel(
+            self._viewer,
+            self.controller,
+            self.settings,
+            purpose="to teach on",
+            others={FILTERS: FILTERS_HELP, **NEW_NETWORKS},
+            advice="It may need more strokes.",
+        )
+        self.setup = SetupPanel()
         self.classes = ClassList()
         self.learning = LearnPanel((LIVE, shown(LEARN)))
         self.candidate_card = CandidateCard((ACCEPT, shown(REJECT), CHANGES))
@@ -101,9 +108,6 @@ class TeachWidget(Dock):
         self.history = CommitList((UNDO, shown(REDO)))
         self.compare_bar = CompareBar(FLIP)
         self.pins = PinList()
-        self.settings = Form(TeachSettings, without=("keep", "network"))
-        self.settings.fields["channel"].set_choices([("auto", None)])
-        self.settings.fields["device"].set_choices([(name, name) for name in DEVICES], free=True)
         self._keys = Keys(self._all_keys())
         self.keys = WrappingLabel("Shortcuts")
         self.keys.set_markup(self._keys.text())
@@ -135,7 +139,6 @@ class TeachWidget(Dock):
         row.setContentsMargins(0, 0, 0, 0)
         row.addWidget(self.next_button)
         row.addWidget(self.uncertainty_button)
-        self.settings.rows.insertRow(0, "Axes", self.setup.axes)
         self.advanced = Collapsible("Advanced", self.settings)
         folds = {
             "curves": Collapsible("Learning curve", self.curves),
@@ -149,7 +152,7 @@ class TeachWidget(Dock):
             self.classes, self.learning, looks, self.candidate_card, self.compare_bar, folds["history"],
             folds["curves"], folds["pins"],
         )  # fmt: skip
-        self._fill(self.setup, *self._taught, self.advanced, folds["keys"])
+        self._fill(self.source, self.setup, *self._taught, self.advanced, folds["keys"])
 
     def _wire(self) -> None:
         controller, do = self.controller, self.controller.do
@@ -157,11 +160,10 @@ class TeachWidget(Dock):
         controller.changed.connect(self._on_changed)
         self.setup.started.connect(self.start)
         self.setup.stopped.connect(controller.stop_teaching)
-        self.setup.project_asked.connect(self._on_open_project)
-        self.setup.image.edited.connect(self._on_edited)
-        for edited in (self.setup.axes.textChanged, self.setup.model.edited, self.settings.edited):
-            edited.connect(self._on_user_edited)
-        self.learning.edited.connect(self._on_user_edited)
+        self.setup.project_requested.connect(self._on_open_project)
+        self.source.changed.connect(self._sync)
+        for edited in (self.settings.edited, self.learning.edited):
+            edited.connect(self._on_settings)
         self.learning.live_toggled.connect(controller.set_live)
         self.learning.learn_asked.connect(controller.learn_now)
         self.classes.chosen.connect(controller.choose)
@@ -189,71 +191,50 @@ class TeachWidget(Dock):
 
     def _connect(self) -> None:
         self.controller.connect()
-        self.setup.image.connect()
+        self.source.connect_viewer()
         self._keys.bind(self._viewer)
         self._clock.start()
 
     def _disconnect(self) -> None:
         self._clock.stop()
         self._keys.bind()
-        self.setup.image.disconnect_layers()
+        self.source.disconnect_viewer()
         self.controller.shutdown()
 
-    # Begin
+    # Start
 
     def start(self) -> None:
-        """Begin to teach the chosen model on the chosen image."""
-        settings = self._settings()
-        if self.setup.image.layer is not None and settings is not None and not self._reason():
-            wish = TeachRequest(
-                self.setup.image.layer, self.setup.path, settings, self.setup.names(), new=self.setup.new
-            )
-            self.controller.start(wish)
+        """Start teaching the chosen model on the chosen image."""
+        request = self._request()
+        if request is not None and not self.source.value.problem:
+            self.controller.start(request)
+
+    def _request(self, folder: Path | None = None) -> TeachRequest | None:
+        """Return the session to start, or to resume from a project folder; None without an image or valid settings."""
+        source, settings = self.source.value, self._settings()
+        if source.layer is None or settings is None:
+            return None
+        return TeachRequest(source.layer, source.path, settings, source.axes, folder, "" if folder else source.new)
 
     def _settings(self) -> TeachSettings | None:
-        """Return how the user wants the model to learn; None if something is mistyped."""
-        keep, network = self.learning.value()
-        try:
-            return replace(self.settings.value(), keep=keep, network=network)
-        except ValueError:
+        """Return how the model learns; None if an entry is not valid."""
+        settings = self.source.value.settings
+        if settings is None:
             return None
-
-    def _reason(self) -> str:
-        """Return why Start is not possible; empty if it is."""
-        if self.setup.image.layer is None:
-            return NO_IMAGE
-        if not self.setup.has_model:
-            return NO_MODEL
-        try:
-            self.settings.value()
-        except ValueError as error:
-            return str(error)
-        return self._facts.problem
+        keep, network = self.learning.value()
+        return replace(settings, keep=keep, network=network)
 
     def _on_open_project(self) -> None:
         folder = QFileDialog.getExistingDirectory(self, "Open a project (NAME.fcn)")
-        settings = self._settings()
-        if folder and self.setup.image.layer is not None and settings is not None:
-            wish = TeachRequest(self.setup.image.layer, self.setup.path, settings, self.setup.names(), Path(folder))
-            self.controller.open_project(wish)
+        request = self._request(Path(folder)) if folder else None
+        if request is not None:
+            self.controller.open_project(request)
 
-    def _on_user_edited(self, _: object = None) -> None:
+    def _on_settings(self) -> None:
         self.controller.clear_error()
         settings = self._settings()
         if settings is not None:
             self.controller.configure(settings)
-        self._on_edited()
-
-    def _on_edited(self) -> None:
-        layer, settings, known = self.setup.image.layer, self._settings() or TeachSettings(), self._facts.channels
-        reading = PredictSettings(channel=settings.channel, colour=settings.colour)
-        request = Request(self.setup.path or Path(), reading, self.setup.names(), new=self.setup.new)
-        model = self.setup.model.model
-        self._facts = ImageInfo() if layer is None else self.controller.describe_image(layer, request, model)
-        if self._facts.channels != known:
-            choices = [("auto", None), *((name, index) for index, name in enumerate(self._facts.channels))]
-            self.settings.fields["channel"].set_choices(choices)
-        self._sync()
 
     # Show
 
@@ -270,38 +251,30 @@ class TeachWidget(Dock):
         """Have image, model and axes on top be those that are taught, also of a project that began elsewhere."""
         taught = self.controller.session_source
         if taught is None:
-            self.setup.show_taught(None, None, "")
+            self.source.hold(None)
             return
-        model = None if taught.model is None else self.controller.open_model(taught.model)
         other = f"{NEW}{taught.new}" if taught.new else FILTERS
-        names = "".join(taught.names[: taught.layer.ndim])
-        if names and not self.setup.axes.text() and names != self._facts.axes:
-            with QSignalBlocker(self.setup.axes):  # nobody has typed: how it learns stays as it is
-                self.setup.axes.setText(names)
-        self.setup.show_taught(taught.layer, model and replace(model, name=state.model), "" if model else other)
+        model = None if taught.model is None else self.controller.open_model(taught.model)
+        self.source.hold(taught.layer, model and replace(model, name=state.model), other, taught.names[: taught.layer.ndim])
 
     def _show_settings(self, settings: TeachSettings) -> None:
         """Show how a project learns that is gone on with."""
         with QSignalBlocker(self.learning), QSignalBlocker(self.settings):  # it is how the model learns already
             self.learning.set_value(settings)
             self.settings.set_value(settings)
+        self.source.refresh()
 
-    def _sync(self) -> None:
+    def _sync(self, _: object = None) -> None:
         """Show the state of everything."""
         state = self.controller.state
-        more = [f"{self._facts.pixel_size_warning} It may need more strokes."] if self._facts.pixel_size_warning else []
-        self.setup.image.line.set_lines(self._facts.summary, *more)
-        self.setup.image.line.setVisible(bool(self._facts.summary) and state.phase == "idle")
-        self.setup.axes.setPlaceholderText(self._facts.axes)
-        self.setup.show_state(state, self._reason())
+        is_idle = state.phase == "idle"
+        self.source.set_locked(not is_idle)
+        self.setup.show_state(state, self.source.value)
         for part in self._taught:
-            part.setVisible(state.phase != "idle")
+            part.setVisible(not is_idle)
         for name in FIXED:
-            self.settings.fields[name].setEnabled(state.phase == "idle")
-        self.settings.fields["channel"].setEnabled(state.phase == "idle" and bool(self._facts.channels))
-        self.settings.fields["colour"].setEnabled(state.phase == "idle" and self._facts.rgb)
-        self.setup.axes.setEnabled(state.phase == "idle")
-        if state.phase == "idle":
+            self.settings.fields[name].setEnabled(is_idle)
+        if is_idle:
             self._keys.bind(*([self._viewer] if self._is_connected else []))
             return
         self._keys.bind(self._viewer, *self.controller.keyed_layers())
@@ -326,8 +299,9 @@ class TeachWidget(Dock):
         self.curves.show_scores(state.scores, state.candidate_scores, state.losses)
 
     def _warm_up(self) -> None:
-        if self._is_connected and self.setup.has_model:
-            self.controller.warm_up(self.setup.path)
+        source = self.source.value
+        if self._is_connected and (source.model is not None or source.other):
+            self.controller.warm_up(source.path)
 
     # What the user asks for
 

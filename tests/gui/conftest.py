@@ -65,7 +65,7 @@ def dock(make_napari_viewer: Callable[..., Viewer], qtbot: QtBot, model: MakeMod
     viewer = make_napari_viewer(show=True)
     widget = SegmentWidget(viewer)
     viewer.window.add_dock_widget(widget, name="Segment (FCN)", area="right")
-    widget.model.open_file(model())
+    widget.source.model.open_file(model())
     dock = Dock(viewer, widget, qtbot)
     yield dock
     dock.wait_for_rest()
@@ -98,7 +98,7 @@ def teach(
     viewer.add_image(pixels, name="cells")
     widget = TeachWidget(viewer)
     widget.controller._factories = Factories(teach=fake_engine)
-    widget.setup.model.choose_other(FILTERS)
+    widget.source.model.choose_other(FILTERS)
     widget.learning.network.setCurrentIndex(widget.learning.network.findData("off"))
     viewer.window.add_dock_widget(widget, name="Teach (FCN)", area="right")
     dock = TeachDock(viewer, widget, qtbot)

@@ -140,10 +140,8 @@ class Chance(User):
         name = self.rng.choice(list(DOCKS))
         widget = self.open(name)
         model = self.rng.choice(self.models)
-        if name == "teach" and self.rng.random() < 0.5:
-            widget.setup.model.open_file(model)
-        elif name not in ("teach", "synthetic"):
-            widget.model.open_file(model)
+        if name != "synthetic" and (name != "teach" or self.rng.random() < 0.5):
+            widget.source.model.open_file(model)
 
     def close_dock(self) -> None:
         if self.docks:

@@ -30,7 +30,8 @@ from napari_fcn.gui._controllers.batch import tasks
 from napari_fcn.gui._controllers.batch.jobs import FileJob, JobEnded, JobStep
 from napari_fcn.gui._controllers.segment.worker import LayerJob
 from napari_fcn.gui._layers import find_layer, is_outdated
-from napari_fcn.gui.batch import ALL_KEY, NO_IMAGE, NO_MODEL, BatchWidget, summary_line
+from napari_fcn.gui._widgets.source_panel import NO_MODEL
+from napari_fcn.gui.batch import ALL_KEY, NO_IMAGES, BatchWidget, summary_line
 from napari_fcn.io import read_image
 from napari_fcn.settings import PredictSettings
 
@@ -598,7 +599,7 @@ def test_layers_and_files_with_channels_are_opened_on_their_pixels(
 def dock(make_napari_viewer: Callable[..., Viewer], qtbot: QtBot, model: MakeModel) -> Iterator[BatchWidget]:
     viewer = make_napari_viewer(show=True)
     _, widget = viewer.window.add_plugin_dock_widget("napari-fcn", "Batch (FCN)")
-    widget.model.open_file(model())
+    widget.source.model.open_file(model())
     yield widget
     widget.controller.clear()
     qtbot.waitUntil(lambda: not widget.controller.is_busy, timeout=LONG)
@@ -625,7 +626,7 @@ def test_a_folder_is_dropped_run_and_a_result_opened_with_the_mouse(
     viewer.add_image(np.random.default_rng(5).integers(0, 255, (48, 40), np.uint8), name="cells")
     good, _ = images(tmp_path, "good.tif", "worse.tif")
     (tmp_path / "worse.tif").write_text("no image")
-    assert dock.message.text() == NO_IMAGE
+    assert dock.message.text() == NO_IMAGES
     drop(dock, tmp_path)
     dock.all_action.trigger()
     assert [dock.table.item(n, 1).text() for n in range(3)] == ["waiting"] * 3
@@ -660,8 +661,8 @@ def test_the_keyboard_adds_runs_shows_and_removes(
     window = dock.window()
     window.activateWindow()
     qtbot.waitUntil(window.isActiveWindow, timeout=LONG)
-    dock.model.combo.setFocus()
-    qtbot.keyClick(dock.model.combo, Qt.Key_F, Qt.ControlModifier | Qt.ShiftModifier)
+    dock.source.model.combo.setFocus()
+    qtbot.keyClick(dock.source.model.combo, Qt.Key_F, Qt.ControlModifier | Qt.ShiftModifier)
     assert dock.table.rowCount() == 2
     engine.endless = {"a.tif"}
     dock.table.setFocus()
@@ -686,7 +687,7 @@ def test_what_is_missing_or_mistyped_is_said_and_run_is_off(dock: BatchWidget, t
     assert not dock.run_button.isEnabled()
     assert "Tile" in dock.message.text()
     dock.settings.fields["tile"].editor.clear()
-    dock.model.choose(None)
+    dock.source.model.choose(None)
     assert NO_MODEL in dock.message.text()
     assert not dock.run_button.isEnabled()
 

@@ -94,7 +94,7 @@ def field(make_napari_viewer: Callable[..., Viewer], qtbot: QtBot, model: MakeMo
     viewer.add_image(image, name="cells", scale=(0.5, 0.5), rotate=20, units="um")
     widget = FieldWidget(viewer)
     viewer.window.add_dock_widget(widget, name="Receptive field (FCN)", area="right")
-    widget.model.open_file(model())
+    widget.source.model.open_file(model())
     dock = FieldDock(viewer, widget, qtbot)
     viewer.reset_view()
     dock.wait(lambda: widget.controller.state.growth is not None)
@@ -200,7 +200,7 @@ def test_the_checks_tell_what_they_found(field: FieldDock) -> None:
 
 
 def test_without_an_image_or_a_fitting_one_the_dock_says_so(field: FieldDock, model: MakeModel) -> None:
-    field.widget.model.open_file(model(3))
+    field.widget.source.model.open_file(model(3))
     field.rest()
     assert not any(button.isEnabled() for button in field.widget.checks.buttons.values())
     assert "3" in field.widget.message.text()

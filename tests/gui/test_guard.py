@@ -214,7 +214,7 @@ def test_the_card_of_a_model_lies_beside_the_dock(
     viewer.window.add_dock_widget(widget, area="right")
     viewer.window._qt_window.move(0, 0)
     turn(qtbot)
-    for part in (widget.model.combo, widget.model.line):
+    for part in (widget.source.model.combo, widget.source.model.line):
         at = part.rect().center()
         QApplication.sendEvent(part, QHelpEvent(QEvent.ToolTip, at, part.mapToGlobal(at)))
         (tip,) = tips()

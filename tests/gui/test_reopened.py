@@ -234,31 +234,31 @@ def test_the_dock_shows_what_is_taught_and_not_what_is_selected(
     cells = viewer.add_image(np.zeros((40, 60), np.uint8), name="cells")
     widget = TeachWidget(viewer)
     qtbot.addWidget(widget)
-    controller, begin = widget.controller, widget.setup
+    controller, source = widget.controller, widget.source
     controller._factories = Factories(teach=fake_engine)
 
     def open_(start: Callable[[], None]) -> None:
         start()
         qtbot.waitUntil(lambda: controller.state.is_open and not controller.is_busy, timeout=LONG)
 
-    begin.model.open_file(model(2, 1, 2))
-    name = begin.model.combo.currentText()
+    source.model.open_file(model(2, 1, 2))
+    name = source.model.combo.currentText()
     open_(widget.start)
     other = viewer.add_image(np.zeros((30, 30), np.uint8), name="other")
     viewer.layers.selection.active = other
-    assert (begin.image.layer, begin.image.combo.currentText()) == (cells, "cells")
+    assert (source.image.layer, source.image.combo.currentText()) == (cells, "cells")
     project = controller.state.project
     controller.stop()
     qtbot.waitUntil(lambda: not controller.is_busy, timeout=LONG)
     viewer.layers.selection.active = cells
-    begin.model.choose_other(FILTERS)
+    source.model.choose_other(FILTERS)
     monkeypatch.setattr(teach_module.QFileDialog, "getExistingDirectory", lambda *_: project)
     open_(widget._on_open_project)
-    assert begin.model.combo.currentText() == name == controller.state.model
+    assert source.model.combo.currentText() == name == controller.state.model
     controller.stop()
     qtbot.waitUntil(lambda: not controller.is_busy, timeout=LONG)
     viewer.layers.selection.active = other
-    assert begin.image.combo.currentText() == "other"
+    assert source.image.combo.currentText() == "other"
 
 
 def test_axes_and_settings_of_a_project_are_in_the_dock_again(
@@ -283,8 +283,8 @@ def test_axes_and_settings_of_a_project_are_in_the_dock_again(
         return widget.controller.state
 
     first = dock()
-    first.setup.model.choose_other(FILTERS)
-    first.setup.axes.setText("cyx")
+    first.source.model.choose_other(FILTERS)
+    first.source.axes.setText("cyx")
     first.learning.keep.setValue(20)
     first.settings.fields["seed"].set_value(7)
     before = open_(first, first.start)
@@ -295,8 +295,8 @@ def test_axes_and_settings_of_a_project_are_in_the_dock_again(
     monkeypatch.setattr(teach_module.QFileDialog, "getExistingDirectory", lambda *_: before.project)
     after = open_(second, second._on_open_project)
     assert after.settings == before.settings
-    assert second.setup.axes.text() == "cyx"
-    assert second.setup.model.combo.currentText() == FILTERS
+    assert second.source.axes.text() == "cyx"
+    assert second.source.model.combo.currentText() == FILTERS
     assert second.learning.value() == first.learning.value()
     assert second.settings.value() == first.settings.value()
     second.controller.stop()

@@ -22,7 +22,7 @@ from napari_fcn.gui._controllers.segment import controller
 from napari_fcn.gui._layers import overlay
 from napari_fcn.gui._layers.overlay import draws_colours_in_3d
 from napari_fcn.gui._widgets import pickers
-from napari_fcn.gui.segment import CANCEL_KEY, NO_IMAGE, RUN_KEY, SegmentWidget
+from napari_fcn.gui.segment import CANCEL_KEY, RUN_KEY, SegmentWidget
 from napari_fcn.nets.spec import NetSpec
 from napari_fcn.settings import PredictSettings
 
@@ -64,7 +64,7 @@ def test_napari_opens_the_dock_from_its_menu(
     _, widget = viewer.window.add_plugin_dock_widget("napari-fcn", "Segment (FCN)")
     dock = Dock(viewer, widget, qtbot)
     viewer.add_image(image)
-    widget.model.open_file(model())
+    widget.source.model.open_file(model())
     dock.run()
     assert len(viewer.layers) == 3
     dock.wait_for_rest()
@@ -91,7 +91,7 @@ def test_the_keyboard_runs_and_cancels(dock: Dock, image: np.ndarray) -> None:
 
 def test_the_keyboard_works_from_inside_the_dock(dock: Dock, image: np.ndarray) -> None:
     dock.viewer.add_image(image)
-    dock.qtbot.keyClick(dock.widget.model.combo, Qt.Key_Return, Qt.ControlModifier)
+    dock.qtbot.keyClick(dock.widget.source.model.combo, Qt.Key_Return, Qt.ControlModifier)
     dock.wait(lambda: dock.widget.controller.state.result)
 
 
@@ -147,7 +147,7 @@ def test_a_pyramid_is_segmented_at_full_resolution(dock: Dock, model: MakeModel,
 def test_a_volume_under_a_3d_model(dock: Dock, model: MakeModel, rng: np.random.Generator) -> None:
     data = rng.random((8, 16, 16))
     dock.viewer.add_image(data)
-    dock.widget.model.open_file(model(3))
+    dock.widget.source.model.open_file(model(3))
     dock.run()
     assert_right(dock, expected_classes(model(3), data))
 
@@ -163,7 +163,7 @@ def is_as_if_drawn_anew(dock: Dock) -> bool:
 def test_the_3d_view_shows_probabilities_in_their_colours(dock: Dock, model: MakeModel) -> None:
     dock.viewer.add_image(np.zeros((6, 12, 10), np.uint8))
     dock.viewer.dims.ndisplay = 3
-    dock.widget.model.open_file(model(3))
+    dock.widget.source.model.open_file(model(3))
     dock.widget.settings.set_value(PredictSettings(tile=(4,)))
     dock.run()
     assert dock.layer("probabilities").visible == draws_colours_in_3d()
@@ -176,7 +176,7 @@ def test_the_3d_view_shows_probabilities_in_their_colours(dock: Dock, model: Mak
 @pytest.mark.parametrize("pixels", [np.eye(12, 10, dtype=np.uint8), np.zeros((12, 10, 3), np.uint8)])
 def test_a_plane_is_segmented_in_the_3d_view(dock: Dock, model: MakeModel, pixels: np.ndarray) -> None:
     dock.viewer.add_image(pixels, rgb=pixels.ndim == 3)
-    dock.widget.model.open_file(model(2, 3 if pixels.ndim == 3 else 1))
+    dock.widget.source.model.open_file(model(2, 3 if pixels.ndim == 3 else 1))
     dock.viewer.dims.ndisplay = 3
     dock.run()
     shot = dock.viewer.screenshot(flash=False)[..., :3].astype(int)
@@ -201,7 +201,7 @@ def test_planes_may_be_seen_from_any_side(
 ) -> None:
     data = rng.random((9, 14, 18))
     dock.viewer.add_image(data, scale=(2, 1, 1))
-    dock.widget.model.open_file(model(3))
+    dock.widget.source.model.open_file(model(3))
     dock.widget.settings.set_value(PredictSettings(tile=(8,)))
     for order in ((2, 0, 1), (1, 2, 0), (0, 2, 1), (2, 1, 0)):
         with subtests.test(order=order):
@@ -220,9 +220,9 @@ def test_the_dock_says_how_much_memory_a_run_may_take(dock: Dock) -> None:
 def test_axes_can_be_named_in_the_dock(dock: Dock, model: MakeModel, rng: np.random.Generator) -> None:
     data = rng.random((2, 40, 48))
     dock.viewer.add_image(data)
-    assert dock.widget.axes.placeholderText() == "zyx"
+    assert dock.widget.source.axes.placeholderText() == "zyx"
     dock.click(dock.widget.advanced.heading)
-    dock.qtbot.keyClicks(dock.widget.axes, "cyx")
+    dock.qtbot.keyClicks(dock.widget.source.axes, "cyx")
     dock.widget.settings.set_value(PredictSettings(channel=1))
     dock.run()
     assert_right(dock, expected_classes(model(), data, "cyx", channel=1))
@@ -240,10 +240,10 @@ def test_the_channel_is_chosen_by_name(dock: Dock, model: MakeModel, rng: np.ran
 def test_channels_bear_the_names_that_the_layer_knows(dock: Dock, model: MakeModel, rng: np.random.Generator) -> None:
     data, names = rng.random((2, 40, 48)), {"channel_names": ["actin", "DAPI"]}
     dock.viewer.add_image(data, axis_labels=("c", "y", "x"), metadata=names)
-    assert "reads actin, one of 2 channels" in dock.widget.image.line.text()
+    assert "reads actin, one of 2 channels" in dock.widget.source.image.line.text()
     dock.click(dock.widget.advanced.heading)
     dock.qtbot.keyClicks(dock.widget.settings.fields["channel"].editor, "DAPI")
-    assert "reads DAPI, one of 2 channels" in dock.widget.image.line.text()
+    assert "reads DAPI, one of 2 channels" in dock.widget.source.image.line.text()
     dock.run()
     assert_right(dock, expected_classes(model(), data, "cyx", channel=1))
 
@@ -253,9 +253,9 @@ def test_an_axis_as_long_as_the_model_has_channels_is_read_as_these(
 ) -> None:
     data = rng.random((2, 40, 48))
     dock.viewer.add_image(data)
-    assert "axes zyx, guessed" in dock.widget.image.line.text()
-    dock.widget.model.open_file(model(2, 2))
-    assert "axes cyx, guessed" in dock.widget.image.line.text()
+    assert "axes zyx, guessed" in dock.widget.source.image.line.text()
+    dock.widget.source.model.open_file(model(2, 2))
+    assert "axes cyx, guessed" in dock.widget.source.image.line.text()
     dock.run()
     assert_right(dock, expected_classes(model(2, 2), data, "cyx"))
 
@@ -264,18 +264,18 @@ def test_what_the_network_sees_of_a_movie_follows_the_slider(dock: Dock, make_ch
     path = make_checkpoint(NetSpec(family="video", ndim=3, width=4, depth=1))
     dock.viewer.add_image(np.zeros((24, 16, 16), np.uint8), axis_labels=("t", "y", "x"))
     widget = dock.widget
-    assert not widget.sees.isVisible()  # a 2-D model sees one frame
-    widget.model.open_file(path)
-    dock.wait(widget.sees.isVisible)
+    assert not widget.slider_extent_label.isVisible()  # a 2-D model sees one frame
+    widget.source.model.open_file(path)
+    dock.wait(widget.slider_extent_label.isVisible)
     for at in (0, 11, 23):
         dock.viewer.dims.set_current_step(0, at)
-        assert widget.sees.text().startswith(f"At frame {at} the network sees frames ")
+        assert widget.slider_extent_label.text().startswith(f"At frame {at} the network sees frames ")
     dock.viewer.dims.ndisplay = 3
-    assert not widget.sees.isVisible()  # nothing has a slider
+    assert not widget.slider_extent_label.isVisible()  # nothing has a slider
     dock.viewer.dims.ndisplay = 2
-    assert widget.sees.isVisible()
-    widget.model.choose(widget.model.models[0])
-    assert not widget.sees.isVisible()
+    assert widget.slider_extent_label.isVisible()
+    widget.source.model.choose(widget.source.model.models[0])
+    assert not widget.slider_extent_label.isVisible()
 
 
 def test_another_pixel_size_is_said_and_mended_with_one_click(
@@ -283,12 +283,12 @@ def test_another_pixel_size_is_said_and_mended_with_one_click(
 ) -> None:
     widget, data = dock.widget, rng.random((40, 48))
     layer = dock.viewer.add_image(data, scale=(0.25, 0.25), units="um")
-    widget.model.open_file(make_checkpoint(NetSpec(width=4, depth=1, classes=3), (0.5, 0.5)))
-    assert "measure 0.25 µm, those that the model learnt on 0.5 µm" in widget.apart.text()
-    assert widget.apart.isVisible()
+    widget.source.model.open_file(make_checkpoint(NetSpec(width=4, depth=1, classes=3), (0.5, 0.5)))
+    assert "measure 0.25 µm, those that the model learnt on 0.5 µm" in widget.pixel_size_label.text()
+    assert widget.pixel_size_label.isVisible()
     dock.click(widget.resample)
     assert widget.settings.value().resample == "auto"
-    assert "is resampled" in widget.apart.text()
+    assert "is resampled" in widget.pixel_size_label.text()
     assert "the image was resampled" in " ".join(dock.run().notes)
     dock.click(widget.resample)
     assert widget.settings.value().resample == "off"
@@ -313,7 +313,7 @@ def test_running_again_replaces_what_was_there(dock: Dock, model: MakeModel, ima
     dock.viewer.add_image(image, name="cells")
     dock.run()
     first = dock.layer("classes")
-    dock.widget.model.open_file(model(2, 1, 2))
+    dock.widget.source.model.open_file(model(2, 1, 2))
     dock.run()
     assert len(dock.viewer.layers) == 3
     assert dock.layer("classes") is first
@@ -333,7 +333,7 @@ def test_cancel_keeps_what_is_finished(dock: Dock) -> None:
 
 def test_removing_the_image_mid_run_ends_it(dock: Dock) -> None:
     dock.start_long_run()
-    layer = dock.widget.image.layer
+    layer = dock.widget.source.image.layer
     dock.viewer.layers.remove(layer)
     assert "was removed" in dock.widget.controller.state.message
     dock.wait_for_rest()
@@ -354,7 +354,7 @@ def test_closing_the_viewer_mid_run_ends_it(
     viewer = make_napari_viewer(show=True)
     widget = SegmentWidget(viewer)
     viewer.window.add_dock_widget(widget)
-    widget.model.open_file(model())
+    widget.source.model.open_file(model())
     Dock(viewer, widget, qtbot).start_long_run()
     viewer.close()
     qtbot.waitUntil(
@@ -371,15 +371,15 @@ def test_a_dock_that_is_put_back_works_again(dock: Dock, image: np.ndarray) -> N
 
 def test_without_an_image_run_is_off_and_says_why(dock: Dock) -> None:
     assert not dock.widget.run_button.isEnabled()
-    assert dock.widget.message.text() == NO_IMAGE
+    assert dock.widget.message.text() == "Open or select an image to segment."
 
 
 def test_a_model_that_does_not_fit_says_why(dock: Dock, model: MakeModel, image: np.ndarray) -> None:
     dock.viewer.add_image(image)
-    dock.widget.model.open_file(model(3))
+    dock.widget.source.model.open_file(model(3))
     assert not dock.widget.run_button.isEnabled()
     assert "A 3-D model needs 3 axes" in dock.widget.message.text()
-    dock.widget.model.open_file(model())
+    dock.widget.source.model.open_file(model())
     assert dock.widget.run_button.isEnabled()
 
 
@@ -397,22 +397,22 @@ def test_a_mistyped_option_says_so(dock: Dock, image: np.ndarray) -> None:
 def test_a_file_that_is_no_model_is_refused_in_words(dock: Dock, tmp_path: Path, content: bytes) -> None:
     path = tmp_path / "broken.safetensors"
     path.write_bytes(content)
-    before = dock.widget.model.model
-    dock.widget.model.open_file(path)
+    before = dock.widget.source.model.model
+    dock.widget.source.model.open_file(path)
     assert "broken.safetensors" in dock.widget.error.text()
     assert dock.widget.error.isVisible()
-    assert dock.widget.model.model is before
+    assert dock.widget.source.model.model is before
 
 
 def test_a_card_that_is_none_concerns_no_other_model(dock: Dock, model: MakeModel, tmp_path: Path) -> None:
     good, bad = model(), tmp_path / "bad.safetensors"
     bad.write_bytes(good.read_bytes().replace(b'\\"scores\\": {}', b'\\"scores\\": [1'.ljust(16, b" ")[:15] + b"]"))
     assert bad.read_bytes() != good.read_bytes()
-    dock.widget.model.open_file(bad)
+    dock.widget.source.model.open_file(bad)
     assert "bad.safetensors is damaged" in dock.widget.error.text()
-    dock.widget.model.open_file(good)
-    assert dock.widget.model.model is not None
-    assert dock.widget.model.model.path == good
+    dock.widget.source.model.open_file(good)
+    assert dock.widget.source.model.model is not None
+    assert dock.widget.source.model.model.path == good
 
 
 def test_a_model_file_that_vanishes_before_the_run(
@@ -421,7 +421,7 @@ def test_a_model_file_that_vanishes_before_the_run(
     path = tmp_path / "soon_gone.safetensors"
     path.write_bytes(model().read_bytes())
     dock.viewer.add_image(image)
-    dock.widget.model.open_file(path)
+    dock.widget.source.model.open_file(path)
     path.unlink()
     dock.click(dock.widget.run_button)
     assert "soon_gone.safetensors" in dock.widget.error.text()
@@ -439,24 +439,24 @@ def test_a_gpu_that_is_not_there(dock: Dock, image: np.ndarray) -> None:
 def test_a_model_is_opened_from_the_list(dock: Dock, model: MakeModel, monkeypatch: pytest.MonkeyPatch) -> None:
     path = model(2, 1, 4)
     monkeypatch.setattr(pickers.QFileDialog, "getOpenFileName", lambda *_: (str(path), ""))
-    combo = dock.widget.model.combo
+    combo = dock.widget.source.model.combo
     combo.setCurrentIndex(combo.count() - 1)
     combo.activated.emit(combo.count() - 1)
-    assert dock.widget.model.model is not None
-    assert dock.widget.model.model.path == path
-    assert "class 3" in dock.widget.model.line.text()
-    assert "made for a test" not in dock.widget.model.line.text()
+    assert dock.widget.source.model.model is not None
+    assert dock.widget.source.model.model.path == path
+    assert "class 3" in dock.widget.source.model.line.text()
+    assert "made for a test" not in dock.widget.source.model.line.text()
 
 
 def test_the_image_follows_the_selection_until_one_is_picked(dock: Dock, image: np.ndarray) -> None:
     one, two, three = (dock.viewer.add_image(image, name=name) for name in ("one", "two", "three"))
     dock.viewer.layers.selection.active = one
-    assert dock.widget.image.layer is one
-    combo = dock.widget.image.combo
+    assert dock.widget.source.image.layer is one
+    combo = dock.widget.source.image.combo
     dock.qtbot.keyClicks(combo, "two")
     combo.activated.emit(combo.currentIndex())
     dock.viewer.layers.selection.active = three
-    assert dock.widget.image.layer is two
+    assert dock.widget.source.image.layer is two
     two.name = "renamed"
     assert combo.currentText() == "renamed"
 
@@ -566,9 +566,14 @@ def test_the_tab_key_goes_from_top_to_bottom(dock: Dock, image: np.ndarray) -> N
     dock.run()
     dock.click(dock.widget.advanced.heading)
     widget = dock.widget
-    expected = [widget.image.combo, widget.model.combo, widget.run_button, *widget.result_panel.buttons.values()]
-    expected += [widget.advanced.heading, widget.axes, widget.settings.fields["device"].editor, widget.browse]
-    visited, here = [], widget.image.combo
+    expected = [
+        widget.source.image.combo,
+        widget.source.model.combo,
+        widget.run_button,
+        *widget.result_panel.buttons.values(),
+    ]
+    expected += [widget.advanced.heading, widget.source.axes, widget.settings.fields["device"].editor, widget.browse]
+    visited, here = [], widget.source.image.combo
     for _ in range(200):
         visited += [here] if here in expected else []
         here = here.nextInFocusChain()

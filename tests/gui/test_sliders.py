@@ -22,7 +22,7 @@ def test_the_frames_that_are_seen_are_marked_on_the_slider(
     dock: Dock, make_checkpoint: Callable[..., Path], rng: np.random.Generator
 ) -> None:
     dock.viewer.add_image(rng.random((24, 30, 30)), axis_labels=("t", "y", "x"))
-    dock.widget.model.open_file(make_checkpoint(MOVIE))
+    dock.widget.source.model.open_file(make_checkpoint(MOVIE))
     dock.viewer.dims.set_current_step(0, 10)
     dock.wait(lambda: bool(marks(dock)))
     (mark,) = marks(dock)
@@ -45,7 +45,7 @@ def test_a_mark_follows_the_width_of_its_slider(
     dock: Dock, make_checkpoint: Callable[..., Path], rng: np.random.Generator
 ) -> None:
     dock.viewer.add_image(rng.random((9, 30, 30)), axis_labels=("t", "y", "x"))
-    dock.widget.model.open_file(make_checkpoint(MOVIE))
+    dock.widget.source.model.open_file(make_checkpoint(MOVIE))
     dock.wait(lambda: bool(marks(dock)))
     (mark,) = marks(dock)
     mark.bar.resize(mark.bar.width() // 2, mark.bar.height())

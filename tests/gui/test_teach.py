@@ -20,7 +20,7 @@ from napari_fcn.gui._controllers.base import DockController
 from napari_fcn.gui._controllers.teach import layers
 from napari_fcn.gui._layers import viewport
 from napari_fcn.gui._layers.screen import camera_of
-from napari_fcn.gui.teach import NO_IMAGE, TeachWidget
+from napari_fcn.gui.teach import TeachWidget
 from napari_fcn.nets.spec import NetSpec
 from napari_fcn.project import Project
 
@@ -389,7 +389,7 @@ def test_napari_opens_the_dock_from_its_menu(
     _, widget = viewer.window.add_plugin_dock_widget("napari-fcn", "Teach (FCN)")
     assert isinstance(widget, TeachWidget)
     assert not widget.setup.start.isEnabled()
-    assert widget.setup.message.text() == NO_IMAGE
+    assert widget.setup.message.text() == "Open or select an image to teach on."
 
 
 def test_the_part_that_is_painted_on_moves_with_the_camera(teach: TeachDock, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -421,8 +421,8 @@ def test_the_part_that_is_painted_on_moves_with_the_camera(teach: TeachDock, mon
 
 
 def test_another_pixel_size_is_said_before_the_start(teach: TeachDock, make_checkpoint: Callable[..., Path]) -> None:
-    layer, line = teach.viewer.layers["cells"], teach.widget.setup.image.line
-    teach.widget.setup.model.open_file(make_checkpoint(NetSpec(width=4, depth=1, classes=3), (0.5, 0.5)))
+    layer, line = teach.viewer.layers["cells"], teach.widget.source.image.line
+    teach.widget.source.model.open_file(make_checkpoint(NetSpec(width=4, depth=1, classes=3), (0.5, 0.5)))
     assert "measure" not in line.text()
     layer.units, layer.scale = "um", (0.25, 0.25)
     teach.wait(lambda: "measure 0.25 µm, those that the model learnt on 0.5 µm" in line.text())
@@ -431,10 +431,10 @@ def test_another_pixel_size_is_said_before_the_start(teach: TeachDock, make_chec
 
 def test_nothing_is_cut_at_320_pixels(teach: TeachDock, model: MakeModel) -> None:
     teach.viewer.layers["cells"].name = "an_image_with_quite_a_long_name_as_files_have_them" * 2
-    teach.widget.setup.model.open_file(model())
+    teach.widget.source.model.open_file(model())
     inside = teach.widget.setup.parentWidget()
     assert inside.minimumSizeHint().width() <= 320
-    teach.widget.setup.model.choose_other(FILTERS)
+    teach.widget.source.model.choose_other(FILTERS)
     teach.start()
     for fold in (*teach.widget.folds.values(), teach.widget.advanced):
         fold.set_open(True)
@@ -460,9 +460,9 @@ def test_every_control_has_a_name_for_screen_readers(teach: TeachDock) -> None:
 def test_a_broken_model_is_told_in_words(teach: TeachDock, tmp_path: Path) -> None:
     path = tmp_path / "broken.safetensors"
     path.write_bytes(b"no model")
-    teach.widget.setup.model.open_file(path)
+    teach.widget.source.model.open_file(path)
     assert "broken.safetensors" in teach.widget.setup.error.text()
-    assert teach.widget.setup.model.other == FILTERS
+    assert teach.widget.source.model.other == FILTERS
     assert isinstance(teach.widget.controller, DockController)
 
 

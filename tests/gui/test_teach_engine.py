@@ -31,7 +31,7 @@ def test_from_the_first_stroke_to_the_saved_model(
 ) -> None:
     teach.widget.controller._factories = Factories()
     if is_network:
-        teach.widget.setup.model.open_file(model(2, 1, 2))
+        teach.widget.source.model.open_file(model(2, 1, 2))
         network = teach.widget.learning.network
         network.setCurrentIndex(network.findData("automatic"))
     noise = np.random.default_rng(0).integers(0, 30, (80, 120), np.uint8)
@@ -78,8 +78,8 @@ def test_from_the_first_stroke_to_the_saved_model(
 @pytest.mark.parametrize("family", ["unet", "fcn", "resunet", "dilated", "deeplab"])
 def test_a_new_network_begins_in_the_dock(teach: TeachDock, family: str) -> None:
     teach.widget.controller._factories = Factories()
-    teach.widget.setup.model.choose_other(f"new {family}")
-    assert teach.widget.setup.model.line.text() == FAMILIES[family]
+    teach.widget.source.model.choose_other(f"new {family}")
+    assert teach.widget.source.model.line.text() == FAMILIES[family]
     teach.start()
     paint(teach, STROKES)
     teach.rest()
@@ -97,7 +97,7 @@ def test_a_new_network_begins_in_the_dock(teach: TeachDock, family: str) -> None
 def test_a_new_network_for_movies_looks_along_time(teach: TeachDock) -> None:
     teach.widget.controller._factories = Factories()
     teach.viewer.layers["cells"].data = np.stack([teach.viewer.layers["cells"].data] * 4)
-    teach.widget.setup.model.choose_other("new video")
+    teach.widget.source.model.choose_other("new video")
     teach.start()
     assert teach.widget.controller.axis_names() == ("t", "y", "x")
     found = Checkpoint.load(Path(teach.state.project) / "start.safetensors").info.spec
@@ -105,6 +105,6 @@ def test_a_new_network_for_movies_looks_along_time(teach: TeachDock) -> None:
 
 
 def test_a_new_network_for_movies_needs_a_movie(teach: TeachDock) -> None:
-    teach.widget.setup.model.choose_other("new video")
+    teach.widget.source.model.choose_other("new video")
     assert not teach.widget.setup.start.isEnabled()
     assert "needs time and 2 axes" in teach.widget.setup.message.text()

@@ -96,7 +96,7 @@ def whole(
     viewer.add_image(np.zeros((40, 48), np.uint8), name=EVIL)
     widget = request.param(viewer)
     qtbot.addWidget(widget)
-    (widget.setup.model if isinstance(widget, TeachWidget) else widget.model).open_file(evil_model)
+    widget.source.model.open_file(evil_model)
     yield widget
     qtbot.waitUntil(lambda: not widget.controller.is_busy, timeout=30_000)
 

@@ -160,9 +160,9 @@ class User:
         elif name == "teach":
             from napari_fcn.gui._controllers import FILTERS
 
-            widget.setup.model.choose_other(FILTERS)
+            widget.source.model.choose_other(FILTERS)
         else:
-            widget.model.open_file(self.models[0])
+            widget.source.model.open_file(self.models[0])
         return widget
 
     def close(self, name: str) -> None:

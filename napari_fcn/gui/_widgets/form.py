@@ -9,7 +9,7 @@ from qtpy.QtCore import Qt, Signal
 from qtpy.QtWidgets import QCheckBox, QComboBox, QFormLayout, QLabel, QLineEdit, QPushButton, QVBoxLayout, QWidget
 
 from napari_fcn.gui._widgets.text import hint, one_line
-from napari_fcn.settings import Option, options
+from napari_fcn.settings import DEVICES, Option, options
 from napari_fcn.typed import read_option
 
 if TYPE_CHECKING:
@@ -21,6 +21,7 @@ ALARM = "color: white; background: #9c2a00; border-radius: 3px; padding: 4px;"  
 WARNING = "color: black; background: #e6b800; border-radius: 3px; padding: 4px;"  # readable on light and dark
 LABELS = 90  # pixels
 LONG_WORD = 24  # characters that fit beside a row's label
+SUGGESTIONS = {"device": DEVICES}  # for options that take other values as well, such as cuda:1
 BREAK = "\u200b"  # may be broken here, takes no room
 
 
@@ -112,6 +113,8 @@ class Field(QWidget):
             editor: Any = QCheckBox()
         elif self.option.choices:
             editor = _combo([(choice, choice) for choice in self.option.choices], False)
+        elif self.option.name in SUGGESTIONS:
+            editor = _combo([(name, name) for name in SUGGESTIONS[self.option.name]], True)
         else:
             editor = QLineEdit()
             editor.setPlaceholderText("auto" if self.option.default in (None, ()) else "")

@@ -15,8 +15,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
+    from napari.components import ViewerModel
     from napari.layers import Image, Layer
-    from napari.viewer import Viewer
 
     from napari_fcn.gui._controllers import DockController, ModelEntry
 
@@ -29,8 +29,8 @@ class Picker(QWidget):
 
     edited = Signal()
 
-    def __init__(self, name: str, parent: QWidget | None = None) -> None:
-        super().__init__(parent)
+    def __init__(self, name: str) -> None:
+        super().__init__()
         self.combo = QComboBox()
         self.combo.setAccessibleName(name)
         self.combo.setSizeAdjustPolicy(QComboBox.AdjustToMinimumContentsLengthWithIcon)
@@ -49,11 +49,22 @@ class Picker(QWidget):
 
 
 class ImagePicker(Picker):
-    """The image layers; follows the active layer until the user picks another here."""
+    """The image layers; follows the selected layer until the user chooses another here.
 
-    def __init__(self, viewer: Viewer, controller: DockController, parent: QWidget | None = None) -> None:
-        super().__init__("Image", parent)
-        self.combo.setToolTip("The image layer to segment. Follows the selected layer until you choose another here.")
+    Parameters
+    ----------
+    viewer : ViewerModel
+        Holds the layers.
+    controller : DockController
+        Lists those that can be segmented.
+    purpose : str
+        What an image is needed for, as in "to segment".
+    """
+
+    def __init__(self, viewer: ViewerModel, controller: DockController, purpose: str = "") -> None:
+        super().__init__("Image")
+        self.combo.setToolTip(f"The image layer {purpose}. Follows the selected layer until you choose another here.")
+        self.line.setToolTip("<qt>Axes and channel can be corrected under Advanced.</qt>")
         self._viewer, self._controller = viewer, controller
         self._pinned: Image | None = None
         self._held: Image | None = None
@@ -127,10 +138,8 @@ class ModelPicker(Picker):
         Name of the chosen one of ``others``; empty if a model is chosen.
     """
 
-    def __init__(
-        self, controller: DockController, others: Mapping[str, str] | None = None, parent: QWidget | None = None
-    ) -> None:
-        super().__init__("Model", parent)
+    def __init__(self, controller: DockController, others: Mapping[str, str] | None = None) -> None:
+        super().__init__("Model")
         self._controller = controller
         self._others = dict(others or {})
         self.models: list[ModelEntry] = list(controller.models())
