@@ -255,7 +255,9 @@ class TeachWidget(Dock):
             return
         other = f"{NEW}{taught.new}" if taught.new else FILTERS
         model = None if taught.model is None else self.controller.open_model(taught.model)
-        self.source.hold(taught.layer, model and replace(model, name=state.model), other, taught.names[: taught.layer.ndim])
+        self.source.hold(
+            taught.layer, model and replace(model, name=state.model), other, taught.names[: taught.layer.ndim]
+        )
 
     def _show_settings(self, settings: TeachSettings) -> None:
         """Show how a project learns that is gone on with."""
