@@ -15,7 +15,7 @@ from napari_fcn.models.checkpoint import Checkpoint
 from napari_fcn.receptive_fields.theoretical import theoretical
 from napari_fcn.session import Session
 from napari_fcn.settings import PredictSettings, TeachSettings
-from napari_fcn.teaching.finetune import NEW, FinetuneLimit, initial_model, network_of
+from napari_fcn.teaching.finetune import NEW_PREFIX, FinetuneLimit, initial_model, network_shape
 from napari_fcn.teaching.finetune import finetune as teach
 
 if TYPE_CHECKING:
@@ -133,8 +133,8 @@ def finetune(
         If image, labels, model and settings do not fit each other.
     """
     shape = np.shape(image)
-    known = str(model) if str(model).startswith(NEW) else load(model)
-    bound = bind_array(shape, network_of(known, shape, tuple(axes)), axes, rgb)
+    known = str(model) if str(model).startswith(NEW_PREFIX) else load(model)
+    bound = bind_array(shape, network_shape(known, shape, tuple(axes)), axes, rgb)
     space = [shape[bound.axes.names.index(name)] for name in bound.axes.space]
     options = TeachSettings(**settings)
     start = initial_model(known, space, spacing, bound.axes.channels(shape), options.seed)

@@ -38,7 +38,7 @@ def brief() -> None:
     """Let every second look at strokes be a short one: small images need no more."""
     from napari_fcn.learning import distillation
 
-    distillation.TREES, distillation.STEPS, distillation.TAKEN = 10, 40, 20
+    distillation.N_TREES, distillation.N_STEPS, distillation.STEPS_PER_PAUSE = 10, 40, 20
 
 
 @pytest.fixture

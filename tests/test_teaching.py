@@ -436,7 +436,7 @@ def test_a_session_goes_on_from_its_history() -> None:
     for turn in (1, 2):
         teach(first, turn)
     then = {c.number: first._label_history.samples_at(c) for c in first.history.commits}
-    again = lesson(history=first.history, recall=then.__getitem__)
+    again = lesson(history=first.history, load_samples=then.__getitem__)
     assert head_hash(again) == head_hash(first)
     assert again.samples.equals(first.samples)
     assert set(kinds(teach(again, 2))) == {"TileDone"}
@@ -705,7 +705,7 @@ def test_classes_are_reordered_added_and_removed_on_the_spot() -> None:
     assert after.shape[0] == 3
     assert after[1].max() < 0.01
     np.testing.assert_allclose(after[[2, 0]], before, atol=0.01)
-    assert set(teaching.samples.label) == {0, 2}
+    assert set(teaching.samples.class_index) == {0, 2}
     assert teaching.samples.counts(3) == (8, 0, 8)
     run(teaching.set_classes((CLASSES[0],), (2,)))
     assert teaching.samples.counts(1) == (8,)

@@ -36,8 +36,8 @@ class Samples:
     """
 
     shape: tuple[int, ...]
-    index: Flat
-    label: npt.NDArray[np.uint8]
+    pixel_index: Flat
+    class_index: npt.NDArray[np.uint8]
     turn: npt.NDArray[np.int32]
 
     @classmethod
@@ -73,40 +73,44 @@ class Samples:
         return cls(shape, index, label, np.zeros(index.size, np.int32))
 
     def __len__(self) -> int:
-        return int(self.index.size)
+        return int(self.pixel_index.size)
 
     def coordinates(self) -> npt.NDArray[np.int64]:
         """Return ``(n, ndim)`` positions on the image axes."""
-        return np.stack(np.unravel_index(self.index, self.shape), axis=1)
+        return np.stack(np.unravel_index(self.pixel_index, self.shape), axis=1)
 
-    def counts(self, classes: int) -> tuple[int, ...]:
+    def counts(self, n_classes: int) -> tuple[int, ...]:
         """Return how many pixels are painted of each class."""
-        return tuple(int(n) for n in np.bincount(self.label, minlength=classes)[:classes])
+        return tuple(int(n) for n in np.bincount(self.class_index, minlength=n_classes)[:n_classes])
 
-    def select(self, chosen: npt.NDArray[np.bool_]) -> Self:
+    def select(self, mask: npt.NDArray[np.bool_]) -> Self:
         """Return some of the samples."""
-        return type(self)(self.shape, self.index[chosen], self.label[chosen], self.turn[chosen])
+        return type(self)(self.shape, self.pixel_index[mask], self.class_index[mask], self.turn[mask])
 
     def with_turns(self, earlier: Samples, turn: int) -> Self:
         """Return these samples with the turn in which each was painted: that of ``earlier`` if it was there, or now."""
-        at = np.searchsorted(earlier.index, self.index).clip(max=max(0, len(earlier) - 1))
+        at = np.searchsorted(earlier.pixel_index, self.pixel_index).clip(max=max(0, len(earlier) - 1))
         turns = np.full(len(self), turn, np.int32)
         if len(earlier):
-            same = (earlier.index[at] == self.index) & (earlier.label[at] == self.label)
+            same = (earlier.pixel_index[at] == self.pixel_index) & (earlier.class_index[at] == self.class_index)
             turns[same] = earlier.turn[at][same]
-        return type(self)(self.shape, self.index, self.label, turns)
+        return type(self)(self.shape, self.pixel_index, self.class_index, turns)
 
     def equals(self, other: Samples) -> bool:
         """Whether the same pixels are painted in the same classes."""
-        return np.array_equal(self.index, other.index) and np.array_equal(self.label, other.label)
+        return np.array_equal(self.pixel_index, other.pixel_index) and np.array_equal(
+            self.class_index, other.class_index
+        )
 
-    def regions(self, size: Sequence[int]) -> list[Region]:
+    def regions(self, cell_shape: Sequence[int]) -> list[Region]:
         """Return boxes on a grid of cells of this size that hold a sample, in the order of the image."""
         if not len(self):
             return []
-        cells = np.unique(self.coordinates() // np.asarray(size), axis=0) * np.asarray(size)
+        cells = np.unique(self.coordinates() // np.asarray(cell_shape), axis=0) * np.asarray(cell_shape)
         return [
-            Region(tuple(map(int, cell)), tuple(int(c) + n for c, n in zip(cell, size, strict=True))).clip(self.shape)
+            Region(tuple(map(int, cell)), tuple(int(c) + n for c, n in zip(cell, cell_shape, strict=True))).clip(
+                self.shape
+            )
             for cell in cells
         ]
 
@@ -159,8 +163,8 @@ def split_strokes(labels: npt.NDArray[np.uint8]) -> tuple[Samples, Samples]:
     every = Samples.from_labels(labels)
     place = every.coordinates()
     late = np.zeros(len(every), bool)
-    for value in np.unique(every.label):
-        of_class = np.flatnonzero(every.label == value)
+    for value in np.unique(every.class_index):
+        of_class = np.flatnonzero(every.class_index == value)
         parts, count = ndimage.label(labels == value + 1, ndimage.generate_binary_structure(labels.ndim, labels.ndim))
         number = parts[tuple(place[of_class].T)]
         if count > 1:

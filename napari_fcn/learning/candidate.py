@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from napari_fcn.learning.pins import Pin
 
 MAX_EVALUATIONS = 10**9  # attempts that no settings allow
-MIN_HALF = 10  # samples that half of an examination needs to tell something
+MIN_HALF_SAMPLES = 10  # samples that half of an examination needs to tell something
 LOWER_RATE = Advice("Set a smaller --rate.", "Set a smaller learning rate under Advanced.")
 
 
@@ -47,7 +47,7 @@ class Candidate:
     """
 
     tuner: FineTuner
-    since: int
+    first_test_turn: int
     n_evaluations: int = 0
     winner: InteractiveModel | None = None
     snapshot: InteractiveModel | None = None
@@ -57,22 +57,27 @@ class Candidate:
 
     def training_samples(self, samples: Samples) -> Samples:
         """Return the strokes that it learns from."""
-        return samples.select(samples.turn < self.since)
+        return samples.select(samples.turn < self.first_test_turn)
 
     def test_samples(self, samples: Samples) -> Samples:
         """Return the strokes on which it is examined."""
-        return samples.select(samples.turn >= self.since)
+        return samples.select(samples.turn >= self.first_test_turn)
 
     def has_no_training_samples(self, samples: Samples) -> bool:
         """Whether what it learnt from was erased, so that it can never be judged."""
-        return self.winner is None and len(np.unique(self.training_samples(samples).label)) < 2
+        return self.winner is None and len(np.unique(self.training_samples(samples).class_index)) < 2
 
     def was_trained_on(self, samples: Samples) -> bool:
         """Whether what won has learnt from just these strokes."""
         return self._evaluated_on is samples
 
     def evaluate(
-        self, current: InteractiveModel, samples: Samples, learn: tuple[float, int], pins: Sequence[Pin], view: Region
+        self,
+        current: InteractiveModel,
+        samples: Samples,
+        fit_options: tuple[float, int],
+        pins: Sequence[Pin],
+        view: Region,
     ) -> Generator[Heartbeat, None, CandidateEvaluated]:
         """Examine it and the accepted network on strokes that neither has learnt from, and return what came out.
 
@@ -92,40 +97,40 @@ class Candidate:
         view : Region
             Where to tell what changes.
         """
-        rival = self._take_snapshot(current)
-        if rival is None:
+        candidate = self._take_snapshot(current)
+        if candidate is None:
             return self._diverged(view)
-        for pupil in (current, rival):
+        for pupil in (current, candidate):
             for _ in pupil.compute_features(samples, view):
                 yield Heartbeat("judge")
         marks = []
-        for pupil in (current.clone(), rival):
-            marks.append((yield from self._score(pupil, samples, learn)))
-        for _ in rival.fit_full(samples, *learn):
+        for pupil in (current.clone(), candidate):
+            marks.append((yield from self._score(pupil, samples, fit_options)))
+        for _ in candidate.fit_full(samples, *fit_options):
             yield Heartbeat("judge")
-        scores = tuple(_pin_score(pin, current, rival) for pin in pins)
+        scores = tuple(_pin_score(pin, current, candidate) for pin in pins)
         is_better, reason = evaluation.decide(list(zip(*marks, strict=True)), scores)
-        ours, its = (found[0] for found in marks)
+        current_scores, its = (found[0] for found in marks)
         before = current.classes(view)
         yield Heartbeat("judge")
-        after = rival.classes(view)
+        after = candidate.classes(view)
         yield Heartbeat("judge")
         changed = np.where(before != after, after + 1, 0).astype(np.uint8)
         places = evaluation.changed_regions(before, after, view.start)
         self.n_evaluations += 1
-        self.winner, self._evaluated_on = rival if is_better else None, samples
-        self.scores = {"accepted": ours.accuracy, "candidate": its.accuracy}
-        return CandidateEvaluated(ours.accuracy, its.accuracy, scores, is_better, reason, places, view, changed)
+        self.winner, self._evaluated_on = candidate if is_better else None, samples
+        self.scores = {"accepted": current_scores.accuracy, "candidate": its.accuracy}
+        return CandidateEvaluated(
+            current_scores.accuracy, its.accuracy, scores, is_better, reason, places, view, changed
+        )
 
-    def _take_snapshot(self, accepted: InteractiveModel) -> InteractiveModel | None:
+    def _take_snapshot(self, current: InteractiveModel) -> InteractiveModel | None:
         """Return the network as it is now, with the features of an examination cut short; None if it is lost."""
         if self.snapshot is None or self._snapshot_step != self.tuner.steps_done:
             net = self.tuner.copy()
             if not all(bool(weight.isfinite().all()) for weight in net.state_dict().values()):
                 return None
-            self.snapshot = InteractiveModel(
-                net, accepted.extractor, accepted.budget, accepted.prior, accepted.reference
-            )
+            self.snapshot = InteractiveModel(net, current.extractor, current.budget, current.prior, current.reference)
             self._snapshot_step = self.tuner.steps_done
         return self.snapshot
 
@@ -137,24 +142,24 @@ class Candidate:
         return CandidateEvaluated(0.0, 0.0, (), False, reason, (), view, unchanged)
 
     def _score(
-        self, pupil: InteractiveModel, samples: Samples, learn: tuple[float, int]
+        self, model: InteractiveModel, samples: Samples, fit_options: tuple[float, int]
     ) -> Generator[Heartbeat, None, list[evaluation.Scores]]:
         """Return the examination of a network whose head knows the earlier strokes, and then half of the new ones."""
-        exam = self.test_samples(samples)
-        pupil.fit_quick(self.training_samples(samples), *learn)
-        found = [evaluation.evaluate(pupil.logits(exam), pupil.labels(exam))]
+        test_samples = self.test_samples(samples)
+        model.fit_quick(self.training_samples(samples), *fit_options)
+        found = [evaluation.evaluate(model.logits(test_samples), model.labels(test_samples))]
         yield Heartbeat("judge")
-        halves = evaluation.split_halves(exam)
-        if all(len(half) >= MIN_HALF for half in halves):
+        halves = evaluation.split_halves(test_samples)
+        if all(len(half) >= MIN_HALF_SAMPLES for half in halves):
             crossed = []
             for unseen in halves:
-                pupil.fit_quick(samples.select(~np.isin(samples.index, unseen.index)), *learn)
-                crossed.append(evaluation.evaluate(pupil.logits(unseen), pupil.labels(unseen)))
+                model.fit_quick(samples.select(~np.isin(samples.pixel_index, unseen.pixel_index)), *fit_options)
+                crossed.append(evaluation.evaluate(model.logits(unseen), model.labels(unseen)))
                 yield Heartbeat("judge")
             found.append(evaluation.mean_scores(crossed))
         return found
 
 
-def _pin_score(pin: Pin, accepted: InteractiveModel, rival: InteractiveModel) -> PinScore:
-    now, then = (agreement(pupil.classes(pin.region), pin.classes) for pupil in (accepted, rival))
+def _pin_score(pin: Pin, current: InteractiveModel, candidate: InteractiveModel) -> PinScore:
+    now, then = (agreement(pupil.classes(pin.region), pin.classes) for pupil in (current, candidate))
     return PinScore(pin.name, now, then)

@@ -22,9 +22,9 @@ if TYPE_CHECKING:
 
     Classes = npt.NDArray[np.uint8]
 
-SLACK = 0.005  # share of a pin that may change before it counts as worse
-LISTED = 50  # changes that are told one by one
-SPECK = 4  # pixels below which a change is not listed
+PIN_TOLERANCE = 0.005  # share of a pin that may change before it counts as worse
+MAX_CHANGES = 50  # changes that are told one by one
+MIN_CHANGE_PIXELS = 4  # pixels below which a change is not listed
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,8 +70,8 @@ def mean_scores(scores: Sequence[Scores]) -> Scores:
 def split_halves(samples: Samples) -> tuple[Samples, Samples]:
     """Return two halves of some samples, apart from each other: of each class the first and the last, in order."""
     first = np.zeros(len(samples), bool)
-    for value in np.unique(samples.label):
-        (of_class,) = np.nonzero(samples.label == value)
+    for value in np.unique(samples.class_index):
+        (of_class,) = np.nonzero(samples.class_index == value)
         first[of_class[: len(of_class) // 2]] = True
     return samples.select(first), samples.select(~first)
 
@@ -89,7 +89,7 @@ def decide(scores: Sequence[tuple[Scores, Scores]], pins: Sequence[PinScore]) ->
         How the pins fare.
     """
     for pin in pins:
-        if pin.candidate < pin.accepted - SLACK:
+        if pin.candidate < pin.accepted - PIN_TOLERANCE:
             return False, (
                 f"Pin {pin.name} would get worse: {pin.candidate:.1%} of it would be as pinned, now {pin.accepted:.1%}."
             )
@@ -131,7 +131,7 @@ def changed_regions(before: Classes, after: Classes, origin: Sequence[int]) -> t
         return ()
     sizes = np.bincount(parts.ravel(), minlength=count + 1)
     sizes[0] = 0
-    largest = [int(n) for n in np.argsort(-sizes, kind="stable")[:LISTED] if sizes[n] >= SPECK]
+    largest = [int(n) for n in np.argsort(-sizes, kind="stable")[:MAX_CHANGES] if sizes[n] >= MIN_CHANGE_PIXELS]
     boxes = ndimage.find_objects(parts)
     found = []
     for number in largest:

@@ -30,10 +30,10 @@ if TYPE_CHECKING:
     from napari_fcn.models.normalise import Scaling
     from napari_fcn.nets.hypercolumn import HypercolumnNet
 
-CORES = {1: 16, 2: 4, 3: 2}  # length of a core in halos
-SHORTEST = 64
-NARROW = 3  # classes up to which each has a product of its own
-ROOM = 4096  # painted pixels for which there is room at first
+CORE_HALOS = {1: 16, 2: 4, 3: 2}  # length of a core in halos
+MIN_CORE = 64
+MAX_SEPARATE_CLASSES = 3  # classes up to which each has a product of its own
+INITIAL_CAPACITY = 4096  # painted pixels for which there is room at first
 
 
 @dataclass(frozen=True, eq=False)
@@ -70,7 +70,7 @@ class FeatureExtractor:
         halo, multiple = axes.spread(self.field.halo, (0, 0)), axes.spread(self.multiple, 1)
         core = []
         for (before, after), m in zip(self.field.halo, self.multiple, strict=True):
-            core.append(-(-max(SHORTEST, CORES[ndim] * max(before, after)) // m) * m)
+            core.append(-(-max(MIN_CORE, CORE_HALOS[ndim] * max(before, after)) // m) * m)
         return TilePlan(self.source.shape, axes.spread(core, 1), halo, multiple)
 
     def tiles_of(self, samples: Samples) -> npt.NDArray[np.int64]:
@@ -85,11 +85,11 @@ class FeatureExtractor:
         x = torch.from_numpy(np.ascontiguousarray(block)).to(self.device)
         return x.contiguous(memory_format=MEMORY_FORMATS[x.ndim - 2]) if x.ndim - 2 in MEMORY_FORMATS else x
 
-    def positions(self, samples: Samples, region: Region) -> Tensor:
+    def sample_positions(self, samples: Samples, region: Region) -> Tensor:
         """Return ``(n, 1 + ndim)`` places of samples in a block of this region, as `gather` takes them."""
-        return self.tile_positions(samples.coordinates(), region)
+        return self.pixel_positions(samples.coordinates(), region)
 
-    def tile_positions(self, coordinates: npt.NDArray[np.int64], region: Region) -> Tensor:
+    def pixel_positions(self, coordinates: npt.NDArray[np.int64], region: Region) -> Tensor:
         """Return ``(n, 1 + ndim)`` places of pixels ``(n, axes)`` of the image in a block of this region."""
         axes = self.source.axes
         at = coordinates - np.asarray(region.start)
@@ -104,11 +104,11 @@ class FeatureExtractor:
             levels = net.levels(net.fill(self.read(tile.read)))
         around = self.source.axes.spread(self.multiple, 1)
         held = tile.core.grow(around).intersection(tile.read)
-        cut = [(level.factor, self._cut(level, tile.read, held)) for level in levels]
+        cut = [(level.factor, self._crop_level(level, tile.read, held)) for level in levels]
         grids = {factor: torch.cat([f for other, f in cut if other == factor], dim=-1) for factor, _ in cut}
         return FeatureTile(tile.core, held, grids, tuple((factor, f.shape[-1]) for factor, f in cut))
 
-    def _cut(self, level: Level, read: Region, held: Region) -> Tensor:
+    def _crop_level(self, level: Level, read: Region, held: Region) -> Tensor:
         """Return the part ``(N, *space, C)`` of a level, of what was computed for a read, that covers a region."""
         index: list[Any] = []
         for position, factor, length in zip(
@@ -119,27 +119,27 @@ class FeatureExtractor:
             index.append(slice(start, length if at_end else (held.stop[position] - read.start[position]) // factor))
         return level.features[(..., *index)].movedim(1, -1)
 
-    def logits(self, head: LinearHead, window: FeatureTile, region: Region | None = None) -> Tensor:
+    def logits(self, head: LinearHead, tile: FeatureTile, region: Region | None = None) -> Tensor:
         """Return ``(N, K, *space)`` that a head gives in a region of a window's core; in all of it if none is named."""
-        region = window.core if region is None else region
-        around = self.snapped(region).grow(self.source.axes.spread(self.multiple, 1)).intersection(window.stored)
-        slices = [around.relative_to(window.stored).slices[p] for p in self.source.axes.space_positions]
-        at_end = [around.stop[p] == window.stored.stop[p] for p in self.source.axes.space_positions]
-        planes = self._crop_planes(around, window.stored)
+        region = tile.core if region is None else region
+        around = self.snap_to_grid(region).grow(self.source.axes.spread(self.multiple, 1)).intersection(tile.stored)
+        slices = [around.relative_to(tile.stored).slices[p] for p in self.source.axes.space_positions]
+        at_end = [around.stop[p] == tile.stored.stop[p] for p in self.source.axes.space_positions]
+        planes = self._crop_planes(around, tile.stored)
         with torch.inference_mode(), full_float32(self.device):
-            logits = window.logits(head, planes, slices, at_end)
+            logits = tile.logits(head, planes, slices, at_end)
         inner = region.relative_to(around)
         index: list[Any] = [inner.slices[position] for position in self.source.axes.space_positions]
         return logits[(..., *index)]
 
-    def cut(self, values: Tensor, window: FeatureTile, region: Region) -> Tensor:
+    def crop(self, values: Tensor, window: FeatureTile, region: Region) -> Tensor:
         """Return the part of values ``(N, K, *space)`` of a window's core that lies in a region of it."""
         inner = region.relative_to(window.core)
         index: list[Any] = [inner.slices[position] for position in self.source.axes.space_positions]
         planes = self._crop_planes(region, window.core)
         return values[planes][(..., *index)]
 
-    def snapped(self, region: Region) -> Region:
+    def snap_to_grid(self, region: Region) -> Region:
         """Return a region enlarged to the grid and clipped at the image."""
         multiple = self.source.axes.spread(self.multiple, 1)
         start = tuple(a // m * m for a, m in zip(region.start, multiple, strict=True))
@@ -235,7 +235,7 @@ class FeatureTile:
             yield factor, slice(first, first + width)
 
     @property
-    def bytes(self) -> int:
+    def nbytes(self) -> int:
         """Memory that it takes."""
         return sum(grid.numel() * grid.element_size() for grid in self.grids.values())
 
@@ -262,16 +262,18 @@ class FeatureCache:
     budget: int
     focus: tuple[int, ...] = ()
     tiles: OrderedDict[Region, FeatureTile] = field(default_factory=OrderedDict)
-    index: npt.NDArray[np.int64] = field(default_factory=lambda: np.zeros(0, np.int64))  # of known pixels, ascending
-    positions: npt.NDArray[np.int64] = field(default_factory=lambda: np.zeros(0, np.int64))  # their rows in `known`
-    stored_samples: Tensor = field(default_factory=lambda: torch.zeros(0, 0))
+    pixel_index: npt.NDArray[np.int64] = field(
+        default_factory=lambda: np.zeros(0, np.int64)
+    )  # of known pixels, ascending
+    rows: npt.NDArray[np.int64] = field(default_factory=lambda: np.zeros(0, np.int64))  # their rows in `known`
+    stored_features: Tensor = field(default_factory=lambda: torch.zeros(0, 0))
 
     def tile(self, tile: Tile) -> FeatureTile:
         """Return the features of a tile, from memory where possible."""
         found = self.tiles.pop(tile.core, None)
         is_new = found is None
         found = self.tiles[tile.core] = self.extractor.compute_tile(self.net, tile) if found is None else found
-        while is_new and len(self.tiles) > 1 and sum(w.bytes for w in self.tiles.values()) > self.budget:
+        while is_new and len(self.tiles) > 1 and sum(w.nbytes for w in self.tiles.values()) > self.budget:
             del self.tiles[self._least_recent()]
         return found
 
@@ -283,21 +285,21 @@ class FeatureCache:
     @property
     def has_room(self) -> bool:
         """Whether one more window fits into memory."""
-        sizes = [window.bytes for window in self.tiles.values()]
+        sizes = [window.nbytes for window in self.tiles.values()]
         return sum(sizes) + max(sizes, default=0) <= self.budget
 
-    def cached_in(self, region: Region) -> Iterator[FeatureTile]:
+    def tiles_in(self, region: Region) -> Iterator[FeatureTile]:
         """Yield the windows that touch a region."""
         for tile in self.extractor.plan.touching(region):
             yield self.tile(tile)
 
     def matrix(self, samples: Samples) -> Tensor:
         """Return the features ``(n, F)`` of each sample; those seen before come from memory."""
-        new = ~np.isin(samples.index, self.index, assume_unique=True)
+        new = ~np.isin(samples.pixel_index, self.pixel_index, assume_unique=True)
         if new.any():
             self._compute(samples.select(new))
-        at = self.positions[np.searchsorted(self.index, samples.index)]
-        return self.stored_samples[torch.from_numpy(at).to(self.stored_samples.device)]
+        at = self.rows[np.searchsorted(self.pixel_index, samples.pixel_index)]
+        return self.stored_features[torch.from_numpy(at).to(self.stored_features.device)]
 
     def _compute(self, samples: Samples) -> None:
         plan = self.extractor.plan
@@ -305,21 +307,21 @@ class FeatureCache:
         for number in np.unique(numbers):
             part = samples.select(numbers == number)
             window = self.tile(plan.at(np.unravel_index(number, plan.counts)))
-            self._store(gather(window.levels, self.extractor.positions(part, window.stored)), part.index)
+            self._store(gather(window.levels, self.extractor.sample_positions(part, window.stored)), part.pixel_index)
 
-    def _store(self, rows: Tensor, index: npt.NDArray[np.int64]) -> None:
+    def _store(self, features: Tensor, pixel_index: npt.NDArray[np.int64]) -> None:
         """Write rows behind those that are known; what is known moves only when the room is full."""
-        count = len(self.index)
-        if count + len(rows) > len(self.stored_samples):
-            room = rows.new_empty(max(ROOM, 2 * (count + len(rows))), rows.shape[1])
+        count = len(self.pixel_index)
+        if count + len(features) > len(self.stored_features):
+            room = features.new_empty(max(INITIAL_CAPACITY, 2 * (count + len(features))), features.shape[1])
             if count:
-                room[:count] = self.stored_samples[:count]
-            self.stored_samples = room
-        self.stored_samples[count : count + len(rows)] = rows
-        joined = np.concatenate([self.index, index])
+                room[:count] = self.stored_features[:count]
+            self.stored_features = room
+        self.stored_features[count : count + len(features)] = features
+        joined = np.concatenate([self.pixel_index, pixel_index])
         order = np.argsort(joined, kind="stable")
-        places = np.concatenate([self.positions, np.arange(count, count + len(rows))])
-        self.index, self.positions = joined[order], places[order]
+        places = np.concatenate([self.rows, np.arange(count, count + len(features))])
+        self.pixel_index, self.rows = joined[order], places[order]
 
 
 def _product(features: Tensor, weight: Tensor) -> Tensor:
@@ -327,7 +329,7 @@ def _product(features: Tensor, weight: Tensor) -> Tensor:
 
     A few rows of weights one by one: products of matrices as narrow as that take four times as long.
     """
-    if len(weight) > NARROW:
+    if len(weight) > MAX_SEPARATE_CLASSES:
         return (features @ weight.T).movedim(-1, 1)
     flat = features.flatten(0, -2)
     found = torch.stack([flat.mv(row) for row in weight])

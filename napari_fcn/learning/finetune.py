@@ -30,12 +30,19 @@ if TYPE_CHECKING:
     from napari_fcn.nets.hypercolumn import HypercolumnNet
     from napari_fcn.settings import TeachSettings
 
-NEWEST_SHARE = 0.5  # how often a patch is drawn around a stroke of the latest turn
-PULL = 0.02  # share of the way back to the original weights per step, at the slider's middle
-SHARE = 0.3  # of the way from the weights at the start to those that were learnt, at the slider's middle
-FIELDS = {1: 4.0, 2: 2.75, 3: 2.0}  # length of a patch in fields: the more surroundings, the better what is learnt
-CLIP = 1.0  # largest norm of a gradient
-GAIN, LIFT = 0.1, 0.1  # intensity augmentation: largest change of contrast and brightness
+NEWEST_FRACTION = 0.5  # how often a patch is drawn around a stroke of the latest turn
+L2SP_STRENGTH = 0.02  # share of the way back to the original weights per step, at the slider's middle
+INTERPOLATION = 0.3  # of the way from the weights at the start to those that were learnt, at the slider's middle
+PATCH_IN_FIELDS = {
+    1: 4.0,
+    2: 2.75,
+    3: 2.0,
+}  # length of a patch in fields: the more surroundings, the better what is learnt
+MAX_GRADIENT_NORM = 1.0  # largest norm of a gradient
+MAX_CONTRAST_CHANGE, MAX_BRIGHTNESS_CHANGE = (
+    0.1,
+    0.1,
+)  # intensity augmentation: largest change of contrast and brightness
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -79,57 +86,59 @@ class FineTuner:
     def __init__(
         self,
         net: HypercolumnNet,
-        view: FeatureExtractor,
-        original: Mapping[str, Tensor],
+        extractor: FeatureExtractor,
+        start_weights: Mapping[str, Tensor],
         settings: TeachSettings,
         seed: int,
     ) -> None:
-        self.extractor, self.settings = view, settings
-        self.model = net
-        self.net: HypercolumnNet = place(deepcopy(net.linear()), net.spec.ndim, view.device).eval()  # type: ignore[assignment]
+        self.extractor, self.settings = extractor, settings
+        self.start_net = net
+        self.net: HypercolumnNet = place(deepcopy(net.linear()), net.spec.ndim, extractor.device).eval()  # type: ignore[assignment]
         assert self.net.trunk is not None
         self.parameters = dict(self.net.trunk.named_parameters(prefix="trunk"))
         frozen = {id(p) for p in (getattr(self.net.trunk.score, "parameters", tuple)())}
         self.parameters = {k: p for k, p in self.parameters.items() if id(p) not in frozen}
-        self.original = {k: original[k].to(view.device) for k in self.parameters if k in original}
+        self.start_weights = {k: start_weights[k].to(extractor.device) for k in self.parameters if k in start_weights}
         rate = settings.rate * 2 * (1 - settings.keep)
         self.optimiser = torch.optim.AdamW(self.parameters.values(), lr=rate, weight_decay=0.0)
-        self.pull = PULL * 2 * settings.keep
-        self.share = SHARE * 2 * (1 - settings.keep) if self.original else 1.0  # a new network has nothing to keep
+        self.pull_strength = L2SP_STRENGTH * 2 * settings.keep
+        self.interpolation = (
+            INTERPOLATION * 2 * (1 - settings.keep) if self.start_weights else 1.0
+        )  # a new network has nothing to keep
         self.rng = np.random.default_rng(seed)
         self.steps_done = 0
-        self.start_weights = time.monotonic()
+        self.start_time = time.monotonic()
         self.loss = float("nan")
 
     @property
-    def patch(self) -> tuple[int, ...]:
+    def patch_shape(self) -> tuple[int, ...]:
         """Length of a patch per axis in space: as set, or some times as long as the field, on the grid."""
         shape = [self.extractor.source.shape[p] for p in self.extractor.source.axes.space_positions]
-        sizes = [self.settings.patch or round(FIELDS[len(shape)] * n) for n in self.extractor.field.size]
+        sizes = [self.settings.patch or round(PATCH_IN_FIELDS[len(shape)] * n) for n in self.extractor.field.size]
         on_grid = (-(-n // m) * m for n, m in zip(sizes, self.extractor.multiple, strict=True))
         return tuple(
             min(n, -(-length // m) * m) for n, length, m in zip(on_grid, shape, self.extractor.multiple, strict=True)
         )
 
-    def steps(self, samples: Samples, until: int) -> Iterator[Heartbeat | StepDone]:
+    def run_until(self, samples: Samples, total_steps: int) -> Iterator[Heartbeat | StepDone]:
         """Yield after each step until ``until`` are done in all, and within each; a step that is left is not begun."""
         self.net.requires_grad_(False)
         for parameter in self.parameters.values():
             parameter.requires_grad_(True)
-        while self.steps_done < until:
+        while self.steps_done < total_steps:
             self.loss = yield from with_heartbeat("step", self._step(samples))
             self.steps_done += 1
-            yield StepDone(self.steps_done, until, self.loss, time.monotonic() - self.start_weights)
+            yield StepDone(self.steps_done, total_steps, self.loss, time.monotonic() - self.start_time)
 
     def copy(self) -> HypercolumnNet:
         """Return what comes out now: a mean of the weights at the start and of those that learn, with a whole head."""
-        net = deepcopy(self.model)
+        net = deepcopy(self.start_net)
         net.trunk = deepcopy(self.net.trunk)
         assert net.trunk is not None
-        assert self.model.trunk is not None
+        assert self.start_net.trunk is not None
         with torch.no_grad():
-            for start, learnt in zip(self.model.trunk.parameters(), net.trunk.parameters(), strict=True):
-                learnt.copy_(torch.lerp(start.to(learnt.device), learnt, self.share))
+            for start, learnt in zip(self.start_net.trunk.parameters(), net.trunk.parameters(), strict=True):
+                learnt.copy_(torch.lerp(start.to(learnt.device), learnt, self.interpolation))
         return net.requires_grad_(False)
 
     def _step(self, samples: Samples) -> Generator[None, None, float]:
@@ -138,22 +147,22 @@ class FineTuner:
         loss: Tensor | None = None
         while loss is None:
             try:
-                loss = self._slope(samples)
+                loss = self._backward(samples)
             except Cancelled:
                 self.rng.bit_generator.state = before
                 yield
-        torch.nn.utils.clip_grad_norm_(self.parameters.values(), CLIP)
+        torch.nn.utils.clip_grad_norm_(self.parameters.values(), MAX_GRADIENT_NORM)
         self.optimiser.step()
         with torch.no_grad():
-            for name, original in self.original.items():
-                self.parameters[name].lerp_(original, self.pull)
+            for name, original in self.start_weights.items():
+                self.parameters[name].lerp_(original, self.pull_strength)
         return float(loss.detach())
 
-    def _slope(self, samples: Samples) -> Tensor:
+    def _backward(self, samples: Samples) -> Tensor:
         """Return the loss of a patch, with its gradient in the parameters."""
         self.optimiser.zero_grad(set_to_none=True)
         with cancel_between_layers(self.net):
-            loss = self._loss(self._patch(samples))
+            loss = self._loss(self._draw_patch(samples))
             loss.backward()
         return loss
 
@@ -163,17 +172,19 @@ class FineTuner:
             whole: list[Any] = [slice(0, n) for n in patch.image.shape[2:]]
             return partial_cross_entropy(self.net.score(levels)[(..., *whole)].float(), patch.target)
 
-    def _patch(self, samples: Samples) -> Patch:
+    def _draw_patch(self, samples: Samples) -> Patch:
         """Return a patch around a painted pixel: each class as often as the others, new strokes more often."""
         axes, draw = self.extractor.source.axes, self.rng
         pool = samples
         newest = samples.turn == samples.turn.max()
-        if draw.random() < NEWEST_SHARE:
+        if draw.random() < NEWEST_FRACTION:
             pool = samples.select(newest)
-        label = draw.choice(np.unique(pool.label))
-        at = pool.coordinates()[draw.choice(np.flatnonzero(pool.label == label))]
+        label = draw.choice(np.unique(pool.class_index))
+        at = pool.coordinates()[draw.choice(np.flatnonzero(pool.class_index == label))]
         start, stop = list(at), list(at + 1)
-        for position, length, multiple in zip(axes.space_positions, self.patch, self.extractor.multiple, strict=True):
+        for position, length, multiple in zip(
+            axes.space_positions, self.patch_shape, self.extractor.multiple, strict=True
+        ):
             n = self.extractor.source.shape[position]
             centre = int(at[position])
             low = centre - int(draw.integers(length // 4, length - length // 4))
@@ -183,17 +194,19 @@ class FineTuner:
             start[position], stop[position] = low, min(low + length, n)
         region = Region(tuple(map(int, start)), tuple(map(int, stop)))
         target = self._target(samples, region)
-        return self._augmented(self.extractor.read(region), target)
+        return self._augment(self.extractor.read(region), target)
 
     def _target(self, samples: Samples, region: Region) -> Tensor:
         inside = samples.select(is_inside(samples, region))
-        place_ = self.extractor.positions(inside, region)
+        place_ = self.extractor.sample_positions(inside, region)
         space = [region.shape[p] for p in self.extractor.source.axes.space_positions]
         target = torch.full((1, *space), IGNORE, dtype=torch.int64, device=self.extractor.device)
-        target[tuple(place_.unbind(1))] = torch.from_numpy(inside.label.astype(np.int64)).to(self.extractor.device)
+        target[tuple(place_.unbind(1))] = torch.from_numpy(inside.class_index.astype(np.int64)).to(
+            self.extractor.device
+        )
         return target
 
-    def _augmented(self, image: Tensor, target: Tensor) -> Patch:
+    def _augment(self, image: Tensor, target: Tensor) -> Patch:
         """Return a patch flipped and turned by right angles among axes of one length and scale, and a bit brighter."""
         flips = [axis for axis in range(image.ndim - 2) if self.rng.random() < 0.5 and axis != self.net.spec.time]
         image = image.flip([2 + axis for axis in flips])
@@ -202,8 +215,8 @@ class FineTuner:
         is_square = len(lengths) > 1 and lengths[-1] == lengths[-2]
         if is_square and spec.axis_spec(spec.ndim - 1) == spec.axis_spec(spec.ndim - 2) and self.rng.random() < 0.5:
             image, target = image.transpose(-1, -2), target.transpose(-1, -2)
-        gain = 1 + self.rng.uniform(-GAIN, GAIN)
-        lift = self.rng.uniform(-LIFT, LIFT)
+        gain = 1 + self.rng.uniform(-MAX_CONTRAST_CHANGE, MAX_CONTRAST_CHANGE)
+        lift = self.rng.uniform(-MAX_BRIGHTNESS_CHANGE, MAX_BRIGHTNESS_CHANGE)
         return Patch(image * gain + lift, target)
 
 
@@ -224,6 +237,6 @@ def partial_cross_entropy(logits: Tensor, target: Tensor) -> Tensor:
     return (values * share).sum() / share.sum()
 
 
-def seed_of(seed: int, turn: int, attempt: int) -> int:
+def candidate_seed(seed: int, turn: int, attempt: int) -> int:
     """Return a seed of its own for each candidate."""
     return int(np.random.SeedSequence([seed, turn, attempt]).generate_state(1)[0])

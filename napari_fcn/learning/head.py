@@ -75,7 +75,7 @@ class LinearHead:
         """Return the same head for standardised features."""
         return LinearHead(self.weight * scaler.scale, self.bias + self.weight @ scaler.mean)
 
-    def unscaled(self, scaler: FeatureScaler) -> LinearHead:
+    def to_raw_features(self, scaler: FeatureScaler) -> LinearHead:
         """Return this head for standardised features as one for features as they are."""
         weight = self.weight / scaler.scale
         return LinearHead(weight, self.bias - weight @ scaler.mean)
@@ -93,14 +93,14 @@ class HiddenLayer:
         ``(classes, units)``, from the rectified units to the class logits.
     """
 
-    hidden: LinearHead
+    units: LinearHead
     output_weights: Tensor
 
     def logits(self, features: Tensor) -> Tensor:
         """Return what it adds to ``(n, classes)`` for features ``(n, F)``."""
-        return self.hidden.logits(features).relu() @ self.output_weights.T
+        return self.units.logits(features).relu() @ self.output_weights.T
 
-    def from_units(self, units: Tensor) -> Tensor:
+    def logits_of_units(self, units: Tensor) -> Tensor:
         """Return what it adds, ``(N, classes, *space)``, from its units before they are rectified."""
         return torch.einsum("nu...,ku->nk...", units.relu(), self.output_weights)
 
@@ -120,24 +120,24 @@ class Head:
     def relative_to_first(self) -> Head:
         """Return what gives the logits of all classes but the first, less those of the first."""
         bend = self.hidden and HiddenLayer(
-            self.hidden.hidden, self.hidden.output_weights[1:] - self.hidden.output_weights[0]
+            self.hidden.units, self.hidden.output_weights[1:] - self.hidden.output_weights[0]
         )
         return Head(self.linear.relative_to_first(), bend)
 
     def scaled(self, factor: float) -> Head:
         """Return a head that is so many times as sure."""
-        bend = self.hidden and HiddenLayer(self.hidden.hidden, self.hidden.output_weights * factor)
+        bend = self.hidden and HiddenLayer(self.hidden.units, self.hidden.output_weights * factor)
         return Head(self.linear.scaled(factor), bend)
 
     def to_scaled_features(self, scaler: FeatureScaler) -> Head:
         """Return the same head for standardised features."""
-        bend = self.hidden and HiddenLayer(self.hidden.hidden.to_scaled_features(scaler), self.hidden.output_weights)
+        bend = self.hidden and HiddenLayer(self.hidden.units.to_scaled_features(scaler), self.hidden.output_weights)
         return Head(self.linear.to_scaled_features(scaler), bend)
 
-    def unscaled(self, scaler: FeatureScaler) -> Head:
+    def to_raw_features(self, scaler: FeatureScaler) -> Head:
         """Return this head for standardised features as one for features as they are."""
-        bend = self.hidden and HiddenLayer(self.hidden.hidden.unscaled(scaler), self.hidden.output_weights)
-        return Head(self.linear.unscaled(scaler), bend)
+        bend = self.hidden and HiddenLayer(self.hidden.units.to_raw_features(scaler), self.hidden.output_weights)
+        return Head(self.linear.to_raw_features(scaler), bend)
 
 
 def gather(levels: Sequence[Level], positions: Tensor) -> Tensor:
@@ -185,10 +185,10 @@ def write_head(net: HypercolumnNet, head: Head) -> None:
     weight[:classes], bias[:classes] = head.linear.weight, head.linear.bias
     mix = weight.new_zeros(classes, net.spec.hidden)
     if head.hidden is not None:
-        units = len(head.hidden.hidden.bias)
+        units = len(head.hidden.units.bias)
         weight[classes : classes + units], bias[classes : classes + units] = (
-            head.hidden.hidden.weight,
-            head.hidden.hidden.bias,
+            head.hidden.units.weight,
+            head.hidden.units.bias,
         )
         mix[:, :units] = head.hidden.output_weights
     with torch.no_grad():

@@ -65,7 +65,7 @@ class MemoryStore:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class _CachedCommit:
+class _LoadedCommit:
     """The whole model of one commit, so that the next one can be compared with it."""
 
     number: int
@@ -103,7 +103,7 @@ class History:
         self._commits: dict[int, Commit] = {}
         self._present: int | None = None
         self._next: dict[int, int] = {}  # commit -> the child that was visited last
-        self._cached: _CachedCommit | None = None
+        self._loaded: _LoadedCommit | None = None
         self.lineages: dict[int, Lineage] = {}
 
     @classmethod
@@ -154,10 +154,10 @@ class History:
         """Return a new child of the present commit, which becomes the present one. Its weights are copied."""
         number = self._last + 1
         commit = Commit(number, self._present, kind, turn, strokes, checkpoint.hash, dict(scores or {}))
-        held, delta = self._compared(number, checkpoint)
+        held, delta = self._compute_delta(number, checkpoint)
         self.store.put(number, delta)
         self.lineages[number] = () if self._present is None else self.lineages.get(self._present, ())
-        self._commits[number], self._cached, self._last = commit, held, number
+        self._commits[number], self._loaded, self._last = commit, held, number
         self._visit(number)
         return commit
 
@@ -202,9 +202,9 @@ class History:
         ModelError
             If its weights cannot be read, or are not those that were added.
         """
-        held = self._cache(number)
+        held = self._load(number)
         if number == self._present:
-            self._cached = held
+            self._loaded = held
         return held.checkpoint
 
     def log(self, number: int) -> tuple[dict[str, Any], ...]:
@@ -233,11 +233,11 @@ class History:
                 break
             child, parent = parent, self._commits[parent].parent
 
-    def _compared(self, number: int, checkpoint: Checkpoint) -> tuple[_CachedCommit, Delta]:
+    def _compute_delta(self, number: int, checkpoint: Checkpoint) -> tuple[_LoadedCommit, Delta]:
         """Return a copy of a model, and what of it the present one has not."""
         import torch
 
-        parent = None if self._present is None else self._cache(self._present)
+        parent = None if self._present is None else self._load(self._present)
         weights, sources = {}, {}
         for name, tensor in checkpoint.weights.items():
             old = None if parent is None else parent.checkpoint.weights.get(name)
@@ -247,13 +247,13 @@ class History:
                 weights[name] = tensor.detach().to("cpu").clone(memory_format=torch.contiguous_format)
                 sources[name] = number
         own = {name: weights[name] for name, source in sources.items() if source == number}
-        held = _CachedCommit(number, replace(checkpoint, weights=weights), sources)
+        held = _LoadedCommit(number, replace(checkpoint, weights=weights), sources)
         return held, Delta(checkpoint.info, own, sources)
 
-    def _cache(self, number: int) -> _CachedCommit:
+    def _load(self, number: int) -> _LoadedCommit:
         """Return the whole model of a commit."""
-        if self._cached is not None and self._cached.number == number:
-            return self._cached
+        if self._loaded is not None and self._loaded.number == number:
+            return self._loaded
         from napari_fcn.models.checkpoint import Checkpoint
 
         commit, delta = self._require(number), self.store.get(number)
@@ -266,7 +266,7 @@ class History:
                 f"The weights of commit {number} are not those that were kept: their file was changed or is damaged. "
                 "Go to another commit."
             )
-        return _CachedCommit(number, checkpoint, delta.sources)
+        return _LoadedCommit(number, checkpoint, delta.sources)
 
 
 def _number(commit: Commit) -> int:

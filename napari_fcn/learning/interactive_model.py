@@ -53,7 +53,7 @@ class InteractiveModel:
     features: FeatureCache = field(init=False)
     _scaler: FeatureScaler | None = None
     _unlabeled: UnlabeledPixels = field(init=False)
-    _hidden_layers: dict[Region, Tensor] = field(default_factory=dict)
+    _hidden_logit_tiles: dict[Region, Tensor] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self.features = FeatureCache(self.extractor, self.net, self.budget)
@@ -77,7 +77,7 @@ class InteractiveModel:
         return read_head(self.net)
 
     @property
-    def _classes(self) -> int:
+    def _n_classes(self) -> int:
         return len(self.prior.linear.bias)
 
     def clone(self) -> InteractiveModel:
@@ -88,9 +88,9 @@ class InteractiveModel:
         twin.features, twin._scaler, twin._unlabeled = self.features, self._scaler, self._unlabeled
         return twin
 
-    def focus_on(self, region: tuple[int, ...]) -> None:
+    def focus_on(self, pixel: tuple[int, ...]) -> None:
         """Keep in memory what is around a pixel, rather than what was looked at last."""
-        self.features.focus = region
+        self.features.focus = pixel
 
     def logits(self, samples: Samples) -> Tensor:
         """Return the class logits ``(n, classes)`` at samples."""
@@ -98,7 +98,7 @@ class InteractiveModel:
 
     def labels(self, samples: Samples) -> Tensor:
         """Return the class indices of samples on the device."""
-        return torch.from_numpy(samples.label.astype(np.int64)).to(self.extractor.device)
+        return torch.from_numpy(samples.class_index.astype(np.int64)).to(self.extractor.device)
 
     def probabilities(self, region: Region) -> npt.NDArray[np.float32]:
         """Return the class probabilities ``(K, *region.shape)``."""
@@ -106,8 +106,8 @@ class InteractiveModel:
 
     def predict(self, region: Region) -> Generator[None, None, npt.NDArray[np.float32]]:
         """Return the class probabilities ``(K, *region.shape)``; pauses before each tile but the first."""
-        out = np.empty((self._classes, *region.shape), np.float32)
-        for number, window in enumerate(self.features.cached_in(region)):
+        out = np.empty((self._n_classes, *region.shape), np.float32)
+        for number, window in enumerate(self.features.tiles_in(region)):
             if number:
                 yield
             part = window.core.intersection(region)
@@ -118,31 +118,31 @@ class InteractiveModel:
     def classes(self, region: Region) -> npt.NDArray[np.uint8]:
         """Return the most probable class at each pixel of a region."""
         out = np.empty(region.shape, np.uint8)
-        for window in self.features.cached_in(region):
+        for window in self.features.tiles_in(region):
             part = window.core.intersection(region)
             out[part.relative_to(region).slices] = self.extractor.probabilities(
                 self._predict_part(window, part), part
             ).argmax(0)
         return out
 
-    def _predict_part(self, window: FeatureTile, part: Region) -> Tensor:
+    def _predict_part(self, tile: FeatureTile, part: Region) -> Tensor:
         """Return the logits ``(N, K - 1, *space)`` of a part of a window's core, less those of the first class."""
         now = self.head.relative_to_first()
-        straight = self.extractor.logits(now.linear, window, part)
+        straight = self.extractor.logits(now.linear, tile, part)
         return (
             straight
             if now.hidden is None
-            else straight + self.extractor.cut(self._hidden_logits(now.hidden, window), window, part)
+            else straight + self.extractor.crop(self._hidden_logits(now.hidden, tile), tile, part)
         )
 
-    def _hidden_logits(self, hidden: HiddenLayer, window: FeatureTile) -> Tensor:
+    def _hidden_logits(self, hidden: HiddenLayer, tile: FeatureTile) -> Tensor:
         """Return what the bend adds in a window's core; kept, for the linear part of a head learns more often."""
-        if window.core not in self._hidden_layers:
-            self._hidden_layers = {
-                core: kept for core, kept in self._hidden_layers.items() if core in self.features.tiles
+        if tile.core not in self._hidden_logit_tiles:
+            self._hidden_logit_tiles = {
+                core: kept for core, kept in self._hidden_logit_tiles.items() if core in self.features.tiles
             }
-            self._hidden_layers[window.core] = hidden.from_units(self.extractor.logits(hidden.hidden, window))
-        return self._hidden_layers[window.core]
+            self._hidden_logit_tiles[tile.core] = hidden.logits_of_units(self.extractor.logits(hidden.units, tile))
+        return self._hidden_logit_tiles[tile.core]
 
     def compute_features(self, samples: Samples, view: Region) -> Iterator[None]:
         """Compute the features of painted pixels and of a region, with a pause after each tile."""
@@ -192,19 +192,19 @@ class InteractiveModel:
             yield
             free = ((yield from self._unlabeled.random(samples)) - standard.mean) / standard.scale
             straight = one.head.to_scaled_features(standard)
-            lesson, weight = replace(lesson, features=rows), distillation.STRENGTH * (1 - prior_strength)
+            lesson, weight = replace(lesson, features=rows), distillation.FOREST_WEIGHT * (1 - prior_strength)
             found = yield from distillation.distill(lesson, free, straight, self.net.spec.hidden, weight, seed)
-            self._set_head(Head(straight.linear, found).unscaled(standard))
+            self._set_head(Head(straight.linear, found).to_raw_features(standard))
         else:
             self._set_head(one.head)
 
     def _set_head(self, head: Head) -> None:
         write_head(self.net, head)
-        self._hidden_layers = {}
+        self._hidden_logit_tiles = {}
 
     def _training_batch(self, samples: Samples, seed: int) -> distillation.TrainingBatch:
         """Return what a head learns from: not too many samples, and pixels of classes that nobody has painted."""
-        label = torch.from_numpy(samples.label.astype(np.int64))
+        label = torch.from_numpy(samples.class_index.astype(np.int64))
         kept = linear_fit.subsample(label, torch.Generator().manual_seed(seed))
         chosen = np.zeros(len(samples), bool)
         chosen[kept.numpy()] = True
@@ -214,12 +214,12 @@ class InteractiveModel:
             self.features.matrix(part),
             torch.from_numpy(sample_weights.sample_weights(part)),
         )
-        missing = set(range(self._classes)) - set(np.unique(part.label).tolist())
+        missing = set(range(self._n_classes)) - set(np.unique(part.class_index).tolist())
         known, of_class = self._unlabeled.pseudo_labeled(missing, self.reference_tile)
         label, rows = torch.cat([label, of_class]), torch.cat([rows, known])
         weight = torch.cat([weight.to(label.device), torch.full((len(of_class),), 1.0, device=label.device)])
         return distillation.TrainingBatch(
-            rows, label, linear_fit.balance_classes(label, weight, self._classes), self.net.handcrafted_features
+            rows, label, linear_fit.balance_classes(label, weight, self._n_classes), self.net.handcrafted_features
         )
 
     def _fit(
@@ -242,7 +242,7 @@ class InteractiveModel:
         fitted = yield from linear_fit.fit_steps(
             rows, lesson.class_index, lesson.sample_weight, before, pull, besides, tol
         )
-        kept = self._hidden_layers
-        self._set_head(Head(fitted.unscaled(standard), hidden))
+        kept = self._hidden_logit_tiles
+        self._set_head(Head(fitted.to_raw_features(standard), hidden))
         if hidden is not None and hidden is not prior.hidden:
-            self._hidden_layers = kept
+            self._hidden_logit_tiles = kept

@@ -18,10 +18,10 @@ if TYPE_CHECKING:
     Labels = npt.NDArray[Any]
 
 IGNORE = 255  # target value of pixels that say nothing
-MANY_VALUES = 8  # more values than that, each of one piece, are numbered objects rather than classes
-SEVERAL = 3  # pieces of a value that are more than fragments of an object
-MAX_COUNTED = 12  # label images whose pieces are counted
-MAX_LISTED = 6  # values that a message names
+MAX_CLASS_VALUES = 8  # more values than that, each of one piece, are numbered objects rather than classes
+MIN_CLASS_PIECES = 3  # pieces of a value that are more than fragments of an object
+MAX_COUNTED_IMAGES = 12  # label images whose pieces are counted
+MAX_LISTED_VALUES = 6  # values that a message names
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,7 +121,7 @@ def _out_of_range(found: Labels, encoding: Encoding, name: str, needed: str) -> 
         advice = "Write 0 outside of objects, and number them from 1."
     elif low < 0:
         advice = f"Write {encoding.unknown} where nothing is known."
-    elif len(values) <= MANY_VALUES:
+    elif len(values) <= MAX_CLASS_VALUES:
         advice = values_advice(values)
     else:
         advice = "Numbered objects are learnt with napari-fcn train --target objects."
@@ -178,13 +178,13 @@ def _format_shape(shape: Sequence[int]) -> str:
 
 def format_values(values: Collection[int]) -> str:
     """Return some numbers as in a sentence, the first ones of many."""
-    listed = [str(int(value)) for value in list(values)[:MAX_LISTED]]
-    if len(values) > MAX_LISTED:
+    listed = [str(int(value)) for value in list(values)[:MAX_LISTED_VALUES]]
+    if len(values) > MAX_LISTED_VALUES:
         return ", ".join([*listed, "…"])
     return " and ".join(filter(None, [", ".join(listed[:-1]), *listed[-1:]]))
 
 
-def count(labels: Iterable[Labels]) -> dict[int, int]:
+def count_values(labels: Iterable[Labels]) -> dict[int, int]:
     """Return how many pixels have each value, in the order of the values."""
     found: dict[int, int] = {}
     for one in labels:
@@ -196,7 +196,7 @@ def count(labels: Iterable[Labels]) -> dict[int, int]:
 def mean_components(labels: Sequence[Labels], values: Collection[int]) -> float:
     """Return of how many connected pieces a value consists in an image that holds it, on average."""
     held = total = 0
-    for one in labels[:: max(1, len(labels) // MAX_COUNTED)]:
+    for one in labels[:: max(1, len(labels) // MAX_COUNTED_IMAGES)]:
         whole = ndimage.generate_binary_structure(one.ndim, one.ndim)
         for value in values:
             mask = one == value
@@ -207,19 +207,21 @@ def mean_components(labels: Sequence[Labels], values: Collection[int]) -> float:
 
 def are_object_numbers(labels: Sequence[Labels], values: Collection[int]) -> bool:
     """Whether these values number objects: many of them, each of one piece or little more."""
-    return len(values) > MANY_VALUES and mean_components(labels, list(values)[: 4 * MANY_VALUES]) < 1.5
+    return len(values) > MAX_CLASS_VALUES and mean_components(labels, list(values)[: 4 * MAX_CLASS_VALUES]) < 1.5
 
 
 def are_classes(labels: Sequence[Labels], values: Collection[int]) -> bool:
     """Whether these values are classes: few of them, each of several pieces or one of many."""
-    if not 0 < len(values) <= MANY_VALUES:
+    if not 0 < len(values) <= MAX_CLASS_VALUES:
         return False
-    return mean_components(labels, values) >= SEVERAL or any(
-        mean_components(labels, [value]) > SEVERAL for value in values
+    return mean_components(labels, values) >= MIN_CLASS_PIECES or any(
+        mean_components(labels, [value]) > MIN_CLASS_PIECES for value in values
     )
 
 
-def read_strokes(labels: Any, shape: Sequence[int], known: int, values: Sequence[int] = ()) -> npt.NDArray[np.uint8]:
+def read_strokes(
+    labels: Any, shape: Sequence[int], n_known_classes: int, values: Sequence[int] = ()
+) -> npt.NDArray[np.uint8]:
     """Return the labels that a model is to learn from on one image: 0 not annotated, ``k + 1`` is class ``k``.
 
     Parameters
@@ -239,16 +241,16 @@ def read_strokes(labels: Any, shape: Sequence[int], known: int, values: Sequence
         If they do not lie on the image, are no classes, or are a mask of which one class would be learnt.
     """
     found = decode_labels(fit_shape(labels, shape), STROKES, values=values).astype(np.uint8)
-    painted = [value for value in count([found]) if value]
+    painted = [value for value in count_values([found]) if value]
     if not painted:
         raise ImageError(
             "The labels are empty: nothing is painted. Paint at least one stroke of each class, with 1 for the first."
         )
     if not values:
-        _refuse_mask(found, painted, known)
+        _check_not_mask(found, painted, n_known_classes)
     elif len(painted) == 1:
         held = np.unique(np.asarray(labels))
-        present = format_values(held[np.isfinite(held)][:MANY_VALUES].tolist())
+        present = format_values(held[np.isfinite(held)][:MAX_CLASS_VALUES].tolist())
         raise ImageError(
             f"Of the label values {format_values(values)}, the labels hold only {values[painted[0] - 1]}, so a single "
             f"class would be learnt. They hold {present}: name the values of all classes with --label-values "
@@ -257,17 +259,17 @@ def read_strokes(labels: Any, shape: Sequence[int], known: int, values: Sequence
     return found
 
 
-def _refuse_mask(found: npt.NDArray[np.uint8], painted: Sequence[int], known: int) -> None:
+def _check_not_mask(labels: npt.NDArray[np.uint8], painted: Sequence[int], n_known_classes: int) -> None:
     """Raise if labels look like a mask, like numbered objects, or leave out a class that nothing else teaches."""
     rule = "0 stands for not annotated, 1 for the first class, the background, 2 for the second"
-    new = [value for value in painted if value > known]
-    missing = sorted({*range(known + 1, painted[-1])} - {*painted})
-    if painted == [1] or (len(painted) == 1 and (new or not known)):
+    new = [value for value in painted if value > n_known_classes]
+    missing = sorted({*range(n_known_classes + 1, painted[-1])} - {*painted})
+    if painted == [1] or (len(painted) == 1 and (new or not n_known_classes)):
         raise ImageError(
             f"The labels hold 0 and {painted[0]} only; {rule}, so a single class would be learnt. If they are a mask, "
             f"add --label-values 0,{painted[0]} (label_values in Python), or save background as 1 and objects as 2."
         )
-    if are_object_numbers([found], new):
+    if are_object_numbers([labels], new):
         raise ImageError(
             f"The labels look like numbered objects: {len(painted)} values, each of one piece; {rule}. Save background "
             "as 1 and objects as 2, or learn from numbered objects with napari-fcn train."

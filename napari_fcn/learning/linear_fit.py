@@ -80,13 +80,13 @@ def fit_steps(
         entropy = torch.nn.functional.cross_entropy(torch.addmm(added, x, w.T), y, reduction="none")
         return (entropy * sample_weight).sum() + 0.5 * (pull * (w - centre).square()).sum()
 
-    value, first = loss(w), None
+    value, initial_size = loss(w), None
     for _ in range(MAX_NEWTON):
         p = torch.addmm(added, x, w.T).softmax(1)
         gradient = ((p - truth) * sample_weight[:, None]).T @ x + pull * (w - centre)
         size = gradient.norm()
-        first = size if first is None else first
-        if size <= tol * first.clamp(min=1e-3):
+        initial_size = size if initial_size is None else initial_size
+        if size <= tol * initial_size.clamp(min=1e-3):
             break
         yield
         step = _solve(x, p, sample_weight, pull, gradient, factor)
@@ -117,19 +117,19 @@ def _solve(
         return torch.cholesky_solve(r.T, factor).T
 
     step, residual = torch.zeros_like(gradient), gradient
-    better = condition(residual)
-    direction, product_ = better, (residual * better).sum()
-    enough = 0.1 * gradient.norm()
+    preconditioned = condition(residual)
+    direction, product_ = preconditioned, (residual * preconditioned).sum()
+    tolerance = 0.1 * gradient.norm()
     for _ in range(MAX_CG):
         curved = curvature(direction)
         along = product_ / (direction * curved).sum()
         step = step + along * direction
         residual = residual - along * curved
-        if residual.norm() <= enough:
+        if residual.norm() <= tolerance:
             break
-        better = condition(residual)
-        last, product_ = product_, (residual * better).sum()
-        direction = better + (product_ / last) * direction
+        preconditioned = condition(residual)
+        last, product_ = product_, (residual * preconditioned).sum()
+        direction = preconditioned + (product_ / last) * direction
     return step
 
 

@@ -21,7 +21,7 @@ Lineage = tuple[
     tuple[int, OldIndices], ...
 ]  # changes of the classes one after the other, each with a number of its own
 
-GONE = 255  # class index of what is in no class any more; there are at most 255 classes, 0 to 254
+REMOVED = 255  # class index of what is in no class any more; there are at most 255 classes, 0 to 254
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -58,13 +58,13 @@ def remove_pin(pins: Iterable[Pin], name: str) -> tuple[Pin, ...]:
 
 def agreement(predicted: Classes, pinned: Classes) -> float:
     """Return the share of a pin that is as it was, mean over the classes in it that are there still."""
-    shares = [(predicted[pinned == k] == k).mean() for k in np.unique(pinned) if k != GONE]
+    shares = [(predicted[pinned == k] == k).mean() for k in np.unique(pinned) if k != REMOVED]
     return float(np.mean(shares)) if shares else 1.0
 
 
 def to_new_indices(old_indices: Sequence[int | None]) -> Classes:
     """Return the new class index of each old one, `GONE` for those that are not kept; ``kept`` names the old ones."""
-    table = np.full(256, GONE, np.uint8)
+    table = np.full(256, REMOVED, np.uint8)
     for new, old in enumerate(old_indices):
         if old is not None:
             table[old] = new
@@ -73,8 +73,8 @@ def to_new_indices(old_indices: Sequence[int | None]) -> Classes:
 
 def to_old_indices(old_indices: Sequence[int | None]) -> Classes:
     """Return the old class index of each new one, `GONE` for those that were not there."""
-    table = np.full(256, GONE, np.uint8)
-    table[: len(old_indices)] = [GONE if old is None else old for old in old_indices]
+    table = np.full(256, REMOVED, np.uint8)
+    table[: len(old_indices)] = [REMOVED if old is None else old for old in old_indices]
     return table
 
 

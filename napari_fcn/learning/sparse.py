@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     import numpy.typing as npt
 
-SIDE = 256  # of a block along each of the last two axes; along all others it is one pixel long
+BLOCK_SIDE = 256  # of a block along each of the last two axes; along all others it is one pixel long
 
 
 class SparseLabels:
@@ -35,7 +35,7 @@ class SparseLabels:
 
     def __init__(self, shape: Sequence[int]) -> None:
         self.shape = tuple(int(n) for n in shape)
-        self.block = (*[1] * len(self.shape), SIDE, SIDE)[-len(self.shape) :]
+        self.block_shape = (*[1] * len(self.shape), BLOCK_SIDE, BLOCK_SIDE)[-len(self.shape) :]
         self._blocks: dict[tuple[int, ...], npt.NDArray[np.uint8]] = {}
 
     @property
@@ -50,7 +50,7 @@ class SparseLabels:
     def __getitem__(self, box: tuple[slice, ...]) -> npt.NDArray[np.uint8]:
         region = Region.of(box)
         found = np.zeros(region.shape, np.uint8)
-        for key, place in self._touched(region):
+        for key, place in self._blocks_in(region):
             if key in self._blocks:
                 part = place.intersection(region)
                 found[part.relative_to(region).slices] = self._blocks[key][part.relative_to(place).slices]
@@ -59,24 +59,24 @@ class SparseLabels:
     def __setitem__(self, box: tuple[slice, ...], values: npt.ArrayLike) -> None:
         region = Region.of(box)
         values = np.broadcast_to(np.asarray(values, np.uint8), region.shape)
-        for key, place in self._touched(region):
+        for key, place in self._blocks_in(region):
             part = place.intersection(region)
             inside = values[part.relative_to(region).slices]
             block = self._blocks.get(key)
             if block is None:
                 if not inside.any():
                     continue
-                block = self._blocks[key] = np.zeros(self.block, np.uint8)
+                block = self._blocks[key] = np.zeros(self.block_shape, np.uint8)
             block[part.relative_to(place).slices] = inside
 
-    def _touched(self, region: Region) -> Iterator[tuple[tuple[int, ...], Region]]:
+    def _blocks_in(self, region: Region) -> Iterator[tuple[tuple[int, ...], Region]]:
         """Yield number and place of each block that shares a pixel with a region."""
         if region.is_empty:
             return
-        spans = zip(region.start, region.stop, self.block, strict=True)
+        spans = zip(region.start, region.stop, self.block_shape, strict=True)
         for key in product(*(range(a // n, (b - 1) // n + 1) for a, b, n in spans)):
             yield key, self._block_region(key)
 
     def _block_region(self, key: tuple[int, ...]) -> Region:
-        start = tuple(k * n for k, n in zip(key, self.block, strict=True))
-        return Region(start, tuple(a + n for a, n in zip(start, self.block, strict=True)))
+        start = tuple(k * n for k, n in zip(key, self.block_shape, strict=True))
+        return Region(start, tuple(a + n for a, n in zip(start, self.block_shape, strict=True)))

@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 
     Map = npt.NDArray[np.float32]
 
-PATCH = 9  # pixels over which uncertainty is averaged, so that a place is chosen and not a pixel
-RATIO = 20  # a class with so many times fewer strokes than another is out of balance
+SMOOTHING_SIZE = 9  # pixels over which uncertainty is averaged, so that a place is chosen and not a pixel
+MAX_IMBALANCE = 20  # a class with so many times fewer strokes than another is out of balance
 
 
 def entropy(probabilities: Map) -> Map:
@@ -32,12 +32,12 @@ def entropy(probabilities: Map) -> Map:
 
 def smooth(uncertainty: Map, space: Sequence[int]) -> Map:
     """Return the mean uncertainty around each pixel, along the axes in space."""
-    size = [PATCH if axis in space else 1 for axis in range(uncertainty.ndim)]
+    size = [SMOOTHING_SIZE if axis in space else 1 for axis in range(uncertainty.ndim)]
     values: Map = ndimage.uniform_filter(uncertainty, size, mode="nearest")
     return values
 
 
-def unlabeled_maxima(
+def unreached_pixels(
     region: Region, samples: Samples, field: ReceptiveField, space: Sequence[int]
 ) -> npt.NDArray[np.bool_]:
     """Return where in a region no stroke lies within the receptive field: ``region.shape`` bool.
@@ -61,16 +61,16 @@ def unlabeled_maxima(
     return free
 
 
-def class_balance_advice(painted: Sequence[int], names: Sequence[str]) -> tuple[str, ...]:
+def class_balance_advice(painted_pixels: Sequence[int], names: Sequence[str]) -> tuple[str, ...]:
     """Return what is missing or out of balance in the strokes, as sentences."""
     notes = []
-    missing = [name for name, n in zip(names, painted, strict=True) if n == 0]
-    there = [(n, name) for name, n in zip(names, painted, strict=True) if n]
+    missing = [name for name, n in zip(names, painted_pixels, strict=True) if n == 0]
+    there = [(n, name) for name, n in zip(names, painted_pixels, strict=True) if n]
     if missing and there:
         notes.append(f"Nothing is painted as {' or '.join(missing)} yet: paint some, or it is known from before only.")
     if len(there) > 1:
         (least, rare), (most, common) = min(there), max(there)
-        if most > RATIO * least:
+        if most > MAX_IMBALANCE * least:
             notes.append(
                 f"{common} has {most} painted pixels, {rare} only {least}: paint more {rare} for a better answer."
             )

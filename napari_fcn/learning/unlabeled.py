@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 MIN_CONFIDENCE = 0.8  # probability from which on the prior counts as sure of a pixel
 MAX_PSEUDO_LABELS = 300  # such pixels for each class
 MAX_RANDOM = 1000  # pixels of a tile that nobody has painted, from which a bent head learns
-TILES = 6  # so many of them, those of the latest strokes
+MAX_TILES = 6  # so many of them, those of the latest strokes
 
 
 @dataclass(slots=True, eq=False)
@@ -59,7 +59,7 @@ class UnlabeledPixels:
         view = self.features.extractor
         logits = view.logits(self.prior.linear, window)
         if self.prior.hidden is not None:
-            logits = logits + self.prior.hidden.from_units(view.logits(self.prior.hidden.hidden, window))
+            logits = logits + self.prior.hidden.logits_of_units(view.logits(self.prior.hidden.units, window))
         sure, answer = logits.float().softmax(1).max(1)
         inner = window.core.relative_to(window.stored)
         shift = torch.tensor([0, *(inner.start[p] for p in view.source.axes.space_positions)])
@@ -74,7 +74,7 @@ class UnlabeledPixels:
     def random(self, samples: Samples) -> Generator[None, None, Tensor]:
         """Return features ``(n, F)`` of random pixels in the tiles of the latest strokes; pauses before each tile."""
         numbers, turns = self.features.extractor.tiles_of(samples), samples.turn
-        latest = sorted(np.unique(numbers).tolist(), key=lambda n: (-int(turns[numbers == n].max()), n))[:TILES]
+        latest = sorted(np.unique(numbers).tolist(), key=lambda n: (-int(turns[numbers == n].max()), n))[:MAX_TILES]
         for number in latest:
             if number not in self._random:
                 yield
@@ -86,4 +86,4 @@ class UnlabeledPixels:
         window = self.features.tile(plan.at([int(i) for i in np.unravel_index(number, plan.counts)]))
         draw, core = np.random.default_rng(number), window.core
         at = np.column_stack([draw.integers(a, b, MAX_RANDOM) for a, b in zip(core.start, core.stop, strict=True)])
-        return gather(window.levels, self.features.extractor.tile_positions(at, window.stored))
+        return gather(window.levels, self.features.extractor.pixel_positions(at, window.stored))

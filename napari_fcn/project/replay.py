@@ -60,7 +60,7 @@ def resume(project: Project) -> dict[str, Any]:
     return {
         "settings": project.settings(),
         "history": _readable(project),
-        "recall": partial(restore_labels, project),
+        "load_samples": partial(restore_labels, project),
         "pins": [Pin(*made) for made in project.pins_as_made()],
         "reference": project.reference(),
     }
@@ -168,8 +168,8 @@ class _Replayer:
             rgb=record.rgb,
             spacing=record.spacing,
             history=history,
-            recall=partial(restore_labels, self.project),
-            pins=self._teaching.pins_as_made if self._teaching else (),
+            load_samples=partial(restore_labels, self.project),
+            pins=self._teaching.original_pins if self._teaching else (),
             reference=self._reference_after(entry["n"]),
         )
         yield from ()
@@ -207,7 +207,7 @@ class _Replayer:
             _run(self.teaching.set_classes(labels, tuple(self._classes["kept"])))
             self._classes = None
         elif facts["kind"] == "head":
-            put_off = list(self.teaching.commit_earlier())
+            put_off = list(self.teaching.commit_pending())
             _run(() if put_off else self.teaching.commit())
         made = self.teaching.history.present
         if made.number != facts["number"]:

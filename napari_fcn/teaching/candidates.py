@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from napari_fcn.learning.candidate import Candidate
-from napari_fcn.learning.finetune import FineTuner, seed_of
+from napari_fcn.learning.finetune import FineTuner, candidate_seed
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -37,9 +37,9 @@ class CandidateScheduler:
         What learns now, or has won and waits.
     """
 
-    weights: Mapping[str, Tensor]
-    last_evaluated_round: int
-    attempt: int = 0
+    start_weights: Mapping[str, Tensor]
+    last_finished_turn: int
+    n_attempts: int = 0
     current: Candidate | None = None
 
     @property
@@ -48,62 +48,64 @@ class CandidateScheduler:
         return self.current if self.current is not None and self.current.winner is not None else None
 
     @property
-    def steps(self) -> int:
+    def steps_done(self) -> int:
         """Steps that the candidate has learnt."""
         return self.current.tuner.steps_done if self.current else 0
 
-    def next_evaluation(self, every: int) -> int:
+    def next_evaluation_step(self, interval: int) -> int:
         """Return after how many steps the candidate is judged next."""
-        return ((self.current.n_evaluations if self.current else 0) + 1) * every
+        return ((self.current.n_evaluations if self.current else 0) + 1) * interval
 
     def is_due(self, samples: Samples, turn: int, settings: TeachSettings) -> bool:
         """Whether a candidate could learn something and be examined."""
         candidate = self.current
         if settings.network == "off" or settings.keep == 1:
             return False
-        if candidate is None and (self.last_evaluated_round >= turn or self.attempt >= settings.attempts):
+        if candidate is None and (self.last_finished_turn >= turn or self.n_attempts >= settings.attempts):
             return False
         if self.winner is not None:
             return False  # it waits for the user
-        early = samples.turn < (candidate.since if candidate else turn)
-        return bool((~early).any()) and len(np.unique(samples.label[early])) > 1
+        early = samples.turn < (candidate.first_test_turn if candidate else turn)
+        return bool((~early).any()) and len(np.unique(samples.class_index[early])) > 1
 
     def run_steps(
-        self, pupil: InteractiveModel, samples: Samples, turn: int, settings: TeachSettings, steps: int
+        self, model: InteractiveModel, samples: Samples, turn: int, settings: TeachSettings, total_steps: int
     ) -> Iterator[Heartbeat | StepDone]:
         """Let a candidate learn until so many steps are done in all; without one, a copy of a pupil becomes it.
 
         Left before its first step is done, it is forgotten: it has learnt nothing.
         """
         if self.current is None:
-            straight = pupil.clone()
+            straight = model.clone()
             straight.fit_quick(samples, settings.keep, settings.seed)
-            seed = seed_of(settings.seed, turn, self.attempt)
-            self.current = Candidate(FineTuner(straight.net, straight.extractor, self.weights, settings, seed), turn)
+            seed = candidate_seed(settings.seed, turn, self.n_attempts)
+            self.current = Candidate(
+                FineTuner(straight.net, straight.extractor, self.start_weights, settings, seed), turn
+            )
         tuner = self.current.tuner
         try:
-            yield from tuner.steps(self.current.training_samples(samples), steps)
+            yield from tuner.run_until(self.current.training_samples(samples), total_steps)
         finally:
             if not tuner.steps_done:
                 self.current = None
 
     def start_round(self, samples: Samples) -> None:
         """Go on with other strokes."""
-        self.attempt = 0
+        self.n_attempts = 0
         if self.current is not None and self.current.has_no_training_samples(samples):
             self.current = None
 
-    def close(self, turn: int) -> None:
+    def finish_turn(self, turn: int) -> None:
         """Be done with the candidate and the strokes of this turn."""
-        self.current, self.last_evaluated_round = None, turn
-        self.attempt += 1
+        self.current, self.last_finished_turn = None, turn
+        self.n_attempts += 1
 
-    def discard(self, turn: int, attempts: int) -> None:
+    def discard_if_exhausted(self, turn: int, max_evaluations: int) -> None:
         """Be done with a candidate that did not win, after so many judgements."""
-        if self.current is not None and self.current.winner is None and self.current.n_evaluations >= attempts:
-            self.close(turn)
+        if self.current is not None and self.current.winner is None and self.current.n_evaluations >= max_evaluations:
+            self.finish_turn(turn)
 
     def promote(self) -> None:
         """Be done with the candidate, for it is in use now."""
         self.current = None
-        self.attempt += 1
+        self.n_attempts += 1

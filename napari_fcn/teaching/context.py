@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from napari_fcn.models.normalise import Scaling
     from napari_fcn.settings import TeachSettings
 
-SHARE = 0.25  # of the free memory, for features
+MEMORY_FRACTION = 0.25  # of the free memory, for features
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -54,7 +54,7 @@ class TeachingContext:
     source: ImageSource
     scaling: Scaling
     start: Checkpoint
-    parent: str
+    parent_hash: str
     device: torch.device
     axis_notes: tuple[str, ...] = ()
 
@@ -86,7 +86,7 @@ class TeachingContext:
             for part in (model, start_with_classes(self.start, model.info))
         )
         view = FeatureExtractor(self.source, self.scaling, theoretical(spec), spec.multiple, self.device)
-        return InteractiveModel(net, view, budget(memory, self.device), head.read_head(before), reference)  # type: ignore[arg-type]
+        return InteractiveModel(net, view, feature_budget(memory, self.device), head.read_head(before), reference)  # type: ignore[arg-type]
 
 
 def bind_to_teach(
@@ -119,10 +119,10 @@ def open_source(image: Any, model: Checkpoint | None, bound: Binding, settings: 
     return ImageSource.open(image, bound.axes, channels, reading, bound.rgb)
 
 
-def budget(memory: float | None, device: torch.device) -> int:
+def feature_budget(memory: float | None, device: torch.device) -> int:
     """Return the memory for features in bytes: so many GiB, or a share of what is free."""
     if memory is not None:
         return int(memory * 2**30)
     if device.type == "cuda":
-        return int(torch.cuda.mem_get_info(device)[0] * SHARE)
-    return int(psutil.virtual_memory().available * SHARE)
+        return int(torch.cuda.mem_get_info(device)[0] * MEMORY_FRACTION)
+    return int(psutil.virtual_memory().available * MEMORY_FRACTION)

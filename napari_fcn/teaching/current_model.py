@@ -79,7 +79,7 @@ class CurrentModel:
     _predicted: Region | None = None  # the last region that shows what the model answers now
 
     @property
-    def names(self) -> list[str]:
+    def class_names(self) -> list[str]:
         """Of the classes."""
         return [label.name for label in self.info.classes]
 
@@ -93,9 +93,9 @@ class CurrentModel:
         """What a commit would keep now."""
         return ModelSnapshot(self.checkpoint, self.samples, self.turn, self.strokes)
 
-    def replace_with(self, pupil: InteractiveModel, info: ModelInfo) -> None:
+    def replace_with(self, model: InteractiveModel, info: ModelInfo) -> None:
         """Put other weights into use, whose head has settled."""
-        self.model, self.info = pupil, info
+        self.model, self.info = model, info
         self.is_converged = True
         self._predicted = None
 
@@ -119,7 +119,7 @@ class CurrentModel:
             yield StrokesScored(self.turn, marks.accuracy)
         painted = self.samples.counts(len(self.info.classes))
         yield HeadFitted(
-            self.turn, painted, time.monotonic() - start, suggestions.class_balance_advice(painted, self.names)
+            self.turn, painted, time.monotonic() - start, suggestions.class_balance_advice(painted, self.class_names)
         )
 
     def fit_full_head(self, settings: TeachSettings) -> Iterator[Heartbeat]:

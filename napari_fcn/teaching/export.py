@@ -18,7 +18,11 @@ if TYPE_CHECKING:
 
 
 def export(
-    context: TeachingContext, pupil: InteractiveModel, model: Checkpoint, turns: int, commits: Sequence[dict[str, Any]]
+    context: TeachingContext,
+    model: InteractiveModel,
+    checkpoint: Checkpoint,
+    turns: int,
+    commits: Sequence[dict[str, Any]],
 ) -> Checkpoint:
     """Return a model with its card.
 
@@ -38,8 +42,9 @@ def export(
     before = context.card
     name = before.name or "a model"
     limits = "Taught on one image: on others it may do worse than before."
-    if model.info.spec.original:
-        limits += f" The head of {name} is kept (option head: original) and {_kept(context, pupil, model)}."
+    if checkpoint.info.spec.original:
+        agreement = _agreement_sentence(context, model, checkpoint)
+        limits += f" The head of {name} is kept (option head: original) and {agreement}."
     card = replace(
         before,
         name=f"{name} taught",
@@ -47,29 +52,30 @@ def export(
         limits=limits,
         scores={},
         recipe="",
-        parent=context.parent,
+        parent=context.parent_hash,
         commits=tuple(commits),
     )
-    return Checkpoint(replace(model.info, card=card), model.weights)
+    return Checkpoint(replace(checkpoint.info, card=card), checkpoint.weights)
 
 
-def _kept(ground: TeachingContext, pupil: InteractiveModel, model: Checkpoint) -> str:
+def _agreement_sentence(context: TeachingContext, model: InteractiveModel, checkpoint: Checkpoint) -> str:
     """Return in words how far the original head still answers as it did, and how well it did."""
-    dice = ground.card.scores.get("dice")
-    score = "" if dice is None else f"Dice {dice:.3f} on the validation images of {ground.card.name}"
-    now, then = model.original().weights, ground.start.original().weights
+    dice = context.card.scores.get("dice")
+    score = "" if dice is None else f"Dice {dice:.3f} on the validation images of {context.card.name}"
+    now, then = checkpoint.original().weights, context.start.original().weights
     if all(torch.equal(now[name], value) for name, value in then.items()):
         return f"answers exactly as before{score and f': {score}'}"
-    same = f"answers {agreement(ground, pupil, model):.1%} of the pixels looked at on this image as before"
+    share = original_head_agreement(context, model, checkpoint)
+    same = f"answers {share:.1%} of the pixels looked at on this image as before"
     return f"{same}{score and f'; before it was taught: {score}'}"
 
 
-def agreement(ground: TeachingContext, pupil: InteractiveModel, model: Checkpoint) -> float:
+def original_head_agreement(context: TeachingContext, model: InteractiveModel, checkpoint: Checkpoint) -> float:
     """Return the share of a tile in which the original heads of a model and of the one at the start agree."""
-    tile = pupil.reference_tile
+    tile = model.reference_tile
     answers = []
-    for one in (model, ground.start):
-        net = devices.place(one.original().net(), one.info.spec.ndim, ground.device)
-        with torch.inference_mode(), devices.full_float32(ground.device):
-            answers.append(net(pupil.extractor.read(tile.read)).argmax(1))
+    for one in (checkpoint, context.start):
+        net = devices.place(one.original().net(), one.info.spec.ndim, context.device)
+        with torch.inference_mode(), devices.full_float32(context.device):
+            answers.append(net(model.extractor.read(tile.read)).argmax(1))
     return float((answers[0] == answers[1]).float().mean())

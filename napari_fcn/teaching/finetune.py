@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from napari_fcn.geometry import Axes
     from napari_fcn.models.binding import Binding, NetworkShape
 
-NEW = "new:"
+NEW_PREFIX = "new:"
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,30 +90,32 @@ def initial_model(
     """
     if isinstance(model, Checkpoint):
         return model
-    if not str(model).startswith(NEW):
+    if not str(model).startswith(NEW_PREFIX):
         return Checkpoint.load(zoo.path_of(model))
-    words = words_of(str(model)[len(NEW) :])
+    words = words_of(str(model)[len(NEW_PREFIX) :])
     if words["family"] == "filters":
         if len(words) > 1:
-            raise FcnError(f"{model} was asked for; filters alone have no values to choose. Leave it at {NEW}filters.")
+            raise FcnError(
+                f"{model} was asked for; filters alone have no values to choose. Leave it at {NEW_PREFIX}filters."
+            )
         return filters_only(len(shape), channels, spacing=spacing)
-    spec = fitting_spec(str(model)[len(NEW) :], spacing, shape, channels)
+    spec = fitting_spec(str(model)[len(NEW_PREFIX) :], spacing, shape, channels)
     return new_model(spec, TWO_CLASSES, spacing[-spec.ndim :], seed)
 
 
-def network_of(model: str | Checkpoint, shape: Sequence[int], names: Sequence[str] = ()) -> NetworkShape:
+def network_shape(model: str | Checkpoint, shape: Sequence[int], names: Sequence[str] = ()) -> NetworkShape:
     """Return how a model reads images, or how a new network reads the image for which it is made."""
     if isinstance(model, Checkpoint):
         return model.info.spec
-    words = words_of(model[len(NEW) :])
+    words = words_of(model[len(NEW_PREFIX) :])
     return new_network(words["family"], shape, names, words.get("ndim"), words.get("time"))
 
 
-def with_class_names(labels: npt.NDArray[np.uint8], known: Sequence[ClassLabel]) -> tuple[ClassLabel, ...]:
+def add_missing_classes(labels: npt.NDArray[np.uint8], classes: Sequence[ClassLabel]) -> tuple[ClassLabel, ...]:
     """Return the classes of a model and as many more as the labels need."""
-    count = max(int(labels.max(initial=0)), len(known), 2)
-    more = (ClassLabel(f"class {k}", PALETTE[1 + (k - 1) % (len(PALETTE) - 1)]) for k in range(len(known), count))
-    return (*known, *more)
+    count = max(int(labels.max(initial=0)), len(classes), 2)
+    more = (ClassLabel(f"class {k}", PALETTE[1 + (k - 1) % (len(PALETTE) - 1)]) for k in range(len(classes), count))
+    return (*classes, *more)
 
 
 def finetune(
@@ -161,11 +163,13 @@ def finetune(
     elif limit.seconds is not None:
         settings = replace(settings, attempts=10**6)
     bound, labels = bind_array(np.shape(image), model.info.spec, axes, rgb), np.asarray(labels)
-    painted = encodings.read_strokes(labels, bound.axes.image_shape(np.shape(image)), _known(model), label_values)
-    classes = with_class_names(painted, model.info.classes)
+    painted = encodings.read_strokes(
+        labels, bound.axes.image_shape(np.shape(image)), _n_known_classes(model), label_values
+    )
+    classes = add_missing_classes(painted, model.info.classes)
     teaching = Teaching(image, model, bound, settings, classes, spacing=spacing)
     need_numbers(teaching.source.sample())
-    yield _found(labels, painted, classes)
+    yield _labels_found(labels, painted, classes)
     early, every = split_strokes(painted)
     steps, loss = 0, None
     nowhere = Region((0,) * painted.ndim, (1,) * painted.ndim)
@@ -183,14 +187,16 @@ def finetune(
     yield FinetuneResult(teaching.checkpoint(), steps, time.monotonic() - start, loss)
 
 
-def _known(model: Checkpoint) -> int:
+def _n_known_classes(model: Checkpoint) -> int:
     """Return how many classes a model can tell apart before it is taught: none with random weights or filters alone."""
     info = model.info
     is_new = info.spec.head == "levels" and not info.spec.original and not info.card.commits
     return 0 if is_new else len(info.classes)
 
 
-def _found(labels: npt.NDArray[Any], painted: npt.NDArray[np.uint8], classes: Sequence[ClassLabel]) -> LabelsFound:
+def _labels_found(
+    labels: npt.NDArray[Any], painted: npt.NDArray[np.uint8], classes: Sequence[ClassLabel]
+) -> LabelsFound:
     """Return what is annotated, before anything is learnt from it."""
     pixels = np.bincount(painted.ravel(), minlength=len(classes) + 1)
     nothing = int(np.isnan(labels).sum()) if labels.dtype.kind == "f" else 0

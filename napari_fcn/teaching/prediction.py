@@ -11,7 +11,7 @@ from napari_fcn.geometry import Region
 from napari_fcn.learning import suggestions
 from napari_fcn.learning.cancellation import with_heartbeat
 
-AT_ONCE = 64  # tiles whose features are known are answered in a few tenths of a second
+MAX_TILES_AT_ONCE = 64  # tiles whose features are known are answered in a few tenths of a second
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -20,59 +20,59 @@ if TYPE_CHECKING:
     from napari_fcn.learning.interactive_model import InteractiveModel
 
 
-def predict_tiles(pupil: InteractiveModel, region: Region) -> Iterator[Heartbeat | TileDone]:
+def predict_tiles(model: InteractiveModel, region: Region) -> Iterator[Heartbeat | TileDone]:
     """Yield the answer for a region, tile by tile: where features are known first, then outward from the focus."""
-    known, focus = pupil.features.tiles, pupil.features.focus or region.middle
+    known, focus = model.features.tiles, model.features.focus or region.middle
     order = [
-        (tile.core not in known, tile.core.distance(focus), tile) for tile in pupil.extractor.plan.touching(region)
+        (tile.core not in known, tile.core.distance(focus), tile) for tile in model.extractor.plan.touching(region)
     ]
     tiles = [tile for *_, tile in sorted(order, key=lambda entry: entry[:2])]
     for done, tile in enumerate(tiles, start=1):
-        yield from with_heartbeat("show", pupil.compute_tile(tile))
+        yield from with_heartbeat("show", model.compute_tile(tile))
         part = tile.core.intersection(region)
-        yield TileDone(part, pupil.probabilities(part), done, len(tiles))
+        yield TileDone(part, model.probabilities(part), done, len(tiles))
 
 
-def predict_cached(pupil: InteractiveModel, region: Region) -> Iterator[Heartbeat | TileDone]:
+def predict_cached(model: InteractiveModel, region: Region) -> Iterator[Heartbeat | TileDone]:
     """Yield the answer for a region at once if that is done soon, so that it is drawn once; else tile by tile."""
-    known = [tile.core in pupil.features.tiles for tile in pupil.extractor.plan.touching(region)]
-    if all(known) and len(known) <= AT_ONCE:
-        probabilities = yield from with_heartbeat("show", pupil.predict(region))
+    known = [tile.core in model.features.tiles for tile in model.extractor.plan.touching(region)]
+    if all(known) and len(known) <= MAX_TILES_AT_ONCE:
+        probabilities = yield from with_heartbeat("show", model.predict(region))
         yield TileDone(region, probabilities, 1, 1)
     else:
-        yield from predict_tiles(pupil, region)
+        yield from predict_tiles(model, region)
 
 
-def prefetch_around(pupil: InteractiveModel, region: Region) -> Iterator[Heartbeat]:
+def prefetch_around(model: InteractiveModel, region: Region) -> Iterator[Heartbeat]:
     """Compute the features around a region, nearest first, while there is room in memory; yield after each tile.
 
     Around: half its length farther along each side, and one plane of an axis of which it shows only one.
     """
-    around = region.grow([max(1, n // 2) for n in region.shape]).clip(pupil.extractor.source.shape)
-    if len(list(pupil.extractor.plan.touching(region))) > AT_ONCE:
+    around = region.grow([max(1, n // 2) for n in region.shape]).clip(model.extractor.source.shape)
+    if len(list(model.extractor.plan.touching(region))) > MAX_TILES_AT_ONCE:
         return  # there is enough to do with what is seen
-    for tile in sorted(pupil.extractor.plan.touching(around), key=lambda tile: tile.core.distance(region.middle)):
-        if not pupil.features.has_room:
+    for tile in sorted(model.extractor.plan.touching(around), key=lambda tile: tile.core.distance(region.middle)):
+        if not model.features.has_room:
             return
-        if tile.core not in pupil.features.tiles:
-            yield from with_heartbeat("look ahead", pupil.compute_tile(tile))
+        if tile.core not in model.features.tiles:
+            yield from with_heartbeat("look ahead", model.compute_tile(tile))
             yield Heartbeat("look ahead")
 
 
-def predict_uncertainty(pupil: InteractiveModel, region: Region) -> Iterator[UncertaintyDone]:
+def predict_uncertainty(model: InteractiveModel, region: Region) -> Iterator[UncertaintyDone]:
     """Yield how unsure a pupil is, for each tile of a region: the entropy of its answer."""
-    for tile in pupil.extractor.plan.touching(region):
+    for tile in model.extractor.plan.touching(region):
         part = tile.core.intersection(region)
-        yield UncertaintyDone(part, suggestions.entropy(pupil.probabilities(part)))
+        yield UncertaintyDone(part, suggestions.entropy(model.probabilities(part)))
 
 
-def suggest_region(pupil: InteractiveModel, samples: Samples, region: Region) -> Iterator[RegionSuggested]:
+def suggest_region(model: InteractiveModel, samples: Samples, region: Region) -> Iterator[RegionSuggested]:
     """Yield the most uncertain place of a region that no stroke has within its receptive field."""
-    axes, field, shape = pupil.extractor.source.axes, pupil.extractor.field, pupil.extractor.source.shape
+    axes, field, shape = model.extractor.source.axes, model.extractor.field, model.extractor.source.shape
     space = axes.space_positions
     best = RegionSuggested(Region(region.start, region.start), region.start, 0.0)
-    for part in predict_uncertainty(pupil, region):
-        free = suggestions.unlabeled_maxima(part.region, samples, field, space)
+    for part in predict_uncertainty(model, region):
+        free = suggestions.unreached_pixels(part.region, samples, field, space)
         values = np.where(free, suggestions.smooth(part.values, space), -1)
         at = np.unravel_index(int(values.argmax()), values.shape)
         if values[at] > best.uncertainty:

@@ -15,7 +15,7 @@ from napari_fcn.events import ComparisonTile, HeadFitted, HeadRefined, TileDone
 from napari_fcn.inference.device import pick_device
 from napari_fcn.learning.cancellation import with_heartbeat as with_pauses
 from napari_fcn.learning.history import History
-from napari_fcn.learning.pins import GONE, Pin, remap_pins, remove_pin, to_new_indices
+from napari_fcn.learning.pins import REMOVED, Pin, remap_pins, remove_pin, to_new_indices
 from napari_fcn.models.adapt import filters_only, make_teachable, with_classes
 from napari_fcn.settings import TeachSettings
 from napari_fcn.teaching import prediction
@@ -74,7 +74,7 @@ class Teaching:
         Commits of an earlier session; the present one is gone on with.
     record : callable, optional
         Called with a kind and facts for all that a replay must know.
-    recall : callable, optional
+    load_samples : callable, optional
         Returns the samples of a commit of an earlier session.
     pins : iterable of Pin
         Those of an earlier session.
@@ -101,7 +101,7 @@ class Teaching:
         spacing: tuple[float, ...] = (),
         history: History | None = None,
         record: Callable[..., object] | None = None,
-        recall: Callable[[int], Samples] | None = None,
+        load_samples: Callable[[int], Samples] | None = None,
         pins: Iterable[Pin] = (),
         reference: tuple[int, ...] = (),
     ) -> None:
@@ -115,13 +115,13 @@ class Teaching:
         start, present = self._create_model(checkpoint, classes, spacing), self.history.present
         scaling = start.info.normaliser.fit(self.source.sample())
         self._context = TeachingContext(self.source, scaling, start, checkpoint.hash, self.device, bound.notes)
-        self._record, at = record or _ignore, present.number
-        self.pins_as_made = tuple(replace(pin, commit=at) if pin.commit is None else pin for pin in pins)
-        self._label_history = LabelHistory(self.source.shape, recall)
+        self._record, at = record or _record_nothing, present.number
+        self.original_pins = tuple(replace(pin, commit=at) if pin.commit is None else pin for pin in pins)
+        self._label_history = LabelHistory(self.source.shape, load_samples)
         pixel = reference or tuple(n // 2 for n in self.source.shape)
         self._current = CurrentModel(self._label_history.samples_at(present), present.turn, present.strokes, pixel)
         self._candidates = CandidateScheduler(start.weights, present.turn)
-        self._uncommitted: ModelSnapshot | None = None  # a fit whose commit was put off: new strokes do not wait
+        self._pending: ModelSnapshot | None = None  # a fit whose commit was put off: new strokes do not wait
         self._install(self.history.checkpoint(present.number))
         threads, number = torch.get_num_threads(), present.number
         self._record("open", settings=asdict(self.settings), threads=threads, present=number)
@@ -176,7 +176,7 @@ class Teaching:
     def pins(self) -> tuple[Pin, ...]:
         """Regions that must stay as they are, numbered as the classes are now."""
         now, table = self.history.present.number, self.history.class_mapping
-        return tuple(pin for made in self.pins_as_made for pin in remap_pins([made], table(made.commit or 0, now)))
+        return tuple(pin for made in self.original_pins for pin in remap_pins([made], table(made.commit or 0, now)))
 
     @property
     def turn(self) -> int:
@@ -236,7 +236,7 @@ class Teaching:
         if not samples.equals(self.samples):
             yield from self._fit_head(samples, view, strokes)
         yield from self.predict(view)
-        yield from self.commit_earlier()
+        yield from self.commit_pending()
         yield from self.fit_full_head()
         yield from self.predict(view)
         yield from self.commit()
@@ -272,30 +272,30 @@ class Teaching:
     ) -> Iterator[HistoryChanged | StrokesScored | HeadFitted]:
         accepted, trials = self._current, self._candidates
         if accepted.is_uncommitted:
-            yield from self.commit_earlier()
-            self._uncommitted, accepted.is_uncommitted = accepted.snapshot, False
+            yield from self.commit_pending()
+            self._pending, accepted.is_uncommitted = accepted.snapshot, False
         accepted.start_round(samples, view, strokes)
-        self._record("turn", turn=self.turn, strokes=strokes, reference=accepted.reference, steps=trials.steps)
+        self._record("turn", turn=self.turn, strokes=strokes, reference=accepted.reference, steps=trials.steps_done)
         trials.start_round(self.samples)
         for event in accepted.fit_head(self.settings):
             yield replace(event, notes=(*event.notes, *self._context.notes)) if isinstance(event, HeadFitted) else event
 
     def commit(self) -> Iterator[HistoryChanged]:
         """Keep the head as it is now, if there is no commit with it yet, after what it was before."""
-        yield from self.commit_earlier()
+        yield from self.commit_pending()
         if self._current.is_uncommitted:
             self._current.is_uncommitted = False
             yield self._commit("head", {}, self._current.snapshot)
 
-    def commit_earlier(self) -> Iterator[HistoryChanged]:
+    def commit_pending(self) -> Iterator[HistoryChanged]:
         """Keep the head as it was before the latest strokes, if that was put off."""
-        if self._uncommitted is not None:
-            known, self._uncommitted = self._uncommitted, None
+        if self._pending is not None:
+            known, self._pending = self._pending, None
             yield self._commit("head", {}, known)
 
-    def _commit(self, kind: str, scores: dict[str, float], known: ModelSnapshot) -> HistoryChanged:
-        commit = self.history.add(kind, known.turn, known.strokes, known.model, scores)
-        self._label_history.record(commit, known.samples)
+    def _commit(self, kind: str, scores: dict[str, float], snapshot: ModelSnapshot) -> HistoryChanged:
+        commit = self.history.add(kind, snapshot.turn, snapshot.strokes, snapshot.model, scores)
+        self._label_history.record(commit, snapshot.samples)
         self._record("commit", commit=asdict(commit))
         return self.history.event()
 
@@ -305,7 +305,7 @@ class Teaching:
         """Let a candidate learn and judge it, again and again until nothing more is to be hoped for."""
         yield from self._accept_automatically(view)
         while self.model.net.trunk is not None and self._candidates.is_due(self.samples, self.turn, self.settings):
-            yield from self.finetune(self._candidates.next_evaluation(self.settings.judge_every))
+            yield from self.finetune(self._candidates.next_evaluation_step(self.settings.judge_every))
             yield from self.evaluate(view)
             yield from self._accept_automatically(view)
 
@@ -328,7 +328,7 @@ class Teaching:
         learn = (self.settings.keep, self.settings.seed)
         told = yield from candidate.evaluate(self.model, self.samples, learn, self.pins, view)
         self._record("judge", turn=self.turn, steps=candidate.tuner.steps_done)
-        self._candidates.discard(self.turn, self.settings.attempts)
+        self._candidates.discard_if_exhausted(self.turn, self.settings.attempts)
         yield told
 
     def accept(self) -> Iterator[Heartbeat | HistoryChanged]:
@@ -346,7 +346,7 @@ class Teaching:
 
     def reject(self) -> None:
         """Drop the candidate that waits."""
-        self._candidates.close(self.turn)
+        self._candidates.finish_turn(self.turn)
         self._record("reject", turn=self.turn)
 
     # Going back, classes, pins
@@ -376,7 +376,7 @@ class Teaching:
         accepted = self._current
         self._install(self.history.checkpoint(commit.number))
         accepted.samples, accepted.strokes = self._label_history.samples_at(commit), commit.strokes
-        accepted.turn = self._candidates.last_evaluated_round = max(self.turn, commit.turn)
+        accepted.turn = self._candidates.last_finished_turn = max(self.turn, commit.turn)
         self._record("present", number=commit.number)
         yield self.history.event(is_restored=True)
 
@@ -386,7 +386,9 @@ class Teaching:
         self._record("rename", number=number, name=name)
         yield self.history.event()
 
-    def set_classes(self, classes: tuple[ClassLabel, ...], kept: tuple[int | None, ...]) -> Iterator[HistoryChanged]:
+    def set_classes(
+        self, classes: tuple[ClassLabel, ...], old_indices: tuple[int | None, ...]
+    ) -> Iterator[HistoryChanged]:
         """Add, remove, rename, recolour or reorder the classes.
 
         Parameters
@@ -398,13 +400,13 @@ class Teaching:
             owns the corrections renumbers the others.
         """
         yield from self.commit()
-        self._install(with_classes(self._current.checkpoint, classes, kept))
-        table = to_new_indices(kept)
-        label = table[self.samples.label]
-        self._current.samples = replace(self.samples, label=label).select(label != GONE)
-        self._record("classes", classes=[asdict(label) for label in classes], kept=kept)
+        self._install(with_classes(self._current.checkpoint, classes, old_indices))
+        table = to_new_indices(old_indices)
+        label = table[self.samples.class_index]
+        self._current.samples = replace(self.samples, class_index=label).select(label != REMOVED)
+        self._record("classes", classes=[asdict(label) for label in classes], kept=old_indices)
         changed = self._commit("classes", {}, self._current.snapshot)
-        self.history.record_class_change(kept)
+        self.history.record_class_change(old_indices)
         yield changed
 
     def pin(self, region: Region, name: str) -> None:
@@ -419,12 +421,12 @@ class Teaching:
         if region.is_empty:
             raise ImageError("The region to pin lies outside the image. Move the view onto the image.")
         pinned = Pin(name, region, self.model.classes(region), self.history.present.number)
-        self.pins_as_made = (*remove_pin(self.pins_as_made, name), pinned)
+        self.original_pins = (*remove_pin(self.original_pins, name), pinned)
         self._record("pin", name=name, region=region, classes=pinned.classes)
 
     def unpin(self, name: str) -> None:
         """Let a region change again."""
-        self.pins_as_made = remove_pin(self.pins_as_made, name)
+        self.original_pins = remove_pin(self.original_pins, name)
         self._record("unpin", name=name)
 
     # Looking
@@ -449,5 +451,5 @@ class Teaching:
         yield from prediction.suggest_region(self.model, self.samples, view.clip(self.source.shape))
 
 
-def _ignore(kind: str, **facts: object) -> None:
+def _record_nothing(kind: str, **facts: object) -> None:
     """Record nothing."""

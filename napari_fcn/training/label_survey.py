@@ -10,7 +10,14 @@ import numpy as np
 from napari_fcn.errors import ImageError, ModelError
 from napari_fcn.events import LabelsFound
 from napari_fcn.learning import labels as encodings
-from napari_fcn.learning.labels import IGNORE, MAX_LISTED, are_classes, format_values, mean_components, values_advice
+from napari_fcn.learning.labels import (
+    IGNORE,
+    MAX_LISTED_VALUES,
+    are_classes,
+    format_values,
+    mean_components,
+    values_advice,
+)
 from napari_fcn.training.targets import CLASSES, TARGETS
 
 if TYPE_CHECKING:
@@ -95,7 +102,7 @@ def _plainly(classes: Sequence[str], settings: TrainSettings) -> list[tuple[str,
 
 def _check_meaning(split: str, labels: Sequence[npt.NDArray[np.generic]], target: str) -> list[str]:
     """Raise if labels look like a mask or as made for another target; return what to know of those of one number."""
-    values = list(encodings.count(labels))
+    values = list(encodings.count_values(labels))
     given = f"The {split} labels hold {format_values(values)} only"
     if target == "classes":
         if IGNORE in values and len(values) == 2:
@@ -154,7 +161,7 @@ def _too_many(present: Sequence[int], target: str, classes: int) -> str:
     found = f"The labels teach {present[-1] + 1} classes; the network has {classes}."
     if target != "classes":
         return f"{found} Give it classes={present[-1] + 1}, or choose another target than {target!r}."
-    if len(present) <= present[-1] and len(present) <= MAX_LISTED:
+    if len(present) <= present[-1] and len(present) <= MAX_LISTED_VALUES:
         return f"{found} The label values are {format_values(present)}. {values_advice(present)}"
     return f"{found} Give it classes={present[-1] + 1}; if they are numbered objects, choose --target objects."
 
@@ -173,7 +180,7 @@ def _without_labels(split: str, images: Sequence[Labelled], counts: Sequence[npt
     empty = [image.name for image, one in zip(images, counts, strict=True) if not one[:IGNORE].any()]
     if not empty:
         return []
-    names = ", ".join(empty[:MAX_LISTED]) + (", …" if len(empty) > MAX_LISTED else "")
+    names = ", ".join(empty[:MAX_LISTED_VALUES]) + (", …" if len(empty) > MAX_LISTED_VALUES else "")
     ends = "nothing is learnt from it" if split == "training" else "it is not scored"
     return [f"No labelled pixel: {names}; {ends}."]
 

@@ -96,7 +96,7 @@ class FakeTeaching:
         spacing: tuple[float, ...] = (),
         history: Any = None,
         record: Any = None,
-        recall: Any = None,
+        load_samples: Any = None,
         pins: Any = (),
         reference: tuple[int, ...] = (),
     ) -> None:
@@ -147,7 +147,7 @@ class FakeTeaching:
             type(self).gate.wait(60)
         if type(self).error is not None:
             raise type(self).error
-        if samples.shape != self.image.shape or (len(samples) and samples.label.max() >= len(self.classes)):
+        if samples.shape != self.image.shape or (len(samples) and samples.class_index.max() >= len(self.classes)):
             raise ImageError("these corrections do not fit")
         if not samples.equals(self.samples):
             yield from self._answer(samples, strokes)
@@ -157,12 +157,12 @@ class FakeTeaching:
     def _answer(self, samples: Samples, strokes: int) -> Iterator[Any]:
         self.turn += 1
         earlier, self.samples = self.samples, samples
-        values = self.image.ravel()[samples.index]
+        values = self.image.ravel()[samples.pixel_index]
         means = [
-            values[samples.label == k].mean() if (samples.label == k).any() else np.nan
+            values[samples.class_index == k].mean() if (samples.class_index == k).any() else np.nan
             for k in range(len(self.classes))
         ]
-        right = float((self._classes_of(values, self.state) == samples.label).mean()) if len(earlier) else 0.5
+        right = float((self._classes_of(values, self.state) == samples.class_index).mean()) if len(earlier) else 0.5
         yield StrokesScored(self.turn, right)
         self.state = replace(self.state, means=np.array(means), samples=samples)
         self.shown.clear()
@@ -264,17 +264,17 @@ class FakeTeaching:
         self.history.commits[number] = replace(self.history.commits[number], name=name)
         yield self.history.event()
 
-    def set_classes(self, classes: tuple[ClassLabel, ...], kept: tuple[int | None, ...]) -> Iterator[Any]:
-        means = np.array([np.nan if old is None else self.state.means[old] for old in kept])
+    def set_classes(self, classes: tuple[ClassLabel, ...], old_indices: tuple[int | None, ...]) -> Iterator[Any]:
+        means = np.array([np.nan if old is None else self.state.means[old] for old in old_indices])
         table = np.full(256, 255, np.uint8)
-        for new, old in enumerate(kept):
+        for new, old in enumerate(old_indices):
             if old is not None:
                 table[old] = new
-        label = table[self.samples.label]
-        self.samples = replace(self.samples, label=label).select(label != 255)
+        label = table[self.samples.class_index]
+        self.samples = replace(self.samples, class_index=label).select(label != 255)
         self.state = replace(self.state, means=means, samples=self.samples, classes=classes)
         self._commit("classes", self.turn, 0, self.state)
-        self.record("classes", classes=[{"name": c.name, "colour": c.colour} for c in classes], kept=kept)
+        self.record("classes", classes=[{"name": c.name, "colour": c.colour} for c in classes], kept=old_indices)
         self.shown.clear()
         yield self.history.event()
 

@@ -104,7 +104,7 @@ def test_a_sheet_becomes_samples_of_places_where_nothing_was_painted_in_it(
 def test_samples_of_classes_that_are_not_there_are_left_out() -> None:
     sheet = LabelStore((4,))
     sheet.write(Stroke(Region((0,), (4,)), np.array([0, 1, 2, 9], np.uint8)))
-    assert sheet.samples(2).index.tolist() == [1, 2]
+    assert sheet.samples(2).pixel_index.tolist() == [1, 2]
 
 
 def test_renumbering_moves_removed_classes_to_nothing() -> None:
@@ -124,4 +124,4 @@ def test_a_sheet_knows_all_that_was_painted_stroke_by_stroke(data: st.DataObject
         sheet.write(stroke)
         found, expected = sheet.samples(255), Samples.from_labels(labels)
         assert found.equals(expected)
-        assert found.turn.shape == found.index.shape
+        assert found.turn.shape == found.pixel_index.shape

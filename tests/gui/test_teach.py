@@ -414,7 +414,7 @@ def test_the_part_that_is_painted_on_moves_with_the_camera(teach: TeachDock, mon
     teach.stroke(*((y - start[0], x - start[1]) for y, x in [(20, 100), (20, 104)]))
     assert teach.painted()[2] == teach.engine.samples.counts(2)[1] > 0
     assert teach.engine.samples.counts(2)[0] == painted
-    assert (teach.engine.samples.coordinates()[teach.engine.samples.label == 1][:, 1] > 90).all()
+    assert (teach.engine.samples.coordinates()[teach.engine.samples.class_index == 1][:, 1] > 90).all()
     teach.widget.controller.look_at(Change(Region((14, 14), (18, 24)), 40, 0, 1))
     teach.wait(lambda: lesson.canvas.window.start == (0, 0))
     assert teach.painted() == {1: painted}

@@ -99,7 +99,7 @@ class User:
 
         from napari_fcn.learning import distillation
 
-        distillation.TREES, distillation.STEPS, distillation.TAKEN = 10, 40, 20
+        distillation.N_TREES, distillation.N_STEPS, distillation.STEPS_PER_PAUSE = 10, 40, 20
         self.home = Path.home()
         self.viewer = napari.Viewer(show=True)
         self.viewer.window._qt_window.resize(1000, 500)  # software draws small windows faster

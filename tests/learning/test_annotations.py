@@ -19,7 +19,7 @@ LABELS = SHAPES.flatmap(lambda shape: arrays.arrays(np.uint8, shape, elements=st
 def painted(samples: Samples) -> Labels:
     """Return the labels that samples were read from."""
     labels = np.zeros(samples.shape, np.uint8)
-    labels.ravel()[samples.index] = samples.label.astype(int) + 1
+    labels.ravel()[samples.pixel_index] = samples.class_index.astype(int) + 1
     return labels
 
 
@@ -37,10 +37,10 @@ def with_regions(draw: st.DrawFn) -> tuple[Labels, list[Region]]:
 def test_samples_are_all_that_is_painted(labels: Labels) -> None:
     samples = Samples.from_labels(labels)
     assert np.array_equal(painted(samples), labels)
-    assert np.all(np.diff(samples.index) > 0)
+    assert np.all(np.diff(samples.pixel_index) > 0)
     assert len(samples) == np.count_nonzero(labels)
-    assert (samples.index.dtype, samples.label.dtype, samples.turn.dtype) == (np.int64, np.uint8, np.int32)
-    assert np.array_equal(labels[tuple(samples.coordinates().T)], samples.label + 1)
+    assert (samples.pixel_index.dtype, samples.class_index.dtype, samples.turn.dtype) == (np.int64, np.uint8, np.int32)
+    assert np.array_equal(labels[tuple(samples.coordinates().T)], samples.class_index + 1)
 
 
 @given(with_regions())
@@ -84,7 +84,7 @@ def test_each_pixel_is_dated_by_when_it_was_last_painted(first: Labels, second: 
         turns[now != canvas] = turn
         canvas = now
         samples = Samples.from_labels(canvas).with_turns(samples, turn)
-        assert np.array_equal(samples.turn, turns.ravel()[samples.index])
+        assert np.array_equal(samples.turn, turns.ravel()[samples.pixel_index])
 
 
 def test_what_did_not_change_is_the_same_whenever_it_was_painted() -> None:
@@ -125,9 +125,9 @@ def test_boxes_on_a_grid_hold_every_sample(labels: Labels, size: int) -> None:
 def test_the_first_strokes_are_a_part_of_all_and_each_class_is_examined(labels: Labels) -> None:
     early, every = split_strokes(labels)
     assert every.equals(Samples.from_labels(labels))
-    assert set(early.index) <= set(every.index)
-    late = every.select(~np.isin(every.index, early.index))
-    assert set(late.label) == set(every.label)
+    assert set(early.pixel_index) <= set(every.pixel_index)
+    late = every.select(~np.isin(every.pixel_index, early.pixel_index))
+    assert set(late.class_index) == set(every.class_index)
 
 
 def test_whole_strokes_are_left_for_the_examination() -> None:

@@ -98,7 +98,7 @@ def test_judging_leaves_the_accepted_network_as_it_is() -> None:
     samples = samples_of(SHAPE, 3)
     pupil.fit_quick(samples, *LEARN)
     before, answer = head.read_head(pupil.net), pupil.classes(whole(SHAPE))
-    run(candidate.tuner.steps(candidate.training_samples(samples), 3))
+    run(candidate.tuner.run_until(candidate.training_samples(samples), 3))
     judged(candidate.evaluate(pupil, samples, LEARN, (), whole(SHAPE)))
     assert torch.equal(head.read_head(pupil.net).linear.weight, before.linear.weight)
     assert np.array_equal(pupil.classes(whole(SHAPE)), answer)
@@ -123,7 +123,7 @@ def test_the_exam_is_nothing_that_the_heads_have_learnt(monkeypatch: pytest.Monk
     judged(candidate.evaluate(pupil, samples_of(SHAPE, 5), LEARN, (), whole(SHAPE)))
     assert len(asked) == 6  # for each network: the new strokes, and each half of them
     for last, samples in asked:
-        assert not set(samples.index) & set(learnt[last].index)
+        assert not set(samples.pixel_index) & set(learnt[last].pixel_index)
         assert len(samples)
 
 
@@ -131,7 +131,7 @@ def test_the_winner_knows_all_strokes(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("napari_fcn.learning.evaluation.decide", lambda marks, pins: (True, "yes"))
     pupil, candidate = pair()
     samples = samples_of(SHAPE, 3)
-    run(candidate.tuner.steps(candidate.training_samples(samples), 3))
+    run(candidate.tuner.run_until(candidate.training_samples(samples), 3))
     judged(candidate.evaluate(pupil, samples, LEARN, (), whole(SHAPE)))
     assert candidate.winner is not None
     assert torch.equal(candidate.winner.logits(samples).argmax(1), pupil.labels(samples))
@@ -158,14 +158,14 @@ def test_a_candidate_is_lost_with_what_it_learnt_from() -> None:
     samples = samples_of(SHAPE, 3)
     assert not candidate.has_no_training_samples(samples)
     assert candidate.has_no_training_samples(samples.select(samples.turn > 1))
-    assert candidate.has_no_training_samples(samples.select(samples.label == 0))
+    assert candidate.has_no_training_samples(samples.select(samples.class_index == 0))
 
 
 def test_an_examination_that_is_stopped_decides_nothing_and_goes_on_with_what_it_has_seen() -> None:
     pupil, candidate = pair()
     samples = samples_of(SHAPE, 4)
     pupil.fit_quick(samples, *LEARN)
-    run(candidate.tuner.steps(candidate.training_samples(samples), 2))
+    run(candidate.tuner.run_until(candidate.training_samples(samples), 2))
     before = head.read_head(pupil.net)
     stopped = candidate.evaluate(pupil, samples, LEARN, (), whole(SHAPE))
     for _ in range(4):
@@ -178,7 +178,7 @@ def test_an_examination_that_is_stopped_decides_nothing_and_goes_on_with_what_it
     judged(candidate.evaluate(pupil, samples, LEARN, (), whole(SHAPE)))
     assert candidate.snapshot is seen
     assert candidate.n_evaluations == 1
-    run(candidate.tuner.steps(candidate.training_samples(samples), 3))
+    run(candidate.tuner.run_until(candidate.training_samples(samples), 3))
     judged(candidate.evaluate(pupil, samples, LEARN, (), whole(SHAPE)))
     assert candidate.snapshot is not seen
 

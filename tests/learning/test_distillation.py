@@ -41,7 +41,7 @@ def lesson_of(rows: Tensor, label: Tensor) -> TrainingBatch:
 
 
 def test_it_learns_what_no_line_tells_and_answers_where_nothing_is_painted(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(distillation, "STEPS", 240)
+    monkeypatch.setattr(distillation, "N_STEPS", 240)
     rows, label = crossed(300, 0)
     free, truth = crossed(2000, 1)
     straight = blank(2, 3)
@@ -93,8 +93,8 @@ def test_the_same_samples_and_seed_give_the_same_bits() -> None:
 def test_it_pauses_while_trees_grow_and_while_units_learn() -> None:
     rows, label = crossed(60, 0)
     pauses, _ = ended(distill(lesson_of(rows, label), rows, blank(2, 3), 8, 1.0, 0))
-    growing = 2 * distillation.TREES + 1  # and one for what they vote
-    assert pauses == growing + 3 + distillation.STEPS // distillation.TAKEN
+    growing = 2 * distillation.N_TREES + 1  # and one for what they vote
+    assert pauses == growing + 3 + distillation.N_STEPS // distillation.STEPS_PER_PAUSE
 
 
 def test_half_of_the_trees_see_plain_features_alone() -> None:
@@ -106,7 +106,7 @@ def test_half_of_the_trees_see_plain_features_alone() -> None:
     def right(plain: int) -> float:
         lesson = TrainingBatch(crowd, label, torch.ones(200), plain)
         votes = 0
-        for view in distillation.feature_views(lesson):
+        for view in distillation.column_sets(lesson):
             steps = distillation._forest_probabilities(lesson, unseen, view, 2, 10, 0)
             while True:
                 try:

@@ -11,8 +11,8 @@ from hypothesis.extra import numpy as arrays
 from napari_fcn.events import PinScore
 from napari_fcn.learning.annotations import Samples
 from napari_fcn.learning.evaluation import (
-    LISTED,
-    SPECK,
+    MAX_CHANGES,
+    MIN_CHANGE_PIXELS,
     Scores,
     changed_regions,
     decide,
@@ -55,9 +55,9 @@ def test_one_stroke_that_is_sure_and_wrong_does_not_outweigh_all_others() -> Non
 def test_halves_are_apart_and_hold_all_classes(values: list[int]) -> None:
     samples = Samples.from_labels(np.array([v + 1 for v in values], np.uint8))
     first, second = split_halves(samples)
-    assert sorted([*first.index, *second.index]) == list(samples.index)
+    assert sorted([*first.pixel_index, *second.pixel_index]) == list(samples.pixel_index)
     for value in set(values):
-        ours, others = first.index[first.label == value], second.index[second.label == value]
+        ours, others = first.pixel_index[first.class_index == value], second.pixel_index[second.class_index == value]
         assert 0 <= len(others) - len(ours) <= 1
         assert not len(ours) or ours.max() < others.min()
 
@@ -98,7 +98,7 @@ def test_changes_are_where_answers_differ(before: npt.NDArray[np.uint8], seed: i
     found = changed_regions(before, after, (shift,) * before.ndim)
     differ = before != after
     assert [c.pixels for c in found] == sorted((c.pixels for c in found), reverse=True)
-    assert all(c.pixels >= SPECK for c in found)
+    assert all(c.pixels >= MIN_CHANGE_PIXELS for c in found)
     assert sum(c.pixels for c in found) <= differ.sum()
     for change in found:
         box = change.region.shift((-shift,) * before.ndim)
@@ -122,5 +122,5 @@ def test_of_very_many_places_the_largest_are_told() -> None:
     for k in range(80):
         after[:4, 7 * k : 7 * k + 1 + k // 40] = 1
     found = changed_regions(np.zeros_like(after), after, (0, 0))
-    assert len(found) == LISTED
+    assert len(found) == MAX_CHANGES
     assert found[0].pixels == 8

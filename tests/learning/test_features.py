@@ -93,12 +93,12 @@ def test_the_rows_of_a_pixel_are_the_same_bit_by_bit_whatever_was_asked_for_befo
     for seed in data.draw(st.lists(st.integers(0, 9), max_size=4)):
         other = samples_at(view.source.shape, 1 + seed * 7, seed)
         if seed % 2:
-            for _ in features.cached_in(Region.whole(view.source.shape)):
+            for _ in features.tiles_in(Region.whole(view.source.shape)):
                 pass
         else:
             features.matrix(other)
     part = samples.select(np.random.default_rng(0).random(len(samples)) < 0.5)
-    assert torch.equal(features.matrix(part), expected[np.isin(samples.index, part.index)])
+    assert torch.equal(features.matrix(part), expected[np.isin(samples.pixel_index, part.pixel_index)])
     assert torch.equal(features.matrix(samples), expected)
 
 
@@ -122,7 +122,7 @@ def test_the_window_used_last_is_kept() -> None:
     view, net = seen("plane")
     tiles = list(view.plan)[:2]
     first = view.compute_tile(net, tiles[0])
-    features = FeatureCache(view, net, first.bytes)
+    features = FeatureCache(view, net, first.nbytes)
     kept = features.tile(tiles[0])
     features.tile(tiles[1])
     assert tiles[0].core not in features.tiles
@@ -132,7 +132,7 @@ def test_the_window_used_last_is_kept() -> None:
 def test_what_is_far_from_where_the_user_works_is_let_go_first() -> None:
     view, net = seen("plane")
     tiles = list(view.plan)
-    room = sum(view.compute_tile(net, tile).bytes for tile in tiles[:2])
+    room = sum(view.compute_tile(net, tile).nbytes for tile in tiles[:2])
     features = FeatureCache(view, net, room, focus=tiles[0].core.middle)
     for tile in reversed(tiles):
         assert features.tile(tile).core == tile.core
@@ -154,7 +154,7 @@ def test_each_sample_lies_in_its_tile(name: str) -> None:
 def test_windows_on_a_region_are_those_that_touch_it() -> None:
     view, net = seen("plane")
     region = Region((0, 60), (3, 70))
-    cores = [window.core for window in FeatureCache(view, net, 2**30).cached_in(region)]
+    cores = [window.core for window in FeatureCache(view, net, 2**30).tiles_in(region)]
     assert cores == [tile.core for tile in view.plan if tile.core.intersects(region)]
 
 
@@ -170,5 +170,5 @@ def test_a_window_takes_the_memory_that_is_foretold() -> None:
     model = make_teachable(tiny(), sigmas=(0.7, 2.0))
     view, net = view_of(image, model.info.spec), model.net()
     window = view.compute_tile(net, view.plan.at((1, 1)))  # type: ignore[arg-type]
-    assert window.bytes == pytest.approx(bytes_per_pixel(net) * window.stored.size, rel=0.01)  # type: ignore[arg-type]
+    assert window.nbytes == pytest.approx(bytes_per_pixel(net) * window.stored.size, rel=0.01)  # type: ignore[arg-type]
     assert whole(view.source.shape).contains(window.stored)

@@ -15,7 +15,7 @@ from napari_fcn.geometry import Axes, Region
 from napari_fcn.learning import finetune
 from napari_fcn.learning.annotations import Samples
 from napari_fcn.learning.cancellation import cancellation_scope
-from napari_fcn.learning.finetune import FineTuner, Patch, partial_cross_entropy, seed_of
+from napari_fcn.learning.finetune import FineTuner, Patch, candidate_seed, partial_cross_entropy
 from napari_fcn.learning.labels import IGNORE
 from napari_fcn.models.adapt import make_teachable, new_model
 from napari_fcn.settings import TeachSettings
@@ -42,7 +42,7 @@ def weights(net: Any) -> dict[str, torch.Tensor]:
 def moved(tuner: FineTuner, samples: Samples | None = None, steps: int = 4) -> set[str]:
     """Return the names of all weights that steps have changed."""
     before = weights(tuner.net)
-    run(tuner.steps(samples_of(SHAPE, 3) if samples is None else samples, steps))
+    run(tuner.run_until(samples_of(SHAPE, 3) if samples is None else samples, steps))
     return {name for name, values in weights(tuner.net).items() if not torch.equal(values, before[name])}
 
 
@@ -62,7 +62,7 @@ def test_the_network_that_it_began_with_stays_as_it_was() -> None:
     moved(tuner)
     assert all(torch.equal(values, model.weights[name]) for name, values in weights(net).items())
     copy = tuner.copy()
-    run(tuner.steps(samples_of(SHAPE, 3), 8))
+    run(tuner.run_until(samples_of(SHAPE, 3), 8))
     assert not torch.equal(copy.trunk.encoder[0][0].weight, tuner.net.trunk.encoder[0][0].weight)  # type: ignore[union-attr, index]
     assert not any(p.requires_grad for p in copy.parameters())
 
@@ -80,25 +80,25 @@ def test_the_same_seed_gives_the_same_weights_bit_by_bit() -> None:
 def test_steps_taken_one_by_one_are_the_same_steps() -> None:
     at_once, in_parts = tuner_of(), tuner_of()
     samples = samples_of(SHAPE, 3)
-    told = run(at_once.steps(samples, 4))
+    told = run(at_once.run_until(samples, 4))
     for until in (1, 1, 3, 4):  # a step is told, and whoever wants no more leaves there
-        events = in_parts.steps(samples, until)
+        events = in_parts.run_until(samples, until)
         next(events, None)
         events.close()
     assert [(event.step, event.steps) for event in told] == [(1, 4), (2, 4), (3, 4), (4, 4)]
     assert in_parts.steps_done == 3
-    run(in_parts.steps(samples, 4))
+    run(in_parts.run_until(samples, 4))
     assert all(torch.equal(values, weights(at_once.net)[name]) for name, values in weights(in_parts.net).items())
 
 
 def test_a_step_that_is_left_at_any_layer_is_as_if_it_had_not_been() -> None:
     samples = samples_of(SHAPE, 3)
     expected = tuner_of()
-    run(expected.steps(samples, 2))
+    run(expected.run_until(samples, 2))
     for at in count(1, 7):
         tuner, looks = tuner_of(), count(1)
         with cancellation_scope(lambda at=at, looks=looks: next(looks) == at):
-            told = list(tuner.steps(samples, 2))
+            told = list(tuner.run_until(samples, 2))
         assert all(torch.equal(values, weights(expected.net)[name]) for name, values in weights(tuner.net).items()), at
         if next(looks) <= at:  # there are not so many layers in two steps
             break
@@ -110,13 +110,13 @@ def test_a_step_that_is_left_and_never_gone_on_with_is_not_done() -> None:
     tuner, samples = tuner_of(), samples_of(SHAPE, 3)
     looks = count()
     with cancellation_scope(lambda: next(looks) == 30):  # on the way back
-        events = tuner.steps(samples, 1)
+        events = tuner.run_until(samples, 1)
         assert kinds([next(events)]) == ["Working"]
         events.close()
     assert tuner.steps_done == 0
-    run(tuner.steps(samples, 2))
+    run(tuner.run_until(samples, 2))
     expected = tuner_of()
-    run(expected.steps(samples, 2))
+    run(expected.run_until(samples, 2))
     assert all(torch.equal(values, weights(expected.net)[name]) for name, values in weights(tuner.net).items())
 
 
@@ -128,9 +128,9 @@ def test_the_more_the_slider_keeps_the_less_the_trunk_moves() -> None:
     ways = []
     for keep in (0.0, 0.5, 0.9):
         tuner = tuner_of(replace(FAST, keep=keep, rate=1e-2))
-        run(tuner.steps(samples_of(SHAPE, 3), 10))
+        run(tuner.run_until(samples_of(SHAPE, 3), 10))
         ways.append(
-            sum(float((p.detach() - tuner.original[k]).square().sum()) for k, p in tuner.parameters.items()) ** 0.5
+            sum(float((p.detach() - tuner.start_weights[k]).square().sum()) for k, p in tuner.parameters.items()) ** 0.5
         )
     assert ways[0] > ways[1] > ways[2] > 0
 
@@ -140,17 +140,17 @@ def test_a_step_without_a_rate_pulls_back_to_what_it_was() -> None:
     with torch.no_grad():
         for values in tuner.parameters.values():
             values.add_(1.0)
-    run(tuner.steps(samples_of(SHAPE, 2), 3))
+    run(tuner.run_until(samples_of(SHAPE, 2), 3))
     for name, values in tuner.parameters.items():
-        left = (1 - finetune.PULL) ** 3
-        torch.testing.assert_close(values, tuner.original[name] + left, atol=1e-5, rtol=1e-4)
+        left = (1 - finetune.L2SP_STRENGTH) ** 3
+        torch.testing.assert_close(values, tuner.start_weights[name] + left, atol=1e-5, rtol=1e-4)
 
 
 def test_a_new_network_has_nothing_to_keep() -> None:
     model = new_model(tiny().info.spec, tiny().info.classes)
     tuner = FineTuner(model.net(), view_of(IMAGE, model.info.spec), {}, FAST, 0)  # type: ignore[arg-type]
-    assert tuner.original == {}
-    run(tuner.steps(samples_of(SHAPE, 2), 2))
+    assert tuner.start_weights == {}
+    run(tuner.run_until(samples_of(SHAPE, 2), 2))
     assert np.isfinite(tuner.loss)
     for learnt, found in zip(tuner.net.trunk.parameters(), tuner.copy().trunk.parameters(), strict=True):  # type: ignore[union-attr]
         assert torch.equal(learnt, found)
@@ -158,7 +158,7 @@ def test_a_new_network_has_nothing_to_keep() -> None:
 
 def test_learning_brings_the_loss_down() -> None:
     tuner = tuner_of(replace(FAST, keep=0.0, rate=1e-2), width=4)
-    losses = [event.loss for event in run(tuner.steps(samples_of(SHAPE, 4), 40))]
+    losses = [event.loss for event in run(tuner.run_until(samples_of(SHAPE, 4), 40))]
     assert np.mean(losses[-10:]) < 0.8 * np.mean(losses[:10])
 
 
@@ -179,8 +179,8 @@ def test_any_image_is_learnt_from(names: str, shape: tuple[int, ...]) -> None:
     channels = 2 if "c" in names else 1
     image = np.random.default_rng(0).normal(size=shape)
     tuner = tuner_of(image=image, axes=axes, channels=channels)
-    assert all(n % m == 0 for n, m in zip(tuner.patch, tuner.extractor.multiple, strict=True))
-    run(tuner.steps(samples_of(tuner.extractor.source.shape, 2), 3))
+    assert all(n % m == 0 for n, m in zip(tuner.patch_shape, tuner.extractor.multiple, strict=True))
+    run(tuner.run_until(samples_of(tuner.extractor.source.shape, 2), 3))
     assert np.isfinite(tuner.loss)
     assert all(torch.isfinite(p).all() for p in tuner.parameters.values())
 
@@ -200,7 +200,7 @@ def test_a_patch_holds_a_painted_pixel_wherever_it_is(
     tuner = FineTuner(model.net(), view, model.weights, replace(FAST, patch=patch), seed)  # type: ignore[arg-type]
     labels = np.zeros(image.shape, np.uint8)
     labels[tuple(n - 1 - data.draw(st.integers(0, n - 1)) for n in image.shape)] = 1  # mostly near the far border
-    found = tuner._patch(Samples.from_labels(labels))
+    found = tuner._draw_patch(Samples.from_labels(labels))
     assert int((found.target == 0).sum()) == 1
     assert found.image.shape[2:] == found.target.shape[1:]
     assert max(found.image.shape[2:]) <= max(patch, 8)
@@ -214,7 +214,7 @@ def test_image_and_target_stay_in_register(ndim: int, seed: int) -> None:
     truth = np.random.default_rng(0).integers(0, 4, shape).astype(np.uint8)
     tuner = tuner_of(replace(FAST, patch=16), seed, truth.astype(np.float32), classes=3)
     samples = Samples.from_labels(truth)
-    patch = tuner._patch(samples)
+    patch = tuner._draw_patch(samples)
     values = {}
     for value in (IGNORE, 0, 1, 2):
         found = patch.image[:, 0][patch.target == value]
@@ -230,11 +230,12 @@ def test_patches_are_turned_mirrored_and_made_brighter() -> None:
     tuner = tuner_of(replace(FAST, patch=32), image=image)
     samples = Samples.from_labels(np.eye(32, dtype=np.uint8))
     corners = {
-        tuple(np.argsort(tuner._patch(samples).image[0, 0][[0, 0, -1, -1], [0, -1, 0, -1]].numpy())) for _ in range(60)
+        tuple(np.argsort(tuner._draw_patch(samples).image[0, 0][[0, 0, -1, -1], [0, -1, 0, -1]].numpy()))
+        for _ in range(60)
     }
     assert len(corners) == 8
-    contrasts = {round(float(tuner._patch(samples).image.std()), 5) for _ in range(5)}
-    means = {round(float(tuner._patch(samples).image.mean()), 5) for _ in range(5)}
+    contrasts = {round(float(tuner._draw_patch(samples).image.std()), 5) for _ in range(5)}
+    means = {round(float(tuner._draw_patch(samples).image.mean()), 5) for _ in range(5)}
     assert min(len(contrasts), len(means)) > 3
 
 
@@ -243,7 +244,7 @@ def test_axes_of_unlike_scale_are_not_swapped() -> None:
     tuner = tuner_of(replace(FAST, patch=32), image=image, pool=((1, 2),), up="linear")
     samples = Samples.from_labels(np.eye(32, dtype=np.uint8))
     for _ in range(20):
-        steps = tuner._patch(samples).image[0, 0].diff(dim=1).abs()
+        steps = tuner._draw_patch(samples).image[0, 0].diff(dim=1).abs()
         assert steps.max() < 0.1  # neighbours along the last axis still are
 
 
@@ -252,7 +253,7 @@ def test_each_class_is_drawn_as_often_as_the_others() -> None:
     labels[:, :16] = 1
     labels[0, 63] = 2
     tuner = tuner_of(replace(FAST, patch=16))
-    hits = [bool((tuner._patch(Samples.from_labels(labels)).target == 1).any()) for _ in range(60)]
+    hits = [bool((tuner._draw_patch(Samples.from_labels(labels)).target == 1).any()) for _ in range(60)]
     assert 15 < sum(hits) < 45
 
 
@@ -263,7 +264,7 @@ def test_new_strokes_are_drawn_more_often() -> None:
     both[47, 63] = 1
     samples = Samples.from_labels(both).with_turns(Samples.from_labels(old).with_turns(Samples.empty(SHAPE), 1), 2)
     tuner = tuner_of(replace(FAST, patch=16))
-    hits = [int((tuner._patch(samples).target == 0).sum()) == 1 for _ in range(60)]
+    hits = [int((tuner._draw_patch(samples).target == 0).sum()) == 1 for _ in range(60)]
     assert sum(hits) > 18
 
 
@@ -294,8 +295,8 @@ def test_a_patch_learns_from_the_strokes_in_it_and_from_no_others() -> None:
 @pytest.mark.parametrize(("keep", "share"), [(0.0, 0.6), (0.5, 0.3), (0.9, 0.06)])
 def test_what_comes_out_lies_between_the_start_and_what_has_learnt(keep: float, share: float) -> None:
     tuner = tuner_of(replace(FAST, keep=keep, rate=1e-2))
-    run(tuner.steps(samples_of(SHAPE, 3), 5))
-    trunks = (tuner.model.trunk, tuner.net.trunk, tuner.copy().trunk)
+    run(tuner.run_until(samples_of(SHAPE, 3), 5))
+    trunks = (tuner.start_net.trunk, tuner.net.trunk, tuner.copy().trunk)
     far = 0.0
     for start, learnt, found in zip(*(trunk.parameters() for trunk in trunks), strict=True):  # type: ignore[union-attr]
         torch.testing.assert_close(found, start + share * (learnt - start), atol=1e-6, rtol=1e-5)
@@ -305,8 +306,17 @@ def test_what_comes_out_lies_between_the_start_and_what_has_learnt(keep: float, 
 
 @given(st.integers(0, 9), st.integers(0, 9), st.integers(0, 9))
 def test_each_candidate_has_a_seed_of_its_own(seed: int, turn: int, attempt: int) -> None:
-    assert seed_of(seed, turn, attempt) == seed_of(seed, turn, attempt)
-    assert len({seed_of(seed, turn, attempt), seed_of(seed + 1, turn, attempt), seed_of(seed, turn + 1, attempt)}) == 3
+    assert candidate_seed(seed, turn, attempt) == candidate_seed(seed, turn, attempt)
+    assert (
+        len(
+            {
+                candidate_seed(seed, turn, attempt),
+                candidate_seed(seed + 1, turn, attempt),
+                candidate_seed(seed, turn + 1, attempt),
+            }
+        )
+        == 3
+    )
 
 
 def test_a_patch_without_a_painted_pixel_would_be_no_number() -> None:

@@ -102,9 +102,9 @@ def test_a_bend_on_planes_of_units_adds_what_it_adds_on_rows() -> None:
     assert bend is not None
     features = torch.randn(2, 4, 3, 6, generator=seeded(0))
     rows = features.movedim(1, -1).reshape(-1, 4)
-    units = bend.hidden.logits(rows).reshape(2, 3, 6, 5).movedim(-1, 1)
+    units = bend.units.logits(rows).reshape(2, 3, 6, 5).movedim(-1, 1)
     expected = bend.logits(rows).reshape(2, 3, 6, 3).movedim(-1, 1)
-    torch.testing.assert_close(bend.from_units(units), expected)
+    torch.testing.assert_close(bend.logits_of_units(units), expected)
 
 
 @given(st.integers(1, 4), st.integers(1, 9), st.integers(0, 99))
@@ -116,7 +116,7 @@ def test_a_head_for_standardised_features_answers_the_same(classes: int, width: 
     scaled = raw.to_scaled_features(standard)
     seen = scaled.logits((rows - standard.mean) / standard.scale)
     torch.testing.assert_close(seen, raw.logits(rows), atol=1e-4, rtol=1e-4)
-    again = scaled.unscaled(standard)
+    again = scaled.to_raw_features(standard)
     torch.testing.assert_close(again.linear.weight, raw.linear.weight, atol=1e-5, rtol=1e-5)
     torch.testing.assert_close(again.logits(rows), raw.logits(rows), atol=1e-4, rtol=1e-4)
 

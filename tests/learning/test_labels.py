@@ -75,9 +75,9 @@ def test_axes_of_length_one_may_be_missing_or_too_many() -> None:
 
 def test_labels_that_a_model_knows_need_not_have_all_its_classes() -> None:
     labels = np.array([[0, 3, 3, 1]])
-    np.testing.assert_array_equal(read_strokes(labels, (1, 4), known=3), labels)
+    np.testing.assert_array_equal(read_strokes(labels, (1, 4), n_known_classes=3), labels)
     with pytest.raises(ImageError, match="nothing is labelled 2"):
-        read_strokes(labels, (1, 4), known=0)
+        read_strokes(labels, (1, 4), n_known_classes=0)
 
 
 def test_numbers_are_spelled_as_in_a_sentence() -> None:

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
 from napari_fcn.geometry import Region
-from napari_fcn.learning.pins import GONE, Pin, agreement, mapping_between, remap_pins, remove_pin, to_new_indices
+from napari_fcn.learning.pins import REMOVED, Pin, agreement, mapping_between, remap_pins, remove_pin, to_new_indices
 
 CLASSES = arrays.arrays(np.uint8, arrays.array_shapes(min_dims=1, max_dims=3, max_side=12), elements=st.integers(0, 2))
 
@@ -24,17 +24,17 @@ def test_a_rare_class_of_a_pin_counts_as_much_as_a_common_one() -> None:
 
 
 def test_of_a_pin_only_classes_that_are_there_still_count() -> None:
-    pinned = np.array([0, 0, GONE, GONE], np.uint8)
+    pinned = np.array([0, 0, REMOVED, REMOVED], np.uint8)
     assert agreement(np.array([0, 1, 0, 1], np.uint8), pinned) == 0.5
-    assert agreement(np.zeros(4, np.uint8), np.full(4, GONE, np.uint8)) == 1
+    assert agreement(np.zeros(4, np.uint8), np.full(4, REMOVED, np.uint8)) == 1
 
 
 @given(st.permutations(range(4)), st.integers(0, 3))
 def test_old_classes_find_their_new_number(order: list[int], dropped: int) -> None:
     kept = [None if k == dropped else k for k in order]
     table = to_new_indices(kept)
-    assert [table[k] for k in range(4)] == [GONE if k == dropped else order.index(k) for k in range(4)]
-    assert (table[4:] == GONE).all()
+    assert [table[k] for k in range(4)] == [REMOVED if k == dropped else order.index(k) for k in range(4)]
+    assert (table[4:] == REMOVED).all()
 
 
 @given(st.lists(st.tuples(st.permutations(range(3)), st.booleans()), max_size=4), st.data())
@@ -45,14 +45,14 @@ def test_classes_come_back_the_way_that_they_went(changes: list[tuple[list[int],
     fork = data.draw(st.integers(0, len(lineage)))
     there, back = mapping_between(lineage[:fork], lineage), mapping_between(lineage, lineage[:fork])
     for k in range(3):
-        assert there[k] == GONE or back[there[k]] == k
+        assert there[k] == REMOVED or back[there[k]] == k
     assert (mapping_between(lineage, lineage) == np.arange(256)).all()
-    assert mapping_between(lineage, ((99, (2, 0, 1)),))[GONE] == GONE
+    assert mapping_between(lineage, ((99, (2, 0, 1)),))[REMOVED] == REMOVED
 
 
 def test_pins_follow_other_numbers_and_go_by_name() -> None:
-    pins = [Pin(name, Region((0,), (3,)), np.array([0, 1, GONE], np.uint8)) for name in "ab"]
+    pins = [Pin(name, Region((0,), (3,)), np.array([0, 1, REMOVED], np.uint8)) for name in "ab"]
     for pin in remap_pins(pins, to_new_indices((1, None))):
-        assert pin.classes.tolist() == [GONE, 0, GONE]
+        assert pin.classes.tolist() == [REMOVED, 0, REMOVED]
     assert [pin.name for pin in remove_pin(pins, "a")] == ["b"]
     assert remove_pin(pins, "c") == tuple(pins)

@@ -22,7 +22,7 @@ def boxes(draw: st.DrawFn, shape: tuple[int, ...]) -> Region:
 def test_what_is_written_is_read_again(data: st.DataObject) -> None:
     shape = data.draw(nps.array_shapes(min_dims=1, max_dims=4, max_side=9))
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(sparse, "SIDE", 4)
+        patch.setattr(sparse, "BLOCK_SIDE", 4)
         labels, expected = SparseLabels(shape), np.zeros(shape, np.uint8)
     for _ in range(data.draw(st.integers(0, 6))):
         region = data.draw(boxes(shape))
@@ -48,7 +48,7 @@ def test_an_image_of_any_size_takes_no_memory_before_it_is_painted_on() -> None:
     assert [region.shape for region in labels.regions] == [(1, 256, 256)]
     samples = Samples.from_labels(labels)
     assert samples.coordinates().tolist() == [[7, 1000, 2000]]
-    assert samples.label.tolist() == [2]
+    assert samples.class_index.tolist() == [2]
     what_is_read = labels[Region((7, 1000, 2000), (8, 1001, 2001)).slices]
     what_is_read[...] = 9
-    assert Samples.from_labels(labels).label.tolist() == [2]
+    assert Samples.from_labels(labels).class_index.tolist() == [2]

@@ -9,7 +9,7 @@ from hypothesis.extra import numpy as arrays
 
 from napari_fcn.geometry import ReceptiveField, Region
 from napari_fcn.learning.annotations import Samples
-from napari_fcn.learning.suggestions import RATIO, class_balance_advice, entropy, smooth, unlabeled_maxima
+from napari_fcn.learning.suggestions import MAX_IMBALANCE, class_balance_advice, entropy, smooth, unreached_pixels
 
 
 @given(st.integers(1, 6), arrays.array_shapes(max_dims=3, max_side=5), st.integers(0, 99), st.floats(0, 200))
@@ -52,7 +52,7 @@ def test_a_place_is_open_if_no_stroke_lies_in_its_field(
     drawn: tuple[npt.NDArray[np.uint8], Region, ReceptiveField],
 ) -> None:
     labels, region, field = drawn
-    free = unlabeled_maxima(region, Samples.from_labels(labels), field, (0, 1))
+    free = unreached_pixels(region, Samples.from_labels(labels), field, (0, 1))
     assert free.shape == region.shape
     for index in np.ndindex(*region.shape):
         at = tuple(i + a for i, a in zip(index, region.start, strict=True))
@@ -63,7 +63,7 @@ def test_a_place_is_open_if_no_stroke_lies_in_its_field(
 def test_strokes_on_another_plane_do_not_count() -> None:
     labels = np.zeros((2, 9, 9), np.uint8)
     labels[0, 4, 4] = 1
-    free = unlabeled_maxima(
+    free = unreached_pixels(
         Region.whole(labels.shape), Samples.from_labels(labels), ReceptiveField((2, 2), (2, 2)), (1, 2)
     )
     assert free[1].all()
@@ -73,12 +73,12 @@ def test_strokes_on_another_plane_do_not_count() -> None:
 def test_balanced_strokes_need_no_note() -> None:
     assert class_balance_advice((10, 20), ("a", "b")) == ()
     assert class_balance_advice((0, 0), ("a", "b")) == ()
-    assert class_balance_advice((10, 10 * RATIO), ("a", "b")) == ()
+    assert class_balance_advice((10, 10 * MAX_IMBALANCE), ("a", "b")) == ()
 
 
 def test_what_is_missing_and_what_is_rare_is_named() -> None:
     (missing,) = class_balance_advice((10, 0, 0), ("a", "b", "c"))
     assert "Nothing is painted as b or c yet" in missing
-    (rare,) = class_balance_advice((10, 10 * RATIO + 1), ("a", "b"))
+    (rare,) = class_balance_advice((10, 10 * MAX_IMBALANCE + 1), ("a", "b"))
     assert "b has 201 painted pixels, a only 10: paint more a" in rare
     assert len(class_balance_advice((1, 100, 0), ("a", "b", "c"))) == 2

@@ -9,7 +9,7 @@ from lessons import halves, samples_of, tiny, view_of
 from napari_fcn.learning import head
 from napari_fcn.learning.cancellation import run_to_end
 from napari_fcn.learning.interactive_model import InteractiveModel
-from napari_fcn.learning.unlabeled import MAX_PSEUDO_LABELS, MAX_RANDOM, TILES, UnlabeledPixels
+from napari_fcn.learning.unlabeled import MAX_PSEUDO_LABELS, MAX_RANDOM, MAX_TILES, UnlabeledPixels
 from napari_fcn.models.adapt import filters_only, make_teachable
 from napari_fcn.models.checkpoint import Checkpoint
 
@@ -56,7 +56,7 @@ def test_the_prior_answers_as_it_does_in_use_whatever_the_head_has_learnt() -> N
 
 
 def test_free_pixels_are_the_same_whenever_they_are_drawn_and_of_the_latest_tiles() -> None:
-    shape = (64, 64 * (TILES + 2))
+    shape = (64, 64 * (MAX_TILES + 2))
     image = halves(shape)
     first, second = (pupil_of(filters_only(2, 1), image) for _ in range(2))
     samples = samples_of(shape, 1)
@@ -66,4 +66,4 @@ def test_free_pixels_are_the_same_whenever_they_are_drawn_and_of_the_latest_tile
     other = UnlabeledPixels(second.features, second.prior)
     assert torch.equal(run_to_end(one.random(samples)), run_to_end(other.random(samples)))
     assert len(run_to_end(other.random(samples))) % MAX_RANDOM == 0
-    assert len(run_to_end(one.random(everywhere))) <= MAX_RANDOM * TILES
+    assert len(run_to_end(one.random(everywhere))) <= MAX_RANDOM * MAX_TILES

@@ -287,7 +287,7 @@ class Sessions(RuleBasedStateMachine):
 def dense(samples: Samples) -> Labels:
     """Return samples as an array of labels."""
     labels = np.zeros(samples.shape, np.uint8)
-    labels.ravel()[samples.index] = samples.label + np.uint8(1)
+    labels.ravel()[samples.pixel_index] = samples.class_index + np.uint8(1)
     return labels
 
 

@@ -39,7 +39,7 @@ def pupil_of() -> InteractiveModel:
         (CandidateScheduler({}, 0), samples_of(SHAPE, 1), 2, {}, False),  # nothing new to be examined on
         (CandidateScheduler({}, 0), Samples.empty(SHAPE), 2, {}, False),
         (CandidateScheduler({}, 2), TWO, 2, {}, False),  # these strokes have had their candidates
-        (CandidateScheduler({}, 0, attempt=FAST.attempts), TWO, 2, {}, False),
+        (CandidateScheduler({}, 0, n_attempts=FAST.attempts), TWO, 2, {}, False),
         (CandidateScheduler({}, 0), TWO, 2, {"network": "off"}, False),
         (CandidateScheduler({}, 0), TWO, 2, {"keep": 1.0}, False),
     ],
@@ -56,20 +56,20 @@ def test_a_candidate_that_is_left_before_its_first_step_is_done_is_forgotten() -
         steps = trials.run_steps(pupil, TWO, 2, FAST, 3)
         assert kinds([next(steps)]) == ["Working"]
         steps.close()
-    assert (trials.current, trials.steps) == (None, 0)
+    assert (trials.current, trials.steps_done) == (None, 0)
     steps = trials.run_steps(pupil, TWO, 2, FAST, 3)
     assert kinds([next(steps)]) == ["StepDone"]
     steps.close()
-    assert trials.steps == 1
+    assert trials.steps_done == 1
 
 
 def test_a_candidate_goes_on_where_it_was_and_is_judged_every_so_many_steps() -> None:
     trials = begun(3)
-    assert (trials.steps, trials.next_evaluation(2)) == (3, 2)
+    assert (trials.steps_done, trials.next_evaluation_step(2)) == (3, 2)
     candidate = trials.current
     assert candidate is not None
     candidate.n_evaluations = 1
-    assert trials.next_evaluation(2) == 4
+    assert trials.next_evaluation_step(2) == 4
     assert trials.is_due(samples_of(SHAPE, 3), 3, FAST)
     assert run(trials.run_steps(None, TWO, 2, FAST, 3)) == []  # type: ignore[arg-type]
     assert trials.current is candidate
@@ -82,26 +82,26 @@ def test_a_winner_waits_for_somebody_to_decide() -> None:
     trials.current.winner = object()  # type: ignore[assignment]
     assert trials.winner is trials.current
     assert not trials.is_due(TWO, 2, FAST)
-    trials.discard(2, 0)  # it is no loser
+    trials.discard_if_exhausted(2, 0)  # it is no loser
     assert trials.winner is not None
     trials.promote()
-    assert (trials.current, trials.attempt, trials.last_evaluated_round) == (None, 1, 0)
+    assert (trials.current, trials.n_attempts, trials.last_finished_turn) == (None, 1, 0)
 
 
 def test_one_that_does_not_win_is_given_up_after_its_attempts() -> None:
     trials = begun()
-    trials.discard(2, 1)
+    trials.discard_if_exhausted(2, 1)
     assert trials.current is not None
     trials.current.n_evaluations = 1
-    trials.discard(2, 1)
-    assert (trials.current, trials.attempt, trials.last_evaluated_round) == (None, 1, 2)
+    trials.discard_if_exhausted(2, 1)
+    assert (trials.current, trials.n_attempts, trials.last_finished_turn) == (None, 1, 2)
 
 
 def test_other_strokes_give_new_attempts_and_take_a_candidate_whose_strokes_are_gone() -> None:
     trials = begun()
-    trials.attempt = 3
+    trials.n_attempts = 3
     trials.start_round(TWO)
-    assert trials.attempt == 0
+    assert trials.n_attempts == 0
     assert trials.current is not None
     trials.start_round(samples_of(SHAPE, 2, (0,)))
     assert trials.current is None

@@ -22,10 +22,10 @@ from napari_fcn.nets.validation import NETWORKS
 from napari_fcn.teaching.finetune import (
     FinetuneLimit,
     FinetuneResult,
+    add_missing_classes,
     finetune,
     initial_model,
-    network_of,
-    with_class_names,
+    network_shape,
 )
 
 SHAPE = (48, 64)
@@ -127,7 +127,9 @@ def test_more_classes_than_the_model_knows_are_made() -> None:
     labels[46, 2:60] = 3
     end, _ = taught(FinetuneLimit(0), labels)
     assert [c.name for c in end.checkpoint.info.classes] == ["background", "object", "class 2", "class 3"]
-    assert [c.name for c in with_class_names(np.zeros((2, 2), np.uint8), TWO_CLASSES)] == [c.name for c in TWO_CLASSES]
+    assert [c.name for c in add_missing_classes(np.zeros((2, 2), np.uint8), TWO_CLASSES)] == [
+        c.name for c in TWO_CLASSES
+    ]
 
 
 def test_labels_of_any_whole_type_do(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -316,4 +318,4 @@ def test_a_new_network_for_movies_looks_along_time() -> None:
 def test_a_new_network_looks_along_the_axes_that_it_is_for(
     model: str, shape: tuple[int, ...], names: tuple[str, ...], space: str
 ) -> None:
-    assert bind_array(shape, network_of(model, shape, names), names).axes.space == tuple(space)
+    assert bind_array(shape, network_shape(model, shape, names), names).axes.space == tuple(space)

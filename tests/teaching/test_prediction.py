@@ -64,7 +64,7 @@ def test_of_a_large_region_what_is_known_comes_first_then_outward_from_the_focus
     pupil.features.tiles.clear()
     pupil.features.tile(next(iter(pupil.extractor.plan.touching(cores[-1]))))
     assert [told.region for told in prediction.predict_tiles(pupil, whole)][:2] == [cores[-1], cores[2]]
-    monkeypatch.setattr(prediction, "AT_ONCE", 3)  # more than that one by one, though all are known
+    monkeypatch.setattr(prediction, "MAX_TILES_AT_ONCE", 3)  # more than that one by one, though all are known
     assert next(told.region for told in prediction.predict_cached(pupil, whole)) == cores[2]
 
 
@@ -78,7 +78,7 @@ def test_what_lies_around_is_prepared_nearest_first_while_there_is_room(pupil: I
     assert list(prediction.prefetch_around(pupil, region)) == []
     again = [told.region for told in prediction.predict_tiles(pupil, region) if isinstance(told, TileDone)]
     assert again == answered
-    one = next(iter(pupil.features.tiles.values())).bytes
+    one = next(iter(pupil.features.tiles.values())).nbytes
     pupil.features.tiles.clear()
     pupil.features.budget = 2 * one
     for _ in prediction.prefetch_around(pupil, region):

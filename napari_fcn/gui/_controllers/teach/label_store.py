@@ -40,7 +40,7 @@ class LabelStore:
     def samples(self, classes: int) -> Samples:
         """Return all painted pixels of the first so many classes."""
         samples = self._samples
-        return samples if classes > 254 else samples.select(samples.label < classes)
+        return samples if classes > 254 else samples.select(samples.class_index < classes)
 
     def strokes(self) -> tuple[Stroke, ...]:
         """Return what makes an empty layer into this sheet."""
@@ -48,7 +48,7 @@ class LabelStore:
 
     def replace_with(self, samples: Samples) -> tuple[LabelChange, ...]:
         """Hold other samples from now on, and return how the layer has to change."""
-        after = tuple(_in_blocks(samples, self._labels.block))
+        after = tuple(_in_blocks(samples, self._labels.block_shape))
         for stroke in after:  # of another branch, painted where nothing of this one is
             self._annotated = self._annotated.add(stroke.region)
         before = self.strokes()
@@ -82,16 +82,16 @@ def _in_blocks(samples: Samples, size: Sequence[int]) -> Iterator[Stroke]:
         at = inside.coordinates()
         region = Region(tuple(map(int, at.min(0))), tuple(int(i) + 1 for i in at.max(0)))
         labels = np.zeros(region.shape, np.uint8)
-        labels[tuple((at - np.asarray(region.start)).T)] = inside.label + np.uint8(1)
+        labels[tuple((at - np.asarray(region.start)).T)] = inside.class_index + np.uint8(1)
         yield Stroke(region, labels)
 
 
 def _replaced(samples: Samples, labels: SparseLabels, region: Region) -> Samples:
     """Return samples as they are after a region has been painted on: to read all strokes again would take longer."""
     parts = samples.select(~is_inside(samples, region)), Samples.from_labels(labels, [region])
-    index = np.concatenate([part.index for part in parts])
+    index = np.concatenate([part.pixel_index for part in parts])
     order = np.argsort(index, kind="stable")
-    label = np.concatenate([part.label for part in parts])[order]
+    label = np.concatenate([part.class_index for part in parts])[order]
     return Samples(samples.shape, index[order], label, np.zeros(index.size, np.int32))
 
 

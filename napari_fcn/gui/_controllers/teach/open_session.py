@@ -190,11 +190,11 @@ class SessionFactory:
     def _model(self) -> Checkpoint | None:
         """Return the model to begin with; None for filters only."""
         if self.new:
-            from napari_fcn.teaching.finetune import NEW, initial_model
+            from napari_fcn.teaching.finetune import NEW_PREFIX, initial_model
 
             shape = [self.shape[position] for position in self.axes.space_positions]
             channels = self.axes.channels(self.image.shape)
-            return initial_model(f"{NEW}{self.new}", shape, self.binding.ratios, channels, self.settings.seed)
+            return initial_model(f"{NEW_PREFIX}{self.new}", shape, self.binding.ratios, channels, self.settings.seed)
         return None if self.model is None else self.loaded.load(self.model)
 
     def _reopen(self, folder: Path) -> OpenedSession:
