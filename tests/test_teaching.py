@@ -77,7 +77,7 @@ def test_the_first_stroke_changes_the_answer() -> None:
     teaching = lesson()
     before = answer(teaching)
     events = teach(teaching, 1)
-    assert kinds(events) == ["Examined", "Answered", "TileDone", "Settled", "TileDone", "HistoryChanged"]
+    assert kinds(events) == ["StrokesScored", "HeadFitted", "TileDone", "HeadRefined", "TileDone", "HistoryChanged"]
     after = answer(teaching)
     assert np.abs(after - before).max() > 0.2
     labels = painted(SHAPE, 1)
@@ -114,7 +114,7 @@ def test_a_network_learns_in_any_dimension(ndim: int) -> None:
     teaching = Teaching(image, model, settings=replace(FAST, attempts=1))
     for turn in (1, 2):
         events = run(teaching.run_round(Samples.from_labels(painted(shape, turn)), whole(shape)))
-    assert "UpdateReady" in kinds(events)
+    assert "CandidateEvaluated" in kinds(events)
     truth = np.broadcast_to(np.arange(shape[-1]) >= shape[-1] // 2, shape)
     assert ((answer(teaching)[1] > 0.5) == truth).mean() > 0.85
 
@@ -287,7 +287,7 @@ def test_new_strokes_are_answered_before_the_answer_to_earlier_ones_is_kept() ->
     until_answered(teaching, 1)
     first = teaching.checkpoint().hash
     told = kinds(run(teaching.run_round(Samples.from_labels(painted(SHAPE, 2)), VIEW, 2)))
-    assert told.index("Answered") < told.index("TileDone") < told.index("HistoryChanged")
+    assert told.index("HeadFitted") < told.index("TileDone") < told.index("HistoryChanged")
     kept = teaching.history.commits
     assert [(c.turn, c.strokes) for c in kept] == [(0, 0), (1, 1), (2, 2)]
     assert kept[1].hash == first
@@ -312,10 +312,10 @@ def test_a_second_look_at_the_strokes_that_is_stopped_changes_nothing() -> None:
     run(teaching.fit_head(Samples.from_labels(painted(SHAPE, 3)), VIEW))
     first = answer(teaching)
     looking = teaching.fit_full_head()
-    assert kinds([next(looking), next(looking)]) == ["Working", "Working"]
+    assert kinds([next(looking), next(looking)]) == ["Heartbeat", "Heartbeat"]
     looking.close()
     np.testing.assert_array_equal(answer(teaching), first)
-    assert kinds(run(teaching.fit_full_head()))[-1] == "Settled"
+    assert kinds(run(teaching.fit_full_head()))[-1] == "HeadRefined"
     assert np.abs(answer(teaching) - first).max() > 1e-3
     assert run(teaching.fit_full_head()) == []
 
@@ -440,7 +440,7 @@ def test_a_session_goes_on_from_its_history() -> None:
     assert head_hash(again) == head_hash(first)
     assert again.samples.equals(first.samples)
     assert set(kinds(teach(again, 2))) == {"TileDone"}
-    assert "Answered" in kinds(teach(again, 3))
+    assert "HeadFitted" in kinds(teach(again, 3))
     run(again.undo())
     assert head_hash(again) == first.history.commits[2].hash
 
@@ -593,7 +593,7 @@ def test_a_candidate_that_is_dropped_is_gone(monkeypatch: pytest.MonkeyPatch) ->
     assert run(teaching.accept()) == []
     assert head_hash(teaching) == before
     assert teach(teaching, 2) == []
-    assert "UpdateReady" in kinds(teach(teaching, 3))  # new strokes, new candidate
+    assert "CandidateEvaluated" in kinds(teach(teaching, 3))  # new strokes, new candidate
 
 
 def test_a_candidate_that_waited_learns_from_strokes_that_came_since(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -613,7 +613,7 @@ def test_a_candidate_that_won_is_taken_by_itself(monkeypatch: pytest.MonkeyPatch
     events = [event for turn in (1, 2) for event in teach(teaching, turn)]
     assert teaching.history.present.kind == "network"
     words = kinds(events)
-    assert words[words.index("UpdateReady") :][:3] == ["UpdateReady", "HistoryChanged", "TileDone"]
+    assert words[words.index("CandidateEvaluated") :][:3] == ["CandidateEvaluated", "HistoryChanged", "TileDone"]
     assert [e.step for e in events if isinstance(e, StepDone)] == [1, 2]
 
 
@@ -651,13 +651,13 @@ def test_a_candidate_whose_strokes_were_erased_makes_room_for_another() -> None:
     labels[:5] = 0
     run(teaching.run_round(Samples.from_labels(labels), VIEW))
     labels[40, 2:6], labels[40, 40:44] = 1, 2
-    assert "UpdateReady" in kinds(run(teaching.run_round(Samples.from_labels(labels), VIEW)))
+    assert "CandidateEvaluated" in kinds(run(teaching.run_round(Samples.from_labels(labels), VIEW)))
 
 
 @pytest.mark.parametrize("change", [{"network": "off"}, {"keep": 1.0}])
 def test_nothing_learns_in_the_background_if_it_must_not(change: dict[str, Any]) -> None:
     teaching = lesson(replace(FAST, **change))
-    assert not {"StepDone", "UpdateReady"} & set(kinds(teach(teaching, 1) + teach(teaching, 2)))
+    assert not {"StepDone", "CandidateEvaluated"} & set(kinds(teach(teaching, 1) + teach(teaching, 2)))
 
 
 def test_with_one_class_painted_no_network_learns() -> None:
@@ -984,7 +984,7 @@ def test_of_an_image_of_any_size_only_what_is_painted_on_and_seen_is_read() -> N
     found = run(teaching.run_round(Samples.from_labels(labels), view, 2))
     labels[Region((200, 50_022, 60_002), (201, 50_025, 60_018)).slices] = 2
     found += run(teaching.run_round(Samples.from_labels(labels), view, 3))
-    assert {"Answered", "TileDone", "StepDone", "UpdateReady"} <= set(kinds(found))
+    assert {"HeadFitted", "TileDone", "StepDone", "CandidateEvaluated"} <= set(kinds(found))
     shown = [event.region for event in found if isinstance(event, TileDone)]
     assert all(view.contains(region) for region in shown)
     assert sum(region.size for region in shown) >= view.size

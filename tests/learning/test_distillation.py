@@ -86,7 +86,7 @@ def test_the_same_samples_and_seed_give_the_same_bits() -> None:
 
     first, again, other = once(0), once(0), once(1)
     assert torch.equal(first.output_weights, again.output_weights)
-    assert torch.equal(first.hidden.weight, again.hidden.weight)
+    assert torch.equal(first.units.weight, again.units.weight)
     assert not torch.equal(first.output_weights, other.output_weights)
 
 

@@ -54,7 +54,7 @@ def test_a_candidate_that_is_left_before_its_first_step_is_done_is_forgotten() -
     trials, pupil = CandidateScheduler(MODEL.weights, 0), pupil_of()
     with cancellation_scope(lambda: True):
         steps = trials.run_steps(pupil, TWO, 2, FAST, 3)
-        assert kinds([next(steps)]) == ["Working"]
+        assert kinds([next(steps)]) == ["Heartbeat"]
         steps.close()
     assert (trials.current, trials.steps_done) == (None, 0)
     steps = trials.run_steps(pupil, TWO, 2, FAST, 3)
