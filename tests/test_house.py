@@ -80,7 +80,7 @@ LONGER = {  # modules that are longer, and the lines that each has at most; noth
     "events.py": 606,
     "gui/_controllers/field/controller.py": 433,
     "session.py": 416,
-    "teaching/teaching.py": 454,
+    "teaching/teaching.py": 453,
 }
 RETIRED = {  # metaphors that names had before they became the terms of the field; no part of a name may be one again
     *("anatomy", "ask", "attend", "basket", "begun", "bell", "bend", "bending", "bent", "besides", "classroom"),

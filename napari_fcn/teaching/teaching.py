@@ -429,8 +429,6 @@ class Teaching:
         self.original_pins = remove_pin(self.original_pins, name)
         self._record("unpin", name=name)
 
-    # Looking
-
     def compare(self, first: int, second: int, view: Region) -> Iterator[Heartbeat | ComparisonTile]:
         """Yield the answers of two commits for the tiles of a region."""
         for number in (first, second):
