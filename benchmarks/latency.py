@@ -16,7 +16,8 @@ import argparse
 import os
 import tempfile
 import time
-from typing import Any
+from itertools import chain
+from typing import TYPE_CHECKING, Any
 
 import dask.array as da
 import napari
@@ -32,6 +33,9 @@ from napari_fcn.events import HeadFitted
 from napari_fcn.gui._layers import ColourTile
 from napari_fcn.gui._layers.screen import camera_of
 from napari_fcn.gui.teach import TeachWidget
+
+if TYPE_CHECKING:
+    from napari_fcn.gui._controllers.teach.messages import SessionMessage
 
 PATTERN, LARGE, VIEW = 2048, 4096, 512
 MOVES = 12
@@ -141,12 +145,11 @@ class Hops:
     def _on_asked(self) -> None:
         self._marks["worker asked"] = time.monotonic()
 
-    def _on_yielded(self, events: list[object]) -> None:
-        for event in events:
-            what = getattr(event, "event", None)
-            if isinstance(what, HeadFitted):
-                self.engine.append(what.seconds)
-            if isinstance(what, ColourTile):
+    def _on_yielded(self, messages: list[SessionMessage]) -> None:
+        for payload in chain.from_iterable(message.payloads for message in messages):
+            if isinstance(payload, HeadFitted):
+                self.engine.append(payload.seconds)
+            if isinstance(payload, ColourTile):
                 self._marks["answer on its layer"] = time.monotonic()
 
     def _on_swapped(self) -> None:

@@ -1,4 +1,4 @@
-"""Time as the plugin sees it, in one place, so that tests can let it pass when they want."""
+"""The clock and the timers of the plugin, in one place, so that tests can replace them."""
 
 from __future__ import annotations
 
@@ -13,30 +13,30 @@ if TYPE_CHECKING:
 
 
 class Timer(Protocol):
-    """What is used of a `QTimer`."""
+    """The part of `QTimer` that the plugin uses."""
 
     def start(self, milliseconds: int = ...) -> None:
-        """Begin to count, or begin anew."""
+        """Start, or restart."""
 
     def stop(self) -> None:
-        """Count no more."""
+        """Stop."""
 
     def isActive(self) -> bool:
-        """Whether it counts."""
+        """Whether it runs."""
 
     def interval(self) -> int:
-        """Return for how long it counts, in milliseconds."""
+        """Return its interval in milliseconds."""
 
 
 class MakeTimer(Protocol):
-    """What makes a timer: `single_shot`, or a test's own."""
+    """A function that makes timers: `single_shot`, or one of a test."""
 
     def __call__(self, parent: QObject, slot: Callable[..., Any], milliseconds: int = 0) -> Timer:
-        """Return a timer that calls ``slot`` once, each time that it was started."""
+        """Return a timer that calls ``slot`` once each time it is started."""
 
 
 def single_shot(parent: QObject, slot: Callable[..., Any], milliseconds: int = 0) -> QTimer:
-    """Return a timer that calls ``slot`` once, each time that it was started."""
+    """Return a timer that calls ``slot`` once each time it is started."""
     timer = QTimer(parent)
     timer.setSingleShot(True)
     timer.setInterval(milliseconds)
@@ -46,7 +46,7 @@ def single_shot(parent: QObject, slot: Callable[..., Any], milliseconds: int = 0
 
 @dataclass(frozen=True, slots=True)
 class Clock:
-    """What tells the time in seconds, and what makes timers."""
+    """A function that returns the time in seconds, and one that makes timers."""
 
     now: Callable[[], float] = time.monotonic
     timer: MakeTimer = single_shot

@@ -130,7 +130,7 @@ class TeachWidget(Dock):
             Key(REJECT, "reject it", self._on_reject),
             Key(CHANGES, "its changes on, off", self.candidate_card.shower.click),
             Key(FLIP, "the other of two states", self._on_flip),
-            Key(HIDE, "answer on, off", self.controller.toggle_answer),
+            Key(HIDE, "answer on, off", self.controller.toggle_overlay),
         ]
 
     def _lay_out(self) -> None:
@@ -159,7 +159,7 @@ class TeachWidget(Dock):
         self._clock.timeout.connect(self._on_clock)
         controller.changed.connect(self._on_changed)
         self.setup.started.connect(self.start)
-        self.setup.stopped.connect(controller.stop_teaching)
+        self.setup.stopped.connect(controller.stop)
         self.setup.project_requested.connect(self._on_open_project)
         self.source.changed.connect(self._sync)
         for edited in (self.settings.edited, self.learning.edited):
@@ -293,7 +293,7 @@ class TeachWidget(Dock):
         self.pins.show_pins(state.pins)
 
     def _on_clock(self) -> None:
-        if self.isVisible() and not self.controller.is_answering:
+        if self.isVisible() and not self.controller.is_predicting:
             self.setup.show_saved(self.controller.state)
 
     def _on_curves(self, _: bool) -> None:

@@ -44,7 +44,7 @@ OF_THE_MOMENT = {
     "step": 0,
     "steps": 0,
     "update": None,
-    "waiting": 0,
+    "predicted": 0,
 }
 
 

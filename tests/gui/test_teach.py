@@ -469,9 +469,9 @@ def test_a_broken_model_is_told_in_words(teach: TeachDock, tmp_path: Path) -> No
 def test_the_controller_destroyed_frees_the_project(teach: TeachDock) -> None:
     teach.start()
     teach.stroke(*DARK)
-    journal = teach.widget.controller._guard.writer
+    journal = teach.widget.controller._lifecycle.guard.writer
     assert journal is not None
-    teach.widget.controller._guard.close()  # what Qt calls
+    teach.widget.controller._lifecycle.guard.close()  # what Qt calls
     assert journal._wait(10)
     with Project.open(teach.state.project) as found:
         assert found.strokes == 1

@@ -243,11 +243,11 @@ def test_the_dock_is_not_drawn_while_a_stroke_waits_for_its_answer(
     lesson.desk.changed.connect(shown.append)
     lesson.dab((10, 10), 1)
     lesson.wait(lambda: lesson.state.saved_at and not lesson.state.is_saving)  # that would be shown, too
-    assert lesson.desk.is_answering
+    assert lesson.desk.is_predicting
     assert shown == []
     gate.set()
     lesson.wait(lambda: lesson.desk.latencies)
-    assert not lesson.desk.is_answering
+    assert not lesson.desk.is_predicting
     lesson.rest()
     lesson.wait(lambda: not lesson.desk.is_late)
     assert shown[-1] is lesson.state
@@ -265,12 +265,12 @@ def test_what_the_user_does_shows_at_once(lesson: Lesson) -> None:
 def test_what_lies_around_is_prepared_once_when_there_is_nothing_else_to_do(
     lesson: Lesson, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    calm, gaze = (ManualTimer(lesson.desk, slot) for slot in (lesson.desk._prefetch, lesson.desk._on_gaze))
-    lesson.desk._calm.stop()
+    calm, gaze = (ManualTimer(lesson.desk, slot) for slot in (lesson.desk._prefetch, lesson.desk._on_view))
+    lesson.desk._idle_timer.stop()
     lesson.desk._view_watcher._timer.stop()
     lesson.rest()
     FakeTeaching.looked_ahead.clear()  # the real timer may have been faster
-    monkeypatch.setattr(lesson.desk, "_calm", calm)
+    monkeypatch.setattr(lesson.desk, "_idle_timer", calm)
     monkeypatch.setattr(lesson.desk._view_watcher, "_timer", gaze)
     lesson.paint((10, 10), 1)
     assert FakeTeaching.looked_ahead == []
@@ -538,7 +538,7 @@ def test_the_next_place_is_shown(lesson: Lesson, viewer: ViewerModel) -> None:
     lesson.paint((10, 10), 1)
     assert not box.visible
     lesson.do(Suggest(lesson.desk.layers.view()))
-    assert "within reach of every place" in lesson.state.message
+    assert "reach every visible place" in lesson.state.message
 
 
 def test_a_model_is_saved(lesson: Lesson, tmp_path: Path) -> None:
@@ -857,7 +857,7 @@ def test_it_is_told_when_more_is_seen_than_can_be_painted_on(look: Look) -> None
     assert look.lesson.state.message == ""
     look.region = Region((0, 0), (40, 60))
     look.at(0, 0)
-    assert "cells is large: you see more of it than is painted on at a time, 20 × 20 px" in look.lesson.state.message
+    assert "cells is large: the view shows more than the 20 × 20 px that can be painted on" in look.lesson.state.message
     look.region = Region((0, 0), (10, 12))
     look.at(5, 5)
     assert look.lesson.state.message == ""
@@ -903,8 +903,8 @@ def test_strokes_of_all_parts_go_along_into_another_project(look: Look) -> None:
     look.at(25, 45)
     look.paint((30, 50), 2)
     first = lesson.state.project
-    lesson.desk.stop_teaching()
-    lesson.desk._folders.clear()
+    lesson.desk.stop()
+    lesson.desk._lifecycle._folders.clear()
     lesson.desk.viewer.layers["cells corrections"].data[:] = 0  # the user erases while nothing is taught
     look.region = Region((0, 0), (10, 12))
     lesson.start()
@@ -920,7 +920,7 @@ def test_a_project_of_a_large_image_is_gone_on_with(look: Look) -> None:
     look.at(25, 45)
     look.paint((30, 50), 2)
     project = Path(lesson.state.project)
-    lesson.desk.stop_teaching()
+    lesson.desk.stop()
     lesson.rest()
     lesson.desk.viewer.layers.remove("cells corrections")
     lesson.desk.open_project(TeachRequest(lesson.image, None, OFF, folder=project))

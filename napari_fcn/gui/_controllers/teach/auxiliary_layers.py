@@ -1,4 +1,4 @@
-"""The layers that show more than the answer: what changed, how unsure, where to go next, two answers in one place."""
+"""The layers besides the overlay: changes of a candidate, uncertainty, the next place, and compared predictions."""
 
 from __future__ import annotations
 
@@ -29,18 +29,16 @@ if TYPE_CHECKING:
     from napari_fcn.geometry import Region
     from napari_fcn.gui._controllers.teach.messages import ComparisonReady, UncertaintyReady
 
-OVERLAYS = KINDS
-
 
 class AuxiliaryLayers:
-    """What can be looked at besides the answer; its layers are made when they are first needed and then used again.
+    """The auxiliary layers of a session; each is made when it is first needed, and used again.
 
     Parameters
     ----------
     viewer : ViewerModel
         Where the layers go.
     source : Image
-        The image that is taught.
+        The image.
     channel : int, optional
         Axis of the image layer that holds its channels; None if it has none or they are colours.
     like : Layer
@@ -50,17 +48,17 @@ class AuxiliaryLayers:
     def __init__(self, viewer: ViewerModel, source: Image, channel: int | None, like: Layer) -> None:
         self._viewer, self._source, self._channel, self._like = viewer, source, channel, like
         self._changes = PartialLayer(viewer, source, channel, "changes")
-        self._unsure = PartialLayer(viewer, source, channel, "uncertainty")
-        self._answer = PartialLayer(viewer, source, channel, "compared")
-        self._place = BoxLayer(viewer, source, channel, "next place")
+        self._uncertainty = PartialLayer(viewer, source, channel, "uncertainty")
+        self._compared = PartialLayer(viewer, source, channel, "compared")
+        self._next_place = BoxLayer(viewer, source, channel, "next place")
         self._pair: ComparisonReady | None = None
         self._hidden: list[Layer] = []
 
     @property
     def layers(self) -> list[Layer]:
-        """The layers that are there."""
-        crops = (self._changes, self._unsure, self._answer, self._place)
-        return [crop.layer for crop in crops if crop.layer is not None]
+        """The layers that exist."""
+        parts = (self._changes, self._uncertainty, self._compared, self._next_place)
+        return [part.layer for part in parts if part.layer is not None]
 
     def go_to(self, region: Region) -> None:
         """Move sliders and camera to a region of the image axes."""
@@ -69,41 +67,41 @@ class AuxiliaryLayers:
         look_at(self._viewer, self._like, place, self._source)
 
     def show_changes(self, ready: CandidateEvaluated, classes: Sequence[tuple[str, str]]) -> None:
-        """Show where a candidate answers another class."""
+        """Show where a candidate predicts another class."""
         show_changes(self._changes, ready.region, ready.changed, classes)
 
     def hide_changes(self) -> None:
-        """Do not show them any more."""
+        """Hide the changes."""
         self._changes.hide()
 
-    def show_uncertainty(self, unsure: UncertaintyReady) -> None:
-        """Show how unsure the model is."""
-        show_uncertainty(self._unsure, unsure.region, unsure.values)
+    def show_uncertainty(self, uncertainty: UncertaintyReady) -> None:
+        """Show the uncertainty of the model."""
+        show_uncertainty(self._uncertainty, uncertainty.region, uncertainty.values)
 
     def hide_uncertainty(self) -> None:
-        """Do not show it any more."""
-        self._unsure.hide()
+        """Hide the uncertainty."""
+        self._uncertainty.hide()
 
     def show_place(self, place: RegionSuggested) -> None:
-        """Go to the next place to paint and show how much of the image has a say in it."""
+        """Move the camera to the next place to paint, and show its receptive field as a box."""
         self.go_to(place.region)
-        self._place.show_box(place.region, self._like)
+        self._next_place.show_box(place.region, self._like)
 
     def hide_place(self) -> None:
-        """Take the box away."""
-        self._place.hide()
+        """Hide the box."""
+        self._next_place.hide()
 
     def compare(self, pair: ComparisonReady) -> None:
-        """Keep two answers to be shown, and hide the present one."""
+        """Keep two predictions to be shown, and hide the overlay."""
         if self._pair is None:
-            found = [find_layer(self._viewer, self._source, kind) for kind in OVERLAYS]
-            self._hidden = [layer for layer in found if layer is not None and layer.visible]
+            layers = [find_layer(self._viewer, self._source, kind) for kind in KINDS]
+            self._hidden = [layer for layer in layers if layer is not None and layer.visible]
         for layer in self._hidden:
             layer.visible = False
         self._pair = pair
 
     def show_compared(self, shown: str) -> None:
-        """Show the ``"first"`` answer, the ``"second"``, or one in each half (``"split"``)."""
+        """Show the ``"first"`` prediction, the ``"second"``, or one in each half (``"split"``)."""
         if self._pair is None:
             return
         first, second = self._pair.pictures
@@ -113,13 +111,13 @@ class AuxiliaryLayers:
             middle = first.shape[-2] // 2
             pictures["split"][..., middle:, :] = second[..., middle:, :]
             pictures["split"][..., max(0, middle - 1) : middle + 1, :] = 255
-        show_answer(self._answer, self._pair.region, np.ascontiguousarray(pictures[shown]))
+        show_answer(self._compared, self._pair.region, np.ascontiguousarray(pictures[shown]))
 
     def end_comparison(self) -> None:
-        """Show the present answer again."""
+        """Show the overlay again."""
         if self._pair is not None:
             self._pair = None
-            self._answer.hide()
+            self._compared.hide()
             for layer in self._hidden:
                 layer.visible = True
             self._hidden = []

@@ -1,4 +1,4 @@
-"""What the user asks of a model that is being taught; each waits in a queue until the worker has done it."""
+"""Commands of the user to the teaching worker; each waits in its inbox until it is done."""
 
 from __future__ import annotations
 
@@ -23,13 +23,13 @@ if TYPE_CHECKING:
     from napari_fcn.gui._controllers.teach.worker import TeachWorker
 
 
-# Okabe & Ito (2008), told apart with every kind of colour vision; the order is that of the shipped models.
+# Okabe & Ito (2008), distinct with every kind of colour vision; in the order of the shipped models.
 PALETTE = ("#56b4e9", "#d55e00", "#e69f00", "#009e73", "#cc79a7", "#f0e442", "#0072b2", "#999999")
-MIN_CLASSES, MAX_CLASSES = 2, 9  # classes; each has a key
+MIN_CLASSES, MAX_CLASSES = 2, 9  # each class has a digit key
 
 
 def add_class(classes: Sequence[PaintedClass]) -> SetClasses:
-    """Return the classes with a new one at the end, called as its key, in a colour that none has."""
+    """Return the command that adds a class at the end, named after its key, in a colour that is still free."""
     labels = _labels(classes)
     taken, names = {label.colour.lower() for label in labels}, {label.name for label in labels}
     colour = next((colour for colour in PALETTE if colour not in taken), PALETTE[len(labels) % len(PALETTE)])
@@ -40,21 +40,21 @@ def add_class(classes: Sequence[PaintedClass]) -> SetClasses:
 
 
 def remove_class(classes: Sequence[PaintedClass], index: int) -> SetClasses:
-    """Return the classes without one; what is painted as it is forgotten."""
+    """Return the command that removes a class and its strokes."""
     kept = tuple(old for old in range(len(classes)) if old != index)
     labels = _labels(classes)
     return SetClasses(tuple(labels[old] for old in kept), kept, labels)
 
 
 def rename_class(classes: Sequence[PaintedClass], index: int, name: str) -> SetClasses:
-    """Return the classes with another name for one."""
+    """Return the command that renames a class."""
     labels = list(_labels(classes))
     labels[index] = replace(labels[index], name=name)
     return SetClasses(tuple(labels), tuple(range(len(labels))), _labels(classes))
 
 
 def recolour_class(classes: Sequence[PaintedClass], index: int, colour: str) -> SetClasses:
-    """Return the classes with another colour ``#rrggbb`` for one."""
+    """Return the command that gives a class another colour ``#rrggbb``."""
     labels = list(_labels(classes))
     labels[index] = replace(labels[index], colour=colour)
     return SetClasses(tuple(labels), tuple(range(len(labels))), _labels(classes))
@@ -65,21 +65,21 @@ def _labels(classes: Sequence[PaintedClass]) -> tuple[ClassLabel, ...]:
 
 
 class Command(Protocol):
-    """One thing to do.
+    """One command.
 
     Attributes
     ----------
     is_restoring : bool
-        Whether corrections change by it, so that strokes wait until it is done.
+        Whether it changes the corrections, so that strokes are held back until it is done.
     is_long : bool
-        Whether it only looks, and strokes go first: it is begun again if a stroke comes.
+        Whether it takes long and changes nothing: strokes interrupt it, and it starts again after them.
     """
 
     is_restoring: ClassVar[bool]
     is_long: ClassVar[bool]
 
-    def run(self, lesson: TeachWorker) -> Iterator[Any]:
-        """Yield what there is to tell."""
+    def run(self, worker: TeachWorker) -> Iterator[Any]:
+        """Do it; yield the payloads of messages, or None during a long command."""
 
 
 class _Quick:
@@ -99,20 +99,20 @@ class _Long:
 
 @dataclass(frozen=True)
 class Undo(_Restoring):
-    """Go back to the commit before the present one."""
+    """Go to the parent of the present commit."""
 
-    def run(self, lesson: TeachWorker) -> Iterator[Any]:
-        """Yield the history, and how the corrections change."""
-        yield from lesson.restore(lesson.teaching.undo)
+    def run(self, worker: TeachWorker) -> Iterator[Any]:
+        """Yield the history and how the corrections change."""
+        yield from worker.restore(worker.teaching.undo)
 
 
 @dataclass(frozen=True)
 class Redo(_Restoring):
-    """Go forward again."""
+    """Go to the commit that the last undo left."""
 
-    def run(self, lesson: TeachWorker) -> Iterator[Any]:
-        """Yield the history, and how the corrections change."""
-        yield from lesson.restore(lesson.teaching.redo)
+    def run(self, worker: TeachWorker) -> Iterator[Any]:
+        """Yield the history and how the corrections change."""
+        yield from worker.restore(worker.teaching.redo)
 
 
 @dataclass(frozen=True)
@@ -121,34 +121,34 @@ class GoTo(_Restoring):
 
     number: int
 
-    def run(self, lesson: TeachWorker) -> Iterator[Any]:
-        """Yield the history, and how the corrections change."""
-        yield from lesson.restore(partial(lesson.teaching.go_to, self.number))
+    def run(self, worker: TeachWorker) -> Iterator[Any]:
+        """Yield the history and how the corrections change."""
+        yield from worker.restore(partial(worker.teaching.go_to, self.number))
 
 
 @dataclass(frozen=True)
 class SetClasses(_Restoring):
-    """Tell other classes apart.
+    """Add, remove, rename or recolour classes.
 
     Attributes
     ----------
     classes : tuple of ClassLabel
-        What to tell apart from now on.
-    kept : tuple of (int or None)
-        ``kept[new]`` is the index that a class had, None for a new one.
+        The classes from now on.
+    old_indices : tuple of (int or None)
+        ``old_indices[new]`` is the index that a class had, None for a new one.
     present : tuple of ClassLabel
-        Those that the user saw when asking for it: ``kept`` counts these.
+        The classes in the dock when the user gave the command; ``old_indices`` refers to them.
     """
 
     classes: tuple[ClassLabel, ...]
     old_indices: tuple[int | None, ...]
     present: tuple[ClassLabel, ...]
 
-    def run(self, lesson: TeachWorker) -> Iterator[Any]:
-        """Yield the history, and how the corrections change; FcnError if the classes have become others since."""
-        if tuple(lesson.teaching.classes) != self.present:
-            raise FcnError("The classes have changed before this was done, so nothing was done. Please try again.")
-        yield from lesson.reclassify(self.classes, self.old_indices)
+    def run(self, worker: TeachWorker) -> Iterator[Any]:
+        """Yield the history and how the corrections change; FcnError if the classes have changed since."""
+        if tuple(worker.teaching.classes) != self.present:
+            raise FcnError("The classes have changed meanwhile, so nothing was done. Please try again.")
+        yield from worker.reclassify(self.classes, self.old_indices)
 
 
 @dataclass(frozen=True)
@@ -158,53 +158,53 @@ class RenameCommit(_Quick):
     number: int
     name: str
 
-    def run(self, lesson: TeachWorker) -> Iterator[Any]:
+    def run(self, worker: TeachWorker) -> Iterator[Any]:
         """Yield the history."""
-        yield from lesson.teaching.rename(self.number, self.name)
+        yield from worker.teaching.rename(self.number, self.name)
 
 
 @dataclass(frozen=True)
 class Accept(_Quick):
-    """Let the candidate that waits replace the accepted weights."""
+    """Replace the current model by the candidate that waits."""
 
-    def run(self, lesson: TeachWorker) -> Iterator[Any]:
+    def run(self, worker: TeachWorker) -> Iterator[Any]:
         """Yield the history."""
-        yield from lesson.teaching.accept()
+        yield from worker.teaching.accept()
 
 
 @dataclass(frozen=True)
 class Reject(_Quick):
-    """Drop the candidate that waits."""
+    """Discard the candidate that waits."""
 
-    def run(self, lesson: TeachWorker) -> Iterator[Any]:
+    def run(self, worker: TeachWorker) -> Iterator[Any]:
         """Yield nothing."""
-        lesson.teaching.reject()
+        worker.teaching.reject()
         yield from ()
 
 
 @dataclass(frozen=True)
 class AddPin(_Quick):
-    """Keep a region as it is answered now."""
+    """Protect the prediction in a region."""
 
     region: Region
     name: str
 
-    def run(self, lesson: TeachWorker) -> Iterator[PinsChanged]:
+    def run(self, worker: TeachWorker) -> Iterator[PinsChanged]:
         """Yield the names of all pins."""
-        lesson.teaching.pin(self.region, self.name)
-        yield pins(lesson)
+        worker.teaching.pin(self.region, self.name)
+        yield pins(worker)
 
 
 @dataclass(frozen=True)
 class RemovePin(_Quick):
-    """Let a region change again."""
+    """Remove the protection of a region."""
 
     name: str
 
-    def run(self, lesson: TeachWorker) -> Iterator[PinsChanged]:
+    def run(self, worker: TeachWorker) -> Iterator[PinsChanged]:
         """Yield the names of all pins."""
-        lesson.teaching.unpin(self.name)
-        yield pins(lesson)
+        worker.teaching.unpin(self.name)
+        yield pins(worker)
 
 
 @dataclass(frozen=True)
@@ -214,32 +214,32 @@ class Save(_Quick):
     path: Path
     number: int
 
-    def run(self, lesson: TeachWorker) -> Iterator[ModelSaved]:
-        """Yield where it was written."""
-        lesson.inputs.check_file(self.path)
-        lesson.teaching.checkpoint(self.number).save(self.path)
-        lesson.writer.record("save", path=str(self.path))
+    def run(self, worker: TeachWorker) -> Iterator[ModelSaved]:
+        """Yield the path of the file."""
+        worker.inputs.check_file(self.path)
+        worker.teaching.checkpoint(self.number).save(self.path)
+        worker.writer.record("save", path=str(self.path))
         yield ModelSaved(str(self.path))
 
 
 @dataclass(frozen=True)
 class Compare(_Long):
-    """Look at the answers of two commits."""
+    """Compare the predictions of two commits."""
 
     first: int
     second: int
     view: Region
 
-    def run(self, lesson: TeachWorker) -> Iterator[ComparisonReady | None]:
-        """Yield None while it takes, then both answers."""
+    def run(self, worker: TeachWorker) -> Iterator[ComparisonReady | None]:
+        """Yield None during the computation, then both predictions."""
         canvas = {n: np.zeros((*self.view.shape, 4), np.uint8) for n in (self.first, self.second)}
-        for compared in lesson.teaching.compare(self.first, self.second, self.view):
+        for compared in worker.teaching.compare(self.first, self.second, self.view):
             if not isinstance(compared, ComparisonTile):
                 yield None
                 continue
-            painted = colorize_tile(compared.tile, [label.colour for label in lesson.classes_of(compared.commit)])
-            shown = painted.region.intersection(self.view)
-            inside = painted.colours[shown.relative_to(painted.region).slices]
+            coloured = colorize_tile(compared.tile, [label.colour for label in worker.classes_of(compared.commit)])
+            shown = coloured.region.intersection(self.view)
+            inside = coloured.colours[shown.relative_to(coloured.region).slices]
             canvas[compared.commit][shown.relative_to(self.view).slices] = inside
             yield None
         yield ComparisonReady((self.first, self.second), self.view, (canvas[self.first], canvas[self.second]))
@@ -247,15 +247,15 @@ class Compare(_Long):
 
 @dataclass(frozen=True)
 class Suggest(_Long):
-    """Find the next place to paint."""
+    """Suggest the next place to paint."""
 
     view: Region
 
-    def run(self, lesson: TeachWorker) -> Iterator[Any]:
+    def run(self, worker: TeachWorker) -> Iterator[Any]:
         """Yield the place."""
-        yield from lesson.teaching.suggest(self.view)
+        yield from worker.teaching.suggest(self.view)
 
 
-def pins(lesson: TeachWorker) -> PinsChanged:
+def pins(worker: TeachWorker) -> PinsChanged:
     """Return the names of all pins."""
-    return PinsChanged(tuple(pin.name for pin in lesson.teaching.pins))
+    return PinsChanged(tuple(pin.name for pin in worker.teaching.pins))

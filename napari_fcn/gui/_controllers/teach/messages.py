@@ -1,9 +1,9 @@
-"""What the worker tells while a model is taught, besides what the engine yields."""
+"""The messages from the teaching worker to the GUI thread."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, ClassVar
 
 from napari_fcn.gui._controllers.teach.progress import TeachProgress
 from napari_fcn.gui._layers import visible
@@ -12,9 +12,18 @@ if TYPE_CHECKING:
     import numpy as np
     import numpy.typing as npt
 
+    from napari_fcn.events import (
+        CandidateEvaluated,
+        HeadFitted,
+        HeadRefined,
+        HistoryChanged,
+        RegionSuggested,
+        StepDone,
+        StrokesScored,
+    )
     from napari_fcn.geometry import Region
     from napari_fcn.gui._controllers.teach.worker import TeachWorker
-    from napari_fcn.gui._layers import LabelChange, Stroke
+    from napari_fcn.gui._layers import ColourTile, LabelChange, Stroke
     from napari_fcn.settings import TeachSettings
 
     Picture = npt.NDArray[np.uint8]
@@ -22,26 +31,33 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class SessionMessage:
-    """Something that one lesson tells; it may arrive when another has begun.
+    """What one step of the worker has changed; it arrives as a whole.
 
     Attributes
     ----------
-    lesson : Lesson
-        Which one.
+    worker : TeachWorker
+        The sender. A message may arrive after another session has started.
     strokes : int
-        How many strokes it had taken from its inbox.
-    what : object
-        The event.
+        Number of the last stroke that the worker has received.
+    payloads : tuple
+        Events of the engine, tiles in colours, and the classes below, in order.
+    can_wait : bool
+        Whether the dock may show it later, together with others: what a round of learning yields can wait for the
+        prediction; the result of a command cannot.
+    must_deliver : bool
+        Always True: it arrives even if a newer request has replaced the run, because the engine yields nothing twice.
     """
 
     worker: TeachWorker
     strokes: int
-    event: Any
+    payloads: tuple[Payload, ...]
+    can_wait: bool = False
+    must_deliver: ClassVar[bool] = True
 
 
 @dataclass(frozen=True, slots=True)
 class PaintedClass:
-    """A class while it is taught: its name, its colour ``#rrggbb``, and how many pixels are painted as it."""
+    """A class while it is taught: its name, its colour ``#rrggbb``, and the number of its painted pixels."""
 
     name: str
     colour: str
@@ -49,32 +65,32 @@ class PaintedClass:
 
     @property
     def stroke_colour(self) -> str:
-        """In which its strokes are shown: its own, unless that is too dark to be seen."""
+        """The colour of its strokes: its own, or a brighter one if that is too dark."""
         return visible(self.colour)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class SessionOpened:
-    """Everything is ready to learn.
+    """The session is ready for strokes.
 
     Attributes
     ----------
-    classes : tuple of TaughtClass
-        What the model tells apart.
+    classes : tuple of PaintedClass
+        Classes of the model.
+    settings : TeachSettings
+        How to learn: as requested, or as stored in the project that was opened.
     strokes : tuple of Stroke
-        What was painted in an earlier session.
+        Corrections of the project.
     project : str
         The project folder; empty if there is none.
     device : str
         Where the network learns.
     notes : tuple of str
         Sentences for the user.
-    settings : TeachSettings
-        How it learns: as asked, or as in the project that is gone on with.
     turn : int
-        How often the strokes had changed.
-    progress : Progress
-        What an earlier session has shown.
+        Rounds of learning so far.
+    progress : TeachProgress
+        Scores, losses and notes stored in the project.
     """
 
     classes: tuple[PaintedClass, ...]
@@ -89,13 +105,13 @@ class SessionOpened:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class StateRestored:
-    """The user went to another state of the model: classes and corrections are what they were there.
+    """Classes and corrections have changed together: another commit is in use, or the classes were edited.
 
     Attributes
     ----------
-    classes : tuple of TaughtClass
-        What the model tells apart.
-    parts : tuple of Restored
+    classes : tuple of PaintedClass
+        The classes from now on.
+    parts : tuple of LabelChange
         How the corrections change.
     """
 
@@ -112,7 +128,7 @@ class PinsChanged:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class ComparisonReady:
-    """The answers of two commits for one region of the image, RGBA, in the order in which they were asked for."""
+    """The predictions of two commits for one region of the image, RGBA, in the order of the request."""
 
     numbers: tuple[int, int]
     region: Region
@@ -121,7 +137,7 @@ class ComparisonReady:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class UncertaintyReady:
-    """How unsure the model is in a region of the image: 0 (sure) to 255."""
+    """The uncertainty of the model in a region of the image: 0 (certain) to 255."""
 
     region: Region
     values: Picture
@@ -136,7 +152,24 @@ class ModelSaved:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class CommandFailed:
-    """Something that the user asked for could not be done, and why; ``is_restoring`` if the strokes wait for it."""
+    """A command could not be done, and why; ``is_restoring`` if strokes are held back until it is done."""
 
     error: Exception
     is_restoring: bool = False
+
+
+if TYPE_CHECKING:
+    EngineEvent = (
+        StrokesScored | HeadFitted | HeadRefined | StepDone | CandidateEvaluated | HistoryChanged | RegionSuggested
+    )
+    Payload = (
+        EngineEvent
+        | ColourTile
+        | SessionOpened
+        | StateRestored
+        | PinsChanged
+        | ComparisonReady
+        | UncertaintyReady
+        | ModelSaved
+        | CommandFailed
+    )

@@ -1,8 +1,8 @@
-"""How a lesson begins: the model, the project, and what was painted in it before."""
+"""Opening a teaching session: the model, the project, and the corrections in it."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from napari_fcn.errors import InputAtRiskError, ProjectError, in_dock
@@ -23,27 +23,27 @@ if TYPE_CHECKING:
     from napari_fcn.settings import TeachSettings
     from napari_fcn.storage import Inputs
 
-PATIENCE = 30.0  # seconds that a project that was closed just now may take to be written
+CLOSE_TIMEOUT = 30.0  # seconds to wait until a project that was just closed is written
 
 
 @dataclass(frozen=True, slots=True)
 class OpenedSession:
-    """What a lesson begins with.
+    """The engine of a new session, and what the project holds.
 
     Attributes
     ----------
     teaching : Teaching
         The engine.
     strokes : int
-        How many the project holds.
+        Number of the last stroke in the project.
     corrections : tuple of Stroke
-        What was painted before.
+        Corrections in the project.
     project : str
         The project folder; empty if there is none.
     notes : tuple of str
         Sentences for the user.
-    progress : Progress
-        What an earlier session has shown.
+    progress : TeachProgress
+        Scores, losses and notes in the project.
     """
 
     teaching: Any
@@ -54,36 +54,36 @@ class OpenedSession:
     progress: TeachProgress = field(default_factory=TeachProgress)
 
 
-def _teach(*what: Any, **how: Any) -> Any:
+def _teach(*arguments: Any, **options: Any) -> Any:
     from napari_fcn.teaching import Teaching
 
-    return Teaching(*what, **how)
+    return Teaching(*arguments, **options)
 
 
-def _create(opening: SessionFactory, checkpoint: Checkpoint | None) -> Any:
+def _create(factory: SessionFactory, checkpoint: Checkpoint | None) -> Any:
     from pathlib import Path
 
     from napari_fcn.io.image_paths import zarr_root
     from napari_fcn.project import ImageRecord, Project, default_path, fingerprint
 
-    image, axes = opening.image, opening.axes
+    image, axes = factory.image, factory.axes
     record = ImageRecord(
         name=image.name,
         path=image.path,
         shape=image.shape,
         dtype=str(image.data.dtype),
         axes=axes,
-        scale=opening.binding.calibration.scale,
-        units=opening.binding.calibration.units,
-        origin=opening.binding.calibration.origin,
-        rgb=opening.binding.rgb,
+        scale=factory.binding.calibration.scale,
+        units=factory.binding.calibration.units,
+        origin=factory.binding.calibration.origin,
+        rgb=factory.binding.rgb,
         hash=fingerprint(image.data),
     )
     classes = checkpoint.info.classes if checkpoint else ()
     file = zarr_root(Path(image.path)) if image.path and "://" not in image.path else image.path
     path = default_path(image.name, file)
-    opening.inputs().check_file(path)
-    return Project.create(path, record, checkpoint, opening.settings, classes)
+    factory.inputs().check_file(path)
+    return Project.create(path, record, checkpoint, factory.settings, classes)
 
 
 def _reopen(folder: Path) -> Any:
@@ -100,7 +100,7 @@ def _resume(project: Any) -> dict[str, Any]:
 
 @dataclass(frozen=True, slots=True)
 class Factories:
-    """What makes the engine and projects; tests bring their own."""
+    """Constructors of the engine and of projects; tests use others."""
 
     teach: Callable[..., Any] = _teach
     create: Callable[[SessionFactory, Any], Any] = _create
@@ -111,12 +111,12 @@ class Factories:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class SessionFactory:
-    """All that a lesson needs, read from the layers before it begins.
+    """Makes a session from what was read from the layers.
 
     Attributes
     ----------
     image : LayerImage
-        What is painted on.
+        The image.
     binding : Binding
         How the model reads it.
     model : Path or None
@@ -124,17 +124,17 @@ class SessionFactory:
     settings : TeachSettings
         How to learn.
     canvas : Canvas
-        Where the answer will go; the GUI thread writes to it.
-    journal : Journal
-        Writes what happens.
-    loaded : Loaded
+        The arrays of the overlay; the GUI thread writes to them.
+    writer : ProjectWriter
+        Writes the project.
+    models : ModelCache
         Models in memory.
     folder : Path or None
-        The project to go on with; None for a new one.
-    tools : Tools
-        What makes the engine and projects.
+        The project to resume; None for a new one.
+    factories : Factories
+        Constructors of the engine and of projects.
     new : str
-        Family of the new network to begin with; empty: none.
+        Family of a new network to start from; empty: none.
     """
 
     image: LayerImage
@@ -142,8 +142,8 @@ class SessionFactory:
     model: Path | None
     settings: TeachSettings
     canvas: Canvas
-    journal: ProjectWriter
-    loaded: ModelCache
+    writer: ProjectWriter
+    models: ModelCache
     folder: Path | None = None
     factories: Factories = Factories()
     new: str = ""
@@ -154,26 +154,24 @@ class SessionFactory:
         return self.binding.axes
 
     def inputs(self, project: str = "") -> Inputs:
-        """Return what must survive when something is written: the image, the model, and the project if it is named."""
+        """Return the files that must not be overwritten: the image, the model, and the project if one is given."""
         from napari_fcn.io.run_inputs import collect_inputs
 
         models = [] if self.model is None else [self.model]
-        return collect_inputs(
-            {"the image": self.image.files, "the model to begin with": models, "the project": [project]}
-        )
+        return collect_inputs({"the image": self.image.files, "the first model": models, "the project": [project]})
 
     @property
     def shape(self) -> tuple[int, ...]:
-        """Of the image axes."""
+        """Length of the image axes."""
         return self.axes.image_shape(self.image.shape)
 
     def open(self) -> OpenedSession:
-        """Return the engine, with a project where one can be written.
+        """Return the engine, with a project if one can be written.
 
         Raises
         ------
         FcnError
-            If image, model and device do not fit each other, or the project cannot be gone on with.
+            If image, model and device do not fit each other, or the project cannot be resumed.
         """
         from napari_fcn.inference.device import leave_a_core
 
@@ -185,40 +183,42 @@ class SessionFactory:
             project = self.factories.create(self, checkpoint)
         except (ProjectError, InputAtRiskError, OSError) as error:
             return OpenedSession(self._teaching(checkpoint), notes=(f"Nothing is saved. {in_dock(error)}",))
-        return self._with(project, checkpoint, ())
+        return self._with(project, checkpoint, (), TeachProgress())
 
     def _model(self) -> Checkpoint | None:
-        """Return the model to begin with; None for filters only."""
+        """Return the first model; None for filters only."""
         if self.new:
             from napari_fcn.teaching.finetune import NEW_PREFIX, initial_model
 
             shape = [self.shape[position] for position in self.axes.space_positions]
             channels = self.axes.channels(self.image.shape)
             return initial_model(f"{NEW_PREFIX}{self.new}", shape, self.binding.ratios, channels, self.settings.seed)
-        return None if self.model is None else self.loaded.load(self.model)
+        return None if self.model is None else self.models.load(self.model)
 
     def _reopen(self, folder: Path) -> OpenedSession:
-        self.journal.wait(PATIENCE)
+        self.writer.wait(CLOSE_TIMEOUT)
         project = self.factories.reopen(folder)
         try:
             project.check_image(self.image.data)
-            painted = tuple(Stroke(region, labels) for region, labels in project.corrections())
+            corrections = tuple(Stroke(region, labels) for region, labels in project.corrections())
             checkpoint, progress = project.checkpoint(), TeachProgress.read(project.entries())
         except BaseException:
             project.close()
             raise
-        return replace(self._with(project, checkpoint, painted), progress=progress)
+        return self._with(project, checkpoint, corrections, progress)
 
-    def _with(self, project: Any, checkpoint: Checkpoint | None, painted: tuple[Stroke, ...]) -> OpenedSession:
-        """Return an engine that writes what it does to a project; if there is none, the project is let go."""
+    def _with(
+        self, project: Any, checkpoint: Checkpoint | None, corrections: tuple[Stroke, ...], progress: TeachProgress
+    ) -> OpenedSession:
+        """Return an engine that records to a project; the project is closed if the engine cannot be made."""
         try:
-            self.journal.open(project)
-            teaching = self._teaching(checkpoint, record=self.journal.record, **self.factories.resume(project))
+            self.writer.open(project, progress)
+            teaching = self._teaching(checkpoint, record=self.writer.record, **self.factories.resume(project))
         except BaseException:
-            self.journal.close()
+            self.writer.close()
             raise
-        self.journal.history(teaching.history.event())
-        return OpenedSession(teaching, project.strokes, painted, str(project.path), project.notes)
+        self.writer.history(teaching.history.event())
+        return OpenedSession(teaching, project.strokes, corrections, str(project.path), project.notes, progress)
 
     def _teaching(self, checkpoint: Checkpoint | None, **more: Any) -> Any:
         bound, more = self.binding, {"settings": self.settings, **more}

@@ -1,4 +1,4 @@
-"""What the Teach dock shows and the journal of a project would not say otherwise: scores, losses, notes, the model."""
+"""The scores, losses, notes and model name of a session, as the journal of its project stores them."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class TeachProgress:
     Attributes
     ----------
     model : str
-        What the model at the start is called.
+        Name of the first model.
     scores, candidate_scores : tuple of (int, float)
         Turn and score of the current model, and of candidates.
     losses : tuple of float
@@ -42,7 +42,7 @@ class TeachProgress:
     saved_at: float = 0.0
 
     def changes_since(self, earlier: TeachProgress) -> dict[str, Any]:
-        """Return what an entry must say so that `read` makes ``self`` of ``earlier``; nothing if both are the same."""
+        """Return the facts of an entry with which `after` turns ``earlier`` into ``self``; empty if both are equal."""
         facts: dict[str, Any] = {}
         for name, key in KEYS.items():
             before, now = getattr(earlier, name), getattr(self, name)
@@ -54,49 +54,53 @@ class TeachProgress:
                 facts[name] = getattr(self, name)
         return facts
 
+    def is_worth_writing(self, earlier: TeachProgress) -> bool:
+        """Whether it should be written now: the losses of steps wait until the candidate is evaluated."""
+        return self.losses == earlier.losses or self.candidate_scores != earlier.candidate_scores
+
     def after(self, facts: Mapping[str, Any]) -> TeachProgress:
-        """Return what the facts of an entry make of it.
+        """Return the progress with the facts of one more entry.
 
         Raises
         ------
         ValueError, TypeError
-            If they are none.
+            If a fact is not of the right kind.
         """
-        found = replace(
+        progress = replace(
             self,
             model=str(facts.get("model", self.model)),
-            scores=_longer(self.scores, facts, "exams"),
-            candidate_scores=_longer(self.candidate_scores, facts, "trials"),
+            scores=_extended(self.scores, facts, "exams"),
+            candidate_scores=_extended(self.candidate_scores, facts, "trials"),
         )
         if "losses" in facts:
-            found = replace(found, losses=tuple(map(_number, facts["losses"])))
+            progress = replace(progress, losses=tuple(map(_number, facts["losses"])))
         if "notes" in facts:
-            found = replace(found, notes=tuple(map(str, facts["notes"])))
-        return found
+            progress = replace(progress, notes=tuple(map(str, facts["notes"])))
+        return progress
 
     @classmethod
     def read(cls, entries: Iterable[Mapping[str, Any]]) -> Self:
-        """Return what the journal of a project says; an entry that is damaged is left out."""
-        found = cls()
+        """Return the progress in the journal of a project; damaged entries are left out."""
+        progress = cls()
         for entry in entries:
             try:
                 if entry["kind"] == "stroke":
-                    found = replace(found, saved_at=datetime.fromisoformat(entry["time"]).timestamp())
+                    progress = replace(progress, saved_at=datetime.fromisoformat(entry["time"]).timestamp())
                 elif entry["kind"] == KIND:
-                    found = found.after(entry)  # type: ignore[assignment]
+                    progress = progress.after(entry)  # type: ignore[assignment]
             except (ValueError, TypeError, KeyError, OverflowError):
                 continue
-        return found
+        return progress
 
 
-def _longer(before: Points, facts: Mapping[str, Any], name: str) -> Points:
-    known = () if f"all_{name}" in facts else before
+def _extended(points: Points, facts: Mapping[str, Any], name: str) -> Points:
+    kept = () if f"all_{name}" in facts else points
     new = facts.get(f"all_{name}", facts.get(name, ()))
-    return (*known, *((int(turn), _number(score)) for turn, score in new))
+    return (*kept, *((int(turn), _number(score)) for turn, score in new))
 
 
 def _number(value: Any) -> float:
     number = float(value)
     if not isfinite(number):
-        raise ValueError(f"{value} is no score")
+        raise ValueError(f"{value} is not a finite number")
     return number

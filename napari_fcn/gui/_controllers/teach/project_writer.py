@@ -1,12 +1,13 @@
-"""What becomes of a project while a model is taught: everything is written by one thread, in order."""
+"""Writing a project while a model is taught: one thread writes everything, in order."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from napari_fcn.errors import ProjectError
+from napari_fcn.gui._controllers.teach.progress import KIND, TeachProgress
 
 if TYPE_CHECKING:
     from napari_fcn.events import HistoryChanged
@@ -16,25 +17,38 @@ if TYPE_CHECKING:
 
 
 class ProjectWriter:
-    """Hands what happens in one lesson to the thread that writes.
+    """Passes what happens in one session to the thread that writes.
 
     Parameters
     ----------
     writer : Writer
-        Calls the project, so that the disk keeps nobody waiting.
+        Calls the project, so that no other thread waits for the disk.
+
+    Attributes
+    ----------
+    recorded : TeachProgress
+        The progress that the project has.
     """
 
     def __init__(self, writer: Writer) -> None:
         self._wait = writer.queue.wait
-        self._put = writer.queue.put  # which lives longer than the writer does
+        self._put = writer.queue.put  # the queue lives longer than the writer
         self._project: Project | None = None
         self._is_closed = False
+        self.recorded = TeachProgress()
 
-    def open(self, project: Project) -> None:
-        """Write to this project from now on; if nobody wants that any more, let it go."""
-        self._project = project
+    def open(self, project: Project, recorded: TeachProgress) -> None:
+        """Write to this project from now on; closes it if the session has been closed meanwhile."""
+        self._project, self.recorded = project, replace(recorded, saved_at=0.0)
         if self._is_closed:
             self.close()
+
+    def progress(self, progress: TeachProgress) -> None:
+        """Write the scores, losses and notes that the project does not have yet."""
+        facts = progress.changes_since(self.recorded)
+        if facts:
+            self.record(KIND, **facts)
+            self.recorded = progress
 
     def stroke(self, stroke: Stroke) -> None:
         """Write a stroke."""
@@ -42,7 +56,7 @@ class ProjectWriter:
             self._put(partial(self._project.stroke, stroke.region, stroke.labels))
 
     def record(self, kind: str, **facts: Any) -> None:
-        """Write something else that happened; what `Teaching` calls."""
+        """Write any other entry; `Teaching` calls it."""
         project = self._project
         if project is None:
             return
@@ -52,16 +66,16 @@ class ProjectWriter:
             self._put(partial(project.record, kind, **facts))
 
     def history(self, event: HistoryChanged) -> None:
-        """Write what is new in the history."""
+        """Write the new commits of a history."""
         if self._project is not None:
             self._put(partial(self._project.record_history, event))
 
     def wait(self, seconds: float) -> None:
-        """Wait until all is written, but not longer than this; not for the GUI thread."""
+        """Wait until everything is written, at most this long; not for the GUI thread."""
         self._wait(seconds)
 
     def close(self) -> None:
-        """Close the project when all is written; whatever the disk refused is tried once more."""
+        """Close the project when everything is written; writes that the disk refused are tried once more."""
         self._is_closed = True
         project, self._project = self._project, None
         if project is not None:
@@ -70,12 +84,12 @@ class ProjectWriter:
 
 @dataclass(slots=True, eq=False, weakref_slot=True)  # Qt holds what it calls by a weak reference
 class ProjectGuard:
-    """The journal that is written in now, for whoever closes it when the window has gone without a word."""
+    """The writer of the open project, to be closed if the window is destroyed without notice."""
 
     writer: ProjectWriter | None = None
 
     def close(self, *_: object) -> None:
-        """Let go of the project, once all is written."""
+        """Close the project when everything is written."""
         if self.writer is not None:
             self.writer.close()
 
@@ -84,4 +98,4 @@ def _close(project: Project) -> None:
     try:
         project.close()
     except ProjectError as error:
-        raise ProjectError(f"{project.path.name} could not be written to its end. {error}") from error
+        raise ProjectError(f"{project.path.name} could not be written completely. {error}") from error

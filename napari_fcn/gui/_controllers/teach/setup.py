@@ -1,4 +1,4 @@
-"""From what the user chose to the layers and the lesson of a course."""
+"""The choice of the user, and the layers and the worker that are made from it."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from napari_fcn.gui._controllers import image_info, model_catalog
 from napari_fcn.gui._controllers.teach.layers import TeachLayers
 from napari_fcn.gui._controllers.teach.messages import PaintedClass
 from napari_fcn.gui._controllers.teach.open_session import SessionFactory
+from napari_fcn.gui._controllers.teach.state import TeachState
 from napari_fcn.gui._controllers.teach.worker import TeachWorker
 from napari_fcn.gui._layers import read_layer
 from napari_fcn.nets.validation import FAMILIES, NETWORKS
@@ -31,13 +32,13 @@ if TYPE_CHECKING:
 FILTERS = "filters only"
 NEW = "new "
 NEW_NETWORKS = {f"{NEW}{family}": FAMILIES[family] for family in NETWORKS}
-TWO_CLASSES = (PaintedClass("background", "#1f3a5f"), PaintedClass("object", "#e69f00"))  # until the engine says more
-START = "start.safetensors"  # the model of a project
+TWO_CLASSES = (PaintedClass("background", "#1f3a5f"), PaintedClass("object", "#e69f00"))  # without a model
+START = "start.safetensors"  # the first model of a project
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class TeachRequest:
-    """What the user wants to teach on what.
+    """The image, the model and the settings that the user has chosen.
 
     Attributes
     ----------
@@ -48,11 +49,11 @@ class TeachRequest:
     settings : TeachSettings
         How to learn.
     names : tuple of str
-        What the user calls the axes of the image; empty: as the layer does, else guessed.
+        Names of the image axes as typed by the user; empty: those of the layer, else guessed.
     folder : Path or None
-        The project to go on with; None for a new one.
+        The project to resume; None for a new one.
     new : str
-        Family of the new network to begin with; empty: none.
+        Family of a new network to start from; empty: none.
     """
 
     layer: Image
@@ -64,53 +65,79 @@ class TeachRequest:
 
     @property
     def key(self) -> tuple[str, Path | None, str]:
-        """What makes another wish the same lesson."""
+        """Requests of one key share a project."""
         return self.layer.unique_id, self.model, self.new
 
     def model_name(self) -> str:
-        """Return what the model is called; raise ModelError if its file cannot be read."""
+        """Return the name of the model; raise ModelError if its file cannot be read."""
         if self.model is None:
             return f"{NEW}{self.new}" if self.new else FILTERS
         return model_catalog.entry(self.model).name
 
     def classes(self) -> tuple[PaintedClass, ...]:
-        """Return what the model tells apart; raise ModelError if its file cannot be read."""
+        """Return the classes of the model; raise ModelError if its file cannot be read."""
         if self.model is None:
             return TWO_CLASSES
         return tuple(PaintedClass(label.name, label.colour) for label in model_catalog.entry(self.model).info.classes)
 
 
 def own_request(request: TeachRequest) -> TeachRequest:
-    """Return what a wish to go on with a project comes to: its model, and its axes; other wishes stay as they are."""
+    """Return a request to resume a project with the model and the axes of the project; others unchanged."""
     if request.folder is None:
         return request
     names, model = request.names, None
-    with suppress(FcnError):  # whoever opens it says what is wrong
+    with suppress(FcnError):  # opening the project raises it again, in words
         check_links(request.folder)
         model = model_of(request.folder)
         names = read_image(request.folder).axes.names
     return replace(request, model=model, new="", names=names)
 
 
-def is_same_model(one: TeachRequest, other: TeachRequest) -> bool:
-    """Whether both begin with the same model, wherever its file lies."""
-    if one.model is None or other.model is None:
-        return one.model is other.model and one.new == other.new
+def choice_for(request: TeachRequest) -> TeachRequest:
+    """Return the choice that a project stands for: the model file of the user if the project started from the same."""
+    own = own_request(request)
+    return replace(own, model=request.model, new=request.new) if _is_same_model(request, own) else own
+
+
+def _is_same_model(first: TeachRequest, second: TeachRequest) -> bool:
+    """Whether both start from the same model, wherever its file is."""
+    if first.model is None or second.model is None:
+        return first.model is second.model and first.new == second.new
     try:
-        return model_catalog.entry(one.model).info == model_catalog.entry(other.model).info
+        return model_catalog.entry(first.model).info == model_catalog.entry(second.model).info
     except FcnError:
         return False
 
 
 def model_of(folder: Path) -> Path | None:
-    """Return the model with which a project began; None if it began with filters only."""
+    """Return the first model of a project; None if it started with filters only."""
     return folder / START if (folder / START).exists() else None
 
 
+def opening_state(request: TeachRequest, is_live: bool, is_3d: bool) -> TeachState:
+    """Return what the dock shows while a session is being opened.
+
+    Raises
+    ------
+    ModelError
+        If the model file cannot be read.
+    """
+    return TeachState(
+        phase="opening",
+        image=request.layer.name,
+        model=request.model_name(),
+        is_live=is_live,
+        settings=request.settings,
+        classes=request.classes(),
+        message=f"Preparing to teach on {request.layer.name} …",
+        is_3d=is_3d,
+    )
+
+
 def create_session(
-    viewer: ViewerModel, request: TeachRequest, writer: ProjectWriter, loaded: ModelCache, factories: Factories
+    viewer: ViewerModel, request: TeachRequest, writer: ProjectWriter, models: ModelCache, factories: Factories
 ) -> TeachLayers:
-    """Return the layers and the lesson of a course; its corrections are held back until the engine is there.
+    """Return the layers and the worker of a session; strokes are held back until the engine is ready.
 
     Raises
     ------
@@ -125,21 +152,21 @@ def create_session(
     )
     bound = image.bind(network, request.names)
     axes = bound.axes
-    course = TeachLayers(viewer, request.layer, axes, axes.image_shape(image.shape), request.classes())
-    course.worker = TeachWorker(
+    layers = TeachLayers(viewer, request.layer, axes, axes.image_shape(image.shape), request.classes())
+    layers.worker = TeachWorker(
         SessionFactory(
             image=image,
             binding=bound,
             model=request.model,
             settings=request.settings,
-            canvas=course.canvas,
-            journal=writer,
-            loaded=loaded,
+            canvas=layers.canvas,
+            writer=writer,
+            models=models,
             folder=request.folder,
             new=request.new,
             factories=factories,
         )
     )
-    course.corrections.connect()
-    course.corrections.hold()
-    return course
+    layers.corrections.connect()
+    layers.corrections.hold()
+    return layers

@@ -1,16 +1,16 @@
-"""What the Teach dock shows, as frozen values, and how it follows from what the worker tells."""
+"""The state that the Teach dock shows, as frozen values, and the reducer that applies the worker's messages to it."""
 
 from __future__ import annotations
 
 import time
 from dataclasses import dataclass, field, replace
-from functools import singledispatch
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from napari_fcn.errors import in_dock
-from napari_fcn.events import CandidateEvaluated, HeadFitted, HistoryChanged, StepDone, StrokesScored
+from napari_fcn.events import CandidateEvaluated, HeadFitted, HistoryChanged, RegionSuggested, StepDone, StrokesScored
 from napari_fcn.gui._controllers.teach.messages import (
     CommandFailed,
+    ComparisonReady,
     ModelSaved,
     PaintedClass,
     PinsChanged,
@@ -18,25 +18,28 @@ from napari_fcn.gui._controllers.teach.messages import (
     StateRestored,
 )
 from napari_fcn.gui._controllers.teach.progress import TeachProgress
+from napari_fcn.gui._layers import ColourTile
 from napari_fcn.settings import TeachSettings
 
 if TYPE_CHECKING:
     from napari_fcn.events import Commit
+    from napari_fcn.gui._controllers.teach.messages import SessionMessage
 
 SHOWN_STEPS = 500  # losses in the plot
-IN_3D = "In the 3-D view nothing can be painted: switch to the 2-D view (Ctrl+Y) to paint."
+IN_3D = "The 3-D view is read-only: switch to the 2-D view (Ctrl+Y) to paint."
+ALL_REACHED = "Strokes reach every visible place. Move the view to another one."
 
 
 @dataclass(frozen=True, slots=True)
 class CandidateState:
-    """A candidate that was judged.
+    """A candidate that was evaluated.
 
     Attributes
     ----------
-    ready : UpdateReady
-        The judgement.
+    ready : CandidateEvaluated
+        The evaluation.
     standing : str
-        ``"waits"`` for the user's word, or what became of it: ``"taken"``, ``"dropped"``, ``"worse"``.
+        ``"waits"`` for the user's decision, or how it ended: ``"taken"``, ``"dropped"``, ``"worse"``.
     """
 
     ready: CandidateEvaluated
@@ -45,7 +48,7 @@ class CandidateState:
 
 @dataclass(frozen=True, slots=True)
 class CompareState:
-    """Two commits side by side, and which of them is seen: ``"first"``, ``"second"`` or ``"split"``."""
+    """Two commits that are compared, and the visible one: ``"first"``, ``"second"`` or ``"split"``."""
 
     first: int
     second: int
@@ -54,62 +57,63 @@ class CompareState:
 
 @dataclass(frozen=True, slots=True)
 class TeachState:
-    """All that the dock shows of the controller.
+    """The state of the controller that the dock shows.
 
     Attributes
     ----------
     phase : str
         ``"idle"``, ``"opening"`` or ``"open"``.
     image, model, device : str
-        What is taught on what, and where.
+        Names of the image, of the model and of the device.
     is_live : bool
-        Whether each stroke is learnt from at once.
+        Whether the model learns from each stroke at once.
     settings : TeachSettings
         How it learns.
     is_working : bool
         Whether something runs.
     message, error, warning : str
-        What happened, what went wrong, and what goes wrong for now.
+        The last result, the last error, and a problem that persists.
     notes : tuple of str
         Sentences about the strokes: what is missing or out of balance.
-    waiting : int
-        Strokes that were painted and not learnt from, as live is off.
+    strokes, learnt, predicted : int
+        Number of the last stroke that was painted, of the last that the model has learnt from, and of the last whose
+        prediction is complete on its layer. The only counts of strokes in the dock; they count on from the project's.
     project : str
         The project folder; empty if nothing is saved.
     saved_at : float
         When the latest stroke was on the disk, `time.monotonic`; 0 if there was none.
     is_saving : bool
         Whether something has not been written yet.
-    classes : tuple of TaughtClass
-        What the model tells apart.
+    classes : tuple of PaintedClass
+        Classes of the model.
     label : int
-        What is painted: 0 nothing, ``k + 1`` class ``k``.
+        The value of the brush: 0 erases, ``k + 1`` paints class ``k``.
     turn : int
-        How often the strokes have changed.
+        Rounds of learning so far.
     latency : float or None
-        Seconds from the end of the latest stroke to the frame that showed the answer.
-    exams : tuple of (int, float)
-        Turn and examination score of the accepted weights.
-    trials : tuple of (int, float)
+        Seconds from the end of the latest stroke to the frame that showed its prediction.
+    scores : tuple of (int, float)
+        Turn and score of the current model on test strokes.
+    candidate_scores : tuple of (int, float)
         The same of candidates.
     losses : tuple of float
         Of the latest steps of the latest candidate.
     step, steps : int
-        Of the candidate that learns; 0 if none does.
-    update : Update or None
-        The candidate that was judged last.
+        Steps of the candidate that is being fine-tuned; 0 if none is.
+    update : CandidateState or None
+        The candidate that was evaluated last.
     commits : tuple of Commit
-        All states to which one can go, by number.
+        All commits, by number.
     present : int
-        The one in use.
+        Number of the commit in use.
     pins : tuple of str
-        Names of what must stay as it is.
-    are_changes_shown, is_unsure_shown : bool
+        Names of the protected areas.
+    are_changes_shown, is_uncertainty_shown : bool
         Which of the extra layers are shown.
-    comparison : Comparison or None
-        What is compared.
+    comparison : CompareState or None
+        The commits that are compared.
     is_3d : bool
-        Whether the 3-D view is shown, in which nothing can be painted.
+        Whether the 3-D view is shown, in which napari cannot paint.
     """
 
     phase: str = "idle"
@@ -123,7 +127,9 @@ class TeachState:
     error: str = ""
     warning: str = ""
     notes: tuple[str, ...] = ()
-    waiting: int = 0
+    strokes: int = 0
+    learnt: int = 0
+    predicted: int = 0
     project: str = ""
     saved_at: float = 0.0
     is_saving: bool = False
@@ -147,22 +153,32 @@ class TeachState:
 
     @property
     def is_open(self) -> bool:
-        """Whether there is something to teach."""
+        """Whether a session is open."""
         return self.phase == "open"
 
     @property
     def progress(self) -> TeachProgress:
-        """What of it the project must keep, as nothing else there says it."""
+        """The part that the project stores in addition to strokes and commits."""
         return TeachProgress(self.model, self.scores, self.candidate_scores, self.losses, self.notes)
 
     @property
+    def waiting(self) -> int:
+        """How many strokes wait for "Learn now" while live is off."""
+        return 0 if self.is_live else self.strokes - self.learnt
+
+    @property
+    def is_predicted(self) -> bool:
+        """Whether the prediction after the last stroke is complete on its layer."""
+        return self.predicted >= self.strokes
+
+    @property
     def obstacle(self) -> str:
-        """Why nothing can be painted now; empty if it can."""
+        """Why painting is impossible now; empty if it is possible."""
         return IN_3D if self.is_open and self.is_3d else ""
 
     @property
     def can_decide(self) -> bool:
-        """Whether a candidate waits for the user's word."""
+        """Whether a candidate waits for the user's decision."""
         is_asking = self.settings.network == "ask"
         return is_asking and self.update is not None and self.update.standing == "waits"
 
@@ -177,98 +193,93 @@ class TeachState:
         return any(commit.parent == self.present for commit in self.commits)
 
 
-@singledispatch
-def apply(told: Any, state: TeachState) -> TeachState:
-    """Return the state after what the worker told; what it does not know changes nothing."""
+def apply(state: TeachState, message: SessionMessage) -> TeachState:
+    """Return the state after a message of the worker."""
+    for payload in message.payloads:
+        match payload:
+            case SessionOpened():
+                state = replace(_opened(state, payload), strokes=message.strokes, learnt=message.strokes)
+            case HeadFitted():
+                state = replace(_fitted(state, payload), learnt=message.strokes)
+            case ColourTile():
+                state = replace(state, predicted=state.learnt) if payload.done == payload.total else state
+            case StrokesScored():
+                state = _scored(state, payload)
+            case StepDone():
+                losses = () if payload.step == 1 else state.losses  # those of another candidate
+                losses = (*losses, payload.loss)[-SHOWN_STEPS:]
+                state = replace(state, step=payload.step, steps=payload.steps, losses=losses)
+            case CandidateEvaluated():
+                update = CandidateState(payload, "waits" if payload.is_better else "worse")
+                scores = (*state.candidate_scores, (state.turn, payload.candidate))
+                state = replace(state, update=update, candidate_scores=scores, step=0)
+            case HistoryChanged():
+                state = _committed(state, payload)
+            case StateRestored():
+                label = min(state.label, len(payload.classes))
+                state = replace(state, classes=payload.classes, label=label, step=0, learnt=message.strokes)
+            case PinsChanged():
+                state = replace(state, pins=payload.names)
+            case ComparisonReady():
+                shown = state.comparison.shown if state.comparison else "first"
+                state = replace(state, comparison=CompareState(*payload.numbers, shown))
+            case RegionSuggested():
+                uncertain = f"Uncertain here: {payload.uncertainty:.0%}. Paint the correct class."
+                state = replace(state, message=ALL_REACHED if payload.region.is_empty else uncertain)
+            case ModelSaved():
+                state = replace(state, message=f"Saved {payload.path}")
+            case CommandFailed():
+                state = replace(state, error=str(payload.error))
     return state
 
 
-@apply.register
-def _(told: SessionOpened, state: TeachState) -> TeachState:
-    warning = "" if told.project else " ".join(map(in_dock, told.notes))
-    message = " ".join(map(in_dock, told.notes)) if told.project else ""
+def _opened(state: TeachState, opened: SessionOpened) -> TeachState:
+    notes, progress = " ".join(map(in_dock, opened.notes)), opened.progress
     return replace(
         state,
         phase="open",
-        classes=told.classes,
-        settings=told.settings,
-        project=told.project,
-        device=told.device,
-        warning=warning,
-        message=message,
-        turn=told.turn,
-        model=told.progress.model or state.model,
-        scores=told.progress.scores,
-        candidate_scores=told.progress.candidate_scores,
-        losses=told.progress.losses,
-        notes=told.progress.notes,
-        saved_at=_ago(told.progress.saved_at),
+        classes=opened.classes,
+        settings=opened.settings,
+        project=opened.project,
+        device=opened.device,
+        warning="" if opened.project else notes,
+        message=notes if opened.project else "",
+        turn=opened.turn,
+        model=progress.model or state.model,
+        scores=progress.scores,
+        candidate_scores=progress.candidate_scores,
+        losses=progress.losses,
+        notes=progress.notes,
+        saved_at=_monotonic(progress.saved_at),
     )
 
 
-def _ago(seconds: float) -> float:
-    """Return a time since 1970 as `time.monotonic` has it, to the second; 0 stays 0."""
+def _monotonic(seconds: float) -> float:
+    """Return a time since 1970 as a time of `time.monotonic`, to the second; 0 stays 0."""
     return time.monotonic() - max(0.0, time.time() - seconds) if seconds else 0.0
 
 
-@apply.register
-def _(told: StrokesScored, state: TeachState) -> TeachState:
-    trials = (
-        state.candidate_scores if told.candidate is None else (*state.candidate_scores, (told.turn, told.candidate))
-    )
-    exams = tuple(point for point in state.scores if point[0] != told.turn)  # whose answer an earlier session lost
-    return replace(state, turn=told.turn, scores=(*exams, (told.turn, told.accepted)), candidate_scores=trials)
+def _scored(state: TeachState, scored: StrokesScored) -> TeachState:
+    scores = tuple(point for point in state.scores if point[0] != scored.turn)  # a round that a crash had cut short
+    state = replace(state, turn=scored.turn, scores=(*scores, (scored.turn, scored.accepted)))
+    if scored.candidate is None:
+        return state
+    return replace(state, candidate_scores=(*state.candidate_scores, (scored.turn, scored.candidate)))
 
 
-@apply.register
-def _(told: HeadFitted, state: TeachState) -> TeachState:
-    classes = tuple(replace(known, painted=n) for known, n in zip(state.classes, told.painted, strict=False))
+def _fitted(state: TeachState, fitted: HeadFitted) -> TeachState:
+    classes = tuple(replace(entry, painted=n) for entry, n in zip(state.classes, fitted.painted, strict=False))
     return replace(
-        state, turn=told.turn, notes=tuple(map(in_dock, told.notes)), classes=classes, step=0, waiting=0, message=""
+        state, turn=fitted.turn, notes=tuple(map(in_dock, fitted.notes)), classes=classes, step=0, message=""
     )
 
 
-@apply.register
-def _(told: StepDone, state: TeachState) -> TeachState:
-    earlier = () if told.step == 1 else state.losses  # of another candidate
-    losses = (*earlier, told.loss)[-SHOWN_STEPS:]
-    return replace(state, step=told.step, steps=told.steps, losses=losses)
-
-
-@apply.register
-def _(told: CandidateEvaluated, state: TeachState) -> TeachState:
-    standing = "waits" if told.is_better else "worse"
-    trials = (*state.candidate_scores, (state.turn, told.candidate))
-    return replace(state, update=CandidateState(told, standing), candidate_scores=trials, step=0)
-
-
-@apply.register
-def _(told: HistoryChanged, state: TeachState) -> TeachState:
-    update, known = state.update, {commit.number for commit in state.commits}
-    kinds = {commit.kind for commit in told.commits if commit.number not in known}
+def _committed(state: TeachState, changed: HistoryChanged) -> TeachState:
+    update, numbers = state.update, {commit.number for commit in state.commits}
+    kinds = {commit.kind for commit in changed.commits if commit.number not in numbers}
     if update is not None and update.standing == "waits":
         if "network" in kinds:
             update = replace(update, standing="taken")
-        elif told.is_restored or "classes" in kinds:
+        elif changed.is_restored or "classes" in kinds:
             update = replace(update, standing="dropped")
-    return replace(state, commits=told.commits, present=told.present, update=update)
-
-
-@apply.register
-def _(told: StateRestored, state: TeachState) -> TeachState:
-    return replace(state, classes=told.classes, label=min(state.label, len(told.classes)), step=0)
-
-
-@apply.register
-def _(told: PinsChanged, state: TeachState) -> TeachState:
-    return replace(state, pins=told.names)
-
-
-@apply.register
-def _(told: ModelSaved, state: TeachState) -> TeachState:
-    return replace(state, message=f"Saved {told.path}")
-
-
-@apply.register
-def _(told: CommandFailed, state: TeachState) -> TeachState:
-    return replace(state, error=str(told.error))
+    return replace(state, commits=changed.commits, present=changed.present, update=update)

@@ -1,4 +1,4 @@
-"""When the dock shows what the worker told: not while a stroke waits for its answer."""
+"""When the dock is updated: not while a stroke waits for its prediction; and how long that takes."""
 
 from __future__ import annotations
 
@@ -16,18 +16,20 @@ if TYPE_CHECKING:
     from napari.components import ViewerModel
 
 
-KEPT = 1000
+MAX_MEASUREMENTS = 1000
 
 
 class LatencyMeter:
-    """Measures the latest stroke; one that is superseded before its answer is there is not counted.
+    """Measures the time from the end of a stroke to the frame that shows its prediction.
+
+    A stroke that is followed by another before its prediction is complete is not counted.
 
     Parameters
     ----------
     viewer : ViewerModel
-        Whose window is watched.
-    tell : callable
-        Is called after each measurement.
+        The viewer whose frames are watched.
+    on_measured : callable
+        Called after each measurement.
 
     Attributes
     ----------
@@ -35,49 +37,43 @@ class LatencyMeter:
         The latest measurements.
     """
 
-    def __init__(self, viewer: ViewerModel, tell: Callable[[], None]) -> None:
-        self._viewer, self._tell = viewer, tell
-        self._began: float | None = None
-        self._is_answered = False
+    def __init__(self, viewer: ViewerModel, on_measured: Callable[[], None]) -> None:
+        self._viewer, self._on_measured = viewer, on_measured
+        self._start: float | None = None
         self.seconds: list[float] = []
 
-    def start(self, at: float) -> None:
-        """Begin with a stroke that ended at a time of `time.monotonic`."""
-        self._began, self._is_answered = at, False
-
-    def answered(self) -> None:
-        """Take note that the tiles that come now are the answer."""
-        self._is_answered = True
+    def start(self, seconds: float) -> None:
+        """Measure from this time of `time.monotonic`, the end of a stroke."""
+        self._start = seconds
 
     def shown(self) -> None:
-        """Take note that the last tile is on its way to the screen."""
-        if self._began is not None and self._is_answered:
-            self._is_answered = False
+        """Stop at the next frame: the prediction after the last stroke is complete on its layer."""
+        if self._start is not None:
             after_draw(self._viewer, self._on_drawn)
 
     def _on_drawn(self) -> None:
-        if self._began is None:
+        if self._start is None:
             return
-        self.seconds.append(time.monotonic() - self._began)
-        self._began = None
-        del self.seconds[:-KEPT]
-        self._tell()
+        self.seconds.append(time.monotonic() - self._start)
+        self._start = None
+        del self.seconds[:-MAX_MEASUREMENTS]
+        self._on_measured()
 
 
-SOON = 100  # milliseconds; what comes in quick succession is shown once
-LATE = 300  # milliseconds; an answer that takes longer keeps the dock waiting no more
+SOON = 100  # milliseconds; changes in quick succession are shown together
+LATE = 300  # milliseconds; a prediction that takes longer does not delay the dock any further
 
 
 class UpdateThrottle(QObject):
-    """Says when to show news in the dock.
+    """Decides when to update the dock.
 
-    Whatever changes in a dock makes Qt put the whole window together again: without a graphics card 10 to 50 ms on
-    all cores, and a dozen events come between a stroke and its answer. So the canvas goes first.
+    Each change of a widget makes Qt lay out and compose the whole window: without a graphics card 10 to 50 ms on all
+    cores, and there are a dozen events between a stroke and its prediction. So the canvas goes first.
 
     Attributes
     ----------
     due : Signal()
-        It is time to show what is new.
+        The dock should be updated.
     """
 
     due = Signal()
@@ -89,31 +85,31 @@ class UpdateThrottle(QObject):
 
     @property
     def is_waiting(self) -> bool:
-        """Whether there is something that the dock does not show yet."""
+        """Whether the dock does not show the latest state yet."""
         return self._timer.isActive()
 
     @property
     def is_held(self) -> bool:
-        """Whether an answer is on its way to the screen."""
+        """Whether a stroke waits for its prediction."""
         return self._is_held
 
     def request(self) -> None:
-        """Take note that there is something new."""
+        """Update the dock soon: the state has changed."""
         if not self._timer.isActive():
             self._timer.start(LATE if self._is_held else SOON)
 
     def hold(self) -> None:
-        """Let the dock wait for an answer that was just asked for."""
-        if self._timer.isActive() and not self._is_held:  # a hand that paints on and on must not put it off for ever
+        """Delay updates: a stroke waits for its prediction."""
+        if self._timer.isActive() and not self._is_held:  # continuous painting must not delay it for ever
             self._timer.start(LATE)
         self._is_held = True
 
     def release(self) -> None:
-        """Let the dock follow soon: the answer is on the screen."""
+        """Update the dock soon: the prediction is on screen."""
         self._is_held = False
         if self._timer.isActive():
             self._timer.start(SOON)
 
     def cancel(self) -> None:
-        """Take note that everything is shown."""
+        """Cancel the update: the dock shows the latest state."""
         self._timer.stop()

@@ -1,4 +1,4 @@
-"""What the worker thread does while a model is taught: the engine's events, with tiles already painted."""
+"""The worker thread's side of a teaching session: it runs the engine and translates its events into messages."""
 
 from __future__ import annotations
 
@@ -23,35 +23,34 @@ from napari_fcn.gui._controllers.teach.messages import (
     UncertaintyReady,
 )
 from napari_fcn.gui._layers import Stroke
-from napari_fcn.gui._threads import MustDeliver
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterator, Sequence
 
     from napari_fcn.gui._controllers.teach.commands import Command
+    from napari_fcn.gui._controllers.teach.messages import Payload
     from napari_fcn.gui._controllers.teach.open_session import SessionFactory
     from napari_fcn.models.card import ClassLabel
     from napari_fcn.settings import TeachSettings
     from napari_fcn.storage import Inputs
 
-# What the engine says before it does something: told when that is done, as whoever is superseded is closed where it is.
-ANNOUNCEMENTS = (StrokesScored, CandidateEvaluated)
+    Messages = Iterator[SessionMessage | None]  # None is a point at which the run can be replaced
 
 
 @dataclass(frozen=True, slots=True)
 class LearnRequest:
-    """What is wanted at one moment; the next one replaces it.
+    """What the dock needs now; the next request replaces it.
 
     Attributes
     ----------
     view : Region
-        What is on screen, on the image axes.
+        The visible region, on the image axes.
     settings : TeachSettings
         How to learn.
     is_learning : bool
-        Whether to learn from the strokes, or only to show what is known.
-    is_unsure_shown : bool
-        Whether to tell how unsure the model is.
+        Whether to learn from new strokes, or only to predict.
+    is_uncertainty_shown : bool
+        Whether to compute the uncertainty too.
     """
 
     view: Region
@@ -61,69 +60,68 @@ class LearnRequest:
 
 
 class TeachWorker:
-    """One model, one image, one project, as long as they belong together. Only the worker thread runs it.
+    """One model on one image with one project. Only the worker thread runs it.
 
     Parameters
     ----------
-    opening : Opening
+    factory : SessionFactory
         Makes the engine and the project.
 
     Attributes
     ----------
     inbox : deque of (Stroke or Command)
-        What happened since the last run, in order; the GUI thread fills it.
+        Strokes and commands since the last run, in order; the GUI thread appends to it.
     """
 
-    def __init__(self, opening: SessionFactory) -> None:
+    def __init__(self, factory: SessionFactory) -> None:
         self.inbox: deque[Stroke | Command] = deque()
-        self.writer = opening.journal
-        self._factory = opening
-        self._labels = LabelStore(opening.shape)
+        self.writer = factory.writer
+        self._factory = factory
+        self._labels = LabelStore(factory.shape)
         self._teaching: Any = None
-        self._strokes = self._taken = 0
-        self._long: deque[Command] = deque()
-        self._unsure_of: object = None
-        self._turn = 0
+        self._strokes = 0  # number of the last stroke that was received
+        self._long_commands: deque[Command] = deque()
+        self._uncertainty_key: object = None
         self._project = ""
 
     @property
     def teaching(self) -> Any:
         """The engine."""
-        assert self._teaching is not None, "it is made by the first run"
+        assert self._teaching is not None, "the first run makes it"
         return self._teaching
 
-    def run(self, ask: LearnRequest) -> Iterator[MustDeliver | None]:
-        """Do what waits, then learn and show; may be closed at any event and called again."""
+    def run(self, request: LearnRequest) -> Messages:
+        """Work through the inbox, then learn and predict; may be closed at any yield and called again."""
         if self._teaching is None:
-            yield self._open()  # with its own settings, if it is a project that is gone on with
+            yield self._open()  # a project that is opened has settings of its own
         else:
-            self.teaching.configure(ask.settings)
+            self.teaching.configure(request.settings)
         while self.inbox:
-            yield from self._run_command(self.inbox.popleft())
+            yield from self._take(self.inbox.popleft())
         while True:
-            with closing(self._events(ask)) as events:  # type: ignore[type-var]  # generators can be closed
-                is_interrupted = yield from self._show(events, ask)
-            if not is_interrupted and not self._long and not self._is_unsure_due(ask):
+            with closing(self._events(request)) as events:  # type: ignore[type-var]  # generators can be closed
+                is_interrupted = yield from self._translate(events, request)
+            if not is_interrupted and not self._has_long_work(request):
                 return
-            yield from self._predict_view(ask)
+            yield from self._do_long_work(request)
             if not is_interrupted:
                 return
 
     def prefetch(self, view: Region) -> Iterator[None]:
-        """Prepare what lies around the view, while nothing else is to be done."""
+        """Compute the features around the view, while there is nothing else to do."""
         for _ in self.teaching.prefetch(view):
             yield None
 
-    def restore(self, move: Callable[[], Iterator[Any]]) -> Iterator[Any]:
-        """Yield what moving to another commit tells, and how the corrections change."""
+    def restore(self, move: Callable[[], Iterator[Any]]) -> Iterator[Payload]:
+        """Go to another commit; yield the new history and how the corrections change."""
         self._learn_hidden()
-        told = list(move())
-        yield from told
-        parts = self._labels.replace_with(self.teaching.samples) if told else ()
+        events = list(move())
+        yield from events
+        parts = self._labels.replace_with(self.teaching.samples) if events else ()
         yield StateRestored(self._classes(), parts)
 
-    def reclassify(self, classes: tuple[ClassLabel, ...], old_indices: tuple[int | None, ...]) -> Iterator[Any]:
-        """Yield what other classes tell, and how the corrections change."""
+    def reclassify(self, classes: tuple[ClassLabel, ...], old_indices: tuple[int | None, ...]) -> Iterator[Payload]:
+        """Edit the classes; yield the new history and how the corrections change."""
         yield from list(self.teaching.set_classes(classes, old_indices))
         parts = self._labels.remap_classes(old_indices)
         yield StateRestored(self._classes(), parts)
@@ -135,107 +133,113 @@ class TeachWorker:
 
     @property
     def inputs(self) -> Inputs:
-        """What must survive when a model is saved."""
+        """The files that saving a model must not overwrite."""
         return self._factory.inputs(self._project)
 
-    def _open(self) -> MustDeliver:
-        start = self._factory.open()
-        self._project = start.project
-        self._teaching, self._strokes = start.teaching, start.strokes
-        for stroke in start.corrections:
+    def _open(self) -> SessionMessage:
+        opened = self._factory.open()
+        self._project = opened.project
+        self._teaching, self._strokes = opened.teaching, opened.strokes
+        for stroke in opened.corrections:
             self._labels.write(stroke)
-        teaching = start.teaching
-        told = SessionOpened(
+        payload = SessionOpened(
             classes=self._classes(),
-            settings=teaching.settings,
+            settings=self.teaching.settings,
             strokes=self._labels.strokes(),
-            project=start.project,
-            device=str(teaching.device),
-            notes=start.notes,
-            turn=int(teaching.turn),
-            progress=start.progress,
+            project=opened.project,
+            device=str(self.teaching.device),
+            notes=opened.notes,
+            turn=int(self.teaching.turn),
+            progress=opened.progress,
         )
-        return self._kept(told, pins(self), teaching.history.event())
+        return self._message(payload, pins(self), self.teaching.history.event())
 
-    def _run_command(self, what: Stroke | Command) -> Iterator[MustDeliver]:
-        """Yield what a stroke or a command tells, after it is done: whoever closes this generator undoes nothing."""
-        if isinstance(what, Stroke):
-            self._labels.write(what)
+    def _take(self, item: Stroke | Command) -> Messages:
+        """Store a stroke, or do a command to its end and yield its message: closing this generator undoes nothing."""
+        if isinstance(item, Stroke):
+            self._labels.write(item)
             self._strokes += 1
-            self._taken += 1
-        elif what.is_long:
-            others = [known for known in self._long if type(known) is not type(what)]
-            self._long = deque([*others, what])  # who wants to look, wants to look at the latest
+        elif item.is_long:
+            others = [command for command in self._long_commands if type(command) is not type(item)]
+            self._long_commands = deque([*others, item])  # only the latest of a kind counts
         else:
             try:
-                told = tuple(what.run(self))
+                payloads = tuple(item.run(self))
             except (FcnError, OSError) as error:
-                told = (CommandFailed(error, what.is_restoring),)
-            yield self._kept(*told)
+                payloads = (CommandFailed(error, item.is_restoring),)
+            yield self._message(*payloads) if payloads else None
 
-    def _events(self, ask: LearnRequest) -> Iterator[Any]:
-        if not ask.is_learning:
-            shown: Iterator[Any] = self.teaching.predict(ask.view)
-            return shown
-        events: Iterator[Any] = self.teaching.run_round(self._samples(), ask.view, self._strokes)
+    def _events(self, request: LearnRequest) -> Iterator[Any]:
+        if request.is_learning:
+            events: Iterator[Any] = self.teaching.run_round(self._samples(), request.view, self._strokes)
+        else:
+            events = self.teaching.predict(request.view)
         return events
 
     def _samples(self) -> Any:
         return self._labels.samples(len(self.teaching.classes))
 
-    def _show(self, events: Iterator[Any], ask: LearnRequest) -> Generator[MustDeliver | None, None, bool]:
-        """Yield events as they are shown; return whether the rest has to wait for somebody who wants to look."""
+    def _translate(self, events: Iterator[Any], request: LearnRequest) -> Generator[SessionMessage | None, None, bool]:
+        """Yield the messages of a round; return whether it was interrupted for a long command or the uncertainty.
+
+        A score is sent together with the next event: the engine yields it before the step that it belongs to is
+        complete, and a run that was replaced is closed at the next message.
+        """
         colours = [label.colour for label in self.teaching.classes]
-        untold: list[Any] = []
+        unsent: list[Payload] = []
         for event in events:
-            if isinstance(event, TileDone):
-                yield self._kept(self._factory.canvas.receive(event, colours))  # the engine does not yield it again
-                continue
-            if not isinstance(event, Heartbeat):
-                untold.append(event)
-            if isinstance(event, ANNOUNCEMENTS):
-                continue
-            if isinstance(event, HeadFitted):
-                self._turn = event.turn
-            yield self._kept(*untold) if untold else None
-            untold.clear()
-            if isinstance(event, StepDone | Heartbeat) and (self._long or self._is_unsure_due(ask)):
+            match event:
+                case TileDone():
+                    unsent.append(self._factory.canvas.receive(event, colours))
+                case StrokesScored() | CandidateEvaluated():
+                    unsent.append(event)
+                    continue
+                case Heartbeat():
+                    pass
+                case _:
+                    unsent.append(event)
+            yield self._message(*unsent, can_wait=True) if unsent else None
+            unsent.clear()
+            if isinstance(event, StepDone | Heartbeat) and self._has_long_work(request):
                 return True
-        if untold:
-            yield self._kept(*untold)
+        if unsent:
+            yield self._message(*unsent, can_wait=True)
         return False
 
-    def _predict_view(self, ask: LearnRequest) -> Iterator[MustDeliver | None]:
-        """Yield what long commands tell; one that is given up for a stroke is begun again."""
-        while self._long:
-            command = self._long[0]
-            try:
-                for told in command.run(self):
-                    yield None if told is None else self._kept(told)
-            except FcnError as error:
-                yield self._kept(CommandFailed(error))
-            self._long.popleft()
-        if self._is_unsure_due(ask):
-            yield from self._report_uncertainty(ask.view)
+    def _has_long_work(self, request: LearnRequest) -> bool:
+        return bool(self._long_commands) or self._is_uncertainty_due(request)
 
-    def _is_unsure_due(self, ask: LearnRequest) -> bool:
-        return ask.is_uncertainty_shown and self._unsure_of != self._key(ask.view)
+    def _do_long_work(self, request: LearnRequest) -> Messages:
+        """Do the long commands and compute the uncertainty; a command that a stroke replaces starts again later."""
+        while self._long_commands:
+            command = self._long_commands[0]
+            try:
+                for payload in command.run(self):
+                    yield None if payload is None else self._message(payload)
+            except FcnError as error:
+                yield self._message(CommandFailed(error))
+            self._long_commands.popleft()
+        if self._is_uncertainty_due(request):
+            yield from self._compute_uncertainty(request.view)
+
+    def _is_uncertainty_due(self, request: LearnRequest) -> bool:
+        return request.is_uncertainty_shown and self._uncertainty_key != self._key(request.view)
 
     def _key(self, view: Region) -> object:
-        return view, self._turn, self.teaching.history.present.number
+        return view, self.teaching.turn, self.teaching.history.present.number
 
-    def _report_uncertainty(self, view: Region) -> Iterator[MustDeliver | None]:
+    def _compute_uncertainty(self, view: Region) -> Messages:
         values = np.zeros(view.shape, np.uint8)
         for part in self.teaching.uncertainty(view):
             shown = part.region.intersection(view)
             inside = part.values[shown.relative_to(part.region).slices]
             values[shown.relative_to(view).slices] = np.clip(inside * 255 + 0.5, 0, 255)
             yield None
-        self._unsure_of = self._key(view)
-        yield self._kept(UncertaintyReady(view, values))
+        self._uncertainty_key = self._key(view)
+        yield self._message(UncertaintyReady(view, values), can_wait=True)
 
     def _learn_hidden(self) -> None:
-        """Learn from strokes that came while nothing was to be learnt: what is undone is a commit with them."""
+        """Learn from strokes that were painted while live was off, so that a commit with them can be undone."""
         samples = self._samples()
         if samples.equals(self.teaching.samples):
             return
@@ -243,8 +247,8 @@ class TeachWorker:
             if isinstance(event, HeadFitted):
                 return
 
-    def _kept(self, *events: Any) -> MustDeliver:
-        return MustDeliver(tuple(SessionMessage(self, self._taken, event) for event in events))
+    def _message(self, *payloads: Payload, can_wait: bool = False) -> SessionMessage:
+        return SessionMessage(self, self._strokes, payloads, can_wait)
 
     def _classes(self) -> tuple[PaintedClass, ...]:
         painted = self._samples().counts(len(self.teaching.classes))
