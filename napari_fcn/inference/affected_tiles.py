@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from napari_fcn.receptive_fields.theoretical import FieldAnalysis
 
 
-def affected_tiles(edit: Region, plan: TilePlan, axes: Axes, anatomy: FieldAnalysis | None) -> Iterator[Tile]:
+def affected_tiles(edit: Region, plan: TilePlan, axes: Axes, analysis: FieldAnalysis | None) -> Iterator[Tile]:
     """Yield tiles for the pixels that see one of an edit, and for no others.
 
     Parameters
@@ -38,12 +38,12 @@ def affected_tiles(edit: Region, plan: TilePlan, axes: Axes, anatomy: FieldAnaly
     edit = edit.clip(plan.shape)
     if edit.is_empty:
         raise ImageError("The edit lies outside of the image. Give the box of pixels that have changed.")
-    if anatomy is None:
+    if analysis is None:
         yield from (tile for tile in plan if not tile.read.intersection(edit).is_empty)
         return
     places = axes.space_positions
     inside = Region(*(tuple(side[i] for i in places) for side in (edit.start, edit.stop)))
-    box = influenced_box(anatomy, inside, tuple(plan.shape[i] for i in places))
+    box = influenced_box(analysis, inside, tuple(plan.shape[i] for i in places))
     start, stop = list(edit.start), list(edit.stop)
     for i, a, b in zip(places, box.start, box.stop, strict=True):
         start[i], stop[i] = a, b

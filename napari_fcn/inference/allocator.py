@@ -12,9 +12,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD, M_MMAP_MAX = -1, -3, -4  # malloc.h of glibc
-NEVER, DEFAULT_TRIM, DEFAULT_MMAPS = -1, 128 * 1024, 65536
-PLENTY = 5  # times what lives at once: what a heap took at worst
-LARGE = 2 * 2**20  # bytes from which an array is mapped; where glibc had moved the bound to would depend on the past
+NEVER_TRIM, DEFAULT_TRIM, DEFAULT_MMAPS = -1, 128 * 1024, 65536
+FRAGMENTATION = 5  # memory that a heap took at worst, as a multiple of the live bytes
+MMAP_THRESHOLD = 2 * 2**20  # bytes from which arrays are mapped; glibc's own threshold depends on the past
 
 
 @contextmanager
@@ -26,7 +26,7 @@ def tuned_allocator(needed: int, allowed: int) -> Iterator[None]:
     needed, allowed : int
         Bytes that live at once, and that may be taken.
     """
-    with keep_freed_memory() if PLENTY * needed <= allowed else mmap_large_arrays():
+    with keep_freed_memory() if FRAGMENTATION * needed <= allowed else mmap_large_arrays():
         yield
 
 
@@ -44,12 +44,12 @@ def keep_freed_memory() -> Iterator[None]:
             yield
         return
     libc.mallopt(M_MMAP_MAX, 0)
-    libc.mallopt(M_TRIM_THRESHOLD, NEVER)
+    libc.mallopt(M_TRIM_THRESHOLD, NEVER_TRIM)
     try:
         yield
     finally:
         libc.mallopt(M_MMAP_MAX, DEFAULT_MMAPS)
-        libc.mallopt(M_MMAP_THRESHOLD, LARGE)
+        libc.mallopt(M_MMAP_THRESHOLD, MMAP_THRESHOLD)
         libc.mallopt(M_TRIM_THRESHOLD, DEFAULT_TRIM)
         libc.malloc_trim(0)
 
@@ -68,8 +68,8 @@ def mmap_large_arrays() -> Iterator[None]:
     if libc is None:
         yield
         return
-    libc.mallopt(M_MMAP_THRESHOLD, LARGE)
-    libc.mallopt(M_TRIM_THRESHOLD, NEVER)
+    libc.mallopt(M_MMAP_THRESHOLD, MMAP_THRESHOLD)
+    libc.mallopt(M_TRIM_THRESHOLD, NEVER_TRIM)
     try:
         yield
     finally:

@@ -73,9 +73,9 @@ def white_of(dtype: np.dtype[Any], sample: Callable[[], Colours]) -> float:
         return BYTE
     if dtype == np.bool_:
         return 1.0
-    found = sample()
-    found = found[np.isfinite(found)] if dtype.kind == "f" else found
-    low, high = (float(found.min()), float(found.max())) if found.size else (0.0, 1.0)
+    pixels = sample()
+    pixels = pixels[np.isfinite(pixels)] if dtype.kind == "f" else pixels
+    low, high = (float(pixels.min()), float(pixels.max())) if pixels.size else (0.0, 1.0)
     ranges = (1.0, *WHITES) if dtype.kind == "f" else WHITES
     beyond = OVERSHOOT if dtype.kind == "f" else 0.0
     white = next((white for white in ranges if high <= white * (1 + beyond)), None)

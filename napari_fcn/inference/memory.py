@@ -14,10 +14,10 @@ import psutil
 import torch
 from torch.overrides import TorchFunctionMode
 
-from napari_fcn.inference.budget import SHARE, host_budget
+from napari_fcn.inference.budget import FREE_MEMORY_SHARE, host_budget
 from napari_fcn.inference.device import place
-from napari_fcn.inference.prefetch import AHEAD
-from napari_fcn.inference.source import SAMPLE
+from napari_fcn.inference.prefetch import BLOCKS_AHEAD
+from napari_fcn.inference.source import SAMPLE_PIXELS
 from napari_fcn.nets.fold import fold
 
 if TYPE_CHECKING:
@@ -27,11 +27,11 @@ if TYPE_CHECKING:
     from napari_fcn.inference.source import ImageSource
     from napari_fcn.nets import NetSpec
 
-PROBE = 2**14  # pixels on which a network's need of memory is measured
-MAPPED = 0.3  # measured, see cost
-START = 10 * 2**20  # bytes that PyTorch takes for itself at its first tile, measured
-PER_SHAPE = 2 * 2**20  # and for each other shape of tile: its convolutions are compiled anew, measured
-PER_TILE = 2**15  # pixels that could be computed in the time that a tile costs beside its pixels
+PROBE_PIXELS = 2**14  # pixels on which a network's need of memory is measured
+MMAP_COST = 0.3  # measured, see cost
+START_BYTES = 10 * 2**20  # bytes that PyTorch takes for itself at its first tile, measured
+BYTES_PER_SHAPE = 2 * 2**20  # and for each other shape of tile: its convolutions are compiled anew, measured
+PIXELS_PER_TILE = 2**15  # pixels that could be computed in the time that a tile costs beside its pixels
 
 
 class TensorMemoryTracker(TorchFunctionMode):
@@ -84,7 +84,7 @@ def bytes_per_pixel(spec: NetSpec) -> float:
 
     Measured on a small input, which takes milliseconds; every activation grows in proportion to the input.
     """
-    side: float = PROBE ** (1 / spec.ndim)
+    side: float = PROBE_PIXELS ** (1 / spec.ndim)
     shape = [m * ceil(side / m) for m in spec.minimum]
     with torch.random.fork_rng(devices=[]):  # building draws weights: leave the caller's random numbers alone
         net = place(fold(spec.build()), spec.ndim, torch.device("cpu"))
@@ -93,9 +93,9 @@ def bytes_per_pixel(spec: NetSpec) -> float:
 
 def living_bytes(net: torch.nn.Module, x: torch.Tensor) -> int:
     """Return the most bytes of activations that live at once while a network answers, its input included."""
-    with torch.no_grad(), TensorMemoryTracker() as ledger:
+    with torch.no_grad(), TensorMemoryTracker() as tracker:
         net(x)
-    return int(ledger.peak + x.nbytes)
+    return int(tracker.peak + x.nbytes)
 
 
 def net_bytes(spec: NetSpec, read: Sequence[int], dtype: torch.dtype) -> int:
@@ -113,15 +113,15 @@ def run_bytes(spec: NetSpec, plan: TilePlan, dtype: torch.dtype, device: torch.d
     if device.type == "cuda":
         return network
     several = len(plan) > 1
-    blocks = min(AHEAD, len(plan) - 1) + (dtype is not torch.float32)  # the block of float32 is the input itself
+    blocks = min(BLOCKS_AHEAD, len(plan) - 1) + (dtype is not torch.float32)  # the block of float32 is the input itself
     waiting = 4 * spec.channels * prod(plan.largest_read) * blocks
-    answers = 4 * spec.classes * prod(plan.tile) * several
-    return network + waiting + answers + START + PER_SHAPE * (plan.shapes - 1)
+    predictions = 4 * spec.classes * prod(plan.tile) * several
+    return network + waiting + predictions + START_BYTES + BYTES_PER_SHAPE * (plan.shapes - 1)
 
 
 def statistics_bytes(source: ImageSource) -> int:
     """Return the memory that the statistics of an image need: its sample twice, a channel of it as float64 twice."""
-    pixels = min(prod(source.shape), SAMPLE)
+    pixels = min(prod(source.shape), SAMPLE_PIXELS)
     itemsize = int(np.dtype(source.array.dtype).itemsize)
     channels = 3 if isinstance(source.channels, str) else len(source.channels)
     return pixels * (2 * channels * itemsize + 17)
@@ -130,7 +130,7 @@ def statistics_bytes(source: ImageSource) -> int:
 def budget(device: torch.device, limit: float | None) -> int:
     """Return the bytes that a run may take: the user's limit in GiB, or a share of what is free on the device."""
     if limit is None and device.type == "cuda":
-        return int(torch.cuda.mem_get_info(device)[0] * SHARE)
+        return int(torch.cuda.mem_get_info(device)[0] * FREE_MEMORY_SHARE)
     return host_budget(limit)
 
 
@@ -140,8 +140,8 @@ def cost(plan: TilePlan, device: torch.device) -> float:
     Small tiles read more pixels, in their halos. On a CPU large ones take longer for each pixel: more of their arrays
     are mapped anew at each layer, see allocator.py.
     """
-    mapped = MAPPED if device.type == "cpu" else 0.0
-    return plan.read_pixels + mapped * prod(plan.largest_read) + PER_TILE * len(plan)
+    mapped = MMAP_COST if device.type == "cpu" else 0.0
+    return plan.read_pixels + mapped * prod(plan.largest_read) + PIXELS_PER_TILE * len(plan)
 
 
 def largest_tile(
@@ -162,8 +162,8 @@ def largest_tile(
     most : int, optional
         Most pixels that a read may have, where an early answer counts more than a fast one.
     """
-    per_pixel = net_bytes(spec, [10**6], dtype) / 10**6 + 4 * (spec.channels * (AHEAD + 1) + spec.classes)
-    fixed = START + PER_SHAPE * (3**spec.ndim - 1)  # reads at both borders and between them
+    per_pixel = net_bytes(spec, [10**6], dtype) / 10**6 + 4 * (spec.channels * (BLOCKS_AHEAD + 1) + spec.classes)
+    fixed = START_BYTES + BYTES_PER_SHAPE * (3**spec.ndim - 1)  # reads at both borders and between them
     pixels = max(allowed - fixed, allowed / 2) / per_pixel
     if max_tile is not None:
         pixels = min(max_tile, pixels)

@@ -14,7 +14,7 @@ from napari_fcn.errors import MemoryShortage
 from napari_fcn.events import FallbackTaken
 from napari_fcn.geometry import Region
 from napari_fcn.inference import device as devices
-from napari_fcn.inference.prefetch import AHEAD
+from napari_fcn.inference.prefetch import BLOCKS_AHEAD
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from napari_fcn.geometry import Tile, TilePlan
     from napari_fcn.inference.predictor import Predictor
 
-WORTHWHILE = 0.85  # what is read by a smaller tile, of what was read: near the halo, tiles no longer help
+MAX_READ_RATIO = 0.85  # what is read by a smaller tile, of what was read: near the halo, tiles no longer help
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +45,7 @@ class ExecutionConfig:
     device: torch.device
     dtype: torch.dtype
     tile: tuple[int, ...]
-    ahead: int = AHEAD
+    ahead: int = BLOCKS_AHEAD
 
     @property
     def precision(self) -> str:
@@ -94,7 +94,7 @@ class OomFallback:
         """Return half a tile per axis, on the pooling grid; None where that would hardly read less."""
         axes = list(zip(self.plan.shape, tile, self.plan.multiple, strict=True))
         half = tuple(max(m, -(-min(n, t) // (2 * m)) * m) for n, t, m in axes)
-        return half if self._read(half) <= WORTHWHILE * self._read(tile) else None
+        return half if self._read(half) <= MAX_READ_RATIO * self._read(tile) else None
 
     def _read(self, tile: tuple[int, ...]) -> int:
         spans = zip(self.plan.shape, tile, self.plan.margin, strict=True)
@@ -105,7 +105,7 @@ class OomFallback:
         tiles: Iterable[Tile],
         config: ExecutionConfig,
         make: Callable[[ExecutionConfig], Predictor],
-        place: tuple[int, int] | None = None,
+        progress: tuple[int, int] | None = None,
     ) -> Iterator[TileDone | FallbackTaken]:
         """Yield the answer for each tile; where memory runs out step down, say so, and go on with what is left.
 
@@ -125,10 +125,10 @@ class OomFallback:
         MemoryShortage
             If memory runs out at the foot.
         """
-        if place is None:
+        if progress is None:
             tiles = list(tiles)
-            place = (0, len(tiles))
-        (done, total), rest, predictor = place, iter(tiles), None
+            progress = (0, len(tiles))
+        (done, total), rest, predictor = progress, iter(tiles), None
         while True:
             begun: deque[Tile] = deque()
             predictor = predictor or make(config)

@@ -12,7 +12,7 @@ import torch
 from napari_fcn.errors import Advice, MemoryShortage
 from napari_fcn.events import TileDone
 from napari_fcn.inference.device import MEMORY_FORMATS, full_float32, place
-from napari_fcn.inference.prefetch import AHEAD, prefetch
+from napari_fcn.inference.prefetch import BLOCKS_AHEAD, prefetch
 from napari_fcn.nets.fold import fold
 
 if TYPE_CHECKING:
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 
 # How torch says that memory ran out: on a CPU (Windows, elsewhere), on Apple's GPU and in CUDA, in cuDNN and cuBLAS.
-FULL = ("not enough memory", "can't allocate memory", "out of memory", "ALLOC_FAILED")
+OUT_OF_MEMORY_TEXTS = ("not enough memory", "can't allocate memory", "out of memory", "ALLOC_FAILED")
 
 
 class Predictor:
@@ -61,11 +61,11 @@ class Predictor:
         self.source, self.scaling, self.device, self.dtype = source, scaling, device, dtype
         self.resampled_tiling: ResampledTiling | None = None
 
-    def with_resampling(self, detour: ResampledTiling | None) -> Predictor:
+    def with_resampling(self, tiling: ResampledTiling | None) -> Predictor:
         """Return the same for tiles of an image on another grid than that of the network."""
-        other = copy(self)
-        other.resampled_tiling = detour
-        return other
+        clone = copy(self)
+        clone.resampled_tiling = tiling
+        return clone
 
     def read(self, tile: Tile) -> npt.NDArray[np.float32]:
         """Return the scaled block of a tile as the network takes it, ``(N, C, *space)``."""
@@ -80,22 +80,22 @@ class Predictor:
         """Return the probabilities ``(classes, *tile.core.shape)`` of one tile; depends on nothing but the tile."""
         return self.predict(tile, self.read(tile))
 
-    def run(self, tiles: Iterable[Tile], total: int, ahead: int = AHEAD) -> Iterator[TileDone]:
+    def run(self, tiles: Iterable[Tile], total: int, ahead: int = BLOCKS_AHEAD) -> Iterator[TileDone]:
         """Yield the answer for each tile in the order given, reading so many in advance."""
         for done, (tile, block) in enumerate(prefetch(self.read, tiles, ahead), start=1):
             yield TileDone(tile.core, self.predict(tile, block), done, total)
 
     def with_net(self, net: torch.nn.Module) -> Predictor:
         """Return the same with another network, which is ready to run."""
-        other = copy(self)
-        other.net = net
-        return other
+        clone = copy(self)
+        clone.net = net
+        return clone
 
     def predict(self, tile: Tile, block: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
         """Return the probabilities ``(classes, *tile.core.shape)`` of a tile whose block was read."""
         if self.resampled_tiling is not None:
-            inner = self.resampled_tiling.network_tile(tile.core)
-            return self.resampled_tiling.back(self._on_grid(inner, block), inner, tile.core)
+            network_tile = self.resampled_tiling.network_tile(tile.core)
+            return self.resampled_tiling.back(self._on_grid(network_tile, block), network_tile, tile.core)
         return self._on_grid(tile, block)
 
     def _on_grid(self, tile: Tile, block: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
@@ -117,8 +117,8 @@ class Predictor:
             if self.ndim in MEMORY_FORMATS:
                 x = x.contiguous(memory_format=MEMORY_FORMATS[self.ndim])
             logits = self.net(x)[(..., *crop)]
-            found: npt.NDArray[np.float32] = logits.float().softmax(1).cpu().numpy()
-        return found
+            probabilities: npt.NDArray[np.float32] = logits.float().softmax(1).cpu().numpy()
+        return probabilities
 
 
 @contextmanager
@@ -135,7 +135,7 @@ def memory_errors(shape: Sequence[int], device: torch.device) -> Iterator[None]:
     except (torch.OutOfMemoryError, MemoryError) as error:
         raise _out_of_memory(shape, device) from error
     except RuntimeError as error:
-        if not any(words in str(error) for words in FULL):
+        if not any(words in str(error) for words in OUT_OF_MEMORY_TEXTS):
             raise
         raise _out_of_memory(shape, device) from error
 

@@ -12,10 +12,10 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 R = TypeVar("R")
 
-AHEAD = 2  # items that wait while another is worked on
+BLOCKS_AHEAD = 2  # items that wait while another is worked on
 
 
-def prefetch(read: Callable[[T], R], items: Iterable[T], ahead: int = AHEAD) -> Iterator[tuple[T, R]]:
+def prefetch(read: Callable[[T], R], items: Iterable[T], ahead: int = BLOCKS_AHEAD) -> Iterator[tuple[T, R]]:
     """Yield each item with what ``read`` returned for it, in order, reading at most ``ahead`` items in advance."""
     waiting: deque[tuple[T, Future[R]]] = deque()
     with ThreadPoolExecutor(1, thread_name_prefix="napari-fcn-read") as pool:

@@ -22,12 +22,12 @@ if TYPE_CHECKING:
     from napari_fcn.geometry.tiling import Tile
     from napari_fcn.inference.source import ImageSource
 
-APART = 1.2  # how many times larger a pixel may be than those learnt on, before that is worth a word
-STATE = Advice(
+MAX_SIZE_RATIO = 1.2  # how many times larger a pixel may be than those learnt on, before that is worth a word
+STATE_SIZE = Advice(
     "State it with --voxel-size (spacing in Python), or leave out --resample.",
     "Choose Resample off under Advanced, or set the scale and the units of the layer.",
 )
-WITHOUT = Advice(
+RESAMPLE_OFF = Advice(
     "Leave out --resample, or choose a model that states it (napari-fcn models NAME).",
     "Choose Resample off under Advanced, or a model that states it.",
 )
@@ -102,17 +102,17 @@ class ResampledTiling:
         start = tuple(a // m * m for a, m in zip(needed.start, self.plan.multiple, strict=True))
         return self.plan.around(Region(start, needed.stop))
 
-    def back(self, answer: npt.NDArray[np.float32], inner: Tile, core: Region) -> npt.NDArray[np.float32]:
+    def back(self, prediction: npt.NDArray[np.float32], network_tile: Tile, core: Region) -> npt.NDArray[np.float32]:
         """Return the answer for a core of the image from that for its tile on the grid of the network."""
-        needed = self.grid.back.needs(core).relative_to(inner.core)
-        return self.grid.back.apply(answer[(slice(None), *needed.slices)], core)
+        needed = self.grid.back.needs(core).relative_to(network_tile.core)
+        return self.grid.back.apply(prediction[(slice(None), *needed.slices)], core)
 
-    def planned(self, tile: Sequence[int]) -> TilePlan:
+    def plan_like(self, tile: Sequence[int]) -> TilePlan:
         """Return tiles of the image that read about as much as tiles of this length on the grid of the network."""
         steps = [n / m for n, m in zip(self.grid.source, self.grid.target, strict=True)]
-        return self.tiled(tuple(max(1, int(t * step)) for t, step in zip(tile, steps, strict=True)))
+        return self.plan_tiles(tuple(max(1, int(t * step)) for t, step in zip(tile, steps, strict=True)))
 
-    def tiled(self, lengths: Sequence[int]) -> TilePlan:
+    def plan_tiles(self, lengths: Sequence[int]) -> TilePlan:
         """Return tiles of the image of these lengths; their halo covers what the network reads for them."""
         steps = [n / m for n, m in zip(self.grid.source, self.grid.target, strict=True)]
         halo = tuple(
@@ -125,7 +125,7 @@ class ResampledTiling:
 def sizes_differ(here: Sequence[float], trained: Sequence[float]) -> bool:
     """Whether two pixel sizes differ by more than 20 % along an axis for which both are known: not 0, not empty."""
     pairs = zip(here, trained, strict=True) if here and trained else ()
-    return any(min(pair) > 0 and max(pair) > APART * min(pair) for pair in pairs)
+    return any(min(pair) > 0 and max(pair) > MAX_SIZE_RATIO * min(pair) for pair in pairs)
 
 
 def plan_resampling(
@@ -158,21 +158,21 @@ def plan_resampling(
         (here, learnt) if here > 0 and learnt > 0 else (1.0, 1.0)
         for here, learnt in zip(*(size or (0.0,) * len(source.axes.space) for size in sizes), strict=True)
     ]
-    is_apart = sizes_differ(*sizes)
+    differs = sizes_differ(*sizes)
     if not all(sizes):
         if mode == "off":
             return None, ()
-        missing, advice = ("the image", STATE) if not sizes[0] else ("what the model learnt on", WITHOUT)
+        missing, advice = ("the image", STATE_SIZE) if not sizes[0] else ("what the model learnt on", RESAMPLE_OFF)
         raise ImageError(f"Resampling was asked for, but the pixel size of {missing} is not known.", advice)
     texts = [" x ".join(f"{size:g}" for size in size_of) for size_of in sizes]
-    apart = f"Pixels of the image measure {texts[0]} µm, those that the model learnt on {texts[1]} µm"
+    sentence = f"Pixels of the image measure {texts[0]} µm, those that the model learnt on {texts[1]} µm"
     if mode == "off":
-        return None, (Note(f"{apart}. If objects are missed,", RESAMPLE),) if is_apart else ()
-    if mode == "auto" and not is_apart:
+        return None, (Note(f"{sentence}. If objects are missed,", RESAMPLE),) if differs else ()
+    if mode == "auto" and not differs:
         return None, ()
     by_axis = zip(source.shape, source.axes.spread(pairs, (1.0, 1.0)), strict=True)
     target = tuple(resampled_length(n, *pair) for n, pair in by_axis)
     if target == source.shape:
         return None, ()
     kernel = "linear" if mode == "auto" else mode
-    return Resampling(source.shape, target, kernel), (f"{apart}: the image was resampled tile by tile ({kernel}).",)
+    return Resampling(source.shape, target, kernel), (f"{sentence}: the image was resampled tile by tile ({kernel}).",)

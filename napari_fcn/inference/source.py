@@ -26,8 +26,8 @@ if TYPE_CHECKING:
 
 __all__ = ["COLOURS", "ImageSource", "check_array", "luminance", "sample_intensities"]
 
-SAMPLE = 2**22  # pixels per channel from which the statistics of an image are taken
-BLOCK = 256  # length of the blocks in which a large image is sampled
+SAMPLE_PIXELS = 2**22  # pixels per channel from which the statistics of an image are taken
+SAMPLE_BLOCK = 256  # length of the blocks in which a large image is sampled
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -137,33 +137,34 @@ def _read(array: Any, index: Sequence[Any], region: Region, channel: int | None 
         if isinstance(error, OSError) and error.errno is not None:
             where = f" from {error.filename}" if error.filename else ""
             raise refused(
-                f"The part {_spelled(region)} of the image cannot be read{where}", error, ImageError
+                f"The part {_format_region(region)} of the image cannot be read{where}", error, ImageError
             ) from error
         raise ImageError(
-            f"The part {_spelled(region)} of the image cannot be read ({type(error).__name__}: {error}). A file is "
-            "damaged or gone, or of another size than the others: check the files, open the image again and run again."
+            f"The part {_format_region(region)} of the image cannot be read ({type(error).__name__}: {error}). A file "
+            "is damaged, missing or of another size than the others. Check the files and open the image again."
         ) from error
-    found = tuple(n for axis, n in enumerate(block.shape) if axis != channel)
-    if found != region.shape:
+    block_shape = tuple(n for axis, n in enumerate(block.shape) if axis != channel)
+    if block_shape != region.shape:
         raise ImageError(
-            f"The part {_spelled(region)} of the image has {_sized(found)} pixels where {_sized(region.shape)} were "
-            "promised: frames or planes differ in size. Crop or pad them to one size and open them again."
+            f"The part {_format_region(region)} of the image has {_format_shape(block_shape)} pixels, expected "
+            f"{_format_shape(region.shape)}: frames or planes differ in size. Crop or pad them to one size and open "
+            "them again."
         )
     return block
 
 
-def _spelled(region: Region) -> str:
+def _format_region(region: Region) -> str:
     return "[" + ", ".join(f"{a}:{b}" for a, b in zip(region.start, region.stop, strict=True)) + "]"
 
 
-def _sized(shape: Sequence[int]) -> str:
+def _format_shape(shape: Sequence[int]) -> str:
     return " x ".join(map(str, shape))
 
 
 def sample_intensities(source: ImageSource | ResampledSource) -> npt.NDArray[np.generic]:
     """Return ``(C, pixels)`` of a source: all of it, or blocks spread over a large one."""
     whole = Region.whole(source.shape)
-    if whole.size <= SAMPLE:
+    if whole.size <= SAMPLE_PIXELS:
         block = source.read(whole)
         return block.reshape(block.shape[0], -1)
     blocks = [source.read(region) for region in _spread(source.shape)]
@@ -178,9 +179,9 @@ def _colours(source: ImageSource) -> npt.NDArray[np.generic]:
 
 def _spread(shape: tuple[int, ...]) -> list[Region]:
     """Return at most ``SAMPLE`` pixels in blocks that are spread evenly over an image of this shape."""
-    block = [min(n, BLOCK if axis >= len(shape) - 2 else 1) for axis, n in enumerate(shape)]
+    block = [min(n, SAMPLE_BLOCK if axis >= len(shape) - 2 else 1) for axis, n in enumerate(shape)]
     counts = [ceil(n / b) for n, b in zip(shape, block, strict=True)]
-    while prod(counts) * prod(block) > SAMPLE:
+    while prod(counts) * prod(block) > SAMPLE_PIXELS:
         axis = counts.index(max(counts))
         counts[axis] = max(1, counts[axis] * 3 // 4)
     starts = [
@@ -191,7 +192,7 @@ def _spread(shape: tuple[int, ...]) -> list[Region]:
     return [Region(c, tuple(i + b for i, b in zip(c, block, strict=True))) for c in corners]
 
 
-def need_numbers(values: npt.NDArray[np.generic]) -> None:
+def check_finite(values: npt.NDArray[np.generic]) -> None:
     """Raise ImageError if an image that is to be learnt from holds no finite number."""
     if values.dtype.kind == "f" and not np.isfinite(values).any():
         raise ImageError(

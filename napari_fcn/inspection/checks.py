@@ -12,7 +12,7 @@ from napari_fcn.errors import ImageError
 from napari_fcn.events import BorderTrustDone, Certified, CheckStep, EquivarianceDone
 from napari_fcn.geometry import Region
 from napari_fcn.inference.memory import budget, largest_tile
-from napari_fcn.inspection.influence import mean_width, measure
+from napari_fcn.inspection.influence import measure, sample_planes
 from napari_fcn.inspection.plane import Plane
 from napari_fcn.nets.validation import PADDINGS
 from napari_fcn.receptive_fields import border, exactness
@@ -28,21 +28,23 @@ if TYPE_CHECKING:
     from napari_fcn.inference.predictor import Predictor
     from napari_fcn.session import Session
 
-WHOLE = 2**22  # most pixels that are answered in one piece for a certificate: some seconds
-SHIFTED = 2**18  # most pixels whose answers are looked at for all shifts
-FRAMED = 2**25  # most pixels of an image whose border is looked at
-PIXELS = 4  # whose effective fields are averaged to know what lies outside
-ROUNDING = {torch.float32: 1e-5}  # of probabilities
-COARSE = 0.05  # in half precision
+CERTIFIED_PIXELS = 2**22  # most pixels that are answered in one piece for a certificate: some seconds
+SHIFTED_PIXELS = 2**18  # most pixels whose answers are looked at for all shifts
+BORDER_PIXELS = 2**25  # most pixels of an image whose border is looked at
+FIELD_SAMPLES = 4  # whose effective fields are averaged to know what lies outside
+ROUNDING_ERROR = {torch.float32: 1e-5}  # of probabilities
+HALF_PRECISION_ERROR = 0.05  # in half precision
 
 
 def certify(session: Session, region: Region | None) -> Iterator[CheckStep | Certified]:
     """Yield progress, then how far tiles differ from the image in one piece; see `Session.certify`."""
-    plane, part, note = _part(session, region, WHOLE)
-    plan = exactness.cut(part.shape, session.analysis, session.asked_tile() if session.settings.tile else ())
-    tolerance = ROUNDING.get(session.dtype, COARSE)
-    answer = _predict_block(session.predictor)
-    for event in exactness.certify(answer, plane.block(part), plan, session.analysis, tolerance):
+    plane, part, note = _part(session, region, CERTIFIED_PIXELS)
+    plan = exactness.cut_into_tiles(
+        part.shape, session.analysis, session.requested_tile() if session.settings.tile else ()
+    )
+    tolerance = ROUNDING_ERROR.get(session.dtype, HALF_PRECISION_ERROR)
+    predict = _predict_block(session.predictor)
+    for event in exactness.certify(predict, plane.block(part), plan, session.analysis, tolerance):
         if isinstance(event, Certified):
             there, difference = plane.back(event.difference, part)
             event = replace(event, region=there, difference=difference, reason=f"{event.reason}{note}")
@@ -52,12 +54,12 @@ def certify(session: Session, region: Region | None) -> Iterator[CheckStep | Cer
 def equivariance(session: Session, region: Region | None) -> Iterator[CheckStep | EquivarianceDone]:
     """Yield progress, then where the answer does not follow a shift; see `Session.equivariance`."""
     session.require_field()
-    plane, part, note = _part(session, region, SHIFTED)
+    plane, part, note = _part(session, region, SHIFTED_PIXELS)
     grid = session.spec.multiple
     around = part.grow([n + 2 * m for n, m in zip(session.field.size, grid, strict=True)]).clip(plane.shape)
     around = Region(tuple(a // m * m for a, m in zip(around.start, grid, strict=True)), around.stop)
-    answer = _predict_block(session.predictor)
-    for event in shifts.equivariance(answer, plane.block(around), part.relative_to(around), session.analysis):
+    predict = _predict_block(session.predictor)
+    for event in shifts.equivariance(predict, plane.block(around), part.relative_to(around), session.analysis):
         if isinstance(event, EquivarianceDone):
             there, values = plane.back(event.values, part)
             event = replace(event, region=there, values=values, sentence=f"{event.sentence}{note}")
@@ -68,14 +70,14 @@ def border_trust(session: Session, region: Region | None) -> Iterator[CheckStep 
     """Yield progress, then how much of each answer rests on padding; see `Session.border_trust`."""
     session.require_field()
     plane = Plane.within(session, region)
-    if prod(plane.shape) > FRAMED:
+    if prod(plane.shape) > BORDER_PIXELS:
         size = " x ".join(map(str, plane.shape))
         raise ImageError(f"The image is too large to look at its border: {size} px. Crop a corner of it.")
     whole = Region.whole(plane.shape)
-    used = mean_field([measure(pixel, None) for pixel in mean_width(session, PIXELS)], session.field)
+    used = mean_field([measure(pixel, None) for pixel in sample_planes(session, FIELD_SAMPLES)], session.field)
     predictor = session.predictor
-    answers = {p: _predict_block(predictor.with_net(border.with_padding(predictor.net, p))) for p in PADDINGS}
-    for event in border.border_trust(answers, plane.block(whole), session.analysis, used):
+    predictors = {p: _predict_block(predictor.with_net(border.with_padding(predictor.net, p))) for p in PADDINGS}
+    for event in border.border_trust(predictors, plane.block(whole), session.analysis, used):
         if isinstance(event, BorderTrustDone):
             there, outside = plane.back(event.outside, whole)
             sentence = event.sentence + (f" Looked at: {plane.name}." if plane.name else "")
@@ -94,7 +96,7 @@ def _predict_block(predictor: Predictor) -> exactness.Answer:
     return answer
 
 
-def _part(session: Session, region: Region | None, most: int) -> tuple[Plane, Region, str]:
+def _part(session: Session, region: Region | None, max_pixels: int) -> tuple[Plane, Region, str]:
     """Return the plane that is looked at, as much of the middle of the region as is allowed, and what was left out.
 
     Raises
@@ -104,17 +106,17 @@ def _part(session: Session, region: Region | None, most: int) -> tuple[Plane, Re
     """
     plane = Plane.within(session, region)
     inside = Region.whole(session.source.shape) if region is None else region.clip(session.source.shape)
-    asked = Region(plane.space(inside.start), plane.space(inside.stop))
-    if asked.is_empty:
+    wanted = Region(plane.space(inside.start), plane.space(inside.stop))
+    if wanted.is_empty:
         raise ImageError("The part to look at lies outside of the image. Move the image into view first.")
     allowed = budget(session.device, session.settings.memory)
-    longest = largest_tile(session.spec, asked.shape, session.dtype, allowed, most)
+    longest = largest_tile(session.spec, wanted.shape, session.dtype, allowed, max_pixels)
     spans = []
-    for low, high, side, m in zip(asked.start, asked.stop, longest, session.spec.multiple, strict=True):
+    for low, high, side, m in zip(wanted.start, wanted.stop, longest, session.spec.multiple, strict=True):
         first = (low + max(0, high - low - side) // 2) // m * m  # on the pooling grid
         spans.append((first, high if high - low <= side else first + side))
     start, stop = (tuple(ends) for ends in zip(*spans, strict=True))
     part = Region(start, stop)
     size = "" if part.shape == plane.shape else f"{' x '.join(map(str, part.shape))} px from {part.start} on"
-    looked = ", ".join(filter(None, [size, plane.name]))
-    return plane, part, f" Looked at: {looked}." if looked else ""
+    shown = ", ".join(filter(None, [size, plane.name]))
+    return plane, part, f" Looked at: {shown}." if shown else ""

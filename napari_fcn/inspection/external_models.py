@@ -24,8 +24,8 @@ if TYPE_CHECKING:
     import numpy.typing as npt
     from torch import nn
 
-PROBE = 256  # longest side of the image on which the need of memory is measured
-MOST = 2**22  # most pixels that are answered in one piece
+PROBE_LENGTH = 256  # longest side of the image on which the need of memory is measured
+MAX_PIXELS = 2**22  # most pixels that are answered in one piece
 TOLERANCE = 1e-5
 
 
@@ -64,13 +64,13 @@ def certify_module(
     was_training = net.training
     net.eval()
     try:
-        found = analyze(net)
-        answer = _BlockPredictor(net, found.unbounded)
-        part = _part(answer, block, found.multiple)
-        plan = exactness.cut(part.shape, found, lengths)
+        analysis = analyze(net)
+        predict = _BlockPredictor(net, analysis.unbounded)
+        part = _part(predict, block, analysis.multiple)
+        plan = exactness.cut_into_tiles(part.shape, analysis, lengths)
         note = "" if part.shape == block.shape[1:] else f" Looked at: {' x '.join(map(str, part.shape))} px."
         inside = np.ascontiguousarray(block[(slice(None), *part.slices)])
-        for event in exactness.certify(answer, inside, plan, found, TOLERANCE):
+        for event in exactness.certify(predict, inside, plan, analysis, TOLERANCE):
             if isinstance(event, Certified):
                 event = replace(event, region=part, reason=f"{event.reason}{note}")
             yield event
@@ -115,15 +115,15 @@ class _BlockPredictor:
             ) from error
 
 
-def _part(answer: _BlockPredictor, block: npt.NDArray[np.float32], grid: Sequence[int]) -> Region:
+def _part(predict: _BlockPredictor, block: npt.NDArray[np.float32], grid: Sequence[int]) -> Region:
     """Return the middle of the image that may be answered in one piece, on the pooling grid."""
     shape = block.shape[1:]
     if any(n < m for n, m in zip(shape, grid, strict=True)):
         raise ImageError(f"The image is {shape} px; the network needs at least {tuple(grid)}.")
-    small = [min(n // m, max(1, PROBE // m)) * m for n, m in zip(shape, grid, strict=True)]
-    x = torch.zeros(1, block.shape[0], *small, device=answer.device, dtype=answer.dtype)
-    answer.run(x)  # or it says in words that it does not
-    pixels = min(MOST, budget(answer.device, None) / (living_bytes(answer.net, x) / prod(small)))
+    small = [min(n // m, max(1, PROBE_LENGTH // m)) * m for n, m in zip(shape, grid, strict=True)]
+    x = torch.zeros(1, block.shape[0], *small, device=predict.device, dtype=predict.dtype)
+    predict.run(x)  # or it says in words that it does not
+    pixels = min(MAX_PIXELS, budget(predict.device, None) / (living_bytes(predict.net, x) / prod(small)))
     shrink = min(1.0, (pixels / prod(shape)) ** (1 / len(shape)))
     sides = [max(1, min(n // m, ceil(n * shrink / m))) * m for n, m in zip(shape, grid, strict=True)]
     start = tuple((n - k) // 2 // m * m for n, k, m in zip(shape, sides, grid, strict=True))

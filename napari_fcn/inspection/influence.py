@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from napari_fcn.receptive_fields.effective import EffectiveField
     from napari_fcn.session import Session
 
-SAMPLES = 12  # pixels whose fields are averaged
+FIELD_SAMPLES = 12  # pixels whose fields are averaged
 
 
 def field_at(session: Session, index: Sequence[int]) -> Region:
@@ -43,11 +43,11 @@ def influence_at(session: Session, index: Sequence[int], label: int | None) -> I
     yield _field_done(plane, measure(plane, label), start)
 
 
-def mean_influence(session: Session, label: int | None, count: int = SAMPLES) -> Iterator[CheckStep | FieldDone]:
+def mean_influence(session: Session, label: int | None, count: int = FIELD_SAMPLES) -> Iterator[CheckStep | FieldDone]:
     """Yield progress, then what moves an answer on average; see `Session.mean_influence`."""
     start = time.monotonic()
     fields = []
-    for done, plane in enumerate(mean_width(session, count), start=1):
+    for done, plane in enumerate(sample_planes(session, count), start=1):
         fields.append(measure(plane, label))
         yield CheckStep(done, count)
     origin = Plane(session, (0,) * len(session.source.shape))
@@ -75,7 +75,7 @@ def measure(plane: Plane, label: int | None) -> EffectiveField:
         return effective_field(session.float_net, x, read, box, plane.index, label)
 
 
-def mean_width(session: Session, count: int) -> list[Plane]:
+def sample_planes(session: Session, count: int) -> list[Plane]:
     """Return pixels all over the image, those with their whole field inside where there are such."""
     halo = session.axes.spread(session.field.halo, (0, 0))
     spans = zip(session.source.shape, halo, strict=True)
@@ -84,21 +84,21 @@ def mean_width(session: Session, count: int) -> list[Plane]:
     return [Plane(session, tuple(int(rng.integers(*span)) for span in free)) for _ in range(count)]
 
 
-def _field_done(plane: Plane, found: EffectiveField, start: float) -> FieldDone:
+def _field_done(plane: Plane, field: EffectiveField, start: float) -> FieldDone:
     session = plane.session
-    region, heat = plane.back(found.heat, found.region)
-    r50, r90, r99 = (found.radius(share) for share in (0.5, 0.9, 0.99))
+    region, heat = plane.back(field.heat, field.region)
+    r50, r90, r99 = (field.radius(share) for share in (0.5, 0.9, 0.99))
     return FieldDone(
         region,
         heat,
         plane.at,
-        found.label,
+        field.label,
         size=session.axes.spread(session.field.size, 1),
-        widths=session.axes.spread(found.widths, 1),
+        widths=session.axes.spread(field.widths, 1),
         r50=r50,
         r90=r90,
         r99=r99,
-        used=found.used,
+        used=field.used,
         seconds=time.monotonic() - start,
     )
 
@@ -114,14 +114,14 @@ def reach_of(session: Session, stroke: Region, mask: npt.NDArray[np.bool_] | Non
     plane = Plane(session, box.start)
     at = Region(plane.space(box.start), plane.space(box.stop))
     net = session.checkpoint.net()
-    found = {
+    masks = {
         number: influenced(net, one, at, plane.shape, session.analysis)
         for number, one in enumerate(planes)
         if one.any()
     }
-    union = reduce(Region.union, (region for region, _ in found.values()))
+    union = reduce(Region.union, (region for region, _ in masks.values()))
     out = np.zeros((len(planes), 1, *union.shape), bool)
-    for number, (region, reached) in found.items():
+    for number, (region, reached) in masks.items():
         place: tuple[Any, ...] = (number, 0, *region.relative_to(union).slices)
         out[place] = reached
     there = plane.on_image(union)

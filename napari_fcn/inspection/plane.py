@@ -109,5 +109,5 @@ class Plane:
     def block(self, part: Region) -> npt.NDArray[np.float32]:
         """Return a part of the plane, scaled, as the network takes it: ``(C, *part.shape)``."""
         raw = self.session.scaling.apply(self.session.source.read(self.on_image(part)))
-        found: npt.NDArray[np.float32] = np.ascontiguousarray(self.session.axes.to_net(raw)[0])
-        return found
+        block: npt.NDArray[np.float32] = np.ascontiguousarray(self.session.axes.to_net(raw)[0])
+        return block

@@ -19,9 +19,9 @@ if TYPE_CHECKING:
 
     from napari_fcn.nets.hypercolumn import HypercolumnNet
 
-SIGMAS = (0.7, 1.0, 2.0, 4.0, 8.0)  # of the filter bank, in pixels of the finest axis
+BANK_SIGMAS = (0.7, 1.0, 2.0, 4.0, 8.0)  # of the filter bank, in pixels of the finest axis
 TWO_CLASSES = (ClassLabel("background", "#1f3a5f"), ClassLabel("object", "#e69f00"))
-HIDDEN = 16  # units with which the head can bend
+HIDDEN_UNITS = 16  # units with which the head can bend
 NEW_CLASS_LOGIT = -6.0  # logit of a class that nothing has taught yet, beside the mean of the others
 
 
@@ -49,9 +49,9 @@ def filters_only(
         depth=0,
         kernel=((1,),),
         pool=(),
-        filters=scales(SIGMAS, spacing or (1.0,) * ndim),
+        filters=scales(BANK_SIGMAS, spacing or (1.0,) * ndim),
         head="levels",
-        hidden=HIDDEN,
+        hidden=HIDDEN_UNITS,
     )
     card = ModelCard(name="filters", summary="Filter bank without a network: knows nothing, learns any two textures.")
     info = ModelInfo(spec, Normaliser(), labels, card=card)
@@ -64,9 +64,9 @@ def new_model(spec: NetSpec, classes: Sequence[ClassLabel], spacing: Sequence[fl
     spec = replace(
         spec,
         classes=len(classes),
-        filters=_scales(spec, SIGMAS, spacing),
+        filters=_scales(spec, BANK_SIGMAS, spacing),
         head="levels",
-        hidden=HIDDEN,
+        hidden=HIDDEN_UNITS,
         original=0,
     )
     net: HypercolumnNet = spec.build(torch.Generator().manual_seed(seed))  # type: ignore[assignment]
@@ -78,7 +78,7 @@ def make_teachable(
     start: Checkpoint,
     classes: Sequence[ClassLabel] = (),
     spacing: Sequence[float] = (),
-    sigmas: Sequence[float] = SIGMAS,
+    sigmas: Sequence[float] = BANK_SIGMAS,
 ) -> Checkpoint:
     """Return a model that answers as ``start`` does, with a head over all levels and filters, and its own beside it.
 
@@ -102,7 +102,7 @@ def make_teachable(
         start.info.spec,
         filters=_scales(start.info.spec, sigmas, spacing),
         head="levels",
-        hidden=HIDDEN,
+        hidden=HIDDEN_UNITS,
         original=start.info.spec.classes,
     )
     net = _blank(spec)

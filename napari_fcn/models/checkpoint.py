@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from napari_fcn.nets.build import Net
     from napari_fcn.storage import Inputs
 
-SLACK = 2**20  # weights; up to here, which of them are missing is worth finding out
+UNCHECKED_WEIGHTS = 2**20  # weights; up to here, which of them are missing is worth finding out
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -60,7 +60,7 @@ class Checkpoint:
             If the file is missing, damaged, foreign or too new, or its weights do not fit its network.
         """
         info = read_info(path)
-        _refuse_another_size(info, read_header(Path(path)).numbers, str(path))
+        _check_weight_count(info, read_header(Path(path)).numbers, str(path))
         try:
             weights = load_file(path)
         except (SafetensorError, OSError) as error:
@@ -82,9 +82,9 @@ class Checkpoint:
         """Return the model as it answers with the head that it had before it was taught; itself if there is none."""
         if not self.info.spec.original:
             return self
-        kept = {k.removeprefix("trunk."): v for k, v in self.weights.items() if k.startswith("trunk.")}
+        weights = {k.removeprefix("trunk."): v for k, v in self.weights.items() if k.startswith("trunk.")}
         info = replace(self.info, spec=self.info.spec.trunk_spec, classes=self.info.original, original=(), origin=())
-        return Checkpoint(info, kept)
+        return Checkpoint(info, weights)
 
     def net(self, name: str = "") -> Net:
         """Return the network with these weights, in evaluation mode.
@@ -95,7 +95,7 @@ class Checkpoint:
             If the weights are not those of the network in the description.
         """
         name = name or self.info.card.name
-        _refuse_another_size(self.info, sum(tensor.numel() for tensor in self.weights.values()), name)
+        _check_weight_count(self.info, sum(tensor.numel() for tensor in self.weights.values()), name)
         try:
             with torch.device("meta"):  # shapes without memory: the network described may be larger than any machine
                 self.info.spec.build().load_state_dict(dict(self.weights), assign=True)
@@ -155,10 +155,10 @@ def _short(info: ModelInfo) -> ModelInfo:
     return info
 
 
-def _refuse_another_size(info: ModelInfo, count: int, name: str) -> None:
+def _check_weight_count(info: ModelInfo, count: int, name: str) -> None:
     """Raise ModelError if the network described is so much larger than its weights that it must not be built."""
     needed = count_parameters(info.spec)
-    if needed > 2 * count + SLACK:
+    if needed > 2 * count + UNCHECKED_WEIGHTS:
         raise ModelError(
             f"The weights in {name} do not belong to the network that it describes, which has {needed:,}; there are "
             f"{count:,}. Fetch it again."

@@ -21,8 +21,8 @@ if TYPE_CHECKING:
 
 MAX_HEADER = 2**22  # bytes; ours have some ten thousand
 MOST_TENSORS = 10_000
-PICKLES = (b"PK", b"\x80\x02", b"\x80\x03", b"\x80\x04", b"\x80\x05")
-BYTES = {"F64": 8, "F32": 4, "F16": 2, "BF16": 2, "I64": 8, "I32": 4, "I16": 2, "I8": 1, "U8": 1, "BOOL": 1}
+PICKLE_HEADS = (b"PK", b"\x80\x02", b"\x80\x03", b"\x80\x04", b"\x80\x05")
+DTYPE_BYTES = {"F64": 8, "F32": 4, "F16": 2, "BF16": 2, "I64": 8, "I32": 4, "I16": 2, "I8": 1, "U8": 1, "BOOL": 1}
 
 Length = Annotated[int, Field(ge=0, lt=2**48)]
 
@@ -75,7 +75,7 @@ def read_header(path: Path) -> TensorHeader:
     except OSError as error:
         raise refused(f"The model file {path} cannot be read", error, ModelError) from error
     head, reason = _parsed(text)
-    if head is None and start[:2] in PICKLES:
+    if head is None and start[:2] in PICKLE_HEADS:
         raise ModelError(
             f"{path} is a pickle (a PyTorch .pt or .pth file), whatever its name says. Opening one can run any program "
             "on your computer, so napari-fcn reads only safetensors. Save the weights as safetensors first."
@@ -118,10 +118,10 @@ def _shapes(head: Mapping[str, Any], size: int) -> dict[str, tuple[int, ...]]:
     shapes, spans = {}, []
     for name, entry in head.items():
         tensor = validate(TensorPart, entry)
-        if tensor.dtype not in BYTES:
-            raise SchemaError(f"numbers of another type than {', '.join(BYTES)}")
+        if tensor.dtype not in DTYPE_BYTES:
+            raise SchemaError(f"numbers of another type than {', '.join(DTYPE_BYTES)}")
         begin, end = tensor.data_offsets
-        if end - begin != prod(tensor.shape) * BYTES[tensor.dtype]:
+        if end - begin != prod(tensor.shape) * DTYPE_BYTES[tensor.dtype]:
             raise SchemaError(f"{end - begin} bytes for a tensor of {' x '.join(map(str, tensor.shape))} numbers")
         shapes[name] = tuple(tensor.shape)
         spans.append((begin, end))

@@ -21,8 +21,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from pathlib import Path
 
-LONGEST_WORD = 10_000  # bytes of a value of a network in words
-PER_WEIGHT = 20  # bytes that training takes for a weight: itself, its gradient, two moments, its running average
+MAX_WORD_BYTES = 10_000  # bytes of a value of a network in words
+BYTES_PER_WEIGHT = 20  # bytes that training takes for a weight: itself, its gradient, two moments, its running average
 
 PALETTE = (
     "#000000",
@@ -46,7 +46,7 @@ def parse_spec(text: str, **known: Any) -> NetSpec:
     FcnError
         If a word is not ``name=value`` or a value does not fit.
     """
-    return _built(text, NetSpec.from_dict, {**known, **words_of(text)})
+    return _built(text, NetSpec.from_dict, {**known, **parse_words(text)})
 
 
 def fitting_spec(text: str, voxel_size: Sequence[float], shape: Sequence[int], channels: int) -> NetSpec:
@@ -67,13 +67,13 @@ def fitting_spec(text: str, voxel_size: Sequence[float], shape: Sequence[int], c
     FcnError
         If a word is not ``name=value`` or a value does not fit.
     """
-    given = {"ndim": len(shape), "channels": channels, **words_of(text)}
+    given = {"ndim": len(shape), "channels": channels, **parse_words(text)}
     seen = slice(-given["ndim"], None) if given["ndim"] in range(1, len(shape)) else slice(None)
     fit = partial(NetSpec.suggest, tuple(voxel_size)[seen] or 1.0, shape=tuple(shape)[seen])
     return _built(text, lambda values: fit(**values), given)
 
 
-def words_of(text: str) -> dict[str, Any]:
+def parse_words(text: str) -> dict[str, Any]:
     """Return the family and the values in a text such as ``unet width=8``.
 
     Raises
@@ -86,7 +86,7 @@ def words_of(text: str) -> dict[str, Any]:
     for word in words:
         name, equals, value = word.partition("=")
         try:
-            values[name] = value if value.isalpha() else parse_json(value, LONGEST_WORD)  # up=transposed, width=16
+            values[name] = value if value.isalpha() else parse_json(value, MAX_WORD_BYTES)  # up=transposed, width=16
         except ValueError:
             name = ""
         if not (name and equals):
@@ -99,7 +99,7 @@ def _built(text: str, make: Callable[[dict[str, Any]], NetSpec], values: dict[st
         spec = make(values)
     except (ValueError, TypeError, OverflowError) as error:
         raise FcnError(f"The network {text!r} cannot be built: {error}") from error
-    needed, free = count_parameters(spec) * PER_WEIGHT, psutil.virtual_memory().available
+    needed, free = count_parameters(spec) * BYTES_PER_WEIGHT, psutil.virtual_memory().available
     if needed > free:
         raise FcnError(
             f"The network {text!r} cannot be trained here: its {count_parameters(spec):,} weights need "

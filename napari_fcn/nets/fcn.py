@@ -158,7 +158,7 @@ class BilinearUp(nn.Module):
         """Return scores (N, classes, *space) enlarged by the factor."""
         ends = [n for f in reversed(self.factor) for n in (int(f > 1),) * 2]
         cut = tuple(f + f // 2 if f > 1 else 0 for f in self.factor)
-        out: Tensor = layers.SPREAD[len(self.factor)](
+        out: Tensor = layers.CONVOLVE_TRANSPOSED[len(self.factor)](
             F.pad(x, ends, mode="replicate"), self.weight, stride=self.factor, padding=cut
         )
         return out

@@ -16,9 +16,10 @@ from napari_fcn.nets.sigmas import factors
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-REACH = 3.0  # standard deviations at which a Gaussian is cut off
-KNOTS = (-0.5, 0.0, 0.5)  # brightnesses between which the head may bend: a linear one cannot tell grey from both ends
-SOFT = 0.1  # rounds off square roots at zero, where they would make large errors of small ones
+KERNEL_SIGMAS = 3.0  # standard deviations at which a Gaussian is cut off
+# Brightnesses at which the response may change slope: a linear head alone cannot separate grey from black and white.
+BRIGHTNESS_KNOTS = (-0.5, 0.0, 0.5)
+ROOT_EPSILON = 0.1  # keeps square roots near zero from enlarging rounding errors
 
 
 class FilterBank(nn.Module):
@@ -45,7 +46,7 @@ class FilterBank(nn.Module):
     @property
     def widths(self) -> list[tuple[tuple[int, ...], int]]:
         """Factor and number of features of each scale."""
-        return [(factors(sigma), self.channels * (2 + len(KNOTS) + 2 * self.ndim)) for sigma in self.sigmas]
+        return [(factors(sigma), self.channels * (2 + len(BRIGHTNESS_KNOTS) + 2 * self.ndim)) for sigma in self.sigmas]
 
     def forward(self, x: Tensor) -> list[Level]:
         """Return the features of each scale of an image (N, channels, *space) whose lengths are on the grid."""
@@ -77,7 +78,7 @@ class FilterBank(nn.Module):
         tensor = [derive(zero, gradient[i] * gradient[j]) for i, j in pairs]
         steepness = torch.stack([g.square() for g in gradient]).sum(0)
         smooth = derive(zero, x)
-        parts = [smooth, *((smooth - knot).relu() for knot in KNOTS)]
+        parts = [smooth, *((smooth - knot).relu() for knot in BRIGHTNESS_KNOTS)]
         parts += [_root(steepness), *_invariants(hessian, self.ndim)]
         energy, *shape = _invariants(tensor, self.ndim)
         parts += [_root(energy), *shape]
@@ -108,7 +109,7 @@ def _kernel(sigma: float, order: int, like: Tensor) -> Tensor:
 
     Sampled derivatives are normalised so that they are exact on polynomials of their order.
     """
-    radius = max(1, ceil(REACH * sigma))
+    radius = max(1, ceil(KERNEL_SIGMAS * sigma))
     at = range(-radius, radius + 1)
     bell = [exp(-(i * i) / (2 * sigma * sigma)) for i in at]
     total = sum(bell)
@@ -136,7 +137,7 @@ def _along(x: Tensor, kernel: Tensor, axis: int) -> Tensor:
 
 
 def _root(x: Tensor) -> Tensor:
-    return (x.clamp(min=0) + SOFT**2).sqrt() - SOFT
+    return (x.clamp(min=0) + ROOT_EPSILON**2).sqrt() - ROOT_EPSILON
 
 
 def _invariants(upper: Sequence[Tensor], ndim: int) -> list[Tensor]:
@@ -156,4 +157,4 @@ def _invariants(upper: Sequence[Tensor], ndim: int) -> list[Tensor]:
     a, d, f = a - mean, d - mean, f - mean
     spread = (a * a + d * d + f * f + 2 * (b * b + c * c + e * e)) / 6
     determinant = a * (d * f - e * e) - b * (b * f - c * e) + c * (b * e - c * d)
-    return [mean, _root(spread), determinant / (spread + SOFT**2)]
+    return [mean, _root(spread), determinant / (spread + ROOT_EPSILON**2)]

@@ -30,8 +30,12 @@ BATCH_NORM: dict[int, type[nn.BatchNorm1d | nn.BatchNorm2d | nn.BatchNorm3d]] = 
 }
 AVERAGE_POOL: dict[int, Callable[..., Tensor]] = {1: F.avg_pool1d, 2: F.avg_pool2d, 3: F.avg_pool3d}
 CONVOLVE: dict[int, Callable[..., Tensor]] = {1: F.conv1d, 2: F.conv2d, 3: F.conv3d}
-SPREAD: dict[int, Callable[..., Tensor]] = {1: F.conv_transpose1d, 2: F.conv_transpose2d, 3: F.conv_transpose3d}
-LINEAR = {1: "linear", 2: "bilinear", 3: "trilinear"}
+CONVOLVE_TRANSPOSED: dict[int, Callable[..., Tensor]] = {
+    1: F.conv_transpose1d,
+    2: F.conv_transpose2d,
+    3: F.conv_transpose3d,
+}
+INTERPOLATION_MODES = {1: "linear", 2: "bilinear", 3: "trilinear"}
 
 
 class Level(NamedTuple):
@@ -108,7 +112,7 @@ def enlarge(x: Tensor, factor: Sequence[float]) -> Tensor:
     """Return ``x`` (N, C, *space) linearly upsampled by a factor per axis."""
     if all(f == 1 for f in factor):
         return x
-    return F.interpolate(x, scale_factor=list(factor), mode=LINEAR[len(factor)], align_corners=False)
+    return F.interpolate(x, scale_factor=list(factor), mode=INTERPOLATION_MODES[len(factor)], align_corners=False)
 
 
 def fill(x: Tensor, multiple: Sequence[int], minimum: Sequence[int]) -> Tensor:

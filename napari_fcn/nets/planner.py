@@ -11,12 +11,12 @@ if TYPE_CHECKING:
 
     from napari_fcn.nets.spec import NetSpec
 
-SHORTEST = 8  # pixels that an axis keeps at the bottom of the network
-ALIKE = 2.0  # an axis is pooled while its pixels are less than so many times as long as the finest
-CONTEXT = 2.0  # how many times as long as an object the network should see
-DEPTHS = {"dilated": (5, 8)}  # levels down if nothing is known of the objects, and at most: they cost little there
-DEPTH = (3, 6)  # in the other families
-WIDTHS = {1: 16, 2: 16, 3: 8}
+MIN_LENGTH = 8  # pixels that an axis keeps at the deepest level
+POOLING_RATIO = 2.0  # an axis is pooled while its pixel size is below this multiple of the finest one
+CONTEXT_FACTOR = 2.0  # receptive field wanted, relative to the object size
+FAMILY_DEPTHS = {"dilated": (5, 8)}  # default and largest depth; levels are cheap in this family
+DEFAULT_DEPTHS = (3, 6)  # of the other families
+DEFAULT_WIDTHS = {1: 16, 2: 16, 3: 8}
 
 Step = tuple[tuple[int, ...], tuple[int, ...]]
 
@@ -40,14 +40,14 @@ def plan_network(
         Fields that are given, ``ndim`` among them. Where they name kernels or pools, none are planned.
     """
     ndim = known["ndim"]
-    values = {"width": WIDTHS.get(ndim, 8), **known}
+    values = {"width": DEFAULT_WIDTHS.get(ndim, 8), **known}
     size, length = _sizes(voxel_size, object_size, ndim), [int(n) for n in shape] or [2**30] * ndim
     if len(length) != ndim:
         raise ValueError(f"The image has {len(length)} lengths; a {ndim}-D network needs {ndim}.")
     if "kernel" in known or "pool" in known:
         return values
     time = known.get("time", 0 if known.get("family") == "video" else None)
-    usual, most = DEPTHS.get(known.get("family", ""), DEPTH)
+    usual, most = FAMILY_DEPTHS.get(known.get("family", ""), DEFAULT_DEPTHS)
     if object_size is None or "depth" in known:
         return {**values, **_levels(size, length, time, known.get("depth", usual))}
     space = [axis for axis in range(ndim) if axis != time]
@@ -55,7 +55,7 @@ def plan_network(
         found = {**values, **_levels(size, length, time, depth)}
         sides = min_receptive_field(make_spec(found))
         seen = [(2 * sides[axis] + 1) * size[axis] for axis in space]
-        needed = [min(CONTEXT * object_size, length[axis] * size[axis]) for axis in space]
+        needed = [min(CONTEXT_FACTOR * object_size, length[axis] * size[axis]) for axis in space]
         if found["depth"] < depth or all(s >= n for s, n in zip(seen, needed, strict=True)):
             break
     return found
@@ -106,9 +106,9 @@ def _steps(size: Sequence[float], length: Sequence[int], time: int | None) -> It
     """
     axes, pool = range(len(size)), (1,) * len(size)
     while True:
-        can = [axis != time and length[axis] >= 2 * SHORTEST for axis in axes]
+        can = [axis != time and length[axis] >= 2 * MIN_LENGTH for axis in axes]
         least = min((s for s, is_long in zip(size, can, strict=True) if is_long), default=min(size))
-        is_fine = [s < ALIKE * least for s in size]
+        is_fine = [s < POOLING_RATIO * least for s in size]
         yield tuple(3 if axis == time or is_fine[axis] else 1 for axis in axes), pool
         pool = tuple(2 if is_fine[axis] and can[axis] else 1 for axis in axes)
         if max(pool) == 1:

@@ -9,7 +9,7 @@ from napari_fcn.nets.validation import POOLS
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-LEAST = 0.5  # smallest sigma whose derivatives a pixel grid can hold
+MIN_SIGMA = 0.5  # smallest sigma whose derivatives a pixel grid can hold
 
 
 def factors(sigma: Sequence[float]) -> tuple[int, ...]:
@@ -28,4 +28,4 @@ def scales(sigmas: Sequence[float], spacing: Sequence[float]) -> tuple[tuple[flo
         Pixel size per axis, in any one unit.
     """
     finest = min(spacing)
-    return tuple(tuple(round(max(LEAST, s * finest / step), 4) for step in spacing) for s in sigmas)
+    return tuple(tuple(round(max(MIN_SIGMA, s * finest / step), 4) for step in spacing) for s in sigmas)

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
 
     from napari_fcn.nets.spec import NetSpec
 
-KNOTS = 3  # brightnesses at which the filter bank bends
+KNOT_COUNT = 3  # brightnesses at which the filter bank bends
 
 
 def count_parameters(spec: NetSpec) -> int:
@@ -79,7 +79,7 @@ def _score(spec: NetSpec) -> int:
 
 def _bank(spec: NetSpec) -> int:
     """Return the features of the filter bank."""
-    return len(spec.filters) * spec.channels * (2 + KNOTS + 2 * spec.ndim)
+    return len(spec.filters) * spec.channels * (2 + KNOT_COUNT + 2 * spec.ndim)
 
 
 def _trunk_features(spec: NetSpec) -> int:

@@ -9,15 +9,15 @@ from typing import TYPE_CHECKING, Any, Self
 
 from napari_fcn.nets.sigmas import factors
 from napari_fcn.nets.validation import (
-    MOST_RATES,
-    MOST_SCALES,
+    MAX_RATES,
+    MAX_SCALES,
+    as_whole,
     check_family,
     check_head,
     check_levels,
     check_names_and_numbers,
     check_reach,
     shortened,
-    whole,
 )
 
 if TYPE_CHECKING:
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 Levels = tuple[tuple[int, ...], ...]
 
-LATER = (
+LATER_FIELDS = (
     "hidden",
     "dilate",
     "skips",
@@ -119,7 +119,7 @@ class NetSpec:
         object.__setattr__(self, "kernel", _levels("kernel", self.kernel, self.depth + 1, self.ndim))
         object.__setattr__(self, "pool", _levels("pool", self.pool, self.depth, self.ndim))
         object.__setattr__(self, "filters", _scales_of(self.filters))
-        object.__setattr__(self, "rates", _few("rates", self.rates, MOST_RATES))
+        object.__setattr__(self, "rates", _few("rates", self.rates, MAX_RATES))
         if self.time is None and self.family == "video" and self.ndim > 1:
             object.__setattr__(self, "time", 0)
         check_levels(self)
@@ -197,7 +197,7 @@ class NetSpec:
     def to_dict(self) -> dict[str, Any]:
         """Return the spec as plain data for JSON; options that older files lack only where they say something."""
         usual = {f.name: f.default for f in fields(self)}
-        return {k: v for k, v in asdict(self).items() if k not in LATER or v != usual[k]}
+        return {k: v for k, v in asdict(self).items() if k not in LATER_FIELDS or v != usual[k]}
 
     @classmethod
     def from_dict(cls, data: dict[str, Any]) -> Self:
@@ -273,12 +273,12 @@ def _levels(name: str, value: Any, count: int, ndim: int) -> Levels:
     levels = tuple(value)[:count]  # one more than there are levels does no harm
     if len(levels) != count or any(not _is_list(level) or len(level) not in (1, ndim) for level in levels):
         raise ValueError(f"{name} is {shortened(value)}; it needs {count} levels of {ndim} numbers.")
-    return tuple(tuple(whole(name, n) for n in level) * (ndim if len(level) == 1 else 1) for level in levels)
+    return tuple(tuple(as_whole(name, n) for n in level) * (ndim if len(level) == 1 else 1) for level in levels)
 
 
 def _scales_of(value: Any) -> tuple[tuple[float, ...], ...]:
     """Return the sigmas of each scale as numbers."""
-    scales = _few("filters", value, MOST_SCALES)
+    scales = _few("filters", value, MAX_SCALES)
     if any(not _is_list(scale) or len(scale) > 3 or any(not _is_number(s) for s in scale) for scale in scales):
         raise ValueError(f"filters is {shortened(value)}; it needs one sigma for each axis of each scale.")
     return tuple(tuple(float(s) for s in scale) for scale in scales)

@@ -27,14 +27,14 @@ UPSAMPLINGS = ("linear", "transposed")
 NORMS = ("batch", "none")
 PADDINGS = ("zeros", "reflect", "replicate")
 POOLS = (1, 2, 4, 8)
-FARTHEST = 64  # dilation in pixels of the deepest grid
-MOST_RATES = 16
-LONGEST_KERNEL = 255  # taps along one axis
-SIGMAS = (0.1, 256.0)  # pixels; below, derivatives vanish in rounding, above, a scale would see more than WIDEST
-MOST_SCALES = 64
-WIDEST = 4096  # pixels along an axis; the receptive field of what sees farther is not found (`receptive_fields.probe`)
-COARSEST = 512  # pixels along an axis between two points of the pooling grid
-LARGEST_STEP = 2**24  # pixels of the smallest input: a volume of 256 x 256 x 256
+MAX_DILATION = 64  # pixels of the deepest grid
+MAX_RATES = 16
+MAX_KERNEL = 255  # taps along one axis
+SIGMA_RANGE = (0.1, 256.0)  # pixels; smaller derivatives vanish in rounding, larger ones exceed MAX_FIELD
+MAX_SCALES = 64
+MAX_FIELD = 4096  # pixels along an axis; `receptive_fields.probe` finds no larger receptive field
+MAX_MULTIPLE = 512  # pixels along an axis between two points of the pooling grid
+MAX_MINIMUM_PIXELS = 2**24  # of the smallest input: a volume of 256 x 256 x 256
 
 
 def check_names_and_numbers(spec: NetSpec) -> None:
@@ -67,41 +67,41 @@ def check_levels(spec: NetSpec) -> None:
     """Raise ValueError if a kernel, a pool or a rate cannot be built."""
     if any(k < 1 or k % 2 == 0 for level in spec.kernel for k in level):
         raise ValueError(f"kernel is {spec.kernel}; lengths must be odd and positive.")
-    if any(k > LONGEST_KERNEL for level in spec.kernel for k in level):
-        raise ValueError(f"kernel is {spec.kernel}; lengths can be up to {LONGEST_KERNEL}.")
+    if any(k > MAX_KERNEL for level in spec.kernel for k in level):
+        raise ValueError(f"kernel is {spec.kernel}; lengths can be up to {MAX_KERNEL}.")
     if any(p not in POOLS for level in spec.pool for p in level):
         raise ValueError(f"pool is {spec.pool}; factors can be {', '.join(map(str, POOLS))}.")
     rates: tuple[Any, ...] = spec.rates
-    if not 0 < len(rates) <= MOST_RATES or any(not is_whole(r) or not 1 <= r <= FARTHEST for r in rates):
+    if not 0 < len(rates) <= MAX_RATES or any(not is_whole(r) or not 1 <= r <= MAX_DILATION for r in rates):
         raise ValueError(
-            f"rates is {shortened(spec.rates)}; it needs one number or more, whole, of 1 to {FARTHEST}, and "
-            f"{MOST_RATES} at most."
+            f"rates is {shortened(spec.rates)}; it needs one number or more, whole, of 1 to {MAX_DILATION}, and "
+            f"{MAX_RATES} at most."
         )
 
 
 def check_reach(spec: NetSpec) -> None:
     """Raise ValueError if the network could be built but not run: no tile would be large enough for it."""
-    if max(spec.grids[-1]) > COARSEST or prod(spec.minimum) > LARGEST_STEP:
+    if max(spec.grids[-1]) > MAX_MULTIPLE or prod(spec.minimum) > MAX_MINIMUM_PIXELS:
         sizes = " x ".join(map(str, spec.minimum))
         raise ValueError(
             f"pool is {spec.pool}; the smallest image of such a network has {sizes} pixels. Steps of the pooling grid "
-            f"can be up to {COARSEST} pixels, the smallest image up to {LARGEST_STEP} pixels. Pool less."
+            f"can be up to {MAX_MULTIPLE} pixels, the smallest image up to {MAX_MINIMUM_PIXELS} pixels. Pool less."
         )
-    if min_receptive_field(spec) > WIDEST:
+    if min_receptive_field(spec) > MAX_FIELD:
         raise ValueError(
             f"The network would see {min_receptive_field(spec)} pixels or more along an axis; "
-            f"up to {WIDEST} can be handled. Use shorter kernels, fewer levels, or smaller pools."
+            f"up to {MAX_FIELD} can be handled. Use shorter kernels, fewer levels, or smaller pools."
         )
 
 
 def check_head(spec: NetSpec) -> None:
     """Raise ValueError if filters, head and original head do not fit each other."""
-    least, most = SIGMAS
+    least, most = SIGMA_RANGE
     if any(len(scale) != spec.ndim or not all(s > 0 for s in scale) for scale in spec.filters):
         raise ValueError(f"filters is {shortened(spec.filters)}; each scale needs {spec.ndim} positive numbers.")
-    if len(spec.filters) > MOST_SCALES or any(not least <= s <= most for scale in spec.filters for s in scale):
+    if len(spec.filters) > MAX_SCALES or any(not least <= s <= most for scale in spec.filters for s in scale):
         raise ValueError(
-            f"filters is {shortened(spec.filters)}; sigmas can be {least:g} to {most:g} pixels, in {MOST_SCALES} "
+            f"filters is {shortened(spec.filters)}; sigmas can be {least:g} to {most:g} pixels, in {MAX_SCALES} "
             "scales at most."
         )
     if spec.head == "score" and (spec.filters or spec.hidden or spec.original or spec.family == "filters"):
@@ -127,7 +127,7 @@ def is_whole(value: object) -> TypeGuard[int]:
     return isinstance(value, int) and not isinstance(value, bool)
 
 
-def whole(name: str, value: object) -> int:
+def as_whole(name: str, value: object) -> int:
     """Return a length that may come from anywhere.
 
     Raises

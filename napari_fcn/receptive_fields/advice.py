@@ -33,28 +33,28 @@ def advise(objects: float, effective: float, theoretical: float, ndim: int = 2) 
     ndim : int
         Dimensions of the network.
     """
-    seen = effective or theoretical
+    width = effective or theoretical
     name = "effective field" if effective else "field"
-    facts = f"Objects are {objects:.0f} px, the {name} is {seen:.0f} px"
+    facts = f"Objects are {objects:.0f} px, the {name} is {width:.0f} px"
     if objects <= 0:
         return "There are no objects to measure. Type their diameter in pixels."
-    factor = ceil(objects / seen)
+    factor = ceil(objects / width)
     if objects > theoretical:
         return (
             f"{facts}: no pixel in the middle of an object sees its border. Use the dilated "
-            f"net{deeper(objects, ndim)}, or downsample by {factor}."
+            f"net{larger_network(objects, ndim)}, or downsample by {factor}."
         )
-    if objects > seen:
+    if objects > width:
         return (
             f"{facts}: the network could see {theoretical:.0f} px, but hardly uses what lies beyond. Use the dilated "
-            f"net{deeper(objects, ndim)}, teach with strokes on whole objects, or downsample by {factor}."
+            f"net{larger_network(objects, ndim)}, teach with strokes on whole objects, or downsample by {factor}."
         )
-    if objects * AMPLE_RATIO < seen:
+    if objects * AMPLE_RATIO < width:
         return f"{facts}: it is far larger than needed. A shallower net is faster, or upsample small objects by 2."
     return f"{facts}: a whole object fits."
 
 
-def deeper(objects: float, ndim: int) -> str:
+def larger_network(objects: float, ndim: int) -> str:
     """Return which U-Net sees objects of this size, in pixels, and as much around them; empty if none does."""
     spec = NetSpec.suggest(1.0, objects, ndim)
     width = 2 * max(min_receptive_field(spec)) + 1

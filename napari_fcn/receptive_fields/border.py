@@ -26,12 +26,12 @@ if TYPE_CHECKING:
     from napari_fcn.receptive_fields.exactness import Answer
     from napari_fcn.receptive_fields.theoretical import FieldAnalysis
 
-VISIBLE = 0.01  # change of a probability that counts
-TILE = 2**14  # pixels of a tile: small ones leave out more of the middle, where padding has no say
+VISIBLE_CHANGE = 0.01  # change of a probability that counts
+TILE_PIXELS = 2**14  # pixels of a tile: small ones leave out more of the middle, where padding has no say
 
 
 def border_trust(
-    answers: Mapping[str, Answer], image: npt.NDArray[np.float32], anatomy: FieldAnalysis, used: EffectiveField
+    predictors: Mapping[str, Answer], image: npt.NDArray[np.float32], analysis: FieldAnalysis, used: EffectiveField
 ) -> Iterator[CheckStep | BorderTrustDone]:
     """Yield progress, then how much of each answer rests on what lies outside of the image.
 
@@ -47,22 +47,22 @@ def border_trust(
         The mean effective field of pixels far from the border.
     """
     shape = image.shape[1:]
-    side = TILE ** (1 / len(shape))
-    lengths = tuple(ceil(side / m) * m for m in anatomy.multiple)
-    plan = TilePlan(shape, lengths, anatomy.field.halo, anatomy.multiple)
-    inside = Region.whole(shape).grow([-n for n in anatomy.field.before], [-n for n in anatomy.field.after])
+    side = TILE_PIXELS ** (1 / len(shape))
+    lengths = tuple(ceil(side / m) * m for m in analysis.multiple)
+    plan = TilePlan(shape, lengths, analysis.field.halo, analysis.multiple)
+    inside = Region.whole(shape).grow([-n for n in analysis.field.before], [-n for n in analysis.field.after])
     tiles = [tile for tile in plan if inside.is_empty or not inside.contains(tile.core)]
     change, flips = np.zeros(shape, np.float32), np.zeros(shape, bool)
     for done, tile in enumerate(tiles, start=1):
         block = np.ascontiguousarray(image[(slice(None), *tile.read.slices)])
-        found = np.stack([answer(block)[(slice(None), *tile.crop.slices)] for answer in answers.values()])
-        change[tile.core.slices] = np.ptp(found, axis=0).max(0)
-        classes = found.argmax(1)
+        probabilities = np.stack([answer(block)[(slice(None), *tile.crop.slices)] for answer in predictors.values()])
+        change[tile.core.slices] = np.ptp(probabilities, axis=0).max(0)
+        classes = probabilities.argmax(1)
         flips[tile.core.slices] = (classes != classes[0]).any(0)
         yield CheckStep(done, len(tiles))
     outside = share_outside(used, shape)
     distance = distance_to_border(shape)
-    depth = int(distance[change > VISIBLE].max(initial=-1)) + 1
+    depth = int(distance[change > VISIBLE_CHANGE].max(initial=-1)) + 1
     near = distance < depth
     share = float(flips[near].mean()) if depth else 0.0
     yield BorderTrustDone(Region.whole(shape), outside, change, depth, share, _sentence(outside, change, depth, share))
@@ -118,7 +118,7 @@ def with_padding(net: nn.Module, padding: str) -> nn.Module:
 def _sentence(outside: npt.NDArray[np.float32], change: npt.NDArray[np.float32], depth: int, flips: float) -> str:
     start = f"At the border up to {float(outside.max()):.0%} of what a pixel uses lies outside of the image."
     if not depth:
-        return f"{start} Zero, reflect and replicate padding give the same answer to {VISIBLE}."
+        return f"{start} Zero, reflect and replicate padding give the same answer to {VISIBLE_CHANGE}."
     return (
         f"{start} Between zero, reflect and replicate padding probabilities differ by up to {float(change.max()):.2f}, "
         f"and {flips:.1%} of the pixels within {depth} px of the border change class; further inside it has no say."

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from napari_fcn.geometry import ReceptiveField
     from napari_fcn.receptive_fields.theoretical import FieldAnalysis
 
-VISIBLE = 1 - 0.9545  # of the largest gradient: what counts as used (Luo et al. 2016, section 3.1)
+USED_GRADIENT = 1 - 0.9545  # of the largest gradient: what counts as used (Luo et al. 2016, section 3.1)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -77,13 +77,13 @@ class EffectiveField:
     @property
     def used(self) -> float:
         """Share of the theoretical field that counts, 0 to 1: pixels above 4.55 % of the largest gradient."""
-        return float((self.heat > VISIBLE * self.heat.max()).mean()) if self.heat.max() > 0 else 0.0
+        return float((self.heat > USED_GRADIENT * self.heat.max()).mean()) if self.heat.max() > 0 else 0.0
 
 
-def block_around(anatomy: FieldAnalysis, index: Sequence[int], shape: Sequence[int]) -> Region:
+def block_around(analysis: FieldAnalysis, index: Sequence[int], shape: Sequence[int]) -> Region:
     """Return the smallest block that gives the exact answer and gradient at a pixel: its field, from the grid on."""
-    box = anatomy.box(index, shape)
-    return Region(tuple(a // m * m for a, m in zip(box.start, anatomy.multiple, strict=True)), box.stop)
+    box = analysis.box(index, shape)
+    return Region(tuple(a // m * m for a, m in zip(box.start, analysis.multiple, strict=True)), box.stop)
 
 
 def effective_field(
@@ -110,14 +110,14 @@ def effective_field(
     with torch.enable_grad():
         x = block.detach().clone().requires_grad_()
         logits = net(x)[(0, slice(None), *(i - a for i, a in zip(index, read.start, strict=True)))]
-        asked = int(logits.argmax()) if label is None else label
-        (gradient,) = torch.autograd.grad(logits[asked], x)
+        target = int(logits.argmax()) if label is None else label
+        (gradient,) = torch.autograd.grad(logits[target], x)
     heat = gradient[0].abs().float().sum(0)[box.relative_to(read).slices].cpu().numpy()
     total = heat.sum(dtype=np.float64)
-    return EffectiveField(box, (heat / (total if total > 0 else 1.0)).astype(np.float32), tuple(index), asked)
+    return EffectiveField(box, (heat / (total if total > 0 else 1.0)).astype(np.float32), tuple(index), target)
 
 
-def mean_field(fields: Iterable[EffectiveField], reach: ReceptiveField) -> EffectiveField:
+def mean_field(fields: Iterable[EffectiveField], theoretical: ReceptiveField) -> EffectiveField:
     """Return the mean of the fields of several pixels, each moved to the origin; a border cuts off what lies beyond.
 
     Parameters
@@ -127,7 +127,7 @@ def mean_field(fields: Iterable[EffectiveField], reach: ReceptiveField) -> Effec
     reach : ReceptiveField
         The theoretical field at its worst phase.
     """
-    canvas = Region(tuple(-before for before in reach.before), tuple(after + 1 for after in reach.after))
+    canvas = Region(tuple(-before for before in theoretical.before), tuple(after + 1 for after in theoretical.after))
     total, labels = np.zeros(canvas.shape), list[int]()
     for field in fields:
         place = field.region.relative_to(canvas.shift(field.index))

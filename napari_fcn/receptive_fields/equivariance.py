@@ -17,11 +17,11 @@ if TYPE_CHECKING:
     from napari_fcn.receptive_fields.exactness import Answer
     from napari_fcn.receptive_fields.theoretical import FieldAnalysis
 
-FOLLOWS = 0.01  # change of a probability that nobody minds
+TOLERATED_CHANGE = 0.01  # change of a probability that nobody minds
 
 
 def equivariance(
-    answer: Answer, image: npt.NDArray[np.float32], region: Region, anatomy: FieldAnalysis
+    predict: Answer, image: npt.NDArray[np.float32], region: Region, analysis: FieldAnalysis
 ) -> Iterator[CheckStep | EquivarianceDone]:
     """Yield progress, then where the answer does not follow when the image is shifted by a few pixels.
 
@@ -40,34 +40,34 @@ def equivariance(
     anatomy : Anatomy
         How far the network sees.
     """
-    block, inner = _surroundings(image, region, anatomy)
-    shifts = [(axis, step) for axis, period in enumerate(anatomy.multiple) for step in range(1, period + 1)]
-    still = answer(block)[(slice(None), *inner.slices)]
-    classes, yet = still.argmax(0), np.zeros(region.shape, bool)
-    values, by_shift = np.zeros(region.shape, np.float32), [[0.0] * period for period in anatomy.multiple]
+    block, inner = _surroundings(image, region, analysis)
+    shifts = [(axis, step) for axis, period in enumerate(analysis.multiple) for step in range(1, period + 1)]
+    still = predict(block)[(slice(None), *inner.slices)]
+    classes, flipped = still.argmax(0), np.zeros(region.shape, bool)
+    values, by_shift = np.zeros(region.shape, np.float32), [[0.0] * period for period in analysis.multiple]
     yield CheckStep(1, len(shifts) + 1)
     for done, (axis, step) in enumerate(shifts, start=2):
         offset = tuple(-step if a == axis else 0 for a in range(region.ndim))
-        moved = answer(np.ascontiguousarray(np.moveaxis(np.moveaxis(block, 1 + axis, 0)[step:], 0, 1 + axis)))
+        moved = predict(np.ascontiguousarray(np.moveaxis(np.moveaxis(block, 1 + axis, 0)[step:], 0, 1 + axis)))
         moved = moved[(slice(None), *inner.shift(offset).slices)]
         change = np.abs(moved - still).max(0)
         np.maximum(values, change, out=values)
-        yet |= moved.argmax(0) != classes
+        flipped |= moved.argmax(0) != classes
         by_shift[axis][step - 1] = float(change.mean(dtype=np.float64))
         yield CheckStep(done, len(shifts) + 1)
-    flips = float(yet.mean())
+    flips = float(flipped.mean())
     yield EquivarianceDone(
-        region, values, tuple(map(tuple, by_shift)), flips, _sentence(values, region, anatomy, flips)
+        region, values, tuple(map(tuple, by_shift)), flips, _sentence(values, region, analysis, flips)
     )
 
 
 def _surroundings(
-    image: npt.NDArray[np.float32], region: Region, anatomy: FieldAnalysis
+    image: npt.NDArray[np.float32], region: Region, analysis: FieldAnalysis
 ) -> tuple[npt.NDArray[np.float32], Region]:
     """Return the block that decides about a region, whatever the shift, from the grid on; the region inside it."""
-    grid, reach = anatomy.multiple, anatomy.field_per_phase
-    wide = region.grow([b + m for b, m in zip(reach.before, grid, strict=True)], [2 * m for m in grid])
-    wide = wide.grow((0,) * region.ndim, reach.after)
+    grid, halo = analysis.multiple, analysis.field_per_phase
+    wide = region.grow([b + m for b, m in zip(halo.before, grid, strict=True)], [2 * m for m in grid])
+    wide = wide.grow((0,) * region.ndim, halo.after)
     wide = Region(tuple(a // m * m for a, m in zip(wide.start, grid, strict=True)), wide.stop)
     there = wide.clip(image.shape[1:])
     margins = zip(wide.start, there.start, there.stop, wide.stop, strict=True)
@@ -75,15 +75,16 @@ def _surroundings(
     return np.pad(image[(slice(None), *there.slices)], beyond, mode="symmetric"), region.relative_to(wide)
 
 
-def _sentence(values: npt.NDArray[np.float32], region: Region, anatomy: FieldAnalysis, flips: float) -> str:
-    grid, most = max(anatomy.multiple), float(values.max())
+def _sentence(values: npt.NDArray[np.float32], region: Region, analysis: FieldAnalysis, flips: float) -> str:
+    grid, largest = max(analysis.multiple), float(values.max())
     if grid == 1:
-        start = "The network does not pool, so that its answer should follow every shift"
-        return f"{start}; the largest change is {most:.1e}."
+        start = "The network does not pool, so its prediction should follow every shift"
+        return f"{start}; the largest change is {largest:.1e}."
     worst = np.unravel_index(int(values.argmax()), values.shape)
     at = ", ".join(str(int(i) + start) for i, start in zip(worst, region.start, strict=True))
+    equal = float((values <= TOLERATED_CHANGE).mean())
     return (
-        f"When the image moves by 1 to {grid} px, the answer follows at {float((values <= FOLLOWS).mean()):.1%} of the "
-        f"pixels (probabilities change by {FOLLOWS} at most) and {flips:.2%} change class; the largest change is "
-        f"{most:.2f}, at ({at})."
+        f"When the image is shifted by 1 to {grid} px, the prediction follows at {equal:.1%} of the pixels "
+        f"(probabilities change by at most {TOLERATED_CHANGE}) and {flips:.2%} change class; the largest change is "
+        f"{largest:.2f}, at ({at})."
     )

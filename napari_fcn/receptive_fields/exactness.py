@@ -20,12 +20,12 @@ if TYPE_CHECKING:
     # From a scaled block (C, *space) to probabilities (classes, *space).
     Answer = Callable[[npt.NDArray[np.float32]], npt.NDArray[np.float32]]
 
-PIECES = 3  # tiles along an axis, if nobody asks for others
-GUESS = 32  # halo of a network whose field has no end
+TILES_PER_AXIS = 3  # tiles along an axis, if nobody asks for others
+UNBOUNDED_HALO = 32  # halo of a network whose field has no end
 
 
 def certify(
-    answer: Answer, image: npt.NDArray[np.float32], plan: TilePlan, anatomy: FieldAnalysis, tolerance: float
+    predict: Answer, image: npt.NDArray[np.float32], plan: TilePlan, analysis: FieldAnalysis, tolerance: float
 ) -> Iterator[CheckStep | Certified]:
     """Yield progress, then how far the tiles of a plan differ from the image in one piece.
 
@@ -43,18 +43,18 @@ def certify(
         Largest difference of a probability that rounding explains.
     """
     total = len(plan) + 1
-    whole = answer(image)
+    whole = predict(image)
     yield CheckStep(1, total)
     difference, flips = np.zeros(plan.shape, np.float32), 0
     for done, tile in enumerate(plan, start=2):
-        part = answer(np.ascontiguousarray(image[(slice(None), *tile.read.slices)]))
+        part = predict(np.ascontiguousarray(image[(slice(None), *tile.read.slices)]))
         part = part[(slice(None), *tile.crop.slices)]
         expected = whole[(slice(None), *tile.core.slices)]
         difference[tile.core.slices] = np.abs(part - expected).max(0)
         flips += int((part.argmax(0) != expected.argmax(0)).sum())
         yield CheckStep(done, total)
     error = float(difference.max())
-    needed = () if anatomy.unbounded else anatomy.field.halo
+    needed = () if analysis.unbounded else analysis.field.halo
     yield Certified(
         region=Region.whole(plan.shape),
         difference=difference,
@@ -66,21 +66,21 @@ def certify(
         tiles=len(plan),
         halo_needed=needed,
         halo_used=plan.margin,
-        reason=explain(plan, anatomy, error, tolerance),
+        reason=explain(plan, analysis, error, tolerance),
     )
 
 
-def explain(plan: TilePlan, anatomy: FieldAnalysis, error: float, tolerance: float) -> str:
+def explain(plan: TilePlan, analysis: FieldAnalysis, error: float, tolerance: float) -> str:
     """Return why the tiles of a plan are exact, or why they are not."""
     start = f"Tiles and whole differ by {error:.1e} at most" if error else "Tiles and whole are equal"
-    if anatomy.unbounded:
-        names = ", ".join(anatomy.unbounded)
-        if all(name.endswith("random") for name in anatomy.unbounded):
+    if analysis.unbounded:
+        names = ", ".join(analysis.unbounded)
+        if all(name.endswith("random") for name in analysis.unbounded):
             return f"{start}: {names}, so that no two runs are alike."
         return f"{start}: {names} of the network sees the whole input, so that no halo is wide enough."
     narrow = [
         (used, need)
-        for used, need, count in zip(plan.margin, anatomy.field.halo, plan.counts, strict=True)
+        for used, need, count in zip(plan.margin, analysis.field.halo, plan.counts, strict=True)
         if count > 1 and (used[0] < need[0] or used[1] < need[1])
     ]
     if narrow:
@@ -88,9 +88,9 @@ def explain(plan: TilePlan, anatomy: FieldAnalysis, error: float, tolerance: flo
         return f"{start}: tiles read {max(used)} px around them, and the network sees {max(need)} px."
     if any(
         count > 1 and (tile % m or before % m)
-        for tile, (before, _), m, count in zip(plan.tile, plan.margin, anatomy.multiple, plan.counts, strict=True)
+        for tile, (before, _), m, count in zip(plan.tile, plan.margin, analysis.multiple, plan.counts, strict=True)
     ):
-        grid = " x ".join(map(str, anatomy.multiple))
+        grid = " x ".join(map(str, analysis.multiple))
         return f"{start}: tiles do not start on the pooling grid, at multiples of {grid} px."
     if error > tolerance:
         return f"{start}, more than the {tolerance:.0e} of rounding, though they read all that the network sees."
@@ -98,7 +98,7 @@ def explain(plan: TilePlan, anatomy: FieldAnalysis, error: float, tolerance: flo
     return f"{start}{rounding}: tiles read all that the network sees and start on its pooling grid."
 
 
-def cut(shape: Sequence[int], anatomy: FieldAnalysis, tile: Sequence[int] = ()) -> TilePlan:
+def cut_into_tiles(shape: Sequence[int], analysis: FieldAnalysis, tile: Sequence[int] = ()) -> TilePlan:
     """Return a plan that cuts an image into several tiles along each axis, though it may fit in one.
 
     Parameters
@@ -110,8 +110,9 @@ def cut(shape: Sequence[int], anatomy: FieldAnalysis, tile: Sequence[int] = ()) 
     tile : sequence of int
         Length per axis, if asked for; it is rounded up to the pooling grid.
     """
-    multiple = anatomy.multiple
-    lengths = tile or [ceil(n / PIECES) for n in shape]
+    multiple = analysis.multiple
+    lengths = tile or [ceil(n / TILES_PER_AXIS) for n in shape]
     on_grid = tuple(max(1, ceil(n / m)) * m for n, m in zip(lengths, multiple, strict=True))
-    halo = anatomy.field_per_phase.halo if all(anatomy.layers[-1].size) else ((GUESS, GUESS),) * len(shape)
+    is_known = all(analysis.layers[-1].size)
+    halo = analysis.field_per_phase.halo if is_known else ((UNBOUNDED_HALO, UNBOUNDED_HALO),) * len(shape)
     return TilePlan(tuple(shape), on_grid, halo, multiple)

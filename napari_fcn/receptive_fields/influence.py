@@ -22,24 +22,24 @@ if TYPE_CHECKING:
 
     Mask = npt.NDArray[np.bool_]
 
-TILE = 2**18  # pixels of a tile
+TILE_PIXELS = 2**18  # pixels of a tile
 
 
-def influenced_box(anatomy: FieldAnalysis, stroke: Region, shape: Sequence[int]) -> Region:
+def influenced_box(analysis: FieldAnalysis, stroke: Region, shape: Sequence[int]) -> Region:
     """Return the smallest box that holds all outputs that see a pixel of a box, exact on the pooling grid."""
     start, stop = [], []
-    for phases, a, b, n in zip(anatomy.phases, stroke.start, stroke.stop, shape, strict=True):
+    for phases, a, b, n in zip(analysis.phases, stroke.start, stroke.stop, shape, strict=True):
         before, after = (max(side) for side in zip(*phases, strict=True))
         outputs = np.arange(max(0, a - after), min(n, b + before))
         sides = np.array(phases)[outputs % len(phases)].reshape(-1, 2)
-        seeing = outputs[(outputs - sides[:, 0] < b) & (outputs + sides[:, 1] >= a)]
-        start.append(int(seeing[0]) if len(seeing) else a)
-        stop.append(int(seeing[-1]) + 1 if len(seeing) else a)
+        dependent = outputs[(outputs - sides[:, 0] < b) & (outputs + sides[:, 1] >= a)]
+        start.append(int(dependent[0]) if len(dependent) else a)
+        stop.append(int(dependent[-1]) + 1 if len(dependent) else a)
     return Region(tuple(start), tuple(stop))
 
 
 def influenced(
-    net: nn.Module, stroke: Mask, at: Region, shape: Sequence[int], anatomy: FieldAnalysis
+    net: nn.Module, stroke: Mask, at: Region, shape: Sequence[int], analysis: FieldAnalysis
 ) -> tuple[Region, Mask]:
     """Return which outputs see a pixel of a stroke: the smallest box of them, and the mask in it.
 
@@ -59,37 +59,37 @@ def influenced(
     anatomy : Anatomy
         How far the network sees; the field is finite.
     """
-    outer = influenced_box(anatomy, at, shape)
-    tile = tuple(ceil(TILE ** (1 / len(shape)) / m) * m for m in anatomy.multiple)
-    plan = TilePlan(tuple(shape), tile, anatomy.field.halo, anatomy.multiple)
-    found, channels = np.zeros(outer.shape, bool), dimensions(net)[1]
-    opened = surrogate(net, (channels, *anatomy.multiple))
+    outer = influenced_box(analysis, at, shape)
+    tile = tuple(ceil(TILE_PIXELS ** (1 / len(shape)) / m) * m for m in analysis.multiple)
+    plan = TilePlan(tuple(shape), tile, analysis.field.halo, analysis.multiple)
+    mask, channels = np.zeros(outer.shape, bool), dimensions(net)[1]
+    positive = surrogate(net, (channels, *analysis.multiple))
     for tile_ in plan.touching(outer):
         here = np.zeros(tile_.read.shape, bool)
         common = at.intersection(tile_.read)
         here[common.relative_to(tile_.read).slices] = stroke[common.relative_to(at).slices]
-        kept = tile_.core.intersection(outer)
+        core = tile_.core.intersection(outer)
         if here.any():
-            reached = influenced_by_surrogate(opened, here, channels)
-            found[kept.relative_to(outer).slices] = reached[kept.relative_to(tile_.read).slices]
-    if not found.any():
+            reached = influenced_by_surrogate(positive, here, channels)
+            mask[core.relative_to(outer).slices] = reached[core.relative_to(tile_.read).slices]
+    if not mask.any():
         return Region(at.start, at.start), np.zeros((0,) * at.ndim, bool)
-    places = [np.flatnonzero(found.any(tuple(a for a in range(found.ndim) if a != axis))) for axis in range(found.ndim)]
+    places = [np.flatnonzero(mask.any(tuple(a for a in range(mask.ndim) if a != axis))) for axis in range(mask.ndim)]
     inner = Region(tuple(int(p[0]) for p in places), tuple(int(p[-1]) + 1 for p in places))
-    return inner.shift(outer.start), found[inner.slices]
+    return inner.shift(outer.start), mask[inner.slices]
 
 
-def influenced_by_surrogate(opened: nn.Module, stroke: Mask, channels: int) -> Mask:
+def influenced_by_surrogate(positive: nn.Module, stroke: Mask, channels: int) -> Mask:
     """Return the outputs that a stroke (*space) reaches in a network made by `runnable`.
 
     The gradient is linear in what is asked of the outputs; its own gradient is the derivative along the stroke.
     """
     x = torch.ones(1, channels, *stroke.shape, dtype=torch.float64, requires_grad=True)
     with LinearizedOps():
-        out = opened(x)
-    asked = torch.zeros_like(out, requires_grad=True)
-    (gradient,) = torch.autograd.grad(out, x, asked, create_graph=True)
+        out = positive(x)
+    direction = torch.zeros_like(out, requires_grad=True)
+    (gradient,) = torch.autograd.grad(out, x, direction, create_graph=True)
     along = torch.from_numpy(stroke).to(x.dtype).expand_as(x)
-    (moved,) = torch.autograd.grad(gradient, asked, along)
+    (moved,) = torch.autograd.grad(gradient, direction, along)
     mask: Mask = (moved[0] != 0).any(0).numpy()
     return mask

@@ -20,20 +20,20 @@ from napari_fcn.errors import DECODE_ERRORS
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-SIZES = {1: ((256, 384), (2048, 3072)), 2: ((64, 128), (128, 192), (256, 384)), 3: ((16, 32), (32, 48), (64, 96))}
-ALONG = {  # functions that mix positions along an axis, which is given, or the last, or all
+PROBE_SIZES = {1: ((256, 384), (2048, 3072)), 2: ((64, 128), (128, 192), (256, 384)), 3: ((16, 32), (32, 48), (64, 96))}
+AXIS_MIXERS = {  # functions that mix positions along an axis, which is given, or the last, or all
     **dict.fromkeys(("softmax", "log_softmax", "softmin", "cumsum", "cumprod", "cummax", "cummin", "logcumsumexp")),
     **dict.fromkeys(("sort", "argsort", "flip", "roll", "topk", "median", "normalize", "renorm")),
 }
-WHOLE = {  # functions that mix positions along some axes of what they read first
+INPUT_MIXERS = {  # functions that mix positions along some axes of what they read first
     **dict.fromkeys(("fliplr", "flipud", "rot90", "lstm", "gru", "rnn_tanh", "rnn_relu"), slice(None)),
     "group_norm": slice(2, None),
     "scaled_dot_product_attention": slice(-2, -1),
     "multi_head_attention_forward": slice(0, 1),  # (positions, images, channels)
 }
-SHAPES = ("new_", "size", "dim", "numel", "item", "tolist", "__len__")  # functions that read no pixel
-RANDOM = ("dropout", "feature_dropout", "alpha_dropout", "feature_alpha_dropout")
-DRAWN = ("rand_like", "randn_like", "bernoulli", "bernoulli_", "normal_", "uniform_", "rrelu")
+SHAPE_FUNCTIONS = ("new_", "size", "dim", "numel", "item", "tolist", "__len__")  # functions that read no pixel
+DROPOUTS = ("dropout", "feature_dropout", "alpha_dropout", "feature_alpha_dropout")
+RANDOM_FUNCTIONS = ("rand_like", "randn_like", "bernoulli", "bernoulli_", "normal_", "uniform_", "rrelu")
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,15 +54,15 @@ class _Recorder(TorchFunctionMode):
     def __init__(self, net: nn.Module) -> None:
         super().__init__()
         self.net = net
-        self.begin()
+        self.reset()
         for name, module in net.named_modules():
             if name:
                 module.register_forward_pre_hook(self._enter(name))
                 module.register_forward_hook(self._leave)
 
-    def begin(self) -> None:
+    def reset(self) -> None:
         """Forget what was recorded, also of a run that failed."""
-        self.found: list[Operation] = []
+        self.operations: list[Operation] = []
         self._stack: list[tuple[str, nn.Module]] = [("", self.net)]
 
     def _enter(self, name: str) -> Any:
@@ -81,10 +81,10 @@ class _Recorder(TorchFunctionMode):
         out = func(*args, **kwargs)
         outputs = tuple(tuple(x.shape) for x in _tensors((out,)))
         name = getattr(func, "__name__", "")
-        if inputs and outputs and not name.startswith(SHAPES):
+        if inputs and outputs and not name.startswith(SHAPE_FUNCTIONS):
             plain = tuple(None if isinstance(x, Tensor) else x for x in args)
             named = {k: isinstance(v, Tensor) or v for k, v in kwargs.items()}
-            self.found.append(Operation(name, self._label(name), inputs, outputs, plain, named))
+            self.operations.append(Operation(name, self._label(name), inputs, outputs, plain, named))
         return out
 
     def _label(self, function: str) -> str:
@@ -114,29 +114,29 @@ def unbounded_operations(net: nn.Module, ndim: int, channels: int) -> tuple[str,
     copy = deepcopy(net).eval()
     recorder = _Recorder(copy)
     known = next((p for p in copy.parameters() if p.is_floating_point()), torch.zeros(()))
-    for sizes in SIZES[ndim]:
+    for sizes in PROBE_SIZES[ndim]:
         runs = []
         for size in sizes:
-            recorder.begin()
+            recorder.reset()
             x = torch.rand(1, channels, *(size,) * ndim, generator=torch.Generator().manual_seed(0))
             try:
                 with torch.no_grad(), torch.random.fork_rng(devices=[]), recorder:
                     copy(x.to(known.device, known.dtype))
             except DECODE_ERRORS:  # whatever foreign code says
                 break
-            runs.append(recorder.found)
+            runs.append(recorder.operations)
         if len(runs) == len(sizes):
-            return _named(runs[0], runs[1], sizes[1] / sizes[0])
+            return _global_labels(runs[0], runs[1], sizes[1] / sizes[0])
     return ()
 
 
-def _named(small: Sequence[Operation], large: Sequence[Operation], growth: float) -> tuple[str, ...]:
+def _global_labels(small: Sequence[Operation], large: Sequence[Operation], growth: float) -> tuple[str, ...]:
     """Return the labels of operations that look at everything, in the order in which they run."""
     if [op.name for op in small] != [op.name for op in large]:  # the path depends on the size
         large = small
     found = []
     for a, b in zip(small, large, strict=True):
-        if a.name in DRAWN or (a.name in RANDOM and _is_training(a)):
+        if a.name in RANDOM_FUNCTIONS or (a.name in DROPOUTS and _is_training(a)):
             found.append(f"{a.label}, which is random")
         elif _mixes(a, b) or _loses(a, b, growth):
             found.append(a.label)
@@ -166,8 +166,8 @@ def _ratio(shapes: tuple[tuple[int, ...], tuple[int, ...]]) -> float:
 def _mixes(small: Operation, large: Operation) -> bool:
     """Whether an operation that keeps the shape mixes all positions along an axis that grows with the image."""
     name = small.name
-    if name in WHOLE:
-        return small.inputs[0][WHOLE[name]] != large.inputs[0][WHOLE[name]]
+    if name in INPUT_MIXERS:
+        return small.inputs[0][INPUT_MIXERS[name]] != large.inputs[0][INPUT_MIXERS[name]]
     if name == "instance_norm":
         return bool(_argument(small, "use_input_stats", 5, True))
     if name == "batch_norm":
@@ -179,15 +179,15 @@ def _mixes(small: Operation, large: Operation) -> bool:
         return bool(_argument(small, "mode", 2, "constant") == "circular")
     if name.startswith(("fft_", "_fft", "stft", "istft")):
         return True
-    if name not in ALONG:
+    if name not in AXIS_MIXERS:
         return False
     sizes = list(zip(small.inputs[0], large.inputs[0], strict=True))
     position = 2 if name in ("roll", "renorm", "topk", "normalize") else 1
     keyword = "dims" if name in ("flip", "roll") else "dim"
-    asked = _argument(small, keyword, position, None)
-    if not isinstance(asked, int | list | tuple):
-        asked = {"sort": -1, "argsort": -1, "topk": -1, "normalize": 1}.get(name, tuple(range(len(sizes))))
-    axes = (asked, *small.args[position + 1 :]) if isinstance(asked, int) else asked
+    axis = _argument(small, keyword, position, None)
+    if not isinstance(axis, int | list | tuple):
+        axis = {"sort": -1, "argsort": -1, "topk": -1, "normalize": 1}.get(name, tuple(range(len(sizes))))
+    axes = (axis, *small.args[position + 1 :]) if isinstance(axis, int) else axis
     numbers = [axis for axis in axes if isinstance(axis, int) and -len(sizes) <= axis < len(sizes)]
     return any(sizes[axis][0] != sizes[axis][1] for axis in numbers)
 

@@ -22,15 +22,15 @@ if TYPE_CHECKING:
 
     Build = Callable[..., nn.Module]
 
-GLOBAL = (
+GLOBAL_LAYERS = (
     _InstanceNorm,
     nn.GroupNorm,
     nn.MultiheadAttention,
     nn.modules.pooling._AdaptiveAvgPoolNd,
     nn.modules.pooling._AdaptiveMaxPoolNd,
 )  # layers that look at the whole input, by type
-NEUTRAL = (_NormBase, nn.GroupNorm, nn.LayerNorm, nn.modules.dropout._DropoutNd)  # replaced by nothing
-GATES = {"relu", "relu_", "threshold", "threshold_", "hardtanh", "hardtanh_", "leaky_relu", "leaky_relu_"}
+NEUTRAL_LAYERS = (_NormBase, nn.GroupNorm, nn.LayerNorm, nn.modules.dropout._DropoutNd)  # replaced by nothing
+GATE_FUNCTIONS = {"relu", "relu_", "threshold", "threshold_", "hardtanh", "hardtanh_", "leaky_relu", "leaky_relu_"}
 MAX_POOLS: dict[str, tuple[Any, Any]] = {
     f"max_pool{n}d": (pool, convolve)
     for n, pool, convolve in (
@@ -45,9 +45,12 @@ NEUTRAL_FUNCTIONS = {
     *("layer_norm", "group_norm", "instance_norm", "batch_norm", "local_response_norm", "normalize"),
     *("softmax", "log_softmax", "softmin", "dropout", "dropout1d", "dropout2d", "dropout3d", "alpha_dropout"),
 }
-CANCELLING = {"sub", "sub_", "subtract", "__sub__", "__isub__", "div", "div_", "divide", "true_divide", "__truediv__"}
+CANCELLING_FUNCTIONS = {
+    *("sub", "sub_", "subtract", "__sub__", "__isub__"),
+    *("div", "div_", "divide", "true_divide", "__truediv__"),
+}
 
-ARGUMENTS = {  # of convolutions, after input, weight and bias
+CONV_ARGUMENTS = {  # of convolutions, after input, weight and bias
     **{f"conv{n}d": ("stride", "padding", "dilation", "groups") for n in (1, 2, 3)},
     **{f"conv_transpose{n}d": ("stride", "padding", "output_padding", "groups", "dilation") for n in (1, 2, 3)},
 }
@@ -106,15 +109,15 @@ class LinearizedOps(TorchFunctionMode):
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         """Run the function, or the one that stands in for it."""
         name, kwargs = getattr(func, "__name__", ""), kwargs or {}
-        if name in GATES or name in NEUTRAL_FUNCTIONS:
+        if name in GATE_FUNCTIONS or name in NEUTRAL_FUNCTIONS:
             return args[0]
-        if name in CANCELLING and all(isinstance(x, Tensor) and x.is_floating_point() for x in args[:2]):
+        if name in CANCELLING_FUNCTIONS and all(isinstance(x, Tensor) and x.is_floating_point() for x in args[:2]):
             return torch.add(args[0], args[1])
         if name in MAX_POOLS:
             return self._pooled(name, _mean_pool(name, *args, **kwargs))
         if name in AVERAGE_POOLS:
             return self._pooled(name, func(*args, **kwargs))
-        if name in ARGUMENTS and args[0].shape[1] == 1:
+        if name in CONV_ARGUMENTS and args[0].shape[1] == 1:
             return _averaging_conv(func, *args, **kwargs)
         if name == "split" and _is_averaged(*args, **kwargs):
             return (args[0],) * len(args[1])  # each part is as the one channel that stands for all
@@ -123,7 +126,7 @@ class LinearizedOps(TorchFunctionMode):
 
 def _averaging_conv(func: Any, x: Tensor, weight: Tensor, bias: Any = None, *more: Any, **named: Any) -> Tensor:
     """Return one channel convolved with a kernel of ones, however many channels the weights are for."""
-    named |= dict(zip(ARGUMENTS[func.__name__], more, strict=False)) | {"groups": 1}
+    named |= dict(zip(CONV_ARGUMENTS[func.__name__], more, strict=False)) | {"groups": 1}
     kernel = x.new_full((1, 1, *weight.shape[2:]), 1 / weight[0, 0].numel())
     out: Tensor = func(x, kernel, None, **named)
     return out
@@ -199,7 +202,7 @@ def _replace(net: nn.Module, is_single_channel: bool) -> None:
             setattr(net, name, AveragingLinear(1 if is_single_channel else child.out_features))
         elif isinstance(child, FilterBank):
             setattr(net, name, Support(child))
-        elif isinstance(child, NEUTRAL) or _is_activation(child):
+        elif isinstance(child, NEUTRAL_LAYERS) or _is_activation(child):
             setattr(net, name, nn.Identity())
         elif not isinstance(child, nn.MultiheadAttention):
             _replace(child, is_single_channel)
@@ -215,6 +218,6 @@ def global_layers(net: nn.Module) -> tuple[str, ...]:
     for name, layer in net.named_modules():
         is_frozen = isinstance(layer, _InstanceNorm) and layer.track_running_stats
         is_wide = isinstance(layer, nn.LayerNorm) and len(layer.normalized_shape) > 1
-        if is_wide or (isinstance(layer, GLOBAL) and not is_frozen):
+        if is_wide or (isinstance(layer, GLOBAL_LAYERS) and not is_frozen):
             found.append(f"{name} ({type(layer).__name__})" if name else type(layer).__name__)
     return tuple(found)

@@ -26,14 +26,14 @@ from napari_fcn.receptive_fields.positive_net import (
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
-STEPS = (960, 15360)  # pixels by which an input is lengthened to see how much each layer follows; many grids fit
-ONE = (Fraction(1),)
-DEEPEST = 8  # lists in lists in which a tensor is looked for
-LENGTHS = (256, 1024, 4096)  # tried in turn until the field has an end
-BREADTHS = (1, 8, 32, 256)  # length of the other axes: short ones cost less, unpadded kernels need more
-ROWS = 2**18  # most numbers in one batch of probes: what a processor keeps in its cache
-LAYERS = (AveragingConv, AveragingLinear, Support, nn.Upsample)
-POOLS = (_AvgPoolNd, _MaxPoolNd, _AdaptiveAvgPoolNd, _AdaptiveMaxPoolNd)
+GROWTH_STEPS = (960, 15360)  # pixels by which an input is lengthened to see how much each layer follows; many grids fit
+OUTPUT_JUMP = Fraction(1)
+MAX_NESTING = 8  # lists in lists in which a tensor is looked for
+PROBE_LENGTHS = (256, 1024, 4096)  # tried in turn until the field has an end
+PROBE_BREADTHS = (1, 8, 32, 256)  # length of the other axes: short ones cost less, unpadded kernels need more
+BATCH_NUMBERS = 2**18  # most numbers in one batch of probes: what a processor keeps in its cache
+RECORDED_LAYERS = (AveragingConv, AveragingLinear, Support, nn.Upsample)
+POOLING_LAYERS = (_AvgPoolNd, _MaxPoolNd, _AdaptiveAvgPoolNd, _AdaptiveMaxPoolNd)
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,19 +95,19 @@ class LayerRecorder:
 
     def __init__(self, net: nn.Module, kinds: dict[str, str]) -> None:
         self.net, self.kinds = net, kinds
-        self.seen: list[LayerOutput] = []
+        self.outputs: list[LayerOutput] = []
         self._depth = 0  # of layers of which only the whole is kept
         for name, layer in net.named_modules():
-            if isinstance(layer, (*LAYERS, *POOLS)):
+            if isinstance(layer, (*RECORDED_LAYERS, *POOLING_LAYERS)):
                 layer.register_forward_pre_hook(self._enter)
                 layer.register_forward_hook(self._hook(name))
 
     def run(self, x: Tensor) -> list[LayerOutput]:
         """Return what each layer answered, the network itself last."""
-        self.seen, self._depth = [], 0
+        self.outputs, self._depth = [], 0
         with LinearizedOps(self._pooled):
             out = self.net(x)
-            return [*self.seen, LayerOutput("output", type(self.net).__name__, first_tensor(out))]
+            return [*self.outputs, LayerOutput("output", type(self.net).__name__, first_tensor(out))]
 
     def _enter(self, *_: Any) -> None:
         self._depth += 1
@@ -115,7 +115,7 @@ class LayerRecorder:
     def _pooled(self, function: str, out: Tensor) -> Tensor:
         """Keep what a function pooled that no layer calls: it may have a grid that no layer shows."""
         if not self._depth:
-            self.seen.append(LayerOutput(function, "function", out))
+            self.outputs.append(LayerOutput(function, "function", out))
             return out.clone()
         return out
 
@@ -125,9 +125,9 @@ class LayerRecorder:
             kind = self.kinds.get(name, type(layer).__name__)
             if isinstance(out, Tensor):
                 moved = out.movedim(-1, 1) if isinstance(layer, AveragingLinear) and out.ndim > 2 else out
-                self.seen.append(LayerOutput(name, kind, moved))
+                self.outputs.append(LayerOutput(name, kind, moved))
                 return out.clone()  # what is kept stays as it is, whatever is added to it in place
-            self.seen += [LayerOutput(f"{name}.{i}", kind, level.features) for i, level in enumerate(out)]
+            self.outputs += [LayerOutput(f"{name}.{i}", kind, level.features) for i, level in enumerate(out)]
             return None
 
         return keep
@@ -141,13 +141,13 @@ def first_tensor(out: Any) -> Tensor:
     TypeError
         If there is none.
     """
-    found, depth = out, 0
-    while not isinstance(found, Tensor):
-        inside = found.values() if isinstance(found, dict) else found if isinstance(found, list | tuple) else ()
-        found, depth = next(iter(inside), None), depth + 1
-        if found is None or depth > DEEPEST:
+    value, depth = out, 0
+    while not isinstance(value, Tensor):
+        inside = value.values() if isinstance(value, dict) else value if isinstance(value, list | tuple) else ()
+        value, depth = next(iter(inside), None), depth + 1
+        if value is None or depth > MAX_NESTING:
             raise TypeError(f"it returns a {type(out).__name__} without a tensor in it")
-    return found
+    return value
 
 
 def probe(net: nn.Module, ndim: int, channels: int, axis: int) -> tuple[LayerExtent, ...]:
@@ -165,13 +165,13 @@ def probe(net: nn.Module, ndim: int, channels: int, axis: int) -> tuple[LayerExt
     kinds = {name: type(layer).__name__ for name, layer in net.named_modules()}
     failures = []
     copied = cache(lambda copy: LayerRecorder(copy(net), kinds))
-    for breadth, copy in product(BREADTHS[: 1 if ndim == 1 else None], (single_channel, all_channels)):
+    for breadth, copy in product(PROBE_BREADTHS[: 1 if ndim == 1 else None], (single_channel, all_channels)):
         shape = partial(_shape, channels, ndim, axis, breadth)
         try:
-            watch = copied(copy)
-            found = _extents(watch, shape, axis, _jumps(watch, shape, axis))
-            if found[-1].size > 0:
-                return found
+            recorder = copied(copy)
+            extents = _extents(recorder, shape, axis, _jumps(recorder, shape, axis))
+            if extents[-1].size > 0:
+                return extents
             failures.append("no pixel was found that the answer depends on")
         except DECODE_ERRORS as error:  # whatever foreign code says
             failures.append((str(error).splitlines() or [type(error).__name__])[0])
@@ -182,59 +182,60 @@ def _shape(channels: int, ndim: int, axis: int, breadth: int, length: int) -> li
     return [channels, *(length if a == axis else breadth for a in range(ndim))]
 
 
-def _jumps(watch: LayerRecorder, shape: Callable[[int], list[int]], axis: int) -> list[Fraction]:
+def _jumps(recorder: LayerRecorder, shape: Callable[[int], list[int]], axis: int) -> list[Fraction]:
     """Return the distance between two outputs of each layer, from how many more a longer input gives."""
-    for step in STEPS:
+    for step in GROWTH_STEPS:
         with torch.no_grad():
-            short, long = (watch.run(torch.ones(1, *shape(n), dtype=torch.float64)) for n in (step, 2 * step))
+            short, long = (recorder.run(torch.ones(1, *shape(n), dtype=torch.float64)) for n in (step, 2 * step))
         more = [
             b.output.shape[2 + axis] - a.output.shape[2 + axis] if a.output.ndim > 2 else 0
             for a, b in zip(short, long, strict=True)
         ]
         jumps = [Fraction(step, n) if n > 0 else Fraction(0) for n in more]
-        if all(1 in ((a / b).denominator, (b / a).denominator) for a, b in pairwise(filter(None, [*jumps, *ONE]))):
+        known = filter(None, [*jumps, OUTPUT_JUMP])
+        if all(1 in ((a / b).denominator, (b / a).denominator) for a, b in pairwise(known)):
             break  # else the coarsest grid does not divide the step, and was rounded
     return jumps
 
 
 def _extents(
-    watch: LayerRecorder, shape: Callable[[int], list[int]], axis: int, jumps: Sequence[Fraction]
+    recorder: LayerRecorder, shape: Callable[[int], list[int]], axis: int, jumps: Sequence[Fraction]
 ) -> tuple[LayerExtent, ...]:
     """Return what each layer sees, on an input that is long enough for all that do not see everything."""
     counts, coarsest = [], Fraction(1)
     for jump in jumps:  # a layer repeats itself with the coarsest grid before it
         counts.append(ceil(coarsest / jump) if jump else 1)
         coarsest = max(coarsest, jump)
-    found: list[LayerExtent] = []
-    for length in LENGTHS:
+    extents: list[LayerExtent] = []
+    for length in PROBE_LENGTHS:
         wide = max(length, 8 * ceil(coarsest))
-        found = list(_spans(watch, shape(wide), axis, jumps, counts))
-        if not any(_touches(reach, wide) for reach in found):
+        extents = list(_spans(recorder, shape(wide), axis, jumps, counts))
+        if not any(_touches(reach, wide) for reach in extents):
             break
     else:
-        found = [replace(reach, is_whole=_touches(reach, wide)) for reach in found]
-    return tuple(found)
+        extents = [replace(reach, is_whole=_touches(reach, wide)) for reach in extents]
+    return tuple(extents)
 
 
-def _touches(reach: LayerExtent, length: int) -> bool:
+def _touches(extent: LayerExtent, length: int) -> bool:
     """Whether a field is cut off by an end of the input."""
-    return any(first <= 0 or last >= length - 1 for _, first, last in reach.spans)
+    return any(first <= 0 or last >= length - 1 for _, first, last in extent.spans)
 
 
 def _spans(
-    watch: LayerRecorder, shape: Sequence[int], axis: int, jumps: Sequence[Fraction], counts: Sequence[int]
+    recorder: LayerRecorder, shape: Sequence[int], axis: int, jumps: Sequence[Fraction], counts: Sequence[int]
 ) -> Iterator[LayerExtent]:
     """Yield what each layer sees: one row of a batch for each layer and phase, back-propagated together."""
-    asked = [(layer, phase) for layer, count in enumerate(counts) for phase in range(count)]
-    most = max(1, ROWS // torch.Size(shape).numel())
+    probes = [(layer, phase) for layer, count in enumerate(counts) for phase in range(count)]
+    batch_size = max(1, BATCH_NUMBERS // torch.Size(shape).numel())
     spans: list[list[tuple[int, int, int]]] = [[] for _ in counts]
-    for at in range(0, len(asked), most):
-        rows = asked[at : at + most]
+    for at in range(0, len(probes), batch_size):
+        rows = probes[at : at + batch_size]
         x = torch.ones(len(rows), *shape, dtype=torch.float64, requires_grad=True)
-        seen = watch.run(x)
+        outputs = recorder.run(x)
         target = x.new_zeros(())
         for row, (layer, phase) in enumerate(rows):
-            out = seen[layer].output[row]
+            out = outputs[layer].output[row]
             if jumps[layer]:
                 out = out.select(1 + axis, _middle(out.shape[1 + axis], counts[layer]) + phase)
             target = target + out.sum()
@@ -242,11 +243,11 @@ def _spans(
         sums = gradient.sum([a for a in range(1, gradient.ndim) if a != 2 + axis])  # none is negative
         for row, (layer, phase) in enumerate(rows):
             where = sums[row].nonzero()[:, 0]
-            length = seen[layer].output.shape[2 + axis] if jumps[layer] else 1
+            length = outputs[layer].output.shape[2 + axis] if jumps[layer] else 1
             index = _middle(length, counts[layer]) + phase
             first, last = (int(where[0]), int(where[-1])) if len(where) else (shape[1 + axis], -1)
             spans[layer].append((index, first, last))
-    for one, jump, rows_of in zip(seen, jumps, spans, strict=True):
+    for one, jump, rows_of in zip(outputs, jumps, spans, strict=True):
         is_cropped = bool(jump) and one.output.shape[2 + axis] * jump < shape[1 + axis]
         yield LayerExtent(one.name, one.kind, jump, tuple(rows_of), is_cropped)
 
@@ -256,6 +257,6 @@ def _middle(length: int, count: int) -> int:
     return length // 2 // count * count
 
 
-def period(reaches: Sequence[LayerExtent]) -> int:
+def period(extents: Sequence[LayerExtent]) -> int:
     """Return after how many pixels the network repeats itself: its pooling grid."""
-    return lcm(*(reach.jump.numerator for reach in reaches if reach.jump))
+    return lcm(*(reach.jump.numerator for reach in extents if reach.jump))

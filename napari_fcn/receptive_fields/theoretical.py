@@ -142,17 +142,17 @@ def analyze(net: NetSpec | nn.Module) -> FieldAnalysis:
                 f"({error}). Give the part of it that is convolutional."
             ) from error
         return _join(axes, unbounded_operations(net, ndim, channels) or global_layers(net))
-    found = [_twin(net.axis_spec(axis)) for axis in range(net.ndim)]
-    joined = _join([reaches for reaches, _ in found], found[0][1])
+    axes_1d = [_analyze_axis(net.axis_spec(axis)) for axis in range(net.ndim)]
+    joined = _join([reaches for reaches, _ in axes_1d], axes_1d[0][1])
     layers = tuple(replace(one, kind=one.kind.replace("1d", f"{net.ndim}d")) for one in joined.layers)
     return replace(joined, layers=layers)  # named as in the network itself
 
 
 @cache
-def _twin(twin: NetSpec) -> tuple[tuple[LayerExtent, ...], tuple[str, ...]]:
+def _analyze_axis(spec: NetSpec) -> tuple[tuple[LayerExtent, ...], tuple[str, ...]]:
     """Return what each layer of a 1-D network sees, and which look at everything."""
     with torch.random.fork_rng(devices=[]):  # building draws weights: leave the caller's random numbers alone
-        net = twin.build()
+        net = spec.build()
     return probe(net, 1, 1, 0), global_layers(net)
 
 
@@ -170,28 +170,28 @@ def dimensions(net: nn.Module) -> tuple[int, int]:
     raise ModelError(f"A {type(net).__name__} without convolutions was given; needed is a convolutional network.")
 
 
-def _join(axes: Sequence[tuple[LayerExtent, ...]], named: tuple[str, ...]) -> FieldAnalysis:
+def _join(axes: Sequence[tuple[LayerExtent, ...]], global_names: tuple[str, ...]) -> FieldAnalysis:
     """Return the anatomy from what was found along each axis."""
     layers = tuple(_layer(reaches) for reaches in zip(*axes, strict=True))
     phases = tuple(_phases(reaches) for reaches in axes)
-    found = [layer for layer in layers if 0 in layer.size][:1]  # those after it see everything through it
-    unbounded = named or tuple(f"{layer.name} ({layer.kind})" for layer in found)
+    endless = [layer for layer in layers if 0 in layer.size][:1]  # those after it see everything through it
+    unbounded = global_names or tuple(f"{layer.name} ({layer.kind})" for layer in endless)
     return FieldAnalysis(layers, phases, unbounded)
 
 
-def _layer(reaches: Sequence[LayerExtent]) -> LayerField:
+def _layer(extents: Sequence[LayerExtent]) -> LayerField:
     return LayerField(
-        reaches[0].name,
-        reaches[0].kind,
-        tuple(0 if reach.is_whole else reach.size for reach in reaches),
-        tuple(float(reach.jump) for reach in reaches),
-        tuple(reach.start for reach in reaches),
+        extents[0].name,
+        extents[0].kind,
+        tuple(0 if reach.is_whole else reach.size for reach in extents),
+        tuple(float(reach.jump) for reach in extents),
+        tuple(reach.start for reach in extents),
     )
 
 
-def _phases(reaches: Sequence[LayerExtent]) -> tuple[tuple[int, int], ...]:
+def _phases(extents: Sequence[LayerExtent]) -> tuple[tuple[int, int], ...]:
     """Return pixels seen before and after each phase of a pixel; around its centre, where outputs are no pixels."""
-    last, grid = reaches[-1], period(reaches)
+    last, grid = extents[-1], period(extents)
     if last.jump == 1 and len(last.spans) == grid:
         shift = round(last.start) if last.is_cropped else 0  # the first output lies so far inside
         sides = {index % grid: (index + shift - first, end - index - shift) for index, first, end in last.spans}

@@ -11,7 +11,7 @@ import numpy as np
 from napari_fcn.errors import FcnError
 from napari_fcn.events import CandidateEvaluated, LabelsFound, StepDone
 from napari_fcn.geometry import Region
-from napari_fcn.inference.source import need_numbers
+from napari_fcn.inference.source import check_finite
 from napari_fcn.learning import labels as encodings
 from napari_fcn.learning.annotations import split_strokes
 from napari_fcn.models import zoo
@@ -19,7 +19,7 @@ from napari_fcn.models.adapt import TWO_CLASSES, filters_only, new_model
 from napari_fcn.models.binding import bind_array, new_network
 from napari_fcn.models.card import ClassLabel
 from napari_fcn.models.checkpoint import Checkpoint
-from napari_fcn.models.recipe import PALETTE, fitting_spec, words_of
+from napari_fcn.models.recipe import PALETTE, fitting_spec, parse_words
 from napari_fcn.settings import TeachSettings
 from napari_fcn.teaching import Teaching
 
@@ -92,7 +92,7 @@ def initial_model(
         return model
     if not str(model).startswith(NEW_PREFIX):
         return Checkpoint.load(zoo.path_of(model))
-    words = words_of(str(model)[len(NEW_PREFIX) :])
+    words = parse_words(str(model)[len(NEW_PREFIX) :])
     if words["family"] == "filters":
         if len(words) > 1:
             raise FcnError(
@@ -107,7 +107,7 @@ def network_shape(model: str | Checkpoint, shape: Sequence[int], names: Sequence
     """Return how a model reads images, or how a new network reads the image for which it is made."""
     if isinstance(model, Checkpoint):
         return model.info.spec
-    words = words_of(model[len(NEW_PREFIX) :])
+    words = parse_words(model[len(NEW_PREFIX) :])
     return new_network(words["family"], shape, names, words.get("ndim"), words.get("time"))
 
 
@@ -168,7 +168,7 @@ def finetune(
     )
     classes = add_missing_classes(painted, model.info.classes)
     teaching = Teaching(image, model, bound, settings, classes, spacing=spacing)
-    need_numbers(teaching.source.sample())
+    check_finite(teaching.source.sample())
     yield _labels_found(labels, painted, classes)
     early, every = split_strokes(painted)
     steps, loss = 0, None

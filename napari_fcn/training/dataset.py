@@ -15,7 +15,7 @@ from torch.utils.data import Dataset
 
 from napari_fcn.errors import DECODE_ERRORS, ImageError
 from napari_fcn.file_kinds import mistaken
-from napari_fcn.inference.source import check_array, luminance, need_numbers
+from napari_fcn.inference.source import check_array, check_finite, luminance
 from napari_fcn.learning.labels import shape_advice
 from napari_fcn.models.binding import COLOUR_SAMPLES, ImageForm, Network, bind
 from napari_fcn.training.augment import Augmentation
@@ -146,7 +146,7 @@ def _planes(
     (name, kind), (image, has_colours), (ndim, normaliser) = names, read, how
     try:
         check_array(image)
-        need_numbers(image)
+        check_finite(image)
     except ImageError as error:
         raise ImageError(f"{name}: {error}") from error
     rgb = image.ndim == labels.ndim + 1 and image.shape[-1] in COLOUR_SAMPLES and has_colours is not False

@@ -301,8 +301,8 @@ def test_a_damaged_chunk_is_an_error_and_its_repair_lets_the_run_go_on(
     capsys: pytest.CaptureFixture[str],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("napari_fcn.inference.source.SAMPLE", 256)  # the statistics do not look at that chunk
-    monkeypatch.setattr("napari_fcn.inference.source.BLOCK", 16)
+    monkeypatch.setattr("napari_fcn.inference.source.SAMPLE_PIXELS", 256)  # the statistics do not look at that chunk
+    monkeypatch.setattr("napari_fcn.inference.source.SAMPLE_BLOCK", 16)
     image = zarr_image(tmp_path, rng)
     chunk = image / "c" / "3" / "3"
     whole = chunk.read_bytes()

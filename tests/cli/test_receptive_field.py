@@ -196,8 +196,8 @@ def test_without_an_image_cells_are_made(seeing: Path, capsys: pytest.CaptureFix
 def test_tiles_that_are_not_exact_fail(
     seeing: Path, image: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("napari_fcn.inspection.checks.ROUNDING", {})
-    monkeypatch.setattr("napari_fcn.inspection.checks.COARSE", -1.0)
+    monkeypatch.setattr("napari_fcn.inspection.checks.ROUNDING_ERROR", {})
+    monkeypatch.setattr("napari_fcn.inspection.checks.HALF_PRECISION_ERROR", -1.0)
     assert run("certify", "--model", seeing, image) == 1
     told = capsys.readouterr()
     assert told.out.startswith("NOT EXACT. ")

@@ -485,8 +485,8 @@ def test_results_are_saved(dock: Dock, image: np.ndarray, tmp_path: Path) -> Non
 def test_an_image_that_cannot_be_read_to_its_end_is_told_and_what_is_finished_stays(
     dock: Dock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("napari_fcn.inference.source.SAMPLE", 16)  # the statistics do not look at that frame
-    monkeypatch.setattr("napari_fcn.inference.source.BLOCK", 4)
+    monkeypatch.setattr("napari_fcn.inference.source.SAMPLE_PIXELS", 16)  # the statistics do not look at that frame
+    monkeypatch.setattr("napari_fcn.inference.source.SAMPLE_BLOCK", 4)
 
     def frame(number: int) -> np.ndarray:
         if number == 5:

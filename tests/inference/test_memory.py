@@ -24,7 +24,7 @@ from napari_fcn.inference.memory import (
     run_bytes,
     statistics_bytes,
 )
-from napari_fcn.inference.source import SAMPLE, ImageSource
+from napari_fcn.inference.source import SAMPLE_PIXELS, ImageSource
 from napari_fcn.nets import NetSpec
 
 CPU = torch.device("cpu")
@@ -84,7 +84,7 @@ def test_a_run_in_tiles_needs_room_for_blocks_that_wait_and_for_each_shape() -> 
     alike = run_bytes(spec, TilePlan((100, 300), (100, 100), ((0, 0),) * 2, (1, 1)), torch.float32, CPU)
     unlike = run_bytes(spec, TilePlan((100, 250), (100, 100), ((0, 0),) * 2, (1, 1)), torch.float32, CPU)
     assert alike == one + 4 * 100 * 100 * (2 * spec.channels + spec.classes)
-    assert unlike == alike + memory.PER_SHAPE
+    assert unlike == alike + memory.BYTES_PER_SHAPE
 
 
 def test_a_gpu_holds_what_the_network_needs_and_no_blocks_that_wait() -> None:
@@ -98,7 +98,7 @@ def test_the_statistics_of_a_large_image_need_no_more_than_its_sample() -> None:
         return statistics_bytes(ImageSource(image, Axes(("y", "x"), ("y", "x")), (0,)))
 
     assert need(100, 100) == 100 * 100 * (2 * 2 + 17)
-    assert need(10**5, 10**5) == need(SAMPLE, 1)
+    assert need(10**5, 10**5) == need(SAMPLE_PIXELS, 1)
 
 
 MEASURED = """

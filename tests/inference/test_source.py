@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from napari_fcn.errors import ImageError, in_dock
 from napari_fcn.geometry import Axes, Region
-from napari_fcn.inference.source import SAMPLE, ImageSource
+from napari_fcn.inference.source import SAMPLE_PIXELS, ImageSource
 from napari_fcn.models.binding import is_colour
 from napari_fcn.settings import PredictSettings
 
@@ -179,7 +179,7 @@ def test_the_sample_of_a_small_image_is_all_of_it(shape: list[int]) -> None:
 def test_the_sample_of_a_large_image_is_bounded_and_spread(shape: tuple[int, ...], names: str) -> None:
     image = Counting(shape)
     sample = source(image, names).sample()
-    assert SAMPLE / 3 < image.read <= SAMPLE
+    assert SAMPLE_PIXELS / 3 < image.read <= SAMPLE_PIXELS
     assert sample.shape == (1, image.read)
     assert len(np.unique(sample)) > 10  # blocks from many places
     np.testing.assert_array_equal(source(image, names).sample(), sample)
@@ -187,7 +187,7 @@ def test_the_sample_of_a_large_image_is_bounded_and_spread(shape: tuple[int, ...
 
 def test_the_statistics_of_a_sampled_image_are_those_of_the_whole(rng: np.random.Generator) -> None:
     image = rng.normal(100, 20, (2500, 2500)).astype(np.float32)
-    assert image.size > SAMPLE
+    assert image.size > SAMPLE_PIXELS
     sample = source(image, "yx").sample()
     np.testing.assert_allclose(np.percentile(sample, [1, 50, 99.8]), np.percentile(image, [1, 50, 99.8]), rtol=1e-2)
 
@@ -222,7 +222,7 @@ def test_a_lazy_image_that_cannot_be_read_is_an_error_in_words(error: Exception,
 def test_frames_that_differ_in_shape_are_told(names: str) -> None:
     promised = (6, 7) if names == "tyx" else (2, 6, 7)
     image = source(lazy([np.zeros(promised, np.uint8), np.zeros((*promised[:-1], 5), np.uint8)], promised), names)
-    with pytest.raises(ImageError, match=r"has 1 x 6 x 5 pixels where 1 x 6 x 7 were promised.*Crop or pad"):
+    with pytest.raises(ImageError, match=r"has 1 x 6 x 5 pixels, expected 1 x 6 x 7.*Crop or pad"):
         image.read(Region((1, 0, 0), (2, 6, 7)))
 
 

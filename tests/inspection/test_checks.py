@@ -46,7 +46,7 @@ def test_of_a_movie_the_middle_is_looked_at() -> None:
 
 
 def test_an_image_too_large_for_one_piece_is_certified_in_its_middle(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(checks, "WHOLE", 48**2)
+    monkeypatch.setattr(checks, "CERTIFIED_PIXELS", 48**2)
     found = last(session(SPEC, (200, 150), "yx").certify())
     assert found.region.size <= 48**2
     assert all(a % 4 == 0 and a > 40 for a in found.region.start)
@@ -56,14 +56,14 @@ def test_an_image_too_large_for_one_piece_is_certified_in_its_middle(monkeypatch
 
 def test_half_precision_may_round_by_more() -> None:
     found = last(session(SPEC, (60, 60), "yx", precision="bfloat16").certify())
-    assert found.tolerance == checks.COARSE
+    assert found.tolerance == checks.HALF_PRECISION_ERROR
     assert found.is_exact
 
 
 def test_a_network_without_an_end_is_measured_all_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
     running = session(SPEC, (60, 60), "yx")
     known = running.analysis
-    running.__dict__["anatomy"] = FieldAnalysis(known.layers, known.phases, ("pool (AdaptiveAvgPool2d)",))
+    running.__dict__["analysis"] = FieldAnalysis(known.layers, known.phases, ("pool (AdaptiveAvgPool2d)",))
     assert "pool (AdaptiveAvgPool2d) of the network sees the whole input" in last(running.certify()).reason
     for ask in (running.equivariance, running.border_trust, lambda: iter([running.field_at((3, 3))])):
         with pytest.raises(ModelError, match="no finite receptive field: pool"):

@@ -155,7 +155,7 @@ def test_the_numbers_of_a_network_are_its_own(kind: torch.dtype) -> None:
 
 
 def test_a_large_image_is_certified_in_its_middle(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(external_models, "MOST", 40**2)
+    monkeypatch.setattr(external_models, "MAX_PIXELS", 40**2)
     found = fcn.certify(net(), IMAGE)
     assert found.region.size < 45**2
     assert found.region.start[0] > 10

@@ -14,7 +14,7 @@ from net_contract import SPECS
 
 from napari_fcn.models import zoo
 from napari_fcn.models.adapt import (
-    SIGMAS,
+    BANK_SIGMAS,
     TWO_CLASSES,
     filters_only,
     inflate_to_3d,
@@ -219,7 +219,7 @@ def test_the_start_is_given_the_classes_of_now() -> None:
 def test_filters_alone_know_nothing(ndim: int) -> None:
     model = filters_only(ndim, 2)
     assert model.info.classes == TWO_CLASSES
-    assert len(model.info.spec.filters) == len(SIGMAS)
+    assert len(model.info.spec.filters) == len(BANK_SIGMAS)
     x = net_contract.noise(model.info.spec, (16,) * ndim)
     assert not answer(model, x).any()
     assert model.original() is model

@@ -8,11 +8,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from napari_fcn.nets.filters import KNOTS, SOFT, FilterBank, _along, _kernel
-from napari_fcn.nets.sigmas import LEAST, factors, scales
+from napari_fcn.nets.filters import BRIGHTNESS_KNOTS, ROOT_EPSILON, FilterBank, _along, _kernel
+from napari_fcn.nets.sigmas import MIN_SIGMA, factors, scales
 from napari_fcn.nets.spec import NetSpec
 
-SIGMAS = st.floats(LEAST, 6)
+SIGMAS = st.floats(MIN_SIGMA, 6)
 ORDERS = st.integers(0, 2)
 
 
@@ -23,7 +23,7 @@ def bank(ndim: int, *sigmas: float, channels: int = 1) -> FilterBank:
 def named(bank: FilterBank, x: Tensor, scale: int = 0) -> dict[str, Tensor]:
     """Return the features of one channel by name, each ``(*space)``."""
     found = bank(x)[scale].features[0]
-    names = ["smooth", *(f"bent {k}" for k in KNOTS), "steepness"]
+    names = ["smooth", *(f"bent {k}" for k in BRIGHTNESS_KNOTS), "steepness"]
     for matrix in ("hessian", "tensor"):
         names += [f"{matrix} {part}" for part in ("mean", "spread", "lean")[: x.ndim - 2]]
     return dict(zip(names, found, strict=True))
@@ -56,7 +56,7 @@ def test_a_constant_image_has_no_derivatives(ndim: int, value: float, sigma: flo
     x = torch.full((1, 1, *(16,) * ndim), value)
     found = named(bank(ndim, sigma), x)
     for name, feature in found.items():
-        flat = {"smooth": value, **{f"bent {k}": max(0.0, value - k) for k in KNOTS}}.get(name, 0.0)
+        flat = {"smooth": value, **{f"bent {k}": max(0.0, value - k) for k in BRIGHTNESS_KNOTS}}.get(name, 0.0)
         torch.testing.assert_close(feature, torch.full_like(feature, flat), atol=2e-5, rtol=1e-5)
 
 
@@ -69,7 +69,7 @@ def test_a_slope_has_its_steepness_and_no_curvature(ndim: int, sigma: float) -> 
     inner = (slice(8, -8),) * ndim
     found = {name: values[inner] for name, values in named(bank(ndim, sigma), x).items()}
     steep = sigma * sum(s * s for s in slopes) ** 0.5
-    expected = (steep**2 + SOFT**2) ** 0.5 - SOFT
+    expected = (steep**2 + ROOT_EPSILON**2) ** 0.5 - ROOT_EPSILON
     assert found["steepness"].sub(expected).abs().max() < 1e-5
     assert found["smooth"].sub(x[0, 0][inner]).abs().max() < 1e-5
     assert found["hessian mean"].abs().max() < 1e-5
@@ -86,10 +86,10 @@ def test_a_bowl_has_its_curvature(ndim: int) -> None:
     assert found["hessian mean"] == pytest.approx(float(eigen.mean()), abs=1e-5)
     if ndim > 1:
         spread = float((eigen - eigen.mean()).square().sum()) / (2 if ndim == 2 else 6)
-        assert found["hessian spread"] == pytest.approx((spread + SOFT**2) ** 0.5 - SOFT, abs=1e-5)
+        assert found["hessian spread"] == pytest.approx((spread + ROOT_EPSILON**2) ** 0.5 - ROOT_EPSILON, abs=1e-5)
     if ndim > 2:
         assert found["hessian lean"] == pytest.approx(
-            float((eigen - eigen.mean()).prod()) / (spread + SOFT**2), abs=1e-5
+            float((eigen - eigen.mean()).prod()) / (spread + ROOT_EPSILON**2), abs=1e-5
         )
 
 
@@ -139,7 +139,7 @@ def test_anisotropic_sigmas_reduce_the_fine_axes_only() -> None:
 
 
 def test_sigmas_are_in_pixels_of_the_finest_axis() -> None:
-    assert scales((1.0, 4.0), (2.0, 0.5, 0.5)) == ((LEAST, 1.0, 1.0), (1.0, 4.0, 4.0))
+    assert scales((1.0, 4.0), (2.0, 0.5, 0.5)) == ((MIN_SIGMA, 1.0, 1.0), (1.0, 4.0, 4.0))
     assert scales((), (1.0,)) == ()
 
 

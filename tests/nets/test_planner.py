@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from net_contract import SPECS
 
 from napari_fcn.nets import NetSpec
-from napari_fcn.nets.planner import ALIKE, CONTEXT, SHORTEST, min_receptive_field
+from napari_fcn.nets.planner import CONTEXT_FACTOR, MIN_LENGTH, POOLING_RATIO, min_receptive_field
 from napari_fcn.nets.validation import NETWORKS
 from napari_fcn.receptive_fields.theoretical import theoretical
 
@@ -25,7 +25,7 @@ def test_any_image_gets_a_network_that_can_be_built(family: str, ndim: int, data
     assert spec.depth == len(spec.pool) <= 8
     for axis, n in enumerate(shape):
         factor = prod(step[axis] for step in spec.pool)
-        assert factor == 1 or n // factor >= SHORTEST
+        assert factor == 1 or n // factor >= MIN_LENGTH
 
 
 @given(st.lists(SIZES, min_size=3, max_size=3))
@@ -34,7 +34,7 @@ def test_a_coarse_axis_waits_until_the_others_are_as_coarse(spacing: list[float]
     size = list(spacing)
     for kernel, step in zip(spec.kernel, spec.pool, strict=False):
         for axis in range(3):
-            is_alike = size[axis] < ALIKE * min(size)
+            is_alike = size[axis] < POOLING_RATIO * min(size)
             assert kernel[axis] == (3 if is_alike else 1)
             assert step[axis] == (2 if is_alike else 1)
         size = [s * p for s, p in zip(size, step, strict=True)]
@@ -69,11 +69,11 @@ def test_the_field_holds_an_object_and_as_much_again(
     spec = NetSpec.suggest(spacing, size, family=family)
     known = spacing if isinstance(spacing, tuple) else (spacing, spacing)
     seen = [n * s for n, s in zip(theoretical(spec).size, known, strict=True)]
-    assert all(s >= CONTEXT * size for axis, s in enumerate(seen) if axis != spec.time)
+    assert all(s >= CONTEXT_FACTOR * size for axis, s in enumerate(seen) if axis != spec.time)
     if spec.depth > 1:  # no deeper than needed
         less = NetSpec.suggest(spacing, size, family=family, depth=spec.depth - 1)
         seen = [(2 * n + 1) * s for n, s in zip(min_receptive_field(less), known, strict=True)]
-        assert any(s < CONTEXT * size for axis, s in enumerate(seen) if axis != spec.time)
+        assert any(s < CONTEXT_FACTOR * size for axis, s in enumerate(seen) if axis != spec.time)
 
 
 def test_larger_objects_need_deeper_networks() -> None:

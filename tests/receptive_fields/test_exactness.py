@@ -10,7 +10,7 @@ from torch import nn
 
 from napari_fcn.events import Certified, CheckStep
 from napari_fcn.geometry import TilePlan
-from napari_fcn.receptive_fields.exactness import certify, cut
+from napari_fcn.receptive_fields.exactness import certify, cut_into_tiles
 from napari_fcn.receptive_fields.theoretical import analyze
 
 SPEC = SPECS["unet-2d"]
@@ -28,7 +28,7 @@ def certified(net: nn.Module, plan: TilePlan, known: nn.Module | None = None) ->
 
 def test_our_plan_is_exact() -> None:
     net = lively(SPEC)
-    found = certified(net, cut(SHAPE, analyze(SPEC)))
+    found = certified(net, cut_into_tiles(SHAPE, analyze(SPEC)))
     assert found.is_exact
     assert found.max_error <= EXACT
     assert found.label_flips == 0
@@ -67,7 +67,7 @@ class Grouped(nn.Module):
 def test_a_norm_that_looks_at_the_tile_is_found_and_named() -> None:
     torch.manual_seed(0)
     net = Grouped().eval()
-    found = certified(net, cut(SHAPE, analyze(net)))
+    found = certified(net, cut_into_tiles(SHAPE, analyze(net)))
     assert not found.is_exact
     assert found.halo_needed == ()
     assert found.halo_used == ((1, 1), (1, 1))  # as far as it sees but for the norm
@@ -82,12 +82,12 @@ def test_rounding_that_is_too_large_is_said() -> None:
     def noisy(block: np.ndarray) -> np.ndarray:
         return answering(net)(block) + np.float32(next(drawn))
 
-    *_, found = certify(noisy, image, cut(SHAPE, analyze(SPEC)), analyze(SPEC), EXACT)
+    *_, found = certify(noisy, image, cut_into_tiles(SHAPE, analyze(SPEC)), analyze(SPEC), EXACT)
     assert isinstance(found, Certified)
     assert not found.is_exact
     assert "more than the 1e-05 of rounding" in found.reason
 
 
 def test_tiles_that_were_asked_for_are_rounded_up_to_the_grid() -> None:
-    assert cut(SHAPE, analyze(SPEC), (30, 41)).tile == (32, 44)
-    assert cut((2, 90), analyze(SPEC)).tile == (4, 32)
+    assert cut_into_tiles(SHAPE, analyze(SPEC), (30, 41)).tile == (32, 44)
+    assert cut_into_tiles((2, 90), analyze(SPEC)).tile == (4, 32)

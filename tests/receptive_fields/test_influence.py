@@ -62,7 +62,7 @@ def test_strokes_over_several_tiles_join(monkeypatch: pytest.MonkeyPatch) -> Non
     spec, shape = SPECS["unet-2d"], (130, 120)
     stroke = np.eye(130, 120, dtype=bool)
     whole = influenced(spec.build(), stroke, Region.whole(shape), shape, analyze(spec))
-    monkeypatch.setattr("napari_fcn.receptive_fields.influence.TILE", 16**2)
+    monkeypatch.setattr("napari_fcn.receptive_fields.influence.TILE_PIXELS", 16**2)
     tiled = influenced(spec.build(), stroke, Region.whole(shape), shape, analyze(spec))
     assert tiled[0] == whole[0]
     np.testing.assert_array_equal(tiled[1], whole[1])

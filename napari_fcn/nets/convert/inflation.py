@@ -19,7 +19,9 @@ if TYPE_CHECKING:
 
 CONVS = (*CONV.values(), *TRANSPOSED.values())
 NORMS = tuple(BATCH_NORM.values())
-ALIKE = ("family", "channels", "width", "depth", "kernel", "pool", "up", "norm", "dilate", "skips", "rates", "head")
+SHARED_FIELDS = (  # of both specs
+    *("family", "channels", "width", "depth", "kernel", "pool", "up", "norm", "dilate", "skips", "rates", "head"),
+)
 
 
 @torch.no_grad()
@@ -68,7 +70,7 @@ def _check(new: NetSpec, old: NetSpec, extra: int | None) -> None:
         kernel, pool = (tuple((*p[:extra], *p[extra + 1 :]) for p in levels) for levels in (new.kernel, new.pool))
         family = "unet" if (new.family, old.family) == ("video", "unet") else new.family
         seen = replace(new, ndim=old.ndim, kernel=kernel, pool=pool, family=family, time=None)
-    for field in ALIKE:
+    for field in SHARED_FIELDS:
         if getattr(seen, field) != getattr(old, field):
             raise ValueError(
                 f"its {field} is {getattr(seen, field)} and that of the model to begin from {getattr(old, field)}; "
