@@ -160,7 +160,7 @@ def test_the_statistics_are_read_once(image: np.ndarray, monkeypatch: pytest.Mon
 @pytest.mark.parametrize(("value", "count"), [(np.nan, 3), (np.inf, 3), (-np.inf, 1)])
 def test_pixels_that_are_not_finite_are_noted_and_answered(image: np.ndarray, value: float, count: int) -> None:
     image[5, 5 : 5 + count] = value
-    assert any(note.startswith(f"{count} of {image.size} pixels") for note in planned(image).notes)
+    assert any(note.startswith(f"{count} of {image.size} sampled pixels") for note in planned(image).notes)
     assert np.isfinite(answer(session(image))).all()
 
 
@@ -283,10 +283,10 @@ def test_nothing_is_left_on_a_gpu_after_a_run(image: np.ndarray, monkeypatch: py
     answer(running)
     kept = running.predictor
     monkeypatch.setattr("napari_fcn.session.devices.release", lambda device: released.append(device.type))
-    running._remaining()
+    running._free_gpu()
     assert running.predictor is kept
     running.device = torch.device("meta")
-    running._remaining()
+    running._free_gpu()
     assert "predictor" not in running.__dict__
     assert released == ["meta"]
 

@@ -1,4 +1,4 @@
-"""After an edit of the image: the tiles that have to be answered again."""
+"""The tiles that must be predicted again after an edit of the image."""
 
 from __future__ import annotations
 
@@ -16,19 +16,19 @@ if TYPE_CHECKING:
 
 
 def affected_tiles(edit: Region, plan: TilePlan, axes: Axes, analysis: FieldAnalysis | None) -> Iterator[Tile]:
-    """Yield tiles for the pixels that see one of an edit, and for no others.
+    """Yield tiles of exactly the pixels whose receptive field contains an edited pixel.
 
     Parameters
     ----------
     edit : Region
-        Pixels of the image that have changed.
+        Box of the pixels of the image that changed.
     plan : TilePlan
         Tiles of the whole image.
     axes : Axes
         Those of the image.
-    anatomy : Anatomy or None
-        How far the network looks, in pixels of the image; None where it sees others (a resampled image): then whole
-        tiles are answered, all that read a changed pixel.
+    analysis : FieldAnalysis or None
+        Receptive field of the network in pixels of the image; None if the image is resampled: then all tiles that read
+        an edited pixel are predicted as a whole.
 
     Raises
     ------
@@ -37,7 +37,7 @@ def affected_tiles(edit: Region, plan: TilePlan, axes: Axes, analysis: FieldAnal
     """
     edit = edit.clip(plan.shape)
     if edit.is_empty:
-        raise ImageError("The edit lies outside of the image. Give the box of pixels that have changed.")
+        raise ImageError("The edit lies outside of the image. Give the box of the pixels that changed.")
     if analysis is None:
         yield from (tile for tile in plan if not tile.read.intersection(edit).is_empty)
         return

@@ -1,4 +1,4 @@
-"""What becomes of memory that a network no longer needs: kept for the next layer, or given back at once."""
+"""Whether memory that a layer frees is kept for the next one or returned to the system."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ MMAP_THRESHOLD = 2 * 2**20  # bytes from which arrays are mapped; glibc's own th
 
 @contextmanager
 def tuned_allocator(needed: int, allowed: int) -> Iterator[None]:
-    """Run fast where memory is plentiful, and in no more memory than lives at once where it is not.
+    """Run fast if memory is plentiful, else within the memory of the live tensors.
 
     Parameters
     ----------
     needed, allowed : int
-        Bytes that live at once, and that may be taken.
+        Bytes that are live at once, and bytes that the run may take.
     """
     with keep_freed_memory() if FRAGMENTATION * needed <= allowed else mmap_large_arrays():
         yield
@@ -32,11 +32,11 @@ def tuned_allocator(needed: int, allowed: int) -> Iterator[None]:
 
 @contextmanager
 def keep_freed_memory() -> Iterator[None]:
-    """Keep freed memory within the process while the block runs, then give all of it back.
+    """Keep freed memory in the process while the block runs, then return all of it.
 
-    A network's activations then do not pay for page faults at every layer: measured runs take two thirds of the time.
-    The price is memory: the heap fragments. Threads other than the main one have heaps of at most 64 MiB and would
-    gain nothing; for them arrays are mapped.
+    The activations then cause no page faults at every layer: measured runs take two thirds of the time. The heap
+    fragments, which costs memory. Threads other than the main one have heaps of at most 64 MiB and gain nothing, so
+    arrays are mapped there.
     """
     libc = _glibc()
     if libc is None or threading.current_thread() is not threading.main_thread():
@@ -56,13 +56,13 @@ def keep_freed_memory() -> Iterator[None]:
 
 @contextmanager
 def mmap_large_arrays() -> Iterator[None]:
-    """Map each large array on its own while the block runs; keep the memory of small ones, and give it back at the end.
+    """Map each large array separately while the block runs; return the memory of small ones at the end.
 
-    glibc moves its bound for mapping upwards with each large array that is freed, so that activations end up in a heap.
-    Between them lie the small things that stay, such as what oneDNN keeps for each shape of tile: the heap fragments,
-    and a run in tiles of 9 shapes took five times what lived at once. Mapped arrays cost page faults at every layer: a
-    run takes up to 1.6 times as long as in a heap that is never trimmed, and half of the memory or less. The bound is
-    that of the whole process, and stays. Other systems map large arrays by themselves; nothing is done there.
+    glibc raises its threshold for mapping with each large array that is freed, so that activations end up in the heap.
+    Small allocations between them stay, such as the kernels that oneDNN compiles for each shape of tile: the heap
+    fragments, and a run in tiles of 9 shapes took five times the live bytes. Mapped arrays cost page faults at every
+    layer: a run takes up to 1.6 times as long as with a heap that is never trimmed, in half of the memory or less. The
+    threshold holds for the whole process and stays. Other systems map large arrays anyway; nothing is changed there.
     """
     libc = _glibc()
     if libc is None:

@@ -1,4 +1,4 @@
-"""Write the last tile while the network works on the next one."""
+"""Writes a tile while the network computes the next one."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ if TYPE_CHECKING:
 
 
 class BackgroundWriter:
-    """Calls a function on a thread of its own, one call at a time, in order.
+    """Calls a function on its own thread, one call at a time, in order.
 
     Parameters
     ----------
     write : callable
-        What is called.
+        The function.
     """
 
     def __init__(self, write: Callable[..., object]) -> None:
@@ -24,16 +24,16 @@ class BackgroundWriter:
         self._last: Future[Any] | None = None
 
     def put(self, *arguments: Any) -> None:
-        """Have the function called with these; waits for the call before, and raises what that raised."""
+        """Submit a call; waits for the previous one and raises its exception, if any."""
         self.wait()
         self._last = self._pool.submit(self._write, *arguments)
 
     def wait(self) -> None:
-        """Return when everything was called; raises what the last call raised."""
+        """Wait for the last call and raise its exception, if any."""
         last, self._last = self._last, None
         if last is not None:
             last.result()
 
     def close(self) -> None:
-        """Let the last call come to its end, and be done; whatever it raised is forgotten."""
+        """Wait for the last call and end the thread; an exception of the call is dropped."""
         self._pool.shutdown()

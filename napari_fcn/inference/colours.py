@@ -1,4 +1,4 @@
-"""What a network of one channel can read from colours: their brightness, or a stain."""
+"""Luminance and stains of colour images, for networks of one channel."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ if TYPE_CHECKING:
 
 LUMINANCE = np.array([0.2126, 0.7152, 0.0722], np.float32)  # ITU-R BT.709
 BYTE = 255.0
-OVERSHOOT = 0.25  # share of white by which interpolation may leave the range, in floats
+OVERSHOOT = 0.25  # share of white by which interpolated floats may leave the range
 WHITES = (BYTE, 1023.0, 4095.0, 16383.0, 65535.0)  # of cameras with 8, 10, 12, 14 and 16 bits
 
 
 def luminance(channels: Colours, white: float = BYTE) -> npt.NDArray[np.float32]:
-    """Return the brightness of colours ``(C, *image)``, of which the first three are red, green and blue."""
+    """Return the luminance of colours ``(C, *image)``, of which the first three are red, green and blue."""
     del white  # a network scales what it reads by the image
     brightness: npt.NDArray[np.float32] = np.tensordot(LUMINANCE, channels[:3].astype(np.float32), 1)
     return brightness
@@ -41,8 +41,8 @@ def _stain(number: int) -> Reader:
     return read
 
 
-# Stains: Ruifrok & Johnston 2001, as scikit-image separates them. The absorption of light follows from its share of
-# white, so these have to know which number is white.
+# Stains: Ruifrok & Johnston 2001, as in scikit-image. Absorption is computed from the share of white, so these need
+# the intensity of white.
 COLOURS: Mapping[str, Reader] = {
     "luminance": luminance,
     "haematoxylin": _stain(0),
@@ -52,10 +52,10 @@ COLOURS: Mapping[str, Reader] = {
 
 
 def white_of(dtype: np.dtype[Any], sample: Callable[[], Colours]) -> float:
-    """Return the number that stands for white.
+    """Return the intensity of white.
 
-    Bytes have 255. What wider numbers mean depends on who wrote them: the least of the usual ranges counts that holds
-    the whole image; floats up to 1 are shares of white.
+    It is 255 for bytes. For wider numbers it depends on the camera: the smallest usual range that holds the whole image
+    counts; floats up to 1 are shares of white.
 
     Parameters
     ----------
@@ -81,7 +81,7 @@ def white_of(dtype: np.dtype[Any], sample: Callable[[], Colours]) -> float:
     white = next((white for white in ranges if high <= white * (1 + beyond)), None)
     if white is None or low < -beyond * white:
         raise ImageError(
-            f"A stain is read from colours that go from 0 to 1, or from 0 to at most 65535; these are {dtype} and go "
-            f"from {low:g} to {high:g}. Convert the image to 8 or 16 bits, or read its luminance."
+            f"Stains need colours from 0 to 1, or from 0 to at most 65535; these are {dtype} from {low:g} to {high:g}. "
+            "Convert the image to 8 or 16 bits, or use its luminance."
         )
     return white

@@ -1,4 +1,4 @@
-"""Where a network runs and in which numbers: decided here, once, for inference and training."""
+"""Device and precision of a network, decided here only, for inference and training."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def pick_device(name: str = "auto") -> torch.device:
     if device.type == "cuda":
         _check_cuda(device)
     if device.type == "mps" and not torch.backends.mps.is_available():
-        raise DeviceError("Device mps was asked for, but this machine has no Apple GPU. Choose auto or cpu.")
+        raise DeviceError("Device mps was requested, but this machine has no Apple GPU. Choose auto or cpu.")
     return device
 
 
@@ -47,11 +47,11 @@ def _check_cuda(device: torch.device) -> None:
     count = torch.cuda.device_count() if torch.cuda.is_available() else 0
     if count == 0:
         raise DeviceError(
-            "Device cuda was asked for, but PyTorch finds no NVIDIA GPU here. Choose auto or cpu, or install an NVIDIA "
+            "Device cuda was requested, but PyTorch finds no NVIDIA GPU here. Choose auto or cpu, or install an NVIDIA "
             "driver and a CUDA build of PyTorch."
         )
     if (device.index or 0) >= count:
-        raise DeviceError(f"Device {device} was asked for; this machine has cuda:0 to cuda:{count - 1}. Choose one.")
+        raise DeviceError(f"Device {device} was requested; this machine has cuda:0 to cuda:{count - 1}. Choose one.")
 
 
 def pick_precision(name: str, device: torch.device) -> torch.dtype:
@@ -60,7 +60,7 @@ def pick_precision(name: str, device: torch.device) -> torch.dtype:
     Raises
     ------
     DeviceError
-        If the device cannot compute in these numbers.
+        If the device does not compute in this precision.
     """
     if name not in PRECISIONS:
         raise DeviceError(f"There is no precision {name!r}. Choose {', '.join(PRECISIONS)}.")
@@ -98,18 +98,18 @@ def full_float32(device: torch.device) -> Iterator[None]:
 
 @contextmanager
 def mixed_precision(device: torch.device, precision: str = "auto") -> Iterator[None]:
-    """Let convolutions learn in half precision where that is faster, the rest in float32.
+    """Train convolutions in half precision if that is faster, the rest in float32.
 
     On a CUDA GPU in bfloat16, or float32 if it lacks that (float16 would need a scaled loss); on a CPU in bfloat16 if
-    it computes with it natively.
+    the CPU supports it natively.
 
     Raises
     ------
     DeviceError
-        If the device cannot learn in these numbers.
+        If the device does not train in this precision.
     """
     if precision == "float16":
-        raise DeviceError("Learning in float16 needs a scaled loss, which is not done here. Choose bfloat16 or auto.")
+        raise DeviceError("Training in float16 needs a scaled loss, which is not supported. Choose bfloat16 or auto.")
     if precision == "auto":
         half = torch.cuda.is_bf16_supported() if device.type == "cuda" else device.type == "cpu" and has_bfloat16()
     else:
@@ -119,13 +119,13 @@ def mixed_precision(device: torch.device, precision: str = "auto") -> Iterator[N
 
 
 def has_bfloat16() -> bool:
-    """Whether this CPU is known to multiply matrices of bfloat16 natively; torch tells from 2.6 on, under this name."""
-    ask = getattr(torch.cpu, "_is_avx512_bf16_supported", None)
-    return bool(ask and ask())
+    """Whether this CPU multiplies bfloat16 matrices natively; torch reports it since 2.6."""
+    is_supported = getattr(torch.cpu, "_is_avx512_bf16_supported", None)
+    return bool(is_supported and is_supported())
 
 
 def leave_a_core() -> None:
-    """Compute on all cores but one in this thread, so that a window stays live.
+    """Compute on all cores but one in this thread, so that the window stays responsive.
 
     Two threads that share a busy core wait for each other at every step: teaching was up to a hundred times slower.
     """
@@ -133,13 +133,13 @@ def leave_a_core() -> None:
 
 
 def release(device: torch.device) -> None:
-    """Give the memory that PyTorch keeps for later back to the other programs on a GPU."""
+    """Return cached memory of a GPU to other programs."""
     if device.type == "cuda":
         torch.cuda.empty_cache()
 
 
 def label(device: torch.device) -> str:
-    """Return the name of a device as people know it."""
+    """Return the name of a device for the user."""
     if device.type == "cuda":
         return f"{device} ({torch.cuda.get_device_name(device)})"
     return str(device)

@@ -1,4 +1,4 @@
-"""How much memory a run will need, and how large its tiles may be."""
+"""Memory that a run needs, and the largest tiles that fit."""
 
 from __future__ import annotations
 
@@ -27,15 +27,15 @@ if TYPE_CHECKING:
     from napari_fcn.inference.source import ImageSource
     from napari_fcn.nets import NetSpec
 
-PROBE_PIXELS = 2**14  # pixels on which a network's need of memory is measured
-MMAP_COST = 0.3  # measured, see cost
-START_BYTES = 10 * 2**20  # bytes that PyTorch takes for itself at its first tile, measured
-BYTES_PER_SHAPE = 2 * 2**20  # and for each other shape of tile: its convolutions are compiled anew, measured
-PIXELS_PER_TILE = 2**15  # pixels that could be computed in the time that a tile costs beside its pixels
+PROBE_PIXELS = 2**14  # input on which the memory of a network is measured
+MMAP_COST = 0.3  # measured, see `cost`
+START_BYTES = 10 * 2**20  # of PyTorch itself at the first tile, measured
+BYTES_PER_SHAPE = 2 * 2**20  # for each further shape of tile, for which convolutions are compiled; measured
+PIXELS_PER_TILE = 2**15  # pixels that take as long as the overhead of a tile
 
 
 class TensorMemoryTracker(TorchFunctionMode):
-    """Counts the bytes of all living tensors that were made while it is active, and remembers the most there were."""
+    """Counts the bytes of all live tensors created while it is active, and their peak."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -43,7 +43,7 @@ class TensorMemoryTracker(TorchFunctionMode):
         self.storages: set[int] = set()
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        """Run the function and count what it returned."""
+        """Run the function and count the tensor that it returned."""
         out = func(*args, **(kwargs or {}))
         if isinstance(out, torch.Tensor):
             self._count(out.untyped_storage())
@@ -65,7 +65,7 @@ class TensorMemoryTracker(TorchFunctionMode):
 
 
 def process_peak() -> int:
-    """Return the most memory that this process has held so far, in bytes."""
+    """Return the peak memory of this process so far, in bytes."""
     if sys.platform == "win32":
         return int(psutil.Process().memory_info().peak_wset)
     if sys.platform.startswith("linux"):  # getrusage counts the program that started this one, if that was larger
@@ -80,34 +80,34 @@ def process_peak() -> int:
 
 @cache
 def bytes_per_pixel(spec: NetSpec) -> float:
-    """Return the most bytes of float32 activations that live at once in a network, for each pixel that it reads.
+    """Return the peak of float32 activations in a network, in bytes per input pixel.
 
     Measured on a small input, which takes milliseconds; every activation grows in proportion to the input.
     """
     side: float = PROBE_PIXELS ** (1 / spec.ndim)
     shape = [m * ceil(side / m) for m in spec.minimum]
-    with torch.random.fork_rng(devices=[]):  # building draws weights: leave the caller's random numbers alone
+    with torch.random.fork_rng(devices=[]):  # building draws weights: the random state of the caller must not change
         net = place(fold(spec.build()), spec.ndim, torch.device("cpu"))
     return living_bytes(net, torch.zeros(1, spec.channels, *shape)) / prod(shape)
 
 
 def living_bytes(net: torch.nn.Module, x: torch.Tensor) -> int:
-    """Return the most bytes of activations that live at once while a network answers, its input included."""
+    """Return the peak of the activations of a forward pass in bytes, its input included."""
     with torch.no_grad(), TensorMemoryTracker() as tracker:
         net(x)
     return int(tracker.peak + x.nbytes)
 
 
 def net_bytes(spec: NetSpec, read: Sequence[int], dtype: torch.dtype) -> int:
-    """Return the memory that a network needs for one block of this shape, in bytes: activations, and the answer."""
+    """Return the memory that a network needs for one block of this shape, in bytes: activations and logits."""
     return int(prod(read) * (bytes_per_pixel(spec) * dtype.itemsize / 4))
 
 
 def run_bytes(spec: NetSpec, plan: TilePlan, dtype: torch.dtype, device: torch.device) -> int:
-    """Return the memory that a run needs beyond what is in use, on the device where the network runs, in bytes.
+    """Return the memory that a run needs in addition to what is in use, on the device of the network, in bytes.
 
-    On a GPU that is what the network needs for the largest tile. On a CPU also blocks that wait, the answer of the
-    tile before, and what PyTorch keeps for each shape of tile.
+    On a GPU that is the memory of the network for the largest tile. On a CPU prefetched blocks, the probabilities of
+    the previous tile and the kernels that PyTorch keeps for each shape of tile come on top.
     """
     network = net_bytes(spec, plan.largest_read, dtype)
     if device.type == "cuda":
@@ -128,17 +128,17 @@ def statistics_bytes(source: ImageSource) -> int:
 
 
 def budget(device: torch.device, limit: float | None) -> int:
-    """Return the bytes that a run may take: the user's limit in GiB, or a share of what is free on the device."""
+    """Return the bytes that a run may take: the limit in GiB, or a share of the free memory of the device."""
     if limit is None and device.type == "cuda":
         return int(torch.cuda.mem_get_info(device)[0] * FREE_MEMORY_SHARE)
     return host_budget(limit)
 
 
 def cost(plan: TilePlan, device: torch.device) -> float:
-    """Return what a plan costs, in units of the time that the network takes for a pixel.
+    """Return the cost of a plan, in units of the time that the network takes for a pixel.
 
-    Small tiles read more pixels, in their halos. On a CPU large ones take longer for each pixel: more of their arrays
-    are mapped anew at each layer, see allocator.py.
+    Small tiles read more pixels in their halos. On a CPU large tiles take longer per pixel, because more of their
+    arrays are mapped again at each layer (see `allocator`).
     """
     mapped = MMAP_COST if device.type == "cpu" else 0.0
     return plan.read_pixels + mapped * prod(plan.largest_read) + PIXELS_PER_TILE * len(plan)
@@ -147,7 +147,7 @@ def cost(plan: TilePlan, device: torch.device) -> float:
 def largest_tile(
     spec: NetSpec, shape: Sequence[int], dtype: torch.dtype, allowed: int, max_tile: int | None
 ) -> tuple[int, ...]:
-    """Return the largest read that fits the memory: the whole image if it does, else near-equal sides.
+    """Return the largest read that fits in memory: the whole image if possible, else nearly equal sides.
 
     Parameters
     ----------
@@ -159,8 +159,8 @@ def largest_tile(
         Number type of the activations.
     allowed : int
         Bytes that the run may take.
-    most : int, optional
-        Most pixels that a read may have, where an early answer counts more than a fast one.
+    max_tile : int, optional
+        Most pixels in a read, for an early first prediction.
     """
     per_pixel = net_bytes(spec, [10**6], dtype) / 10**6 + 4 * (spec.channels * (BLOCKS_AHEAD + 1) + spec.classes)
     fixed = START_BYTES + BYTES_PER_SHAPE * (3**spec.ndim - 1)  # reads at both borders and between them
@@ -169,7 +169,7 @@ def largest_tile(
         pixels = min(max_tile, pixels)
     sides = [0] * len(shape)
     left = sorted(range(len(shape)), key=lambda axis: shape[axis])
-    for count, axis in enumerate(left):  # short axes whole; what they leave goes to the long ones
+    for count, axis in enumerate(left):  # short axes stay whole and leave their share to the long ones
         side = (pixels / prod(sides[a] for a in left[:count])) ** (1 / (len(left) - count))
         m = spec.multiple[axis]
         sides[axis] = min(ceil(shape[axis] / m) * m, max(m, int(side) // m * m))

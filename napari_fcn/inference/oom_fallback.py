@@ -1,4 +1,4 @@
-"""What to try when memory runs out: smaller tiles, fewer blocks that wait, half precision, the CPU."""
+"""Fallbacks when memory runs out: smaller tiles, no prefetched blocks, half precision, the CPU."""
 
 from __future__ import annotations
 
@@ -23,23 +23,23 @@ if TYPE_CHECKING:
     from napari_fcn.geometry import Tile, TilePlan
     from napari_fcn.inference.predictor import Predictor
 
-MAX_READ_RATIO = 0.85  # what is read by a smaller tile, of what was read: near the halo, tiles no longer help
+MAX_READ_RATIO = 0.85  # of a smaller tile to the present one: near the halo, smaller tiles no longer help
 
 
 @dataclass(frozen=True, slots=True)
 class ExecutionConfig:
-    """On what a run stands.
+    """How a run is executed.
 
     Attributes
     ----------
     device : torch.device
         Where the network runs.
     dtype : torch.dtype
-        In which numbers.
+        Precision.
     tile : tuple of int
         Length of a core per image axis.
     ahead : int
-        Blocks that are read in advance.
+        Blocks that are prefetched.
     """
 
     device: torch.device
@@ -49,32 +49,31 @@ class ExecutionConfig:
 
     @property
     def precision(self) -> str:
-        """Name of the numbers, as in the settings."""
+        """Name of the precision, as in the settings."""
         return str(self.dtype).removeprefix("torch.")
 
 
 @dataclass(frozen=True, slots=True)
 class OomFallback:
-    """The steps down from a plan.
+    """The fallbacks of a plan, in order.
 
     ::
 
-        tile ── tile / 2 ── ... ── nothing read ahead ── half precision ── CPU, tiles as planned ── tile / 2 ── ...
+        tile ── tile / 2 ── ... ── no prefetching ── half precision ── CPU, tiles as planned ── tile / 2 ── ...
 
     Attributes
     ----------
     plan : TilePlan
-        The tiles as planned.
+        The planned tiles.
     mode : str
-        ``"exact"``: steps that leave the numbers as they are, up to rounding; ``"half"``: half precision too;
-        ``"off"``: none.
+        ``"exact"``: fallbacks that keep the result, up to rounding; ``"half"``: half precision too; ``"off"``: none.
     """
 
     plan: TilePlan
     mode: str = "exact"
 
     def next(self, config: ExecutionConfig) -> tuple[str, ExecutionConfig] | None:
-        """Return what is tried next and a sentence about it, None at the foot."""
+        """Return the name of the next fallback and its configuration, None if there is none left."""
         if self.mode == "off":
             return None
         smaller = self._smaller(config.tile)
@@ -82,7 +81,7 @@ class OomFallback:
             shown = " x ".join(str(n) for n in smaller)
             return f"tiles of {shown} px", replace(config, tile=smaller)
         if config.ahead:
-            return "reading no tiles in advance", replace(config, ahead=0)
+            return "no prefetched tiles", replace(config, ahead=0)
         if self.mode == "half" and config.dtype is torch.float32 and config.device.type != "mps":
             half = devices.pick_precision("bfloat16" if config.device.type == "cpu" else "auto", config.device)
             return "half precision", replace(config, dtype=half)
@@ -91,7 +90,7 @@ class OomFallback:
         return None
 
     def _smaller(self, tile: tuple[int, ...]) -> tuple[int, ...] | None:
-        """Return half a tile per axis, on the pooling grid; None where that would hardly read less."""
+        """Return half a tile per axis, on the pooling grid; None if that would hardly read less."""
         axes = list(zip(self.plan.shape, tile, self.plan.multiple, strict=True))
         half = tuple(max(m, -(-min(n, t) // (2 * m)) * m) for n, t, m in axes)
         return half if self._read(half) <= MAX_READ_RATIO * self._read(tile) else None
@@ -107,23 +106,23 @@ class OomFallback:
         make: Callable[[ExecutionConfig], Predictor],
         progress: tuple[int, int] | None = None,
     ) -> Iterator[TileDone | FallbackTaken]:
-        """Yield the answer for each tile; where memory runs out step down, say so, and go on with what is left.
+        """Yield the probabilities of each tile; if memory runs out, yield the fallback and continue with it.
 
         Parameters
         ----------
         tiles : iterable of Tile
-            Asked for the next one only when it is wanted, until memory runs out.
-        footing : Footing
-            Where to begin.
+            Consumed lazily until memory runs out.
+        config : ExecutionConfig
+            The first configuration.
         make : callable
-            Returns the network, ready to run on a footing.
-        place : (int, int), optional
-            How many tiles were done before, and how many there are in all.
+            Returns the predictor for a configuration.
+        progress : (int, int), optional
+            Number of tiles done before, and of all tiles.
 
         Raises
         ------
         MemoryShortage
-            If memory runs out at the foot.
+            If memory runs out and no fallback is left.
         """
         if progress is None:
             tiles = list(tiles)
@@ -143,7 +142,7 @@ class OomFallback:
                 step = self.next(config)
                 if step is None:
                     raise
-                line = f"{error.short} Going on with {step[0]}."
+                line = f"{error.short} Continuing with {step[0]}."
             before, config = config, step[1]
             if (before.device, before.dtype) != (config.device, config.dtype):
                 predictor = None
@@ -154,14 +153,14 @@ class OomFallback:
 
 
 def _noted(tiles: Iterator[Tile], begun: deque[Tile]) -> Iterator[Tile]:
-    """Yield tiles, and note which were taken."""
+    """Yield tiles and record them."""
     for tile in tiles:
         begun.append(tile)
         yield tile
 
 
 def parts(core: Region, tile: tuple[int, ...]) -> Iterator[Region]:
-    """Yield a core in parts of at most this shape, in order; each starts a number of whole tiles after the core."""
+    """Yield a core in parts of at most this shape, in order; each starts a multiple of the tile after the core."""
     ranges = (range(a, b, t) for a, b, t in zip(core.start, core.stop, tile, strict=True))
     for start in product(*ranges):
         stop = tuple(i + t for i, t in zip(start, tile, strict=True))

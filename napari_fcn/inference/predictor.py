@@ -1,4 +1,4 @@
-"""Tiles in, probabilities out."""
+"""Runs a network on tiles and returns probabilities."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from napari_fcn.nets.build import Net
 
 
-# How torch says that memory ran out: on a CPU (Windows, elsewhere), on Apple's GPU and in CUDA, in cuDNN and cuBLAS.
+# Texts of torch errors when memory ran out: CPU on Windows, CPU elsewhere, Apple's GPU and CUDA, cuDNN and cuBLAS.
 OUT_OF_MEMORY_TEXTS = ("not enough memory", "can't allocate memory", "out of memory", "ALLOC_FAILED")
 
 
@@ -45,7 +45,7 @@ class Predictor:
     device : torch.device
         Where to run.
     dtype : torch.dtype
-        In which numbers to run; probabilities come out as float32.
+        Precision of the network; probabilities are float32.
     """
 
     def __init__(
@@ -62,7 +62,7 @@ class Predictor:
         self.resampled_tiling: ResampledTiling | None = None
 
     def with_resampling(self, tiling: ResampledTiling | None) -> Predictor:
-        """Return the same for tiles of an image on another grid than that of the network."""
+        """Return a predictor for an image whose grid is not that of the network."""
         clone = copy(self)
         clone.resampled_tiling = tiling
         return clone
@@ -77,22 +77,22 @@ class Predictor:
             raise _out_of_memory(tile.read.shape, torch.device("cpu")) from error
 
     def tile(self, tile: Tile) -> npt.NDArray[np.float32]:
-        """Return the probabilities ``(classes, *tile.core.shape)`` of one tile; depends on nothing but the tile."""
+        """Return the probabilities ``(classes, *tile.core.shape)`` of one tile; it depends on the tile alone."""
         return self.predict(tile, self.read(tile))
 
     def run(self, tiles: Iterable[Tile], total: int, ahead: int = BLOCKS_AHEAD) -> Iterator[TileDone]:
-        """Yield the answer for each tile in the order given, reading so many in advance."""
+        """Yield the probabilities of each tile in order, prefetching ``ahead`` blocks."""
         for done, (tile, block) in enumerate(prefetch(self.read, tiles, ahead), start=1):
             yield TileDone(tile.core, self.predict(tile, block), done, total)
 
     def with_net(self, net: torch.nn.Module) -> Predictor:
-        """Return the same with another network, which is ready to run."""
+        """Return a predictor with another network that is ready to run."""
         clone = copy(self)
         clone.net = net
         return clone
 
     def predict(self, tile: Tile, block: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
-        """Return the probabilities ``(classes, *tile.core.shape)`` of a tile whose block was read."""
+        """Return the probabilities ``(classes, *tile.core.shape)`` of a tile from its block."""
         if self.resampled_tiling is not None:
             network_tile = self.resampled_tiling.network_tile(tile.core)
             return self.resampled_tiling.back(self._on_grid(network_tile, block), network_tile, tile.core)
@@ -123,7 +123,7 @@ class Predictor:
 
 @contextmanager
 def memory_errors(shape: Sequence[int], device: torch.device) -> Iterator[None]:
-    """Say in a sentence that a tile of this shape does not fit in memory.
+    """Turn memory errors of torch into a sentence about a tile of this shape.
 
     Raises
     ------

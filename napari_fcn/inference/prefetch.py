@@ -1,4 +1,4 @@
-"""Read the next tiles while the network works on this one."""
+"""Reads the next tiles while the network computes."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 R = TypeVar("R")
 
-BLOCKS_AHEAD = 2  # items that wait while another is worked on
+BLOCKS_AHEAD = 2  # items that are read in advance
 
 
 def prefetch(read: Callable[[T], R], items: Iterable[T], ahead: int = BLOCKS_AHEAD) -> Iterator[tuple[T, R]]:
-    """Yield each item with what ``read`` returned for it, in order, reading at most ``ahead`` items in advance."""
+    """Yield each item with the result of ``read`` for it, in order, with at most ``ahead`` items read in advance."""
     waiting: deque[tuple[T, Future[R]]] = deque()
     with ThreadPoolExecutor(1, thread_name_prefix="napari-fcn-read") as pool:
         try:

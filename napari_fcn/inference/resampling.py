@@ -1,4 +1,4 @@
-"""A network at the pixel size that it learnt on, on an image of another: resampled on the fly, tile by tile."""
+"""Runs a network at its training pixel size on an image of another pixel size, resampled tile by tile."""
 
 from __future__ import annotations
 
@@ -22,16 +22,16 @@ if TYPE_CHECKING:
     from napari_fcn.geometry.tiling import Tile
     from napari_fcn.inference.source import ImageSource
 
-MAX_SIZE_RATIO = 1.2  # how many times larger a pixel may be than those learnt on, before that is worth a word
+MAX_SIZE_RATIO = 1.2  # between two pixel sizes before a note is shown
 STATE_SIZE = Advice(
     "State it with --voxel-size (spacing in Python), or leave out --resample.",
-    "Choose Resample off under Advanced, or set the scale and the units of the layer.",
+    "Choose Resample off under Advanced, or set scale and units of the layer.",
 )
 RESAMPLE_OFF = Advice(
     "Leave out --resample, or choose a model that states it (napari-fcn models NAME).",
     "Choose Resample off under Advanced, or a model that states it.",
 )
-RESAMPLE = Advice("have it resampled with --resample auto.", "have it resampled: Resample under Advanced.")
+RESAMPLE = Advice("resample it with --resample auto.", "resample it: Resample under Advanced.")
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -51,7 +51,7 @@ class ResampledSource:
 
     @property
     def array(self) -> Any:
-        """The image as it is."""
+        """The array of the image, not resampled."""
         return self.base.array
 
     @property
@@ -69,19 +69,19 @@ class ResampledSource:
         return self.grid.apply(self.base.read(self.grid.needs(region)), region)
 
     def sample(self) -> npt.NDArray[np.generic]:
-        """Return ``(C, pixels)`` for the statistics of the image, as the network sees it."""
+        """Return ``(C, pixels)`` for the statistics of the image, as the network reads it."""
         return sample_intensities(self)
 
 
 @dataclass(frozen=True, slots=True)
 class ResampledTiling:
-    """How tiles of the image are answered on the grid of the network.
+    """How tiles of the image map to the grid of the network.
 
     ::
 
         image     core ──────────────────────────────────────────┐ apply(back)
                     │ back.needs                                 │
-        network   core ── halo, pooling grid ── read ── net ── answer
+        network   core ── halo, pooling grid ── read ── net ── output
                                                  │ grid.needs
         image                                  block
 
@@ -97,13 +97,13 @@ class ResampledTiling:
     plan: TilePlan
 
     def network_tile(self, core: Region) -> Tile:
-        """Return the tile of the network from which a core of the image is answered."""
+        """Return the tile of the network from which a core of the image is predicted."""
         needed = self.grid.back.needs(core)
         start = tuple(a // m * m for a, m in zip(needed.start, self.plan.multiple, strict=True))
         return self.plan.around(Region(start, needed.stop))
 
     def back(self, prediction: npt.NDArray[np.float32], network_tile: Tile, core: Region) -> npt.NDArray[np.float32]:
-        """Return the answer for a core of the image from that for its tile on the grid of the network."""
+        """Return the prediction for a core of the image from that for its tile of the network."""
         needed = self.grid.back.needs(core).relative_to(network_tile.core)
         return self.grid.back.apply(prediction[(slice(None), *needed.slices)], core)
 
@@ -113,7 +113,7 @@ class ResampledTiling:
         return self.plan_tiles(tuple(max(1, int(t * step)) for t, step in zip(tile, steps, strict=True)))
 
     def plan_tiles(self, lengths: Sequence[int]) -> TilePlan:
-        """Return tiles of the image of these lengths; their halo covers what the network reads for them."""
+        """Return tiles of the image of these lengths, with a halo that covers the reads of the network."""
         steps = [n / m for n, m in zip(self.grid.source, self.grid.target, strict=True)]
         halo = tuple(
             (0, 0) if step == 1 and margin == (0, 0) else (ceil((margin[0] + 2) * step), ceil((margin[1] + 2) * step))
@@ -131,28 +131,28 @@ def sizes_differ(here: Sequence[float], trained: Sequence[float]) -> bool:
 def plan_resampling(
     source: ImageSource, sizes: tuple[Sequence[float], Sequence[float]], mode: str
 ) -> tuple[Resampling | None, tuple[str, ...]]:
-    """Return how an image is brought to the pixel size of a model, None for not at all, and what the user should know.
+    """Return the resampling of an image to the pixel size of a model, None if there is none, and notes for the user.
 
     Parameters
     ----------
     source : ImageSource
         The image.
     sizes : (sequence of float, sequence of float)
-        Pixel size of the image and of what the model learnt on, in micrometres per axis of the network; empty, or 0
-        for one axis, where it is not known: that axis stays as it is.
+        Pixel size of the image and of the training images, in micrometres per axis of the network; empty, or 0 for an
+        axis, if unknown: that axis is not resampled.
     mode : str
-        ``"off"``, the name of a kernel, or ``"auto"``: linear where sizes differ by more than 20 %.
+        ``"off"``, the name of a kernel, or ``"auto"``: linear if sizes differ by more than 20 %.
 
     Raises
     ------
     ImageError
-        If there is not one size per axis, or resampling was asked for and one of both is not known.
+        If there is not one size per axis, or resampling was requested and one of the sizes is unknown.
     """
     for size in sizes:
         if size and (len(size) != len(source.axes.space) or not all(0 <= length < inf for length in size)):
             raise ImageError(
                 f"Pixel sizes {tuple(size)} were given; needed is a positive number of micrometres for each of "
-                f"{' '.join(source.axes.space)}, 0 where it is not known."
+                f"{' '.join(source.axes.space)}, 0 if it is unknown."
             )
     pairs = [
         (here, learnt) if here > 0 and learnt > 0 else (1.0, 1.0)
@@ -162,10 +162,10 @@ def plan_resampling(
     if not all(sizes):
         if mode == "off":
             return None, ()
-        missing, advice = ("the image", STATE_SIZE) if not sizes[0] else ("what the model learnt on", RESAMPLE_OFF)
-        raise ImageError(f"Resampling was asked for, but the pixel size of {missing} is not known.", advice)
+        missing, advice = ("the image", STATE_SIZE) if not sizes[0] else ("the training images", RESAMPLE_OFF)
+        raise ImageError(f"Resampling was requested, but the pixel size of {missing} is unknown.", advice)
     texts = [" x ".join(f"{size:g}" for size in size_of) for size_of in sizes]
-    sentence = f"Pixels of the image measure {texts[0]} µm, those that the model learnt on {texts[1]} µm"
+    sentence = f"The pixel size of the image is {texts[0]} µm, that of the training images {texts[1]} µm"
     if mode == "off":
         return None, (Note(f"{sentence}. If objects are missed,", RESAMPLE),) if differs else ()
     if mode == "auto" and not differs:
@@ -175,4 +175,4 @@ def plan_resampling(
     if target == source.shape:
         return None, ()
     kernel = "linear" if mode == "auto" else mode
-    return Resampling(source.shape, target, kernel), (f"{sentence}: the image was resampled tile by tile ({kernel}).",)
+    return Resampling(source.shape, target, kernel), (f"{sentence}: the image is resampled tile by tile ({kernel}).",)

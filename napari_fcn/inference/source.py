@@ -1,4 +1,4 @@
-"""An image as the network reads it: by region, channels chosen, any array that can be sliced."""
+"""Reads regions of an image and selects its channels, from any array that can be sliced."""
 
 from __future__ import annotations
 
@@ -26,13 +26,13 @@ if TYPE_CHECKING:
 
 __all__ = ["COLOURS", "ImageSource", "check_array", "luminance", "sample_intensities"]
 
-SAMPLE_PIXELS = 2**22  # pixels per channel from which the statistics of an image are taken
-SAMPLE_BLOCK = 256  # length of the blocks in which a large image is sampled
+SAMPLE_PIXELS = 2**22  # per channel, for the statistics of an image
+SAMPLE_BLOCK = 256  # length of the blocks from which a large image is sampled
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class ImageSource:
-    """An array, the roles of its axes, and which of its channels the network reads.
+    """An array with the roles of its axes and the channels that the network reads.
 
     Attributes
     ----------
@@ -41,16 +41,16 @@ class ImageSource:
     axes : Axes
         Role of each axis of the array.
     channels : tuple of int or str
-        Channels to read, in order; or what to read from colours: a key of `COLOURS`.
+        Channels to read, in order; or the part of colours to read: a key of `COLOURS`.
     notes : tuple of str
-        Sentences for the user about what was chosen for them.
+        Sentences for the user on channels that were chosen automatically.
     """
 
     array: Any
     axes: Axes
     channels: tuple[int, ...] | str
     notes: tuple[str, ...] = ()
-    _white: list[float] = field(default_factory=list, init=False, repr=False)  # once it has been looked up
+    _white: list[float] = field(default_factory=list, init=False, repr=False)  # once it is known
 
     @classmethod
     def open(cls, array: Any, axes: Axes, wanted: int, settings: PredictSettings, rgb: bool = False) -> ImageSource:
@@ -65,14 +65,14 @@ class ImageSource:
         wanted : int
             Input channels of the network.
         settings : PredictSettings
-            Which channel, or what of the colours, a network of one channel reads.
+            The channel, or the part of colours, for a network of one channel.
         rgb : bool
             Whether the channels are colours.
 
         Raises
         ------
         ImageError
-            If the image is empty, its type is no real number, or its channels do not fit the network.
+            If the image is empty, not made of real numbers, or its channels do not fit the network.
         """
         check_array(array)
         count = axes.channels(array.shape)
@@ -88,17 +88,17 @@ class ImageSource:
 
     @property
     def white(self) -> float:
-        """Which number is white; see `white_of`."""
+        """The intensity of white; see `white_of`."""
         if not self._white:
             self._white.append(white_of(np.dtype(self.array.dtype), partial(_colours, self)))
         return self._white[0]
 
     @property
     def range_notes(self) -> tuple[str, ...]:
-        """What the user should know of the range of colours, which is looked up in the pixels."""
+        """A note on the range of colours that are not bytes, which is measured from the pixels."""
         if isinstance(self.channels, tuple) or self.channels == "luminance" or self.array.dtype in (np.uint8, np.bool_):
             return ()
-        return (f"The colours are {self.array.dtype}; they were taken to go from 0 to {self.white:g}, which is white.",)
+        return (f"The colours are {self.array.dtype}; read as 0 to {self.white:g}, which is white.",)
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -111,7 +111,7 @@ class ImageSource:
         Raises
         ------
         ImageError
-            If the array cannot give it, as one whose file is damaged or gone.
+            If the array cannot be read, for example because its file is damaged or missing.
         """
         index: list[Any] = list(region.slices)
         position = self.axes.channel_position
@@ -130,7 +130,7 @@ class ImageSource:
 
 
 def _read(array: Any, index: Sequence[Any], region: Region, channel: int | None = None) -> npt.NDArray[np.generic]:
-    """Return a part of an array, or raise in words: what a lazy one is made of is only looked at now."""
+    """Return a part of an array; a lazy array is read only now, so errors of its file are raised here."""
     try:
         block = np.asarray(array[tuple(index)])
     except DECODE_ERRORS as error:
@@ -172,7 +172,7 @@ def sample_intensities(source: ImageSource | ResampledSource) -> npt.NDArray[np.
 
 
 def _colours(source: ImageSource) -> npt.NDArray[np.generic]:
-    """Return ``(colours, pixels)`` as they are, all of them or blocks spread over a large image."""
+    """Return ``(colours, pixels)``, all of them or blocks spread over a large image."""
     every = tuple(range(min(3, source.axes.channels(source.array.shape))))
     return sample_intensities(ImageSource(source.array, source.axes, every))
 
@@ -193,27 +193,27 @@ def _spread(shape: tuple[int, ...]) -> list[Region]:
 
 
 def check_finite(values: npt.NDArray[np.generic]) -> None:
-    """Raise ImageError if an image that is to be learnt from holds no finite number."""
+    """Raise ImageError if an image to learn from holds no finite number."""
     if values.dtype.kind == "f" and not np.isfinite(values).any():
         raise ImageError(
-            "The image holds no finite number (only NaN or infinite): there is nothing to learn from it.",
+            "The image holds no finite number, only NaN or infinity: there is nothing to learn from it.",
             "Check how it was saved.",
         )
 
 
 def check_array(array: Any) -> None:
-    """Raise ImageError if no network can read this array."""
+    """Raise ImageError if the array is not an image of real numbers."""
     if not hasattr(array, "shape") or not hasattr(array, "dtype"):
-        raise ImageError(f"A {type(array).__name__} was given; needed is an image: an array with a shape and a type.")
+        raise ImageError(f"Expected an array with shape and dtype, got {type(array).__name__}.")
     if prod(array.shape) == 0:
         raise ImageError(f"The image is empty: its shape is {tuple(array.shape)}. Open another one.")
     try:
         kind = np.dtype(array.dtype).kind
     except TypeError as error:
-        raise ImageError(f"A {type(array).__name__} was given; needed is an array as numpy knows them.") from error
+        raise ImageError(f"Expected an array of a numpy dtype, got {type(array).__name__}.") from error
     if kind == "c":
         raise ImageError(
             "The image holds complex numbers. Take their magnitude or phase first (numpy.abs, numpy.angle)."
         )
     if kind not in "buif":
-        raise ImageError(f"The image holds {array.dtype}; needed are real numbers (integers, floats or booleans).")
+        raise ImageError(f"The image holds {array.dtype}; integers, floats or booleans are needed.")

@@ -65,7 +65,7 @@ def measure(plane: Plane, label: int | None) -> EffectiveField:
     session, shape = plane.session, plane.shape
     session.require_field()
     if label is not None and not 0 <= label < session.spec.classes:
-        raise ModelError(f"Class {label} was asked for; the model has classes 0 to {session.spec.classes - 1}.")
+        raise ModelError(f"Class {label} was requested; the model has classes 0 to {session.spec.classes - 1}.")
     read = block_around(session.analysis, plane.index, shape)
     with memory_errors(read.shape, session.device), full_float32(session.device):
         x = torch.from_numpy(plane.block(read)[None]).to(session.device)

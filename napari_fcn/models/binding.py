@@ -249,7 +249,7 @@ def read_channels(
         if wanted != 1:
             raise ImageError(f"The model reads {wanted} channels; one was chosen: {channel}. Leave it empty.")
         if not 0 <= channel < count:
-            raise ImageError(f"Channel {channel} was asked for; the image has channels 0 to {count - 1}.")
+            raise ImageError(f"Channel {channel} was requested; the image has channels 0 to {count - 1}.")
         return (channel,), ()
     if count == wanted:
         return tuple(range(count)), ()

@@ -386,8 +386,8 @@ def test_resampling_to_a_pixel_size_that_nobody_knows_is_refused(
 ) -> None:
     np.save(tmp_path / "a.npy", np.arange(24 * 20.0).reshape(24, 20))
     assert run(tmp_path / "a.npy", "--model", model, "--out", tmp_path / "o.npy", "--resample", "auto", *more) == 1
-    missing = "what the model learnt on" if more else "the image"
-    assert f"the pixel size of {missing} is not known" in capsys.readouterr().err
+    missing = "the training images" if more else "the image"
+    assert f"the pixel size of {missing} is unknown" in capsys.readouterr().err
     assert not (tmp_path / "o.npy").exists()
 
 
@@ -407,7 +407,7 @@ def test_an_image_of_another_pixel_size_is_resampled_where_that_is_asked(
     out = tmp_path / "out.npy"
     asked = ("--voxel-size", "0.02,0.02", "--resample", "auto")
     assert run(image, "--model", "membranes", "--out", out, *asked) == 0
-    assert "0.02 x 0.02 µm, those that the model learnt on 0.01 x 0.01 µm: the image was resampled" in (
+    assert "0.02 x 0.02 µm, that of the training images 0.01 x 0.01 µm: the image is resampled" in (
         capsys.readouterr().err
     )
     assert np.load(out).shape == read_image(image).data.shape

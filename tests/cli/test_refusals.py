@@ -190,5 +190,5 @@ def test_an_image_without_a_number_is_nothing_to_learn_from(place: Path, capsys:
         ["train", data, "--spec", "unet width=2 depth=1 classes=3", "--epochs", "1", "--out", out],
     ):
         assert main([*map(str, command)]) == 1
-        assert "no finite number (only NaN or infinite): there is nothing to learn from it." in capsys.readouterr().err
+        assert "no finite number, only NaN or infinity: there is nothing to learn from it." in capsys.readouterr().err
         assert not out.exists()

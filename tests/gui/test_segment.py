@@ -284,12 +284,12 @@ def test_another_pixel_size_is_said_and_mended_with_one_click(
     widget, data = dock.widget, rng.random((40, 48))
     layer = dock.viewer.add_image(data, scale=(0.25, 0.25), units="um")
     widget.source.model.open_file(make_checkpoint(NetSpec(width=4, depth=1, classes=3), (0.5, 0.5)))
-    assert "measure 0.25 µm, those that the model learnt on 0.5 µm" in widget.pixel_size_label.text()
+    assert "image is 0.25 µm, that of the training images 0.5 µm" in widget.pixel_size_label.text()
     assert widget.pixel_size_label.isVisible()
     dock.click(widget.resample)
     assert widget.settings.value().resample == "auto"
     assert "is resampled" in widget.pixel_size_label.text()
-    assert "the image was resampled" in " ".join(dock.run().notes)
+    assert "the image is resampled" in " ".join(dock.run().notes)
     dock.click(widget.resample)
     assert widget.settings.value().resample == "off"
     layer.scale = (0.45, 0.45)

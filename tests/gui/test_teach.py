@@ -425,7 +425,7 @@ def test_another_pixel_size_is_said_before_the_start(teach: TeachDock, make_chec
     teach.widget.source.model.open_file(make_checkpoint(NetSpec(width=4, depth=1, classes=3), (0.5, 0.5)))
     assert "measure" not in line.text()
     layer.units, layer.scale = "um", (0.25, 0.25)
-    teach.wait(lambda: "measure 0.25 µm, those that the model learnt on 0.5 µm" in line.text())
+    teach.wait(lambda: "image is 0.25 µm, that of the training images 0.5 µm" in line.text())
     assert "more strokes" in line.text()
 
 

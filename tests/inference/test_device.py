@@ -62,7 +62,7 @@ def test_a_device_that_is_not_there_is_refused(name: str, message: str) -> None:
 @pytest.mark.usefixtures("one_gpu")
 def test_a_gpu_beyond_the_last_is_refused() -> None:
     assert pick_device("cuda:0") == torch.device("cuda:0")
-    with pytest.raises(DeviceError, match="cuda:1 was asked for; this machine has cuda:0 to cuda:0"):
+    with pytest.raises(DeviceError, match="cuda:1 was requested; this machine has cuda:0 to cuda:0"):
         pick_device("cuda:1")
 
 

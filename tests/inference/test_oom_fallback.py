@@ -90,7 +90,7 @@ def test_smaller_tiles_give_the_same_answer(image: np.ndarray, short: Any, error
     (step,) = steps(events)
     assert step.tile == (1, 76, 72)
     assert "does not fit in the free memory of cpu." in step.line
-    assert "Going on with tiles of 1 x 76 x 72 px." in step.line
+    assert "Continuing with tiles of 1 x 76 x 72 px." in step.line
     assert step.total == 2 * 4
 
 
@@ -130,7 +130,7 @@ def test_reading_ahead_ends_where_tiles_cannot_shrink(
     short(lambda predictor, shape: aheads[-1] > 0)
     found, events = run(image)
     assert np.abs(found - expected).max() <= EXACT
-    assert "Going on with reading no tiles in advance." in steps(events)[-1].line
+    assert "Continuing with no prefetched tiles." in steps(events)[-1].line
 
 
 def test_half_precision_is_tried_where_the_user_allows_it(image: np.ndarray, short: Any) -> None:
@@ -138,7 +138,7 @@ def test_half_precision_is_tried_where_the_user_allows_it(image: np.ndarray, sho
     short(lambda predictor, shape: predictor.dtype is torch.float32)
     found, events = run(image, fallback="half")
     assert 0 < np.abs(found - expected).max() < 0.1
-    assert "Going on with half precision." in steps(events)[-1].line
+    assert "Continuing with half precision." in steps(events)[-1].line
     assert isinstance(events[-1], RunDone)
     assert events[-1].precision == steps(events)[-1].precision == "bfloat16"
 
@@ -181,7 +181,7 @@ def test_the_last_resort_of_a_gpu_is_the_cpu(image: np.ndarray) -> None:
         else:
             out[(slice(None), *event.region.slices)] = event.probabilities
     assert np.abs(out - expected).max() <= EXACT
-    assert lines[-1] == "A tile does not fit. Going on with the CPU, in float32."
+    assert lines[-1] == "A tile does not fit. Continuing with the CPU, in float32."
 
 
 @pytest.fixture(autouse=True)
@@ -197,9 +197,7 @@ def test_every_ladder_ends(monkeypatch: pytest.MonkeyPatch) -> None:
     while step := OomFallback(plan, "half").next(footing):
         taken.append(step[0])
         footing = step[1]
-    assert (
-        taken.index("reading no tiles in advance") < taken.index("half precision") < taken.index("the CPU, in float32")
-    )
+    assert taken.index("no prefetched tiles") < taken.index("half precision") < taken.index("the CPU, in float32")
     assert footing.device == CPU
     assert len(taken) < 20
 
@@ -255,5 +253,5 @@ def test_a_run_completes_where_the_system_really_refuses_memory() -> None:
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr[-2000:]
     assert done.stdout.startswith(
-        "True ['A tile of 1600 x 1600 px does not fit in the free memory of cpu. Going on with"
+        "True ['A tile of 1600 x 1600 px does not fit in the free memory of cpu. Continuing with"
     )

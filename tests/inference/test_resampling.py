@@ -96,13 +96,13 @@ def notes(running: Session) -> str:
 
 
 def test_what_was_resampled_is_said() -> None:
-    assert "0.5 x 2.1 µm, those that the model learnt on 1 x 1 µm: the image was resampled" in notes(session("unet-2d"))
+    assert "0.5 x 2.1 µm, that of the training images 1 x 1 µm: the image is resampled" in notes(session("unet-2d"))
 
 
 def test_sizes_far_apart_are_said_where_nothing_was_asked() -> None:
     running = session("unet-2d", options={"resample": "off"})
     assert running.resampling is None
-    assert "have it resampled" in notes(running)
+    assert "resample it" in notes(running)
     assert "µm" not in notes(session("unet-2d", options={"resample": "off"}, spacing=(1.1, 0.9)))
 
 
@@ -114,7 +114,7 @@ def test_sizes_nearly_alike_are_left_alone_unless_a_kernel_is_named() -> None:
 
 @pytest.mark.parametrize("mode", ["auto", "linear", "cubic", "gaussian"])
 def test_an_image_without_a_pixel_size_is_not_resampled_without_a_word(mode: str) -> None:
-    with pytest.raises(ImageError, match=r"the pixel size of the image is not known\. State it with --voxel-size"):
+    with pytest.raises(ImageError, match=r"the pixel size of the image is unknown\. State it with --voxel-size"):
         session("unet-2d", spacing=(), options={"resample": mode})
     assert session("unet-2d", spacing=(), options={"resample": "off"}).resampling is None
     assert session("unet-2d", spacing=(0.0, 2.0)).network_source.shape == (61, 180)

@@ -103,8 +103,8 @@ def test_the_first_of_several_channels_is_read_with_a_note(rng: np.random.Genera
     [
         (2, 3, None, "reads 3 channels; the image has 2"),
         (4, 2, None, "reads 2 channels; the image has 4"),
-        (3, 1, 3, "Channel 3 was asked for; the image has channels 0 to 2"),
-        (3, 1, -1, "Channel -1 was asked for"),
+        (3, 1, 3, "Channel 3 was requested; the image has channels 0 to 2"),
+        (3, 1, -1, "Channel -1 was requested"),
         (3, 3, 1, "reads 3 channels; one was chosen"),
     ],
 )
@@ -129,7 +129,7 @@ def test_an_empty_image_is_refused(shape: tuple[int, int]) -> None:
 
 
 def test_what_is_no_array_is_refused() -> None:
-    with pytest.raises(ImageError, match="A list was given; needed is an image"):
+    with pytest.raises(ImageError, match="Expected an array with shape and dtype, got list"):
         ImageSource.open([[1, 2], [3, 4]], Axes(("y", "x"), ("y", "x")), 1, PredictSettings())
 
 

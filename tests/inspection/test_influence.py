@@ -146,7 +146,7 @@ def test_a_pixel_outside_is_refused_with_the_size_of_the_image() -> None:
 
 def test_what_is_not_there_is_refused() -> None:
     running = session(SPEC, (40, 36), "yx")
-    with pytest.raises(ModelError, match="Class 2 was asked for; the model has classes 0 to 1"):
+    with pytest.raises(ModelError, match="Class 2 was requested; the model has classes 0 to 1"):
         influence(running, (3, 3), 2)
     with pytest.raises(ImageError, match="stroke is empty"):
         running.reach_of(Region((0, 0), (3, 3)), np.zeros((3, 3), bool))

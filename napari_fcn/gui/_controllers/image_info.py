@@ -67,14 +67,14 @@ def default_ndim(image: LayerImage, family: str = "") -> NetworkShape:
 
 
 def _pixel_size_warning(here: Sequence[float], model: ModelEntry) -> str:
-    """Return what differs between the pixels of the image and those that the model learnt on; empty if not much."""
+    """Return a note if the pixel sizes of the image and of the training images differ; empty if they hardly do."""
     learnt = model.info.voxel_size
     if not sizes_differ(here, learnt):
         return ""
     known = [(a, b) for a, b in zip(here, learnt, strict=True) if a and b]
     shown = known[:1] if len(set(known)) == 1 else known
     texts = [" × ".join(f"{size:.3g}" for size in sizes) for sizes in zip(*shown, strict=True)]
-    return f"Pixels of the image measure {texts[0]} µm, those that the model learnt on {texts[1]} µm."
+    return f"The pixel size of the image is {texts[0]} µm, that of the training images {texts[1]} µm."
 
 
 def _problem(image: LayerImage, bound: Binding, settings: PredictSettings, model: ModelEntry) -> str:
