@@ -25,7 +25,7 @@ from napari_fcn.models.recipe import parse_spec, plain_recipe
 from napari_fcn.models.zoo import path_of
 from napari_fcn.nets.convert import copy_weights
 from napari_fcn.settings import TrainSettings
-from napari_fcn.training.dataset import Labelled, read_folder
+from napari_fcn.training.dataset import LabelledImage, read_folder
 from napari_fcn.training.shipped_datasets import prepare
 from napari_fcn.training.train import Training, train, validate
 
@@ -46,14 +46,14 @@ def plane_by_plane(flat: Checkpoint) -> Net:
     return net.eval()
 
 
-def compared(deep: str, flat: str, images: list[Labelled], target: str) -> list[Row]:
+def compared(deep: str, flat: str, images: list[LabelledImage], target: str) -> list[Row]:
     """Return the scores of both models on the same images."""
     nets = {f"{flat}, plane by plane": plane_by_plane(Checkpoint.load(path_of(flat)))}
     nets[deep] = Checkpoint.load(path_of(deep)).net()
     return [(Path(name).stem if "/" in name else name, validate(net, images, target)) for name, net in nets.items()]
 
 
-def read(folder: Path, pattern: str, kinds: str, model: str) -> list[Labelled]:
+def read(folder: Path, pattern: str, kinds: str, model: str) -> list[LabelledImage]:
     """Return volumes scaled as a model wants them."""
     normaliser = Checkpoint.load(path_of(model)).info.normaliser
     return read_folder(folder, (pattern, ""), kinds, 3, normaliser)

@@ -40,7 +40,7 @@ def paint(project: Project, count: int) -> None:
 
 def restored(project: Project, upto: int | None = None) -> np.ndarray:
     """Return the corrections of a project."""
-    return np.asarray(project.painted(upto))
+    return np.asarray(project.labels(upto))
 
 
 def painted(numbers: list[int]) -> np.ndarray:

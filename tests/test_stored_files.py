@@ -42,7 +42,7 @@ def test_every_state_of_a_project_has_its_strokes_and_weights(stored: Path, open
         assert history.present.number == FACTS["present"]
         for state in FACTS["states"]:
             assert history.checkpoint(state["number"]).hash == state["hash"]
-            np.testing.assert_array_equal(project.painted_at(state["number"]), strokes[str(state["number"])])
+            np.testing.assert_array_equal(project.labels_at(state["number"]), strokes[str(state["number"])])
         assert [label.name for label in project.classes()] == FACTS["classes"]
         assert [name for name, *_ in project.pins()] == FACTS["pins"]
         assert project.strokes == FACTS["strokes"]
@@ -53,11 +53,11 @@ def test_a_project_takes_strokes_and_opens_again(stored: Path) -> None:
     from napari_fcn.geometry import Region
 
     with Project.open(stored / "cells.fcn") as project:
-        before = np.asarray(project.painted())
+        before = np.asarray(project.labels())
         project.stroke(Region((0, 0), (2, 3)), np.full((2, 3), 2, np.uint8))
     before[:2, :3] = 2
     with Project.open_read_only(stored / "cells.fcn") as project:
-        np.testing.assert_array_equal(project.painted(), before)
+        np.testing.assert_array_equal(project.labels(), before)
         assert (project.strokes, list(project.notes)) == (FACTS["strokes"] + 1, [])
 
 

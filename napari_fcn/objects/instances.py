@@ -19,15 +19,19 @@ if TYPE_CHECKING:
 
     Labels = npt.NDArray[Any]
 
-RIMS = frozenset({"rim", "border", "boundary", "outline", "contour", "edge"})
-WALLS = frozenset({"membrane", "membranes", "wall", "walls", "cell wall", "cell walls"})
+RIM_NAMES = frozenset({"rim", "border", "boundary", "outline", "contour", "edge"})
+WALL_NAMES = frozenset({"membrane", "membranes", "wall", "walls", "cell wall", "cell walls"})
 GROWTH = 3  # pixels by which an object grows into the rim around it
-BLOCKS = {1: (2**20,), 2: (2048, 2048), 3: (64, 512, 512)}  # pixels that are looked at at once, along connected axes
-MOST = 2**32 - 1  # objects that uint32 can number
+BLOCK_SHAPES = {
+    1: (2**20,),
+    2: (2048, 2048),
+    3: (64, 512, 512),
+}  # pixels that are looked at at once, along connected axes
+MAX_OBJECTS = 2**32 - 1  # objects that uint32 can number
 
 
 @dataclass(frozen=True, slots=True)
-class Rule:
+class ObjectRule:
     """What is an object.
 
     Attributes
@@ -45,7 +49,7 @@ class Rule:
     axes: tuple[int, ...]
 
     @classmethod
-    def of(cls, names: Sequence[str], axes: Sequence[str], space: Sequence[str]) -> Rule:
+    def from_class_names(cls, names: Sequence[str], axes: Sequence[str], space: Sequence[str]) -> ObjectRule:
         """Return the rule for a model, from the names of its classes.
 
         Parameters
@@ -59,9 +63,9 @@ class Rule:
             The axes that the network convolves.
         """
         lower = [name.strip().lower() for name in names]
-        rim = tuple(i for i, name in enumerate(lower) if i and name in RIMS)
+        rim = tuple(i for i, name in enumerate(lower) if i and name in RIM_NAMES)
         inside = tuple(i for i in range(1, len(lower)) if i not in rim)
-        if inside and all(lower[i] in WALLS for i in inside):
+        if inside and all(lower[i] in WALL_NAMES for i in inside):
             inside = (0,)
         elif not inside:
             inside, rim = rim, ()
@@ -84,15 +88,15 @@ class BlockStore(BlockReader, Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class _Found:
+class _Pieces:
     """What the blocks say together, one entry for each piece of an object; piece ``i`` has the number ``i + 1``."""
 
-    first: Labels  # index, in the order of the image, of its first pixel
-    pairs: Labels  # (n, 2): numbers of pieces that touch
+    first_pixel: Labels  # index, in the order of the image, of its first pixel
+    touching: Labels  # (n, 2): numbers of pieces that touch
 
 
 def find_objects(
-    classes: BlockReader, scratch: BlockStore, objects: BlockStore, shape: Sequence[int], rule: Rule
+    classes: BlockReader, scratch: BlockStore, objects: BlockStore, shape: Sequence[int], rule: ObjectRule
 ) -> Iterator[int]:
     """Give objects numbers in the order of their first pixels, block by block.
 
@@ -124,12 +128,12 @@ def find_objects(
     blocks = [tile.core for tile in _plan(shape, rule)]
     firsts, pairs, count = [], [], 0
     for block in blocks:
-        first, touching = _number(classes, scratch, block, (tuple(shape), rule, count))
+        first, touching = _number_pieces(classes, scratch, block, (tuple(shape), rule, count))
         firsts.append(first)
         pairs.append(touching)
         count += len(first)
         yield 2 * len(blocks)
-    numbers = _join(_Found(np.concatenate(firsts), np.concatenate(pairs)))
+    numbers = _join(_Pieces(np.concatenate(firsts), np.concatenate(pairs)))
     reach = [GROWTH if rule.rim and axis in rule.axes else 0 for axis in range(len(shape))]
     for block in blocks:
         wide = block.grow(reach).clip(shape)
@@ -138,8 +142,8 @@ def find_objects(
         yield 2 * len(blocks)
 
 
-def _plan(shape: Sequence[int], rule: Rule) -> TilePlan:
-    lengths = dict(zip(rule.axes[-3:], BLOCKS[min(len(rule.axes), 3)], strict=True))
+def _plan(shape: Sequence[int], rule: ObjectRule) -> TilePlan:
+    lengths = dict(zip(rule.axes[-3:], BLOCK_SHAPES[min(len(rule.axes), 3)], strict=True))
     tile = tuple(min(n, lengths.get(axis, 1)) for axis, n in enumerate(shape))
     return TilePlan(tuple(shape), tile, ((0, 0),) * len(tile), (1,) * len(tile))
 
@@ -151,8 +155,8 @@ def _read(store: BlockReader, region: Region) -> Labels:
     return found
 
 
-def _number(
-    classes: BlockReader, scratch: BlockStore, block: Region, about: tuple[tuple[int, ...], Rule, int]
+def _number_pieces(
+    classes: BlockReader, scratch: BlockStore, block: Region, about: tuple[tuple[int, ...], ObjectRule, int]
 ) -> tuple[Labels, Labels]:
     """Give the pieces of a block numbers above ``count``; return their first pixels and what they touch before it."""
     shape, rule, count = about
@@ -171,15 +175,19 @@ def _number(
     first = np.zeros(total, np.int64)
     places = np.unravel_index(order, block.shape)
     first[flat[order] - 1] = np.ravel_multi_index([p + a for p, a in zip(places, block.start, strict=True)], shape)
-    if count + total > MOST:
-        raise ImageError(f"There are more than {MOST} objects, too many to number. Segment parts of the image.")
+    if count + total > MAX_OBJECTS:
+        raise ImageError(f"There are more than {MAX_OBJECTS} objects, too many to number. Segment parts of the image.")
     numbers = np.where(pieces, pieces + count, 0).astype(np.uint32)
     scratch.write(block, numbers)
-    pairs = [_touching(classes, scratch, block, (axis, seen, numbers)) for axis in rule.axes if block.start[axis]]
+    pairs = [
+        _touching_pieces(classes, scratch, block, (axis, seen, numbers)) for axis in rule.axes if block.start[axis]
+    ]
     return first, np.concatenate([np.zeros((0, 2), np.uint32), *pairs])
 
 
-def _touching(classes: BlockReader, scratch: BlockStore, block: Region, face: tuple[int, Labels, Labels]) -> Labels:
+def _touching_pieces(
+    classes: BlockReader, scratch: BlockStore, block: Region, face: tuple[int, Labels, Labels]
+) -> Labels:
     """Return which pieces share a face of a pixel across the start of a block along an axis."""
     axis, seen, numbers = face
     start = tuple(a - (i == axis) for i, a in enumerate(block.start))
@@ -191,24 +199,24 @@ def _touching(classes: BlockReader, scratch: BlockStore, block: Region, face: tu
     return np.unique(np.stack([left[same], right[same]], axis=1), axis=0)
 
 
-def _join(found: _Found) -> Labels:
+def _join(pieces: _Pieces) -> Labels:
     """Return the final number for each piece (0 stays 0): by the first pixel of all pieces that are joined."""
-    n = len(found.first)
+    n = len(pieces.first_pixel)
     numbers = np.zeros(n + 1, np.uint32)
     if not n:
         return numbers
-    left, right = found.pairs.astype(np.int64).T - 1
+    left, right = pieces.touching.astype(np.int64).T - 1
     links = sparse.coo_array((np.ones(len(left), bool), (left, right)), shape=(n, n))
     count, member = sparse.csgraph.connected_components(links, directed=False)
     first = np.full(count, np.iinfo(np.int64).max)
-    np.minimum.at(first, member, found.first)
+    np.minimum.at(first, member, pieces.first_pixel)
     rank = np.empty(count, np.uint32)
     rank[np.argsort(first)] = np.arange(1, count + 1, dtype=np.uint32)
     numbers[1:] = rank[member]
     return numbers
 
 
-def _grow(labels: Labels, rim: Labels, rule: Rule) -> Labels:
+def _grow(labels: Labels, rim: Labels, rule: ObjectRule) -> Labels:
     """Return objects grown into the rim, a pixel at a time; where two meet, the lower number takes the pixel."""
     if not rule.rim:
         return labels
@@ -216,11 +224,11 @@ def _grow(labels: Labels, rim: Labels, rule: Rule) -> Labels:
         free = rim & (labels == 0)
         if not free.any():
             break
-        lowest = np.full_like(labels, MOST)
-        known = np.where(labels > 0, labels, np.uint32(MOST))
+        lowest = np.full_like(labels, MAX_OBJECTS)
+        known = np.where(labels > 0, labels, np.uint32(MAX_OBJECTS))
         for axis in rule.axes:
             near, there = np.moveaxis(lowest, axis, 0), np.moveaxis(known, axis, 0)
             np.minimum(near[1:], there[:-1], out=near[1:])
             np.minimum(near[:-1], there[1:], out=near[:-1])
-        labels = np.where(free & (lowest < MOST), lowest, labels)
+        labels = np.where(free & (lowest < MAX_OBJECTS), lowest, labels)
     return labels

@@ -22,12 +22,12 @@ if TYPE_CHECKING:
     Block = npt.NDArray[np.uint8]
 
 FOLDER = "blocks"
-INLINE = 2**15  # bytes, compressed, up to which a block stands in the journal itself
-MOST_RATIO = 1100  # pixels in a byte; zlib reaches 1032
+MAX_INLINE = 2**15  # bytes, compressed, up to which a block stands in the journal itself
+MAX_RATIO = 1100  # pixels in a byte; zlib reaches 1032
 LEVEL = 1  # of zlib: labels are flat, more would take longer and win little
 
 
-def describe(folder: Path, n: int, region: Region, block: Block) -> tuple[dict[str, Any], bytes | None]:
+def encode_block(folder: Path, n: int, region: Region, block: Block) -> tuple[dict[str, Any], bytes | None]:
     """Return what entry ``n`` of a project says of a block, and the content of its file if it needs one.
 
     No file is written through a link: where the folder for them is one, every block stands in the journal.
@@ -36,7 +36,7 @@ def describe(folder: Path, n: int, region: Region, block: Block) -> tuple[dict[s
         raise ValueError(f"A block of uint8 and shape {region.shape} is needed, not {block.dtype} and {block.shape}.")
     data = zlib.compress(np.ascontiguousarray(block).data, LEVEL)
     facts = {"region": {"start": list(region.start), "stop": list(region.stop)}, "shape": list(block.shape)}
-    if len(data) <= INLINE or is_link(folder / FOLDER):
+    if len(data) <= MAX_INLINE or is_link(folder / FOLDER):
         return {**facts, "block": b64encode(data).decode("ascii")}, None
     return {**facts, "file": file_name(n), "file_sum": checksum(data)}, data
 
@@ -60,7 +60,7 @@ def region_of(entry: dict[str, Any], shape: Sequence[int]) -> Region:
     return region
 
 
-def content(folder: Path, entry: dict[str, Any], region: Region, data: bytes | None = None) -> Block:
+def decode_block(folder: Path, entry: dict[str, Any], region: Region, data: bytes | None = None) -> Block:
     """Return the block of an entry, from its line or its file, or from ``data`` if that is not written yet.
 
     Raises
@@ -75,7 +75,7 @@ def content(folder: Path, entry: dict[str, Any], region: Region, data: bytes | N
     elif data is None:
         data = _read(folder, entry, prod(region.shape))
     size = prod(region.shape)
-    if size > MOST_RATIO * len(data):
+    if size > MAX_RATIO * len(data):
         raise ValueError(f"The block of entry {entry['n']} cannot hold the {size} pixels of its region.")
     stream = zlib.decompressobj()
     try:

@@ -11,8 +11,8 @@ from napari_fcn.errors import ImageMovedError, ProjectError
 from napari_fcn.geometry import Region
 from napari_fcn.project import manifest
 from napari_fcn.project.image import find_image
-from napari_fcn.project.open_checks import folder_of, locked, sweep
-from napari_fcn.project.record import ProjectRecord, without_weights
+from napari_fcn.project.open_checks import folder_of, lock_folder, remove_leftovers
+from napari_fcn.project.record import ProjectRecord, lost_weights_note
 from napari_fcn.project.weights import CommitFolder
 from napari_fcn.storage.atomic import unwritable_error, write_json
 
@@ -65,7 +65,7 @@ class Project:
 
     def __init__(self, folder: Path, lock: Lock | None) -> None:
         self.path, self._lock, self.is_read_only = folder, lock, lock is None
-        self._start, self.image = manifest.read_start(folder), manifest.read_image(folder)
+        self._manifest, self.image = manifest.read_manifest(folder), manifest.read_image(folder)
         self.store = CommitFolder(folder, is_writable=lock is not None)
         self._record = ProjectRecord(folder, self.image.image_shape, self.store.is_whole)
         self.notes = self._record.notes
@@ -115,14 +115,14 @@ class Project:
             If it is no project, is damaged, of a newer format, or cannot be written.
         """
         folder = folder_of(path)
-        manifest.read_start(folder)  # what is no project, or a newer one, gets no lock
-        lock = locked(folder)
+        manifest.read_manifest(folder)  # what is no project, or a newer one, gets no lock
+        lock = lock_folder(folder)
         try:
             project = cls(folder, lock)
-            if 0 in project._record.without_weights and project.restore_start():
+            if 0 in project._record.commits_without_weights and project.rebuild_first_commit():
                 project = cls(folder, lock)
             project._record.repair()
-            sweep(folder)
+            remove_leftovers(folder)
         except OSError as error:
             lock.release()
             raise unwritable_error(folder, error) from error
@@ -184,10 +184,10 @@ class Project:
         ProjectError
             If the disk refuses. The stroke counts all the same; it waits in memory until `flush`.
         """
-        self._need_writer()
+        self._check_writable()
         if region.is_empty:
             return self.strokes
-        entry = self._record.add("stroke", {}, self._inside(region, block))
+        entry = self._record.add("stroke", {}, self._check_inside(region, block))
         self._record.flush()
         return int(entry["stroke"])
 
@@ -205,12 +205,12 @@ class Project:
         **facts
             What there is to say: plain data, dataclasses, paths.
         """
-        self._need_writer()
+        self._check_writable()
         if kind == "stroke":
             raise ValueError("A stroke is recorded by `Project.stroke`.")
         if kind == "commit":
             self.store.flush()  # the weights are there before anything speaks of them
-        painted = self._inside(facts.pop("region"), facts.pop("classes")) if kind == "pin" else None
+        painted = self._check_inside(facts.pop("region"), facts.pop("classes")) if kind == "pin" else None
         entry = self._record.add(kind, facts, painted)
         with suppress(ProjectError):
             self._record.flush()
@@ -222,7 +222,7 @@ class Project:
 
     def record_history(self, event: HistoryChanged) -> None:
         """Write what is new in the history: commits, names, and which one is present."""
-        for kind, facts in self._record.timeline.changes_since(event):
+        for kind, facts in self._record.state.changes_since(event):
             self.record(kind, **facts)
 
     def relocate(self, path: str | Path) -> None:
@@ -233,7 +233,7 @@ class Project:
         ProjectError
             If there is nothing, or the note cannot be written.
         """
-        self._need_writer()
+        self._check_writable()
         path = Path(path).expanduser().absolute()
         if not path.exists():
             raise ImageMovedError(f"There is no image {path}. Choose the image of the project {self.path}.")
@@ -255,7 +255,7 @@ class Project:
         self._record.flush()
 
     @property
-    def is_behind(self) -> bool:
+    def has_unsaved(self) -> bool:
         """Whether something is in memory that should be on the disk."""
         return not self.is_read_only and bool(self._record.waiting or self.store.waiting)
 
@@ -264,18 +264,18 @@ class Project:
     @property
     def strokes(self) -> int:
         """How many strokes there are: the number of the last one."""
-        return self._record.timeline.strokes
+        return self._record.state.last_stroke
 
     @property
-    def stroke_now(self) -> int:
+    def current_stroke(self) -> int:
         """The last stroke that the corrections hold now: an earlier one after going back to a commit."""
-        return self._record.timeline.stroke
+        return self._record.state.current_stroke
 
     def entries(self) -> Iterator[Entry]:
         """Yield all that happened, in order, as plain data."""
         return self._record.entries()
 
-    def corrections(self, upto: int | None = None) -> Iterator[tuple[Region, Labels]]:
+    def corrections(self, until: int | None = None) -> Iterator[tuple[Region, Labels]]:
         """Yield what is to be painted, in order, into an empty array to have the corrections again.
 
         Parameters
@@ -283,46 +283,46 @@ class Project:
         upto : int, optional
             As they were after this stroke; as they are now if not given.
         """
-        timeline = self._record.timeline
-        return self._record.corrections(timeline.now if upto is None else timeline.after(upto))
+        timeline = self._record.state
+        return self._record.corrections(timeline.current if until is None else timeline.after_stroke(until))
 
     def corrections_of(self, commit: int) -> Iterator[tuple[Region, Labels]]:
         """Yield what is to be painted to have the corrections that a commit learnt from, in its classes."""
-        return self._record.corrections(self._record.timeline.of(commit))
+        return self._record.corrections(self._record.state.of_commit(commit))
 
-    def painted(self, upto: int | None = None) -> SparseLabels:
+    def labels(self, until: int | None = None) -> SparseLabels:
         """Return the corrections on the image axes as they are now, or were after a stroke."""
-        return self._painted(self.corrections(upto))
+        return self._fill(self.corrections(until))
 
-    def painted_at(self, commit: int) -> SparseLabels:
+    def labels_at(self, commit: int) -> SparseLabels:
         """Return the corrections on the image axes that a commit learnt from, in its classes."""
-        return self._painted(self.corrections_of(commit))
+        return self._fill(self.corrections_of(commit))
 
     def history(self) -> History:
         """Return the history, its weights in `store`; without commits if there are none yet."""
         from napari_fcn.learning.history import History
 
-        timeline, last = self._record.timeline, self._record.last_commit
+        timeline, last = self._record.state, self._record.last_commit
         if not timeline.visited:
             return History(self.store, last)
         commits, visited = timeline.commits, timeline.visited
         history = History.restore(commits.values(), visited[-1], self.store, visited, last)
-        history.lineages.update({number: timeline.lineage(timeline.of(number)) for number in commits})
+        history.lineages.update({number: timeline.lineage(timeline.of_commit(number)) for number in commits})
         return history
 
-    def leave_out(self, commit: int) -> None:
+    def skip_commit(self, commit: int) -> None:
         """Go on without a state whose weights cannot be read; what was painted stays, and the notes say so."""
-        self._record.timeline.forget(commit)
-        self.notes += (without_weights(commit),)
+        self._record.state.skip_commit(commit)
+        self.notes += (lost_weights_note(commit),)
 
-    def restore_start(self) -> bool:
+    def rebuild_first_commit(self) -> bool:
         """Make the weights of the first state again from the model at the start; return whether they are the same."""
         from napari_fcn.learning.history import History
-        from napari_fcn.project.replay import first_state
+        from napari_fcn.project.replay import rebuild_first_commit
 
         commits = (entry["commit"] for entry in self.entries() if entry["kind"] == "commit")
         first = next((commit for commit in commits if commit["number"] == 0), None)
-        made = None if first is None else first_state(self, self._start.classes, first["hash"])
+        made = None if first is None else rebuild_first_commit(self, self._manifest.classes, first["hash"])
         if made is not None:
             History(self.store).add("start", 0, 0, made)
             self.store.flush()
@@ -336,27 +336,27 @@ class Project:
         ModelError, ProjectError
             If its file is missing, damaged, or of another model.
         """
-        return manifest.read_model(self.path, self._start)
+        return manifest.read_model(self.path, self._manifest)
 
     def settings(self) -> TeachSettings:
         """Return the settings that were used last."""
-        return manifest.as_settings({**asdict(self._start.settings), **self._record.timeline.settings})
+        return manifest.as_settings({**asdict(self._manifest.settings), **self._record.state.settings})
 
     def reference(self) -> tuple[int, ...]:
         """Return the pixel of the tile that set the scale of the features; empty before the first turn."""
-        return self._record.timeline.reference
+        return self._record.state.reference
 
     def classes(self) -> tuple[ClassLabel, ...]:
         """Return the classes as they are now."""
-        return self._record.timeline.labels(self._record.timeline.now) or self._start.classes
+        return self._record.state.classes_at(self._record.state.current) or self._manifest.classes
 
     def pins(self) -> Iterator[tuple[str, Region, Labels]]:
         """Yield name, region and class indices of each pin, numbered as the classes are now; 255 is a class gone."""
         return self._record.pins()
 
-    def pins_as_made(self) -> Iterator[tuple[str, Region, Labels, int | None]]:
+    def original_pins(self) -> Iterator[tuple[str, Region, Labels, int | None]]:
         """Yield name, region and class indices of each pin, and the commit that numbers them; None: those of now."""
-        return self._record.pins_as_made()
+        return self._record.original_pins()
 
     def image_path(self) -> str:
         """Return where the image is: as recorded, or beside the project; empty if it is no file.
@@ -380,18 +380,18 @@ class Project:
                 f"{self.image.name} that was recorded at {self.image.path or 'no file'}, or start a new project."
             )
 
-    def _inside(self, region: Region, block: Labels) -> tuple[Region, Labels]:
+    def _check_inside(self, region: Region, block: Labels) -> tuple[Region, Labels]:
         if region.is_empty or not Region.whole(self.image.image_shape).contains(region):
             raise ValueError(f"{region} does not lie in an image of shape {self.image.image_shape}.")
         return region, block
 
-    def _need_writer(self) -> None:
+    def _check_writable(self) -> None:
         if self._lock is None:
             raise ProjectError(
                 f"The project {self.path} is not open for writing: nothing can be added. Open it, or a copy of it."
             )
 
-    def _painted(self, blocks: Iterator[tuple[Region, Labels]]) -> SparseLabels:
+    def _fill(self, blocks: Iterator[tuple[Region, Labels]]) -> SparseLabels:
         from napari_fcn.learning.sparse import SparseLabels
 
         labels = SparseLabels(self.image.image_shape)

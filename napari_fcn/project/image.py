@@ -17,11 +17,11 @@ from napari_fcn.geometry.calibration import Calibration
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-MOST_PIXELS = 2**62  # whose index is a number of 64 bits
-WHOLE = 2**20  # values up to which an image is read whole
-PROBES = 16  # blocks of a larger one: so many chunks are read at least, wherever they lie
-EDGE = 128  # longest side of a block
-BLOCK = 2**14  # values in a block
+MAX_PIXELS = 2**62  # whose index is a number of 64 bits
+MAX_WHOLE = 2**20  # values up to which an image is read whole
+N_SAMPLES = 16  # blocks of a larger one: so many chunks are read at least, wherever they lie
+MAX_SIDE = 128  # longest side of a block
+SAMPLE_SIZE = 2**14  # values in a block
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,7 +121,7 @@ class ImageRecord:
         )
         if len(record.axes.names) != len(record.shape):
             raise ValueError(f"{len(record.axes.names)} axes are named for a shape of {len(record.shape)}")
-        if prod(record.shape) > MOST_PIXELS:
+        if prod(record.shape) > MAX_PIXELS:
             raise ValueError(f"no image has the shape {record.shape}")
         for known in (record.scale, record.units, record.origin):
             if len(known) not in (0, len(record.axes.image), len(record.axes.names)):
@@ -139,7 +139,7 @@ def fingerprint(array: Any) -> str:
     """
     shape, dtype = tuple(int(n) for n in array.shape), np.dtype(array.dtype)
     digest = sha256(f"{dtype.name} {shape}".encode())
-    for region in probes(shape):
+    for region in sample_regions(shape):
         block = np.asarray(array[region.slices])
         digest.update(np.ascontiguousarray(block, dtype.newbyteorder("<")).tobytes())
     return digest.hexdigest()
@@ -163,21 +163,21 @@ def find_image(recorded: str, project: Path) -> str:
     )
 
 
-def probes(shape: Sequence[int]) -> list[Region]:
+def sample_regions(shape: Sequence[int]) -> list[Region]:
     """Return where an image of this shape is looked at: everywhere, or in few small blocks.
 
     The blocks are a lattice in whole numbers, the same on each machine: along each axis every one of them lies at
     another place, the first and the last included.
     """
-    if prod(shape) <= WHOLE:
+    if prod(shape) <= MAX_WHOLE:
         return [Region.whole(shape)]
-    size, room = [1] * len(shape), BLOCK
+    size, room = [1] * len(shape), SAMPLE_SIZE
     for axis in reversed(range(len(shape))):
-        size[axis] = min(shape[axis], EDGE, room)
+        size[axis] = min(shape[axis], MAX_SIDE, room)
         room //= size[axis]
     found = []
-    for k in range(PROBES):
-        places = [k * (2 * axis + 1) % PROBES for axis in range(len(shape))]
-        start = tuple(p * (n - b) // (PROBES - 1) for p, n, b in zip(places, shape, size, strict=True))
+    for k in range(N_SAMPLES):
+        places = [k * (2 * axis + 1) % N_SAMPLES for axis in range(len(shape))]
+        start = tuple(p * (n - b) // (N_SAMPLES - 1) for p, n, b in zip(places, shape, size, strict=True))
         found.append(Region(start, tuple(a + b for a, b in zip(start, size, strict=True))))
     return found

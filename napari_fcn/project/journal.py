@@ -15,7 +15,7 @@ import numpy as np
 
 from napari_fcn.errors import ProjectError
 from napari_fcn.project import blocks
-from napari_fcn.project.lines import Damaged, Line, decode, encode, in_order, scan
+from napari_fcn.project.lines import Damaged, Line, decode, encode, scan, sort_lines
 from napari_fcn.storage.atomic import break_hard_link, damaged_error, describe_os_error, unreadable_error, write_file
 
 if TYPE_CHECKING:
@@ -33,7 +33,7 @@ DROPPED = "journal.dropped"
 
 
 @dataclass(frozen=True, slots=True)
-class _Waiting:
+class _Unwritten:
     """An entry that is not on the disk, and the content of its block's file."""
 
     entry: Entry
@@ -67,11 +67,11 @@ class Journal:
 
     def __init__(self, folder: Path) -> None:
         self.folder, self._path = folder, folder / NAME
-        self._places: dict[int, tuple[int, int]] = {}  # n -> first byte and length of its text
+        self._spans: dict[int, tuple[int, int]] = {}  # n -> first byte and length of its text
         self._end = 0  # bytes up to here are whole entries and what stays between them
-        self._waiting: dict[int, _Waiting] = {}
+        self._waiting: dict[int, _Unwritten] = {}
         self.damaged: tuple[Damaged, ...] = ()
-        self.torn = 0
+        self.torn_bytes = 0
         self.strokes = 0
 
     @classmethod
@@ -103,12 +103,12 @@ class Journal:
     def _read(self, file: BinaryIO, is_whole: Callable[[Entry], bool]) -> None:
         found = list(scan(file))
         size = file.tell()
-        lines, out = in_order([line for line in found if isinstance(line, Line)])
+        lines, out = sort_lines([line for line in found if isinstance(line, Line)])
         broken = [part for part in found if isinstance(part, Damaged)]
         broken += [Damaged(line.start, line.stroke or 0) for line in out]
         for line in lines:
             if is_whole(self._entry(file, line.start, line.length)):
-                self._places[line.n] = (line.start, line.length)
+                self._spans[line.n] = (line.start, line.length)
                 self._end = max(self._end, line.stop)
             else:
                 broken.append(Damaged(line.start, line.stroke or 0))
@@ -117,7 +117,7 @@ class Journal:
         rest = file.read(1) if self._end else b"\n"
         self._end += rest == b"\n" and self._end < size and self._end > 0
         self.damaged = tuple(sorted(broken, key=lambda part: part.start))
-        self.torn = size - self._end
+        self.torn_bytes = size - self._end
 
     def _entry(self, file: BinaryIO, start: int, length: int) -> Entry:
         """Return an entry by its place.
@@ -139,9 +139,9 @@ class Journal:
         return self._end
 
     @property
-    def missing(self) -> list[int]:
+    def missing_numbers(self) -> list[int]:
         """Numbers before the last entry that none has."""
-        return [n for a, b in pairwise([-1, *self._places]) for n in range(a + 1, min(b, a + 2**16))]
+        return [n for a, b in pairwise([-1, *self._spans]) for n in range(a + 1, min(b, a + 2**16))]
 
     def repair(self) -> None:
         """Cut off what is broken at the end, which is kept in a file beside; give the next entry a line of its own.
@@ -154,22 +154,22 @@ class Journal:
         break_hard_link(self._path)
         with self._path.open("r+b") as file:
             file.seek(self._end)
-            tail = file.read(self.torn)
+            tail = file.read(self.torn_bytes)
             file.seek(max(0, self._end - 1))
             has_newline = self._end == 0 or file.read(1) == b"\n"
             if not tail and has_newline:
                 return
             if tail.strip():
-                self._keep(tail)
+                self._save_tail(tail)
             file.truncate(self._end)
             file.seek(self._end)
             if not has_newline:
                 self._end += file.write(b"\n")
             file.flush()
             os.fsync(file.fileno())
-        self.torn = 0
+        self.torn_bytes = 0
 
-    def _keep(self, tail: bytes) -> None:
+    def _save_tail(self, tail: bytes) -> None:
         """Append what is cut off to a file beside."""
         if (self.folder / DROPPED).exists():
             break_hard_link(self.folder / DROPPED)
@@ -179,14 +179,14 @@ class Journal:
             os.fsync(dropped.fileno())
 
     @property
-    def next(self) -> int:
+    def next_number(self) -> int:
         """Number of the next entry."""
-        return max(next(reversed(self._places), -1), next(reversed(self._waiting), -1)) + 1
+        return max(next(reversed(self._spans), -1), next(reversed(self._waiting), -1)) + 1
 
     @property
     def numbers(self) -> list[int]:
         """Number of each entry, in order."""
-        return [*self._places, *self._waiting]
+        return [*self._spans, *self._waiting]
 
     @property
     def waiting(self) -> int:
@@ -196,12 +196,12 @@ class Journal:
     def draft(self, kind: str, facts: Entry) -> Entry:
         """Return what would be the next entry, as plain data."""
         time = datetime.now(UTC).isoformat(timespec="milliseconds")
-        return {"n": self.next, "kind": kind, "time": time, **_as_json(facts)}
+        return {"n": self.next_number, "kind": kind, "time": time, **_as_json(facts)}
 
     def add(self, entry: Entry, data: bytes | None = None) -> None:
         """Let the next entry, and ``data`` for the file of its block, wait for `flush`."""
-        assert entry["n"] == self.next
-        self._waiting[entry["n"]] = _Waiting(entry, data)
+        assert entry["n"] == self.next_number
+        self._waiting[entry["n"]] = _Unwritten(entry, data)
 
     def flush(self) -> None:
         """Write what waits; all of it is on the disk when this returns.
@@ -222,7 +222,7 @@ class Journal:
                 "back, then paint on: they are written with the next stroke. Do not close the window before."
             ) from error
 
-    def _write(self, waiting: _Waiting) -> None:
+    def _write(self, waiting: _Unwritten) -> None:
         if waiting.data is not None:
             write_file(self.folder / waiting.entry["file"], waiting.data)
         line = encode(waiting.entry)
@@ -237,7 +237,7 @@ class Journal:
                 with suppress(OSError):  # half a line does no harm: the next one is written over it
                     file.truncate(self._end)
                 raise
-        self._places[waiting.entry["n"]] = (self._end, len(line) - 1)
+        self._spans[waiting.entry["n"]] = (self._end, len(line) - 1)
         self._end += len(line)
 
     def entries(self, numbers: Iterable[int]) -> Iterator[Entry]:
@@ -254,14 +254,14 @@ class Journal:
                     if waiting := self._waiting.get(n):  # asked first: what is written leaves it last
                         yield waiting.entry
                     else:
-                        yield self._entry(file, *self._places[n])
+                        yield self._entry(file, *self._spans[n])
         except OSError as error:
             raise unreadable_error(self._path, error) from error
 
     def block(self, entry: Entry, region: Region) -> npt.NDArray[np.uint8]:
         """Return the label values of an entry; what may be raised is that of `blocks.content`."""
         waiting = self._waiting.get(entry["n"])
-        return blocks.content(self.folder, entry, region, waiting.data if waiting else None)
+        return blocks.decode_block(self.folder, entry, region, waiting.data if waiting else None)
 
 
 def _as_json(facts: Entry) -> Entry:

@@ -1,4 +1,4 @@
-"""What a journal adds up to: the corrections after each stroke and of each commit, classes, pins, settings."""
+"""State of a project after its journal: corrections of each stroke and commit, classes, pins, settings."""
 
 from __future__ import annotations
 
@@ -8,19 +8,16 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from napari_fcn.events import Commit
+from napari_fcn.learning.pins import REMOVED, mapping_between, to_new_indices
 from napari_fcn.models.card import ClassLabel
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    import numpy.typing as npt
-
     from napari_fcn.events import HistoryChanged
+    from napari_fcn.learning.pins import Classes, Lineage, OldIndices
 
     Entry = dict[str, Any]
-    Table = npt.NDArray[np.uint8]
-
-NONE = 255  # class index of what is in no class any more; there are at most 255 classes, 0 to 254
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,62 +26,62 @@ class CorrectionState:
 
     Attributes
     ----------
-    before : int
-        Index of the moment from which the entry led here; -1 at the start.
+    parent : int
+        Index of the state before the entry; -1 at the start.
     n : int
-        The entry.
+        Number of the entry.
     stroke : int
-        Number of the last stroke up to here.
-    kept : tuple of (int or None), optional
+        Number of the last stroke that this state contains.
+    old_indices : tuple of (int or None), optional
         If the entry changed the classes: the old index of each new class.
     """
 
-    before: int
+    parent: int
     n: int
     stroke: int
-    kept: tuple[int | None, ...] | None = None
+    old_indices: OldIndices | None = None
 
 
 class JournalState:
-    """The journal, folded.
+    """State of a project, updated entry by entry.
 
-    Corrections are a tree, as commits are: to go back to a commit brings back its corrections, and the next stroke
-    continues from there. ::
+    Corrections form a tree, as commits do: going back to a commit restores its corrections, and the next stroke
+    continues from there. Each state of the corrections has an index. ::
 
         stroke 1 ── stroke 2 ── stroke 3 ── stroke 4
-                           └── stroke 5 ── (classes) ── stroke 6     <- now, after going back to a commit of 2 strokes
+                           └── stroke 5 ── (classes) ── stroke 6     <- current, back from a commit of 2 strokes
     """
 
     def __init__(self) -> None:
-        self._moments = [CorrectionState(-1, -1, 0)]
-        self._after_stroke = {0: 0}  # stroke -> index of the moment after it
-        self._of: dict[int, int] = {}  # commit -> index of its moment
-        self._labels: dict[int, tuple[ClassLabel, ...]] = {}  # entry that changed the classes -> them
-        self._unfinished: set[int] = set()  # moments of classes that no commit has yet
-        self.now = 0
-        self.strokes = 0  # number of the last one
+        self._states = [CorrectionState(-1, -1, 0)]
+        self._after_stroke = {0: 0}  # stroke -> index of the state after it
+        self._of_commit: dict[int, int] = {}  # commit -> index of its state
+        self._classes: dict[int, tuple[ClassLabel, ...]] = {}  # number of the entry -> the classes it set
+        self._unfinished: set[int] = set()  # states with new classes that have no commit yet
+        self.current = 0
+        self.last_stroke = 0
         self.commits: dict[int, Commit] = {}
-        self.visited: list[int] = []  # commits that were the present one, in order
-        self.pins: dict[str, tuple[int, int]] = {}  # name -> entry, and the moment at which it was pinned
-        self.pinned_at: dict[str, int] = {}  # name -> the commit that was the present one then
-        self.settings: dict[str, Any] = {}  # what replaced the settings of the start
+        self.visited: list[int] = []  # commits in the order in which they were the present one
+        self.pins: dict[str, tuple[int, int]] = {}  # name -> number of the entry, and index of the state
+        self.pin_commits: dict[str, int] = {}  # name -> the present commit when it was pinned
+        self.settings: dict[str, Any] = {}  # that replaced those of the manifest
         self.reference: tuple[int, ...] = ()  # pixel of the tile that sets the scale of the features
 
     @property
-    def stroke(self) -> int:
-        """Number of the last stroke that counts: an earlier one where somebody went back."""
-        return self._moments[self.now].stroke
+    def current_stroke(self) -> int:
+        """Number of the last stroke in the corrections; an earlier one after going back to a commit."""
+        return self._states[self.current].stroke
 
     @property
-    def known_strokes(self) -> list[int]:
+    def stroke_numbers(self) -> list[int]:
         """The numbers of all strokes, ascending; those that were lost are not among them."""
         return sorted(self._after_stroke)[1:]
 
     def end_session(self) -> None:
         """Take back a change of classes that was not finished: no state has these classes."""
-        while self.now in self._unfinished:
-            self._unfinished.discard(self.now)
-            self.now = self._moments[self.now].before
+        while self.current in self._unfinished:
+            self._unfinished.discard(self.current)
+            self.current = self._states[self.current].parent
 
     def apply(self, entry: Entry) -> None:
         """Take in the next entry; kinds that it does not know change nothing.
@@ -99,24 +96,25 @@ class JournalState:
             case "stroke":
                 self._stroke(n, int(entry["stroke"]))
             case "classes":
-                labels, kept = as_labels(entry["classes"]), tuple(None if k is None else int(k) for k in entry["kept"])
-                inverse(kept)  # raises if the numbers are none of classes
-                self._labels[n] = labels
-                self.now = self._add(CorrectionState(self.now, n, self.stroke, kept))
-                self._unfinished.add(self.now)
+                classes = as_classes(entry["classes"])
+                old_indices = tuple(None if k is None else int(k) for k in entry["kept"])
+                check_old_indices(old_indices)
+                self._classes[n] = classes
+                self.current = self._add(CorrectionState(self.current, n, self.current_stroke, old_indices))
+                self._unfinished.add(self.current)
             case "open":
                 self.end_session()
             case "commit":
                 self._commit(as_commit(entry["commit"]))
             case "present" if int(entry["number"]) in self.commits:
-                self.now = self._of[int(entry["number"])]
+                self.current = self._of_commit[int(entry["number"])]
                 self.visited.append(int(entry["number"]))
             case "rename" if int(entry["number"]) in self.commits:
                 number = int(entry["number"])
                 self.commits[number] = replace(self.commits[number], name=str(entry["name"]))
             case "pin":
-                self.pins[str(entry["name"])] = (n, self.now)
-                self.pinned_at[str(entry["name"])] = self.visited[-1] if self.visited else -1
+                self.pins[str(entry["name"])] = (n, self.current)
+                self.pin_commits[str(entry["name"])] = self.visited[-1] if self.visited else -1
             case "unpin":
                 self.pins.pop(entry["name"], None)
             case "turn" if "reference" in entry:
@@ -124,48 +122,50 @@ class JournalState:
             case "settings":
                 self.settings = dict(entry["settings"])
 
-    def _add(self, moment: CorrectionState) -> int:
-        self._moments.append(moment)
-        return len(self._moments) - 1
+    def _add(self, state: CorrectionState) -> int:
+        self._states.append(state)
+        return len(self._states) - 1
 
     def _stroke(self, n: int, stroke: int) -> None:
-        if stroke <= self.strokes:
-            raise ValueError(f"stroke {stroke} comes after stroke {self.strokes}")
-        self.now = self._after_stroke[stroke] = self._add(CorrectionState(self.now, n, stroke))
-        self.strokes = stroke
+        if stroke <= self.last_stroke:
+            raise ValueError(f"stroke {stroke} comes after stroke {self.last_stroke}")
+        self.current = self._after_stroke[stroke] = self._add(CorrectionState(self.current, n, stroke))
+        self.last_stroke = stroke
 
     def _commit(self, commit: Commit) -> None:
-        """Take in a commit: its corrections are those after its last stroke, in the classes of now."""
+        """Apply a commit: its corrections are those after its last stroke, in the current classes."""
         if commit.number in self.commits:
-            raise ValueError(f"commit {commit.number} is there already")
+            raise ValueError(f"commit {commit.number} exists already")
         parent = commit.parent
-        if parent is not None and parent not in self.commits:  # its file was lost: what came before takes its place
+        if (
+            parent is not None and parent not in self.commits
+        ):  # its file is lost: the newest earlier commit takes its place
             parent = max((number for number in self.commits if number < parent), default=None)
-        target = index = self.after(commit.strokes)
-        back, changes = self.now, []
+        target = index = self.after_stroke(commit.strokes)
+        back, changes = self.current, []
         while back > target:
-            if self._moments[back].kept is not None:
-                changes.append(self._moments[back])
-            back = self._moments[back].before
+            if self._states[back].old_indices is not None:
+                changes.append(self._states[back])
+            back = self._states[back].parent
         for change in reversed(changes) if back == target else ():
-            index = self._add(replace(change, before=index, stroke=self._moments[target].stroke))
+            index = self._add(replace(change, parent=index, stroke=self._states[target].stroke))
         self._unfinished.clear()
         self.commits[commit.number] = replace(commit, parent=parent)
-        self._of[commit.number] = index
+        self._of_commit[commit.number] = index
         self.visited.append(commit.number)
 
-    def forget(self, number: int) -> None:
-        """Leave out a commit whose weights cannot be read; its parent takes its place, and its strokes stay."""
+    def skip_commit(self, number: int) -> None:
+        """Remove a commit whose weights cannot be read; its children move to its parent, and its strokes stay."""
         lost = self.commits.pop(number)
-        del self._of[number]
+        del self._of_commit[number]
         self.visited = [at for at in self.visited if at != number]
         for child in [commit for commit in self.commits.values() if commit.parent == number]:
             self.commits[child.number] = replace(child, parent=lost.parent)
 
     def changes_since(self, event: HistoryChanged) -> Iterator[tuple[str, dict[str, Any]]]:
-        """Yield kind and facts of what is to be recorded of a history: commits, names, and which one is present.
+        """Yield kind and content of the entries that record a history: commits, names, and the present commit.
 
-        Each is to be recorded before the next is asked for.
+        Record each entry before taking the next one.
         """
         present = self.visited[-1:]
         for commit in event.commits:
@@ -177,92 +177,66 @@ class JournalState:
         if event.is_restored or [event.present] != present:
             yield "present", {"number": event.present}
 
-    def after(self, stroke: int) -> int:
-        """Return the moment after a stroke; if that was lost, after the one before it."""
+    def after_stroke(self, stroke: int) -> int:
+        """Return the state after a stroke; if the stroke is lost, after the one before it."""
         if stroke in self._after_stroke:
             return self._after_stroke[stroke]
         return self._after_stroke[max((known for known in self._after_stroke if known < stroke), default=0)]
 
-    def of(self, commit: int) -> int:
-        """Return the moment of a commit."""
-        if commit not in self._of:
-            raise ValueError(f"There is no commit {commit}; there are {sorted(self._of) or 'none'}.")
-        return self._of[commit]
+    def of_commit(self, commit: int) -> int:
+        """Return the state of a commit."""
+        if commit not in self._of_commit:
+            raise ValueError(f"There is no commit {commit}; there are {sorted(self._of_commit) or 'none'}.")
+        return self._of_commit[commit]
 
-    def path(self, moment: int) -> list[CorrectionState]:
-        """Return the moments from the first entry to one."""
+    def path_to(self, state: int) -> list[CorrectionState]:
+        """Return the states from the start to one."""
         path = []
-        while moment > 0:
-            path.append(self._moments[moment])
-            moment = self._moments[moment].before
+        while state > 0:
+            path.append(self._states[state])
+            state = self._states[state].parent
         return path[::-1]
 
-    def strokes_until(self, moment: int) -> Iterator[tuple[int, Table]]:
-        """Yield the entries of all strokes that led to a moment, in order, and how their classes are numbered there."""
+    def strokes_until(self, state: int) -> Iterator[tuple[int, Classes]]:
+        """Yield the entry of each stroke up to a state, in order, and its class mapping to that state."""
         found, table = [], np.arange(256, dtype=np.uint8)
-        for at in reversed(self.path(moment)):
-            if at.kept is None:
+        for at in reversed(self.path_to(state)):
+            if at.old_indices is None:
                 found.append((at.n, table))
             else:
-                table = table[forward(at.kept)]
+                table = table[to_new_indices(at.old_indices)]
         yield from reversed(found)
 
-    def labels(self, moment: int) -> tuple[ClassLabel, ...]:
-        """Return the classes at a moment; none if they are those of the start."""
-        changes = [at.n for at in self.path(moment) if at.kept is not None]
-        return self._labels[changes[-1]] if changes else ()
+    def classes_at(self, state: int) -> tuple[ClassLabel, ...]:
+        """Return the classes at a state; empty if they are those of the manifest."""
+        changes = [at.n for at in self.path_to(state) if at.old_indices is not None]
+        return self._classes[changes[-1]] if changes else ()
 
-    def lineage(self, moment: int) -> tuple[tuple[int, tuple[int | None, ...]], ...]:
-        """Return the changes of the classes that led to a moment, each with the number of its entry."""
-        return tuple((at.n, at.kept) for at in self.path(moment) if at.kept is not None)
+    def lineage(self, state: int) -> Lineage:
+        """Return the changes of the classes up to a state, each with the number of its entry."""
+        return tuple((at.n, at.old_indices) for at in self.path_to(state) if at.old_indices is not None)
 
-    def table(self, then: int, moment: int) -> Table:
-        """Return how classes that were numbered at one moment are numbered at another, on any branch."""
-        old, new = ([at for at in self.path(m) if at.kept is not None] for m in (then, moment))
-        while old and new and old[0].n == new[0].n:
-            del old[0], new[0]
-        table = np.arange(256, dtype=np.uint8)
-        for at in reversed(old):
-            table = inverse(at.kept or ())[table]
-        for at in new:
-            table = forward(at.kept or ())[table]
-        return table
+    def class_mapping(self, old: int, new: int) -> Classes:
+        """Return the class index at state ``new`` of each class at state ``old``, on any branch."""
+        return mapping_between(self.lineage(old), self.lineage(new))
 
 
-def forward(kept: Sequence[int | None]) -> Table:
-    """Return the new class index of each old one; `NONE` for those that are gone."""
-    table = np.full(256, NONE, np.uint8)
-    for new, old in enumerate(kept):
-        if old is not None:
-            table[old] = new
-    return table
-
-
-def inverse(kept: Sequence[int | None]) -> Table:
-    """Return the old class index of each new one; `NONE` for those that were not there.
-
-    Raises
-    ------
-    ValueError
-        If a number is none of a class.
-    """
-    if len(kept) > NONE or any(old is not None and not 0 <= old < NONE for old in kept):
-        raise ValueError(f"{tuple(kept)} are no class numbers")
-    table = np.full(256, NONE, np.uint8)
-    table[: len(kept)] = [NONE if old is None else old for old in kept]
-    return table
+def check_old_indices(old_indices: Sequence[int | None]) -> None:
+    """Raise ValueError if the old index of some class is not a class index."""
+    if len(old_indices) > REMOVED or any(old is not None and not 0 <= old < REMOVED for old in old_indices):
+        raise ValueError(f"{tuple(old_indices)} are not class indices")
 
 
 def as_commit(data: dict[str, Any]) -> Commit:
-    """Return a commit from plain data; what a newer version may have added is left out."""
+    """Return a commit from plain data; keys of newer versions are ignored."""
     scores = {name: score for name, score in data.get("scores", {}).items() if score is not None}
     commit = Commit(**{f.name: data[f.name] for f in fields(Commit) if f.name in data} | {"scores": scores})
     numbers = (commit.number, commit.turn, commit.strokes, 0 if commit.parent is None else commit.parent)
     if not all(isinstance(number, int) for number in numbers):
-        raise TypeError(f"{commit} has numbers that are none")
+        raise TypeError(f"{commit} has fields that are not integers")
     return commit
 
 
-def as_labels(data: list[dict[str, str]]) -> tuple[ClassLabel, ...]:
+def as_classes(data: list[dict[str, str]]) -> tuple[ClassLabel, ...]:
     """Return classes from plain data."""
     return tuple(ClassLabel(str(label["name"]), str(label["colour"])) for label in data)

@@ -22,9 +22,11 @@ if TYPE_CHECKING:
     Entry = dict[str, Any]
 
 END = "journal.end"
-COUNTED = ("stroke", "strokes", "turn", "number", "parent")  # of each there is one an entry at most
-FAR = 2**20  # by which such a number may be ahead, as lost entries have had theirs: no later one runs out of numbers
-LONGEST = 2**20  # bytes of a line; strokes of more than 32 KiB have a file of their own
+COUNTERS = ("stroke", "strokes", "turn", "number", "parent")  # of each there is one an entry at most
+MAX_GAP = (
+    2**20
+)  # by which such a number may be ahead, as lost entries have had theirs: no later one runs out of numbers
+MAX_LINE = 2**20  # bytes of a line; strokes of more than 32 KiB have a file of their own
 
 # The checksum, with a byte of it changed or missing too.
 _SEAL = re.compile(rb',\s*"([^"]{2,4})"\s*:\s*"([^"]{14,18})"\s*\}\Z')
@@ -94,7 +96,7 @@ def read_end(folder: Path) -> End:
     """Return how much the journal in a folder held when it was last closed; nothing if nobody knows."""
     try:
         with (folder / END).open("rb") as file:
-            found = decode(file.read(LONGEST).removesuffix(b"\n"))
+            found = decode(file.read(MAX_LINE).removesuffix(b"\n"))
     except OSError:
         return End()
     return End(found[0]["n"], found[0].get("strokes", 0)) if found is not None and found[1] else End()
@@ -116,7 +118,7 @@ def decode(text: bytes) -> tuple[Entry, bool] | None:
         if not is_sealed:
             return None
     try:
-        entry = parse_json(text if is_sealed else _NO_NUMBER.sub(b"null", text), LONGEST)
+        entry = parse_json(text if is_sealed else _NO_NUMBER.sub(b"null", text), MAX_LINE)
         check_entry(entry)
     except (JsonError, ValueError):
         return None
@@ -129,19 +131,19 @@ def scan(file: BinaryIO) -> Iterator[Line | Damaged]:
     An entry ends with one byte, a newline unless that was changed; if it is gone, the next entry follows at once.
     """
     start = 0
-    while text := file.readline(LONGEST):
+    while text := file.readline(MAX_LINE):
         whole = text
-        while not whole.endswith(b"\n") and (more := file.readline(LONGEST)):
+        while not whole.endswith(b"\n") and (more := file.readline(MAX_LINE)):
             whole = more  # too long for a line of ours
-            text += more[: max(0, LONGEST - len(text))]
+            text += more[: max(0, MAX_LINE - len(text))]
         length = file.tell() - start
-        yield from _parts(text, start) if length <= LONGEST else [Damaged(start, 0)]
+        yield from _parse_lines(text, start) if length <= MAX_LINE else [Damaged(start, 0)]
         start += length
 
 
-def _parts(text: bytes, start: int) -> Iterator[Line | Damaged]:
+def _parse_lines(text: bytes, start: int) -> Iterator[Line | Damaged]:
     """Yield the entries in the bytes up to a newline: one, unless something was damaged."""
-    found = _line(text[:-1].removesuffix(b"\r"), start) if text.endswith(b"\n") else None
+    found = _parse_line(text[:-1].removesuffix(b"\r"), start) if text.endswith(b"\n") else None
     if found is not None:
         yield found
         return
@@ -153,49 +155,49 @@ def _parts(text: bytes, start: int) -> Iterator[Line | Damaged]:
     for begin, end in pairwise([*begins, len(text)]):
         part = text[begin:end]
         is_followed = end < len(text) and text.endswith(b"\n")
-        found = _line(part[:-1], start + begin) or (_line(part, start + begin) if is_followed else None)
-        yield found or Damaged(start + begin, _guess(part))
+        found = _parse_line(part[:-1], start + begin) or (_parse_line(part, start + begin) if is_followed else None)
+        yield found or Damaged(start + begin, _guess_stroke(part))
 
 
-def _line(text: bytes, start: int) -> Line | None:
+def _parse_line(text: bytes, start: int) -> Line | None:
     decoded = decode(text)
     if decoded is None:
         return None
     entry, is_sealed = decoded
     stroke = entry["stroke"] if entry["kind"] == "stroke" else None
     told = entry["commit"] if entry["kind"] == "commit" else entry
-    if max(told.get(name) or 0 for name in COUNTED) > entry["n"] + FAR and entry["kind"] in ENTRIES:
+    if max(told.get(name) or 0 for name in COUNTERS) > entry["n"] + MAX_GAP and entry["kind"] in ENTRIES:
         return None
     strokes = stroke or (told.get("strokes", 0) if is_sealed and entry["kind"] in ("turn", "commit") else 0)
     return Line(entry["n"], stroke, start, len(text), is_sealed, strokes)
 
 
-def _guess(text: bytes) -> int:
+def _guess_stroke(text: bytes) -> int:
     """Return the stroke that a damaged entry seems to be."""
     found = re.search(rb'"stroke":(\d{1,9})\b', text)
     return int(found[1]) if found else 0
 
 
-def in_order(lines: Sequence[Line]) -> tuple[list[Line], list[Line]]:
+def sort_lines(lines: Sequence[Line]) -> tuple[list[Line], list[Line]]:
     """Return entries by number, and those that cannot be what they say.
 
     Those with a checksum are right wherever they stand, once if they stand there twice. Of the others, the numbers of
     entries and of strokes must ascend: whatever breaks the longest such run was changed.
     """
-    near = [line for place, line in enumerate(lines) if line.n <= place + FAR]
+    near = [line for place, line in enumerate(lines) if line.n <= place + MAX_GAP]
     sealed: dict[int, Line] = {}
     for line in near:
         if line.is_sealed:
             sealed.setdefault(line.n, line)
     old = [line for line in near if not line.is_sealed and line.n not in sealed]
-    ascending = _ascending([line.n for line in old])
+    ascending = _longest_ascending([line.n for line in old])
     kept = {old[i].n: old[i] for i in ascending}
     last = max(kept, default=-1)
     for line in old:  # two lines that have changed places
         if line.n < last:
             kept.setdefault(line.n, line)
     found = sorted([*sealed.values(), *kept.values()], key=lambda line: line.n)
-    right = _painted([line for line in found if line.stroke is not None])
+    right = _plausible_strokes([line for line in found if line.stroke is not None])
     chosen = [line for line in found if line.stroke is None or line.n in right]
     places = {line.start for line in chosen}
     again = {(line.n, line.is_sealed, line.length) for line in chosen}
@@ -203,7 +205,7 @@ def in_order(lines: Sequence[Line]) -> tuple[list[Line], list[Line]]:
     return chosen, out
 
 
-def _painted(lines: Sequence[Line]) -> set[int]:
+def _plausible_strokes(lines: Sequence[Line]) -> set[int]:
     """Return the numbers of those entries, given by number, whose strokes can be what they say."""
     first, last = [0], [sys.maxsize]  # the strokes between which one of each entry lies
     for line in lines:
@@ -215,11 +217,11 @@ def _painted(lines: Sequence[Line]) -> set[int]:
         for line, low, high in zip(lines, first, reversed(last[:-1]), strict=False)
         if not line.is_sealed and low < (line.stroke or 0) < high
     ]
-    kept = {old[i].n for i in _ascending([line.stroke or 0 for line in old])}
+    kept = {old[i].n for i in _longest_ascending([line.stroke or 0 for line in old])}
     return kept | {line.n for line in lines if line.is_sealed}
 
 
-def _ascending(numbers: Sequence[int]) -> list[int]:
+def _longest_ascending(numbers: Sequence[int]) -> list[int]:
     """Return the places of the longest run of numbers that ascends, others left out (patience sorting)."""
     ends: list[int] = []  # the smallest number that ends a run of each length
     places: list[int] = []

@@ -13,9 +13,9 @@ from napari_fcn.errors import ProjectError
 from napari_fcn.file_names import wrapped
 from napari_fcn.project import blocks, journal, weights
 from napari_fcn.project.image import ImageRecord
-from napari_fcn.project.journal_state import as_labels
+from napari_fcn.project.journal_state import as_classes
 from napari_fcn.project.links import check_links
-from napari_fcn.project.schema import check_image, check_start
+from napari_fcn.project.schema import check_image, check_manifest
 from napari_fcn.settings import TeachSettings
 from napari_fcn.storage.atomic import (
     PART_SUFFIX,
@@ -85,7 +85,7 @@ def new_manifest(checkpoint: Checkpoint | None, settings: TeachSettings, classes
     return Manifest(__version__, created, *model, tuple(classes), settings)
 
 
-def write_folder(path: Path, how: Manifest, image: ImageRecord, checkpoint: Checkpoint | None) -> None:
+def write_folder(path: Path, manifest: Manifest, image: ImageRecord, checkpoint: Checkpoint | None) -> None:
     """Make the folder of a new project; it is in its place only when it is complete.
 
     Raises
@@ -99,7 +99,7 @@ def write_folder(path: Path, how: Manifest, image: ImageRecord, checkpoint: Chec
     try:
         for name in (blocks.FOLDER, weights.FOLDER):
             (part / name).mkdir(parents=True)
-        write_json(part / PROJECT, how.to_dict())
+        write_json(part / PROJECT, manifest.to_dict())
         write_json(part / IMAGE, image.to_dict())
         write_file(part / journal.NAME, b"")
         if checkpoint is not None:
@@ -112,7 +112,7 @@ def write_folder(path: Path, how: Manifest, image: ImageRecord, checkpoint: Chec
     sync_folder(path.parent)
 
 
-def read_model(folder: Path, how: Manifest) -> Checkpoint | None:
+def read_model(folder: Path, manifest: Manifest) -> Checkpoint | None:
     """Return the model at the start of a project; None for filters only.
 
     Raises
@@ -120,20 +120,20 @@ def read_model(folder: Path, how: Manifest) -> Checkpoint | None:
     ModelError, ProjectError
         If its file is missing, damaged, or of another model.
     """
-    if not how.model_hash:
+    if not manifest.model_hash:
         return None
     from napari_fcn.models.checkpoint import Checkpoint
 
     checkpoint = Checkpoint.load(folder / MODEL)
-    if checkpoint.hash != how.model_hash:
+    if checkpoint.hash != manifest.model_hash:
         raise ProjectError(
-            f"{folder / MODEL} is not the model that the project began with, {how.model}. "
+            f"{folder / MODEL} is not the model that the project began with, {manifest.model}. "
             "Copy this file again from a backup."
         )
     return checkpoint
 
 
-def read_start(folder: Path) -> Manifest:
+def read_manifest(folder: Path) -> Manifest:
     """Return how the project in a folder began.
 
     Raises
@@ -160,9 +160,9 @@ def read_start(folder: Path) -> Manifest:
     if number != FORMAT:
         raise damaged_error(folder / PROJECT, f"it has format {number}")
     try:
-        check_start(data)
+        check_manifest(data)
         model = data["model"] or {"name": "", "hash": ""}
-        classes, settings = as_labels(data["classes"]), as_settings(data["settings"])
+        classes, settings = as_classes(data["classes"]), as_settings(data["settings"])
         return Manifest(
             str(data["version"]), str(data["created"]), str(model["name"]), str(model["hash"]), classes, settings
         )

@@ -12,8 +12,8 @@ from napari_fcn.storage.atomic import PART_SUFFIX, unwritable_error
 from napari_fcn.storage.lock import LOCK_NAME, Lock
 
 # What `write_file` and `Lock` call a file of ours while they make or remove it.
-OURS = r"project\.json|image\.json|journal\.(jsonl|end|dropped)|\d{6,}\.bin|\d{4,}\.safetensors"
-LEFT_OVER = re.compile(rf"\.({OURS})-[0-9a-f]{{8}}{re.escape(PART_SUFFIX)}|\.{LOCK_NAME}-[0-9a-f]{{8}}")
+OWN_NAMES = r"project\.json|image\.json|journal\.(jsonl|end|dropped)|\d{6,}\.bin|\d{4,}\.safetensors"
+LEFTOVER = re.compile(rf"\.({OWN_NAMES})-[0-9a-f]{{8}}{re.escape(PART_SUFFIX)}|\.{LOCK_NAME}-[0-9a-f]{{8}}")
 
 
 def folder_of(path: str | Path) -> Path:
@@ -22,7 +22,7 @@ def folder_of(path: str | Path) -> Path:
     return path.parent if path.name == manifest.PROJECT and path.is_file() else path
 
 
-def locked(folder: Path) -> Lock:
+def lock_folder(folder: Path) -> Lock:
     """Return the lock of a folder, so that nobody else writes to it.
 
     Raises
@@ -40,9 +40,9 @@ def locked(folder: Path) -> Lock:
         ) from error
 
 
-def sweep(folder: Path) -> None:
+def remove_leftovers(folder: Path) -> None:
     """Remove what a crash left half-written: files of names that are ours alone."""
     for place in (folder, folder / blocks.FOLDER, folder / weights.FOLDER):
         for part in place.glob(".*") if place.is_dir() and (place == folder or not is_link(place)) else ():
-            if LEFT_OVER.fullmatch(part.name) and part.is_file():
+            if LEFTOVER.fullmatch(part.name) and part.is_file():
                 part.unlink(missing_ok=True)

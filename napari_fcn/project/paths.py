@@ -20,7 +20,7 @@ SUFFIX = ".fcn"
 ENDINGS = re.compile(r"(\.ome)?\.(tiff?|zarr|npy|png|jpe?g|fasta|fa)$", re.IGNORECASE)
 UNSAFE = re.compile(r'[\x00-\x1f<>:"/\\|?*]+')  # what one of the systems does not allow in a name
 RESERVED = re.compile(r"(con|prn|aux|nul|com\d|lpt\d)(\.|$)", re.IGNORECASE)  # names of devices on Windows
-LONGEST = 80
+MAX_NAME = 80
 
 
 def default_path(image_name: str, image_path: str | Path | None = None) -> Path:
@@ -48,7 +48,7 @@ def _home() -> Path:
 
 def _safe(name: str) -> str:
     """Return a name that each system allows."""
-    name = UNSAFE.sub("_", name)[:LONGEST].strip(" .") or "image"
+    name = UNSAFE.sub("_", name)[:MAX_NAME].strip(" .") or "image"
     return f"_{name}" if RESERVED.match(name) else name
 
 

@@ -1,4 +1,4 @@
-"""What happened in a project: the journal on the disk, and what it adds up to."""
+"""The journal of a project on the disk, and the state that it leads to."""
 
 from __future__ import annotations
 
@@ -22,23 +22,23 @@ if TYPE_CHECKING:
     import numpy.typing as npt
 
     from napari_fcn.geometry import Region
+    from napari_fcn.learning.pins import Classes
     from napari_fcn.project.journal import Entry
-    from napari_fcn.project.journal_state import Table
 
     Labels = npt.NDArray[np.uint8]
 
 
 class ProjectRecord:
-    """The journal of a project together with its `Timeline`, always in step. Several threads may use it.
+    """The journal of a project and its `JournalState`, kept consistent. Several threads may use it.
 
     Parameters
     ----------
     folder : Path
         The project's folder.
     shape : tuple of int
-        Of the corrections.
+        Shape of the corrections.
     has_weights : callable
-        Whether the files of a commit, given by its number, are whole.
+        Whether the files of a commit, given by its number, are complete.
 
     Raises
     ------
@@ -48,68 +48,68 @@ class ProjectRecord:
 
     def __init__(self, folder: Path, shape: tuple[int, ...], has_weights: Callable[[int], bool]) -> None:
         self._folder, self._shape, self._has_weights = folder, shape, has_weights
-        self.timeline = JournalState()
-        self.last_commit = -1  # the highest number that any had, those included whose files are lost
-        self.without_weights: list[int] = []  # commits whose files are not whole
-        self._journal = Journal.open(folder, self._takes_in)
-        self.timeline.end_session()
-        self._turn = Lock()
+        self.state = JournalState()
+        self.last_commit = -1  # highest commit number, including commits whose files are lost
+        self.commits_without_weights: list[int] = []  # commits with missing or damaged files
+        self._journal = Journal.open(folder, self._apply)
+        self.state.end_session()
+        self._mutex = Lock()
         self._end = read_end(folder)
-        self.notes = tuple(self._remarks())
+        self.notes = tuple(self._loss_notes())
 
-    def _takes_in(self, entry: Entry) -> bool:
-        """Take in an entry of the journal; return whether it is whole.
+    def _apply(self, entry: Entry) -> bool:
+        """Apply an entry of the journal to the state; return whether it is valid.
 
-        A state whose weights are gone keeps its entry: they may come back, and a replay makes them again.
+        A commit without weights keeps its entry: the files may be restored, and a replay computes them again.
         """
         try:
             if entry["kind"] in ("stroke", "pin"):
-                blocks.content(self._folder, entry, blocks.region_of(entry, self._shape))
+                blocks.decode_block(self._folder, entry, blocks.region_of(entry, self._shape))
             if entry["kind"] == "turn" and (at := entry.get("reference")):
                 blocks.check_pixel(at, self._shape)
             if entry["kind"] == "commit":
                 number = int(entry["commit"]["number"])
                 self.last_commit = max(self.last_commit, number)
                 if not self._has_weights(number):
-                    self.without_weights.append(number)
+                    self.commits_without_weights.append(number)
                     return True
-            self.timeline.apply(entry)
+            self.state.apply(entry)
         except (FileNotFoundError, ValueError, KeyError, TypeError, AttributeError):
             return False
         return True
 
-    def _remarks(self) -> Iterator[str]:
-        """Yield what was lost, in sentences."""
-        journal, known = self._journal, self.timeline.known_strokes
+    def _loss_notes(self) -> Iterator[str]:
+        """Yield sentences about what is lost."""
+        journal, known = self._journal, self.state.stroke_numbers
         inside = sum(part.start < journal.stop for part in journal.damaged)
-        missing = max(0, len(journal.missing) - inside)
-        between = ranges_between(known)
+        missing = max(0, len(journal.missing_numbers) - inside)
+        between = missing_ranges(known)
         if inside:
-            yield f"Damaged entries of the journal were left out ({inside}); all others are here.{_named(between)}"
+            yield f"Damaged journal entries were left out ({inside}); all others were read.{_lost_note(between)}"
         elif missing:
-            yield f"Entries are missing in the journal ({missing}); all others are here.{_named(between)}"
+            yield f"Journal entries are missing ({missing}); all others were read.{_lost_note(between)}"
         after = self._lost_at_the_end(known)
-        if journal.torn:
+        if journal.torn_bytes:
             yield (
-                "The journal ended in an entry that was not complete, as after a crash; all before it is here. "
-                f"What could be read of the rest is kept in {DROPPED}.{_named(after)}"
+                "The last journal entry is incomplete, as after a crash; all entries before it were read. "
+                f"The rest of the file was copied to {DROPPED}.{_lost_note(after)}"
             )
-        elif after or self._end.entries > journal.next:
-            entries = max(1, self._end.entries - journal.next)
-            yield f"The journal has lost its end (entries: {entries}); all before it is here.{_named(after)}"
-        if self.without_weights:
-            yield without_weights(*sorted(self.without_weights))
+        elif after or self._end.entries > journal.next_number:
+            entries = max(1, self._end.entries - journal.next_number)
+            yield f"The last journal entries are missing ({entries}); all before them were read.{_lost_note(after)}"
+        if self.commits_without_weights:
+            yield lost_weights_note(*sorted(self.commits_without_weights))
 
-    def _lost_at_the_end(self, known: list[int]) -> list[tuple[int, int]]:
-        """Return the strokes after the last one that is here, as first and last."""
-        last = known[-1] if known else 0
+    def _lost_at_the_end(self, strokes: list[int]) -> list[tuple[int, int]]:
+        """Return the range of lost strokes after the last one that was read, as first and last number."""
+        last = strokes[-1] if strokes else 0
         tail = [part.stroke for part in self._journal.damaged if part.start >= self._journal.stop]
         guessed = [stroke for stroke in tail if last < stroke <= last + len(tail)]
         most = max([self._journal.strokes, self._end.strokes, *guessed])
         return [(last + 1, most)] if most > last else []
 
     def repair(self) -> None:
-        """Cut off what a crash left half-written at the end of the journal.
+        """Remove an incomplete entry at the end of the journal.
 
         Raises
         ------
@@ -117,18 +117,18 @@ class ProjectRecord:
             If the system refuses.
         """
         self._journal.repair()
-        with suppress(OSError):  # a full disk keeps nobody from what is there
+        with suppress(OSError):  # a full disk does not prevent reading
             self.write_end()
 
     def write_end(self) -> None:
-        """Note how much there is, so that a journal that is cut off between two lines is known for it.
+        """Store the number of entries, so that a journal that was cut between two lines is detected.
 
         Raises
         ------
         OSError
             If the system refuses.
         """
-        end = End(self._journal.next, self.timeline.strokes)
+        end = End(self._journal.next_number, self.state.last_stroke)
         if end != self._end and not self.waiting:
             end.write(self._folder)
             self._end = end
@@ -138,59 +138,59 @@ class ProjectRecord:
         """Entries that are not on the disk."""
         return self._journal.waiting
 
-    def add(self, kind: str, facts: Entry, painted: tuple[Region, Labels] | None = None) -> Entry:
-        """Return a new entry. It counts from now on, and waits in memory for `flush`."""
+    def add(self, kind: str, facts: Entry, labels: tuple[Region, Labels] | None = None) -> Entry:
+        """Return a new entry, which is applied at once and written to the disk by `flush`."""
         about: dict[str, Any] = {}
         data = None
-        with self._turn:
+        with self._mutex:
             if kind == "stroke":
-                about["stroke"] = self.timeline.strokes + 1
-            if painted is not None:
-                described, data = blocks.describe(self._folder, self._journal.next, *painted)
+                about["stroke"] = self.state.last_stroke + 1
+            if labels is not None:
+                described, data = blocks.encode_block(self._folder, self._journal.next_number, *labels)
                 about.update(described)
             entry = self._journal.draft(kind, {**facts, **about})
-            self.timeline.apply(entry)
+            self.state.apply(entry)
             if kind == "commit":
                 self.last_commit = max(self.last_commit, int(entry["commit"]["number"]))
             self._journal.add(entry, data)
         return entry
 
     def flush(self) -> None:
-        """Write what waits; all of it is on the disk when this returns.
+        """Write all waiting entries to the disk.
 
         Raises
         ------
         ProjectError
-            If the disk refuses. What was not written still waits.
+            If the disk refuses. Entries that were not written keep waiting.
         """
-        with self._turn:
+        with self._mutex:
             self._journal.flush()
 
     def entries(self) -> Iterator[Entry]:
-        """Yield all entries so far, in order."""
-        with self._turn:
+        """Yield all entries in order."""
+        with self._mutex:
             numbers = self._journal.numbers
         return self._journal.entries(numbers)
 
-    def corrections(self, moment: int) -> Iterator[tuple[Region, Labels]]:
-        """Yield what is to be painted, in order, to have the corrections of a moment."""
-        strokes = list(self.timeline.strokes_until(moment))
+    def corrections(self, state: int) -> Iterator[tuple[Region, Labels]]:
+        """Yield region and labels of each stroke up to a state, in order, in the classes of that state."""
+        strokes = list(self.state.strokes_until(state))
         for (_, table), (region, block) in zip(strokes, self._read(n for n, _ in strokes), strict=True):
-            yield region, _relabelled(block, table)
+            yield region, _remap(block, table)
 
     def pins(self) -> Iterator[tuple[str, Region, Labels]]:
-        """Yield name, region and class indices of each pin, numbered as the classes are now."""
-        for name, (n, then) in list(self.timeline.pins.items()):
-            table = self.timeline.table(then, self.timeline.now)
+        """Yield name, region and class indices of each pin, in the current classes."""
+        for name, (n, then) in list(self.state.pins.items()):
+            table = self.state.class_mapping(then, self.state.current)
             for region, block in self._read([n]):
                 yield name, region, table[block]
 
-    def pins_as_made(self) -> Iterator[tuple[str, Region, Labels, int | None]]:
-        """Yield name, region and class indices of each pin, and the commit that numbers them; None: those of now."""
+    def original_pins(self) -> Iterator[tuple[str, Region, Labels, int | None]]:
+        """Yield name, region and class indices of each pin, and the commit of its classes; None: the current ones."""
         now = {name: (region, block) for name, region, block in self.pins()}
-        for name, (n, _) in list(self.timeline.pins.items()):
-            commit = self.timeline.pinned_at[name]
-            if commit not in self.timeline.commits:  # its weights are lost
+        for name, (n, _) in list(self.state.pins.items()):
+            commit = self.state.pin_commits[name]
+            if commit not in self.state.commits:  # its weights are lost
                 yield (name, *now[name], None)
                 continue
             for region, block in self._read([n]):
@@ -205,33 +205,34 @@ class ProjectRecord:
                 raise unreadable_error(self._folder / entry["file"], error) from error
 
 
-def ranges_between(numbers: Sequence[int]) -> list[tuple[int, int]]:
-    """Return first and last of all numbers from 1 that are missing before the last of these, which ascend."""
+def missing_ranges(numbers: Sequence[int]) -> list[tuple[int, int]]:
+    """Return the gaps in ascending numbers that start at 1, each as first and last missing number."""
     return [(a + 1, b - 1) for a, b in pairwise([0, *numbers]) if b > a + 1]
 
 
-def without_weights(*commits: int) -> str:
-    """Return a sentence about states whose weights are lost."""
-    states, it, its = ("state", "it", "its") if len(commits) == 1 else ("states", "they", "their")
+def lost_weights_note(*commits: int) -> str:
+    """Return a sentence about commits whose weights are missing or damaged."""
+    noun, its = ("commit", "its") if len(commits) == 1 else ("commits", "their")
+    numbers = _format_ranges([(n, n) for n in commits])
     return (
-        f"The weights of {states} {_listed([(n, n) for n in commits])} are missing or damaged, so {it} cannot be gone "
-        f"to; {its} strokes are here. Put back {its} files in commits from a backup, if there is one."
+        f"The weights of {noun} {numbers} are missing or damaged and cannot be restored; {its} strokes were read. "
+        f"Copy {its} files in the folder commits from a backup, if there is one."
     )
 
 
-def _named(lost: Sequence[tuple[int, int]]) -> str:
-    """Return a sentence about strokes; nothing if there are none."""
+def _lost_note(lost: Sequence[tuple[int, int]]) -> str:
+    """Return a sentence that lists lost strokes; empty if there are none."""
     if not lost:
         return ""
-    return f" Lost: stroke{'s' if lost[0][0] < lost[-1][1] else ''} {_listed(lost)}."
+    return f" Lost: stroke{'s' if lost[0][0] < lost[-1][1] else ''} {_format_ranges(lost)}."
 
 
-def _listed(ranges: Sequence[tuple[int, int]]) -> str:
+def _format_ranges(ranges: Sequence[tuple[int, int]]) -> str:
     words = [str(a) if a == b else f"{a} to {b}" for a, b in ranges]
     return " and ".join(filter(None, [", ".join(words[:-1]), words[-1]]))
 
 
-def _relabelled(block: Labels, table: Table) -> Labels:
-    """Return labels (0: none, k + 1: class k) in other class numbers; 255 + 1 is 0 again."""
+def _remap(block: Labels, table: Classes) -> Labels:
+    """Return labels (0: none, k + 1: class k) with mapped class indices; removed classes become 0."""
     labels: Labels = table[block - np.uint8(1)] + np.uint8(1)
     return labels

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from napari_fcn.models.checkpoint import Checkpoint
     from napari_fcn.project import Project
 
-MOST_THREADS = 256
+MAX_THREADS = 256
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,44 +50,44 @@ class Replayed:
         return self.hash == self.commit.hash
 
 
-def restore_labels(project: Project, commit: int) -> Samples:
+def load_samples(project: Project, commit: int) -> Samples:
     """Return what was painted at a commit of a project."""
-    return Samples.from_labels(project.painted_at(commit))
+    return Samples.from_labels(project.labels_at(commit))
 
 
 def resume(project: Project) -> dict[str, Any]:
     """Return what `Teaching` needs to go on with a project, as keyword arguments."""
     return {
         "settings": project.settings(),
-        "history": _readable(project),
-        "load_samples": partial(restore_labels, project),
-        "pins": [Pin(*made) for made in project.pins_as_made()],
+        "history": _readable_history(project),
+        "load_samples": partial(load_samples, project),
+        "pins": [Pin(*made) for made in project.original_pins()],
         "reference": project.reference(),
     }
 
 
-def _readable(project: Project) -> History:
+def _readable_history(project: Project) -> History:
     """Return the history of a project, in which the weights of the first and of the present state can be read."""
     history = project.history()
     if any(commit.number == 0 for commit in history.commits):
         try:
             history.checkpoint(0)
         except ModelError:
-            project.restore_start()
+            project.rebuild_first_commit()
             history = project.history()
     while history.commits:
         present = history.present.number
         try:
             history.checkpoint(present)
         except ModelError:
-            project.leave_out(present)
+            project.skip_commit(present)
             history = project.history()
         else:
             break
     return history
 
 
-def first_state(project: Project, classes: tuple[ClassLabel, ...], expected: str) -> Checkpoint | None:
+def rebuild_first_commit(project: Project, classes: tuple[ClassLabel, ...], expected: str) -> Checkpoint | None:
     """Return the first state of a project, made again from the model at the start; None if another hash comes out."""
     axes, spacing = project.image.axes, project.image.spacing
     try:
@@ -156,7 +156,7 @@ class _Replayer:
 
     def on_open(self, entry: dict[str, Any]) -> Iterator[Replayed]:
         record, self._classes = self.project.image, None
-        torch.set_num_threads(min(int(entry.get("threads", 1)), MOST_THREADS))
+        torch.set_num_threads(min(int(entry.get("threads", 1)), MAX_THREADS))
         history = self._teaching.history if self._teaching else None
         if history is not None and entry.get("present") in [commit.number for commit in history.commits]:
             history.go_to(entry["present"])
@@ -168,7 +168,7 @@ class _Replayer:
             rgb=record.rgb,
             spacing=record.spacing,
             history=history,
-            load_samples=partial(restore_labels, self.project),
+            load_samples=partial(load_samples, self.project),
             pins=self._teaching.original_pins if self._teaching else (),
             reference=self._reference_after(entry["n"]),
         )
@@ -181,7 +181,7 @@ class _Replayer:
 
     def on_turn(self, entry: dict[str, Any]) -> Iterator[Replayed]:
         _run(self.teaching.finetune(entry["steps"]) if entry["steps"] else ())
-        at, samples = tuple(entry["reference"]), Samples.from_labels(self.project.painted(entry["strokes"]))
+        at, samples = tuple(entry["reference"]), Samples.from_labels(self.project.labels(entry["strokes"]))
         _run(self.teaching.fit_head(samples, Region(at, tuple(i + 1 for i in at)), entry["strokes"]))
         yield from ()
 

@@ -8,14 +8,14 @@ from pydantic import ConfigDict, Field
 
 from napari_fcn.storage.schema import Colour, Name, Number, StrictModel, validate
 
-MOST_AXES = 16
-LARGEST = 2**31 - 1  # a number of turns, strokes or pixels along an axis, where not said otherwise
+MAX_AXES = 16
+MAX_COUNT = 2**31 - 1  # a number of turns, strokes or pixels along an axis, where not said otherwise
 
-Count = Annotated[int, Field(ge=0, le=LARGEST)]
+Count = Annotated[int, Field(ge=0, le=MAX_COUNT)]
 Length = Annotated[int, Field(ge=0, le=2**40)]
 Word = Annotated[str, Field(max_length=200)]
 Text = Annotated[str, Field(max_length=2**12)]
-Place = Annotated[list[Length], Field(max_length=MOST_AXES)]
+Place = Annotated[list[Length], Field(max_length=MAX_AXES)]
 ClassIndex = Annotated[int, Field(ge=0, le=254)]
 
 
@@ -38,8 +38,8 @@ class _Label(_Strict):
 class _Options(_Strict):
     keep: Annotated[float, Field(ge=0, le=1)] = 0.5
     network: Word = "automatic"
-    judge_every: Annotated[int, Field(ge=1, le=LARGEST)] = 1
-    attempts: Annotated[int, Field(ge=1, le=LARGEST)] = 1
+    judge_every: Annotated[int, Field(ge=1, le=MAX_COUNT)] = 1
+    attempts: Annotated[int, Field(ge=1, le=MAX_COUNT)] = 1
     rate: Annotated[float, Field(ge=0, le=1e6)] = 0.0
     patch: Annotated[int, Field(ge=1, le=2**20)] | None = None
     device: Word = "auto"
@@ -65,7 +65,7 @@ class _Painted(_Entry):
 
 
 class _Stroke(_Painted):
-    stroke: Annotated[int, Field(ge=1, le=LARGEST)]
+    stroke: Annotated[int, Field(ge=1, le=MAX_COUNT)]
 
 
 class _Pin(_Painted):
@@ -158,20 +158,20 @@ class _Start(_Strict):
 
 
 class _Axes(_Strict):
-    names: Annotated[list[Word], Field(max_length=MOST_AXES)]
-    space: Annotated[list[Word], Field(max_length=MOST_AXES)]
+    names: Annotated[list[Word], Field(max_length=MAX_AXES)]
+    space: Annotated[list[Word], Field(max_length=MAX_AXES)]
     channel: Word | None
 
 
 class _ImageRecord(_Strict):
     name: Text
     path: Annotated[str, Field(max_length=2**15)]
-    shape: Annotated[list[Annotated[int, Field(ge=1, le=2**40)]], Field(min_length=1, max_length=MOST_AXES)]
+    shape: Annotated[list[Annotated[int, Field(ge=1, le=2**40)]], Field(min_length=1, max_length=MAX_AXES)]
     dtype: Annotated[str, Field(pattern=r"^(bool|(u?int|float|complex)[0-9]{1,3})$")]
     axes: _Axes
-    scale: Annotated[list[Number], Field(max_length=MOST_AXES)]
-    units: Annotated[list[Word], Field(max_length=MOST_AXES)]
-    origin: Annotated[list[Number], Field(max_length=MOST_AXES)] = Field(default_factory=list)
+    scale: Annotated[list[Number], Field(max_length=MAX_AXES)]
+    units: Annotated[list[Word], Field(max_length=MAX_AXES)]
+    origin: Annotated[list[Number], Field(max_length=MAX_AXES)] = Field(default_factory=list)
     rgb: bool
     hash: Word
 
@@ -183,7 +183,7 @@ def check_entry(entry: Any) -> None:
         validate(ENTRIES[entry["kind"]], entry)
 
 
-def check_start(data: Any) -> None:
+def check_manifest(data: Any) -> None:
     """Raise SchemaError if a value is not how a project began."""
     validate(_Start, data)
 

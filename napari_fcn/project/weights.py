@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 FOLDER = "commits"
 SOURCES = "sources"
-LONGEST_HEAD = 2**26  # bytes
+MAX_HEADER = 2**26  # bytes
 
 
 class CommitFolder:
@@ -38,7 +38,7 @@ class CommitFolder:
     def __init__(self, folder: Path, is_writable: bool = True) -> None:
         self._folder, self._is_writable = folder / FOLDER, is_writable
         self._waiting: dict[int, Delta] = {}
-        self._turn = Lock()  # one thread teaches, another may ask for what waits to be written
+        self._mutex = Lock()  # one thread teaches, another may ask for what waits to be written
 
     def path(self, number: int) -> Path:
         """Return the file of a commit."""
@@ -59,7 +59,7 @@ class CommitFolder:
             return
         from safetensors.torch import save
 
-        with self._turn:
+        with self._mutex:
             for number, delta in list(self._waiting.items()):
                 metadata = {KEY: delta.info.to_json(), SOURCES: json.dumps(dict(delta.sources))}
                 try:
@@ -88,7 +88,7 @@ class CommitFolder:
         path = self.path(number)
         info = read_info(path)
         try:
-            tensors, sources = load(path.read_bytes()), _sources(_head(path))
+            tensors, sources = load(path.read_bytes()), _sources(_read_header(path))
         except (SafetensorError, OSError, ValueError, KeyError, TypeError) as error:
             raise ModelError(f"The weights in {path} cannot be read ({error}). Go to another commit.") from error
         return Delta(info, tensors, sources)
@@ -102,9 +102,9 @@ class CommitFolder:
             If there is a file that cannot be read.
         """
         try:
-            sources = _sources(_head(self.path(number)))
+            sources = _sources(_read_header(self.path(number)))
             for source in set(sources.values()):
-                _head(self.path(source))
+                _read_header(self.path(source))
         except (FileNotFoundError, ValueError, KeyError, TypeError):
             return False
         return True
@@ -112,10 +112,10 @@ class CommitFolder:
 
 def _sources(head: dict[str, Any]) -> dict[str, int]:
     """Return which commit holds each weight, as the head of a file says."""
-    return {str(name): int(number) for name, number in parse_json(head["__metadata__"][SOURCES], LONGEST_HEAD).items()}
+    return {str(name): int(number) for name, number in parse_json(head["__metadata__"][SOURCES], MAX_HEADER).items()}
 
 
-def _head(path: Path) -> dict[str, Any]:
+def _read_header(path: Path) -> dict[str, Any]:
     """Return the JSON head of a safetensors file.
 
     Raises
@@ -130,7 +130,7 @@ def _head(path: Path) -> dict[str, Any]:
         length = int.from_bytes(file.read(8), "little")
         if length > size - 8:
             raise ValueError(f"{path} is cut off")
-        head = parse_json(file.read(min(length, LONGEST_HEAD + 1)), LONGEST_HEAD)
+        head = parse_json(file.read(min(length, MAX_HEADER + 1)), MAX_HEADER)
     ends = [entry["data_offsets"][1] for name, entry in head.items() if name != "__metadata__"]
     if 8 + length + max(ends, default=0) != size:
         raise ValueError(f"{path} is cut off")

@@ -16,7 +16,7 @@ from napari_fcn.io import ResultMeta, open_result
 from napari_fcn.io.overwrite import NO_PROTECTION, Protection
 from napari_fcn.io.result_kinds import ENCODERS, encode
 from napari_fcn.models.binding import ImageForm, bind
-from napari_fcn.objects import Rule, find_objects
+from napari_fcn.objects import ObjectRule, find_objects
 from napari_fcn.session import Session
 
 if TYPE_CHECKING:
@@ -141,7 +141,7 @@ class RunWriter:
 def _objects(session: Session, writers: Mapping[str, ResultWriter]) -> Iterator[ObjectsStep]:
     """Make objects from the classes that are stored."""
     names = [label.name for label in session.checkpoint.info.classes]
-    rule = Rule.of(names, session.axes.image, session.axes.space)
+    rule = ObjectRule.from_class_names(names, session.axes.image, session.axes.space)
     stores = (writers["classes"], writers["pieces"], writers["objects"])
     for done, total in enumerate(find_objects(*stores, session.source.shape, rule), start=1):
         yield ObjectsStep(done, total)

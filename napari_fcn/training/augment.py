@@ -40,8 +40,8 @@ class Augmentation:
     """
 
     scale: tuple[float, float] = (0.5, 2.0)
-    bend: float = 3.0
-    bend_grid: int = 48
+    elastic_sigma: float = 3.0
+    elastic_grid: int = 48
     gamma: float = 1.6
     blur: float = 1.5
     noise: float = 0.15
@@ -53,20 +53,20 @@ class Augmentation:
         self, image: Image, labels: Labels, patch: tuple[int, ...], rng: np.random.Generator
     ) -> tuple[Image, Labels]:
         """Return a crop of this size from ``image`` (C, *space) and ``labels`` (*space), warped alike, re-lit."""
-        where = self._where(labels.shape, patch, rng)
+        where = self._sampling_grid(labels.shape, patch, rng)
         crop = np.stack([ndimage.map_coordinates(c, where, order=1, mode="mirror") for c in image])
         cut = ndimage.map_coordinates(labels, where, order=0, mode="mirror")
-        crop, cut = _turn(crop, cut, self._shares(len(patch)), self.time, rng)
-        return self._relight(crop, rng), cut
+        crop, cut = _flip_and_rotate(crop, cut, self._relative_sizes(len(patch)), self.time, rng)
+        return self._change_intensity(crop, rng), cut
 
-    def _where(self, shape: tuple[int, ...], patch: tuple[int, ...], rng: np.random.Generator) -> Image:
+    def _sampling_grid(self, shape: tuple[int, ...], patch: tuple[int, ...], rng: np.random.Generator) -> Image:
         """Return the place in the image that each pixel of the crop shows, ``(ndim, *patch)``."""
         zoom = np.exp(rng.uniform(*np.log(self.scale)))
         where = np.stack(np.meshgrid(*((np.arange(p) - (p - 1) / 2) for p in patch), indexing="ij")).astype(np.float32)
-        shares = self._shares(len(patch))
-        coarse = [max(4, round(p / (self.bend_grid * s)) + 3) for p, s in zip(patch, shares, strict=True)]
+        shares = self._relative_sizes(len(patch))
+        coarse = [max(4, round(p / (self.elastic_grid * s)) + 3) for p, s in zip(patch, shares, strict=True)]
         for axis, length in enumerate(patch):
-            field = rng.normal(0, self.bend * shares[axis], coarse).astype(np.float32)
+            field = rng.normal(0, self.elastic_sigma * shares[axis], coarse).astype(np.float32)
             wide = ndimage.zoom(field, [p / c for p, c in zip(patch, coarse, strict=True)], order=1)
             if length > 1 and axis != self.time:
                 where[axis] += wide
@@ -77,11 +77,11 @@ class Augmentation:
             where[axis] += (n - 1) / 2 + rng.uniform(-slack, slack)
         return where
 
-    def _shares(self, ndim: int) -> tuple[float, ...]:
+    def _relative_sizes(self, ndim: int) -> tuple[float, ...]:
         """Return how many pixels of each axis one pixel of the finest axis is long."""
         return tuple(min(self.spacing) / length for length in self.spacing) or (1.0,) * ndim
 
-    def _relight(self, crop: Image, rng: np.random.Generator) -> Image:
+    def _change_intensity(self, crop: Image, rng: np.random.Generator) -> Image:
         """Return the crop with other contrast, sharpness and noise; intensities about -1 to 1."""
         if self.invert and rng.random() < 0.5:
             crop = -crop
@@ -90,7 +90,7 @@ class Augmentation:
             crop = (np.clip((crop + 1) / 2, 0, None) ** exponent * 2 - 1).astype(np.float32)
         if rng.random() < 0.3:
             sigma = rng.uniform(0, self.blur)
-            crop = ndimage.gaussian_filter(crop, (0, *(sigma * s for s in self._shares(crop.ndim - 1))))
+            crop = ndimage.gaussian_filter(crop, (0, *(sigma * s for s in self._relative_sizes(crop.ndim - 1))))
         if rng.random() < 0.5:
             crop = crop * np.float32(rng.uniform(0.6, 1.2)) + np.float32(rng.uniform(-0.25, 0.25))
         if rng.random() < 0.5:
@@ -98,7 +98,7 @@ class Augmentation:
         return np.ascontiguousarray(crop, dtype=np.float32)
 
 
-def _turn(
+def _flip_and_rotate(
     crop: Image, cut: Labels, shares: tuple[float, ...], time: int | None, rng: np.random.Generator
 ) -> tuple[Image, Labels]:
     """Return both mirrored along random axes and turned by right angles between axes that are alike, time excepted."""

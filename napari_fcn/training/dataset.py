@@ -33,11 +33,11 @@ if TYPE_CHECKING:
     Reader = Callable[[Path], tuple[npt.NDArray[Any], bool | None]]
 
 SUFFIX = "_image.tif"
-PATCHES = {1: 4096, 2: 256, 3: 64}  # pixels along each axis, by number of axes
+PATCH_SIDES = {1: 4096, 2: 256, 3: 64}  # pixels along each axis, by number of axes
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Labelled:
+class LabelledImage:
     """One image with its labels.
 
     Attributes
@@ -68,7 +68,7 @@ def read_numbers(path: Path) -> tuple[npt.NDArray[Any], bool | None]:
     ImageError
         If the file cannot be read.
     """
-    return _pixels(path), None
+    return _read_tiff(path), None
 
 
 def read_folder(
@@ -78,7 +78,7 @@ def read_folder(
     ndim: int,
     normaliser: Normaliser,
     read: Reader = read_numbers,
-) -> list[Labelled]:
+) -> list[LabelledImage]:
     """Return the labelled images ``NAME_image.tif`` / ``NAME_label.tif``; each plane of a stack is an image of its own.
 
     Parameters
@@ -110,7 +110,7 @@ def read_folder(
     found = []
     for path in sorted(folder.glob(f"*{SUFFIX}")):
         name = path.name.removesuffix(SUFFIX)
-        if not _fits(name, patterns[0]) or _fits(name, patterns[1]):
+        if not _matches(name, patterns[0]) or _matches(name, patterns[1]):
             continue
         truth = path.with_name(f"{name}_label.tif")
         if not truth.is_file():
@@ -119,11 +119,11 @@ def read_folder(
             )
         match = pattern.search(name) if kinds else None
         kind = match[1] if match and match.groups() else ""
-        found += _planes((name, kind), read(path), _pixels(truth), (ndim, normaliser))
+        found += _planes((name, kind), read(path), _read_tiff(truth), (ndim, normaliser))
     return found
 
 
-def _pixels(path: Path) -> npt.NDArray[Any]:
+def _read_tiff(path: Path) -> npt.NDArray[Any]:
     try:
         return tifffile.imread(path)
     except DECODE_ERRORS as error:
@@ -132,7 +132,7 @@ def _pixels(path: Path) -> npt.NDArray[Any]:
         raise ImageError(f"{path} cannot be read ({error}). Fetch it again, or move it away.") from error
 
 
-def _fits(name: str, patterns: str) -> bool:
+def _matches(name: str, patterns: str) -> bool:
     return any(fnmatch(name, pattern) for pattern in patterns.split(",") if pattern)
 
 
@@ -141,7 +141,7 @@ def _planes(
     read: tuple[npt.NDArray[np.generic], bool | None],
     labels: npt.NDArray[np.generic],
     how: tuple[int, Normaliser],
-) -> list[Labelled]:
+) -> list[LabelledImage]:
     """Return one labelled image for each index of the axes that an ``ndim``-dimensional network repeats over."""
     (name, kind), (image, has_colours), (ndim, normaliser) = names, read, how
     try:
@@ -167,7 +167,7 @@ def _planes(
     split = [axes.to_net(view) for view in scaled]
     cuts = axes.to_net(labels[None])[:, 0]
     return [
-        Labelled(
+        LabelledImage(
             f"{name} {i}" if len(cuts) > 1 else name,
             kind,
             tuple(np.ascontiguousarray(v[i]) for v in split),
@@ -213,27 +213,27 @@ class Crops(Dataset[tuple[torch.Tensor, torch.Tensor]]):
 
     def __init__(
         self,
-        images: Sequence[Labelled],
+        images: Sequence[LabelledImage],
         settings: TrainSettings,
         time: int | None = None,
         spacing: Sequence[float] = (),
     ) -> None:
         self.images, self.settings, self.epoch = images, settings, 0
         ndim = images[0].labels.ndim
-        self.patch = _per_axis("patch", settings.patch or (PATCHES[ndim],), ndim)
+        self.patch = _per_axis("patch", settings.patch or (PATCH_SIDES[ndim],), ndim)
         relative = _per_axis("spacing", settings.spacing or tuple(spacing) or (1.0,), ndim)
         self.target = TARGETS[settings.target]
         self.augmentation = Augmentation(invert=settings.invert, time=time, spacing=relative)
         sizes = Counter(image.kind for image in images)
         weights = np.array([sizes[image.kind] ** (settings.balance - 1) for image in images])
-        self.chance = weights / weights.sum()
+        self.probabilities = weights / weights.sum()
 
     def __len__(self) -> int:
         return self.settings.crops * len(self.images)
 
     def __getitem__(self, index: int) -> tuple[torch.Tensor, torch.Tensor]:
         rng = np.random.default_rng((self.settings.seed, self.epoch, index))
-        image = self.images[rng.choice(len(self.images), p=self.chance)]
+        image = self.images[rng.choice(len(self.images), p=self.probabilities)]
         view = image.views[0 if rng.random() < 0.5 else rng.integers(len(image.views))]
         crop, labels = self.augmentation.crop(view, image.labels, self.patch, rng)
         return torch.from_numpy(crop), torch.from_numpy(self.target(labels).astype(np.int64))

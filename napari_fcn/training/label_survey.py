@@ -26,10 +26,10 @@ if TYPE_CHECKING:
     import numpy.typing as npt
 
     from napari_fcn.settings import TrainSettings
-    from napari_fcn.training.dataset import Labelled
+    from napari_fcn.training.dataset import LabelledImage
 
 SPLITS = ("training", "validation")
-NAMES = {"objects": ("background", "inside", "rim"), "membranes": ("background", "membrane")}
+CLASS_NAMES = {"objects": ("background", "inside", "rim"), "membranes": ("background", "membrane")}
 ADVICE = {
     "objects": "Each object needs a number of its own and a width of at least 3 px; 0 is the background.",
     "membranes": "Each cell needs a number of its own, without gaps between the cells.",
@@ -37,7 +37,7 @@ ADVICE = {
 }
 
 
-def read_labels(image: Labelled, settings: TrainSettings) -> Labelled:
+def read_labels(image: LabelledImage, settings: TrainSettings) -> LabelledImage:
     """Return a labelled image with labels as whole numbers, as its target reads them.
 
     Raises
@@ -53,7 +53,7 @@ def read_labels(image: Labelled, settings: TrainSettings) -> Labelled:
 
 
 def survey(
-    splits: tuple[Sequence[Labelled], Sequence[Labelled]], settings: TrainSettings, classes: Sequence[str]
+    splits: tuple[Sequence[LabelledImage], Sequence[LabelledImage]], settings: TrainSettings, classes: Sequence[str]
 ) -> tuple[LabelsFound, LabelsFound]:
     """Return what the labels to learn from and those to score on hold.
 
@@ -74,9 +74,11 @@ def survey(
         If there are more classes than the network has.
     """
     target = TARGETS[settings.target]
-    classes = [plain if name == f"class {k}" else name for k, (name, plain) in enumerate(_plainly(classes, settings))]
+    classes = [
+        plain if name == f"class {k}" else name for k, (name, plain) in enumerate(_target_names(classes, settings))
+    ]
     counted = [[np.bincount(target(image.labels).ravel(), minlength=256) for image in images] for images in splits]
-    notes = _repeated(*splits)
+    notes = _duplicates(*splits)
     for split, images, counts in zip(SPLITS, splits, counted, strict=True):
         if not settings.label_values:
             notes += _check_meaning(split, [image.labels for image in images], settings.target)
@@ -84,19 +86,19 @@ def survey(
     found = []
     for split, images, counts in zip(SPLITS, splits, counted, strict=True):
         more = [note for image in images for note in image.notes]
-        more += _without_labels(split, images, counts)
+        more += _unlabelled_images(split, images, counts)
         total = np.sum(counts, axis=0)
-        if split == "validation" and (missing := _missing(total, len(classes))):
-            more.append(f"No pixel of the validation images is {_named(missing, classes)}: it is not scored.")
+        if split == "validation" and (missing := _missing_classes(total, len(classes))):
+            more.append(f"No pixel of the validation images is {_format_classes(missing, classes)}: it is not scored.")
         pixels = tuple(int(n) for n in total[: len(classes)])
         first = tuple(notes) if split == "training" else ()
         found.append(LabelsFound(split, len(images), tuple(classes), pixels, int(total[IGNORE]), (*first, *more)))
     return found[0], found[1]
 
 
-def _plainly(classes: Sequence[str], settings: TrainSettings) -> list[tuple[str, str]]:
+def _target_names(classes: Sequence[str], settings: TrainSettings) -> list[tuple[str, str]]:
     """Return the name of each class, and what a target calls it that names its classes."""
-    plain = NAMES.get(settings.target, ())
+    plain = CLASS_NAMES.get(settings.target, ())
     return [(name, plain[k] if k < len(plain) else name) for k, name in enumerate(classes)]
 
 
@@ -141,23 +143,23 @@ def _check_classes(split: str, total: npt.NDArray[np.int64], target: str, classe
             "Label some pixels of each class."
         )
     if present[-1] >= len(classes):
-        raise ModelError(_too_many(present, target, len(classes)))
+        raise ModelError(_too_many_classes(present, target, len(classes)))
     if len(present) == 1:
         raise ImageError(
-            f"All labelled pixels of the {split} images are {_named(present, classes)}: "
+            f"All labelled pixels of the {split} images are {_format_classes(present, classes)}: "
             f"{'there is nothing to learn' if split == 'training' else 'a score says nothing'}. Label pixels of at "
             f"least two classes. {ADVICE[target]}".rstrip()
         )
-    if split == "training" and (missing := _missing(total, len(classes))):
+    if split == "training" and (missing := _missing_classes(total, len(classes))):
         fitting = CLASSES.get(target, present[-1] + 1)
         network = f"Give the network classes={fitting}, or label" if fitting < len(classes) else "Label"
         raise ImageError(
-            f"No pixel of the training images is {_named(missing, classes)} (found: {_named(present, classes)}). "
-            f"{network} pixels of it. {ADVICE[target]}".rstrip()
+            f"No pixel of the training images is {_format_classes(missing, classes)} "
+            f"(found: {_format_classes(present, classes)}). {network} pixels of it. {ADVICE[target]}".rstrip()
         )
 
 
-def _too_many(present: Sequence[int], target: str, classes: int) -> str:
+def _too_many_classes(present: Sequence[int], target: str, classes: int) -> str:
     found = f"The labels teach {present[-1] + 1} classes; the network has {classes}."
     if target != "classes":
         return f"{found} Give it classes={present[-1] + 1}, or choose another target than {target!r}."
@@ -166,16 +168,18 @@ def _too_many(present: Sequence[int], target: str, classes: int) -> str:
     return f"{found} Give it classes={present[-1] + 1}; if they are numbered objects, choose --target objects."
 
 
-def _missing(total: npt.NDArray[np.int64], classes: int) -> list[int]:
+def _missing_classes(total: npt.NDArray[np.int64], classes: int) -> list[int]:
     return [int(k) for k in np.flatnonzero(total[:classes] == 0)]
 
 
-def _named(indices: Sequence[int], classes: Sequence[str]) -> str:
+def _format_classes(indices: Sequence[int], classes: Sequence[str]) -> str:
     """Return classes as in a sentence: by number, and by name where that says more."""
     return ", ".join(f"class {k}" if classes[k] == f"class {k}" else f"class {k} ({classes[k]})" for k in indices)
 
 
-def _without_labels(split: str, images: Sequence[Labelled], counts: Sequence[npt.NDArray[np.int64]]) -> list[str]:
+def _unlabelled_images(
+    split: str, images: Sequence[LabelledImage], counts: Sequence[npt.NDArray[np.int64]]
+) -> list[str]:
     """Return which images have no labelled pixel."""
     empty = [image.name for image, one in zip(images, counts, strict=True) if not one[:IGNORE].any()]
     if not empty:
@@ -185,7 +189,7 @@ def _without_labels(split: str, images: Sequence[Labelled], counts: Sequence[npt
     return [f"No labelled pixel: {names}; {ends}."]
 
 
-def _repeated(examples: Sequence[Labelled], held_out: Sequence[Labelled]) -> list[str]:
+def _duplicates(examples: Sequence[LabelledImage], held_out: Sequence[LabelledImage]) -> list[str]:
     """Return which images are learnt from and scored on."""
     learnt = {(image.views[0].shape, hash(image.views[0].tobytes())): image.name for image in examples}
     keys = [(image, learnt.get((image.views[0].shape, hash(image.views[0].tobytes())))) for image in held_out]

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     Mask = npt.NDArray[np.bool_]
 
 
-def dice(answer: Mask, truth: Mask, known: Mask | None = None) -> float:
+def dice(prediction: Mask, truth: Mask, mask: Mask | None = None) -> float:
     """Return twice the common pixels over the sum of both (Dice 1945).
 
     One if both are empty; NaN if there is no pixel to score on.
@@ -28,35 +28,35 @@ def dice(answer: Mask, truth: Mask, known: Mask | None = None) -> float:
     known : ndarray of bool, optional
         Where the truth is known; everywhere if not given.
     """
-    found = _scored(answer, truth, known)
+    found = _apply_mask(prediction, truth, mask)
     if found is None:
         return nan
-    answer, truth = found
-    total = int(answer.sum()) + int(truth.sum())
-    return 2 * int((answer & truth).sum()) / total if total else 1.0
+    prediction, truth = found
+    total = int(prediction.sum()) + int(truth.sum())
+    return 2 * int((prediction & truth).sum()) / total if total else 1.0
 
 
-def boundary_f1(answer: Mask, truth: Mask, tolerance: float = 2.0, known: Mask | None = None) -> float:
+def boundary_f1(prediction: Mask, truth: Mask, tolerance: float = 2.0, mask: Mask | None = None) -> float:
     """Return the F1 of two sets of lines; a pixel counts as found within ``tolerance`` pixels (Csurka et al. 2013).
 
     Parameters and special cases are as for `dice`.
     """
-    found = _scored(answer, truth, known)
+    found = _apply_mask(prediction, truth, mask)
     if found is None:
         return nan
-    answer, truth = found
-    if not answer.any() or not truth.any():
-        return float(answer.any() == truth.any())
-    precision = float((ndimage.distance_transform_edt(~truth)[answer] <= tolerance).mean())
-    recall = float((ndimage.distance_transform_edt(~answer)[truth] <= tolerance).mean())
+    prediction, truth = found
+    if not prediction.any() or not truth.any():
+        return float(prediction.any() == truth.any())
+    precision = float((ndimage.distance_transform_edt(~truth)[prediction] <= tolerance).mean())
+    recall = float((ndimage.distance_transform_edt(~prediction)[truth] <= tolerance).mean())
     return 2 * precision * recall / (precision + recall) if precision + recall else 0.0
 
 
-def _scored(answer: Mask, truth: Mask, known: Mask | None) -> tuple[Mask, Mask] | None:
+def _apply_mask(prediction: Mask, truth: Mask, mask: Mask | None) -> tuple[Mask, Mask] | None:
     """Return both masks where the truth is known, None if it is known nowhere."""
-    if known is None:
-        return (answer, truth) if truth.size else None
-    return (answer & known, truth & known) if known.any() else None
+    if mask is None:
+        return (prediction, truth) if truth.size else None
+    return (prediction & mask, truth & mask) if mask.any() else None
 
 
 def outline(mask: Mask) -> Mask:

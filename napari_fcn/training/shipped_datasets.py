@@ -29,11 +29,11 @@ if TYPE_CHECKING:
 
     Pixels = npt.NDArray[Any]
 
-SYNTHETIC = 12  # volumes to learn from
+N_SYNTHETIC = 12  # volumes to learn from
 WRITER = "napari-fcn recipe"  # what a file says of the program that wrote it
 
 
-class Pair(NamedTuple):
+class TrainingPair(NamedTuple):
     """A labelled image of a training folder; labels are classes: 0 background, 1 inside, 2 rim, 255 unknown."""
 
     name: str
@@ -41,23 +41,23 @@ class Pair(NamedTuple):
     labels: Pixels
 
 
-def nuclei(data: Path) -> Iterator[Pair]:
+def nuclei(data: Path) -> Iterator[TrainingPair]:
     """Yield volumes of nuclei: an embryo, organoids, a plant, and synthetic ones with a long point spread function."""
     image, mask = _read(data / "qcanet_embryo" / "train_8cell")
-    yield from _parts("embryo_8cell", image, objects(label(mask)), axis=1, learnt=0.5)
+    yield from _train_and_val("embryo_8cell", image, objects(label(mask)), axis=1, fraction=0.5)
     image, found = _read(data / "plantseg_3d" / "nuclei_1135")
-    yield from _parts("plant_1135", image, objects(found), axis=1, learnt=0.65)
+    yield from _train_and_val("plant_1135", image, objects(found), axis=1, fraction=0.65)
     for path in sorted((data / "cellos_organoid3d").glob("*_image.tif")):
         name = path.name.removesuffix("_image.tif")
         image, found = _read(path.with_name(name))
         part = "val" if "_39" in name or "_16" in name else "train"
-        yield Pair(f"{part}_organoid_{name.replace('_', '-')}", image, _forgiving(image, found))
-    for number in range(SYNTHETIC + 2):
-        image, found = cells((24, 160, 160), seed=number, look=_look(np.random.default_rng(number)))
-        yield Pair(f"{'train' if number < SYNTHETIC else 'val'}_synthetic_{number:02}", image, objects(found))
+        yield TrainingPair(f"{part}_organoid_{name.replace('_', '-')}", image, _ignore_unlabelled(image, found))
+    for number in range(N_SYNTHETIC + 2):
+        image, found = cells((24, 160, 160), seed=number, look=_random_look(np.random.default_rng(number)))
+        yield TrainingPair(f"{'train' if number < N_SYNTHETIC else 'val'}_synthetic_{number:02}", image, objects(found))
 
 
-def cells_video(data: Path) -> Iterator[Pair]:
+def cells_video(data: Path) -> Iterator[TrainingPair]:
     """Yield movies of cells in phase contrast and of fluorescent nuclei; rims are drawn frame by frame."""
     for name, folder, stem, axis in (
         ("glioblastoma", "t98g_video", "seq", 1),
@@ -66,14 +66,16 @@ def cells_video(data: Path) -> Iterator[Pair]:
         ("yeast", "yeast_phase", "seq", 2),
     ):
         image, found = _read(data / folder / stem)
-        yield from _parts(f"{name}_{stem}", image, np.stack([objects(frame) for frame in found]), axis, learnt=0.7)
+        yield from _train_and_val(
+            f"{name}_{stem}", image, np.stack([objects(frame) for frame in found]), axis, fraction=0.7
+        )
 
 
 SETS = {  # folders of DATA that are read
     "nuclei-3d": ("qcanet_embryo", "plantseg_3d", "cellos_organoid3d"),
     "cells-video": ("t98g_video", "laptrack_movies", "yeast_phase"),
 }
-RECIPES: Mapping[str, Callable[[Path], Iterator[Pair]]] = {"nuclei-3d": nuclei, "cells-video": cells_video}
+RECIPES: Mapping[str, Callable[[Path], Iterator[TrainingPair]]] = {"nuclei-3d": nuclei, "cells-video": cells_video}
 
 
 def _read(stem: Path) -> tuple[Pixels, Pixels]:
@@ -81,15 +83,20 @@ def _read(stem: Path) -> tuple[Pixels, Pixels]:
     return image, labels
 
 
-def _parts(name: str, image: Pixels, labels: Pixels, axis: int, learnt: float, gap: float = 0.04) -> Iterator[Pair]:
+def _train_and_val(
+    name: str, image: Pixels, labels: Pixels, axis: int, fraction: float, gap: float = 0.04
+) -> Iterator[TrainingPair]:
     """Yield the part of an image to learn from, and the part beyond a gap to score on."""
     length = image.shape[axis]
-    for part, cut in (("train", slice(0, int(learnt * length))), ("val", slice(int((learnt + gap) * length), None))):
+    for part, cut in (
+        ("train", slice(0, int(fraction * length))),
+        ("val", slice(int((fraction + gap) * length), None)),
+    ):
         where = (*[slice(None)] * axis, cut)
-        yield Pair(f"{part}_{name}", image[where], labels[where])
+        yield TrainingPair(f"{part}_{name}", image[where], labels[where])
 
 
-def _forgiving(image: Pixels, found: Pixels) -> Pixels:
+def _ignore_unlabelled(image: Pixels, found: Pixels) -> Pixels:
     """Return the classes of nuclei of which some were left out: what is as bright as a nucleus and has no label is 255.
 
     Bright is more than half of what the middle labelled voxel has; a margin around the labels stays background.
@@ -102,7 +109,7 @@ def _forgiving(image: Pixels, found: Pixels) -> Pixels:
     return target
 
 
-def _look(rng: np.random.Generator) -> Look:
+def _random_look(rng: np.random.Generator) -> Look:
     """Return cells, planes and a microscope drawn at random: planes 1.5 to 4 pixels apart, blur 2 to 3.5 times as long.
 
     A confocal point spread function is near to a Gaussian (Zhang et al. 2007, doi:10.1364/AO.46.001819).
@@ -117,7 +124,7 @@ def _look(rng: np.random.Generator) -> Look:
     )
 
 
-def prepare(model: str, data: Path, folder: Path) -> Iterator[Pair]:
+def prepare(model: str, data: Path, folder: Path) -> Iterator[TrainingPair]:
     """Write the training folder of a shipped model and yield what was written.
 
     Raises
@@ -148,13 +155,13 @@ def prepare(model: str, data: Path, folder: Path) -> Iterator[Pair]:
 
 def _write(path: Path, pixels: Pixels, inputs: Inputs) -> None:
     """Write a file of a training folder; one that a recipe wrote is replaced."""
-    if os.path.lexists(path) and not _is_ours(path):
+    if os.path.lexists(path) and not _is_own_file(path):
         raise OutputError(f"{path} exists, and no recipe wrote it.", "Choose another folder, or move it away.")
     with replace_file(path, inputs) as part:
         tifffile.imwrite(part, pixels, photometric="minisblack", compression="zlib", software=WRITER)
 
 
-def _is_ours(path: Path) -> bool:
+def _is_own_file(path: Path) -> bool:
     try:
         with tifffile.TiffFile(path) as tiff:
             return bool(tiff.pages.first.software == WRITER)

@@ -26,7 +26,7 @@ from napari_fcn.models.header import read_header
 from napari_fcn.nets.convert import copy_weights
 from napari_fcn.storage import Input, Inputs, is_link, replace_file
 from napari_fcn.training import metrics
-from napari_fcn.training.dataset import Crops, Labelled, read_folder, read_numbers
+from napari_fcn.training.dataset import Crops, LabelledImage, read_folder, read_numbers
 from napari_fcn.training.label_survey import read_labels, survey
 from napari_fcn.training.losses import class_weights, cross_entropy_and_dice
 from napari_fcn.training.targets import TARGETS
@@ -40,7 +40,7 @@ if TYPE_CHECKING:
     from napari_fcn.training.dataset import Reader
 
 WARM_UP = 0.03  # share of all steps in which the learning rate rises
-AVERAGE = 0.998  # decay per step of the running average of the weights, which is what is scored and kept
+AVERAGE_DECAY = 0.998  # decay per step of the running average of the weights, which is what is scored and kept
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +70,7 @@ class Training:
     settings: TrainSettings
     out: Path
     start: Checkpoint | None = None
-    besides: tuple[Input, ...] = ()
+    other_inputs: tuple[Input, ...] = ()
     reader: Reader = read_numbers
 
     @property
@@ -86,7 +86,7 @@ class Training:
             for what in ("image", "label")
             for path in self.folder.glob(f"*_{what}.tif")
         ]
-        return Inputs([*found, *self.besides])
+        return Inputs([*found, *self.other_inputs])
 
     def check_outputs(self) -> Inputs:
         """Return what must survive, if model and state may be written.
@@ -99,14 +99,14 @@ class Training:
         inputs = self.inputs
         for path in (self.out, self.state_path):
             inputs.check_file(path)
-        _refuse_foreign(self.out, _is_model, "model")
+        _check_replaceable(self.out, _is_model, "model")
         return inputs
 
     def check_state(self) -> None:
         """Raise OutputError if the state of a training would replace another file."""
-        _refuse_foreign(self.state_path, _is_state, "state of a training")
+        _check_replaceable(self.state_path, _is_state, "state of a training")
 
-    def read(self) -> tuple[list[Labelled], list[Labelled]]:
+    def read(self) -> tuple[list[LabelledImage], list[LabelledImage]]:
         """Return the images to learn from, and those to score on; an image whose name fits both is scored on only.
 
         Raises
@@ -135,7 +135,9 @@ class Training:
                 )
         return found[0], found[1]
 
-    def survey(self, splits: tuple[Sequence[Labelled], Sequence[Labelled]]) -> tuple[LabelsFound, LabelsFound]:
+    def survey(
+        self, splits: tuple[Sequence[LabelledImage], Sequence[LabelledImage]]
+    ) -> tuple[LabelsFound, LabelsFound]:
         """Return what the labels to learn from and those to score on hold; errors as for the function `survey`."""
         return survey(splits, self.settings, [label.name for label in self.info.classes])
 
@@ -162,12 +164,12 @@ def train(training: Training, resume: bool = False) -> Iterator[LabelsFound | Ep
     examples, held_out = training.read()
     found = training.survey((examples, held_out))
     yield from found
-    learner = Learner(training, examples, found[0].pixels)
+    learner = Trainer(training, examples, found[0].pixels)
     if resume:
-        learner.restore()
+        learner.load_state()
     start = time.monotonic()
     for epoch in range(learner.epoch, settings.epochs):
-        loss = learner.learn(epoch)
+        loss = learner.run_epoch(epoch)
         scored = validate(learner.average, held_out, settings.target)
         best = scored["dice"] > learner.best
         if best:
@@ -175,13 +177,13 @@ def train(training: Training, resume: bool = False) -> Iterator[LabelsFound | Ep
             card = replace(training.info.card, scores=scored)
             Checkpoint.of(learner.average, replace(training.info, card=card)).save(training.out, inputs)
         learner.epoch = epoch + 1
-        learner.store()
+        learner.save_state()
         yield EpochDone(epoch + 1, settings.epochs, loss, scored, best, time.monotonic() - start)
     if _is_state(training.state_path):
         training.state_path.unlink()
 
 
-def _refuse_foreign(path: Path, is_ours: Callable[[Path], bool], what: str) -> None:
+def _check_replaceable(path: Path, is_ours: Callable[[Path], bool], what: str) -> None:
     if path.exists() and not is_ours(path):
         raise OutputError(f"{path} is no {what} of napari-fcn: it is not replaced.", "Choose another name with --out.")
 
@@ -203,17 +205,17 @@ def _is_state(path: Path) -> bool:
         return False
 
 
-class Learner:
+class Trainer:
     """A network, its running average and its optimiser."""
 
-    def __init__(self, training: Training, examples: Sequence[Labelled], pixels: Sequence[int]) -> None:
+    def __init__(self, training: Training, examples: Sequence[LabelledImage], pixels: Sequence[int]) -> None:
         self.training, settings, spec = training, training.settings, training.info.spec
         self.device = pick_device(settings.device)
         self.dtype = pick_precision(settings.precision, self.device)
         if self.dtype == torch.float16:
             raise DeviceError("Training in float16 loses small gradients. Choose bfloat16 or float32.")
         generator = torch.Generator().manual_seed(settings.seed)
-        self.net = place(_beginning(training, generator), spec.ndim, self.device)
+        self.net = place(_initial_net(training, generator), spec.ndim, self.device)
         self.average = place(spec.build(), spec.ndim, self.device).eval()
         self.average.load_state_dict(self.net.state_dict())
         self.optimiser = torch.optim.AdamW(self.net.parameters(), lr=settings.rate, weight_decay=settings.decay)
@@ -221,7 +223,7 @@ class Learner:
         self.weights = class_weights(torch.tensor(pixels).float(), settings.rarity).to(self.device)
         self.epoch, self.best = 0, -1.0
 
-    def learn(self, epoch: int) -> float:
+    def run_epoch(self, epoch: int) -> float:
         """Run one pass over the crops and return its mean loss."""
         self.crops.epoch = epoch
         settings = self.training.settings
@@ -233,7 +235,7 @@ class Learner:
         total = torch.zeros((), device=self.device)
         for step, (x, target) in enumerate(loader, start=epoch * len(loader)):
             for group in self.optimiser.param_groups:
-                group["lr"] = settings.rate * _schedule(step / (settings.epochs * len(loader)))
+                group["lr"] = settings.rate * _learning_rate_factor(step / (settings.epochs * len(loader)))
             with torch.autocast(self.device.type, self.dtype, enabled=self.dtype != torch.float32):
                 logits = self.net(x.to(self.device, non_blocking=True))
             loss = cross_entropy_and_dice(logits, target.to(self.device, non_blocking=True), self.weights)
@@ -241,12 +243,12 @@ class Learner:
             loss.backward()
             torch.nn.utils.clip_grad_norm_(self.net.parameters(), 5.0)
             self.optimiser.step()
-            self._follow(min(AVERAGE, (step + 1) / (step + 10)))
+            self._update_average(min(AVERAGE_DECAY, (step + 1) / (step + 10)))
             total += loss.detach()
         return float(total) / len(loader)
 
     @torch.no_grad()
-    def _follow(self, decay: float) -> None:
+    def _update_average(self, decay: float) -> None:
         """Move the running average towards the present weights and statistics."""
         for kept, now in zip(self.average.state_dict().values(), self.net.state_dict().values(), strict=True):
             if kept.is_floating_point():
@@ -254,7 +256,7 @@ class Learner:
             else:
                 kept.copy_(now)
 
-    def store(self) -> None:
+    def save_state(self) -> None:
         """Write all that is needed to go on after an interruption.
 
         Raises
@@ -277,7 +279,7 @@ class Learner:
                 "Free some space, then go on with --resume."
             ) from error
 
-    def restore(self) -> None:
+    def load_state(self) -> None:
         """Go on where `store` left off.
 
         Raises
@@ -296,7 +298,7 @@ class Learner:
                 f"{path} belongs to a run with other settings. Give the same ones, or train without --resume."
             )
         try:
-            self._take(tensors)
+            self._load_tensors(tensors)
             self.epoch, self.best = int(metadata["epoch"]), float(metadata["best"])
         except (LookupError, ValueError, TypeError, RuntimeError, OverflowError) as error:
             raise ModelError(
@@ -304,7 +306,7 @@ class Learner:
                 "Train without --resume."
             ) from error
 
-    def _take(self, tensors: Mapping[str, torch.Tensor]) -> None:
+    def _load_tensors(self, tensors: Mapping[str, torch.Tensor]) -> None:
         """Set network, average and optimiser to what `store` wrote."""
         grouped: dict[str, dict[str, torch.Tensor]] = defaultdict(dict)
         for key, tensor in tensors.items():
@@ -333,7 +335,7 @@ class Learner:
         return json.dumps([self.training.info.spec.to_dict(), settings, *start], sort_keys=True)
 
 
-def _beginning(training: Training, generator: torch.Generator) -> torch.nn.Module:
+def _initial_net(training: Training, generator: torch.Generator) -> torch.nn.Module:
     """Return the network before its first step."""
     net = training.info.spec.build(generator)
     if training.start:
@@ -344,7 +346,7 @@ def _beginning(training: Training, generator: torch.Generator) -> torch.nn.Modul
     return net
 
 
-def _schedule(progress: float) -> float:
+def _learning_rate_factor(progress: float) -> float:
     """Return the share of the peak learning rate at this share of the training: a short rise, then a cosine."""
     if progress < WARM_UP:
         return (progress + 1e-3) / (WARM_UP + 1e-3)
@@ -352,7 +354,7 @@ def _schedule(progress: float) -> float:
 
 
 @torch.inference_mode()
-def validate(net: torch.nn.Module, images: Sequence[Labelled], target: str) -> dict[str, float]:
+def validate(net: torch.nn.Module, images: Sequence[LabelledImage], target: str) -> dict[str, float]:
     """Return the mean scores over images, and over each kind of image apart; images without a labelled pixel have none.
 
     ``dice`` is that of all classes but the first taken together; ``boundary_f1`` allows 2 pixels and compares the
@@ -376,7 +378,7 @@ def validate(net: torch.nn.Module, images: Sequence[Labelled], target: str) -> d
         answer, truth = answer & known, (asked > 0) & known
         both = {
             "dice": metrics.dice(answer, truth, known),
-            "boundary_f1": metrics.boundary_f1(lines(answer), lines(truth), known=known),
+            "boundary_f1": metrics.boundary_f1(lines(answer), lines(truth), mask=known),
         }
         for name, value in both.items():
             found[name].append(value)

@@ -12,7 +12,7 @@ from napari_fcn.models.card import read_info
 from napari_fcn.models.checkpoint import Checkpoint
 from napari_fcn.sample_data import cells
 from napari_fcn.training.shipped_datasets import RECIPES
-from napari_fcn.training.train import Learner
+from napari_fcn.training.train import Trainer
 
 SPEC = ["--spec", "unet classes=3 width=2 depth=1"]
 SMALL = ["--epochs", "2", "--crops", "1", "--patch", "32", "--batch", "2", "--device", "cpu"]
@@ -176,13 +176,13 @@ def test_a_model_and_an_unfinished_training_are_replaced_only_if_asked(
     assert "exists. Pass --overwrite" in capsys.readouterr().err
     assert out.read_bytes() == made
     assert main([*command, "--overwrite"]) == 0
-    patch, store = pytest.MonkeyPatch(), Learner.store
+    patch, save_state = pytest.MonkeyPatch(), Trainer.save_state
 
-    def stop(learner: Learner) -> None:
-        store(learner)
+    def stop(trainer: Trainer) -> None:
+        save_state(trainer)
         raise KeyboardInterrupt
 
-    patch.setattr(Learner, "store", stop)
+    patch.setattr(Trainer, "save_state", stop)
     assert main([*command, "--overwrite"]) == 130
     patch.undo()
     capsys.readouterr()

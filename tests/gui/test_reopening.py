@@ -221,7 +221,7 @@ class Sessions(RuleBasedStateMachine):
             history = project.history()
             assert {c.number for c in history.commits} == set(desk.states)
             for commit in history.commits:
-                assert np.array_equal(np.asarray(project.painted_at(commit.number)), desk.states[commit.number])
+                assert np.array_equal(np.asarray(project.labels_at(commit.number)), desk.states[commit.number])
                 assert history.checkpoint(commit.number).hash == commit.hash
             made = list(replay(project, desk.pixels))
             assert {m.commit.number for m in made} == set(desk.states)
@@ -311,9 +311,9 @@ def test_a_project_opens_whose_present_weights_are_damaged(fake_engine: object, 
     file.write_bytes(content)
     desk.states.pop(3)
     desk.reopen(desk.project)
-    assert any("The weights of state 3 are missing or damaged" in said for said in desk.said)
+    assert any("The weights of commit 3 are missing or damaged" in said for said in desk.said)
     desk.do(GoTo(2))
     assert np.array_equal(desk.labels, desk.states[2])
     desk.close()
     with Project.open_read_only(desk.project) as project:
-        assert np.array_equal(np.asarray(project.painted(3)), strokes)
+        assert np.array_equal(np.asarray(project.labels(3)), strokes)

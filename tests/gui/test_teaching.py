@@ -112,7 +112,7 @@ class Lesson:
         assert self.desk.layers.worker is not None
         project = self.desk.layers.worker.writer._project
         assert project is not None
-        return np.asarray(project.painted())
+        return np.asarray(project.labels())
 
 
 @pytest.fixture(autouse=True)

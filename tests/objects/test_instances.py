@@ -6,7 +6,7 @@ from skimage.measure import label
 
 from napari_fcn.errors import ImageError
 from napari_fcn.geometry import Region
-from napari_fcn.objects import Rule, find_objects, instances
+from napari_fcn.objects import ObjectRule, find_objects, instances
 
 
 class Array:
@@ -22,18 +22,18 @@ class Array:
         self.data[region.slices] = block
 
 
-def objects_of(classes: np.ndarray, rule: Rule, block: int = 10**6) -> np.ndarray:
+def objects_of(classes: np.ndarray, rule: ObjectRule, block: int = 10**6) -> np.ndarray:
     """Return the objects of an image, found in blocks of this length."""
     scratch, objects = (Array(np.full(classes.shape, 99, np.uint32)) for _ in range(2))
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(instances, "BLOCKS", {n: (block,) * n for n in (1, 2, 3)})
+        patch.setattr(instances, "BLOCK_SHAPES", {n: (block,) * n for n in (1, 2, 3)})
         steps = list(find_objects(Array(classes), scratch, objects, classes.shape, rule))
     assert steps == [len(steps)] * len(steps)
     return objects.data
 
 
 @st.composite
-def images(draw: st.DrawFn) -> tuple[np.ndarray, Rule, int]:
+def images(draw: st.DrawFn) -> tuple[np.ndarray, ObjectRule, int]:
     shape = tuple(draw(st.lists(st.integers(1, 9), min_size=1, max_size=4)))
     seed, few = draw(st.integers(0, 2**16)), draw(st.sampled_from([0.3, 0.6, 0.8]))
     rng = np.random.default_rng(seed)
@@ -41,12 +41,12 @@ def images(draw: st.DrawFn) -> tuple[np.ndarray, Rule, int]:
     axes = tuple(range(len(shape)))[-3:]
     rim = draw(st.sampled_from([(), (2,), (2, 3)]))
     inside = tuple(i for i in (1, 2, 3) if i not in rim)
-    return classes, Rule(inside, rim, draw(st.sampled_from([axes, axes[1:] or axes]))), draw(st.integers(1, 5))
+    return classes, ObjectRule(inside, rim, draw(st.sampled_from([axes, axes[1:] or axes]))), draw(st.integers(1, 5))
 
 
 @hypothesis.given(images())
 @hypothesis.settings(max_examples=60)
-def test_blocks_of_any_size_give_what_the_whole_image_gives(image: tuple[np.ndarray, Rule, int]) -> None:
+def test_blocks_of_any_size_give_what_the_whole_image_gives(image: tuple[np.ndarray, ObjectRule, int]) -> None:
     classes, rule, block = image
     np.testing.assert_array_equal(objects_of(classes, rule, block), objects_of(classes, rule))
 
@@ -57,7 +57,7 @@ def test_without_a_rim_objects_are_the_components_that_scikit_image_finds(
     shape: tuple[int, ...], block: int, rng: np.random.Generator
 ) -> None:
     classes = rng.choice(3, shape, p=[0.5, 0.3, 0.2])
-    rule = Rule((1, 2), (), tuple(range(len(shape))))
+    rule = ObjectRule((1, 2), (), tuple(range(len(shape))))
     np.testing.assert_array_equal(objects_of(classes, rule, block), label(classes, background=0, connectivity=1))
 
 
@@ -65,29 +65,29 @@ def test_a_long_winding_object_is_one_across_many_blocks() -> None:
     classes = np.zeros((31, 31), np.uint8)
     classes[::2] = 1
     classes[1::4, -1] = classes[3::4, 0] = 1
-    assert objects_of(classes, Rule((1,), (), (0, 1)), 4).max() == 1
+    assert objects_of(classes, ObjectRule((1,), (), (0, 1)), 4).max() == 1
 
 
 def test_each_time_point_has_objects_of_its_own() -> None:
     classes = np.ones((3, 4, 5), np.uint8)
-    rule = Rule.of(["background", "cell"], "tyx", "yx")
+    rule = ObjectRule.from_class_names(["background", "cell"], "tyx", "yx")
     assert [int(frame.max()) for frame in objects_of(classes, rule)] == [1, 2, 3]
 
 
 def test_planes_of_a_stack_share_objects() -> None:
-    rule = Rule.of(["background", "cell"], "tzyx", "yx")
+    rule = ObjectRule.from_class_names(["background", "cell"], "tzyx", "yx")
     assert objects_of(np.ones((2, 3, 4, 5), np.uint8), rule).max() == 2
 
 
 def test_touching_objects_part_at_their_rims_and_own_them() -> None:
     classes = np.array([[0, 2, 1, 1, 2, 2, 1, 2, 0]], np.uint8)
-    rule = Rule.of(["background", "nucleus", "rim"], "yx", "yx")
+    rule = ObjectRule.from_class_names(["background", "nucleus", "rim"], "yx", "yx")
     assert objects_of(classes, rule).tolist() == [[0, 1, 1, 1, 1, 2, 2, 2, 0]]
 
 
 def test_a_rim_far_from_any_object_is_none() -> None:
     classes = np.array([1, 2, 2, 2, 2, 2, 0], np.uint8)
-    assert objects_of(classes, Rule((1,), (2,), (0,))).tolist() == [1] * (1 + instances.GROWTH) + [0] * 3
+    assert objects_of(classes, ObjectRule((1,), (2,), (0,))).tolist() == [1] * (1 + instances.GROWTH) + [0] * 3
 
 
 @pytest.mark.parametrize(
@@ -102,20 +102,20 @@ def test_a_rim_far_from_any_object_is_none() -> None:
     ],
 )
 def test_names_of_classes_tell_what_an_object_is(names: list[str], inside: tuple, rim: tuple) -> None:
-    rule = Rule.of(names, "yx", "yx")
+    rule = ObjectRule.from_class_names(names, "yx", "yx")
     assert (rule.inside, rule.rim) == (inside, rim)
 
 
 def test_axes_of_other_names_connect_if_the_network_looks_along_them() -> None:
-    assert Rule.of(["background", "a"], ("q", "t", "x"), ("q",)).axes == (0, 2)
-    assert Rule.of(["background", "a"], "tyx", ("t", "y", "x")).axes == (1, 2)
+    assert ObjectRule.from_class_names(["background", "a"], ("q", "t", "x"), ("q",)).axes == (0, 2)
+    assert ObjectRule.from_class_names(["background", "a"], "tyx", ("t", "y", "x")).axes == (1, 2)
 
 
 def test_more_objects_than_numbers_are_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(instances, "MOST", 7)
+    monkeypatch.setattr(instances, "MAX_OBJECTS", 7)
     with pytest.raises(ImageError, match="more than 7 objects"):
-        objects_of(np.eye(8, dtype=np.uint8), Rule((1,), (), (0, 1)), 3)
+        objects_of(np.eye(8, dtype=np.uint8), ObjectRule((1,), (), (0, 1)), 3)
 
 
 def test_an_image_without_objects_is_all_background() -> None:
-    assert not objects_of(np.zeros((5, 6), np.uint8), Rule((1,), (2,), (0, 1)), 2).any()
+    assert not objects_of(np.zeros((5, 6), np.uint8), ObjectRule((1,), (2,), (0, 1)), 2).any()

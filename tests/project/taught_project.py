@@ -52,7 +52,7 @@ class Lesson:
     def reopen(self) -> None:
         self.project.close()
         project = Project.open(self.project.path)
-        self.labels = np.asarray(project.painted())
+        self.labels = np.asarray(project.labels())
         self.begin(project, resume(project))
 
     def paint(self, labels: npt.NDArray[np.uint8]) -> None:
@@ -83,7 +83,7 @@ class Lesson:
             if isinstance(event, HistoryChanged):
                 self.project.record_history(event)
         present = self.teaching.history.present.number
-        self.labels = np.asarray(self.project.painted_at(present))
+        self.labels = np.asarray(self.project.labels_at(present))
 
     def repeated(self) -> list[Replayed]:
         """Return the commits made again from the closed project."""

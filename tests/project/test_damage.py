@@ -24,7 +24,7 @@ from napari_fcn.geometry import Region
 from napari_fcn.learning.history import History
 from napari_fcn.project import Project, blocks, copy_project
 from napari_fcn.project.journal import DROPPED, NAME
-from napari_fcn.project.lines import Line, decode, in_order, scan
+from napari_fcn.project.lines import Line, decode, scan, sort_lines
 from napari_fcn.project.replay import replay
 
 STROKES = 7
@@ -70,7 +70,7 @@ def kept(project: Project) -> set[int]:
     for number in sorted(found):
         region, block = stroke_of(number)
         canvas[region.slices] = block
-    assert np.array_equal(np.asarray(project.painted()), canvas)
+    assert np.array_equal(np.asarray(project.labels()), canvas)
     return found
 
 
@@ -96,7 +96,7 @@ def changes_of_a_byte(text: bytes, at: int) -> Iterator[bytes]:
 
 
 def read(text: bytes) -> dict[int, dict[str, Any]]:
-    lines, _ = in_order([line for line in scan(BytesIO(text)) if isinstance(line, Line)])
+    lines, _ = sort_lines([line for line in scan(BytesIO(text)) if isinstance(line, Line)])
     found = {}
     for line in lines:
         decoded = decode(text[line.start : line.stop])
@@ -282,7 +282,7 @@ def test_a_state_whose_weights_are_damaged_says_so_and_the_others_are_there(fold
     with Project.open(folder) as project:
         assert kept(project) == ALL
         history = project.history()
-        said = [note for note in project.notes if "The weights of state 1 are missing or damaged" in note]
+        said = [note for note in project.notes if "The weights of commit 1 are missing or damaged" in note]
         if not said:
             with pytest.raises(ModelError, match="commit 1"):
                 history.checkpoint(1)
@@ -482,11 +482,11 @@ def test_a_link_that_no_stroke_needs_is_left_alone_and_large_strokes_stand_in_th
     if way == "copy":
         lean = copy_project(lean, tmp_path / "copy.fcn")
     noise = np.random.default_rng(0).integers(0, 3, SHAPE, np.uint8)
-    assert len(zlib.compress(noise.tobytes(), 1)) > blocks.INLINE
+    assert len(zlib.compress(noise.tobytes(), 1)) > blocks.MAX_INLINE
     with Project.open(lean) as project:
         project.stroke(Region.whole(SHAPE), noise)
     with Project.open_read_only(lean) as project:
-        np.testing.assert_array_equal(project.painted(), noise)
+        np.testing.assert_array_equal(project.labels(), noise)
     assert [path.name for path in outside.iterdir()] == [".000001.bin-01234567.part"]
 
 

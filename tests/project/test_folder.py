@@ -39,13 +39,13 @@ def model(step: float = 0.0) -> Checkpoint:
 
 def commit(project: Project, history: History, step: float, kind: str = "head") -> HistoryChanged:
     """Add a commit that has learnt from all strokes, as a session does."""
-    history.add(kind, project.strokes, project.stroke_now, model(step), {"right": 0.5})
+    history.add(kind, project.strokes, project.current_stroke, model(step), {"right": 0.5})
     project.record_history(history.event())
     return history.event()
 
 
 def of_commit(project: Project, number: int) -> np.ndarray:
-    return np.asarray(project.painted_at(number))
+    return np.asarray(project.labels_at(number))
 
 
 # Making and opening
@@ -273,13 +273,13 @@ def test_corrections_follow_the_branches(project: Project) -> None:
     commit(project, history, 2.0)
     paint(project, 1)  # not learnt from yet
     project.record_history(replace(history.event(is_restored=True), present=history.go_to(1).number))
-    assert project.stroke_now == 2
+    assert project.current_stroke == 2
     assert np.array_equal(restored(project), painted([1, 2]))
     paint(project, 1)
     commit(project, history, 3.0)
     project.close()
     with Project.open(project.path) as again:
-        assert (again.strokes, again.stroke_now) == (6, 6)
+        assert (again.strokes, again.current_stroke) == (6, 6)
         assert np.array_equal(restored(again), painted([1, 2, 6]))
         assert np.array_equal(restored(again, 5), painted([1, 2, 3, 4, 5]))
         for number, strokes in enumerate([[], [1, 2], [1, 2, 3, 4], [1, 2, 6]]):
@@ -375,10 +375,10 @@ def test_damaged_weights_are_refused(project: Project) -> None:
 def test_weights_wait_in_memory_until_their_commit_is_recorded(project: Project) -> None:
     history = project.history()
     history.add("start", 0, 0, model())
-    assert (project.is_behind, list((project.path / "commits").iterdir())) == (True, [])
+    assert (project.has_unsaved, list((project.path / "commits").iterdir())) == (True, [])
     assert history.checkpoint(0).hash == model().hash
     project.record_history(history.event())
-    assert (project.is_behind, len(list((project.path / "commits").iterdir()))) == (False, 1)
+    assert (project.has_unsaved, len(list((project.path / "commits").iterdir()))) == (False, 1)
 
 
 def test_teaching_goes_on_with_a_full_disk(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -390,12 +390,12 @@ def test_teaching_goes_on_with_a_full_disk(project: Project, monkeypatch: pytest
     with monkeypatch.context() as patch:
         patch.setattr("napari_fcn.storage.atomic.os.fsync", fail)
         commit(project, history, 1.0)
-        assert project.is_behind
+        assert project.has_unsaved
         assert project.history().checkpoint(1).hash == model(1.0).hash
         with pytest.raises(ProjectError, match="disk is full"):
             project.flush()
     project.flush()
-    assert not project.is_behind
+    assert not project.has_unsaved
     with Project.open_read_only(project.path) as seen:
         assert seen.history().checkpoint(1).hash == model(1.0).hash
 
@@ -403,7 +403,7 @@ def test_teaching_goes_on_with_a_full_disk(project: Project, monkeypatch: pytest
 def test_a_project_that_is_looked_at_keeps_new_weights_in_memory(project: Project) -> None:
     with Project.open_read_only(project.path) as seen:
         seen.history().add("start", 0, 0, model())
-        assert not seen.is_behind
+        assert not seen.has_unsaved
     assert not list((project.path / "commits").iterdir())
 
 

@@ -13,20 +13,20 @@ import zarr
 
 from napari_fcn.geometry import Axes, Region
 from napari_fcn.project import ImageRecord, fingerprint
-from napari_fcn.project.image import BLOCK, PROBES, WHOLE, probes
+from napari_fcn.project.image import MAX_WHOLE, N_SAMPLES, SAMPLE_SIZE, sample_regions
 
 LARGE = np.random.default_rng(1).integers(0, 4000, (3, 700, 900)).astype(np.uint16)
 
 
 @hypothesis.given(st.lists(st.integers(1, 5000), min_size=1, max_size=5))
 def test_a_large_image_is_looked_at_in_few_blocks_that_lie_in_it(shape: list[int]) -> None:
-    found = probes(shape)
-    if prod(shape) <= WHOLE:
+    found = sample_regions(shape)
+    if prod(shape) <= MAX_WHOLE:
         assert found == [Region.whole(shape)]
         return
-    assert len(found) == PROBES
-    assert all(Region.whole(shape).contains(region) and 0 < region.size <= BLOCK for region in found)
-    assert len(set(found)) == PROBES
+    assert len(found) == N_SAMPLES
+    assert all(Region.whole(shape).contains(region) and 0 < region.size <= SAMPLE_SIZE for region in found)
+    assert len(set(found)) == N_SAMPLES
     assert any(a > 0 for a in found[-1].start)
     for axis, length in enumerate(shape):
         assert min(region.start[axis] for region in found) == 0
@@ -48,7 +48,7 @@ class Watched:
 def test_an_image_of_any_size_is_known_quickly() -> None:
     image = Watched((1000, 50_000, 60_000))
     assert len(fingerprint(image)) == 64
-    assert image.values <= PROBES * BLOCK
+    assert image.values <= N_SAMPLES * SAMPLE_SIZE
 
 
 @pytest.mark.parametrize("image", [LARGE, LARGE[0, :40, :30], LARGE[:, :30, :30].astype(np.float32)])

@@ -68,7 +68,7 @@ def test_strokes_are_restored_exactly_after_each_of_them(
             canvas[region.slices] = block
             states.append(canvas.copy())
     with Project.open_read_only(folder) as project:
-        assert project.strokes == project.stroke_now == len(drawn)
+        assert project.strokes == project.current_stroke == len(drawn)
         for number, state in enumerate(states):
             assert np.array_equal(restored(project, number), state)
         assert np.array_equal(restored(project), canvas)
@@ -227,7 +227,7 @@ def test_strokes_wait_for_room_on_the_disk(project: Project, during: str) -> Non
             paint(project, 1)
         with pytest.raises(ProjectError, match="disk is full"):
             paint(project, 1)
-        assert project.is_behind
+        assert project.has_unsaved
         assert project.strokes == 4
         assert np.array_equal(restored(project), painted([1, 2, 3, 4]))
         project.record("settings", settings={"keep": 0.25})  # no stroke, no error
@@ -235,7 +235,7 @@ def test_strokes_wait_for_room_on_the_disk(project: Project, during: str) -> Non
         assert seen.strokes in (2, 3)
         assert seen.notes == ()
     paint(project, 1)
-    assert not project.is_behind
+    assert not project.has_unsaved
     project.close()
     with Project.open(project.path) as again:
         assert again.notes == ()
@@ -304,6 +304,6 @@ def test_a_folder_that_is_gone_is_named_and_strokes_wait_for_it(project: Project
         paint(project, 1)
     away.rename(project.path)
     project.flush()
-    assert not project.is_behind
+    assert not project.has_unsaved
     with Project.open_read_only(project.path) as seen:
         assert np.array_equal(restored(seen), painted([1]))

@@ -9,7 +9,7 @@ import pytest
 
 from napari_fcn.errors import ProjectError
 from napari_fcn.project import copy_project, default_path
-from napari_fcn.project.paths import LONGEST
+from napari_fcn.project.paths import MAX_NAME
 
 
 @pytest.fixture
@@ -52,7 +52,7 @@ def test_any_name_of_a_layer_makes_a_folder(name: str) -> None:
     found = default_path(name)
     assert found.parent in (Path.home(), Path.home() / "Documents")
     assert not set('<>:"/\\|?*\0\n') & set(found.name)
-    assert 4 < len(found.name) <= LONGEST + len("_-99.fcn")
+    assert 4 < len(found.name) <= MAX_NAME + len("_-99.fcn")
     assert not found.stem.endswith((" ", "."))
 
 

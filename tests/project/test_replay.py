@@ -17,7 +17,7 @@ from napari_fcn.geometry import Region
 from napari_fcn.learning import evaluation
 from napari_fcn.learning.annotations import Samples
 from napari_fcn.project import Project
-from napari_fcn.project.replay import replay, restore_labels, resume
+from napari_fcn.project.replay import load_samples, replay, resume
 from napari_fcn.settings import TeachSettings
 
 
@@ -248,7 +248,7 @@ def test_what_was_painted_at_a_commit_is_known(tmp_path: Path) -> None:
     for turn in (1, 2):
         lesson.teach(painted(SHAPE, turn))
     for number, turn in ((0, 0), (1, 1), (2, 2)):
-        assert restore_labels(lesson.project, number).equals(Samples.from_labels(painted(SHAPE, turn)))
+        assert load_samples(lesson.project, number).equals(Samples.from_labels(painted(SHAPE, turn)))
     lesson.project.close()
 
 
@@ -333,7 +333,7 @@ def test_a_session_goes_on_without_the_state_that_was_present(tmp_path: Path, ho
         lesson.teach(painted(SHAPE, turn))
     harm(lesson, 3, how)
     lesson.reopen()
-    assert "The weights of state 3 are missing or damaged" in lesson.project.notes[0]
+    assert "The weights of commit 3 are missing or damaged" in lesson.project.notes[0]
     assert lesson.teaching.history.present.number == 2
     assert np.array_equal(lesson.labels, painted(SHAPE, 3))
     lesson.teach(painted(SHAPE, 4))

@@ -252,7 +252,7 @@ class Sessions(RuleBasedStateMachine):
     def _open(self, folder: Path) -> None:
         lesson = self.lesson
         project = Project.open(folder)
-        lesson.labels = np.asarray(project.painted())
+        lesson.labels = np.asarray(project.labels())
         lesson.begin(project, resume(project))
         self.learnt = dense(lesson.teaching.samples)
         self.strokes[project.strokes] = lesson.labels.copy()
@@ -266,7 +266,7 @@ class Sessions(RuleBasedStateMachine):
 
     @invariant()
     def the_project_holds_what_is_painted(self) -> None:
-        assert np.array_equal(np.asarray(self.lesson.project.painted()), self.lesson.labels)
+        assert np.array_equal(np.asarray(self.lesson.project.labels()), self.lesson.labels)
         pins = {name: (region, k.ravel().tolist()) for name, region, k in self.lesson.project.pins()}
         assert pins == self._pins()
 
@@ -277,7 +277,7 @@ class Sessions(RuleBasedStateMachine):
             history = project.history()
             assert {commit.number for commit in history.commits} == set(self.states)
             for commit in history.commits:
-                assert np.array_equal(np.asarray(project.painted_at(commit.number)), self.states[commit.number])
+                assert np.array_equal(np.asarray(project.labels_at(commit.number)), self.states[commit.number])
                 assert history.checkpoint(commit.number).hash == commit.hash
             made = list(replay(project, IMAGE))
             assert {m.commit.number for m in made} == set(self.states)

@@ -72,7 +72,7 @@ def test_crops_come_from_all_over_the_image() -> None:
 def test_objects_grow_with_the_scale(scale: float) -> None:
     yy, xx = np.mgrid[:128, :128] - 63.5
     labels = (yy**2 + xx**2 < 20**2).astype(np.uint8)
-    still = Augmentation(scale=(scale, scale), bend=0)
+    still = Augmentation(scale=(scale, scale), elastic_sigma=0)
     _, cut = still.crop(labels[None].astype(np.float32), labels, (128, 128), np.random.default_rng(0))
     assert cut.sum() / labels.sum() == pytest.approx(scale**2, rel=0.1) or cut.sum() > 0.5 * labels.sum()
 
@@ -86,7 +86,7 @@ def test_half_of_the_crops_are_inverted_if_asked() -> None:
 
 def test_crops_are_mirrored_and_turned() -> None:
     labels = np.arange(16).reshape(4, 4)
-    still = Augmentation(scale=(1.0, 1.0), bend=0)
+    still = Augmentation(scale=(1.0, 1.0), elastic_sigma=0)
     found = {
         still.crop(labels[None].astype(np.float32), labels, (4, 4), np.random.default_rng(s))[1].tobytes()
         for s in range(80)
@@ -107,7 +107,7 @@ def test_the_image_itself_is_left_alone(rng: np.random.Generator) -> None:
 def test_frames_keep_their_order_and_distance(seed: int) -> None:
     frames = np.broadcast_to(np.arange(40.0, dtype=np.float32)[:, None, None], (40, 24, 24))
     plain = Augmentation(noise=0, blur=0, gamma=1, time=0)
-    where = plain._where(frames.shape, (16, 16, 16), np.random.default_rng(seed))
+    where = plain._sampling_grid(frames.shape, (16, 16, 16), np.random.default_rng(seed))
     assert np.allclose(np.diff(where[0], axis=0), 1, atol=1e-4)
     _, cut = plain.crop(frames[None], frames.astype(np.uint8), (16, 16, 16), np.random.default_rng(seed))
     assert (np.diff(cut.astype(int), axis=0) == 1).all()

@@ -10,7 +10,7 @@ import tifffile
 from napari_fcn.errors import FcnError, ImageError
 from napari_fcn.models.normalise import Normaliser
 from napari_fcn.settings import TrainSettings
-from napari_fcn.training.dataset import Crops, Labelled, read_folder
+from napari_fcn.training.dataset import Crops, LabelledImage, read_folder
 
 
 def put(folder: Path, name: str, image: np.ndarray, labels: np.ndarray | None = None) -> None:
@@ -21,7 +21,7 @@ def put(folder: Path, name: str, image: np.ndarray, labels: np.ndarray | None = 
     tifffile.imwrite(folder / f"{name}_label.tif", labels, photometric="minisblack")
 
 
-def read(folder: Path, wanted: str = "*", unwanted: str = "", kinds: str = "", ndim: int = 2) -> list[Labelled]:
+def read(folder: Path, wanted: str = "*", unwanted: str = "", kinds: str = "", ndim: int = 2) -> list[LabelledImage]:
     return read_folder(folder, (wanted, unwanted), kinds, ndim, Normaliser())
 
 
@@ -119,11 +119,11 @@ def test_a_pattern_of_kinds_that_is_none_is_refused(tmp_path: Path) -> None:
         read(tmp_path, kinds="train_(")
 
 
-def labelled(kind: str, value: float = 0.0) -> Labelled:
-    return Labelled("", kind, (np.full((1, 20, 20), value, np.float32),), np.zeros((20, 20), np.uint16))
+def labelled(kind: str, value: float = 0.0) -> LabelledImage:
+    return LabelledImage("", kind, (np.full((1, 20, 20), value, np.float32),), np.zeros((20, 20), np.uint16))
 
 
-def crops(images: list[Labelled], **settings: Any) -> Crops:
+def crops(images: list[LabelledImage], **settings: Any) -> Crops:
     return Crops(images, TrainSettings(patch=16, **settings))
 
 
@@ -152,18 +152,18 @@ def test_a_crop_depends_on_seed_epoch_and_number_only() -> None:
 @pytest.mark.parametrize(("balance", "share"), [(0.0, 1 / 2), (0.5, 3 / 4), (1.0, 9 / 10)])
 def test_kinds_are_drawn_as_often_as_the_balance_says(balance: float, share: float) -> None:
     found = crops([labelled("many")] * 9 + [labelled("few")], balance=balance)
-    assert found.chance[:9].sum() == pytest.approx(share)
-    assert found.chance.sum() == pytest.approx(1)
+    assert found.probabilities[:9].sum() == pytest.approx(share)
+    assert found.probabilities.sum() == pytest.approx(1)
 
 
 def test_crops_are_as_large_as_their_number_of_axes_allows() -> None:
     for labels, side in ((np.ones((9, 9), int), 256), (np.ones((4, 4, 4), int), 64)):
-        image = Labelled("a", "", (np.zeros((1, *labels.shape), np.float32),), labels)
+        image = LabelledImage("a", "", (np.zeros((1, *labels.shape), np.float32),), labels)
         assert Crops([image], TrainSettings()).patch == (side,) * labels.ndim
 
 
 def test_a_patch_has_one_length_for_all_axes_or_one_for_each() -> None:
-    image = Labelled("a", "", (np.zeros((1, 4, 9, 9), np.float32),), np.ones((4, 9, 9), int))
+    image = LabelledImage("a", "", (np.zeros((1, 4, 9, 9), np.float32),), np.ones((4, 9, 9), int))
     assert Crops([image], TrainSettings(patch=16)).patch == (16, 16, 16)
     assert Crops([image], TrainSettings(patch=(4, 8, 9))).patch == (4, 8, 9)
     with pytest.raises(ImageError, match=r"patch \(4, 8\) has 2 numbers; give one, or one for each of 3 axes"):
@@ -171,7 +171,7 @@ def test_a_patch_has_one_length_for_all_axes_or_one_for_each() -> None:
 
 
 def test_crops_are_bent_in_the_proportions_of_the_pixels() -> None:
-    image = Labelled("a", "", (np.zeros((1, 4, 9, 9), np.float32),), np.ones((4, 9, 9), int))
+    image = LabelledImage("a", "", (np.zeros((1, 4, 9, 9), np.float32),), np.ones((4, 9, 9), int))
     assert Crops([image], TrainSettings(), spacing=(3, 1, 1)).augmentation.spacing == (3, 1, 1)
     assert Crops([image], TrainSettings(spacing=(2, 1, 1)), spacing=(3, 1, 1)).augmentation.spacing == (2, 1, 1)
     with pytest.raises(ImageError, match="spacing"):

@@ -7,16 +7,16 @@ import pytest
 
 from napari_fcn.errors import ImageError
 from napari_fcn.settings import TrainSettings
-from napari_fcn.training.dataset import Labelled
+from napari_fcn.training.dataset import LabelledImage
 from napari_fcn.training.label_survey import read_labels, survey
 
 CLASSES = TrainSettings(target="classes")
 NAMES = ("background", "class 1")
 
 
-def labelled(labels: np.ndarray, name: str = "a", seed: int = 0) -> Labelled:
+def labelled(labels: np.ndarray, name: str = "a", seed: int = 0) -> LabelledImage:
     image = np.random.default_rng(seed).normal(size=(1, *labels.shape)).astype(np.float32)
-    return Labelled(name, "", (image,), labels)
+    return LabelledImage(name, "", (image,), labels)
 
 
 def half(value: int = 1) -> np.ndarray:
@@ -25,7 +25,9 @@ def half(value: int = 1) -> np.ndarray:
     return labels
 
 
-def both(train: Sequence[np.ndarray], validate: Sequence[np.ndarray]) -> tuple[list[Labelled], list[Labelled]]:
+def both(
+    train: Sequence[np.ndarray], validate: Sequence[np.ndarray]
+) -> tuple[list[LabelledImage], list[LabelledImage]]:
     parts = (("t", train), ("v", validate))
     return tuple([labelled(one, f"{p}{k}", hash((p, k)) % 99) for k, one in enumerate(all_)] for p, all_ in parts)  # type: ignore[return-value]
 

@@ -54,7 +54,7 @@ def data(tmp_path: Path) -> Path:
 def test_each_kind_is_learnt_and_scored_on(
     model: str, kinds: set[str], data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(shipped_datasets, "SYNTHETIC", 1)
+    monkeypatch.setattr(shipped_datasets, "N_SYNTHETIC", 1)
     pairs = list(prepare(model, data, tmp_path / "out"))
     for part in ("train", "val"):
         assert {pair.name.split("_")[1] for pair in pairs if pair.name.startswith(part)} == kinds
@@ -100,7 +100,7 @@ def test_a_missing_data_set_is_named(data: Path, tmp_path: Path) -> None:
 def test_a_training_folder_is_written_once_more_but_files_of_others_stay(
     data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(shipped_datasets, "SYNTHETIC", 0)
+    monkeypatch.setattr(shipped_datasets, "N_SYNTHETIC", 0)
     for _ in range(2):
         assert list(prepare("cells-video", data, tmp_path / "out"))
     first = sorted((tmp_path / "out").iterdir())[0]

@@ -21,9 +21,9 @@ from napari_fcn.learning.labels import IGNORE
 from napari_fcn.models.checkpoint import Checkpoint
 from napari_fcn.nets import NetSpec
 from napari_fcn.settings import TrainSettings
-from napari_fcn.training.dataset import Labelled
+from napari_fcn.training.dataset import LabelledImage
 from napari_fcn.training.metrics import dice
-from napari_fcn.training.train import Learner, Training, train, validate
+from napari_fcn.training.train import Trainer, Training, train, validate
 
 if TYPE_CHECKING:
     from collections.abc import Generator
@@ -224,15 +224,15 @@ def test_unlabelled_pixels_are_not_scored(rng: np.random.Generator) -> None:
     labels[:, 10:] = IGNORE
     with torch.inference_mode():
         answer = net(torch.from_numpy(image)[None])[0].argmax(0).numpy() > 0
-    found = validate(net, [Labelled("", "", (image,), labels)], "classes")
+    found = validate(net, [LabelledImage("", "", (image,), labels)], "classes")
     assert found["dice"] == round(dice(answer[:, :10], labels[:, :10] > 0), 4)
 
 
 def test_an_image_without_labelled_pixels_has_no_score(rng: np.random.Generator) -> None:
     net = net_contract.trained(NetSpec(width=2, depth=1))
     image = rng.normal(size=(1, 20, 20)).astype(np.float32)
-    some = Labelled("", "some", (image,), rng.integers(0, 2, (20, 20)).astype(np.uint8))
-    none = Labelled("", "none", (image,), np.full((20, 20), IGNORE, np.uint8))
+    some = LabelledImage("", "some", (image,), rng.integers(0, 2, (20, 20)).astype(np.uint8))
+    none = LabelledImage("", "none", (image,), np.full((20, 20), IGNORE, np.uint8))
     alone, both = (validate(net, images, "classes") for images in ([some], [some, none]))
     assert both == alone
     assert not any("none" in name for name in both)
@@ -261,7 +261,7 @@ def test_a_rare_class_of_any_image_counts(tmp_path: Path, rng: np.random.Generat
         tifffile.imwrite(tmp_path / f"{name}_label.tif", labels)
     job = training(tmp_path, target="classes")
     examples, held_out = job.read()
-    learner = Learner(job, examples, job.survey((examples, held_out))[0].pixels)
+    learner = Trainer(job, examples, job.survey((examples, held_out))[0].pixels)
     assert (learner.weights > 0).all()
 
 

@@ -179,10 +179,10 @@ def _times(array: Any) -> tuple[object, ...]:
 
 
 def _probed(array: Any) -> tuple[object, ...]:
-    from napari_fcn.project.image import probes
+    from napari_fcn.project.image import sample_regions
 
     shape = tuple(int(n) for n in array.shape)
-    regions: list[Region] = probes(shape)
+    regions: list[Region] = sample_regions(shape)
     try:
         blocks = [np.asarray(array[region.slices]) for region in regions[:: max(1, len(regions) // PROBES)]]
     except DECODE_ERRORS:  # the run itself tells what is wrong with it

@@ -177,9 +177,9 @@ class _ArrayStore:
 
 def _number(job: LayerJob, classes: Sequence[tuple[str, str]], found: _ArrayStore) -> Iterator[ObjectsStep]:
     """Yield progress while the objects in the classes of a canvas are numbered."""
-    from napari_fcn.objects import Rule, find_objects
+    from napari_fcn.objects import ObjectRule, find_objects
 
-    rule = Rule.of([name for name, _ in classes], job.axes.image, job.axes.space)
+    rule = ObjectRule.from_class_names([name for name, _ in classes], job.axes.image, job.axes.space)
     stores = (_ArrayStore(job.canvas.classes), _ArrayStore.zeros(found.array.shape), found)  # type: ignore[union-attr]
     for done, total in enumerate(find_objects(*stores, found.array.shape, rule), start=1):
         yield ObjectsStep(done, total)
