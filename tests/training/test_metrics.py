@@ -41,8 +41,8 @@ def test_two_empty_answers_agree_and_one_does_not() -> None:
 
 @pytest.mark.parametrize("score", [dice, boundary_f1])
 def test_where_nothing_is_known_there_is_no_score(score: Any) -> None:
-    assert np.isnan(score(NOTHING, NOTHING, known=NOTHING))
-    assert np.isnan(score(~NOTHING, ~NOTHING, known=NOTHING))
+    assert np.isnan(score(NOTHING, NOTHING, mask=NOTHING))
+    assert np.isnan(score(~NOTHING, ~NOTHING, mask=NOTHING))
     assert np.isnan(score(NOTHING[:0], NOTHING[:0]))
 
 
@@ -53,7 +53,7 @@ def test_only_what_is_known_is_scored(score: Any) -> None:
     answer, truth = NOTHING.copy(), NOTHING.copy()
     answer[2, :4] = truth[2] = True
     assert score(answer, truth) < 1
-    assert score(answer, truth, known=known) == 1
+    assert score(answer, truth, mask=known) == 1
 
 
 @pytest.mark.parametrize(("shift", "score"), [(0, 1), (2, 1), (3, 0)])
