@@ -5,6 +5,7 @@ import os
 import re
 import shutil
 from collections.abc import Callable
+from importlib import import_module
 from pathlib import Path
 
 import numpy as np
@@ -146,7 +147,7 @@ def test_a_folder_that_may_not_be_entered_does_not_stop_the_others(
 def test_one_image_on_which_the_system_gives_up_does_not_stop_the_others(
     error: Exception, place: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from napari_fcn.cli import predict
+    predict = import_module("napari_fcn.cli.predict")  # the package has a function of this name
 
     real = predict._events
 

@@ -20,7 +20,7 @@ PRELUDE = """
 import json
 import numpy as np
 import psutil
-from napari_fcn.inference.allocator import arranged, mapped_arrays
+from napari_fcn.inference.allocator import mmap_large_arrays, tuned_allocator
 
 def resident():
     return psutil.Process().memory_info().rss
@@ -41,7 +41,7 @@ def grown(script: str) -> list[int]:
 def test_large_arrays_go_back_at_once_also_after_still_larger_ones() -> None:
     """By itself glibc would map arrays of 8 MiB no longer, once one of 30 MiB was freed."""
     (after,) = grown("""
-with mapped_arrays():
+with mmap_large_arrays():
     np.ones(30 * 2**20, np.uint8)
     before = resident()
     use()
@@ -58,7 +58,7 @@ def use_small():
     blocks = [np.ones(2**20, np.uint8) for _ in range(160)]
     assert len(blocks) == 160
 before = resident()
-with mapped_arrays():
+with mmap_large_arrays():
     use_small()
     inside = resident()
 print(json.dumps([inside - before, resident() - before]))
@@ -72,7 +72,7 @@ print(json.dumps([inside - before, resident() - before]))
 def test_where_memory_is_plentiful_freed_memory_is_kept_and_goes_back_afterwards(allowed: int, is_kept: bool) -> None:
     inside, after = grown(f"""
 before = resident()
-with arranged(2**20, {allowed}):
+with tuned_allocator(2**20, {allowed}):
     use()
     inside = resident()
 print(json.dumps([inside - before, resident() - before]))
@@ -85,7 +85,7 @@ print(json.dumps([inside - before, resident() - before]))
 def test_large_arrays_go_back_at_once_after_a_run_that_failed() -> None:
     (after,) = grown("""
 try:
-    with mapped_arrays():
+    with mmap_large_arrays():
         raise ZeroDivisionError
 except ZeroDivisionError:
     pass
