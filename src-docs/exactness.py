@@ -1,4 +1,4 @@
-"""How far tiles differ from the whole image: cut as we cut them, and in two careless ways."""
+"""Differences between tiles and the whole image: exact tiles and two inexact ways."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ OURS, OFF_GRID, NO_HALO = "halo, on the pooling grid", "halo, off the pooling gr
 
 
 def maps(model="nuclei"):
-    """Return the image, and for each way to cut it the difference ``(2, *image)``: of probabilities, and of classes."""
+    """Return the image, and for each way of tiling the difference ``(2, *image)``: of probabilities, and of classes."""
     image = cells(SHAPE, seed=1)[0]
     checkpoint = load(model)
     net, spec = fold(checkpoint.net()), checkpoint.info.spec

@@ -17,7 +17,7 @@ MARK = re.compile(r"^% generated: (\w+)(?: (.+))?$", re.MULTILINE)
 
 
 def fill_in(app, docname, source):
-    """Replace the marks of a page; Sphinx calls this when it has read one."""
+    """Replace the marks of a page; called by Sphinx after reading it."""
     made_from = ("napari_fcn/**/*.py", "napari_fcn/**/*.safetensors", "napari_fcn/*.yaml", "benchmarks/results/*.md")
     for pattern in made_from if MARK.search(source[0]) else ():
         for path in sorted(ROOT.glob(pattern)):
@@ -26,7 +26,7 @@ def fill_in(app, docname, source):
 
 
 def controls(settings):
-    """Return a table of the controls that a form shows for a settings class."""
+    """Return a table of the controls of a settings class in a form."""
     return table(
         ("Control", "What it means", "Default"),
         [(f"**{o.label}**", o.help + choices(o), default(o)) for o in _options(settings)],
@@ -34,7 +34,7 @@ def controls(settings):
 
 
 def flags(settings):
-    """Return a table of the flags that the command line takes for a settings class."""
+    """Return a table of the flags of a settings class on the command line."""
     return table(
         ("Flag", "What it means", "Default"),
         [(f"`--{o.name.replace('_', '-')}`", o.help + choices(o), default(o)) for o in _options(settings)],
@@ -49,7 +49,7 @@ def _options(settings):
 
 
 def choices(option):
-    """Return the values to choose from, or the range, as a sentence."""
+    """Return the choices or the range of an option as a sentence."""
     if option.choices:
         return f" One of {', '.join(f'`{choice}`' for choice in option.choices)}."
     low, high = option.minimum, option.maximum
@@ -59,7 +59,7 @@ def choices(option):
 
 
 def default(option):
-    """Return a default as it is typed."""
+    """Return a default value in the form in which users type it."""
     return "empty" if option.default in ((), None, "") else f"`{option.default}`"
 
 
@@ -104,7 +104,7 @@ def card(name):
         "Pixel size in training": sizes,
         "Network": f"{spec.family}, {spec.depth + 1} levels, {spec.width} channels on the first; "
         f"{parameter_count(path):,} weights, {path.stat().st_size / 1e6:.1f} MB",
-        "Sees": f"{' × '.join(map(str, theoretical(spec).size))} px around each pixel",
+        "Receptive field": f"{' × '.join(map(str, theoretical(spec).size))} px",
         "Licence of the weights": about.licence,
         "Learnt from": "; ".join(f"{d['name']} ({d['licence']}). {d['credit']}" for d in about.data),
         "Limits": about.limits,
@@ -116,13 +116,13 @@ def card(name):
     ]
     if about.scores:
         rows = [(f"`{key}`", f"{value:.3f}") for key, value in about.scores.items()]
-        parts += ["Scores on images that the model was not trained on:", table(("Score", "Value"), rows)]
-    parts += ["The command that made the weights:", f"```sh\n{about.recipe}\n```"]
+        parts += ["Scores on images that were not used for training:", table(("Score", "Value"), rows)]
+    parts += ["Training command:", f"```sh\n{about.recipe}\n```"]
     return "\n\n".join(parts)
 
 
 def families():
-    """Return a table of the network families, each as it is suggested for an image about which nothing is known."""
+    """Return a table of the network families, each with its default for an image without further information."""
     import torch
     from torch.utils.flop_counter import FlopCounterMode
 
@@ -150,19 +150,27 @@ def families():
                 f"{bytes_per_pixel(spec):.0f}",
             )
         )
-    head = ("Family", "As suggested", "Weights", "Sees (px)", "Grid (px)", "1,000 operations per px", "Bytes per px")
+    head = (
+        "Family",
+        "Default",
+        "Weights",
+        "Receptive field (px)",
+        "Grid (px)",
+        "1,000 multiply-adds per px",
+        "Bytes per px",
+    )
     return table(head, rows)
 
 
 def family_lines():
-    """Return what each network family is for."""
+    """Return the purpose of each network family."""
     from napari_fcn.nets.validation import FAMILIES, NETWORKS
 
     return "\n\n".join(f"`{name}`\n: {FAMILIES[name]}" for name in NETWORKS)
 
 
 def samples():
-    """Return the sample images that napari offers, from the manifest."""
+    """Return the sample images from the napari manifest."""
     import yaml
 
     manifest = yaml.safe_load((ROOT / "napari_fcn/napari.yaml").read_text(encoding="utf-8"))
@@ -177,33 +185,33 @@ def colours():
 
 
 def exactness():
-    """Return how far tiles differ from the whole image, measured now: as we cut them, and in two careless ways."""
+    """Return the differences between tiles and the whole image: exact tiles and two inexact ways."""
     from exactness import measure
 
     rows = [(name, f"{largest:.1e}", f"{changed:.2%}") for name, largest, changed in measure()]
-    return table(("How the image was cut", "Largest difference of a probability", "Pixels of another class"), rows)
+    return table(("Tiles", "Largest difference of a probability", "Pixels of another class"), rows)
 
 
 def fields():
-    """Return how far the shipped models see and what they use of it, measured now."""
+    """Return theoretical and effective receptive fields of the shipped models."""
     from make_fields import measured
 
     rows = [
         (name, " × ".join(map(str, size)), *(f"{radius:.0f} px" for radius in radii), f"{used:.1%}")
         for name, size, *radii, used in measured()
     ]
-    return table(("Model", "Theoretical", "50 % within", "90 % within", "99 % within", "Of the box counts"), rows)
+    return table(("Model", "Theoretical", "50 % within", "90 % within", "99 % within", "Pixels that count"), rows)
 
 
 def shifts():
-    """Return what shifts do to the nuclei model, measured now."""
+    """Return the effect of shifts on the nuclei model."""
     from make_fields import shifts
 
     return f"> {shifts()[1]}"
 
 
 def border():
-    """Return what padding does to the nuclei model, measured now."""
+    """Return the effect of padding on the nuclei model."""
     from make_fields import border
 
     return f"> {border()[1]}"
@@ -213,7 +221,7 @@ def measurements():
     """Return the committed results of ``make bench``, their headings one level down."""
     texts = [path.read_text(encoding="utf-8") for path in sorted((ROOT / "benchmarks/results").glob("*.md"))]
     if not texts:
-        return "No result is committed yet. `make bench` measures on your machine and writes `benchmarks/results/`."
+        return "No result is committed yet. `make bench` measures on your computer and writes `benchmarks/results/`."
     lower = (re.sub(r"^#", "##", text, flags=re.MULTILINE) for text in texts)
     return "\n\n".join(re.sub(r"(!\[.*?\]\()", r"\1../benchmarks/results/", text) for text in lower)
 

@@ -32,20 +32,20 @@ def session(checkpoint=None):
 
 
 def last(events, kind):
-    """Return the last event, which is of this kind."""
+    """Return the last event; it must be of this kind."""
     *_, event = events
     assert isinstance(event, kind)
     return event
 
 
 def untrained():
-    """Return the nuclei model with the random weights that its training began with."""
+    """Return the nuclei model with the initial random weights of its training."""
     model = load("nuclei")
     return Checkpoint.of(model.info.spec.build(torch.Generator().manual_seed(0)), model.info)
 
 
 def measured(names=("nuclei", "membranes")):
-    """Return for each model its name, field, mean radii and the share of the field that counts."""
+    """Return for each model its name, receptive field, mean radii and the share of pixels that count."""
     rows = []
     for name in names:
         found = last(session(load(name)).mean_influence(), FieldDone)
@@ -60,18 +60,18 @@ def panels(count, height=3.9):
 
 
 def frame(place, title):
-    """Title a picture and take its ticks away."""
+    """Set the title of a picture and remove its ticks."""
     place.set(xticks=[], yticks=[])
     place.set_title(title, fontsize=10, color=INK)
 
 
 def glow(heat):
-    """Return heat as it is shown: the root shows the faint rim, too."""
+    """Return the square root of the heat, so that the faint rim is visible."""
     return np.sqrt(np.clip(heat / max(np.percentile(heat, 99.7), 1e-12), 0, 1))
 
 
 def effective():
-    """Return theoretical and effective field: at two pixels of an image, and on average with and without training."""
+    """Return theoretical and effective receptive fields: at two pixels of an image, and on average with and without training."""
     figure, places = panels(4)
     running = session()
     for place, at, name in zip(places, [(205, 222), (200, 210)], ["in a nucleus", "between nuclei"], strict=False):
@@ -91,7 +91,7 @@ def effective():
 
 
 def supports():
-    """Return how often each pixel is counted on its way to one output, for four stacks of three 3x3 convolutions."""
+    """Return the number of paths from each pixel to one output, for four stacks of three 3x3 convolutions."""
     stacks = {
         "3 × 3, three times": [(1, 1), (1, 1), (1, 1)],
         "with pooling by 2 between": [(1, 1), (1, 2), (1, 2)],
@@ -117,7 +117,7 @@ def supports():
 
 
 def checkerboard():
-    """Return what three ways to enlarge make of a flat image: how often each pixel is written, and random weights."""
+    """Return the result of three ways to upsample a constant image: with equal and with random weights."""
     ways = {
         "transposed, kernel 3, step 2": nn.ConvTranspose2d(1, 1, 3, stride=2, padding=1, bias=False),
         "transposed, kernel 2, step 2": nn.ConvTranspose2d(1, 1, 2, stride=2, bias=False),
@@ -140,7 +140,7 @@ def checkerboard():
 
 
 def border():
-    """Return an image, how much of what decides lies outside of it, and what padding changes."""
+    """Return an image, the share of the effective receptive field outside it, and the effect of padding."""
     running = session()
     found = last(running.border_trust(), BorderTrustDone)
     figure, places = panels(3, 3.6)
@@ -157,7 +157,7 @@ def border():
 
 
 def shifts():
-    """Return where the answer does not follow a shift, and by how much it changes for each shift."""
+    """Return the largest change of the prediction under shifts, and its mean for each shift."""
     running = session()
     found = last(running.equivariance(), EquivarianceDone)
     figure, places = panels(3, 3.6)
