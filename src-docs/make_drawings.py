@@ -67,8 +67,8 @@ def grid():
     size, left, count, pool = 26, 190, 20, 4
     rows = [
         ("the whole image", 0, BLUE, "the grid starts at its first pixel"),
-        ("a read on the grid", 4, BLUE, "same groups of pixels: same answer"),
-        ("a read beside it", 6, RED, "other groups of pixels: another answer"),
+        ("a read on the grid", 4, BLUE, "same groups of pixels: same prediction"),
+        ("a shifted read", 6, RED, "other groups of pixels: another prediction"),
     ]
     parts = [text(20, 30, "Two steps of pooling by 2 put pixels into groups of 4.")]
     for number, (name, start, colour, remark) in enumerate(rows):

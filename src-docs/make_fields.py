@@ -71,7 +71,7 @@ def glow(heat):
 
 
 def effective():
-    """Return theoretical and effective receptive fields: at two pixels of an image, and on average with and without training."""
+    """Return theoretical and effective receptive fields: at two pixels, and on average with and without training."""
     figure, places = panels(4)
     running = session()
     for place, at, name in zip(places, [(205, 222), (200, 210)], ["in a nucleus", "between nuclei"], strict=False):
