@@ -25,6 +25,17 @@ DECODE_ERRORS = (
     zlib.error,
 )
 
+# What a network raises on an input whose shape it was not made for: its `forward` may hold any code.
+FORWARD_ERRORS = (
+    ArithmeticError,
+    AssertionError,
+    AttributeError,
+    LookupError,
+    RuntimeError,
+    TypeError,
+    ValueError,
+)
+
 
 @dataclass(frozen=True, slots=True)
 class Advice:

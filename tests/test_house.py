@@ -238,6 +238,8 @@ def statement_rules(module: Module) -> Iterator[tuple[int, str]]:
     for found in module.imports:
         if found.target == "torch.load":
             yield found.line, "torch.load runs code from files: use safetensors"
+        if found.target == f"{PACKAGE}.errors.DECODE_ERRORS" and module.room != "io":
+            yield found.line, "only the readers in io/ decode files: catch the exact type"
 
 
 def message_rules(module: Module) -> Iterator[tuple[int, str]]:
@@ -418,6 +420,7 @@ TYPING = "from typing import TYPE_CHECKING\nif TYPE_CHECKING:\n    "
         ("models/checkpoint.py", "import torch\ntorch.load('x')", 2, "torch.load runs code"),
         ("models/checkpoint.py", "from torch import load", 1, "torch.load runs code"),
         ("io.py", "import numpy as np\nnp.load('x', allow_pickle=True)", 2, "allow_pickle runs code"),
+        ("session.py", "from napari_fcn.errors import DECODE_ERRORS", 1, "only the readers in io/ decode files"),
         ("io.py", "print(1)", 1, "print stands in cli/terminal.py only"),
         ("io.py", "x = f'{1} px. Set it under Advanced.'", 1, "the command line has no controls"),
         ("gui/segment.py", "x = 'It exists. Add --overwrite.'", 1, "a dock has no flags"),
@@ -459,6 +462,7 @@ def test_a_broken_rule_is_named_with_file_and_line(path: str, source: str, line:
         ("runs.py", "from napari_fcn.io import read\nfrom napari_fcn.sample_data import cells"),
         ("__init__.py", TYPING + "from napari_fcn.session import Session"),
         ("__main__.py", "from napari_fcn.cli import main"),
+        ("io/images.py", "from napari_fcn.errors import DECODE_ERRORS"),
         ("io.py", "import threading\nlock = threading.Lock()"),
         ("io.py", "try:\n    x = 1\nexcept BaseException:\n    x = 2\n    raise"),
         ("gui/_threads.py", "from threading import Thread\ntry:\n    x = 1\nexcept Exception:\n    x = 2"),

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from napari_fcn.errors import DECODE_ERRORS, ImageError
+from napari_fcn.errors import ImageError
 from napari_fcn.geometry import Axes, Region
 from napari_fcn.inference.colours import COLOURS, luminance, white_of
 from napari_fcn.models.binding import ChannelsMissing, read_channels
@@ -130,19 +130,19 @@ class ImageSource:
 
 
 def _read(array: Any, index: Sequence[Any], region: Region, channel: int | None = None) -> npt.NDArray[np.generic]:
-    """Return a part of an array; a lazy array is read only now, so errors of its file are raised here."""
+    """Return a part of an array.
+
+    A lazy array is computed only now. Errors of the operating system become an `ImageError`; all others are those of
+    the code behind the array, and reach the caller as they are (the readers in io/ raise an `ImageError` themselves).
+    """
     try:
         block = np.asarray(array[tuple(index)])
-    except DECODE_ERRORS as error:
-        if isinstance(error, OSError) and error.errno is not None:
+    except OSError as error:
+        part = f"The part {_format_region(region)} of the image cannot be read"
+        if error.errno is not None:
             where = f" from {error.filename}" if error.filename else ""
-            raise refused(
-                f"The part {_format_region(region)} of the image cannot be read{where}", error, ImageError
-            ) from error
-        raise ImageError(
-            f"The part {_format_region(region)} of the image cannot be read ({type(error).__name__}: {error}). A file "
-            "is damaged, missing or of another size than the others. Check the files and open the image again."
-        ) from error
+            raise refused(f"{part}{where}", error, ImageError) from error
+        raise ImageError(f"{part} ({error}). Check its files and open the image again.") from error
     block_shape = tuple(n for axis, n in enumerate(block.shape) if axis != channel)
     if block_shape != region.shape:
         raise ImageError(

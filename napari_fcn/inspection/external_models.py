@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
-from napari_fcn.errors import DECODE_ERRORS, ImageError, ModelError
+from napari_fcn.errors import FORWARD_ERRORS, ImageError, ModelError
 from napari_fcn.events import Certified, CheckStep
 from napari_fcn.geometry import Region
 from napari_fcn.inference.memory import budget, living_bytes
@@ -105,7 +105,7 @@ class _BlockPredictor:
         """Return the first tensor that the network returns, or raise in words: it is foreign code."""
         try:
             return first_tensor(self.net(x))
-        except DECODE_ERRORS as error:
+        except FORWARD_ERRORS as error:
             size = " x ".join(map(str, x.shape[2:]))
             said = (str(error).splitlines() or [""])[0]
             names = f" It looks at the whole image: {', '.join(self.unbounded)}." if self.unbounded else ""

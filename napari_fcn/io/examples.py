@@ -5,7 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import tifffile
 
+from napari_fcn.errors import DECODE_ERRORS, ImageError
+from napari_fcn.file_kinds import mistaken
 from napari_fcn.io.images import read_image
 from napari_fcn.models.binding import COLOUR_SAMPLES
 
@@ -31,3 +34,28 @@ def read_example(path: Path) -> tuple[npt.NDArray[Any], bool | None]:
     if "c" in names and pixels.shape[names.index("c")] == 1:
         pixels = pixels.squeeze(names.index("c"))
     return pixels, image.rgb if names or image.rgb else None
+
+
+def read_tiff(path: Path) -> npt.NDArray[Any]:
+    """Return the numbers in a TIFF as they are stored.
+
+    Raises
+    ------
+    ImageError
+        If the file cannot be read.
+    """
+    try:
+        return tifffile.imread(path)
+    except DECODE_ERRORS as error:
+        if found := mistaken(path):
+            raise ImageError(*found) from error
+        raise ImageError(f"{path} cannot be read ({error}). Copy it again, or move it out of the folder.") from error
+
+
+def tiff_software(path: Path) -> str:
+    """Return the program that wrote a TIFF, as its first page says; empty if it says nothing or cannot be read."""
+    try:
+        with tifffile.TiffFile(path) as tiff:
+            return str(tiff.pages.first.software or "")
+    except DECODE_ERRORS:
+        return ""

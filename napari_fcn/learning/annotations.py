@@ -1,4 +1,4 @@
-"""Where the user painted, and what: the strokes as the engine learns from them."""
+"""Painted pixels as training samples, and the regions of the image that contain them."""
 
 from __future__ import annotations
 
@@ -21,18 +21,18 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Samples:
-    """All painted pixels of an image at one moment; a frozen copy that may cross threads.
+    """All painted pixels of an image at one time: a frozen copy that may cross threads.
 
     Attributes
     ----------
     shape : tuple of int
         Image axes, without channels.
     index : ndarray
-        ``(n,)`` int64, position of each painted pixel in the ravelled image, ascending.
+        ``(n,)`` int64, index of each painted pixel in the ravelled image, ascending.
     label : ndarray
-        ``(n,)`` uint8, class index of each (what is painted as 1 is class 0).
+        ``(n,)`` uint8, class index of each pixel: its label value minus 1.
     turn : ndarray
-        ``(n,)`` int32, in which turn each was painted.
+        ``(n,)`` int32, turn in which each pixel was painted.
     """
 
     shape: tuple[int, ...]
@@ -42,19 +42,19 @@ class Samples:
 
     @classmethod
     def empty(cls, shape: Sequence[int]) -> Self:
-        """Return the samples of an image on which nothing was painted."""
+        """Return no samples, for an image of this shape."""
         return cls(tuple(shape), np.zeros(0, np.int64), np.zeros(0, np.uint8), np.zeros(0, np.int32))
 
     @classmethod
     def from_labels(cls, labels: npt.NDArray[np.uint8] | SparseLabels, regions: Iterable[Region] | None = None) -> Self:
-        """Return what is painted in an array of labels on the image axes: 0 is nothing, ``k + 1`` is class ``k``.
+        """Return the painted pixels of an array of labels: 0 is not painted, ``k + 1`` is class ``k``.
 
         Parameters
         ----------
         labels : ndarray or SparseLabels
             uint8, on the image axes.
         regions : iterable of Region, optional
-            Where to look; wherever something can be if not given.
+            Parts of the array to read; all that can be painted if not given.
         """
         shape = labels.shape
         if regions is None:
@@ -80,15 +80,15 @@ class Samples:
         return np.stack(np.unravel_index(self.pixel_index, self.shape), axis=1)
 
     def counts(self, n_classes: int) -> tuple[int, ...]:
-        """Return how many pixels are painted of each class."""
+        """Return the number of painted pixels of each class."""
         return tuple(int(n) for n in np.bincount(self.class_index, minlength=n_classes)[:n_classes])
 
     def select(self, mask: npt.NDArray[np.bool_]) -> Self:
-        """Return some of the samples."""
+        """Return the samples where ``mask``, ``(n,)`` bool, is true."""
         return type(self)(self.shape, self.pixel_index[mask], self.class_index[mask], self.turn[mask])
 
     def with_turns(self, earlier: Samples, turn: int) -> Self:
-        """Return these samples with the turn in which each was painted: that of ``earlier`` if it was there, or now."""
+        """Return these samples with turns: of ``earlier`` where it has the same pixel and class, else ``turn``."""
         at = np.searchsorted(earlier.pixel_index, self.pixel_index).clip(max=max(0, len(earlier) - 1))
         turns = np.full(len(self), turn, np.int32)
         if len(earlier):
@@ -103,7 +103,7 @@ class Samples:
         )
 
     def regions(self, cell_shape: Sequence[int]) -> list[Region]:
-        """Return boxes on a grid of cells of this size that hold a sample, in the order of the image."""
+        """Return the cells of a grid that contain a sample, as boxes in the order of the image."""
         if not len(self):
             return []
         cells = np.unique(self.coordinates() // np.asarray(cell_shape), axis=0) * np.asarray(cell_shape)
@@ -117,32 +117,32 @@ class Samples:
 
 @dataclass(frozen=True, slots=True)
 class AnnotationSet:
-    """Where the user has painted: boxes that are read again whenever something may have changed.
+    """Regions that contain all strokes; their labels are read again before each round of learning.
 
-    The pixels themselves stay with whoever owns the layer, so that a stroke that is undone vanishes by itself.
+    The labels stay in their layer, so an undone stroke disappears without further bookkeeping.
 
     Attributes
     ----------
     regions : tuple of Region
-        Boxes on the image axes; together they hold every stroke.
+        Boxes on the image axes.
     """
 
     regions: tuple[Region, ...] = ()
 
     def add(self, region: Region) -> Self:
-        """Return the set with one more box; boxes that it holds are left out."""
+        """Return the set with one more box; boxes inside another one are dropped."""
         if region.is_empty or any(known.contains(region) for known in self.regions):
             return self
         kept = tuple(known for known in self.regions if not region.contains(known))
         return type(self)((*kept, region))
 
     def read_samples(self, labels: npt.NDArray[np.uint8] | SparseLabels) -> Samples:
-        """Return what is painted now."""
+        """Return the painted pixels of an array of labels."""
         return Samples.from_labels(labels, self.regions)
 
 
 def is_inside(samples: Samples, region: Region) -> npt.NDArray[np.bool_]:
-    """Return which samples lie in a region."""
+    """Return ``(n,)`` bool: the samples inside a region."""
     at = samples.coordinates()
     inside: npt.NDArray[np.bool_] = np.logical_and(at >= np.asarray(region.start), at < np.asarray(region.stop))
     return np.asarray(inside.all(axis=1))
@@ -151,9 +151,8 @@ def is_inside(samples: Samples, region: Region) -> npt.NDArray[np.bool_]:
 def split_strokes(labels: npt.NDArray[np.uint8]) -> tuple[Samples, Samples]:
     """Return the first nine tenths of the strokes in an array of labels, and all of them.
 
-    What was painted in one go is not known: connected pixels of one class count as a stroke, in the order of the
-    image. Of each class the last tenth, but at least one, is left out of the first part; a class with a single stroke
-    gives the last tenth of its pixels.
+    Connected pixels of one class count as a stroke, in the order of the image. The first part lacks the last tenth of
+    the strokes of each class, at least one; of a class with a single stroke, the last tenth of its pixels.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""Work that pauses now and then, so that whoever waits for something else can stop it."""
+"""Cooperative cancellation: generators that pause, and networks that stop between layers."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ _is_cancelled: ContextVar[Callable[[], bool] | None] = ContextVar("is_left", def
 
 
 class Cancelled(Exception):
-    """Somebody waits for something else: what was begun is given up at once, and left as if it had not been."""
+    """The computation was cancelled between two layers; no state has changed."""
 
 
 @contextmanager
 def cancellation_scope(is_cancelled: Callable[[], bool]) -> Iterator[None]:
-    """Let work in this thread that is too long between two pauses ask whether somebody waits for something else."""
+    """Let `cancel_between_layers` in this thread call ``is_cancelled`` within a step that is long."""
     before = _is_cancelled.set(is_cancelled)
     try:
         yield
@@ -34,7 +34,7 @@ def cancellation_scope(is_cancelled: Callable[[], bool]) -> Iterator[None]:
 
 @contextmanager
 def cancel_between_layers(net: nn.Module) -> Iterator[None]:
-    """Let a network, forward and backward, raise `Left` after a layer if somebody waits for something else."""
+    """Let a network raise `Cancelled` after a layer, forward or backward, once the scope is cancelled."""
     is_left = _is_cancelled.get()
     if is_left is None:
         yield
@@ -59,7 +59,7 @@ def cancel_between_layers(net: nn.Module) -> Iterator[None]:
 
 
 def run_to_end(work: Generator[object, None, Found]) -> Found:
-    """Return what work finds, without a pause."""
+    """Return the result of a generator, without pausing."""
     while True:
         try:
             next(work)
@@ -69,7 +69,7 @@ def run_to_end(work: Generator[object, None, Found]) -> Found:
 
 
 def with_heartbeat(task: str, work: Generator[object, None, Found]) -> Generator[Heartbeat, None, Found]:
-    """Return what work finds, and yield an event at each pause."""
+    """Return the result of a generator, and yield a `Heartbeat` at each of its pauses."""
     while True:
         try:
             next(work)

@@ -1,4 +1,4 @@
-"""A whole network that learns in the background, and how it is judged."""
+"""A network that is fine-tuned in the background, and its evaluation on test strokes."""
 
 from __future__ import annotations
 
@@ -21,29 +21,29 @@ if TYPE_CHECKING:
     from napari_fcn.learning.finetune import FineTuner
     from napari_fcn.learning.pins import Pin
 
-MAX_EVALUATIONS = 10**9  # attempts that no settings allow
-MIN_HALF_SAMPLES = 10  # samples that half of an examination needs to tell something
+MAX_EVALUATIONS = 10**9  # more than any settings allow
+MIN_HALF_SAMPLES = 10  # fewer test samples than that in a half are not compared
 LOWER_RATE = Advice("Set a smaller --rate.", "Set a smaller learning rate under Advanced.")
 
 
 @dataclass(slots=True, eq=False)
 class Candidate:
-    """A copy of the accepted network that learns from earlier strokes, to be examined on the latest.
+    """A copy of the current network that is fine-tuned on earlier strokes and evaluated on the latest ones.
 
     Attributes
     ----------
     tuner : FineTuner
-        What makes it.
+        Fine-tunes the copy.
     since : int
-        It learns from strokes of earlier turns; those of this turn on are its examination.
-    judged : int
-        How often it was judged.
-    pupil : Pupil or None
-        What won, once something did.
-    rival : Pupil or None
-        What is or was examined last.
-    marks : dict of str to float
-        The last examination.
+        Strokes of earlier turns are for training; those from this turn on are test strokes.
+    n_evaluations : int
+        Number of evaluations so far.
+    winner : InteractiveModel or None
+        The snapshot that was better than the current model.
+    snapshot : InteractiveModel or None
+        The latest snapshot that was evaluated.
+    scores : dict of str to float
+        Accuracies of the last evaluation.
     """
 
     tuner: FineTuner
@@ -52,23 +52,23 @@ class Candidate:
     winner: InteractiveModel | None = None
     snapshot: InteractiveModel | None = None
     scores: dict[str, float] = field(default_factory=dict)
-    _snapshot_step: int = 0  # steps after which the rival was taken
+    _snapshot_step: int = 0  # steps done when the snapshot was made
     _evaluated_on: Samples | None = None
 
     def training_samples(self, samples: Samples) -> Samples:
-        """Return the strokes that it learns from."""
+        """Return the samples of the training strokes."""
         return samples.select(samples.turn < self.first_test_turn)
 
     def test_samples(self, samples: Samples) -> Samples:
-        """Return the strokes on which it is examined."""
+        """Return the samples of the test strokes."""
         return samples.select(samples.turn >= self.first_test_turn)
 
     def has_no_training_samples(self, samples: Samples) -> bool:
-        """Whether what it learnt from was erased, so that it can never be judged."""
+        """Whether its training strokes were erased, so that it cannot be evaluated any more."""
         return self.winner is None and len(np.unique(self.training_samples(samples).class_index)) < 2
 
     def was_trained_on(self, samples: Samples) -> bool:
-        """Whether what won has learnt from just these strokes."""
+        """Whether the head of the winner was fitted to exactly these samples."""
         return self._evaluated_on is samples
 
     def evaluate(
@@ -79,23 +79,23 @@ class Candidate:
         pins: Sequence[Pin],
         view: Region,
     ) -> Generator[Heartbeat, None, CandidateEvaluated]:
-        """Examine it and the accepted network on strokes that neither has learnt from, and return what came out.
+        """Evaluate the candidate and the current model on the test strokes, and return the result.
 
-        Both get a linear head that was fitted to the earlier strokes alone; then the head of the new network learns
-        from all. Nothing is decided if it is stopped before the end.
+        Both get a linear head that is fitted to the training strokes only; then the head of the candidate is fitted to
+        all strokes. If the generator is closed early, nothing is decided.
 
         Parameters
         ----------
-        accepted : Pupil
-            The network in use.
+        current : InteractiveModel
+            The current model.
         samples : Samples
             All strokes.
-        learn : (float, int)
-            Slider and seed for the heads.
+        fit_options : (float, int)
+            Prior strength and seed for fitting the heads.
         pins : sequence of Pin
-            What must stay right.
+            Protected areas.
         view : Region
-            Where to tell what changes.
+            Part of the image in which to report changes.
         """
         candidate = self._take_snapshot(current)
         if candidate is None:
@@ -125,7 +125,7 @@ class Candidate:
         )
 
     def _take_snapshot(self, current: InteractiveModel) -> InteractiveModel | None:
-        """Return the network as it is now, with the features of an examination cut short; None if it is lost."""
+        """Return a snapshot of the candidate, the last one if it has not learnt since; None if it has diverged."""
         if self.snapshot is None or self._snapshot_step != self.tuner.steps_done:
             net = self.tuner.copy()
             if not all(bool(weight.isfinite().all()) for weight in net.state_dict().values()):
@@ -135,7 +135,7 @@ class Candidate:
         return self.snapshot
 
     def _diverged(self, view: Region) -> CandidateEvaluated:
-        """Return the judgement of a network whose weights are no numbers any more; it can never be used."""
+        """Return the evaluation of a candidate whose weights are NaN or infinite; it is never evaluated again."""
         self.n_evaluations, self.winner = MAX_EVALUATIONS, None
         unchanged = np.zeros(view.shape, np.uint8)
         reason = Note("Its weights grew without bound.", LOWER_RATE)
@@ -144,7 +144,7 @@ class Candidate:
     def _score(
         self, model: InteractiveModel, samples: Samples, fit_options: tuple[float, int]
     ) -> Generator[Heartbeat, None, list[evaluation.Scores]]:
-        """Return the examination of a network whose head knows the earlier strokes, and then half of the new ones."""
+        """Return the scores of a network on all test strokes, and on each half after fitting its head to the other."""
         test_samples = self.test_samples(samples)
         model.fit_quick(self.training_samples(samples), *fit_options)
         found = [evaluation.evaluate(model.logits(test_samples), model.labels(test_samples))]

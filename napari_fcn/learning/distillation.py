@@ -1,4 +1,4 @@
-"""A second look at the strokes: two forests of random trees, and a few hidden units that answer as it does."""
+"""Two forests of randomised trees are fitted to strokes and distilled into a hidden layer of the head."""
 
 from __future__ import annotations
 
@@ -19,31 +19,31 @@ if TYPE_CHECKING:
 
     from napari_fcn.learning.head import Head
 
-N_TREES = 15  # in a forest
-SAMPLES_PER_PAUSE = 2000  # pixels that are looked at between two pauses
-MAX_FEATURES = 1 / 8  # share of the features that a split of a tree chooses from
-FOREST_WEIGHT = 4.0  # of the forests beside the linear head, where the slider lets it go farthest
-MIN_PROBABILITY = 0.01  # least probability of a class: leaves of few samples are surer than they may be
-N_STEPS, STEPS_PER_PAUSE = 120, 8  # in all, and between two pauses
+N_TREES = 15  # in each forest
+SAMPLES_PER_PAUSE = 2000  # samples that are predicted between two pauses
+MAX_FEATURES = 1 / 8  # fraction of the features that are tried at each split
+FOREST_WEIGHT = 4.0  # relative to the linear head, at a prior strength of 0
+MIN_PROBABILITY = 0.01  # of a class: leaves with few samples are overconfident
+N_STEPS, STEPS_PER_PAUSE = 120, 8  # of the optimiser: in all, and between two pauses
 BATCH_SIZE = 512
 LEARNING_RATE, WEIGHT_DECAY = 1e-2, 1e-3
-N_COMPONENTS = 64  # in which features vary most, and which hidden units look along
+N_COMPONENTS = 64  # principal components that the hidden layer is trained on
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class TrainingBatch:
-    """Samples to learn from.
+    """Samples to fit a head to.
 
     Attributes
     ----------
-    rows : Tensor
-        ``(n, F)`` standardised features.
-    label : Tensor
+    features : Tensor
+        ``(n, F)`` features.
+    class_index : Tensor
         ``(n,)`` int64 class indices.
-    share : Tensor
+    sample_weight : Tensor
         ``(n,)`` weight of each sample.
-    plain : int
-        How many of the features, the first ones, do not come from a network.
+    n_handcrafted : int
+        Number of handcrafted features; they come first.
     """
 
     features: Tensor
@@ -55,28 +55,28 @@ class TrainingBatch:
 def distill(
     batch: TrainingBatch, unlabeled: Tensor, head: Head, n_units: int, forest_weight: float, seed: int
 ) -> Generator[None, None, HiddenLayer | None]:
-    """Return what bends a linear head so that it answers as it does together with two forests.
+    """Return a hidden layer with which a linear head predicts the product of its own and two forests' probabilities.
 
-    Extremely randomised trees (Geurts et al. 2006) on many features learn from strokes what a linear head cannot, and
-    err elsewhere: the product of both is better than either. Half of the trees see the plain features alone, which are
-    few beside those of a network and would seldom be tried. They do not fit into a network, and their answer jumps; so
-    a hidden layer learns to answer as the product does, also at pixels that nobody has painted (Bucila et al. 2006;
-    Hinton et al. 2015). Pauses now and then, so that who waits for something else can stop it.
+    Extremely randomised trees (Geurts et al. 2006) learn nonlinear boundaries and make other errors than a linear
+    head; the product of both is better than either. Half of the trees use the handcrafted features only: they are few
+    and would seldom be tried at a split among those of a network. Trees cannot be stored in a network, and their
+    prediction is not smooth; so a hidden layer is trained to predict the product, on unlabelled pixels too
+    (knowledge distillation: Bucila et al. 2006; Hinton et al. 2015). The generator pauses often.
 
     Parameters
     ----------
-    lesson : Lesson
-        Samples of two classes or more; of fewer there is nothing to bend.
-    free : Tensor
-        ``(m, F)`` features of pixels that are not painted.
-    straight : Head
-        The linear head that was fitted to the samples, and what bent it before they were painted.
-    units : int
-        How many hidden units may bend it.
-    weight : float
-        Of the forests beside the linear head.
+    batch : TrainingBatch
+        Samples with standardised features. With fewer than two classes the hidden layer of ``head`` is returned.
+    unlabeled : Tensor
+        ``(m, F)`` standardised features of unlabelled pixels.
+    head : Head
+        The linear head that was fitted to the samples, with its hidden layer if it had one.
+    n_units : int
+        Size of the hidden layer.
+    forest_weight : float
+        Weight of the forests relative to the linear head.
     seed : int
-        Of all draws.
+        Seed of all random numbers.
     """
     if len(batch.class_index.unique()) < 2 or not forest_weight or not n_units:
         return head.hidden
@@ -92,7 +92,7 @@ def distill(
 
 
 def column_sets(batch: TrainingBatch) -> list[slice]:
-    """Return which features each forest sees: all, and the plain ones if there are others."""
+    """Return the features of each forest: all, and the handcrafted ones if there are others."""
     width = batch.features.shape[1]
     return [slice(width)] if batch.n_handcrafted in (0, width) else [slice(width), slice(batch.n_handcrafted)]
 
@@ -100,8 +100,8 @@ def column_sets(batch: TrainingBatch) -> list[slice]:
 def _forest_probabilities(
     batch: TrainingBatch, features: Tensor, columns: slice, classes: int, n_trees: int, seed: int
 ) -> Generator[None, None, Tensor]:
-    """Return the class probabilities ``(n, classes)`` of a forest on some features; none of a class it has not seen."""
-    from sklearn.ensemble import ExtraTreesClassifier  # a second that only those wait who teach
+    """Return the class probabilities ``(n, classes)`` of a forest on some columns; 0 for classes without samples."""
+    from sklearn.ensemble import ExtraTreesClassifier  # takes a second to import
 
     known, label, weight = (
         part.cpu().numpy() for part in (batch.features[:, columns], batch.class_index, batch.sample_weight)
@@ -121,7 +121,7 @@ def _forest_probabilities(
 def _fit_hidden(
     target: Tensor, features: Tensor, linear: LinearHead, n_units: int, seed: int
 ) -> Generator[None, None, HiddenLayer]:
-    """Return the bend with which a linear head gives the wanted probabilities ``(n, classes)`` at rows ``(n, F)``."""
+    """Return the hidden layer with which a linear head predicts ``target``, ``(n, classes)``, from features."""
     given, along = linear.logits(features), (yield from _principal_directions(features))
     seen, draw = features @ along, torch.Generator().manual_seed(seed)
     yield
@@ -142,7 +142,7 @@ def _fit_hidden(
 
 
 def _principal_directions(features: Tensor) -> Generator[None, None, Tensor]:
-    """Return the directions ``(F, DIRECTIONS)`` in which features vary most, of length one."""
+    """Return the unit vectors ``(F, N_COMPONENTS)`` along which features vary most."""
     scatter = torch.zeros(features.shape[1], features.shape[1], device=features.device)
     for part in features.split(SAMPLES_PER_PAUSE):
         scatter.addmm_(part.T, part)
@@ -154,7 +154,7 @@ def _principal_directions(features: Tensor) -> Generator[None, None, Tensor]:
 
 
 def _random_layer(n_units: int, n_inputs: int, rng: torch.Generator) -> tuple[Tensor, Tensor]:
-    """Return the weights and biases of random units, as wide as their inputs allow (LeCun et al. 1998)."""
+    """Return random weights and biases, uniform with a bound of ``n_inputs**-0.5`` (LeCun et al. 1998)."""
     reach = n_inputs**-0.5
     weight, bias = torch.empty(n_units, n_inputs), torch.empty(n_units)
     return weight.uniform_(-reach, reach, generator=rng), bias.uniform_(-reach, reach, generator=rng)

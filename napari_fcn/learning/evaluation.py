@@ -1,4 +1,4 @@
-"""Judging a candidate before it replaces anything: new strokes as an examination, and what changed elsewhere."""
+"""Evaluation of a candidate: scores on test strokes, changed regions, and the decision."""
 
 from __future__ import annotations
 
@@ -22,21 +22,21 @@ if TYPE_CHECKING:
 
     Classes = npt.NDArray[np.uint8]
 
-PIN_TOLERANCE = 0.005  # share of a pin that may change before it counts as worse
-MAX_CHANGES = 50  # changes that are told one by one
-MIN_CHANGE_PIXELS = 4  # pixels below which a change is not listed
+PIN_TOLERANCE = 0.005  # fraction of a protected area that may change
+MAX_CHANGES = 50  # that are listed
+MIN_CHANGE_PIXELS = 4  # smaller changes are not listed
 
 
 @dataclass(frozen=True, slots=True)
 class Scores:
-    """How strokes judge one set of weights.
+    """How well a model predicts strokes.
 
     Attributes
     ----------
-    right : float
-        Share of painted pixels answered right, mean over the painted classes, 0..1.
-    surprise : float
-        Mean negative log-likelihood of the painted classes, each class counting the same; lower is better.
+    accuracy : float
+        Fraction of painted pixels with the right class, 0..1, mean over the painted classes.
+    nll : float
+        Negative log-likelihood, mean over the painted classes; lower is better.
     """
 
     accuracy: float
@@ -44,10 +44,7 @@ class Scores:
 
 
 def evaluate(logits: Tensor, class_index: Tensor) -> Scores:
-    """Return how weights that answered ``logits`` (n, classes) do on strokes that they have not learnt from.
-
-    Without a labelled pixel there is no mark: both are NaN.
-    """
+    """Return the scores of logits ``(n, classes)`` on test samples; NaN if there are none."""
     if not len(class_index):
         return Scores(nan, nan)
     log = logits.float().log_softmax(1).gather(1, class_index[:, None])[:, 0].clamp(min=-10.0)
@@ -61,14 +58,14 @@ def evaluate(logits: Tensor, class_index: Tensor) -> Scores:
 
 
 def mean_scores(scores: Sequence[Scores]) -> Scores:
-    """Return the mean of several examinations; NaN if there are none."""
+    """Return the mean of several scores; NaN if there are none."""
     if not scores:
         return Scores(nan, nan)
     return Scores(float(np.mean([m.accuracy for m in scores])), float(np.mean([m.nll for m in scores])))
 
 
 def split_halves(samples: Samples) -> tuple[Samples, Samples]:
-    """Return two halves of some samples, apart from each other: of each class the first and the last, in order."""
+    """Return the first and the last half of the samples of each class, in the order of the image."""
     first = np.zeros(len(samples), bool)
     for value in np.unique(samples.class_index):
         (of_class,) = np.nonzero(samples.class_index == value)
@@ -77,16 +74,16 @@ def split_halves(samples: Samples) -> tuple[Samples, Samples]:
 
 
 def decide(scores: Sequence[tuple[Scores, Scores]], pins: Sequence[PinScore]) -> tuple[bool, str]:
-    """Return whether a candidate may replace the accepted weights, and why as a sentence.
+    """Return whether a candidate may replace the current model, and the reason as a sentence.
 
     Parameters
     ----------
-    marks : sequence of (Marks, Marks)
-        Examinations of the accepted weights and of the candidate: the new strokes as they are, then, if they are
-        long enough, one half of them after the heads have learnt the other. People paint where the accepted weights
-        are wrong, which makes any other weights look good on the first; on the second both could adapt.
+    scores : sequence of (Scores, Scores)
+        Of the current model and the candidate: on the test strokes, then, if they are long enough, on each half of
+        them after fitting both heads to the other half. People paint where the current model is wrong, so any other
+        model looks better in the first comparison; in the second both have adapted.
     pins : sequence of PinScore
-        How the pins fare.
+        Agreement of both with each protected area.
     """
     for pin in pins:
         if pin.candidate < pin.accepted - PIN_TOLERANCE:
@@ -111,20 +108,20 @@ def decide(scores: Sequence[tuple[Scores, Scores]], pins: Sequence[PinScore]) ->
 
 
 def _percents(first: float, second: float) -> tuple[str, str]:
-    """Return two shares as people read them, with a decimal where they would look alike without being so."""
+    """Return two fractions in percent, with a decimal if they differ but round to the same number."""
     digits = 1 if first != second and f"{first:.0%}" == f"{second:.0%}" else 0
     return f"{first:.{digits}%}", f"{second:.{digits}%}"
 
 
 def changed_regions(before: Classes, after: Classes, origin: Sequence[int]) -> tuple[Change, ...]:
-    """Return the connected places where two answers differ, largest first.
+    """Return the connected regions in which two predictions differ, largest first.
 
     Parameters
     ----------
     before, after : ndarray
         Class indices on the image axes.
     origin : sequence of int
-        Where the arrays begin in the image.
+        Position of the first pixel of the arrays in the image.
     """
     parts, count = ndimage.label(before != after)
     if not count:

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
-from napari_fcn.errors import DECODE_ERRORS
+from napari_fcn.errors import FORWARD_ERRORS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -122,7 +122,7 @@ def unbounded_operations(net: nn.Module, ndim: int, channels: int) -> tuple[str,
             try:
                 with torch.no_grad(), torch.random.fork_rng(devices=[]), recorder:
                     copy(x.to(known.device, known.dtype))
-            except DECODE_ERRORS:  # whatever foreign code says
+            except FORWARD_ERRORS:
                 break
             runs.append(recorder.operations)
         if len(runs) == len(sizes):

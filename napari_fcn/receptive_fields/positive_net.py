@@ -13,7 +13,7 @@ from torch.nn.modules.conv import _ConvNd, _ConvTransposeNd
 from torch.nn.modules.instancenorm import _InstanceNorm
 from torch.overrides import TorchFunctionMode
 
-from napari_fcn.errors import DECODE_ERRORS
+from napari_fcn.errors import FORWARD_ERRORS
 from napari_fcn.nets.filters import FilterBank, Support
 from napari_fcn.nets.layers import CONV, TRANSPOSED
 
@@ -178,7 +178,7 @@ def surrogate(net: nn.Module, shape: Sequence[int]) -> nn.Module:
     try:
         with torch.no_grad(), LinearizedOps():
             copy(torch.ones(1, *shape, dtype=torch.float64))
-    except DECODE_ERRORS:  # channels that are not there were reshaped, or asked for
+    except FORWARD_ERRORS:  # channels that are not there were reshaped, or asked for
         return all_channels(net)
     return copy
 

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.modules.pooling import _AdaptiveAvgPoolNd, _AdaptiveMaxPoolNd, _AvgPoolNd, _MaxPoolNd
 
-from napari_fcn.errors import DECODE_ERRORS
+from napari_fcn.errors import FORWARD_ERRORS
 from napari_fcn.nets.filters import Support
 from napari_fcn.receptive_fields.positive_net import (
     AveragingConv,
@@ -173,7 +173,7 @@ def probe(net: nn.Module, ndim: int, channels: int, axis: int) -> tuple[LayerExt
             if extents[-1].size > 0:
                 return extents
             failures.append("no pixel was found that the answer depends on")
-        except DECODE_ERRORS as error:  # whatever foreign code says
+        except FORWARD_ERRORS as error:
             failures.append((str(error).splitlines() or [type(error).__name__])[0])
     raise RuntimeError(failures[-1])
 

@@ -9,13 +9,12 @@ from fnmatch import fnmatch
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import tifffile
 import torch
 from torch.utils.data import Dataset
 
-from napari_fcn.errors import DECODE_ERRORS, ImageError
-from napari_fcn.file_kinds import mistaken
+from napari_fcn.errors import ImageError
 from napari_fcn.inference.source import check_array, check_finite, luminance
+from napari_fcn.io.examples import read_tiff
 from napari_fcn.learning.labels import shape_advice
 from napari_fcn.models.binding import COLOUR_SAMPLES, ImageForm, Network, bind
 from napari_fcn.training.augment import Augmentation
@@ -68,7 +67,7 @@ def read_numbers(path: Path) -> tuple[npt.NDArray[Any], bool | None]:
     ImageError
         If the file cannot be read.
     """
-    return _read_tiff(path), None
+    return read_tiff(path), None
 
 
 def read_folder(
@@ -119,17 +118,8 @@ def read_folder(
             )
         match = pattern.search(name) if kinds else None
         kind = match[1] if match and match.groups() else ""
-        found += _planes((name, kind), read(path), _read_tiff(truth), (ndim, normaliser))
+        found += _planes((name, kind), read(path), read_tiff(truth), (ndim, normaliser))
     return found
-
-
-def _read_tiff(path: Path) -> npt.NDArray[Any]:
-    try:
-        return tifffile.imread(path)
-    except DECODE_ERRORS as error:
-        if found := mistaken(path):
-            raise ImageError(*found) from error
-        raise ImageError(f"{path} cannot be read ({error}). Fetch it again, or move it away.") from error
 
 
 def _matches(name: str, patterns: str) -> bool:

@@ -15,7 +15,8 @@ import tifffile
 from scipy import ndimage
 from skimage.measure import label
 
-from napari_fcn.errors import DECODE_ERRORS, ImageError, OutputError
+from napari_fcn.errors import ImageError, OutputError
+from napari_fcn.io.examples import tiff_software
 from napari_fcn.learning.labels import IGNORE
 from napari_fcn.sample_data import Look, cells
 from napari_fcn.storage import Input, Inputs, replace_file
@@ -155,15 +156,7 @@ def prepare(model: str, data: Path, folder: Path) -> Iterator[TrainingPair]:
 
 def _write(path: Path, pixels: Pixels, inputs: Inputs) -> None:
     """Write a file of a training folder; one that a recipe wrote is replaced."""
-    if os.path.lexists(path) and not _is_own_file(path):
+    if os.path.lexists(path) and tiff_software(path) != WRITER:
         raise OutputError(f"{path} exists, and no recipe wrote it.", "Choose another folder, or move it away.")
     with replace_file(path, inputs) as part:
         tifffile.imwrite(part, pixels, photometric="minisblack", compression="zlib", software=WRITER)
-
-
-def _is_own_file(path: Path) -> bool:
-    try:
-        with tifffile.TiffFile(path) as tiff:
-            return bool(tiff.pages.first.software == WRITER)
-    except DECODE_ERRORS:
-        return False

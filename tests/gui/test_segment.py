@@ -508,6 +508,26 @@ def test_an_image_that_cannot_be_read_to_its_end_is_told_and_what_is_finished_st
     assert movie in dock.viewer.layers
 
 
+def test_an_error_in_the_code_of_a_lazy_image_is_not_reported_as_a_damaged_file(
+    dock: Dock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("napari_fcn.inference.source.SAMPLE_PIXELS", 16)  # the statistics do not read that frame
+    monkeypatch.setattr("napari_fcn.inference.source.SAMPLE_BLOCK", 4)
+
+    def frame(number: int) -> np.ndarray:
+        if number == 5:
+            raise AttributeError("my bug")
+        return np.full((16, 16), number, np.uint8)
+
+    frames = [da.from_delayed(dask.delayed(frame)(i), (16, 16), np.uint8) for i in range(6)]
+    dock.viewer.add_image(da.stack(frames), contrast_limits=(0, 9), axis_labels=("t", "y", "x"))
+    dock.viewer.dims.set_point(0, 0)
+    dock.click(dock.widget.run_button)
+    dock.wait_for_end()
+    assert "AttributeError: my bug" in dock.widget.error.text()
+    assert "damage" not in dock.widget.error.text()
+
+
 def test_chunks_that_are_missing_are_mentioned(dock: Dock, tmp_path: Path) -> None:
     array = zarr.create_array(tmp_path / "a.zarr", shape=(32, 32), chunks=(16, 16), dtype="u1")
     array[:] = 9

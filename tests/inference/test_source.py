@@ -1,5 +1,6 @@
 """What the network reads of an image: channels, regions, and the sample for its statistics."""
 
+from collections.abc import Callable
 from math import prod
 from typing import Any
 
@@ -10,11 +11,13 @@ import pytest
 import zarr
 from hypothesis import given
 from hypothesis import strategies as st
+from lessons import tiny
 
 from napari_fcn.errors import ImageError, in_dock
 from napari_fcn.geometry import Axes, Region
 from napari_fcn.inference.source import SAMPLE_PIXELS, ImageSource
 from napari_fcn.models.binding import is_colour
+from napari_fcn.session import Session
 from napari_fcn.settings import PredictSettings
 
 
@@ -207,15 +210,37 @@ def lazy(frames: list[Any], promised: tuple[int, ...] = (6, 7)) -> da.Array:
     ("error", "words"),
     [
         (FileNotFoundError(2, "No such file", "t2.tif"), r"from t2\.tif: there is no such file .*Check the name"),
-        (RuntimeError("decompression error"), r"\(RuntimeError: decompression error\).*check the files"),
-        (ValueError("bad chunk"), r"\(ValueError: bad chunk\).*check the files"),
+        (OSError("not a TIFF"), r"\(not a TIFF\)\. Check its files and open the image again\.$"),
     ],
 )
-def test_a_lazy_image_that_cannot_be_read_is_an_error_in_words(error: Exception, words: str) -> None:
+def test_a_lazy_image_whose_file_cannot_be_read_raises_an_image_error(error: Exception, words: str) -> None:
     image = source(lazy([np.zeros((6, 7), np.uint8), error]), "tyx")
     assert image.read(Region((0, 0, 0), (1, 6, 7))).shape == (1, 1, 6, 7)
     with pytest.raises(ImageError, match=r"part \[1:2, 0:6, 0:7\] of the image cannot be read " + words):
         image.read(Region((1, 0, 0), (2, 6, 7)))
+
+
+class ArrayWithBug:
+    """An array whose code raises an error when it is sliced."""
+
+    shape, dtype, ndim, size = (6, 7), np.dtype(np.uint8), 2, 42
+
+    def __init__(self, error: Exception) -> None:
+        self.error = error
+
+    def __getitem__(self, index: Any) -> np.ndarray:
+        raise self.error
+
+
+@pytest.mark.parametrize("error", [RuntimeError("my bug"), AttributeError("my bug"), ValueError("my bug")])
+@pytest.mark.parametrize("make", [ArrayWithBug, lambda error: lazy([error])[0]])
+def test_an_error_in_the_code_of_a_lazy_array_reaches_the_caller(
+    make: Callable[[Exception], Any], error: Exception
+) -> None:
+    with pytest.raises(type(error), match=r"^my bug$"):
+        source(make(error), "yx").read(Region((0, 0), (6, 7)))
+    with pytest.raises(type(error), match=r"^my bug$"):
+        list(Session(make(error), tiny()).predict())
 
 
 @pytest.mark.parametrize("names", ["tyx", "tcyx"])

@@ -11,7 +11,7 @@ import numpy as np
 from napari.layers import Image, Labels
 from napari.layers._source import layer_source
 
-from napari_fcn.errors import DECODE_ERRORS, ImageError
+from napari_fcn.errors import ImageError
 from napari_fcn.gui._layers.class_colours import index_colours, index_names
 from napari_fcn.gui._layers.colorize import colorize
 from napari_fcn.gui._layers.layer_image import KEY
@@ -145,7 +145,7 @@ def result_kind(path: str | Path) -> str:
 
     try:
         kind = str(read_result_meta(path).get("kind", ""))
-    except (ImageError, *DECODE_ERRORS):
+    except (ImageError, OSError, ValueError):
         return ""
     return kind if kind in RESULT_KINDS else ""
 

@@ -13,7 +13,7 @@ import numpy as np
 from napari.utils.events import EventEmitter
 from qtpy.QtCore import QTimer
 
-from napari_fcn.errors import DECODE_ERRORS, ImageError
+from napari_fcn.errors import ImageError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -28,6 +28,10 @@ BLOCK = 2**16  # bytes of a block where only some are summed up
 DELAY = 250  # milliseconds after a change of the view: a slider that moves has the pixels summed up now and then
 FILES = 2000  # of a zarr folder, whose times are compared
 WHOLE, PROBES = 2**20, 4  # pixels up to which any array is read whole, and blocks that are read of a larger one
+
+
+# What reading a part of any array raises: an error of a file, or of the code behind a lazy array.
+ARRAY_ERRORS = (ArithmeticError, AttributeError, ImageError, LookupError, OSError, RuntimeError, TypeError, ValueError)
 
 
 class PixelsReplacedError(ImageError):
@@ -185,6 +189,6 @@ def _probed(array: Any) -> tuple[object, ...]:
     regions: list[Region] = sample_regions(shape)
     try:
         blocks = [np.asarray(array[region.slices]) for region in regions[:: max(1, len(regions) // PROBES)]]
-    except DECODE_ERRORS:  # the run itself tells what is wrong with it
+    except ARRAY_ERRORS:  # the run reports them
         return ("unreadable",)
     return tuple(one for block in blocks for one in _checksums(block, THOROUGH))
