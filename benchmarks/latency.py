@@ -155,7 +155,7 @@ class Hops:
     def _on_swapped(self) -> None:
         now, course, seconds = time.monotonic(), self.controller.layers, self.controller.latencies
         if course is not None and len(seconds) > self._answers and "on the screen" not in self._marks:
-            noticed = course.corrections.touched_at
+            noticed = course.corrections.edited_at
             self._marks |= {"noticed": noticed, "drawn": noticed + seconds[-1], "on the screen": now}
 
     def report(self) -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from napari_fcn.gui._layers import layer_of_result, result_kind
+from napari_fcn.gui._layers import read_result_layer, result_kind
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -18,13 +18,13 @@ if TYPE_CHECKING:
 
 def get_reader(path: str | Sequence[str]) -> Callable[[str | Sequence[str]], list[LayerData]] | None:
     """Return what reads these files; None if one of them is no result of napari-fcn."""
-    return read if all(map(result_kind, _listed(path))) else None
+    return read_layers if all(map(result_kind, _as_list(path))) else None
 
 
-def read(path: str | Sequence[str]) -> list[LayerData]:
+def read_layers(path: str | Sequence[str]) -> list[LayerData]:
     """Return a layer for each result."""
-    return [layer_of_result(one) for one in _listed(path)]
+    return [read_result_layer(one) for one in _as_list(path)]
 
 
-def _listed(path: str | Sequence[str]) -> list[str]:
+def _as_list(path: str | Sequence[str]) -> list[str]:
     return [path] if isinstance(path, str) else list(path)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import napari
 
 from napari_fcn import sample_data
-from napari_fcn.gui._layers import keep_own_context
+from napari_fcn.gui._layers import use_own_gl_context
 
 if TYPE_CHECKING:
     from napari_fcn.sample_data import Sample
@@ -17,34 +17,34 @@ LayerData = tuple[Any, dict[str, Any], str]
 
 def cells_2d() -> list[LayerData]:
     """Return synthetic cells in 2-D with their truth."""
-    return layers(sample_data.cells_2d())
+    return sample_layers(sample_data.cells_2d())
 
 
 def cells_3d() -> list[LayerData]:
     """Return synthetic cells in 3-D with their truth."""
-    return layers(sample_data.cells_3d())
+    return sample_layers(sample_data.cells_3d())
 
 
 def cells_movie() -> list[LayerData]:
     """Return a movie of synthetic cells with their tracks."""
-    return layers(sample_data.cells_2d_movie())
+    return sample_layers(sample_data.cells_2d_movie())
 
 
 def immunohistochemistry() -> list[LayerData]:
     """Return stained tissue in colour."""
-    return layers(sample_data.skimage_image("immunohistochemistry"))
+    return sample_layers(sample_data.skimage_image("immunohistochemistry"))
 
 
 def cell() -> list[LayerData]:
     """Return a single cell in quantitative phase."""
-    return layers(sample_data.skimage_image("cell"))
+    return sample_layers(sample_data.skimage_image("cell"))
 
 
-def layers(sample: Sample) -> list[LayerData]:
+def sample_layers(sample: Sample) -> list[LayerData]:
     """Return a sample as napari takes it."""
     viewer = napari.current_viewer()
     if viewer is not None:
-        keep_own_context(viewer)
+        use_own_gl_context(viewer)
     kept = [axis for axis, name in enumerate(sample.axes) if name != "s"]
     placed = {
         "scale": tuple(sample.scale[axis] for axis in kept),

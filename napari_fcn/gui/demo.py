@@ -20,8 +20,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-PATIENCE = 300  # seconds until a run that shows no end is given up
-WINDOW = (1440, 900)
+RUN_TIMEOUT_SECONDS = 300  # seconds until a run that shows no end is given up
+WINDOW_SIZE = (1440, 900)
 
 
 def show(out: Path, model: str, close: bool) -> Iterator[str]:
@@ -61,7 +61,7 @@ def show(out: Path, model: str, close: bool) -> Iterator[str]:
 def open_window() -> tuple[napari.Viewer, SegmentWidget]:
     """Return a viewer with the sample image and the dock."""
     viewer = napari.Viewer()
-    viewer.window.resize(*WINDOW)
+    viewer.window.resize(*WINDOW_SIZE)
     for data in immunohistochemistry():
         viewer._add_layer_from_data(*data)
     dock = SegmentWidget(viewer)
@@ -102,8 +102,8 @@ def wait(is_over: object, seconds: float) -> bool:
 
 def _run(viewer: napari.Viewer, dock: SegmentWidget, out: Path) -> Iterator[str]:
     QTest.mouseClick(dock.run_button, Qt.MouseButton.LeftButton)
-    if not wait(lambda: not dock.controller.state.is_running, PATIENCE) or dock.controller.state.error:
-        raise FcnError(dock.controller.state.error or f"The run has not ended after {PATIENCE} s.")
+    if not wait(lambda: not dock.controller.state.is_running, RUN_TIMEOUT_SECONDS) or dock.controller.state.error:
+        raise FcnError(dock.controller.state.error or f"The run has not ended after {RUN_TIMEOUT_SECONDS} s.")
     result = dock.controller.state.result
     if result is None:
         raise FcnError(dock.controller.state.message or "The run ended without a result.")

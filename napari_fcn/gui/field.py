@@ -141,7 +141,7 @@ class FieldWidget(Dock):
         if model is not self._known_model and self._is_warm:
             self._choose_model()
         self.pixel.set_choices([] if model is None else [label.name for label in model.info.classes])
-        self.objects.set_layers(self.controller.labels())
+        self.objects.set_layers(self.controller.label_layers())
         self.objects.set_unit("" if layer is None else self.controller.unit_of(layer)[1])
         self._sync()
 
@@ -189,10 +189,10 @@ class FieldWidget(Dock):
 
     def _choose_model(self) -> None:
         self._known_model = self.source.value.model
-        self.controller.choose(self._known_model)
+        self.controller.set_model(self._known_model)
 
     def _on_toggled(self, is_on: bool) -> None:
-        self.controller.pointer.set_on(is_on)
+        self.controller.pointer.set_enabled(is_on)
         layer = self.source.value.layer
         if is_on and layer is not None:  # no brush of another layer paints with the same click
             self.controller.select(layer)
@@ -202,7 +202,7 @@ class FieldWidget(Dock):
         self._rest.stop()
         ready = self._ready()
         if ready:
-            self.controller.point(*ready, place, self.pixel.class_index)
+            self.controller.measure_at_place(*ready, place, self.pixel.class_index)
 
     def _on_moved(self, place: Any) -> None:
         if self.pixel.follow.isChecked() and not self.source.value.problem:
@@ -224,7 +224,7 @@ class FieldWidget(Dock):
     def _on_typed_pixel(self, index: tuple[int, ...]) -> None:
         ready = self._ready()
         if ready:
-            self.controller.point_at_index(*ready, index, self.pixel.class_index)
+            self.controller.measure_at_index(*ready, index, self.pixel.class_index)
 
     def _on_class(self, _: int) -> None:
         sight = self.controller.state.field
@@ -232,16 +232,16 @@ class FieldWidget(Dock):
             self._on_typed_pixel(tuple(i for _, i in sight.at))
 
     def _on_typed_objects(self, diameter: float, _: str) -> None:
-        self.controller.set_objects(diameter / self._per_pixel())
+        self.controller.set_object_diameter(diameter / self._per_pixel())
 
     def _on_measure(self, labels: Any) -> None:
         model = self.source.value.model
         if model is None:
             self.controller.show_error(NO_MODEL)
         else:
-            self.controller.measure(labels, model)
+            self.controller.measure_objects(labels, model)
 
     def _on_check(self, kind: str) -> None:
         ready = self._ready()
         if ready:
-            self.controller.check(kind, *ready)
+            self.controller.run_check(kind, *ready)

@@ -147,7 +147,7 @@ class SegmentWidget(Dock):
         self.message.setVisible(bool(message))
         self.error.setText(state.error)
         self.error.setVisible(bool(state.error))
-        layers = {kind: self.controller.result_of(source.layer, kind) for kind in self.result_panel.buttons}
+        layers = {kind: self.controller.result_layer(source.layer, kind) for kind in self.result_panel.buttons}
         visible = {kind: layer.visible for kind, layer in layers.items() if layer is not None}
         self.result_panel.show_result(state.result, visible)
 
@@ -187,7 +187,7 @@ class SegmentWidget(Dock):
         self.settings.fields["resample"].set_value("auto" if is_on else "off")
 
     def _on_show(self, kind: str) -> None:
-        self.controller.show(self.source.value.layer, kind)
+        self.controller.show_only(self.source.value.layer, kind)
 
     def _on_browse(self) -> None:
         folder = QFileDialog.getExistingDirectory(self, "Save results to", self.save.value().folder)

@@ -6,13 +6,13 @@ from magicgui.widgets import FunctionGui
 from napari.types import LayerDataTuple
 
 from napari_fcn import sample_data
-from napari_fcn.gui._samples import layers
+from napari_fcn.gui._samples import sample_layers
 from napari_fcn.gui._widgets.guard import DockGuard
 from napari_fcn.sample_data import Look, Sample
 
-KINDS = ("plane", "volume", "movie")
-PIXEL = 0.5  # micrometres
-FRAMES, MINUTES = 16, 5
+CELL_KINDS = ("plane", "volume", "movie")
+PIXEL_MICROMETRES = 0.5  # micrometres
+MOVIE_FRAMES, MINUTES_PER_FRAME = 16, 5
 
 
 def _guard(made: FunctionGui) -> None:
@@ -24,7 +24,7 @@ def _guard(made: FunctionGui) -> None:
     widget_init=_guard,
     kind={
         "label": "Kind",
-        "choices": KINDS,
+        "choices": CELL_KINDS,
         "tooltip": "A plane, a volume with planes twice as far apart, or a movie.",
     },
     size={
@@ -49,9 +49,12 @@ def make_cells(
 ) -> list[LayerDataTuple]:
     """Return an image layer of synthetic cells and a hidden labels layer with their truth."""
     look = Look(diameter=diameter, crowding=crowding, photons=photons, spacing=(2, 1, 1) if kind == "volume" else ())
-    place, unit = {"z": 2 * PIXEL, "y": PIXEL, "x": PIXEL, "t": 60.0 * MINUTES}, {"t": "second"}
+    place, unit = (
+        {"z": 2 * PIXEL_MICROMETRES, "y": PIXEL_MICROMETRES, "x": PIXEL_MICROMETRES, "t": 60.0 * MINUTES_PER_FRAME},
+        {"t": "second"},
+    )
     if kind == "movie":
-        image, labels = sample_data.cells_movie((FRAMES, size, size), seed=seed, look=look)
+        image, labels = sample_data.cells_movie((MOVIE_FRAMES, size, size), seed=seed, look=look)
     else:
         image, labels = sample_data.cells(
             (size // 8, size, size) if kind == "volume" else (size, size), seed=seed, look=look
@@ -59,4 +62,4 @@ def make_cells(
     axes = {"plane": ("y", "x"), "volume": ("z", "y", "x"), "movie": ("t", "y", "x")}[kind]
     scale, units = tuple(place[axis] for axis in axes), tuple(unit.get(axis, "micrometer") for axis in axes)
     name = f"Synthetic cells, {kind} {seed}"
-    return [LayerDataTuple(data) for data in layers(Sample(name, image, labels, axes, scale, units))]
+    return [LayerDataTuple(data) for data in sample_layers(Sample(name, image, labels, axes, scale, units))]

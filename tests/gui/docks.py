@@ -56,4 +56,4 @@ class Dock:
 
     def layer(self, kind: str) -> Any:
         """Return the result layer of the chosen image."""
-        return self.widget.controller.result_of(self.widget.source.image.layer, kind)
+        return self.widget.controller.result_layer(self.widget.source.image.layer, kind)

@@ -59,7 +59,9 @@ class Pretender:
         if job.canvas.classes.size:
             probabilities = np.zeros((3, 8, 8), np.float32)
             probabilities[1] = 1
-            job.canvas.receive(TileDone(Region((0, 0), (8, 8)), probabilities, 1, 1), [colour for _, colour in classes])
+            job.canvas.process_tile(
+                TileDone(Region((0, 0), (8, 8)), probabilities, 1, 1), [colour for _, colour in classes]
+            )
         yield JobEnded(job.axes, classes, END, ())
 
     def _run(self, name: str, task: Any) -> Iterator[JobStep]:

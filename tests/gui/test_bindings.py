@@ -271,15 +271,15 @@ def batch_of_files(entry: Entry) -> None:
 def batch_of_layers(entry: Entry) -> None:
     layer = entry.layer
     batch = Batch(
-        BatchRequest(entry.model, CPU, BatchSettings(results="nothing")), model_catalog.entry(entry.model), 0.0
+        BatchRequest(entry.model, CPU, BatchSettings(results="nothing")), model_catalog.read_entry(entry.model), 0.0
     )
-    batch.survey({0: layer})
+    batch.update_inputs({0: layer})
     next(job_for_layer(batch, Row(0, "image", ""), layer, model_catalog.ModelCache()).make())
 
 
 def field_dock(entry: Entry) -> None:
     controller = FieldController(ViewerModel())
-    view = controller.view(entry.layer, Request(entry.model, CPU))
+    view = controller.image_view(entry.layer, Request(entry.model, CPU))
     next(controller._worker.measure_at(view, (0,) * len(view.shape), None))
 
 
@@ -290,7 +290,7 @@ def teach_dock(entry: Entry) -> None:
     factories = Factories(create=refuse_project)
     writer: Any = SimpleNamespace()
     layers = create_session(viewer, request, writer, model_catalog.ModelCache(), factories)
-    info = describe_image(layer, Request(entry.model), model_catalog.entry(entry.model))
+    info = describe_image(layer, Request(entry.model), model_catalog.read_entry(entry.model))
     try:
         layers.worker._factory.open()
     finally:

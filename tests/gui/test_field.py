@@ -16,7 +16,7 @@ from qtpy.QtWidgets import QApplication, QScrollArea
 
 from napari_fcn.gui._controllers import FieldState
 from napari_fcn.gui._field_panels.text import field_text, growth_line
-from napari_fcn.gui._layers import KEY
+from napari_fcn.gui._layers import METADATA_KEY
 from napari_fcn.gui._layers.screen import camera_of
 from napari_fcn.gui.field import FieldWidget
 
@@ -49,7 +49,7 @@ class FieldDock:
         self.qtbot.mouseClick(button, Qt.LeftButton)
 
     def layer(self, kind: str) -> Layer | None:
-        found = [layer for layer in self.viewer.layers if layer.metadata.get(KEY, {}).get("kind") == kind]
+        found = [layer for layer in self.viewer.layers if layer.metadata.get(METADATA_KEY, {}).get("kind") == kind]
         return found[0] if found else None
 
     def move(self, *index: float) -> QPointF:
@@ -192,9 +192,9 @@ def test_the_checks_tell_what_they_found(field: FieldDock) -> None:
         assert field.widget.running.isVisible()
         assert not button.isEnabled()
         field.rest()
-        finding = field.state.finding(kind)
+        finding = field.state.check_result(kind)
         assert finding is not None
-        assert finding.sentence.split(".")[0] in field.widget.checks.findings[kind].text()
+        assert finding.sentence.split(".")[0] in field.widget.checks.check_results[kind].text()
     assert not field.widget.running.isVisible()
     assert sum(layer.visible for layer in field.viewer.layers) == 2  # the image and the latest map
 

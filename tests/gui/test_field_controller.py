@@ -15,8 +15,8 @@ from pytestqt.qtbot import QtBot
 from napari_fcn.api import receptive_field
 from napari_fcn.gui._controllers import FieldController, FieldState, Request, model_catalog
 from napari_fcn.gui._controllers.field.state import CHECKS
-from napari_fcn.gui._layers import KEY, pixel_at, plane_of
-from napari_fcn.gui._layers.receptive_field import brightest
+from napari_fcn.gui._layers import METADATA_KEY, central_pixel, pixel_at
+from napari_fcn.gui._layers.receptive_field import saturation_value
 
 Look = Callable[..., FieldState]
 
@@ -51,7 +51,7 @@ def look(desk: FieldController, rest: Callable[[], FieldState]) -> Look:
     """Return a function that looks at a pixel and waits for the influence."""
 
     def look(layer: Image, request: Request, *index: int, label: int | None = None) -> FieldState:
-        desk.point_at_index(layer, request, index, label)
+        desk.measure_at_index(layer, request, index, label)
         return rest()
 
     return look
@@ -62,7 +62,7 @@ def cells(viewer: ViewerModel, shape: tuple[int, ...] = (80, 96), **placed: Any)
 
 
 def ours(viewer: ViewerModel, kind: str) -> Layer:
-    return next(layer for layer in viewer.layers if layer.metadata.get(KEY, {}).get("kind") == kind)
+    return next(layer for layer in viewer.layers if layer.metadata.get(METADATA_KEY, {}).get("kind") == kind)
 
 
 # A pixel
@@ -178,7 +178,7 @@ def test_a_volume_model_on_a_plane_is_refused(viewer: ViewerModel, look: Look, m
 def test_the_three_dimensional_view_has_no_pixels(viewer: ViewerModel, desk: FieldController, model: MakeModel) -> None:
     layer = cells(viewer, (5, 64, 60))
     viewer.dims.ndisplay = 3
-    desk.point(layer, Request(model()), (0, 0, 0))
+    desk.measure_at_place(layer, Request(model()), (0, 0, 0))
     assert "switch to the 2-D view" in desk.state.error
 
 
@@ -187,12 +187,12 @@ def test_a_model_that_sees_everything_is_named_with_its_layers(
 ) -> None:
     request, layer = Request(model()), cells(viewer)
     look(layer, request, 5, 5)
-    known = desk._anatomies[request.model]
-    desk._anatomies[request.model] = replace(known, unbounded=("pool.global",))
-    desk.choose(model_catalog.entry(request.model))
+    known = desk._analyses[request.model]
+    desk._analyses[request.model] = replace(known, unbounded=("pool.global",))
+    desk.set_model(model_catalog.read_entry(request.model))
     assert desk.state.growth is not None
     assert desk.state.growth.unbounded == ("pool.global",)
-    desk.point_at_index(layer, request, (5, 5))
+    desk.measure_at_index(layer, request, (5, 5))
     assert "pool.global" in desk.state.error
 
 
@@ -202,7 +202,7 @@ def test_a_model_that_sees_everything_is_named_with_its_layers(
 def test_a_model_tells_how_its_field_grows(
     desk: FieldController, rest: Callable[[], FieldState], model: MakeModel
 ) -> None:
-    desk.choose(model_catalog.entry(model()))
+    desk.set_model(model_catalog.read_entry(model()))
     rest()
     growth = desk.state.growth
     assert growth is not None
@@ -210,7 +210,7 @@ def test_a_model_tells_how_its_field_grows(
     assert growth.size == receptive_field(model()).size
     sizes = [row.size[0] for row in growth.layers]
     assert sizes == sorted(sizes)
-    desk.choose(None)
+    desk.set_model(None)
     assert desk.state.growth is None
 
 
@@ -220,15 +220,15 @@ def test_objects_are_measured_and_advice_follows(
     labels = np.zeros((80, 96), np.int32)
     labels[10:60, 10:60], labels[62:70, 70:90] = 1, 0
     layer = viewer.add_labels(labels)
-    desk.choose(model_catalog.entry(model()))
+    desk.set_model(model_catalog.read_entry(model()))
     rest()
-    desk.measure(layer, model_catalog.entry(model()))
+    desk.measure_objects(layer, model_catalog.read_entry(model()))
     state = rest()
     assert state.objects == pytest.approx(50 * 2 / np.sqrt(np.pi), rel=0.01)
     assert "Objects are 56 px" in state.advice
     assert "Use the dilated net or a deeper one" in state.advice
     layer.data = np.zeros_like(labels)
-    desk.measure(layer, model_catalog.entry(model()))
+    desk.measure_objects(layer, model_catalog.read_entry(model()))
     assert "no objects" in rest().error
 
 
@@ -237,18 +237,18 @@ def test_a_check_gives_a_layer_and_a_sentence(
     viewer: ViewerModel, desk: FieldController, rest: Callable[[], FieldState], model: MakeModel, kind: str
 ) -> None:
     layer = cells(viewer)
-    desk.check(kind, layer, Request(model()))
+    desk.run_check(kind, layer, Request(model()))
     assert desk.state.is_checking
     state = rest()
     assert state.error == ""
-    finding = state.finding(kind)
+    finding = state.check_result(kind)
     assert finding is not None
-    assert (finding.image, finding.model) == ("cells", model_catalog.entry(model()).name)
+    assert (finding.image, finding.model) == ("cells", model_catalog.read_entry(model()).name)
     assert len(finding.sentence) > 40
     if kind == "certificate":
         assert finding.sentence.startswith("Exact.")
         assert "no pixel changes class" in finding.sentence
-    found = [known for known in viewer.layers if known.metadata.get(KEY, {}).get("source") == layer.unique_id]
+    found = [known for known in viewer.layers if known.metadata.get(METADATA_KEY, {}).get("source") == layer.unique_id]
     assert [known.visible for known in found] == [True]
     assert found[0].data.shape == (80, 96)
 
@@ -257,10 +257,10 @@ def test_a_check_that_is_cancelled_leaves_nothing(
     viewer: ViewerModel, desk: FieldController, rest: Callable[[], FieldState], model: MakeModel
 ) -> None:
     layer = cells(viewer, (1500, 1500))
-    desk.check("equivariance", layer, Request(model()))
+    desk.run_check("equivariance", layer, Request(model()))
     desk.cancel()
     state = rest()
-    assert (state.message, state.findings) == ("Cancelled.", ())
+    assert (state.message, state.check_results) == ("Cancelled.", ())
     assert list(viewer.layers) == [layer]
 
 
@@ -268,7 +268,7 @@ def test_an_image_that_is_removed_ends_what_goes_on(
     viewer: ViewerModel, desk: FieldController, rest: Callable[[], FieldState], model: MakeModel
 ) -> None:
     layer = cells(viewer, (1500, 1500))
-    desk.check("border", layer, Request(model()))
+    desk.run_check("border", layer, Request(model()))
     viewer.layers.remove(layer)
     state = rest()
     assert state.message == "Stopped: the layer cells was removed."
@@ -280,7 +280,7 @@ def test_a_new_pixel_replaces_the_one_that_is_looked_at(
 ) -> None:
     layer, request = cells(viewer), Request(model())
     for x in range(20, 60):
-        desk.point_at_index(layer, request, (40, x))
+        desk.measure_at_index(layer, request, (40, x))
     sight = rest().field
     assert sight is not None
     assert sight.at == (("y", 40), ("x", 59))
@@ -302,13 +302,13 @@ def test_a_place_in_the_world_is_a_pixel(viewer: ViewerModel) -> None:
     assert pixel_at(layer, (5, 15.2, 4.9), None) == (1, 10, 10)
     assert pixel_at(layer, (5, 15.2, 4.9), 0) == (10, 10)
     viewer.dims.set_point(0, 10)
-    assert plane_of(viewer, layer, None) == (2, 40, 48)
+    assert central_pixel(viewer, layer, None) == (2, 40, 48)
 
 
 def test_one_pixel_that_stands_out_leaves_the_others_visible() -> None:
     heat = np.full((20, 20), 0.1, np.float32)
     heat[3, 3] = 1.0
-    assert brightest(heat) == pytest.approx(0.1)
-    assert brightest(np.zeros((4, 4), np.float32)) == 1.0
+    assert saturation_value(heat) == pytest.approx(0.1)
+    assert saturation_value(np.zeros((4, 4), np.float32)) == 1.0
     even = np.ones((5, 5), np.float32)
-    assert brightest(even) == 1.0
+    assert saturation_value(even) == 1.0

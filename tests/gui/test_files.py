@@ -9,7 +9,7 @@ import tifffile
 from napari.components import ViewerModel
 
 from napari_fcn.geometry import Axes, Region
-from napari_fcn.gui._layers import add_image, add_results, files, find_layer, fit, open_files
+from napari_fcn.gui._layers import add_image, add_results, files, find_layer, fit_view, open_files
 from napari_fcn.gui._layers.colorize import colorize
 from napari_fcn.io import ResultMeta, open_result
 
@@ -51,7 +51,7 @@ def image(folder: Path) -> Path:
 def test_results_are_shown_on_their_image_whether_in_memory_or_on_the_disk(
     tmp_path: Path, probabilities: np.ndarray, monkeypatch: pytest.MonkeyPatch, suffix: str, limit: int
 ) -> None:
-    monkeypatch.setattr(files, "IN_MEMORY", limit)
+    monkeypatch.setattr(files, "MAX_IN_MEMORY_BYTES", limit)
     paths = write(tmp_path, probabilities, suffix)
     kinds = {kind: paths[kind] for kind in ("classes", "objects", "probabilities")}
     viewer = ViewerModel()
@@ -93,10 +93,10 @@ def test_sliders_move_only_if_they_stand_beside_the_image() -> None:
     viewer.add_image(np.zeros((20, 8, 8)))
     short = viewer.add_image(np.zeros((4, 8, 8)))
     viewer.dims.set_point(0, 3)
-    fit(viewer, short)
+    fit_view(viewer, short)
     assert viewer.dims.point[0] == 3
     viewer.dims.set_point(0, 15)
-    fit(viewer, short)
+    fit_view(viewer, short)
     assert -0.5 <= viewer.dims.point[0] <= 3.5
 
 

@@ -14,7 +14,7 @@ from qtpy.QtGui import QOffscreenSurface, QOpenGLContext
 from qtpy.QtWidgets import QApplication, QWidget
 
 from napari_fcn.gui import _samples
-from napari_fcn.gui._layers import keep_own_context
+from napari_fcn.gui._layers import use_own_gl_context
 from napari_fcn.gui._layers.screen import scene_canvas
 from napari_fcn.gui.batch import BatchWidget
 from napari_fcn.gui.field import FieldWidget
@@ -119,8 +119,8 @@ def test_a_layer_is_not_removed_from_another_viewer(
     viewer: Viewer, make_napari_viewer: MakeViewer, qtbot: QtBot
 ) -> None:
     other = drawn(make_napari_viewer(show=True), qtbot)
-    keep_own_context(viewer)
-    keep_own_context(other)
+    use_own_gl_context(viewer)
+    use_own_gl_context(other)
     with commands(viewer, other) as found:
         scene_canvas(other).native.makeCurrent()
         viewer.layers.clear()
@@ -129,7 +129,7 @@ def test_a_layer_is_not_removed_from_another_viewer(
 
 
 def test_what_is_drawn_into_another_buffer_stays_there(viewer: Viewer) -> None:
-    keep_own_context(viewer)
+    use_own_gl_context(viewer)
     canvas = scene_canvas(viewer)
     canvas.set_current()
     calls: list[None] = []
@@ -143,7 +143,7 @@ def test_what_is_drawn_into_another_buffer_stays_there(viewer: Viewer) -> None:
 
 def test_commands_wait_until_the_window_is_there(make_napari_viewer: MakeViewer, qtbot: QtBot) -> None:
     viewer = make_napari_viewer()
-    keep_own_context(viewer)
+    use_own_gl_context(viewer)
     with commands(viewer) as found, context_of_another():
         viewer.add_image(np.eye(8))
         viewer.layers.clear()
@@ -154,7 +154,7 @@ def test_commands_wait_until_the_window_is_there(make_napari_viewer: MakeViewer,
 
 
 def test_after_the_window_has_gone_nothing_runs(viewer: Viewer) -> None:
-    keep_own_context(viewer)
+    use_own_gl_context(viewer)
     canvas = scene_canvas(viewer)
     with commands(viewer) as found:
         canvas.native.isValid = lambda: (_ for _ in ()).throw(RuntimeError("wrapped C/C++ object has been deleted"))
@@ -164,4 +164,4 @@ def test_after_the_window_has_gone_nothing_runs(viewer: Viewer) -> None:
 
 
 def test_a_viewer_without_a_window_needs_nothing() -> None:
-    keep_own_context(ViewerModel())
+    use_own_gl_context(ViewerModel())

@@ -19,7 +19,7 @@ from napari_fcn.gui._layers import (
     find_layer,
     is_segmentable,
     read_layer,
-    select,
+    select_layer,
     visible_region,
 )
 from napari_fcn.gui._layers.colorize import most_probable
@@ -34,7 +34,7 @@ def viewer() -> ViewerModel:
 
 def overlay_on(viewer: ViewerModel, layer: Image, axes: Axes) -> Overlay:
     channel = None if layer.rgb else axes.channel_position
-    overlay = Overlay(viewer, layer, channel, Canvas.blank(axes.image_shape(read_layer(layer).shape)), CLASSES)
+    overlay = Overlay(viewer, layer, channel, Canvas.empty(axes.image_shape(read_layer(layer).shape)), CLASSES)
     overlay.refresh()
     return overlay
 
@@ -244,7 +244,7 @@ def test_in_3d_layers_are_added_and_selected_before_the_mouse_has_moved(viewer: 
     overlay = overlay_on(viewer, layer, axes)
     assert viewer.layers.selection.active is corrections.layer
     for other in (overlay.layers["classes"], layer, corrections.layer):
-        select(viewer, other)
+        select_layer(viewer, other)
         assert viewer.layers.selection.active is other
 
 
@@ -274,8 +274,8 @@ def test_pixels_of_each_class_are_counted() -> None:
 
 
 def test_a_canvas_of_any_size_is_there_at_once_and_empty() -> None:
-    canvas = Canvas.blank((10**5, 10**4))
+    canvas = Canvas.empty((10**5, 10**4))
     canvas.prefault(Region((0, 0), (9, 9)))
     assert canvas.probabilities.shape == (10**5, 10**4, 4)
     assert not canvas.probabilities[-1].any()
-    assert Canvas.blank((0, 4)).classes.size == 0
+    assert Canvas.empty((0, 4)).classes.size == 0

@@ -51,21 +51,22 @@ def test_the_disk_shows_what_memory_shows(tmp_path: Path, channel: int | None) -
     shape, tile = (2, 300, 290), (1, 128, 128)
     meta = ResultMeta(("t", "y", "x"), (1.0,) * 3, ("pixel",) * 3, tuple((c, c) for c in COLOURS))
     disk = StoredCanvas(shape, {kind: tmp_path / f"{kind}.ome.zarr" for kind in ("probabilities", "classes")})
-    memory = Canvas.blank(shape)
-    disk.begin(tile, lambda: meta)
+    memory = Canvas.empty(shape)
+    disk.prepare(tile, lambda: meta)
     rng = np.random.default_rng(0)
     for core in TilePlan(shape, tile, ((0, 0),) * 3, (1,) * 3):
         values = rng.dirichlet(np.ones(3), core.core.shape).astype(np.float32)
         told = TileDone(core.core, np.moveaxis(values, -1, 0), 1, 1)
-        painted = [canvas.receive(told, COLOURS) for canvas in (disk, memory)]
+        painted = [canvas.process_tile(told, COLOURS) for canvas in (disk, memory)]
         np.testing.assert_array_equal(painted[0].counts, painted[1].counts)
         memory.put(painted[1])
     disk.finish()
     disk.close()
-    classes, colours = (disk.data(kind, channel) for kind in ("classes", "probabilities"))
-    assert [level.shape for level in classes] == [memory.data("classes", channel)[..., ::f, ::f].shape for f in (1, 2)]
-    np.testing.assert_array_equal(np.asarray(classes[0]), memory.data("classes", channel))
-    wanted = memory.data("probabilities", channel).astype(int)
+    classes, colours = (disk.layer_data(kind, channel) for kind in ("classes", "probabilities"))
+    expected = memory.layer_data("classes", channel)
+    assert [level.shape for level in classes] == [expected[..., ::f, ::f].shape for f in (1, 2)]
+    np.testing.assert_array_equal(np.asarray(classes[0]), expected)
+    wanted = memory.layer_data("probabilities", channel).astype(int)
     apart = np.abs(np.asarray(colours[0]).astype(int) - wanted)[wanted[..., 3] > 50]  # faint colours are coarse
     assert apart.max() <= 6
     assert np.asarray(colours[1]).shape == (*classes[1].shape, 4)
@@ -78,8 +79,8 @@ def test_a_run_whose_results_are_too_large_goes_to_the_disk_and_is_shown_from_th
     dock.viewer.add_image(image, name="slide", scale=(0.5, 0.5))
     dock.widget.settings.set_value(PredictSettings(tile=(128,)))
     dock.run()
-    in_memory = {kind: np.asarray(dock.layer(kind).data).copy() for kind in overlay.KINDS}
-    monkeypatch.setattr(overlay, "LARGEST", 1000)
+    in_memory = {kind: np.asarray(dock.layer(kind).data).copy() for kind in overlay.OVERLAY_KINDS}
+    monkeypatch.setattr(overlay, "MAX_OVERLAY_BYTES", 1000)
     dock.widget.save.set_value(SaveSettings(folder=str(tmp_path)))
     result = dock.run()
     assert sorted(Path(file).name for file in result.files) == [
@@ -93,7 +94,7 @@ def test_a_run_whose_results_are_too_large_goes_to_the_disk_and_is_shown_from_th
     np.testing.assert_allclose(classes.scale, (0.5, 0.5))
     assert [layer.name for layer in dock.viewer.layers] == ["slide", "slide probabilities", "slide classes"]
     shot = dock.viewer.screenshot(flash=False)[..., :3]
-    monkeypatch.setattr(overlay, "LARGEST", 2**30)
+    monkeypatch.setattr(overlay, "MAX_OVERLAY_BYTES", 2**30)
     dock.run()
     assert not dock.layer("classes").multiscale
     again = dock.viewer.screenshot(flash=False)[..., :3]
@@ -107,7 +108,7 @@ def test_a_small_image_whose_results_go_to_the_disk_is_shown_without_levels(
     dock.run()
     in_memory = np.asarray(dock.layer("classes").data).copy()
     shot = dock.viewer.screenshot(flash=False)
-    monkeypatch.setattr(overlay, "LARGEST", 10)
+    monkeypatch.setattr(overlay, "MAX_OVERLAY_BYTES", 10)
     dock.widget.save.set_value(SaveSettings(folder=str(tmp_path)))
     dock.run()
     assert not dock.layer("classes").multiscale
@@ -145,7 +146,7 @@ def test_of_a_stack_on_the_disk_only_the_plane_that_is_asked_for_is_read() -> No
 
 
 def test_results_without_a_folder_to_go_to_are_refused(dock: Dock, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(overlay, "LARGEST", 10)
+    monkeypatch.setattr(overlay, "MAX_OVERLAY_BYTES", 10)
     dock.viewer.add_image(np.zeros((64, 64), np.uint8), name="slide")
     dock.click(dock.widget.run_button)
     assert "Choose a folder under Save to" in dock.widget.error.text()

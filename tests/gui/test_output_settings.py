@@ -81,7 +81,7 @@ def test_segment_writes_nothing_into_an_ome_zarr_that_a_layer_shows(
 def opening(level: Path, model: Path | None, **more: Any) -> SessionFactory:
     image = LayerImage("cells", np.zeros((16, 16), np.uint8), ("y", "x"), False, str(level))
     bound = bind_array((16, 16), Network(2), "yx")
-    canvas = Canvas.blank((16, 16))
+    canvas = Canvas.empty((16, 16))
     return SessionFactory(image, bound, model, TeachSettings(), canvas, None, None, **more)  # type: ignore[arg-type]
 
 

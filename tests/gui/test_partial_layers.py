@@ -12,14 +12,14 @@ from napari_fcn.gui._layers import (
     BoxLayer,
     FieldLayers,
     PartialLayer,
-    look_at,
-    show_answer,
+    bring_into_view,
     show_changes,
+    show_prediction,
     show_uncertainty,
-    visible,
+    visible_colour,
 )
 from napari_fcn.gui._layers.screen import camera_of
-from napari_fcn.gui._layers.transforms import on_image, on_layer
+from napari_fcn.gui._layers.transforms import region_on_image, region_on_layer
 
 CLASSES = (("background", "#000000"), ("cell", "#56b4e9"))
 HOW: dict[str, dict[str, Any]] = {
@@ -64,11 +64,11 @@ def test_a_hidden_crop_is_used_again(viewer: ViewerModel) -> None:
     image = viewer.add_image(np.zeros((20, 30)), name="cells")
     crop = PartialLayer(viewer, image, None, "compared")
     region = Region((0, 0), (4, 4))
-    show_answer(crop, region, np.zeros((4, 4, 4), np.uint8))
+    show_prediction(crop, region, np.zeros((4, 4, 4), np.uint8))
     first = crop.layer
     crop.hide()
     assert not crop.is_shown
-    show_answer(crop, region, np.ones((4, 4, 4), np.uint8))
+    show_prediction(crop, region, np.ones((4, 4, 4), np.uint8))
     assert crop.layer is first
     assert crop.is_shown
 
@@ -86,7 +86,7 @@ def test_a_box_in_the_plane_that_is_shown(viewer: ViewerModel) -> None:
 
 def test_looking_at_a_region_moves_the_sliders(viewer: ViewerModel) -> None:
     image = viewer.add_image(np.zeros((5, 20, 30)), name="stack", scale=(3, 1, 1))
-    look_at(viewer, image, Region((4, 3, 4), (5, 9, 20)))
+    bring_into_view(viewer, image, Region((4, 3, 4), (5, 9, 20)))
     assert viewer.dims.point[0] == 12
     assert camera_of(viewer).zoom > 0
 
@@ -94,12 +94,12 @@ def test_looking_at_a_region_moves_the_sliders(viewer: ViewerModel) -> None:
 @pytest.mark.parametrize("channel", [None, 0, 1, 2])
 def test_regions_go_to_the_layer_and_back(channel: int | None) -> None:
     region = Region((1, 2), (3, 4))
-    assert on_image(on_layer(region, channel), channel) == region
+    assert region_on_image(region_on_layer(region, channel), channel) == region
 
 
 def test_dark_colours_are_made_visible() -> None:
-    assert visible("#000000") != "#000000"
-    assert visible("#56b4e9") == "#56b4e9"
+    assert visible_colour("#000000") != "#000000"
+    assert visible_colour("#56b4e9") == "#56b4e9"
 
 
 def test_boxes_of_a_plane_are_drawn_anew_in_3d_and_where_the_view_turns(viewer: ViewerModel) -> None:

@@ -26,8 +26,8 @@ from napari_fcn.gui._controllers import (
     SegmentController,
 )
 from napari_fcn.gui._field_panels.text import check_text
-from napari_fcn.gui._layers import KEY, PixelsReplacedError, content_of, is_outdated, watch_of
-from napari_fcn.gui._layers.pixel_watch import BLOCK
+from napari_fcn.gui._layers import METADATA_KEY, PixelsReplacedError, is_outdated, pixel_digest, pixel_watch_for
+from napari_fcn.gui._layers.pixel_watch import BLOCK_BYTES
 from napari_fcn.session import Session
 from napari_fcn.settings import PredictSettings
 
@@ -96,15 +96,15 @@ def after_a_tile(monkeypatch: pytest.MonkeyPatch) -> Iterator[threading.Event]:
 
 
 def ours(viewer: ViewerModel) -> list[Any]:
-    return [layer for layer in viewer.layers if KEY in layer.metadata]
+    return [layer for layer in viewer.layers if METADATA_KEY in layer.metadata]
 
 
 def noted(layer: Image, qtbot: QtBot, change: Change) -> bool:
     """Return whether the watch over a layer notices a change."""
-    watch = watch_of(layer)
+    watch = pixel_watch_for(layer)
     before = watch.generation
     change(layer)
-    qtbot.waitUntil(lambda: not watch._is_due, timeout=LONG)
+    qtbot.waitUntil(lambda: not watch._is_scheduled, timeout=LONG)
     return watch.generation > before
 
 
@@ -159,23 +159,23 @@ def test_other_levels_of_a_pyramid_are_noticed(viewer: ViewerModel, qtbot: QtBot
 )
 def test_the_content_of_an_array_is_that_of_its_copy(make: Callable[[Any], Any], rng: np.random.Generator) -> None:
     array = make(rng.integers(0, 255, (60, 90), np.uint8))
-    assert content_of(array) == content_of(array)
-    assert content_of(array)[2:] != content_of(~array)[2:] or not array.size
+    assert pixel_digest(array) == pixel_digest(array)
+    assert pixel_digest(array)[2:] != pixel_digest(~array)[2:] or not array.size
 
 
 def test_of_a_large_array_blocks_everywhere_are_compared() -> None:
-    array = np.zeros(64 * BLOCK, np.uint8)
-    before = content_of(array, 16 * BLOCK)
-    array[40 * BLOCK : 48 * BLOCK] = 1
-    assert content_of(array, 16 * BLOCK) != before
+    array = np.zeros(64 * BLOCK_BYTES, np.uint8)
+    before = pixel_digest(array, 16 * BLOCK_BYTES)
+    array[40 * BLOCK_BYTES : 48 * BLOCK_BYTES] = 1
+    assert pixel_digest(array, 16 * BLOCK_BYTES) != before
 
 
 def test_a_lazy_array_that_shows_other_pixels_is_noticed_by_the_worker() -> None:
     pixels = zarr.create_array(MemoryStore(), shape=(64, 64), chunks=(32, 32), dtype="u1")
     lazy = da.from_zarr(pixels)
-    before = content_of(lazy)
+    before = pixel_digest(lazy)
     pixels[...] = 9
-    assert content_of(lazy) != before
+    assert pixel_digest(lazy) != before
 
 
 @pytest.mark.parametrize("change", CHANGES)
@@ -314,19 +314,19 @@ def test_box_heat_and_checks_of_earlier_pixels_do_not_stay(
     desk = FieldController(viewer)
     desk.connect()
     request = Request(model(), PredictSettings(device="cpu"))
-    desk.check("border", layer, request)
-    qtbot.waitUntil(lambda: desk.state.finding("border") is not None and not desk.is_busy, timeout=LONG)
-    desk.point_at_index(layer, request, (40, 50))
+    desk.run_check("border", layer, request)
+    qtbot.waitUntil(lambda: desk.state.check_result("border") is not None and not desk.is_busy, timeout=LONG)
+    desk.measure_at_index(layer, request, (40, 50))
     qtbot.waitUntil(lambda: desk.state.field is not None and not desk.is_busy, timeout=LONG)
     change(layer)
     qtbot.waitUntil(lambda: "were replaced" in desk.state.message, timeout=LONG)
     assert desk.state.field is None
-    finding = desk.state.finding("border")
+    finding = desk.state.check_result("border")
     assert finding is not None
     assert "earlier pixels" in check_text(finding)
     assert not any(found.visible for found in ours(viewer))
     assert all(is_outdated(found) for found in ours(viewer))
-    desk.point_at_index(layer, request, (10, 10))
+    desk.measure_at_index(layer, request, (10, 10))
     qtbot.waitUntil(lambda: desk.state.field is not None and not desk.is_busy, timeout=LONG)
     shown = [found for found in ours(viewer) if found.visible]
     assert shown
@@ -336,8 +336,8 @@ def test_box_heat_and_checks_of_earlier_pixels_do_not_stay(
 
 
 def test_the_error_says_what_to_do() -> None:
-    from napari_fcn.gui._layers import replaced_during
+    from napari_fcn.gui._layers import pixels_replaced_error
 
-    error = replaced_during("live")
+    error = pixels_replaced_error("live")
     assert isinstance(error, PixelsReplacedError)
     assert "Run again" in str(error)

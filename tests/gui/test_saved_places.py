@@ -37,7 +37,7 @@ def test_the_files_of_a_layer_that_was_moved_lie_where_it_does(
     loaded, image = Loaded(), read_layer(layer)
     bound = image.bind(loaded.checkpoint.info.spec)
     settings, out = PredictSettings(resample="off"), tmp_path / f"classes{suffix}"
-    seen, canvas = VisibleRegion(Region.whole((3, 20, 24))), NoCanvas.blank((0,))
+    seen, canvas = VisibleRegion(Region.whole((3, 20, 24))), NoCanvas.empty((0,))
     job = LayerJob(image, bound, Path("tiny"), settings, seen, canvas, {"classes": out})
     for _ in run_segmentation(job, loaded):  # type: ignore[arg-type]
         pass

@@ -20,7 +20,7 @@ from zarr.storage import _local
 from napari_fcn.gui._controllers import SaveSettings
 from napari_fcn.gui._controllers.segment import controller
 from napari_fcn.gui._layers import overlay
-from napari_fcn.gui._layers.overlay import draws_colours_in_3d
+from napari_fcn.gui._layers.overlay import supports_colour_volumes
 from napari_fcn.gui._widgets import pickers
 from napari_fcn.gui.segment import CANCEL_KEY, RUN_KEY, SegmentWidget
 from napari_fcn.nets.spec import NetSpec
@@ -166,8 +166,8 @@ def test_the_3d_view_shows_probabilities_in_their_colours(dock: Dock, model: Mak
     dock.widget.source.model.open_file(model(3))
     dock.widget.settings.set_value(PredictSettings(tile=(4,)))
     dock.run()
-    assert dock.layer("probabilities").visible == draws_colours_in_3d()
-    assert dock.layer("classes").visible != draws_colours_in_3d()
+    assert dock.layer("probabilities").visible == supports_colour_volumes()
+    assert dock.layer("classes").visible != supports_colour_volumes()
     shot = dock.viewer.screenshot(flash=False)[..., :3].astype(int)
     assert np.ptp(shot, axis=-1).max() > 20  # colours, as the image is black
     assert is_as_if_drawn_anew(dock)
@@ -189,7 +189,7 @@ def test_a_plane_is_segmented_in_the_3d_view(dock: Dock, model: MakeModel, pixel
 def test_classes_are_shown_in_3d_where_colours_cannot_be(
     dock: Dock, model: MakeModel, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(overlay, "draws_colours_in_3d", lambda: False)
+    monkeypatch.setattr(overlay, "supports_colour_volumes", lambda: False)
     dock.viewer.add_image(np.zeros((4, 8, 8), np.uint8))
     dock.viewer.dims.ndisplay = 3
     dock.run()

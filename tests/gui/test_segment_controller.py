@@ -109,7 +109,7 @@ def test_a_run_tells_its_progress_and_its_result(
     assert (result.image, result.device, result.seconds, result.notes) == ("cells", "cpu", 0.5, ("A note.",))
     assert result.speed == pytest.approx(64e-6 / 0.5)
     assert [entry.share for entry in result.classes] == [0.5, 0.5, 0.0]
-    classes = desk.result_of(layer, "classes")
+    classes = desk.result_layer(layer, "classes")
     assert classes is not None
     np.testing.assert_array_equal(classes.data, np.repeat([0, 1], HALF)[:, None] * np.ones(8, int))
     assert classes.metadata["napari_fcn"]["device"] == "cpu"
@@ -134,7 +134,7 @@ def test_an_error_for_the_user_is_shown_as_it_is_and_what_is_finished_stays(
     wait_for_end(desk, qtbot)
     assert desk.state.error == "The GPU is full. Choose the CPU."
     assert desk.state.result is None
-    assert desk.result_of(layer, "probabilities") is not None
+    assert desk.result_layer(layer, "probabilities") is not None
 
 
 def test_an_unforeseen_error_is_shown_and_goes_to_napari_too(
@@ -224,7 +224,7 @@ def test_a_damaged_model_does_not_hide_the_others(
 ) -> None:
     broken = tmp_path / "broken.safetensors"
     broken.write_bytes(b"half a file")
-    monkeypatch.setattr(controller.model_catalog, "shipped", lambda: (broken, model()))
+    monkeypatch.setattr(controller.model_catalog, "shipped_paths", lambda: (broken, model()))
     assert [entry.path for entry in desk.models()] == [model()]
     assert "broken.safetensors" in desk.state.error
 
@@ -308,7 +308,7 @@ def test_results_are_saved_while_the_network_runs_and_never_replace_a_file(
     assert desk.state.result is not None
     assert desk.state.result.files[0] == str(tmp_path / "cells_classes-2.ome.tif")
     saved = tifffile.imread(tmp_path / "cells_classes.ome.tif")
-    np.testing.assert_array_equal(saved, desk.result_of(layer, "classes").data)
+    np.testing.assert_array_equal(saved, desk.result_layer(layer, "classes").data)
 
 
 def test_there_must_be_a_folder_to_save_to(desk: SegmentController, layer: Image, model: MakeModel) -> None:
@@ -321,7 +321,7 @@ def test_one_result_is_shown_and_the_other_hidden(
 ) -> None:
     desk.predict(layer, request_)
     wait_for_end(desk, qtbot)
-    desk.show(layer, "classes")
-    assert [desk.result_of(layer, kind).visible for kind in ("classes", "probabilities")] == [True, False]
-    desk.show(layer, "probabilities")
-    assert [desk.result_of(layer, kind).visible for kind in ("classes", "probabilities")] == [False, True]
+    desk.show_only(layer, "classes")
+    assert [desk.result_layer(layer, kind).visible for kind in ("classes", "probabilities")] == [True, False]
+    desk.show_only(layer, "probabilities")
+    assert [desk.result_layer(layer, kind).visible for kind in ("classes", "probabilities")] == [False, True]

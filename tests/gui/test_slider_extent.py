@@ -11,7 +11,7 @@ from pytestqt.qtbot import QtBot
 from napari_fcn.geometry import Axes, Region
 from napari_fcn.geometry.resampling import Resampling
 from napari_fcn.gui._controllers import Request, SegmentController
-from napari_fcn.gui._controllers.segment.slider_extent import SliderExtent, probe, slider_extents_of
+from napari_fcn.gui._controllers.segment.slider_extent import SliderExtent, compute_phases, slider_extents
 from napari_fcn.nets.spec import NetSpec
 from napari_fcn.settings import PredictSettings
 
@@ -50,27 +50,27 @@ def seen_by_trial(spec: NetSpec, along: int) -> list[set[int]]:
     ids=["movie", "volume"],
 )
 def test_exactly_what_changes_the_answer_is_seen(spec: NetSpec) -> None:
-    phases = next(probe(spec)).phases
+    phases = next(compute_phases(spec)).phases
     axes = MOVIE if spec.time == 0 else Axes(("z", "y", "x"), ("z", "y", "x"))
     for at, expected in enumerate(seen_by_trial(spec, 0)):
-        (found,) = slider_extents_of(phases, axes, (FRAMES, 16, 16), {axes.names[0]: at})
+        (found,) = slider_extents(phases, axes, (FRAMES, 16, 16), {axes.names[0]: at})
         assert (found.first, found.last, found.count) == (min(expected), max(expected), FRAMES)
 
 
 def test_nothing_is_said_of_axes_without_a_slider_or_along_which_nothing_else_is_seen() -> None:
     flat = NetSpec(ndim=3, width=2, depth=1, kernel=((1, 3, 3),), pool=((1, 2, 2),))
-    phases = next(probe(flat)).phases
+    phases = next(compute_phases(flat)).phases
     axes = Axes(("z", "y", "x"), ("z", "y", "x"))
-    assert slider_extents_of(phases, axes, (9, 16, 16), {"z": 4}) == ()
-    assert slider_extents_of(phases, axes, (9, 16, 16), {}) == ()
-    assert [found.axis for found in slider_extents_of(phases, axes, (9, 16, 16), {"y": 4})] == ["y"]
-    assert slider_extents_of(phases, axes, (4, 9, 16, 16), {"t": 1}) == ()
+    assert slider_extents(phases, axes, (9, 16, 16), {"z": 4}) == ()
+    assert slider_extents(phases, axes, (9, 16, 16), {}) == ()
+    assert [found.axis for found in slider_extents(phases, axes, (9, 16, 16), {"y": 4})] == ["y"]
+    assert slider_extents(phases, axes, (4, 9, 16, 16), {"t": 1}) == ()
 
 
 def test_on_an_image_that_is_resampled_places_are_those_of_the_image() -> None:
     phases = (((2, 3),),)
     grid = Resampling((10,), (20,))  # two pixels of the network for each of the image
-    (found,) = slider_extents_of(phases, Axes(("z",), ("z",)), (10,), {"z": 5}, grid)
+    (found,) = slider_extents(phases, Axes(("z",), ("z",)), (10,), {"z": 5}, grid)
     touched = grid.back.needs(Region((5,), (6,)))
     needed = grid.needs(Region((touched.start[0] - 2,), (touched.stop[0] + 3,)))
     assert (found.first, found.last) == (needed.start[0], needed.stop[0] - 1)

@@ -7,7 +7,7 @@ import numpy as np
 from gui.docks import Dock
 from napari.components import ViewerModel
 
-from napari_fcn.gui._layers.sliders import COLOUR, SliderMark, SliderMarks
+from napari_fcn.gui._layers.sliders import MARK_COLOUR, SliderMark, SliderMarks
 from napari_fcn.nets.spec import NetSpec
 
 MOVIE = NetSpec("video", ndim=3, width=2, depth=1, pool=((1, 2, 2),), kernel=((1, 3, 3), (3, 3, 3)))
@@ -28,11 +28,11 @@ def test_the_frames_that_are_seen_are_marked_on_the_slider(
     (mark,) = marks(dock)
     assert mark.span == (8, 12)
     assert "8 to 12" in mark.accessibleName()
-    line, picture = mark.line(), mark.bar.grab().toImage()
+    line, picture = mark.line_rect(), mark.bar.grab().toImage()
     assert 0 < line.left() < line.right() < mark.bar.width()
     y = mark.height() - 1
-    assert picture.pixelColor(int(line.center().x()), y).name() == COLOUR
-    assert picture.pixelColor(int(line.right()) + 5, y).name() != COLOUR
+    assert picture.pixelColor(int(line.center().x()), y).name() == MARK_COLOUR
+    assert picture.pixelColor(int(line.right()) + 5, y).name() != MARK_COLOUR
     dock.viewer.dims.set_current_step(0, 0)
     assert [mark.span for mark in marks(dock)] == [(0, 2)]
     dock.viewer.dims.order = (1, 0, 2)  # rows have the slider now
@@ -50,7 +50,7 @@ def test_a_mark_follows_the_width_of_its_slider(
     (mark,) = marks(dock)
     mark.bar.resize(mark.bar.width() // 2, mark.bar.height())
     assert mark.size() == mark.bar.size()
-    assert mark.line().right() < mark.bar.width()
+    assert mark.line_rect().right() < mark.bar.width()
 
 
 def test_a_viewer_without_a_window_gets_no_marks() -> None:

@@ -10,7 +10,7 @@ from pytestqt.qtbot import QtBot
 from qtpy.QtCore import Qt
 
 from napari_fcn.gui._controllers import DockController, ModelEntry
-from napari_fcn.gui._controllers.model_catalog import entry
+from napari_fcn.gui._controllers.model_catalog import read_entry
 from napari_fcn.gui._widgets.form import Form
 from napari_fcn.gui._widgets.source_panel import NO_MODEL, Source, SourcePanel
 from napari_fcn.nets.spec import NetSpec
@@ -61,25 +61,25 @@ def typed(panel: Panel, model: ModelEntry | None, tile: str) -> str:
 
 
 def test_the_problem_is_the_first_of_image_model_settings_and_axes(panel: Panel, model: MakeModel) -> None:
-    volumes = entry(model(3))
+    volumes = read_entry(model(3))
     assert typed(panel, None, "big") == "Open or select an image to segment."
     panel.add(20, 30, name="cells")
     assert typed(panel, None, "big") == NO_MODEL
     assert typed(panel, volumes, "big").startswith("Tile: ")
     assert "3" in typed(panel, volumes, "")
-    assert typed(panel, entry(model(2)), "") == ""
+    assert typed(panel, read_entry(model(2)), "") == ""
 
 
 def test_a_dock_with_images_of_its_own_needs_a_model_only(qtbot: QtBot, model: MakeModel) -> None:
     panel = Panel(qtbot)
     assert not panel.widget.image.isVisible()
     assert typed(panel, None, "") == NO_MODEL
-    assert typed(panel, entry(model()), "") == ""
+    assert typed(panel, read_entry(model()), "") == ""
     panel.widget.disconnect_viewer()
 
 
 def test_each_edit_is_signalled_once_with_all_choices(panel: Panel, model: MakeModel) -> None:
-    layer, chosen = panel.add(2, 20, 30, name="cells"), entry(model())
+    layer, chosen = panel.add(2, 20, 30, name="cells"), read_entry(model())
     panel.widget.model.choose(chosen)
     panel.values.clear()
     panel.widget.axes.setText("CYX")

@@ -23,7 +23,7 @@ PAIRS = SHAPES.flatmap(
 def test_a_stroke_makes_one_array_into_the_other(pair: tuple[np.ndarray, np.ndarray]) -> None:
     known, present = pair
     whole = Region.whole(known.shape)
-    stroke = Stroke.between(known, present, whole)
+    stroke = Stroke.from_difference(known, present, whole)
     if stroke is None:
         np.testing.assert_array_equal(known, present)
         return
@@ -46,7 +46,7 @@ def test_the_box_of_all_that_is_painted(labels: np.ndarray) -> None:
 
 def test_a_box_beyond_the_image_is_cut() -> None:
     known, present = np.zeros((4, 4), np.uint8), np.ones((4, 4), np.uint8)
-    stroke = Stroke.between(known, present, Region((-3, 2), (9, 9)))
+    stroke = Stroke.from_difference(known, present, Region((-3, 2), (9, 9)))
     assert stroke is not None
     assert stroke.region == Region((0, 2), (4, 4))
 

@@ -2,10 +2,10 @@ import pytest
 from napari.components import ViewerModel
 from napari.layers import Layer
 
-from napari_fcn.gui.synthetic import KINDS, make_cells
+from napari_fcn.gui.synthetic import CELL_KINDS, make_cells
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", CELL_KINDS)
 def test_each_kind_gives_an_image_and_its_hidden_truth(kind: str, qtbot: object) -> None:
     widget = make_cells()
     try:

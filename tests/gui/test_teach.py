@@ -394,7 +394,7 @@ def test_napari_opens_the_dock_from_its_menu(
 
 def test_the_part_that_is_painted_on_moves_with_the_camera(teach: TeachDock, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(layers, "fits_in_memory", lambda *_: False)
-    monkeypatch.setattr(viewport, "SIDE", 40)
+    monkeypatch.setattr(viewport, "MAX_WINDOW_SIDE", 40)
     camera_of(teach.viewer).center, camera_of(teach.viewer).zoom = (0, 20, 20), 20
     teach.wait(lambda: teach.viewer.layers["cells"].corner_pixels[1].max() < 60)  # the canvas has been drawn
     teach.start()

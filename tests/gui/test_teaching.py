@@ -809,7 +809,7 @@ def look(desk: TeachController, image: Image, qtbot: QtBot, monkeypatch: pytest.
     look = Look(Lesson(desk, image, qtbot), Region((0, 0), (10, 12)))
     monkeypatch.setattr(layers, "fits_in_memory", lambda *_: False)
     monkeypatch.setattr(layers, "visible_region", lambda *_: look.region)
-    monkeypatch.setattr(viewport, "SIDE", 20)
+    monkeypatch.setattr(viewport, "MAX_WINDOW_SIDE", 20)
     look.lesson.start()
     assert look.lesson.state.is_open, look.lesson.state.error
     return look
@@ -941,7 +941,7 @@ def test_planes_of_a_large_stack_are_taken_as_they_are_seen(
     look = Look(Lesson(desk, image, qtbot), Region((1, 0, 0), (2, 40, 60)))
     monkeypatch.setattr(layers, "fits_in_memory", lambda *_: False)
     monkeypatch.setattr(layers, "visible_region", lambda *_: look.region)
-    monkeypatch.setattr(viewport, "PIXELS", 3 * 40 * 60)
+    monkeypatch.setattr(viewport, "MAX_WINDOW_PIXELS", 3 * 40 * 60)
     look.lesson.start()
     look.paint((1, 5, 5), 1)
     look.at(7, 0, 0)
@@ -966,8 +966,8 @@ def test_a_part_of_an_image_with_channels_lies_where_it_belongs(
     layer.axis_labels = tuple(names)
     monkeypatch.setattr(layers, "fits_in_memory", lambda *_: False)
     monkeypatch.setattr(layers, "visible_region", lambda *_: Region((7, 20, 30), (8, 30, 50)))
-    monkeypatch.setattr(viewport, "SIDE", 20)
-    monkeypatch.setattr(viewport, "PIXELS", 3 * 20 * 20)
+    monkeypatch.setattr(viewport, "MAX_WINDOW_SIDE", 20)
+    monkeypatch.setattr(viewport, "MAX_WINDOW_PIXELS", 3 * 20 * 20)
     lesson = Lesson(desk, layer, qtbot)
     lesson.start()
     assert desk.layers.canvas.window == Region((6, 15, 30), (9, 35, 50))

@@ -121,7 +121,7 @@ def test_no_dock_draws_the_tags_of_a_name_or_a_model_card(whole: Any, qtbot: QtB
     run(whole)
     is_over = {
         TeachWidget: lambda: whole.controller.state.is_open and not whole.controller.is_busy,
-        FieldWidget: lambda: bool(whole.controller.state.findings),
+        FieldWidget: lambda: bool(whole.controller.state.check_results),
         BatchWidget: lambda: whole.controller.state.summary is not None,
         SegmentWidget: lambda: whole.controller.state.result is not None,
     }[type(whole)]
@@ -138,7 +138,7 @@ def test_no_dock_draws_the_tags_of_a_name_or_a_model_card(whole: Any, qtbot: QtB
 
 
 def test_markup_of_ours_shows_foreign_text_as_it_is(evil_model: Path) -> None:
-    entry = model_catalog.entry(evil_model)
+    entry = model_catalog.read_entry(evil_model)
     result = RunResult(EVIL, EVIL, 1.0, 1, EVIL, EVIL, (ClassShare(EVIL, EVIL, 0.5),) * 2, (EVIL,), (f"/tmp/{EVIL}",))
     row = Row(0, EVIL, f"/data/{EVIL}", "failed", device=EVIL, precision=EVIL, lines=(EVIL,), files=(f"/x/{EVIL}",))
     for markup in (card(entry), card_line(entry), result_line(result), legend(result.classes), detail(row)):

@@ -10,7 +10,7 @@ from qtpy.QtWidgets import QApplication
 from napari_fcn.events import TileDone
 from napari_fcn.geometry import Region
 from napari_fcn.gui._layers import Canvas, Overlay, colorize_tile
-from napari_fcn.gui._layers.texture import upload
+from napari_fcn.gui._layers.texture import upload_region
 
 CLASSES = [("background", "#000000"), ("cell", "#56b4e9"), ("rim", "#d55e00")]
 
@@ -40,14 +40,16 @@ def test_a_tile_looks_the_same_either_way(
 ) -> None:
     viewer = make_napari_viewer(show=True)
     layer = viewer.add_image(np.zeros(shape, np.uint8))
-    overlay = Overlay(viewer, layer, None, Canvas.blank(shape), CLASSES)
+    overlay = Overlay(viewer, layer, None, Canvas.empty(shape), CLASSES)
     overlay.refresh()
     for name, result in overlay.layers.items():
         result.visible = name == kind
     viewer.dims.order = order
     blank = picture(viewer)
     sent: list[bool] = []
-    monkeypatch.setattr(f"{Overlay.__module__}.upload", lambda *what: sent.append(upload(*what)) or sent[-1])
+    monkeypatch.setattr(
+        f"{Overlay.__module__}.upload_region", lambda *what: sent.append(upload_region(*what)) or sent[-1]
+    )
     start = tuple(n // 3 for n in shape)
     region = Region(
         start, tuple(min(n, a + 20_000) if n > 20_000 else a + n // 3 for a, n in zip(start, shape, strict=True))
@@ -69,7 +71,7 @@ def test_a_result_layer_that_got_other_pixels_is_left_alone_until_the_next_run(
 ) -> None:
     viewer = make_napari_viewer(show=True)
     source = viewer.add_image(np.zeros((40, 60), np.uint8))
-    overlay = Overlay(viewer, source, None, Canvas.blank((40, 60)), CLASSES)
+    overlay = Overlay(viewer, source, None, Canvas.empty((40, 60)), CLASSES)
     overlay.refresh()
     region, probabilities = Region((20, 0), (40, 60)), np.zeros((3, 20, 60), np.float32)
     probabilities[2] = 1
@@ -88,7 +90,7 @@ def test_a_result_layer_that_got_other_pixels_is_left_alone_until_the_next_run(
             assert not other.any(), kind
     overlay.finish()
     assert (overlay.canvas.classes[20:] == 2).all()
-    again = Overlay(viewer, source, None, Canvas.blank((40, 60)), CLASSES)
+    again = Overlay(viewer, source, None, Canvas.empty((40, 60)), CLASSES)
     again.refresh()
     assert [layer.data.shape[:2] for layer in again.layers.values()] == [(40, 60)] * 2
 
@@ -98,7 +100,7 @@ def test_a_tile_of_a_plane_is_shown_in_3d(make_napari_viewer: Callable[..., View
     viewer = make_napari_viewer(show=True)
     source = viewer.add_image(np.zeros(shape, np.uint8))
     viewer.dims.ndisplay = 3
-    overlay = Overlay(viewer, source, None, Canvas.blank(shape), CLASSES)
+    overlay = Overlay(viewer, source, None, Canvas.empty(shape), CLASSES)
     overlay.refresh()
     picture(viewer)
     probabilities = np.zeros((3, *shape), np.float32)

@@ -6,8 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from napari_fcn.geometry import Region
-from napari_fcn.gui._layers import Canvas, ColourTile, move_window, window_on
-from napari_fcn.gui._layers.viewport import PIXELS, SIDE, WindowedArray
+from napari_fcn.gui._layers import Canvas, ColourTile, move_window, window_around
+from napari_fcn.gui._layers.viewport import MAX_WINDOW_PIXELS, MAX_WINDOW_SIDE, WindowedArray
 
 
 @st.composite
@@ -25,11 +25,11 @@ def seen(draw: st.DrawFn) -> tuple[tuple[int, ...], Region]:
 @given(seen())
 def test_a_window_lies_in_the_image_around_what_is_seen_and_is_not_too_large(case: tuple) -> None:
     shape, view = case
-    window = window_on(shape, view)
+    window = window_around(shape, view)
     assert Region.whole(shape).contains(window)
-    assert window.size <= PIXELS
+    assert window.size <= MAX_WINDOW_PIXELS
     assert window.contains(Region(view.middle, tuple(i + 1 for i in view.middle)))
-    is_fitting = all(n <= SIDE for n in view.shape) and view.ndim - view.shape.count(1) <= 2
+    is_fitting = all(n <= MAX_WINDOW_SIDE for n in view.shape) and view.ndim - view.shape.count(1) <= 2
     assert window.contains(view) or not is_fitting
     assert move_window(window, shape, view) == window
     assert move_window(Region.whole(shape), shape, view) == Region.whole(shape)
@@ -46,7 +46,7 @@ def test_a_window_lies_in_the_image_around_what_is_seen_and_is_not_too_large(cas
     ids=["plane", "stack", "movie of volumes", "volume in 3-D"],
 )
 def test_what_is_displayed_comes_first_then_the_last_axes(shape: tuple, view: tuple, expected: tuple) -> None:
-    assert window_on(shape, Region(*view)) == Region(*expected)
+    assert window_around(shape, Region(*view)) == Region(*expected)
 
 
 def test_a_window_moves_only_when_something_else_is_seen() -> None:
@@ -88,7 +88,7 @@ def test_what_a_moved_canvas_has_in_common_stays() -> None:
     colours = np.repeat(classes[..., None], 4, axis=-1)
     canvas.put(ColourTile(region, colours, classes, np.zeros(2, np.int64), 1, 1))
     np.testing.assert_array_equal(canvas.classes[1:3, :6], classes[:, 2:])
-    canvas.move(Region((2, 12), (7, 22)))
+    canvas.move_window(Region((2, 12), (7, 22)))
     assert canvas.window == Region((2, 12), (7, 22))
     np.testing.assert_array_equal(canvas.classes[0, :4], classes[1, 4:])
     np.testing.assert_array_equal(canvas.probabilities[0, :4, 3], classes[1, 4:])

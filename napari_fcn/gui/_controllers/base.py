@@ -11,7 +11,7 @@ from qtpy.QtCore import QObject, Signal
 
 from napari_fcn.errors import FcnError
 from napari_fcn.gui._controllers import image_info, model_catalog
-from napari_fcn.gui._layers import is_segmentable, keep_own_context, select, unwrapped, watch_of
+from napari_fcn.gui._layers import is_segmentable, pixel_watch_for, select_layer, unwrap_viewer, use_own_gl_context
 from napari_fcn.system_errors import explain, explained, is_refusal
 
 if TYPE_CHECKING:
@@ -43,15 +43,15 @@ class DockController(QObject):
 
     def __init__(self, viewer: ViewerModel, state: Any, parent: QObject | None = None) -> None:
         super().__init__(parent)
-        self.viewer = unwrapped(viewer)
-        keep_own_context(self.viewer)
+        self.viewer = unwrap_viewer(viewer)
+        use_own_gl_context(self.viewer)
         self.state = state
         self._loaded = model_catalog.ModelCache()
         self._watched: list[Layer] = []
 
     def select(self, layer: Layer) -> None:
         """Select a layer, and no other."""
-        select(self.viewer, layer)
+        select_layer(self.viewer, layer)
 
     def images(self) -> list[Image]:
         """Return the layers that can be segmented, topmost first."""
@@ -59,14 +59,14 @@ class DockController(QObject):
 
     def models(self) -> tuple[model_catalog.ModelEntry, ...]:
         """Return the models that ship with the package; one that cannot be read becomes the error shown."""
-        found = [self.open_model(path) for path in model_catalog.shipped()]
+        found = [self.open_model(path) for path in model_catalog.shipped_paths()]
         return tuple(entry for entry in found if entry is not None)
 
     def open_model(self, path: str | Path) -> model_catalog.ModelEntry | None:
         """Return what a model file says of itself; None if it cannot be read, which becomes the error shown."""
         try:
             with explained():
-                return model_catalog.entry(Path(path))
+                return model_catalog.read_entry(Path(path))
         except FcnError as error:
             self._set(replace(self.state, error=error.in_dock))
             return None
@@ -84,15 +84,15 @@ class DockController(QObject):
 
     def _watch(self, layer: Image) -> None:
         """Be told by `_on_replaced` when the pixels of a layer are replaced from now on."""
-        watch_of(layer).check()  # what was replaced without a word is no news to what begins now
+        pixel_watch_for(layer).check()  # what was replaced without a word is no news to what begins now
         if not any(layer is known for known in self._watched):
             self._watched.append(layer)
-            watch_of(layer).replaced.connect(self._on_pixels)
+            pixel_watch_for(layer).replaced.connect(self._on_pixels)
 
     def _unwatch(self) -> None:
         """Let go of all layers that are watched."""
         for layer in self._watched:
-            watch_of(layer).replaced.disconnect(self._on_pixels)
+            pixel_watch_for(layer).replaced.disconnect(self._on_pixels)
         self._watched.clear()
 
     def _on_pixels(self, event: Any) -> None:

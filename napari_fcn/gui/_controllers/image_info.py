@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from napari_fcn.gui._controllers.request import Request
     from napari_fcn.models.binding import Binding, NetworkShape
 
-COLOURS = ("red", "green", "blue", "alpha")
+COLOUR_NAMES = ("red", "green", "blue", "alpha")
 
 
 def describe_image(layer: Image, request: Request | None, model: ModelEntry | None) -> ImageInfo:
@@ -32,15 +32,15 @@ def describe_image(layer: Image, request: Request | None, model: ModelEntry | No
     try:
         bound = bind(image.form, network, request.axes if request else ())
     except ImageError as error:
-        return ImageInfo(_size(image), "".join(image.names), problem=in_dock(error))
+        return ImageInfo(_size_text(image), "".join(image.names), problem=in_dock(error))
     axes = bound.axes
     settings = request.settings if request else PredictSettings()
-    channels = _channels(bound, image)
-    parts = [_size(image), _spacing(bound), _guess(bound, image), _loop(axes)]
+    channels = _channel_names(bound, image)
+    parts = [_size_text(image), _pixel_size_text(bound), _axes_text(bound, image), _loop_text(axes)]
     if model and network.channels == 1 and channels and not bound.rgb:
-        parts.append(_choice(channels, settings.channel, image))
+        parts.append(_channel_text(channels, settings.channel, image))
     return ImageInfo(
-        " · ".join(filter(None, [*parts, *bound.remarks, _meaning(image)])),
+        " · ".join(filter(None, [*parts, *bound.remarks, _meaning_text(image)])),
         _format_axes(axes, image),
         channels,
         bound.rgb,
@@ -49,14 +49,14 @@ def describe_image(layer: Image, request: Request | None, model: ModelEntry | No
     )
 
 
-def _meaning(image: LayerImage) -> str:
+def _meaning_text(image: LayerImage) -> str:
     """Return that the numbers of a layer are no intensities; empty if they are."""
     if not image.meaning:
         return ""
     return f"The layer holds {image.meaning}: open the file in the Batch dock, which reads it as it is meant."
 
 
-def _choice(channels: Sequence[str], chosen: int | None, image: LayerImage) -> str:
+def _channel_text(channels: Sequence[str], chosen: int | None, image: LayerImage) -> str:
     name, count = channels[min(chosen or 0, len(channels) - 1)], len(channels)
     return f"reads {name}, one of {count} channels" if name in image.channels else f"reads {name} of {count}"
 
@@ -85,25 +85,25 @@ def _problem(image: LayerImage, bound: Binding, settings: PredictSettings, model
     return ""
 
 
-def _size(image: LayerImage) -> str:
+def _size_text(image: LayerImage) -> str:
     shape = image.shape[:-1] if image.rgb else image.shape
     kind = f"{image.data.dtype}{' RGB' if image.rgb else ''}"
     return f"{' × '.join(map(str, shape))} px · {kind}"
 
 
-def _spacing(bound: Binding) -> str:
+def _pixel_size_text(bound: Binding) -> str:
     sizes = bound.calibration.take(bound.axes.space_positions).axes
     known = [(axis.step, axis.unit) for axis in sizes if axis.is_known]
     shown = known[:1] if len(set(known)) == 1 else known
-    return " × ".join(f"{size:.3g} {symbol(unit)}" for size, unit in shown) + ("/px" if shown else "")
+    return " × ".join(f"{size:.3g} {format_unit(unit)}" for size, unit in shown) + ("/px" if shown else "")
 
 
-def symbol(unit: str) -> str:
+def format_unit(unit: str) -> str:
     """Return how a unit is written behind a number."""
     return {"micrometer": "µm", "nanometer": "nm", "millimeter": "mm", "second": "s"}.get(unit, unit)
 
 
-def _guess(bound: Binding, image: LayerImage) -> str:
+def _axes_text(bound: Binding, image: LayerImage) -> str:
     """Return how the axes of an image are read, if that can be read in another way."""
     axes = bound.axes
     if len(axes.image) < 3 and not (axes.channel and not image.rgb):
@@ -111,7 +111,7 @@ def _guess(bound: Binding, image: LayerImage) -> str:
     return f"axes {_format_axes(axes, image)}{', guessed' if bound.is_guessed else ''}"
 
 
-def _loop(axes: Axes) -> str:
+def _loop_text(axes: Axes) -> str:
     kind = {1: "line", 2: "plane"}.get(len(axes.space), "movie" if "t" in axes.space else "volume")
     return f"one {'-'.join(axes.space)} {kind} at a time along {', '.join(axes.loop)}" if axes.loop else ""
 
@@ -121,9 +121,9 @@ def _format_axes(axes: Axes, image: LayerImage) -> str:
     return ("" if all(len(name) == 1 for name in names) else " ").join(names)
 
 
-def _channels(bound: Binding, image: LayerImage) -> tuple[str, ...]:
+def _channel_names(bound: Binding, image: LayerImage) -> tuple[str, ...]:
     count = bound.axes.channels(image.shape) if bound.axes.channel else 0
     if bound.rgb:
-        return COLOURS[:count]
+        return COLOUR_NAMES[:count]
     named = image.channels if len(image.channels) == count else ()
     return named or tuple(f"channel {i}" for i in range(count))

@@ -25,12 +25,12 @@ class ModelEntry:
     info: ModelInfo
 
 
-def shipped() -> tuple[Path, ...]:
+def shipped_paths() -> tuple[Path, ...]:
     """Return the files of the models that ship with the package."""
     return tuple(zoo.path_of(name) for name in zoo.names())
 
 
-def entry(path: Path) -> ModelEntry:
+def read_entry(path: Path) -> ModelEntry:
     """Return what is known of a model file without loading its weights.
 
     Raises

@@ -214,7 +214,7 @@ class ChecksPanel(QWidget):
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self.buttons: dict[str, QPushButton] = {}
-        self.findings: dict[str, WrappingLabel] = {}
+        self.check_results: dict[str, WrappingLabel] = {}
         row = QHBoxLayout()
         row.setSpacing(4)
         column = QVBoxLayout(self)
@@ -226,15 +226,15 @@ class ChecksPanel(QWidget):
             button.setProperty("check", kind)
             button.clicked.connect(self._on_clicked)
             row.addWidget(button)
-            self.findings[kind] = WrappingLabel(f"{name}: what was found")
-            column.addWidget(self.findings[kind])
+            self.check_results[kind] = WrappingLabel(f"{name}: what was found")
+            column.addWidget(self.check_results[kind])
 
     def show_state(self, state: FieldState, is_possible: bool) -> None:
         """Show what was found, and whether a check can begin."""
         for kind, (name, _) in BUTTONS.items():
-            finding = state.finding(kind)
-            self.findings[kind].set_markup("" if finding is None else f"<b>{name}.</b> {check_text(finding)}")
-            self.findings[kind].setVisible(finding is not None)
+            finding = state.check_result(kind)
+            self.check_results[kind].set_markup("" if finding is None else f"<b>{name}.</b> {check_text(finding)}")
+            self.check_results[kind].setVisible(finding is not None)
             self.buttons[kind].setEnabled(is_possible and not state.is_checking)
 
     def _on_clicked(self) -> None:

@@ -1,52 +1,65 @@
 """Every quirk of napari's layers, in one place."""
 
-from napari_fcn.gui._layers.camera import ViewWatcher, after_draw, fit, look_at
+from napari_fcn.gui._layers.camera import ViewWatcher, bring_into_view, call_after_draw, fit_view
 from napari_fcn.gui._layers.canvas import Canvas
-from napari_fcn.gui._layers.class_colours import visible
+from napari_fcn.gui._layers.class_colours import visible_colour
 from napari_fcn.gui._layers.colorize import ColourTile, colorize_tile
-from napari_fcn.gui._layers.corrections import MOST_CLASSES, Corrections
+from napari_fcn.gui._layers.corrections import MAX_CLASSES, Corrections
 from napari_fcn.gui._layers.files import (
     OpenedFiles,
     add_image,
     add_results,
-    layer_of_result,
     open_files,
-    renew_results,
+    read_result_layer,
+    replace_results,
     result_kind,
 )
-from napari_fcn.gui._layers.gl_context import keep_own_context
+from napari_fcn.gui._layers.gl_context import use_own_gl_context
 from napari_fcn.gui._layers.layer_image import (
-    KEY,
+    METADATA_KEY,
     LayerImage,
     is_segmentable,
     read_layer,
-    shown_index,
-    slider_axes,
-    unwrapped,
+    slider_index,
+    slider_positions,
+    unwrap_viewer,
     visible_region,
 )
 from napari_fcn.gui._layers.lazy_result import StoredCanvas
-from napari_fcn.gui._layers.overlay import KINDS, Overlay, fits_in_memory
-from napari_fcn.gui._layers.partial_layers import BoxLayer, PartialLayer, show_answer, show_changes, show_uncertainty
+from napari_fcn.gui._layers.overlay import OVERLAY_KINDS, Overlay, fits_in_memory
+from napari_fcn.gui._layers.partial_layers import (
+    BoxLayer,
+    PartialLayer,
+    show_changes,
+    show_prediction,
+    show_uncertainty,
+)
 from napari_fcn.gui._layers.pixel_watch import (
     PixelsReplacedError,
-    content_of,
-    replaced_during,
-    replaced_since,
-    watch_of,
+    outdated_message,
+    pixel_digest,
+    pixel_watch_for,
+    pixels_replaced_error,
 )
-from napari_fcn.gui._layers.pointer import Pointer, pixel_at, plane_of
-from napari_fcn.gui._layers.prewarm import load_what_layers_need
+from napari_fcn.gui._layers.pointer import Pointer, central_pixel, pixel_at
+from napari_fcn.gui._layers.prewarm import preload_layer_modules
 from napari_fcn.gui._layers.receptive_field import FieldLayers
 from napari_fcn.gui._layers.sliders import SliderMarks
 from napari_fcn.gui._layers.strokes import LabelChange, Stroke
-from napari_fcn.gui._layers.transforms import as_layer, find_layer, is_outdated, mark_outdated, on_layer, select
-from napari_fcn.gui._layers.viewport import move_window, window_on
+from napari_fcn.gui._layers.transforms import (
+    find_layer,
+    is_outdated,
+    mark_outdated,
+    region_on_layer,
+    select_layer,
+    to_layer_axes,
+)
+from napari_fcn.gui._layers.viewport import move_window, window_around
 
 __all__ = [
-    "KEY",
-    "KINDS",
-    "MOST_CLASSES",
+    "MAX_CLASSES",
+    "METADATA_KEY",
+    "OVERLAY_KINDS",
     "BoxLayer",
     "Canvas",
     "ColourTile",
@@ -65,39 +78,39 @@ __all__ = [
     "ViewWatcher",
     "add_image",
     "add_results",
-    "after_draw",
-    "as_layer",
+    "bring_into_view",
+    "call_after_draw",
+    "central_pixel",
     "colorize_tile",
-    "content_of",
     "find_layer",
-    "fit",
+    "fit_view",
     "fits_in_memory",
     "is_outdated",
     "is_segmentable",
-    "keep_own_context",
-    "layer_of_result",
-    "load_what_layers_need",
-    "look_at",
     "mark_outdated",
     "move_window",
-    "on_layer",
     "open_files",
+    "outdated_message",
     "pixel_at",
-    "plane_of",
+    "pixel_digest",
+    "pixel_watch_for",
+    "pixels_replaced_error",
+    "preload_layer_modules",
     "read_layer",
-    "renew_results",
-    "replaced_during",
-    "replaced_since",
+    "read_result_layer",
+    "region_on_layer",
+    "replace_results",
     "result_kind",
-    "select",
-    "show_answer",
+    "select_layer",
     "show_changes",
+    "show_prediction",
     "show_uncertainty",
-    "shown_index",
-    "slider_axes",
-    "unwrapped",
-    "visible",
+    "slider_index",
+    "slider_positions",
+    "to_layer_axes",
+    "unwrap_viewer",
+    "use_own_gl_context",
+    "visible_colour",
     "visible_region",
-    "watch_of",
-    "window_on",
+    "window_around",
 ]

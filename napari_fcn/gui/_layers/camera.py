@@ -19,10 +19,10 @@ if TYPE_CHECKING:
 
     from napari_fcn.geometry import Region
 
-SETTLED = 150  # milliseconds without a move after which somebody looks at something
-MOST_ZOOM = 8.0  # at once
-SMALLEST = 1 / 12  # of the window that something to look at should fill
-FILLED = 0.95  # of the window that an image fills which is looked at as a whole
+SETTLE_MS = 150  # milliseconds without a move after which somebody looks at something
+MAX_ZOOM_STEP = 8.0  # at once
+MIN_WINDOW_FRACTION = 1 / 12  # of the window that something to look at should fill
+FIT_FRACTION = 0.95  # of the window that an image fills which is looked at as a whole
 
 
 class ViewWatcher(QObject):
@@ -39,7 +39,7 @@ class ViewWatcher(QObject):
     def __init__(self, viewer: ViewerModel, parent: QObject | None = None, timer: MakeTimer = single_shot) -> None:
         super().__init__(parent)
         self._viewer = viewer
-        self._timer = timer(self, self.settled.emit, SETTLED)
+        self._timer = timer(self, self.settled.emit, SETTLE_MS)
 
     def connect(self) -> None:
         """Watch the viewer."""
@@ -62,7 +62,7 @@ class ViewWatcher(QObject):
         self._timer.start()
 
 
-def look_at(viewer: ViewerModel, layer: Layer, region: Region, source: Layer | None = None) -> None:
+def bring_into_view(viewer: ViewerModel, layer: Layer, region: Region, source: Layer | None = None) -> None:
     """Move sliders and camera so that a region of a layer is seen well; what is seen well already stays where it is.
 
     The camera zooms only if the region would be larger than the window, or a speck in it. It stays over ``source``, if
@@ -78,13 +78,13 @@ def look_at(viewer: ViewerModel, layer: Layer, region: Region, source: Layer | N
     camera = camera_of(viewer)
     height, width = reversed(canvas.size)
     pixels = [region.shape[axis] * abs(float(layer.scale[axis])) * camera.zoom for axis in shown]
-    is_speck, is_large = max(pixels) < SMALLEST * min(height, width), max(pixels) > min(height, width)
+    is_speck, is_large = max(pixels) < MIN_WINDOW_FRACTION * min(height, width), max(pixels) > min(height, width)
     if not (is_speck or is_large) and _is_in_view(layer, region, shown):
         return
     if is_large:
         camera.zoom *= 0.8 * min(height, width) / max(pixels)
     elif is_speck:
-        camera.zoom *= min(MOST_ZOOM, SMALLEST * min(height, width) / max(1e-6, *pixels))
+        camera.zoom *= min(MAX_ZOOM_STEP, MIN_WINDOW_FRACTION * min(height, width) / max(1e-6, *pixels))
     half = np.array([height, width][-len(shown) :]) / 2 / camera.zoom
     whole = layer if source is None else source
     low, high = (np.asarray(edge)[list(displayed_axes(viewer, whole))] for edge in whole.extent.world)
@@ -93,7 +93,7 @@ def look_at(viewer: ViewerModel, layer: Layer, region: Region, source: Layer | N
     camera.center = (*camera.center[: len(camera.center) - len(shown)], *map(float, centre))
 
 
-def fit(viewer: ViewerModel, layer: Layer) -> None:
+def fit_view(viewer: ViewerModel, layer: Layer) -> None:
     """Move sliders and camera so that a layer fills the window; where it is seen whole and well already, none moves."""
     low, high = np.asarray(layer.extent.world)
     shown = list(displayed_axes(viewer, layer))
@@ -107,7 +107,7 @@ def fit(viewer: ViewerModel, layer: Layer) -> None:
     camera = camera_of(viewer)
     window = np.array(canvas.size[::-1][-len(shown) :], float)
     low, high = low[shown], high[shown]
-    wanted = FILLED * float(np.min(window / np.maximum(high - low, 1e-9)))
+    wanted = FIT_FRACTION * float(np.min(window / np.maximum(high - low, 1e-9)))
     centre, half = np.array(camera.center)[-len(shown) :], window / 2 / camera.zoom
     is_whole = bool(np.all(centre - half <= low) and np.all(high <= centre + half))
     if is_whole and camera.zoom > wanted / 3:
@@ -121,7 +121,7 @@ def _is_in_view(layer: Layer, region: Region, shown: Sequence[int]) -> bool:
     return all(first[axis] <= region.start[axis] and region.stop[axis] - 1 <= last[axis] for axis in shown)
 
 
-def after_draw(viewer: ViewerModel, call: Callable[[], None]) -> None:
+def call_after_draw(viewer: ViewerModel, call: Callable[[], None]) -> None:
     """Call once the window has been drawn the next time; at once where there is no window."""
     canvas = scene_canvas(viewer)
     if canvas is None:

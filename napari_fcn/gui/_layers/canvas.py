@@ -12,7 +12,7 @@ import numpy as np
 
 from napari_fcn.geometry import Region
 from napari_fcn.gui._layers.colorize import colorize_tile
-from napari_fcn.gui._layers.transforms import as_layer
+from napari_fcn.gui._layers.transforms import to_layer_axes
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -24,9 +24,9 @@ if TYPE_CHECKING:
     from napari_fcn.gui._layers.colorize import ColourTile
     from napari_fcn.io import ResultMeta
 
-BYTES = 5  # per pixel of the image: RGBA and a class
+BYTES_PER_PIXEL = 5  # per pixel of the image: RGBA and a class
 # Shared memory, which is the default, would be handed out even where it is only read.
-PRIVATE = {"flags": mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS} if hasattr(mmap, "MAP_PRIVATE") else {}
+MMAP_OPTIONS = {"flags": mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS} if hasattr(mmap, "MAP_PRIVATE") else {}
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -48,7 +48,7 @@ class CanvasArrays:
     classes: npt.NDArray[np.uint8]
 
     @classmethod
-    def blank(cls, window: Region) -> Self:
+    def empty(cls, window: Region) -> Self:
         """Return empty sheets at once, however large: memory is taken where something is put."""
         return cls(window, zeros((*window.shape, 4)), zeros(window.shape))
 
@@ -70,10 +70,10 @@ class Canvas:
     """
 
     def __init__(self, window: Region) -> None:
-        self._arrays = CanvasArrays.blank(window)  # replaced as one: the worker thread may look at any moment
+        self._arrays = CanvasArrays.empty(window)  # replaced as one: the worker thread may look at any moment
 
     @classmethod
-    def blank(cls, shape: Sequence[int]) -> Self:
+    def empty(cls, shape: Sequence[int]) -> Self:
         """Return an empty canvas for a whole image."""
         return cls(Region.whole(shape))
 
@@ -92,9 +92,9 @@ class Canvas:
         """``window.shape`` uint8, class indices."""
         return self._arrays.classes
 
-    def move(self, window: Region) -> None:
+    def move_window(self, window: Region) -> None:
         """Show another part of the image; what both parts have in common stays."""
-        before, after = self._arrays, CanvasArrays.blank(window)
+        before, after = self._arrays, CanvasArrays.empty(window)
         after.put(before.window, before.probabilities, before.classes)
         self._arrays = after
 
@@ -109,17 +109,17 @@ class Canvas:
     def close(self) -> None:
         """Do nothing: nothing is written behind."""
 
-    def begin(self, tile: Sequence[int], meta: Callable[[], ResultMeta]) -> None:
+    def prepare(self, tile: Sequence[int], meta: Callable[[], ResultMeta]) -> None:
         """Do nothing: memory is there."""
 
-    def receive(self, tile: TileDone, colours: Sequence[str]) -> ColourTile:
+    def process_tile(self, tile: TileDone, colours: Sequence[str]) -> ColourTile:
         """Return a tile as it is shown, for `put`; for the worker thread."""
         self.prefault(tile.region)
         return colorize_tile(tile, colours)
 
-    def data(self, kind: str, channel: int | None) -> npt.NDArray[np.uint8]:
+    def layer_data(self, kind: str, channel: int | None) -> npt.NDArray[np.uint8]:
         """Return the view of the array that napari shows; a channel axis between others has length 1."""
-        return as_layer(getattr(self, kind), channel)
+        return to_layer_axes(getattr(self, kind), channel)
 
     def prefault(self, region: Region) -> None:
         """Let the system hand out the memory of a region, without changing a value; any thread may.
@@ -139,7 +139,7 @@ class Canvas:
 
 def zeros(shape: Sequence[int]) -> npt.NDArray[np.uint8]:
     """Return zeros at once, from the system itself: ``malloc``'s may be used memory that has to be wiped first."""
-    memory = mmap.mmap(-1, max(1, prod(shape)), **PRIVATE)
+    memory = mmap.mmap(-1, max(1, prod(shape)), **MMAP_OPTIONS)
     if hasattr(mmap, "MADV_HUGEPAGE"):
         with suppress(OSError):  # a kernel without large pages; with them the first upload takes half the time
             memory.madvise(mmap.MADV_HUGEPAGE)

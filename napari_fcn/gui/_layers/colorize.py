@@ -42,7 +42,7 @@ class ColourTile:
     total: int
 
 
-def rgb(colour: str) -> tuple[int, int, int]:
+def parse_rgb(colour: str) -> tuple[int, int, int]:
     """Return ``#rrggbb`` as three numbers 0..255."""
     red, green, blue = bytes.fromhex(colour.lstrip("#"))
     return red, green, blue
@@ -74,7 +74,7 @@ def most_probable(probabilities: npt.NDArray[np.float32]) -> npt.NDArray[np.uint
 
 def colorize(probabilities: npt.NDArray[np.float32], colours: Sequence[str]) -> npt.NDArray[np.uint8]:
     """Return ``(*space, 4)`` uint8, the colours of all classes but the first, by their probabilities."""
-    palette = np.array([rgb(colour) for colour in colours[1:]], np.float32).reshape(-1, 3)
+    palette = np.array([parse_rgb(colour) for colour in colours[1:]], np.float32).reshape(-1, 3)
     foreground = probabilities[1:]
     share = foreground.sum(0)
     weight = 1 / np.maximum(share, np.float32(1e-6))

@@ -11,22 +11,22 @@ from qtpy.QtCore import QObject, Qt, Signal
 
 from napari_fcn.geometry import Region
 from napari_fcn.gui._layers.canvas import zeros
-from napari_fcn.gui._layers.class_colours import stroke_colours, stroke_names
-from napari_fcn.gui._layers.layer_image import KEY
+from napari_fcn.gui._layers.class_colours import stroke_colormap, stroke_name_table
+from napari_fcn.gui._layers.layer_image import METADATA_KEY
 from napari_fcn.gui._layers.screen import camera_of
 from napari_fcn.gui._layers.strokes import Stroke, painted_box, painted_region
 from napari_fcn.gui._layers.transforms import (
-    CORRECTIONS,
+    CORRECTIONS_KIND,
     add_on_top,
     align,
-    as_layer,
     find_layer,
-    follow,
-    mark,
-    on_image,
-    on_layer,
-    placement,
-    select,
+    keep_aligned,
+    region_on_image,
+    region_on_layer,
+    result_transform,
+    select_layer,
+    tag_layer,
+    to_layer_axes,
 )
 from napari_fcn.gui._layers.viewport import WindowedArray
 from napari_fcn.learning.annotations import AnnotationSet
@@ -40,9 +40,9 @@ if TYPE_CHECKING:
 
     from napari_fcn.gui._layers.strokes import LabelChange
 
-BRUSH = 12  # pixels of the screen
-WIDEST = 200  # pixels of the image
-MOST_CLASSES = 254
+BRUSH_SCREEN_PIXELS = 12  # pixels of the screen
+MAX_BRUSH_SIZE = 200  # pixels of the image
+MAX_CLASSES = 254
 
 
 class Corrections(QObject):
@@ -85,7 +85,7 @@ class Corrections(QObject):
     changed = Signal(tuple)
     lost = Signal(str)
     label_chosen = Signal(int)
-    _touched = Signal()
+    _edited = Signal()
 
     def __init__(
         self,
@@ -99,53 +99,55 @@ class Corrections(QObject):
         super().__init__()
         self._viewer, self._source, self._channel = viewer, source, channel
         self._shape, self._classes = tuple(shape), tuple(classes)
-        self._painted: list[Region] = []
-        self._is_asked, self._holds = False, 0
-        self._known = SparseLabels(self._shape)  # what was told so far
+        self._painted_regions: list[Region] = []
+        self._is_pending, self._hold_count = False, 0
+        self._reported = SparseLabels(self._shape)  # what was told so far
         self._annotated = AnnotationSet()
-        self.touched_at = 0.0
-        self._touched.connect(self._on_touched, Qt.QueuedConnection)  # comes before the next frame, a timer after it
-        reused = _reusable(viewer, source, on_layer(window, channel).shape)
+        self.edited_at = 0.0
+        self._edited.connect(self._on_edited, Qt.QueuedConnection)  # comes before the next frame, a timer after it
+        reused = _find_reusable_layer(viewer, source, region_on_layer(window, channel).shape)
         self.is_new = reused is None
-        self._earlier: SparseLabels | None = None  # what was painted on all parts when the layer was used before
+        self._previous_strokes: SparseLabels | None = (
+            None  # what was painted on all parts when the layer was used before
+        )
         if reused is None:
-            self.window, self.layer = window, self._added(window)
+            self.window, self.layer = window, self._create_layer(window)
         else:
-            self.layer, known = reused, reused.metadata.get(KEY, {})
+            self.layer, known = reused, reused.metadata.get(METADATA_KEY, {})
             origin = known.get("origin") or (0,) * reused.ndim
-            start = on_image(Region(origin, origin), channel).start
+            start = region_on_image(Region(origin, origin), channel).start
             self.window = Region((0,) * len(start), window.shape).shift(start)
-            self._earlier = known.get("painted")
-        self._take()
+            self._previous_strokes = known.get("painted")
+        self._record_state()
         self.set_classes(classes)
 
     @property
     def labels(self) -> WindowedArray:
         """The pixels of the layer, addressed on the image axes; only the GUI thread may touch them."""
-        array = self._given[(slice(None),) * self._channel + (0,)] if self._channel else self._given
+        array = self._layer_data[(slice(None),) * self._channel + (0,)] if self._channel else self._layer_data
         return WindowedArray(self._shape, self.window, array)
 
-    def move(self, window: Region) -> bool:
+    def move_window(self, window: Region) -> bool:
         """Show another part of the image, unless the layer is about to become another; return whether it was done."""
-        if self._holds:
+        if self._hold_count:
             return False
         self.flush()
         pane = WindowedArray(self._shape, window, zeros(window.shape))
         for region in self._annotated.regions:
             if region.intersects(window):
-                pane[region.slices] = self._known[region.slices]
+                pane[region.slices] = self._reported[region.slices]
         self.window = window
-        self.layer.data = as_layer(pane.array, self._channel)
+        self.layer.data = to_layer_axes(pane.array, self._channel)
         self.layer._reset_history()  # it speaks of other pixels
-        self._take()
+        self._record_state()
         align(self.layer, self._source)
         return True
 
-    def _take(self) -> None:
+    def _record_state(self) -> None:
         """Note where the layer lies, what it holds, and what is painted elsewhere."""
-        self._given = self.layer.data
-        origin = on_layer(self.window, self._channel).start
-        mark(self.layer, self._source, CORRECTIONS, self._channel, origin=origin, painted=self._known)
+        self._layer_data = self.layer.data
+        origin = region_on_layer(self.window, self._channel).start
+        tag_layer(self.layer, self._source, CORRECTIONS_KIND, self._channel, origin=origin, painted=self._reported)
 
     def connect(self) -> None:
         """Watch the layer."""
@@ -163,20 +165,20 @@ class Corrections(QObject):
         events.selected_label.disconnect(self._on_label)
         events.mode.disconnect(self._on_label)
 
-    def take_up(self) -> None:
+    def activate_brush(self) -> None:
         """Put the brush into the user's hand."""
-        select(self._viewer, self.layer)
+        select_layer(self._viewer, self.layer)
         self.layer.mode = "paint"
 
     def set_classes(self, classes: Sequence[tuple[str, str]]) -> None:
         """Show other names and colours."""
         self._classes = tuple(classes)
-        self.layer.colormap, self.layer.features = stroke_colours(classes), stroke_names(classes)
+        self.layer.colormap, self.layer.features = stroke_colormap(classes), stroke_name_table(classes)
 
-    def choose(self, label: int) -> None:
+    def select_label(self, label: int) -> None:
         """Paint this from now on; 0 erases."""
         if self._viewer.layers.selection.active is not self.layer:
-            select(self._viewer, self.layer)
+            select_layer(self._viewer, self.layer)
         if label == 0:
             self.layer.mode = "erase"
             return
@@ -187,130 +189,130 @@ class Corrections(QObject):
     def hold(self) -> None:
         """Keep what is painted to oneself until `release`, as the layer is about to become another."""
         self.flush()
-        self._holds += 1
+        self._hold_count += 1
 
     def release(self) -> None:
         """Tell what was painted meanwhile."""
-        self._holds = max(0, self._holds - 1)
+        self._hold_count = max(0, self._hold_count - 1)
         self.flush()
 
     def flush(self) -> None:
         """Tell at once what the next turn of the event loop would tell."""
-        if self._is_asked:
-            self._on_touched()
+        if self._is_pending:
+            self._on_edited()
 
-    def adopt(self) -> None:
+    def report_existing_strokes(self) -> None:
         """Take what is on a layer that was there before for something that the user has painted just now."""
-        earlier = self._earlier or SparseLabels(self._shape)
-        elsewhere = [Stroke.between(self._known, earlier, region) for region in earlier.regions]
+        earlier = self._previous_strokes or SparseLabels(self._shape)
+        elsewhere = [Stroke.from_difference(self._reported, earlier, region) for region in earlier.regions]
         found = tuple(stroke for stroke in elsewhere if stroke is not None)
-        self.remember(found)
+        self.mark_reported(found)
         if found:
             self.changed.emit(found)
         box = painted_box(self.labels.array)
         if box is not None:
-            self._painted.append(box.shift(self.window.start))
-        self._touch()
+            self._painted_regions.append(box.shift(self.window.start))
+        self._schedule_report()
 
-    def remember(self, strokes: Sequence[Stroke]) -> None:
+    def mark_reported(self, strokes: Sequence[Stroke]) -> None:
         """Take these strokes for known, without showing them."""
         for stroke in strokes:
-            stroke.write(self._known)
+            stroke.write(self._reported)
             self._annotated = self._annotated.add(stroke.region)
 
     def restore(self, parts: Sequence[LabelChange]) -> None:
         """Put parts of the layer back to what they were; this is no change to be told."""
         for part in parts:
             part.write(self.labels)
-            part.write(self._known)
+            part.write(self._reported)
             self._annotated = self._annotated.add(part.region)
         if parts:
             self.layer.refresh(extent=False, highlight=False)
 
-    def show(self, strokes: Sequence[Stroke]) -> None:
+    def draw_strokes(self, strokes: Sequence[Stroke]) -> None:
         """Paint what an earlier session left; this is no change to be told."""
         for stroke in strokes:
             stroke.write(self.labels)
-        self.remember(strokes)
+        self.mark_reported(strokes)
         if strokes:
             self.layer.refresh(extent=False, highlight=False)
 
-    def _added(self, window: Region) -> Labels:
-        origin = on_layer(window, self._channel).start
+    def _create_layer(self, window: Region) -> Labels:
+        origin = region_on_layer(window, self._channel).start
         layer = Labels(
-            as_layer(zeros(window.shape), self._channel),
-            name=f"{self._source.name} {CORRECTIONS}",
+            to_layer_axes(zeros(window.shape), self._channel),
+            name=f"{self._source.name} {CORRECTIONS_KIND}",
             opacity=0.9,
-            colormap=stroke_colours(self._classes),
-            **placement(self._source, self._channel, origin),
+            colormap=stroke_colormap(self._classes),
+            **result_transform(self._source, self._channel, origin),
         )
-        mark(layer, self._source, CORRECTIONS, self._channel, origin=origin)
+        tag_layer(layer, self._source, CORRECTIONS_KIND, self._channel, origin=origin)
         add_on_top(self._viewer, layer)
-        follow(layer, self._source)
+        keep_aligned(layer, self._source)
         layer.n_edit_dimensions = min(2, layer.ndim)
-        layer.brush_size = self._brush()
+        layer.brush_size = self._initial_brush_size()
         layer.selected_label = 1
         return layer
 
-    def _brush(self) -> int:
+    def _initial_brush_size(self) -> int:
         """Return how many pixels of the image look like a brush of a fair size."""
         shown = self._viewer.dims.displayed[-1] - self._viewer.dims.ndim
         pixel = abs(float(self._source.scale[shown])) * max(1e-6, float(camera_of(self._viewer).zoom))
-        return int(np.clip(round(BRUSH / max(1e-6, pixel)), 1, WIDEST))
+        return int(np.clip(round(BRUSH_SCREEN_PIXELS / max(1e-6, pixel)), 1, MAX_BRUSH_SIZE))
 
     def _on_paint(self, event: Any) -> None:
         region = painted_region(event.value, self.layer.ndim)
         if region is not None:
-            self._painted.append(on_image(region, self._channel).shift(self.window.start))
-            self._touch()
+            self._painted_regions.append(region_on_image(region, self._channel).shift(self.window.start))
+            self._schedule_report()
 
     def _on_set_data(self, _: object = None) -> None:
         """Look again after what napari tells for undo, redo, and anything else that redraws the layer."""
-        self._touch()
+        self._schedule_report()
 
     def _on_label(self, _: object = None) -> None:
         if self.layer.selected_label > len(self._classes):
             self.layer.selected_label = len(self._classes)
         self.label_chosen.emit(0 if self.layer.mode == "erase" else int(self.layer.selected_label))
 
-    def _touch(self) -> None:
-        if not self._is_asked:
-            self._is_asked = True
-            self.touched_at = time.monotonic()
-            self._touched.emit()
+    def _schedule_report(self) -> None:
+        if not self._is_pending:
+            self._is_pending = True
+            self.edited_at = time.monotonic()
+            self._edited.emit()
 
-    def _on_touched(self) -> None:
-        if not self._is_asked or self._holds:
+    def _on_edited(self) -> None:
+        if not self._is_pending or self._hold_count:
             return
-        self._is_asked = False
-        painted, self._painted = self._painted, []
-        if self.layer.data is not self._given:
+        self._is_pending = False
+        painted, self._painted_regions = self._painted_regions, []
+        if self.layer.data is not self._layer_data:
             self.lost.emit(f"The data of {self.layer.name} were replaced, so teaching has stopped.")
             return
-        strokes = self._news([*painted, *self._annotated.regions])
+        strokes = self._find_changes([*painted, *self._annotated.regions])
         if strokes:
             self.changed.emit(strokes)
 
-    def _news(self, regions: Sequence[Region]) -> tuple[Stroke, ...]:
+    def _find_changes(self, regions: Sequence[Region]) -> tuple[Stroke, ...]:
         """Return what differs from what is known in these regions, and take it for known."""
         found = []
         labels = self.labels
         for region in regions:
-            stroke = Stroke.between(self._known, labels, region.intersection(self.window))
+            stroke = Stroke.from_difference(self._reported, labels, region.intersection(self.window))
             if stroke is not None:
                 found.append(stroke)
-                self.remember([stroke])
+                self.mark_reported([stroke])
         return tuple(found)
 
 
-def _reusable(viewer: ViewerModel, source: Image, shape: Sequence[int]) -> Labels | None:
+def _find_reusable_layer(viewer: ViewerModel, source: Image, shape: Sequence[int]) -> Labels | None:
     """Return the layer on which the user has painted on this image before, ours or one named like it."""
-    ours = find_layer(viewer, source, CORRECTIONS)
-    named = [layer for layer in viewer.layers if layer.name == f"{source.name} {CORRECTIONS}"]
-    return next((layer for layer in filter(None, [ours, *named]) if _fits(layer, shape)), None)
+    ours = find_layer(viewer, source, CORRECTIONS_KIND)
+    named = [layer for layer in viewer.layers if layer.name == f"{source.name} {CORRECTIONS_KIND}"]
+    return next((layer for layer in filter(None, [ours, *named]) if _is_paintable(layer, shape)), None)
 
 
-def _fits(layer: Layer, shape: Sequence[int]) -> bool:
+def _is_paintable(layer: Layer, shape: Sequence[int]) -> bool:
     """Whether a layer can be painted on and read at once."""
     return (
         isinstance(layer, Labels)

@@ -12,11 +12,19 @@ from napari.layers import Image, Labels
 from napari.layers._source import layer_source
 
 from napari_fcn.errors import ImageError
-from napari_fcn.gui._layers.class_colours import index_colours, index_names
+from napari_fcn.gui._layers.class_colours import class_colormap, class_name_table
 from napari_fcn.gui._layers.colorize import colorize
-from napari_fcn.gui._layers.layer_image import KEY
+from napari_fcn.gui._layers.layer_image import METADATA_KEY
 from napari_fcn.gui._layers.lazy_result import LazyResult
-from napari_fcn.gui._layers.transforms import add_on_top, add_result, align, find_layer, follow, mark, placement
+from napari_fcn.gui._layers.transforms import (
+    add_on_top,
+    add_result,
+    align,
+    find_layer,
+    keep_aligned,
+    result_transform,
+    tag_layer,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -28,9 +36,12 @@ if TYPE_CHECKING:
     from napari_fcn.geometry import Axes
     from napari_fcn.io import ImageFile
 
-IN_MEMORY = 2**28  # bytes of a file that are read at once; of a larger one what is looked at
-FIRST = ("objects", "probabilities", "probabilities8", "classes")  # of several results, which is seen
-SHARES = {"probabilities": 1.0, "probabilities8": 255.0}  # kinds of results that hold probabilities, and what one is
+MAX_IN_MEMORY_BYTES = 2**28  # bytes of a file that are read at once; of a larger one what is looked at
+DISPLAY_ORDER = ("objects", "probabilities", "probabilities8", "classes")  # of several results, which is seen
+PROBABILITY_SCALE = {
+    "probabilities": 1.0,
+    "probabilities8": 255.0,
+}  # kinds of results that hold probabilities, and what one is
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -73,12 +84,12 @@ def open_files(
     ImageError
         If a file is gone or damaged.
     """
-    found, data = (None, None) if image is None else _read(image)
+    found, data = (None, None) if image is None else _read_pixels(image)
     rgb = rgb if found is None else found.rgb
     kept: list[str | None] = [name for name in axes.names if name != axes.channel]
     if axes.channel_position and not rgb:
         kept.insert(axes.channel_position, None)
-    shown = {kind: _result(kind, path, kept, [colour for _, colour in classes]) for kind, path in results.items()}
+    shown = {kind: _result_data(kind, path, kept, [colour for _, colour in classes]) for kind, path in results.items()}
     return OpenedFiles(found, data, shown, axes, classes)
 
 
@@ -105,10 +116,10 @@ def add_image(viewer: ViewerModel, opened: OpenedFiles, name: str) -> Image:
 def add_results(viewer: ViewerModel, opened: OpenedFiles, source: Image) -> None:
     """Bring those results of an image into the viewer that are not there yet; one of them is seen."""
     channel = None if source.rgb else opened.channel
-    looked_at = next((kind for kind in FIRST if kind in opened.results), "")
+    looked_at = next((kind for kind in DISPLAY_ORDER if kind in opened.results), "")
     for kind, data in opened.results.items():
-        more = {"visible": kind == looked_at, "multiscale": isinstance(data, list), **placement(source, channel)}
-        kind = "probabilities" if kind in SHARES else kind
+        more = {"visible": kind == looked_at, "multiscale": isinstance(data, list), **result_transform(source, channel)}
+        kind = "probabilities" if kind in PROBABILITY_SCALE else kind
         if find_layer(viewer, source, kind) is not None:
             continue
         more["name"] = f"{source.name} {kind}"
@@ -116,22 +127,22 @@ def add_results(viewer: ViewerModel, opened: OpenedFiles, source: Image) -> None
         if kind == "probabilities":
             layer = Image(data, rgb=True, opacity=0.7, **more)
         elif kind == "classes":
-            look = {"colormap": index_colours(opened.classes), "features": index_names(opened.classes)}
+            look = {"colormap": class_colormap(opened.classes), "features": class_name_table(opened.classes)}
             layer = Labels(data, **look, **more)
         else:
             layer = Labels(data, **more)
-        mark(layer, source, kind, channel)
+        tag_layer(layer, source, kind, channel)
         add_result(viewer, layer, source)
-        follow(layer, source)
+        keep_aligned(layer, source)
 
 
-def renew_results(viewer: ViewerModel, opened: OpenedFiles, source: Image) -> None:
+def replace_results(viewer: ViewerModel, opened: OpenedFiles, source: Image) -> None:
     """Bring the results of an image into the viewer; layers of an earlier run show them from now on."""
     channel = None if source.rgb else opened.channel
     for kind, data in opened.results.items():
         layer = find_layer(viewer, source, kind)
         if layer is not None and layer.multiscale == isinstance(data, list):
-            mark(layer, source, kind, channel)
+            tag_layer(layer, source, kind, channel)
             layer.data = data
             align(layer, source)
         elif layer is not None:
@@ -150,7 +161,7 @@ def result_kind(path: str | Path) -> str:
     return kind if kind in RESULT_KINDS else ""
 
 
-def layer_of_result(path: str | Path) -> tuple[Any, dict[str, Any], str]:
+def read_result_layer(path: str | Path) -> tuple[Any, dict[str, Any], str]:
     """Return the layer of a result file as data, arguments and type: classes in their colours, objects as labels.
 
     Raises
@@ -163,8 +174,8 @@ def layer_of_result(path: str | Path) -> tuple[Any, dict[str, Any], str]:
     path, record = Path(path), read_result_meta(path)
     kind, image = str(record["kind"]), read_image(path)
     classes = [(str(name), str(colour)) for name, colour in record.get("classes", ())]
-    kept = [axis for axis, name in enumerate(image.axes) if name != "c" or kind not in SHARES]
-    data = _result(kind, path, [image.axes[axis] for axis in kept], [colour for _, colour in classes])
+    kept = [axis for axis, name in enumerate(image.axes) if name != "c" or kind not in PROBABILITY_SCALE]
+    data = _result_data(kind, path, [image.axes[axis] for axis in kept], [colour for _, colour in classes])
     more: dict[str, Any] = {
         "name": path.name.removesuffix(path.suffix).removesuffix(".ome"),
         "multiscale": isinstance(data, list),
@@ -172,48 +183,48 @@ def layer_of_result(path: str | Path) -> tuple[Any, dict[str, Any], str]:
         "units": tuple(image.units[axis] for axis in kept),
         "translate": tuple(image.calibration.origin[axis] for axis in kept),
         "axis_labels": tuple(image.axes[axis] for axis in kept),
-        "metadata": {KEY: {"kind": kind, "channel": None}},
+        "metadata": {METADATA_KEY: {"kind": kind, "channel": None}},
     }
-    if kind in SHARES:
+    if kind in PROBABILITY_SCALE:
         return data, {**more, "rgb": True, "opacity": 0.7}, "image"
     if kind == "classes":
-        more |= {"colormap": index_colours(classes), "features": index_names(classes)}
+        more |= {"colormap": class_colormap(classes), "features": class_name_table(classes)}
     return data, more, "labels"
 
 
-def _read(path: Path) -> tuple[ImageFile, Any]:
+def _read_pixels(path: Path) -> tuple[ImageFile, Any]:
     """Return what a file says of its image, and its pixels, or its levels if it is large."""
     from napari_fcn.io import read_image
 
     image = read_image(path)
-    if _bytes(image.data) <= IN_MEMORY:
+    if _nbytes(image.data) <= MAX_IN_MEMORY_BYTES:
         return image, np.asarray(image.data[...])
-    return image, _levels([image.data, *(read_image(path, level).data for level in range(1, image.levels))])
+    return image, _as_levels([image.data, *(read_image(path, level).data for level in range(1, image.levels))])
 
 
-def _result(kind: str, path: Path, axes: Sequence[str | None], palette: Sequence[str]) -> Any:
+def _result_data(kind: str, path: Path, axes: Sequence[str | None], palette: Sequence[str]) -> Any:
     """Return what a layer with these axes shows of a result; None stands for an axis of length 1."""
     from napari_fcn.io import read_image
 
     image = read_image(path)
     names = image.axes
     sources = [names.index(name) if name in names else None for name in axes]
-    form = partial(_mixed, palette=palette, one=SHARES[kind]) if kind in SHARES else None
-    channel = names.index("c") if kind in SHARES else None
-    if _bytes(image.data) <= IN_MEMORY:
+    form = partial(_colorize_block, palette=palette, one=PROBABILITY_SCALE[kind]) if kind in PROBABILITY_SCALE else None
+    channel = names.index("c") if kind in PROBABILITY_SCALE else None
+    if _nbytes(image.data) <= MAX_IN_MEMORY_BYTES:
         return np.asarray(LazyResult(image.data, sources, form, channel))
     arrays = [image.data, *(read_image(path, level).data for level in range(1, image.levels))]
-    return _levels([LazyResult(array, sources, form, channel) for array in arrays])
+    return _as_levels([LazyResult(array, sources, form, channel) for array in arrays])
 
 
-def _levels(arrays: list[Any]) -> Any:
+def _as_levels(arrays: list[Any]) -> Any:
     """Return levels as layers want them: napari takes a list of one for a single array, or fails."""
     return arrays if len(arrays) > 1 else arrays[0]
 
 
-def _mixed(block: npt.NDArray[Any], palette: Sequence[str], one: float) -> npt.NDArray[np.uint8]:
+def _colorize_block(block: npt.NDArray[Any], palette: Sequence[str], one: float) -> npt.NDArray[np.uint8]:
     return colorize(block.astype(np.float32) * np.float32(1 / one), palette)
 
 
-def _bytes(array: Any) -> int:
+def _nbytes(array: Any) -> int:
     return int(np.prod(array.shape)) * np.dtype(array.dtype).itemsize

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from napari.components import ViewerModel
 
 
-def keep_own_context(viewer: ViewerModel) -> None:
+def use_own_gl_context(viewer: ViewerModel) -> None:
     """Let the canvas of a viewer run its OpenGL commands in its own context only, for as long as it lives.
 
     vispy queues commands and runs them in whatever context is current. That is that of the canvas while it draws; but

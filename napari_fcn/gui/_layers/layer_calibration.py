@@ -18,13 +18,13 @@ if TYPE_CHECKING:
 
     from napari_fcn.io.image_file import ImageHeader
 
-TURNED = (
+ROTATED_NOTE = (
     "The layer is rotated, sheared or mirrored, which result files cannot hold: they have its pixel size and lie at "
     "the origin."
 )
 
 
-def calibration_of(layer: Image, header: ImageHeader) -> tuple[Calibration, tuple[str, ...]]:
+def layer_calibration(layer: Image, header: ImageHeader) -> tuple[Calibration, tuple[str, ...]]:
     """Return how the pixels of a layer lie, and sentences about what of it a file cannot hold.
 
     What napari has by default, one pixel without a unit at 0, says nothing: there the file counts from which the layer
@@ -37,7 +37,7 @@ def calibration_of(layer: Image, header: ImageHeader) -> tuple[Calibration, tupl
     header : ImageHeader
         What its file says; empty if it has none.
     """
-    own, notes = _of_layer(layer)
+    own, notes = _transform_calibration(layer)
     told = header.calibration.axes[: len(header.shape) - bool(layer.rgb)]
     count = len(told)
     if not count or count > len(own) or any(axis.unit != PIXEL for axis in own.axes):
@@ -45,11 +45,11 @@ def calibration_of(layer: Image, header: ImageHeader) -> tuple[Calibration, tupl
     here = own.axes[-count:]
     steps = [axis.step for axis in here]
     if np.allclose(steps, 1) or np.allclose(steps, [axis.step for axis in told]):
-        here = tuple(_moved(one, other) for one, other in zip(here, told, strict=True))
+        here = tuple(_shift_axis(one, other) for one, other in zip(here, told, strict=True))
     return Calibration((*own.axes[:-count], *here)), notes
 
 
-def _moved(layer: AxisCalibration, file: AxisCalibration) -> AxisCalibration:
+def _shift_axis(layer: AxisCalibration, file: AxisCalibration) -> AxisCalibration:
     """Return the axis of a file at the place of a layer, which counts in pixels unless it has the size of the file."""
     if not layer.origin:
         return file
@@ -58,16 +58,16 @@ def _moved(layer: AxisCalibration, file: AxisCalibration) -> AxisCalibration:
     return AxisCalibration(file.size, file.unit, layer.origin)
 
 
-def _of_layer(layer: Image) -> tuple[Calibration, tuple[str, ...]]:
+def _transform_calibration(layer: Image) -> tuple[Calibration, tuple[str, ...]]:
     matrix = data_to_world(layer)
     linear, steps = matrix[:-1, :-1], np.diag(matrix)[:-1]
     units = [unit_word(unit) for unit in layer.units]
     if np.allclose(linear, np.diag(steps), rtol=0, atol=1e-9 * np.abs(linear).max(initial=0)) and (steps > 0).all():
-        return Calibration.of(_plain(steps), units, _plain(matrix[:-1, -1])), ()
-    return Calibration.of(_plain(np.linalg.norm(linear, axis=0)), units), (TURNED,)
+        return Calibration.of(_floats(steps), units, _floats(matrix[:-1, -1])), ()
+    return Calibration.of(_floats(np.linalg.norm(linear, axis=0)), units), (ROTATED_NOTE,)
 
 
-def _plain(values: npt.NDArray[Any]) -> Sequence[float]:
+def _floats(values: npt.NDArray[Any]) -> Sequence[float]:
     return [float(value) for value in values]
 
 

@@ -13,9 +13,9 @@ from napari.layers import Image
 from napari_fcn.errors import ImageError
 from napari_fcn.geometry import Region
 from napari_fcn.geometry.axes import axis_names
-from napari_fcn.gui._layers.layer_calibration import calibration_of
-from napari_fcn.gui._layers.layer_metadata import channel_names, header_of
-from napari_fcn.gui._layers.screen import corners_on_screen
+from napari_fcn.gui._layers.layer_calibration import layer_calibration
+from napari_fcn.gui._layers.layer_metadata import channel_names, file_header
+from napari_fcn.gui._layers.screen import visible_world_corners
 from napari_fcn.io.image_file import NO_CALIBRATION
 from napari_fcn.models.binding import ImageForm, Network, bind
 
@@ -29,8 +29,8 @@ if TYPE_CHECKING:
     from napari_fcn.geometry.calibration import Calibration
     from napari_fcn.models.binding import Binding, NetworkShape
 
-KEY = "napari_fcn"  # entry in the metadata of our result layers
-UNNAMED = re.compile(r"axis -?\d+|-?\d+|")  # what napari calls an axis that nobody named
+METADATA_KEY = "napari_fcn"  # entry in the metadata of our result layers
+DEFAULT_AXIS_NAME = re.compile(r"axis -?\d+|-?\d+|")  # what napari calls an axis that nobody named
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -117,31 +117,31 @@ class LayerImage:
         return self.bind(Network(ndim), names).axes
 
 
-def unwrapped(viewer: ViewerModel) -> ViewerModel:
+def unwrap_viewer(viewer: ViewerModel) -> ViewerModel:
     """Return the viewer itself: plugins get a proxy whose layers are proxies too, no two of them the same object."""
     return getattr(viewer, "__wrapped__", viewer)
 
 
 def is_segmentable(layer: Layer | None) -> bool:
     """Whether a network can be run on this layer: an image, and not one of our own results."""
-    return isinstance(layer, Image) and KEY not in layer.metadata
+    return isinstance(layer, Image) and METADATA_KEY not in layer.metadata
 
 
 def read_layer(layer: Image) -> LayerImage:
     """Return what the engine needs of an image layer; what it does not say itself, the file may, from which it came."""
     data = layer.data[0] if layer.multiscale else layer.data
-    header = header_of(layer, data.shape)
+    header = file_header(layer, data.shape)
     said = header.axes[: layer.ndim] if len(header.axes) == len(data.shape) else ()
-    names = _names(layer, layer.axis_labels) or _names(layer, said)
+    names = _valid_names(layer, layer.axis_labels) or _valid_names(layer, said)
     channels = channel_names(layer.metadata) or header.channels
     path = str(layer.source.path or "")
-    calibration, notes = calibration_of(layer, header)
+    calibration, notes = layer_calibration(layer, header)
     return LayerImage(layer.name, data, names, bool(layer.rgb), path, calibration, channels, notes, header.meaning)
 
 
-def _names(layer: Image, labels: Sequence[str]) -> tuple[str, ...]:
+def _valid_names(layer: Image, labels: Sequence[str]) -> tuple[str, ...]:
     names = axis_names(labels)
-    if any(UNNAMED.fullmatch(name) for name in names) or len(set(names)) < len(names) or not names:
+    if any(DEFAULT_AXIS_NAME.fullmatch(name) for name in names) or len(set(names)) < len(names) or not names:
         return ()
     if layer.rgb and {"c", "s"} & set(names):
         return ()
@@ -155,8 +155,8 @@ def visible_region(viewer: ViewerModel, layer: Image, axes: Axes) -> Region:
     """
     shape = read_layer(layer).shape[: layer.ndim]
     shown = displayed_axes(viewer, layer)
-    index = shown_index(viewer, layer)
-    first, last = _corners(viewer, layer)
+    index = slider_index(viewer, layer)
+    first, last = _visible_corners(viewer, layer)
     is_known = viewer.dims.ndisplay == 2 and any(first[axis] != last[axis] for axis in shown)
     spans = []
     for axis, length in enumerate(shape):
@@ -171,14 +171,14 @@ def visible_region(viewer: ViewerModel, layer: Image, axes: Axes) -> Region:
     return Region(tuple(a for a, _ in spans), tuple(b for _, b in spans))
 
 
-def _corners(viewer: ViewerModel, layer: Image) -> tuple[np.ndarray, np.ndarray]:
+def _visible_corners(viewer: ViewerModel, layer: Image) -> tuple[np.ndarray, np.ndarray]:
     """Return the first and last pixel on screen at full resolution."""
     first, last = layer.corner_pixels
     if not layer.multiscale:
         return first, last
     factor = layer.downsample_factors[layer.data_level][: layer.ndim]
     first, last = np.floor(first * factor).astype(int), np.ceil((last + 1) * factor).astype(int) - 1
-    corners = corners_on_screen(viewer)
+    corners = visible_world_corners(viewer)
     if corners is None:
         return first, last
     seen = np.array([layer.world_to_data(corner) for corner in corners])  # napari takes whole chunks of a pyramid
@@ -194,14 +194,14 @@ def displayed_axes(viewer: ViewerModel, layer: Layer) -> tuple[int, ...]:
     return tuple(axis - offset for axis in viewer.dims.displayed if axis >= offset)
 
 
-def shown_index(viewer: ViewerModel, layer: Layer) -> tuple[int, ...]:
+def slider_index(viewer: ViewerModel, layer: Layer) -> tuple[int, ...]:
     """Return the pixel of a layer at which the sliders stand, clipped to the layer."""
     point = layer.world_to_data(viewer.dims.point)
     shape = layer.data[0].shape if getattr(layer, "multiscale", False) else layer.data.shape
     return tuple(int(np.clip(round(float(p)), 0, max(0, n - 1))) for p, n in zip(point, shape, strict=False))
 
 
-def slider_axes(viewer: ViewerModel, layer: Layer) -> dict[int, int]:
+def slider_positions(viewer: ViewerModel, layer: Layer) -> dict[int, int]:
     """Return at which of its pixels each axis of a layer is shown that has a slider: that is not on screen."""
-    shown, index = displayed_axes(viewer, layer), shown_index(viewer, layer)
+    shown, index = displayed_axes(viewer, layer), slider_index(viewer, layer)
     return {axis: index[axis] for axis in range(layer.ndim) if axis not in shown}

@@ -15,12 +15,18 @@ if TYPE_CHECKING:
 
     from napari.layers import Image
 
-NAMES = ("channel_names", "channels", "Channels", "ChNames", "name")  # where readers put one name for each channel
-LABELS = ("label", "name", "Name")
-INSIDE = ("ome", "omero", "attributes", "metadata", "Channel", "Summary")  # which hold such an entry
+NAME_LIST_KEYS = (
+    "channel_names",
+    "channels",
+    "Channels",
+    "ChNames",
+    "name",
+)  # where readers put one name for each channel
+NAME_KEYS = ("label", "name", "Name")
+NESTED_KEYS = ("ome", "omero", "attributes", "metadata", "Channel", "Summary")  # which hold such an entry
 
 
-def header_of(layer: Image, shape: Sequence[int]) -> ImageHeader:
+def file_header(layer: Image, shape: Sequence[int]) -> ImageHeader:
     """Return what the file of a layer says of it; an empty header if there is none, or if it says so of other pixels.
 
     Parameters
@@ -32,34 +38,34 @@ def header_of(layer: Image, shape: Sequence[int]) -> ImageHeader:
     """
     path = Path(str(layer.source.path or ""))
     try:
-        header = _header(path, path.stat().st_mtime_ns) if layer.source.path else ImageHeader()
+        header = _read_header(path, path.stat().st_mtime_ns) if layer.source.path else ImageHeader()
     except OSError:  # the file is gone
         return ImageHeader()
     return header if header.shape and tuple(shape[-len(header.shape) :]) == header.shape else ImageHeader()
 
 
 @lru_cache(maxsize=32)
-def _header(path: Path, changed: int) -> ImageHeader:
+def _read_header(path: Path, changed: int) -> ImageHeader:
     del changed  # a file that is written anew is read anew
     return read_header(path)
 
 
 def channel_names(metadata: Mapping[str, Any], depth: int = 3) -> tuple[str, ...]:
     """Return the names of channels among the metadata of a layer, as readers of files leave them; empty if none."""
-    found = (_listed(metadata.get(key)) for key in (*NAMES, "Name") if key in metadata)
-    inner = (metadata.get(key) for key in INSIDE)
+    found = (_parse_names(metadata.get(key)) for key in (*NAME_LIST_KEYS, "Name") if key in metadata)
+    inner = (metadata.get(key) for key in NESTED_KEYS)
     deeper = (channel_names(one, depth - 1) for one in inner if depth and isinstance(one, dict))
     return next((names for names in chain(found, deeper) if names), ())
 
 
-def _listed(value: Any) -> tuple[str, ...]:
+def _parse_names(value: Any) -> tuple[str, ...]:
     """Return a list of texts, or of entries that have a label or a name, as names; empty if it is no such list."""
     if not isinstance(value, list | tuple):
         return ()
-    names = tuple(map(_name, value))
+    names = tuple(map(_parse_name, value))
     return names if all(names) else ()
 
 
-def _name(one: Any) -> str:
-    found = next((one[key] for key in LABELS if key in one), "") if isinstance(one, dict) else one
+def _parse_name(one: Any) -> str:
+    found = next((one[key] for key in NAME_KEYS if key in one), "") if isinstance(one, dict) else one
     return found if isinstance(found, str) else ""

@@ -45,7 +45,7 @@ class LazyResult:
         form: Callable[[npt.NDArray[Any]], npt.NDArray[np.uint8]] | None = None,
         channel: int | None = None,
     ) -> None:
-        self._array, self._sources, self._form, self._channel = array, tuple(sources), form, channel
+        self._array, self._sources, self._convert, self._channel = array, tuple(sources), form, channel
         self.dtype = np.dtype(array.dtype if form is None else np.uint8)
         self._box = tuple(range(1 if axis is None else array.shape[axis]) for axis in self._sources)
 
@@ -53,7 +53,7 @@ class LazyResult:
     def shape(self) -> tuple[int, ...]:
         """Length of each axis, colours included."""
         lengths = tuple(map(len, self._box))
-        return lengths if self._form is None else (*lengths, 4)
+        return lengths if self._convert is None else (*lengths, 4)
 
     @property
     def ndim(self) -> int:
@@ -77,9 +77,9 @@ class LazyResult:
 
         Of a stack napari asks for what is on screen in all of its planes, and only of that for the plane that it shows.
         """
-        asked = _full(index, self.ndim)
-        axes, colour = (asked, slice(None)) if self._form is None else (asked[:-1], asked[-1])
-        spans = [_span(one, box) for one, box in zip(axes, self._box, strict=True)]
+        asked = _full_index(index, self.ndim)
+        axes, colour = (asked, slice(None)) if self._convert is None else (asked[:-1], asked[-1])
+        spans = [_axis_span(one, box) for one, box in zip(axes, self._box, strict=True)]
         if colour == slice(None) and all(isinstance(span, range) for span in spans):
             part = copy(self)
             part._box = tuple(span for span in spans if isinstance(span, range))
@@ -92,14 +92,14 @@ class LazyResult:
         for source, span in zip(self._sources, spans, strict=True):
             if source is not None:
                 where[source] = slice(span, span + 1) if isinstance(span, int) else slice(span.start, span.stop)
-        block = self._turned(np.asarray(self._array[tuple(where)]))
-        if self._form is not None:
-            block = self._form(block)
+        block = self._reorder(np.asarray(self._array[tuple(where)]))
+        if self._convert is not None:
+            block = self._convert(block)
         kept = tuple(0 if isinstance(span, int) else slice(None, None, span.step) for span in spans)
-        found: npt.NDArray[Any] = block[kept if self._form is None else (*kept, colour)]
+        found: npt.NDArray[Any] = block[kept if self._convert is None else (*kept, colour)]
         return found
 
-    def _turned(self, block: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    def _reorder(self, block: npt.NDArray[Any]) -> npt.NDArray[Any]:
         """Return a block with its channels first, if it has any, and then the axes of the layer."""
         first = [] if self._channel is None else [self._channel]
         known = [source for source in self._sources if source is not None]
@@ -129,14 +129,14 @@ class StoredCanvas:
     paths: Mapping[str, Path]
     _meta: ResultMeta | None = None
     _files: dict[str, IncrementalZarr] | None = None
-    _behind: BackgroundWriter | None = None
+    _writer: BackgroundWriter | None = None
 
     @property
     def window(self) -> Region:
         """All of the image: it is on the disk."""
         return Region.whole(self.shape)
 
-    def begin(self, tile: Sequence[int], meta: Callable[[], ResultMeta]) -> None:
+    def prepare(self, tile: Sequence[int], meta: Callable[[], ResultMeta]) -> None:
         """Make the files, for tiles of this size; for the worker thread, as `receive` is.
 
         Parameters
@@ -161,9 +161,9 @@ class StoredCanvas:
             kind: IncrementalZarr(self.paths[kind], name, channels, self.shape, tile, self._meta)
             for kind, (name, channels) in kinds.items()
         }
-        self._behind = BackgroundWriter(self._store)
+        self._writer = BackgroundWriter(self._write)
 
-    def receive(self, tile: TileDone, colours: Sequence[str]) -> ColourTile:
+    def process_tile(self, tile: TileDone, colours: Sequence[str]) -> ColourTile:
         """Return what there is to be told of a tile; it is stored while the next one is computed.
 
         Raises
@@ -171,26 +171,26 @@ class StoredCanvas:
         OutputError
             If the tile before could not be written.
         """
-        assert self._behind is not None
+        assert self._writer is not None
         classes = most_probable(tile.probabilities)
-        self._behind.put(tile.region, tile.probabilities, classes)
+        self._writer.put(tile.region, tile.probabilities, classes)
         counts = np.bincount(classes.ravel(), minlength=len(colours))
         nothing = np.zeros(0, np.uint8)
         return ColourTile(tile.region, nothing, nothing, counts, tile.done, tile.total)
 
     def finish(self) -> None:
         """Note in the files that they are complete."""
-        if self._behind is not None:
-            self._behind.wait()
+        if self._writer is not None:
+            self._writer.wait()
         for file in (self._files or {}).values():
             file.finish()
 
     def close(self) -> None:
         """Let what is being written come to its end."""
-        if self._behind is not None:
-            self._behind.close()
+        if self._writer is not None:
+            self._writer.close()
 
-    def _store(self, region: Region, probabilities: npt.NDArray[np.float32], classes: npt.NDArray[np.uint8]) -> None:
+    def _write(self, region: Region, probabilities: npt.NDArray[np.float32], classes: npt.NDArray[np.uint8]) -> None:
         assert self._files is not None
         self._files["probabilities"].put(region, np.rint(probabilities * 255).astype(np.uint8))
         self._files["classes"].put(region, classes)
@@ -198,7 +198,7 @@ class StoredCanvas:
     def put(self, painted: ColourTile) -> None:
         """Do nothing: it is stored."""
 
-    def data(self, kind: str, channel: int | None) -> list[LazyResult] | LazyResult:
+    def layer_data(self, kind: str, channel: int | None) -> list[LazyResult] | LazyResult:
         """Return the levels that napari shows, or the only one; a channel axis between others has length 1."""
         levels = self._levels(kind, channel)
         return levels if len(levels) > 1 else levels[0]
@@ -222,7 +222,7 @@ class StoredCanvas:
         return [LazyResult(array, sources, mixed, names.index("c")) for array in file.arrays]
 
 
-def _full(index: Any, ndim: int) -> tuple[Any, ...]:
+def _full_index(index: Any, ndim: int) -> tuple[Any, ...]:
     """Return an index with one entry for each axis."""
     given = index if isinstance(index, tuple) else (index,)
     if Ellipsis in given:
@@ -231,7 +231,7 @@ def _full(index: Any, ndim: int) -> tuple[Any, ...]:
     return (*given, *[slice(None)] * (ndim - len(given)))
 
 
-def _span(one: Any, box: range) -> range | int:
+def _axis_span(one: Any, box: range) -> range | int:
     """Return the pixels that an entry of an index asks for, or the one."""
     if isinstance(one, int | np.integer):
         if not -len(box) <= one < len(box):

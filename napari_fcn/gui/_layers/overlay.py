@@ -14,11 +14,19 @@ import psutil
 from napari.layers import Image, Labels
 
 from napari_fcn.geometry import Region
-from napari_fcn.gui._layers.canvas import BYTES
-from napari_fcn.gui._layers.class_colours import index_colours, index_names
-from napari_fcn.gui._layers.layer_image import KEY, displayed_axes, shown_index
-from napari_fcn.gui._layers.texture import upload
-from napari_fcn.gui._layers.transforms import add_hidden, align, find_layer, follow, mark, on_layer, placement
+from napari_fcn.gui._layers.canvas import BYTES_PER_PIXEL
+from napari_fcn.gui._layers.class_colours import class_colormap, class_name_table
+from napari_fcn.gui._layers.layer_image import METADATA_KEY, displayed_axes, slider_index
+from napari_fcn.gui._layers.texture import upload_region
+from napari_fcn.gui._layers.transforms import (
+    add_hidden,
+    align,
+    find_layer,
+    keep_aligned,
+    region_on_layer,
+    result_transform,
+    tag_layer,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -30,23 +38,23 @@ if TYPE_CHECKING:
     from napari_fcn.gui._layers.colorize import ColourTile
     from napari_fcn.gui._layers.lazy_result import StoredCanvas
 
-KINDS = ("probabilities", "classes")
-SPARE = 0.8  # of the free memory that results may take
-LARGEST = 2**30  # bytes of results that are kept in memory: others need it too
-PAUSE_3D = 1.0  # seconds between two updates of the 3-D view, where each costs a full rendering
-PATIENCE = 15  # a redraw of the whole layer may take one part in so many of the time
+OVERLAY_KINDS = ("probabilities", "classes")
+MAX_MEMORY_FRACTION = 0.8  # of the free memory that results may take
+MAX_OVERLAY_BYTES = 2**30  # bytes of results that are kept in memory: others need it too
+REDRAW_PAUSE_3D = 1.0  # seconds between two updates of the 3-D view, where each costs a full rendering
+REDRAW_RATIO = 15  # a redraw of the whole layer may take one part in so many of the time
 
 
 @cache
-def draws_colours_in_3d() -> bool:
+def supports_colour_volumes() -> bool:
     """Whether volumes in colour are drawn as such: before vispy 0.17 they were grey."""
     return tuple(int(part) for part in re.findall(r"\d+", version("vispy"))[:2]) >= (0, 17)
 
 
 def fits_in_memory(shape: Sequence[int]) -> bool:
     """Whether the result layers of image axes of this shape are so small that all of them may be in memory."""
-    needed = BYTES * prod(shape)
-    return needed <= min(LARGEST, psutil.virtual_memory().available * SPARE)
+    needed = BYTES_PER_PIXEL * prod(shape)
+    return needed <= min(MAX_OVERLAY_BYTES, psutil.virtual_memory().available * MAX_MEMORY_FRACTION)
 
 
 class Overlay:
@@ -82,8 +90,8 @@ class Overlay:
         self._pending: list[ColourTile] = []
         self._rest_until = 0.0
         self.layers: dict[str, Layer] = {}
-        self._given: dict[str, Any] = {}  # what each layer shows, as napari holds it
-        self._put(KINDS[0])
+        self._layer_data: dict[str, Any] = {}  # what each layer shows, as napari holds it
+        self._provide_layer(OVERLAY_KINDS[0])
 
     @property
     def is_complete(self) -> bool:
@@ -97,140 +105,140 @@ class Overlay:
 
     def refresh(self) -> None:
         """Show the tiles that were written since the last call, as far as they are on screen."""
-        missing = [kind for kind in KINDS if kind not in self.layers]
+        missing = [kind for kind in OVERLAY_KINDS if kind not in self.layers]
         if missing:
-            self._put(missing[0])
+            self._provide_layer(missing[0])
             return
         if time.monotonic() < self._rest_until:
             return
         pending, self._pending = self._pending, []
         if pending and self.viewer.dims.ndisplay == 3:
-            self._rest_until = time.monotonic() + PAUSE_3D
+            self._rest_until = time.monotonic() + REDRAW_PAUSE_3D
         for kind, layer in self.layers.items():
             if (
                 layer.visible
                 and layer in self.viewer.layers
-                and self._holds(kind, layer)
+                and self._has_own_data(kind, layer)
                 and any(self._is_shown(layer, painted.region) for painted in pending)
             ):
-                self._show(layer, pending)
+                self._update_layer(layer, pending)
 
     def finish(self) -> None:
         """Bring everything up to date that was left alone while tiles came in."""
         self._pending = []
-        for kind in KINDS:
+        for kind in OVERLAY_KINDS:
             if kind not in self.layers:
-                self._put(kind)
+                self._provide_layer(kind)
         for layer in self.layers.values():
             layer.refresh(extent=False, highlight=False)
 
-    def moved(self) -> None:
+    def reload(self) -> None:
         """Show the part of the image that the canvas shows now."""
         self._pending = []
         for kind, layer in self.layers.items():
             if layer in self.viewer.layers:
-                self._refill(kind, layer, self._data(kind))
+                self._set_data(kind, layer, self._canvas_data(kind))
 
     def set_classes(self, classes: Sequence[tuple[str, str]]) -> None:
         """Show other names and colours."""
         self.classes = classes
         layer = self.layers.get("classes")
         if layer is not None:
-            layer.colormap, layer.features = index_colours(self.classes), index_names(self.classes)
+            layer.colormap, layer.features = class_colormap(self.classes), class_name_table(self.classes)
 
-    def describe(self, facts: dict[str, Any]) -> None:
+    def add_metadata(self, facts: dict[str, Any]) -> None:
         """Keep with the layers what they were made with."""
         for layer in self.layers.values():
-            layer.metadata[KEY] = {**layer.metadata[KEY], **facts}
+            layer.metadata[METADATA_KEY] = {**layer.metadata[METADATA_KEY], **facts}
 
-    def _put(self, kind: str) -> None:
+    def _provide_layer(self, kind: str) -> None:
         """Bring a result layer into the viewer; what is selected stays selected."""
-        layer = self._reused(kind)
+        layer = self._reuse_layer(kind)
         if layer is None:
-            layer = self._added(kind)
+            layer = self._create_layer(kind)
             # Only now: selecting a visible layer in 3-D asks it for a value under a mouse that may not have moved yet.
-            layer.visible = kind == self._first
+            layer.visible = kind == self._initial_kind
         self.layers[kind] = layer
-        self._given[kind] = _finest(layer)
+        self._layer_data[kind] = _finest(layer)
 
     @property
-    def _first(self) -> str:
+    def _initial_kind(self) -> str:
         """The kind that is shown first."""
-        is_grey = self.viewer.dims.ndisplay == 3 and not draws_colours_in_3d()
-        return KINDS[1] if is_grey else KINDS[0]
+        is_grey = self.viewer.dims.ndisplay == 3 and not supports_colour_volumes()
+        return OVERLAY_KINDS[1] if is_grey else OVERLAY_KINDS[0]
 
-    def _data(self, kind: str) -> Any:
+    def _canvas_data(self, kind: str) -> Any:
         """Return the array that napari shows, or its levels."""
-        return self.canvas.data(kind, self._channel)
+        return self.canvas.layer_data(kind, self._channel)
 
-    def _reused(self, kind: str) -> Layer | None:
+    def _reuse_layer(self, kind: str) -> Layer | None:
         layer = find_layer(self.viewer, self.source, kind)
-        data = self._data(kind)
+        data = self._canvas_data(kind)
         if layer is not None and layer.multiscale != isinstance(data, list):
             self.viewer.layers.remove(layer)
             layer = None
         if layer is None:
             return None
-        self._refill(kind, layer, data)
+        self._set_data(kind, layer, data)
         if kind == "classes":
-            layer.colormap, layer.features = index_colours(self.classes), index_names(self.classes)
+            layer.colormap, layer.features = class_colormap(self.classes), class_name_table(self.classes)
         return layer
 
-    def _refill(self, kind: str, layer: Layer, data: Any) -> None:
+    def _set_data(self, kind: str, layer: Layer, data: Any) -> None:
         """Let a layer show these pixels, where they belong."""
-        mark(layer, self.source, kind, self._channel, origin=self._origin)
+        tag_layer(layer, self.source, kind, self._channel, origin=self._origin)
         layer.data = data
-        self._given[kind] = _finest(layer)
+        self._layer_data[kind] = _finest(layer)
         align(layer, self.source)
 
     @property
     def _origin(self) -> tuple[int, ...]:
         """Where the layers begin, on their own axes."""
-        return on_layer(self.canvas.window, self._channel).start
+        return region_on_layer(self.canvas.window, self._channel).start
 
-    def _added(self, kind: str) -> Layer:
+    def _create_layer(self, kind: str) -> Layer:
         name = f"{self.source.name} {kind}"
-        placed = placement(self.source, self._channel, self._origin)
+        placed = result_transform(self.source, self._channel, self._origin)
         layer: Layer
-        data = self._data(kind)
+        data = self._canvas_data(kind)
         placed["multiscale"] = isinstance(data, list)
         if kind == "probabilities":
             layer = Image(data, name=name, rgb=True, opacity=0.7, **placed)
         else:
-            colours, names = index_colours(self.classes), index_names(self.classes)
+            colours, names = class_colormap(self.classes), class_name_table(self.classes)
             layer = Labels(data, name=name, colormap=colours, features=names, **placed)
-        mark(layer, self.source, kind, self._channel, origin=self._origin)
+        tag_layer(layer, self.source, kind, self._channel, origin=self._origin)
         add_hidden(self.viewer, layer, self.source)
-        follow(layer, self.source)
+        keep_aligned(layer, self.source)
         return layer
 
-    def _holds(self, kind: str, layer: Layer) -> bool:
+    def _has_own_data(self, kind: str, layer: Layer) -> bool:
         """Whether a layer still shows our pixels, and not others that somebody has given it since."""
-        return _finest(layer) is self._given[kind]
+        return _finest(layer) is self._layer_data[kind]
 
     def _is_shown(self, layer: Layer, region: Region) -> bool:
-        return not self._place(region).intersection(self._plane(layer)).is_empty
+        return not self._region_on_layer(region).intersection(self._displayed_region(layer)).is_empty
 
-    def _place(self, region: Region) -> Region:
+    def _region_on_layer(self, region: Region) -> Region:
         """Return the part of a region of the image that the layers show, on their axes."""
         window = self.canvas.window
-        return on_layer(region.intersection(window).relative_to(window), self._channel)
+        return region_on_layer(region.intersection(window).relative_to(window), self._channel)
 
-    def _plane(self, layer: Layer) -> Region:
+    def _displayed_region(self, layer: Layer) -> Region:
         """Return the part of a result layer that is on screen if zoomed out."""
-        shown, index = displayed_axes(self.viewer, layer), shown_index(self.viewer, layer)
+        shown, index = displayed_axes(self.viewer, layer), slider_index(self.viewer, layer)
         shape = _finest(layer).shape[: layer.ndim]
         return Region(
             tuple(0 if axis in shown else index[axis] for axis in range(layer.ndim)),
             tuple(n if axis in shown else index[axis] + 1 for axis, n in enumerate(shape)),
         )
 
-    def _show(self, layer: Layer, pending: list[ColourTile]) -> None:
-        plane = self._plane(layer)
+    def _update_layer(self, layer: Layer, pending: list[ColourTile]) -> None:
+        plane = self._displayed_region(layer)
         for painted in pending:
-            region = self._place(painted.region).intersection(plane)
+            region = self._region_on_layer(painted.region).intersection(plane)
             is_lazy = not isinstance(layer.data, np.ndarray)  # what napari draws is a copy
-            if not region.is_empty and (is_lazy or not upload(self.viewer, layer, region)):
+            if not region.is_empty and (is_lazy or not upload_region(self.viewer, layer, region)):
                 self._redraw(layer)
                 return
 
@@ -238,7 +246,7 @@ class Overlay:
         """Refresh a whole layer, and then let the window live for a while."""
         start = time.monotonic()
         layer.refresh(thumbnail=False, extent=False, highlight=False)
-        self._rest_until = time.monotonic() + PATIENCE * (time.monotonic() - start)
+        self._rest_until = time.monotonic() + REDRAW_RATIO * (time.monotonic() - start)
 
 
 def _finest(layer: Layer) -> Any:

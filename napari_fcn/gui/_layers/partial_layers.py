@@ -8,10 +8,19 @@ import numpy as np
 from napari.components import Dims
 from napari.layers import Image, Labels, Shapes
 
-from napari_fcn.gui._layers.class_colours import stroke_colours, stroke_names
+from napari_fcn.gui._layers.class_colours import stroke_colormap, stroke_name_table
 from napari_fcn.gui._layers.layer_image import displayed_axes
 from napari_fcn.gui._layers.screen import camera_of
-from napari_fcn.gui._layers.transforms import add_result, align, as_layer, find_layer, follow, mark, on_layer, placement
+from napari_fcn.gui._layers.transforms import (
+    add_result,
+    align,
+    find_layer,
+    keep_aligned,
+    region_on_layer,
+    result_transform,
+    tag_layer,
+    to_layer_axes,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -22,9 +31,9 @@ if TYPE_CHECKING:
 
     from napari_fcn.geometry import Region
 
-    Make = Callable[..., Layer]
+    MakeLayer = Callable[..., Layer]
 
-PLACE_COLOUR = "#f0e442"  # seen on dark and bright, and no colour of a class
+HIGHLIGHT_COLOUR = "#f0e442"  # seen on dark and bright, and no colour of a class
 
 
 class PartialLayer:
@@ -55,7 +64,7 @@ class PartialLayer:
         """Whether the layer is there and visible."""
         return self.layer is not None and bool(self.layer.visible)
 
-    def show(self, region: Region, array: npt.NDArray[Any], make: Make, **look: Any) -> Layer:
+    def show(self, region: Region, array: npt.NDArray[Any], make: MakeLayer, **look: Any) -> Layer:
         """Show an array over a region of the image axes.
 
         Parameters
@@ -69,20 +78,20 @@ class PartialLayer:
         look : object
             Arguments for ``make`` that a layer which is there already takes as attributes.
         """
-        origin = on_layer(region, self._channel).start
-        data = as_layer(array, self._channel)
+        origin = region_on_layer(region, self._channel).start
+        data = to_layer_axes(array, self._channel)
         layer = self.layer
         if layer is None:
             name = f"{self._source.name} {self.kind}"
-            layer = make(data, name=name, **look, **placement(self._source, self._channel, origin))
-            mark(layer, self._source, self.kind, self._channel, origin=origin)
+            layer = make(data, name=name, **look, **result_transform(self._source, self._channel, origin))
+            tag_layer(layer, self._source, self.kind, self._channel, origin=origin)
             add_result(self._viewer, layer, self._source)
-            follow(layer, self._source)
+            keep_aligned(layer, self._source)
             return layer
         layer.data = data
         for name, value in look.items():
             setattr(layer, name, value)
-        mark(layer, self._source, self.kind, self._channel, origin=origin)
+        tag_layer(layer, self._source, self.kind, self._channel, origin=origin)
         align(layer, self._source)
         layer.visible = True
         return layer
@@ -97,17 +106,17 @@ def show_changes(
     crop: PartialLayer, region: Region, changed: npt.NDArray[np.uint8], classes: Sequence[tuple[str, str]]
 ) -> None:
     """Show where another class would be answered, in its colour."""
-    crop.show(region, changed, Labels, colormap=stroke_colours(classes), features=stroke_names(classes))
+    crop.show(region, changed, Labels, colormap=stroke_colormap(classes), features=stroke_name_table(classes))
 
 
 def show_uncertainty(crop: PartialLayer, region: Region, values: npt.NDArray[np.uint8]) -> None:
     """Show how unsure the network is, from 0 (dark) to 255 (bright)."""
-    crop.show(region, values, _heat)
+    crop.show(region, values, _heat_layer)
 
 
-def show_answer(crop: PartialLayer, region: Region, colours: npt.NDArray[np.uint8]) -> None:
+def show_prediction(crop: PartialLayer, region: Region, colours: npt.NDArray[np.uint8]) -> None:
     """Show an answer as it was painted, RGBA."""
-    crop.show(region, colours, _picture)
+    crop.show(region, colours, _rgb_layer)
 
 
 class BoxLayer(PartialLayer):
@@ -115,11 +124,11 @@ class BoxLayer(PartialLayer):
 
     def show_box(self, region: Region, like: Layer) -> None:
         """Draw a box around a region of the image axes, in the plane that is shown of a layer on the same axes."""
-        box = _box(on_layer(region, self._channel), displayed_axes(self._viewer, like))
+        box = _box_corners(region_on_layer(region, self._channel), displayed_axes(self._viewer, like))
         layer = self.layer
         if layer is not None:
             draw_polygons(self._viewer, layer, [box])
-            mark(layer, self._source, self.kind, self._channel)
+            tag_layer(layer, self._source, self.kind, self._channel)
             layer.visible = True
             return
         name = f"{self._source.name} {self.kind}"
@@ -127,15 +136,15 @@ class BoxLayer(PartialLayer):
         layer = Shapes(
             [box],
             shape_type="polygon",
-            edge_color=PLACE_COLOUR,
+            edge_color=HIGHLIGHT_COLOUR,
             face_color="transparent",
             edge_width=pixel,
             name=name,
-            **placement(self._source, self._channel),
+            **result_transform(self._source, self._channel),
         )
-        mark(layer, self._source, self.kind, self._channel)
+        tag_layer(layer, self._source, self.kind, self._channel)
         add_result(self._viewer, layer, self._source)
-        follow(layer, self._source)
+        keep_aligned(layer, self._source)
 
 
 def draw_polygons(viewer: ViewerModel, layer: Shapes, polygons: Sequence[npt.NDArray[np.float64]]) -> None:
@@ -148,7 +157,7 @@ def draw_polygons(viewer: ViewerModel, layer: Shapes, polygons: Sequence[npt.NDA
         layer._slice_dims(viewer.dims)
 
 
-def _box(region: Region, shown: Sequence[int]) -> npt.NDArray[np.float64]:
+def _box_corners(region: Region, shown: Sequence[int]) -> npt.NDArray[np.float64]:
     """Return the corners of a box, one row each, in the middle of the axes that are not shown."""
     middle = (np.add(region.start, region.stop) - 1) / 2
     corners = np.tile(middle, (4, 1))
@@ -159,9 +168,9 @@ def _box(region: Region, shown: Sequence[int]) -> npt.NDArray[np.float64]:
     return corners
 
 
-def _heat(data: npt.NDArray[np.uint8], **more: Any) -> Image:
+def _heat_layer(data: npt.NDArray[np.uint8], **more: Any) -> Image:
     return Image(data, colormap="magma", contrast_limits=(0, 255), blending="additive", opacity=0.8, rgb=False, **more)
 
 
-def _picture(data: npt.NDArray[np.uint8], **more: Any) -> Image:
+def _rgb_layer(data: npt.NDArray[np.uint8], **more: Any) -> Image:
     return Image(data, rgb=True, opacity=0.7, **more)

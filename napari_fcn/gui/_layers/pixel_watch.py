@@ -22,13 +22,12 @@ if TYPE_CHECKING:
 
     from napari_fcn.geometry import Region
 
-BRIEF = 2**25  # bytes that are summed up on the GUI thread: 16 ms
-THOROUGH = 2**32  # bytes on a worker thread, which takes as long as it takes
-BLOCK = 2**16  # bytes of a block where only some are summed up
-DELAY = 250  # milliseconds after a change of the view: a slider that moves has the pixels summed up now and then
-FILES = 2000  # of a zarr folder, whose times are compared
-WHOLE, PROBES = 2**20, 4  # pixels up to which any array is read whole, and blocks that are read of a larger one
-
+GUI_CHECKSUM_BYTES = 2**25  # bytes that are summed up on the GUI thread: 16 ms
+WORKER_CHECKSUM_BYTES = 2**32  # bytes on a worker thread, which takes as long as it takes
+BLOCK_BYTES = 2**16  # bytes of a block where only some are summed up
+CHECK_DELAY_MS = 250  # after a change of the view, so that a moving slider causes few checks
+MAX_FILES = 2000  # of a zarr folder, whose times are compared
+MAX_PROBES = 4  # blocks that are read of an array that is not in memory
 
 # What reading a part of any array raises: an error of a file, or of the code behind a lazy array.
 ARRAY_ERRORS = (ArithmeticError, AttributeError, ImageError, LookupError, OSError, RuntimeError, TypeError, ValueError)
@@ -38,7 +37,7 @@ class PixelsReplacedError(ImageError):
     """The pixels of a layer were replaced while a network ran on them."""
 
 
-def replaced_during(name: str) -> PixelsReplacedError:
+def pixels_replaced_error(name: str) -> PixelsReplacedError:
     """Return the error that ends a run whose image has changed."""
     return PixelsReplacedError(
         f"The pixels of {name} were replaced while it was segmented, so the run was stopped: part of the result is of "
@@ -46,7 +45,7 @@ def replaced_during(name: str) -> PixelsReplacedError:
     )
 
 
-def replaced_since(name: str) -> str:
+def outdated_message(name: str) -> str:
     """Return what is said of a result whose image has changed since."""
     return f"The pixels of {name} were replaced: this result is of the earlier pixels. Run again for the new ones."
 
@@ -70,8 +69,8 @@ class PixelWatch:
         self._layer = weakref.ref(layer)
         self.replaced = EventEmitter(type_name="replaced")
         self.generation = 0
-        self._is_due = False
-        self._note(layer)
+        self._is_scheduled = False
+        self._record(layer)
         layer.events.data.connect(self._on_data)
         layer.events.set_data.connect(self._on_set_data)
 
@@ -81,7 +80,7 @@ class PixelWatch:
         if layer is None:
             return False
         before, data = self._content, self._data
-        self._note(layer)
+        self._record(layer)
         is_comparable = self._is_whole or self._data is data
         if is_comparable and before == self._content:
             return False
@@ -89,22 +88,22 @@ class PixelWatch:
         self.replaced(layer=layer)
         return True
 
-    def _note(self, layer: Layer) -> None:
+    def _record(self, layer: Layer) -> None:
         """Remember what the layer holds now."""
-        self._data = pixels_of(layer)
-        self._content = content_of(self._data, BRIEF)
-        self._is_whole = isinstance(self._data, np.ndarray) and self._data.nbytes <= BRIEF
+        self._data = finest_data(layer)
+        self._content = pixel_digest(self._data, GUI_CHECKSUM_BYTES)
+        self._is_whole = isinstance(self._data, np.ndarray) and self._data.nbytes <= GUI_CHECKSUM_BYTES
 
     def _on_data(self, _: object = None) -> None:
         self.check()
 
     def _on_set_data(self, _: object = None) -> None:
-        if not self._is_due:
-            self._is_due = True
-            QTimer.singleShot(DELAY, self._on_due)
+        if not self._is_scheduled:
+            self._is_scheduled = True
+            QTimer.singleShot(CHECK_DELAY_MS, self._on_due)
 
     def _on_due(self) -> None:
-        self._is_due = False
+        self._is_scheduled = False
         self.check()
 
 
@@ -112,19 +111,19 @@ class PixelWatch:
 _watches: WeakKeyDictionary[Any, PixelWatch] = WeakKeyDictionary()
 
 
-def watch_of(layer: Layer) -> PixelWatch:
+def pixel_watch_for(layer: Layer) -> PixelWatch:
     """Return the watch over the pixels of a layer; there is one, which lives as long as the layer."""
     if layer not in _watches:
         _watches[layer] = PixelWatch(layer)
     return _watches[layer]
 
 
-def pixels_of(layer: Layer) -> Any:
+def finest_data(layer: Layer) -> Any:
     """Return the array of a layer, at full resolution."""
     return layer.data[0] if getattr(layer, "multiscale", False) else layer.data
 
 
-def content_of(array: Any, limit: int = THOROUGH) -> tuple[object, ...]:
+def pixel_digest(array: Any, limit: int = WORKER_CHECKSUM_BYTES) -> tuple[object, ...]:
     """Return a value that differs when the pixels of an array do, as far as that costs no more than it may.
 
     Parameters
@@ -137,10 +136,10 @@ def content_of(array: Any, limit: int = THOROUGH) -> tuple[object, ...]:
     """
     kind = (tuple(array.shape), str(array.dtype))
     if isinstance(array, np.ndarray):
-        limit = min(limit, BRIEF) if isinstance(array, np.memmap) else limit
+        limit = min(limit, GUI_CHECKSUM_BYTES) if isinstance(array, np.memmap) else limit
         return (*kind, *_checksums(array, limit))
-    probed = _probed(array) if limit > BRIEF else ()
-    return (*kind, *_times(array), *probed)
+    probed = _probe_checksums(array) if limit > GUI_CHECKSUM_BYTES else ()
+    return (*kind, *_file_times(array), *probed)
 
 
 def _checksums(array: np.ndarray, limit: int) -> Iterator[int]:
@@ -157,11 +156,11 @@ def _checksums(array: np.ndarray, limit: int) -> Iterator[int]:
     if flat.size <= limit:
         yield zlib.crc32(flat.data)
         return
-    for start in np.linspace(0, flat.size - BLOCK, limit // BLOCK, dtype=np.int64):
-        yield zlib.crc32(flat[start : start + BLOCK].data)
+    for start in np.linspace(0, flat.size - BLOCK_BYTES, limit // BLOCK_BYTES, dtype=np.int64):
+        yield zlib.crc32(flat[start : start + BLOCK_BYTES].data)
 
 
-def _times(array: Any) -> tuple[object, ...]:
+def _file_times(array: Any) -> tuple[object, ...]:
     """Return number, size and latest change of the files of a zarr array; empty if it lies elsewhere."""
     root = getattr(getattr(array, "store", None), "root", None)
     if not isinstance(root, Path):
@@ -169,7 +168,7 @@ def _times(array: Any) -> tuple[object, ...]:
     size = number = latest = 0
     folders = [root / str(getattr(array, "path", ""))]
     try:
-        while folders and number < FILES:
+        while folders and number < MAX_FILES:
             with os.scandir(folders.pop()) as entries:
                 for entry in entries:
                     if entry.is_dir(follow_symlinks=False):
@@ -182,13 +181,13 @@ def _times(array: Any) -> tuple[object, ...]:
     return number, size, latest
 
 
-def _probed(array: Any) -> tuple[object, ...]:
+def _probe_checksums(array: Any) -> tuple[object, ...]:
     from napari_fcn.project.image import sample_regions
 
     shape = tuple(int(n) for n in array.shape)
     regions: list[Region] = sample_regions(shape)
     try:
-        blocks = [np.asarray(array[region.slices]) for region in regions[:: max(1, len(regions) // PROBES)]]
+        blocks = [np.asarray(array[region.slices]) for region in regions[:: max(1, len(regions) // MAX_PROBES)]]
     except ARRAY_ERRORS:  # the run reports them
         return ("unreadable",)
-    return tuple(one for block in blocks for one in _checksums(block, THOROUGH))
+    return tuple(one for block in blocks for one in _checksums(block, WORKER_CHECKSUM_BYTES))

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from napari.components import ViewerModel
     from napari.layers import Image
 
-SLACK = 3.0  # pixels of the window that a hand may move while it clicks
+MAX_CLICK_MOVEMENT = 3.0  # pixels of the window that a hand may move while it clicks
 
 
 class Pointer(QObject):
@@ -33,14 +33,14 @@ class Pointer(QObject):
     def __init__(self, viewer: ViewerModel, parent: QObject | None = None) -> None:
         super().__init__(parent)
         self._viewer = viewer
-        self.is_on = False
+        self.is_enabled = False
 
-    def set_on(self, is_on: bool) -> None:
+    def set_enabled(self, is_enabled: bool) -> None:
         """Begin or stop to watch."""
-        if is_on == self.is_on:
+        if is_enabled == self.is_enabled:
             return
-        self.is_on = is_on
-        if is_on:
+        self.is_enabled = is_enabled
+        if is_enabled:
             self._viewer.mouse_drag_callbacks.append(self._on_drag)
             self._viewer.mouse_move_callbacks.append(self._on_move)
         else:
@@ -55,7 +55,7 @@ class Pointer(QObject):
         yield
         while event.type == "mouse_move":
             yield
-        if np.abs(np.array(event.pos, float) - began).max() <= SLACK:
+        if np.abs(np.array(event.pos, float) - began).max() <= MAX_CLICK_MOVEMENT:
             self.clicked.emit(place)
 
     def _on_move(self, _: object, event: Any) -> None:
@@ -78,7 +78,7 @@ def pixel_at(layer: Image, place: Sequence[float], channel: int | None) -> tuple
     return tuple(int(np.floor(p + 0.5)) for axis, p in enumerate(point) if axis != channel)
 
 
-def plane_of(viewer: ViewerModel, layer: Image, channel: int | None) -> tuple[int, ...]:
+def central_pixel(viewer: ViewerModel, layer: Image, channel: int | None) -> tuple[int, ...]:
     """Return the pixel at which the sliders stand, on the image axes, and the middle of the axes that are shown."""
     shape = read_layer(layer).shape[: layer.ndim]
     shown = {axis - (viewer.dims.ndim - layer.ndim) for axis in viewer.dims.displayed}

@@ -2,12 +2,12 @@
 
 from importlib import import_module
 
-NEEDED = ("pandas", "scipy.ndimage", "skimage.color.colorconv")  # tables of features, thumbnails, colours of labels
+MODULES = ("pandas", "scipy.ndimage", "skimage.color.colorconv")  # tables of features, thumbnails, colours of labels
 
 
-def load_what_layers_need() -> None:
+def preload_layer_modules() -> None:
     """Import it and fill its caches; touches neither Qt nor a layer, so any thread may."""
-    for name in NEEDED:
+    for name in MODULES:
         import_module(name)
     from vispy.visuals.line.dash_atlas import DashAtlas
 

@@ -13,7 +13,14 @@ from napari.utils.colormaps import Colormap, ensure_colormap
 from napari_fcn.geometry import Region
 from napari_fcn.gui._layers.partial_layers import PartialLayer, draw_polygons
 from napari_fcn.gui._layers.screen import camera_of
-from napari_fcn.gui._layers.transforms import add_result, align, follow, mark, on_layer, placement
+from napari_fcn.gui._layers.transforms import (
+    add_result,
+    align,
+    keep_aligned,
+    region_on_layer,
+    result_transform,
+    tag_layer,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -22,19 +29,19 @@ if TYPE_CHECKING:
     from napari.components import ViewerModel
     from napari.layers import Layer
 
-BOX, HEAT = "receptive field", "influence"
-MAPS = {
+BOX_NAME, HEAT_NAME = "receptive field", "influence"
+MAP_NAMES = {
     "certificate": "tiles against whole",
     "equivariance": "does not follow shifts",
     "border": "rests on padding",
 }
 BOX_COLOUR = "#2f9bff"  # far from the colours of the heat, seen on dark and bright
-LINE = 2.0  # pixels of the window
+LINE_WIDTH = 2.0  # pixels of the window
 GAMMA = 0.45  # so that the faint rim of a field can be read
-CORE = 0.25  # of the influence
-OPAQUE = 0.25  # of the scale: from here on the heat hides half or more of the image
-MOST_PLANES = 512  # on which a box is drawn
-STEPS = 256
+CORE_INFLUENCE = 0.25  # of the influence
+OPAQUE_FROM = 0.25  # of the scale: from here on the heat hides half or more of the image
+MAX_PLANES = 512  # on which a box is drawn
+COLORMAP_STEPS = 256
 
 
 class FieldLayers:
@@ -52,9 +59,9 @@ class FieldLayers:
 
     def __init__(self, viewer: ViewerModel, source: Image, channel: int | None) -> None:
         self._viewer, self.source, self._channel = viewer, source, channel
-        self._box = PartialLayer(viewer, source, channel, BOX)
-        self._heat = PartialLayer(viewer, source, channel, HEAT)
-        self._maps = {kind: PartialLayer(viewer, source, channel, name) for kind, name in MAPS.items()}
+        self._box = PartialLayer(viewer, source, channel, BOX_NAME)
+        self._heat = PartialLayer(viewer, source, channel, HEAT_NAME)
+        self._maps = {kind: PartialLayer(viewer, source, channel, name) for kind, name in MAP_NAMES.items()}
 
     @property
     def layers(self) -> tuple[Layer, ...]:
@@ -63,16 +70,16 @@ class FieldLayers:
 
     def show_box(self, region: Region, index: Sequence[int]) -> None:
         """Draw the box around what a pixel sees, on each plane that it covers, and a mark around the pixel."""
-        at = on_layer(Region(tuple(index), tuple(i + 1 for i in index)), self._channel)
-        planes = list(_outlines(on_layer(region, self._channel), self._drawn(len(at.start)), at.start))
-        drawn = [*planes, *_outlines(at, self._drawn(len(at.start)), at.start)]
+        at = region_on_layer(Region(tuple(index), tuple(i + 1 for i in index)), self._channel)
+        planes = list(_outlines(region_on_layer(region, self._channel), self._drawing_axes(len(at.start)), at.start))
+        drawn = [*planes, *_outlines(at, self._drawing_axes(len(at.start)), at.start)]
         layer = self._box.layer
         if layer is None:
             self._add_box(drawn)
             return
         draw_polygons(self._viewer, layer, drawn)
-        layer.edge_width = self._line()
-        mark(layer, self.source, BOX, self._channel)
+        layer.edge_width = self._line_width()
+        tag_layer(layer, self.source, BOX_NAME, self._channel)
         align(layer, self.source)
         layer.visible = True
 
@@ -86,7 +93,7 @@ class FieldLayers:
             _hide(crop)
         top = float(heat.max(initial=0.0))
         shown = heat / top if top > 0 else heat
-        self._heat.show(region, shown, _map, contrast_limits=(0.0, brightest(shown)), gamma=GAMMA)
+        self._heat.show(region, shown, _map_layer, contrast_limits=(0.0, saturation_value(shown)), gamma=GAMMA)
 
     def hide_heat(self) -> None:
         """Take away the heat of another pixel."""
@@ -102,7 +109,7 @@ class FieldLayers:
         for known, crop in [*self._maps.items(), ("", self._heat), ("", self._box)]:
             if known != kind:
                 _hide(crop)
-        self._maps[kind].show(region, values, _map, contrast_limits=(0.0, top), gamma=1.0)
+        self._maps[kind].show(region, values, _map_layer, contrast_limits=(0.0, top), gamma=1.0)
 
     def _add_box(self, outlines: list[npt.NDArray[np.float64]]) -> None:
         layer = Shapes(
@@ -110,31 +117,31 @@ class FieldLayers:
             shape_type="polygon",
             edge_color=BOX_COLOUR,
             face_color="transparent",
-            edge_width=self._line(),
-            name=f"{self.source.name} {BOX}",
-            **placement(self.source, self._channel),
+            edge_width=self._line_width(),
+            name=f"{self.source.name} {BOX_NAME}",
+            **result_transform(self.source, self._channel),
         )
-        mark(layer, self.source, BOX, self._channel)
+        tag_layer(layer, self.source, BOX_NAME, self._channel)
         add_result(self._viewer, layer, self.source)
-        follow(layer, self.source)
+        keep_aligned(layer, self.source)
 
-    def _line(self) -> float:
+    def _line_width(self) -> float:
         """Return how thick a line has to be, in pixels of the image, to be seen."""
         step = max(1e-12, min(abs(float(s)) for s in self.source.scale[-2:]))
-        return LINE / max(1e-12, float(camera_of(self._viewer).zoom)) / step
+        return LINE_WIDTH / max(1e-12, float(camera_of(self._viewer).zoom)) / step
 
-    def _drawn(self, ndim: int) -> tuple[int, int]:
+    def _drawing_axes(self, ndim: int) -> tuple[int, int]:
         """Return the two axes of the results in whose plane outlines are drawn."""
         offset = self._viewer.dims.ndim - ndim
         shown = [axis - offset for axis in self._viewer.dims.displayed if axis >= offset]
         return (shown[-2], shown[-1]) if len(shown) > 1 else (shown[-1], shown[-1])
 
 
-def brightest(heat: npt.NDArray[np.float32]) -> float:
+def saturation_value(heat: npt.NDArray[np.float32]) -> float:
     """Return the value from which on pixels are shown as bright as can be; 1 where there is no influence."""
     falling = np.sort(heat, axis=None)[::-1]
     share = np.cumsum(falling, dtype=np.float64)
-    return float(falling[np.searchsorted(share, CORE * share[-1])]) if share.size and share[-1] > 0 else 1.0
+    return float(falling[np.searchsorted(share, CORE_INFLUENCE * share[-1])]) if share.size and share[-1] > 0 else 1.0
 
 
 def _hide(crop: PartialLayer) -> None:
@@ -147,7 +154,7 @@ def _outlines(region: Region, drawn: tuple[int, int], at: Sequence[int]) -> Iter
     rows, columns = drawn
     low, high = np.subtract(region.start, 0.5), np.subtract(region.stop, 0.5)
     others = [axis for axis in range(region.ndim) if axis not in drawn]
-    is_thick = prod(region.shape[axis] for axis in others) > MOST_PLANES
+    is_thick = prod(region.shape[axis] for axis in others) > MAX_PLANES
     spans = [[at[axis]] if is_thick else range(region.start[axis], region.stop[axis]) for axis in others]
     for plane in product(*spans):
         corners = np.zeros((4, region.ndim))
@@ -157,13 +164,13 @@ def _outlines(region: Region, drawn: tuple[int, int], at: Sequence[int]) -> Iter
         yield corners
 
 
-def _map(data: npt.NDArray[np.float32], **look: Any) -> Image:
+def _map_layer(data: npt.NDArray[np.float32], **look: Any) -> Image:
     """Return a layer through which the image is seen where the values are low, on dark and on bright images."""
-    return Image(data, colormap=_see_through(), blending="translucent", rgb=False, **look)
+    return Image(data, colormap=_transparent_inferno(), blending="translucent", rgb=False, **look)
 
 
-def _see_through() -> Colormap:
+def _transparent_inferno() -> Colormap:
     """Return inferno, which colour-blind people can read, with nothing where it is darkest."""
-    colours = np.array(ensure_colormap("inferno").map(np.linspace(0, 1, STEPS)))
-    colours[:, 3] = np.clip(np.linspace(0, 1, STEPS) / (2 * OPAQUE), 0, 0.85)
+    colours = np.array(ensure_colormap("inferno").map(np.linspace(0, 1, COLORMAP_STEPS)))
+    colours[:, 3] = np.clip(np.linspace(0, 1, COLORMAP_STEPS) / (2 * OPAQUE_FROM), 0, 0.85)
     return Colormap(colours, name="inferno, see-through")

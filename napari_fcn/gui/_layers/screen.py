@@ -40,7 +40,7 @@ def ensure_view_direction(viewer: ViewerModel) -> None:
         cursor._view_direction = camera_of(viewer).calculate_nd_view_direction(dims.ndim, dims.displayed)
 
 
-def corners_on_screen(viewer: ViewerModel) -> npt.NDArray[np.float64] | None:
+def visible_world_corners(viewer: ViewerModel) -> npt.NDArray[np.float64] | None:
     """Return the world coordinates ``(4, ndim)`` of the corners of the canvas; None where that cannot be known.
 
     It is not known without a window, in 3-D, for a single axis, and for layers side by side in a grid.

@@ -14,8 +14,8 @@ if TYPE_CHECKING:
     from napari.components import ViewerModel
     from qtpy.QtWidgets import QScrollBar
 
-COLOUR = "#56b4e9"  # sky blue (Okabe & Ito 2008): seen on dark and on light
-THICK = 3  # pixels
+MARK_COLOUR = "#56b4e9"  # sky blue (Okabe & Ito 2008): seen on dark and on light
+MARK_HEIGHT = 3  # pixels
 
 
 class SliderMarks:
@@ -43,7 +43,7 @@ class SliderMarks:
     def clear(self) -> None:
         """Take all marks away."""
         for mark in self._marks:
-            mark.leave()
+            mark.remove()
         self._marks = []
 
 
@@ -59,7 +59,7 @@ class SliderMark(QWidget):
         bar.installEventFilter(self)
         self.show()
 
-    def leave(self) -> None:
+    def remove(self) -> None:
         """Go away; napari may have removed the slider already."""
         try:
             self.bar.removeEventFilter(self)
@@ -69,7 +69,7 @@ class SliderMark(QWidget):
         except RuntimeError:  # the C++ side is gone
             return
 
-    def line(self) -> QRectF:
+    def line_rect(self) -> QRectF:
         """Return where the mark lies: from the middle of the handle at the first step to that at the last."""
         style, option = self.bar.style(), QStyleOptionSlider()
         self.bar.initStyleOption(option)
@@ -81,12 +81,12 @@ class SliderMark(QWidget):
         pixels = (groove.width() - handle.width()) / steps
         start = groove.left() + handle.width() / 2
         first, last = (start + pixels * (step - self.bar.minimum()) for step in self.span)
-        return QRectF(first - 1, self.height() - THICK, last - first + 2, THICK)
+        return QRectF(first - 1, self.height() - MARK_HEIGHT, last - first + 2, MARK_HEIGHT)
 
     def paintEvent(self, event: QPaintEvent) -> None:
         """Draw the line."""
         painter = QPainter(self)
-        painter.fillRect(self.line(), QColor(COLOUR))
+        painter.fillRect(self.line_rect(), QColor(MARK_COLOUR))
         painter.end()
 
     def eventFilter(self, watched: QObject, event: QEvent) -> bool:

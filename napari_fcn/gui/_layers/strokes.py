@@ -38,14 +38,14 @@ class Stroke:
     labels: Labels8
 
     @classmethod
-    def between(cls, known: Paintable, present: Paintable, region: Region) -> Self | None:
+    def from_difference(cls, known: Paintable, present: Paintable, region: Region) -> Self | None:
         """Return the smallest stroke within a region that makes ``known`` what ``present`` is; None if it is so."""
         region = region.clip(present.shape)
         now = present[region.slices]
         differs = known[region.slices] != now
         if not differs.any():
             return None
-        box = _bounds(differs)
+        box = _bounding_box(differs)
         return cls(box.shift(region.start), now[box.slices].copy())
 
     def write(self, array: Paintable) -> None:
@@ -101,11 +101,11 @@ def painted_box(labels: Labels8) -> Region | None:
     is_painted = rows.max(axis=1, initial=0).astype(bool)  # ten times faster than `any` on bytes
     if not is_painted.any():
         return None
-    leading = _bounds(is_painted.reshape(labels.shape[:-1])) if labels.ndim > 1 else Region((), ())
-    return _bounds(labels[leading.slices] != 0).shift((*leading.start, 0))
+    leading = _bounding_box(is_painted.reshape(labels.shape[:-1])) if labels.ndim > 1 else Region((), ())
+    return _bounding_box(labels[leading.slices] != 0).shift((*leading.start, 0))
 
 
-def _bounds(mask: npt.NDArray[np.bool_]) -> Region:
+def _bounding_box(mask: npt.NDArray[np.bool_]) -> Region:
     """Return the box of what is true."""
     spans = []
     for axis in range(mask.ndim):

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from napari_fcn.geometry import Region
 
 
-def upload(viewer: ViewerModel, layer: Layer, region: Region) -> bool:
+def upload_region(viewer: ViewerModel, layer: Layer, region: Region) -> bool:
     """Show the pixels of a region that were changed in ``layer.data``; return False if that is not possible.
 
     Parameters
@@ -41,7 +41,7 @@ def upload(viewer: ViewerModel, layer: Layer, region: Region) -> bool:
     block = block.transpose(*order, *range(len(shown), block.ndim))
     offset = tuple(region.start[axis] for axis in shown)
     lengths = tuple(layer.data.shape[axis] for axis in shown)
-    done = [_upload_part(part, block, tuple(np.subtract(offset, at))) for part, at in _parts(node, lengths)]
+    done = [_upload_part(part, block, tuple(np.subtract(offset, at))) for part, at in _textures(node, lengths)]
     if not done or not all(done):
         return False
     node.update()
@@ -56,7 +56,7 @@ def _node(viewer: ViewerModel, layer: Layer) -> Any:
     return None if visual is None else visual.node
 
 
-def _parts(node: Any, lengths: tuple[int, ...]) -> list[tuple[Any, tuple[int, ...]]]:
+def _textures(node: Any, lengths: tuple[int, ...]) -> list[tuple[Any, tuple[int, ...]]]:
     """Return the textures of a node and where each begins; none if they do not fit the layer pixel by pixel."""
     if hasattr(node, "adopted_children"):  # planes too large for one texture
         return [(part, (y, x)) for part, (x, y) in zip(node.adopted_children, node.offsets, strict=True)]

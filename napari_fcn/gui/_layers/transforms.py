@@ -10,8 +10,8 @@ from napari.utils.transforms import Affine
 
 from napari_fcn.geometry import Region
 from napari_fcn.gui._layers.layer_calibration import shear_matrix
-from napari_fcn.gui._layers.layer_image import KEY, read_layer
-from napari_fcn.gui._layers.pixel_watch import watch_of
+from napari_fcn.gui._layers.layer_image import METADATA_KEY, read_layer
+from napari_fcn.gui._layers.pixel_watch import pixel_watch_for
 from napari_fcn.gui._layers.screen import ensure_view_direction
 
 if TYPE_CHECKING:
@@ -21,41 +21,41 @@ if TYPE_CHECKING:
     from napari.components import ViewerModel
     from napari.layers import Image, Layer
 
-CORRECTIONS = "corrections"  # the kind of layer that the user paints on
-OUTDATED = "(of earlier pixels)"  # behind the name of a result whose image has changed
-TRANSFORMS = ("scale", "translate", "rotate", "shear", "affine", "units", "axis_labels")
+CORRECTIONS_KIND = "corrections"  # the kind of layer that the user paints on
+OUTDATED_SUFFIX = "(of earlier pixels)"  # behind the name of a result whose image has changed
+TRANSFORM_ATTRIBUTES = ("scale", "translate", "rotate", "shear", "affine", "units", "axis_labels")
 
 
 def find_layer(viewer: ViewerModel, source: Image, kind: str) -> Layer | None:
     """Return our layer of this kind on a source, if there is one; a copy that the user made is none."""
     for layer in viewer.layers:
         ids = {"kind": kind, "source": source.unique_id, "layer": layer.unique_id}
-        if ids.items() <= layer.metadata.get(KEY, {}).items():
+        if ids.items() <= layer.metadata.get(METADATA_KEY, {}).items():
             return layer
     return None
 
 
-def mark(layer: Layer, source: Image, kind: str, channel: int | None, **more: Any) -> None:
+def tag_layer(layer: Layer, source: Image, kind: str, channel: int | None, **more: Any) -> None:
     """Write into a layer that it is ours, what it shows, and of which source: of its present pixels."""
-    name = layer.metadata.get(KEY, {}).get("outdated", "")
-    if name and layer.name == f"{name} {OUTDATED}":
+    name = layer.metadata.get(METADATA_KEY, {}).get("outdated", "")
+    if name and layer.name == f"{name} {OUTDATED_SUFFIX}":
         layer.name = name
     ids = {"source": source.unique_id, "layer": layer.unique_id}
-    layer.metadata[KEY] = {"kind": kind, "channel": channel, **ids, **more}
+    layer.metadata[METADATA_KEY] = {"kind": kind, "channel": channel, **ids, **more}
 
 
 def mark_outdated(layer: Layer) -> None:
     """Write into a result, and behind its name, that it is of pixels which its image does not have any more."""
-    known = layer.metadata.get(KEY, {})
-    if not known or known.get("kind") == CORRECTIONS or is_outdated(layer):
+    known = layer.metadata.get(METADATA_KEY, {})
+    if not known or known.get("kind") == CORRECTIONS_KIND or is_outdated(layer):
         return
-    layer.metadata[KEY] = {**known, "outdated": layer.name}
-    layer.name = f"{layer.name} {OUTDATED}"
+    layer.metadata[METADATA_KEY] = {**known, "outdated": layer.name}
+    layer.name = f"{layer.name} {OUTDATED_SUFFIX}"
 
 
 def is_outdated(layer: Layer) -> bool:
     """Whether a result is of pixels which its image does not have any more."""
-    return bool(layer.metadata.get(KEY, {}).get("outdated"))
+    return bool(layer.metadata.get(METADATA_KEY, {}).get("outdated"))
 
 
 def add_result(viewer: ViewerModel, layer: Layer, source: Image) -> None:
@@ -64,7 +64,7 @@ def add_result(viewer: ViewerModel, layer: Layer, source: Image) -> None:
     To add it on top and move it would draw everything twice.
     """
     selected = viewer.layers.selection.active
-    strokes = find_layer(viewer, source, CORRECTIONS)
+    strokes = find_layer(viewer, source, CORRECTIONS_KIND)
     ensure_view_direction(viewer)
     viewer.layers.insert(len(viewer.layers) if strokes is None else viewer.layers.index(strokes), layer)
     if selected in viewer.layers:
@@ -77,7 +77,7 @@ def add_on_top(viewer: ViewerModel, layer: Layer) -> None:
     viewer.add_layer(layer)
 
 
-def select(viewer: ViewerModel, layer: Layer) -> None:
+def select_layer(viewer: ViewerModel, layer: Layer) -> None:
     """Select a layer, and no other."""
     ensure_view_direction(viewer)
     viewer.layers.selection.active = layer
@@ -95,12 +95,12 @@ def add_hidden(viewer: ViewerModel, layer: Layer, source: Image) -> None:
     add_result(viewer, layer, source)
 
 
-def as_layer(array: npt.NDArray[Any], channel: int | None) -> npt.NDArray[Any]:
+def to_layer_axes(array: npt.NDArray[Any], channel: int | None) -> npt.NDArray[Any]:
     """Return the view of an array on the image axes that napari shows: a channel axis between others has length 1."""
     return np.expand_dims(array, channel) if channel else array
 
 
-def on_layer(region: Region, channel: int | None) -> Region:
+def region_on_layer(region: Region, channel: int | None) -> Region:
     """Return a region of the image axes on the axes of its result layers."""
     if not channel:
         return region
@@ -108,7 +108,7 @@ def on_layer(region: Region, channel: int | None) -> Region:
     return Region((*region.start[:at], 0, *region.start[at:]), (*region.stop[:at], 1, *region.stop[at:]))
 
 
-def on_image(region: Region, channel: int | None) -> Region:
+def region_on_image(region: Region, channel: int | None) -> Region:
     """Return a region of a result layer on the image axes."""
     if not channel:
         return region
@@ -116,7 +116,7 @@ def on_image(region: Region, channel: int | None) -> Region:
     return Region((*region.start[:at], *region.start[at + 1 :]), (*region.stop[:at], *region.stop[at + 1 :]))
 
 
-def placement(source: Image, channel: int | None, origin: Sequence[int] = ()) -> dict[str, Any]:
+def result_transform(source: Image, channel: int | None, origin: Sequence[int] = ()) -> dict[str, Any]:
     """Return the transform that puts a result on its source layer, as arguments of a layer.
 
     napari aligns layers at their last axes. So a leading channel axis is left out, and one between others stays with
@@ -157,8 +157,8 @@ def placement(source: Image, channel: int | None, origin: Sequence[int] = ()) ->
 
 def align(result: Layer, source: Image) -> None:
     """Put a result layer on its source; only what differs is set, since each change redraws the layer."""
-    known = result.metadata[KEY]
-    wanted = placement(source, known["channel"], known.get("origin", ()))
+    known = result.metadata[METADATA_KEY]
+    wanted = result_transform(source, known["channel"], known.get("origin", ()))
     if len(wanted["scale"]) != result.ndim:
         return  # the source has got other axes since; the next run makes this good
     for name, value in wanted.items():
@@ -172,7 +172,7 @@ def align(result: Layer, source: Image) -> None:
             setattr(result, name, value)
 
 
-def follow(result: Layer, source: Image) -> None:
+def keep_aligned(result: Layer, source: Image) -> None:
     """Keep a result layer on its source when the source is moved, scaled or turned; mark it when its pixels change.
 
     napari's own ``link_layers`` asks for equal dimensions, which a leading channel axis takes away.
@@ -190,6 +190,6 @@ def follow(result: Layer, source: Image) -> None:
         if result is not None:
             mark_outdated(result)
 
-    for name in TRANSFORMS:
+    for name in TRANSFORM_ATTRIBUTES:
         getattr(source.events, name).connect(on_moved)
-    watch_of(source).replaced.connect(on_replaced)
+    pixel_watch_for(source).replaced.connect(on_replaced)

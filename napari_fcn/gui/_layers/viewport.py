@@ -13,8 +13,8 @@ if TYPE_CHECKING:
 
     import numpy.typing as npt
 
-PIXELS = 2**26  # of a window: with six bytes each, for answer and strokes
-SIDE = 4096  # pixels of the longest side of what is displayed: larger textures are slow to change
+MAX_WINDOW_PIXELS = 2**26  # of a window: with six bytes each, for answer and strokes
+MAX_WINDOW_SIDE = 4096  # pixels of the longest side of what is displayed: larger textures are slow to change
 
 
 class WindowedArray:
@@ -52,7 +52,7 @@ class WindowedArray:
         self.array[part.relative_to(self.window).slices] = values[part.relative_to(region).slices]
 
 
-def window_on(shape: Sequence[int], view: Region) -> Region:
+def window_around(shape: Sequence[int], view: Region) -> Region:
     """Return the part of an image to hold around what is on screen.
 
     As much as possible of the axes that are displayed, which are those along which more than a pixel is seen; then of
@@ -67,10 +67,10 @@ def window_on(shape: Sequence[int], view: Region) -> Region:
     """
     shown = sorted((axis for axis in range(view.ndim) if view.shape[axis] > 1), key=lambda axis: shape[axis])
     others = [axis for axis in reversed(range(view.ndim)) if axis not in shown]
-    lengths, room = [1] * view.ndim, PIXELS
+    lengths, room = [1] * view.ndim, MAX_WINDOW_PIXELS
     for rank, axis in enumerate(shown):
         fair = int(room ** (1 / (len(shown) - rank)) + 1e-6)
-        lengths[axis] = min(shape[axis], fair, SIDE)
+        lengths[axis] = min(shape[axis], fair, MAX_WINDOW_SIDE)
         room //= lengths[axis]
     for axis in others:
         lengths[axis] = max(1, min(shape[axis], room))
@@ -83,7 +83,7 @@ def move_window(window: Region, shape: Sequence[int], view: Region) -> Region:
     """Return the part to hold from now on: the same, while what is on screen is in it or in the middle of it."""
     if window.contains(view):
         return window
-    wanted = window_on(shape, view)
+    wanted = window_around(shape, view)
     is_around = all(
         (a <= first and last <= b) or (last - first > b - a and abs((a + b) - (first + last)) / 2 <= (b - a) / 4)
         for a, b, first, last in zip(window.start, window.stop, view.start, view.stop, strict=True)

@@ -37,9 +37,9 @@ from napari_fcn.gui._layers import (
     Overlay,
     is_segmentable,
     mark_outdated,
-    renew_results,
-    replaced_during,
-    replaced_since,
+    outdated_message,
+    pixels_replaced_error,
+    replace_results,
 )
 from napari_fcn.gui._threads import JobRunner
 from napari_fcn.io.image_paths import image_stem
@@ -52,8 +52,8 @@ if TYPE_CHECKING:
     from napari.layers import Image
     from qtpy.QtCore import QObject
 
-LAYER = "a layer of the viewer"
-SOON = 0.02  # of a batch; before that nobody knows how long it takes
+LAYER_PLACE = "a layer of the viewer"
+MIN_ESTIMATE_FRACTION = 0.02  # of a batch; before that nobody knows how long it takes
 
 
 class BatchController(DockController):
@@ -76,7 +76,7 @@ class BatchController(DockController):
         self._numbers = count()
         self._rows: dict[int, Row] = {}
         self._origins: dict[int, Path | Image | None] = {}
-        self._outcomes: dict[int, SavedResults] = {}
+        self._saved_results: dict[int, SavedResults] = {}
         self._batch: Batch | None = None
         self._current: CurrentJob | None = None
         self._runner = runner or JobRunner(self)
@@ -117,10 +117,10 @@ class BatchController(DockController):
         known = [origin for origin in self._origins.values() if not isinstance(origin, Path)]
         new = [layer for layer in layers if is_segmentable(layer) and not any(layer is one for one in known)]
         for layer in new:
-            number = self._add(layer.name, str(layer.source.path or LAYER), layer)
-            self._opener.assign(number, layer)
+            number = self._add(layer.name, str(layer.source.path or LAYER_PLACE), layer)
+            self._opener.assign_layer(number, layer)
         self._report_progress(message=added_message(len(new), len(layers) - len(new)), error="")
-        self._continue()
+        self._start_next()
 
     def add_files(self, paths: Iterable[str | Path]) -> None:
         """Add files, and the images in folders; those that cannot be read by their suffix are left out and named."""
@@ -130,20 +130,20 @@ class BatchController(DockController):
         for path in new:
             self._add(path.name, str(path), path)
         self._report_progress(message=added_message(len(new), len(images) - len(new)), error=" ".join(problems))
-        self._continue()
+        self._start_next()
 
     def remove(self, numbers: Iterable[int]) -> None:
         """Take rows out of the list; what they have written stays."""
         for number in numbers:
             if self._current is not None and self._current.number == number:
                 self._stop(CANCELLED, "")
-            for known in (self._rows, self._origins, self._outcomes):
+            for known in (self._rows, self._origins, self._saved_results):
                 known.pop(number, None)
-            self._opener.forget(number)
+            self._opener.remove_row(number)
             if self._batch is not None and number in self._batch.ended:
                 self._batch.ended.remove(number)
         self._report_progress(message="", error="", **({} if self._rows else {"summary": None}))
-        self._continue()
+        self._start_next()
 
     def clear(self) -> None:
         """Take all rows out of the list; what runs is cancelled."""
@@ -160,22 +160,22 @@ class BatchController(DockController):
 
     def cancel(self) -> None:
         """Cancel the present row and go on with the next."""
-        self._stop(CANCELLED, self._progress())
+        self._stop(CANCELLED, self._cancel_message())
         self._report_progress()
-        self._continue()
+        self._start_next()
 
     def cancel_all(self) -> None:
         """Cancel the present row and all that wait."""
-        self._stop(CANCELLED, self._progress())
+        self._stop(CANCELLED, self._cancel_message())
         for row in self._rows.values():
             if row.state == WAITING and self._batch is not None:
                 self._end_row(row.number, CANCELLED)
         self._report_progress()
-        self._continue()
+        self._start_next()
 
     def show(self, number: int) -> None:
         """Show the result of a row in the viewer; if it is not done, do nothing."""
-        row, outcome = self._rows.get(number), self._outcomes.get(number)
+        row, outcome = self._rows.get(number), self._saved_results.get(number)
         if row is None or outcome is None or row.state != DONE:
             return
         origin = self._origins[number]
@@ -195,25 +195,25 @@ class BatchController(DockController):
         if self._batch is None:
             try:
                 with explained():
-                    model = model_catalog.entry(request.model)
+                    model = model_catalog.read_entry(request.model)
             except FcnError as error:
                 self._report_progress(error=in_dock(error))
                 return
             self._batch = Batch(request, model, time.monotonic())
         for number in numbers:
-            self._rows[number] = self._rows[number].again()
-            self._outcomes.pop(number, None)
+            self._rows[number] = self._rows[number].reset()
+            self._saved_results.pop(number, None)
             if number in self._batch.ended:
                 self._batch.ended.remove(number)
         self._report_progress(is_running=True, message="", error="", summary=None, seconds_left=None)
-        self._continue()
+        self._start_next()
 
-    def _continue(self) -> None:
+    def _start_next(self) -> None:
         """Begin with the next row that waits, if a batch goes on and no row is being run; else end the batch."""
         while self._batch is not None and self._current is None:
             row = next((row for row in self._rows.values() if row.state == WAITING), None)
             if row is None:
-                self._end(self._batch)
+                self._finish_batch(self._batch)
                 return
             try:
                 with explained():
@@ -225,7 +225,7 @@ class BatchController(DockController):
             self._report_progress()
             self._runner.start(self._current.make)
 
-    def _end(self, batch: Batch) -> None:
+    def _finish_batch(self, batch: Batch) -> None:
         self._batch = None
         states = Counter(self._rows[number].state for number in batch.ended)
         summary = Summary(
@@ -246,7 +246,7 @@ class BatchController(DockController):
             raise ImageError(f"The layer {row.name} is no longer in the viewer.")
         if not isinstance(origin, Path):
             self._watch(origin)
-        batch.survey(self._origins)
+        batch.update_inputs(self._origins)
         present = job_for_file(batch, row, origin, self._loaded) if isinstance(origin, Path) else None
         present = present or job_for_layer(batch, row, origin, self._loaded)
         for path in present.files.values():
@@ -279,7 +279,7 @@ class BatchController(DockController):
             return
         ended, told = present.end, present.end.end
         device = told.device if told else ""
-        self._outcomes[present.number] = SavedResults(ended.axes, ended.classes, present.files)
+        self._saved_results[present.number] = SavedResults(ended.axes, ended.classes, present.files)
         if device:
             self._batch.devices.add(device)
         if present.layer is not None and isinstance(present.job and present.job.canvas, HiddenCanvas):
@@ -294,7 +294,7 @@ class BatchController(DockController):
             files=tuple(map(str, present.files.values())),
         )
         self._report_progress()
-        self._continue()
+        self._start_next()
 
     def _show_layers(self, present: CurrentJob, ended: JobEnded) -> None:
         """Bring the result layers of a layer that is done into the viewer."""
@@ -305,9 +305,9 @@ class BatchController(DockController):
         overlay = Overlay(self.viewer, present.layer, channel, present.job.canvas, ended.classes)
         overlay.finish()
         told = {} if ended.end is None else {"seconds": ended.end.seconds, "device": ended.end.device}
-        overlay.describe({"model": self._batch.model.name, **told})
+        overlay.add_metadata({"model": self._batch.model.name, **told})
         if ended.opened is not None:
-            renew_results(self.viewer, ended.opened, present.layer)
+            replace_results(self.viewer, ended.opened, present.layer)
             overlay.layers["probabilities"].visible = False  # objects are what was asked for
 
     def _on_failed(self, error: Exception) -> None:
@@ -315,7 +315,7 @@ class BatchController(DockController):
         if present is not None:
             self._end_row(present.number, FAILED, lines=(self._message(error),))
             self._report_progress()
-            self._continue()
+            self._start_next()
 
     def _on_removed(self, event: Any) -> None:
         gone = [number for number, origin in self._origins.items() if origin is event.value]
@@ -324,26 +324,26 @@ class BatchController(DockController):
             if self._current is not None and self._current.number == number:
                 self._stop(FAILED, f"The layer {event.value.name} was removed while it was segmented.")
                 self._report_progress()
-                self._continue()
+                self._start_next()
 
     def _on_replaced(self, layer: Image) -> None:
         """Give up the row of this layer if it is being run, or say of its result that it is of the earlier pixels."""
         for number in [number for number, origin in self._origins.items() if origin is layer]:
             row = self._rows[number]
             if self._current is not None and self._current.number == number:
-                self._stop(FAILED, str(replaced_during(layer.name)))
+                self._stop(FAILED, str(pixels_replaced_error(layer.name)))
             elif row.state == DONE and not row.is_outdated:
-                lines = (replaced_since(layer.name), *row.lines)
+                lines = (outdated_message(layer.name), *row.lines)
                 self._rows[number] = replace(row, lines=lines, is_outdated=True)
         self._report_progress()
-        self._continue()
+        self._start_next()
 
     def _on_opened(self, number: int) -> None:
         row = self._rows.get(number)
         if row is None:
             return
         if row.is_outdated:
-            for layer in self._opener.results(number):
+            for layer in self._opener.result_layers(number):
                 mark_outdated(layer)
         of = ", of its earlier pixels," if row.is_outdated else ""
         self._report_progress(message=f"The result of {row.name}{of} is shown in the viewer.")
@@ -351,7 +351,7 @@ class BatchController(DockController):
     def _on_not_opened(self, error: Exception) -> None:
         self._report_progress(message="", error=self._message(error))
 
-    def _progress(self) -> str:
+    def _cancel_message(self) -> str:
         """Return how far the present row has come, and what becomes of that."""
         present = self._current
         if present is None:
@@ -367,7 +367,7 @@ class BatchController(DockController):
             self._end_row(present.number, state, lines=(line,) if line else ())
 
     def _end_row(self, number: int, state: str, **known: Any) -> None:
-        self._rows[number] = replace(self._rows[number].again(), state=state, **known)
+        self._rows[number] = replace(self._rows[number].reset(), state=state, **known)
         if self._batch is not None:
             self._batch.ended.append(number)
 
@@ -379,5 +379,7 @@ class BatchController(DockController):
             total = len(batch.ended) + state.count(WAITING, RUNNING)
             state = replace(state, done=len(batch.ended), total=total)
             share = state.share
-            state = replace(state, seconds_left=batch.seconds / share * (1 - share) if share > SOON else None)
+            state = replace(
+                state, seconds_left=batch.seconds / share * (1 - share) if share > MIN_ESTIMATE_FRACTION else None
+            )
         self._set(state)

@@ -12,7 +12,7 @@ import numpy as np
 from napari_fcn.errors import in_dock
 from napari_fcn.events import FallbackTaken, ObjectsStep, ResultsDone, RunDone, RunPlanned, TileDone
 from napari_fcn.gui._controllers.segment.worker import run_segmentation
-from napari_fcn.gui._layers import Canvas, ColourTile, OpenedFiles, as_layer, load_what_layers_need, open_files
+from napari_fcn.gui._layers import Canvas, ColourTile, OpenedFiles, open_files, preload_layer_modules, to_layer_axes
 from napari_fcn.storage import NO_INPUTS
 
 if TYPE_CHECKING:
@@ -33,9 +33,9 @@ OBJECTS = "objects"
 class HiddenCanvas(Canvas):
     """A canvas that no layer shows yet, so that the worker may write into it."""
 
-    def receive(self, tile: TileDone, colours: Sequence[str]) -> ColourTile:
+    def process_tile(self, tile: TileDone, colours: Sequence[str]) -> ColourTile:
         """Store a tile and return how it is shown."""
-        painted = Canvas.receive(self, tile, colours)
+        painted = Canvas.process_tile(self, tile, colours)
         self.put(painted)
         return painted
 
@@ -43,7 +43,7 @@ class HiddenCanvas(Canvas):
 class NoCanvas(Canvas):
     """For results that go to files only."""
 
-    def receive(self, tile: TileDone, colours: Sequence[str]) -> ColourTile:
+    def process_tile(self, tile: TileDone, colours: Sequence[str]) -> ColourTile:
         """Return that a tile is done."""
         nothing = np.zeros(0, np.uint8)
         return ColourTile(tile.region, nothing, nothing, np.zeros(len(colours), np.int64), tile.done, tile.total)
@@ -142,7 +142,7 @@ def run_file(task: FileJob, loaded: ModelCache) -> Iterator[JobStep | JobEnded]:
 
 def run_layer(job: LayerJob, classes: tuple[tuple[str, str], ...], loaded: ModelCache) -> Iterator[JobStep | JobEnded]:
     """Yield how far an image of a layer is, and its end; errors are those of `run_file`."""
-    load_what_layers_need()
+    preload_layer_modules()
     log = _EventLog()
     with closing(run_segmentation(job, loaded)) as events:  # type: ignore[type-var]
         yield from log.follow(events)
@@ -153,7 +153,7 @@ def run_layer(job: LayerJob, classes: tuple[tuple[str, str], ...], loaded: Model
         else:
             found = _ArrayStore.zeros(job.canvas.window.shape)
             yield from log.follow(_number(job, classes, found))
-            array = as_layer(found.array, None if job.image.rgb else job.axes.channel_position)
+            array = to_layer_axes(found.array, None if job.image.rgb else job.axes.channel_position)
             opened = OpenedFiles(None, None, {OBJECTS: array}, job.axes, classes)
     yield JobEnded(job.axes, classes, log.end, tuple(log.notes), opened)
 

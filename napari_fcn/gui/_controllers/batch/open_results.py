@@ -8,7 +8,15 @@ from typing import TYPE_CHECKING
 
 from qtpy.QtCore import QObject, Signal
 
-from napari_fcn.gui._layers import add_image, add_results, find_layer, fit, load_what_layers_need, open_files, select
+from napari_fcn.gui._layers import (
+    add_image,
+    add_results,
+    find_layer,
+    fit_view,
+    open_files,
+    preload_layer_modules,
+    select_layer,
+)
 from napari_fcn.gui._threads import JobRunner
 
 if TYPE_CHECKING:
@@ -21,7 +29,7 @@ if TYPE_CHECKING:
     from napari_fcn.geometry import Axes
     from napari_fcn.gui._layers import OpenedFiles
 
-SHOWN = ("objects", "probabilities", "classes")  # what is looked at first, of several results
+DISPLAY_ORDER = ("objects", "probabilities", "classes")  # what is looked at first, of several results
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -58,7 +66,7 @@ class ResultOpener(QObject):
         super().__init__(parent)
         self._viewer = viewer
         self._layers: dict[int, Image] = {}
-        self._ours: set[int] = set()  # rows whose layers came from files
+        self._opened_rows: set[int] = set()  # rows whose layers came from files
         self._runner = JobRunner(self)
         self._runner.yielded.connect(self._on_yielded)
         self._runner.failed.connect(self.failed)
@@ -73,29 +81,29 @@ class ResultOpener(QObject):
         self._runner.shutdown()
         self._layers.clear()
 
-    def layer(self, number: int) -> Image | None:
+    def image_layer(self, number: int) -> Image | None:
         """Return the layer of the image of a row, if it is in the viewer."""
         layer = self._layers.get(number)
         return layer if layer in self._viewer.layers else None
 
-    def assign(self, number: int, layer: Image) -> None:
+    def assign_layer(self, number: int, layer: Image) -> None:
         """Take note that a layer is the image of a row."""
         self._layers[number] = layer
 
-    def forget(self, number: int) -> None:
+    def remove_row(self, number: int) -> None:
         """Take note that a row is gone."""
         self._layers.pop(number, None)
-        self._ours.discard(number)
+        self._opened_rows.discard(number)
 
-    def results(self, number: int) -> list[Layer]:
+    def result_layers(self, number: int) -> list[Layer]:
         """Return the result layers of a row that are in the viewer."""
-        source = self.layer(number)
-        return [] if source is None else self._results(source)
+        source = self.image_layer(number)
+        return [] if source is None else self._find_results(source)
 
     def open(self, number: int, image: Path | None, name: str, outcome: SavedResults) -> None:
         """Show the results of a row, from files if they are not in the viewer; ``image`` is None if a layer has it."""
-        source = self.layer(number)
-        if source is not None and self._are_there(source, outcome):
+        source = self.image_layer(number)
+        if source is not None and self._has_all_layers(source, outcome):
             self._reveal(number, source)
             return
         files = None if source is not None else image
@@ -103,41 +111,41 @@ class ResultOpener(QObject):
         read = partial(open_files, files, outcome.files, outcome.axes, outcome.classes, rgb)
         self._runner.start(partial(_read_results, number, name, read))
 
-    def _are_there(self, source: Image, outcome: SavedResults) -> bool:
+    def _has_all_layers(self, source: Image, outcome: SavedResults) -> bool:
         kinds = {kind.removesuffix("8") for kind in outcome.files}
         return all(find_layer(self._viewer, source, kind) is not None for kind in kinds)
 
-    def _results(self, source: Image) -> list[Layer]:
+    def _find_results(self, source: Image) -> list[Layer]:
         """Return the result layers of an image, what is looked at first at the front."""
-        found = [find_layer(self._viewer, source, kind) for kind in SHOWN]
+        found = [find_layer(self._viewer, source, kind) for kind in DISPLAY_ORDER]
         return [layer for layer in found if layer is not None]
 
     def _on_yielded(self, events: Sequence[_ResultsRead]) -> None:
         for event in events:
-            source = self.layer(event.number)
+            source = self.image_layer(event.number)
             if source is None and event.opened.image is None:  # the layer has gone meanwhile
                 continue
             if source is None:
                 source = self._layers[event.number] = add_image(self._viewer, event.opened, event.name)
-                self._ours.add(event.number)
+                self._opened_rows.add(event.number)
             add_results(self._viewer, event.opened, source)
             self._reveal(event.number, source)
 
     def _reveal(self, number: int, source: Image) -> None:
         """Have a result seen: visible, in the middle of the window, and no other opened image before it."""
-        for other in self._ours - {number}:
-            hidden = self.layer(other)
-            for layer in () if hidden is None else (hidden, *self._results(hidden)):
+        for other in self._opened_rows - {number}:
+            hidden = self.image_layer(other)
+            for layer in () if hidden is None else (hidden, *self._find_results(hidden)):
                 layer.visible = False
-        known = self._results(source)
+        known = self._find_results(source)
         source.visible = True
         if known and not any(layer.visible for layer in known):
             known[0].visible = True
-        select(self._viewer, source)
-        fit(self._viewer, source)
+        select_layer(self._viewer, source)
+        fit_view(self._viewer, source)
         self.opened.emit(number)
 
 
 def _read_results(number: int, name: str, read: partial[OpenedFiles]) -> Iterator[_ResultsRead]:
-    load_what_layers_need()
+    preload_layer_modules()
     yield _ResultsRead(number, name, read())

@@ -152,7 +152,7 @@ class Row:
         """Whether the next run is to run it."""
         return self.state in (WAITING, CANCELLED) or self.is_outdated
 
-    def again(self) -> Row:
+    def reset(self) -> Row:
         """Return the row as it was before any run."""
         return Row(self.number, self.name, self.place)
 
@@ -204,7 +204,7 @@ class BatchState:
 
     def is_step_after(self, earlier: BatchState) -> bool:
         """Whether nothing but the progress of the present row differs."""
-        if _standing(self) != _standing(earlier):
+        if _row_states(self) != _row_states(earlier):
             return False
         return self == replace(earlier, rows=self.rows, seconds_left=self.seconds_left)
 
@@ -226,7 +226,7 @@ class BatchState:
         return _numbers(row for row in self.rows if row.state in (FAILED, CANCELLED))
 
 
-def _standing(state: BatchState) -> list[tuple[int, str, bool]]:
+def _row_states(state: BatchState) -> list[tuple[int, str, bool]]:
     return [(row.number, row.state, row.is_outdated) for row in state.rows]
 
 

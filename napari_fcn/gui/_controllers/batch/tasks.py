@@ -48,14 +48,14 @@ class Batch:
     inputs: Inputs = NO_INPUTS
     _rows: dict[int, Path | Image] = field(default_factory=dict)
 
-    def survey(self, origins: Mapping[int, Path | Image | None]) -> None:
+    def update_inputs(self, origins: Mapping[int, Path | Image | None]) -> None:
         """Note what the rows are called and what they read, as they are now."""
         here = {number: origin for number, origin in origins.items() if origin is not None}
         if here == self._rows:
             return
         images = [path for origin in here.values() for path in input_files(origin)]
         self.inputs = collect_inputs({IMAGE_INPUT: images, MODEL_INPUT: [self.request.model]})
-        self.names, self._rows = _names(here, self.request.save), here
+        self.names, self._rows = _result_names(here, self.request.save), here
 
     @property
     def seconds(self) -> float:
@@ -92,20 +92,20 @@ def job_for_file(batch: Batch, row: Row, path: Path, loaded: ModelCache) -> Curr
     out, files = save.place_in(folder, name, result_suffix(path))
     Protection((batch.inputs,)).check_inputs(*files.values())
     task = FileJob(path, request.model, settings, save.axis_names, out, files, save.replace, batch.inputs)
-    return CurrentJob(row.number, partial(run_file, task, loaded), files, notes=_said(batch, row))
+    return CurrentJob(row.number, partial(run_file, task, loaded), files, notes=_name_note(batch, row))
 
 
 def job_for_layer(batch: Batch, row: Row, layer: Image, loaded: ModelCache) -> CurrentJob:
     request, save, image = batch.request, batch.request.save, read_layer(layer)
     bound = image.bind(batch.model.info.spec, save.axis_names)
     axes = bound.axes
-    source, folder = _folder_of(layer, save)
+    source, folder = _result_folder(layer, save)
     suffix = result_suffix(source) if source else ".ome.tif"
     files = {} if folder is None else save.place_in(folder, batch.names[row.number][0], suffix)[1]
     protection = Protection((batch.inputs,), only_results=True)
     protection.check_inputs(*files.values())
     shape = axes.image_shape(image.shape)
-    canvas = HiddenCanvas.blank(shape) if fits_in_memory(shape) else NoCanvas.blank((0,))
+    canvas = HiddenCanvas.empty(shape) if fits_in_memory(shape) else NoCanvas.empty((0,))
     notes: tuple[str, ...] = ()
     if not files and isinstance(canvas, NoCanvas):
         raise OutputError(
@@ -113,7 +113,7 @@ def job_for_layer(batch: Batch, row: Row, layer: Image, loaded: ModelCache) -> C
             "folder under Save to."
         )
     if folder is not None and save.kinds:
-        notes += _said(batch, row)
+        notes += _name_note(batch, row)
     elif save.kinds:
         notes += ("Result layers only: the image did not come from a file, and there is no folder under Save to.",)
     seen = VisibleRegion(Region.whole(shape))
@@ -128,18 +128,18 @@ def input_files(origin: Path | Image) -> tuple[Path, ...]:
     return (origin,) if isinstance(origin, Path) else read_layer(origin).files
 
 
-def _folder_of(origin: Path | Image, save: BatchSettings) -> tuple[Path | None, Path | None]:
+def _result_folder(origin: Path | Image, save: BatchSettings) -> tuple[Path | None, Path | None]:
     """Return the file of a row, and the folder of its results; None for what there is not."""
     text = str(origin if isinstance(origin, Path) else origin.source.path or "")
     source = Path(text).absolute() if text and "://" not in text else None
     return source, save.folder_for(results_folder(source) if source else None)
 
 
-def _names(origins: Mapping[int, Path | Image], save: BatchSettings) -> dict[int, tuple[str, str]]:
+def _result_names(origins: Mapping[int, Path | Image], save: BatchSettings) -> dict[int, tuple[str, str]]:
     """Return what the results of each row are called, no two of one folder alike, and what they would be called."""
     rows: dict[Path | None, list[tuple[int, Path, str]]] = defaultdict(list)
     for number, origin in origins.items():
-        source, folder = _folder_of(origin, save)
+        source, folder = _result_folder(origin, save)
         name = image_stem(origin) if isinstance(origin, Path) else file_name(origin.name, source or "")
         rows[folder].append((number, source or Path("/", name), name))
     found: dict[int, tuple[str, str]] = {}
@@ -150,7 +150,7 @@ def _names(origins: Mapping[int, Path | Image], save: BatchSettings) -> dict[int
     return found
 
 
-def _said(batch: Batch, row: Row) -> tuple[str, ...]:
+def _name_note(batch: Batch, row: Row) -> tuple[str, ...]:
     """Return a sentence on a name that is not that of the image."""
     name, usual = batch.names[row.number]
     if name == usual:

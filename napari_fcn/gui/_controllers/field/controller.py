@@ -1,9 +1,8 @@
-"""The journey of looking: from a click on a pixel to its receptive field, and the checks."""
+"""The controller of the Receptive field dock: the field of a pixel, the growth of the field, and the checks."""
 
 from __future__ import annotations
 
-import time
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -15,8 +14,8 @@ from napari_fcn.geometry import Region
 from napari_fcn.gui._controllers import image_info, model_catalog
 from napari_fcn.gui._controllers.base import DockController
 from napari_fcn.gui._controllers.field.presenter import (
-    certificate_text,
     check_inside,
+    check_map,
     layer_growth,
     object_size_advice,
     pixel_field,
@@ -32,59 +31,47 @@ from napari_fcn.gui._controllers.field.state import (
     InfluenceReady,
     ObjectsMeasured,
 )
-from napari_fcn.gui._controllers.field.worker import FieldWorker, measure
-from napari_fcn.gui._layers import FieldLayers, Pointer, pixel_at, plane_of, read_layer, shown_index
+from napari_fcn.gui._controllers.field.tasks import ANALYSIS, OBJECTS, POINT, FieldTask, TaskQueue
+from napari_fcn.gui._controllers.field.worker import FieldWorker, measure_objects
+from napari_fcn.gui._layers import FieldLayers, Pointer, central_pixel, pixel_at, read_layer, slider_index
 from napari_fcn.gui._threads import JobRunner
 from napari_fcn.io.units import PIXEL
 from napari_fcn.system_errors import explained
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Sequence
     from pathlib import Path
 
     from napari.components import ViewerModel
-    from napari.layers import Image, Labels, Layer
+    from napari.layers import Image, Labels
     from qtpy.QtCore import QObject
 
     from napari_fcn.gui._controllers.request import Request
 
-OUTDATED = (
+OUTDATED_MESSAGE = (
     "The pixels of {name} were replaced: what was found in the earlier ones is marked or hidden. Point at a pixel, or "
     "check, again."
 )
-LEAST_CHANGE = 0.05  # of a probability: maps of changes that small stay dark
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class FieldTask:
-    """Something for the worker."""
-
-    kind: str
-    make: Callable[[], Iterator[Any]]
-    source: Layer | None = None
-    view: ImageView | None = None
-    index: tuple[int, ...] = ()
 
 
 class FieldController(DockController):
-    """Shows what a model sees of an image.
+    """Shows the receptive field of a model on an image.
 
-    One thing is done at a time. A new pixel replaces the one that is looked at; what differs waits for its turn, and
-    of each kind only the latest.
+    One task runs at a time. A new pixel replaces the previous one; other tasks wait, the latest of each kind.
 
     Parameters
     ----------
     viewer : ViewerModel
-        Where images are and results go.
+        The viewer with the images; results become layers of it.
     runner : JobRunner, optional
-        What runs the engine.
+        Runs tasks on a worker thread.
     parent : QObject, optional
         Qt parent.
 
     Attributes
     ----------
     pointer : Pointer
-        Tells where the user points.
+        Reports clicks and moves of the mouse.
     """
 
     state: FieldState
@@ -93,11 +80,9 @@ class FieldController(DockController):
         super().__init__(viewer, FieldState(), parent)
         self.pointer = Pointer(self.viewer, self)
         self._worker = FieldWorker(self._loaded)
-        self._anatomies: dict[Path, Any] = {}
+        self._analyses: dict[Path, Any] = {}
         self._model: model_catalog.ModelEntry | None = None
-        self._task: FieldTask | None = None
-        self._waiting: dict[str, FieldTask] = {}
-        self._started = 0.0
+        self._tasks = TaskQueue()
         self._box_layers: tuple[FieldLayers, Region, tuple[int, ...]] | None = None
         self._runner = runner or JobRunner(self)
         self._runner.yielded.connect(self._on_yielded)
@@ -121,24 +106,24 @@ class FieldController(DockController):
         for emitter in (self.viewer.dims.events.order, self.viewer.dims.events.ndisplay):
             emitter.disconnect(self._on_turned)
         self._unwatch()
-        self.pointer.set_on(False)
-        self._task, self._box_layers = None, None
-        self._waiting.clear()
+        self.pointer.set_enabled(False)
+        self._box_layers = None
+        self._tasks.clear()
         self._runner.shutdown()
         self._set(replace(self.state, task="", message=""))
 
-    def choose(self, model: model_catalog.ModelEntry | None) -> None:
-        """Show how the field of a model grows; its anatomy is computed if it is not known yet."""
+    def set_model(self, model: model_catalog.ModelEntry | None) -> None:
+        """Show how the field of a model grows; its analysis is computed if it is not known yet."""
         self._model = model
-        known = None if model is None else self._anatomies.get(model.path)
+        known = None if model is None else self._analyses.get(model.path)
         if model is None or known is None:
             self._set(replace(self.state, growth=None, field=None, advice=""))
         if model is not None and known is not None:
             self._show_growth()
         elif model is not None:
-            self._submit(FieldTask("know", partial(self._worker.analyze, model.path)))
+            self._submit(FieldTask(ANALYSIS, partial(self._worker.analyze, model.path)))
 
-    def view(self, layer: Image, request: Request) -> ImageView:
+    def image_view(self, layer: Image, request: Request) -> ImageView:
         """Return a layer under a model.
 
         Raises
@@ -147,26 +132,28 @@ class FieldController(DockController):
             If they do not fit each other.
         """
         image = read_layer(layer)
-        bound = image.bind(model_catalog.entry(request.model).info.spec, request.axes)
+        bound = image.bind(model_catalog.read_entry(request.model).info.spec, request.axes)
         return ImageView(image, bound, request.model, request.settings)
 
-    def point(self, layer: Image, request: Request, place: Sequence[float], label: int | None = None) -> None:
+    def measure_at_place(
+        self, layer: Image, request: Request, place: Sequence[float], label: int | None = None
+    ) -> None:
         """Show what the pixel at a place in the world sees."""
         if self.viewer.dims.ndisplay == 3:
             self._set(replace(self.state, error="In the 3-D view a click means no pixel: switch to the 2-D view."))
             return
-        view = self._viewed(layer, request)
+        view = self._try_image_view(layer, request)
         if view is not None:
             self.measure_at(layer, view, pixel_at(layer, place, self._channel(view)), label)
 
-    def point_at_index(self, layer: Image, request: Request, index: Sequence[int], label: int | None = None) -> None:
+    def measure_at_index(self, layer: Image, request: Request, index: Sequence[int], label: int | None = None) -> None:
         """Show what a pixel sees; where the image has more axes than numbers are given, in the plane that is shown."""
-        view = self._viewed(layer, request)
+        view = self._try_image_view(layer, request)
         if view is None:
             return
         missing = len(view.shape) - len(index)
         if missing > 0 and len(index) == len(view.axes.space):
-            shown = list(plane_of(self.viewer, layer, self._channel(view)))
+            shown = list(central_pixel(self.viewer, layer, self._channel(view)))
             for position, i in zip(view.axes.space_positions, index, strict=True):
                 shown[position] = i
             index = shown
@@ -179,30 +166,30 @@ class FieldController(DockController):
     def unit_of(self, layer: Image) -> tuple[float, str]:
         """Return the size of a pixel along the finest of the last two axes, and its unit; 1 and empty if unknown."""
         step, unit = min((abs(float(layer.scale[axis])), str(layer.units[axis])) for axis in (-2, -1)[-layer.ndim :])
-        return (1.0, "") if unit == PIXEL or not step else (step, image_info.symbol(unit))
+        return (1.0, "") if unit == PIXEL or not step else (step, image_info.format_unit(unit))
 
     def on_rest(self, layer: Image, request: Request, place: Sequence[float], label: int | None = None) -> None:
         """Show what the pixel sees on which the mouse has come to rest, if there is one."""
-        if self._hovered(layer, request, place) is not None and self.state.task not in CHECKS:
-            self.point(layer, request, place, label)
+        if self._pixel_under_mouse(layer, request, place) is not None and self.state.task not in CHECKS:
+            self.measure_at_place(layer, request, place, label)
 
     def on_hover(self, layer: Image, request: Request, place: Sequence[float]) -> None:
         """Move the box to the pixel under the mouse, if there is one and the model is known."""
-        found = self._hovered(layer, request, place)
-        if found is None or request.model not in self._anatomies:
+        found = self._pixel_under_mouse(layer, request, place)
+        if found is None or request.model not in self._analyses:
             return
         view, index = found
         at = tuple(zip(view.axes.image, index, strict=True))
-        is_finite = not self._anatomies[view.model].unbounded
+        is_finite = not self._analyses[view.model].unbounded
         if is_finite and (self.state.field is None or self.state.field.at != at):
-            self._layers_of(layer, view).hide_heat()
+            self._field_layers(layer, view).hide_heat()
             self._show_box(layer, view, index)
 
-    def _hovered(
+    def _pixel_under_mouse(
         self, layer: Image, request: Request, place: Sequence[float]
     ) -> tuple[ImageView, tuple[int, ...]] | None:
         """Return the pixel under the mouse; None if there is none."""
-        view = None if self.viewer.dims.ndisplay == 3 else self._viewed(layer, request)
+        view = None if self.viewer.dims.ndisplay == 3 else self._try_image_view(layer, request)
         if view is None:
             return None
         index = pixel_at(layer, place, self._channel(view))
@@ -213,56 +200,56 @@ class FieldController(DockController):
         try:
             with explained():
                 check_inside(view, index)
-                if view.model in self._anatomies:
+                if view.model in self._analyses:
                     self._show_box(layer, view, index)
         except FcnError as error:
             self._set(replace(self.state, error=in_dock(error), field=None))
             return
         self._set(replace(self.state, error="", message=""))
-        self._submit(FieldTask("point", partial(self._worker.measure_at, view, index, label), layer, view, index))
+        self._submit(FieldTask(POINT, partial(self._worker.measure_at, view, index, label), layer, view, index))
 
-    def check(self, kind: str, layer: Image, request: Request) -> None:
+    def run_check(self, kind: str, layer: Image, request: Request) -> None:
         """Begin a check of the plane that is shown."""
-        view = self._viewed(layer, request)
+        view = self._try_image_view(layer, request)
         if view is None:
             return
-        at = plane_of(self.viewer, layer, self._channel(view))
+        at = central_pixel(self.viewer, layer, self._channel(view))
         spans = zip(view.axes.image, at, view.shape, strict=True)
         pairs = [(i, i + 1) if name in view.axes.loop else (0, n) for name, i, n in spans]
         region = Region(tuple(a for a, _ in pairs), tuple(b for _, b in pairs))
         self._set(replace(self.state, error="", message=""))
         self._submit(FieldTask(kind, partial(self._worker.run_check, kind, view, region), layer, view))
 
-    def labels(self) -> list[Labels]:
+    def label_layers(self) -> list[Labels]:
         """Return the layers in which objects can be measured, topmost first."""
         from napari.layers import Labels
 
         return [layer for layer in reversed(self.viewer.layers) if isinstance(layer, Labels)]
 
-    def measure(self, layer: Labels, model: model_catalog.ModelEntry) -> None:
+    def measure_objects(self, layer: Labels, model: model_catalog.ModelEntry) -> None:
         """Measure the objects in a layer of labels, in the plane that is shown."""
         image, ndim = np.asarray(layer.data[0] if layer.multiscale else layer.data), model.info.spec.ndim
         ndim -= model.info.spec.time is not None
         if image.ndim < ndim:
             self._set(replace(self.state, error=f"{layer.name} is {image.ndim}-D, the model {ndim}-D: choose others."))
             return
-        plane = image[shown_index(self.viewer, layer)[: image.ndim - ndim]]
+        plane = image[slider_index(self.viewer, layer)[: image.ndim - ndim]]
         steps = [abs(float(step)) for step in layer.scale[-ndim:]]
-        self._submit(FieldTask("objects", partial(measure, plane.copy(), steps), layer))
+        self._submit(FieldTask(OBJECTS, partial(measure_objects, plane.copy(), steps), layer))
 
-    def set_objects(self, pixels: float) -> None:
+    def set_object_diameter(self, pixels: float) -> None:
         """Take note of the diameter of the objects, in pixels of the finest axis."""
-        self._set(self._advised(replace(self.state, objects=pixels)))
+        self._set(self._with_advice(replace(self.state, objects=pixels)))
 
     def cancel(self) -> None:
         """Give up what goes on and what waits; what was found stays."""
-        if self._task is not None:
+        if self._tasks.current is not None:
             self._stop("Cancelled.")
 
-    def _viewed(self, layer: Image, request: Request) -> ImageView | None:
+    def _try_image_view(self, layer: Image, request: Request) -> ImageView | None:
         try:
             with explained():
-                return self.view(layer, request)
+                return self.image_view(layer, request)
         except FcnError as error:
             self._set(replace(self.state, error=in_dock(error)))
             return None
@@ -271,60 +258,55 @@ class FieldController(DockController):
     def _channel(view: ImageView) -> int | None:
         return None if view.image.rgb else view.axes.channel_position
 
-    def _layers_of(self, layer: Image, view: ImageView) -> FieldLayers:
+    def _field_layers(self, layer: Image, view: ImageView) -> FieldLayers:
         return FieldLayers(self.viewer, layer, self._channel(view))
 
     def _show_box(self, layer: Image, view: ImageView, index: tuple[int, ...]) -> None:
-        anatomy = self._anatomies[view.model]
-        box = receptive_box(anatomy, view, index)
-        sights = self._layers_of(layer, view)
-        sights.show_box(box, index)
-        self._box_layers = (sights, box, index)
-        name = model_catalog.entry(view.model).name
-        self._set(self._advised(replace(self.state, field=pixel_field(anatomy, view, index, name))))
+        analysis = self._analyses[view.model]
+        box = receptive_box(analysis, view, index)
+        layers = self._field_layers(layer, view)
+        layers.show_box(box, index)
+        self._box_layers = (layers, box, index)
+        name = model_catalog.read_entry(view.model).name
+        self._set(self._with_advice(replace(self.state, field=pixel_field(analysis, view, index, name))))
 
     def _show_growth(self) -> None:
         assert self._model is not None
-        growth = layer_growth(self._anatomies[self._model.path], self._model)
-        self._set(self._advised(replace(self.state, growth=growth)))
+        growth = layer_growth(self._analyses[self._model.path], self._model)
+        self._set(self._with_advice(replace(self.state, growth=growth)))
 
     @staticmethod
-    def _advised(state: FieldState) -> FieldState:
+    def _with_advice(state: FieldState) -> FieldState:
         return replace(state, advice=object_size_advice(state.objects, state.growth, state.field))
 
     def _submit(self, task: FieldTask) -> None:
-        """Do a task now, or after the one that goes on; a pixel makes way for a pixel."""
-        if self._task is None or self._task.kind in ("know", task.kind):
-            self._begin(task)
-        else:
-            self._waiting[task.kind] = task
+        if self._tasks.can_start(task):
+            self._start(task)
 
-    def _begin(self, task: FieldTask) -> None:
+    def _start(self, task: FieldTask) -> None:
         if task.view is not None:
-            self._watch(task.source)  # type: ignore[arg-type]  # of what has a view it is an image
-        self._task, self._started = task, time.monotonic()
-        doing = "" if task.kind == "know" else task.kind
-        self._set(replace(self.state, task=doing, done=0, total=0, seconds_left=None))
+            self._watch(task.source)  # type: ignore[arg-type]  # a task with a view is about an image
+        self._tasks.start(task)
+        self._set(replace(self.state.at_rest(), task="" if task.kind == ANALYSIS else task.kind))
         self._runner.start(task.make)
 
     def _start_next(self) -> None:
-        """Begin what waits."""
-        self._task = None
-        self._set(replace(self.state, task="", done=0, total=0, seconds_left=None))
-        if self._waiting:
-            self._begin(self._waiting.pop(next(iter(self._waiting))))
-        elif self._model is not None and self._model.path not in self._anatomies and not self.state.error:
-            self.choose(self._model)
+        """Start the task that has waited longest, if any."""
+        task = self._tasks.finish()
+        self._set(self.state.at_rest())
+        if task is not None:
+            self._start(task)
+        elif self._model is not None and self._model.path not in self._analyses and not self.state.error:
+            self.set_model(self._model)
 
     def _stop(self, message: str) -> None:
         self._runner.cancel()
-        self._task = None
-        self._waiting.clear()
-        self._set(replace(self.state, task="", done=0, total=0, seconds_left=None, message=message))
+        self._tasks.clear()
+        self._set(replace(self.state.at_rest(), message=message))
 
     def _on_yielded(self, events: Sequence[Any]) -> None:
         for event in events:
-            task = self._task
+            task = self._tasks.current
             if task is None:
                 return
             if isinstance(event, AnalysisReady):
@@ -334,50 +316,46 @@ class FieldController(DockController):
             elif isinstance(event, ObjectsMeasured):
                 self._on_measured(event)
             elif isinstance(event, CheckStep):
-                spent = time.monotonic() - self._started
-                left = spent / max(1, event.done) * (event.total - event.done)
+                left = self._tasks.seconds / max(1, event.done) * (event.total - event.done)
                 self._set(replace(self.state, done=event.done, total=event.total, seconds_left=left))
             elif isinstance(event, Certified | EquivarianceDone | BorderTrustDone):
                 self._on_checked(task, event)
 
-    def _on_analysis(self, task: FieldTask, known: AnalysisReady) -> None:
-        is_new = known.model not in self._anatomies
-        self._anatomies[known.model] = known.anatomy
-        if is_new and self._model is not None and self._model.path == known.model:
+    def _on_analysis(self, task: FieldTask, ready: AnalysisReady) -> None:
+        is_new = ready.model not in self._analyses
+        self._analyses[ready.model] = ready.analysis
+        if is_new and self._model is not None and self._model.path == ready.model:
             self._show_growth()
-        if is_new and task.kind == "point" and task.view is not None and not known.anatomy.unbounded:
+        if is_new and task.kind == POINT and task.view is not None and not ready.analysis.unbounded:
             self._show_box(task.source, task.view, task.index)  # type: ignore[arg-type]  # of points it is an image
 
-    def _on_influence(self, task: FieldTask, looked: InfluenceReady) -> None:
+    def _on_influence(self, task: FieldTask, influence: InfluenceReady) -> None:
         assert task.view is not None
-        view, done = task.view, looked.done
-        model = model_catalog.entry(view.model)
-        sight = pixel_field(self._anatomies[view.model], view, task.index, model.name)
+        view, done = task.view, influence.done
+        model = model_catalog.read_entry(view.model)
+        field = pixel_field(self._analyses[view.model], view, task.index, model.name)
         info = model.info
         classes = info.original if view.settings.head == "original" and info.original else info.classes
-        sight = with_influence(sight, view, looked, classes[done.label].name)
-        sights = self._layers_of(task.source, view)  # type: ignore[arg-type]  # of points it is an image
+        field = with_influence(field, view, influence, classes[done.label].name)
+        layers = self._field_layers(task.source, view)  # type: ignore[arg-type]  # of points it is an image
         if self._box_layers is not None and self._box_layers[2] != task.index:
             return  # the mouse has moved on
-        sights.show_heat(done.region, done.heat)
-        self._set(self._advised(replace(self.state, field=sight)))
+        layers.show_heat(done.region, done.heat)
+        self._set(self._with_advice(replace(self.state, field=field)))
 
     def _on_measured(self, event: ObjectsMeasured) -> None:
         if event.pixels <= 0:
             self._set(replace(self.state, error="There are no objects in the plane that is shown of these labels."))
         else:
-            self.set_objects(event.pixels)
+            self.set_object_diameter(event.pixels)
 
     def _on_checked(self, task: FieldTask, event: Any) -> None:
         assert task.view is not None
-        values, top, sentence = _told(event)
-        self._layers_of(task.source, task.view).show_map(task.kind, event.region, values, top)  # type: ignore[arg-type]
-        name = model_catalog.entry(task.view.model).name
-        seconds = time.monotonic() - self._started
-        found = CheckResult(task.kind, sentence, task.view.image.name, name, seconds)
-        others = [one for one in self.state.findings if one.kind != task.kind]
-        findings = tuple(sorted([*others, found], key=lambda one: CHECKS.index(one.kind)))
-        self._set(replace(self.state, findings=findings))
+        values, top, sentence = check_map(event)
+        self._field_layers(task.source, task.view).show_map(task.kind, event.region, values, top)  # type: ignore[arg-type]
+        name = model_catalog.read_entry(task.view.model).name
+        result = CheckResult(task.kind, sentence, task.view.image.name, name, self._tasks.seconds)
+        self._set(self.state.with_check(result))
 
     def _on_finished(self) -> None:
         self._start_next()
@@ -388,46 +366,33 @@ class FieldController(DockController):
 
     def _on_removed(self, event: Any) -> None:
         gone, name = event.value, str(event.value.name)
-        self._waiting = {kind: task for kind, task in self._waiting.items() if task.source is not gone}
         if self._box_layers is not None and gone not in self.viewer.layers:
             self._box_layers = None
-        if self._task is not None and self._task.source is gone:
+        if self._tasks.discard(gone):
             self._stop(f"Stopped: the layer {name} was removed.")
-        if self._task is None:
+        if self._tasks.current is None:
             self._worker.clear()
 
     def _on_replaced(self, layer: Image) -> None:
-        """Give up what is asked of the earlier pixels of a layer, hide what is drawn, and mark what was found."""
-        self._waiting = {kind: task for kind, task in self._waiting.items() if task.source is not layer}
-        is_asked = self._task is not None and self._task.source is layer
-        if is_asked:
+        """Cancel tasks on the earlier pixels of a layer, hide their overlays, and mark their results as outdated."""
+        is_running = self._tasks.discard(layer)
+        if is_running:
             self._runner.cancel()
-            self._task = None
+            self._tasks.current = None
         self._worker.clear()
         if self._box_layers is not None and self._box_layers[0].source is layer:
             self._box_layers = None
         FieldLayers(self.viewer, layer, None).hide()
-        state = self.state
-        sight = None if state.field is not None and state.field.image == layer.name else state.field
-        findings = tuple(replace(one, is_outdated=one.is_outdated or one.image == layer.name) for one in state.findings)
-        is_known = is_asked or sight is not state.field or findings != state.findings
-        self._set(replace(state, field=sight, findings=findings))
-        if is_asked:
+        before = self.state
+        self._set(before.outdate(layer.name))
+        is_affected = is_running or self.state != before
+        if is_running:
             self._start_next()
-        if is_known:
-            self._set(replace(self.state, message=OUTDATED.format(name=layer.name)))
+        if is_affected:
+            self._set(replace(self.state, message=OUTDATED_MESSAGE.format(name=layer.name)))
 
     def _on_turned(self, _: object = None) -> None:
         """Draw the box in the plane that is shown now."""
         if self._box_layers is not None:
-            sights, box, index = self._box_layers
-            sights.show_box(box, index)
-
-
-def _told(event: Any) -> tuple[Any, float, str]:
-    """Return the map of a check, the value that is brightest in it, and its sentence."""
-    if isinstance(event, Certified):
-        return event.difference, max(event.max_error, event.tolerance), certificate_text(event)
-    if isinstance(event, EquivarianceDone):
-        return event.values, max(LEAST_CHANGE, float(event.values.max(initial=0))), event.sentence
-    return event.outside, max(LEAST_CHANGE, float(event.outside.max(initial=0))), event.sentence
+            layers, box, index = self._box_layers
+            layers.show_box(box, index)

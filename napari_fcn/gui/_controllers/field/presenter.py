@@ -7,16 +7,18 @@ from math import prod
 from typing import TYPE_CHECKING, Any
 
 from napari_fcn.errors import ImageError
+from napari_fcn.events import BorderTrustDone, Certified, EquivarianceDone
 from napari_fcn.geometry import Region
 from napari_fcn.gui._controllers.field.state import AxisExtent, LayerGrowth, LayerRow, PixelField
-from napari_fcn.gui._controllers.image_info import symbol
+from napari_fcn.gui._controllers.image_info import format_unit
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from napari_fcn.events import Certified
     from napari_fcn.gui._controllers.field.state import ImageView, InfluenceReady
     from napari_fcn.gui._controllers.model_catalog import ModelEntry
+
+MIN_MAP_TOP = 0.05  # of a probability: maps of smaller changes stay dark
 
 
 def check_inside(view: ImageView, index: Sequence[int]) -> None:
@@ -55,7 +57,7 @@ def pixel_field(anatomy: Any, view: ImageView, index: Sequence[int], model: str)
         before, after = anatomy.phases[axis][index[position] % len(anatomy.phases[axis])]
         lying = view.calibration.axes[position]
         start, stop = box.start[position], box.stop[position]
-        known = symbol(lying.unit) if lying.is_known else ""
+        known = format_unit(lying.unit) if lying.is_known else ""
         size = before + after + 1
         lengths.append(AxisExtent(view.axes.image[position], size, start, stop - 1, step=lying.step, unit=known))
     inside = prod((one.last - one.first + 1) / one.theoretical for one in lengths)
@@ -73,7 +75,7 @@ def with_influence(sight: PixelField, view: ImageView, looked: InfluenceReady, l
         lengths=lengths,
         label=label,
         radii=looked.radii,
-        unit=symbol(looked.unit),
+        unit=format_unit(looked.unit),
         used=done.used,
         seconds=done.seconds,
     )
@@ -113,3 +115,11 @@ def certificate_text(found: Certified) -> str:
         f"{verdict}. {found.reason} {found.tiles} tiles, halo {used} px where {needed} px are needed; probabilities "
         f"differ {error}; {flips}."
     )
+
+
+def check_map(event: Certified | EquivarianceDone | BorderTrustDone) -> tuple[Any, float, str]:
+    """Return the map of a check, the value that is drawn brightest, and the sentence about it."""
+    if isinstance(event, Certified):
+        return event.difference, max(event.max_error, event.tolerance), certificate_text(event)
+    values = event.values if isinstance(event, EquivarianceDone) else event.outside
+    return values, max(MIN_MAP_TOP, float(values.max(initial=0))), event.sentence

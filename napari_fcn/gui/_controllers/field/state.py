@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -214,16 +214,31 @@ class FieldState:
     field: PixelField | None = None
     objects: float = 0.0
     advice: str = ""
-    findings: tuple[CheckResult, ...] = ()
+    check_results: tuple[CheckResult, ...] = ()
 
     @property
     def is_checking(self) -> bool:
         """Whether something goes on that takes long."""
         return self.task in CHECKS
 
-    def finding(self, kind: str) -> CheckResult | None:
+    def at_rest(self) -> FieldState:
+        """Return the state without a task."""
+        return replace(self, task="", done=0, total=0, seconds_left=None)
+
+    def with_check(self, result: CheckResult) -> FieldState:
+        """Return the state with the result of a check in place of the earlier one of its kind."""
+        others = [earlier for earlier in self.check_results if earlier.kind != result.kind]
+        return replace(self, check_results=tuple(sorted([*others, result], key=lambda r: CHECKS.index(r.kind))))
+
+    def outdate(self, image: str) -> FieldState:
+        """Return the state after the pixels of an image were replaced: without its field, its checks marked."""
+        field = None if self.field is not None and self.field.image == image else self.field
+        results = tuple(replace(r, is_outdated=r.is_outdated or r.image == image) for r in self.check_results)
+        return replace(self, field=field, check_results=results)
+
+    def check_result(self, kind: str) -> CheckResult | None:
         """Return what a check has found."""
-        return next((one for one in self.findings if one.kind == kind), None)
+        return next((one for one in self.check_results if one.kind == kind), None)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -231,7 +246,7 @@ class AnalysisReady:
     """The worker knows how far a model sees; ``anatomy`` is `napari_fcn.receptive_fields.theoretical.Anatomy`."""
 
     model: Path
-    anatomy: Any
+    analysis: Any
 
 
 @dataclass(frozen=True, slots=True, eq=False)

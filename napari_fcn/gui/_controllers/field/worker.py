@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from napari_fcn.gui._controllers.field.state import AnalysisReady, ImageView, InfluenceReady, ObjectsMeasured, Radius
-from napari_fcn.gui._layers import LayerImage, load_what_layers_need
+from napari_fcn.gui._layers import LayerImage, preload_layer_modules
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -34,7 +34,7 @@ class FieldWorker:
 
     def analyze(self, model: Path) -> Iterator[AnalysisReady | None]:
         """Yield how far a model sees, then look once at almost nothing, so that the first real look is fast."""
-        load_what_layers_need()
+        preload_layer_modules()
         yield None
         checkpoint = self._loaded.load(model)
         spec = checkpoint.info.spec
@@ -94,7 +94,7 @@ class FieldWorker:
         self._key, self._session = (), None
 
 
-def measure(labels: npt.NDArray[Any], spacing: Sequence[float]) -> Iterator[ObjectsMeasured]:
+def measure_objects(labels: npt.NDArray[Any], spacing: Sequence[float]) -> Iterator[ObjectsMeasured]:
     """Yield the typical diameter of the objects in an array of labels, in pixels of the finest axis."""
     from napari_fcn.receptive_fields.advice import object_size
 

@@ -18,7 +18,7 @@ from napari_fcn.gui._controllers.segment.slider_extent import SliderExtents
 from napari_fcn.gui._controllers.segment.state import ClassShare, RunResult, ViewState
 from napari_fcn.gui._controllers.segment.worker import LayerJob, VisibleRegion, run_segmentation, warm_up
 from napari_fcn.gui._layers import (
-    KINDS,
+    OVERLAY_KINDS,
     Canvas,
     ColourTile,
     Overlay,
@@ -28,8 +28,8 @@ from napari_fcn.gui._layers import (
     find_layer,
     fits_in_memory,
     mark_outdated,
+    pixels_replaced_error,
     read_layer,
-    replaced_during,
     visible_region,
 )
 from napari_fcn.gui._threads import JobRunner
@@ -97,9 +97,9 @@ class SegmentController(DockController):
     def __init__(self, viewer: ViewerModel, runner: JobRunner | None = None, parent: QObject | None = None) -> None:
         super().__init__(viewer, ViewState(), parent)
         self._run: _Run | None = None
-        self._announced: Image | None = None  # of which layer the result is that is shown
+        self._result_source: Image | None = None  # of which layer the result is that is shown
         self._view_watcher = ViewWatcher(self.viewer, self)
-        self._view_watcher.settled.connect(self._on_gaze)
+        self._view_watcher.settled.connect(self._on_view_settled)
         self.slider_extents = SliderExtents(self.viewer, self)
         self.slider_extents.failed.connect(self._message)
         self._runner = runner or JobRunner(self)
@@ -150,33 +150,33 @@ class SegmentController(DockController):
     def cancel(self) -> None:
         """End the run; what is finished stays."""
         if self._run is not None:
-            where = "".join(f", also in {path.parent}" for path in _first(self._run))
+            where = "".join(f", also in {path.parent}" for path in _stored_path(self._run))
             self._stop(f"Cancelled after {self.state.done} of {self.state.total} tiles; what is finished stays{where}.")
 
-    def result_of(self, layer: Image | None, kind: str) -> Layer | None:
+    def result_layer(self, layer: Image | None, kind: str) -> Layer | None:
         """Return the result layer of an image, if there is one."""
         return None if layer is None else find_layer(self.viewer, layer, kind)
 
-    def show(self, layer: Image | None, kind: str) -> None:
+    def show_only(self, layer: Image | None, kind: str) -> None:
         """Show one kind of result of an image and hide the other."""
-        for known in KINDS:
-            result = self.result_of(layer, known)
+        for known in OVERLAY_KINDS:
+            result = self.result_layer(layer, known)
             if result is not None:
                 result.visible = known == kind
 
     def _prepare(self, layer: Image, request: Request) -> _Run:
-        model = model_catalog.entry(request.model)
+        model = model_catalog.read_entry(request.model)
         image = read_layer(layer)
         bound = image.bind(model.info.spec, request.axes)
         axes = bound.axes
-        canvas, paths = _canvas(request, image, axes)
+        canvas, paths = _make_canvas(request, image, axes)
         protection = Protection((collect_inputs({"the image": image.files, "the model": [request.model]}),))
         protection.check_inputs(*paths.values(), *canvas.paths.values())
         seen = VisibleRegion(visible_region(self.viewer, layer, axes))
         job = LayerJob(image, bound, request.model, request.settings, seen, canvas, paths, protection=protection)
         return _Run(layer, job, model)
 
-    def _on_gaze(self) -> None:
+    def _on_view_settled(self) -> None:
         """Let the tiles that are on screen now come next."""
         if self._run is not None and self._run.source in self.viewer.layers:
             self._run.job.visible.region = visible_region(self.viewer, self._run.source, self._run.job.axes)
@@ -207,8 +207,8 @@ class SegmentController(DockController):
         classes = [(label.name, label.colour) for label in run.classes]
         channel = None if run.source.rgb else run.job.axes.channel_position
         run.overlay = Overlay(self.viewer, run.source, channel, run.job.canvas, classes)
-        kept = "".join(f" Results are too large for memory and go to {path.parent}." for path in _first(run))
-        message = f"Segmenting {run.source.name} on {planned.device}{_memory(planned)} …{kept}"
+        kept = "".join(f" Results are too large for memory and go to {path.parent}." for path in _stored_path(run))
+        message = f"Segmenting {run.source.name} on {planned.device}{_memory_text(planned)} …{kept}"
         self.state = replace(self.state, total=planned.tiles, message=message)
 
     def _on_painted(self, run: _Run, painted: ColourTile) -> None:
@@ -222,9 +222,9 @@ class SegmentController(DockController):
         run = self._restore_view()
         if run is None or run.end is None or run.planned is None or run.overlay is None:
             return
-        result = _result(run, run.planned, run.end)
-        run.overlay.describe({"model": result.model, "seconds": result.seconds, "device": result.device})
-        self._announced = run.source
+        result = _make_result(run, run.planned, run.end)
+        run.overlay.add_metadata({"model": result.model, "seconds": result.seconds, "device": result.device})
+        self._result_source = run.source
         self._set(ViewState(done=run.planned.tiles, total=run.planned.tiles, result=result))
 
     def _on_failed(self, error: Exception) -> None:
@@ -243,9 +243,9 @@ class SegmentController(DockController):
         """Give up the run on this layer, or say of its result that it is of the earlier pixels."""
         run, result = self._run, self.state.result
         if run is not None and run.source is layer:
-            self._stop(str(replaced_during(layer.name)))
+            self._stop(str(pixels_replaced_error(layer.name)))
             _mark_outdated(run)
-        elif result is not None and self._announced is layer:
+        elif result is not None and self._result_source is layer:
             self._set(replace(self.state, result=replace(result, is_outdated=True)))
 
     def _stop(self, message: str) -> None:
@@ -267,7 +267,7 @@ def _mark_outdated(run: _Run | None) -> None:
         mark_outdated(layer)
 
 
-def _canvas(request: Request, image: LayerImage, axes: Axes) -> tuple[Canvas | StoredCanvas, dict[str, Path]]:
+def _make_canvas(request: Request, image: LayerImage, axes: Axes) -> tuple[Canvas | StoredCanvas, dict[str, Path]]:
     """Return where the answer goes, and the files that are written besides.
 
     Raises
@@ -277,24 +277,24 @@ def _canvas(request: Request, image: LayerImage, axes: Axes) -> tuple[Canvas | S
     """
     shape, save = axes.image_shape(image.shape), request.save
     if fits_in_memory(shape):
-        return Canvas.blank(shape), save.paths(image.name, image.path)
+        return Canvas.empty(shape), save.paths(image.name, image.path)
     stored = replace(save, results="both", suffix=ZARR).paths(image.name, image.path)
     besides = {} if save.suffix == ZARR else save.paths(image.name, image.path)
     return StoredCanvas(shape, stored), besides
 
 
-def _memory(planned: RunPlanned) -> str:
+def _memory_text(planned: RunPlanned) -> str:
     """Return in words what a run takes of the memory that it may take."""
     if not planned.allowed_bytes:
         return ""
     return f", with up to {planned.peak_bytes / 2**30:.1f} of {planned.allowed_bytes / 2**30:.1f} GiB of memory"
 
 
-def _first(run: _Run) -> list[Path]:
+def _stored_path(run: _Run) -> list[Path]:
     return [*run.job.canvas.paths.values()][:1]
 
 
-def _result(run: _Run, planned: RunPlanned, end: RunDone) -> RunResult:
+def _make_result(run: _Run, planned: RunPlanned, end: RunDone) -> RunResult:
     counts = np.atleast_1d(run.counts)
     shares = counts / max(1, counts.sum())
     classes = tuple(

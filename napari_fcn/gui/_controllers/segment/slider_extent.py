@@ -10,7 +10,7 @@ from qtpy.QtCore import QObject, Signal
 
 from napari_fcn.errors import ImageError
 from napari_fcn.geometry import Region
-from napari_fcn.gui._layers import SliderMarks, read_layer, slider_axes
+from napari_fcn.gui._layers import SliderMarks, read_layer, slider_positions
 from napari_fcn.gui._threads import JobRunner
 from napari_fcn.inference.resampling import plan_resampling
 from napari_fcn.inference.source import ImageSource
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 
 Phases = tuple[tuple[tuple[int, int], ...], ...]
-WORDS = {"t": ("frame", "frames"), "z": ("plane", "planes"), "y": ("row", "rows"), "x": ("column", "columns")}
+AXIS_WORDS = {"t": ("frame", "frames"), "z": ("plane", "planes"), "y": ("row", "rows"), "x": ("column", "columns")}
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +57,7 @@ class SliderExtent:
     @property
     def line(self) -> str:
         """The stretch in words."""
-        one, many = WORDS.get(self.axis, (f"place along {self.axis}", f"places along {self.axis}"))
+        one, many = AXIS_WORDS.get(self.axis, (f"place along {self.axis}", f"places along {self.axis}"))
         whole = ", which is all of them" if self.last - self.first + 1 == self.count else ""
         return f"At {one} {self.at} the network sees {many} {self.first} to {self.last} of {self.count}{whole}."
 
@@ -70,7 +70,7 @@ class AxisPhases:
     phases: Phases
 
 
-def probe(spec: NetSpec) -> Iterator[AxisPhases]:
+def compute_phases(spec: NetSpec) -> Iterator[AxisPhases]:
     """Yield how far a network sees; for the worker thread, as it takes a second."""
     from napari_fcn.receptive_fields.theoretical import analyze
 
@@ -78,7 +78,7 @@ def probe(spec: NetSpec) -> Iterator[AxisPhases]:
     yield AxisPhases(spec, () if found.unbounded else found.phases)
 
 
-def slider_extents_of(
+def slider_extents(
     phases: Phases, axes: Axes, shape: Sequence[int], slid: dict[str, int], grid: Resampling | None = None
 ) -> tuple[SliderExtent, ...]:
     """Return what is seen along each axis of the network that has a slider, exact at its phase and at the border.
@@ -104,27 +104,27 @@ def slider_extents_of(
     found = []
     for along, position, name in zip(phases, axes.space_positions, axes.space, strict=False):
         if name in slid and any(before or after for before, after in along):
-            first, last = _seen(along, position, slid[name], shape[position], grid)
+            first, last = _extent_at(along, position, slid[name], shape[position], grid)
             found.append(SliderExtent(name, slid[name], first, last, shape[position]))
     return tuple(found)
 
 
-def _seen(
+def _extent_at(
     phases: tuple[tuple[int, int], ...], position: int, at: int, length: int, grid: Resampling | None
 ) -> tuple[int, int]:
     """Return the first and the last place that is seen from a place of an axis of the image."""
     start, stop = at, at + 1
     if grid is not None:
-        start, stop = _needed(grid.back, position, start, stop)
+        start, stop = _map_span(grid.back, position, start, stop)
         length = grid.target[position]
     spans = [(i - phases[i % len(phases)][0], i + phases[i % len(phases)][1] + 1) for i in range(start, stop)]
     start, stop = max(0, min(a for a, _ in spans)), min(length, max(b for _, b in spans))
     if grid is not None:
-        start, stop = _needed(grid, position, start, stop)
+        start, stop = _map_span(grid, position, start, stop)
     return start, stop - 1
 
 
-def _needed(grid: Resampling, position: int, start: int, stop: int) -> tuple[int, int]:
+def _map_span(grid: Resampling, position: int, start: int, stop: int) -> tuple[int, int]:
     """Return the part of an axis of the one grid on which a part of that of the other depends."""
     lows, highs = [0] * len(grid.target), [1] * len(grid.target)
     lows[position], highs[position] = start, stop
@@ -151,9 +151,9 @@ class SliderExtents(QObject):
         self._viewer = viewer
         self._marks = SliderMarks(viewer)
         self._phases: dict[NetSpec, Phases] = {}
-        self._asked: NetSpec | None = None
+        self._requested: NetSpec | None = None
         self._runner = JobRunner(self)
-        self._runner.yielded.connect(self._on_probed)
+        self._runner.yielded.connect(self._on_phases)
         self._runner.failed.connect(self.failed)
 
     @property
@@ -164,15 +164,15 @@ class SliderExtents(QObject):
     def connect(self) -> None:
         """Watch the viewer."""
         for emitter in self._emitters():
-            emitter.connect(self._on_slid)
+            emitter.connect(self._on_slider_moved)
 
     def shutdown(self) -> None:
         """Let go of the viewer."""
         for emitter in self._emitters():
-            emitter.disconnect(self._on_slid)
+            emitter.disconnect(self._on_slider_moved)
         self._runner.shutdown()
         self._marks.clear()
-        self._asked = None
+        self._requested = None
 
     def extents(
         self, layer: Image | None, request: Request | None, model: ModelEntry | None
@@ -196,28 +196,28 @@ class SliderExtents(QObject):
             grid, _ = plan_resampling(source, (bound.spacing, model.info.voxel_size), request.settings.resample)
         except ImageError:  # the dock says why the model cannot run
             return {}
-        at = {axes.names[axis]: index for axis, index in slider_axes(self._viewer, layer).items()}
+        at = {axes.names[axis]: index for axis, index in slider_positions(self._viewer, layer).items()}
         if not set(axes.space) & set(at):
             return {}
         if spec not in self._phases:
-            self._ask(spec)
+            self._request_phases(spec)
             return {}
         offset = self._viewer.dims.ndim - layer.ndim
-        found = slider_extents_of(self._phases[spec], axes, source.shape, at, grid)
+        found = slider_extents(self._phases[spec], axes, source.shape, at, grid)
         return {offset + axes.names.index(stretch.axis): stretch for stretch in found}
 
-    def _ask(self, spec: NetSpec) -> None:
-        if spec != self._asked:
-            self._asked = spec
-            self._runner.start(partial(probe, spec))
+    def _request_phases(self, spec: NetSpec) -> None:
+        if spec != self._requested:
+            self._requested = spec
+            self._runner.start(partial(compute_phases, spec))
 
     def _emitters(self) -> tuple[Any, ...]:
         events = self._viewer.dims.events
         return events.point, events.order, events.ndisplay
 
-    def _on_slid(self, _: object = None) -> None:
+    def _on_slider_moved(self, _: object = None) -> None:
         self.changed.emit()
 
-    def _on_probed(self, found: Sequence[AxisPhases]) -> None:
+    def _on_phases(self, found: Sequence[AxisPhases]) -> None:
         self._phases |= {one.spec: one.phases for one in found}
         self.changed.emit()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from napari_fcn.gui._layers import replaced_since
+from napari_fcn.gui._layers import outdated_message
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +54,7 @@ class RunResult:
     @property
     def warning(self) -> str:
         """What the user must know before using the result; empty if nothing."""
-        return replaced_since(self.image) if self.is_outdated else ""
+        return outdated_message(self.image) if self.is_outdated else ""
 
     @property
     def speed(self) -> float:

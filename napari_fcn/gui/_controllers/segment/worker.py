@@ -17,9 +17,9 @@ from napari_fcn.gui._layers import (
     ColourTile,
     LayerImage,
     StoredCanvas,
-    content_of,
-    load_what_layers_need,
-    replaced_during,
+    pixel_digest,
+    pixels_replaced_error,
+    preload_layer_modules,
 )
 from napari_fcn.io.overwrite import NO_PROTECTION, Protection
 
@@ -112,29 +112,29 @@ def run_segmentation(job: LayerJob, loaded: ModelCache) -> Iterator[ColourTile |
     session = Session(job.image.data, checkpoint, job.binding, job.settings)
     colours = [label.colour for label in session.checkpoint.info.classes]
     job.protection.check_inputs(*job.paths.values(), *job.canvas.paths.values())
-    before = content_of(job.image.data)
+    before = pixel_digest(job.image.data)
     with closing(job.canvas), closing(_events(session, job)) as events:  # type: ignore[type-var]
         for event in events:
             if isinstance(event, TileDone):
-                yield job.canvas.receive(event, colours)
-                if event.done == event.total and content_of(job.image.data) != before:
-                    raise replaced_during(job.image.name)  # before the files get their names
+                yield job.canvas.process_tile(event, colours)
+                if event.done == event.total and pixel_digest(job.image.data) != before:
+                    raise pixels_replaced_error(job.image.name)  # before the files get their names
                 continue
             if isinstance(event, RunPlanned):
-                job.canvas.begin(event.tile, partial(_meta, session, job))
+                job.canvas.prepare(event.tile, partial(_result_meta, session, job))
                 told = job.image.notes if job.paths else ()
-                event = replace(event, notes=(*event.notes, *told, *filter(None, [_missing(job.image)])))
+                event = replace(event, notes=(*event.notes, *told, *filter(None, [_missing_chunks_note(job.image)])))
             elif isinstance(event, RunDone):
                 job.canvas.finish()
             yield event
 
 
-def _missing(image: LayerImage) -> str:
+def _missing_chunks_note(image: LayerImage) -> str:
     """Return a sentence on the chunks that are missing in the zarr folder that a layer shows; "" if none are."""
     from napari_fcn.io import read_image
     from napari_fcn.io.fingerprint import missing_chunks_note
 
-    folder = _folder(image)
+    folder = _image_folder(image)
     if folder is None or not folder.is_dir():
         return ""
     try:
@@ -144,7 +144,7 @@ def _missing(image: LayerImage) -> str:
     return missing_chunks_note(file) if tuple(file.data.shape) == image.shape else ""
 
 
-def _folder(image: LayerImage) -> Path | None:
+def _image_folder(image: LayerImage) -> Path | None:
     """Return where the image lies, also if it is a zarr array that was given to napari as it is."""
     root = getattr(getattr(image.data, "store", None), "root", None)
     if image.path:
@@ -157,10 +157,12 @@ def _events(session: Session, job: LayerJob) -> Iterator[Event]:
         return session.predict(job.visible)
     from napari_fcn.runs.writer import RunWriter
 
-    return RunWriter(job.paths, job.overwrite, protection=job.protection).run(session, _meta(session, job), job.visible)
+    return RunWriter(job.paths, job.overwrite, protection=job.protection).run(
+        session, _result_meta(session, job), job.visible
+    )
 
 
-def _meta(session: Session, job: LayerJob) -> ResultMeta:
+def _result_meta(session: Session, job: LayerJob) -> ResultMeta:
     """Return what files of this run say about themselves."""
     from napari_fcn.io import ResultMeta
     from napari_fcn.runs.writer import provenance
@@ -175,7 +177,7 @@ def _meta(session: Session, job: LayerJob) -> ResultMeta:
 
 def warm_up(model: Path, loaded: ModelCache) -> Iterator[None]:
     """Load torch and a model and run it on almost nothing, so that the first real run answers at once."""
-    load_what_layers_need()
+    preload_layer_modules()
     yield
     from napari_fcn.session import Session
 

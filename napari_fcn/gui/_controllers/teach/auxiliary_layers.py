@@ -7,15 +7,15 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from napari_fcn.gui._layers import (
-    KEY,
-    KINDS,
+    METADATA_KEY,
+    OVERLAY_KINDS,
     BoxLayer,
     PartialLayer,
+    bring_into_view,
     find_layer,
-    look_at,
-    on_layer,
-    show_answer,
+    region_on_layer,
     show_changes,
+    show_prediction,
     show_uncertainty,
 )
 
@@ -62,9 +62,9 @@ class AuxiliaryLayers:
 
     def go_to(self, region: Region) -> None:
         """Move sliders and camera to a region of the image axes."""
-        origin = self._like.metadata[KEY]["origin"]
-        place = on_layer(region, self._channel).shift([-a for a in origin])
-        look_at(self._viewer, self._like, place, self._source)
+        origin = self._like.metadata[METADATA_KEY]["origin"]
+        place = region_on_layer(region, self._channel).shift([-a for a in origin])
+        bring_into_view(self._viewer, self._like, place, self._source)
 
     def show_changes(self, ready: CandidateEvaluated, classes: Sequence[tuple[str, str]]) -> None:
         """Show where a candidate predicts another class."""
@@ -94,7 +94,7 @@ class AuxiliaryLayers:
     def compare(self, pair: ComparisonReady) -> None:
         """Keep two predictions to be shown, and hide the overlay."""
         if self._pair is None:
-            layers = [find_layer(self._viewer, self._source, kind) for kind in KINDS]
+            layers = [find_layer(self._viewer, self._source, kind) for kind in OVERLAY_KINDS]
             self._hidden = [layer for layer in layers if layer is not None and layer.visible]
         for layer in self._hidden:
             layer.visible = False
@@ -111,7 +111,7 @@ class AuxiliaryLayers:
             middle = first.shape[-2] // 2
             pictures["split"][..., middle:, :] = second[..., middle:, :]
             pictures["split"][..., max(0, middle - 1) : middle + 1, :] = 255
-        show_answer(self._compared, self._pair.region, np.ascontiguousarray(pictures[shown]))
+        show_prediction(self._compared, self._pair.region, np.ascontiguousarray(pictures[shown]))
 
     def end_comparison(self) -> None:
         """Show the overlay again."""

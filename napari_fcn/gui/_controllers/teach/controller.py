@@ -174,7 +174,7 @@ class TeachController(DockController):
         corrections.changed.connect(self._on_painted)
         corrections.lost.connect(self.stop)
         corrections.label_chosen.connect(self._on_label)
-        corrections.take_up()
+        corrections.activate_brush()
         self._set(replace(state, label=corrections.layer.selected_label))
         self._submit()
 
@@ -212,7 +212,7 @@ class TeachController(DockController):
     def choose(self, label: int) -> None:
         """Set the value of the brush; 0 erases."""
         if self.layers is not None and label <= len(self.state.classes):
-            self.layers.corrections.choose(label)
+            self.layers.corrections.select_label(label)
 
     def toggle_overlay(self) -> None:
         """Hide the overlay, or show it again."""
@@ -280,7 +280,7 @@ class TeachController(DockController):
         painted, is_working = self.state.strokes + len(strokes), is_live or self.state.is_working
         state = replace(self.state, strokes=painted, is_saving=self._writer.is_writing, is_working=is_working)
         if is_live:
-            self._latency_meter.start(layers.corrections.touched_at)
+            self._latency_meter.start(layers.corrections.edited_at)
             self._throttle.hold()
             self._note(state)
             self._submit()
@@ -332,7 +332,7 @@ class TeachController(DockController):
         if before.predicted < self.state.predicted and self.state.is_predicted:
             self._latency_meter.shown()
         if self.state.is_open and not before.is_open:
-            self._lifecycle.remember(self.state.project)
+            self._lifecycle.mark_reported(self.state.project)
             if layers.is_windowed:
                 self.state = replace(self.state, message=layers.out_of_window_message())
         if self.state.progress.is_worth_writing(layers.worker.writer.recorded):
@@ -351,7 +351,7 @@ class TeachController(DockController):
         """Turn live off; strokes are kept and saved."""
         text = self._message(error)
         if not self.state.is_open:
-            self._lifecycle.forget()
+            self._lifecycle.remove_row()
             self.stop("")
             self._set(replace(self.state, error=text))
             return

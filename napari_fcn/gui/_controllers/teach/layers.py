@@ -22,7 +22,7 @@ from napari_fcn.gui._layers import (
     fits_in_memory,
     move_window,
     visible_region,
-    window_on,
+    window_around,
 )
 
 if TYPE_CHECKING:
@@ -69,7 +69,7 @@ class TeachLayers:
         channel = None if source.rgb else axes.channel_position
         window = Region.whole(shape)
         if not fits_in_memory(shape):
-            window = window_on(shape, visible_region(viewer, source, axes))
+            window = window_around(shape, visible_region(viewer, source, axes))
         self.corrections = Corrections(viewer, source, channel, self.shape, window, colours)
         self.canvas = Canvas(self.corrections.window)
         self.auxiliary = AuxiliaryLayers(viewer, source, channel, self.corrections.layer)
@@ -96,10 +96,10 @@ class TeachLayers:
         """Move the window of a large image to the visible region."""
         view = visible_region(self.viewer, self.source, self.axes)
         window = move_window(self.canvas.window, self.shape, view) if self.is_windowed else self.canvas.window
-        if window != self.canvas.window and self.corrections.move(window):
-            self.canvas.move(window)
+        if window != self.canvas.window and self.corrections.move_window(window):
+            self.canvas.move_window(window)
             if self.overlay is not None:
-                self.overlay.moved()
+                self.overlay.reload()
 
     def out_of_window_message(self) -> str:
         """Return a message if the visible region is larger than the window; empty if it is not."""
@@ -174,10 +174,10 @@ class TeachLayers:
         self.set_classes(opened.classes)
         self.overlay = Overlay(self.viewer, self.source, self._channel, self.canvas, pairs(opened.classes))
         if self.corrections.is_new:
-            self.corrections.show(opened.strokes)
+            self.corrections.draw_strokes(opened.strokes)
         else:  # the layer is newer than the project
-            self.corrections.remember(opened.strokes)
-            self.corrections.adopt()
+            self.corrections.mark_reported(opened.strokes)
+            self.corrections.report_existing_strokes()
         self.corrections.release()
         self.move_window()
 

@@ -69,12 +69,12 @@ class TeachLifecycle:
         if layers is not None:
             layers.close()
 
-    def remember(self, project: str) -> None:
+    def mark_reported(self, project: str) -> None:
         """Resume this project the next time that the same image and model are chosen."""
         if project and self.request is not None:
             self._folders[self.request.key] = Path(project)
 
-    def forget(self) -> None:
+    def remove_row(self) -> None:
         """Use a new project the next time, because this one could not be opened."""
         if self.request is not None:
             self._folders.pop(self.request.key, None)

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, ClassVar
 
 from napari_fcn.gui._controllers.teach.progress import TeachProgress
-from napari_fcn.gui._layers import visible
+from napari_fcn.gui._layers import visible_colour
 
 if TYPE_CHECKING:
     import numpy as np
@@ -66,7 +66,7 @@ class PaintedClass:
     @property
     def stroke_colour(self) -> str:
         """The colour of its strokes: its own, or a brighter one if that is too dark."""
-        return visible(self.colour)
+        return visible_colour(self.colour)
 
 
 @dataclass(frozen=True, slots=True, eq=False)

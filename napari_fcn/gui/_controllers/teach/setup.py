@@ -72,13 +72,15 @@ class TeachRequest:
         """Return the name of the model; raise ModelError if its file cannot be read."""
         if self.model is None:
             return f"{NEW}{self.new}" if self.new else FILTERS
-        return model_catalog.entry(self.model).name
+        return model_catalog.read_entry(self.model).name
 
     def classes(self) -> tuple[PaintedClass, ...]:
         """Return the classes of the model; raise ModelError if its file cannot be read."""
         if self.model is None:
             return TWO_CLASSES
-        return tuple(PaintedClass(label.name, label.colour) for label in model_catalog.entry(self.model).info.classes)
+        return tuple(
+            PaintedClass(label.name, label.colour) for label in model_catalog.read_entry(self.model).info.classes
+        )
 
 
 def own_request(request: TeachRequest) -> TeachRequest:
@@ -104,7 +106,7 @@ def _is_same_model(first: TeachRequest, second: TeachRequest) -> bool:
     if first.model is None or second.model is None:
         return first.model is second.model and first.new == second.new
     try:
-        return model_catalog.entry(first.model).info == model_catalog.entry(second.model).info
+        return model_catalog.read_entry(first.model).info == model_catalog.read_entry(second.model).info
     except FcnError:
         return False
 
@@ -148,7 +150,7 @@ def create_session(
     network = (
         image_info.default_ndim(image, request.new)
         if request.model is None
-        else model_catalog.entry(request.model).info.spec
+        else model_catalog.read_entry(request.model).info.spec
     )
     bound = image.bind(network, request.names)
     axes = bound.axes

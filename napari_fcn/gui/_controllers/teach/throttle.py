@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from qtpy.QtCore import QObject, Signal
 
-from napari_fcn.gui._layers import after_draw
+from napari_fcn.gui._layers import call_after_draw
 from napari_fcn.gui._timers import MakeTimer, single_shot
 
 if TYPE_CHECKING:
@@ -49,7 +49,7 @@ class LatencyMeter:
     def shown(self) -> None:
         """Stop at the next frame: the prediction after the last stroke is complete on its layer."""
         if self._start is not None:
-            after_draw(self._viewer, self._on_drawn)
+            call_after_draw(self._viewer, self._on_drawn)
 
     def _on_drawn(self) -> None:
         if self._start is None:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from napari_fcn.gui._layers import LayerImage, load_what_layers_need
+from napari_fcn.gui._layers import LayerImage, preload_layer_modules
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -25,7 +25,7 @@ def warm_up_teaching(path: Path | None, models: ModelCache) -> Iterator[None]:
     models : ModelCache
         Keeps the model that is loaded.
     """
-    load_what_layers_need()
+    preload_layer_modules()
     yield
     from napari_fcn.geometry import Region
     from napari_fcn.learning.annotations import Samples

@@ -190,7 +190,7 @@ class TeachWorker:
         for event in events:
             match event:
                 case TileDone():
-                    unsent.append(self._factory.canvas.receive(event, colours))
+                    unsent.append(self._factory.canvas.process_tile(event, colours))
                 case StrokesScored() | CandidateEvaluated():
                     unsent.append(event)
                     continue
