@@ -1,4 +1,4 @@
-"""What a session's network sees of its image, and how far its answer can be trusted.
+"""Receptive fields, influence maps and checks of the network of a session on its image.
 
 The functions here take a session; `napari_fcn.session.Session` has them as methods.
 """

@@ -28,16 +28,16 @@ if TYPE_CHECKING:
     from napari_fcn.inference.predictor import Predictor
     from napari_fcn.session import Session
 
-CERTIFIED_PIXELS = 2**22  # most pixels that are answered in one piece for a certificate: some seconds
-SHIFTED_PIXELS = 2**18  # most pixels whose answers are looked at for all shifts
-BORDER_PIXELS = 2**25  # most pixels of an image whose border is looked at
-FIELD_SAMPLES = 4  # whose effective fields are averaged to know what lies outside
+CERTIFIED_PIXELS = 2**22  # most pixels that are predicted in one piece for a certificate: some seconds
+SHIFTED_PIXELS = 2**18  # most pixels that are compared for all shifts
+BORDER_PIXELS = 2**25  # most pixels of an image whose border is checked
+FIELD_SAMPLES = 4  # pixels whose effective receptive fields are averaged
 ROUNDING_ERROR = {torch.float32: 1e-5}  # of probabilities
 HALF_PRECISION_ERROR = 0.05  # in half precision
 
 
 def certify(session: Session, region: Region | None) -> Iterator[CheckStep | Certified]:
-    """Yield progress, then how far tiles differ from the image in one piece; see `Session.certify`."""
+    """Yield progress, then the difference between tiles and one piece; see `Session.certify`."""
     plane, part, note = _part(session, region, CERTIFIED_PIXELS)
     plan = exactness.cut_into_tiles(
         part.shape, session.analysis, session.requested_tile() if session.settings.tile else ()
@@ -52,7 +52,7 @@ def certify(session: Session, region: Region | None) -> Iterator[CheckStep | Cer
 
 
 def equivariance(session: Session, region: Region | None) -> Iterator[CheckStep | EquivarianceDone]:
-    """Yield progress, then where the answer does not follow a shift; see `Session.equivariance`."""
+    """Yield progress, then the changes under a shift; see `Session.equivariance`."""
     session.require_field()
     plane, part, note = _part(session, region, SHIFTED_PIXELS)
     grid = session.spec.multiple
@@ -67,12 +67,12 @@ def equivariance(session: Session, region: Region | None) -> Iterator[CheckStep 
 
 
 def border_trust(session: Session, region: Region | None) -> Iterator[CheckStep | BorderTrustDone]:
-    """Yield progress, then how much of each answer rests on padding; see `Session.border_trust`."""
+    """Yield progress, then the dependence on padding; see `Session.border_trust`."""
     session.require_field()
     plane = Plane.within(session, region)
     if prod(plane.shape) > BORDER_PIXELS:
         size = " x ".join(map(str, plane.shape))
-        raise ImageError(f"The image is too large to look at its border: {size} px. Crop a corner of it.")
+        raise ImageError(f"The image is too large to check its border: {size} px. Crop a corner of it.")
     whole = Region.whole(plane.shape)
     used = mean_field([measure(pixel, None) for pixel in sample_planes(session, FIELD_SAMPLES)], session.field)
     predictor = session.predictor
@@ -80,24 +80,24 @@ def border_trust(session: Session, region: Region | None) -> Iterator[CheckStep 
     for event in border.border_trust(predictors, plane.block(whole), session.analysis, used):
         if isinstance(event, BorderTrustDone):
             there, outside = plane.back(event.outside, whole)
-            sentence = event.sentence + (f" Looked at: {plane.name}." if plane.name else "")
+            sentence = event.sentence + (f" Compared: {plane.name}." if plane.name else "")
             change = plane.back(event.change, whole)[1]
             event = replace(event, region=there, outside=outside, change=change, sentence=sentence)
         yield event
 
 
-def _predict_block(predictor: Predictor) -> exactness.Answer:
+def _predict_block(predictor: Predictor) -> exactness.PredictBlock:
     """Return the function from a scaled block ``(C, *space)`` to probabilities."""
 
-    def answer(block: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
-        found: npt.NDArray[np.float32] = predictor.probabilities(block[None])[0]
-        return found
+    def predict(block: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+        probabilities: npt.NDArray[np.float32] = predictor.probabilities(block[None])[0]
+        return probabilities
 
-    return answer
+    return predict
 
 
 def _part(session: Session, region: Region | None, max_pixels: int) -> tuple[Plane, Region, str]:
-    """Return the plane that is looked at, as much of the middle of the region as is allowed, and what was left out.
+    """Return the plane, the part in the middle of the region that fits the limit, and a note on the rest.
 
     Raises
     ------
@@ -108,7 +108,7 @@ def _part(session: Session, region: Region | None, max_pixels: int) -> tuple[Pla
     inside = Region.whole(session.source.shape) if region is None else region.clip(session.source.shape)
     wanted = Region(plane.space(inside.start), plane.space(inside.stop))
     if wanted.is_empty:
-        raise ImageError("The part to look at lies outside of the image. Move the image into view first.")
+        raise ImageError("The region is outside of the image. Move the image into view first.")
     allowed = budget(session.device, session.settings.memory)
     longest = largest_tile(session.spec, wanted.shape, session.dtype, allowed, max_pixels)
     spans = []
@@ -119,4 +119,4 @@ def _part(session: Session, region: Region | None, max_pixels: int) -> tuple[Pla
     part = Region(start, stop)
     size = "" if part.shape == plane.shape else f"{' x '.join(map(str, part.shape))} px from {part.start} on"
     shown = ", ".join(filter(None, [size, plane.name]))
-    return plane, part, f" Looked at: {shown}." if shown else ""
+    return plane, part, f" Compared: {shown}." if shown else ""

@@ -1,4 +1,4 @@
-"""The certificate for a network that is none of ours."""
+"""The certificate for networks of other packages."""
 
 from __future__ import annotations
 
@@ -24,22 +24,22 @@ if TYPE_CHECKING:
     import numpy.typing as npt
     from torch import nn
 
-PROBE_LENGTH = 256  # longest side of the image on which the need of memory is measured
-MAX_PIXELS = 2**22  # most pixels that are answered in one piece
+PROBE_LENGTH = 256  # longest side of the input on which memory is measured
+MAX_PIXELS = 2**22  # most pixels that are predicted in one piece
 TOLERANCE = 1e-5
 
 
 def certify_module(
     net: nn.Module, image: npt.NDArray[Any], tile: int | Sequence[int] = ()
 ) -> Iterator[CheckStep | Certified]:
-    """Yield progress, then how far tiles differ from one piece, for any network of pixels made of torch's layers.
+    """Yield progress, then the difference between tiles and one piece, for any dense network made of layers of torch.
 
     Parameters
     ----------
     net : Module
-        It answers ``(N, C, *space)`` with ``(N, classes, *space)``; it runs as it is, in evaluation mode.
+        From ``(N, C, *space)`` to ``(N, classes, *space)``; it runs in evaluation mode.
     image : ndarray
-        ``(C, *space)``, or ``(*space)`` for one channel; scaled as the network wants it.
+        ``(C, *space)``, or ``(*space)`` for one channel; scaled for the network.
     tile : int or sequence of int
         Length, for all axes or for each; a third of the image if not given.
 
@@ -48,7 +48,7 @@ def certify_module(
     ImageError
         If the image does not fit the network.
     ModelError
-        If the network cannot be probed, or does not answer at each pixel.
+        If the network cannot be probed, or does not predict each pixel.
     """
     ndim, channels = dimensions(net)
     check_array(np.asarray(image))
@@ -68,7 +68,7 @@ def certify_module(
         predict = _BlockPredictor(net, analysis.unbounded)
         part = _part(predict, block, analysis.multiple)
         plan = exactness.cut_into_tiles(part.shape, analysis, lengths)
-        note = "" if part.shape == block.shape[1:] else f" Looked at: {' x '.join(map(str, part.shape))} px."
+        note = "" if part.shape == block.shape[1:] else f" Compared: {' x '.join(map(str, part.shape))} px."
         inside = np.ascontiguousarray(block[(slice(None), *part.slices)])
         for event in exactness.certify(predict, inside, plan, analysis, TOLERANCE):
             if isinstance(event, Certified):
@@ -91,38 +91,38 @@ class _BlockPredictor:
             out = self.run(torch.from_numpy(block)[None].to(self.device, self.dtype))[0].float()
         if out.shape[1:] != block.shape[1:]:
             raise ModelError(
-                f"The network answers {tuple(out.shape[1:])} for {block.shape[1:]} pixels; tiles can be joined only if "
-                "there is one answer for each pixel."
+                f"The network returns {tuple(out.shape[1:])} positions for {block.shape[1:]} pixels. Tiles need "
+                "one output for each pixel."
             )
         if not out.isfinite().all():
             raise ModelError(
-                "The network answers NaN or infinite numbers for this image. Scale the image as it wants it."
+                "The network returns NaN or infinite numbers for this image. Scale the image for the network."
             )
-        found: npt.NDArray[np.float32] = (out.softmax(0) if len(out) > 1 else out.sigmoid()).cpu().numpy()
-        return found
+        probabilities: npt.NDArray[np.float32] = (out.softmax(0) if len(out) > 1 else out.sigmoid()).cpu().numpy()
+        return probabilities
 
     def run(self, x: torch.Tensor) -> torch.Tensor:
-        """Return the first tensor that the network returns, or raise in words: it is foreign code."""
+        """Return the first output tensor of the network; errors of its code become a ModelError."""
         try:
             return first_tensor(self.net(x))
         except FORWARD_ERRORS as error:
             size = " x ".join(map(str, x.shape[2:]))
-            said = (str(error).splitlines() or [""])[0]
-            names = f" It looks at the whole image: {', '.join(self.unbounded)}." if self.unbounded else ""
+            reason = (str(error).splitlines() or [""])[0]
+            names = f" It depends on the whole image: {', '.join(self.unbounded)}." if self.unbounded else ""
             raise ModelError(
-                f"The network does not run on {size} px ({type(error).__name__}: {said}).{names} Tiles differ in size: "
-                "give a network that runs on images of any size, without layers made for one."
+                f"The network does not run on {size} px ({type(error).__name__}: {reason}).{names} Tiles differ in "
+                "size: give a network that runs on images of any size."
             ) from error
 
 
 def _part(predict: _BlockPredictor, block: npt.NDArray[np.float32], grid: Sequence[int]) -> Region:
-    """Return the middle of the image that may be answered in one piece, on the pooling grid."""
+    """Return the middle of the image that fits in memory in one piece, on the pooling grid."""
     shape = block.shape[1:]
     if any(n < m for n, m in zip(shape, grid, strict=True)):
         raise ImageError(f"The image is {shape} px; the network needs at least {tuple(grid)}.")
     small = [min(n // m, max(1, PROBE_LENGTH // m)) * m for n, m in zip(shape, grid, strict=True)]
     x = torch.zeros(1, block.shape[0], *small, device=predict.device, dtype=predict.dtype)
-    predict.run(x)  # or it says in words that it does not
+    predict.run(x)  # raises a ModelError if it does not run
     pixels = min(MAX_PIXELS, budget(predict.device, None) / (living_bytes(predict.net, x) / prod(small)))
     shrink = min(1.0, (pixels / prod(shape)) ** (1 / len(shape)))
     sides = [max(1, min(n // m, ceil(n * shrink / m))) * m for n, m in zip(shape, grid, strict=True)]

@@ -1,4 +1,4 @@
-"""What moves the answer at a pixel, and which answers a stroke moves."""
+"""The influence of pixels on a prediction, and of a stroke on predictions."""
 
 from __future__ import annotations
 
@@ -30,21 +30,21 @@ FIELD_SAMPLES = 12  # pixels whose fields are averaged
 
 
 def field_at(session: Session, index: Sequence[int]) -> Region:
-    """Return the pixels that decide about one; see `Session.field_at`."""
+    """Return the receptive field of a pixel; see `Session.field_at`."""
     plane = Plane.through(session, index)
     session.require_field()
     return plane.on_image(session.analysis.box(plane.index, plane.shape))
 
 
 def influence_at(session: Session, index: Sequence[int], label: int | None) -> Iterator[FieldDone]:
-    """Yield what moves the answer at one pixel; see `Session.influence_at`."""
+    """Yield the influence on one pixel; see `Session.influence_at`."""
     start = time.monotonic()
     plane = Plane.through(session, index)
     yield _field_done(plane, measure(plane, label), start)
 
 
 def mean_influence(session: Session, label: int | None, count: int = FIELD_SAMPLES) -> Iterator[CheckStep | FieldDone]:
-    """Yield progress, then what moves an answer on average; see `Session.mean_influence`."""
+    """Yield progress, then the mean influence; see `Session.mean_influence`."""
     start = time.monotonic()
     fields = []
     for done, plane in enumerate(sample_planes(session, count), start=1):
@@ -55,12 +55,12 @@ def mean_influence(session: Session, label: int | None, count: int = FIELD_SAMPL
 
 
 def measure(plane: Plane, label: int | None) -> EffectiveField:
-    """Return the effective field of the pixel of a plane, on the axes of the network.
+    """Return the effective receptive field of the pixel of a plane, on the axes of the network.
 
     Raises
     ------
     ModelError
-        If there is no such class, or the field has no end.
+        If there is no such class, or the receptive field is not finite.
     """
     session, shape = plane.session, plane.shape
     session.require_field()
@@ -76,7 +76,7 @@ def measure(plane: Plane, label: int | None) -> EffectiveField:
 
 
 def sample_planes(session: Session, count: int) -> list[Plane]:
-    """Return pixels all over the image, those with their whole field inside where there are such."""
+    """Return pixels all over the image, with their whole receptive field inside if possible."""
     halo = session.axes.spread(session.field.halo, (0, 0))
     spans = zip(session.source.shape, halo, strict=True)
     free = [(before, n - after) if n > before + after else (n // 2, n // 2 + 1) for n, (before, after) in spans]
@@ -104,12 +104,12 @@ def _field_done(plane: Plane, field: EffectiveField, start: float) -> FieldDone:
 
 
 def reach_of(session: Session, stroke: Region, mask: npt.NDArray[np.bool_] | None) -> ReachDone:
-    """Return the pixels whose answers a stroke can influence; see `Session.reach_of`."""
+    """Return the pixels whose prediction a stroke can influence; see `Session.reach_of`."""
     session.require_field()
     box = stroke.clip(session.source.shape)
     painted = np.ones(stroke.shape, bool) if mask is None else np.asarray(mask, bool)
     if box.is_empty or not painted[box.relative_to(stroke).slices].any():
-        raise ImageError("The stroke is empty, or lies outside of the image. Paint on the image first.")
+        raise ImageError("The stroke is empty or outside of the image. Paint on the image first.")
     planes = session.axes.to_net(painted[box.relative_to(stroke).slices][None])[:, 0].astype(bool)  # (N, *space)
     plane = Plane(session, box.start)
     at = Region(plane.space(box.start), plane.space(box.stop))

@@ -1,4 +1,4 @@
-"""One plane, or volume, of an image, as a network takes it."""
+"""One plane or volume of an image, as the input of a network."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ T = TypeVar("T", bound=np.generic)
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Plane:
-    """What a network sees of an image at one place of the axes that it repeats over (time, planes of a 2-D network).
+    """The input of a network at one index of the loop axes (time, or the planes of a 2-D network).
 
     Attributes
     ----------
@@ -85,29 +85,29 @@ class Plane:
 
     @property
     def name(self) -> str:
-        """Where the plane lies, as ``t 3, z 5``; empty if the image has no other."""
+        """Index of the plane, as ``t 3, z 5``; empty if the image has only one."""
         loop = self.session.axes.loop
         return ", ".join(f"{n} {i}" for n, i in zip(self.session.axes.image, self.at, strict=True) if n in loop)
 
     def space(self, values: Sequence[int]) -> tuple[int, ...]:
-        """Return of one value per image axis those of the axes of the network."""
+        """Return the values of the axes of the network, from one value per image axis."""
         return tuple(values[position] for position in self.session.axes.space_positions)
 
     def on_image(self, part: Region) -> Region:
-        """Return a box on the axes of the network as one on those of the image, one index thick along the others."""
+        """Return a box on the image axes from one on the axes of the network; its length is 1 along the others."""
         start, stop = list(self.at), [i + 1 for i in self.at]
         for position, a, b in zip(self.session.axes.space_positions, part.start, part.stop, strict=True):
             start[position], stop[position] = a, b
         return Region(tuple(start), tuple(stop))
 
     def back(self, values: npt.NDArray[T], part: Region) -> tuple[Region, npt.NDArray[T]]:
-        """Return where a map of a part lies on the image axes, and the map in their order."""
+        """Return the box of a part on the image axes, and its map in their order."""
         there = self.on_image(part)
         moved: Any = self.session.axes.from_net(values[None, None], there.shape)[0]
         return there, np.ascontiguousarray(moved)
 
     def block(self, part: Region) -> npt.NDArray[np.float32]:
-        """Return a part of the plane, scaled, as the network takes it: ``(C, *part.shape)``."""
+        """Return a scaled part of the plane as the input of the network, ``(C, *part.shape)``."""
         raw = self.session.scaling.apply(self.session.source.read(self.on_image(part)))
         block: npt.NDArray[np.float32] = np.ascontiguousarray(self.session.axes.to_net(raw)[0])
         return block

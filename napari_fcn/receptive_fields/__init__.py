@@ -1,1 +1,1 @@
-"""How far a network looks, and what it really uses."""
+"""Theoretical and effective receptive fields of networks, and checks that follow from them."""

@@ -1,4 +1,4 @@
-"""Whether a network sees enough to judge objects of this size, as a sentence."""
+"""Advice on whether the receptive field of a network fits the size of the objects."""
 
 from __future__ import annotations
 
@@ -16,38 +16,39 @@ if TYPE_CHECKING:
 
     import numpy.typing as npt
 
-AMPLE_RATIO = 20.0  # objects this many times smaller than the field: most of what the network sees is no part of them
+AMPLE_RATIO = 20.0  # of the receptive field to the objects, above which the field is far larger than needed
 
 
 def advise(objects: float, effective: float, theoretical: float, ndim: int = 2) -> str:
-    """Return what to do about objects of this size.
+    """Return advice for objects of this size.
 
     Parameters
     ----------
     objects : float
         Diameter of a typical object, in pixels.
     effective : float
-        Width that holds 90 % of the effective field, in pixels; 0 if it was not measured.
+        Width that holds 90 % of the effective receptive field, in pixels; 0 if it was not measured.
     theoretical : float
-        Width of the theoretical field, in pixels.
+        Width of the theoretical receptive field, in pixels.
     ndim : int
         Dimensions of the network.
     """
     width = effective or theoretical
-    name = "effective field" if effective else "field"
+    name = "effective receptive field" if effective else "receptive field"
     facts = f"Objects are {objects:.0f} px, the {name} is {width:.0f} px"
     if objects <= 0:
-        return "There are no objects to measure. Type their diameter in pixels."
+        return "There are no objects to measure. Enter their diameter in pixels."
     factor = ceil(objects / width)
     if objects > theoretical:
         return (
-            f"{facts}: no pixel in the middle of an object sees its border. Use the dilated "
-            f"net{larger_network(objects, ndim)}, or downsample by {factor}."
+            f"{facts}: in the middle of an object the prediction does not depend on its border. Use the dilated "
+            f"network{larger_network(objects, ndim)}, or downsample by {factor}."
         )
     if objects > width:
         return (
-            f"{facts}: the network could see {theoretical:.0f} px, but hardly uses what lies beyond. Use the dilated "
-            f"net{larger_network(objects, ndim)}, teach with strokes on whole objects, or downsample by {factor}."
+            f"{facts}: the theoretical receptive field is {theoretical:.0f} px, but its outer part is hardly used. Use "
+            f"the dilated network{larger_network(objects, ndim)}, teach with strokes on whole objects, or downsample "
+            f"by {factor}."
         )
     if objects * AMPLE_RATIO < width:
         return f"{facts}: it is far larger than needed. A shallower net is faster, or upsample small objects by 2."
@@ -55,20 +56,22 @@ def advise(objects: float, effective: float, theoretical: float, ndim: int = 2) 
 
 
 def larger_network(objects: float, ndim: int) -> str:
-    """Return which U-Net sees objects of this size, in pixels, and as much around them; empty if none does."""
+    """Return the U-Net whose receptive field is twice as large as objects of this size in pixels; empty if none is."""
     spec = NetSpec.suggest(1.0, objects, ndim)
     width = 2 * max(min_receptive_field(spec)) + 1
-    return f" or a deeper one ({spec.family} depth={spec.depth} sees {width} px)" if width >= objects else ""
+    if width < objects:
+        return ""
+    return f" or a deeper one ({spec.family} depth={spec.depth}, receptive field {width} px)"
 
 
 def object_size(labels: npt.NDArray[Any], spacing: Sequence[float] = ()) -> float:
-    """Return the typical diameter of labelled objects: of a disc or ball as large as the median object.
+    """Return the typical diameter of labelled objects: that of a disc or ball as large as the median object.
 
     Parameters
     ----------
     labels : ndarray of int
-        0 is background, every other number one object; a mask, of booleans or with one number beside 0, is split into
-        connected objects. Axes in space only.
+        0 is background, every other number one object; a mask (booleans, or one number and 0) is split into connected
+        objects. Axes in space only.
     spacing : sequence of float
         Pixel size per axis; the diameter is then in pixels of the finest axis.
 

@@ -1,4 +1,4 @@
-"""How far an answer near the border of the image can be trusted."""
+"""The dependence of predictions on padding near the border of the image."""
 
 from __future__ import annotations
 
@@ -23,28 +23,31 @@ if TYPE_CHECKING:
     from torch import nn
 
     from napari_fcn.receptive_fields.effective import EffectiveField
-    from napari_fcn.receptive_fields.exactness import Answer
+    from napari_fcn.receptive_fields.exactness import PredictBlock
     from napari_fcn.receptive_fields.theoretical import FieldAnalysis
 
-VISIBLE_CHANGE = 0.01  # change of a probability that counts
-TILE_PIXELS = 2**14  # pixels of a tile: small ones leave out more of the middle, where padding has no say
+VISIBLE_CHANGE = 0.01  # smallest change of a probability that counts
+TILE_PIXELS = 2**14  # small tiles skip more of the middle, which does not depend on padding
 
 
 def border_trust(
-    predictors: Mapping[str, Answer], image: npt.NDArray[np.float32], analysis: FieldAnalysis, used: EffectiveField
+    predictors: Mapping[str, PredictBlock],
+    image: npt.NDArray[np.float32],
+    analysis: FieldAnalysis,
+    used: EffectiveField,
 ) -> Iterator[CheckStep | BorderTrustDone]:
-    """Yield progress, then how much of each answer rests on what lies outside of the image.
+    """Yield progress, then the dependence of each prediction on padding.
 
     Parameters
     ----------
-    answers : mapping of str to callable
+    predictors : mapping of str to callable
         The network with each padding (see `with_padding`).
     image : ndarray
         ``(C, *space)``, scaled.
-    anatomy : Anatomy
-        How far the network sees; the field is finite.
+    analysis : FieldAnalysis
+        Receptive field of the network, which is finite.
     used : EffectiveField
-        The mean effective field of pixels far from the border.
+        The mean effective receptive field of pixels far from the border.
     """
     shape = image.shape[1:]
     side = TILE_PIXELS ** (1 / len(shape))
@@ -55,7 +58,7 @@ def border_trust(
     change, flips = np.zeros(shape, np.float32), np.zeros(shape, bool)
     for done, tile in enumerate(tiles, start=1):
         block = np.ascontiguousarray(image[(slice(None), *tile.read.slices)])
-        probabilities = np.stack([answer(block)[(slice(None), *tile.crop.slices)] for answer in predictors.values()])
+        probabilities = np.stack([predict(block)[(slice(None), *tile.crop.slices)] for predict in predictors.values()])
         change[tile.core.slices] = np.ptp(probabilities, axis=0).max(0)
         classes = probabilities.argmax(1)
         flips[tile.core.slices] = (classes != classes[0]).any(0)
@@ -69,7 +72,7 @@ def border_trust(
 
 
 def share_outside(used: EffectiveField, shape: Sequence[int]) -> npt.NDArray[np.float32]:
-    """Return for each pixel of an image the share of an effective field that lies outside of the image."""
+    """Return for each pixel of an image the share of an effective receptive field that is outside of the image."""
     sums = np.pad(used.heat.astype(np.float64), [(1, 0)] * used.heat.ndim)
     for axis in range(sums.ndim):
         sums = sums.cumsum(axis)
@@ -85,7 +88,7 @@ def share_outside(used: EffectiveField, shape: Sequence[int]) -> npt.NDArray[np.
 
 
 def distance_to_border(shape: Sequence[int]) -> npt.NDArray[np.int64]:
-    """Return for each pixel of an image how many pixels lie between it and the nearest border."""
+    """Return for each pixel of an image its distance in pixels to the nearest border."""
     distance = np.full(tuple(shape), max(shape))
     for axis, n in enumerate(shape):
         steps = np.minimum(np.arange(n), np.arange(n)[::-1])
@@ -94,12 +97,12 @@ def distance_to_border(shape: Sequence[int]) -> npt.NDArray[np.int64]:
 
 
 def with_padding(net: nn.Module, padding: str) -> nn.Module:
-    """Return a copy of a network whose convolutions see something else beyond the border.
+    """Return a copy of a network whose convolutions pad in another way.
 
     Parameters
     ----------
     net : Module
-        One of ours, or any other with torch's convolutions.
+        A network of this package, or any other with convolutions of torch.
     padding : str
         ``"zeros"``, ``"reflect"`` or ``"replicate"``.
     """
@@ -116,10 +119,11 @@ def with_padding(net: nn.Module, padding: str) -> nn.Module:
 
 
 def _sentence(outside: npt.NDArray[np.float32], change: npt.NDArray[np.float32], depth: int, flips: float) -> str:
-    start = f"At the border up to {float(outside.max()):.0%} of what a pixel uses lies outside of the image."
+    start = f"At the border up to {float(outside.max()):.0%} of the effective receptive field is outside of the image."
     if not depth:
-        return f"{start} Zero, reflect and replicate padding give the same answer to {VISIBLE_CHANGE}."
+        return f"{start} Probabilities with zero, reflect and replicate padding differ by at most {VISIBLE_CHANGE}."
     return (
         f"{start} Between zero, reflect and replicate padding probabilities differ by up to {float(change.max()):.2f}, "
-        f"and {flips:.1%} of the pixels within {depth} px of the border change class; further inside it has no say."
+        f"and {flips:.1%} of the pixels within {depth} px of the border change class; further inside, predictions do "
+        "not depend on padding."
     )

@@ -1,4 +1,4 @@
-"""What a network really uses of its receptive field."""
+"""The effective receptive field: the influence of each input pixel on a prediction."""
 
 from __future__ import annotations
 
@@ -19,23 +19,23 @@ if TYPE_CHECKING:
     from napari_fcn.geometry import ReceptiveField
     from napari_fcn.receptive_fields.theoretical import FieldAnalysis
 
-USED_GRADIENT = 1 - 0.9545  # of the largest gradient: what counts as used (Luo et al. 2016, section 3.1)
+USED_GRADIENT = 1 - 0.9545  # share of the largest gradient that counts as used (Luo et al. 2016, section 3.1)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class EffectiveField:
-    """How much each input pixel moves the answer at one pixel (Luo et al. 2016).
+    """The influence of each input pixel on the prediction at one pixel (Luo et al. 2016).
 
     Attributes
     ----------
     region : Region
-        The theoretical field, on the axes of the network; for a mean over pixels relative to the pixel.
+        The theoretical receptive field, on the axes of the network; for a mean over pixels relative to the pixel.
     heat : ndarray
         ``region.shape`` float32, the absolute gradient, summed over channels; sums to one.
     index : tuple of int
-        The pixel whose answer it is, in the coordinates of ``region``.
+        The predicted pixel, in the coordinates of ``region``.
     label : int
-        Index of the class whose logit it is.
+        Index of the class whose logit is differentiated.
     """
 
     region: Region
@@ -76,12 +76,12 @@ class EffectiveField:
 
     @property
     def used(self) -> float:
-        """Share of the theoretical field that counts, 0 to 1: pixels above 4.55 % of the largest gradient."""
+        """Share of the theoretical receptive field that is used, 0 to 1: above 4.55 % of the largest gradient."""
         return float((self.heat > USED_GRADIENT * self.heat.max()).mean()) if self.heat.max() > 0 else 0.0
 
 
 def block_around(analysis: FieldAnalysis, index: Sequence[int], shape: Sequence[int]) -> Region:
-    """Return the smallest block that gives the exact answer and gradient at a pixel: its field, from the grid on."""
+    """Return the smallest block with the exact prediction and gradient of a pixel: its field, starting on the grid."""
     box = analysis.box(index, shape)
     return Region(tuple(a // m * m for a, m in zip(box.start, analysis.multiple, strict=True)), box.stop)
 
@@ -89,23 +89,23 @@ def block_around(analysis: FieldAnalysis, index: Sequence[int], shape: Sequence[
 def effective_field(
     net: nn.Module, block: Tensor, read: Region, box: Region, index: Sequence[int], label: int | None = None
 ) -> EffectiveField:
-    """Return the effective field of one pixel from one backward pass through the block around it.
+    """Return the effective receptive field of one pixel from one backward pass through the block around it.
 
-    Nothing outside of the theoretical field has a gradient, and all that lies between the field and the pixel is
-    computed from the field alone: the block gives the same gradient as the whole image.
+    Pixels outside of the theoretical receptive field have no gradient, and every feature on the way depends on the
+    field alone: the block gives the same gradient as the whole image.
 
     Parameters
     ----------
     net : Module
-        A network in evaluation mode that answers with logits ``(1, classes, *space)``.
+        A network in evaluation mode that returns logits ``(1, classes, *space)``.
     block : Tensor
         The scaled image there, ``(1, channels, *read.shape)``.
     read, box : Region
-        Where the block lies (see `read_for`), and the theoretical field of the pixel.
+        Position of the block (see `block_around`), and the theoretical receptive field of the pixel.
     index : sequence of int
         The pixel.
     label : int, optional
-        Index of the class whose logit is asked; the most probable one if not given.
+        Index of the class whose logit is differentiated; the most probable one if not given.
     """
     with torch.enable_grad():
         x = block.detach().clone().requires_grad_()
@@ -118,14 +118,14 @@ def effective_field(
 
 
 def mean_field(fields: Iterable[EffectiveField], theoretical: ReceptiveField) -> EffectiveField:
-    """Return the mean of the fields of several pixels, each moved to the origin; a border cuts off what lies beyond.
+    """Return the mean of the fields of several pixels, each shifted to the origin; borders crop a field.
 
     Parameters
     ----------
     fields : iterable of EffectiveField
         At least one.
-    reach : ReceptiveField
-        The theoretical field at its worst phase.
+    theoretical : ReceptiveField
+        The theoretical receptive field at its worst phase.
     """
     canvas = Region(tuple(-before for before in theoretical.before), tuple(after + 1 for after in theoretical.after))
     total, labels = np.zeros(canvas.shape), list[int]()

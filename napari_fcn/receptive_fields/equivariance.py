@@ -1,4 +1,4 @@
-"""Where the answer does not follow when the image is shifted."""
+"""Shift equivariance: where the prediction changes when the image is shifted."""
 
 from __future__ import annotations
 
@@ -14,31 +14,31 @@ if TYPE_CHECKING:
 
     import numpy.typing as npt
 
-    from napari_fcn.receptive_fields.exactness import Answer
+    from napari_fcn.receptive_fields.exactness import PredictBlock
     from napari_fcn.receptive_fields.theoretical import FieldAnalysis
 
-TOLERATED_CHANGE = 0.01  # change of a probability that nobody minds
+TOLERATED_CHANGE = 0.01  # largest change of a probability that is ignored
 
 
 def equivariance(
-    predict: Answer, image: npt.NDArray[np.float32], region: Region, analysis: FieldAnalysis
+    predict: PredictBlock, image: npt.NDArray[np.float32], region: Region, analysis: FieldAnalysis
 ) -> Iterator[CheckStep | EquivarianceDone]:
-    """Yield progress, then where the answer does not follow when the image is shifted by a few pixels.
+    """Yield progress, then the change of each prediction when the image is shifted by a few pixels.
 
     Convolutions follow any shift; pooling and strides follow shifts by the pooling grid only (Zhang 2019, *Making
-    convolutional networks shift-invariant again*). Each axis is shifted by 1 to as many pixels as the grid has. Beyond
-    its border the image is mirrored, for all shifts alike, so that padding plays no part.
+    convolutional networks shift-invariant again*). Each axis is shifted by 1 pixel to one period of the grid. The image
+    is mirrored at its border for all shifts, so that padding has no influence.
 
     Parameters
     ----------
-    answer : callable
+    predict : callable
         The network.
     image : ndarray
         ``(C, *space)``, scaled.
     region : Region
-        Where to look.
-    anatomy : Anatomy
-        How far the network sees.
+        The pixels to compare.
+    analysis : FieldAnalysis
+        Receptive field of the network.
     """
     block, inner = _surroundings(image, region, analysis)
     shifts = [(axis, step) for axis, period in enumerate(analysis.multiple) for step in range(1, period + 1)]
@@ -64,7 +64,7 @@ def equivariance(
 def _surroundings(
     image: npt.NDArray[np.float32], region: Region, analysis: FieldAnalysis
 ) -> tuple[npt.NDArray[np.float32], Region]:
-    """Return the block that decides about a region, whatever the shift, from the grid on; the region inside it."""
+    """Return the block on which a region depends at any shift, starting on the grid, and the region inside it."""
     grid, halo = analysis.multiple, analysis.field_per_phase
     wide = region.grow([b + m for b, m in zip(halo.before, grid, strict=True)], [2 * m for m in grid])
     wide = wide.grow((0,) * region.ndim, halo.after)

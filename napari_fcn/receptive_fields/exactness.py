@@ -1,4 +1,4 @@
-"""Whether tiles are exact: the same image in one piece and in tiles, compared."""
+"""Whether tiles are exact: compares an image in tiles with the same image in one piece."""
 
 from __future__ import annotations
 
@@ -18,29 +18,29 @@ if TYPE_CHECKING:
     from napari_fcn.receptive_fields.theoretical import FieldAnalysis
 
     # From a scaled block (C, *space) to probabilities (classes, *space).
-    Answer = Callable[[npt.NDArray[np.float32]], npt.NDArray[np.float32]]
+    PredictBlock = Callable[[npt.NDArray[np.float32]], npt.NDArray[np.float32]]
 
-TILES_PER_AXIS = 3  # tiles along an axis, if nobody asks for others
-UNBOUNDED_HALO = 32  # halo of a network whose field has no end
+TILES_PER_AXIS = 3  # by default
+UNBOUNDED_HALO = 32  # of a network without a finite receptive field
 
 
 def certify(
-    predict: Answer, image: npt.NDArray[np.float32], plan: TilePlan, analysis: FieldAnalysis, tolerance: float
+    predict: PredictBlock, image: npt.NDArray[np.float32], plan: TilePlan, analysis: FieldAnalysis, tolerance: float
 ) -> Iterator[CheckStep | Certified]:
-    """Yield progress, then how far the tiles of a plan differ from the image in one piece.
+    """Yield progress, then the difference between the tiles of a plan and the image in one piece.
 
     Parameters
     ----------
-    answer : callable
+    predict : callable
         The network.
     image : ndarray
         ``(C, *plan.shape)``, scaled.
     plan : TilePlan
         The tiles, on the axes of the network.
-    anatomy : Anatomy
-        How far the network sees.
+    analysis : FieldAnalysis
+        Receptive field of the network.
     tolerance : float
-        Largest difference of a probability that rounding explains.
+        Largest difference of a probability due to rounding.
     """
     total = len(plan) + 1
     whole = predict(image)
@@ -71,13 +71,13 @@ def certify(
 
 
 def explain(plan: TilePlan, analysis: FieldAnalysis, error: float, tolerance: float) -> str:
-    """Return why the tiles of a plan are exact, or why they are not."""
-    start = f"Tiles and whole differ by {error:.1e} at most" if error else "Tiles and whole are equal"
+    """Return the reason why the tiles of a plan are exact or not."""
+    start = f"Tiles and whole image differ by at most {error:.1e}" if error else "Tiles and whole image are equal"
     if analysis.unbounded:
         names = ", ".join(analysis.unbounded)
         if all(name.endswith("random") for name in analysis.unbounded):
-            return f"{start}: {names}, so that no two runs are alike."
-        return f"{start}: {names} of the network sees the whole input, so that no halo is wide enough."
+            return f"{start}: {names}, so two runs always differ."
+        return f"{start}: {names} of the network depends on the whole input, so no halo is large enough."
     narrow = [
         (used, need)
         for used, need, count in zip(plan.margin, analysis.field.halo, plan.counts, strict=True)
@@ -85,7 +85,7 @@ def explain(plan: TilePlan, analysis: FieldAnalysis, error: float, tolerance: fl
     ]
     if narrow:
         used, need = narrow[0]
-        return f"{start}: tiles read {max(used)} px around them, and the network sees {max(need)} px."
+        return f"{start}: tiles have a halo of {max(used)} px, and the receptive field needs {max(need)} px."
     if any(
         count > 1 and (tile % m or before % m)
         for tile, (before, _), m, count in zip(plan.tile, plan.margin, analysis.multiple, plan.counts, strict=True)
@@ -93,22 +93,22 @@ def explain(plan: TilePlan, analysis: FieldAnalysis, error: float, tolerance: fl
         grid = " x ".join(map(str, analysis.multiple))
         return f"{start}: tiles do not start on the pooling grid, at multiples of {grid} px."
     if error > tolerance:
-        return f"{start}, more than the {tolerance:.0e} of rounding, though they read all that the network sees."
-    rounding = ", which is rounding" if error else ""
-    return f"{start}{rounding}: tiles read all that the network sees and start on its pooling grid."
+        return f"{start}, more than rounding ({tolerance:.0e}), although tiles contain the whole receptive field."
+    rounding = ", due to rounding" if error else ""
+    return f"{start}{rounding}: tiles contain the whole receptive field and start on the pooling grid."
 
 
 def cut_into_tiles(shape: Sequence[int], analysis: FieldAnalysis, tile: Sequence[int] = ()) -> TilePlan:
-    """Return a plan that cuts an image into several tiles along each axis, though it may fit in one.
+    """Return a plan that cuts an image into several tiles along each axis, even if it fits in one.
 
     Parameters
     ----------
     shape : sequence of int
         Axes of the network.
-    anatomy : Anatomy
-        How far the network sees; if that has no end, the halo is a guess.
+    analysis : FieldAnalysis
+        Receptive field of the network; if it is not finite, the halo is `UNBOUNDED_HALO`.
     tile : sequence of int
-        Length per axis, if asked for; it is rounded up to the pooling grid.
+        Length per axis; it is rounded up to the pooling grid.
     """
     multiple = analysis.multiple
     lengths = tile or [ceil(n / TILES_PER_AXIS) for n in shape]

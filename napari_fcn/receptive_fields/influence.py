@@ -1,4 +1,4 @@
-"""Which answers a stroke can influence: the receptive field, read the other way."""
+"""The pixels whose prediction a stroke can influence: the inverse of the receptive field."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ TILE_PIXELS = 2**18  # pixels of a tile
 
 
 def influenced_box(analysis: FieldAnalysis, stroke: Region, shape: Sequence[int]) -> Region:
-    """Return the smallest box that holds all outputs that see a pixel of a box, exact on the pooling grid."""
+    """Return the smallest box of all outputs that depend on a pixel of a box, exact on the pooling grid."""
     start, stop = [], []
     for phases, a, b, n in zip(analysis.phases, stroke.start, stroke.stop, shape, strict=True):
         before, after = (max(side) for side in zip(*phases, strict=True))
@@ -41,10 +41,10 @@ def influenced_box(analysis: FieldAnalysis, stroke: Region, shape: Sequence[int]
 def influenced(
     net: nn.Module, stroke: Mask, at: Region, shape: Sequence[int], analysis: FieldAnalysis
 ) -> tuple[Region, Mask]:
-    """Return which outputs see a pixel of a stroke: the smallest box of them, and the mask in it.
+    """Return the outputs that depend on a pixel of a stroke: their smallest box, and the mask in it.
 
-    The derivative of the network along the stroke, with positive weights and everything that could cut it off
-    opened: it differs from zero where there is a path from the stroke to the output.
+    Computed from the derivative of a surrogate network with positive weights and without gates along the stroke: it
+    differs from zero where there is a path from the stroke to the output.
 
     Parameters
     ----------
@@ -53,11 +53,11 @@ def influenced(
     stroke : ndarray of bool
         ``at.shape``.
     at : Region
-        Where the stroke lies, on the axes of the network.
+        Box of the stroke, on the axes of the network.
     shape : sequence of int
-        The image.
-    anatomy : Anatomy
-        How far the network sees; the field is finite.
+        Of the image.
+    analysis : FieldAnalysis
+        Receptive field of the network, which is finite.
     """
     outer = influenced_box(analysis, at, shape)
     tile = tuple(ceil(TILE_PIXELS ** (1 / len(shape)) / m) * m for m in analysis.multiple)
@@ -80,9 +80,9 @@ def influenced(
 
 
 def influenced_by_surrogate(positive: nn.Module, stroke: Mask, channels: int) -> Mask:
-    """Return the outputs that a stroke (*space) reaches in a network made by `runnable`.
+    """Return the outputs that a stroke (*space) influences in a network made by `surrogate`.
 
-    The gradient is linear in what is asked of the outputs; its own gradient is the derivative along the stroke.
+    The gradient is linear in the direction of the outputs; its own gradient is the derivative along the stroke.
     """
     x = torch.ones(1, channels, *stroke.shape, dtype=torch.float64, requires_grad=True)
     with LinearizedOps():

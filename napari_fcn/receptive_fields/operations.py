@@ -1,8 +1,8 @@
-"""What a network does that no halo of a tile covers, from the functions that it calls.
+"""Finds operations of a network that depend on the whole image, which no halo of a tile covers.
 
-Layers are known by their types only where they are torch's own; what a `forward` computes with functions is not. So
-each function is recorded while the network runs on images of two sizes: what loses an axis that grows with the image,
-or mixes all its positions, looks at the whole image.
+Layers of torch are known by their types, functions that a `forward` calls are not. So each function is recorded while
+the network runs on images of two sizes: an operation that drops an axis that grows with the image, or mixes all
+positions along it, depends on the whole image.
 """
 
 from __future__ import annotations
@@ -21,11 +21,11 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
 PROBE_SIZES = {1: ((256, 384), (2048, 3072)), 2: ((64, 128), (128, 192), (256, 384)), 3: ((16, 32), (32, 48), (64, 96))}
-AXIS_MIXERS = {  # functions that mix positions along an axis, which is given, or the last, or all
+AXIS_MIXERS = {  # functions that mix positions along an axis: a given one, the last, or all
     **dict.fromkeys(("softmax", "log_softmax", "softmin", "cumsum", "cumprod", "cummax", "cummin", "logcumsumexp")),
     **dict.fromkeys(("sort", "argsort", "flip", "roll", "topk", "median", "normalize", "renorm")),
 }
-INPUT_MIXERS = {  # functions that mix positions along some axes of what they read first
+INPUT_MIXERS = {  # functions that mix positions along these axes of their first argument
     **dict.fromkeys(("fliplr", "flipud", "rot90", "lstm", "gru", "rnn_tanh", "rnn_relu"), slice(None)),
     "group_norm": slice(2, None),
     "scaled_dot_product_attention": slice(-2, -1),
@@ -38,7 +38,7 @@ RANDOM_FUNCTIONS = ("rand_like", "randn_like", "bernoulli", "bernoulli_", "norma
 
 @dataclass(frozen=True, slots=True)
 class Operation:
-    """A function that was called: its label for people, and the shapes that went in and came out."""
+    """A call of a function: its label for the user, and the shapes of inputs and outputs."""
 
     name: str
     label: str
@@ -49,7 +49,7 @@ class Operation:
 
 
 class _Recorder(TorchFunctionMode):
-    """Records the functions that a network calls, and in which of its modules."""
+    """Records the functions that a network calls, and the modules that call them."""
 
     def __init__(self, net: nn.Module) -> None:
         super().__init__()
@@ -61,7 +61,7 @@ class _Recorder(TorchFunctionMode):
                 module.register_forward_hook(self._leave)
 
     def reset(self) -> None:
-        """Forget what was recorded, also of a run that failed."""
+        """Forget the operations of an earlier run."""
         self.operations: list[Operation] = []
         self._stack: list[tuple[str, nn.Module]] = [("", self.net)]
 
@@ -75,7 +75,7 @@ class _Recorder(TorchFunctionMode):
         self._stack.pop()
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        """Run the function and keep what it was."""
+        """Run the function and record it."""
         kwargs = kwargs or {}
         inputs = tuple(tuple(x.shape) for x in _tensors((*args, *kwargs.values())))
         out = func(*args, **kwargs)
@@ -107,9 +107,9 @@ def _tensors(values: Sequence[Any]) -> Iterator[Tensor]:
 
 
 def unbounded_operations(net: nn.Module, ndim: int, channels: int) -> tuple[str, ...]:
-    """Return what looks at the whole image, as ``name (type)`` of a layer or ``function in name (type)``.
+    """Return the operations that depend on the whole image, as ``layer (type)`` or ``function in layer (type)``.
 
-    Empty also for a network that does not run on images of other sizes. The network is not changed.
+    It is empty for a network that does not run on images of other sizes. The network is not changed.
     """
     copy = deepcopy(net).eval()
     recorder = _Recorder(copy)
@@ -131,7 +131,7 @@ def unbounded_operations(net: nn.Module, ndim: int, channels: int) -> tuple[str,
 
 
 def _global_labels(small: Sequence[Operation], large: Sequence[Operation], growth: float) -> tuple[str, ...]:
-    """Return the labels of operations that look at everything, in the order in which they run."""
+    """Return the labels of operations that depend on the whole image, in the order in which they run."""
     if [op.name for op in small] != [op.name for op in large]:  # the path depends on the size
         large = small
     found = []
@@ -144,7 +144,7 @@ def _global_labels(small: Sequence[Operation], large: Sequence[Operation], growt
 
 
 def _loses(small: Operation, large: Operation, growth: float) -> bool:
-    """Whether an operation has fewer axes that grow with the image than what it reads, or more: each with each."""
+    """Whether the result of an operation has fewer growing axes than its inputs, or more because all pairs are made."""
     pairs = list(zip(small.inputs, large.inputs, strict=True))
     results = list(zip(small.outputs, large.outputs, strict=True))
     before, after = max(map(_growing, pairs)), max(map(_growing, results))
@@ -154,12 +154,12 @@ def _loses(small: Operation, large: Operation, growth: float) -> bool:
 
 
 def _growing(shapes: tuple[tuple[int, ...], tuple[int, ...]]) -> int:
-    """Return how many axes of a tensor grow with the image."""
+    """Return the number of axes of a tensor that grow with the image."""
     return sum(a != b for a, b in zip(*shapes, strict=True)) if len(shapes[0]) == len(shapes[1]) else 0
 
 
 def _ratio(shapes: tuple[tuple[int, ...], tuple[int, ...]]) -> float:
-    """Return how many times more numbers a tensor of the larger image has."""
+    """Return the ratio of the sizes of a tensor for the larger and the smaller image."""
     return torch.Size(shapes[1]).numel() / max(1, torch.Size(shapes[0]).numel())
 
 
@@ -200,5 +200,5 @@ def _argument(operation: Operation, keyword: str, position: int, default: Any) -
 
 
 def _is_training(operation: Operation) -> bool:
-    """Whether a call of dropout changes anything."""
+    """Whether a call of dropout is active."""
     return bool(_argument(operation, "training", 2, True)) and _argument(operation, "p", 1, 0.5) != 0

@@ -1,4 +1,4 @@
-"""A network through which every influence passes: nothing cancels, nothing is cut off."""
+"""Surrogate networks with positive weights, in which no influence cancels and no gate blocks it."""
 
 from __future__ import annotations
 
@@ -28,8 +28,8 @@ GLOBAL_LAYERS = (
     nn.MultiheadAttention,
     nn.modules.pooling._AdaptiveAvgPoolNd,
     nn.modules.pooling._AdaptiveMaxPoolNd,
-)  # layers that look at the whole input, by type
-NEUTRAL_LAYERS = (_NormBase, nn.GroupNorm, nn.LayerNorm, nn.modules.dropout._DropoutNd)  # replaced by nothing
+)  # layers that depend on the whole input, by type
+NEUTRAL_LAYERS = (_NormBase, nn.GroupNorm, nn.LayerNorm, nn.modules.dropout._DropoutNd)  # replaced by the identity
 GATE_FUNCTIONS = {"relu", "relu_", "threshold", "threshold_", "hardtanh", "hardtanh_", "leaky_relu", "leaky_relu_"}
 MAX_POOLS: dict[str, tuple[Any, Any]] = {
     f"max_pool{n}d": (pool, convolve)
@@ -57,7 +57,7 @@ CONV_ARGUMENTS = {  # of convolutions, after input, weight and bias
 
 
 class AveragingConv(nn.Module):
-    """A convolution of the same geometry from all channels to ``outputs`` equal ones, with weights that average."""
+    """A convolution of the same geometry that averages all channels into ``outputs`` equal ones."""
 
     def __init__(self, layer: _ConvNd, outputs: int) -> None:
         super().__init__()
@@ -91,15 +91,15 @@ class AveragingLinear(nn.Module):
 
 
 class LinearizedOps(TorchFunctionMode):
-    """Lets functions pass what they would cut off: max pooling becomes the mean, ReLU does nothing.
+    """Replaces functions that block influence: max pooling becomes the mean, ReLU and norms do nothing.
 
-    Of a thin network each part of the channels is the one that there is, and kernels have one channel. Norms do
-    nothing, and differences and quotients become sums: channels are alike, so that they would cancel.
+    In a network of one channel each part of the channels is that channel, and kernels have one channel. Differences
+    and quotients become sums, because equal channels would cancel.
 
     Parameters
     ----------
     pooled : callable, optional
-        Gets the name and the result of each function that pools, and returns what the network goes on with.
+        Called with the name and the result of each pooling function; returns the result that the network uses.
     """
 
     def __init__(self, pooled: Callable[[str, Tensor], Tensor] | None = None) -> None:
@@ -107,7 +107,7 @@ class LinearizedOps(TorchFunctionMode):
         self._pooled = pooled or (lambda _, out: out)
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        """Run the function, or the one that stands in for it."""
+        """Run the function or its replacement."""
         name, kwargs = getattr(func, "__name__", ""), kwargs or {}
         if name in GATE_FUNCTIONS or name in NEUTRAL_FUNCTIONS:
             return args[0]
@@ -120,12 +120,12 @@ class LinearizedOps(TorchFunctionMode):
         if name in CONV_ARGUMENTS and args[0].shape[1] == 1:
             return _averaging_conv(func, *args, **kwargs)
         if name == "split" and _is_averaged(*args, **kwargs):
-            return (args[0],) * len(args[1])  # each part is as the one channel that stands for all
+            return (args[0],) * len(args[1])  # each part equals the single channel
         return func(*args, **kwargs)
 
 
 def _averaging_conv(func: Any, x: Tensor, weight: Tensor, bias: Any = None, *more: Any, **named: Any) -> Tensor:
-    """Return one channel convolved with a kernel of ones, however many channels the weights are for."""
+    """Return one channel convolved with an averaging kernel, for weights of any number of channels."""
     named |= dict(zip(CONV_ARGUMENTS[func.__name__], more, strict=False)) | {"groups": 1}
     kernel = x.new_full((1, 1, *weight.shape[2:]), 1 / weight[0, 0].numel())
     out: Tensor = func(x, kernel, None, **named)
@@ -133,7 +133,7 @@ def _averaging_conv(func: Any, x: Tensor, weight: Tensor, bias: Any = None, *mor
 
 
 def _is_averaged(x: Tensor, sizes: Any, dim: int = 0) -> bool:
-    """Whether a tensor of one channel is to be split into parts of given numbers of channels."""
+    """Whether a tensor of one channel is split into parts of given numbers of channels."""
     return dim == 1 and isinstance(sizes, list | tuple) and x.shape[1] == 1
 
 
@@ -148,7 +148,7 @@ def _mean_pool(
     return_indices: bool = False,
 ) -> Tensor:
     pool, convolve = MAX_POOLS[name]
-    stride = stride or kernel_size  # torch takes an empty list, too, for "as the kernel"
+    stride = stride or kernel_size  # an empty list also stands for the kernel size
     ndim = int(name[-2])
     if {dilation} == {1} or (isinstance(dilation, list | tuple) and set(dilation) == {1}):
         mean: Tensor = pool(x, kernel_size, stride, padding, ceil_mode)
@@ -161,31 +161,31 @@ def _mean_pool(
 def single_channel(net: nn.Module) -> nn.Module:
     """Return a copy with positive averaging weights and one channel, without norms and activations.
 
-    Channels are alike in such a network, so that one of them is enough: a network of millions of weights is probed
-    in milliseconds. The copy computes in float64 on the CPU; the network is not changed.
+    All channels are equal in such a network, so one is enough: a network of millions of weights is probed in
+    milliseconds. The copy computes in float64 on the CPU; the network is not changed.
     """
     return _surrogate(net, is_single_channel=True)
 
 
 def all_channels(net: nn.Module) -> nn.Module:
-    """Return the same with all channels, for a network that splits or reshapes them by their number."""
+    """Return a copy like `single_channel` with all channels, for a network that splits or reshapes channels."""
     return _surrogate(net, is_single_channel=False)
 
 
 def surrogate(net: nn.Module, shape: Sequence[int]) -> nn.Module:
-    """Return the thin copy if it runs on an input ``(C, *space)`` of this shape, else the thick one."""
+    """Return the copy of one channel if it runs on an input ``(C, *space)`` of this shape, else that of all."""
     copy = single_channel(net)
     try:
         with torch.no_grad(), LinearizedOps():
             copy(torch.ones(1, *shape, dtype=torch.float64))
-    except FORWARD_ERRORS:  # channels that are not there were reshaped, or asked for
+    except FORWARD_ERRORS:  # it reshapes or indexes channels
         return all_channels(net)
     return copy
 
 
 def _surrogate(net: nn.Module, is_single_channel: bool) -> nn.Module:
     copy = nn.Sequential(deepcopy(net)) if isinstance(net, _ConvNd | nn.Linear) else deepcopy(net)
-    with torch.random.fork_rng(devices=[]):  # building draws weights: leave the caller's random numbers alone
+    with torch.random.fork_rng(devices=[]):  # building draws weights: the random state of the caller must not change
         _replace(copy, is_single_channel)
     copy = copy.to(device="cpu", dtype=torch.float64)
     with torch.no_grad():
@@ -213,11 +213,11 @@ def _is_activation(layer: nn.Module) -> bool:
 
 
 def global_layers(net: nn.Module) -> tuple[str, ...]:
-    """Return the layers that look at their whole input, as ``name (type)``, as far as their types tell."""
-    found = []
+    """Return the layers that depend on their whole input by their type, as ``name (type)``."""
+    layers = []
     for name, layer in net.named_modules():
         is_frozen = isinstance(layer, _InstanceNorm) and layer.track_running_stats
         is_wide = isinstance(layer, nn.LayerNorm) and len(layer.normalized_shape) > 1
         if is_wide or (isinstance(layer, GLOBAL_LAYERS) and not is_frozen):
-            found.append(f"{name} ({type(layer).__name__})" if name else type(layer).__name__)
-    return tuple(found)
+            layers.append(f"{name} ({type(layer).__name__})" if name else type(layer).__name__)
+    return tuple(layers)

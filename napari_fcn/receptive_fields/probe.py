@@ -1,4 +1,4 @@
-"""How far each layer of a network sees, asked of the network by back-propagation."""
+"""Receptive fields of the layers of a network, measured by back-propagation."""
 
 from __future__ import annotations
 
@@ -26,19 +26,19 @@ from napari_fcn.receptive_fields.positive_net import (
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
-GROWTH_STEPS = (960, 15360)  # pixels by which an input is lengthened to see how much each layer follows; many grids fit
+GROWTH_STEPS = (960, 15360)  # pixels by which the input grows to measure layers; multiples of many grids
 OUTPUT_JUMP = Fraction(1)
-MAX_NESTING = 8  # lists in lists in which a tensor is looked for
-PROBE_LENGTHS = (256, 1024, 4096)  # tried in turn until the field has an end
-PROBE_BREADTHS = (1, 8, 32, 256)  # length of the other axes: short ones cost less, unpadded kernels need more
-BATCH_NUMBERS = 2**18  # most numbers in one batch of probes: what a processor keeps in its cache
+MAX_NESTING = 8  # of lists and dicts that are searched for a tensor
+PROBE_LENGTHS = (256, 1024, 4096)  # tried in turn until the receptive field fits
+PROBE_BREADTHS = (1, 8, 32, 256)  # length of the other axes: short ones are cheap, unpadded kernels need more
+BATCH_NUMBERS = 2**18  # most numbers in a batch of probes: they fit in the cache of a processor
 RECORDED_LAYERS = (AveragingConv, AveragingLinear, Support, nn.Upsample)
 POOLING_LAYERS = (_AvgPoolNd, _MaxPoolNd, _AdaptiveAvgPoolNd, _AdaptiveMaxPoolNd)
 
 
 @dataclass(frozen=True, slots=True)
 class LayerExtent:
-    """What one layer sees along one axis.
+    """The receptive field of one layer along one axis.
 
     Attributes
     ----------
@@ -47,11 +47,11 @@ class LayerExtent:
     jump : Fraction
         Input pixels between two neighbours of the layer's output; 0 if it has no such axis any more.
     spans : tuple of (int, int, int)
-        Index of an output, first and last input pixel that it sees; one for each phase of the pooling grid.
+        Index of an output, first and last input pixel on which it depends; one for each phase of the pooling grid.
     is_cropped : bool
-        Whether the layer has fewer outputs than the input has places for them: kernels without padding.
+        Whether the layer has fewer outputs than input positions, because of kernels without padding.
     is_whole : bool
-        Whether it sees everything, however long the input is.
+        Whether it depends on the whole input, whatever its length.
     """
 
     name: str
@@ -63,19 +63,19 @@ class LayerExtent:
 
     @property
     def size(self) -> int:
-        """Pixels that it sees at its worst phase."""
+        """Length of the receptive field at its worst phase."""
         return max(last - first + 1 for _, first, last in self.spans)
 
     @property
     def start(self) -> float:
-        """Centre of the field of its first output, in input pixels, the mean over the phases."""
+        """Centre of the receptive field of the first output, in input pixels, mean over the phases."""
         centres = [(first + last) / 2 - index * self.jump for index, first, last in self.spans]
         return float(sum(centres) / len(centres))
 
 
 @dataclass(frozen=True, slots=True)
 class LayerOutput:
-    """An output of a layer while a network runs."""
+    """The output of a layer in one run."""
 
     name: str
     kind: str
@@ -83,12 +83,12 @@ class LayerOutput:
 
 
 class LayerRecorder:
-    """A transparent network whose layers can be watched while it runs.
+    """Records the outputs of the layers of a surrogate network.
 
     Parameters
     ----------
     net : Module
-        Made by `thin` or `thick`.
+        Made by `single_channel` or `all_channels`.
     kinds : dict of str to str
         Type of each layer by its name, before it was replaced.
     """
@@ -96,14 +96,14 @@ class LayerRecorder:
     def __init__(self, net: nn.Module, kinds: dict[str, str]) -> None:
         self.net, self.kinds = net, kinds
         self.outputs: list[LayerOutput] = []
-        self._depth = 0  # of layers of which only the whole is kept
+        self._depth = 0  # of nested layers, of which only the outermost output is kept
         for name, layer in net.named_modules():
             if isinstance(layer, (*RECORDED_LAYERS, *POOLING_LAYERS)):
                 layer.register_forward_pre_hook(self._enter)
                 layer.register_forward_hook(self._hook(name))
 
     def run(self, x: Tensor) -> list[LayerOutput]:
-        """Return what each layer answered, the network itself last."""
+        """Return the output of each layer, that of the network last."""
         self.outputs, self._depth = [], 0
         with LinearizedOps(self._pooled):
             out = self.net(x)
@@ -113,7 +113,7 @@ class LayerRecorder:
         self._depth += 1
 
     def _pooled(self, function: str, out: Tensor) -> Tensor:
-        """Keep what a function pooled that no layer calls: it may have a grid that no layer shows."""
+        """Record the result of a pooling function that no layer calls: its grid may be that of no layer."""
         if not self._depth:
             self.outputs.append(LayerOutput(function, "function", out))
             return out.clone()
@@ -126,7 +126,7 @@ class LayerRecorder:
             if isinstance(out, Tensor):
                 moved = out.movedim(-1, 1) if isinstance(layer, AveragingLinear) and out.ndim > 2 else out
                 self.outputs.append(LayerOutput(name, kind, moved))
-                return out.clone()  # what is kept stays as it is, whatever is added to it in place
+                return out.clone()  # so that later in-place operations do not change the record
             self.outputs += [LayerOutput(f"{name}.{i}", kind, level.features) for i, level in enumerate(out)]
             return None
 
@@ -134,7 +134,7 @@ class LayerRecorder:
 
 
 def first_tensor(out: Any) -> Tensor:
-    """Return the first tensor of what a network returns.
+    """Return the first tensor in the output of a network.
 
     Raises
     ------
@@ -151,16 +151,17 @@ def first_tensor(out: Any) -> Tensor:
 
 
 def probe(net: nn.Module, ndim: int, channels: int, axis: int) -> tuple[LayerExtent, ...]:
-    """Return what each layer of a network sees along one axis, in the order in which they run, the output last.
+    """Return the receptive field of each layer along one axis, in the order in which they run, the output last.
 
-    Weights are positive and inputs one, so that nothing cancels (see `thin`). How many pixels lie between two outputs
-    of a layer is seen from how it grows with the input; what an output sees is the support of its gradient. From the
-    first layer whose outputs lie closer than those before it, each phase of the pooling grid is asked.
+    Weights are positive and inputs one, so that nothing cancels (see `single_channel`). The distance between two
+    outputs of a layer follows from its growth with the input; the receptive field of an output is the support of its
+    gradient. From the first layer whose outputs are denser than those before it, each phase of the pooling grid is
+    measured.
 
     Raises
     ------
     RuntimeError
-        If the network cannot be run on inputs of other shapes than it was made for.
+        If the network does not run on inputs of other shapes.
     """
     kinds = {name: type(layer).__name__ for name, layer in net.named_modules()}
     failures = []
@@ -172,7 +173,7 @@ def probe(net: nn.Module, ndim: int, channels: int, axis: int) -> tuple[LayerExt
             extents = _extents(recorder, shape, axis, _jumps(recorder, shape, axis))
             if extents[-1].size > 0:
                 return extents
-            failures.append("no pixel was found that the answer depends on")
+            failures.append("its output depends on no pixel")
         except FORWARD_ERRORS as error:
             failures.append((str(error).splitlines() or [type(error).__name__])[0])
     raise RuntimeError(failures[-1])
@@ -183,7 +184,7 @@ def _shape(channels: int, ndim: int, axis: int, breadth: int, length: int) -> li
 
 
 def _jumps(recorder: LayerRecorder, shape: Callable[[int], list[int]], axis: int) -> list[Fraction]:
-    """Return the distance between two outputs of each layer, from how many more a longer input gives."""
+    """Return the distance between two outputs of each layer, from its growth with the input."""
     for step in GROWTH_STEPS:
         with torch.no_grad():
             short, long = (recorder.run(torch.ones(1, *shape(n), dtype=torch.float64)) for n in (step, 2 * step))
@@ -201,7 +202,7 @@ def _jumps(recorder: LayerRecorder, shape: Callable[[int], list[int]], axis: int
 def _extents(
     recorder: LayerRecorder, shape: Callable[[int], list[int]], axis: int, jumps: Sequence[Fraction]
 ) -> tuple[LayerExtent, ...]:
-    """Return what each layer sees, on an input that is long enough for all that do not see everything."""
+    """Return the receptive field of each layer, on an input long enough for all finite ones."""
     counts, coarsest = [], Fraction(1)
     for jump in jumps:  # a layer repeats itself with the coarsest grid before it
         counts.append(ceil(coarsest / jump) if jump else 1)
@@ -218,14 +219,14 @@ def _extents(
 
 
 def _touches(extent: LayerExtent, length: int) -> bool:
-    """Whether a field is cut off by an end of the input."""
+    """Whether a receptive field touches an end of the input."""
     return any(first <= 0 or last >= length - 1 for _, first, last in extent.spans)
 
 
 def _spans(
     recorder: LayerRecorder, shape: Sequence[int], axis: int, jumps: Sequence[Fraction], counts: Sequence[int]
 ) -> Iterator[LayerExtent]:
-    """Yield what each layer sees: one row of a batch for each layer and phase, back-propagated together."""
+    """Yield the receptive field of each layer: a batch has one row for each layer and phase."""
     probes = [(layer, phase) for layer, count in enumerate(counts) for phase in range(count)]
     batch_size = max(1, BATCH_NUMBERS // torch.Size(shape).numel())
     spans: list[list[tuple[int, int, int]]] = [[] for _ in counts]
@@ -258,5 +259,5 @@ def _middle(length: int, count: int) -> int:
 
 
 def period(extents: Sequence[LayerExtent]) -> int:
-    """Return after how many pixels the network repeats itself: its pooling grid."""
+    """Return the period of the pooling grid in pixels."""
     return lcm(*(reach.jump.numerator for reach in extents if reach.jump))

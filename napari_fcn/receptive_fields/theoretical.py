@@ -1,4 +1,4 @@
-"""The exact receptive field of a network, from the network itself."""
+"""The exact theoretical receptive field of a network, measured on the network itself."""
 
 from __future__ import annotations
 
@@ -24,18 +24,18 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class LayerField:
-    """What one layer of a network sees, one entry per axis, in input pixels (Araujo et al. 2019).
+    """The receptive field of one layer, one entry per axis, in input pixels (Araujo et al. 2019).
 
     Attributes
     ----------
     name, kind : str
         Of the layer, as ``"encoder.0.3"`` and ``"Conv2d"``; the last is ``"output"``.
     size : tuple of int
-        Pixels that one of its outputs sees, at the worst phase of the pooling grid; 0 where it sees everything.
+        Length of the receptive field at the worst phase of the pooling grid; 0 if it is the whole input.
     jump : tuple of float
-        Pixels between two neighbouring outputs; 0 where the layer has no such axis any more.
+        Pixels between two neighbouring outputs; 0 if the layer has no such axis any more.
     start : tuple of float
-        Centre of what its first output sees.
+        Centre of the receptive field of its first output.
     """
 
     name: str
@@ -47,17 +47,17 @@ class LayerField:
 
 @dataclass(frozen=True, slots=True)
 class FieldAnalysis:
-    """How far a network sees, in full.
+    """The receptive fields of a network and of its layers.
 
     Attributes
     ----------
     layers : tuple of LayerField
         In the order in which they run, the output last.
     phases : tuple of tuple of (int, int)
-        Per axis, for each phase of the pooling grid, the pixels that an output sees before and after itself. The
+        Per axis, for each phase of the pooling grid, the length of the receptive field before and after the pixel. The
         phase of a pixel is its index modulo the number of phases.
     unbounded : tuple of str
-        The layers that make the field endless; empty if it is finite.
+        The layers that depend on the whole input; empty if the receptive field is finite.
     """
 
     layers: tuple[LayerField, ...]
@@ -71,31 +71,31 @@ class FieldAnalysis:
 
     @property
     def field(self) -> ReceptiveField:
-        """The field at the worst phase.
+        """The receptive field at the worst phase.
 
         Raises
         ------
         ModelError
-            If the field is endless; the message names the layers.
+            If the receptive field is not finite; the message names the layers.
         """
         if self.unbounded:
             raise ModelError(
                 f"The network has no finite receptive field: {', '.join(self.unbounded)} "
-                f"{'looks' if len(self.unbounded) == 1 else 'look'} at the whole input. Use a network with batch norm "
-                "or none, and without global pooling, attention or fully connected layers."
+                f"{'depends' if len(self.unbounded) == 1 else 'depend'} on the whole input. Use a network with batch "
+                "norm or none, and without global pooling, attention or fully connected layers."
             )
         return self.field_per_phase
 
     @property
     def field_per_phase(self) -> ReceptiveField:
-        """The field at the worst phase; of a network that some norm makes endless, as if the norm were not there."""
+        """The receptive field at the worst phase, without norms that depend on the whole input."""
         return ReceptiveField(
             tuple(max(before for before, _ in phases) for phases in self.phases),
             tuple(max(after for _, after in phases) for phases in self.phases),
         )
 
     def box(self, index: Sequence[int], shape: Sequence[int]) -> Region:
-        """Return the pixels that the output at ``index`` sees in an image of this shape, exact at its phase."""
+        """Return the receptive field of the output at ``index`` in an image of this shape, exact at its phase."""
         phases = [self.phases[axis][i % len(self.phases[axis])] for axis, i in enumerate(index)]
         pixel = Region(tuple(index), tuple(i + 1 for i in index))
         return pixel.grow([before for before, _ in phases], [after for _, after in phases]).clip(shape)
@@ -104,33 +104,33 @@ class FieldAnalysis:
 def theoretical(net: NetSpec | nn.Module) -> ReceptiveField:
     """Return the receptive field of a network, per axis, at the worst phase of its pooling grid.
 
-    Araujo et al. (2019, Distill) compute sizes from layer tables; here the network is asked by back-propagation, which
-    needs no table and also gives the phase. Where an output is not a pixel of the input (a strided or unpadded foreign
-    network), the field lies around its centre.
+    Araujo et al. (2019, Distill) compute sizes from layer tables; here they are measured by back-propagation, which
+    needs no table and also gives the phase. If outputs are not pixels of the input (an external network with strides
+    or without padding), the field is given around the centre of an output.
 
     Parameters
     ----------
     net : NetSpec or Module
-        One of ours by its spec, or any network made of torch's layers, of which it is a copy that is probed.
+        The spec of a network of this package, or any network made of layers of torch, of which a copy is probed.
 
     Raises
     ------
     ModelError
-        If the field is endless, or a foreign network cannot be probed.
+        If the receptive field is not finite, or an external network cannot be probed.
     """
     return analyze(net).field
 
 
 def analyze(net: NetSpec | nn.Module) -> FieldAnalysis:
-    """Return how far each layer of a network sees, and its output at each phase of the pooling grid.
+    """Return the receptive field of each layer of a network, and of its output at each phase of the pooling grid.
 
-    Kernels, pools and upsampling act on each axis apart, so that the field of an n-dimensional network is the box of
-    the fields of its 1-D twins. Foreign networks have no twin; they are probed as they are, axis by axis.
+    Kernels, pools and upsampling act on each axis separately, so the receptive field of an n-dimensional network is
+    the box of the fields of one 1-D network per axis. External networks are probed as a whole, axis by axis.
 
     Raises
     ------
     ModelError
-        If a foreign network cannot be probed.
+        If an external network cannot be probed.
     """
     if isinstance(net, nn.Module):
         ndim, channels = dimensions(net)
@@ -139,42 +139,42 @@ def analyze(net: NetSpec | nn.Module) -> FieldAnalysis:
         except RuntimeError as error:
             raise ModelError(
                 f"The network cannot be probed for its receptive field: it does not run on an image of another size "
-                f"({error}). Give the part of it that is convolutional."
+                f"({error}). Give its convolutional part."
             ) from error
         return _join(axes, unbounded_operations(net, ndim, channels) or global_layers(net))
     axes_1d = [_analyze_axis(net.axis_spec(axis)) for axis in range(net.ndim)]
     joined = _join([reaches for reaches, _ in axes_1d], axes_1d[0][1])
     layers = tuple(replace(one, kind=one.kind.replace("1d", f"{net.ndim}d")) for one in joined.layers)
-    return replace(joined, layers=layers)  # named as in the network itself
+    return replace(joined, layers=layers)  # as in the network itself
 
 
 @cache
 def _analyze_axis(spec: NetSpec) -> tuple[tuple[LayerExtent, ...], tuple[str, ...]]:
-    """Return what each layer of a 1-D network sees, and which look at everything."""
-    with torch.random.fork_rng(devices=[]):  # building draws weights: leave the caller's random numbers alone
+    """Return the receptive field of each layer of a 1-D network, and the layers that depend on the whole input."""
+    with torch.random.fork_rng(devices=[]):  # building draws weights: the random state of the caller must not change
         net = spec.build()
     return probe(net, 1, 1, 0), global_layers(net)
 
 
 def dimensions(net: nn.Module) -> tuple[int, int]:
-    """Return the number of axes and of channels that a foreign network reads, from its first convolution.
+    """Return the number of axes and of channels of an external network, from its first convolution.
 
     Raises
     ------
     ModelError
-        If it has none.
+        If it has no convolution.
     """
     for layer in net.modules():
         if isinstance(layer, nn.modules.conv._ConvNd):
             return len(layer.kernel_size), layer.in_channels
-    raise ModelError(f"A {type(net).__name__} without convolutions was given; needed is a convolutional network.")
+    raise ModelError(f"A {type(net).__name__} has no convolutions; a convolutional network is needed.")
 
 
 def _join(axes: Sequence[tuple[LayerExtent, ...]], global_names: tuple[str, ...]) -> FieldAnalysis:
-    """Return the anatomy from what was found along each axis."""
+    """Return the analysis from the receptive fields along each axis."""
     layers = tuple(_layer(reaches) for reaches in zip(*axes, strict=True))
     phases = tuple(_phases(reaches) for reaches in axes)
-    endless = [layer for layer in layers if 0 in layer.size][:1]  # those after it see everything through it
+    endless = [layer for layer in layers if 0 in layer.size][:1]  # those after it depend on the whole input through it
     unbounded = global_names or tuple(f"{layer.name} ({layer.kind})" for layer in endless)
     return FieldAnalysis(layers, phases, unbounded)
 
@@ -190,10 +190,10 @@ def _layer(extents: Sequence[LayerExtent]) -> LayerField:
 
 
 def _phases(extents: Sequence[LayerExtent]) -> tuple[tuple[int, int], ...]:
-    """Return pixels seen before and after each phase of a pixel; around its centre, where outputs are no pixels."""
+    """Return the field before and after a pixel of each phase; around the centre if outputs are not pixels."""
     last, grid = extents[-1], period(extents)
     if last.jump == 1 and len(last.spans) == grid:
-        shift = round(last.start) if last.is_cropped else 0  # the first output lies so far inside
+        shift = round(last.start) if last.is_cropped else 0  # offset of the first output
         sides = {index % grid: (index + shift - first, end - index - shift) for index, first, end in last.spans}
         return tuple(sides[(phase - shift) % grid] for phase in range(grid))
     return (((last.size - 1) // 2, last.size // 2),) * max(1, grid)

@@ -85,7 +85,7 @@ def test_labels_that_cannot_be_measured_are_refused_in_words(
 
 def test_advice_follows_from_size_or_labels(seeing: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert run("field", "--model", seeing, "--object-size", "310", "--json") == 0
-    assert "Objects are 310 px, the field is 21 px" in said(capsys)["advice"]
+    assert "Objects are 310 px, the receptive field is 21 px" in said(capsys)["advice"]
     labels = np.zeros((60, 60), np.uint8)
     labels[10:50, 10:50] = 1
     np.save(tmp_path / "labels.npy", labels)
@@ -168,7 +168,7 @@ def test_an_endless_field_is_said_in_words(
     seeing: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def endless(self: FieldAnalysis) -> None:
-        raise ModelError("The network has no finite receptive field: pool looks at the whole input.")
+        raise ModelError("The network has no finite receptive field: pool depends on the whole input.")
 
     monkeypatch.setattr(FieldAnalysis, "field", property(endless))
     assert run("field", "--model", seeing) == 1
@@ -183,7 +183,7 @@ def test_a_certificate_is_told(seeing: Path, image: Path, capsys: pytest.Capture
     assert found["mean_error"] <= found["max_error"]
     assert (found["label_flips"], found["tiles"]) == (0, 9)
     assert found["halo"] == found["halo_needed"] == [[10, 10], [10, 10]]
-    assert found["reason"].endswith("Looked at: t 1.")
+    assert found["reason"].endswith("Compared: t 1.")
 
 
 def test_without_an_image_cells_are_made(seeing: Path, capsys: pytest.CaptureFixture[str]) -> None:

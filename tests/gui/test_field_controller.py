@@ -226,7 +226,7 @@ def test_objects_are_measured_and_advice_follows(
     state = rest()
     assert state.objects == pytest.approx(50 * 2 / np.sqrt(np.pi), rel=0.01)
     assert "Objects are 56 px" in state.advice
-    assert "Use the dilated net or a deeper one" in state.advice
+    assert "Use the dilated network or a deeper one" in state.advice
     layer.data = np.zeros_like(labels)
     desk.measure_objects(layer, model_catalog.read_entry(model()))
     assert "no objects" in rest().error

@@ -30,7 +30,7 @@ def test_our_tiles_are_certified_on_the_whole_image() -> None:
     assert found.region == Region.whole((90, 84))
     assert found.difference.shape == (90, 84)
     assert (found.halo_needed, found.tiles) == (((26, 26), (26, 26)), 9)
-    assert "Looked at" not in found.reason
+    assert "Compared" not in found.reason
 
 
 def test_tiles_of_the_settings_are_the_ones_certified() -> None:
@@ -42,7 +42,7 @@ def test_of_a_movie_the_middle_is_looked_at() -> None:
     found = last(session(SPEC, (5, 40, 36), "tyx").certify())
     assert found.region == Region((2, 0, 0), (3, 40, 36))
     assert found.difference.shape == (1, 40, 36)
-    assert found.reason.endswith("Looked at: t 2.")
+    assert found.reason.endswith("Compared: t 2.")
 
 
 def test_an_image_too_large_for_one_piece_is_certified_in_its_middle(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -51,7 +51,7 @@ def test_an_image_too_large_for_one_piece_is_certified_in_its_middle(monkeypatch
     assert found.region.size <= 48**2
     assert all(a % 4 == 0 and a > 40 for a in found.region.start)
     assert found.is_exact
-    assert "Looked at: 48 x 48 px from (76, 48) on." in found.reason
+    assert "Compared: 48 x 48 px from (76, 48) on." in found.reason
 
 
 def test_half_precision_may_round_by_more() -> None:
@@ -64,7 +64,7 @@ def test_a_network_without_an_end_is_measured_all_the_same(monkeypatch: pytest.M
     running = session(SPEC, (60, 60), "yx")
     known = running.analysis
     running.__dict__["analysis"] = FieldAnalysis(known.layers, known.phases, ("pool (AdaptiveAvgPool2d)",))
-    assert "pool (AdaptiveAvgPool2d) of the network sees the whole input" in last(running.certify()).reason
+    assert "pool (AdaptiveAvgPool2d) of the network depends on the whole input" in last(running.certify()).reason
     for ask in (running.equivariance, running.border_trust, lambda: iter([running.field_at((3, 3))])):
         with pytest.raises(ModelError, match="no finite receptive field: pool"):
             list(ask())

@@ -35,7 +35,7 @@ def test_a_foreign_network_is_certified() -> None:
     found = fcn.certify(model, IMAGE)
     assert found.is_exact
     assert found.region.shape == (90, 76)  # on its grid of 2 pixels
-    assert "Looked at: 90 x 76 px." in found.reason
+    assert "Compared: 90 x 76 px." in found.reason
     assert found.halo_needed[0] == fcn.receptive_field(model).halo[0]
     assert model.training
 
@@ -61,7 +61,7 @@ class Gate(nn.Module):
 def test_a_gate_over_the_whole_image_is_found_without_its_type() -> None:
     found = fcn.certify(net(Gate()), IMAGE)
     assert not found.is_exact
-    assert "mean in 2 (Gate) of the network sees the whole input" in found.reason
+    assert "mean in 2 (Gate) of the network depends on the whole input" in found.reason
     assert found.halo_used[0][0] >= 32
 
 
@@ -115,7 +115,7 @@ def test_a_function_that_breaks_tiles_is_named(function: Callable[[torch.Tensor]
 def test_a_layer_that_breaks_tiles_is_named(layer: nn.Module, name: str) -> None:
     found = fcn.certify(net(layer), IMAGE, tile=30)
     assert not found.is_exact
-    assert f"{name} of the network sees the whole input" in found.reason
+    assert f"{name} of the network depends on the whole input" in found.reason
 
 
 @pytest.mark.parametrize(
@@ -137,8 +137,8 @@ def test_functions_that_look_at_a_window_are_exact(function: Callable[[torch.Ten
 @pytest.mark.parametrize(
     ("model", "words"),
     [
-        (net(nn.LayerNorm([4, 45, 38])), r"does not run on .* It looks at the whole image: 2 \(LayerNorm\)"),
-        (nn.Sequential(nn.Conv2d(1, 2, 3, padding=1), nn.Flatten(), nn.Linear(2 * 90 * 77, 5)), "one answer for each"),
+        (net(nn.LayerNorm([4, 45, 38])), r"does not run on .* It depends on the whole image: 2 \(LayerNorm\)"),
+        (nn.Sequential(nn.Conv2d(1, 2, 3, padding=1), nn.Flatten(), nn.Linear(2 * 90 * 77, 5)), "one output for each"),
         (Calls(lambda x: {}["gone"]), "cannot be probed.*gone"),
         (Calls(lambda x: x * (1 // 0)), "cannot be probed.*division"),
         (nn.Sequential(nn.Conv2d(1, 2, 3, padding=1), nn.Module()), "cannot be probed"),
@@ -170,7 +170,7 @@ def test_what_does_not_fit_is_refused() -> None:
             fcn.certify(net(), wrong)
     with pytest.raises(ModelError, match="NaN"):
         fcn.certify(net(), np.full((20, 20), np.nan))
-    with pytest.raises(ModelError, match="one answer for each pixel"):
+    with pytest.raises(ModelError, match="one output for each pixel"):
         fcn.certify(nn.Conv2d(1, 2, 3, stride=2, padding=1), IMAGE)
     with pytest.raises(ModelError, match="3 lengths"):
         fcn.certify(net(), IMAGE, tile=(8, 8, 8))

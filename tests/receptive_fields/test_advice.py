@@ -10,10 +10,10 @@ from napari_fcn.receptive_fields.advice import advise, object_size
 @pytest.mark.parametrize(
     ("objects", "effective", "theoretical", "words"),
     [
-        (310, 120, 117, "dilated net or a deeper one (unet depth=6 sees 761 px), or downsample by 3"),
-        (310, 0, 117, "Objects are 310 px, the field is 117 px: no pixel in the middle"),
-        (100, 60, 117, "could see 117 px, but hardly uses what lies beyond"),
-        (40, 60, 117, "Objects are 40 px, the effective field is 60 px: a whole object fits."),
+        (310, 120, 117, "dilated network or a deeper one (unet depth=6, receptive field 761 px), or downsample by 3"),
+        (310, 0, 117, "Objects are 310 px, the receptive field is 117 px: in the middle"),
+        (100, 60, 117, "theoretical receptive field is 117 px, but its outer part is hardly used"),
+        (40, 60, 117, "Objects are 40 px, the effective receptive field is 60 px: a whole object fits."),
         (60, 60, 117, "fits"),
         (2, 60, 117, "far larger than needed"),
         (0, 60, 117, "no objects"),
@@ -24,7 +24,7 @@ def test_advice_follows_from_object_and_field(objects: float, effective: float, 
 
 
 def test_where_no_network_is_deep_enough_none_is_named() -> None:
-    assert "Use the dilated net, or downsample by 100" in advise(2000, 20, 100, 3)
+    assert "Use the dilated network, or downsample by 100" in advise(2000, 20, 100, 3)
 
 
 @pytest.mark.parametrize("ndim", [1, 2, 3])

@@ -61,7 +61,7 @@ def test_padding_matters_near_the_border_only(name: str) -> None:
     assert not far.any() or found.change[far].max() < 1e-5
     assert 0 <= found.depth <= max(*field.before, *field.after) + 1
     assert found.outside.shape == found.change.shape == shape
-    assert "lies outside of the image" in found.sentence
+    assert "is outside of the image" in found.sentence
 
 
 def test_an_image_smaller_than_the_field_is_border_all_over() -> None:

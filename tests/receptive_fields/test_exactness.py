@@ -35,13 +35,13 @@ def test_our_plan_is_exact() -> None:
     assert found.tiles == 9
     assert all(used >= need for sides in zip(found.halo_used, found.halo_needed, strict=True)
                for used, need in zip(*sides, strict=True))  # fmt: skip
-    assert "read all that the network sees" in found.reason
+    assert "contain the whole receptive field" in found.reason
 
 
 @pytest.mark.parametrize(
     ("plan", "words"),
     [
-        (TilePlan(SHAPE, (32, 32), ((8, 8), (8, 8)), (4, 4)), "tiles read 8 px around them, and the network sees 26"),
+        (TilePlan(SHAPE, (32, 32), ((8, 8), (8, 8)), (4, 4)), "halo of 8 px, and the receptive field needs 26"),
         (TilePlan(SHAPE, (33, 33), ((27, 27), (27, 27)), (1, 1)), "do not start on the pooling grid"),
     ],
 )  # fmt: skip
@@ -85,7 +85,7 @@ def test_rounding_that_is_too_large_is_said() -> None:
     *_, found = certify(noisy, image, cut_into_tiles(SHAPE, analyze(SPEC)), analyze(SPEC), EXACT)
     assert isinstance(found, Certified)
     assert not found.is_exact
-    assert "more than the 1e-05 of rounding" in found.reason
+    assert "more than rounding (1e-05)" in found.reason
 
 
 def test_tiles_that_were_asked_for_are_rounded_up_to_the_grid() -> None:

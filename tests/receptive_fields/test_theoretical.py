@@ -207,7 +207,7 @@ def test_norms_that_look_at_one_pixel_are_no_obstacle() -> None:
 
 
 def test_what_cannot_be_probed_is_said_in_a_sentence() -> None:
-    with pytest.raises(ModelError, match="without convolutions"):
+    with pytest.raises(ModelError, match="has no convolutions"):
         theoretical(nn.Sequential(nn.ReLU()))
     with pytest.raises(ModelError, match="does not run on an image of another size"):
         theoretical(nn.Sequential(nn.Conv2d(1, 2, 3, padding=1), nn.Unflatten(2, (7, 11))))
