@@ -127,6 +127,10 @@ class UsageError(FcnError):
     """Something that a command does not know, whatever the images are."""
 
 
+class SettingsError(UsageError, ValueError):
+    """A value that a setting does not take."""
+
+
 class ImageError(FcnError):
     """An image that cannot be read or segmented as it is."""
 

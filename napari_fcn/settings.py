@@ -1,30 +1,42 @@
-"""The options of each task, declared once: forms, command line and documentation are made from them."""
+"""Options of each task, declared and checked in one place for forms, command line, saved projects and Python."""
 
 from __future__ import annotations
 
+import re
+import sys
+from collections.abc import Iterable
 from dataclasses import MISSING, dataclass, field, fields
-from typing import TYPE_CHECKING, Any, get_type_hints
+from functools import cache
+from math import isfinite
+from typing import Any, cast, get_args, get_type_hints
 
-if TYPE_CHECKING:
-    from collections.abc import Iterable
+import numpy as np
 
-DEVICES = ("auto", "cpu", "cuda", "mps")
-PRECISIONS = ("auto", "float32", "bfloat16", "float16")
+from napari_fcn.errors import SettingsError
+from napari_fcn.typed import SEVERAL, WORDS, read_number, read_numbers
+
+AUTO = "auto"
+DEVICES = (AUTO, "cpu", "cuda", "mps")
+PRECISIONS = (AUTO, "float32", "bfloat16", "float16")
 COLOURS = ("luminance", "haematoxylin", "eosin", "dab")
+MIN_MEMORY = 0.1  # GiB
+LARGEST = 2**63 - 1  # of whole numbers
 
 
 @dataclass(frozen=True, slots=True)
 class Option:
-    """How one field of a settings class is shown, asked for and checked.
+    """One field of a settings class: how it is shown, and which values it takes.
 
     Attributes
     ----------
     name, kind, default
-        The field's name, type and default.
+        The field's name, type and default. An empty value, in a form, a file or Python, is the default.
     label, help : str
-        Short name and plain sentence, with units.
+        Short name, and a plain sentence with units.
     choices : tuple of str
         Values to choose from; empty if any value of the type will do.
+    numbered : str
+        The choice that may have a number, as ``cuda`` in ``cuda:1``.
     minimum, maximum : float or None
         Range of a number.
     advanced : bool
@@ -37,9 +49,91 @@ class Option:
     label: str
     help: str
     choices: tuple[str, ...] = ()
+    numbered: str = ""
     minimum: float | None = None
     maximum: float | None = None
     advanced: bool = True
+
+    @property
+    def is_list(self) -> bool:
+        """Whether the value is a tuple of any length."""
+        return Ellipsis in get_args(self.kind)
+
+    @property
+    def item_kind(self) -> type:
+        """Type of the value, or of each item of a list."""
+        kinds: list[type] = [kind for kind in get_args(self.kind) if kind not in (type(None), Ellipsis)]
+        return kinds[0] if kinds else cast("type", self.kind)
+
+    def parse(self, text: str) -> Any:
+        """Return the value of a text from a form or a flag; empty, or ``auto``, is the default.
+
+        Raises
+        ------
+        ValueError
+            If the text is not a value of the option; the message is a sentence for the user.
+        """
+        text, kind = text.strip(), self.item_kind
+        if not text or (text == AUTO and kind is not str):
+            return self.default
+        if kind is str:
+            return self.check([word for word in re.split(r"[,;\s]+", text) if word] if self.is_list else text)
+        if kind is bool:
+            return self.check({"true": True, "false": False}.get(text.lower(), text))
+        return self.check(read_numbers(text, kind) if self.is_list else read_number(text, kind))
+
+    def check(self, value: Any) -> Any:
+        """Return a value as the settings hold it; an empty one (None, or an empty text) is the default.
+
+        Raises
+        ------
+        ValueError
+            If the option does not take the value; the message is a sentence for the user.
+        """
+        if value is None or (isinstance(value, str) and not value.strip()):
+            return self.default
+        if not self.is_list:
+            return self._check_item(value, (value,))
+        items = tuple(value) if isinstance(value, Iterable) and not isinstance(value, str) else (value,)
+        checked = [self._check_item(item, items) for item in items]
+        return tuple(dict.fromkeys(checked) if self.choices else checked)
+
+    def format(self, value: Any) -> str:
+        """Return a value as a text that `parse` reads."""
+        if value is None:
+            return ""
+        return ", ".join(map(str, value)) if isinstance(value, tuple | list) else str(value)
+
+    def _check_item(self, value: Any, items: tuple[Any, ...]) -> Any:
+        """Return one item as the settings hold it; messages show all items."""
+        value = value.item() if isinstance(value, np.generic) else value
+        if not _is_of(value, self.item_kind):
+            several = SEVERAL if self.is_list else ""
+            raise ValueError(f"“{self.format(items)}” is not {WORDS[self.item_kind]}{several}.")
+        if isinstance(value, str):
+            return self._check_choice(value.strip())
+        shown = f"{value:.15g}" if self.item_kind is float else f"{value}"
+        if self.minimum is not None and value < self.minimum:
+            raise ValueError(f"{shown} is too small; the minimum is {self.minimum}.")
+        if self.maximum is not None and value > self.maximum:
+            raise ValueError(f"{shown} is too large; the maximum is {self.maximum}.")
+        if self.item_kind is int and abs(value) > LARGEST:
+            raise ValueError(f"{shown} is too large; it must fit in 64 bits.")
+        return value
+
+    def _check_choice(self, text: str) -> str:
+        has_number = bool(self.numbered) and re.fullmatch(rf"{self.numbered}:[0-9]+", text)
+        if self.choices and text not in self.choices and not has_number:
+            more = f" or {self.numbered}:N" if self.numbered else ""
+            raise ValueError(f"“{text}” is not one of {', '.join(self.choices)}{more}.")
+        return text
+
+
+def _is_of(value: Any, kind: type) -> bool:
+    """Whether a value is of a type; whole numbers are numbers, True and False are not, and numbers are finite."""
+    if kind is float and type(value) is float:
+        return isfinite(value)
+    return type(value) is kind or (kind is float and type(value) is int and abs(value) <= sys.float_info.max)
 
 
 def option(default: Any, label: str, help: str, **more: Any) -> Any:  # noqa: A002 - the word of the forms
@@ -49,6 +143,11 @@ def option(default: Any, label: str, help: str, **more: Any) -> Any:  # noqa: A0
 
 def options(settings: type) -> tuple[Option, ...]:
     """Return the options of a settings class in the order of its fields."""
+    return _options(settings)
+
+
+@cache
+def _options(settings: Any) -> tuple[Option, ...]:
     kinds = get_type_hints(settings)
     return tuple(
         Option(f.name, kinds[f.name], None if f.default is MISSING else f.default, **f.metadata)
@@ -57,16 +156,26 @@ def options(settings: type) -> tuple[Option, ...]:
     )
 
 
-def _numbers(value: float | Iterable[Any]) -> tuple[Any, ...]:
-    """Return one number or several as a tuple."""
-    return (value,) if isinstance(value, int | float) else tuple(value)
+class Settings:
+    """Base of the settings classes: every option is checked when an instance is made."""
+
+    __slots__ = ()
+
+    def __post_init__(self) -> None:
+        for declared in options(type(self)):
+            try:
+                value = declared.check(getattr(self, declared.name))
+            except ValueError as error:
+                raise SettingsError(f"{declared.name}: {error}") from error
+            object.__setattr__(self, declared.name, value)
 
 
 def _channel() -> Any:
     return option(
         None,
         "Channel",
-        "Which channel a one-channel network reads, from 0. Empty: the first; of a colour image what Colours says.",
+        "Channel that a one-channel network uses, counted from 0. Empty: the first one; for a colour image, the one "
+        "set under Colours.",
         minimum=0,
     )
 
@@ -75,32 +184,42 @@ def _colour() -> Any:
     return option(
         "luminance",
         "Colours",
-        "What a one-channel network reads from a colour image: brightness, or one stain of a histological section.",
+        "What a one-channel network uses of a colour image: its brightness, or one stain of a histological section.",
         choices=COLOURS,
     )
 
 
+def _device(purpose: str) -> Any:
+    return option(
+        AUTO,
+        "Device",
+        f"Device {purpose}. auto uses a GPU if there is one; cuda:1 is the second GPU.",
+        choices=DEVICES,
+        numbered="cuda",
+    )
+
+
+def _seed(same: str) -> Any:
+    return option(0, "Seed", f"Seed of the random numbers: the same {same}.", minimum=0)
+
+
 @dataclass(frozen=True, slots=True)
-class PredictSettings:
+class PredictSettings(Settings):
     """How to run a network on an image."""
 
-    device: str = option(
-        "auto",
-        "Device",
-        "Where the network runs: auto takes a GPU where there is one. cuda:1 names the second GPU.",
-    )
+    device: str = _device("that runs the network")
     precision: str = option(
-        "auto",
+        AUTO,
         "Precision",
-        "Numbers to compute with. auto is float32 on the CPU and bfloat16 or float16 on a CUDA GPU; "
-        "half precision is faster and moves probabilities by about 0.01.",
+        "Number type of the computation. auto is float32 on a CPU, and bfloat16 or float16 on a CUDA GPU. Half "
+        "precision is faster and changes probabilities by about 0.01.",
         choices=PRECISIONS,
     )
     tile: tuple[int, ...] = option(
         (),
         "Tile",
-        "Length of a tile in pixels, one number for all axes or one for each axis of the network. Empty: what is "
-        "done soonest within the memory limit. The answer does not depend on it.",
+        "Size of a tile in pixels: one number for all axes, or one for each axis of the network. Empty: the fastest "
+        "size within the memory limit. The result does not depend on it.",
         minimum=1,
     )
     channel: int | None = _channel()
@@ -108,123 +227,121 @@ class PredictSettings:
     head: str = option(
         "taught",
         "Head",
-        "Which answer of a model that was taught: that of the strokes, or that of the head before them (original): the "
-        "model before, unless the whole network has learnt too. Other models have one head.",
+        "Which head of a taught model predicts: the one trained on strokes (taught), or the one before it (original). "
+        "original is the model before teaching, unless the whole network was fine-tuned. Other models have one head.",
         choices=("taught", "original"),
     )
     memory: float | None = option(
         None,
         "Memory limit",
-        "Memory that a run may take beyond what is in use, in GiB. Empty: half of what is free.",
-        minimum=0.1,
+        "Memory in GiB that a run may use in addition to what is in use. Empty: half of the free memory.",
+        minimum=MIN_MEMORY,
+        maximum=2**20,
     )
     resample: str = option(
         "off",
         "Resample",
-        "Bring the image to the pixel size that the model learnt on, tile by tile, and the answer back: auto where "
-        "they differ by more than 20 %; or with a kernel: linear, cubic (sharper), gaussian (smoother).",
-        choices=("off", "auto", "linear", "cubic", "gaussian"),
+        "Resample the image to the model's pixel size, tile by tile, and the result back. auto does so if they differ "
+        "by more than 20 %. linear, cubic (sharper) and gaussian (smoother) choose the kernel.",
+        choices=("off", AUTO, "linear", "cubic", "gaussian"),
     )
     fallback: str = option(
         "exact",
         "If memory runs out",
-        "What is tried: smaller tiles, then the CPU, with the same answer up to rounding (exact); half precision too, "
-        "which moves probabilities by about 0.01 (half); nothing (off).",
+        "exact: use smaller tiles, then the CPU; the result is the same up to rounding. half: also use half precision, "
+        "which changes probabilities by about 0.01. off: stop.",
         choices=("exact", "half", "off"),
     )
 
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "tile", _numbers(self.tile))
-
 
 @dataclass(frozen=True, slots=True)
-class TrainSettings:
+class TrainSettings(Settings):
     """How to train a network on a folder of images and labels."""
 
     target: str = option(
         "objects",
         "Target",
-        "What the labels teach: objects (background, inside and rim of each numbered object), membranes (borders "
-        "between numbered cells), or classes (label values are the classes, 0 is the first).",
+        "What the network learns from the labels: objects (background, interior and rim of each numbered object), "
+        "membranes (borders between numbered cells), or classes (label values are the classes; 0 is the first).",
         choices=("objects", "membranes", "classes"),
     )
     label_values: tuple[int, ...] = option(
         (),
         "Label values",
-        "What the classes are written as in the labels, in their order, as 0,255 in a mask; any other value is "
-        "unknown. Empty: 0, 1, 2 and so on. For the target classes.",
+        "Label value of each class, in order, such as 0,255 for a mask; pixels with other values are ignored. Empty: "
+        "0, 1, 2 and so on. Only for the target classes.",
     )
     train: str = option(
         "train_*",
         "Training images",
-        "Names of the images to learn from, before _image.tif; several patterns are separated by commas.",
+        "Patterns for the names of the training images, without _image.tif; separate several with commas.",
     )
     validate: str = option(
         "val_*",
         "Validation images",
-        "Names of the images to score on; they are never learnt from, even if they fit both.",
+        "Patterns for the names of the validation images; these are never used for training, even if they match both.",
     )
     kinds: str = option(
         "",
         "Kinds",
-        "Pattern (regular expression) whose first group is the kind of an image, as in 'train_([a-z]+)_'; kinds are "
-        "balanced and scored apart. Empty: all are one kind.",
+        "Regular expression whose first group is the kind of an image, such as 'train_([a-z]+)_'. Kinds are balanced "
+        "and scored separately. Empty: all images are of one kind.",
     )
     balance: float = option(
         0.5,
         "Balance",
-        "How often a kind is drawn grows with this power of the number of its images: 1 leaves them as they are, 0 "
-        "draws all kinds equally often.",
+        "Kinds are sampled in proportion to this power of their number of images: 1 samples all images equally often, "
+        "0 all kinds.",
         minimum=0,
         maximum=1,
     )
     rarity: float = option(
         0.25,
         "Rarity",
-        "How much more a rare class counts: its weight grows with this power of its rarity. 0: all count alike, which "
-        "paints thin classes thinner.",
+        "Classes are weighted by this power of their rarity. 0: all classes have the same weight, which makes thin "
+        "structures thinner.",
         minimum=0,
         maximum=1,
     )
     epochs: int = option(100, "Epochs", "Passes over the training images.", minimum=1)
-    crops: int = option(4, "Crops", "Random crops taken from each image in one pass.", minimum=1)
+    crops: int = option(4, "Crops", "Random crops from each image in an epoch.", minimum=1)
     patch: tuple[int, ...] = option(
         (),
         "Patch",
-        "Length of a training crop in pixels, one number for all axes or one for each axis, as in 16,128,128. Empty: "
+        "Size of a training crop in pixels: one number for all axes, or one for each axis, such as 16,128,128. Empty: "
         "4096 in 1-D, 256 in 2-D, 64 in 3-D.",
         minimum=1,
     )
     spacing: tuple[float, ...] = option(
         (),
         "Spacing",
-        "Length of a pixel along each axis relative to one another, as in 3,1,1, so that crops are bent and turned in "
-        "true proportion. Empty: the voxel size in the recipe, else all alike.",
+        "Relative pixel size along each axis, such as 3,1,1, so that crops are deformed and rotated in true "
+        "proportion. Empty: the voxel size in the recipe; without one, the same along all axes.",
         minimum=1e-9,
     )
-    batch: int = option(4, "Batch", "Crops learnt from in one step.", minimum=1)
-    rate: float = option(2e-3, "Learning rate", "Peak learning rate of AdamW; it falls to zero along a cosine.")
+    batch: int = option(4, "Batch", "Crops in one training step.", minimum=1)
+    rate: float = option(
+        2e-3, "Learning rate", "Peak learning rate of AdamW; it decreases to zero along a cosine.", minimum=0
+    )
     decay: float = option(1e-2, "Weight decay", "Weight decay of AdamW.", minimum=0)
-    invert: bool = option(False, "Invert", "Also learn from inverted images: dark objects and bright ones become one.")
-    device: str = option("auto", "Device", "Where the network learns: auto takes a GPU where there is one.")
-    precision: str = option("auto", "Precision", "Numbers to compute with.", choices=PRECISIONS)
-    workers: int = option(0, "Workers", "Processes that prepare crops beside the training; 0: none.", minimum=0)
-    seed: int = option(0, "Seed", "Start of the random numbers: the same seed gives the same training.", minimum=0)
-
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "label_values", _numbers(self.label_values))
-        object.__setattr__(self, "patch", _numbers(self.patch))
-        object.__setattr__(self, "spacing", _numbers(self.spacing))
+    invert: bool = option(
+        False, "Invert", "Also train on inverted images, so that dark and bright objects are both found."
+    )
+    device: str = _device("that trains the network")
+    precision: str = option(AUTO, "Precision", "Number type of the computation.", choices=PRECISIONS)
+    workers: int = option(0, "Workers", "Processes that prepare crops during training; 0: none.", minimum=0)
+    seed: int = _seed("seed gives the same training")
 
 
 @dataclass(frozen=True, slots=True)
-class TeachSettings:
+class TeachSettings(Settings):
     """How a model learns from strokes."""
 
     keep: float = option(
         0.5,
         "Keep or fit",
-        "1 keeps what the model knew: its weights hardly move. 0 fits this image, whatever is forgotten elsewhere.",
+        "1 keeps the model's original training: its weights hardly change. 0 fits this image, even if the model then "
+        "fails on others.",
         minimum=0,
         maximum=1,
         advanced=False,
@@ -232,29 +349,36 @@ class TeachSettings:
     network: str = option(
         "automatic",
         "Whole network",
-        "What becomes of a whole network that has learnt in the background and passed its examination: it replaces the "
-        "accepted one (automatic), waits for your word (ask), or is never made (off: only the head learns).",
+        "What to do when background fine-tuning improves on the current model: replace it (automatic), or offer the "
+        "update (ask). off: no fine-tuning, only the head learns.",
         choices=("automatic", "ask", "off"),
     )
     judge_every: int = option(
-        24, "Judge every", "Steps that the whole network learns before it is judged. More is slower.", minimum=1
+        24,
+        "Judge every",
+        "Fine-tuning steps between two evaluations of a candidate. More is slower.",
+        minimum=1,
     )
     attempts: int = option(
-        3, "Attempts", "How often a network may be judged on the same strokes, learning on in between.", minimum=1
+        3,
+        "Attempts",
+        "How often a candidate may be evaluated on the same strokes, with further fine-tuning in between.",
+        minimum=1,
     )
-    rate: float = option(1e-3, "Learning rate", "Learning rate of the whole network.", minimum=0)
+    rate: float = option(1e-3, "Learning rate", "Learning rate of fine-tuning.", minimum=0)
     patch: int | None = option(
         None,
         "Patch",
-        "Length of the patches around strokes on which the whole network learns, in pixels. Empty: some times as much "
-        "as the network sees around a pixel.",
+        "Size in pixels of the patches around strokes that are used for fine-tuning. Empty: 2 to 4 times the "
+        "receptive field.",
         minimum=16,
+        maximum=2**20,
     )
-    device: str = option("auto", "Device", "Where the network learns: auto takes a GPU where there is one.")
+    device: str = _device("that trains the network")
     precision: str = option(
-        "auto",
+        AUTO,
         "Precision",
-        "Numbers to learn with: auto is mixed precision where it is faster.",
+        "Number type of the training. auto is mixed precision where that is faster.",
         choices=PRECISIONS,
     )
     channel: int | None = _channel()
@@ -262,9 +386,8 @@ class TeachSettings:
     memory: float | None = option(
         None,
         "Memory limit",
-        "Memory for the features of what is on screen, in GiB. Empty: a quarter of what is free.",
-        minimum=0.1,
+        "Memory in GiB for the features of the visible area. Empty: a quarter of the free memory.",
+        minimum=MIN_MEMORY,
+        maximum=2**20,
     )
-    seed: int = option(
-        0, "Seed", "Start of the random numbers: the same strokes and seed give the same weights.", minimum=0
-    )
+    seed: int = _seed("strokes and seed give the same weights")

@@ -228,7 +228,7 @@ def test_axes_of_another_dimension_than_the_model_are_refused() -> None:
 
 @pytest.mark.parametrize(
     ("tile", "message"),
-    [((8, 8, 8), r"has 3 lengths; give one, or 2 \(y x\)"), ((0,), "below one pixel"), ((8, -8), "below one pixel")],
+    [((8, 8, 8), r"has 3 lengths; give one, or 2 \(y x\)")],
 )
 def test_a_tile_that_makes_no_sense_is_refused(image: np.ndarray, tile: tuple[int, ...], message: str) -> None:
     with pytest.raises(ModelError, match=message):
@@ -242,10 +242,9 @@ def test_a_tile_is_rounded_up_to_the_pooling_grid(
     assert planned(image, tile=tile).tile == rounded
 
 
-@pytest.mark.parametrize(("setting", "value"), [("device", "tpu"), ("precision", "int8"), ("precision", "float16")])
-def test_a_device_or_precision_that_is_not_there_is_refused(image: np.ndarray, setting: str, value: str) -> None:
-    with pytest.raises(DeviceError):
-        session(image, **{setting: value})
+def test_a_precision_that_the_device_lacks_is_refused(image: np.ndarray) -> None:
+    with pytest.raises(DeviceError, match="float16 is slow and inexact on a CPU"):
+        session(image, precision="float16")
 
 
 def test_what_users_can_mend_is_one_family_of_errors() -> None:

@@ -1,18 +1,24 @@
-"""Each option is declared once, with all that forms, flags and documentation need."""
+"""Each option is declared once, and checked in one place for forms, flags, saved projects and Python."""
 
 from dataclasses import FrozenInstanceError, fields
+from typing import Any
 
+import numpy as np
 import pytest
 
-from napari_fcn.settings import DEVICES, Option, PredictSettings, TrainSettings, options
+from napari_fcn.errors import SettingsError, UsageError
+from napari_fcn.project.schema import check_entry
+from napari_fcn.settings import DEVICES, Option, PredictSettings, TeachSettings, TrainSettings, options
+from napari_fcn.storage.schema import SchemaError
 
-EVERY = [(kind, option) for kind in (PredictSettings, TrainSettings) for option in options(kind)]
-every_option = pytest.mark.parametrize(
-    "option", [o for _, o in EVERY], ids=[f"{k.__name__}-{o.name}" for k, o in EVERY]
-)
+CLASSES = (PredictSettings, TrainSettings, TeachSettings)
+EVERY = [(kind, option) for kind in CLASSES for option in options(kind)]
+NAMES = [f"{kind.__name__}-{option.name}" for kind, option in EVERY]
+every_option = pytest.mark.parametrize("option", [option for _, option in EVERY], ids=NAMES)
+every_class = pytest.mark.parametrize("kind", CLASSES)
 
 
-@pytest.mark.parametrize("kind", [PredictSettings, TrainSettings])
+@every_class
 def test_every_field_is_an_option(kind: type) -> None:
     assert [option.name for option in options(kind)] == [f.name for f in fields(kind)]
 
@@ -33,7 +39,7 @@ def test_the_default_is_one_of_the_choices_and_in_range(option: Option) -> None:
         assert option.maximum is None or option.default <= option.maximum
 
 
-@pytest.mark.parametrize("kind", [PredictSettings, TrainSettings])
+@every_class
 def test_settings_are_values(kind: type) -> None:
     assert kind() == kind()
     assert hash(kind()) == hash(kind())
@@ -53,5 +59,51 @@ def test_a_tile_is_given_as_one_number_or_several(given: object, stored: tuple[i
     assert PredictSettings(tile=given).tile == stored  # type: ignore[arg-type]
 
 
-def test_the_device_is_chosen_by_the_machine_unless_said() -> None:
+def test_the_default_device_is_auto() -> None:
     assert PredictSettings().device == TrainSettings().device == DEVICES[0] == "auto"
+
+
+@pytest.mark.parametrize(
+    ("kind", "given", "message"),
+    [
+        (PredictSettings, {"head": "qq"}, "head: “qq” is not one of taught, original."),
+        (PredictSettings, {"memory": -3}, "memory: -3 is too small; the minimum is 0.1."),
+        (PredictSettings, {"memory": float("nan")}, "memory: “nan” is not a number."),
+        (PredictSettings, {"memory": True}, "memory: “True” is not a number."),
+        (PredictSettings, {"tile": (64, 0)}, "tile: 0 is too small; the minimum is 1."),
+        (PredictSettings, {"tile": 6.5}, "tile: “6.5” is not a whole number, or several with commas between."),
+        (PredictSettings, {"device": "toaster"}, "device: “toaster” is not one of auto, cpu, cuda, mps or cuda:N."),
+        (TrainSettings, {"invert": "perhaps"}, "invert: “perhaps” is not true or false."),
+        (TrainSettings, {"train": 5}, "train: “5” is not a text."),
+        (TeachSettings, {"keep": 2.0}, "keep: 2 is too large; the maximum is 1."),
+        (TeachSettings, {"seed": 2**63}, f"seed: {2**63} is too large; it must fit in 64 bits."),
+    ],
+)
+def test_settings_refuse_what_an_option_does_not_take(kind: type, given: dict[str, Any], message: str) -> None:
+    with pytest.raises(SettingsError) as refused:
+        kind(**given)
+    assert str(refused.value) == message
+    assert isinstance(refused.value, ValueError)
+    assert isinstance(refused.value, UsageError)
+
+
+def test_numbers_of_numpy_become_plain_numbers() -> None:
+    settings = PredictSettings(tile=np.array([32, 64]), channel=np.int64(2), memory=np.float32(0.5))  # type: ignore[arg-type]
+    assert settings == PredictSettings(tile=(32, 64), channel=2, memory=0.5)
+    assert [type(value) for value in (*settings.tile, settings.channel, settings.memory)] == [int, int, int, float]
+
+
+def test_a_number_is_kept_as_it_was_given_so_that_run_identities_stay() -> None:
+    assert type(TrainSettings(rate=1).rate) is int
+    assert TrainSettings(spacing=(3, 1.5)).spacing == (3, 1.5)
+
+
+def test_an_empty_value_is_the_default() -> None:
+    assert PredictSettings(device="", tile=(), channel=None, memory=None, head=" ") == PredictSettings()  # type: ignore[arg-type]
+
+
+def test_saved_projects_are_checked_with_the_same_sentence() -> None:
+    entry = {"n": 1, "kind": "settings", "settings": {"keep": 2, "option of tomorrow": []}}
+    with pytest.raises(SchemaError, match=r"^settings: keep: 2 is too large; the maximum is 1$"):
+        check_entry(entry)
+    check_entry({**entry, "settings": {"keep": 1, "option of tomorrow": []}})

@@ -96,7 +96,7 @@ def test_other_numbers_of_commands_too(words: list[str], name: str, value: float
     [
         (["--memory", "much"], "“much” is not a number."),
         (["--memory", "nan"], "“nan” is not a number."),
-        (["--memory", "0,01"], "0.01 is too small; 0.1 is the least."),
+        (["--memory", "0,01"], "0.01 is too small; the minimum is 0.1."),
         (["--tile", "big"], "“big” is not a whole number, or several with commas between."),
     ],
 )

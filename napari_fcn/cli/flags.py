@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import argparse
-from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from napari_fcn.settings import Option, options
-from napari_fcn.typed import read_option
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -20,28 +18,30 @@ def add_options(parser: argparse.ArgumentParser, settings: type) -> None:
     """Give a command one flag for each option of a settings class."""
     group = parser.add_argument_group("options")
     for option in options(settings):
-        flag = f"--{option.name.replace('_', '-')}"
+        flag, help_text = f"--{option.name.replace('_', '-')}", option.help.replace("%", "%%")
         if option.kind is bool:
-            group.add_argument(flag, action=argparse.BooleanOptionalAction, default=option.default, help=option.help)
+            group.add_argument(flag, action=argparse.BooleanOptionalAction, default=option.default, help=help_text)
             continue
-        shown = "empty" if option.default in ((), None, "") else option.default
+        shown = option.format(option.default) or "empty"
         group.add_argument(
             flag,
-            type=_reader(option),
+            type=typed(option.parse),
             default=option.default,
-            choices=option.choices or None,
-            help=f"{option.help} Default: {shown}.".replace("%", "%%"),
-            metavar=None if option.choices else option.name.upper(),
+            help=f"{help_text} Default: {shown}.",
+            metavar=_metavar(option),
         )
 
 
-def _reader(option: Option) -> Callable[[str], Any]:
-    """Return the function that reads an option's value from text and checks its range."""
-    return typed(partial(read_option, option))
+def _metavar(option: Option) -> str:
+    """Return what stands for the value in the help: the choices, or the name of the option."""
+    if not option.choices:
+        return option.name.upper()
+    numbered = [f"{option.numbered}:N"] if option.numbered else []
+    return f"{{{','.join((*option.choices, *numbered))}}}"
 
 
 def typed(read: Callable[[str], Any]) -> Callable[[str], Any]:
-    """Return a function that reads the text of a flag, for a parser: what is wrong is said in its own words."""
+    """Return a function that reads the text of a flag for a parser, which shows the message of its ValueError."""
 
     def read_flag(text: str) -> Any:
         try:
@@ -53,5 +53,5 @@ def typed(read: Callable[[str], Any]) -> Callable[[str], Any]:
 
 
 def collect(settings: type[S], arguments: argparse.Namespace) -> S:
-    """Return the settings that the flags of a command ask for."""
+    """Return the settings that the flags of a command give."""
     return settings(**{option.name: getattr(arguments, option.name) for option in options(settings)})

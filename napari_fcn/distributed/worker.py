@@ -209,13 +209,14 @@ def plan_workers(crew: TileWorker, workers: int, share: int) -> WorkerPlan:
     """
     from napari_fcn.inference import device as devices
     from napari_fcn.inference.memory import budget, cost, run_bytes
+    from napari_fcn.settings import MIN_MEMORY
 
     session = crew.session
     device = session.device
     allowed = budget(device, session.settings.memory) / (share if device.type == "cpu" else 1)
     if limit := getattr(_worker().memory_manager, "memory_limit", None):
         allowed = min(allowed, limit / 2)
-    session.settings = replace(session.settings, memory=allowed / 2**30)
+    session.settings = replace(session.settings, memory=max(MIN_MEMORY, allowed / 2**30))
     plans = [session.plan()] if session.settings.tile else [session.plan(), *map(session.plan, READS)]
     best = min(plans, key=lambda one: cost(one, device) / len(one) * ceil(len(one) / workers))
     precision = str(session.dtype).removeprefix("torch.")

@@ -76,8 +76,6 @@ class ImageSource:
         """
         check_array(array)
         count = axes.channels(array.shape)
-        if wanted == 1 and rgb and settings.channel is None and settings.colour not in COLOURS:
-            raise ImageError(f"There is no colour {settings.colour!r} to read. Choose {', '.join(COLOURS)}.")
         try:
             channels, notes = read_channels(count, wanted, settings, rgb)
         except ChannelsMissing as error:

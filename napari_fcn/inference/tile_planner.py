@@ -102,7 +102,5 @@ class TilePlanner:
             raise ModelError(
                 f"Tile {tile} has {len(tile)} lengths; give one, or {self.spec.ndim} ({' '.join(self.axes.space)})."
             )
-        if min(tile) < 1:
-            raise ModelError(f"Tile {tile} has a length below one pixel. Leave it empty for the largest that fits.")
         lengths = tile * self.spec.ndim if len(tile) == 1 else tile
         return tuple(-(-t // m) * m for t, m in zip(lengths, self.spec.multiple, strict=True))

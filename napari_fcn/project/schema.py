@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import ConfigDict, Field
+from pydantic import AfterValidator, ConfigDict, Field
 
+from napari_fcn.settings import TeachSettings, options
 from napari_fcn.storage.schema import Colour, Name, Number, StrictModel, validate
 
 MAX_AXES = 16
@@ -35,19 +36,17 @@ class _Label(_Strict):
     colour: Colour
 
 
-class _Options(_Strict):
-    keep: Annotated[float, Field(ge=0, le=1)] = 0.5
-    network: Word = "automatic"
-    judge_every: Annotated[int, Field(ge=1, le=MAX_COUNT)] = 1
-    attempts: Annotated[int, Field(ge=1, le=MAX_COUNT)] = 1
-    rate: Annotated[float, Field(ge=0, le=1e6)] = 0.0
-    patch: Annotated[int, Field(ge=1, le=2**20)] | None = None
-    device: Word = "auto"
-    precision: Word = "auto"
-    channel: Count | None = None
-    colour: Word = "luminance"
-    memory: Annotated[float, Field(ge=0, le=1e9)] | None = None
-    seed: Annotated[int, Field(ge=0, le=2**63 - 1)] = 0
+def _checked(given: dict[str, Any]) -> dict[str, Any]:
+    """Check the options in a file as everywhere; those of later versions are left alone."""
+    for option in options(TeachSettings):
+        try:
+            option.check(given.get(option.name))
+        except ValueError as error:
+            raise ValueError(f"{option.name}: {error}") from error
+    return given
+
+
+_Options = Annotated[dict[str, Any], AfterValidator(_checked)]
 
 
 class _Entry(_Strict):

@@ -141,7 +141,6 @@ def test_the_voxel_size_given_replaces_that_of_the_file(image: Path, model: Path
     ("arguments", "words"),
     [
         (["--device", "cuda:99"], "cuda"),
-        (["--device", "toaster"], "no device 'toaster'"),
         (["--precision", "float16", "--device", "cpu"], "float16"),
         (["--axes", "YX"], "name 2 axes"),
         (["--channel", "1"], "channels 0 to 0"),
@@ -162,6 +161,15 @@ def test_what_is_asked_for_wrongly_is_said_in_words(
     assert run(image, *given) == 1
     assert words in capsys.readouterr().err
     assert not (tmp_path / "o.tif").exists()
+
+
+def test_an_unknown_device_is_a_usage_error(
+    image: Path, model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as end:
+        run(image, "--model", model, "--out", tmp_path / "o.tif", "--device", "toaster")
+    assert end.value.code == 2
+    assert "“toaster” is not one of auto, cpu, cuda, mps or cuda:N." in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("kinds", ["shapes", "classes,shapes", ""])

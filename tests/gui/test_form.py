@@ -6,11 +6,11 @@ from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QCheckBox, QComboBox, QLineEdit
 
 from napari_fcn.gui._widgets.form import BREAK, Collapsible, Form, WrappingLabel, breakable
-from napari_fcn.settings import PredictSettings, TrainSettings, option, options
+from napari_fcn.settings import PredictSettings, Settings, TrainSettings, option, options
 
 
 @dataclass(frozen=True, slots=True)
-class Bounded:
+class Bounded(Settings):
     """Settings with a range."""
 
     part: float = option(0.5, "Part", "A part of the whole.", minimum=0.0, maximum=1.0)
@@ -72,9 +72,9 @@ def test_what_is_typed_is_understood(
     ("name", "typed", "complaint"),
     [
         ("tile", "big", "“big” is not a whole number, or several with commas between."),
-        ("tile", "0", "0 is too small; 1 is the least."),
+        ("tile", "0", "0 is too small; the minimum is 1."),
         ("memory", "much", "“much” is not a number."),
-        ("memory", "0.01", "0.01 is too small; 0.1 is the least."),
+        ("memory", "0.01", "0.01 is too small; the minimum is 0.1."),
     ],
 )
 def test_what_cannot_be_understood_is_explained_beside_it(
@@ -94,7 +94,7 @@ def test_too_large_is_said_too(qtbot: QtBot) -> None:
     form = Form(Bounded)
     qtbot.addWidget(form)
     form.fields["part"].editor.setText("2")
-    with pytest.raises(ValueError, match=r"2.0 is too large; 1.0 is the most."):
+    with pytest.raises(ValueError, match=r"2 is too large; the maximum is 1.0."):
         form.value()
 
 
@@ -108,13 +108,14 @@ def test_a_field_can_offer_what_turns_up_later(form: Form[PredictSettings], qtbo
     assert form.value().channel is None
 
 
-def test_an_open_choice_takes_text_of_ones_own(form: Form[PredictSettings], qtbot: QtBot) -> None:
+def test_a_choice_that_may_have_a_number_can_be_typed(form: Form[PredictSettings], qtbot: QtBot) -> None:
     field = form.fields["device"]
-    field.set_choices([("auto", "auto"), ("cpu", "cpu")], free=True)
     assert form.value().device == "auto"
     field.editor.lineEdit().selectAll()
     qtbot.keyClicks(field.editor, "cuda:1")
     assert form.value().device == "cuda:1"
+    qtbot.keyClicks(field.editor, "x")
+    assert field.error_label.text() == "“cuda:1x” is not one of auto, cpu, cuda, mps or cuda:N."
 
 
 def test_a_fold_opens_by_mouse_and_key(qtbot: QtBot) -> None:

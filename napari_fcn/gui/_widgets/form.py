@@ -9,8 +9,7 @@ from qtpy.QtCore import Qt, Signal
 from qtpy.QtWidgets import QCheckBox, QComboBox, QFormLayout, QLabel, QLineEdit, QPushButton, QVBoxLayout, QWidget
 
 from napari_fcn.gui._widgets.text import hint, one_line
-from napari_fcn.settings import DEVICES, Option, options
-from napari_fcn.typed import read_option
+from napari_fcn.settings import Option, options
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
@@ -21,7 +20,6 @@ ALARM = "color: white; background: #9c2a00; border-radius: 3px; padding: 4px;"  
 WARNING = "color: black; background: #e6b800; border-radius: 3px; padding: 4px;"  # readable on light and dark
 LABELS = 90  # pixels
 LONG_WORD = 24  # characters that fit beside a row's label
-SUGGESTIONS = {"device": DEVICES}  # for options that take other values as well, such as cuda:1
 BREAK = "\u200b"  # may be broken here, takes no room
 
 
@@ -55,14 +53,20 @@ class Field(QWidget):
         self.set_value(option.default)
 
     def value(self) -> Any:
-        """Return the value; raise ValueError, in words for the user, if what is typed is none."""
+        """Return the value.
+
+        Raises
+        ------
+        ValueError
+            If the text is not a value of the option; the message is a sentence for the user.
+        """
         if isinstance(self.editor, QCheckBox):
-            return self.editor.isChecked()
-        if isinstance(self.editor, QComboBox):
-            if self.editor.isEditable():
-                return self.editor.currentText().strip() or self.option.default
-            return self.editor.currentData()
-        return read_option(self.option, self.editor.text())
+            return self.option.check(self.editor.isChecked())
+        if not isinstance(self.editor, QComboBox):
+            return self.option.parse(self.editor.text())
+        if self.editor.isEditable():
+            return self.option.parse(self.editor.currentText())
+        return self.option.check(self.editor.currentData())
 
     def set_value(self, value: Any) -> None:
         """Show a value."""
@@ -75,14 +79,14 @@ class Field(QWidget):
             else:
                 self.editor.setCurrentIndex(max(0, index))
         else:
-            self.editor.setText(format_value(value))
+            self.editor.setText(self.option.format(value))
         self.check()
 
-    def set_choices(self, choices: Sequence[tuple[str, Any]], free: bool = False) -> None:
-        """Let the user pick from (text, value) pairs; where ``free``, also type."""
+    def set_choices(self, choices: Sequence[tuple[str, Any]]) -> None:
+        """Offer these (text, value) pairs to choose from."""
         kept = self._value_or_default()
         old = self.editor
-        self.editor = _combo(choices, free)
+        self.editor = _combo(choices)
         self.editor.setToolTip(old.toolTip())
         self.editor.setAccessibleName(old.accessibleName())
         self.editor.setAccessibleDescription(old.accessibleDescription())
@@ -112,9 +116,7 @@ class Field(QWidget):
         if self.option.kind is bool:
             editor: Any = QCheckBox()
         elif self.option.choices:
-            editor = _combo([(choice, choice) for choice in self.option.choices], False)
-        elif self.option.name in SUGGESTIONS:
-            editor = _combo([(name, name) for name in SUGGESTIONS[self.option.name]], True)
+            editor = _combo([(choice, choice) for choice in self.option.choices], bool(self.option.numbered))
         else:
             editor = QLineEdit()
             editor.setPlaceholderText("auto" if self.option.default in (None, ()) else "")
@@ -260,16 +262,9 @@ def _broken(word: str) -> str:
     return re.sub(rf"([^{BREAK}&;]{{{LONG_WORD}}})(?=[^{BREAK}&;])", f"\\1{BREAK}", word)
 
 
-def format_value(value: Any) -> str:
-    """Return how a value is typed."""
-    if value is None:
-        return ""
-    return ", ".join(map(str, value)) if isinstance(value, tuple) else str(value)
-
-
-def _combo(choices: Sequence[tuple[str, Any]], free: bool) -> QComboBox:
+def _combo(choices: Sequence[tuple[str, Any]], is_editable: bool = False) -> QComboBox:
     combo = QComboBox()
-    combo.setEditable(free)
+    combo.setEditable(is_editable)
     combo.setSizeAdjustPolicy(QComboBox.AdjustToMinimumContentsLengthWithIcon)
     combo.setMinimumContentsLength(8)
     for text, value in choices:
