@@ -75,11 +75,6 @@ def test_a_stain_is_read_as_scikit_image_separates_it(rng: np.random.Generator) 
     np.testing.assert_allclose(opened.read(Region.whole((8, 9)))[0], rgb2hed(image)[..., 0], atol=1e-6)
 
 
-def test_an_unknown_colour_is_answered_with_those_there_are() -> None:
-    with pytest.raises(ImageError, match="luminance, haematoxylin, eosin, dab"):
-        source(np.zeros((4, 4, 3)), "yxs", colour="purple")
-
-
 def test_a_network_of_three_channels_reads_the_colours_without_alpha(rng: np.random.Generator) -> None:
     image = rng.integers(0, 255, (4, 5, 4))
     opened = source(image, "yxs", wanted=3)
