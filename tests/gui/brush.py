@@ -1,4 +1,4 @@
-"""A viewer with the Teach dock, and a hand that paints with a real mouse."""
+"""A viewer with the Teach dock, and strokes with a real mouse."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -26,7 +26,7 @@ Place = Sequence[float]
 
 @dataclass
 class TeachDock:
-    """A viewer with the Teach dock, and hands to use it with."""
+    """A viewer with the Teach dock, used by mouse and keyboard."""
 
     viewer: Viewer
     widget: TeachWidget
@@ -46,11 +46,11 @@ class TeachDock:
         return FakeTeaching.made[-1]
 
     @property
-    def answer(self) -> np.ndarray:
-        course = self.widget.controller.layers
-        assert course is not None
-        assert course.overlay is not None
-        return course.overlay.canvas.classes
+    def overlay_classes(self) -> np.ndarray:
+        layers = self.widget.controller.layers
+        assert layers is not None
+        assert layers.overlay is not None
+        return layers.overlay.canvas.classes
 
     @property
     def canvas(self) -> Any:
@@ -69,7 +69,7 @@ class TeachDock:
         self.qtbot.mouseClick(button, Qt.LeftButton)
 
     def start(self) -> None:
-        """Click on Start and wait until there is something to paint on."""
+        """Click on Start and wait until the session is open."""
         self.click(self.widget.setup.start)
         self.wait(lambda: self.state.phase != "opening")
         assert self.state.is_open, self.state.error
@@ -79,12 +79,12 @@ class TeachDock:
         self.qtbot.keyClick(self.canvas, key, modifier)
 
     def stroke(self, *places: Place, button: Any = Qt.LeftButton) -> None:
-        """Draw through some places of the image with the mouse, and wait for the answer."""
+        """Draw through places of the image with the mouse, and wait for the prediction."""
         self.draw(*places, button=button)
         self.rest()
 
     def draw(self, *places: Place, button: Any = Qt.LeftButton) -> None:
-        """Draw through some places of the image with the mouse."""
+        """Draw through places of the image with the mouse."""
         points = [self._on_canvas(place) for place in self._between(places)]
         self._mouse(QEvent.MouseMove, points[0], Qt.NoButton, Qt.NoButton)
         self._mouse(QEvent.MouseButtonPress, points[0], button, button)
@@ -94,7 +94,7 @@ class TeachDock:
         self._mouse(QEvent.MouseButtonRelease, points[-1], button, Qt.NoButton)
 
     def painted(self) -> dict[int, int]:
-        """How many pixels hold each value."""
+        """Return the number of pixels of each value."""
         values, counts = np.unique(self.layer.data, return_counts=True)
         return {int(v): int(n) for v, n in zip(values, counts, strict=True) if v}
 

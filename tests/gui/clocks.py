@@ -1,4 +1,4 @@
-"""Time that passes when a test wants it to, and waits that end because something has happened."""
+"""Clocks that tests control, and waits that end with an event."""
 
 import time
 from collections.abc import Callable

@@ -77,7 +77,7 @@ def fake_engine(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> type[FakeTea
     monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.setenv("USERPROFILE", str(tmp_path))
     monkeypatch.setattr(FakeTeaching, "made", [], raising=False)
-    monkeypatch.setattr(FakeTeaching, "looked_ahead", [], raising=False)
+    monkeypatch.setattr(FakeTeaching, "prefetched", [], raising=False)
     monkeypatch.setattr(FakeTeaching, "gate", None)
     monkeypatch.setattr(FakeTeaching, "error", None)
     return FakeTeaching

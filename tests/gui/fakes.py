@@ -1,4 +1,4 @@
-"""An engine that learns for real, but only one mean intensity per class; so the loop around it is exercised fast."""
+"""An engine that learns one mean intensity per class, so that tests of the loop around it are fast."""
 
 import threading
 from collections.abc import Iterator
@@ -32,12 +32,12 @@ from napari_fcn.settings import TeachSettings
 
 TILE = 32
 STEPS = 3
-BLIND = 2  # how many intensities further a candidate takes for the second class
+SHIFT = 2  # by which a candidate moves the threshold between the first two classes
 
 
 @dataclass(frozen=True)
 class State:
-    """What a commit holds."""
+    """The model of a commit."""
 
     means: np.ndarray  # of each class; NaN where nothing was painted
     samples: Samples
@@ -83,7 +83,7 @@ class FakeTeaching:
     gate: threading.Event | None = None
     error: Exception | None = None
     made: list["FakeTeaching"]
-    looked_ahead: list[Region]
+    prefetched: list[Region]
 
     def __init__(
         self,
@@ -150,11 +150,11 @@ class FakeTeaching:
         if samples.shape != self.image.shape or (len(samples) and samples.class_index.max() >= len(self.classes)):
             raise ImageError("these corrections do not fit")
         if not samples.equals(self.samples):
-            yield from self._answer(samples, strokes)
+            yield from self._fit_head(samples, strokes)
         yield from self.predict(view)
         yield from self._improve(view)
 
-    def _answer(self, samples: Samples, strokes: int) -> Iterator[Any]:
+    def _fit_head(self, samples: Samples, strokes: int) -> Iterator[Any]:
         self.turn += 1
         earlier, self.samples = self.samples, samples
         values = self.image.ravel()[samples.pixel_index]
@@ -181,8 +181,8 @@ class FakeTeaching:
         for step in range(1, STEPS + 1):
             yield StepDone(step, STEPS, 1 / step, 0.1 * step)
         self.judged = self.turn
-        rival = replace(self.state, offset=self.state.offset + BLIND)
-        before, after = self._answer_of(view, self.state), self._answer_of(view, rival)
+        winner = replace(self.state, offset=self.state.offset + SHIFT)
+        before, after = self._predict(view, self.state), self._predict(view, winner)
         changed = np.where(before != after, after + 1, 0).astype(np.uint8)
         at = np.argwhere(changed)
         changes = ()
@@ -191,16 +191,16 @@ class FakeTeaching:
             changes = (Change(box, len(at), 0, 1),)
         pins = tuple(PinScore(pin.name, 1.0, 1.0) for pin in self.pins)
         waits = self.settings.network == "ask"
-        self.candidate = rival if waits else None
+        self.candidate = winner if waits else None
         yield CandidateEvaluated(0.8, 0.9, pins, True, "It wins the examination.", changes, view, changed)
         if not waits:
-            self._take(rival)
+            self._promote(winner)
             yield self.history.event()
             yield from self.predict(view)
 
-    def _take(self, rival: State) -> None:
-        self.state, self.candidate = rival, None
-        self._commit("network", self.turn, 0, rival)
+    def _promote(self, winner: State) -> None:
+        self.state, self.candidate = winner, None
+        self._commit("network", self.turn, 0, winner)
         self.shown.clear()
 
     def _classes_of(self, values: np.ndarray, state: State) -> np.ndarray:
@@ -209,14 +209,14 @@ class FakeTeaching:
             return np.zeros(values.shape, np.uint8)
         return np.abs(values[..., None] - means + state.offset).argmin(-1).astype(np.uint8)
 
-    def _answer_of(self, region: Region, state: State) -> np.ndarray:
+    def _predict(self, region: Region, state: State) -> np.ndarray:
         return self._classes_of(self.image[region.slices], state)
 
     def _tiles(self, view: Region, state: State) -> Iterator[TileDone]:
         tiles = list(self.plan.touching(view))
         for done, tile in enumerate(tiles, start=1):
-            answer = self._answer_of(tile.core, state)
-            probabilities = np.eye(len(state.classes), dtype=np.float32)[answer]
+            predicted = self._predict(tile.core, state)
+            probabilities = np.eye(len(state.classes), dtype=np.float32)[predicted]
             yield TileDone(tile.core, np.moveaxis(probabilities, -1, 0), done, len(tiles))
 
     def predict(self, view: Region) -> Iterator[TileDone]:
@@ -226,7 +226,7 @@ class FakeTeaching:
                 yield tile
 
     def prefetch(self, view: Region) -> Iterator[Heartbeat]:
-        type(self).looked_ahead.append(view)
+        type(self).prefetched.append(view)
         yield Heartbeat("look ahead")
 
     def forget_predictions(self) -> None:
@@ -234,7 +234,7 @@ class FakeTeaching:
 
     def accept(self) -> Iterator[Any]:
         if self.candidate is not None:
-            self._take(self.candidate)
+            self._promote(self.candidate)
             yield self.history.event()
 
     def reject(self) -> None:

@@ -1,7 +1,7 @@
-"""Somebody who does anything at all, in any order: ``python random_actions.py SEED ACTIONS``.
+"""Random actions in random order: ``python random_actions.py SEED ACTIONS``.
 
-Each action draws from random numbers of its own, so that one which finds the window in another state, as a thread was
-faster, does not change what the later ones try. The last line before a crash names the action.
+Each action has its own random numbers, so that one that depends on the timing of threads does not change the later
+ones. The last line before a crash names the action.
 """
 
 import os
@@ -16,14 +16,14 @@ from user import DOCKS, User, say
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-MOST_LAYERS = 10
+MAX_LAYERS = 10
 NAMES = ("cells", "a<b>x</b>", "", "x" * 200, "é\u202e\n", "cells corrections")
 TEXTS = ("", "32", "yx", "zyx", "abc", "-1", "1e9", "32,32", "cpu", "<i>n</i>")
 PAUSES = (1, 5, 20, 60, 150)  # milliseconds
-FILES_ASKED = ("file", "…", "browse")  # of buttons that open a dialog, which nobody would answer
+OPENS_DIALOG = ("file", "…", "browse")  # in the text of buttons that open a dialog, which would block
 
 
-OFTEN = {  # how often each action is done, relative to the others
+WEIGHTS = {  # how often each action is done, relative to the others
     "add_image": 2, "add_painted": 1, "remove_one": 1, "remove_some": 1, "remove_everything": 1, "rename": 1,
     "select": 1, "replace_pixels": 1, "open_dock": 2, "close_dock": 1, "teach": 4, "paint": 4, "paint_and_remove": 1,
     "pick_class": 1, "change_class": 2, "use_history": 2, "segment": 1, "batch": 1, "point": 1, "any_button": 2,
@@ -31,8 +31,8 @@ OFTEN = {  # how often each action is done, relative to the others
 }  # fmt: skip
 
 
-class Chance(User):
-    """A user without a plan."""
+class RandomUser(User):
+    """A user who does anything, in any order."""
 
     def __init__(self, seed: int) -> None:
         super().__init__()
@@ -47,7 +47,7 @@ class Chance(User):
         return path
 
     def _answer_dialogs(self) -> None:
-        """Let every dialog be answered at once."""
+        """Answer every dialog at once."""
         from qtpy.QtGui import QColor
         from qtpy.QtWidgets import QColorDialog, QFileDialog, QInputDialog, QMessageBox
 
@@ -63,12 +63,12 @@ class Chance(User):
     def act(self, number: int) -> None:
         """Do one thing."""
         self.rng = random.Random(f"{self.seed} {number}")
-        (name,) = self.rng.choices(list(OFTEN), list(OFTEN.values()))
+        (name,) = self.rng.choices(list(WEIGHTS), list(WEIGHTS.values()))
         say(f"{number} {name}")
         try:
             getattr(self, name)()
         except Exception as error:
-            self.faults.hear(error)
+            self.faults.add(error)
         self.rest(self.rng.choice(PAUSES))
 
     # Layers
@@ -88,14 +88,14 @@ class Chance(User):
         return self.rng.choice(makers)()
 
     def add_image(self) -> None:
-        if len(self.viewer.layers) < MOST_LAYERS:
+        if len(self.viewer.layers) < MAX_LAYERS:
             pixels = self._pixels()
             self.viewer.add_image(
                 pixels, name=self.rng.choice(NAMES), rgb=pixels.dtype == np.uint8 and pixels.ndim == 3
             )
 
     def add_painted(self) -> None:
-        if len(self.viewer.layers) < MOST_LAYERS:
+        if len(self.viewer.layers) < MAX_LAYERS:
             self.viewer.add_labels(np.zeros((40, 48), np.uint8)).mode = self.rng.choice(["paint", "polygon", "fill"])
             self.hover()
 
@@ -151,7 +151,7 @@ class Chance(User):
         return self.docks[name][1] if name in self.docks else None
 
     def teach(self) -> None:
-        """Start, or seldom stop; without an image there is none to teach on."""
+        """Start, or sometimes stop; does nothing without an image."""
         if not self.viewer.layers:
             self.add_image()
         dock = self._dock("teach") or self.open("teach")
@@ -169,9 +169,13 @@ class Chance(User):
 
     def paint(self) -> None:
         dock = self._dock("teach")
-        course = None if dock is None else dock.controller.layers
-        if course is not None and course.corrections.layer in self.viewer.layers and self.rng.random() < 0.8:
-            self.viewer.layers.selection.active = course.corrections.layer
+        teach_layers = None if dock is None else dock.controller.layers
+        if (
+            teach_layers is not None
+            and teach_layers.corrections.layer in self.viewer.layers
+            and self.rng.random() < 0.8
+        ):
+            self.viewer.layers.selection.active = teach_layers.corrections.layer
         if self.rng.random() < 0.3:
             self.viewer.reset_view()
         self.hover()
@@ -245,7 +249,7 @@ class Chance(User):
 
     def any_button(self) -> None:
         button = self._any_child(("QPushButton",))
-        if button is not None and button.menu() is None and not any(w in button.text().lower() for w in FILES_ASKED):
+        if button is not None and button.menu() is None and not any(w in button.text().lower() for w in OPENS_DIALOG):
             say(f"  {button.text()[:30]!r}")
             self.click(button)
 
@@ -305,7 +309,7 @@ class Chance(User):
 
 
 def main(seed: int, count: int) -> int:
-    user = Chance(seed)
+    user = RandomUser(seed)
     user.add_image()
     user.open("teach")
     for number in range(count):
@@ -316,4 +320,4 @@ def main(seed: int, count: int) -> int:
 if __name__ == "__main__":
     code = main(int(sys.argv[1]), int(sys.argv[2]))
     sys.stdout.flush()
-    os._exit(code)  # no test of how Python and Qt take each other down
+    os._exit(code)  # the order in which Python and Qt exit is not tested

@@ -1,4 +1,4 @@
-"""All the ways in which layers go while a dock is there: ``python removing_layers.py DOCK,... [WAY ...]``."""
+"""All ways to remove layers while a dock is open: ``python removing_layers.py DOCK,... [WAY ...]``."""
 
 import os
 import sys
@@ -99,7 +99,7 @@ RUN: dict[str, Callable[[User, Any], None]] = {
 
 
 def finish(user: User, dock: Any) -> None:
-    """Wait until a dock has done what it was asked to do."""
+    """Wait until a dock is idle."""
     controller = getattr(dock, "controller", None)
     if controller is not None:
         user.rest(20)
@@ -122,8 +122,8 @@ def use(user: User, name: str) -> Any:
     return dock
 
 
-def look_around(user: User, name: str) -> None:
-    """Do what makes napari draw what is left: another size, the dock closed and opened, another image."""
+def redraw(user: User, name: str) -> None:
+    """Make napari redraw: resize the window, close and open the dock, add another image."""
     window = user.viewer.window._qt_window
     user.rest(20)
     window.resize(window.width() + 30, window.height() + 20)
@@ -142,14 +142,14 @@ def look_around(user: User, name: str) -> None:
 
 
 def remove(user: User, name: str, way: Callable[[User, str], None]) -> None:
-    """Use a dock, remove all layers, and look around."""
+    """Use a dock, remove all layers, and redraw."""
     say(f"{name}, {way.__name__}")
     dock = use(user, name)
     way(user, name)
     left = [layer.name for layer in user.viewer.layers]
     finish(user, dock)
     assert not left, left
-    look_around(user, name)
+    redraw(user, name)
 
 
 def main(names: str, *wanted: str) -> int:
@@ -167,4 +167,4 @@ def main(names: str, *wanted: str) -> int:
 if __name__ == "__main__":
     code = main(*sys.argv[1:])
     sys.stdout.flush()
-    os._exit(code)  # no test of how Python and Qt take each other down
+    os._exit(code)  # the order in which Python and Qt exit is not tested

@@ -1,13 +1,13 @@
 """Anything done in any order ends neither in a crash nor in an exception; a process of its own for each order."""
 
 import pytest
-from gui.user import complaint, run_alone
+from gui.user import failure_message, run_alone
 
 
 @pytest.mark.parametrize("seed", [26])
 def test_a_few_random_actions_pass(seed: int) -> None:
     done = run_alone("random_actions.py", seed, 40)
-    assert done.returncode == 0, complaint(done)
+    assert done.returncode == 0, failure_message(done)
 
 
 @pytest.mark.slow
@@ -15,4 +15,4 @@ def test_a_few_random_actions_pass(seed: int) -> None:
 @pytest.mark.parametrize("seed", range(40))
 def test_many_random_actions_pass(seed: int) -> None:
     done = run_alone("random_actions.py", seed, 100)
-    assert done.returncode == 0, complaint(done)
+    assert done.returncode == 0, failure_message(done)

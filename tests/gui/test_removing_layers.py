@@ -1,7 +1,7 @@
 """Layers go in every way in which napari lets them go, beside every dock, in processes that may crash."""
 
 import pytest
-from gui.user import DOCKS, complaint, run_alone
+from gui.user import DOCKS, failure_message, run_alone
 
 
 @pytest.mark.parametrize(
@@ -13,7 +13,7 @@ from gui.user import DOCKS, complaint, run_alone
 )
 def test_layers_are_removed_with_the_keyboard_and_napari_goes_on(docks: tuple[str, ...], ways: tuple[str, ...]) -> None:
     done = run_alone("removing_layers.py", ",".join(docks), *ways)
-    assert done.returncode == 0, complaint(done)
+    assert done.returncode == 0, failure_message(done)
 
 
 @pytest.mark.slow
@@ -21,4 +21,4 @@ def test_layers_are_removed_with_the_keyboard_and_napari_goes_on(docks: tuple[st
 @pytest.mark.parametrize("dock", DOCKS)
 def test_layers_are_removed_in_every_way_and_napari_goes_on(dock: str) -> None:
     done = run_alone("removing_layers.py", dock)
-    assert done.returncode == 0, complaint(done)
+    assert done.returncode == 0, failure_message(done)

@@ -35,14 +35,14 @@ def test_two_strokes_teach_dark_from_bright(teach: TeachDock) -> None:
     teach.press(Qt.Key_2)
     teach.stroke(*BRIGHT)
     assert set(teach.painted()) == {1, 2}
-    assert (teach.answer[:, :60] == 0).all()
-    assert (teach.answer[:, 60:] == 1).all()
+    assert (teach.overlay_classes[:, :60] == 0).all()
+    assert (teach.overlay_classes[:, 60:] == 1).all()
     teach.wait(lambda: len(teach.widget.controller.latencies) == 2)
     assert "Answer in" in teach.widget.learning.latency.text()
     assert [row.count.text() for row in teach.widget.classes.rows] == [f"{n} px" for n in teach.painted().values()]
 
 
-def test_the_answer_is_drawn(teach: TeachDock) -> None:
+def test_the_overlay_is_drawn(teach: TeachDock) -> None:
     teach.start()
     teach.stroke(*DARK)
     before = teach.viewer.screenshot(flash=False)[..., :3].astype(int)
@@ -53,7 +53,7 @@ def test_the_answer_is_drawn(teach: TeachDock) -> None:
     assert np.abs(after - before).max(-1).astype(bool).mean() > 0.1
 
 
-def test_ctrl_z_takes_a_stroke_back(teach: TeachDock) -> None:
+def test_ctrl_z_undoes_a_stroke(teach: TeachDock) -> None:
     teach.start()
     teach.press(Qt.Key_1)
     teach.stroke(*DARK)
@@ -106,10 +106,10 @@ def test_keys_choose_classes_whichever_layer_is_active(teach: TeachDock) -> None
     assert not teach.widget.classes.eraser.isChecked()
 
 
-def test_keys_are_given_back(teach: TeachDock) -> None:
+def test_keys_are_unbound_after_stop(teach: TeachDock) -> None:
     teach.start()
     layer = teach.layer
-    teach.click(teach.widget.setup.start)  # it says Stop
+    teach.click(teach.widget.setup.start)  # its text is Stop
     assert not layer.keymap
     assert teach.viewer.keymap
     teach.viewer.window.remove_dock_widget(teach.widget)
@@ -165,12 +165,12 @@ def test_classes_are_added_named_coloured_and_removed(teach: TeachDock, monkeypa
     assert not classes.rows[0].cross.isEnabled()
 
 
-def test_what_is_done_to_a_class_that_has_gone_changes_none(teach: TeachDock) -> None:
+def test_edits_of_a_removed_class_change_nothing(teach: TeachDock) -> None:
     teach.start()
     classes, before = teach.widget.classes, teach.state.classes
     classes.named.emit(len(before), "late")
     classes.coloured.emit(len(before), "#cc79a7")
-    classes.removed.emit(0)  # two must stay
+    classes.removed.emit(0)  # at least two classes are needed
     teach.rest()
     assert teach.state.classes == before
 
@@ -199,7 +199,7 @@ def test_undo_and_redo_by_keys_and_buttons(teach: TeachDock) -> None:
     assert teach.painted() == both
 
 
-def test_a_name_in_the_history(teach: TeachDock) -> None:
+def test_a_commit_is_renamed_in_the_history(teach: TeachDock) -> None:
     teach.start()
     teach.stroke(*DARK)
     item = teach.widget.history.list.topLevelItem(1)
@@ -219,7 +219,7 @@ def test_live_off_and_learn_now(teach: TeachDock) -> None:
     teach.wait(lambda: teach.state.turn == 1)
 
 
-def test_the_users_word_on_a_candidate(teach: TeachDock) -> None:
+def test_a_candidate_is_accepted_by_key(teach: TeachDock) -> None:
     teach.viewer.layers["cells"].data[:, 50:60] = 99  # nearly between the two
     teach.start()
     network = teach.widget.learning.network
@@ -245,7 +245,7 @@ def test_the_users_word_on_a_candidate(teach: TeachDock) -> None:
     assert "in use now" in card.text.text()
 
 
-def test_looking_around(teach: TeachDock) -> None:
+def test_uncertainty_next_place_and_overlay_by_keys(teach: TeachDock) -> None:
     teach.start()
     teach.press(Qt.Key_Q)
     teach.wait(lambda: "cells uncertainty" in teach.viewer.layers)
@@ -306,7 +306,7 @@ def test_the_model_is_saved(teach: TeachDock, tmp_path: Path, monkeypatch: pytes
     teach.wait(lambda: "mine.safetensors" in teach.widget.setup.message.text())
 
 
-def test_a_project_is_opened_again(teach: TeachDock, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_project_is_reopened(teach: TeachDock, monkeypatch: pytest.MonkeyPatch) -> None:
     teach.start()
     teach.stroke(*DARK)
     project, painted = teach.state.project, teach.painted()
@@ -336,13 +336,13 @@ def test_a_plane_of_a_stack(teach: TeachDock) -> None:
     teach.press(Qt.Key_2)
     teach.stroke((2, 20, 90), (2, 20, 110))
     assert set(np.nonzero(teach.layer.data)[0]) == {2}
-    assert (teach.answer[2, :, 60:] == 1).all()
-    assert not teach.answer[0].any()
+    assert (teach.overlay_classes[2, :, 60:] == 1).all()
+    assert not teach.overlay_classes[0].any()
     teach.viewer.dims.set_point(0, 0)
-    teach.wait(lambda: (teach.answer[0, :, 60:] == 1).all())
+    teach.wait(lambda: (teach.overlay_classes[0, :, 60:] == 1).all())
 
 
-def test_moving_the_camera_asks_for_what_is_on_screen(teach: TeachDock) -> None:
+def test_moving_the_camera_predicts_the_visible_region(teach: TeachDock) -> None:
     teach.start()
     teach.press(Qt.Key_1)
     teach.stroke(*DARK)
@@ -392,35 +392,35 @@ def test_napari_opens_the_dock_from_its_menu(
     assert widget.setup.message.text() == "Open or select an image to teach on."
 
 
-def test_the_part_that_is_painted_on_moves_with_the_camera(teach: TeachDock, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_window_moves_with_the_camera(teach: TeachDock, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(layers, "fits_in_memory", lambda *_: False)
     monkeypatch.setattr(viewport, "MAX_WINDOW_SIDE", 40)
     camera_of(teach.viewer).center, camera_of(teach.viewer).zoom = (0, 20, 20), 20
     teach.wait(lambda: teach.viewer.layers["cells"].corner_pixels[1].max() < 60)  # the canvas has been drawn
     teach.start()
-    lesson = teach.widget.controller.layers
-    assert lesson is not None
-    assert lesson.canvas.window.shape == (40, 40)
+    teach_layers = teach.widget.controller.layers
+    assert teach_layers is not None
+    assert teach_layers.canvas.window.shape == (40, 40)
     teach.press(Qt.Key_1)
     teach.stroke((15, 15), (15, 22))
     painted = teach.painted()[1]
     place = Region((20, 100), (24, 104))
     teach.widget.controller.look_at(Change(place, 16, 0, 1))
-    teach.wait(lambda: lesson.canvas.window.contains(place))
+    teach.wait(lambda: teach_layers.canvas.window.contains(place))
     teach.rest()
     assert teach.painted() == {}
     teach.press(Qt.Key_2)
-    start = lesson.canvas.window.start
+    start = teach_layers.canvas.window.start
     teach.stroke(*((y - start[0], x - start[1]) for y, x in [(20, 100), (20, 104)]))
     assert teach.painted()[2] == teach.engine.samples.counts(2)[1] > 0
     assert teach.engine.samples.counts(2)[0] == painted
     assert (teach.engine.samples.coordinates()[teach.engine.samples.class_index == 1][:, 1] > 90).all()
     teach.widget.controller.look_at(Change(Region((14, 14), (18, 24)), 40, 0, 1))
-    teach.wait(lambda: lesson.canvas.window.start == (0, 0))
+    teach.wait(lambda: teach_layers.canvas.window.start == (0, 0))
     assert teach.painted() == {1: painted}
 
 
-def test_another_pixel_size_is_said_before_the_start(teach: TeachDock, make_checkpoint: Callable[..., Path]) -> None:
+def test_another_pixel_size_is_shown_before_the_start(teach: TeachDock, make_checkpoint: Callable[..., Path]) -> None:
     layer, line = teach.viewer.layers["cells"], teach.widget.source.image.line
     teach.widget.source.model.open_file(make_checkpoint(NetSpec(width=4, depth=1, classes=3), (0.5, 0.5)))
     assert "measure" not in line.text()
@@ -457,7 +457,7 @@ def test_every_control_has_a_name_for_screen_readers(teach: TeachDock) -> None:
     assert set(controls) == {*named, *inner}
 
 
-def test_a_broken_model_is_told_in_words(teach: TeachDock, tmp_path: Path) -> None:
+def test_a_broken_model_gives_an_error_message(teach: TeachDock, tmp_path: Path) -> None:
     path = tmp_path / "broken.safetensors"
     path.write_bytes(b"no model")
     teach.widget.source.model.open_file(path)
@@ -466,12 +466,12 @@ def test_a_broken_model_is_told_in_words(teach: TeachDock, tmp_path: Path) -> No
     assert isinstance(teach.widget.controller, DockController)
 
 
-def test_the_controller_destroyed_frees_the_project(teach: TeachDock) -> None:
+def test_destroying_the_controller_closes_the_project(teach: TeachDock) -> None:
     teach.start()
     teach.stroke(*DARK)
-    journal = teach.widget.controller._lifecycle.guard.writer
-    assert journal is not None
-    teach.widget.controller._lifecycle.guard.close()  # what Qt calls
-    assert journal._wait(10)
+    writer = teach.widget.controller._lifecycle.guard.writer
+    assert writer is not None
+    teach.widget.controller._lifecycle.guard.close()  # as Qt does
+    assert writer._wait(10)
     with Project.open(teach.state.project) as found:
         assert found.strokes == 1

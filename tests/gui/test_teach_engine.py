@@ -1,4 +1,4 @@
-"""The Teach dock with the engine itself, once from the first stroke to the saved model."""
+"""The Teach dock with the real engine, from the first stroke to the saved model."""
 
 from pathlib import Path
 
@@ -21,7 +21,7 @@ def paint(teach: TeachDock, strokes: dict[int, tuple[tuple[int, int], ...]]) -> 
     for key, places in strokes.items():
         teach.press(key)
         turn = teach.state.turn
-        teach.draw(*places)  # the whole network goes on learning for a while
+        teach.draw(*places)  # fine-tuning of the whole network continues
         teach.wait(lambda turn=turn: teach.state.turn > turn)
 
 
@@ -40,8 +40,8 @@ def test_from_the_first_stroke_to_the_saved_model(
     teach.start()
     paint(teach, STROKES)
     teach.rest()
-    assert (teach.answer[10:70, 5:50] == 0).mean() > 0.9
-    assert (teach.answer[10:70, 70:115] == 1).mean() > 0.9
+    assert (teach.overlay_classes[10:70, 5:50] == 0).mean() > 0.9
+    assert (teach.overlay_classes[10:70, 70:115] == 1).mean() > 0.9
     assert teach.widget.controller.latencies
     paint(teach, MORE)
     teach.rest()
@@ -61,7 +61,7 @@ def test_from_the_first_stroke_to_the_saved_model(
     teach.rest()
     assert len(Checkpoint.load(file).info.classes) == 2
     project = teach.state.project
-    teach.click(teach.widget.setup.start)  # it says Stop
+    teach.click(teach.widget.setup.start)  # its text is Stop
     teach.rest()
     layer = teach.viewer.layers["cells corrections"]
     layer.name = "put aside"
@@ -72,29 +72,29 @@ def test_from_the_first_stroke_to_the_saved_model(
     assert not teach.state.error
     teach.rest()
     assert teach.painted() == painted
-    assert (teach.answer[10:70, 70:115] == 1).mean() > 0.9
+    assert (teach.overlay_classes[10:70, 70:115] == 1).mean() > 0.9
 
 
 @pytest.mark.parametrize("family", ["unet", "fcn", "resunet", "dilated", "deeplab"])
-def test_a_new_network_begins_in_the_dock(teach: TeachDock, family: str) -> None:
+def test_a_new_network_is_taught_in_the_dock(teach: TeachDock, family: str) -> None:
     teach.widget.controller._factories = Factories()
     teach.widget.source.model.choose_other(f"new {family}")
     assert teach.widget.source.model.line.text() == FAMILIES[family]
     teach.start()
     paint(teach, STROKES)
     teach.rest()
-    assert (teach.answer[10:70, 5:50] == 0).mean() > 0.9
+    assert (teach.overlay_classes[10:70, 5:50] == 0).mean() > 0.9
     found = Checkpoint.load(Path(teach.state.project) / "start.safetensors").info.spec
     assert (found.family, found.ndim, found.original) == (family, 2, 0)
-    teach.click(teach.widget.setup.start)  # it says Stop
+    teach.click(teach.widget.setup.start)  # its text is Stop
     teach.rest()
-    teach.click(teach.widget.setup.start)  # goes on with the project
+    teach.click(teach.widget.setup.start)  # resumes the project
     teach.wait(lambda: teach.state.is_open or bool(teach.state.error))
     assert not teach.state.error
     teach.rest()
 
 
-def test_a_new_network_for_movies_looks_along_time(teach: TeachDock) -> None:
+def test_a_new_network_for_movies_has_a_time_axis(teach: TeachDock) -> None:
     teach.widget.controller._factories = Factories()
     teach.viewer.layers["cells"].data = np.stack([teach.viewer.layers["cells"].data] * 4)
     teach.widget.source.model.choose_other("new video")

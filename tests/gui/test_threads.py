@@ -16,7 +16,7 @@ from napari_fcn.learning.cancellation import Cancelled, cancel_between_layers, c
 
 
 class Recorder:
-    """Keeps what a runner says."""
+    """Keeps the signals of a runner."""
 
     def __init__(self, runner: JobRunner) -> None:
         self.events: list[Any] = []
@@ -47,7 +47,7 @@ class Important:
 
 
 class Endless:
-    """A generator without end that knows whether it was closed, and on which thread."""
+    """A generator without end that notes the thread that closes it."""
 
     def __init__(self) -> None:
         self.count = 0
@@ -71,28 +71,30 @@ def runner(qtbot: QtBot) -> Iterator[JobRunner]:
 
 
 @pytest.fixture
-def heard(runner: JobRunner) -> Recorder:
+def recorder(runner: JobRunner) -> Recorder:
     return Recorder(runner)
 
 
-def test_events_arrive_in_order_on_the_gui_thread(runner: JobRunner, heard: Recorder, qtbot: QtBot) -> None:
+def test_events_arrive_in_order_on_the_gui_thread(runner: JobRunner, recorder: Recorder, qtbot: QtBot) -> None:
     runner.start(lambda: iter_of(range(5)))
-    qtbot.waitUntil(lambda: heard.rests == 1)
-    assert heard.events == [0, 1, 2, 3, 4]
-    assert (heard.ends, heard.errors) == (1, [])
+    qtbot.waitUntil(lambda: recorder.rests == 1)
+    assert recorder.events == [0, 1, 2, 3, 4]
+    assert (recorder.ends, recorder.errors) == (1, [])
 
 
 def iter_of(values: Any) -> Iterator[Any]:
     yield from values
 
 
-def test_a_flood_is_slowed_down_and_nothing_is_lost(runner: JobRunner, heard: Recorder, qtbot: QtBot) -> None:
+def test_a_fast_generator_is_slowed_down_and_no_event_is_lost(
+    runner: JobRunner, recorder: Recorder, qtbot: QtBot
+) -> None:
     runner.start(lambda: iter_of(range(500)))
-    qtbot.waitUntil(lambda: heard.ends == 1)
-    assert heard.events == list(range(500))
+    qtbot.waitUntil(lambda: recorder.ends == 1)
+    assert recorder.events == list(range(500))
 
 
-def test_no_more_than_the_bound_waits_while_the_window_is_busy(runner: JobRunner, qtbot: QtBot) -> None:
+def test_a_bounded_number_of_events_waits_while_the_window_is_busy(runner: JobRunner, qtbot: QtBot) -> None:
     endless = Endless()
     runner.start(endless)
     qtbot.waitUntil(lambda: endless.count > MAX_WAITING)
@@ -101,101 +103,101 @@ def test_no_more_than_the_bound_waits_while_the_window_is_busy(runner: JobRunner
     runner.cancel()
 
 
-def test_a_network_that_runs_between_two_events_is_given_up_when_something_else_is_asked_for(qtbot: QtBot) -> None:
+def test_a_new_request_cancels_a_network_between_two_events(qtbot: QtBot) -> None:
     runner = JobRunner(scope=cancellation_scope)
-    heard = Recorder(runner)
-    begun, given_up = threading.Event(), threading.Event()
+    recorder = Recorder(runner)
+    started, cancelled = threading.Event(), threading.Event()
 
     def long() -> Iterator[int]:
         net = torch.nn.Sequential(torch.nn.Identity())
         try:
             with cancel_between_layers(net):
-                while not given_up.wait(0.001):
-                    begun.set()
+                while not cancelled.wait(0.001):
+                    started.set()
                     net(torch.zeros(1))
         except Cancelled:
-            given_up.set()
+            cancelled.set()
         yield 1
 
     runner.start(long)
-    qtbot.waitUntil(begun.is_set)
-    assert not given_up.is_set()
+    qtbot.waitUntil(started.is_set)
+    assert not cancelled.is_set()
     runner.start(lambda: iter_of("ab"))
-    qtbot.waitUntil(lambda: heard.ends == 1)
-    assert given_up.is_set()
-    assert heard.events == ["a", "b"]
+    qtbot.waitUntil(lambda: recorder.ends == 1)
+    assert cancelled.is_set()
+    assert recorder.events == ["a", "b"]
 
 
 @pytest.mark.parametrize("error", [RuntimeError("out of memory"), ValueError("no"), MemoryError()])
-def test_errors_arrive_after_what_came_before(
-    runner: JobRunner, heard: Recorder, qtbot: QtBot, error: Exception
+def test_errors_arrive_after_earlier_events(
+    runner: JobRunner, recorder: Recorder, qtbot: QtBot, error: Exception
 ) -> None:
     def fail() -> Iterator[int]:
         yield 1
         raise error
 
     runner.start(fail)
-    qtbot.waitUntil(lambda: heard.rests == 1)
-    assert (heard.events, heard.errors, heard.ends) == ([1], [error], 0)
+    qtbot.waitUntil(lambda: recorder.rests == 1)
+    assert (recorder.events, recorder.errors, recorder.ends) == ([1], [error], 0)
 
 
-def test_an_error_before_the_first_event_arrives(runner: JobRunner, heard: Recorder, qtbot: QtBot) -> None:
+def test_an_error_before_the_first_event_arrives(runner: JobRunner, recorder: Recorder, qtbot: QtBot) -> None:
     error = RuntimeError("no such device")
 
     def make() -> Iterator[int]:
         raise error
 
     runner.start(make)
-    qtbot.waitUntil(lambda: heard.errors == [error])
+    qtbot.waitUntil(lambda: recorder.errors == [error])
 
 
-def test_the_latest_request_wins(runner: JobRunner, heard: Recorder, qtbot: QtBot) -> None:
+def test_the_latest_request_wins(runner: JobRunner, recorder: Recorder, qtbot: QtBot) -> None:
     endless = Endless()
     runner.start(endless)
-    qtbot.waitUntil(lambda: bool(heard.events))
+    qtbot.waitUntil(lambda: bool(recorder.events))
     runner.start(lambda: iter_of(["new"]))
-    heard.events.clear()
-    qtbot.waitUntil(lambda: heard.rests == 1)
-    assert heard.events == ["new"]
+    recorder.events.clear()
+    qtbot.waitUntil(lambda: recorder.rests == 1)
+    assert recorder.events == ["new"]
     assert endless.closed_by == "napari-fcn-job"
 
 
 def test_nothing_arrives_after_cancel_and_the_generator_is_closed(
-    runner: JobRunner, heard: Recorder, qtbot: QtBot
+    runner: JobRunner, recorder: Recorder, qtbot: QtBot
 ) -> None:
     endless = Endless()
     runner.start(endless)
-    qtbot.waitUntil(lambda: bool(heard.events))
+    qtbot.waitUntil(lambda: bool(recorder.events))
     runner.cancel()
-    heard.events.clear()
-    qtbot.waitUntil(lambda: heard.rests == 1)
-    assert (heard.events, heard.ends, heard.errors) == ([], 0, [])
+    recorder.events.clear()
+    qtbot.waitUntil(lambda: recorder.rests == 1)
+    assert (recorder.events, recorder.ends, recorder.errors) == ([], 0, [])
     assert endless.closed_by == "napari-fcn-job"
 
 
-def test_a_slot_may_start_another_job(runner: JobRunner, heard: Recorder, qtbot: QtBot) -> None:
+def test_a_slot_may_start_another_job(runner: JobRunner, recorder: Recorder, qtbot: QtBot) -> None:
     def restart(events: list[Any]) -> None:
         if "first" in events:
             runner.start(lambda: iter_of(["second"]))
 
     runner.yielded.connect(restart)
     runner.start(lambda: iter_of(["first"]))
-    qtbot.waitUntil(lambda: heard.rests == 1)
-    assert (heard.events, heard.ends) == (["first", "second"], 1)
+    qtbot.waitUntil(lambda: recorder.rests == 1)
+    assert (recorder.events, recorder.ends) == (["first", "second"], 1)
 
 
 def test_shutdown_does_not_wait_for_a_long_step(runner: JobRunner, qtbot: QtBot) -> None:
-    gate, begun = threading.Event(), threading.Event()
+    gate, started = threading.Event(), threading.Event()
 
     def slow() -> Iterator[int]:
-        begun.set()
+        started.set()
         gate.wait(LONG / 1000)
         yield 1
 
     runner.start(slow)
-    qtbot.waitUntil(begun.is_set)
+    qtbot.waitUntil(started.is_set)
     runner.shutdown()
-    assert runner.is_running  # the step goes on
+    assert runner.is_running  # the step still runs
     gate.set()
 
 
@@ -209,31 +211,33 @@ def test_the_thread_ends_when_qt_deletes_the_runner(qtbot: QtBot) -> None:
     qtbot.waitUntil(lambda: "napari-fcn-job" not in [thread.name for thread in threading.enumerate()])
 
 
-def test_a_moment_without_an_event_is_not_heard(runner: JobRunner, heard: Recorder, qtbot: QtBot) -> None:
+def test_none_is_not_emitted(runner: JobRunner, recorder: Recorder, qtbot: QtBot) -> None:
     runner.start(lambda: iter([None, "one", None, None, "two", None]))
-    qtbot.waitUntil(lambda: "two" in heard.events)
-    assert heard.events == ["one", "two"]
+    qtbot.waitUntil(lambda: "two" in recorder.events)
+    assert recorder.events == ["one", "two"]
 
 
-def test_what_is_kept_arrives_even_if_the_job_was_replaced(runner: JobRunner, heard: Recorder, qtbot: QtBot) -> None:
-    begun, go = threading.Event(), threading.Event()
+def test_an_event_that_must_be_delivered_arrives_even_if_the_job_was_replaced(
+    runner: JobRunner, recorder: Recorder, qtbot: QtBot
+) -> None:
+    started, go = threading.Event(), threading.Event()
 
     def first() -> Iterator[Any]:
-        begun.set()
+        started.set()
         go.wait(LONG / 1000)
         yield Important("kept")
         yield "never"
 
     runner.start(first)
-    assert begun.wait(LONG / 1000)
+    assert started.wait(LONG / 1000)
     runner.start(lambda: iter(["second"]))
     go.set()
-    qtbot.waitUntil(lambda: "second" in heard.events)
-    assert heard.events == [Important("kept"), "second"]
+    qtbot.waitUntil(lambda: "second" in recorder.events)
+    assert recorder.events == [Important("kept"), "second"]
 
 
-def test_what_is_kept_and_not_yet_heard_survives_the_next_request(
-    runner: JobRunner, heard: Recorder, qtbot: QtBot
+def test_a_new_request_keeps_waiting_events_that_must_be_delivered(
+    runner: JobRunner, recorder: Recorder, qtbot: QtBot
 ) -> None:
     posted = threading.Event()
 
@@ -243,23 +247,23 @@ def test_what_is_kept_and_not_yet_heard_survives_the_next_request(
         posted.set()
 
     runner.start(first)
-    assert posted.wait(LONG / 1000)  # the GUI thread has not looked yet
+    assert posted.wait(LONG / 1000)  # the GUI thread has not visited yet
     runner.start(lambda: iter(["second"]))
-    qtbot.waitUntil(lambda: "second" in heard.events)
-    assert heard.events == [Important("kept"), "second"]
+    qtbot.waitUntil(lambda: "second" in recorder.events)
+    assert recorder.events == [Important("kept"), "second"]
 
 
 def test_the_first_event_does_not_wait_for_a_period_to_end(qtbot: QtBot) -> None:
     runner = JobRunner(period=10**7)
-    heard = Recorder(runner)
+    recorder = Recorder(runner)
     runner._visited = -1e9  # long ago
     runner.start(lambda: iter_of(["first"]))
-    qtbot.waitUntil(lambda: heard.events == ["first"])
+    qtbot.waitUntil(lambda: recorder.events == ["first"])
     runner.shutdown()
     qtbot.waitUntil(lambda: not runner.is_running)
 
 
-def test_events_are_heard_together_if_they_come_within_a_period(qtbot: QtBot) -> None:
+def test_events_within_a_period_arrive_together(qtbot: QtBot) -> None:
     time = ManualTime()
     runner = JobRunner(period=50, clock=time.clock)
     lists: list[list[Any]] = []
@@ -277,22 +281,22 @@ def test_events_are_heard_together_if_they_come_within_a_period(qtbot: QtBot) ->
     assert len(lists) <= 2
 
 
-def test_a_runner_that_was_shut_down_can_be_started_again(runner: JobRunner, heard: Recorder, qtbot: QtBot) -> None:
+def test_a_runner_that_was_shut_down_can_be_started_again(runner: JobRunner, recorder: Recorder, qtbot: QtBot) -> None:
     runner.start(lambda: iter_of(["lost"]))
     runner.shutdown()
     qtbot.waitUntil(lambda: not runner.is_running)
     turn(qtbot)
-    assert heard.events == []
-    runner.start(lambda: iter_of(["heard"]))
-    qtbot.waitUntil(lambda: heard.rests == 1)
-    assert heard.events == ["heard"]
+    assert recorder.events == []
+    runner.start(lambda: iter_of(["recorder"]))
+    qtbot.waitUntil(lambda: recorder.rests == 1)
+    assert recorder.events == ["recorder"]
 
 
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="only Linux knows priorities of single threads")
-def test_a_request_is_urgent_for_a_moment_only_and_so_is_the_next_one(qtbot: QtBot) -> None:
+def test_each_request_has_normal_priority_for_a_short_time_only(qtbot: QtBot) -> None:
     time = ManualTime()
     runner = JobRunner(head_start=0.05, clock=Clock(lambda: time.seconds))
-    heard = Recorder(runner)
+    recorder = Recorder(runner)
     me = os.getpriority(os.PRIO_PROCESS, 0)
 
     def priorities() -> Iterator[int]:
@@ -300,25 +304,25 @@ def test_a_request_is_urgent_for_a_moment_only_and_so_is_the_next_one(qtbot: QtB
             yield os.getpriority(os.PRIO_PROCESS, threading.get_native_id()) - me
 
     for _ in range(2):
-        heard.events.clear()
+        recorder.events.clear()
         runner.start(priorities)
-        qtbot.waitUntil(lambda: 0 in heard.events)
+        qtbot.waitUntil(lambda: 0 in recorder.events)
         time.seconds += 1
-        qtbot.waitUntil(lambda: NICENESS in heard.events)
-        assert heard.events[0] == 0
-        assert heard.events == sorted(heard.events)
+        qtbot.waitUntil(lambda: NICENESS in recorder.events)
+        assert recorder.events[0] == 0
+        assert recorder.events == sorted(recorder.events)
     runner.cancel()
-    qtbot.waitUntil(lambda: heard.rests == 1)
+    qtbot.waitUntil(lambda: recorder.rests == 1)
     assert not runner.is_running
 
 
-def test_rest_is_told_once(runner: JobRunner, heard: Recorder, qtbot: QtBot) -> None:
+def test_idle_is_emitted_once(runner: JobRunner, recorder: Recorder, qtbot: QtBot) -> None:
     for _ in range(3):
         runner.start(lambda: iter_of(range(3)))
-    qtbot.waitUntil(lambda: heard.rests == 1)
+    qtbot.waitUntil(lambda: recorder.rests == 1)
     assert not runner._timer.isActive()
     turn(qtbot)
-    assert heard.rests == 1
+    assert recorder.rests == 1
 
 
 @pytest.fixture
@@ -330,12 +334,12 @@ def writer(qtbot: QtBot) -> Iterator[Writer]:
 
 def test_everything_is_written_in_order_off_the_gui_thread(writer: Writer, qtbot: QtBot) -> None:
     done: list[tuple[int, str]] = []
-    told: list[int] = []
-    writer.written.connect(told.append)
+    reported: list[int] = []
+    writer.written.connect(reported.append)
     for k in range(200):
         writer.queue.put(lambda k=k: done.append((k, threading.current_thread().name)))
     writer.watch()
-    qtbot.waitUntil(lambda: told[-1:] == [200])
+    qtbot.waitUntil(lambda: reported[-1:] == [200])
     assert [k for k, _ in done] == list(range(200))
     assert {name for _, name in done} == {"napari-fcn-writer"}
 
@@ -356,7 +360,7 @@ def test_one_write_that_fails_does_not_stop_the_others(writer: Writer, qtbot: Qt
     assert "the disk is full" in str(errors[0])
 
 
-def test_what_waits_is_written_though_the_writer_is_gone(qtbot: QtBot) -> None:
+def test_waiting_writes_are_done_after_the_writer_is_destroyed(qtbot: QtBot) -> None:
     done: list[int] = []
     writer = Writer()
     gate = threading.Event()

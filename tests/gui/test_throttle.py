@@ -5,7 +5,7 @@ from napari_fcn.gui._controllers.teach.throttle import LATE, SOON, UpdateThrottl
 
 
 class Counter:
-    """Counts how often something was due."""
+    """Counts updates."""
 
     def __init__(self) -> None:
         self.dues = 0
@@ -15,67 +15,67 @@ class Counter:
 
 
 @pytest.fixture
-def herald(qapp: object) -> UpdateThrottle:
+def throttle(qapp: object) -> UpdateThrottle:
     return UpdateThrottle(timer=ManualTimer)
 
 
 @pytest.fixture
-def timer(herald: UpdateThrottle) -> ManualTimer:
-    timer = herald._timer
+def timer(throttle: UpdateThrottle) -> ManualTimer:
+    timer = throttle._timer
     assert isinstance(timer, ManualTimer)
     return timer
 
 
 @pytest.fixture
-def counter(herald: UpdateThrottle) -> Counter:
+def counter(throttle: UpdateThrottle) -> Counter:
     counter = Counter()
-    herald.due.connect(counter.on_due)
+    throttle.due.connect(counter.on_due)
     return counter
 
 
-def test_what_comes_in_quick_succession_is_shown_once(
-    herald: UpdateThrottle, timer: ManualTimer, counter: Counter
+def test_changes_in_quick_succession_give_one_update(
+    throttle: UpdateThrottle, timer: ManualTimer, counter: Counter
 ) -> None:
     for _ in range(5):
-        herald.request()
+        throttle.request()
     assert counter.dues == 0
     timer.fire()
     assert counter.dues == 1
-    assert not herald.is_waiting
+    assert not throttle.is_waiting
 
 
-def test_news_wait_for_the_answer(herald: UpdateThrottle, timer: ManualTimer) -> None:
-    herald.request()
+def test_updates_wait_for_the_prediction(throttle: UpdateThrottle, timer: ManualTimer) -> None:
+    throttle.request()
     assert timer.interval() == SOON
-    herald.hold()
+    throttle.hold()
     assert timer.interval() == LATE
-    herald.release()
+    throttle.release()
     assert timer.interval() == SOON
-    assert herald.is_waiting
+    assert throttle.is_waiting
 
 
-def test_an_answer_that_does_not_come_holds_news_up_for_a_moment_only(
-    herald: UpdateThrottle, timer: ManualTimer, counter: Counter, monkeypatch: pytest.MonkeyPatch
+def test_a_late_prediction_does_not_delay_updates_for_long(
+    throttle: UpdateThrottle, timer: ManualTimer, counter: Counter, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    herald.hold()
-    herald.request()
-    begun: list[int | None] = []
-    monkeypatch.setattr(timer, "start", begun.append)
-    for _ in range(3):  # a hand that goes on painting
-        herald.hold()
-    assert begun == []  # the moment does not begin anew
+    throttle.hold()
+    throttle.request()
+    restarts: list[int | None] = []
+    monkeypatch.setattr(timer, "start", restarts.append)
+    for _ in range(3):  # continuous painting
+        throttle.hold()
+    assert restarts == []  # the delay does not start again
     timer.fire()
     assert counter.dues == 1
-    assert herald.is_held
+    assert throttle.is_held
 
 
-def test_without_news_nothing_is_due(herald: UpdateThrottle) -> None:
-    herald.hold()
-    herald.release()
-    assert not herald.is_waiting
+def test_without_changes_there_is_no_update(throttle: UpdateThrottle) -> None:
+    throttle.hold()
+    throttle.release()
+    assert not throttle.is_waiting
 
 
-def test_what_is_shown_is_no_news_any_more(herald: UpdateThrottle) -> None:
-    herald.request()
-    herald.cancel()
-    assert not herald.is_waiting
+def test_an_update_can_be_cancelled(throttle: UpdateThrottle) -> None:
+    throttle.request()
+    throttle.cancel()
+    assert not throttle.is_waiting

@@ -1,4 +1,4 @@
-"""Somebody with a keyboard and a mouse before a napari of their own, so that a crash ends that process and no tests.
+"""A simulated user with keyboard and mouse in a process of its own, so that a crash ends that process and no tests.
 
 Scripts that use it are started by `run_alone`, or by hand: ``python tests/gui/removing_layers.py teach``.
 """
@@ -23,9 +23,9 @@ DOCKS = {
     "field": "Receptive field (FCN)",
     "synthetic": "Synthetic cells",
 }
-OURS = str(Path(napari_fcn.__file__).parent)  # in the path of a frame
-PATIENCE = 20_000  # milliseconds; a machine that is busy with other things passes too
-HARMLESS = ("XDG_RUNTIME_DIR", "propagateSizeHints")  # what Qt says of a virtual screen
+OURS = str(Path(napari_fcn.__file__).parent)  # part of the path of our frames
+TIMEOUT = 20_000  # milliseconds; long enough for a busy machine
+HARMLESS = ("XDG_RUNTIME_DIR", "propagateSizeHints")  # messages of Qt on a virtual screen
 
 
 def run_alone(script: str, *arguments: object, timeout: float = 240) -> subprocess.CompletedProcess:
@@ -36,38 +36,38 @@ def run_alone(script: str, *arguments: object, timeout: float = 240) -> subproce
         return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=timeout, cwd=home)
 
 
-def complaint(done: subprocess.CompletedProcess) -> str:
-    """What to say of a process that did not end well."""
+def failure_message(done: subprocess.CompletedProcess) -> str:
+    """Return the end of the output of a process that has failed."""
     return f"ended with {done.returncode}\n{done.stdout[-3000:]}\n{done.stderr[-6000:]}"
 
 
 class Faults:
-    """What went wrong so far, from any place where it may be told; a crash is told by ``faulthandler``.
+    """Errors so far, from all places where they may be reported; ``faulthandler`` reports a crash.
 
-    Exceptions in which none of our code has a part are told, and count for nothing.
+    Exceptions in which none of our code takes part are printed, but do not count.
     """
 
     def __init__(self) -> None:
         self.texts: list[str] = []
         faulthandler.enable(all_threads=False)
-        sys.excepthook = lambda kind, error, trace: self.hear(error)
-        threading.excepthook = sys.unraisablehook = lambda told: self.hear(told.exc_value)
+        sys.excepthook = lambda kind, error, trace: self.add(error)
+        threading.excepthook = sys.unraisablehook = lambda unhandled: self.add(unhandled.exc_value)
 
     def watch(self) -> None:
-        """Listen to Qt and napari too."""
+        """Collect messages of Qt and napari too."""
         from napari.utils.notifications import notification_manager
         from qtpy.QtCore import qInstallMessageHandler
 
         qInstallMessageHandler(self._on_qt)
         notification_manager.notification_ready.connect(self._on_notification)
 
-    def hear(self, error: BaseException) -> None:
-        """Take note of an exception."""
+    def add(self, error: BaseException) -> None:
+        """Add an exception."""
         text = "".join(traceback.format_exception(error))
         if OURS in text or isinstance(error, AssertionError | TimeoutError):
             self.note(text)
         else:
-            say(f"napari's own: {text}")
+            say(f"error of napari: {text}")
 
     def note(self, text: str) -> None:
         self.texts.append(text)
@@ -80,20 +80,22 @@ class Faults:
     def _on_notification(self, event: Any) -> None:
         error = getattr(event, "exception", None)
         if error is not None:
-            self.hear(error)
+            self.add(error)
 
 
 def say(text: str) -> None:
-    """Tell how far it is, at once: what comes next may be the end."""
+    """Print a line at once: the next action may crash."""
     sys.stdout.write(f"{text}\n")
     sys.stdout.flush()
 
 
 class User:
-    """A viewer, tiny models, and hands to use them with."""
+    """A viewer and tiny models, used by keyboard and mouse."""
 
     def __init__(self) -> None:
         self.faults = Faults()
+        self._cache = tempfile.TemporaryDirectory()  # napari processes that share it read half-written icons
+        os.environ["XDG_CACHE_HOME"] = self._cache.name
         import napari
         from qtpy.QtWidgets import QApplication
 
@@ -133,20 +135,20 @@ class User:
     # Time
 
     def rest(self, milliseconds: int = 1) -> None:
-        """Let the window live for a while."""
+        """Run the event loop for a while."""
         from qtpy.QtTest import QTest
 
         QTest.qWait(milliseconds)
 
     def wait(self, condition: Callable[[], Any]) -> None:
-        """Let the window live until something is so."""
+        """Run the event loop until a condition holds."""
         waited = 0
         while not condition():
             self.rest(10)
             waited += 10
-            if waited > PATIENCE:
+            if waited > TIMEOUT:
                 faulthandler.dump_traceback()
-                raise TimeoutError(f"waited in vain, with {[layer.name for layer in self.viewer.layers]}")
+                raise TimeoutError(f"timed out, with {[layer.name for layer in self.viewer.layers]}")
 
     # Docks
 
@@ -170,7 +172,7 @@ class User:
         area, _ = self.docks.pop(name)
         self.click(area.title.close_button)
 
-    # Hands
+    # Keyboard and mouse
 
     def click(self, button: Any) -> None:
         from qtpy.QtCore import Qt
@@ -238,5 +240,6 @@ class User:
         """Close the viewer and return how the process ends: 1 if something has gone wrong."""
         self.viewer.close()
         self.wait(lambda: not [t.name for t in threading.enumerate() if "fcn" in t.name.lower()])
+        self._cache.cleanup()
         say(f"END, faults: {len(self.faults.texts)}")
         return 1 if self.faults.texts else 0

@@ -1,4 +1,4 @@
-"""The journeys of the docks: what happens when a button is pressed, without a widget in sight."""
+"""The controllers of the docks: the actions behind the buttons, without widgets."""
 
 from napari_fcn.gui._controllers.base import DockController
 from napari_fcn.gui._controllers.batch.controller import BatchController

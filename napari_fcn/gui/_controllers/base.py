@@ -1,4 +1,4 @@
-"""What the journeys of all docks share: the viewer, the choices on top, and the state that is shown."""
+"""The base of all controllers: the viewer, the images and models to choose from, and the state that is shown."""
 
 from __future__ import annotations
 
@@ -22,21 +22,21 @@ if TYPE_CHECKING:
 
 
 class DockController(QObject):
-    """Where a journey starts.
+    """The part that the controllers of all docks share.
 
     Parameters
     ----------
     viewer : ViewerModel
         Where images are and results go.
     state : object
-        What is shown at the start, a frozen dataclass with an ``error``.
+        The first state, a frozen dataclass with an ``error``.
     parent : QObject, optional
         Qt parent.
 
     Attributes
     ----------
     changed : Signal(object)
-        There is a new state to show.
+        The new state to show.
     """
 
     changed = Signal(object)
@@ -59,11 +59,11 @@ class DockController(QObject):
 
     def models(self) -> tuple[model_catalog.ModelEntry, ...]:
         """Return the models that ship with the package; one that cannot be read becomes the error shown."""
-        found = [self.open_model(path) for path in model_catalog.shipped_paths()]
-        return tuple(entry for entry in found if entry is not None)
+        entries = [self.open_model(path) for path in model_catalog.shipped_paths()]
+        return tuple(entry for entry in entries if entry is not None)
 
     def open_model(self, path: str | Path) -> model_catalog.ModelEntry | None:
-        """Return what a model file says of itself; None if it cannot be read, which becomes the error shown."""
+        """Return the catalog entry of a model file; None if it cannot be read, which becomes the error shown."""
         try:
             with explained():
                 return model_catalog.read_entry(Path(path))
@@ -74,23 +74,23 @@ class DockController(QObject):
     def describe_image(
         self, layer: Image, request: Request | None, model: model_catalog.ModelEntry | None
     ) -> ImageInfo:
-        """Return what to say of an image, and why the chosen model cannot run on it if so."""
+        """Return the summary of an image, and why the chosen model cannot run on it, if it cannot."""
         return image_info.describe_image(layer, request, model)
 
     def clear_error(self) -> None:
-        """Stop to show what went wrong: the user has changed something since."""
+        """Clear the error."""
         if self.state.error:
             self._set(replace(self.state, error=""))
 
     def _watch(self, layer: Image) -> None:
-        """Be told by `_on_replaced` when the pixels of a layer are replaced from now on."""
-        pixel_watch_for(layer).check()  # what was replaced without a word is no news to what begins now
-        if not any(layer is known for known in self._watched):
+        """Call `_on_replaced` when the pixels of a layer are replaced from now on."""
+        pixel_watch_for(layer).check()  # note pixels that were replaced without an event before
+        if not any(layer is watched for watched in self._watched):
             self._watched.append(layer)
             pixel_watch_for(layer).replaced.connect(self._on_pixels)
 
     def _unwatch(self) -> None:
-        """Let go of all layers that are watched."""
+        """Stop watching all layers."""
         for layer in self._watched:
             pixel_watch_for(layer).replaced.disconnect(self._on_pixels)
         self._watched.clear()
@@ -99,10 +99,10 @@ class DockController(QObject):
         self._on_replaced(event.layer)
 
     def _on_replaced(self, layer: Image) -> None:
-        """Do what follows when the pixels of a layer have been replaced: nothing."""
+        """React to replaced pixels of a watched layer; does nothing here."""
 
     def _message(self, error: Exception) -> str:
-        """Return an error in words; napari hears of one that should not have happened."""
+        """Return the message of an error; an unexpected one is also reported to napari."""
         if is_refusal(error):
             error = explain(error)
         if isinstance(error, FcnError):

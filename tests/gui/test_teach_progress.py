@@ -1,4 +1,4 @@
-"""A project that is opened again shows what the Teach dock showed before it was closed."""
+"""A project that is reopened restores the state of the Teach dock."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -33,8 +33,8 @@ from napari_fcn.gui.teach import TeachWidget
 from napari_fcn.project import Project
 from napari_fcn.settings import TeachSettings
 
-# What belongs to the moment and not to the project: what is done just now, and when.
-OF_THE_MOMENT = {
+# Fields that the project does not restore: current activity and times.
+TRANSIENT = {
     "message": "",
     "is_working": False,
     "is_saving": False,
@@ -49,40 +49,40 @@ OF_THE_MOMENT = {
 
 
 def lasting(state: TeachState) -> TeachState:
-    return replace(state, **OF_THE_MOMENT)
+    return replace(state, **TRANSIENT)
 
 
-class Hand:
-    """A controller on its own viewer, as after napari was started again."""
+class Restarted:
+    """A controller in a new viewer, as after a restart of napari."""
 
-    def __init__(self, qtbot: QtBot, tools: Factories | None = None) -> None:
+    def __init__(self, qtbot: QtBot, factories: Factories | None = None) -> None:
         self.qtbot, self.viewer = qtbot, ViewerModel()
         pixels = np.random.default_rng(0).integers(0, 60, (40, 60), np.uint8)
         pixels[:, 30:] += 150
         self.image = self.viewer.add_image(pixels, name="cells")
-        self.desk = TeachController(self.viewer, tools)
-        self.desk.connect()
+        self.controller = TeachController(self.viewer, factories)
+        self.controller.connect()
 
     @property
     def state(self) -> TeachState:
-        return self.desk.state
+        return self.controller.state
 
     def wait(self, condition: Callable[[], Any]) -> None:
         self.qtbot.waitUntil(lambda: bool(condition()), timeout=LONG)
 
     def rest(self) -> None:
         turn(self.qtbot)
-        self.wait(lambda: not self.desk.is_busy and not self.state.is_working)
+        self.wait(lambda: not self.controller.is_busy and not self.state.is_working)
 
-    def begin(self, call: Callable[[TeachRequest], None], wish: TeachRequest) -> None:
-        call(wish)
+    def open_session(self, call: Callable[[TeachRequest], None], request: TeachRequest) -> None:
+        call(request)
         self.wait(lambda: self.state.phase != "opening")
         assert self.state.is_open, self.state.error
         self.rest()
 
     def paint(self, at: tuple[int, int], label: int) -> None:
-        assert self.desk.layers is not None
-        layer = self.desk.layers.corrections.layer
+        assert self.controller.layers is not None
+        layer = self.controller.layers.corrections.layer
         layer.brush_size = 5
         turn = self.state.turn
         layer.paint(at, label)
@@ -90,34 +90,34 @@ class Hand:
         self.rest()
 
     def do(self, command: Any) -> None:
-        self.desk.do(command)
+        self.controller.do(command)
         self.rest()
 
     def close(self) -> None:
-        self.desk.shutdown()
-        self.wait(lambda: not self.desk.is_busy)
+        self.controller.shutdown()
+        self.wait(lambda: not self.controller.is_busy)
 
 
 @pytest.fixture
-def hand(qtbot: QtBot, fake_engine: object) -> Iterator[Callable[..., Hand]]:
-    made: list[Hand] = []
+def restart(qtbot: QtBot, fake_engine: object) -> Iterator[Callable[..., Restarted]]:
+    made: list[Restarted] = []
 
-    def make(tools: Factories | None = None) -> Hand:
-        made.append(Hand(qtbot, tools))
+    def make(factories: Factories | None = None) -> Restarted:
+        made.append(Restarted(qtbot, factories))
         return made[-1]
 
     yield make
     for one in made:
-        if one.desk.layers is not None:
+        if one.controller.layers is not None:
             one.close()
 
 
 @pytest.mark.parametrize("kind", [FILTERS, "model", "unet"])
-def test_everything_that_lasts_is_there_again(hand: Callable[..., Hand], model: MakeModel, kind: str) -> None:
+def test_the_state_of_the_dock_is_restored(restart: Callable[..., Restarted], model: MakeModel, kind: str) -> None:
     settings = TeachSettings(network="off", keep=0.25, device="cpu")
-    first = hand()
+    first = restart()
     file, new = (model(2, 1, 2) if kind == "model" else None), (kind if kind == "unet" else "")
-    first.begin(first.desk.start, TeachRequest(first.image, file, settings, new=new))
+    first.open_session(first.controller.start, TeachRequest(first.image, file, settings, new=new))
     first.paint((10, 10), 1)
     first.paint((10, 50), 2)
     first.do(add_class(first.state.classes))
@@ -125,41 +125,45 @@ def test_everything_that_lasts_is_there_again(hand: Callable[..., Hand], model: 
     first.do(rename_class(first.state.classes, 2, "rim"))
     first.do(AddPin(Region((0, 0), (9, 9)), "corner"))
     first.do(RenameCommit(first.state.commits[-1].number, "good"))
-    first.desk.configure(replace(settings, keep=0.75))
+    first.controller.configure(replace(settings, keep=0.75))
     first.rest()
     before = first.state
     assert len(before.scores) == 3
-    first.desk.stop()
+    first.controller.stop()
     first.rest()
     first.close()
 
-    second = hand()
-    second.begin(
-        second.desk.open_project, TeachRequest(second.image, None, TeachSettings(), folder=Path(before.project))
+    second = restart()
+    second.open_session(
+        second.controller.open_project, TeachRequest(second.image, None, TeachSettings(), folder=Path(before.project))
     )
     assert lasting(second.state) == lasting(before)
     assert [entry.painted for entry in second.state.classes] == [entry.painted for entry in before.classes]
     assert second.state.saved_at == pytest.approx(before.saved_at, abs=3)
     second.do(GoTo(1))
     earlier = second.state
-    second.desk.stop()
+    second.controller.stop()
     second.rest()
     second.close()
 
-    third = hand()
-    third.begin(third.desk.open_project, TeachRequest(third.image, None, TeachSettings(), folder=Path(before.project)))
-    assert lasting(third.state) == replace(lasting(earlier), turn=third.state.turn)  # which counts on from the commit
+    third = restart()
+    third.open_session(
+        third.controller.open_project, TeachRequest(third.image, None, TeachSettings(), folder=Path(before.project))
+    )
+    assert lasting(third.state) == replace(lasting(earlier), turn=third.state.turn)  # counted on from the commit
 
 
-def test_the_curves_of_candidates_are_there_again_also_after_a_crash(hand: Callable[..., Hand]) -> None:
-    first = hand(Factories(teach=FakeTeaching))
-    first.begin(first.desk.start, TeachRequest(first.image, None, TeachSettings(network="automatic", device="cpu")))
+def test_the_curves_of_candidates_are_restored_after_a_crash(restart: Callable[..., Restarted]) -> None:
+    first = restart(Factories(teach=FakeTeaching))
+    first.open_session(
+        first.controller.start, TeachRequest(first.image, None, TeachSettings(network="automatic", device="cpu"))
+    )
     first.paint((10, 10), 1)
     first.paint((10, 50), 2)
     before = first.state
     assert before.candidate_scores
     assert before.losses
-    project = Project.open_read_only(before.project)  # nothing is closed: what is on the disk now is all there is
+    project = Project.open_read_only(before.project)  # not closed, as after a crash
     found = TeachProgress.read(project.entries())
     assert (found.scores, found.candidate_scores, found.losses) == (
         before.scores,
@@ -169,25 +173,25 @@ def test_the_curves_of_candidates_are_there_again_also_after_a_crash(hand: Calla
     assert found.model == FILTERS
 
 
-def test_after_opening_a_project_of_another_model_start_goes_on_with_it_and_the_choice_before_begins_anew(
-    hand: Callable[..., Hand], model: MakeModel
+def test_start_resumes_an_opened_project_of_another_model_and_the_earlier_choice_gets_a_new_one(
+    restart: Callable[..., Restarted], model: MakeModel
 ) -> None:
     off = TeachSettings(network="off", device="cpu")
-    first = hand()
-    first.begin(first.desk.start, TeachRequest(first.image, None, off))
+    first = restart()
+    first.open_session(first.controller.start, TeachRequest(first.image, None, off))
     project = first.state.project
     first.close()
-    second = hand()
+    second = restart()
     chosen = model(2, 1, 2)
-    second.begin(second.desk.open_project, TeachRequest(second.image, chosen, off, folder=Path(project)))
-    taught = second.desk.session_source
-    assert taught is not None
-    assert (taught.model, second.state.model) == (None, FILTERS)
-    second.desk.stop()
-    second.begin(second.desk.start, TeachRequest(second.image, None, off))
+    second.open_session(second.controller.open_project, TeachRequest(second.image, chosen, off, folder=Path(project)))
+    source = second.controller.session_source
+    assert source is not None
+    assert (source.model, second.state.model) == (None, FILTERS)
+    second.controller.stop()
+    second.open_session(second.controller.start, TeachRequest(second.image, None, off))
     assert second.state.project == project
-    second.desk.stop()
-    second.begin(second.desk.start, TeachRequest(second.image, chosen, off))
+    second.controller.stop()
+    second.open_session(second.controller.start, TeachRequest(second.image, chosen, off))
     assert second.state.project != project
 
 
@@ -208,11 +212,11 @@ def test_a_damaged_entry_is_left_out(entry: dict[str, Any]) -> None:
     assert TeachProgress.read([good, entry]) == TeachProgress.read([good])
 
 
-def test_what_is_recorded_adds_up() -> None:
+def test_recorded_changes_add_up() -> None:
     steps = [
         TeachProgress("a", ((1, 0.5),), (), (), ("A note.",)),
         TeachProgress("a", ((1, 0.5), (2, 0.6)), ((2, 0.7),), (3.0, 2.0), ()),
-        TeachProgress("a", ((2, 0.4),), ((2, 0.7),), (), ()),  # a turn was answered again
+        TeachProgress("a", ((2, 0.4),), ((2, 0.7),), (), ()),  # a round was learnt again
     ]
     known, entries = TeachProgress(), []
     for step in steps:
@@ -222,7 +226,7 @@ def test_what_is_recorded_adds_up() -> None:
     assert steps[-1].changes_since(steps[-1]) == {}
 
 
-def test_the_dock_shows_what_is_taught_and_not_what_is_selected(
+def test_the_dock_shows_the_session_and_not_the_selected_layer(
     make_napari_viewer: Callable[..., Viewer],
     qtbot: QtBot,
     fake_engine: type[FakeTeaching],
@@ -261,7 +265,7 @@ def test_the_dock_shows_what_is_taught_and_not_what_is_selected(
     assert source.image.combo.currentText() == "other"
 
 
-def test_axes_and_settings_of_a_project_are_in_the_dock_again(
+def test_axes_and_settings_of_a_project_are_restored_in_the_dock(
     make_napari_viewer: Callable[..., Viewer],
     qtbot: QtBot,
     fake_engine: type[FakeTeaching],
