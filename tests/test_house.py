@@ -392,6 +392,70 @@ def test_the_house_keeps_its_walls() -> None:
     assert not found, "\n" + "\n".join(found)
 
 
+def bound(tree: ast.Module) -> set[str]:
+    """The names that a module has when it is loaded."""
+    found, nodes = {"__version__", "__doc__", "__path__"}, list(tree.body)
+    while nodes:
+        node = nodes.pop()
+        if not isinstance(node, ast.ClassDef | ast.FunctionDef | ast.Lambda):
+            nodes += ast.iter_child_nodes(node)
+        match node:
+            case ast.ClassDef(name=name) | ast.FunctionDef(name=name) | ast.Name(id=name, ctx=ast.Store()):
+                found.add(name)
+            case ast.Import(names=names) | ast.ImportFrom(names=names):
+                found.update(alias.asname or alias.name for alias in names)
+            case ast.Assign(targets=[ast.Name(id="_HOMES")], value=ast.Dict(keys=keys)):  # made when they are asked for
+                found.update(key.value for key in keys if isinstance(key, ast.Constant))
+    return found
+
+
+def broken_imports(package: dict[str, str], others: dict[str, str]) -> list[str]:
+    """What files outside of the package import from it, and is not there."""
+    modules = {Module(path, "", ast.Module([])).name: bound(ast.parse(source)) for path, source in package.items()}
+    found = []
+    for path, source in others.items():
+        for node in ast.walk(ast.parse(source)):
+            if isinstance(node, ast.ImportFrom) and not node.level and (node.module or "").split(".")[0] == PACKAGE:
+                there = modules.get(node.module, set())
+                names = (a.name for a in node.names if f"{node.module}.{a.name}" not in modules)
+                found += [f"{path}:{node.lineno}: {node.module} has no {name}" for name in names if name not in there]
+    return found
+
+
+def test_tests_benchmarks_and_scripts_import_what_is_there() -> None:
+    root = Path(__file__).parents[1]
+    folders = (PACKAGE, "tests", "benchmarks", "src-docs")
+    package, *others = (
+        {
+            path.relative_to(root).as_posix(): path.read_text(encoding="utf-8")
+            for path in (root / folder).rglob("*.py")
+            if not any(part.startswith(".venv") for part in path.parts[len(root.parts) :])
+        }
+        for folder in folders
+    )
+    found = broken_imports(package, {path: source for files in others for path, source in files.items()})
+    assert not found, "\n" + "\n".join(found)
+
+
+@pytest.mark.parametrize(
+    ("source", "missing"),
+    [
+        ("from napari_fcn.nets import NetSpec, spec", []),
+        ("from napari_fcn.nets.spec import NetSpec as Spec, LEAST", []),
+        ("def f():\n    from napari_fcn.nets.spec import MOST", ["MOST"]),
+        ("from napari_fcn.nets.planner import plan", ["plan"]),
+        ("from math import tau", []),
+    ],
+)
+def test_an_import_of_what_was_renamed_is_named(source: str, missing: list[str]) -> None:
+    package = {
+        f"{PACKAGE}/nets/__init__.py": "from napari_fcn.nets.spec import NetSpec",
+        f"{PACKAGE}/nets/spec.py": "class NetSpec:\n    MOST = 2\nLEAST = 1",
+    }
+    found = broken_imports(package, {"tests/test_spec.py": source})
+    assert [text.rsplit(" ", 1)[-1] for text in found] == missing
+
+
 TYPING = "from typing import TYPE_CHECKING\nif TYPE_CHECKING:\n    "
 
 

@@ -40,7 +40,7 @@ from napari_fcn.gui._controllers.teach.setup import create_session
 from napari_fcn.gui._layers import read_layer
 from napari_fcn.gui._threads import JobRunner
 from napari_fcn.inference.source import ImageSource
-from napari_fcn.io import ImageFile, Origin, read_image
+from napari_fcn.io import ImageFile, ImageLocation, read_image
 from napari_fcn.models.binding import Binding, ImageForm, bind
 from napari_fcn.models.checkpoint import Checkpoint
 from napari_fcn.models.recipe import plain_recipe
@@ -339,7 +339,7 @@ def dask_worker(entry: Entry) -> None:
     here = SimpleNamespace(_device="cpu", _threads=1, _is_local=False, _client=None)
     entry.monkeypatch.setattr(cluster, "DistributedPredictor", lambda _, __, task: task)
     entry.monkeypatch.setattr(worker, "_worker", lambda: SimpleNamespace(address="here", name=0))
-    task = Cluster.predictor_for(here, session, Origin.of(entry.image), CPU, ["classes"])  # type: ignore[arg-type]
+    task = Cluster.predictor_for(here, session, ImageLocation.of(entry.image), CPU, ["classes"])  # type: ignore[arg-type]
     _ = worker.TileWorker(task).session  # type: ignore[arg-type]
     entry.recorder.reading["notes"] = expected["notes"]  # the client shows them
 

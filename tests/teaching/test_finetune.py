@@ -17,7 +17,7 @@ from napari_fcn.events import CandidateEvaluated, HistoryChanged, LabelsFound, S
 from napari_fcn.models.adapt import TWO_CLASSES, filters_only
 from napari_fcn.models.binding import bind_array
 from napari_fcn.nets import NetSpec
-from napari_fcn.nets.spec import LEAST
+from napari_fcn.nets.sigmas import MIN_SIGMA
 from napari_fcn.nets.validation import NETWORKS
 from napari_fcn.teaching.finetune import (
     FinetuneLimit,
@@ -298,7 +298,7 @@ def test_a_new_network_for_movies_looks_along_time() -> None:
     made = initial_model("new:video width=2", (20, 64, 64), (5.0, 0.5, 0.5))
     spec = made.info.spec
     assert (spec.time, spec.multiple[0], {level[0] for level in spec.kernel}) == (0, 1, {3})
-    assert {scale[0] for scale in spec.filters} == {LEAST}
+    assert {scale[0] for scale in spec.filters} == {MIN_SIGMA}
 
 
 @pytest.mark.parametrize(
