@@ -1,0 +1,69 @@
+"""Events of supervised training."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class LabelsFound:
+    """The labels were read; training has not started.
+
+    Attributes
+    ----------
+    split : str
+        ``"training"``, ``"validation"``, or ``"image"`` if there is one image only.
+    images : int
+        Images, or planes of a stack.
+    classes : tuple of str
+        Names of the classes.
+    pixels : tuple of int
+        Labelled pixels of each class.
+    unknown : int
+        Pixels without a label; they are ignored.
+    notes : tuple of str
+        Sentences for the user: conversions and warnings.
+    """
+
+    split: str
+    images: int
+    classes: tuple[str, ...]
+    pixels: tuple[int, ...]
+    unknown: int
+    notes: tuple[str, ...] = ()
+
+    @property
+    def line(self) -> str:
+        """A sentence for the user: how many pixels each class has."""
+        known = max(1, sum(self.pixels))
+        parts = [f"{name} {n} px ({n / known:.1%})" for name, n in zip(self.classes, self.pixels, strict=True)]
+        ending = "" if self.images == 1 else "s"
+        where = "the image" if self.split == "image" else f"{self.images} {self.split} image{ending}"
+        return f"Labels of {where}: {', '.join(parts)}; {self.unknown} px not labelled."
+
+
+@dataclass(frozen=True, slots=True)
+class EpochDone:
+    """One epoch of training has finished.
+
+    Attributes
+    ----------
+    epoch, epochs : int
+        Epochs finished so far, and planned.
+    loss : float
+        Mean training loss of the epoch.
+    scores : dict of str to float
+        Validation scores, each in 0..1, higher is better: ``dice``, ``boundary_f1``, and ``dice_KIND``,
+        ``boundary_f1_KIND`` for each kind of image.
+    best : bool
+        Whether these are the best weights so far (these are on disk).
+    seconds : float
+        Time since the start of training.
+    """
+
+    epoch: int
+    epochs: int
+    loss: float
+    scores: dict[str, float]
+    best: bool
+    seconds: float
