@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import napari
+from napari.layers import Layer
 from qtpy.QtCore import Qt
 from qtpy.QtTest import QTest
 from qtpy.QtWidgets import QApplication
@@ -63,7 +64,7 @@ def open_window() -> tuple[napari.Viewer, SegmentWidget]:
     viewer = napari.Viewer()
     viewer.window.resize(*WINDOW_SIZE)
     for data in immunohistochemistry():
-        viewer._add_layer_from_data(*data)
+        viewer.add_layer(Layer.create(*data))
     dock = SegmentWidget(viewer)
     viewer.window.add_dock_widget(dock, name="Segment (FCN)")
     viewer.reset_view()

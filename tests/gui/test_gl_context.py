@@ -15,7 +15,7 @@ from qtpy.QtWidgets import QApplication, QWidget
 
 from napari_fcn.gui import _samples
 from napari_fcn.gui._layers import use_own_gl_context
-from napari_fcn.gui._layers.screen import scene_canvas
+from napari_fcn.gui._layers.napari_private import scene_canvas
 from napari_fcn.gui.batch import BatchWidget
 from napari_fcn.gui.field import FieldWidget
 from napari_fcn.gui.segment import SegmentWidget

@@ -8,7 +8,8 @@ import numpy as np
 from qtpy.QtCore import QObject, Signal
 
 from napari_fcn.gui._layers.layer_image import displayed_axes
-from napari_fcn.gui._layers.screen import camera_of, scene_canvas
+from napari_fcn.gui._layers.napari_private import scene_canvas
+from napari_fcn.gui._layers.screen import camera_of
 from napari_fcn.gui._timers import MakeTimer, single_shot
 
 if TYPE_CHECKING:

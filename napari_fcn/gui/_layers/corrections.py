@@ -13,6 +13,7 @@ from napari_fcn.geometry import Region
 from napari_fcn.gui._layers.canvas import zeros
 from napari_fcn.gui._layers.class_colours import stroke_colormap, stroke_name_table
 from napari_fcn.gui._layers.layer_image import METADATA_KEY
+from napari_fcn.gui._layers.napari_private import clear_undo_history
 from napari_fcn.gui._layers.screen import camera_of
 from napari_fcn.gui._layers.strokes import Stroke, painted_box, painted_region
 from napari_fcn.gui._layers.transforms import (
@@ -138,7 +139,7 @@ class Corrections(QObject):
                 pane[region.slices] = self._reported[region.slices]
         self.window = window
         self.layer.data = to_layer_axes(pane.array, self._channel)
-        self.layer._reset_history()  # it speaks of other pixels
+        clear_undo_history(self.layer)  # its steps are those of other pixels
         self._record_state()
         align(self.layer, self._source)
         return True

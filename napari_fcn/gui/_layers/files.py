@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from napari.layers import Image, Labels
-from napari.layers._source import layer_source
 
 from napari_fcn.errors import ImageError
 from napari_fcn.gui._layers.class_colours import class_colormap, class_name_table
 from napari_fcn.gui._layers.colorize import colorize
 from napari_fcn.gui._layers.layer_image import METADATA_KEY
 from napari_fcn.gui._layers.lazy_result import LazyResult
+from napari_fcn.gui._layers.napari_private import file_source
 from napari_fcn.gui._layers.transforms import (
     add_on_top,
     add_result,
@@ -98,7 +98,7 @@ def add_image(viewer: ViewerModel, opened: OpenedFiles, name: str) -> Image:
     image = opened.image
     assert image is not None
     ndim = image.data.ndim - image.rgb
-    with layer_source(path=str(image.path)):
+    with file_source(image.path):
         layer = Image(
             opened.data,
             name=name,

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from qtpy.QtGui import QOpenGLContext
 
-from napari_fcn.gui._layers.screen import scene_canvas
+from napari_fcn.gui._layers.napari_private import queue_runner, scene_canvas
 
 if TYPE_CHECKING:
     from napari.components import ViewerModel
@@ -30,8 +30,10 @@ def use_own_gl_context(viewer: ViewerModel) -> None:
     canvas = scene_canvas(viewer)
     if canvas is None or "flush_commands" in vars(canvas.context):
         return
+    run_queue = queue_runner(canvas.context)
+    if run_queue is None:
+        return
     context, weak_canvas = weakref.ref(canvas.context), weakref.ref(canvas)
-    run_queue = type(canvas.context).flush_commands
 
     def flush_commands(event: Any = None) -> None:
         canvas, own = weak_canvas(), context()

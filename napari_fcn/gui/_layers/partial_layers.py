@@ -10,6 +10,7 @@ from napari.layers import Image, Labels, Shapes
 
 from napari_fcn.gui._layers.class_colours import stroke_colormap, stroke_name_table
 from napari_fcn.gui._layers.layer_image import displayed_axes
+from napari_fcn.gui._layers.napari_private import slice_layer
 from napari_fcn.gui._layers.screen import camera_of
 from napari_fcn.gui._layers.transforms import (
     add_result,
@@ -151,10 +152,10 @@ def draw_polygons(viewer: ViewerModel, layer: Shapes, polygons: Sequence[npt.NDA
     """Let a Shapes layer show these polygons; napari 0.9 refuses them while the view has more axes than the layer."""
     is_flat = layer.ndim < viewer.dims.ndisplay
     if is_flat:
-        layer._slice_dims(Dims(ndim=layer.ndim, ndisplay=layer.ndim))
+        slice_layer(layer, Dims(ndim=layer.ndim, ndisplay=layer.ndim))
     layer.data = (polygons, ["polygon"] * len(polygons))
     if is_flat:
-        layer._slice_dims(viewer.dims)
+        slice_layer(layer, viewer.dims)
 
 
 def _box_corners(region: Region, shown: Sequence[int]) -> npt.NDArray[np.float64]:

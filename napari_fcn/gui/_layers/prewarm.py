@@ -1,14 +1,16 @@
-"""What napari loads and computes for the first layer of a kind, which would hold up the window for 200 ms."""
+"""The modules and tables that napari loads with the first layer of a kind: 200 ms in which the window would stop."""
 
+from contextlib import suppress
 from importlib import import_module
+
+from napari_fcn.gui._layers.napari_private import fill_dash_patterns
 
 MODULES = ("pandas", "scipy.ndimage", "skimage.color.colorconv")  # tables of features, thumbnails, colours of labels
 
 
 def preload_layer_modules() -> None:
-    """Import it and fill its caches; touches neither Qt nor a layer, so any thread may."""
+    """Import the modules that layers need and fill their caches; safe on any thread: Qt and layers are not used."""
     for name in MODULES:
-        import_module(name)
-    from vispy.visuals.line.dash_atlas import DashAtlas
-
-    DashAtlas()  # patterns of dashed lines: napari makes one for the polygon tool of each Labels layer
+        with suppress(ImportError):  # a napari that does not need it
+            import_module(name)
+    fill_dash_patterns()

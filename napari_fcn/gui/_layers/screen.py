@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from napari_fcn.gui._layers.napari_private import scene_canvas
+
 if TYPE_CHECKING:
     import numpy.typing as npt
     from napari.components import ViewerModel
@@ -22,22 +24,6 @@ def is_grid(viewer: ViewerModel) -> bool:
     """Whether layers are shown side by side; napari 0.9 has moved the grid."""
     grid = getattr(getattr(viewer, "canvas", None), "grid", None)
     return bool((viewer.grid if grid is None else grid).enabled)
-
-
-def scene_canvas(viewer: ViewerModel) -> Any:
-    """Return vispy's canvas, None where there is no window."""
-    qt_viewer = getattr(getattr(viewer, "window", None), "_qt_viewer", None)
-    return None if qt_viewer is None else qt_viewer.canvas._scene_canvas
-
-
-def ensure_view_direction(viewer: ViewerModel) -> None:
-    """Let the viewer know in which direction one looks, before a layer is selected.
-
-    napari then asks the layer for its value under the mouse, and in 3-D fails if the mouse has not moved there yet.
-    """
-    cursor, dims = viewer.cursor, viewer.dims
-    if dims.ndisplay == 3 and cursor._view_direction is None:
-        cursor._view_direction = camera_of(viewer).calculate_nd_view_direction(dims.ndim, dims.displayed)
 
 
 def visible_world_corners(viewer: ViewerModel) -> npt.NDArray[np.float64] | None:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from qtpy.QtCore import QEvent, QObject, QRectF, Qt
 from qtpy.QtGui import QColor, QPainter, QPaintEvent
 from qtpy.QtWidgets import QStyle, QStyleOptionSlider, QWidget
+
+from napari_fcn.gui._layers.napari_private import slider_bars
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -33,7 +35,7 @@ class SliderMarks:
 
     def show(self, spans: Mapping[int, tuple[int, int]]) -> None:
         """Mark the steps from first to last on the slider of each of these axes of the viewer, and no others."""
-        bars = _bars(self._viewer)
+        bars = slider_bars(self._viewer)
         wanted = [(bars[axis], span) for axis, span in spans.items() if axis < len(bars)]
         if [(mark.bar, mark.span) for mark in self._marks] == wanted:
             return
@@ -94,11 +96,3 @@ class SliderMark(QWidget):
         if event.type() == QEvent.Type.Resize:
             self.setGeometry(self.bar.rect())
         return False
-
-
-def _bars(viewer: ViewerModel) -> list[Any]:
-    """Return the slider of each axis; none where there is no window, or another napari has others."""
-    qt_viewer = getattr(getattr(viewer, "window", None), "_qt_viewer", None)
-    widgets = getattr(getattr(qt_viewer, "dims", None), "slider_widgets", [])
-    bars = [getattr(widget, "slider", None) for widget in widgets]
-    return bars if all(hasattr(bar, "initStyleOption") for bar in bars) else []

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from napari_fcn.gui._layers.layer_image import displayed_axes
+from napari_fcn.gui._layers.napari_private import is_upload_pending, layer_node, texture_of
 
 if TYPE_CHECKING:
     from napari.components import ViewerModel
@@ -27,7 +28,7 @@ def upload_region(viewer: ViewerModel, layer: Layer, region: Region) -> bool:
     region : Region
         On the axes of the layer, one pixel long on those that are not displayed.
     """
-    node = _node(viewer, layer)
+    node = layer_node(viewer, layer)
     if node is None or getattr(layer, "contour", False):
         return False
     shown = displayed_axes(viewer, layer)
@@ -48,19 +49,11 @@ def upload_region(viewer: ViewerModel, layer: Layer, region: Region) -> bool:
     return True
 
 
-def _node(viewer: ViewerModel, layer: Layer) -> Any:
-    """Return what vispy draws for a layer, None where there is no window."""
-    window = getattr(viewer, "window", None)
-    qt_viewer = getattr(window, "_qt_viewer", None)
-    visual = qt_viewer.canvas.layer_to_visual.get(layer) if qt_viewer is not None else None
-    return None if visual is None else visual.node
-
-
 def _textures(node: Any, lengths: tuple[int, ...]) -> list[tuple[Any, tuple[int, ...]]]:
     """Return the textures of a node and where each begins; none if they do not fit the layer pixel by pixel."""
     if hasattr(node, "adopted_children"):  # planes too large for one texture
         return [(part, (y, x)) for part, (x, y) in zip(node.adopted_children, node.offsets, strict=True)]
-    whole = getattr(node, "_data", None) if getattr(node, "_need_texture_upload", False) else node._texture
+    whole = texture_of(node)
     if whole is None or tuple(whole.shape[: len(lengths)]) != lengths:
         return []
     return [(node, (0,) * len(lengths))]
@@ -68,9 +61,11 @@ def _textures(node: Any, lengths: tuple[int, ...]) -> list[tuple[Any, tuple[int,
 
 def _upload_part(node: Any, block: np.ndarray, offset: tuple[int, ...]) -> bool:
     """Send the part of a block that lies on one texture; the block begins at ``offset`` of the texture."""
-    if getattr(node, "_need_texture_upload", False):
+    if is_upload_pending(node):
         return True  # the whole texture, which reads our array, goes out with the next draw
-    texture = node._texture
+    texture = texture_of(node)
+    if texture is None:
+        return False
     spans = [
         (max(0, -at), min(n, length - at)) for at, n, length in zip(offset, block.shape, texture.shape, strict=False)
     ]

@@ -11,8 +11,9 @@ from napari.utils.transforms import Affine
 from napari_fcn.geometry import Region
 from napari_fcn.gui._layers.layer_calibration import shear_matrix
 from napari_fcn.gui._layers.layer_image import METADATA_KEY, read_layer
+from napari_fcn.gui._layers.napari_private import ensure_view_direction, slice_layer
 from napari_fcn.gui._layers.pixel_watch import pixel_watch_for
-from napari_fcn.gui._layers.screen import ensure_view_direction
+from napari_fcn.gui._layers.screen import camera_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -65,7 +66,7 @@ def add_result(viewer: ViewerModel, layer: Layer, source: Image) -> None:
     """
     selected = viewer.layers.selection.active
     strokes = find_layer(viewer, source, CORRECTIONS_KIND)
-    ensure_view_direction(viewer)
+    ensure_view_direction(viewer, camera_of(viewer))
     viewer.layers.insert(len(viewer.layers) if strokes is None else viewer.layers.index(strokes), layer)
     if selected in viewer.layers:
         viewer.layers.selection.active = selected
@@ -73,26 +74,25 @@ def add_result(viewer: ViewerModel, layer: Layer, source: Image) -> None:
 
 def add_on_top(viewer: ViewerModel, layer: Layer) -> None:
     """Add a layer above all others, and select it."""
-    ensure_view_direction(viewer)
+    ensure_view_direction(viewer, camera_of(viewer))
     viewer.add_layer(layer)
 
 
 def select_layer(viewer: ViewerModel, layer: Layer) -> None:
     """Select a layer, and no other."""
-    ensure_view_direction(viewer)
+    ensure_view_direction(viewer, camera_of(viewer))
     viewer.layers.selection.active = layer
 
 
 def add_hidden(viewer: ViewerModel, layer: Layer, source: Image) -> None:
-    """Add a layer in the same way that is not seen yet.
+    """Add a layer as `add_result` does, but hidden.
 
-    What is hidden, napari does not read; and what was not read of a picture in colours, napari 0.9 cannot draw in 3-D
-    if it is a plane.
+    napari does not read hidden layers, and napari 0.9 cannot draw a colour plane in 3-D that it has not read.
     """
-    if viewer.dims.ndisplay > layer.ndim:
-        layer._slice_dims(viewer.dims)
-    layer.visible = False
+    is_read = viewer.dims.ndisplay <= layer.ndim or slice_layer(layer, viewer.dims)
+    layer.visible = not is_read
     add_result(viewer, layer, source)
+    layer.visible = False
 
 
 def to_layer_axes(array: npt.NDArray[Any], channel: int | None) -> npt.NDArray[Any]:
