@@ -213,7 +213,7 @@ def test_axes_of_one_pixel_are_answered(shape: tuple[int, ...], rng: np.random.G
         (np.zeros((5, 5), complex), SPEC, "complex numbers"),
         (np.zeros((5, 5), object), SPEC, "real numbers"),
         (np.zeros(()), SPEC, "name them"),
-        ([[1, 2], [3, 4]], SPEC, "A list was given"),
+        ([[1, 2], [3, 4]], SPEC, "Expected an array with shape and dtype, got list"),
     ],
 )
 def test_an_image_that_does_not_fit_is_refused_in_words(image: Any, spec: NetSpec, message: str) -> None:

@@ -214,4 +214,4 @@ def check_array(array: Any) -> None:
             "The image holds complex numbers. Take their magnitude or phase first (numpy.abs, numpy.angle)."
         )
     if kind not in "buif":
-        raise ImageError(f"The image holds {array.dtype}; integers, floats or booleans are needed.")
+        raise ImageError(f"The image holds {array.dtype}; real numbers are needed (integers, floats or booleans).")

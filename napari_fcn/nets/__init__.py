@@ -1,4 +1,4 @@
-"""Networks as values: a spec says all that rebuilds one."""
+"""Fully convolutional networks, each described by a `NetSpec`."""
 
 from napari_fcn.nets.spec import NetSpec
 

@@ -1,4 +1,4 @@
-"""From a spec to a network."""
+"""Builds the network of a spec."""
 
 from __future__ import annotations
 
@@ -33,12 +33,12 @@ ARCHITECTURES: Mapping[str, Callable[[NetSpec], Trunk]] = {
 
 
 def build(spec: NetSpec, generator: torch.Generator | None = None) -> Net:
-    """Return a network with random weights (He et al. 2015); the same ``generator`` draws the same."""
+    """Return a network with random weights (He et al. 2015); they depend on ``generator`` alone."""
     trunk = ARCHITECTURES[spec.family](spec.trunk_spec) if spec.family in ARCHITECTURES else None
     net: Net = trunk if trunk is not None and spec.head == "score" else HypercolumnNet(spec, trunk)
     for module in net.modules():
         if next(module.parameters(), torch.empty(0)).is_meta:
-            continue  # shapes without numbers: to draw some, torch would load its compiler, 60 MB of it
+            continue  # shapes without values; drawing values would make torch load its compiler (60 MB)
         if isinstance(module, torch.nn.modules.conv._ConvNd):
             torch.nn.init.kaiming_normal_(module.weight, nonlinearity="relu", generator=generator)
             if module.bias is not None:

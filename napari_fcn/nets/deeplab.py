@@ -1,4 +1,4 @@
-"""An encoder that dilates in its deepest stages, and a pyramid of dilated kernels on top (Chen et al. 2018)."""
+"""DeepLab: an encoder with dilated deep stages and a pyramid of dilated kernels (Chen et al. 2018)."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 class DeepLab(nn.Module):
-    """Residual stages, of which the deepest dilate instead of pooling, an atrous pyramid, and linear upsampling.
+    """Residual stages, the deepest dilated instead of pooled, an atrous pyramid, linear upsampling.
 
     ::
 
@@ -26,13 +26,13 @@ class DeepLab(nn.Module):
                                                       ├─ conv rate 4 ┤
                                                       └─ conv rate 6 ┘
 
-    The pyramid is that of Chen et al. (2017, DeepLab v3) without its branch of global pooling: a pixel that depends on
-    the whole image could not be tiled exactly, and would have no receptive field to show.
+    The pyramid is that of Chen et al. (2017, DeepLab v3) without its branch of global pooling, with which each pixel
+    would depend on the whole image, without exact tiles or a finite receptive field.
 
     Parameters
     ----------
     spec : NetSpec
-        What to build; a rate of the pyramid counts in pixels of the grid that there would be if all stages pooled.
+        The network; rates of the pyramid are in pixels of the grid that all stages would have if all pooled.
     """
 
     def __init__(self, spec: NetSpec) -> None:
@@ -60,7 +60,7 @@ class DeepLab(nn.Module):
         return list(self._walk(x))
 
     def _walk(self, x: Tensor) -> Iterator[layers.Level]:
-        """Yield the levels one after the other."""
+        """Yield the levels in order."""
         for i, encode in enumerate(self.encoder):
             x = encode(self.pools[i - 1](x) if i else x)
             yield layers.Level(self.spec.grids[i], x)
@@ -73,7 +73,7 @@ class DeepLab(nn.Module):
 
     @property
     def readout(self) -> tuple[Tensor, Tensor]:
-        """Weight and bias with which the last of the `levels`, upsampled, becomes the logits."""
+        """Weight and bias that turn the last of the `levels` into logits, before upsampling."""
         return self.score.weight, self.score.bias  # type: ignore[return-value]
 
     @property
@@ -85,5 +85,5 @@ class DeepLab(nn.Module):
 
 
 def _narrow(spec: NetSpec) -> int:
-    """Return the channels of a branch of the pyramid: half of those of the deepest stage."""
+    """Return the channels of a branch of the pyramid: half of the channels of the deepest stage."""
     return max(1, (spec.width << spec.depth) // 2)

@@ -1,4 +1,4 @@
-"""A network that never pools: kernels whose taps lie ever farther apart (Yu & Koltun 2016)."""
+"""A network without pooling, with kernels of increasing dilation (Yu & Koltun 2016)."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ class Dilated(nn.Module):
         x ── block ── conv 1 ── conv 1 ── conv 2 ── conv 4 ── ... ── conv 1 ── score ── logits
                                '------ level 0, 1, 2 ... depth ----'
 
-    A number is the distance between the taps of a kernel. It grows from level to level by the factor by which other
-    networks pool; the last convolution is dense and mends what the sparse ones leave out (Yu et al. 2017). With a depth
-    of 4 the context module sees 67 pixels, as published.
+    The numbers are dilations. They grow from level to level by the factor by which other networks pool; the last
+    convolution is dense and fills the gaps of the sparse ones (Yu et al. 2017). At a depth of 4 the receptive field of
+    the context module is 67 pixels, as published.
 
     Parameters
     ----------
     spec : NetSpec
-        What to build.
+        The network.
     """
 
     def __init__(self, spec: NetSpec) -> None:
@@ -50,11 +50,11 @@ class Dilated(nn.Module):
         return logits[(..., *whole)]
 
     def levels(self, x: Tensor) -> list[layers.Level]:
-        """Return the features before the context module, at its widest, and at its end."""
+        """Return the features before the context module, at its largest dilation, and at its end."""
         return list(self._walk(x))
 
     def _walk(self, x: Tensor) -> Iterator[layers.Level]:
-        """Yield the levels one after the other."""
+        """Yield the levels in order."""
         grid = self.spec.grids[0]
         x = self.front(x)
         yield layers.Level(grid, x)
@@ -65,12 +65,12 @@ class Dilated(nn.Module):
 
     def logits(self, levels: list[layers.Level]) -> Tensor:
         """Return class logits from the features of `levels`."""
-        found: Tensor = self.score(levels[-1].features)
-        return found
+        logits: Tensor = self.score(levels[-1].features)
+        return logits
 
     @property
     def readout(self) -> tuple[Tensor, Tensor]:
-        """Weight and bias with which the last of the `levels` becomes the logits."""
+        """Weight and bias that turn the last of the `levels` into logits."""
         return self.score.weight, self.score.bias  # type: ignore[return-value]
 
     @property

@@ -1,4 +1,4 @@
-"""The fully convolutional network that gave the family its name (Long et al. 2015): FCN-32s, 16s, 8s."""
+"""The fully convolutional network of Long et al. (2015): FCN-32s, 16s and 8s."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 class FCN(nn.Module):
-    """An encoder as that of VGG, whose levels are scored; coarse scores are upsampled and added to finer ones.
+    """A VGG-like encoder whose levels are scored; coarse scores are upsampled and added to finer ones.
 
     ::
 
@@ -31,9 +31,9 @@ class FCN(nn.Module):
     Parameters
     ----------
     spec : NetSpec
-        What to build. ``skips`` says how many pooled levels above the deepest are scored too; ``up`` whether scores
-        are upsampled linearly or by transposed convolutions that begin so and learn. The last step, up to the image,
-        stays linear, as published.
+        The network. ``skips`` is the number of pooled levels above the deepest that are scored too; ``up`` selects
+        linear upsampling or transposed convolutions that start as linear upsampling. The last step, up to the image, is
+        linear, as published.
     """
 
     def __init__(self, spec: NetSpec) -> None:
@@ -53,11 +53,11 @@ class FCN(nn.Module):
         return x[(..., *whole)]
 
     def levels(self, x: Tensor) -> list[layers.Level]:
-        """Return the features of each level of the encoder, and the logits last unless the scores were taken away."""
+        """Return the features of each level of the encoder, and the logits last if the network has scores."""
         return list(self._walk(x))
 
     def _walk(self, x: Tensor) -> Iterator[layers.Level]:
-        """Yield the levels one after the other."""
+        """Yield the levels in order."""
         entering = []
         for i, encode in enumerate(self.encoder):
             x = self.pools[i - 1](x) if i else x
@@ -73,7 +73,7 @@ class FCN(nn.Module):
 
     @property
     def readout(self) -> tuple[Tensor, Tensor]:
-        """Weight and bias with which the last of the `levels` becomes the logits: it is them already."""
+        """Weight and bias that turn the last of the `levels` into logits: the identity, it is the logits."""
         count = self.spec.classes
         return torch.eye(count).reshape(count, count, *(1,) * self.spec.ndim), torch.zeros(count)
 
@@ -105,7 +105,7 @@ class Fusion(nn.Module):
         self.ups = nn.ModuleList(up(spec.classes, spec.strides[level]) for level in fused)
 
     def forward(self, x: Tensor, entering: Sequence[Tensor]) -> Tensor:
-        """Return logits on the grid of the image, from the deepest features and from what entered each level."""
+        """Return logits on the grid of the image, from the deepest features and the input of each level."""
         x = self.deepest(x)
         fused = reversed(entering[self.finest : -1])
         for up, score, skip in zip(self.ups, self.skips, fused, strict=True):
@@ -114,7 +114,7 @@ class Fusion(nn.Module):
 
 
 class FixedUp(nn.Module):
-    """Linear upsampling that does not learn."""
+    """Linear upsampling without weights."""
 
     def __init__(self, classes: int, factor: Sequence[int]) -> None:
         super().__init__()
@@ -126,7 +126,7 @@ class FixedUp(nn.Module):
 
 
 class BilinearUp(nn.Module):
-    """A transposed convolution that begins as linear upsampling and learns (Long et al. 2015, section 3.3).
+    """A transposed convolution that starts as linear upsampling (Long et al. 2015, section 3.3).
 
     ::
 
@@ -134,8 +134,8 @@ class BilinearUp(nn.Module):
         kernel     .   taps that reach half a coarse pixel beyond each side: twice the factor long
         fine       | 0 | 1 | 2 | 3 | 4 | 5 | 6 | 7 | 8 | 9 | ...      as long as coarse times the factor
 
-    Before it, the border is continued by one coarse pixel, and what that adds is cut off again: so the grid holds, and
-    the border does not fade.
+    The border is padded by one coarse pixel before and cropped after, so that the grid stays and the border does not
+    fade.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""A fixed multi-scale filter bank as the stem of a network: what pixel classifiers see, with a finite support."""
+"""A fixed multi-scale filter bank: the features of pixel classifiers, with a finite support."""
 
 from __future__ import annotations
 
@@ -23,17 +23,17 @@ ROOT_EPSILON = 0.1  # keeps square roots near zero from enlarging rounding error
 
 
 class FilterBank(nn.Module):
-    """Features of an image at several scales, the same for every network.
+    """Computes fixed features of an image at several scales.
 
-    For each scale: Gaussian, the same bent at three brightnesses, gradient magnitude, rotation invariants of the
+    For each scale: Gaussian, the same rectified at three brightnesses, gradient magnitude, rotation invariants of the
     Hessian and of the structure tensor (Lindeberg 1998; Bigun & Granlund 1987), scale-normalised. A scale of two
-    pixels or more is computed on an image that is reduced by average pooling. Kernels end at three standard
-    deviations, so that the support is finite; they see the nearest pixel beyond the border.
+    pixels or more is computed on an image downsampled by average pooling. Kernels end at three standard
+    deviations, so that the support is finite; the border is padded with the nearest pixel.
 
     Parameters
     ----------
     channels : int
-        Channels of the image, filtered one by one.
+        Channels of the image, each filtered separately.
     sigmas : sequence of sequence of float
         Per scale, one sigma per axis in pixels.
     """
@@ -58,8 +58,8 @@ class FilterBank(nn.Module):
         factor = factors(sigma)
         small = flat if set(factor) == {1} else AVERAGE_POOL[self.ndim](flat, factor)
         on_grid = [s / f for s, f in zip(sigma, factor, strict=True)]
-        found = self._features(small, on_grid)
-        return Level(factor, found.reshape(x.shape[0], -1, *small.shape[2:]).to(x.dtype))
+        features = self._features(small, on_grid)
+        return Level(factor, features.reshape(x.shape[0], -1, *small.shape[2:]).to(x.dtype))
 
     def _features(self, x: Tensor, sigma: Sequence[float]) -> Tensor:
         """Return (N, features, *space) of one scale; sigma is in pixels of ``x``."""
@@ -86,26 +86,26 @@ class FilterBank(nn.Module):
 
 
 class Support(nn.Module):
-    """A stand-in for a bank that sees exactly as far, with kernels of ones and no differences that cancel."""
+    """A replacement of a bank with the same support, with kernels of ones, in which nothing cancels."""
 
     def __init__(self, bank: FilterBank) -> None:
         super().__init__()
         self.bank = bank
 
     def forward(self, x: Tensor) -> list[Level]:
-        """Return as many features as the bank does, each the sum over its support."""
-        found = []
+        """Return as many features as the bank, each the sum over its support."""
+        levels = []
         for sigma, (factor, width) in zip(self.bank.sigmas, self.bank.widths, strict=True):
             level = x if set(factor) == {1} else AVERAGE_POOL[self.bank.ndim](x, factor)
             for _ in range(2):  # a derivative, then the smoothing of the structure tensor
                 for axis, (s, f) in enumerate(zip(sigma, factor, strict=True)):
                     level = _along(level, torch.ones_like(_kernel(s / f, 0, x)), axis)
-            found.append(Level(factor, level.expand(-1, width, *level.shape[2:])))
-        return found
+            levels.append(Level(factor, level.expand(-1, width, *level.shape[2:])))
+        return levels
 
 
 def _kernel(sigma: float, order: int, like: Tensor) -> Tensor:
-    """Return a sampled Gaussian or its scale-normalised derivative, as it is correlated with an image.
+    """Return a sampled Gaussian or its scale-normalised derivative, for correlation with an image.
 
     Sampled derivatives are normalised so that they are exact on polynomials of their order.
     """
@@ -141,11 +141,10 @@ def _root(x: Tensor) -> Tensor:
 
 
 def _invariants(upper: Sequence[Tensor], ndim: int) -> list[Tensor]:
-    """Return what rotation leaves alone of symmetric matrices given by their upper triangle, row by row.
+    """Return rotation invariants of symmetric matrices given by their upper triangle, row by row.
 
-    The mean of the eigenvalues, how far they lie apart and, in 3-D, to which side the middle one leans: in 2-D the
-    same plane of features as the eigenvalues themselves, but smooth where they coincide, so that rounding errors stay
-    small.
+    The mean of the eigenvalues, their spread and, in 3-D, their skewness. In 2-D they span the same features as the
+    eigenvalues, but are smooth where these coincide, so that rounding errors stay small.
     """
     if ndim == 1:
         return list(upper)

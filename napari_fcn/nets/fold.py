@@ -1,4 +1,4 @@
-"""Make a trained network cheaper without changing its answer."""
+"""Folds batch norms into convolutions for inference, which leaves the output unchanged."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ if TYPE_CHECKING:
 
 
 class DirectConv3d(nn.Conv3d):
-    """A 3-D convolution that oneDNN always computes on a CPU, in float32.
+    """A 3-D convolution that always runs in oneDNN on a CPU in float32.
 
-    For inputs of less than about a million numbers torch copies each neighbourhood into a matrix instead: 27 times the
-    memory for a kernel of 3 x 3 x 3, which was the peak of a whole run, and 5 to 14 times the time.
+    For inputs of less than about a million numbers torch copies each neighbourhood into a matrix instead. For a kernel
+    of 3 x 3 x 3 that takes 27 times the memory, the peak of a whole run, and 5 to 14 times the time.
     """
 
     def _conv_forward(self, input: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:  # noqa: A002 - torch's name
@@ -31,17 +31,17 @@ class DirectConv3d(nn.Conv3d):
         if self.padding_mode != "zeros":
             input = functional.pad(input, self._reversed_padding_repeated_twice, self.padding_mode)  # noqa: A001
             padding = (0, 0, 0)
-        found: Tensor = torch.ops.aten.mkldnn_convolution(
+        output: Tensor = torch.ops.aten.mkldnn_convolution(
             input, weight, bias, padding, self.stride, self.dilation, self.groups
         )
-        return found
+        return output
 
 
 def fold(net: Net) -> Net:
-    """Return a copy in evaluation mode whose batch norms are part of the convolutions before them.
+    """Return a copy in evaluation mode with batch norms folded into the convolutions before them.
 
-    With frozen statistics a norm is a multiplication and an addition per channel, which the weights and bias of the
-    convolution can hold (Jacob et al. 2018, section 3.2).
+    With frozen statistics a norm is a multiplication and an addition per channel, which weights and bias of the
+    convolution can include (Jacob et al. 2018, section 3.2).
     """
     net = deepcopy(net).eval()
     for module in list(net.modules()):
@@ -50,7 +50,7 @@ def fold(net: Net) -> Net:
                 setattr(module, name, _fold_sequence(child))
     for module in net.modules():
         if type(module) is nn.Conv3d:
-            module.__class__ = DirectConv3d  # the same weights, computed otherwise
+            module.__class__ = DirectConv3d  # the same weights, another algorithm
     return net
 
 

@@ -1,4 +1,4 @@
-"""A network whose head sees every level, so that a few brush strokes can teach it."""
+"""A network with a head on the features of all levels, which a few brush strokes can train."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 class HypercolumnNet(nn.Module):
-    """A trunk, a fixed filter bank, and a head over the features of all their levels.
+    """A trunk and a fixed filter bank with a head on the features of all their levels.
 
     ::
 
@@ -26,16 +26,16 @@ class HypercolumnNet(nn.Module):
            └─ the image itself ───────────────────────────────┘     and sum    └─ hidden units, 1x1 ──┘
                 trunk ── score ── original logits
 
-    A linear head commutes with linear upsampling, so it is applied to each level at its own resolution and only
-    what it gives is upsampled (hypercolumns: Hariharan et al. 2015; skip scores: Long et al. 2015). Rectified units
-    that are mixed at full resolution bend it.
+    A linear head commutes with linear upsampling, so it is applied to each level at its own resolution and its logits
+    are upsampled (hypercolumns: Hariharan et al. 2015; skip scores: Long et al. 2015). Rectified hidden units, mixed at
+    full resolution, make it nonlinear.
 
     Parameters
     ----------
     spec : NetSpec
-        What to build; its head is of kind ``"levels"``.
+        The network; its head is of kind ``"levels"``.
     trunk : Trunk, optional
-        The network below; None for filters alone.
+        The network that computes features; None for filters alone.
     """
 
     def __init__(self, spec: NetSpec, trunk: Trunk | None) -> None:
@@ -43,7 +43,7 @@ class HypercolumnNet(nn.Module):
         self.spec = spec
         self.trunk = trunk
         if trunk is not None and not spec.original:
-            trunk.score = None  # a new network has no earlier answer to keep
+            trunk.score = None  # a new network has no original head
         self.bank = FilterBank(spec.channels, spec.filters) if spec.filters else None
         self.heads = nn.ModuleList(
             layers.CONV[spec.ndim](width, spec.classes + spec.hidden, 1, bias=i == 0)
@@ -59,7 +59,7 @@ class HypercolumnNet(nn.Module):
 
     @property
     def handcrafted_features(self) -> int:
-        """How many features, the first ones, are of image and filter bank; none without a bank."""
+        """Number of features of image and filter bank, which come first; 0 without a bank."""
         return self.spec.channels + sum(width for _, width in self.bank.widths) if self.bank else 0
 
     @property
@@ -88,25 +88,25 @@ class HypercolumnNet(nn.Module):
             logits = logits + layers.enlarge(coarse, factor)
         if self.mix is None:
             return logits
-        straight, units = logits.split([self.spec.classes, self.spec.hidden], dim=1)
-        bent: Tensor = straight + self.mix(units.relu())
-        return bent
+        linear, hidden = logits.split([self.spec.classes, self.spec.hidden], dim=1)
+        nonlinear: Tensor = linear + self.mix(hidden.relu())
+        return nonlinear
 
     def linear(self) -> HypercolumnNet:
-        """Return the same network with the linear part of its head alone; its tensors are shared."""
+        """Return the network with the linear part of its head alone; it shares the tensors."""
         spec = replace(self.spec, hidden=0)
         bare = copy(self)
         bare._modules, bare.spec = dict(self._modules), spec
         heads = [copy(head) for head in self.heads_of_levels]
         for head in heads:
-            kept = {
+            parameters = {
                 name: p if p is None else nn.Parameter(p.detach()[: spec.classes])
                 for name, p in head._parameters.items()
             }
-            head._parameters, head.out_channels = kept, spec.classes
+            head._parameters, head.out_channels = parameters, spec.classes
         bare._modules["heads"], bare.mix = nn.ModuleList(heads), None
         return bare
 
     def fill(self, x: Tensor) -> Tensor:
-        """Return an image enlarged to lengths on the grid."""
+        """Return an image padded to lengths on the grid."""
         return layers.fill(x, self.spec.multiple, self.spec.minimum)

@@ -1,4 +1,4 @@
-"""Convolution, pooling and upsampling in one, two or three dimensions: the one place that asks how many there are."""
+"""Convolution, pooling and upsampling in one, two or three dimensions; no other module distinguishes dimensions."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ class Level(NamedTuple):
 def conv(
     spec: NetSpec, inputs: int, outputs: int, kernel: Sequence[int], dilation: Sequence[int] | None = None
 ) -> nn.Module:
-    """Return a convolution that keeps the size of its input, with the spec's padding; its taps may lie apart."""
+    """Return a convolution that keeps the size of its input, with the padding of the spec and a dilation."""
     rate = (1,) * spec.ndim if dilation is None else tuple(dilation)
     return CONV[spec.ndim](
         inputs,
@@ -56,7 +56,7 @@ def conv(
         tuple(kernel),  # type: ignore[arg-type]  # one length per axis fits every dimension
         dilation=rate,  # type: ignore[arg-type]
         padding=tuple(k // 2 * r for k, r in zip(kernel, rate, strict=True)),  # type: ignore[arg-type]
-        padding_mode=spec.padding,  # type: ignore[arg-type]  # the spec has checked it
+        padding_mode=spec.padding,  # type: ignore[arg-type]  # checked by the spec
         bias=spec.norm == "none",
     )
 
@@ -118,8 +118,8 @@ def enlarge(x: Tensor, factor: Sequence[float]) -> Tensor:
 def fill(x: Tensor, multiple: Sequence[int], minimum: Sequence[int]) -> Tensor:
     """Return ``x`` (N, C, *space) with its last pixels repeated until each length is on the pooling grid.
 
-    Filling only at the far end keeps the grid where the first pixel is, so that a tile that starts on the grid is
-    filled exactly as the whole image is.
+    Padding only the far end keeps the grid at the first pixel, so a tile that starts on the grid is padded exactly like
+    the whole image.
     """
     missing = [max(lo, -(-n // m) * m) - n for n, m, lo in zip(x.shape[2:], multiple, minimum, strict=True)]
     if not any(missing):

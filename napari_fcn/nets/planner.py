@@ -1,4 +1,4 @@
-"""Which network fits an image: pools, kernels and depth that follow from the size of its pixels and objects."""
+"""Plans pools, kernels and depth of a network from the size of pixels and objects."""
 
 from __future__ import annotations
 
@@ -35,9 +35,9 @@ def plan_network(
     make_spec : callable
         `NetSpec.from_dict`, which imports this module.
     voxel_size, object_size, shape
-        As there.
+        As for `NetSpec.suggest`.
     known : mapping
-        Fields that are given, ``ndim`` among them. Where they name kernels or pools, none are planned.
+        Given fields, including ``ndim``. If they include kernels or pools, neither is planned.
     """
     ndim = known["ndim"]
     values = {"width": DEFAULT_WIDTHS.get(ndim, 8), **known}
@@ -47,24 +47,24 @@ def plan_network(
     if "kernel" in known or "pool" in known:
         return values
     time = known.get("time", 0 if known.get("family") == "video" else None)
-    usual, most = FAMILY_DEPTHS.get(known.get("family", ""), DEFAULT_DEPTHS)
+    usual, deepest = FAMILY_DEPTHS.get(known.get("family", ""), DEFAULT_DEPTHS)
     if object_size is None or "depth" in known:
         return {**values, **_levels(size, length, time, known.get("depth", usual))}
     space = [axis for axis in range(ndim) if axis != time]
-    for depth in range(1, most + 1):
-        found = {**values, **_levels(size, length, time, depth)}
-        sides = min_receptive_field(make_spec(found))
-        seen = [(2 * sides[axis] + 1) * size[axis] for axis in space]
+    for depth in range(1, deepest + 1):
+        planned = {**values, **_levels(size, length, time, depth)}
+        sides = min_receptive_field(make_spec(planned))
+        fields = [(2 * sides[axis] + 1) * size[axis] for axis in space]
         needed = [min(CONTEXT_FACTOR * object_size, length[axis] * size[axis]) for axis in space]
-        if found["depth"] < depth or all(s >= n for s, n in zip(seen, needed, strict=True)):
+        if planned["depth"] < depth or all(f >= n for f, n in zip(fields, needed, strict=True)):
             break
-    return found
+    return planned
 
 
 def min_receptive_field(spec: NetSpec) -> tuple[int, ...]:
-    """Return how far a network sees to each side at least, per axis, from its kernels alone.
+    """Return the receptive field to each side per axis, from the kernels alone: a lower bound.
 
-    Pools and upsampling add a little: `receptive_fields.theoretical` tells exactly, but has to build the network.
+    Pools and upsampling add a little; `receptive_fields.theoretical` is exact, but has to build the network.
     """
     sides = [0] * spec.ndim
     for level, (kernel, rate, grid) in enumerate(zip(spec.kernel, spec.dilations, spec.grids, strict=True)):
@@ -74,7 +74,7 @@ def min_receptive_field(spec: NetSpec) -> tuple[int, ...]:
 
 
 def _convolutions(spec: NetSpec, level: int) -> int:
-    """Return how many convolutions follow each other on a level; those of a pyramid count by their widest."""
+    """Return the number of successive convolutions on a level; a pyramid counts by its largest rate."""
     is_deepest = level == spec.depth
     if spec.family == "dilated":
         return 1 if level else 5
@@ -93,7 +93,7 @@ def _sizes(voxel_size: float | Sequence[float], object_size: float | None, ndim:
 
 
 def _levels(size: Sequence[float], length: Sequence[int], time: int | None, depth: int) -> dict[str, Any]:
-    """Return ``kernel``, ``pool`` and ``depth`` of a network that goes down so many steps, or as many as it can."""
+    """Return ``kernel``, ``pool`` and ``depth`` of a network with this depth, or less if the axes are short."""
     first, *below = islice(_steps(size, length, time), depth + 1)
     return {"kernel": (first[0], *(k for k, _ in below)), "pool": tuple(p for _, p in below), "depth": len(below)}
 
@@ -101,14 +101,14 @@ def _levels(size: Sequence[float], length: Sequence[int], time: int | None, dept
 def _steps(size: Sequence[float], length: Sequence[int], time: int | None) -> Iterator[Step]:
     """Yield the kernel of each level and the pool that leads to it, until no axis can be pooled further.
 
-    An axis is pooled, and convolved, while its pixels are less than twice as long as the finest that can be pooled.
-    Time is convolved and never pooled: what moves fast would be lost.
+    An axis is pooled and convolved while its pixel size is less than twice that of the finest poolable axis. Time is
+    convolved but never pooled, to keep fast motion.
     """
     axes, pool = range(len(size)), (1,) * len(size)
     while True:
         can = [axis != time and length[axis] >= 2 * MIN_LENGTH for axis in axes]
-        least = min((s for s, is_long in zip(size, can, strict=True) if is_long), default=min(size))
-        is_fine = [s < POOLING_RATIO * least for s in size]
+        finest = min((s for s, is_long in zip(size, can, strict=True) if is_long), default=min(size))
+        is_fine = [s < POOLING_RATIO * finest for s in size]
         yield tuple(3 if axis == time or is_fine[axis] else 1 for axis in axes), pool
         pool = tuple(2 if is_fine[axis] and can[axis] else 1 for axis in axes)
         if max(pool) == 1:

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 class Residual(nn.Module):
-    """A block that adds to what it was given.
+    """A block whose output is added to its input.
 
     ::
 
@@ -29,7 +29,7 @@ class Residual(nn.Module):
     inputs, outputs : int
         Channels.
     level : int
-        Whose kernel and dilation it has.
+        Level of the network, which sets kernel and dilation.
     """
 
     def __init__(self, spec: NetSpec, inputs: int, outputs: int, level: int) -> None:
@@ -43,5 +43,5 @@ class Residual(nn.Module):
 
 
 def resunet(spec: NetSpec) -> UNet:
-    """Return a U-Net whose blocks are residual."""
+    """Return a U-Net with residual blocks."""
     return UNet(spec, Residual)

@@ -1,4 +1,4 @@
-"""Sigmas of the filter bank in pixels of each axis, and the reduction that each allows."""
+"""Sigmas of the filter bank in pixels of each axis, and the downsampling that each allows."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from napari_fcn.nets.validation import POOLS
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-MIN_SIGMA = 0.5  # smallest sigma whose derivatives a pixel grid can hold
+MIN_SIGMA = 0.5  # smallest sigma whose derivatives a pixel grid can sample
 
 
 def factors(sigma: Sequence[float]) -> tuple[int, ...]:
-    """Return by how much an image is reduced per axis before it is filtered with this sigma (in pixels)."""
+    """Return the factor per axis by which an image is downsampled before it is filtered with this sigma (in pixels)."""
     return tuple(max(f for f in POOLS if f <= max(1.0, s)) for s in sigma)
 
 
@@ -25,7 +25,7 @@ def scales(sigmas: Sequence[float], spacing: Sequence[float]) -> tuple[tuple[flo
     sigmas : sequence of float
         One for each scale, in pixels of the finest axis.
     spacing : sequence of float
-        Pixel size per axis, in any one unit.
+        Pixel size per axis, in one unit.
     """
     finest = min(spacing)
     return tuple(tuple(round(max(MIN_SIGMA, s * finest / step), 4) for step in spacing) for s in sigmas)

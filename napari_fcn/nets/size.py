@@ -1,4 +1,4 @@
-"""How large a network is, by arithmetic on its spec: nothing is built, so that a spec may come from anywhere."""
+"""Size of a network, computed from its spec without building it, so that untrusted specs can be checked."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ if TYPE_CHECKING:
 
     from napari_fcn.nets.spec import NetSpec
 
-KNOT_COUNT = 3  # brightnesses at which the filter bank bends
+KNOT_COUNT = 3  # as many as `filters.BRIGHTNESS_KNOTS`
 
 
 def count_parameters(spec: NetSpec) -> int:
-    """Return the number of weights that a network learns, the statistics of its norms not counted."""
+    """Return the number of trainable weights of a network, without the statistics of norms."""
     if spec.head == "score":
         return _body(spec) + _score(spec)
     out = spec.classes + spec.hidden
@@ -22,12 +22,12 @@ def count_parameters(spec: NetSpec) -> int:
     below = 0
     if spec.family != "filters":
         features += _trunk_features(spec)
-        below = _body(spec) + (_score(spec.trunk_spec) if spec.original else 0)  # a new network keeps no earlier answer
+        below = _body(spec) + (_score(spec.trunk_spec) if spec.original else 0)  # a new network has no original head
     return below + features * out + out + spec.hidden * spec.classes
 
 
 def min_receptive_field(spec: NetSpec) -> int:
-    """Return how many pixels the network sees at least along its longest axis: what its kernels alone reach over."""
+    """Return a lower bound of the receptive field along the longest axis, from the kernels alone."""
     longest = 1
     for axis in range(spec.ndim):
         steps = [
@@ -35,14 +35,14 @@ def min_receptive_field(spec: NetSpec) -> int:
             for kernel, rate, grid in zip(spec.kernel, spec.dilations, spec.grids, strict=True)
         ]
         if spec.family == "filters":
-            seen = 0
+            margin = 0
         elif spec.family in ("unet", "resunet", "video"):
-            seen = 2 * sum(steps) + 2 * sum(steps[:-1])
+            margin = 2 * sum(steps) + 2 * sum(steps[:-1])
         elif spec.family == "dilated":
-            seen = 4 * steps[0] + sum(steps)
+            margin = 4 * steps[0] + sum(steps)
         else:
-            seen = 2 * sum(steps)
-        longest = max(longest, 1 + seen)
+            margin = 2 * sum(steps)
+        longest = max(longest, 1 + margin)
     return longest
 
 

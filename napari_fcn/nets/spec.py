@@ -1,4 +1,4 @@
-"""All that is needed to build a network again."""
+"""`NetSpec`: the description from which a network is built."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ LATER_FIELDS = (
 
 @dataclass(frozen=True, slots=True)
 class NetSpec:
-    """A network as a value.
+    """Describes a network.
 
     ``kernel`` and ``pool`` may be given as one number, as one number per axis, or as one such tuple per level; they
     are stored in full. Anisotropic stacks pool the fine axes first: ``pool=((1, 2, 2), (2, 2, 2))``.
@@ -46,46 +46,46 @@ class NetSpec:
     Attributes
     ----------
     family : str
-        Which architecture: see `options.FAMILIES`.
+        Architecture: see `validation.FAMILIES`.
     ndim : int
-        Number of axes that are convolved, 1 to 3.
+        Number of convolved axes, 1 to 3.
     channels, classes : int
-        Channels that go in, class logits that come out.
+        Input channels and output classes.
     width : int
-        Channels of the first level; each deeper level has twice as many.
+        Channels of the first level; they double at each deeper level.
     depth : int
-        Number of times that the network pools.
+        Number of poolings.
     kernel : tuple of tuple of int
         Kernel length per level (``depth + 1`` of them) and axis, odd.
     pool : tuple of tuple of int
-        Pooling factor per step down (``depth`` of them) and axis: 1, 2, 4 or 8. Powers of two keep the weights
-        of linear upsampling exact in float32 at any distance from the origin, on which exact tiling rests.
+        Pooling factor per step down (``depth`` of them) and axis: 1, 2, 4 or 8. With powers of two the
+        weights of linear upsampling are exact in float32 at any position, which exact tiling needs.
     up : str
         ``"linear"`` or ``"transposed"`` (a learnt transposed convolution: in U-Nets its kernel is its stride, in an FCN
-        it begins as linear upsampling); empty: as the family was published.
+        it starts as linear upsampling); empty: as published for the family.
     norm : str
         ``"batch"`` (statistics frozen at inference) or ``"none"``.
     padding : str
-        What convolutions see beyond the image border: ``"zeros"``, ``"reflect"`` or ``"replicate"``.
+        Padding of convolutions at the image border: ``"zeros"``, ``"reflect"`` or ``"replicate"``.
     filters : tuple of tuple of float
-        Sigma per scale and axis, in pixels, of the fixed filter bank that stands beside the network; empty: none.
+        Sigma per scale and axis, in pixels, of the fixed filter bank next to the network; empty: none.
     head : str
-        ``"score"``: class logits from the finest features alone, as the family was published; ``"levels"``: from the
-        features of all levels, the filter bank and the image, which is what strokes teach.
+        ``"score"``: class logits from the finest features alone, as published; ``"levels"``: from the features of all
+        levels, the filter bank and the image, which strokes can train.
     hidden : int
-        Units with which a head of kind ``"levels"`` can bend; 0: it is linear.
+        Hidden units of a head of kind ``"levels"``; 0: it is linear.
     original : int
-        Classes of the network before it was taught, whose score layer is kept beside the taught head; 0: none.
+        Classes of the original score layer, which is kept next to the taught head; 0: none.
     dilate : int or None
-        At how many of the steps, counted from the deepest, ``pool`` does not pool but multiplies the dilation of the
-        kernels below; None: as the family was published (all in ``dilated``, half in ``deeplab``, none elsewhere).
+        Number of steps, counted from the deepest, that multiply the dilation of the kernels below instead of pooling;
+        None: as published for the family (all in ``dilated``, half in ``deeplab``, none elsewhere).
     skips : int
-        How many levels above the deepest ``fcn`` adds the scores of, as far as there are so many below the first; with
-        a depth of 5, 0, 1 and 2 are FCN-32s, 16s and 8s.
+        Number of levels above the deepest whose scores ``fcn`` adds, as far as they exist below the first; at a depth
+        of 5, 0, 1 and 2 are FCN-32s, 16s and 8s.
     rates : tuple of int
-        Dilation of each branch of the pyramid of ``deeplab``, in pixels of a grid on which each step had pooled.
+        Dilation of each branch of the pyramid of ``deeplab``, in pixels of the grid if each step pooled.
     time : int or None
-        The axis that is time; None: all are space. For ``video`` it is the first if nothing is said.
+        The axis that is time; None: all are space. For ``video`` it is the first by default.
 
     Raises
     ------
@@ -119,7 +119,7 @@ class NetSpec:
         object.__setattr__(self, "kernel", _levels("kernel", self.kernel, self.depth + 1, self.ndim))
         object.__setattr__(self, "pool", _levels("pool", self.pool, self.depth, self.ndim))
         object.__setattr__(self, "filters", _scales_of(self.filters))
-        object.__setattr__(self, "rates", _few("rates", self.rates, MAX_RATES))
+        object.__setattr__(self, "rates", _as_short_list("rates", self.rates, MAX_RATES))
         if self.time is None and self.family == "video" and self.ndim > 1:
             object.__setattr__(self, "time", 0)
         check_levels(self)
@@ -129,14 +129,14 @@ class NetSpec:
 
     @property
     def strides(self) -> Levels:
-        """By what each step down pools, per axis: ``pool``, but 1 where it dilates."""
+        """Pooling factor of each step down, per axis: ``pool``, but 1 for steps that dilate."""
         none = {"dilated": self.depth, "deeplab": self.depth // 2}.get(self.family, 0)
         pooled = self.depth - (none if self.dilate is None else self.dilate)
         return tuple(step if i < pooled else (1,) * self.ndim for i, step in enumerate(self.pool))
 
     @property
     def dilations(self) -> Levels:
-        """Distance between the taps of a kernel, per level and axis, in pixels of that level's grid."""
+        """Dilation per level and axis, in pixels of the grid of that level."""
         return tuple(
             tuple(p // s for p, s in zip(_product(self.pool[:i], self.ndim), grid, strict=True))
             for i, grid in enumerate(self.grids)
@@ -144,7 +144,7 @@ class NetSpec:
 
     @property
     def grids(self) -> Levels:
-        """By how much the grid of each level is coarser than the image, per axis."""
+        """Downsampling of the grid of each level relative to the image, per axis."""
         return tuple(_product(self.strides[:i], self.ndim) for i in range(self.depth + 1))
 
     @property
@@ -156,16 +156,16 @@ class NetSpec:
 
     @property
     def minimum(self) -> tuple[int, ...]:
-        """Shortest input per axis; shorter ones are filled up by repeating their last pixel."""
+        """Shortest input per axis; shorter ones are padded by repeating their last pixel."""
         if self.padding != "reflect":
             return self.multiple
-        least = list(self.multiple)  # a reflection needs more pixels on each grid than the kernel reaches across
+        lengths = list(self.multiple)  # reflection needs more pixels on each grid than half a kernel
         farthest = max(self.rates) if self.family == "deeplab" else 1
         for level, (kernel, rate, grid) in enumerate(zip(self.kernel, self.dilations, self.grids, strict=True)):
             far = farthest if level == self.depth else 1
             for axis, (k, r, g, m) in enumerate(zip(kernel, rate, grid, self.multiple, strict=True)):
-                least[axis] = max(least[axis], -(-g * (k // 2 * r * far + 1) // m) * m)
-        return tuple(least)
+                lengths[axis] = max(lengths[axis], -(-g * (k // 2 * r * far + 1) // m) * m)
+        return tuple(lengths)
 
     def axis_spec(self, axis: int) -> NetSpec:
         """Return the 1-D network of one channel with the kernels and pools of one axis."""
@@ -179,13 +179,13 @@ class NetSpec:
             pool=tuple((level[axis],) for level in self.pool),
             filters=tuple((scale[axis],) for scale in self.filters),
             hidden=0,
-            original=min(1, self.original),  # an FCN's own scores are a level of their own
+            original=min(1, self.original),  # the scores of an FCN are one of its levels
             time=0 if axis == self.time else None,
         )
 
     @property
     def trunk_spec(self) -> NetSpec:
-        """The network below the head that strokes teach: what it was, or would be, with its own score layer."""
+        """The network below the head that strokes train, with its own score layer."""
         return replace(self, classes=self.original or self.classes, filters=(), head="score", hidden=0, original=0)
 
     def build(self, generator: Generator | None = None) -> Net:
@@ -195,13 +195,13 @@ class NetSpec:
         return build(self, generator)
 
     def to_dict(self) -> dict[str, Any]:
-        """Return the spec as plain data for JSON; options that older files lack only where they say something."""
+        """Return the spec as plain data for JSON; options that older files lack only if they are not the default."""
         usual = {f.name: f.default for f in fields(self)}
         return {k: v for k, v in asdict(self).items() if k not in LATER_FIELDS or v != usual[k]}
 
     @classmethod
     def from_dict(cls, data: dict[str, Any]) -> Self:
-        """Return the spec that `to_dict` described.
+        """Return the spec from the data of `to_dict`.
 
         Raises
         ------
@@ -229,22 +229,22 @@ class NetSpec:
     ) -> Self:
         """Return a network for an image whose pixels and objects have these sizes.
 
-        The finest axes are pooled first, until voxels are nearly as long as wide (Isensee et al. 2021). It is as deep
-        as is needed to see an object and as much again around it: what a network uses of its field is a part in the
-        middle (Luo et al. 2016).
+        The finest axes are pooled first, until voxels are nearly isotropic (Isensee et al. 2021). The depth is chosen
+        so that the receptive field is twice as large as an object, because a network mostly uses the middle of its
+        field (Luo et al. 2016).
 
         Parameters
         ----------
         voxel_size : float or sequence of float
             Pixel size, one or one per axis, in any unit. That of time does not count.
         object_size : float, optional
-            Typical diameter of the objects, in the same unit; three steps down if it is not known.
+            Typical diameter of the objects, in the same unit; a depth of three if unknown.
         ndim, channels, classes : int
             Of the network.
         shape : sequence of int
             Length of each axis in pixels; short ones are not pooled further. Long if not given.
         **known
-            Other fields, which stay as they are given: ``family``, ``width``, ``time`` and so on.
+            Other fields, which are kept: ``family``, ``width``, ``time`` and so on.
 
         Raises
         ------
@@ -270,7 +270,7 @@ def _levels(name: str, value: Any, count: int, ndim: int) -> Levels:
         value = (value,) * max(count, 1)
     if len(value) == 1:
         value = tuple(value) * count
-    levels = tuple(value)[:count]  # one more than there are levels does no harm
+    levels = tuple(value)[:count]  # one more than there are levels is accepted
     if len(levels) != count or any(not _is_list(level) or len(level) not in (1, ndim) for level in levels):
         raise ValueError(f"{name} is {shortened(value)}; it needs {count} levels of {ndim} numbers.")
     return tuple(tuple(as_whole(name, n) for n in level) * (ndim if len(level) == 1 else 1) for level in levels)
@@ -278,16 +278,16 @@ def _levels(name: str, value: Any, count: int, ndim: int) -> Levels:
 
 def _scales_of(value: Any) -> tuple[tuple[float, ...], ...]:
     """Return the sigmas of each scale as numbers."""
-    scales = _few("filters", value, MAX_SCALES)
+    scales = _as_short_list("filters", value, MAX_SCALES)
     if any(not _is_list(scale) or len(scale) > 3 or any(not _is_number(s) for s in scale) for scale in scales):
         raise ValueError(f"filters is {shortened(value)}; it needs one sigma for each axis of each scale.")
     return tuple(tuple(float(s) for s in scale) for scale in scales)
 
 
-def _few(name: str, value: Any, most: int) -> tuple[Any, ...]:
-    """Return the entries of a list that is not too long."""
-    if not _is_list(value) or len(value) > most:
-        raise ValueError(f"{name} is {shortened(value)}; it needs a list of {most} entries at most.")
+def _as_short_list(name: str, value: Any, max_length: int) -> tuple[Any, ...]:
+    """Return the entries of a list of limited length."""
+    if not _is_list(value) or len(value) > max_length:
+        raise ValueError(f"{name} is {shortened(value)}; it needs a list of at most {max_length} entries.")
     return tuple(value)
 
 

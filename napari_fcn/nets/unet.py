@@ -27,10 +27,10 @@ class UNet(nn.Module):
     Parameters
     ----------
     spec : NetSpec
-        What to build.
+        The network.
     block : callable
-        Makes the block of a level from the spec, its channels in and out, and the level: what tells the members of the
-        family apart.
+        Makes the block of a level from spec, input channels, output channels and level; it differs between the members
+        of the family.
     """
 
     def __init__(self, spec: NetSpec, block: Callable[[NetSpec, int, int, int], nn.Module] = layers.block) -> None:
@@ -49,22 +49,22 @@ class UNet(nn.Module):
         """Return class logits (N, classes, *space) for an image (N, channels, *space)."""
         whole: list[Any] = [slice(0, n) for n in x.shape[2:]]
         for level in self._walk(layers.fill(x, self.spec.multiple, self.spec.minimum)):
-            x = level.features  # one level at a time: what nobody needs any more gives its memory back
+            x = level.features  # one level at a time: memory of unused features is freed
         logits: Tensor = self.score(x)
         return logits[(..., *whole)]
 
     def logits(self, levels: list[layers.Level]) -> Tensor:
         """Return class logits from the features of `levels`."""
-        found: Tensor = self.score(levels[-1].features)
-        return found
+        logits: Tensor = self.score(levels[-1].features)
+        return logits
 
     @property
     def readout(self) -> tuple[Tensor, Tensor]:
-        """Weight and bias with which the last of the `levels` becomes the logits."""
+        """Weight and bias that turn the last of the `levels` into logits."""
         return self.score.weight, self.score.bias  # type: ignore[return-value]
 
     def levels(self, x: Tensor) -> list[layers.Level]:
-        """Return the features that tell most (a hypercolumn, Hariharan et al. 2015), the finest of the decoder last.
+        """Return the features of a hypercolumn (Hariharan et al. 2015), the finest level of the decoder last.
 
         The first level of the encoder, the bottleneck, and each level of the decoder; ``x`` has lengths on the
         pooling grid.
@@ -72,7 +72,7 @@ class UNet(nn.Module):
         return list(self._walk(x))
 
     def _walk(self, x: Tensor) -> Iterator[layers.Level]:
-        """Yield the levels one after the other."""
+        """Yield the levels in order."""
         skips, factors = [], list(self.spec.grids)
         for encode, pool in zip(self.encoder, self.pools, strict=False):
             skips.append(encode(x))

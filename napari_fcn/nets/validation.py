@@ -1,4 +1,4 @@
-"""What the fields of a `NetSpec` can be, and what is said where they cannot."""
+"""Checks the fields of a `NetSpec`."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ if TYPE_CHECKING:
     from napari_fcn.nets.spec import NetSpec
 
 FAMILIES: Mapping[str, str] = {
-    "unet": "Fine outlines and wide surroundings: the first to try.",
-    "resunet": "A U-Net whose blocks add to what they were given: learns well when it is deep.",
-    "fcn": "Scores of several levels added up: light and fast, with rounder outlines.",
-    "dilated": "Never makes the image coarse, and has few weights: thin lines, small objects, few labels.",
-    "deeplab": "Looks at several distances at once: small and large objects; outlines are coarser.",
-    "video": "Movies: looks along space, then along time.",
-    "filters": "No network: filters of several sizes learn textures.",
+    "unet": "Fine outlines and a large receptive field: the first to try.",
+    "resunet": "A U-Net with residual blocks: trains well when it is deep.",
+    "fcn": "Sums the scores of several levels: small and fast, with rounder outlines.",
+    "dilated": "No pooling and few weights: thin lines, small objects, few labels.",
+    "deeplab": "Combines several dilations: small and large objects; outlines are coarser.",
+    "video": "Movies: convolves space, then time.",
+    "filters": "No network: filters of several sizes, for textures.",
 }
 NETWORKS = tuple(family for family in FAMILIES if family != "filters")
 HEADS = ("score", "levels")
@@ -80,7 +80,7 @@ def check_levels(spec: NetSpec) -> None:
 
 
 def check_reach(spec: NetSpec) -> None:
-    """Raise ValueError if the network could be built but not run: no tile would be large enough for it."""
+    """Raise ValueError if the network could be built but would need tiles that are too large."""
     if max(spec.grids[-1]) > MAX_MULTIPLE or prod(spec.minimum) > MAX_MINIMUM_PIXELS:
         sizes = " x ".join(map(str, spec.minimum))
         raise ValueError(
@@ -89,19 +89,19 @@ def check_reach(spec: NetSpec) -> None:
         )
     if min_receptive_field(spec) > MAX_FIELD:
         raise ValueError(
-            f"The network would see {min_receptive_field(spec)} pixels or more along an axis; "
-            f"up to {MAX_FIELD} can be handled. Use shorter kernels, fewer levels, or smaller pools."
+            f"The receptive field would be {min_receptive_field(spec)} pixels or more along an axis; at most "
+            f"{MAX_FIELD} are supported. Use shorter kernels, fewer levels, or smaller pools."
         )
 
 
 def check_head(spec: NetSpec) -> None:
     """Raise ValueError if filters, head and original head do not fit each other."""
-    least, most = SIGMA_RANGE
+    smallest, largest = SIGMA_RANGE
     if any(len(scale) != spec.ndim or not all(s > 0 for s in scale) for scale in spec.filters):
         raise ValueError(f"filters is {shortened(spec.filters)}; each scale needs {spec.ndim} positive numbers.")
-    if len(spec.filters) > MAX_SCALES or any(not least <= s <= most for scale in spec.filters for s in scale):
+    if len(spec.filters) > MAX_SCALES or any(not smallest <= s <= largest for scale in spec.filters for s in scale):
         raise ValueError(
-            f"filters is {shortened(spec.filters)}; sigmas can be {least:g} to {most:g} pixels, in {MAX_SCALES} "
+            f"filters is {shortened(spec.filters)}; sigmas can be {smallest:g} to {largest:g} pixels, in {MAX_SCALES} "
             "scales at most."
         )
     if spec.head == "score" and (spec.filters or spec.hidden or spec.original or spec.family == "filters"):
@@ -111,41 +111,41 @@ def check_head(spec: NetSpec) -> None:
 
 
 def check_family(spec: NetSpec) -> None:
-    """Raise ValueError if the family has no use for an option, or there is no such axis or step."""
-    for name, most in (("time", spec.ndim - 1), ("dilate", spec.depth)):
+    """Raise ValueError if an option does not apply to the family, or there is no such axis or step."""
+    for name, last in (("time", spec.ndim - 1), ("dilate", spec.depth)):
         value = getattr(spec, name)
-        if value is not None and not (is_whole(value) and 0 <= value <= most):
-            raise ValueError(f"{name} is {shortened(value)}; it can be 0 to {most}, a whole number, or left out.")
+        if value is not None and not (is_whole(value) and 0 <= value <= last):
+            raise ValueError(f"{name} is {shortened(value)}; it can be 0 to {last}, a whole number, or left out.")
     if spec.family == "dilated" and spec.dilate not in (None, spec.depth):
         raise ValueError(f"dilate is {spec.dilate}; a dilated network never pools. Leave it out, or use deeplab.")
     if spec.family in ("dilated", "deeplab") and spec.up != "linear":
-        raise ValueError(f"up is {spec.up!r}; {spec.family} has nothing to learn there. Leave it out.")
+        raise ValueError(f"up is {spec.up!r}; {spec.family} has no learnt upsampling. Leave it out.")
 
 
 def is_whole(value: object) -> TypeGuard[int]:
-    """Whether a value is a whole number, as ``True`` is not."""
+    """Whether a value is a whole number; ``True`` is not."""
     return isinstance(value, int) and not isinstance(value, bool)
 
 
 def as_whole(name: str, value: object) -> int:
-    """Return a length that may come from anywhere.
+    """Return an untrusted length as a whole number.
 
     Raises
     ------
     ValueError
-        If it is no whole number.
+        If it is not a whole number.
     """
     if isinstance(value, float) and isfinite(value) and value == int(value):
         return int(value)
     if not is_whole(value):
-        raise ValueError(f"{name} holds {shortened(value)}; needed are whole numbers.")
+        raise ValueError(f"{name} holds {shortened(value)}; whole numbers are needed.")
     return value
 
 
 def shortened(value: object) -> str:
-    """Return a value as it is written, or the start of one that is too long for a message."""
+    """Return the text of a value, shortened for a message."""
     try:
         text = repr(value)
-    except (ValueError, RecursionError):  # a number of thousands of digits, a list in itself
+    except (ValueError, RecursionError):  # a number of thousands of digits, a recursive list
         text = f"a {type(value).__name__}"
     return text if len(text) <= 200 else f"{text[:200]}..."

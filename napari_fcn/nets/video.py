@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 def video(spec: NetSpec) -> UNet:
     """Return a U-Net whose convolutions are factorised into space and time.
 
-    The same data fit a full network, ``NetSpec(family="unet", time=...)``, with as many weights.
+    A full network, ``NetSpec(family="unet", time=...)``, has as many weights and reads the same data.
     """
     return UNet(spec, block)
 
@@ -28,10 +28,10 @@ def block(spec: NetSpec, inputs: int, outputs: int, level: int) -> nn.Sequential
 
 
 def _round(spec: NetSpec, inputs: int, outputs: int, level: int) -> list[nn.Module]:
-    """Return one factorised convolution; it stays whole where its kernel has no extent in time, or none in space.
+    """Return one factorised convolution, or a plain one if its kernel has no extent in time or none in space.
 
-    There are as many channels in between as give the two together the weights of the whole convolution (Tran et al.
-    2018, section 3.5), and no fewer than come out, so that what a flat network knows has a place in it.
+    The number of intermediate channels gives the two together as many weights as the plain convolution (Tran et al.
+    2018, section 3.5). It is at least the number of output channels, so that weights of a 2-D network fit in.
     """
     kernel, dilation = spec.kernel[level], spec.dilations[level]
     space = tuple(1 if axis == spec.time else k for axis, k in enumerate(kernel))

@@ -342,7 +342,7 @@ def _initial_net(training: Training, generator: torch.Generator) -> torch.nn.Mod
         try:
             copy_weights(net, training.start.original().net())
         except ValueError as error:
-            raise ModelError(f"The network does not fit the model to begin from: {error}.") from error
+            raise ModelError(f"The network does not fit the initial model: {error}.") from error
     return net
 
 

@@ -355,19 +355,19 @@ def stem(*layers: nn.Module) -> nn.Sequential:
         (stem(nn.BatchNorm2d(4, track_running_stats=False)), r"Layer '1' \(BatchNorm2d\) cannot"),
         (stem(nn.Upsample(scale_factor=2)), r"Layer '1' \(Upsample\) cannot"),
         (stem(nn.Linear(10, 3)), r"Layer '1' \(Linear\) .* Flatten before it"),
-        (stem(nn.AdaptiveMaxPool2d(4)), r"Layer '1' \(AdaptiveMaxPool2d\) .* do not slide"),
+        (stem(nn.AdaptiveMaxPool2d(4)), r"Layer '1' \(AdaptiveMaxPool2d\) .* have no sliding form"),
         (stem(nn.AdaptiveAvgPool2d(4), nn.ReLU(), nn.Flatten(), nn.Linear(64, 2)), r"Layer '2' \(ReLU\) cannot"),
         (stem(nn.AdaptiveAvgPool2d(4), nn.Conv2d(4, 4, 3)), r"Layer '2' \(Conv2d\) .* needs a map"),
-        (stem(nn.Flatten(), nn.BatchNorm1d(400)), r"Layer '2' \(BatchNorm1d\) .* apart"),
+        (stem(nn.Flatten(), nn.BatchNorm1d(400)), r"Layer '2' \(BatchNorm1d\) .* separately"),
         (stem(nn.Flatten()), r"Layer '1' .* without a linear layer after it"),
         (stem(nn.Softmax(dim=2)), r"Layer '1' \(Softmax\) .* channels"),
         (stem(nn.MaxPool2d(2, return_indices=True)), "indices|output"),
         (stem(nn.Flatten(2)), r"Layer '1' \(Flatten\)"),
         (stem(Mean((1, 2))), r"The call of .mean\(\) in '1' .* all spatial axes"),
-        (stem(nn.Conv2d(4, 1, 1), Nested()), r"The call of mul\(\) in '2.excited' .* saw the whole crop"),
+        (stem(nn.Conv2d(4, 1, 1), Nested()), r"The call of mul\(\) in '2.excited' .* depends on the whole crop"),
         (nn.Sequential(nn.Linear(3, 3)), "no convolution"),
         (stem(nn.Conv2d(4, 4, 13)), r"does not run on an input of \(1, 1, 12, 12\).*Is the size right"),
-        (stem(Looping()), "Sequential cannot be followed layer by layer"),
+        (stem(Looping()), "Sequential cannot be traced layer by layer"),
     ],
 )
 def test_what_no_fully_convolutional_network_can_do_is_named(net: nn.Module, complaint: str) -> None:
@@ -378,13 +378,13 @@ def test_what_no_fully_convolutional_network_can_do_is_named(net: nn.Module, com
 @pytest.mark.parametrize(
     ("net", "complaint"),
     [
-        (stem(nn.AdaptiveAvgPool2d(1)), r"Layer '1' \(AdaptiveAvgPool2d\) looks at the whole image"),
+        (stem(nn.AdaptiveAvgPool2d(1)), r"Layer '1' \(AdaptiveAvgPool2d\) depends on the whole image"),
         (stem(nn.MaxPool2d(2, ceil_mode=True)), r"Layer '1' \(MaxPool2d\) .*Set ceil_mode=False"),
         (nn.Sequential(nn.MaxPool2d(2), nn.Conv2d(1, 1, 3, padding=1, padding_mode="reflect")), "'1' .*Pad with zeros"),
         (nn.Sequential(nn.MaxPool2d(2), nn.ReflectionPad2d(1), nn.Conv2d(1, 1, 3)), "'1' .*Pad with zeros"),
         (stem(nn.ZeroPad2d(-1)), r"Layer '1' \(ZeroPad2d\) crops"),
         (stem(nn.ConvTranspose2d(4, 4, 2)), r"Layer '1' \(ConvTranspose2d\) cannot"),
-        (stem(Excited()), "looks at the whole image"),
+        (stem(Excited()), "depends on the whole image"),
     ],
 )
 def test_what_has_no_dilated_form_is_named(net: nn.Module, complaint: str) -> None:

@@ -91,17 +91,17 @@ def test_a_net_of_as_many_axes_takes_all_weights() -> None:
 @pytest.mark.parametrize(
     ("change", "words"),
     [
-        ({"width": 8}, "its width is 8 and that of the model to begin from 4"),
+        ({"width": 8}, "its width is 8 and that of the initial model 4"),
         ({"family": "resunet"}, "its family is resunet"),
         ({"kernel": 5}, "its kernel is"),
         ({"channels": 2}, "its channels is 2"),
     ],
 )
-def test_a_net_that_differs_says_in_what(change: dict[str, Any], words: str) -> None:
+def test_the_error_names_the_field_that_differs(change: dict[str, Any], words: str) -> None:
     with pytest.raises(ValueError, match=words):
         copy_weights(replace(DEEP, **change).build(), FLAT.build())
 
 
-def test_a_flat_net_cannot_begin_as_a_deep_one() -> None:
-    with pytest.raises(ValueError, match="a unet of 2 axes cannot begin as a unet of 3"):
+def test_a_2d_network_cannot_start_from_a_3d_one() -> None:
+    with pytest.raises(ValueError, match="a unet of 2 axes cannot start from a unet of 3"):
         copy_weights(FLAT.build(), DEEP.build())

@@ -326,7 +326,7 @@ def test_a_model_to_begin_from_must_fit(folder: Path) -> None:
     first = training(folder, "first", epochs=1)
     run(first)
     wide = replace(training(folder, "wide", replace(SPEC, width=8)), start=Checkpoint.load(first.out))
-    with pytest.raises(ModelError, match="its width is 8 and that of the model to begin from 4"):
+    with pytest.raises(ModelError, match="its width is 8 and that of the initial model 4"):
         run(wide)
 
 

@@ -1,8 +1,8 @@
-"""A trained network in another form, with the same weights and the same answer.
+"""Converts trained networks, with the same weights and the same output.
 
-A classifier becomes a network for images of any size (`fully_convolutional`), a network that answers on a coarse grid
-answers at each pixel (`dilate`, or `shift_and_stitch`), `window` says which pixels an
-answer looks at, and a network of three axes can begin as one of two (`begin_as`).
+`fully_convolutional` turns a classifier into a network for images of any size, `dilate` and `shift_and_stitch` give a
+network with strides an output at each pixel, `analyze_padding` returns receptive fields and padding, and `copy_weights`
+starts a network of three axes from one of two.
 """
 
 from napari_fcn.nets.convert.classifier import fully_convolutional

@@ -1,4 +1,4 @@
-"""Average pooling with gaps, which torch does not have."""
+"""Dilated average pooling, which torch lacks."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 class DilatedAverage(nn.Module):
-    """The mean of positions ``dilation`` apart: a depthwise convolution with equal weights, added up axis by axis.
+    """The mean of positions ``dilation`` apart: a depthwise convolution with equal weights, summed axis by axis.
 
     Parameters
     ----------
@@ -23,7 +23,7 @@ class DilatedAverage(nn.Module):
     counts_padding : bool
         Whether padded zeros count as positions.
     divisor : int, optional
-        What the sum is divided by, if not the number of positions.
+        Divisor of the sum, if not the number of positions.
     """
 
     def __init__(self, geometry: Sliding, counts_padding: bool = True, divisor: int | None = None) -> None:

@@ -1,4 +1,4 @@
-"""A classifier of crops becomes a network for images of any size, with the same weights."""
+"""Converts a classifier of crops to a network for images of any size, with the same weights."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class TensorInfo:
-    """What a step holds for a crop of the training size: a map, or a map written out as one row of numbers.
+    """The output of a step for a crop of the training size: a map, or a flattened map.
 
     Attributes
     ----------
@@ -30,7 +30,7 @@ class TensorInfo:
     lengths : tuple of int
         Positions of the map in the classifier, per axis.
     read : tuple of int
-        Positions of the map that is there in the converted network: more where a pooling waits for its linear layer.
+        Positions of the map in the converted network: more if a pooling is merged into its linear layer.
     is_row : bool
         Whether the classifier has flattened it.
     """
@@ -42,7 +42,7 @@ class TensorInfo:
 
     @property
     def is_point(self) -> bool:
-        """Whether there is one position, so that flat and not flat are the same."""
+        """Whether there is one position, so that flattening changes nothing."""
         return prod(self.lengths) == 1 and self.read == self.lengths
 
 
@@ -50,24 +50,24 @@ def fully_convolutional(classifier: nn.Module, size: int | Sequence[int]) -> fx.
     """Return a classifier as a fully convolutional network, from ``(N, C, *space)`` to ``(N, classes, *positions)``.
 
     Linear layers become convolutions with the same weights, the first of them with a kernel as large as the map that
-    the classifier flattens; pooling to a fixed size becomes pooling over a fixed window, one position apart (Long et
-    al. 2015, section 3.1; Sermanet et al. 2014).
+    the classifier flattens; pooling to a fixed size becomes stride-1 pooling over a fixed window (Long et al. 2015,
+    section 3.1; Sermanet et al. 2014).
 
-    At the training size the answer is that of the classifier. On a larger image, position ``i`` is about the crop
+    At the training size the output is that of the classifier. On a larger image, position ``i`` belongs to the crop
     that starts at pixel ``i * stride``:
 
-    - A classifier without padding: it equals the classifier on that crop, at every position. (Where the crop ends
-      with pixels that the classifier passes over, there can be a last position whose crop misses just those.)
-    - A classifier with padding: it does not. Sliding pads every crop; here the surroundings of the crop are seen
-      instead, and only the border of the image is padded. `window` says what each position looks at, and names the
-      layers that pad; `Unpadded` keeps the positions that no padding has touched, which equal the sliding of that
-      network, though not of the classifier.
+    - A classifier without padding: the output equals the classifier on that crop, at every position. (If the
+      classifier skips the last pixels of a crop, there can be a last position whose crop lacks just those.)
+    - A classifier with padding: it does not. A sliding classifier pads every crop; the converted network reads the
+      surroundings of the crop instead, and pads only the border of the image. `analyze_padding` returns the receptive
+      field of each position and the layers that pad; `ValidConv` keeps the positions without padding, which equal a
+      sliding window of that network, though not of the classifier.
 
     Parameters
     ----------
     classifier : nn.Module
-        Convolutions and pools, then flattening or global pooling, then linear layers; with residual sums and
-        concatenations, as the nets of torchvision. It is copied, and used in evaluation mode.
+        Convolutions and pools, then flattening or global pooling, then linear layers; also residual sums and
+        concatenations, as in the networks of torchvision. A copy in evaluation mode is converted.
     size : int or sequence of int
         Spatial size of the crops that it was trained on, for all axes or one each.
 
@@ -86,7 +86,7 @@ def fully_convolutional(classifier: nn.Module, size: int | Sequence[int]) -> fx.
 
 
 def _measure(graph: fx.GraphModule, shape: Lengths) -> None:
-    """Note the shape of each step for an image of this shape."""
+    """Record the shape of each step for an image of this shape."""
     like = next(graph.parameters())
     try:
         with torch.no_grad():
@@ -97,7 +97,7 @@ def _measure(graph: fx.GraphModule, shape: Lengths) -> None:
 
 
 def _shape(node: fx.Node) -> Lengths:
-    """Return the shape that a step has at the training size."""
+    """Return the shape of a step at the training size."""
     meta: Any = node.meta.get("tensor_meta")
     return tuple(meta.shape) if hasattr(meta, "shape") else ()
 
@@ -111,7 +111,7 @@ class _Conversion:
         self.held: dict[fx.Node, TensorInfo] = {}
 
     def convert(self, node: fx.Node) -> None:
-        """Convert one step, and note what it holds."""
+        """Convert one step and record its output."""
         match role(self.graph, node):
             case "input" | "sliding":
                 self._keep(node)
@@ -136,26 +136,26 @@ class _Conversion:
         return ValueError(f"{called(self.graph, node)} cannot be converted: {why}")
 
     def _source(self, node: fx.Node) -> TensorInfo:
-        """Return what the step before holds."""
+        """Return the output of the previous step."""
         return self.held[next(source for source in node.all_input_nodes if source in self.held)]
 
     def _keep(self, node: fx.Node) -> None:
-        """Keep a layer that works on maps."""
+        """Keep a layer of maps."""
         sources = [self.held[source] for source in node.all_input_nodes if source in self.held]
         shape = _shape(node)
         if any(held.is_row or held.read != held.lengths for held in sources):
-            raise self._refuse(node, "it needs a map, and the map was flattened or pooled to a fixed size before.")
+            raise self._refuse(node, "it needs a map, but its input was flattened or pooled to a fixed size.")
         if len(shape) != self.ndim + 2:
-            raise self._refuse(node, f"its output of shape {shape} is no map of {self.ndim} axes.")
+            raise self._refuse(node, f"its output of shape {shape} is not a map of {self.ndim} axes.")
         self.held[node] = TensorInfo(shape[1], shape[2:], shape[2:], is_row=False)
 
     def _pointwise(self, node: fx.Node) -> None:
         held, module = self._source(node), module_of(self.graph, node)
         is_nothing = isinstance(module, nn.Identity | nn.modules.dropout._DropoutNd)
         if not is_nothing and held.read != held.lengths:
-            raise self._refuse(node, "it stands between a pooling to several positions and its linear layer.")
+            raise self._refuse(node, "it is between a pooling to several positions and its linear layer.")
         if held.is_row and not held.is_point and isinstance(module, _BatchNorm | nn.PReLU):
-            raise self._refuse(node, "it weighs each position of the flattened map apart.")
+            raise self._refuse(node, "it weighs each position of the flattened map separately.")
         if held.is_row and isinstance(module, _BatchNorm):
             node = put(self.graph, node, _norm(module, self.ndim))
         self.held[node] = held
@@ -167,7 +167,7 @@ class _Conversion:
             (held.lengths, held.is_row) != (sources[0].lengths, sources[0].is_row) for held in sources
         ):
             shapes = [held.lengths for held in sources]
-            raise self._refuse(node, f"it joins maps of different sizes, {shapes}: one of them saw the whole crop.")
+            raise self._refuse(node, f"it joins maps of sizes {shapes}: one of them depends on the whole crop.")
         if any(held.read != held.lengths for held in sources) or (sources[0].is_row and not sources[0].is_point):
             raise self._refuse(node, "it joins maps that were pooled to a fixed size or flattened.")
         self.held[node] = TensorInfo(_shape(node)[1], sources[0].lengths, sources[0].read, sources[0].is_row)
@@ -183,7 +183,7 @@ class _Conversion:
     def _adaptive(self, node: fx.Node) -> None:
         held, module = self._source(node), module_of(self.graph, node)
         if held.is_row or held.read != held.lengths:
-            raise self._refuse(node, "it pools what was flattened or pooled to a fixed size before.")
+            raise self._refuse(node, "its input was already flattened or pooled to a fixed size.")
         is_mean = isinstance(module, nn.modules.pooling._AdaptiveAvgPoolNd)
         after = _shape(node)[2:]
         if all(n in (1, m) for n, m in zip(after, held.lengths, strict=True)):
@@ -192,7 +192,7 @@ class _Conversion:
             waiting = put(self.graph, node, nn.Identity())
             self.held[waiting] = TensorInfo(held.channels, after, held.lengths, is_row=False)
         else:
-            raise self._refuse(node, f"maxima of {held.lengths} positions in {after} groups do not slide.")
+            raise self._refuse(node, f"maxima of {held.lengths} positions in {after} groups have no sliding form.")
 
     def _mean(self, node: fx.Node) -> None:
         held, after = self._source(node), _shape(node)
@@ -205,7 +205,7 @@ class _Conversion:
             self.held[pooled] = replace(self.held[pooled], is_row=True)
 
     def _pool(self, node: fx.Node, after: Lengths, is_mean: bool) -> fx.Node:
-        """Put a pooling with steps of one in the place of one to a single position."""
+        """Replace global pooling by stride-1 pooling."""
         held = self._source(node)
         kernel = tuple(m if n == 1 else 1 for n, m in zip(after, held.lengths, strict=True))
         kinds: Any = AVERAGE_POOLS if is_mean else MAX_POOLS
@@ -218,7 +218,7 @@ class _Conversion:
         held, after = self._source(node), _shape(node)
         if after != (1, held.channels * prod(held.lengths)):
             raise self._refuse(
-                node, f"of (1, {held.channels}, *{held.lengths}) it makes {after}, not one row per image."
+                node, f"it turns (1, {held.channels}, *{held.lengths}) into {after}, not into one row per image."
             )
         flat = TensorInfo(held.channels, held.lengths, held.read, is_row=True)
         self.held[put(self.graph, node, nn.Identity())] = flat
@@ -234,18 +234,18 @@ class _Conversion:
         )
 
     def _finish(self, node: fx.Node) -> None:
-        answer = node.args[0]
-        if not isinstance(answer, fx.Node):
+        output = node.args[0]
+        if not isinstance(output, fx.Node):
             raise ValueError(
                 "The classifier returns more than one tensor. Wrap it in a module that returns the scores."
             )
-        held = self.held[answer]
+        held = self.held[output]
         if held.read != held.lengths or (held.is_row and not held.is_point):
-            raise self._refuse(answer, "it flattens a map without a linear layer after it.")
+            raise self._refuse(output, "it flattens a map without a linear layer after it.")
 
 
 def _convolution(linear: nn.Linear, held: TensorInfo) -> nn.Module:
-    """Return the convolution that does to each window what a linear layer does to a flattened map."""
+    """Return the convolution that equals a linear layer of a flattened map in each window."""
     ndim = len(held.lengths)
     weight = linear.weight.detach().view(linear.out_features, held.channels, *held.lengths)
     for axis, (inputs, outputs) in enumerate(zip(held.read, held.lengths, strict=True), start=2):

@@ -1,4 +1,4 @@
-"""Full resolution from a network with strides: each stride becomes a dilation of all that follows."""
+"""Full resolution from a network with strides: each stride becomes a dilation of the layers after it."""
 
 from __future__ import annotations
 
@@ -29,14 +29,14 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class _Grid:
-    """Where a map stands: pixels between its positions now, and positions between those that it had before."""
+    """Pixels between the positions of a map now, and dilation relative to the original map."""
 
     step: Lengths
     rate: Lengths
 
 
 def dilate(net: nn.Module, stride: int | Sequence[int] = 1) -> fx.GraphModule:
-    """Return a copy of a network that answers at each pixel, with the same weights and the same receptive field.
+    """Return a copy of a network with an output at each pixel, the same weights and the same receptive field.
 
     Strides of convolutions and pools are set to 1, and what follows is dilated by them ("a trous"; Giusti et al. 2013,
     Chen et al. 2018 (DeepLab), Yu & Koltun 2016), its padding too::
@@ -45,17 +45,17 @@ def dilate(net: nn.Module, stride: int | Sequence[int] = 1) -> fx.GraphModule:
                      |___|___|                           |___|___|
                                                            |___|___|
 
-    Every old answer is among the new ones: ``dilate(net)(x)[..., ::s] == net(x)`` for the old stride ``s`` (on each
-    axis), also at the border. The answers between them are those for the image shifted within the grid, wherever no
-    padding has a say (`shift_and_stitch`); where padding has, the shifted image pads other pixels.
+    The new outputs include the old ones: ``dilate(net)(x)[..., ::s] == net(x)`` for the old stride ``s`` (on each
+    axis), also at the border. The outputs between them are those for the image shifted within the grid, wherever they
+    do not depend on padding (`shift_and_stitch`); elsewhere the shifted image pads other pixels.
 
     Parameters
     ----------
     net : nn.Module
         Convolutions, pools, norms in evaluation mode, activations, sums and concatenations.
     stride : int or sequence of int
-        Pixels between two answers, at most: the first strides are kept as long as their product does not exceed this
-        (the "output stride" of DeepLab).
+        Most pixels between two outputs: the first strides are kept while their product does not exceed this (the
+        "output stride" of DeepLab).
 
     Raises
     ------
@@ -78,22 +78,22 @@ def dilate(net: nn.Module, stride: int | Sequence[int] = 1) -> fx.GraphModule:
                 pass
             case _:
                 raise ValueError(
-                    f"{called(graph, node)} looks at the whole image and cannot be dilated. "
+                    f"{called(graph, node)} depends on the whole image and cannot be dilated. "
                     "Convert the classifier with fully_convolutional first."
                 )
     return finish(graph)
 
 
 def _dilate_layer(graph: fx.GraphModule, node: fx.Node, grids: dict[fx.Node, _Grid], wanted: Lengths) -> None:
-    """Replace one layer, and note the grid of its output."""
+    """Replace one layer and record the grid of its output."""
     grid = grids[node.all_input_nodes[0]]
     layer = sliding(graph, node, len(wanted))
-    kept = tuple(s if j * s <= most else 1 for s, j, most in zip(layer.stride, grid.step, wanted, strict=True))
-    if kept != layer.stride or any(r > 1 for r in grid.rate):
-        node = put(graph, node, _dilated(graph, node, _spread(layer, grid.rate, kept)))
+    stride = tuple(s if j * s <= limit else 1 for s, j, limit in zip(layer.stride, grid.step, wanted, strict=True))
+    if stride != layer.stride or any(r > 1 for r in grid.rate):
+        node = put(graph, node, _dilated(graph, node, _spread(layer, grid.rate, stride)))
     grids[node] = _Grid(
-        tuple(j * k for j, k in zip(grid.step, kept, strict=True)),
-        tuple(r * s // k for r, s, k in zip(grid.rate, layer.stride, kept, strict=True)),
+        tuple(j * k for j, k in zip(grid.step, stride, strict=True)),
+        tuple(r * s // k for r, s, k in zip(grid.rate, layer.stride, stride, strict=True)),
     )
 
 
@@ -112,7 +112,7 @@ def _dilated(graph: fx.GraphModule, node: fx.Node, layer: Sliding) -> nn.Module:
     if getattr(module, "ceil_mode", False):
         raise ValueError(
             f"{called(graph, node)} pools part of a window at the far border (ceil_mode), which has no dilated form. "
-            "Set ceil_mode=False; only the far border changes."
+            "Set ceil_mode=False; this changes only the far border."
         )
     if is_padded and not _pads_with_a_constant(module):
         raise ValueError(
@@ -137,8 +137,8 @@ def _pads_with_a_constant(module: Any) -> bool:
 
 
 def _beside_padding(layer: Sliding, value: float, make: Any) -> nn.Module:
-    """Return what ``make`` gives, behind a padding of its own where it cannot pad so itself."""
-    fits = all(2 * p <= k for p, k in zip(layer.before, layer.kernel, strict=True))  # what torch's maxima accept
+    """Return the layer of ``make``, after a separate padding if it cannot pad that way itself."""
+    fits = all(2 * p <= k for p, k in zip(layer.before, layer.kernel, strict=True))  # the limit of max pooling in torch
     if layer.is_symmetric and (fits or value == 0):
         return make(layer)  # type: ignore[no-any-return]
     none = (0,) * len(layer.kernel)
@@ -173,7 +173,7 @@ def _convolution(old: Any, layer: Sliding) -> nn.Module:
 
 def _common_grid(graph: fx.GraphModule, node: fx.Node, grids: dict[fx.Node, _Grid]) -> _Grid:
     check_merge(graph, node)
-    found = [grids[source] for source in node.all_input_nodes if source in grids]
-    if not found or any(grid != found[0] for grid in found):
+    sources = [grids[source] for source in node.all_input_nodes if source in grids]
+    if not sources or any(grid != sources[0] for grid in sources):
         raise ValueError(f"{called(graph, node)} joins maps of different strides. They cannot be dilated together.")
-    return found[0]
+    return sources[0]

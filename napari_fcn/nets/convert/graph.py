@@ -1,4 +1,4 @@
-"""A network as a graph of layers that can be named, read and replaced."""
+"""Networks as graphs of layers that can be named, read and replaced."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from napari_fcn.nets.layers import CONV, MAX_POOL
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-# Functions that a module can stand for, by what is called; the first argument, the image, is left out.
+# Functions that a module can replace; the first argument, the image, is left out.
 _AS_MODULE: dict[Any, Callable[..., nn.Module]] = {
     F.avg_pool1d: nn.AvgPool1d,
     F.avg_pool2d: nn.AvgPool2d,
@@ -39,7 +39,7 @@ _AS_MODULE: dict[Any, Callable[..., nn.Module]] = {
 
 
 class _Tracer(fx.Tracer):
-    """Looks into every module but those of torch and our own leaf."""
+    """Traces into every module but those of torch, `DilatedAverage` and leaves."""
 
     def is_leaf_module(self, m: nn.Module, module_qualified_name: str) -> bool:
         return (
@@ -55,15 +55,15 @@ def follow(net: nn.Module) -> fx.GraphModule:
     Raises
     ------
     ValueError
-        If the path of the image through the network depends on the image, so that it cannot be written down.
+        If the path of the image through the network depends on the image.
     """
     copied = deepcopy(net).eval()
     try:
         graph = fx.GraphModule(copied, _Tracer().trace(copied), type(net).__name__).eval()
     except (fx.proxy.TraceError, TypeError, RuntimeError, AttributeError) as error:
         raise ValueError(
-            f"{type(net).__name__} cannot be followed layer by layer: {error}. "
-            "Convert the part whose forward() neither loops over nor branches on the shape or content of the image."
+            f"{type(net).__name__} cannot be traced layer by layer: {error}. "
+            "Convert the part whose forward() does not loop over or branch on the shape or content of the image."
         ) from error
     for node in list(graph.graph.nodes):
         if node.op == "call_function" and node.target in _AS_MODULE:
@@ -74,7 +74,7 @@ def follow(net: nn.Module) -> fx.GraphModule:
 
 
 def finish(graph: fx.GraphModule) -> fx.GraphModule:
-    """Return the graph, ready to run, without what nothing uses any more."""
+    """Return the graph ready to run, without unused nodes and modules."""
     graph.graph.eliminate_dead_code()
     graph.delete_all_unused_submodules()
     graph.graph.lint()
@@ -83,12 +83,13 @@ def finish(graph: fx.GraphModule) -> fx.GraphModule:
 
 
 def put(graph: fx.GraphModule, node: fx.Node, module: nn.Module) -> fx.Node:
-    """Return the node that calls ``module`` in the place of ``node``.
+    """Replace ``node`` by a call of ``module`` and return the new node.
 
-    The module gets the name of the layer that it replaces, or one like it where that layer is called more than once.
+    The module gets the name of the layer that it replaces, with a number if that layer is called more than once.
     """
     name = str(node.target) if node.op == "call_module" else node.name
-    shared = sum(other.op == "call_module" and other.target == node.target for other in graph.graph.nodes) > 1
+    calls = [step for step in graph.graph.nodes if step.op == "call_module" and step.target == node.target]
+    shared = len(calls) > 1
     taken = {path for path, _ in graph.named_modules()} | graph.__dict__.keys()
     if shared or (node.op != "call_module" and name in taken):
         name = next(f"{name}_{i}" for i in range(1, len(taken) + 2) if f"{name}_{i}" not in taken)
@@ -117,13 +118,15 @@ def called(graph: fx.GraphModule, node: fx.Node) -> str:
 
 
 def dimensions(graph: fx.GraphModule) -> tuple[int, int]:
-    """Return how many spatial axes a network has, and how many channels, from its first convolution."""
+    """Return the number of spatial axes and of channels of a network, from its first convolution."""
     for node in graph.graph.nodes:
         module = module_of(graph, node)
         for ndim, kind in CONV.items():
             if isinstance(module, kind):
                 return ndim, module.in_channels
-    raise ValueError("The network has no convolution, which would tell its number of axes. Give one that has.")
+    raise ValueError(
+        "The network has no convolution, so its number of axes is unknown. Give a network with convolutions."
+    )
 
 
 def constant(graph: fx.GraphModule, node: fx.Node) -> torch.Tensor:

@@ -1,4 +1,4 @@
-"""A network that begins with the weights of another, also of one with an axis fewer: as that one plane by plane."""
+"""Initialises a network with the weights of another, also of one with one axis fewer ("inflation")."""
 
 from __future__ import annotations
 
@@ -26,85 +26,84 @@ SHARED_FIELDS = (  # of both specs
 
 @torch.no_grad()
 def copy_weights(net: Net, source: Net) -> None:
-    """Give a network the weights of another of its kind that has as many axes, or one fewer.
+    """Copy the weights of a network of the same family with as many axes, or one fewer.
 
-    The kernels of a flat network become the middle planes of deep ones that are zero elsewhere ("inflation", Carreira
-    & Zisserman 2017, here with all of the weight in the middle): where the deep network does not pool along the new
-    axis, it begins as the flat one applied plane by plane. A ``video`` network may begin as a ``unet``: its
-    convolutions along time then begin as the identity. A score layer with another number of classes keeps the weights
-    that it has.
+    Kernels are copied to the middle planes of the kernels with one more axis, which are zero elsewhere ("inflation",
+    Carreira & Zisserman 2017, here with all weight in the middle): without pooling along the new axis, the network then
+    equals the given one applied plane by plane. A ``video`` network may start from a ``unet``: its convolutions along
+    time then start as the identity. A score layer with another number of classes keeps its weights.
 
     Parameters
     ----------
     net : nn.Module
         Changed in place. The new axis is that of time, else the first.
     source : nn.Module
-        Left as it is.
+        Not changed.
 
     Raises
     ------
     ValueError
-        If the two differ in more than the new axis and the number of classes.
+        If they differ in more than the new axis and the number of classes.
     """
     new, old = net.spec, source.spec
     extra = None if new.ndim == old.ndim else (new.time or 0)
     _check(new, old, extra)
-    givers = _layers(source)
+    sources = _layers(source)
     along_time = _along_time(net) if new.family != old.family else set()
     for name, layer in _layers(net):
         if name in along_time:
             _pass_through(layer)
         elif name != "score" or new.classes == old.classes:
-            _copy(layer, next(givers)[1], extra)
+            _copy(layer, next(sources)[1], extra)
 
 
 def _check(new: NetSpec, old: NetSpec, extra: int | None) -> None:
-    """Raise if the weights of ``old`` have no place in ``new``."""
+    """Raise ValueError if the weights of ``old`` do not fit in ``new``."""
     if new.ndim - old.ndim not in (0, 1) or (new.ndim == old.ndim and new.family != old.family):
         raise ValueError(
-            f"a {new.family} of {new.ndim} axes cannot begin as a {old.family} of {old.ndim}; needed is one of the "
-            "same family with as many axes or one fewer (a video net may begin as a flat unet)"
+            f"a {new.family} of {new.ndim} axes cannot start from a {old.family} of {old.ndim}; it needs the same family "
+            "with as many axes or one fewer (video may start from a 2-D unet)"
         )
-    seen = new
+    reduced = new
     if extra is not None:
         kernel, pool = (tuple((*p[:extra], *p[extra + 1 :]) for p in levels) for levels in (new.kernel, new.pool))
         family = "unet" if (new.family, old.family) == ("video", "unet") else new.family
-        seen = replace(new, ndim=old.ndim, kernel=kernel, pool=pool, family=family, time=None)
+        reduced = replace(new, ndim=old.ndim, kernel=kernel, pool=pool, family=family, time=None)
     for field in SHARED_FIELDS:
-        if getattr(seen, field) != getattr(old, field):
+        if getattr(reduced, field) != getattr(old, field):
             raise ValueError(
-                f"its {field} is {getattr(seen, field)} and that of the model to begin from {getattr(old, field)}; "
-                "they must be alike"
+                f"its {field} is {getattr(reduced, field)} and that of the initial model {getattr(old, field)}; "
+                "they must be equal"
             )
 
 
 def _layers(net: nn.Module) -> Iterator[tuple[str, nn.Module]]:
-    """Yield the layers with weights in the order in which the architecture names them."""
+    """Yield the layers with weights in the order of their names in the architecture."""
     for name, module in net.named_modules():
         if isinstance(module, nn.Module) and isinstance(module, (*CONVS, *NORMS)):
             yield name, module
 
 
 def _along_time(net: Net) -> set[str]:
-    """Return the names of the second halves of factorised convolutions, and of their norms."""
-    time, found = net.spec.time or 0, set()
-    first_half = last = ""  # block of the convolution along space that has just been; name of the last convolution
+    """Return the names of the temporal parts of factorised convolutions and of their norms."""
+    time, temporal = net.spec.time or 0, set()
+    first_half = last = ""  # block of the preceding spatial convolution; name of the last convolution
     for name, layer in _layers(net):
         block = name.rpartition(".")[0]
         if isinstance(layer, NORMS):
-            if last in found:
-                found.add(name)
+            if last in temporal:
+                temporal.add(name)
             continue
         kernel = layer.weight.shape[2:]  # type: ignore[index]
         if block == first_half and kernel[time] == prod(kernel) > 1:
-            found.add(name)
+            temporal.add(name)
         first_half = block if kernel[time] == 1 < prod(kernel) else ""
         last = name
-    return found
+    return temporal
 
 
 def _pass_through(layer: nn.Module) -> None:
-    """Let the first channels through unchanged: they come out of a ReLU, so that the next one changes nothing."""
+    """Make a layer the identity on its first channels; they come from a ReLU, so the next ReLU has no effect."""
     if isinstance(layer, NORMS):
         layer.reset_parameters()
         layer.running_var.fill_(1 - layer.eps)  # type: ignore[union-attr]
@@ -116,12 +115,12 @@ def _pass_through(layer: nn.Module) -> None:
         weight[(channel, channel, *middle)] = 1
 
 
-def _copy(layer: nn.Module, giver: nn.Module, extra: int | None) -> None:
-    """Put the numbers of one layer into another that may have more channels and an axis more."""
-    given = giver.state_dict()
+def _copy(layer: nn.Module, source: nn.Module, extra: int | None) -> None:
+    """Copy the weights of one layer to another that may have more channels and one more axis."""
+    given = source.state_dict()
     for key, value in layer.state_dict().items():
-        part, what = value, given[key]
+        part, weights = value, given[key]
         if key == "weight" and extra is not None and value.ndim > 1:
-            part.narrow(0, 0, what.shape[0]).narrow(1, 0, what.shape[1]).zero_()
+            part.narrow(0, 0, weights.shape[0]).narrow(1, 0, weights.shape[1]).zero_()
             part = part.select(2 + extra, value.shape[2 + extra] // 2)
-        part[tuple(slice(n) for n in what.shape)] = what
+        part[tuple(slice(n) for n in weights.shape)] = weights

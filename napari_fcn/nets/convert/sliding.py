@@ -1,4 +1,4 @@
-"""What each layer does to positions: nothing, slide a window, or look at the whole image."""
+"""The role of each layer: pointwise, a sliding window, or dependent on the whole image."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ _CALLS: dict[Any, Role] = {
 
 @dataclass(frozen=True, slots=True)
 class Sliding:
-    """How a layer slides over its input, per spatial axis.
+    """The sliding window of a layer, per spatial axis.
 
     Attributes
     ----------
@@ -91,34 +91,34 @@ class Sliding:
 
 
 def role(graph: fx.GraphModule, node: fx.Node) -> Role:
-    """Return what a step does to positions.
+    """Return the role of a step.
 
     Raises
     ------
     ValueError
-        If that is unknown, or depends on more of the image than a window.
+        If it is unknown.
     """
     module = module_of(graph, node)
-    found: Role | None
+    known: Role | None
     if node.op == "get_attr":
         _check_constant(graph, node)
         return "constant"
     if node.op in ("placeholder", "output"):
         return "input" if node.op == "placeholder" else "output"
     if isinstance(module, _BatchNorm):
-        found = "pointwise" if module.track_running_stats else None
+        known = "pointwise" if module.track_running_stats else None
     elif module is not None:
-        found = next((kind for types, kind in _MODULES if isinstance(module, types)), None)
+        known = next((kind for types, kind in _MODULES if isinstance(module, types)), None)
     else:
-        found = _CALLS.get(node.target)
-    if found == "size" and not _is_about_sizes(graph, node):
-        found = None
-    if found is None:
+        known = _CALLS.get(node.target)
+    if known == "size" and not _is_about_sizes(graph, node):
+        known = None
+    if known is None:
         raise ValueError(
-            f"{called(graph, node)} cannot be converted: it is none of the layers that act at each position apart, "
-            "slide a window, or join maps. Replace it, or convert the part of the network without it."
+            f"{called(graph, node)} cannot be converted: it is not a known layer that acts on each position, slides "
+            "a window or joins maps. Replace it, or convert the part of the network without it."
         )
-    return found
+    return known
 
 
 def _is_about_sizes(graph: fx.GraphModule, node: fx.Node) -> bool:
@@ -129,13 +129,13 @@ def _is_about_sizes(graph: fx.GraphModule, node: fx.Node) -> bool:
 
 
 def check_merge(graph: fx.GraphModule, node: fx.Node) -> None:
-    """Refuse to join along anything but the channels."""
+    """Raise ValueError if a step joins maps along another axis than the channels."""
     if node.target in (torch.cat, torch.concat) and (node.kwargs.get("dim", (*node.args, 0)[1])) != 1:
-        raise ValueError(f"{called(graph, node)} joins maps along another axis than the channels, axis 1.")
+        raise ValueError(f"{called(graph, node)} joins maps along an axis other than the channels, axis 1.")
 
 
 def sliding(graph: fx.GraphModule, node: fx.Node, ndim: int) -> Sliding:
-    """Return how the layer of a node slides."""
+    """Return the sliding window of the layer of a node."""
     module: Any = module_of(graph, node)
     if isinstance(module, DilatedAverage):
         return module.geometry
@@ -154,12 +154,12 @@ def sliding(graph: fx.GraphModule, node: fx.Node, ndim: int) -> Sliding:
 
 
 def per_axis(value: int | Sequence[int], ndim: int) -> Lengths:
-    """Return a length for each axis, from one for all or one each."""
+    """Return one length per axis, from one for all axes or one each."""
     lengths = (value,) * ndim if isinstance(value, int) else tuple(value)
     if len(lengths) == 1:
         lengths *= ndim
     if len(lengths) != ndim or min(lengths) < 0:
-        raise ValueError(f"{value} does not give a length to each of {ndim} axes.")
+        raise ValueError(f"{value} is not a length for each of {ndim} axes.")
     return lengths
 
 
@@ -177,6 +177,6 @@ def _check_constant(graph: fx.GraphModule, node: fx.Node) -> None:
     shape = constant(graph, node).shape
     if len(shape) and (len(shape) < 3 or any(n != 1 for n in shape[2:])):
         raise ValueError(
-            f"The constant '{node.target}' of shape {tuple(shape)} differs from position to position, or may. "
+            f"The constant '{node.target}' of shape {tuple(shape)} may differ from position to position. "
             "Only one value for all, or one per channel as (1, C, 1, ...), can be converted."
         )

@@ -1,4 +1,4 @@
-"""Answers at each pixel from a network with strides, by running it on shifted images."""
+"""Shift and stitch: an output at each pixel from a network with strides, by running it on shifted images."""
 
 from __future__ import annotations
 
@@ -14,17 +14,17 @@ if TYPE_CHECKING:
 
 
 def shift_and_stitch(net: Callable[[Tensor], Tensor], image: Tensor, stride: int | Sequence[int]) -> Tensor:
-    """Return the map of a network at each pixel rather than at each ``stride``-th.
+    """Return the map of a network at each pixel instead of each ``stride``-th.
 
-    The network runs once for each shift of the image within its grid, and the answers interlock (Sermanet et al.
+    The network runs once for each shift of the image within its grid, and the outputs are interleaved (Sermanet et al.
     2014; Long et al. 2015, section 3.2)::
 
         shift 0   a . . . b . . . c
         shift 1     d . . . e . . .        ->   a d f g b e ...
         shift 2       f ...
 
-    Where no padding has a say, this equals `dilate`, which computes shared features once and is faster. It works with
-    every network whose stride is known, also with those that `dilate` cannot follow.
+    Without padding this equals `dilate`, which computes shared features once and is faster. It works with every network
+    of known stride, also with those that `dilate` cannot trace.
 
     Parameters
     ----------
@@ -38,7 +38,7 @@ def shift_and_stitch(net: Callable[[Tensor], Tensor], image: Tensor, stride: int
     Raises
     ------
     ValueError
-        If the maps of the shifted images do not interlock: the stride is another one.
+        If the maps of the shifted images cannot be interleaved: the stride is wrong.
     """
     steps = per_axis(stride, image.ndim - 2)
     first = net(image)

@@ -1,4 +1,4 @@
-"""Which pixels a position of a map looks at, and where padding has a say."""
+"""Receptive fields of the positions of a map, and their dependence on padding."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class PaddingAnalysis:
-    """The pixels that a position of a map looks at, per spatial axis (the arithmetic of Araujo et al. 2019, Distill).
+    """The receptive field of the positions of a map, per spatial axis (computed as in Araujo et al. 2019, Distill).
 
     ::
 
@@ -31,13 +31,13 @@ class PaddingAnalysis:
     Attributes
     ----------
     start : tuple of int
-        First pixel that position 0 looks at.
+        First pixel of the receptive field of position 0.
     size : tuple of int
-        Pixels that a position looks at.
+        Length of the receptive field.
     stride : tuple of int
-        Pixels between the windows of two positions.
+        Pixels between the receptive fields of neighbouring positions.
     padded : tuple of str
-        The layers that invent surroundings at the border.
+        The layers that pad the border.
     """
 
     start: Lengths
@@ -46,7 +46,7 @@ class PaddingAnalysis:
     padded: tuple[str, ...] = ()
 
     def untouched(self, shape: Sequence[int]) -> tuple[slice[int, int, None], ...]:
-        """Return the positions whose windows lie in an image of this spatial shape, which no padding has touched."""
+        """Return the positions whose receptive field is inside an image of this spatial shape, without padding."""
         firsts = [-(start // step) for start, step in zip(self.start, self.stride, strict=True)]
         ends = [
             (length - size - start) // step + 1
@@ -56,11 +56,11 @@ class PaddingAnalysis:
 
     @property
     def minimum(self) -> Lengths:
-        """The spatial shape of the smallest image with an untouched position."""
+        """The spatial shape of the smallest image with a position that does not depend on padding."""
         return tuple(size + start % step for size, start, step in zip(self.size, self.start, self.stride, strict=True))
 
     def slid(self, layer: Sliding) -> PaddingAnalysis:
-        """Return the window after one more layer."""
+        """Return the receptive field after one more layer."""
         return PaddingAnalysis(
             tuple(s - j * p for s, j, p in zip(self.start, self.stride, layer.before, strict=True)),
             tuple(
@@ -73,12 +73,12 @@ class PaddingAnalysis:
 
     @property
     def clean(self) -> PaddingAnalysis:
-        """The window of the same map without the positions that padding has touched."""
+        """The analysis of the same map without the positions that depend on padding."""
         start = tuple(s % j for s, j in zip(self.start, self.stride, strict=True))
         return PaddingAnalysis(start, self.size, self.stride)
 
     def followed(self, other: PaddingAnalysis) -> PaddingAnalysis:
-        """Return the window after a part of the network that has a window itself."""
+        """Return the receptive field after a further part of the network."""
         return PaddingAnalysis(
             tuple(s + j * o for s, j, o in zip(self.start, self.stride, other.start, strict=True)),
             tuple(n + j * (k - 1) for n, j, k in zip(self.size, self.stride, other.size, strict=True)),
@@ -87,7 +87,7 @@ class PaddingAnalysis:
         )
 
     def joined(self, other: PaddingAnalysis) -> PaddingAnalysis:
-        """Return the box of this window and another of the same stride."""
+        """Return the box of this receptive field and another of the same stride."""
         start = tuple(map(min, self.start, other.start))
         ends = (tuple(s + n for s, n in zip(w.start, w.size, strict=True)) for w in (self, other))
         size = tuple(end - first for first, end in zip(start, map(max, *ends), strict=True))
@@ -95,10 +95,10 @@ class PaddingAnalysis:
 
 
 class ValidConv(nn.Module):
-    """A network without the answers that padding has touched: a pure function of a sliding window.
+    """A network without the outputs that depend on padding: a pure function of a sliding window.
 
-    Its map is that of the network with all paddings removed, kept on the grid of the padded one. So it equals sliding
-    itself over crops of ``window.minimum`` pixels, ``window.stride`` apart.
+    Its map is that of the network with all paddings removed, on the grid of the padded one. So it equals itself on
+    crops of ``window.minimum`` pixels, ``window.stride`` apart.
 
     Parameters
     ----------
@@ -106,7 +106,7 @@ class ValidConv(nn.Module):
         Convolutions and pooling, as `fully_convolutional` returns them.
     """
 
-    is_leaf = True  # followed as one step: what it leaves out depends on the size of the image
+    is_leaf = True  # traced as one step: the crop depends on the size of the image
 
     def __init__(self, net: nn.Module) -> None:
         super().__init__()
@@ -114,26 +114,26 @@ class ValidConv(nn.Module):
         self.window = analyze_padding(net)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Return the untouched part of the map of ``x`` (N, C, *space)."""
+        """Return the part of the map of ``x`` (N, C, *space) that does not depend on padding."""
         shape = tuple(x.shape[2:])
-        kept = self.window.untouched(shape)
-        if any(part.start == part.stop for part in kept):
+        valid = self.window.untouched(shape)
+        if any(part.start == part.stop for part in valid):
             raise ValueError(
-                f"Padding has touched every position of an image of {shape} pixels. "
+                f"Every position of an image of {shape} pixels depends on padding. "
                 f"Use at least {self.window.minimum} pixels."
             )
-        answer: Tensor = self.net(x)
-        parts: tuple[Any, ...] = (..., *kept)
-        return answer[parts]
+        output: Tensor = self.net(x)
+        parts: tuple[Any, ...] = (..., *valid)
+        return output[parts]
 
 
 def analyze_padding(net: nn.Module) -> PaddingAnalysis:
-    """Return which pixels each position of the map of a network looks at.
+    """Return the receptive field of the positions of the output of a network.
 
     Raises
     ------
     ValueError
-        If the network has a layer that looks at the whole image, or one that is unknown.
+        If the network has a layer that depends on the whole image, or an unknown layer.
     """
     if isinstance(net, ValidConv):
         return net.window.clean
@@ -159,7 +159,7 @@ def analyze_padding(net: nn.Module) -> PaddingAnalysis:
                 pass
             case _:
                 raise ValueError(
-                    f"{called(graph, node)} looks at the whole image. Convert with fully_convolutional first."
+                    f"{called(graph, node)} depends on the whole image. Convert with fully_convolutional first."
                 )
     raise AssertionError("a graph ends with its output")
 
@@ -178,8 +178,8 @@ def _join(graph: fx.GraphModule, node: fx.Node, known: dict[fx.Node, PaddingAnal
     windows = [known[source] for source in node.all_input_nodes if source in known]
     if not windows or any(window.stride != windows[0].stride for window in windows):
         strides = [window.stride for window in windows]
-        raise ValueError(f"{called(graph, node)} joins maps of strides {strides}; they must be one and the same.")
+        raise ValueError(f"{called(graph, node)} joins maps of strides {strides}; they must be equal.")
     joined = windows[0]
-    for other in windows[1:]:
-        joined = joined.joined(other)
+    for window in windows[1:]:
+        joined = joined.joined(window)
     return joined
