@@ -168,7 +168,7 @@ def test_a_window_is_all_that_a_position_looks_at() -> None:
 def test_too_small_an_image_for_a_network_without_its_padding_is_refused() -> None:
     net, size = classifier("vgg")
     free = ValidConv(fully_convolutional(net, size))
-    with pytest.raises(ValueError, match=r"image of \(20, 20\) pixels. Use at least \(\d+, \d+\)"):
+    with pytest.raises(ValueError, match=r"image of \(20, 20\) pixels depends on padding. Use at least \(\d+, \d+\)"):
         free(image(net, size))
 
 

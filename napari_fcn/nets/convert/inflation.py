@@ -61,8 +61,8 @@ def _check(new: NetSpec, old: NetSpec, extra: int | None) -> None:
     """Raise ValueError if the weights of ``old`` do not fit in ``new``."""
     if new.ndim - old.ndim not in (0, 1) or (new.ndim == old.ndim and new.family != old.family):
         raise ValueError(
-            f"a {new.family} of {new.ndim} axes cannot start from a {old.family} of {old.ndim}; it needs the same family "
-            "with as many axes or one fewer (video may start from a 2-D unet)"
+            f"a {new.family} of {new.ndim} axes cannot start from a {old.family} of {old.ndim}; it needs the same "
+            "family with as many axes or one fewer (video may start from a 2-D unet)"
         )
     reduced = new
     if extra is not None:
