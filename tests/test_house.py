@@ -76,9 +76,7 @@ ENGINE_FOR_ALL = {
 
 
 LONGEST = 400  # lines of a module
-LONGER = {  # modules that are longer, and the lines that each has at most; nothing new may come here
-    "teaching/teaching.py": 453,
-}
+LONGER: dict[str, int] = {}  # modules that are longer, and the lines that each has at most; nothing new may come here
 RETIRED = {  # metaphors that names had before they became the terms of the field; no part of a name may be one again
     *("anatomy", "ask", "attend", "basket", "begun", "bell", "bend", "bending", "bent", "besides", "classroom"),
     *("complain", "course", "crew", "desk", "detour", "exam", "eye", "footing", "gaze", "ground", "hear", "heard"),

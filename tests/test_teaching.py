@@ -799,7 +799,7 @@ def test_the_card_says_where_the_model_comes_from() -> None:
     assert [c["number"] for c in made.info.card.commits] == [0, 1, 2]
     assert [c["hash"] for c in made.info.card.commits] == [c.hash for c in teaching.history.commits]
     assert "tiny" in made.info.card.name
-    assert "answers exactly as before" in made.info.card.limits
+    assert "predicts exactly as before" in made.info.card.limits
     early = teaching.checkpoint(1)
     assert early.hash == teaching.history.commits[1].hash
     assert len(early.info.card.commits) == 2
@@ -843,7 +843,7 @@ def test_a_moved_trunk_keeps_its_old_score_layer(monkeypatch: pytest.MonkeyPatch
     for name, values in start.weights.items():
         if name.startswith("score") or "running" in name:
             assert torch.equal(made.weights[f"trunk.{name}"], values)
-    assert re.search(r"answers \d+\.\d% of the pixels looked at on this image as before", made.info.card.limits)
+    assert re.search(r"predicts \d+\.\d% of the compared pixels of this image as before", made.info.card.limits)
 
 
 def test_the_card_tells_what_the_model_scored_before_it_was_taught() -> None:
@@ -852,7 +852,7 @@ def test_the_card_tells_what_the_model_scored_before_it_was_taught() -> None:
     teaching = Teaching(IMAGE, scored, settings=HEADS)
     teach(teaching, 1)
     limits = teaching.checkpoint().info.card.limits
-    assert f"answers exactly as before: Dice 0.876 on the validation images of {start.info.card.name}" in limits
+    assert f"predicts exactly as before: Dice 0.876 on the validation images of {start.info.card.name}" in limits
 
 
 def test_uncertainty_lies_between_sure_and_all_alike() -> None:

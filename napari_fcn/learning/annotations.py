@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Self
 
 import numpy as np
 from scipy import ndimage
 
 from napari_fcn.geometry import Region
+from napari_fcn.learning.pins import REMOVED, to_new_indices
 from napari_fcn.learning.sparse import SparseLabels
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     import numpy.typing as npt
+
+    from napari_fcn.learning.pins import OldIndices
 
     Flat = npt.NDArray[np.int64]
 
@@ -86,6 +89,11 @@ class Samples:
     def select(self, mask: npt.NDArray[np.bool_]) -> Self:
         """Return the samples where ``mask``, ``(n,)`` bool, is true."""
         return type(self)(self.shape, self.pixel_index[mask], self.class_index[mask], self.turn[mask])
+
+    def remap_classes(self, old_indices: OldIndices) -> Self:
+        """Return the samples in other classes, each given by its old index; samples of removed classes are dropped."""
+        class_index = to_new_indices(old_indices)[self.class_index]
+        return replace(self, class_index=class_index).select(class_index != REMOVED)
 
     def with_turns(self, earlier: Samples, turn: int) -> Self:
         """Return these samples with turns: of ``earlier`` where it has the same pixel and class, else ``turn``."""

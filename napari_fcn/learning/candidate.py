@@ -10,11 +10,12 @@ import numpy as np
 from napari_fcn.errors import Advice, Note
 from napari_fcn.events import CandidateEvaluated, Heartbeat, PinScore
 from napari_fcn.learning import evaluation
+from napari_fcn.learning.cancellation import with_heartbeat
 from napari_fcn.learning.interactive_model import InteractiveModel
 from napari_fcn.learning.pins import agreement
 
 if TYPE_CHECKING:
-    from collections.abc import Generator, Sequence
+    from collections.abc import Generator, Iterator, Sequence
 
     from napari_fcn.geometry import Region
     from napari_fcn.learning.annotations import Samples
@@ -123,6 +124,12 @@ class Candidate:
         return CandidateEvaluated(
             current_scores.accuracy, its.accuracy, scores, is_better, reason, places, view, changed
         )
+
+    def refit_winner(self, samples: Samples, fit_options: tuple[float, int]) -> Iterator[Heartbeat]:
+        """Fit the full head of the winner to all strokes, if there are new ones since the evaluation."""
+        assert self.winner is not None
+        if not self.was_trained_on(samples):
+            yield from with_heartbeat("settle", self.winner.fit_full(samples, *fit_options))
 
     def _take_snapshot(self, current: InteractiveModel) -> InteractiveModel | None:
         """Return a snapshot of the candidate, the last one if it has not learnt since; None if it has diverged."""

@@ -1,4 +1,4 @@
-"""The accepted model as it answers: what it has learnt from, and what of its answer is shown."""
+"""The current model: its samples, its fits, and which of its predictions are up to date."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from napari_fcn.events import HeadFitted, StrokesScored
+from napari_fcn.events import HeadFitted, HeadRefined, StrokesScored
 from napari_fcn.learning import evaluation, suggestions
 from napari_fcn.learning.annotations import is_inside
 from napari_fcn.learning.cancellation import with_heartbeat
@@ -16,7 +16,7 @@ from napari_fcn.models.checkpoint import Checkpoint
 from napari_fcn.teaching import prediction
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     from napari_fcn.events import Heartbeat, TileDone
     from napari_fcn.geometry import Region
@@ -28,16 +28,16 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class ModelSnapshot:
-    """What a commit keeps: a model, and what it has learnt from.
+    """The content of a commit: a model and its samples.
 
     Attributes
     ----------
     model : Checkpoint
         The weights.
     samples : Samples
-        What was painted.
+        The samples that it was fitted to.
     turn, strokes : int
-        The turn in which it learnt that, and how many strokes there were then.
+        The turn of the fit, and the number of strokes at that time.
     """
 
     model: Checkpoint
@@ -48,24 +48,24 @@ class ModelSnapshot:
 
 @dataclass(slots=True, eq=False)
 class CurrentModel:
-    """The model in use, on an image and its strokes.
+    """The current model on an image.
 
     Attributes
     ----------
     samples : Samples
-        What it has learnt from.
+        The samples that it was fitted to.
     turn, strokes : int
-        The turn in which it did, and how many strokes there were then.
+        The turn of the fit, and the number of strokes at that time.
     reference : tuple of int
-        A pixel of the tile from which the statistics of the features are taken.
+        A pixel of the tile whose features set the scale.
     info : ModelInfo
-        What it is.
-    pupil : Pupil
-        Its weights on the image.
-    is_settled : bool
-        Whether the head has looked at the strokes a second time.
+        Description of the model.
+    model : InteractiveModel
+        The model on the image.
+    is_converged : bool
+        Whether the full head is fitted to the samples.
     is_uncommitted : bool
-        Whether it has learnt something since the last commit.
+        Whether it was fitted since the last commit.
     """
 
     samples: Samples
@@ -76,60 +76,63 @@ class CurrentModel:
     model: InteractiveModel = field(init=False)
     is_converged: bool = True
     is_uncommitted: bool = False
-    _predicted: Region | None = None  # the last region that shows what the model answers now
+    _predicted: Region | None = None  # the last region whose prediction is up to date
 
     @property
     def class_names(self) -> list[str]:
-        """Of the classes."""
+        """Names of the classes."""
         return [label.name for label in self.info.classes]
 
     @property
     def checkpoint(self) -> Checkpoint:
-        """The present weights."""
+        """The current model as a checkpoint."""
         return Checkpoint.of(self.model.net, self.info)
 
     @property
     def snapshot(self) -> ModelSnapshot:
-        """What a commit would keep now."""
+        """The content of a commit made now."""
         return ModelSnapshot(self.checkpoint, self.samples, self.turn, self.strokes)
 
     def replace_with(self, model: InteractiveModel, info: ModelInfo) -> None:
-        """Put other weights into use, whose head has settled."""
+        """Replace the model by another one whose full head is fitted."""
         self.model, self.info = model, info
         self.is_converged = True
         self._predicted = None
 
     def start_round(self, samples: Samples, view: Region, strokes: int) -> None:
-        """Take in strokes; in the first turn, what is on screen tells the statistics of the features."""
+        """Set the samples of a new turn; in the first one, the view sets the scale of the features."""
         self.turn += 1
         if self.turn == 1:
             self.reference = self.model.reference = view.middle
         self.samples, self.strokes = samples.with_turns(self.samples, self.turn), strokes
 
-    def fit_head(self, settings: TeachSettings) -> Iterator[StrokesScored | HeadFitted]:
-        """Examine the head on the strokes of the turn, then let it learn from all."""
+    def fit_head(self, settings: TeachSettings, notes: Sequence[str]) -> Iterator[StrokesScored | HeadFitted]:
+        """Score the head on the strokes of the turn, then fit it to all strokes; ``notes`` go into the event."""
         start = time.monotonic()
         fresh = self.samples.select(self.samples.turn == self.turn)
-        marks = evaluation.evaluate(self.model.logits(fresh), self.model.labels(fresh)) if len(fresh) else None
+        scores = evaluation.evaluate(self.model.logits(fresh), self.model.labels(fresh)) if len(fresh) else None
         self.model.fit_linear(self.samples, settings.keep, settings.seed)
         self._predicted = None
         self.is_converged = not self.model.net.spec.hidden
-        self.is_uncommitted = True  # from here on nothing is lost if nobody asks for the next event
-        if marks is not None:
-            yield StrokesScored(self.turn, marks.accuracy)
+        self.is_uncommitted = True  # set before the first event: the generator may be closed there
+        if scores is not None:
+            yield StrokesScored(self.turn, scores.accuracy)
         painted = self.samples.counts(len(self.info.classes))
-        yield HeadFitted(
-            self.turn, painted, time.monotonic() - start, suggestions.class_balance_advice(painted, self.class_names)
-        )
+        advice = suggestions.class_balance_advice(painted, self.class_names)
+        yield HeadFitted(self.turn, painted, time.monotonic() - start, (*advice, *notes))
 
-    def fit_full_head(self, settings: TeachSettings) -> Iterator[Heartbeat]:
-        """Let the head look at the strokes a second time; stopped before the end, it stays as it is."""
+    def fit_full_head(self, settings: TeachSettings) -> Iterator[Heartbeat | HeadRefined]:
+        """Fit the full head unless it is converged; if the generator is closed early, the head stays unchanged."""
+        if self.is_converged:
+            return
+        start = time.monotonic()
         yield from with_heartbeat("settle", self.model.fit_full(self.samples, settings.keep, settings.seed))
         self._predicted = None
         self.is_converged = self.is_uncommitted = True
+        yield HeadRefined(self.turn, time.monotonic() - start)
 
     def predict_tiles(self, view: Region) -> Iterator[Heartbeat | TileDone]:
-        """Yield the answer for a region if it is not shown as the model answers now."""
+        """Yield the prediction of a region if it is not up to date."""
         if view.is_empty or (self._predicted is not None and self._predicted.contains(view)):
             return
         self.model.focus_on(self._focus(view))
@@ -137,11 +140,11 @@ class CurrentModel:
         self._predicted = view
 
     def _focus(self, view: Region) -> tuple[int, ...]:
-        """Return the pixel around which the answer is wanted first: the latest stroke, if it is on screen."""
+        """Return the pixel to predict first: the middle of the latest strokes in the view, or of the view."""
         fresh = self.samples.select(self.samples.turn == self.turn)
-        seen = fresh.select(is_inside(fresh, view))
-        return tuple(int(n) for n in np.median(seen.coordinates(), axis=0)) if len(seen) else view.middle
+        visible = fresh.select(is_inside(fresh, view))
+        return tuple(int(n) for n in np.median(visible.coordinates(), axis=0)) if len(visible) else view.middle
 
     def forget_predictions(self) -> None:
-        """Show everything again."""
+        """Predict every region again when it is next requested."""
         self._predicted = None

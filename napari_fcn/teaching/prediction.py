@@ -1,4 +1,4 @@
-"""Looking at what a pupil answers: the answer itself, how unsure it is, and where a stroke would tell most."""
+"""Predictions of a model in a region, their uncertainty, and the most uncertain pixel."""
 
 from __future__ import annotations
 
@@ -6,12 +6,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from napari_fcn.events import Heartbeat, RegionSuggested, TileDone, UncertaintyDone
+from napari_fcn.events import ComparisonTile, Heartbeat, RegionSuggested, TileDone, UncertaintyDone
 from napari_fcn.geometry import Region
 from napari_fcn.learning import suggestions
 from napari_fcn.learning.cancellation import with_heartbeat
 
-MAX_TILES_AT_ONCE = 64  # tiles whose features are known are answered in a few tenths of a second
+MAX_TILES_AT_ONCE = 64  # tiles whose features are cached are answered in a few tenths of a second
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -21,10 +21,10 @@ if TYPE_CHECKING:
 
 
 def predict_tiles(model: InteractiveModel, region: Region) -> Iterator[Heartbeat | TileDone]:
-    """Yield the answer for a region, tile by tile: where features are known first, then outward from the focus."""
-    known, focus = model.features.tiles, model.features.focus or region.middle
+    """Yield the prediction of a region by tiles: those with cached features first, then by distance from the focus."""
+    cached, focus = model.features.tiles, model.features.focus or region.middle
     order = [
-        (tile.core not in known, tile.core.distance(focus), tile) for tile in model.extractor.plan.touching(region)
+        (tile.core not in cached, tile.core.distance(focus), tile) for tile in model.extractor.plan.touching(region)
     ]
     tiles = [tile for *_, tile in sorted(order, key=lambda entry: entry[:2])]
     for done, tile in enumerate(tiles, start=1):
@@ -33,10 +33,16 @@ def predict_tiles(model: InteractiveModel, region: Region) -> Iterator[Heartbeat
         yield TileDone(part, model.probabilities(part), done, len(tiles))
 
 
+def predict_commit(commit: int, model: InteractiveModel, region: Region) -> Iterator[Heartbeat | ComparisonTile]:
+    """Yield the prediction of the model of a commit, tile by tile."""
+    for event in predict_tiles(model, region):
+        yield ComparisonTile(commit, event) if isinstance(event, TileDone) else event
+
+
 def predict_cached(model: InteractiveModel, region: Region) -> Iterator[Heartbeat | TileDone]:
-    """Yield the answer for a region at once if that is done soon, so that it is drawn once; else tile by tile."""
-    known = [tile.core in model.features.tiles for tile in model.extractor.plan.touching(region)]
-    if all(known) and len(known) <= MAX_TILES_AT_ONCE:
+    """Yield the prediction of a region in one piece if its features are cached, so it is drawn once; else by tiles."""
+    cached = [tile.core in model.features.tiles for tile in model.extractor.plan.touching(region)]
+    if all(cached) and len(cached) <= MAX_TILES_AT_ONCE:
         probabilities = yield from with_heartbeat("show", model.predict(region))
         yield TileDone(region, probabilities, 1, 1)
     else:
@@ -44,13 +50,13 @@ def predict_cached(model: InteractiveModel, region: Region) -> Iterator[Heartbea
 
 
 def prefetch_around(model: InteractiveModel, region: Region) -> Iterator[Heartbeat]:
-    """Compute the features around a region, nearest first, while there is room in memory; yield after each tile.
+    """Compute the features around a region, nearest first, while there is memory; yield after each tile.
 
-    Around: half its length farther along each side, and one plane of an axis of which it shows only one.
+    The region is extended by half its length on each side, and by one plane along axes of length 1.
     """
     around = region.grow([max(1, n // 2) for n in region.shape]).clip(model.extractor.source.shape)
     if len(list(model.extractor.plan.touching(region))) > MAX_TILES_AT_ONCE:
-        return  # there is enough to do with what is seen
+        return  # the region itself takes long enough
     for tile in sorted(model.extractor.plan.touching(around), key=lambda tile: tile.core.distance(region.middle)):
         if not model.features.has_room:
             return
@@ -60,14 +66,14 @@ def prefetch_around(model: InteractiveModel, region: Region) -> Iterator[Heartbe
 
 
 def predict_uncertainty(model: InteractiveModel, region: Region) -> Iterator[UncertaintyDone]:
-    """Yield how unsure a pupil is, for each tile of a region: the entropy of its answer."""
+    """Yield the entropy of the prediction for each tile of a region."""
     for tile in model.extractor.plan.touching(region):
         part = tile.core.intersection(region)
         yield UncertaintyDone(part, suggestions.entropy(model.probabilities(part)))
 
 
 def suggest_region(model: InteractiveModel, samples: Samples, region: Region) -> Iterator[RegionSuggested]:
-    """Yield the most uncertain place of a region that no stroke has within its receptive field."""
+    """Yield the most uncertain pixel of a region with no stroke in its receptive field."""
     axes, field, shape = model.extractor.source.axes, model.extractor.field, model.extractor.source.shape
     space = axes.space_positions
     best = RegionSuggested(Region(region.start, region.start), region.start, 0.0)
