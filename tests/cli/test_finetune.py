@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 import pytest
 import tifffile
-from lessons import CLASSES, FAST, halves, painted, run, tiny, whole
 from net_contract import one_thread  # noqa: F401
+from teaching_examples import CLASSES, FAST, halves, painted, run, tiny, whole
 
 from napari_fcn.cli import main
 from napari_fcn.geometry import Axes

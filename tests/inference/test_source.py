@@ -11,7 +11,7 @@ import pytest
 import zarr
 from hypothesis import given
 from hypothesis import strategies as st
-from lessons import tiny
+from teaching_examples import tiny
 
 from napari_fcn.errors import ImageError, in_dock
 from napari_fcn.geometry import Axes, Region

@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from lessons import FAST, halves, run, samples_of, tiny, view_of, whole
+from teaching_examples import FAST, halves, run, samples_of, tiny, view_of, whole
 
 from napari_fcn.errors import in_dock
 from napari_fcn.events import CandidateEvaluated, Heartbeat

@@ -7,7 +7,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from lessons import halves, tiny, view_of, whole
+from teaching_examples import halves, tiny, view_of, whole
 
 from napari_fcn.geometry import Axes, Region
 from napari_fcn.inference.predictor import Predictor

@@ -9,7 +9,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from lessons import FAST, halves, kinds, run, samples_of, tiny, view_of
+from teaching_examples import FAST, halves, kinds, run, samples_of, tiny, view_of
 
 from napari_fcn.geometry import Axes, Region
 from napari_fcn.learning import finetune

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from lessons import halves, painted, samples_of, tiny, view_of, whole
+from teaching_examples import halves, painted, samples_of, tiny, view_of, whole
 
 from napari_fcn.learning import head
 from napari_fcn.learning.annotations import Samples

@@ -4,7 +4,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from lessons import halves, samples_of, tiny, view_of
+from teaching_examples import halves, samples_of, tiny, view_of
 
 from napari_fcn.learning import head
 from napari_fcn.learning.cancellation import run_to_end

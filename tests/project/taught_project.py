@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from lessons import CLASSES, halves, run, whole
+from teaching_examples import CLASSES, halves, run, whole
 
 from napari_fcn.events import HistoryChanged
 from napari_fcn.geometry import Axes, Region

@@ -7,9 +7,9 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from lessons import CLASSES, FAST, HEADS, RIM, halves, painted, run, tiny
 from net_contract import one_thread  # noqa: F401
 from project.taught_project import IMAGE, SHAPE, Lesson
+from teaching_examples import CLASSES, FAST, HEADS, RIM, halves, painted, run, tiny
 
 from napari_fcn.errors import ProjectError
 from napari_fcn.events import CandidateEvaluated, HeadFitted, StepDone

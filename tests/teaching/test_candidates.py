@@ -4,7 +4,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from lessons import FAST, halves, kinds, run, samples_of, tiny, view_of
+from teaching_examples import FAST, halves, kinds, run, samples_of, tiny, view_of
 
 from napari_fcn.learning import head
 from napari_fcn.learning.annotations import Samples

@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from lessons import FAST, halves, painted, run, tiny
 from net_contract import one_thread  # noqa: F401
+from teaching_examples import FAST, halves, painted, run, tiny
 
 from napari_fcn import api
 from napari_fcn.errors import FcnError, ImageError, ModelError

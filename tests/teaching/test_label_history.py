@@ -9,9 +9,9 @@ import hypothesis.strategies as st
 import numpy as np
 import pytest
 from hypothesis import given
-from lessons import HEADS, halves, painted, run, samples_of, tiny, whole
 from net_contract import one_thread  # noqa: F401
 from project.taught_project import Lesson
+from teaching_examples import HEADS, halves, painted, run, samples_of, tiny, whole
 
 from napari_fcn.events import Commit
 from napari_fcn.learning.annotations import Samples

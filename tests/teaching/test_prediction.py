@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pytest
-from lessons import halves, tiny, view_of
+from teaching_examples import halves, tiny, view_of
 
 from napari_fcn.events import Heartbeat, TileDone
 from napari_fcn.geometry import Region
