@@ -1,4 +1,4 @@
-"""The dock in which one model is applied to many images."""
+"""The Batch dock: one model on many image layers and files."""
 
 from __future__ import annotations
 
@@ -34,10 +34,10 @@ if TYPE_CHECKING:
 RUN_KEY, CANCEL_KEY, ALL_KEY = "Ctrl+Return", "Ctrl+.", "Ctrl+Shift+Backspace"
 ADD_KEY, FOLDER_KEY, LAYERS_KEY, REMOVE_KEY, SHOW_KEY = "Ctrl+Shift+F", "Ctrl+Shift+D", "Ctrl+Shift+L", "Del", "Return"
 NO_IMAGES = "Add image layers or files to segment."
-FRONT = ("results", "folder")  # of the settings, what everyone needs
+FRONT = ("results", "folder")  # settings that everyone needs; the others are under Advanced
 IMAGES = "Images (*.tif *.tiff *.btf *.tf8 *.npy *.png *.jpg *.jpeg *.bmp);;All files (*)"
-STEPS = 1000  # of the bar
-BROWSE = 32  # pixels
+STEPS = 1000  # of the progress bar
+BROWSE_WIDTH = 32  # pixels
 
 
 class BatchWidget(Dock):
@@ -46,10 +46,10 @@ class BatchWidget(Dock):
     Parameters
     ----------
     viewer : napari.viewer.Viewer
-        Where layers are and results are shown.
+        Holds the layers, and shows the results.
     """
 
-    def __init__(self, viewer: napari.viewer.Viewer) -> None:  # napari looks for this very annotation
+    def __init__(self, viewer: napari.viewer.Viewer) -> None:  # napari needs this annotation
         super().__init__()
         self._state = BatchState()
         self.controller = BatchController(viewer, parent=self)
@@ -64,19 +64,19 @@ class BatchWidget(Dock):
     def _build(self) -> None:
         self.settings = Form(PredictSettings)
         self.source = SourcePanel(self._viewer, self.controller, self.settings)
-        self.layers_button = _button("Add layers", f"Add image layers: all ({LAYERS_KEY}), or those that are selected")
+        self.layers_button = _button("Add layers", f"Add image layers: all ({LAYERS_KEY}) or the selected ones")
         menu = QMenu(self.layers_button)
         self.all_action, self.selected_action = menu.addAction("All image layers"), menu.addAction("Selected layers")
         self.layers_button.setMenu(menu)
-        self.files_button = _button("Add files …", f"Add images from files ({ADD_KEY})")
-        self.folder_button = _button("Folder …", f"Add all images of a folder, or an OME-Zarr ({FOLDER_KEY})")
+        self.files_button = _button("Add files …", f"Add image files ({ADD_KEY})")
+        self.folder_button = _button("Add folder …", f"Add all images in a folder, or an OME-Zarr image ({FOLDER_KEY})")
         self.table = BatchTable()
-        self.remove_button = _button("Remove", f"Take the selected images out of the list ({REMOVE_KEY})")
-        self.clear_button = _button("Clear", "Take all images out of the list; results stay")
-        self.retry_button = _button("Retry failed", "Run those that failed or were cancelled once more")
-        self.run_button = _button("Run", f"Segment the images that wait, one after the other ({RUN_KEY})")
-        self.cancel_button = _button("Cancel", f"Stop the present image and go on with the next ({CANCEL_KEY})")
-        self.all_button = _button("Cancel all", f"Stop the present image and all that wait ({ALL_KEY})")
+        self.remove_button = _button("Remove", f"Remove the selected images from the list ({REMOVE_KEY})")
+        self.clear_button = _button("Clear", "Remove all images from the list; results stay")
+        self.retry_button = _button("Retry failed", "Run failed and cancelled images again")
+        self.run_button = _button("Run", f"Segment the waiting images, one after another ({RUN_KEY})")
+        self.cancel_button = _button("Cancel", f"Cancel the current image and continue with the next ({CANCEL_KEY})")
+        self.all_button = _button("Cancel all", f"Cancel the current image and all waiting ones ({ALL_KEY})")
         self.progress = QProgressBar()
         self.progress.setAccessibleName("Progress")
         self.progress.setRange(0, STEPS)
@@ -84,31 +84,31 @@ class BatchWidget(Dock):
         self.error.setStyleSheet(ALARM)
         self.summary, self.detail = WrappingLabel("Summary"), WrappingLabel("About the image")
         self.detail.setOpenExternalLinks(True)
-        behind = [name for name in BatchSettings.__dataclass_fields__ if name not in FRONT]
-        self.save, self.more = Form(BatchSettings, without=behind), Form(BatchSettings, without=(*FRONT, "axes"))
-        self.save.fields["folder"].editor.setPlaceholderText("beside each image")
+        hidden = [name for name in BatchSettings.__dataclass_fields__ if name not in FRONT]
+        self.save, self.more = Form(BatchSettings, without=hidden), Form(BatchSettings, without=(*FRONT, "axes"))
+        self.save.fields["folder"].editor.setPlaceholderText("next to each image")
         self.browse = _button("…", "Choose the folder for all results")
         self.browse.setAccessibleName("Choose folder")
-        self.browse.setMaximumWidth(BROWSE)
+        self.browse.setMaximumWidth(BROWSE_WIDTH)
         self.keys = WrappingLabel("Shortcuts")
 
     def _name_keys(self) -> None:
-        here = [
+        dock_keys = [
             Key("Control-Enter", "Run", self.run_button.click, RUN_KEY),
             Key("Control-.", "Cancel", self.cancel_button.click, CANCEL_KEY),
             Key("Control-Shift-Backspace", "Cancel all", self.all_button.click, ALL_KEY),
             Key("Control-Shift-F", "Add files", self.files_button.click, ADD_KEY),
-            Key("Control-Shift-D", "Folder", self.folder_button.click, FOLDER_KEY),
+            Key("Control-Shift-D", "Add folder", self.folder_button.click, FOLDER_KEY),
             Key("Control-Shift-L", "Add all layers", self._on_all_layers, LAYERS_KEY),
         ]
-        listed = [
+        table_keys = [
             Key("Delete", "Remove", self.remove_button.click, REMOVE_KEY),
-            Key("Enter", "Show the result", self.table.open_current, SHOW_KEY),
+            Key("Enter", "Show result", self.table.open_current, SHOW_KEY),
             Key("Enter", "", self.table.open_current, "Enter"),
         ]
-        Keys(here).attach(self)  # not to the viewer: there they belong to the dock Segment
-        Keys(listed).attach(self.table)
-        self.keys.set_markup(f"{Keys(here).line()}<br>In the list: {Keys(listed).line()}")
+        Keys(dock_keys).attach(self)  # not to the viewer, where the Segment dock has the same keys
+        Keys(table_keys).attach(self.table)
+        self.keys.set_markup(f"{Keys(dock_keys).line()}<br>In the list: {Keys(table_keys).line()}")
 
     def _lay_out(self) -> None:
         save = QWidget()
@@ -123,9 +123,9 @@ class BatchWidget(Dock):
         adders = (self.layers_button, self.files_button, self.folder_button)
         changers = (self.remove_button, self.clear_button, self.retry_button)
         runners = (self.run_button, self.cancel_button, self.all_button)
-        before = (self.source, _row(*adders), self.table, _row(*changers))
-        told = (self.progress, self.message, self.error, self.summary, self.detail)
-        self._fill(*before, save, _row(*runners), *told, self.advanced, self.keys)
+        above = (self.source, _row(*adders), self.table, _row(*changers))
+        outcome = (self.progress, self.message, self.error, self.summary, self.detail)
+        self._fill(*above, save, _row(*runners), *outcome, self.advanced, self.keys)
         self.table.parentWidget().layout().setStretchFactor(self.table, 1)
         fields = {name: [field.editor for field in form.fields.values()] for name, form in self._forms().items()}
         tabs = [self.source.model.combo, *adders, self.table, *changers, *fields["save"], self.browse, *runners]
@@ -148,7 +148,7 @@ class BatchWidget(Dock):
             button.clicked.connect(slot)
         self.all_action.triggered.connect(self._on_all_layers)
         self.selected_action.triggered.connect(self._on_selected_layers)
-        self.table.asked.connect(self.controller.show)
+        self.table.result_requested.connect(self.controller.show)
         self.table.itemSelectionChanged.connect(self._sync_detail)
         self.source.changed.connect(self._sync)
         for form in (self.save, self.more):
@@ -163,18 +163,18 @@ class BatchWidget(Dock):
         self.controller.shutdown()
 
     def run(self) -> None:
-        """Segment the images that wait with the chosen model."""
+        """Segment the waiting images with the chosen model."""
         request = self._request()
         if request is not None and not self._problem():
             self.controller.run(request)
 
     def dragEnterEvent(self, event: QDragEnterEvent) -> None:
-        """Take files and folders, anywhere on the dock."""
+        """Accept files and folders anywhere on the dock."""
         if any(url.isLocalFile() for url in event.mimeData().urls()):
             event.acceptProposedAction()
 
     def dropEvent(self, event: QDropEvent) -> None:
-        """Add what was dropped."""
+        """Add the dropped files and folders."""
         event.acceptProposedAction()
         self.controller.add_files([url.toLocalFile() for url in event.mimeData().urls() if url.isLocalFile()])
 
@@ -195,7 +195,7 @@ class BatchWidget(Dock):
         return self.source.value.problem if self.controller.state.rows else NO_IMAGES
 
     def _on_changed(self, state: BatchState) -> None:
-        """Show a new state; 30 times a second while a batch goes on, so no more is done than needed."""
+        """Show a new state; during a batch, 30 times a second, only its progress."""
         earlier, self._state = self._state, state
         self.table.show_rows(state.rows)
         if state.is_step_after(earlier):
@@ -204,11 +204,11 @@ class BatchWidget(Dock):
             self._sync()
 
     def _sync(self, _: object = None) -> None:
-        """Show the state of everything."""
+        """Show the state and the source."""
         state, problem = self.controller.state, self._problem()
-        waits = any(row.is_waiting for row in state.rows)
+        is_waiting = any(row.is_waiting for row in state.rows)
         self.run_button.setEnabled(not problem and not state.is_running)
-        self.run_button.setText("Run" if not state.rows or state.is_running or waits else "Run again")
+        self.run_button.setText("Run" if not state.rows or state.is_running or is_waiting else "Run again")
         self.retry_button.setEnabled(bool(state.retriable) and not problem)
         self.cancel_button.setEnabled(bool(state.count(RUNNING)))
         self.all_button.setEnabled(state.is_running)
@@ -230,21 +230,22 @@ class BatchWidget(Dock):
 
     def _sync_detail(self) -> None:
         row = self.table.current
-        told = row is not None and row.state not in (WAITING, RUNNING) and row.number in self.table.chosen
-        self._show_markup(self.detail, detail(row) if row is not None and told else "")
-        self.detail.setStyleSheet(ALARM if told and row is not None and row.state == FAILED else "")
+        if row is not None and (row.state in (WAITING, RUNNING) or row.number not in self.table.chosen):
+            row = None
+        self._show_markup(self.detail, "" if row is None else detail(row))
+        self.detail.setStyleSheet(ALARM if row is not None and row.state == FAILED else "")
 
     @staticmethod
-    def _show(prose: WrappingLabel, text: str) -> None:
-        if prose.text() != text:
-            prose.setText(text)
-        prose.setVisible(bool(text))
+    def _show(label: WrappingLabel, text: str) -> None:
+        if label.text() != text:
+            label.setText(text)
+        label.setVisible(bool(text))
 
     @staticmethod
-    def _show_markup(prose: WrappingLabel, text: str) -> None:
-        if prose.text() != text:
-            prose.set_markup(text)
-        prose.setVisible(bool(text))
+    def _show_markup(label: WrappingLabel, text: str) -> None:
+        if label.text() != text:
+            label.set_markup(text)
+        label.setVisible(bool(text))
 
     def _on_all_layers(self) -> None:
         self.controller.add_layers(self.controller.images())
@@ -258,7 +259,7 @@ class BatchWidget(Dock):
             self.controller.add_files(paths)
 
     def _on_folder(self) -> None:
-        folder = QFileDialog.getExistingDirectory(self, "Add the images of a folder, or an OME-Zarr")
+        folder = QFileDialog.getExistingDirectory(self, "Add the images in a folder, or an OME-Zarr image")
         if folder:
             self.controller.add_files([folder])
 
@@ -277,13 +278,13 @@ class BatchWidget(Dock):
 
 
 def summary_line(summary: Summary) -> str:
-    """Return what became of a batch, as rich text."""
+    """Return the summary of a batch as rich text."""
     counts = [f"{summary.done} done"]
     counts += [f"{summary.failed} failed"] if summary.failed else []
     counts += [f"{summary.cancelled} cancelled"] if summary.cancelled else []
     device = f" on {escaped(', '.join(summary.devices))}" if summary.devices else ""
-    told = f"<b>{', '.join(counts)}</b> in {duration(summary.seconds)}{device} with {escaped(summary.model)}."
-    return told + (" Select a failed one to read why." if summary.failed else "")
+    line = f"<b>{', '.join(counts)}</b> in {duration(summary.seconds)}{device} with {escaped(summary.model)}."
+    return line + (" Select a failed image to see why." if summary.failed else "")
 
 
 def _button(text: str, hint: str) -> QPushButton:
@@ -294,10 +295,10 @@ def _button(text: str, hint: str) -> QPushButton:
 
 def _row(*parts: QWidget) -> QWidget:
     """Return widgets side by side."""
-    whole = QWidget()
-    row = QHBoxLayout(whole)
+    container = QWidget()
+    row = QHBoxLayout(container)
     row.setContentsMargins(0, 0, 0, 0)
     row.setSpacing(4)
     for part in parts:
         row.addWidget(part)
-    return whole
+    return container

@@ -1,4 +1,4 @@
-"""The dock in which a model shows what it sees."""
+"""The Receptive field dock: which pixels of the image a prediction depends on."""
 
 from __future__ import annotations
 
@@ -24,23 +24,23 @@ if TYPE_CHECKING:
     from napari.layers import Image
 
 POINT_KEY, CANCEL_KEY = "Shift+F", "Ctrl+."  # free in napari
-WARM_UP_AFTER = 200  # milliseconds after the dock is there
-FRAME, REST = 33, 250  # milliseconds: between two boxes that follow the mouse, and until it rests
+WARM_UP_AFTER = 200  # milliseconds after the dock opens
+FRAME, REST = 33, 250  # milliseconds: between boxes that follow the mouse, and until it rests
 
 
 class FieldWidget(Dock):
-    """Show what decides about a pixel: how far a model sees, and what of that it uses.
+    """Show the receptive field of a pixel, theoretical and effective, and check tiles, shifts and the border.
 
     Parameters
     ----------
     viewer : napari.viewer.Viewer
-        Where the images are and the results go.
+        Holds the images, and shows the results.
     """
 
-    def __init__(self, viewer: napari.viewer.Viewer) -> None:  # napari looks for this very annotation
+    def __init__(self, viewer: napari.viewer.Viewer) -> None:  # napari needs this annotation
         super().__init__()
         self._known_model: Any = None
-        self._place: Any = None
+        self._position: Any = None
         self.controller = FieldController(viewer, parent=self)
         self._viewer = self.controller.viewer
         self._build()
@@ -54,13 +54,13 @@ class FieldWidget(Dock):
         self.source = SourcePanel(self._viewer, self.controller, self.settings, purpose="to analyse")
         self.pixel = PixelPanel(POINT_KEY)
         self.cancel_button = QPushButton("Cancel")
-        self.cancel_button.setToolTip(f"Stop; what was found stays ({CANCEL_KEY})")
+        self.cancel_button.setToolTip(f"Stop the check ({CANCEL_KEY})")
         self.progress = QProgressBar()
         self.progress.setAccessibleName("Progress")
-        self.message, self.error, self.sight = (
+        self.message, self.error, self.field_label = (
             WrappingLabel("Message"),
             WrappingLabel("Error"),
-            WrappingLabel("What the pixel sees"),
+            WrappingLabel("Receptive field of the pixel"),
         )
         self.error.setStyleSheet(ALARM)
         self.growth, self.table = GrowthPlot(), LayerTable()
@@ -89,8 +89,9 @@ class FieldWidget(Dock):
         row.addWidget(self.cancel_button)
         self.layers = Collapsible("Layers of the model", self.table)
         self.advanced = Collapsible("Advanced", self.settings)
-        parts = [self.source, self.pixel, self.error, self.message, self.sight, self.growth, self.layers, self.objects]
-        self._fill(*parts, self.checks, self.running, self.advanced, self.keys)
+        pixel = (self.pixel, self.error, self.message, self.field_label)
+        model = (self.growth, self.layers, self.objects, self.checks)
+        self._fill(self.source, *pixel, *model, self.running, self.advanced, self.keys)
         tabs = [self.source.image.combo, self.source.model.combo]
         tabs += [self.pixel.toggle, self.pixel.follow, self.pixel.pixel]
         tabs += [self.pixel.label, self.layers.heading, self.table, self.objects.diameter, self.objects.unit]
@@ -103,12 +104,12 @@ class FieldWidget(Dock):
         self.cancel_button.clicked.connect(self.controller.cancel)
         self.source.changed.connect(self._on_source)
         self.pixel.toggle.toggled.connect(self._on_toggled)
-        self.pixel.asked.connect(self._on_typed_pixel)
-        self.pixel.complained.connect(self.controller.show_error)
+        self.pixel.entered.connect(self._on_typed_pixel)
+        self.pixel.refused.connect(self.controller.show_error)
         self.pixel.label.activated.connect(self._on_class)
         self.objects.typed.connect(self._on_typed_objects)
         self.objects.measured.connect(self._on_measure)
-        self.checks.asked.connect(self._on_check)
+        self.checks.requested.connect(self._on_check)
         self.controller.pointer.clicked.connect(self._on_clicked)
         self.controller.pointer.moved.connect(self._on_moved)
         self.controller.changed.connect(self._sync)
@@ -146,7 +147,7 @@ class FieldWidget(Dock):
         self._sync()
 
     def _sync(self, _: object = None) -> None:
-        """Show the state of everything."""
+        """Show the state and the source."""
         state, problem = self.controller.state, self.source.value.problem
         self._sync_progress(state)
         hint = "" if state.field else "Click on the image." if self.pixel.toggle.isChecked() else ""
@@ -155,8 +156,8 @@ class FieldWidget(Dock):
         self.message.setVisible(bool(message))
         self.error.setText(state.error)
         self.error.setVisible(bool(state.error) and state.error != problem)
-        self.sight.set_markup("" if state.field is None else field_text(state.field))
-        self.sight.setVisible(state.field is not None)
+        self.field_label.set_markup("" if state.field is None else field_text(state.field))
+        self.field_label.setVisible(state.field is not None)
         if state.field is not None:
             self.pixel.show_pixel([i for _, i in state.field.at])
         self.growth.show_growth(state.growth)
@@ -173,7 +174,7 @@ class FieldWidget(Dock):
         self.progress.setFormat(f"{state.done} of {state.total}{left}" if state.total else "")
 
     def _per_pixel(self) -> float:
-        """Return how many of the chosen units a pixel of the finest axis measures."""
+        """Return the size of a pixel along the finest axis, in the chosen unit."""
         layer = self.source.value.layer
         if layer is None or self.objects.unit.currentText() == "px":
             return 1.0
@@ -194,19 +195,19 @@ class FieldWidget(Dock):
     def _on_toggled(self, is_on: bool) -> None:
         self.controller.pointer.set_enabled(is_on)
         layer = self.source.value.layer
-        if is_on and layer is not None:  # no brush of another layer paints with the same click
+        if is_on and layer is not None:  # or the click would paint on another layer
             self.controller.select(layer)
         self._sync()
 
-    def _on_clicked(self, place: Any) -> None:
+    def _on_clicked(self, position: Any) -> None:
         self._rest.stop()
         ready = self._ready()
         if ready:
-            self.controller.measure_at_place(*ready, place, self.pixel.class_index)
+            self.controller.measure_at_place(*ready, position, self.pixel.class_index)
 
-    def _on_moved(self, place: Any) -> None:
+    def _on_moved(self, position: Any) -> None:
         if self.pixel.follow.isChecked() and not self.source.value.problem:
-            self._place = place
+            self._position = position
             self._rest.start()
             if not self._frame.isActive():
                 self._frame.start()
@@ -214,12 +215,12 @@ class FieldWidget(Dock):
     def _on_frame(self) -> None:
         source = self.source.value
         if source.layer is not None and source.request is not None:
-            self.controller.on_hover(source.layer, source.request, self._place)
+            self.controller.on_hover(source.layer, source.request, self._position)
 
     def _on_rest(self) -> None:
         source = self.source.value
         if source.layer is not None and source.request is not None:
-            self.controller.on_rest(source.layer, source.request, self._place, self.pixel.class_index)
+            self.controller.on_rest(source.layer, source.request, self._position, self.pixel.class_index)
 
     def _on_typed_pixel(self, index: tuple[int, ...]) -> None:
         ready = self._ready()
@@ -227,9 +228,9 @@ class FieldWidget(Dock):
             self.controller.measure_at_index(*ready, index, self.pixel.class_index)
 
     def _on_class(self, _: int) -> None:
-        sight = self.controller.state.field
-        if sight is not None:
-            self._on_typed_pixel(tuple(i for _, i in sight.at))
+        field = self.controller.state.field
+        if field is not None:
+            self._on_typed_pixel(tuple(i for _, i in field.at))
 
     def _on_typed_objects(self, diameter: float, _: str) -> None:
         self.controller.set_object_diameter(diameter / self._per_pixel())

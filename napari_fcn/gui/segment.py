@@ -1,4 +1,4 @@
-"""The dock in which an image is segmented."""
+"""The Segment dock: one model on one image layer."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     import napari
 
 RUN_KEY, CANCEL_KEY = "Ctrl+Return", "Ctrl+."  # free in napari
-WARM_UP_AFTER = 200  # milliseconds after the dock is there
+WARM_UP_AFTER = 200  # milliseconds after the dock opens
 
 
 class SegmentWidget(Dock):
@@ -37,10 +37,10 @@ class SegmentWidget(Dock):
     Parameters
     ----------
     viewer : napari.viewer.Viewer
-        Where the images are and the results go.
+        Holds the images, and shows the results.
     """
 
-    def __init__(self, viewer: napari.viewer.Viewer) -> None:  # napari looks for this very annotation
+    def __init__(self, viewer: napari.viewer.Viewer) -> None:  # napari needs this annotation
         super().__init__()
         self._state = ViewState()
         self.controller = SegmentController(viewer, parent=self)
@@ -57,7 +57,7 @@ class SegmentWidget(Dock):
         self.run_button = QPushButton("Run")
         self.run_button.setToolTip(f"Segment the image ({RUN_KEY})")
         self.cancel_button = QPushButton("Cancel")
-        self.cancel_button.setToolTip(f"Stop; what is finished stays ({CANCEL_KEY})")
+        self.cancel_button.setToolTip(f"Stop the run; finished tiles stay ({CANCEL_KEY})")
         self.progress = QProgressBar()
         self.progress.setAccessibleName("Progress")
         self.slider_extent_label = WrappingLabel("Slices the model uses")
@@ -103,7 +103,7 @@ class SegmentWidget(Dock):
         self.run_button.clicked.connect(self.run)
         self.cancel_button.clicked.connect(self.controller.cancel)
         self.browse.clicked.connect(self._on_browse)
-        self.result_panel.asked.connect(self._on_show)
+        self.result_panel.kind_chosen.connect(self._on_show)
         self.source.changed.connect(self._sync)
         self.save.edited.connect(self.controller.clear_error)
         self.controller.changed.connect(self._on_changed)
@@ -127,7 +127,7 @@ class SegmentWidget(Dock):
             self.controller.predict(source.layer, replace(source.request, save=self.save.value()))
 
     def _on_changed(self, state: ViewState) -> None:
-        """Show a new state; 30 times a second while a run goes on, so no more is done than needed."""
+        """Show a new state; during a run, 30 times a second, only its progress."""
         earlier, self._state = self._state, state
         if state.is_step_after(earlier):
             self._sync_progress(state)
@@ -135,7 +135,7 @@ class SegmentWidget(Dock):
             self._sync()
 
     def _sync(self, _: object = None) -> None:
-        """Show the state of everything."""
+        """Show the state and the source."""
         state, source = self.controller.state, self.source.value
         self._sync_slider_extent()
         self._sync_pixel_size()

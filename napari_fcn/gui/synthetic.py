@@ -1,4 +1,4 @@
-"""A dock that makes synthetic cells with exact truth: to try a model where the right answer is known."""
+"""A dock that makes synthetic cells with exact ground truth, to test models on."""
 
 # No postponed annotations here: napari resolves the type of what comes back itself.
 from magicgui import magic_factory

@@ -1,4 +1,4 @@
-"""The dock in which a model learns from brush strokes."""
+"""The Teach dock: a model learns from brush strokes."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ if TYPE_CHECKING:
 
     from napari_fcn.gui._controllers.teach.commands import SetClasses
 
-WARM_UP_AFTER = 200  # milliseconds after the dock is there
+WARM_UP_AFTER = 200  # milliseconds after the dock opens
 FILTERS_HELP = "No network: filters of several sizes learn textures from your strokes alone."
 FIXED = ("device", "precision", "memory")  # settings that only the next start can change, with those of the source
 LIVE, LEARN, UNDO, REDO = "G", "Shift-G", "U", "Shift-U"
@@ -69,10 +69,10 @@ class TeachWidget(Dock):
     Parameters
     ----------
     viewer : napari.viewer.Viewer
-        Where the images are and the answers go.
+        Holds the images, and shows the predictions.
     """
 
-    def __init__(self, viewer: napari.viewer.Viewer) -> None:  # napari looks for this very annotation
+    def __init__(self, viewer: napari.viewer.Viewer) -> None:  # napari needs this annotation
         super().__init__()
         self._was_open = False
         self._shown: tuple[str, str] = ("idle", "")
@@ -101,8 +101,8 @@ class TeachWidget(Dock):
         self.learning = LearnPanel((LIVE, shown(LEARN)))
         self.candidate_card = CandidateCard((ACCEPT, shown(REJECT), CHANGES))
         self.next_button, self.uncertainty_button = QPushButton("Next place"), QPushButton("Uncertainty")
-        self.next_button.setToolTip(f"Go to the most uncertain place in view that no stroke reaches ({NEXT})")
-        self.uncertainty_button.setToolTip(f"Show how unsure the model is, bright where it is ({UNSURE})")
+        self.next_button.setToolTip(f"Go to the most uncertain place in view without strokes nearby ({NEXT})")
+        self.uncertainty_button.setToolTip(f"Show where the model is uncertain: bright is uncertain ({UNSURE})")
         self.uncertainty_button.setCheckable(True)
         self.curves = Curves()
         self.history = CommitList((UNDO, shown(REDO)))
@@ -115,27 +115,27 @@ class TeachWidget(Dock):
     def _all_keys(self) -> list[Key]:
         do = self.controller.do
         digits = [Key(str(k), "", partial(self.controller.choose, k)) for k in range(1, MAX_CLASSES + 1)]
-        digits[0] = replace(digits[0], what="paint that class", shown=f"1 … {MAX_CLASSES}")
+        digits[0] = replace(digits[0], what="paint this class", shown=f"1 … {MAX_CLASSES}")
         return [
             *digits,
             Key("0", "erase", partial(self.controller.choose, 0), "0, E"),
             Key("E", "", partial(self.controller.choose, 0)),
-            Key(LIVE, "live on, off", self._on_live_key),
+            Key(LIVE, "live on/off", self._on_live_key),
             Key(LEARN, "learn now", self.controller.learn_now),
-            Key(UNDO, "one state back", partial(do, Undo())),
-            Key(REDO, "one state forward", partial(do, Redo())),
+            Key(UNDO, "undo", partial(do, Undo())),
+            Key(REDO, "redo", partial(do, Redo())),
             Key(NEXT, "next place", self._on_next),
-            Key(UNSURE, "uncertainty on, off", self.uncertainty_button.click),
-            Key(ACCEPT, "accept the new network", self._on_accept),
-            Key(REJECT, "reject it", self._on_reject),
-            Key(CHANGES, "its changes on, off", self.candidate_card.shower.click),
-            Key(FLIP, "the other of two states", self._on_flip),
-            Key(HIDE, "answer on, off", self.controller.toggle_overlay),
+            Key(UNSURE, "uncertainty on/off", self.uncertainty_button.click),
+            Key(ACCEPT, "accept the update", self._on_accept),
+            Key(REJECT, "reject the update", self._on_reject),
+            Key(CHANGES, "changes on/off", self.candidate_card.shower.click),
+            Key(FLIP, "switch compared states", self._on_flip),
+            Key(HIDE, "overlay on/off", self.controller.toggle_overlay),
         ]
 
     def _lay_out(self) -> None:
-        looks = QWidget()
-        row = QHBoxLayout(looks)
+        aids = QWidget()
+        row = QHBoxLayout(aids)
         row.setContentsMargins(0, 0, 0, 0)
         row.addWidget(self.next_button)
         row.addWidget(self.uncertainty_button)
@@ -148,11 +148,11 @@ class TeachWidget(Dock):
         }
         self.folds = folds
         folds["history"].set_open(True)
-        self._taught = (
-            self.classes, self.learning, looks, self.candidate_card, self.compare_bar, folds["history"],
+        self._session_parts = (
+            self.classes, self.learning, aids, self.candidate_card, self.compare_bar, folds["history"],
             folds["curves"], folds["pins"],
         )  # fmt: skip
-        self._fill(self.source, self.setup, *self._taught, self.advanced, folds["keys"])
+        self._fill(self.source, self.setup, *self._session_parts, self.advanced, folds["keys"])
 
     def _wire(self) -> None:
         controller, do = self.controller, self.controller.do
@@ -165,7 +165,7 @@ class TeachWidget(Dock):
         for edited in (self.settings.edited, self.learning.edited):
             edited.connect(self._on_settings)
         self.learning.live_toggled.connect(controller.set_live)
-        self.learning.learn_asked.connect(controller.learn_now)
+        self.learning.learn_requested.connect(controller.learn_now)
         self.classes.chosen.connect(controller.choose)
         self.classes.added.connect(self._on_class_added)
         self.classes.removed.connect(self._on_class_removed)
@@ -174,14 +174,14 @@ class TeachWidget(Dock):
         self.candidate_card.accepted.connect(self._on_accept)
         self.candidate_card.rejected.connect(self._on_reject)
         self.candidate_card.changes_shown.connect(controller.show_changes)
-        self.candidate_card.looked.connect(controller.look_at)
+        self.candidate_card.change_chosen.connect(controller.look_at)
         self.history.undone.connect(partial(do, Undo()))
         self.history.redone.connect(partial(do, Redo()))
-        self.history.gone.connect(self._on_go)
-        self.history.named.connect(self._on_named)
+        self.history.state_chosen.connect(self._on_go)
+        self.history.renamed.connect(self._on_named)
         self.history.compared.connect(self._on_compare)
         self.history.saved.connect(self._on_save)
-        self.compare_bar.wanted.connect(controller.show_compared)
+        self.compare_bar.way_chosen.connect(controller.show_compared)
         self.compare_bar.ended.connect(controller.end_comparison)
         self.pins.pinned.connect(self._on_pin)
         self.pins.unpinned.connect(self._on_unpin)
@@ -241,38 +241,37 @@ class TeachWidget(Dock):
     def _on_changed(self, state: TeachState) -> None:
         if (state.phase, state.model) != self._shown:
             self._shown = (state.phase, state.model)
-            self._show_taught(state)
+            self._show_session(state)
         if state.is_open and not self._was_open:
             self._show_settings(state.settings)
         self._was_open = state.is_open
         self._sync()
 
-    def _show_taught(self, state: TeachState) -> None:
-        """Have image, model and axes on top be those that are taught, also of a project that began elsewhere."""
-        taught = self.controller.session_source
-        if taught is None:
+    def _show_session(self, state: TeachState) -> None:
+        """Show image, model and axes of the session, also if it resumes a project."""
+        session = self.controller.session_source
+        if session is None:
             self.source.hold(None)
             return
-        other = f"{NEW}{taught.new}" if taught.new else FILTERS
-        model = None if taught.model is None else self.controller.open_model(taught.model)
-        self.source.hold(
-            taught.layer, model and replace(model, name=state.model), other, taught.names[: taught.layer.ndim]
-        )
+        other = f"{NEW}{session.new}" if session.new else FILTERS
+        model = None if session.model is None else self.controller.open_model(session.model)
+        model = model and replace(model, name=state.model)
+        self.source.hold(session.layer, model, other, session.names[: session.layer.ndim])
 
     def _show_settings(self, settings: TeachSettings) -> None:
-        """Show how a project learns that is gone on with."""
-        with QSignalBlocker(self.learning), QSignalBlocker(self.settings):  # it is how the model learns already
+        """Show the settings of a project that is resumed."""
+        with QSignalBlocker(self.learning), QSignalBlocker(self.settings):  # not edits of the user
             self.learning.set_value(settings)
             self.settings.set_value(settings)
         self.source.refresh()
 
     def _sync(self, _: object = None) -> None:
-        """Show the state of everything."""
+        """Show the state and the source."""
         state = self.controller.state
         is_idle = state.phase == "idle"
         self.source.set_locked(not is_idle)
         self.setup.show_state(state, self.source.value)
-        for part in self._taught:
+        for part in self._session_parts:
             part.setVisible(not is_idle)
         for name in FIXED:
             self.settings.fields[name].setEnabled(is_idle)
@@ -280,9 +279,9 @@ class TeachWidget(Dock):
             self._keys.bind(*([self._viewer] if self._is_connected else []))
             return
         self._keys.bind(self._viewer, *self.controller.keyed_layers())
-        self._sync_taught(state)
+        self._sync_session(state)
 
-    def _sync_taught(self, state: TeachState) -> None:
+    def _sync_session(self, state: TeachState) -> None:
         self.classes.show_classes(state.classes, state.label)
         self.learning.show_state(state)
         self.candidate_card.show_update(state, self.controller.axis_names())
@@ -305,7 +304,7 @@ class TeachWidget(Dock):
         if self._is_connected and (source.model is not None or source.other):
             self.controller.warm_up(source.path)
 
-    # What the user asks for
+    # Commands
 
     def _on_live_key(self) -> None:
         self.controller.set_live(not self.controller.state.is_live)
@@ -324,7 +323,7 @@ class TeachWidget(Dock):
         self._change_class(recolour_class, index, colour)
 
     def _change_class(self, change: Callable[..., SetClasses], index: int, *more: str) -> None:
-        """Change a class, unless it has gone while the dock still showed it."""
+        """Change a class, unless it was removed while the dock still showed it."""
         classes = self.controller.state.classes
         if index < len(classes):
             self.controller.do(change(classes, index, *more))
@@ -373,5 +372,5 @@ class TeachWidget(Dock):
 
 
 def shown(key: str) -> str:
-    """Return a key as people read it."""
+    """Return a key as it is shown, as in ``Shift+U``."""
     return key.replace("-", "+")

@@ -494,13 +494,15 @@ def test_what_is_told_of_a_row() -> None:
     assert state_text(done) == "done · 3.1 s"
     assert "&lt;a&gt;" in detail(done)
     assert "b.ome.tif</a>" in detail(done)
-    assert state_text(Row(0, "a", "a", "done")) == "done before"
+    assert state_text(Row(0, "a", "a", "done")) == "already done"
     assert state_text(Row(0, "a", "a", "running", 0.34, "objects")) == "objects 34 %"
 
 
 def test_what_is_told_of_a_batch() -> None:
     line = summary_line(Summary(2, 1, 3, 12.0, "nuclei", ("cpu",)))
-    assert line == ("<b>2 done, 1 failed, 3 cancelled</b> in 12 s on cpu with nuclei. Select a failed one to read why.")
+    assert line == (
+        "<b>2 done, 1 failed, 3 cancelled</b> in 12 s on cpu with nuclei. Select a failed image to see why."
+    )
 
 
 # With nets and files
@@ -545,7 +547,7 @@ def test_results_are_kept_if_made_the_same_way_and_replaced_only_if_asked_for(
     first = result.read_bytes()
     desk.run(ask())
     wait(desk, qtbot)
-    assert state_text(row(desk, "a.tif")) == "done before"
+    assert state_text(row(desk, "a.tif")) == "already done"
     other = BatchRequest(model(2, 1, 2), PredictSettings(device="cpu"), BatchSettings())
     desk.run(other)
     wait(desk, qtbot)
@@ -658,8 +660,8 @@ def test_the_keyboard_adds_runs_shows_and_removes(
 ) -> None:
     a, b = images(tmp_path, "a.tif", "b.tif")
     monkeypatch.setattr(dock_module.QFileDialog, "getOpenFileNames", lambda *_: ([str(a), str(b)], ""))
-    asked: list[int] = []
-    dock.table.asked.connect(asked.append)
+    requested: list[int] = []
+    dock.table.result_requested.connect(requested.append)
     window = dock.window()
     window.activateWindow()
     qtbot.waitUntil(window.isActiveWindow, timeout=LONG)
@@ -675,7 +677,7 @@ def test_the_keyboard_adds_runs_shows_and_removes(
     assert engine.ran == ["a.tif", "b.tif"]
     qtbot.keyClick(dock.table, Qt.Key_Down)
     qtbot.keyClick(dock.table, Qt.Key_Return)
-    assert asked == [dock.table.current.number]
+    assert requested == [dock.table.current.number]
     qtbot.keyClick(dock.table, Qt.Key_Delete)
     assert list(states(dock.controller)) == ["a.tif"]
     assert all(key in dock.keys.text() for key in ("Ctrl+Return", "Ctrl+.", ALL_KEY, "Del"))

@@ -114,8 +114,8 @@ def test_a_click_shows_what_decides_about_the_pixel(field: FieldDock) -> None:
     assert heat is not None
     assert box.visible
     assert heat.visible
-    text = field.widget.sight.text()
-    assert all(words in text for words in ("could see", "really uses", "µm", "50%", "of the box counts")), text
+    text = field.widget.field_label.text()
+    assert all(words in text for words in ("theoretical", "effective", "µm", "50%", "of the box matters")), text
     assert field.widget.pixel.pixel.text() == ", ".join(str(index) for _, index in sight.at)
     assert field.viewer.layers.selection.active is field.viewer.layers[0]
     field.press(field.widget.pixel.toggle)
@@ -162,7 +162,7 @@ def test_a_pixel_and_a_class_can_be_chosen_by_keyboard(field: FieldDock) -> None
     choice.pixel.clear()
     field.qtbot.keyClicks(choice.pixel, "over there")
     field.qtbot.keyClick(choice.pixel, Qt.Key_Return)
-    assert "is no pixel: type whole numbers" in field.widget.error.text()
+    assert "is not a pixel. Type whole numbers" in field.widget.error.text()
 
 
 def test_growth_is_drawn_and_listed(field: FieldDock) -> None:
@@ -218,7 +218,7 @@ def test_the_dock_fits_a_small_screen_in_both_themes(field: FieldDock) -> None:
         field.viewer.theme = theme
         inner = field.widget.findChild(QScrollArea).widget()
         assert inner.minimumSizeHint().width() <= NARROW
-    assert field_text(field.state.field) == field.widget.sight.text()  # type: ignore[arg-type]
+    assert field_text(field.state.field) == field.widget.field_label.text()  # type: ignore[arg-type]
 
 
 def test_a_dock_that_is_closed_while_it_works_lets_go(field: FieldDock) -> None:

@@ -269,7 +269,7 @@ def test_what_the_network_sees_of_a_movie_follows_the_slider(dock: Dock, make_ch
     dock.wait(widget.slider_extent_label.isVisible)
     for at in (0, 11, 23):
         dock.viewer.dims.set_current_step(0, at)
-        assert widget.slider_extent_label.text().startswith(f"At frame {at} the network sees frames ")
+        assert widget.slider_extent_label.text().startswith(f"At frame {at} the model uses frames ")
     dock.viewer.dims.ndisplay = 3
     assert not widget.slider_extent_label.isVisible()  # nothing has a slider
     dock.viewer.dims.ndisplay = 2

@@ -78,8 +78,8 @@ def test_on_an_image_that_is_resampled_places_are_those_of_the_image() -> None:
 
 
 def test_a_stretch_is_said_in_words() -> None:
-    assert SliderExtent("t", 6, 3, 9, 24).line == "At frame 6 the network sees frames 3 to 9 of 24."
-    assert SliderExtent("z", 1, 0, 4, 5).line == "At plane 1 the network sees planes 0 to 4 of 5, which is all of them."
+    assert SliderExtent("t", 6, 3, 9, 24).line == "At frame 6 the model uses frames 3 to 9 of 24."
+    assert SliderExtent("z", 1, 0, 4, 5).line == "At plane 1 the model uses planes 0 to 4 of 5, which is all of them."
     assert "places along q 0 to 1" in SliderExtent("q", 1, 0, 1, 5).line
 
 

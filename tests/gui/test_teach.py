@@ -38,7 +38,7 @@ def test_two_strokes_teach_dark_from_bright(teach: TeachDock) -> None:
     assert (teach.overlay_classes[:, :60] == 0).all()
     assert (teach.overlay_classes[:, 60:] == 1).all()
     teach.wait(lambda: len(teach.widget.controller.latencies) == 2)
-    assert "Answer in" in teach.widget.learning.latency.text()
+    assert "Updated in" in teach.widget.learning.latency.text()
     assert [row.count.text() for row in teach.widget.classes.rows] == [f"{n} px" for n in teach.painted().values()]
 
 
@@ -214,7 +214,7 @@ def test_live_off_and_learn_now(teach: TeachDock) -> None:
     assert "off" in teach.widget.learning.live.text()
     teach.stroke(*DARK)
     assert teach.state.turn == 0
-    assert "1 stroke waits" in teach.widget.learning.learn.text()
+    assert "1 new stroke" in teach.widget.learning.learn.text()
     teach.click(teach.widget.learning.learn)
     teach.wait(lambda: teach.state.turn == 1)
 

@@ -1,4 +1,4 @@
-"""The table of the batch dock: a row for each image, and what there is to tell of one."""
+"""The table of the Batch dock, with a row for each image, and the details of one row."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 EMPTY = "Drop images or folders here,\nor add layers or files above."
 SIGNS = {WAITING: "", RUNNING: "▸ ", DONE: "✓ ", FAILED: "✗ ", CANCELLED: "– "}
 COLUMNS = ("Image", "State")
-HEIGHT, PADDING = 190, 8  # pixels: of the table, and between the rows
+HEIGHT, PADDING = 190, 8  # pixels: the table, and between its rows
 
 
 def state_text(row: Row) -> str:
@@ -37,21 +37,21 @@ def state_text(row: Row) -> str:
         return f"{row.task} {100 * row.share:.0f} %{left}".strip()
     if row.state == DONE:
         if row.is_outdated:
-            return "done, of earlier pixels"
-        return f"done · {duration(row.seconds)}" if row.seconds else "done before"
+            return "done · outdated"
+        return f"done · {duration(row.seconds)}" if row.seconds else "already done"
     if row.state == FAILED:
         return f"failed: {_brief(row)}"
     return row.state
 
 
 def _brief(row: Row) -> str:
-    """Return what went wrong without the path of the image, which would fill the whole cell."""
+    """Return the error without the path of the image, which would fill the whole cell."""
     line = " ".join(row.lines)
     return line.removeprefix(row.place).lstrip(": ").replace(row.place, row.name)
 
 
 def detail(row: Row) -> str:
-    """Return all that there is to tell of a row, as rich text."""
+    """Return the details of a row as rich text."""
     state = f"on {row.device} in {row.precision}" if row.device else ""
     head = row.state if row.state == FAILED else " ".join(filter(None, [state_text(row), state]))
     lines = [f"<b>{escaped(row.name)}</b>: {escaped(head)}", *map(escaped, row.lines)]
@@ -62,7 +62,7 @@ def detail(row: Row) -> str:
 
 
 class _Middle(QStyledItemDelegate):
-    """Leaves out the middle of a name that is too long: names of one series differ at their ends."""
+    """Elides the middle of a long name, since names of one series differ at their ends."""
 
     def initStyleOption(self, option: QStyleOptionViewItem, index: QModelIndex) -> None:
         super().initStyleOption(option, index)
@@ -74,18 +74,18 @@ class BatchTable(QTableWidget):
 
     Attributes
     ----------
-    asked : Signal(int)
-        The user wants to see the result of the row with this number.
+    result_requested : Signal(int)
+        The user opens the result of the row with this number.
     """
 
-    asked = Signal(int)
+    result_requested = Signal(int)
 
     def __init__(self) -> None:
         super().__init__(0, len(COLUMNS))
         self._rows: tuple[Row, ...] = ()
         self.setHorizontalHeaderLabels(COLUMNS)
         self.setAccessibleName("Images")
-        self.setAccessibleDescription("The images of the batch and the state of each. Return opens a result.")
+        self.setAccessibleDescription("Images of the batch and their states. Return opens a result.")
         self.setSelectionBehavior(QAbstractItemView.SelectRows)
         self.setSelectionMode(QAbstractItemView.ExtendedSelection)
         self.setEditTriggers(QAbstractItemView.NoEditTriggers)
@@ -103,9 +103,9 @@ class BatchTable(QTableWidget):
 
     @property
     def current(self) -> Row | None:
-        """The row that the cursor is in."""
-        here = self.currentRow()
-        return self._rows[here] if 0 <= here < len(self._rows) else None
+        """The row with the cursor."""
+        index = self.currentRow()
+        return self._rows[index] if 0 <= index < len(self._rows) else None
 
     @property
     def chosen(self) -> tuple[int, ...]:
@@ -113,7 +113,7 @@ class BatchTable(QTableWidget):
         return tuple(self._rows[index.row()].number for index in self.selectionModel().selectedRows())
 
     def show_rows(self, rows: tuple[Row, ...]) -> None:
-        """Show rows; only what differs from before is touched, as this happens 30 times a second."""
+        """Show rows; only changed cells are written, as this runs 30 times a second."""
         before, self._rows = self._rows, rows
         if [row.number for row in before] != [row.number for row in rows]:
             self._renew(before)
@@ -123,16 +123,16 @@ class BatchTable(QTableWidget):
                 self._write(position, new)
 
     def open_current(self) -> None:
-        """Ask for the result of the row that the cursor is in."""
+        """Request the result of the row with the cursor."""
         if self.current is not None:
-            self.asked.emit(self.current.number)
+            self.result_requested.emit(self.current.number)
 
     def sizeHint(self) -> QSize:
-        """Return a size that leaves the width to the dock."""
+        """Return a width smaller than the dock, which then decides."""
         return QSize(200, HEIGHT)
 
     def paintEvent(self, event: QPaintEvent) -> None:
-        """Say what to do while there are no rows."""
+        """Draw the table, or how to fill it while it is empty."""
         super().paintEvent(event)
         if not self._rows:
             painter = QPainter(self.viewport())
@@ -140,7 +140,7 @@ class BatchTable(QTableWidget):
             painter.end()
 
     def _renew(self, before: Sequence[Row]) -> None:
-        """Write all rows; what is selected stays selected."""
+        """Write all rows, and keep the selection."""
         chosen = {before[index.row()].number for index in self.selectionModel().selectedRows()}
         here = before[self.currentRow()].number if 0 <= self.currentRow() < len(before) else None
         numbers = [row.number for row in self._rows]
@@ -156,7 +156,7 @@ class BatchTable(QTableWidget):
         self.itemSelectionChanged.emit()
 
     def _select(self, at: int, others: Sequence[int]) -> None:
-        """Put the cursor into a row and select others with it, whatever keys are held down."""
+        """Move the cursor to a row and select others, whatever keys are held down."""
         model, rows = self.selectionModel(), self.selectionModel().Rows
         model.setCurrentIndex(self.model().index(at, 0), model.ClearAndSelect | rows)
         for position in others:
@@ -165,14 +165,14 @@ class BatchTable(QTableWidget):
     def _write(self, position: int, row: Row) -> None:
         text = state_text(row)
         hints = (row.place, " ".join([text, *(row.lines if row.state != FAILED else ())]))
-        for column, (shown, told) in enumerate(zip((row.name, SIGNS[row.state] + text), hints, strict=True)):
+        for column, (shown, tooltip) in enumerate(zip((row.name, SIGNS[row.state] + text), hints, strict=True)):
             item = self.item(position, column)
             if item is None:
                 item = QTableWidgetItem()
                 self.setItem(position, column, item)
             item.setText(one_line(shown))
-            item.setToolTip(hint(told))
+            item.setToolTip(hint(tooltip))
         self.item(position, 0).setData(Qt.AccessibleTextRole, f"{row.name}, {text}")
 
     def _on_double_clicked(self, item: QTableWidgetItem) -> None:
-        self.asked.emit(self._rows[item.row()].number)
+        self.result_requested.emit(self._rows[item.row()].number)

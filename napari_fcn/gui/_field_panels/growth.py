@@ -1,4 +1,4 @@
-"""How the field of a model grows: a plot, and a table of its layers."""
+"""The receptive field of each layer of a model, as a plot and a table."""
 
 from __future__ import annotations
 
@@ -18,24 +18,24 @@ if TYPE_CHECKING:
     from napari_fcn.gui._controllers import LayerGrowth, LayerRow
 
 COLOURS = ("#56b4e9", "#e69f00", "#009e73", "#cc79a7")  # Okabe & Ito (2008)
-COLUMNS = ("Layer", "Sees", "Step", "Start")
+COLUMNS = ("Layer", "Field", "Step", "Start")
 HINTS = (
-    "The layer, in the order in which they run",
-    "Pixels of the image that one value of this layer sees, along each axis; ∞: all of them",
-    "Pixels of the image between two neighbouring values of this layer",
-    "Where in the image the centre of what its first value sees lies, in pixels",
+    "Layers in the order in which they run",
+    "Receptive field of one value of this layer, in image pixels along each axis; ∞: the whole image",
+    "Distance between neighbouring values of this layer, in image pixels",
+    "Centre of the receptive field of the first value of this layer, in image pixels",
 )
 TABLE_HEIGHT = 220
-ENDLESS = "∞"
+WHOLE_IMAGE = "∞"
 
 
 class GrowthPlot(QWidget):
-    """Size of the field against the layers; made when it is first seen, as pyqtgraph takes its time to load."""
+    """Plot of the receptive field by layer, made when first visible, as pyqtgraph is slow to load."""
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
-        self.setAccessibleName("Plot of the size of the field by layer")
-        self.heading = WrappingLabel("Growth of the field")
+        self.setAccessibleName("Plot of the receptive field by layer")
+        self.heading = WrappingLabel("Receptive field by layer")
         self.plot: Any = None
         self._growth: LayerGrowth | None = None
         self._drawn: LayerGrowth | None = None
@@ -45,7 +45,7 @@ class GrowthPlot(QWidget):
         self._layout.addWidget(self.heading)
 
     def show_growth(self, growth: LayerGrowth | None) -> None:
-        """Show how a field grows, or nothing."""
+        """Show the receptive field of each layer, or nothing."""
         self._growth = growth
         self.setVisible(growth is not None)
         if growth is not None:
@@ -56,7 +56,7 @@ class GrowthPlot(QWidget):
             self._draw()
 
     def showEvent(self, event: QShowEvent) -> None:
-        """Draw what could not be seen before."""
+        """Draw what changed while the plot was hidden."""
         super().showEvent(event)
         self._draw()
 
@@ -65,7 +65,9 @@ class GrowthPlot(QWidget):
             return
         if self.plot is None:
             self.plot = plot_widget()
-            self.plot.setToolTip("<qt>How many pixels each layer sees, from the first layer (left) to the output.</qt>")
+            self.plot.setToolTip(
+                "<qt>Receptive field in pixels of each layer, from the first (left) to the output.</qt>"
+            )
             self.plot.getAxis("bottom").setLabel("layer")
             self.plot.getAxis("left").setLabel("px")
             self.plot.getAxis("bottom").setHeight(None)
@@ -80,7 +82,7 @@ class GrowthPlot(QWidget):
 
 
 class LayerTable(QTableWidget):
-    """One row for each layer; to be read only."""
+    """Read-only table with one row for each layer."""
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(0, len(COLUMNS), parent)
@@ -94,9 +96,9 @@ class LayerTable(QTableWidget):
         self.verticalHeader().setDefaultSectionSize(20)
         self.setTextElideMode(Qt.ElideMiddle)
         header = self.horizontalHeader()
-        for column, (text, told) in enumerate(zip(COLUMNS, HINTS, strict=True)):
+        for column, (text, tooltip) in enumerate(zip(COLUMNS, HINTS, strict=True)):
             item = QTableWidgetItem(text)
-            item.setToolTip(told)
+            item.setToolTip(tooltip)
             self.setHorizontalHeaderItem(column, item)
             header.setSectionResizeMode(column, QHeaderView.ResizeToContents)
         header.setSectionResizeMode(0, QHeaderView.Stretch)
@@ -119,7 +121,7 @@ class LayerTable(QTableWidget):
 
 
 def _lines(growth: LayerGrowth) -> list[tuple[str, str, tuple[int, ...]]]:
-    """Return colour, name and sizes of each line: one for all axes along which the field is the same."""
+    """Return colour, name and sizes of each line; axes with the same field share one."""
     found: dict[tuple[int, ...], list[str]] = {}
     for axis, name in enumerate(growth.axes):
         found.setdefault(tuple(layer.size[axis] for layer in growth.layers), []).append(name)
@@ -127,10 +129,10 @@ def _lines(growth: LayerGrowth) -> list[tuple[str, str, tuple[int, ...]]]:
 
 
 def _cells(layer: LayerRow) -> tuple[str, ...]:
-    return layer.name, _joined([size or ENDLESS for size in layer.size]), _joined(layer.jump), _joined(layer.start)
+    return layer.name, _joined([size or WHOLE_IMAGE for size in layer.size]), _joined(layer.jump), _joined(layer.start)
 
 
 def _joined(values: object) -> str:
-    """Return one number per axis, or one for all if they are the same."""
+    """Return one number for each axis, or one for all if they are equal."""
     texts = [value if isinstance(value, str) else f"{value:g}" for value in values]  # type: ignore[attr-defined]
     return texts[0] if len(set(texts)) == 1 else " × ".join(texts)

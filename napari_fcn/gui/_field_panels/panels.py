@@ -1,4 +1,4 @@
-"""Parts of the Receptive field dock: which pixel, how large the objects are, and the checks."""
+"""Parts of the Receptive field dock: the pixel, the size of objects, and the checks."""
 
 from __future__ import annotations
 
@@ -20,50 +20,50 @@ PROBABLE = "most probable"
 BUTTONS = {
     "certificate": (
         "Certificate",
-        "Answer the image in one piece and in tiles, and compare: are tiles exact? The map shows where they differ.",
+        "Predict the image whole and in tiles, and compare: are tiles exact? The map shows where they differ.",
     ),
     "equivariance": (
         "Shifts",
-        "Shift the image by a few pixels: does the answer follow? The map shows where it does not (equivariance).",
+        "Shift the image by a few pixels: does the prediction follow (equivariance)? The map shows where it does not.",
     ),
     "border": (
         "Border trust",
-        "How much of each answer rests on what the model imagines beyond the border? The map shows the share.",
+        "How much does each prediction depend on padding? The map shows the share.",
     ),
 }
 
 
 class PixelPanel(QWidget):
-    """Which pixel is looked at, and the score of which class.
+    """Chooses the pixel, and the class whose score is explained.
 
     Attributes
     ----------
-    asked : Signal(tuple)
+    entered : Signal(tuple)
         The user typed a pixel.
-    complained : Signal(str)
-        What was typed is no pixel.
+    refused : Signal(str)
+        The user typed something else; the error to show.
     """
 
-    asked = Signal(object)
-    complained = Signal(str)
+    entered = Signal(object)
+    refused = Signal(str)
 
     def __init__(self, key: str, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self.toggle = QPushButton("Point at a pixel")
         self.toggle.setCheckable(True)
-        self.toggle.setToolTip(f"<qt>Click on the image to see what decides about that pixel ({key}).</qt>")
+        self.toggle.setToolTip(f"<qt>Click on the image to show the receptive field of that pixel ({key}).</qt>")
         self.follow = QCheckBox("Follow the cursor")
-        self.follow.setToolTip("<qt>The box goes with the mouse; the heat map comes when the mouse rests.</qt>")
+        self.follow.setToolTip("<qt>The box follows the mouse; the heat map appears when the mouse rests.</qt>")
         self.pixel = QLineEdit()
         self.pixel.setPlaceholderText("row, column")
         self.pixel.setAccessibleName("Pixel")
         self.pixel.setToolTip(
-            "<qt>Or type a pixel: whole numbers from 0 with commas between, such as 120, 80; one for each axis of the "
-            "image, or row and column in the plane that is shown. Then press Return.</qt>"
+            "<qt>Pixel as whole numbers from 0, such as 120, 80: one for each axis of the image, or row and column of "
+            "the visible plane. Press Return.</qt>"
         )
         self.label = QComboBox()
         self.label.setAccessibleName("Class")
-        self.label.setToolTip("<qt>Whose score is asked: what would make this pixel more, or less, of this class?</qt>")
+        self.label.setToolTip("<qt>Class whose score is explained.</qt>")
         self.label.setSizeAdjustPolicy(QComboBox.AdjustToMinimumContentsLengthWithIcon)
         self.label.setMinimumContentsLength(8)
         top = QHBoxLayout()
@@ -89,7 +89,7 @@ class PixelPanel(QWidget):
         return index
 
     def set_choices(self, classes: Sequence[str]) -> None:
-        """Let the user choose from these classes; the choice stays if it is there still."""
+        """Offer these classes; the choice stays if it is among them."""
         kept = self.label.currentText()
         with QSignalBlocker(self.label):
             self.label.clear()
@@ -99,7 +99,7 @@ class PixelPanel(QWidget):
             self.label.setCurrentIndex(max(0, self.label.findText(kept)))
 
     def show_pixel(self, index: Sequence[int]) -> None:
-        """Show which pixel was looked at, unless the user is typing."""
+        """Show the analysed pixel, unless the user is typing."""
         if not self.pixel.hasFocus():
             self.pixel.setText(", ".join(map(str, index)))
 
@@ -110,20 +110,20 @@ class PixelPanel(QWidget):
         except ValueError:
             index = ()
         if index:
-            self.asked.emit(index)
+            self.entered.emit(index)
         else:
-            self.complained.emit(f"“{text}” is no pixel: type whole numbers with commas between, such as 120, 80.")
+            self.refused.emit(f"“{text}” is not a pixel. Type whole numbers separated by commas, such as 120, 80.")
 
 
 class ObjectsPanel(QWidget):
-    """How large the objects are, typed or measured, and what follows for the model.
+    """The size of objects, typed or measured, and advice on the model.
 
     Attributes
     ----------
     typed : Signal(float, str)
         A diameter, and ``"px"`` or the unit of the image.
     measured : Signal(object)
-        The layer of labels to be measured.
+        The labels layer to measure.
     """
 
     typed = Signal(float, str)
@@ -134,11 +134,11 @@ class ObjectsPanel(QWidget):
         self.diameter = QLineEdit()
         self.diameter.setPlaceholderText("diameter")
         self.diameter.setAccessibleName("Diameter of objects")
-        self.diameter.setToolTip("<qt>How wide a typical object is. Press Return.</qt>")
-        self.unit = _narrow_combo("Unit of the diameter", "In pixels of the finest axis, or in the unit of the image")
-        self.layer = _narrow_combo("Labels", "A layer of labels in which each object has a number of its own")
+        self.diameter.setToolTip("<qt>Diameter of a typical object, in the unit on the right. Press Return.</qt>")
+        self.unit = _narrow_combo("Unit of the diameter", "Pixels of the finest axis, or the unit of the image.")
+        self.layer = _narrow_combo("Labels", "Labels layer with one number for each object.")
         self.button = QPushButton("Measure")
-        self.button.setToolTip("<qt>Measure the typical diameter of the objects in this layer of labels.</qt>")
+        self.button.setToolTip("<qt>Measure the typical diameter of the objects in this labels layer.</qt>")
         self.advice = WrappingLabel("Advice")
         self._layers: list[Any] = []
         typed, measured = QHBoxLayout(), QHBoxLayout()
@@ -149,7 +149,7 @@ class ObjectsPanel(QWidget):
         rows = QFormLayout()
         rows.setFieldGrowthPolicy(QFormLayout.AllNonFixedFieldsGrow)
         rows.addRow("Objects", typed)
-        rows.addRow("or of", measured)
+        rows.addRow("or from", measured)
         column = QVBoxLayout(self)
         column.setContentsMargins(0, 0, 0, 0)
         column.addLayout(rows)
@@ -161,18 +161,18 @@ class ObjectsPanel(QWidget):
         self.set_unit("")
 
     def set_layers(self, layers: Sequence[Any]) -> None:
-        """Let the user choose from these layers of labels."""
+        """Offer these labels layers."""
         kept = self.layer.currentText()
         self._layers = list(layers)
         with QSignalBlocker(self.layer):
             self.layer.clear()
-            self.layer.addItems([one_line(layer.name) for layer in layers] or ["no labels"])
+            self.layer.addItems([one_line(layer.name) for layer in layers] or ["no labels layer"])
             self.layer.setCurrentIndex(max(0, self.layer.findText(kept)))
         self.button.setEnabled(bool(layers))
         self.layer.setEnabled(bool(layers))
 
     def set_unit(self, unit: str) -> None:
-        """Let the user type pixels, or the unit of the image if it is known."""
+        """Offer pixels, and the unit of the image if it is known."""
         kept = self.unit.currentText()
         units = ["px", *filter(None, [unit])]
         with QSignalBlocker(self.unit):
@@ -181,7 +181,7 @@ class ObjectsPanel(QWidget):
             self.unit.setCurrentIndex(units.index(kept) if kept in units else 0)
 
     def show_objects(self, diameter: float, advice: str) -> None:
-        """Show a diameter in the chosen unit, and what follows."""
+        """Show a diameter in the chosen unit, and the advice."""
         if not self.diameter.hasFocus():
             self.diameter.setText(f"{diameter:.3g}" if diameter > 0 else "")
         self.advice.setText(advice)
@@ -201,15 +201,15 @@ class ObjectsPanel(QWidget):
 
 
 class ChecksPanel(QWidget):
-    """Three checks, and what each has found.
+    """Three checks, and the result of each.
 
     Attributes
     ----------
-    asked : Signal(str)
-        Which one to begin.
+    requested : Signal(str)
+        The user starts this check.
     """
 
-    asked = Signal(str)
+    requested = Signal(str)
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
@@ -226,19 +226,19 @@ class ChecksPanel(QWidget):
             button.setProperty("check", kind)
             button.clicked.connect(self._on_clicked)
             row.addWidget(button)
-            self.check_results[kind] = WrappingLabel(f"{name}: what was found")
+            self.check_results[kind] = WrappingLabel(f"{name}: result")
             column.addWidget(self.check_results[kind])
 
     def show_state(self, state: FieldState, is_possible: bool) -> None:
-        """Show what was found, and whether a check can begin."""
+        """Show the results, and whether a check can start."""
         for kind, (name, _) in BUTTONS.items():
-            finding = state.check_result(kind)
-            self.check_results[kind].set_markup("" if finding is None else f"<b>{name}.</b> {check_text(finding)}")
-            self.check_results[kind].setVisible(finding is not None)
+            result = state.check_result(kind)
+            self.check_results[kind].set_markup("" if result is None else f"<b>{name}.</b> {check_text(result)}")
+            self.check_results[kind].setVisible(result is not None)
             self.buttons[kind].setEnabled(is_possible and not state.is_checking)
 
     def _on_clicked(self) -> None:
-        self.asked.emit(self.sender().property("check"))
+        self.requested.emit(self.sender().property("check"))
 
 
 def _narrow_combo(name: str, hint: str) -> QComboBox:

@@ -1,4 +1,4 @@
-"""What one pixel sees, in words and numbers."""
+"""The receptive field of a pixel, the growth by layer, and check results as rich text."""
 
 from __future__ import annotations
 
@@ -11,71 +11,74 @@ if TYPE_CHECKING:
     from napari_fcn.gui._controllers import AxisExtent, CheckResult, LayerGrowth, PixelField
 
 TIME = "t"
-USED = "{:.1%} of the box counts: its pixels have at least 4.6% of the largest influence."
-FEW = 0.001  # of the field: what is less is not worth a sentence
+USED = "{:.1%} of the box matters: its pixels have at least 4.6% of the largest influence."
+MIN_OUTSIDE = 0.001  # of the field: less is not mentioned
 CELL = "<td align='right' style='padding-left: 12px'>"
 
 
 def growth_line(growth: LayerGrowth) -> str:
-    """Return the size of the whole field of a model, or why it has none."""
+    """Return the size of the receptive field of a model, or why it has none."""
     if growth.unbounded:
         names = ", ".join(map(escaped, growth.unbounded))
         return (
-            f"<b>{escaped(growth.model)}</b> sees the whole image, through {names}. So there is no box to show, and "
+            f"<b>{escaped(growth.model)}</b> uses the whole image, because of {names}: there is no box to show, and "
             "tiles are not exact."
         )
     size = " × ".join(map(str, growth.size))
-    return f"Growth of the field by layer, up to {size} px ({' '.join(map(escaped, growth.axes))})"
+    return f"Receptive field by layer, up to {size} px ({' '.join(map(escaped, growth.axes))})"
 
 
-def field_text(sight: PixelField) -> str:
-    """Return all numbers of a sight as rich text."""
-    place = ", ".join(f"{escaped(name)} {i}" for name, i in sight.at)
-    rows = [f"<b>What decides about the pixel {place}</b>", _table(sight)]
-    rows += [_frames(one) for one in sight.lengths if one.axis == TIME]
-    if sight.label:
+def field_text(field: PixelField) -> str:
+    """Return all numbers of a receptive field as rich text."""
+    place = ", ".join(f"{escaped(name)} {i}" for name, i in field.at)
+    rows = [f"<b>Receptive field of the pixel {place}</b>", _table(field)]
+    rows += [_frames(extent) for extent in field.lengths if extent.axis == TIME]
+    if field.label:
         rows += [
-            _radii(sight),
-            USED.format(sight.used),
+            _radii(field),
+            USED.format(field.used),
         ]
-    if sight.outside > FEW:
-        rows.append(f"{sight.outside:.0%} of the box lies outside of the image: there the model reads padding.")
-    if sight.label:
-        facts = (f"<b>{escaped(sight.model)}</b>", f"class {escaped(sight.label)}", duration(sight.seconds))
+    if field.outside > MIN_OUTSIDE:
+        rows.append(f"{field.outside:.0%} of the box lies outside the image, where the model reads padding.")
+    if field.label:
+        facts = (f"<b>{escaped(field.model)}</b>", f"class {escaped(field.label)}", duration(field.seconds))
         rows.append(" · ".join(facts))
     return "".join(f"<div style='margin-bottom: 4px'>{row}</div>" for row in rows)
 
 
-def check_text(finding: CheckResult) -> str:
-    """Return what a check has found, on what, and how long it took."""
-    of = " (its earlier pixels)" if finding.is_outdated else ""
-    facts = f"{finding.model} on {finding.image}{of} · {duration(finding.seconds)}"
-    return f"{escaped(finding.sentence)}<br><i>{escaped(facts)}</i>"
+def check_text(result: CheckResult) -> str:
+    """Return the result of a check, its model and image, and its duration."""
+    of = " (earlier pixels)" if result.is_outdated else ""
+    facts = f"{result.model} on {result.image}{of} · {duration(result.seconds)}"
+    return f"{escaped(result.sentence)}<br><i>{escaped(facts)}</i>"
 
 
-def _table(sight: PixelField) -> str:
-    head = f"<tr><td></td>{CELL}could see</td>{CELL}really uses</td></tr>"
-    rows = [f"<tr><td>{escaped(one.axis)}</td>{_size(one, one.theoretical)}{_used(one)}</tr>" for one in sight.lengths]
+def _table(field: PixelField) -> str:
+    head = f"<tr><td></td>{CELL}theoretical</td>{CELL}effective</td></tr>"
+    rows = [
+        f"<tr><td>{escaped(extent.axis)}</td>{_size(extent, extent.theoretical)}{_used(extent)}</tr>"
+        for extent in field.lengths
+    ]
     return f"<table cellspacing='0'>{head}{''.join(rows)}</table>"
 
 
-def _used(one: AxisExtent) -> str:
-    return _size(one, one.effective) if one.effective else f"{CELL}…</td>"
+def _used(extent: AxisExtent) -> str:
+    return _size(extent, extent.effective) if extent.effective else f"{CELL}…</td>"
 
 
-def _size(one: AxisExtent, pixels: int) -> str:
-    unit = "frames" if one.axis == TIME else "px"
-    length = f"<br>{pixels * one.step:.3g} {escaped(one.unit)}" if one.unit else ""
+def _size(extent: AxisExtent, pixels: int) -> str:
+    unit = "frames" if extent.axis == TIME else "px"
+    length = f"<br>{pixels * extent.step:.3g} {escaped(extent.unit)}" if extent.unit else ""
     return f"{CELL}{pixels} {unit}{length}</td>"
 
 
-def _frames(one: AxisExtent) -> str:
-    return f"In time it sees the frames {one.first} to {one.last}."
+def _frames(extent: AxisExtent) -> str:
+    return f"It uses frames {extent.first} to {extent.last}."
 
 
-def _radii(sight: PixelField) -> str:
+def _radii(field: PixelField) -> str:
     parts = []
-    for radius in sight.radii:
-        length = "" if radius.length is None else f" ({radius.length:.2g} {escaped(sight.unit)})"
+    for radius in field.radii:
+        length = "" if radius.length is None else f" ({radius.length:.2g} {escaped(field.unit)})"
         parts.append(f"{radius.share:.0%} within {radius.pixels:.2g} px{length}")
     return "Influence: " + ", ".join(part.replace(" ", "&nbsp;") for part in parts) + "."

@@ -1,4 +1,4 @@
-"""What came out of a candidate: its examination, the judgement, what would change, and the user's word."""
+"""An update, that is a fine-tuned network: its test scores, its changes, and whether the user accepts it."""
 
 from __future__ import annotations
 
@@ -18,20 +18,20 @@ if TYPE_CHECKING:
     from napari_fcn.gui._controllers import PaintedClass, TeachState
 
 SMALL = "QListWidget { font-size: 8pt; }"
-ROWS = 4  # changes that are seen without scrolling
+ROWS = 4  # changes visible without scrolling
 ENDED = {
-    "taken": "It is in use now; Undo takes it back.",
-    "dropped": "It was not taken.",
-    "worse": "It was dropped.",
+    "taken": "The update is in use; Undo reverts it.",
+    "dropped": "The update was rejected.",
+    "worse": "The update was discarded.",
     "waits": "",
 }
 
 
 def headline(ready: CandidateEvaluated) -> str:
-    """Return the examination in one line of rich text."""
+    """Return the test scores in one line of rich text."""
     before, after = round(100 * ready.accepted), round(100 * ready.candidate)
     arrow = "▲" if after > before else "▼" if after < before else "="
-    return f"Examination: {before}% → <b>{after}%</b>&nbsp;{arrow}"
+    return f"Test strokes correct: {before}% → <b>{after}%</b>&nbsp;{arrow}"
 
 
 def change_line(change: Change, classes: Sequence[PaintedClass], axes: Sequence[str]) -> str:
@@ -43,40 +43,40 @@ def change_line(change: Change, classes: Sequence[PaintedClass], axes: Sequence[
 
 
 class CandidateCard(QFrame):
-    """Shows the candidate that was judged last.
+    """Shows the update that was evaluated last.
 
     Attributes
     ----------
     accepted, rejected : Signal()
-        The user's word.
+        The user's decision.
     changes_shown : Signal(bool)
-        Whether the layer of changes is wanted.
-    looked : Signal(Change)
-        The user wants to see a place.
+        Whether to show the layer of changes.
+    change_chosen : Signal(Change)
+        The user goes to a change.
     """
 
     accepted = Signal()
     rejected = Signal()
     changes_shown = Signal(bool)
-    looked = Signal(object)
+    change_chosen = Signal(object)
 
     def __init__(self, keys: tuple[str, str, str], parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self.setFrameShape(QFrame.StyledPanel)
         self._shown: object = None
-        self._seen: object = ()
-        self.headline, self.text = WrappingLabel("Examination"), WrappingLabel("Judgement")
+        self._content: object = ()
+        self.headline, self.text = WrappingLabel("Test strokes"), WrappingLabel("Decision")
         self.places = QListWidget()
-        self.places.setAccessibleName("What would change on screen")
-        self.places.setToolTip("What would change on screen, largest first; click on one to go there")
+        self.places.setAccessibleName("Changes in view")
+        self.places.setToolTip("Changes in view, largest first; click one to go there")
         self.places.setStyleSheet(SMALL)  # a change fits into one line
         self.places.setMaximumHeight((ROWS + 1) * self.places.fontMetrics().height())
         self.shower = QPushButton("Changes")
         self.shower.setCheckable(True)
-        self.shower.setToolTip(f"Show in a layer what changes ({keys[2]})")
+        self.shower.setToolTip(f"Show the changes as a layer ({keys[2]})")
         self.accept, self.reject = QPushButton("Accept"), QPushButton("Reject")
-        self.accept.setToolTip(f"Use the new network from now on ({keys[0]})")
-        self.reject.setToolTip(f"Go on with the network as it is ({keys[1]})")
+        self.accept.setToolTip(f"Use the updated network from now on ({keys[0]})")
+        self.reject.setToolTip(f"Keep the current model ({keys[1]})")
         self.places.setHorizontalScrollBarPolicy(Qt.ScrollBarAlwaysOff)
         self.places.setWordWrap(True)  # long names of classes in a narrow dock
         self.places.setResizeMode(QListWidget.Adjust)
@@ -96,24 +96,24 @@ class CandidateCard(QFrame):
         self.places.itemClicked.connect(self._on_clicked)
 
     def show_update(self, state: TeachState, axes: Sequence[str]) -> None:
-        """Show the judged candidate, if there is one."""
+        """Show the evaluated update, if there is one."""
         update = state.update
-        self.setVisible(update is not None)  # always: whoever shows the whole dock shows this too
-        seen = (update, state.are_changes_shown, state.can_decide)
-        if seen == self._seen or update is None:
+        self.setVisible(update is not None)  # also if nothing else differs: showing the dock has shown this too
+        content = (update, state.are_changes_shown, state.can_decide)
+        if content == self._content or update is None:
             return
-        self._seen = seen
+        self._content = content
         ready = update.ready
         self.headline.set_markup(headline(ready))
         pins = [f"Pin {escaped(pin.name)}: {pin.accepted:.0%} → {pin.candidate:.0%}" for pin in ready.pins]
-        judgement = " ".join(filter(None, [escaped(in_dock(ready.reason)), ENDED[update.standing]]))
-        self.text.set_markup("<br>".join([*pins, judgement]))
+        decision = " ".join(filter(None, [escaped(in_dock(ready.reason)), ENDED[update.standing]]))
+        self.text.set_markup("<br>".join([*pins, decision]))
         self.shower.setChecked(state.are_changes_shown)
         for button in (self.accept, self.reject):
             button.setVisible(state.can_decide)
-        is_told = update.standing != "worse" and bool(ready.changes)  # what was dropped at once changes nothing
-        self.places.setVisible(is_told)
-        self.shower.setVisible(is_told or state.are_changes_shown)
+        has_changes = update.standing != "worse" and bool(ready.changes)  # a discarded update changes nothing
+        self.places.setVisible(has_changes)
+        self.shower.setVisible(has_changes or state.are_changes_shown)
         if ready is not self._shown:
             self._shown = ready
             self._fill(ready, state.classes, axes)
@@ -130,7 +130,7 @@ class CandidateCard(QFrame):
 
     def _on_row(self, row: int) -> None:
         if 0 <= row < len(self._changes):
-            self.looked.emit(self._changes[row])
+            self.change_chosen.emit(self._changes[row])
 
     def _on_clicked(self, _: object) -> None:
         self._on_row(self.places.currentRow())

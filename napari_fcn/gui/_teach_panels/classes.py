@@ -1,4 +1,4 @@
-"""The list of classes: which is painted, what it is called, which colour it has, and how much is painted of it."""
+"""The list of classes: key, colour, name and number of painted pixels of each."""
 
 from __future__ import annotations
 
@@ -41,9 +41,9 @@ class ClassRow(QFrame):
     Attributes
     ----------
     chosen, recolour, remove : Signal(int)
-        The user wants to paint it, give it another colour, take it away.
+        The user selects it for painting, changes its colour, removes it.
     named : Signal(int, str)
-        The user gave it another name.
+        The user renamed it.
     """
 
     chosen = Signal(int)
@@ -82,10 +82,10 @@ class ClassRow(QFrame):
         self.swatch.clicked.connect(self._on_swatch)
         self.cross.clicked.connect(self._on_cross)
         self.name.editingFinished.connect(self._on_named)
-        self.name.returnPressed.connect(self.name.clearFocus)  # keys go to the viewer again
+        self.name.returnPressed.connect(self.name.clearFocus)  # so that keys reach the viewer again
 
     def show_class(self, entry: PaintedClass, is_chosen: bool, can_go: bool) -> None:
-        """Show a class; a name that is being typed is left alone, unless the class is another one now."""
+        """Show a class; a name being typed stays, unless the row now shows another class."""
         if self._shown == (entry, is_chosen, can_go):
             return
         self._shown = (entry, is_chosen, can_go)
@@ -95,7 +95,7 @@ class ClassRow(QFrame):
             self.name.setText(self._name)
             self.name.setCursorPosition(0)
         self.name.setAccessibleName(f"Name of class {self._index + 1}")
-        self.name.setToolTip("What the class is called. Press Enter when it is typed.")
+        self.name.setToolTip("Name of the class; press Enter to apply it")
         swatch = SWATCH_STYLE.format(colour=css(entry.stroke_colour))
         if self.swatch.styleSheet() != swatch:
             self.swatch.setStyleSheet(swatch)
@@ -108,12 +108,13 @@ class ClassRow(QFrame):
         self.count.setToolTip(hint(f"Pixels painted as {entry.name}"))
         self.cross.setEnabled(can_go)
         self.cross.setAccessibleName(f"Remove {entry.name}")
-        told = f"Remove {entry.name}; what is painted as it is forgotten" if can_go else "Two must stay"
-        self.cross.setToolTip(hint(told))
+        self.cross.setToolTip(
+            hint(f"Remove {entry.name} and its strokes" if can_go else "At least two classes are needed")
+        )
         self._paint(CHOSEN if is_chosen else NOT_CHOSEN)
 
     def leave(self) -> None:
-        """Show nothing, as there is no such class any more; what was typed names no other."""
+        """Hide the row of a class that was removed, and discard a name being typed."""
         self._shown = None
         self.name.setText(self._name)
         self.hide()
@@ -123,7 +124,7 @@ class ClassRow(QFrame):
             self.setStyleSheet(style)
 
     def mousePressEvent(self, event: QMouseEvent) -> None:
-        """Choose the class by a click beside its parts."""
+        """Choose the class by a click anywhere on its row."""
         super().mousePressEvent(event)
         self.chosen.emit(self._index)
 
@@ -145,18 +146,18 @@ class ClassRow(QFrame):
 
 
 class ClassList(QWidget):
-    """All classes, one row each, and what erases.
+    """All classes, one row each, and the eraser.
 
     Attributes
     ----------
     chosen : Signal(int)
-        What to paint: 0 erases, ``k + 1`` is class ``k``.
+        Value to paint: 0 erases, ``k + 1`` is class ``k``.
     added : Signal()
-        The user wants another class.
+        The user adds a class.
     removed : Signal(int)
-        The user wants one class less.
+        The user removes this class.
     named, coloured : Signal(int, str)
-        The user gave a class another name, or colour ``#rrggbb``.
+        The user changed the name of a class, or its colour ``#rrggbb``.
     """
 
     chosen = Signal(int)
@@ -173,9 +174,9 @@ class ClassList(QWidget):
         self._rows.setSpacing(1)
         self.eraser = QPushButton("Erase")
         self.eraser.setCheckable(True)
-        self.eraser.setToolTip("Take away what you painted (0 or E)")
+        self.eraser.setToolTip("Eraser (0 or E)")
         self.adder = QPushButton("Add class")
-        self.adder.setToolTip("Tell one more class apart")
+        self.adder.setToolTip("Add a class")
         buttons = QHBoxLayout()
         buttons.addWidget(self.eraser)
         buttons.addWidget(self.adder)
@@ -187,7 +188,7 @@ class ClassList(QWidget):
         self.adder.clicked.connect(self.added)
 
     def show_classes(self, classes: Sequence[PaintedClass], label: int) -> None:
-        """Show the classes, and which is painted."""
+        """Show the classes, and which one is being painted."""
         self._classes = tuple(classes)
         while len(self.rows) < len(classes):
             self._add_row()
@@ -221,6 +222,7 @@ class ClassList(QWidget):
     def _on_recolour(self, index: int) -> None:
         entry = self._classes[index]
         colour = QColorDialog.getColor(QColor(entry.colour), self, f"Colour of {entry.name}")
-        is_there = [one.name for one in self._classes[index : index + 1]] == [entry.name]  # undone while one chose
+        # The class may have been removed, or another be in its row, while the dialog was open.
+        is_there = [other.name for other in self._classes[index : index + 1]] == [entry.name]
         if colour.isValid() and is_there:
             self.coloured.emit(index, colour.name())

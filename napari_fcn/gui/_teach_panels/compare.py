@@ -1,4 +1,4 @@
-"""Two states of the model in one place: one, the other, or one in each half."""
+"""Compares two states of the model: the first, the second, or one in each half."""
 
 from __future__ import annotations
 
@@ -14,17 +14,17 @@ WAYS = ("first", "second", "split")
 
 
 class CompareBar(QFrame):
-    """Says which of two states is seen.
+    """Chooses which of two states is shown.
 
     Attributes
     ----------
-    wanted : Signal(str)
+    way_chosen : Signal(str)
         ``"first"``, ``"second"`` or ``"split"``.
     ended : Signal()
-        The user has seen enough.
+        The user ends the comparison.
     """
 
-    wanted = Signal(str)
+    way_chosen = Signal(str)
     ended = Signal()
 
     def __init__(self, key: str, parent: QWidget | None = None) -> None:
@@ -33,15 +33,15 @@ class CompareBar(QFrame):
         self._group = QButtonGroup(self)
         row = QHBoxLayout(self)
         row.setContentsMargins(6, 3, 3, 3)
-        row.addWidget(QLabel("See"))
+        row.addWidget(QLabel("Show"))
         self.buttons: dict[str, QPushButton] = {}
         for way in WAYS:
             button = self.buttons[way] = QPushButton("Split")
             button.setCheckable(True)
             self._group.addButton(button)
             row.addWidget(button, 1)
-        self.buttons["split"].setToolTip("The first in the left half, the second in the right half")
-        self._hint = f"Show the answer of this state; {key} changes between the two"
+        self.buttons["split"].setToolTip("Show the first state in the left half, the second in the right half")
+        self._hint = f"Show the prediction of this state; {key} switches between the two"
         self.close_button = QToolButton()
         self.close_button.setText("×")
         self.close_button.setAutoRaise(True)
@@ -52,7 +52,7 @@ class CompareBar(QFrame):
         self.close_button.clicked.connect(self.ended)
 
     def show_comparison(self, state: TeachState) -> None:
-        """Show what is compared, if something is."""
+        """Show the comparison, if there is one."""
         compared = state.comparison
         self.setVisible(compared is not None)
         if compared is None:
@@ -63,4 +63,4 @@ class CompareBar(QFrame):
         self.buttons[compared.shown].setChecked(True)
 
     def _on_clicked(self, button: QPushButton) -> None:
-        self.wanted.emit(next(way for way, known in self.buttons.items() if known is button))
+        self.way_chosen.emit(next(way for way, known in self.buttons.items() if known is button))

@@ -1,4 +1,4 @@
-"""The live plots: how the model does on each new stroke, and the loss of the steps."""
+"""Live plots of the score on new strokes by round, and of the loss by step."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ HEIGHT = 92  # pixels of each plot
 AXIS = "#8c8c8c"  # readable on light and dark
 ACCEPTED, CANDIDATE, LOSS = "#56b4e9", "#e69f00", "#009e73"  # Okabe & Ito (2008)
 SCORES = (
-    f"New strokes right, %, by turn: <span style='color:{ACCEPTED}'>●</span>&nbsp;accepted "
-    f"<span style='color:{CANDIDATE}'>▲</span>&nbsp;candidate"
+    f"New strokes correct (%) by round: <span style='color:{ACCEPTED}'>●</span>&nbsp;current&nbsp;model "
+    f"<span style='color:{CANDIDATE}'>▲</span>&nbsp;update"
 )
 STEPS = f"Loss by step <span style='color:{LOSS}'>▬</span>"
 LEFT, BOTTOM = 30, 18  # pixels for numbers, so that both plots line up
@@ -24,14 +24,14 @@ TICKS = 7  # points
 
 
 class Curves(QWidget):
-    """Two plots, made when they are first seen: pyqtgraph takes its time to load."""
+    """Two plots, made when they are first visible, as pyqtgraph is slow to load."""
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self._layout = QVBoxLayout(self)
         self._layout.setContentsMargins(0, 0, 0, 0)
         self._layout.setSpacing(1)
-        self.setAccessibleName("Plots of examination scores and of the loss")
+        self.setAccessibleName("Plots of test scores and of the loss")
         self.accepted: Any = None
         self.candidate: Any = None
         self.loss: Any = None
@@ -40,7 +40,7 @@ class Curves(QWidget):
     def show_scores(
         self, exams: Sequence[tuple[int, float]], trials: Sequence[tuple[int, float]], losses: Sequence[float]
     ) -> None:
-        """Show examination scores by turn, of the accepted weights and of candidates, and the loss by step."""
+        """Show test scores by round, of the current model and of updates, and the loss by step."""
         if not self.isVisible() or self._shown == (exams, trials, losses):
             return
         if self.accepted is None:

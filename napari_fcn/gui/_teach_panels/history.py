@@ -1,4 +1,4 @@
-"""The states of the model to which one can go back, as a list; branches are indented."""
+"""The history of the model as a list of states; branches are indented."""
 
 from __future__ import annotations
 
@@ -25,19 +25,19 @@ if TYPE_CHECKING:
     from napari_fcn.events import Commit
     from napari_fcn.gui._controllers import TeachState
 
-KINDS = {"start": "start", "head": "strokes", "network": "network", "classes": "classes"}
+KINDS = {"start": "start", "head": "strokes", "network": "update", "classes": "classes"}
 HINTS = {
-    "start": "The model as it was at the start",
-    "head": "It has learnt from the strokes",
-    "network": "A whole network that won its examination",
-    "classes": "The classes were changed",
+    "start": "Model at the start",
+    "head": "Learnt from strokes",
+    "network": "Accepted update of the whole network",
+    "classes": "Classes changed",
 }
 NUMBER, KIND, SCORE, NAME = range(4)
 HEIGHT = 132  # pixels
 
 
 def depths(commits: Sequence[Commit]) -> dict[int, int]:
-    """Return how far each commit is indented: the first child goes on in line, each later one is a branch."""
+    """Return the indentation of each commit: the first child stays in line, each later one is a branch."""
     found: dict[int, int] = {}
     has_child: set[int] = set()
     for commit in commits:
@@ -50,7 +50,7 @@ def depths(commits: Sequence[Commit]) -> dict[int, int]:
 
 
 def score(commit: Commit, exams: Sequence[tuple[int, float]]) -> str:
-    """Return how a commit did on strokes that it had not learnt from; empty if nobody knows."""
+    """Return the share of test strokes that a commit predicts correctly; empty if unknown."""
     known = commit.scores.get("candidate")
     if known is None and commit.kind != "network":
         known = next((right for turn, right in exams if turn == commit.turn + 1), None)
@@ -58,37 +58,37 @@ def score(commit: Commit, exams: Sequence[tuple[int, float]]) -> str:
 
 
 class CommitList(QWidget):
-    """All commits, and what to do with them.
+    """All commits, and the commands on them.
 
     Attributes
     ----------
     undone, redone : Signal()
         One back, one forward.
-    gone : Signal(int)
-        To this commit.
-    named : Signal(int, str)
-        The user gave a commit a name.
+    state_chosen : Signal(int)
+        Go to this commit.
+    renamed : Signal(int, str)
+        The user renamed a commit.
     compared : Signal(int, int)
-        Two commits, to be looked at side by side.
+        Compare two commits.
     saved : Signal(int)
-        The model of this commit, to be written to a file.
+        Save the model of this commit.
     """
 
     undone = Signal()
     redone = Signal()
-    gone = Signal(int)
-    named = Signal(int, str)
+    state_chosen = Signal(int)
+    renamed = Signal(int, str)
     compared = Signal(int, int)
     saved = Signal(int)
 
     def __init__(self, keys: tuple[str, str], parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self._shown: object = None
-        self._present = 0
+        self._current = 0
         self.list = QTreeWidget()
         self.list.setAccessibleName("History")
         self.list.setHeaderLabels(["#", "From", "Score", "Name"])
-        self.list.headerItem().setToolTip(SCORE, "Share of the strokes after it that it had right before it knew them")
+        self.list.headerItem().setToolTip(SCORE, "Share of later strokes predicted correctly before learning from them")
         self.list.setRootIsDecorated(False)
         self.list.setSelectionMode(QAbstractItemView.ExtendedSelection)
         self.list.setEditTriggers(QAbstractItemView.EditKeyPressed)
@@ -98,12 +98,12 @@ class CommitList(QWidget):
         self.list.header().setMinimumSectionSize(24)
         self.list.setHorizontalScrollBarPolicy(Qt.ScrollBarAlwaysOff)
         self.undo, self.redo = QPushButton("Undo"), QPushButton("Redo")
-        self.undo.setToolTip(f"One state back, strokes and model together ({keys[0]})")
-        self.redo.setToolTip(f"One state forward again ({keys[1]})")
+        self.undo.setToolTip(f"Go back one state, strokes and model together ({keys[0]})")
+        self.redo.setToolTip(f"Go forward one state ({keys[1]})")
         self.go, self.compare, self.save = QPushButton("Go to"), QPushButton("Compare"), QPushButton("Save model …")
-        self.go.setToolTip("Go to the selected state; what you paint next branches off there. Double-click does too.")
-        self.compare.setToolTip("Look at two selected states (Ctrl and click), or at one and the present one")
-        self.save.setToolTip("Write the selected state, or the present one, to a model file")
+        self.go.setToolTip("Go to the selected state (or double-click it); new strokes start a branch there")
+        self.compare.setToolTip("Compare two selected states (Ctrl+click), or one with the current state")
+        self.save.setToolTip("Save the selected state, or the current one, to a model file")
         self._lay_out()
         self._wire()
 
@@ -135,8 +135,8 @@ class CommitList(QWidget):
         return sorted(int(item.data(NUMBER, Qt.UserRole)) for item in self.list.selectedItems())
 
     def show_history(self, state: TeachState) -> None:
-        """Show all commits; the present one is bold."""
-        self._present = state.present
+        """Show all commits; the current one is bold."""
+        self._current = state.present
         self.undo.setEnabled(state.can_undo)
         self.redo.setEnabled(state.can_redo)
         shown = (state.commits, state.present, state.scores)
@@ -168,7 +168,7 @@ class CommitList(QWidget):
         item.setText(KIND, KINDS.get(commit.kind, commit.kind))
         item.setText(SCORE, score(commit, state.scores))
         item.setText(NAME, one_line(commit.name))
-        item.setToolTip(NAME, "Double-click, or F2, to give it a name")
+        item.setToolTip(NAME, "Double-click or press F2 to rename this state")
         item.setToolTip(KIND, HINTS.get(commit.kind, ""))
         for column in range(4):
             font = item.font(column)
@@ -177,31 +177,31 @@ class CommitList(QWidget):
 
     def _sync_buttons(self) -> None:
         selected = self.selected
-        others = [number for number in selected if number != self._present]
+        others = [number for number in selected if number != self._current]
         self.go.setEnabled(len(selected) == 1 and bool(others))
         self.compare.setEnabled(len(selected) == 2 or (len(selected) == 1 and bool(others)))
 
     def _on_go(self) -> None:
         if len(self.selected) == 1:
-            self.gone.emit(self.selected[0])
+            self.state_chosen.emit(self.selected[0])
 
     def _on_compare(self) -> None:
-        numbers = self.selected if len(self.selected) == 2 else sorted({*self.selected, self._present})
+        numbers = self.selected if len(self.selected) == 2 else sorted({*self.selected, self._current})
         if len(numbers) == 2:
             self.compared.emit(*numbers)
 
     def _on_save(self) -> None:
-        self.saved.emit(self.selected[0] if len(self.selected) == 1 else self._present)
+        self.saved.emit(self.selected[0] if len(self.selected) == 1 else self._current)
 
     def _on_double(self, item: QTreeWidgetItem, column: int) -> None:
         if column == NAME:
             self.list.editItem(item, NAME)
         else:
-            self.gone.emit(int(item.data(NUMBER, Qt.UserRole)))
+            self.state_chosen.emit(int(item.data(NUMBER, Qt.UserRole)))
 
     def _on_item(self, item: QTreeWidgetItem, column: int) -> None:
         if column == NAME:
-            self.named.emit(int(item.data(NUMBER, Qt.UserRole)), item.text(NAME).strip())
+            self.renamed.emit(int(item.data(NUMBER, Qt.UserRole)), item.text(NAME).strip())
 
     def select(self, *numbers: int) -> None:
         """Select commits."""

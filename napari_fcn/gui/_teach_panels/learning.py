@@ -1,4 +1,4 @@
-"""How the model learns: at once or when asked, and how much of what it knew it keeps."""
+"""Controls for learning: live or on demand, how close to the original model, and whole-network updates."""
 
 from __future__ import annotations
 
@@ -18,25 +18,25 @@ WORDS = {"automatic": "automatic", "ask": "ask me", "off": "off"}
 
 
 class LearnPanel(QWidget):
-    """The controls that stand open while a model is taught.
+    """Controls for learning, always visible during a session.
 
     Attributes
     ----------
     live_toggled : Signal(bool)
-        Whether each stroke is to be learnt from at once.
-    learn_asked : Signal()
+        Whether to learn from each stroke at once.
+    learn_requested : Signal()
         Learn from all strokes now.
     edited : Signal()
-        The user changed how it learns.
+        The user changed a setting.
     """
 
     live_toggled = Signal(bool)
-    learn_asked = Signal()
+    learn_requested = Signal()
     edited = Signal()
 
     def __init__(self, keys: tuple[str, str], parent: QWidget | None = None) -> None:
         super().__init__(parent)
-        self._seen: object = None
+        self._shown: object = None
         known = {option.name: option for option in options(TeachSettings)}
         self.live, self.learn = QPushButton("Live"), QPushButton("Learn now")
         self.live.setCheckable(True)
@@ -45,10 +45,9 @@ class LearnPanel(QWidget):
         self.keep = QSlider(Qt.Horizontal)
         self.keep.setRange(0, STEPS)
         self.keep.setValue(round(STEPS * known["keep"].default))
-        self.keep.setAccessibleName("Fit my image, or keep what it knew")
+        self.keep.setAccessibleName("Fit this image, or keep the original model")
         self.keep.setToolTip(
-            "<qt>To the left the model fits this image, whatever it forgets elsewhere. To the right it keeps what it "
-            "knew and hardly moves.</qt>"
+            "<qt>Left: fit this image, whatever is forgotten elsewhere. Right: stay close to the original model.</qt>"
         )
         self.network = QComboBox()
         for value in known["network"].choices:
@@ -56,12 +55,12 @@ class LearnPanel(QWidget):
         self.network.setAccessibleName(known["network"].label)
         self.network.setToolTip(f"<qt>{known['network'].help}</qt>")
         self.latency, self.progress = WrappingLabel("Latency"), QProgressBar()
-        self.latency.setToolTip("From the release of the mouse to the frame that showed the answer")
-        self.progress.setAccessibleName("Whole network")
+        self.latency.setToolTip("Time from mouse release to updated overlay")
+        self.progress.setAccessibleName("Fine-tuning")
         self.notes = WrappingLabel("About the strokes")
         self._lay_out()
         self.live.clicked.connect(self.live_toggled)
-        self.learn.clicked.connect(self.learn_asked)
+        self.learn.clicked.connect(self.learn_requested)
         self.keep.valueChanged.connect(self._on_edited)
         self.network.currentIndexChanged.connect(self._on_edited)
 
@@ -86,7 +85,7 @@ class LearnPanel(QWidget):
         layout.addWidget(self.progress)
 
     def value(self) -> tuple[float, str]:
-        """Return how much to keep, 0..1, and what becomes of the whole network."""
+        """Return how much of the original model to keep, 0..1, and how whole-network updates are handled."""
         return self.keep.value() / STEPS, str(self.network.currentData())
 
     def set_value(self, settings: TeachSettings) -> None:
@@ -95,24 +94,24 @@ class LearnPanel(QWidget):
         self.network.setCurrentIndex(self.network.findData(settings.network))
 
     def show_state(self, state: TeachState) -> None:
-        """Show what happens."""
-        seen = (state.is_live, state.waiting, state.notes, state.latency, state.is_working, state.step, state.steps)
-        if seen == self._seen:
+        """Show the state of learning."""
+        shown = (state.is_live, state.waiting, state.notes, state.latency, state.is_working, state.step, state.steps)
+        if shown == self._shown:
             return
-        self._seen = seen
+        self._shown = shown
         self.live.setChecked(state.is_live)
-        self.live.setText("● Live" if state.is_live else "○ Live is off")
+        self.live.setText("● Live" if state.is_live else "○ Live off")
         self.learn.setEnabled(not state.is_live)
-        waiting = f" ({state.waiting} strokes wait)" if state.waiting > 1 else " (1 stroke waits)"
+        waiting = f" ({state.waiting} new strokes)" if state.waiting > 1 else " (1 new stroke)"
         self.learn.setText(f"Learn now{waiting if state.waiting and not state.is_live else ''}")
         self.notes.setText(" ".join(state.notes))
         self.notes.setVisible(bool(state.notes))
-        answered = "" if state.latency is None else f"Answer in {1000 * state.latency:.0f} ms"
-        self.latency.setText(answered or "Paint a stroke where the answer is wrong.")
+        latency = "" if state.latency is None else f"Updated in {1000 * state.latency:.0f} ms"
+        self.latency.setText(latency or "Paint a stroke where the prediction is wrong.")
         self.progress.setVisible(state.is_working and state.step > 0)
         self.progress.setRange(0, max(1, state.steps))
         self.progress.setValue(state.step)
-        self.progress.setFormat(f"Whole network: step {state.step} of {state.steps}")
+        self.progress.setFormat(f"Fine-tuning: step {state.step} of {state.steps}")
 
     def _on_edited(self, _: int) -> None:
         self.edited.emit()

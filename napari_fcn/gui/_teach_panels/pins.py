@@ -1,4 +1,4 @@
-"""Parts of the image that must stay as they are answered."""
+"""Pins: areas whose prediction must not change."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ from napari_fcn.gui._widgets.text import one_line
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-ROWS = 3  # pins that are seen without scrolling
+ROWS = 3  # pins visible without scrolling
 
 
 class PinList(QWidget):
-    """All pins, and what makes one.
+    """All pins, and the controls to add and remove one.
 
     Attributes
     ----------
     pinned, unpinned : Signal(str)
-        The user wants a pin of this name, or does not want it any more.
+        The user adds or removes the pin of this name.
     """
 
     pinned = Signal(str)
@@ -35,10 +35,10 @@ class PinList(QWidget):
         self.list.setMaximumHeight((ROWS + 1) * self.list.fontMetrics().height())
         self.name = QLineEdit()
         self.name.setAccessibleName("Name of the next pin")
-        self.name.setToolTip("What the next pin is called")
-        self.pin, self.unpin = QPushButton("Pin what is on screen"), QPushButton("Unpin")
-        self.pin.setToolTip("What is on screen is right: no candidate that changes it is taken")
-        self.unpin.setToolTip("Let the selected pin change again")
+        self.name.setToolTip("Name of the next pin")
+        self.pin, self.unpin = QPushButton("Pin visible area"), QPushButton("Remove pin")
+        self.pin.setToolTip("Protect the visible area: reject updates that change it")
+        self.unpin.setToolTip("Remove the selected pin")
         buttons = QHBoxLayout()
         buttons.addWidget(self.pin, 1)
         buttons.addWidget(self.unpin)

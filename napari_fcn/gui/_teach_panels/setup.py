@@ -1,4 +1,4 @@
-"""Start and stop of a teaching session, its project, and its messages."""
+"""Starts and stops a teaching session, and shows its project and messages."""
 
 from __future__ import annotations
 
@@ -19,19 +19,19 @@ if TYPE_CHECKING:
 
 
 def ago(seconds: float) -> str:
-    """Return how long ago something was, for people."""
+    """Return a time that has passed, as in ``12 s ago``."""
     if seconds < 60:
         return f"{seconds:.0f} s ago"
     return f"{seconds / 60:.0f} min ago" if seconds < 5400 else f"{seconds / 3600:.0f} h ago"
 
 
 class SetupPanel(QWidget):
-    """Starts and stops teaching, and says how things are: the project, messages, warnings, errors.
+    """Starts and stops a teaching session, and shows its project, messages, warnings and errors.
 
     Attributes
     ----------
     started, stopped, project_requested : Signal()
-        The user wants to start, to stop, to resume a saved project.
+        The user starts, stops, or opens a saved project.
     """
 
     started = Signal()
@@ -74,7 +74,7 @@ class SetupPanel(QWidget):
         self.show_saved(state)
 
     def show_saved(self, state: TeachState) -> None:
-        """Show the project, and when it was written to."""
+        """Show the project, and when it was last saved."""
         self.project.setVisible(bool(state.project))
         if not state.project:
             return
@@ -82,7 +82,7 @@ class SetupPanel(QWidget):
         link = f"<a href='{folder.as_uri()}' style='color: {LINK}'>{escaped(folder.name)}</a>"
         is_painted = any(entry.painted for entry in state.classes)
         saved = f"saved {ago(time.monotonic() - state.saved_at)}" if state.saved_at else "saved"
-        saved = saved if state.saved_at or is_painted else "nothing painted yet"
+        saved = saved if state.saved_at or is_painted else "no strokes yet"
         text = f"{link} · {'saving …' if state.is_saving else saved}"
         if self.project.text() != text:
             self.project.set_markup(text)

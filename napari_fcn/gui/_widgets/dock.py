@@ -1,4 +1,4 @@
-"""What all docks are: a narrow column that scrolls, and that lets go of the viewer when it is closed."""
+"""The base of all docks: a narrow column that scrolls, and that leaves the viewer when it is closed."""
 
 from __future__ import annotations
 
@@ -7,22 +7,22 @@ from qtpy.QtWidgets import QScrollArea, QVBoxLayout, QWidget
 
 from napari_fcn.gui._widgets.guard import DockGuard
 
-NARROW, WIDTH, HEIGHT = 260, 320, 400  # pixels: least width, and what is asked for
+MIN_WIDTH, WIDTH, HEIGHT = 260, 320, 400  # pixels: minimum width, and preferred size
 
 
 class Dock(QWidget):
-    """A dock; children say what they do when they join and leave a viewer by `_connect` and `_disconnect`."""
+    """A dock; subclasses connect to the viewer in `_connect` and leave it in `_disconnect`."""
 
     def __init__(self) -> None:
         super().__init__()
         self._is_connected = False
 
     def _connect(self) -> None:
-        """Take part in the life of the viewer."""
+        """Connect to the viewer."""
         raise NotImplementedError
 
     def _disconnect(self) -> None:
-        """End what runs and let go of the viewer."""
+        """Stop jobs and disconnect from the viewer."""
         raise NotImplementedError
 
     def _join(self) -> None:
@@ -34,7 +34,7 @@ class Dock(QWidget):
         return QSize(WIDTH, HEIGHT)
 
     def changeEvent(self, event: QEvent) -> None:
-        """Leave the viewer when its dock is closed: napari only takes the parent away then."""
+        """Leave the viewer when the dock is closed, which napari does by removing the parent."""
         super().changeEvent(event)
         if event.type() != QEvent.ParentChange or self.layout() is None:
             return
@@ -45,9 +45,9 @@ class Dock(QWidget):
             self._join()
 
     def _fill(self, *parts: QWidget) -> None:
-        """Put the parts one under another into a column that scrolls up and down, but never sideways."""
-        inside = QWidget()
-        column = QVBoxLayout(inside)
+        """Stack the parts in a column that scrolls vertically, never sideways."""
+        content = QWidget()
+        column = QVBoxLayout(content)
         for part in parts:
             column.addWidget(part)
         column.addStretch()
@@ -55,9 +55,9 @@ class Dock(QWidget):
         area.setWidgetResizable(True)
         area.setFrameShape(QScrollArea.NoFrame)
         area.setHorizontalScrollBarPolicy(Qt.ScrollBarAlwaysOff)
-        area.setWidget(inside)
+        area.setWidget(content)
         outer = QVBoxLayout(self)
         outer.setContentsMargins(0, 0, 0, 0)
         outer.addWidget(area)
         self._guard = DockGuard(self, area)
-        self.setMinimumWidth(NARROW)
+        self.setMinimumWidth(MIN_WIDTH)

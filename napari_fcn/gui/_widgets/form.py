@@ -1,4 +1,4 @@
-"""Settings classes as forms: one row for each option, what is typed checked and explained beside it."""
+"""Forms for settings classes: one row for each option, with validation and help."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ S = TypeVar("S")
 ALARM = "color: white; background: #9c2a00; border-radius: 3px; padding: 4px;"  # readable on light and dark
 WARNING = "color: black; background: #e6b800; border-radius: 3px; padding: 4px;"  # readable on light and dark
 LABELS = 90  # pixels
-LONG_WORD = 24  # characters that fit beside a row's label
-BREAK = "\u200b"  # may be broken here, takes no room
+LONG_WORD = 24  # characters that fit next to the label of a row
+BREAK = "\u200b"  # zero-width space: a line may be broken here
 
 
 class Field(QWidget):
-    """One option: its editor and, under it, what is wrong with what was typed.
+    """One option: its editor and, below it, the error in the entry.
 
     Attributes
     ----------
@@ -41,7 +41,7 @@ class Field(QWidget):
         self.editor.setToolTip(hint(option.help))
         self.editor.setAccessibleName(option.label)
         self.editor.setAccessibleDescription(option.help)
-        self.error_label = WrappingLabel(f"{option.label}: what is wrong")
+        self.error_label = WrappingLabel(f"{option.label}: error")
         self.error_label.setStyleSheet(ALARM)
         self.error_label.hide()
         layout = QVBoxLayout(self)
@@ -84,7 +84,7 @@ class Field(QWidget):
 
     def set_choices(self, choices: Sequence[tuple[str, Any]]) -> None:
         """Offer these (text, value) pairs to choose from."""
-        kept = self._value_or_default()
+        value = self._value_or_default()
         old = self.editor
         self.editor = _combo(choices)
         self.editor.setToolTip(old.toolTip())
@@ -95,11 +95,11 @@ class Field(QWidget):
         self.setFocusProxy(self.editor)
         old.hide()
         old.deleteLater()
-        self.set_value(kept)
+        self.set_value(value)
         self._connect(self.editor)
 
     def check(self) -> bool:
-        """Show what is wrong with what was typed, and return whether all is well."""
+        """Show the error in the entry, and return whether there is none."""
         try:
             self.value()
         except ValueError as error:
@@ -137,7 +137,7 @@ class Field(QWidget):
 
 
 class Collapsible(QWidget):
-    """Content under a heading that opens and shuts it."""
+    """Content under a heading that opens and closes it."""
 
     def __init__(self, title: str, *content: QWidget) -> None:
         super().__init__()
@@ -175,7 +175,7 @@ class Form(QWidget, Generic[S]):
     parent : QWidget, optional
         Qt parent.
     without : collection of str
-        Options that are shown elsewhere.
+        Options to leave out.
 
     Attributes
     ----------
@@ -197,12 +197,12 @@ class Form(QWidget, Generic[S]):
             label = QLabel(field.option.label)
             label.setToolTip(hint(field.option.help))
             label.setBuddy(field)
-            label.setMinimumWidth(LABELS)  # so that forms under one another line up
+            label.setMinimumWidth(LABELS)  # so that stacked forms line up
             self.rows.addRow(label, field)
             field.edited.connect(self.edited)
 
     def value(self) -> S:
-        """Return the settings; raise ValueError, in words for the user, if something typed does not fit."""
+        """Return the settings; raise ValueError, with a message for the user, if an entry is not valid."""
         values = {}
         for name, field in self.fields.items():
             try:
@@ -218,38 +218,38 @@ class Form(QWidget, Generic[S]):
 
 
 class WrappingLabel(QLabel):
-    """Sentences that wrap, also within long names, and can be copied; screen readers call them ``name``."""
+    """Text that wraps, also within long words, and can be copied; screen readers call it ``name``."""
 
     def __init__(self, name: str) -> None:
         super().__init__()
-        self._said = ""
+        self._source_text = ""
         self.setWordWrap(True)
         self.setTextInteractionFlags(Qt.TextSelectableByMouse)
         self.setAccessibleName(name)
 
     def setText(self, text: str) -> None:
-        """Show a plain text as one paragraph, whatever is in it."""
+        """Show plain text as one paragraph."""
         self.set_lines(text)
 
     def set_lines(self, *lines: str) -> None:
-        """Show plain texts, one under another."""
-        self._said = "\n".join(lines)
+        """Show plain texts, one line each."""
+        self._source_text = "\n".join(lines)
         self.setTextFormat(Qt.PlainText)
         super().setText(breakable("\n".join(map(one_line, lines))))
 
     def set_markup(self, markup: str) -> None:
-        """Show rich text of our own; what is foreign in it is `escaped`."""
-        self._said = markup
+        """Show rich text; foreign text in it must be `escaped`."""
+        self._source_text = markup
         self.setTextFormat(Qt.RichText)
         super().setText(breakable(markup))
 
     def text(self) -> str:
-        """Return the text that is shown."""
-        return self._said
+        """Return the shown text, without added break points."""
+        return self._source_text
 
 
 def breakable(text: str) -> str:
-    """Return a text in which long words, such as paths, may be broken; tags of rich text stay whole.
+    """Return a text with break points in long words, such as paths; tags of rich text stay whole.
 
     A label cannot be narrower than its longest word, and would push a dock out of the window.
     """

@@ -1,4 +1,4 @@
-"""What holds for every widget of a dock, now and later: the wheel scrolls, and text is plain unless we write markup."""
+"""Rules for all widgets of a dock, present and future: the wheel scrolls, and text is plain unless it is our markup."""
 
 from __future__ import annotations
 
@@ -21,57 +21,57 @@ from napari_fcn.gui._widgets.text import hint
 if TYPE_CHECKING:
     from qtpy.QtGui import QHelpEvent, QWheelEvent
 
-MARKUP = "<qt>"  # with which a tooltip begins that is markup of our own
-LOW = 5  # lines of a tooltip that may lie on the dock
-GAP = 32  # pixels: margins of a tooltip, and what Qt moves it by
+MARKUP = "<qt>"  # start of a tooltip that is our own markup
+MAX_LINES = 5  # of a tooltip that may cover the dock
+GAP = 32  # pixels: margins of a tooltip, and the offset that Qt adds
 
 
 class DockGuard(QObject):
-    """Watches all that is in a dock or comes into it.
+    """Watches all widgets of a dock, also those added later.
 
-    The wheel is for a control only if that has the focus; otherwise it scrolls the dock. Who wants to change a control
-    by the wheel clicks on it, or goes there by Tab, first. A list or table without focus scrolls where the dock itself
-    has nothing to scroll. Labels and tooltips are plain text, unless they say that they are markup.
+    The wheel changes a control only if that has the focus (by a click or Tab); otherwise it scrolls the dock. A list or
+    table without focus scrolls where the dock itself has nothing to scroll. Labels and tooltips are plain text unless
+    marked as rich text.
 
     Parameters
     ----------
-    whole : QWidget
+    dock : QWidget
         The dock.
     area : QScrollArea, optional
-        What scrolls in it.
+        Its scroll area.
     """
 
-    def __init__(self, whole: QWidget, area: QScrollArea | None = None) -> None:
-        super().__init__(whole)
-        self._whole, self._area = whole, area
+    def __init__(self, dock: QWidget, area: QScrollArea | None = None) -> None:
+        super().__init__(dock)
+        self._dock, self._area = dock, area
         self._is_due = False
-        self._own = {area, area.viewport()} if area is not None else {whole}
-        self._cover()
+        self._own = {area, area.viewport()} if area is not None else {dock}
+        self._watch_all()
 
     def eventFilter(self, watched: QObject, event: QEvent) -> bool:
-        """Decide about the wheel and about tooltips, and cover what is new in the dock."""
+        """Redirect the wheel, show tooltips, and watch new widgets."""
         kind = event.type()
         if kind == QEvent.ChildAdded:
-            if not self._is_due:  # the child itself has not been made to its end
+            if not self._is_due:  # the child is not fully constructed yet
                 self._is_due = True
-                QTimer.singleShot(0, self._cover)
+                QTimer.singleShot(0, self._watch_all)
             return False
         if kind == QEvent.Wheel and isinstance(watched, QWidget) and not self._may_take(watched):
             self._scroll(event)
             return True
-        return kind == QEvent.ToolTip and isinstance(watched, QWidget) and self._tell(watched, event)
+        return kind == QEvent.ToolTip and isinstance(watched, QWidget) and self._show_tooltip(watched, event)
 
-    def _cover(self) -> None:
+    def _watch_all(self) -> None:
         self._is_due = False
-        for widget in (self._whole, *self._whole.findChildren(QWidget)):
+        for widget in (self._dock, *self._dock.findChildren(QWidget)):
             widget.installEventFilter(self)
-            if widget.focusPolicy() == Qt.WheelFocus:  # which Qt gives before anybody sees the event
+            if widget.focusPolicy() == Qt.WheelFocus:  # Qt gives the focus before any event filter runs
                 widget.setFocusPolicy(Qt.StrongFocus)
             if isinstance(widget, QLabel) and widget.textFormat() == Qt.AutoText:
                 widget.setTextFormat(Qt.PlainText)
 
     def _scroll(self, event: QWheelEvent) -> None:
-        """Give the wheel to what scrolls; Qt itself hands on only what came from a real mouse."""
+        """Send the wheel to the scroll area; Qt itself forwards only events of a real mouse."""
         if self._area is None:
             event.ignore()
         else:
@@ -79,12 +79,12 @@ class DockGuard(QObject):
             event.accept()
 
     def _may_take(self, widget: QWidget) -> bool:
-        """Whether the wheel is for this widget."""
-        if widget in self._own or isinstance(widget, QScrollBar) or widget.window() is not self._whole.window():
-            return True  # what is in a window of its own is a list that somebody has opened
+        """Whether the wheel may reach this widget."""
+        if widget in self._own or isinstance(widget, QScrollBar) or widget.window() is not self._dock.window():
+            return True  # a window of its own is the open list of a combo box
         view = widget.parent() if isinstance(widget.parent(), QAbstractItemView | QGraphicsView) else widget
         if isinstance(view, QGraphicsView):
-            return False  # a plot has no use for it
+            return False  # plots do not zoom
         if isinstance(view, QAbstractItemView) and not self._can_scroll:
             return True
         return widget.hasFocus() or view.hasFocus()
@@ -93,33 +93,33 @@ class DockGuard(QObject):
     def _can_scroll(self) -> bool:
         return self._area is not None and self._area.verticalScrollBar().maximum() > 0
 
-    def _tell(self, widget: QWidget, event: QHelpEvent) -> bool:
-        """Show a tooltip that Qt would show otherwise than we want; return whether it was done.
+    def _show_tooltip(self, widget: QWidget, event: QHelpEvent) -> bool:
+        """Show a tooltip that needs another text or place than Qt gives it; return whether it was shown.
 
-        One that looks like markup and is none of ours is shown as it is written. One of many lines stands beside the
-        dock, as it would cover the controls below and take their clicks.
+        Foreign text that looks like markup is shown as plain text. A tall tooltip goes next to the dock, as it would
+        cover the controls below and take their clicks.
         """
         text = widget.toolTip()
         is_plain = not text.startswith(MARKUP) and Qt.mightBeRichText(text)
         text = hint(*text.splitlines()) if is_plain else text
         size = _size(text)
-        if size.height() > LOW * widget.fontMetrics().height():
-            QToolTip.showText(self._beside(widget, size), text, widget, widget.rect())
+        if size.height() > MAX_LINES * widget.fontMetrics().height():
+            QToolTip.showText(self._position_of(widget, size), text, widget, widget.rect())
             return True
         if is_plain:
             QToolTip.showText(event.globalPos(), text, widget)
         return is_plain
 
-    def _beside(self, widget: QWidget, size: QSize) -> QPoint:
-        """Return where a tooltip of this size is to be shown so that it does not lie on the dock."""
-        left, top = self._whole.mapToGlobal(QPoint(0, 0)).x(), widget.mapToGlobal(QPoint(0, 0)).y()
-        before, behind = left - size.width() - GAP, left + self._whole.width()
+    def _position_of(self, widget: QWidget, size: QSize) -> QPoint:
+        """Return the position at which a tooltip of this size does not cover the dock."""
+        left, top = self._dock.mapToGlobal(QPoint(0, 0)).x(), widget.mapToGlobal(QPoint(0, 0)).y()
+        before, after = left - size.width() - GAP, left + self._dock.width()
         screen = widget.screen().availableGeometry()
-        return QPoint(before if before >= screen.left() else behind, max(screen.top(), top - size.height() // 2))
+        return QPoint(before if before >= screen.left() else after, max(screen.top(), top - size.height() // 2))
 
 
 def _size(text: str) -> QSize:
-    """Return how large Qt makes a tooltip."""
+    """Return the size that Qt gives a tooltip."""
     label = QLabel(text)
     label.setFont(QToolTip.font())
     label.setWordWrap(Qt.mightBeRichText(text))

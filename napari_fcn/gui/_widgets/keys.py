@@ -1,4 +1,4 @@
-"""Keys: what they are called, what they do, and to whom they are bound."""
+"""Keyboard shortcuts: their names, their actions, and the viewers, layers and widgets they are bound to."""
 
 from __future__ import annotations
 
@@ -27,11 +27,11 @@ class Key:
     key : str
         As napari spells it, for example ``"Shift-U"``.
     what : str
-        What it does, for the list; empty if another line tells of it.
+        What it does, for the list of shortcuts; empty: not listed.
     slot : callable
         Is called without arguments.
     shown : str
-        As people read it; empty: as napari spells it.
+        Name to show; empty: from ``key``.
     """
 
     key: str
@@ -41,16 +41,16 @@ class Key:
 
     @property
     def name(self) -> str:
-        """As people read it."""
+        """Name to show."""
         return self.shown or self.key.replace("Control", "Ctrl").replace("Enter", "Return").replace("-", "+")
 
 
-# Whose keys a viewer or layer has: several docks may have one key, and closing one leaves it to the others.
+# Keys of each viewer or layer: docks may share a key, and closing one dock leaves it to the others.
 _bound: WeakKeyDictionary[Any, dict[str, list[Key]]] = WeakKeyDictionary()
 
 
 class Keys:
-    """Keys of a dock, bound to viewers and layers: a layer that is active goes before the viewer.
+    """Keys of a dock, bound to viewers and layers; the active layer takes precedence over the viewer.
 
     Parameters
     ----------
@@ -76,14 +76,14 @@ class Keys:
         return " · ".join(f"{k.what} {k.name}" for k in self._keys if k.what)
 
     def attach(self, widget: QWidget) -> None:
-        """Bind the keys to a widget: they are heard while it, or something in it, has the focus."""
+        """Bind the keys to a widget: they work while it, or a widget in it, has the focus."""
         for key in self._keys:
             shortcut = QShortcut(QKeySequence(key.name), widget)
             shortcut.setContext(Qt.WidgetWithChildrenShortcut)
             shortcut.activated.connect(key.slot)
 
     def bind(self, *targets: Any) -> None:
-        """Bind the keys to viewers or layers, and to no others any more; docks that have the same key share it."""
+        """Bind the keys to these viewers or layers only; docks with the same key share it."""
         for target in self._targets:
             if not any(target is wanted for wanted in targets):
                 for key in self._keys:
@@ -102,7 +102,7 @@ def _of(target: Any, name: str) -> list[Key]:
 
 
 def _bind(target: Any, name: str) -> None:
-    """Let a key of a viewer or layer do what all want that have it."""
+    """Bind a key of a viewer or layer to the actions of all docks that share it."""
     keys = _of(target, name)
 
     def press(_: object = None) -> None:

@@ -1,4 +1,4 @@
-"""Models in words and colours: the card on hover, the line below the list."""
+"""Descriptions of models as rich text: the card in the tooltip, and the line below the list."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def swatches(classes: Iterable[tuple[str, str]]) -> str:
 
 
 def card_line(model: ModelEntry) -> str:
-    """Return the facts that decide whether a model fits, as rich text."""
+    """Return the key facts of a model as rich text: summary, classes, dimensions, score, licence."""
     info = model.info
     facts = [f"{info.spec.ndim}-D", _channels(info.spec.channels), *_best_known(info.card.known_scores)]
     if info.card.licence:
@@ -43,12 +43,12 @@ def card(model: ModelEntry) -> str:
     rows.append(f"Classes: {swatches(classes)}")
     rows.append(f"Network: {info.spec.ndim}-D, {_channels(info.spec.channels)}, {info.spec.depth + 1} levels")
     if info.voxel_size:
-        rows.append(f"Pixel size it was trained on: {' × '.join(f'{size:g}' for size in info.voxel_size)} µm")
+        rows.append(f"Pixel size of the training images: {' × '.join(f'{size:g}' for size in info.voxel_size)} µm")
     if about.known_scores:
         scores = ", ".join(
             f"{escaped(name.replace('_', ' '))} {score:.3f}" for name, score in about.known_scores.items()
         )
-        rows.append(f"Scores on images it never saw: {scores}")
+        rows.append(f"Scores on held-out images: {scores}")
     if about.limits:
         rows.append(f"Limits: {escaped(about.limits)}")
     rows += [
@@ -60,7 +60,7 @@ def card(model: ModelEntry) -> str:
 
 
 def _best_known(scores: Mapping[str, float]) -> list[str]:
-    """Return the score that most people can read, if there is one: the shortest name with Dice in it."""
+    """Return the best-known score, if there is one: the shortest name with Dice in it."""
     names = sorted(scores, key=lambda name: ("dice" not in name.lower(), len(name)))
     return [f"{escaped(name.replace('_', ' '))} {scores[name]:.2f}" for name in names[:1]]
 

@@ -1,4 +1,4 @@
-"""The two choices on top of a dock: which image, which model."""
+"""Pickers for the image and the model, each with a line of facts."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from napari_fcn.gui._controllers import DockController, ModelEntry
 
-TELLING = ("name", "data", "scale", "units", "axis_labels")  # events after which a layer is described anew
+DESCRIBING = ("name", "data", "scale", "units", "axis_labels")  # events that change the description of a layer
 OPEN = "Open model file …"
 
 
@@ -66,7 +66,7 @@ class ImagePicker(Picker):
         self.combo.setToolTip(f"The image layer {purpose}. Follows the selected layer until you choose another here.")
         self.line.setToolTip("<qt>Axes and channel can be corrected under Advanced.</qt>")
         self._viewer, self._controller = viewer, controller
-        self._pinned: Image | None = None
+        self._chosen: Image | None = None
         self._held: Image | None = None
         self.layer: Image | None = None
 
@@ -85,55 +85,55 @@ class ImagePicker(Picker):
             self._on_layers()
 
     def disconnect_layers(self) -> None:
-        """Let go of the viewer."""
+        """Stop watching the layers of the viewer."""
         layers = self._viewer.layers
         for emitter in (layers.events.inserted, layers.events.removed, layers.events.reordered):
             emitter.disconnect(self._on_layers)
         layers.selection.events.active.disconnect(self._on_layers)
         for layer in layers:
             self._ignore(layer)
-        self.layer = self._pinned = self._held = None
+        self.layer = self._chosen = self._held = None
 
     def _on_layers(self, _: object = None) -> None:
         images = self._controller.images()
-        if self._pinned not in images:
-            self._pinned = None
+        if self._chosen not in images:
+            self._chosen = None
         active = self._viewer.layers.selection.active
-        wanted = [self._held, self._pinned, active, self.layer, *images]
+        wanted = [self._held, self._chosen, active, self.layer, *images]
         self.layer = next((layer for layer in wanted if layer in images), None)
         with QSignalBlocker(self.combo):
             self.combo.clear()
             for layer in images:
                 self.combo.addItem(one_line(layer.name))
                 self._ignore(layer)
-                for name in TELLING:
+                for name in DESCRIBING:
                     getattr(layer.events, name).connect(self._on_layers)
             self.combo.setCurrentIndex(images.index(self.layer) if self.layer else -1)
         self.edited.emit()
 
     def _ignore(self, layer: Layer) -> None:
-        for name in TELLING:
+        for name in DESCRIBING:
             getattr(layer.events, name).disconnect(self._on_layers)
 
     def _on_activated(self, index: int) -> None:
-        self._pinned = self._controller.images()[index]
+        self._chosen = self._controller.images()[index]
         self._on_layers()
 
 
 class ModelPicker(Picker):
-    """The models that ship with the package, what needs no file, then files that the user opened.
+    """The shipped models, opened model files, and choices other than a model file.
 
     Parameters
     ----------
-    controller : Desk
-        Knows the models.
+    controller : DockController
+        Lists and opens models.
     others : mapping of str to str
-        Name and description of each choice that is no model file.
+        Name and description of each choice other than a model file.
 
     Attributes
     ----------
     model : ModelEntry or None
-        The chosen model; None if none is, or something else.
+        The chosen model; None if there is none, or another choice.
     other : str
         Name of the chosen one of ``others``; empty if a model is chosen.
     """
@@ -152,25 +152,25 @@ class ModelPicker(Picker):
             self.choose_other(next(iter(self._others)))
 
     def choose(self, model: ModelEntry | None) -> None:
-        """Make a model the chosen one; it joins the list if it is new there."""
+        """Choose a model, which is added to the list if new."""
         if model is None:
             self._show(None, "", "", "")
             return
-        line, hint = card_line(model), card(model)  # before it joins: what cannot be shown must not be listed
+        line, hint = card_line(model), card(model)  # first: a model that cannot be shown must not be listed
         if model.path not in [known.path for known in self.models]:
             self.models.append(model)
             self._fill()
-        elif model not in self.models:  # which has become another, or got another name
+        elif model not in self.models:  # its file or name has changed
             self.models[[known.path for known in self.models].index(model.path)] = model
             self._fill()
         self._show(model, "", line, hint)
 
     def choose_other(self, name: str) -> None:
-        """Choose something that is no model file."""
+        """Choose something other than a model file."""
         self._show(None, name, escaped(self._others[name]), "")
 
     def open_file(self, path: str | Path) -> None:
-        """Choose the model in a file; if it cannot be read, the choice stays as it was."""
+        """Choose the model in a file; if it cannot be read, the choice stays."""
         model = self._controller.open_model(path)
         if model is not None:
             self.choose(model)
@@ -186,7 +186,7 @@ class ModelPicker(Picker):
         self.edited.emit()
 
     def _index(self) -> int:
-        """Return where in the list the choice stands."""
+        """Return the position of the choice in the list."""
         if self.model is not None:
             return self.models.index(self.model)
         return len(self.models) + list(self._others).index(self.other) if self.other else -1

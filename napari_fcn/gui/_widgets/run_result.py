@@ -1,4 +1,4 @@
-"""What a run has to tell: the result line, the legend, and which of the result layers is shown."""
+"""The result of a run: a summary, the legend, and the choice of the result layer to show."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from napari_fcn.gui._widgets.text import escaped, hint
 if TYPE_CHECKING:
     from napari_fcn.gui._controllers import ClassShare, RunResult
 
-LONGEST = 32  # characters of a file name in a dock of 320 px
+MAX_NAME = 32  # characters of a file name in a dock of 320 px
 LINK = "#4aa3df"  # readable on light and dark
-SHOWN = (("probabilities", "Probabilities"), ("classes", "Classes"))
+KINDS = (("probabilities", "Probabilities"), ("classes", "Classes"))
 
 
 def duration(seconds: float) -> str:
-    """Return a time for people: ``0.42 s``, ``12 s``, ``3:05 min``, ``1:02 h``."""
+    """Return a duration as text: ``0.42 s``, ``12 s``, ``3:05 min``, ``1:02 h``."""
     if seconds < 10:
         return f"{seconds:.2g} s"
     if seconds < 100:
@@ -33,7 +33,7 @@ def duration(seconds: float) -> str:
 
 
 def result_line(result: RunResult) -> str:
-    """Return what a run has to tell as rich text: model, time, device, speed, notes, files."""
+    """Return the summary of a run as rich text: model, time, device, speed, notes, files."""
     facts = [duration(result.seconds), f"on {result.device}", result.precision, f"{result.speed:.2g} Mpx/s"]
     rows = [f"<b>{escaped(result.model)}</b> on {escaped(result.image)}", " · ".join(map(escaped, facts))]
     rows += [escaped(note) for note in result.notes]
@@ -43,7 +43,7 @@ def result_line(result: RunResult) -> str:
 
 def link(file: Path) -> str:
     """Return a link to the folder of a file, named like the file and short enough for a narrow dock."""
-    name = file.name if len(file.name) <= LONGEST else f"{file.name[: LONGEST // 2]}…{file.name[-LONGEST // 2 :]}"
+    name = file.name if len(file.name) <= MAX_NAME else f"{file.name[: MAX_NAME // 2]}…{file.name[-MAX_NAME // 2 :]}"
     return f"<a href='{file.absolute().parent.as_uri()}' style='color: {LINK}'>{escaped(name)}</a>"
 
 
@@ -61,11 +61,11 @@ class RunResultPanel(QWidget):
 
     Attributes
     ----------
-    asked : Signal(str)
-        The user wants to see ``"probabilities"`` or ``"classes"``.
+    kind_chosen : Signal(str)
+        The user shows ``"probabilities"`` or ``"classes"``.
     """
 
-    asked = Signal(str)
+    kind_chosen = Signal(str)
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
@@ -80,7 +80,7 @@ class RunResultPanel(QWidget):
         row.addWidget(QLabel("Show"))
         self._group = QButtonGroup(self)
         self.buttons: dict[str, QRadioButton] = {}
-        for kind, text in SHOWN:
+        for kind, text in KINDS:
             button = self.buttons[kind] = QRadioButton(text)
             button.setToolTip(f"Show the layer of {kind} and hide the other")
             self._group.addButton(button)
@@ -93,13 +93,13 @@ class RunResultPanel(QWidget):
             layout.addWidget(part)
 
     def show_result(self, result: RunResult | None, visible: dict[str, bool]) -> None:
-        """Show a result, or nothing; ``visible`` says which result layers are there and can be seen."""
+        """Show a result, or nothing; ``visible`` maps each result layer to whether it is visible."""
         self.choices.setVisible(bool(visible))
         if visible:
-            one = [kind for kind, is_visible in visible.items() if is_visible]
-            self._group.setExclusive(len(one) == 1)
+            shown = [kind for kind, is_visible in visible.items() if is_visible]
+            self._group.setExclusive(len(shown) == 1)
             for kind, button in self.buttons.items():
-                button.setChecked(one == [kind])
+                button.setChecked(shown == [kind])
             self._group.setExclusive(True)
         warning = "" if result is None else result.warning
         self.warning.setText(warning)
@@ -111,4 +111,4 @@ class RunResultPanel(QWidget):
         self.legend.setVisible(result is not None)
 
     def _on_clicked(self, button: QRadioButton) -> None:
-        self.asked.emit(next(kind for kind, known in self.buttons.items() if known is button))
+        self.kind_chosen.emit(next(kind for kind, known in self.buttons.items() if known is button))

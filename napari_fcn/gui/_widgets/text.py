@@ -1,4 +1,4 @@
-"""Foreign text on its way to the screen: names of layers, files, models and classes, and what errors say of them.
+"""Foreign text made safe for the screen: names of layers, files, models and classes, and error messages.
 
 Qt draws as HTML whatever looks like it, in labels and in tooltips. So text is plain wherever it can be, and where we
 write markup ourselves every foreign value passes `escaped`.
@@ -10,29 +10,29 @@ import re
 from html import escape
 
 COLOUR = re.compile(r"#[0-9a-fA-F]{6}")
-GREY = "#b4b4b4"  # for a colour that is none
-# Marks that turn the direction of all that follows, also of our own words behind a name.
-TURNING = dict.fromkeys([0x061C, 0x200E, 0x200F, *range(0x202A, 0x202F), *range(0x2066, 0x206A)])
+GREY = "#b4b4b4"  # for an invalid colour
+# Marks that change the writing direction of all text after a name.
+DIRECTION_MARKS = dict.fromkeys([0x061C, 0x200E, 0x200F, *range(0x202A, 0x202F), *range(0x2066, 0x206A)])
 
 
 def one_line(text: str) -> str:
-    """Return a text without line breaks, control characters, and marks that turn the direction of writing."""
+    """Return a text without line breaks, control characters and marks of writing direction."""
     return _flat(text).strip()
 
 
 def escaped(text: str) -> str:
-    """Return a text as it stands between tags (not in them): in one line, and nothing in it is a tag or an entity."""
+    """Return a text to stand between tags (not in them): one line, without tags or entities."""
     return escape(_flat(text), quote=False)
 
 
 def hint(*lines: str) -> str:
-    """Return plain lines as a tooltip: wrapped, and nothing in them is a tag."""
+    """Return plain lines as a wrapped tooltip without tags."""
     return f"<qt>{'<br>'.join(map(escaped, lines))}</qt>" if any(lines) else ""
 
 
 def _flat(text: str) -> str:
-    known = str(text).translate(TURNING)
-    return re.sub(" +", " ", "".join(one if one.isprintable() else " " for one in known))
+    plain = str(text).translate(DIRECTION_MARKS)
+    return re.sub(" +", " ", "".join(c if c.isprintable() else " " for c in plain))
 
 
 def css(colour: str) -> str:

@@ -59,7 +59,7 @@ class SliderExtent:
         """The stretch in words."""
         one, many = AXIS_WORDS.get(self.axis, (f"place along {self.axis}", f"places along {self.axis}"))
         whole = ", which is all of them" if self.last - self.first + 1 == self.count else ""
-        return f"At {one} {self.at} the network sees {many} {self.first} to {self.last} of {self.count}{whole}."
+        return f"At {one} {self.at} the model uses {many} {self.first} to {self.last} of {self.count}{whole}."
 
 
 @dataclass(frozen=True, slots=True)
