@@ -242,7 +242,7 @@ def test_a_candidate_is_accepted_by_key(teach: TeachDock) -> None:
     teach.rest()
     assert teach.state.commits[-1].kind == "network"
     assert not card.accept.isVisible()
-    assert "in use now" in card.text.text()
+    assert "The update is in use" in card.text.text()
 
 
 def test_uncertainty_next_place_and_overlay_by_keys(teach: TeachDock) -> None:
