@@ -1,1 +1,1 @@
-"""Networks with all that belongs to them: weights, normalisation, classes and a card."""
+"""Models: networks with weights, normalisation, classes and a card."""

@@ -1,4 +1,4 @@
-"""From a model as it was trained to one that strokes can teach."""
+"""Adapts trained models for teaching by strokes."""
 
 from __future__ import annotations
 
@@ -21,23 +21,23 @@ if TYPE_CHECKING:
 
 BANK_SIGMAS = (0.7, 1.0, 2.0, 4.0, 8.0)  # of the filter bank, in pixels of the finest axis
 TWO_CLASSES = (ClassLabel("background", "#1f3a5f"), ClassLabel("object", "#e69f00"))
-HIDDEN_UNITS = 16  # units with which the head can bend
-NEW_CLASS_LOGIT = -6.0  # logit of a class that nothing has taught yet, beside the mean of the others
+HIDDEN_UNITS = 16  # of the nonlinear part of the head
+NEW_CLASS_LOGIT = -6.0  # logit of a class without strokes, relative to the mean of the others
 
 
 def filters_only(
     ndim: int, channels: int, classes: Sequence[ClassLabel] = (), spacing: Sequence[float] = ()
 ) -> Checkpoint:
-    """Return a model without a network: a filter bank and a head that knows nothing yet.
+    """Return a model without a network: a filter bank and an untrained head.
 
     Parameters
     ----------
     ndim, channels : int
-        Axes that are filtered, and channels of the image.
+        Filtered axes and channels of the image.
     classes : sequence of ClassLabel
-        What to tell apart; background and object if not given.
+        The classes; background and object if not given.
     spacing : sequence of float
-        Pixel size per axis; all alike if not given.
+        Pixel size per axis; equal if not given.
     """
     labels = tuple(classes) or TWO_CLASSES
     spec = NetSpec(
@@ -53,14 +53,14 @@ def filters_only(
         head="levels",
         hidden=HIDDEN_UNITS,
     )
-    card = ModelCard(name="filters", summary="Filter bank without a network: knows nothing, learns any two textures.")
+    card = ModelCard(name="filters", summary="Filter bank without a network: untrained, learns any two textures.")
     info = ModelInfo(spec, Normaliser(), labels, card=card)
     net = _blank(spec)
     return Checkpoint.of(net, info)
 
 
 def new_model(spec: NetSpec, classes: Sequence[ClassLabel], spacing: Sequence[float] = (), seed: int = 0) -> Checkpoint:
-    """Return a model with random weights that strokes will teach from nothing, with a filter bank beside it."""
+    """Return a model with random weights and a filter bank, to be trained by strokes."""
     spec = replace(
         spec,
         classes=len(classes),
@@ -80,24 +80,24 @@ def make_teachable(
     spacing: Sequence[float] = (),
     sigmas: Sequence[float] = BANK_SIGMAS,
 ) -> Checkpoint:
-    """Return a model that answers as ``start`` does, with a head over all levels and filters, and its own beside it.
+    """Return a model that predicts as ``start``, with a head on all levels and filters and the original head.
 
     Parameters
     ----------
     start : Checkpoint
-        A model; one that was taught before is only given other classes.
+        A model; if it was taught before, only its classes are changed.
     classes : sequence of ClassLabel
-        What to tell apart; those of the model if not given. Classes are recognised by their names.
+        The classes; those of the model if not given. Classes are matched by name.
     spacing : sequence of float
-        Pixel size per axis; all alike if not given.
+        Pixel size per axis; equal if not given.
     sigmas : sequence of float
         Scales of the filter bank in pixels of the finest axis; empty for none.
     """
     labels = tuple(classes) or start.info.classes
     old = [label.name for label in start.info.classes]
-    kept = tuple(old.index(label.name) if label.name in old else None for label in labels)
+    old_indices = tuple(old.index(label.name) if label.name in old else None for label in labels)
     if start.info.spec.head == "levels":
-        return _with_new_head(with_classes(start, labels, kept))
+        return _with_new_head(with_classes(start, labels, old_indices))
     spec = replace(
         start.info.spec,
         filters=_scales(start.info.spec, sigmas, spacing),
@@ -114,29 +114,29 @@ def make_teachable(
         net.heads_of_levels[-1].weight[: len(weight)] = weight
         first[: len(bias)] = bias
     info = replace(start.info, spec=spec, original=start.info.classes)
-    return _with_new_head(with_classes(Checkpoint.of(net, info), labels, kept))
+    return _with_new_head(with_classes(Checkpoint.of(net, info), labels, old_indices))
 
 
 def _scales(spec: NetSpec, sigmas: Sequence[float], spacing: Sequence[float]) -> tuple[tuple[float, ...], ...]:
-    """Return the scales of the filter bank; in time it hardly looks beyond the frame, however fast the camera is."""
+    """Return the scales of the filter bank; along time they are as short as possible."""
     sizes = tuple(spacing) or (1.0,) * spec.ndim
     return scales(sigmas, [inf if axis == spec.time else size for axis, size in enumerate(sizes)])
 
 
 def _with_new_head(model: Checkpoint) -> Checkpoint:
-    """Return a model from which teaching begins."""
+    """Return the model at the start of teaching."""
     return Checkpoint(replace(model.info, origin=()), model.weights)
 
 
 def inflate_to_3d(model: Checkpoint) -> Checkpoint:
-    """Return a 2-D model as one of volumes that answers plane by plane as before.
+    """Return a 2-D model as a 3-D model with the same predictions, plane by plane.
 
-    Its kernels and pools are one plane thick. A filter bank that is put beside it looks across planes.
+    Its kernels and pools have length 1 across planes. A filter bank that is added later filters across planes.
     """
     spec = model.info.spec
     if spec.ndim != 2:
         return model
-    thick = replace(
+    spec_3d = replace(
         spec,
         ndim=3,
         kernel=tuple((1, *level) for level in spec.kernel),
@@ -145,7 +145,7 @@ def inflate_to_3d(model: Checkpoint) -> Checkpoint:
     )
     weights = {name: tensor.unsqueeze(2) if tensor.ndim == 4 else tensor for name, tensor in model.weights.items()}
     voxel = (0.0, *model.info.voxel_size) if model.info.voxel_size else ()
-    return Checkpoint(replace(model.info, spec=thick, voxel_size=voxel), weights)
+    return Checkpoint(replace(model.info, spec=spec_3d, voxel_size=voxel), weights)
 
 
 def with_classes(model: Checkpoint, classes: Sequence[ClassLabel], old_indices: Sequence[int | None]) -> Checkpoint:
@@ -157,9 +157,9 @@ def with_classes(model: Checkpoint, classes: Sequence[ClassLabel], old_indices: 
         A model with a head over all levels.
     classes : sequence of ClassLabel
         The new classes.
-    kept : sequence of int or None
-        For each new class, which old one it is; None if it is new. A new one answers as the others do on average,
-        and less by a constant, so that it wins nowhere.
+    old_indices : sequence of int or None
+        Index of each class among the old ones; None if it is new. The logit of a new class is the mean of the others
+        minus a constant, so that it is predicted nowhere.
     """
     weights, known, count = dict(model.weights), [k for k in old_indices if k is not None], model.info.spec.classes
     heads = {name: tensor for name, tensor in model.weights.items() if name.startswith(("heads.", "mix."))}
@@ -176,9 +176,9 @@ def with_classes(model: Checkpoint, classes: Sequence[ClassLabel], old_indices: 
 
 
 def start_with_classes(start: Checkpoint, model: ModelInfo) -> Checkpoint:
-    """Return the model at the start of teaching, with the classes that it has now."""
-    kept = tuple(None if k < 0 else k for k in model.origin or range(len(model.classes)))
-    return with_classes(start, model.classes, kept)
+    """Return the model at the start of teaching with the present classes."""
+    old_indices = tuple(None if k < 0 else k for k in model.origin or range(len(model.classes)))
+    return with_classes(start, model.classes, old_indices)
 
 
 def _blank(spec: NetSpec) -> HypercolumnNet:
@@ -188,7 +188,7 @@ def _blank(spec: NetSpec) -> HypercolumnNet:
 
 
 def _clear(net: HypercolumnNet) -> None:
-    """Let the head answer nothing."""
+    """Set the weights of the head to zero."""
     with torch.no_grad():
         for conv in (*net.heads_of_levels, net.mix):
             for parameter in conv.parameters():

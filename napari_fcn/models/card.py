@@ -1,4 +1,4 @@
-"""What a model says of itself, read from the head of its file without loading a weight."""
+"""Descriptions of models: card, classes and spec, read from the head of a file without loading weights."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ KEY = "napari_fcn"
 
 @dataclass(frozen=True, slots=True)
 class ClassLabel:
-    """A class as people see it: its name, and its colour as ``#rrggbb``."""
+    """A class: its name and its colour as ``#rrggbb``."""
 
     name: str
     colour: str
@@ -37,24 +37,24 @@ class ClassLabel:
 
 @dataclass(frozen=True, slots=True)
 class ModelCard:
-    """Where a model comes from and what it is good for.
+    """Origin and purpose of a model.
 
     Attributes
     ----------
     name, summary : str
         Short name, and one sentence for the list of models.
     limits : str
-        What it was not trained on and is known to get wrong.
+        Images that it was not trained on, and known errors.
     licence : str
         Licence of the weights (SPDX).
     data : tuple of dict
         Training sets: ``name``, ``licence``, ``credit``.
     scores : mapping of str to (float or None)
-        Scores on images that it was not trained on; None where a score is not defined on them.
+        Scores on images that it was not trained on; None if a score is undefined.
     recipe : str
-        The command that made the weights.
+        The command that trained the weights.
     parent : str
-        Hash of the model that it was taught from; empty if it was trained from nothing.
+        Hash of the model from which it was fine-tuned; empty if it was trained from random weights.
     commits : tuple of dict
         The updates that led from the parent to this model.
     """
@@ -77,14 +77,14 @@ class ModelCard:
 
 @dataclass(frozen=True, slots=True)
 class ModelInfo:
-    """All of a model but its weights.
+    """The description of a model: everything but its weights.
 
     Attributes
     ----------
     spec : NetSpec
         The network.
     normaliser : Normaliser
-        How intensities are scaled before the network sees them.
+        How intensities are scaled for the network.
     classes : tuple of ClassLabel
         One for each output channel; the first is the background.
     voxel_size : tuple of float
@@ -92,9 +92,9 @@ class ModelInfo:
     card : ModelCard
         Origin, scores, licences.
     original : tuple of ClassLabel
-        The classes that it had before it was taught, if it keeps the head for them.
+        The classes before it was taught, if it keeps the original head.
     origin : tuple of int
-        For each class, which one it was when teaching began; -1 for a new one. Empty: all are as they were.
+        Index of each class at the start of teaching; -1 for a new one. Empty: no class has changed.
     """
 
     spec: NetSpec
@@ -111,54 +111,54 @@ class ModelInfo:
                 raise ValueError(f"{len(given)} classes are named for a network with {needed}.")
 
     def to_json(self) -> str:
-        """Return the text that stands in the head of a model file."""
+        """Return the text for the head of a model file."""
         card = _finite(asdict(self.card))
         return json.dumps({"format": FORMAT, **asdict(self), "spec": self.spec.to_dict(), "card": card}, sort_keys=True)
 
     @classmethod
     def from_json(cls, text: str) -> ModelInfo:
-        """Return what `to_json` wrote.
+        """Return the description from the text of `to_json`.
 
         Raises
         ------
         ValueError
-            If the text is no such description; nothing is built from what it describes.
+            If the text is not such a description. Nothing is built from it.
         """
         data = parse_json(text, MAX_HEADER)
-        said = validate(Description, data)
-        spec = NetSpec.from_dict(said.spec)
-        for name, values in (("voxel_size", said.voxel_size), ("origin", said.origin)):
+        parsed = validate(Description, data)
+        spec = NetSpec.from_dict(parsed.spec)
+        for name, values in (("voxel_size", parsed.voxel_size), ("origin", parsed.origin)):
             needed = spec.ndim if name == "voxel_size" else spec.classes
             if len(values) not in (0, needed):
                 raise ValueError(f"{name} has {len(values)} entries; it needs {needed}")
         return cls(
             spec=spec,
-            normaliser=Normaliser(**said.normaliser.model_dump()),
-            classes=tuple(ClassLabel(label.name, label.colour) for label in said.classes),
-            voxel_size=tuple(said.voxel_size),
-            original=tuple(ClassLabel(label.name, label.colour) for label in said.original),
-            origin=tuple(said.origin),
-            card=card_of(said.card),
+            normaliser=Normaliser(**parsed.normaliser.model_dump()),
+            classes=tuple(ClassLabel(label.name, label.colour) for label in parsed.classes),
+            voxel_size=tuple(parsed.voxel_size),
+            original=tuple(ClassLabel(label.name, label.colour) for label in parsed.original),
+            origin=tuple(parsed.origin),
+            card=card_of(parsed.card),
         )
 
 
 def _finite(value: Any) -> Any:
-    """Return plain data with None where a number is not finite: JSON has no such numbers."""
+    """Return plain data with None for numbers that are not finite, which JSON lacks."""
     if isinstance(value, dict):
-        return {name: _finite(one) for name, one in value.items()}
+        return {name: _finite(item) for name, item in value.items()}
     if isinstance(value, list | tuple):
-        return [_finite(one) for one in value]
+        return [_finite(item) for item in value]
     return None if isinstance(value, float) and not isfinite(value) else value
 
 
-def card_of(said: CardPart) -> ModelCard:
-    """Return the card that a file describes."""
-    values = said.model_dump()
+def card_of(parsed: CardPart) -> ModelCard:
+    """Return the card from its parsed description."""
+    values = parsed.model_dump()
     return ModelCard(**{**values, "data": tuple(values["data"]), "commits": tuple(values["commits"])})
 
 
 def read_info(path: str | Path) -> ModelInfo:
-    """Return what a model file says of itself. Nothing in the file is executed.
+    """Return the description in a model file. Nothing in the file is executed.
 
     Raises
     ------
@@ -169,14 +169,14 @@ def read_info(path: str | Path) -> ModelInfo:
     text = read_header(path).metadata.get(KEY)
     if not isinstance(text, str):
         raise ModelError(
-            f"{path} is a safetensors file of another program: it does not say which network its weights belong to. "
+            f"{path} is a safetensors file of another program: it does not describe the network of its weights. "
             "Choose a model that napari-fcn saved."
         )
     try:
         data = parse_json(text, MAX_HEADER)
         version = data.get("format") if isinstance(data, dict) else None
         if not is_whole(version) or version < 1:
-            raise SchemaError("it does not say which format it has")
+            raise SchemaError("it does not state its format")
         if version > FORMAT:
             raise ModelError(
                 f"{path} has model format {version}; this napari-fcn reads up to {FORMAT}. Update napari-fcn."
@@ -187,7 +187,7 @@ def read_info(path: str | Path) -> ModelInfo:
 
 
 def read_whole_info(path: str | Path) -> ModelInfo:
-    """Return what a model file says of itself, if it has as many weights as the network that it describes.
+    """Return the description in a model file, if it has as many weights as the described network.
 
     Raises
     ------
@@ -204,6 +204,6 @@ def read_whole_info(path: str | Path) -> ModelInfo:
 
 
 def parameter_count(path: str | Path) -> int:
-    """Return the number of weights in a model file, the running statistics of its norms not counted."""
+    """Return the number of weights in a model file, without the running statistics of norms."""
     shapes = read_header(Path(path)).shapes
     return sum(prod(shape) for name, shape in shapes.items() if "running_" not in name and "num_batches" not in name)

@@ -1,4 +1,4 @@
-"""A model file: safetensors and a description, from which the network can be built again."""
+"""Model files: safetensors with a description from which the network is built."""
 
 from __future__ import annotations
 
@@ -26,12 +26,12 @@ if TYPE_CHECKING:
     from napari_fcn.nets.build import Net
     from napari_fcn.storage import Inputs
 
-UNCHECKED_WEIGHTS = 2**20  # weights; up to here, which of them are missing is worth finding out
+UNCHECKED_WEIGHTS = 2**20  # excess up to which the network is built to find which weights are missing
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Checkpoint:
-    """A network's weights and all else that is needed to use them.
+    """A model: the weights of a network and their description.
 
     Attributes
     ----------
@@ -46,7 +46,7 @@ class Checkpoint:
 
     @classmethod
     def of(cls, net: torch.nn.Module, info: ModelInfo) -> Checkpoint:
-        """Return a copy of a network's present weights with their description."""
+        """Return a model with a copy of the present weights of a network."""
         state = {k: v.detach().to("cpu", copy=True).contiguous() for k, v in net.state_dict().items()}
         return cls(info, state)
 
@@ -70,16 +70,16 @@ class Checkpoint:
         return checkpoint
 
     def parts(self) -> tuple[str, bytes]:
-        """Return the description and the weights (safetensors) to be sent to another process."""
+        """Return the description and the weights (safetensors) for another process."""
         return self.info.to_json(), save(dict(self.weights))
 
     @classmethod
     def from_parts(cls, text: str, data: bytes) -> Checkpoint:
-        """Return the model of which `parts` made a description and bytes. Nothing in them is executed."""
+        """Return the model from description and bytes of `parts`. Nothing in them is executed."""
         return cls(ModelInfo.from_json(text), load(data))
 
     def original(self) -> Checkpoint:
-        """Return the model as it answers with the head that it had before it was taught; itself if there is none."""
+        """Return the model with its original head; itself if it was never taught."""
         if not self.info.spec.original:
             return self
         weights = {k.removeprefix("trunk."): v for k, v in self.weights.items() if k.startswith("trunk.")}
@@ -97,9 +97,9 @@ class Checkpoint:
         name = name or self.info.card.name
         _check_weight_count(self.info, sum(tensor.numel() for tensor in self.weights.values()), name)
         try:
-            with torch.device("meta"):  # shapes without memory: the network described may be larger than any machine
+            with torch.device("meta"):  # shapes only: the described network may be larger than the memory
                 self.info.spec.build().load_state_dict(dict(self.weights), assign=True)
-            with torch.random.fork_rng(devices=[]):  # building draws weights: leave the caller's random numbers alone
+            with torch.random.fork_rng(devices=[]):  # building draws weights: keep the random state of the caller
                 net = self.info.spec.build()
             net.load_state_dict(dict(self.weights))
         except RuntimeError as error:
@@ -110,25 +110,25 @@ class Checkpoint:
         return net.eval()
 
     def save(self, path: str | Path, inputs: Inputs = NO_INPUTS) -> None:
-        """Write the model to ``path`` so that a crash leaves either the old file or the new one.
+        """Write the model to ``path``; a crash leaves either the old file or the new one.
 
         Parameters
         ----------
         path : str or Path
-            The file; one that exists is replaced.
+            The file; an existing one is replaced.
         inputs : Inputs, optional
             What must survive.
 
         Raises
         ------
         OutputError
-            If the file cannot be written, or that would do away with one of the inputs.
+            If the file cannot be written, or would overwrite one of the inputs.
         """
         path = Path(path)
         inputs.check_file(path)
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
-            with replace_file(path, inputs) as part, part.open("xb") as file:  # which is closed before it gets its name
+            with replace_file(path, inputs) as part, part.open("xb") as file:  # closed before it is renamed
                 file.write(save(dict(self.weights), metadata={KEY: _short(self.info).to_json()}))
                 file.flush()
                 os.fsync(file.fileno())
@@ -137,7 +137,7 @@ class Checkpoint:
 
     @property
     def hash(self) -> str:
-        """SHA-256 of what the model computes: network, normalisation, classes and weights, not its card."""
+        """SHA-256 of network, normalisation, classes and weights, without the card."""
         bare = replace(self.info, card=type(self.info.card)())
         digest = hashlib.sha256(bare.to_json().encode())
         for name, tensor in sorted(self.weights.items()):
@@ -148,7 +148,7 @@ class Checkpoint:
 
 
 def _short(info: ModelInfo) -> ModelInfo:
-    """Return a description that fits a file: of a very long history the latest commits."""
+    """Return a description that fits in a file: only the latest commits of a very long history."""
     while len(info.to_json()) > MAX_HEADER // 2 and info.card.commits:
         commits = info.card.commits[len(info.card.commits) // 2 + 1 :]
         info = replace(info, card=replace(info.card, commits=commits))
@@ -156,7 +156,7 @@ def _short(info: ModelInfo) -> ModelInfo:
 
 
 def _check_weight_count(info: ModelInfo, count: int, name: str) -> None:
-    """Raise ModelError if the network described is so much larger than its weights that it must not be built."""
+    """Raise ModelError if the described network is far larger than the weights, before it is built."""
     needed = count_parameters(info.spec)
     if needed > 2 * count + UNCHECKED_WEIGHTS:
         raise ModelError(

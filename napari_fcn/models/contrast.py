@@ -1,8 +1,8 @@
-"""The range of intensities that holds what can be seen in an image, where percentiles alone would miss it.
+"""Finds the intensity range of the signal in images for which percentiles alone would miss it.
 
-Two percentiles serve ordinary images. They fail where fewer pixels than they leave out hold all signal, where they span
-the noise of the camera, and where broken pixels or a scale bar are more than they leave out. Each of these cases is
-recognised by something that no image of our data sets shows: ordinary images are scaled by the percentiles alone.
+Two percentiles suffice for ordinary images. They fail if the signal has fewer pixels than they exclude, if they span
+the noise of the camera, or if broken pixels or a scale bar are more than they exclude. Each of these cases is detected
+by a criterion that no image of the training sets meets, so ordinary images are scaled by the percentiles alone.
 Neighbours are pixels that follow one another in the sample, that is along the last axis.
 """
 
@@ -37,7 +37,7 @@ NOTE_RANGES = 8.0  # ranges above the range at which bright objects get a note
 
 @dataclass(frozen=True, slots=True)
 class Contrast:
-    """The intensities that become -1 and 1, and what a user should know of them."""
+    """The intensities that become -1 and 1, and notes for the user."""
 
     low: float
     high: float
@@ -52,7 +52,7 @@ def contrast(values: Values, percentiles: tuple[float, float]) -> Contrast:
     values : ndarray
         ``(n,)`` float64.
     percentiles : (float, float)
-        What the range is in ordinary images.
+        The range of ordinary images.
     """
     low, near_low, near_high, high = _ends(values, percentiles)
     if values.size < MIN_PIXELS:
@@ -72,7 +72,7 @@ def contrast(values: Values, percentiles: tuple[float, float]) -> Contrast:
 
 
 def standard(values: Values) -> tuple[float, float, tuple[str, ...]]:
-    """Return mean and standard deviation of finite intensities, without single pixels far out of all others."""
+    """Return mean and standard deviation of finite intensities, without single extreme pixels."""
     with np.errstate(over="ignore"):
         mean, deviation = float(values.mean()), float(values.std())
         if values.size < MIN_PIXELS or np.abs(values - mean).max() <= OUTLIER_SIGMAS * deviation:
@@ -82,13 +82,13 @@ def standard(values: Values) -> tuple[float, float, tuple[str, ...]]:
     intact = values[~isolated]
     if not isolated.any() or intact.min() == intact.max():
         return mean, deviation, ()
-    note = f"{int(isolated.sum())} of {isolated.size} pixels looked at lie far out of all others"
+    note = f"{int(isolated.sum())} of {isolated.size} sampled pixels are far from all others"
     return float(intact.mean()), float(intact.std()), (f"{note}: the contrast is set without them.",)
 
 
 def is_noise(values: Values, low: float, high: float) -> bool:
-    """Whether neighbours have nothing in common between two intensities: what varies there is the noise of a camera."""
-    if values.size < MIN_PIXELS or bool(((values == low) | (values == high)).all()):  # a mask is no noise
+    """Whether neighbours are uncorrelated between two intensities: the variation there is the noise of a camera."""
+    if values.size < MIN_PIXELS or bool(((values == low) | (values == high)).all()):  # a mask is not noise
         return False
     part = values[: 2**20].clip(low, high)
     part -= part.mean()
@@ -97,7 +97,7 @@ def is_noise(values: Values, low: float, high: float) -> bool:
 
 
 def _ends(values: Values, percentiles: tuple[float, float]) -> tuple[float, float, float, float]:
-    """Return the lower percentile, one a little further in, and the same for the upper one."""
+    """Return the lower percentile, one slightly further in, and the same for the upper one."""
     low, high = percentiles
     inner = min(INNER_PERCENT, (high - low) / 4)
     ends = np.percentile(values, [low, low + inner, high - inner, high])
@@ -105,7 +105,7 @@ def _ends(values: Values, percentiles: tuple[float, float]) -> tuple[float, floa
 
 
 def _has_contrast(values: Values, percentiles: tuple[float, float]) -> tuple[float, float] | None:
-    """Return the percentiles of what is left of an image, None if nothing is to be seen in it."""
+    """Return the percentiles of the intact pixels, None if they have no contrast."""
     if values.size < MIN_PIXELS or values.min() == values.max():
         return None
     low, _, _, high = _ends(values, percentiles)
@@ -117,7 +117,7 @@ def _has_contrast(values: Values, percentiles: tuple[float, float]) -> tuple[flo
 
 
 def _find_artefacts(values: Values, ends: tuple[float, float, float, float]) -> Mask | None:
-    """Return which pixels are broken or painted onto the image, if they are more than the percentiles leave out."""
+    """Return a mask of broken pixels and graphics, None if there are no more than the percentiles exclude."""
     low, near_low, near_high, high = ends
     artefacts = None
     for sign, end, near, start in ((1, high, near_high, low), (-1, -low, -near_low, -high)):
@@ -125,23 +125,23 @@ def _find_artefacts(values: Values, ends: tuple[float, float, float, float]) -> 
             continue
         side = sign * values
         beyond = side > near + JUMP_RATIO * (near - start)
-        lone = _isolated(beyond)
-        mask = lone if lone.sum() > BROKEN_SHARE * beyond.sum() else _graphics(side, beyond, near)
+        isolated = _isolated(beyond)
+        mask = isolated if isolated.sum() > BROKEN_SHARE * beyond.sum() else _graphics(side, beyond, near)
         if mask is not None:
             artefacts = mask if artefacts is None else artefacts | mask
     return artefacts
 
 
 def _isolated(mask: Mask) -> Mask:
-    """Return which pixels of a mask have no neighbour in it."""
-    lone = mask.copy()
-    lone[1:] &= ~mask[:-1]
-    lone[:-1] &= ~mask[1:]
-    return lone
+    """Return the pixels of a mask without a neighbour in it."""
+    isolated = mask.copy()
+    isolated[1:] &= ~mask[:-1]
+    isolated[:-1] &= ~mask[1:]
+    return isolated
 
 
 def _graphics(values: Values, beyond: Mask, start: float) -> Mask | None:
-    """Return the pixels of the largest value if these are few and all others far darker: edges without transition."""
+    """Return the pixels of the largest value if they are few and all others far darker: sharp edges of graphics."""
     highest = float(values.max())
     top = values == highest
     others = beyond & ~top
@@ -152,7 +152,7 @@ def _graphics(values: Values, beyond: Mask, start: float) -> Mask | None:
 
 
 def _runs(mask: Mask) -> Mask:
-    """Return which pixels of a mask lie in a row of at least `RUN`; none if there are hardly more than by chance."""
+    """Return the pixels of a mask in rows of `RUN_LENGTH` or more; none if they are about as many as by chance."""
     inside = np.zeros_like(mask)
     core = mask[:-2] & mask[1:-1] & mask[2:]
     if core.sum() <= CHANCE_RATIO * mask.size * float(mask.mean()) ** RUN_LENGTH:
@@ -163,12 +163,12 @@ def _runs(mask: Mask) -> Mask:
 
 
 def _background(values: Values, low: float, high: float) -> tuple[float, float]:
-    """Return the middle and the standard deviation of what most pixels are."""
+    """Return the median and the standard deviation of the background."""
     return float(np.median(values)), float(values.clip(low, high).std())
 
 
 def _sparse_contrast(values: Values, low: float, high: float) -> Contrast:
-    """Return the range of an image of which the percentiles span nothing, or nothing but noise."""
+    """Return the range of an image whose percentiles span only noise or a single value."""
     middle, sigma = _background(values, low, high)
     above, below = (_signal(side, sign * middle, sigma) for side, sign in ((values, 1), (-values, -1)))
     if above is None and below is None:
@@ -177,55 +177,57 @@ def _sparse_contrast(values: Values, low: float, high: float) -> Contrast:
     bottom = low if below is None else min(-below, low)
     words = f"noise (standard deviation {sigma:.3g})" if sigma else "the same"
     note = (
-        f"The contrast is doubtful: all but few pixels are {words}. It was set from the brightest and darkest objects."
+        f"The contrast is doubtful: almost all pixels are {words}. "
+        "The range is that of the brightest and darkest objects."
     )
     return Contrast(bottom, top, (note,))
 
 
 def _signal(side: Values, middle: float, sigma: float) -> float | None:
-    """Return the upper end of the intensities of objects above the ground, None if there are none."""
+    """Return the upper end of the intensities of objects above the background, None if there are none."""
     beyond = side > middle + SIGNAL_SIGMAS * sigma
     runs = _runs(beyond)
     if not runs.any():
         return None
     intensities = side[runs]
-    painted = _graphics(side, runs, middle)
-    if painted is not None and (rest := side[runs & ~painted]).size >= RUN_LENGTH:
+    graphics = _graphics(side, runs, middle)
+    if graphics is not None and (rest := side[runs & ~graphics]).size >= RUN_LENGTH:
         intensities = rest
     return float(np.percentile(intensities, SIGNAL_PERCENTILE))
 
 
 def _empty_contrast(values: Values, middle: float, sigma: float) -> Contrast:
-    """Return the range of an image in which there is nothing to find: noise is far smaller than it."""
+    """Return the range of an image without objects, far larger than its noise."""
     if sigma == 0:
         largest = float(np.abs(values - middle).max())
         count = int((values != middle).sum())
         note = (
-            f"The image is constant (value {middle:g}) but for {count} single pixels: there is nothing to find in it."
+            f"The image is constant (value {middle:g}) except for {count} single pixels: "
+            "there is nothing to find in it."
         )
         return Contrast(middle - largest, middle + largest, (note,))
     note = (
         f"The contrast is doubtful: the image looks like noise (around {middle:.4g}, standard deviation {sigma:.3g}). "
-        "It was scaled so that noise is not taken for objects."
+        "It is scaled so that noise is not taken for objects."
     )
     return Contrast(middle - RUN_LENGTH * sigma, middle + RANGE_SIGMAS * sigma, (note,))
 
 
 def _bright_objects_note(values: Values, low: float, high: float) -> tuple[str, ...]:
-    """Return what to know of objects that are far brighter than the range."""
+    """Return a note on objects that are far brighter than the range."""
     if values.max() <= low + NOTE_RANGES * (high - low):
         return ()
     count = int(_runs(values > low + NOTE_RANGES * (high - low)).sum())
     if count < RUN_LENGTH:
         return ()
     return (
-        f"The contrast is doubtful: {count} of {values.size} pixels looked at are far brighter than all others, from "
+        f"The contrast is doubtful: {count} of {values.size} sampled pixels are far brighter than all others, from "
         f"{low:.4g} to {high:.4g}. If these are your objects, crop the image around them.",
     )
 
 
 def _padding_note(values: Values, low: float, high: float) -> tuple[str, ...]:
-    """Return what to know of an image around which there is a frame of one value, far darker than the image."""
+    """Return a note on a frame of one value around the image, far darker than the image."""
     part = values[::4]
     frame = part == low
     share = float(frame.mean())
@@ -235,6 +237,6 @@ def _padding_note(values: Values, low: float, high: float) -> tuple[str, ...]:
     if not 0 < high - darkest < darkest - low:
         return ()
     return (
-        f"The contrast is doubtful: {share:.0%} of the pixels looked at are exactly {low:.4g}, all others more than "
-        f"{darkest:.4g}. If they lie around the image, crop it: they take up most of the contrast.",
+        f"The contrast is doubtful: {share:.0%} of the sampled pixels are exactly {low:.4g}, all others more than "
+        f"{darkest:.4g}. If they are a frame around the image, crop it: it takes up most of the contrast.",
     )

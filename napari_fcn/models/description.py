@@ -1,4 +1,4 @@
-"""What a model file and a recipe may say of a model: checked as a whole before anything is made of it."""
+"""Schemas of model descriptions and recipes, validated before anything is built from them."""
 
 from __future__ import annotations
 

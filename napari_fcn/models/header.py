@@ -62,7 +62,7 @@ def read_header(path: Path) -> TensorHeader:
     Raises
     ------
     ModelError
-        If the file is missing, cannot be read, is none, is cut off, or its head does not describe what follows.
+        If the file is missing, unreadable, no safetensors file, cut off, or its head does not describe its weights.
     """
     try:
         with path.open("rb") as file:
@@ -97,7 +97,7 @@ def read_header(path: Path) -> TensorHeader:
 
 
 def _parsed(text: bytes) -> tuple[dict[str, Any] | None, str]:
-    """Return a JSON object, or None and why it is none."""
+    """Return a JSON object, or None and the reason."""
     try:
         head = parse_json(text, MAX_HEADER)
     except JsonError as error:

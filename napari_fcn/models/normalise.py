@@ -1,4 +1,4 @@
-"""From the intensities of a camera to the numbers that a network was trained on."""
+"""Normalisation of intensities to the range on which a network was trained."""
 
 from __future__ import annotations
 
@@ -24,9 +24,9 @@ class Scaling:
     offset, scale : tuple of float
         One number for each channel, in the image's units.
     limit : float
-        Largest magnitude that comes out; tames hot pixels.
+        Largest magnitude after scaling; limits hot pixels.
     notes : tuple of str
-        Sentences for the user: where the contrast is doubtful.
+        Sentences for the user on doubtful contrast.
     """
 
     offset: tuple[float, ...]
@@ -39,7 +39,7 @@ class Scaling:
         shape = (-1, *(1,) * (block.ndim - 1))
         wide = np.promote_types(block.dtype, np.float32)  # float64 for 32-bit integers: they do not fit a float32
         out: npt.NDArray[Any] = block.astype(wide)
-        with np.errstate(over="ignore", invalid="ignore"):  # what is out of all range is clipped next
+        with np.errstate(over="ignore", invalid="ignore"):  # clipped below
             out -= np.asarray(self.offset, wide).reshape(shape)
             out /= np.asarray(self.scale, wide).reshape(shape)
         np.clip(out, -self.limit, self.limit, out=out)
@@ -76,18 +76,18 @@ class Normaliser:
             raise ValueError(f"The limit of normalisation is {self.limit}; it must be above 0.")
 
     def fit(self, sample: npt.NDArray[np.generic]) -> Scaling:
-        """Return the scaling for an image of which ``sample`` (C, pixels) was read.
+        """Return the scaling for an image from a ``sample`` (C, pixels).
 
-        Pixels that are not finite do not count. A constant channel becomes zero everywhere. Where percentiles tell
-        nothing of the objects, `contrast` does.
+        Pixels that are not finite do not count. A constant channel becomes zero everywhere. If percentiles miss the
+        objects, `contrast` corrects them.
         """
-        found = [self._pair(channel) for channel in sample]
+        pairs = [self._pair(channel) for channel in sample]
         notes = [
-            f"Channel {number} of what is read: {note}" if len(found) > 1 else note
-            for number, (_, _, more) in enumerate(found)
+            f"Channel {number}: {note}" if len(pairs) > 1 else note
+            for number, (_, _, more) in enumerate(pairs)
             for note in more
         ]
-        return Scaling(tuple(o for o, _, _ in found), tuple(s for _, s, _ in found), self.limit, tuple(notes))
+        return Scaling(tuple(o for o, _, _ in pairs), tuple(s for _, s, _ in pairs), self.limit, tuple(notes))
 
     def _pair(self, values: npt.NDArray[np.generic]) -> tuple[float, float, tuple[str, ...]]:
         if self.method == "none":
@@ -101,6 +101,6 @@ class Normaliser:
         if self.method == "standard":
             offset, scale, notes = standard(finite)
         else:
-            found = contrast(finite, (self.low, self.high))
-            offset, scale, notes = (found.low + found.high) / 2, (found.high - found.low) / 2, found.notes
+            fitted = contrast(finite, (self.low, self.high))
+            offset, scale, notes = (fitted.low + fitted.high) / 2, (fitted.high - fitted.low) / 2, fitted.notes
         return offset, scale if scale > 0 else 1.0, notes

@@ -1,4 +1,4 @@
-"""A recipe: all that stands in a model's file before the first weight is learnt."""
+"""Recipes: the description of a model before training, and networks given as text."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from pathlib import Path
 
-MAX_WORD_BYTES = 10_000  # bytes of a value of a network in words
-BYTES_PER_WEIGHT = 20  # bytes that training takes for a weight: itself, its gradient, two moments, its running average
+MAX_WORD_BYTES = 10_000  # of a value in the text of a network
+BYTES_PER_WEIGHT = 20  # in training: the weight, its gradient, two moments and its running average
 
 PALETTE = (
     "#000000",
@@ -39,7 +39,7 @@ PALETTE = (
 def parse_spec(text: str, **known: Any) -> NetSpec:
     """Return the network that a text such as ``unet ndim=3 width=8 pool=[[1,2,2],[2,2,2]] depth=2`` describes.
 
-    What the text leaves open is taken from ``known``, else from `NetSpec`.
+    Values that the text lacks are taken from ``known``, else from `NetSpec`.
 
     Raises
     ------
@@ -50,15 +50,15 @@ def parse_spec(text: str, **known: Any) -> NetSpec:
 
 
 def fitting_spec(text: str, voxel_size: Sequence[float], shape: Sequence[int], channels: int) -> NetSpec:
-    """Return the network that a text describes; what it leaves open follows from an image (`NetSpec.suggest`).
+    """Return the network that a text describes; values that it lacks follow from an image (`NetSpec.suggest`).
 
     Parameters
     ----------
     text : str
         As for `parse_spec`.
     voxel_size, shape : sequence
-        Pixel size (all alike if empty) and length of the image along the axes that the network sees, the last ones if
-        the text asks for fewer.
+        Pixel size (equal if empty) and length of the image along the convolved axes; the last ones if the network has
+        fewer axes.
     channels : int
         Channels of the image.
 
@@ -68,8 +68,8 @@ def fitting_spec(text: str, voxel_size: Sequence[float], shape: Sequence[int], c
         If a word is not ``name=value`` or a value does not fit.
     """
     given = {"ndim": len(shape), "channels": channels, **parse_words(text)}
-    seen = slice(-given["ndim"], None) if given["ndim"] in range(1, len(shape)) else slice(None)
-    fit = partial(NetSpec.suggest, tuple(voxel_size)[seen] or 1.0, shape=tuple(shape)[seen])
+    convolved = slice(-given["ndim"], None) if given["ndim"] in range(1, len(shape)) else slice(None)
+    fit = partial(NetSpec.suggest, tuple(voxel_size)[convolved] or 1.0, shape=tuple(shape)[convolved])
     return _built(text, lambda values: fit(**values), given)
 
 
@@ -114,14 +114,14 @@ def read_recipe(path: Path, spec: NetSpec, command: str) -> ModelInfo:
     Raises
     ------
     FcnError
-        If the file is missing, is not such a recipe, or names another number of classes than the network has.
+        If the file is missing or not a recipe, or its number of classes is not that of the network.
     """
     try:
-        said = validate(Recipe, read_json(path))
-        classes = [validate(ClassPart, {"name": name, "colour": colour}) for name, colour in said.classes]
+        parsed = validate(Recipe, read_json(path))
+        classes = [validate(ClassPart, {"name": name, "colour": colour}) for name, colour in parsed.classes]
         labels = tuple(ClassLabel(label.name, label.colour) for label in classes)
-        card = replace(card_of(said.card), recipe=command)
-        return ModelInfo(spec, Normaliser(), labels, tuple(said.voxel_size), card)
+        card = replace(card_of(parsed.card), recipe=command)
+        return ModelInfo(spec, Normaliser(), labels, tuple(parsed.voxel_size), card)
     except OSError as error:
         raise FcnError(f"The recipe {path} cannot be read: {error.strerror}.") from error
     except ValueError as error:
@@ -129,7 +129,7 @@ def read_recipe(path: Path, spec: NetSpec, command: str) -> ModelInfo:
 
 
 def plain_recipe(name: str, spec: NetSpec, command: str) -> ModelInfo:
-    """Return a description with classes that have numbers for names and the house's colours."""
+    """Return a description with numbered classes in the default colours."""
     colours = (PALETTE[0], *(PALETTE[1 + i % (len(PALETTE) - 1)] for i in range(spec.classes - 1)))
     classes = tuple(ClassLabel(f"class {i}" if i else "background", colour) for i, colour in enumerate(colours))
     return replace(ModelInfo(spec, Normaliser(), classes), card=ModelCard(name=name, recipe=command))

@@ -1,4 +1,4 @@
-"""The models that ship with the package, and models by the path of their file."""
+"""The shipped models, and models given by the path of their file."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ SUFFIX = ".safetensors"
 
 
 def names() -> tuple[str, ...]:
-    """Return the names of the shipped models, those for most users first."""
+    """Return the names of the shipped models, the most common one first."""
     return tuple(sorted((p.stem for p in WEIGHTS.glob(f"*{SUFFIX}")), key=lambda name: (name != "nuclei", name)))
 
 
@@ -36,7 +36,7 @@ def path_of(model: str | Path) -> Path:
 
 
 def info(model: str | Path) -> ModelInfo:
-    """Return what a model says of itself, without loading its weights.
+    """Return the description of a model, without loading its weights.
 
     Raises
     ------

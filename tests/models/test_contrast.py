@@ -149,7 +149,7 @@ def test_a_constant_image_with_a_hot_pixel_holds_nothing() -> None:
     image = hot(np.full((100, 100), 7.0), 1, 60000)
     assert np.median(scaled(image)) == 0
     assert fit(image).notes == (
-        "The image is constant (value 7) but for 1 single pixels: there is nothing to find in it.",
+        "The image is constant (value 7) except for 1 single pixels: there is nothing to find in it.",
     )
 
 
@@ -180,7 +180,7 @@ def test_the_note_names_the_channel_of_several() -> None:
     image = cells((100, 100), seed=0)[0].astype(float).ravel()
     notes = Normaliser().fit(np.stack([image, noise])).notes
     assert len(notes) == 1
-    assert notes[0].startswith("Channel 1 of what is read: The contrast is doubtful")
+    assert notes[0].startswith("Channel 1: The contrast is doubtful")
 
 
 @given(st.floats(0.01, 100), st.floats(-1000, 1000))
