@@ -145,7 +145,7 @@ class Candidate:
         """Return the evaluation of a candidate whose weights are NaN or infinite; it is never evaluated again."""
         self.n_evaluations, self.winner = MAX_EVALUATIONS, None
         unchanged = np.zeros(view.shape, np.uint8)
-        reason = Note("Its weights grew without bound.", LOWER_RATE)
+        reason = Note("Training diverged: its weights are NaN or infinite.", LOWER_RATE)
         return CandidateEvaluated(0.0, 0.0, (), False, reason, (), view, unchanged)
 
     def _score(

@@ -49,12 +49,12 @@ def evaluate(logits: Tensor, class_index: Tensor) -> Scores:
         return Scores(nan, nan)
     log = logits.float().log_softmax(1).gather(1, class_index[:, None])[:, 0].clamp(min=-10.0)
     hits = (logits.argmax(1) == class_index).float()
-    found = [
+    by_class = [
         (float(hits[class_index == k].mean()), float(-log[class_index == k].mean()))
         for k in class_index.unique().tolist()
     ]
-    right, surprise = (float(np.mean(column)) for column in zip(*found, strict=True))
-    return Scores(right, surprise)
+    accuracy, nll = (float(np.mean(column)) for column in zip(*by_class, strict=True))
+    return Scores(accuracy, nll)
 
 
 def mean_scores(scores: Sequence[Scores]) -> Scores:
@@ -88,23 +88,20 @@ def decide(scores: Sequence[tuple[Scores, Scores]], pins: Sequence[PinScore]) ->
     for pin in pins:
         if pin.candidate < pin.accepted - PIN_TOLERANCE:
             return False, (
-                f"Pin {pin.name} would get worse: {pin.candidate:.1%} of it would be as pinned, now {pin.accepted:.1%}."
+                f"Pin {pin.name} would get worse: {pin.candidate:.1%} of it predicted as pinned, {pin.accepted:.1%} by "
+                "the current model."
             )
-    if not scores or any(isnan(mark.accuracy) for pair in scores for mark in pair):
-        return False, "It cannot be judged: there is no labelled pixel that it has not learnt from."
-    for words, (accepted, candidate) in zip(
-        ("of the new strokes right", "right after both heads saw half"), scores, strict=False
-    ):
-        theirs, its = _percents(accepted.accuracy, candidate.accuracy)
-        if candidate.accuracy < accepted.accuracy:
-            return False, f"It fails the examination: {its} {words}, accepted {theirs}."
-        if not candidate.nll < accepted.nll:  # nor is NaN better
-            return (
-                False,
-                f"It is no better on the examination: {its} {words}, accepted {theirs}, and not surer of them.",
-            )
-    theirs, its = _percents(*(m.accuracy for m in scores[0]))
-    return True, f"It wins the examination: {its} of the new strokes right, accepted {theirs}, and surer of them."
+    if not scores or any(isnan(one.accuracy) for pair in scores for one in pair):
+        return False, "It cannot be evaluated: there are no test strokes."
+    where = ("on the new strokes", "after both heads were fitted to half of the new strokes")
+    for place, (current, candidate) in zip(where, scores, strict=False):
+        percents = "{1} correct (current model {0})".format(*_percents(current.accuracy, candidate.accuracy))
+        if candidate.accuracy < current.accuracy:
+            return False, f"Worse {place}: {percents}."
+        if not candidate.nll < current.nll:  # NaN is not better either
+            return False, f"Not better {place}: {percents} and not more confident."
+    percents = "{1} correct (current model {0})".format(*_percents(*(one.accuracy for one in scores[0])))
+    return True, f"Better on the new strokes: {percents} and more confident."
 
 
 def _percents(first: float, second: float) -> tuple[str, str]:

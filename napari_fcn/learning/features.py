@@ -1,4 +1,4 @@
-"""Features of an image as a network gives them: tiles of what is on screen, and rows at painted pixels."""
+"""Features of an image from a network: tiles for prediction, and a feature matrix at painted pixels."""
 
 from __future__ import annotations
 
@@ -30,31 +30,31 @@ if TYPE_CHECKING:
     from napari_fcn.models.normalise import Scaling
     from napari_fcn.nets.hypercolumn import HypercolumnNet
 
-CORE_HALOS = {1: 16, 2: 4, 3: 2}  # length of a core in halos
+CORE_HALOS = {1: 16, 2: 4, 3: 2}  # side of a tile's core in halos
 MIN_CORE = 64
-MAX_SEPARATE_CLASSES = 3  # classes up to which each has a product of its own
-INITIAL_CAPACITY = 4096  # painted pixels for which there is room at first
+MAX_SEPARATE_CLASSES = 3  # up to that number of classes, each has its own matrix product
+INITIAL_CAPACITY = 4096  # rows that the feature matrix has at first
 
 
 @dataclass(frozen=True, eq=False)
 class FeatureExtractor:
-    """How a network looks at one image: which tiles it has, and what to read for them.
+    """Computes the features of one image tile by tile.
 
-    The tiles are the same whatever is on screen, so that the features of a pixel are the same bit for bit whenever and
-    in whatever order they are asked for; the replay of a session rests on it.
+    The tiles do not depend on the view. So the features of a pixel are bit for bit the same, whenever and in whatever
+    order they are computed; a replay of a session needs that.
 
     Attributes
     ----------
     source : ImageSource
         The image.
     scaling : Scaling
-        Of its intensities.
+        Normalisation of its intensities.
     field : ReceptiveField
-        Of the network.
+        Receptive field of the network.
     multiple : tuple of int
-        Period of its grid per axis in space.
+        Period of the pooling grid per axis in space, in pixels.
     device : torch.device
-        Where it runs.
+        Device on which the network runs.
     """
 
     source: ImageSource
@@ -74,23 +74,23 @@ class FeatureExtractor:
         return TilePlan(self.source.shape, axes.spread(core, 1), halo, multiple)
 
     def tiles_of(self, samples: Samples) -> npt.NDArray[np.int64]:
-        """Return the number of the tile in which each sample lies."""
+        """Return ``(n,)`` int64: the number of the tile that contains each sample."""
         grid = samples.coordinates() // np.asarray(self.plan.tile)
         numbers: npt.NDArray[np.int64] = np.ravel_multi_index(tuple(grid.T), self.plan.counts).astype(np.int64)
         return numbers
 
     def read(self, region: Region) -> Tensor:
-        """Return a scaled block ``(N, C, *space)`` on the device."""
+        """Return the normalised block ``(N, C, *space)`` of a region, on the device."""
         block = self.source.axes.to_net(self.scaling.apply(self.source.read(region)))
         x = torch.from_numpy(np.ascontiguousarray(block)).to(self.device)
         return x.contiguous(memory_format=MEMORY_FORMATS[x.ndim - 2]) if x.ndim - 2 in MEMORY_FORMATS else x
 
     def sample_positions(self, samples: Samples, region: Region) -> Tensor:
-        """Return ``(n, 1 + ndim)`` places of samples in a block of this region, as `gather` takes them."""
+        """Return the positions ``(n, 1 + ndim)`` of samples in a block of this region, for `gather`."""
         return self.pixel_positions(samples.coordinates(), region)
 
     def pixel_positions(self, coordinates: npt.NDArray[np.int64], region: Region) -> Tensor:
-        """Return ``(n, 1 + ndim)`` places of pixels ``(n, axes)`` of the image in a block of this region."""
+        """Return the positions ``(n, 1 + ndim)`` of pixels ``(n, axes)`` of the image in a block of this region."""
         axes = self.source.axes
         at = coordinates - np.asarray(region.start)
         planes = np.zeros(len(at), np.int64)
@@ -99,7 +99,7 @@ class FeatureExtractor:
         return torch.from_numpy(np.column_stack([planes, at[:, list(axes.space_positions)]])).to(self.device)
 
     def compute_tile(self, net: HypercolumnNet, tile: Tile) -> FeatureTile:
-        """Return the features of a tile, cut down to its core and one period of the grid around it."""
+        """Return the features of a tile, cropped to its core and one period of the grid around it."""
         with torch.inference_mode(), full_float32(self.device):
             levels = net.levels(net.fill(self.read(tile.read)))
         around = self.source.axes.spread(self.multiple, 1)
@@ -109,7 +109,7 @@ class FeatureExtractor:
         return FeatureTile(tile.core, held, grids, tuple((factor, f.shape[-1]) for factor, f in cut))
 
     def _crop_level(self, level: Level, read: Region, held: Region) -> Tensor:
-        """Return the part ``(N, *space, C)`` of a level, of what was computed for a read, that covers a region."""
+        """Return the part ``(N, *space, C)`` of a level, computed for the region ``read``, that covers a region."""
         index: list[Any] = []
         for position, factor, length in zip(
             self.source.axes.space_positions, level.factor, level.features.shape[2:], strict=True
@@ -120,7 +120,7 @@ class FeatureExtractor:
         return level.features[(..., *index)].movedim(1, -1)
 
     def logits(self, head: LinearHead, tile: FeatureTile, region: Region | None = None) -> Tensor:
-        """Return ``(N, K, *space)`` that a head gives in a region of a window's core; in all of it if none is named."""
+        """Return the logits ``(N, K, *space)`` of a head in a region of a tile's core, by default in all of it."""
         region = tile.core if region is None else region
         around = self.snap_to_grid(region).grow(self.source.axes.spread(self.multiple, 1)).intersection(tile.stored)
         slices = [around.relative_to(tile.stored).slices[p] for p in self.source.axes.space_positions]
@@ -133,7 +133,7 @@ class FeatureExtractor:
         return logits[(..., *index)]
 
     def crop(self, values: Tensor, window: FeatureTile, region: Region) -> Tensor:
-        """Return the part of values ``(N, K, *space)`` of a window's core that lies in a region of it."""
+        """Return the part of values ``(N, K, *space)`` of a tile's core that covers a region of it."""
         inner = region.relative_to(window.core)
         index: list[Any] = [inner.slices[position] for position in self.source.axes.space_positions]
         planes = self._crop_planes(region, window.core)
@@ -147,7 +147,7 @@ class FeatureExtractor:
         return Region(start, stop).clip(self.source.shape)
 
     def _crop_planes(self, part: Region, whole: Region) -> slice | Tensor:
-        """Return which indices along N, the loop axes of a block, belong to a part of it."""
+        """Return the indices along N, the loop axes of a block, of a part of it."""
         axes = self.source.axes
         loop = [axes.image.index(name) for name in axes.loop]
         if all(part.shape[a] == whole.shape[a] for a in loop):
@@ -162,9 +162,9 @@ class FeatureExtractor:
         Parameters
         ----------
         logits : Tensor
-            ``(N, K - 1, *space)`` of all classes but the first, less those of the first.
+            ``(N, K - 1, *space)``: of all classes but the first, minus those of the first.
         region : Region
-            Where, on the image axes.
+            The region on the image axes.
         """
         logits = logits.float()
         values = torch.cat([torch.zeros_like(logits[:, :1]), logits], dim=1).softmax(1).cpu().numpy()
@@ -173,14 +173,14 @@ class FeatureExtractor:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class FeatureTile:
-    """Features of a tile.
+    """Features of one tile.
 
     Attributes
     ----------
     core : Region
-        Where they are exact, on the image axes.
-    held : Region
-        What they cover: the core and one period of the grid around it.
+        The region in which they are exact, on the image axes.
+    stored : Region
+        The region that they cover: the core and one period of the grid around it.
     grids : mapping of tuple to Tensor
         Factor of a grid -> ``(N, *space, C)``, the features of all levels on it, one after the other.
     widths : tuple of (tuple, int)
@@ -198,18 +198,18 @@ class FeatureTile:
         return [Level(f, self.grids[f][..., part].movedim(-1, 1)) for f, part in self._parts()]
 
     def logits(self, head: LinearHead, planes: slice | Tensor, part: Sequence[slice], at_end: Sequence[bool]) -> Tensor:
-        """Return the class logits ``(N, K, *space)`` that a head gives: one product of matrices for each grid.
+        """Return the class logits ``(N, K, *space)`` of a head, by one matrix product per grid.
 
         Parameters
         ----------
-        head : Linear
-            For features as they are.
+        head : LinearHead
+            A head for raw features.
         planes : slice or Tensor
-            Which indices along N.
+            Indices along N.
         part : sequence of slice
-            Which pixels along each axis in space; they begin and end on the grid.
+            Pixels along each axis in space; starts and stops are on the grid.
         at_end : sequence of bool
-            Along which axes the part ends where the window ends, what fills it up to the grid included.
+            For each axis, whether the part ends with the tile; then it includes the padding up to the grid.
         """
         columns: dict[tuple[int, ...], list[Tensor]] = {}
         weights = head.weight.split([n for _, n in self.widths], dim=1)
@@ -236,25 +236,25 @@ class FeatureTile:
 
     @property
     def nbytes(self) -> int:
-        """Memory that it takes."""
+        """Size in memory, in bytes."""
         return sum(grid.numel() * grid.element_size() for grid in self.grids.values())
 
 
 @dataclass(slots=True, eq=False)
 class FeatureCache:
-    """The features that one trunk gives, as far as they were asked for.
+    """Features of one trunk: tiles within a memory budget, and a matrix of all samples so far.
 
     Attributes
     ----------
     view : View
-        How to look at the image.
-    net : Taught
-        The network; its heads may change, its trunk may not.
+        Computes the features.
+    net : HypercolumnNet
+        The network. Its heads may change, its trunk may not.
     budget : int
-        Memory for windows in bytes.
+        Memory for tiles, in bytes.
     focus : tuple of int
-        The pixel around which the user works: what is farthest from it is let go first. If none is known, what was used
-        longest ago, and the one used last stays in any case.
+        The pixel where the user works: tiles far from it are evicted first. If it is empty, the least recently used
+        tile is evicted. The tile used last always stays.
     """
 
     extractor: FeatureExtractor
@@ -264,12 +264,14 @@ class FeatureCache:
     tiles: OrderedDict[Region, FeatureTile] = field(default_factory=OrderedDict)
     pixel_index: npt.NDArray[np.int64] = field(
         default_factory=lambda: np.zeros(0, np.int64)
-    )  # of known pixels, ascending
-    rows: npt.NDArray[np.int64] = field(default_factory=lambda: np.zeros(0, np.int64))  # their rows in `known`
+    )  # of the stored samples, ascending
+    rows: npt.NDArray[np.int64] = field(
+        default_factory=lambda: np.zeros(0, np.int64)
+    )  # their rows in `stored_features`
     stored_features: Tensor = field(default_factory=lambda: torch.zeros(0, 0))
 
     def tile(self, tile: Tile) -> FeatureTile:
-        """Return the features of a tile, from memory where possible."""
+        """Return the features of a tile, from the cache if possible."""
         found = self.tiles.pop(tile.core, None)
         is_new = found is None
         found = self.tiles[tile.core] = self.extractor.compute_tile(self.net, tile) if found is None else found
@@ -284,17 +286,17 @@ class FeatureCache:
 
     @property
     def has_room(self) -> bool:
-        """Whether one more window fits into memory."""
+        """Whether one more tile fits into the budget."""
         sizes = [window.nbytes for window in self.tiles.values()]
         return sum(sizes) + max(sizes, default=0) <= self.budget
 
     def tiles_in(self, region: Region) -> Iterator[FeatureTile]:
-        """Yield the windows that touch a region."""
+        """Yield the features of the tiles that touch a region."""
         for tile in self.extractor.plan.touching(region):
             yield self.tile(tile)
 
     def matrix(self, samples: Samples) -> Tensor:
-        """Return the features ``(n, F)`` of each sample; those seen before come from memory."""
+        """Return the features ``(n, F)`` of samples; only those of new samples are computed."""
         new = ~np.isin(samples.pixel_index, self.pixel_index, assume_unique=True)
         if new.any():
             self._compute(samples.select(new))
@@ -310,7 +312,7 @@ class FeatureCache:
             self._store(gather(window.levels, self.extractor.sample_positions(part, window.stored)), part.pixel_index)
 
     def _store(self, features: Tensor, pixel_index: npt.NDArray[np.int64]) -> None:
-        """Write rows behind those that are known; what is known moves only when the room is full."""
+        """Append rows to the matrix; it is reallocated, at twice the size, only when it is full."""
         count = len(self.pixel_index)
         if count + len(features) > len(self.stored_features):
             room = features.new_empty(max(INITIAL_CAPACITY, 2 * (count + len(features))), features.shape[1])
@@ -327,7 +329,7 @@ class FeatureCache:
 def _product(features: Tensor, weight: Tensor) -> Tensor:
     """Return ``(N, K, *space)`` for features ``(N, *space, C)`` and weights ``(K, C)``.
 
-    A few rows of weights one by one: products of matrices as narrow as that take four times as long.
+    A few rows are multiplied one by one: a product with such a narrow matrix takes four times as long.
     """
     if len(weight) > MAX_SEPARATE_CLASSES:
         return (features @ weight.T).movedim(-1, 1)
@@ -338,10 +340,10 @@ def _product(features: Tensor, weight: Tensor) -> Tensor:
 
 
 def select_inside(samples: Samples, region: Region) -> Samples:
-    """Return the samples that lie in a region."""
+    """Return the samples inside a region."""
     return samples.select(is_inside(samples, region))
 
 
 def bytes_per_pixel(net: HypercolumnNet) -> float:
-    """Return the memory that the features of a pixel take."""
+    """Return the memory that the features of a pixel take, in bytes."""
     return 4 * sum(width / prod(factor) for factor, width in net.widths)

@@ -1,4 +1,4 @@
-"""The whole network learns from strokes: a few steps on patches around them, on a copy."""
+"""Fine-tuning: a copy of a network is trained for a few steps on patches around strokes."""
 
 from __future__ import annotations
 
@@ -30,24 +30,24 @@ if TYPE_CHECKING:
     from napari_fcn.nets.hypercolumn import HypercolumnNet
     from napari_fcn.settings import TeachSettings
 
-NEWEST_FRACTION = 0.5  # how often a patch is drawn around a stroke of the latest turn
-L2SP_STRENGTH = 0.02  # share of the way back to the original weights per step, at the slider's middle
-INTERPOLATION = 0.3  # of the way from the weights at the start to those that were learnt, at the slider's middle
+NEWEST_FRACTION = 0.5  # of the patches, around strokes of the latest turn
+L2SP_STRENGTH = 0.02  # fraction of the way back to the original weights per step, at a prior strength of 0.5
+INTERPOLATION = 0.3  # fraction of the way from the start weights to the trained ones, at a prior strength of 0.5
 PATCH_IN_FIELDS = {
     1: 4.0,
     2: 2.75,
     3: 2.0,
-}  # length of a patch in fields: the more surroundings, the better what is learnt
-MAX_GRADIENT_NORM = 1.0  # largest norm of a gradient
+}  # side of a patch in receptive fields
+MAX_GRADIENT_NORM = 1.0  # gradients are clipped to it
 MAX_CONTRAST_CHANGE, MAX_BRIGHTNESS_CHANGE = (
     0.1,
     0.1,
-)  # intensity augmentation: largest change of contrast and brightness
+)  # of the intensity augmentation
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Patch:
-    """What one step learns from.
+    """Input and target of one step.
 
     Attributes
     ----------
@@ -62,25 +62,25 @@ class Patch:
 
 
 class FineTuner:
-    """Takes a copy of a network some steps further.
+    """Trains a copy of a network step by step.
 
-    AdamW (Loshchilov & Hutter 2019) on the trunk with frozen batch norms, partial cross entropy on the painted pixels
-    with each class counting the same. What it knew is kept in two ways, the stronger the more the slider asks for it:
-    after each step the weights are pulled back a little (L2-SP, Li et al. 2018), and what comes out lies only a part of
-    the way from the network at the start to the one that learns (WiSE-FT, Wortsman et al. 2022).
+    The optimiser is AdamW (Loshchilov & Hutter 2019) on the trunk, with frozen batch norms; the loss is cross entropy
+    on the painted pixels with balanced classes. Two methods limit forgetting, the more the higher the prior strength:
+    each step moves the weights a little back to the original ones (L2-SP, Li et al. 2018), and the result is an
+    interpolation between start weights and trained weights (WiSE-FT, Wortsman et al. 2022).
 
     Parameters
     ----------
-    net : Taught
-        The network to start from; it is copied. Only the linear part of its head leads the steps.
-    view : View
-        How to look at the image.
-    original : mapping of str to Tensor
-        Weights to which it is pulled; those that it lacks are left alone.
+    net : HypercolumnNet
+        The network to start from; it is copied. The loss uses the linear part of its head only.
+    extractor : FeatureExtractor
+        Reads the image.
+    start_weights : mapping of str to Tensor
+        The original weights; parameters that are missing there are not pulled back.
     settings : TeachSettings
-        Steps, rate, slider.
+        Learning rate, prior strength and patch size.
     seed : int
-        Of the draws.
+        Seed of all random numbers.
     """
 
     def __init__(
@@ -112,7 +112,7 @@ class FineTuner:
 
     @property
     def patch_shape(self) -> tuple[int, ...]:
-        """Length of a patch per axis in space: as set, or some times as long as the field, on the grid."""
+        """Side of a patch per axis in space: as set, or a multiple of the receptive field, rounded up to the grid."""
         shape = [self.extractor.source.shape[p] for p in self.extractor.source.axes.space_positions]
         sizes = [self.settings.patch or round(PATCH_IN_FIELDS[len(shape)] * n) for n in self.extractor.field.size]
         on_grid = (-(-n // m) * m for n, m in zip(sizes, self.extractor.multiple, strict=True))
@@ -121,7 +121,7 @@ class FineTuner:
         )
 
     def run_until(self, samples: Samples, total_steps: int) -> Iterator[Heartbeat | StepDone]:
-        """Yield after each step until ``until`` are done in all, and within each; a step that is left is not begun."""
+        """Yield after and within each step until ``total_steps`` are done; an unfinished step changes nothing."""
         self.net.requires_grad_(False)
         for parameter in self.parameters.values():
             parameter.requires_grad_(True)
@@ -131,7 +131,7 @@ class FineTuner:
             yield StepDone(self.steps_done, total_steps, self.loss, time.monotonic() - self.start_time)
 
     def copy(self) -> HypercolumnNet:
-        """Return what comes out now: a mean of the weights at the start and of those that learn, with a whole head."""
+        """Return the present result: the interpolation of start weights and trained weights, with the full head."""
         net = deepcopy(self.start_net)
         net.trunk = deepcopy(self.net.trunk)
         assert net.trunk is not None
@@ -142,7 +142,7 @@ class FineTuner:
         return net.requires_grad_(False)
 
     def _step(self, samples: Samples) -> Generator[None, None, float]:
-        """Return the loss of a step; left at a pause, it leaves everything as it was."""
+        """Return the loss of a step; if the generator is closed at a pause, nothing has changed."""
         before = self.rng.bit_generator.state
         loss: Tensor | None = None
         while loss is None:
@@ -159,7 +159,7 @@ class FineTuner:
         return float(loss.detach())
 
     def _backward(self, samples: Samples) -> Tensor:
-        """Return the loss of a patch, with its gradient in the parameters."""
+        """Return the loss of a random patch after backpropagation."""
         self.optimiser.zero_grad(set_to_none=True)
         with cancel_between_layers(self.net):
             loss = self._loss(self._draw_patch(samples))
@@ -207,7 +207,7 @@ class FineTuner:
         return target
 
     def _augment(self, image: Tensor, target: Tensor) -> Patch:
-        """Return a patch flipped and turned by right angles among axes of one length and scale, and a bit brighter."""
+        """Return a patch with random flips, a transposition of equal axes, and a random contrast and brightness."""
         flips = [axis for axis in range(image.ndim - 2) if self.rng.random() < 0.5 and axis != self.net.spec.time]
         image = image.flip([2 + axis for axis in flips])
         target = target.flip([1 + axis for axis in flips])
@@ -221,7 +221,7 @@ class FineTuner:
 
 
 def partial_cross_entropy(logits: Tensor, target: Tensor) -> Tensor:
-    """Return the cross entropy over the painted pixels only, each painted class counting the same.
+    """Return the cross entropy over the painted pixels, with balanced classes.
 
     Parameters
     ----------
@@ -238,5 +238,5 @@ def partial_cross_entropy(logits: Tensor, target: Tensor) -> Tensor:
 
 
 def candidate_seed(seed: int, turn: int, attempt: int) -> int:
-    """Return a seed of its own for each candidate."""
+    """Return a different seed for each candidate."""
     return int(np.random.SeedSequence([seed, turn, attempt]).generate_state(1)[0])

@@ -1,4 +1,4 @@
-"""The head that strokes teach, over the features of all levels: a linear part, and one that bends it."""
+"""The trainable head on the features of all levels: a linear layer and an optional hidden layer."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class FeatureScaler:
-    """Mean and spread of each feature, so that one ridge fits all, and all levels together count alike.
+    """Standardises features, so that one ridge suits all features and all levels have the same weight.
 
     Attributes
     ----------
-    mean, spread : Tensor
-        ``(F,)``, all levels one after the other; the spread is the standard deviation times the square root of the
-        number of features of the level, so that a level of many features pulls no more than one of few.
+    mean, scale : Tensor
+        ``(F,)``, all levels concatenated. The scale is the standard deviation times the square root of the number of
+        features of the level, so that a level with many features does not dominate.
     """
 
     mean: Tensor
@@ -33,7 +33,7 @@ class FeatureScaler:
 
     @classmethod
     def fit(cls, levels: Sequence[Level]) -> FeatureScaler:
-        """Return the statistics of the features of an image or a part of it."""
+        """Return the scaler of the features of an image or a part of it."""
         flat = [level.features.float().transpose(0, 1).flatten(1) for level in levels]
         mean = torch.cat([f.mean(1) for f in flat])
         parts = [f.std(1, correction=0) for f in flat]
@@ -61,13 +61,13 @@ class LinearHead:
         return torch.addmm(self.bias, features, self.weight.T)
 
     def scaled(self, factor: float) -> LinearHead:
-        """Return a head that is so many times as sure."""
+        """Return the head whose logits are multiplied by ``factor``."""
         return LinearHead(self.weight * factor, self.bias * factor)
 
     def relative_to_first(self) -> LinearHead:
-        """Return what gives the logits of all classes but the first, less those of the first.
+        """Return the head for the logits of all classes but the first, minus those of the first.
 
-        Probabilities need no more.
+        These determine the probabilities.
         """
         return LinearHead(self.weight[1:] - self.weight[0], self.bias[1:] - self.bias[0])
 
@@ -83,13 +83,13 @@ class LinearHead:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class HiddenLayer:
-    """What bends a head: one hidden layer, added to its linear part.
+    """A hidden layer of rectified units whose output is added to the logits of the linear part.
 
     Attributes
     ----------
-    hidden : Linear
-        ``(units, F)`` and ``(units,)``.
-    mix : Tensor
+    units : LinearHead
+        Weights ``(units, F)`` and biases ``(units,)``.
+    output_weights : Tensor
         ``(classes, units)``, from the rectified units to the class logits.
     """
 
@@ -97,17 +97,17 @@ class HiddenLayer:
     output_weights: Tensor
 
     def logits(self, features: Tensor) -> Tensor:
-        """Return what it adds to ``(n, classes)`` for features ``(n, F)``."""
+        """Return its part of the logits, ``(n, classes)``, for features ``(n, F)``."""
         return self.units.logits(features).relu() @ self.output_weights.T
 
     def logits_of_units(self, units: Tensor) -> Tensor:
-        """Return what it adds, ``(N, classes, *space)``, from its units before they are rectified."""
+        """Return its part of the logits, ``(N, classes, *space)``, from the units before rectification."""
         return torch.einsum("nu...,ku->nk...", units.relu(), self.output_weights)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Head:
-    """Class logits as a function of features: linear, and bent where strokes have asked for it."""
+    """Class logits as a function of features: a linear part plus an optional hidden layer."""
 
     linear: LinearHead
     hidden: HiddenLayer | None = None
@@ -118,7 +118,7 @@ class Head:
         return straight if self.hidden is None else straight + self.hidden.logits(features)
 
     def relative_to_first(self) -> Head:
-        """Return what gives the logits of all classes but the first, less those of the first."""
+        """Return the head for the logits of all classes but the first, minus those of the first."""
         bend = self.hidden and HiddenLayer(
             self.hidden.units, self.hidden.output_weights[1:] - self.hidden.output_weights[0]
         )
@@ -141,7 +141,7 @@ class Head:
 
 
 def gather(levels: Sequence[Level], positions: Tensor) -> Tensor:
-    """Return the features ``(n, F)`` that linear upsampling of each level would give at some pixels.
+    """Return the features ``(n, F)`` at some pixels, as linear upsampling of each level gives them.
 
     Parameters
     ----------
@@ -163,7 +163,7 @@ def _gather(level: Level, positions: Tensor) -> Tensor:
         low.append(below)
         high.append((below + 1).clamp(max=length - 1))
         share.append((at - below).to(torch.float32))
-    rows = features.movedim(1, -1).flatten(0, -2)  # a view, if the features of a pixel lie side by side
+    rows = features.movedim(1, -1).flatten(0, -2)  # a view, if the features of a pixel are contiguous
     out = torch.zeros(len(positions), features.shape[1], device=features.device)
     corners = product(*([0] if f == 1 else [0, 1] for f in level.factor))
     for corner in corners:
@@ -178,7 +178,7 @@ def _gather(level: Level, positions: Tensor) -> Tensor:
 
 
 def write_head(net: HypercolumnNet, head: Head) -> None:
-    """Put a head for features as they are into a network; units that it has none for become silent."""
+    """Store a head for raw features in a network; units that the head lacks get zero weights."""
     classes, features = head.linear.weight.shape
     weight = head.linear.weight.new_zeros(classes + net.spec.hidden, features)
     bias = head.linear.bias.new_zeros(len(weight))
@@ -202,7 +202,7 @@ def write_head(net: HypercolumnNet, head: Head) -> None:
 
 
 def read_head(net: HypercolumnNet) -> Head:
-    """Return the head of a network, for features as they are."""
+    """Return the head of a network, for raw features."""
     weight = torch.cat([conv.weight.detach().flatten(1) for conv in net.heads_of_levels], dim=1)
     assert net.heads_of_levels[0].bias is not None
     bias, classes = net.heads_of_levels[0].bias.detach().clone(), net.spec.classes

@@ -1,4 +1,4 @@
-"""Commits of weights as a tree: to go back, forward again, and along another branch."""
+"""The tree of commits of a session, with the weights of each."""
 
 from __future__ import annotations
 
@@ -21,17 +21,16 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Delta:
-    """What is kept of the model of one commit.
+    """The stored part of the model of one commit.
 
     Attributes
     ----------
     info : ModelInfo
-        All of the model but its weights.
+        Description of the model.
     tensors : mapping of str to Tensor
         The weights that differ from those of the parent, contiguous, on the CPU.
     sources : mapping of str to int
-        For each weight of the model, the commit whose delta holds it. What the parent had and the model has not is
-        not named.
+        For each weight of the model, the commit whose delta contains it.
     """
 
     info: ModelInfo
@@ -40,23 +39,23 @@ class Delta:
 
 
 class DeltaStore(Protocol):
-    """Where the weights of commits are kept."""
+    """Storage for the weights of commits."""
 
     def put(self, number: int, delta: Delta) -> None:
-        """Keep the weights of a commit; what a commit of this number had before is replaced."""
+        """Store the weights of a commit; those stored before under this number are replaced."""
 
     def get(self, number: int) -> Delta:
         """Return what was put."""
 
 
 class MemoryStore:
-    """Weights of commits in memory, gone with it."""
+    """Storage in memory."""
 
     def __init__(self) -> None:
         self._deltas: dict[int, Delta] = {}
 
     def put(self, number: int, delta: Delta) -> None:
-        """Keep the weights of a commit."""
+        """Store the weights of a commit."""
         self._deltas[number] = delta
 
     def get(self, number: int) -> Delta:
@@ -66,7 +65,7 @@ class MemoryStore:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _LoadedCommit:
-    """The whole model of one commit, so that the next one can be compared with it."""
+    """The complete model of one commit, to which the next one is compared."""
 
     number: int
     checkpoint: Checkpoint
@@ -74,27 +73,27 @@ class _LoadedCommit:
 
 
 class History:
-    """The tree of commits, and the one that is in use.
+    """The tree of commits, and the present commit, whose model is in use.
 
     ::
 
         0 start ── 1 head ── 2 head ── 3 network
                          └── 4 head ── 5 head     <- present; undo: 4, redo at 1: 4, go_to(3): the other branch
 
-    Each commit keeps only the weights that differ, bit for bit, from those of its parent, and knows for all others
-    which commit holds them.
+    Each commit stores only the weights that differ, bit for bit, from those of its parent, and for all others the
+    number of the commit that stores them.
 
     Parameters
     ----------
-    store : Store, optional
-        Where the weights are kept; in memory if not given.
+    store : DeltaStore, optional
+        Storage for the weights; in memory if not given.
     last : int
-        The highest number that was ever given to a commit, lost ones included: none is given twice.
+        The highest commit number ever used, lost commits included; new commits get higher ones.
 
     Attributes
     ----------
     lineages : dict of int to Lineage
-        For each commit, the changes of the classes that led to it.
+        For each commit, the changes of the classes up to it.
     """
 
     def __init__(self, store: DeltaStore | None = None, last: int = -1) -> None:
@@ -102,7 +101,7 @@ class History:
         self._last = last
         self._commits: dict[int, Commit] = {}
         self._present: int | None = None
-        self._next: dict[int, int] = {}  # commit -> the child that was visited last
+        self._next: dict[int, int] = {}  # commit -> its child that was present last
         self._loaded: _LoadedCommit | None = None
         self.lineages: dict[int, Lineage] = {}
 
@@ -122,11 +121,11 @@ class History:
         commits : iterable of Commit
             All of them.
         present : int
-            Number of the one in use.
-        store : Store, optional
-            Where the weights are.
+            Number of the present one.
+        store : DeltaStore, optional
+            Storage with the weights.
         visited : iterable of int
-            The commits that were the present one so far, in order, so that `redo` knows the way.
+            The commits that were the present one so far, in order, for `redo`.
         last : int
             As for a new history.
         """
@@ -144,8 +143,8 @@ class History:
 
     @property
     def present(self) -> Commit:
-        """The commit in use."""
-        assert self._present is not None, "nothing was added yet"
+        """The commit whose model is in use."""
+        assert self._present is not None, "there is no commit yet"
         return self._commits[self._present]
 
     def add(
@@ -162,13 +161,13 @@ class History:
         return commit
 
     def record_class_change(self, old_indices: OldIndices) -> None:
-        """Note how the present commit has changed the classes: for each, which one it was before."""
+        """Store the change of classes of the present commit: the old index of each new class."""
         number = self.present.number
-        change = (-number, old_indices)  # numbers above zero are those of entries of a project
+        change = (-number, old_indices)  # positive numbers are those of journal entries
         self.lineages[number] = (*self.lineages.get(number, ()), change)
 
     def class_mapping(self, first: int, second: int) -> Classes:
-        """Return the class index at one commit of each at another, `GONE` for classes that are not there."""
+        """Return the class index at commit ``second`` of each class at ``first``; `REMOVED` for missing ones."""
         return mapping_between(self.lineages.get(first, ()), self.lineages.get(second, ()))
 
     def undo(self) -> Commit | None:
@@ -177,7 +176,7 @@ class History:
         return None if parent is None else self.go_to(parent)
 
     def redo(self) -> Commit | None:
-        """Return the child that was the present one last, or the newest; it becomes it again. None at the end."""
+        """Go to the child that was present last, or to the newest one, and return it; None if there is none."""
         present = self.present.number
         newest = max((c.number for c in self._commits.values() if c.parent == present), default=None)
         child = self._next.get(present, newest)
@@ -208,7 +207,7 @@ class History:
         return held.checkpoint
 
     def log(self, number: int) -> tuple[dict[str, Any], ...]:
-        """Return the path from the start to a commit as plain data, for the card of the model."""
+        """Return the commits from the start to one as plain data, for the card of the model."""
         path = [self._require(number)]
         while path[-1].parent is not None:
             path.append(self._commits[path[-1].parent])
@@ -224,17 +223,17 @@ class History:
         return self._commits[number]
 
     def _visit(self, number: int) -> None:
-        """Make a commit the present one; its ancestors remember the way to it."""
+        """Make a commit the present one, and store the path to it for `redo`."""
         before, self._present = self._present, number
         child, parent = number, self._commits[number].parent
         while parent is not None:
             self._next[parent] = child
-            if parent == before:  # the way to there is known
+            if parent == before:  # the path to there is stored
                 break
             child, parent = parent, self._commits[parent].parent
 
     def _compute_delta(self, number: int, checkpoint: Checkpoint) -> tuple[_LoadedCommit, Delta]:
-        """Return a copy of a model, and what of it the present one has not."""
+        """Return a copy of a model, and its difference to the present one."""
         import torch
 
         parent = None if self._present is None else self._load(self._present)
@@ -251,7 +250,7 @@ class History:
         return held, Delta(checkpoint.info, own, sources)
 
     def _load(self, number: int) -> _LoadedCommit:
-        """Return the whole model of a commit."""
+        """Return the complete model of a commit."""
         if self._loaded is not None and self._loaded.number == number:
             return self._loaded
         from napari_fcn.models.checkpoint import Checkpoint
@@ -263,7 +262,7 @@ class History:
         checkpoint = Checkpoint(delta.info, weights)
         if missing or checkpoint.hash != commit.hash:
             raise ModelError(
-                f"The weights of commit {number} are not those that were kept: their file was changed or is damaged. "
+                f"The weights of commit {number} differ from those that were saved: the file was changed or damaged. "
                 "Go to another commit."
             )
         return _LoadedCommit(number, checkpoint, delta.sources)
@@ -274,7 +273,7 @@ def _number(commit: Commit) -> int:
 
 
 def _same_bits(first: Tensor, second: Tensor) -> bool:
-    """Whether two tensors are the same to the last bit (-0.0 is not 0.0, a NaN is itself)."""
+    """Whether two tensors have the same bits (-0.0 differs from 0.0, NaN equals itself)."""
     import torch
 
     if first.shape != second.shape or first.dtype != second.dtype:

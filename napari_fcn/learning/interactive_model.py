@@ -1,4 +1,4 @@
-"""One state of the weights on one image: what it sees, what it answers, and its head as strokes teach it."""
+"""A network on one image: cached features, predictions, and fits of its head to strokes."""
 
 from __future__ import annotations
 
@@ -29,20 +29,20 @@ if TYPE_CHECKING:
 
 @dataclass(slots=True, eq=False)
 class InteractiveModel:
-    """A network on an image, whose head learns from samples.
+    """A network on an image, whose head is fitted to samples.
 
     Attributes
     ----------
-    net : Taught
+    net : HypercolumnNet
         The network.
-    view : View
-        How it looks at the image.
+    extractor : FeatureExtractor
+        Computes the features of the image.
     budget : int
-        Memory for its features in bytes.
+        Memory for features, in bytes.
     prior : Head
-        Head that it had before strokes taught it, for features as they are.
+        The head before any strokes, for raw features; fits are regularised towards it.
     reference : tuple of int
-        A pixel of the tile from which the statistics of the features are taken.
+        A pixel of the tile whose features set the scale.
     """
 
     net: HypercolumnNet
@@ -61,19 +61,19 @@ class InteractiveModel:
 
     @property
     def reference_tile(self) -> Tile:
-        """The tile from which the statistics of the features are taken."""
+        """The tile whose features set the scale."""
         return self.extractor.plan.at(np.asarray(self.reference) // np.asarray(self.extractor.plan.tile))
 
     @property
     def scaler(self) -> FeatureScaler:
-        """Mean and spread of the features."""
+        """Mean and scale of the features."""
         if self._scaler is None:
             self._scaler = FeatureScaler.fit(self.features.tile(self.reference_tile).levels)
         return self._scaler
 
     @property
     def head(self) -> Head:
-        """The head in use, for features as they are."""
+        """The current head, for raw features."""
         return read_head(self.net)
 
     @property
@@ -81,7 +81,7 @@ class InteractiveModel:
         return len(self.prior.linear.bias)
 
     def clone(self) -> InteractiveModel:
-        """Return a pupil with the same trunk and features whose head may learn something else."""
+        """Return a model that shares trunk and features and has its own copy of the head."""
         net = copy(self.net)
         net._modules = {**self.net._modules, "heads": deepcopy(self.net.heads), "mix": deepcopy(self.net.mix)}
         twin = InteractiveModel(net, self.extractor, self.budget, self.prior, self.reference)
@@ -89,7 +89,7 @@ class InteractiveModel:
         return twin
 
     def focus_on(self, pixel: tuple[int, ...]) -> None:
-        """Keep in memory what is around a pixel, rather than what was looked at last."""
+        """Keep the features around a pixel in the cache, rather than those that were used last."""
         self.features.focus = pixel
 
     def logits(self, samples: Samples) -> Tensor:
@@ -126,7 +126,7 @@ class InteractiveModel:
         return out
 
     def _predict_part(self, tile: FeatureTile, part: Region) -> Tensor:
-        """Return the logits ``(N, K - 1, *space)`` of a part of a window's core, less those of the first class."""
+        """Return the logits ``(N, K - 1, *space)`` in a part of a tile's core, minus those of the first class."""
         now = self.head.relative_to_first()
         straight = self.extractor.logits(now.linear, tile, part)
         return (
@@ -136,7 +136,7 @@ class InteractiveModel:
         )
 
     def _hidden_logits(self, hidden: HiddenLayer, tile: FeatureTile) -> Tensor:
-        """Return what the bend adds in a window's core; kept, for the linear part of a head learns more often."""
+        """Return the logits of the hidden layer in a tile's core, cached: the linear part changes more often."""
         if tile.core not in self._hidden_logit_tiles:
             self._hidden_logit_tiles = {
                 core: kept for core, kept in self._hidden_logit_tiles.items() if core in self.features.tiles
@@ -145,7 +145,7 @@ class InteractiveModel:
         return self._hidden_logit_tiles[tile.core]
 
     def compute_features(self, samples: Samples, view: Region) -> Iterator[None]:
-        """Compute the features of painted pixels and of a region, with a pause after each tile."""
+        """Compute the features of samples and of a region; pauses after each tile."""
         plan, numbers = self.extractor.plan, np.unique(self.extractor.tiles_of(samples))
         painted = (plan.at([int(i) for i in np.unravel_index(number, plan.counts)]) for number in numbers)
         for tile in (*painted, *plan.touching(view)):
@@ -153,7 +153,7 @@ class InteractiveModel:
             yield
 
     def compute_tile(self, tile: Tile) -> Generator[None, None, None]:
-        """Compute the features of a tile, with a pause only where somebody waits for something else."""
+        """Compute the features of a tile; pauses only where it is cancelled, and starts again when it is resumed."""
         while True:
             try:
                 with cancel_between_layers(self.net):
@@ -163,25 +163,25 @@ class InteractiveModel:
                 yield
 
     def fit_quick(self, samples: Samples, prior_strength: float, seed: int) -> None:
-        """Fit a linear head to samples, pulled towards the prior; without samples it becomes the prior.
+        """Fit a linear head to samples, regularised towards the prior; without samples it becomes the prior.
 
         Parameters
         ----------
         samples : Samples
-            What is painted.
-        keep : float
-            The slider: 0 fits the image, 1 keeps what the model knew.
+            All samples.
+        prior_strength : float
+            0 to fit the samples only, 1 to stay as close to the prior as possible.
         seed : int
-            Of the draw among very many samples.
+            Seed for the choice among many samples.
         """
         run_to_end(self._fit(samples, prior_strength, seed, None, linear_fit.TOL))
 
     def fit_linear(self, samples: Samples, prior_strength: float, seed: int) -> None:
-        """Fit the linear part of the head to samples, less closely than `learn`, and leave what bends it as it is."""
+        """Fit the linear part of the head to samples, with a larger tolerance; the hidden layer stays."""
         run_to_end(self._fit(samples, prior_strength, seed, self.head.hidden, linear_fit.QUICK_TOL))
 
     def fit_full(self, samples: Samples, prior_strength: float, seed: int) -> Generator[None, None, None]:
-        """Fit the head to samples, and bend it; pauses now and then, and changes nothing before the end."""
+        """Fit linear part and hidden layer to samples; pauses often, and changes the head only at the end."""
         one = self.clone()
         yield from one._fit(samples, prior_strength, seed, None, linear_fit.TOL)
         if len(samples):
@@ -203,7 +203,7 @@ class InteractiveModel:
         self._hidden_logit_tiles = {}
 
     def _training_batch(self, samples: Samples, seed: int) -> distillation.TrainingBatch:
-        """Return what a head learns from: not too many samples, and pixels of classes that nobody has painted."""
+        """Return a subset of the samples, with pseudo-labels for classes without strokes."""
         label = torch.from_numpy(samples.class_index.astype(np.int64))
         kept = linear_fit.subsample(label, torch.Generator().manual_seed(seed))
         chosen = np.zeros(len(samples), bool)
@@ -225,7 +225,7 @@ class InteractiveModel:
     def _fit(
         self, samples: Samples, prior_strength: float, seed: int, hidden: HiddenLayer | None, tol: float
     ) -> Generator[None, None, None]:
-        """Fit the linear part of the head; what bends it is given, or as much of the prior's as helps."""
+        """Fit the linear part of the head; the hidden layer is given, or that of the prior, scaled as it helps."""
         if not len(samples):
             self._set_head(self.prior)
             return

@@ -1,4 +1,4 @@
-"""The instant answer: a linear head fitted to all strokes in milliseconds."""
+"""Logistic regression by Newton's method: fits a linear head to all strokes in milliseconds."""
 
 from __future__ import annotations
 
@@ -14,20 +14,20 @@ if TYPE_CHECKING:
 
     from torch import Tensor
 
-MAX_SAMPLES = 500  # samples of a class that one fit looks at
-MAX_NEWTON = 12  # Newton steps at most
-MAX_CG = 12  # steps of conjugate gradients in each
+MAX_SAMPLES = 500  # of each class in one fit
+MAX_NEWTON = 12  # Newton steps
+MAX_CG = 12  # conjugate gradient steps in each of them
 TOL = 1e-3  # relative gradient at which a fit ends
 QUICK_TOL = (
     1e-2  # the same for an answer that is to be looked at a second time: probabilities are right to some hundredths
 )
-ROUNDING = 1e-5  # share of its diagonal by which a preconditioner in float32 is kept from being singular
+ROUNDING = 1e-5  # relative to the largest diagonal entry; keeps a preconditioner in float32 regular
 
 
 def fit_linear(
     X: Tensor, y: Tensor, sample_weight: Tensor, prior: LinearHead, ridge: float, offset: Tensor | None = None
 ) -> LinearHead:
-    """Return the head that explains the samples best, as `fitting` does, without a pause."""
+    """Return the head that fits the samples best; as `fit_steps`, without pausing."""
     return run_to_end(fit_steps(X, y, sample_weight, prior, ridge, offset))
 
 
@@ -40,7 +40,7 @@ def fit_steps(
     offset: Tensor | None = None,
     tol: float = TOL,
 ) -> Generator[None, None, LinearHead]:
-    """Return the head that explains the samples best, pulled towards ``prior``; pauses before each Newton step.
+    """Return the head that fits the samples best, regularised towards ``prior``; pauses before each Newton step.
 
     Minimises weighted multinomial cross entropy plus ``ridge / 2`` times the squared distance of the weights from the
     prior's, by Newton's method; each step is solved by conjugate gradients with Bohning's (1992) bound on the Hessian
@@ -48,26 +48,26 @@ def fit_steps(
 
     Parameters
     ----------
-    rows : Tensor
+    X : Tensor
         ``(n, F)`` standardised features.
-    label : Tensor
+    y : Tensor
         ``(n,)`` int64 class indices.
-    share : Tensor
-        ``(n,)`` weight of each sample; scaled to a sum of one.
-    prior : Linear
-        What the head is pulled towards; its bias is free.
+    sample_weight : Tensor
+        ``(n,)`` weight of each sample; normalised to a sum of one.
+    prior : LinearHead
+        The head to regularise towards; its bias has a thousandth of the ridge.
     ridge : float
-        Strength of the pull.
-    besides : Tensor, optional
-        ``(n, classes)`` logits that something else adds.
-    good : float
-        Relative gradient at which to end.
+        Strength of the regularisation.
+    offset : Tensor, optional
+        ``(n, classes)`` logits that are added to those of the head.
+    tol : float
+        The fit ends when the norm of the gradient, relative to the first one, is below.
     """
     sample_weight = sample_weight / sample_weight.sum()
     ones = torch.ones(len(X), 1, device=X.device)
     x = torch.cat([X, ones], dim=1)
     centre = torch.cat([prior.weight, prior.bias[:, None]], dim=1)
-    w = centre  # not what was learnt last: the same strokes give the same head, whatever was painted in between
+    w = centre  # not the last fit: the same strokes must give the same head, whatever was painted in between
     pull = torch.full((x.shape[1],), ridge, device=X.device)
     pull[-1] = ridge * 1e-3
     bound = 0.5 * (x.T * sample_weight) @ x
@@ -134,13 +134,13 @@ def _solve(
 
 
 def balance_classes(y: Tensor, sample_weight: Tensor, n_classes: int) -> Tensor:
-    """Return weights with which every class that was painted counts the same."""
+    """Return sample weights with which each class in ``y`` has a total weight of one."""
     sums = torch.zeros(n_classes, device=y.device).index_add_(0, y, sample_weight)
     return sample_weight / sums[y]
 
 
 def subsample(y: Tensor, rng: torch.Generator, max_samples: int = MAX_SAMPLES) -> Tensor:
-    """Return the indices, ascending, of at most so many samples of each class, drawn at random."""
+    """Return the indices, ascending, of at most ``max_samples`` random samples of each class."""
     kept = []
     for value in y.unique().tolist():
         (at,) = (y == value).nonzero(as_tuple=True)

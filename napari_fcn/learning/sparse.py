@@ -1,4 +1,4 @@
-"""Labels of an image of any size, of which only what was painted takes memory."""
+"""A label array of any size that allocates memory only where something is painted."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ if TYPE_CHECKING:
 
     import numpy.typing as npt
 
-BLOCK_SIDE = 256  # of a block along each of the last two axes; along all others it is one pixel long
+BLOCK_SIDE = 256  # of a block along the last two axes, in pixels; along all others it is 1
 
 
 class SparseLabels:
-    """A uint8 array of zeros; a block of it takes memory once something is put there.
+    """A uint8 array of zeros whose blocks are allocated when something is written there.
 
-    It is read and written by boxes, as a numpy array would be; what is read is a copy.
+    It is read and written by slices, like a numpy array; reading returns a copy.
 
     Parameters
     ----------
@@ -40,11 +40,11 @@ class SparseLabels:
 
     @property
     def regions(self) -> tuple[Region, ...]:
-        """The blocks that take memory, in the order of the image; all others are 0."""
+        """The allocated blocks, in the order of the image; all others are 0."""
         return tuple(self._block_region(key).clip(self.shape) for key in sorted(self._blocks))
 
     def __array__(self, dtype: npt.DTypeLike | None = None, copy: bool | None = None) -> npt.NDArray[np.uint8]:
-        """Return all of it; for images that are known to be small."""
+        """Return the whole array; for small images only."""
         return self[Region.whole(self.shape).slices].astype(dtype or np.uint8, copy=False)
 
     def __getitem__(self, box: tuple[slice, ...]) -> npt.NDArray[np.uint8]:
@@ -70,7 +70,7 @@ class SparseLabels:
             block[part.relative_to(place).slices] = inside
 
     def _blocks_in(self, region: Region) -> Iterator[tuple[tuple[int, ...], Region]]:
-        """Yield number and place of each block that shares a pixel with a region."""
+        """Yield index and region of each block that overlaps a region."""
         if region.is_empty:
             return
         spans = zip(region.start, region.stop, self.block_shape, strict=True)

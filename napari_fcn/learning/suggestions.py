@@ -1,4 +1,4 @@
-"""Where to paint next: the most uncertain place that no stroke reaches yet."""
+"""Suggestions for the next stroke: uncertainty, pixels far from strokes, and class balance."""
 
 from __future__ import annotations
 
@@ -19,19 +19,19 @@ if TYPE_CHECKING:
 
     Map = npt.NDArray[np.float32]
 
-SMOOTHING_SIZE = 9  # pixels over which uncertainty is averaged, so that a place is chosen and not a pixel
-MAX_IMBALANCE = 20  # a class with so many times fewer strokes than another is out of balance
+SMOOTHING_SIZE = 9  # pixels over which uncertainty is averaged before its maximum is taken
+MAX_IMBALANCE = 20  # ratio of painted pixels of two classes
 
 
 def entropy(probabilities: Map) -> Map:
-    """Return the entropy of probabilities ``(K, *image)`` as a share of the largest possible, 0..1 (Shannon 1948)."""
+    """Return the entropy of probabilities ``(K, *image)`` relative to its maximum, 0..1 (Shannon 1948)."""
     p = np.clip(probabilities, 1e-7, 1)
     values: Map = (-(p * np.log(p)).sum(0) / np.log(max(2, len(p)))).astype(np.float32)
-    return values.clip(0, 1)  # rounding may reach beyond
+    return values.clip(0, 1)  # rounding may exceed the bounds
 
 
 def smooth(uncertainty: Map, space: Sequence[int]) -> Map:
-    """Return the mean uncertainty around each pixel, along the axes in space."""
+    """Return the uncertainty averaged over `SMOOTHING_SIZE` pixels along the axes in space."""
     size = [SMOOTHING_SIZE if axis in space else 1 for axis in range(uncertainty.ndim)]
     values: Map = ndimage.uniform_filter(uncertainty, size, mode="nearest")
     return values
@@ -40,9 +40,9 @@ def smooth(uncertainty: Map, space: Sequence[int]) -> Map:
 def unreached_pixels(
     region: Region, samples: Samples, field: ReceptiveField, space: Sequence[int]
 ) -> npt.NDArray[np.bool_]:
-    """Return where in a region no stroke lies within the receptive field: ``region.shape`` bool.
+    """Return ``region.shape`` bool: the pixels of a region without a stroke in their receptive field.
 
-    A network looks along its axes in space only; strokes on other planes do not count.
+    The receptive field extends along the axes in space only; strokes on other planes do not count.
     """
     before = [0] * region.ndim
     after = [0] * region.ndim
@@ -53,7 +53,7 @@ def unreached_pixels(
     painted = np.zeros(grown.shape, bool)
     painted[tuple((near.coordinates() - np.asarray(grown.start)).T)] = True
     for axis, (low, high) in enumerate(zip(before, after, strict=True)):
-        if low or high:  # pixel p is reached if a stroke lies in p - before .. p + after
+        if low or high:  # pixel p is reached by strokes in p - before .. p + after
             painted = ndimage.maximum_filter1d(
                 painted, low + high + 1, axis, origin=low - (low + high + 1) // 2, mode="constant"
             )
@@ -62,16 +62,19 @@ def unreached_pixels(
 
 
 def class_balance_advice(painted_pixels: Sequence[int], names: Sequence[str]) -> tuple[str, ...]:
-    """Return what is missing or out of balance in the strokes, as sentences."""
+    """Return sentences about classes without strokes, and about imbalance."""
     notes = []
     missing = [name for name, n in zip(names, painted_pixels, strict=True) if n == 0]
     there = [(n, name) for name, n in zip(names, painted_pixels, strict=True) if n]
     if missing and there:
-        notes.append(f"Nothing is painted as {' or '.join(missing)} yet: paint some, or it is known from before only.")
+        notes.append(
+            f"There are no strokes of {' or '.join(missing)} yet. Paint some; until then the model uses its original "
+            "training for it."
+        )
     if len(there) > 1:
         (least, rare), (most, common) = min(there), max(there)
         if most > MAX_IMBALANCE * least:
             notes.append(
-                f"{common} has {most} painted pixels, {rare} only {least}: paint more {rare} for a better answer."
+                f"{common} has {most} painted pixels, {rare} only {least}. Paint more {rare} for a better prediction."
             )
     return tuple(notes)

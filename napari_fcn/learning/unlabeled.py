@@ -1,4 +1,4 @@
-"""Pixels that nobody has painted and from which a head learns all the same."""
+"""Unlabelled pixels for fits of the head: pseudo-labels from the prior, and random pixels."""
 
 from __future__ import annotations
 
@@ -20,22 +20,22 @@ if TYPE_CHECKING:
     from napari_fcn.learning.features import FeatureCache, FeatureTile
     from napari_fcn.learning.head import Head
 
-MIN_CONFIDENCE = 0.8  # probability from which on the prior counts as sure of a pixel
-MAX_PSEUDO_LABELS = 300  # such pixels for each class
-MAX_RANDOM = 1000  # pixels of a tile that nobody has painted, from which a bent head learns
-MAX_TILES = 6  # so many of them, those of the latest strokes
+MIN_CONFIDENCE = 0.8  # least probability of a pseudo-label
+MAX_PSEUDO_LABELS = 300  # for each class
+MAX_RANDOM = 1000  # pixels of each tile
+MAX_TILES = 6  # with the latest strokes
 
 
 @dataclass(slots=True, eq=False)
 class UnlabeledPixels:
-    """Features of unpainted pixels, kept once they were drawn.
+    """Features of unlabelled pixels, each computed once.
 
     Attributes
     ----------
-    features : Features
-        Where they come from.
+    features : FeatureCache
+        The features of the image.
     prior : Head
-        What the model knew, for features as they are.
+        The head before any strokes, for raw features.
     """
 
     features: FeatureCache
@@ -44,10 +44,9 @@ class UnlabeledPixels:
     _random: dict[int, Tensor] = field(default_factory=dict)
 
     def pseudo_labeled(self, classes: set[int], tile: Tile) -> tuple[Tensor, Tensor]:
-        """Return features and class of pixels that the prior is sure of, for some classes: those that nobody painted.
+        """Return features and class indices of pixels that the prior predicts with confidence, for some classes.
 
-        Without them a class would be lost because the others are taught. They come from one tile of the image, always
-        the same.
+        They keep classes without strokes from being forgotten. All come from one tile, the same for all fits.
         """
         if self._pseudo_labeled is None:
             self._pseudo_labeled = self._confident_pixels(self.features.tile(tile))

@@ -94,7 +94,7 @@ def test_progress_and_reasons_are_told_unless_quiet(files: Path, capsys: pytest.
     assert finetune(files, *SMALL, "--steps", "2") == 0
     told = capsys.readouterr()
     assert "step 2 of 2, loss" in told.err
-    assert "examination" in told.err
+    assert "on the new strokes" in told.err
     assert told.out == ""
     assert finetune(files, *SMALL, "--steps", "2", "--quiet", "--overwrite") == 0
     assert "step 2 of 2" not in capsys.readouterr().err

@@ -168,7 +168,7 @@ class FakeTeaching:
         self.shown.clear()
         painted = samples.counts(len(self.classes))
         missing = [label.name for label, n in zip(self.classes, painted, strict=True) if not n]
-        notes = (f"Nothing is painted as {' or '.join(missing)} yet.",) if missing else ()
+        notes = (f"There are no strokes of {' or '.join(missing)} yet.",) if missing else ()
         commit = self._commit("head", self.turn, strokes, self.state)
         self.record("turn", turn=self.turn, strokes=strokes)
         yield HeadFitted(self.turn, painted, 0.01, notes)
@@ -192,7 +192,7 @@ class FakeTeaching:
         pins = tuple(PinScore(pin.name, 1.0, 1.0) for pin in self.pins)
         waits = self.settings.network == "ask"
         self.candidate = winner if waits else None
-        yield CandidateEvaluated(0.8, 0.9, pins, True, "It wins the examination.", changes, view, changed)
+        yield CandidateEvaluated(0.8, 0.9, pins, True, "Better on the new strokes.", changes, view, changed)
         if not waits:
             self._promote(winner)
             yield self.history.event()

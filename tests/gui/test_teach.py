@@ -231,7 +231,7 @@ def test_a_candidate_is_accepted_by_key(teach: TeachDock) -> None:
     card = teach.widget.candidate_card
     teach.wait(card.isVisible)
     assert "80% → <b>90%</b>" in card.headline.text()
-    assert "wins the examination" in card.text.text()
+    assert "Better on the new strokes" in card.text.text()
     assert "px at y 40, x 55: background → object" in card.places.item(0).text()
     assert card.accept.isVisible()
     teach.click(card.shower)

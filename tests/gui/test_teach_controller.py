@@ -179,7 +179,7 @@ def test_the_prediction_follows_each_stroke(session: TeachSession) -> None:
 
 def test_a_note_names_classes_without_strokes(session: TeachSession) -> None:
     session.paint((10, 10), 1)
-    assert session.state.notes == ("Nothing is painted as object yet.",)
+    assert session.state.notes == ("There are no strokes of object yet.",)
 
 
 def test_undo_of_napari_removes_samples(session: TeachSession) -> None:

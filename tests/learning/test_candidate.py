@@ -90,7 +90,7 @@ def test_a_network_that_is_the_same_is_no_better() -> None:
     pupil, candidate = pair()
     told = judged(candidate.evaluate(pupil, samples_of(SHAPE, 3), LEARN, (), whole(SHAPE)))
     assert not told.is_better
-    assert "no better" in told.reason
+    assert "Not better" in told.reason
 
 
 def test_judging_leaves_the_accepted_network_as_it_is() -> None:

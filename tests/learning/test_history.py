@@ -225,10 +225,10 @@ def test_a_commit_that_is_not_there_is_named(grown: SimpleNamespace, call: str) 
 def test_weights_that_are_not_those_of_the_commit_are_refused(grown: SimpleNamespace) -> None:
     history, store = grown.history, grown.history.store
     store.put(1, replace(store.get(1), tensors={"w": torch.tensor([1.5])}))
-    with pytest.raises(ModelError, match="commit 1 are not those that were kept"):
+    with pytest.raises(ModelError, match="commit 1 differ from those that were saved"):
         history.checkpoint(1)
     store.put(1, replace(store.get(1), tensors={}))
-    with pytest.raises(ModelError, match="commit 1 are not those that were kept"):
+    with pytest.raises(ModelError, match="commit 1 differ from those that were saved"):
         history.checkpoint(1)
 
 

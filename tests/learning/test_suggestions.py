@@ -78,7 +78,7 @@ def test_balanced_strokes_need_no_note() -> None:
 
 def test_what_is_missing_and_what_is_rare_is_named() -> None:
     (missing,) = class_balance_advice((10, 0, 0), ("a", "b", "c"))
-    assert "Nothing is painted as b or c yet" in missing
+    assert "There are no strokes of b or c yet" in missing
     (rare,) = class_balance_advice((10, 10 * MAX_IMBALANCE + 1), ("a", "b"))
     assert "b has 201 painted pixels, a only 10: paint more a" in rare
     assert len(class_balance_advice((1, 100, 0), ("a", "b", "c"))) == 2

@@ -364,7 +364,7 @@ def test_damaged_weights_are_refused(project: Project) -> None:
     content[-1] ^= 1
     file.write_bytes(bytes(content))
     again = project.history()
-    with pytest.raises(ModelError, match="commit 1 are not those that were kept"):
+    with pytest.raises(ModelError, match="commit 1 differ from those that were saved"):
         again.checkpoint(1)
     file.write_bytes(b"?")
     with pytest.raises(ModelError, match="not a safetensors file"):

@@ -60,7 +60,7 @@ def test_a_candidate_that_forgets_fails_the_evaluation(monkeypatch: pytest.Monke
     assert told
     assert not any(event.is_better for event in told)
     assert all(event.candidate < event.accepted for event in told)
-    assert "fails the examination" in told[-1].reason
+    assert "Worse on the new strokes" in told[-1].reason
     assert {c.kind for c in teaching.history.commits} == {"start", "head"}
 
 

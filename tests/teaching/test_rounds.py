@@ -121,7 +121,7 @@ def test_notes_name_classes_without_strokes_and_imbalance() -> None:
     labels = painted(SHAPE, 1, [0])
     (told,) = [e for e in run(teaching.run_round(Samples.from_labels(labels), VIEW)) if isinstance(e, HeadFitted)]
     assert told.painted == (4, 0)
-    assert any("Nothing is painted as object" in note for note in told.notes)
+    assert any("There are no strokes of object" in note for note in told.notes)
     labels[20:40, 2:20] = 1
     labels[3, 40] = 2
     (told,) = [e for e in run(teaching.run_round(Samples.from_labels(labels), VIEW)) if isinstance(e, HeadFitted)]
