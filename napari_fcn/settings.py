@@ -1,173 +1,31 @@
-"""Options of each task, declared and checked in one place for forms, command line, saved projects and Python."""
+"""Options of each task, declared in one place for forms, command line, saved projects and Python."""
 
 from __future__ import annotations
 
-import re
-import sys
-from collections.abc import Iterable
-from dataclasses import MISSING, dataclass, field, fields
-from functools import cache
-from math import isfinite
-from typing import Any, cast, get_args, get_type_hints
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
 
-import numpy as np
+from napari_fcn.options import AUTO, Option, Settings, option, options
+from napari_fcn.typed import read_axes
 
-from napari_fcn.errors import SettingsError
-from napari_fcn.typed import SEVERAL, WORDS, read_number, read_numbers
+__all__ = [
+    "Option",
+    "OutputSettings",
+    "PredictSettings",
+    "Settings",
+    "TeachSettings",
+    "TrainSettings",
+    "option",
+    "options",
+]
 
-AUTO = "auto"
 DEVICES = (AUTO, "cpu", "cuda", "mps")
 PRECISIONS = (AUTO, "float32", "bfloat16", "float16")
 COLOURS = ("luminance", "haematoxylin", "eosin", "dab")
 MIN_MEMORY = 0.1  # GiB
-LARGEST = 2**63 - 1  # of whole numbers
-
-
-@dataclass(frozen=True, slots=True)
-class Option:
-    """One field of a settings class: how it is shown, and which values it takes.
-
-    Attributes
-    ----------
-    name, kind, default
-        The field's name, type and default. An empty value, in a form, a file or Python, is the default.
-    label, help : str
-        Short name, and a plain sentence with units.
-    choices : tuple of str
-        Values to choose from; empty if any value of the type will do.
-    numbered : str
-        The choice that may have a number, as ``cuda`` in ``cuda:1``.
-    minimum, maximum : float or None
-        Range of a number.
-    advanced : bool
-        Whether a form shows it only on demand.
-    """
-
-    name: str
-    kind: Any
-    default: Any
-    label: str
-    help: str
-    choices: tuple[str, ...] = ()
-    numbered: str = ""
-    minimum: float | None = None
-    maximum: float | None = None
-    advanced: bool = True
-
-    @property
-    def is_list(self) -> bool:
-        """Whether the value is a tuple of any length."""
-        return Ellipsis in get_args(self.kind)
-
-    @property
-    def item_kind(self) -> type:
-        """Type of the value, or of each item of a list."""
-        kinds: list[type] = [kind for kind in get_args(self.kind) if kind not in (type(None), Ellipsis)]
-        return kinds[0] if kinds else cast("type", self.kind)
-
-    def parse(self, text: str) -> Any:
-        """Return the value of a text from a form or a flag; empty, or ``auto``, is the default.
-
-        Raises
-        ------
-        ValueError
-            If the text is not a value of the option; the message is a sentence for the user.
-        """
-        text, kind = text.strip(), self.item_kind
-        if not text or (text == AUTO and kind is not str):
-            return self.default
-        if kind is str:
-            return self.check([word for word in re.split(r"[,;\s]+", text) if word] if self.is_list else text)
-        if kind is bool:
-            return self.check({"true": True, "false": False}.get(text.lower(), text))
-        return self.check(read_numbers(text, kind) if self.is_list else read_number(text, kind))
-
-    def check(self, value: Any) -> Any:
-        """Return a value as the settings hold it; an empty one (None, or an empty text) is the default.
-
-        Raises
-        ------
-        ValueError
-            If the option does not take the value; the message is a sentence for the user.
-        """
-        if value is None or (isinstance(value, str) and not value.strip()):
-            return self.default
-        if not self.is_list:
-            return self._check_item(value, (value,))
-        items = tuple(value) if isinstance(value, Iterable) and not isinstance(value, str) else (value,)
-        checked = [self._check_item(item, items) for item in items]
-        return tuple(dict.fromkeys(checked) if self.choices else checked)
-
-    def format(self, value: Any) -> str:
-        """Return a value as a text that `parse` reads."""
-        if value is None:
-            return ""
-        return ", ".join(map(str, value)) if isinstance(value, tuple | list) else str(value)
-
-    def _check_item(self, value: Any, items: tuple[Any, ...]) -> Any:
-        """Return one item as the settings hold it; messages show all items."""
-        value = value.item() if isinstance(value, np.generic) else value
-        if not _is_of(value, self.item_kind):
-            several = SEVERAL if self.is_list else ""
-            raise ValueError(f"“{self.format(items)}” is not {WORDS[self.item_kind]}{several}.")
-        if isinstance(value, str):
-            return self._check_choice(value.strip())
-        shown = f"{value:.15g}" if self.item_kind is float else f"{value}"
-        if self.minimum is not None and value < self.minimum:
-            raise ValueError(f"{shown} is too small; the minimum is {self.minimum}.")
-        if self.maximum is not None and value > self.maximum:
-            raise ValueError(f"{shown} is too large; the maximum is {self.maximum}.")
-        if self.item_kind is int and abs(value) > LARGEST:
-            raise ValueError(f"{shown} is too large; it must fit in 64 bits.")
-        return value
-
-    def _check_choice(self, text: str) -> str:
-        has_number = bool(self.numbered) and re.fullmatch(rf"{self.numbered}:[0-9]+", text)
-        if self.choices and text not in self.choices and not has_number:
-            more = f" or {self.numbered}:N" if self.numbered else ""
-            raise ValueError(f"“{text}” is not one of {', '.join(self.choices)}{more}.")
-        return text
-
-
-def _is_of(value: Any, kind: type) -> bool:
-    """Whether a value is of a type; whole numbers are numbers, True and False are not, and numbers are finite."""
-    if kind is float and type(value) is float:
-        return isfinite(value)
-    return type(value) is kind or (kind is float and type(value) is int and abs(value) <= sys.float_info.max)
-
-
-def option(default: Any, label: str, help: str, **more: Any) -> Any:  # noqa: A002 - the word of the forms
-    """Return a dataclass field that carries its own label, help, choices and range."""
-    return field(default=default, metadata={"label": label, "help": help, **more})
-
-
-def options(settings: type) -> tuple[Option, ...]:
-    """Return the options of a settings class in the order of its fields."""
-    return _options(settings)
-
-
-@cache
-def _options(settings: Any) -> tuple[Option, ...]:
-    kinds = get_type_hints(settings)
-    return tuple(
-        Option(f.name, kinds[f.name], None if f.default is MISSING else f.default, **f.metadata)
-        for f in fields(settings)
-        if "label" in f.metadata
-    )
-
-
-class Settings:
-    """Base of the settings classes: every option is checked when an instance is made."""
-
-    __slots__ = ()
-
-    def __post_init__(self) -> None:
-        for declared in options(type(self)):
-            try:
-                value = declared.check(getattr(self, declared.name))
-            except ValueError as error:
-                raise SettingsError(f"{declared.name}: {error}") from error
-            object.__setattr__(self, declared.name, value)
+RESULT_KINDS = ("classes", "probabilities", "probabilities8", "objects")
+ZARR = ".ome.zarr"
 
 
 def _channel() -> Any:
@@ -391,3 +249,60 @@ class TeachSettings(Settings):
         maximum=2**20,
     )
     seed: int = _seed("strokes and seed give the same weights")
+
+
+@dataclass(frozen=True, slots=True)
+class OutputSettings(Settings):
+    """Which results are saved, where, and in which format."""
+
+    save: tuple[str, ...] = option(
+        (),
+        "Save",
+        "Results to save for each image: classes (class indices, uint8), objects (numbered, uint32), probabilities "
+        "(float32, or uint8 as probabilities8). Separate several with commas.",
+        choices=RESULT_KINDS,
+        combinations=(
+            (),
+            *((kind,) for kind in RESULT_KINDS),
+            ("classes", "objects"),
+            ("classes", "probabilities"),
+            ("classes", "objects", "probabilities"),
+        ),
+    )
+    folder: str = option("", "Save to", "Folder for the results. Empty: next to the image.")
+    suffix: str = option(
+        AUTO,
+        "Format",
+        "OME-TIFF for most programs, OME-Zarr for very large results. auto: OME-Zarr for images that are OME-Zarr, "
+        "OME-TIFF for others.",
+        choices=(AUTO, ".ome.tif", ZARR),
+    )
+    overwrite: bool = option(
+        False,
+        "Replace files",
+        "Replace existing results once the new ones are complete.",
+    )
+    axes: str = option(
+        "",
+        "Axes",
+        "One letter for each axis of the images, such as tzyx or cyx: t time, c channels, z y x space. Empty: the axes "
+        "named by the file or layer, else guessed.",
+    )
+
+    @property
+    def axis_names(self) -> tuple[str, ...]:
+        """The axes, in lower case; empty if they are not given."""
+        return read_axes(self.axes.lower())
+
+    def folder_for(self, beside: Path | None) -> Path | None:
+        """Return the folder of the results of an image whose own folder is ``beside``; None if there is none."""
+        return Path(self.folder).expanduser() if self.folder else beside
+
+    def paths_in(self, folder: Path, name: str, default_suffix: str) -> dict[str, Path]:
+        """Return a file for each kind of result; ``default_suffix`` is the format under auto."""
+        suffix = self.suffix_for(default_suffix)
+        return {kind: folder / f"{name}_{kind}{suffix}" for kind in self.save}
+
+    def suffix_for(self, default: str) -> str:
+        """Return the suffix of the results; ``default`` is that of the format auto."""
+        return default if self.suffix == AUTO else self.suffix

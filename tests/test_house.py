@@ -16,7 +16,7 @@ PACKAGE = "napari_fcn"
 # From the ground up: a room imports from its own floor and from those below.
 FLOORS = (
     {"geometry"},
-    {"events", "settings", "errors", "file_kinds", "file_names", "system_errors", "typed"},
+    {"events", "settings", "options", "errors", "file_kinds", "file_names", "system_errors", "typed"},
     {"storage"},
     {"nets"},
     {"receptive_fields"},
@@ -40,7 +40,8 @@ APART = {"cli", "gui"}  # on one floor, and still no doors between them
 LIBRARIES = {  # rooms that know few libraries; the others are free but for the graphical ones
     "geometry": {"numpy"},
     "events": {"numpy"},
-    "settings": {"numpy"},
+    "settings": set(),
+    "options": {"numpy"},
     "errors": set(),
     "storage": {"psutil", "pydantic"},
     "nets": {"numpy", "torch"},
@@ -64,6 +65,7 @@ WIDGETS_MAY_IMPORT = {"_controllers", "_widgets"}
 GUI_WITH_ENGINE = {"_controllers", "_layers", "_samples", "synthetic"}
 ENGINE_FOR_ALL = {
     "settings",
+    "options",
     "events",
     "errors",
     "file_kinds",

@@ -7,11 +7,21 @@ import numpy as np
 import pytest
 
 from napari_fcn.errors import SettingsError, UsageError
+from napari_fcn.io.result_kinds import ENCODERS
 from napari_fcn.project.schema import check_entry
-from napari_fcn.settings import DEVICES, Option, PredictSettings, TeachSettings, TrainSettings, options
+from napari_fcn.settings import (
+    DEVICES,
+    RESULT_KINDS,
+    Option,
+    OutputSettings,
+    PredictSettings,
+    TeachSettings,
+    TrainSettings,
+    options,
+)
 from napari_fcn.storage.schema import SchemaError
 
-CLASSES = (PredictSettings, TrainSettings, TeachSettings)
+CLASSES = (PredictSettings, TrainSettings, TeachSettings, OutputSettings)
 EVERY = [(kind, option) for kind in CLASSES for option in options(kind)]
 NAMES = [f"{kind.__name__}-{option.name}" for kind, option in EVERY]
 every_option = pytest.mark.parametrize("option", [option for _, option in EVERY], ids=NAMES)
@@ -33,7 +43,7 @@ def test_an_option_has_a_label_and_a_sentence_of_help(option: Option) -> None:
 @every_option
 def test_the_default_is_one_of_the_choices_and_in_range(option: Option) -> None:
     if option.choices:
-        assert option.default in option.choices
+        assert set(option.default if option.is_list else [option.default]) <= {*option.choices}
     if isinstance(option.default, int | float):
         assert option.minimum is None or option.default >= option.minimum
         assert option.maximum is None or option.default <= option.maximum
@@ -107,3 +117,13 @@ def test_saved_projects_are_checked_with_the_same_sentence() -> None:
     with pytest.raises(SchemaError, match=r"^settings: keep: 2 is too large; the maximum is 1$"):
         check_entry(entry)
     check_entry({**entry, "settings": {"keep": 1, "option of tomorrow": []}})
+
+
+def test_the_kinds_of_results_are_those_that_can_be_written() -> None:
+    assert {*RESULT_KINDS} == {*ENCODERS, "objects"}
+
+
+def test_every_combination_that_a_form_offers_is_a_value() -> None:
+    (save,) = (option for option in options(OutputSettings) if option.name == "save")
+    assert [save.check(kinds) for kinds in save.combinations] == [*save.combinations]
+    assert save.parse("objects; classes, objects") == ("objects", "classes")

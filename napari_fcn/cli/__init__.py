@@ -19,7 +19,7 @@ from napari_fcn.cli.terminal import ReaderGoneError, plain, say
 from napari_fcn.cli.train import recipe, train
 from napari_fcn.errors import FcnError, UsageError
 from napari_fcn.nets.validation import NETWORKS
-from napari_fcn.settings import PredictSettings, TeachSettings, TrainSettings
+from napari_fcn.settings import OutputSettings, PredictSettings, TeachSettings, TrainSettings
 from napari_fcn.system_errors import explained
 from napari_fcn.typed import read_number, read_numbers
 
@@ -83,9 +83,6 @@ def build_parser() -> argparse.ArgumentParser:
         "--out", type=Path, required=True, metavar="PATH", help="result; a folder if there are several"
     )
     to_predict.add_argument(
-        "--save", default="classes", metavar="KIND[,KIND]", help="classes, probabilities, probabilities8, objects"
-    )
-    to_predict.add_argument(
         "--stack",
         default="",
         metavar="AXIS",
@@ -93,15 +90,11 @@ def build_parser() -> argparse.ArgumentParser:
         "taken by name, z2 before z10",
     )
     to_predict.add_argument(
-        "--axes", default="", help="a letter for each axis, as TZYX or y,x,c, where the file is wrong"
-    )
-    to_predict.add_argument(
         "--voxel-size",
         default="",
         metavar="Z,Y,X",
         help="micrometres, where the file is wrong; with decimal commas 0,5;0,2;0,2",
     )
-    to_predict.add_argument("--overwrite", action="store_true", help="replace results that exist")
     to_predict.add_argument(
         "--resume",
         action="store_true",
@@ -115,6 +108,7 @@ def build_parser() -> argparse.ArgumentParser:
     )
     to_predict.add_argument("--quiet", action="store_true", help="no progress bar")
     to_predict.add_argument("--json", action="store_true", help="a line of JSON for each image on standard output")
+    add_options(to_predict, OutputSettings, ("save", "axes", "overwrite"), OutputSettings(("classes",)))
     add_options(to_predict, PredictSettings)
 
     to_train = commands.add_parser("train", help="train a network on a folder of labelled images")

@@ -60,7 +60,7 @@ def plan_files(
     Raises
     ------
     UsageError
-        If there is no such kind of result.
+        If there is no kind of result.
     FcnError
         If there is no image.
     """
@@ -69,10 +69,8 @@ def plan_files(
     from napari_fcn.io.result_names import UNFINISHED_SUFFIX, distinct_names
     from napari_fcn.io.results import WRITABLE_SUFFIXES
 
-    unknown = [kind for kind in kinds if kind not in RESULT_KINDS]
-    if unknown:
-        named = ", ".join(unknown) if all(unknown) else "A kind without a name"
-        raise UsageError(f"{named} cannot be saved; choose among {', '.join(RESULT_KINDS)} for --save.")
+    if not kinds:
+        raise UsageError(f"No result is saved; choose among {', '.join(RESULT_KINDS)} for --save.")
     if not isinstance(given, Mapping):
         found_at, problems = find_images(given)
         for error in problems.values():

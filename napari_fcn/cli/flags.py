@@ -8,25 +8,42 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from napari_fcn.settings import Option, options
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Collection
 
 S = TypeVar("S")
 AXES = "--axes"
 
 
-def add_options(parser: argparse.ArgumentParser, settings: type) -> None:
-    """Give a command one flag for each option of a settings class."""
-    group = parser.add_argument_group("options")
+def add_options(
+    parser: argparse.ArgumentParser, settings: type, names: Collection[str] = (), start: object = None
+) -> None:
+    """Give a command one flag for each option of a settings class.
+
+    Parameters
+    ----------
+    parser : ArgumentParser
+        Parser of the command.
+    settings : type
+        The settings class.
+    names : collection of str
+        The options that are flags; empty: all.
+    start : settings, optional
+        Values without a flag, if they are not the defaults.
+    """
+    group = parser.add_argument_group("options" if not names else "results")
     for option in options(settings):
+        if names and option.name not in names:
+            continue
+        default = option.default if start is None else getattr(start, option.name)
         flag, help_text = f"--{option.name.replace('_', '-')}", option.help.replace("%", "%%")
         if option.kind is bool:
-            group.add_argument(flag, action=argparse.BooleanOptionalAction, default=option.default, help=help_text)
+            group.add_argument(flag, action=argparse.BooleanOptionalAction, default=default, help=help_text)
             continue
-        shown = option.format(option.default) or "empty"
+        shown = option.format(default) or "empty"
         group.add_argument(
             flag,
             type=typed(option.parse),
-            default=option.default,
+            default=default,
             help=f"{help_text} Default: {shown}.",
             metavar=_metavar(option),
         )
@@ -36,6 +53,8 @@ def _metavar(option: Option) -> str:
     """Return what stands for the value in the help: the choices, or the name of the option."""
     if not option.choices:
         return option.name.upper()
+    if option.is_list:
+        return "KIND[,KIND]"
     numbered = [f"{option.numbered}:N"] if option.numbered else []
     return f"{{{','.join((*option.choices, *numbered))}}}"
 
@@ -54,4 +73,5 @@ def typed(read: Callable[[str], Any]) -> Callable[[str], Any]:
 
 def collect(settings: type[S], arguments: argparse.Namespace) -> S:
     """Return the settings that the flags of a command give."""
-    return settings(**{option.name: getattr(arguments, option.name) for option in options(settings)})
+    given = vars(arguments)
+    return settings(**{option.name: given[option.name] for option in options(settings) if option.name in given})

@@ -13,9 +13,9 @@ from napari_fcn.cli.terminal import put_json, say
 from napari_fcn.errors import FcnError
 from napari_fcn.events import FallbackTaken, RunDone, RunPlanned
 from napari_fcn.geometry.calibration import Calibration
-from napari_fcn.settings import PredictSettings
+from napari_fcn.settings import OutputSettings, PredictSettings
 from napari_fcn.system_errors import explained
-from napari_fcn.typed import is_ambiguous, read_axes, read_numbers
+from napari_fcn.typed import is_ambiguous, read_numbers
 
 if TYPE_CHECKING:
     import argparse
@@ -47,17 +47,22 @@ class Run:
         return collect(PredictSettings, self.arguments)
 
     @property
+    def output(self) -> OutputSettings:
+        """What to save."""
+        return collect(OutputSettings, self.arguments)
+
+    @property
     def terms(self) -> OutputPolicy:
         """How each image is done, and what must survive of all."""
         from napari_fcn.runs.job import OutputPolicy
 
-        return OutputPolicy(self.settings, self.arguments.resume, self.arguments.overwrite, inputs=self.inputs)
+        return OutputPolicy(self.settings, self.arguments.resume, self.output.overwrite, inputs=self.inputs)
 
     def open(self, image: ImageFile, job: RunJob) -> tuple[Session, DistributedPredictor | None]:
         """Return the model on an image, and the workers that answer instead of it, if there are some."""
         from napari_fcn.runs.writer import open_session
 
-        axes = read_axes(self.arguments.axes)
+        axes = self.output.axis_names
         if self.cluster is None:
             return open_session(image, self.checkpoint, axes, self.settings), None
         here = replace(self.settings, device="cpu", precision="float32")  # it looks, and computes nothing
@@ -76,7 +81,7 @@ def predict(arguments: argparse.Namespace) -> None:
     if len(problems) == len(images) + len(problems) == 1:
         raise next(iter(problems.values()))
     given = {text: images.get(text, []) for text in arguments.image} if images else arguments.image
-    jobs = plan_files(given, arguments.out, arguments.save.split(","), arguments.stack)
+    jobs = plan_files(given, arguments.out, collect(OutputSettings, arguments).save, arguments.stack)
     for text, error in problems.items():
         say(f"napari-fcn: {text}: {error}")
     model = zoo.path_of(arguments.model)
@@ -135,7 +140,7 @@ def _predict_one(run: Run, job: RunJob, place: str) -> dict[str, Any]:
     from napari_fcn.runs.writer import bind_file
 
     image = job.origin.read(run.settings.memory)
-    bound = bind_file(image, run.checkpoint.info.spec, read_axes(run.arguments.axes))
+    bound = bind_file(image, run.checkpoint.info.spec, run.output.axis_names)
     image = _measured(image, bound.axes, run.arguments.voxel_size)
     report: dict[str, Any] = {"image": str(job.image), "out": str(job.out), "model_hash": run.checkpoint.hash}
     report |= {"axes": bound.axis_text, "axes_guessed": bound.is_guessed}

@@ -15,7 +15,6 @@ from napari_fcn.gui._controllers import (
     WAITING,
     BatchController,
     BatchRequest,
-    BatchSettings,
     BatchState,
     Summary,
 )
@@ -25,7 +24,7 @@ from napari_fcn.gui._widgets.keys import Key, Keys
 from napari_fcn.gui._widgets.run_result import duration
 from napari_fcn.gui._widgets.source_panel import SourcePanel
 from napari_fcn.gui._widgets.text import escaped
-from napari_fcn.settings import PredictSettings
+from napari_fcn.settings import OutputSettings, PredictSettings, options
 
 if TYPE_CHECKING:
     import napari
@@ -34,7 +33,7 @@ if TYPE_CHECKING:
 RUN_KEY, CANCEL_KEY, ALL_KEY = "Ctrl+Return", "Ctrl+.", "Ctrl+Shift+Backspace"
 ADD_KEY, FOLDER_KEY, LAYERS_KEY, REMOVE_KEY, SHOW_KEY = "Ctrl+Shift+F", "Ctrl+Shift+D", "Ctrl+Shift+L", "Del", "Return"
 NO_IMAGES = "Add image layers or files to segment."
-FRONT = ("results", "folder")  # settings that everyone needs; the others are under Advanced
+FRONT = ("save", "folder")  # settings that everyone needs; the others are under Advanced
 IMAGES = "Images (*.tif *.tiff *.btf *.tf8 *.npy *.png *.jpg *.jpeg *.bmp);;All files (*)"
 STEPS = 1000  # of the progress bar
 BROWSE_WIDTH = 32  # pixels
@@ -84,8 +83,9 @@ class BatchWidget(Dock):
         self.error.setStyleSheet(ALARM)
         self.summary, self.detail = WrappingLabel("Summary"), WrappingLabel("About the image")
         self.detail.setOpenExternalLinks(True)
-        hidden = [name for name in BatchSettings.__dataclass_fields__ if name not in FRONT]
-        self.save, self.more = Form(BatchSettings, without=hidden), Form(BatchSettings, without=(*FRONT, "axes"))
+        hidden = [option.name for option in options(OutputSettings) if option.name not in FRONT]
+        self.save, self.more = Form(OutputSettings, without=hidden), Form(OutputSettings, without=(*FRONT, "axes"))
+        self.save.fields["save"].set_value(("classes",))
         self.save.fields["folder"].editor.setPlaceholderText("next to each image")
         self.browse = _button("…", "Choose the folder for all results")
         self.browse.setAccessibleName("Choose folder")
@@ -187,8 +187,8 @@ class BatchWidget(Dock):
         if source.path is None or source.settings is None:
             return None
         front = {name: field.value() for name, field in self.save.fields.items()}
-        save = replace(self.more.value(), axes=self.source.axes.text(), **front)
-        return BatchRequest(source.path, source.settings, save)
+        output = replace(self.more.value(), axes=self.source.axes.text(), **front)
+        return BatchRequest(source.path, source.settings, output)
 
     def _problem(self) -> str:
         """Return why Run is not possible; empty if it is."""

@@ -87,7 +87,7 @@ def fill_in(dock: SegmentWidget, model: str, out: Path) -> None:
     dock.source.model.combo.setCurrentIndex(index)
     dock.source.model.combo.activated.emit(index)
     dock.settings.set_value(replace(dock.settings.value(), colour="haematoxylin"))
-    dock.save.set_value(replace(dock.save.value(), results="both", folder=str(out)))
+    dock.save.set_value(replace(dock.save.value(), save=("classes", "probabilities"), folder=str(out)))
 
 
 def wait(is_over: object, seconds: float) -> bool:

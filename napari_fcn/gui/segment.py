@@ -16,13 +16,13 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
-from napari_fcn.gui._controllers import SaveSettings, SegmentController, ViewState
+from napari_fcn.gui._controllers import SegmentController, ViewState
 from napari_fcn.gui._widgets.dock import Dock
 from napari_fcn.gui._widgets.form import ALARM, Collapsible, Form, WrappingLabel
 from napari_fcn.gui._widgets.keys import Key, Keys
 from napari_fcn.gui._widgets.run_result import RunResultPanel, duration
 from napari_fcn.gui._widgets.source_panel import SourcePanel
-from napari_fcn.settings import PredictSettings
+from napari_fcn.settings import OutputSettings, PredictSettings
 
 if TYPE_CHECKING:
     import napari
@@ -71,7 +71,7 @@ class SegmentWidget(Dock):
         self.error = WrappingLabel("Error")
         self.error.setStyleSheet(ALARM)
         self.result_panel = RunResultPanel()
-        self.save = Form(SaveSettings)
+        self.save = Form(OutputSettings, without=("overwrite", "axes"))
         self.browse = QPushButton("Choose folder …")
         self._keys = Keys(
             [
@@ -124,7 +124,7 @@ class SegmentWidget(Dock):
         """Segment the chosen image with the chosen model."""
         source = self.source.value
         if not source.problem and source.request is not None:
-            self.controller.predict(source.layer, replace(source.request, save=self.save.value()))
+            self.controller.predict(source.layer, replace(source.request, output=self.save.value()))
 
     def _on_changed(self, state: ViewState) -> None:
         """Show a new state; during a run, 30 times a second, only its progress."""

@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from napari_fcn.settings import RESULT_KINDS
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Mapping
 
@@ -28,12 +30,13 @@ def _encode_probabilities8(probabilities: npt.NDArray[np.float32]) -> ResultBloc
     return answer
 
 
+__all__ = ["ENCODERS", "RESULT_KINDS", "ResultBlock", "encode"]
+
 ENCODERS: Mapping[str, tuple[type[np.generic], Callable[[npt.NDArray[np.float32]], ResultBlock]]] = {
     "classes": (np.uint8, _encode_classes),
     "probabilities": (np.float32, _encode_probabilities),
     "probabilities8": (np.uint8, _encode_probabilities8),
 }
-RESULT_KINDS = (*ENCODERS, "objects")
 
 
 def encode(probabilities: npt.NDArray[np.float32], kinds: Collection[str]) -> dict[str, ResultBlock]:

@@ -172,12 +172,21 @@ def test_an_unknown_device_is_a_usage_error(
     assert "“toaster” is not one of auto, cpu, cuda, mps or cuda:N." in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("kinds", ["shapes", "classes,shapes", ""])
+@pytest.mark.parametrize("kinds", ["shapes", "classes,shapes"])
 def test_a_kind_of_result_that_is_unknown_is_a_mistake_of_usage(
     kinds: str, image: Path, model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert run(image, "--model", model, "--out", tmp_path / "o.tif", "--save", kinds) == 2
-    assert f"{kinds[-6:]} cannot be saved; choose among classes, probabilities" in capsys.readouterr().err
+    with pytest.raises(SystemExit) as end:
+        run(image, "--model", model, "--out", tmp_path / "o.tif", "--save", kinds)
+    assert end.value.code == 2
+    assert "“shapes” is not one of classes, probabilities, probabilities8, objects." in capsys.readouterr().err
+
+
+def test_a_run_that_saves_nothing_is_a_usage_error(
+    image: Path, model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(image, "--model", model, "--out", tmp_path / "o.tif", "--save", "") == 2
+    assert "No result is saved; choose among classes, probabilities" in capsys.readouterr().err
 
 
 def test_an_existing_result_is_kept_unless_overwriting_was_asked_for(

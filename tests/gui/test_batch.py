@@ -24,7 +24,7 @@ from napari_fcn.events import RunDone, TileDone
 from napari_fcn.geometry import Axes, Region
 from napari_fcn.gui import batch as dock_module
 from napari_fcn.gui._batch_panels.table import detail, state_text
-from napari_fcn.gui._controllers import BatchController, BatchRequest, BatchSettings, Row, Summary
+from napari_fcn.gui._controllers import BatchController, BatchRequest, Row, Summary
 from napari_fcn.gui._controllers import base as desks
 from napari_fcn.gui._controllers.batch import tasks
 from napari_fcn.gui._controllers.batch.jobs import FileJob, JobEnded, JobStep
@@ -33,7 +33,7 @@ from napari_fcn.gui._layers import find_layer, is_outdated
 from napari_fcn.gui._widgets.source_panel import NO_MODEL
 from napari_fcn.gui.batch import ALL_KEY, NO_IMAGES, BatchWidget, summary_line
 from napari_fcn.io import read_image
-from napari_fcn.settings import PredictSettings
+from napari_fcn.settings import OutputSettings, PredictSettings
 
 CLASSES = (("background", "#000000"), ("class 1", "#56b4e9"), ("class 2", "#e69f00"))
 END = RunDone(64, 0.5, "cpu", "float32")
@@ -99,7 +99,7 @@ def desk(viewer: ViewerModel, qtbot: QtBot) -> Iterator[BatchController]:
 @pytest.fixture
 def ask(model: MakeModel) -> Callable[..., BatchRequest]:
     def ask(**save: Any) -> BatchRequest:
-        return BatchRequest(model(), PredictSettings(device="cpu"), BatchSettings(**save))
+        return BatchRequest(model(), PredictSettings(device="cpu"), OutputSettings(**{"save": ("classes",), **save}))
 
     return ask
 
@@ -419,7 +419,7 @@ def test_no_row_replaces_an_image_of_another_row(
     found = [*images(tmp_path, "a.tif"), *images(tmp_path / "other", "x.tif")]
     os.link(found[1], tmp_path / "a_classes.ome.tif")
     desk.add_files(found)
-    desk.run(ask(replace=True))
+    desk.run(ask(overwrite=True))
     wait(desk, qtbot)
     assert [one.state for one in desk.state.rows] == ["failed", "done"]
     assert "an image of this run, which it would replace. Choose another place" in desk.state.rows[0].lines[0]
@@ -446,7 +446,7 @@ def test_an_image_in_a_file_needs_something_to_be_written(
     desk: BatchController, engine: Pretender, ask: Ask, tmp_path: Path, qtbot: QtBot
 ) -> None:
     desk.add_files(images(tmp_path, "a.tif"))
-    desk.run(ask(results="nothing"))
+    desk.run(ask(save=()))
     wait(desk, qtbot)
     assert "Choose under Save what is written" in row(desk, "a.tif").lines[0]
 
@@ -478,12 +478,13 @@ def test_the_files_of_one_image_are_one_row(tmp_path: Path) -> None:
 
 
 def test_formats_follow_the_image_unless_one_is_chosen(tmp_path: Path) -> None:
-    placed = BatchSettings(results="classes, objects").place("a b", tmp_path, ".ome.zarr")
-    files = {kind: tmp_path / f"a_b_{kind}.ome.zarr" for kind in ("classes", "objects")}
-    assert placed == (tmp_path / "a_b", files)
-    assert BatchSettings().place("a", None, ".ome.zarr") is None
-    chosen = BatchSettings(folder=str(tmp_path), suffix=".ome.tif").place("a", None, ".ome.zarr")
-    assert chosen == (tmp_path / "a", {"classes": tmp_path / "a_classes.ome.tif"})
+    kinds = ("classes", "objects")
+    paths = OutputSettings(kinds).paths_in(tmp_path, "a", ".ome.zarr")
+    assert paths == {kind: tmp_path / f"a_{kind}.ome.zarr" for kind in kinds}
+    assert OutputSettings().folder_for(None) is None
+    chosen = OutputSettings(("classes",), str(tmp_path), ".ome.tif")
+    assert chosen.folder_for(None) == tmp_path
+    assert chosen.paths_in(tmp_path, "a", ".ome.zarr") == {"classes": tmp_path / "a_classes.ome.tif"}
 
 
 def test_what_is_told_of_a_row() -> None:
@@ -548,12 +549,12 @@ def test_results_are_kept_if_made_the_same_way_and_replaced_only_if_asked_for(
     desk.run(ask())
     wait(desk, qtbot)
     assert state_text(row(desk, "a.tif")) == "already done"
-    other = BatchRequest(model(2, 1, 2), PredictSettings(device="cpu"), BatchSettings())
+    other = BatchRequest(model(2, 1, 2), PredictSettings(device="cpu"))
     desk.run(other)
     wait(desk, qtbot)
     assert row(desk, "a.tif").lines[0].startswith(f"{result} exists. Tick Replace files")
     assert result.read_bytes() == first
-    desk.run(BatchRequest(model(2, 1, 2), PredictSettings(device="cpu"), BatchSettings(replace=True)))
+    desk.run(BatchRequest(model(2, 1, 2), PredictSettings(device="cpu"), OutputSettings(("classes",), overwrite=True)))
     wait(desk, qtbot)
     assert row(desk, "a.tif").state == "done"
     assert result.read_bytes() != first
@@ -576,7 +577,7 @@ def test_layers_and_files_with_channels_are_opened_on_their_pixels(
     path = tmp_path / "stack.ome.tif"
     tifffile.imwrite(path, pixels, metadata={"axes": "ZCYX", "PhysicalSizeX": 0.5, "PhysicalSizeY": 0.5})
     desk.add_files([path])
-    desk.run(ask(results="all three"))
+    desk.run(ask(save=("classes", "objects", "probabilities")))
     wait(desk, qtbot)
     desk.show(desk.state.rows[0].number)
     qtbot.waitUntil(lambda: len(viewer.layers) == 4, timeout=LONG)
@@ -750,7 +751,7 @@ def test_objects_of_a_layer_become_a_layer_too(
     rng = np.random.default_rng(0)
     layer = viewer.add_image(rng.integers(0, 255, (2, 40, 48), np.uint8), name="cells", axis_labels=tuple("cyx"))
     desk.add_layers([layer])
-    request = ask(results="classes, objects", folder=str(tmp_path) if is_saved else "", replace=True)
+    request = ask(save=("classes", "objects"), folder=str(tmp_path) if is_saved else "", overwrite=True)
 
     def run() -> None:
         desk.run(request)

@@ -24,7 +24,6 @@ from napari_fcn.errors import FcnError, ImageError, in_dock
 from napari_fcn.geometry.calibration import Calibration
 from napari_fcn.gui._controllers import (
     BatchRequest,
-    BatchSettings,
     Factories,
     FieldController,
     Request,
@@ -47,7 +46,7 @@ from napari_fcn.models.recipe import plain_recipe
 from napari_fcn.nets import NetSpec
 from napari_fcn.runs.writer import bind_file, open_session
 from napari_fcn.session import Session
-from napari_fcn.settings import PredictSettings, TeachSettings
+from napari_fcn.settings import OutputSettings, PredictSettings, TeachSettings
 from napari_fcn.teaching import Teaching, teaching
 
 SPECS = {
@@ -270,9 +269,7 @@ def batch_of_files(entry: Entry) -> None:
 
 def batch_of_layers(entry: Entry) -> None:
     layer = entry.layer
-    batch = Batch(
-        BatchRequest(entry.model, CPU, BatchSettings(results="nothing")), model_catalog.read_entry(entry.model), 0.0
-    )
+    batch = Batch(BatchRequest(entry.model, CPU, OutputSettings()), model_catalog.read_entry(entry.model), 0.0)
     batch.update_inputs({0: layer})
     next(job_for_layer(batch, Row(0, "image", ""), layer, model_catalog.ModelCache()).make())
 

@@ -11,12 +11,11 @@ from hypothesis import strategies as st
 
 from napari_fcn.events import TileDone
 from napari_fcn.geometry import Region, TilePlan
-from napari_fcn.gui._controllers import SaveSettings
 from napari_fcn.gui._layers import Canvas, StoredCanvas, overlay
 from napari_fcn.gui._layers.lazy_result import LazyResult
 from napari_fcn.gui._layers.screen import camera_of
 from napari_fcn.io import ResultMeta
-from napari_fcn.settings import PredictSettings
+from napari_fcn.settings import OutputSettings, PredictSettings
 
 COLOURS = ("#000000", "#56b4e9", "#e69f00")
 VALUES = np.random.default_rng(0).integers(0, 256, (5, 2, 7, 6), dtype=np.uint8)  # t c y x
@@ -81,7 +80,7 @@ def test_a_run_whose_results_are_too_large_goes_to_the_disk_and_is_shown_from_th
     dock.run()
     in_memory = {kind: np.asarray(dock.layer(kind).data).copy() for kind in overlay.OVERLAY_KINDS}
     monkeypatch.setattr(overlay, "MAX_OVERLAY_BYTES", 1000)
-    dock.widget.save.set_value(SaveSettings(folder=str(tmp_path)))
+    dock.widget.save.set_value(OutputSettings(folder=str(tmp_path)))
     result = dock.run()
     assert sorted(Path(file).name for file in result.files) == [
         "slide_classes.ome.zarr",
@@ -109,7 +108,7 @@ def test_a_small_image_whose_results_go_to_the_disk_is_shown_without_levels(
     in_memory = np.asarray(dock.layer("classes").data).copy()
     shot = dock.viewer.screenshot(flash=False)
     monkeypatch.setattr(overlay, "MAX_OVERLAY_BYTES", 10)
-    dock.widget.save.set_value(SaveSettings(folder=str(tmp_path)))
+    dock.widget.save.set_value(OutputSettings(folder=str(tmp_path)))
     dock.run()
     assert not dock.layer("classes").multiscale
     np.testing.assert_array_equal(np.asarray(dock.layer("classes").data), in_memory)

@@ -11,10 +11,10 @@ from qtpy.QtWidgets import QCheckBox, QComboBox, QLineEdit
 from napari_fcn.cli.flags import add_options, collect
 from napari_fcn.errors import FcnError
 from napari_fcn.gui._widgets.form import Field
-from napari_fcn.settings import Option, PredictSettings, TeachSettings, TrainSettings, options
+from napari_fcn.settings import Option, OutputSettings, PredictSettings, TeachSettings, TrainSettings, options
 
 Data: TypeAlias = st.DataObject
-CLASSES = (PredictSettings, TrainSettings, TeachSettings)
+CLASSES = (PredictSettings, TrainSettings, TeachSettings, OutputSettings)
 EVERY = [(kind, option) for kind in CLASSES for option in options(kind)]
 NAMES = [f"{kind.__name__}-{option.name}" for kind, option in EVERY]
 TEXT = st.text(st.characters(codec="utf-8", exclude_categories=("C", "Z"), include_characters=" "), max_size=12)
@@ -75,7 +75,7 @@ def in_a_form(option: Option, text: str) -> Any:
 
 def can_be_typed(option: Option, text: str) -> bool:
     """Whether a form lets the user enter a text: some editors only offer choices."""
-    return not option.choices or bool(option.numbered) or text in option.choices
+    return not option.choices or bool(option.numbered) or (text in option.choices and not option.is_list)
 
 
 @pytest.mark.parametrize(("kind", "option"), EVERY, ids=NAMES)

@@ -12,15 +12,15 @@ from napari.components import ViewerModel
 from pytestqt.qtbot import QtBot
 
 from napari_fcn.errors import InputAtRiskError, OutputError
-from napari_fcn.gui._controllers import Request, SaveSettings, SegmentController
-from napari_fcn.gui._controllers.segment.output_settings import file_name
+from napari_fcn.gui._controllers import Request, SegmentController
+from napari_fcn.gui._controllers.output_paths import file_name, unused_paths
 from napari_fcn.gui._controllers.teach.commands import Save
 from napari_fcn.gui._controllers.teach.open_session import Factories, SessionFactory
 from napari_fcn.gui._layers import Canvas, LayerImage
 from napari_fcn.io import ResultMeta
 from napari_fcn.io.incremental_zarr import IncrementalZarr
 from napari_fcn.models.binding import Network, bind_array
-from napari_fcn.settings import TeachSettings
+from napari_fcn.settings import OutputSettings, TeachSettings
 
 
 @pytest.fixture
@@ -50,8 +50,8 @@ def test_results_are_called_as_the_file_or_in_letters_for_all_disks(layer: str, 
 
 
 def test_results_of_a_level_lie_beside_the_ome_zarr(level: Path) -> None:
-    (path,) = SaveSettings("classes").paths("cells", str(level)).values()
-    assert path == level.parent.parent / "cells_classes.ome.tif"
+    (path,) = unused_paths(OutputSettings(("classes",)), "cells", str(level)).values()
+    assert path == level.parent.parent / "cells_classes.ome.zarr"
 
 
 def test_a_layer_knows_the_files_that_its_pixels_come_from(level: Path, tmp_path: Path) -> None:
@@ -70,7 +70,9 @@ def test_segment_writes_nothing_into_an_ome_zarr_that_a_layer_shows(
     desk = SegmentController(viewer)
     desk.connect()
     layer = viewer.add_image(zarr.open_array(str(level), mode="r"), name="cells", contrast_limits=(0, 9))
-    desk.predict(layer, Request(model(), save=SaveSettings("both", str(level.parent / "results"))))
+    desk.predict(
+        layer, Request(model(), output=OutputSettings(("classes", "probabilities"), str(level.parent / "results")))
+    )
     assert "would be written into" in desk.state.error
     assert "Choose another place for it" in desk.state.error
     desk.shutdown()

@@ -20,7 +20,6 @@ from napari_fcn.gui._batch_panels.table import state_text
 from napari_fcn.gui._controllers import (
     BatchController,
     BatchRequest,
-    BatchSettings,
     FieldController,
     Request,
     SegmentController,
@@ -29,7 +28,7 @@ from napari_fcn.gui._field_panels.text import check_text
 from napari_fcn.gui._layers import METADATA_KEY, PixelsReplacedError, is_outdated, pixel_digest, pixel_watch_for
 from napari_fcn.gui._layers.pixel_watch import BLOCK_BYTES
 from napari_fcn.session import Session
-from napari_fcn.settings import PredictSettings
+from napari_fcn.settings import OutputSettings, PredictSettings
 
 TILES = PredictSettings(device="cpu", tile=(32,))
 Change = Callable[[Image], None]
@@ -210,9 +209,8 @@ def test_what_is_written_in_place_without_a_word_is_noticed_before_files_get_the
     tmp_path: Path,
     after_a_tile: threading.Event,
 ) -> None:
-    from napari_fcn.gui._controllers import SaveSettings
 
-    desk.predict(layer, Request(model(), TILES, save=SaveSettings("both", str(tmp_path))))
+    desk.predict(layer, Request(model(), TILES, output=OutputSettings(("classes", "probabilities"), str(tmp_path))))
     qtbot.waitUntil(lambda: desk.state.done > 0, timeout=LONG)
     layer.data[...] = 200
     after_a_tile.set()
@@ -274,7 +272,7 @@ def test_a_row_of_a_batch_fails_when_its_pixels_change_and_the_others_go_on(
 ) -> None:
     viewer.add_image(np.zeros((40, 40), np.uint8), name="calm")
     batch.add_layers([layer, viewer.layers["calm"]])
-    batch.run(BatchRequest(model(), TILES, BatchSettings(results="nothing")))
+    batch.run(BatchRequest(model(), TILES, OutputSettings()))
     qtbot.waitUntil(lambda: batch.state.rows[0].share > 0, timeout=LONG)
     change(layer)
     after_a_tile.set()
@@ -288,7 +286,7 @@ def test_a_row_of_a_batch_fails_when_its_pixels_change_and_the_others_go_on(
 def test_a_row_that_is_done_is_marked_and_run_again(
     batch: BatchController, viewer: ViewerModel, layer: Image, model: MakeModel, qtbot: QtBot
 ) -> None:
-    request = BatchRequest(model(), TILES, BatchSettings(results="nothing"))
+    request = BatchRequest(model(), TILES, OutputSettings())
     batch.add_layers([layer])
     batch.run(request)
     qtbot.waitUntil(lambda: not batch.state.is_running, timeout=LONG)

@@ -12,19 +12,21 @@ import dask
 import dask.array as da
 import numpy as np
 import pytest
+import tifffile
 import zarr
 from gui.docks import Dock, MakeModel
 from qtpy.QtCore import Qt
 from zarr.storage import _local
 
-from napari_fcn.gui._controllers import SaveSettings
+from napari_fcn.cli import main
 from napari_fcn.gui._controllers.segment import controller
 from napari_fcn.gui._layers import overlay
 from napari_fcn.gui._layers.overlay import supports_colour_volumes
 from napari_fcn.gui._widgets import pickers
 from napari_fcn.gui.segment import CANCEL_KEY, RUN_KEY, SegmentWidget
+from napari_fcn.io import read_image
 from napari_fcn.nets.spec import NetSpec
-from napari_fcn.settings import PredictSettings
+from napari_fcn.settings import OutputSettings, PredictSettings
 
 
 def expected_classes(model: Path, image: Any, axes: Sequence[str] = "", **settings: Any) -> np.ndarray:
@@ -474,12 +476,27 @@ def test_probabilities_or_classes_are_shown_by_a_click(dock: Dock, image: np.nda
 def test_results_are_saved(dock: Dock, image: np.ndarray, tmp_path: Path) -> None:
     dock.viewer.add_image(image, name="cells")
     dock.click(dock.widget.advanced.heading)
-    dock.qtbot.keyClicks(dock.widget.save.fields["results"].editor, "c")
+    dock.qtbot.keyClicks(dock.widget.save.fields["save"].editor, "c")
     dock.qtbot.keyClicks(dock.widget.save.fields["folder"].editor, str(tmp_path))
     result = dock.run()
     assert result.files == (str(tmp_path / "cells_classes.ome.tif"),)
     assert Path(result.files[0]).exists()
     assert "cells_classes.ome.tif" in dock.widget.result_panel.line.text()
+
+
+def test_saved_objects_equal_those_of_the_command_line(dock: Dock, image: np.ndarray, tmp_path: Path) -> None:
+    tifffile.imwrite(tmp_path / "cells.tif", image, metadata={"axes": "YX"})
+    dock.viewer.add_image(image, name="cells")
+    dock.widget.save.set_value(OutputSettings(("classes", "objects"), str(tmp_path / "dock")))
+    result = dock.run()
+    assert [Path(file).name for file in result.files] == ["cells_classes.ome.tif", "cells_objects.ome.tif"]
+    model = str(dock.widget.source.value.path)
+    given = ["predict", str(tmp_path / "cells.tif"), "--model", model, "--out", str(tmp_path / "cli"), "--tile", "32"]
+    assert main([*given, "--save", "classes,objects", "--quiet"]) == 0
+    for file, kind in zip(result.files, ("classes", "objects"), strict=True):
+        mine, theirs = read_image(Path(file)), read_image(tmp_path / "cli" / f"{kind}.ome.tif")
+        assert np.array_equal(mine.data[...], theirs.data[...])
+        assert mine.data.dtype == theirs.data.dtype
 
 
 def test_an_image_that_cannot_be_read_to_its_end_is_told_and_what_is_finished_stays(
@@ -552,7 +569,7 @@ def test_a_disk_that_refuses_large_results_is_told_and_what_is_finished_stays(
     monkeypatch.setattr(_local, "_put", refuse)
     dock.viewer.add_image(np.zeros((256, 256), np.uint8), name="large")
     dock.widget.settings.set_value(PredictSettings(tile=(32,)))
-    dock.widget.save.set_value(SaveSettings(folder=str(tmp_path)))
+    dock.widget.save.set_value(OutputSettings(folder=str(tmp_path)))
     dock.click(dock.widget.run_button)
     dock.wait_for_end()
     assert words in dock.widget.error.text()
@@ -564,7 +581,7 @@ def test_a_disk_that_refuses_large_results_is_told_and_what_is_finished_stays(
 def test_nothing_is_cut_at_320_pixels(dock: Dock, image: np.ndarray, tmp_path: Path) -> None:
     dock.viewer.add_image(image, name="an_image_with_quite_a_long_name_as_files_have_them" * 2)
     dock.click(dock.widget.advanced.heading)
-    dock.qtbot.keyClicks(dock.widget.save.fields["results"].editor, "c")
+    dock.qtbot.keyClicks(dock.widget.save.fields["save"].editor, "c")
     dock.qtbot.keyClicks(dock.widget.save.fields["folder"].editor, str(tmp_path))
     assert dock.run().files
     inside = dock.widget.run_button.parentWidget()

@@ -15,12 +15,12 @@ from pytestqt.qtbot import QtBot
 from napari_fcn.errors import DeviceError
 from napari_fcn.events import RunDone, RunPlanned, TileDone
 from napari_fcn.geometry import Region
-from napari_fcn.gui._controllers import Request, SaveSettings, SegmentController, ViewState
+from napari_fcn.gui._controllers import Request, SegmentController, ViewState
 from napari_fcn.gui._controllers import base as desks
 from napari_fcn.gui._controllers.segment import controller
 from napari_fcn.gui._controllers.segment.worker import LayerJob
 from napari_fcn.gui._layers import ColourTile, colorize_tile
-from napari_fcn.settings import PredictSettings
+from napari_fcn.settings import OutputSettings, PredictSettings
 
 HALF = 4  # rows of a pretended tile
 COLOURS = ("#000000", "#56b4e9", "#e69f00")
@@ -294,7 +294,7 @@ def test_facts_say_why_a_model_cannot_run(
 def test_results_are_saved_while_the_network_runs_and_never_replace_a_file(
     desk: SegmentController, layer: Image, model: MakeModel, qtbot: QtBot, tmp_path: Path
 ) -> None:
-    request = Request(model(), save=SaveSettings("both", str(tmp_path)))
+    request = Request(model(), output=OutputSettings(("classes", "probabilities"), str(tmp_path)))
     for _ in range(2):
         desk.predict(layer, request)
         qtbot.waitUntil(lambda: not desk.state.is_running, timeout=30_000)
@@ -312,7 +312,7 @@ def test_results_are_saved_while_the_network_runs_and_never_replace_a_file(
 
 
 def test_there_must_be_a_folder_to_save_to(desk: SegmentController, layer: Image, model: MakeModel) -> None:
-    desk.predict(layer, Request(model(), save=SaveSettings("classes")))
+    desk.predict(layer, Request(model(), output=OutputSettings(("classes",))))
     assert "Choose a folder" in desk.state.error
 
 

@@ -108,7 +108,7 @@ def run(whole: Any) -> None:
         whole._on_check("border")
     else:
         if isinstance(whole, BatchWidget):
-            whole.save.fields["results"].set_value("nothing")
+            whole.save.fields["save"].set_value(())
             whole.controller.add_layers(whole.controller.images())
         whole.run()
 

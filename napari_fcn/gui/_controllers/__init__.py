@@ -9,7 +9,6 @@ from napari_fcn.gui._controllers.batch.state import (
     RUNNING,
     WAITING,
     BatchRequest,
-    BatchSettings,
     BatchState,
     Row,
     Summary,
@@ -28,7 +27,6 @@ from napari_fcn.gui._controllers.field.state import (
 from napari_fcn.gui._controllers.model_catalog import ModelEntry
 from napari_fcn.gui._controllers.request import ImageInfo, Request
 from napari_fcn.gui._controllers.segment.controller import SegmentController
-from napari_fcn.gui._controllers.segment.output_settings import SaveSettings
 from napari_fcn.gui._controllers.segment.slider_extent import SliderExtent
 from napari_fcn.gui._controllers.segment.state import ClassShare, RunResult, ViewState
 from napari_fcn.gui._controllers.teach.commands import (
@@ -73,7 +71,6 @@ __all__ = [
     "AxisExtent",
     "BatchController",
     "BatchRequest",
-    "BatchSettings",
     "BatchState",
     "CheckResult",
     "ClassShare",
@@ -98,7 +95,6 @@ __all__ = [
     "Row",
     "RunResult",
     "Save",
-    "SaveSettings",
     "SegmentController",
     "SliderExtent",
     "Suggest",

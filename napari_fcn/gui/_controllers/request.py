@@ -5,8 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from napari_fcn.gui._controllers.segment.output_settings import SaveSettings
-from napari_fcn.settings import PredictSettings
+from napari_fcn.settings import OutputSettings, PredictSettings
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -24,7 +23,7 @@ class Request:
         How to run it.
     axes : tuple of str
         What the user calls the axes of the image; empty: as the layer does, else guessed.
-    save : SaveSettings
+    output : OutputSettings
         What to write to files.
     new : str
         Family of the new network that is to be made instead of a model; empty: none.
@@ -33,7 +32,7 @@ class Request:
     model: Path
     settings: PredictSettings = field(default_factory=PredictSettings)
     axes: tuple[str, ...] = ()
-    save: SaveSettings = field(default_factory=SaveSettings)
+    output: OutputSettings = field(default_factory=OutputSettings)
     new: str = ""
 
 

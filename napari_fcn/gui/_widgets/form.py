@@ -73,11 +73,11 @@ class Field(QWidget):
         if isinstance(self.editor, QCheckBox):
             self.editor.setChecked(bool(value))
         elif isinstance(self.editor, QComboBox):
-            index = self.editor.findData(value)
+            index = next((n for n in range(self.editor.count()) if self.editor.itemData(n) == value), 0)
             if self.editor.isEditable():
                 self.editor.setCurrentText(str(value))
             else:
-                self.editor.setCurrentIndex(max(0, index))
+                self.editor.setCurrentIndex(index)
         else:
             self.editor.setText(self.option.format(value))
         self.check()
@@ -115,6 +115,8 @@ class Field(QWidget):
     def _editor(self) -> Any:
         if self.option.kind is bool:
             editor: Any = QCheckBox()
+        elif self.option.is_list and self.option.choices:
+            editor = _combo([(", ".join(kinds) or "nothing", kinds) for kinds in self.option.combinations])
         elif self.option.choices:
             editor = _combo([(choice, choice) for choice in self.option.choices], bool(self.option.numbered))
         else:

@@ -3,95 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
-from pathlib import Path
+from functools import partial
 from typing import TYPE_CHECKING
 
-from napari_fcn.gui._controllers.segment.output_settings import file_name
-from napari_fcn.settings import PredictSettings, option
-from napari_fcn.typed import read_axes
+from napari_fcn.settings import OutputSettings, PredictSettings
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
+    from pathlib import Path
 
 WAITING, RUNNING, DONE, FAILED, CANCELLED = "waiting", "running", "done", "failed", "cancelled"
-AUTO = "auto"
-SAVED = {
-    "classes": ("classes",),
-    "objects": ("objects",),
-    "probabilities": ("probabilities",),
-    "probabilities8": ("probabilities8",),
-    "classes, objects": ("classes", "objects"),
-    "classes, probabilities": ("classes", "probabilities"),
-    "all three": ("classes", "objects", "probabilities"),
-    "nothing": (),
-}
-
-
-@dataclass(frozen=True, slots=True)
-class BatchSettings:
-    """Which files the results of each image become, and where they go."""
-
-    results: str = option(
-        "classes",
-        "Save",
-        "What is written for each image: class indices (uint8), numbered objects (uint32), probabilities (float32, or "
-        "uint8 as probabilities8), or all three. With nothing, images that are layers get result layers only.",
-        choices=tuple(SAVED),
-    )
-    folder: str = option("", "Save to", "Folder for all results. Empty: beside each image.")
-    suffix: str = option(
-        AUTO,
-        "Format",
-        "OME-TIFF for most programs, OME-Zarr for very large results; auto: OME-Zarr for images that are OME-Zarr, "
-        "OME-TIFF for others.",
-        choices=(AUTO, ".ome.tif", ".ome.zarr"),
-    )
-    replace: bool = option(
-        False,
-        "Replace files",
-        "Whether results that exist are replaced, once the new ones are complete. Results of the very same run are "
-        "kept all the same.",
-    )
-    axes: str = option(
-        "",
-        "Axes",
-        "One letter for each axis of the images, such as tzyx or cyx: t time, c channels, z y x space. Empty: as file "
-        "or layer name them, else guessed.",
-    )
-
-    @property
-    def kinds(self) -> tuple[str, ...]:
-        """What is written for each image."""
-        return SAVED[self.results]
-
-    @property
-    def axis_names(self) -> tuple[str, ...]:
-        """The axes, in lower case; empty if they are not given."""
-        return read_axes(self.axes.lower())
-
-    def place(self, name: str, beside: Path | None, suffix: str) -> tuple[Path, dict[str, Path]] | None:
-        """Return where the results of a layer go, and a file for each kind; None if there is no folder for them.
-
-        Parameters
-        ----------
-        name : str
-            Of the layer.
-        beside : Path, optional
-            The folder of the image.
-        suffix : str
-            Format under ``auto``.
-        """
-        folder = self.folder_for(beside)
-        return None if folder is None else self.place_in(folder, file_name(name), suffix)
-
-    def folder_for(self, beside: Path | None) -> Path | None:
-        """Return the folder of the results of an image; None if there is none."""
-        return Path(self.folder).expanduser() if self.folder else beside
-
-    def place_in(self, folder: Path, name: str, suffix: str) -> tuple[Path, dict[str, Path]]:
-        """Return where results of this name go in a folder, and a file for each kind."""
-        suffix = suffix if self.suffix == AUTO else self.suffix
-        return folder / name, {kind: folder / f"{name}_{kind}{suffix}" for kind in self.kinds}
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,7 +21,7 @@ class BatchRequest:
 
     model: Path
     settings: PredictSettings = field(default_factory=PredictSettings)
-    save: BatchSettings = field(default_factory=BatchSettings)
+    output: OutputSettings = field(default_factory=partial(OutputSettings, ("classes",)))
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from napari_fcn.errors import FcnError, OutputError, in_dock
 from napari_fcn.geometry import Region
 from napari_fcn.gui._controllers.batch.jobs import FileJob, HiddenCanvas, NoCanvas, run_file, run_layer
-from napari_fcn.gui._controllers.segment.output_settings import file_name
+from napari_fcn.gui._controllers.output_paths import file_name
 from napari_fcn.gui._controllers.segment.worker import LayerJob, VisibleRegion
 from napari_fcn.gui._layers import fits_in_memory, read_layer
 from napari_fcn.io.image_file import READABLE_SUFFIXES
@@ -29,8 +29,9 @@ if TYPE_CHECKING:
     from napari.layers import Image
 
     from napari_fcn.gui._controllers.batch.jobs import JobEnded
-    from napari_fcn.gui._controllers.batch.state import BatchRequest, BatchSettings, Row
+    from napari_fcn.gui._controllers.batch.state import BatchRequest, Row
     from napari_fcn.gui._controllers.model_catalog import ModelCache, ModelEntry
+    from napari_fcn.settings import OutputSettings
     from napari_fcn.storage import Inputs
 
 
@@ -55,7 +56,7 @@ class Batch:
             return
         images = [path for origin in here.values() for path in input_files(origin)]
         self.inputs = collect_inputs({IMAGE_INPUT: images, MODEL_INPUT: [self.request.model]})
-        self.names, self._rows = _result_names(here, self.request.save), here
+        self.names, self._rows = _result_names(here, self.request.output), here
 
     @property
     def seconds(self) -> float:
@@ -84,24 +85,24 @@ class CurrentJob:
 
 def job_for_file(batch: Batch, row: Row, path: Path, loaded: ModelCache) -> CurrentJob:
     request = batch.request
-    if not request.save.kinds:
+    if not request.output.save:
         raise OutputError("An image in a file has no layer to show results on. Choose under Save what is written.")
-    save, settings = request.save, request.settings
-    folder, (name, _) = save.folder_for(results_folder(path)), batch.names[row.number]
+    output, settings = request.output, request.settings
+    folder, (name, _) = output.folder_for(results_folder(path)), batch.names[row.number]
     assert folder is not None
-    out, files = save.place_in(folder, name, result_suffix(path))
+    out, files = folder / name, output.paths_in(folder, name, result_suffix(path))
     Protection((batch.inputs,)).check_inputs(*files.values())
-    task = FileJob(path, request.model, settings, save.axis_names, out, files, save.replace, batch.inputs)
+    task = FileJob(path, request.model, settings, output.axis_names, out, files, output.overwrite, batch.inputs)
     return CurrentJob(row.number, partial(run_file, task, loaded), files, notes=_name_note(batch, row))
 
 
 def job_for_layer(batch: Batch, row: Row, layer: Image, loaded: ModelCache) -> CurrentJob:
-    request, save, image = batch.request, batch.request.save, read_layer(layer)
-    bound = image.bind(batch.model.info.spec, save.axis_names)
+    request, output, image = batch.request, batch.request.output, read_layer(layer)
+    bound = image.bind(batch.model.info.spec, output.axis_names)
     axes = bound.axes
-    source, folder = _result_folder(layer, save)
+    source, folder = _result_folder(layer, output)
     suffix = result_suffix(source) if source else ".ome.tif"
-    files = {} if folder is None else save.place_in(folder, batch.names[row.number][0], suffix)[1]
+    files = {} if folder is None else output.paths_in(folder, batch.names[row.number][0], suffix)
     protection = Protection((batch.inputs,), only_results=True)
     protection.check_inputs(*files.values())
     shape = axes.image_shape(image.shape)
@@ -112,13 +113,13 @@ def job_for_layer(batch: Batch, row: Row, layer: Image, loaded: ModelCache) -> C
             f"The results of {layer.name} are too large to be kept in memory. Choose what is written under Save, and a "
             "folder under Save to."
         )
-    if folder is not None and save.kinds:
+    if folder is not None and output.save:
         notes += _name_note(batch, row)
-    elif save.kinds:
+    elif output.save:
         notes += ("Result layers only: the image did not come from a file, and there is no folder under Save to.",)
     seen = VisibleRegion(Region.whole(shape))
     job = LayerJob(
-        image, bound, request.model, request.settings, seen, canvas, files, save.replace, protection, save.kinds
+        image, bound, request.model, request.settings, seen, canvas, files, output.overwrite, protection, output.save
     )
     return CurrentJob(row.number, partial(run_layer, job, batch.classes, loaded), dict(files), job, layer, notes)
 
@@ -128,18 +129,18 @@ def input_files(origin: Path | Image) -> tuple[Path, ...]:
     return (origin,) if isinstance(origin, Path) else read_layer(origin).files
 
 
-def _result_folder(origin: Path | Image, save: BatchSettings) -> tuple[Path | None, Path | None]:
+def _result_folder(origin: Path | Image, output: OutputSettings) -> tuple[Path | None, Path | None]:
     """Return the file of a row, and the folder of its results; None for what there is not."""
     text = str(origin if isinstance(origin, Path) else origin.source.path or "")
     source = Path(text).absolute() if text and "://" not in text else None
-    return source, save.folder_for(results_folder(source) if source else None)
+    return source, output.folder_for(results_folder(source) if source else None)
 
 
-def _result_names(origins: Mapping[int, Path | Image], save: BatchSettings) -> dict[int, tuple[str, str]]:
+def _result_names(origins: Mapping[int, Path | Image], output: OutputSettings) -> dict[int, tuple[str, str]]:
     """Return what the results of each row are called, no two of one folder alike, and what they would be called."""
     rows: dict[Path | None, list[tuple[int, Path, str]]] = defaultdict(list)
     for number, origin in origins.items():
-        source, folder = _result_folder(origin, save)
+        source, folder = _result_folder(origin, output)
         name = image_stem(origin) if isinstance(origin, Path) else file_name(origin.name, source or "")
         rows[folder].append((number, source or Path("/", name), name))
     found: dict[int, tuple[str, str]] = {}

@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from napari_fcn.errors import FcnError, in_dock
-from napari_fcn.events import FallbackTaken, RunDone, RunPlanned
+from napari_fcn.events import FallbackTaken, ObjectsStep, RunDone, RunPlanned
 from napari_fcn.gui._controllers import model_catalog
 from napari_fcn.gui._controllers.base import DockController
-from napari_fcn.gui._controllers.segment.output_settings import ZARR
+from napari_fcn.gui._controllers.output_paths import unused_paths
 from napari_fcn.gui._controllers.segment.slider_extent import SliderExtents
 from napari_fcn.gui._controllers.segment.state import ClassShare, RunResult, ViewState
 from napari_fcn.gui._controllers.segment.worker import LayerJob, VisibleRegion, run_segmentation, warm_up
@@ -35,6 +35,7 @@ from napari_fcn.gui._layers import (
 from napari_fcn.gui._threads import JobRunner
 from napari_fcn.io.overwrite import Protection
 from napari_fcn.io.run_inputs import collect_inputs
+from napari_fcn.settings import ZARR
 from napari_fcn.system_errors import explained
 
 if TYPE_CHECKING:
@@ -196,6 +197,8 @@ class SegmentController(DockController):
                 self._on_painted(run, event)
             elif isinstance(event, FallbackTaken):
                 self.state = replace(self.state, total=event.total, message=event.line)
+            elif isinstance(event, ObjectsStep):
+                self.state = replace(self.state, done=event.done, total=event.total, message="Finding objects …")
             elif isinstance(event, RunDone):
                 run.end = event
         if overlay is not None and self._run is run:  # one that was made just now has taken its time already
@@ -275,12 +278,12 @@ def _make_canvas(request: Request, image: LayerImage, axes: Axes) -> tuple[Canva
     OutputError
         If there is no folder for results that are too large for memory.
     """
-    shape, save = axes.image_shape(image.shape), request.save
+    shape, output = axes.image_shape(image.shape), request.output
     if fits_in_memory(shape):
-        return Canvas.empty(shape), save.paths(image.name, image.path)
-    stored = replace(save, results="both", suffix=ZARR).paths(image.name, image.path)
-    besides = {} if save.suffix == ZARR else save.paths(image.name, image.path)
-    return StoredCanvas(shape, stored), besides
+        return Canvas.empty(shape), unused_paths(output, image.name, image.path)
+    stored = unused_paths(replace(output, save=("classes", "probabilities"), suffix=ZARR), image.name, image.path)
+    others = unused_paths(output, image.name, image.path)
+    return StoredCanvas(shape, stored), {kind: path for kind, path in others.items() if path != stored.get(kind)}
 
 
 def _memory_text(planned: RunPlanned) -> str:
