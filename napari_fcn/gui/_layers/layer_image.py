@@ -153,9 +153,9 @@ def visible_region(viewer: ViewerModel, layer: Image, axes: Axes) -> Region:
 
     Where that cannot be known (in 3-D, before the first draw) it is the whole of the displayed axes.
     """
-    shape = read_layer(layer).shape[: layer.ndim]
-    shown = displayed_axes(viewer, layer)
-    index = slider_index(viewer, layer)
+    data = layer.data[0] if layer.multiscale else layer.data
+    shape = tuple(int(n) for n in data.shape[: layer.ndim])
+    shown, index = displayed_axes(viewer, layer), slider_index(viewer, layer)
     first, last = _visible_corners(viewer, layer)
     is_known = viewer.dims.ndisplay == 2 and any(first[axis] != last[axis] for axis in shown)
     spans = []
