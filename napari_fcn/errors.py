@@ -53,7 +53,7 @@ class Advice:
     dock: str
 
 
-REPLACE = "Tick Replace files under Advanced to make it anew, or choose another folder under Save to."  # in docks
+REPLACE = "Tick Advanced > Replace files to overwrite it, or choose another folder under Save to."  # in docks
 
 
 class Note(str):

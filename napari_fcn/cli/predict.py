@@ -156,7 +156,7 @@ def _predict_one(run: Run, job: RunJob, place: str) -> dict[str, Any]:
                 report["predicted_bytes"] = event.peak_bytes
                 notes += event.notes
                 if event.done:
-                    notes.append(f"{event.done} of {event.tiles} tiles were done before.")
+                    notes.append(f"{event.done} of {event.tiles} tiles were already done.")
             elif isinstance(event, FallbackTaken):
                 notes.append(event.line)
             elif isinstance(event, RunDone):

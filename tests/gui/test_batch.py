@@ -194,7 +194,7 @@ def test_an_image_that_fails_does_not_stop_the_others(
         (RecursionError("maximum recursion depth"), "nested too deeply"),
         (
             OutputExistsError("a.tif exists.", Advice("Add --overwrite.", "Tick Replace files.")),
-            "a.tif exists. Tick Replace files.",
+            "a.tif exists. Tick Advanced > Replace files.",
         ),
     ],
     ids=lambda value: type(value).__name__,
@@ -228,7 +228,7 @@ def test_cancel_stops_the_present_image_and_goes_on_with_the_next(
     desk.run(ask())
     wait_for(desk, qtbot, "a.tif")
     desk.cancel()
-    assert row(desk, "a.tif").lines == ("Cancelled at 50 %; Run goes on from there.",)
+    assert row(desk, "a.tif").lines == ("Cancelled at 50 %; Run resumes it.",)
     wait(desk, qtbot)
     assert states(desk) == {"a.tif": "cancelled", "b.tif": "done"}
 
@@ -459,7 +459,7 @@ def test_folders_stand_for_their_images_and_other_files_are_left_out_by_name(
     (tmp_path / "empty").mkdir()
     desk.add_files([tmp_path, tmp_path / "notes.txt", tmp_path / "empty", tmp_path / "a.tif"])
     assert list(states(desk)) == ["a.tif", "b.tif"]
-    assert "no image that can be read: notes.txt" in desk.state.error
+    assert "unsupported type): notes.txt" in desk.state.error
     assert "holds no image" in desk.state.error
 
 
@@ -552,7 +552,7 @@ def test_results_are_kept_if_made_the_same_way_and_replaced_only_if_asked_for(
     other = BatchRequest(model(2, 1, 2), PredictSettings(device="cpu"))
     desk.run(other)
     wait(desk, qtbot)
-    assert row(desk, "a.tif").lines[0].startswith(f"{result} exists. Tick Replace files")
+    assert row(desk, "a.tif").lines[0].startswith(f"{result} exists. Tick Advanced > Replace files")
     assert result.read_bytes() == first
     desk.run(BatchRequest(model(2, 1, 2), PredictSettings(device="cpu"), OutputSettings(("classes",), overwrite=True)))
     wait(desk, qtbot)
@@ -714,7 +714,7 @@ def test_a_dock_that_is_closed_during_a_batch_ends_it(
 def test_nothing_is_cut_at_320_pixels_and_every_control_has_a_name(dock: BatchWidget, tmp_path: Path) -> None:
     dock.controller.add_files(images(tmp_path, "an_image_with_quite_a_long_name_as_files_have_them" * 2 + ".tif"))
     dock.advanced.set_open(True)
-    dock._show(dock.error, "Left out, as no image that can be read: a_file_with_a_name_of_more_than_forty_letters.txt.")
+    dock._show(dock.error, "Skipped (unsupported type): a_file_with_a_name_of_more_than_forty_letters.txt.")
     assert dock.run_button.parentWidget().parentWidget().minimumSizeHint().width() <= 320
     kinds = (QAbstractButton, QComboBox, QLineEdit)
     controls = [control for kind in kinds for control in dock.findChildren(kind)]

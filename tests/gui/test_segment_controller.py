@@ -161,7 +161,7 @@ def test_cancel_stops_the_run_and_says_how_far_it_came(
     desk.predict(layer, request_)
     qtbot.waitUntil(lambda: desk.state.done > 0)
     desk.cancel()
-    assert desk.state.message == "Cancelled after 1 of 2 tiles; what is finished stays."
+    assert desk.state.message == "Cancelled after 1 of 2 tiles; finished tiles stay."
     assert not desk.state.is_running
     qtbot.waitUntil(lambda: not desk.is_busy)
 

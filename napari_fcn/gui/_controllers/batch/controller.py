@@ -345,18 +345,18 @@ class BatchController(DockController):
         if row.is_outdated:
             for layer in self._opener.result_layers(number):
                 mark_outdated(layer)
-        of = ", of its earlier pixels," if row.is_outdated else ""
+        of = " (of its earlier pixels)" if row.is_outdated else ""
         self._report_progress(message=f"The result of {row.name}{of} is shown in the viewer.")
 
     def _on_not_opened(self, error: Exception) -> None:
         self._report_progress(message="", error=self._message(error))
 
     def _cancel_message(self) -> str:
-        """Return how far the present row has come, and what becomes of that."""
+        """Return the progress of the current row, and whether it can be resumed."""
         present = self._current
         if present is None:
             return ""
-        rest = "it was not written" if present.job else "Run goes on from there"
+        rest = "nothing was saved" if present.job else "Run resumes it"
         return f"Cancelled at {100 * self._rows[present.number].share:.0f} %; {rest}."
 
     def _stop(self, state: str, line: str) -> None:

@@ -220,7 +220,7 @@ class _EventLog:
         if isinstance(event, RunPlanned | RunDone):
             self.notes += map(in_dock, event.notes)
         if isinstance(event, RunPlanned) and event.done:
-            self.notes.append(f"{event.done} of {event.tiles} tiles were done before.")
+            self.notes.append(f"{event.done} of {event.tiles} tiles were already done.")
 
     def _begin(self, total: int, done: int, task: str = "") -> None:
         self._total, self._done, self._before, self._task = max(1, total), done, done, task

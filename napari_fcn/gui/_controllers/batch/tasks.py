@@ -176,9 +176,7 @@ def expand_paths(paths: Sequence[Path]) -> tuple[list[Path], list[str]]:
             problems.append(f"{path} cannot be opened ({error.strerror or error}).")
     if others:
         shown = ", ".join(others[:3]) + (f" and {len(others) - 3} more" if len(others) > 3 else "")
-        problems.append(
-            f"Left out, as no image that can be read: {shown}. Readable are {', '.join(READABLE_SUFFIXES)}."
-        )
+        problems.append(f"Skipped (unsupported type): {shown}. Supported: {', '.join(READABLE_SUFFIXES)}.")
     return unique_images(images), problems
 
 

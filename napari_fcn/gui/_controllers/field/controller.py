@@ -49,8 +49,8 @@ if TYPE_CHECKING:
     from napari_fcn.gui._controllers.request import Request
 
 OUTDATED_MESSAGE = (
-    "The pixels of {name} were replaced: what was found in the earlier ones is marked or hidden. Point at a pixel, or "
-    "check, again."
+    "The pixels of {name} were replaced: earlier results are marked or hidden. Point at a pixel, or run the checks, "
+    "again."
 )
 
 

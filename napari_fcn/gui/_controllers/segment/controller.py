@@ -149,10 +149,10 @@ class SegmentController(DockController):
         self._runner.start(partial(run_segmentation, self._run.job, self._loaded))
 
     def cancel(self) -> None:
-        """End the run; what is finished stays."""
+        """Cancel the run; finished tiles stay."""
         if self._run is not None:
             where = "".join(f", also in {path.parent}" for path in _stored_path(self._run))
-            self._stop(f"Cancelled after {self.state.done} of {self.state.total} tiles; what is finished stays{where}.")
+            self._stop(f"Cancelled after {self.state.done} of {self.state.total} tiles; finished tiles stay{where}.")
 
     def result_layer(self, layer: Image | None, kind: str) -> Layer | None:
         """Return the result layer of an image, if there is one."""
