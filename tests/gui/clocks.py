@@ -9,11 +9,11 @@ from qtpy.QtCore import QObject, QTimer
 
 from napari_fcn.gui._timers import Clock
 
-LONG = 60_000  # milliseconds; how long a machine that is busy with other things may take
+LONG = 60_000  # milliseconds; long enough for a busy machine
 
 
 class ManualTimer:
-    """A single-shot timer whose time is over when a test says so."""
+    """A single-shot timer that a test fires."""
 
     def __init__(self, parent: QObject, slot: Callable[..., Any], milliseconds: int = 0) -> None:
         self._slot, self._milliseconds, self._is_active = slot, milliseconds, False
@@ -32,14 +32,14 @@ class ManualTimer:
         return self._milliseconds
 
     def fire(self) -> None:
-        """Let its time be over."""
+        """Time out now."""
         assert self._is_active, "the timer does not run"
         self._is_active = False
         self._slot()
 
 
 class ManualTime:
-    """A clock that stands still until a test moves it on."""
+    """A clock that only the test advances."""
 
     def __init__(self) -> None:
         self.seconds = 1000.0
@@ -47,15 +47,15 @@ class ManualTime:
 
 
 def turn(qtbot: QtBot) -> None:
-    """Let the event loop go round: what was posted before has happened when this returns."""
+    """Run the event loop until all events posted before are handled."""
     done: list[bool] = []
     QTimer.singleShot(0, lambda: done.append(True))
     qtbot.waitUntil(lambda: bool(done), timeout=LONG)
 
 
 def until(condition: Callable[[], Any]) -> None:
-    """Wait for another thread while the event loop stands still."""
+    """Wait for another thread without running the event loop."""
     end = time.monotonic() + LONG / 1000
     while not condition():
-        assert time.monotonic() < end, "it did not happen"
+        assert time.monotonic() < end, "timed out"
         time.sleep(0.001)

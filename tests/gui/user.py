@@ -210,7 +210,7 @@ class User:
         self.app.sendEvent(self.canvas, event)
 
     def drag(self, places: Sequence[Sequence[float]], meanwhile: Callable[[], None] | None = None) -> None:
-        """Draw through some places; what is done ``meanwhile`` is done with the button down."""
+        """Draw through places; ``meanwhile`` is called with the button down."""
         self.mouse("MouseMove", places[0])
         self.mouse("MouseButtonPress", places[0])
         for place in places[1:]:
