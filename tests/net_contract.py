@@ -1,4 +1,4 @@
-"""What every network of the house promises; each function takes a spec and fails if its network breaks the promise.
+"""The contract of every network: each function takes a spec and fails if its network breaks the contract.
 
 A new family adds its specs to `SPECS` and passes.
 """

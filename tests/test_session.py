@@ -1,4 +1,4 @@
-"""One network on one image: what is said, in which order, and what is refused."""
+"""A network on an image: events, notes and errors of a session."""
 
 import threading
 from typing import Any
@@ -76,11 +76,11 @@ def test_probabilities_cover_the_image_and_sum_to_one(name: str, rng: np.random.
     np.testing.assert_allclose(found.sum(0), 1, atol=1e-5)
 
 
-def test_two_runs_give_the_same_answer(image: np.ndarray) -> None:
+def test_two_runs_give_the_same_prediction(image: np.ndarray) -> None:
     np.testing.assert_array_equal(answer(session(image)), answer(session(image)))
 
 
-def test_the_answer_depends_neither_on_the_tile_nor_on_the_order(image: np.ndarray) -> None:
+def test_the_prediction_depends_neither_on_the_tile_nor_on_the_order(image: np.ndarray) -> None:
     whole = answer(session(image))
     for tile, first in [((8,), None), ((16, 10), None), ((8,), Region((20, 20), (30, 30)))]:
         assert np.abs(answer(session(image, tile=tile), first) - whole).max() <= net_contract.EXACT
@@ -95,7 +95,7 @@ def test_the_tiles_on_screen_come_first(image: np.ndarray) -> None:
     assert len(regions) == len(set(regions)) == len(running.plan())
 
 
-def test_tiles_follow_what_is_on_screen_while_they_are_answered(image: np.ndarray) -> None:
+def test_tiles_follow_the_visible_region_during_a_run(image: np.ndarray) -> None:
     running = session(image, tile=(16,))
     first, last = Region((0, 0), (9, 9)), Region(tuple(n - 9 for n in image.shape), image.shape)
     seen: list[Region] = []
@@ -158,20 +158,20 @@ def test_the_statistics_are_read_once(image: np.ndarray, monkeypatch: pytest.Mon
 
 
 @pytest.mark.parametrize(("value", "count"), [(np.nan, 3), (np.inf, 3), (-np.inf, 1)])
-def test_pixels_that_are_not_finite_are_noted_and_answered(image: np.ndarray, value: float, count: int) -> None:
+def test_pixels_that_are_not_finite_are_noted_and_predicted(image: np.ndarray, value: float, count: int) -> None:
     image[5, 5 : 5 + count] = value
     assert any(note.startswith(f"{count} of {image.size} sampled pixels") for note in planned(image).notes)
     assert np.isfinite(answer(session(image))).all()
 
 
 @pytest.mark.parametrize("value", [np.float32(7.5), np.uint8(7), np.int16(-7), np.True_, np.float64(0)])
-def test_a_constant_image_is_noted_and_answered(value: np.generic) -> None:
+def test_a_constant_image_is_noted_and_predicted(value: np.generic) -> None:
     image = np.full((12, 12), value)
     assert [note for note in planned(image).notes if "constant" in note]
     assert np.isfinite(answer(session(image))).all()
 
 
-def test_an_image_of_nothing_but_nan_is_noted_and_answered() -> None:
+def test_an_image_of_nan_alone_is_noted_and_predicted() -> None:
     image = np.full((12, 12), np.nan)
     assert any("no finite number" in note for note in planned(image).notes)
     assert np.isfinite(answer(session(image))).all()
@@ -181,7 +181,7 @@ def test_an_ordinary_image_has_no_notes(image: np.ndarray) -> None:
     assert planned(image).notes == ()
 
 
-def test_what_was_chosen_for_the_user_is_noted(rng: np.random.Generator) -> None:
+def test_automatic_choices_are_noted(rng: np.random.Generator) -> None:
     assert any("luminance" in note for note in planned_rgb(rng.random((8, 8, 3))).notes)
 
 
@@ -192,13 +192,13 @@ def planned_rgb(image: np.ndarray) -> RunPlanned:
 
 
 @pytest.mark.parametrize("dtype", ["bool", "uint8", "int16", "uint32", "float16", "float64", ">u2"])
-def test_every_real_type_is_answered(image: np.ndarray, dtype: str) -> None:
+def test_every_real_type_is_predicted(image: np.ndarray, dtype: str) -> None:
     found = answer(session((image > 100) if dtype == "bool" else image.astype(dtype)))
     assert np.isfinite(found).all()
 
 
 @pytest.mark.parametrize("shape", [(1,), (1, 1), (1, 30), (30, 1), (1, 1, 1), (3, 1, 9)])
-def test_axes_of_one_pixel_are_answered(shape: tuple[int, ...], rng: np.random.Generator) -> None:
+def test_axes_of_one_pixel_are_predicted(shape: tuple[int, ...], rng: np.random.Generator) -> None:
     spec = NetSpec(ndim=len(shape), width=2, depth=2)
     assert answer(session(rng.random(shape), spec)).shape == (2, *shape)
 
@@ -216,7 +216,7 @@ def test_axes_of_one_pixel_are_answered(shape: tuple[int, ...], rng: np.random.G
         ([[1, 2], [3, 4]], SPEC, "Expected an array with shape and dtype, got list"),
     ],
 )
-def test_an_image_that_does_not_fit_is_refused_in_words(image: Any, spec: NetSpec, message: str) -> None:
+def test_an_image_that_does_not_fit_is_refused(image: Any, spec: NetSpec, message: str) -> None:
     with pytest.raises(ImageError, match=message):
         session(image, spec)
 
@@ -243,7 +243,7 @@ def test_a_precision_that_the_device_lacks_is_refused(image: np.ndarray) -> None
         session(image, precision="float16")
 
 
-def test_what_users_can_mend_is_one_family_of_errors() -> None:
+def test_errors_that_users_can_fix_have_one_base_class() -> None:
     assert all(issubclass(error, FcnError) for error in (ImageError, ModelError, DeviceError))
 
 
@@ -271,7 +271,7 @@ def test_a_large_image_is_cut_where_mapping_memory_costs_more_than_halos() -> No
     assert plans[1].read_pixels < 1.3 * 4096**2
 
 
-def test_nothing_is_left_on_a_gpu_after_a_run(image: np.ndarray, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_run_leaves_no_memory_on_a_gpu(image: np.ndarray, monkeypatch: pytest.MonkeyPatch) -> None:
     """The GPU is played by torch's device without memory."""
     running = session(image)
     released: list[str] = []
@@ -295,7 +295,7 @@ def test_nothing_is_left_on_a_gpu_after_a_run(image: np.ndarray, monkeypatch: py
         ("video-3d", (2, 12, 24, 24), Region((1, 0, 3, 3), (2, 1, 4, 4))),
     ],
 )
-def test_after_an_edit_only_pixels_that_see_it_are_answered_again(
+def test_after_an_edit_only_pixels_that_depend_on_it_are_predicted_again(
     name: str, shape: tuple[int, ...], edit: Region, rng: np.random.Generator
 ) -> None:
     image = rng.normal(size=shape).astype(np.float32)
@@ -326,13 +326,13 @@ def test_an_edit_outside_of_the_image_is_refused(image: np.ndarray) -> None:
         list(session(image).predict(edit=Region((50, 0), (60, 5))))
 
 
-def test_the_plan_tells_the_memory_that_a_run_takes_and_may_take(image: np.ndarray) -> None:
+def test_the_plan_states_the_memory_that_a_run_needs_and_may_take(image: np.ndarray) -> None:
     event = planned(image, memory=0.5)
     assert event.allowed_bytes == 2**29
     assert 0 < event.peak_bytes < event.allowed_bytes
 
 
-def test_an_image_of_more_tiles_than_can_be_listed_is_refused() -> None:
+def test_an_image_of_too_many_tiles_is_refused() -> None:
     image = np.broadcast_to(np.uint8(3), (10**9, 64, 64))
     with pytest.raises(ImageError, match="would be cut into 1,000,000,000 tiles"):
         session(image, axes=Axes(("z", "y", "x"), ("y", "x")), memory=1.0).plan()

@@ -299,9 +299,9 @@ def _split_names(names: tuple[str, ...], shape: Sequence[int]) -> tuple[str, ...
 
 def _image_calibration(form: ImageForm, axes: Axes) -> Calibration:
     """Return the calibration of the image axes, without the channels'."""
-    kept = [position for position, name in enumerate(axes.names) if name != axes.channel]
-    known = form.calibration if len(form.calibration) > max(kept) else Calibration.unknown(len(form.shape))
-    return known.take(kept).named(axes.image)
+    positions = [position for position, name in enumerate(axes.names) if name != axes.channel]
+    known = form.calibration if len(form.calibration) > max(positions) else Calibration.unknown(len(form.shape))
+    return known.take(positions).named(axes.image)
 
 
 def _guess(axes: Axes, shape: Sequence[int]) -> Note:

@@ -57,7 +57,7 @@ class Checkpoint:
         Raises
         ------
         ModelError
-            If the file is missing, damaged, foreign or too new, or its weights do not fit its network.
+            If the file is missing, damaged, of another program or too new, or its weights do not fit its network.
         """
         info = read_info(path)
         _check_weight_count(info, read_header(Path(path)).numbers, str(path))

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from pathlib import Path
 
-MAX_HEADER = 2**22  # bytes; ours have some ten thousand
+MAX_HEADER = 2**22  # bytes; shipped models have about ten thousand
 MOST_TENSORS = 10_000
 PICKLE_HEADS = (b"PK", b"\x80\x02", b"\x80\x03", b"\x80\x04", b"\x80\x05")
 DTYPE_BYTES = {"F64": 8, "F32": 4, "F16": 2, "BF16": 2, "I64": 8, "I32": 4, "I16": 2, "I8": 1, "U8": 1, "BOOL": 1}
@@ -80,8 +80,8 @@ def read_header(path: Path) -> TensorHeader:
             f"{path} is a pickle (a PyTorch .pt or .pth file), whatever its name says. Opening one can run any program "
             "on your computer, so napari-fcn reads only safetensors. Save the weights as safetensors first."
         )
-    if head is None and (found := mistaken(path)):
-        raise ModelError(f"{path} is not a safetensors file, or is cut off. {found[0]}", found[1])
+    if head is None and (message := mistaken(path)):
+        raise ModelError(f"{path} is not a safetensors file, or is cut off. {message[0]}", message[1])
     if head is None:
         raise ModelError(
             f"{path} is not a safetensors file, or is cut off{reason}. Fetch it again, or choose another model."

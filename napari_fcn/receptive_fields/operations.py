@@ -134,13 +134,13 @@ def _global_labels(small: Sequence[Operation], large: Sequence[Operation], growt
     """Return the labels of operations that depend on the whole image, in the order in which they run."""
     if [op.name for op in small] != [op.name for op in large]:  # the path depends on the size
         large = small
-    found = []
+    labels = []
     for a, b in zip(small, large, strict=True):
         if a.name in RANDOM_FUNCTIONS or (a.name in DROPOUTS and _is_training(a)):
-            found.append(f"{a.label}, which is random")
+            labels.append(f"{a.label}, which is random")
         elif _mixes(a, b) or _loses(a, b, growth):
-            found.append(a.label)
-    return tuple(dict.fromkeys(found))
+            labels.append(a.label)
+    return tuple(dict.fromkeys(labels))
 
 
 def _loses(small: Operation, large: Operation, growth: float) -> bool:

@@ -211,10 +211,10 @@ def _extents(
     for length in PROBE_LENGTHS:
         wide = max(length, 8 * ceil(coarsest))
         extents = list(_spans(recorder, shape(wide), axis, jumps, counts))
-        if not any(_touches(reach, wide) for reach in extents):
+        if not any(_touches(extent, wide) for extent in extents):
             break
     else:
-        extents = [replace(reach, is_whole=_touches(reach, wide)) for reach in extents]
+        extents = [replace(extent, is_whole=_touches(extent, wide)) for extent in extents]
     return tuple(extents)
 
 
@@ -260,4 +260,4 @@ def _middle(length: int, count: int) -> int:
 
 def period(extents: Sequence[LayerExtent]) -> int:
     """Return the period of the pooling grid in pixels."""
-    return lcm(*(reach.jump.numerator for reach in extents if reach.jump))
+    return lcm(*(extent.jump.numerator for extent in extents if extent.jump))

@@ -143,7 +143,7 @@ def analyze(net: NetSpec | nn.Module) -> FieldAnalysis:
             ) from error
         return _join(axes, unbounded_operations(net, ndim, channels) or global_layers(net))
     axes_1d = [_analyze_axis(net.axis_spec(axis)) for axis in range(net.ndim)]
-    joined = _join([reaches for reaches, _ in axes_1d], axes_1d[0][1])
+    joined = _join([extents for extents, _ in axes_1d], axes_1d[0][1])
     layers = tuple(replace(one, kind=one.kind.replace("1d", f"{net.ndim}d")) for one in joined.layers)
     return replace(joined, layers=layers)  # as in the network itself
 
@@ -172,8 +172,8 @@ def dimensions(net: nn.Module) -> tuple[int, int]:
 
 def _join(axes: Sequence[tuple[LayerExtent, ...]], global_names: tuple[str, ...]) -> FieldAnalysis:
     """Return the analysis from the receptive fields along each axis."""
-    layers = tuple(_layer(reaches) for reaches in zip(*axes, strict=True))
-    phases = tuple(_phases(reaches) for reaches in axes)
+    layers = tuple(_layer(extents) for extents in zip(*axes, strict=True))
+    phases = tuple(_phases(extents) for extents in axes)
     endless = [layer for layer in layers if 0 in layer.size][:1]  # those after it depend on the whole input through it
     unbounded = global_names or tuple(f"{layer.name} ({layer.kind})" for layer in endless)
     return FieldAnalysis(layers, phases, unbounded)
@@ -183,9 +183,9 @@ def _layer(extents: Sequence[LayerExtent]) -> LayerField:
     return LayerField(
         extents[0].name,
         extents[0].kind,
-        tuple(0 if reach.is_whole else reach.size for reach in extents),
-        tuple(float(reach.jump) for reach in extents),
-        tuple(reach.start for reach in extents),
+        tuple(0 if extent.is_whole else extent.size for extent in extents),
+        tuple(float(extent.jump) for extent in extents),
+        tuple(extent.start for extent in extents),
     )
 
 

@@ -1,4 +1,4 @@
-"""Large arrays go back to the system at once, small ones after the run.
+"""Large arrays return to the system at once, small ones after the run.
 
 What glibc does with an array depends on the holes that earlier work left in the heap, so each of these runs in a
 process of its own.

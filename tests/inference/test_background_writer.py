@@ -1,4 +1,4 @@
-"""Writing goes on behind the next tile, in order, and what goes wrong is told."""
+"""Tiles are written in order in the background, and errors are raised."""
 
 import threading
 
@@ -33,7 +33,7 @@ def test_to_put_something_does_not_wait_for_its_own_end() -> None:
     behind.close()
 
 
-def test_an_error_is_raised_by_whoever_comes_next_and_once() -> None:
+def test_an_error_is_raised_once_by_the_next_call() -> None:
     behind = BackgroundWriter(lambda: 1 / 0)
     behind.put()
     with pytest.raises(ZeroDivisionError):

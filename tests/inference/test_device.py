@@ -1,4 +1,4 @@
-"""Where a network runs and in which numbers, and what is said where that is not possible."""
+"""Device and precision of a network, and errors where they are not available."""
 
 import pytest
 import torch
@@ -54,7 +54,7 @@ def test_auto_is_apples_gpu_where_there_is_one(bare: None, monkeypatch: pytest.M
         ("", "no device ''"),
     ],
 )
-def test_a_device_that_is_not_there_is_refused(name: str, message: str) -> None:
+def test_a_missing_device_is_refused(name: str, message: str) -> None:
     with pytest.raises(DeviceError, match=message):
         pick_device(name)
 
@@ -94,7 +94,7 @@ def test_precisions_are_found_by_name() -> None:
 
 
 @pytest.mark.parametrize("ndim", [1, 2, 3])
-def test_a_placed_net_answers_as_before(ndim: int) -> None:
+def test_a_placed_network_computes_as_before(ndim: int) -> None:
     net = NetSpec(ndim=ndim, width=4, depth=1).build().eval()
     x = torch.rand(1, 1, *(8,) * ndim)
     with torch.inference_mode():

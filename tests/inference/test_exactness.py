@@ -1,4 +1,4 @@
-"""The central law: tiled inference equals whole-image inference, for every network, in every dimension.
+"""The central promise: tiled inference equals whole-image inference, for every network, in every dimension.
 
 And it holds for the reasons given: each of them taken away breaks it.
 """
@@ -56,7 +56,7 @@ def test_tiled_equals_whole_far_from_the_origin(ndim: int) -> None:
     assert np.abs(tiled - api.predict(image, model, tile=(2**13,), device="cpu")).max() <= EXACT
 
 
-def test_loop_axes_are_answered_index_by_index() -> None:
+def test_loop_axes_are_predicted_index_by_index() -> None:
     image = np.random.default_rng(0).normal(size=(3, 20, 2, 17))
     spec = NetSpec(width=2, depth=1, padding="reflect")
     model = net_contract.checkpoint(spec, normaliser=Normaliser("none"))  # a plane is scaled as the whole stack is

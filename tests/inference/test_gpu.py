@@ -72,7 +72,7 @@ def test_half_precision_is_near_float32(name: str, precision: str) -> None:
     assert error.mean() < 0.01
 
 
-def test_running_out_of_memory_is_answered_with_advice() -> None:
+def test_running_out_of_memory_raises_an_error_with_advice() -> None:
     spec = NetSpec(width=8, depth=1)
     free = torch.cuda.mem_get_info()[0]
     side = 1024

@@ -1,4 +1,4 @@
-"""Memory is predicted before a run, and tiles are made to fit it."""
+"""Memory of a run is estimated before it starts, and tiles fit in it."""
 
 import subprocess
 import sys
@@ -31,7 +31,7 @@ CPU = torch.device("cpu")
 every_net = pytest.mark.parametrize("spec", SPECS.values(), ids=SPECS)
 
 
-def test_the_ledger_counts_what_lives_at_once() -> None:
+def test_the_tracker_counts_live_tensors() -> None:
     with TensorMemoryTracker() as ledger:
         a = torch.zeros(1000)
         b = a + 1
@@ -87,7 +87,7 @@ def test_a_run_in_tiles_needs_room_for_blocks_that_wait_and_for_each_shape() -> 
     assert unlike == alike + memory.BYTES_PER_SHAPE
 
 
-def test_a_gpu_holds_what_the_network_needs_and_no_blocks_that_wait() -> None:
+def test_a_gpu_holds_the_memory_of_the_network_without_prefetched_blocks() -> None:
     spec, plan = NetSpec(width=4, depth=1), TilePlan((100, 300), (100, 100), ((0, 0),) * 2, (1, 1))
     assert run_bytes(spec, plan, torch.float32, torch.device("cuda")) == net_bytes(spec, (100, 100), torch.float32)
 
@@ -129,7 +129,7 @@ print(planned.peak_bytes / (process_peak() - idle))
 @pytest.mark.parametrize(
     ("ndim", "shape", "tile"), [("2", "1024x1024", "1024"), ("2", "1500x1500", "512"), ("3", "40x128x128", "128")]
 )
-def test_what_is_predicted_is_within_15_percent_of_what_is_measured(ndim: str, shape: str, tile: str) -> None:
+def test_the_estimated_memory_is_within_15_percent_of_the_measured(ndim: str, shape: str, tile: str) -> None:
     command = [sys.executable, "-c", MEASURED, ndim, shape, tile]
     done = subprocess.run(command, capture_output=True, text=True, check=True)
     assert float(done.stdout) == pytest.approx(1, abs=0.15)
@@ -183,7 +183,7 @@ def test_short_axes_are_read_whole() -> None:
     assert prod(sides) > 10 * 400 * 400
 
 
-def test_a_budget_is_the_limit_of_the_user_or_a_share_of_what_is_free(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_budget_is_the_limit_or_a_share_of_the_free_memory(monkeypatch: pytest.MonkeyPatch) -> None:
     assert budget(CPU, 1.5) == 3 * 2**29
     assert 0 < budget(CPU, None) < psutil.virtual_memory().total
     monkeypatch.setattr(torch.cuda, "mem_get_info", lambda device: (4000, 9000))
@@ -199,6 +199,6 @@ def test_the_peak_of_a_process_is_not_that_of_the_one_that_started_it() -> None:
     assert int(done.stdout) < process_peak() - 100 * 2**20
 
 
-def test_the_peak_of_the_process_is_at_least_what_it_holds_now() -> None:
+def test_the_peak_of_the_process_is_at_least_its_present_memory() -> None:
     held = psutil.Process().memory_info().rss
     assert held * 0.9 < process_peak() < psutil.virtual_memory().total

@@ -1,4 +1,4 @@
-"""Where memory runs out, a run goes on with less, and its answer stays."""
+"""If memory runs out, a run continues with less memory and the same prediction."""
 
 import subprocess
 import sys
@@ -82,7 +82,7 @@ def steps(events: list[Any]) -> list[FallbackTaken]:
 
 
 @pytest.mark.parametrize("error", SHORTAGES, ids=lambda error: type(error).__name__)
-def test_smaller_tiles_give_the_same_answer(image: np.ndarray, short: Any, error: Exception) -> None:
+def test_smaller_tiles_give_the_same_prediction(image: np.ndarray, short: Any, error: Exception) -> None:
     expected, _ = run(image)
     short(lambda predictor, shape: prod(shape) > 120 * 120, error)
     found, events = run(image)
@@ -149,7 +149,7 @@ def test_numbers_stay_as_they_are_where_the_user_does_not_say_otherwise(image: n
         run(image)
 
 
-def test_nothing_is_tried_where_the_user_says_so(image: np.ndarray, short: Any) -> None:
+def test_no_fallback_is_tried_if_it_is_off(image: np.ndarray, short: Any) -> None:
     short(lambda predictor, shape: prod(shape) > 120 * 120)
     with pytest.raises(DeviceError, match="does not fit"):
         run(image, fallback="off")
@@ -169,8 +169,8 @@ def test_the_last_resort_of_a_gpu_is_the_cpu(image: np.ndarray) -> None:
             raise MemoryShortage("A tile does not fit.", "")
             yield
 
-    def make(footing: ExecutionConfig) -> Predictor:
-        return predictor if footing.device == CPU else Full()
+    def make(config: ExecutionConfig) -> Predictor:
+        return predictor if config.device == CPU else Full()
 
     start = ExecutionConfig(CUDA, torch.bfloat16, plan.tile)
     out = np.full_like(expected, np.nan)
@@ -190,15 +190,15 @@ def names(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(oom_fallback.devices, "release", lambda device: None)
 
 
-def test_every_ladder_ends(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_fallbacks_end(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda: True)
     plan = TilePlan((5, 3000, 2000), (1, 1024, 1024), ((0, 0), (22, 22), (22, 22)), (1, 4, 4))
-    footing, taken = ExecutionConfig(CUDA, torch.float32, plan.tile), []
-    while step := OomFallback(plan, "half").next(footing):
+    config, taken = ExecutionConfig(CUDA, torch.float32, plan.tile), []
+    while step := OomFallback(plan, "half").next(config):
         taken.append(step[0])
-        footing = step[1]
+        config = step[1]
     assert taken.index("no prefetched tiles") < taken.index("half precision") < taken.index("the CPU, in float32")
-    assert footing.device == CPU
+    assert config.device == CPU
     assert len(taken) < 20
 
 
@@ -246,7 +246,7 @@ print(pixels == image.size, lines)
 
 
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="the address space is limited as Linux does it")
-def test_a_run_completes_where_the_system_really_refuses_memory() -> None:
+def test_a_run_completes_if_the_system_refuses_memory() -> None:
     """The network needs 700 MiB for the image in one piece; the system gives 500."""
     path = [str(folder) for folder in sys.path if folder]
     script = f"import sys; sys.path[:0] = {path!r}\n{LIMITED}"

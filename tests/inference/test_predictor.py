@@ -33,7 +33,7 @@ def plan() -> TilePlan:
     return TilePlan((30, 26), (8, 16), theoretical(SPEC).halo, SPEC.multiple)
 
 
-def test_run_yields_what_tile_returns_in_the_order_asked(predictor: Predictor, plan: TilePlan) -> None:
+def test_run_yields_the_tiles_in_the_given_order(predictor: Predictor, plan: TilePlan) -> None:
     tiles = list(plan)[::-1]
     events = list(predictor.run(tiles, 99))
     assert [event.region for event in events] == [tile.core for tile in tiles]
@@ -50,7 +50,7 @@ def test_probabilities_are_float32_and_sum_to_one(predictor: Predictor, plan: Ti
         np.testing.assert_allclose(event.probabilities.sum(0), 1, atol=1e-6)
 
 
-def test_a_tile_of_several_planes_is_answered_plane_by_plane() -> None:
+def test_a_tile_of_several_planes_is_predicted_plane_by_plane() -> None:
     spec = NetSpec(width=2, depth=1)
     image = np.random.default_rng(0).normal(size=(3, 12, 4, 10)).astype(np.float32)
     source = ImageSource.open(image, Axes(("t", "x", "z", "y"), ("y", "x")), 1, PredictSettings())
@@ -88,7 +88,7 @@ def test_bfloat16_is_near_float32(name: str) -> None:
 @pytest.mark.parametrize(
     "error", [RuntimeError(CPU_IS_FULL), torch.OutOfMemoryError("CUDA out of memory"), MemoryError()]
 )
-def test_running_out_of_memory_is_answered_with_advice(
+def test_running_out_of_memory_raises_an_error_with_advice(
     predictor: Predictor, plan: TilePlan, error: Exception, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def full(x: torch.Tensor) -> torch.Tensor:
@@ -101,7 +101,7 @@ def test_running_out_of_memory_is_answered_with_advice(
         list(predictor.run([plan.at((0, 0))], 1))
 
 
-def test_running_out_of_memory_while_reading_is_answered_with_advice(
+def test_running_out_of_memory_while_reading_raises_an_error_with_advice(
     predictor: Predictor, plan: TilePlan, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     class Huge:

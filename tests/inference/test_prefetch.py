@@ -1,4 +1,4 @@
-"""Reading ahead changes nothing but the time."""
+"""Prefetching changes only the time."""
 
 import threading
 from concurrent.futures import Future
@@ -11,7 +11,7 @@ from napari_fcn.inference.prefetch import prefetch
 
 
 @given(st.lists(st.integers()), st.integers(0, 5))
-def test_items_come_in_order_with_what_was_read(items: list[int], ahead: int) -> None:
+def test_items_come_in_order_with_their_results(items: list[int], ahead: int) -> None:
     assert list(prefetch(lambda n: 2 * n, items, ahead)) == [(n, 2 * n) for n in items]
 
 
@@ -55,7 +55,7 @@ def test_an_error_of_the_items_is_passed_on() -> None:
         list(prefetch(str, items()))  # type: ignore[arg-type]
 
 
-def test_closing_early_cancels_what_waits_and_leaves_no_thread(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_closing_early_cancels_waiting_items_and_ends_the_thread(monkeypatch: pytest.MonkeyPatch) -> None:
     read: list[int] = []
     cancelled: list[bool] = []
     may_go_on = threading.Event()

@@ -1,4 +1,4 @@
-"""Tiles of an image are answered at the pixel size that the network learnt on."""
+"""Tiles of an image are predicted at the pixel size of the training images."""
 
 from dataclasses import replace
 from typing import Any
@@ -75,7 +75,7 @@ def test_the_image_is_read_tile_by_tile(name: str) -> None:
     assert max(sizes) < whole.predictor.read(next(iter(whole.plan()))).size
 
 
-def test_what_is_on_screen_comes_first() -> None:
+def test_the_visible_region_comes_first() -> None:
     running = session("unet-2d", (8,))
     shown = Region((40, 60), (50, 70))
     first = next(event for event in running.predict(shown) if isinstance(event, TileDone))
@@ -95,11 +95,11 @@ def notes(running: Session) -> str:
     return " ".join(planned.notes)
 
 
-def test_what_was_resampled_is_said() -> None:
+def test_a_note_states_the_resampling() -> None:
     assert "0.5 x 2.1 µm, that of the training images 1 x 1 µm: the image is resampled" in notes(session("unet-2d"))
 
 
-def test_sizes_far_apart_are_said_where_nothing_was_asked() -> None:
+def test_a_note_states_pixel_sizes_that_differ_without_resampling() -> None:
     running = session("unet-2d", options={"resample": "off"})
     assert running.resampling is None
     assert "resample it" in notes(running)
@@ -134,7 +134,7 @@ def test_tiles_that_are_fixed_are_of_the_image_and_change_nothing() -> None:
     np.testing.assert_allclose(answer(fixed), answer(running), atol=EXACT)
 
 
-def test_a_run_that_is_gone_on_with_leaves_out_what_was_answered() -> None:
+def test_a_resumed_run_skips_predicted_tiles() -> None:
     running = session("unet-2d").with_tile((16, 24))
     tiles = [event for event in running.predict() if isinstance(event, TileDone)]
     done = {event.region for event in tiles[:7]}
@@ -148,7 +148,7 @@ def test_a_run_that_is_gone_on_with_leaves_out_what_was_answered() -> None:
         np.testing.assert_array_equal(one.probabilities, other.probabilities)
 
 
-def test_an_edit_of_a_resampled_image_is_answered_by_the_tiles_that_read_it() -> None:
+def test_an_edit_of_a_resampled_image_predicts_the_tiles_that_read_it_again() -> None:
     running = session("unet-2d", (8,))
     found = answer(running)
     edit = Region((3, 4), (5, 6))
@@ -171,7 +171,7 @@ def test_an_edit_of_a_resampled_image_is_answered_by_the_tiles_that_read_it() ->
         ((0.5, 0.5), (), False),
     ],
 )
-def test_pixel_sizes_are_apart_from_a_fifth_on(
+def test_pixel_sizes_differ_from_20_percent_on(
     here: tuple[float, ...], learnt: tuple[float, ...], is_apart: bool
 ) -> None:
     assert sizes_differ(here, learnt) == is_apart

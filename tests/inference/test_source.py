@@ -1,4 +1,4 @@
-"""What the network reads of an image: channels, regions, and the sample for its statistics."""
+"""Channels, regions and the sample for statistics that a network reads of an image."""
 
 from collections.abc import Callable
 from math import prod
@@ -125,7 +125,7 @@ def test_an_empty_image_is_refused(shape: tuple[int, int]) -> None:
         source(np.zeros(shape), "yx")
 
 
-def test_what_is_no_array_is_refused() -> None:
+def test_objects_that_are_not_arrays_are_refused() -> None:
     with pytest.raises(ImageError, match="Expected an array with shape and dtype, got list"):
         ImageSource.open([[1, 2], [3, 4]], Axes(("y", "x"), ("y", "x")), 1, PredictSettings())
 
@@ -238,7 +238,7 @@ def test_an_error_in_the_code_of_a_lazy_array_reaches_the_caller(
 
 
 @pytest.mark.parametrize("names", ["tyx", "tcyx"])
-def test_frames_that_differ_in_shape_are_told(names: str) -> None:
+def test_frames_that_differ_in_shape_raise_an_error(names: str) -> None:
     promised = (6, 7) if names == "tyx" else (2, 6, 7)
     image = source(lazy([np.zeros(promised, np.uint8), np.zeros((*promised[:-1], 5), np.uint8)], promised), names)
     with pytest.raises(ImageError, match=r"has 1 x 6 x 5 pixels, expected 1 x 6 x 7.*Crop or pad"):
@@ -251,7 +251,7 @@ def test_memory_that_runs_out_while_reading_is_not_taken_for_damage() -> None:
 
 
 @pytest.mark.parametrize(("names", "words"), [("tyx", "name the axes"), ("tcyx", "another model or image.$")])
-def test_channels_that_are_missing_may_be_an_axis_that_nobody_named(names: str, words: str) -> None:
+def test_missing_channels_may_be_an_unnamed_axis(names: str, words: str) -> None:
     with pytest.raises(ImageError, match=words):
         source(np.zeros((5, 2, 6, 7)[-len(names) :], np.uint8), names, wanted=3)
 
@@ -278,7 +278,7 @@ def stained(white: float, dtype: str, rng: np.random.Generator) -> np.ndarray:
         (65535, "uint32"),
     ],
 )
-def test_stains_are_found_whatever_numbers_the_colours_are(white: float, dtype: str, rng: np.random.Generator) -> None:
+def test_stains_do_not_depend_on_the_type_of_the_colours(white: float, dtype: str, rng: np.random.Generator) -> None:
     from skimage.color import rgb2hed
 
     image = stained(white, dtype, rng)
@@ -288,7 +288,7 @@ def test_stains_are_found_whatever_numbers_the_colours_are(white: float, dtype: 
     assert f"0 to {white:g}" in opened.range_notes[0]
 
 
-def test_colours_that_interpolation_has_made_a_little_whiter_than_white_stay_shares_of_it(
+def test_interpolated_colours_slightly_above_white_stay_shares_of_it(
     rng: np.random.Generator,
 ) -> None:
     image = stained(1, "float32", rng)
@@ -299,7 +299,7 @@ def test_colours_that_interpolation_has_made_a_little_whiter_than_white_stay_sha
 
 
 @pytest.mark.parametrize("value", [-3, 70000])
-def test_numbers_that_are_no_colours_have_no_stains(value: int, rng: np.random.Generator) -> None:
+def test_intensities_out_of_range_have_no_stains(value: int, rng: np.random.Generator) -> None:
     image = stained(255, "int32", rng)
     image[2, 2] = value
     opened = source(image, "yxs", colour="eosin")

@@ -23,7 +23,7 @@ def last(events: Any) -> Any:
     return end
 
 
-def test_our_tiles_are_certified_on_the_whole_image() -> None:
+def test_planned_tiles_are_certified_on_the_whole_image() -> None:
     found = last(session(SPEC, (90, 84), "yx").certify())
     assert isinstance(found, Certified)
     assert found.is_exact
@@ -38,7 +38,7 @@ def test_tiles_of_the_settings_are_the_ones_certified() -> None:
     assert last(session(SPEC, (90, 84), "yx", tile=(16, 84)).certify()).tiles == 6
 
 
-def test_of_a_movie_the_middle_is_looked_at() -> None:
+def test_the_middle_frame_of_a_movie_is_certified() -> None:
     found = last(session(SPEC, (5, 40, 36), "tyx").certify())
     assert found.region == Region((2, 0, 0), (3, 40, 36))
     assert found.difference.shape == (1, 40, 36)
@@ -70,7 +70,7 @@ def test_a_network_without_an_end_is_measured_all_the_same(monkeypatch: pytest.M
             list(ask())
 
 
-def test_shifts_are_answered_on_a_region_as_on_the_whole() -> None:
+def test_equivariance_of_a_region_equals_that_of_the_whole() -> None:
     running = session(SPEC, (3, 120, 110), "tyx")
     whole = last(running.equivariance())
     assert isinstance(whole, EquivarianceDone)
@@ -96,7 +96,7 @@ def test_padding_has_a_say_near_the_border(name: str, shape: tuple[int, ...], na
     assert found.change.max() > found.change[middle]
 
 
-def test_what_lies_outside_is_refused() -> None:
+def test_a_region_outside_is_refused() -> None:
     running = session(SPEC, (40, 36), "yx")
     for ask in (running.certify, running.equivariance):
         with pytest.raises(ImageError, match="outside of the image"):

@@ -1,4 +1,4 @@
-"""The certificate of networks that are none of ours."""
+"""The certificate of networks of other packages."""
 
 from collections.abc import Callable
 from typing import Any
@@ -30,7 +30,7 @@ def net(*more: nn.Module) -> nn.Module:
     )  # fmt: skip
 
 
-def test_a_foreign_network_is_certified() -> None:
+def test_an_external_network_is_certified() -> None:
     model = net().train()
     found = fcn.certify(model, IMAGE)
     assert found.is_exact
@@ -130,7 +130,7 @@ def test_a_layer_that_breaks_tiles_is_named(layer: nn.Module, name: str) -> None
         lambda x: functional.dropout(x, training=False),
     ],
 )
-def test_functions_that_look_at_a_window_are_exact(function: Callable[[torch.Tensor], Any]) -> None:
+def test_functions_of_a_window_are_exact(function: Callable[[torch.Tensor], Any]) -> None:
     assert fcn.certify(Calls(function), IMAGE, tile=30).is_exact
 
 
@@ -144,7 +144,7 @@ def test_functions_that_look_at_a_window_are_exact(function: Callable[[torch.Ten
         (nn.Sequential(nn.Conv2d(1, 2, 3, padding=1), nn.Module()), "cannot be probed"),
     ],
 )
-def test_networks_that_cannot_be_tiled_are_refused_in_words(model: nn.Module, words: str) -> None:
+def test_networks_that_cannot_be_tiled_are_refused(model: nn.Module, words: str) -> None:
     with pytest.raises(ModelError, match=words):
         fcn.certify(model, IMAGE, tile=30)
 
@@ -162,7 +162,7 @@ def test_a_large_image_is_certified_in_its_middle(monkeypatch: pytest.MonkeyPatc
     assert found.is_exact
 
 
-def test_what_does_not_fit_is_refused() -> None:
+def test_an_image_or_tile_that_does_not_fit_is_refused() -> None:
     with pytest.raises(ImageError, match="reads 1 channels of 2 axes"):
         fcn.certify(net(), np.zeros((3, 20, 20)))
     for wrong in (np.zeros((20, 20), complex), np.array([["a"]]), np.zeros((0, 20))):
@@ -178,7 +178,7 @@ def test_what_does_not_fit_is_refused() -> None:
         fcn.certify(net(), IMAGE, speed="high")
 
 
-def test_a_model_of_ours_is_certified_by_the_same_function() -> None:
+def test_a_model_of_the_package_is_certified_by_the_same_function() -> None:
     spec = SPECS["unet-2d"]
     model = Checkpoint.of(lively(spec), net_contract.info(spec))
     found = fcn.certify(model, np.stack([IMAGE] * 2), "tyx", tile=32, device="cpu")
@@ -209,7 +209,7 @@ class Windows(nn.Module):
 
 
 @pytest.mark.parametrize("is_whole", [True, False])
-def test_attention_is_named_where_it_looks_at_the_whole_map(is_whole: bool) -> None:
+def test_attention_over_the_whole_map_is_named(is_whole: bool) -> None:
     found = unbounded_operations(Windows(is_whole), 2, 1)
     assert found == (("scaled_dot_product_attention in Windows",) if is_whole else ())
 

@@ -1,4 +1,4 @@
-"""What a session says of a pixel and of a stroke, on any axes, and what it refuses."""
+"""Receptive field and influence of a pixel and of a stroke of a session, on any axes."""
 
 from typing import Any
 
@@ -54,7 +54,7 @@ def test_the_heat_lies_in_the_box_and_sums_to_one() -> None:
     assert all(0 < width <= size for width, size in zip(found.widths, found.size, strict=True))
 
 
-def test_only_what_the_heat_shows_moves_the_answer() -> None:
+def test_only_pixels_of_the_influence_map_change_the_prediction() -> None:
     running = session(SPEC, (80, 70), "yx")
     found = influence(running, (40, 33), 1)
     block = torch.from_numpy(running.predictor.read(next(iter(running.plan()))))
@@ -93,7 +93,7 @@ def test_a_pixel_in_space_alone_is_in_the_middle_of_the_movie() -> None:
     assert influence(running, (20, 11)).index == (2, 20, 11)
 
 
-def test_the_mean_is_told_relative_to_the_pixel() -> None:
+def test_the_mean_influence_is_relative_to_the_pixel() -> None:
     running = session(SPEC, (2, 80, 90), "tyx")
     *steps, last = running.mean_influence(1)
     assert all(isinstance(step, CheckStep) for step in steps)
@@ -118,7 +118,7 @@ def test_half_precision_is_not_used_for_gradients() -> None:
     np.testing.assert_array_equal(influence(exact, (30, 30), 0).heat, influence(half, (30, 30), 0).heat)
 
 
-def test_a_stroke_on_some_planes_reaches_their_answers_only() -> None:
+def test_a_stroke_on_some_planes_influences_only_those() -> None:
     running = session(SPEC, (5, 60, 64), "tyx")
     at = Region((1, 20, 20), (4, 24, 24))
     mask = np.zeros(at.shape, bool)
@@ -144,7 +144,7 @@ def test_a_pixel_outside_is_refused_with_the_size_of_the_image() -> None:
         influence(running, (3,))
 
 
-def test_what_is_not_there_is_refused() -> None:
+def test_a_missing_class_or_pixel_is_refused() -> None:
     running = session(SPEC, (40, 36), "yx")
     with pytest.raises(ModelError, match="Class 2 was requested; the model has classes 0 to 1"):
         influence(running, (3, 3), 2)

@@ -1,4 +1,4 @@
-"""A model that can be taught answers as it did before, until somebody teaches it."""
+"""An adapted model predicts as before until it is trained by strokes."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -50,7 +50,7 @@ def renamed(model: Checkpoint) -> Checkpoint:
 
 
 @pytest.mark.parametrize("name", SPECS)
-def test_before_any_stroke_the_answer_is_that_of_the_model(name: str) -> None:
+def test_before_any_stroke_the_prediction_is_that_of_the_model(name: str) -> None:
     spec = SPECS[name]
     start = net_contract.checkpoint(spec)
     ready = make_teachable(start, sigmas=FEW)
@@ -76,7 +76,7 @@ def test_the_original_head_is_the_model_bit_by_bit(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", zoo.names())
-def test_a_shipped_model_answers_as_before(name: str) -> None:
+def test_an_adapted_shipped_model_predicts_as_before(name: str) -> None:
     start = Checkpoint.load(zoo.path_of(name))
     x = seen(start.info.spec, (72, 56), seed=1)
     ready = make_teachable(start)
@@ -86,7 +86,7 @@ def test_a_shipped_model_answers_as_before(name: str) -> None:
 
 @settings(max_examples=15)
 @given(st.lists(st.sampled_from(["kind 0", "kind 1", "kind 2", "new", "other"]), min_size=1, max_size=5, unique=True))
-def test_classes_are_known_by_name_in_any_order(names: list[str]) -> None:
+def test_classes_are_matched_by_name_in_any_order(names: list[str]) -> None:
     start = renamed(net_contract.checkpoint(TINY))
     labels = tuple(ClassLabel(name, "#ffffff") for name in names)
     ready = make_teachable(start, labels, sigmas=FEW)
@@ -130,19 +130,19 @@ def test_a_new_class_of_a_shipped_model_wins_nowhere(name: str) -> None:
         *("resunet-2d", "fcn-linear", "dilated-2d", "deeplab-2d", "video-2d"),
     ],
 )
-def test_a_volumetric_model_answers_plane_by_plane(name: str) -> None:
+def test_an_inflated_model_predicts_plane_by_plane(name: str) -> None:
     spec = SPECS[name]
     start = net_contract.checkpoint(spec)
-    thick = inflate_to_3d(start)
-    assert thick.info.spec.ndim == 3
-    assert thick.info.spec.multiple == (1, *spec.multiple)
+    inflated = inflate_to_3d(start)
+    assert inflated.info.spec.ndim == 3
+    assert inflated.info.spec.multiple == (1, *spec.multiple)
     lengths = (20, 12) if "dilated" in name else (19, 13)  # on the grid of the filters where the network has none
     x = torch.cat([net_contract.noise(spec, lengths, seed) for seed in range(3)])
-    together = answer(thick, x.movedim(0, 1)[None])[0].movedim(1, 0)
+    together = answer(inflated, x.movedim(0, 1)[None])[0].movedim(1, 0)
     torch.testing.assert_close(together, answer(start, x), atol=1e-5, rtol=1e-5)
     torch.testing.assert_close(
-        answer(make_teachable(thick, sigmas=FEW), x.movedim(0, 1)[None]),
-        answer(thick, x.movedim(0, 1)[None]),
+        answer(make_teachable(inflated, sigmas=FEW), x.movedim(0, 1)[None]),
+        answer(inflated, x.movedim(0, 1)[None]),
         atol=1e-5,
         rtol=1e-5,
     )
@@ -184,7 +184,7 @@ KEPT = st.lists(st.one_of(st.none(), st.integers(0, 2)), min_size=1, max_size=5)
 
 
 @given(KEPT)
-def test_what_is_kept_of_the_classes_keeps_its_answer(kept: list[int | None]) -> None:
+def test_kept_classes_keep_their_prediction(kept: list[int | None]) -> None:
     model = spoiled(filters_only(1, 1, [ClassLabel(str(k), "#000000") for k in range(3)]))
     labels = tuple(ClassLabel(f"now {k}", "#ffffff") for k in range(len(kept)))
     other = with_classes(model, labels, kept)
@@ -225,12 +225,12 @@ def test_filters_alone_know_nothing(ndim: int) -> None:
     assert model.original() is model
 
 
-def test_filters_look_as_far_in_micrometres_along_each_axis() -> None:
+def test_filters_have_the_same_size_in_micrometres_along_each_axis() -> None:
     spec = filters_only(3, 1, spacing=(2.0, 0.5, 0.5)).info.spec
     assert spec.filters[-1] == (2.0, 8.0, 8.0)
 
 
-def test_a_new_network_answers_nothing_and_has_no_earlier_head() -> None:
+def test_a_new_network_has_a_zero_head_and_no_original_head() -> None:
     model = new_model(NetSpec(width=2, depth=1), TWO_CLASSES, seed=3)
     assert not answer(model, net_contract.noise(TINY, (16, 16))).any()
     assert model.info.spec.original == 0

@@ -1,4 +1,4 @@
-"""A model file holds all of a model, and a bad one is refused in words before anything in it can do harm."""
+"""A model file holds a whole model, and a bad file is refused before it can do harm."""
 
 import json
 import os
@@ -100,14 +100,14 @@ def test_the_hash_does_not_know_the_device(model: Checkpoint) -> None:
     assert Checkpoint.of(model.net().cuda(), model.info).hash == model.hash
 
 
-def test_the_hash_knows_each_weight(model: Checkpoint) -> None:
+def test_the_hash_depends_on_each_weight(model: Checkpoint) -> None:
     for name, weight in model.weights.items():
         changed = {**model.weights, name: (weight + 1).to(weight.dtype)}
         assert Checkpoint(model.info, changed).hash != model.hash, name
 
 
 @pytest.mark.parametrize("change", [{"normaliser": Normaliser("none")}, {"voxel_size": ()}])
-def test_the_hash_knows_what_else_the_answer_depends_on(model: Checkpoint, change: dict[str, Any]) -> None:
+def test_the_hash_depends_on_all_that_changes_predictions(model: Checkpoint, change: dict[str, Any]) -> None:
     assert replace(model, info=replace(model.info, **change)).hash != model.hash
 
 
@@ -177,7 +177,7 @@ def test_a_folder_is_not_a_model(tmp_path: Path) -> None:
         struct.pack("<Q", 4) + b"\xff\xfe\xfd\xfc",
     ],
 )
-def test_what_is_no_safetensors_file_is_refused(tmp_path: Path, content: bytes) -> None:
+def test_other_files_than_safetensors_are_refused(tmp_path: Path, content: bytes) -> None:
     file = tmp_path / "model.safetensors"
     file.write_bytes(content)
     with pytest.raises(ModelError, match="not a safetensors file, or is cut off"):

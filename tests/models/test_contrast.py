@@ -1,4 +1,4 @@
-"""Images in which percentiles tell nothing: broken pixels, a few objects in a large field, noise, drawings."""
+"""Images for which percentiles fail: broken pixels, a few objects in a large field, noise, graphics."""
 
 import warnings
 from collections.abc import Callable
@@ -114,7 +114,7 @@ def test_noise_around_a_few_objects_stays_small() -> None:
         lambda rng: rng.integers(0, 4, (200, 200)).astype(np.uint8),
     ],
 )
-def test_pure_noise_is_scaled_to_little_and_told(noise: Callable[[np.random.Generator], np.ndarray]) -> None:
+def test_pure_noise_is_scaled_to_a_small_range_with_a_note(noise: Callable[[np.random.Generator], np.ndarray]) -> None:
     image = noise(np.random.default_rng(3))
     assert scaled(image).std() < 0.15
     assert "looks like noise" in fit(image).notes[0]
@@ -126,7 +126,7 @@ def test_structure_in_noise_is_no_noise() -> None:
     assert fit(image).notes == ()
 
 
-def test_few_weak_objects_in_noise_are_seen() -> None:
+def test_few_weak_objects_in_noise_are_detected() -> None:
     clean = spots(600)
     found = scaled(clean + np.random.default_rng(0).normal(0, 300, clean.shape))
     assert np.median(found[clean > 1500]) > 0.5
@@ -140,7 +140,7 @@ def test_values_of_a_mask_are_no_noise(kind: type) -> None:
     assert fit(mask.astype(kind)).notes == ()
 
 
-def test_few_pixels_tell_nothing_of_noise() -> None:
+def test_noise_is_not_detected_in_few_pixels() -> None:
     values = np.random.default_rng(0).normal(size=8000)
     assert contrast(values, ENDS).notes == ()
 
@@ -166,7 +166,7 @@ def test_a_huge_outlier_changes_nothing_and_warns_of_nothing(value: float, metho
     np.testing.assert_allclose(np.delete(found, 3 * 100 + 3), np.delete(expected, 3 * 100 + 3), atol=0.05)
 
 
-def test_a_dark_frame_and_very_bright_objects_are_told() -> None:
+def test_a_dark_frame_and_very_bright_objects_get_a_note() -> None:
     framed = np.zeros((400, 400))
     framed[100:300, 100:300] = cells((200, 200), seed=0)[0] / 100 + 5000
     assert "crop it" in fit(framed).notes[0]

@@ -1,4 +1,4 @@
-"""The head of a safetensors file describes exactly what follows it, or the file is refused."""
+"""The header of a safetensors file describes exactly its tensors, or the file is refused."""
 
 import json
 import struct
@@ -49,7 +49,7 @@ def test_shapes_are_read_without_tensors(tmp_path: Path) -> None:
         ({str(i): ONE for i in range(MOST_TENSORS + 1)}, "up to 10000 are read"),
     ],
 )
-def test_a_head_that_lies_is_refused(tmp_path: Path, head: Any, message: str) -> None:
+def test_a_wrong_header_is_refused(tmp_path: Path, head: Any, message: str) -> None:
     with pytest.raises(ModelError, match=message):
         read_header(written(tmp_path / "t.safetensors", head))
 

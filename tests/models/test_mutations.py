@@ -1,4 +1,4 @@
-"""Whatever stands in the description of a model file: the model works, or it is refused in words."""
+"""With any description in its file a model works or is refused with a sentence."""
 
 import copy
 import json
@@ -128,7 +128,7 @@ def test_a_model_with_any_description_works_or_is_refused(
         (("format",), 0, "which format"),
     ],
 )
-def test_what_is_wrong_is_named(
+def test_the_error_names_the_wrong_field(
     files: list[bytes], tmp_path: Path, way: tuple[Any, ...], value: Any, message: str
 ) -> None:
     head = head_of(files[1])

@@ -1,4 +1,4 @@
-"""Intensities become numbers of one range, from statistics of the whole image."""
+"""Intensities are scaled to one range by statistics of the whole image."""
 
 import numpy as np
 import numpy.typing as npt
@@ -54,7 +54,7 @@ def test_gain_and_offset_of_the_camera_do_not_matter(
 
 
 @given(hnp.arrays(np.float32, (3, 40), elements=st.floats(width=32)), st.sampled_from(METHODS))
-def test_whatever_goes_in_what_comes_out_is_finite_and_limited(image: npt.NDArray[np.float32], method: str) -> None:
+def test_scaled_intensities_are_finite_and_limited(image: npt.NDArray[np.float32], method: str) -> None:
     normaliser = Normaliser(method)
     with np.errstate(all="ignore"):  # numbers at the ends of float32 overflow on the way
         out = normaliser.fit(image).apply(image)
@@ -113,7 +113,7 @@ def test_each_channel_has_its_own_scaling() -> None:
     np.testing.assert_allclose(out[0], -out[1], atol=1e-1)
 
 
-def test_the_image_itself_is_left_alone() -> None:
+def test_the_image_is_not_changed() -> None:
     image = np.random.default_rng(0).normal(size=(1, 5, 5)).astype(np.float32)
     before = image.copy()
     Normaliser().fit(image.reshape(1, -1)).apply(image)

@@ -1,4 +1,4 @@
-"""What a training starts from: the network in words, classes and card from a file."""
+"""Recipes for training: the network as text, classes and card from a file."""
 
 import json
 from pathlib import Path
@@ -54,7 +54,7 @@ def test_a_network_is_read_from_words(text: str, spec: NetSpec) -> None:
         ("unet width=4096 depth=8", "cannot be trained here: its .* weights need .* GB"),
     ],
 )
-def test_words_that_are_no_network_are_refused(text: str, message: str) -> None:
+def test_a_text_that_describes_no_network_is_refused(text: str, message: str) -> None:
     with pytest.raises(FcnError, match=message):
         parse_spec(text)
 

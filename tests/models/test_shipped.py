@@ -1,4 +1,4 @@
-"""The law of the house, for each model that ships: joined tiles are the whole."""
+"""For each shipped model, joined tiles equal the whole image."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""Models by name and by path."""
+"""Models are found by name or path."""
 
 import subprocess
 import sys
@@ -36,7 +36,7 @@ def test_a_model_is_found_by_its_path(shipped: Path) -> None:
 
 
 @pytest.mark.parametrize("model", ["neurons", "nothing.safetensors", ""])
-def test_an_unknown_model_is_answered_with_those_there_are(shipped: Path, model: str) -> None:
+def test_the_error_for_an_unknown_model_lists_the_shipped_models(shipped: Path, model: str) -> None:
     with pytest.raises(ModelError, match=rf"no model '{model}'.*nuclei, membranes"):
         zoo.path_of(model)
 
@@ -46,11 +46,11 @@ def test_a_folder_is_not_a_model(shipped: Path) -> None:
         zoo.info(shipped)
 
 
-def test_info_is_what_the_file_says(shipped: Path) -> None:
+def test_info_is_the_description_in_the_file(shipped: Path) -> None:
     assert zoo.info("nuclei").spec == NetSpec(width=1, depth=1)
 
 
-def test_reading_what_a_model_says_of_itself_loads_no_torch(shipped: Path) -> None:
+def test_reading_a_description_loads_no_torch(shipped: Path) -> None:
     path = str(shipped / "nuclei.safetensors")
     program = (
         "import sys; from napari_fcn.models.zoo import info, names; "
@@ -62,7 +62,7 @@ def test_reading_what_a_model_says_of_itself_loads_no_torch(shipped: Path) -> No
 
 
 @pytest.mark.parametrize("name", zoo.names())
-def test_a_shipped_model_is_whole_small_and_says_where_it_comes_from(name: str) -> None:
+def test_a_shipped_model_is_complete_small_and_states_its_origin(name: str) -> None:
     from napari_fcn.models.checkpoint import Checkpoint
 
     path = zoo.path_of(name)

@@ -1,4 +1,4 @@
-"""Converted networks answer as the ones that they were made from."""
+"""Converted networks have the same output as the originals."""
 
 from collections.abc import Iterator, Sequence
 from itertools import product
@@ -90,7 +90,7 @@ def test_the_example_of_the_page_runs(capsys: pytest.CaptureFixture[str]) -> Non
 
 
 @pytest.mark.parametrize("name", CLASSIFIERS)
-def test_at_the_training_size_the_answer_is_that_of_the_classifier(name: str) -> None:
+def test_at_the_training_size_the_output_is_that_of_the_classifier(name: str) -> None:
     net, size = classifier(name)
     x = image(net, size)
     assert_same(fully_convolutional(net, size)(x), net(x)[(..., *[None] * len(size))])
@@ -128,7 +128,7 @@ def test_padding_makes_the_map_another_function_than_sliding() -> None:
 
 
 @pytest.mark.parametrize("name", ["vgg", "vgg-3d", "branches", "lenet", "functional"])
-def test_what_no_padding_has_touched_equals_sliding_itself(name: str) -> None:
+def test_outputs_without_padding_equal_a_sliding_window(name: str) -> None:
     net, size = classifier(name)
     free = ValidConv(fully_convolutional(net, size))
     smallest, stride = free.window.minimum, free.window.stride
@@ -136,7 +136,7 @@ def test_what_no_padding_has_touched_equals_sliding_itself(name: str) -> None:
     assert_same(free(x), slide(free, x, smallest, stride))
 
 
-def test_what_no_padding_has_touched_equals_the_network_without_paddings() -> None:
+def test_outputs_without_padding_equal_the_network_without_paddings() -> None:
     net, size = classifier("vgg")
     converted = fully_convolutional(net, size)
     x = image(net, (53, 48))
@@ -150,7 +150,7 @@ def test_what_no_padding_has_touched_equals_the_network_without_paddings() -> No
     assert_same(ValidConv(converted)(x), bare(x[..., skipped[0] :, skipped[1] :]))
 
 
-def test_a_window_is_all_that_a_position_looks_at() -> None:
+def test_a_window_is_the_receptive_field_of_a_position() -> None:
     net, size = classifier("branches")
     converted = fully_convolutional(net, size)
     seen = analyze_padding(converted)
@@ -165,14 +165,14 @@ def test_a_window_is_all_that_a_position_looks_at() -> None:
         assert int(touched.max()) < index[axis] * seen.stride[axis] + seen.start[axis] + seen.size[axis]
 
 
-def test_too_small_an_image_for_a_network_without_its_padding_is_refused() -> None:
+def test_an_image_too_small_for_a_network_without_padding_is_refused() -> None:
     net, size = classifier("vgg")
     free = ValidConv(fully_convolutional(net, size))
     with pytest.raises(ValueError, match=r"image of \(20, 20\) pixels depends on padding. Use at least \(\d+, \d+\)"):
         free(image(net, size))
 
 
-def test_the_classifier_stays_as_it_was() -> None:
+def test_the_classifier_is_not_changed() -> None:
     net = lenet().train()
     before = {name: values.clone() for name, values in net.state_dict().items()}
     fully_convolutional(net, 20)
@@ -192,7 +192,7 @@ def test_the_weights_keep_their_names_and_values() -> None:
 
 
 @pytest.mark.parametrize("name", STRIDED)
-def test_the_old_answers_are_among_the_dilated_ones(name: str) -> None:
+def test_a_dilated_network_includes_the_old_outputs(name: str) -> None:
     net, size = classifier(name)
     strided = fully_convolutional(net, size)
     dense = dilate(strided)
@@ -243,7 +243,7 @@ def test_the_first_strides_are_kept_on_request(stride: int) -> None:
     assert_same(sampled(some(x), (32 // stride,) * 2), trunk(x))
 
 
-def test_a_dilated_classifier_answers_at_each_pixel_as_sliding_does() -> None:
+def test_a_dilated_classifier_equals_the_sliding_classifier_at_each_pixel() -> None:
     net, size = classifier("lenet")
     x = image(net, (29, 27))
     assert_same(dilate(fully_convolutional(net, size))(x), slide(net, x, size, (1, 1)))
@@ -370,7 +370,7 @@ def stem(*layers: nn.Module) -> nn.Sequential:
         (stem(Looping()), "Sequential cannot be traced layer by layer"),
     ],
 )
-def test_what_no_fully_convolutional_network_can_do_is_named(net: nn.Module, complaint: str) -> None:
+def test_layers_that_cannot_be_converted_are_named(net: nn.Module, complaint: str) -> None:
     with pytest.raises(ValueError, match=complaint):
         fully_convolutional(net, 12)
 
@@ -387,7 +387,7 @@ def test_what_no_fully_convolutional_network_can_do_is_named(net: nn.Module, com
         (stem(Excited()), "depends on the whole image"),
     ],
 )
-def test_what_has_no_dilated_form_is_named(net: nn.Module, complaint: str) -> None:
+def test_layers_without_a_dilated_form_are_named(net: nn.Module, complaint: str) -> None:
     with pytest.raises(ValueError, match=complaint):
         dilate(net)
 
@@ -408,7 +408,7 @@ WIDE_LENET = settled(
 )
 
 
-def test_the_window_of_an_unpadded_network_begins_in_the_image() -> None:
+def test_the_window_of_an_unpadded_network_starts_in_the_image() -> None:
     net = nn.Sequential(nn.Conv2d(1, 2, 5, padding=2), nn.MaxPool2d(2), nn.Conv2d(2, 2, 3, padding=1)).eval()
     padded, clean = analyze_padding(net), analyze_padding(ValidConv(net))
     assert (clean.size, clean.stride, clean.padded) == (padded.size, padded.stride, ())

@@ -24,7 +24,7 @@ def test_a_few_steps_teach_a_net_something(spec: NetSpec) -> None:
 
 @every_net
 @pytest.mark.parametrize("lengths", [(1, 1, 1), (1, 13, 2), (7, 1, 9), (17, 11, 5)])
-def test_a_net_answers_at_the_size_of_its_input(spec: NetSpec, lengths: tuple[int, ...]) -> None:
+def test_a_network_keeps_the_size_of_its_input(spec: NetSpec, lengths: tuple[int, ...]) -> None:
     net_contract.answers_at_the_size_of_its_input(spec, lengths[: spec.ndim])
 
 
@@ -39,7 +39,7 @@ def test_the_same_seed_draws_the_same_weights(spec: NetSpec) -> None:
 
 
 @every_net
-def test_folding_the_norms_keeps_the_answer(spec: NetSpec) -> None:
+def test_folding_the_norms_keeps_the_output(spec: NetSpec) -> None:
     net_contract.folds_to_the_same_answer(spec)
 
 
@@ -53,7 +53,7 @@ def test_tiles_equal_the_whole_image(spec: NetSpec) -> None:
 
 
 @every_net
-def test_a_net_sees_as_far_as_the_theory_says(spec: NetSpec) -> None:
+def test_a_network_has_its_theoretical_receptive_field(spec: NetSpec) -> None:
     net_contract.sees_as_far_as_the_theory_says(spec)
 
 

@@ -1,4 +1,4 @@
-"""The filter bank measures what it says, wherever and however the image is turned."""
+"""The filter bank measures its features at any position and rotation of the image."""
 
 from itertools import combinations_with_replacement, product
 
@@ -125,7 +125,7 @@ def test_channels_are_filtered_one_by_one() -> None:
 
 
 @pytest.mark.parametrize("ndim", [1, 2, 3])
-def test_a_level_is_as_wide_and_as_coarse_as_it_says(ndim: int) -> None:
+def test_a_level_has_the_stated_width_and_factor(ndim: int) -> None:
     filters = bank(ndim, 0.7, 2.5, 8.0, channels=2)
     x = torch.zeros(1, 2, *(8,) * ndim)
     for level, (factor, width) in zip(filters(x), filters.widths, strict=True):

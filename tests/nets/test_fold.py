@@ -1,4 +1,4 @@
-"""Networks made cheaper give the same answer."""
+"""Folded networks have the same output."""
 
 import pytest
 import torch
@@ -27,7 +27,7 @@ def directly(conv: nn.Conv3d) -> nn.Conv3d:
         ((3, 3, 3), (1, 1, 1), 1, 2, "replicate"),
     ],
 )
-def test_a_direct_convolution_answers_as_that_of_torch(
+def test_a_direct_convolution_equals_that_of_torch(
     kernel: tuple[int, ...], padding: str | tuple[int, ...], stride: int, dilation: int, mode: str
 ) -> None:
     torch.manual_seed(0)

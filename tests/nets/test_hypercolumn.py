@@ -1,4 +1,4 @@
-"""A network with a head over all levels keeps the contract of `net_contract`."""
+"""A network with a head on all levels keeps the contract of `net_contract`."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -85,7 +85,7 @@ def test_a_taught_net_learns_from_a_gradient(spec: NetSpec) -> None:
 
 @every_net
 @pytest.mark.parametrize("lengths", [(1, 1, 1), (7, 1, 9), (17, 11, 5)])
-def test_a_taught_net_answers_at_the_size_of_its_input(spec: NetSpec, lengths: tuple[int, ...]) -> None:
+def test_a_taught_network_keeps_the_size_of_its_input(spec: NetSpec, lengths: tuple[int, ...]) -> None:
     net_contract.answers_at_the_size_of_its_input(spec, lengths[: spec.ndim])
 
 
@@ -102,7 +102,7 @@ def test_the_same_seed_draws_the_same_weights(spec: NetSpec) -> None:
 
 
 @every_net
-def test_folding_the_norms_keeps_the_answer(spec: NetSpec) -> None:
+def test_folding_the_norms_keeps_the_output(spec: NetSpec) -> None:
     net_contract.folds_to_the_same_answer(spec)
 
 
@@ -133,7 +133,7 @@ class OneChannel(nn.Sequential):
 
 
 @every_net
-def test_a_taught_net_sees_as_far_as_the_theory_says(spec: NetSpec, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_taught_network_has_its_theoretical_receptive_field(spec: NetSpec, monkeypatch: pytest.MonkeyPatch) -> None:
     """Nothing cancels, as kernels of ones stand for the filters; that these see no farther is the next test."""
     plain = net_contract._positive
 
@@ -190,7 +190,7 @@ def test_scoring_before_upsampling_is_upsampling_before_scoring(name: str) -> No
 
 
 @every_net
-def test_levels_are_as_wide_and_as_coarse_as_the_net_says(spec: NetSpec) -> None:
+def test_levels_have_the_stated_width_and_factor(spec: NetSpec) -> None:
     net = net_contract.trained(spec)
     shape = [2 * m for m in spec.minimum]
     with torch.inference_mode():

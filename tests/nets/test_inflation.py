@@ -1,4 +1,4 @@
-"""A deep network that begins as a flat one gives its answer plane by plane."""
+"""An inflated network predicts like the 2-D network, plane by plane."""
 
 from dataclasses import replace
 from typing import Any
@@ -55,7 +55,7 @@ def difference(deep: Net, flat: Net, axis: int = 0) -> float:
     ],
     ids=["unet", "transposed", "no norm", "resunet", "dilated", "video", "video, all levels", "video, time last"],
 )
-def test_a_deep_net_begins_as_the_flat_one_plane_by_plane(flat: NetSpec, deep: NetSpec, axis: int) -> None:
+def test_an_inflated_network_equals_the_2d_network_plane_by_plane(flat: NetSpec, deep: NetSpec, axis: int) -> None:
     source, net = drawn(flat), drawn(deep, 7)
     assert difference(net, source, axis) > 1e-2
     copy_weights(net, source)

@@ -1,4 +1,4 @@
-"""The parts that exact tiling rests on."""
+"""The layers on which exact tiling depends."""
 
 import pytest
 import torch

@@ -1,4 +1,4 @@
-"""The network that is suggested fits the pixels, the objects and the length of the image."""
+"""The planned network fits the pixels, the objects and the size of the image."""
 
 from math import prod
 
@@ -83,11 +83,11 @@ def test_larger_objects_need_deeper_networks() -> None:
     assert depths[-1] == 6
 
 
-def test_a_small_image_needs_no_deeper_network_than_to_see_all_of_it() -> None:
+def test_a_small_image_needs_a_receptive_field_no_larger_than_itself() -> None:
     assert NetSpec.suggest(1.0, 1000, shape=(64, 64)).depth < NetSpec.suggest(1.0, 1000, shape=(4096, 4096)).depth
 
 
-def test_time_is_looked_along_and_never_pooled() -> None:
+def test_time_is_convolved_and_never_pooled() -> None:
     spec = NetSpec.suggest((30.0, 0.3, 0.3), 10.0, 3, family="video")
     assert {level[0] for level in spec.kernel} == {3}
     assert set(spec.pool) == {(1, 2, 2)}
@@ -95,14 +95,14 @@ def test_time_is_looked_along_and_never_pooled() -> None:
     assert (full.kernel, full.pool) == (spec.kernel, spec.pool)
 
 
-def test_what_is_given_stays() -> None:
+def test_given_fields_are_kept() -> None:
     assert NetSpec.suggest(1.0, depth=1, width=4, norm="none") == NetSpec(depth=1, width=4, norm="none")
     given_pools = NetSpec.suggest((4.0, 1.0), 10.0, pool=2, depth=2)
     assert given_pools == NetSpec(depth=2)
 
 
 @pytest.mark.parametrize("name", SPECS)
-def test_a_network_sees_at_least_as_far_as_its_kernels_reach(name: str) -> None:
+def test_the_bound_from_the_kernels_is_within_the_receptive_field(name: str) -> None:
     spec, field = SPECS[name], theoretical(SPECS[name])
     assert all(r <= min(a, b) for r, a, b in zip(min_receptive_field(spec), field.before, field.after, strict=True))
 

@@ -1,4 +1,4 @@
-"""The families are what was published, as far as that can be counted."""
+"""The families match their publications as far as numbers can be compared."""
 
 import pytest
 import torch
@@ -11,7 +11,7 @@ from napari_fcn.receptive_fields.theoretical import theoretical
 
 
 @pytest.mark.parametrize("factor", [(2,), (4,), (2, 2), (1, 4), (2, 1, 2), (8, 8)])
-def test_a_transposed_convolution_begins_as_linear_upsampling(factor: tuple[int, ...]) -> None:
+def test_a_transposed_convolution_starts_as_linear_upsampling(factor: tuple[int, ...]) -> None:
     x = torch.randn(2, 3, *(5, 4, 3)[: len(factor)])
     torch.testing.assert_close(BilinearUp(3, factor)(x), enlarge(x, factor))
 
@@ -36,7 +36,7 @@ def test_the_fusion_of_an_fcn_is_the_sum_of_its_scores() -> None:
         torch.testing.assert_close(net(x), linear(x), atol=1e-5, rtol=1e-5)
 
 
-def test_the_context_module_sees_67_pixels() -> None:
+def test_the_receptive_field_of_the_context_module_is_67_pixels() -> None:
     """Yu & Koltun 2016, table 1: dilations 1 1 2 4 8 16 1; the block before it adds two dense convolutions."""
     spec = NetSpec("dilated", ndim=1, depth=4)
     assert theoretical(spec).size == (67 + 4,)
@@ -53,7 +53,7 @@ def test_a_factorised_convolution_has_the_weights_of_the_whole() -> None:
     assert theoretical(whole) == theoretical(split)
 
 
-def test_a_video_net_looks_along_space_then_along_time() -> None:
+def test_a_video_network_convolves_space_then_time() -> None:
     net = NetSpec("video", ndim=3, width=4, depth=0, norm="none", time=1).build()
     kernels = [m.kernel_size for m in net.encoder[0] if isinstance(m, nn.Conv3d)]  # type: ignore[union-attr, index]
     assert kernels == [(3, 1, 3), (1, 3, 1)] * 2

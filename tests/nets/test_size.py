@@ -1,4 +1,4 @@
-"""What is said of the size of a network by arithmetic is what the network has."""
+"""The computed size of a network equals the size of the built network."""
 
 from dataclasses import replace
 
@@ -38,7 +38,7 @@ def test_weights_of_filters_alone_are_counted(ndim: int) -> None:
 
 
 @pytest.mark.parametrize("name", sorted(SPECS))
-def test_a_network_sees_at_least_what_its_kernels_reach_over(name: str) -> None:
+def test_the_bound_from_the_spec_is_within_the_receptive_field(name: str) -> None:
     field = theoretical(SPECS[name])
     seen = max(before + 1 + after for before, after in zip(field.before, field.after, strict=True))
     assert min_receptive_field(SPECS[name]) <= seen

@@ -1,4 +1,4 @@
-"""A spec says all that rebuilds a network, and refuses what cannot be built."""
+"""A spec describes a network completely and refuses impossible networks."""
 
 import json
 from dataclasses import FrozenInstanceError
@@ -48,15 +48,15 @@ def test_a_spec_survives_json(spec: NetSpec) -> None:
 
 
 @given(specs())
-def test_a_twin_is_the_network_along_one_axis(spec: NetSpec) -> None:
+def test_an_axis_spec_is_the_network_along_one_axis(spec: NetSpec) -> None:
     for axis in range(spec.ndim):
-        twin = spec.axis_spec(axis)
-        assert twin.ndim == 1
-        assert twin.multiple == spec.multiple[axis : axis + 1]
-        assert [k for (k,) in twin.kernel] == [level[axis] for level in spec.kernel]
-        assert (twin.up, twin.padding, twin.depth) == (spec.up, spec.padding, spec.depth)
-        assert [d for (d,) in twin.dilations] == [level[axis] for level in spec.dilations]
-        assert (twin.time is None) == (axis != spec.time)
+        axis_spec = spec.axis_spec(axis)
+        assert axis_spec.ndim == 1
+        assert axis_spec.multiple == spec.multiple[axis : axis + 1]
+        assert [k for (k,) in axis_spec.kernel] == [level[axis] for level in spec.kernel]
+        assert (axis_spec.up, axis_spec.padding, axis_spec.depth) == (spec.up, spec.padding, spec.depth)
+        assert [d for (d,) in axis_spec.dilations] == [level[axis] for level in spec.dilations]
+        assert (axis_spec.time is None) == (axis != spec.time)
 
 
 @given(specs())
@@ -76,7 +76,7 @@ def test_a_family_dilates_as_it_was_published(family: str, multiple: int, dilati
     assert spec.dilations[-1] == (dilation, dilation)
 
 
-def test_what_older_files_do_not_know_is_written_only_where_it_says_something() -> None:
+def test_later_fields_are_written_only_if_they_are_not_the_default() -> None:
     older = {"family", "ndim", "channels", "classes", "width", "depth", "kernel", "pool", "up", "norm", "padding"}
     older |= {"filters", "head", "original"}
     assert set(NetSpec().to_dict()) == older

@@ -1,4 +1,4 @@
-"""Sentences on the size of objects, and that size."""
+"""Advice on the size of objects, and the measured size."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""What lies beyond the border, and how much it matters."""
+"""The share outside of the border, and the influence of padding."""
 
 from itertools import pairwise
 
@@ -34,7 +34,7 @@ def trust(spec: NetSpec, shape: tuple[int, ...], used: EffectiveField) -> Border
 
 
 @pytest.mark.parametrize(("ndim", "shape"), [(1, (9,)), (2, (9, 4)), (3, (5, 6, 3))])
-def test_the_share_outside_is_what_is_cut_off(ndim: int, shape: tuple[int, ...]) -> None:
+def test_the_share_outside_is_the_cropped_share(ndim: int, shape: tuple[int, ...]) -> None:
     used = box(2, 3, ndim)
     rng = np.random.default_rng(0)
     used.heat[:] = rng.random(used.heat.shape)
@@ -81,7 +81,7 @@ def test_a_network_with_another_padding_is_the_one_built_with_it(padding: str) -
     assert net.spec.padding == spec.padding  # type: ignore[union-attr]
 
 
-def test_a_foreign_network_can_be_padded_otherwise() -> None:
+def test_the_padding_of_an_external_network_can_be_changed() -> None:
     net = nn.Conv1d(1, 1, 3, padding=1)
     answers = [with_padding(net, padding)(torch.arange(1.0, 6)[None, None]) for padding in PADDINGS]
     for one, other in pairwise(answers):

@@ -1,4 +1,4 @@
-"""What a network uses of its field: against brute force, and what is said of it."""
+"""The effective receptive field against brute force, and its measures."""
 
 import net_contract
 import numpy as np
@@ -50,7 +50,7 @@ def test_a_crop_to_the_field_gives_the_gradient_of_the_whole(name: str) -> None:
     assert field.heat.sum() == pytest.approx(1, abs=1e-4)
 
 
-def test_the_most_probable_class_is_asked_if_none_is_named() -> None:
+def test_the_default_class_is_the_most_probable_one() -> None:
     spec = SPECS["channels-and-classes"]
     x = net_contract.noise(spec, (20, 20))
     expected = int(lively(spec)(x)[0, :, 9, 9].argmax())

@@ -1,4 +1,4 @@
-"""Shifts that the answer follows, and those that it does not."""
+"""Shifts that the prediction follows, and shifts that it does not."""
 
 import net_contract
 import numpy as np
@@ -45,7 +45,7 @@ def test_a_network_that_pools_follows_its_grid_only(name: str) -> None:
     assert f"({', '.join(map(str, worst))})" in found.sentence
 
 
-def test_a_region_is_answered_as_in_the_whole_image() -> None:
+def test_a_region_is_compared_as_in_the_whole_image() -> None:
     spec, region = SPECS["unet-2d"], Region((41, 30), (60, 47))
     whole, part = (shifted(spec, (100, 90), r) for r in (None, region))
     np.testing.assert_allclose(part.values, whole.values[region.slices], atol=1e-5)

@@ -1,4 +1,4 @@
-"""The certificate: equal where it should be, and violations that were planted are found and named."""
+"""The certificate confirms exact tiles and names planted violations."""
 
 import net_contract
 import numpy as np
@@ -64,7 +64,7 @@ class Grouped(nn.Module):
         return self.score(torch.relu(self.norm(self.stem(x))))
 
 
-def test_a_norm_that_looks_at_the_tile_is_found_and_named() -> None:
+def test_a_norm_that_depends_on_the_tile_is_named() -> None:
     torch.manual_seed(0)
     net = Grouped().eval()
     found = certified(net, cut_into_tiles(SHAPE, analyze(net)))
@@ -74,7 +74,7 @@ def test_a_norm_that_looks_at_the_tile_is_found_and_named() -> None:
     assert "norm (GroupNorm)" in found.reason
 
 
-def test_rounding_that_is_too_large_is_said() -> None:
+def test_the_reason_names_rounding_errors_that_are_too_large() -> None:
     net = lively(SPEC)
     image = net_contract.noise(SPEC, SHAPE)[0].numpy()
     drawn = iter(np.random.default_rng(0).random(100) * 1e-3)
@@ -88,6 +88,6 @@ def test_rounding_that_is_too_large_is_said() -> None:
     assert "more than rounding (1e-05)" in found.reason
 
 
-def test_tiles_that_were_asked_for_are_rounded_up_to_the_grid() -> None:
+def test_requested_tiles_are_rounded_up_to_the_grid() -> None:
     assert cut_into_tiles(SHAPE, analyze(SPEC), (30, 41)).tile == (32, 44)
     assert cut_into_tiles((2, 90), analyze(SPEC)).tile == (4, 32)

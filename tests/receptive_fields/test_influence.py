@@ -1,4 +1,4 @@
-"""Which answers a stroke can influence: against brute force."""
+"""The pixels that a stroke can influence, against brute force."""
 
 import net_contract
 import numpy as np
@@ -31,7 +31,7 @@ def by_brute_force(name: str, stroke: np.ndarray) -> np.ndarray:
 
 
 @pytest.mark.parametrize("name", NETS)
-def test_the_influence_of_a_stroke_is_what_it_changes(name: str) -> None:
+def test_a_stroke_influences_the_pixels_that_it_changes(name: str) -> None:
     spec = SPECS[name]
     shape, at = SHAPES[spec.ndim], Region(*STROKES[spec.ndim])
     stroke = np.ones(at.shape, bool)

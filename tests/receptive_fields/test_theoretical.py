@@ -1,4 +1,4 @@
-"""The exact field; that it is the support of every net is in the contract (`tests/nets`)."""
+"""The exact receptive field; the contract (`tests/nets`) compares it with the support of every network."""
 
 import net_contract
 import published
@@ -26,7 +26,7 @@ from napari_fcn.receptive_fields.theoretical import analyze, theoretical
         ("linear", 3, 58),
     ],
 )
-def test_a_plain_unet_sees_as_far_as_counted_by_hand(up: str, depth: int, radius: int) -> None:
+def test_the_receptive_field_of_a_plain_unet_is_as_computed_by_hand(up: str, depth: int, radius: int) -> None:
     field = theoretical(NetSpec(ndim=1, depth=depth, up=up))
     assert max(field.before + field.after) == radius
 
@@ -91,7 +91,7 @@ def test_growth_is_that_of_the_closed_form() -> None:
 
 
 @pytest.mark.parametrize("name", sorted(SPECS))
-def test_a_network_of_ours_is_probed_like_a_foreign_one(name: str) -> None:
+def test_a_network_of_the_package_is_probed_like_an_external_one(name: str) -> None:
     spec = SPECS[name]
     assert theoretical(spec.build(torch.Generator().manual_seed(0))) == theoretical(spec)
 
@@ -105,7 +105,7 @@ def test_a_grid_of_hundreds_of_pixels_is_found(pool: tuple[int, ...]) -> None:
 
 
 @pytest.mark.parametrize("name", ["unet-1d", "one-d-pools-of-4-and-8", "transposed-1d", "reflect-wide-kernel"])
-def test_each_phase_sees_what_changes_it(name: str) -> None:
+def test_the_field_of_each_phase_holds_the_pixels_that_change_it(name: str) -> None:
     spec = SPECS[name]
     net = net_contract._positive(spec)
     found, period = analyze(spec), spec.multiple[0]
@@ -130,7 +130,7 @@ def _mean_pooled(net: nn.Module, x: Tensor) -> Tensor:
 
 
 class Halves(nn.Module):
-    """Splits its channels into parts of unlike numbers, as heads of ours do."""
+    """Splits its channels into parts of unlike numbers, as attention heads do."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -164,7 +164,7 @@ class Gated(nn.Module):
         return {"logits": a}
 
 
-def test_a_foreign_network_with_functions_and_gates_is_probed() -> None:
+def test_an_external_network_with_functions_and_gates_is_probed() -> None:
     # the gate sees 2 beyond the stem's 1; the deep branch one step of 2 beyond the other pixel of its pair
     assert theoretical(Gated()) == ReceptiveField((4, 4), (4, 4))
 
@@ -194,19 +194,19 @@ class Squeezed(nn.Module):
         (Squeezed(), "mean in Squeezed"),
     ],
 )
-def test_layers_that_see_everything_are_named(net: nn.Module, name: str) -> None:
+def test_layers_that_depend_on_the_whole_input_are_named(net: nn.Module, name: str) -> None:
     assert analyze(net).unbounded == (name,)
     with pytest.raises(ModelError, match="no finite receptive field") as caught:
         theoretical(net)
     assert name in str(caught.value)
 
 
-def test_norms_that_look_at_one_pixel_are_no_obstacle() -> None:
+def test_pointwise_norms_keep_the_receptive_field_finite() -> None:
     frozen = nn.InstanceNorm2d(4, track_running_stats=True)
     assert theoretical(nn.Sequential(nn.Conv2d(1, 4, 3), nn.BatchNorm2d(4), frozen)).size == (3, 3)
 
 
-def test_what_cannot_be_probed_is_said_in_a_sentence() -> None:
+def test_networks_that_cannot_be_probed_raise_a_sentence() -> None:
     with pytest.raises(ModelError, match="has no convolutions"):
         theoretical(nn.Sequential(nn.ReLU()))
     with pytest.raises(ModelError, match="does not run on an image of another size"):
