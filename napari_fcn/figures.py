@@ -1,4 +1,4 @@
-"""Pictures of what a network sees, as files. They need matplotlib, which the extra ``figures`` brings."""
+"""Figures of receptive fields, written to files. They need matplotlib (extra ``figures``)."""
 
 from __future__ import annotations
 
@@ -28,18 +28,18 @@ SHARES = ((0.5, "r50", "-"), (0.9, "r90", "--"), (0.99, "r99", ":"))
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Scene:
-    """What a picture of a field shows beside the layers.
+    """The effective receptive field in a figure.
 
     Attributes
     ----------
     event : FieldDone
-        The effective field.
+        The effective receptive field.
     axes : tuple of str
         Names of the image axes.
     background : ndarray or None
-        The image in the event's region, its channels left out; None for a mean over pixels.
+        The image in the region of the event, without channels; None for a mean over pixels.
     label : str
-        Name of the class that was asked.
+        Name of the class whose score was differentiated.
     """
 
     event: FieldDone
@@ -51,17 +51,17 @@ class Scene:
 def save_field(
     path: Path, title: str, layers: Sequence[LayerField], scene: Scene | None, inputs: Inputs = NO_INPUTS
 ) -> None:
-    """Write a picture: the heat over the image with box and radii, the growth from layer to layer, the layers.
+    """Write a figure: the influence on the image with box and radii, the growth by layer, the table of layers.
 
     Raises
     ------
     FcnError
         If matplotlib is not installed.
     OutputError
-        If the file cannot be written, its suffix is none of a picture, or it would replace one of the inputs.
+        If the file cannot be written, its suffix is unsupported, or it would replace one of the inputs.
     """
     if not path.suffix:
-        raise OutputError(f"{path} has no suffix of a picture.", f"Call it {path.name}.png, .pdf or .svg.")
+        raise OutputError(f"{path} has no suffix of a figure.", f"Name it {path.name}.png, .pdf or .svg.")
     try:
         from matplotlib.figure import Figure
     except ImportError as error:
@@ -84,19 +84,19 @@ def save_field(
 
 
 def _heat(place: Any, scene: Scene) -> None:
-    """Draw the effective field over the image, in the plane of the last two axes that the network sees."""
+    """Draw the effective receptive field over the image, in the plane of the last two axes of the network."""
     event = scene.event
-    seen = [axis for axis, n in enumerate(event.heat.shape) if n > 1][-2:]
-    if len(seen) < 2:
-        _line(place, scene, seen[0] if seen else 0)
+    drawn = [axis for axis, n in enumerate(event.heat.shape) if n > 1][-2:]
+    if len(drawn) < 2:
+        _line(place, scene, drawn[0] if drawn else 0)
         return
-    others = tuple(axis for axis in range(event.heat.ndim) if axis not in seen)
+    others = tuple(axis for axis in range(event.heat.ndim) if axis not in drawn)
     heat = event.heat.sum(others)
-    (top, left), (bottom, right) = ([side[axis] for axis in seen] for side in (event.region.start, event.region.stop))
+    (top, left), (bottom, right) = ([side[axis] for axis in drawn] for side in (event.region.start, event.region.stop))
     extent = (left - 0.5, right - 0.5, bottom - 0.5, top - 0.5)
     if scene.background is not None:
         at = tuple(
-            slice(None) if axis in seen else i - a
+            slice(None) if axis in drawn else i - a
             for axis, (i, a) in enumerate(zip(event.index, event.region.start, strict=True))
         )
         place.imshow(scene.background[at], cmap="gray", extent=extent, interpolation="nearest")
@@ -104,23 +104,23 @@ def _heat(place: Any, scene: Scene) -> None:
     glow = np.sqrt(np.clip(heat / bright, 0, 1))  # the root shows the faint rim, too
     strength = np.ones_like(glow) if scene.background is None else np.clip(1.3 * glow, 0, 0.9)
     place.imshow(glow, cmap="inferno", extent=extent, interpolation="nearest", alpha=strength, vmin=0, vmax=1)
-    _rings(place, event, seen)
-    place.set(xlabel=f"{scene.axes[seen[1]]} (px)", ylabel=f"{scene.axes[seen[0]]} (px)")
+    _rings(place, event, drawn)
+    place.set(xlabel=f"{scene.axes[drawn[1]]} (px)", ylabel=f"{scene.axes[drawn[0]]} (px)")
     size = " × ".join(str(n) for n in event.size)
     place.set_title(
         f"“{scene.label}”: box of {size} px; half of the influence within {event.r50:.0f} px,\n"
-        f"90 % within {event.r90:.0f} px, 99 % within {event.r99:.0f} px; {event.used:.1%} of the box counts",
+        f"90 % within {event.r90:.0f} px, 99 % within {event.r99:.0f} px; {event.used:.1%} of the box is used",
         fontsize=9,
         color=INK,
     )
     place.legend(loc="upper center", bbox_to_anchor=(0.5, -0.1), ncols=4, fontsize=8, frameon=False)
 
 
-def _rings(place: Any, event: FieldDone, seen: Sequence[int]) -> None:
+def _rings(place: Any, event: FieldDone, drawn: Sequence[int]) -> None:
     from matplotlib.patches import Circle, Rectangle
 
-    y, x = (event.index[axis] for axis in seen)
-    (top, left), (bottom, right) = ([side[axis] for axis in seen] for side in (event.region.start, event.region.stop))
+    y, x = (event.index[axis] for axis in drawn)
+    (top, left), (bottom, right) = ([side[axis] for axis in drawn] for side in (event.region.start, event.region.stop))
     box = Rectangle((left - 0.5, top - 0.5), right - left, bottom - top, label="theoretical")
     for patch in [box, *(Circle((x, y), getattr(event, name), ls=line, label=name) for _, name, line in SHARES)]:
         patch.set(fill=False, edgecolor=ORANGE if patch is box else "#56b4e9", linewidth=2 if patch is box else 1.4)
@@ -131,7 +131,7 @@ def _rings(place: Any, event: FieldDone, seen: Sequence[int]) -> None:
 
 
 def _line(place: Any, scene: Scene, axis: int) -> None:
-    """Draw the effective field along the one axis that the network sees."""
+    """Draw the effective receptive field of a 1-D network."""
     event = scene.event
     steps = np.arange(event.region.start[axis], event.region.stop[axis])
     place.fill_between(steps, event.heat.reshape(-1), color=ORANGE, alpha=0.8, step="mid", label="influence")
@@ -145,7 +145,7 @@ def _line(place: Any, scene: Scene, axis: int) -> None:
 
 
 def _growth(place: Any, layers: Sequence[LayerField]) -> None:
-    """Draw the size of the field from layer to layer, a line for each axis that differs."""
+    """Draw the size of the receptive field by layer, a line for each axis that differs."""
     lines: dict[tuple[int, ...], list[int]] = {}
     for axis in range(len(layers[0].size)):
         lines.setdefault(tuple(layer.size[axis] for layer in layers), []).append(axis)

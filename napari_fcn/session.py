@@ -51,7 +51,7 @@ if TYPE_CHECKING:
     from napari_fcn.receptive_fields.theoretical import FieldAnalysis
 
 BYTES_PER_TILE = 50  # to keep account of a tile: whether it is done, and its distance from the visible region
-LIVE_PIXELS = {"cpu": 2**19, "cuda": 2**22, "mps": 2**20}  # largest read of a run that somebody watches
+LIVE_PIXELS = {"cpu": 2**19, "cuda": 2**22, "mps": 2**20}  # largest read of a run with a visible region
 
 
 class Session:
@@ -234,7 +234,7 @@ class Session:
         Raises
         ------
         ImageError
-            If the edit lies outside of the image.
+            If the edit is outside of the image.
         MemoryShortage
             If memory runs out after all fallbacks.
         """
@@ -291,7 +291,7 @@ class Session:
         Raises
         ------
         ImageError
-            If the pixel lies outside of the image.
+            If the pixel is outside of the image.
         ModelError
             If the receptive field is the whole image.
         """
@@ -321,7 +321,7 @@ class Session:
         Raises
         ------
         ImageError
-            If the stroke is empty or lies outside of the image.
+            If the stroke is empty or is outside of the image.
         """
         return inspection.reach_of(self, stroke, mask)
 

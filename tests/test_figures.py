@@ -28,7 +28,7 @@ def test_a_field_is_drawn(
     running = session(SPECS[name], shape, names)
     event = influence(running, index)
     scene = Scene(event, running.axes.image, running.source.read(event.region)[0], "nucleus")
-    save_field(tmp_path / "field.png", "What it sees", running.analysis.layers, scene)
+    save_field(tmp_path / "field.png", "Receptive field", running.analysis.layers, scene)
     with Image.open(tmp_path / "field.png") as picture:
         left = np.asarray(picture.convert("L"))[:, : picture.width // 3]
     assert left.std() > 10

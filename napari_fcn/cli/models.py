@@ -74,7 +74,7 @@ def _text(name: str, info: ModelInfo) -> str:
         "limits": info.card.limits,
         "network": f"{info.spec.family}, {info.spec.ndim}-D, {entry['parameters']:,} weights",
         "file": f"{entry['bytes'] / 1e6:.1f} MB",
-        "input": f"{info.spec.channels} channel(s), any size; sees {size} px",
+        "input": f"{info.spec.channels} channel(s), any size; receptive field {size} px",
         "classes": ", ".join(f"{label.name} ({label.colour})" for label in info.classes),
         "scores": scores or "none",
         "licence": info.card.licence,

@@ -28,7 +28,7 @@ LENGTHS = {1: (4096,), 2: (512, 512), 3: (48, 160, 160)}  # of the image that is
 
 
 def field(arguments: argparse.Namespace) -> None:
-    """Say how far a model sees, layer by layer, and what it uses of that on an image."""
+    """Print the receptive field of a model, layer by layer, and the effective one on an image."""
     from napari_fcn.io.run_inputs import collect_inputs
     from napari_fcn.models import zoo
     from napari_fcn.receptive_fields.theoretical import analyze
@@ -58,7 +58,7 @@ def field(arguments: argparse.Namespace) -> None:
 
 
 def certify(arguments: argparse.Namespace) -> None:
-    """Compare the answer in tiles with the answer in one piece; fail if they differ."""
+    """Compare the prediction in tiles with the prediction in one piece; fail if they differ."""
     session, file_notes = _session(arguments, arguments.image)
     found: Certified = _last(session.certify(), arguments.quiet)
     notes = _notes(session, file_notes)
@@ -88,7 +88,7 @@ def _notes(session: Session | None, file_notes: tuple[str, ...]) -> tuple[str, .
 
 
 def _certificate(found: Certified) -> dict[str, Any]:
-    """Return what ``certify --json`` says; its keys are a contract."""
+    """Return the data of ``certify --json``; its keys are a contract."""
     return {
         "exact": found.is_exact,
         "max_error": found.max_error,
@@ -104,7 +104,7 @@ def _certificate(found: Certified) -> dict[str, Any]:
 
 
 def _session(arguments: argparse.Namespace, image: str) -> tuple[Session, tuple[str, ...]]:
-    """Return a session on the image that was named, or on synthetic cells, and the notes on its file."""
+    """Return a session on the given image, or on synthetic cells, and the notes on its file."""
     import numpy as np
 
     from napari_fcn.geometry import Axes
@@ -141,7 +141,7 @@ def _last(events: Iterable[Any], is_quiet: bool) -> Any:
 
 
 def _effective(arguments: argparse.Namespace, session: Session) -> FieldDone:
-    """Return the effective field at the pixel that was named, or the mean over the image."""
+    """Return the effective receptive field at the given pixel, or the mean over the image."""
     label = _label(arguments.label, session.checkpoint)
     if not arguments.at:
         found: FieldDone = _last(session.mean_influence(label), arguments.quiet)
@@ -166,7 +166,7 @@ def _label(name: str, checkpoint: Checkpoint) -> int | None:
 
 
 def _advice(arguments: argparse.Namespace, known: FieldAnalysis, found: FieldDone | None) -> str:
-    """Return what to do about objects of the size that was given or measured; empty if none was."""
+    """Return advice for objects of the given or measured size; empty if there is none."""
     import numpy as np
 
     from napari_fcn.io import read_labels
@@ -198,12 +198,12 @@ def _draw(arguments: argparse.Namespace, known: FieldAnalysis, scene: Scene | No
     from napari_fcn.figures import save_field
 
     where = f" at {arguments.at}" if arguments.at else ", mean over the image" if scene else ""
-    save_field(arguments.out, f"What {arguments.model} sees{where}", known.layers, scene, inputs)
+    save_field(arguments.out, f"Receptive field of {arguments.model}{where}", known.layers, scene, inputs)
     say(f"Wrote {arguments.out}.")
 
 
 def _entry(known: FieldAnalysis, found: FieldDone | None, advice: str, session: Session | None) -> dict[str, Any]:
-    """Return what ``field --json`` says; its keys are a contract."""
+    """Return the data of ``field --json``; its keys are a contract."""
     entry: dict[str, Any] = {
         "size": known.field.size,
         "before": known.field.before,
@@ -233,8 +233,8 @@ def _lines(name: str, known: FieldAnalysis, found: FieldDone | None, advice: str
 
     size, grid = (" x ".join(map(str, lengths)) for lengths in (known.field.size, known.multiple))
     lines = [
-        f"{name} sees {size} px, up to {max(map(max, known.field.halo))} px to each side; "
-        f"its pooling grid is {grid} px.",
+        f"{name}: receptive field {size} px, up to {max(map(max, known.field.halo))} px to each side; "
+        f"pooling grid {grid} px.",
         f"{'layer':28} {'size':>9} {'step':>7} {'start':>7}",
     ]
     lines += [
@@ -245,6 +245,6 @@ def _lines(name: str, known: FieldAnalysis, found: FieldDone | None, advice: str
         label = session.checkpoint.info.classes[found.label].name
         lines.append(
             f"For {label}, half of the influence lies within {found.r50:.1f} px, 90 % within {found.r90:.1f} px, 99 % "
-            f"within {found.r99:.1f} px; {found.used:.1%} of the box counts."
+            f"within {found.r99:.1f} px; {found.used:.1%} of the box is used."
         )
     return [*lines, *filter(None, [advice])]

@@ -50,7 +50,7 @@ VoxelSize = Annotated[list[Positive], Field(max_length=MOST_AXES)]
 
 
 class Description(StrictModel, extra="ignore"):
-    """All that a model file says beside its weights; the network is checked by `NetSpec` itself."""
+    """The description in a model file; the network is checked by `NetSpec` itself."""
 
     spec: dict[str, Any]
     normaliser: NormaliserPart

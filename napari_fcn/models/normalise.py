@@ -55,7 +55,7 @@ class Normaliser:
     ----------
     method : str
         ``"percentile"`` sends the two percentiles to -1 and 1, ``"standard"`` the mean to 0 and one standard deviation
-        to 1, ``"none"`` leaves the image as it is.
+        to 1, ``"none"`` does not scale the image.
     low, high : float
         The percentiles.
     limit : float

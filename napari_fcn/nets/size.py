@@ -83,7 +83,7 @@ def _bank(spec: NetSpec) -> int:
 
 
 def _trunk_features(spec: NetSpec) -> int:
-    """Return the features of all levels that the head sees of the network."""
+    """Return the number of features of all levels of the trunk, the input of the head."""
     if spec.family == "dilated":
         return 3 * spec.width
     column = sum(_widths(spec))

@@ -44,7 +44,7 @@ class EffectiveField:
     label: int
 
     def radius(self, share: float, spacing: Sequence[float] = ()) -> float:
-        """Return the distance from the pixel within which this share of the heat lies.
+        """Return the distance from the pixel that contains this share of the heat.
 
         Parameters
         ----------

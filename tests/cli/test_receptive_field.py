@@ -61,7 +61,7 @@ def test_the_influence_on_a_pixel_is_told(seeing: Path, image: Path, capsys: pyt
 def test_without_a_pixel_the_mean_is_told(seeing: Path, image: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert run("field", "--model", seeing, "--image", image) == 0
     told = capsys.readouterr().out
-    assert "sees 21 x 21 px, up to 10 px to each side; its pooling grid is 2 x 2 px" in told
+    assert "receptive field 21 x 21 px, up to 10 px to each side; pooling grid 2 x 2 px" in told
     assert "half of the influence lies within" in told
     assert "decoder.0.3" in told
 
@@ -131,7 +131,7 @@ def test_a_picture_without_matplotlib_names_the_extra(
     ("arguments", "words"),
     [
         (["--at", "3,3"], "no image was given"),
-        (["--image", "cells", "--at", "500,3"], "lies outside of the image, which is 3 x 37 x 41 px"),
+        (["--image", "cells", "--at", "500,3"], "is outside of the image, which is 3 x 37 x 41 px"),
         (["--image", "cells", "--at", "3"], "has 1 numbers"),
         (["--image", "cells", "--at", "a,b"], "whole numbers such as 120,80"),
         (["--image", "cells", "--at", "3,3", "--class", "nucleus"], "no class 'nucleus'. Choose one of class 0"),

@@ -138,7 +138,7 @@ def test_a_stroke_on_some_planes_influences_only_those() -> None:
 def test_a_pixel_outside_is_refused_with_the_size_of_the_image() -> None:
     running = session(SPEC, (3, 40, 36), "tyx")
     for index in [(0, 40, 3), (0, -1, 3), (3, 0, 0), (40, 0)]:
-        with pytest.raises(ImageError, match="lies outside of the image, which is 3 x 40 x 36 px"):
+        with pytest.raises(ImageError, match="is outside of the image, which is 3 x 40 x 36 px"):
             running.field_at(index)
     with pytest.raises(ImageError, match="has 1 numbers; the image has 3 axes"):
         influence(running, (3,))
