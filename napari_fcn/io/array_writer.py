@@ -1,4 +1,4 @@
-"""Results that are collected as a plain array on the disk: npy, and what png and TIFF are made from."""
+"""Results collected as a plain array on the disk: npy files, and the arrays behind png and TIFF."""
 
 from __future__ import annotations
 
@@ -20,16 +20,16 @@ if TYPE_CHECKING:
 
 
 class NpySink:
-    """A plain array. The file has its full size from the start, so that a full disk shows at once.
+    """A plain array. The file has its full size from the start, so that a full disk is noticed at once.
 
     Parameters
     ----------
     target : Path
-        The file that it becomes.
+        The final file.
     result : Result
-        What it holds.
+        The result.
     temporary : Path, optional
-        Where it lies until then. What lies there already is gone on with.
+        Its temporary name. An existing file of this name is continued.
     """
 
     def __init__(self, target: Path, result: Result, temporary: Path | None = None) -> None:
@@ -48,7 +48,7 @@ class NpySink:
 
     @property
     def array(self) -> np.memmap[Any, np.dtype[Any]]:
-        """What was put so far."""
+        """The array."""
         assert self._array is not None
         return self._array
 
@@ -57,7 +57,7 @@ class NpySink:
         self.array[index] = block
 
     def get(self, index: tuple[slice, ...]) -> npt.NDArray[Any]:
-        """Return what is stored at an index of the file's array."""
+        """Return the block at an index of the file's array."""
         return np.array(self.array[index])
 
     def finish(self) -> Path:
@@ -68,13 +68,13 @@ class NpySink:
         return self._temporary
 
     def suspend(self) -> None:
-        """Close the file and leave it where it is."""
+        """Close the file and keep it."""
         if self._array is not None:
             self._array.flush()
         self._array = None
 
     def discard(self) -> None:
-        """Remove everything temporary."""
+        """Remove the temporary files."""
         self._array = None
         disk.remove(self._temporary)
 
@@ -98,7 +98,7 @@ class PngSink:
         self._array_sink.put(index, block)
 
     def get(self, index: tuple[slice, ...]) -> npt.NDArray[Any]:
-        """Return what is stored at an index of the image."""
+        """Return the block at an index of the image."""
         return self._array_sink.get(index)
 
     def finish(self) -> Path:
@@ -113,19 +113,19 @@ class PngSink:
         return self._temporary
 
     def suspend(self) -> None:
-        """Close what was collected and leave it where it is."""
+        """Close the collected array and keep it."""
         self._array_sink.suspend()
 
     def discard(self) -> None:
-        """Remove everything temporary."""
+        """Remove the temporary files."""
         self._array_sink.discard()
         disk.remove(self._temporary)
 
 
 def _reopen_array(path: Path, result: Result) -> np.memmap[Any, np.dtype[Any]] | None:
-    """Return the array that an interrupted run left in a file; None if there is none of this shape and type."""
+    """Return the array that an interrupted run left in a file; None without one of this shape and type."""
     try:
         array = np.lib.format.open_memmap(os.fspath(path), "r+")
-    except (FileNotFoundError, ValueError, EOFError):  # not there, or half a file
+    except (FileNotFoundError, ValueError, EOFError):  # missing, or truncated
         return None
     return array if (array.shape, array.dtype) == (result.layout.shape, result.dtype) else None

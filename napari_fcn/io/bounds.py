@@ -1,4 +1,4 @@
-"""What is decoded from a file at once must fit in memory; it is asked before it is decoded."""
+"""Checks that data fit in memory before they are decoded."""
 
 from __future__ import annotations
 
@@ -17,34 +17,34 @@ if TYPE_CHECKING:
 
     import numpy as np
 
-ALWAYS_ALLOWED_BYTES = 2**26  # bytes that are read whatever is free
-MAX_PIXELS = 2**50  # more than any disk holds
-CHUNK_OVERHEAD_BYTES = 4096  # bytes of bookkeeping for each chunk that is read at once, measured with zarr 3.1
-CHUNK_SLACK_BYTES = 2**20  # bytes by which chunks may exceed what they hold: filters, checksums, an index
-MAX_DEFLATE_RATIO = 1032  # times as large at most is what deflate packs (its format allows no more)
-MAX_ZSTD_BLOCK_BYTES = 2**17  # bytes at most in a block of zstd
+ALWAYS_ALLOWED_BYTES = 2**26  # read without a look at the free memory
+MAX_PIXELS = 2**50  # of an image; more than any disk can store
+CHUNK_OVERHEAD_BYTES = 4096  # of bookkeeping for each chunk of one read, measured with zarr 3.1
+CHUNK_SLACK_BYTES = 2**20  # by which a chunk may exceed its data: filters, checksums, an index
+MAX_DEFLATE_RATIO = 1032  # of the deflate format
+MAX_ZSTD_BLOCK_BYTES = 2**17  # of the zstd format
 DECODE_STEP_BYTES = 2**20
-PARALLEL_CHUNKS = 10  # chunks that zarr decodes side by side
+PARALLEL_CHUNKS = 10  # that zarr decodes at the same time
 
 Compressed = bytes | memoryview
 
 
 def check_memory(path: Path, nbytes: int, description: str, limit: float | None = None) -> None:
-    """Raise ImageError if what is to be read from a file at once needs more memory than a run may take.
+    """Raise ImageError if one read from a file needs more memory than a run may use.
 
     Parameters
     ----------
     path : Path
         The file.
     nbytes : int
-        What is needed.
-    what : str
-        What is to be read, as ``"A part of 3 x 4 pixels"``.
+        Memory that the read needs.
+    description : str
+        The part to read, such as ``"A part of 3 x 4 pixels"``.
     limit : float, optional
         The user's limit in GiB; half of what is free if not given.
     """
     if nbytes > ALWAYS_ALLOWED_BYTES and nbytes > (allowed := host_budget(limit)):
-        raise too_large_error(path, f"{description} needs {format_bytes(nbytes)}; {format_bytes(allowed)} may be taken")
+        raise too_large_error(path, f"{description} needs {format_bytes(nbytes)}; {format_bytes(allowed)} may be used")
 
 
 def too_large_error(path: Path, reason: str) -> ImageError:
@@ -57,36 +57,36 @@ def too_large_error(path: Path, reason: str) -> ImageError:
 
 
 def check_pixel_count(path: Path, shape: Sequence[int]) -> None:
-    """Raise ImageError if an image claims more pixels than there can be."""
+    """Raise ImageError if the header of an image states an impossible number of pixels."""
     if prod(shape) > MAX_PIXELS:
         raise ImageError(
             f"{path} claims to have {' x '.join(map(str, shape))} pixels, more than any disk holds. The file is "
-            "damaged or was made to do harm: copy or export it again."
+            "damaged or malicious: copy or export it again."
         )
 
 
 def format_bytes(nbytes: int) -> str:
-    """Return a size as people write it."""
+    """Return a size in GiB, or PiB from there on."""
     return f"{nbytes / 2**30:,.1f} GiB" if nbytes < 2**50 else f"{nbytes / 2**50:,.0f} PiB"
 
 
 def check_decompressed_size(path: Path, codec: str, data: Compressed, expected: int) -> None:
-    """Raise ImageError if compressed bytes become more than the ``expected`` ones; unknown codecs are let through.
+    """Raise ImageError if compressed data decode to far more than the ``expected`` bytes; unknown codecs pass.
 
-    What packed data say of their size is believed only where their decoder relies on it too; others are decoded in
-    small pieces, none of which is kept, where they could become too large.
+    The size stated in the data is trusted only if the decoder uses it too. Otherwise data that could become too large
+    are decoded in small pieces that are discarded.
     """
-    limit = 8 * expected + CHUNK_SLACK_BYTES  # filters may have stored wider numbers
+    limit = 8 * expected + CHUNK_SLACK_BYTES  # filters may store wider numbers
     measure = DECOMPRESSED_SIZES.get(codec)
     if measure is not None and measure(data, limit) > limit:
         raise ImageError(
             f"A block of {path} unpacks to more than the {expected} bytes that it should have. The file is damaged or "
-            "was made to do harm: copy or export it again."
+            "malicious: copy or export it again."
         )
 
 
 def _deflate_size(data: Compressed, limit: int) -> int:
-    """Return the size of what zlib or gzip packed, or any that is larger than the limit."""
+    """Return the size of zlib or gzip data after decompression, or any size above the limit."""
     if len(data) * MAX_DEFLATE_RATIO <= limit:
         return 0
     size = 0
@@ -102,13 +102,13 @@ def _deflate_size(data: Compressed, limit: int) -> int:
 def _stream_size(
     decompress: Callable[[Compressed, int], bytes], data: Compressed, limit: int, rest: Callable[[], bytes]
 ) -> int:
-    """Return how much an incremental decoder gives, up to the limit and a little more."""
+    """Return the bytes that an incremental decoder returns; stops soon after the limit."""
     size = 0
     while size <= limit:
         try:
             found = len(decompress(data, DECODE_STEP_BYTES))
         except (zlib.error, OSError, EOFError, ValueError, lzma.LZMAError):
-            break  # the real decoder will say so
+            break  # the real decoder reports it
         size += found
         data = rest()
         if not found and not data:
@@ -133,7 +133,7 @@ def _lz4_size(data: Compressed, limit: int) -> int:
 
 
 def _zstd_size(data: Compressed, limit: int) -> int:
-    """Return the size that a frame of zstd states, else the most that its blocks can hold (RFC 8878, section 3.1)."""
+    """Return the size stated in a zstd frame, else the maximum for its blocks (RFC 8878, section 3.1)."""
     if data[:4] != b"\x28\xb5\x2f\xfd" or len(data) < 6:
         return 0
     descriptor = data[4]
@@ -167,16 +167,16 @@ DECOMPRESSED_SIZES: dict[str, Callable[[Compressed, int], int]] = {
 def memory_to_read(
     shape: Sequence[int], dtype: np.dtype[Any], chunks: Sequence[int] | None, part: Sequence[range]
 ) -> int:
-    """Return the memory that it takes to read a part of an array: the part, a chunk, and the books of its chunks.
+    """Return the memory to read a part of an array: the part itself, the chunks in work, and their bookkeeping.
 
     Parameters
     ----------
     shape, dtype
         Of the array.
     chunks : sequence of int, optional
-        Shape of what is decoded at once; none for arrays that are mapped.
+        Shape of a chunk; None for memory-mapped arrays.
     part : sequence of range
-        What is read along each axis.
+        The part along each axis.
     """
     size = prod(map(len, part)) * dtype.itemsize
     if not chunks or not all(map(len, part)):

@@ -1,4 +1,4 @@
-"""Room on the disk, temporary names and the moment a result becomes visible."""
+"""Disk space, temporary names, and the renaming that makes a result visible."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ BLOCK_BYTES = 2**24  # bytes written at a time where the system cannot reserve t
 
 
 def temporary_path(target: Path) -> Path:
-    """Return an unused hidden name in the folder of ``target``: on its disk, so that it can be renamed."""
+    """Return an unused hidden name in the folder of ``target``, so that a rename to ``target`` stays on one disk."""
     return target.with_name(file_names.wrapped(target.name[:80], ".", f"-{secrets.token_hex(6)}.part"))
 
 
 def check_name_length(target: Path) -> None:
-    """Raise OutputError if the name of ``target`` or of a folder above it is longer than any disk allows."""
+    """Raise OutputError if the name of ``target`` or of a parent folder is too long for file systems."""
     for name in target.parts:
         if not file_names.fits(name):
             raise OutputError(
@@ -38,12 +38,12 @@ def check_name_length(target: Path) -> None:
 
 
 def staging_path(temporary: Path) -> Path:
-    """Return the name under which the pixels of a temporary file are collected before it is made."""
+    """Return the name of the plain array from which a temporary file is made."""
     return temporary.with_name(f"{temporary.name}.npy")
 
 
 def format_size(count: int) -> str:
-    """Return a number of bytes for people: ``"1.2 GB"``."""
+    """Return a number of bytes with a unit: ``"1.2 GB"``."""
     size, unit = float(count), "bytes"
     for larger in ("kB", "MB", "GB", "TB"):
         if size < 1000:
@@ -71,7 +71,7 @@ def disk_full_error(target: Path, needed: int) -> OutputError:
 
 
 def write_error(target: Path, needed: int, error: OSError) -> OutputError:
-    """Return the error for the user of what the system refused."""
+    """Return the error to show when the system refuses to write."""
     if error.errno == errno.ENOSPC:
         return disk_full_error(target, needed)
     if isinstance(error, PermissionError):
@@ -87,15 +87,14 @@ def _free_bytes(target: Path) -> int:
 
 
 def reserve(path: Path, start: int, stop: int) -> None:
-    """Make the disk give a file its bytes from ``start`` to ``stop``.
+    """Allocate the bytes of a file from ``start`` to ``stop`` on the disk.
 
-    Without this a memory map of a new file has no room of its own, and the process dies (SIGBUS) when the
-    disk is full.
+    A memory map of a sparse file has no space of its own: the process dies (SIGBUS) when the disk is full.
 
     Raises
     ------
     OSError
-        ENOSPC if there is no room.
+        ENOSPC if the disk is full.
     """
     with path.open("r+b") as file:
         if hasattr(os, "posix_fallocate"):
@@ -111,18 +110,18 @@ def reserve(path: Path, start: int, stop: int) -> None:
 
 
 def sync_to_disk(path: Path) -> None:
-    """Return when the file is on the disk and not only in memory."""
+    """Write the buffers of a file to the disk."""
     with path.open("r+b") as file:
         os.fsync(file.fileno())
 
 
 def publish(temporary: Path, target: Path) -> None:
-    """Give a finished file or folder its name; what had it before is replaced, or kept if that fails.
+    """Rename a finished file or folder to its target, replacing an earlier one; on failure that one stays.
 
     Raises
     ------
     OutputError
-        If a folder is in the way that is no result of ours, or holds what is not.
+        If the target is a folder that is not a result of napari-fcn, or contains other files.
     OSError
         If the system refuses.
     """
@@ -133,7 +132,7 @@ def publish(temporary: Path, target: Path) -> None:
     os.rename(target, old)
     try:
         if not is_link(old):
-            check_replaceable_zarr(old)  # nothing can come under its name any more
+            check_replaceable_zarr(old)  # under the new name nobody can add files
         os.rename(temporary, target)
     except (OSError, OutputError):
         os.rename(old, target)
@@ -145,7 +144,7 @@ def publish(temporary: Path, target: Path) -> None:
 
 
 def remove(path: Path) -> None:
-    """Delete a file or folder of ours if it is there; of a link only the link."""
+    """Delete a file or folder if it exists; of a link only the link."""
     with suppress(OSError):
         if path.is_dir() and not is_link(path):
             shutil.rmtree(path, ignore_errors=True)

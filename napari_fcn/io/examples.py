@@ -1,4 +1,4 @@
-"""Images to learn from, read by the same rules as images to be segmented."""
+"""Training images, read by the same rules as images to segment."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 def read_example(path: Path) -> tuple[npt.NDArray[Any], bool | None]:
-    """Return the pixels of an image, its colours last, and whether it has some; None where the file does not say.
+    """Return the pixels of an image with colours last, and whether it has colours (None if the file does not say).
 
     Raises
     ------

@@ -1,4 +1,4 @@
-"""Whether files are still as they were, without reading them."""
+"""Fingerprints of image files from sizes and times, without reading them."""
 
 from __future__ import annotations
 
@@ -29,9 +29,9 @@ def size_and_mtime(path: Path) -> tuple[int, int]:
 
 
 def fingerprint(image: ImageFile, index: Sequence[slice] | None = None) -> str:
-    """Return a text that changes when a file does that holds a part of an image (default: any part of it).
+    """Return a text that changes when a file of a part of an image changes (default: of the whole image).
 
-    It is made of sizes and times, not of names or contents: it survives a move, and costs no reading.
+    It is computed from sizes and times, not from names or contents: it survives a move and needs no reading.
     """
     index = [slice(0, n) for n in image.data.shape] if index is None else index
     digest = hashlib.blake2b(digest_size=12)
@@ -41,12 +41,12 @@ def fingerprint(image: ImageFile, index: Sequence[slice] | None = None) -> str:
 
 
 def missing_chunks_note(image: ImageFile) -> str:
-    """Return a sentence on the chunks of a zarr that are not there, "" if all are: to a reader they are empty."""
+    """Return a sentence about missing chunks of a zarr, which read as zeros; "" if none is missing."""
     files = files_for(image, [slice(0, n) for n in image.data.shape])
     absent = sum(size_and_mtime(path)[0] < 0 for path in files)
     if not absent:
         return ""
     return (
-        f"{absent} of {len(files)} chunks are not in {image.path} and were read as empty. If that is not how it was "
-        "written, the copy is incomplete: copy it again."
+        f"{absent} of {len(files)} chunks are missing in {image.path} and were read as zeros. If they were not written "
+        "empty, the copy is incomplete: copy it again."
     )

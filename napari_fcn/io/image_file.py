@@ -34,11 +34,10 @@ class ImageFile:
     path : Path
         The file or folder.
     data : array-like
-        What has a shape and a dtype and gives an ndarray when sliced: an ndarray, a memory map, or a
-        :class:`~napari_fcn.io.lazy_array.LazyArray` that reads the part asked for.
+        An ndarray, a memory map, or a :class:`~napari_fcn.io.lazy_array.LazyArray`, which reads parts when sliced.
     axes : tuple of str
         One lower-case name per axis of ``data`` (t, c, z, y, x; s for colour samples), or ``()`` where
-        the file does not say: a plain TIFF stack may be a volume or a movie, and only the user knows.
+        the file does not name them: a plain TIFF stack may be a volume or a movie.
     calibration : Calibration
         Size, unit and origin of the pixels along each axis; unknown where the file does not say, and along channels.
     rgb : bool
@@ -46,7 +45,7 @@ class ImageFile:
     levels : int
         Number of resolutions in the file.
     notes : tuple of str
-        Sentences for the user: what was left out or chosen.
+        Sentences for the user about skipped or chosen parts.
     """
 
     path: Path
@@ -70,7 +69,7 @@ class ImageFile:
 
 @dataclass(frozen=True, slots=True)
 class ImageHeader:
-    """What a file says of its image, its pixels left alone.
+    """The description of an image in its file, without the pixels.
 
     Attributes
     ----------
@@ -83,8 +82,8 @@ class ImageHeader:
     channels : tuple of str
         Names of the channels; empty where they have none.
     meaning : str
-        What the numbers are where they are no intensities, as a phrase: indices of a palette. A layer shows them as
-        they are stored.
+        A phrase if the numbers are not intensities, such as "indices of a palette"; layers show them unconverted.
+        What has a shape and a dtype and gives an ndarray when sliced: an ndarray, a memory map, or a
     """
 
     shape: tuple[int, ...] = ()

@@ -1,4 +1,4 @@
-"""Which images a folder holds, and what their results are called."""
+"""The images in a folder, and the folder and suffix of their results."""
 
 from __future__ import annotations
 
@@ -16,24 +16,24 @@ from napari_fcn.io.result_kinds import RESULT_KINDS
 if TYPE_CHECKING:
     from collections.abc import Collection
 
-LABELS_ENDING = "_label"  # how the truth beside a training image is named
+LABELS_ENDING = "_label"  # ends the name of the labels of a training image
 OME_SUFFIX = ".ome"
 ZARR_FILES = ("zarr.json", ".zgroup", ".zarray")  # files that make a folder a zarr
 
 
 def list_images(path: Path) -> list[Path]:
-    """Return the images that a path stands for: those of a folder of files by name, or itself.
+    """Return the images of a path: the image files of a folder, sorted by name, or the path itself.
 
-    OME-TIFFs that are files of one image are named by the first of them.
+    Of an OME-TIFF image of several files only the first is returned.
 
-    Of a folder, labels beside training images (``a_label`` beside ``a_image``), results beside their images
-    (``a_classes`` beside ``a``; ``a.ome.tif`` beside ``a.tif``, if it says that it is a result) and hidden files are
-    left out. Folders in it are, too, unless they are OME-Zarr.
+    In a folder, hidden files, labels of training images (``a_label`` next to ``a_image``) and results (``a_classes``
+    next to ``a``; ``a.ome.tif`` next to ``a.tif``, if its record says so) are skipped, as are subfolders other than
+    OME-Zarr.
 
     Raises
     ------
     ImageError
-        If a folder holds no image.
+        If a folder contains no image.
     """
     if not path.is_dir() or is_zarr(path):
         return unique_images([path])
@@ -41,7 +41,7 @@ def list_images(path: Path) -> list[Path]:
     names = Counter(name for p in found for name in {image_stem(p), p.name})
     found = [p for p in found if not (_is_derived(image_stem(p), names) or (names[image_stem(p)] > 1 and is_result(p)))]
     if not found:
-        raise ImageError(f"The folder {path} holds no image. Readable are {', '.join(READABLE_SUFFIXES)}.")
+        raise ImageError(f"The folder {path} contains no image. Supported: {', '.join(READABLE_SUFFIXES)}.")
     return unique_images(found)
 
 
@@ -51,32 +51,32 @@ def is_zarr(folder: Path) -> bool:
 
 
 def zarr_root(path: Path) -> Path:
-    """Return the outermost zarr folder that a folder is a part of, as a level of an OME-Zarr; else the path itself."""
+    """Return the outermost zarr folder around a path, such as that of a level of an OME-Zarr; else the path itself."""
     path = Path(os.path.abspath(path))
-    if not os.path.isdir(path):  # which says no where the system refuses to tell
+    if not os.path.isdir(path):  # False where the system denies access
         return path
     return next((folder for folder in reversed((path, *path.parents)) if is_zarr(folder)), path)
 
 
 def results_folder(path: Path) -> Path:
-    """Return where results beside an image go: never into an OME-Zarr of which it is a level."""
+    """Return the folder for results next to an image: never inside an OME-Zarr of which it is a level."""
     return zarr_root(path).parent
 
 
 def image_stem(path: Path) -> str:
-    """Return the name of an image without its suffix, ``.ome`` included, all else as it is."""
+    """Return the name of an image without its suffix and ``.ome``."""
     name = path.name.removesuffix(path.suffix)
     name = name[: -len(OME_SUFFIX)] if name.lower().endswith(OME_SUFFIX) else name
     return path.name if name in ("", ".", "..") else name
 
 
 def result_suffix(image: Path) -> str:
-    """Return the suffix of results where nobody asks for another: those of an OME-Zarr are OME-Zarr."""
+    """Return the default suffix of results: OME-Zarr for an OME-Zarr, else OME-TIFF."""
     return ".ome.zarr" if image.is_dir() else ".ome.tif"
 
 
 def _is_derived(name: str, names: Collection[str]) -> bool:
-    """Whether a file belongs to an image beside it: its labels, or one of its results."""
+    """Whether a file is the labels or a result of another image in the folder."""
     if name.endswith(LABELS_ENDING) and name.removesuffix(LABELS_ENDING) + "_image" in names:
         return True
     return any(name.endswith(f"_{kind}") and name.removesuffix(f"_{kind}") in names for kind in RESULT_KINDS)

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 
 def read_header(path: str | Path) -> ImageHeader:
-    """Return what a TIFF or OME-Zarr says of its image; an empty header of other files, and of those that are gone."""
+    """Return the header of a TIFF or OME-Zarr; an empty one for other or missing files."""
     path = Path(path)
     try:
         if path.is_dir():
@@ -60,19 +60,19 @@ def read_image(path: str | Path, level: int = 0, memory: float | None = None) ->
     level : int
         Resolution: 0 is the finest, or the one that ``path`` names.
     memory : float, optional
-        GiB that may be taken by what is decoded at once; half of what is free if not given.
+        Memory in GiB that one read may use; half of the free memory by default.
 
     Raises
     ------
     ImageError
-        If there is nothing to read, the format is unknown, the file is damaged, what must be decoded at once does not
-        fit in memory, or the array is empty or not made of numbers.
+        If the file is missing or damaged, its format is unknown, a part that must be decoded at once does not fit in
+        memory, or the array is empty or not numeric.
     """
     return _read(Path(path), level, memory, _reader)
 
 
 def read_labels(path: str | Path, memory: float | None = None) -> ImageFile:
-    """Return the labels in a file: as `read_image`, but numbers as they are stored, also where a palette colours them.
+    """Return the labels in a file: like `read_image`, but the stored numbers, even if a palette colours them.
 
     Raises
     ------
@@ -88,7 +88,7 @@ def _read(path: Path, level: int, memory: float | None, choose_reader: Callable[
     except FileNotFoundError as error:
         raise ImageError(f"There is no image {path}. Check the name and the folder.") from error
     except PermissionError as error:
-        raise ImageError(f"{path} may not be read: this user has no permission. Ask its owner for access.") from error
+        raise ImageError(f"{path} cannot be read: you have no permission. Ask its owner for access.") from error
     except MemoryError as error:
         raise too_large_error(path, str(error) or "its pixels were to be decoded") from error
     except DECODE_ERRORS as error:
@@ -98,7 +98,7 @@ def _read(path: Path, level: int, memory: float | None, choose_reader: Callable[
             raise ImageError(*found) from error
         raise ImageError(
             f"{path} cannot be read as {path.suffix or 'an image'} ({error}). "
-            "The file is damaged, incomplete or of another kind: copy or export it again."
+            "The file is damaged, incomplete or of another type: copy or export it again."
         ) from error
     if hasattr(image.data, "memory"):
         image.data.memory = memory
@@ -132,8 +132,8 @@ def _reader(path: Path) -> Any:
     if suffix in PICTURE_SUFFIXES:
         return _read_picture
     raise ImageError(
-        f"{path} is of no kind that can be read ({suffix or 'it has no suffix'}). Give one of "
-        f"{', '.join(READABLE_SUFFIXES)}; other formats can be saved as OME-TIFF with Fiji (Bio-Formats)."
+        f"{path} has an unsupported file type ({suffix or 'no suffix'}). Supported: "
+        f"{', '.join(READABLE_SUFFIXES)}. Fiji (Bio-Formats) saves other formats as OME-TIFF."
     )
 
 
@@ -150,7 +150,7 @@ def _check_image(image: ImageFile, level: int) -> ImageFile:
 
 
 def _read_npy(path: Path, level: int, memory: float | None) -> ImageFile:
-    """Return a memory map. Objects are never unpickled: a pickle may run any code."""
+    """Return a memory map of an npy file. Objects are never unpickled: a pickle may run any code."""
     del level, memory  # one level only, as the caller checks, and nothing is decoded
     with path.open("rb") as file:
         version = np.lib.format.read_magic(file)
@@ -184,7 +184,7 @@ def _read_picture(path: Path, level: int, memory: float | None) -> ImageFile:
 
 
 def _recorded_calibration(path: Path, axes: tuple[str, ...]) -> Calibration:
-    """Return what a png of our own says of its pixels; pictures of others state the size of print, if any."""
+    """Return the calibration in the record of a result png; other pictures state at most a print size."""
     if path.suffix.lower() == ".png":
         from napari_fcn.io.result_reader import read_png_record
 
@@ -195,7 +195,7 @@ def _recorded_calibration(path: Path, axes: tuple[str, ...]) -> Calibration:
 
 
 def _read_indices(path: Path, level: int, memory: float | None) -> ImageFile:
-    """Return the indices of a picture with a palette; other pictures as they are."""
+    """Return the palette indices of a picture; other pictures unchanged."""
     from PIL import BmpImagePlugin, PngImagePlugin
 
     picture = _read_picture(path, level, memory)

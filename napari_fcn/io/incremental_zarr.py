@@ -1,4 +1,4 @@
-"""OME-Zarr that can be looked at while it is written: every level is up to date after each tile."""
+"""OME-Zarr that can be displayed while it is written: all levels are updated with each tile."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from napari_fcn.io.result_meta import ResultMeta
 
-COMPLETE_KEY = "is_complete"  # in what such a file says about itself
+COMPLETE_KEY = "is_complete"  # in the record of the result
 MIN_CHUNK_SIDE, COARSE_CHUNK_SIDE = (
     64,
     256,
@@ -32,11 +32,10 @@ MIN_CHUNK_SIDE, COARSE_CHUNK_SIDE = (
 
 
 class IncrementalZarr:
-    """A result under its final name from the start.
+    """A result that has its final name from the start.
 
-    The chunks of a level are what a tile covers of it, so that to store a tile writes each chunk once. Means of pixels
-    that lie in two tiles are made again when the second one comes. Another thread may read meanwhile: a chunk is on the
-    disk whole or not at all.
+    A chunk is as large as a tile on its level, so that storing a tile writes each chunk once. A mean over pixels of two
+    tiles is computed again with the second one. Another thread may read at the same time: chunks appear as a whole.
 
     Parameters
     ----------
@@ -116,7 +115,7 @@ class IncrementalZarr:
             raise disk.write_error(self._path, self._nbytes, error) from error
 
     def finish(self) -> None:
-        """Note that every pixel was written."""
+        """Record that every pixel was written."""
         self._group.attrs["napari_fcn"] = {**self._record, COMPLETE_KEY: True}
 
     def _write_levels(self, where: tuple[slice, ...], block: npt.NDArray[Any]) -> None:
@@ -133,8 +132,8 @@ class IncrementalZarr:
     def _downsample(
         self, index: int, region: Region, block: npt.NDArray[Any], steps: tuple[int, ...]
     ) -> tuple[Region, npt.NDArray[Any]]:
-        """Return the region of a level that a block of the finer one decides, and its pixels."""
-        if not self._has_channels:  # classes are picked, as those of two pixels have no mean
+        """Return the region of a level that depends on a block of the finer one, and its pixels."""
+        if not self._has_channels:  # class indices are sampled: they have no mean
             start = tuple(-(-a // n) for a, n in zip(region.start, steps, strict=True))
             stop = tuple(-(-b // n) for b, n in zip(region.stop, steps, strict=True))
             first = [a * n - b for a, n, b in zip(start, steps, region.start, strict=True)]
@@ -154,7 +153,7 @@ class IncrementalZarr:
 def _chunk_shape(
     names: Sequence[str], shape: Sequence[int], factors: Sequence[int], tiles: Sequence[int]
 ) -> tuple[int, ...]:
-    """Return the chunk of a level: what a tile covers of it, unless that is little; all channels together."""
+    """Return the chunk shape of a level: the tile on that level if it is large enough; all channels together."""
     found = []
     for name, length, factor, tile in zip(names, shape, factors, tiles, strict=True):
         share, rest = divmod(tile, factor)

@@ -1,4 +1,4 @@
-"""How the axes of a result lie in a file: each format has its own rules about which and in what order."""
+"""The order of a result's axes in a file, by the rules of each format."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Layout:
-    """The axes of a file and where each comes from.
+    """The axes of a file, and the axis of the result behind each.
 
     Attributes
     ----------
     names : tuple of str
         Axes of the file in order.
     source : tuple of (int or None)
-        Which axis of the result each of them is; None for an axis of length 1 that the format asks for.
+        Index of the result's axis behind each; None for an axis of length 1 that the format requires.
     shape : tuple of int
         Shape of the array in the file.
     """
@@ -34,7 +34,7 @@ class Layout:
     shape: tuple[int, ...]
 
     def file_index(self, slices: Sequence[slice]) -> tuple[slice, ...]:
-        """Return the index in the file of a box in the result."""
+        """Return the index into the file's array for a box of the result."""
         return tuple(slice(0, 1) if place is None else slices[place] for place in self.source)
 
     def to_file_axes(self, block: npt.NDArray[np.generic]) -> npt.NDArray[np.generic]:
@@ -54,23 +54,23 @@ class Layout:
 
 
 def plain_layout(axes: Sequence[str], shape: Sequence[int]) -> Layout:
-    """Return the axes as they are."""
+    """Return the layout of a plain array: the axes of the result."""
     return _make_layout(axes, axes, shape)
 
 
 def tiff_layout(axes: Sequence[str], shape: Sequence[int]) -> Layout:
-    """Return axes that end in y and x, the axes of a page; a 1-D result becomes one row."""
+    """Return the layout of a TIFF: y and x last, as the axes of a page; a 1-D result becomes one row."""
     pages = [name for name in axes if name not in ("y", "x")]
     plane = [name for name in ("y", "x") if name in axes]
     while len(plane) < 2 and len(pages) > ("c" in pages):
-        plane.insert(0, pages.pop())  # an axis of another name takes the place of y
+        plane.insert(0, pages.pop())  # another axis serves as y
     while len(plane) < 2:
         plane = [*plane, "x"] if "y" in plane else ["y", *plane]
     return _make_layout((*pages, *plane), axes, shape)
 
 
 def ome_zarr_layout(axes: Sequence[str], shape: Sequence[int]) -> Layout:
-    """Return axes in the order that OME-Zarr demands: time, channel or another, then z, y, x."""
+    """Return the layout of an OME-Zarr: time, channel or another axis, then z, y, x."""
     space = [name for name in SPACE if name in axes]
     for name in ("y", "x"):
         if len(space) < 2 and name not in space:

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     import numpy.typing as npt
 
-MAX_CHUNK_FILES = 2**20  # chunks that are asked for one by one
+MAX_CHUNK_FILES = 2**20  # above this the folder is listed instead
 
 
 class LazyArray:
@@ -30,13 +30,13 @@ class LazyArray:
     Parameters
     ----------
     source : array-like
-        What is sliced: a zarr array or a memory map.
+        The array to slice: a zarr array or a memory map.
     path : Path
-        Where it comes from, for messages.
+        Its file, for messages.
     samples : int, optional
-        How many entries of the last axis are shown; the others (an alpha channel) are left out.
+        Length to which the last axis is cut, to drop an alpha channel.
     close : callable, optional
-        Called when the array is no longer used, to close the file.
+        Closes the file; called when the array is no longer used.
     """
 
     def __init__(
@@ -109,7 +109,7 @@ class LazyArray:
     def files(self, index: tuple[slice, ...]) -> list[Path]:
         """Return the files that hold a part: one for each chunk of a zarr or plane of a stack, else the file itself.
 
-        Chunks that are missing are named too, unless there are so many that nobody could count them.
+        Missing chunks are included, unless the part has more than `MAX_CHUNK_FILES`.
         """
         if hasattr(self._source, "files"):
             return list(self._source.files(index))

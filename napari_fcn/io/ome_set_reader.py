@@ -1,4 +1,4 @@
-"""The pixels of an OME-TIFF image that has several files, read plane by plane."""
+"""The pixels of an OME-TIFF image of several files, read plane by plane."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
     from napari_fcn.io.ome_sets import OmeSet
 
-CACHE_BYTES = 2**28  # bytes of planes that stay in memory, as neighbouring tiles read the same ones
+CACHE_BYTES = 2**28  # of planes in memory, as neighbouring tiles read the same ones
 PlaneLocation = tuple["Path", int]  # a file and a page in it
 
 
@@ -72,7 +72,7 @@ def select_image(xml: str, number: int) -> str:
 
 
 class _SetPlanes:
-    """What a `LazyArray` slices: the planes of an image along the axes before those of the plane."""
+    """The planes of an image as an array for `LazyArray`."""
 
     def __init__(self, ome_set: OmeSet) -> None:
         self._outer = ome_set.image.shape
@@ -103,7 +103,7 @@ class _SetPlanes:
         return np.stack(planes).reshape(*lengths, *planes[0].shape)
 
     def _plane_indices(self, outer: Sequence[int | slice]) -> list[tuple[int, ...]]:
-        """Return the indices of the planes that an index along the axes of the array means, in order."""
+        """Return the indices of the planes that an index selects, in order."""
         spans = [range(1)] * len(self._outer)
         for axis, part in zip(self._kept_axes, outer, strict=True):
             spans[axis] = range(*part.indices(self._outer[axis])) if isinstance(part, slice) else range(part, part + 1)
@@ -129,17 +129,17 @@ def _interpret_page(page: tifffile.TiffPage, letters: str) -> SampleMeaning:
 
 
 def _open_tiff(path: Path) -> tifffile.TiffFile:
-    """Return a file of a set as plain pages: what its OME-XML says of the others is known."""
+    """Open a file of a set as plain pages, without following its OME-XML."""
     return tifffile.TiffFile(path, is_ome=False, is_mmstack=False)
 
 
 def _locate_planes(ome_set: OmeSet) -> Mapping[tuple[int, ...], PlaneLocation]:
-    """Return where each plane is.
+    """Return the file and page of each plane.
 
     Raises
     ------
     ImageError
-        If one is nowhere.
+        If a plane is missing.
     """
     image, files = ome_set.image, dict(ome_set.files)
     counts = {path: _page_count(path) for path in ome_set.existing_files}
@@ -149,7 +149,7 @@ def _locate_planes(ome_set: OmeSet) -> Mapping[tuple[int, ...], PlaneLocation]:
         assert path is not None
         left = counts[path] - block.page
         start = 0
-        with suppress(ValueError):  # an index beyond the image, as programs leave in when they crop
+        with suppress(ValueError):  # an index beyond the image, left by programs that crop
             start = int(np.ravel_multi_index(block.first, image.shape))
             for step in range(min(left if block.count is None else min(block.count, left), prod(image.shape) - start)):
                 index = tuple(map(int, np.unravel_index(start + step, image.shape)))

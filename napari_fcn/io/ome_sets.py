@@ -1,12 +1,12 @@
-"""OME-TIFF images of several files: which files belong together, by the OME-XML that they share.
+"""OME-TIFF images of several files: the files that belong together by their OME-XML.
 
 ::
 
     c0.ome.tif  OME-XML: Image 0 has SizeC 2,  TiffData C 0 -> UUID ..01 (c0.ome.tif), IFD 0
     c1.ome.tif  the same                       TiffData C 1 -> UUID ..02 (c1.ome.tif), IFD 0
 
-Instead of the whole text a file may hold a reference (``BinaryOnly``) to the file that has it: another member, or a
-``companion.ome`` without pixels. Several images (positions) in one text are several sets.
+Instead of the whole text a file may contain a reference (``BinaryOnly``) to the file with the text: another member, or
+a ``companion.ome`` without pixels. Several images (positions) in one text are several sets.
 """
 
 from __future__ import annotations
@@ -27,16 +27,16 @@ from napari_fcn.io.tiff_log import captured_warnings
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-MAX_COMPANION_BYTES = 2**27  # bytes of a companion that is read
-HEAD_CHARACTERS = 2**14  # characters in which the first element begins
-OME_UUID = re.compile(r"<(?:\w+:)?OME\b[^>]*\bUUID=[\"']([^\"']*)")  # of a file: whole texts can be long
+MAX_COMPANION_BYTES = 2**27  # bytes
+HEAD_CHARACTERS = 2**14  # characters before the first element at most
+OME_UUID = re.compile(r"<(?:\w+:)?OME\b[^>]*\bUUID=[\"']([^\"']*)")  # of a file
 MAX_NAMES_SHOWN = 3  # names in a sentence
 SINGLE_FILE_ADVICE = "To segment one file by itself, save it as a TIFF of its own, for example with Fiji."
 
 
 @dataclass(frozen=True, slots=True)
 class Member:
-    """A file that an image names: its name when it was written, and the identifier that it has inside."""
+    """A file that an image refers to: its original name, and the identifier stored in it."""
 
     name: str
     uuid: str
@@ -44,7 +44,7 @@ class Member:
 
 @dataclass(frozen=True, slots=True)
 class PlaneBlock:
-    """Planes that follow one another in a file.
+    """Consecutive planes in a file.
 
     Attributes
     ----------
@@ -53,9 +53,9 @@ class PlaneBlock:
     first : tuple of int
         Index of the first plane along the axes of the image before those of the plane.
     page : int
-        Where it lies in the file.
+        Its page in the file.
     count : int or None
-        How many planes; None for all that follow in the file.
+        Number of planes; None for all that follow in the file.
     """
 
     member: Member
@@ -71,7 +71,7 @@ class OmeImage:
     Attributes
     ----------
     number : int
-        Its place among the images of the text.
+        Its index among the images of the text.
     axes : str
         Letters of the axes before those of the plane, slowest first.
     shape : tuple of int
@@ -79,7 +79,7 @@ class OmeImage:
     plane : tuple of int
         Height and width.
     blocks : tuple of Block
-        Where its planes are.
+        Its planes.
     """
 
     number: int
@@ -118,7 +118,7 @@ class OmeSet:
 
     @property
     def existing_files(self) -> tuple[Path, ...]:
-        """The files that are there, in the order of the image."""
+        """The existing files, in the order of the image."""
         return tuple(path for _, path in self.files if path is not None)
 
     def check_complete(self) -> None:
@@ -133,14 +133,14 @@ class OmeSet:
 
     @property
     def note(self) -> str:
-        """A sentence on the files that were read as one image."""
+        """A sentence about the files that were read as one image."""
         names = [path.name for path in self.existing_files]
         return f"{len(names)} files are one image: {_join_names(names)}." if len(names) > 1 else ""
 
 
 @dataclass(slots=True, eq=False)
 class OmeHeaders:
-    """What the TIFFs of a folder say of themselves; each is opened once."""
+    """The OME-XML of the TIFFs in a folder; each file is opened once."""
 
     headers: dict[Path, tuple[str, str]] = field(default_factory=dict)
     micromanager: set[Path] = field(default_factory=set)
@@ -156,7 +156,7 @@ class OmeHeaders:
         return self.headers.setdefault(path, ("", ""))
 
     def add(self, path: Path, tiff: tifffile.TiffFile) -> None:
-        """Keep what a file says that is open already."""
+        """Store the OME-XML of an open file."""
         first = tiff.pages.first
         self._store(path, str(first.description) if first.is_ome else "")
         if first.is_micromanager:
@@ -167,10 +167,9 @@ class OmeHeaders:
         self.headers[path] = xml, own[1] if own else ""
 
     def find_member(self, folder: Path, member: Member) -> Path | None:
-        """Return the file that a member is today; None if it is not there.
+        """Return the present file of a member; None if it is missing.
 
-        A file that was renamed is known by its identifier. Names are those of other computers: only what lies in the
-        folder or below it counts.
+        A renamed file is found by its identifier. Names come from other computers: only files inside the folder count.
         """
         parts = _path_parts(member.name)
         for inside in filter(None, (parts, parts[-1:])):
@@ -188,7 +187,7 @@ class OmeHeaders:
 
 
 def find_ome_set(path: Path, headers: OmeHeaders | None = None) -> OmeSet | None:
-    """Return the image of several files that a TIFF or a companion belongs to; None if it is an image by itself.
+    """Return the image of several files to which a TIFF or a companion belongs; None for an image of one file.
 
     Raises
     ------
@@ -225,7 +224,7 @@ def find_ome_set(path: Path, headers: OmeHeaders | None = None) -> OmeSet | None
 
 
 def describes_other_files(path: Path, headers: OmeHeaders) -> bool:
-    """Whether the OME-XML in a file speaks of other files only, as where a program has copied it."""
+    """Whether the OME-XML in a file describes only other files, as left by programs that copy it."""
     xml, uuid = headers.header(path)
     root = _parse_root(xml) if "TiffData" in xml else None
     if root is None:
@@ -240,7 +239,7 @@ def describes_other_files(path: Path, headers: OmeHeaders) -> bool:
 
 
 def unique_images(paths: Iterable[Path]) -> list[Path]:
-    """Return paths with one for each image: of a set of files the first, where several are named."""
+    """Return one path for each image: of the given files of a set the first."""
     folder, known, found = OmeHeaders(), set(), []
     for path in paths:
         if path.absolute() in known:
@@ -252,7 +251,7 @@ def unique_images(paths: Iterable[Path]) -> list[Path]:
 
 
 def _set_files(path: Path, headers: OmeHeaders) -> tuple[Path, ...]:
-    """Return the files of the set of a path; () if it has none, or that cannot be told now: reading it will say why."""
+    """Return the files of the set of a path; () if there is none, or it is unreadable, which the reader reports."""
     if path.suffix.lower() not in TIFF_SUFFIXES and not _is_companion(path):
         return ()
     try:
@@ -340,14 +339,14 @@ def _own_member(image: OmeImage, path: Path, uuid: str) -> Member | None:
 
 
 def _path_parts(name: str) -> tuple[str, ...]:
-    """Return the parts of a name that was written on some computer; of one that leads elsewhere the last."""
+    """Return the parts of a stored file name; only the last if it leads out of the folder."""
     parts = PurePosixPath(name.replace("\\", "/")).parts
     leads_elsewhere = ".." in parts or parts[:1] == ("/",) or ":" in "".join(parts[:1])
     return tuple(part for part in parts[-1:] if part != "..") if leads_elsewhere else parts
 
 
 def _root_folder(path: Path, own: Member | None) -> Path:
-    """Return the folder from which the names count: above a file that is named as ``channels/c1.ome.tif``."""
+    """Return the folder to which stored names are relative: above ``channels`` for ``channels/c1.ome.tif``."""
     parts = _path_parts(own.name) if own else ()
     depth = len(parts) if parts == path.parts[-len(parts) :] else 1
     above = path.parents if depth <= len(path.parents) else path.absolute().parents

@@ -1,4 +1,4 @@
-"""What a result may replace: nothing that is read, no folder that is none of ours, nothing without leave."""
+"""Rules for overwriting: never inputs or foreign folders, and results only if the user allows it."""
 
 from __future__ import annotations
 
@@ -18,28 +18,28 @@ if TYPE_CHECKING:
 
     from napari_fcn.storage import Inputs
 
-PARTIAL_CHUNK = re.compile(r"\.[0-9a-f]{32}\.partial$")  # of a chunk that a store had not renamed yet
+PARTIAL_CHUNK = re.compile(r"\.[0-9a-f]{32}\.partial$")  # ends the name of a chunk that is being written
 MAX_NAMES_SHOWN = 3  # names of files in a message
 
 
 @dataclass(frozen=True, slots=True)
 class Protection:
-    """What must survive when results are written.
+    """Files that must not be overwritten by results.
 
     Attributes
     ----------
     inputs : sequence of Inputs
-        What is read: never replaced, whoever asks for it.
+        The files that are read: never replaced.
     only_results : bool
-        Whether, of files that exist, only those may be replaced that say they are results of napari-fcn: where nobody
-        has named the file itself. Folders may only be replaced if they say so in any case.
+        Whether existing files may be replaced only if they are results of napari-fcn, for names that the user has not
+        chosen. Folders must be results in any case.
     """
 
     inputs: Sequence[Inputs] = ()
     only_results: bool = False
 
     def check_inputs(self, *outputs: Path) -> None:
-        """Raise InputAtRiskError if one of these files or folders would replace or hold what is read, or lie in it."""
+        """Raise InputAtRiskError if an output would replace, contain or lie inside an input."""
         for inputs in self.inputs:
             for path in outputs:
                 inputs.check_file(path)
@@ -50,11 +50,11 @@ class Protection:
         Raises
         ------
         InputAtRiskError
-            If that would do away with something that is read.
+            If it would overwrite an input.
         OutputExistsError
-            If there is a result already, and ``overwrite`` is not set.
+            If the result exists and ``overwrite`` is not set.
         OutputError
-            If there is something else that is not replaced.
+            If the target is something else that is never replaced.
         """
         self.check_inputs(path)
         _check_file_type(path)
@@ -65,7 +65,7 @@ class Protection:
             raise OutputExistsError(f"{path} exists.", Advice(advice, REPLACE))
         if self.only_results and path.is_file() and not is_result(path):
             raise OutputError(
-                f"{path} is no result of napari-fcn, or was changed by another program since: it is not replaced.",
+                f"{path} is not a result of napari-fcn, or another program changed it: it is not replaced.",
                 "Move it away, or choose another folder for the results.",
             )
 
@@ -74,7 +74,7 @@ NO_PROTECTION = Protection()
 
 
 def is_zarr_entry(parts: Sequence[str], is_folder: bool) -> bool:
-    """Whether an entry, by the names from the folder down to it, is one of an OME-Zarr as napari-fcn writes them."""
+    """Whether an entry, given by its path inside the folder, belongs to an OME-Zarr written by napari-fcn."""
     *above, name = parts
     if not is_folder and PARTIAL_CHUNK.search(name):
         name = PARTIAL_CHUNK.sub(".json" if name.startswith("zarr.") else "", name)
@@ -87,7 +87,7 @@ def is_zarr_entry(parts: Sequence[str], is_folder: bool) -> bool:
 
 
 def check_replaceable_zarr(folder: Path) -> None:
-    """Raise OutputError if a folder is no OME-Zarr of ours, or holds what is not; one that is empty is free."""
+    """Raise OutputError unless a folder is empty or an OME-Zarr of napari-fcn without foreign files."""
     if not os.listdir(folder):
         return
     if not _zarr_record(folder):
@@ -104,7 +104,7 @@ def check_replaceable_zarr(folder: Path) -> None:
 
 
 def join_paths(folder: Path, paths: Sequence[Path]) -> str:
-    """Return the first of some files in a folder, for a message."""
+    """Return the names of the first files, relative to a folder, for a message."""
     names = [str(path.relative_to(folder)) for path in paths[:MAX_NAMES_SHOWN]]
     return ", ".join(names) + (f" and {len(paths) - MAX_NAMES_SHOWN} more" if len(paths) > MAX_NAMES_SHOWN else "")
 
@@ -123,7 +123,7 @@ def _check_file_type(path: Path) -> None:
 
 
 def _zarr_record(folder: Path) -> dict[str, Any]:
-    """Return what a folder says of itself as a result of ours; empty if it does not."""
+    """Return the record of a result folder; empty if it has none."""
     path = folder / "zarr.json"
     try:
         if is_link(path):
@@ -135,7 +135,7 @@ def _zarr_record(folder: Path) -> dict[str, Any]:
 
 
 def is_result(path: Path) -> bool:
-    """Whether a file or folder says that it is a result of ours; npy and what cannot be read say nothing."""
+    """Whether a file or folder has the record of a result; False for npy and unreadable files."""
     if path.is_dir():
         return bool(_zarr_record(path))
     try:

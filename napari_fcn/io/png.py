@@ -1,4 +1,4 @@
-"""What stands in a png beside its pixels, read chunk by chunk, so that no picture is too large for it."""
+"""The header and texts of a png, read chunk by chunk without its pixels."""
 
 from __future__ import annotations
 
@@ -34,12 +34,12 @@ class PngHeader:
 
 
 def read_png_header(path: Path) -> PngHeader:
-    """Return what a png says of its size.
+    """Return the size in the header of a png.
 
     Raises
     ------
     ValueError
-        If the file is no png.
+        If the file is not a png.
     OSError
         If it cannot be read.
     """
@@ -49,7 +49,7 @@ def read_png_header(path: Path) -> PngHeader:
             if width and height and colour in SAMPLES_BY_COLOUR_TYPE:
                 return PngHeader(width, height, width * height * SAMPLES_BY_COLOUR_TYPE[colour] * ceil(bits / 8))
         break
-    raise ValueError("it is no png, or it is cut off")
+    raise ValueError("it is not a png, or it is truncated")
 
 
 def read_png_text(path: Path, key: str) -> str:
@@ -58,12 +58,12 @@ def read_png_text(path: Path, key: str) -> str:
     Raises
     ------
     ValueError
-        If the file is no png, or is cut off.
+        If the file is not a png, or is truncated.
     OSError
         If it cannot be read.
     """
     found = ""
-    for kind, content in _read_chunks(path, TEXT_CHUNKS):  # to the end: a file that is cut off is not what it says
+    for kind, content in _read_chunks(path, TEXT_CHUNKS):  # to the end, to notice a truncated file
         name, end, rest = content.partition(b"\0")
         if kind in TEXT_CHUNKS and end and name == key.encode():
             found = _decode_text(kind, rest)
@@ -92,19 +92,19 @@ def _decompress(data: bytes) -> bytes:
 
 
 def _read_chunks(path: Path, wanted: tuple[bytes, ...]) -> Iterator[tuple[bytes, bytes]]:
-    """Yield kind and content of each chunk; of those that are not wanted, or too long, no content."""
+    """Yield type and content of each chunk; the content is empty for unwanted or too long chunks."""
     with path.open("rb") as file:
         if file.read(len(PNG_SIGNATURE)) != PNG_SIGNATURE:
-            raise ValueError("it is no png, or it is cut off")
+            raise ValueError("it is not a png, or it is truncated")
         while True:
             head = file.read(8)
             if len(head) < 8:
-                raise ValueError("it is no png, or it is cut off")
+                raise ValueError("it is not a png, or it is truncated")
             length, kind = struct.unpack(">I4s", head)
             if kind in wanted and length <= MAX_TEXT_BYTES:
                 content = file.read(length)
                 if len(content) < length:
-                    raise ValueError("it is no png, or it is cut off")
+                    raise ValueError("it is not a png, or it is truncated")
                 yield kind, content
                 file.seek(4, 1)
             else:

@@ -40,5 +40,5 @@ ENCODERS: Mapping[str, tuple[type[np.generic], Callable[[npt.NDArray[np.float32]
 
 
 def encode(probabilities: npt.NDArray[np.float32], kinds: Collection[str]) -> dict[str, ResultBlock]:
-    """Return the results of these kinds for a tile, as they stand in files."""
+    """Return the results of these kinds for a tile, encoded as in files."""
     return {kind: ENCODERS[kind][1](probabilities) for kind in kinds}

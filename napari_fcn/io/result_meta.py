@@ -1,4 +1,4 @@
-"""What a result says about itself."""
+"""The metadata of results: kind, axes, calibration, classes and provenance."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class ResultMeta:
-    """What a result file says about itself.
+    """The metadata of a result file.
 
     Attributes
     ----------
@@ -32,7 +32,7 @@ class ResultMeta:
     classes : tuple of (str, str)
         Name and colour (``"#rrggbb"``) of each class, in the order of their indices.
     provenance : mapping
-        Where the result comes from: model and its hash, settings, version, source image. JSON-like values.
+        Model and its hash, settings, version, source image, as JSON-like values.
     origin : tuple of float
         Centre of the first pixel along each axis in ``units``; empty: 0 along each.
     """
@@ -52,7 +52,7 @@ class ResultMeta:
         classes: tuple[tuple[str, str], ...] = (),
         provenance: Mapping[str, Any] | None = None,
     ) -> ResultMeta:
-        """Return what a result says whose pixels lie like this."""
+        """Return the metadata of a result with this calibration."""
         return cls(axes, calibration.scale, calibration.units, classes, provenance or {}, calibration.origin)
 
     @property
@@ -63,7 +63,7 @@ class ResultMeta:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Result:
-    """One result on its way to a file: what the writers of all formats need to know."""
+    """A result to write: the information that the writers of all formats need."""
 
     kind: str
     layout: Layout
@@ -83,7 +83,7 @@ class Result:
 
     @property
     def record(self) -> dict[str, Any]:
-        """What :func:`read_result_meta` gives back, as JSON-like values."""
+        """The record that :func:`read_result_meta` returns, as JSON-like values."""
         return {
             "kind": self.kind,
             "axes": list(self.layout.names),
@@ -96,9 +96,9 @@ class Result:
 
 
 def parse_record(value: object) -> dict[str, Any]:
-    """Return the record of a result, given as JSON or as plain data; empty if it is none of ours.
+    """Return the record of a result from JSON or plain data; empty if it is not one.
 
-    A file may say anything: what is not of the kind that it should be is left out.
+    Entries of the wrong type are dropped.
     """
     if isinstance(value, str):
         try:
@@ -113,7 +113,7 @@ def parse_record(value: object) -> dict[str, Any]:
 
 
 def record_calibration(record: Mapping[str, Any]) -> Calibration:
-    """Return the calibration in the record of a result; of no axes if there is none that can be read."""
+    """Return the calibration in the record of a result; without axes if it has no valid one."""
     try:
         return Calibration.of(record["scale"], [str(unit) for unit in record["units"]], record.get("origin") or ())
     except (KeyError, TypeError, ValueError):
@@ -121,7 +121,7 @@ def record_calibration(record: Mapping[str, Any]) -> Calibration:
 
 
 def _to_json(value: Any) -> Any:
-    """Return a value as JSON can hold it: tuples as lists, numpy's numbers as numbers, paths as text."""
+    """Return a value with JSON types: tuples as lists, numpy numbers as numbers, paths as text."""
     if isinstance(value, np.generic | np.ndarray):
         value = value.tolist()
     if hasattr(value, "items"):

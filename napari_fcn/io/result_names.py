@@ -1,4 +1,4 @@
-"""What results are called where a run has several images: as the images, and no two alike."""
+"""Names of the results of several images: those of the images, all different."""
 
 from __future__ import annotations
 
@@ -14,26 +14,26 @@ if TYPE_CHECKING:
 
     NameKey = Callable[[str], str]
 
-UNFINISHED_SUFFIX = ".unfinished"  # ends the name of the folder of a run beside its result
+UNFINISHED_SUFFIX = ".unfinished"  # ends the name of the folder of an unfinished run
 
 
 def distinct_names(images: Sequence[Path], names: Sequence[str], folder: Path, ending: str = "") -> list[str]:
-    """Return a name for the results of each image, so that no two go to one place of a folder.
+    """Return a unique name in one folder for the results of each image.
 
-    An image whose name no other has keeps it. Images of one name get more of their paths, the least that tells them
-    apart: their suffix (``a.tif``, ``a.png``), or the folders that they lie in (``day1_a``, ``day2_a``). So a name does
-    not depend on the order of the images. What no path tells apart, as layers from one file, is numbered.
+    A unique name is kept. Images of the same name get the shortest part of their paths that differs: the suffix
+    (``a.tif``, ``a.png``) or the folders (``day1_a``, ``day2_a``), whatever the order of the images. Images of the same
+    path, such as layers from one file, are numbered.
 
     Parameters
     ----------
     images : sequence of Path
-        From the root of the file system.
+        Absolute paths.
     names : sequence of str
-        What the results are called if that is not taken: the names of the images without suffix.
+        The preferred names: those of the images without suffix.
     folder : Path
         Where the results go.
     ending : str
-        What ends the names of other folders that go there too, beside those of the results.
+        Ending of other folder names in the same place, which must be unique as well.
     """
     key, level = _name_key(folder, ending), [0] * len(images)
     while True:
@@ -49,7 +49,7 @@ def distinct_names(images: Sequence[Path], names: Sequence[str], folder: Path, e
 
 
 def is_case_sensitive(folder: Path) -> bool:
-    """Whether ``a`` and ``A`` can be two files in a folder, as far as the folders above it show; nothing is written."""
+    """Whether ``a`` and ``A`` are different files in a folder, judged by its parent folders without writing."""
     place = os.path.abspath(folder)
     while place != os.path.dirname(place):
         above, name = os.path.split(place)
@@ -61,7 +61,7 @@ def is_case_sensitive(folder: Path) -> bool:
 
 
 def _name_key(folder: Path, ending: str) -> NameKey:
-    """Return what makes the same text of names that are one file there, or one and another with the ending."""
+    """Return a function that maps names to one key if they are the same file there, with or without the ending."""
     is_exact = is_case_sensitive(folder)
 
     def key(name: str) -> str:
@@ -82,14 +82,14 @@ def _parent_names(image: Path) -> tuple[str, ...]:
 
 
 def _lengthen(image: Path, name: str, level: int) -> str:
-    """Return a name with more of the path: its suffix at odd levels, a folder more at every second one."""
+    """Return a name with a part of the path: the suffix at odd levels, one more folder at each even level."""
     folders = _parent_names(image)
     chosen = folders[len(folders) - level // 2 :]
     return "_".join((*chosen, image.name if level % 2 else name))
 
 
 def _add_numbers(names: Sequence[str], key: NameKey) -> list[str]:
-    """Return names of which the second and later ones of a kind have a number."""
+    """Return names with numbers added to repeated ones."""
     taken, found = {key(name) for name in names}, []
     seen: set[str] = set()
     for name in names:

@@ -40,7 +40,7 @@ def read_result_meta(path: str | Path) -> dict[str, Any]:
 
 
 def read_png_record(path: Path) -> dict[str, Any]:
-    """Return our record in the text of a png, empty if there is none.
+    """Return the record of a result in the text of a png; empty if it has none.
 
     Raises
     ------

@@ -1,4 +1,4 @@
-"""Results to files, block by block, visible only when complete."""
+"""Writes results to files block by block; a file appears when it is complete."""
 
 from __future__ import annotations
 
@@ -32,16 +32,16 @@ class ResultSink(Protocol):
         """Store a block at an index of the file's array."""
 
     def get(self, index: tuple[slice, ...]) -> npt.NDArray[Any]:
-        """Return what is stored at an index of the file's array."""
+        """Return the block at an index of the file's array."""
 
     def finish(self) -> Path:
         """Return the temporary file or folder, complete, closed and on the disk."""
 
     def suspend(self) -> None:
-        """Close what is open and leave it there for another sink with the same temporary name."""
+        """Close the unfinished file and leave it for another sink with the same temporary name."""
 
     def discard(self) -> None:
-        """Remove everything temporary; may be called at any time and more than once."""
+        """Remove all temporary files; may be called at any time and more than once."""
 
 
 def open_result(
@@ -74,18 +74,18 @@ def open_result(
     meta : ResultMeta
         Axes, scale and units of the image axes; classes; provenance.
     overwrite : bool
-        Whether an existing result may be replaced. It is, only once the new one is complete.
+        Whether to replace an existing result once the new one is complete.
     staging : Path, optional
-        Name, on the same disk, under which the result grows. What an interrupted run left there is gone on with, and
-        what is not completed stays there. Without it the name is a hidden one beside ``path``, and nothing stays.
+        Temporary name on the same disk. An interrupted result of this name is continued, and an incomplete one stays.
+        By default the name is hidden, in the folder of ``path``, and an incomplete result is removed.
     protection : Protection, optional
-        What must survive, whether or not it may be replaced otherwise.
+        Files that must not be overwritten.
 
     Raises
     ------
     OutputError
-        If the target exists or must survive, is a folder or cannot be written, the disk is too small, or the format
-        cannot hold this.
+        If the target exists, is protected, is a folder or cannot be written, the disk is too small, or the format
+        cannot store the result.
     ValueError
         If kind, shape, dtype and meta do not fit each other.
     """
@@ -106,7 +106,7 @@ def open_result(
 
 
 class ResultWriter:
-    """Writes one result. As a context manager it closes, or gives up when the block raises.
+    """Writes one result. As a context manager it closes the file, and discards it if the block raises.
 
     Not safe to write to from several threads at once.
     """
@@ -131,7 +131,7 @@ class ResultWriter:
         Raises
         ------
         OutputError
-            If the disk is full or gone; nothing of the result stays behind.
+            If the disk is full or gone; the incomplete result is removed.
         ValueError
             If the block does not fit the region, the image or the dtype, or the writer is closed.
         """
@@ -146,7 +146,7 @@ class ResultWriter:
             raise disk.write_error(self.path, self._result.nbytes, error) from error
 
     def read(self, region: Region) -> npt.NDArray[Any] | None:
-        """Return what is stored at a region of the image, as `write` took it; None if it cannot be read.
+        """Return the block at a region of the image, as passed to `write`; None if it cannot be read.
 
         Raises
         ------
@@ -160,12 +160,12 @@ class ResultWriter:
             return None
 
     def close(self) -> None:
-        """Complete the file and give it its name in one step. Pixels that were never written are 0.
+        """Complete the file and rename it to its final name. Pixels that were never written are 0.
 
         Raises
         ------
         OutputError
-            If that fails; what was there before is untouched.
+            If that fails; the earlier result is untouched.
         """
         if not self._is_open:
             return
@@ -180,7 +180,7 @@ class ResultWriter:
             self.close_incomplete()
 
     def close_incomplete(self) -> None:
-        """Close without completing: what was written so far is removed, or kept where a place was given for that."""
+        """Close the incomplete result: it is removed, or kept if ``staging`` was given."""
         if self._is_open and self._is_staged:
             self._is_open = False
             self._sink.suspend()
@@ -188,7 +188,7 @@ class ResultWriter:
             self.abort()
 
     def abort(self) -> None:
-        """Remove what was written so far."""
+        """Remove the incomplete result."""
         self._is_open = False
         self._sink.discard()
 
@@ -241,7 +241,7 @@ def _result_axes(kind: str, shape: Sequence[int], dtype: np.dtype[Any], meta: Re
 
 
 def _format_for(path: Path) -> tuple[Callable[..., layout.Layout], Callable[[Path, Result, Path | None], ResultSink]]:
-    """Return how a format lays out its axes, and what writes it."""
+    """Return the function for the layout of a format, and the class of its sink."""
     suffix = path.suffix.lower()
     if suffix == ".zarr":
         from napari_fcn.io.zarr_writer import ZarrSink
@@ -257,6 +257,4 @@ def _format_for(path: Path) -> tuple[Callable[..., layout.Layout], Callable[[Pat
         return layout.plain_layout, NpySink
     if suffix == ".png":
         return layout.plain_layout, PngSink
-    raise OutputError(
-        f"{path} is of no kind that can be written. Give it one of the suffixes {', '.join(WRITABLE_SUFFIXES)}."
-    )
+    raise OutputError(f"{path} has an unsupported output type. Use one of {', '.join(WRITABLE_SUFFIXES)}.")

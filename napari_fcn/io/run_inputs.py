@@ -1,4 +1,4 @@
-"""Which files belong to the images that a run reads."""
+"""The files that a run reads, which must not be overwritten."""
 
 from __future__ import annotations
 
@@ -15,18 +15,18 @@ from napari_fcn.storage import Input, Inputs
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-REFERENCED_FILE = re.compile(r'(?:FileName|MetadataFile)\s*=\s*"([^"]+)"')  # in OME-XML: where pixels and metadata lie
+REFERENCED_FILE = re.compile(r'(?:FileName|MetadataFile)\s*=\s*"([^"]+)"')  # in OME-XML: files with pixels or metadata
 IMAGE_INPUT, MODEL_INPUT = "an image of this run", "the model of this run"
 
 
 def collect_inputs(paths_by_role: Mapping[str, Iterable[str | Path]]) -> Inputs:
-    """Return what is read: of a level in an OME-Zarr all of it, of an OME-TIFF all its files.
+    """Return the files that a run reads: for a level all of its OME-Zarr, for an OME-TIFF all its files.
 
     Parameters
     ----------
     read : mapping of str to iterable of str or Path
-        Files and folders by what they are to the user, such as ``"the model"``; of a stack each of its files. Empty
-        names are left out.
+        Files and folders by their role in messages, such as ``"the model"``; each file of a stack. Empty names are
+        ignored.
     """
     places = [(what, Path(path)) for what, paths in paths_by_role.items() for path in paths if str(path)]
     roots = {zarr_root(one): what for what, path in places for one in (path, Path(os.path.realpath(path)))}
@@ -34,9 +34,9 @@ def collect_inputs(paths_by_role: Mapping[str, Iterable[str | Path]]) -> Inputs:
 
 
 def referenced_files(path: Path) -> list[Path]:
-    """Return the files that an OME-TIFF or its companion draws on, as they are named in it and as they are called now.
+    """Return the files that an OME-TIFF or its companion refers to, by their names in it and by their present names.
 
-    None of other files, and of what cannot be read.
+    Empty for other and for unreadable files.
     """
     from napari_fcn.io.ome_sets import OmeHeaders, find_ome_set
 

@@ -1,4 +1,4 @@
-"""Many files as one stack, read plane by plane."""
+"""Stacks of many files, read plane by plane."""
 
 from __future__ import annotations
 
@@ -21,18 +21,18 @@ if TYPE_CHECKING:
 
     import numpy.typing as npt
 
-CACHE_BYTES = 2**28  # bytes of planes that stay in memory, as neighbouring tiles read the same ones
-DEFAULT_PLANE_AXES = {1: ("x",), 2: ("y", "x")}  # axes of a plane whose file names none
+CACHE_BYTES = 2**28  # of planes in memory, as neighbouring tiles read the same ones
+DEFAULT_PLANE_AXES = {1: ("x",), 2: ("y", "x")}  # of a plane whose file names no axes
 
 
 @dataclass(frozen=True, slots=True)
 class ImageLocation:
-    """How an image is read, on this computer or another one.
+    """The files of an image, and the axis along which they are stacked.
 
     Attributes
     ----------
     paths : tuple of Path
-        A file, or those of a stack in order; from the root of the file system.
+        Absolute path of a file, or of the files of a stack in order.
     stack : str
         Letter of the axis along which they are stacked; empty for one file.
     """
@@ -42,12 +42,12 @@ class ImageLocation:
 
     @classmethod
     def from_file(cls, path: Path) -> ImageLocation:
-        """Return the origin of an image in a file."""
+        """Return the location of an image in one file."""
         return cls((path.absolute(),))
 
     @classmethod
     def from_stack(cls, paths: Sequence[Path], axis: str) -> ImageLocation:
-        """Return the origin of a stack of files, by their names."""
+        """Return the location of a stack of files, sorted by their names."""
         return cls(tuple(path.absolute() for path in natural_sort(paths)), axis)
 
     def read(self, memory: float | None = None) -> ImageFile:
@@ -56,12 +56,12 @@ class ImageLocation:
 
 
 def read_series(paths: Sequence[str | Path], axis: str) -> ImageFile:
-    """Return files of one shape and type as one image, with a first axis that counts them in the order given.
+    """Return files of one shape and type as one image; the first axis numbers them in the given order.
 
     Parameters
     ----------
     paths : sequence of str or Path
-        The files; see `in_order`.
+        The files; see `natural_sort`.
     axis : str
         Letter of the first axis, such as z or t.
 
@@ -98,7 +98,7 @@ def read_series(paths: Sequence[str | Path], axis: str) -> ImageFile:
 
 
 def natural_sort(paths: Sequence[Path]) -> list[Path]:
-    """Return files by name, numbers in names by their value: z2 before z10."""
+    """Return files sorted by name, with numbers by value: z2 before z10."""
     return sorted(paths, key=lambda path: _natural_key(path.name.lower()))
 
 
@@ -108,7 +108,7 @@ def _natural_key(name: str) -> list[tuple[bool, int, str]]:
 
 
 class _FilePlanes:
-    """Files of one shape and type, opened when they are looked at."""
+    """Files of one shape and type, opened when they are read."""
 
     def __init__(self, files: Sequence[Path], first: ImageFile) -> None:
         self._files, self._first = tuple(files), first
@@ -118,7 +118,7 @@ class _FilePlanes:
         self._plane = lru_cache(max(1, CACHE_BYTES // size))(self._open)
 
     def check_headers(self) -> None:
-        """Raise ImageError for the first TIFF whose head says that it does not fit; others are checked when read."""
+        """Raise ImageError for the first TIFF whose header does not match; other files are checked when read."""
         from tifffile import TiffFile, TiffFileError
 
         for path in self._files:
@@ -129,10 +129,10 @@ class _FilePlanes:
                     series = tiff.series[0]
                     shape, dtype = series.shape, series.dtype
             except (TiffFileError, OSError, IndexError):
-                read_image(path)  # says in words what is wrong
+                read_image(path)  # raises an error with the reason
                 raise
             if path == self._files[0] and tuple(shape) != self.shape[1:]:
-                return  # what is read has another shape than what is stored, as the colours of a palette
+                return  # conversion changes the shape, as of a palette
             if path.suffix == self._first.path.suffix and not self._first.rgb:
                 self._check_same(path, shape, dtype)
 

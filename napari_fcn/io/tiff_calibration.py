@@ -1,4 +1,4 @@
-"""What a TIFF says of the size and place of its pixels: in OME-XML, in ImageJ's description, or in its tags."""
+"""Pixel size and origin from OME-XML, ImageJ's description or the tags of a TIFF."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ SPACE_AXES = "xyz"
 PRINT_UNITS = (
     "inch",
     "centimeter",
-)  # units in which programs state the size of print, of a picture that nobody measured
+)  # units of print resolution
 
 
 def tiff_calibration(tiff: tifffile.TiffFile, names: Sequence[str], record: Mapping[str, Any]) -> Calibration:
@@ -33,7 +33,7 @@ def tiff_calibration(tiff: tifffile.TiffFile, names: Sequence[str], record: Mapp
     names : sequence of str
         Its axes.
     record : mapping
-        Our own record in it, empty if there is none: it holds what OME-XML has no place for.
+        The record of a result in it, or empty: it has the values for which OME-XML has no field.
     """
     if tiff.is_ome:
         known = _ome_axes(tiff.ome_metadata or "")
@@ -55,13 +55,13 @@ def ome_calibration(xml: str, names: Sequence[str]) -> Calibration:
 
 
 def _prefer_record(stated: AxisCalibration, recorded: AxisCalibration) -> AxisCalibration:
-    """Return our record of an axis, unless another program has stated another size since."""
+    """Return the recorded calibration of an axis, unless another program has changed the size since."""
     is_same = stated.unit == recorded.unit and isclose(stated.step, recorded.step, rel_tol=1e-6)
     return recorded if stated.size is None or is_same else stated
 
 
 def ome_pixels(xml: str) -> Mapping[str, Any]:
-    """Return what OME-XML states of the pixels of the first image."""
+    """Return the ``Pixels`` element of the first image in OME-XML."""
     try:
         images: Any = tifffile.xml2dict(xml).get("OME", {}).get("Image", {})
     except ElementTree.ParseError:
@@ -91,7 +91,7 @@ def _first_plane(pixels: Mapping[str, Any]) -> Mapping[str, Any]:
 
 
 def _with_origin(size: AxisCalibration, plane: Mapping[str, Any], key: str) -> AxisCalibration:
-    """Return an axis with the origin that a plane states; in OME, "reference frame" is no unit."""
+    """Return an axis with the origin of a plane; OME's "reference frame" is not a unit."""
     place, unit = finite(plane.get(key)), unit_word(plane.get(f"{key}Unit", "reference frame"))
     if place is None:
         return size
@@ -104,7 +104,7 @@ def _with_origin(size: AxisCalibration, plane: Mapping[str, Any], key: str) -> A
 
 
 def _parse_axis(value: object, spelling: object, units: Mapping[str, object], origin: float = 0.0) -> AxisCalibration:
-    """Return what a number and a unit state; a unit of another kind, or none, leaves a ratio.
+    """Return the calibration from a number and a unit; without a unit of this kind the size is a ratio.
 
     The origin is a number of pixels.
     """
@@ -115,7 +115,7 @@ def _parse_axis(value: object, spelling: object, units: Mapping[str, object], or
 
 
 def _imagej_axes(tiff: tifffile.TiffFile, names: Sequence[str]) -> AxisCalibrations:
-    """Return what ImageJ states: pixels per unit in the tags, the rest in its description.
+    """Return ImageJ's calibration: pixels per unit from the tags, the rest from its description.
 
     ``yunit`` and ``zunit`` are written where they differ from ``unit``; ``spacing`` is left out where it is 1. An
     origin is the pixel at which its coordinates are 0. ``fps`` is the speed at which a movie is played.

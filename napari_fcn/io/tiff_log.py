@@ -1,4 +1,4 @@
-"""What tifffile complains about while it reads."""
+"""Capture of the warnings of tifffile."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 @contextmanager
 def captured_warnings() -> Iterator[list[str]]:
-    """Collect what tifffile complains about: it reports damage to its log only and returns what is left."""
+    """Collect the warnings that tifffile logs: it reports damage in its log only and returns the remaining data."""
     texts: list[str] = []
     thread = threading.get_ident()
 

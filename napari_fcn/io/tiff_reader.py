@@ -27,11 +27,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-DECODE_AT_ONCE_BYTES = (
-    2**28
-)  # bytes of a compressed image that is decoded at once; larger ones are decoded where they are looked at
-XML_BYTES_PER_LETTER = 20  # bytes that a parsed letter of XML takes, measured
-RECORD_NAMESPACE = "napari-fcn/result"  # of our own record among the annotations of an OME-TIFF
+DECODE_AT_ONCE_BYTES = 2**28  # of a compressed image; larger ones are decoded part by part
+XML_BYTES_PER_LETTER = 20  # of parsed XML, measured
+RECORD_NAMESPACE = "napari-fcn/result"  # of the record of a result in the annotations
 RECORD_KEY = "record"
 # What tifffile says of pages or of an image description (tag 270, with OME-XML) that lie beyond the end of the file.
 TRUNCATION_WARNINGS = ("invalid page offset", "invalid offset to page", "TiffTag 270 ")
@@ -40,7 +38,7 @@ UNNAMED_LETTERS = frozenset("QI")  # tifffile's letters for "other" and for "a s
 
 
 def read_tiff(path: Path, level: int, memory: float | None) -> ImageFile:
-    """Return the first image of a TIFF file, by what its numbers mean: see `meaning_of`.
+    """Return the first image of a TIFF file, converted by the meaning of its numbers: see `interpret_samples`.
 
     Axes come from OME-XML, ImageJ or tifffile's own description; samples of a colour image are called s.
     Where the file only has a sequence of pages, ``axes`` is empty. Voxel sizes come from OME-XML, ImageJ, or
@@ -50,7 +48,7 @@ def read_tiff(path: Path, level: int, memory: float | None) -> ImageFile:
 
 
 def read_tiff_labels(path: Path, level: int, memory: float | None) -> ImageFile:
-    """Return the first image of a TIFF file with its numbers as they are stored, else as `read_tiff` does."""
+    """Return the first image of a TIFF file like `read_tiff`, but with the stored numbers."""
     return _read(path, level, memory, lambda page, letters, _: raw_samples(page, letters))
 
 
@@ -101,7 +99,7 @@ def _read_companion(path: Path) -> ImageFile:
 
 
 def tiff_header(path: Path) -> ImageHeader:
-    """Return what a TIFF says of its first image; of one that is neither OME nor ImageJ only its first page."""
+    """Return the header of the first image of a TIFF; without OME or ImageJ metadata, of its first page."""
     if together := ome_sets.find_ome_set(path):
         image = read_ome_set(together)
         names = _ome_channel_names(select_image(together.xml, together.image.number))
@@ -121,7 +119,7 @@ def tiff_header(path: Path) -> ImageHeader:
 
 
 def read_record(path: Path) -> dict[str, Any]:
-    """Return our record among the annotations of an OME-TIFF, empty if there is none."""
+    """Return the record of a result in the annotations of an OME-TIFF; empty if it has none."""
     try:
         with captured_warnings(), tifffile.TiffFile(path) as tiff:
             _check_description(path, tiff, None)
@@ -133,7 +131,7 @@ def read_record(path: Path) -> dict[str, Any]:
 
 
 def _check_planes(tiff: tifffile.TiffFile, series: tifffile.TiffPageSeries, warnings: list[str]) -> None:
-    """Raise ImageError if the description names planes that are not there: tifffile would return zeros."""
+    """Raise ImageError if planes of the description are missing: tifffile would return zeros."""
     if not (tiff.is_ome or tiff.is_mmstack):
         return
     if any(page is None for page in series.pages) or any(
@@ -170,7 +168,7 @@ def _check_description(path: Path, tiff: tifffile.TiffFile, memory: float | None
 
 
 def _check_segments(path: Path, series: tifffile.TiffPageSeries, memory: float | None) -> None:
-    """Raise ImageError if a tile or strip does not fit in memory, or there are fewer than the image has places for."""
+    """Raise ImageError if a tile or strip does not fit in memory, or some are missing."""
     page = series.keyframe
     if 0 in series.shape or page.dtype is None:
         return
@@ -189,7 +187,7 @@ def _check_segments(path: Path, series: tifffile.TiffPageSeries, memory: float |
 
 
 def _meaning_in_layer(page: Any, letters: str) -> SampleMeaning:
-    """Return the meaning of the numbers as they are stored, which readers of napari take as they are."""
+    """Return the meaning of the stored numbers, which the readers of napari do not convert."""
     plain = raw_samples(page, letters)
     is_colour = "S" not in letters or page.photometric in COLOUR_SPACES
     return plain if is_colour else replace(plain, letters=plain.letters.replace("S", "C"))
@@ -215,7 +213,7 @@ def _describe_image(
 
 
 def _axis_names(letters: str) -> tuple[str, ...]:
-    """Return axis names; none where the file only says "pages of y and x", as the pages may be z, t or c."""
+    """Return axis names; none if the file only has pages of y and x, as these may be z, t or c."""
     if UNNAMED_LETTERS & set(letters) and set(letters.removesuffix("S")) <= UNNAMED_LETTERS | {"Y", "X"}:
         return ()
     return _page_axis_names(letters)
@@ -246,14 +244,14 @@ def _open_pixels(path: Path, tiff: tifffile.TiffFile, series: tifffile.TiffPageS
 
 
 def _ome_channel_names(xml: str) -> tuple[str, ...]:
-    """Return the names that OME-XML gives the channels of the first image; empty if one of them has none."""
+    """Return the channel names of the first image in OME-XML; empty if one is missing."""
     channels: Any = ome_pixels(xml).get("Channel", [])
     names = [str(one.get("Name", "")) for one in (channels if isinstance(channels, list) else [channels])]
     return tuple(names) if all(names) else ()
 
 
 def _parse_own_record(xml: str) -> dict[str, Any]:
-    """Return our record in OME-XML, empty if there is none that can be read."""
+    """Return the record of a result in OME-XML; empty if it has no valid one."""
     if RECORD_NAMESPACE not in xml:
         return {}
     try:

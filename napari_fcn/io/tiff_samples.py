@@ -1,4 +1,4 @@
-"""What the numbers of a TIFF mean: intensities, channels, colours, indices of a palette."""
+"""The meaning of the numbers of a TIFF: intensities, channels, colours or palette indices."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 PHOTOMETRIC = tifffile.PHOTOMETRIC
 RGB_SAMPLES = len("RGB")
 ALPHA_NOTE = "The transparency (alpha channel) of the image was left out."
-EXTRA_SAMPLES_NOTE = "Of the samples of a pixel, red, green and blue were read; the others were left out."
+EXTRA_SAMPLES_NOTE = "Only the red, green and blue samples were read."
 PALETTE_NOTE = "The file has a palette: its colours were read, not the indices."
 DISPLAY_PALETTE_NOTE = (
     "The palette of the file only colours intensities, as ImageJ writes it: the intensities were read."
@@ -43,20 +43,20 @@ UNREADABLE_COLOURS = {
 
 @dataclass(frozen=True, slots=True, eq=False)
 class SampleMeaning:
-    """From the numbers of a TIFF to what is read.
+    """How the numbers of a TIFF are read.
 
     Attributes
     ----------
     letters : str
         tifffile's letter of each axis that is read; S for colours, C for channels.
     dtype : dtype
-        Of what is read.
+        Of the converted pixels.
     samples : int or None
-        Length of the axis of samples of what is read; None if there is none.
+        Length of the axis of samples after conversion; None if there is none.
     change : callable or None
-        From a block with its samples last, all of them, to what is read of it; None if that is the same.
+        Converts a block with all its samples last; None if nothing changes.
     adds_samples : bool
-        Whether what is read has an axis of samples, the last one, that the file has not.
+        Whether the conversion adds a last axis of samples.
     notes : tuple of str
         Sentences for the user.
     """
@@ -75,22 +75,22 @@ class SampleMeaning:
 
     @property
     def sample_axis(self) -> int | None:
-        """Which axis holds the samples; None if none does."""
+        """Index of the axis of samples; None if there is none."""
         return next((self.letters.index(letter) for letter in "SC" if self.samples and letter in self.letters), None)
 
     def shape(self, stored: tuple[int, ...]) -> tuple[int, ...]:
-        """Return the shape of what is read from an array of this shape."""
+        """Return the shape of an array of this stored shape after conversion."""
         whole = (*stored, 0) if self.adds_samples else stored
         axis = self.sample_axis
         return tuple(int(self.samples or n) if position == axis else int(n) for position, n in enumerate(whole))
 
     def apply(self, source: Any) -> Any:
-        """Return what a `LazyArray` slices to read an array by its meaning."""
+        """Return the array, converted when it is sliced."""
         return source if self.convert is None else _ConvertedArray(self, source)
 
 
 class _ConvertedArray:
-    """An array, read by its meaning where it is looked at."""
+    """An array that is converted when it is sliced."""
 
     def __init__(self, meaning: SampleMeaning, source: Any) -> None:
         self._meaning, self._source = meaning, source
@@ -113,14 +113,14 @@ class _ConvertedArray:
 
 
 def raw_samples(page: Any, letters: str) -> SampleMeaning:
-    """Return that numbers are read as they are, as labels are."""
+    """Return the meaning under which the stored numbers are read, as for labels."""
     return SampleMeaning(
         letters, np.dtype(page.dtype).newbyteorder("="), page.samplesperpixel if "S" in letters else None
     )
 
 
 def describe_samples(page: Any, is_imagej: bool) -> str:
-    """Return what the numbers of a page are, where a layer that shows them as intensities is wrong; else ""."""
+    """Return a phrase for the numbers of a page if they are not plain intensities; else ""."""
     if page.photometric == PHOTOMETRIC.PALETTE and page.colormap is not None:
         return "" if is_imagej and _is_ramp(np.asarray(page.colormap)) else "indices of a palette, not intensities"
     if page.photometric == PHOTOMETRIC.MINISWHITE and np.dtype(page.dtype).kind == "u":
@@ -129,7 +129,7 @@ def describe_samples(page: Any, is_imagej: bool) -> str:
 
 
 def interpret_samples(page: Any, letters: str, is_imagej: bool) -> SampleMeaning:
-    """Return what the numbers of a page, and of those like it, mean.
+    """Return the meaning of the numbers of a page and of those like it.
 
     Parameters
     ----------
@@ -143,7 +143,7 @@ def interpret_samples(page: Any, letters: str, is_imagej: bool) -> SampleMeaning
     Raises
     ------
     ImageError
-        If they are colours of a kind that cannot be read.
+        If the colour space is not supported.
     """
     photometric, plain = page.photometric, raw_samples(page, letters)
     if photometric in UNREADABLE_COLOURS:
@@ -214,7 +214,7 @@ def _interpret_colours(page: Any, plain: SampleMeaning) -> SampleMeaning:
 
 
 def _interpret_channels(page: Any, plain: SampleMeaning) -> SampleMeaning:
-    """Return samples that are no colours, as channels; one that is a transparency is left out."""
+    """Return the meaning of samples that are not colours: channels, without transparency."""
     letters = plain.letters.replace("S", "C") if "C" not in plain.letters else plain.letters
     count = page.samplesperpixel
     kept = count - sum(int(kind) in (1, 2) for kind in page.extrasamples)
@@ -227,7 +227,7 @@ def _interpret_channels(page: Any, plain: SampleMeaning) -> SampleMeaning:
 
 
 def _single_channel(plain: SampleMeaning, axis: int) -> SampleMeaning:
-    """Return one channel beside a transparency: an axis of channels of length 1."""
+    """Return the meaning of one channel with transparency: an axis of channels of length 1."""
     letters = plain.letters[:axis] + ("C" if "C" not in plain.letters else "S") + plain.letters[axis + 1 :]
     return SampleMeaning(letters, plain.dtype, 1, _keep_first(1), notes=(ALPHA_NOTE,))
 

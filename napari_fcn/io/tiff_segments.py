@@ -1,4 +1,4 @@
-"""Tiles and strips of a TIFF that are pictures of their own: their size is read before they are decoded."""
+"""Tiles and strips of a TIFF that are encoded pictures: their size is checked before they are decoded."""
 
 from __future__ import annotations
 
@@ -13,17 +13,17 @@ if TYPE_CHECKING:
 
     import tifffile
 
-MAX_PADDING_PIXELS = 2**16  # pixels by which a picture may exceed its tile: encoders fill up blocks
-NON_FRAME_MARKERS = (0xC4, 0xC8, 0xCC)  # JPEG markers among those of frames that are none
+MAX_PADDING_PIXELS = 2**16  # by which a picture may exceed its tile: encoders pad blocks
+NON_FRAME_MARKERS = (0xC4, 0xC8, 0xCC)  # JPEG markers in the range of frames
 MARKERS_WITHOUT_LENGTH = (0x01, *range(0xD0, 0xD8))  # JPEG markers without a length
 JPEG2000_START = b"\xff\x4f\xff\x51"  # begins a JPEG 2000 codestream
 
 
 def limit_segment_size(path: Path, page: tifffile.TiffPage) -> None:
-    """Let the decoder of a page refuse tiles that claim more pixels than they have place for.
+    """Make the decoder of a page raise ImageError for tiles that are larger than the page allows.
 
-    Decoders of pictures take the size from the picture, whatever the TIFF says: 65535 x 65535 pixels of JPEG need
-    12 GB. The decoder is that of all pages of which this one is the keyframe.
+    Picture decoders use the size in the picture, not that in the TIFF: 65535 x 65535 pixels of JPEG need 12 GB. All
+    pages with this keyframe share the decoder.
     """
     decode = page.decode
     expected = prod(map(int, page.chunks))
@@ -33,7 +33,7 @@ def limit_segment_size(path: Path, page: tifffile.TiffPage) -> None:
         if size is not None and prod(size) > 2 * expected + MAX_PADDING_PIXELS:
             raise ImageError(
                 f"A tile of {path} is a picture of {size[0]} x {size[1]} pixels, where {expected} have place. The file "
-                "is damaged or was made to do harm: copy or export it again."
+                "is damaged or malicious: copy or export it again."
             )
         return decode(data, *arguments, **options)
 
@@ -58,7 +58,7 @@ def _jpeg_size(data: bytes) -> tuple[int, int] | None:
     at, found = 2, None
     while at + 9 <= len(data) and data[at] == 0xFF:
         marker = data[at + 1]
-        if marker == 0xDA:  # the picture itself begins
+        if marker == 0xDA:  # start of the picture data
             break
         if marker == 0xFF or marker in MARKERS_WITHOUT_LENGTH:
             at += 1 if marker == 0xFF else 2

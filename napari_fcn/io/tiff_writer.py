@@ -1,4 +1,4 @@
-"""OME-TIFF: collected on the disk, then compressed tile by tile."""
+"""OME-TIFF files, collected as a plain array on the disk and then compressed tile by tile."""
 
 from __future__ import annotations
 
@@ -23,16 +23,14 @@ if TYPE_CHECKING:
 
     from napari_fcn.io.result_meta import Result
 
-MAX_CLASSIC_BYTES = (
-    2**32 - 2**26
-)  # bytes up to which a classic TIFF is sure to hold the pixels, compressed or not, and its tags
+MAX_CLASSIC_BYTES = 2**32 - 2**26  # of pixels, compressed or not, that fit in a classic TIFF with its tags
 TILE_SIDE = 512  # pixels along y and x
 AXIS_LETTERS = {"t": "T", "c": "C", "z": "Z"}
-SPARE_LETTERS = "QRPAHE"  # tifffile's letters for further axes; their real names are in our own record
+SPARE_LETTERS = "QRPAHE"  # tifffile's letters for further axes, whose names are in the record
 
 
 class TiffSink:
-    """Blocks go to a plain file beside the target, from which the OME-TIFF is made with little memory.
+    """Blocks go to a plain array next to the target, from which the OME-TIFF is made with little memory.
 
     Parameters are those of `NpySink`.
     """
@@ -48,7 +46,7 @@ class TiffSink:
         self._array_sink.put(index, block)
 
     def get(self, index: tuple[slice, ...]) -> npt.NDArray[Any]:
-        """Return what is stored at an index of the file's array."""
+        """Return the block at an index of the file's array."""
         return self._array_sink.get(index)
 
     def finish(self) -> Path:
@@ -58,17 +56,17 @@ class TiffSink:
         return self._temporary
 
     def suspend(self) -> None:
-        """Close what was collected and leave it where it is."""
+        """Close the collected array and keep it."""
         self._array_sink.suspend()
 
     def discard(self) -> None:
-        """Remove everything temporary."""
+        """Remove the temporary files."""
         self._array_sink.discard()
         disk.remove(self._temporary)
 
 
 def _imwrite_options(target: Path, result: Result) -> dict[str, Any]:
-    """Return the arguments of tifffile.imwrite, tried out on the metadata alone."""
+    """Return the arguments of tifffile.imwrite, checked on the metadata alone."""
     *pages, height, width = result.layout.shape
     letters = _axis_letters(result.layout.names)
     metadata = {
@@ -118,7 +116,7 @@ def _spacing(result: Result, letters: str) -> dict[str, Any]:
 
 
 def _plane_positions(result: Result, letters: str) -> dict[str, Any]:
-    """Return the place of each plane; empty if the image lies at the origin."""
+    """Return the position of each plane; empty if the origin of the image is 0."""
     counts = dict(zip(letters[:-2], result.layout.shape, strict=False))
     told: dict[str, Any] = {}
     for letter, axis in zip(letters, result.calibration.axes, strict=True):
@@ -129,7 +127,7 @@ def _plane_positions(result: Result, letters: str) -> dict[str, Any]:
 
 
 def _page_indices(counts: Mapping[str, int], letter: str) -> list[int]:
-    """Return at which index of an axis each page of the file lies; 0 for an axis within pages."""
+    """Return the index of each page along an axis; 0 for an axis within pages."""
     pages = np.indices(tuple(counts.values())).reshape(len(counts), -1) if counts else np.zeros((0, 1), int)
     if letter not in counts:
         return [0] * pages.shape[1]
@@ -161,7 +159,7 @@ def _own_record(result: Result) -> dict[str, Any]:
 
 
 def _resolution_tags(result: Result) -> dict[str, Any]:
-    """Return the resolution tags, for readers that know no OME-XML."""
+    """Return the resolution tags, for readers that ignore OME-XML."""
     sizes = [size * 1e-6 for size in result.calibration.micrometres[-2:]]
     if min(sizes) <= 0:
         return {}

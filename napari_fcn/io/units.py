@@ -1,4 +1,4 @@
-"""Units of length and time, from the spellings that files use to one word each."""
+"""Units of length and time: one word for the spellings in files."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ __all__ = [
     "unit_word",
 ]
 
-# The word that pint, napari and OME-Zarr know, and how OME-XML and ImageJ write it.
+# The word of pint, napari and OME-Zarr, and the spellings of OME-XML and ImageJ.
 LENGTHS = {
     "picometer": ("pm",),
     "angstrom": ("Å", "Å", "å"),  # the letter, and the sign that looks the same
@@ -48,12 +48,12 @@ MIN_PIXEL_MICROMETRES, MAX_PIXEL_MICROMETRES = 1e-6, 20.0  # micrometres that a 
 
 
 def unit_word(spelling: object) -> str:
-    """Return the word for a unit as a file spells it, ``"pixel"`` if there is none or it is unknown."""
+    """Return the word for a spelling of a unit; ``"pixel"`` if it is empty or unknown."""
     return UNIT_WORDS.get(str(spelling).strip().lower(), PIXEL)
 
 
 def unit_symbol(word: str) -> str:
-    """Return how OME-XML writes a unit: ``"µm"`` for micrometer, ``"pixel"`` for what it does not know."""
+    """Return the symbol of a unit in OME-XML: ``"µm"`` for micrometer, ``"pixel"`` for unknown ones."""
     return (LENGTHS | TIMES).get(word, (PIXEL,))[0]
 
 

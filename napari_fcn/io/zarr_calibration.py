@@ -1,4 +1,4 @@
-"""What the transformations of an OME-Zarr say of the size and place of its pixels."""
+"""Pixel size and origin from the transformations of an OME-Zarr."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ IGNORED_TRANSFORMS = ("identity",)
 def zarr_calibration(
     multiscale: Mapping[str, Any], dataset: Mapping[str, Any], axes: Sequence[str]
 ) -> tuple[Calibration, tuple[str, ...]]:
-    """Return size, unit and origin of the pixels of a level, and sentences about what of it cannot be used.
+    """Return the calibration of a level, and sentences about transformations that cannot be used.
 
     The transformations of the level come first, then those of the whole image, each in its order. A size that is no
     positive number, or that a transformation of another kind decides, is unknown.
@@ -65,7 +65,7 @@ def _transforms(entry: Mapping[str, Any]) -> Iterable[Mapping[str, Any]]:
 
 
 def _describe_unusable(transform: Mapping[str, Any], ndim: int) -> str:
-    """Return what of a transformation cannot be used; "" if all can."""
+    """Return the reason why a transformation cannot be used; "" if it can."""
     kind = str(transform.get("type"))
     if kind in IGNORED_TRANSFORMS:
         return ""
@@ -80,7 +80,7 @@ def _describe_unusable(transform: Mapping[str, Any], ndim: int) -> str:
 
 
 def _axis_units(multiscale: Mapping[str, Any], axes: Sequence[str]) -> list[str]:
-    """Return the unit of each axis, pixel where it is none of length or time."""
+    """Return the unit of each axis; pixel if it is not a unit of length or time."""
     stated = multiscale.get("axes") or [None] * len(axes)
     words = [unit_word(axis.get("unit")) if isinstance(axis, dict) else PIXEL for axis in stated]
     kinds = {"t": SECONDS, "z": MICROMETRES, "y": MICROMETRES, "x": MICROMETRES}
@@ -88,7 +88,7 @@ def _axis_units(multiscale: Mapping[str, Any], axes: Sequence[str]) -> list[str]
 
 
 def _combine_axis(transforms: Sequence[Mapping[str, Any]], position: int, unit: str) -> tuple[AxisCalibration, bool]:
-    """Return the calibration of one axis, and whether what is stated of it is no usable number."""
+    """Return the calibration of one axis, and whether its numbers are invalid."""
     size, origin = 1.0, 0.0
     is_stated = False
     for step in transforms:

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     import zarr
 
 METADATA_FILES = ("zarr.json", ".zattrs", ".zgroup", ".zarray")
-MAX_GROUP_DEPTH = 3  # how far above a level the group that describes it may lie: image.zarr/resolutions/s0
+MAX_GROUP_DEPTH = 3  # levels from a resolution up to its group: image.zarr/resolutions/s0
 UNNAMED_AXES = ("t", "c", "z", "y", "x")  # OME-Zarr before 0.3 had these axes always and did not name them
 AXIS_BY_TYPE = {"time": "t", "channel": "c"}
 
@@ -56,12 +56,12 @@ def read_zarr(path: Path, level: int, memory: float | None = None) -> ImageFile:
 
 
 def _collection_note(path: Path, folder: Path) -> tuple[str, ...]:
-    """Return which image of a collection was read; empty if the path names an image."""
+    """Return a note if the first image of a collection was read; empty if the path is an image."""
     return (f"The folder is a collection; its first image, {folder.name}, was read.",) if folder.parent == path else ()
 
 
 def zarr_header(path: Path) -> ImageHeader:
-    """Return what an OME-Zarr says of an image or of one of its levels."""
+    """Return the header of an OME-Zarr image or of one of its levels."""
     image = read_zarr(path, 0)
     attributes = read_attributes(_locate(path)[0]) or {}
     channels = (attributes.get("ome", attributes).get("omero") or {}).get("channels") or []
@@ -70,7 +70,7 @@ def zarr_header(path: Path) -> ImageHeader:
 
 
 def read_attributes(folder: Path) -> dict[str, Any] | None:
-    """Return the attributes of a zarr group, None if the folder is none."""
+    """Return the attributes of a zarr group; None if the folder is not one."""
     if not any((folder / name).is_file() for name in ("zarr.json", ".zgroup", ".zattrs")):
         return None
     try:
@@ -99,7 +99,7 @@ def _locate(path: Path) -> tuple[Path, str, Mapping[str, Any] | None]:
 
 
 def _read_bare_array(path: Path, memory: float | None) -> ImageFile:
-    """Return a zarr array that no OME metadata describe."""
+    """Return a zarr array without OME metadata."""
     try:
         array = open_array(path, memory)
     except (FileNotFoundError, TypeError, KeyError, ValueError) as error:
@@ -124,7 +124,7 @@ def _open_level(folder: Path, name: str, names: Sequence[str], memory: float | N
 
 
 def _axis_names(multiscale: Mapping[str, Any], ndim: int) -> tuple[str, ...]:
-    """Return lower-case axis names, t and c for whatever a file calls its time and its channels."""
+    """Return lower-case axis names, with t and c for the axes of type time and channel."""
     stated = multiscale.get("axes") or UNNAMED_AXES[-ndim:]
     axes = axis_names(
         [

@@ -1,4 +1,4 @@
-"""A zarr folder that gives away no more than what memory can hold."""
+"""A zarr store that refuses data that would not fit in memory."""
 
 from __future__ import annotations
 
@@ -22,17 +22,17 @@ if TYPE_CHECKING:
     from zarr.core.buffer import Buffer, BufferPrototype
 
 METADATA_FILES = ("zarr.json", ".zarray", ".zgroup", ".zattrs", ".zmetadata")
-MAX_METADATA_BYTES = 2**26  # bytes; thousands of images in a consolidated plate have some ten million
-CHECKSUM_BYTES = 4  # bytes behind the index of a shard
-MISSING_CHUNK = 2**64 - 1  # how an index says that a chunk is not there
+MAX_METADATA_BYTES = 2**26  # consolidated plates of thousands of images have ten million
+CHECKSUM_BYTES = 4  # after the index of a shard
+MISSING_CHUNK = 2**64 - 1  # marks a missing chunk in an index
 
 
 class BoundedStore(LocalStore):
-    """The files of a zarr folder; metadata of absurd size or depth and chunks that unpack to too much are refused."""
+    """The files of a zarr folder; absurdly large or deep metadata and chunks that decode to too much raise."""
 
-    codec = ""  # what packed a chunk, once the array is known
-    chunk_bytes = 0  # bytes of a chunk
-    chunks_per_shard = 0  # chunks in a file that holds several; 0 if each has its own
+    codec = ""  # of the chunks, once the array is open
+    chunk_bytes = 0  # of a decoded chunk
+    chunks_per_shard = 0  # 0 if each chunk has its own file
 
     async def get(
         self, key: str, prototype: BufferPrototype | None = None, byte_range: ByteRequest | None = None
@@ -47,7 +47,7 @@ class BoundedStore(LocalStore):
     def get_sync(
         self, key: str, *, prototype: BufferPrototype | None = None, byte_range: ByteRequest | None = None
     ) -> Buffer | None:
-        """Return the content of a file, as newer versions of zarr may ask for it."""
+        """Return the content of a file; called by newer versions of zarr."""
         self._check_file_size(key)
         found: Buffer | None = super().get_sync(key, prototype=prototype, byte_range=byte_range)
         if found is not None:
@@ -55,7 +55,7 @@ class BoundedStore(LocalStore):
         return found
 
     def _check_file_size(self, key: str) -> None:
-        """Raise if a file is too large to be read, which `_check` could only say after it was."""
+        """Raise if a file is too large to read, before it is read."""
         path = self.root / key
         try:
             size = path.stat().st_size
@@ -68,7 +68,7 @@ class BoundedStore(LocalStore):
             check_memory(path, size, "A chunk")
 
     def _check_content(self, key: str, content: Buffer, byte_range: ByteRequest | None) -> None:
-        """Raise if what a file holds is too deep, or would become too large."""
+        """Raise if metadata are nested too deeply, or a chunk would decode to too much."""
         if is_metadata(key):
             try:
                 check_nesting(content.to_bytes(), MAX_METADATA_BYTES)
@@ -80,7 +80,7 @@ class BoundedStore(LocalStore):
                 check_decompressed_size(self.root / key, self.codec, data[start:end], self.chunk_bytes)
 
     def _chunk_spans(self, data: memoryview, byte_range: ByteRequest | None) -> Iterator[tuple[int, int]]:
-        """Yield where packed chunks begin and end in what was read from a file; its index at the end is none."""
+        """Yield start and end of the compressed chunks in the content of a file, without its index."""
         if not self.chunks_per_shard or (isinstance(byte_range, RangeByteRequest) and byte_range.start):
             yield 0, len(data)
         elif byte_range is None:
@@ -97,7 +97,7 @@ def is_metadata(key: str) -> bool:
 
 
 def open_array(folder: Path, memory: float | None = None) -> zarr.Array[Any]:
-    """Return a zarr array, if its chunks can be read one by one in so many GiB.
+    """Return a zarr array whose chunks each fit in the given memory in GiB.
 
     Raises
     ------
@@ -121,7 +121,7 @@ def open_attributes(folder: Path) -> dict[str, Any]:
 
 
 def _compression(array: zarr.Array[Any]) -> tuple[str, int]:
-    """Return the name of what packed a chunk, "" if nothing did, and how many chunks a file holds if several."""
+    """Return the codec of the chunks ("" if none) and the number of chunks in a shard (0 without shards)."""
     described: Any = array.metadata.to_dict()
     if described.get("zarr_format") == 2:
         packer = described.get("compressor") or {}

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from napari_fcn.io.result_meta import Result
 
 CHUNK_SHAPES = {2: (512, 512), 3: (32, 256, 256)}  # pixels along the axes in space: 0.25 MB (classes) to 8 MB
-COARSEST_SIDE = 256  # pixels: an image that fits in this square needs no coarser level
+COARSEST_SIDE = 256  # pixels: no coarser level than this is made
 MAX_ANISOTROPY = 1.5  # ratio of spacings up to which an axis is halved along with the finest
 
 
@@ -43,16 +43,16 @@ class PyramidLevel:
 
 
 class ZarrSink:
-    """A zarr folder beside the target; blocks go straight to its finest level.
+    """A zarr folder next to the target; blocks are written to its finest level.
 
     Parameters
     ----------
     target : Path
-        The folder that it becomes.
+        The final folder.
     result : Result
-        What it holds.
+        The result.
     temporary : Path, optional
-        Where it lies until then. What lies there already is gone on with; chunks of it that cannot be read are empty.
+        Its temporary name. An existing folder is continued; chunks that cannot be read become empty.
     """
 
     def __init__(self, target: Path, result: Result, temporary: Path | None = None) -> None:
@@ -74,7 +74,7 @@ class ZarrSink:
         self._finest[index] = block
 
     def get(self, index: tuple[slice, ...]) -> npt.NDArray[Any]:
-        """Return what is stored at an index of the finest level."""
+        """Return the block at an index of the finest level."""
         return np.asarray(self._finest[index])
 
     def finish(self) -> Path:
@@ -95,29 +95,29 @@ class ZarrSink:
         return self._temporary
 
     def suspend(self) -> None:
-        """Leave the folder where it is; nothing of it is open."""
+        """Keep the folder; no file of it is open."""
 
     def discard(self) -> None:
-        """Remove everything temporary."""
+        """Remove the temporary files."""
         disk.remove(self._temporary)
 
     def _reopen(self) -> bool:
-        """Whether an interrupted run left a finest level of this shape and type, now mended and open."""
+        """Whether an interrupted run left a finest level of this shape and type; it is repaired and opened."""
         try:
             self._group = zarr.open_group(str(self._temporary), mode="r+")
             self._finest = zarr.open_array(str(self._temporary / "0"), mode="r+")
-        except (FileNotFoundError, ValueError, KeyError, TypeError):  # not there, or half a file of metadata
+        except (FileNotFoundError, ValueError, KeyError, TypeError):  # missing, or truncated metadata
             return False
         wanted = (self._levels[0].shape, self._result.dtype)
         if (self._finest.shape, self._finest.dtype) != wanted:
             return False
-        for half in self._temporary.rglob("*.partial"):  # what a store that was interrupted had not renamed yet
+        for half in self._temporary.rglob("*.partial"):  # chunks that were being written
             disk.remove(half)
         for where in _iterate_chunks(self._finest.shape, self._finest.chunks):
             try:
                 self._finest[where]
             except DECODE_ERRORS:
-                self._finest[where] = self._finest.fill_value  # a part of a damaged chunk could not be written to
+                self._finest[where] = self._finest.fill_value  # a damaged chunk cannot be updated in part
         return True
 
     def _create(self, index: int) -> zarr.Array[Any]:
@@ -134,9 +134,9 @@ class ZarrSink:
 
 
 def plan_pyramid(names: Sequence[str], shape: Sequence[int], scale: Sequence[float]) -> list[PyramidLevel]:
-    """Return the levels from the finest on, each half as long along its finest axes in space.
+    """Return the levels from the finest on, each halved along its most finely sampled axes in space.
 
-    An axis that is sampled more coarsely waits until the others have caught up, so that voxels become cubes.
+    Axes with coarser sampling are halved later, so that voxels become cubes.
     """
     levels = [PyramidLevel(tuple(shape), (1,) * len(shape))]
     space = [axis for axis, name in enumerate(names) if name in SPACE]
@@ -150,7 +150,7 @@ def plan_pyramid(names: Sequence[str], shape: Sequence[int], scale: Sequence[flo
 
 
 def pyramid_spacing(result: Result) -> tuple[float, ...]:
-    """Return the sizes of the pixels as `pyramid` compares them: along the axes in space in one unit."""
+    """Return the pixel sizes for `plan_pyramid`: in one unit along the axes in space."""
     names = result.layout.names
     space = [axis for axis, name in enumerate(names) if name in SPACE and result.layout.source[axis] is not None]
     by_axis = dict(zip(space, result.calibration.take(space).ratios, strict=True))
@@ -158,7 +158,7 @@ def pyramid_spacing(result: Result) -> tuple[float, ...]:
 
 
 def downsample_mean(block: npt.NDArray[Any], steps: Sequence[int]) -> npt.NDArray[Any]:
-    """Return the means of pairs of neighbours along each axis whose step is 2; an odd last one stays."""
+    """Return the means of pairs of neighbours along each axis with step 2; an odd last pixel is kept."""
     mean = block.astype(np.result_type(block.dtype, np.float32))
     for axis, step in enumerate(steps):
         if step == 2:
@@ -200,7 +200,7 @@ def group_attributes(target: Path, result: Result, levels: Sequence[PyramidLevel
     ome |= {"omero": _omero_metadata(result)} if mean else {"image-label": _label_metadata(result)}
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # units of its own are the image's choice
+            warnings.simplefilter("ignore")  # an image may have other units
             (v05.Image if mean else v05.LabelImage).model_validate(ome)
     except ValidationError as error:
         reason = str(error.errors()[0]["msg"]).removeprefix("Value error, ")
@@ -218,9 +218,9 @@ def _axis_metadata(name: str, unit: str) -> dict[str, str]:
 
 
 def _dataset_metadata(index: int, level: PyramidLevel, finest: Calibration, mean: bool) -> dict[str, Any]:
-    """Return where a level lies: means sit amid their pixels, picked labels on the first of them.
+    """Return the position of a level: means are centred on their pixels, sampled labels on the first of them.
 
-    The format asks for a scale: of an axis that nobody measured it is 1 and has no unit.
+    The format requires a scale: it is 1 without a unit for an uncalibrated axis.
     """
     shifts = [(factor - 1) / 2 if mean else 0.0 for factor in level.factors]
     here = finest.coarser(level.factors, shifts)

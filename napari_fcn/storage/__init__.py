@@ -1,6 +1,6 @@
-"""Files and folders: what those from anywhere may be, which must survive, which are ours.
+"""Safe files and folders: bounded JSON, protected inputs, own folders, atomic replacement.
 
-The standard library is all that it knows, and pydantic in `schema`.
+Uses the standard library only, and pydantic in `schema`.
 """
 
 from napari_fcn.storage.bounded_json import JsonError, check_nesting, parse_json, read_json

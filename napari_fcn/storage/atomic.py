@@ -1,4 +1,4 @@
-"""Files that are on the disk, whole, when the call returns; and what the system refused in words."""
+"""Atomic, durable writing of project files, with checksums, and the errors of failed reads and writes."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ if TYPE_CHECKING:
 
 PART_SUFFIX = ".part"
 CHECKSUM_KEY = "sum"  # the key of the checksum
-CHECKSUM_PATTERN = re.compile("[^ ]{14,18}")  # a checksum, or what damage left of it
+CHECKSUM_PATTERN = re.compile("[^ ]{14,18}")  # a checksum, perhaps damaged
 
 
 def write_file(path: Path, data: bytes) -> None:
-    """Give a file new content so that a crash leaves either the old content or the new.
+    """Replace the content of a file; a crash leaves either the old or the new content.
 
     Raises
     ------
@@ -46,9 +46,9 @@ def write_file(path: Path, data: bytes) -> None:
 
 
 def break_hard_link(path: Path) -> None:
-    """Give a file that has another name elsewhere (a hard link) a content of its own, before something is added to it.
+    """Replace a hard link by a copy before data are appended to it.
 
-    Files that are written whole need no such care: `write_file` puts a new one in their place.
+    Files that `write_file` writes need no such care: they are replaced.
 
     Raises
     ------
@@ -60,7 +60,7 @@ def break_hard_link(path: Path) -> None:
 
 
 def sync_folder(folder: Path) -> None:
-    """Put the names in a folder on the disk, where the system can: Windows and some network disks cannot."""
+    """Write the entries of a folder to the disk, where the system can: not on Windows and some network disks."""
     if os.name == "nt":
         return
     with suppress(OSError):
@@ -72,12 +72,12 @@ def sync_folder(folder: Path) -> None:
 
 
 def write_json(path: Path, data: dict[str, Any]) -> None:
-    """Write a file for people and programs, with a checksum of what it says."""
+    """Write an indented JSON file with a checksum of its content."""
     write_file(path, (json.dumps({**data, CHECKSUM_KEY: _data_checksum(data)}, indent=2) + "\n").encode())
 
 
 def read_json(path: Path) -> dict[str, Any]:
-    """Return what a JSON file holds, with its checksum; see `check_sum`.
+    """Return the content of a JSON file, with its checksum; see `verify_checksum`.
 
     Raises
     ------
@@ -114,12 +114,12 @@ def checksum(data: bytes) -> str:
 
 
 def _data_checksum(data: dict[str, Any]) -> str:
-    """Return the checksum of plain data, however it is laid out."""
+    """Return the checksum of plain data, whatever the formatting of its file."""
     return checksum(json.dumps(data, sort_keys=True, separators=(",", ":")).encode())
 
 
 def damaged_error(path: Path, reason: str) -> ProjectError:
-    """Return the error of a file that is not as it was written."""
+    """Return the error for a damaged file."""
     return ProjectError(
         f"The project {path.parent} is damaged: {path.name} cannot be used ({reason}). Copy this file again from a "
         "backup. The strokes are in journal.jsonl and blocks, the weights in commits: keep them."
@@ -127,21 +127,21 @@ def damaged_error(path: Path, reason: str) -> ProjectError:
 
 
 def unreadable_error(path: Path, error: OSError) -> ProjectError:
-    """Return the error of a file that the system does not let us read."""
+    """Return the error for a file that the system refuses to read."""
     return ProjectError(
         f"{path} cannot be read ({describe_os_error(error)}). Nothing was changed; try again when it can."
     )
 
 
 def unwritable_error(path: Path, error: OSError) -> ProjectError:
-    """Return the error of a place where the system does not let us write."""
+    """Return the error for a place where the system refuses to write."""
     return ProjectError(
         f"{path} cannot be written: {describe_os_error(error)}. Choose another folder, or make room for it there."
     )
 
 
 def describe_os_error(error: OSError) -> str:
-    """Return what the system refused in a few words."""
+    """Return the reason of a system error as a phrase."""
     if isinstance(error, FileNotFoundError | NotADirectoryError):
         return "the folder is gone: it was moved or deleted, or its disk was taken out"
     return reason(error)

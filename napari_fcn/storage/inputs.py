@@ -1,4 +1,4 @@
-"""What a run reads: nothing that it writes may take the place of it."""
+"""The inputs of a run, which its outputs must not overwrite."""
 
 from __future__ import annotations
 
@@ -23,25 +23,25 @@ OTHER_PLACE_ADVICE = Advice(
 
 @dataclass(frozen=True, slots=True)
 class Input:
-    """A file or folder that is read, and what it is to the user: ``"the model"``."""
+    """A file or folder that is read, and its role in messages: ``"the model"``."""
 
     path: Path
     role: str
 
 
 class Inputs:
-    """Files and folders that are read, so that outputs can be compared with all of them at once.
+    """Files and folders that are read, with checks of outputs against all of them.
 
-    Two names are one file if their real paths are the same, or the device and number by which the system knows the
-    file: links, hard links, ``..`` and names that a disk does not tell apart are seen through.
+    Two names are one file if their real paths are the same, or their device and inode: links, hard links, ``..`` and
+    case-insensitive names are resolved.
 
     Parameters
     ----------
     entries : iterable of Input
         What is read.
     members : callable, optional
-        From such a file to further files that it draws on. Asked only of inputs in whose folder, or in a folder of it,
-        an output already exists.
+        Returns further files that an input refers to. Called only if an output exists in the folder of the input or
+        below it.
     """
 
     def __init__(self, entries: Iterable[Input] = (), members: Callable[[Path], Iterable[Path]] | None = None) -> None:
@@ -61,7 +61,7 @@ class Inputs:
                     self._by_folder.setdefault(key, []).append(entry)
 
     def check_file(self, output: Path) -> None:
-        """Raise InputAtRiskError if a file or folder of this name would replace or hold an input, or lie in one."""
+        """Raise InputAtRiskError if an output would replace, contain or lie inside an input."""
         own = _file_keys(output)
         self._check_path(output, own)
         if found := _find(self._by_parent, own):
@@ -70,7 +70,7 @@ class Inputs:
             )
 
     def check_folder(self, folder: Path) -> None:
-        """Raise InputAtRiskError if results in this folder would lie in an input; the folder itself is not replaced."""
+        """Raise InputAtRiskError if results in this folder would lie inside an input."""
         self._check_path(folder, _file_keys(folder))
 
     def _check_path(self, output: Path, own: Sequence[FileKey]) -> None:
@@ -82,11 +82,11 @@ class Inputs:
             same = "is" if is_named else f"is the same as {found.path},"
             raise InputAtRiskError(f"{output} {same} {found.role}, which it would replace.", OTHER_PLACE_ADVICE)
         found = _find(self._by_key, above)
-        if found and not os.path.isfile(found.path):  # in a file the system itself lets nothing lie
+        if found and not os.path.isfile(found.path):  # nothing can lie inside a file
             raise InputAtRiskError(f"{output} would be written into {found.path}, {found.role}.", OTHER_PLACE_ADVICE)
 
     def _add_members(self, folders: Iterable[FileKey]) -> None:
-        """Add the further files of the inputs in these folders, each asked once."""
+        """Add the files to which the inputs in these folders refer, once for each input."""
         for entry in dict.fromkeys(entry for key in folders for entry in self._by_folder.pop(key, ())):
             assert self._members is not None
             for path in self._members(entry.path):
@@ -106,7 +106,7 @@ def _find(table: Mapping[FileKey, Input], keys: Iterable[FileKey]) -> Input | No
 
 
 def _file_keys(path: str | Path) -> list[FileKey]:
-    """Return what tells a file from others: its real path and, if it is there, its device and number."""
+    """Return the keys of a file: its real path and, if it exists, its device and inode."""
     found: list[FileKey] = []
     with suppress(OSError, ValueError):
         real = os.path.realpath(path)
@@ -118,7 +118,7 @@ def _file_keys(path: str | Path) -> list[FileKey]:
 
 
 def _parents(path: Path) -> Iterator[str]:
-    """Yield the folders that hold a file, by its name as it was given and by its real path, innermost first."""
+    """Yield the parent folders of a file, of its real and its given path, innermost first."""
     known = set()
     for name in (os.path.realpath(path), os.path.abspath(path)):
         folder = os.path.dirname(name)

@@ -1,4 +1,4 @@
-"""Names in a folder that stand for something elsewhere: what is written there would be written elsewhere."""
+"""Detection of links, through which files elsewhere would be overwritten."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ JUNCTION_TAG = getattr(stat, "IO_REPARSE_TAG_MOUNT_POINT", None)  # Windows: a f
 
 
 def is_link(path: Path) -> bool:
-    """Whether a name is a symbolic link or, on Windows, a junction; False if there is nothing.
+    """Whether a path is a symbolic link or, on Windows, a junction; False if it does not exist.
 
     Raises
     ------
@@ -31,9 +31,9 @@ def is_link(path: Path) -> bool:
 
 
 def find_links(folder: Path) -> Iterator[Path]:
-    """Yield all in a folder, at any depth, that is a link or no file of its own (a pipe, a device); none is followed.
+    """Yield links and special files (pipes, devices) at any depth in a folder; links are not followed.
 
-    The folder itself may be a link: who names it has chosen what it stands for.
+    The folder itself may be a link.
 
     Raises
     ------

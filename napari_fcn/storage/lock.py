@@ -1,4 +1,4 @@
-"""One writer at a time: a file that says who it is."""
+"""A lock file that names its holder, so that a project has one writer at a time."""
 
 from __future__ import annotations
 
@@ -21,22 +21,22 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 LOCK_NAME = "lock"
-CLOCK_SLACK = 60  # seconds by which clocks may be wrong when it is asked which came first, the lock or the process
-EMPTY_LOCK_SECONDS = 10  # seconds in which a lock may still be without its text
+CLOCK_SLACK = 60  # seconds of clock error when the times of lock and process are compared
+EMPTY_LOCK_SECONDS = 10  # in which a new lock may be empty
 
 
 @dataclass(frozen=True, slots=True)
 class LockHolder:
-    """Who holds a project.
+    """The process that holds a project.
 
     Attributes
     ----------
     pid, host, user : int, str, str
-        The process, its computer, and who runs it.
+        The process, its computer and its user.
     since : float
-        When it took the project, in seconds since 1970.
+        When it locked the project, in seconds since 1970.
     token : str
-        Tells two holders of the same process apart.
+        Distinguishes locks of the same process.
     """
 
     pid: int
@@ -56,7 +56,7 @@ class LockHolder:
 
     @property
     def has_ended(self) -> bool:
-        """Whether its process has surely ended; on another computer nobody here can know."""
+        """Whether its process has surely ended; False for another computer."""
         if self.host != platform.node():
             return False
         try:
@@ -64,7 +64,7 @@ class LockHolder:
             return bool(process.status() == psutil.STATUS_ZOMBIE or process.create_time() > self.since + CLOCK_SLACK)
         except psutil.NoSuchProcess:
             return True
-        except psutil.Error:  # it is there and of another user
+        except psutil.Error:  # it belongs to another user
             return False
 
     def __str__(self) -> str:
@@ -76,7 +76,7 @@ class LockHolder:
 
 
 class Lock:
-    """The right to write to a project, until `release`.
+    """An exclusive lock on a project, until `release`.
 
     Parameters
     ----------
@@ -86,7 +86,7 @@ class Lock:
     Raises
     ------
     ProjectInUseError
-        If another program has it.
+        If another program holds it.
     OSError
         If the folder cannot be written.
     """
@@ -104,11 +104,11 @@ class Lock:
             raise _in_use_error(folder, _read(self._path))
 
     def release(self) -> None:
-        """Let others write."""
+        """Release the lock."""
         self._remove(self._content)
 
     def _create(self) -> bool:
-        """Whether the lock was free and is ours now."""
+        """Create the lock; return False if it exists."""
         try:
             descriptor = os.open(self._path, os.O_CREAT | os.O_EXCL | os.O_WRONLY | getattr(os, "O_BINARY", 0), 0o644)
         except FileExistsError:
@@ -122,7 +122,7 @@ class Lock:
         return True
 
     def _remove(self, content: bytes) -> None:
-        """Remove the lock with this content; one that somebody took in the meantime is put back."""
+        """Remove the lock with this content; restore one that another process created in the meantime."""
         aside = self._path.with_name(f".{LOCK_NAME}-{secrets.token_hex(4)}")
         with suppress(FileNotFoundError):
             os.rename(self._path, aside)
@@ -133,12 +133,12 @@ class Lock:
 
 
 def is_lock_name(name: str) -> bool:
-    """Whether a file is named as a lock is, or as one that is being taken away."""
+    """Whether a file has the name of a lock, or of one that is being removed."""
     return name == LOCK_NAME or name.startswith(f".{LOCK_NAME}-")
 
 
 def is_lock_file(path: Path) -> bool:
-    """Whether a file is a lock by what it says."""
+    """Whether a file has the content of a lock."""
     try:
         return _parse_holder(path.read_bytes()) is not None
     except OSError:
@@ -155,7 +155,7 @@ def _read(path: Path) -> bytes:
 
 
 def _parse_holder(content: bytes) -> LockHolder | None:
-    """Return who wrote a lock; None if its text is not whole."""
+    """Return the holder in a lock; None if the content is incomplete."""
     try:
         data = json.loads(content)
         return LockHolder(

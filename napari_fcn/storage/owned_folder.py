@@ -1,4 +1,4 @@
-"""Folders that napari-fcn made: how they are told from others, and how they go without taking anything along."""
+"""Folders made by napari-fcn: a mark to recognise them, and removal that spares other files."""
 
 from __future__ import annotations
 
@@ -19,28 +19,28 @@ if TYPE_CHECKING:
     IsOwnFile = Callable[[tuple[str, ...], bool], bool]
 
 MARK_NAME = "napari-fcn.json"
-SYSTEM_FILES = (".DS_Store", "Thumbs.db", "desktop.ini")  # which file managers leave where somebody looks
+SYSTEM_FILES = (".DS_Store", "Thumbs.db", "desktop.ini")  # left by file managers
 SYSTEM_PREFIXES = (
     "._",
     ".nfs",
-)  # begin names of what macOS keeps of a file elsewhere, and of what a network disk yet removes
+)  # of macOS resource forks, and of files that NFS has not removed yet
 MAX_MARK_BYTES = 4096  # bytes of a mark
 
 
 @dataclass(frozen=True, slots=True)
 class FolderMark:
-    """The first file in a folder that napari-fcn makes, by which it knows the folder again.
+    """A file that marks a folder as made by napari-fcn.
 
     Attributes
     ----------
     purpose : str
-        What the folder is: ``"unfinished run"``.
+        The purpose of the folder: ``"unfinished run"``.
     """
 
     purpose: str
 
     def write(self, folder: Path) -> None:
-        """Mark a folder; one that has a file of this name keeps it.
+        """Mark a folder; an existing file of this name is kept.
 
         Raises
         ------
@@ -51,7 +51,7 @@ class FolderMark:
             file.write(self._start + json.dumps(secrets.token_hex(8)).encode() + b"}\n")
 
     def is_in(self, folder: Path) -> bool:
-        """Whether a folder has this mark; half a mark, as a crash leaves it, counts where there is nothing else."""
+        """Whether a folder has this mark; a truncated mark (after a crash) counts if it is the only file."""
         path = folder / MARK_NAME
         try:
             if not stat.S_ISREG(os.lstat(path).st_mode):
@@ -70,14 +70,14 @@ class FolderMark:
 
 
 def foreign_files(folder: Path, is_own: IsOwnFile) -> list[Path]:
-    """Return what lies in a folder and is none of ours, the outermost of each; links are none, whatever their names.
+    """Return the outermost foreign entries of a folder; links always count as foreign.
 
     Parameters
     ----------
     folder : Path
         Where to look.
     is_ours : callable
-        Takes the names from the folder down to an entry and whether it is a folder.
+        Takes the path of an entry inside the folder, as names, and whether it is a folder.
 
     Raises
     ------
@@ -88,23 +88,23 @@ def foreign_files(folder: Path, is_own: IsOwnFile) -> list[Path]:
 
 
 def remove_own_files(folder: Path, is_own: IsOwnFile, last: str = MARK_NAME) -> bool:
-    """Remove what is ours in a folder, and the folder if nothing is left; return whether it is gone.
+    """Remove our own files from a folder, and the folder if it is empty then; return whether it is gone.
 
-    Nothing that is a link is followed, or removed: it is none of ours. What the system refuses to remove stays.
+    Links are neither followed nor removed. Files that the system refuses to remove stay.
 
     Parameters
     ----------
     folder : Path
-        What goes.
+        The folder.
     is_ours : callable
-        As for `strangers`.
+        As for `foreign_files`.
     last : str
-        Name of the file that stays until all else is gone.
+        Name of the file that is removed last.
     """
     if is_link(folder):
         return False
     with suppress(OSError):
-        for parts, is_known in [*_walk(folder, is_own)][::-1]:  # what is in a folder comes after it
+        for parts, is_known in [*_walk(folder, is_own)][::-1]:  # contents before their folder
             path = folder.joinpath(*parts)
             if is_known and parts != (last,):
                 with suppress(OSError):
@@ -116,7 +116,7 @@ def remove_own_files(folder: Path, is_own: IsOwnFile, last: str = MARK_NAME) -> 
 
 
 def _walk(folder: Path, is_own: IsOwnFile) -> Iterator[tuple[tuple[str, ...], bool]]:
-    """Yield the entries below a folder and whether they are ours; folders that are not are not entered."""
+    """Yield the entries below a folder and whether they are our own; foreign folders are not entered."""
     waiting: list[tuple[str, ...]] = [()]
     while waiting:
         above = waiting.pop()
@@ -132,7 +132,7 @@ def _walk(folder: Path, is_own: IsOwnFile) -> Iterator[tuple[tuple[str, ...], bo
 
 
 def _is_folder(path: Path) -> bool:
-    """Whether this is a folder and no link to one."""
+    """Whether this is a folder, not a link to one."""
     return not is_link(path) and path.is_dir()
 
 

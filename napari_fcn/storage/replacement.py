@@ -1,4 +1,4 @@
-"""A file that takes its place in one step, and names that are free."""
+"""Atomic replacement of files, and unused names."""
 
 from __future__ import annotations
 
@@ -20,21 +20,21 @@ if TYPE_CHECKING:
 
 @contextmanager
 def replace_file(target: Path, inputs: Inputs = NO_INPUTS) -> Iterator[Path]:
-    """Give a file new content as a whole or not at all: what is written to the name yielded becomes the file.
+    """Yield a temporary path; the file written there replaces the target at the end.
 
-    A link in its place is replaced, and not what it leads to.
+    A link at the target is replaced, not followed.
 
     Parameters
     ----------
     target : Path
         The file.
     inputs : Inputs, optional
-        What must survive; looked at before anything is written, and again at the end.
+        Files that must not be overwritten; checked at the start and at the end.
 
     Raises
     ------
     InputAtRiskError
-        If the file is an input, lies in one or holds one.
+        If the target is an input, or inside or around one.
     OSError
         If the system refuses; the old content stays.
     """
@@ -50,6 +50,6 @@ def replace_file(target: Path, inputs: Inputs = NO_INPUTS) -> Iterator[Path]:
 
 
 def unused_path(folder: Path, stem: str, suffix: str) -> Path:
-    """Return a path that is not there: with a number from 2 on where the name is taken, by a link without end too."""
+    """Return an unused path, numbered from 2 on if the name exists, even as a broken link."""
     names = (f"{stem}{suffix}" if number == 1 else f"{stem}-{number}{suffix}" for number in count(1))
     return next(folder / name for name in names if not os.path.lexists(folder / name))

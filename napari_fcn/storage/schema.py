@@ -1,7 +1,7 @@
-"""What a value from a file has to look like, and what is wrong with it in words.
+"""Validation of values from files with pydantic.
 
-A schema is a class derived from `Part`, as pydantic has them. It is strict (no text is taken for a number), knows all
-its fields, and takes finite numbers only. What it validates stays as it is: whole numbers are not made fractions.
+A schema derives from `StrictModel`: types are strict, unknown fields are errors, and numbers are finite. Validated
+values are unchanged: integers stay integers.
 """
 
 from __future__ import annotations
@@ -14,17 +14,17 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, StringConstraints, V
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-MAX_SHOWN = 60  # characters of a name in a file that a message repeats
+MAX_SHOWN = 60  # characters of a field name in a message
 MAX_NAME = 1000  # characters
 MAX_TEXT = 100_000
 
 
 class SchemaError(ValueError):
-    """A value that a file may not hold; the message says where it stands and what it should be."""
+    """An invalid value in a file; the message gives its location and the expected value."""
 
 
 class StrictModel(BaseModel):
-    """A part of a file with fields of its own, none of which may be unknown."""
+    """A part of a file with fixed fields."""
 
     model_config = ConfigDict(strict=True, extra="forbid", frozen=True, allow_inf_nan=False)
 
@@ -57,12 +57,12 @@ StrictModelType = TypeVar("StrictModelType", bound=StrictModel)
 
 
 def validate(schema: type[StrictModelType], value: object) -> StrictModelType:
-    """Return a value as the part of a file that it is.
+    """Return a value as an instance of a schema.
 
     Raises
     ------
     SchemaError
-        If it is none; of several things that are wrong the first is named.
+        If the value is invalid; the message names the first error.
     """
     try:
         return schema.model_validate(value)
@@ -74,7 +74,7 @@ def validate(schema: type[StrictModelType], value: object) -> StrictModelType:
 
 
 def _location(parts: Sequence[int | str]) -> str:
-    """Return where a value stands, as in ``card.scores.iou``, without what could disturb a terminal."""
+    """Return the location of a value, such as ``card.scores.iou``, without unprintable characters."""
     path = ".".join(str(part) for part in parts if part not in ("int", "float", "constrained-str"))
     shown = "".join(character if character.isprintable() else "?" for character in path[:MAX_SHOWN])
     return f"{shown}: " if shown else ""

@@ -308,7 +308,7 @@ def test_missing_chunks_are_mentioned(
     image = zarr_image(tmp_path, rng)
     (image / "c" / "1" / "2").unlink()
     assert run(image, "--model", model, "--out", tmp_path / "out.npy") == 0
-    assert "1 of 16 chunks are not in" in capsys.readouterr().err
+    assert "1 of 16 chunks are missing in" in capsys.readouterr().err
 
 
 def test_a_damaged_chunk_is_an_error_and_its_repair_lets_the_run_go_on(

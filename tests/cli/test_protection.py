@@ -150,7 +150,7 @@ def test_results_of_a_folder_replace_results_and_no_other_files(
     precious = pixels(tmp_path / "day1" / "a.ome.tif", 7)
     before = precious.read_bytes()
     assert run(tmp_path / "day2", "--model", model, "--out", tmp_path / "day1", "--overwrite") == 1
-    assert "a.ome.tif is no result of napari-fcn" in capsys.readouterr().err
+    assert "a.ome.tif is not a result of napari-fcn" in capsys.readouterr().err
     assert precious.read_bytes() == before
     precious.unlink()
     for _ in range(2):

@@ -386,7 +386,7 @@ def test_only_selected_layers_are_added_if_asked_for(desk: BatchController, view
     desk.add_layers(desk.selected_images())
     desk.add_layers([one, two])
     assert list(states(desk)) == ["one", "two"]
-    assert desk.state.message == "1 added. 1 in the list already."
+    assert desk.state.message == "1 added. 1 already in the list."
 
 
 def test_two_images_of_one_name_are_written_to_two_files_and_that_is_said(
@@ -460,7 +460,7 @@ def test_folders_stand_for_their_images_and_other_files_are_left_out_by_name(
     desk.add_files([tmp_path, tmp_path / "notes.txt", tmp_path / "empty", tmp_path / "a.tif"])
     assert list(states(desk)) == ["a.tif", "b.tif"]
     assert "unsupported type): notes.txt" in desk.state.error
-    assert "holds no image" in desk.state.error
+    assert "contains no image" in desk.state.error
 
 
 def test_the_files_of_one_image_are_one_row(tmp_path: Path) -> None:

@@ -550,7 +550,7 @@ def test_chunks_that_are_missing_are_mentioned(dock: Dock, tmp_path: Path) -> No
     array[:] = 9
     (tmp_path / "a.zarr" / "c" / "0" / "1").unlink()
     dock.viewer.add_image(zarr.open_array(tmp_path / "a.zarr", mode="r"), contrast_limits=(0, 9))
-    assert "1 of 4 chunks are not in" in " ".join(dock.run().notes)
+    assert "1 of 4 chunks are missing in" in " ".join(dock.run().notes)
 
 
 @pytest.mark.parametrize(("number", "words"), [(errno.ENOSPC, "disk is full"), (errno.EROFS, "cannot be written")])

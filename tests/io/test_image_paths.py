@@ -42,7 +42,7 @@ def test_the_name_of_a_result_without_its_image_is_a_name_like_others(tmp_path: 
 
 def test_a_folder_without_an_image_is_refused(tmp_path: Path) -> None:
     touch(tmp_path, "notes.txt")
-    with pytest.raises(ImageError, match=r"holds no image\. Readable are"):
+    with pytest.raises(ImageError, match=r"contains no image\. Supported:"):
         list_images(tmp_path)
 
 

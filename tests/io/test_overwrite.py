@@ -163,10 +163,10 @@ def test_a_file_that_nobody_named_is_replaced_only_if_it_is_a_result(tmp_path: P
     path = tmp_path / "a.ome.tif"
     for content in (b"", b"no picture"):
         path.write_bytes(content)
-        with pytest.raises(OutputError, match="no result of napari-fcn"):
+        with pytest.raises(OutputError, match="not a result of napari-fcn"):
             write(path, overwrite=True, protection=OURS)
     tifffile.imwrite(path, np.zeros((4, 6), np.uint8))
-    with pytest.raises(OutputError, match="no result of napari-fcn"):
+    with pytest.raises(OutputError, match="not a result of napari-fcn"):
         write(path, overwrite=True, protection=OURS)
     write(path, overwrite=True)
     write(path, overwrite=True, protection=OURS)

@@ -1,4 +1,4 @@
-"""What the numbers of a TIFF mean: intensities, channels, colours, indices of a palette."""
+"""The meaning of the numbers of a TIFF: intensities, channels, colours or palette indices."""
 
 from pathlib import Path
 from typing import Any

@@ -45,17 +45,17 @@ def test_whatever_comes_is_data_or_refused(text: bytes | str) -> None:
         ('["[[", ' * 65 + "1" + "]" * 65, "nested more than 64 levels"),
         ('{"a": 1e999}', "1e999 is too large"),
         ('{"a": -1e999}', "-1e999 is too large"),
-        ("NaN", "NaN is no number"),
-        ("[Infinity]", "Infinity is no number"),
-        ("[-Infinity]", "-Infinity is no number"),
+        ("NaN", "NaN is not a JSON number"),
+        ("[Infinity]", "Infinity is not a JSON number"),
+        ("[-Infinity]", "-Infinity is not a JSON number"),
         ("9" * 20, "is too large"),
         (str(2**63), "is too large"),
         ("9" * 100_000, "is too large"),
-        ('"\\ud800"', "no JSON"),
-        ('{"\\uDFFF": 1}', "no JSON"),
-        (b'"\xff"', "no JSON"),
+        ('"\\ud800"', "not JSON"),
+        ('{"\\uDFFF": 1}', "not JSON"),
+        (b'"\xff"', "not JSON"),
         ('{"a": 1, "b": {"c": 1, "c": 2}}', "a name twice"),
-        (b"", "no JSON"),
+        (b"", "not JSON"),
         ('"' + "a" * 100 + '"', "larger than 64 bytes"),
     ],
 )
@@ -92,5 +92,5 @@ def test_no_more_of_a_file_is_read_than_allowed(tmp_path: Path) -> None:
 @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="this system has no named pipes")
 def test_a_pipe_is_not_waited_for(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "a.json")
-    with pytest.raises(JsonError, match="no file"):
+    with pytest.raises(JsonError, match="not a file"):
         read_json(tmp_path / "a.json")

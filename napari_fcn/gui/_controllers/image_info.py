@@ -53,7 +53,7 @@ def _meaning_text(image: LayerImage) -> str:
     """Return that the numbers of a layer are no intensities; empty if they are."""
     if not image.meaning:
         return ""
-    return f"The layer holds {image.meaning}: open the file in the Batch dock, which reads it as it is meant."
+    return f"The layer holds {image.meaning}. Open the file in the Batch dock, which converts it."
 
 
 def _channel_text(channels: Sequence[str], chosen: int | None, image: LayerImage) -> str:

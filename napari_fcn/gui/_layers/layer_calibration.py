@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from napari_fcn.io.image_file import ImageHeader
 
 ROTATED_NOTE = (
-    "The layer is rotated, sheared or mirrored, which result files cannot hold: they have its pixel size and lie at "
+    "Result files cannot store the rotation, shear or mirroring of the layer: they keep its pixel size and start at "
     "the origin."
 )
 

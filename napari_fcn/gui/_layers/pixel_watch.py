@@ -40,14 +40,14 @@ class PixelsReplacedError(ImageError):
 def pixels_replaced_error(name: str) -> PixelsReplacedError:
     """Return the error that ends a run whose image has changed."""
     return PixelsReplacedError(
-        f"The pixels of {name} were replaced while it was segmented, so the run was stopped: part of the result is of "
-        "the earlier pixels. Run again when the image does not change any more."
+        f"The pixels of {name} were replaced while it was segmented, so the run was stopped: part of the result shows "
+        "the earlier pixels. Run again when the image no longer changes."
     )
 
 
 def outdated_message(name: str) -> str:
     """Return what is said of a result whose image has changed since."""
-    return f"The pixels of {name} were replaced: this result is of the earlier pixels. Run again for the new ones."
+    return f"The pixels of {name} were replaced: this result shows the earlier pixels. Run again."
 
 
 class PixelWatch:

@@ -31,9 +31,9 @@ if TYPE_CHECKING:
 
 BOX_NAME, HEAT_NAME = "receptive field", "influence"
 MAP_NAMES = {
-    "certificate": "tiles against whole",
-    "equivariance": "does not follow shifts",
-    "border": "rests on padding",
+    "certificate": "tiled against whole",
+    "equivariance": "change under shifts",
+    "border": "influence of padding",
 }
 BOX_COLOUR = "#2f9bff"  # far from the colours of the heat, seen on dark and bright
 LINE_WIDTH = 2.0  # pixels of the window

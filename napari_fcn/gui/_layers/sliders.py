@@ -56,7 +56,7 @@ class SliderMark(QWidget):
         super().__init__(bar)
         self.bar, self.span = bar, span
         self.setAttribute(Qt.WidgetAttribute.WA_TransparentForMouseEvents)
-        self.setAccessibleName(f"Seen by the model: {span[0]} to {span[1]}")
+        self.setAccessibleName(f"Used by the model: {span[0]} to {span[1]}")
         self.setGeometry(bar.rect())
         bar.installEventFilter(self)
         self.show()

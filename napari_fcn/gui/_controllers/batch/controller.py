@@ -254,7 +254,7 @@ class BatchController(DockController):
             if owner != row.number:
                 other = self._rows[owner].place if owner in self._rows else "an image that was removed"
                 raise OutputError(
-                    f"{path} is already the result of {other}. Leave Save to empty, so that results lie beside their "
+                    f"{path} is already the result of {other}. Leave Save to empty to write results next to their "
                     "images, or rename one of the two."
                 )
         return present

@@ -86,7 +86,7 @@ class CurrentJob:
 def job_for_file(batch: Batch, row: Row, path: Path, loaded: ModelCache) -> CurrentJob:
     request = batch.request
     if not request.output.save:
-        raise OutputError("An image in a file has no layer to show results on. Choose under Save what is written.")
+        raise OutputError("Results of image files must be saved. Choose what to write under Save.")
     output, settings = request.output, request.settings
     folder, (name, _) = output.folder_for(results_folder(path)), batch.names[row.number]
     assert folder is not None
@@ -181,5 +181,5 @@ def expand_paths(paths: Sequence[Path]) -> tuple[list[Path], list[str]]:
 
 
 def added_message(new: int, known: int) -> str:
-    parts = [f"{new} added." if new else "", f"{known} in the list already." if known else ""]
+    parts = [f"{new} added." if new else "", f"{known} already in the list." if known else ""]
     return " ".join(filter(None, parts))

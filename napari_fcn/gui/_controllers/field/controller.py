@@ -140,7 +140,7 @@ class FieldController(DockController):
     ) -> None:
         """Show what the pixel at a place in the world sees."""
         if self.viewer.dims.ndisplay == 3:
-            self._set(replace(self.state, error="In the 3-D view a click means no pixel: switch to the 2-D view."))
+            self._set(replace(self.state, error="A click in the 3-D view selects no pixel: switch to the 2-D view."))
             return
         view = self._try_image_view(layer, request)
         if view is not None:
@@ -345,7 +345,7 @@ class FieldController(DockController):
 
     def _on_measured(self, event: ObjectsMeasured) -> None:
         if event.pixels <= 0:
-            self._set(replace(self.state, error="There are no objects in the plane that is shown of these labels."))
+            self._set(replace(self.state, error="The displayed plane of these labels has no objects."))
         else:
             self.set_object_diameter(event.pixels)
 
