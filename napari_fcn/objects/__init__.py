@@ -1,4 +1,4 @@
-"""From the class of each pixel to objects."""
+"""Objects from the class of each pixel."""
 
 from napari_fcn.objects.instances import ObjectRule, find_objects
 

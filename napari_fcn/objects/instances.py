@@ -1,4 +1,4 @@
-"""Number the objects of an image that does not fit in memory, as if it did."""
+"""Labelling of the objects in images larger than memory, block by block."""
 
 from __future__ import annotations
 
@@ -26,22 +26,22 @@ BLOCK_SHAPES = {
     1: (2**20,),
     2: (2048, 2048),
     3: (64, 512, 512),
-}  # pixels that are looked at at once, along connected axes
+}  # pixels of a block along the connected axes
 MAX_OBJECTS = 2**32 - 1  # objects that uint32 can number
 
 
 @dataclass(frozen=True, slots=True)
 class ObjectRule:
-    """What is an object.
+    """Which pixels form an object.
 
     Attributes
     ----------
     inside : tuple of int
         Classes whose connected pixels (of one class, sharing a face) are an object.
     rim : tuple of int
-        Classes that part objects and belong to them: each object grows into them by at most `GROWTH` pixels.
+        Classes that separate objects and belong to them: each object grows into them by at most `GROWTH` pixels.
     axes : tuple of int
-        Image axes along which pixels are connected; along others (time) each place has objects of its own.
+        Image axes along which pixels are connected; along others (time) each index has its own objects.
     """
 
     inside: tuple[int, ...]
@@ -55,8 +55,8 @@ class ObjectRule:
         Parameters
         ----------
         names : sequence of str
-            The classes, background first. One called rim, border, boundary, outline, contour or edge belongs to the
-            objects that it parts. If all but the background are membranes or walls, the objects lie between them.
+            The classes, background first. One named rim, border, boundary, outline, contour or edge belongs to the
+            objects that it separates. If all others are membranes or walls, the objects are the background between.
         axes : sequence of str
             The axes of the image, without channels.
         space : sequence of str
@@ -89,7 +89,7 @@ class BlockStore(BlockReader, Protocol):
 
 @dataclass(frozen=True, slots=True)
 class _Pieces:
-    """What the blocks say together, one entry for each piece of an object; piece ``i`` has the number ``i + 1``."""
+    """The pieces of objects in all blocks; piece ``i`` has the number ``i + 1``."""
 
     first_pixel: Labels  # index, in the order of the image, of its first pixel
     touching: Labels  # (n, 2): numbers of pieces that touch
@@ -98,27 +98,27 @@ class _Pieces:
 def find_objects(
     classes: BlockReader, scratch: BlockStore, objects: BlockStore, shape: Sequence[int], rule: ObjectRule
 ) -> Iterator[int]:
-    """Give objects numbers in the order of their first pixels, block by block.
+    """Assign numbers to the objects in the order of their first pixels, block by block.
 
-    The answer does not depend on the blocks: it equals the labelling of the whole image. Pieces within blocks are
+    The result does not depend on the blocks: it equals the labelling of the whole image. Pieces within blocks are
     numbered into ``scratch``, joined where they touch across faces (Rosenfeld & Pfaltz 1966), and written to
     ``objects`` once all joins are known.
 
     Parameters
     ----------
-    classes : Readable
+    classes : BlockReader
         Class of each pixel.
-    scratch, objects : Store
-        Of the image's shape, uint32: one for the time of the work, one for the result.
+    scratch, objects : BlockStore
+        uint32 arrays of the image's shape: one for intermediate results, one for the objects.
     shape : sequence of int
         Shape of the image without channels.
     rule : Rule
-        What is an object.
+        Which pixels form an object.
 
     Yields
     ------
     int
-        How often it will yield.
+        The total number of steps, after each step.
 
     Raises
     ------
@@ -151,14 +151,14 @@ def _plan(shape: Sequence[int], rule: ObjectRule) -> TilePlan:
 def _read(store: BlockReader, region: Region) -> Labels:
     found = store.read(region)
     if found is None:
-        raise ImageError("What was written a moment ago cannot be read back: the disk is damaged. Use another one.")
+        raise ImageError("Intermediate results cannot be read back: the disk may be damaged. Use another one.")
     return found
 
 
 def _number_pieces(
     classes: BlockReader, scratch: BlockStore, block: Region, about: tuple[tuple[int, ...], ObjectRule, int]
 ) -> tuple[Labels, Labels]:
-    """Give the pieces of a block numbers above ``count``; return their first pixels and what they touch before it."""
+    """Return the first pixel of each piece of a block, which gets a number, and pairs that touch earlier blocks."""
     shape, rule, count = about
     seen = _read(classes, block)
     cross = np.zeros((3,) * len(shape), bool)
@@ -188,7 +188,7 @@ def _number_pieces(
 def _touching_pieces(
     classes: BlockReader, scratch: BlockStore, block: Region, face: tuple[int, Labels, Labels]
 ) -> Labels:
-    """Return which pieces share a face of a pixel across the start of a block along an axis."""
+    """Return the pairs of pieces that touch across the start of a block along an axis."""
     axis, seen, numbers = face
     start = tuple(a - (i == axis) for i, a in enumerate(block.start))
     stop = tuple(block.start[i] if i == axis else b for i, b in enumerate(block.stop))
@@ -200,7 +200,7 @@ def _touching_pieces(
 
 
 def _join(pieces: _Pieces) -> Labels:
-    """Return the final number for each piece (0 stays 0): by the first pixel of all pieces that are joined."""
+    """Return the object number of each piece (0 stays 0), ordered by the first pixels of the joined pieces."""
     n = len(pieces.first_pixel)
     numbers = np.zeros(n + 1, np.uint32)
     if not n:
@@ -217,7 +217,7 @@ def _join(pieces: _Pieces) -> Labels:
 
 
 def _grow(labels: Labels, rim: Labels, rule: ObjectRule) -> Labels:
-    """Return objects grown into the rim, a pixel at a time; where two meet, the lower number takes the pixel."""
+    """Return objects grown into the rim pixel by pixel; where two meet, the pixel gets the lower number."""
     if not rule.rim:
         return labels
     for _ in range(GROWTH):

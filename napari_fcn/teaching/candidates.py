@@ -1,4 +1,4 @@
-"""Whole networks that learn in the background, one candidate after the other, and when another one is due."""
+"""Scheduling of candidates: networks that are fine-tuned in the background, one at a time."""
 
 from __future__ import annotations
 
@@ -23,18 +23,18 @@ if TYPE_CHECKING:
 
 @dataclass(slots=True, eq=False)
 class CandidateScheduler:
-    """The candidate that learns now, and how many there were before it.
+    """The current candidate, and when the next one is due.
 
     Attributes
     ----------
     weights : mapping of str to Tensor
-        Those of the model at the start, which no candidate is to leave far behind.
-    judged : int
-        The last turn whose strokes have had their candidates.
-    attempt : int
-        Candidates of this turn that were decided.
-    candidate : Candidate or None
-        What learns now, or has won and waits.
+        Weights of the model at the start, towards which candidates are regularised.
+    last_finished_turn : int
+        The last turn for which no more candidates are needed.
+    n_attempts : int
+        Candidates of this turn that were accepted or dropped.
+    current : Candidate or None
+        The candidate that is fine-tuned, or waits to be accepted.
     """
 
     start_weights: Mapping[str, Tensor]
@@ -44,36 +44,36 @@ class CandidateScheduler:
 
     @property
     def winner(self) -> Candidate | None:
-        """The candidate, if it has won and waits to be accepted."""
+        """The candidate, if it was better and waits to be accepted."""
         return self.current if self.current is not None and self.current.winner is not None else None
 
     @property
     def steps_done(self) -> int:
-        """Steps that the candidate has learnt."""
+        """Fine-tuning steps of the candidate so far."""
         return self.current.tuner.steps_done if self.current else 0
 
     def next_evaluation_step(self, interval: int) -> int:
-        """Return after how many steps the candidate is judged next."""
+        """Return the number of steps after which the candidate is evaluated next."""
         return ((self.current.n_evaluations if self.current else 0) + 1) * interval
 
     def is_due(self, samples: Samples, turn: int, settings: TeachSettings) -> bool:
-        """Whether a candidate could learn something and be examined."""
+        """Whether a candidate should be fine-tuned: it has training strokes of two classes, and test strokes."""
         candidate = self.current
         if settings.network == "off" or settings.keep == 1:
             return False
         if candidate is None and (self.last_finished_turn >= turn or self.n_attempts >= settings.attempts):
             return False
         if self.winner is not None:
-            return False  # it waits for the user
+            return False  # it waits to be accepted
         early = samples.turn < (candidate.first_test_turn if candidate else turn)
         return bool((~early).any()) and len(np.unique(samples.class_index[early])) > 1
 
     def run_steps(
         self, model: InteractiveModel, samples: Samples, turn: int, settings: TeachSettings, total_steps: int
     ) -> Iterator[Heartbeat | StepDone]:
-        """Let a candidate learn until so many steps are done in all; without one, a copy of a pupil becomes it.
+        """Fine-tune the candidate up to ``total_steps`` steps; without one, a copy of a model becomes the candidate.
 
-        Left before its first step is done, it is forgotten: it has learnt nothing.
+        If the generator is closed before the first step is done, the candidate is dropped.
         """
         if self.current is None:
             straight = model.clone()
@@ -90,22 +90,22 @@ class CandidateScheduler:
                 self.current = None
 
     def start_round(self, samples: Samples) -> None:
-        """Go on with other strokes."""
+        """Start a turn with new strokes; a candidate whose training strokes were erased is dropped."""
         self.n_attempts = 0
         if self.current is not None and self.current.has_no_training_samples(samples):
             self.current = None
 
     def finish_turn(self, turn: int) -> None:
-        """Be done with the candidate and the strokes of this turn."""
+        """Drop the candidate; this turn needs no further one."""
         self.current, self.last_finished_turn = None, turn
         self.n_attempts += 1
 
     def discard_if_exhausted(self, turn: int, max_evaluations: int) -> None:
-        """Be done with a candidate that did not win, after so many judgements."""
+        """Drop a candidate that was not better in ``max_evaluations`` evaluations."""
         if self.current is not None and self.current.winner is None and self.current.n_evaluations >= max_evaluations:
             self.finish_turn(turn)
 
     def promote(self) -> None:
-        """Be done with the candidate, for it is in use now."""
+        """Remove the candidate, which is the current model now."""
         self.current = None
         self.n_attempts += 1

@@ -1,4 +1,4 @@
-"""What stays as it is while a model is taught: the image, the model at the start, the device."""
+"""The constant part of a teaching session: image, model at the start, device."""
 
 from __future__ import annotations
 
@@ -28,25 +28,25 @@ if TYPE_CHECKING:
     from napari_fcn.models.normalise import Scaling
     from napari_fcn.settings import TeachSettings
 
-MEMORY_FRACTION = 0.25  # of the free memory, for features
+MEMORY_FRACTION = 0.25  # of the free memory, used for features
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class TeachingContext:
-    """An image, and the model with which teaching began.
+    """An image, and the model at the start of teaching.
 
     Attributes
     ----------
     source : ImageSource
         The image.
     scaling : Scaling
-        Of its intensities.
+        Normalisation of its intensities.
     start : Checkpoint
-        The model at the start, with a head that can be taught.
-    parent : str
-        Hash of the model as it was given.
+        The model at the start, with a trainable head.
+    parent_hash : str
+        Hash of the model that was given.
     device : torch.device
-        Where networks run.
+        Device on which networks run.
     axis_notes : tuple of str
         Sentences for the user on the axes that were guessed.
     """
@@ -69,16 +69,16 @@ class TeachingContext:
         return self.start.info.card
 
     def create_model(self, model: Checkpoint, reference: tuple[int, ...], memory: float | None) -> InteractiveModel:
-        """Return a model on the image; its prior is the head of the start, in the classes of the model.
+        """Return a model on the image; its prior is the head of the model at the start, in the classes of the model.
 
         Parameters
         ----------
         model : Checkpoint
             The model.
         reference : tuple of int
-            A pixel of the tile from which the statistics of the features are taken.
+            A pixel of the tile whose features set the scale.
         memory : float or None
-            For its features in GiB; a share of what is free if None.
+            Memory for features in GiB; a fraction of the free memory if None.
         """
         spec = model.info.spec
         net, before = (
@@ -120,7 +120,7 @@ def open_source(image: Any, model: Checkpoint | None, bound: Binding, settings: 
 
 
 def feature_budget(memory: float | None, device: torch.device) -> int:
-    """Return the memory for features in bytes: so many GiB, or a share of what is free."""
+    """Return the memory for features in bytes: the given GiB, or a fraction of the free memory."""
     if memory is not None:
         return int(memory * 2**30)
     if device.type == "cuda":

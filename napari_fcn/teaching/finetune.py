@@ -1,4 +1,4 @@
-"""A model taught from an image and its labels in one go: the engine of live teaching, without somebody who paints."""
+"""Fine-tuning of a model on an image and its labels in one run, with the engine of interactive teaching."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ NEW_PREFIX = "new:"
 
 @dataclass(frozen=True, slots=True)
 class FinetuneLimit:
-    """When to stop: after so many steps of the whole network, or so many seconds; whatever comes first."""
+    """Maximum number of fine-tuning steps and of seconds; the run stops at whichever comes first."""
 
     steps: int | None = None
     seconds: float | None = None
@@ -45,18 +45,18 @@ class FinetuneLimit:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class FinetuneResult:
-    """The end: the model, and what it took.
+    """The last event: the model, and the cost of the run.
 
     Attributes
     ----------
     checkpoint : Checkpoint
-        The model as taught.
+        The fine-tuned model.
     steps : int
-        Steps that whole networks learnt.
+        Number of fine-tuning steps.
     seconds : float
-        Time that all took.
+        Total time.
     loss : float or None
-        Of the last step.
+        Loss of the last step.
     """
 
     checkpoint: Checkpoint
@@ -75,13 +75,13 @@ def initial_model(
     Parameters
     ----------
     model : str, Path or Checkpoint
-        Which; what a new network leaves open follows from the image.
+        The model; options that a new network leaves open follow from the image.
     shape, spacing : sequence
         Length in pixels and pixel size of the image along its axes in space.
     channels : int
         Channels of the image.
     seed : int
-        Of random weights.
+        Seed of random weights.
 
     Raises
     ------
@@ -112,7 +112,7 @@ def network_shape(model: str | Checkpoint, shape: Sequence[int], names: Sequence
 
 
 def add_missing_classes(labels: npt.NDArray[np.uint8], classes: Sequence[ClassLabel]) -> tuple[ClassLabel, ...]:
-    """Return the classes of a model and as many more as the labels need."""
+    """Return the classes of a model, with new ones for further label values."""
     count = max(int(labels.max(initial=0)), len(classes), 2)
     more = (ClassLabel(f"class {k}", PALETTE[1 + (k - 1) % (len(PALETTE) - 1)]) for k in range(len(classes), count))
     return (*classes, *more)
@@ -131,13 +131,13 @@ def finetune(
 ) -> Iterator[Any]:
     """Yield `LabelsFound`, then what `Teaching` tells, and `Taught` at the end.
 
-    The head learns from nine tenths of the strokes, whole networks too; the last tenth is their examination. The head
-    that comes out has learnt from all. A network that has won is taken at the end, though the settings may say to ask.
+    Heads and candidates are trained on nine tenths of the strokes and evaluated on the last tenth. The final head is
+    fitted to all strokes. A better candidate is accepted at the end, even if the settings say to ask.
 
     Parameters
     ----------
     image : array-like
-        What was painted on.
+        The labelled image.
     labels : array-like
         Whole numbers on the image axes: 0 or NaN is not annotated, ``k + 1`` is class ``k``.
     model : Checkpoint
@@ -145,9 +145,9 @@ def finetune(
     axes, settings, rgb, spacing
         As for `Teaching`.
     limit : Limit, optional
-        When to stop; as the settings say if not given.
+        When to stop; given by the settings if not set.
     label_values : sequence of int
-        What the classes are written as in the labels, in their order, if not 1, 2, 3: 0 and 255 in many masks.
+        The label values of the classes, in their order, if not 1, 2, 3; 0 and 255 in many masks.
 
     Raises
     ------
@@ -182,13 +182,13 @@ def finetune(
         is_late = limit.seconds is not None and time.monotonic() - start > limit.seconds
         if is_late or (limit.steps is not None and steps >= limit.steps and isinstance(event, CandidateEvaluated)):
             break
-    yield from teaching.accept()  # if a network has won and nobody was asked
+    yield from teaching.accept()  # a better candidate that still waits
     yield from teaching.commit()
     yield FinetuneResult(teaching.checkpoint(), steps, time.monotonic() - start, loss)
 
 
 def _n_known_classes(model: Checkpoint) -> int:
-    """Return how many classes a model can tell apart before it is taught: none with random weights or filters alone."""
+    """Return the number of classes that a model is trained for: 0 with random weights or for a filter bank."""
     info = model.info
     is_new = info.spec.head == "levels" and not info.spec.original and not info.card.commits
     return 0 if is_new else len(info.classes)
@@ -197,7 +197,7 @@ def _n_known_classes(model: Checkpoint) -> int:
 def _labels_found(
     labels: npt.NDArray[Any], painted: npt.NDArray[np.uint8], classes: Sequence[ClassLabel]
 ) -> LabelsFound:
-    """Return what is annotated, before anything is learnt from it."""
+    """Return the event about the annotated pixels."""
     pixels = np.bincount(painted.ravel(), minlength=len(classes) + 1)
     nothing = int(np.isnan(labels).sum()) if labels.dtype.kind == "f" else 0
     notes = (f"{nothing} pixels of the labels are NaN: they count as not annotated.",) if nothing else ()

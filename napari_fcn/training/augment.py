@@ -1,4 +1,4 @@
-"""Make one labelled image into many: random crops, bent, scaled, turned and seen by other cameras."""
+"""Augmentation of labelled images: random crops with changed geometry and intensities."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Augmentation:
-    """How far a crop may go from the image.
+    """Ranges of the random changes.
 
     Attributes
     ----------
     scale : (float, float)
-        Smallest and largest magnification, drawn evenly on a log scale.
+        Smallest and largest magnification; uniform on a log scale.
     bend : float
         Standard deviation of the elastic displacement in pixels of the crop.
     bend_grid : int
@@ -33,10 +33,10 @@ class Augmentation:
     invert : bool
         Whether half of the crops are inverted.
     time : int or None
-        The axis that is time: it is neither scaled, bent, mirrored nor turned.
+        The time axis, which is not scaled, deformed, flipped or transposed.
     spacing : tuple of float
-        Length of a pixel along each axis, relative to one another; empty: all alike. Pixels are those of the finest
-        axis where crops are bent or blurred, and only axes with pixels of one length are turned into each other.
+        Relative pixel size along each axis; empty: all equal. Displacements and blurs are in pixels of the finest
+        axis, and only axes of equal pixel size are transposed.
     """
 
     scale: tuple[float, float] = (0.5, 2.0)
@@ -52,7 +52,7 @@ class Augmentation:
     def crop(
         self, image: Image, labels: Labels, patch: tuple[int, ...], rng: np.random.Generator
     ) -> tuple[Image, Labels]:
-        """Return a crop of this size from ``image`` (C, *space) and ``labels`` (*space), warped alike, re-lit."""
+        """Return a random crop of ``image`` (C, *space) and ``labels`` (*space) of shape ``patch``."""
         where = self._sampling_grid(labels.shape, patch, rng)
         crop = np.stack([ndimage.map_coordinates(c, where, order=1, mode="mirror") for c in image])
         cut = ndimage.map_coordinates(labels, where, order=0, mode="mirror")
@@ -60,7 +60,7 @@ class Augmentation:
         return self._change_intensity(crop, rng), cut
 
     def _sampling_grid(self, shape: tuple[int, ...], patch: tuple[int, ...], rng: np.random.Generator) -> Image:
-        """Return the place in the image that each pixel of the crop shows, ``(ndim, *patch)``."""
+        """Return the image coordinates of each pixel of the crop, ``(ndim, *patch)``."""
         zoom = np.exp(rng.uniform(*np.log(self.scale)))
         where = np.stack(np.meshgrid(*((np.arange(p) - (p - 1) / 2) for p in patch), indexing="ij")).astype(np.float32)
         shares = self._relative_sizes(len(patch))
@@ -78,11 +78,11 @@ class Augmentation:
         return where
 
     def _relative_sizes(self, ndim: int) -> tuple[float, ...]:
-        """Return how many pixels of each axis one pixel of the finest axis is long."""
+        """Return the pixel size of the finest axis in pixels of each axis."""
         return tuple(min(self.spacing) / length for length in self.spacing) or (1.0,) * ndim
 
     def _change_intensity(self, crop: Image, rng: np.random.Generator) -> Image:
-        """Return the crop with other contrast, sharpness and noise; intensities about -1 to 1."""
+        """Return the crop with random contrast, blur and noise; intensities are about -1 to 1."""
         if self.invert and rng.random() < 0.5:
             crop = -crop
         if rng.random() < 0.5:
@@ -101,7 +101,7 @@ class Augmentation:
 def _flip_and_rotate(
     crop: Image, cut: Labels, shares: tuple[float, ...], time: int | None, rng: np.random.Generator
 ) -> tuple[Image, Labels]:
-    """Return both mirrored along random axes and turned by right angles between axes that are alike, time excepted."""
+    """Return image and labels with random flips, and random transpositions of equal axes; time is left alone."""
     patch, ndim = cut.shape, cut.ndim
     flips = tuple(axis for axis in range(ndim) if rng.random() < 0.5 and axis != time)
     order = np.arange(ndim)

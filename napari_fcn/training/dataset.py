@@ -1,4 +1,4 @@
-"""A folder of labelled images as crops to learn from."""
+"""Datasets of random crops from a folder of labelled images."""
 
 from __future__ import annotations
 
@@ -37,19 +37,19 @@ PATCH_SIDES = {1: 4096, 2: 256, 3: 64}  # pixels along each axis, by number of a
 
 @dataclass(frozen=True, slots=True, eq=False)
 class LabelledImage:
-    """One image with its labels.
+    """An image with its labels.
 
     Attributes
     ----------
     name, kind : str
-        File name and the group that it belongs to.
+        File name, and the group of the image.
     views : tuple of ndarray
-        ``(channels, *space)`` float32, normalised. The first is what inference sees; a colour image has one more for
-        each of its colours, as other cameras would see it.
+        ``(channels, *space)`` float32, normalised. The first is the input at inference; a colour image has one more
+        for each colour channel.
     labels : ndarray
         ``(*space)`` numbers.
     notes : tuple of str
-        Sentences for the user: what was converted.
+        Sentences for the user about conversions.
     """
 
     name: str
@@ -60,7 +60,7 @@ class LabelledImage:
 
 
 def read_numbers(path: Path) -> tuple[npt.NDArray[Any], bool | None]:
-    """Return the numbers in a TIFF, and that it is not known whether they are colours.
+    """Return the pixels of a TIFF, and None: it is unknown whether they are colours.
 
     Raises
     ------
@@ -83,18 +83,18 @@ def read_folder(
     Parameters
     ----------
     folder : Path
-        Where the files lie.
+        The folder.
     patterns : (str, str)
         Shell patterns, separated by commas, that a name must fit and must not fit.
     kinds : str
-        Regular expression whose first group is the kind of an image; empty: all are one kind.
+        Regular expression whose first group is the kind of an image; empty: all have the same kind.
     ndim : int
         Axes that the network convolves.
     normaliser : Normaliser
         How to scale each image.
     read : callable
-        From a file to its pixels, colours last, and whether it has some; None where the file does not say: then
-        three or four numbers for each label are colours.
+        Returns the pixels of a file, colours last, and whether it has colours. None if the file does not say: then
+        three or four values for each label are colours.
 
     Raises
     ------
@@ -182,18 +182,18 @@ class Crops(Dataset[tuple[torch.Tensor, torch.Tensor]]):
     Parameters
     ----------
     images : sequence of Labelled
-        What to crop from.
+        The images.
     settings : TrainSettings
         Target, patch, spacing, number of crops, inversion, balance of kinds, seed.
     time : int, optional
-        The axis of the images that is time.
+        The time axis of the images.
     spacing : sequence of float, optional
-        Length of a pixel along each axis, where the settings say nothing; empty: all alike.
+        Pixel size along each axis, if the settings give none; empty: all equal.
 
     Attributes
     ----------
     epoch : int
-        The pass; each has crops of its own.
+        Number of the pass; each has other crops.
 
     Raises
     ------

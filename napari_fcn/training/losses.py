@@ -1,4 +1,4 @@
-"""What training makes small."""
+"""Loss functions of training."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def cross_entropy_and_dice(logits: Tensor, target: Tensor, weights: Tensor | Non
     logits : Tensor
         ``(N, classes, *space)``.
     target : Tensor
-        ``(N, *space)`` class indices; `IGNORE` where nothing is known.
+        ``(N, *space)`` class indices; `IGNORE` for unlabelled pixels.
     weights : Tensor, optional
         One weight for each class.
     """
@@ -29,7 +29,7 @@ def cross_entropy_and_dice(logits: Tensor, target: Tensor, weights: Tensor | Non
     known = target != IGNORE
     share = known if weights is None else weights[target.where(known, 0)] * known
     entropy = F.cross_entropy(logits, target, weight=weights, ignore_index=IGNORE, reduction="sum")
-    entropy = entropy / share.sum().clamp(min=1e-6)  # a crop may say nothing at all
+    entropy = entropy / share.sum().clamp(min=1e-6)  # a crop may have no labelled pixel
     probabilities = logits.softmax(1) * known.unsqueeze(1)
     truth = F.one_hot(target.where(known, 0), logits.shape[1]).movedim(-1, 1) * known.unsqueeze(1)
     sums = [0, *range(2, logits.ndim)]
@@ -39,9 +39,9 @@ def cross_entropy_and_dice(logits: Tensor, target: Tensor, weights: Tensor | Non
 
 
 def class_weights(counts: Tensor, power: float = 0.25) -> Tensor:
-    """Return weights with mean one that fall with a power of how often each class occurs.
+    """Return class weights with mean one: a negative power of the frequency of each class.
 
-    The fourth root is enough for thin classes to be learnt; full balance would paint objects too wide.
+    The fourth root suffices to learn thin classes; full balance makes objects too wide.
     """
     weights = (counts.sum() / counts.clamp(min=1)) ** power
     weights[counts == 0] = 0

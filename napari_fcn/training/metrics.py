@@ -1,4 +1,4 @@
-"""How well an answer agrees with the truth, each score in 0..1; NaN where there is no labelled pixel to score on."""
+"""Scores of predictions, 0..1; NaN if there is no labelled pixel."""
 
 from __future__ import annotations
 
@@ -24,9 +24,9 @@ def dice(prediction: Mask, truth: Mask, mask: Mask | None = None) -> float:
     Parameters
     ----------
     answer, truth : ndarray of bool
-        Where the answer and the truth have an object.
-    known : ndarray of bool, optional
-        Where the truth is known; everywhere if not given.
+        Objects in the prediction and in the labels.
+    mask : ndarray of bool, optional
+        The labelled pixels; all if not given.
     """
     found = _apply_mask(prediction, truth, mask)
     if found is None:
@@ -37,7 +37,7 @@ def dice(prediction: Mask, truth: Mask, mask: Mask | None = None) -> float:
 
 
 def boundary_f1(prediction: Mask, truth: Mask, tolerance: float = 2.0, mask: Mask | None = None) -> float:
-    """Return the F1 of two sets of lines; a pixel counts as found within ``tolerance`` pixels (Csurka et al. 2013).
+    """Return the F1 of two sets of lines that match within ``tolerance`` pixels (Csurka et al. 2013).
 
     Parameters and special cases are as for `dice`.
     """
@@ -53,7 +53,7 @@ def boundary_f1(prediction: Mask, truth: Mask, tolerance: float = 2.0, mask: Mas
 
 
 def _apply_mask(prediction: Mask, truth: Mask, mask: Mask | None) -> tuple[Mask, Mask] | None:
-    """Return both masks where the truth is known, None if it is known nowhere."""
+    """Return both masks within the labelled pixels; None if there are none."""
     if mask is None:
         return (prediction, truth) if truth.size else None
     return (prediction & mask, truth & mask) if mask.any() else None
@@ -66,9 +66,9 @@ def outline(mask: Mask) -> Mask:
 
 
 def centre_line(mask: Mask) -> Mask:
-    """Return the middle lines of a mask of thin sheets or threads; those of a volume plane by plane.
+    """Return the centre lines of a mask of thin structures; those of a volume plane by plane.
 
-    A sheet in a volume has a middle surface; its lines in each plane are that surface, but for sheets that lie flat.
+    In each plane these are the lines of a sheet's centre surface, except for sheets parallel to the plane.
     """
     if mask.ndim > 2:
         return np.stack([centre_line(plane) for plane in mask])

@@ -1,4 +1,4 @@
-"""From labels to the class of each pixel."""
+"""Training targets: the class of each pixel from labels."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 def objects(labels: Labels) -> Target:
     """Return 0 outside objects, 1 inside, 2 on the rim: the outermost pixels of each numbered object.
 
-    The rim lies within the object, so that foreground is rim and inside together, and touching objects part.
+    The rim is part of the object, so foreground is rim plus inside, and touching objects are separated.
     """
     target: Target = (labels > 0).astype(np.uint8)
     target[find_boundaries(labels, connectivity=1, mode="inner")] = 2
@@ -31,14 +31,14 @@ def objects(labels: Labels) -> Target:
 
 
 def membranes(labels: Labels) -> Target:
-    """Return 1 within two pixels of a border between cells that are numbered without gaps, else 0."""
+    """Return 1 within two pixels of a border between cells that are labelled without gaps, else 0."""
     borders = find_boundaries(labels, connectivity=1, mode="thick")
     target: Target = ndimage.binary_dilation(borders).astype(np.uint8)
     return target
 
 
 def classes(labels: Labels) -> Target:
-    """Return the labels themselves: their values are the classes, 255 and NaN say nothing.
+    """Return the labels themselves: their values are class indices, 255 and NaN are unlabelled.
 
     Raises
     ------
