@@ -131,7 +131,7 @@ def predict_whole(teaching: Teaching) -> npt.NDArray[np.float32]:
 
 
 def head_hash(teaching: Teaching) -> str:
-    return teaching._current.model.hash
+    return teaching._current.checkpoint.hash
 
 
 def candidates_of(teaching: Teaching, turns: int = 3) -> list[CandidateEvaluated]:
