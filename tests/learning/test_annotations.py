@@ -130,7 +130,7 @@ def test_the_first_strokes_are_a_part_of_all_and_each_class_is_examined(labels: 
     assert set(late.class_index) == set(every.class_index)
 
 
-def test_whole_strokes_are_left_for_the_examination() -> None:
+def test_whole_strokes_are_left_out_for_the_test() -> None:
     labels = np.zeros((40, 44), np.uint8)
     labels[::2, 1:9] = 1  # twenty strokes
     labels[:, 20:22] = 2  # one

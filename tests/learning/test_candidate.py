@@ -161,7 +161,7 @@ def test_a_candidate_is_lost_with_what_it_learnt_from() -> None:
     assert candidate.has_no_training_samples(samples.select(samples.class_index == 0))
 
 
-def test_an_examination_that_is_stopped_decides_nothing_and_goes_on_with_what_it_has_seen() -> None:
+def test_an_evaluation_that_is_stopped_decides_nothing_and_keeps_its_features() -> None:
     pupil, candidate = pair()
     samples = samples_of(SHAPE, 4)
     pupil.fit_quick(samples, *LEARN)

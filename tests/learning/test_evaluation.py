@@ -26,7 +26,7 @@ GOOD, BAD = Scores(0.9, 0.1), Scores(0.5, 0.7)
 
 
 @given(st.integers(1, 60), st.integers(2, 4), st.integers(0, 99))
-def test_an_examination_counts_each_painted_class_the_same(count: int, classes: int, seed: int) -> None:
+def test_scores_weight_each_painted_class_equally(count: int, classes: int, seed: int) -> None:
     draw = torch.Generator().manual_seed(seed)
     logits, label = torch.randn(count, classes, generator=draw), torch.randint(classes, (count,), generator=draw)
     marks = evaluate(logits, label)
@@ -36,13 +36,13 @@ def test_an_examination_counts_each_painted_class_the_same(count: int, classes: 
     assert evaluate(torch.nn.functional.one_hot(label, classes) * 100.0, label) == Scores(1.0, 0.0)
 
 
-def test_without_a_labelled_pixel_there_is_no_mark_and_no_winner() -> None:
+def test_without_test_strokes_there_are_no_scores_and_no_winner() -> None:
     nothing = evaluate(torch.zeros(0, 2), torch.zeros(0, dtype=torch.int64))
     assert np.isnan([nothing.accuracy, nothing.nll, mean_scores([]).accuracy]).all()
     for marks in ([(nothing, nothing)], [(GOOD, nothing)], []):
         is_better, reason = decide(marks, [])
         assert not is_better
-        assert "no labelled pixel" in reason
+        assert "no test strokes" in reason
         assert "nan" not in reason
 
 
@@ -62,15 +62,15 @@ def test_halves_are_apart_and_hold_all_classes(values: list[int]) -> None:
         assert not len(ours) or ours.max() < others.min()
 
 
-def test_the_mean_of_examinations_is_of_both_marks() -> None:
+def test_the_mean_of_scores_averages_accuracy_and_nll() -> None:
     assert mean_scores([Scores(0.0, 1.0), Scores(1.0, 3.0)]) == Scores(0.5, 2.0)
 
 
 @pytest.mark.parametrize(
     ("marks", "pins", "is_better", "words"),
     [
-        ([(BAD, GOOD)], [], True, r"Better on the new strokes: 90% correct \(current model 50%\)"),
-        ([(GOOD, BAD)], [], False, r"Worse on the new strokes: 50% correct \(current model 90%\)"),
+        ([(BAD, GOOD)], [], True, "Better on the new strokes: 90% correct (current model 50%)"),
+        ([(GOOD, BAD)], [], False, "Worse on the new strokes: 50% correct (current model 90%)"),
         ([(GOOD, GOOD)], [], False, "Not better on the new strokes"),
         ([(GOOD, Scores(0.9, 0.2))], [], False, "not more confident"),
         ([(GOOD, Scores(GOOD.accuracy, 1.01 * GOOD.nll))], [], False, "not more confident"),
@@ -84,12 +84,12 @@ def test_the_mean_of_examinations_is_of_both_marks() -> None:
         ),
         ([(BAD, GOOD), (BAD, GOOD)], [], True, "Better"),
         ([(BAD, Scores(1.0, float("nan")))], [], False, "Not better"),
-        ([(BAD, GOOD)], [PinScore("a", 1.0, 0.99)], False, r"Pin a would get worse: 99.0% of it predicted as pinned"),
+        ([(BAD, GOOD)], [PinScore("a", 1.0, 0.99)], False, "Pin a would get worse: 99.0% of it predicted as pinned"),
         ([(BAD, GOOD)], [PinScore("a", 1.0, 0.996)], True, "Better"),
         ([(BAD, GOOD)], [PinScore("a", 0.2, 0.3), PinScore("b", 0.9, 0.1)], False, "Pin b"),
     ],
 )
-def test_the_verdict_is_told_with_its_reason(
+def test_the_decision_has_a_reason(
     marks: list[tuple[Scores, Scores]], pins: list[PinScore], is_better: bool, words: str
 ) -> None:
     found, reason = decide(marks, pins)
@@ -98,7 +98,7 @@ def test_the_verdict_is_told_with_its_reason(
 
 
 @given(CLASSES, st.integers(0, 9), st.integers(-5, 50))
-def test_changes_are_where_answers_differ(before: npt.NDArray[np.uint8], seed: int, shift: int) -> None:
+def test_changed_regions_are_where_predictions_differ(before: npt.NDArray[np.uint8], seed: int, shift: int) -> None:
     after = np.random.default_rng(seed).integers(0, 3, before.shape).astype(np.uint8)
     found = changed_regions(before, after, (shift,) * before.ndim)
     differ = before != after

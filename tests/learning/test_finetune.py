@@ -91,7 +91,7 @@ def test_steps_taken_one_by_one_are_the_same_steps() -> None:
     assert all(torch.equal(values, weights(at_once.net)[name]) for name, values in weights(in_parts.net).items())
 
 
-def test_a_step_that_is_left_at_any_layer_is_as_if_it_had_not_been() -> None:
+def test_a_step_that_is_cancelled_at_any_layer_changes_nothing() -> None:
     samples = samples_of(SHAPE, 3)
     expected = tuner_of()
     run(expected.run_until(samples, 2))
@@ -106,7 +106,7 @@ def test_a_step_that_is_left_at_any_layer_is_as_if_it_had_not_been() -> None:
     assert at > 40
 
 
-def test_a_step_that_is_left_and_never_gone_on_with_is_not_done() -> None:
+def test_a_step_that_is_cancelled_and_not_resumed_is_not_done() -> None:
     tuner, samples = tuner_of(), samples_of(SHAPE, 3)
     looks = count()
     with cancellation_scope(lambda: next(looks) == 30):  # on the way back

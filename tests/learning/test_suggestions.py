@@ -76,9 +76,9 @@ def test_balanced_strokes_need_no_note() -> None:
     assert class_balance_advice((10, 10 * MAX_IMBALANCE), ("a", "b")) == ()
 
 
-def test_what_is_missing_and_what_is_rare_is_named() -> None:
+def test_classes_without_strokes_and_rare_ones_are_named() -> None:
     (missing,) = class_balance_advice((10, 0, 0), ("a", "b", "c"))
     assert "There are no strokes of b or c yet" in missing
     (rare,) = class_balance_advice((10, 10 * MAX_IMBALANCE + 1), ("a", "b"))
-    assert "b has 201 painted pixels, a only 10: paint more a" in rare
+    assert "b has 201 painted pixels, a only 10. Paint more a" in rare
     assert len(class_balance_advice((1, 100, 0), ("a", "b", "c"))) == 2

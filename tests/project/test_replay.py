@@ -59,7 +59,7 @@ def test_networks_that_were_accepted_come_out_again(tmp_path: Path, monkeypatch:
     assert [c.kind for c in lesson.teaching.history.commits].count("network") > 2
 
 
-def test_whole_sessions_as_the_examination_decides_come_out_again(tmp_path: Path) -> None:
+def test_whole_sessions_with_real_decisions_are_replayed(tmp_path: Path) -> None:
     lesson = Lesson(tmp_path / "a.fcn", tiny(), replace(FAST, attempts=2, rate=1e-2))
     for turn in range(1, 5):
         lesson.teach(painted(SHAPE, turn))

@@ -50,7 +50,7 @@ def test_when_a_candidate_is_due(
     assert trials.is_due(samples, turn, replace(FAST, **change)) == expected
 
 
-def test_a_candidate_that_is_left_before_its_first_step_is_done_is_forgotten() -> None:
+def test_a_candidate_without_a_finished_step_is_dropped() -> None:
     trials, pupil = CandidateScheduler(MODEL.weights, 0), pupil_of()
     with cancellation_scope(lambda: True):
         steps = trials.run_steps(pupil, TWO, 2, FAST, 3)

@@ -52,7 +52,7 @@ def test_saving_during_a_round_saves_the_current_model() -> None:
     events.close()
     made = teaching.checkpoint()
     assert made.hash == head_hash(teaching)
-    assert "in 1 turns" in made.info.card.summary
+    assert "in 1 rounds" in made.info.card.summary
     assert teaching.checkpoint(0).hash == teaching.history.commits[0].hash
     assert len(teaching.history.commits) == len(made.info.card.commits) == 1
     (told,) = run(teaching.commit())

@@ -125,7 +125,7 @@ def test_notes_name_classes_without_strokes_and_imbalance() -> None:
     labels[20:40, 2:20] = 1
     labels[3, 40] = 2
     (told,) = [e for e in run(teaching.run_round(Samples.from_labels(labels), VIEW)) if isinstance(e, HeadFitted)]
-    assert any("paint more object" in note for note in told.notes)
+    assert any("Paint more object" in note for note in told.notes)
 
 
 def test_strokes_of_one_class_keep_confident_predictions_of_the_others() -> None:
