@@ -30,7 +30,7 @@ def growth_line(growth: LayerGrowth) -> str:
 
 def field_text(field: PixelField) -> str:
     """Return all numbers of a receptive field as rich text."""
-    place = ", ".join(f"{escaped(name)} {i}" for name, i in field.at)
+    place = ", ".join(f"{escaped(name)}&nbsp;{i}" for name, i in field.at)
     rows = [f"<b>Receptive field of the pixel {place}</b>", _table(field)]
     rows += [_frames(extent) for extent in field.lengths if extent.axis == TIME]
     if field.label:
