@@ -28,6 +28,7 @@ from teaching_examples import (
 from napari_fcn import api
 from napari_fcn.events import HeadFitted
 from napari_fcn.geometry import Axes
+from napari_fcn.learning import distillation
 from napari_fcn.learning.annotations import Samples
 from napari_fcn.models.adapt import inflate_to_3d
 from napari_fcn.models.checkpoint import Checkpoint
@@ -203,7 +204,15 @@ def run_interrupted(teaching: Teaching, labels: npt.NDArray[np.uint8], at: int, 
     return was_closed
 
 
-@pytest.mark.parametrize("settings", [HEADS, FAST], ids=["heads", "networks"])
+@pytest.fixture
+def shorter_fits(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Fewer trees and steps of a fit, still with a pause among them: a test that stops at each event repeats it often."""
+    for name, value in {"N_TREES": 2, "N_STEPS": 6, "STEPS_PER_PAUSE": 3}.items():
+        monkeypatch.setattr(distillation, name, value)
+
+
+@pytest.mark.usefixtures("shorter_fits")
+@pytest.mark.parametrize("settings", [HEADS, replace(FAST, attempts=2)], ids=["heads", "networks"])
 def test_closing_and_continuing_at_any_event_gives_the_same_weights(settings: TeachSettings) -> None:
     expected = new_teaching(settings)
     for turn in (1, 2):
