@@ -22,9 +22,9 @@ ANOTHER_FOLDER = "Choose another folder."
 ANOTHER_DISK = "Choose a folder on another disk."
 
 
-def _by_name(told: dict[str, tuple[str, str]]) -> dict[int, tuple[str, str]]:
+def _by_name(sentences: dict[str, tuple[str, str]]) -> dict[int, tuple[str, str]]:
     """Return sentences by the numbers that this system gives the errors; it may not know all of them."""
-    return {getattr(errno, name): text for name, text in told.items() if hasattr(errno, name)}
+    return {getattr(errno, name): text for name, text in sentences.items() if hasattr(errno, name)}
 
 
 # What is wrong, and what to do.
@@ -80,7 +80,7 @@ REASONS = _by_name(
 
 def reason(error: OSError) -> str:
     """Return why the system refused, as a clause: ``"the disk is full"``."""
-    return _told(error)[0]
+    return _explanation(error)[0]
 
 
 def refused(what: str, error: OSError, kind: type[E]) -> E:
@@ -95,7 +95,7 @@ def refused(what: str, error: OSError, kind: type[E]) -> E:
     kind : type
         Class of the error.
     """
-    why, advice = _told(error)
+    why, advice = _explanation(error)
     own = f" ({error.strerror})" if error.strerror and error.strerror not in why else ""  # to be searched for
     return kind(f"{what}: {why}{own}.", advice)
 
@@ -140,7 +140,7 @@ def is_refusal(error: BaseException) -> bool:
     return isinstance(error, EXPLAINED) or (isinstance(error, RuntimeError) and str(error).startswith(PATHLIB))
 
 
-def _told(error: OSError) -> tuple[str, str]:
+def _explanation(error: OSError) -> tuple[str, str]:
     number = error.errno if error.errno is not None else -1
     if isinstance(error, FileNotFoundError) and error.filename and _is_too_long(error.filename):
         number = errno.ENAMETOOLONG  # as Windows puts it

@@ -83,19 +83,13 @@ RETIRED = {  # metaphors that names had before they became the terms of the fiel
     *("anatomy", "ask", "attend", "basket", "begun", "bell", "bend", "bending", "bent", "besides", "classroom"),
     *("complain", "course", "crew", "desk", "detour", "exam", "eye", "footing", "gaze", "ground", "hear", "heard"),
     *("herald", "hired", "judge", "ladder", "lesson", "looked", "lookout", "mailbox", "moment", "pane", "probed"),
-    *("prose", "pupil", "recording", "rival", "runnable", "settle", "sheet", "sight", "sights", "slid", "spell"),
+    *("prose", "pupil", "recording", "rival", "runnable", "sheet", "sight", "sights", "slid", "spell"),
     *("spelled", "stopwatch", "straight", "stretch", "study", "tell", "thin", "told", "trials", "twin", "unpainted"),
     *("unsure", "untaught", "verdict", "wish"),
 }
 RETIRED_BUT_STORED = {  # names that files, flags and journals of version 0.1.0 have
     "judge_every": "a setting of teaching, a flag and a key of journals",
     "on_judge": "called by the kind of an entry of a journal",
-    "on_settle": "called by the kind of an entry of a journal",
-}
-IN_USE = {  # retired words whose names are being changed
-    *("anatomy", "ask", "begun", "bell", "bend", "besides", "course", "crew", "detour", "gaze", "ground", "judge"),
-    *("lesson", "looked", "moment", "probed", "prose", "pupil", "rival", "runnable", "settle", "sight", "slid"),
-    *("spelled", "straight", "tell", "told", "trials", "twin", "unsure"),
 }
 CLASSES_OF_ONE_NAME: dict[str, str] = {}  # class name -> why two modules define it
 
@@ -302,7 +296,7 @@ def names(module: Module) -> Iterator[tuple[int, str]]:
 def name_rules(module: Module) -> Iterator[tuple[int, str]]:
     for line, name in names(module):
         words = {word.lower() for word in re.findall(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+", name)}
-        if (old := words & RETIRED - IN_USE) and name not in RETIRED_BUT_STORED:
+        if (old := words & RETIRED) and name not in RETIRED_BUT_STORED:
             yield line, f"{name} has the retired word {min(old)}: use the term of the field"
 
 

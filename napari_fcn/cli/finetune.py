@@ -48,7 +48,7 @@ def finetune(arguments: argparse.Namespace) -> None:
     limit = FinetuneLimit(arguments.steps, None if arguments.minutes is None else 60 * arguments.minutes)
     values = arguments.label_values
     for event in events(image.data, labels.data, model, axes, settings, limit, bound.rgb, spacing, values):
-        _tell(event, arguments.quiet)
+        _report(event, arguments.quiet)
     taught: FinetuneResult = event
     taught.checkpoint.save(arguments.out, inputs)
     say(f"{arguments.out}: {taught.steps} steps of the whole network in {taught.seconds:.1f} s.")
@@ -98,7 +98,7 @@ def replay(arguments: argparse.Namespace) -> None:
     say("All commits are the same, bit for bit.")
 
 
-def _tell(event: Any, is_quiet: bool) -> None:
+def _report(event: Any, is_quiet: bool) -> None:
     if is_quiet:
         return
     if isinstance(event, LabelsFound):

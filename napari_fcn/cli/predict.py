@@ -146,7 +146,7 @@ def _predict_one(run: Run, job: RunJob, place: str) -> dict[str, Any]:
     report |= {"axes": bound.axis_text, "axes_guessed": bound.is_guessed}
     notes, ending = [*image.notes, *filter(None, [missing_chunks_note(image), job.note])], "was done already"
     if is_ambiguous(run.arguments.voxel_size):
-        read = _spelled(read_numbers(run.arguments.voxel_size))
+        read = _joined(read_numbers(run.arguments.voxel_size))
         notes.append(f"--voxel-size {run.arguments.voxel_size} was read as {read} µm; decimal commas need 0,5;0,2.")
     with Progress(place + job.image.name, run.arguments.quiet) as progress:
         for event in _events(run, job, image):
@@ -177,7 +177,7 @@ def _events(run: Run, job: RunJob, image: ImageFile) -> Iterator[Event]:
     yield from run_job(job, image, session, run.terms, hired)
 
 
-def _spelled(sizes: Sequence[float]) -> str:
+def _joined(sizes: Sequence[float]) -> str:
     return " and ".join(f"{size:g}" for size in sizes)
 
 
@@ -192,7 +192,7 @@ def _measured(image: ImageFile, axes: Axes, voxel_size: str) -> ImageFile:
     space = [i for i, name in enumerate(axes.names) if name in ("z", "y", "x")]
     if len(sizes) != len(space) or not all(0 < size < float("inf") for size in sizes):
         wanted = ",".join(axes.names[i].upper() for i in space)
-        found = f", and these are {len(sizes)} numbers: {_spelled(sizes)}" if is_ambiguous(voxel_size) else ""
+        found = f", and these are {len(sizes)} numbers: {_joined(sizes)}" if is_ambiguous(voxel_size) else ""
         raise FcnError(
             f"--voxel-size is {voxel_size!r}{found}; needed are positive numbers in micrometres for {wanted}.",
             "A comma stands between numbers; with decimal commas write semicolons between them, as 0,5;0,2.",

@@ -182,38 +182,38 @@ class Cluster:
         try:
             present = self._present()
             new = [address for address in present if address not in self._kinds and address not in self.refused]
-            told = self._client.run(worker_facts, self._device, workers=new, on_error="return") if new else {}
+            facts = self._client.run(worker_facts, self._device, workers=new, on_error="return") if new else {}
         except (OSError, RuntimeError) as error:
             raise ClusterError(
                 f"The connection to the scheduler was lost ({error}). See that it runs, then go on with --resume."
             ) from error
-        for address in told:
-            self._judge(address, told[address])
+        for address in facts:
+            self._check_worker(address, facts[address])
         return {address: int(present[address]["nthreads"]) for address in present if address in self._kinds}
 
     def _present(self) -> dict[str, Any]:
         """Return what the scheduler says of each worker, by its address."""
         return dict(self._client.scheduler_info(n_workers=-1)["workers"])
 
-    def _judge(self, address: str, told: Mapping[str, str] | BaseException) -> None:
+    def _check_worker(self, address: str, facts: Mapping[str, str] | BaseException) -> None:
         """Note whether a worker can be used."""
-        if isinstance(told, OSError):  # it has gone again
+        if isinstance(facts, OSError):  # it has gone again
             return
-        if isinstance(told, BaseException):
-            what = "has no napari-fcn" if isinstance(told, ImportError) else "cannot be used"
-            self.refused[address] = f"The worker {address} {what} ({told}). Install napari-fcn there as here."
+        if isinstance(facts, BaseException):
+            what = "has no napari-fcn" if isinstance(facts, ImportError) else "cannot be used"
+            self.refused[address] = f"The worker {address} {what} ({facts}). Install napari-fcn there as here."
             return
-        if wrong := differing(told, versions()):
+        if wrong := differing(facts, versions()):
             self.refused[address] = f"The worker {address} has {wrong}. Install the same version there."
             return
-        kinds = set(self._kinds.values()) or {told["device"]}
-        if told["device"] not in kinds:
+        kinds = set(self._kinds.values()) or {facts["device"]}
+        if facts["device"] not in kinds:
             self.refused[address] = (
-                f"The worker {address} runs on {told['device']}, others on {', '.join(kinds)}: their answers would "
+                f"The worker {address} runs on {facts['device']}, others on {', '.join(kinds)}: their answers would "
                 "differ. Give --device."
             )
             return
-        self._kinds[address] = told["device"]
+        self._kinds[address] = facts["device"]
 
     def predictor_for(
         self, session: Session, origin: ImageLocation, settings: PredictSettings, kinds: Collection[str]

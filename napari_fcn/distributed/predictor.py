@@ -38,10 +38,10 @@ class DistributedPredictor:
     def __init__(self, cluster: Cluster, client: Client, order: TileTask) -> None:
         self._cluster, self._client, self._order = cluster, client, order
         self._workers = cluster.require_workers()
-        self._crew = self._engage()
+        self._worker = self._engage()
         hosts = Counter(address.rpartition(":")[0] for address in self._workers)
         self.planned: WorkerPlan = _result(
-            self._submit(plan_workers, self._crew, len(self._workers), max(hosts.values())), None
+            self._submit(plan_workers, self._worker, len(self._workers), max(hosts.values())), None
         )
 
     def _engage(self) -> Future[Any]:
@@ -87,7 +87,7 @@ class DistributedPredictor:
                     glanced = time.monotonic()
                 while waiting and len(running) < AHEAD * sum(self._workers.values()):
                     tile = waiting.pop()
-                    running[self._submit(predict_tile, self._crew, tile)] = tile
+                    running[self._submit(predict_tile, self._worker, tile)] = tile
                 try:
                     with self._client.as_current():
                         finished = wait(list(running), timeout=GLANCE, return_when="FIRST_COMPLETED").done
@@ -126,7 +126,7 @@ class DistributedPredictor:
             return []
         lost = list(running.values())  # they were for workers that have gone
         self._drop(running)
-        self._crew = self._engage()
+        self._worker = self._engage()
         return lost
 
     def _submit(self, task: Callable[..., Any], *given: Any) -> Future[Any]:

@@ -190,17 +190,17 @@ def _worker() -> Any:
     return get_worker()
 
 
-def predict_tile(crew: TileWorker, tile: Tile) -> dict[str, npt.NDArray[np.generic]]:
+def predict_tile(worker: TileWorker, tile: Tile) -> dict[str, npt.NDArray[np.generic]]:
     """Return the results of a tile: the task of a worker."""
-    return crew.predict(tile)
+    return worker.predict(tile)
 
 
-def plan_workers(crew: TileWorker, workers: int, share: int) -> WorkerPlan:
+def plan_workers(worker: TileWorker, workers: int, share: int) -> WorkerPlan:
     """Return the tiles with which a number of workers are done soonest.
 
     Parameters
     ----------
-    crew : Crew
+    worker : TileWorker
         The model and the image.
     workers : int
         How many there are.
@@ -211,7 +211,7 @@ def plan_workers(crew: TileWorker, workers: int, share: int) -> WorkerPlan:
     from napari_fcn.inference.memory import budget, cost, run_bytes
     from napari_fcn.settings import MIN_MEMORY
 
-    session = crew.session
+    session = worker.session
     device = session.device
     allowed = budget(device, session.settings.memory) / (share if device.type == "cpu" else 1)
     if limit := getattr(_worker().memory_manager, "memory_limit", None):

@@ -140,13 +140,13 @@ class TilePlan:
         """Yield every tile, those at ``region`` first, then outward; the planes that it shows before all others."""
         return self.following(lambda: region)
 
-    def following(self, gaze: Callable[[], Region]) -> Iterator[Tile]:
+    def following(self, visible: Callable[[], Region]) -> Iterator[Tile]:
         """Yield every tile once, as `nearest_first` does for the region that ``gaze`` returns at that moment."""
         is_left = np.ones(len(self), bool)
         seen: Region | None = None
         waiting: list[int] = []
         while is_left.any():
-            region = gaze()
+            region = visible()
             if region != seen:
                 order = self._by_distance(region)
                 seen, waiting = region, order[is_left[order]][::-1].tolist()

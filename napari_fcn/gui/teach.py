@@ -60,7 +60,7 @@ WARM_UP_AFTER = 200  # milliseconds after the dock opens
 FILTERS_HELP = "No network: filters of several sizes learn textures from your strokes alone."
 FIXED = ("device", "precision", "memory")  # settings that only the next start can change, with those of the source
 LIVE, LEARN, UNDO, REDO = "G", "Shift-G", "U", "Shift-U"
-ACCEPT, REJECT, CHANGES, NEXT, UNSURE, FLIP, HIDE = "K", "Shift-K", "H", "N", "Q", "J", "W"  # all free in napari
+ACCEPT, REJECT, CHANGES, NEXT, UNCERTAINTY, FLIP, HIDE = "K", "Shift-K", "H", "N", "Q", "J", "W"  # all free in napari
 
 
 class TeachWidget(Dock):
@@ -102,7 +102,7 @@ class TeachWidget(Dock):
         self.candidate_card = CandidateCard((ACCEPT, shown(REJECT), CHANGES))
         self.next_button, self.uncertainty_button = QPushButton("Next place"), QPushButton("Uncertainty")
         self.next_button.setToolTip(f"Go to the most uncertain place in view without strokes nearby ({NEXT})")
-        self.uncertainty_button.setToolTip(f"Show where the model is uncertain: bright is uncertain ({UNSURE})")
+        self.uncertainty_button.setToolTip(f"Show where the model is uncertain: bright is uncertain ({UNCERTAINTY})")
         self.uncertainty_button.setCheckable(True)
         self.curves = Curves()
         self.history = CommitList((UNDO, shown(REDO)))
@@ -125,7 +125,7 @@ class TeachWidget(Dock):
             Key(UNDO, "undo", partial(do, Undo())),
             Key(REDO, "redo", partial(do, Redo())),
             Key(NEXT, "next place", self._on_next),
-            Key(UNSURE, "uncertainty on/off", self.uncertainty_button.click),
+            Key(UNCERTAINTY, "uncertainty on/off", self.uncertainty_button.click),
             Key(ACCEPT, "accept the update", self._on_accept),
             Key(REJECT, "reject the update", self._on_reject),
             Key(CHANGES, "changes on/off", self.candidate_card.shower.click),

@@ -152,10 +152,10 @@ class OomFallback:
             yield FallbackTaken(line, config.tile, devices.label(config.device), config.precision, total)
 
 
-def _noted(tiles: Iterator[Tile], begun: deque[Tile]) -> Iterator[Tile]:
+def _noted(tiles: Iterator[Tile], started: deque[Tile]) -> Iterator[Tile]:
     """Yield tiles and record them."""
     for tile in tiles:
-        begun.append(tile)
+        started.append(tile)
         yield tile
 
 

@@ -324,14 +324,14 @@ def test_a_worker_that_was_taken_for_alike_finds_out_that_it_is_not(
 )
 def test_workers_that_cannot_be_used_are_refused(told: Exception, words: str) -> None:
     cluster = Cluster(None)
-    cluster._judge("tcp://a:1", told)
+    cluster._check_worker("tcp://a:1", told)
     assert words in cluster.refused["tcp://a:1"]
 
 
 def test_workers_on_another_kind_of_device_are_refused() -> None:
     cluster = Cluster(None)
-    cluster._judge("tcp://a:1", {**versions(), "device": "cpu"})
-    cluster._judge("tcp://b:1", {**versions(), "device": "cuda"})
+    cluster._check_worker("tcp://a:1", {**versions(), "device": "cpu"})
+    cluster._check_worker("tcp://b:1", {**versions(), "device": "cuda"})
     assert "--device" in cluster.refused["tcp://b:1"]
 
 

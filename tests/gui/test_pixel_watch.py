@@ -295,7 +295,7 @@ def test_a_row_that_is_done_is_marked_and_run_again(
     assert not batch.state.is_step_after(before)  # the dock shows all of it anew
     (row,) = batch.state.rows
     assert "earlier pixels" in state_text(row)
-    assert batch.state.runnable == (row.number,)
+    assert batch.state.to_run == (row.number,)
     batch.show(row.number)
     qtbot.waitUntil(lambda: "earlier pixels" in batch.state.message, timeout=LONG)
     assert all(is_outdated(found) for found in ours(viewer))

@@ -206,7 +206,7 @@ def run_interrupted(teaching: Teaching, labels: npt.NDArray[np.uint8], at: int, 
 
 @pytest.fixture
 def shorter_fits(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Fewer trees and steps of a fit, still with a pause among them: a test that stops at each event repeats it often."""
+    """Fewer trees and steps of a fit, still with a pause among them: for a test that repeats them often."""
     for name, value in {"N_TREES": 2, "N_STEPS": 6, "STEPS_PER_PAUSE": 3}.items():
         monkeypatch.setattr(distillation, name, value)
 

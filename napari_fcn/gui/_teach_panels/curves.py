@@ -38,15 +38,15 @@ class Curves(QWidget):
         self._shown: object = None
 
     def show_scores(
-        self, exams: Sequence[tuple[int, float]], trials: Sequence[tuple[int, float]], losses: Sequence[float]
+        self, exams: Sequence[tuple[int, float]], candidate_scores: Sequence[tuple[int, float]], losses: Sequence[float]
     ) -> None:
         """Show test scores by round, of the current model and of updates, and the loss by step."""
-        if not self.isVisible() or self._shown == (exams, trials, losses):
+        if not self.isVisible() or self._shown == (exams, candidate_scores, losses):
             return
         if self.accepted is None:
             self._build()
-        self._shown = (exams, trials, losses)
-        for curve, points in ((self.accepted, exams), (self.candidate, trials)):
+        self._shown = (exams, candidate_scores, losses)
+        for curve, points in ((self.accepted, exams), (self.candidate, candidate_scores)):
             curve.setData([turn for turn, _ in points], [100 * right for _, right in points])
         self.loss.setData(list(range(1, len(losses) + 1)), list(losses))
 

@@ -59,7 +59,7 @@ class PaddingAnalysis:
         """The spatial shape of the smallest image with a position that does not depend on padding."""
         return tuple(size + start % step for size, start, step in zip(self.size, self.start, self.stride, strict=True))
 
-    def slid(self, layer: Sliding) -> PaddingAnalysis:
+    def after_layer(self, layer: Sliding) -> PaddingAnalysis:
         """Return the receptive field after one more layer."""
         return PaddingAnalysis(
             tuple(s - j * p for s, j, p in zip(self.start, self.stride, layer.before, strict=True)),
@@ -166,7 +166,7 @@ def analyze_padding(net: nn.Module) -> PaddingAnalysis:
 
 def _slide(graph: fx.GraphModule, node: fx.Node, known: dict[fx.Node, PaddingAnalysis]) -> PaddingAnalysis:
     layer = sliding(graph, node, len(next(iter(known.values())).size))
-    after = known[node.all_input_nodes[0]].slid(layer)
+    after = known[node.all_input_nodes[0]].after_layer(layer)
     is_partial = getattr(graph.get_submodule(str(node.target)), "ceil_mode", False)
     if is_partial or any(layer.before + layer.after):
         return PaddingAnalysis(after.start, after.size, after.stride, (*after.padded, str(node.target)))

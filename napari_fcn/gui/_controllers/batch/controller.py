@@ -152,7 +152,7 @@ class BatchController(DockController):
     def run(self, request: BatchRequest) -> None:
         """Run the rows that wait or were cancelled; if there are none, all. While a batch goes on, do nothing."""
         if self._batch is None:
-            self._start(request, self.state.runnable)
+            self._start(request, self.state.to_run)
 
     def retry(self, request: BatchRequest) -> None:
         """Run the rows that failed or were cancelled once more."""

@@ -136,7 +136,7 @@ class BatchState:
         return (self.done + present) / max(1, self.total)
 
     @property
-    def runnable(self) -> tuple[int, ...]:
+    def to_run(self) -> tuple[int, ...]:
         """Numbers of the rows that Run would run: those that wait, were cancelled or are outdated; else all."""
         left = _numbers(row for row in self.rows if row.is_waiting)
         return left or _numbers(self.rows)

@@ -33,7 +33,7 @@ def check_inside(view: ImageView, index: Sequence[int]) -> None:
         )
 
 
-def receptive_box(anatomy: Any, view: ImageView, index: Sequence[int]) -> Region:
+def receptive_box(analysis: Any, view: ImageView, index: Sequence[int]) -> Region:
     """Return the pixels that decide about one, on the image axes, exact at its place on the pooling grid.
 
     Raises
@@ -41,20 +41,20 @@ def receptive_box(anatomy: Any, view: ImageView, index: Sequence[int]) -> Region
     ModelError
         If the network looks at everything.
     """
-    _ = anatomy.field
+    _ = analysis.field
     positions = view.axes.space_positions
-    box = anatomy.box([index[p] for p in positions], [view.shape[p] for p in positions])
+    box = analysis.box([index[p] for p in positions], [view.shape[p] for p in positions])
     spans = dict(zip(positions, zip(box.start, box.stop, strict=True), strict=True))
     pairs = [spans.get(position, (i, i + 1)) for position, i in enumerate(index)]
     return Region(tuple(a for a, _ in pairs), tuple(b for _, b in pairs))
 
 
-def pixel_field(anatomy: Any, view: ImageView, index: Sequence[int], model: str) -> PixelField:
+def pixel_field(analysis: Any, view: ImageView, index: Sequence[int], model: str) -> PixelField:
     """Return all that is known of a pixel's field without asking the network."""
-    box = receptive_box(anatomy, view, index)
+    box = receptive_box(analysis, view, index)
     lengths = []
     for axis, position in enumerate(view.axes.space_positions):
-        before, after = anatomy.phases[axis][index[position] % len(anatomy.phases[axis])]
+        before, after = analysis.phases[axis][index[position] % len(analysis.phases[axis])]
         lying = view.calibration.axes[position]
         start, stop = box.start[position], box.stop[position]
         known = format_unit(lying.unit) if lying.is_known else ""
@@ -65,41 +65,41 @@ def pixel_field(anatomy: Any, view: ImageView, index: Sequence[int], model: str)
     return PixelField(view.image.name, model, at, tuple(lengths), 1 - inside)
 
 
-def with_influence(sight: PixelField, view: ImageView, looked: InfluenceReady, label: str) -> PixelField:
+def with_influence(field: PixelField, view: ImageView, influence: InfluenceReady, label: str) -> PixelField:
     """Return the same with what the network really uses."""
-    done = looked.done
+    done = influence.done
     widths = [done.widths[position] for position in view.axes.space_positions]
-    lengths = tuple(replace(one, effective=width) for one, width in zip(sight.lengths, widths, strict=True))
+    lengths = tuple(replace(one, effective=width) for one, width in zip(field.lengths, widths, strict=True))
     return replace(
-        sight,
+        field,
         lengths=lengths,
         label=label,
-        radii=looked.radii,
-        unit=format_unit(looked.unit),
+        radii=influence.radii,
+        unit=format_unit(influence.unit),
         used=done.used,
         seconds=done.seconds,
     )
 
 
-def layer_growth(anatomy: Any, model: ModelEntry) -> LayerGrowth:
+def layer_growth(analysis: Any, model: ModelEntry) -> LayerGrowth:
     """Return how the field of a model grows layer by layer."""
     spec = model.info.spec
     names = tuple("zyx"[-spec.ndim :])
     axes = names if spec.time is None else ("t", *"zyx"[-(spec.ndim - 1) :])
-    rows = tuple(LayerRow(one.name, one.kind, one.size, one.jump, one.start) for one in anatomy.layers)
-    size = () if anatomy.unbounded else anatomy.field.size
-    return LayerGrowth(model.name, axes, tuple(size), rows, tuple(anatomy.unbounded))
+    rows = tuple(LayerRow(one.name, one.kind, one.size, one.jump, one.start) for one in analysis.layers)
+    size = () if analysis.unbounded else analysis.field.size
+    return LayerGrowth(model.name, axes, tuple(size), rows, tuple(analysis.unbounded))
 
 
-def object_size_advice(objects: float, growth: LayerGrowth | None, sight: PixelField | None) -> str:
+def object_size_advice(objects: float, growth: LayerGrowth | None, field: PixelField | None) -> str:
     """Return what to do about objects of this diameter, in pixels of the finest axis; empty if it is not known."""
     if objects <= 0 or growth is None or not growth.size:
         return ""
     from napari_fcn.receptive_fields.advice import advise
 
-    if sight is None or sight.model != growth.model:
+    if field is None or field.model != growth.model:
         return advise(objects, 0, max(growth.size), len(growth.axes))
-    space = [one for one in sight.lengths if one.axis != "t"]
+    space = [one for one in field.lengths if one.axis != "t"]
     finest = min(one.step for one in space)
     widest = [max(getattr(one, what) * one.step / finest for one in space) for what in ("effective", "theoretical")]
     return advise(objects, widest[0], widest[1], len(growth.axes))

@@ -194,7 +194,7 @@ class FieldState:
         What happens or happened, and what went wrong.
     growth : Growth or None
         Of the chosen model.
-    sight : Sight or None
+    field : PixelField or None
         Of the latest pixel.
     objects : float
         Diameter of the objects, in pixels of the finest axis; 0 if not known.
@@ -243,7 +243,7 @@ class FieldState:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class AnalysisReady:
-    """The worker knows how far a model sees; ``anatomy`` is `napari_fcn.receptive_fields.theoretical.Anatomy`."""
+    """The receptive field of a model; ``analysis`` is a `FieldAnalysis` of `receptive_fields.theoretical`."""
 
     model: Path
     analysis: Any

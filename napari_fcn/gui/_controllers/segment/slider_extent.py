@@ -79,7 +79,7 @@ def compute_phases(spec: NetSpec) -> Iterator[AxisPhases]:
 
 
 def slider_extents(
-    phases: Phases, axes: Axes, shape: Sequence[int], slid: dict[str, int], grid: Resampling | None = None
+    phases: Phases, axes: Axes, shape: Sequence[int], sliders: dict[str, int], grid: Resampling | None = None
 ) -> tuple[SliderExtent, ...]:
     """Return what is seen along each axis of the network that has a slider, exact at its phase and at the border.
 
@@ -91,7 +91,7 @@ def slider_extents(
         Role of each axis of the image.
     shape : sequence of int
         Length of each of the image axes.
-    slid : dict of str to int
+    sliders : dict of str to int
         Where the slider of each axis stands.
     grid : Resampling, optional
         From the pixels of the image to those of the network, if they are others.
@@ -103,9 +103,9 @@ def slider_extents(
     """
     found = []
     for along, position, name in zip(phases, axes.space_positions, axes.space, strict=False):
-        if name in slid and any(before or after for before, after in along):
-            first, last = _extent_at(along, position, slid[name], shape[position], grid)
-            found.append(SliderExtent(name, slid[name], first, last, shape[position]))
+        if name in sliders and any(before or after for before, after in along):
+            first, last = _extent_at(along, position, sliders[name], shape[position], grid)
+            found.append(SliderExtent(name, sliders[name], first, last, shape[position]))
     return tuple(found)
 
 
