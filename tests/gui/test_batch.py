@@ -199,7 +199,7 @@ def test_an_image_that_fails_does_not_stop_the_others(
     ],
     ids=lambda value: type(value).__name__,
 )
-def test_what_the_system_refuses_is_no_bug_and_said_in_words_of_the_dock(
+def test_an_error_of_the_system_is_reported_as_an_error_not_a_bug(
     desk: BatchController,
     engine: Pretender,
     ask: Ask,
@@ -380,7 +380,7 @@ def test_a_layer_whose_results_are_too_large_for_memory_needs_a_folder(
     assert len(viewer.layers) == 1
 
 
-def test_only_selected_layers_are_added_if_asked_for(desk: BatchController, viewer: ViewerModel) -> None:
+def test_only_selected_layers_are_added_on_request(desk: BatchController, viewer: ViewerModel) -> None:
     one, two = layer(viewer, "one"), layer(viewer, "two")
     viewer.layers.selection = {one}
     desk.add_layers(desk.selected_images())
@@ -389,7 +389,7 @@ def test_only_selected_layers_are_added_if_asked_for(desk: BatchController, view
     assert desk.state.message == "1 added. 1 already in the list."
 
 
-def test_two_images_of_one_name_are_written_to_two_files_and_that_is_said(
+def test_two_images_of_one_name_are_written_to_two_files_with_a_note(
     desk: BatchController, engine: Pretender, ask: Ask, tmp_path: Path, qtbot: QtBot
 ) -> None:
     for name in ("A1", "A2"):
@@ -487,7 +487,7 @@ def test_formats_follow_the_image_unless_one_is_chosen(tmp_path: Path) -> None:
     assert chosen.paths_in(tmp_path, "a", ".ome.zarr") == {"classes": tmp_path / "a_classes.ome.tif"}
 
 
-def test_what_is_told_of_a_row() -> None:
+def test_texts_of_a_row() -> None:
     failed = Row(0, "a.tif", "/x/a.tif", "failed", lines=("/x/a.tif: A 2-D model needs 2 axes. Choose another.",))
     assert state_text(failed) == "failed: A 2-D model needs 2 axes. Choose another."
     assert failed.lines[0] in detail(failed)
@@ -499,7 +499,7 @@ def test_what_is_told_of_a_row() -> None:
     assert state_text(Row(0, "a", "a", "running", 0.34, "objects")) == "objects 34 %"
 
 
-def test_what_is_told_of_a_batch() -> None:
+def test_summary_of_a_batch() -> None:
     line = summary_line(Summary(2, 1, 3, 12.0, "nuclei", ("cpu",)))
     assert line == (
         "<b>2 done, 1 failed, 3 cancelled</b> in 12 s on cpu with nuclei. Select a failed image to see why."
@@ -537,7 +537,7 @@ def test_the_files_hold_what_the_engine_answers_and_bad_ones_say_what_is_wrong(
     assert not list(tmp_path.glob("*.unfinished"))
 
 
-def test_results_are_kept_if_made_the_same_way_and_replaced_only_if_asked_for(
+def test_equal_results_are_kept_and_others_replaced_only_on_request(
     desk: BatchController, ask: Ask, model: MakeModel, tmp_path: Path, qtbot: QtBot
 ) -> None:
     (image,) = images(tmp_path, "a.tif")
@@ -684,7 +684,9 @@ def test_the_keyboard_adds_runs_shows_and_removes(
     assert all(key in dock.keys.text() for key in ("Ctrl+Return", "Ctrl+.", ALL_KEY, "Del"))
 
 
-def test_what_is_missing_or_mistyped_is_said_and_run_is_off(dock: BatchWidget, tmp_path: Path, qtbot: QtBot) -> None:
+def test_missing_and_invalid_entries_are_reported_and_disable_run(
+    dock: BatchWidget, tmp_path: Path, qtbot: QtBot
+) -> None:
     assert not dock.run_button.isEnabled()
     dock.controller.add_files(images(tmp_path, "a.tif"))
     assert dock.run_button.isEnabled()

@@ -49,7 +49,7 @@ def test_a_name_that_is_typed_goes_with_its_class(
     assert [row.name.text() for row in classes.rows[: len(left)]] == [entry.name for entry in left]
 
 
-def test_a_name_that_is_typed_stays_while_its_class_does(classes: ClassList, told: list[Any], qtbot: QtBot) -> None:
+def test_a_name_being_typed_stays_while_its_class_does(classes: ClassList, told: list[Any], qtbot: QtBot) -> None:
     type_name(qtbot, classes, 2)
     classes.show_classes((*CLASSES[:2], PaintedClass("c", "#333333", 17)), 1)
     qtbot.keyClick(classes.rows[2].name, Qt.Key_Return)

@@ -90,7 +90,7 @@ def test_what_cannot_be_understood_is_explained_beside_it(
     assert not field.error_label.isVisible()
 
 
-def test_too_large_is_said_too(qtbot: QtBot) -> None:
+def test_a_value_that_is_too_large_is_reported(qtbot: QtBot) -> None:
     form = Form(Bounded)
     qtbot.addWidget(form)
     form.fields["part"].editor.setText("2")

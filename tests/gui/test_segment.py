@@ -198,7 +198,7 @@ def test_classes_are_shown_in_3d_where_colours_cannot_be(
     assert [dock.layer(kind).visible for kind in ("probabilities", "classes")] == [False, True]
 
 
-def test_planes_may_be_seen_from_any_side(
+def test_planes_are_segmented_from_any_side(
     dock: Dock, model: MakeModel, rng: np.random.Generator, subtests: pytest.Subtests
 ) -> None:
     data = rng.random((9, 14, 18))
@@ -262,7 +262,7 @@ def test_an_axis_as_long_as_the_model_has_channels_is_read_as_these(
     assert_right(dock, expected_classes(model(2, 2), data, "cyx"))
 
 
-def test_what_the_network_sees_of_a_movie_follows_the_slider(dock: Dock, make_checkpoint: Callable[..., Path]) -> None:
+def test_the_frames_in_use_follow_the_slider(dock: Dock, make_checkpoint: Callable[..., Path]) -> None:
     path = make_checkpoint(NetSpec(family="video", ndim=3, width=4, depth=1))
     dock.viewer.add_image(np.zeros((24, 16, 16), np.uint8), axis_labels=("t", "y", "x"))
     widget = dock.widget
@@ -280,7 +280,7 @@ def test_what_the_network_sees_of_a_movie_follows_the_slider(dock: Dock, make_ch
     assert not widget.slider_extent_label.isVisible()
 
 
-def test_another_pixel_size_is_said_and_mended_with_one_click(
+def test_another_pixel_size_is_reported_and_resampled_with_one_click(
     dock: Dock, make_checkpoint: Callable[..., Path], rng: np.random.Generator
 ) -> None:
     widget, data = dock.widget, rng.random((40, 48))
@@ -499,9 +499,7 @@ def test_saved_objects_equal_those_of_the_command_line(dock: Dock, image: np.nda
         assert mine.data.dtype == theirs.data.dtype
 
 
-def test_an_image_that_cannot_be_read_to_its_end_is_told_and_what_is_finished_stays(
-    dock: Dock, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_truncated_image_is_reported_and_finished_tiles_stay(dock: Dock, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("napari_fcn.inference.source.SAMPLE_PIXELS", 16)  # the statistics do not look at that frame
     monkeypatch.setattr("napari_fcn.inference.source.SAMPLE_BLOCK", 4)
 
@@ -554,7 +552,7 @@ def test_chunks_that_are_missing_are_mentioned(dock: Dock, tmp_path: Path) -> No
 
 
 @pytest.mark.parametrize(("number", "words"), [(errno.ENOSPC, "disk is full"), (errno.EROFS, "cannot be written")])
-def test_a_disk_that_refuses_large_results_is_told_and_what_is_finished_stays(
+def test_a_full_disk_is_reported_and_finished_tiles_stay(
     dock: Dock, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int, words: str
 ) -> None:
     monkeypatch.setattr(controller, "fits_in_memory", lambda *_: False)
