@@ -1,4 +1,4 @@
-"""The main job in a real window: stained tissue, the Segment dock, one click on Run."""
+"""A demonstration in a real window: stained tissue, the Segment dock, one click on Run."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a dock says of an image before the run."""
+"""The description of an image that a dock shows before a run."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Every quirk of napari's layers, in one place."""
+"""All access to napari's layers, canvas and camera, and the workarounds that they need."""
 
 from napari_fcn.gui._layers.camera import ViewWatcher, bring_into_view, call_after_draw, fit_view
 from napari_fcn.gui._layers.canvas import Canvas

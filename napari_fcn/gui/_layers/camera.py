@@ -1,4 +1,4 @@
-"""Where the user looks, when that changes, and when what was shown has been drawn."""
+"""The camera: moves to a region, changes of the view, and the next frame."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ FIT_FRACTION = 0.95  # of the window that an image fills which is looked at as a
 
 
 class ViewWatcher(QObject):
-    """Tells when the user has moved to another part of the image.
+    """Reports when the view has changed and come to rest.
 
     Attributes
     ----------

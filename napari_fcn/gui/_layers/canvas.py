@@ -31,7 +31,7 @@ MMAP_OPTIONS = {"flags": mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS} if hasattr(mmap,
 
 @dataclass(frozen=True, slots=True, eq=False)
 class CanvasArrays:
-    """What a canvas holds at one moment.
+    """The arrays of a canvas and their window.
 
     Attributes
     ----------
@@ -61,7 +61,7 @@ class CanvasArrays:
 
 
 class Canvas:
-    """What a run fills in, on the image axes: the whole image, or a window on it that can be moved.
+    """The arrays that a run fills, on the image axes: for the whole image, or for a movable window.
 
     Parameters
     ----------

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class ColourTile:
-    """The answer for one tile as it is shown.
+    """The overlay of one tile.
 
     Attributes
     ----------

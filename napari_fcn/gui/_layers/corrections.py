@@ -1,4 +1,4 @@
-"""The layer on which the user paints what is right, and how it tells that something was painted."""
+"""The layer of corrections, and the detection of strokes on it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""From an image layer of napari to what the engine needs."""
+"""Image layers as the engine reads them."""
 
 from __future__ import annotations
 

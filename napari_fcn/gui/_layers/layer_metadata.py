@@ -1,4 +1,4 @@
-"""What is said of a layer elsewhere than in the layer: in its metadata, and in the file that it came from."""
+"""Channel names and headers from the metadata and the file of a layer."""
 
 from __future__ import annotations
 

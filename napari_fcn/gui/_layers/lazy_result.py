@@ -1,4 +1,4 @@
-"""Results that are larger than memory: on the disk, and read where somebody looks."""
+"""Results that are larger than memory: stored on the disk, and read as they are displayed."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The two layers that show an answer: probabilities as colours, and classes."""
+"""The overlay of a run: a layer of probabilities as colours, and a layer of classes."""
 
 from __future__ import annotations
 

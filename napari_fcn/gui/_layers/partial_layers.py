@@ -1,4 +1,4 @@
-"""Layers that show something for a part of an image only: what changed, how unsure, what another model answers."""
+"""Layers for a part of an image: changes, uncertainty, the predictions of another model."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ HIGHLIGHT_COLOUR = "#f0e442"  # seen on dark and bright, and no colour of a clas
 
 
 class PartialLayer:
-    """A layer that is as large as what it shows; made at the first use, then used again for every other part.
+    """A layer for a part of an image; created at the first use, then reused for other parts.
 
     Parameters
     ----------
@@ -98,7 +98,7 @@ class PartialLayer:
         return layer
 
     def hide(self) -> None:
-        """Do not show it any more; the layer stays, as napari can stumble over removed ones."""
+        """Hide the layer; it stays, as napari can fail when layers are removed."""
         if self.layer is not None:
             self.layer.visible = False
 
@@ -106,7 +106,7 @@ class PartialLayer:
 def show_changes(
     crop: PartialLayer, region: Region, changed: npt.NDArray[np.uint8], classes: Sequence[tuple[str, str]]
 ) -> None:
-    """Show where another class would be answered, in its colour."""
+    """Show where the predicted class would change, in the colour of the new class."""
     crop.show(region, changed, Labels, colormap=stroke_colormap(classes), features=stroke_name_table(classes))
 
 
@@ -116,7 +116,7 @@ def show_uncertainty(crop: PartialLayer, region: Region, values: npt.NDArray[np.
 
 
 def show_prediction(crop: PartialLayer, region: Region, colours: npt.NDArray[np.uint8]) -> None:
-    """Show an answer as it was painted, RGBA."""
+    """Show an RGBA overlay."""
     crop.show(region, colours, _rgb_layer)
 
 

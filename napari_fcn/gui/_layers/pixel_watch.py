@@ -1,4 +1,4 @@
-"""Whether a layer still holds the pixels that a result was computed from; the same answer for every dock."""
+"""Detection of replaced pixels, which make results outdated; shared by all docks."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def outdated_message(name: str) -> str:
 
 
 class PixelWatch:
-    """Notices that the pixels of a layer are replaced, by other data or in place.
+    """Detects that the pixels of a layer are replaced, by other data or in place.
 
     Other data are noticed at once. What is written into an array in place is noticed at the next `Layer.refresh`, or
     any other change of what is on screen, by a checksum: of all pixels, or of blocks spread over a large image. Of
@@ -131,8 +131,8 @@ def pixel_digest(array: Any, limit: int = WORKER_CHECKSUM_BYTES) -> tuple[object
     array : array-like
         numpy, dask, zarr: anything with ``shape``, ``dtype`` and slices.
     limit : int
-        Bytes that may be read. Above `BRIEF`, and from a worker thread only, arrays that are not in memory are read at
-        a few places too.
+        Bytes to read at most. Above `GUI_CHECKSUM_BYTES`, for worker threads only, arrays that are not in memory are
+        read at a few places too.
     """
     kind = (tuple(array.shape), str(array.dtype))
     if isinstance(array, np.ndarray):

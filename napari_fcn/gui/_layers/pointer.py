@@ -1,4 +1,4 @@
-"""Where the user points: a click that is no drag, and where the mouse comes to rest."""
+"""The mouse over the canvas: clicks, moves, and the pixels under it."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class Pointer(QObject):
         self.is_enabled = False
 
     def set_enabled(self, is_enabled: bool) -> None:
-        """Begin or stop to watch."""
+        """Start or stop watching the mouse."""
         if is_enabled == self.is_enabled:
             return
         self.is_enabled = is_enabled
@@ -48,7 +48,7 @@ class Pointer(QObject):
             self._viewer.mouse_move_callbacks.remove(self._on_move)
 
     def _on_drag(self, _: object, event: Any) -> Iterator[None]:
-        """Tell of a press that is released where it began; napari sends the mouse as events of a generator."""
+        """Report a click without a drag; napari passes mouse events to a generator."""
         if event.button != 1:
             return
         place, began = tuple(event.position), np.array(event.pos, float)

@@ -1,4 +1,4 @@
-"""What a network sees, as layers: a box, how much each pixel in it counts, and maps of trust."""
+"""Layers of the receptive field: its box, the influence of each pixel, and maps of the checks."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ COLORMAP_STEPS = 256
 
 
 class FieldLayers:
-    """The layers that show what a network sees of one image, ``source``; made at the first use, then used again.
+    """The receptive-field layers of one image, ``source``; created at the first use, then reused.
 
     Parameters
     ----------
@@ -69,7 +69,7 @@ class FieldLayers:
         return tuple(crop.layer for crop in (self._box, self._heat, *self._maps.values()) if crop.layer is not None)
 
     def show_box(self, region: Region, index: Sequence[int]) -> None:
-        """Draw the box around what a pixel sees, on each plane that it covers, and a mark around the pixel."""
+        """Draw the box of the receptive field on each plane that it covers, and a mark around the pixel."""
         at = region_on_layer(Region(tuple(index), tuple(i + 1 for i in index)), self._channel)
         planes = list(_outlines(region_on_layer(region, self._channel), self._drawing_axes(len(at.start)), at.start))
         drawn = [*planes, *_outlines(at, self._drawing_axes(len(at.start)), at.start)]

@@ -1,4 +1,4 @@
-"""Marks on napari's sliders: from where to where a network sees along an axis that is not on screen."""
+"""Marks on napari's sliders: the extent of the receptive field along axes that are not displayed."""
 
 from __future__ import annotations
 

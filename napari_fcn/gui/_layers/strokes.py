@@ -1,4 +1,4 @@
-"""Strokes as values, and which part of an image napari says was painted."""
+"""Strokes as values, and the regions of napari's paint events."""
 
 from __future__ import annotations
 

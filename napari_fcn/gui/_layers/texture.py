@@ -1,4 +1,4 @@
-"""Part of a layer to the graphics card, without napari going over the whole of it (it has no such call for images)."""
+"""Upload of a part of a layer to the graphics card, for which napari has no call."""
 
 from __future__ import annotations
 

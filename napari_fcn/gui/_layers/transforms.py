@@ -1,4 +1,4 @@
-"""Where the results of a layer lie in the world: on its pixels, whatever its transform, also after later edits."""
+"""Result layers: their transforms, which follow those of the image, and their metadata."""
 
 from __future__ import annotations
 

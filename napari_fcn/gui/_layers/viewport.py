@@ -1,4 +1,4 @@
-"""Which part of an image is painted on and answered, where all of it would be too much."""
+"""The window on a large image in which the user paints and the model predicts."""
 
 from __future__ import annotations
 

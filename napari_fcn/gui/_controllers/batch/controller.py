@@ -1,4 +1,4 @@
-"""The batch journey: one model on many layers and files, one after the other."""
+"""The controller of the Batch dock: one model on many layers and files, one after the other."""
 
 from __future__ import annotations
 

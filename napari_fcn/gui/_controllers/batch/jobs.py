@@ -1,4 +1,4 @@
-"""What the worker thread does for one image of a batch."""
+"""The work on one image of a batch, on the worker thread."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Results of a batch that somebody wants to see: from files to layers, on a thread of its own while a batch goes on."""
+"""Opens the results of batch rows as layers, on a thread of its own."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the batch dock shows and asks for, as frozen values."""
+"""The state and the requests of the Batch dock, as frozen values."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a batch is made of: which images, and what is to be done for each."""
+"""The images of a batch, and the job of each."""
 
 from __future__ import annotations
 
@@ -152,7 +152,7 @@ def _result_names(origins: Mapping[int, Path | Image], output: OutputSettings) -
 
 
 def _name_note(batch: Batch, row: Row) -> tuple[str, ...]:
-    """Return a sentence on a name that is not that of the image."""
+    """Return a note if the results have another name than the image."""
     name, usual = batch.names[row.number]
     if name == usual:
         return ()

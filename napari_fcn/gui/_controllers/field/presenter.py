@@ -1,4 +1,4 @@
-"""From what the engine says of a field to what the dock shows of it: pure functions."""
+"""Pure functions from the engine's analysis of receptive fields to the state of the dock."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the Receptive field dock shows and asks for, as frozen values."""
+"""The state of the Receptive field dock and the messages of its worker, as frozen values."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ class ImageView:
 
 @dataclass(frozen=True, slots=True)
 class AxisExtent:
-    """What a pixel sees along one axis.
+    """The receptive field of a pixel along one axis.
 
     Attributes
     ----------
@@ -94,7 +94,7 @@ class Radius:
 
 @dataclass(frozen=True, slots=True)
 class PixelField:
-    """What one pixel sees.
+    """The receptive field of one pixel.
 
     Attributes
     ----------
@@ -184,7 +184,7 @@ class FieldState:
 
     Attributes
     ----------
-    doing : str
+    task : str
         ``"point"``, ``"objects"``, one of `CHECKS`, or empty if nothing goes on.
     done, total : int
         Steps of it.
@@ -192,7 +192,7 @@ class FieldState:
         Estimate; None while nobody knows.
     message, error : str
         What happens or happened, and what went wrong.
-    growth : Growth or None
+    growth : LayerGrowth or None
         Of the chosen model.
     field : PixelField or None
         Of the latest pixel.
@@ -200,8 +200,8 @@ class FieldState:
         Diameter of the objects, in pixels of the finest axis; 0 if not known.
     advice : str
         What to do about objects of this size.
-    findings : tuple of Finding
-        The latest of each check.
+    check_results : tuple of CheckResult
+        The latest result of each check.
     """
 
     task: str = ""
@@ -237,7 +237,7 @@ class FieldState:
         return replace(self, field=field, check_results=results)
 
     def check_result(self, kind: str) -> CheckResult | None:
-        """Return what a check has found."""
+        """Return the result of a check."""
         return next((one for one in self.check_results if one.kind == kind), None)
 
 

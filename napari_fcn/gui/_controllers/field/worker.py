@@ -1,4 +1,4 @@
-"""What the worker thread does for the Receptive field dock."""
+"""The work of the Receptive field dock, on the worker thread."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The segment journey: from the Run button to layers that fill up tile by tile."""
+"""The controller of the Segment dock: from the Run button to layers that fill up tile by tile."""
 
 from __future__ import annotations
 
@@ -76,7 +76,7 @@ class _Run:
 
 
 class SegmentController(DockController):
-    """Runs models on layers and shows the answers.
+    """Runs models on layers and shows their predictions.
 
     Parameters
     ----------
@@ -89,8 +89,8 @@ class SegmentController(DockController):
 
     Attributes
     ----------
-    lookout : Lookout
-        Knows what networks see along the axes that have a slider.
+    slider_extents : SliderExtents
+        The extent of the receptive field along the axes that have a slider.
     """
 
     state: ViewState

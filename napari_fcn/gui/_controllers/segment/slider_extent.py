@@ -1,4 +1,4 @@
-"""Watches the sliders, and says what of the axes that they move along the network sees."""
+"""The extent of the receptive field along the axes of the sliders."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ AXIS_WORDS = {"t": ("frame", "frames"), "z": ("plane", "planes"), "y": ("row", "
 
 @dataclass(frozen=True, slots=True)
 class SliderExtent:
-    """What a network sees along an axis that has a slider, for the answer at the place of the slider.
+    """The slices along a slider's axis that the prediction at the slider's position depends on.
 
     Attributes
     ----------
@@ -43,7 +43,7 @@ class SliderExtent:
     at : int
         Where the slider stands, counted from 0.
     first, last : int
-        What is seen, both included.
+        The first and the last of these slices.
     count : int
         Length of the axis.
     """
@@ -56,7 +56,7 @@ class SliderExtent:
 
     @property
     def line(self) -> str:
-        """The stretch in words."""
+        """The extent as a sentence."""
         one, many = AXIS_WORDS.get(self.axis, (f"place along {self.axis}", f"places along {self.axis}"))
         whole = ", which is all of them" if self.last - self.first + 1 == self.count else ""
         return f"At {one} {self.at} the model uses {many} {self.first} to {self.last} of {self.count}{whole}."
@@ -98,7 +98,7 @@ def slider_extents(
 
     Returns
     -------
-    tuple of Stretch
+    tuple of SliderExtent
         Without those along which the network sees nothing but the place itself.
     """
     found = []
@@ -133,7 +133,7 @@ def _map_span(grid: Resampling, position: int, start: int, stop: int) -> tuple[i
 
 
 class SliderExtents(QObject):
-    """Knows what networks see. Each is asked once, on a thread of its own: a run is not given up for it.
+    """Computes the extent of receptive fields, once for each network, on a thread of its own.
 
     Attributes
     ----------

@@ -1,4 +1,4 @@
-"""What the docks show and ask for, as frozen values."""
+"""The state of the Segment dock, as frozen values."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ class ClassShare:
 
 @dataclass(frozen=True, slots=True)
 class RunResult:
-    """What a finished run has to tell.
+    """The result of a finished run.
 
     Attributes
     ----------

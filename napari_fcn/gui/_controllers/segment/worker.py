@@ -1,4 +1,4 @@
-"""What the worker thread does: the engine's events, with tiles already painted."""
+"""The work of the Segment dock, on the worker thread: the engine's events, with tiles already coloured."""
 
 from __future__ import annotations
 
@@ -65,8 +65,8 @@ class LayerJob:
         The model file.
     settings : PredictSettings
         How to run.
-    seen : Seen
-        What is on screen.
+    visible : VisibleRegion
+        The part of the image that is on screen.
     canvas : Canvas or StoredCanvas
         Where the answer will go.
     paths : mapping of str to Path
