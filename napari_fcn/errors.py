@@ -1,4 +1,4 @@
-"""Errors whose messages are written for the person at the microscope."""
+"""Errors with messages for users."""
 
 import struct
 import tokenize
@@ -6,8 +6,8 @@ import zlib
 from dataclasses import dataclass
 from typing import Any, Self
 
-# What parsers and decoders raise on damaged files, as changing bytes at random showed; imagecodecs' errors are
-# RuntimeErrors, tifffile's and zarr's ValueErrors.
+# Raised by parsers and decoders on damaged files, as found by changing bytes at random; imagecodecs raises
+# RuntimeErrors, tifffile and zarr ValueErrors.
 DECODE_ERRORS = (
     ArithmeticError,
     AssertionError,
@@ -25,7 +25,7 @@ DECODE_ERRORS = (
     zlib.error,
 )
 
-# What a network raises on an input whose shape it was not made for: its `forward` may hold any code.
+# Raised by networks on an input of an unsupported shape: `forward` may contain any code.
 FORWARD_ERRORS = (
     ArithmeticError,
     AssertionError,
@@ -39,14 +39,14 @@ FORWARD_ERRORS = (
 
 @dataclass(frozen=True, slots=True)
 class Advice:
-    """What to do about an error, in the words of each place where it is shown.
+    """What to do about an error: one sentence for the command line, one for the docks.
 
     Attributes
     ----------
     command : str
-        On the command line: a sentence that names flags.
+        Sentence for the command line, which names flags.
     dock : str
-        In a dock: a sentence that names what can be pressed or typed there.
+        Sentence for a dock, which names controls.
     """
 
     command: str
@@ -57,14 +57,14 @@ REPLACE = "Tick Advanced > Replace files to overwrite it, or choose another fold
 
 
 class Note(str):
-    """A sentence for the user that goes along with a result; as a text it is what the command line shows.
+    """A sentence for the user about a result; as a text it is the sentence of the command line.
 
     Parameters
     ----------
     short : str
-        What is so, in words that hold everywhere.
+        The fact, in words for both places.
     advice : Advice
-        What can be done about it.
+        What to do about it.
     """
 
     __slots__ = ("_parts",)
@@ -77,7 +77,7 @@ class Note(str):
         return note
 
     def __getnewargs__(self) -> tuple[Any, ...]:
-        """Return what a copy is made of: notes are sent between processes."""
+        """Return the arguments of a copy: notes are sent between processes."""
         return self._parts
 
     @property
@@ -88,19 +88,19 @@ class Note(str):
 
 
 def in_dock(said: str | Exception) -> str:
-    """Return a message as a dock shows it: its advice names controls where that of the command line names flags."""
+    """Return a message as a dock shows it: its advice names controls, not flags."""
     return said.in_dock if isinstance(said, FcnError | Note) else str(said)
 
 
 class FcnError(Exception):
-    """Something the user can mend: the message says what was given, what is needed and what to do.
+    """An error that the user can fix: the message says what was given, what is needed and what to do.
 
     Parameters
     ----------
     short : str
-        What is wrong, in words that hold everywhere.
+        What is wrong, in words for both places.
     advice : Advice or str
-        What to do; a text where that is the same on the command line and in a dock.
+        What to do; a text if it is the same on the command line and in a dock.
 
     Attributes
     ----------
@@ -109,7 +109,7 @@ class FcnError(Exception):
     """
 
     def __init__(self, short: str = "", advice: Advice | str = "") -> None:
-        super().__init__(*filter(None, (short, advice)))  # the arguments again: errors are sent between processes
+        super().__init__(*filter(None, (short, advice)))  # the arguments of a copy: errors are sent between processes
         self.short = short
         self.advice = advice if isinstance(advice, Advice) else Advice(advice, advice)
 
@@ -124,7 +124,7 @@ class FcnError(Exception):
 
 
 class UsageError(FcnError):
-    """Something that a command does not know, whatever the images are."""
+    """A wrong use of a command or a setting, whatever the images are."""
 
 
 class SettingsError(UsageError, ValueError):
@@ -132,31 +132,31 @@ class SettingsError(UsageError, ValueError):
 
 
 class ImageError(FcnError):
-    """An image that cannot be read or segmented as it is."""
+    """An image that cannot be read or segmented."""
 
 
 class ModelError(FcnError):
-    """A model file that is missing, damaged, foreign, or does not fit the image."""
+    """A model file that is missing, damaged, not supported, or does not fit the image."""
 
 
 class OutputError(FcnError):
-    """A result that cannot be written where it was asked to go."""
+    """A result that cannot be written to the given place."""
 
 
 class OutputExistsError(OutputError):
-    """Something is there already that is replaced only if the user says so."""
+    """An output that exists, and is replaced only at the request of the user."""
 
 
 class InputAtRiskError(OutputError):
-    """An output that would replace, hold or lie in something that the same run reads."""
+    """An output that would replace, contain or lie in an input of the same run."""
 
 
 class DeviceError(FcnError):
-    """A device or a precision that this machine does not have."""
+    """A device or a precision that this computer does not have."""
 
 
 class ClusterError(FcnError):
-    """A cluster that cannot be reached, or whose workers cannot do what they are asked."""
+    """A cluster that cannot be reached, or whose workers cannot run the task."""
 
 
 class MemoryShortage(DeviceError):
@@ -164,12 +164,12 @@ class MemoryShortage(DeviceError):
 
 
 class ProjectError(FcnError):
-    """A project folder that is missing, damaged, foreign or cannot be written."""
+    """A project folder that is missing, damaged, not a project, or cannot be written."""
 
 
 class ProjectInUseError(ProjectError):
-    """A project that another program has open for writing: it can be opened read-only, or copied."""
+    """A project that another program has opened for writing; it can be opened read-only, or copied."""
 
 
 class ImageMovedError(ProjectError):
-    """A project whose image is not where it was: the user is to choose it again."""
+    """A project whose image was moved; the user must choose it again."""

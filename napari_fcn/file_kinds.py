@@ -1,4 +1,4 @@
-"""What a file holds by its first bytes, where that is not what its name says."""
+"""Detect the type of a file from its first bytes, if its name is wrong."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 POINTER = b"version https://git-lfs.github.com/spec/"
-LONGEST_POINTER = 1024  # bytes, as Git LFS has it
+LONGEST_POINTER = 1024  # bytes, from the specification of Git LFS
 PAGES = (b"<!doctype html", b"<html")
 TIFF = (".tif", ".tiff", ".btf", ".tf8")
-# First bytes; what the file is then; suffixes that say so.
+# First bytes; type of the file; its suffixes.
 SIGNS = (
     (b"\x89PNG\r\n\x1a\n", "a PNG picture", (".png",)),
     (b"\xff\xd8\xff", "a JPEG picture", (".jpg", ".jpeg")),
@@ -29,13 +29,13 @@ SIGNS = (
 
 
 def is_pointer(path: Path) -> bool:
-    """Whether a file is a text that Git LFS leaves in the place of a file until that is downloaded."""
+    """Whether a file is a Git LFS pointer: a text that stands for a file that was not downloaded."""
     start = _start(path)
     return start is not None and len(start) <= LONGEST_POINTER and start.startswith(POINTER)
 
 
 def mistaken(path: Path) -> tuple[str, str] | None:
-    """Return what a file is that cannot be read as its name says, and what to do; None if nothing is known of it."""
+    """Return the real type of a file that cannot be read, and what to do; None if the type is unknown."""
     start = _start(path)
     if start is None:
         return None
@@ -43,11 +43,11 @@ def mistaken(path: Path) -> tuple[str, str] | None:
         return f"{path} is damaged: it is empty (0 bytes).", "The copy or download was cut short: copy the file again."
     if len(start) <= LONGEST_POINTER and start.startswith(POINTER):
         return (
-            f"{path} is a Git LFS pointer: a text in the place of a file that was not downloaded.",
+            f"{path} is a Git LFS pointer: a text that stands for a file that was not downloaded.",
             "Download it with git lfs pull.",
         )
     if start.lower().startswith(PAGES):
-        return f"{path} is a web page, saved in the place of the file.", "Download the file again."
+        return f"{path} is a web page, saved instead of the file.", "Download the file again."
     for sign, what, suffixes in SIGNS:
         if start.startswith(sign) and path.suffix.lower() not in suffixes:
             return f"{path} is {what}, not what its name says.", f"Rename it to {path.with_suffix(suffixes[0]).name}."

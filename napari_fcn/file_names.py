@@ -1,4 +1,4 @@
-"""Names of files: how long they may be, and names that are made from others."""
+"""Names of files: their maximum length, and names made from other names."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ UNIT = "units of UTF-16" if os.name == "nt" else "bytes"
 
 
 def length_of(name: str) -> int:
-    """Return the length of a name as the disk counts it."""
+    """Return the length of a name in the unit of the file system."""
     if os.name == "nt":
         return len(name.encode("utf-16-le", "surrogatepass")) // 2
     return len(os.fsencode(name))
@@ -22,10 +22,10 @@ def fits(name: str) -> bool:
 
 
 def wrapped(name: str, before: str = "", after: str = "") -> str:
-    """Return a name with more before and after it; of one that would be too long for the disk, enough to know it by.
+    """Return a name with a prefix and a suffix; a name that would be too long for the disk is shortened.
 
-    A result may have a name with no room for the words that are added while it grows. Then the end of the name gives
-    way to its digest: two names stay two, and each is the same one in every run.
+    The end of a name that is too long is replaced by a digest of the name: different names stay different, and the
+    same name gives the same result in every run.
     """
     whole = f"{before}{name}{after}"
     if fits(whole):

@@ -1,4 +1,4 @@
-"""What the operating system refused, as messages for users."""
+"""Messages for users about errors of the operating system."""
 
 from __future__ import annotations
 
@@ -14,20 +14,20 @@ from napari_fcn.errors import FcnError
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-PATHLIB = ("Symlink loop", "Could not determine home")  # what pathlib raises as RuntimeError, before Python 3.13
+PATHLIB = ("Symlink loop", "Could not determine home")  # RuntimeErrors of pathlib before Python 3.13
 E = TypeVar("E", bound=FcnError)
 
-EXPLAINED = (OSError, MemoryError, RecursionError, UnicodeError)  # what is no bug wherever it is raised
+EXPLAINED = (OSError, MemoryError, RecursionError, UnicodeError)  # never bugs, wherever they are raised
 ANOTHER_FOLDER = "Choose another folder."
 ANOTHER_DISK = "Choose a folder on another disk."
 
 
 def _by_name(sentences: dict[str, tuple[str, str]]) -> dict[int, tuple[str, str]]:
-    """Return sentences by the numbers that this system gives the errors; it may not know all of them."""
+    """Return texts by error number; names that this system does not define are left out."""
     return {getattr(errno, name): text for name, text in sentences.items() if hasattr(errno, name)}
 
 
-# What is wrong, and what to do.
+# The reason, and what to do.
 REASONS = _by_name(
     {
         "EACCES": ("there is no permission", "Ask its owner for access, or choose a folder of your own."),
@@ -35,8 +35,8 @@ REASONS = _by_name(
         "EROFS": ("its disk is read-only", ANOTHER_DISK),
         "ENOSPC": ("the disk is full", "Free some space or choose a folder on another disk."),
         "EDQUOT": (
-            "the space that this user may fill on that disk (quota) is used up",
-            "Delete what is no longer needed there or choose a folder on another disk.",
+            "the quota of this user on that disk is used up",
+            "Delete files there, or choose a folder on another disk.",
         ),
         "EFBIG": (
             "it would be larger than a file may be there: FAT32 disks have a limit of 4 GB, and users can have one",
@@ -68,7 +68,7 @@ REASONS = _by_name(
         "EOPNOTSUPP": ("the disk cannot do what is needed", ANOTHER_DISK),
         "ENOSYS": ("the disk cannot do what is needed", ANOTHER_DISK),
         "ENOMEM": ("the system has no memory left", "Close other programs, then try again."),
-        "EAGAIN": ("the system has nothing to spare at the moment", "Try again later."),
+        "EAGAIN": ("the system is out of resources at the moment", "Try again later."),
         "ETIMEDOUT": ("there was no reply in time", "Check the network, then try again."),
         "EHOSTDOWN": ("the computer that has it does not reply", "Check the network, then try again."),
         "EHOSTUNREACH": ("the computer that has it does not reply", "Check the network, then try again."),
@@ -84,14 +84,14 @@ def reason(error: OSError) -> str:
 
 
 def refused(what: str, error: OSError, kind: type[E]) -> E:
-    """Return the error for the user of what the system refused.
+    """Return the error for the user about an error of the system.
 
     Parameters
     ----------
     what : str
         What could not be done, as ``"/data/a.tif cannot be read"``.
     error : OSError
-        What the system said.
+        Error of the system.
     kind : type
         Class of the error.
     """
@@ -101,12 +101,12 @@ def refused(what: str, error: OSError, kind: type[E]) -> E:
 
 
 def explain(error: BaseException) -> FcnError:
-    """Return the error for the user of one that no code further down expected.
+    """Return the error for the user about an error that was not handled where it was raised.
 
     Raises
     ------
     TypeError
-        If it is none of `EXPLAINED`, and so a bug.
+        If the error is not an error of the system, and so a bug.
     """
     if isinstance(error, OSError):
         names = [name for name in (error.filename, error.filename2) if isinstance(name, str | bytes | os.PathLike)]
@@ -114,19 +114,19 @@ def explain(error: BaseException) -> FcnError:
         return refused(f"{what} cannot be used", error, FcnError)
     if isinstance(error, MemoryError):
         text = f" ({error})" if str(error) else ""
-        return FcnError(f"Memory ran out{text}.", "Close other programs, or take a smaller image.")
+        return FcnError(f"Memory ran out{text}.", "Close other programs, or use a smaller image.")
     if isinstance(error, RuntimeError) and str(error).startswith(PATHLIB):
         return FcnError(f"A file or a folder cannot be used ({error}).", "Name the file itself, or repair the link.")
     if isinstance(error, RecursionError):
         return FcnError("A file or a folder is nested too deeply to be read.", "Check that it is not damaged.")
     if isinstance(error, UnicodeError):
         return FcnError(f"A name or a text has letters that cannot be used here ({error}).", "Rename the file.")
-    raise TypeError(f"{type(error).__name__} is a bug, not an answer of the system.") from error
+    raise TypeError(f"{type(error).__name__} is a bug, not an error of the system.") from error
 
 
 @contextmanager
 def explained() -> Iterator[None]:
-    """Let what the system refuses inside leave as an error for the user; errors that are bugs pass."""
+    """Turn errors of the system that are raised inside into errors for the user; bugs pass unchanged."""
     try:
         yield
     except (*EXPLAINED, RuntimeError) as error:
@@ -136,14 +136,14 @@ def explained() -> Iterator[None]:
 
 
 def is_refusal(error: BaseException) -> bool:
-    """Whether an error is an answer of the system, and no bug."""
+    """Whether an error is an error of the system, not a bug."""
     return isinstance(error, EXPLAINED) or (isinstance(error, RuntimeError) and str(error).startswith(PATHLIB))
 
 
 def _explanation(error: OSError) -> tuple[str, str]:
     number = error.errno if error.errno is not None else -1
     if isinstance(error, FileNotFoundError) and error.filename and _is_too_long(error.filename):
-        number = errno.ENAMETOOLONG  # as Windows puts it
+        number = errno.ENAMETOOLONG  # Windows reports a missing file
     if number in REASONS:
         return REASONS[number]
     text = (error.strerror or _first(error) or type(error).__name__).rstrip(".")
@@ -151,7 +151,7 @@ def _explanation(error: OSError) -> tuple[str, str]:
 
 
 def _first(error: OSError) -> str:
-    """Return what an error says; of one that lists what became of many files (shutil.Error) the first."""
+    """Return the text of an error; of one with an error for each file (shutil.Error) the first."""
     many = error.args[0] if error.args else None
     return str(many[0][-1]) if isinstance(many, list) and many else str(error)
 

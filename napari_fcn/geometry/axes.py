@@ -1,4 +1,4 @@
-"""Which axes of an image a network convolves, which it repeats over, and which holds the channels."""
+"""The role of each axis of an image: convolved, looped over, or channels."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ T = TypeVar("T")
 
 SPACE = ("z", "y", "x")
 CHANNELS = ("c", "s")  # channels; s is tifffile's letter for the samples of a colour image
-WORDS = {  # how files, napari and people spell the axes
+WORDS = {  # spellings in files, in napari and of users
     "time": "t",
     "times": "t",
     "timepoint": "t",
@@ -51,7 +51,7 @@ UNNAMED = {
 
 
 def axis_names(spellings: Sequence[str]) -> tuple[str, ...]:
-    """Return the names of axes: one lower-case letter for each that has one, whatever word stands for it.
+    """Return the names of axes: one lower-case letter for each known word, else the word.
 
     Two words for one axis (as ``channel`` and ``c``) stay as they are, in lower case.
     """
@@ -64,7 +64,7 @@ def axis_names(spellings: Sequence[str]) -> tuple[str, ...]:
 class Axes:
     """The role of each axis of an image.
 
-    Loop axes (time, planes under a 2-D network) are all that are neither space nor channel: the network runs once
+    Loop axes (time, planes of a 2-D network) are neither space nor channel: the network runs once
     for each index. A *block* below is ``(C, *image axes)``: channels first, the other axes in the image's order.
 
     Attributes
@@ -142,14 +142,14 @@ class Axes:
 
     @classmethod
     def suspected(cls, shape: Sequence[int], ndim: int, channels: int, time: int | None = None) -> tuple[str, ...]:
-        """Return names for an unnamed image of which one axis is as long as a network has channels to read.
+        """Return names for an unnamed image in which one axis has the length of the channels of the network.
 
         Parameters
         ----------
         shape : sequence of int
             Shape of the array.
         ndim, channels : int
-            Axes that the network convolves, and channels that it reads.
+            Axes that the network convolves, and its input channels.
         time : int, optional
             Which of the axes that the network convolves is time.
 
@@ -184,7 +184,7 @@ class Axes:
 
     @classmethod
     def _movie(cls, shape: Sequence[int], rgb: bool, network: tuple[int, int]) -> tuple[str, ...]:
-        """Return names for an unnamed image on which a network looks along so many axes, this one of them time."""
+        """Return names for an unnamed image; ``network`` is the number of convolved axes, and which of them is time."""
         names, (ndim, time) = list(cls._names(shape, None, rgb)), network
         first = len(names) - rgb - ndim
         if "t" not in names and first >= 0:

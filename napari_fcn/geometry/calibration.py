@@ -1,4 +1,4 @@
-"""How the pixels of an image lie in the world: size, unit and origin along each axis, or unknown."""
+"""Pixel size, unit and origin along each axis of an image, if they are known."""
 
 from __future__ import annotations
 
@@ -51,13 +51,13 @@ def finite(value: object) -> float | None:
 
 
 def micrometres(size: float, unit: str) -> float:
-    """Return a length in micrometres, 0 where the unit is none of length."""
+    """Return a length in micrometres; 0 if the unit is not a length."""
     return float(size) * MICROMETRES.get(unit, 0.0)
 
 
 @dataclass(frozen=True, slots=True)
 class AxisCalibration:
-    """Where the pixels of one axis lie: the centre of pixel ``i`` is at ``origin + i * size``.
+    """Pixel size and origin of one axis: the centre of pixel ``i`` is at ``origin + i * size``.
 
     Attributes
     ----------
@@ -98,15 +98,15 @@ class AxisCalibration:
 
     @property
     def micrometres(self) -> float:
-        """Pixel size in micrometres, 0 where it is unknown."""
+        """Pixel size in micrometres; 0 if it is unknown."""
         return micrometres(self.size or 0.0, self.unit)
 
     def moved(self, pixels: float) -> AxisCalibration:
-        """Return the same with the origin this many pixels further."""
+        """Return the calibration with the origin shifted by this many pixels."""
         return replace(self, origin=self.origin + pixels * self.step)
 
     def resized(self, size: float, unit: str) -> AxisCalibration:
-        """Return pixels of another size, as somebody knows it better; the first lies where it did.
+        """Return the calibration with another pixel size; the centre of the first pixel stays.
 
         A place in pixels, or in a unit of another kind, is counted in pixels of the new size.
         """
@@ -117,13 +117,13 @@ class AxisCalibration:
         return AxisCalibration(size, unit, self.origin / self.step * size)
 
     def coarser(self, factor: float, shift: float = 0.0) -> AxisCalibration:
-        """Return pixels ``factor`` times as large, the first of them centred ``shift`` old pixels further."""
+        """Return pixels ``factor`` times as large, with the first centre shifted by ``shift`` old pixels."""
         if factor == 1 and shift == 0:
             return self
         return replace(self.moved(shift), size=self.step * factor)
 
     def named(self, name: str) -> AxisCalibration:
-        """Return what of this holds for an axis of this name: lengths are of z, y and x, seconds of t."""
+        """Return the calibration that an axis of this name can have: lengths for z, y and x, times for t."""
         units = MICROMETRES if name in LENGTH_AXES else SECONDS if name == TIME_AXIS else {**MICROMETRES, **SECONDS}
         return self if self.unit == PIXEL or self.unit in units else UNKNOWN
 
@@ -145,12 +145,12 @@ class Calibration:
 
     @classmethod
     def unknown(cls, ndim: int) -> Calibration:
-        """Return a calibration of so many axes of which nothing is known."""
+        """Return an unknown calibration of this number of axes."""
         return cls((UNKNOWN,) * ndim)
 
     @classmethod
     def of(cls, scale: Sequence[object], units: Sequence[str], origin: Sequence[object] = ()) -> Calibration:
-        """Return the calibration that numbers state; unknown for each axis whose size is no positive number.
+        """Return the calibration of these numbers; unknown for each axis whose size is not a positive number.
 
         An origin that is no finite number, or one in a unit whose size is unknown, is 0.
         """
@@ -168,12 +168,12 @@ class Calibration:
 
     @property
     def scale(self) -> tuple[float, ...]:
-        """Size of a pixel along each axis in ``units``: 1 pixel where unknown."""
+        """Pixel size along each axis in ``units``; 1 pixel if unknown."""
         return tuple(axis.step for axis in self.axes)
 
     @property
     def units(self) -> tuple[str, ...]:
-        """Unit of each axis; pixel where the size is unknown."""
+        """Unit of each axis; pixel if the size is unknown."""
         return tuple(axis.unit for axis in self.axes)
 
     @property
@@ -186,12 +186,12 @@ class Calibration:
         return Calibration(tuple(self.axes[position] for position in positions))
 
     def named(self, names: Sequence[str]) -> Calibration:
-        """Return what holds for axes of these names: channels have none, time no length."""
+        """Return the calibration that axes of these names can have: none for channels, no length for time."""
         pairs = zip(names, self.axes, strict=True)
         return Calibration(tuple(UNKNOWN if name in ("c", "s") else axis.named(name) for name, axis in pairs))
 
     def cropped(self, start: Sequence[int]) -> Calibration:
-        """Return the calibration of a part that begins at this pixel."""
+        """Return the calibration of a part that starts at this pixel."""
         return Calibration(tuple(axis.moved(n) for axis, n in zip(self.axes, start, strict=True)))
 
     def coarser(self, factors: Sequence[float], shifts: Sequence[float] = ()) -> Calibration:
@@ -201,12 +201,12 @@ class Calibration:
 
     @property
     def micrometres(self) -> tuple[float, ...]:
-        """Pixel size along each axis in micrometres, 0 where it is unknown."""
+        """Pixel size along each axis in micrometres; 0 if it is unknown."""
         return tuple(axis.micrometres for axis in self.axes)
 
     @property
     def ratios(self) -> tuple[float, ...]:
-        """Sizes of the pixels relative to each other; all 1 where they cannot be compared.
+        """Pixel sizes relative to each other; all 1 if they cannot be compared.
 
         Sizes in one unit are as they stand, those in several units of length in micrometres. Beside lengths, an axis of
         time is as fine as the finest of them.

@@ -1,4 +1,4 @@
-"""How far a network looks."""
+"""The receptive field of a network."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class ReceptiveField:
     Attributes
     ----------
     before, after : tuple of int
-        Pixels that are seen before and after the pixel itself, one entry per spatial axis.
+        Pixels of the receptive field before and after the pixel itself, one entry per spatial axis.
     """
 
     before: tuple[int, ...]
@@ -32,7 +32,7 @@ class ReceptiveField:
 
     @property
     def size(self) -> tuple[int, ...]:
-        """Pixels that are seen per axis, the pixel itself included."""
+        """Size of the receptive field per axis, including the pixel itself."""
         return tuple(a + 1 + b for a, b in zip(self.before, self.after, strict=True))
 
     @property
@@ -41,6 +41,6 @@ class ReceptiveField:
         return tuple(zip(self.before, self.after, strict=True))
 
     def around(self, index: Sequence[int], shape: Sequence[int]) -> Region:
-        """Return the box that the output at ``index`` sees in an image of this shape."""
+        """Return the receptive field of the output at ``index``, clipped to an image of this shape."""
         pixel = Region(tuple(index), tuple(i + 1 for i in index))
         return pixel.grow(self.before, self.after).clip(shape)

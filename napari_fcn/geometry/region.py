@@ -34,7 +34,7 @@ class Region:
 
     @classmethod
     def of(cls, slices: Sequence[slice]) -> Region:
-        """Return the box that an index cuts out of an array: what `slices` was made from."""
+        """Return the box that an index cuts out of an array: the inverse of `slices`."""
         return cls(tuple(s.start for s in slices), tuple(s.stop for s in slices))
 
     @property
@@ -96,7 +96,7 @@ class Region:
         return self.shift(tuple(-a for a in outer.start))
 
     def intersection(self, other: Region) -> Region:
-        """Return the common part; empty (stop = start) where there is none."""
+        """Return the common part; empty (stop = start) if there is none."""
         start = tuple(max(a, b) for a, b in zip(self.start, other.start, strict=True))
         stop = tuple(min(a, b) for a, b in zip(self.stop, other.stop, strict=True))
         return Region(start, tuple(max(a, b) for a, b in zip(start, stop, strict=True)))
@@ -110,7 +110,7 @@ class Region:
         return self.intersection(other) == other
 
     def union(self, other: Region) -> Region:
-        """Return the smallest box that holds both."""
+        """Return the smallest box that contains both."""
         return Region(
             tuple(min(a, b) for a, b in zip(self.start, other.start, strict=True)),
             tuple(max(a, b) for a, b in zip(self.stop, other.stop, strict=True)),

@@ -1,4 +1,4 @@
-"""An image at another pixel size, by region: each piece is bit for bit that of the whole."""
+"""Resample an image by region; each region equals that of the whole image, bit for bit."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def _gaussian(x: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
     return np.where(np.abs(x) < 2, np.exp(-2 * x * x), 0.0)  # sigma of half a pixel, cut at four of them
 
 
-# Each kernel and how far it reaches, in pixels of the coarser grid.
+# Each kernel and its radius, in pixels of the coarser grid.
 KERNELS: Mapping[str, tuple[Callable[[npt.NDArray[np.float64]], npt.NDArray[np.float64]], float]] = {
     "linear": (_linear, 1.0),
     "cubic": (_cubic, 2.0),
@@ -42,16 +42,16 @@ KERNELS: Mapping[str, tuple[Callable[[npt.NDArray[np.float64]], npt.NDArray[np.f
 
 @dataclass(frozen=True, slots=True)
 class Resampling:
-    """From a grid of pixels to another over the same field of view.
+    """A map from one grid of pixels to another over the same field of view.
 
     ::
 
         source   |  0  |  1  |  2  |  3  |  4  |  5  |     the outer edges coincide;
-        target   |    0    |    1    |    2    |    3|     pixels are told by their centres
+        target   |    0    |    1    |    2    |    3|     positions are pixel centres
 
-    A target pixel is a weighted mean of the source pixels around its centre. Where the target is coarser, the kernel is
-    as much wider, which keeps fine detail from turning into false coarse detail. Beyond the border the last pixel
-    goes on. The weights depend on nothing but the position on the whole grid, so pieces fit.
+    A target pixel is a weighted mean of the source pixels around its centre. For a coarser target the
+    kernel is wider by the same factor, which prevents aliasing. The image is extended by its border pixels. The weights
+    depend only on the position in the whole grid, so regions fit together.
 
     Parameters
     ----------
@@ -78,7 +78,7 @@ class Resampling:
 
     @property
     def back(self) -> Resampling:
-        """From the target to the source, linear: what was a probability stays one."""
+        """The map from the target to the source, linear, so that probabilities stay probabilities."""
         return Resampling(self.target, self.source)
 
     def needs(self, region: Region) -> Region:
@@ -125,5 +125,5 @@ class Resampling:
 
 
 def resampled_length(length: int, size: float, wanted: float) -> int:
-    """Return how many pixels of the size that is wanted an axis of ``length`` pixels of ``size`` has; at least one."""
+    """Return the number of pixels of size ``wanted`` in an axis of ``length`` pixels of ``size``; at least one."""
     return max(1, floor(length * size / wanted + 0.5))

@@ -1,4 +1,4 @@
-"""Cut an image into tiles whose joined answers equal the answer for the whole."""
+"""Divide an image into tiles whose joined predictions equal the prediction for the whole image."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Tile:
-    """One piece of work: read ``read``, keep ``core``.
+    """One tile: ``read`` is the input, ``core`` the part of the prediction that is kept.
 
     ::
 
@@ -40,7 +40,7 @@ class Tile:
 
 @dataclass(frozen=True, slots=True)
 class TilePlan:
-    """A partition of an image into cores, each with the read that makes it exact.
+    """A partition of an image into cores, each with the input that makes its prediction exact.
 
     Cores start on multiples of ``multiple`` (the pooling grid) and are ``tile`` long except at the far
     border; reads are wider by the halo, rounded up to the grid, and clipped at the image. All tiles that do not
@@ -83,12 +83,12 @@ class TilePlan:
 
     @property
     def margin(self) -> tuple[tuple[int, int], ...]:
-        """The halo rounded up to the pooling grid: what reads are wider by."""
+        """The halo rounded up to the pooling grid: the margin of a read."""
         return tuple((ceil(a / m) * m, ceil(b / m) * m) for (a, b), m in zip(self.halo, self.multiple, strict=True))
 
     @property
     def largest_read(self) -> tuple[int, ...]:
-        """Longest read along each axis: what decides the memory."""
+        """Longest read along each axis, which determines the memory."""
         return tuple(_longest_read(*axis) for axis in zip(self.shape, self.tile, self.margin, strict=True))
 
     @property
@@ -98,7 +98,7 @@ class TilePlan:
 
     @property
     def read_pixels(self) -> int:
-        """Pixels that all tiles read together: the work, at least the size of the image."""
+        """Total number of pixels that all tiles read; at least the size of the image."""
         return prod(
             sum(length * count for length, count in self._lengths(axis).items()) for axis in range(len(self.shape))
         )
@@ -111,12 +111,12 @@ class TilePlan:
             yield self.at(index)
 
     def at(self, index: Sequence[int]) -> Tile:
-        """Return the tile at this place of the grid of tiles."""
+        """Return the tile at this position in the grid of tiles."""
         spans = [self._span(axis, i)[:2] for axis, i in enumerate(index)]
         return self.around(Region(*(tuple(column) for column in zip(*spans, strict=True))))
 
     def around(self, core: Region) -> Tile:
-        """Return the tile that answers a core of any shape, if its start is on the pooling grid."""
+        """Return the tile for a core of any shape, if its start is on the pooling grid."""
         before, after = zip(*self.margin, strict=True)
         return Tile(core, core.grow(before, after).clip(self.shape))
 
@@ -130,14 +130,14 @@ class TilePlan:
             yield self.at(index)
 
     def within(self, region: Region) -> Iterator[Tile]:
-        """Yield tiles that answer the pixels of ``region`` and no others, and read no more than that needs."""
+        """Yield tiles that cover exactly the pixels of ``region``, with the smallest reads."""
         for tile in self.touching(region):
             core = tile.core.intersection(region)
             start = tuple(a // m * m for a, m in zip(core.start, self.multiple, strict=True))
             yield Tile(core, self.around(Region(start, core.stop)).read)
 
     def nearest_first(self, region: Region) -> Iterator[Tile]:
-        """Yield every tile, those at ``region`` first, then outward; the planes that it shows before all others."""
+        """Yield every tile, those at ``region`` first, then outward; its planes before all others."""
         return self.following(lambda: region)
 
     def following(self, visible: Callable[[], Region]) -> Iterator[Tile]:
@@ -167,7 +167,7 @@ class TilePlan:
         return np.lexsort((near.ravel(), far.ravel()))
 
     def _lengths(self, axis: int) -> Counter[int]:
-        """Return how many reads along an axis have each length; those inside are counted, not visited."""
+        """Return the number of reads of each length along an axis; inner tiles are counted, not visited."""
         count, tile, (before, after) = self.counts[axis], self.tile[axis], self.margin[axis]
         first = min(count, ceil(before / tile))  # from here on reads begin inside the image
         last = max(first, min(count, (self.shape[axis] - after) // tile))  # up to here they end inside it
