@@ -26,7 +26,7 @@ def test_an_advice_without_flags_is_the_same_everywhere() -> None:
 
 
 @pytest.mark.parametrize("send", [copy.copy, lambda value: pickle.loads(pickle.dumps(value))])
-def test_nothing_is_lost_on_the_way_to_another_process(send) -> None:
+def test_an_error_survives_being_sent_to_another_process(send) -> None:
     for said in (OutputExistsError("a.tif exists.", ADVICE), Note("Channel 0 was read.", ADVICE)):
         there = send(said)
         assert (type(there), str(there), in_dock(there)) == (type(said), str(said), in_dock(said))

@@ -26,14 +26,16 @@ SUFFIXES = (".tif", ".ome.tif", ".png", ".jpg", ".bmp", ".npy")
         (b"\x89HDF\r\n\x1a\n" + bytes(80), r"is an HDF5 file.*Rename it to a.*\.h5"),
     ],
 )
-def test_an_image_that_is_none_is_called_what_it_is(tmp_path: Path, suffix: str, content: bytes, said: str) -> None:
+def test_a_file_that_is_not_an_image_is_named_by_its_type(
+    tmp_path: Path, suffix: str, content: bytes, said: str
+) -> None:
     path = tmp_path / f"a{suffix}"
     path.write_bytes(content)
     with pytest.raises(ImageError, match=said):
         read_image(path)
 
 
-def test_a_picture_with_the_suffix_of_another_kind_is_to_be_renamed(tmp_path: Path) -> None:
+def test_a_picture_with_a_wrong_suffix_should_be_renamed(tmp_path: Path) -> None:
     from PIL import Image
 
     Image.fromarray(np.zeros((9, 9), np.uint8)).save(tmp_path / "a.png")
@@ -52,7 +54,7 @@ def test_a_picture_with_the_suffix_of_another_kind_is_to_be_renamed(tmp_path: Pa
 
 
 @pytest.mark.parametrize(("content", "said"), [(POINTER, "git lfs pull"), (b"", "0 bytes"), (b"<html>", "web page")])
-def test_a_model_that_is_none_is_called_what_it_is(tmp_path: Path, content: bytes, said: str) -> None:
+def test_a_file_that_is_not_a_model_is_named_by_its_type(tmp_path: Path, content: bytes, said: str) -> None:
     path = tmp_path / "m.safetensors"
     path.write_bytes(content)
     with pytest.raises(ModelError, match=said):
@@ -67,7 +69,7 @@ def test_a_pointer_inside_a_zarr_is_named(tmp_path: Path, name: str) -> None:
         np.asarray(read_image(tmp_path / "a.zarr").data)
 
 
-def test_nothing_is_said_of_what_is_not_known(tmp_path: Path) -> None:
+def test_an_unknown_type_is_not_mentioned(tmp_path: Path) -> None:
     (tmp_path / "a.tif").write_bytes(b"II*\0 but damaged")
     (tmp_path / "b.tif").write_bytes(bytes(99))
     (tmp_path / "c.txt").write_bytes(POINTER + bytes(2000))

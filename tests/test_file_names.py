@@ -12,7 +12,7 @@ names = st.text(st.characters(exclude_characters="/\0", exclude_categories=["Cs"
 
 
 @pytest.mark.parametrize("name", ["a.tif", "a" * 240, "ü" * 120])
-def test_a_name_with_room_is_only_wrapped(name: str) -> None:
+def test_a_short_name_keeps_all_its_letters(name: str) -> None:
     assert file_names.wrapped(name, ".", ".part") == f".{name}.part"
 
 
@@ -26,7 +26,7 @@ def test_a_wrapped_name_always_fits(name: str) -> None:
 
 
 @pytest.mark.parametrize("letter", ["a", "ü", "核"])
-def test_long_names_with_one_beginning_stay_apart(letter: str) -> None:
+def test_long_names_with_the_same_start_stay_different(letter: str) -> None:
     one, other = (letter * (250 // len(letter.encode())) + end for end in "xy")
     assert file_names.wrapped(one, after=".unfinished") != file_names.wrapped(other, after=".unfinished")
 

@@ -1,4 +1,4 @@
-"""Each option is declared once, and checked in one place for forms, flags, saved projects and Python."""
+"""Each option is declared once and checked in one place for forms, flags, saved projects and Python."""
 
 from dataclasses import FrozenInstanceError, fields
 from typing import Any

@@ -13,7 +13,7 @@ KNOWN = ("EACCES", "ENOSPC", "EIO", "ENAMETOOLONG", "ENOENT", "ESTALE", "EROFS",
 
 
 @pytest.mark.parametrize("name", [name for name in KNOWN if hasattr(errno, name)])
-def test_each_refusal_says_what_which_and_what_to_do(name: str) -> None:
+def test_each_error_names_the_file_the_reason_and_the_way_out(name: str) -> None:
     number = getattr(errno, name)
     told = explain(OSError(number, os.strerror(number), "/data/a.tif"))
     assert told.short.startswith("/data/a.tif cannot be used: ")
@@ -25,7 +25,7 @@ def test_only_a_full_disk_is_called_full() -> None:
     assert {number for number, (why, _) in REASONS.items() if "disk is full" in why} == {errno.ENOSPC}
 
 
-def test_a_refusal_without_a_number_or_a_name_is_told_too() -> None:
+def test_an_error_without_number_or_name_is_explained() -> None:
     assert "the system says “odd”" in str(explain(OSError("odd")))
     assert "OSError" in str(explain(OSError()))
     assert "No such thing" in str(
@@ -34,7 +34,7 @@ def test_a_refusal_without_a_number_or_a_name_is_told_too() -> None:
 
 
 @pytest.mark.parametrize("name", ["a" * 300 + ".tif", "核" * 90])
-def test_a_name_that_windows_does_not_find_for_its_length_is_called_too_long(name: str) -> None:
+def test_a_long_name_that_windows_reports_as_missing_is_called_too_long(name: str) -> None:
     assert "too long" in str(explain(FileNotFoundError(errno.ENOENT, "not found", name)))
 
 
@@ -49,14 +49,14 @@ def test_a_name_that_windows_does_not_find_for_its_length_is_called_too_long(nam
         InterruptedError(errno.EINTR, "Interrupted"),
     ],
 )
-def test_what_is_no_bug_leaves_as_an_error_for_the_user(error: Exception) -> None:
+def test_an_error_of_the_system_becomes_an_error_for_the_user(error: Exception) -> None:
     with pytest.raises(FcnError) as told, explained():
         raise error
     assert told.value.__cause__ is error
     assert str(told.value).endswith(".")
 
 
-def test_bugs_and_errors_for_the_user_pass() -> None:
+def test_bugs_and_errors_for_the_user_are_not_changed() -> None:
     for error in (KeyError("x"), RuntimeError("x"), ZeroDivisionError(), OutputError("x")):
         with pytest.raises(type(error)) as told, explained():
             raise error

@@ -12,12 +12,12 @@ from napari_fcn.typed import is_ambiguous, read_axes, read_number, read_numbers
 
 
 @pytest.mark.parametrize(("text", "value"), [("2.5", 2.5), ("2,5", 2.5), ("1e2", 100.0), ("1,5e-3", 0.0015)])
-def test_a_comma_in_one_number_is_a_decimal_one(text: str, value: float) -> None:
+def test_a_comma_in_a_single_number_is_a_decimal_comma(text: str, value: float) -> None:
     assert read_number(text) == value
 
 
 @pytest.mark.parametrize("text", ["", "much", "1,234.5", "1.234,5", "1,2,3", "nan", "inf", "-inf"])
-def test_what_is_no_number_is_said(text: str) -> None:
+def test_a_text_that_is_not_a_number_is_refused(text: str) -> None:
     with pytest.raises(ValueError, match="is not a number"):
         read_number(text)
 
@@ -32,7 +32,7 @@ def test_a_whole_number_has_no_decimals(text: str) -> None:
     "text",
     ["0.5,0.2,0.2", "0,5;0,2;0,2", "0.5;0.2;0.2", "0,5; 0,2; 0,2", "0.5, 0.2, 0.2", "0,5 0,2 0,2", "0.5×0.2×.2"],
 )
-def test_lists_may_be_typed_in_many_ways(text: str) -> None:
+def test_lists_can_be_separated_in_many_ways(text: str) -> None:
     assert read_numbers(text) == (0.5, 0.2, 0.2)
 
 
@@ -41,7 +41,7 @@ def test_lists_of_whole_numbers(text: str, value: tuple[int, ...]) -> None:
     assert read_numbers(text, int) == value
 
 
-def test_commas_that_could_be_decimal_ones_are_noticed() -> None:
+def test_commas_that_could_be_decimal_commas_are_ambiguous() -> None:
     assert [is_ambiguous(text) for text in ("0,5", "1,5,2", "0.5,2", "0,5;2", "0,5 2", "3")] == [
         True,
         True,
@@ -50,7 +50,7 @@ def test_commas_that_could_be_decimal_ones_are_noticed() -> None:
 
 
 @pytest.mark.parametrize("text", ["tyx", "t,y,x", "t y x", "t, y, x", "t;y;x"])
-def test_axes_are_letters_with_or_without_anything_between(text: str) -> None:
+def test_axes_are_letters_with_or_without_separators(text: str) -> None:
     assert read_axes(text) == ("t", "y", "x")
 
 
@@ -73,7 +73,7 @@ def test_axes_may_be_words() -> None:
         (TeachSettings, ["--keep", "0,5"], "keep", 0.5),
     ],
 )
-def test_flags_of_settings_are_read_as_in_a_form(settings: type, words: list[str], name: str, value: object) -> None:
+def test_flags_are_read_as_text_in_a_form(settings: type, words: list[str], name: str, value: object) -> None:
     parser = ArgumentParser()
     add_options(parser, settings)
     assert getattr(collect(settings, parser.parse_args(words)), name) == value
@@ -87,7 +87,7 @@ def test_flags_of_settings_are_read_as_in_a_form(settings: type, words: list[str
         (["field", "--model", "m", "--object-size", "12,5"], "object_size", 12.5),
     ],
 )
-def test_other_numbers_of_commands_too(words: list[str], name: str, value: float) -> None:
+def test_other_numbers_of_commands_are_read_in_the_same_way(words: list[str], name: str, value: float) -> None:
     assert getattr(build_parser().parse_args(words, Namespace()), name) == value
 
 
@@ -100,9 +100,7 @@ def test_other_numbers_of_commands_too(words: list[str], name: str, value: float
         (["--tile", "big"], "“big” is not a whole number, or several with commas between."),
     ],
 )
-def test_what_is_wrong_with_a_flag_is_said_in_words(
-    words: list[str], said: str, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_wrong_flag_is_explained(words: list[str], said: str, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as end:
         build_parser().parse_args(["predict", "a", "--model", "m", "--out", str(Path("o")), *words])
     assert end.value.code == 2

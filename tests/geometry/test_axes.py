@@ -83,7 +83,7 @@ GUESSES = [
 
 
 @pytest.mark.parametrize(("shape", "ndim", "names", "rgb", "found", "space", "channel"), GUESSES)
-def test_usual_images_are_read_as_people_mean_them(
+def test_common_images_get_the_expected_axes(
     shape: tuple[int, ...], ndim: int, names: str | None, rgb: bool, found: str, space: str, channel: str | None
 ) -> None:
     roles = Axes.guess(shape, ndim, names, rgb)
@@ -104,14 +104,14 @@ def test_usual_images_are_read_as_people_mean_them(
         ((3,), 1, None, True, "name them"),
     ],
 )
-def test_axes_that_do_not_fit_are_refused_in_words(
+def test_axes_that_do_not_fit_are_refused(
     shape: tuple[int, ...], ndim: int, names: str | None, rgb: bool, message: str
 ) -> None:
     with pytest.raises(ValueError, match=message):
         Axes.guess(shape, ndim, names, rgb)
 
 
-def test_a_role_for_an_axis_that_is_not_there_is_refused() -> None:
+def test_a_role_for_a_missing_axis_is_refused() -> None:
     with pytest.raises(ValueError, match="have no z or c"):
         Axes(("y", "x"), ("z", "y"), "c")
 
@@ -137,7 +137,7 @@ def test_a_trace_over_time_is_the_space_of_a_one_dimensional_network() -> None:
         ((5, 9, 9), 3, "zyx", 0, "zyx", "zyx"),  # a stack is a movie through depth
     ],
 )
-def test_a_network_for_movies_looks_along_time(
+def test_a_network_for_movies_convolves_time(
     shape: tuple[int, ...], ndim: int, names: str | None, time: int, found: str, space: str
 ) -> None:
     roles = Axes.guess(shape, ndim, names, time=time)
@@ -165,7 +165,7 @@ def test_a_network_for_movies_needs_enough_axes() -> None:
         ((3, 2, 5, 9, 9), 3, 2, None, ""),  # five axes have their channels where they usually are
     ],
 )
-def test_an_axis_as_long_as_a_network_has_channels_is_suspected_to_hold_them(
+def test_an_axis_with_the_length_of_the_channels_is_suspected_to_be_them(
     shape: tuple[int, ...], ndim: int, channels: int, time: int | None, found: str
 ) -> None:
     assert Axes.suspected(shape, ndim, channels, time) == tuple(found)

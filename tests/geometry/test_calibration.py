@@ -18,33 +18,33 @@ AXES = st.one_of(
 
 @pytest.mark.parametrize("size", [0.0, -0.5, nan, inf, "much", None, True])
 @pytest.mark.parametrize("unit", ["micrometer", PIXEL])
-def test_a_size_that_is_no_positive_number_is_unknown_and_has_no_unit(size: object, unit: str) -> None:
+def test_a_size_that_is_not_positive_is_unknown_and_has_no_unit(size: object, unit: str) -> None:
     found = Calibration.of([size, 0.5], [unit, "micrometer"])
     assert found.axes == (UNKNOWN, AxisCalibration(0.5, "micrometer"))
     assert (found.scale, found.units) == ((1.0, 0.5), (PIXEL, "micrometer"))
 
 
 @pytest.mark.parametrize("wrong", [{"size": -1.0}, {"size": nan}, {"unit": "micrometer"}, {"origin": inf}])
-def test_a_calibration_is_never_made_of_what_is_no_number(wrong: dict) -> None:
+def test_a_calibration_refuses_values_that_are_not_numbers(wrong: dict) -> None:
     with pytest.raises(ValueError, match=r"no positive number|has no unit|no finite number"):
         AxisCalibration(**wrong)
 
 
 @hypothesis.given(st.lists(AXES, max_size=4))
-def test_numbers_that_are_written_come_back_as_the_same_calibration(axes: list[AxisCalibration]) -> None:
+def test_written_numbers_give_the_same_calibration(axes: list[AxisCalibration]) -> None:
     known = Calibration(tuple(axes))
     assert Calibration.of(known.scale, known.units, known.origin) == known
 
 
 @hypothesis.given(AXES, st.integers(0, 1000))
-def test_the_first_pixel_of_a_part_lies_where_it_lay_in_the_whole(axis: AxisCalibration, start: int) -> None:
+def test_the_first_pixel_of_a_part_keeps_its_position(axis: AxisCalibration, start: int) -> None:
     part = Calibration((axis,)).cropped((start,))
     assert part.origin[0] == pytest.approx(axis.origin + start * axis.step)
     assert (part.scale[0], part.units[0]) == (axis.step, axis.unit)
 
 
 @hypothesis.given(AXES, st.sampled_from([1, 2, 4]))
-def test_the_pixels_of_a_coarser_level_lie_amid_those_that_they_cover(axis: AxisCalibration, factor: int) -> None:
+def test_the_pixels_of_a_coarser_level_are_centred_on_those_they_cover(axis: AxisCalibration, factor: int) -> None:
     level = axis.coarser(factor, (factor - 1) / 2)
     covered = [axis.origin + axis.step * i for i in range(factor)]
     assert level.origin == pytest.approx(sum(covered) / factor, abs=1e-6)
@@ -52,7 +52,7 @@ def test_the_pixels_of_a_coarser_level_lie_amid_those_that_they_cover(axis: Axis
     assert level.unit == axis.unit
 
 
-def test_sizes_in_several_units_are_compared_in_one() -> None:
+def test_sizes_in_different_units_are_compared_in_one_unit() -> None:
     assert Calibration.of((500, 0.25), ("nanometer", "micrometer")).ratios == (0.5, 0.25)
     assert Calibration.of((3, 1), (PIXEL, PIXEL)).ratios == (3, 1)
     assert Calibration.of((1, 0.5), (PIXEL, "micrometer")).ratios == (1, 1)
@@ -65,6 +65,6 @@ def test_an_axis_has_no_unit_of_another_kind_and_channels_have_none() -> None:
     assert known.named(("t", "q", "t0")).axes == known.axes
 
 
-def test_pixels_of_a_size_that_is_known_better_begin_where_they_began() -> None:
+def test_another_pixel_size_keeps_the_centre_of_the_first_pixel() -> None:
     assert AxisCalibration(250, "nanometer", 1000).resized(0.5, "micrometer") == AxisCalibration(0.5, "micrometer", 1)
     assert AxisCalibration(origin=100).resized(0.5, "micrometer") == AxisCalibration(0.5, "micrometer", 50)

@@ -25,7 +25,7 @@ def grids_and_regions(draw: st.DrawFn) -> tuple[Resampling, Region]:
 
 
 @given(grids_and_regions(), st.integers(0, 99))
-def test_a_piece_is_bit_for_bit_that_of_the_whole(case: tuple[Resampling, Region], seed: int) -> None:
+def test_a_region_equals_that_of_the_whole_bit_for_bit(case: tuple[Resampling, Region], seed: int) -> None:
     grid, region = case
     image = np.random.default_rng(seed).normal(size=(2, *grid.source))
     needed = grid.needs(region)
@@ -36,7 +36,7 @@ def test_a_piece_is_bit_for_bit_that_of_the_whole(case: tuple[Resampling, Region
 
 @given(grids_and_regions())
 @settings(max_examples=40)
-def test_a_piece_reads_no_more_than_it_depends_on(case: tuple[Resampling, Region]) -> None:
+def test_a_region_reads_only_what_it_depends_on(case: tuple[Resampling, Region]) -> None:
     """Each outermost row that is read changes the piece."""
     grid, region = case
     needed = grid.needs(region)
@@ -49,7 +49,7 @@ def test_a_piece_reads_no_more_than_it_depends_on(case: tuple[Resampling, Region
 
 @every_kernel
 @pytest.mark.parametrize("target", [(7,), (20,), (31,)])
-def test_a_constant_stays_what_it_is(kernel: str, target: tuple[int, ...]) -> None:
+def test_a_constant_image_stays_constant(kernel: str, target: tuple[int, ...]) -> None:
     found = whole(Resampling((20,), target, kernel), np.full((1, 20), 3.0))
     np.testing.assert_allclose(found, 3, rtol=1e-6)
 
@@ -76,7 +76,7 @@ def test_enlarging_by_two_is_linear_interpolation() -> None:
     np.testing.assert_allclose(found, [[0, 1, 3, 5, 7, 8]])
 
 
-def test_the_way_back_keeps_probabilities() -> None:
+def test_resampling_back_keeps_probabilities() -> None:
     values = np.random.default_rng(0).random((3, 12, 9)).astype(np.float32)
     found = whole(Resampling((29, 5), (12, 9), "cubic").back, values / values.sum(0))
     assert found.shape == (3, 29, 5)

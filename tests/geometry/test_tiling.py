@@ -98,7 +98,9 @@ def test_nearest_first_starts_with_the_tiles_at_the_region(drawn: tuple[TilePlan
 
 
 @given(PLAN_AND_BOX, st.data())
-def test_tiles_follow_the_gaze_and_each_comes_once(drawn: tuple[TilePlan, Region], data: st.DataObject) -> None:
+def test_tiles_follow_the_visible_region_and_each_comes_once(
+    drawn: tuple[TilePlan, Region], data: st.DataObject
+) -> None:
     plan, box = drawn
     corner = Region(tuple(n - 1 for n in plan.shape), plan.shape)
     turn = data.draw(st.integers(0, len(plan) - 1))
@@ -133,7 +135,7 @@ def test_read_pixels_is_the_sum_over_the_tiles(plan: TilePlan) -> None:
     assert plan.shapes == len({tile.read.shape for tile in plan})
 
 
-def test_a_plan_of_any_number_of_tiles_is_summed_up_at_once() -> None:
+def test_a_plan_with_many_tiles_is_summarised_quickly() -> None:
     plan = TilePlan((10**15, 64), (8, 64), ((3, 5), (0, 0)), (1, 1))
     assert plan.read_pixels == 64 * (10**15 + 8 * (10**15 // 8) - 3 - 5)
     assert plan.shapes == 3
@@ -173,7 +175,7 @@ def test_an_image_within_the_window_is_one_tile(axis: Axis) -> None:
     assert len(TilePlan((n,), balanced_tile((n,), (n,), (halo,), (m,)), (halo,), (m,))) == 1
 
 
-def test_a_window_that_cannot_hold_its_halo_names_the_least_that_can() -> None:
+def test_a_window_smaller_than_its_halo_names_the_minimum() -> None:
     with pytest.raises(ValueError, match=r"cannot hold the halo \(9, 9\); use at least 28"):
         balanced_tile((100,), (20,), ((9, 9),), (4,))
     assert balanced_tile((100,), (24 + 4,), ((9, 9),), (4,)) == (4,)

@@ -93,7 +93,7 @@ def test_python_form_and_flag_agree_on_every_value(qapp: object, kind: type, opt
 @pytest.mark.parametrize(("kind", "option"), EVERY, ids=NAMES)
 @given(data=st.data())
 @settings(max_examples=40)
-def test_what_form_and_flag_read_python_takes(qapp: object, kind: type, option: Option, data: Data) -> None:
+def test_python_accepts_what_form_and_flag_accept(qapp: object, kind: type, option: Option, data: Data) -> None:
     text = data.draw(TEXT if option.item_kind is str else NUMBER_TEXT)
     if option.kind is bool or text == "--" or not can_be_typed(option, text):  # argparse drops a lone --
         return
