@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from itertools import product
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Self
 
 import numpy as np
 
 from napari_fcn.geometry import Region
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
     import numpy.typing as npt
 
@@ -37,6 +37,14 @@ class SparseLabels:
         self.shape = tuple(int(n) for n in shape)
         self.block_shape = (*[1] * len(self.shape), BLOCK_SIDE, BLOCK_SIDE)[-len(self.shape) :]
         self._blocks: dict[tuple[int, ...], npt.NDArray[np.uint8]] = {}
+
+    @classmethod
+    def from_blocks(cls, shape: Sequence[int], blocks: Iterable[tuple[Region, npt.NDArray[np.uint8]]]) -> Self:
+        """Return the labels after writing blocks to their regions, in order."""
+        labels = cls(shape)
+        for region, block in blocks:
+            labels[region.slices] = block
+        return labels
 
     @property
     def regions(self) -> tuple[Region, ...]:

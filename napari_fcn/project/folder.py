@@ -1,4 +1,4 @@
-"""A project: all that a session of teaching leaves, in a folder that any crash leaves openable."""
+"""A saved project: the folder of a teaching session, which can be opened after any crash."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 
 
 class Project:
-    """A project folder that is open; made by `create`, `open` or `open_read_only`.
+    """An open project folder; made by `create`, `open` or `open_read_only`.
 
     ::
 
@@ -47,20 +47,20 @@ class Project:
           commits/0003.safetensors                       weights
           lock                                           who writes to it now
 
-    The thread that teaches and the one that paints may both use it.
+    The threads of the model and of the interface may both use it.
 
     Attributes
     ----------
     path : Path
         The folder.
     image : ImageRecord
-        The image that it belongs to.
+        The image of the project.
     store : CommitFolder
-        Where a `History` keeps its weights.
+        Storage for the weights of a `History`.
     is_read_only : bool
         Whether nothing can be written.
     notes : tuple of str
-        Sentences for the user: what a crash or damage took.
+        Sentences for the user about losses from a crash or damage.
     """
 
     def __init__(self, folder: Path, lock: Lock | None) -> None:
@@ -79,7 +79,7 @@ class Project:
         settings: TeachSettings,
         classes: Sequence[ClassLabel],
     ) -> Self:
-        """Return a new project, open for writing; it is in its place only when it is complete.
+        """Return a new project, open for writing; the folder appears only when it is complete.
 
         Parameters
         ----------
@@ -105,7 +105,7 @@ class Project:
 
     @classmethod
     def open(cls, path: str | Path) -> Self:
-        """Return the project in a folder, open for writing; what a crash left half-written is cut off.
+        """Return the project in a folder, open for writing; incomplete entries after a crash are removed.
 
         Raises
         ------
@@ -133,7 +133,7 @@ class Project:
 
     @classmethod
     def open_read_only(cls, path: str | Path) -> Self:
-        """Return the project in a folder, to look at, whoever else has it open; nothing is changed on the disk.
+        """Return the project in a folder, open for reading only, even if another program has it open.
 
         Raises
         ------
@@ -149,12 +149,12 @@ class Project:
         self.close()
 
     def close(self) -> None:
-        """Write what still waits and let others write to the folder.
+        """Write all waiting entries and release the lock of the folder.
 
         Raises
         ------
         ProjectError
-            If strokes still cannot be written. The folder is free all the same.
+            If strokes still cannot be written. The lock is released all the same.
         """
         if self._lock is None:
             return
@@ -166,18 +166,15 @@ class Project:
             lock, self._lock = self._lock, None
             lock.release()
 
-    # What happens
-
     def stroke(self, region: Region, block: Labels) -> int:
-        """Return the number of a new stroke, from 1; it is on the disk then.
+        """Write a stroke to the disk and return its number, from 1.
 
         Parameters
         ----------
         region : Region
-            What changed, on the image axes; an empty one is no stroke.
+            The changed region on the image axes; an empty one is no stroke.
         block : ndarray
-            ``region.shape`` uint8, the corrections in it as they are now. An undone stroke, an erased or a filled
-            one are strokes like others.
+            ``region.shape`` uint8, the corrections in the region. Undo, erasing and filling are strokes too.
 
         Raises
         ------
@@ -192,7 +189,7 @@ class Project:
         return int(entry["stroke"])
 
     def record(self, kind: str, **facts: Any) -> int:
-        """Return the number of the entry of whatever else happened.
+        """Record any other action and return the number of its entry.
 
         If the disk refuses, the entry waits in memory (`is_behind`), and the next stroke says so.
 
@@ -203,7 +200,7 @@ class Project:
             ``"settings"``, ``"pin"`` (with name, region and class indices), ``"unpin"``, ``"save"`` or another word. A
             change of classes comes before the first stroke that is painted in the new ones.
         **facts
-            What there is to say: plain data, dataclasses, paths.
+            The content of the entry: plain data, dataclasses, paths.
         """
         self._check_writable()
         if kind == "stroke":
@@ -221,7 +218,7 @@ class Project:
         return self.record("pin", name=name, region=region, classes=classes)
 
     def record_history(self, event: HistoryChanged) -> None:
-        """Write what is new in the history: commits, names, and which one is present."""
+        """Record the changes of a history: commits, names, and the present commit."""
         for kind, facts in self._record.state.changes_since(event):
             self.record(kind, **facts)
 
@@ -244,7 +241,7 @@ class Project:
             raise unwritable_error(self.path / manifest.IMAGE, error) from error
 
     def flush(self) -> None:
-        """Try again to write what the disk refused.
+        """Write all waiting entries and weights to the disk.
 
         Raises
         ------
@@ -259,20 +256,18 @@ class Project:
         """Whether something is in memory that should be on the disk."""
         return not self.is_read_only and bool(self._record.waiting or self.store.waiting)
 
-    # What was
-
     @property
     def strokes(self) -> int:
-        """How many strokes there are: the number of the last one."""
+        """Number of the last stroke."""
         return self._record.state.last_stroke
 
     @property
     def current_stroke(self) -> int:
-        """The last stroke that the corrections hold now: an earlier one after going back to a commit."""
+        """The last stroke in the present corrections; an earlier one after going back to a commit."""
         return self._record.state.current_stroke
 
     def entries(self) -> Iterator[Entry]:
-        """Yield all that happened, in order, as plain data."""
+        """Yield all entries in order, as plain data."""
         return self._record.entries()
 
     def corrections(self, until: int | None = None) -> Iterator[tuple[Region, Labels]]:
@@ -292,11 +287,11 @@ class Project:
 
     def labels(self, until: int | None = None) -> SparseLabels:
         """Return the corrections on the image axes as they are now, or were after a stroke."""
-        return self._fill(self.corrections(until))
+        return self._to_labels(self.corrections(until))
 
     def labels_at(self, commit: int) -> SparseLabels:
         """Return the corrections on the image axes that a commit learnt from, in its classes."""
-        return self._fill(self.corrections_of(commit))
+        return self._to_labels(self.corrections_of(commit))
 
     def history(self) -> History:
         """Return the history, its weights in `store`; without commits if there are none yet."""
@@ -311,12 +306,12 @@ class Project:
         return history
 
     def skip_commit(self, commit: int) -> None:
-        """Go on without a state whose weights cannot be read; what was painted stays, and the notes say so."""
+        """Skip a commit whose weights cannot be read; its strokes stay, and a note is added."""
         self._record.state.skip_commit(commit)
         self.notes += (lost_weights_note(commit),)
 
     def rebuild_first_commit(self) -> bool:
-        """Make the weights of the first state again from the model at the start; return whether they are the same."""
+        """Rebuild the weights of the first commit from the model at the start; return whether they are the same."""
         from napari_fcn.learning.history import History
         from napari_fcn.project.replay import rebuild_first_commit
 
@@ -339,7 +334,7 @@ class Project:
         return manifest.read_model(self.path, self._manifest)
 
     def settings(self) -> TeachSettings:
-        """Return the settings that were used last."""
+        """Return the latest settings."""
         return manifest.as_settings({**asdict(self._manifest.settings), **self._record.state.settings})
 
     def reference(self) -> tuple[int, ...]:
@@ -347,7 +342,7 @@ class Project:
         return self._record.state.reference
 
     def classes(self) -> tuple[ClassLabel, ...]:
-        """Return the classes as they are now."""
+        """Return the current classes."""
         return self._record.state.classes_at(self._record.state.current) or self._manifest.classes
 
     def pins(self) -> Iterator[tuple[str, Region, Labels]]:
@@ -391,10 +386,7 @@ class Project:
                 f"The project {self.path} is not open for writing: nothing can be added. Open it, or a copy of it."
             )
 
-    def _fill(self, blocks: Iterator[tuple[Region, Labels]]) -> SparseLabels:
+    def _to_labels(self, blocks: Iterator[tuple[Region, Labels]]) -> SparseLabels:
         from napari_fcn.learning.sparse import SparseLabels
 
-        labels = SparseLabels(self.image.image_shape)
-        for region, block in blocks:
-            labels[region.slices] = block
-        return labels
+        return SparseLabels.from_blocks(self.image.image_shape, blocks)

@@ -1,4 +1,4 @@
-"""Which image a project belongs to, and how to know it again without reading all of it."""
+"""The image of a project, and a fingerprint to recognise it without reading all pixels."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ SAMPLE_SIZE = 2**14  # values in a block
 
 @dataclass(frozen=True, slots=True)
 class ImageRecord:
-    """An image as a project remembers it.
+    """Description of an image in a project.
 
     Attributes
     ----------

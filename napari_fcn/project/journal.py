@@ -1,4 +1,4 @@
-"""An append-only file of entries; what was flushed is on the disk."""
+"""The journal of a project: an append-only file of entries."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ DROPPED = "journal.dropped"
 
 @dataclass(frozen=True, slots=True)
 class _Unwritten:
-    """An entry that is not on the disk, and the content of its block's file."""
+    """An entry that is not on the disk yet, and the content of its block's file."""
 
     entry: Entry
     data: bytes | None
@@ -58,11 +58,11 @@ class Journal:
     Attributes
     ----------
     damaged : tuple of Damaged
-        What was left out, in the order of the file.
+        Entries that were skipped, in the order of the file.
     torn : int
         Bytes after the last whole entry.
     strokes : int
-        How many strokes there were at least, those included that are lost.
+        Least number of strokes, lost ones included.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -83,7 +83,7 @@ class Journal:
         folder : Path
             The project's folder.
         is_whole : callable
-            Whether what an entry speaks of is there. It is asked for each, in order.
+            Whether the files of an entry are complete. It is called for each entry, in order.
 
         Raises
         ------
@@ -144,7 +144,7 @@ class Journal:
         return [n for a, b in pairwise([-1, *self._spans]) for n in range(a + 1, min(b, a + 2**16))]
 
     def repair(self) -> None:
-        """Cut off what is broken at the end, which is kept in a file beside; give the next entry a line of its own.
+        """Move an incomplete entry at the end to another file, and end the last line with a newline.
 
         Raises
         ------
@@ -170,7 +170,7 @@ class Journal:
         self.torn_bytes = 0
 
     def _save_tail(self, tail: bytes) -> None:
-        """Append what is cut off to a file beside."""
+        """Append the removed bytes to `DROPPED`."""
         if (self.folder / DROPPED).exists():
             break_hard_link(self.folder / DROPPED)
         with (self.folder / DROPPED).open("ab") as dropped:
@@ -194,12 +194,12 @@ class Journal:
         return len(self._waiting)
 
     def draft(self, kind: str, facts: Entry) -> Entry:
-        """Return what would be the next entry, as plain data."""
+        """Return the next entry, as plain data, without adding it."""
         time = datetime.now(UTC).isoformat(timespec="milliseconds")
         return {"n": self.next_number, "kind": kind, "time": time, **_as_json(facts)}
 
     def add(self, entry: Entry, data: bytes | None = None) -> None:
-        """Let the next entry, and ``data`` for the file of its block, wait for `flush`."""
+        """Add the next entry, and ``data`` for the file of its block; `flush` writes them."""
         assert entry["n"] == self.next_number
         self._waiting[entry["n"]] = _Unwritten(entry, data)
 

@@ -1,4 +1,4 @@
-"""Links in a project are never followed: what is read or written there would be read or written elsewhere."""
+"""Check for links in a project: they are never followed, because they may lead out of it."""
 
 from __future__ import annotations
 

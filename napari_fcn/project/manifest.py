@@ -1,4 +1,4 @@
-"""What a project was at its start: the two small files that never change, but for where the image is."""
+"""The start of a project: model, classes, settings and image, in two small files."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ MODEL = "start.safetensors"
 
 @dataclass(frozen=True, slots=True)
 class Manifest:
-    """How a project began.
+    """The start of a project.
 
     Attributes
     ----------

@@ -1,4 +1,4 @@
-"""Before a project is open: which folder is meant, who writes to it, what a crash left in it."""
+"""Steps before a project is opened: find its folder, lock it, remove leftovers of a crash."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Where projects lie."""
+"""Default paths and copies of projects."""
 
 from __future__ import annotations
 

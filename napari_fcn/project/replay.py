@@ -1,4 +1,4 @@
-"""A session of teaching, repeated from its journal."""
+"""Replay of a teaching session from its journal."""
 
 from __future__ import annotations
 
@@ -31,14 +31,14 @@ MAX_THREADS = 256
 
 @dataclass(frozen=True, slots=True)
 class Replayed:
-    """One commit was made again.
+    """A commit was reproduced.
 
     Attributes
     ----------
     commit : Commit
-        As it was recorded.
+        The recorded commit.
     hash : str
-        Of the model that came out now.
+        Hash of the model of the replay.
     """
 
     commit: Commit
@@ -51,12 +51,12 @@ class Replayed:
 
 
 def load_samples(project: Project, commit: int) -> Samples:
-    """Return what was painted at a commit of a project."""
+    """Return the samples of a commit of a project."""
     return Samples.from_labels(project.labels_at(commit))
 
 
 def resume(project: Project) -> dict[str, Any]:
-    """Return what `Teaching` needs to go on with a project, as keyword arguments."""
+    """Return the keyword arguments with which `Teaching` resumes a project."""
     return {
         "settings": project.settings(),
         "history": _readable_history(project),
@@ -103,7 +103,7 @@ def rebuild_first_commit(project: Project, classes: tuple[ClassLabel, ...], expe
 
 
 def replay(project: Project, image: Any) -> Iterator[Replayed]:
-    """Repeat what happened in a project, and yield each commit with the hash of what came out this time.
+    """Repeat the actions of a project, and yield each commit with the hash of the reproduced model.
 
     On a CPU of the same kind, with the number of threads that is recorded, the weights are the same bit for bit.
 
@@ -130,15 +130,15 @@ def replay(project: Project, image: Any) -> Iterator[Replayed]:
             except (KeyError, ValueError, TypeError) as error:
                 which = f"Entry {entry['n']} ({entry['kind']})"
                 raise ProjectError(
-                    f"{which} of the journal of {project.path} cannot be repeated: {error}. The journal "
-                    "lacks what came before it, or this version of napari-fcn learns otherwise."
+                    f"{which} of the journal of {project.path} cannot be repeated: {error}. The journal is "
+                    "incomplete, or this version of napari-fcn trains differently."
                 ) from error
     finally:
         torch.set_num_threads(threads)
 
 
 class _Replayer:
-    """Does for each entry of a journal what was done when it was written."""
+    """Repeats the action of each entry of a journal."""
 
     def __init__(self, project: Project, image: Any) -> None:
         self.project, self.image = project, image
@@ -150,7 +150,7 @@ class _Replayer:
     def teaching(self) -> Teaching:
         if self._teaching is None:
             raise ProjectError(
-                f"The journal of {self.project.path} does not say how teaching began. Nothing to repeat."
+                f"The journal of {self.project.path} lacks the start of the session, so it cannot be repeated."
             )
         return self._teaching
 
@@ -212,8 +212,8 @@ class _Replayer:
         made = self.teaching.history.present
         if made.number != facts["number"]:
             raise ProjectError(
-                f"Commit {facts['number']} could not be made again: the repetition arrived at {made.number}. "
-                "The journal lacks entries, or this version of napari-fcn learns otherwise."
+                f"Replay diverged at commit {facts['number']} (it arrived at {made.number}): the journal is "
+                "incomplete, or this version of napari-fcn trains differently."
             )
         yield Replayed(Commit(**facts), made.hash)
 

@@ -1,4 +1,4 @@
-"""The weights of commits as files."""
+"""Storage of the weights of commits in files."""
 
 from __future__ import annotations
 

@@ -8,9 +8,9 @@ from typing import Any
 import net_contract
 import numpy as np
 import pytest
-from lively import lively
 from net_contract import one_thread  # noqa: F401
 from PIL import Image
+from random_networks import lively
 
 from napari_fcn.cli import main
 from napari_fcn.errors import ModelError

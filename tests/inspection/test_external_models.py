@@ -7,8 +7,8 @@ import net_contract
 import numpy as np
 import pytest
 import torch
-from lively import lively
 from net_contract import SPECS
+from random_networks import lively
 from torch import nn
 from torch.nn import functional
 

@@ -6,8 +6,8 @@ import net_contract
 import numpy as np
 import pytest
 import torch
-from lively import lively
 from net_contract import SPECS
+from random_networks import lively
 
 from napari_fcn.errors import ImageError, ModelError
 from napari_fcn.events import CheckStep, FieldDone

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 from net_contract import one_thread  # noqa: F401
-from project.taught_project import IMAGE, SHAPE, Lesson
+from project.project_with_strokes import IMAGE, SHAPE, Lesson
 from teaching_examples import CLASSES, FAST, HEADS, RIM, halves, painted, run, tiny
 
 from napari_fcn.errors import ProjectError
@@ -273,10 +273,10 @@ def test_a_journal_that_lacks_an_entry_is_named(tmp_path: Path) -> None:
         lesson.teach(painted(SHAPE, turn))
     plain = lesson.project.entries
     lesson.project.entries = lambda: (e for e in plain() if (e["kind"], e.get("turn")) != ("turn", 1))  # type: ignore[method-assign]
-    with pytest.raises(ProjectError, match=r"Commit 1 could not be made again: the repetition arrived at 0"):
+    with pytest.raises(ProjectError, match=r"diverged at commit 1 \(it arrived at 0\)"):
         list(replay(lesson.project, IMAGE))
     lesson.project.entries = lambda: (e for e in plain() if e["kind"] != "open")  # type: ignore[method-assign]
-    with pytest.raises(ProjectError, match="does not say how teaching began"):
+    with pytest.raises(ProjectError, match="lacks the start of the session"):
         list(replay(lesson.project, IMAGE))
     lesson.project.close()
 

@@ -15,7 +15,7 @@ import numpy.typing as npt
 import pytest
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule, run_state_machine_as_test
 from net_contract import one_thread  # noqa: F401
-from project.taught_project import Lesson
+from project.project_with_strokes import Lesson
 from teaching_examples import FAST, HEADS, halves, run, tiny
 
 from napari_fcn.events import HeadFitted, HistoryChanged

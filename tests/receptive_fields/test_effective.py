@@ -4,8 +4,8 @@ import net_contract
 import numpy as np
 import pytest
 import torch
-from lively import lively
 from net_contract import SPECS
+from random_networks import lively
 
 from napari_fcn.geometry import ReceptiveField, Region
 from napari_fcn.nets import NetSpec

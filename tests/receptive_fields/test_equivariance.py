@@ -3,8 +3,8 @@
 import net_contract
 import numpy as np
 import pytest
-from lively import answering, lively
 from net_contract import SPECS
+from random_networks import answering, lively
 
 from napari_fcn.events import EquivarianceDone
 from napari_fcn.geometry import Region

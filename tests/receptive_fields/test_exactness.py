@@ -4,8 +4,8 @@ import net_contract
 import numpy as np
 import pytest
 import torch
-from lively import answering, lively
 from net_contract import EXACT, SPECS, VISIBLE
+from random_networks import answering, lively
 from torch import nn
 
 from napari_fcn.events import Certified, CheckStep

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from net_contract import one_thread  # noqa: F401
-from project.taught_project import Lesson
+from project.project_with_strokes import Lesson
 from teaching_examples import HEADS, halves, painted, run, samples_of, tiny, whole
 
 from napari_fcn.events import Commit
