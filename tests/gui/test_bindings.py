@@ -336,7 +336,7 @@ def dask_worker(entry: Entry) -> None:
     here = SimpleNamespace(_device="cpu", _threads=1, _is_local=False, _client=None)
     entry.monkeypatch.setattr(cluster, "DistributedPredictor", lambda _, __, task: task)
     entry.monkeypatch.setattr(worker, "_worker", lambda: SimpleNamespace(address="here", name=0))
-    task = Cluster.predictor_for(here, session, ImageLocation.of(entry.image), CPU, ["classes"])  # type: ignore[arg-type]
+    task = Cluster.predictor_for(here, session, ImageLocation.from_file(entry.image), CPU, ["classes"])  # type: ignore[arg-type]
     _ = worker.TileWorker(task).session  # type: ignore[arg-type]
     entry.recorder.reading["notes"] = expected["notes"]  # the client shows them
 
