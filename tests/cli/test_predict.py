@@ -227,7 +227,7 @@ def test_constant_and_broken_pixels_are_mentioned(
     np.save(tmp_path / "image.npy", data)
     assert run(tmp_path / "image.npy", "--model", model, "--out", tmp_path / "o.npy") == 0
     said = capsys.readouterr().err
-    assert "3 of 256 pixels" in said
+    assert "3 of 256 sampled pixels" in said
     assert "constant" in said
 
 
