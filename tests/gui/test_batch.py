@@ -448,7 +448,7 @@ def test_an_image_in_a_file_needs_something_to_be_written(
     desk.add_files(images(tmp_path, "a.tif"))
     desk.run(ask(save=()))
     wait(desk, qtbot)
-    assert "Choose under Save what is written" in row(desk, "a.tif").lines[0]
+    assert "Choose what to write under Save" in row(desk, "a.tif").lines[0]
 
 
 def test_folders_stand_for_their_images_and_other_files_are_left_out_by_name(
