@@ -194,7 +194,7 @@ def test_an_image_that_fails_does_not_stop_the_others(
         (RecursionError("maximum recursion depth"), "nested too deeply"),
         (
             OutputExistsError("a.tif exists.", Advice("Add --overwrite.", "Tick Replace files.")),
-            "a.tif exists. Tick Advanced > Replace files.",
+            "a.tif exists. Tick Replace files.",
         ),
     ],
     ids=lambda value: type(value).__name__,
