@@ -322,7 +322,7 @@ def test_after_an_edit_only_pixels_that_depend_on_it_are_predicted_again(
 
 
 def test_an_edit_outside_of_the_image_is_refused(image: np.ndarray) -> None:
-    with pytest.raises(ImageError, match="edit lies outside"):
+    with pytest.raises(ImageError, match="edit is outside"):
         list(session(image).predict(edit=Region((50, 0), (60, 5))))
 
 

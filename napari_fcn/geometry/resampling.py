@@ -120,8 +120,11 @@ class Resampling:
     def _span(self, axis: int, start: int, stop: int) -> tuple[int, int]:
         if self.source[axis] == self.target[axis] or start >= stop:
             return start, stop
-        first, last = self._taps(axis, start, start + 1), self._taps(axis, stop - 1, stop)
-        return int(first[0][first[1] != 0].min()), int(last[0][last[1] != 0].max()) + 1
+        taps, weights = self._taps(axis, start, stop)
+        used = taps[
+            weights != 0
+        ]  # of all targets: one on the centre of a source pixel can use fewer than its neighbours
+        return int(used.min()), int(used.max()) + 1
 
 
 def resampled_length(length: int, size: float, wanted: float) -> int:

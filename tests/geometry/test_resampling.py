@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from napari_fcn.geometry import Region
@@ -25,6 +25,9 @@ def grids_and_regions(draw: st.DrawFn) -> tuple[Resampling, Region]:
 
 
 @given(grids_and_regions(), st.integers(0, 99))
+@example(
+    (Resampling((4,), (12,), "cubic"), Region((0,), (2,))), 0
+)  # the second target pixel uses one source pixel only
 def test_a_region_equals_that_of_the_whole_bit_for_bit(case: tuple[Resampling, Region], seed: int) -> None:
     grid, region = case
     image = np.random.default_rng(seed).normal(size=(2, *grid.source))

@@ -294,7 +294,7 @@ def test_a_row_that_is_done_is_marked_and_run_again(
     other_data(layer)
     assert not batch.state.is_step_after(before)  # the dock shows all of it anew
     (row,) = batch.state.rows
-    assert "earlier pixels" in state_text(row)
+    assert "outdated" in state_text(row)
     assert batch.state.to_run == (row.number,)
     batch.show(row.number)
     qtbot.waitUntil(lambda: "earlier pixels" in batch.state.message, timeout=LONG)

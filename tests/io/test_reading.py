@@ -429,7 +429,7 @@ def test_zarr_metadata_that_are_no_json_are_an_error(tmp_path: Path) -> None:
 def test_a_file_of_another_kind_is_an_error(tmp_path: Path, suffix: str) -> None:
     path = tmp_path / f"a{suffix}"
     path.write_bytes(b"this is a letter, not an image" * 20)
-    with pytest.raises(ImageError, match="another kind"):
+    with pytest.raises(ImageError, match="of another type"):
         read_image(path)
 
 

@@ -118,7 +118,7 @@ def test_of_more_samples_than_colours_red_green_and_blue_are_read(tmp_path: Path
     assert image.data.shape[image.axes.index("s")] == 3
     found = np.moveaxis(np.asarray(image.data), image.axes.index("s"), -1)
     assert np.array_equal(found, data[..., :3])
-    assert "others were left out" in image.notes[0]
+    assert "Only the red, green and blue samples were read" in image.notes[0]
 
 
 def test_inks_are_read_as_pillow_reads_them(tmp_path: Path) -> None:

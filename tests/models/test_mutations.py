@@ -103,7 +103,7 @@ def test_a_model_with_any_description_works_or_is_refused(
     ("way", "value", "message"),
     [
         (("spec", "filters"), [[1e9, 1e9], [2, 2]], "sigmas can be 0.1 to 256"),
-        (("spec", "filters"), [[1e999, 1], [2, 2]], "too large|no number"),
+        (("spec", "filters"), [[1e999, 1], [2, 2]], "too large|not a JSON number"),
         (("spec", "kernel"), [["3", 3]], "whole numbers"),
         (("spec", "kernel"), [[257, 257]], "lengths can be up to 255"),
         (("spec", "width"), True, "width is True"),
@@ -124,8 +124,8 @@ def test_a_model_with_any_description_works_or_is_refused(
         (("normaliser", "low"), 99.9, "must rise"),
         (("origin",), [0], "origin has 1 entries"),
         (("origin",), [300, 0], "origin.0"),
-        (("format",), True, "which format"),
-        (("format",), 0, "which format"),
+        (("format",), True, "state its format"),
+        (("format",), 0, "state its format"),
     ],
 )
 def test_the_error_names_the_wrong_field(
