@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from contextlib import contextmanager
 from copy import copy
 from typing import TYPE_CHECKING
@@ -27,8 +28,10 @@ if TYPE_CHECKING:
     from napari_fcn.nets.build import Net
 
 
-# Texts of torch errors when memory ran out: CPU on Windows, CPU elsewhere, Apple's GPU and CUDA, cuDNN and cuBLAS.
-OUT_OF_MEMORY_TEXTS = ("not enough memory", "can't allocate memory", "out of memory", "ALLOC_FAILED")
+# Texts of torch errors when memory ran out: CPU on Windows, CPU elsewhere, Apple's GPU and CUDA, cuDNN and cuBLAS, oneDNN.
+OUT_OF_MEMORY_TEXT = re.compile(
+    "not enough memory|can't allocate memory|out of memory|ALLOC_FAILED|could not create a (primitive|memory object)$"
+)
 
 
 class Predictor:
@@ -135,7 +138,7 @@ def memory_errors(shape: Sequence[int], device: torch.device) -> Iterator[None]:
     except (torch.OutOfMemoryError, MemoryError) as error:
         raise _out_of_memory(shape, device) from error
     except RuntimeError as error:
-        if not any(words in str(error) for words in OUT_OF_MEMORY_TEXTS):
+        if not OUT_OF_MEMORY_TEXT.search(str(error)):
             raise
         raise _out_of_memory(shape, device) from error
 

@@ -31,6 +31,7 @@ SHORTAGES = [
     RuntimeError("[enforce fail at alloc_cpu.cpp:124] err == 0. DefaultCPUAllocator: can't allocate memory: you tried"),
     RuntimeError("MPS backend out of memory (MPS allocated: 8.00 GiB)"),
     RuntimeError("cuDNN error: CUDNN_STATUS_ALLOC_FAILED"),
+    RuntimeError("could not create a primitive"),  # oneDNN, where the system refuses memory
     MemoryError(),
 ]
 Refuses = Callable[[Predictor, tuple[int, ...]], bool]

@@ -10,7 +10,7 @@ from net_contract import SPECS
 
 from napari_fcn.errors import DeviceError
 from napari_fcn.geometry import Axes, Region, Tile, TilePlan
-from napari_fcn.inference.predictor import Predictor
+from napari_fcn.inference.predictor import Predictor, memory_errors
 from napari_fcn.inference.source import ImageSource
 from napari_fcn.models.normalise import Scaling
 from napari_fcn.nets import NetSpec
@@ -125,3 +125,9 @@ def test_other_errors_of_the_network_pass_through(
     monkeypatch.setattr(predictor, "net", broken)
     with pytest.raises(RuntimeError, match="mat1"):
         list(predictor.run(plan, len(plan)))
+
+
+def test_an_unsupported_convolution_is_not_a_lack_of_memory() -> None:
+    error = RuntimeError("could not create a primitive descriptor for the convolution forward propagation primitive")
+    with pytest.raises(RuntimeError, match="descriptor"), memory_errors((8, 8), torch.device("cpu")):
+        raise error
