@@ -101,17 +101,17 @@ class Candidate:
         candidate = self._take_snapshot(current)
         if candidate is None:
             return self._diverged(view)
-        for pupil in (current, candidate):
-            for _ in pupil.compute_features(samples, view):
+        for model in (current, candidate):
+            for _ in model.compute_features(samples, view):
                 yield Heartbeat("judge")
-        marks = []
-        for pupil in (current.clone(), candidate):
-            marks.append((yield from self._score(pupil, samples, fit_options)))
+        scores_by_model = []
+        for model in (current.clone(), candidate):
+            scores_by_model.append((yield from self._score(model, samples, fit_options)))
         for _ in candidate.fit_full(samples, *fit_options):
             yield Heartbeat("judge")
         scores = tuple(_pin_score(pin, current, candidate) for pin in pins)
-        is_better, reason = evaluation.decide(list(zip(*marks, strict=True)), scores)
-        current_scores, its = (found[0] for found in marks)
+        is_better, reason = evaluation.decide(list(zip(*scores_by_model, strict=True)), scores)
+        current_scores, candidate_scores = (results[0] for results in scores_by_model)
         before = current.classes(view)
         yield Heartbeat("judge")
         after = candidate.classes(view)
@@ -120,9 +120,9 @@ class Candidate:
         places = evaluation.changed_regions(before, after, view.start)
         self.n_evaluations += 1
         self.winner, self._evaluated_on = candidate if is_better else None, samples
-        self.scores = {"accepted": current_scores.accuracy, "candidate": its.accuracy}
+        self.scores = {"accepted": current_scores.accuracy, "candidate": candidate_scores.accuracy}
         return CandidateEvaluated(
-            current_scores.accuracy, its.accuracy, scores, is_better, reason, places, view, changed
+            current_scores.accuracy, candidate_scores.accuracy, scores, is_better, reason, places, view, changed
         )
 
     def refit_winner(self, samples: Samples, fit_options: tuple[float, int]) -> Iterator[Heartbeat]:
@@ -168,5 +168,5 @@ class Candidate:
 
 
 def _pin_score(pin: Pin, current: InteractiveModel, candidate: InteractiveModel) -> PinScore:
-    now, then = (agreement(pupil.classes(pin.region), pin.classes) for pupil in (current, candidate))
+    now, then = (agreement(model.classes(pin.region), pin.classes) for model in (current, candidate))
     return PinScore(pin.name, now, then)

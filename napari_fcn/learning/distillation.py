@@ -103,12 +103,12 @@ def _forest_probabilities(
     """Return the class probabilities ``(n, classes)`` of a forest on some columns; 0 for classes without samples."""
     from sklearn.ensemble import ExtraTreesClassifier  # takes a second to import
 
-    known, label, weight = (
+    selected, label, weight = (
         part.cpu().numpy() for part in (batch.features[:, columns], batch.class_index, batch.sample_weight)
     )
     forest: Any = ExtraTreesClassifier(max_features=MAX_FEATURES, n_jobs=1, warm_start=True, random_state=seed)
     for grown in range(1, n_trees + 1):
-        forest.set_params(n_estimators=grown).fit(known, label, weight * (len(weight) / weight.sum()))
+        forest.set_params(n_estimators=grown).fit(selected, label, weight * (len(weight) / weight.sum()))
         yield
     votes = np.zeros((len(features), classes), np.float32)
     for first in range(0, len(features), SAMPLES_PER_PAUSE):
@@ -131,9 +131,9 @@ def _fit_hidden(
     slower = torch.optim.lr_scheduler.LinearLR(optimiser, 1.0, 1 / N_STEPS, N_STEPS)
     for step in range(1, N_STEPS + 1):
         at = torch.randint(len(features), (BATCH_SIZE,), generator=draw).to(features.device)
-        bent = HiddenLayer(LinearHead(weight, bias), mix).logits(seen[at])
+        nonlinear = HiddenLayer(LinearHead(weight, bias), mix).logits(seen[at])
         optimiser.zero_grad()
-        F.cross_entropy(given[at] + bent, target[at]).backward()
+        F.cross_entropy(given[at] + nonlinear, target[at]).backward()
         optimiser.step()
         slower.step()
         if step % STEPS_PER_PAUSE == 0:

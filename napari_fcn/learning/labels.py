@@ -1,4 +1,4 @@
-"""What the numbers in label images mean: read, checked and counted before anything is learnt from them."""
+"""Reading, checking and counting of label images before training."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     Labels = npt.NDArray[Any]
 
-IGNORE = 255  # target value of pixels that say nothing
+IGNORE = 255  # target value of unlabelled pixels
 MAX_CLASS_VALUES = 8  # more values than that, each of one piece, are numbered objects rather than classes
 MIN_CLASS_PIECES = 3  # pieces of a value that are more than fragments of an object
 MAX_COUNTED_IMAGES = 12  # label images whose pieces are counted
@@ -26,7 +26,7 @@ MAX_LISTED_VALUES = 6  # values that a message names
 
 @dataclass(frozen=True, slots=True)
 class Encoding:
-    """How labels are written.
+    """Meaning of the numbers in a label image.
 
     Attributes
     ----------
@@ -62,9 +62,9 @@ def decode_labels(labels: Any, encoding: Encoding, name: str = "The labels", val
     labels : array-like
         Of any shape and type.
     encoding : Encoding
-        How they are written.
+        Meaning of their numbers.
     name : str
-        Whose they are, to begin a sentence with.
+        Name of the labels at the start of a message.
     values : sequence of int
         What the classes are written as in ``labels``, in their order, if not as the encoding has it: 0 and 255 in many
         masks. Any other number is then unknown.
@@ -163,7 +163,7 @@ def fit_shape(labels: Any, shape: Sequence[int], name: str = "The labels") -> La
 
 
 def shape_advice(found: Sequence[int], shape: Sequence[int]) -> str:
-    """Return what is likely wrong with labels of this shape on an image of another."""
+    """Return advice for labels whose shape differs from that of the image."""
     found, shape = tuple(found), tuple(shape)
     if len(found) == len(shape) + 1 and found[-1] in (2, 3, 4) and found[:-1] == shape:
         return "They look like colours: save one number for each pixel instead of a colour."
@@ -187,19 +187,19 @@ def format_values(values: Collection[int]) -> str:
 def count_values(labels: Iterable[Labels]) -> dict[int, int]:
     """Return how many pixels have each value, in the order of the values."""
     found: dict[int, int] = {}
-    for one in labels:
-        for value, pixels in zip(*np.unique(one, return_counts=True), strict=True):
+    for image in labels:
+        for value, pixels in zip(*np.unique(image, return_counts=True), strict=True):
             found[int(value)] = found.get(int(value), 0) + int(pixels)
     return dict(sorted(found.items()))
 
 
 def mean_components(labels: Sequence[Labels], values: Collection[int]) -> float:
-    """Return of how many connected pieces a value consists in an image that holds it, on average."""
+    """Return the mean number of connected components of a value in the images that have it."""
     held = total = 0
-    for one in labels[:: max(1, len(labels) // MAX_COUNTED_IMAGES)]:
-        whole = ndimage.generate_binary_structure(one.ndim, one.ndim)
+    for image in labels[:: max(1, len(labels) // MAX_COUNTED_IMAGES)]:
+        whole = ndimage.generate_binary_structure(image.ndim, image.ndim)
         for value in values:
-            mask = one == value
+            mask = image == value
             if mask.any():
                 held, total = held + 1, total + ndimage.label(mask, whole)[1]
     return total / held if held else 0.0
@@ -230,10 +230,10 @@ def read_strokes(
         On the axes of the image, without channels.
     shape : sequence of int
         Of the image.
-    known : int
-        How many classes the model knows already, 0 for one with random weights.
+    n_known_classes : int
+        Number of classes of the model, 0 for one with random weights.
     values : sequence of int
-        As for `read`.
+        As for `decode_labels`.
 
     Raises
     ------

@@ -31,7 +31,7 @@ class ImageRecord:
     Attributes
     ----------
     name : str
-        As its layer is called.
+        Name of its layer.
     path : str
         Its file or folder, absolute, or its address; empty if it is none.
     shape : tuple of int
@@ -85,7 +85,7 @@ class ImageRecord:
         return Calibration.of(self.scale, self.units, self.origin).take(places).ratios
 
     def difference(self, array: Any) -> str:
-        """Return in words what of an array is not as in the record; empty if nothing."""
+        """Return the first difference between an array and the record in words; empty if they agree."""
         shape, dtype = tuple(int(n) for n in array.shape), np.dtype(array.dtype).name
         if shape != self.shape:
             return f"its shape is {shape}, not {self.shape}"
@@ -99,12 +99,12 @@ class ImageRecord:
 
     @classmethod
     def from_dict(cls, data: dict[str, Any]) -> Self:
-        """Return what `to_dict` made.
+        """Return the record from the data of `to_dict`.
 
         Raises
         ------
         ValueError, KeyError, TypeError
-            If it is something else.
+            If the data are not a record.
         """
         axes = data["axes"]
         record = cls(
@@ -123,9 +123,9 @@ class ImageRecord:
             raise ValueError(f"{len(record.axes.names)} axes are named for a shape of {len(record.shape)}")
         if prod(record.shape) > MAX_PIXELS:
             raise ValueError(f"no image has the shape {record.shape}")
-        for known in (record.scale, record.units, record.origin):
-            if len(known) not in (0, len(record.axes.image), len(record.axes.names)):
-                raise ValueError(f"{len(known)} sizes are given for {len(record.axes.names)} axes")
+        for values in (record.scale, record.units, record.origin):
+            if len(values) not in (0, len(record.axes.image), len(record.axes.names)):
+                raise ValueError(f"{len(values)} sizes are given for {len(record.axes.names)} axes")
         return record
 
 
@@ -146,7 +146,7 @@ def fingerprint(array: Any) -> str:
 
 
 def find_image(recorded: str, project: Path) -> str:
-    """Return where the image of a project is: as recorded, or beside the project; empty if it is no file.
+    """Return where the image of a project is: as recorded, or next to the project; empty if it is not a file.
 
     Raises
     ------
@@ -164,7 +164,7 @@ def find_image(recorded: str, project: Path) -> str:
 
 
 def sample_regions(shape: Sequence[int]) -> list[Region]:
-    """Return where an image of this shape is looked at: everywhere, or in few small blocks.
+    """Return the regions of an image that the fingerprint covers: all of it, or a few small blocks.
 
     The blocks are a lattice in whole numbers, the same on each machine: along each axis every one of them lies at
     another place, the first and the last included.

@@ -41,7 +41,7 @@ class _Unwritten:
 
 
 class Journal:
-    r"""What happened, in order: one JSON object a line, numbered by ``n``, closed by a checksum.
+    r"""The events of a project, in order: one JSON object per line, numbered by ``n``, with a checksum at its end.
 
     ::
 
@@ -125,7 +125,7 @@ class Journal:
         Raises
         ------
         ProjectError
-            If something else stands there by now.
+            If the file has changed at this position.
         """
         file.seek(start)
         decoded = decode(file.read(length))
@@ -140,7 +140,7 @@ class Journal:
 
     @property
     def missing_numbers(self) -> list[int]:
-        """Numbers before the last entry that none has."""
+        """Numbers before the last entry that no entry has."""
         return [n for a, b in pairwise([-1, *self._spans]) for n in range(a + 1, min(b, a + 2**16))]
 
     def repair(self) -> None:
@@ -204,12 +204,12 @@ class Journal:
         self._waiting[entry["n"]] = _Unwritten(entry, data)
 
     def flush(self) -> None:
-        """Write what waits; all of it is on the disk when this returns.
+        """Write the waiting entries; all are on the disk when this returns.
 
         Raises
         ------
         ProjectError
-            If the disk refuses. What was not written still waits.
+            If writing fails. Entries that were not written still wait.
         """
         try:
             for n, waiting in list(self._waiting.items()):
@@ -251,7 +251,7 @@ class Journal:
         try:
             with self._path.open("rb") as file:
                 for n in numbers:
-                    if waiting := self._waiting.get(n):  # asked first: what is written leaves it last
+                    if waiting := self._waiting.get(n):  # first: an entry is removed from here after it was written
                         yield waiting.entry
                     else:
                         yield self._entry(file, *self._spans[n])
@@ -265,12 +265,12 @@ class Journal:
 
 
 def _as_json(facts: Entry) -> Entry:
-    """Return plain data; of numbers that JSON does not know, nothing is left."""
+    """Return plain data; NaN and infinity become None."""
     return dict(json.loads(json.dumps(facts, default=_plain), parse_constant=lambda word: None))
 
 
 def _plain(value: Any) -> Any:
-    """Return a value as JSON knows it."""
+    """Return a value as a type that JSON supports."""
     if is_dataclass(value) and not isinstance(value, type):
         return asdict(value)
     if isinstance(value, np.generic):

@@ -1,4 +1,4 @@
-"""Entries as lines of the journal: JSON that ends in a checksum, so that no changed byte goes unseen."""
+"""Encoding of journal entries as lines of JSON that end in a checksum, so that each changed byte is detected."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ _NO_NUMBER = re.compile(rb"(?<=[:,\[])-?(?:NaN|Infinity)(?=[,\]}])")  # as versi
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """An entry that stands in the journal.
+    """Position of an entry in the journal.
 
     Attributes
     ----------
@@ -46,11 +46,11 @@ class Line:
     stroke : int or None
         The number of its stroke, if it is one.
     start, length : int
-        Where its text stands, in bytes.
+        Position of its text, in bytes.
     is_sealed : bool
-        Whether a checksum proves that it is as it was written; journals of version 0.1.0 have none.
+        Whether its checksum was verified; journals of version 0.1.0 have none.
     strokes : int
-        How many strokes there were at least when it was written.
+        Minimum number of strokes when it was written.
     """
 
     n: int
@@ -68,7 +68,7 @@ class Line:
 
 @dataclass(frozen=True, slots=True)
 class Damaged:
-    """Bytes of the journal that are no entry, and which stroke they seem to have been; 0 if none."""
+    """Bytes of the journal that are not a valid entry, and the stroke they probably held; 0 if none."""
 
     start: int
     stroke: int
@@ -76,13 +76,13 @@ class Damaged:
 
 @dataclass(frozen=True, slots=True)
 class End:
-    """How much a journal held when it was last closed: entries, and strokes among them."""
+    """Number of entries and strokes in a journal when it was last closed."""
 
     entries: int = 0
     strokes: int = 0
 
     def write(self, folder: Path) -> None:
-        """Put it into its file.
+        """Write it to its file.
 
         Raises
         ------
@@ -93,13 +93,13 @@ class End:
 
 
 def read_end(folder: Path) -> End:
-    """Return how much the journal in a folder held when it was last closed; nothing if nobody knows."""
+    """Return the counts of the journal in a folder when it was last closed; zeros if they cannot be read."""
     try:
         with (folder / END).open("rb") as file:
-            found = decode(file.read(MAX_LINE).removesuffix(b"\n"))
+            decoded = decode(file.read(MAX_LINE).removesuffix(b"\n"))
     except OSError:
         return End()
-    return End(found[0]["n"], found[0].get("strokes", 0)) if found is not None and found[1] else End()
+    return End(decoded[0]["n"], decoded[0].get("strokes", 0)) if decoded is not None and decoded[1] else End()
 
 
 def encode(entry: Entry) -> bytes:
@@ -126,7 +126,7 @@ def decode(text: bytes) -> tuple[Entry, bool] | None:
 
 
 def scan(file: BinaryIO) -> Iterator[Line | Damaged]:
-    """Yield all that stands in a journal, from its first byte to its last.
+    """Yield the valid and damaged parts of a journal, in the order of the file.
 
     An entry ends with one byte, a newline unless that was changed; if it is gone, the next entry follows at once.
     """
@@ -134,7 +134,7 @@ def scan(file: BinaryIO) -> Iterator[Line | Damaged]:
     while text := file.readline(MAX_LINE):
         whole = text
         while not whole.endswith(b"\n") and (more := file.readline(MAX_LINE)):
-            whole = more  # too long for a line of ours
+            whole = more  # longer than any line that is written
             text += more[: max(0, MAX_LINE - len(text))]
         length = file.tell() - start
         yield from _parse_lines(text, start) if length <= MAX_LINE else [Damaged(start, 0)]
@@ -165,10 +165,10 @@ def _parse_line(text: bytes, start: int) -> Line | None:
         return None
     entry, is_sealed = decoded
     stroke = entry["stroke"] if entry["kind"] == "stroke" else None
-    told = entry["commit"] if entry["kind"] == "commit" else entry
-    if max(told.get(name) or 0 for name in COUNTERS) > entry["n"] + MAX_GAP and entry["kind"] in ENTRIES:
+    counters = entry["commit"] if entry["kind"] == "commit" else entry
+    if max(counters.get(name) or 0 for name in COUNTERS) > entry["n"] + MAX_GAP and entry["kind"] in ENTRIES:
         return None
-    strokes = stroke or (told.get("strokes", 0) if is_sealed and entry["kind"] in ("turn", "commit") else 0)
+    strokes = stroke or (counters.get("strokes", 0) if is_sealed and entry["kind"] in ("turn", "commit") else 0)
     return Line(entry["n"], stroke, start, len(text), is_sealed, strokes)
 
 
@@ -179,7 +179,7 @@ def _guess_stroke(text: bytes) -> int:
 
 
 def sort_lines(lines: Sequence[Line]) -> tuple[list[Line], list[Line]]:
-    """Return entries by number, and those that cannot be what they say.
+    """Return entries by number, and those with implausible numbers.
 
     Those with a checksum are right wherever they stand, once if they stand there twice. Of the others, the numbers of
     entries and of strokes must ascend: whatever breaks the longest such run was changed.
@@ -206,7 +206,7 @@ def sort_lines(lines: Sequence[Line]) -> tuple[list[Line], list[Line]]:
 
 
 def _plausible_strokes(lines: Sequence[Line]) -> set[int]:
-    """Return the numbers of those entries, given by number, whose strokes can be what they say."""
+    """Return the numbers of those entries, given by number, whose stroke numbers are plausible."""
     first, last = [0], [sys.maxsize]  # the strokes between which one of each entry lies
     for line in lines:
         first.append(max(first[-1], line.stroke or 0) if line.is_sealed else first[-1])

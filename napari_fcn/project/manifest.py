@@ -48,13 +48,13 @@ class Manifest:
     Attributes
     ----------
     version, created : str
-        Of napari-fcn, and when (UTC).
+        Version of napari-fcn, and time of creation (UTC).
     model, model_hash : str
         Name and hash of the model; both empty for filters only.
     classes : tuple of ClassLabel
-        As they were.
+        At the start of the project.
     settings : TeachSettings
-        As they were.
+        At the start of the project.
     """
 
     version: str
@@ -77,7 +77,7 @@ class Manifest:
 
 
 def new_manifest(checkpoint: Checkpoint | None, settings: TeachSettings, classes: Sequence[ClassLabel]) -> Manifest:
-    """Return how a project begins now, with this version."""
+    """Return the manifest of a new project of this version."""
     from napari_fcn import __version__
 
     model = (checkpoint.info.card.name, checkpoint.hash) if checkpoint else ("", "")
@@ -86,12 +86,12 @@ def new_manifest(checkpoint: Checkpoint | None, settings: TeachSettings, classes
 
 
 def write_folder(path: Path, manifest: Manifest, image: ImageRecord, checkpoint: Checkpoint | None) -> None:
-    """Make the folder of a new project; it is in its place only when it is complete.
+    """Create the folder of a new project; it appears under its name only when it is complete.
 
     Raises
     ------
     ProjectError
-        If there is something in its place, or it cannot be written.
+        If the path exists, or cannot be written.
     """
     if os.path.lexists(path):
         raise ProjectError(f"{path} exists already. Open it, or choose another name for the new project.")
@@ -134,7 +134,7 @@ def read_model(folder: Path, manifest: Manifest) -> Checkpoint | None:
 
 
 def read_manifest(folder: Path) -> Manifest:
-    """Return how the project in a folder began.
+    """Return the manifest of the project in a folder.
 
     Raises
     ------
@@ -188,5 +188,5 @@ def read_image(folder: Path) -> ImageRecord:
 
 
 def as_settings(data: dict[str, Any]) -> TeachSettings:
-    """Return settings from plain data; options that are not known any more are left out."""
+    """Return settings from plain data; unknown options are ignored."""
     return TeachSettings(**{f.name: data[f.name] for f in fields(TeachSettings) if f.name in data})

@@ -11,19 +11,19 @@ from napari_fcn.storage import is_link
 from napari_fcn.storage.atomic import PART_SUFFIX, unwritable_error
 from napari_fcn.storage.lock import LOCK_NAME, Lock
 
-# What `write_file` and `Lock` call a file of ours while they make or remove it.
+# Temporary names that `write_file` and `Lock` give to files of a project.
 OWN_NAMES = r"project\.json|image\.json|journal\.(jsonl|end|dropped)|\d{6,}\.bin|\d{4,}\.safetensors"
 LEFTOVER = re.compile(rf"\.({OWN_NAMES})-[0-9a-f]{{8}}{re.escape(PART_SUFFIX)}|\.{LOCK_NAME}-[0-9a-f]{{8}}")
 
 
 def folder_of(path: str | Path) -> Path:
-    """Return the folder that is meant by itself or by its description."""
+    """Return the folder of a project, given as the folder or as its manifest."""
     path = Path(path).expanduser().absolute()
     return path.parent if path.name == manifest.PROJECT and path.is_file() else path
 
 
 def lock_folder(folder: Path) -> Lock:
-    """Return the lock of a folder, so that nobody else writes to it.
+    """Return the lock of a folder, so that no other program writes to it.
 
     Raises
     ------
@@ -41,7 +41,7 @@ def lock_folder(folder: Path) -> Lock:
 
 
 def remove_leftovers(folder: Path) -> None:
-    """Remove what a crash left half-written: files of names that are ours alone."""
+    """Remove the incomplete files that a crash left: only names that napari-fcn uses."""
     for place in (folder, folder / blocks.FOLDER, folder / weights.FOLDER):
         for part in place.glob(".*") if place.is_dir() and (place == folder or not is_link(place)) else ():
             if LEFTOVER.fullmatch(part.name) and part.is_file():

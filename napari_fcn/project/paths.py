@@ -18,20 +18,20 @@ from napari_fcn.storage.atomic import PART_SUFFIX, sync_folder, unwritable_error
 
 SUFFIX = ".fcn"
 ENDINGS = re.compile(r"(\.ome)?\.(tiff?|zarr|npy|png|jpe?g|fasta|fa)$", re.IGNORECASE)
-UNSAFE = re.compile(r'[\x00-\x1f<>:"/\\|?*]+')  # what one of the systems does not allow in a name
+UNSAFE = re.compile(r'[\x00-\x1f<>:"/\\|?*]+')  # not allowed in a file name on some systems
 RESERVED = re.compile(r"(con|prn|aux|nul|com\d|lpt\d)(\.|$)", re.IGNORECASE)  # names of devices on Windows
 MAX_NAME = 80
 
 
 def default_path(image_name: str, image_path: str | Path | None = None) -> Path:
-    """Return an unused place for a project: beside the image, else in the user's documents or home.
+    """Return an unused path for a project: next to the image, else in the user's documents or home.
 
     Parameters
     ----------
     image_name : str
-        As its layer is called.
+        Name of its layer.
     image_path : str or Path, optional
-        Its file or folder; None, or an address on the web, if it is none of this computer.
+        Its file or folder; None or a URL if it is not on this computer.
     """
     file = Path(image_path).absolute() if image_path and "://" not in str(image_path) else None
     is_beside = file is not None and file.parent.is_dir() and os.access(file.parent, os.W_OK)
@@ -47,18 +47,18 @@ def _home() -> Path:
 
 
 def _safe(name: str) -> str:
-    """Return a name that each system allows."""
+    """Return a name that is valid on all systems."""
     name = UNSAFE.sub("_", name)[:MAX_NAME].strip(" .") or "image"
     return f"_{name}" if RESERVED.match(name) else name
 
 
 def copy_project(path: str | Path, target: str | Path) -> Path:
-    """Return a copy of a project, which may be open elsewhere meanwhile, as it is at this moment.
+    """Return a copy of a project, in its current state; it may be open in another program.
 
     Raises
     ------
     ProjectError
-        If there is something at ``target``, or it cannot be written.
+        If ``target`` exists, or cannot be written.
     """
     path, target = Path(path).absolute(), Path(target).absolute()
     if os.path.lexists(target):
@@ -70,7 +70,7 @@ def copy_project(path: str | Path, target: str | Path) -> Path:
         part.mkdir(parents=True)
         if (path / lines.END).exists():
             shutil.copy2(path / lines.END, part)  # first: it counts entries that are there before it
-        shutil.copy2(path / journal.NAME, part)  # next: what its entries speak of is on the disk before them
+        shutil.copy2(path / journal.NAME, part)  # next: files that its entries name are on the disk before them
         (part / blocks.FOLDER).mkdir()
         linked = [blocks.FOLDER] if is_link(path / blocks.FOLDER) else []
         skipped = shutil.ignore_patterns(

@@ -1,4 +1,4 @@
-"""What the files of a project may say: types and limits, checked before anything is built from them."""
+"""Schemas of the files of a project: types and limits, checked before the values are used."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ ClassIndex = Annotated[int, Field(ge=0, le=254)]
 
 
 class _Strict(StrictModel):
-    """A part of a file to which later versions may add: unknown keys are left alone."""
+    """A part of a file in which unknown keys are ignored, because later versions may add some."""
 
     model_config = ConfigDict(extra="ignore")
 
@@ -37,7 +37,7 @@ class _Label(_Strict):
 
 
 def _checked(given: dict[str, Any]) -> dict[str, Any]:
-    """Check the options in a file as everywhere; those of later versions are left alone."""
+    """Return options of a file after checking those of this version; options of later versions are ignored."""
     for option in options(TeachSettings):
         try:
             option.check(given.get(option.name))
@@ -176,17 +176,17 @@ class _ImageRecord(_Strict):
 
 
 def check_entry(entry: Any) -> None:
-    """Raise SchemaError if a value is no entry of a journal; unknown kinds may say more."""
+    """Raise SchemaError if a value is not a journal entry; unknown kinds may have more fields."""
     validate(_Entry, entry)
     if entry["kind"] in ENTRIES:
         validate(ENTRIES[entry["kind"]], entry)
 
 
 def check_manifest(data: Any) -> None:
-    """Raise SchemaError if a value is not how a project began."""
+    """Raise SchemaError if a value is not the manifest of a project."""
     validate(_Start, data)
 
 
 def check_image(data: Any) -> None:
-    """Raise SchemaError if a value is no description of an image."""
+    """Raise SchemaError if a value is not the record of an image."""
     validate(_ImageRecord, data)

@@ -22,10 +22,10 @@ MAX_HEADER = 2**26  # bytes
 
 
 class CommitFolder:
-    """A `Store` that writes each commit to a file of its own, which is there whole or not at all.
+    """A `Store` that writes each commit to a file of its own, written completely or not at all.
 
-    What is put here waits in memory until `flush`, which may run on another thread: nobody who teaches waits for the
-    disk. What the disk refuses goes on waiting: teaching goes on with a full disk.
+    Weights stay in memory until `flush`, which may run on another thread, so that teaching never waits for the disk.
+    Weights that cannot be written stay in memory: teaching continues with a full disk.
 
     Parameters
     ----------
@@ -38,7 +38,7 @@ class CommitFolder:
     def __init__(self, folder: Path, is_writable: bool = True) -> None:
         self._folder, self._is_writable = folder / FOLDER, is_writable
         self._waiting: dict[int, Delta] = {}
-        self._mutex = Lock()  # one thread teaches, another may ask for what waits to be written
+        self._mutex = Lock()  # one thread teaches, another may flush
 
     def path(self, number: int) -> Path:
         """Return the file of a commit."""
@@ -54,7 +54,7 @@ class CommitFolder:
         self._waiting[number] = delta
 
     def flush(self) -> None:
-        """Write what waits, as far as the disk lets us."""
+        """Write the waiting commits; stop at the first one that cannot be written."""
         if not self._waiting or not self._is_writable:
             return
         from safetensors.torch import save
@@ -70,7 +70,7 @@ class CommitFolder:
                     del self._waiting[number]
 
     def get(self, number: int) -> Delta:
-        """Return what was put.
+        """Return the weights of a commit.
 
         Raises
         ------
@@ -94,7 +94,7 @@ class CommitFolder:
         return Delta(info, tensors, sources)
 
     def is_whole(self, number: int) -> bool:
-        """Whether the files that make up a commit are all there, and as long as they say; torch is not needed.
+        """Whether all files of a commit exist and have the length in their headers; torch is not needed.
 
         Raises
         ------
