@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from napari_fcn.nets.build import Net
 
 
-# Texts of torch errors when memory ran out: CPU on Windows, CPU elsewhere, Apple's GPU and CUDA, cuDNN and cuBLAS, oneDNN.
+# Texts of torch errors when memory ran out: CPU on Windows, CPU elsewhere, Apple GPU and CUDA, cuDNN, cuBLAS, oneDNN.
 OUT_OF_MEMORY_TEXT = re.compile(
     "not enough memory|can't allocate memory|out of memory|ALLOC_FAILED|could not create a (primitive|memory object)$"
 )
