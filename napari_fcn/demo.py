@@ -13,6 +13,7 @@ from napari_fcn.io.overwrite import Protection
 from napari_fcn.io.run_inputs import collect_inputs
 from napari_fcn.models.binding import ImageForm, bind
 from napari_fcn.models.zoo import path_of
+from napari_fcn.runs.progress import follow
 from napari_fcn.runs.writer import RunWriter, provenance
 from napari_fcn.sample_data import skimage_image
 from napari_fcn.session import Session
@@ -48,14 +49,14 @@ def segment_sample(out: Path, model: str) -> Iterator[str]:
         provenance=provenance(session, f"skimage.data.{SAMPLE}", session.settings),
     )
     protection = Protection((collect_inputs({"the model": [path_of(model)]}),), only_results=True)
-    answers = []
-    for event in RunWriter(paths, overwrite=True, protection=protection).run(session, meta):
+    tiles = []
+    for event, progress in follow(RunWriter(paths, overwrite=True, protection=protection).run(session, meta)):
         if isinstance(event, TileDone):
-            answers.append(event)
+            tiles.append(event)
         elif isinstance(event, RunDone):
-            yield f"{event.pixels / 1e6:.2f} Mpx in {event.seconds:.2f} s on {event.device} in {event.precision}."
+            yield from (*progress.notes, f"{progress.result_line}.")
     yield from (f"Wrote {path}." for path in paths.values())
-    yield f"Wrote {_picture(sample, checkpoint, answers, unused_path(out, f'{SAMPLE}-overlay', '.png'))}."
+    yield f"Wrote {_picture(sample, checkpoint, tiles, unused_path(out, f'{SAMPLE}-overlay', '.png'))}."
 
 
 def open_sample(sample: Sample, checkpoint: Checkpoint) -> Session:
@@ -65,15 +66,15 @@ def open_sample(sample: Sample, checkpoint: Checkpoint) -> Session:
     return Session(sample.image, checkpoint, bound, PredictSettings(colour="haematoxylin"))
 
 
-def _picture(sample: Sample, checkpoint: Checkpoint, answers: list[TileDone], path: Path) -> Path:
+def _picture(sample: Sample, checkpoint: Checkpoint, tiles: list[TileDone], path: Path) -> Path:
     """Write the image with its classes over it."""
     import numpy as np
     from PIL import Image
     from skimage.color import label2rgb
 
     classes = np.zeros(sample.image.shape[:2], np.uint8)
-    for answer in answers:
-        classes[answer.region.slices] = answer.probabilities.argmax(0)
+    for tile in tiles:
+        classes[tile.region.slices] = tile.probabilities.argmax(0)
     colours = [tuple(bytes.fromhex(label.colour[1:])) for label in checkpoint.info.classes[1:]]
     shown = label2rgb(classes, sample.image, np.array(colours) / 255, alpha=0.5, bg_label=0, saturation=1)
     try:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from copy import copy
 from functools import cached_property
 from math import prod
 from typing import TYPE_CHECKING, Any
@@ -98,7 +97,6 @@ class Session:
         self.axes, self.rgb = self.binding.axes, self.binding.rgb
         self.source = ImageSource.open(image, self.axes, self.spec.channels, self.settings, self.rgb)
         self.spacing = tuple(spacing) or self.binding.spacing
-        self._tile: tuple[int, ...] = ()  # that of an unfinished run, whatever the settings
         sizes = (self.spacing, self.checkpoint.info.voxel_size)
         self.resampling, self._grid_notes = plan_resampling(self.source, sizes, self.settings.resample)
 
@@ -186,20 +184,23 @@ class Session:
         ImageError
             If there would be more tiles than fit in memory as a list.
         """
-        tiling = self.resampled_tiling
-        plan = self._planner.exact_plan(self._tile, tiling) if self._tile else self._planner.plan(tiling, max_pixels)
+        return self._check_count(self._planner.plan(self.resampled_tiling, max_pixels))
+
+    def live_plan(self) -> TilePlan:
+        """Return tiles that are small enough for an early prediction while the result is watched."""
+        return self.plan(LIVE_PIXELS[self.device.type])
+
+    def plan_with_tile(self, tile: Sequence[int]) -> TilePlan:
+        """Return tiles of these lengths, in pixels of the image, per axis of the network; errors as of `plan`."""
+        return self._check_count(self._planner.exact_plan(tile, self.resampled_tiling))
+
+    def _check_count(self, plan: TilePlan) -> TilePlan:
         if len(plan) * BYTES_PER_TILE > host_budget(self.settings.memory):
             raise ImageError(
                 f"An image of {' x '.join(map(str, self.network_source.shape))} pixels would be cut into "
                 f"{len(plan):,} tiles, too many to keep in memory. Segment a part of it, or a coarser level."
             )
         return plan
-
-    def with_tile(self, tile: Sequence[int]) -> Session:
-        """Return the session with tiles of these lengths, in pixels of the image, per axis of the network."""
-        clone = copy(self)
-        clone._tile = tuple(tile)
-        return clone
 
     def requested_tile(self) -> tuple[int, ...]:
         """Return the tile of the settings, one length per axis of the network, rounded up to the pooling grid.
@@ -216,6 +217,7 @@ class Session:
         first: Region | Callable[[], Region] | None = None,
         done: Collection[Region] = (),
         edit: Region | None = None,
+        plan: TilePlan | None = None,
     ) -> Iterator[RunPlanned | TileDone | FallbackTaken | RunDone]:
         """Yield the plan, the probabilities of each tile, each fallback where memory runs out, and the end.
 
@@ -230,6 +232,8 @@ class Session:
         edit : Region, optional
             Where pixels of the image changed since this session predicted it: only pixels that depend on them are
             predicted again. Intensities are scaled as before.
+        plan : TilePlan, optional
+            The tiles, if they are planned already: by `plan` or `plan_with_tile`.
 
         Raises
         ------
@@ -239,7 +243,8 @@ class Session:
             If memory runs out after all fallbacks.
         """
         start = time.monotonic()
-        plan = self.plan(None if first is None else LIVE_PIXELS[self.device.type])
+        if plan is None:
+            plan = self.plan() if first is None else self.live_plan()
         config = ExecutionConfig(self.device, self.dtype, plan.tile)
         name, precision = devices.label(self.device), config.precision
         pixels = prod(self.network_source.shape) / prod(self.source.shape)  # of the network, per pixel of the image

@@ -8,27 +8,25 @@ from typing import TYPE_CHECKING, Any
 
 from napari_fcn.cli.files import find_images, plan_files
 from napari_fcn.cli.flags import collect
-from napari_fcn.cli.progress import Progress
+from napari_fcn.cli.progress import ProgressBar
 from napari_fcn.cli.terminal import put_json, say
 from napari_fcn.errors import FcnError
-from napari_fcn.events import FallbackTaken, RunDone, RunPlanned
 from napari_fcn.geometry.calibration import Calibration
+from napari_fcn.runs.progress import RunProgress, follow
 from napari_fcn.settings import OutputSettings, PredictSettings
 from napari_fcn.system_errors import explained
 from napari_fcn.typed import is_ambiguous, read_numbers
 
 if TYPE_CHECKING:
     import argparse
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Sequence
     from contextlib import AbstractContextManager
 
     from napari_fcn.distributed import Cluster, DistributedPredictor
     from napari_fcn.geometry import Axes
     from napari_fcn.io import ImageFile
     from napari_fcn.models.checkpoint import Checkpoint
-    from napari_fcn.runs.job import OutputPolicy, RunJob
-    from napari_fcn.runs.writer import Event
-    from napari_fcn.session import Session
+    from napari_fcn.runs.job import OutputPolicy, RunInput, RunJob
     from napari_fcn.storage import Inputs
 
 
@@ -52,23 +50,23 @@ class Run:
         return collect(OutputSettings, self.arguments)
 
     @property
-    def terms(self) -> OutputPolicy:
-        """How each image is done, and what must survive of all."""
+    def policy(self) -> OutputPolicy:
+        """How to run each image, what may be replaced, and what must survive."""
         from napari_fcn.runs.job import OutputPolicy
 
         return OutputPolicy(self.settings, self.arguments.resume, self.output.overwrite, inputs=self.inputs)
 
-    def open(self, image: ImageFile, job: RunJob) -> tuple[Session, DistributedPredictor | None]:
-        """Return the model on an image, and the workers that answer instead of it, if there are some."""
-        from napari_fcn.runs.writer import open_session
+    def open(self, image: ImageFile, job: RunJob) -> tuple[RunInput, DistributedPredictor | None]:
+        """Return the image with the model on it, and the workers that predict, if there are any."""
+        from napari_fcn.runs.job import open_input
 
         axes = self.output.axis_names
         if self.cluster is None:
-            return open_session(image, self.checkpoint, axes, self.settings), None
-        here = replace(self.settings, device="cpu", precision="float32")  # it looks, and computes nothing
-        session = open_session(image, self.checkpoint, axes, here)
+            return open_input(image, self.checkpoint, axes, self.settings), None
+        here = replace(self.settings, device="cpu", precision="float32")  # this computer plans; workers predict
+        given = open_input(image, self.checkpoint, axes, here)
         kinds = {*job.targets} - {"objects"} | ({"classes"} if "objects" in job.targets else set())
-        return session, self.cluster.predictor_for(session, job.origin, self.settings, kinds)
+        return given, self.cluster.predictor_for(given.session, job.origin, self.settings, kinds)
 
 
 def predict(arguments: argparse.Namespace) -> None:
@@ -104,9 +102,9 @@ def _cluster(arguments: argparse.Namespace) -> AbstractContextManager[Cluster | 
     return connect(arguments.scheduler, arguments.device)
 
 
-def _attempt(run: Run, job: RunJob, place: tuple[int, int]) -> bool:
+def _attempt(run: Run, job: RunJob, position: tuple[int, int]) -> bool:
     """Predict one image and report; return whether that went well. The only image raises what went wrong."""
-    number, total = place
+    number, total = position
     try:
         with explained():
             report = _predict_one(run, job, f"{number}/{total} " if total > 1 else "")
@@ -133,48 +131,51 @@ def _kept(job: RunJob) -> str:
     return ""
 
 
-def _predict_one(run: Run, job: RunJob, place: str) -> dict[str, Any]:
+def _predict_one(run: Run, job: RunJob, position: str) -> dict[str, Any]:
     """Predict one image into its files and return the report on it."""
     from napari_fcn.inference.memory import process_peak
-    from napari_fcn.io.fingerprint import missing_chunks_note
+    from napari_fcn.runs.job import run_job
     from napari_fcn.runs.writer import bind_file
 
     image = job.origin.read(run.settings.memory)
     bound = bind_file(image, run.checkpoint.info.spec, run.output.axis_names)
     image = _measured(image, bound.axes, run.arguments.voxel_size)
+    given, distributed = run.open(image, job)
+    notes = (*given.notes, *filter(None, [job.note, _reading(run.arguments.voxel_size)]))
+    progress = start = RunProgress(notes=notes)
+    with ProgressBar(position + job.image.name, run.arguments.quiet) as bar:
+        for _, progress in follow(run_job(job, given, run.policy, distributed), start):
+            bar.show(progress)
+    for note in progress.notes:
+        say(f"{job.image}: {note}")
+    say(f"{job.image}: {progress.result_line or 'was done already'} -> {job.out}")
     report: dict[str, Any] = {"image": str(job.image), "out": str(job.out), "model_hash": run.checkpoint.hash}
     report |= {"axes": bound.axis_text, "axes_guessed": bound.is_guessed}
-    notes, ending = [*image.notes, *filter(None, [missing_chunks_note(image), job.note])], "was done already"
-    if is_ambiguous(run.arguments.voxel_size):
-        read = _joined(read_numbers(run.arguments.voxel_size))
-        notes.append(f"--voxel-size {run.arguments.voxel_size} was read as {read} µm; decimal commas need 0,5;0,2.")
-    with Progress(place + job.image.name, run.arguments.quiet) as progress:
-        for event in _events(run, job, image):
-            progress.show(event)
-            if isinstance(event, RunPlanned):
-                report |= {"tiles": event.tiles, "resumed": event.done, "halo": event.halo}
-                report["predicted_bytes"] = event.peak_bytes
-                notes += event.notes
-                if event.done:
-                    notes.append(f"{event.done} of {event.tiles} tiles were already done.")
-            elif isinstance(event, FallbackTaken):
-                notes.append(event.line)
-            elif isinstance(event, RunDone):
-                report |= {"seconds": round(event.seconds, 3), "device": event.device, "precision": event.precision}
-                ending = f"{event.seconds:.1f} s on {event.device} in {event.precision}"
-                notes += event.notes
-    for note in notes:
-        say(f"{job.image}: {note}")
-    say(f"{job.image}: {ending} -> {job.out}")
-    return {**report, "notes": notes, "peak_bytes": process_peak()}
+    return {**report, **_facts(progress), "notes": progress.notes, "peak_bytes": process_peak()}
 
 
-def _events(run: Run, job: RunJob, image: ImageFile) -> Iterator[Event]:
-    """Run, or go on with a run; yield nothing if all is done already."""
-    from napari_fcn.runs.job import run_job
+def _facts(progress: RunProgress) -> dict[str, Any]:
+    """Return what the report of an image says of its run; nothing if all was finished before."""
+    plan, end = progress.plan, progress.result
+    if plan is None or end is None:
+        return {}
+    return {
+        "tiles": plan.tiles,
+        "resumed": plan.done,
+        "halo": plan.halo,
+        "predicted_bytes": plan.peak_bytes,
+        "seconds": round(end.seconds, 3),
+        "device": end.device,
+        "precision": end.precision,
+    }
 
-    session, hired = run.open(image, job)
-    yield from run_job(job, image, session, run.terms, hired)
+
+def _reading(voxel_size: str) -> str:
+    """Return a sentence on how a pixel size was read that has two readings; "" if it has one."""
+    if not is_ambiguous(voxel_size):
+        return ""
+    read = _joined(read_numbers(voxel_size))
+    return f"--voxel-size {voxel_size} was read as {read} µm; decimal commas need 0,5;0,2."
 
 
 def _joined(sizes: Sequence[float]) -> str:

@@ -1,4 +1,4 @@
-"""How far a run is and how long it will take, on standard error."""
+"""The progress bar of a run, on standard error."""
 
 from __future__ import annotations
 
@@ -6,53 +6,53 @@ import sys
 from typing import TYPE_CHECKING, Self
 
 from napari_fcn.cli.terminal import plain
-from napari_fcn.events import FallbackTaken, ObjectsStep, ResultsDone, RunPlanned, TileDone
+from napari_fcn.runs.progress import duration
 
 if TYPE_CHECKING:
     from types import TracebackType
 
-    from napari_fcn.runs.writer import Event
+    from napari_fcn.runs.progress import RunProgress
 
-SELDOM = 30.0  # seconds between lines where nobody watches, as in the log of a cluster
+LOG_INTERVAL = 30.0  # seconds between lines in a log file, as on a cluster
+BAR = "{l_bar}{bar}| {n_fmt}/{total_fmt} [{elapsed}{postfix}]"
 
 
-class Progress:
+class ProgressBar:
     """A bar with the time left, for one image.
 
     Parameters
     ----------
     name : str
-        What stands before the bar.
+        Text before the bar.
     is_quiet : bool
-        Whether there is none.
+        Whether to show nothing.
     """
 
     def __init__(self, name: str, is_quiet: bool) -> None:
         from tqdm import tqdm
 
-        interval = 0.1 if sys.stderr.isatty() else SELDOM
+        interval = 0.1 if sys.stderr.isatty() else LOG_INTERVAL
         self._name = plain(name)
+        self._task = ""
+        self._total = 0
         self._bar = tqdm(
-            unit="tile", desc=self._name, file=sys.stderr, leave=False, disable=is_quiet, mininterval=interval
+            desc=self._name, file=sys.stderr, leave=False, disable=is_quiet, mininterval=interval, bar_format=BAR
         )
 
-    def show(self, event: Event) -> None:
-        """Show what has happened. Time left is reckoned from the tiles of this run, not of an earlier one."""
-        if isinstance(event, RunPlanned):
-            self._start(event.tiles, event.done)
-        elif isinstance(event, TileDone | ResultsDone):
-            self._bar.update()
-        elif isinstance(event, FallbackTaken):
-            self._bar.total = event.total
-        elif isinstance(event, ObjectsStep):
-            if event.done == 1:
-                self._bar.set_description(f"{self._name}: objects", refresh=False)
-                self._start(event.total, 0)
-            self._bar.update()
+    def show(self, progress: RunProgress) -> None:
+        """Show the progress of the run."""
+        if progress.task != self._task or not self._total:
+            self._start(progress)
+        self._bar.total = self._total = progress.total
+        left = "" if progress.seconds_left is None else f"{duration(progress.seconds_left)} left"
+        self._bar.set_postfix_str(left, refresh=False)
+        self._bar.update(progress.done - self._bar.n)
 
-    def _start(self, total: int, done: int) -> None:
-        self._bar.reset(total)
-        self._bar.initial = self._bar.n = self._bar.last_print_n = done
+    def _start(self, progress: RunProgress) -> None:
+        self._task = progress.task
+        self._bar.set_description(": ".join(filter(None, [self._name, self._task])), refresh=False)
+        self._bar.reset(progress.total)
+        self._bar.initial = self._bar.n = self._bar.last_print_n = progress.resumed
         self._bar.refresh()
 
     def __enter__(self) -> Self:

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from distributed import Client, Future
 
     from napari_fcn.distributed.cluster import Cluster
-    from napari_fcn.geometry import Tile
+    from napari_fcn.geometry import Tile, TilePlan
     from napari_fcn.session import Session
 
 GLANCE = 1  # seconds after which it is looked whether workers came or went
@@ -49,9 +49,9 @@ class DistributedPredictor:
         return self._submit(TileWorker, self._order)
 
     def predict(
-        self, session: Session, first: Region | None = None, done: Collection[Region] = ()
+        self, session: Session, done: Collection[Region] = (), plan: TilePlan | None = None
     ) -> Iterator[RunPlanned | ResultsDone | RunDone]:
-        """Yield the plan, the results of each tile as they come, and the end; arguments as for `Session.predict`.
+        """Yield the plan, the results of each tile as they come, and the end; parameters as for `Session.predict`.
 
         Raises
         ------
@@ -59,9 +59,8 @@ class DistributedPredictor:
             If a tile fails again and again, or no worker is left.
         """
         start = time.monotonic()
-        tiles = session.plan()
-        asked = tiles if first is None else tiles.nearest_first(first)
-        left = [tile for tile in asked if tile.core not in done]
+        tiles = plan or session.plan()
+        left = [tile for tile in tiles if tile.core not in done]
         total, told = len(tiles), self.planned
         label = f"{told.label}, workers: {len(self._workers)}"
         notes = (*session.notes, *self._cluster.refused.values())

@@ -17,11 +17,11 @@ from napari_fcn.gui._controllers import (
     BatchRequest,
     BatchState,
     Summary,
+    duration,
 )
 from napari_fcn.gui._widgets.dock import Dock
 from napari_fcn.gui._widgets.form import ALARM, Collapsible, Form, WrappingLabel
 from napari_fcn.gui._widgets.keys import Key, Keys
-from napari_fcn.gui._widgets.run_result import duration
 from napari_fcn.gui._widgets.source_panel import SourcePanel
 from napari_fcn.gui._widgets.text import escaped
 from napari_fcn.settings import OutputSettings, PredictSettings, options

@@ -108,7 +108,7 @@ def _run(viewer: napari.Viewer, dock: SegmentWidget, out: Path) -> Iterator[str]
     result = dock.controller.state.result
     if result is None:
         raise FcnError(dock.controller.state.message or "The run ended without a result.")
-    yield f"{result.pixels / 1e6:.2f} Mpx in {result.seconds:.2f} s on {result.device} in {result.precision}."
+    yield f"{result.line}."
     for path in result.files:
         yield f"Wrote {path}."
     wait(lambda: False, 0.5)

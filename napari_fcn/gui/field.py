@@ -8,14 +8,13 @@ from typing import TYPE_CHECKING, Any
 from qtpy.QtCore import QTimer
 from qtpy.QtWidgets import QHBoxLayout, QProgressBar, QPushButton, QWidget
 
-from napari_fcn.gui._controllers import FieldController, FieldState, Request
+from napari_fcn.gui._controllers import FieldController, FieldState, Request, duration
 from napari_fcn.gui._field_panels.growth import GrowthPlot, LayerTable
 from napari_fcn.gui._field_panels.panels import ChecksPanel, ObjectsPanel, PixelPanel
 from napari_fcn.gui._field_panels.text import field_text
 from napari_fcn.gui._widgets.dock import Dock
 from napari_fcn.gui._widgets.form import ALARM, Collapsible, Form, WrappingLabel
 from napari_fcn.gui._widgets.keys import Key, Keys
-from napari_fcn.gui._widgets.run_result import duration
 from napari_fcn.gui._widgets.source_panel import NO_MODEL, Source, SourcePanel
 from napari_fcn.settings import PredictSettings
 

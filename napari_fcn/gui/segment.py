@@ -16,11 +16,11 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
-from napari_fcn.gui._controllers import SegmentController, ViewState
+from napari_fcn.gui._controllers import SegmentController, ViewState, duration
 from napari_fcn.gui._widgets.dock import Dock
 from napari_fcn.gui._widgets.form import ALARM, Collapsible, Form, WrappingLabel
 from napari_fcn.gui._widgets.keys import Key, Keys
-from napari_fcn.gui._widgets.run_result import RunResultPanel, duration
+from napari_fcn.gui._widgets.run_result import RunResultPanel
 from napari_fcn.gui._widgets.source_panel import SourcePanel
 from napari_fcn.settings import OutputSettings, PredictSettings
 

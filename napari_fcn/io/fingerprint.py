@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import hashlib
-from typing import TYPE_CHECKING
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Self
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
     from pathlib import Path
 
     from napari_fcn.io.image_file import ImageFile
@@ -28,25 +29,56 @@ def size_and_mtime(path: Path) -> tuple[int, int]:
     return found.st_size, found.st_mtime_ns
 
 
-def fingerprint(image: ImageFile, index: Sequence[slice] | None = None) -> str:
-    """Return a text that changes when a file of a part of an image changes (default: of the whole image).
+def fingerprint(image: ImageFile, index: Sequence[slice]) -> str:
+    """Return a text that changes when a file of a part of an image changes.
 
     It is computed from sizes and times, not from names or contents: it survives a move and needs no reading.
     """
-    index = [slice(0, n) for n in image.data.shape] if index is None else index
+    return _digest(map(size_and_mtime, files_for(image, index)))
+
+
+@dataclass(frozen=True, slots=True)
+class FileSummary:
+    """The state of all files of an image at one moment.
+
+    Attributes
+    ----------
+    path : Path
+        The image.
+    count, missing : int
+        The number of its files, and of those that are missing (chunks of a zarr).
+    fingerprint : str
+        The `fingerprint` of the whole image.
+    state : (int, int), optional
+        Size and time of the only file; None if there are several.
+    """
+
+    path: Path
+    count: int
+    missing: int
+    fingerprint: str
+    state: tuple[int, int] | None
+
+    @classmethod
+    def of(cls, image: ImageFile) -> Self:
+        """Return the summary of the files of an image as they are now."""
+        states = [size_and_mtime(path) for path in files_for(image, [slice(0, n) for n in image.data.shape])]
+        missing = sum(size < 0 for size, _ in states)
+        return cls(image.path, len(states), missing, _digest(states), states[0] if len(states) == 1 else None)
+
+    @property
+    def note(self) -> str:
+        """A sentence about missing chunks of a zarr, which read as zeros; "" if none is missing."""
+        if not self.missing:
+            return ""
+        return (
+            f"{self.missing} of {self.count} chunks are missing in {self.path} and were read as zeros. If they were "
+            "not written empty, the copy is incomplete: copy it again."
+        )
+
+
+def _digest(states: Iterable[tuple[int, int]]) -> str:
     digest = hashlib.blake2b(digest_size=12)
-    for path in files_for(image, index):
-        digest.update(repr(size_and_mtime(path)).encode())
+    for state in states:
+        digest.update(repr(state).encode())
     return digest.hexdigest()
-
-
-def missing_chunks_note(image: ImageFile) -> str:
-    """Return a sentence about missing chunks of a zarr, which read as zeros; "" if none is missing."""
-    files = files_for(image, [slice(0, n) for n in image.data.shape])
-    absent = sum(size_and_mtime(path)[0] < 0 for path in files)
-    if not absent:
-        return ""
-    return (
-        f"{absent} of {len(files)} chunks are missing in {image.path} and were read as zeros. If they were not written "
-        "empty, the copy is incomplete: copy it again."
-    )

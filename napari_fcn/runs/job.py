@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING
 
 from napari_fcn.errors import REPLACE, Advice, OutputExistsError
 from napari_fcn.io import disk
+from napari_fcn.io.fingerprint import FileSummary
 from napari_fcn.io.overwrite import Protection
 from napari_fcn.io.run_inputs import IMAGE_INPUT, collect_inputs
 from napari_fcn.runs.resume import UnfinishedRun, folder_of, is_finished, run_digest, run_identity, source_of
-from napari_fcn.runs.writer import RunWriter, describe
+from napari_fcn.runs.writer import RunWriter, describe, open_session
 from napari_fcn.storage import NO_INPUTS, Inputs
 
 if TYPE_CHECKING:
@@ -21,7 +22,9 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from napari_fcn.distributed import DistributedPredictor
-    from napari_fcn.io import ImageFile, ImageLocation
+    from napari_fcn.geometry import TilePlan
+    from napari_fcn.io import ImageFile, ImageLocation, ResultMeta
+    from napari_fcn.models.checkpoint import Checkpoint
     from napari_fcn.runs.writer import Event
     from napari_fcn.session import Session
     from napari_fcn.settings import PredictSettings
@@ -91,37 +94,66 @@ class OutputPolicy:
     inputs: Inputs = NO_INPUTS
 
 
-def run_job(
-    job: RunJob,
-    image: ImageFile,
-    session: Session,
-    policy: OutputPolicy,
-    distributed: DistributedPredictor | None = None,
-) -> Iterator[Event]:
-    """Yield the events of a run that writes the results of a job; nothing if all of them are there already.
+@dataclass(frozen=True, slots=True, eq=False)
+class RunInput:
+    """An image that is open, and the model on it.
 
-    The files appear complete or not at all. What a run has done that does not reach its end is kept for another that
-    resumes it.
+    Attributes
+    ----------
+    image : ImageFile
+        The image.
+    session : Session
+        The model on it.
+    files : FileSummary
+        The state of its files when it was opened.
+    """
+
+    image: ImageFile
+    session: Session
+    files: FileSummary
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """Sentences for the user on the image file."""
+        return (*self.image.notes, *filter(None, [self.files.note]))
+
+
+def open_input(image: ImageFile, checkpoint: Checkpoint, names: Sequence[str], settings: PredictSettings) -> RunInput:
+    """Return an image with a model on it; ``names`` (as ``tzyx``) overrules the axes that the file states.
+
+    Raises
+    ------
+    FcnError
+        If the axes, the image and the model do not fit each other.
+    """
+    return RunInput(image, open_session(image, checkpoint, names, settings), FileSummary.of(image))
+
+
+def run_job(
+    job: RunJob, given: RunInput, policy: OutputPolicy, distributed: DistributedPredictor | None = None
+) -> Iterator[Event]:
+    """Yield the events of a run that writes the results of a job; nothing if all of them are finished already.
+
+    The files appear complete or not at all. The work of a run that does not reach its end is kept, and another run can
+    resume it.
 
     Parameters
     ----------
-    job : Job
-        What is to be made.
-    image : ImageFile
-        The image, opened.
-    session : Session
-        The model on it.
-    terms : Terms
-        How to run, and what becomes of what is there.
-    hired : Hired, optional
-        Workers that answer instead of the session.
+    job : RunJob
+        The image and the files of its results.
+    given : RunInput
+        The image, opened, with the model on it.
+    policy : OutputPolicy
+        How to run, and what may be replaced.
+    distributed : DistributedPredictor, optional
+        Workers that predict instead of the session.
 
     Raises
     ------
     InputAtRiskError
         If a file would replace the image, or something else that is read.
     OutputExistsError
-        If another result or another run's work is there, and may not be replaced.
+        If another result or the unfinished work of another run exists, and may not be replaced.
     OutputError
         If a file cannot be written.
     """
@@ -129,51 +161,66 @@ def run_job(
         disk.check_name_length(path)
     protection = Protection((policy.inputs, collect_inputs({IMAGE_INPUT: job.inputs})), only_results=not job.is_named)
     protection.check_inputs(*job.outputs)
-    told = (
-        {}
-        if distributed is None
-        else {"device": distributed.planned.device, "precision": distributed.planned.precision}
-    )
-    meta = describe(session, image, policy.settings)
-    meta = replace(meta, provenance={**meta.provenance, **told})
-    same = run_identity(session, image, meta, job.targets)
-    sealed = run_digest(same, image)
-    meta = replace(meta, provenance={**meta.provenance, "run": sealed})
-    is_left = [not (policy.resume and is_finished(path, sealed)) for path in job.targets.values()]
+    session = given.session
+    meta = describe(session, given.image, policy.settings)
+    if distributed is not None:
+        planned = distributed.planned
+        meta = _with_provenance(meta, {"device": planned.device, "precision": planned.precision})
+    identity = run_identity(given, meta, job.targets)
+    digest = run_digest(identity, given.files)
+    is_left = [not (policy.resume and is_finished(path, digest)) for path in job.targets.values()]
     targets = dict(compress(job.targets.items(), is_left))
-    tile = _along_network(session, session.plan().tile if distributed is None else distributed.planned.tile)
-    with closing(UnfinishedRun(job.out, same, source_of(session, image))) as work:
+    with closing(UnfinishedRun(job.out, identity, source_of(given))) as work:
         if not targets:
             work.clear()
             return
-        known = _along_network(session, _take(policy, work))
-        if known and policy.settings.tile and known != tile:
-            work.close()
-            raise OutputExistsError(
-                f"{work.folder} holds a run",
-                Advice(
-                    f"with --tile {_listed(known)}; --tile {_listed(tile)} was given. Leave it out, or start anew with "
-                    "--overwrite instead of --resume.",
-                    f"with tiles of {_listed(known)} px; tiles of {_listed(tile)} px are set. {REPLACE}",
-                ),
-            )
-        session = session.with_tile(known or tile)
+        plan = session.plan() if distributed is None else session.plan_with_tile(_along_network(session, planned.tile))
+        plan = _resumed_plan(session, plan, policy, work)
         predict = None if distributed is None else partial(distributed.predict, session)
-        yield from RunWriter(targets, policy.overwrite, work, protection).run(session, meta, predict=predict)
+        writer = RunWriter(targets, policy.overwrite, work, protection)
+        yield from writer.run(session, _with_provenance(meta, {"run": digest}), plan, predict)
 
 
-def _take(terms: OutputPolicy, work: UnfinishedRun) -> tuple[int, ...]:
-    """Take the folder of the work; return the tile of the run that lies there and is gone on with, () if none is."""
-    if terms.resume:
+def _with_provenance(meta: ResultMeta, facts: Mapping[str, str]) -> ResultMeta:
+    return replace(meta, provenance={**meta.provenance, **facts})
+
+
+def _resumed_plan(session: Session, plan: TilePlan, policy: OutputPolicy, work: UnfinishedRun) -> TilePlan:
+    """Take the folder of the work; return the plan of the run that is resumed there, else the given one.
+
+    Raises
+    ------
+    OutputExistsError
+        If the user asks for other tiles than those of the run.
+    """
+    resumed, tile = _along_network(session, _take(policy, work)), _along_network(session, plan.tile)
+    if not resumed or resumed == tile:
+        return plan
+    if policy.settings.tile:
+        work.close()
+        raise OutputExistsError(
+            f"{work.folder} contains an unfinished run",
+            Advice(
+                f"with --tile {_listed(resumed)}; --tile {_listed(tile)} was given. Leave it out, or start over with "
+                "--overwrite instead of --resume.",
+                f"with tiles of {_listed(resumed)} px; tiles of {_listed(tile)} px are set. {REPLACE}",
+            ),
+        )
+    return session.plan_with_tile(resumed)
+
+
+def _take(policy: OutputPolicy, work: UnfinishedRun) -> tuple[int, ...]:
+    """Take the folder of the work; return the tile of the run in it that is resumed, () if none is."""
+    if policy.resume:
         try:
             return work.resume()
         except OutputExistsError:
-            if not terms.renew:
+            if not policy.renew:
                 raise
-    elif work.exists and not terms.overwrite:
+    elif work.exists and not policy.overwrite:
         raise OutputExistsError(
-            f"{work.folder} holds the work of a run that did not reach its end.",
-            Advice("Add --resume to go on with it, or --overwrite to start anew.", REPLACE),
+            f"{work.folder} contains an unfinished run.",
+            Advice("Add --resume to resume it, or --overwrite to start over.", REPLACE),
         )
     work.reset()
     return ()

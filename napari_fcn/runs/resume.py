@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from napari_fcn.errors import REPLACE, Advice, ImageError, OutputError, OutputExistsError, ProjectInUseError
 from napari_fcn.file_names import wrapped
 from napari_fcn.io import disk, read_result_meta
-from napari_fcn.io.fingerprint import files_for, fingerprint, size_and_mtime
+from napari_fcn.io.fingerprint import fingerprint
 from napari_fcn.io.overwrite import is_zarr_entry, join_paths
 from napari_fcn.io.result_kinds import RESULT_KINDS
 from napari_fcn.io.result_names import UNFINISHED_SUFFIX
@@ -32,8 +32,9 @@ if TYPE_CHECKING:
     import numpy.typing as npt
 
     from napari_fcn.geometry import Region, TilePlan
-    from napari_fcn.io import ImageFile, ResultMeta
-    from napari_fcn.session import Session
+    from napari_fcn.io import ResultMeta
+    from napari_fcn.io.fingerprint import FileSummary
+    from napari_fcn.runs.job import RunInput
 
     Stored = Mapping[str, npt.NDArray[np.generic] | None]
 
@@ -123,10 +124,10 @@ class UnfinishedRun:
             self.close()
             self._ledger = None
             raise OutputExistsError(
-                f"{self.folder} holds another run, which this one cannot go on with:",
+                f"{self.folder} contains an unfinished run with different settings:",
                 Advice(
                     f"{_listed(found, FLAGS)}. "
-                    "Give the same again, or start anew with --overwrite instead of --resume.",
+                    "Give the same settings, or start over with --overwrite instead of --resume.",
                     f"{_listed(found, LABELS)}. {REPLACE}",
                 ),
             )
@@ -301,13 +302,13 @@ def _is_of_earlier_version(folder: Path) -> bool:
     return is_run or (not is_link(lock) and is_lock_file(lock))
 
 
-def run_identity(session: Session, image: ImageFile, meta: ResultMeta, kinds: Collection[str]) -> dict[str, Any]:
-    """Return all that decides about the results of a run, as JSON-like values.
+def run_identity(given: RunInput, meta: ResultMeta, kinds: Collection[str]) -> dict[str, Any]:
+    """Return all that determines the results of a run, as JSON-like values.
 
-    Where an image has many files, they are looked at block by block; here stands what they have in common.
+    The files of an image that has several are compared block by block, not here.
     """
-    files = files_for(image, [slice(0, n) for n in image.data.shape])
-    told = {
+    image, session = given.image, given.session
+    facts = {
         "version": version("napari-fcn"),
         "model": session.checkpoint.hash,
         "device": meta.provenance["device"].split(":")[0],
@@ -320,15 +321,15 @@ def run_identity(session: Session, image: ImageFile, meta: ResultMeta, kinds: Co
         **({"origin": meta.origin} if any(meta.origin) else {}),  # runs of images at 0 are named as ever
         "shape": image.data.shape,
         "dtype": str(image.data.dtype),
-        "file": size_and_mtime(files[0]) if len(files) == 1 else None,
+        "file": given.files.state,
         "intensities": [session.scaling.offset, session.scaling.scale],
     }
-    return dict(json.loads(json.dumps(told)))
+    return dict(json.loads(json.dumps(facts)))
 
 
-def source_of(session: Session, image: ImageFile) -> Callable[[Region], str]:
+def source_of(given: RunInput) -> Callable[[Region], str]:
     """Return a function from a region, on the image axes, to the fingerprint of the files that hold it."""
-    channel = session.axes.channel_position
+    image, channel = given.image, given.session.axes.channel_position
 
     def source(region: Region) -> str:
         index = list(region.slices)
@@ -339,10 +340,10 @@ def source_of(session: Session, image: ImageFile) -> Callable[[Region], str]:
     return source
 
 
-def run_digest(run: Mapping[str, Any], image: ImageFile) -> str:
-    """Return a text by which a finished result says that it is that of a run, whatever else the run saved."""
-    told = {**run, "kinds": [], "files": fingerprint(image)}
-    return hashlib.blake2b(json.dumps(told, sort_keys=True).encode(), digest_size=16).hexdigest()
+def run_digest(run: Mapping[str, Any], files: FileSummary) -> str:
+    """Return the digest of a run, which its finished results carry; the same whatever else the run saved."""
+    facts = {**run, "kinds": [], "files": files.fingerprint}
+    return hashlib.blake2b(json.dumps(facts, sort_keys=True).encode(), digest_size=16).hexdigest()
 
 
 def is_finished(path: Path, digest: str) -> bool:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass
 from importlib.metadata import version
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
@@ -20,11 +20,11 @@ from napari_fcn.objects import ObjectRule, find_objects
 from napari_fcn.session import Session
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+    from collections.abc import Collection, Iterator, Mapping, Sequence
     from pathlib import Path
 
     from napari_fcn.events import FallbackTaken, RunPlanned
-    from napari_fcn.geometry import Region
+    from napari_fcn.geometry import Region, TilePlan
     from napari_fcn.io import ImageFile, ResultWriter
     from napari_fcn.io.result_kinds import ResultBlock
     from napari_fcn.models.binding import Binding, NetworkShape
@@ -33,7 +33,12 @@ if TYPE_CHECKING:
     from napari_fcn.settings import PredictSettings
 
     Event = RunPlanned | TileDone | FallbackTaken | ResultsDone | ObjectsStep | RunDone
-    Predict = Callable[[Region | Callable[[], Region] | None, Collection[Region]], Iterator[Event]]
+
+    class Predict(Protocol):
+        """Yields the events of a run that leaves out the cores which are finished."""
+
+        def __call__(self, *, done: Collection[Region], plan: TilePlan) -> Iterator[Event]:
+            """Return the events."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,10 +67,10 @@ class RunWriter:
         self,
         session: Session,
         meta: ResultMeta,
-        first: Region | Callable[[], Region] | None = None,
+        plan: TilePlan | None = None,
         predict: Predict | None = None,
     ) -> Iterator[Event]:
-        """Predict, write each tile, pass every event on; the files appear complete or not at all.
+        """Predict, write each tile, yield every event; the files appear complete or not at all.
 
         Parameters
         ----------
@@ -73,10 +78,10 @@ class RunWriter:
             The model on the image.
         meta : ResultMeta
             What the files say of themselves.
-        first : Region, optional
-            What is on screen.
+        plan : TilePlan, optional
+            The tiles; without it those that `Session.plan` returns.
         predict : callable, optional
-            What answers instead of ``session.predict``, with the same arguments and events.
+            Called as ``predict(done=..., plan=...)``; yields the events of a run. Without it the session predicts.
 
         Raises
         ------
@@ -89,8 +94,9 @@ class RunWriter:
         with ExitStack() as stack:
             writers = stack.enter_context(self._writers(session, meta))
             kinds = [kind for kind in writers if kind in ENCODERS]
-            done = self._done(session, {kind: writers[kind] for kind in kinds})
-            for event in (predict or session.predict)(first, done):
+            plan = plan or session.plan()
+            done = self._finished_cores(plan, {kind: writers[kind] for kind in kinds})
+            for event in (predict or session.predict)(done=done, plan=plan):
                 if isinstance(event, TileDone | ResultsDone):
                     results = event.results if isinstance(event, ResultsDone) else encode(event.probabilities, kinds)
                     for kind in kinds:
@@ -125,15 +131,14 @@ class RunWriter:
                 writers[kind] = writer
             yield writers
 
-    def _done(self, session: Session, writers: Mapping[str, ResultWriter]) -> frozenset[Region]:
-        """Return the cores of tiles that an earlier run has finished."""
+    def _finished_cores(self, plan: TilePlan, writers: Mapping[str, ResultWriter]) -> frozenset[Region]:
+        """Return the cores of the tiles that an earlier run has finished."""
         if self.unfinished is None:
             return frozenset()
 
         def read(region: Region) -> dict[str, ResultBlock | None]:
             return {kind: writer.read(region) for kind, writer in writers.items()}
 
-        plan = session.plan()
         self.unfinished.begin(plan)
         return frozenset(self.unfinished.stored(plan, read))
 

@@ -382,11 +382,11 @@ def test_a_folder_that_may_not_be_written_is_named(
 def test_the_bar_tells_where_a_run_is_and_how_long_it_takes(
     image: Path, model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("napari_fcn.cli.progress.SELDOM", 0)
+    monkeypatch.setattr("napari_fcn.cli.progress.LOG_INTERVAL", 0)
     command = ["predict", str(image), "--model", str(model), "--tile", "16", "--out", str(tmp_path / "out")]
     assert main([*command, "--save", "objects,classes"]) == 0
     said = capsys.readouterr().err
-    assert re.search(r"cells.ome.tif:\s+\d+%\|.*\| \d+/27 \[\d\d:\d\d<\d\d:\d\d", said)
+    assert re.search(r"cells.ome.tif:\s+\d+%\|.*\| \d+/27 \[\d\d:\d\d, [\d.e-]+ s left\]", said)
     assert "cells.ome.tif: objects:" in said
 
 

@@ -4,7 +4,7 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 import numpy as np
@@ -12,9 +12,12 @@ import pytest
 import zarr
 
 from napari_fcn.cli import main
+from napari_fcn.geometry import TilePlan
 from napari_fcn.io import read_image
+from napari_fcn.io.lazy_array import LazyArray
 from napari_fcn.models.checkpoint import Checkpoint
 from napari_fcn.runs.ledger import RunLedger
+from napari_fcn.session import Session
 
 TESTS = Path(__file__).parents[1]
 MOMENTS = (  # in which two runs are killed, each twice
@@ -173,7 +176,7 @@ def test_blocks_whose_part_of_the_image_was_written_again_are_made_again(
         (("--precision", "bfloat16"), "the precision was float32 and is bfloat16"),
         (("--save", "probabilities"), "--save was classes and is probabilities"),
         (("--voxel-size", "2,3"), "the pixel size was 1,1 and is 2,3"),
-        (("--tile", "32"), "holds a run with --tile 128,128"),
+        (("--tile", "32"), "contains an unfinished run with --tile 128,128"),
     ],
 )
 def test_another_run_is_refused_with_what_differs(
@@ -222,7 +225,7 @@ def test_work_is_neither_lost_nor_mixed_up_by_the_command_without_resume(
 ) -> None:
     interrupted("a.npy")
     assert main(arguments(scene, "a.npy")) == 1
-    assert "did not reach its end" in capsys.readouterr().err
+    assert "contains an unfinished run." in capsys.readouterr().err
     assert main(arguments(scene, "a.npy", "--overwrite", "--json")) == 0
     assert report_of(capsys)["resumed"] == 0
     assert not (scene / "a.npy.unfinished").exists()
@@ -244,7 +247,7 @@ def test_images_that_are_done_are_skipped(scene: Path, capsys: pytest.CaptureFix
     assert main(arguments(scene, "a.ome.tif")) == 0
     before = (scene / "a.ome.tif").stat().st_mtime_ns
     assert main(arguments(scene, "a.ome.tif", "--resume")) == 0
-    assert "done already" in capsys.readouterr().err
+    assert "already done" in capsys.readouterr().err
     assert (scene / "a.ome.tif").stat().st_mtime_ns == before
 
 
@@ -287,3 +290,28 @@ def test_a_run_without_a_finished_block_leaves_nothing(scene: Path) -> None:
         patch.setattr(RunLedger, "add", lambda self, block: (_ for _ in ()).throw(KeyboardInterrupt))
         assert main(arguments(scene, "a.npy")) == 130
     assert sorted(path.name for path in scene.iterdir()) == ["image.zarr", "tiny.safetensors"]
+
+
+def test_a_run_plans_its_tiles_once_and_lists_the_chunks_of_its_image_once(
+    scene: Path, interrupted: Callable[..., None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    planned, listed = [], []
+    plan, files = Session.plan, LazyArray.files
+
+    def count_plan(session: Session, max_pixels: int | None = None) -> TilePlan:
+        planned.append(max_pixels)
+        return plan(session, max_pixels)
+
+    def count_listing(array: LazyArray, index: tuple[slice, ...]) -> Iterable[Path]:
+        if all(part == slice(0, n) for part, n in zip(index, array.shape, strict=True)):
+            listed.append(index)
+        return files(array, index)
+
+    interrupted("a.ome.tif")
+    monkeypatch.setattr(Session, "plan", count_plan)
+    monkeypatch.setattr(LazyArray, "files", count_listing)
+    for more, plans in ((("a.ome.tif", "--resume"), 1), (("a.ome.tif", "--resume"), 0), (("b.ome.tif",), 1)):
+        planned.clear()
+        listed.clear()
+        assert main(arguments(scene, *more)) == 0
+        assert (len(planned), len(listed)) == (plans, 1), more

@@ -159,7 +159,7 @@ def test_a_worker_that_joins_gets_work(
 
 def test_tiles_that_are_done_are_left_out(session: Session, hired: DistributedPredictor) -> None:
     done = [tile.core for tile in session.plan()][5:]
-    events = list(hired.predict(session, None, done))
+    events = list(hired.predict(session, done))
     assert events[0].done == 43
     assert {event.region for event in events[1:-1]} == {tile.core for tile in session.plan()} - {*done}
 
@@ -204,7 +204,7 @@ def test_without_a_tile_there_are_enough_for_all_workers(cluster: Cluster, sessi
     np.save(folder / "large.npy", np.zeros((3000, 3000), np.uint8))
     large = Session(np.load(folder / "large.npy", mmap_mode="r"), session.checkpoint)
     hired = cluster.predictor_for(large, ImageLocation.from_file(folder / "large.npy"), PredictSettings(), ["classes"])
-    plan = large.with_tile(hired.planned.tile).plan()
+    plan = large.plan_with_tile(hired.planned.tile)
     assert len(plan) >= len(cluster.workers())
 
 
@@ -231,11 +231,11 @@ def test_a_failing_tile_leaves_the_work_to_be_gone_on_with(
     told = ("--model", folder / "tiny.safetensors", "--out", folder / "a.npy", "--tile", "16", "--device", "cpu")
     command = ["predict", str(folder / "image.zarr"), *map(str, told), "--scheduler", workers.scheduler_address]
     with pytest.MonkeyPatch.context() as patch:
-        open_session = DistributedPredictor.predict
+        predict = DistributedPredictor.predict
 
-        def spoil(self: DistributedPredictor, *given: Any) -> Iterator[Any]:
+        def spoil(self: DistributedPredictor, session: Session, **given: Any) -> Iterator[Any]:
             chunk.write_bytes(whole[:-5])
-            return open_session(self, *given)
+            return predict(self, session, **given)
 
         patch.setattr(DistributedPredictor, "predict", spoil)
         assert main(command) == 1

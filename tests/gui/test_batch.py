@@ -3,6 +3,8 @@
 import errno
 import os
 from collections.abc import Callable, Iterator
+from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -20,19 +22,22 @@ from qtpy.QtWidgets import QAbstractButton, QApplication, QComboBox, QLineEdit
 from scipy import ndimage
 
 from napari_fcn.errors import Advice, ImageError, OutputExistsError
-from napari_fcn.events import RunDone, TileDone
+from napari_fcn.events import RunDone, RunPlanned, TileDone
 from napari_fcn.geometry import Axes, Region
 from napari_fcn.gui import batch as dock_module
 from napari_fcn.gui._batch_panels.table import detail, state_text
 from napari_fcn.gui._controllers import BatchController, BatchRequest, Row, Summary
 from napari_fcn.gui._controllers import base as desks
 from napari_fcn.gui._controllers.batch import tasks
-from napari_fcn.gui._controllers.batch.jobs import FileJob, JobEnded, JobStep
-from napari_fcn.gui._controllers.segment.worker import LayerJob
+from napari_fcn.gui._controllers.batch.jobs import FileJob, JobEnded
+from napari_fcn.gui._controllers.model_catalog import ModelCache
+from napari_fcn.gui._controllers.segment.worker import LayerJob, VisibleRegion, run_segmentation
 from napari_fcn.gui._layers import find_layer, is_outdated
 from napari_fcn.gui._widgets.source_panel import NO_MODEL
 from napari_fcn.gui.batch import ALL_KEY, NO_IMAGES, BatchWidget, summary_line
 from napari_fcn.io import read_image
+from napari_fcn.runs.progress import RunProgress
+from napari_fcn.session import Session
 from napari_fcn.settings import OutputSettings, PredictSettings
 
 CLASSES = (("background", "#000000"), ("class 1", "#56b4e9"), ("class 2", "#e69f00"))
@@ -49,12 +54,12 @@ class Pretender:
         self.endless: set[str] = set()
         self.is_done_before = False
 
-    def file(self, task: FileJob, _: object) -> Iterator[JobStep | JobEnded]:
+    def file(self, task: FileJob, _: object) -> Iterator[RunProgress | JobEnded]:
         yield from self._run(task.image.name, task)
         end = None if self.is_done_before else END
-        yield JobEnded(Axes.guess((8, 8), 2), CLASSES, end, ("A note.",))
+        yield JobEnded(Axes.guess((8, 8), 2), CLASSES, RunProgress(notes=("A note.",), result=end))
 
-    def layer(self, job: LayerJob, classes: Any, _: object) -> Iterator[JobStep | JobEnded]:
+    def layer(self, job: LayerJob, classes: Any, _: object) -> Iterator[RunProgress | JobEnded]:
         yield from self._run(job.image.name, job)
         if job.canvas.classes.size:
             probabilities = np.zeros((3, 8, 8), np.float32)
@@ -62,14 +67,14 @@ class Pretender:
             job.canvas.process_tile(
                 TileDone(Region((0, 0), (8, 8)), probabilities, 1, 1), [colour for _, colour in classes]
             )
-        yield JobEnded(job.axes, classes, END, ())
+        yield JobEnded(job.axes, classes, RunProgress(result=END))
 
-    def _run(self, name: str, task: Any) -> Iterator[JobStep]:
+    def _run(self, name: str, task: Any) -> Iterator[RunProgress]:
         self.ran.append(name)
         self.tasks.append(task)
-        yield JobStep(0.5, 12.0)
+        yield RunProgress(1, 2, seconds_left=12.0)
         while name in self.endless:
-            yield JobStep(0.5, 12.0)
+            yield RunProgress(1, 2, seconds_left=12.0)
         if name in self.errors:
             raise self.errors[name]
 
@@ -144,7 +149,8 @@ def test_images_are_run_in_order_and_tell_how_they_ended(
     assert engine.ran == ["b.tif", "a.ome.tif"]
     assert engine.tasks[1].targets == {"classes": tmp_path / "a_classes.ome.tif"}
     done = row(desk, "a.ome.tif")
-    assert (done.state, done.device, done.lines) == ("done", "cpu", ("A note.",))
+    assert (done.state, done.seconds, done.lines) == ("done", 0.5, ("A note.",))
+    assert done.result_line == "0.5 s on cpu in float32, 0.00013 Mpx/s"
     assert done.files == (str(tmp_path / "a_classes.ome.tif"),)
     assert done.seconds > 0
     summary = desk.state.summary
@@ -359,6 +365,31 @@ def test_a_layer_that_is_gone_fails_and_the_others_go_on(
     assert "was removed while it was segmented" in row(desk, "two").lines[0]
 
 
+@pytest.mark.parametrize("results", ["nothing", "classes"])
+def test_a_layer_is_run_in_full_tiles_as_nobody_watches(
+    desk: BatchController,
+    engine: Pretender,
+    viewer: ViewerModel,
+    ask: Ask,
+    tmp_path: Path,
+    qtbot: QtBot,
+    results: str,
+) -> None:
+    viewer.add_image(np.zeros((1200, 1200), np.uint8), name="large")
+    desk.add_layers(desk.images())
+    desk.run(ask(results=results, folder=str(tmp_path)))
+    wait(desk, qtbot)
+    job, cache = engine.tasks[0], ModelCache()
+    session = Session(job.image.data, cache.load(job.model), job.axes, job.settings)
+    assert session.plan().tile != session.live_plan().tile
+    plans = []
+    for visible in (None, VisibleRegion(Region((0, 0), (10, 10)))):
+        with closing(run_segmentation(replace(job, visible=visible), cache)) as events:
+            plans.append(next(event.tile for event in events if isinstance(event, RunPlanned)))
+    assert job.visible is None
+    assert plans == [session.plan().tile, session.live_plan().tile]
+
+
 def test_a_layer_whose_results_are_too_large_for_memory_needs_a_folder(
     desk: BatchController,
     engine: Pretender,
@@ -491,9 +522,10 @@ def test_texts_of_a_row() -> None:
     failed = Row(0, "a.tif", "/x/a.tif", "failed", lines=("/x/a.tif: A 2-D model needs 2 axes. Choose another.",))
     assert state_text(failed) == "failed: A 2-D model needs 2 axes. Choose another."
     assert failed.lines[0] in detail(failed)
-    done = Row(0, "<a>", "/x/a.tif", "done", seconds=3.1, device="cpu", precision="float32", files=("/x/b.ome.tif",))
+    done = Row(0, "<a>", "/x/a.tif", "done", seconds=3.1, result_line="3.1 s on cpu", files=("/x/b.ome.tif",))
     assert state_text(done) == "done · 3.1 s"
     assert "&lt;a&gt;" in detail(done)
+    assert "done · 3.1 s on cpu<br>" in detail(done)
     assert "b.ome.tif</a>" in detail(done)
     assert state_text(Row(0, "a", "a", "done")) == "already done"
     assert state_text(Row(0, "a", "a", "running", 0.34, "objects")) == "objects 34 %"

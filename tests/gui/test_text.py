@@ -139,8 +139,8 @@ def test_no_dock_draws_the_tags_of_a_name_or_a_model_card(whole: Any, qtbot: QtB
 
 def test_markup_of_ours_shows_foreign_text_as_it_is(evil_model: Path) -> None:
     entry = model_catalog.read_entry(evil_model)
-    result = RunResult(EVIL, EVIL, 1.0, 1, EVIL, EVIL, (ClassShare(EVIL, EVIL, 0.5),) * 2, (EVIL,), (f"/tmp/{EVIL}",))
-    row = Row(0, EVIL, f"/data/{EVIL}", "failed", device=EVIL, precision=EVIL, lines=(EVIL,), files=(f"/x/{EVIL}",))
+    result = RunResult(EVIL, EVIL, EVIL, (ClassShare(EVIL, EVIL, 0.5),) * 2, (EVIL,), (f"/tmp/{EVIL}",))
+    row = Row(0, EVIL, f"/data/{EVIL}", "failed", result_line=EVIL, lines=(EVIL,), files=(f"/x/{EVIL}",))
     for markup in (card(entry), card_line(entry), result_line(result), legend(result.classes), detail(row)):
         assert "<img" not in markup
         assert "<h1" not in markup

@@ -16,8 +16,7 @@ from napari_fcn.io import ImageLocation, read_image
 from napari_fcn.models.checkpoint import Checkpoint
 from napari_fcn.models.recipe import plain_recipe
 from napari_fcn.nets.spec import NetSpec
-from napari_fcn.runs.job import OutputPolicy, RunJob, run_job
-from napari_fcn.runs.writer import open_session
+from napari_fcn.runs.job import OutputPolicy, RunJob, open_input, run_job
 from napari_fcn.settings import PredictSettings
 
 SETTINGS = PredictSettings(device="cpu", tile=(16,))
@@ -37,16 +36,15 @@ def run(job: RunJob) -> Run:
     net = spec.build(torch.Generator().manual_seed(3))
     checkpoint = Checkpoint.of(net, plain_recipe("tiny", spec, "made for a test"))
 
-    def run(terms: OutputPolicy) -> Iterator[Any]:
-        image = read_image(job.image)
-        return run_job(job, image, open_session(image, checkpoint, "", terms.settings), terms)
+    def run(policy: OutputPolicy) -> Iterator[Any]:
+        return run_job(job, open_input(read_image(job.image), checkpoint, "", policy.settings), policy)
 
     return run
 
 
-def interrupt(run: Run, terms: OutputPolicy, tiles: int = 2) -> None:
+def interrupt(run: Run, policy: OutputPolicy, tiles: int = 2) -> None:
     """Give a run up after some tiles."""
-    with closing(run(terms)) as events:  # type: ignore[type-var]  # generators can be closed
+    with closing(run(policy)) as events:  # type: ignore[type-var]  # generators can be closed
         for event in events:
             tiles -= isinstance(event, TileDone)
             if not tiles:
@@ -84,6 +82,6 @@ def test_a_run_that_was_given_up_leaves_no_result_and_is_gone_on_with(run: Run, 
 def test_unfinished_work_of_another_run_gives_way_only_if_it_may(run: Run) -> None:
     interrupt(run, OutputPolicy(SETTINGS, resume=True))
     other = OutputPolicy(replace(SETTINGS, colour="dab"), resume=True)
-    with pytest.raises(OutputExistsError, match="holds another run"):
+    with pytest.raises(OutputExistsError, match="different settings"):
         list(run(other))
     assert planned(list(run(replace(other, renew=True)))).done == 0

@@ -9,8 +9,8 @@ from qtpy.QtCore import QSignalBlocker, QSize, Qt, Signal
 from qtpy.QtGui import QPainter
 from qtpy.QtWidgets import QAbstractItemView, QHeaderView, QStyledItemDelegate, QTableWidget, QTableWidgetItem
 
-from napari_fcn.gui._controllers import CANCELLED, DONE, FAILED, RUNNING, WAITING
-from napari_fcn.gui._widgets.run_result import duration, link
+from napari_fcn.gui._controllers import CANCELLED, DONE, FAILED, RUNNING, WAITING, duration
+from napari_fcn.gui._widgets.run_result import link
 from napari_fcn.gui._widgets.text import escaped, hint, one_line
 
 if TYPE_CHECKING:
@@ -52,8 +52,8 @@ def _brief(row: Row) -> str:
 
 def detail(row: Row) -> str:
     """Return the details of a row as rich text."""
-    state = f"on {row.device} in {row.precision}" if row.device else ""
-    head = row.state if row.state == FAILED else " ".join(filter(None, [state_text(row), state]))
+    is_plain = row.state == FAILED or (row.result_line and not row.is_outdated)
+    head = " · ".join(filter(None, [row.state if is_plain else state_text(row), row.result_line]))
     lines = [f"<b>{escaped(row.name)}</b>: {escaped(head)}", *map(escaped, row.lines)]
     if not any(row.place in line for line in row.lines):
         lines.append(f"From {escaped(row.place)}")

@@ -53,6 +53,7 @@ from napari_fcn.gui._controllers.teach.messages import PaintedClass
 from napari_fcn.gui._controllers.teach.open_session import Factories
 from napari_fcn.gui._controllers.teach.setup import FILTERS, NEW, NEW_NETWORKS, TeachRequest
 from napari_fcn.gui._controllers.teach.state import TeachState
+from napari_fcn.runs.progress import duration
 
 __all__ = [
     "CANCELLED",
@@ -105,6 +106,7 @@ __all__ = [
     "Undo",
     "ViewState",
     "add_class",
+    "duration",
     "recolour_class",
     "remove_class",
     "rename_class",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from napari_fcn.gui._widgets.run_result import duration
+from napari_fcn.gui._controllers import duration
 from napari_fcn.gui._widgets.text import escaped
 
 if TYPE_CHECKING:

@@ -20,22 +20,9 @@ LINK = "#4aa3df"  # readable on light and dark
 KINDS = (("probabilities", "Probabilities"), ("classes", "Classes"))
 
 
-def duration(seconds: float) -> str:
-    """Return a duration as text: ``0.42 s``, ``12 s``, ``3:05 min``, ``1:02 h``."""
-    if seconds < 10:
-        return f"{seconds:.2g} s"
-    if seconds < 100:
-        return f"{seconds:.0f} s"
-    minutes = round(seconds / 60) if seconds >= 3600 else int(seconds // 60)
-    if seconds < 3600:
-        return f"{minutes}:{int(seconds % 60):02d} min"
-    return f"{minutes // 60}:{minutes % 60:02d} h"
-
-
 def result_line(result: RunResult) -> str:
     """Return the summary of a run as rich text: model, time, device, speed, notes, files."""
-    facts = [duration(result.seconds), f"on {result.device}", result.precision, f"{result.speed:.2g} Mpx/s"]
-    rows = [f"<b>{escaped(result.model)}</b> on {escaped(result.image)}", " · ".join(map(escaped, facts))]
+    rows = [f"<b>{escaped(result.model)}</b> on {escaped(result.image)}", escaped(result.line)]
     rows += [escaped(note) for note in result.notes]
     rows += [f"Saved {link(Path(file))}" for file in result.files]
     return "<br>".join(rows)

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from napari_fcn.errors import FcnError, ImageError, OutputError, in_dock
 from napari_fcn.gui._controllers import model_catalog
 from napari_fcn.gui._controllers.base import DockController
-from napari_fcn.gui._controllers.batch.jobs import HiddenCanvas, JobEnded, JobStep
+from napari_fcn.gui._controllers.batch.jobs import HiddenCanvas, JobEnded
 from napari_fcn.gui._controllers.batch.open_results import ResultOpener, SavedResults
 from napari_fcn.gui._controllers.batch.state import (
     CANCELLED,
@@ -51,6 +51,8 @@ if TYPE_CHECKING:
     from napari.components import ViewerModel
     from napari.layers import Image
     from qtpy.QtCore import QObject
+
+    from napari_fcn.runs.progress import RunProgress
 
 LAYER_PLACE = "a layer of the viewer"
 MIN_ESTIMATE_FRACTION = 0.02  # of a batch; before that nobody knows how long it takes
@@ -259,17 +261,17 @@ class BatchController(DockController):
                 )
         return present
 
-    def _on_yielded(self, events: Sequence[JobStep | JobEnded]) -> None:
+    def _on_yielded(self, events: Sequence[RunProgress | JobEnded]) -> None:
         present = self._current
         if present is None:
             return
         for event in events:
             if isinstance(event, JobEnded):
                 present.end = event
-            elif isinstance(event, JobStep):
+            else:
                 row = self._rows[present.number]
                 self._rows[present.number] = replace(
-                    row, share=event.share, seconds_left=event.seconds_left, task=event.task
+                    row, share=event.fraction, seconds_left=event.seconds_left, task=event.task
                 )
         self._report_progress()
 
@@ -277,19 +279,17 @@ class BatchController(DockController):
         present, self._current = self._current, None
         if present is None or present.end is None or self._batch is None:
             return
-        ended, told = present.end, present.end.end
-        device = told.device if told else ""
+        ended, end = present.end, present.end.end
         self._saved_results[present.number] = SavedResults(ended.axes, ended.classes, present.files)
-        if device:
-            self._batch.devices.add(device)
+        if end is not None:
+            self._batch.devices.add(end.device)
         if present.layer is not None and isinstance(present.job and present.job.canvas, HiddenCanvas):
             self._show_layers(present, ended)
         self._end_row(
             present.number,
             DONE,
-            seconds=time.monotonic() - present.began if told else 0.0,
-            device=device,
-            precision=told.precision if told else "",
+            seconds=0.0 if end is None else end.seconds,
+            result_line=ended.progress.result_line,
             lines=(*present.notes, *ended.notes),
             files=tuple(map(str, present.files.values())),
         )

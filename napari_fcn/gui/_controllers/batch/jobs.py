@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import time
 from contextlib import closing
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 
 from napari_fcn.errors import in_dock
-from napari_fcn.events import FallbackTaken, ObjectsStep, ResultsDone, RunDone, RunPlanned, TileDone
+from napari_fcn.events import ObjectsStep
 from napari_fcn.gui._controllers.segment.worker import run_segmentation
 from napari_fcn.gui._layers import Canvas, ColourTile, OpenedFiles, open_files, preload_layer_modules, to_layer_axes
+from napari_fcn.runs.progress import OBJECTS, RunProgress, follow
 from napari_fcn.storage import NO_INPUTS
 
 if TYPE_CHECKING:
@@ -21,13 +21,12 @@ if TYPE_CHECKING:
 
     import numpy.typing as npt
 
+    from napari_fcn.events import RunDone, TileDone
     from napari_fcn.geometry import Axes, Region
     from napari_fcn.gui._controllers.model_catalog import ModelCache
     from napari_fcn.gui._controllers.segment.worker import LayerJob
     from napari_fcn.settings import PredictSettings
     from napari_fcn.storage import Inputs
-
-OBJECTS = "objects"
 
 
 class HiddenCanvas(Canvas):
@@ -81,15 +80,6 @@ class FileJob:
     inputs: Inputs = NO_INPUTS
 
 
-@dataclass(frozen=True, slots=True)
-class JobStep:
-    """Part of an image is done: its share, 0..1, the seconds left if they are known, and what is done now."""
-
-    share: float
-    seconds_left: float | None = None
-    task: str = ""
-
-
 @dataclass(frozen=True, slots=True, eq=False)
 class JobEnded:
     """An image is done.
@@ -100,23 +90,30 @@ class JobEnded:
         Role of each of its axes.
     classes : tuple of (str, str)
         Name and colour of each class.
-    end : RunDone or None
-        None if all results were there already.
-    notes : tuple of str
-        Sentences for the user.
-    opened : Opened or None
-        What is to be shown besides probabilities and classes.
+    progress : RunProgress
+        The notes and the end of the run, without an end if all results were there already.
+    opened : OpenedFiles or None
+        Results to show besides probabilities and classes.
     """
 
     axes: Axes
     classes: tuple[tuple[str, str], ...]
-    end: RunDone | None
-    notes: tuple[str, ...]
+    progress: RunProgress
     opened: OpenedFiles | None = None
 
+    @property
+    def end(self) -> RunDone | None:
+        """The end of the run; None if all results were there already."""
+        return self.progress.result
 
-def run_file(task: FileJob, loaded: ModelCache) -> Iterator[JobStep | JobEnded]:
-    """Yield how far an image in a file is, and its end.
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """Sentences for the user, in the words of a dock."""
+        return tuple(map(in_dock, self.progress.notes))
+
+
+def run_file(task: FileJob, loaded: ModelCache) -> Iterator[RunProgress | JobEnded]:
+    """Yield the progress of the run of an image in a file, and its end.
 
     Raises
     ------
@@ -124,38 +121,41 @@ def run_file(task: FileJob, loaded: ModelCache) -> Iterator[JobStep | JobEnded]:
         If image, model, device and files do not fit each other.
     """
     from napari_fcn.io import ImageLocation, read_image
-    from napari_fcn.io.fingerprint import missing_chunks_note
-    from napari_fcn.runs.job import OutputPolicy, RunJob, run_job
-    from napari_fcn.runs.writer import open_session
+    from napari_fcn.runs.job import OutputPolicy, RunJob, open_input, run_job
 
     checkpoint = loaded.load(task.model)
     image = read_image(task.image, memory=task.settings.memory)
-    log = _EventLog([in_dock(note) for note in (*image.notes, missing_chunks_note(image)) if note])
-    session = open_session(image, checkpoint, task.axes, task.settings)
+    given = open_input(image, checkpoint, task.axes, task.settings)
     job = RunJob(task.image, task.out, task.targets, ImageLocation.from_file(task.image))
-    terms = OutputPolicy(task.settings, resume=True, overwrite=task.replace, renew=task.replace, inputs=task.inputs)
-    with closing(run_job(job, image, session, terms)) as events:  # type: ignore[type-var]  # generators can be closed
-        yield from log.follow(events)
-    classes = tuple((label.name, label.colour) for label in session.checkpoint.info.classes)
-    yield JobEnded(session.axes, classes, log.end, tuple(log.notes))
+    policy = OutputPolicy(task.settings, resume=True, overwrite=task.replace, renew=task.replace, inputs=task.inputs)
+    progress = start = RunProgress(notes=given.notes)
+    with closing(run_job(job, given, policy)) as events:  # type: ignore[type-var]  # generators can be closed
+        for _, progress in follow(events, start):
+            yield progress
+    classes = tuple((label.name, label.colour) for label in given.session.checkpoint.info.classes)
+    yield JobEnded(given.session.axes, classes, progress)
 
 
-def run_layer(job: LayerJob, classes: tuple[tuple[str, str], ...], loaded: ModelCache) -> Iterator[JobStep | JobEnded]:
-    """Yield how far an image of a layer is, and its end; errors are those of `run_file`."""
+def run_layer(
+    job: LayerJob, classes: tuple[tuple[str, str], ...], loaded: ModelCache
+) -> Iterator[RunProgress | JobEnded]:
+    """Yield the progress of the run of a layer, and its end; errors are those of `run_file`."""
     preload_layer_modules()
-    log = _EventLog()
+    progress = RunProgress()
     with closing(run_segmentation(job, loaded)) as events:  # type: ignore[type-var]
-        yield from log.follow(events)
+        for _, progress in follow(events):
+            yield progress
     opened = None
     if OBJECTS in job.kinds and isinstance(job.canvas, HiddenCanvas):
         if OBJECTS in job.paths:
             opened = open_files(None, {OBJECTS: job.paths[OBJECTS]}, job.axes, classes, job.image.rgb)
         else:
             found = _ArrayStore.zeros(job.canvas.window.shape)
-            yield from log.follow(_number(job, classes, found))
+            for _, step in follow(_number(job, classes, found), progress):
+                yield step
             array = to_layer_axes(found.array, None if job.image.rgb else job.axes.channel_position)
             opened = OpenedFiles(None, None, {OBJECTS: array}, job.axes, classes)
-    yield JobEnded(job.axes, classes, log.end, tuple(log.notes), opened)
+    yield JobEnded(job.axes, classes, progress, opened)
 
 
 class _ArrayStore:
@@ -183,50 +183,3 @@ def _number(job: LayerJob, classes: Sequence[tuple[str, str]], found: _ArrayStor
     stores = (_ArrayStore(job.canvas.classes), _ArrayStore.zeros(found.array.shape), found)  # type: ignore[union-attr]
     for done, total in enumerate(find_objects(*stores, found.array.shape, rule), start=1):
         yield ObjectsStep(done, total)
-
-
-@dataclass(slots=True, eq=False)
-class _EventLog:
-    """What the events of one image add up to."""
-
-    notes: list[str] = field(default_factory=list)
-    end: RunDone | None = None
-    _done: int = 0
-    _total: int = 1
-    _before: int = 0  # done by an earlier run, so not in the time that this one has taken
-    _task: str = ""
-    _began: float = 0.0
-
-    def follow(self, events: Iterator[Any]) -> Iterator[JobStep]:
-        for event in events:
-            self._note(event)
-            if isinstance(event, RunPlanned):
-                self._begin(event.tiles, event.done)
-            elif isinstance(event, FallbackTaken):
-                self._total = event.total
-            elif isinstance(event, ObjectsStep):
-                if event.done == 1:
-                    self._begin(event.total, 0, OBJECTS)
-                self._done += 1
-            elif isinstance(event, TileDone | ResultsDone | ColourTile):
-                self._done += 1
-            yield self._step()
-
-    def _note(self, event: Any) -> None:
-        if isinstance(event, FallbackTaken):
-            self.notes.append(event.line)
-        elif isinstance(event, RunDone):
-            self.end = event
-        if isinstance(event, RunPlanned | RunDone):
-            self.notes += map(in_dock, event.notes)
-        if isinstance(event, RunPlanned) and event.done:
-            self.notes.append(f"{event.done} of {event.tiles} tiles were already done.")
-
-    def _begin(self, total: int, done: int, task: str = "") -> None:
-        self._total, self._done, self._before, self._task = max(1, total), done, done, task
-        self._began = time.monotonic()
-
-    def _step(self) -> JobStep:
-        new = self._done - self._before
-        left = (time.monotonic() - self._began) / new * (self._total - self._done) if new else None
-        return JobStep(self._done / self._total, left, self._task)

@@ -43,9 +43,9 @@ class Row:
     seconds_left : float or None
         Estimate; None while nobody knows.
     seconds : float
-        How long a finished one took; 0 if its results were there already.
-    device, precision : str
-        Where and in which numbers the network ran.
+        Time of a finished run; 0 if its results were there already.
+    result_line : str
+        Time, device, precision and speed of a finished run: `RunProgress.result_line`.
     lines : tuple of str
         Sentences for the user: what went wrong, or notes.
     files : tuple of str
@@ -62,8 +62,7 @@ class Row:
     task: str = ""
     seconds_left: float | None = None
     seconds: float = 0.0
-    device: str = ""
-    precision: str = ""
+    result_line: str = ""
     lines: tuple[str, ...] = ()
     files: tuple[str, ...] = ()
     is_outdated: bool = False

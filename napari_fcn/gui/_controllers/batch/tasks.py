@@ -10,10 +10,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from napari_fcn.errors import FcnError, OutputError, in_dock
-from napari_fcn.geometry import Region
 from napari_fcn.gui._controllers.batch.jobs import FileJob, HiddenCanvas, NoCanvas, run_file, run_layer
 from napari_fcn.gui._controllers.output_paths import file_name
-from napari_fcn.gui._controllers.segment.worker import LayerJob, VisibleRegion
+from napari_fcn.gui._controllers.segment.worker import LayerJob
 from napari_fcn.gui._layers import fits_in_memory, read_layer
 from napari_fcn.io.image_file import READABLE_SUFFIXES
 from napari_fcn.io.image_paths import image_stem, list_images, result_suffix, results_folder
@@ -79,7 +78,6 @@ class CurrentJob:
     job: LayerJob | None = None  # of a layer
     layer: Image | None = None
     notes: tuple[str, ...] = ()
-    began: float = field(default_factory=time.monotonic)
     end: JobEnded | None = None
 
 
@@ -117,9 +115,8 @@ def job_for_layer(batch: Batch, row: Row, layer: Image, loaded: ModelCache) -> C
         notes += _name_note(batch, row)
     elif output.save:
         notes += ("Result layers only: the image did not come from a file, and there is no folder under Save to.",)
-    seen = VisibleRegion(Region.whole(shape))
-    job = LayerJob(
-        image, bound, request.model, request.settings, seen, canvas, files, output.overwrite, protection, output.save
+    job = LayerJob(  # not visible: no layer shows the result before the end
+        image, bound, request.model, request.settings, None, canvas, files, output.overwrite, protection, output.save
     )
     return CurrentJob(row.number, partial(run_layer, job, batch.classes, loaded), dict(files), job, layer, notes)
 

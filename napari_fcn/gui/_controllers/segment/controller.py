@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import time
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from napari_fcn.errors import FcnError, in_dock
-from napari_fcn.events import FallbackTaken, ObjectsStep, RunDone, RunPlanned
+from napari_fcn.events import FallbackTaken, ObjectsStep, RunPlanned
 from napari_fcn.gui._controllers import model_catalog
 from napari_fcn.gui._controllers.base import DockController
 from napari_fcn.gui._controllers.output_paths import unused_paths
@@ -33,8 +30,10 @@ from napari_fcn.gui._layers import (
     visible_region,
 )
 from napari_fcn.gui._threads import JobRunner
+from napari_fcn.gui._timers import REAL, Clock
 from napari_fcn.io.overwrite import Protection
 from napari_fcn.io.run_inputs import collect_inputs
+from napari_fcn.runs.progress import RunProgress, advance
 from napari_fcn.settings import ZARR
 from napari_fcn.system_errors import explained
 
@@ -54,25 +53,19 @@ if TYPE_CHECKING:
 
 @dataclass(slots=True, eq=False)
 class _Run:
-    """A run that is going on."""
+    """The present run."""
 
     source: Image
     job: LayerJob
     model: model_catalog.ModelEntry
     overlay: Overlay | None = None
-    planned: RunPlanned | None = None
-    started: float = 0.0
-    counts: np.ndarray | int = 0
-    end: RunDone | None = None
+    progress: RunProgress = field(default_factory=RunProgress)
 
     @property
     def classes(self) -> tuple[ClassLabel, ...]:
-        """What the head that was chosen tells apart."""
+        """The classes of the head that was chosen."""
         info = self.model.info
         return info.original if self.job.settings.head == "original" and info.original else info.classes
-
-    def seconds_left(self, done: int, total: int) -> float:
-        return (time.monotonic() - self.started) / done * (total - done)
 
 
 class SegmentController(DockController):
@@ -86,6 +79,8 @@ class SegmentController(DockController):
         What runs the engine.
     parent : QObject, optional
         Qt parent.
+    clock : Clock, optional
+        The clock by which the time left is estimated.
 
     Attributes
     ----------
@@ -95,8 +90,15 @@ class SegmentController(DockController):
 
     state: ViewState
 
-    def __init__(self, viewer: ViewerModel, runner: JobRunner | None = None, parent: QObject | None = None) -> None:
+    def __init__(
+        self,
+        viewer: ViewerModel,
+        runner: JobRunner | None = None,
+        parent: QObject | None = None,
+        clock: Clock = REAL,
+    ) -> None:
         super().__init__(viewer, ViewState(), parent)
+        self._clock = clock
         self._run: _Run | None = None
         self._result_source: Image | None = None  # of which layer the result is that is shown
         self._view_watcher = ViewWatcher(self.viewer, self)
@@ -179,7 +181,7 @@ class SegmentController(DockController):
 
     def _on_view_settled(self) -> None:
         """Let the tiles that are on screen now come next."""
-        if self._run is not None and self._run.source in self.viewer.layers:
+        if self._run is not None and self._run.job.visible is not None and self._run.source in self.viewer.layers:
             self._run.job.visible.region = visible_region(self.viewer, self._run.source, self._run.job.axes)
 
     def _on_yielded(self, events: Sequence[Any]) -> None:
@@ -191,44 +193,37 @@ class SegmentController(DockController):
             self._stop(f"Stopped: the layer {run.source.name} is gone.")
             return
         for event in events:
+            run.progress = advance(run.progress, event, self._clock.now())
             if isinstance(event, RunPlanned):
                 self._on_planned(run, event)
             elif isinstance(event, ColourTile):
-                self._on_painted(run, event)
+                assert run.overlay is not None
+                run.overlay.write(event)
             elif isinstance(event, FallbackTaken):
-                self.state = replace(self.state, total=event.total, message=event.line)
+                self.state = replace(self.state, message=event.line)
             elif isinstance(event, ObjectsStep):
-                self.state = replace(self.state, done=event.done, total=event.total, message="Finding objects …")
-            elif isinstance(event, RunDone):
-                run.end = event
+                self.state = replace(self.state, message="Finding objects …")
         if overlay is not None and self._run is run:  # one that was made just now has taken its time already
             overlay.refresh()
-        self._set(self.state)
+        done, total, left = run.progress.done, run.progress.total, run.progress.seconds_left
+        self._set(replace(self.state, done=done, total=total, seconds_left=left))
 
     def _on_planned(self, run: _Run, planned: RunPlanned) -> None:
-        run.planned, run.started = planned, time.monotonic()
         classes = [(label.name, label.colour) for label in run.classes]
         channel = None if run.source.rgb else run.job.axes.channel_position
         run.overlay = Overlay(self.viewer, run.source, channel, run.job.canvas, classes)
         kept = "".join(f" Results are too large for memory and go to {path.parent}." for path in _stored_path(run))
         message = f"Segmenting {run.source.name} on {planned.device}{_memory_text(planned)} …{kept}"
-        self.state = replace(self.state, total=planned.tiles, message=message)
-
-    def _on_painted(self, run: _Run, painted: ColourTile) -> None:
-        assert run.overlay is not None
-        run.overlay.write(painted)
-        run.counts = run.counts + painted.counts
-        left = run.seconds_left(painted.done, painted.total)
-        self.state = replace(self.state, done=painted.done, total=painted.total, seconds_left=left)
+        self.state = replace(self.state, message=message)
 
     def _on_finished(self) -> None:
         run = self._restore_view()
-        if run is None or run.end is None or run.planned is None or run.overlay is None:
+        end = None if run is None else run.progress.result
+        if run is None or end is None or run.overlay is None:
             return
-        result = _make_result(run, run.planned, run.end)
-        run.overlay.add_metadata({"model": result.model, "seconds": result.seconds, "device": result.device})
+        run.overlay.add_metadata({"model": run.model.name, "seconds": end.seconds, "device": end.device})
         self._result_source = run.source
-        self._set(ViewState(done=run.planned.tiles, total=run.planned.tiles, result=result))
+        self._set(ViewState(done=run.progress.done, total=run.progress.total, result=_make_result(run)))
 
     def _on_failed(self, error: Exception) -> None:
         run = self._restore_view()
@@ -297,21 +292,11 @@ def _stored_path(run: _Run) -> list[Path]:
     return [*run.job.canvas.paths.values()][:1]
 
 
-def _make_result(run: _Run, planned: RunPlanned, end: RunDone) -> RunResult:
-    counts = np.atleast_1d(run.counts)
-    shares = counts / max(1, counts.sum())
+def _make_result(run: _Run) -> RunResult:
     classes = tuple(
-        ClassShare(label.name, label.colour, float(share)) for label, share in zip(run.classes, shares, strict=True)
+        ClassShare(label.name, label.colour, fraction)
+        for label, fraction in zip(run.classes, run.progress.class_fractions, strict=True)
     )
     files = tuple(str(path) for path in (*run.job.paths.values(), *run.job.canvas.paths.values()))
-    return RunResult(
-        run.source.name,
-        run.model.name,
-        end.seconds,
-        end.pixels,
-        end.device,
-        end.precision,
-        classes,
-        tuple(map(in_dock, planned.notes)),
-        files,
-    )
+    notes = tuple(map(in_dock, run.progress.notes))
+    return RunResult(run.source.name, run.model.name, run.progress.result_line, classes, notes, files)

@@ -23,29 +23,22 @@ class RunResult:
     Attributes
     ----------
     image, model : str
-        What was segmented, and with which model.
-    seconds : float
-        How long it took.
-    pixels : int
-        How many pixels were segmented.
-    device, precision : str
-        Where and in which numbers the network ran.
+        Names of the image and the model.
+    line : str
+        Time, device, precision and speed: `RunProgress.result_line`.
     classes : tuple of ClassShare
-        What was found.
+        The fraction of the pixels in each class.
     notes : tuple of str
         Sentences for the user.
     files : tuple of str
-        What was written.
+        The files that were written.
     is_outdated : bool
         Whether the pixels of the image were replaced since.
     """
 
     image: str
     model: str
-    seconds: float
-    pixels: int
-    device: str
-    precision: str
+    line: str
     classes: tuple[ClassShare, ...]
     notes: tuple[str, ...] = ()
     files: tuple[str, ...] = ()
@@ -55,11 +48,6 @@ class RunResult:
     def warning(self) -> str:
         """What the user must know before using the result; empty if nothing."""
         return outdated_message(self.image) if self.is_outdated else ""
-
-    @property
-    def speed(self) -> float:
-        """Megapixels per second."""
-        return self.pixels / 1e6 / max(self.seconds, 1e-6)
 
 
 @dataclass(frozen=True, slots=True)

@@ -65,8 +65,8 @@ class LayerJob:
         The model file.
     settings : PredictSettings
         How to run.
-    visible : VisibleRegion
-        The part of the image that is on screen.
+    visible : VisibleRegion, optional
+        The part on screen, whose tiles come first, in small tiles; None where no layer shows the result before the end.
     canvas : Canvas or StoredCanvas
         Where the answer will go.
     paths : mapping of str to Path
@@ -83,7 +83,7 @@ class LayerJob:
     binding: Binding
     model: Path
     settings: PredictSettings
-    visible: VisibleRegion
+    visible: VisibleRegion | None
     canvas: Canvas | StoredCanvas
     paths: Mapping[str, Path] = field(default_factory=dict)
     overwrite: bool = False
@@ -132,7 +132,7 @@ def run_segmentation(job: LayerJob, loaded: ModelCache) -> Iterator[ColourTile |
 def _missing_chunks_note(image: LayerImage) -> str:
     """Return a sentence on the chunks that are missing in the zarr folder that a layer shows; "" if none are."""
     from napari_fcn.io import read_image
-    from napari_fcn.io.fingerprint import missing_chunks_note
+    from napari_fcn.io.fingerprint import FileSummary
 
     folder = _image_folder(image)
     if folder is None or not folder.is_dir():
@@ -141,7 +141,7 @@ def _missing_chunks_note(image: LayerImage) -> str:
         file = read_image(folder)
     except ImageError:  # a folder of something else: what the layer shows was read in another way
         return ""
-    return missing_chunks_note(file) if tuple(file.data.shape) == image.shape else ""
+    return FileSummary.of(file).note if tuple(file.data.shape) == image.shape else ""
 
 
 def _image_folder(image: LayerImage) -> Path | None:
@@ -157,9 +157,9 @@ def _events(session: Session, job: LayerJob) -> Iterator[Event]:
         return session.predict(job.visible)
     from napari_fcn.runs.writer import RunWriter
 
-    return RunWriter(job.paths, job.overwrite, protection=job.protection).run(
-        session, _result_meta(session, job), job.visible
-    )
+    writer = RunWriter(job.paths, job.overwrite, protection=job.protection)
+    plan = session.plan() if job.visible is None else session.live_plan()
+    return writer.run(session, _result_meta(session, job), plan, partial(session.predict, job.visible))
 
 
 def _result_meta(session: Session, job: LayerJob) -> ResultMeta:

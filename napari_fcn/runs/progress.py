@@ -1,0 +1,174 @@
+"""The progress and the outcome of a run, computed from its events: the same on the command line and in all docks."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Protocol, TypeVar, runtime_checkable
+
+from napari_fcn.events import FallbackTaken, ObjectsStep, RunDone, RunPlanned
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator
+
+    from napari_fcn.geometry import Region
+
+E = TypeVar("E")
+OBJECTS = "objects"
+
+
+@runtime_checkable
+class FinishedTile(Protocol):
+    """The event of a tile: `TileDone`, `ResultsDone`, or a tile in the colours of a dock."""
+
+    @property
+    def region(self) -> Region:
+        """The region of the tile, on the image axes."""
+
+    @property
+    def done(self) -> int:
+        """The number of tiles finished so far."""
+
+    @property
+    def total(self) -> int:
+        """The number of all tiles."""
+
+
+@dataclass(frozen=True, slots=True)
+class RunProgress:
+    """The state of a run after some of its events.
+
+    Attributes
+    ----------
+    done, total : int
+        Steps of the present task that are finished, and all of them; 0 before the run is planned.
+    task : str
+        ``"objects"`` while objects are numbered, else empty: the network predicts tiles.
+    seconds_left : float or None
+        Estimate for the present task; None while it is unknown.
+    notes : tuple of str
+        Sentences for the user, each once, in the order in which they came.
+    counts : tuple of int
+        Pixels of each class so far; empty where the events do not count them.
+    plan : RunPlanned or None
+        The plan, once it is made.
+    result : RunDone or None
+        The end, once it is reached.
+    started : float
+        Time at which the present task started, in seconds of the clock that the caller uses.
+    resumed : int
+        Steps of the present task that were finished at that time.
+    """
+
+    done: int = 0
+    total: int = 0
+    task: str = ""
+    seconds_left: float | None = None
+    notes: tuple[str, ...] = ()
+    counts: tuple[int, ...] = ()
+    plan: RunPlanned | None = None
+    result: RunDone | None = None
+    started: float = 0.0
+    resumed: int = 0
+
+    @property
+    def fraction(self) -> float:
+        """The finished fraction of the present task, 0..1."""
+        return self.done / max(1, self.total)
+
+    @property
+    def class_fractions(self) -> tuple[float, ...]:
+        """The fraction of the pixels in each class, 0..1; empty where they were not counted."""
+        pixels = max(1, sum(self.counts))
+        return tuple(count / pixels for count in self.counts)
+
+    @property
+    def result_line(self) -> str:
+        """Time, device, precision and speed of the finished run; empty before its end."""
+        end = self.result
+        if end is None:
+            return ""
+        speed = end.pixels / 1e6 / max(end.seconds, 1e-6)
+        return f"{duration(end.seconds)} on {end.device} in {end.precision}, {speed:.2g} Mpx/s"
+
+
+def advance(progress: RunProgress, event: object, now: float) -> RunProgress:
+    """Return the progress after one more event.
+
+    Parameters
+    ----------
+    progress : RunProgress
+        The progress before.
+    event : object
+        Any event; those that say nothing about progress change nothing.
+    now : float
+        The time of the event in seconds, by any clock that runs at the speed of time.
+    """
+    if isinstance(event, RunPlanned):
+        return _planned(progress, event, now)
+    if isinstance(event, FallbackTaken):
+        return _timed(replace(_noted(progress, event.line), total=event.total), now)
+    if isinstance(event, ObjectsStep):
+        if event.done == 1:  # the time of the first step is unknown: events come after their steps
+            return replace(progress, task=OBJECTS, done=1, total=event.total, started=now, resumed=1, seconds_left=None)
+        return _timed(replace(progress, done=event.done, total=event.total), now)
+    if isinstance(event, RunDone):
+        return replace(_noted(progress, *event.notes), result=event, seconds_left=0.0)
+    if isinstance(event, FinishedTile):
+        counts = _sums(progress.counts, getattr(event, "counts", ()))
+        return _timed(replace(progress, done=event.done, total=event.total, counts=counts), now)
+    return progress
+
+
+def follow(
+    events: Iterable[E], progress: RunProgress | None = None, clock: Callable[[], float] = time.monotonic
+) -> Iterator[tuple[E, RunProgress]]:
+    """Yield each event of a run with the progress after it.
+
+    Parameters
+    ----------
+    events : iterable
+        The events.
+    progress : RunProgress, optional
+        The progress before the first event, for example with the notes on the image.
+    clock : callable
+        Returns the time in seconds.
+    """
+    progress = progress or RunProgress()
+    for event in events:
+        progress = advance(progress, event, clock())
+        yield event, progress
+
+
+def duration(seconds: float) -> str:
+    """Return a time as people write it: ``0.42 s``, ``12 s``, ``3:05 min``, ``1:02 h``."""
+    if seconds < 10:
+        return f"{seconds:.2g} s"
+    if seconds < 100:
+        return f"{seconds:.0f} s"
+    minutes = round(seconds / 60) if seconds >= 3600 else int(seconds // 60)
+    if seconds < 3600:
+        return f"{minutes}:{int(seconds % 60):02d} min"
+    return f"{minutes // 60}:{minutes % 60:02d} h"
+
+
+def _planned(progress: RunProgress, plan: RunPlanned, now: float) -> RunProgress:
+    resumed = [f"{plan.done} of {plan.tiles} tiles were already done."] if plan.done else []
+    noted = _noted(progress, *plan.notes, *resumed)
+    return replace(noted, done=plan.done, total=plan.tiles, plan=plan, started=now, resumed=plan.done)
+
+
+def _noted(progress: RunProgress, *notes: str) -> RunProgress:
+    return replace(progress, notes=tuple(dict.fromkeys((*progress.notes, *notes))))
+
+
+def _timed(progress: RunProgress, now: float) -> RunProgress:
+    """Return the progress with an estimate from the steps that this run has made itself."""
+    steps = progress.done - progress.resumed
+    left = (now - progress.started) / steps * (progress.total - progress.done) if steps > 0 else None
+    return replace(progress, seconds_left=left)
+
+
+def _sums(counts: tuple[int, ...], new: Iterable[int]) -> tuple[int, ...]:
+    more = tuple(map(int, new))
+    return tuple(map(sum, zip(counts, more, strict=True))) if counts and more else counts or more
