@@ -148,7 +148,7 @@ def _predict_one(run: Run, job: RunJob, position: str) -> dict[str, Any]:
             bar.show(progress)
     for note in progress.notes:
         say(f"{job.image}: {note}")
-    say(f"{job.image}: {progress.result_line or 'was done already'} -> {job.out}")
+    say(f"{job.image}: {progress.result_line or 'already done'} -> {job.out}")
     report: dict[str, Any] = {"image": str(job.image), "out": str(job.out), "model_hash": run.checkpoint.hash}
     report |= {"axes": bound.axis_text, "axes_guessed": bound.is_guessed}
     return {**report, **_facts(progress), "notes": progress.notes, "peak_bytes": process_peak()}

@@ -365,19 +365,19 @@ def test_a_layer_that_is_gone_fails_and_the_others_go_on(
     assert "was removed while it was segmented" in row(desk, "two").lines[0]
 
 
-@pytest.mark.parametrize("results", ["nothing", "classes"])
-def test_a_layer_is_run_in_full_tiles_as_nobody_watches(
+@pytest.mark.parametrize("save", [(), ("classes",)])
+def test_a_layer_is_predicted_in_full_tiles(
     desk: BatchController,
     engine: Pretender,
     viewer: ViewerModel,
     ask: Ask,
     tmp_path: Path,
     qtbot: QtBot,
-    results: str,
+    save: tuple[str, ...],
 ) -> None:
     viewer.add_image(np.zeros((1200, 1200), np.uint8), name="large")
     desk.add_layers(desk.images())
-    desk.run(ask(results=results, folder=str(tmp_path)))
+    desk.run(ask(save=save, folder=str(tmp_path)))
     wait(desk, qtbot)
     job, cache = engine.tasks[0], ModelCache()
     session = Session(job.image.data, cache.load(job.model), job.axes, job.settings)
