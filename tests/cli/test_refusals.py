@@ -4,9 +4,9 @@ import errno
 import os
 import re
 import shutil
-from collections.abc import Callable
-from importlib import import_module
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -15,6 +15,7 @@ from failing_system import ERRORS, FailingSystem, failing
 
 from napari_fcn.cli import main
 from napari_fcn.io import read_image
+from napari_fcn.runs import job
 
 SPREAD = 9  # calls that are tried of each command; a run that tries all of them takes minutes
 Command = Callable[[Path], list[object]]
@@ -147,16 +148,14 @@ def test_a_folder_that_may_not_be_entered_does_not_stop_the_others(
 def test_one_image_on_which_the_system_gives_up_does_not_stop_the_others(
     error: Exception, place: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    predict = import_module("napari_fcn.cli.predict")  # the package has a function of this name
+    real = job.run_job
 
-    real = predict._events
-
-    def events(run: object, job: object, image: object) -> object:
-        if image.path.name == "a.tif":  # type: ignore[attr-defined]
+    def refuse(asked: job.RunJob, *others: Any) -> Iterator[object]:
+        if asked.image.name == "a.tif":
             raise error
-        return real(run, job, image)  # type: ignore[arg-type]
+        return real(asked, *others)
 
-    monkeypatch.setattr(predict, "_events", events)
+    monkeypatch.setattr(job, "run_job", refuse)
     assert run(place, COMMANDS["predict"])[0] == 1
     said = capsys.readouterr().err
     assert "1 of 2 images failed" in said
