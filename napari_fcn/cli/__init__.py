@@ -98,7 +98,7 @@ def build_parser() -> argparse.ArgumentParser:
     to_predict.add_argument(
         "--resume",
         action="store_true",
-        help="go on with an interrupted run: give the same command again; images that are done are skipped",
+        help="resume an interrupted run: repeat the command with this flag; finished images are skipped",
     )
     to_predict.add_argument(
         "--scheduler",
@@ -124,15 +124,15 @@ def build_parser() -> argparse.ArgumentParser:
         "--start",
         default="",
         metavar="NAME|FILE",
-        help="begin with the weights of this model, which may have one axis fewer; without it they are random",
+        help="start from the weights of this model, which may have one axis fewer; default: random weights",
     )
     to_train.add_argument("--out", type=_file_name, required=True, help="model file to write (.safetensors)")
     to_train.add_argument("--overwrite", action="store_true", help="replace a model file that exists")
-    to_train.add_argument("--resume", action="store_true", help="go on with an interrupted run")
+    to_train.add_argument("--resume", action="store_true", help="resume an interrupted run")
     to_train.add_argument("--json", action="store_true", help="a line of JSON for each epoch on standard output")
     add_options(to_train, TrainSettings)
 
-    to_prepare = commands.add_parser("recipe", help="write the folder that a shipped 3-D or video model learnt from")
+    to_prepare = commands.add_parser("recipe", help="write the training folder of a shipped 3-D or video model")
     to_prepare.set_defaults(run=recipe)
     to_prepare.add_argument("model", choices=PREPARED)
     to_prepare.add_argument("data", type=Path, help="folder with the data sets that the model's card names")
@@ -163,19 +163,19 @@ def build_parser() -> argparse.ArgumentParser:
     to_teach.add_argument(
         "--steps",
         type=typed(partial(read_number, kind=int)),
-        help="stop after so many steps of the whole network; 0: head only",
+        help="maximum number of fine-tuning steps; 0: head only",
     )
-    to_teach.add_argument("--minutes", type=NUMBER, help="stop after so many minutes")
+    to_teach.add_argument("--minutes", type=NUMBER, help="maximum number of fine-tuning minutes")
     to_teach.add_argument("--overwrite", action="store_true", help="replace a model file that exists")
-    to_teach.add_argument("--quiet", action="store_true", help="tell the end only")
+    to_teach.add_argument("--quiet", action="store_true", help="print the final result only")
     to_teach.add_argument("--json", action="store_true", help="a line of JSON on standard output")
     add_options(to_teach, TeachSettings)
 
     to_replay = commands.add_parser("replay", help="repeat a session of teaching and compare the weights")
     to_replay.set_defaults(run=replay)
     to_replay.add_argument("project", type=Path, help="project folder (NAME.fcn)")
-    to_replay.add_argument("--image", default="", metavar="PATH", help="the image, where it is not where it was")
-    to_replay.add_argument("--quiet", action="store_true", help="tell the end only")
+    to_replay.add_argument("--image", default="", metavar="PATH", help="path of the image, if it has moved")
+    to_replay.add_argument("--quiet", action="store_true", help="print the final result only")
     to_replay.add_argument("--json", action="store_true", help="a line of JSON for each commit on standard output")
 
     to_models = commands.add_parser("models", help="list the shipped models, or show the card of one")
@@ -196,14 +196,14 @@ def build_parser() -> argparse.ArgumentParser:
 
 def _add_seeing(commands: Any) -> None:
     """Add the commands that show what a network sees."""
-    to_field = commands.add_parser("field", help="show how far a model sees, and what it uses of that on an image")
+    to_field = commands.add_parser("field", help="show the receptive field of a model, also on an image")
     to_field.set_defaults(run=field)
     to_field.add_argument("--image", default="", help="TIFF, OME-TIFF, OME-Zarr, npy, png, jpg")
     to_field.add_argument(
         "--at", default="", metavar="Y,X", help="a pixel of the image, from 0; without it the mean over the image"
     )
     to_field.add_argument(
-        "--class", dest="label", default="", metavar="NAME", help="class to ask; the likeliest if empty"
+        "--class", dest="label", default="", metavar="NAME", help="class to explain; default: the most probable"
     )
     to_field.add_argument("--object-size", type=NUMBER, metavar="PX", help="diameter of your objects, for advice")
     to_field.add_argument(
@@ -212,7 +212,7 @@ def _add_seeing(commands: Any) -> None:
     to_field.add_argument("--out", type=_file_name, metavar="PNG", help="picture to write; needs matplotlib")
     to_field.add_argument("--overwrite", action="store_true", help="replace a picture that exists")
 
-    to_certify = commands.add_parser("certify", help="compare the answer in tiles with that in one piece")
+    to_certify = commands.add_parser("certify", help="compare the prediction in tiles with that in one piece")
     to_certify.set_defaults(run=certify)
     to_certify.add_argument("image", nargs="?", default="", help="the image; synthetic cells if there is none")
 
