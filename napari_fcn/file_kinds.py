@@ -50,7 +50,10 @@ def mistaken(path: Path) -> tuple[str, str] | None:
         return f"{path} is a web page, saved instead of the file.", "Download the file again."
     for sign, what, suffixes in SIGNS:
         if start.startswith(sign) and path.suffix.lower() not in suffixes:
-            return f"{path} is {what}, not what its name says.", f"Rename it to {path.with_suffix(suffixes[0]).name}."
+            return (
+                f"{path} is {what}, although its name says otherwise.",
+                f"Rename it to {path.with_suffix(suffixes[0]).name}.",
+            )
     return None
 
 

@@ -56,7 +56,7 @@ REASONS = _by_name(
         "EEXIST": ("something of this name is there already", "Choose another name."),
         "ENOTEMPTY": ("the folder is not empty", ANOTHER_FOLDER),
         "ELOOP": ("its links lead in a circle", "Name the file itself, or repair the link."),
-        "ESTALE": ("the network drive no longer knows it", "Connect the drive again, then try again."),
+        "ESTALE": ("it no longer exists on the network drive", "Connect the drive again, then try again."),
         "ENXIO": ("the device is gone", "Connect it again, then try again."),
         "ENODEV": ("the device is gone", "Connect it again, then try again."),
         "EMFILE": ("too many files are open in this program", "Close some, or raise the limit (ulimit -n)."),

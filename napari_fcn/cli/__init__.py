@@ -33,10 +33,10 @@ INTERRUPTED, READER_GONE = 130, 141  # 128 and the number of the signal, as shel
 
 
 class Parser(argparse.ArgumentParser):
-    """A parser whose complaints show what was given without its control characters."""
+    """A parser whose errors show the arguments without control characters."""
 
     def error(self, message: str) -> NoReturn:
-        """Print what is wrong and how the command is used, and leave with the exit code 2."""
+        """Print the error and the usage, and exit with code 2."""
         super().error(plain(message))
 
 
@@ -59,7 +59,7 @@ def _demo(arguments: argparse.Namespace) -> None:
 
 
 def _file_name(text: str) -> Path:
-    """Return the path of a file to write; what names none is refused, as argparse asks for it."""
+    """Return the path of a file to write; raise the error that argparse expects if the text names no file."""
     path = Path(text)
     if path.name in ("", ".."):
         raise argparse.ArgumentTypeError(f"{text!r} names no file")
@@ -70,7 +70,16 @@ def build_parser() -> argparse.ArgumentParser:
     """Return the parser of all commands."""
     parser = Parser(prog="napari-fcn", description=__doc__)
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    _add_predict(commands)
+    _add_training(commands)
+    _add_teaching(commands)
+    _add_models(commands)
+    _add_receptive_fields(commands)
+    _add_demo(commands)
+    return parser
 
+
+def _add_predict(commands: Any) -> None:
     to_predict = commands.add_parser("predict", help="segment images")
     to_predict.set_defaults(run=predict)
     to_predict.add_argument(
@@ -111,6 +120,9 @@ def build_parser() -> argparse.ArgumentParser:
     add_options(to_predict, OutputSettings, ("save", "axes", "overwrite"), OutputSettings(("classes",)))
     add_options(to_predict, PredictSettings)
 
+
+def _add_training(commands: Any) -> None:
+    """Add the commands that train a model on a folder."""
     to_train = commands.add_parser("train", help="train a network on a folder of labelled images")
     to_train.set_defaults(run=train)
     to_train.add_argument("folder", type=Path, help="folder with NAME_image.tif and NAME_label.tif")
@@ -135,13 +147,16 @@ def build_parser() -> argparse.ArgumentParser:
     to_prepare = commands.add_parser("recipe", help="write the training folder of a shipped 3-D or video model")
     to_prepare.set_defaults(run=recipe)
     to_prepare.add_argument("model", choices=PREPARED)
-    to_prepare.add_argument("data", type=Path, help="folder with the data sets that the model's card names")
+    to_prepare.add_argument("data", type=Path, help="folder with the data sets of the model card")
     to_prepare.add_argument("folder", type=Path, help="folder to write, for napari-fcn train")
 
+
+def _add_teaching(commands: Any) -> None:
+    """Add the commands that teach a model and replay a session."""
     to_teach = commands.add_parser("finetune", help="teach a model from an image with a few labels")
     to_teach.set_defaults(run=finetune)
     to_teach.add_argument("image", help="TIFF, OME-TIFF, OME-Zarr, npy, png, jpg")
-    to_teach.add_argument("labels", help="an image of the same size: 0 not annotated, 1 the first class, 2 the second")
+    to_teach.add_argument("labels", help="an image of the same size: 0 unlabelled, 1 the first class, 2 the second")
     to_teach.add_argument(
         "--model",
         required=True,
@@ -155,7 +170,7 @@ def build_parser() -> argparse.ArgumentParser:
         type=WHOLE_NUMBERS,
         default=(),
         metavar="N,N",
-        help="what the classes are written as in the labels, in their order, as 0,255 in a mask; without it 1,2,3",
+        help="label values of the classes, in order, such as 0,255 in a mask; default: 1,2,3",
     )
     to_teach.add_argument(
         "--axes", default="", help="a letter for each axis, as TZYX or y,x,c, where the file is wrong"
@@ -171,31 +186,23 @@ def build_parser() -> argparse.ArgumentParser:
     to_teach.add_argument("--json", action="store_true", help="a line of JSON on standard output")
     add_options(to_teach, TeachSettings)
 
-    to_replay = commands.add_parser("replay", help="repeat a session of teaching and compare the weights")
+    to_replay = commands.add_parser("replay", help="replay a teaching session and compare the weights")
     to_replay.set_defaults(run=replay)
     to_replay.add_argument("project", type=Path, help="project folder (NAME.fcn)")
     to_replay.add_argument("--image", default="", metavar="PATH", help="path of the image, if it has moved")
     to_replay.add_argument("--quiet", action="store_true", help="print the final result only")
     to_replay.add_argument("--json", action="store_true", help="a line of JSON for each commit on standard output")
 
+
+def _add_models(commands: Any) -> None:
     to_models = commands.add_parser("models", help="list the shipped models, or show the card of one")
     to_models.set_defaults(run=models)
     to_models.add_argument("name", nargs="?", help="a shipped model or a model file")
     to_models.add_argument("--json", action="store_true", help="as JSON")
 
-    _add_seeing(commands)
 
-    to_demo = commands.add_parser("demo", help="segment a real image in napari and save what it shows")
-    to_demo.set_defaults(run=_demo)
-    to_demo.add_argument("--out", type=Path, default=Path("napari-fcn-demo"), help="folder for pictures and results")
-    to_demo.add_argument("--model", default="nuclei", help="model to show")
-    to_demo.add_argument("--close", action="store_true", help="close the window when all is saved")
-    to_demo.add_argument("--no-window", action="store_true", help="without napari: results and a picture only")
-    return parser
-
-
-def _add_seeing(commands: Any) -> None:
-    """Add the commands that show what a network sees."""
+def _add_receptive_fields(commands: Any) -> None:
+    """Add the commands on receptive fields and exact tiles."""
     to_field = commands.add_parser("field", help="show the receptive field of a model, also on an image")
     to_field.set_defaults(run=field)
     to_field.add_argument("--image", default="", help="TIFF, OME-TIFF, OME-Zarr, npy, png, jpg")
@@ -226,8 +233,17 @@ def _add_seeing(commands: Any) -> None:
         add_options(parser, PredictSettings)
 
 
+def _add_demo(commands: Any) -> None:
+    to_demo = commands.add_parser("demo", help="segment a real image in napari and save what it shows")
+    to_demo.set_defaults(run=_demo)
+    to_demo.add_argument("--out", type=Path, default=Path("napari-fcn-demo"), help="folder for pictures and results")
+    to_demo.add_argument("--model", default="nuclei", help="model to show")
+    to_demo.add_argument("--close", action="store_true", help="close the window when all is saved")
+    to_demo.add_argument("--no-window", action="store_true", help="without napari: results and a picture only")
+
+
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run a command and return its exit code: 0 done, 1 failed, 2 asked for wrongly, 130 interrupted."""
+    """Run a command and return its exit code: 0 success, 1 failure, 2 invalid usage, 130 interrupted."""
     with terminal.guarded():
         return _run(list(sys.argv[1:] if argv is None else argv))
 

@@ -89,11 +89,11 @@ def replay(arguments: argparse.Namespace) -> None:
             if arguments.json:
                 put_json({"commit": made.commit.number, "hash": made.hash, "is_same": made.is_same})
         if last is None:
-            raise FcnError(f"Nothing was taught in {arguments.project}: there is no commit to repeat.")
+            raise FcnError(f"Nothing was taught in {arguments.project}: there is no commit to replay.")
     if wrong:
         raise FcnError(
-            f"{wrong} commits came out otherwise. Another kind of CPU, or another version of PyTorch or napari-fcn, "
-            "rounds otherwise."
+            f"{wrong} {'commit differs' if wrong == 1 else 'commits differ'} from the recorded weights. Another kind "
+            "of CPU, or another version of PyTorch or napari-fcn, rounds differently: replay with those of the project."
         )
     say("All commits are the same, bit for bit.")
 

@@ -123,11 +123,11 @@ def _attempt(run: Run, job: RunJob, position: tuple[int, int]) -> bool:
 
 
 def _kept(job: RunJob) -> str:
-    """Return where the work on an image lies that did not reach its end; "" if there is none."""
+    """Return a sentence on the unfinished run of an image; "" if there is none."""
     from napari_fcn.runs.resume import folder_of, is_kept
 
     with suppress(OSError):
-        return f"What is done is kept in {folder_of(job.out)}: add --resume to go on." if is_kept(job.out) else ""
+        return f"Finished tiles are kept in {folder_of(job.out)}: add --resume to continue." if is_kept(job.out) else ""
     return ""
 
 

@@ -41,7 +41,7 @@ def train(arguments: argparse.Namespace) -> None:
     start = Checkpoint.load(begun) if begun else None
     if start:
         info = replace(info, card=replace(info.card, parent=start.hash))
-    reads = {"the recipe": arguments.recipe, "the model to begin with": begun}
+    reads = {"the recipe": arguments.recipe, "the model to start from": begun}
     besides = tuple(Input(path, what) for what, path in reads.items() if path)
     training = Training(info, arguments.folder, settings, arguments.out, start, besides, read_example)
     if not (arguments.resume or arguments.overwrite):
@@ -68,8 +68,8 @@ def _refuse_replacing(training: Training) -> None:
     """Raise OutputExistsError if a model, or a training that is not finished, would be lost."""
     if training.state_path.exists():
         raise OutputExistsError(
-            f"{training.state_path} holds a training that is not finished.",
-            "Add --resume to go on with it, or --overwrite to start again.",
+            f"{training.state_path} contains an unfinished training.",
+            "Add --resume to continue it, or --overwrite to start over.",
         )
     if training.out.exists():
         raise OutputExistsError(
@@ -83,4 +83,7 @@ def recipe(arguments: argparse.Namespace) -> None:
 
     for pair in prepare(arguments.model, arguments.data, arguments.folder):
         say(f"{pair.name}  {' x '.join(map(str, pair.image.shape))}")
-    say(f"The images and their labels are in {arguments.folder}; the card of {arguments.model} tells how to go on.")
+    say(
+        f"The images and their labels are in {arguments.folder}; "
+        f"the card of {arguments.model} contains the training command."
+    )

@@ -69,7 +69,7 @@ def connect(where: str, device: str = "auto") -> Iterator[Cluster]:
             client = stack.enter_context(Client(address, timeout=CONNECT, set_as_default=False))
         except (OSError, ValueError) as error:
             raise ClusterError(
-                f"No dask scheduler answers at {where} within {CONNECT} s. Check its address (such as "
+                f"No dask scheduler responds at {where} within {CONNECT} s. Check its address (such as "
                 "tcp://host:8786), that it is running, and that no firewall is in between; or give local:2 for two "
                 "processes on this computer."
             ) from error
@@ -185,7 +185,8 @@ class Cluster:
             facts = self._client.run(worker_facts, self._device, workers=new, on_error="return") if new else {}
         except (OSError, RuntimeError) as error:
             raise ClusterError(
-                f"The connection to the scheduler was lost ({error}). See that it runs, then go on with --resume."
+                f"The connection to the scheduler was lost ({error}). Check that it is running, then continue with "
+                "--resume."
             ) from error
         for address in facts:
             self._check_worker(address, facts[address])
@@ -209,8 +210,8 @@ class Cluster:
         kinds = set(self._kinds.values()) or {facts["device"]}
         if facts["device"] not in kinds:
             self.refused[address] = (
-                f"The worker {address} runs on {facts['device']}, others on {', '.join(kinds)}: their answers would "
-                "differ. Give --device."
+                f"The worker {address} runs on {facts['device']}, others on {', '.join(kinds)}: their predictions "
+                "would differ. Give --device."
             )
             return
         self._kinds[address] = facts["device"]
@@ -224,7 +225,7 @@ class Cluster:
         ----------
         session : Session
             The model on the image, as this computer sees it.
-        origin : Origin
+        origin : ImageLocation
             How workers read the image.
         settings : PredictSettings
             How they run.

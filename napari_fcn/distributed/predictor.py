@@ -31,7 +31,7 @@ class DistributedPredictor:
 
     Attributes
     ----------
-    planned : Planned
+    planned : WorkerPlan
         Tiles with which they are done soonest, device and precision.
     """
 
@@ -155,7 +155,7 @@ def _result(future: Future[Any], patience: float | None = TRANSFER) -> Any:
         raise error
     if type(error).__name__ == "KilledWorker":
         raise ClusterError(
-            f"A tile ended its worker again and again ({error}) Most often memory runs out: give workers more of it, "
+            f"A tile killed its worker repeatedly ({error}) Usually memory runs out: give workers more memory, "
             "or set a smaller --tile."
         ) from error
-    raise ClusterError(f"A worker failed: {type(error).__name__}: {error}. Its output tells more.") from error
+    raise ClusterError(f"A worker failed: {type(error).__name__}: {error}. See its output for details.") from error

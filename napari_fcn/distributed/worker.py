@@ -36,7 +36,7 @@ class TileTask:
     ----------
     model : (str, bytes)
         Description and weights, as `Checkpoint.parts`.
-    origin : Origin
+    origin : ImageLocation
         How the image is read; the worker reads it itself.
     axes : Axes
         Role of each of its axes.

@@ -136,7 +136,7 @@ class Axes:
         if len(spatial) < ndim and "t" in others and set(others) <= {"t", *SPACE} and not is_trace:
             raise ValueError(
                 f"A {ndim}-D model needs {ndim} axes in space; the image has {' '.join(spatial)} and time. "
-                "Choose a model with fewer dimensions, or name the axes otherwise if t is not a time."
+                "Choose a model with fewer dimensions, or correct the names of the axes if t is not time."
             )
         return cls(tuple(names), tuple((spatial if len(spatial) >= ndim else others)[-ndim:]), channel)
 

@@ -77,11 +77,11 @@ class AxisCalibration:
     def __post_init__(self) -> None:
         size = None if self.size is None else positive(self.size)
         if size is None and self.size is not None:
-            raise ValueError(f"A pixel size of {self.size} is no positive number. None stands for an unknown size.")
+            raise ValueError(f"A pixel size of {self.size} is not a positive number. Give None for an unknown size.")
         if size is None and self.unit != PIXEL:
             raise ValueError(f"An unknown pixel size has no unit; {self.unit} was given.")
         if finite(self.origin) is None:
-            raise ValueError(f"An origin of {self.origin} is no finite number.")
+            raise ValueError(f"An origin of {self.origin} is not a finite number.")
         # One unnamed unit a pixel says nothing: that is how formats and napari spell an unknown size.
         object.__setattr__(self, "size", None if size == 1 and self.unit == PIXEL else size)
         object.__setattr__(self, "origin", float(self.origin) + 0.0)

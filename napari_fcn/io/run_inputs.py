@@ -24,7 +24,7 @@ def collect_inputs(paths_by_role: Mapping[str, Iterable[str | Path]]) -> Inputs:
 
     Parameters
     ----------
-    read : mapping of str to iterable of str or Path
+    paths_by_role : mapping of str to iterable of str or Path
         Files and folders by their role in messages, such as ``"the model"``; each file of a stack. Empty names are
         ignored.
     """

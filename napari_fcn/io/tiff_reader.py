@@ -94,7 +94,7 @@ def _read_companion(path: Path) -> ImageFile:
     """Return the first image that a companion describes."""
     found = ome_sets.find_ome_set(path)
     if found is None:
-        raise ImageError(f"{path} describes no image.", "Name the OME-TIFF files beside it.")
+        raise ImageError(f"{path} does not describe an image.", "Give the OME-TIFF files in its folder instead.")
     return read_ome_set(found)
 
 

@@ -53,7 +53,7 @@ class SampleMeaning:
         Of the converted pixels.
     samples : int or None
         Length of the axis of samples after conversion; None if there is none.
-    change : callable or None
+    convert : callable or None
         Converts a block with all its samples last; None if nothing changes.
     adds_samples : bool
         Whether the conversion adds a last axis of samples.

@@ -32,7 +32,7 @@ def zarr_calibration(
 
     Parameters
     ----------
-    told, dataset : mapping
+    multiscale, dataset : mapping
         The ``multiscales`` entry, and that of the level.
     axes : sequence of str
         Name of each axis.

@@ -30,10 +30,10 @@ class Samples:
     ----------
     shape : tuple of int
         Image axes, without channels.
-    index : ndarray
+    pixel_index : ndarray
         ``(n,)`` int64, index of each painted pixel in the ravelled image, ascending.
-    label : ndarray
-        ``(n,)`` uint8, class index of each pixel: its label value minus 1.
+    class_index : ndarray
+        ``(n,)`` uint8, class of each pixel: its label value minus 1.
     turn : ndarray
         ``(n,)`` int32, turn in which each pixel was painted.
     """

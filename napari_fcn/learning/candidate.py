@@ -35,8 +35,8 @@ class Candidate:
     ----------
     tuner : FineTuner
         Fine-tunes the copy.
-    since : int
-        Strokes of earlier turns are for training; those from this turn on are test strokes.
+    first_test_turn : int
+        Strokes of earlier turns are for training, those from this turn on are test strokes.
     n_evaluations : int
         Number of evaluations so far.
     winner : InteractiveModel or None

@@ -246,7 +246,7 @@ class FeatureCache:
 
     Attributes
     ----------
-    view : View
+    extractor : FeatureExtractor
         Computes the features.
     net : HypercolumnNet
         The network. Its heads may change, its trunk may not.

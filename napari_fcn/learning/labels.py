@@ -124,7 +124,7 @@ def _out_of_range(found: Labels, encoding: Encoding, name: str, needed: str) -> 
     elif len(values) <= MAX_CLASS_VALUES:
         advice = values_advice(values)
     else:
-        advice = "Numbered objects are learnt with napari-fcn train --target objects."
+        advice = "To train on numbered objects, use napari-fcn train --target objects."
     return f"{name} go from {low} to {high}; {needed}. {advice}"
 
 

@@ -29,7 +29,7 @@ class SparseLabels:
 
     Attributes
     ----------
-    block : tuple of int
+    block_shape : tuple of int
         Length of a block along each axis.
     """
 

@@ -112,7 +112,7 @@ def find_objects(
         uint32 arrays of the image's shape: one for intermediate results, one for the objects.
     shape : sequence of int
         Shape of the image without channels.
-    rule : Rule
+    rule : ObjectRule
         Which pixels form an object.
 
     Yields

@@ -90,16 +90,16 @@ def decode_block(folder: Path, entry: dict[str, Any], region: Region, data: byte
 def _read(folder: Path, entry: dict[str, Any], size: int) -> bytes:
     """Return the content of the file of a block of this many pixels."""
     if entry["file"] != file_name(entry["n"]):
-        raise ValueError(f"The block of entry {entry['n']} is said to be in {entry['file']}.")
+        raise ValueError(f"The block of entry {entry['n']} is in the wrong file, {entry['file']}.")
     path = folder / entry["file"]
     most = size + size // 2**10 + 2**10  # what zlib makes of noise
     data = path.read_bytes() if path.stat().st_size <= most else b""
     if not data or checksum(data) != (entry.get("file_sum") or checksum(data)):
-        raise ValueError(f"{path} is not as it was written.")
+        raise ValueError(f"{path} does not match its checksum.")
     return data
 
 
 def check_pixel(at: Sequence[int], shape: Sequence[int]) -> None:
     """Raise ValueError if an index is none of a pixel of an image of this shape."""
     if len(at) != len(shape) or any(not 0 <= i < n for i, n in zip(at, shape, strict=True)):
-        raise ValueError(f"{tuple(at)} is no pixel of an image of shape {tuple(shape)}.")
+        raise ValueError(f"{tuple(at)} is not a pixel of an image of shape {tuple(shape)}.")

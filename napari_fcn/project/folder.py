@@ -191,7 +191,7 @@ class Project:
     def record(self, kind: str, **facts: Any) -> int:
         """Record any other action and return the number of its entry.
 
-        If the disk refuses, the entry waits in memory (`is_behind`), and the next stroke says so.
+        If it cannot be written, the entry stays in memory (`has_unsaved`), and the next stroke reports it.
 
         Parameters
         ----------
@@ -275,7 +275,7 @@ class Project:
 
         Parameters
         ----------
-        upto : int, optional
+        until : int, optional
             As they were after this stroke; as they are now if not given.
         """
         timeline = self._record.state

@@ -59,7 +59,7 @@ class Journal:
     ----------
     damaged : tuple of Damaged
         Entries that were skipped, in the order of the file.
-    torn : int
+    torn_bytes : int
         Bytes after the last whole entry.
     strokes : int
         Least number of strokes, lost ones included.

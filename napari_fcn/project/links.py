@@ -27,9 +27,9 @@ def check_links(folder: Path) -> None:
         raise unreadable_error(folder, error) from error
     if links:
         raise ProjectError(
-            f"The project {folder} was not opened: {links[0].relative_to(folder)} in it is a link, or no file, and may "
-            "lead out of the project. Nothing was changed. Put the file or folder itself in its place, or get the "
-            "project again from where it came."
+            f"The project {folder} was not opened: {links[0].relative_to(folder)} in it is a link or a special file, "
+            "which may lead outside the project. Nothing was changed. Replace it by the file or folder itself, or copy "
+            "the project again from its source."
         )
 
 

@@ -22,7 +22,7 @@ MAX_HEADER = 2**26  # bytes
 
 
 class CommitFolder:
-    """A `Store` that writes each commit to a file of its own, written completely or not at all.
+    """A `DeltaStore` that writes each commit to a file of its own, written completely or not at all.
 
     Weights stay in memory until `flush`, which may run on another thread, so that teaching never waits for the disk.
     Weights that cannot be written stay in memory: teaching continues with a full disk.

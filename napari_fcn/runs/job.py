@@ -42,7 +42,7 @@ class RunJob:
         Where its results are: a file, or a folder if there are several. Unfinished work lies beside it.
     targets : mapping of str to Path
         A file for each kind of result.
-    origin : Origin
+    origin : ImageLocation
         How the image is read, here or on another computer.
     is_named : bool
         Whether the user named the result itself. Where its name was made from that of the image, a file that is there

@@ -230,8 +230,8 @@ class UnfinishedRun:
                 f"{join_paths(self.folder, shared)} in {self.folder} is also a file elsewhere (a hard link), which "
                 "would change with it.",
                 Advice(
-                    "Copy the folder and remove the first one, or start anew with --overwrite instead of --resume.",
-                    "Copy the folder and remove the first one, or tick Replace files under Advanced to start anew.",
+                    "Copy the folder and remove the first one, or start over with --overwrite instead of --resume.",
+                    "Copy the folder and remove the first one, or tick Advanced > Replace files to start over.",
                 ),
             )
 
@@ -279,7 +279,8 @@ def _claim(folder: Path) -> None:
 
 def _in_the_way(folder: Path, what: str) -> OutputError:
     return OutputError(
-        f"{folder} is {what} that napari-fcn did not make. Unfinished work would lie there and be removed at the end.",
+        f"{folder} is {what} that napari-fcn did not create. An unfinished run would be stored there and removed at "
+        "the end.",
         "Rename it, or choose another name for the result.",
     )
 

@@ -43,19 +43,19 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class RunWriter:
-    """Which results go to which files.
+    """Predicts an image and writes each kind of result to its file.
 
     Attributes
     ----------
     paths : mapping of str to Path
         A file for each kind of result: classes, probabilities, probabilities8, objects.
     overwrite : bool
-        Whether files that exist may be replaced.
-    work : Work, optional
-        Where the work lies until it is complete, so that another run can go on with it. Without it nothing stays of a
-        run that does not reach its end.
+        Whether existing files may be replaced.
+    unfinished : UnfinishedRun, optional
+        The folder of the run until it is complete, from which another run can resume. Without it, nothing is kept of a
+        run that fails.
     protection : Protection
-        What must survive.
+        Files that must not be replaced.
     """
 
     paths: Mapping[str, Path]

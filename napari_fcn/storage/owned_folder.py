@@ -76,7 +76,7 @@ def foreign_files(folder: Path, is_own: IsOwnFile) -> list[Path]:
     ----------
     folder : Path
         Where to look.
-    is_ours : callable
+    is_own : callable
         Takes the path of an entry inside the folder, as names, and whether it is a folder.
 
     Raises
@@ -96,7 +96,7 @@ def remove_own_files(folder: Path, is_own: IsOwnFile, last: str = MARK_NAME) -> 
     ----------
     folder : Path
         The folder.
-    is_ours : callable
+    is_own : callable
         As for `foreign_files`.
     last : str
         Name of the file that is removed last.

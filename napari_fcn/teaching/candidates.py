@@ -27,7 +27,7 @@ class CandidateScheduler:
 
     Attributes
     ----------
-    weights : mapping of str to Tensor
+    start_weights : mapping of str to Tensor
         Weights of the model at the start, towards which candidates are regularised.
     last_finished_turn : int
         The last turn for which no more candidates are needed.

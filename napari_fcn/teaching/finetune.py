@@ -129,7 +129,7 @@ def finetune(
     spacing: tuple[float, ...] = (),
     label_values: Sequence[int] = (),
 ) -> Iterator[Any]:
-    """Yield `LabelsFound`, then what `Teaching` tells, and `Taught` at the end.
+    """Yield `LabelsFound`, then the events of `Teaching`, and `FinetuneResult` at the end.
 
     Heads and candidates are trained on nine tenths of the strokes and evaluated on the last tenth. The final head is
     fitted to all strokes. A better candidate is accepted at the end, even if the settings say to ask.
@@ -144,7 +144,7 @@ def finetune(
         The model to start from.
     axes, settings, rgb, spacing
         As for `Teaching`.
-    limit : Limit, optional
+    limit : FinetuneLimit, optional
         When to stop; given by the settings if not set.
     label_values : sequence of int
         The label values of the classes, in their order, if not 1, 2, 3; 0 and 255 in many masks.

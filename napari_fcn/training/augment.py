@@ -23,9 +23,9 @@ class Augmentation:
     ----------
     scale : (float, float)
         Smallest and largest magnification; uniform on a log scale.
-    bend : float
+    elastic_sigma : float
         Standard deviation of the elastic displacement in pixels of the crop.
-    bend_grid : int
+    elastic_grid : int
         Distance between independent displacements, in pixels.
     gamma, blur, noise : float
         Largest exponent (and one over it), largest sigma in pixels, largest standard deviation of noise (the image

@@ -105,7 +105,7 @@ def read_folder(
     try:
         pattern = re.compile(kinds)
     except re.error as error:
-        raise ImageError(f"Kinds are {kinds!r}, which is no regular expression ({error}).") from error
+        raise ImageError(f"Kinds are {kinds!r}, which is not a regular expression ({error}).") from error
     found = []
     for path in sorted(folder.glob(f"*{SUFFIX}")):
         name = path.name.removesuffix(SUFFIX)
@@ -114,7 +114,7 @@ def read_folder(
         truth = path.with_name(f"{name}_label.tif")
         if not truth.is_file():
             raise ImageError(
-                f"{path} has no labels: {truth.name} is missing beside it. Add it, or move the image away."
+                f"{path} has no labels: {truth.name} is missing in its folder. Add it, or move the image away."
             )
         match = pattern.search(name) if kinds else None
         kind = match[1] if match and match.groups() else ""
@@ -142,7 +142,7 @@ def _planes(
     rgb = image.ndim == labels.ndim + 1 and image.shape[-1] in COLOUR_SAMPLES and has_colours is not False
     if image.shape[: labels.ndim] != labels.shape or image.ndim - rgb != labels.ndim:
         raise ImageError(
-            f"{name}: the labels have shape {labels.shape}, the image {image.shape}. They must lie on each other. "
+            f"{name}: the labels have shape {labels.shape}, the image {image.shape}. They must have the same size. "
             f"{shape_advice(labels.shape, image.shape[:-1] if rgb else image.shape)}"
         )
     try:
@@ -181,7 +181,7 @@ class Crops(Dataset[tuple[torch.Tensor, torch.Tensor]]):
 
     Parameters
     ----------
-    images : sequence of Labelled
+    images : sequence of LabelledImage
         The images.
     settings : TrainSettings
         Target, patch, spacing, number of crops, inversion, balance of kinds, seed.

@@ -59,7 +59,7 @@ def survey(
 
     Parameters
     ----------
-    splits : (sequence of Labelled, sequence of Labelled)
+    splits : (sequence of LabelledImage, sequence of LabelledImage)
         Images to learn from and to score on, as `read_labels` returns them.
     settings : TrainSettings
         Target and meaning of the labels.
@@ -137,7 +137,7 @@ def _check_classes(split: str, total: npt.NDArray[np.int64], target: str, classe
     known = total[:IGNORE]
     present = [int(k) for k in np.flatnonzero(known)]
     if not present:
-        ends = "nothing can be learnt" if split == "training" else "there is no score"
+        ends = "training is not possible" if split == "training" else "no score can be computed"
         raise ImageError(
             f"There is no labelled pixel in the {split} labels, so {ends}: all are 255 or NaN, for unknown. "
             "Label some pixels of each class."
@@ -185,7 +185,7 @@ def _unlabelled_images(
     if not empty:
         return []
     names = ", ".join(empty[:MAX_LISTED_VALUES]) + (", …" if len(empty) > MAX_LISTED_VALUES else "")
-    ends = "nothing is learnt from it" if split == "training" else "it is not scored"
+    ends = "it is not used for training" if split == "training" else "it is not scored"
     return [f"No labelled pixel: {names}; {ends}."]
 
 
@@ -194,7 +194,7 @@ def _duplicates(examples: Sequence[LabelledImage], held_out: Sequence[LabelledIm
     learnt = {(image.views[0].shape, hash(image.views[0].tobytes())): image.name for image in examples}
     keys = [(image, learnt.get((image.views[0].shape, hash(image.views[0].tobytes())))) for image in held_out]
     return [
-        f"{image.name} is the same image as {name}, which is learnt from: its score says nothing about other images."
+        f"{image.name} is the same image as {name}, a training image: its score does not hold for other images."
         for image, name in keys
         if name is not None
     ]

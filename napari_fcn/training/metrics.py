@@ -23,7 +23,7 @@ def dice(prediction: Mask, truth: Mask, mask: Mask | None = None) -> float:
 
     Parameters
     ----------
-    answer, truth : ndarray of bool
+    prediction, truth : ndarray of bool
         Objects in the prediction and in the labels.
     mask : ndarray of bool, optional
         The labelled pixels; all if not given.

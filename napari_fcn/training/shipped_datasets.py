@@ -139,7 +139,7 @@ def prepare(model: str, data: Path, folder: Path) -> Iterator[TrainingPair]:
     inputs = Inputs(Input(data / name, "a data set") for name in SETS[model])
     inputs.check_folder(folder)
     if folder.exists() and folder.samefile(data):
-        raise OutputError(f"{folder} is the folder of the data sets.", "Choose another one, which may lie in it.")
+        raise OutputError(f"{folder} is the folder of the data sets.", "Choose another one, such as a subfolder of it.")
     try:
         for pair in RECIPES[model](data):
             folder.mkdir(parents=True, exist_ok=True)

@@ -45,22 +45,23 @@ AVERAGE_DECAY = 0.998  # decay per step of the running average of the weights, w
 
 @dataclass(frozen=True, slots=True)
 class Training:
-    """A training run: what, on what, how, and where to.
+    """A training run: network, data, settings and output.
 
     Attributes
     ----------
     info : ModelInfo
-        The network to train and all that will stand in its file.
+        The network to train, and the description in its file.
     folder : Path
         ``NAME_image.tif`` and ``NAME_label.tif`` files.
     settings : TrainSettings
         How to train.
     out : Path
-        The model file; the state of an unfinished run lies beside it with the suffix ``.state``.
+        The model file; the state of an unfinished run is next to it, with the suffix ``.state``.
     start : Checkpoint, optional
-        What to begin as (`begin_as`): its norms keep their statistics. Without it, weights are random.
-    besides : tuple of Input
-        What must survive besides the images and labels of the folder.
+        The model whose weights are copied (`copy_weights`); its norms keep their statistics. Without it, weights are
+        random.
+    other_inputs : tuple of Input
+        Files besides the images and labels of the folder that must not be replaced.
     reader : callable
         How images are read, as for `read_folder`.
     """
@@ -276,7 +277,7 @@ class Trainer:
         except (OSError, SafetensorError) as error:
             raise OutputError(
                 f"The state of the training cannot be written to {self.training.state_path}: {error}. "
-                "Free some space, then go on with --resume."
+                "Free some space, then continue with --resume."
             ) from error
 
     def load_state(self) -> None:

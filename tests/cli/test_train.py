@@ -187,5 +187,5 @@ def test_a_model_and_an_unfinished_training_are_replaced_only_if_asked(
     patch.undo()
     capsys.readouterr()
     assert main(command) == 1
-    assert "holds a training that is not finished. Add --resume" in capsys.readouterr().err
+    assert "contains an unfinished training. Add --resume" in capsys.readouterr().err
     assert main([*command, "--resume"]) == 0

@@ -338,7 +338,7 @@ def test_workers_on_another_kind_of_device_are_refused() -> None:
 def test_a_scheduler_that_does_not_answer_is_an_error_in_words(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(clusters, "CONNECT", 0.5)
     for address in ("tcp://127.0.0.1:9", "nonsense://a"):
-        with pytest.raises(ClusterError, match="No dask scheduler answers at"):
+        with pytest.raises(ClusterError, match="No dask scheduler responds at"):
             connect(address).__enter__()
     assert dask.config.get("scheduler", None) is None  # this process computes its own arrays as before
 

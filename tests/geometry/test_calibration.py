@@ -26,7 +26,7 @@ def test_a_size_that_is_not_positive_is_unknown_and_has_no_unit(size: object, un
 
 @pytest.mark.parametrize("wrong", [{"size": -1.0}, {"size": nan}, {"unit": "micrometer"}, {"origin": inf}])
 def test_a_calibration_refuses_values_that_are_not_numbers(wrong: dict) -> None:
-    with pytest.raises(ValueError, match=r"no positive number|has no unit|no finite number"):
+    with pytest.raises(ValueError, match=r"not a positive number|has no unit|not a finite number"):
         AxisCalibration(**wrong)
 
 

@@ -39,7 +39,7 @@ def test_grey_samples_are_no_colours(tmp_path: Path) -> None:
     how = {"photometric": "minisblack", "planarconfig": "contig", "metadata": {"axes": "YXS"}}
     examples(tmp_path, COLOURS, **how)
     assert read_example(tmp_path / "a_image.tif")[1] is False
-    with pytest.raises(ImageError, match="must lie on each other"):
+    with pytest.raises(ImageError, match="must have the same size"):
         learnt(tmp_path)
 
 

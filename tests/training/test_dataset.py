@@ -95,7 +95,7 @@ def test_missing_labels_are_named(tmp_path: Path) -> None:
 @pytest.mark.parametrize("shape", [(4, 6), (2, 4, 5), (5, 4), (4, 5, 3)])
 def test_labels_of_another_shape_are_refused(tmp_path: Path, shape: tuple[int, ...]) -> None:
     put(tmp_path, "a", grey(4, 5), np.zeros(shape, np.uint16))
-    with pytest.raises(ImageError, match="must lie on each other"):
+    with pytest.raises(ImageError, match="must have the same size"):
         read(tmp_path)
 
 

@@ -44,7 +44,7 @@ def test_pixels_are_counted_by_split_and_class() -> None:
 @pytest.mark.parametrize(
     ("validate", "words"),
     [
-        (np.full((8, 8), 255, np.uint8), "no labelled pixel in the validation labels, so there is no score"),
+        (np.full((8, 8), 255, np.uint8), "no labelled pixel in the validation labels, so no score can be computed"),
         (np.zeros((8, 8), np.uint8), "All labelled pixels of the validation images are class 0 .*a score says nothing"),
     ],
 )
@@ -56,16 +56,14 @@ def test_a_validation_split_that_cannot_be_scored_is_refused(validate: np.ndarra
 def test_images_without_labels_are_named() -> None:
     nothing = np.full((8, 8), 255, np.uint8)
     first, second = survey(both([half(), nothing], [half(), nothing]), CLASSES, NAMES)
-    assert first.notes == ("No labelled pixel: t1; nothing is learnt from it.",)
+    assert first.notes == ("No labelled pixel: t1; it is not used for training.",)
     assert second.notes == ("No labelled pixel: v1; it is not scored.",)
 
 
 def test_an_image_that_is_learnt_from_and_scored_on_is_named() -> None:
     splits = both([half()], [half()])
     found, _ = survey((splits[0], [*splits[1], labelled(half(), "copy", hash(("t", 0)) % 99)]), CLASSES, NAMES)
-    assert found.notes == (
-        "copy is the same image as t0, which is learnt from: its score says nothing about other images.",
-    )
+    assert found.notes == ("copy is the same image as t0, a training image: its score does not hold for other images.",)
 
 
 def test_a_class_that_is_not_scored_is_named() -> None:

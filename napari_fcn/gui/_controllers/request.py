@@ -52,8 +52,8 @@ class ImageInfo:
         Whether they are colours.
     problem : str
         Why the chosen model cannot run on it; empty if it can.
-    apart : str
-        What its pixel size is and that of the model, if the objects of the one are of another size in the other.
+    pixel_size_warning : str
+        The pixel sizes of image and model, if they differ by more than the model tolerates; else empty.
     """
 
     summary: str = ""

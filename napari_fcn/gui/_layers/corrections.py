@@ -77,8 +77,8 @@ class Corrections(QObject):
         The layer cannot be painted on any more, and why.
     label_chosen : Signal(int)
         What is painted from now on; 0 erases.
-    touched_at : float
-        When the user began what the latest change told, `time.monotonic`.
+    edited_at : float
+        Start of the latest edit by the user, `time.monotonic`.
     is_new : bool
         Whether the layer was made now, and not found.
     """

@@ -97,7 +97,7 @@ class LayerImage:
 
         Parameters
         ----------
-        network : Reads
+        network : NetworkShape
             What the network reads.
         names : sequence of str
             What the user calls the axes, colours not included; empty: as the layer does.

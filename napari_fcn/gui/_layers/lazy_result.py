@@ -137,7 +137,7 @@ class StoredCanvas:
         return Region.whole(self.shape)
 
     def prepare(self, tile: Sequence[int], meta: Callable[[], ResultMeta]) -> None:
-        """Make the files, for tiles of this size; for the worker thread, as `receive` is.
+        """Make the files, for tiles of this size; for the worker thread, like `process_tile`.
 
         Parameters
         ----------
