@@ -153,14 +153,15 @@ class Candidate:
     ) -> Generator[Heartbeat, None, list[evaluation.Scores]]:
         """Return the scores of a network on all test strokes, and on each half after fitting its head to the other."""
         test_samples = self.test_samples(samples)
-        model.fit_quick(self.training_samples(samples), *fit_options)
+        model.fit_without_hidden(self.training_samples(samples), *fit_options)
         found = [evaluation.evaluate(model.logits(test_samples), model.labels(test_samples))]
         yield Heartbeat("judge")
         halves = evaluation.split_halves(test_samples)
         if all(len(half) >= MIN_HALF_SAMPLES for half in halves):
             crossed = []
             for unseen in halves:
-                model.fit_quick(samples.select(~np.isin(samples.pixel_index, unseen.pixel_index)), *fit_options)
+                others = samples.select(~np.isin(samples.pixel_index, unseen.pixel_index))
+                model.fit_without_hidden(others, *fit_options)
                 crossed.append(evaluation.evaluate(model.logits(unseen), model.labels(unseen)))
                 yield Heartbeat("judge")
             found.append(evaluation.mean_scores(crossed))

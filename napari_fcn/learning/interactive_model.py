@@ -84,9 +84,9 @@ class InteractiveModel:
         """Return a model that shares trunk and features and has its own copy of the head."""
         net = copy(self.net)
         net._modules = {**self.net._modules, "heads": deepcopy(self.net.heads), "mix": deepcopy(self.net.mix)}
-        twin = InteractiveModel(net, self.extractor, self.budget, self.prior, self.reference)
-        twin.features, twin._scaler, twin._unlabeled = self.features, self._scaler, self._unlabeled
-        return twin
+        model = InteractiveModel(net, self.extractor, self.budget, self.prior, self.reference)
+        model.features, model._scaler, model._unlabeled = self.features, self._scaler, self._unlabeled
+        return model
 
     def focus_on(self, pixel: tuple[int, ...]) -> None:
         """Keep the features around a pixel in the cache, rather than those that were used last."""
@@ -107,39 +107,36 @@ class InteractiveModel:
     def predict(self, region: Region) -> Generator[None, None, npt.NDArray[np.float32]]:
         """Return the class probabilities ``(K, *region.shape)``; pauses before each tile but the first."""
         out = np.empty((self._n_classes, *region.shape), np.float32)
-        for number, window in enumerate(self.features.tiles_in(region)):
+        for number, tile in enumerate(self.features.tiles_in(region)):
             if number:
                 yield
-            part = window.core.intersection(region)
-            place = (slice(None), *part.relative_to(region).slices)
-            out[place] = self.extractor.probabilities(self._predict_part(window, part), part)
+            part = tile.core.intersection(region)
+            position = (slice(None), *part.relative_to(region).slices)
+            out[position] = self.extractor.probabilities(self._predict_part(tile, part), part)
         return out
 
     def classes(self, region: Region) -> npt.NDArray[np.uint8]:
         """Return the most probable class at each pixel of a region."""
         out = np.empty(region.shape, np.uint8)
-        for window in self.features.tiles_in(region):
-            part = window.core.intersection(region)
-            out[part.relative_to(region).slices] = self.extractor.probabilities(
-                self._predict_part(window, part), part
-            ).argmax(0)
+        for tile in self.features.tiles_in(region):
+            part = tile.core.intersection(region)
+            probabilities = self.extractor.probabilities(self._predict_part(tile, part), part)
+            out[part.relative_to(region).slices] = probabilities.argmax(0)
         return out
 
     def _predict_part(self, tile: FeatureTile, part: Region) -> Tensor:
         """Return the logits ``(N, K - 1, *space)`` in a part of a tile's core, minus those of the first class."""
-        now = self.head.relative_to_first()
-        straight = self.extractor.logits(now.linear, tile, part)
-        return (
-            straight
-            if now.hidden is None
-            else straight + self.extractor.crop(self._hidden_logits(now.hidden, tile), tile, part)
-        )
+        head = self.head.relative_to_first()
+        logits = self.extractor.logits(head.linear, tile, part)
+        if head.hidden is not None:
+            logits = logits + self.extractor.crop(self._hidden_logits(head.hidden, tile), tile, part)
+        return logits
 
     def _hidden_logits(self, hidden: HiddenLayer, tile: FeatureTile) -> Tensor:
         """Return the logits of the hidden layer in a tile's core, cached: the linear part changes more often."""
         if tile.core not in self._hidden_logit_tiles:
             self._hidden_logit_tiles = {
-                core: kept for core, kept in self._hidden_logit_tiles.items() if core in self.features.tiles
+                core: logits for core, logits in self._hidden_logit_tiles.items() if core in self.features.tiles
             }
             self._hidden_logit_tiles[tile.core] = hidden.logits_of_units(self.extractor.logits(hidden.units, tile))
         return self._hidden_logit_tiles[tile.core]
@@ -162,7 +159,7 @@ class InteractiveModel:
             except Cancelled:
                 yield
 
-    def fit_quick(self, samples: Samples, prior_strength: float, seed: int) -> None:
+    def fit_without_hidden(self, samples: Samples, prior_strength: float, seed: int) -> None:
         """Fit a linear head to samples, regularised towards the prior; without samples it becomes the prior.
 
         Parameters
@@ -182,21 +179,21 @@ class InteractiveModel:
 
     def fit_full(self, samples: Samples, prior_strength: float, seed: int) -> Generator[None, None, None]:
         """Fit linear part and hidden layer to samples; pauses often, and changes the head only at the end."""
-        one = self.clone()
-        yield from one._fit(samples, prior_strength, seed, None, linear_fit.TOL)
-        if len(samples):
-            yield
-            standard = self.scaler
-            lesson = self._training_batch(samples, seed)
-            rows = (lesson.features - standard.mean) / standard.scale
-            yield
-            free = ((yield from self._unlabeled.random(samples)) - standard.mean) / standard.scale
-            straight = one.head.to_scaled_features(standard)
-            lesson, weight = replace(lesson, features=rows), distillation.FOREST_WEIGHT * (1 - prior_strength)
-            found = yield from distillation.distill(lesson, free, straight, self.net.spec.hidden, weight, seed)
-            self._set_head(Head(straight.linear, found).to_raw_features(standard))
-        else:
-            self._set_head(one.head)
+        model = self.clone()
+        yield from model._fit(samples, prior_strength, seed, None, linear_fit.TOL)
+        if not len(samples):
+            self._set_head(model.head)
+            return
+        yield
+        scaler = self.scaler
+        batch = self._training_batch(samples, seed)
+        batch = replace(batch, features=(batch.features - scaler.mean) / scaler.scale)
+        yield
+        unlabeled = ((yield from self._unlabeled.random(samples)) - scaler.mean) / scaler.scale
+        head = model.head.to_scaled_features(scaler)
+        weight = distillation.FOREST_WEIGHT * (1 - prior_strength)
+        hidden = yield from distillation.distill(batch, unlabeled, head, self.net.spec.hidden, weight, seed)
+        self._set_head(Head(head.linear, hidden).to_raw_features(scaler))
 
     def _set_head(self, head: Head) -> None:
         write_head(self.net, head)
@@ -204,23 +201,18 @@ class InteractiveModel:
 
     def _training_batch(self, samples: Samples, seed: int) -> distillation.TrainingBatch:
         """Return a subset of the samples, with pseudo-labels for classes without strokes."""
-        label = torch.from_numpy(samples.class_index.astype(np.int64))
-        kept = linear_fit.subsample(label, torch.Generator().manual_seed(seed))
-        chosen = np.zeros(len(samples), bool)
-        chosen[kept.numpy()] = True
-        part = samples.select(chosen)
-        label, rows, weight = (
-            self.labels(part),
-            self.features.matrix(part),
-            torch.from_numpy(sample_weights.sample_weights(part)),
-        )
+        class_index = torch.from_numpy(samples.class_index.astype(np.int64))
+        selected = np.zeros(len(samples), bool)
+        selected[linear_fit.subsample(class_index, torch.Generator().manual_seed(seed)).numpy()] = True
+        part = samples.select(selected)
         missing = set(range(self._n_classes)) - set(np.unique(part.class_index).tolist())
-        known, of_class = self._unlabeled.pseudo_labeled(missing, self.reference_tile)
-        label, rows = torch.cat([label, of_class]), torch.cat([rows, known])
-        weight = torch.cat([weight.to(label.device), torch.full((len(of_class),), 1.0, device=label.device)])
-        return distillation.TrainingBatch(
-            rows, label, linear_fit.balance_classes(label, weight, self._n_classes), self.net.handcrafted_features
-        )
+        pseudo_features, pseudo_labels = self._unlabeled.pseudo_labeled(missing, self.reference_tile)
+        y = torch.cat([self.labels(part), pseudo_labels])
+        features = torch.cat([self.features.matrix(part), pseudo_features])
+        weight = torch.from_numpy(sample_weights.sample_weights(part)).to(y.device)
+        weight = torch.cat([weight, torch.full((len(pseudo_labels),), 1.0, device=y.device)])
+        balanced = linear_fit.balance_classes(y, weight, self._n_classes)
+        return distillation.TrainingBatch(features, y, balanced, self.net.handcrafted_features)
 
     def _fit(
         self, samples: Samples, prior_strength: float, seed: int, hidden: HiddenLayer | None, tol: float
@@ -229,20 +221,17 @@ class InteractiveModel:
         if not len(samples):
             self._set_head(self.prior)
             return
-        standard, lesson = self.scaler, self._training_batch(samples, seed)
+        scaler, batch = self.scaler, self._training_batch(samples, seed)
         prior = self.prior
         if prior_strength < 1:
-            prior = prior.scaled(
-                sample_weights.prior_scale(prior.logits(lesson.features), lesson.class_index, lesson.sample_weight)
-            )
+            scale = sample_weights.prior_scale(prior.logits(batch.features), batch.class_index, batch.sample_weight)
+            prior = prior.scaled(scale)
         hidden = hidden or prior.hidden
-        rows = (lesson.features - standard.mean) / standard.scale
-        besides = None if hidden is None else hidden.logits(lesson.features)
-        before, pull = prior.linear.to_scaled_features(standard), sample_weights.ridge_strength(samples, prior_strength)
-        fitted = yield from linear_fit.fit_steps(
-            rows, lesson.class_index, lesson.sample_weight, before, pull, besides, tol
-        )
-        kept = self._hidden_logit_tiles
-        self._set_head(Head(fitted.to_raw_features(standard), hidden))
+        X = (batch.features - scaler.mean) / scaler.scale
+        offset = None if hidden is None else hidden.logits(batch.features)
+        start, ridge = prior.linear.to_scaled_features(scaler), sample_weights.ridge_strength(samples, prior_strength)
+        linear = yield from linear_fit.fit_steps(X, batch.class_index, batch.sample_weight, start, ridge, offset, tol)
+        hidden_logits = self._hidden_logit_tiles
+        self._set_head(Head(linear.to_raw_features(scaler), hidden))
         if hidden is not None and hidden is not prior.hidden:
-            self._hidden_logit_tiles = kept
+            self._hidden_logit_tiles = hidden_logits

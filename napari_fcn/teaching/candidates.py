@@ -77,7 +77,7 @@ class CandidateScheduler:
         """
         if self.current is None:
             straight = model.clone()
-            straight.fit_quick(samples, settings.keep, settings.seed)
+            straight.fit_without_hidden(samples, settings.keep, settings.seed)
             seed = candidate_seed(settings.seed, turn, self.n_attempts)
             self.current = Candidate(
                 FineTuner(straight.net, straight.extractor, self.start_weights, settings, seed), turn

@@ -63,7 +63,7 @@ def test_lesson_and_exam_are_all_strokes_and_apart() -> None:
 def test_a_network_whose_weights_are_no_numbers_is_dropped_for_good() -> None:
     pupil, candidate = pair()
     samples = samples_of(SHAPE, 3)
-    pupil.fit_quick(samples, *LEARN)
+    pupil.fit_without_hidden(samples, *LEARN)
     with torch.no_grad():
         next(candidate.tuner.net.parameters()).fill_(float("nan"))
     told = judged(candidate.evaluate(pupil, samples, LEARN, (), whole(SHAPE)))
@@ -77,7 +77,7 @@ def test_a_network_whose_weights_are_no_numbers_is_dropped_for_good() -> None:
 def test_a_network_that_has_forgotten_all_fails() -> None:
     pupil, candidate = pair(Spoiled)
     samples = samples_of(SHAPE, 3)
-    pupil.fit_quick(samples, *LEARN)
+    pupil.fit_without_hidden(samples, *LEARN)
     told = judged(candidate.evaluate(pupil, samples, LEARN, (), whole(SHAPE)))
     assert not told.is_better
     assert candidate.winner is None
@@ -96,7 +96,7 @@ def test_a_network_that_is_the_same_is_no_better() -> None:
 def test_judging_leaves_the_accepted_network_as_it_is() -> None:
     pupil, candidate = pair()
     samples = samples_of(SHAPE, 3)
-    pupil.fit_quick(samples, *LEARN)
+    pupil.fit_without_hidden(samples, *LEARN)
     before, answer = head.read_head(pupil.net), pupil.classes(whole(SHAPE))
     run(candidate.tuner.run_until(candidate.training_samples(samples), 3))
     judged(candidate.evaluate(pupil, samples, LEARN, (), whole(SHAPE)))
@@ -107,7 +107,7 @@ def test_judging_leaves_the_accepted_network_as_it_is() -> None:
 def test_the_exam_is_nothing_that_the_heads_have_learnt(monkeypatch: pytest.MonkeyPatch) -> None:
     learnt: list[Samples] = []
     asked: list[tuple[int, Samples]] = []
-    plain_learn, plain_logits = InteractiveModel.fit_quick, InteractiveModel.logits
+    plain_learn, plain_logits = InteractiveModel.fit_without_hidden, InteractiveModel.logits
 
     def learn(self: InteractiveModel, samples: Samples, keep: float, seed: int) -> None:
         learnt.append(samples)
@@ -117,7 +117,7 @@ def test_the_exam_is_nothing_that_the_heads_have_learnt(monkeypatch: pytest.Monk
         asked.append((len(learnt) - 1, samples))
         return plain_logits(self, samples)
 
-    monkeypatch.setattr(InteractiveModel, "fit_quick", learn)
+    monkeypatch.setattr(InteractiveModel, "fit_without_hidden", learn)
     monkeypatch.setattr(InteractiveModel, "logits", logits)
     pupil, candidate = pair()
     judged(candidate.evaluate(pupil, samples_of(SHAPE, 5), LEARN, (), whole(SHAPE)))
@@ -140,7 +140,7 @@ def test_the_winner_knows_all_strokes(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_pins_are_asked_of_both(monkeypatch: pytest.MonkeyPatch) -> None:
     pupil, candidate = pair(Spoiled)
     samples = samples_of(SHAPE, 3)
-    pupil.fit_quick(samples, *LEARN)
+    pupil.fit_without_hidden(samples, *LEARN)
     region = Region((10, 8), (30, 56))
     pins = (Pin("middle", region, pupil.classes(region)),)
     told = judged(candidate.evaluate(pupil, samples, LEARN, pins, region))
@@ -164,7 +164,7 @@ def test_a_candidate_is_lost_with_what_it_learnt_from() -> None:
 def test_an_evaluation_that_is_stopped_decides_nothing_and_keeps_its_features() -> None:
     pupil, candidate = pair()
     samples = samples_of(SHAPE, 4)
-    pupil.fit_quick(samples, *LEARN)
+    pupil.fit_without_hidden(samples, *LEARN)
     run(candidate.tuner.run_until(candidate.training_samples(samples), 2))
     before = head.read_head(pupil.net)
     stopped = candidate.evaluate(pupil, samples, LEARN, (), whole(SHAPE))

@@ -42,19 +42,19 @@ def state(pupil: InteractiveModel) -> head.LinearHead:
 
 def test_without_samples_the_head_is_the_prior() -> None:
     pupil = pupil_of(sure())
-    pupil.fit_quick(samples_of(SHAPE, 2), 0.5, 0)
+    pupil.fit_without_hidden(samples_of(SHAPE, 2), 0.5, 0)
     assert not torch.equal(state(pupil).weight, pupil.prior.linear.weight)
-    pupil.fit_quick(Samples.empty(SHAPE), 0.5, 0)
+    pupil.fit_without_hidden(Samples.empty(SHAPE), 0.5, 0)
     assert torch.equal(state(pupil).weight, pupil.prior.linear.weight)
 
 
 def test_the_head_follows_from_the_samples_alone() -> None:
     fresh, used = pupil_of(sure()), pupil_of(sure())
     for turns in (3, 1, 2):
-        used.fit_quick(samples_of(SHAPE, turns, (1, 0)), 0.1, turns)
+        used.fit_without_hidden(samples_of(SHAPE, turns, (1, 0)), 0.1, turns)
         used.classes(whole(SHAPE))
     for pupil in (fresh, used):
-        pupil.fit_quick(samples_of(SHAPE, 2), 0.5, 7)
+        pupil.fit_without_hidden(samples_of(SHAPE, 2), 0.5, 7)
     assert torch.equal(state(fresh).weight, state(used).weight)
     assert torch.equal(state(fresh).bias, state(used).bias)
 
@@ -71,7 +71,7 @@ def test_the_slider_says_how_far_the_head_goes() -> None:
     moved = []
     for keep in (0.0, 0.5, 1.0):
         pupil = pupil_of(sure())
-        pupil.fit_quick(samples_of(SHAPE, 2, (1, 0)), keep, 0)
+        pupil.fit_without_hidden(samples_of(SHAPE, 2, (1, 0)), keep, 0)
         before = pupil.prior.linear.to_scaled_features(pupil.scaler).weight
         moved.append(float((state(pupil).to_scaled_features(pupil.scaler).weight - before).norm()))
     assert moved[0] > moved[1] > moved[2]
@@ -81,7 +81,7 @@ def test_the_slider_says_how_far_the_head_goes() -> None:
 def test_what_is_painted_is_answered_right(model: Any) -> None:
     pupil = pupil_of(model())
     samples = samples_of(SHAPE, 3)
-    pupil.fit_quick(samples, 0.5, 0)
+    pupil.fit_without_hidden(samples, 0.5, 0)
     assert torch.equal(pupil.logits(samples).argmax(1), pupil.labels(samples))
     answer = pupil.classes(whole(SHAPE))
     assert (answer == (np.arange(64) >= 32)).mean() > 0.95
@@ -93,16 +93,16 @@ def test_a_class_that_nobody_paints_is_not_lost() -> None:
     pupil = pupil_of(sure())
     wrong = np.zeros(SHAPE, np.uint8)
     wrong[:, 2:6] = 1
-    pupil.fit_quick(Samples.from_labels(wrong), 0.0, 0)
+    pupil.fit_without_hidden(Samples.from_labels(wrong), 0.0, 0)
     assert (pupil.classes(whole(SHAPE))[:, 40:] == 1).mean() > 0.95
 
 
 def test_a_twin_learns_something_else_and_shares_the_features() -> None:
     pupil = pupil_of(sure())
-    pupil.fit_quick(samples_of(SHAPE, 1), 0.5, 0)
+    pupil.fit_without_hidden(samples_of(SHAPE, 1), 0.5, 0)
     before = state(pupil)
     twin = pupil.clone()
-    twin.fit_quick(samples_of(SHAPE, 2, (1, 0)), 0.0, 0)
+    twin.fit_without_hidden(samples_of(SHAPE, 2, (1, 0)), 0.0, 0)
     assert torch.equal(state(pupil).weight, before.weight)
     assert not torch.equal(state(twin).weight, before.weight)
     assert twin.features is pupil.features
@@ -118,7 +118,7 @@ def test_an_almost_flat_tile_to_compare_with_does_not_break_the_fit() -> None:
     pupil.reference = (0, 0)
     labels = painted(image.shape, 2)
     labels[:, 350:355] = 2
-    pupil.fit_quick(Samples.from_labels(labels), 0.0, 0)
+    pupil.fit_without_hidden(Samples.from_labels(labels), 0.0, 0)
     assert torch.isfinite(state(pupil).weight).all()
     assert np.isin(pupil.classes(whole(image.shape)), (0, 1)).all()
 
@@ -129,7 +129,7 @@ def test_of_very_many_pixels_the_same_are_drawn() -> None:
     heads = []
     for seed in (0, 0, 1):
         pupil = pupil_of(sure())
-        pupil.fit_quick(Samples.from_labels(labels), 0.5, seed)
+        pupil.fit_without_hidden(Samples.from_labels(labels), 0.5, seed)
         heads.append(state(pupil).weight)
     assert torch.equal(heads[0], heads[1])
     assert not torch.equal(heads[0], heads[2])

@@ -48,7 +48,7 @@ def test_the_rehearsal_is_of_pixels_that_the_model_was_sure_of() -> None:
 
 def test_the_prior_answers_as_it_does_in_use_whatever_the_head_has_learnt() -> None:
     pupil, used = pupil_of(sure()), pupil_of(sure())
-    used.fit_quick(samples_of(SHAPE, 2, (1, 0)), 0.0, 0)
+    used.fit_without_hidden(samples_of(SHAPE, 2, (1, 0)), 0.0, 0)
     one, other = (UnlabeledPixels(p.features, p.prior).pseudo_labeled({0, 1}, p.reference_tile) for p in (pupil, used))
     assert all(torch.equal(a, b) for a, b in zip(one, other, strict=True))
     inside = pupil.classes(pupil.reference_tile.core)
