@@ -462,7 +462,7 @@ def test_nothing_in_a_project_that_is_a_link_is_followed(folder: Path, tmp_path:
         "read-only": lambda: Project.open_read_only(folder),
         "copy": lambda: copy_project(folder, tmp_path / "copy.fcn"),
     }
-    with pytest.raises(ProjectError, match=r"was not opened: .* is a link.*Nothing was changed\. Put the file"):
+    with pytest.raises(ProjectError, match=r"was not opened: .* is a link.*Nothing was changed\. Replace it"):
         attempts[way]()
     assert {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()} == before
 

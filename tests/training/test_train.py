@@ -287,7 +287,7 @@ def test_a_full_disk_is_told_and_the_state_before_is_kept(folder: Path, monkeypa
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr("napari_fcn.training.train.save_file", full)
-    with pytest.raises(FcnError, match="go on with --resume"):
+    with pytest.raises(FcnError, match="continue with --resume"):
         run(job, resume=True)
     assert job.state_path.read_bytes() == before
 
