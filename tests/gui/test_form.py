@@ -3,10 +3,10 @@ from dataclasses import dataclass
 import pytest
 from pytestqt.qtbot import QtBot
 from qtpy.QtCore import Qt
-from qtpy.QtWidgets import QCheckBox, QComboBox, QLineEdit
+from qtpy.QtWidgets import QApplication, QCheckBox, QComboBox, QLineEdit
 
 from napari_fcn.gui._widgets.form import BREAK, Collapsible, Form, WrappingLabel, breakable
-from napari_fcn.settings import PredictSettings, Settings, TrainSettings, option, options
+from napari_fcn.settings import OutputSettings, PredictSettings, Settings, TrainSettings, option, options
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,3 +142,24 @@ def test_long_words_can_be_broken_and_are_given_back_whole(qtbot: QtBot) -> None
     assert breakable("<a href='file:///a/very/long/link/indeed/it/is'>x</a>") == (
         "<a href='file:///a/very/long/link/indeed/it/is'>x</a>"
     )
+
+
+@pytest.mark.parametrize("text", ["256 × 256 px · uint16 · 0.25 µm/px", "2-D · 1 channel · dice 0.89 · BSD-3-Clause"])
+def test_short_words_and_units_are_not_broken(qtbot: QtBot, text: str) -> None:
+    label = WrappingLabel("Facts")
+    qtbot.addWidget(label)
+    label.setText(text)
+    parts = [part.strip() for part in text.split("·")]
+    widest = max(label.fontMetrics().horizontalAdvance(part.split(" × ")[-1]) for part in parts)
+    assert label.text() == text
+    assert label.minimumSizeHint().width() >= widest
+
+
+def test_fields_of_stacked_forms_form_one_column(qtbot: QtBot) -> None:
+    settings, save = Form(PredictSettings), Form(OutputSettings)
+    fold = Collapsible("Advanced", settings, save)
+    qtbot.addWidget(fold)
+    fold.show()
+    qtbot.mouseClick(fold.heading, Qt.LeftButton)
+    QApplication.processEvents()
+    assert len({field.x() for form in (settings, save) for field in form.fields.values()}) == 1

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from qtpy.QtWidgets import QFrame, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QFrame, QSizePolicy, QVBoxLayout, QWidget
 
 from napari_fcn.gui._widgets.form import WrappingLabel
 
@@ -72,6 +72,7 @@ def plot_widget() -> Any:
     plot = pyqtgraph.PlotWidget(background=None)
     plot.setStyleSheet("background: transparent;")  # so that it follows the theme
     plot.setFixedHeight(HEIGHT)
+    plot.setSizePolicy(QSizePolicy.Expanding, QSizePolicy.Fixed)  # or its heading would fill a high dock
     plot.setFrameShape(QFrame.NoFrame)
     plot.hideButtons()
     plot.setMenuEnabled(False)

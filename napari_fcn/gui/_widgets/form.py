@@ -18,9 +18,10 @@ S = TypeVar("S")
 
 ALARM = "color: white; background: #9c2a00; border-radius: 3px; padding: 4px;"  # readable on light and dark
 WARNING = "color: black; background: #e6b800; border-radius: 3px; padding: 4px;"  # readable on light and dark
-LABELS = 90  # pixels
 LONG_WORD = 24  # characters that fit next to the label of a row
 BREAK = "\u200b"  # zero-width space: a line may be broken here
+NO_BREAK = "\u2060"  # word joiner: a line may not be broken here
+UNIT_SPACE = re.compile(r"(?<=\d) (?=(?:px|[nµm]?m|m?s|min|h|GiB|%)(?!\w))")
 
 
 class Field(QWidget):
@@ -139,11 +140,12 @@ class Field(QWidget):
 
 
 class Collapsible(QWidget):
-    """Content under a heading that opens and closes it."""
+    """Content under a heading that opens and closes it; the labels of its forms have one width."""
 
     def __init__(self, title: str, *content: QWidget) -> None:
         super().__init__()
         self._title = title
+        self._forms = [part for part in content if isinstance(part, Form)]
         self.heading = QPushButton()
         self.heading.setCheckable(True)
         self.heading.setStyleSheet("text-align: left;")
@@ -164,6 +166,8 @@ class Collapsible(QWidget):
         """Show the content, or hide it."""
         self.heading.setChecked(is_open)
         self.heading.setText(f"{'▾' if is_open else '▸'} {self._title}")
+        if is_open:
+            align_labels(self._forms)
         self.inside.setVisible(is_open)
 
 
@@ -199,7 +203,6 @@ class Form(QWidget, Generic[S]):
             label = QLabel(field.option.label)
             label.setToolTip(hint(field.option.help))
             label.setBuddy(field)
-            label.setMinimumWidth(LABELS)  # so that stacked forms line up
             self.rows.addRow(label, field)
             field.edited.connect(self.edited)
 
@@ -219,8 +222,18 @@ class Form(QWidget, Generic[S]):
             field.set_value(getattr(settings, name))
 
 
+def align_labels(forms: Sequence[Form[Any]]) -> None:
+    """Give the labels of stacked forms one width, so that their fields form one column."""
+    rows = [form.rows for form in forms]
+    items = [row.itemAt(index, QFormLayout.LabelRole) for row in rows for index in range(row.rowCount())]
+    labels = [item.widget() for item in items if item is not None]
+    width = max((label.sizeHint().width() for label in labels), default=0)
+    for label in labels:
+        label.setMinimumWidth(width)
+
+
 class WrappingLabel(QLabel):
-    """Text that wraps, also within long words, and can be copied; screen readers call it ``name``."""
+    """Text that wraps, within a word only if that is long, and can be copied; screen readers call it ``name``."""
 
     def __init__(self, name: str) -> None:
         super().__init__()
@@ -251,15 +264,18 @@ class WrappingLabel(QLabel):
 
 
 def breakable(text: str) -> str:
-    """Return a text with break points in long words, such as paths; tags of rich text stay whole.
+    """Return a text with break points in long words, such as paths, and none in ``0.25 µm/px`` and other short ones.
 
-    A label cannot be narrower than its longest word, and would push a dock out of the window.
+    A label cannot be narrower than its longest word, and would push a dock out of the window. Tags of rich text stay
+    as they are.
     """
-    parts = re.split(r"(<[^>]*>|\s+)", text)
-    return "".join(part if part[:1] == "<" or len(part) < LONG_WORD else _broken(part) for part in parts)
+    parts = re.split(r"(<[^>]*>|\s+)", UNIT_SPACE.sub("\u00a0", text))
+    return "".join(part if part[:1] == "<" else _with_break_points(part) for part in parts)
 
 
-def _broken(word: str) -> str:
+def _with_break_points(word: str) -> str:
+    if len(word) < LONG_WORD:
+        return re.sub(r"(?<=\S)[/-](?=\S)", f"\\g<0>{NO_BREAK}", word)
     word = re.sub(r"([/\\_.-])", f"\\1{BREAK}", word)
     return re.sub(rf"([^{BREAK}&;]{{{LONG_WORD}}})(?=[^{BREAK}&;])", f"\\1{BREAK}", word)
 
