@@ -32,7 +32,7 @@ demo: $(DEV)  ## segment a real image in napari and save what it shows
 test: lint suite  ## lint, then run every test
 
 suite: $(DEV)  ## run every test
-	$(SCREEN) .venv/$(BIN)/python -m pytest -n 2 --dist loadgroup
+	.venv/$(BIN)/python -m pytest -n 2 --dist loadgroup
 
 lint: style types  ## check style, format and types
 

@@ -19,10 +19,13 @@ hypothesis.settings.load_profile("ci")  # another one: pytest --hypothesis-profi
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Keep the windows in one process where tests run in several (pytest -n 2 --dist loadgroup)."""
+    """Keep the windows of a file in one process where tests run in several (pytest -n 2 --dist loadgroup).
+
+    Each process has a display of its own (pytest-xvfb), because the keyboard of a display has one owner.
+    """
     for item in items:
         if "gui" in item.path.parts:
-            item.add_marker(pytest.mark.xdist_group("gui"))
+            item.add_marker(pytest.mark.xdist_group(item.path.stem))
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:
