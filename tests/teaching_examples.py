@@ -1,4 +1,4 @@
-"""Small images with two halves, strokes on them, and models: for all tests of learning and teaching."""
+"""Small images with a dark and a bright half, strokes on them, and models, for the tests of learning and teaching."""
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
@@ -13,9 +13,10 @@ import torch
 from napari_fcn.events import CandidateEvaluated, Heartbeat
 from napari_fcn.geometry import Axes, Region
 from napari_fcn.inference.source import ImageSource
-from napari_fcn.learning import evaluation
+from napari_fcn.learning import evaluation, head
 from napari_fcn.learning.annotations import Samples
 from napari_fcn.learning.features import FeatureExtractor
+from napari_fcn.learning.interactive_model import InteractiveModel
 from napari_fcn.models.adapt import make_teachable
 from napari_fcn.models.card import ClassLabel, ModelCard
 from napari_fcn.models.checkpoint import Checkpoint
@@ -33,7 +34,7 @@ SHAPE = (48, 64)
 
 
 def halves(shape: Sequence[int], seed: int = 0) -> npt.NDArray[np.float32]:
-    """Return a noisy image that is dark in its first half along the last axis and bright in the other."""
+    """Return a noisy image: dark in the first half along the last axis, bright in the second."""
     image = np.random.default_rng(seed).normal(0, 0.3, shape)
     image[..., shape[-1] // 2 :] += 2
     return image.astype(np.float32)
@@ -46,9 +47,9 @@ VIEW = Region.whole(SHAPE)
 def tiny(ndim: int = 2, classes: int = 2, channels: int = 1, seed: int = 0, **values: Any) -> Checkpoint:
     """Return a small random model with a name."""
     spec = NetSpec(**{"ndim": ndim, "classes": classes, "channels": channels, "width": 2, "depth": 1, **values})
-    made = net_contract.checkpoint(spec, seed=seed, normaliser=Normaliser("standard"))
+    checkpoint = net_contract.checkpoint(spec, seed=seed, normaliser=Normaliser("standard"))
     labels = (*CLASSES, RIM)[:classes]
-    return Checkpoint(replace(made.info, classes=labels, card=ModelCard(name="tiny")), made.weights)
+    return Checkpoint(replace(checkpoint.info, classes=labels, card=ModelCard(name="tiny")), checkpoint.weights)
 
 
 def stroke(labels: npt.NDArray[np.uint8], value: int, *index: Any) -> npt.NDArray[np.uint8]:
@@ -73,19 +74,26 @@ def painted(shape: Sequence[int], turn: int, classes: Iterable[int] = (0, 1)) ->
 
 
 def samples_of(shape: Sequence[int], turns: int, classes: Iterable[int] = (0, 1)) -> Samples:
-    """Return the samples of `painted` with their turns."""
-    classes, found = tuple(classes), Samples.empty(shape)
+    """Return the samples of `painted`, with their turns."""
+    classes, samples = tuple(classes), Samples.empty(shape)
     for turn in range(1, turns + 1):
-        found = Samples.from_labels(painted(shape, turn, classes)).with_turns(found, turn)
-    return found
+        samples = Samples.from_labels(painted(shape, turn, classes)).with_turns(samples, turn)
+    return samples
 
 
-def view_of(image: npt.NDArray[Any], spec: NetSpec, axes: Axes | None = None) -> FeatureExtractor:
+def extractor_of(image: npt.NDArray[Any], spec: NetSpec, axes: Axes | None = None) -> FeatureExtractor:
     """Return the feature extractor of a network on a standardised image."""
     axes = axes or Axes.guess(image.shape, spec.ndim)
     source = ImageSource.open(image, axes, spec.channels, PredictSettings())
     scaling = Normaliser("standard").fit(source.sample())
     return FeatureExtractor(source, scaling, theoretical(spec), spec.multiple, torch.device("cpu"))
+
+
+def model_on(checkpoint: Checkpoint, image: npt.NDArray[Any] = IMAGE) -> InteractiveModel:
+    """Return a model on an image, with its own head as the prior."""
+    net: Any = checkpoint.net()
+    pixel = tuple(n // 2 for n in image.shape)
+    return InteractiveModel(net, extractor_of(image, checkpoint.info.spec), 2**30, head.read_head(net), pixel)
 
 
 def whole(shape: Sequence[int]) -> Region:
@@ -102,7 +110,7 @@ def kinds(events: Iterable[Any]) -> list[str]:
 
 
 def closing(make: Any, at: int) -> Iterator[Any]:
-    """Yield the events of a generator up to one, and close it there."""
+    """Yield the events of a generator up to event ``at``, and close it there."""
     events = make()
     for number, event in enumerate(events):
         yield event
@@ -146,7 +154,7 @@ def any_pin_fails(pins: Any) -> bool:
 
 
 def always_better(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let each candidate be better on the strokes, so that only pins decide."""
+    """Make each candidate better on the strokes, so that only pins decide."""
     decide = evaluation.decide
     monkeypatch.setattr(
         evaluation, "decide", lambda scores, pins: decide([], pins) if any_pin_fails(pins) else (True, "yes")
@@ -154,11 +162,12 @@ def always_better(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def confident_model() -> Checkpoint:
-    """Return a model that tells dark and bright halves apart before any stroke."""
-    return without_head(make_teachable(tiny()))
+    """Return a model that predicts dark and bright halves with confidence before any stroke."""
+    return with_confident_head(make_teachable(tiny()))
 
 
-def without_head(model: Checkpoint) -> Checkpoint:
+def with_confident_head(model: Checkpoint) -> Checkpoint:
+    """Return a model that predicts its two classes from the intensity alone."""
     weights = {k: torch.zeros_like(w) if k.startswith("heads") else w for k, w in model.weights.items()}
     weights["heads.0.weight"][:2] = torch.tensor([-6.0, 6.0]).reshape(2, 1, 1, 1)
     return Checkpoint(model.info, weights)

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Samples:
-    """All painted pixels of an image at one time: a frozen copy that may cross threads.
+    """All painted pixels of an image at one time; immutable, so it can be passed between threads.
 
     Attributes
     ----------
@@ -45,7 +45,7 @@ class Samples:
 
     @classmethod
     def empty(cls, shape: Sequence[int]) -> Self:
-        """Return no samples, for an image of this shape."""
+        """Return an empty set of samples for an image of this shape."""
         return cls(tuple(shape), np.zeros(0, np.int64), np.zeros(0, np.uint8), np.zeros(0, np.int32))
 
     @classmethod
@@ -57,23 +57,23 @@ class Samples:
         labels : ndarray or SparseLabels
             uint8, on the image axes.
         regions : iterable of Region, optional
-            Parts of the array to read; all that can be painted if not given.
+            Parts of the array to read; all of it if not given.
         """
         shape = labels.shape
         if regions is None:
             regions = labels.regions if isinstance(labels, SparseLabels) else [Region.whole(shape)]
-        found, values = [np.zeros(0, np.int64)], [np.zeros(0, np.uint8)]
+        indices, values = [np.zeros(0, np.int64)], [np.zeros(0, np.uint8)]
         for region in regions:
             region = region.clip(shape)
             block = labels[region.slices]
-            inside = np.nonzero(block)
-            if inside and inside[0].size:
-                shifted = tuple(i + start for i, start in zip(inside, region.start, strict=True))
-                found.append(np.ravel_multi_index(shifted, shape).astype(np.int64))
-                values.append(block[inside])
-        index, first = np.unique(np.concatenate(found), return_index=True)
-        label = np.concatenate(values)[first] - np.uint8(1)
-        return cls(shape, index, label, np.zeros(index.size, np.int32))
+            painted = np.nonzero(block)
+            if painted and painted[0].size:
+                shifted = tuple(i + start for i, start in zip(painted, region.start, strict=True))
+                indices.append(np.ravel_multi_index(shifted, shape).astype(np.int64))
+                values.append(block[painted])
+        pixel_index, first = np.unique(np.concatenate(indices), return_index=True)
+        class_index = np.concatenate(values)[first] - np.uint8(1)
+        return cls(shape, pixel_index, class_index, np.zeros(pixel_index.size, np.int32))
 
     def __len__(self) -> int:
         return int(self.pixel_index.size)
@@ -91,17 +91,22 @@ class Samples:
         return type(self)(self.shape, self.pixel_index[mask], self.class_index[mask], self.turn[mask])
 
     def remap_classes(self, old_indices: OldIndices) -> Self:
-        """Return the samples in other classes, each given by its old index; samples of removed classes are dropped."""
+        """Return the samples with new class indices, without those of removed classes.
+
+        ``old_indices`` has the old index of each new class.
+        """
         class_index = to_new_indices(old_indices)[self.class_index]
         return replace(self, class_index=class_index).select(class_index != REMOVED)
 
     def with_turns(self, earlier: Samples, turn: int) -> Self:
-        """Return these samples with turns: of ``earlier`` where it has the same pixel and class, else ``turn``."""
-        at = np.searchsorted(earlier.pixel_index, self.pixel_index).clip(max=max(0, len(earlier) - 1))
+        """Return the samples with the turns of ``earlier`` where pixel and class are equal, else with ``turn``."""
+        position = np.searchsorted(earlier.pixel_index, self.pixel_index).clip(max=max(0, len(earlier) - 1))
         turns = np.full(len(self), turn, np.int32)
         if len(earlier):
-            same = (earlier.pixel_index[at] == self.pixel_index) & (earlier.class_index[at] == self.class_index)
-            turns[same] = earlier.turn[at][same]
+            is_same = (earlier.pixel_index[position] == self.pixel_index) & (
+                earlier.class_index[position] == self.class_index
+            )
+            turns[is_same] = earlier.turn[position][is_same]
         return type(self)(self.shape, self.pixel_index, self.class_index, turns)
 
     def equals(self, other: Samples) -> bool:
@@ -127,7 +132,7 @@ class Samples:
 class AnnotationSet:
     """Regions that contain all strokes; their labels are read again before each round of learning.
 
-    The labels stay in their layer, so an undone stroke disappears without further bookkeeping.
+    The set stores no labels, so an undone stroke disappears by itself.
 
     Attributes
     ----------
@@ -139,10 +144,10 @@ class AnnotationSet:
 
     def add(self, region: Region) -> Self:
         """Return the set with one more box; boxes inside another one are dropped."""
-        if region.is_empty or any(known.contains(region) for known in self.regions):
+        if region.is_empty or any(box.contains(region) for box in self.regions):
             return self
-        kept = tuple(known for known in self.regions if not region.contains(known))
-        return type(self)((*kept, region))
+        others = tuple(box for box in self.regions if not region.contains(box))
+        return type(self)((*others, region))
 
     def read_samples(self, labels: npt.NDArray[np.uint8] | SparseLabels) -> Samples:
         """Return the painted pixels of an array of labels."""
@@ -150,32 +155,36 @@ class AnnotationSet:
 
 
 def is_inside(samples: Samples, region: Region) -> npt.NDArray[np.bool_]:
-    """Return ``(n,)`` bool: the samples inside a region."""
-    at = samples.coordinates()
-    inside: npt.NDArray[np.bool_] = np.logical_and(at >= np.asarray(region.start), at < np.asarray(region.stop))
+    """Return ``(n,)`` bool: whether each sample is inside a region."""
+    coordinates = samples.coordinates()
+    inside: npt.NDArray[np.bool_] = np.logical_and(
+        coordinates >= np.asarray(region.start), coordinates < np.asarray(region.stop)
+    )
     return np.asarray(inside.all(axis=1))
 
 
 def split_strokes(labels: npt.NDArray[np.uint8]) -> tuple[Samples, Samples]:
-    """Return the first nine tenths of the strokes in an array of labels, and all of them.
+    """Return the first nine tenths of the strokes in an array of labels, and all strokes.
 
-    Connected pixels of one class count as a stroke, in the order of the image. The first part lacks the last tenth of
-    the strokes of each class, at least one; of a class with a single stroke, the last tenth of its pixels.
+    Each connected component of a class counts as a stroke, in the order of the image. The last tenth of the strokes of
+    each class, at least one, is left out of the first part; of a class with one stroke, the last tenth of its pixels.
 
     Parameters
     ----------
     labels : ndarray
         uint8, on the image axes: 0 is not annotated, ``k + 1`` is class ``k``.
     """
-    every = Samples.from_labels(labels)
-    place = every.coordinates()
-    late = np.zeros(len(every), bool)
-    for value in np.unique(every.class_index):
-        of_class = np.flatnonzero(every.class_index == value)
-        parts, count = ndimage.label(labels == value + 1, ndimage.generate_binary_structure(labels.ndim, labels.ndim))
-        number = parts[tuple(place[of_class].T)]
+    samples = Samples.from_labels(labels)
+    coordinates = samples.coordinates()
+    is_last = np.zeros(len(samples), bool)
+    for value in np.unique(samples.class_index):
+        of_class = np.flatnonzero(samples.class_index == value)
+        components, count = ndimage.label(
+            labels == value + 1, ndimage.generate_binary_structure(labels.ndim, labels.ndim)
+        )
+        component = components[tuple(coordinates[of_class].T)]
         if count > 1:
-            late[of_class[number > count - max(1, count // 10)]] = True
+            is_last[of_class[component > count - max(1, count // 10)]] = True
         else:
-            late[of_class[-max(1, len(of_class) // 10) :]] = True
-    return every.select(~late), every
+            is_last[of_class[-max(1, len(of_class) // 10) :]] = True
+    return samples.select(~is_last), samples

@@ -13,9 +13,9 @@ if TYPE_CHECKING:
 
     from torch import nn
 
-Found = TypeVar("Found")
+Result = TypeVar("Result")
 
-_is_cancelled: ContextVar[Callable[[], bool] | None] = ContextVar("is_left", default=None)
+_is_cancelled: ContextVar[Callable[[], bool] | None] = ContextVar("is_cancelled", default=None)
 
 
 class Cancelled(Exception):
@@ -24,7 +24,7 @@ class Cancelled(Exception):
 
 @contextmanager
 def cancellation_scope(is_cancelled: Callable[[], bool]) -> Iterator[None]:
-    """Let `cancel_between_layers` in this thread call ``is_cancelled`` within a step that is long."""
+    """Set the function that `cancel_between_layers` calls in this thread to find out whether to cancel."""
     before = _is_cancelled.set(is_cancelled)
     try:
         yield
@@ -34,20 +34,20 @@ def cancellation_scope(is_cancelled: Callable[[], bool]) -> Iterator[None]:
 
 @contextmanager
 def cancel_between_layers(net: nn.Module) -> Iterator[None]:
-    """Let a network raise `Cancelled` after a layer, forward or backward, once the scope is cancelled."""
-    is_left = _is_cancelled.get()
-    if is_left is None:
+    """Make a network raise `Cancelled` after a layer, forward or backward, once the scope is cancelled."""
+    is_cancelled = _is_cancelled.get()
+    if is_cancelled is None:
         yield
         return
 
-    def look(*_: object) -> None:
-        if is_left():
+    def check(*_: object) -> None:
+        if is_cancelled():
             raise Cancelled
 
-    def on_layer(module: nn.Module, given: object, found: object) -> None:
-        look()
-        if getattr(found, "requires_grad", False):
-            found.register_hook(look)  # type: ignore[attr-defined]  # a tensor
+    def on_layer(module: nn.Module, inputs: object, output: object) -> None:
+        check()
+        if getattr(output, "requires_grad", False):
+            output.register_hook(check)  # type: ignore[attr-defined]  # a tensor
 
     layers = [module for module in net.modules() if not list(module.children())]
     handles = [layer.register_forward_hook(on_layer) for layer in layers]
@@ -58,22 +58,22 @@ def cancel_between_layers(net: nn.Module) -> Iterator[None]:
             handle.remove()
 
 
-def run_to_end(work: Generator[object, None, Found]) -> Found:
+def run_to_end(work: Generator[object, None, Result]) -> Result:
     """Return the result of a generator, without pausing."""
     while True:
         try:
             next(work)
         except StopIteration as end:
-            found: Found = end.value
-            return found
+            result: Result = end.value
+            return result
 
 
-def with_heartbeat(task: str, work: Generator[object, None, Found]) -> Generator[Heartbeat, None, Found]:
+def with_heartbeat(task: str, work: Generator[object, None, Result]) -> Generator[Heartbeat, None, Result]:
     """Return the result of a generator, and yield a `Heartbeat` at each of its pauses."""
     while True:
         try:
             next(work)
         except StopIteration as end:
-            found: Found = end.value
-            return found
+            result: Result = end.value
+            return result
         yield Heartbeat(task)

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from napari_fcn.learning.pins import Pin
 
 MAX_EVALUATIONS = 10**9  # more than any settings allow
-MIN_HALF_SAMPLES = 10  # fewer test samples than that in a half are not compared
+MIN_HALF_SAMPLES = 10  # halves with fewer test samples are not compared
 LOWER_RATE = Advice("Set a smaller --rate.", "Set a smaller learning rate under Advanced.")
 
 
@@ -65,7 +65,7 @@ class Candidate:
         return samples.select(samples.turn >= self.first_test_turn)
 
     def has_no_training_samples(self, samples: Samples) -> bool:
-        """Whether its training strokes were erased, so that it cannot be evaluated any more."""
+        """Whether the training strokes were erased, so that the candidate cannot be evaluated."""
         return self.winner is None and len(np.unique(self.training_samples(samples).class_index)) < 2
 
     def was_trained_on(self, samples: Samples) -> bool:
@@ -109,20 +109,20 @@ class Candidate:
             scores_by_model.append((yield from self._score(model, samples, fit_options)))
         for _ in candidate.fit_full(samples, *fit_options):
             yield Heartbeat("judge")
-        scores = tuple(_pin_score(pin, current, candidate) for pin in pins)
-        is_better, reason = evaluation.decide(list(zip(*scores_by_model, strict=True)), scores)
+        pin_scores = tuple(_pin_score(pin, current, candidate) for pin in pins)
+        is_better, reason = evaluation.decide(list(zip(*scores_by_model, strict=True)), pin_scores)
         current_scores, candidate_scores = (results[0] for results in scores_by_model)
         before = current.classes(view)
         yield Heartbeat("judge")
         after = candidate.classes(view)
         yield Heartbeat("judge")
         changed = np.where(before != after, after + 1, 0).astype(np.uint8)
-        places = evaluation.changed_regions(before, after, view.start)
+        changes = evaluation.changed_regions(before, after, view.start)
         self.n_evaluations += 1
         self.winner, self._evaluated_on = candidate if is_better else None, samples
         self.scores = {"accepted": current_scores.accuracy, "candidate": candidate_scores.accuracy}
         return CandidateEvaluated(
-            current_scores.accuracy, candidate_scores.accuracy, scores, is_better, reason, places, view, changed
+            current_scores.accuracy, candidate_scores.accuracy, pin_scores, is_better, reason, changes, view, changed
         )
 
     def refit_winner(self, samples: Samples, fit_options: tuple[float, int]) -> Iterator[Heartbeat]:
@@ -132,7 +132,7 @@ class Candidate:
             yield from with_heartbeat("settle", self.winner.fit_full(samples, *fit_options))
 
     def _take_snapshot(self, current: InteractiveModel) -> InteractiveModel | None:
-        """Return a snapshot of the candidate, the last one if it has not learnt since; None if it has diverged."""
+        """Return a snapshot of the candidate, the last one if no step was done since; None if it has diverged."""
         if self.snapshot is None or self._snapshot_step != self.tuner.steps_done:
             net = self.tuner.copy()
             if not all(bool(weight.isfinite().all()) for weight in net.state_dict().values()):
@@ -151,23 +151,25 @@ class Candidate:
     def _score(
         self, model: InteractiveModel, samples: Samples, fit_options: tuple[float, int]
     ) -> Generator[Heartbeat, None, list[evaluation.Scores]]:
-        """Return the scores of a network on all test strokes, and on each half after fitting its head to the other."""
+        """Return the scores on all test strokes, and the mean score on each half after fitting the head without it."""
         test_samples = self.test_samples(samples)
         model.fit_without_hidden(self.training_samples(samples), *fit_options)
-        found = [evaluation.evaluate(model.logits(test_samples), model.labels(test_samples))]
+        scores = [evaluation.evaluate(model.logits(test_samples), model.labels(test_samples))]
         yield Heartbeat("judge")
         halves = evaluation.split_halves(test_samples)
         if all(len(half) >= MIN_HALF_SAMPLES for half in halves):
-            crossed = []
-            for unseen in halves:
-                others = samples.select(~np.isin(samples.pixel_index, unseen.pixel_index))
-                model.fit_without_hidden(others, *fit_options)
-                crossed.append(evaluation.evaluate(model.logits(unseen), model.labels(unseen)))
+            half_scores = []
+            for held_out in halves:
+                remaining = samples.select(~np.isin(samples.pixel_index, held_out.pixel_index))
+                model.fit_without_hidden(remaining, *fit_options)
+                half_scores.append(evaluation.evaluate(model.logits(held_out), model.labels(held_out)))
                 yield Heartbeat("judge")
-            found.append(evaluation.mean_scores(crossed))
-        return found
+            scores.append(evaluation.mean_scores(half_scores))
+        return scores
 
 
 def _pin_score(pin: Pin, current: InteractiveModel, candidate: InteractiveModel) -> PinScore:
-    now, then = (agreement(model.classes(pin.region), pin.classes) for model in (current, candidate))
-    return PinScore(pin.name, now, then)
+    current_agreement, candidate_agreement = (
+        agreement(model.classes(pin.region), pin.classes) for model in (current, candidate)
+    )
+    return PinScore(pin.name, current_agreement, candidate_agreement)

@@ -13,7 +13,6 @@ import torch
 
 from napari_fcn.geometry import Region, TilePlan
 from napari_fcn.inference.device import MEMORY_FORMATS, full_float32
-from napari_fcn.learning.annotations import is_inside
 from napari_fcn.learning.head import gather
 from napari_fcn.nets.layers import Level, enlarge
 
@@ -40,8 +39,8 @@ INITIAL_CAPACITY = 4096  # rows that the feature matrix has at first
 class FeatureExtractor:
     """Computes the features of one image tile by tile.
 
-    The tiles do not depend on the view. So the features of a pixel are bit for bit the same, whenever and in whatever
-    order they are computed; a replay of a session needs that.
+    The tiles do not depend on the view, so the features of a pixel do not depend on the order of computation, bit for
+    bit. The replay of a session requires this.
 
     Attributes
     ----------
@@ -74,7 +73,7 @@ class FeatureExtractor:
         return TilePlan(self.source.shape, axes.spread(core, 1), halo, multiple)
 
     def tiles_of(self, samples: Samples) -> npt.NDArray[np.int64]:
-        """Return ``(n,)`` int64: the number of the tile that contains each sample."""
+        """Return ``(n,)`` int64: the index of the tile that contains each sample."""
         grid = samples.coordinates() // np.asarray(self.plan.tile)
         numbers: npt.NDArray[np.int64] = np.ravel_multi_index(tuple(grid.T), self.plan.counts).astype(np.int64)
         return numbers
@@ -92,31 +91,35 @@ class FeatureExtractor:
     def pixel_positions(self, coordinates: npt.NDArray[np.int64], region: Region) -> Tensor:
         """Return the positions ``(n, 1 + ndim)`` of pixels ``(n, axes)`` of the image in a block of this region."""
         axes = self.source.axes
-        at = coordinates - np.asarray(region.start)
-        planes = np.zeros(len(at), np.int64)
+        relative = coordinates - np.asarray(region.start)
+        planes = np.zeros(len(relative), np.int64)
         for axis in (axes.image.index(name) for name in axes.loop):
-            planes = planes * region.shape[axis] + at[:, axis]
-        return torch.from_numpy(np.column_stack([planes, at[:, list(axes.space_positions)]])).to(self.device)
+            planes = planes * region.shape[axis] + relative[:, axis]
+        return torch.from_numpy(np.column_stack([planes, relative[:, list(axes.space_positions)]])).to(self.device)
 
     def compute_tile(self, net: HypercolumnNet, tile: Tile) -> FeatureTile:
-        """Return the features of a tile, cropped to its core and one period of the grid around it."""
+        """Return the features of a tile, cropped to its core plus one period of the grid."""
         with torch.inference_mode(), full_float32(self.device):
             levels = net.levels(net.fill(self.read(tile.read)))
-        around = self.source.axes.spread(self.multiple, 1)
-        held = tile.core.grow(around).intersection(tile.read)
-        cut = [(level.factor, self._crop_level(level, tile.read, held)) for level in levels]
-        grids = {factor: torch.cat([f for other, f in cut if other == factor], dim=-1) for factor, _ in cut}
-        return FeatureTile(tile.core, held, grids, tuple((factor, f.shape[-1]) for factor, f in cut))
+        period = self.source.axes.spread(self.multiple, 1)
+        stored = tile.core.grow(period).intersection(tile.read)
+        cropped = [(level.factor, self._crop_level(level, tile.read, stored)) for level in levels]
+        by_factor: dict[tuple[int, ...], list[Tensor]] = {}
+        for factor, features in cropped:
+            by_factor.setdefault(factor, []).append(features)
+        grids = {factor: torch.cat(parts, dim=-1) for factor, parts in by_factor.items()}
+        widths = tuple((factor, features.shape[-1]) for factor, features in cropped)
+        return FeatureTile(tile.core, stored, grids, widths)
 
-    def _crop_level(self, level: Level, read: Region, held: Region) -> Tensor:
-        """Return the part ``(N, *space, C)`` of a level, computed for the region ``read``, that covers a region."""
+    def _crop_level(self, level: Level, read: Region, stored: Region) -> Tensor:
+        """Return the part ``(N, *space, C)`` of a level computed on ``read`` that covers the region ``stored``."""
         index: list[Any] = []
         for position, factor, length in zip(
             self.source.axes.space_positions, level.factor, level.features.shape[2:], strict=True
         ):
-            start = (held.start[position] - read.start[position]) // factor
-            at_end = held.stop[position] == read.stop[position]  # then with what fills the image up to the grid
-            index.append(slice(start, length if at_end else (held.stop[position] - read.start[position]) // factor))
+            start = (stored.start[position] - read.start[position]) // factor
+            at_end = stored.stop[position] == read.stop[position]  # then with the padding up to the grid
+            index.append(slice(start, length if at_end else (stored.stop[position] - read.start[position]) // factor))
         return level.features[(..., *index)].movedim(1, -1)
 
     def logits(self, head: LinearHead, tile: FeatureTile, region: Region | None = None) -> Tensor:
@@ -132,11 +135,11 @@ class FeatureExtractor:
         index: list[Any] = [inner.slices[position] for position in self.source.axes.space_positions]
         return logits[(..., *index)]
 
-    def crop(self, values: Tensor, window: FeatureTile, region: Region) -> Tensor:
+    def crop(self, values: Tensor, tile: FeatureTile, region: Region) -> Tensor:
         """Return the part of values ``(N, K, *space)`` of a tile's core that covers a region of it."""
-        inner = region.relative_to(window.core)
+        inner = region.relative_to(tile.core)
         index: list[Any] = [inner.slices[position] for position in self.source.axes.space_positions]
-        planes = self._crop_planes(region, window.core)
+        planes = self._crop_planes(region, tile.core)
         return values[planes][(..., *index)]
 
     def snap_to_grid(self, region: Region) -> Region:
@@ -162,7 +165,7 @@ class FeatureExtractor:
         Parameters
         ----------
         logits : Tensor
-            ``(N, K - 1, *space)``: of all classes but the first, minus those of the first.
+            ``(N, K - 1, *space)``: those of all classes but the first, relative to the first.
         region : Region
             The region on the image axes.
         """
@@ -180,9 +183,9 @@ class FeatureTile:
     core : Region
         The region in which they are exact, on the image axes.
     stored : Region
-        The region that they cover: the core and one period of the grid around it.
+        The region that they cover: the core plus one period of the grid.
     grids : mapping of tuple to Tensor
-        Factor of a grid -> ``(N, *space, C)``, the features of all levels on it, one after the other.
+        For each factor ``(N, *space, C)``, the concatenated features of all levels on that grid.
     widths : tuple of (tuple, int)
         Factor and number of features of each level.
     """
@@ -209,7 +212,7 @@ class FeatureTile:
         part : sequence of slice
             Pixels along each axis in space; starts and stops are on the grid.
         at_end : sequence of bool
-            For each axis, whether the part ends with the tile; then it includes the padding up to the grid.
+            Whether the part ends with the tile along each axis; it then includes the padding up to the grid.
         """
         columns: dict[tuple[int, ...], list[Tensor]] = {}
         weights = head.weight.split([n for _, n in self.widths], dim=1)
@@ -221,9 +224,9 @@ class FeatureTile:
                 slice(s.start // f, None if last else s.stop // f)
                 for s, f, last in zip(part, factor, at_end, strict=True)
             ]
-            found = _product(self.grids[factor][planes][(slice(None), *index)], torch.cat(parts, dim=1))
-            found = enlarge(found, factor) if max(factor) > 1 else found + head.bias.reshape(-1, *[1] * len(factor))
-            total = found if total is None else total + found
+            logits = _product(self.grids[factor][planes][(slice(None), *index)], torch.cat(parts, dim=1))
+            logits = enlarge(logits, factor) if max(factor) > 1 else logits + head.bias.reshape(-1, *[1] * len(factor))
+            total = logits if total is None else total + logits
         assert total is not None
         return total
 
@@ -242,19 +245,19 @@ class FeatureTile:
 
 @dataclass(slots=True, eq=False)
 class FeatureCache:
-    """Features of one trunk: tiles within a memory budget, and a matrix of all samples so far.
+    """Features of one trunk: tiles within a memory budget, and a matrix of all samples requested so far.
 
     Attributes
     ----------
     extractor : FeatureExtractor
         Computes the features.
     net : HypercolumnNet
-        The network. Its heads may change, its trunk may not.
+        The network. Its head may change, its trunk may not.
     budget : int
         Memory for tiles, in bytes.
     focus : tuple of int
-        The pixel where the user works: tiles far from it are evicted first. If it is empty, the least recently used
-        tile is evicted. The tile used last always stays.
+        The pixel where the user works: the farthest tile is evicted first; if empty, the least recently used one. The
+        tile used last is never evicted.
     """
 
     extractor: FeatureExtractor
@@ -262,24 +265,21 @@ class FeatureCache:
     budget: int
     focus: tuple[int, ...] = ()
     tiles: OrderedDict[Region, FeatureTile] = field(default_factory=OrderedDict)
-    pixel_index: npt.NDArray[np.int64] = field(
-        default_factory=lambda: np.zeros(0, np.int64)
-    )  # of the stored samples, ascending
-    rows: npt.NDArray[np.int64] = field(
-        default_factory=lambda: np.zeros(0, np.int64)
-    )  # their rows in `stored_features`
+    # The stored samples in ascending order, and the row of each in `stored_features`.
+    pixel_index: npt.NDArray[np.int64] = field(default_factory=lambda: np.zeros(0, np.int64))
+    rows: npt.NDArray[np.int64] = field(default_factory=lambda: np.zeros(0, np.int64))
     stored_features: Tensor = field(default_factory=lambda: torch.zeros(0, 0))
 
     def tile(self, tile: Tile) -> FeatureTile:
         """Return the features of a tile, from the cache if possible."""
-        found = self.tiles.pop(tile.core, None)
-        is_new = found is None
-        found = self.tiles[tile.core] = self.extractor.compute_tile(self.net, tile) if found is None else found
+        features = self.tiles.pop(tile.core, None)
+        is_new = features is None
+        features = self.tiles[tile.core] = self.extractor.compute_tile(self.net, tile) if features is None else features
         while is_new and len(self.tiles) > 1 and sum(w.nbytes for w in self.tiles.values()) > self.budget:
-            del self.tiles[self._least_recent()]
-        return found
+            del self.tiles[self._next_evicted()]
+        return features
 
-    def _least_recent(self) -> Region:
+    def _next_evicted(self) -> Region:
         if not self.focus:
             return next(iter(self.tiles))
         return max(self.tiles, key=lambda core: core.distance(self.focus))
@@ -287,7 +287,7 @@ class FeatureCache:
     @property
     def has_room(self) -> bool:
         """Whether one more tile fits into the budget."""
-        sizes = [window.nbytes for window in self.tiles.values()]
+        sizes = [tile.nbytes for tile in self.tiles.values()]
         return sum(sizes) + max(sizes, default=0) <= self.budget
 
     def tiles_in(self, region: Region) -> Iterator[FeatureTile]:
@@ -296,54 +296,46 @@ class FeatureCache:
             yield self.tile(tile)
 
     def matrix(self, samples: Samples) -> Tensor:
-        """Return the features ``(n, F)`` of samples; only those of new samples are computed."""
-        new = ~np.isin(samples.pixel_index, self.pixel_index, assume_unique=True)
-        if new.any():
-            self._compute(samples.select(new))
-        at = self.rows[np.searchsorted(self.pixel_index, samples.pixel_index)]
-        return self.stored_features[torch.from_numpy(at).to(self.stored_features.device)]
+        """Return the features ``(n, F)`` of samples; only the features of new samples are computed."""
+        is_new = ~np.isin(samples.pixel_index, self.pixel_index, assume_unique=True)
+        if is_new.any():
+            self._compute(samples.select(is_new))
+        rows = self.rows[np.searchsorted(self.pixel_index, samples.pixel_index)]
+        return self.stored_features[torch.from_numpy(rows).to(self.stored_features.device)]
 
     def _compute(self, samples: Samples) -> None:
         plan = self.extractor.plan
         numbers = self.extractor.tiles_of(samples)
         for number in np.unique(numbers):
             part = samples.select(numbers == number)
-            window = self.tile(plan.at(np.unravel_index(number, plan.counts)))
-            self._store(gather(window.levels, self.extractor.sample_positions(part, window.stored)), part.pixel_index)
+            features = self.tile(plan.at(np.unravel_index(number, plan.counts)))
+            self._store(
+                gather(features.levels, self.extractor.sample_positions(part, features.stored)), part.pixel_index
+            )
 
     def _store(self, features: Tensor, pixel_index: npt.NDArray[np.int64]) -> None:
-        """Append rows to the matrix; it is reallocated, at twice the size, only when it is full."""
+        """Append rows to the matrix, which is reallocated at twice the size when it is full."""
         count = len(self.pixel_index)
         if count + len(features) > len(self.stored_features):
-            room = features.new_empty(max(INITIAL_CAPACITY, 2 * (count + len(features))), features.shape[1])
+            enlarged = features.new_empty(max(INITIAL_CAPACITY, 2 * (count + len(features))), features.shape[1])
             if count:
-                room[:count] = self.stored_features[:count]
-            self.stored_features = room
+                enlarged[:count] = self.stored_features[:count]
+            self.stored_features = enlarged
         self.stored_features[count : count + len(features)] = features
-        joined = np.concatenate([self.pixel_index, pixel_index])
-        order = np.argsort(joined, kind="stable")
-        places = np.concatenate([self.rows, np.arange(count, count + len(features))])
-        self.pixel_index, self.rows = joined[order], places[order]
+        all_indices = np.concatenate([self.pixel_index, pixel_index])
+        order = np.argsort(all_indices, kind="stable")
+        rows = np.concatenate([self.rows, np.arange(count, count + len(features))])
+        self.pixel_index, self.rows = all_indices[order], rows[order]
 
 
 def _product(features: Tensor, weight: Tensor) -> Tensor:
     """Return ``(N, K, *space)`` for features ``(N, *space, C)`` and weights ``(K, C)``.
 
-    A few rows are multiplied one by one: a product with such a narrow matrix takes four times as long.
+    Up to `MAX_SEPARATE_CLASSES` rows are multiplied one by one: a product with so narrow a matrix is four times slower.
     """
     if len(weight) > MAX_SEPARATE_CLASSES:
         return (features @ weight.T).movedim(-1, 1)
     flat = features.flatten(0, -2)
-    found = torch.stack([flat.mv(row) for row in weight])
-    product_: Tensor = found.reshape(len(weight), *features.shape[:-1]).movedim(0, 1)
-    return product_
-
-
-def select_inside(samples: Samples, region: Region) -> Samples:
-    """Return the samples inside a region."""
-    return samples.select(is_inside(samples, region))
-
-
-def bytes_per_pixel(net: HypercolumnNet) -> float:
-    """Return the memory that the features of a pixel take, in bytes."""
-    return 4 * sum(width / prod(factor) for factor, width in net.widths)
+    logits = torch.stack([flat.mv(row) for row in weight])
+    result: Tensor = logits.reshape(len(weight), *features.shape[:-1]).movedim(0, 1)
+    return result

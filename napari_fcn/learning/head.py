@@ -25,7 +25,7 @@ class FeatureScaler:
     ----------
     mean, scale : Tensor
         ``(F,)``, all levels concatenated. The scale is the standard deviation times the square root of the number of
-        features of the level, so that a level with many features does not dominate.
+        features of the level, so that levels with many features do not dominate.
     """
 
     mean: Tensor
@@ -36,9 +36,9 @@ class FeatureScaler:
         """Return the scaler of the features of an image or a part of it."""
         flat = [level.features.float().transpose(0, 1).flatten(1) for level in levels]
         mean = torch.cat([f.mean(1) for f in flat])
-        parts = [f.std(1, correction=0) for f in flat]
-        spread = torch.cat([torch.where(p > 1e-6, p, torch.ones_like(p)) * len(p) ** 0.5 for p in parts])
-        return cls(mean, spread)
+        deviations = [f.std(1, correction=0) for f in flat]
+        scale = torch.cat([torch.where(d > 1e-6, d, torch.ones_like(d)) * len(d) ** 0.5 for d in deviations])
+        return cls(mean, scale)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -65,18 +65,15 @@ class LinearHead:
         return LinearHead(self.weight * factor, self.bias * factor)
 
     def relative_to_first(self) -> LinearHead:
-        """Return the head for the logits of all classes but the first, minus those of the first.
-
-        These determine the probabilities.
-        """
+        """Return the head for the logits of all classes but the first, relative to the first: enough for softmax."""
         return LinearHead(self.weight[1:] - self.weight[0], self.bias[1:] - self.bias[0])
 
     def to_scaled_features(self, scaler: FeatureScaler) -> LinearHead:
-        """Return the same head for standardised features."""
+        """Return the head for standardised features that equals this one for raw features."""
         return LinearHead(self.weight * scaler.scale, self.bias + self.weight @ scaler.mean)
 
     def to_raw_features(self, scaler: FeatureScaler) -> LinearHead:
-        """Return this head for standardised features as one for features as they are."""
+        """Return the head for raw features that equals this one for standardised features."""
         weight = self.weight / scaler.scale
         return LinearHead(weight, self.bias - weight @ scaler.mean)
 
@@ -97,11 +94,11 @@ class HiddenLayer:
     output_weights: Tensor
 
     def logits(self, features: Tensor) -> Tensor:
-        """Return its part of the logits, ``(n, classes)``, for features ``(n, F)``."""
+        """Return the contribution ``(n, classes)`` to the logits, for features ``(n, F)``."""
         return self.units.logits(features).relu() @ self.output_weights.T
 
     def logits_of_units(self, units: Tensor) -> Tensor:
-        """Return its part of the logits, ``(N, classes, *space)``, from the units before rectification."""
+        """Return the contribution ``(N, classes, *space)`` to the logits, from the units before rectification."""
         return torch.einsum("nu...,ku->nk...", units.relu(), self.output_weights)
 
 
@@ -114,34 +111,34 @@ class Head:
 
     def logits(self, features: Tensor) -> Tensor:
         """Return ``(n, classes)`` for features ``(n, F)``."""
-        straight = self.linear.logits(features)
-        return straight if self.hidden is None else straight + self.hidden.logits(features)
+        linear_logits = self.linear.logits(features)
+        return linear_logits if self.hidden is None else linear_logits + self.hidden.logits(features)
 
     def relative_to_first(self) -> Head:
-        """Return the head for the logits of all classes but the first, minus those of the first."""
-        bend = self.hidden and HiddenLayer(
+        """Return the head for the logits of all classes but the first, relative to the first."""
+        hidden = self.hidden and HiddenLayer(
             self.hidden.units, self.hidden.output_weights[1:] - self.hidden.output_weights[0]
         )
-        return Head(self.linear.relative_to_first(), bend)
+        return Head(self.linear.relative_to_first(), hidden)
 
     def scaled(self, factor: float) -> Head:
-        """Return a head that is so many times as sure."""
-        bend = self.hidden and HiddenLayer(self.hidden.units, self.hidden.output_weights * factor)
-        return Head(self.linear.scaled(factor), bend)
+        """Return the head whose logits are multiplied by ``factor``, with the hidden units unchanged."""
+        hidden = self.hidden and HiddenLayer(self.hidden.units, self.hidden.output_weights * factor)
+        return Head(self.linear.scaled(factor), hidden)
 
     def to_scaled_features(self, scaler: FeatureScaler) -> Head:
-        """Return the same head for standardised features."""
-        bend = self.hidden and HiddenLayer(self.hidden.units.to_scaled_features(scaler), self.hidden.output_weights)
-        return Head(self.linear.to_scaled_features(scaler), bend)
+        """Return the head for standardised features that equals this one for raw features."""
+        hidden = self.hidden and HiddenLayer(self.hidden.units.to_scaled_features(scaler), self.hidden.output_weights)
+        return Head(self.linear.to_scaled_features(scaler), hidden)
 
     def to_raw_features(self, scaler: FeatureScaler) -> Head:
-        """Return this head for standardised features as one for features as they are."""
-        bend = self.hidden and HiddenLayer(self.hidden.units.to_raw_features(scaler), self.hidden.output_weights)
-        return Head(self.linear.to_raw_features(scaler), bend)
+        """Return the head for raw features that equals this one for standardised features."""
+        hidden = self.hidden and HiddenLayer(self.hidden.units.to_raw_features(scaler), self.hidden.output_weights)
+        return Head(self.linear.to_raw_features(scaler), hidden)
 
 
 def gather(levels: Sequence[Level], positions: Tensor) -> Tensor:
-    """Return the features ``(n, F)`` at some pixels, as linear upsampling of each level gives them.
+    """Return the features ``(n, F)`` at some pixels of the linearly upsampled levels.
 
     Parameters
     ----------
@@ -156,24 +153,24 @@ def gather(levels: Sequence[Level], positions: Tensor) -> Tensor:
 def _gather(level: Level, positions: Tensor) -> Tensor:
     planes, *pixels = positions.unbind(1)
     features = level.features
-    low, high, share = [], [], []
+    low, high, fraction = [], [], []
     for pixel, factor, length in zip(pixels, level.factor, features.shape[2:], strict=True):
-        at = ((pixel + 0.5) / factor - 0.5).clamp(min=0)
-        below = at.long()
+        coordinate = ((pixel + 0.5) / factor - 0.5).clamp(min=0)
+        below = coordinate.long()
         low.append(below)
         high.append((below + 1).clamp(max=length - 1))
-        share.append((at - below).to(torch.float32))
-    rows = features.movedim(1, -1).flatten(0, -2)  # a view, if the features of a pixel are contiguous
+        fraction.append((coordinate - below).to(torch.float32))
+    flat_features = features.movedim(1, -1).flatten(0, -2)  # a view, if the features of a pixel are contiguous
     out = torch.zeros(len(positions), features.shape[1], device=features.device)
     corners = product(*([0] if f == 1 else [0, 1] for f in level.factor))
     for corner in corners:
         weight = torch.ones(len(positions), device=features.device)
-        at = planes
+        index = planes
         for axis, upper in enumerate(corner):
-            at = at * features.shape[2 + axis] + (high if upper else low)[axis]
+            index = index * features.shape[2 + axis] + (high if upper else low)[axis]
             if level.factor[axis] != 1:
-                weight = weight * (share[axis] if upper else 1 - share[axis])
-        out += weight[:, None] * rows[at].float()
+                weight = weight * (fraction[axis] if upper else 1 - fraction[axis])
+        out += weight[:, None] * flat_features[index].float()
     return out
 
 
@@ -183,14 +180,14 @@ def write_head(net: HypercolumnNet, head: Head) -> None:
     weight = head.linear.weight.new_zeros(classes + net.spec.hidden, features)
     bias = head.linear.bias.new_zeros(len(weight))
     weight[:classes], bias[:classes] = head.linear.weight, head.linear.bias
-    mix = weight.new_zeros(classes, net.spec.hidden)
+    output_weights = weight.new_zeros(classes, net.spec.hidden)
     if head.hidden is not None:
         units = len(head.hidden.units.bias)
         weight[classes : classes + units], bias[classes : classes + units] = (
             head.hidden.units.weight,
             head.hidden.units.bias,
         )
-        mix[:, :units] = head.hidden.output_weights
+        output_weights[:, :units] = head.hidden.output_weights
     with torch.no_grad():
         parts = weight.split([width for _, width in net.widths], dim=1)
         for conv, part in zip(net.heads_of_levels, parts, strict=True):
@@ -198,7 +195,7 @@ def write_head(net: HypercolumnNet, head: Head) -> None:
         assert net.heads_of_levels[0].bias is not None
         net.heads_of_levels[0].bias.copy_(bias)
         if net.mix is not None:
-            net.mix.weight.copy_(mix.reshape(net.mix.weight.shape))
+            net.mix.weight.copy_(output_weights.reshape(net.mix.weight.shape))
 
 
 def read_head(net: HypercolumnNet) -> Head:

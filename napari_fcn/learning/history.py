@@ -42,10 +42,10 @@ class DeltaStore(Protocol):
     """Storage for the weights of commits."""
 
     def put(self, number: int, delta: Delta) -> None:
-        """Store the weights of a commit; those stored before under this number are replaced."""
+        """Store the weights of a commit; existing weights of the same number are replaced."""
 
     def get(self, number: int) -> Delta:
-        """Return what was put."""
+        """Return the weights of a commit."""
 
 
 class MemoryStore:
@@ -59,7 +59,7 @@ class MemoryStore:
         self._deltas[number] = delta
 
     def get(self, number: int) -> Delta:
-        """Return what was put."""
+        """Return the weights of a commit."""
         return self._deltas[number]
 
 
@@ -73,15 +73,15 @@ class _LoadedCommit:
 
 
 class History:
-    """The tree of commits, and the present commit, whose model is in use.
+    """The tree of commits. The model of the present commit is in use.
 
     ::
 
         0 start ── 1 head ── 2 head ── 3 network
                          └── 4 head ── 5 head     <- present; undo: 4, redo at 1: 4, go_to(3): the other branch
 
-    Each commit stores only the weights that differ, bit for bit, from those of its parent, and for all others the
-    number of the commit that stores them.
+    Each commit stores the weights that differ, bit for bit, from those of its parent; for all others it stores the
+    number of the commit that has them.
 
     Parameters
     ----------
@@ -114,20 +114,20 @@ class History:
         visited: Iterable[int] = (),
         last: int = -1,
     ) -> Self:
-        """Return the history of commits whose weights are in ``store`` already.
+        """Return a history of commits whose weights are already in ``store``.
 
         Parameters
         ----------
         commits : iterable of Commit
-            All of them.
+            All commits.
         present : int
-            Number of the present one.
+            Number of the present commit.
         store : DeltaStore, optional
             Storage with the weights.
         visited : iterable of int
-            The commits that were the present one so far, in order, for `redo`.
+            Numbers of earlier present commits, in order, for `redo`.
         last : int
-            As for a new history.
+            The highest commit number ever used.
         """
         history = cls(store)
         history._commits = {commit.number: commit for commit in sorted(commits, key=_number)}
@@ -150,13 +150,13 @@ class History:
     def add(
         self, kind: str, turn: int, strokes: int, checkpoint: Checkpoint, scores: Mapping[str, float] | None = None
     ) -> Commit:
-        """Return a new child of the present commit, which becomes the present one. Its weights are copied."""
+        """Add a child of the present commit, make it the present one, and return it. Its weights are copied."""
         number = self._last + 1
         commit = Commit(number, self._present, kind, turn, strokes, checkpoint.hash, dict(scores or {}))
-        held, delta = self._compute_delta(number, checkpoint)
+        loaded, delta = self._compute_delta(number, checkpoint)
         self.store.put(number, delta)
         self.lineages[number] = () if self._present is None else self.lineages.get(self._present, ())
-        self._commits[number], self._loaded, self._last = commit, held, number
+        self._commits[number], self._loaded, self._last = commit, loaded, number
         self._visit(number)
         return commit
 
@@ -171,7 +171,7 @@ class History:
         return mapping_between(self.lineages.get(first, ()), self.lineages.get(second, ()))
 
     def undo(self) -> Commit | None:
-        """Return the parent of the present commit, which becomes the present one; None at the start."""
+        """Go to the parent of the present commit and return it; None at the start."""
         parent = self.present.parent
         return None if parent is None else self.go_to(parent)
 
@@ -183,31 +183,31 @@ class History:
         return None if child is None else self.go_to(child)
 
     def go_to(self, number: int) -> Commit:
-        """Return a commit, which becomes the present one."""
+        """Make a commit the present one and return it."""
         self._require(number)
         self._visit(number)
         return self.present
 
     def rename(self, number: int, name: str) -> Commit:
-        """Return a commit with a new name."""
+        """Rename a commit and return it."""
         self._commits[number] = replace(self._require(number), name=name)
         return self._commits[number]
 
     def checkpoint(self, number: int) -> Checkpoint:
-        """Return the model of a commit, bit for bit what was added.
+        """Return the model of a commit, bit for bit as it was added.
 
         Raises
         ------
         ModelError
-            If its weights cannot be read, or are not those that were added.
+            If its weights cannot be read, or differ from those that were added.
         """
-        held = self._load(number)
+        loaded = self._load(number)
         if number == self._present:
-            self._loaded = held
-        return held.checkpoint
+            self._loaded = loaded
+        return loaded.checkpoint
 
     def log(self, number: int) -> tuple[dict[str, Any], ...]:
-        """Return the commits from the start to one as plain data, for the card of the model."""
+        """Return the commits on the path from the start to a commit as plain data, for the model card."""
         path = [self._require(number)]
         while path[-1].parent is not None:
             path.append(self._commits[path[-1].parent])
@@ -223,17 +223,17 @@ class History:
         return self._commits[number]
 
     def _visit(self, number: int) -> None:
-        """Make a commit the present one, and store the path to it for `redo`."""
+        """Make a commit the present one and store the path to it for `redo`."""
         before, self._present = self._present, number
         child, parent = number, self._commits[number].parent
         while parent is not None:
             self._next[parent] = child
-            if parent == before:  # the path to there is stored
+            if parent == before:  # the rest of the path is stored already
                 break
             child, parent = parent, self._commits[parent].parent
 
     def _compute_delta(self, number: int, checkpoint: Checkpoint) -> tuple[_LoadedCommit, Delta]:
-        """Return a copy of a model, and its difference to the present one."""
+        """Return a copy of a model, and its difference from the present one."""
         import torch
 
         parent = None if self._present is None else self._load(self._present)
@@ -245,9 +245,9 @@ class History:
             else:
                 weights[name] = tensor.detach().to("cpu").clone(memory_format=torch.contiguous_format)
                 sources[name] = number
-        own = {name: weights[name] for name, source in sources.items() if source == number}
-        held = _LoadedCommit(number, replace(checkpoint, weights=weights), sources)
-        return held, Delta(checkpoint.info, own, sources)
+        changed = {name: weights[name] for name, source in sources.items() if source == number}
+        loaded = _LoadedCommit(number, replace(checkpoint, weights=weights), sources)
+        return loaded, Delta(checkpoint.info, changed, sources)
 
     def _load(self, number: int) -> _LoadedCommit:
         """Return the complete model of a commit."""

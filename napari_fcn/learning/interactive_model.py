@@ -42,7 +42,7 @@ class InteractiveModel:
     prior : Head
         The head before any strokes, for raw features; fits are regularised towards it.
     reference : tuple of int
-        A pixel of the tile whose features set the scale.
+        A pixel of the tile that `scaler` is fitted to.
     """
 
     net: HypercolumnNet
@@ -61,7 +61,7 @@ class InteractiveModel:
 
     @property
     def reference_tile(self) -> Tile:
-        """The tile whose features set the scale."""
+        """The tile that `scaler` is fitted to."""
         return self.extractor.plan.at(np.asarray(self.reference) // np.asarray(self.extractor.plan.tile))
 
     @property
@@ -81,7 +81,7 @@ class InteractiveModel:
         return len(self.prior.linear.bias)
 
     def clone(self) -> InteractiveModel:
-        """Return a model that shares trunk and features and has its own copy of the head."""
+        """Return a model that shares trunk and features, with a copy of the head."""
         net = copy(self.net)
         net._modules = {**self.net._modules, "heads": deepcopy(self.net.heads), "mix": deepcopy(self.net.mix)}
         model = InteractiveModel(net, self.extractor, self.budget, self.prior, self.reference)
@@ -89,7 +89,7 @@ class InteractiveModel:
         return model
 
     def focus_on(self, pixel: tuple[int, ...]) -> None:
-        """Keep the features around a pixel in the cache, rather than those that were used last."""
+        """Prefer the features around a pixel when tiles are evicted from the cache."""
         self.features.focus = pixel
 
     def logits(self, samples: Samples) -> Tensor:
@@ -125,7 +125,7 @@ class InteractiveModel:
         return out
 
     def _predict_part(self, tile: FeatureTile, part: Region) -> Tensor:
-        """Return the logits ``(N, K - 1, *space)`` in a part of a tile's core, minus those of the first class."""
+        """Return the logits ``(N, K - 1, *space)`` in a part of a tile's core, relative to the first class."""
         head = self.head.relative_to_first()
         logits = self.extractor.logits(head.linear, tile, part)
         if head.hidden is not None:
@@ -133,7 +133,7 @@ class InteractiveModel:
         return logits
 
     def _hidden_logits(self, hidden: HiddenLayer, tile: FeatureTile) -> Tensor:
-        """Return the logits of the hidden layer in a tile's core, cached: the linear part changes more often."""
+        """Return the logits of the hidden layer in a tile's core, from a cache: the hidden layer changes rarely."""
         if tile.core not in self._hidden_logit_tiles:
             self._hidden_logit_tiles = {
                 core: logits for core, logits in self._hidden_logit_tiles.items() if core in self.features.tiles
@@ -150,7 +150,7 @@ class InteractiveModel:
             yield
 
     def compute_tile(self, tile: Tile) -> Generator[None, None, None]:
-        """Compute the features of a tile; pauses only where it is cancelled, and starts again when it is resumed."""
+        """Compute the features of a tile; pauses when cancelled, and starts again when resumed."""
         while True:
             try:
                 with cancel_between_layers(self.net):
@@ -174,11 +174,11 @@ class InteractiveModel:
         run_to_end(self._fit(samples, prior_strength, seed, None, linear_fit.TOL))
 
     def fit_linear(self, samples: Samples, prior_strength: float, seed: int) -> None:
-        """Fit the linear part of the head to samples, with a larger tolerance; the hidden layer stays."""
+        """Fit the linear part of the head to samples with a larger tolerance; the hidden layer is unchanged."""
         run_to_end(self._fit(samples, prior_strength, seed, self.head.hidden, linear_fit.QUICK_TOL))
 
     def fit_full(self, samples: Samples, prior_strength: float, seed: int) -> Generator[None, None, None]:
-        """Fit linear part and hidden layer to samples; pauses often, and changes the head only at the end."""
+        """Fit the linear part and the hidden layer to samples; pauses often, and changes the head only at the end."""
         model = self.clone()
         yield from model._fit(samples, prior_strength, seed, None, linear_fit.TOL)
         if not len(samples):
@@ -200,16 +200,16 @@ class InteractiveModel:
         self._hidden_logit_tiles = {}
 
     def _training_batch(self, samples: Samples, seed: int) -> distillation.TrainingBatch:
-        """Return a subset of the samples, with pseudo-labels for classes without strokes."""
+        """Return a random subset of the samples, plus pseudo-labelled pixels of classes without strokes."""
         class_index = torch.from_numpy(samples.class_index.astype(np.int64))
-        selected = np.zeros(len(samples), bool)
-        selected[linear_fit.subsample(class_index, torch.Generator().manual_seed(seed)).numpy()] = True
-        part = samples.select(selected)
-        missing = set(range(self._n_classes)) - set(np.unique(part.class_index).tolist())
+        is_selected = np.zeros(len(samples), bool)
+        is_selected[linear_fit.subsample(class_index, torch.Generator().manual_seed(seed)).numpy()] = True
+        subset = samples.select(is_selected)
+        missing = set(range(self._n_classes)) - set(np.unique(subset.class_index).tolist())
         pseudo_features, pseudo_labels = self._unlabeled.pseudo_labeled(missing, self.reference_tile)
-        y = torch.cat([self.labels(part), pseudo_labels])
-        features = torch.cat([self.features.matrix(part), pseudo_features])
-        weight = torch.from_numpy(sample_weights.sample_weights(part)).to(y.device)
+        y = torch.cat([self.labels(subset), pseudo_labels])
+        features = torch.cat([self.features.matrix(subset), pseudo_features])
+        weight = torch.from_numpy(sample_weights.sample_weights(subset)).to(y.device)
         weight = torch.cat([weight, torch.full((len(pseudo_labels),), 1.0, device=y.device)])
         balanced = linear_fit.balance_classes(y, weight, self._n_classes)
         return distillation.TrainingBatch(features, y, balanced, self.net.handcrafted_features)
@@ -217,7 +217,7 @@ class InteractiveModel:
     def _fit(
         self, samples: Samples, prior_strength: float, seed: int, hidden: HiddenLayer | None, tol: float
     ) -> Generator[None, None, None]:
-        """Fit the linear part of the head; the hidden layer is given, or that of the prior, scaled as it helps."""
+        """Fit the linear part of the head; without a given hidden layer, that of the scaled prior is used."""
         if not len(samples):
             self._set_head(self.prior)
             return

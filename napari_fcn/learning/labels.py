@@ -1,4 +1,4 @@
-"""Reading, checking and counting of label images before training."""
+"""Decodes, checks and counts label images before training."""
 
 from __future__ import annotations
 
@@ -18,24 +18,24 @@ if TYPE_CHECKING:
     Labels = npt.NDArray[Any]
 
 IGNORE = 255  # target value of unlabelled pixels
-MAX_CLASS_VALUES = 8  # more values than that, each of one piece, are numbered objects rather than classes
-MIN_CLASS_PIECES = 3  # pieces of a value that are more than fragments of an object
+MAX_CLASS_VALUES = 8  # more values, each of one piece, are numbered objects rather than classes
+MIN_CLASS_PIECES = 3  # mean pieces of a value above which it is a class, not a fragmented object
 MAX_COUNTED_IMAGES = 12  # label images whose pieces are counted
 MAX_LISTED_VALUES = 6  # values that a message names
 
 
 @dataclass(frozen=True, slots=True)
 class Encoding:
-    """Meaning of the numbers in a label image.
+    """The meaning of the values in a label image.
 
     Attributes
     ----------
     first, last : int
-        The numbers of the first class and of the last one that there can be.
+        Value of the first class, and the largest value of a class.
     unknown : int or None
-        The number of pixels about which nothing is known; None if every pixel needs a label.
+        Value of unlabelled pixels; None if every pixel needs a label.
     meaning : str
-        The same in words, for messages.
+        The encoding in words, for messages.
     """
 
     first: int
@@ -45,7 +45,7 @@ class Encoding:
 
     @property
     def highest(self) -> int:
-        """The largest number that means something."""
+        """The largest valid value."""
         return max(self.last, self.unknown or 0)
 
 
@@ -55,68 +55,68 @@ OBJECTS = Encoding(1, 2**53, None, "0 outside of objects, and a number for each 
 
 
 def decode_labels(labels: Any, encoding: Encoding, name: str = "The labels", values: Sequence[int] = ()) -> Labels:
-    """Return labels as whole numbers of an encoding; NaN becomes unknown.
+    """Return labels as integers of an encoding; NaN becomes unknown.
 
     Parameters
     ----------
     labels : array-like
         Of any shape and type.
     encoding : Encoding
-        Meaning of their numbers.
+        The meaning of their values.
     name : str
-        Name of the labels at the start of a message.
+        Name of the labels in messages.
     values : sequence of int
-        What the classes are written as in ``labels``, in their order, if not as the encoding has it: 0 and 255 in many
-        masks. Any other number is then unknown.
+        Values of the classes in ``labels``, in order, if they differ from the encoding (0 and 255 in many masks). All
+        other values are then unknown.
 
     Raises
     ------
     ImageError
-        If they are no whole numbers, or cannot be classes.
+        If they are not whole numbers, or not valid in the encoding.
     """
-    found = np.asarray(labels)
+    decoded = np.asarray(labels)
     needed = f"needed are whole numbers: {encoding.meaning}"
-    if found.dtype.kind not in "buif":
-        raise ImageError(f"{name} are of type {found.dtype}; {needed}. Save them as an integer image.")
-    nothing = np.isnan(found) if found.dtype.kind == "f" else None
-    found = _check_integers(found, nothing, f"{name} are of type {found.dtype}", needed, encoding)
+    if decoded.dtype.kind not in "buif":
+        raise ImageError(f"{name} are of type {decoded.dtype}; {needed}. Save them as an integer image.")
+    is_nan = np.isnan(decoded) if decoded.dtype.kind == "f" else None
+    decoded = _check_integers(decoded, is_nan, f"{name} are of type {decoded.dtype}", needed, encoding)
     if values:
         if encoding.unknown is None:
             raise ImageError(
                 "Label values of classes were given, but the labels are to be numbered objects. Choose --target "
                 "classes, or leave out --label-values."
             )
-        found = _map_values(found, values, encoding)
-    elif found.size and not encoding.highest >= int(found.max()) >= int(found.min()) >= 0:
-        raise ImageError(_out_of_range(found, encoding, name, needed))
-    if nothing is not None and nothing.any():
-        found[nothing] = encoding.unknown
-    return found
+        decoded = _map_values(decoded, values, encoding)
+    elif decoded.size and not encoding.highest >= int(decoded.max()) >= int(decoded.min()) >= 0:
+        raise ImageError(_out_of_range(decoded, encoding, name, needed))
+    if is_nan is not None and is_nan.any():
+        decoded[is_nan] = encoding.unknown
+    return decoded
 
 
-def _check_integers(found: Labels, nothing: Labels | None, given: str, needed: str, encoding: Encoding) -> Labels:
+def _check_integers(labels: Labels, is_nan: Labels | None, given: str, needed: str, encoding: Encoding) -> Labels:
     """Return labels of any real type as integers, with 0 for NaN."""
-    if found.dtype.kind == "b":
-        return found.astype(np.uint8)
-    if nothing is None:
-        return found
-    if nothing.any() and encoding.unknown is None:
+    if labels.dtype.kind == "b":
+        return labels.astype(np.uint8)
+    if is_nan is None:
+        return labels
+    if is_nan.any() and encoding.unknown is None:
         raise ImageError(
-            f"{given} and {int(nothing.sum())} pixels are NaN; {needed}. As objects every pixel needs a label: write 0 "
+            f"{given} and {int(is_nan.sum())} pixels are NaN; {needed}. As objects every pixel needs a label: write 0 "
             "outside of objects, or choose --target classes, where NaN is unknown."
         )
-    filled = np.where(nothing, 0, found)
+    filled = np.where(is_nan, 0, labels)
     if not np.isfinite(filled).all() or (filled != np.rint(filled)).any():
-        wrong = filled[~np.isfinite(filled) | (filled != np.rint(filled))].ravel()[0]
-        raise ImageError(f"{given} and hold {wrong:g}; {needed}. Round them and save them as an integer image.")
+        value = filled[~np.isfinite(filled) | (filled != np.rint(filled))].ravel()[0]
+        raise ImageError(f"{given} and hold {value:g}; {needed}. Round them and save them as an integer image.")
     if (np.abs(filled) > OBJECTS.last).any():
         raise ImageError(f"{given} and hold {filled.ravel()[np.abs(filled).argmax()]:g}; {needed}.")
     return filled.astype(np.int64)
 
 
-def _out_of_range(found: Labels, encoding: Encoding, name: str, needed: str) -> str:
-    low, high = int(found.min()), int(found.max())
-    values = np.unique(found)
+def _out_of_range(labels: Labels, encoding: Encoding, name: str, needed: str) -> str:
+    low, high = int(labels.min()), int(labels.max())
+    values = np.unique(labels)
     if encoding.unknown is None:
         advice = "Write 0 outside of objects, and number them from 1."
     elif low < 0:
@@ -128,46 +128,46 @@ def _out_of_range(found: Labels, encoding: Encoding, name: str, needed: str) -> 
     return f"{name} go from {low} to {high}; {needed}. {advice}"
 
 
-def _map_values(found: Labels, values: Sequence[int], encoding: Encoding) -> Labels:
-    """Return labels in which the classes have the numbers of the encoding instead of these values."""
+def _map_values(labels: Labels, values: Sequence[int], encoding: Encoding) -> Labels:
+    """Return labels in which these values are replaced by those of the encoding."""
     if len(set(values)) != len(values) or len(values) > encoding.last - encoding.first + 1:
         raise ImageError(f"The label values {format_values(values)} cannot be classes: give each value once.")
-    out = np.full(found.shape, encoding.unknown, np.uint8)
+    out = np.full(labels.shape, encoding.unknown, np.uint8)
     for number, value in enumerate(values, start=encoding.first):
-        out[found == value] = number
+        out[labels == value] = number
     return out
 
 
 def values_advice(values: Iterable[int]) -> str:
-    """Return how labels are read whose classes are written as other values."""
+    """Return advice for labels with other values than the encoding expects."""
     listed = ",".join(str(int(value)) for value in values)
     return f"If these are the classes, add --label-values {listed} (label_values in Python), or number them in order."
 
 
 def fit_shape(labels: Any, shape: Sequence[int], name: str = "The labels") -> Labels:
-    """Return labels in the shape of their image; axes of length one may be missing or too many.
+    """Return labels in the shape of their image; axes of length one are added or removed.
 
     Raises
     ------
     ImageError
-        If they do not lie on the image.
+        If they have another shape than the image.
     """
-    found, shape = np.asarray(labels), tuple(shape)
-    kept = tuple(n for n in shape if n != 1)
-    if tuple(n for n in found.shape if n != 1) == kept:
-        return found.reshape(shape)
+    array, shape = np.asarray(labels), tuple(shape)
+    long_axes = tuple(n for n in shape if n != 1)
+    if tuple(n for n in array.shape if n != 1) == long_axes:
+        return array.reshape(shape)
     raise ImageError(
-        f"{name} are {_format_shape(found.shape)} px; the image is {_format_shape(shape)} px. "
-        f"Needed is one label for each pixel. {shape_advice(found.shape, shape)}"
+        f"{name} are {_format_shape(array.shape)} px; the image is {_format_shape(shape)} px. "
+        f"Needed is one label for each pixel. {shape_advice(array.shape, shape)}"
     )
 
 
-def shape_advice(found: Sequence[int], shape: Sequence[int]) -> str:
+def shape_advice(label_shape: Sequence[int], shape: Sequence[int]) -> str:
     """Return advice for labels whose shape differs from that of the image."""
-    found, shape = tuple(found), tuple(shape)
-    if len(found) == len(shape) + 1 and found[-1] in (2, 3, 4) and found[:-1] == shape:
+    label_shape, shape = tuple(label_shape), tuple(shape)
+    if len(label_shape) == len(shape) + 1 and label_shape[-1] in (2, 3, 4) and label_shape[:-1] == shape:
         return "They look like colours: save one number for each pixel instead of a colour."
-    if sorted(found) == sorted(shape):
+    if sorted(label_shape) == sorted(shape):
         return "They look transposed: bring the axes into the order of the image."
     return "Crop or resize them to the image, without interpolation."
 
@@ -177,7 +177,7 @@ def _format_shape(shape: Sequence[int]) -> str:
 
 
 def format_values(values: Collection[int]) -> str:
-    """Return some numbers as in a sentence, the first ones of many."""
+    """Return numbers for a sentence; of many numbers, the first ones."""
     listed = [str(int(value)) for value in list(values)[:MAX_LISTED_VALUES]]
     if len(values) > MAX_LISTED_VALUES:
         return ", ".join([*listed, "…"])
@@ -185,33 +185,33 @@ def format_values(values: Collection[int]) -> str:
 
 
 def count_values(labels: Iterable[Labels]) -> dict[int, int]:
-    """Return how many pixels have each value, in the order of the values."""
-    found: dict[int, int] = {}
+    """Return the number of pixels of each value, in ascending order of the values."""
+    counts: dict[int, int] = {}
     for image in labels:
         for value, pixels in zip(*np.unique(image, return_counts=True), strict=True):
-            found[int(value)] = found.get(int(value), 0) + int(pixels)
-    return dict(sorted(found.items()))
+            counts[int(value)] = counts.get(int(value), 0) + int(pixels)
+    return dict(sorted(counts.items()))
 
 
 def mean_components(labels: Sequence[Labels], values: Collection[int]) -> float:
-    """Return the mean number of connected components of a value in the images that have it."""
-    held = total = 0
+    """Return the mean number of connected components of a value, over the images that contain it."""
+    n_masks = total = 0
     for image in labels[:: max(1, len(labels) // MAX_COUNTED_IMAGES)]:
-        whole = ndimage.generate_binary_structure(image.ndim, image.ndim)
+        structure = ndimage.generate_binary_structure(image.ndim, image.ndim)
         for value in values:
             mask = image == value
             if mask.any():
-                held, total = held + 1, total + ndimage.label(mask, whole)[1]
-    return total / held if held else 0.0
+                n_masks, total = n_masks + 1, total + ndimage.label(mask, structure)[1]
+    return total / n_masks if n_masks else 0.0
 
 
 def are_object_numbers(labels: Sequence[Labels], values: Collection[int]) -> bool:
-    """Whether these values number objects: many of them, each of one piece or little more."""
+    """Whether these values number objects: many values, each of about one piece."""
     return len(values) > MAX_CLASS_VALUES and mean_components(labels, list(values)[: 4 * MAX_CLASS_VALUES]) < 1.5
 
 
 def are_classes(labels: Sequence[Labels], values: Collection[int]) -> bool:
-    """Whether these values are classes: few of them, each of several pieces or one of many."""
+    """Whether these values are classes: few values, of several pieces on average, or one of them of many."""
     if not 0 < len(values) <= MAX_CLASS_VALUES:
         return False
     return mean_components(labels, values) >= MIN_CLASS_PIECES or any(
@@ -222,14 +222,14 @@ def are_classes(labels: Sequence[Labels], values: Collection[int]) -> bool:
 def read_strokes(
     labels: Any, shape: Sequence[int], n_known_classes: int, values: Sequence[int] = ()
 ) -> npt.NDArray[np.uint8]:
-    """Return the labels that a model is to learn from on one image: 0 not annotated, ``k + 1`` is class ``k``.
+    """Return strokes for teaching: 0 is not annotated, ``k + 1`` is class ``k``.
 
     Parameters
     ----------
     labels : array-like
-        On the axes of the image, without channels.
+        Labels on the image axes, without channels.
     shape : sequence of int
-        Of the image.
+        Shape of the image.
     n_known_classes : int
         Number of classes of the model, 0 for one with random weights.
     values : sequence of int
@@ -238,29 +238,29 @@ def read_strokes(
     Raises
     ------
     ImageError
-        If they do not lie on the image, are no classes, or are a mask of which one class would be learnt.
+        If the shape differs from that of the image, the values are not classes, or a mask is given without ``values``.
     """
-    found = decode_labels(fit_shape(labels, shape), STROKES, values=values).astype(np.uint8)
-    painted = [value for value in count_values([found]) if value]
+    strokes = decode_labels(fit_shape(labels, shape), STROKES, values=values).astype(np.uint8)
+    painted = [value for value in count_values([strokes]) if value]
     if not painted:
         raise ImageError(
             "The labels are empty: nothing is painted. Paint at least one stroke of each class, with 1 for the first."
         )
     if not values:
-        _check_not_mask(found, painted, n_known_classes)
+        _check_not_mask(strokes, painted, n_known_classes)
     elif len(painted) == 1:
-        held = np.unique(np.asarray(labels))
-        present = format_values(held[np.isfinite(held)][:MAX_CLASS_VALUES].tolist())
+        label_values = np.unique(np.asarray(labels))
+        present = format_values(label_values[np.isfinite(label_values)][:MAX_CLASS_VALUES].tolist())
         raise ImageError(
             f"Of the label values {format_values(values)}, the labels hold only {values[painted[0] - 1]}, so a single "
             f"class would be learnt. They hold {present}: name the values of all classes with --label-values "
             "(label_values in Python)."
         )
-    return found
+    return strokes
 
 
 def _check_not_mask(labels: npt.NDArray[np.uint8], painted: Sequence[int], n_known_classes: int) -> None:
-    """Raise if labels look like a mask, like numbered objects, or leave out a class that nothing else teaches."""
+    """Raise ImageError if labels look like a mask or numbered objects, or lack a class that the model does not know."""
     rule = "0 stands for not annotated, 1 for the first class, the background, 2 for the second"
     new = [value for value in painted if value > n_known_classes]
     missing = sorted({*range(n_known_classes + 1, painted[-1])} - {*painted})

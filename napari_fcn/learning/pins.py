@@ -17,9 +17,7 @@ if TYPE_CHECKING:
     Classes = npt.NDArray[np.uint8]
 
 OldIndices = tuple[int | None, ...]  # for each class, its index before the change
-Lineage = tuple[
-    tuple[int, OldIndices], ...
-]  # changes of the classes one after the other, each with a number of its own
+Lineage = tuple[tuple[int, OldIndices], ...]  # successive changes of the classes, each with a unique number
 
 REMOVED = 255  # class index of removed classes; valid indices are 0 to 254
 
@@ -31,13 +29,13 @@ class Pin:
     Attributes
     ----------
     name : str
-        Given by the user.
+        Name given by the user.
     region : Region
         The region on the image axes.
     classes : ndarray
         ``region.shape`` uint8, class indices predicted when it was pinned; `REMOVED` for removed classes.
     commit : int or None
-        The commit to whose classes the indices refer; None: the present one.
+        The commit whose classes the indices refer to; None for the present one.
     """
 
     name: str
@@ -52,14 +50,14 @@ def remap_pins(pins: Iterable[Pin], table: Classes) -> tuple[Pin, ...]:
 
 
 def remove_pin(pins: Iterable[Pin], name: str) -> tuple[Pin, ...]:
-    """Return the pins without the one of this name."""
+    """Return the pins without the pin of this name."""
     return tuple(pin for pin in pins if pin.name != name)
 
 
 def agreement(predicted: Classes, pinned: Classes) -> float:
-    """Return the fraction of a pin that is predicted as pinned, 0..1, mean over its classes that still exist."""
-    shares = [(predicted[pinned == k] == k).mean() for k in np.unique(pinned) if k != REMOVED]
-    return float(np.mean(shares)) if shares else 1.0
+    """Return the fraction of a pin that is predicted as pinned, 0..1, mean over its classes that were not removed."""
+    fractions = [(predicted[pinned == k] == k).mean() for k in np.unique(pinned) if k != REMOVED]
+    return float(np.mean(fractions)) if fractions else 1.0
 
 
 def to_new_indices(old_indices: Sequence[int | None]) -> Classes:
@@ -79,13 +77,13 @@ def to_old_indices(old_indices: Sequence[int | None]) -> Classes:
 
 
 def mapping_between(old: Lineage, new: Lineage) -> Classes:
-    """Return ``(256,)`` uint8: the index after the changes ``new`` of each class after ``old``, on any branch."""
+    """Return ``(256,)`` uint8: the index in the classes of one lineage, ``new``, of each class of another, ``old``."""
     shared = 0
     while shared < min(len(old), len(new)) and old[shared][0] == new[shared][0]:
         shared += 1
     table = np.arange(256, dtype=np.uint8)
-    for _, kept in reversed(old[shared:]):
-        table = to_old_indices(kept)[table]
-    for _, kept in new[shared:]:
-        table = to_new_indices(kept)[table]
+    for _, old_indices in reversed(old[shared:]):
+        table = to_old_indices(old_indices)[table]
+    for _, old_indices in new[shared:]:
+        table = to_new_indices(old_indices)[table]
     return table

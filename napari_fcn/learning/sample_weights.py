@@ -15,8 +15,8 @@ if TYPE_CHECKING:
 
 RIDGE = 2e-2  # ridge towards the prior, at a prior strength of 0.5
 RIDGE_RANGE = 30.0  # factor by which the ridge is stronger at 1 and weaker at 0
-FULL_PRIOR_STROKES = 6  # up to that number of strokes the ridge is constant, then it falls
-PRIOR_SCALES = (0.0, 0.25, 0.5, 1.0)  # factors of the prior that are compared
+FULL_PRIOR_STROKES = 6  # number of strokes up to which the ridge is constant; above, it falls
+PRIOR_SCALES = (0.0, 0.25, 0.5, 1.0)  # compared factors of the prior
 NEWEST_WEIGHT = 2.0  # relative weight of samples of the latest turn
 
 
@@ -31,11 +31,11 @@ def ridge_strength(samples: Samples, prior_strength: float) -> float:
 
 
 def prior_scale(logits: Tensor, y: Tensor, sample_weight: Tensor) -> float:
-    """Return the factor of the prior's logits that fits the samples best; the prior is scaled by it.
+    """Return the factor by which to scale the prior: that with the lowest loss on the samples.
 
     A model that was trained on other images may predict the opposite of the strokes.
     """
-    losses = [float((cross_entropy(t * logits, y, reduction="none") * sample_weight).sum()) for t in PRIOR_SCALES]
+    losses = [float((cross_entropy(s * logits, y, reduction="none") * sample_weight).sum()) for s in PRIOR_SCALES]
     return PRIOR_SCALES[int(np.argmin(losses))]
 
 
@@ -50,5 +50,5 @@ def sample_weights(samples: Samples) -> npt.NDArray[np.float32]:
 
 
 def _stroke_groups(samples: Samples) -> npt.NDArray[np.int64]:
-    """Return ``(n,)`` int64: a number for each class and turn, which stands for a stroke."""
+    """Return ``(n,)`` int64: a unique number for each pair of class and turn, which approximates a stroke."""
     return samples.turn.astype(np.int64) * 256 + samples.class_index

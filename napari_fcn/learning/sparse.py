@@ -18,9 +18,9 @@ BLOCK_SIDE = 256  # of a block along the last two axes, in pixels; along all oth
 
 
 class SparseLabels:
-    """A uint8 array of zeros whose blocks are allocated when something is written there.
+    """A uint8 array of zeros whose blocks are allocated when they are first written.
 
-    It is read and written by slices, like a numpy array; reading returns a copy.
+    It is indexed by slices, like a numpy array; reading returns a copy.
 
     Parameters
     ----------
@@ -57,25 +57,25 @@ class SparseLabels:
 
     def __getitem__(self, box: tuple[slice, ...]) -> npt.NDArray[np.uint8]:
         region = Region.of(box)
-        found = np.zeros(region.shape, np.uint8)
-        for key, place in self._blocks_in(region):
+        values = np.zeros(region.shape, np.uint8)
+        for key, block_region in self._blocks_in(region):
             if key in self._blocks:
-                part = place.intersection(region)
-                found[part.relative_to(region).slices] = self._blocks[key][part.relative_to(place).slices]
-        return found
+                part = block_region.intersection(region)
+                values[part.relative_to(region).slices] = self._blocks[key][part.relative_to(block_region).slices]
+        return values
 
     def __setitem__(self, box: tuple[slice, ...], values: npt.ArrayLike) -> None:
         region = Region.of(box)
         values = np.broadcast_to(np.asarray(values, np.uint8), region.shape)
-        for key, place in self._blocks_in(region):
-            part = place.intersection(region)
+        for key, block_region in self._blocks_in(region):
+            part = block_region.intersection(region)
             inside = values[part.relative_to(region).slices]
             block = self._blocks.get(key)
             if block is None:
                 if not inside.any():
                     continue
                 block = self._blocks[key] = np.zeros(self.block_shape, np.uint8)
-            block[part.relative_to(place).slices] = inside
+            block[part.relative_to(block_region).slices] = inside
 
     def _blocks_in(self, region: Region) -> Iterator[tuple[tuple[int, ...], Region]]:
         """Yield index and region of each block that overlaps a region."""

@@ -49,30 +49,30 @@ def unreached_pixels(
     for position, low, high in zip(space, field.before, field.after, strict=True):
         before[position], after[position] = low, high
     grown = region.grow(before, after)
-    near = samples.select(is_inside(samples, grown))
+    nearby = samples.select(is_inside(samples, grown))
     painted = np.zeros(grown.shape, bool)
-    painted[tuple((near.coordinates() - np.asarray(grown.start)).T)] = True
+    painted[tuple((nearby.coordinates() - np.asarray(grown.start)).T)] = True
     for axis, (low, high) in enumerate(zip(before, after, strict=True)):
         if low or high:  # pixel p is reached by strokes in p - before .. p + after
             painted = ndimage.maximum_filter1d(
                 painted, low + high + 1, axis, origin=low - (low + high + 1) // 2, mode="constant"
             )
-    free: npt.NDArray[np.bool_] = ~painted[region.relative_to(grown).slices]
-    return free
+    is_unreached: npt.NDArray[np.bool_] = ~painted[region.relative_to(grown).slices]
+    return is_unreached
 
 
 def class_balance_advice(painted_pixels: Sequence[int], names: Sequence[str]) -> tuple[str, ...]:
     """Return sentences about classes without strokes, and about imbalance."""
     notes = []
     missing = [name for name, n in zip(names, painted_pixels, strict=True) if n == 0]
-    there = [(n, name) for name, n in zip(names, painted_pixels, strict=True) if n]
-    if missing and there:
+    present = [(n, name) for name, n in zip(names, painted_pixels, strict=True) if n]
+    if missing and present:
         notes.append(
             f"There are no strokes of {' or '.join(missing)} yet. Paint some; until then the model uses its original "
             "training for it."
         )
-    if len(there) > 1:
-        (least, rare), (most, common) = min(there), max(there)
+    if len(present) > 1:
+        (least, rare), (most, common) = min(present), max(present)
         if most > MAX_IMBALANCE * least:
             notes.append(
                 f"{common} has {most} painted pixels, {rare} only {least}. Paint more {rare} for a better prediction."

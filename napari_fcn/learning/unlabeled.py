@@ -20,10 +20,10 @@ if TYPE_CHECKING:
     from napari_fcn.learning.features import FeatureCache, FeatureTile
     from napari_fcn.learning.head import Head
 
-MIN_CONFIDENCE = 0.8  # least probability of a pseudo-label
+MIN_CONFIDENCE = 0.8  # minimum probability of a pseudo-label
 MAX_PSEUDO_LABELS = 300  # for each class
-MAX_RANDOM = 1000  # pixels of each tile
-MAX_TILES = 6  # with the latest strokes
+MAX_RANDOM = 1000  # random pixels per tile
+MAX_TILES = 6  # tiles with the latest strokes
 
 
 @dataclass(slots=True, eq=False)
@@ -50,25 +50,27 @@ class UnlabeledPixels:
         """
         if self._pseudo_labeled is None:
             self._pseudo_labeled = self._confident_pixels(self.features.tile(tile))
-        rows, label = self._pseudo_labeled
-        wanted = torch.tensor([int(k) in classes for k in label.tolist()], dtype=torch.bool, device=label.device)
-        return rows[wanted], label[wanted]
+        features, class_index = self._pseudo_labeled
+        is_selected = torch.tensor(
+            [int(k) in classes for k in class_index.tolist()], dtype=torch.bool, device=class_index.device
+        )
+        return features[is_selected], class_index[is_selected]
 
-    def _confident_pixels(self, window: FeatureTile) -> tuple[Tensor, Tensor]:
-        view = self.features.extractor
-        logits = view.logits(self.prior.linear, window)
+    def _confident_pixels(self, tile: FeatureTile) -> tuple[Tensor, Tensor]:
+        extractor = self.features.extractor
+        logits = extractor.logits(self.prior.linear, tile)
         if self.prior.hidden is not None:
-            logits = logits + self.prior.hidden.logits_of_units(view.logits(self.prior.hidden.units, window))
-        sure, answer = logits.float().softmax(1).max(1)
-        inner = window.core.relative_to(window.stored)
-        shift = torch.tensor([0, *(inner.start[p] for p in view.source.axes.space_positions)])
-        found = []
+            logits = logits + self.prior.hidden.logits_of_units(extractor.logits(self.prior.hidden.units, tile))
+        confidence, predicted = logits.float().softmax(1).max(1)
+        inner = tile.core.relative_to(tile.stored)
+        shift = torch.tensor([0, *(inner.start[p] for p in extractor.source.axes.space_positions)])
+        selected = []
         for value in range(len(self.prior.linear.bias)):
-            at = ((answer == value) & (sure > MIN_CONFIDENCE)).nonzero()
-            found.append(at[:: max(1, len(at) // MAX_PSEUDO_LABELS)][:MAX_PSEUDO_LABELS])
-        places = torch.cat(found)
-        label = answer[tuple(places.unbind(1))]
-        return gather(window.levels, places + shift.to(places.device)), label
+            pixels = ((predicted == value) & (confidence > MIN_CONFIDENCE)).nonzero()
+            selected.append(pixels[:: max(1, len(pixels) // MAX_PSEUDO_LABELS)][:MAX_PSEUDO_LABELS])
+        positions = torch.cat(selected)
+        class_index = predicted[tuple(positions.unbind(1))]
+        return gather(tile.levels, positions + shift.to(positions.device)), class_index
 
     def random(self, samples: Samples) -> Generator[None, None, Tensor]:
         """Return features ``(n, F)`` of random pixels in the tiles of the latest strokes; pauses before each tile."""
@@ -82,7 +84,9 @@ class UnlabeledPixels:
 
     def _draw_tile(self, number: int) -> Tensor:
         plan = self.features.extractor.plan
-        window = self.features.tile(plan.at([int(i) for i in np.unravel_index(number, plan.counts)]))
-        draw, core = np.random.default_rng(number), window.core
-        at = np.column_stack([draw.integers(a, b, MAX_RANDOM) for a, b in zip(core.start, core.stop, strict=True)])
-        return gather(window.levels, self.features.extractor.pixel_positions(at, window.stored))
+        tile = self.features.tile(plan.at([int(i) for i in np.unravel_index(number, plan.counts)]))
+        rng, core = np.random.default_rng(number), tile.core
+        coordinates = np.column_stack(
+            [rng.integers(a, b, MAX_RANDOM) for a, b in zip(core.start, core.stop, strict=True)]
+        )
+        return gather(tile.levels, self.features.extractor.pixel_positions(coordinates, tile.stored))

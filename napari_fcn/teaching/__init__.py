@@ -1,4 +1,4 @@
-"""A model, an image, and what strokes teach the model there."""
+"""Teaching a model with strokes on an image."""
 
 from napari_fcn.teaching.teaching import Teaching
 

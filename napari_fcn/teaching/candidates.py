@@ -23,18 +23,18 @@ if TYPE_CHECKING:
 
 @dataclass(slots=True, eq=False)
 class CandidateScheduler:
-    """The current candidate, and when the next one is due.
+    """The current candidate, and the state that decides when the next one is due.
 
     Attributes
     ----------
     start_weights : mapping of str to Tensor
-        Weights of the model at the start, towards which candidates are regularised.
+        Weights of the initial model, towards which candidates are regularised.
     last_finished_turn : int
-        The last turn for which no more candidates are needed.
+        The last turn that needs no further candidates.
     n_attempts : int
-        Candidates of this turn that were accepted or dropped.
+        Number of candidates of this turn that were accepted or dropped.
     current : Candidate or None
-        The candidate that is fine-tuned, or waits to be accepted.
+        The candidate in training, or waiting to be accepted.
     """
 
     start_weights: Mapping[str, Tensor]
@@ -65,22 +65,22 @@ class CandidateScheduler:
             return False
         if self.winner is not None:
             return False  # it waits to be accepted
-        early = samples.turn < (candidate.first_test_turn if candidate else turn)
-        return bool((~early).any()) and len(np.unique(samples.class_index[early])) > 1
+        is_training = samples.turn < (candidate.first_test_turn if candidate else turn)
+        return bool((~is_training).any()) and len(np.unique(samples.class_index[is_training])) > 1
 
     def run_steps(
         self, model: InteractiveModel, samples: Samples, turn: int, settings: TeachSettings, total_steps: int
     ) -> Iterator[Heartbeat | StepDone]:
-        """Fine-tune the candidate up to ``total_steps`` steps; without one, a copy of a model becomes the candidate.
+        """Fine-tune the candidate up to ``total_steps`` steps; if there is none, start from a copy of ``model``.
 
-        If the generator is closed before the first step is done, the candidate is dropped.
+        The candidate is dropped if the generator is closed before the first step is done.
         """
         if self.current is None:
-            straight = model.clone()
-            straight.fit_without_hidden(samples, settings.keep, settings.seed)
+            initial = model.clone()
+            initial.fit_without_hidden(samples, settings.keep, settings.seed)
             seed = candidate_seed(settings.seed, turn, self.n_attempts)
             self.current = Candidate(
-                FineTuner(straight.net, straight.extractor, self.start_weights, settings, seed), turn
+                FineTuner(initial.net, initial.extractor, self.start_weights, settings, seed), turn
             )
         tuner = self.current.tuner
         try:
@@ -96,7 +96,7 @@ class CandidateScheduler:
             self.current = None
 
     def finish_turn(self, turn: int) -> None:
-        """Drop the candidate; this turn needs no further one."""
+        """Drop the candidate; this turn needs no further candidates."""
         self.current, self.last_finished_turn = None, turn
         self.n_attempts += 1
 
@@ -106,6 +106,6 @@ class CandidateScheduler:
             self.finish_turn(turn)
 
     def promote(self) -> None:
-        """Remove the candidate, which is the current model now."""
+        """Remove the candidate after it became the current model."""
         self.current = None
         self.n_attempts += 1

@@ -1,4 +1,4 @@
-"""Commits of a teaching session: weights, corrections and journal entry of each, in step."""
+"""Commits of a teaching session: weights, corrections and journal entries together."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ if TYPE_CHECKING:
 
 
 class CommitWriter:
-    """Adds commits to a history, its corrections to their history, and an entry to the journal.
+    """Adds commits to the history, their corrections to the label history, and entries to the journal.
 
-    A fitted head is committed only after its prediction is shown. If new strokes come first, its snapshot is deferred
-    and committed later, before anything else.
+    A fitted head is committed after its prediction is shown. If new strokes arrive earlier, its snapshot is deferred
+    and committed later, before any other commit.
 
     Parameters
     ----------
@@ -41,17 +41,17 @@ class CommitWriter:
         self._deferred: ModelSnapshot | None = None
 
     def defer(self, snapshot: ModelSnapshot) -> None:
-        """Commit a fitted head later."""
+        """Set the snapshot of a fitted head to be committed later."""
         self._deferred = snapshot
 
     def add_deferred(self) -> Iterator[HistoryChanged]:
-        """Commit the deferred head, if there is one."""
+        """Commit the deferred snapshot, if there is one."""
         if self._deferred is not None:
             snapshot, self._deferred = self._deferred, None
             yield self.add("head", {}, snapshot)
 
     def add(self, kind: str, scores: dict[str, float], snapshot: ModelSnapshot) -> HistoryChanged:
-        """Return the event of a new commit, a child of the present one."""
+        """Add a child of the present commit and return the event."""
         commit = self._history.add(kind, snapshot.turn, snapshot.strokes, snapshot.model, scores)
         self._label_history.record(commit, snapshot.samples)
         self._record("commit", commit=asdict(commit))
@@ -61,9 +61,9 @@ class CommitWriter:
 def start_model(
     history: History, checkpoint: Checkpoint, classes: tuple[ClassLabel, ...], spacing: tuple[float, ...]
 ) -> Checkpoint:
-    """Return the model of the first commit, which is added to an empty history.
+    """Return the model of the first commit; to an empty history, add that commit.
 
-    If its weights cannot be read, the model is made again from ``checkpoint``.
+    If its weights cannot be read, the model is derived from ``checkpoint`` again.
     """
     for first in history.commits:
         if first.kind == "start":

@@ -1,4 +1,4 @@
-"""The constant part of a teaching session: image, model at the start, device."""
+"""The constant part of a teaching session: image, initial model, device."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ MEMORY_FRACTION = 0.25  # of the free memory, used for features
 
 @dataclass(frozen=True, slots=True, eq=False)
 class TeachingContext:
-    """An image, and the model at the start of teaching.
+    """An image, and the model from which teaching starts.
 
     Attributes
     ----------
@@ -42,7 +42,7 @@ class TeachingContext:
     scaling : Scaling
         Normalisation of its intensities.
     start : Checkpoint
-        The model at the start, with a trainable head.
+        The initial model, with a trainable head.
     parent_hash : str
         Hash of the model that was given.
     device : torch.device
@@ -65,34 +65,35 @@ class TeachingContext:
 
     @property
     def card(self) -> ModelCard:
-        """Card of the model at the start."""
+        """Card of the initial model."""
         return self.start.info.card
 
     def create_model(self, model: Checkpoint, reference: tuple[int, ...], memory: float | None) -> InteractiveModel:
-        """Return a model on the image; its prior is the head of the model at the start, in the classes of the model.
+        """Return a model on the image; its prior is the head of the initial model, for the classes of ``model``.
 
         Parameters
         ----------
         model : Checkpoint
             The model.
         reference : tuple of int
-            A pixel of the tile whose features set the scale.
+            A pixel of the tile that the feature scaler is fitted to.
         memory : float or None
             Memory for features in GiB; a fraction of the free memory if None.
         """
         spec = model.info.spec
-        net, before = (
+        net, initial_net = (
             devices.place(part.net(), spec.ndim, self.device)
             for part in (model, start_with_classes(self.start, model.info))
         )
-        view = FeatureExtractor(self.source, self.scaling, theoretical(spec), spec.multiple, self.device)
-        return InteractiveModel(net, view, feature_budget(memory, self.device), head.read_head(before), reference)  # type: ignore[arg-type]
+        extractor = FeatureExtractor(self.source, self.scaling, theoretical(spec), spec.multiple, self.device)
+        prior, budget = head.read_head(initial_net), feature_budget(memory, self.device)  # type: ignore[arg-type]
+        return InteractiveModel(net, extractor, budget, prior, reference)  # type: ignore[arg-type]
 
 
 def bind_to_teach(
     image: Any, model: Checkpoint | None, axes: Binding | Axes | Sequence[str] | None, rgb: bool | None
 ) -> Binding:
-    """Return how a model reads an image; without a model, how a filter bank does.
+    """Return how a model reads an image; without a model, how a filter bank reads it.
 
     Raises
     ------
@@ -101,8 +102,8 @@ def bind_to_teach(
     """
     if model is not None:
         return bind_array(np.shape(image), model.info.spec, axes, rgb)
-    roles = axes.axes if isinstance(axes, Binding) else axes
-    ndim = len(roles.space) if isinstance(roles, Axes) else min(2, np.ndim(image) - bool(rgb))
+    axis_roles = axes.axes if isinstance(axes, Binding) else axes
+    ndim = len(axis_roles.space) if isinstance(axis_roles, Axes) else min(2, np.ndim(image) - bool(rgb))
     return bind_array(np.shape(image), Network(ndim), axes, rgb)
 
 
@@ -112,7 +113,7 @@ def open_source(image: Any, model: Checkpoint | None, bound: Binding, settings: 
     Raises
     ------
     ImageError
-        If the image is empty, not made of real numbers, or has other channels than the model reads.
+        If the image is empty, not of real numbers, or its channels do not fit the model.
     """
     channels = model.info.spec.channels if model else bound.axes.channels(np.shape(image))
     reading = PredictSettings(channel=settings.channel, colour=settings.colour)

@@ -1,4 +1,4 @@
-"""The current model: its samples, its fits, and which of its predictions are up to date."""
+"""The current model: its samples, its fits, and the region whose prediction is up to date."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class ModelSnapshot:
     model : Checkpoint
         The weights.
     samples : Samples
-        The samples that it was fitted to.
+        The samples that the model was fitted to.
     turn, strokes : int
         The turn of the fit, and the number of strokes at that time.
     """
@@ -53,11 +53,11 @@ class CurrentModel:
     Attributes
     ----------
     samples : Samples
-        The samples that it was fitted to.
+        The samples that the model was fitted to.
     turn, strokes : int
         The turn of the fit, and the number of strokes at that time.
     reference : tuple of int
-        A pixel of the tile whose features set the scale.
+        A pixel of the tile that the feature scaler is fitted to.
     info : ModelInfo
         Description of the model.
     model : InteractiveModel
@@ -65,7 +65,7 @@ class CurrentModel:
     is_converged : bool
         Whether the full head is fitted to the samples.
     is_uncommitted : bool
-        Whether it was fitted since the last commit.
+        Whether the model was fitted since the last commit.
     """
 
     samples: Samples
@@ -94,23 +94,27 @@ class CurrentModel:
         return ModelSnapshot(self.checkpoint, self.samples, self.turn, self.strokes)
 
     def replace_with(self, model: InteractiveModel, info: ModelInfo) -> None:
-        """Replace the model by another one whose full head is fitted."""
+        """Replace the model by another whose full head is fitted."""
         self.model, self.info = model, info
         self.is_converged = True
         self._predicted = None
 
     def start_round(self, samples: Samples, view: Region, strokes: int) -> None:
-        """Set the samples of a new turn; in the first one, the view sets the scale of the features."""
+        """Set the samples of a new turn; in the first turn, also the reference pixel: the middle of the view."""
         self.turn += 1
         if self.turn == 1:
             self.reference = self.model.reference = view.middle
         self.samples, self.strokes = samples.with_turns(self.samples, self.turn), strokes
 
     def fit_head(self, settings: TeachSettings, notes: Sequence[str]) -> Iterator[StrokesScored | HeadFitted]:
-        """Score the head on the strokes of the turn, then fit it to all strokes; ``notes`` go into the event."""
+        """Score the head on the strokes of the turn, then fit it to all strokes; the event includes ``notes``."""
         start = time.monotonic()
-        fresh = self.samples.select(self.samples.turn == self.turn)
-        scores = evaluation.evaluate(self.model.logits(fresh), self.model.labels(fresh)) if len(fresh) else None
+        new_samples = self.samples.select(self.samples.turn == self.turn)
+        scores = (
+            evaluation.evaluate(self.model.logits(new_samples), self.model.labels(new_samples))
+            if len(new_samples)
+            else None
+        )
         self.model.fit_linear(self.samples, settings.keep, settings.seed)
         self._predicted = None
         self.is_converged = not self.model.net.spec.hidden
@@ -141,8 +145,8 @@ class CurrentModel:
 
     def _focus(self, view: Region) -> tuple[int, ...]:
         """Return the pixel to predict first: the middle of the latest strokes in the view, or of the view."""
-        fresh = self.samples.select(self.samples.turn == self.turn)
-        visible = fresh.select(is_inside(fresh, view))
+        new_samples = self.samples.select(self.samples.turn == self.turn)
+        visible = new_samples.select(is_inside(new_samples, view))
         return tuple(int(n) for n in np.median(visible.coordinates(), axis=0)) if len(visible) else view.middle
 
     def forget_predictions(self) -> None:

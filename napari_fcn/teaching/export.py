@@ -23,7 +23,7 @@ def export(context: TeachingContext, current: CurrentModel, history: History, nu
     Parameters
     ----------
     context : TeachingContext
-        The image and the model at the start.
+        The image and the initial model.
     current : CurrentModel
         The current model.
     history : History
@@ -36,14 +36,14 @@ def export(context: TeachingContext, current: CurrentModel, history: History, nu
     turns = next(c.turn for c in history.commits if c.number == commit)
     if number is None and current.is_uncommitted:
         checkpoint, turns = current.checkpoint, current.turn
-    before = context.card
-    name = before.name or "a model"
+    initial_card = context.card
+    name = initial_card.name or "a model"
     limits = "Fine-tuned on one image: it may be worse than before on others."
     if checkpoint.info.spec.original:
         agreement = _agreement_sentence(context, current.model, checkpoint)
         limits += f" The head of {name} is kept (option head: original) and {agreement}."
     card = replace(
-        before,
+        initial_card,
         name=f"{name} taught",
         summary=f"{name}, fine-tuned with strokes in {turns} rounds.",
         limits=limits,
@@ -56,19 +56,19 @@ def export(context: TeachingContext, current: CurrentModel, history: History, nu
 
 
 def _agreement_sentence(context: TeachingContext, model: InteractiveModel, checkpoint: Checkpoint) -> str:
-    """Return how well the original head agrees with the model at the start, and the score of that model, in words."""
+    """Return a sentence on how well the original head agrees with the initial model, and the score of that model."""
     dice = context.card.scores.get("dice")
     score = "" if dice is None else f"Dice {dice:.3f} on the validation images of {context.card.name}"
-    now, then = checkpoint.original().weights, context.start.original().weights
-    if all(torch.equal(now[name], value) for name, value in then.items()):
+    weights, initial_weights = checkpoint.original().weights, context.start.original().weights
+    if all(torch.equal(weights[name], value) for name, value in initial_weights.items()):
         return f"predicts exactly as before{score and f': {score}'}"
-    share = original_head_agreement(context, model, checkpoint)
-    same = f"predicts {share:.1%} of the compared pixels of this image as before"
-    return f"{same}{score and f'; before fine-tuning: {score}'}"
+    fraction = original_head_agreement(context, model, checkpoint)
+    agreement = f"predicts {fraction:.1%} of the compared pixels of this image as before"
+    return f"{agreement}{score and f'; before fine-tuning: {score}'}"
 
 
 def original_head_agreement(context: TeachingContext, model: InteractiveModel, checkpoint: Checkpoint) -> float:
-    """Return the fraction of a tile where the original heads of a model and of the model at the start agree."""
+    """Return the fraction of a tile where the original heads of a model and of the initial model agree."""
     tile = model.reference_tile
     predictions = []
     for trained in (checkpoint, context.start):

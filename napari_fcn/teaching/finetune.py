@@ -1,4 +1,4 @@
-"""Fine-tuning of a model on an image and its labels in one run, with the engine of interactive teaching."""
+"""Fine-tunes a model on an image and its labels in one run, with the engine of interactive teaching."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ NEW_PREFIX = "new:"
 
 @dataclass(frozen=True, slots=True)
 class FinetuneLimit:
-    """Maximum number of fine-tuning steps and of seconds; the run stops at whichever comes first."""
+    """Maximum number of fine-tuning steps and of seconds; the run stops at the first limit."""
 
     steps: int | None = None
     seconds: float | None = None
@@ -45,7 +45,7 @@ class FinetuneLimit:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class FinetuneResult:
-    """The last event: the model, and the cost of the run.
+    """The last event: the model, and statistics of the run.
 
     Attributes
     ----------
@@ -75,7 +75,7 @@ def initial_model(
     Parameters
     ----------
     model : str, Path or Checkpoint
-        The model; options that a new network leaves open follow from the image.
+        The model; options that are not given for a new network are derived from the image.
     shape, spacing : sequence
         Length in pixels and pixel size of the image along its axes in space.
     channels : int
@@ -104,7 +104,7 @@ def initial_model(
 
 
 def network_shape(model: str | Checkpoint, shape: Sequence[int], names: Sequence[str] = ()) -> NetworkShape:
-    """Return how a model reads images, or how a new network reads the image for which it is made."""
+    """Return how a model reads images, or how a new network for this image would read it."""
     if isinstance(model, Checkpoint):
         return model.info.spec
     words = parse_words(model[len(NEW_PREFIX) :])
@@ -112,10 +112,12 @@ def network_shape(model: str | Checkpoint, shape: Sequence[int], names: Sequence
 
 
 def add_missing_classes(labels: npt.NDArray[np.uint8], classes: Sequence[ClassLabel]) -> tuple[ClassLabel, ...]:
-    """Return the classes of a model, with new ones for further label values."""
+    """Return the classes of a model, plus new classes for further label values."""
     count = max(int(labels.max(initial=0)), len(classes), 2)
-    more = (ClassLabel(f"class {k}", PALETTE[1 + (k - 1) % (len(PALETTE) - 1)]) for k in range(len(classes), count))
-    return (*classes, *more)
+    new_classes = (
+        ClassLabel(f"class {k}", PALETTE[1 + (k - 1) % (len(PALETTE) - 1)]) for k in range(len(classes), count)
+    )
+    return (*classes, *new_classes)
 
 
 def finetune(
@@ -145,7 +147,7 @@ def finetune(
     axes, settings, rgb, spacing
         As for `Teaching`.
     limit : FinetuneLimit, optional
-        When to stop; given by the settings if not set.
+        When to stop; as in the settings if not given.
     label_values : sequence of int
         The label values of the classes, in their order, if not 1, 2, 3; 0 and 255 in many masks.
 
@@ -157,8 +159,8 @@ def finetune(
     start, limit = time.monotonic(), limit or FinetuneLimit()
     settings = settings or TeachSettings()
     if limit.steps is not None:
-        once = max(1, min(settings.judge_every, limit.steps))
-        settings = replace(settings, judge_every=once, attempts=max(1, -(-limit.steps // once)))
+        interval = max(1, min(settings.judge_every, limit.steps))
+        settings = replace(settings, judge_every=interval, attempts=max(1, -(-limit.steps // interval)))
         settings = settings if limit.steps else replace(settings, network="off")
     elif limit.seconds is not None:
         settings = replace(settings, attempts=10**6)
@@ -170,19 +172,19 @@ def finetune(
     teaching = Teaching(image, model, bound, settings, classes, spacing=spacing)
     check_finite(teaching.source.sample())
     yield _labels_found(labels, painted, classes)
-    early, every = split_strokes(painted)
+    training_samples, all_samples = split_strokes(painted)
     steps, loss = 0, None
-    nowhere = Region((0,) * painted.ndim, (1,) * painted.ndim)
-    yield from teaching.fit_head(early, Region.whole(painted.shape))
+    one_pixel = Region((0,) * painted.ndim, (1,) * painted.ndim)
+    yield from teaching.fit_head(training_samples, Region.whole(painted.shape))
     yield from teaching.commit()
-    for event in teaching.run_round(every, nowhere):
+    for event in teaching.run_round(all_samples, one_pixel):
         yield event
         if isinstance(event, StepDone):
             steps, loss = steps + 1, event.loss
         is_late = limit.seconds is not None and time.monotonic() - start > limit.seconds
         if is_late or (limit.steps is not None and steps >= limit.steps and isinstance(event, CandidateEvaluated)):
             break
-    yield from teaching.accept()  # a better candidate that still waits
+    yield from teaching.accept()  # a better candidate that waits to be accepted
     yield from teaching.commit()
     yield FinetuneResult(teaching.checkpoint(), steps, time.monotonic() - start, loss)
 
@@ -199,7 +201,7 @@ def _labels_found(
 ) -> LabelsFound:
     """Return the event about the annotated pixels."""
     pixels = np.bincount(painted.ravel(), minlength=len(classes) + 1)
-    nothing = int(np.isnan(labels).sum()) if labels.dtype.kind == "f" else 0
-    notes = (f"{nothing} pixels of the labels are NaN: they count as not annotated.",) if nothing else ()
+    n_nan = int(np.isnan(labels).sum()) if labels.dtype.kind == "f" else 0
+    notes = (f"{n_nan} pixels of the labels are NaN: they count as not annotated.",) if n_nan else ()
     names = tuple(label.name for label in classes)
     return LabelsFound("image", 1, names, tuple(map(int, pixels[1:])), int(pixels[0]), notes)

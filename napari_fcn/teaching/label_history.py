@@ -1,4 +1,4 @@
-"""The corrections of each commit, and whether corrections fit the model and its image."""
+"""The corrections of each commit, and checks of corrections."""
 
 from __future__ import annotations
 
@@ -11,36 +11,36 @@ import numpy as np
 
 from napari_fcn.errors import ImageError
 from napari_fcn.learning.annotations import Samples
+from napari_fcn.learning.pins import REMOVED
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
     from napari_fcn.events import Commit
 
-MAX_BYTES = 64 * 2**20  # of whole samples that are kept for commits that were used lately
-REMOVED = 255  # a class index that no sample has: the largest value of a label is 255, and that is class 254
+MAX_BYTES = 64 * 2**20  # of complete samples, cached for recently used commits
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Delta:
-    """The samples in which a commit differs from its base, another commit, compressed.
+    """The compressed difference between the samples of a commit and those of its base, another commit.
 
-    A byte holds several pixels of a stroke; whole samples take 13 bytes for each painted pixel.
+    Complete samples take 13 bytes per painted pixel; compressed, several pixels of a stroke share a byte.
     """
 
-    base: Commit | None  # None: nothing was painted before
+    base: Commit | None  # None: empty
     size: int
     content: bytes
 
     @classmethod
     def between(cls, base: Commit | None, before: Samples, after: Samples) -> Self:
-        at = np.searchsorted(before.pixel_index, after.pixel_index).clip(max=max(0, len(before) - 1))
+        position = np.searchsorted(before.pixel_index, after.pixel_index).clip(max=max(0, len(before) - 1))
         is_new = np.ones(len(after), bool)
         if len(before):
             is_new = (
-                (before.pixel_index[at] != after.pixel_index)
-                | (before.class_index[at] != after.class_index)
-                | (before.turn[at] != after.turn)
+                (before.pixel_index[position] != after.pixel_index)
+                | (before.class_index[position] != after.class_index)
+                | (before.turn[position] != after.turn)
             )
         removed = np.setdiff1d(before.pixel_index, after.pixel_index, assume_unique=True)
         changed = after.select(is_new)
@@ -52,7 +52,7 @@ class _Delta:
         return cls(base, len(changed) + removed.size, zlib.compress(b"".join(part.tobytes() for part in parts), 1))
 
     def samples(self, shape: tuple[int, ...]) -> Samples:
-        """Return the samples that differ; removed ones have the class index `REMOVED`."""
+        """Return the samples that differ; removed pixels have the class index `REMOVED`."""
         content, n = zlib.decompress(self.content), self.size
         index = np.cumsum(np.frombuffer(content, np.int64, n))
         turn = np.frombuffer(content, np.int32, n, offset=8 * n)
@@ -62,10 +62,10 @@ class _Delta:
 class LabelHistory:
     """The samples of each commit.
 
-    Whole samples are kept for the commits that were used lately, within ``max_bytes``. Each commit of this session has
-    its difference to the commit in use before it; older samples are rebuilt from these::
+    Complete samples are cached for recently used commits, up to ``max_bytes``. Each commit of this session stores the
+    difference from the commit that was in use before it; other samples are rebuilt from these::
 
-        0 start ── 1 ── 2 ── 3        samples of 4: those of 0 (empty, or loaded), then the differences of 1, 2 and 4
+        0 start ── 1 ── 2 ── 3        samples of 4: those of 0 (empty, or loaded), then the differences 1, 2 and 4
                         └── 4
 
     Parameters
@@ -75,7 +75,7 @@ class LabelHistory:
     load_samples : callable, optional
         Returns the samples of a commit of an earlier session.
     max_bytes : int
-        Memory for whole samples.
+        Memory for complete samples.
     """
 
     def __init__(
@@ -86,17 +86,17 @@ class LabelHistory:
     ) -> None:
         self._shape, self._load_samples, self._max_bytes = shape, load_samples, max_bytes
         self._deltas: dict[int, _Delta] = {}
-        self._recent: OrderedDict[int, Samples] = OrderedDict()  # the one that was used last is at the end
+        self._recent: OrderedDict[int, Samples] = OrderedDict()  # the most recently used at the end
         self._recent_bytes = 0
         self._last: tuple[Commit | None, Samples] = None, Samples.empty(shape)
 
     @property
     def nbytes(self) -> int:
-        """Memory of whole samples and of differences."""
+        """Memory of complete samples and of differences."""
         return self._recent_bytes + sum(len(delta.content) for delta in self._deltas.values())
 
     def samples_at(self, commit: Commit) -> Samples:
-        """Return the samples of a commit; those of an earlier session as if all had been painted in one round."""
+        """Return the samples of a commit; all samples of an earlier session have the turn of their commit."""
         if commit.number in self._recent:
             samples = self._recent[commit.number]
         elif commit.number in self._deltas:
@@ -107,7 +107,7 @@ class LabelHistory:
         return samples
 
     def record(self, commit: Commit, samples: Samples) -> None:
-        """Keep the samples of a new commit."""
+        """Store the samples of a new commit."""
         self._deltas[commit.number] = _Delta.between(*self._last, samples)
         self._use(commit, samples)
 
@@ -121,7 +121,7 @@ class LabelHistory:
             self._recent_bytes -= _nbytes(oldest)
 
     def _rebuild(self, number: int) -> Samples:
-        """Return the samples of a commit from the nearest whole ones and the differences since."""
+        """Return the samples of a commit from the nearest complete samples and the differences since."""
         newest_first: list[Samples] = []
         while number in self._deltas and number not in self._recent:
             delta = self._deltas[number]
@@ -133,7 +133,7 @@ class LabelHistory:
         return _latest(self._shape, newest_first)
 
     def _load(self, commit: Commit) -> Samples:
-        """Return the samples of a commit that this session has not made."""
+        """Return the samples of a commit of an earlier session."""
         empty = Samples.empty(self._shape)
         if self._load_samples is None or not commit.turn:
             return empty
@@ -141,7 +141,7 @@ class LabelHistory:
 
 
 def _latest(shape: tuple[int, ...], newest_first: Iterable[Samples]) -> Samples:
-    """Return each pixel as in the first samples that have it; pixels that these removed are left out."""
+    """Return each pixel as in the newest samples that contain it, without pixels that these removed."""
     parts = tuple(newest_first)
     index, first = np.unique(np.concatenate([part.pixel_index for part in parts]), return_index=True)
     classes = np.concatenate([part.class_index for part in parts])[first]
@@ -154,7 +154,7 @@ def _nbytes(samples: Samples) -> int:
 
 
 def check_samples(samples: Samples, shape: tuple[int, ...], n_classes: int) -> None:
-    """Raise ImageError if samples are not of an image of this shape, or of more classes than these."""
+    """Raise ImageError if samples are of another image shape, or of a class that does not exist."""
     if samples.shape != shape:
         raise ImageError(
             f"The corrections are {' x '.join(map(str, samples.shape))} px; the image is "

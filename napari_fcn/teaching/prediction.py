@@ -11,17 +11,17 @@ from napari_fcn.geometry import Region
 from napari_fcn.learning import suggestions
 from napari_fcn.learning.cancellation import with_heartbeat
 
-MAX_TILES_AT_ONCE = 64  # tiles whose features are cached are answered in a few tenths of a second
-
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from napari_fcn.learning.annotations import Samples
     from napari_fcn.learning.interactive_model import InteractiveModel
 
+MAX_TILES_AT_ONCE = 64  # with cached features, these are predicted in a few tenths of a second
+
 
 def predict_tiles(model: InteractiveModel, region: Region) -> Iterator[Heartbeat | TileDone]:
-    """Yield the prediction of a region by tiles: those with cached features first, then by distance from the focus."""
+    """Yield the prediction of each tile of a region: cached tiles first, then in order of distance from the focus."""
     cached, focus = model.features.tiles, model.features.focus or region.middle
     order = [
         (tile.core not in cached, tile.core.distance(focus), tile) for tile in model.extractor.plan.touching(region)
@@ -40,7 +40,7 @@ def predict_commit(commit: int, model: InteractiveModel, region: Region) -> Iter
 
 
 def predict_cached(model: InteractiveModel, region: Region) -> Iterator[Heartbeat | TileDone]:
-    """Yield the prediction of a region in one piece if its features are cached, so it is drawn once; else by tiles."""
+    """Yield the prediction of a region in one piece if its features are cached, else tile by tile."""
     cached = [tile.core in model.features.tiles for tile in model.extractor.plan.touching(region)]
     if all(cached) and len(cached) <= MAX_TILES_AT_ONCE:
         probabilities = yield from with_heartbeat("show", model.predict(region))
@@ -50,9 +50,9 @@ def predict_cached(model: InteractiveModel, region: Region) -> Iterator[Heartbea
 
 
 def prefetch_around(model: InteractiveModel, region: Region) -> Iterator[Heartbeat]:
-    """Compute the features around a region, nearest first, while there is memory; yield after each tile.
+    """Compute the features around a region, nearest tiles first, until the cache is full; yield after each tile.
 
-    The region is extended by half its length on each side, and by one plane along axes of length 1.
+    The region is extended by half its length on each side, at least by one pixel.
     """
     around = region.grow([max(1, n // 2) for n in region.shape]).clip(model.extractor.source.shape)
     if len(list(model.extractor.plan.touching(region))) > MAX_TILES_AT_ONCE:
@@ -78,12 +78,12 @@ def suggest_region(model: InteractiveModel, samples: Samples, region: Region) ->
     space = axes.space_positions
     best = RegionSuggested(Region(region.start, region.start), region.start, 0.0)
     for part in predict_uncertainty(model, region):
-        free = suggestions.unreached_pixels(part.region, samples, field, space)
-        values = np.where(free, suggestions.smooth(part.values, space), -1)
-        at = np.unravel_index(int(values.argmax()), values.shape)
-        if values[at] > best.uncertainty:
-            index = tuple(int(i) + a for i, a in zip(at, part.region.start, strict=True))
+        is_unreached = suggestions.unreached_pixels(part.region, samples, field, space)
+        values = np.where(is_unreached, suggestions.smooth(part.values, space), -1)
+        index = np.unravel_index(int(values.argmax()), values.shape)
+        if values[index] > best.uncertainty:
+            pixel = tuple(int(i) + a for i, a in zip(index, part.region.start, strict=True))
             before, after = axes.spread(field.before, 0), axes.spread(field.after, 0)
-            box = Region(index, tuple(i + 1 for i in index)).grow(before, after).clip(shape)
-            best = RegionSuggested(box, index, float(values[at]))
+            box = Region(pixel, tuple(i + 1 for i in pixel)).grow(before, after).clip(shape)
+            best = RegionSuggested(box, pixel, float(values[index]))
     yield best

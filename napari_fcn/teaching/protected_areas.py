@@ -22,9 +22,9 @@ class ProtectedAreas:
     Parameters
     ----------
     history : History
-        The commits whose classes the pins refer to.
+        The commits, whose classes the pins refer to.
     pins : iterable of Pin
-        Those of an earlier session; pins without a commit refer to the classes of the present one.
+        Pins of an earlier session; pins without a commit refer to the classes of the present commit.
 
     Attributes
     ----------
@@ -43,7 +43,7 @@ class ProtectedAreas:
         return tuple(pin for old in self.original for pin in remap_pins([old], mapping(old.commit or 0, present)))
 
     def add(self, model: InteractiveModel, region: Region, name: str) -> Pin:
-        """Return a new pin with the current prediction of a region; one of the same name is replaced.
+        """Add a pin with the current prediction of a region and return it; a pin of the same name is replaced.
 
         Raises
         ------

@@ -40,35 +40,35 @@ Event = Any
 class Teaching:
     """A model that learns from strokes on an image: heads, fine-tuning, commits and pins.
 
-    It is not thread-safe. A generator may be closed at any event; the next call continues from the state it left.
+    It is not thread-safe. A generator may be closed at any event; the next call continues from the state at that event.
 
     Parameters
     ----------
     image : array-like
-        numpy, dask, zarr or anything else with ``shape``, ``dtype`` and slices.
+        A numpy, dask or zarr array, or any other with ``shape``, ``dtype`` and slices.
     checkpoint : Checkpoint, optional
         The model to start from; a filter bank without a network if not given.
     axes : Binding, Axes or sequence of str, optional
-        How the model reads the image, the role of each axis, or its name; guessed from the shape if not given.
+        How the model reads the image, or the role or name of each axis; guessed from the shape if not given.
     settings : TeachSettings, optional
-        How to learn and where to run.
+        Settings of learning and of the device.
     classes : tuple of ClassLabel
         The classes to learn; those of the model if not given.
     rgb : bool, optional
-        Whether the channels of the image are colours; three or four channels along the last axis are, if not given.
+        Whether the channels are colours; if not given, three or four channels along the last axis are.
     spacing : tuple of float
-        Pixel size per axis in space; all alike if not given.
+        Pixel size per axis in space; all equal if not given.
     history : History, optional
         Commits of an earlier session, which is resumed at the present one.
     record : callable, optional
-        Called with kind and facts of each action that a replay repeats.
+        Called with the kind and the facts of each action, for replays.
     load_samples : callable, optional
         Returns the samples of a commit of an earlier session, by its number.
     pins : iterable of Pin
         Protected areas of an earlier session.
     reference : tuple of int
-        A pixel of the tile whose features an earlier session was scaled by. If not given, it is the middle of the
-        image, and from the first turn on the middle of the view in that turn.
+        A pixel of the tile that the feature scaler is fitted to, of an earlier session. If not given, the middle of the
+        image; from the first turn on, the middle of the view in that turn.
 
     Raises
     ------
@@ -124,7 +124,7 @@ class Teaching:
 
     @property
     def candidate(self) -> Candidate | None:
-        """The network that is fine-tuned in the background, or waits to be accepted."""
+        """The candidate in training, or waiting to be accepted."""
         return self._candidates.current
 
     @property
@@ -163,7 +163,7 @@ class Teaching:
         return self._current.turn
 
     def configure(self, settings: TeachSettings) -> None:
-        """Use other settings from now on; a candidate of the old ones is dropped."""
+        """Change the settings; a candidate of the old settings is dropped."""
         if settings != self.settings:
             self.settings = settings
             self._candidates.current = None
@@ -172,9 +172,9 @@ class Teaching:
     def checkpoint(self, number: int | None = None) -> Checkpoint:
         """Return the model of a commit, or the current one, with a card that describes its training.
 
-        The file keeps the original head next to the new one. The card says for which fraction of a tile the original
-        head still predicts the same class, and lists the commits that led to the model. Nothing is committed here:
-        call `commit` first to include the latest fit.
+        The model contains the original head and the new one. The card states for which fraction of a tile the original
+        head still predicts the same class, and lists the commits that led to the model. This does not commit: call
+        `commit` first to include the latest fit.
         """
         return export(self._context, self._current, self.history, number)
 
@@ -197,13 +197,13 @@ class Teaching:
         TileDone
             For each tile of the view whose prediction is not up to date.
         HistoryChanged
-            For each new commit: of a deferred fit, and of this one once it is complete.
+            For each new commit: that of a deferred fit, and that of this fit once it is complete.
         HeadRefined, TileDone
             If the full head is not fitted to these strokes yet.
         StepDone, CandidateEvaluated
-            While a candidate is fine-tuned, and when it was evaluated.
+            While a candidate is fine-tuned, and after its evaluation.
         Heartbeat
-            Between these, wherever the work can be stopped.
+            Between these, wherever the computation can be stopped.
         """
         check_samples(samples, self.source.shape, len(self.classes))
         view = view.clip(self.source.shape)
@@ -217,7 +217,7 @@ class Teaching:
         yield from self._improve(view)
 
     def fit_head(self, samples: Samples, view: Region, strokes: int = 0) -> Iterator[Event]:
-        """Fit the head to all strokes, as `run_round` does first."""
+        """Fit the head to all strokes: the first step of `run_round`."""
         check_samples(samples, self.source.shape, len(self.classes))
         current, candidates = self._current, self._candidates
         if current.is_uncommitted:
@@ -239,23 +239,23 @@ class Teaching:
     def predict(self, view: Region) -> Iterator[events.Heartbeat | events.TileDone]:
         """Yield the prediction of a region if it is not up to date.
 
-        It comes at once if all features are cached, so that a window draws it once; else tile by tile.
+        It is one tile if all features are cached, so that it is drawn once; else it is predicted tile by tile.
         """
         yield from self._current.predict_tiles(view.clip(self.source.shape))
 
     def forget_predictions(self) -> None:
-        """Predict every region again when it is next requested: the layers that showed it are gone."""
+        """Predict every region again when it is next requested, for example after its layers were removed."""
         self._current.forget_predictions()
 
     def commit(self) -> Iterator[events.HistoryChanged]:
-        """Commit the fitted head, if it is not committed yet, after the deferred one."""
+        """Commit the deferred head, then the current head, unless they are committed already."""
         yield from self._commits.add_deferred()
         if self._current.is_uncommitted:
             self._current.is_uncommitted = False
             yield self._commits.add("head", {}, self._current.snapshot)
 
     def commit_pending(self) -> Iterator[events.HistoryChanged]:
-        """Commit the head that was fitted before the latest strokes, if that was deferred."""
+        """Commit the deferred head, which was fitted before the latest strokes, if there is one."""
         yield from self._commits.add_deferred()
 
     def _improve(self, view: Region) -> Iterator[Event]:
@@ -272,11 +272,11 @@ class Teaching:
             yield from self.predict(view)
 
     def finetune(self, steps: int) -> Iterator[events.Heartbeat | events.StepDone]:
-        """Fine-tune a candidate on the strokes before the latest turn, up to ``steps`` steps in all."""
+        """Fine-tune a candidate on the strokes before the latest turn, up to ``steps`` steps in total."""
         yield from self._candidates.run_steps(self.model, self.samples, self.turn, self.settings, steps)
 
     def evaluate(self, view: Region) -> Iterator[events.Heartbeat | events.CandidateEvaluated]:
-        """Evaluate the candidate, and yield the result with the changes it would make in a region.
+        """Evaluate the candidate, and yield the result with the changes of the prediction in a region.
 
         If the generator is closed early, nothing is decided; the next call reuses the computed features.
         """
@@ -289,7 +289,7 @@ class Teaching:
         yield event
 
     def accept(self) -> Iterator[events.Heartbeat | events.HistoryChanged]:
-        """Replace the current model by the candidate that was better."""
+        """Replace the current model by the candidate, if it was better."""
         candidate = self._candidates.winner
         if candidate is None or candidate.winner is None:
             return
@@ -315,7 +315,7 @@ class Teaching:
         yield from self._restore(self.history.redo())
 
     def go_to(self, number: int) -> Iterator[events.HistoryChanged]:
-        """Go to any commit; the next commit branches off there."""
+        """Go to a commit; the next commit becomes its child."""
         yield from self.commit()
         if number == self.history.present.number:  # the strokes may differ, the weights do not
             self._record("present", number=number)
@@ -347,7 +347,7 @@ class Teaching:
         classes : tuple of ClassLabel
             The new classes.
         old_indices : tuple of int or None
-            The old index of each class, None for a new one. Samples of removed classes are dropped; the caller
+            The old index of each class, None for a new class. Samples of removed classes are dropped; the caller
             renumbers the labels.
         """
         yield from self.commit()
@@ -381,7 +381,7 @@ class Teaching:
             yield from prediction.predict_commit(number, model, view.clip(self.source.shape))
 
     def prefetch(self, view: Region) -> Iterator[events.Heartbeat]:
-        """Compute the features around a region, so that it is predicted quickly when it comes into view."""
+        """Compute the features around a region, so that they are cached when it comes into view."""
         yield from prediction.prefetch_around(self.model, view.clip(self.source.shape))
 
     def uncertainty(self, view: Region) -> Iterator[events.UncertaintyDone]:

@@ -28,8 +28,8 @@ class Augmentation:
     elastic_grid : int
         Distance between independent displacements, in pixels.
     gamma, blur, noise : float
-        Largest exponent (and one over it), largest sigma in pixels, largest standard deviation of noise (the image
-        spans -1 to 1).
+        Largest exponent (the smallest is its inverse), largest sigma in pixels, largest standard deviation of noise
+        (intensities are about -1 to 1).
     invert : bool
         Whether half of the crops are inverted.
     time : int or None
@@ -53,32 +53,38 @@ class Augmentation:
         self, image: Image, labels: Labels, patch: tuple[int, ...], rng: np.random.Generator
     ) -> tuple[Image, Labels]:
         """Return a random crop of ``image`` (C, *space) and ``labels`` (*space) of shape ``patch``."""
-        where = self._sampling_grid(labels.shape, patch, rng)
-        crop = np.stack([ndimage.map_coordinates(c, where, order=1, mode="mirror") for c in image])
-        cut = ndimage.map_coordinates(labels, where, order=0, mode="mirror")
-        crop, cut = _flip_and_rotate(crop, cut, self._relative_sizes(len(patch)), self.time, rng)
-        return self._change_intensity(crop, rng), cut
+        coordinates = self._sampling_grid(labels.shape, patch, rng)
+        cropped = np.stack([ndimage.map_coordinates(c, coordinates, order=1, mode="mirror") for c in image])
+        cropped_labels = ndimage.map_coordinates(labels, coordinates, order=0, mode="mirror")
+        cropped, cropped_labels = _flip_and_rotate(
+            cropped, cropped_labels, self._relative_sizes(len(patch)), self.time, rng
+        )
+        return self._change_intensity(cropped, rng), cropped_labels
 
     def _sampling_grid(self, shape: tuple[int, ...], patch: tuple[int, ...], rng: np.random.Generator) -> Image:
         """Return the image coordinates of each pixel of the crop, ``(ndim, *patch)``."""
         zoom = np.exp(rng.uniform(*np.log(self.scale)))
-        where = np.stack(np.meshgrid(*((np.arange(p) - (p - 1) / 2) for p in patch), indexing="ij")).astype(np.float32)
-        shares = self._relative_sizes(len(patch))
-        coarse = [max(4, round(p / (self.elastic_grid * s)) + 3) for p, s in zip(patch, shares, strict=True)]
+        coordinates = np.stack(np.meshgrid(*((np.arange(p) - (p - 1) / 2) for p in patch), indexing="ij")).astype(
+            np.float32
+        )
+        relative_sizes = self._relative_sizes(len(patch))
+        grid_shape = [
+            max(4, round(p / (self.elastic_grid * s)) + 3) for p, s in zip(patch, relative_sizes, strict=True)
+        ]
         for axis, length in enumerate(patch):
-            field = rng.normal(0, self.elastic_sigma * shares[axis], coarse).astype(np.float32)
-            wide = ndimage.zoom(field, [p / c for p, c in zip(patch, coarse, strict=True)], order=1)
+            field = rng.normal(0, self.elastic_sigma * relative_sizes[axis], grid_shape).astype(np.float32)
+            displacement = ndimage.zoom(field, [p / c for p, c in zip(patch, grid_shape, strict=True)], order=1)
             if length > 1 and axis != self.time:
-                where[axis] += wide
-        zooms = [1.0 if axis == self.time else zoom for axis in range(len(patch))]
+                coordinates[axis] += displacement
+        zoom_per_axis = [1.0 if axis == self.time else zoom for axis in range(len(patch))]
         for axis, (n, p) in enumerate(zip(shape, patch, strict=True)):
-            where[axis] /= zooms[axis]
-            slack = max(0.0, n - p / zooms[axis]) / 2
-            where[axis] += (n - 1) / 2 + rng.uniform(-slack, slack)
-        return where
+            coordinates[axis] /= zoom_per_axis[axis]
+            slack = max(0.0, n - p / zoom_per_axis[axis]) / 2
+            coordinates[axis] += (n - 1) / 2 + rng.uniform(-slack, slack)
+        return coordinates
 
     def _relative_sizes(self, ndim: int) -> tuple[float, ...]:
-        """Return the pixel size of the finest axis in pixels of each axis."""
+        """Return the pixel size of the finest axis relative to that of each axis."""
         return tuple(min(self.spacing) / length for length in self.spacing) or (1.0,) * ndim
 
     def _change_intensity(self, crop: Image, rng: np.random.Generator) -> Image:
@@ -99,15 +105,15 @@ class Augmentation:
 
 
 def _flip_and_rotate(
-    crop: Image, cut: Labels, shares: tuple[float, ...], time: int | None, rng: np.random.Generator
+    crop: Image, labels: Labels, relative_sizes: tuple[float, ...], time: int | None, rng: np.random.Generator
 ) -> tuple[Image, Labels]:
-    """Return image and labels with random flips, and random transpositions of equal axes; time is left alone."""
-    patch, ndim = cut.shape, cut.ndim
+    """Return image and labels with random flips and random transpositions of equal axes; time is unchanged."""
+    patch, ndim = labels.shape, labels.ndim
     flips = tuple(axis for axis in range(ndim) if rng.random() < 0.5 and axis != time)
     order = np.arange(ndim)
-    kinds = tuple(zip(patch, shares, strict=True))
-    for kind in sorted(set(kinds)):
-        alike = [axis for axis in range(ndim) if kinds[axis] == kind and axis != time]
-        order[alike] = rng.permutation(alike)
+    geometries = tuple(zip(patch, relative_sizes, strict=True))
+    for geometry in sorted(set(geometries)):
+        equivalent = [axis for axis in range(ndim) if geometries[axis] == geometry and axis != time]
+        order[equivalent] = rng.permutation(equivalent)
     crop = np.flip(crop, tuple(1 + axis for axis in flips)).transpose(0, *(1 + order))
-    return np.ascontiguousarray(crop), np.ascontiguousarray(np.flip(cut, flips).transpose(order))
+    return np.ascontiguousarray(crop), np.ascontiguousarray(np.flip(labels, flips).transpose(order))

@@ -42,12 +42,12 @@ class LabelledImage:
     Attributes
     ----------
     name, kind : str
-        File name, and the group of the image.
+        File name, and kind of image.
     views : tuple of ndarray
-        ``(channels, *space)`` float32, normalised. The first is the input at inference; a colour image has one more
+        ``(channels, *space)`` float32, normalised. The first is the input at inference; a colour image has another view
         for each colour channel.
     labels : ndarray
-        ``(*space)`` numbers.
+        ``(*space)`` label values.
     notes : tuple of str
         Sentences for the user about conversions.
     """
@@ -60,7 +60,7 @@ class LabelledImage:
 
 
 def read_numbers(path: Path) -> tuple[npt.NDArray[Any], bool | None]:
-    """Return the pixels of a TIFF, and None: it is unknown whether they are colours.
+    """Return the pixels of a TIFF, and None, because it is unknown whether they are colours.
 
     Raises
     ------
@@ -85,16 +85,16 @@ def read_folder(
     folder : Path
         The folder.
     patterns : (str, str)
-        Shell patterns, separated by commas, that a name must fit and must not fit.
+        Shell patterns, separated by commas: names to include and to exclude.
     kinds : str
-        Regular expression whose first group is the kind of an image; empty: all have the same kind.
+        Regular expression whose first group is the kind of an image; if empty, all have the same kind.
     ndim : int
-        Axes that the network convolves.
+        Number of axes that the network convolves.
     normaliser : Normaliser
         How to scale each image.
     read : callable
-        Returns the pixels of a file, colours last, and whether it has colours. None if the file does not say: then
-        three or four values for each label are colours.
+        Returns the pixels of a file, colours last, and whether it has colours; None if the file does not state it: then
+        three or four values per label are colours.
 
     Raises
     ------
@@ -106,20 +106,20 @@ def read_folder(
         pattern = re.compile(kinds)
     except re.error as error:
         raise ImageError(f"Kinds are {kinds!r}, which is not a regular expression ({error}).") from error
-    found = []
+    images = []
     for path in sorted(folder.glob(f"*{SUFFIX}")):
         name = path.name.removesuffix(SUFFIX)
         if not _matches(name, patterns[0]) or _matches(name, patterns[1]):
             continue
-        truth = path.with_name(f"{name}_label.tif")
-        if not truth.is_file():
+        label_path = path.with_name(f"{name}_label.tif")
+        if not label_path.is_file():
             raise ImageError(
-                f"{path} has no labels: {truth.name} is missing in its folder. Add it, or move the image away."
+                f"{path} has no labels: {label_path.name} is missing in its folder. Add it, or move the image away."
             )
         match = pattern.search(name) if kinds else None
         kind = match[1] if match and match.groups() else ""
-        found += _planes((name, kind), read(path), read_tiff(truth), (ndim, normaliser))
-    return found
+        images += _planes((name, kind), read(path), read_tiff(label_path), (ndim, normaliser))
+    return images
 
 
 def _matches(name: str, patterns: str) -> bool:
@@ -128,12 +128,12 @@ def _matches(name: str, patterns: str) -> bool:
 
 def _planes(
     names: tuple[str, str],
-    read: tuple[npt.NDArray[np.generic], bool | None],
+    content: tuple[npt.NDArray[np.generic], bool | None],
     labels: npt.NDArray[np.generic],
-    how: tuple[int, Normaliser],
+    network: tuple[int, Normaliser],
 ) -> list[LabelledImage]:
-    """Return one labelled image for each index of the axes that an ``ndim``-dimensional network repeats over."""
-    (name, kind), (image, has_colours), (ndim, normaliser) = names, read, how
+    """Return one labelled image for each index of the loop axes of an ``ndim``-dimensional network."""
+    (name, kind), (image, has_colours), (ndim, normaliser) = names, content, network
     try:
         check_array(image)
         check_finite(image)
@@ -154,17 +154,17 @@ def _planes(
     scalings = [normaliser.fit(colour.reshape(1, -1)) for colour in colours]
     scaled = [scaling.apply(colour[None]) for scaling, colour in zip(scalings, colours, strict=True)]
     notes = tuple(f"{name}: {note}" for note in scalings[0].notes)
-    split = [axes.to_net(view) for view in scaled]
-    cuts = axes.to_net(labels[None])[:, 0]
+    planes_of_views = [axes.to_net(view) for view in scaled]
+    label_planes = axes.to_net(labels[None])[:, 0]
     return [
         LabelledImage(
-            f"{name} {i}" if len(cuts) > 1 else name,
+            f"{name} {i}" if len(label_planes) > 1 else name,
             kind,
-            tuple(np.ascontiguousarray(v[i]) for v in split),
-            cut,
+            tuple(np.ascontiguousarray(planes[i]) for planes in planes_of_views),
+            plane,
             () if i else notes,
         )
-        for i, cut in enumerate(cuts)
+        for i, plane in enumerate(label_planes)
     ]
 
 
@@ -184,16 +184,16 @@ class Crops(Dataset[tuple[torch.Tensor, torch.Tensor]]):
     images : sequence of LabelledImage
         The images.
     settings : TrainSettings
-        Target, patch, spacing, number of crops, inversion, balance of kinds, seed.
+        Target, patch, spacing, number of crops, inversion, balance of kinds, and seed.
     time : int, optional
         The time axis of the images.
     spacing : sequence of float, optional
-        Pixel size along each axis, if the settings give none; empty: all equal.
+        Pixel size along each axis, if the settings have none; if empty, all are equal.
 
     Attributes
     ----------
     epoch : int
-        Number of the pass; each has other crops.
+        Number of the epoch; each has different crops.
 
     Raises
     ------

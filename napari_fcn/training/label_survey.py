@@ -1,4 +1,4 @@
-"""The labels of a training folder, counted and checked before a network learns from them."""
+"""Counts and checks the labels of a training folder before training."""
 
 from __future__ import annotations
 
@@ -38,72 +38,79 @@ ADVICE = {
 
 
 def read_labels(image: LabelledImage, settings: TrainSettings) -> LabelledImage:
-    """Return a labelled image with labels as whole numbers, as its target reads them.
+    """Return a labelled image with labels as integers in the encoding of the target.
 
     Raises
     ------
     ImageError
-        If they are no labels for the target.
+        If the labels do not fit the target.
     """
     encoding = encodings.CLASSES if settings.target == "classes" else encodings.OBJECTS
     labels = encodings.decode_labels(image.labels, encoding, f"{image.name}: the labels", settings.label_values)
-    nothing = int(np.isnan(image.labels).sum()) if image.labels.dtype.kind == "f" else 0
-    notes = (f"{image.name}: {nothing} pixels of the labels are NaN: they count as unknown.",) if nothing else ()
+    n_nan = int(np.isnan(image.labels).sum()) if image.labels.dtype.kind == "f" else 0
+    notes = (f"{image.name}: {n_nan} pixels of the labels are NaN: they count as unknown.",) if n_nan else ()
     return replace(image, labels=labels, notes=(*image.notes, *notes))
 
 
 def survey(
     splits: tuple[Sequence[LabelledImage], Sequence[LabelledImage]], settings: TrainSettings, classes: Sequence[str]
 ) -> tuple[LabelsFound, LabelsFound]:
-    """Return what the labels to learn from and those to score on hold.
+    """Return the pixel counts of the training labels and of the validation labels, with notes.
 
     Parameters
     ----------
     splits : (sequence of LabelledImage, sequence of LabelledImage)
-        Images to learn from and to score on, as `read_labels` returns them.
+        Training and validation images, as returned by `read_labels`.
     settings : TrainSettings
-        Target and meaning of the labels.
+        Target, and values of the labels.
     classes : sequence of str
         Names of the classes of the network.
 
     Raises
     ------
     ImageError
-        If labels look like something else than the target needs, or there is nothing to learn or to score.
+        If the labels do not look like those of the target, or a split has fewer than two classes.
     ModelError
-        If there are more classes than the network has.
+        If the labels have more classes than the network.
     """
     target = TARGETS[settings.target]
     classes = [
-        plain if name == f"class {k}" else name for k, (name, plain) in enumerate(_target_names(classes, settings))
+        target_name if name == f"class {k}" else name
+        for k, (name, target_name) in enumerate(_target_names(classes, settings))
     ]
-    counted = [[np.bincount(target(image.labels).ravel(), minlength=256) for image in images] for images in splits]
+    counts_by_split = [
+        [np.bincount(target(image.labels).ravel(), minlength=256) for image in images] for images in splits
+    ]
     notes = _duplicates(*splits)
-    for split, images, counts in zip(SPLITS, splits, counted, strict=True):
+    for split, images, counts in zip(SPLITS, splits, counts_by_split, strict=True):
         if not settings.label_values:
             notes += _check_meaning(split, [image.labels for image in images], settings.target)
         _check_classes(split, np.sum(counts, axis=0), settings.target, classes)
-    found = []
-    for split, images, counts in zip(SPLITS, splits, counted, strict=True):
-        more = [note for image in images for note in image.notes]
-        more += _unlabelled_images(split, images, counts)
+    events = []
+    for split, images, counts in zip(SPLITS, splits, counts_by_split, strict=True):
+        split_notes = [note for image in images for note in image.notes]
+        split_notes += _unlabelled_images(split, images, counts)
         total = np.sum(counts, axis=0)
         if split == "validation" and (missing := _missing_classes(total, len(classes))):
-            more.append(f"No pixel of the validation images is {_format_classes(missing, classes)}: it is not scored.")
+            split_notes.append(
+                f"No pixel of the validation images is {_format_classes(missing, classes)}: it is not scored."
+            )
         pixels = tuple(int(n) for n in total[: len(classes)])
-        first = tuple(notes) if split == "training" else ()
-        found.append(LabelsFound(split, len(images), tuple(classes), pixels, int(total[IGNORE]), (*first, *more)))
-    return found[0], found[1]
+        folder_notes = tuple(notes) if split == "training" else ()
+        events.append(
+            LabelsFound(split, len(images), tuple(classes), pixels, int(total[IGNORE]), (*folder_notes, *split_notes))
+        )
+    return events[0], events[1]
 
 
 def _target_names(classes: Sequence[str], settings: TrainSettings) -> list[tuple[str, str]]:
-    """Return the name of each class, and what a target calls it that names its classes."""
-    plain = CLASS_NAMES.get(settings.target, ())
-    return [(name, plain[k] if k < len(plain) else name) for k, name in enumerate(classes)]
+    """Return the name of each class, and its name in the target; the same if the target does not name classes."""
+    target_names = CLASS_NAMES.get(settings.target, ())
+    return [(name, target_names[k] if k < len(target_names) else name) for k, name in enumerate(classes)]
 
 
 def _check_meaning(split: str, labels: Sequence[npt.NDArray[np.generic]], target: str) -> list[str]:
-    """Raise if labels look like a mask or as made for another target; return what to know of those of one number."""
+    """Raise ImageError if labels look like those of another target; return a note on masks of objects."""
     values = list(encodings.count_values(labels))
     given = f"The {split} labels hold {format_values(values)} only"
     if target == "classes":
@@ -133,13 +140,13 @@ def _check_meaning(split: str, labels: Sequence[npt.NDArray[np.generic]], target
 
 
 def _check_classes(split: str, total: npt.NDArray[np.int64], target: str, classes: Sequence[str]) -> None:
-    """Raise if there are more classes than the network has, or not all that it is to learn."""
-    known = total[:IGNORE]
-    present = [int(k) for k in np.flatnonzero(known)]
+    """Raise an error if there are more classes than in the network, or if classes to be learnt are missing."""
+    counts = total[:IGNORE]
+    present = [int(k) for k in np.flatnonzero(counts)]
     if not present:
-        ends = "training is not possible" if split == "training" else "no score can be computed"
+        consequence = "training is not possible" if split == "training" else "no score can be computed"
         raise ImageError(
-            f"There is no labelled pixel in the {split} labels, so {ends}: all are 255 or NaN, for unknown. "
+            f"There is no labelled pixel in the {split} labels, so {consequence}: all are 255 or NaN, for unknown. "
             "Label some pixels of each class."
         )
     if present[-1] >= len(classes):
@@ -151,8 +158,8 @@ def _check_classes(split: str, total: npt.NDArray[np.int64], target: str, classe
             f"least two classes. {ADVICE[target]}".rstrip()
         )
     if split == "training" and (missing := _missing_classes(total, len(classes))):
-        fitting = CLASSES.get(target, present[-1] + 1)
-        network = f"Give the network classes={fitting}, or label" if fitting < len(classes) else "Label"
+        needed = CLASSES.get(target, present[-1] + 1)
+        network = f"Give the network classes={needed}, or label" if needed < len(classes) else "Label"
         raise ImageError(
             f"No pixel of the training images is {_format_classes(missing, classes)} "
             f"(found: {_format_classes(present, classes)}). {network} pixels of it. {ADVICE[target]}".rstrip()
@@ -160,12 +167,12 @@ def _check_classes(split: str, total: npt.NDArray[np.int64], target: str, classe
 
 
 def _too_many_classes(present: Sequence[int], target: str, classes: int) -> str:
-    found = f"The labels teach {present[-1] + 1} classes; the network has {classes}."
+    problem = f"The labels teach {present[-1] + 1} classes; the network has {classes}."
     if target != "classes":
-        return f"{found} Give it classes={present[-1] + 1}, or choose another target than {target!r}."
+        return f"{problem} Give it classes={present[-1] + 1}, or choose another target than {target!r}."
     if len(present) <= present[-1] and len(present) <= MAX_LISTED_VALUES:
-        return f"{found} The label values are {format_values(present)}. {values_advice(present)}"
-    return f"{found} Give it classes={present[-1] + 1}; if they are numbered objects, choose --target objects."
+        return f"{problem} The label values are {format_values(present)}. {values_advice(present)}"
+    return f"{problem} Give it classes={present[-1] + 1}; if they are numbered objects, choose --target objects."
 
 
 def _missing_classes(total: npt.NDArray[np.int64], classes: int) -> list[int]:
@@ -173,26 +180,26 @@ def _missing_classes(total: npt.NDArray[np.int64], classes: int) -> list[int]:
 
 
 def _format_classes(indices: Sequence[int], classes: Sequence[str]) -> str:
-    """Return classes as in a sentence: by number, and by name where that says more."""
+    """Return classes for a sentence: numbers, and names unless they only repeat the number."""
     return ", ".join(f"class {k}" if classes[k] == f"class {k}" else f"class {k} ({classes[k]})" for k in indices)
 
 
 def _unlabelled_images(
     split: str, images: Sequence[LabelledImage], counts: Sequence[npt.NDArray[np.int64]]
 ) -> list[str]:
-    """Return which images have no labelled pixel."""
-    empty = [image.name for image, one in zip(images, counts, strict=True) if not one[:IGNORE].any()]
+    """Return a note on images without a labelled pixel."""
+    empty = [image.name for image, image_counts in zip(images, counts, strict=True) if not image_counts[:IGNORE].any()]
     if not empty:
         return []
     names = ", ".join(empty[:MAX_LISTED_VALUES]) + (", …" if len(empty) > MAX_LISTED_VALUES else "")
-    ends = "it is not used for training" if split == "training" else "it is not scored"
-    return [f"No labelled pixel: {names}; {ends}."]
+    consequence = "it is not used for training" if split == "training" else "it is not scored"
+    return [f"No labelled pixel: {names}; {consequence}."]
 
 
-def _duplicates(examples: Sequence[LabelledImage], held_out: Sequence[LabelledImage]) -> list[str]:
-    """Return which images are learnt from and scored on."""
-    learnt = {(image.views[0].shape, hash(image.views[0].tobytes())): image.name for image in examples}
-    keys = [(image, learnt.get((image.views[0].shape, hash(image.views[0].tobytes())))) for image in held_out]
+def _duplicates(training: Sequence[LabelledImage], validation: Sequence[LabelledImage]) -> list[str]:
+    """Return a note for each validation image that is also a training image."""
+    training_names = {(image.views[0].shape, hash(image.views[0].tobytes())): image.name for image in training}
+    keys = [(image, training_names.get((image.views[0].shape, hash(image.views[0].tobytes())))) for image in validation]
     return [
         f"{image.name} is the same image as {name}, a training image: its score does not hold for other images."
         for image, name in keys

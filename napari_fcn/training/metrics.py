@@ -1,4 +1,4 @@
-"""Scores of predictions, 0..1; NaN if there is no labelled pixel."""
+"""Metrics of predictions, 0..1; NaN without labelled pixels."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ if TYPE_CHECKING:
 
 
 def dice(prediction: Mask, truth: Mask, mask: Mask | None = None) -> float:
-    """Return twice the common pixels over the sum of both (Dice 1945).
+    """Return twice the number of common pixels, divided by the sum of both (Dice 1945).
 
-    One if both are empty; NaN if there is no pixel to score on.
+    1 if both are empty; NaN if there are no labelled pixels.
 
     Parameters
     ----------
@@ -28,23 +28,23 @@ def dice(prediction: Mask, truth: Mask, mask: Mask | None = None) -> float:
     mask : ndarray of bool, optional
         The labelled pixels; all if not given.
     """
-    found = _apply_mask(prediction, truth, mask)
-    if found is None:
+    masked = _apply_mask(prediction, truth, mask)
+    if masked is None:
         return nan
-    prediction, truth = found
+    prediction, truth = masked
     total = int(prediction.sum()) + int(truth.sum())
     return 2 * int((prediction & truth).sum()) / total if total else 1.0
 
 
 def boundary_f1(prediction: Mask, truth: Mask, tolerance: float = 2.0, mask: Mask | None = None) -> float:
-    """Return the F1 of two sets of lines that match within ``tolerance`` pixels (Csurka et al. 2013).
+    """Return the F1 score of two sets of lines that match within ``tolerance`` pixels (Csurka et al. 2013).
 
-    Parameters and special cases are as for `dice`.
+    Other parameters and special cases are as for `dice`.
     """
-    found = _apply_mask(prediction, truth, mask)
-    if found is None:
+    masked = _apply_mask(prediction, truth, mask)
+    if masked is None:
         return nan
-    prediction, truth = found
+    prediction, truth = masked
     if not prediction.any() or not truth.any():
         return float(prediction.any() == truth.any())
     precision = float((ndimage.distance_transform_edt(~truth)[prediction] <= tolerance).mean())
@@ -53,7 +53,7 @@ def boundary_f1(prediction: Mask, truth: Mask, tolerance: float = 2.0, mask: Mas
 
 
 def _apply_mask(prediction: Mask, truth: Mask, mask: Mask | None) -> tuple[Mask, Mask] | None:
-    """Return both masks within the labelled pixels; None if there are none."""
+    """Return both masks restricted to the labelled pixels; None if there are none."""
     if mask is None:
         return (prediction, truth) if truth.size else None
     return (prediction & mask, truth & mask) if mask.any() else None
@@ -66,9 +66,9 @@ def outline(mask: Mask) -> Mask:
 
 
 def centre_line(mask: Mask) -> Mask:
-    """Return the centre lines of a mask of thin structures; those of a volume plane by plane.
+    """Return the centre lines of a mask of thin structures, plane by plane in volumes.
 
-    In each plane these are the lines of a sheet's centre surface, except for sheets parallel to the plane.
+    In each plane they trace the centre surface of a sheet, unless the sheet is parallel to the plane.
     """
     if mask.ndim > 2:
         return np.stack([centre_line(plane) for plane in mask])

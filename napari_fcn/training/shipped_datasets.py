@@ -1,8 +1,8 @@
-"""Folders of labelled volumes and movies for ``napari-fcn train``: what the shipped 3-D and video models learnt from.
+"""Writes the training folders of the shipped 3-D and video models, for ``napari-fcn train``.
 
-``napari-fcn recipe nuclei-3d DATA FOLDER`` writes ``train_KIND_NAME_image.tif`` and their
-labels from public data sets that lie in DATA (their sources stand in the cards). Parts that are scored on (``val_``)
-are never learnt from: they are other volumes, or the far part of a volume or movie with a gap before it.
+``napari-fcn recipe nuclei-3d DATA FOLDER`` writes ``train_KIND_NAME_image.tif`` and the label files from public data
+sets in DATA, whose sources are given in the model cards. Validation images (``val_``) are not used for training: they
+are other volumes, or the end of a volume or movie, separated by a gap.
 """
 
 from __future__ import annotations
@@ -30,8 +30,8 @@ if TYPE_CHECKING:
 
     Pixels = npt.NDArray[Any]
 
-N_SYNTHETIC = 12  # volumes to learn from
-WRITER = "napari-fcn recipe"  # what a file says of the program that wrote it
+N_SYNTHETIC = 12  # synthetic training volumes
+WRITER = "napari-fcn recipe"  # the Software tag of the files
 
 
 class TrainingPair(NamedTuple):
@@ -43,19 +43,21 @@ class TrainingPair(NamedTuple):
 
 
 def nuclei(data: Path) -> Iterator[TrainingPair]:
-    """Yield volumes of nuclei: an embryo, organoids, a plant, and synthetic ones with a long point spread function."""
+    """Yield volumes of nuclei: an embryo, a plant, organoids, and synthetic ones with a long point spread function."""
     image, mask = _read(data / "qcanet_embryo" / "train_8cell")
     yield from _train_and_val("embryo_8cell", image, objects(label(mask)), axis=1, fraction=0.5)
-    image, found = _read(data / "plantseg_3d" / "nuclei_1135")
-    yield from _train_and_val("plant_1135", image, objects(found), axis=1, fraction=0.65)
+    image, labels = _read(data / "plantseg_3d" / "nuclei_1135")
+    yield from _train_and_val("plant_1135", image, objects(labels), axis=1, fraction=0.65)
     for path in sorted((data / "cellos_organoid3d").glob("*_image.tif")):
         name = path.name.removesuffix("_image.tif")
-        image, found = _read(path.with_name(name))
+        image, labels = _read(path.with_name(name))
         part = "val" if "_39" in name or "_16" in name else "train"
-        yield TrainingPair(f"{part}_organoid_{name.replace('_', '-')}", image, _ignore_unlabelled(image, found))
+        yield TrainingPair(f"{part}_organoid_{name.replace('_', '-')}", image, _ignore_unlabelled(image, labels))
     for number in range(N_SYNTHETIC + 2):
-        image, found = cells((24, 160, 160), seed=number, look=_random_look(np.random.default_rng(number)))
-        yield TrainingPair(f"{'train' if number < N_SYNTHETIC else 'val'}_synthetic_{number:02}", image, objects(found))
+        image, labels = cells((24, 160, 160), seed=number, look=_random_look(np.random.default_rng(number)))
+        yield TrainingPair(
+            f"{'train' if number < N_SYNTHETIC else 'val'}_synthetic_{number:02}", image, objects(labels)
+        )
 
 
 def cells_video(data: Path) -> Iterator[TrainingPair]:
@@ -66,13 +68,13 @@ def cells_video(data: Path) -> Iterator[TrainingPair]:
         ("nuclei", "laptrack_movies", "nuclei", 1),
         ("yeast", "yeast_phase", "seq", 2),
     ):
-        image, found = _read(data / folder / stem)
+        image, labels = _read(data / folder / stem)
         yield from _train_and_val(
-            f"{name}_{stem}", image, np.stack([objects(frame) for frame in found]), axis, fraction=0.7
+            f"{name}_{stem}", image, np.stack([objects(frame) for frame in labels]), axis, fraction=0.7
         )
 
 
-SETS = {  # folders of DATA that are read
+SETS = {  # subfolders of DATA
     "nuclei-3d": ("qcanet_embryo", "plantseg_3d", "cellos_organoid3d"),
     "cells-video": ("t98g_video", "laptrack_movies", "yeast_phase"),
 }
@@ -80,40 +82,40 @@ RECIPES: Mapping[str, Callable[[Path], Iterator[TrainingPair]]] = {"nuclei-3d": 
 
 
 def _read(stem: Path) -> tuple[Pixels, Pixels]:
-    image, labels = (tifffile.imread(stem.with_name(f"{stem.name}_{what}.tif")) for what in ("image", "label"))
+    image, labels = (tifffile.imread(stem.with_name(f"{stem.name}_{kind}.tif")) for kind in ("image", "label"))
     return image, labels
 
 
 def _train_and_val(
     name: str, image: Pixels, labels: Pixels, axis: int, fraction: float, gap: float = 0.04
 ) -> Iterator[TrainingPair]:
-    """Yield the part of an image to learn from, and the part beyond a gap to score on."""
+    """Yield the training part of an image, and the validation part beyond a gap."""
     length = image.shape[axis]
-    for part, cut in (
+    for part, span in (
         ("train", slice(0, int(fraction * length))),
         ("val", slice(int((fraction + gap) * length), None)),
     ):
-        where = (*[slice(None)] * axis, cut)
-        yield TrainingPair(f"{part}_{name}", image[where], labels[where])
+        index = (*[slice(None)] * axis, span)
+        yield TrainingPair(f"{part}_{name}", image[index], labels[index])
 
 
-def _ignore_unlabelled(image: Pixels, found: Pixels) -> Pixels:
-    """Return the classes of nuclei of which some were left out: what is as bright as a nucleus and has no label is 255.
+def _ignore_unlabelled(image: Pixels, labels: Pixels) -> Pixels:
+    """Return the target for partly labelled nuclei: bright voxels without a label are ignored (255).
 
-    Bright is more than half of what the middle labelled voxel has; a margin around the labels stays background.
+    Bright means more than half of the median intensity of labelled voxels. A margin around labels stays background.
     """
-    smooth = ndimage.gaussian_filter(image.astype(np.float32), (0.5, 1, 1))
-    bright = smooth > 0.5 * np.median(smooth[found > 0])
-    near = ndimage.binary_dilation(found > 0, iterations=2)
-    target = objects(found)
-    target[ndimage.binary_dilation(bright & ~near, iterations=2) & (found == 0)] = IGNORE
+    smoothed = ndimage.gaussian_filter(image.astype(np.float32), (0.5, 1, 1))
+    is_bright = smoothed > 0.5 * np.median(smoothed[labels > 0])
+    is_near_label = ndimage.binary_dilation(labels > 0, iterations=2)
+    target = objects(labels)
+    target[ndimage.binary_dilation(is_bright & ~is_near_label, iterations=2) & (labels == 0)] = IGNORE
     return target
 
 
 def _random_look(rng: np.random.Generator) -> Look:
-    """Return cells, planes and a microscope drawn at random: planes 1.5 to 4 pixels apart, blur 2 to 3.5 times as long.
+    """Return random cells, plane distance (1.5 to 4 pixels) and blur (2 to 3.5 times longer across planes).
 
-    A confocal point spread function is near to a Gaussian (Zhang et al. 2007, doi:10.1364/AO.46.001819).
+    A confocal point spread function is approximated by a Gaussian (Zhang et al. 2007, doi:10.1364/AO.46.001819).
     """
     lateral = rng.uniform(0.8, 1.8)
     return Look(
@@ -126,15 +128,15 @@ def _random_look(rng: np.random.Generator) -> Look:
 
 
 def prepare(model: str, data: Path, folder: Path) -> Iterator[TrainingPair]:
-    """Write the training folder of a shipped model and yield what was written.
+    """Write the training folder of a shipped model, and yield each pair after it was written.
 
     Raises
     ------
     ImageError
         If a data set is missing.
     OutputError
-        If the folder cannot be written, is that of the data sets or lies in one of them, or holds a file that would be
-        replaced and that no recipe wrote.
+        If the folder cannot be written, is the folder of the data sets or inside one of them, or contains a file of the
+        same name that no recipe wrote.
     """
     inputs = Inputs(Input(data / name, "a data set") for name in SETS[model])
     inputs.check_folder(folder)
@@ -143,8 +145,8 @@ def prepare(model: str, data: Path, folder: Path) -> Iterator[TrainingPair]:
     try:
         for pair in RECIPES[model](data):
             folder.mkdir(parents=True, exist_ok=True)
-            for what, pixels in (("image", pair.image), ("label", pair.labels)):
-                _write(folder / f"{pair.name}_{what}.tif", pixels, inputs)
+            for kind, pixels in (("image", pair.image), ("label", pair.labels)):
+                _write(folder / f"{pair.name}_{kind}.tif", pixels, inputs)
             yield pair
     except FileNotFoundError as error:
         raise ImageError(
@@ -155,7 +157,7 @@ def prepare(model: str, data: Path, folder: Path) -> Iterator[TrainingPair]:
 
 
 def _write(path: Path, pixels: Pixels, inputs: Inputs) -> None:
-    """Write a file of a training folder; one that a recipe wrote is replaced."""
+    """Write a file of a training folder; a file that a recipe wrote is replaced."""
     if os.path.lexists(path) and tiff_software(path) != WRITER:
         raise OutputError(f"{path} exists, and no recipe wrote it.", "Choose another folder, or move it away.")
     with replace_file(path, inputs) as part:

@@ -31,7 +31,7 @@ def objects(labels: Labels) -> Target:
 
 
 def membranes(labels: Labels) -> Target:
-    """Return 1 within two pixels of a border between cells that are labelled without gaps, else 0."""
+    """Return 1 within two pixels of a border between cells, else 0; cells are labelled without gaps."""
     borders = find_boundaries(labels, connectivity=1, mode="thick")
     target: Target = ndimage.binary_dilation(borders).astype(np.uint8)
     return target
@@ -43,12 +43,12 @@ def classes(labels: Labels) -> Target:
     Raises
     ------
     ImageError
-        If there are values that cannot be classes.
+        If a value is not a valid class.
     """
     return encodings.decode_labels(labels, encodings.CLASSES).astype(np.uint8)
 
 
-CLASSES: Mapping[str, int] = {"objects": 3, "membranes": 2}  # what a network for a target has, where the target says
+CLASSES: Mapping[str, int] = {"objects": 3, "membranes": 2}  # number of classes, where the target fixes it
 TARGETS: Mapping[str, Callable[[Labels], Target]] = {
     "objects": objects,
     "membranes": membranes,

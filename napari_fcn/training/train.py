@@ -39,8 +39,8 @@ if TYPE_CHECKING:
     from napari_fcn.settings import TrainSettings
     from napari_fcn.training.dataset import Reader
 
-WARM_UP = 0.03  # share of all steps in which the learning rate rises
-AVERAGE_DECAY = 0.998  # decay per step of the running average of the weights, which is what is scored and kept
+WARM_UP = 0.03  # fraction of all steps in which the learning rate rises
+AVERAGE_DECAY = 0.998  # per step, of the running average of the weights, which is validated and saved
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,20 +50,20 @@ class Training:
     Attributes
     ----------
     info : ModelInfo
-        The network to train, and the description in its file.
+        The network to train, and its description.
     folder : Path
-        ``NAME_image.tif`` and ``NAME_label.tif`` files.
+        Folder with ``NAME_image.tif`` and ``NAME_label.tif`` files.
     settings : TrainSettings
-        How to train.
+        Settings of the training.
     out : Path
         The model file; the state of an unfinished run is next to it, with the suffix ``.state``.
     start : Checkpoint, optional
-        The model whose weights are copied (`copy_weights`); its norms keep their statistics. Without it, weights are
+        The model whose weights are copied (`copy_weights`); statistics of its norms are frozen. Without it, weights are
         random.
     other_inputs : tuple of Input
-        Files besides the images and labels of the folder that must not be replaced.
+        Files outside the folder that must not be replaced.
     reader : callable
-        How images are read, as for `read_folder`.
+        Function that reads images, as for `read_folder`.
     """
 
     info: ModelInfo
@@ -76,26 +76,26 @@ class Training:
 
     @property
     def state_path(self) -> Path:
-        """Where the state of an unfinished run is kept."""
+        """The file with the state of an unfinished run."""
         return self.out.with_name(wrapped(self.out.name, after=".state"))
 
     @property
     def inputs(self) -> Inputs:
-        """What must survive: images, labels, and what else was named."""
-        found = [
+        """The files that must not be replaced: images, labels, and other inputs."""
+        images = [
             Input(path, "an image or its labels")
-            for what in ("image", "label")
-            for path in self.folder.glob(f"*_{what}.tif")
+            for kind in ("image", "label")
+            for path in self.folder.glob(f"*_{kind}.tif")
         ]
-        return Inputs([*found, *self.other_inputs])
+        return Inputs([*images, *self.other_inputs])
 
     def check_outputs(self) -> Inputs:
-        """Return what must survive, if model and state may be written.
+        """Return the inputs, after checking that model and state may be written.
 
         Raises
         ------
         OutputError
-            If one of them would replace what is read, or a file that is no model.
+            If one of them would replace an input, or a file that is not a model.
         """
         inputs = self.inputs
         for path in (self.out, self.state_path):
@@ -104,16 +104,16 @@ class Training:
         return inputs
 
     def check_state(self) -> None:
-        """Raise OutputError if the state of a training would replace another file."""
+        """Raise OutputError if the state would replace a file of another kind."""
         _check_replaceable(self.state_path, _is_state, "state of a training")
 
     def read(self) -> tuple[list[LabelledImage], list[LabelledImage]]:
-        """Return the images to learn from, and those to score on; an image whose name fits both is scored on only.
+        """Return training and validation images; an image whose name matches both patterns is for validation only.
 
         Raises
         ------
         ImageError
-            If there are none, or their labels are none for the target.
+            If a split has no images, or labels do not fit the target.
         ModelError
             If the network does not read one channel.
         """
@@ -123,63 +123,68 @@ class Training:
                 f"The network reads {self.info.spec.channels} channels; training here is of networks with one channel, "
                 "which learn colours as luminance and one by one."
             )
-        found = []
-        for wanted, unwanted in ((settings.train, settings.validate), (settings.validate, "")):
+        splits = []
+        for include, exclude in ((settings.train, settings.validate), (settings.validate, "")):
             images = read_folder(
-                self.folder, (wanted, unwanted), settings.kinds, self.info.spec.ndim, self.info.normaliser, self.reader
+                self.folder, (include, exclude), settings.kinds, self.info.spec.ndim, self.info.normaliser, self.reader
             )
-            found.append([read_labels(image, settings) for image in images])
-            if not found[-1]:
+            splits.append([read_labels(image, settings) for image in images])
+            if not splits[-1]:
                 raise ImageError(
-                    f"{self.folder} holds no labelled image whose name fits {wanted!r}. Needed are pairs such as "
+                    f"{self.folder} holds no labelled image whose name fits {include!r}. Needed are pairs such as "
                     "a_image.tif and a_label.tif; change the pattern or the folder."
                 )
-        return found[0], found[1]
+        return splits[0], splits[1]
 
     def survey(
         self, splits: tuple[Sequence[LabelledImage], Sequence[LabelledImage]]
     ) -> tuple[LabelsFound, LabelsFound]:
-        """Return what the labels to learn from and those to score on hold; errors as for the function `survey`."""
+        """Return the pixel counts of training and validation labels; see the function `survey` for errors."""
         return survey(splits, self.settings, [label.name for label in self.info.classes])
 
 
 def train(training: Training, resume: bool = False) -> Iterator[LabelsFound | EpochDone]:
-    """Train a network and keep the best weights in ``training.out``.
+    """Train a network and save the best weights to ``training.out``.
 
-    What the labels hold is yielded first, for the images to learn from and for those to score on, then a report after
-    each epoch.
+    The optimiser is AdamW (Loshchilov & Hutter 2019) with a cosine learning rate. A running average of the weights is
+    validated and saved (Polyak & Juditsky 1992). The same settings give the same crops in the same order, also when
+    resumed.
 
-    AdamW (Loshchilov & Hutter 2019) with a cosine learning rate; what is scored and kept is a running average of the
-    weights (Polyak & Juditsky 1992). The same settings give the same crops in the same order, also when resumed.
+    Yields
+    ------
+    LabelsFound
+        The pixel counts of the training labels, then of the validation labels.
+    EpochDone
+        After each epoch.
 
     Raises
     ------
     ImageError
-        If the folder lacks images, or the labels are not what the target needs.
+        If the folder lacks images, or the labels do not fit the target.
     ModelError
-        If there is nothing to resume, or what there is does not fit.
+        If there is no state to resume, or it is of another run.
     """
     settings, inputs = training.settings, training.check_outputs()
     if not resume:
         training.check_state()
-    examples, held_out = training.read()
-    found = training.survey((examples, held_out))
-    yield from found
-    learner = Trainer(training, examples, found[0].pixels)
+    training_images, validation_images = training.read()
+    surveys = training.survey((training_images, validation_images))
+    yield from surveys
+    trainer = Trainer(training, training_images, surveys[0].pixels)
     if resume:
-        learner.load_state()
+        trainer.load_state()
     start = time.monotonic()
-    for epoch in range(learner.epoch, settings.epochs):
-        loss = learner.run_epoch(epoch)
-        scored = validate(learner.average, held_out, settings.target)
-        best = scored["dice"] > learner.best
-        if best:
-            learner.best = scored["dice"]
-            card = replace(training.info.card, scores=scored)
-            Checkpoint.of(learner.average, replace(training.info, card=card)).save(training.out, inputs)
-        learner.epoch = epoch + 1
-        learner.save_state()
-        yield EpochDone(epoch + 1, settings.epochs, loss, scored, best, time.monotonic() - start)
+    for epoch in range(trainer.epoch, settings.epochs):
+        loss = trainer.run_epoch(epoch)
+        scores = validate(trainer.average, validation_images, settings.target)
+        is_best = scores["dice"] > trainer.best
+        if is_best:
+            trainer.best = scores["dice"]
+            card = replace(training.info.card, scores=scores)
+            Checkpoint.of(trainer.average, replace(training.info, card=card)).save(training.out, inputs)
+        trainer.epoch = epoch + 1
+        trainer.save_state()
+        yield EpochDone(epoch + 1, settings.epochs, loss, scores, is_best, time.monotonic() - start)
     if _is_state(training.state_path):
         training.state_path.unlink()
 
@@ -190,7 +195,7 @@ def _check_replaceable(path: Path, is_ours: Callable[[Path], bool], what: str) -
 
 
 def _is_model(path: Path) -> bool:
-    """Whether a file is a model of ours."""
+    """Whether a file is a model of this package."""
     try:
         read_info(path)
     except ModelError:
@@ -199,7 +204,7 @@ def _is_model(path: Path) -> bool:
 
 
 def _is_state(path: Path) -> bool:
-    """Whether a file is the state of a training, and no link to one."""
+    """Whether a file is the state of a training, not a link to one."""
     try:
         return not is_link(path) and {"run", "epoch", "best"} <= read_header(path).metadata.keys()
     except ModelError:
@@ -209,7 +214,7 @@ def _is_state(path: Path) -> bool:
 class Trainer:
     """A network, its running average and its optimiser."""
 
-    def __init__(self, training: Training, examples: Sequence[LabelledImage], pixels: Sequence[int]) -> None:
+    def __init__(self, training: Training, images: Sequence[LabelledImage], pixels: Sequence[int]) -> None:
         self.training, settings, spec = training, training.settings, training.info.spec
         self.device = pick_device(settings.device)
         self.dtype = pick_precision(settings.precision, self.device)
@@ -220,7 +225,7 @@ class Trainer:
         self.average = place(spec.build(), spec.ndim, self.device).eval()
         self.average.load_state_dict(self.net.state_dict())
         self.optimiser = torch.optim.AdamW(self.net.parameters(), lr=settings.rate, weight_decay=settings.decay)
-        self.crops = Crops(examples, settings, spec.time, training.info.voxel_size)
+        self.crops = Crops(images, settings, spec.time, training.info.voxel_size)
         self.weights = class_weights(torch.tensor(pixels).float(), settings.rarity).to(self.device)
         self.epoch, self.best = 0, -1.0
 
@@ -250,20 +255,20 @@ class Trainer:
 
     @torch.no_grad()
     def _update_average(self, decay: float) -> None:
-        """Move the running average towards the present weights and statistics."""
-        for kept, now in zip(self.average.state_dict().values(), self.net.state_dict().values(), strict=True):
-            if kept.is_floating_point():
-                kept.lerp_(now, 1 - decay)
+        """Move the running average towards the current weights and statistics."""
+        for average, current in zip(self.average.state_dict().values(), self.net.state_dict().values(), strict=True):
+            if average.is_floating_point():
+                average.lerp_(current, 1 - decay)
             else:
-                kept.copy_(now)
+                average.copy_(current)
 
     def save_state(self) -> None:
-        """Write all that is needed to go on after an interruption.
+        """Write the state that is needed to resume.
 
         Raises
         ------
         OutputError
-            If it cannot be written; the state of the epoch before is kept.
+            If it cannot be written; the state of the previous epoch is unchanged.
         """
         tensors = {f"net.{k}": v for k, v in self.net.state_dict().items()}
         tensors |= {f"average.{k}": v for k, v in self.average.state_dict().items()}
@@ -281,12 +286,12 @@ class Trainer:
             ) from error
 
     def load_state(self) -> None:
-        """Go on where `store` left off.
+        """Restore the state that `save_state` wrote.
 
         Raises
         ------
         ModelError
-            If there is no state, or it is that of another run.
+            If there is no state, or it is of another run.
         """
         path = self.training.state_path
         try:
@@ -308,7 +313,7 @@ class Trainer:
             ) from error
 
     def _load_tensors(self, tensors: Mapping[str, torch.Tensor]) -> None:
-        """Set network, average and optimiser to what `store` wrote."""
+        """Set network, average and optimiser from the tensors of a state."""
         grouped: dict[str, dict[str, torch.Tensor]] = defaultdict(dict)
         for key, tensor in tensors.items():
             owner, _, name = key.partition(".")
@@ -319,25 +324,25 @@ class Trainer:
         for key, tensor in grouped["optimiser"].items():
             index, _, name = key.partition(".")
             moments[int(index)][name] = tensor
-        known = [parameter for group in self.optimiser.param_groups for parameter in group["params"]]
+        parameters = [parameter for group in self.optimiser.param_groups for parameter in group["params"]]
         for number, state in moments.items():
-            if any(tensor.ndim and tensor.shape != known[number].shape for tensor in state.values()):
+            if any(tensor.ndim and tensor.shape != parameters[number].shape for tensor in state.values()):
                 raise ValueError(f"the moments of weight {number} have another shape")
         self.optimiser.load_state_dict({**self.optimiser.state_dict(), "state": dict(moments)})
 
     def _identity(self) -> str:
-        """Return what two runs must share for one to go on where the other stopped."""
+        """Return the settings that must be equal to resume a run, as text."""
         settings = {
             k: v for k, v in asdict(self.training.settings).items() if k not in ("device", "precision", "workers")
         }
-        if not self.training.settings.label_values:  # runs of before there was such a setting go on
+        if not self.training.settings.label_values:  # states of earlier versions lack this setting
             del settings["label_values"]
         start = [self.training.start.hash] if self.training.start else []
         return json.dumps([self.training.info.spec.to_dict(), settings, *start], sort_keys=True)
 
 
 def _initial_net(training: Training, generator: torch.Generator) -> torch.nn.Module:
-    """Return the network before its first step."""
+    """Return the network before the first step."""
     net = training.info.spec.build(generator)
     if training.start:
         try:
@@ -348,7 +353,7 @@ def _initial_net(training: Training, generator: torch.Generator) -> torch.nn.Mod
 
 
 def _learning_rate_factor(progress: float) -> float:
-    """Return the share of the peak learning rate at this share of the training: a short rise, then a cosine."""
+    """Return the fraction of the peak learning rate at a progress of 0..1: a linear warm-up, then a cosine."""
     if progress < WARM_UP:
         return (progress + 1e-3) / (WARM_UP + 1e-3)
     return 0.5 * (1 + math.cos(math.pi * (progress - WARM_UP) / (1 - WARM_UP)))
@@ -356,10 +361,10 @@ def _learning_rate_factor(progress: float) -> float:
 
 @torch.inference_mode()
 def validate(net: torch.nn.Module, images: Sequence[LabelledImage], target: str) -> dict[str, float]:
-    """Return the mean scores over images, and over each kind of image apart; images without a labelled pixel have none.
+    """Return the mean scores over all images and for each kind of image; images without labelled pixels are skipped.
 
-    ``dice`` is that of all classes but the first taken together; ``boundary_f1`` allows 2 pixels and compares the
-    outlines of objects, or the centre lines of membranes.
+    ``dice`` compares the union of all classes but the first; ``boundary_f1`` compares the outlines of objects, or the
+    centre lines of membranes, with a tolerance of 2 pixels.
 
     Raises
     ------
@@ -368,23 +373,23 @@ def validate(net: torch.nn.Module, images: Sequence[LabelledImage], target: str)
     """
     lines = metrics.centre_line if target == "membranes" else metrics.outline
     parameter = next(net.parameters())
-    found: dict[str, list[float]] = defaultdict(list)
+    scores: dict[str, list[float]] = defaultdict(list)
     for image in images:
-        asked = TARGETS[target](image.labels)
-        known = asked != IGNORE
-        if not known.any():
+        classes = TARGETS[target](image.labels)
+        is_labelled = classes != IGNORE
+        if not is_labelled.any():
             continue
         logits = net(torch.from_numpy(image.views[0])[None].to(parameter.device, parameter.dtype))
-        answer = (logits[0].argmax(0) > 0).cpu().numpy()
-        answer, truth = answer & known, (asked > 0) & known
-        both = {
-            "dice": metrics.dice(answer, truth, known),
-            "boundary_f1": metrics.boundary_f1(lines(answer), lines(truth), mask=known),
+        prediction = (logits[0].argmax(0) > 0).cpu().numpy()
+        prediction, truth = prediction & is_labelled, (classes > 0) & is_labelled
+        image_scores = {
+            "dice": metrics.dice(prediction, truth, is_labelled),
+            "boundary_f1": metrics.boundary_f1(lines(prediction), lines(truth), mask=is_labelled),
         }
-        for name, value in both.items():
-            found[name].append(value)
+        for name, value in image_scores.items():
+            scores[name].append(value)
             if image.kind:
-                found[f"{name}_{image.kind}"].append(value)
-    if not found:
+                scores[f"{name}_{image.kind}"].append(value)
+    if not scores:
         raise ImageError("There is no labelled pixel in the validation images, so there is no score. Label some.")
-    return {name: round(float(np.mean(values)), 4) for name, values in sorted(found.items())}
+    return {name: round(float(np.mean(values)), 4) for name, values in sorted(scores.items())}

@@ -1,4 +1,4 @@
-"""What is painted is read as it is, wherever somebody looks for it."""
+"""Reading of samples from labels, their regions and turns, and the split into training and test strokes."""
 
 import numpy as np
 import numpy.typing as npt
@@ -34,7 +34,7 @@ def with_regions(draw: st.DrawFn) -> tuple[Labels, list[Region]]:
 
 
 @given(LABELS)
-def test_samples_are_all_that_is_painted(labels: Labels) -> None:
+def test_samples_are_all_painted_pixels(labels: Labels) -> None:
     samples = Samples.from_labels(labels)
     assert np.array_equal(painted(samples), labels)
     assert np.all(np.diff(samples.pixel_index) > 0)
@@ -44,8 +44,8 @@ def test_samples_are_all_that_is_painted(labels: Labels) -> None:
 
 
 @given(with_regions())
-def test_only_what_lies_in_the_regions_is_read_and_nothing_twice(drawn: tuple[Labels, list[Region]]) -> None:
-    labels, regions = drawn
+def test_only_pixels_in_the_regions_are_read_each_once(example: tuple[Labels, list[Region]]) -> None:
+    labels, regions = example
     inside = np.zeros(labels.shape, bool)
     for region in regions:
         inside[region.clip(labels.shape).slices] = True
@@ -53,41 +53,45 @@ def test_only_what_lies_in_the_regions_is_read_and_nothing_twice(drawn: tuple[La
 
 
 @given(with_regions())
-def test_a_set_of_regions_holds_all_that_was_added(drawn: tuple[Labels, list[Region]]) -> None:
-    labels, regions = drawn
-    known = AnnotationSet()
+def test_an_annotation_set_covers_all_added_regions(example: tuple[Labels, list[Region]]) -> None:
+    labels, regions = example
+    annotations = AnnotationSet()
     for region in regions:
-        known = known.add(region)
-    assert known.read_samples(labels).equals(Samples.from_labels(labels, regions))
-    assert not any(a.contains(b) for a in known.regions for b in known.regions if a is not b)
+        annotations = annotations.add(region)
+    assert annotations.read_samples(labels).equals(Samples.from_labels(labels, regions))
+    assert not any(a.contains(b) for a in annotations.regions for b in annotations.regions if a is not b)
 
 
 @given(LABELS)
-def test_the_count_of_each_class_is_the_number_of_its_pixels(labels: Labels) -> None:
+def test_counts_are_the_pixels_of_each_class(labels: Labels) -> None:
     counts = Samples.from_labels(labels).counts(255)
     assert len(counts) == 255
     assert counts == tuple(int((labels == k + 1).sum()) for k in range(255))
 
 
 @given(LABELS, LABELS, LABELS)
-def test_each_pixel_is_dated_by_when_it_was_last_painted(first: Labels, second: Labels, third: Labels) -> None:
-    """Painted again in its class it keeps its turn; in another, or after it was erased, it is new."""
+def test_each_pixel_has_the_turn_in_which_its_class_last_changed(first: Labels, second: Labels, third: Labels) -> None:
+    """A pixel repainted in its class keeps its turn; in another class, or after erasing, it has the new turn."""
     steps = [
         labels[tuple(slice(0, n) for n in first.shape)]
         for labels in (first, second, third)
         if labels.ndim == first.ndim
     ]
-    canvas, turns, samples = np.zeros(first.shape, np.uint8), np.zeros(first.shape, int), Samples.empty(first.shape)
+    labels_before, turns, samples = (
+        np.zeros(first.shape, np.uint8),
+        np.zeros(first.shape, int),
+        Samples.empty(first.shape),
+    )
     for turn, step in enumerate(steps, start=1):
-        now = np.zeros_like(canvas)
-        now[tuple(slice(0, n) for n in step.shape)] = step
-        turns[now != canvas] = turn
-        canvas = now
-        samples = Samples.from_labels(canvas).with_turns(samples, turn)
+        labels_now = np.zeros_like(labels_before)
+        labels_now[tuple(slice(0, n) for n in step.shape)] = step
+        turns[labels_now != labels_before] = turn
+        labels_before = labels_now
+        samples = Samples.from_labels(labels_before).with_turns(samples, turn)
         assert np.array_equal(samples.turn, turns.ravel()[samples.pixel_index])
 
 
-def test_what_did_not_change_is_the_same_whenever_it_was_painted() -> None:
+def test_samples_are_equal_regardless_of_turns() -> None:
     labels = np.array([0, 1, 2, 0, 1], np.uint8)
     old = Samples.from_labels(labels).with_turns(Samples.empty((5,)), 3)
     assert Samples.from_labels(labels).equals(old)
@@ -95,7 +99,7 @@ def test_what_did_not_change_is_the_same_whenever_it_was_painted() -> None:
         assert not Samples.from_labels(np.array(other, np.uint8)).equals(old)
 
 
-def test_a_later_stroke_does_not_change_what_was_read() -> None:
+def test_samples_do_not_change_with_the_labels() -> None:
     labels = np.ones((3, 3), np.uint8)
     samples = Samples.from_labels(labels)
     labels[:] = 0
@@ -103,8 +107,8 @@ def test_a_later_stroke_does_not_change_what_was_read() -> None:
 
 
 @given(with_regions())
-def test_samples_within_a_region_are_those_on_it(drawn: tuple[Labels, list[Region]]) -> None:
-    labels, regions = drawn
+def test_samples_inside_a_region_are_those_read_from_it(example: tuple[Labels, list[Region]]) -> None:
+    labels, regions = example
     samples = Samples.from_labels(labels)
     for region in regions:
         part = samples.select(is_inside(samples, region))
@@ -112,7 +116,7 @@ def test_samples_within_a_region_are_those_on_it(drawn: tuple[Labels, list[Regio
 
 
 @given(LABELS, st.integers(1, 5))
-def test_boxes_on_a_grid_hold_every_sample(labels: Labels, size: int) -> None:
+def test_regions_on_a_grid_contain_every_sample(labels: Labels, size: int) -> None:
     samples = Samples.from_labels(labels)
     boxes = samples.regions((size,) * labels.ndim)
     assert all(len(samples.select(is_inside(samples, box))) for box in boxes)
@@ -122,39 +126,39 @@ def test_boxes_on_a_grid_hold_every_sample(labels: Labels, size: int) -> None:
 
 
 @given(LABELS)
-def test_the_first_strokes_are_a_part_of_all_and_each_class_is_examined(labels: Labels) -> None:
-    early, every = split_strokes(labels)
-    assert every.equals(Samples.from_labels(labels))
-    assert set(early.pixel_index) <= set(every.pixel_index)
-    late = every.select(~np.isin(every.pixel_index, early.pixel_index))
-    assert set(late.class_index) == set(every.class_index)
+def test_the_test_strokes_contain_every_class(labels: Labels) -> None:
+    training, all_samples = split_strokes(labels)
+    assert all_samples.equals(Samples.from_labels(labels))
+    assert set(training.pixel_index) <= set(all_samples.pixel_index)
+    test = all_samples.select(~np.isin(all_samples.pixel_index, training.pixel_index))
+    assert set(test.class_index) == set(all_samples.class_index)
 
 
-def test_whole_strokes_are_left_out_for_the_test() -> None:
+def test_the_last_tenth_of_the_strokes_is_left_out() -> None:
     labels = np.zeros((40, 44), np.uint8)
     labels[::2, 1:9] = 1  # twenty strokes
     labels[:, 20:22] = 2  # one
-    early, every = split_strokes(labels)
-    late = painted(every) * (painted(early) == 0)
-    assert np.array_equal(np.unique(np.nonzero(late == 1)[0]), [36, 38])
-    assert np.array_equal(late[36, 1:9], [1] * 8)
-    assert (late == 2).sum() == 8
-    assert np.array_equal(np.unique(np.nonzero(late == 2)[0]), [36, 37, 38, 39])
+    training, all_samples = split_strokes(labels)
+    test = painted(all_samples) * (painted(training) == 0)
+    assert np.array_equal(np.unique(np.nonzero(test == 1)[0]), [36, 38])
+    assert np.array_equal(test[36, 1:9], [1] * 8)
+    assert (test == 2).sum() == 8
+    assert np.array_equal(np.unique(np.nonzero(test == 2)[0]), [36, 37, 38, 39])
 
 
-def test_pixels_that_touch_at_a_corner_are_one_stroke() -> None:
+def test_pixels_that_share_a_corner_are_one_stroke() -> None:
     labels = np.zeros((12, 12), np.uint8)
     labels[range(5), range(5)] = 1
     labels[9, 2:8] = 1
-    early, _ = split_strokes(labels)
-    assert len(early) == 5
+    training, _ = split_strokes(labels)
+    assert len(training) == 5
 
 
 @pytest.mark.parametrize("ndim", [1, 2, 3])
-def test_nothing_painted_is_no_sample(ndim: int) -> None:
-    none = Samples.empty((3,) * ndim)
-    assert none.equals(Samples.from_labels(np.zeros((3,) * ndim, np.uint8)))
-    assert none.regions((2,) * ndim) == []
-    assert none.counts(2) == (0, 0)
-    assert none.coordinates().shape == (0, ndim)
-    assert len(none.with_turns(none, 4)) == 0
+def test_empty_labels_give_empty_samples(ndim: int) -> None:
+    empty = Samples.empty((3,) * ndim)
+    assert empty.equals(Samples.from_labels(np.zeros((3,) * ndim, np.uint8)))
+    assert empty.regions((2,) * ndim) == []
+    assert empty.counts(2) == (0, 0)
+    assert empty.coordinates().shape == (0, ndim)
+    assert len(empty.with_turns(empty, 4)) == 0

@@ -1,4 +1,4 @@
-"""Commits give back the weights that were put in, to the last bit, along every branch."""
+"""The tree of commits returns the weights bit for bit, on every branch."""
 
 from collections.abc import Iterator
 from dataclasses import replace
@@ -31,38 +31,38 @@ def bits(checkpoint: Checkpoint) -> dict[str, tuple[torch.dtype, tuple[int, ...]
 
 @st.composite
 def weights(draw: st.DrawFn) -> dict[str, torch.Tensor]:
-    """Draw a few small tensors: some the same in many models, of several shapes and types, one with odd values."""
-    found = {}
+    """Draw a few small tensors of several shapes and types, often equal between models; some NaN, infinite or -0."""
+    added = {}
     for name in draw(st.lists(st.sampled_from(NAMES), unique=True)):
-        kind, seed = draw(st.sampled_from(KINDS)), draw(st.integers(0, 2))
+        dtype, seed = draw(st.sampled_from(KINDS)), draw(st.integers(0, 2))
         shape = draw(st.sampled_from([(), (3,), (2, 2), (0,)]))
-        found[name] = torch.full(shape, seed).to(kind)
-        if kind.is_floating_point and seed == 2:
-            found[name] = torch.full(shape, draw(st.sampled_from([0.0, -0.0, torch.nan, torch.inf])), dtype=kind)
-    return found
+        added[name] = torch.full(shape, seed).to(dtype)
+        if dtype.is_floating_point and seed == 2:
+            added[name] = torch.full(shape, draw(st.sampled_from([0.0, -0.0, torch.nan, torch.inf])), dtype=dtype)
+    return added
 
 
 class Histories(RuleBasedStateMachine):
-    """Any order of adding and walking, beside a plain list of all that was added."""
+    """Any order of commits, undo and redo, compared with a plain list of the models."""
 
     @initialize(first=weights())
     def start(self, first: dict[str, torch.Tensor]) -> None:
         self.history, self.models, self.parents = History(), [model(**first)], [None]
         self.history.add("start", 0, 0, self.models[0])
 
-    @rule(found=weights())
-    def add(self, found: dict[str, torch.Tensor]) -> None:
+    @rule(added=weights())
+    def add(self, added: dict[str, torch.Tensor]) -> None:
         self.parents.append(self.history.present.number)
-        self.models.append(model(**found))
+        self.models.append(model(**added))
         commit = self.history.add("head", len(self.models), 3, self.models[-1], {"right": 0.5})
         assert commit == self.history.present
         assert (commit.number, commit.parent) == (len(self.models) - 1, self.parents[-1])
         assert self.history.undo() is not None
         assert self.history.redo() == commit
 
-    @rule(found=weights())
-    def change_one_weight(self, found: dict[str, torch.Tensor]) -> None:
-        self.add({**self.models[self.history.present.number].weights, **dict(list(found.items())[:1])})
+    @rule(added=weights())
+    def change_one_weight(self, added: dict[str, torch.Tensor]) -> None:
+        self.add({**self.models[self.history.present.number].weights, **dict(list(added.items())[:1])})
 
     @rule()
     def undo(self) -> None:
@@ -88,7 +88,7 @@ class Histories(RuleBasedStateMachine):
         assert self.history.go_to(number).number == number
 
     @rule(data=st.data())
-    def look(self, data: st.DataObject) -> None:
+    def read(self, data: st.DataObject) -> None:
         number = data.draw(st.integers(0, len(self.models) - 1))
         assert bits(self.history.checkpoint(number)) == bits(self.models[number])
 
@@ -110,8 +110,8 @@ Histories.TestCase.settings = hypothesis.settings(max_examples=60, stateful_step
 TestHistories = Histories.TestCase
 
 
-class Counting(MemoryStore):
-    """Remembers what was put."""
+class RecordingStore(MemoryStore):
+    """Records the names of the stored weights."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -123,8 +123,8 @@ class Counting(MemoryStore):
 
 
 @pytest.fixture
-def grown() -> Iterator[SimpleNamespace]:
-    """0 start, 1 and 2 below it, 3 and 4 below 2."""
+def tree() -> Iterator[SimpleNamespace]:
+    """A history: 0 is the start, 1 and 2 are its children, 3 and 4 those of 2."""
     history = History()
     for number, parent in enumerate([0, 0, 0, 2, 2]):
         if number:
@@ -133,8 +133,8 @@ def grown() -> Iterator[SimpleNamespace]:
     return SimpleNamespace(history=history)
 
 
-def test_only_what_differs_to_the_last_bit_is_kept() -> None:
-    store = Counting()
+def test_only_weights_that_differ_bit_for_bit_are_stored() -> None:
+    store = RecordingStore()
     history = History(store)
     zero, number, nan = torch.zeros(2), torch.ones(2), torch.full((2,), torch.nan)
     history.add("start", 0, 0, model(a=zero, b=number, c=nan))
@@ -146,8 +146,8 @@ def test_only_what_differs_to_the_last_bit_is_kept() -> None:
     assert set(history.checkpoint(3).weights) == {"a"}
 
 
-def test_weights_in_another_memory_format_are_the_same() -> None:
-    store = Counting()
+def test_weights_in_another_memory_format_are_equal() -> None:
+    store = RecordingStore()
     history = History(store)
     weight = torch.arange(24.0).reshape(1, 2, 3, 4)
     history.add("start", 0, 0, model(w=weight))
@@ -155,7 +155,7 @@ def test_weights_in_another_memory_format_are_the_same() -> None:
     assert store.names[1] == set()
 
 
-def test_what_was_added_does_not_change_with_the_network() -> None:
+def test_commits_do_not_change_with_the_network() -> None:
     history, weight = History(), torch.zeros(3)
     history.add("start", 0, 0, model(w=weight))
     weight += 1
@@ -164,8 +164,8 @@ def test_what_was_added_does_not_change_with_the_network() -> None:
     assert [history.checkpoint(n).weights["w"][0].item() for n in (0, 1)] == [0, 1]
 
 
-def test_redo_goes_to_the_branch_that_was_visited_last(grown: SimpleNamespace) -> None:
-    history = grown.history
+def test_redo_follows_the_branch_visited_last(tree: SimpleNamespace) -> None:
+    history = tree.history
     history.go_to(3)
     history.go_to(0)
     assert [history.redo().number for _ in range(2)] == [2, 3]
@@ -175,27 +175,27 @@ def test_redo_goes_to_the_branch_that_was_visited_last(grown: SimpleNamespace) -
     assert history.redo().number == 1
 
 
-def test_redo_knows_no_way_and_takes_the_newest(grown: SimpleNamespace) -> None:
-    old = grown.history
+def test_redo_without_visits_follows_the_newest_branch(tree: SimpleNamespace) -> None:
+    old = tree.history
     history = History.restore(old.commits, 0, old.store)
     assert [history.redo().number for _ in range(2)] == [2, 4]
 
 
-def test_a_restored_history_knows_the_way(grown: SimpleNamespace) -> None:
-    old = grown.history
+def test_redo_in_a_restored_history_follows_the_visits(tree: SimpleNamespace) -> None:
+    old = tree.history
     history = History.restore(old.commits, 0, old.store, visited=[0, 1, 2, 3, 4, 3, 0])
     assert [history.redo().number for _ in range(2)] == [2, 3]
 
 
-def test_undo_ends_at_the_start(grown: SimpleNamespace) -> None:
-    history = grown.history
+def test_undo_stops_at_the_start(tree: SimpleNamespace) -> None:
+    history = tree.history
     assert [history.undo().number for _ in range(2)] == [2, 0]
     assert history.undo() is None
     assert history.present.number == 0
 
 
-def test_the_log_is_the_path_as_plain_data(grown: SimpleNamespace) -> None:
-    history = grown.history
+def test_the_log_is_the_path_from_the_start_as_plain_data(tree: SimpleNamespace) -> None:
+    history = tree.history
     history.rename(2, "good")
     log = history.log(4)
     assert [step["number"] for step in log] == [0, 2, 4]
@@ -210,20 +210,20 @@ def test_the_log_is_the_path_as_plain_data(grown: SimpleNamespace) -> None:
     }
 
 
-def test_an_event_holds_all_commits(grown: SimpleNamespace) -> None:
-    event = grown.history.event(is_restored=True)
+def test_an_event_contains_all_commits(tree: SimpleNamespace) -> None:
+    event = tree.history.event(is_restored=True)
     assert [commit.number for commit in event.commits] == [0, 1, 2, 3, 4]
     assert (event.present, event.is_restored) == (4, True)
 
 
 @pytest.mark.parametrize("call", ["go_to", "log", "checkpoint"])
-def test_a_commit_that_is_not_there_is_named(grown: SimpleNamespace, call: str) -> None:
+def test_a_missing_commit_is_named(tree: SimpleNamespace, call: str) -> None:
     with pytest.raises(ValueError, match="no commit 7; the last is 4"):
-        getattr(grown.history, call)(7)
+        getattr(tree.history, call)(7)
 
 
-def test_weights_that_are_not_those_of_the_commit_are_refused(grown: SimpleNamespace) -> None:
-    history, store = grown.history, grown.history.store
+def test_changed_weights_of_a_commit_are_rejected(tree: SimpleNamespace) -> None:
+    history, store = tree.history, tree.history.store
     store.put(1, replace(store.get(1), tensors={"w": torch.tensor([1.5])}))
     with pytest.raises(ModelError, match="commit 1 differ from those that were saved"):
         history.checkpoint(1)
@@ -232,19 +232,19 @@ def test_weights_that_are_not_those_of_the_commit_are_refused(grown: SimpleNames
         history.checkpoint(1)
 
 
-def test_what_cannot_be_kept_is_no_commit(grown: SimpleNamespace) -> None:
-    class Refusing(MemoryStore):
+def test_without_storage_no_commit_is_added(tree: SimpleNamespace) -> None:
+    class FailingStore(MemoryStore):
         def put(self, number: int, delta: Delta) -> None:
             raise OSError("no")
 
-    grown.history.store = Refusing()
-    before = grown.history.event()
+    tree.history.store = FailingStore()
+    before = tree.history.event()
     with pytest.raises(OSError, match="no"):
-        grown.history.add("head", 9, 9, model(w=torch.tensor([9.0])))
-    assert grown.history.event() == before
+        tree.history.add("head", 9, 9, model(w=torch.tensor([9.0])))
+    assert tree.history.event() == before
 
 
-def test_a_taught_network_comes_back() -> None:
+def test_a_network_can_be_restored() -> None:
     spec = NetSpec(width=2, depth=1)
     first, second = (net_contract.checkpoint(spec, seed=seed) for seed in (0, 1))
     history = History()

@@ -1,4 +1,4 @@
-"""Sparse labels hold what numpy would hold, and take memory only where something is painted."""
+"""Sparse labels equal a numpy array, and allocate only painted blocks."""
 
 import numpy as np
 import pytest
@@ -19,7 +19,7 @@ def boxes(draw: st.DrawFn, shape: tuple[int, ...]) -> Region:
 
 
 @given(st.data())
-def test_what_is_written_is_read_again(data: st.DataObject) -> None:
+def test_sparse_labels_equal_a_numpy_array(data: st.DataObject) -> None:
     shape = data.draw(nps.array_shapes(min_dims=1, max_dims=4, max_side=9))
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(sparse, "BLOCK_SIDE", 4)
@@ -32,15 +32,15 @@ def test_what_is_written_is_read_again(data: st.DataObject) -> None:
     region = data.draw(boxes(shape))
     np.testing.assert_array_equal(labels[region.slices], expected[region.slices])
     np.testing.assert_array_equal(np.asarray(labels), expected)
-    found = Samples.from_labels(labels)
-    assert found.equals(Samples.from_labels(expected))
-    held = np.zeros(shape, bool)
+    samples = Samples.from_labels(labels)
+    assert samples.equals(Samples.from_labels(expected))
+    allocated = np.zeros(shape, bool)
     for block in labels.regions:
-        held[block.slices] = True
-    assert held[expected > 0].all()
+        allocated[block.slices] = True
+    assert allocated[expected > 0].all()
 
 
-def test_an_image_of_any_size_takes_no_memory_before_it_is_painted_on() -> None:
+def test_only_painted_blocks_are_allocated() -> None:
     labels = SparseLabels((10**4, 10**7, 10**7))
     labels[Region((5, 0, 0), (6, 10**4, 10**4)).slices] = 0
     assert labels.regions == ()
@@ -49,6 +49,6 @@ def test_an_image_of_any_size_takes_no_memory_before_it_is_painted_on() -> None:
     samples = Samples.from_labels(labels)
     assert samples.coordinates().tolist() == [[7, 1000, 2000]]
     assert samples.class_index.tolist() == [2]
-    what_is_read = labels[Region((7, 1000, 2000), (8, 1001, 2001)).slices]
-    what_is_read[...] = 9
+    block_read = labels[Region((7, 1000, 2000), (8, 1001, 2001)).slices]
+    block_read[...] = 9
     assert Samples.from_labels(labels).class_index.tolist() == [2]

@@ -1,4 +1,4 @@
-"""The place that is suggested is uncertain, and no stroke reaches it."""
+"""Uncertainty, pixels that no stroke reaches, and advice on class balance."""
 
 import numpy as np
 import numpy.typing as npt
@@ -13,7 +13,7 @@ from napari_fcn.learning.suggestions import MAX_IMBALANCE, class_balance_advice,
 
 
 @given(st.integers(1, 6), arrays.array_shapes(max_dims=3, max_side=5), st.integers(0, 99), st.floats(0, 200))
-def test_uncertainty_lies_in_zero_to_one(classes: int, shape: tuple[int, ...], seed: int, contrast: float) -> None:
+def test_entropy_is_between_zero_and_one(classes: int, shape: tuple[int, ...], seed: int, contrast: float) -> None:
     logits = np.random.default_rng(seed).normal(0, contrast, (classes, *shape))
     p = np.exp(logits - logits.max(0))
     values = entropy((p / p.sum(0)).astype(np.float32))
@@ -24,12 +24,12 @@ def test_uncertainty_lies_in_zero_to_one(classes: int, shape: tuple[int, ...], s
 
 
 @pytest.mark.parametrize("classes", [2, 3, 5])
-def test_all_alike_is_one_and_sure_is_none(classes: int) -> None:
+def test_entropy_is_one_for_equal_and_zero_for_certain_probabilities(classes: int) -> None:
     assert entropy(np.full((classes, 1), 1 / classes, np.float32)) == pytest.approx(1, abs=1e-6)
     assert entropy(np.eye(classes, dtype=np.float32)).max() < 1e-4
 
 
-def test_uncertainty_is_averaged_along_space_only() -> None:
+def test_uncertainty_is_smoothed_along_space_only() -> None:
     values = np.zeros((3, 21, 21), np.float32)
     values[1, 10, 10] = 81
     mean = smooth(values, (1, 2))
@@ -38,7 +38,7 @@ def test_uncertainty_is_averaged_along_space_only() -> None:
 
 
 @st.composite
-def places(draw: st.DrawFn) -> tuple[npt.NDArray[np.uint8], Region, ReceptiveField]:
+def examples(draw: st.DrawFn) -> tuple[npt.NDArray[np.uint8], Region, ReceptiveField]:
     shape = draw(arrays.array_shapes(min_dims=2, max_dims=2, min_side=4, max_side=16))
     labels = draw(arrays.arrays(np.uint8, shape, elements=st.sampled_from([0] * 30 + [1, 2])))
     start = tuple(draw(st.integers(0, n - 1)) for n in shape)
@@ -47,30 +47,30 @@ def places(draw: st.DrawFn) -> tuple[npt.NDArray[np.uint8], Region, ReceptiveFie
     return labels, Region(start, stop), ReceptiveField(*sides)
 
 
-@given(places())
-def test_a_place_is_open_if_no_stroke_lies_in_its_field(
-    drawn: tuple[npt.NDArray[np.uint8], Region, ReceptiveField],
+@given(examples())
+def test_a_pixel_is_unreached_if_no_stroke_is_in_its_receptive_field(
+    example: tuple[npt.NDArray[np.uint8], Region, ReceptiveField],
 ) -> None:
-    labels, region, field = drawn
-    free = unreached_pixels(region, Samples.from_labels(labels), field, (0, 1))
-    assert free.shape == region.shape
+    labels, region, field = example
+    is_unreached = unreached_pixels(region, Samples.from_labels(labels), field, (0, 1))
+    assert is_unreached.shape == region.shape
     for index in np.ndindex(*region.shape):
-        at = tuple(i + a for i, a in zip(index, region.start, strict=True))
-        box = Region(at, tuple(i + 1 for i in at)).grow(field.before, field.after).clip(labels.shape)
-        assert free[index] == (not labels[box.slices].any())
+        pixel = tuple(i + a for i, a in zip(index, region.start, strict=True))
+        box = Region(pixel, tuple(i + 1 for i in pixel)).grow(field.before, field.after).clip(labels.shape)
+        assert is_unreached[index] == (not labels[box.slices].any())
 
 
-def test_strokes_on_another_plane_do_not_count() -> None:
+def test_strokes_on_another_plane_reach_no_pixel() -> None:
     labels = np.zeros((2, 9, 9), np.uint8)
     labels[0, 4, 4] = 1
-    free = unreached_pixels(
+    is_unreached = unreached_pixels(
         Region.whole(labels.shape), Samples.from_labels(labels), ReceptiveField((2, 2), (2, 2)), (1, 2)
     )
-    assert free[1].all()
-    assert (~free[0]).sum() == 25
+    assert is_unreached[1].all()
+    assert (~is_unreached[0]).sum() == 25
 
 
-def test_balanced_strokes_need_no_note() -> None:
+def test_balanced_strokes_give_no_advice() -> None:
     assert class_balance_advice((10, 20), ("a", "b")) == ()
     assert class_balance_advice((0, 0), ("a", "b")) == ()
     assert class_balance_advice((10, 10 * MAX_IMBALANCE), ("a", "b")) == ()

@@ -1,69 +1,51 @@
-"""A head learns from pixels that nobody painted, too: those that the model was sure of, and any at all."""
-
-from typing import Any
+"""Pseudo-labels from the prior, and random unlabelled pixels."""
 
 import numpy as np
 import torch
-from teaching_examples import halves, samples_of, tiny, view_of
+from teaching_examples import SHAPE, halves, model_on, samples_of, tiny, with_confident_head
 
-from napari_fcn.learning import head
 from napari_fcn.learning.cancellation import run_to_end
-from napari_fcn.learning.interactive_model import InteractiveModel
 from napari_fcn.learning.unlabeled import MAX_PSEUDO_LABELS, MAX_RANDOM, MAX_TILES, UnlabeledPixels
 from napari_fcn.models.adapt import filters_only, make_teachable
-from napari_fcn.models.checkpoint import Checkpoint
 
-SHAPE = (48, 64)
-IMAGE = halves(SHAPE)
+CONFIDENT = with_confident_head(make_teachable(tiny(), sigmas=(0.7, 2.0)))
 
 
-def pupil_of(model: Checkpoint, image: Any = IMAGE) -> InteractiveModel:
-    net: Any = model.net()
-    shape = image.shape
-    return InteractiveModel(
-        net, view_of(image, model.info.spec), 2**30, head.read_head(net), tuple(n // 2 for n in shape)
+def test_pseudo_labels_are_confident_predictions_of_the_prior() -> None:
+    model = model_on(CONFIDENT)
+    unlabeled = UnlabeledPixels(model.features, model.prior)
+    X, y = unlabeled.pseudo_labeled({1}, model.reference_tile)
+    assert 0 < len(X) <= MAX_PSEUDO_LABELS
+    assert set(y.tolist()) == {1}
+    assert (model.prior.logits(X).softmax(1)[:, 1] > 0.75).all()
+    assert len(unlabeled.pseudo_labeled(set(), model.reference_tile)[0]) == 0
+    untrained = model_on(filters_only(2, 1))
+    no_features, _ = UnlabeledPixels(untrained.features, untrained.prior).pseudo_labeled(
+        {0, 1}, untrained.reference_tile
     )
+    assert no_features.shape == (0, sum(n for _, n in filters_only(2, 1).net().widths))
 
 
-def sure() -> Checkpoint:
-    """Return a model that tells the halves apart."""
-    model = make_teachable(tiny(), sigmas=(0.7, 2.0))
-    weights = {k: torch.zeros_like(w) if k.startswith("heads") else w for k, w in model.weights.items()}
-    weights["heads.0.weight"][:2] = torch.tensor([-6.0, 6.0]).reshape(2, 1, 1, 1)
-    return Checkpoint(model.info, weights)
+def test_pseudo_labels_do_not_depend_on_the_fitted_head() -> None:
+    model, fitted = model_on(CONFIDENT), model_on(CONFIDENT)
+    fitted.fit_without_hidden(samples_of(SHAPE, 2, (1, 0)), 0.0, 0)
+    from_unfitted, from_fitted = (
+        UnlabeledPixels(p.features, p.prior).pseudo_labeled({0, 1}, p.reference_tile) for p in (model, fitted)
+    )
+    assert all(torch.equal(a, b) for a, b in zip(from_unfitted, from_fitted, strict=True))
+    predicted = model.classes(model.reference_tile.core)
+    assert set(from_unfitted[1].tolist()) <= set(np.unique(predicted).tolist())
 
 
-def test_the_rehearsal_is_of_pixels_that_the_model_was_sure_of() -> None:
-    pupil = pupil_of(sure())
-    unpainted = UnlabeledPixels(pupil.features, pupil.prior)
-    rows, label = unpainted.pseudo_labeled({1}, pupil.reference_tile)
-    assert 0 < len(rows) <= MAX_PSEUDO_LABELS
-    assert set(label.tolist()) == {1}
-    assert (pupil.prior.logits(rows).softmax(1)[:, 1] > 0.75).all()
-    assert len(unpainted.pseudo_labeled(set(), pupil.reference_tile)[0]) == 0
-    blank = pupil_of(filters_only(2, 1))
-    nothing, _ = UnlabeledPixels(blank.features, blank.prior).pseudo_labeled({0, 1}, blank.reference_tile)
-    assert nothing.shape == (0, sum(n for _, n in filters_only(2, 1).net().widths))
-
-
-def test_the_prior_answers_as_it_does_in_use_whatever_the_head_has_learnt() -> None:
-    pupil, used = pupil_of(sure()), pupil_of(sure())
-    used.fit_without_hidden(samples_of(SHAPE, 2, (1, 0)), 0.0, 0)
-    one, other = (UnlabeledPixels(p.features, p.prior).pseudo_labeled({0, 1}, p.reference_tile) for p in (pupil, used))
-    assert all(torch.equal(a, b) for a, b in zip(one, other, strict=True))
-    inside = pupil.classes(pupil.reference_tile.core)
-    assert set(one[1].tolist()) <= set(np.unique(inside).tolist())
-
-
-def test_free_pixels_are_the_same_whenever_they_are_drawn_and_of_the_latest_tiles() -> None:
+def test_random_pixels_do_not_depend_on_earlier_draws_and_are_of_the_latest_tiles() -> None:
     shape = (64, 64 * (MAX_TILES + 2))
     image = halves(shape)
-    first, second = (pupil_of(filters_only(2, 1), image) for _ in range(2))
+    first, second = (model_on(filters_only(2, 1), image) for _ in range(2))
     samples = samples_of(shape, 1)
-    one = UnlabeledPixels(first.features, first.prior)
+    first_pixels = UnlabeledPixels(first.features, first.prior)
     everywhere = samples_of(shape, 3)
-    run_to_end(one.random(everywhere))
-    other = UnlabeledPixels(second.features, second.prior)
-    assert torch.equal(run_to_end(one.random(samples)), run_to_end(other.random(samples)))
-    assert len(run_to_end(other.random(samples))) % MAX_RANDOM == 0
-    assert len(run_to_end(one.random(everywhere))) <= MAX_RANDOM * MAX_TILES
+    run_to_end(first_pixels.random(everywhere))
+    second_pixels = UnlabeledPixels(second.features, second.prior)
+    assert torch.equal(run_to_end(first_pixels.random(samples)), run_to_end(second_pixels.random(samples)))
+    assert len(run_to_end(second_pixels.random(samples))) % MAX_RANDOM == 0
+    assert len(run_to_end(first_pixels.random(everywhere))) <= MAX_RANDOM * MAX_TILES

@@ -30,8 +30,8 @@ from napari_fcn.nets.layers import Level
 from napari_fcn.teaching import Teaching
 
 
-class SpoiledTuner(FineTuner):
-    """Makes the network forget."""
+class ZeroTuner(FineTuner):
+    """Returns a network with a trunk of zeros."""
 
     def copy(self) -> Any:
         net = super().copy()
@@ -43,32 +43,32 @@ class SpoiledTuner(FineTuner):
 
 
 def test_a_candidate_that_forgets_fails_the_evaluation(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("napari_fcn.teaching.candidates.FineTuner", SpoiledTuner)
+    monkeypatch.setattr("napari_fcn.teaching.candidates.FineTuner", ZeroTuner)
     model = tiny()
-    image = np.random.default_rng(0).normal(0, 1, SHAPE).astype(np.float32)  # nothing but what the trunk knows
-    sureness = np.subtract(*api.predict(image, model, device="cpu"))
-    truth = (sureness > np.median(sureness)).astype(np.uint8)
+    image = np.random.default_rng(0).normal(0, 1, SHAPE).astype(np.float32)  # only the trunk predicts its classes
+    margin = np.subtract(*api.predict(image, model, device="cpu"))
+    truth = (margin > np.median(margin)).astype(np.uint8)
     teaching = Teaching(image, model, settings=FAST)
     labels = np.zeros(SHAPE, np.uint8)
-    told = []
+    evaluations = []
     for turn in range(3):
         rows = slice(5 + 12 * turn, 10 + 12 * turn)
         labels[rows] = truth[rows] + 1
-        told += [
+        evaluations += [
             e for e in run(teaching.run_round(Samples.from_labels(labels), VIEW)) if isinstance(e, CandidateEvaluated)
         ]
-    assert told
-    assert not any(event.is_better for event in told)
-    assert all(event.candidate < event.accepted for event in told)
-    assert "Worse on the new strokes" in told[-1].reason
+    assert evaluations
+    assert not any(event.is_better for event in evaluations)
+    assert all(event.candidate < event.accepted for event in evaluations)
+    assert "Worse on the new strokes" in evaluations[-1].reason
     assert {c.kind for c in teaching.history.commits} == {"start", "head"}
 
 
 def test_the_number_of_evaluations_on_the_same_strokes_is_limited(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("napari_fcn.learning.evaluation.decide", lambda marks, pins: (False, "no"))
+    monkeypatch.setattr("napari_fcn.learning.evaluation.decide", lambda scores, pins: (False, "no"))
     teaching = new_teaching(replace(FAST, attempts=2))
-    told = candidates_of(teaching, 2)
-    assert [event.is_better for event in told] == [False, False]
+    evaluations = candidates_of(teaching, 2)
+    assert [event.is_better for event in evaluations] == [False, False]
     assert run_turn(teaching, 2) == []
 
 
@@ -84,29 +84,29 @@ def test_a_candidate_that_changes_a_pin_is_rejected(monkeypatch: pytest.MonkeyPa
     always_better(monkeypatch)
     monkeypatch.setattr("napari_fcn.teaching.candidates.FineTuner", InvertedTuner)
     events = run_turn(teaching, 2)
-    (told,) = [event for event in events if isinstance(event, CandidateEvaluated)]
-    (score,) = told.pins
+    (evaluation,) = [event for event in events if isinstance(event, CandidateEvaluated)]
+    (score,) = evaluation.pins
     assert score.accepted == 1
     assert score.candidate < 0.9
-    assert not told.is_better
-    assert "Pin rim of it would get worse" in told.reason
+    assert not evaluation.is_better
+    assert "Pin rim of it would get worse" in evaluation.reason
     assert np.array_equal(teaching.model.classes(teaching.pins[0].region), accepted)
 
 
 class InvertedTuner(FineTuner):
-    """Makes a network that sees the lower half of the image the wrong way round, where nothing is painted."""
+    """Returns a network with inverted features in the lower half of the image, where there are no strokes."""
 
     def copy(self) -> Any:
         net: Any = super().copy()
-        plain = net.levels
+        original_levels = net.levels
 
         def levels(x: torch.Tensor) -> list[Level]:
-            found = []
-            for level in plain(x):
+            inverted = []
+            for level in original_levels(x):
                 features = level.features.clone()
                 features[:, :, features.shape[2] // 2 :] *= -5
-                found.append(level._replace(features=features))
-            return found
+                inverted.append(level._replace(features=features))
+            return inverted
 
         net.levels = levels
         return net
@@ -117,9 +117,9 @@ def test_a_candidate_that_leaves_the_pin_passes(monkeypatch: pytest.MonkeyPatch)
     teaching = new_teaching(replace(FAST, network="ask"))
     run_turn(teaching, 1)
     teaching.pin(Region((0, 0), (3, 3)), "corner")
-    told = [event for event in run_turn(teaching, 2) if isinstance(event, CandidateEvaluated)]
-    assert told[-1].is_better
-    assert told[-1].pins[0].candidate >= 0.995
+    evaluations = [event for event in run_turn(teaching, 2) if isinstance(event, CandidateEvaluated)]
+    assert evaluations[-1].is_better
+    assert evaluations[-1].pins[0].candidate >= 0.995
     teaching.unpin("corner")
     assert teaching.pins == ()
 
@@ -127,10 +127,10 @@ def test_a_candidate_that_leaves_the_pin_passes(monkeypatch: pytest.MonkeyPatch)
 def test_a_better_candidate_waits_for_acceptance_if_set_so(monkeypatch: pytest.MonkeyPatch) -> None:
     always_better(monkeypatch)
     teaching = new_teaching(replace(FAST, network="ask"))
-    told = candidates_of(teaching, 2)
-    assert [event.is_better for event in told] == [True]
+    evaluations = candidates_of(teaching, 2)
+    assert [event.is_better for event in evaluations] == [True]
     before = head_hash(teaching)
-    assert run_turn(teaching, 2) == []  # it waits, and learns nothing on
+    assert run_turn(teaching, 2) == []  # it waits without further training
     assert "network" not in {c.kind for c in teaching.history.commits}
     (event,) = run(teaching.accept())
     assert isinstance(event, HistoryChanged)
@@ -168,8 +168,8 @@ def test_a_better_candidate_is_accepted_automatically(monkeypatch: pytest.Monkey
     teaching = new_teaching(replace(FAST, attempts=1))
     events = [event for turn in (1, 2) for event in run_turn(teaching, turn)]
     assert teaching.history.present.kind == "network"
-    words = kinds(events)
-    assert words[words.index("CandidateEvaluated") :][:3] == ["CandidateEvaluated", "HistoryChanged", "TileDone"]
+    names = kinds(events)
+    assert names[names.index("CandidateEvaluated") :][:3] == ["CandidateEvaluated", "HistoryChanged", "TileDone"]
     assert [e.step for e in events if isinstance(e, StepDone)] == [1, 2]
 
 
@@ -240,10 +240,10 @@ def test_an_evaluation_lists_the_changes_of_a_candidate(monkeypatch: pytest.Monk
     always_better(monkeypatch)
     monkeypatch.setattr("napari_fcn.teaching.candidates.FineTuner", InvertedTuner)
     teaching = new_teaching(replace(FAST, network="ask"))
-    told = candidates_of(teaching, 2)[-1]
+    evaluation = candidates_of(teaching, 2)[-1]
     before = teaching.model.classes(VIEW)
     run(teaching.accept())
     after = teaching.model.classes(VIEW)
-    assert np.array_equal(told.changed > 0, before != after)
-    assert np.array_equal(told.changed[told.changed > 0] - 1, after[before != after])
-    assert sum(change.pixels for change in told.changes) <= np.count_nonzero(before != after)
+    assert np.array_equal(evaluation.changed > 0, before != after)
+    assert np.array_equal(evaluation.changed[evaluation.changed > 0] - 1, after[before != after])
+    assert sum(change.pixels for change in evaluation.changes) <= np.count_nonzero(before != after)

@@ -1,4 +1,4 @@
-"""Changes of classes and protected areas during a session, and refused input."""
+"""Changes of classes and protected areas during a session, and invalid input."""
 
 import numpy as np
 import pytest
@@ -26,7 +26,7 @@ from napari_fcn.models.card import ClassLabel
 from napari_fcn.teaching import Teaching
 
 
-def test_a_pin_outside_the_image_is_refused() -> None:
+def test_a_pin_outside_the_image_is_rejected() -> None:
     with pytest.raises(ImageError, match="outside the image"):
         new_teaching().pin(Region((100, 0), (110, 9)), "far")
 
@@ -47,18 +47,18 @@ def test_classes_are_reordered_added_and_removed_at_once() -> None:
     assert [c.kind for c in teaching.history.commits] == ["start", "head", "classes", "classes"]
 
 
-def test_a_new_class_lasts_as_long_as_its_strokes() -> None:
+def test_a_new_class_is_predicted_only_while_it_has_strokes() -> None:
     teaching = new_teaching()
     run_turn(teaching, 2)
     run(teaching.set_classes((*CLASSES, RIM), (0, 1, None)))
     labels = painted(SHAPE, 2)
-    known = predict_whole(teaching)
+    before = predict_whole(teaching)
     labels[20:28, 30:34] = 3
     run(teaching.run_round(Samples.from_labels(labels), VIEW))
     assert (predict_whole(teaching).argmax(0)[20:28, 30:34] == 2).mean() > 0.8
     labels[labels == 3] = 0
     run(teaching.run_round(Samples.from_labels(labels), VIEW))
-    np.testing.assert_allclose(predict_whole(teaching)[2].max(), known[2].max(), atol=0.05)
+    np.testing.assert_allclose(predict_whole(teaching)[2].max(), before[2].max(), atol=0.05)
 
 
 def test_undo_restores_the_classes() -> None:
@@ -95,12 +95,12 @@ def test_a_pin_of_removed_classes_protects_nothing() -> None:
     run_turn(teaching, 1)
     teaching.pin(VIEW, "all")
     run(teaching.set_classes((RIM, ClassLabel("debris", "#ffffff")), (None, None)))
-    told = candidates_of(teaching, 3)
-    assert told
-    assert all(pin.accepted == pin.candidate == 1 for event in told for pin in event.pins)
+    evaluations = candidates_of(teaching, 3)
+    assert evaluations
+    assert all(pin.accepted == pin.candidate == 1 for event in evaluations for pin in event.pins)
 
 
-def test_a_stroke_of_an_unknown_class_is_refused() -> None:
+def test_a_stroke_of_an_unknown_class_is_rejected() -> None:
     labels = painted(SHAPE, 1)
     labels[0, 0] = 5
     teaching = new_teaching()
@@ -109,12 +109,12 @@ def test_a_stroke_of_an_unknown_class_is_refused() -> None:
     assert teaching.turn == 0
 
 
-def test_corrections_of_another_size_are_refused() -> None:
+def test_corrections_of_another_size_are_rejected() -> None:
     with pytest.raises(ImageError, match=r"The corrections are 48 x 65 px; the image is 48 x 64 px"):
         run(new_teaching().run_round(Samples.empty((48, 65)), VIEW))
 
 
-def test_an_image_that_does_not_fit_the_model_is_refused() -> None:
+def test_an_image_that_does_not_fit_the_model_is_rejected() -> None:
     with pytest.raises(ImageError, match="3-D model needs 3 axes"):
         Teaching(IMAGE, tiny(3), settings=HEADS)
     with pytest.raises(ImageError, match=r"The model is 2-D; the axes in space are x"):

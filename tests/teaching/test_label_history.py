@@ -1,4 +1,4 @@
-"""The corrections of each commit come back exactly, and take little memory."""
+"""The corrections of each commit are restored exactly, with little memory."""
 
 import tracemalloc
 from functools import partial
@@ -19,7 +19,7 @@ from napari_fcn.teaching import Teaching, teaching
 from napari_fcn.teaching.label_history import LabelHistory
 
 SHAPE = (48, 64)
-ORDER = (2, 5, 0, 4, 1, 6, 3)  # in which commits are visited
+ORDER = (2, 5, 0, 4, 1, 6, 3)  # of visits to the commits
 
 
 def commit(number: int, turn: int) -> Commit:
@@ -37,7 +37,7 @@ def test_recent_samples_are_returned_as_they_were_recorded() -> None:
     assert history.samples_at(commit(4, 3)) is samples
 
 
-def test_samples_of_an_earlier_session_are_loaded_once_and_count_as_one_turn() -> None:
+def test_samples_of_an_earlier_session_are_loaded_once_and_have_one_turn() -> None:
     loaded: list[int] = []
 
     def load(number: int) -> Samples:
@@ -63,17 +63,17 @@ def test_there_are_no_samples_before_the_first_turn() -> None:
 @st.composite
 def sessions(draw: st.DrawFn) -> list[tuple[int, Samples]]:
     """Draw commits of a session on six pixels: for each, the commit in use before it, and its samples."""
-    found = [(0, Samples.empty((6,)))]
+    commits = [(0, Samples.empty((6,)))]
     for number in range(1, draw(st.integers(1, 8))):
         values = draw(st.lists(st.sampled_from([0, 1, 2, 255]), min_size=6, max_size=6))
         base = draw(st.integers(0, number - 1))
-        samples = Samples.from_labels(np.array(values, np.uint8)).with_turns(found[base][1], number)
-        found.append((base, samples))
-    return found
+        samples = Samples.from_labels(np.array(values, np.uint8)).with_turns(commits[base][1], number)
+        commits.append((base, samples))
+    return commits
 
 
 @given(session=sessions(), max_bytes=st.sampled_from([0, 60, 10**6]), data=st.data())
-def test_any_samples_come_back_exactly_with_any_memory(
+def test_samples_are_restored_exactly_with_any_memory(
     session: list[tuple[int, Samples]], max_bytes: int, data: st.DataObject
 ) -> None:
     history = LabelHistory((6,), None, max_bytes)
@@ -86,7 +86,7 @@ def test_any_samples_come_back_exactly_with_any_memory(
 
 
 def test_memory_stays_bounded_over_many_commits() -> None:
-    """A thousand commits of strokes of 50 pixels on 20,000 painted ones: whole, they would take 260 MB."""
+    """Complete samples of these 1000 commits, with 20,000 pixels each, would take 260 MB."""
     size, max_bytes = 20_000, 2**20
     rng = np.random.default_rng(0)
     labels = rng.integers(1, 3, size).astype(np.uint8)
@@ -111,15 +111,15 @@ def test_memory_stays_bounded_over_many_commits() -> None:
 
 @pytest.fixture
 def no_memory(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Keep no whole samples at all."""
+    """Cache no complete samples."""
     monkeypatch.setattr(teaching, "LabelHistory", partial(LabelHistory, max_bytes=0))
 
 
-def visit(engine: Teaching, expected: dict[int, tuple[Samples, str]], images: Any) -> None:
-    """Go to all commits; fail if samples or weights are not those that are expected."""
+def visit(engine: Teaching, expected: dict[int, tuple[Samples, str]], consume: Any) -> None:
+    """Go to all commits, and check samples and weights."""
     assert set(ORDER) == set(expected)
     for number in ORDER:
-        images(engine.go_to(number))
+        consume(engine.go_to(number))
         samples, model = expected[number]
         assert are_same(engine.samples, samples)
         assert engine._current.checkpoint.hash == model
@@ -143,14 +143,14 @@ def test_any_commit_is_restored_with_a_project_and_after_it_is_resumed(tmp_path:
     expected = {0: (lesson.teaching.samples, lesson.teaching._current.checkpoint.hash)}
     for turn in range(1, 7):
         if turn == 4:
-            lesson.reopen()  # samples of earlier commits come from the journal from now on
+            lesson.reopen()  # from now on, samples of earlier commits are read from the journal
             for number, (samples, model) in expected.items():
-                at = next(c.turn for c in lesson.teaching.history.commits if c.number == number)
-                expected[number] = samples.with_turns(Samples.empty(SHAPE), at), model
+                turn_of_commit = next(c.turn for c in lesson.teaching.history.commits if c.number == number)
+                expected[number] = samples.with_turns(Samples.empty(SHAPE), turn_of_commit), model
         lesson.teach(painted(SHAPE, turn))
         expected[lesson.teaching.history.present.number] = (
             lesson.teaching.samples,
             lesson.teaching._current.checkpoint.hash,
         )
     visit(lesson.teaching, expected, lesson.do)
-    assert all(made.is_same for made in lesson.repeated())
+    assert all(commit_repeated.is_same for commit_repeated in lesson.repeated())

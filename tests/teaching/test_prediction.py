@@ -1,15 +1,13 @@
-"""What a pupil answers is the same by tiles and at once."""
-
-from typing import Any
+"""Predictions tile by tile and in one piece, their order, and prefetching."""
 
 import numpy as np
 import numpy.typing as npt
 import pytest
-from teaching_examples import halves, tiny, view_of
+from teaching_examples import halves, model_on, tiny
 
 from napari_fcn.events import Heartbeat, TileDone
 from napari_fcn.geometry import Region
-from napari_fcn.learning import head, suggestions
+from napari_fcn.learning import suggestions
 from napari_fcn.learning.cancellation import cancellation_scope
 from napari_fcn.learning.interactive_model import InteractiveModel
 from napari_fcn.models.adapt import make_teachable
@@ -19,82 +17,86 @@ SHAPE = (48, 400)
 
 
 @pytest.fixture
-def pupil() -> InteractiveModel:
-    model = make_teachable(tiny(), sigmas=(0.7,))
-    net: Any = model.net()
-    return InteractiveModel(net, view_of(halves(SHAPE), model.info.spec), 2**30, head.read_head(net), (24, 200))
+def model() -> InteractiveModel:
+    return model_on(make_teachable(tiny(), sigmas=(0.7,)), halves(SHAPE))
 
 
-def put(region: Region, parts: list[tuple[Region, npt.NDArray[np.float32]]]) -> npt.NDArray[np.float32]:
-    """Return what parts of a region show; they fill it, each pixel once."""
-    out, seen = np.zeros((*parts[0][1].shape[:-2], *region.shape), np.float32), np.zeros(region.shape, int)
+def join(region: Region, parts: list[tuple[Region, npt.NDArray[np.float32]]]) -> npt.NDArray[np.float32]:
+    """Return the joined parts of a region, which cover each pixel once."""
+    out, covered = np.zeros((*parts[0][1].shape[:-2], *region.shape), np.float32), np.zeros(region.shape, int)
     for part, values in parts:
-        place = part.relative_to(region).slices
-        out[(..., *place)] = values
-        seen[place] += 1
-    assert (seen == 1).all()
+        slices = part.relative_to(region).slices
+        out[(..., *slices)] = values
+        covered[slices] += 1
+    assert (covered == 1).all()
     return out
 
 
 @pytest.mark.parametrize("region", [Region.whole(SHAPE), Region((5, 100), (40, 333))], ids=["whole", "part"])
-def test_tiles_come_one_by_one_and_known_features_at_once(pupil: InteractiveModel, region: Region) -> None:
-    first = list(prediction.predict_cached(pupil, region))
-    assert [told.done for told in first] == list(range(1, first[0].total + 1))
+def test_tiles_are_predicted_one_by_one_and_cached_features_in_one_piece(
+    model: InteractiveModel, region: Region
+) -> None:
+    first = list(prediction.predict_cached(model, region))
+    assert [event.done for event in first] == list(range(1, first[0].total + 1))
     assert len(first) > 1
-    *pauses, again = prediction.predict_cached(pupil, region)
+    *pauses, whole_region = prediction.predict_cached(model, region)
     assert pauses == [Heartbeat("show")] * (len(first) - 1)
-    assert (again.region, again.done, again.total) == (region, 1, 1)
-    joined = put(region, [(told.region, told.probabilities) for told in first])
-    np.testing.assert_array_equal(again.probabilities, joined)
-    unsure = put(region, [(told.region, told.values) for told in prediction.predict_uncertainty(pupil, region)])
-    np.testing.assert_array_equal(unsure, suggestions.entropy(joined))
+    assert (whole_region.region, whole_region.done, whole_region.total) == (region, 1, 1)
+    joined = join(region, [(event.region, event.probabilities) for event in first])
+    np.testing.assert_array_equal(whole_region.probabilities, joined)
+    uncertainty = join(
+        region, [(event.region, event.values) for event in prediction.predict_uncertainty(model, region)]
+    )
+    np.testing.assert_array_equal(uncertainty, suggestions.entropy(joined))
 
 
-def test_of_a_large_region_what_is_known_comes_first_then_outward_from_the_focus(
-    pupil: InteractiveModel, monkeypatch: pytest.MonkeyPatch
+def test_cached_tiles_are_predicted_first_then_outward_from_the_focus(
+    model: InteractiveModel, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     whole = Region.whole(SHAPE)
-    cores = [tile.core for tile in pupil.extractor.plan.touching(whole)]
+    cores = [tile.core for tile in model.extractor.plan.touching(whole)]
     assert len(cores) > 4
-    pupil.focus_on(cores[2].middle)
-    first = [told.region for told in prediction.predict_tiles(pupil, whole)]
+    model.focus_on(cores[2].middle)
+    first = [event.region for event in prediction.predict_tiles(model, whole)]
     assert first[0] == cores[2]
     assert set(first[1:3]) == {cores[1], cores[3]}
     assert set(first) == set(cores)
-    pupil.features.tiles.clear()
-    pupil.features.tile(next(iter(pupil.extractor.plan.touching(cores[-1]))))
-    assert [told.region for told in prediction.predict_tiles(pupil, whole)][:2] == [cores[-1], cores[2]]
-    monkeypatch.setattr(prediction, "MAX_TILES_AT_ONCE", 3)  # more than that one by one, though all are known
-    assert next(told.region for told in prediction.predict_cached(pupil, whole)) == cores[2]
+    model.features.tiles.clear()
+    model.features.tile(next(iter(model.extractor.plan.touching(cores[-1]))))
+    assert [event.region for event in prediction.predict_tiles(model, whole)][:2] == [cores[-1], cores[2]]
+    monkeypatch.setattr(
+        prediction, "MAX_TILES_AT_ONCE", 3
+    )  # more tiles are predicted one by one, although all are cached
+    assert next(event.region for event in prediction.predict_cached(model, whole)) == cores[2]
 
 
-def test_what_lies_around_is_prepared_nearest_first_while_there_is_room(pupil: InteractiveModel) -> None:
+def test_surrounding_tiles_are_prefetched_nearest_first_within_the_budget(model: InteractiveModel) -> None:
     region = Region((0, 150), (48, 210))
-    answered = [told.region for told in prediction.predict_tiles(pupil, region) if isinstance(told, TileDone)]
-    known = set(pupil.features.tiles)
-    assert list(prediction.prefetch_around(pupil, region))
-    around = {tile.core for tile in pupil.extractor.plan.touching(Region((0, 120), (48, 240)))}
-    assert set(pupil.features.tiles) == around > known
-    assert list(prediction.prefetch_around(pupil, region)) == []
-    again = [told.region for told in prediction.predict_tiles(pupil, region) if isinstance(told, TileDone)]
-    assert again == answered
-    one = next(iter(pupil.features.tiles.values())).nbytes
-    pupil.features.tiles.clear()
-    pupil.features.budget = 2 * one
-    for _ in prediction.prefetch_around(pupil, region):
+    predicted = [event.region for event in prediction.predict_tiles(model, region) if isinstance(event, TileDone)]
+    cached = set(model.features.tiles)
+    assert list(prediction.prefetch_around(model, region))
+    around = {tile.core for tile in model.extractor.plan.touching(Region((0, 120), (48, 240)))}
+    assert set(model.features.tiles) == around > cached
+    assert list(prediction.prefetch_around(model, region)) == []
+    whole_region = [event.region for event in prediction.predict_tiles(model, region) if isinstance(event, TileDone)]
+    assert whole_region == predicted
+    tile_bytes = next(iter(model.features.tiles.values())).nbytes
+    model.features.tiles.clear()
+    model.features.budget = 2 * tile_bytes
+    for _ in prediction.prefetch_around(model, region):
         pass
     nearest = sorted(around, key=lambda core: core.distance(region.middle))[:2]
-    assert set(pupil.features.tiles) == set(nearest)
+    assert set(model.features.tiles) == set(nearest)
 
 
-def test_whoever_waits_for_something_else_is_heard_within_a_tile(pupil: InteractiveModel) -> None:
+def test_predictions_can_be_cancelled_within_a_tile(model: InteractiveModel) -> None:
     region = Region((0, 150), (48, 210))
     with cancellation_scope(lambda: True):
         for steps in (
-            prediction.predict_tiles(pupil, region),
-            prediction.predict_cached(pupil, region),
-            prediction.prefetch_around(pupil, region),
+            prediction.predict_tiles(model, region),
+            prediction.predict_cached(model, region),
+            prediction.prefetch_around(model, region),
         ):
             assert isinstance(next(steps), Heartbeat)
             steps.close()  # type: ignore[attr-defined]
-    assert not pupil.features.tiles
+    assert not model.features.tiles

@@ -1,4 +1,4 @@
-"""Going back to commits, branches and resumed sessions."""
+"""Undo, redo, branches and resumed sessions."""
 
 from dataclasses import replace
 
@@ -24,7 +24,7 @@ from napari_fcn.learning.interactive_model import InteractiveModel
 from napari_fcn.teaching import Teaching
 
 
-def test_undo_and_redo_restore_weights_bit_by_bit_and_samples() -> None:
+def test_undo_and_redo_restore_weights_bit_for_bit_and_samples() -> None:
     teaching = new_teaching()
     states = [(head_hash(teaching), teaching.samples)]
     for turn in range(1, 4):
@@ -83,18 +83,18 @@ def test_strokes_of_a_restored_commit_are_not_fitted_again() -> None:
 
 def test_an_accepted_candidate_can_be_undone() -> None:
     teaching = new_teaching(replace(FAST, network="ask"))
-    hashes = accept_better_network(teaching)
+    hash_before = accept_better_network(teaching)
     run(teaching.accept())
     assert teaching.history.present.kind == "network"
     run(teaching.undo())
-    assert head_hash(teaching) == hashes
+    assert head_hash(teaching) == hash_before
     run(teaching.redo())
     assert teaching.history.present.kind == "network"
-    assert head_hash(teaching) == teaching.history.present.hash != hashes
+    assert head_hash(teaching) == teaching.history.present.hash != hash_before
 
 
 def accept_better_network(teaching: Teaching) -> str:
-    """Teach two turns, let a candidate win whatever it is worth; return the hash of what is accepted."""
+    """Run two turns, make the candidate a winner, and return the hash of the current model."""
     for turn in (1, 2):
         events = run_turn(teaching, turn)
     assert isinstance(events[-1], CandidateEvaluated)
@@ -104,8 +104,10 @@ def accept_better_network(teaching: Teaching) -> str:
         candidate = teaching.candidate
     assert candidate is not None
     if candidate.winner is None:
-        now = teaching.model
-        candidate.winner = InteractiveModel(candidate.tuner.copy(), now.extractor, now.budget, now.prior, now.reference)
+        current = teaching.model
+        candidate.winner = InteractiveModel(
+            candidate.tuner.copy(), current.extractor, current.budget, current.prior, current.reference
+        )
     return head_hash(teaching)
 
 
@@ -120,11 +122,11 @@ def test_a_session_resumes_from_its_history() -> None:
     first = new_teaching()
     for turn in (1, 2):
         run_turn(first, turn)
-    then = {c.number: first._label_history.samples_at(c) for c in first.history.commits}
-    again = new_teaching(history=first.history, load_samples=then.__getitem__)
-    assert head_hash(again) == head_hash(first)
-    assert again.samples.equals(first.samples)
-    assert set(kinds(run_turn(again, 2))) == {"TileDone"}
-    assert "HeadFitted" in kinds(run_turn(again, 3))
-    run(again.undo())
-    assert head_hash(again) == first.history.commits[2].hash
+    samples_by_commit = {c.number: first._label_history.samples_at(c) for c in first.history.commits}
+    resumed = new_teaching(history=first.history, load_samples=samples_by_commit.__getitem__)
+    assert head_hash(resumed) == head_hash(first)
+    assert resumed.samples.equals(first.samples)
+    assert set(kinds(run_turn(resumed, 2))) == {"TileDone"}
+    assert "HeadFitted" in kinds(run_turn(resumed, 3))
+    run(resumed.undo())
+    assert head_hash(resumed) == first.history.commits[2].hash

@@ -111,7 +111,7 @@ def test_the_saved_model_gives_the_same_prediction() -> None:
 
 def test_only_tiles_that_changed_are_predicted_again() -> None:
     teaching = new_teaching()
-    assert kinds(run_turn(teaching, 1)).count("TileDone") == 2  # the instant answer, and the settled one
+    assert kinds(run_turn(teaching, 1)).count("TileDone") == 2  # of the quick fit and of the full fit
     assert kinds(run_turn(teaching, 1)) == []
     teaching.forget_predictions()
     assert kinds(run_turn(teaching, 1)) == ["TileDone"]
@@ -120,13 +120,13 @@ def test_only_tiles_that_changed_are_predicted_again() -> None:
 def test_notes_name_classes_without_strokes_and_imbalance() -> None:
     teaching = new_teaching()
     labels = painted(SHAPE, 1, [0])
-    (told,) = [e for e in run(teaching.run_round(Samples.from_labels(labels), VIEW)) if isinstance(e, HeadFitted)]
-    assert told.painted == (4, 0)
-    assert any("There are no strokes of object" in note for note in told.notes)
+    (event,) = [e for e in run(teaching.run_round(Samples.from_labels(labels), VIEW)) if isinstance(e, HeadFitted)]
+    assert event.painted == (4, 0)
+    assert any("There are no strokes of object" in note for note in event.notes)
     labels[20:40, 2:20] = 1
     labels[3, 40] = 2
-    (told,) = [e for e in run(teaching.run_round(Samples.from_labels(labels), VIEW)) if isinstance(e, HeadFitted)]
-    assert any("Paint more object" in note for note in told.notes)
+    (event,) = [e for e in run(teaching.run_round(Samples.from_labels(labels), VIEW)) if isinstance(e, HeadFitted)]
+    assert any("Paint more object" in note for note in event.notes)
 
 
 def test_strokes_of_one_class_keep_confident_predictions_of_the_others() -> None:
@@ -158,29 +158,29 @@ def test_the_same_strokes_give_the_same_weights(settings: TeachSettings) -> None
 
 
 def test_another_seed_gives_other_candidates() -> None:
-    taught = []
+    hashes_by_seed = []
     for seed in (0, 1):
         teaching = new_teaching(replace(FAST, network="ask", seed=seed))
         for turn in (1, 2):
             run_turn(teaching, turn)
         run(teaching.finetune(9))
-        taught.append(Checkpoint.of(teaching.candidate.tuner.copy(), teaching.info).hash)  # type: ignore[union-attr]
-    assert taught[0] != taught[1]
+        hashes_by_seed.append(Checkpoint.of(teaching.candidate.tuner.copy(), teaching.info).hash)  # type: ignore[union-attr]
+    assert hashes_by_seed[0] != hashes_by_seed[1]
 
 
 def test_erased_strokes_do_not_affect_the_head() -> None:
-    straight, round_about = new_teaching(), new_teaching()
-    for teaching in (straight, round_about):
+    undisturbed, corrected = new_teaching(), new_teaching()
+    for teaching in (undisturbed, corrected):
         run_turn(teaching, 1)
-    expected = predict_whole(straight)
+    expected = predict_whole(undisturbed)
     labels = painted(SHAPE, 1)
     for row in (20, 30):
         wrong = labels.copy()
         wrong[row, 2:12] = 2
-        run(round_about.run_round(Samples.from_labels(wrong), VIEW))
-    assert np.abs(predict_whole(round_about) - expected).max() > 1e-2
-    run(round_about.run_round(Samples.from_labels(labels), VIEW))
-    np.testing.assert_allclose(predict_whole(round_about), expected, atol=1e-6)
+        run(corrected.run_round(Samples.from_labels(wrong), VIEW))
+    assert np.abs(predict_whole(corrected) - expected).max() > 1e-2
+    run(corrected.run_round(Samples.from_labels(labels), VIEW))
+    np.testing.assert_allclose(predict_whole(corrected), expected, atol=1e-6)
 
 
 def test_after_all_strokes_are_erased_the_prediction_is_that_of_the_model() -> None:
@@ -192,7 +192,7 @@ def test_after_all_strokes_are_erased_the_prediction_is_that_of_the_model() -> N
 
 
 def run_interrupted(teaching: Teaching, labels: npt.NDArray[np.uint8], at: int, strokes: int = 0) -> bool:
-    """Close a turn at an event, go on until the end; return whether there was such an event."""
+    """Close a round at an event, then complete it; return whether there was such an event."""
     events = teaching.run_round(Samples.from_labels(labels), VIEW, strokes)
     was_closed = False
     for number, _ in enumerate(events):
@@ -206,7 +206,7 @@ def run_interrupted(teaching: Teaching, labels: npt.NDArray[np.uint8], at: int, 
 
 @pytest.fixture
 def shorter_fits(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Fewer trees and steps of a fit, still with a pause among them: for a test that repeats them often."""
+    """Reduce the trees and steps of a fit, still with a pause between them, for a test with many fits."""
     for name, value in {"N_TREES": 2, "N_STEPS": 6, "STEPS_PER_PAUSE": 3}.items():
         monkeypatch.setattr(distillation, name, value)
 
@@ -228,7 +228,7 @@ def test_closing_and_continuing_at_any_event_gives_the_same_weights(settings: Te
 
 
 @pytest.mark.parametrize("at", range(4))
-def test_a_stroke_during_a_round_is_learnt_too(at: int) -> None:
+def test_strokes_during_a_round_are_fitted(at: int) -> None:
     teaching = new_teaching()
     events = teaching.run_round(Samples.from_labels(painted(SHAPE, 1)), VIEW, 1)
     for _ in range(at + 1):
@@ -239,11 +239,11 @@ def test_a_stroke_during_a_round_is_learnt_too(at: int) -> None:
     for turn in (1, 2):
         run_turn(expected, turn)
     assert [c.turn for c in teaching.history.commits] == [c.turn for c in expected.history.commits]
-    assert teaching.history.present.hash == expected.history.present.hash  # what it settles on is the same
+    assert teaching.history.present.hash == expected.history.present.hash
 
 
 def run_until_predicted(teaching: Teaching, turn: int) -> None:
-    """Learn what is painted after so many turns, and leave as soon as it is answered."""
+    """Run a round up to the fit of the head, and close it."""
     events = teaching.run_round(Samples.from_labels(painted(SHAPE, turn)), VIEW, turn)
     next(event for event in events if isinstance(event, HeadFitted))
     events.close()
@@ -253,16 +253,16 @@ def test_new_strokes_are_predicted_before_the_earlier_fit_is_committed() -> None
     teaching = new_teaching()
     run_until_predicted(teaching, 1)
     first = teaching.checkpoint().hash
-    told = kinds(run(teaching.run_round(Samples.from_labels(painted(SHAPE, 2)), VIEW, 2)))
-    assert told.index("HeadFitted") < told.index("TileDone") < told.index("HistoryChanged")
-    kept = teaching.history.commits
-    assert [(c.turn, c.strokes) for c in kept] == [(0, 0), (1, 1), (2, 2)]
-    assert kept[1].hash == first
+    names = kinds(run(teaching.run_round(Samples.from_labels(painted(SHAPE, 2)), VIEW, 2)))
+    assert names.index("HeadFitted") < names.index("TileDone") < names.index("HistoryChanged")
+    commits = teaching.history.commits
+    assert [(c.turn, c.strokes) for c in commits] == [(0, 0), (1, 1), (2, 2)]
+    assert commits[1].hash == first
     run(teaching.undo())
     assert teaching.samples.equals(Samples.from_labels(painted(SHAPE, 1)))
 
 
-def test_each_fit_is_committed_however_fast_strokes_come() -> None:
+def test_each_fit_is_committed_even_if_strokes_come_faster() -> None:
     teaching = new_teaching()
     hashes = []
     for turn in (1, 2, 3):
@@ -270,7 +270,7 @@ def test_each_fit_is_committed_however_fast_strokes_come() -> None:
         hashes.append(teaching.checkpoint().hash)
     run(teaching.commit())
     assert [(c.turn, c.strokes, c.hash) for c in teaching.history.commits[1:]] == [
-        (turn, turn, found) for turn, found in zip((1, 2, 3), hashes, strict=True)
+        (turn, turn, model_hash) for turn, model_hash in zip((1, 2, 3), hashes, strict=True)
     ]
 
 
@@ -278,9 +278,9 @@ def test_a_full_fit_that_is_stopped_changes_nothing() -> None:
     teaching = new_teaching()
     run(teaching.fit_head(Samples.from_labels(painted(SHAPE, 3)), VIEW))
     first = predict_whole(teaching)
-    looking = teaching.fit_full_head()
-    assert kinds([next(looking), next(looking)]) == ["Heartbeat", "Heartbeat"]
-    looking.close()
+    fit = teaching.fit_full_head()
+    assert kinds([next(fit), next(fit)]) == ["Heartbeat", "Heartbeat"]
+    fit.close()
     np.testing.assert_array_equal(predict_whole(teaching), first)
     assert kinds(run(teaching.fit_full_head()))[-1] == "HeadRefined"
     assert np.abs(predict_whole(teaching) - first).max() > 1e-3
@@ -293,8 +293,8 @@ def test_new_strokes_keep_the_hidden_layer_until_the_next_full_fit() -> None:
     assert teaching.model.head.hidden is not None
     run(teaching.fit_head(Samples.from_labels(painted(SHAPE, 4)), VIEW))
     assert teaching.model.head.hidden is not None
-    kept = teaching.checkpoint()
-    np.testing.assert_allclose(predict_whole(teaching), api.predict(IMAGE, kept, device="cpu"), atol=1e-5)
+    saved = teaching.checkpoint()
+    np.testing.assert_allclose(predict_whole(teaching), api.predict(IMAGE, saved, device="cpu"), atol=1e-5)
 
 
 def test_full_prior_strength_gives_no_hidden_layer() -> None:
