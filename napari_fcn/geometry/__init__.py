@@ -1,4 +1,4 @@
-"""Boxes, axes and tiles: n-dimensional values that need nothing but numpy."""
+"""Boxes, axes and tiles: n-dimensional values that depend on numpy only."""
 
 from napari_fcn.geometry.axes import Axes
 from napari_fcn.geometry.field import ReceptiveField

@@ -16,7 +16,7 @@ T = TypeVar("T")
 
 SPACE = ("z", "y", "x")
 CHANNELS = ("c", "s")  # channels; s is tifffile's letter for the samples of a colour image
-WORDS = {  # spellings in files, in napari and of users
+WORDS = {  # spellings in files, in napari and by users
     "time": "t",
     "times": "t",
     "timepoint": "t",
@@ -53,7 +53,7 @@ UNNAMED = {
 def axis_names(spellings: Sequence[str]) -> tuple[str, ...]:
     """Return the names of axes: one lower-case letter for each known word, else the word.
 
-    Two words for one axis (as ``channel`` and ``c``) stay as they are, in lower case.
+    If two words mean the same axis, such as ``channel`` and ``c``, both are only converted to lower case.
     """
     lower = [str(spelling).strip().lower() for spelling in spellings]
     names = tuple(WORDS.get(name, name) for name in lower)
@@ -64,17 +64,17 @@ def axis_names(spellings: Sequence[str]) -> tuple[str, ...]:
 class Axes:
     """The role of each axis of an image.
 
-    Loop axes (time, planes of a 2-D network) are neither space nor channel: the network runs once
-    for each index. A *block* below is ``(C, *image axes)``: channels first, the other axes in the image's order.
+    Loop axes (time, planes of a 2-D network) are neither in space nor channels: the network runs once for each index. A
+    *block* below is ``(C, *image axes)``: channels first, the other axes in the order of the image.
 
     Attributes
     ----------
     names : tuple of str
-        Every axis of the array in order, for example ``("t", "y", "x", "c")``.
+        All axes of the array in order, for example ``("t", "y", "x", "c")``.
     space : tuple of str
-        The axes that the network convolves, in the network's order.
+        The axes that the network convolves, in the order of the network.
     channel : str or None
-        The axis that holds the channels.
+        The channel axis.
     """
 
     names: tuple[str, ...]
@@ -97,7 +97,7 @@ class Axes:
         rgb: bool = False,
         time: int | None = None,
     ) -> Axes:
-        """Return the roles that an ``ndim``-dimensional network gives the axes of an image.
+        """Return the roles of the axes of an image for an ``ndim``-dimensional network.
 
         Parameters
         ----------
@@ -109,9 +109,9 @@ class Axes:
             One letter or word per axis, as TIFF and OME-Zarr name them (t, c, z, y, x; s for colour samples).
             Without names the last axes are z, y, x, with t and then c before them.
         rgb : bool
-            Whether the last axis of an unnamed image holds colours.
+            Whether the last axis of an unnamed image contains colours.
         time : int, optional
-            Which of the axes that the network convolves is time; none if not given.
+            Index of the time axis among the convolved axes; none if not given.
 
         Raises
         ------
@@ -132,7 +132,7 @@ class Axes:
         if time is not None and "t" in others and len(spatial) >= ndim - 1:
             spatial = spatial[len(spatial) - (ndim - 1) :]
             return cls(tuple(names), (*spatial[:time], "t", *spatial[time:]), channel)
-        is_trace = others == ["t"]  # over time alone, as 1-D networks read it
+        is_trace = others == ["t"]  # a time series for a 1-D network
         if len(spatial) < ndim and "t" in others and set(others) <= {"t", *SPACE} and not is_trace:
             raise ValueError(
                 f"A {ndim}-D model needs {ndim} axes in space; the image has {' '.join(spatial)} and time. "
@@ -142,30 +142,35 @@ class Axes:
 
     @classmethod
     def suspected(cls, shape: Sequence[int], ndim: int, channels: int, time: int | None = None) -> tuple[str, ...]:
-        """Return names for an unnamed image in which one axis has the length of the channels of the network.
+        """Return names for an unnamed image with an axis as long as the network has channels.
 
         Parameters
         ----------
         shape : sequence of int
             Shape of the array.
         ndim, channels : int
-            Axes that the network convolves, and its input channels.
+            Number of axes that the network convolves, and of its input channels.
         time : int, optional
-            Which of the axes that the network convolves is time.
+            Index of the time axis among the convolved axes.
 
         Returns
         -------
         tuple of str
-            Empty where no axis is so long, or the network reads one channel: an axis of length 1 says nothing. Of
-            several the one just before the axes of a plane counts; the last one only if there is no other.
+            Empty if there is no such axis, or the network reads one channel, because axes of length 1 are ambiguous. Of
+            several axes, that just before the axes of a plane is preferred, and the last axis is the last choice.
         """
         inner = range(len(shape) - 1 - min(2, ndim), -1, -1)
-        at = next((i for i in (*inner, len(shape) - 1) if channels > 1 and shape[i] == channels), None)
-        if at is None or len(shape) - 1 < ndim or len(shape) - 1 not in UNNAMED or "c" in UNNAMED.get(len(shape), ()):
+        position = next((i for i in (*inner, len(shape) - 1) if channels > 1 and shape[i] == channels), None)
+        if (
+            position is None
+            or len(shape) - 1 < ndim
+            or len(shape) - 1 not in UNNAMED
+            or "c" in UNNAMED.get(len(shape), ())
+        ):
             return ()
-        rest = (*shape[:at], *shape[at + 1 :])
+        rest = (*shape[:position], *shape[position + 1 :])
         names = cls._names(rest, None, False) if time is None else cls._movie(rest, False, (ndim, time))
-        return (*names[:at], "c", *names[at:])
+        return (*names[:position], "c", *names[position:])
 
     @staticmethod
     def _names(shape: Sequence[int], names: Sequence[str] | None, rgb: bool) -> tuple[str, ...]:
@@ -184,7 +189,7 @@ class Axes:
 
     @classmethod
     def _movie(cls, shape: Sequence[int], rgb: bool, network: tuple[int, int]) -> tuple[str, ...]:
-        """Return names for an unnamed image; ``network`` is the number of convolved axes, and which of them is time."""
+        """Return names for an unnamed movie; ``network`` is the number of convolved axes, and the index of time."""
         names, (ndim, time) = list(cls._names(shape, None, rgb)), network
         first = len(names) - rgb - ndim
         if "t" not in names and first >= 0:
@@ -193,12 +198,12 @@ class Axes:
 
     @property
     def image(self) -> tuple[str, ...]:
-        """Names of all axes but the channels': the axes of results, regions and tiles."""
+        """Names of all axes except channels: the axes of results, regions and tiles."""
         return tuple(name for name in self.names if name != self.channel)
 
     @property
     def loop(self) -> tuple[str, ...]:
-        """Names of the axes that the network repeats over."""
+        """Names of the axes that are neither convolved nor channels."""
         return tuple(name for name in self.image if name not in self.space)
 
     @property
@@ -208,7 +213,7 @@ class Axes:
 
     @property
     def space_positions(self) -> tuple[int, ...]:
-        """Positions of the spatial axes among the image axes, in the network's order."""
+        """Positions of the spatial axes among the image axes, in the order of the network."""
         return tuple(self.image.index(name) for name in self.space)
 
     def image_shape(self, shape: Sequence[int]) -> tuple[int, ...]:
@@ -225,14 +230,14 @@ class Axes:
         return tuple(by_name.get(name, loop) for name in self.image)
 
     def to_net(self, block: npt.NDArray[np.generic]) -> npt.NDArray[np.generic]:
-        """Return a block ``(C, *image)`` as ``(N, C, *space)``, N running over the loop axes."""
+        """Return a block ``(C, *image)`` as ``(N, C, *space)``; N is the product of the loop axes."""
         loop = [1 + self.image.index(name) for name in self.loop]
         space = [1 + position for position in self.space_positions]
         moved = block.transpose(*loop, 0, *space)
         return moved.reshape(prod(moved.shape[: len(loop)]), *moved.shape[len(loop) :])
 
     def from_net(self, out: npt.NDArray[np.generic], shape: Sequence[int]) -> npt.NDArray[np.generic]:
-        """Return ``(N, K, *space)`` as ``(K, *shape)`` with ``shape`` in the order of the image axes."""
+        """Return ``(N, K, *space)`` as ``(K, *shape)``, with ``shape`` in the order of the image axes."""
         loop = [self.image.index(name) for name in self.loop]
         split = out.reshape(*(shape[i] for i in loop), *out.shape[1:])
         order = [*loop, None, *self.space_positions]

@@ -1,4 +1,4 @@
-"""Pixel size, unit and origin along each axis of an image, if they are known."""
+"""Pixel size, unit and origin along each axis of an image, where known."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-PIXEL = "pixel"  # the unit of an axis along which the size of a pixel is unknown, or known as a ratio only
+PIXEL = "pixel"  # the unit of axes whose pixel size is unknown, or known only as a ratio
 SECONDS = {
     "nanosecond": 1e-9,
     "microsecond": 1e-6,
@@ -62,10 +62,10 @@ class AxisCalibration:
     Attributes
     ----------
     size : float or None
-        Distance between neighbouring pixels in ``unit``; None where nobody stated it.
+        Distance between neighbouring pixels in ``unit``; None if unknown.
     unit : str
-        A word that pint, napari and OME-Zarr know: micrometer, second. Pixel where the size is unknown, or is a ratio
-        without a unit.
+        A unit known to pint, napari and OME-Zarr, such as micrometer or second; pixel if the size is unknown, or if it
+        is a ratio without a unit.
     origin : float
         Centre of the first pixel in ``unit``.
     """
@@ -82,7 +82,7 @@ class AxisCalibration:
             raise ValueError(f"An unknown pixel size has no unit; {self.unit} was given.")
         if finite(self.origin) is None:
             raise ValueError(f"An origin of {self.origin} is not a finite number.")
-        # One unnamed unit a pixel says nothing: that is how formats and napari spell an unknown size.
+        # A size of 1 without a unit means an unknown size in file formats and napari.
         object.__setattr__(self, "size", None if size == 1 and self.unit == PIXEL else size)
         object.__setattr__(self, "origin", float(self.origin) + 0.0)
 
@@ -93,7 +93,7 @@ class AxisCalibration:
 
     @property
     def step(self) -> float:
-        """Distance between neighbouring pixels in ``unit``: an unknown size is one pixel."""
+        """Distance between neighbouring pixels in ``unit``; one pixel if the size is unknown."""
         return 1.0 if self.size is None else self.size
 
     @property
@@ -106,9 +106,9 @@ class AxisCalibration:
         return replace(self, origin=self.origin + pixels * self.step)
 
     def resized(self, size: float, unit: str) -> AxisCalibration:
-        """Return the calibration with another pixel size; the centre of the first pixel stays.
+        """Return the calibration with another pixel size and the same origin.
 
-        A place in pixels, or in a unit of another kind, is counted in pixels of the new size.
+        An origin in pixels, or in a unit of another kind, is converted with the new pixel size.
         """
         for units in (MICROMETRES, SECONDS):
             if self.unit in units and unit in units:
@@ -117,13 +117,13 @@ class AxisCalibration:
         return AxisCalibration(size, unit, self.origin / self.step * size)
 
     def coarser(self, factor: float, shift: float = 0.0) -> AxisCalibration:
-        """Return pixels ``factor`` times as large, with the first centre shifted by ``shift`` old pixels."""
+        """Return the calibration of pixels ``factor`` times larger, with the origin shifted by ``shift`` old pixels."""
         if factor == 1 and shift == 0:
             return self
         return replace(self.moved(shift), size=self.step * factor)
 
     def named(self, name: str) -> AxisCalibration:
-        """Return the calibration that an axis of this name can have: lengths for z, y and x, times for t."""
+        """Return the calibration if its unit fits the axis (length for z, y and x, time for t), else an unknown one."""
         units = MICROMETRES if name in LENGTH_AXES else SECONDS if name == TIME_AXIS else {**MICROMETRES, **SECONDS}
         return self if self.unit == PIXEL or self.unit in units else UNKNOWN
 
@@ -138,30 +138,30 @@ class Calibration:
     Attributes
     ----------
     axes : tuple of AxisCalibration
-        One for each axis.
+        Calibration of each axis.
     """
 
     axes: tuple[AxisCalibration, ...] = ()
 
     @classmethod
     def unknown(cls, ndim: int) -> Calibration:
-        """Return an unknown calibration of this number of axes."""
+        """Return an unknown calibration of ``ndim`` axes."""
         return cls((UNKNOWN,) * ndim)
 
     @classmethod
     def of(cls, scale: Sequence[object], units: Sequence[str], origin: Sequence[object] = ()) -> Calibration:
-        """Return the calibration of these numbers; unknown for each axis whose size is not a positive number.
+        """Return a calibration; it is unknown for axes whose size is not a positive number.
 
-        An origin that is no finite number, or one in a unit whose size is unknown, is 0.
+        An origin is 0 if it is not a finite number, or if it has a unit but the size is unknown.
         """
-        found = []
+        axes = []
         for size, unit, start in zip(scale, units, tuple(origin) or (0.0,) * len(scale), strict=True):
-            length, place = positive(size), finite(start) or 0.0
+            length, position = positive(size), finite(start) or 0.0
             if length is None:
-                found.append(AxisCalibration(origin=place if unit == PIXEL else 0.0))
+                axes.append(AxisCalibration(origin=position if unit == PIXEL else 0.0))
             else:
-                found.append(AxisCalibration(length, unit, place))
-        return cls(tuple(found))
+                axes.append(AxisCalibration(length, unit, position))
+        return cls(tuple(axes))
 
     def __len__(self) -> int:
         return len(self.axes)
@@ -182,16 +182,16 @@ class Calibration:
         return tuple(axis.origin for axis in self.axes)
 
     def take(self, positions: Iterable[int]) -> Calibration:
-        """Return the calibration of these axes, in this order."""
+        """Return the calibration of the axes at these positions, in this order."""
         return Calibration(tuple(self.axes[position] for position in positions))
 
     def named(self, names: Sequence[str]) -> Calibration:
-        """Return the calibration that axes of these names can have: none for channels, no length for time."""
+        """Return the calibration, unknown for channels and where a unit does not fit the axis."""
         pairs = zip(names, self.axes, strict=True)
         return Calibration(tuple(UNKNOWN if name in ("c", "s") else axis.named(name) for name, axis in pairs))
 
     def cropped(self, start: Sequence[int]) -> Calibration:
-        """Return the calibration of a part that starts at this pixel."""
+        """Return the calibration of a crop that starts at this pixel."""
         return Calibration(tuple(axis.moved(n) for axis, n in zip(self.axes, start, strict=True)))
 
     def coarser(self, factors: Sequence[float], shifts: Sequence[float] = ()) -> Calibration:
@@ -208,8 +208,8 @@ class Calibration:
     def ratios(self) -> tuple[float, ...]:
         """Pixel sizes relative to each other; all 1 if they cannot be compared.
 
-        Sizes in one unit are as they stand, those in several units of length in micrometres. Beside lengths, an axis of
-        time is as fine as the finest of them.
+        Sizes in one unit are unchanged; in different units of length they are in micrometres. In addition to lengths, a
+        time axis has the finest of them.
         """
         if len(set(self.units)) <= 1:
             return self.scale

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class ReceptiveField:
-    """The input pixels that can change an output pixel, as distances from it, worst phase of the pooling grid.
+    """The extent of the receptive field of a pixel, at the worst phase of the pooling grid.
 
     ::
 
@@ -24,7 +24,7 @@ class ReceptiveField:
     Attributes
     ----------
     before, after : tuple of int
-        Pixels of the receptive field before and after the pixel itself, one entry per spatial axis.
+        Number of pixels before and after the pixel itself, per spatial axis.
     """
 
     before: tuple[int, ...]

@@ -34,7 +34,7 @@ class Region:
 
     @classmethod
     def of(cls, slices: Sequence[slice]) -> Region:
-        """Return the box that an index cuts out of an array: the inverse of `slices`."""
+        """Return the box of an index into an array: the inverse of `slices`."""
         return cls(tuple(s.start for s in slices), tuple(s.stop for s in slices))
 
     @property
@@ -44,31 +44,31 @@ class Region:
 
     @property
     def shape(self) -> tuple[int, ...]:
-        """Extent per axis, never negative."""
+        """Length per axis, never negative."""
         return tuple(max(0, b - a) for a, b in zip(self.start, self.stop, strict=True))
 
     @property
     def size(self) -> int:
-        """Number of pixels inside."""
+        """Number of pixels."""
         return prod(self.shape)
 
     @property
     def is_empty(self) -> bool:
-        """Whether no pixel lies inside."""
+        """Whether the box contains no pixel."""
         return self.size == 0
 
     @property
     def middle(self) -> tuple[int, ...]:
-        """The pixel in the middle, or after it."""
+        """The middle pixel; of two, the latter."""
         return tuple((a + b) // 2 for a, b in zip(self.start, self.stop, strict=True))
 
     @property
     def slices(self) -> tuple[slice, ...]:
-        """The index that cuts this box out of an array."""
+        """The index of the box into an array."""
         return tuple(slice(a, b) for a, b in zip(self.start, self.stop, strict=True))
 
     def distance(self, index: Sequence[int]) -> float:
-        """Return how far the middle of the box is from a pixel."""
+        """Return the distance of the middle of the box from a pixel."""
         middle = ((a + b - 1) / 2 for a, b in zip(self.start, self.stop, strict=True))
         return dist(tuple(middle), tuple(index))
 
@@ -81,7 +81,7 @@ class Region:
         )
 
     def clip(self, shape: Sequence[int]) -> Region:
-        """Return the part that lies inside an array of this shape."""
+        """Return the part inside an array of this shape."""
         return self.intersection(Region.whole(shape))
 
     def shift(self, offset: Sequence[int]) -> Region:
@@ -96,7 +96,7 @@ class Region:
         return self.shift(tuple(-a for a in outer.start))
 
     def intersection(self, other: Region) -> Region:
-        """Return the common part; empty (stop = start) if there is none."""
+        """Return the intersection; empty (stop = start) if there is none."""
         start = tuple(max(a, b) for a, b in zip(self.start, other.start, strict=True))
         stop = tuple(min(a, b) for a, b in zip(self.stop, other.stop, strict=True))
         return Region(start, tuple(max(a, b) for a, b in zip(start, stop, strict=True)))
@@ -106,7 +106,7 @@ class Region:
         return not self.intersection(other).is_empty
 
     def contains(self, other: Region) -> bool:
-        """Whether every pixel of ``other`` lies inside."""
+        """Whether the box contains all pixels of ``other``."""
         return self.intersection(other) == other
 
     def union(self, other: Region) -> Region:

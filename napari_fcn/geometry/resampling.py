@@ -1,4 +1,4 @@
-"""Resample an image by region; each region equals that of the whole image, bit for bit."""
+"""Resamples an image by region; each region equals that of the resampled whole image, bit for bit."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def _cubic(x: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
 
 
 def _gaussian(x: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-    return np.where(np.abs(x) < 2, np.exp(-2 * x * x), 0.0)  # sigma of half a pixel, cut at four of them
+    return np.where(np.abs(x) < 2, np.exp(-2 * x * x), 0.0)  # sigma of half a pixel, truncated at four sigmas
 
 
 # Each kernel and its radius, in pixels of the coarser grid.
@@ -46,12 +46,12 @@ class Resampling:
 
     ::
 
-        source   |  0  |  1  |  2  |  3  |  4  |  5  |     the outer edges coincide;
+        source   |  0  |  1  |  2  |  3  |  4  |  5  |     outer edges coincide;
         target   |    0    |    1    |    2    |    3|     positions are pixel centres
 
-    A target pixel is a weighted mean of the source pixels around its centre. For a coarser target the
-    kernel is wider by the same factor, which prevents aliasing. The image is extended by its border pixels. The weights
-    depend only on the position in the whole grid, so regions fit together.
+    A target pixel is a weighted mean of the source pixels around its centre. For a coarser target, the kernel is wider
+    by the same factor, to prevent aliasing. The image is extended by its border pixels. The weights depend only on the
+    position in the whole grid, so regions fit together.
 
     Parameters
     ----------
@@ -78,7 +78,7 @@ class Resampling:
 
     @property
     def back(self) -> Resampling:
-        """The map from the target to the source, linear, so that probabilities stay probabilities."""
+        """The linear resampling from the target to the source; probabilities remain probabilities."""
         return Resampling(self.target, self.source)
 
     def needs(self, region: Region) -> Region:
@@ -107,23 +107,22 @@ class Resampling:
         return out
 
     def _taps(self, axis: int, start: int, stop: int) -> tuple[npt.NDArray[np.intp], npt.NDArray[np.float64]]:
-        """Return which source pixels ``(targets, taps)`` make each target pixel of a span, and their weights."""
+        """Return the source pixels ``(targets, taps)`` of each target pixel of a span, and their weights."""
         n, step = self.source[axis], self.source[axis] / self.target[axis]
-        kernel, reach = KERNELS[self.kernel]
-        wide = max(1.0, step)
+        kernel, radius = KERNELS[self.kernel]
+        width = max(1.0, step)
         centres = (np.arange(start, stop) + 0.5) * step - 0.5
-        count = 2 * ceil(reach * wide) + 1
-        taps = np.floor(centres - reach * wide).astype(np.intp)[:, None] + np.arange(count + 1)
-        weights = kernel((taps - centres[:, None]) / wide)
+        count = 2 * ceil(radius * width) + 1
+        taps = np.floor(centres - radius * width).astype(np.intp)[:, None] + np.arange(count + 1)
+        weights = kernel((taps - centres[:, None]) / width)
         return np.clip(taps, 0, n - 1), weights / weights.sum(1, keepdims=True)
 
     def _span(self, axis: int, start: int, stop: int) -> tuple[int, int]:
         if self.source[axis] == self.target[axis] or start >= stop:
             return start, stop
         taps, weights = self._taps(axis, start, stop)
-        used = taps[
-            weights != 0
-        ]  # of all targets: one on the centre of a source pixel can use fewer than its neighbours
+        # of all targets, because a target at the centre of a source pixel may use fewer taps than its neighbours
+        used = taps[weights != 0]
         return int(used.min()), int(used.max()) + 1
 
 

@@ -1,4 +1,4 @@
-"""Divide an image into tiles whose joined predictions equal the prediction for the whole image."""
+"""Divides an image into tiles whose joined predictions equal the prediction for the whole image."""
 
 from __future__ import annotations
 
@@ -42,26 +42,25 @@ class Tile:
 class TilePlan:
     """A partition of an image into cores, each with the input that makes its prediction exact.
 
-    Cores start on multiples of ``multiple`` (the pooling grid) and are ``tile`` long except at the far
-    border; reads are wider by the halo, rounded up to the grid, and clipped at the image. All tiles that do not
-    touch the border have one read shape. Axes that a network does not see (time, planes of a 2-D net) are axes
-    with tile 1, halo (0, 0) and multiple 1.
+    Cores start on multiples of ``multiple`` (the pooling grid) and have length ``tile`` except at the far border; reads
+    are larger by the halo, rounded up to the grid, and clipped at the image. All tiles that do not touch the border
+    have the same read shape. Loop axes (time, planes of a 2-D network) have tile 1, halo (0, 0) and multiple 1.
 
     Parameters
     ----------
     shape : tuple of int
         Image axes without channels.
     tile : tuple of int
-        Length of a core per axis; a multiple of ``multiple``, or at least the image's length.
+        Length of a core per axis; a multiple of ``multiple``, or at least the length of the image.
     halo : tuple of (int, int)
-        Pixels that an output needs before and after it, per axis.
+        Number of input pixels before and after an output pixel on which it depends, per axis.
     multiple : tuple of int
         Period of the pooling grid per axis.
 
     Raises
     ------
     ValueError
-        If the lengths differ, a tile is not positive, or a tile that divides the image is off the grid.
+        If the numbers of axes differ, or a tile shorter than the image is not a positive multiple of the grid.
     """
 
     shape: tuple[int, ...]
@@ -137,45 +136,46 @@ class TilePlan:
             yield Tile(core, self.around(Region(start, core.stop)).read)
 
     def nearest_first(self, region: Region) -> Iterator[Tile]:
-        """Yield every tile, those at ``region`` first, then outward; its planes before all others."""
+        """Yield all tiles, those in ``region`` first, then outward; its own planes before all others."""
         return self.following(lambda: region)
 
     def following(self, visible: Callable[[], Region]) -> Iterator[Tile]:
-        """Yield every tile once, as `nearest_first` does for the region that ``gaze`` returns at that moment."""
-        is_left = np.ones(len(self), bool)
-        seen: Region | None = None
-        waiting: list[int] = []
-        while is_left.any():
+        """Yield all tiles once, in the order of `nearest_first` for the current result of ``visible``."""
+        is_pending = np.ones(len(self), bool)
+        last_region: Region | None = None
+        queue: list[int] = []
+        while is_pending.any():
             region = visible()
-            if region != seen:
+            if region != last_region:
                 order = self._by_distance(region)
-                seen, waiting = region, order[is_left[order]][::-1].tolist()
-            number = waiting.pop()
-            is_left[number] = False
+                last_region, queue = region, order[is_pending[order]][::-1].tolist()
+            number = queue.pop()
+            is_pending[number] = False
             yield self.at([int(i) for i in np.unravel_index(number, self.counts)])
 
     def _by_distance(self, region: Region) -> npt.NDArray[np.int64]:
-        """Return the numbers of all tiles, those at a region first."""
-        far = np.zeros(self.counts)  # steps along axes that the net does not see
-        near = np.zeros(self.counts)
+        """Return the indices of all tiles, those in a region first."""
+        loop_distance = np.zeros(self.counts)  # along loop axes
+        space_distance = np.zeros(self.counts)
         for axis, (a, b) in enumerate(zip(region.start, region.stop, strict=True)):
             starts = np.arange(self.counts[axis]) * self.tile[axis]
             gap = np.maximum(0, np.maximum(a - (starts + self.tile[axis] - 1), starts - (b - 1)))
             centre = np.abs(starts + self.tile[axis] / 2 - (a + b) / 2) * 1e-6
-            target = far if self._is_loop(axis) else near
+            target = loop_distance if self._is_loop(axis) else space_distance
             target += ((gap + centre) ** 2).reshape([-1 if k == axis else 1 for k in range(len(self.shape))])
-        return np.lexsort((near.ravel(), far.ravel()))
+        return np.lexsort((space_distance.ravel(), loop_distance.ravel()))
 
     def _lengths(self, axis: int) -> Counter[int]:
-        """Return the number of reads of each length along an axis; inner tiles are counted, not visited."""
+        """Return the number of reads of each length along an axis, without a loop over inner tiles."""
         count, tile, (before, after) = self.counts[axis], self.tile[axis], self.margin[axis]
-        first = min(count, ceil(before / tile))  # from here on reads begin inside the image
-        last = max(first, min(count, (self.shape[axis] - after) // tile))  # up to here they end inside it
+        # inner tiles, whose reads start and end inside the image, are first to last - 1
+        first = min(count, ceil(before / tile))
+        last = max(first, min(count, (self.shape[axis] - after) // tile))
         border = chain(range(first), range(last, count))
-        found = Counter(stop - start for *_, start, stop in (self._span(axis, i) for i in border))
+        lengths = Counter(stop - start for *_, start, stop in (self._span(axis, i) for i in border))
         if last > first:
-            found[before + tile + after] += last - first
-        return found
+            lengths[before + tile + after] += last - first
+        return lengths
 
     def _is_loop(self, axis: int) -> bool:
         return self.tile[axis] == 1 and self.halo[axis] == (0, 0) and self.multiple[axis] == 1
@@ -193,15 +193,15 @@ def balanced_tile(
     halo: Sequence[tuple[int, int]],
     multiple: Sequence[int],
 ) -> tuple[int, ...]:
-    """Return core lengths that cover ``shape`` with the fewest reads of at most ``window``, all of about one length.
+    """Return core lengths that cover ``shape`` with the fewest reads of at most ``window``, all of similar length.
 
-    A fixed window pays for a sliver at the far border: 2048 px in windows of 1024 with a halo of 56 need three
-    windows per axis; balanced cores of 1024, read with one-sided halos as 1080, need two.
+    A fixed window leaves a small remainder at the far border: 2048 px in windows of 1024 with a halo of 56 need three
+    windows per axis; balanced cores of 1024, read with a halo on one side, need two.
 
     Raises
     ------
     ValueError
-        If a window cannot hold its halo and one period of the pooling grid.
+        If a window is shorter than its halo and one period of the pooling grid.
     """
     tile = []
     for n, w, (before, after), m in zip(shape, window, halo, multiple, strict=True):
@@ -212,7 +212,7 @@ def balanced_tile(
         longest = (w - margin) // m * m
         if longest < m:
             raise ValueError(f"A window of {w} px cannot hold the halo {(before, after)}; use at least {margin + m}.")
-        for count in range(ceil(n / w), ceil(n / longest) + 1):  # tiles at the border read one halo: fewer may do
+        for count in range(ceil(n / w), ceil(n / longest) + 1):  # tiles at the border have one halo: fewer may suffice
             length = ceil(ceil(n / count) / m) * m
             if _longest_read(n, length, (ceil(before / m) * m, ceil(after / m) * m)) <= w:
                 break

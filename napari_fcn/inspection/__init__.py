@@ -1,6 +1,6 @@
 """Receptive fields, influence maps and checks of the network of a session on its image.
 
-The functions here take a session; `napari_fcn.session.Session` has them as methods.
+These functions take a session; they are methods of `napari_fcn.session.Session`.
 """
 
 from napari_fcn.inspection.checks import border_trust, certify, equivariance

@@ -28,11 +28,11 @@ if TYPE_CHECKING:
     from napari_fcn.inference.predictor import Predictor
     from napari_fcn.session import Session
 
-CERTIFIED_PIXELS = 2**22  # most pixels that are predicted in one piece for a certificate: some seconds
-SHIFTED_PIXELS = 2**18  # most pixels that are compared for all shifts
-BORDER_PIXELS = 2**25  # most pixels of an image whose border is checked
+CERTIFIED_PIXELS = 2**22  # maximum number of pixels in one piece for a certificate: a few seconds
+SHIFTED_PIXELS = 2**18  # maximum number of pixels that are compared for all shifts
+BORDER_PIXELS = 2**25  # maximum number of pixels of an image whose border is checked
 FIELD_SAMPLES = 4  # pixels whose effective receptive fields are averaged
-ROUNDING_ERROR = {torch.float32: 1e-5}  # of probabilities
+ROUNDING_ERROR = {torch.float32: 1e-5}  # tolerance of probabilities
 HALF_PRECISION_ERROR = 0.05  # in half precision
 
 
@@ -46,8 +46,8 @@ def certify(session: Session, region: Region | None) -> Iterator[CheckStep | Cer
     predict = _predict_block(session.predictor)
     for event in exactness.certify(predict, plane.block(part), plan, session.analysis, tolerance):
         if isinstance(event, Certified):
-            there, difference = plane.back(event.difference, part)
-            event = replace(event, region=there, difference=difference, reason=f"{event.reason}{note}")
+            image_region, difference = plane.back(event.difference, part)
+            event = replace(event, region=image_region, difference=difference, reason=f"{event.reason}{note}")
         yield event
 
 
@@ -56,13 +56,13 @@ def equivariance(session: Session, region: Region | None) -> Iterator[CheckStep 
     session.require_field()
     plane, part, note = _part(session, region, SHIFTED_PIXELS)
     grid = session.spec.multiple
-    around = part.grow([n + 2 * m for n, m in zip(session.field.size, grid, strict=True)]).clip(plane.shape)
-    around = Region(tuple(a // m * m for a, m in zip(around.start, grid, strict=True)), around.stop)
+    context = part.grow([n + 2 * m for n, m in zip(session.field.size, grid, strict=True)]).clip(plane.shape)
+    context = Region(tuple(a // m * m for a, m in zip(context.start, grid, strict=True)), context.stop)
     predict = _predict_block(session.predictor)
-    for event in shifts.equivariance(predict, plane.block(around), part.relative_to(around), session.analysis):
+    for event in shifts.equivariance(predict, plane.block(context), part.relative_to(context), session.analysis):
         if isinstance(event, EquivarianceDone):
-            there, values = plane.back(event.values, part)
-            event = replace(event, region=there, values=values, sentence=f"{event.sentence}{note}")
+            image_region, values = plane.back(event.values, part)
+            event = replace(event, region=image_region, values=values, sentence=f"{event.sentence}{note}")
         yield event
 
 
@@ -74,20 +74,20 @@ def border_trust(session: Session, region: Region | None) -> Iterator[CheckStep 
         size = " x ".join(map(str, plane.shape))
         raise ImageError(f"The image is too large to check its border: {size} px. Crop a corner of it.")
     whole = Region.whole(plane.shape)
-    used = mean_field([measure(pixel, None) for pixel in sample_planes(session, FIELD_SAMPLES)], session.field)
+    effective = mean_field([measure(pixel, None) for pixel in sample_planes(session, FIELD_SAMPLES)], session.field)
     predictor = session.predictor
     predictors = {p: _predict_block(predictor.with_net(border.with_padding(predictor.net, p))) for p in PADDINGS}
-    for event in border.border_trust(predictors, plane.block(whole), session.analysis, used):
+    for event in border.border_trust(predictors, plane.block(whole), session.analysis, effective):
         if isinstance(event, BorderTrustDone):
-            there, outside = plane.back(event.outside, whole)
+            image_region, outside = plane.back(event.outside, whole)
             sentence = event.sentence + (f" Compared: {plane.name}." if plane.name else "")
             change = plane.back(event.change, whole)[1]
-            event = replace(event, region=there, outside=outside, change=change, sentence=sentence)
+            event = replace(event, region=image_region, outside=outside, change=change, sentence=sentence)
         yield event
 
 
 def _predict_block(predictor: Predictor) -> exactness.PredictBlock:
-    """Return the function from a scaled block ``(C, *space)`` to probabilities."""
+    """Return the function from a normalised block ``(C, *space)`` to probabilities."""
 
     def predict(block: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
         probabilities: npt.NDArray[np.float32] = predictor.probabilities(block[None])[0]
@@ -97,7 +97,7 @@ def _predict_block(predictor: Predictor) -> exactness.PredictBlock:
 
 
 def _part(session: Session, region: Region | None, max_pixels: int) -> tuple[Plane, Region, str]:
-    """Return the plane, the part in the middle of the region that fits the limit, and a note on the rest.
+    """Return the plane, the largest part in the middle of the region within the limits, and a note on it.
 
     Raises
     ------
@@ -106,17 +106,17 @@ def _part(session: Session, region: Region | None, max_pixels: int) -> tuple[Pla
     """
     plane = Plane.within(session, region)
     inside = Region.whole(session.source.shape) if region is None else region.clip(session.source.shape)
-    wanted = Region(plane.space(inside.start), plane.space(inside.stop))
-    if wanted.is_empty:
+    requested = Region(plane.space(inside.start), plane.space(inside.stop))
+    if requested.is_empty:
         raise ImageError("The region is outside of the image. Move the image into view first.")
     allowed = budget(session.device, session.settings.memory)
-    longest = largest_tile(session.spec, wanted.shape, session.dtype, allowed, max_pixels)
+    longest = largest_tile(session.spec, requested.shape, session.dtype, allowed, max_pixels)
     spans = []
-    for low, high, side, m in zip(wanted.start, wanted.stop, longest, session.spec.multiple, strict=True):
+    for low, high, side, m in zip(requested.start, requested.stop, longest, session.spec.multiple, strict=True):
         first = (low + max(0, high - low - side) // 2) // m * m  # on the pooling grid
         spans.append((first, high if high - low <= side else first + side))
     start, stop = (tuple(ends) for ends in zip(*spans, strict=True))
     part = Region(start, stop)
     size = "" if part.shape == plane.shape else f"{' x '.join(map(str, part.shape))} px from {part.start} on"
-    shown = ", ".join(filter(None, [size, plane.name]))
-    return plane, part, f" Compared: {shown}." if shown else ""
+    description = ", ".join(filter(None, [size, plane.name]))
+    return plane, part, f" Compared: {description}." if description else ""

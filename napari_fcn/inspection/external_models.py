@@ -1,4 +1,4 @@
-"""The certificate for networks of other packages."""
+"""Certificates for networks of other packages."""
 
 from __future__ import annotations
 
@@ -25,23 +25,23 @@ if TYPE_CHECKING:
     from torch import nn
 
 PROBE_LENGTH = 256  # longest side of the input on which memory is measured
-MAX_PIXELS = 2**22  # most pixels that are predicted in one piece
+MAX_PIXELS = 2**22  # maximum number of pixels in one piece
 TOLERANCE = 1e-5
 
 
 def certify_module(
     net: nn.Module, image: npt.NDArray[Any], tile: int | Sequence[int] = ()
 ) -> Iterator[CheckStep | Certified]:
-    """Yield progress, then the difference between tiles and one piece, for any dense network made of layers of torch.
+    """Yield progress, then the difference between tiles and one piece, for any dense network of torch layers.
 
     Parameters
     ----------
     net : Module
-        From ``(N, C, *space)`` to ``(N, classes, *space)``; it runs in evaluation mode.
+        A network from ``(N, C, *space)`` to ``(N, classes, *space)``; it runs in evaluation mode.
     image : ndarray
-        ``(C, *space)``, or ``(*space)`` for one channel; scaled for the network.
+        ``(C, *space)``, or ``(*space)`` for one channel; normalised for the network.
     tile : int or sequence of int
-        Length, for all axes or for each; a third of the image if not given.
+        Length of a tile, for all axes or for each; a third of the image if not given.
 
     Raises
     ------
@@ -83,8 +83,8 @@ class _BlockPredictor:
 
     def __init__(self, net: nn.Module, unbounded: Sequence[str] = ()) -> None:
         self.net, self.unbounded = net, unbounded
-        known = next((p for p in net.parameters() if p.is_floating_point()), torch.zeros(()))
-        self.device, self.dtype = known.device, known.dtype
+        parameter = next((p for p in net.parameters() if p.is_floating_point()), torch.zeros(()))
+        self.device, self.dtype = parameter.device, parameter.dtype
 
     def __call__(self, block: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
         with torch.inference_mode():
@@ -116,7 +116,7 @@ class _BlockPredictor:
 
 
 def _part(predict: _BlockPredictor, block: npt.NDArray[np.float32], grid: Sequence[int]) -> Region:
-    """Return the middle of the image that fits in memory in one piece, on the pooling grid."""
+    """Return the largest part in the middle of the image that fits in memory, on the pooling grid."""
     shape = block.shape[1:]
     if any(n < m for n, m in zip(shape, grid, strict=True)):
         raise ImageError(f"The image is {shape} px; the network needs at least {tuple(grid)}.")

@@ -76,12 +76,12 @@ def measure(plane: Plane, label: int | None) -> EffectiveField:
 
 
 def sample_planes(session: Session, count: int) -> list[Plane]:
-    """Return pixels all over the image, with their whole receptive field inside if possible."""
+    """Return random pixels whose receptive fields are inside the image, if possible."""
     halo = session.axes.spread(session.field.halo, (0, 0))
     spans = zip(session.source.shape, halo, strict=True)
-    free = [(before, n - after) if n > before + after else (n // 2, n // 2 + 1) for n, (before, after) in spans]
+    ranges = [(before, n - after) if n > before + after else (n // 2, n // 2 + 1) for n, (before, after) in spans]
     rng = np.random.default_rng(0)  # the same pixels for every model
-    return [Plane(session, tuple(int(rng.integers(*span)) for span in free)) for _ in range(count)]
+    return [Plane(session, tuple(int(rng.integers(*span)) for span in ranges)) for _ in range(count)]
 
 
 def _field_done(plane: Plane, field: EffectiveField, start: float) -> FieldDone:
@@ -115,16 +115,17 @@ def reach_of(session: Session, stroke: Region, mask: npt.NDArray[np.bool_] | Non
     at = Region(plane.space(box.start), plane.space(box.stop))
     net = session.checkpoint.net()
     masks = {
-        number: influenced(net, one, at, plane.shape, session.analysis)
-        for number, one in enumerate(planes)
-        if one.any()
+        number: influenced(net, plane_mask, at, plane.shape, session.analysis)
+        for number, plane_mask in enumerate(planes)
+        if plane_mask.any()
     }
     union = reduce(Region.union, (region for region, _ in masks.values()))
     out = np.zeros((len(planes), 1, *union.shape), bool)
     for number, (region, reached) in masks.items():
-        place: tuple[Any, ...] = (number, 0, *region.relative_to(union).slices)
-        out[place] = reached
-    there = plane.on_image(union)
-    loops = zip(session.axes.image, box.stop, there.stop, strict=True)
-    there = Region(there.start, tuple(wide if name in session.axes.loop else one for name, wide, one in loops))
-    return ReachDone(there, np.ascontiguousarray(session.axes.from_net(out, there.shape)[0].astype(bool)))
+        index: tuple[Any, ...] = (number, 0, *region.relative_to(union).slices)
+        out[index] = reached
+    part = plane.on_image(union)
+    stops = zip(session.axes.image, box.stop, part.stop, strict=True)
+    stop = tuple(box_stop if name in session.axes.loop else part_stop for name, box_stop, part_stop in stops)
+    image_region = Region(part.start, stop)
+    return ReachDone(image_region, np.ascontiguousarray(session.axes.from_net(out, image_region.shape)[0].astype(bool)))

@@ -44,12 +44,12 @@ class Plane:
         session : Session
             The network and the image.
         index : sequence of int
-            One number per image axis; or per axis of the network, for the middle of the others.
+            One index per image axis, or per axis of the network; then other axes are at their middle.
 
         Raises
         ------
         ImageError
-            If the pixel is outside of the image, or has another number of axes.
+            If the pixel is outside of the image, or the number of axes differs.
         """
         axes, shape = session.axes, session.source.shape
         given, names = tuple(int(i) for i in index), " ".join(axes.image)
@@ -80,34 +80,34 @@ class Plane:
 
     @property
     def index(self) -> tuple[int, ...]:
-        """The pixel, on the axes of the network."""
+        """The pixel on the axes of the network."""
         return self.space(self.at)
 
     @property
     def name(self) -> str:
-        """Index of the plane, as ``t 3, z 5``; empty if the image has only one."""
+        """Index of the plane, such as ``t 3, z 5``; empty if the image has only one plane."""
         loop = self.session.axes.loop
         return ", ".join(f"{n} {i}" for n, i in zip(self.session.axes.image, self.at, strict=True) if n in loop)
 
     def space(self, values: Sequence[int]) -> tuple[int, ...]:
-        """Return the values of the axes of the network, from one value per image axis."""
+        """Return the values for the axes of the network, given one value per image axis."""
         return tuple(values[position] for position in self.session.axes.space_positions)
 
     def on_image(self, part: Region) -> Region:
-        """Return a box on the image axes from one on the axes of the network; its length is 1 along the others."""
+        """Return a box on the axes of the network as a box on the image axes, with length 1 along the others."""
         start, stop = list(self.at), [i + 1 for i in self.at]
         for position, a, b in zip(self.session.axes.space_positions, part.start, part.stop, strict=True):
             start[position], stop[position] = a, b
         return Region(tuple(start), tuple(stop))
 
     def back(self, values: npt.NDArray[T], part: Region) -> tuple[Region, npt.NDArray[T]]:
-        """Return the box of a part on the image axes, and its map in their order."""
-        there = self.on_image(part)
-        moved: Any = self.session.axes.from_net(values[None, None], there.shape)[0]
-        return there, np.ascontiguousarray(moved)
+        """Return the box and the values of a part of the plane on the image axes."""
+        image_region = self.on_image(part)
+        image_values: Any = self.session.axes.from_net(values[None, None], image_region.shape)[0]
+        return image_region, np.ascontiguousarray(image_values)
 
     def block(self, part: Region) -> npt.NDArray[np.float32]:
-        """Return a scaled part of the plane as the input of the network, ``(C, *part.shape)``."""
+        """Return a normalised part of the plane as the input of the network, ``(C, *part.shape)``."""
         raw = self.session.scaling.apply(self.session.source.read(self.on_image(part)))
         block: npt.NDArray[np.float32] = np.ascontiguousarray(self.session.axes.to_net(raw)[0])
         return block

@@ -1,4 +1,4 @@
-"""Adapts trained models for teaching by strokes."""
+"""Adapts models for teaching with strokes."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def filters_only(
     Parameters
     ----------
     ndim, channels : int
-        Filtered axes and channels of the image.
+        Number of filtered axes, and of channels of the image.
     classes : sequence of ClassLabel
         The classes; background and object if not given.
     spacing : sequence of float
@@ -60,7 +60,7 @@ def filters_only(
 
 
 def new_model(spec: NetSpec, classes: Sequence[ClassLabel], spacing: Sequence[float] = (), seed: int = 0) -> Checkpoint:
-    """Return a model with random weights and a filter bank, to be trained by strokes."""
+    """Return a model with random weights and a filter bank, to be trained with strokes."""
     spec = replace(
         spec,
         classes=len(classes),
@@ -80,18 +80,18 @@ def make_teachable(
     spacing: Sequence[float] = (),
     sigmas: Sequence[float] = BANK_SIGMAS,
 ) -> Checkpoint:
-    """Return a model that predicts as ``start``, with a head on all levels and filters and the original head.
+    """Return a model with the predictions and the original head of ``start``, and a head on all levels and filters.
 
     Parameters
     ----------
     start : Checkpoint
-        A model; if it was taught before, only its classes are changed.
+        A model; if it was taught before, only its classes change.
     classes : sequence of ClassLabel
-        The classes; those of the model if not given. Classes are matched by name.
+        The classes, matched by name; those of the model if not given.
     spacing : sequence of float
         Pixel size per axis; equal if not given.
     sigmas : sequence of float
-        Scales of the filter bank in pixels of the finest axis; empty for none.
+        Scales of the filter bank in pixels of the finest axis; empty for no filters.
     """
     labels = tuple(classes) or start.info.classes
     old = [label.name for label in start.info.classes]
@@ -110,28 +110,28 @@ def make_teachable(
     net.trunk.load_state_dict(dict(start.weights))
     with torch.no_grad():
         weight, bias = net.trunk.readout
-        first: Any = net.heads_of_levels[0].bias
+        head_bias: Any = net.heads_of_levels[0].bias
         net.heads_of_levels[-1].weight[: len(weight)] = weight
-        first[: len(bias)] = bias
+        head_bias[: len(bias)] = bias
     info = replace(start.info, spec=spec, original=start.info.classes)
     return _with_new_head(with_classes(Checkpoint.of(net, info), labels, old_indices))
 
 
 def _scales(spec: NetSpec, sigmas: Sequence[float], spacing: Sequence[float]) -> tuple[tuple[float, ...], ...]:
-    """Return the scales of the filter bank; along time they are as short as possible."""
+    """Return the scales of the filter bank, as short as possible along time."""
     sizes = tuple(spacing) or (1.0,) * spec.ndim
     return scales(sigmas, [inf if axis == spec.time else size for axis, size in enumerate(sizes)])
 
 
 def _with_new_head(model: Checkpoint) -> Checkpoint:
-    """Return the model at the start of teaching."""
+    """Return the model with its current classes as the classes at the start of teaching."""
     return Checkpoint(replace(model.info, origin=()), model.weights)
 
 
 def inflate_to_3d(model: Checkpoint) -> Checkpoint:
     """Return a 2-D model as a 3-D model with the same predictions, plane by plane.
 
-    Its kernels and pools have length 1 across planes. A filter bank that is added later filters across planes.
+    Kernels and pools have length 1 across planes. A filter bank that is added later also filters across planes.
     """
     spec = model.info.spec
     if spec.ndim != 2:
@@ -154,29 +154,33 @@ def with_classes(model: Checkpoint, classes: Sequence[ClassLabel], old_indices: 
     Parameters
     ----------
     model : Checkpoint
-        A model with a head over all levels.
+        A model with a head on all levels.
     classes : sequence of ClassLabel
         The new classes.
     old_indices : sequence of int or None
-        Index of each class among the old ones; None if it is new. The logit of a new class is the mean of the others
-        minus a constant, so that it is predicted nowhere.
+        Old index of each class; None if it is new. The logit of a new class is the mean of the others minus a constant,
+        so that it is predicted nowhere.
     """
-    weights, known, count = dict(model.weights), [k for k in old_indices if k is not None], model.info.spec.classes
+    weights, kept_indices, count = (
+        dict(model.weights),
+        [k for k in old_indices if k is not None],
+        model.info.spec.classes,
+    )
     heads = {name: tensor for name, tensor in model.weights.items() if name.startswith(("heads.", "mix."))}
-    less = NEW_CLASS_LOGIT if any(tensor[known].any() for tensor in heads.values()) else 0.0
+    new_class_logit = NEW_CLASS_LOGIT if any(tensor[kept_indices].any() for tensor in heads.values()) else 0.0
     for name, tensor in heads.items():  # first the rows of the classes, then those of the hidden units
-        mean = tensor[known].mean(0) if known else torch.zeros_like(tensor[0])
-        unknown = mean + less if name.endswith("bias") else mean
-        rows = [unknown if k is None else tensor[k] for k in old_indices]
+        mean = tensor[kept_indices].mean(0) if kept_indices else torch.zeros_like(tensor[0])
+        new_class_row = mean + new_class_logit if name.endswith("bias") else mean
+        rows = [new_class_row if k is None else tensor[k] for k in old_indices]
         weights[name] = torch.cat([torch.stack(rows), tensor[count:]]).contiguous()
-    before = model.info.origin or tuple(range(len(model.info.classes)))
-    origin = tuple(-1 if k is None else before[k] for k in old_indices)
+    origin_before = model.info.origin or tuple(range(len(model.info.classes)))
+    origin = tuple(-1 if k is None else origin_before[k] for k in old_indices)
     spec = replace(model.info.spec, classes=len(classes))
     return Checkpoint(replace(model.info, spec=spec, classes=tuple(classes), origin=origin), weights)
 
 
 def start_with_classes(start: Checkpoint, model: ModelInfo) -> Checkpoint:
-    """Return the model at the start of teaching with the present classes."""
+    """Return the model at the start of teaching, with the classes of ``model``."""
     old_indices = tuple(None if k < 0 else k for k in model.origin or range(len(model.classes)))
     return with_classes(start, model.classes, old_indices)
 

@@ -1,8 +1,8 @@
-"""Which axes, channels and colours of an image a model reads: the one rule for command line, docks and Python.
+"""Binds an image to a model: the axes, channels and colours that the model reads, for command line, docks and Python.
 
-An image is bound to a model in three steps. Its axes get names: the user's, else those of the file or layer, else a
-guess from the shape. The names get roles: the network convolves some axes, repeats over others, and one holds the
-channels. Of the channels it reads some, or the luminance or a stain of colours.
+There are three steps. Axes get names: those of the user, else those of the file or layer, else a guess from the shape.
+Names get roles: the network convolves some axes and loops over others, and one is the channel axis. Finally, channels
+are selected, or the luminance or a stain is computed from colours.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from napari_fcn.settings import PredictSettings
 
-COLOUR_SAMPLES = (3, 4)  # red, green, blue, and perhaps transparency
+COLOUR_SAMPLES = (3, 4)  # red, green, blue, with or without alpha
 AXIS_MEANINGS = {"z": "a stack of planes", "t": "a movie", "c": "channels"}
 ANOTHER_CHANNEL = Advice("choose another with --channel.", "choose another under Advanced.")
 NOT_COLOURS = Advice("choose one with --channel.", "choose one under Advanced.")
@@ -28,23 +28,23 @@ NO_CALIBRATION = Calibration()
 
 
 class NetworkShape(Protocol):
-    """The numbers of a network that decide how it reads an image; a `NetSpec` has them."""
+    """The properties of a network that determine how it reads an image; `NetSpec` has them."""
 
     @property
     def ndim(self) -> int:
-        """Axes that it convolves."""
+        """Number of axes that it convolves."""
 
     @property
     def channels(self) -> int:
-        """Channels that it reads."""
+        """Number of channels that it reads."""
 
     @property
     def time(self) -> int | None:
-        """Which of its axes is time; None if none is."""
+        """Index of the time axis among its axes; None if it has none."""
 
 
 class ChannelsMissing(ImageError):
-    """The image has other channels than the network reads. The caller ends the sentence."""
+    """The image has other channels than the network reads. The caller completes the message."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,19 +58,19 @@ class Network:
 
 @dataclass(frozen=True, slots=True)
 class ImageForm:
-    """Shape, axis names, colours and pixel sizes of an image, as its file, layer or caller states them.
+    """Shape, axis names, colours and pixel sizes of an image, as stated by its file, layer or caller.
 
     Attributes
     ----------
     shape : tuple of int
-        Of the array, colours included.
+        Shape of the array, colours included.
     names : tuple of str
-        Name of each axis, as the file or layer states it; empty if it states none.
+        Name of each axis, as stated by the file or layer; empty if not stated.
     rgb : bool or None
-        Whether the last axis holds colours. None if nothing states it: if the user then calls the last axis channels,
-        and it has three or four, they are colours.
+        Whether the last axis contains colours. If it is None and the user names the last axis as channels, three or
+        four channels are colours.
     calibration : Calibration
-        Of the axes of the array, with or without the colours; of no axes if nothing is known.
+        Calibration of the axes of the array, with or without the colours; empty if unknown.
     """
 
     shape: tuple[int, ...]
@@ -92,7 +92,7 @@ class Binding:
     calibration : Calibration
         Size, unit and origin of the pixels along each image axis.
     is_guessed : bool
-        Whether the axes were guessed, and could be others.
+        Whether the axes were guessed.
     notes : tuple of str
         Sentences for the user on axes and colours that were guessed or are unusual.
     """
@@ -105,12 +105,12 @@ class Binding:
 
     @property
     def remarks(self) -> tuple[str, ...]:
-        """The notes without the one on guessed axes, which docks show in another form."""
+        """The notes except that on guessed axes, which docks display separately."""
         return self.notes[self.is_guessed :]
 
     @property
     def spacing(self) -> tuple[float, ...]:
-        """Pixel size per axis of the network in micrometres, 0 where it is unknown; empty if it is for all."""
+        """Pixel size per axis of the network in micrometres, 0 if unknown; empty if unknown for all axes."""
         sizes = self.calibration.take(self.axes.space_positions).micrometres
         return sizes if any(sizes) else ()
 
@@ -121,7 +121,7 @@ class Binding:
 
     @property
     def axis_text(self) -> str:
-        """The axes as people write them: TZYX, or words if one has no letter."""
+        """The axes as text: letters such as TZYX, or words if an axis has no letter."""
         return _format_names(self.axes.names)
 
 
@@ -131,30 +131,30 @@ def bind(form: ImageForm, network: NetworkShape, names: Sequence[str] = ()) -> B
     Parameters
     ----------
     form : ImageForm
-        The image, as it is stated.
+        The image.
     network : NetworkShape
         The network.
     names : sequence of str
-        The user's names of the axes, a letter or word for each; the colours of a picture may be left out. Empty: the
-        names of the image.
+        Axis names given by the user, a letter or word each; that of colours may be omitted. If empty, the names of the
+        image are used.
 
     Raises
     ------
     ImageError
-        If names and shape do not fit each other or the network, or the image has channels and colours.
+        If names, shape and network do not fit each other, or the image has both channels and colours.
     """
     given, stated = _complete_names(axis_names(names), form), axis_names(form.names)
     if len(set(given)) < len(given):
         raise ImageError(f"Each axis needs a name of its own; the names given are {' '.join(given)}.")
-    used, is_picture = given or stated, bool(form.rgb)
+    used, is_rgb = given or stated, bool(form.rgb)
     try:
-        if not used and not is_picture:
+        if not used and not is_rgb:
             used = Axes.suspected(form.shape, network.ndim, network.channels, network.time)
-        axes = Axes.guess(form.shape, network.ndim, _split_names(used, form.shape), is_picture, network.time)
+        axes = Axes.guess(form.shape, network.ndim, _split_names(used, form.shape), is_rgb, network.time)
     except ValueError as error:
         raise ImageError(str(error)) from error
     is_assumed = form.rgb is None and not stated and bool(given)
-    rgb = is_colour(axes, form.shape, is_picture or is_assumed)
+    rgb = is_colour(axes, form.shape, is_rgb or is_assumed)
     is_guessed = not (given or stated) and len(form.shape) - rgb > min(2, network.ndim)
     notes: list[str] = [_guess(axes, form.shape)] if is_guessed else []
     notes += _remarks(axes, network.time, (given, stated))
@@ -169,19 +169,18 @@ def bind_array(
     axes: Binding | Axes | Sequence[str] | None = None,
     rgb: bool | None = None,
 ) -> Binding:
-    """Return how a network reads an array that a caller of Python describes.
+    """Return how a network reads an array, for callers in Python.
 
     Parameters
     ----------
     shape : sequence of int
-        Of the array.
+        Shape of the array.
     network : NetworkShape
         The network.
     axes : Binding, Axes or sequence of str, optional
-        A binding that exists already, the role of each axis, or its name; guessed from the shape if not given.
+        An existing binding, or the role or name of each axis; guessed from the shape if not given.
     rgb : bool, optional
-        Whether the channels are colours. Three or four along a last axis that the caller calls channels are, if not
-        given.
+        Whether the channels are colours. If not given, three or four channels along a last axis named c are colours.
 
     Raises
     ------
@@ -189,52 +188,52 @@ def bind_array(
         If axes, shape and network do not fit each other.
     """
     if isinstance(axes, Binding):
-        bound = axes
+        binding = axes
     elif isinstance(axes, Axes):
-        bound = Binding(axes, is_colour(axes, shape, rgb is not False), Calibration.unknown(len(axes.image)))
+        binding = Binding(axes, is_colour(axes, shape, rgb is not False), Calibration.unknown(len(axes.image)))
     else:
-        bound = bind(ImageForm(tuple(shape), rgb=rgb), network, tuple(axes or ()))
-    if len(bound.axes.space) != network.ndim:
-        raise ImageError(f"The model is {network.ndim}-D; the axes in space are {' '.join(bound.axes.space)}.")
-    is_stated = rgb is True and bound.axes.channels(shape) in COLOUR_SAMPLES
-    return replace(bound, rgb=True) if is_stated and not isinstance(axes, Binding) else bound
+        binding = bind(ImageForm(tuple(shape), rgb=rgb), network, tuple(axes or ()))
+    if len(binding.axes.space) != network.ndim:
+        raise ImageError(f"The model is {network.ndim}-D; the axes in space are {' '.join(binding.axes.space)}.")
+    is_stated = rgb is True and binding.axes.channels(shape) in COLOUR_SAMPLES
+    return replace(binding, rgb=True) if is_stated and not isinstance(axes, Binding) else binding
 
 
 def new_network(
     family: str, shape: Sequence[int], names: Sequence[str] = (), ndim: int | None = None, time: int | None = None
 ) -> Network:
-    """Return how a new network, or a filter bank, reads an image for which it is made.
+    """Return how a new network or a filter bank for an image reads it.
 
     Parameters
     ----------
     family : str
-        Family of networks, or ``filters``; the family ``video`` convolves time.
+        Family of the network, or ``filters``; the family ``video`` convolves time.
     shape : sequence of int
-        Of the image without colours.
+        Shape of the image without colours.
     names : sequence of str
-        Names of the axes: the network convolves those in space. Without names it convolves planes, and time if it is
-        one for movies.
+        Names of the axes: the network convolves those in space. Without names it convolves planes, and time if it is a
+        network for movies.
     ndim, time : int, optional
-        Axes that it convolves and which of them is time, if the user chose them.
+        Number of axes that it convolves, and index of time among them, if given by the user.
     """
     time = 0 if time is None and family == "video" else time
     convolved = (*SPACE, "t") if time is not None else SPACE
-    known = axis_names(names)
-    count = max(1, sum(name in convolved for name in known)) if known else min(2, len(shape)) + (time is not None)
+    given = axis_names(names)
+    count = max(1, sum(name in convolved for name in given)) if given else min(2, len(shape)) + (time is not None)
     return Network(ndim or min(3, count), 1, time)
 
 
 def read_channels(
     count: int, wanted: int, settings: PredictSettings, rgb: bool
 ) -> tuple[tuple[int, ...] | str, tuple[str, ...]]:
-    """Return the channels that a network reads, or the name of what it reads from colours, and notes for the user.
+    """Return the channels that a network reads, or the name of a colour conversion, and notes for the user.
 
     Parameters
     ----------
     count, wanted : int
-        Channels of the image, and those that the network reads.
+        Number of channels of the image, and of the network.
     settings : PredictSettings
-        The channel, or the name of what is read from colours, for a network of one channel.
+        The channel, or the colour conversion, for a network with one channel.
     rgb : bool
         Whether the channels are colours.
 
@@ -263,27 +262,27 @@ def read_channels(
 
 
 def is_colour(axes: Axes, shape: Sequence[int], rgb: bool) -> bool:
-    """Return whether the channels of an array are colours: samples of a picture, red, green and blue first.
+    """Return whether the channels of an array are colours: red, green, blue, and possibly alpha.
 
-    ``rgb`` says whether colours would be along the last axis; samples (the axis s) are colours anyway.
+    With ``rgb``, channels along the last axis are colours; samples (axis s) always are.
     """
     return axes.channels(shape) in COLOUR_SAMPLES and (axes.channel == "s" or (rgb and axes.channel == axes.names[-1]))
 
 
 def _complete_names(names: tuple[str, ...], form: ImageForm) -> tuple[str, ...]:
-    """Return names with one for the colours, if the user left it out."""
+    """Return names, with one added for the colours if the user omitted it."""
     if names and form.rgb and len(names) == len(form.shape) - 1:
         return (*names, "s" if "c" in names else "c")
     return names
 
 
 def _split_names(names: tuple[str, ...], shape: Sequence[int]) -> tuple[str, ...]:
-    """Return names of which only one stands for channels.
+    """Return names with at most one channel axis.
 
     Raises
     ------
     ImageError
-        If the image has several channels and colours: a model reads one or the other.
+        If the image has several channels and colours.
     """
     if not {"c", "s"} <= set(names) or len(names) != len(shape):
         return names
@@ -298,23 +297,23 @@ def _split_names(names: tuple[str, ...], shape: Sequence[int]) -> tuple[str, ...
 
 
 def _image_calibration(form: ImageForm, axes: Axes) -> Calibration:
-    """Return the calibration of the image axes, without the channels'."""
+    """Return the calibration of the image axes, without channels."""
     positions = [position for position, name in enumerate(axes.names) if name != axes.channel]
-    known = form.calibration if len(form.calibration) > max(positions) else Calibration.unknown(len(form.shape))
-    return known.take(positions).named(axes.image)
+    calibration = form.calibration if len(form.calibration) > max(positions) else Calibration.unknown(len(form.shape))
+    return calibration.take(positions).named(axes.image)
 
 
 def _guess(axes: Axes, shape: Sequence[int]) -> Note:
-    """Return a note on guessed axes, with the other names that they may have."""
+    """Return a note on guessed axes, with alternatives."""
     first, *others = axes.names
-    known = [
+    alternatives = [
         f"{_format_names((name, *others))} for {text}" for name, text in AXIS_MEANINGS.items() if name not in axes.names
     ]
     if shape[-1] in COLOUR_SAMPLES:
-        known.append(f"{_format_names((*axes.names[1:], 's'))} for colours")
-    if first not in AXIS_MEANINGS or not known:
-        known = ["a letter for each"]
-    advice = f"If that is wrong, {{}}: {' or '.join(known)}."
+        alternatives.append(f"{_format_names((*axes.names[1:], 's'))} for colours")
+    if first not in AXIS_MEANINGS or not alternatives:
+        alternatives = ["a letter for each"]
+    advice = f"If that is wrong, {{}}: {' or '.join(alternatives)}."
     return Note(
         f"The axes have no names; {_format_names(axes.names)} is a guess.",
         Advice(advice.format("use --axes"), advice.format("name them under Axes")),

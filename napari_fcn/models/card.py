@@ -1,4 +1,4 @@
-"""Descriptions of models: card, classes and spec, read from the head of a file without loading weights."""
+"""Descriptions of models: card, classes and spec, read from the header of a file without loading weights."""
 
 from __future__ import annotations
 
@@ -44,19 +44,19 @@ class ModelCard:
     name, summary : str
         Short name, and one sentence for the list of models.
     limits : str
-        Images that it was not trained on, and known errors.
+        Images that it is not suitable for, and known errors.
     licence : str
         Licence of the weights (SPDX).
     data : tuple of dict
         Training sets: ``name``, ``licence``, ``credit``.
     scores : mapping of str to (float or None)
-        Scores on images that it was not trained on; None if a score is undefined.
+        Scores on validation images; None if a score is undefined.
     recipe : str
-        The command that trained the weights.
+        The training command.
     parent : str
-        Hash of the model from which it was fine-tuned; empty if it was trained from random weights.
+        Hash of the model that was fine-tuned; empty if trained from random weights.
     commits : tuple of dict
-        The updates that led from the parent to this model.
+        The commits from the parent to this model.
     """
 
     name: str = ""
@@ -86,15 +86,15 @@ class ModelInfo:
     normaliser : Normaliser
         How intensities are scaled for the network.
     classes : tuple of ClassLabel
-        One for each output channel; the first is the background.
+        One class per output channel; the first is the background.
     voxel_size : tuple of float
         Pixel size of the training images per axis of the network in micrometres; empty if it varies or is unknown.
     card : ModelCard
         Origin, scores, licences.
     original : tuple of ClassLabel
-        The classes before it was taught, if it keeps the original head.
+        The classes of the original head; empty if there is none.
     origin : tuple of int
-        Index of each class at the start of teaching; -1 for a new one. Empty: no class has changed.
+        Index of each class at the start of teaching; -1 for new classes. Empty if no class has changed.
     """
 
     spec: NetSpec
@@ -111,7 +111,7 @@ class ModelInfo:
                 raise ValueError(f"{len(given)} classes are named for a network with {needed}.")
 
     def to_json(self) -> str:
-        """Return the text for the head of a model file."""
+        """Return the text for the header of a model file."""
         card = _finite(asdict(self.card))
         return json.dumps({"format": FORMAT, **asdict(self), "spec": self.spec.to_dict(), "card": card}, sort_keys=True)
 
@@ -122,7 +122,7 @@ class ModelInfo:
         Raises
         ------
         ValueError
-            If the text is not such a description. Nothing is built from it.
+            If the text is not a valid description.
         """
         data = parse_json(text, MAX_HEADER)
         parsed = validate(Description, data)
@@ -143,7 +143,7 @@ class ModelInfo:
 
 
 def _finite(value: Any) -> Any:
-    """Return plain data with None for numbers that are not finite, which JSON lacks."""
+    """Return plain data with None for numbers that are not finite, which JSON does not support."""
     if isinstance(value, dict):
         return {name: _finite(item) for name, item in value.items()}
     if isinstance(value, list | tuple):
@@ -187,12 +187,12 @@ def read_info(path: str | Path) -> ModelInfo:
 
 
 def read_whole_info(path: str | Path) -> ModelInfo:
-    """Return the description in a model file, if it has as many weights as the described network.
+    """Return the description in a model file, after comparing the number of weights with the described network.
 
     Raises
     ------
     ModelError
-        As `read_info`; also if the weights are those of another network.
+        As for `read_info`; also if the number of weights differs.
     """
     info, count = read_info(path), parameter_count(path)
     if count_parameters(info.spec) != count:

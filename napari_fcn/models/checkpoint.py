@@ -1,4 +1,4 @@
-"""Model files: safetensors with a description from which the network is built."""
+"""Model files: safetensors with a description of the network."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from napari_fcn.nets.build import Net
     from napari_fcn.storage import Inputs
 
-UNCHECKED_WEIGHTS = 2**20  # excess up to which the network is built to find which weights are missing
+UNCHECKED_WEIGHTS = 2**20  # excess of weights up to which the network is built, to name the missing weights
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -46,7 +46,7 @@ class Checkpoint:
 
     @classmethod
     def of(cls, net: torch.nn.Module, info: ModelInfo) -> Checkpoint:
-        """Return a model with a copy of the present weights of a network."""
+        """Return a model with a copy of the current weights of a network."""
         state = {k: v.detach().to("cpu", copy=True).contiguous() for k, v in net.state_dict().items()}
         return cls(info, state)
 
@@ -70,16 +70,16 @@ class Checkpoint:
         return checkpoint
 
     def parts(self) -> tuple[str, bytes]:
-        """Return the description and the weights (safetensors) for another process."""
+        """Return the description and the weights (safetensors), to send them to another process."""
         return self.info.to_json(), save(dict(self.weights))
 
     @classmethod
     def from_parts(cls, text: str, data: bytes) -> Checkpoint:
-        """Return the model from description and bytes of `parts`. Nothing in them is executed."""
+        """Return the model from the result of `parts`. Nothing in it is executed."""
         return cls(ModelInfo.from_json(text), load(data))
 
     def original(self) -> Checkpoint:
-        """Return the model with its original head; itself if it was never taught."""
+        """Return the model with its original head; a model that was never taught is returned unchanged."""
         if not self.info.spec.original:
             return self
         weights = {k.removeprefix("trunk."): v for k, v in self.weights.items() if k.startswith("trunk.")}
@@ -117,7 +117,7 @@ class Checkpoint:
         path : str or Path
             The file; an existing one is replaced.
         inputs : Inputs, optional
-            What must survive.
+            Files that must not be replaced.
 
         Raises
         ------
@@ -138,17 +138,17 @@ class Checkpoint:
     @property
     def hash(self) -> str:
         """SHA-256 of network, normalisation, classes and weights, without the card."""
-        bare = replace(self.info, card=type(self.info.card)())
-        digest = hashlib.sha256(bare.to_json().encode())
+        info = replace(self.info, card=type(self.info.card)())
+        digest = hashlib.sha256(info.to_json().encode())
         for name, tensor in sorted(self.weights.items()):
             digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
-            plain = tensor.contiguous()  # in C order, whatever the memory format
-            digest.update((plain.float() if tensor.dtype == torch.bfloat16 else plain).numpy().tobytes())
+            contiguous = tensor.contiguous()  # in C order, for any memory format
+            digest.update((contiguous.float() if tensor.dtype == torch.bfloat16 else contiguous).numpy().tobytes())
         return digest.hexdigest()
 
 
 def _short(info: ModelInfo) -> ModelInfo:
-    """Return a description that fits in a file: only the latest commits of a very long history."""
+    """Return a description that fits into the header of a file: of a very long history, only the latest commits."""
     while len(info.to_json()) > MAX_HEADER // 2 and info.card.commits:
         commits = info.card.commits[len(info.card.commits) // 2 + 1 :]
         info = replace(info, card=replace(info.card, commits=commits))
@@ -156,7 +156,7 @@ def _short(info: ModelInfo) -> ModelInfo:
 
 
 def _check_weight_count(info: ModelInfo, count: int, name: str) -> None:
-    """Raise ModelError if the described network is far larger than the weights, before it is built."""
+    """Raise ModelError if the described network has far more weights than there are, before it is built."""
     needed = count_parameters(info.spec)
     if needed > 2 * count + UNCHECKED_WEIGHTS:
         raise ModelError(

@@ -1,9 +1,9 @@
-"""Finds the intensity range of the signal in images for which percentiles alone would miss it.
+"""Finds the intensity range of the signal, also if percentiles would miss it.
 
-Two percentiles suffice for ordinary images. They fail if the signal has fewer pixels than they exclude, if they span
-the noise of the camera, or if broken pixels or a scale bar are more than they exclude. Each of these cases is detected
-by a criterion that no image of the training sets meets, so ordinary images are scaled by the percentiles alone.
-Neighbours are pixels that follow one another in the sample, that is along the last axis.
+Two percentiles suffice for ordinary images. They fail if the signal has fewer pixels than they exclude, if they only
+span the noise of the camera, or if there are more broken pixels or pixels of a scale bar than they exclude. Each case
+has a criterion that no image of the training sets meets, so ordinary images are scaled by the percentiles alone.
+Neighbours are consecutive pixels of the sample, which follows the last axis.
 """
 
 from __future__ import annotations
@@ -19,20 +19,20 @@ if TYPE_CHECKING:
     Values = npt.NDArray[np.float64]
     Mask = npt.NDArray[np.bool_]
 
-MIN_PIXELS = 8192  # below, noise is not detected
-NOISE_CORRELATION = 0.08  # of neighbours, below which an image is noise; real images had 0.12 or more
-INNER_PERCENT = 2.0  # percent further in, to detect a jump of the outer percentile
-JUMP_RATIO = 3.0  # a jump of the outer percentiles relative to the range between them that is suspect
-BROKEN_SHARE = 0.9  # share of bright pixels without a bright neighbour above which they are broken
+MIN_PIXELS = 8192  # fewer pixels are not tested for noise
+NOISE_CORRELATION = 0.08  # correlation of neighbours below which an image is noise; real images had 0.12 or more
+INNER_PERCENT = 2.0  # distance of an inner percentile, to detect a jump of the outer one
+JUMP_RATIO = 3.0  # jump of a percentile, relative to the range, above which pixels are suspect
+BROKEN_SHARE = 0.9  # fraction of bright pixels without a bright neighbour above which they are broken pixels
 SIGNAL_SIGMAS = 5.0  # standard deviations of the noise above which a pixel is signal
 RANGE_SIGMAS = 20.0  # smallest range in standard deviations of the noise
 SIGNAL_PERCENTILE = 90.0  # of the signal, the upper end of the range
-RUN_LENGTH = 3  # pixels in a row that are signal, not broken pixels
-CHANCE_RATIO = 4  # rows found relative to the rows that noise makes by chance
-GRAPHICS_SHARE = 0.05  # largest share of an image that is taken for a scale bar or a broken line
-OUTLIER_SIGMAS = 50.0  # standard deviations from the mean of a pixel that distorts both
-PADDING_SHARE = 0.05  # share of darkest pixels above which they may be a frame
-NOTE_RANGES = 8.0  # ranges above the range at which bright objects get a note
+RUN_LENGTH = 3  # consecutive bright pixels that count as signal
+CHANCE_RATIO = 4  # minimum number of runs, relative to that expected by chance
+GRAPHICS_SHARE = 0.05  # maximum fraction of pixels in a scale bar or broken line
+OUTLIER_SIGMAS = 50.0  # standard deviations from the mean above which a pixel is an outlier
+PADDING_SHARE = 0.05  # fraction of darkest pixels above which they may be a frame
+NOTE_RANGES = 8.0  # distance above the range, in ranges, at which bright objects get a note
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,14 +45,14 @@ class Contrast:
 
 
 def contrast(values: Values, percentiles: tuple[float, float]) -> Contrast:
-    """Return the range of finite intensities that are not all the same, in the order of the image.
+    """Return the range of finite, not constant intensities in the order of the image.
 
     Parameters
     ----------
     values : ndarray
         ``(n,)`` float64.
     percentiles : (float, float)
-        The range of ordinary images.
+        The percentiles for ordinary images.
     """
     low, near_low, near_high, high = _ends(values, percentiles)
     if values.size < MIN_PIXELS:
@@ -72,7 +72,7 @@ def contrast(values: Values, percentiles: tuple[float, float]) -> Contrast:
 
 
 def standard(values: Values) -> tuple[float, float, tuple[str, ...]]:
-    """Return mean and standard deviation of finite intensities, without single extreme pixels."""
+    """Return mean and standard deviation of finite intensities without isolated outliers, and notes."""
     with np.errstate(over="ignore"):
         mean, deviation = float(values.mean()), float(values.std())
         if values.size < MIN_PIXELS or np.abs(values - mean).max() <= OUTLIER_SIGMAS * deviation:
@@ -87,7 +87,7 @@ def standard(values: Values) -> tuple[float, float, tuple[str, ...]]:
 
 
 def is_noise(values: Values, low: float, high: float) -> bool:
-    """Whether neighbours are uncorrelated between two intensities: the variation there is the noise of a camera."""
+    """Whether neighbours are uncorrelated after clipping to a range: its variation is camera noise."""
     if values.size < MIN_PIXELS or bool(((values == low) | (values == high)).all()):  # a mask is not noise
         return False
     part = values[: 2**20].clip(low, high)
@@ -97,7 +97,7 @@ def is_noise(values: Values, low: float, high: float) -> bool:
 
 
 def _ends(values: Values, percentiles: tuple[float, float]) -> tuple[float, float, float, float]:
-    """Return the lower percentile, one slightly further in, and the same for the upper one."""
+    """Return the lower percentile, inner lower, inner upper, and upper percentile."""
     low, high = percentiles
     inner = min(INNER_PERCENT, (high - low) / 4)
     ends = np.percentile(values, [low, low + inner, high - inner, high])
@@ -105,7 +105,7 @@ def _ends(values: Values, percentiles: tuple[float, float]) -> tuple[float, floa
 
 
 def _has_contrast(values: Values, percentiles: tuple[float, float]) -> tuple[float, float] | None:
-    """Return the percentiles of the intact pixels, None if they have no contrast."""
+    """Return the percentiles of the intact pixels; None without contrast."""
     if values.size < MIN_PIXELS or values.min() == values.max():
         return None
     low, _, _, high = _ends(values, percentiles)
@@ -117,7 +117,7 @@ def _has_contrast(values: Values, percentiles: tuple[float, float]) -> tuple[flo
 
 
 def _find_artefacts(values: Values, ends: tuple[float, float, float, float]) -> Mask | None:
-    """Return a mask of broken pixels and graphics, None if there are no more than the percentiles exclude."""
+    """Return a mask of broken pixels and graphics; None if there are few enough for the percentiles."""
     low, near_low, near_high, high = ends
     artefacts = None
     for sign, end, near, start in ((1, high, near_high, low), (-1, -low, -near_low, -high)):
@@ -141,7 +141,7 @@ def _isolated(mask: Mask) -> Mask:
 
 
 def _graphics(values: Values, beyond: Mask, start: float) -> Mask | None:
-    """Return the pixels of the largest value if they are few and all others far darker: sharp edges of graphics."""
+    """Return the pixels of the largest value if they look like graphics: few, and all others far darker."""
     highest = float(values.max())
     top = values == highest
     others = beyond & ~top
@@ -152,7 +152,7 @@ def _graphics(values: Values, beyond: Mask, start: float) -> Mask | None:
 
 
 def _runs(mask: Mask) -> Mask:
-    """Return the pixels of a mask in rows of `RUN_LENGTH` or more; none if they are about as many as by chance."""
+    """Return the pixels of a mask in runs of `RUN_LENGTH` or more; none if there are about as many by chance."""
     inside = np.zeros_like(mask)
     core = mask[:-2] & mask[1:-1] & mask[2:]
     if core.sum() <= CHANCE_RATIO * mask.size * float(mask.mean()) ** RUN_LENGTH:
@@ -168,7 +168,7 @@ def _background(values: Values, low: float, high: float) -> tuple[float, float]:
 
 
 def _sparse_contrast(values: Values, low: float, high: float) -> Contrast:
-    """Return the range of an image whose percentiles span only noise or a single value."""
+    """Return the range of an image whose percentiles only span noise or a single value."""
     middle, sigma = _background(values, low, high)
     above, below = (_signal(side, sign * middle, sigma) for side, sign in ((values, 1), (-values, -1)))
     if above is None and below is None:
@@ -184,7 +184,7 @@ def _sparse_contrast(values: Values, low: float, high: float) -> Contrast:
 
 
 def _signal(side: Values, middle: float, sigma: float) -> float | None:
-    """Return the upper end of the intensities of objects above the background, None if there are none."""
+    """Return the upper end of the intensities of objects above the background; None without objects."""
     beyond = side > middle + SIGNAL_SIGMAS * sigma
     runs = _runs(beyond)
     if not runs.any():
@@ -197,15 +197,15 @@ def _signal(side: Values, middle: float, sigma: float) -> float | None:
 
 
 def _empty_contrast(values: Values, middle: float, sigma: float) -> Contrast:
-    """Return the range of an image without objects, far larger than its noise."""
+    """Return a range far larger than the noise, for an image without objects."""
     if sigma == 0:
-        largest = float(np.abs(values - middle).max())
+        deviation = float(np.abs(values - middle).max())
         count = int((values != middle).sum())
         note = (
             f"The image is constant (value {middle:g}) except for {count} single pixels: "
             "there is nothing to find in it."
         )
-        return Contrast(middle - largest, middle + largest, (note,))
+        return Contrast(middle - deviation, middle + deviation, (note,))
     note = (
         f"The contrast is doubtful: the image looks like noise (around {middle:.4g}, standard deviation {sigma:.3g}). "
         "It is scaled so that noise is not taken for objects."

@@ -8,11 +8,11 @@ from pydantic import Field, JsonValue
 
 from napari_fcn.storage.schema import MAX_NAME, Colour, Name, Number, Positive, StrictModel, Text
 
-MOST_CLASSES = 255
-MOST_SCORES = 1000
-MOST_SOURCES = 1000
-MOST_COMMITS = 100_000
-MOST_AXES = 3
+MAX_CLASSES = 255
+MAX_SCORES = 1000
+MAX_SOURCES = 1000
+MAX_COMMITS = 100_000
+MAX_AXES = 3
 
 
 class ClassPart(StrictModel):
@@ -23,7 +23,7 @@ class ClassPart(StrictModel):
 
 
 class NormaliserPart(StrictModel):
-    """How intensities are scaled."""
+    """Normalisation of intensities."""
 
     method: Annotated[str, Field(max_length=100)] = "percentile"
     low: Number = 1.0
@@ -32,25 +32,25 @@ class NormaliserPart(StrictModel):
 
 
 class CardPart(StrictModel):
-    """Where a model comes from."""
+    """Origin and purpose of a model."""
 
     name: Annotated[str, Field(max_length=MAX_NAME)] = ""
     summary: Text = ""
     limits: Text = ""
     licence: Text = ""
-    data: Annotated[list[dict[str, Text]], Field(max_length=MOST_SOURCES)] = Field(default_factory=list)
-    scores: Annotated[dict[Name, Number | None], Field(max_length=MOST_SCORES)] = Field(default_factory=dict)
+    data: Annotated[list[dict[str, Text]], Field(max_length=MAX_SOURCES)] = Field(default_factory=list)
+    scores: Annotated[dict[Name, Number | None], Field(max_length=MAX_SCORES)] = Field(default_factory=dict)
     recipe: Text = ""
     parent: Text = ""
-    commits: Annotated[list[dict[str, JsonValue]], Field(max_length=MOST_COMMITS)] = Field(default_factory=list)
+    commits: Annotated[list[dict[str, JsonValue]], Field(max_length=MAX_COMMITS)] = Field(default_factory=list)
 
 
-Classes = Annotated[list[ClassPart], Field(max_length=MOST_CLASSES)]
-VoxelSize = Annotated[list[Positive], Field(max_length=MOST_AXES)]
+Classes = Annotated[list[ClassPart], Field(max_length=MAX_CLASSES)]
+VoxelSize = Annotated[list[Positive], Field(max_length=MAX_AXES)]
 
 
 class Description(StrictModel, extra="ignore"):
-    """The description in a model file; the network is checked by `NetSpec` itself."""
+    """The description in a model file; `NetSpec` validates the network."""
 
     spec: dict[str, Any]
     normaliser: NormaliserPart
@@ -58,14 +58,14 @@ class Description(StrictModel, extra="ignore"):
     voxel_size: VoxelSize
     card: CardPart
     original: Classes = Field(default_factory=list)
-    origin: Annotated[list[Annotated[int, Field(ge=-1, lt=MOST_CLASSES)]], Field(max_length=MOST_CLASSES)] = Field(
+    origin: Annotated[list[Annotated[int, Field(ge=-1, lt=MAX_CLASSES)]], Field(max_length=MAX_CLASSES)] = Field(
         default_factory=list
     )
 
 
 class Recipe(StrictModel, extra="ignore"):
-    """All that the file of a recipe says; a class is a pair of name and colour there."""
+    """The content of a recipe file, in which a class is a pair of name and colour."""
 
-    classes: Annotated[list[Annotated[list[str], Field(min_length=2, max_length=2)]], Field(max_length=MOST_CLASSES)]
+    classes: Annotated[list[Annotated[list[str], Field(min_length=2, max_length=2)]], Field(max_length=MAX_CLASSES)]
     card: CardPart
     voxel_size: VoxelSize = Field(default_factory=list)

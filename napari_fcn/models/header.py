@@ -1,4 +1,4 @@
-"""The head of a safetensors file, read and checked without its tensors."""
+"""Reads and checks the header of a safetensors file, without its tensors."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 MAX_HEADER = 2**22  # bytes; shipped models have about ten thousand
-MOST_TENSORS = 10_000
+MAX_TENSORS = 10_000
 PICKLE_HEADS = (b"PK", b"\x80\x02", b"\x80\x03", b"\x80\x04", b"\x80\x05")
 DTYPE_BYTES = {"F64": 8, "F32": 4, "F16": 2, "BF16": 2, "I64": 8, "I32": 4, "I16": 2, "I8": 1, "U8": 1, "BOOL": 1}
 
@@ -28,7 +28,7 @@ Length = Annotated[int, Field(ge=0, lt=2**48)]
 
 
 class TensorPart(StrictModel):
-    """What a header says of one tensor."""
+    """The entry of a tensor in a header."""
 
     dtype: Annotated[str, Field(max_length=20)]
     shape: Annotated[list[Length], Field(max_length=8)]
@@ -37,12 +37,12 @@ class TensorPart(StrictModel):
 
 @dataclass(frozen=True, slots=True)
 class TensorHeader:
-    """What a safetensors file says of its tensors.
+    """The header of a safetensors file.
 
     Attributes
     ----------
     metadata : mapping of str to Any
-        Texts by name.
+        The metadata.
     shapes : mapping of str to tuple of int
         Shape of each tensor.
     """
@@ -52,17 +52,17 @@ class TensorHeader:
 
     @property
     def numbers(self) -> int:
-        """How many numbers all tensors hold."""
+        """Total number of values in all tensors."""
         return sum(map(prod, self.shapes.values()))
 
 
 def read_header(path: Path) -> TensorHeader:
-    """Return the head of a safetensors file: eight bytes of length, little-endian, then JSON.
+    """Return the header of a safetensors file: eight bytes of length, little-endian, then JSON.
 
     Raises
     ------
     ModelError
-        If the file is missing, unreadable, no safetensors file, cut off, or its head does not describe its weights.
+        If the file is missing, unreadable, truncated or not a safetensors file, or its header does not describe it.
     """
     try:
         with path.open("rb") as file:
@@ -106,15 +106,15 @@ def _parsed(text: bytes) -> tuple[dict[str, Any] | None, str]:
 
 
 def _shapes(head: Mapping[str, Any], size: int) -> dict[str, tuple[int, ...]]:
-    """Return the shape of each tensor; together they fill the ``size`` bytes after the head, without gap or overlap.
+    """Return the shape of each tensor, after checking that they fill the ``size`` bytes after the header.
 
     Raises
     ------
     SchemaError
-        If they do not.
+        If they overlap, leave gaps, or have another size.
     """
-    if len(head) > MOST_TENSORS:
-        raise SchemaError(f"{len(head)} tensors; up to {MOST_TENSORS} are read")
+    if len(head) > MAX_TENSORS:
+        raise SchemaError(f"{len(head)} tensors; up to {MAX_TENSORS} are read")
     shapes, spans = {}, []
     for name, entry in head.items():
         tensor = validate(TensorPart, entry)
@@ -130,11 +130,11 @@ def _shapes(head: Mapping[str, Any], size: int) -> dict[str, tuple[int, ...]]:
 
 
 def _refuse_gaps(spans: Sequence[tuple[int, int]], size: int) -> None:
-    """Raise SchemaError if spans do not fill all bytes one after the other."""
-    at = 0
+    """Raise SchemaError if sorted spans do not fill all bytes without gap or overlap."""
+    position = 0
     for begin, end in spans:
-        if begin != at:
+        if begin != position:
             raise SchemaError("tensors that overlap or leave gaps")
-        at = end
-    if at != size:
-        raise SchemaError(f"{at} bytes of weights where the file has {size}")
+        position = end
+    if position != size:
+        raise SchemaError(f"{position} bytes of weights where the file has {size}")

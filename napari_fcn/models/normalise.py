@@ -17,12 +17,12 @@ METHODS = ("percentile", "standard", "none")
 
 @dataclass(frozen=True, slots=True)
 class Scaling:
-    """``(x - offset) / scale`` per channel, clipped: the same for every pixel of an image.
+    """A linear scaling ``(x - offset) / scale`` per channel, with clipping, for all pixels of an image.
 
     Attributes
     ----------
     offset, scale : tuple of float
-        One number for each channel, in the image's units.
+        One value per channel, in units of the image.
     limit : float
         Largest magnitude after scaling; limits hot pixels.
     notes : tuple of str
@@ -35,7 +35,7 @@ class Scaling:
     notes: tuple[str, ...] = field(default=(), compare=False)
 
     def apply(self, block: npt.NDArray[np.generic]) -> npt.NDArray[np.float32]:
-        """Return a block ``(C, *image)`` of any real type, scaled; NaN becomes 0 (mid-grey), infinities the limit."""
+        """Return a scaled block ``(C, *image)`` of any real type; NaN becomes 0 (mid-grey), infinity the limit."""
         shape = (-1, *(1,) * (block.ndim - 1))
         wide = np.promote_types(block.dtype, np.float32)  # float64 for 32-bit integers: they do not fit a float32
         out: npt.NDArray[Any] = block.astype(wide)
@@ -49,13 +49,13 @@ class Scaling:
 
 @dataclass(frozen=True, slots=True)
 class Normaliser:
-    """How the intensities of an image are scaled, from statistics of the whole image, never of a tile.
+    """Scales the intensities of an image by statistics of the whole image, never of a tile.
 
     Attributes
     ----------
     method : str
-        ``"percentile"`` sends the two percentiles to -1 and 1, ``"standard"`` the mean to 0 and one standard deviation
-        to 1, ``"none"`` does not scale the image.
+        ``"percentile"`` maps the two percentiles to -1 and 1, ``"standard"`` the mean to 0 and the standard deviation
+        to 1; ``"none"`` does not scale.
     low, high : float
         The percentiles.
     limit : float
@@ -76,10 +76,10 @@ class Normaliser:
             raise ValueError(f"The limit of normalisation is {self.limit}; it must be above 0.")
 
     def fit(self, sample: npt.NDArray[np.generic]) -> Scaling:
-        """Return the scaling for an image from a ``sample`` (C, pixels).
+        """Return the scaling of an image, from a sample ``(C, pixels)``.
 
-        Pixels that are not finite do not count. A constant channel becomes zero everywhere. If percentiles miss the
-        objects, `contrast` corrects them.
+        Pixels that are not finite are ignored. A constant channel becomes zero. If percentiles miss the objects,
+        `contrast` corrects them.
         """
         pairs = [self._pair(channel) for channel in sample]
         notes = [

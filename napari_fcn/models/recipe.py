@@ -1,4 +1,4 @@
-"""Recipes: the description of a model before training, and networks given as text."""
+"""Recipes: descriptions of models to be trained, and networks given as text."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from pathlib import Path
 
-MAX_WORD_BYTES = 10_000  # of a value in the text of a network
-BYTES_PER_WEIGHT = 20  # in training: the weight, its gradient, two moments and its running average
+MAX_WORD_BYTES = 10_000  # of a value in a text that describes a network
+BYTES_PER_WEIGHT = 20  # in training: weight, gradient, two moments and running average
 
 PALETTE = (
     "#000000",
@@ -36,31 +36,31 @@ PALETTE = (
 )  # Okabe & Ito 2008
 
 
-def parse_spec(text: str, **known: Any) -> NetSpec:
-    """Return the network that a text such as ``unet ndim=3 width=8 pool=[[1,2,2],[2,2,2]] depth=2`` describes.
+def parse_spec(text: str, **defaults: Any) -> NetSpec:
+    """Return the network described by a text such as ``unet ndim=3 width=8 pool=[[1,2,2],[2,2,2]] depth=2``.
 
-    Values that the text lacks are taken from ``known``, else from `NetSpec`.
+    Missing values are taken from ``defaults``, else from `NetSpec`.
 
     Raises
     ------
     FcnError
         If a word is not ``name=value`` or a value does not fit.
     """
-    return _built(text, NetSpec.from_dict, {**known, **parse_words(text)})
+    return _built(text, NetSpec.from_dict, {**defaults, **parse_words(text)})
 
 
 def fitting_spec(text: str, voxel_size: Sequence[float], shape: Sequence[int], channels: int) -> NetSpec:
-    """Return the network that a text describes; values that it lacks follow from an image (`NetSpec.suggest`).
+    """Return the network described by a text; missing values are derived from an image (`NetSpec.suggest`).
 
     Parameters
     ----------
     text : str
         As for `parse_spec`.
     voxel_size, shape : sequence
-        Pixel size (equal if empty) and length of the image along the convolved axes; the last ones if the network has
-        fewer axes.
+        Pixel size (equal if empty) and length of the image along its axes in space; a network with fewer axes uses the
+        last ones.
     channels : int
-        Channels of the image.
+        Number of channels of the image.
 
     Raises
     ------
@@ -94,16 +94,16 @@ def parse_words(text: str) -> dict[str, Any]:
     return values
 
 
-def _built(text: str, make: Callable[[dict[str, Any]], NetSpec], values: dict[str, Any]) -> NetSpec:
+def _built(text: str, create: Callable[[dict[str, Any]], NetSpec], values: dict[str, Any]) -> NetSpec:
     try:
-        spec = make(values)
+        spec = create(values)
     except (ValueError, TypeError, OverflowError) as error:
         raise FcnError(f"The network {text!r} cannot be built: {error}") from error
-    needed, free = count_parameters(spec) * BYTES_PER_WEIGHT, psutil.virtual_memory().available
-    if needed > free:
+    needed, available = count_parameters(spec) * BYTES_PER_WEIGHT, psutil.virtual_memory().available
+    if needed > available:
         raise FcnError(
             f"The network {text!r} cannot be trained here: its {count_parameters(spec):,} weights need "
-            f"{needed / 1e9:.1f} GB of memory, and {free / 1e9:.1f} GB are free. Choose a smaller width or depth."
+            f"{needed / 1e9:.1f} GB of memory, and {available / 1e9:.1f} GB are free. Choose a smaller width or depth."
         )
     return spec
 
@@ -114,7 +114,7 @@ def read_recipe(path: Path, spec: NetSpec, command: str) -> ModelInfo:
     Raises
     ------
     FcnError
-        If the file is missing or not a recipe, or its number of classes is not that of the network.
+        If the file is missing or not a recipe, or has another number of classes than the network.
     """
     try:
         parsed = validate(Recipe, read_json(path))

@@ -12,7 +12,7 @@ SUFFIX = ".safetensors"
 
 
 def names() -> tuple[str, ...]:
-    """Return the names of the shipped models, the most common one first."""
+    """Return the names of the shipped models, the default first."""
     return tuple(sorted((p.stem for p in WEIGHTS.glob(f"*{SUFFIX}")), key=lambda name: (name != "nuclei", name)))
 
 

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from napari_fcn.nets import layers
 from napari_fcn.nets.resunet import Residual
+from napari_fcn.nets.size import pyramid_width
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -26,25 +27,27 @@ class DeepLab(nn.Module):
                                                       ├─ conv rate 4 ┤
                                                       └─ conv rate 6 ┘
 
-    The pyramid is that of Chen et al. (2017, DeepLab v3) without its branch of global pooling, with which each pixel
-    would depend on the whole image, without exact tiles or a finite receptive field.
+    The pyramid is that of Chen et al. (2017, DeepLab v3) without global pooling, because predictions that depend on the
+    whole image would have no finite receptive field and no exact tiles.
 
     Parameters
     ----------
     spec : NetSpec
-        The network; rates of the pyramid are in pixels of the grid that all stages would have if all pooled.
+        The network; rates of the pyramid are in pixels of the grid that would result if all stages pooled.
     """
 
     def __init__(self, spec: NetSpec) -> None:
         super().__init__()
         self.spec = spec
         widths = [spec.width * 2**level for level in range(spec.depth + 1)]
-        inputs, narrow = [spec.channels, *widths], _narrow(spec)
+        inputs, narrow = [spec.channels, *widths], pyramid_width(spec)
         self.encoder = nn.ModuleList(Residual(spec, inputs[i], widths[i], i) for i in range(spec.depth + 1))
         self.pools = nn.ModuleList(layers.pool(spec, i) for i in range(spec.depth))
         plan = [((1,) * spec.ndim, None)]
         plan += [(spec.kernel[-1], tuple(r * d for d in spec.dilations[-1])) for r in spec.rates]  # type: ignore[misc]
-        self.pyramid = nn.ModuleList(nn.Sequential(*layers.step(spec, widths[-1], narrow, *how)) for how in plan)
+        self.pyramid = nn.ModuleList(
+            nn.Sequential(*layers.step(spec, widths[-1], narrow, *options)) for options in plan
+        )
         self.project = nn.Sequential(*layers.step(spec, narrow * len(plan), narrow, (1,) * spec.ndim))
         self.score = layers.score(spec, narrow)
 
@@ -81,9 +84,4 @@ class DeepLab(nn.Module):
         """Factor and number of features of each of the `levels`."""
         spec = self.spec
         stages = [(grid, spec.width * 2**i) for i, grid in enumerate(spec.grids)]
-        return [*stages, (spec.grids[-1], _narrow(spec))]
-
-
-def _narrow(spec: NetSpec) -> int:
-    """Return the channels of a branch of the pyramid: half of the channels of the deepest stage."""
-    return max(1, (spec.width << spec.depth) // 2)
+        return [*stages, (spec.grids[-1], pyramid_width(spec))]

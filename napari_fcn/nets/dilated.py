@@ -15,15 +15,15 @@ if TYPE_CHECKING:
 
 
 class Dilated(nn.Module):
-    """A block, then the context module of Yu & Koltun, all on the grid of the image and with ``width`` channels.
+    """A block and the context module of Yu & Koltun, on the grid of the image and with ``width`` channels.
 
     ::
 
         x ── block ── conv 1 ── conv 1 ── conv 2 ── conv 4 ── ... ── conv 1 ── score ── logits
                                '------ level 0, 1, 2 ... depth ----'
 
-    The numbers are dilations. They grow from level to level by the factor by which other networks pool; the last
-    convolution is dense and fills the gaps of the sparse ones (Yu et al. 2017). At a depth of 4 the receptive field of
+    The numbers are dilations. From level to level they grow by the pooling factor of other networks; the last
+    convolution is dense to fill the gaps of the dilated ones (Yu et al. 2017). At a depth of 4 the receptive field of
     the context module is 67 pixels, as published.
 
     Parameters
@@ -38,7 +38,9 @@ class Dilated(nn.Module):
         dense = (spec.kernel[0], spec.dilations[0])
         plan = [dense, *zip(spec.kernel, spec.dilations, strict=True), dense]
         self.front = layers.block(spec, spec.channels, spec.width, 0)
-        self.context = nn.ModuleList(nn.Sequential(*layers.step(spec, spec.width, spec.width, *how)) for how in plan)
+        self.context = nn.ModuleList(
+            nn.Sequential(*layers.step(spec, spec.width, spec.width, *options)) for options in plan
+        )
         self.score = layers.score(spec, spec.width)
 
     def forward(self, x: Tensor) -> Tensor:

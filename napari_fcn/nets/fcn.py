@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 class FCN(nn.Module):
-    """A VGG-like encoder whose levels are scored; coarse scores are upsampled and added to finer ones.
+    """A VGG-like encoder with scores on several levels; coarse scores are upsampled and added to finer ones.
 
     ::
 
@@ -58,14 +58,14 @@ class FCN(nn.Module):
 
     def _walk(self, x: Tensor) -> Iterator[layers.Level]:
         """Yield the levels in order."""
-        entering = []
+        level_inputs = []
         for i, encode in enumerate(self.encoder):
             x = self.pools[i - 1](x) if i else x
-            entering.append(x)
+            level_inputs.append(x)
             x = encode(x)
             yield layers.Level(self.spec.grids[i], x)
         if self.score is not None:
-            yield layers.Level(self.spec.grids[0], self.score(x, entering))
+            yield layers.Level(self.spec.grids[0], self.score(x, level_inputs))
 
     def logits(self, levels: list[layers.Level]) -> Tensor:
         """Return class logits from the features of `levels`."""
@@ -73,7 +73,7 @@ class FCN(nn.Module):
 
     @property
     def readout(self) -> tuple[Tensor, Tensor]:
-        """Weight and bias that turn the last of the `levels` into logits: the identity, it is the logits."""
+        """Weight and bias that turn the last of the `levels`, which are the logits, into logits: the identity."""
         count = self.spec.classes
         return torch.eye(count).reshape(count, count, *(1,) * self.spec.ndim), torch.zeros(count)
 
@@ -104,10 +104,10 @@ class Fusion(nn.Module):
         up = BilinearUp if spec.up == "transposed" else FixedUp
         self.ups = nn.ModuleList(up(spec.classes, spec.strides[level]) for level in fused)
 
-    def forward(self, x: Tensor, entering: Sequence[Tensor]) -> Tensor:
-        """Return logits on the grid of the image, from the deepest features and the input of each level."""
+    def forward(self, x: Tensor, level_inputs: Sequence[Tensor]) -> Tensor:
+        """Return logits on the grid of the image from the deepest features and the inputs of the levels."""
         x = self.deepest(x)
-        fused = reversed(entering[self.finest : -1])
+        fused = reversed(level_inputs[self.finest : -1])
         for up, score, skip in zip(self.ups, self.skips, fused, strict=True):
             x = up(x) + score(skip)
         return layers.enlarge(x, self.factor)
@@ -131,24 +131,24 @@ class BilinearUp(nn.Module):
     ::
 
         coarse     |       0       |       1       |       2       |
-        kernel     .   taps that reach half a coarse pixel beyond each side: twice the factor long
+        kernel     .   taps that extend half a coarse pixel beyond each side: twice the factor long
         fine       | 0 | 1 | 2 | 3 | 4 | 5 | 6 | 7 | 8 | 9 | ...      as long as coarse times the factor
 
-    The border is padded by one coarse pixel before and cropped after, so that the grid stays and the border does not
-    fade.
+    The input is padded by one coarse pixel and the output cropped, so that the grid is unchanged and the border does
+    not fade.
 
     Parameters
     ----------
     classes : int
         Channels of the scores.
     factor : sequence of int
-        Per axis: 1, or even.
+        Factor per axis, 1 or even.
     """
 
     def __init__(self, classes: int, factor: Sequence[int]) -> None:
         super().__init__()
         self.factor = tuple(factor)
-        taps: npt.NDArray[np.float64] = np.ones(())  # numpy: on the meta device torch would load its compiler for it
+        taps: npt.NDArray[np.float64] = np.ones(())  # numpy, because torch would load its compiler on the meta device
         for f in self.factor:
             taps = taps[..., None] * (1 - np.abs((np.arange(2 * f) + 0.5) / f - 1) if f > 1 else np.ones(1))
         weight = np.eye(classes).reshape(classes, classes, *(1,) * len(self.factor)) * taps

@@ -17,25 +17,25 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 KERNEL_SIGMAS = 3.0  # standard deviations at which a Gaussian is cut off
-# Brightnesses at which the response may change slope: a linear head alone cannot separate grey from black and white.
+# Intensities at which the response may change slope: a linear head alone cannot separate grey from black and white.
 BRIGHTNESS_KNOTS = (-0.5, 0.0, 0.5)
-ROOT_EPSILON = 0.1  # keeps square roots near zero from enlarging rounding errors
+ROOT_EPSILON = 0.1  # prevents square roots near zero from amplifying rounding errors
 
 
 class FilterBank(nn.Module):
     """Computes fixed features of an image at several scales.
 
-    For each scale: Gaussian, the same rectified at three brightnesses, gradient magnitude, rotation invariants of the
-    Hessian and of the structure tensor (Lindeberg 1998; Bigun & Granlund 1987), scale-normalised. A scale of two
-    pixels or more is computed on an image downsampled by average pooling. Kernels end at three standard
-    deviations, so that the support is finite; the border is padded with the nearest pixel.
+    Per scale: Gaussian, Gaussian rectified at three intensities, gradient magnitude, and rotation invariants of the
+    Hessian and of the structure tensor (Lindeberg 1998; Bigun & Granlund 1987), scale-normalised. Scales of two pixels
+    or more are computed on an image downsampled by average pooling. Kernels are truncated at three standard deviations,
+    so that the support is finite; the border is padded with the nearest pixel.
 
     Parameters
     ----------
     channels : int
-        Channels of the image, each filtered separately.
+        Number of channels of the image; each is filtered separately.
     sigmas : sequence of sequence of float
-        Per scale, one sigma per axis in pixels.
+        Sigma per scale and axis, in pixels.
     """
 
     def __init__(self, channels: int, sigmas: Sequence[Sequence[float]]) -> None:
@@ -50,7 +50,7 @@ class FilterBank(nn.Module):
 
     def forward(self, x: Tensor) -> list[Level]:
         """Return the features of each scale of an image (N, channels, *space) whose lengths are on the grid."""
-        with torch.autocast(x.device.type, enabled=False):  # half precision is too coarse for differences of pixels
+        with torch.autocast(x.device.type, enabled=False):  # half precision is too coarse for derivatives
             flat = x.float().reshape(-1, 1, *x.shape[2:])
             return [self._scale(flat, sigma, x) for sigma in self.sigmas]
 
@@ -86,14 +86,14 @@ class FilterBank(nn.Module):
 
 
 class Support(nn.Module):
-    """A replacement of a bank with the same support, with kernels of ones, in which nothing cancels."""
+    """A replacement for a filter bank with the same support and kernels of ones, so that nothing cancels."""
 
     def __init__(self, bank: FilterBank) -> None:
         super().__init__()
         self.bank = bank
 
     def forward(self, x: Tensor) -> list[Level]:
-        """Return as many features as the bank, each the sum over its support."""
+        """Return as many features as the filter bank, each the sum over its support."""
         levels = []
         for sigma, (factor, width) in zip(self.bank.sigmas, self.bank.widths, strict=True):
             level = x if set(factor) == {1} else AVERAGE_POOL[self.bank.ndim](x, factor)
@@ -107,21 +107,21 @@ class Support(nn.Module):
 def _kernel(sigma: float, order: int, like: Tensor) -> Tensor:
     """Return a sampled Gaussian or its scale-normalised derivative, for correlation with an image.
 
-    Sampled derivatives are normalised so that they are exact on polynomials of their order.
+    Sampled derivatives are normalised to be exact on polynomials of their order.
     """
     radius = max(1, ceil(KERNEL_SIGMAS * sigma))
-    at = range(-radius, radius + 1)
-    bell = [exp(-(i * i) / (2 * sigma * sigma)) for i in at]
-    total = sum(bell)
+    offsets = range(-radius, radius + 1)
+    gaussian = [exp(-(i * i) / (2 * sigma * sigma)) for i in offsets]
+    total = sum(gaussian)
     if order == 0:
-        values = [b / total for b in bell]
+        values = [g / total for g in gaussian]
     elif order == 1:
-        moment = sum(b * i * i for b, i in zip(bell, at, strict=True))
-        values = [sigma * b * i / moment for b, i in zip(bell, at, strict=True)]
+        moment = sum(g * i * i for g, i in zip(gaussian, offsets, strict=True))
+        values = [sigma * g * i / moment for g, i in zip(gaussian, offsets, strict=True)]
     else:
-        variance = sum(b * i * i for b, i in zip(bell, at, strict=True)) / total
-        raw = [b * (i * i - variance) for b, i in zip(bell, at, strict=True)]
-        scale = 2 * sigma * sigma / sum(r * i * i for r, i in zip(raw, at, strict=True))
+        variance = sum(g * i * i for g, i in zip(gaussian, offsets, strict=True)) / total
+        raw = [g * (i * i - variance) for g, i in zip(gaussian, offsets, strict=True)]
+        scale = 2 * sigma * sigma / sum(r * i * i for r, i in zip(raw, offsets, strict=True))
         values = [scale * r for r in raw]
     return torch.tensor(values, dtype=like.dtype, device=like.device)
 
@@ -143,8 +143,8 @@ def _root(x: Tensor) -> Tensor:
 def _invariants(upper: Sequence[Tensor], ndim: int) -> list[Tensor]:
     """Return rotation invariants of symmetric matrices given by their upper triangle, row by row.
 
-    The mean of the eigenvalues, their spread and, in 3-D, their skewness. In 2-D they span the same features as the
-    eigenvalues, but are smooth where these coincide, so that rounding errors stay small.
+    These are the mean of the eigenvalues, their spread and, in 3-D, their skewness. In 2-D they are equivalent to the
+    eigenvalues, but smooth where these coincide, so that rounding errors stay small.
     """
     if ndim == 1:
         return list(upper)

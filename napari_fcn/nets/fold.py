@@ -18,15 +18,14 @@ if TYPE_CHECKING:
 class DirectConv3d(nn.Conv3d):
     """A 3-D convolution that always runs in oneDNN on a CPU in float32.
 
-    For inputs of less than about a million numbers torch copies each neighbourhood into a matrix instead. For a kernel
-    of 3 x 3 x 3 that takes 27 times the memory, the peak of a whole run, and 5 to 14 times the time.
+    For inputs of less than about a million values, torch copies each neighbourhood into a matrix instead. For a kernel
+    of 3 x 3 x 3 this takes 27 times the memory, which is the peak of a whole run, and 5 to 14 times the time.
     """
 
     def _conv_forward(self, input: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:  # noqa: A002 - torch's name
         is_float = input.device.type == "cpu" and input.dtype == weight.dtype == torch.float32
         if not is_float or not torch.backends.mkldnn.is_available() or isinstance(self.padding, str):
-            plain: Tensor = super()._conv_forward(input, weight, bias)
-            return plain
+            return super()._conv_forward(input, weight, bias)  # type: ignore[no-any-return]
         padding = self.padding
         if self.padding_mode != "zeros":
             input = functional.pad(input, self._reversed_padding_repeated_twice, self.padding_mode)  # noqa: A001
@@ -40,8 +39,8 @@ class DirectConv3d(nn.Conv3d):
 def fold(net: Net) -> Net:
     """Return a copy in evaluation mode with batch norms folded into the convolutions before them.
 
-    With frozen statistics a norm is a multiplication and an addition per channel, which weights and bias of the
-    convolution can include (Jacob et al. 2018, section 3.2).
+    With frozen statistics a norm multiplies each channel and adds a constant, which weights and bias of the convolution
+    can include (Jacob et al. 2018, section 3.2).
     """
     net = deepcopy(net).eval()
     for module in list(net.modules()):

@@ -1,4 +1,4 @@
-"""A network with a head on the features of all levels, which a few brush strokes can train."""
+"""A network with a head on the features of all levels, which can be trained with a few brush strokes."""
 
 from __future__ import annotations
 
@@ -27,15 +27,15 @@ class HypercolumnNet(nn.Module):
                 trunk ── score ── original logits
 
     A linear head commutes with linear upsampling, so it is applied to each level at its own resolution and its logits
-    are upsampled (hypercolumns: Hariharan et al. 2015; skip scores: Long et al. 2015). Rectified hidden units, mixed at
-    full resolution, make it nonlinear.
+    are upsampled (hypercolumns: Hariharan et al. 2015; skip scores: Long et al. 2015). Hidden units, rectified and
+    weighted at full resolution, make it nonlinear.
 
     Parameters
     ----------
     spec : NetSpec
         The network; its head is of kind ``"levels"``.
     trunk : Trunk, optional
-        The network that computes features; None for filters alone.
+        The network that computes features; None for a filter bank without a network.
     """
 
     def __init__(self, spec: NetSpec, trunk: Trunk | None) -> None:
@@ -65,7 +65,7 @@ class HypercolumnNet(nn.Module):
     @property
     def heads_of_levels(self) -> list[nn.modules.conv._ConvNd]:
         """The 1x1 convolutions of the head, one for each of the `levels`; the first has the bias."""
-        return list(self.heads)  # type: ignore[arg-type]  # it holds nothing else
+        return list(self.heads)  # type: ignore[arg-type]
 
     def levels(self, x: Tensor) -> list[layers.Level]:
         """Return all features of an image (N, channels, *space) whose lengths are on the grid: image, bank, trunk."""
@@ -73,12 +73,12 @@ class HypercolumnNet(nn.Module):
         return image + (self.bank(x) if self.bank else []) + (self.trunk.levels(x) if self.trunk else [])
 
     def forward(self, x: Tensor) -> Tensor:
-        """Return the taught class logits (N, classes, *space) for an image (N, channels, *space)."""
+        """Return the class logits (N, classes, *space) of the taught head for an image (N, channels, *space)."""
         whole: list[Any] = [slice(0, n) for n in x.shape[2:]]
         return self.score(self.levels(self.fill(x)))[(..., *whole)]
 
     def score(self, levels: list[layers.Level]) -> Tensor:
-        """Return the taught class logits from features; levels of one resolution are upsampled together."""
+        """Return the class logits of the taught head from features; levels on one grid are upsampled together."""
         by_factor: dict[tuple[int, ...], Tensor] = {}
         for head, (factor, features) in zip(self.heads, levels, strict=True):
             logits = head(features)
@@ -93,10 +93,10 @@ class HypercolumnNet(nn.Module):
         return nonlinear
 
     def linear(self) -> HypercolumnNet:
-        """Return the network with the linear part of its head alone; it shares the tensors."""
+        """Return the network with only the linear part of its head; it shares the tensors."""
         spec = replace(self.spec, hidden=0)
-        bare = copy(self)
-        bare._modules, bare.spec = dict(self._modules), spec
+        net = copy(self)
+        net._modules, net.spec = dict(self._modules), spec
         heads = [copy(head) for head in self.heads_of_levels]
         for head in heads:
             parameters = {
@@ -104,8 +104,8 @@ class HypercolumnNet(nn.Module):
                 for name, p in head._parameters.items()
             }
             head._parameters, head.out_channels = parameters, spec.classes
-        bare._modules["heads"], bare.mix = nn.ModuleList(heads), None
-        return bare
+        net._modules["heads"], net.mix = nn.ModuleList(heads), None
+        return net
 
     def fill(self, x: Tensor) -> Tensor:
         """Return an image padded to lengths on the grid."""

@@ -75,7 +75,7 @@ def step(
 
 
 def block(spec: NetSpec, inputs: int, outputs: int, level: int) -> nn.Sequential:
-    """Return two rounds of convolution, norm and ReLU."""
+    """Return two convolutions, each with norm and ReLU."""
     kernel, dilation = spec.kernel[level], spec.dilations[level]
     return nn.Sequential(
         *step(spec, inputs, outputs, kernel, dilation), *step(spec, outputs, outputs, kernel, dilation)
@@ -83,12 +83,12 @@ def block(spec: NetSpec, inputs: int, outputs: int, level: int) -> nn.Sequential
 
 
 def pool(spec: NetSpec, level: int) -> nn.Module:
-    """Return the max pooling of one step down."""
+    """Return the max pooling below a level."""
     return MAX_POOL[spec.ndim](spec.strides[level])
 
 
 def up(spec: NetSpec, inputs: int, outputs: int, level: int) -> nn.Module:
-    """Return the upsampling of one step up, from ``inputs`` to ``outputs`` channels."""
+    """Return the upsampling to a level, from ``inputs`` to ``outputs`` channels."""
     factor = spec.strides[level]
     if spec.up == "transposed":
         return TRANSPOSED[spec.ndim](inputs, outputs, factor, stride=factor)  # type: ignore[arg-type]
@@ -96,7 +96,7 @@ def up(spec: NetSpec, inputs: int, outputs: int, level: int) -> nn.Module:
 
 
 class LinearUp(nn.Module):
-    """A 1x1 convolution, then linear upsampling: the two commute, and the first is cheaper on the small grid."""
+    """A 1x1 convolution, then linear upsampling: they commute, and convolution is cheaper on the coarse grid."""
 
     def __init__(self, ndim: int, inputs: int, outputs: int, factor: Sequence[int]) -> None:
         super().__init__()
@@ -104,7 +104,7 @@ class LinearUp(nn.Module):
         self.factor = [float(f) for f in factor]
 
     def forward(self, x: Tensor) -> Tensor:
-        """Return ``x`` (N, C, *space) mixed and enlarged."""
+        """Return ``x`` (N, C, *space) after convolution and upsampling."""
         return enlarge(self.mix(x), self.factor)
 
 
@@ -116,9 +116,9 @@ def enlarge(x: Tensor, factor: Sequence[float]) -> Tensor:
 
 
 def fill(x: Tensor, multiple: Sequence[int], minimum: Sequence[int]) -> Tensor:
-    """Return ``x`` (N, C, *space) with its last pixels repeated until each length is on the pooling grid.
+    """Return ``x`` (N, C, *space) padded by repeating the last pixels, so that each length is on the pooling grid.
 
-    Padding only the far end keeps the grid at the first pixel, so a tile that starts on the grid is padded exactly like
+    Only the far end is padded, so the grid starts at the first pixel, and a tile that starts on the grid is padded like
     the whole image.
     """
     missing = [max(lo, -(-n // m) * m) - n for n, m, lo in zip(x.shape[2:], multiple, minimum, strict=True)]

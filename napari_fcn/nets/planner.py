@@ -1,4 +1,4 @@
-"""Plans pools, kernels and depth of a network from the size of pixels and objects."""
+"""Plans pools, kernels and depth of a network from pixel size and object size."""
 
 from __future__ import annotations
 
@@ -6,15 +6,17 @@ from collections.abc import Sequence
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
+from napari_fcn.nets.size import min_receptive_field
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
     from napari_fcn.nets.spec import NetSpec
 
-MIN_LENGTH = 8  # pixels that an axis keeps at the deepest level
+MIN_LENGTH = 8  # minimum length of an axis at the deepest level, in pixels
 POOLING_RATIO = 2.0  # an axis is pooled while its pixel size is below this multiple of the finest one
-CONTEXT_FACTOR = 2.0  # receptive field wanted, relative to the object size
-FAMILY_DEPTHS = {"dilated": (5, 8)}  # default and largest depth; levels are cheap in this family
+CONTEXT_FACTOR = 2.0  # target receptive field, relative to the object size
+FAMILY_DEPTHS = {"dilated": (5, 8)}  # default and maximum depth; in this family levels are cheap
 DEFAULT_DEPTHS = (3, 6)  # of the other families
 DEFAULT_WIDTHS = {1: 16, 2: 16, 3: 8}
 
@@ -25,7 +27,7 @@ def plan_network(
     make_spec: Callable[[dict[str, Any]], NetSpec],
     voxel_size: float | Sequence[float],
     object_size: float | None,
-    known: Mapping[str, Any],
+    given: Mapping[str, Any],
     shape: Sequence[int] = (),
 ) -> dict[str, Any]:
     """Return the fields of a network; see `NetSpec.suggest`.
@@ -33,54 +35,32 @@ def plan_network(
     Parameters
     ----------
     make_spec : callable
-        `NetSpec.from_dict`, which imports this module.
+        `NetSpec.from_dict`; its module imports this one.
     voxel_size, object_size, shape
         As for `NetSpec.suggest`.
     known : mapping
         Given fields, including ``ndim``. If they include kernels or pools, neither is planned.
     """
-    ndim = known["ndim"]
-    values = {"width": DEFAULT_WIDTHS.get(ndim, 8), **known}
+    ndim = given["ndim"]
+    values = {"width": DEFAULT_WIDTHS.get(ndim, 8), **given}
     size, length = _sizes(voxel_size, object_size, ndim), [int(n) for n in shape] or [2**30] * ndim
     if len(length) != ndim:
         raise ValueError(f"The image has {len(length)} lengths; a {ndim}-D network needs {ndim}.")
-    if "kernel" in known or "pool" in known:
+    if "kernel" in given or "pool" in given:
         return values
-    time = known.get("time", 0 if known.get("family") == "video" else None)
-    usual, deepest = FAMILY_DEPTHS.get(known.get("family", ""), DEFAULT_DEPTHS)
-    if object_size is None or "depth" in known:
-        return {**values, **_levels(size, length, time, known.get("depth", usual))}
+    time = given.get("time", 0 if given.get("family") == "video" else None)
+    default_depth, deepest = FAMILY_DEPTHS.get(given.get("family", ""), DEFAULT_DEPTHS)
+    if object_size is None or "depth" in given:
+        return {**values, **_levels(size, length, time, given.get("depth", default_depth))}
     space = [axis for axis in range(ndim) if axis != time]
     for depth in range(1, deepest + 1):
         planned = {**values, **_levels(size, length, time, depth)}
         sides = min_receptive_field(make_spec(planned))
-        fields = [(2 * sides[axis] + 1) * size[axis] for axis in space]
+        field_sizes = [(2 * sides[axis] + 1) * size[axis] for axis in space]
         needed = [min(CONTEXT_FACTOR * object_size, length[axis] * size[axis]) for axis in space]
-        if planned["depth"] < depth or all(f >= n for f, n in zip(fields, needed, strict=True)):
+        if planned["depth"] < depth or all(f >= n for f, n in zip(field_sizes, needed, strict=True)):
             break
     return planned
-
-
-def min_receptive_field(spec: NetSpec) -> tuple[int, ...]:
-    """Return the receptive field to each side per axis, from the kernels alone: a lower bound.
-
-    Pools and upsampling add a little; `receptive_fields.theoretical` is exact, but has to build the network.
-    """
-    sides = [0] * spec.ndim
-    for level, (kernel, rate, grid) in enumerate(zip(spec.kernel, spec.dilations, spec.grids, strict=True)):
-        for axis, (k, r, g) in enumerate(zip(kernel, rate, grid, strict=True)):
-            sides[axis] += _convolutions(spec, level) * (k // 2) * r * g
-    return tuple(sides)
-
-
-def _convolutions(spec: NetSpec, level: int) -> int:
-    """Return the number of successive convolutions on a level; a pyramid counts by its largest rate."""
-    is_deepest = level == spec.depth
-    if spec.family == "dilated":
-        return 1 if level else 5
-    if spec.family == "deeplab":
-        return 2 + (max(spec.rates) if is_deepest else 0)
-    return 2 if is_deepest or spec.family == "fcn" else 4
 
 
 def _sizes(voxel_size: float | Sequence[float], object_size: float | None, ndim: int) -> list[float]:
@@ -101,16 +81,16 @@ def _levels(size: Sequence[float], length: Sequence[int], time: int | None, dept
 def _steps(size: Sequence[float], length: Sequence[int], time: int | None) -> Iterator[Step]:
     """Yield the kernel of each level and the pool that leads to it, until no axis can be pooled further.
 
-    An axis is pooled and convolved while its pixel size is less than twice that of the finest poolable axis. Time is
-    convolved but never pooled, to keep fast motion.
+    An axis is pooled and convolved while its pixel size is less than twice that of the finest axis that can be pooled.
+    Time is convolved but never pooled, to preserve fast motion.
     """
     axes, pool = range(len(size)), (1,) * len(size)
     while True:
-        can = [axis != time and length[axis] >= 2 * MIN_LENGTH for axis in axes]
-        finest = min((s for s, is_long in zip(size, can, strict=True) if is_long), default=min(size))
+        is_poolable = [axis != time and length[axis] >= 2 * MIN_LENGTH for axis in axes]
+        finest = min((s for s, is_allowed in zip(size, is_poolable, strict=True) if is_allowed), default=min(size))
         is_fine = [s < POOLING_RATIO * finest for s in size]
         yield tuple(3 if axis == time or is_fine[axis] else 1 for axis in axes), pool
-        pool = tuple(2 if is_fine[axis] and can[axis] else 1 for axis in axes)
+        pool = tuple(2 if is_fine[axis] and is_poolable[axis] else 1 for axis in axes)
         if max(pool) == 1:
             return
         size = [s * p for s, p in zip(size, pool, strict=True)]

@@ -1,4 +1,4 @@
-"""Sigmas of the filter bank in pixels of each axis, and the downsampling that each allows."""
+"""Sigmas of the filter bank per axis, and the downsampling for each sigma."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from napari_fcn.nets.validation import POOLS
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-MIN_SIGMA = 0.5  # smallest sigma whose derivatives a pixel grid can sample
+MIN_SIGMA = 0.5  # smallest sigma whose derivatives can be sampled on pixels
 
 
 def factors(sigma: Sequence[float]) -> tuple[int, ...]:
-    """Return the factor per axis by which an image is downsampled before it is filtered with this sigma (in pixels)."""
+    """Return the factor per axis by which an image is downsampled before filtering with a sigma in pixels."""
     return tuple(max(f for f in POOLS if f <= max(1.0, s)) for s in sigma)
 
 
@@ -23,9 +23,9 @@ def scales(sigmas: Sequence[float], spacing: Sequence[float]) -> tuple[tuple[flo
     Parameters
     ----------
     sigmas : sequence of float
-        One for each scale, in pixels of the finest axis.
+        Sigma of each scale, in pixels of the finest axis.
     spacing : sequence of float
-        Pixel size per axis, in one unit.
+        Pixel size per axis, all in the same unit.
     """
     finest = min(spacing)
     return tuple(tuple(round(max(MIN_SIGMA, s * finest / step), 4) for step in spacing) for s in sigmas)

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
 
     from napari_fcn.nets.spec import NetSpec
 
-KNOT_COUNT = 3  # as many as `filters.BRIGHTNESS_KNOTS`
+KNOT_COUNT = 3  # the length of `filters.BRIGHTNESS_KNOTS`; that module needs torch
 
 
 def count_parameters(spec: NetSpec) -> int:
@@ -26,24 +26,51 @@ def count_parameters(spec: NetSpec) -> int:
     return below + features * out + out + spec.hidden * spec.classes
 
 
-def min_receptive_field(spec: NetSpec) -> int:
-    """Return a lower bound of the receptive field along the longest axis, from the kernels alone."""
-    longest = 1
-    for axis in range(spec.ndim):
-        steps = [
-            (kernel[axis] - 1) * rate[axis] * grid[axis]
-            for kernel, rate, grid in zip(spec.kernel, spec.dilations, spec.grids, strict=True)
-        ]
-        if spec.family == "filters":
-            margin = 0
-        elif spec.family in ("unet", "resunet", "video"):
-            margin = 2 * sum(steps) + 2 * sum(steps[:-1])
-        elif spec.family == "dilated":
-            margin = 4 * steps[0] + sum(steps)
-        else:
-            margin = 2 * sum(steps)
-        longest = max(longest, 1 + margin)
-    return longest
+def min_receptive_field(spec: NetSpec) -> tuple[int, ...]:
+    """Return the receptive field to each side per axis, from the kernels alone: a lower bound.
+
+    Pools and upsampling add a little; `receptive_fields.theoretical` is exact, but builds the network.
+    """
+    sides = [0] * spec.ndim
+    for level, (kernel, rate, grid) in enumerate(zip(spec.kernel, spec.dilations, spec.grids, strict=True)):
+        for axis, (k, r, g) in enumerate(zip(kernel, rate, grid, strict=True)):
+            sides[axis] += _convolutions(spec, level) * (k // 2) * r * g
+    return tuple(sides)
+
+
+def _convolutions(spec: NetSpec, level: int) -> int:
+    """Return the number of successive convolutions on a level; a pyramid counts as its largest rate."""
+    is_deepest = level == spec.depth
+    if spec.family == "filters":
+        return 0
+    if spec.family == "dilated":
+        return 1 if level else 5
+    if spec.family == "deeplab":
+        return 2 + (max(spec.rates) if is_deepest else 0)
+    return 2 if is_deepest or spec.family == "fcn" else 4
+
+
+def pyramid_width(spec: NetSpec) -> int:
+    """Return the channels of a branch of the pyramid of ``deeplab``: half of the channels of the deepest stage."""
+    return max(1, (spec.width << spec.depth) // 2)
+
+
+def factorise(
+    spec: NetSpec, inputs: int, outputs: int, kernel: Sequence[int]
+) -> tuple[tuple[int, ...], int, tuple[int, ...]] | None:
+    """Return the spatial kernel, intermediate channels and temporal kernel of a factorised convolution of ``video``.
+
+    The intermediate channels give the two together as many weights as the plain convolution (Tran et al. 2018, section
+    3.5); they are at least the output channels, so that weights of a 2-D network fit in. None if the kernel has no
+    extent in time or none in space.
+    """
+    space = tuple(1 if axis == spec.time else k for axis, k in enumerate(kernel))
+    time = tuple(k if axis == spec.time else 1 for axis, k in enumerate(kernel))
+    area, frames = prod(space), prod(time)
+    if area == 1 or frames == 1:
+        return None
+    between = max(outputs, frames * area * inputs * outputs // (area * inputs + frames * outputs))
+    return space, between, time
 
 
 def _body(spec: NetSpec) -> int:
@@ -58,7 +85,7 @@ def _body(spec: NetSpec) -> int:
     if spec.family == "fcn":
         return encoder
     if spec.family == "deeplab":
-        narrow, ones = _narrow(spec), (1,) * spec.ndim
+        narrow, ones = pyramid_width(spec), (1,) * spec.ndim
         kernels = [ones, *(spec.kernel[-1] for _ in spec.rates)]
         pyramid = sum(_step(spec, widths[-1], narrow, kernel) for kernel in kernels)
         return encoder + pyramid + _step(spec, narrow * len(kernels), narrow, ones)
@@ -67,14 +94,14 @@ def _body(spec: NetSpec) -> int:
 
 
 def _score(spec: NetSpec) -> int:
-    """Return the weights of the score layer; in an FCN of all of them and of their upsampling."""
+    """Return the weights of the score layer; for an FCN, of all score layers and their upsampling."""
     if spec.family == "fcn":
         fused = range(max(spec.depth - spec.skips, min(1, spec.depth)), spec.depth)
         inputs = [spec.width << spec.depth, *(spec.width << (level - 1) for level in fused)]
         taps = [prod(2 * f if f > 1 else 1 for f in spec.strides[level]) for level in fused]
-        learnt = spec.classes**2 * sum(taps) if spec.up == "transposed" else 0
-        return sum(_one(n, spec.classes) for n in inputs) + learnt
-    return _one(_narrow(spec) if spec.family == "deeplab" else spec.width, spec.classes)
+        upsampling = spec.classes**2 * sum(taps) if spec.up == "transposed" else 0
+        return sum(_one(n, spec.classes) for n in inputs) + upsampling
+    return _one(pyramid_width(spec) if spec.family == "deeplab" else spec.width, spec.classes)
 
 
 def _bank(spec: NetSpec) -> int:
@@ -90,16 +117,12 @@ def _trunk_features(spec: NetSpec) -> int:
     if spec.family == "fcn":
         return column + spec.original
     if spec.family == "deeplab":
-        return column + _narrow(spec)
+        return column + pyramid_width(spec)
     return column + (spec.width if spec.depth else 0)
 
 
 def _widths(spec: NetSpec) -> list[int]:
     return [spec.width << level for level in range(spec.depth + 1)]
-
-
-def _narrow(spec: NetSpec) -> int:
-    return max(1, (spec.width << spec.depth) // 2)
 
 
 def _one(inputs: int, outputs: int) -> int:
@@ -108,7 +131,7 @@ def _one(inputs: int, outputs: int) -> int:
 
 
 def _step(spec: NetSpec, inputs: int, outputs: int, kernel: Sequence[int]) -> int:
-    """Return the weights of a convolution and its norm, or of the convolution's bias."""
+    """Return the weights of a convolution with its norm or bias."""
     return prod(kernel) * inputs * outputs + outputs * (2 if spec.norm == "batch" else 1)
 
 
@@ -127,11 +150,9 @@ def _block(spec: NetSpec, inputs: int, outputs: int, level: int) -> int:
 
 
 def _factorised(spec: NetSpec, inputs: int, outputs: int, kernel: Sequence[int]) -> int:
-    """Return the weights of a convolution along space and then time; see `video`."""
-    space = tuple(1 if axis == spec.time else k for axis, k in enumerate(kernel))
-    time = tuple(k if axis == spec.time else 1 for axis, k in enumerate(kernel))
-    area, frames = prod(space), prod(time)
-    if area == 1 or frames == 1:
+    """Return the weights of a convolution of ``video``, along space and then time."""
+    factors = factorise(spec, inputs, outputs, kernel)
+    if factors is None:
         return _step(spec, inputs, outputs, kernel)
-    between = max(outputs, frames * area * inputs * outputs // (area * inputs + frames * outputs))
+    space, between, time = factors
     return _step(spec, inputs, between, space) + _step(spec, between, outputs, time)

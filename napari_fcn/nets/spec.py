@@ -27,21 +27,15 @@ if TYPE_CHECKING:
 
 Levels = tuple[tuple[int, ...], ...]
 
-LATER_FIELDS = (
-    "hidden",
-    "dilate",
-    "skips",
-    "rates",
-    "time",
-)  # not in the first model files; left out where they are as in those
+LATER_FIELDS = ("hidden", "dilate", "skips", "rates", "time")  # missing in early files; omitted if they are the default
 
 
 @dataclass(frozen=True, slots=True)
 class NetSpec:
     """Describes a network.
 
-    ``kernel`` and ``pool`` may be given as one number, as one number per axis, or as one such tuple per level; they
-    are stored in full. Anisotropic stacks pool the fine axes first: ``pool=((1, 2, 2), (2, 2, 2))``.
+    ``kernel`` and ``pool`` may be given as one number, one number per axis, or one such tuple per level; they are
+    stored in full. Anisotropic stacks pool the fine axes first: ``pool=((1, 2, 2), (2, 2, 2))``.
 
     Attributes
     ----------
@@ -52,40 +46,40 @@ class NetSpec:
     channels, classes : int
         Input channels and output classes.
     width : int
-        Channels of the first level; they double at each deeper level.
+        Channels of the first level; doubled at each deeper level.
     depth : int
-        Number of poolings.
+        Number of steps down.
     kernel : tuple of tuple of int
         Kernel length per level (``depth + 1`` of them) and axis, odd.
     pool : tuple of tuple of int
         Pooling factor per step down (``depth`` of them) and axis: 1, 2, 4 or 8. With powers of two the
         weights of linear upsampling are exact in float32 at any position, which exact tiling needs.
     up : str
-        ``"linear"`` or ``"transposed"`` (a learnt transposed convolution: in U-Nets its kernel is its stride, in an FCN
-        it starts as linear upsampling); empty: as published for the family.
+        ``"linear"`` or ``"transposed"`` (a transposed convolution with weights: in U-Nets its kernel is as long as its
+        stride, in an FCN it starts as linear upsampling); empty for that published for the family.
     norm : str
         ``"batch"`` (statistics frozen at inference) or ``"none"``.
     padding : str
         Padding of convolutions at the image border: ``"zeros"``, ``"reflect"`` or ``"replicate"``.
     filters : tuple of tuple of float
-        Sigma per scale and axis, in pixels, of the fixed filter bank next to the network; empty: none.
+        Sigma per scale and axis, in pixels, of the fixed filter bank added to the network; empty for none.
     head : str
-        ``"score"``: class logits from the finest features alone, as published; ``"levels"``: from the features of all
-        levels, the filter bank and the image, which strokes can train.
+        ``"score"``: class logits from the finest features only, as published; ``"levels"``: from the features of all
+        levels, the filter bank and the image, for teaching with strokes.
     hidden : int
-        Hidden units of a head of kind ``"levels"``; 0: it is linear.
+        Number of hidden units of a head of kind ``"levels"``; 0 for a linear head.
     original : int
-        Classes of the original score layer, which is kept next to the taught head; 0: none.
+        Number of classes of the original score layer, which is kept in addition to the taught head; 0 for none.
     dilate : int or None
-        Number of steps, counted from the deepest, that multiply the dilation of the kernels below instead of pooling;
-        None: as published for the family (all in ``dilated``, half in ``deeplab``, none elsewhere).
+        Number of steps, from the deepest, that multiply the dilation of deeper kernels instead of pooling; None for
+        that published for the family (all in ``dilated``, half in ``deeplab``, none in others).
     skips : int
-        Number of levels above the deepest whose scores ``fcn`` adds, as far as they exist below the first; at a depth
-        of 5, 0, 1 and 2 are FCN-32s, 16s and 8s.
+        Number of levels above the deepest whose scores ``fcn`` adds, without the first level; at a depth of 5, 0, 1 and
+        2 are FCN-32s, 16s and 8s.
     rates : tuple of int
-        Dilation of each branch of the pyramid of ``deeplab``, in pixels of the grid if each step pooled.
+        Dilation of each branch of the pyramid of ``deeplab``, in pixels of the grid that results if all steps pool.
     time : int or None
-        The axis that is time; None: all are space. For ``video`` it is the first by default.
+        Index of the time axis; None if all axes are in space. The default for ``video`` is the first axis.
 
     Raises
     ------
@@ -130,8 +124,8 @@ class NetSpec:
     @property
     def strides(self) -> Levels:
         """Pooling factor of each step down, per axis: ``pool``, but 1 for steps that dilate."""
-        none = {"dilated": self.depth, "deeplab": self.depth // 2}.get(self.family, 0)
-        pooled = self.depth - (none if self.dilate is None else self.dilate)
+        default_dilated = {"dilated": self.depth, "deeplab": self.depth // 2}.get(self.family, 0)
+        pooled = self.depth - (default_dilated if self.dilate is None else self.dilate)
         return tuple(step if i < pooled else (1,) * self.ndim for i, step in enumerate(self.pool))
 
     @property
@@ -150,21 +144,21 @@ class NetSpec:
     @property
     def multiple(self) -> tuple[int, ...]:
         """Period of the pooling grid per axis, in pixels."""
-        pooled = self.grids[-1]
-        reduced = zip(*([1] * self.ndim, *map(factors, self.filters)), strict=True)
-        return tuple(max(m, *scales) for m, scales in zip(pooled, reduced, strict=True))
+        pooling = self.grids[-1]
+        downsampling = zip(*([1] * self.ndim, *map(factors, self.filters)), strict=True)
+        return tuple(max(m, *scales) for m, scales in zip(pooling, downsampling, strict=True))
 
     @property
     def minimum(self) -> tuple[int, ...]:
-        """Shortest input per axis; shorter ones are padded by repeating their last pixel."""
+        """Shortest input per axis; shorter inputs are padded by repeating their last pixel."""
         if self.padding != "reflect":
             return self.multiple
-        lengths = list(self.multiple)  # reflection needs more pixels on each grid than half a kernel
-        farthest = max(self.rates) if self.family == "deeplab" else 1
+        lengths = list(self.multiple)  # on each grid, reflection needs more pixels than half a kernel
+        largest_rate = max(self.rates) if self.family == "deeplab" else 1
         for level, (kernel, rate, grid) in enumerate(zip(self.kernel, self.dilations, self.grids, strict=True)):
-            far = farthest if level == self.depth else 1
+            pyramid_rate = largest_rate if level == self.depth else 1
             for axis, (k, r, g, m) in enumerate(zip(kernel, rate, grid, self.multiple, strict=True)):
-                lengths[axis] = max(lengths[axis], -(-g * (k // 2 * r * far + 1) // m) * m)
+                lengths[axis] = max(lengths[axis], -(-g * (k // 2 * r * pyramid_rate + 1) // m) * m)
         return tuple(lengths)
 
     def axis_spec(self, axis: int) -> NetSpec:
@@ -179,13 +173,13 @@ class NetSpec:
             pool=tuple((level[axis],) for level in self.pool),
             filters=tuple((scale[axis],) for scale in self.filters),
             hidden=0,
-            original=min(1, self.original),  # the scores of an FCN are one of its levels
+            original=min(1, self.original),  # in an FCN, the scores are one of the levels
             time=0 if axis == self.time else None,
         )
 
     @property
     def trunk_spec(self) -> NetSpec:
-        """The network below the head that strokes train, with its own score layer."""
+        """The network below the taught head, with its original score layer."""
         return replace(self, classes=self.original or self.classes, filters=(), head="score", hidden=0, original=0)
 
     def build(self, generator: Generator | None = None) -> Net:
@@ -195,9 +189,9 @@ class NetSpec:
         return build(self, generator)
 
     def to_dict(self) -> dict[str, Any]:
-        """Return the spec as plain data for JSON; options that older files lack only if they are not the default."""
-        usual = {f.name: f.default for f in fields(self)}
-        return {k: v for k, v in asdict(self).items() if k not in LATER_FIELDS or v != usual[k]}
+        """Return the spec as plain data for JSON; `LATER_FIELDS` only if they are not the default."""
+        defaults = {f.name: f.default for f in fields(self)}
+        return {k: v for k, v in asdict(self).items() if k not in LATER_FIELDS or v != defaults[k]}
 
     @classmethod
     def from_dict(cls, data: dict[str, Any]) -> Self:
@@ -227,24 +221,24 @@ class NetSpec:
         shape: Sequence[int] = (),
         **known: Any,
     ) -> Self:
-        """Return a network for an image whose pixels and objects have these sizes.
+        """Return a network for an image with these pixel and object sizes.
 
         The finest axes are pooled first, until voxels are nearly isotropic (Isensee et al. 2021). The depth is chosen
-        so that the receptive field is twice as large as an object, because a network mostly uses the middle of its
-        field (Luo et al. 2016).
+        so that the receptive field is at least twice as large as an object, because networks mainly use the middle of
+        their receptive field (Luo et al. 2016).
 
         Parameters
         ----------
         voxel_size : float or sequence of float
-            Pixel size, one or one per axis, in any unit. That of time does not count.
+            Pixel size, for all axes or for each, in any unit; that of time is ignored.
         object_size : float, optional
-            Typical diameter of the objects, in the same unit; a depth of three if unknown.
+            Typical diameter of the objects in the same unit; if not given, the depth is the default of the family.
         ndim, channels, classes : int
-            Of the network.
+            Number of axes, input channels and classes of the network.
         shape : sequence of int
-            Length of each axis in pixels; short ones are not pooled further. Long if not given.
+            Length of each axis in pixels, which limits pooling; unlimited if not given.
         **known
-            Other fields, which are kept: ``family``, ``width``, ``time`` and so on.
+            Other fields of the spec, such as ``family``, ``width`` and ``time``.
 
         Raises
         ------
@@ -270,7 +264,7 @@ def _levels(name: str, value: Any, count: int, ndim: int) -> Levels:
         value = (value,) * max(count, 1)
     if len(value) == 1:
         value = tuple(value) * count
-    levels = tuple(value)[:count]  # one more than there are levels is accepted
+    levels = tuple(value)[:count]  # further levels are ignored
     if len(levels) != count or any(not _is_list(level) or len(level) not in (1, ndim) for level in levels):
         raise ValueError(f"{name} is {shortened(value)}; it needs {count} levels of {ndim} numbers.")
     return tuple(tuple(as_whole(name, n) for n in level) * (ndim if len(level) == 1 else 1) for level in levels)

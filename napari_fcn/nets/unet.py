@@ -29,8 +29,7 @@ class UNet(nn.Module):
     spec : NetSpec
         The network.
     block : callable
-        Makes the block of a level from spec, input channels, output channels and level; it differs between the members
-        of the family.
+        Returns the block of a level from spec, input channels, output channels and level.
     """
 
     def __init__(self, spec: NetSpec, block: Callable[[NetSpec, int, int, int], nn.Module] = layers.block) -> None:
@@ -49,7 +48,7 @@ class UNet(nn.Module):
         """Return class logits (N, classes, *space) for an image (N, channels, *space)."""
         whole: list[Any] = [slice(0, n) for n in x.shape[2:]]
         for level in self._walk(layers.fill(x, self.spec.multiple, self.spec.minimum)):
-            x = level.features  # one level at a time: memory of unused features is freed
+            x = level.features  # one level at a time, to free the memory of unused features
         logits: Tensor = self.score(x)
         return logits[(..., *whole)]
 
@@ -66,8 +65,8 @@ class UNet(nn.Module):
     def levels(self, x: Tensor) -> list[layers.Level]:
         """Return the features of a hypercolumn (Hariharan et al. 2015), the finest level of the decoder last.
 
-        The first level of the encoder, the bottleneck, and each level of the decoder; ``x`` has lengths on the
-        pooling grid.
+        These are the first level of the encoder, the bottleneck, and each level of the decoder. The lengths of ``x``
+        are on the pooling grid.
         """
         return list(self._walk(x))
 

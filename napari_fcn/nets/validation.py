@@ -30,15 +30,15 @@ POOLS = (1, 2, 4, 8)
 MAX_DILATION = 64  # pixels of the deepest grid
 MAX_RATES = 16
 MAX_KERNEL = 255  # taps along one axis
-SIGMA_RANGE = (0.1, 256.0)  # pixels; smaller derivatives vanish in rounding, larger ones exceed MAX_FIELD
+SIGMA_RANGE = (0.1, 256.0)  # pixels; derivatives of smaller sigmas vanish in rounding, larger ones exceed MAX_FIELD
 MAX_SCALES = 64
-MAX_FIELD = 4096  # pixels along an axis; `receptive_fields.probe` finds no larger receptive field
+MAX_FIELD = 4096  # pixels along an axis, the largest receptive field that `receptive_fields.probe` can measure
 MAX_MULTIPLE = 512  # pixels along an axis between two points of the pooling grid
 MAX_MINIMUM_PIXELS = 2**24  # of the smallest input: a volume of 256 x 256 x 256
 
 
 def check_names_and_numbers(spec: NetSpec) -> None:
-    """Raise ValueError if a word is not among its choices or a number is out of its range."""
+    """Raise ValueError if a name is not one of its choices or a number is out of range."""
     for name, allowed in (
         ("family", FAMILIES),
         ("up", UPSAMPLINGS),
@@ -80,16 +80,17 @@ def check_levels(spec: NetSpec) -> None:
 
 
 def check_reach(spec: NetSpec) -> None:
-    """Raise ValueError if the network could be built but would need tiles that are too large."""
+    """Raise ValueError if the network would need tiles that are too large."""
     if max(spec.grids[-1]) > MAX_MULTIPLE or prod(spec.minimum) > MAX_MINIMUM_PIXELS:
         sizes = " x ".join(map(str, spec.minimum))
         raise ValueError(
             f"pool is {spec.pool}; the smallest image of such a network has {sizes} pixels. Steps of the pooling grid "
             f"can be up to {MAX_MULTIPLE} pixels, the smallest image up to {MAX_MINIMUM_PIXELS} pixels. Pool less."
         )
-    if min_receptive_field(spec) > MAX_FIELD:
+    field = 2 * max(min_receptive_field(spec)) + 1
+    if field > MAX_FIELD:
         raise ValueError(
-            f"The receptive field would be {min_receptive_field(spec)} pixels or more along an axis; at most "
+            f"The receptive field would be {field} pixels or more along an axis; at most "
             f"{MAX_FIELD} are supported. Use shorter kernels, fewer levels, or smaller pools."
         )
 
@@ -111,7 +112,7 @@ def check_head(spec: NetSpec) -> None:
 
 
 def check_family(spec: NetSpec) -> None:
-    """Raise ValueError if an option does not apply to the family, or there is no such axis or step."""
+    """Raise ValueError if an option does not apply to the family, or an axis or step does not exist."""
     for name, last in (("time", spec.ndim - 1), ("dilate", spec.depth)):
         value = getattr(spec, name)
         if value is not None and not (is_whole(value) and 0 <= value <= last):

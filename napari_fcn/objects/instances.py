@@ -1,4 +1,4 @@
-"""Labelling of the objects in images larger than memory, block by block."""
+"""Labels the objects of images larger than memory, block by block."""
 
 from __future__ import annotations
 
@@ -22,12 +22,8 @@ if TYPE_CHECKING:
 RIM_NAMES = frozenset({"rim", "border", "boundary", "outline", "contour", "edge"})
 WALL_NAMES = frozenset({"membrane", "membranes", "wall", "walls", "cell wall", "cell walls"})
 GROWTH = 3  # pixels by which an object grows into the rim around it
-BLOCK_SHAPES = {
-    1: (2**20,),
-    2: (2048, 2048),
-    3: (64, 512, 512),
-}  # pixels of a block along the connected axes
-MAX_OBJECTS = 2**32 - 1  # objects that uint32 can number
+BLOCK_SHAPES = {1: (2**20,), 2: (2048, 2048), 3: (64, 512, 512)}  # pixels along the connected axes
+MAX_OBJECTS = 2**32 - 1  # of uint32
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,9 +35,9 @@ class ObjectRule:
     inside : tuple of int
         Classes whose connected pixels (of one class, sharing a face) are an object.
     rim : tuple of int
-        Classes that separate objects and belong to them: each object grows into them by at most `GROWTH` pixels.
+        Classes between objects that belong to them: each object grows into them by at most `GROWTH` pixels.
     axes : tuple of int
-        Image axes along which pixels are connected; along others (time) each index has its own objects.
+        Image axes along which pixels are connected; along others, such as time, each index has its own objects.
     """
 
     inside: tuple[int, ...]
@@ -55,8 +51,8 @@ class ObjectRule:
         Parameters
         ----------
         names : sequence of str
-            The classes, background first. One named rim, border, boundary, outline, contour or edge belongs to the
-            objects that it separates. If all others are membranes or walls, the objects are the background between.
+            The classes, background first. A class named rim, border, boundary, outline, contour or edge belongs to the
+            objects that it separates. If all others are membranes or walls, objects are regions of background.
         axes : sequence of str
             The axes of the image, without channels.
         space : sequence of str
@@ -74,14 +70,14 @@ class ObjectRule:
 
 
 class BlockReader(Protocol):
-    """Classes of pixels, by region."""
+    """Reads classes of pixels by region."""
 
     def read(self, region: Region) -> Labels | None:
         """Return ``region.shape``."""
 
 
 class BlockStore(BlockReader, Protocol):
-    """Numbers of objects, by region."""
+    """Stores numbers of objects by region."""
 
     def write(self, region: Region, block: Labels) -> None:
         """Store ``region.shape`` uint32."""
@@ -89,9 +85,9 @@ class BlockStore(BlockReader, Protocol):
 
 @dataclass(frozen=True, slots=True)
 class _Pieces:
-    """The pieces of objects in all blocks; piece ``i`` has the number ``i + 1``."""
+    """The pieces of objects in all blocks; piece ``i`` has number ``i + 1``."""
 
-    first_pixel: Labels  # index, in the order of the image, of its first pixel
+    first_pixel: Labels  # (n,): index of the first pixel of each piece in the ravelled image
     touching: Labels  # (n, 2): numbers of pieces that touch
 
 
@@ -100,9 +96,8 @@ def find_objects(
 ) -> Iterator[int]:
     """Assign numbers to the objects in the order of their first pixels, block by block.
 
-    The result does not depend on the blocks: it equals the labelling of the whole image. Pieces within blocks are
-    numbered into ``scratch``, joined where they touch across faces (Rosenfeld & Pfaltz 1966), and written to
-    ``objects`` once all joins are known.
+    The result equals the labelling of the whole image. Pieces within blocks are numbered in ``scratch``, joined where
+    they touch across faces (Rosenfeld & Pfaltz 1966), and then written to ``objects``.
 
     Parameters
     ----------
@@ -149,39 +144,38 @@ def _plan(shape: Sequence[int], rule: ObjectRule) -> TilePlan:
 
 
 def _read(store: BlockReader, region: Region) -> Labels:
-    found = store.read(region)
-    if found is None:
+    block = store.read(region)
+    if block is None:
         raise ImageError("Intermediate results cannot be read back: the disk may be damaged. Use another one.")
-    return found
+    return block
 
 
 def _number_pieces(
-    classes: BlockReader, scratch: BlockStore, block: Region, about: tuple[tuple[int, ...], ObjectRule, int]
+    classes: BlockReader, scratch: BlockStore, block: Region, context: tuple[tuple[int, ...], ObjectRule, int]
 ) -> tuple[Labels, Labels]:
-    """Return the first pixel of each piece of a block, which gets a number, and pairs that touch earlier blocks."""
-    shape, rule, count = about
-    seen = _read(classes, block)
+    """Assign numbers to the pieces of a block; return their first pixels, and pairs that touch earlier blocks."""
+    shape, rule, count = context
+    block_classes = _read(classes, block)
     cross = np.zeros((3,) * len(shape), bool)
     cross[(1,) * len(shape)] = True
     for axis in rule.axes:
         cross[tuple(slice(None) if i == axis else 1 for i in range(len(shape)))] = True
     pieces, total = np.zeros(block.shape, np.int64), 0
     for value in rule.inside:
-        found, more = ndimage.label(seen == value, cross)
-        pieces += np.where(found, found + total, 0)
-        total += more
+        components, n_components = ndimage.label(block_classes == value, cross)
+        pieces += np.where(components, components + total, 0)
+        total += n_components
     flat = pieces.ravel()
-    order = np.flatnonzero(flat)[::-1]  # of several pixels of a piece the first is kept: it is assigned last
+    order = np.flatnonzero(flat)[::-1]  # reversed, so that the first pixel of a piece is assigned last
     first = np.zeros(total, np.int64)
-    places = np.unravel_index(order, block.shape)
-    first[flat[order] - 1] = np.ravel_multi_index([p + a for p, a in zip(places, block.start, strict=True)], shape)
+    positions = np.unravel_index(order, block.shape)
+    first[flat[order] - 1] = np.ravel_multi_index([p + a for p, a in zip(positions, block.start, strict=True)], shape)
     if count + total > MAX_OBJECTS:
         raise ImageError(f"There are more than {MAX_OBJECTS} objects, too many to number. Segment parts of the image.")
     numbers = np.where(pieces, pieces + count, 0).astype(np.uint32)
     scratch.write(block, numbers)
-    pairs = [
-        _touching_pieces(classes, scratch, block, (axis, seen, numbers)) for axis in rule.axes if block.start[axis]
-    ]
+    inner = [axis for axis in rule.axes if block.start[axis]]
+    pairs = [_touching_pieces(classes, scratch, block, (axis, block_classes, numbers)) for axis in inner]
     return first, np.concatenate([np.zeros((0, 2), np.uint32), *pairs])
 
 
@@ -189,14 +183,14 @@ def _touching_pieces(
     classes: BlockReader, scratch: BlockStore, block: Region, face: tuple[int, Labels, Labels]
 ) -> Labels:
     """Return the pairs of pieces that touch across the start of a block along an axis."""
-    axis, seen, numbers = face
+    axis, block_classes, numbers = face
     start = tuple(a - (i == axis) for i, a in enumerate(block.start))
     stop = tuple(block.start[i] if i == axis else b for i, b in enumerate(block.stop))
-    before = Region(start, stop)
-    here = tuple(slice(0, 1) if i == axis else slice(None) for i in range(block.ndim))
-    left, right = _read(scratch, before), numbers[here]
-    same = (left > 0) & (right > 0) & (_read(classes, before) == seen[here])
-    return np.unique(np.stack([left[same], right[same]], axis=1), axis=0)
+    neighbour = Region(start, stop)
+    first_plane = tuple(slice(0, 1) if i == axis else slice(None) for i in range(block.ndim))
+    numbers_before, numbers_here = _read(scratch, neighbour), numbers[first_plane]
+    is_touching = (numbers_before > 0) & (numbers_here > 0) & (_read(classes, neighbour) == block_classes[first_plane])
+    return np.unique(np.stack([numbers_before[is_touching], numbers_here[is_touching]], axis=1), axis=0)
 
 
 def _join(pieces: _Pieces) -> Labels:
@@ -217,18 +211,18 @@ def _join(pieces: _Pieces) -> Labels:
 
 
 def _grow(labels: Labels, rim: Labels, rule: ObjectRule) -> Labels:
-    """Return objects grown into the rim pixel by pixel; where two meet, the pixel gets the lower number."""
+    """Return objects grown into the rim pixel by pixel; where two meet, the lower number is used."""
     if not rule.rim:
         return labels
     for _ in range(GROWTH):
-        free = rim & (labels == 0)
-        if not free.any():
+        is_free = rim & (labels == 0)
+        if not is_free.any():
             break
         lowest = np.full_like(labels, MAX_OBJECTS)
-        known = np.where(labels > 0, labels, np.uint32(MAX_OBJECTS))
+        neighbours = np.where(labels > 0, labels, np.uint32(MAX_OBJECTS))
         for axis in rule.axes:
-            near, there = np.moveaxis(lowest, axis, 0), np.moveaxis(known, axis, 0)
-            np.minimum(near[1:], there[:-1], out=near[1:])
-            np.minimum(near[:-1], there[1:], out=near[:-1])
-        labels = np.where(free & (lowest < MAX_OBJECTS), lowest, labels)
+            target, source = np.moveaxis(lowest, axis, 0), np.moveaxis(neighbours, axis, 0)
+            np.minimum(target[1:], source[:-1], out=target[1:])
+            np.minimum(target[:-1], source[1:], out=target[:-1])
+        labels = np.where(is_free & (lowest < MAX_OBJECTS), lowest, labels)
     return labels

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from napari_fcn.errors import ImageError
-from napari_fcn.nets.planner import min_receptive_field
+from napari_fcn.nets.size import min_receptive_field
 from napari_fcn.nets.spec import NetSpec
 
 if TYPE_CHECKING:
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     import numpy.typing as npt
 
-AMPLE_RATIO = 20.0  # of the receptive field to the objects, above which the field is far larger than needed
+AMPLE_RATIO = 20.0  # ratio of receptive field to object size above which the field is far larger than needed
 
 
 def advise(objects: float, effective: float, theoretical: float, ndim: int = 2) -> str:
@@ -27,7 +27,7 @@ def advise(objects: float, effective: float, theoretical: float, ndim: int = 2) 
     objects : float
         Diameter of a typical object, in pixels.
     effective : float
-        Width that holds 90 % of the effective receptive field, in pixels; 0 if it was not measured.
+        Width that contains 90 % of the effective receptive field, in pixels; 0 if not measured.
     theoretical : float
         Width of the theoretical receptive field, in pixels.
     ndim : int
@@ -56,7 +56,7 @@ def advise(objects: float, effective: float, theoretical: float, ndim: int = 2) 
 
 
 def larger_network(objects: float, ndim: int) -> str:
-    """Return the U-Net whose receptive field is twice as large as objects of this size in pixels; empty if none is."""
+    """Return a U-Net whose receptive field is twice the object size in pixels, as text; empty if there is none."""
     spec = NetSpec.suggest(1.0, objects, ndim)
     width = 2 * max(min_receptive_field(spec)) + 1
     if width < objects:
@@ -65,15 +65,15 @@ def larger_network(objects: float, ndim: int) -> str:
 
 
 def object_size(labels: npt.NDArray[Any], spacing: Sequence[float] = ()) -> float:
-    """Return the typical diameter of labelled objects: that of a disc or ball as large as the median object.
+    """Return the typical diameter of labelled objects: that of a disc or ball of the median size.
 
     Parameters
     ----------
     labels : ndarray of int
-        0 is background, every other number one object; a mask (booleans, or one number and 0) is split into connected
-        objects. Axes in space only.
+        0 is background, every other value an object; a mask (booleans, or one value and 0) is split into connected
+        components. All axes are in space.
     spacing : sequence of float
-        Pixel size per axis; the diameter is then in pixels of the finest axis.
+        Pixel size per axis; if given, the diameter is in pixels of the finest axis.
 
     Returns
     -------

@@ -26,8 +26,8 @@ if TYPE_CHECKING:
     from napari_fcn.receptive_fields.exactness import PredictBlock
     from napari_fcn.receptive_fields.theoretical import FieldAnalysis
 
-VISIBLE_CHANGE = 0.01  # smallest change of a probability that counts
-TILE_PIXELS = 2**14  # small tiles skip more of the middle, which does not depend on padding
+VISIBLE_CHANGE = 0.01  # changes of a probability up to this are ignored
+TILE_PIXELS = 2**14  # small, because tiles that do not depend on padding are skipped
 
 
 def border_trust(
@@ -41,9 +41,9 @@ def border_trust(
     Parameters
     ----------
     predictors : mapping of str to callable
-        The network with each padding (see `with_padding`).
+        The network with each kind of padding (see `with_padding`).
     image : ndarray
-        ``(C, *space)``, scaled.
+        ``(C, *space)``, normalised.
     analysis : FieldAnalysis
         Receptive field of the network, which is finite.
     used : EffectiveField
@@ -66,29 +66,30 @@ def border_trust(
     outside = share_outside(used, shape)
     distance = distance_to_border(shape)
     depth = int(distance[change > VISIBLE_CHANGE].max(initial=-1)) + 1
-    near = distance < depth
-    share = float(flips[near].mean()) if depth else 0.0
-    yield BorderTrustDone(Region.whole(shape), outside, change, depth, share, _sentence(outside, change, depth, share))
+    is_near_border = distance < depth
+    flip_fraction = float(flips[is_near_border].mean()) if depth else 0.0
+    sentence = _sentence(outside, change, depth, flip_fraction)
+    yield BorderTrustDone(Region.whole(shape), outside, change, depth, flip_fraction, sentence)
 
 
 def share_outside(used: EffectiveField, shape: Sequence[int]) -> npt.NDArray[np.float32]:
-    """Return for each pixel of an image the share of an effective receptive field that is outside of the image."""
+    """Return the fraction of the effective receptive field of each pixel that is outside of the image."""
     sums = np.pad(used.heat.astype(np.float64), [(1, 0)] * used.heat.ndim)
     for axis in range(sums.ndim):
         sums = sums.cumsum(axis)
     ends = []
     for n, start, stop in zip(shape, used.region.start, used.region.stop, strict=True):
-        at = np.arange(n)
-        ends.append((np.maximum(start, -at) - start, np.minimum(stop, n - at) - start))
+        position = np.arange(n)
+        ends.append((np.maximum(start, -position) - start, np.minimum(stop, n - position) - start))
     inside = np.zeros(tuple(shape))
     for corner in product((0, 1), repeat=len(ends)):
         sign = (-1) ** (len(corner) - sum(corner))
-        inside += sign * sums[np.ix_(*(pair[which] for pair, which in zip(ends, corner, strict=True)))]
+        inside += sign * sums[np.ix_(*(pair[end] for pair, end in zip(ends, corner, strict=True)))]
     return np.clip(1 - inside / sums.flat[-1], 0, 1).astype(np.float32) if sums.flat[-1] else inside.astype(np.float32)
 
 
 def distance_to_border(shape: Sequence[int]) -> npt.NDArray[np.int64]:
-    """Return for each pixel of an image its distance in pixels to the nearest border."""
+    """Return the distance of each pixel of an image to the nearest border, in pixels."""
     distance = np.full(tuple(shape), max(shape))
     for axis, n in enumerate(shape):
         steps = np.minimum(np.arange(n), np.arange(n)[::-1])
@@ -97,12 +98,12 @@ def distance_to_border(shape: Sequence[int]) -> npt.NDArray[np.int64]:
 
 
 def with_padding(net: nn.Module, padding: str) -> nn.Module:
-    """Return a copy of a network whose convolutions pad in another way.
+    """Return a copy of a network with another kind of padding.
 
     Parameters
     ----------
     net : Module
-        A network of this package, or any other with convolutions of torch.
+        A network of this package, or any other network with convolutions of torch.
     padding : str
         ``"zeros"``, ``"reflect"`` or ``"replicate"``.
     """

@@ -23,18 +23,18 @@ TOLERATED_CHANGE = 0.01  # largest change of a probability that is ignored
 def equivariance(
     predict: PredictBlock, image: npt.NDArray[np.float32], region: Region, analysis: FieldAnalysis
 ) -> Iterator[CheckStep | EquivarianceDone]:
-    """Yield progress, then the change of each prediction when the image is shifted by a few pixels.
+    """Yield progress, then the change of each prediction under shifts of the image.
 
-    Convolutions follow any shift; pooling and strides follow shifts by the pooling grid only (Zhang 2019, *Making
-    convolutional networks shift-invariant again*). Each axis is shifted by 1 pixel to one period of the grid. The image
-    is mirrored at its border for all shifts, so that padding has no influence.
+    Convolutions are equivariant to any shift; pooling and strides only to shifts by a period of the pooling grid (Zhang
+    2019, *Making convolutional networks shift-invariant again*). Each axis is shifted by 1 pixel to one period. The
+    image is mirrored at its border, so that padding has no influence.
 
     Parameters
     ----------
     predict : callable
         The network.
     image : ndarray
-        ``(C, *space)``, scaled.
+        ``(C, *space)``, normalised.
     region : Region
         The pixels to compare.
     analysis : FieldAnalysis
@@ -42,17 +42,17 @@ def equivariance(
     """
     block, inner = _surroundings(image, region, analysis)
     shifts = [(axis, step) for axis, period in enumerate(analysis.multiple) for step in range(1, period + 1)]
-    still = predict(block)[(slice(None), *inner.slices)]
-    classes, flipped = still.argmax(0), np.zeros(region.shape, bool)
+    unshifted = predict(block)[(slice(None), *inner.slices)]
+    classes, flipped = unshifted.argmax(0), np.zeros(region.shape, bool)
     values, by_shift = np.zeros(region.shape, np.float32), [[0.0] * period for period in analysis.multiple]
     yield CheckStep(1, len(shifts) + 1)
     for done, (axis, step) in enumerate(shifts, start=2):
         offset = tuple(-step if a == axis else 0 for a in range(region.ndim))
-        moved = predict(np.ascontiguousarray(np.moveaxis(np.moveaxis(block, 1 + axis, 0)[step:], 0, 1 + axis)))
-        moved = moved[(slice(None), *inner.shift(offset).slices)]
-        change = np.abs(moved - still).max(0)
+        shifted = predict(np.ascontiguousarray(np.moveaxis(np.moveaxis(block, 1 + axis, 0)[step:], 0, 1 + axis)))
+        shifted = shifted[(slice(None), *inner.shift(offset).slices)]
+        change = np.abs(shifted - unshifted).max(0)
         np.maximum(values, change, out=values)
-        flipped |= moved.argmax(0) != classes
+        flipped |= shifted.argmax(0) != classes
         by_shift[axis][step - 1] = float(change.mean(dtype=np.float64))
         yield CheckStep(done, len(shifts) + 1)
     flips = float(flipped.mean())
@@ -64,15 +64,15 @@ def equivariance(
 def _surroundings(
     image: npt.NDArray[np.float32], region: Region, analysis: FieldAnalysis
 ) -> tuple[npt.NDArray[np.float32], Region]:
-    """Return the block on which a region depends at any shift, starting on the grid, and the region inside it."""
+    """Return the block on which a region depends at any shift, and the region in its coordinates."""
     grid, halo = analysis.multiple, analysis.field_per_phase
     wide = region.grow([b + m for b, m in zip(halo.before, grid, strict=True)], [2 * m for m in grid])
     wide = wide.grow((0,) * region.ndim, halo.after)
     wide = Region(tuple(a // m * m for a, m in zip(wide.start, grid, strict=True)), wide.stop)
-    there = wide.clip(image.shape[1:])
-    margins = zip(wide.start, there.start, there.stop, wide.stop, strict=True)
-    beyond = [(0, 0), *((near - start, stop - far) for start, near, far, stop in margins)]
-    return np.pad(image[(slice(None), *there.slices)], beyond, mode="symmetric"), region.relative_to(wide)
+    inside = wide.clip(image.shape[1:])
+    margins = zip(wide.start, inside.start, inside.stop, wide.stop, strict=True)
+    padding = [(0, 0), *((near - start, stop - far) for start, near, far, stop in margins)]
+    return np.pad(image[(slice(None), *inside.slices)], padding, mode="symmetric"), region.relative_to(wide)
 
 
 def _sentence(values: npt.NDArray[np.float32], region: Region, analysis: FieldAnalysis, flips: float) -> str:
@@ -81,10 +81,10 @@ def _sentence(values: npt.NDArray[np.float32], region: Region, analysis: FieldAn
         start = "The network does not pool, so its prediction should follow every shift"
         return f"{start}; the largest change is {largest:.1e}."
     worst = np.unravel_index(int(values.argmax()), values.shape)
-    at = ", ".join(str(int(i) + start) for i, start in zip(worst, region.start, strict=True))
-    equal = float((values <= TOLERATED_CHANGE).mean())
+    position = ", ".join(str(int(i) + start) for i, start in zip(worst, region.start, strict=True))
+    unchanged = float((values <= TOLERATED_CHANGE).mean())
     return (
-        f"When the image is shifted by 1 to {grid} px, the prediction follows at {equal:.1%} of the pixels "
+        f"When the image is shifted by 1 to {grid} px, the prediction follows at {unchanged:.1%} of the pixels "
         f"(probabilities change by at most {TOLERATED_CHANGE}) and {flips:.2%} change class; the largest change is "
-        f"{largest:.2f}, at ({at})."
+        f"{largest:.2f}, at ({position})."
     )

@@ -1,4 +1,4 @@
-"""Whether tiles are exact: compares an image in tiles with the same image in one piece."""
+"""Whether tiles are exact: compares predictions in tiles with the prediction in one piece."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ if TYPE_CHECKING:
 
     from napari_fcn.receptive_fields.theoretical import FieldAnalysis
 
-    # From a scaled block (C, *space) to probabilities (classes, *space).
+    # From a normalised block (C, *space) to probabilities (classes, *space).
     PredictBlock = Callable[[npt.NDArray[np.float32]], npt.NDArray[np.float32]]
 
 TILES_PER_AXIS = 3  # by default
-UNBOUNDED_HALO = 32  # of a network without a finite receptive field
+UNBOUNDED_HALO = 32  # for a network without a finite receptive field
 
 
 def certify(
@@ -34,13 +34,13 @@ def certify(
     predict : callable
         The network.
     image : ndarray
-        ``(C, *plan.shape)``, scaled.
+        ``(C, *plan.shape)``, normalised.
     plan : TilePlan
         The tiles, on the axes of the network.
     analysis : FieldAnalysis
         Receptive field of the network.
     tolerance : float
-        Largest difference of a probability due to rounding.
+        Largest difference of probabilities that rounding explains.
     """
     total = len(plan) + 1
     whole = predict(image)
@@ -104,7 +104,7 @@ def cut_into_tiles(shape: Sequence[int], analysis: FieldAnalysis, tile: Sequence
     Parameters
     ----------
     shape : sequence of int
-        Axes of the network.
+        Length of the axes of the network.
     analysis : FieldAnalysis
         Receptive field of the network; if it is not finite, the halo is `UNBOUNDED_HALO`.
     tile : sequence of int

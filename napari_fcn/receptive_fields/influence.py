@@ -26,7 +26,7 @@ TILE_PIXELS = 2**18  # pixels of a tile
 
 
 def influenced_box(analysis: FieldAnalysis, stroke: Region, shape: Sequence[int]) -> Region:
-    """Return the smallest box of all outputs that depend on a pixel of a box, exact on the pooling grid."""
+    """Return the smallest box of all outputs that depend on a pixel of a box, exact for each phase of the grid."""
     start, stop = [], []
     for phases, a, b, n in zip(analysis.phases, stroke.start, stroke.stop, shape, strict=True):
         before, after = (max(side) for side in zip(*phases, strict=True))
@@ -43,8 +43,8 @@ def influenced(
 ) -> tuple[Region, Mask]:
     """Return the outputs that depend on a pixel of a stroke: their smallest box, and the mask in it.
 
-    Computed from the derivative of a surrogate network with positive weights and without gates along the stroke: it
-    differs from zero where there is a path from the stroke to the output.
+    They are computed from the derivative of a surrogate network, with positive weights and without gates, along the
+    stroke: it differs from zero where a path leads from the stroke to the output.
 
     Parameters
     ----------
@@ -55,7 +55,7 @@ def influenced(
     at : Region
         Box of the stroke, on the axes of the network.
     shape : sequence of int
-        Of the image.
+        Shape of the image.
     analysis : FieldAnalysis
         Receptive field of the network, which is finite.
     """
@@ -65,17 +65,17 @@ def influenced(
     mask, channels = np.zeros(outer.shape, bool), dimensions(net)[1]
     positive = surrogate(net, (channels, *analysis.multiple))
     for tile_ in plan.touching(outer):
-        here = np.zeros(tile_.read.shape, bool)
+        stroke_in_tile = np.zeros(tile_.read.shape, bool)
         common = at.intersection(tile_.read)
-        here[common.relative_to(tile_.read).slices] = stroke[common.relative_to(at).slices]
+        stroke_in_tile[common.relative_to(tile_.read).slices] = stroke[common.relative_to(at).slices]
         core = tile_.core.intersection(outer)
-        if here.any():
-            reached = influenced_by_surrogate(positive, here, channels)
-            mask[core.relative_to(outer).slices] = reached[core.relative_to(tile_.read).slices]
+        if stroke_in_tile.any():
+            tile_mask = influenced_by_surrogate(positive, stroke_in_tile, channels)
+            mask[core.relative_to(outer).slices] = tile_mask[core.relative_to(tile_.read).slices]
     if not mask.any():
         return Region(at.start, at.start), np.zeros((0,) * at.ndim, bool)
-    places = [np.flatnonzero(mask.any(tuple(a for a in range(mask.ndim) if a != axis))) for axis in range(mask.ndim)]
-    inner = Region(tuple(int(p[0]) for p in places), tuple(int(p[-1]) + 1 for p in places))
+    ranges = [np.flatnonzero(mask.any(tuple(a for a in range(mask.ndim) if a != axis))) for axis in range(mask.ndim)]
+    inner = Region(tuple(int(p[0]) for p in ranges), tuple(int(p[-1]) + 1 for p in ranges))
     return inner.shift(outer.start), mask[inner.slices]
 
 
@@ -90,6 +90,6 @@ def influenced_by_surrogate(positive: nn.Module, stroke: Mask, channels: int) ->
     direction = torch.zeros_like(out, requires_grad=True)
     (gradient,) = torch.autograd.grad(out, x, direction, create_graph=True)
     along = torch.from_numpy(stroke).to(x.dtype).expand_as(x)
-    (moved,) = torch.autograd.grad(gradient, direction, along)
-    mask: Mask = (moved[0] != 0).any(0).numpy()
+    (derivative,) = torch.autograd.grad(gradient, direction, along)
+    mask: Mask = (derivative[0] != 0).any(0).numpy()
     return mask

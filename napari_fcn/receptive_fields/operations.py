@@ -1,7 +1,7 @@
 """Finds operations of a network that depend on the whole image, which no halo of a tile covers.
 
-Layers of torch are known by their types, functions that a `forward` calls are not. So each function is recorded while
-the network runs on images of two sizes: an operation that drops an axis that grows with the image, or mixes all
+Layers of torch are identified by type; functions that `forward` calls are not. So all function calls are recorded while
+the network runs on images of two sizes: an operation that removes an axis that grows with the image, or mixes all
 positions along it, depends on the whole image.
 """
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
 PROBE_SIZES = {1: ((256, 384), (2048, 3072)), 2: ((64, 128), (128, 192), (256, 384)), 3: ((16, 32), (32, 48), (64, 96))}
-AXIS_MIXERS = {  # functions that mix positions along an axis: a given one, the last, or all
+AXIS_MIXERS = {  # functions that mix positions along an axis: that given, the last, or all
     **dict.fromkeys(("softmax", "log_softmax", "softmin", "cumsum", "cumprod", "cummax", "cummin", "logcumsumexp")),
     **dict.fromkeys(("sort", "argsort", "flip", "roll", "topk", "median", "normalize", "renorm")),
 }
@@ -61,7 +61,7 @@ class _Recorder(TorchFunctionMode):
                 module.register_forward_hook(self._leave)
 
     def reset(self) -> None:
-        """Forget the operations of an earlier run."""
+        """Delete the operations of an earlier run."""
         self.operations: list[Operation] = []
         self._stack: list[tuple[str, nn.Module]] = [("", self.net)]
 
@@ -109,11 +109,11 @@ def _tensors(values: Sequence[Any]) -> Iterator[Tensor]:
 def unbounded_operations(net: nn.Module, ndim: int, channels: int) -> tuple[str, ...]:
     """Return the operations that depend on the whole image, as ``layer (type)`` or ``function in layer (type)``.
 
-    It is empty for a network that does not run on images of other sizes. The network is not changed.
+    The result is empty for a network that does not run on images of other sizes. The network is not changed.
     """
     copy = deepcopy(net).eval()
     recorder = _Recorder(copy)
-    known = next((p for p in copy.parameters() if p.is_floating_point()), torch.zeros(()))
+    parameter = next((p for p in copy.parameters() if p.is_floating_point()), torch.zeros(()))
     for sizes in PROBE_SIZES[ndim]:
         runs = []
         for size in sizes:
@@ -121,7 +121,7 @@ def unbounded_operations(net: nn.Module, ndim: int, channels: int) -> tuple[str,
             x = torch.rand(1, channels, *(size,) * ndim, generator=torch.Generator().manual_seed(0))
             try:
                 with torch.no_grad(), torch.random.fork_rng(devices=[]), recorder:
-                    copy(x.to(known.device, known.dtype))
+                    copy(x.to(parameter.device, parameter.dtype))
             except FORWARD_ERRORS:
                 break
             runs.append(recorder.operations)
@@ -144,7 +144,7 @@ def _global_labels(small: Sequence[Operation], large: Sequence[Operation], growt
 
 
 def _loses(small: Operation, large: Operation, growth: float) -> bool:
-    """Whether the result of an operation has fewer growing axes than its inputs, or more because all pairs are made."""
+    """Whether the result has fewer growing axes than the inputs, or more because all pairs are combined."""
     pairs = list(zip(small.inputs, large.inputs, strict=True))
     results = list(zip(small.outputs, large.outputs, strict=True))
     before, after = max(map(_growing, pairs)), max(map(_growing, results))

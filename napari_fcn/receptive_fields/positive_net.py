@@ -1,4 +1,4 @@
-"""Surrogate networks with positive weights, in which no influence cancels and no gate blocks it."""
+"""Surrogate networks with positive weights and without gates, in which no influence cancels."""
 
 from __future__ import annotations
 
@@ -57,20 +57,20 @@ CONV_ARGUMENTS = {  # of convolutions, after input, weight and bias
 
 
 class AveragingConv(nn.Module):
-    """A convolution of the same geometry that averages all channels into ``outputs`` equal ones."""
+    """A convolution of the same geometry that averages all channels into ``outputs`` equal channels."""
 
     def __init__(self, layer: _ConvNd, outputs: int) -> None:
         super().__init__()
         self.outputs = outputs
         ndim = len(layer.kernel_size)
-        more: dict[str, Any] = {"stride": layer.stride, "padding": layer.padding, "dilation": layer.dilation}
-        build: Build = CONV[ndim]
+        options: dict[str, Any] = {"stride": layer.stride, "padding": layer.padding, "dilation": layer.dilation}
+        create: Build = CONV[ndim]
         if isinstance(layer, _ConvTransposeNd):
-            build = TRANSPOSED[ndim]
-            more["output_padding"] = layer.output_padding
+            create = TRANSPOSED[ndim]
+            options["output_padding"] = layer.output_padding
         else:
-            more["padding_mode"] = layer.padding_mode
-        self.layer = build(1, 1, layer.kernel_size, bias=False, **more)
+            options["padding_mode"] = layer.padding_mode
+        self.layer = create(1, 1, layer.kernel_size, bias=False, **options)
 
     def forward(self, x: Tensor, *_: Any) -> Tensor:
         """Return the mean of the channels of ``x`` (N, C, *space), convolved."""
@@ -91,15 +91,15 @@ class AveragingLinear(nn.Module):
 
 
 class LinearizedOps(TorchFunctionMode):
-    """Replaces functions that block influence: max pooling becomes the mean, ReLU and norms do nothing.
+    """Replaces functions that block influence: max pooling by the mean, ReLU and norms by the identity.
 
-    In a network of one channel each part of the channels is that channel, and kernels have one channel. Differences
-    and quotients become sums, because equal channels would cancel.
+    In a network of one channel, kernels have one channel, and each part of a split is that channel. Differences and
+    quotients become sums, because equal channels would cancel.
 
     Parameters
     ----------
     pooled : callable, optional
-        Called with the name and the result of each pooling function; returns the result that the network uses.
+        Called with the name and the result of each pooling function; returns the result to use.
     """
 
     def __init__(self, pooled: Callable[[str, Tensor], Tensor] | None = None) -> None:
@@ -125,7 +125,7 @@ class LinearizedOps(TorchFunctionMode):
 
 
 def _averaging_conv(func: Any, x: Tensor, weight: Tensor, bias: Any = None, *more: Any, **named: Any) -> Tensor:
-    """Return one channel convolved with an averaging kernel, for weights of any number of channels."""
+    """Return one channel convolved with an averaging kernel, whatever the number of channels of the weights."""
     named |= dict(zip(CONV_ARGUMENTS[func.__name__], more, strict=False)) | {"groups": 1}
     kernel = x.new_full((1, 1, *weight.shape[2:]), 1 / weight[0, 0].numel())
     out: Tensor = func(x, kernel, None, **named)
@@ -133,7 +133,7 @@ def _averaging_conv(func: Any, x: Tensor, weight: Tensor, bias: Any = None, *mor
 
 
 def _is_averaged(x: Tensor, sizes: Any, dim: int = 0) -> bool:
-    """Whether a tensor of one channel is split into parts of given numbers of channels."""
+    """Whether a tensor of one channel is split into parts of given sizes along the channels."""
     return dim == 1 and isinstance(sizes, list | tuple) and x.shape[1] == 1
 
 
@@ -161,7 +161,7 @@ def _mean_pool(
 def single_channel(net: nn.Module) -> nn.Module:
     """Return a copy with positive averaging weights and one channel, without norms and activations.
 
-    All channels are equal in such a network, so one is enough: a network of millions of weights is probed in
+    All channels of such a network are equal, so one suffices: a network of millions of weights is probed in
     milliseconds. The copy computes in float64 on the CPU; the network is not changed.
     """
     return _surrogate(net, is_single_channel=True)
@@ -173,7 +173,7 @@ def all_channels(net: nn.Module) -> nn.Module:
 
 
 def surrogate(net: nn.Module, shape: Sequence[int]) -> nn.Module:
-    """Return the copy of one channel if it runs on an input ``(C, *space)`` of this shape, else that of all."""
+    """Return `single_channel` if it runs on an input of shape ``(C, *space)``, else `all_channels`."""
     copy = single_channel(net)
     try:
         with torch.no_grad(), LinearizedOps():
@@ -213,7 +213,7 @@ def _is_activation(layer: nn.Module) -> bool:
 
 
 def global_layers(net: nn.Module) -> tuple[str, ...]:
-    """Return the layers that depend on their whole input by their type, as ``name (type)``."""
+    """Return the layers whose type implies that they depend on the whole input, as ``name (type)``."""
     layers = []
     for name, layer in net.named_modules():
         is_frozen = isinstance(layer, _InstanceNorm) and layer.track_running_stats

@@ -1,4 +1,4 @@
-"""Receptive fields of the layers of a network, measured by back-propagation."""
+"""Measures the receptive fields of the layers of a network by back-propagation."""
 
 from __future__ import annotations
 
@@ -26,12 +26,12 @@ from napari_fcn.receptive_fields.positive_net import (
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
-GROWTH_STEPS = (960, 15360)  # pixels by which the input grows to measure layers; multiples of many grids
+GROWTH_STEPS = (960, 15360)  # growth of the input to measure the jumps of layers; multiples of many grids
 OUTPUT_JUMP = Fraction(1)
-MAX_NESTING = 8  # of lists and dicts that are searched for a tensor
+MAX_NESTING = 8  # of lists and dicts in which a tensor is searched
 PROBE_LENGTHS = (256, 1024, 4096)  # tried in turn until the receptive field fits
-PROBE_BREADTHS = (1, 8, 32, 256)  # length of the other axes: short ones are cheap, unpadded kernels need more
-BATCH_NUMBERS = 2**18  # most numbers in a batch of probes: they fit in the cache of a processor
+PROBE_BREADTHS = (1, 8, 32, 256)  # length of the other axes: short is cheap, but unpadded kernels need more
+BATCH_NUMBERS = 2**18  # maximum number of values in a batch of probes, to fit in the processor cache
 RECORDED_LAYERS = (AveragingConv, AveragingLinear, Support, nn.Upsample)
 POOLING_LAYERS = (_AvgPoolNd, _MaxPoolNd, _AdaptiveAvgPoolNd, _AdaptiveMaxPoolNd)
 
@@ -45,13 +45,13 @@ class LayerExtent:
     name, kind : str
         Of the layer.
     jump : Fraction
-        Input pixels between two neighbours of the layer's output; 0 if it has no such axis any more.
+        Input pixels between neighbouring outputs of the layer; 0 if its output lacks the axis.
     spans : tuple of (int, int, int)
-        Index of an output, first and last input pixel on which it depends; one for each phase of the pooling grid.
+        For each phase of the pooling grid: index of an output, and first and last input pixel on which it depends.
     is_cropped : bool
-        Whether the layer has fewer outputs than input positions, because of kernels without padding.
+        Whether outputs are missing at the border, because of kernels without padding.
     is_whole : bool
-        Whether it depends on the whole input, whatever its length.
+        Whether it depends on the whole input, of any length.
     """
 
     name: str
@@ -88,15 +88,15 @@ class LayerRecorder:
     Parameters
     ----------
     net : Module
-        Made by `single_channel` or `all_channels`.
+        A network made by `single_channel` or `all_channels`.
     kinds : dict of str to str
-        Type of each layer by its name, before it was replaced.
+        Original type of each layer, by name.
     """
 
     def __init__(self, net: nn.Module, kinds: dict[str, str]) -> None:
         self.net, self.kinds = net, kinds
         self.outputs: list[LayerOutput] = []
-        self._depth = 0  # of nested layers, of which only the outermost output is kept
+        self._depth = 0  # of nested layers; only the outermost output is recorded
         for name, layer in net.named_modules():
             if isinstance(layer, (*RECORDED_LAYERS, *POOLING_LAYERS)):
                 layer.register_forward_pre_hook(self._enter)
@@ -113,24 +113,24 @@ class LayerRecorder:
         self._depth += 1
 
     def _pooled(self, function: str, out: Tensor) -> Tensor:
-        """Record the result of a pooling function that no layer calls: its grid may be that of no layer."""
+        """Record the result of a pooling function outside of layers, because its grid may be unique."""
         if not self._depth:
             self.outputs.append(LayerOutput(function, "function", out))
             return out.clone()
         return out
 
     def _hook(self, name: str) -> Callable[..., Any]:
-        def keep(layer: nn.Module, inputs: Any, out: Any) -> Any:
+        def record(layer: nn.Module, inputs: Any, out: Any) -> Any:
             self._depth -= 1
             kind = self.kinds.get(name, type(layer).__name__)
             if isinstance(out, Tensor):
-                moved = out.movedim(-1, 1) if isinstance(layer, AveragingLinear) and out.ndim > 2 else out
-                self.outputs.append(LayerOutput(name, kind, moved))
+                channels_first = out.movedim(-1, 1) if isinstance(layer, AveragingLinear) and out.ndim > 2 else out
+                self.outputs.append(LayerOutput(name, kind, channels_first))
                 return out.clone()  # so that later in-place operations do not change the record
             self.outputs += [LayerOutput(f"{name}.{i}", kind, level.features) for i, level in enumerate(out)]
             return None
 
-        return keep
+        return record
 
 
 def first_tensor(out: Any) -> Tensor:
@@ -151,12 +151,11 @@ def first_tensor(out: Any) -> Tensor:
 
 
 def probe(net: nn.Module, ndim: int, channels: int, axis: int) -> tuple[LayerExtent, ...]:
-    """Return the receptive field of each layer along one axis, in the order in which they run, the output last.
+    """Return the receptive field of each layer along one axis, in the order of execution, the output last.
 
-    Weights are positive and inputs one, so that nothing cancels (see `single_channel`). The distance between two
-    outputs of a layer follows from its growth with the input; the receptive field of an output is the support of its
-    gradient. From the first layer whose outputs are denser than those before it, each phase of the pooling grid is
-    measured.
+    Weights are positive and inputs are one, so that nothing cancels (see `single_channel`). The distance between
+    outputs of a layer follows from the growth of the layer with the input; the receptive field of an output is the
+    support of its gradient. After upsampling, each phase of the pooling grid is measured.
 
     Raises
     ------
@@ -165,11 +164,11 @@ def probe(net: nn.Module, ndim: int, channels: int, axis: int) -> tuple[LayerExt
     """
     kinds = {name: type(layer).__name__ for name, layer in net.named_modules()}
     failures = []
-    copied = cache(lambda copy: LayerRecorder(copy(net), kinds))
+    recorder_of = cache(lambda copy: LayerRecorder(copy(net), kinds))
     for breadth, copy in product(PROBE_BREADTHS[: 1 if ndim == 1 else None], (single_channel, all_channels)):
         shape = partial(_shape, channels, ndim, axis, breadth)
         try:
-            recorder = copied(copy)
+            recorder = recorder_of(copy)
             extents = _extents(recorder, shape, axis, _jumps(recorder, shape, axis))
             if extents[-1].size > 0:
                 return extents
@@ -184,27 +183,27 @@ def _shape(channels: int, ndim: int, axis: int, breadth: int, length: int) -> li
 
 
 def _jumps(recorder: LayerRecorder, shape: Callable[[int], list[int]], axis: int) -> list[Fraction]:
-    """Return the distance between two outputs of each layer, from its growth with the input."""
+    """Return the distance between neighbouring outputs of each layer, from its growth with the input."""
     for step in GROWTH_STEPS:
         with torch.no_grad():
             short, long = (recorder.run(torch.ones(1, *shape(n), dtype=torch.float64)) for n in (step, 2 * step))
-        more = [
+        growth = [
             b.output.shape[2 + axis] - a.output.shape[2 + axis] if a.output.ndim > 2 else 0
             for a, b in zip(short, long, strict=True)
         ]
-        jumps = [Fraction(step, n) if n > 0 else Fraction(0) for n in more]
-        known = filter(None, [*jumps, OUTPUT_JUMP])
-        if all(1 in ((a / b).denominator, (b / a).denominator) for a, b in pairwise(known)):
-            break  # else the coarsest grid does not divide the step, and was rounded
+        jumps = [Fraction(step, n) if n > 0 else Fraction(0) for n in growth]
+        nonzero = filter(None, [*jumps, OUTPUT_JUMP])
+        if all(1 in ((a / b).denominator, (b / a).denominator) for a, b in pairwise(nonzero)):
+            break  # else the coarsest grid does not divide the step, and the jump is rounded
     return jumps
 
 
 def _extents(
     recorder: LayerRecorder, shape: Callable[[int], list[int]], axis: int, jumps: Sequence[Fraction]
 ) -> tuple[LayerExtent, ...]:
-    """Return the receptive field of each layer, on an input long enough for all finite ones."""
+    """Return the receptive field of each layer, measured on an input that is long enough for finite fields."""
     counts, coarsest = [], Fraction(1)
-    for jump in jumps:  # a layer repeats itself with the coarsest grid before it
+    for jump in jumps:  # outputs have the period of the coarsest grid so far
         counts.append(ceil(coarsest / jump) if jump else 1)
         coarsest = max(coarsest, jump)
     extents: list[LayerExtent] = []
@@ -226,12 +225,12 @@ def _touches(extent: LayerExtent, length: int) -> bool:
 def _spans(
     recorder: LayerRecorder, shape: Sequence[int], axis: int, jumps: Sequence[Fraction], counts: Sequence[int]
 ) -> Iterator[LayerExtent]:
-    """Yield the receptive field of each layer: a batch has one row for each layer and phase."""
+    """Yield the receptive field of each layer; each row of a batch probes one layer and phase."""
     probes = [(layer, phase) for layer, count in enumerate(counts) for phase in range(count)]
     batch_size = max(1, BATCH_NUMBERS // torch.Size(shape).numel())
     spans: list[list[tuple[int, int, int]]] = [[] for _ in counts]
-    for at in range(0, len(probes), batch_size):
-        rows = probes[at : at + batch_size]
+    for start in range(0, len(probes), batch_size):
+        rows = probes[start : start + batch_size]
         x = torch.ones(len(rows), *shape, dtype=torch.float64, requires_grad=True)
         outputs = recorder.run(x)
         target = x.new_zeros(())
@@ -243,14 +242,14 @@ def _spans(
         (gradient,) = torch.autograd.grad(target, x)
         sums = gradient.sum([a for a in range(1, gradient.ndim) if a != 2 + axis])  # none is negative
         for row, (layer, phase) in enumerate(rows):
-            where = sums[row].nonzero()[:, 0]
+            support = sums[row].nonzero()[:, 0]
             length = outputs[layer].output.shape[2 + axis] if jumps[layer] else 1
             index = _middle(length, counts[layer]) + phase
-            first, last = (int(where[0]), int(where[-1])) if len(where) else (shape[1 + axis], -1)
+            first, last = (int(support[0]), int(support[-1])) if len(support) else (shape[1 + axis], -1)
             spans[layer].append((index, first, last))
-    for one, jump, rows_of in zip(outputs, jumps, spans, strict=True):
-        is_cropped = bool(jump) and one.output.shape[2 + axis] * jump < shape[1 + axis]
-        yield LayerExtent(one.name, one.kind, jump, tuple(rows_of), is_cropped)
+    for output, jump, layer_spans in zip(outputs, jumps, spans, strict=True):
+        is_cropped = bool(jump) and output.output.shape[2 + axis] * jump < shape[1 + axis]
+        yield LayerExtent(output.name, output.kind, jump, tuple(layer_spans), is_cropped)
 
 
 def _middle(length: int, count: int) -> int:

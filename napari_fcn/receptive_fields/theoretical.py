@@ -29,13 +29,13 @@ class LayerField:
     Attributes
     ----------
     name, kind : str
-        Of the layer, as ``"encoder.0.3"`` and ``"Conv2d"``; the last is ``"output"``.
+        Name and type of the layer, such as ``"encoder.0.3"`` and ``"Conv2d"``; the last name is ``"output"``.
     size : tuple of int
-        Length of the receptive field at the worst phase of the pooling grid; 0 if it is the whole input.
+        Length of the receptive field at the worst phase of the pooling grid; 0 for the whole input.
     jump : tuple of float
-        Pixels between two neighbouring outputs; 0 if the layer has no such axis any more.
+        Input pixels between neighbouring outputs; 0 if the output lacks the axis.
     start : tuple of float
-        Centre of the receptive field of its first output.
+        Centre of the receptive field of the first output.
     """
 
     name: str
@@ -52,10 +52,10 @@ class FieldAnalysis:
     Attributes
     ----------
     layers : tuple of LayerField
-        In the order in which they run, the output last.
+        The layers in the order of execution, the output last.
     phases : tuple of tuple of (int, int)
-        Per axis, for each phase of the pooling grid, the length of the receptive field before and after the pixel. The
-        phase of a pixel is its index modulo the number of phases.
+        For each axis and each phase of the pooling grid, the length of the receptive field before and after the pixel.
+        The phase of a pixel is its index modulo the number of phases.
     unbounded : tuple of str
         The layers that depend on the whole input; empty if the receptive field is finite.
     """
@@ -88,7 +88,7 @@ class FieldAnalysis:
 
     @property
     def field_per_phase(self) -> ReceptiveField:
-        """The receptive field at the worst phase, without norms that depend on the whole input."""
+        """The receptive field at the worst phase, ignoring norms that depend on the whole input."""
         return ReceptiveField(
             tuple(max(before for before, _ in phases) for phases in self.phases),
             tuple(max(after for _, after in phases) for phases in self.phases),
@@ -104,14 +104,14 @@ class FieldAnalysis:
 def theoretical(net: NetSpec | nn.Module) -> ReceptiveField:
     """Return the receptive field of a network, per axis, at the worst phase of its pooling grid.
 
-    Araujo et al. (2019, Distill) compute sizes from layer tables; here they are measured by back-propagation, which
-    needs no table and also gives the phase. If outputs are not pixels of the input (an external network with strides
-    or without padding), the field is given around the centre of an output.
+    Araujo et al. (2019, Distill) compute sizes from layer tables; back-propagation needs no table and also gives the
+    phase. If outputs are not aligned with input pixels (external networks with strides or without padding), the field
+    is relative to the centre of an output.
 
     Parameters
     ----------
     net : NetSpec or Module
-        The spec of a network of this package, or any network made of layers of torch, of which a copy is probed.
+        The spec of a network of this package, or any network of torch layers; a copy of it is probed.
 
     Raises
     ------
@@ -144,8 +144,8 @@ def analyze(net: NetSpec | nn.Module) -> FieldAnalysis:
         return _join(axes, unbounded_operations(net, ndim, channels) or global_layers(net))
     axes_1d = [_analyze_axis(net.axis_spec(axis)) for axis in range(net.ndim)]
     joined = _join([extents for extents, _ in axes_1d], axes_1d[0][1])
-    layers = tuple(replace(one, kind=one.kind.replace("1d", f"{net.ndim}d")) for one in joined.layers)
-    return replace(joined, layers=layers)  # as in the network itself
+    layers = tuple(replace(layer, kind=layer.kind.replace("1d", f"{net.ndim}d")) for layer in joined.layers)
+    return replace(joined, layers=layers)  # with the types of the n-dimensional network
 
 
 @cache
@@ -174,8 +174,8 @@ def _join(axes: Sequence[tuple[LayerExtent, ...]], global_names: tuple[str, ...]
     """Return the analysis from the receptive fields along each axis."""
     layers = tuple(_layer(extents) for extents in zip(*axes, strict=True))
     phases = tuple(_phases(extents) for extents in axes)
-    endless = [layer for layer in layers if 0 in layer.size][:1]  # those after it depend on the whole input through it
-    unbounded = global_names or tuple(f"{layer.name} ({layer.kind})" for layer in endless)
+    first = next((layer for layer in layers if 0 in layer.size), None)  # later layers are unbounded because of it
+    unbounded = global_names or (() if first is None else (f"{first.name} ({first.kind})",))
     return FieldAnalysis(layers, phases, unbounded)
 
 
@@ -190,7 +190,7 @@ def _layer(extents: Sequence[LayerExtent]) -> LayerField:
 
 
 def _phases(extents: Sequence[LayerExtent]) -> tuple[tuple[int, int], ...]:
-    """Return the field before and after a pixel of each phase; around the centre if outputs are not pixels."""
+    """Return the field before and after a pixel for each phase; around the centre if outputs are not pixels."""
     last, grid = extents[-1], period(extents)
     if last.jump == 1 and len(last.spans) == grid:
         shift = round(last.start) if last.is_cropped else 0  # offset of the first output

@@ -10,7 +10,7 @@ import safetensors.torch
 import torch
 
 from napari_fcn.errors import ModelError
-from napari_fcn.models.header import MAX_HEADER, MOST_TENSORS, read_header
+from napari_fcn.models.header import MAX_HEADER, MAX_TENSORS, read_header
 
 ONE = {"dtype": "F32", "shape": [2], "data_offsets": [0, 8]}
 
@@ -46,7 +46,7 @@ def test_shapes_are_read_without_tensors(tmp_path: Path) -> None:
         ({"a": {**ONE, "shape": [1], "data_offsets": [0, 4]}}, "4 bytes of weights where the file has 8"),
         ({"a": {"dtype": "F32"}}, "required"),
         ({"a": "tensor"}, "damaged"),
-        ({str(i): ONE for i in range(MOST_TENSORS + 1)}, "up to 10000 are read"),
+        ({str(i): ONE for i in range(MAX_TENSORS + 1)}, "up to 10000 are read"),
     ],
 )
 def test_a_wrong_header_is_refused(tmp_path: Path, head: Any, message: str) -> None:

@@ -1,4 +1,4 @@
-"""Every network keeps the contract of `net_contract`."""
+"""Every network passes the contract of `net_contract`."""
 
 from pathlib import Path
 
@@ -13,12 +13,12 @@ every_net = pytest.mark.parametrize("spec", SPECS.values(), ids=SPECS)
 
 
 @every_net
-def test_a_net_learns_from_a_gradient(spec: NetSpec) -> None:
+def test_gradients_reach_all_weights(spec: NetSpec) -> None:
     net_contract.learns_from_a_gradient(spec)
 
 
 @every_net
-def test_a_few_steps_teach_a_net_something(spec: NetSpec) -> None:
+def test_a_few_steps_lower_the_loss(spec: NetSpec) -> None:
     net_contract.learns_a_toy(spec)
 
 
@@ -29,7 +29,7 @@ def test_a_network_keeps_the_size_of_its_input(spec: NetSpec, lengths: tuple[int
 
 
 @every_net
-def test_a_net_survives_its_file_bit_by_bit(spec: NetSpec, tmp_path: Path) -> None:
+def test_a_network_is_saved_and_loaded_bit_for_bit(spec: NetSpec, tmp_path: Path) -> None:
     net_contract.survives_its_file(spec, tmp_path / "net.safetensors")
 
 
@@ -58,6 +58,6 @@ def test_a_network_has_its_theoretical_receptive_field(spec: NetSpec) -> None:
 
 
 @every_net
-def test_a_change_outside_of_the_field_changes_nothing(spec: NetSpec) -> None:
-    """With the random weights and the maxima of the real network, not the sums that the field is found with."""
+def test_pixels_outside_of_the_receptive_field_have_no_influence(spec: NetSpec) -> None:
+    """In the network itself, with random weights and max pooling, not in the surrogate that is measured."""
     net_contract.ignores_what_lies_outside(spec)

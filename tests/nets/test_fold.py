@@ -11,7 +11,7 @@ from napari_fcn.nets.fold import DirectConv3d, fold
 has_onednn = pytest.mark.skipif(not torch.backends.mkldnn.is_available(), reason="needs a torch with oneDNN")
 
 
-def directly(conv: nn.Conv3d) -> nn.Conv3d:
+def as_direct(conv: nn.Conv3d) -> nn.Conv3d:
     conv.__class__ = DirectConv3d
     return conv
 
@@ -35,22 +35,22 @@ def test_a_direct_convolution_equals_that_of_torch(
     x = torch.randn(2, 4, 9, 10, 11)
     with torch.inference_mode():
         expected = conv(x)
-        torch.testing.assert_close(directly(conv)(x), expected, atol=1e-5, rtol=1e-5)
+        torch.testing.assert_close(as_direct(conv)(x), expected, atol=1e-5, rtol=1e-5)
 
 
 def test_gradients_pass_through_a_direct_convolution() -> None:
     conv = nn.Conv3d(2, 3, 3, padding=1)
     x = torch.randn(1, 2, 6, 6, 6, requires_grad=True)
-    (plain,) = torch.autograd.grad(conv(x).square().sum(), x)
-    (direct,) = torch.autograd.grad(directly(conv)(x).square().sum(), x)
-    torch.testing.assert_close(direct, plain, atol=1e-4, rtol=1e-4)
+    (expected,) = torch.autograd.grad(conv(x).square().sum(), x)
+    (direct,) = torch.autograd.grad(as_direct(conv)(x).square().sum(), x)
+    torch.testing.assert_close(direct, expected, atol=1e-4, rtol=1e-4)
 
 
 @has_onednn
 def test_folded_volumes_are_never_copied_into_matrices() -> None:
     net = fold(NetSpec(ndim=3, width=2, depth=1).build())
-    with torch.inference_mode(), profile(activities=[ProfilerActivity.CPU]) as watched:
+    with torch.inference_mode(), profile(activities=[ProfilerActivity.CPU]) as profiled:
         net(torch.zeros(1, 1, 8, 8, 8))
-    names = {event.name for event in watched.events()}
+    names = {event.name for event in profiled.events()}
     assert "aten::mkldnn_convolution" in names
     assert not any("slow_conv3d" in name for name in names)

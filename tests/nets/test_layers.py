@@ -29,7 +29,7 @@ def test_an_input_on_the_grid_is_not_copied() -> None:
 
 
 @pytest.mark.parametrize("factor", [(2,), (4,), (8,)])
-def test_linear_upsampling_keeps_a_ramp_straight(factor: tuple[int]) -> None:
+def test_linear_upsampling_of_a_ramp_is_linear(factor: tuple[int]) -> None:
     up = LinearUp(1, 1, 1, factor)
     nn.init.ones_(up.mix.weight)
     nn.init.zeros_(up.mix.bias)  # type: ignore[arg-type]
@@ -38,7 +38,7 @@ def test_linear_upsampling_keeps_a_ramp_straight(factor: tuple[int]) -> None:
     torch.testing.assert_close(inside.diff(), torch.full((len(inside) - 1,), 1 / factor[0]))
 
 
-def test_folding_leaves_the_trained_net_as_it_was() -> None:
+def test_folding_does_not_change_the_original_network() -> None:
     net = NetSpec(width=2, depth=1).build(torch.Generator().manual_seed(0)).train()
     before = {name: values.clone() for name, values in net.state_dict().items()}
     fold(net)

@@ -1,4 +1,4 @@
-"""A spec describes a network completely and refuses impossible networks."""
+"""Fields, validation and storage of specs."""
 
 import json
 from dataclasses import FrozenInstanceError
@@ -105,7 +105,7 @@ def test_kernels_are_stored_in_full(given_as: dict[str, Any], stored: tuple[tupl
 
 
 @pytest.mark.parametrize(
-    ("wrong", "message"),
+    ("arguments", "message"),
     [
         ({"family": "transformer"}, "family is 'transformer'; it can be unet"),
         ({"up": "nearest"}, "up is 'nearest'; it can be linear, transposed"),
@@ -154,18 +154,18 @@ def test_kernels_are_stored_in_full(given_as: dict[str, Any], stored: tuple[tupl
         ({"kernel": 255, "depth": 5}, "receptive field would be .* pixels or more"),
     ],
 )
-def test_a_network_that_cannot_be_built_is_refused(wrong: dict[str, Any], message: str) -> None:
+def test_invalid_networks_are_rejected(arguments: dict[str, Any], message: str) -> None:
     with pytest.raises(ValueError, match=message):
-        NetSpec(**wrong)
+        NetSpec(**arguments)
 
 
-def test_an_option_of_the_future_is_named() -> None:
+def test_unknown_options_are_named() -> None:
     with pytest.raises(ValueError, match="not known here: attention"):
         NetSpec.from_dict({"family": "unet", "attention": True})
 
 
 def test_a_spec_is_a_value() -> None:
-    assert NetSpec(kernel=((3,),)) == NetSpec(kernel=3)  # type: ignore[arg-type]  # one number is meant too
+    assert NetSpec(kernel=((3,),)) == NetSpec(kernel=3)  # type: ignore[arg-type]  # one number is accepted
     assert len({*SPECS.values(), *SPECS.values()}) == len(SPECS)
     with pytest.raises(FrozenInstanceError):
         NetSpec().width = 8  # type: ignore[misc]
