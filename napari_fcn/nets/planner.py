@@ -38,7 +38,7 @@ def plan_network(
         `NetSpec.from_dict`; its module imports this one.
     voxel_size, object_size, shape
         As for `NetSpec.suggest`.
-    known : mapping
+    given : mapping
         Given fields, including ``ndim``. If they include kernels or pools, neither is planned.
     """
     ndim = given["ndim"]

@@ -1,4 +1,4 @@
-"""Which axes a network convolves, repeats over, and takes as channels."""
+"""Roles of axes: convolved, looped over, or channels."""
 
 import numpy as np
 import pytest
@@ -104,19 +104,19 @@ def test_common_images_get_the_expected_axes(
         ((3,), 1, None, True, "name them"),
     ],
 )
-def test_axes_that_do_not_fit_are_refused(
+def test_axes_that_do_not_fit_are_rejected(
     shape: tuple[int, ...], ndim: int, names: str | None, rgb: bool, message: str
 ) -> None:
     with pytest.raises(ValueError, match=message):
         Axes.guess(shape, ndim, names, rgb)
 
 
-def test_a_role_for_a_missing_axis_is_refused() -> None:
+def test_a_role_for_a_missing_axis_is_rejected() -> None:
     with pytest.raises(ValueError, match="have no z or c"):
         Axes(("y", "x"), ("z", "y"), "c")
 
 
-def test_a_trace_over_time_is_the_space_of_a_one_dimensional_network() -> None:
+def test_a_time_series_is_read_by_a_1d_network() -> None:
     assert Axes.guess((500,), 1, ("t",)).space == ("t",)
     with pytest.raises(ValueError, match="and time"):
         Axes.guess((5, 20, 20), 3, ("t", "y", "x"))
@@ -165,7 +165,7 @@ def test_a_network_for_movies_needs_enough_axes() -> None:
         ((3, 2, 5, 9, 9), 3, 2, None, ""),  # five axes have their channels where they usually are
     ],
 )
-def test_an_axis_with_the_length_of_the_channels_is_suspected_to_be_them(
+def test_an_axis_as_long_as_the_channels_is_taken_for_channels(
     shape: tuple[int, ...], ndim: int, channels: int, time: int | None, found: str
 ) -> None:
     assert Axes.suspected(shape, ndim, channels, time) == tuple(found)

@@ -25,13 +25,13 @@ def test_a_size_that_is_not_positive_is_unknown_and_has_no_unit(size: object, un
 
 
 @pytest.mark.parametrize("wrong", [{"size": -1.0}, {"size": nan}, {"unit": "micrometer"}, {"origin": inf}])
-def test_a_calibration_refuses_values_that_are_not_numbers(wrong: dict) -> None:
+def test_values_that_are_not_numbers_are_rejected(wrong: dict) -> None:
     with pytest.raises(ValueError, match=r"not a positive number|has no unit|not a finite number"):
         AxisCalibration(**wrong)
 
 
 @hypothesis.given(st.lists(AXES, max_size=4))
-def test_written_numbers_give_the_same_calibration(axes: list[AxisCalibration]) -> None:
+def test_numbers_as_text_give_the_same_calibration(axes: list[AxisCalibration]) -> None:
     known = Calibration(tuple(axes))
     assert Calibration.of(known.scale, known.units, known.origin) == known
 

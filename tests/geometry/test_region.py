@@ -63,7 +63,7 @@ def test_clipping_keeps_the_pixels_of_the_array(region: Region) -> None:
 
 
 @given(ONE)
-def test_slices_cut_the_box_out_of_an_array(region: Region) -> None:
+def test_slices_index_the_box_in_an_array(region: Region) -> None:
     inside = region.clip(SHAPE[: region.ndim])
     array = np.zeros(SHAPE[: region.ndim], bool)
     array[inside.slices] = True
@@ -91,6 +91,6 @@ def test_start_and_stop_need_one_number_of_axes() -> None:
         Region((0, 0), (1,))
 
 
-def test_a_box_turned_inside_out_is_empty() -> None:
+def test_a_box_that_stops_before_its_start_is_empty() -> None:
     assert Region((5,), (2,)).shape == (0,)
     assert Region((5,), (2,)).is_empty

@@ -39,8 +39,8 @@ def test_a_region_equals_that_of_the_whole_bit_for_bit(case: tuple[Resampling, R
 
 @given(grids_and_regions())
 @settings(max_examples=40)
-def test_a_region_reads_only_what_it_depends_on(case: tuple[Resampling, Region]) -> None:
-    """Each outermost row that is read changes the piece."""
+def test_a_region_reads_only_pixels_it_depends_on(case: tuple[Resampling, Region]) -> None:
+    """Each outermost row that is read has influence."""
     grid, region = case
     needed = grid.needs(region)
     for axis in range(needed.ndim):
@@ -60,7 +60,7 @@ def test_a_constant_image_stays_constant(kernel: str, target: tuple[int, ...]) -
 @every_kernel
 @pytest.mark.parametrize("target", [30, 80])
 def test_positions_are_kept(kernel: str, target: int) -> None:
-    """A ramp stays a ramp, read at the centres of the pixels."""
+    """A resampled ramp has the values at the pixel centres."""
     found = whole(Resampling((60,), (target,), kernel), np.arange(60.0)[None])[0]
     centres = (np.arange(target) + 0.5) * 60 / target - 0.5
     inside = slice(target // 6, -(target // 6))
@@ -68,7 +68,7 @@ def test_positions_are_kept(kernel: str, target: int) -> None:
 
 
 @every_kernel
-def test_detail_too_fine_for_the_target_vanishes(kernel: str) -> None:
+def test_detail_finer_than_the_target_is_removed(kernel: str) -> None:
     stripes = np.tile([-1.0, 1.0], 60)[None]
     found = whole(Resampling((120,), (40,), kernel), stripes)[0, 2:-2]  # the border goes on as half a stripe
     assert np.abs(found).max() < 0.15
@@ -87,7 +87,7 @@ def test_resampling_back_keeps_probabilities() -> None:
     np.testing.assert_allclose(found.sum(0), 1, atol=1e-6)
 
 
-def test_grids_that_do_not_fit_are_refused() -> None:
+def test_invalid_grids_are_rejected() -> None:
     with pytest.raises(ValueError, match="cannot be resampled"):
         Resampling((3, 4), (3,))
     with pytest.raises(ValueError, match="cannot be resampled"):

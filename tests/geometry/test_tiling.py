@@ -1,4 +1,4 @@
-"""Tiles partition the image, and each reads what makes it exact."""
+"""Tiles partition the image; their reads, order and lengths."""
 
 from math import ceil
 
@@ -52,7 +52,7 @@ def test_reads_start_on_the_pooling_grid(plan: TilePlan) -> None:
 
 
 @given(plans())
-def test_reads_hold_the_halo_or_end_at_the_border(plan: TilePlan) -> None:
+def test_reads_contain_the_halo_or_end_at_the_border(plan: TilePlan) -> None:
     before, after = zip(*plan.halo, strict=True)
     for tile in plan:
         assert tile.read.contains(tile.core.grow(before, after).clip(plan.shape))
@@ -70,14 +70,14 @@ def test_all_interior_tiles_have_one_read_shape(plan: TilePlan) -> None:
 
 
 @given(plans())
-def test_the_crop_finds_the_core_in_the_read_block(plan: TilePlan) -> None:
+def test_the_crop_is_the_core_in_the_read_block(plan: TilePlan) -> None:
     image = np.arange(np.prod(plan.shape)).reshape(plan.shape)
     for tile in plan:
         np.testing.assert_array_equal(image[tile.read.slices][tile.crop.slices], image[tile.core.slices])
 
 
 @given(PLAN_AND_BOX)
-def test_touching_finds_the_tiles_whose_cores_share_a_pixel(drawn: tuple[TilePlan, Region]) -> None:
+def test_touching_yields_the_tiles_whose_cores_share_a_pixel(drawn: tuple[TilePlan, Region]) -> None:
     plan, box = drawn
     assert list(plan.touching(box)) == [tile for tile in plan if tile.core.intersects(box)]
 
@@ -98,7 +98,7 @@ def test_nearest_first_starts_with_the_tiles_at_the_region(drawn: tuple[TilePlan
 
 
 @given(PLAN_AND_BOX, st.data())
-def test_tiles_follow_the_visible_region_and_each_comes_once(
+def test_tiles_follow_the_visible_region_and_are_yielded_once(
     drawn: tuple[TilePlan, Region], data: st.DataObject
 ) -> None:
     plan, box = drawn
@@ -113,7 +113,7 @@ def test_tiles_follow_the_visible_region_and_each_comes_once(
 
 
 @given(st.integers(1, 4), st.integers(1, 3), st.data())
-def test_the_shown_plane_comes_before_all_others(times: int, planes: int, data: st.DataObject) -> None:
+def test_the_visible_plane_precedes_all_others(times: int, planes: int, data: st.DataObject) -> None:
     plan = TilePlan((times, planes, 20, 24), (1, 1, 8, 8), ((0, 0), (0, 0), (3, 3), (3, 3)), (1, 1, 4, 4))
     t, z = data.draw(st.integers(0, times - 1)), data.draw(st.integers(0, planes - 1))
     shown = Region((t, z, 4, 4), (t + 1, z + 1, 9, 9))
@@ -135,7 +135,7 @@ def test_read_pixels_is_the_sum_over_the_tiles(plan: TilePlan) -> None:
     assert plan.shapes == len({tile.read.shape for tile in plan})
 
 
-def test_a_plan_with_many_tiles_is_summarised_quickly() -> None:
+def test_a_plan_with_many_tiles_has_a_summary() -> None:
     plan = TilePlan((10**15, 64), (8, 64), ((3, 5), (0, 0)), (1, 1))
     assert plan.read_pixels == 64 * (10**15 + 8 * (10**15 // 8) - 3 - 5)
     assert plan.shapes == 3
@@ -182,7 +182,7 @@ def test_a_window_smaller_than_its_halo_names_the_minimum() -> None:
 
 
 @given(axes(60))
-def test_a_tile_off_the_pooling_grid_is_refused_unless_it_holds_the_image(axis: Axis) -> None:
+def test_a_tile_off_the_pooling_grid_is_rejected_unless_it_covers_the_image(axis: Axis) -> None:
     n, tile, halo, m = axis
     assume(m > 1)
     with pytest.raises(ValueError, match="not a positive multiple"):

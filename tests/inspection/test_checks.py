@@ -60,7 +60,7 @@ def test_half_precision_may_round_by_more() -> None:
     assert found.is_exact
 
 
-def test_a_network_without_an_end_is_measured_all_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_network_without_a_finite_field_is_certified_too(monkeypatch: pytest.MonkeyPatch) -> None:
     running = session(SPEC, (60, 60), "yx")
     known = running.analysis
     running.__dict__["analysis"] = FieldAnalysis(known.layers, known.phases, ("pool (AdaptiveAvgPool2d)",))
@@ -81,13 +81,13 @@ def test_equivariance_of_a_region_equals_that_of_the_whole() -> None:
     np.testing.assert_allclose(part.values, whole.values[part.region.relative_to(whole.region).slices], atol=1e-5)
 
 
-def test_a_network_that_does_not_pool_follows() -> None:
+def test_a_network_without_pooling_is_equivariant() -> None:
     found = last(session(NetSpec(width=4, depth=0), (40, 44), "yx").equivariance())
     assert found.values.max() < 1e-5
 
 
 @pytest.mark.parametrize(("name", "shape", "names"), [("unet-2d", (70, 75), "yx"), ("unet-1d", (2, 99), "yx")])
-def test_padding_has_a_say_near_the_border(name: str, shape: tuple[int, ...], names: str) -> None:
+def test_padding_has_influence_near_the_border(name: str, shape: tuple[int, ...], names: str) -> None:
     found = last(session(SPECS[name], shape, names).border_trust())
     assert isinstance(found, BorderTrustDone)
     assert found.outside.shape == found.change.shape == found.region.shape
@@ -96,7 +96,7 @@ def test_padding_has_a_say_near_the_border(name: str, shape: tuple[int, ...], na
     assert found.change.max() > found.change[middle]
 
 
-def test_a_region_outside_is_refused() -> None:
+def test_a_region_outside_the_image_is_rejected() -> None:
     running = session(SPEC, (40, 36), "yx")
     for ask in (running.certify, running.equivariance):
         with pytest.raises(ImageError, match="outside of the image"):

@@ -48,7 +48,7 @@ def test_the_layer_that_breaks_tiles_is_named() -> None:
 
 
 class Gate(nn.Module):
-    """A squeeze-and-excitation gate, written with functions alone."""
+    """A squeeze-and-excitation gate, written with functions only."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -58,7 +58,7 @@ class Gate(nn.Module):
         return x * self.mix(x.mean((2, 3), keepdim=True)).sigmoid()
 
 
-def test_a_gate_over_the_whole_image_is_found_without_its_type() -> None:
+def test_a_gate_over_the_whole_image_is_detected_without_its_type() -> None:
     found = fcn.certify(net(Gate()), IMAGE)
     assert not found.is_exact
     assert "mean in 2 (Gate) of the network depends on the whole input" in found.reason
@@ -144,7 +144,7 @@ def test_functions_of_a_window_are_exact(function: Callable[[torch.Tensor], Any]
         (nn.Sequential(nn.Conv2d(1, 2, 3, padding=1), nn.Module()), "cannot be probed"),
     ],
 )
-def test_networks_that_cannot_be_tiled_are_refused(model: nn.Module, words: str) -> None:
+def test_networks_that_cannot_be_tiled_are_rejected(model: nn.Module, words: str) -> None:
     with pytest.raises(ModelError, match=words):
         fcn.certify(model, IMAGE, tile=30)
 
@@ -162,7 +162,7 @@ def test_a_large_image_is_certified_in_its_middle(monkeypatch: pytest.MonkeyPatc
     assert found.is_exact
 
 
-def test_an_image_or_tile_that_does_not_fit_is_refused() -> None:
+def test_an_image_or_tile_that_does_not_fit_is_rejected() -> None:
     with pytest.raises(ImageError, match="reads 1 channels of 2 axes"):
         fcn.certify(net(), np.zeros((3, 20, 20)))
     for wrong in (np.zeros((20, 20), complex), np.array([["a"]]), np.zeros((0, 20))):
@@ -186,7 +186,7 @@ def test_a_model_of_the_package_is_certified_by_the_same_function() -> None:
     assert found.tiles == 9
 
 
-def test_the_field_of_a_network_of_torch() -> None:
+def test_the_receptive_field_of_a_torch_network() -> None:
     assert fcn.receptive_field(nn.Conv2d(1, 2, 5, padding=2)) == ReceptiveField((2, 2), (2, 2))
 
 
@@ -215,7 +215,7 @@ def test_attention_over_the_whole_map_is_named(is_whole: bool) -> None:
 
 
 @pytest.mark.parametrize(("ndim", "shape"), [(1, (90,)), (3, (24, 20, 22))])
-def test_networks_of_other_dimensions_are_certified_alike(ndim: int, shape: tuple[int, ...]) -> None:
+def test_networks_of_any_dimension_are_certified(ndim: int, shape: tuple[int, ...]) -> None:
     conv = {1: nn.Conv1d, 3: nn.Conv3d}[ndim]
     norm = {1: nn.InstanceNorm1d, 3: nn.InstanceNorm3d}[ndim]
     image = np.random.default_rng(0).normal(size=shape)

@@ -33,7 +33,7 @@ def influence(running: Session, index: tuple[int, ...], label: int | None = None
     return found
 
 
-def test_the_box_comes_without_the_weights(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_receptive_field_needs_no_weights(monkeypatch: pytest.MonkeyPatch) -> None:
     running = session(SPEC, (80, 70), "yx")
     monkeypatch.setattr(Session, "predictor", property(lambda self: pytest.fail("the network was built")))
     box = running.field_at((40, 33))
@@ -42,7 +42,7 @@ def test_the_box_comes_without_the_weights(monkeypatch: pytest.MonkeyPatch) -> N
     assert worst.contains(box)
 
 
-def test_the_heat_lies_in_the_box_and_sums_to_one() -> None:
+def test_the_heat_is_inside_the_box_and_sums_to_one() -> None:
     running = session(SPEC, (80, 70), "yx")
     found = influence(running, (40, 33), 1)
     assert found.region == running.field_at((40, 33))
@@ -76,7 +76,7 @@ def test_only_pixels_of_the_influence_map_change_the_prediction() -> None:
         ("channels-and-classes", (3, 30, 31), "cyx", (9, 10)),
     ],
 )
-def test_planes_movies_and_channels_are_one_case(
+def test_planes_movies_and_channels_are_supported(
     name: str, shape: tuple[int, ...], names: str, index: tuple[int, ...]
 ) -> None:
     running = session(SPECS[name], shape, names)
@@ -88,7 +88,7 @@ def test_planes_movies_and_channels_are_one_case(
             assert (found.region.start[axis], found.size[axis]) == (index[axis], 1)
 
 
-def test_a_pixel_in_space_alone_is_in_the_middle_of_the_movie() -> None:
+def test_a_pixel_in_space_only_is_in_the_middle_of_the_movie() -> None:
     running = session(SPEC, (5, 40, 36), "tyx")
     assert influence(running, (20, 11)).index == (2, 20, 11)
 
@@ -135,7 +135,7 @@ def test_a_stroke_on_some_planes_influences_only_those() -> None:
         assert found.mask[plane].sum() == alone.mask.sum()
 
 
-def test_a_pixel_outside_is_refused_with_the_size_of_the_image() -> None:
+def test_a_pixel_outside_is_rejected_with_the_size_of_the_image() -> None:
     running = session(SPEC, (3, 40, 36), "tyx")
     for index in [(0, 40, 3), (0, -1, 3), (3, 0, 0), (40, 0)]:
         with pytest.raises(ImageError, match="is outside of the image, which is 3 x 40 x 36 px"):
@@ -144,7 +144,7 @@ def test_a_pixel_outside_is_refused_with_the_size_of_the_image() -> None:
         influence(running, (3,))
 
 
-def test_a_missing_class_or_pixel_is_refused() -> None:
+def test_a_missing_class_or_pixel_is_rejected() -> None:
     running = session(SPEC, (40, 36), "yx")
     with pytest.raises(ModelError, match="Class 2 was requested; the model has classes 0 to 1"):
         influence(running, (3, 3), 2)
@@ -154,6 +154,6 @@ def test_a_missing_class_or_pixel_is_refused() -> None:
         running.reach_of(Region((50, 0), (53, 3)))
 
 
-def test_a_volume_model_refuses_a_plane() -> None:
+def test_a_plane_is_rejected_by_a_3d_model() -> None:
     with pytest.raises(ImageError, match="3-D model needs 3 axes"):
         Session(np.zeros((9, 9)), net_contract.checkpoint(SPECS["unet-3d"]))

@@ -1,4 +1,4 @@
-"""An adapted model predicts as before until it is trained by strokes."""
+"""Adapted models predict as before until they are trained with strokes; changes of their classes."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -38,13 +38,13 @@ def answer(model: Checkpoint, x: torch.Tensor) -> torch.Tensor:
 
 
 def seen(spec: NetSpec, plane: tuple[int, int], seed: int) -> torch.Tensor:
-    """Return cells as a shipped network sees them, as long as its filter bank wants; planes of them in 3-D."""
+    """Return normalised synthetic cells, large enough for the filter bank; in 3-D a stack of planes."""
     image = cells((8, *plane)[-spec.ndim :], seed=seed)[0].astype(np.float32)
     return torch.from_numpy((image - image.mean()) / image.std())[None, None]
 
 
 def renamed(model: Checkpoint) -> Checkpoint:
-    """Return a model whose classes have names of their own, as those that ship."""
+    """Return a model with distinct class names, as in shipped models."""
     labels = tuple(ClassLabel(f"kind {k}", "#123456") for k in range(model.info.spec.classes))
     return Checkpoint(replace(model.info, classes=labels), model.weights)
 
@@ -66,7 +66,7 @@ def test_before_any_stroke_the_prediction_is_that_of_the_model(name: str) -> Non
         *("resunet-2d", "fcn-2d", "fcn-3d", "dilated-2d", "deeplab-2d", "video-3d"),
     ],
 )
-def test_the_original_head_is_the_model_bit_by_bit(name: str) -> None:
+def test_the_original_head_is_the_model_bit_for_bit(name: str) -> None:
     spec = SPECS[name]
     start = net_contract.checkpoint(spec)
     kept = make_teachable(start).original()
@@ -104,7 +104,7 @@ def test_classes_are_matched_by_name_in_any_order(names: list[str]) -> None:
 
 
 @pytest.mark.parametrize("shift", [0.0, -30.0, 30.0])
-def test_a_new_class_never_wins_whatever_the_logits_are(shift: float) -> None:
+def test_a_new_class_is_not_predicted_for_any_logits(shift: float) -> None:
     start = renamed(net_contract.checkpoint(TINY))
     # the same answer as before in all classes: logits are known up to a constant per pixel only
     weights = {**start.weights, "score.weight": start.weights["score.weight"] + shift}
@@ -116,7 +116,7 @@ def test_a_new_class_never_wins_whatever_the_logits_are(shift: float) -> None:
 
 
 @pytest.mark.parametrize("name", zoo.names())
-def test_a_new_class_of_a_shipped_model_wins_nowhere(name: str) -> None:
+def test_a_new_class_of_a_shipped_model_is_not_predicted(name: str) -> None:
     start = Checkpoint.load(zoo.path_of(name))
     ready = make_teachable(start, (*start.info.classes, ClassLabel("debris", "#ffffff")))
     x = seen(start.info.spec, (96, 96), seed=2).clamp(-4, 4)
@@ -148,19 +148,19 @@ def test_an_inflated_model_predicts_plane_by_plane(name: str) -> None:
     )
 
 
-def test_a_volume_model_is_volumetric_already() -> None:
+def test_a_3d_model_is_not_inflated() -> None:
     start = net_contract.checkpoint(SPECS["unet-3d"])
     assert inflate_to_3d(start) is start
 
 
-def test_a_voxel_gets_no_height() -> None:
+def test_the_voxel_size_of_an_inflated_model_is_unknown_across_planes() -> None:
     start = net_contract.checkpoint(TINY)
     start = Checkpoint(replace(start.info, voxel_size=(0.5, 0.5)), start.weights)
     assert inflate_to_3d(start).info.voxel_size == (0.0, 0.5, 0.5)
     assert inflate_to_3d(net_contract.checkpoint(TINY)).info.voxel_size == ()
 
 
-def test_a_taught_model_is_taken_up_where_it_was_left() -> None:
+def test_a_taught_model_keeps_its_head() -> None:
     once = spoiled(make_teachable(renamed(net_contract.checkpoint(TINY)), sigmas=FEW))
     again = make_teachable(once, tuple(reversed(once.info.classes)))
     x = net_contract.noise(TINY, (16, 16))
@@ -171,7 +171,7 @@ def test_a_taught_model_is_taken_up_where_it_was_left() -> None:
 
 
 def spoiled(model: Checkpoint) -> Checkpoint:
-    """Return a model with a head as strokes leave it: something everywhere."""
+    """Return a model with a random head, as after training."""
     generator = torch.Generator().manual_seed(5)
     weights = {
         name: torch.randn(w.shape, generator=generator) * 0.1 if name.startswith("heads") else w
@@ -207,7 +207,7 @@ def test_the_origin_of_a_class_survives_several_changes(first: list[int | None],
     assert twice.info.origin == tuple(-1 if k is None or first[k] is None else first[k] for k in second)
 
 
-def test_the_start_is_given_the_classes_of_now() -> None:
+def test_the_initial_model_is_converted_to_the_current_classes() -> None:
     start = spoiled(make_teachable(renamed(net_contract.checkpoint(TINY)), sigmas=FEW))
     now = with_classes(start, [ClassLabel(n, "#000000") for n in ("b", "fresh", "a")], (1, None, 0))
     x = net_contract.noise(TINY, (16, 16))
@@ -216,7 +216,7 @@ def test_the_start_is_given_the_classes_of_now() -> None:
 
 
 @pytest.mark.parametrize("ndim", [1, 2, 3])
-def test_filters_alone_know_nothing(ndim: int) -> None:
+def test_an_untrained_filter_bank_predicts_equal_probabilities(ndim: int) -> None:
     model = filters_only(ndim, 2)
     assert model.info.classes == TWO_CLASSES
     assert len(model.info.spec.filters) == len(BANK_SIGMAS)
@@ -240,7 +240,7 @@ def test_a_new_network_has_a_zero_head_and_no_original_head() -> None:
 
 
 @pytest.mark.parametrize("make", ["teachable", "volumetric", "filters", "new", "changed"])
-def test_a_taught_model_survives_its_file(make: str, tmp_path: Path) -> None:
+def test_a_taught_model_is_saved_and_loaded(make: str, tmp_path: Path) -> None:
     start = renamed(net_contract.checkpoint(TINY))
     made: dict[str, Any] = {
         "teachable": make_teachable(start),
@@ -260,7 +260,7 @@ def test_a_taught_model_survives_its_file(make: str, tmp_path: Path) -> None:
     assert torch.equal(answer(loaded, x), answer(saved, x))
 
 
-def test_the_hash_is_of_the_original_head_and_the_classes_too() -> None:
+def test_the_hash_depends_on_the_original_head_and_its_classes() -> None:
     model = make_teachable(renamed(net_contract.checkpoint(TINY)), sigmas=FEW)
     moved = {**model.weights, "trunk.score.bias": model.weights["trunk.score.bias"] + 1}
     named = tuple(ClassLabel("x", c.colour) for c in model.info.classes)
@@ -270,7 +270,7 @@ def test_the_hash_is_of_the_original_head_and_the_classes_too() -> None:
     assert carded.hash == model.hash
 
 
-def test_classes_that_do_not_fit_the_head_are_refused() -> None:
+def test_classes_that_do_not_fit_the_head_are_rejected() -> None:
     model = make_teachable(net_contract.checkpoint(TINY))
     with pytest.raises(ValueError, match="2 classes are named for a network with 3"):
         replace(model.info, classes=TWO_CLASSES)

@@ -1,4 +1,4 @@
-"""Which axes, channels and colours of an image a model reads, and the notes on them."""
+"""The axes, channels and colours of an image that a model reads, and the notes on them."""
 
 from typing import Any
 
@@ -50,7 +50,7 @@ def test_axis_names_distinguish_samples_channels_and_planes(
 
 
 @pytest.mark.parametrize("names", ["cyxs", "csyx"])
-def test_an_image_with_channels_and_colours_is_refused(names: str) -> None:
+def test_an_image_with_channels_and_colours_is_rejected(names: str) -> None:
     shape = tuple({"c": 2, "s": 3}.get(name, 9) for name in names)
     with pytest.raises(ImageError, match=r"2 channels \(c\) of 3 colours \(s\) each.*Save one"):
         bound(shape, names)
@@ -98,12 +98,12 @@ def test_a_single_plane_is_not_a_guess(shape: tuple[int, ...], rgb: bool) -> Non
     assert not bound(shape, rgb=rgb).is_guessed
 
 
-def test_a_note_tells_that_a_movie_model_reads_a_stack() -> None:
+def test_a_note_says_that_a_movie_model_reads_a_stack() -> None:
     assert "z is read as time" in bound((5, 9, 9), "zyx", MOVIES).notes[0]
     assert bound((5, 9, 9), "tyx", MOVIES).notes == ()
 
 
-def test_a_volume_model_refuses_a_movie() -> None:
+def test_a_movie_is_rejected_by_a_3d_model() -> None:
     with pytest.raises(ImageError, match="y x and time"):
         bound((5, 9, 9), "tyx", VOLUMES)
     with pytest.raises(ImageError, match="y x and time"):
@@ -114,7 +114,7 @@ def test_a_note_names_an_unusual_axis_that_is_read_as_space() -> None:
     assert "angle is read as space" in bound((5, 9, 9), ("angle", "y", "x"), VOLUMES).notes[0]
 
 
-def test_given_axes_overrule_the_image_and_a_note_tells_so() -> None:
+def test_given_axes_override_those_of_the_image_with_a_note() -> None:
     calibration = Calibration.of((30, 0.5, 0.5), ("second", "micrometer", "micrometer"))
     binding = bound((5, 9, 9), "tyx", given="zyx", calibration=calibration)
     assert binding.axes.names == ("z", "y", "x")
@@ -127,12 +127,12 @@ def test_given_axes_overrule_the_image_and_a_note_tells_so() -> None:
     ("given", "message"),
     [("yx", "name 2 axes; the image has 3"), ("tzyx", "name 4 axes"), ("yyx", "a name of its own"), ("tyy", "own")],
 )
-def test_axes_that_do_not_fit_are_refused(given: str, message: str) -> None:
+def test_axes_that_do_not_fit_are_rejected(given: str, message: str) -> None:
     with pytest.raises(ImageError, match=message):
         bound((5, 9, 9), given=given)
 
 
-def test_the_colour_axis_of_a_picture_needs_no_name() -> None:
+def test_the_colour_axis_may_be_omitted() -> None:
     assert bound((9, 9, 3), rgb=True, given="yx").rgb
     assert bound((9, 9, 3), "yxs", rgb=True, given="yxc").rgb
     assert not bound((9, 9, 3), "yxs", rgb=True, given="zyx").rgb
@@ -145,7 +145,7 @@ def test_colours_are_three_or_four_channels_along_the_last_axis_or_samples() -> 
     assert not is_colour(bound((3, 9, 9), "cyx").axes, (3, 9, 9), rgb=True)
 
 
-def test_one_channel_models_read_channel_0_and_the_chosen_part_of_colours() -> None:
+def test_one_channel_models_read_channel_0_or_a_conversion_of_colours() -> None:
     settings = PredictSettings()
     assert read_channels(3, 1, settings, rgb=False)[0] == (0,)
     assert read_channels(3, 1, settings, rgb=True)[0] == "luminance"
@@ -154,7 +154,7 @@ def test_one_channel_models_read_channel_0_and_the_chosen_part_of_colours() -> N
 
 
 @pytest.mark.parametrize(("rgb", "is_colour"), [(None, True), (True, True), (False, False)])
-def test_three_channels_that_the_caller_puts_last_are_colours_unless_denied(rgb: bool | None, is_colour: bool) -> None:
+def test_three_channels_named_last_are_colours_unless_rgb_is_false(rgb: bool | None, is_colour: bool) -> None:
     binding = bound((9, 9, 3), given="yxc", rgb=rgb)
     assert binding.rgb is is_colour
     assert [note for note in binding.notes if "--channel" in note] == list(binding.notes)
@@ -189,13 +189,13 @@ def test_an_array_is_bound_by_names_roles_or_a_binding() -> None:
     assert bind_array((3, 9, 9), Network(2, 3)).axes.names == ("c", "y", "x")
 
 
-def test_a_caller_can_say_that_channels_before_the_plane_are_colours() -> None:
+def test_channels_on_a_first_axis_are_colours_if_rgb_is_true() -> None:
     assert bind_array((3, 9, 9), PLANES, "cyx", rgb=True).rgb
     assert bind_array((3, 9, 9), PLANES, Axes(("c", "y", "x"), ("y", "x"), "c"), rgb=True).rgb
     assert not bind_array((3, 9, 9), PLANES, "cyx").rgb
 
 
-def test_axes_for_another_number_of_dimensions_are_refused() -> None:
+def test_axes_for_another_number_of_dimensions_are_rejected() -> None:
     with pytest.raises(ImageError, match="The model is 3-D; the axes in space are y x"):
         bind_array((5, 9, 9), VOLUMES, Axes(("t", "y", "x"), ("y", "x")))
 

@@ -1,4 +1,4 @@
-"""A model file holds a whole model, and a bad file is refused before it can do harm."""
+"""Model files: saving, loading, hashes, and rejection of invalid or unsafe files."""
 
 import json
 import os
@@ -43,7 +43,7 @@ def file(model: Checkpoint, tmp_path: Path) -> Path:
     return path
 
 
-def test_a_file_gives_back_all_of_the_model(model: Checkpoint, file: Path) -> None:
+def test_a_model_is_saved_and_loaded(model: Checkpoint, file: Path) -> None:
     loaded = Checkpoint.load(file)
     assert loaded.info == model.info
     assert loaded.weights.keys() == model.weights.keys()
@@ -75,7 +75,7 @@ def test_a_net_is_a_copy_of_the_checkpoint(model: Checkpoint) -> None:
     assert model.hash == before
 
 
-def test_a_net_comes_in_evaluation_mode_and_leaves_random_numbers_alone(model: Checkpoint) -> None:
+def test_a_network_is_in_evaluation_mode_and_the_random_state_is_unchanged(model: Checkpoint) -> None:
     torch.manual_seed(7)
     expected = torch.rand(2)
     torch.manual_seed(7)
@@ -83,12 +83,12 @@ def test_a_net_comes_in_evaluation_mode_and_leaves_random_numbers_alone(model: C
     assert torch.equal(torch.rand(2), expected)
 
 
-def test_the_hash_does_not_know_the_card(model: Checkpoint) -> None:
+def test_the_hash_does_not_depend_on_the_card(model: Checkpoint) -> None:
     other = replace(model, info=replace(model.info, card=ModelCard(name="another")))
     assert other.hash == model.hash
 
 
-def test_the_hash_does_not_know_the_memory_format(model: Checkpoint) -> None:
+def test_the_hash_does_not_depend_on_the_memory_format(model: Checkpoint) -> None:
     net = model.net().to(memory_format=torch.channels_last)
     assert Checkpoint.of(net, model.info).hash == model.hash
     strided = {name: w.to(memory_format=torch.channels_last) if w.ndim == 4 else w for name, w in model.weights.items()}
@@ -96,7 +96,7 @@ def test_the_hash_does_not_know_the_memory_format(model: Checkpoint) -> None:
 
 
 @pytest.mark.gpu
-def test_the_hash_does_not_know_the_device(model: Checkpoint) -> None:
+def test_the_hash_does_not_depend_on_the_device(model: Checkpoint) -> None:
     assert Checkpoint.of(model.net().cuda(), model.info).hash == model.hash
 
 
@@ -112,8 +112,8 @@ def test_the_hash_depends_on_all_that_changes_predictions(model: Checkpoint, cha
 
 
 @pytest.mark.parametrize("length", [640, 896, 1152, 1408, 19280])
-def test_a_good_file_is_not_taken_for_a_pickle(tmp_path: Path, length: int) -> None:
-    """The length of the head, which comes first, may look like the first bytes of a pickle or an archive."""
+def test_a_valid_file_is_not_mistaken_for_a_pickle(tmp_path: Path, length: int) -> None:
+    """The length of the header comes first, and may look like the first bytes of a pickle or an archive."""
     info = net_contract.info(SPEC)
     head = {"__metadata__": {KEY: info.to_json(), "note": ""}}
     missing = (length - len(json.dumps(head))) % 2**16
@@ -135,7 +135,7 @@ class Harm:
 
 
 @pytest.mark.parametrize("zipped", [True, False])
-def test_a_renamed_pickle_is_refused_and_not_executed(tmp_path: Path, zipped: bool) -> None:
+def test_a_renamed_pickle_is_rejected_and_not_executed(tmp_path: Path, zipped: bool) -> None:
     file, harm = tmp_path / "model.safetensors", tmp_path / "harm"
     torch.save({"weights": Harm(harm)}, file, _use_new_zipfile_serialization=zipped)
     with pytest.raises(ModelError, match="is a pickle"):
@@ -177,7 +177,7 @@ def test_a_folder_is_not_a_model(tmp_path: Path) -> None:
         struct.pack("<Q", 4) + b"\xff\xfe\xfd\xfc",
     ],
 )
-def test_other_files_than_safetensors_are_refused(tmp_path: Path, content: bytes) -> None:
+def test_files_of_other_formats_are_rejected(tmp_path: Path, content: bytes) -> None:
     file = tmp_path / "model.safetensors"
     file.write_bytes(content)
     with pytest.raises(ModelError, match="not a safetensors file, or is cut off"):
@@ -185,7 +185,7 @@ def test_other_files_than_safetensors_are_refused(tmp_path: Path, content: bytes
 
 
 @pytest.mark.parametrize("share", [0.1, 0.5, 0.99])
-def test_a_truncated_file_is_refused(file: Path, share: float) -> None:
+def test_a_truncated_file_is_rejected(file: Path, share: float) -> None:
     content = file.read_bytes()
     file.write_bytes(content[: int(len(content) * share)])
     with pytest.raises(ModelError, match="cut off"):
@@ -193,7 +193,7 @@ def test_a_truncated_file_is_refused(file: Path, share: float) -> None:
 
 
 @pytest.mark.parametrize("metadata", [None, {"format": "pt"}])
-def test_a_file_of_another_program_is_refused(tmp_path: Path, metadata: dict[str, str] | None) -> None:
+def test_a_file_of_another_program_is_rejected(tmp_path: Path, metadata: dict[str, str] | None) -> None:
     file = tmp_path / "foreign.safetensors"
     safetensors.torch.save_file({"w": torch.zeros(3)}, file, metadata=metadata)
     with pytest.raises(ModelError, match="another program"):
@@ -219,33 +219,33 @@ def test_a_newer_format_asks_for_an_update(file: Path) -> None:
         lambda data: [data],
     ],
 )
-def test_a_damaged_description_is_refused(file: Path, change: Callable[[dict[str, Any]], dict[str, Any]]) -> None:
+def test_a_damaged_description_is_rejected(file: Path, change: Callable[[dict[str, Any]], dict[str, Any]]) -> None:
     rewrite(file, change)
     with pytest.raises(ModelError, match="description cannot be read"):
         Checkpoint.load(file)
 
 
-def test_a_description_that_is_not_json_is_refused(file: Path) -> None:
+def test_a_description_that_is_not_json_is_rejected(file: Path) -> None:
     safetensors.torch.save_file({"w": torch.zeros(3)}, file, metadata={KEY: "{'single': 'quotes'}"})
     with pytest.raises(ModelError, match="description cannot be read"):
         Checkpoint.load(file)
 
 
 @pytest.mark.parametrize("width", [4, 4096])
-def test_weights_of_another_network_are_refused(file: Path, width: int) -> None:
-    """Also where the network described would need more memory than there is."""
+def test_weights_of_another_network_are_rejected(file: Path, width: int) -> None:
+    """Also if the described network needs more memory than available."""
     rewrite(file, lambda data: {**data, "spec": {**data["spec"], "width": width, "depth": 8, "kernel": 3, "pool": 2}})
     with pytest.raises(ModelError, match=r"weights in .*tiny\.safetensors do not belong"):
         Checkpoint.load(file)
 
 
-def test_a_missing_weight_is_refused(model: Checkpoint) -> None:
+def test_a_missing_weight_is_rejected(model: Checkpoint) -> None:
     fewer = {name: w for name, w in model.weights.items() if name != "score.bias"}
     with pytest.raises(ModelError, match=r"do not belong .*score\.bias"):
         Checkpoint(model.info, fewer).net()
 
 
-def test_saving_makes_the_folder(model: Checkpoint, tmp_path: Path) -> None:
+def test_saving_creates_the_folder(model: Checkpoint, tmp_path: Path) -> None:
     model.save(tmp_path / "a" / "b" / "m.safetensors")
     assert Checkpoint.load(tmp_path / "a" / "b" / "m.safetensors").hash == model.hash
 
@@ -274,6 +274,6 @@ def test_a_folder_in_the_way_of_the_file_is_named(model: Checkpoint, tmp_path: P
     assert os.listdir(tmp_path) == ["m.safetensors"]
 
 
-def test_a_description_names_as_many_classes_as_the_network_has() -> None:
+def test_the_number_of_class_names_must_match_the_network() -> None:
     with pytest.raises(ValueError, match="2 classes are named for a network with 5"):
         replace(net_contract.info(SPEC), spec=SPECS["channels-and-classes"])

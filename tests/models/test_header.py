@@ -1,4 +1,4 @@
-"""The header of a safetensors file describes exactly its tensors, or the file is refused."""
+"""The header of a safetensors file must describe its tensors exactly."""
 
 import json
 import struct
@@ -49,7 +49,7 @@ def test_shapes_are_read_without_tensors(tmp_path: Path) -> None:
         ({str(i): ONE for i in range(MAX_TENSORS + 1)}, "up to 10000 are read"),
     ],
 )
-def test_a_wrong_header_is_refused(tmp_path: Path, head: Any, message: str) -> None:
+def test_an_invalid_header_is_rejected(tmp_path: Path, head: Any, message: str) -> None:
     with pytest.raises(ModelError, match=message):
         read_header(written(tmp_path / "t.safetensors", head))
 
@@ -63,12 +63,12 @@ def test_a_wrong_header_is_refused(tmp_path: Path, head: Any, message: str) -> N
         b'{"a": {}, "a": {}}',
     ],
 )
-def test_a_head_that_is_too_deep_or_long_or_double_is_refused(tmp_path: Path, head: bytes) -> None:
+def test_a_header_that_is_too_deep_or_long_or_ambiguous_is_rejected(tmp_path: Path, head: bytes) -> None:
     with pytest.raises(ModelError, match="not a safetensors file"):
         read_header(written(tmp_path / "t.safetensors", head))
 
 
-def test_of_a_head_that_claims_more_than_the_file_nothing_is_read(tmp_path: Path) -> None:
+def test_a_header_longer_than_the_file_is_not_read(tmp_path: Path) -> None:
     path = tmp_path / "t.safetensors"
     path.write_bytes(struct.pack("<Q", MAX_HEADER - 1) + b"{}")
     with pytest.raises(ModelError, match="cut off"):

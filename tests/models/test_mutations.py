@@ -1,4 +1,4 @@
-"""With any description in its file a model works or is refused with a sentence."""
+"""A model file with any description either works or is rejected with a message."""
 
 import copy
 import json
@@ -35,7 +35,7 @@ ODD = (
 
 
 def places(value: Any, above: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
-    """Yield the way to each part of plain data."""
+    """Yield the path to each part of plain data."""
     inside: Any = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
     for key, part in inside:
         yield (*above, key)
@@ -43,7 +43,7 @@ def places(value: Any, above: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]
 
 
 def with_head(content: bytes, head: Any) -> bytes:
-    """Return a model file with another head."""
+    """Return a model file with another header."""
     length = struct.unpack("<Q", content[:8])[0]
     text = json.dumps(head).encode()
     return struct.pack("<Q", len(text)) + text + content[8 + length :]
@@ -64,7 +64,7 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> list[bytes]:
 
 
 def uses(path: Path) -> None:
-    """Do all that the command line does with a model."""
+    """Use a model as the command line does."""
     info = read_whole_info(path)
     _text(str(path), info)
     model = Checkpoint.load(path)
@@ -75,7 +75,7 @@ def uses(path: Path) -> None:
 
 @settings(deadline=None, max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.data())
-def test_a_model_with_any_description_works_or_is_refused(
+def test_a_model_with_any_description_works_or_is_rejected(
     files: list[bytes], tmp_path: Path, data: st.DataObject
 ) -> None:
     content = data.draw(st.sampled_from(files))

@@ -13,12 +13,12 @@ TYPES = ("bool", "uint8", "int16", "uint16", "int32", "uint32", "int64", "float1
 
 
 def normalised(image: npt.NDArray[np.generic], method: str = "percentile") -> npt.NDArray[np.float32]:
-    """Return a single-channel image scaled from its own statistics."""
+    """Return an image with one channel, scaled by its own statistics."""
     return Normaliser(method).fit(image.reshape(1, -1)).apply(image[None])[0]
 
 
 def varied(dtype: str) -> npt.NDArray[np.generic]:
-    """Return an image that uses the range of its type."""
+    """Return an image that uses the range of its dtype."""
     ramp = np.linspace(0, 1, 400).reshape(20, 20)
     if dtype == "bool":
         return ramp > 0.3
@@ -30,7 +30,7 @@ def varied(dtype: str) -> npt.NDArray[np.generic]:
 
 @pytest.mark.parametrize("dtype", TYPES)
 @pytest.mark.parametrize("method", ["percentile", "standard"])
-def test_every_type_comes_out_the_same(dtype: str, method: str) -> None:
+def test_every_dtype_gives_the_same_result(dtype: str, method: str) -> None:
     image = varied(dtype)
     out = normalised(image, method)
     assert out.dtype == np.float32
@@ -69,13 +69,13 @@ def test_a_constant_image_becomes_zero(method: str, value: float) -> None:
         assert not normalised(np.full((33, 31), value, dtype), method).any()
 
 
-def test_percentiles_are_sent_to_minus_one_and_one() -> None:
+def test_percentiles_are_scaled_to_minus_one_and_one() -> None:
     out = normalised(np.arange(1001.0))
     assert out[10] == pytest.approx(-1)
     assert out[998] == pytest.approx(1)
 
 
-def test_mean_and_deviation_are_sent_to_zero_and_one() -> None:
+def test_mean_and_deviation_are_scaled_to_zero_and_one() -> None:
     image = np.random.default_rng(0).normal(50, 7, (40, 40))
     out = normalised(image, "standard")
     assert out.mean() == pytest.approx(0, abs=1e-6)
@@ -91,7 +91,7 @@ def test_a_few_bright_pixels_on_black_span_the_range(value: float) -> None:
     assert out[0, 0] == pytest.approx(-1)
 
 
-def test_pixels_that_are_not_finite_do_not_count() -> None:
+def test_pixels_that_are_not_finite_are_ignored() -> None:
     image = np.arange(100.0)
     spoilt = np.concatenate([image, [np.nan, np.inf, -np.inf]])
     assert Normaliser().fit(spoilt[None]) == Normaliser().fit(image[None])
@@ -103,7 +103,7 @@ def test_nan_becomes_mid_grey_and_infinity_the_limit() -> None:
 
 
 @pytest.mark.parametrize("method", METHODS)
-def test_an_image_of_nothing_but_nan_becomes_zero(method: str) -> None:
+def test_an_image_of_nan_becomes_zero(method: str) -> None:
     assert not normalised(np.full((4, 4), np.nan), method).any()
 
 
@@ -129,6 +129,6 @@ def test_the_image_is_not_changed() -> None:
         ({"high": 100.5}, "must rise"),
     ],
 )
-def test_a_normalisation_that_makes_no_sense_is_refused(wrong: dict[str, object], message: str) -> None:
+def test_invalid_normalisations_are_rejected(wrong: dict[str, object], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         Normaliser(**wrong)  # type: ignore[arg-type]

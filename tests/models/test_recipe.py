@@ -30,7 +30,7 @@ SHIPPED = sorted((Path(recipe.__file__).parent / "recipes").glob("*.json"))
         ("unet up=transposed padding=reflect norm=none", NetSpec(up="transposed", padding="reflect", norm="none")),
     ],
 )
-def test_a_network_is_read_from_words(text: str, spec: NetSpec) -> None:
+def test_a_network_is_parsed_from_text(text: str, spec: NetSpec) -> None:
     assert parse_spec(text) == spec
 
 
@@ -54,12 +54,12 @@ def test_a_network_is_read_from_words(text: str, spec: NetSpec) -> None:
         ("unet width=4096 depth=8", "cannot be trained here: its .* weights need .* GB"),
     ],
 )
-def test_a_text_that_describes_no_network_is_refused(text: str, message: str) -> None:
+def test_invalid_texts_are_rejected(text: str, message: str) -> None:
     with pytest.raises(FcnError, match=message):
         parse_spec(text)
 
 
-def test_a_recipe_becomes_the_description_of_a_model(tmp_path: Path) -> None:
+def test_a_recipe_is_read_as_a_model_description(tmp_path: Path) -> None:
     path = tmp_path / "cells.json"
     path.write_text(json.dumps(RECIPE))
     info = read_recipe(path, NetSpec(), "napari-fcn train cells")
@@ -86,7 +86,7 @@ def test_a_recipe_becomes_the_description_of_a_model(tmp_path: Path) -> None:
         ("[" * 100_000, "nested"),
     ],
 )
-def test_a_recipe_that_does_not_fit_is_refused(tmp_path: Path, content: str, message: str) -> None:
+def test_invalid_recipes_are_rejected(tmp_path: Path, content: str, message: str) -> None:
     path = tmp_path / "cells.json"
     path.write_text(content)
     with pytest.raises(FcnError, match=message):

@@ -16,7 +16,7 @@ VISIBLE = 1e-3
 
 
 def answer(image: np.ndarray, model: Checkpoint, tile: tuple[int, ...]) -> tuple[np.ndarray, int]:
-    """Return the joined probabilities, and how many tiles there were."""
+    """Return the joined probabilities, and the number of tiles."""
     out, count = np.full((model.info.spec.classes, *image.shape), np.nan, np.float32), 0
     for event in Session(image, model, settings=PredictSettings(device="cpu", tile=tile)).predict():
         if isinstance(event, TileDone):
@@ -26,7 +26,7 @@ def answer(image: np.ndarray, model: Checkpoint, tile: tuple[int, ...]) -> tuple
 
 
 @pytest.mark.parametrize("name", zoo.names())
-def test_tiles_of_a_shipped_model_are_the_whole(name: str) -> None:
+def test_joined_tiles_of_a_shipped_model_equal_the_whole_image(name: str) -> None:
     model = Checkpoint.load(zoo.path_of(name))
     ndim = model.info.spec.ndim
     image = cells(LONG[ndim], seed=4, look=Look(diameter=24, spacing=(2, 1, 1)[-ndim:]))[0]

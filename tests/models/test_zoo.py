@@ -22,7 +22,7 @@ def shipped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-def test_the_models_for_most_users_come_first(shipped: Path) -> None:
+def test_the_default_model_is_listed_first(shipped: Path) -> None:
     assert zoo.names() == ("nuclei", "membranes")
 
 

@@ -63,7 +63,7 @@ def assert_same(one: Tensor, other: Tensor) -> None:
 
 
 def slide(net: nn.Module, x: Tensor, size: Sequence[int], stride: Sequence[int]) -> Tensor:
-    """The answers of a network to all crops, one after the other, as a map."""
+    """Return the outputs of a network for all crops as a map."""
     counts = [(length - n) // s + 1 for length, n, s in zip(x.shape[2:], size, stride, strict=True)]
     answers = []
     for index in product(*map(range, counts)):
@@ -77,7 +77,7 @@ def sampled(x: Tensor, stride: Sequence[int]) -> Tensor:
     return x[(..., *(slice(None, None, s) for s in stride))]
 
 
-def test_the_example_of_the_page_runs(capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_example_in_the_documentation_runs(capsys: pytest.CaptureFixture[str]) -> None:
     page = (Path(__file__).parents[2] / "src-docs/convert.md").read_text(encoding="utf-8")
     exec(page.split("```python\n")[1].split("```")[0], {})
     lines = capsys.readouterr().out.splitlines()
@@ -109,7 +109,7 @@ def test_without_padding_the_map_equals_sliding_the_classifier(name: str) -> Non
 
 @settings(max_examples=10)
 @given(st.integers(20, 45), st.integers(20, 45), st.integers(20, 24))
-def test_the_map_equals_sliding_whatever_the_sizes(height: int, width: int, crop: int) -> None:
+def test_the_map_equals_sliding_for_any_size(height: int, width: int, crop: int) -> None:
     net = FIXED_LENET if crop < 24 else WIDE_LENET  # 20 to 23 pixels give the same map of 3 x 3
     converted = fully_convolutional(net, crop)
     x = image(net, (max(height, crop), max(width, crop)))
@@ -117,7 +117,7 @@ def test_the_map_equals_sliding_whatever_the_sizes(height: int, width: int, crop
     assert_same(converted(x)[..., : slid.shape[2], : slid.shape[3]], slid)
 
 
-def test_padding_makes_the_map_another_function_than_sliding() -> None:
+def test_with_padding_the_map_differs_from_sliding() -> None:
     net, size = classifier("vgg")
     x = image(net, (40, 40))
     converted = fully_convolutional(net, size)
@@ -150,7 +150,7 @@ def test_outputs_without_padding_equal_the_network_without_paddings() -> None:
     assert_same(ValidConv(converted)(x), bare(x[..., skipped[0] :, skipped[1] :]))
 
 
-def test_a_window_is_the_receptive_field_of_a_position() -> None:
+def test_the_padding_analysis_gives_the_receptive_field_of_a_position() -> None:
     net, size = classifier("branches")
     converted = fully_convolutional(net, size)
     seen = analyze_padding(converted)
@@ -165,7 +165,7 @@ def test_a_window_is_the_receptive_field_of_a_position() -> None:
         assert int(touched.max()) < index[axis] * seen.stride[axis] + seen.start[axis] + seen.size[axis]
 
 
-def test_an_image_too_small_for_a_network_without_padding_is_refused() -> None:
+def test_an_image_that_is_too_small_without_padding_is_rejected() -> None:
     net, size = classifier("vgg")
     free = ValidConv(fully_convolutional(net, size))
     with pytest.raises(ValueError, match=r"image of \(20, 20\) pixels depends on padding. Use at least \(\d+, \d+\)"):
@@ -235,7 +235,7 @@ def test_each_layer_dilates(layer: nn.Module, shape: tuple[int, int]) -> None:
 
 
 @pytest.mark.parametrize("stride", [1, 2, 4, 8, 16, 32])
-def test_the_first_strides_are_kept_on_request(stride: int) -> None:
+def test_strides_up_to_the_requested_one_are_kept(stride: int) -> None:
     trunk = Trunk(settled(ResNet(RESNET50, 2))).eval()  # type: ignore[arg-type]
     x = image(trunk, (70, 67))
     some = dilate(trunk, stride)
@@ -262,7 +262,7 @@ def test_stitched_shifts_equal_dilation(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", ["branches", "vgg", "vgg-3d"])
-def test_with_padding_they_equal_it_where_no_padding_has_a_say(name: str) -> None:
+def test_with_padding_stitched_shifts_equal_dilation_away_from_the_border(name: str) -> None:
     net, size = classifier(name)
     strided = fully_convolutional(net, size)
     seen = analyze_padding(strided)
@@ -283,7 +283,7 @@ def test_stitching_takes_any_callable_of_known_stride() -> None:
     assert torch.equal(shift_and_stitch(lambda part: part[..., ::3, ::4], x, (3, 4)), x)
 
 
-def test_a_wrong_stride_is_refused() -> None:
+def test_a_wrong_stride_is_rejected() -> None:
     with pytest.raises(ValueError, match=r"\(6, 6\) is not the stride of this network"):
         shift_and_stitch(nn.MaxPool2d(2), torch.rand(1, 1, 20, 20), 6)
 
@@ -392,7 +392,7 @@ def test_layers_without_a_dilated_form_are_named(net: nn.Module, complaint: str)
         dilate(net)
 
 
-def test_strides_that_do_not_meet_are_named() -> None:
+def test_merged_maps_of_different_strides_are_named() -> None:
     class Uneven(Branches):
         def forward(self, x: Tensor) -> Tensor:
             return torch.cat([self.stem(x), x], 1)
@@ -408,7 +408,7 @@ WIDE_LENET = settled(
 )
 
 
-def test_the_window_of_an_unpadded_network_starts_in_the_image() -> None:
+def test_receptive_fields_without_padding_start_inside_the_image() -> None:
     net = nn.Sequential(nn.Conv2d(1, 2, 5, padding=2), nn.MaxPool2d(2), nn.Conv2d(2, 2, 3, padding=1)).eval()
     padded, clean = analyze_padding(net), analyze_padding(ValidConv(net))
     assert (clean.size, clean.stride, clean.padded) == (padded.size, padded.stride, ())
@@ -421,7 +421,7 @@ def test_the_window_of_an_unpadded_network_starts_in_the_image() -> None:
     assert_same(ValidConv(net)(changed)[..., 0, 0], whole[..., 0, 0])
 
 
-def test_an_unpadded_network_may_be_part_of_another() -> None:
+def test_a_network_without_padding_may_be_part_of_another() -> None:
     net = nn.Sequential(nn.Conv2d(1, 2, 3, padding=1), nn.MaxPool2d(2)).eval()
     joined = analyze_padding(nn.Sequential(ValidConv(net), nn.Conv2d(2, 1, 3)))
     inner = analyze_padding(ValidConv(net))

@@ -1,4 +1,4 @@
-"""The filter bank measures its features at any position and rotation of the image."""
+"""The filter bank: exact derivatives, invariance to rotation, scales and border."""
 
 from itertools import combinations_with_replacement, product
 
@@ -62,7 +62,7 @@ def test_a_constant_image_has_no_derivatives(ndim: int, value: float, sigma: flo
 
 @pytest.mark.parametrize("ndim", [1, 2, 3])
 @pytest.mark.parametrize("sigma", [0.7, 1.5])
-def test_a_slope_has_its_steepness_and_no_curvature(ndim: int, sigma: float) -> None:
+def test_a_ramp_has_a_gradient_and_no_curvature(ndim: int, sigma: float) -> None:
     axes = torch.meshgrid(*(torch.arange(24.0, dtype=torch.float64),) * ndim, indexing="ij")
     slopes = [0.1, -0.2, 0.05][:ndim]
     x = sum(s * a for s, a in zip(slopes, axes, strict=True))[None, None].float()
@@ -76,7 +76,7 @@ def test_a_slope_has_its_steepness_and_no_curvature(ndim: int, sigma: float) -> 
 
 
 @pytest.mark.parametrize("ndim", [1, 2, 3])
-def test_a_bowl_has_its_curvature(ndim: int) -> None:
+def test_a_paraboloid_has_its_curvature(ndim: int) -> None:
     sigma = 1.2
     axes = torch.meshgrid(*(torch.arange(-10.0, 11.0),) * ndim, indexing="ij")
     curvatures = [0.02, 0.05, -0.03][:ndim]
@@ -94,7 +94,7 @@ def test_a_bowl_has_its_curvature(ndim: int) -> None:
 
 
 @pytest.mark.parametrize("ndim", [2, 3])
-def test_turning_the_image_by_right_angles_turns_its_features(ndim: int) -> None:
+def test_features_of_a_rotated_image_are_rotated(ndim: int) -> None:
     x = torch.randn(1, 1, *(16,) * ndim, generator=torch.Generator().manual_seed(0))
     filters = bank(ndim, 0.7, 2.0, 4.0)
     for first, second in combinations_with_replacement(range(2, 2 + ndim), 2):
@@ -105,7 +105,7 @@ def test_turning_the_image_by_right_angles_turns_its_features(ndim: int) -> None
 
 
 @pytest.mark.parametrize("ndim", [1, 2, 3])
-def test_a_mirrored_image_has_mirrored_features(ndim: int) -> None:
+def test_features_of_a_mirrored_image_are_mirrored(ndim: int) -> None:
     x = torch.randn(1, 1, *(16,) * ndim, generator=torch.Generator().manual_seed(1))
     filters = bank(ndim, 1.0, 2.0)
     for axis in range(2, 2 + ndim):
@@ -133,7 +133,7 @@ def test_a_level_has_the_stated_width_and_factor(ndim: int) -> None:
         assert level.features.shape == (1, width, *(8 // f for f in factor))
 
 
-def test_anisotropic_sigmas_reduce_the_fine_axes_only() -> None:
+def test_anisotropic_sigmas_downsample_the_fine_axes_only() -> None:
     assert factors((0.5, 4.0, 9.0)) == (1, 4, 8)
     assert factors((1.9, 2.0, 3.9)) == (1, 2, 2)
 
@@ -149,7 +149,7 @@ def test_the_border_pixel_is_repeated() -> None:
     torch.testing.assert_close(_along(x, box, 0)[0, 0], torch.tensor([1 / 3, 1, 2, 3, 4, 14 / 3]))
 
 
-def test_the_bank_computes_in_float32_whatever_comes_in() -> None:
+def test_the_bank_computes_in_float32_for_any_input() -> None:
     x = torch.randn(1, 1, 16, 16, generator=torch.Generator().manual_seed(0)) + 3
     full, half = (bank(2, 1.0)(part)[0].features for part in (x.bfloat16().float(), x.bfloat16()))
     assert half.dtype is torch.bfloat16
@@ -169,12 +169,12 @@ def test_the_bank_computes_in_float32_whatever_comes_in() -> None:
         ({"family": "filters", "head": "levels", "filters": ((1.0, 1.0),), "depth": 0, "original": 1}, "filters alone"),
     ],
 )
-def test_a_bank_or_head_that_cannot_be_built_is_refused(wrong: dict[str, object], words: str) -> None:
+def test_invalid_banks_and_heads_are_rejected(wrong: dict[str, object], words: str) -> None:
     with pytest.raises(ValueError, match=words):
         NetSpec(**wrong)  # type: ignore[arg-type]
 
 
-def test_features_stay_in_float32_where_a_network_learns_in_half_precision() -> None:
+def test_features_are_float32_in_mixed_precision() -> None:
     bank = FilterBank(1, [(1.0, 1.0), (2.0, 2.0)])
     x = torch.rand(1, 1, 32, 32, generator=torch.Generator().manual_seed(0))
     plain = bank(x)

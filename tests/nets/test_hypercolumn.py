@@ -1,4 +1,4 @@
-"""A network with a head on all levels keeps the contract of `net_contract`."""
+"""A network with a head on all levels passes the contract of `net_contract`."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -73,7 +73,7 @@ every_net = pytest.mark.parametrize("spec", TAUGHT.values(), ids=TAUGHT)
 
 
 @every_net
-def test_a_taught_net_learns_from_a_gradient(spec: NetSpec) -> None:
+def test_gradients_reach_all_weights(spec: NetSpec) -> None:
     if spec.original:  # the score layer of before gets no gradient from the taught head: that is its point
         net = net_contract.trained(spec)
         net(net_contract.noise(spec, spec.minimum)).square().mean().backward()
@@ -90,7 +90,7 @@ def test_a_taught_network_keeps_the_size_of_its_input(spec: NetSpec, lengths: tu
 
 
 @every_net
-def test_a_taught_net_survives_its_file_bit_by_bit(spec: NetSpec, tmp_path: Path) -> None:
+def test_a_taught_network_is_saved_and_loaded_bit_for_bit(spec: NetSpec, tmp_path: Path) -> None:
     path = tmp_path / "net.safetensors"
     if not spec.original:
         net_contract.survives_its_file(spec, path)
@@ -117,7 +117,7 @@ def test_tiles_equal_the_whole_image(spec: NetSpec) -> None:
 
 @settings(max_examples=25)
 @given(st.sampled_from(sorted(TAUGHT)), st.data())
-def test_tiles_of_any_length_equal_the_whole_of_any_shape(name: str, data: st.DataObject) -> None:
+def test_tiles_of_any_length_equal_an_image_of_any_shape(name: str, data: st.DataObject) -> None:
     spec = TAUGHT[name]
     shape = [data.draw(st.integers(1, SHORT[spec.ndim] * 2 + 9)) for _ in range(spec.ndim)]
     shape[data.draw(st.integers(0, spec.ndim - 1))] = data.draw(st.integers(40, LONG[spec.ndim]))
@@ -126,7 +126,7 @@ def test_tiles_of_any_length_equal_the_whole_of_any_shape(name: str, data: st.Da
 
 
 class OneChannel(nn.Sequential):
-    """Adds up the channels first; gives little, so that the trunk can still be told from rounding beside it."""
+    """Sums the channels, with small values, so that the contribution of the trunk exceeds rounding errors."""
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         return super().forward(x.sum(1, keepdim=True) * 1e-3)
@@ -134,7 +134,7 @@ class OneChannel(nn.Sequential):
 
 @every_net
 def test_a_taught_network_has_its_theoretical_receptive_field(spec: NetSpec, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Nothing cancels, as kernels of ones stand for the filters; that these see no farther is the next test."""
+    """Kernels of ones replace the filters so that nothing cancels; the next test covers the filters themselves."""
     plain = net_contract._positive
 
     def positive(spec: NetSpec) -> nn.Module:
@@ -148,12 +148,12 @@ def test_a_taught_network_has_its_theoretical_receptive_field(spec: NetSpec, mon
 
 
 @every_net
-def test_a_change_outside_of_the_field_changes_nothing(spec: NetSpec) -> None:
+def test_pixels_outside_of_the_receptive_field_have_no_influence(spec: NetSpec) -> None:
     net_contract.ignores_what_lies_outside(spec)
 
 
 @pytest.mark.parametrize("name", ["filters-1d", "filters-2d", "filters-3d"])
-def test_a_change_at_the_rim_of_the_field_of_the_filters_changes_something(name: str) -> None:
+def test_pixels_at_the_edge_of_the_support_of_the_filters_have_influence(name: str) -> None:
     spec = TAUGHT[name]
     field = theoretical(spec)
     for axis in range(spec.ndim):
@@ -162,7 +162,7 @@ def test_a_change_at_the_rim_of_the_field_of_the_filters_changes_something(name:
 
 
 @pytest.mark.parametrize("name", ["1d", "2d", "without-filters", "filters-1d", "filters-2d", "anisotropic-sigma"])
-def test_without_the_whole_halo_tiles_are_not_exact(name: str) -> None:
+def test_tiles_with_a_smaller_halo_are_not_exact(name: str) -> None:
     spec = TAUGHT[name]
     tiles = net_contract.predictor(spec, net_contract.picture(spec, (97,) * spec.ndim))
     whole, field = net_contract.whole(tiles), theoretical(spec)
@@ -175,7 +175,7 @@ def test_without_the_whole_halo_tiles_are_not_exact(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", ["1d", "2d", "3d", "anisotropic-sigma", "scale-coarser-than-pools", "filters-3d"])
-def test_scoring_before_upsampling_is_upsampling_before_scoring(name: str) -> None:
+def test_scoring_and_upsampling_commute(name: str) -> None:
     spec = TAUGHT[name]
     net = net_contract.trained(spec)
     x = net_contract.noise(spec, [2 * m for m in spec.minimum])
@@ -211,14 +211,14 @@ def test_the_bank_has_no_weights() -> None:
 
 
 @pytest.mark.parametrize("ndim", [1, 2, 3])
-def test_the_grid_is_that_of_pools_and_scales(ndim: int) -> None:
+def test_the_grid_is_the_common_one_of_pools_and_scales(ndim: int) -> None:
     spec = taught(ndim, filters=((4.0,) * ndim,))
     assert spec.multiple == (4,) * ndim
     assert taught(ndim, depth=2, filters=((1.0,) * ndim,)).multiple == (4,) * ndim
     assert all(spec.multiple[0] % f == 0 for scale in spec.filters for f in factors(scale))
 
 
-def test_untaught_is_the_network_that_it_was() -> None:
+def test_the_trunk_is_the_original_network() -> None:
     spec = NetSpec(width=2, depth=2, classes=3)
     assert replace(spec, classes=5, filters=PLAIN[2], head="levels", original=3).trunk_spec == spec
     assert replace(spec, filters=PLAIN[2], head="levels").trunk_spec == spec

@@ -15,7 +15,7 @@ DEEP = replace(FLAT, ndim=3, kernel=((1, 3, 3), (3, 3, 3), (3, 3, 3)), pool=((1,
 
 
 def drawn(spec: NetSpec, seed: int = 0) -> Net:
-    """Return a network whose norms have statistics of their own."""
+    """Return a network with random weights and random statistics of its norms."""
     net = spec.build(torch.Generator().manual_seed(seed))
     generator = torch.Generator().manual_seed(seed + 1)
     for name, value in net.state_dict().items():
@@ -28,7 +28,7 @@ def drawn(spec: NetSpec, seed: int = 0) -> Net:
 
 @torch.inference_mode()
 def difference(deep: Net, flat: Net, axis: int = 0) -> float:
-    """Return by how much the logits of a volume differ from those of its planes, relative to the largest."""
+    """Return the relative difference between the logits of a volume and those of its planes."""
     shape = [16, 16]
     shape.insert(axis, 7)
     x = torch.randn(1, 1, *shape, generator=torch.Generator().manual_seed(5))
@@ -82,7 +82,7 @@ def test_another_number_of_classes_keeps_its_own_score_layer() -> None:
     assert torch.equal(first[:, :, 0], source.state_dict()["encoder.0.0.weight"])
 
 
-def test_a_net_of_as_many_axes_takes_all_weights() -> None:
+def test_a_network_with_as_many_axes_gets_all_weights() -> None:
     net, source = drawn(FLAT, 3), drawn(FLAT)
     copy_weights(net, source)
     assert all(torch.equal(value, source.state_dict()[name]) for name, value in net.state_dict().items())

@@ -1,4 +1,4 @@
-"""The families match their publications as far as numbers can be compared."""
+"""The families match numbers in their publications."""
 
 import pytest
 import torch
@@ -17,7 +17,7 @@ def test_a_transposed_convolution_starts_as_linear_upsampling(factor: tuple[int,
 
 
 @pytest.mark.parametrize(("skips", "factor", "scored"), [(0, 32, [256]), (1, 16, [256, 64]), (2, 8, [256, 64, 32])])
-def test_skips_make_32s_16s_and_8s(skips: int, factor: int, scored: list[int]) -> None:
+def test_skips_select_fcn_32s_16s_and_8s(skips: int, factor: int, scored: list[int]) -> None:
     net = FCN(NetSpec("fcn", ndim=1, width=8, depth=5, skips=skips))
     assert net.score is not None
     assert net.score.factor == (factor,)
@@ -26,7 +26,7 @@ def test_skips_make_32s_16s_and_8s(skips: int, factor: int, scored: list[int]) -
 
 
 def test_the_fusion_of_an_fcn_is_the_sum_of_its_scores() -> None:
-    """As long as the transposed convolutions are linear; inside, as borders are continued once or twice."""
+    """With linear transposed convolutions, away from the border."""
     spec = NetSpec("fcn", ndim=1, width=2, depth=3)
     net = spec.build(torch.Generator().manual_seed(0)).eval()
     linear = NetSpec("fcn", ndim=1, width=2, depth=3, up="linear").build().eval()
@@ -44,7 +44,7 @@ def test_the_receptive_field_of_the_context_module_is_67_pixels() -> None:
     assert rates == [1, 1, 2, 4, 8, 16, 1]
 
 
-def test_a_factorised_convolution_has_the_weights_of_the_whole() -> None:
+def test_a_factorised_convolution_has_as_many_weights_as_the_full_one() -> None:
     """Tran et al. 2018, section 3.5."""
     whole = NetSpec(ndim=3, width=16, depth=2, time=0, norm="none")
     split = NetSpec("video", ndim=3, width=16, depth=2, norm="none")
@@ -59,12 +59,12 @@ def test_a_video_network_convolves_space_then_time() -> None:
     assert kernels == [(3, 1, 3), (1, 3, 1)] * 2
 
 
-def test_deeplab_has_one_branch_for_each_rate_and_one_for_the_pixel_itself() -> None:
+def test_deeplab_has_one_branch_for_each_rate_and_a_pointwise_one() -> None:
     net = NetSpec("deeplab", ndim=1, width=4, depth=5, rates=(6, 12, 18)).build()
     assert net.spec.multiple == (8,)  # output stride 8, at which the published rates are doubled twice over 32
     assert [branch[0].dilation[0] for branch in net.pyramid] == [1, 24, 48, 72]  # type: ignore[union-attr]
 
 
-def test_dilating_instead_of_pooling_keeps_most_of_the_field() -> None:
+def test_dilation_instead_of_pooling_keeps_most_of_the_field() -> None:
     pooled, dilated = (theoretical(NetSpec("fcn", ndim=1, depth=3, dilate=n)).size[0] for n in (0, 3))
     assert dilated < pooled < 2 * dilated

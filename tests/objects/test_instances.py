@@ -23,7 +23,7 @@ class Array:
 
 
 def objects_of(classes: np.ndarray, rule: ObjectRule, block: int = 10**6) -> np.ndarray:
-    """Return the objects of an image, found in blocks of this length."""
+    """Return the objects of an image, labelled in blocks of this length."""
     scratch, objects = (Array(np.full(classes.shape, 99, np.uint32)) for _ in range(2))
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(instances, "BLOCK_SHAPES", {n: (block,) * n for n in (1, 2, 3)})
@@ -46,14 +46,14 @@ def images(draw: st.DrawFn) -> tuple[np.ndarray, ObjectRule, int]:
 
 @hypothesis.given(images())
 @hypothesis.settings(max_examples=60)
-def test_blocks_of_any_size_give_what_the_whole_image_gives(image: tuple[np.ndarray, ObjectRule, int]) -> None:
+def test_blocks_of_any_size_equal_the_whole_image(image: tuple[np.ndarray, ObjectRule, int]) -> None:
     classes, rule, block = image
     np.testing.assert_array_equal(objects_of(classes, rule, block), objects_of(classes, rule))
 
 
 @pytest.mark.parametrize("block", [3, 100])
 @pytest.mark.parametrize("shape", [(40,), (21, 34), (9, 12, 11)])
-def test_without_a_rim_objects_are_the_components_that_scikit_image_finds(
+def test_without_a_rim_objects_equal_the_components_of_scikit_image(
     shape: tuple[int, ...], block: int, rng: np.random.Generator
 ) -> None:
     classes = rng.choice(3, shape, p=[0.5, 0.3, 0.2])
@@ -61,14 +61,14 @@ def test_without_a_rim_objects_are_the_components_that_scikit_image_finds(
     np.testing.assert_array_equal(objects_of(classes, rule, block), label(classes, background=0, connectivity=1))
 
 
-def test_a_long_winding_object_is_one_across_many_blocks() -> None:
+def test_a_winding_object_across_many_blocks_is_one() -> None:
     classes = np.zeros((31, 31), np.uint8)
     classes[::2] = 1
     classes[1::4, -1] = classes[3::4, 0] = 1
     assert objects_of(classes, ObjectRule((1,), (), (0, 1)), 4).max() == 1
 
 
-def test_each_time_point_has_objects_of_its_own() -> None:
+def test_each_time_point_has_its_own_objects() -> None:
     classes = np.ones((3, 4, 5), np.uint8)
     rule = ObjectRule.from_class_names(["background", "cell"], "tyx", "yx")
     assert [int(frame.max()) for frame in objects_of(classes, rule)] == [1, 2, 3]
@@ -79,13 +79,13 @@ def test_planes_of_a_stack_share_objects() -> None:
     assert objects_of(np.ones((2, 3, 4, 5), np.uint8), rule).max() == 2
 
 
-def test_touching_objects_part_at_their_rims_and_own_them() -> None:
+def test_touching_objects_are_separated_by_their_rims_and_include_them() -> None:
     classes = np.array([[0, 2, 1, 1, 2, 2, 1, 2, 0]], np.uint8)
     rule = ObjectRule.from_class_names(["background", "nucleus", "rim"], "yx", "yx")
     assert objects_of(classes, rule).tolist() == [[0, 1, 1, 1, 1, 2, 2, 2, 0]]
 
 
-def test_a_rim_far_from_any_object_is_none() -> None:
+def test_a_rim_far_from_objects_is_background() -> None:
     classes = np.array([1, 2, 2, 2, 2, 2, 0], np.uint8)
     assert objects_of(classes, ObjectRule((1,), (2,), (0,))).tolist() == [1] * (1 + instances.GROWTH) + [0] * 3
 
@@ -101,21 +101,21 @@ def test_a_rim_far_from_any_object_is_none() -> None:
         (["background", "a", "b"], (1, 2), ()),
     ],
 )
-def test_names_of_classes_tell_what_an_object_is(names: list[str], inside: tuple, rim: tuple) -> None:
+def test_class_names_determine_the_objects(names: list[str], inside: tuple, rim: tuple) -> None:
     rule = ObjectRule.from_class_names(names, "yx", "yx")
     assert (rule.inside, rule.rim) == (inside, rim)
 
 
-def test_axes_of_other_names_connect_if_the_network_looks_along_them() -> None:
+def test_axes_of_other_names_connect_if_the_network_convolves_them() -> None:
     assert ObjectRule.from_class_names(["background", "a"], ("q", "t", "x"), ("q",)).axes == (0, 2)
     assert ObjectRule.from_class_names(["background", "a"], "tyx", ("t", "y", "x")).axes == (1, 2)
 
 
-def test_more_objects_than_numbers_are_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_too_many_objects_raise_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(instances, "MAX_OBJECTS", 7)
     with pytest.raises(ImageError, match="more than 7 objects"):
         objects_of(np.eye(8, dtype=np.uint8), ObjectRule((1,), (), (0, 1)), 3)
 
 
-def test_an_image_without_objects_is_all_background() -> None:
+def test_an_image_without_objects_is_background() -> None:
     assert not objects_of(np.zeros((5, 6), np.uint8), ObjectRule((1,), (2,), (0, 1)), 2).any()

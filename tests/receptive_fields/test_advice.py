@@ -23,7 +23,7 @@ def test_advice_follows_from_object_and_field(objects: float, effective: float, 
     assert words in advise(objects, effective, theoretical)
 
 
-def test_where_no_network_is_deep_enough_none_is_named() -> None:
+def test_no_network_is_suggested_if_none_is_deep_enough() -> None:
     assert "Use the dilated network, or downsample by 100" in advise(2000, 20, 100, 3)
 
 
@@ -34,7 +34,7 @@ def test_the_diameter_of_a_ball_is_measured(ndim: int) -> None:
     assert object_size(ball) == pytest.approx(30.5, abs=1)
 
 
-def test_the_median_object_counts() -> None:
+def test_the_size_is_that_of_the_median_object() -> None:
     labels = np.zeros((40, 40), np.int32)
     labels[:10, :10], labels[20:30, :10], labels[0, 30] = 1, 2, 3
     assert object_size(labels) == pytest.approx(np.sqrt(400 / np.pi))
@@ -42,20 +42,20 @@ def test_the_median_object_counts() -> None:
     assert object_size(np.zeros((4, 4), np.uint8)) == 0
 
 
-def test_thick_planes_count_for_more() -> None:
+def test_the_pixel_size_is_taken_into_account() -> None:
     labels = np.zeros((4, 20, 20), np.uint8)
     labels[:2, :8, :8] = 1
     assert object_size(labels, (4.0, 1.0, 1.0)) == pytest.approx((6 * 8**3 / np.pi) ** (1 / 3))
 
 
 @pytest.mark.parametrize("kind", [bool, np.uint8, np.int64])
-def test_a_mask_of_any_type_is_measured_by_its_pieces(kind: type) -> None:
+def test_a_mask_of_any_dtype_is_split_into_components(kind: type) -> None:
     mask = np.zeros((40, 40), kind)
     mask[2:12, 2:12] = mask[20:30, 20:30] = 1
     assert object_size(mask * kind(1)) == pytest.approx(10 * np.sqrt(4 / np.pi))
 
 
 @pytest.mark.parametrize("shape", [(), (2, 3, 4, 5)])
-def test_labels_without_one_to_three_axes_are_refused(shape: tuple[int, ...]) -> None:
+def test_labels_without_one_to_three_axes_are_rejected(shape: tuple[int, ...]) -> None:
     with pytest.raises(ImageError, match="objects are measured in 1 to 3 axes"):
         object_size(np.ones(shape, int))

@@ -1,4 +1,4 @@
-"""The share outside of the border, and the influence of padding."""
+"""The part of the receptive field beyond the border, and the influence of padding."""
 
 from itertools import pairwise
 
@@ -20,7 +20,7 @@ from napari_fcn.receptive_fields.theoretical import analyze
 
 
 def box(before: int, after: int, ndim: int) -> EffectiveField:
-    """An effective field that is the same all over its box."""
+    """Return an effective field that is constant in its box."""
     region = Region((-before,) * ndim, (after + 1,) * ndim)
     return EffectiveField(region, np.full(region.shape, 1 / region.size, np.float32), (0,) * ndim, 0)
 
@@ -34,7 +34,7 @@ def trust(spec: NetSpec, shape: tuple[int, ...], used: EffectiveField) -> Border
 
 
 @pytest.mark.parametrize(("ndim", "shape"), [(1, (9,)), (2, (9, 4)), (3, (5, 6, 3))])
-def test_the_share_outside_is_the_cropped_share(ndim: int, shape: tuple[int, ...]) -> None:
+def test_the_fraction_outside_is_the_cropped_fraction(ndim: int, shape: tuple[int, ...]) -> None:
     used = box(2, 3, ndim)
     rng = np.random.default_rng(0)
     used.heat[:] = rng.random(used.heat.shape)
@@ -45,13 +45,13 @@ def test_the_share_outside_is_the_cropped_share(ndim: int, shape: tuple[int, ...
         assert found[index] == pytest.approx(1 - used.heat[inside.slices].sum() / used.heat.sum(), abs=1e-5)
 
 
-def test_distance_to_the_border_counts_pixels() -> None:
+def test_distance_to_the_border_is_in_pixels() -> None:
     np.testing.assert_array_equal(distance_to_border((5,)), [0, 1, 2, 1, 0])
     assert distance_to_border((9, 40))[4, 20] == 4
 
 
 @pytest.mark.parametrize("name", ["unet-1d", "unet-2d", "unet-3d", "reflect", "replicate-3d"])
-def test_padding_matters_near_the_border_only(name: str) -> None:
+def test_padding_has_influence_near_the_border_only(name: str) -> None:
     spec = SPECS[name]
     field = analyze(spec).field
     shape = tuple(2 * max(field.size) + 9 for _ in range(spec.ndim)) if spec.ndim < 3 else (30, 31, 32)
@@ -64,14 +64,14 @@ def test_padding_matters_near_the_border_only(name: str) -> None:
     assert "is outside of the image" in found.sentence
 
 
-def test_an_image_smaller_than_the_field_is_border_all_over() -> None:
+def test_all_pixels_of_an_image_smaller_than_the_field_are_near_the_border() -> None:
     found = trust(SPECS["unet-2d"], (12, 9), box(26, 26, 2))
     assert found.outside.min() > 0.5
     assert (found.change > 0).mean() > 0.9
 
 
 @pytest.mark.parametrize("padding", PADDINGS)
-def test_a_network_with_another_padding_is_the_one_built_with_it(padding: str) -> None:
+def test_a_changed_padding_equals_a_network_built_with_it(padding: str) -> None:
     spec = SPECS["unet-2d"]
     net = lively(spec)
     built = lively(NetSpec(**{**spec.to_dict(), "padding": padding}))

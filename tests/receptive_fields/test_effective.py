@@ -1,4 +1,4 @@
-"""The effective receptive field against brute force, and its measures."""
+"""The effective receptive field compared with finite differences, and its measures."""
 
 import net_contract
 import numpy as np
@@ -39,7 +39,7 @@ def test_the_gradient_is_that_of_finite_differences(index: tuple[int, int]) -> N
 
 
 @pytest.mark.parametrize("name", ["unet-1d", "unet-2d", "unet-3d", "anisotropic-pool", "channels-and-classes"])
-def test_a_crop_to_the_field_gives_the_gradient_of_the_whole(name: str) -> None:
+def test_a_crop_to_the_field_gives_the_gradient_of_the_whole_image(name: str) -> None:
     spec = SPECS[name]
     shape, index = (75, 61, 50)[: spec.ndim], (37, 30, 21)[: spec.ndim]
     field = measured(spec, shape, index)
@@ -65,13 +65,13 @@ def bell(sigma: float, reach: int = 30) -> EffectiveField:
     return EffectiveField(region, (heat / heat.sum()).astype(np.float32), (0, 0), 0)
 
 
-def test_radii_of_a_bell_are_those_of_the_rayleigh_distribution() -> None:
+def test_radii_of_a_gaussian_are_those_of_the_rayleigh_distribution() -> None:
     for share in (0.5, 0.9, 0.99):
         assert bell(5).radius(share) == pytest.approx(5 * np.sqrt(-2 * np.log(1 - share)), abs=0.3)
     assert bell(5).radius(0.5, (2.0, 2.0)) == 2 * bell(5).radius(0.5)
 
 
-def test_widths_and_the_used_share_of_a_bell() -> None:
+def test_widths_and_used_fraction_of_a_gaussian() -> None:
     assert bell(5).widths == (17, 17)  # 1.645 standard deviations to each side
     radius = 5 * np.sqrt(-2 * np.log(1 - 0.9545))
     assert bell(5).used == pytest.approx(np.pi * radius**2 / 61**2, rel=0.03)

@@ -1,4 +1,4 @@
-"""Shifts that the prediction follows, and shifts that it does not."""
+"""Equivariance of predictions to shifts."""
 
 import net_contract
 import numpy as np
@@ -22,7 +22,7 @@ def shifted(spec: NetSpec, shape: tuple[int, ...], region: Region | None = None)
 
 
 @pytest.mark.parametrize("padding", ["zeros", "reflect"])
-def test_a_network_without_pooling_follows_every_shift(padding: str) -> None:
+def test_a_network_without_pooling_is_equivariant(padding: str) -> None:
     found = shifted(NetSpec(width=4, depth=0, padding=padding), (30, 28))
     assert found.values.max() < 1e-5
     assert found.flips == 0
@@ -30,7 +30,7 @@ def test_a_network_without_pooling_follows_every_shift(padding: str) -> None:
 
 
 @pytest.mark.parametrize("name", ["unet-1d", "unet-2d", "anisotropic-pool", "unet-3d"])
-def test_a_network_that_pools_follows_its_grid_only(name: str) -> None:
+def test_a_network_with_pooling_is_equivariant_to_its_grid_only(name: str) -> None:
     spec = SPECS[name]
     shape = (60, 50, 9)[: spec.ndim] if spec.ndim < 3 else (24, 26, 9)
     found = shifted(spec, shape)

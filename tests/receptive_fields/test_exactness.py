@@ -26,7 +26,7 @@ def certified(net: nn.Module, plan: TilePlan, known: nn.Module | None = None) ->
     return last
 
 
-def test_our_plan_is_exact() -> None:
+def test_the_tiles_of_a_plan_are_exact() -> None:
     net = lively(SPEC)
     found = certified(net, cut_into_tiles(SHAPE, analyze(SPEC)))
     assert found.is_exact
@@ -45,7 +45,7 @@ def test_our_plan_is_exact() -> None:
         (TilePlan(SHAPE, (33, 33), ((27, 27), (27, 27)), (1, 1)), "do not start on the pooling grid"),
     ],
 )  # fmt: skip
-def test_a_wrong_plan_is_found_and_explained(plan: TilePlan, words: str) -> None:
+def test_an_inexact_plan_is_detected_and_explained(plan: TilePlan, words: str) -> None:
     found = certified(lively(SPEC), plan)
     assert not found.is_exact
     assert found.max_error > VISIBLE

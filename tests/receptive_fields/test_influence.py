@@ -1,4 +1,4 @@
-"""The pixels that a stroke can influence, against brute force."""
+"""The pixels that a stroke can influence, compared with brute force."""
 
 import net_contract
 import numpy as np
@@ -18,7 +18,7 @@ NETS += ["resunet-1d", "fcn-pools-of-4-and-2", "dilated-2d", "deeplab-2d", "vide
 
 
 def by_brute_force(name: str, stroke: np.ndarray) -> np.ndarray:
-    """The outputs that change when each pixel of the stroke is made brighter in turn."""
+    """Return the outputs that change if a pixel of the stroke becomes brighter."""
     spec = SPECS[name]
     net = net_contract._positive(spec)
     dark = torch.ones(1, spec.channels, *stroke.shape, dtype=torch.float64)
@@ -49,7 +49,7 @@ def test_a_stroke_influences_the_pixels_that_it_changes(name: str) -> None:
 
 @pytest.mark.parametrize("name", ["unet-1d", "unet-2d", "anisotropic-pool"])
 @pytest.mark.parametrize("corner", ["first", "last", "middle"])
-def test_the_box_is_that_of_the_mask(name: str, corner: str) -> None:
+def test_the_box_is_the_bounding_box_of_the_mask(name: str, corner: str) -> None:
     spec = SPECS[name]
     shape, found = SHAPES[spec.ndim], analyze(spec)
     pixel = {"first": [0] * len(shape), "last": [n - 1 for n in shape], "middle": [n // 2 for n in shape]}[corner]
@@ -58,7 +58,7 @@ def test_the_box_is_that_of_the_mask(name: str, corner: str) -> None:
     assert influenced_box(found, at, shape) == region
 
 
-def test_strokes_over_several_tiles_join(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_strokes_across_tiles_are_joined(monkeypatch: pytest.MonkeyPatch) -> None:
     spec, shape = SPECS["unet-2d"], (130, 120)
     stroke = np.eye(130, 120, dtype=bool)
     whole = influenced(spec.build(), stroke, Region.whole(shape), shape, analyze(spec))
@@ -69,7 +69,7 @@ def test_strokes_over_several_tiles_join(monkeypatch: pytest.MonkeyPatch) -> Non
 
 
 @pytest.mark.parametrize("split", [[4, 4], 4])
-def test_a_network_that_splits_its_channels_is_read_backwards(split: list[int] | int) -> None:
+def test_networks_that_split_channels_are_supported(split: list[int] | int) -> None:
     class Halves(nn.Module):
         def __init__(self) -> None:
             super().__init__()

@@ -47,7 +47,7 @@ def test_width_channels_and_classes_do_not_change_the_field() -> None:
     assert theoretical(NetSpec(channels=3, classes=7, width=64)) == theoretical(NetSpec(width=1))
 
 
-def test_asking_does_not_touch_the_random_numbers_of_others() -> None:
+def test_the_random_state_is_unchanged() -> None:
     torch.manual_seed(5)
     expected = torch.rand(3)
     torch.manual_seed(5)
@@ -55,7 +55,7 @@ def test_asking_does_not_touch_the_random_numbers_of_others() -> None:
     assert torch.equal(torch.rand(3), expected)
 
 
-def test_a_deep_net_with_a_wide_field_is_measured_whole() -> None:
+def test_a_large_receptive_field_is_measured() -> None:
     field = theoretical(NetSpec(ndim=1, depth=4, pool=4))
     # two 3-convolutions at each of five levels, down and up, spaced 1, 4, 16, 64, 256
     assert 2 * 256 + 2 * 2 * (1 + 4 + 16 + 64) < max(field.before + field.after) < 3 * 256 + 3 * 2 * (1 + 4 + 16 + 64)
@@ -97,7 +97,7 @@ def test_a_network_of_the_package_is_probed_like_an_external_one(name: str) -> N
 
 
 @pytest.mark.parametrize("pool", [(4, 4, 4, 4), (8, 8, 2)])
-def test_a_grid_of_hundreds_of_pixels_is_found(pool: tuple[int, ...]) -> None:
+def test_a_grid_of_hundreds_of_pixels_is_detected(pool: tuple[int, ...]) -> None:
     spec = NetSpec(ndim=1, width=1, depth=len(pool), pool=tuple((p,) for p in pool), kernel=1)
     found = analyze(spec)
     assert found.multiple == spec.multiple
@@ -105,7 +105,7 @@ def test_a_grid_of_hundreds_of_pixels_is_found(pool: tuple[int, ...]) -> None:
 
 
 @pytest.mark.parametrize("name", ["unet-1d", "one-d-pools-of-4-and-8", "transposed-1d", "reflect-wide-kernel"])
-def test_the_field_of_each_phase_holds_the_pixels_that_change_it(name: str) -> None:
+def test_the_field_of_each_phase_contains_the_pixels_with_influence(name: str) -> None:
     spec = SPECS[name]
     net = net_contract._positive(spec)
     found, period = analyze(spec), spec.multiple[0]
@@ -121,7 +121,7 @@ def test_the_field_of_each_phase_holds_the_pixels_that_change_it(name: str) -> N
 
 
 def _mean_pooled(net: nn.Module, x: Tensor) -> Tensor:
-    """Return ``x`` and let a network pool by the mean, through which all gradients pass."""
+    """Return ``x`` and make a network pool by the mean, which passes all gradients."""
     for parent in net.modules():
         for name, child in parent.named_children():
             if isinstance(child, nn.MaxPool1d):
@@ -130,7 +130,7 @@ def _mean_pooled(net: nn.Module, x: Tensor) -> Tensor:
 
 
 class Halves(nn.Module):
-    """Splits its channels into parts of unlike numbers, as attention heads do."""
+    """Splits its channels into parts of different size."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -146,7 +146,7 @@ def test_a_network_that_splits_its_channels_is_probed() -> None:
 
 
 class Gated(nn.Module):
-    """What people write: functions instead of layers, gates, splits by the number of channels, changes in place."""
+    """Common code: functions instead of layers, gates, splits of channels, in-place operations."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -169,7 +169,7 @@ def test_an_external_network_with_functions_and_gates_is_probed() -> None:
     assert theoretical(Gated()) == ReceptiveField((4, 4), (4, 4))
 
 
-def test_a_valid_convolution_lies_around_its_pixel() -> None:
+def test_the_field_of_a_valid_convolution_is_centred() -> None:
     assert theoretical(nn.Conv1d(1, 1, 7)) == ReceptiveField((3,), (3,))
     assert theoretical(nn.Sequential(nn.ConstantPad1d((6, 0), 0.0), nn.Conv1d(1, 1, 7))) == ReceptiveField((6,), (0,))
 
@@ -206,14 +206,14 @@ def test_pointwise_norms_keep_the_receptive_field_finite() -> None:
     assert theoretical(nn.Sequential(nn.Conv2d(1, 4, 3), nn.BatchNorm2d(4), frozen)).size == (3, 3)
 
 
-def test_networks_that_cannot_be_probed_raise_a_sentence() -> None:
+def test_networks_that_cannot_be_probed_raise_an_error() -> None:
     with pytest.raises(ModelError, match="has no convolutions"):
         theoretical(nn.Sequential(nn.ReLU()))
     with pytest.raises(ModelError, match="does not run on an image of another size"):
         theoretical(nn.Sequential(nn.Conv2d(1, 2, 3, padding=1), nn.Unflatten(2, (7, 11))))
 
 
-def test_probing_leaves_the_network_alone() -> None:
+def test_probing_does_not_change_the_network() -> None:
     net = Gated().train()
     before = {name: values.clone() for name, values in net.state_dict().items()}
     theoretical(net)

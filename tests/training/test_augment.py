@@ -1,4 +1,4 @@
-"""One image becomes many, and its labels go with it."""
+"""Augmented crops and their labels."""
 
 import numpy as np
 import pytest
@@ -25,7 +25,7 @@ def blobs(shape: tuple[int, ...]) -> np.ndarray:
     st.integers(1, 3),
     SEEDS,
 )
-def test_a_crop_has_the_size_that_was_asked_for(
+def test_a_crop_has_the_requested_size(
     shapes: tuple[tuple[int, ...], tuple[int, ...]], channels: int, seed: int
 ) -> None:
     shape, patch = shapes
@@ -42,8 +42,8 @@ def test_a_crop_has_the_size_that_was_asked_for(
 
 @settings(max_examples=25)
 @given(st.sampled_from([(200,), (90, 80), (30, 28, 26)]), SEEDS)
-def test_labels_are_warped_as_the_image_is(shape: tuple[int, ...], seed: int) -> None:
-    """An image that shows its labels still does, but for the pixels that interpolation mixes at their borders."""
+def test_labels_are_deformed_like_the_image(shape: tuple[int, ...], seed: int) -> None:
+    """An image of its labels still matches them, except for interpolated pixels at borders."""
     labels = blobs(shape)
     image = np.where(labels > 0, 1, -1).astype(np.float32)[None]
     gentle = Augmentation(noise=0, blur=0, gamma=1)
@@ -60,7 +60,7 @@ def test_the_same_seed_gives_the_same_crop(rng: np.random.Generator) -> None:
     assert (one[0] != other[0]).any()
 
 
-def test_crops_come_from_all_over_the_image() -> None:
+def test_crops_cover_the_whole_image() -> None:
     labels = np.arange(4).repeat(30)
     seen = set()
     for seed in range(30):
@@ -69,7 +69,7 @@ def test_crops_come_from_all_over_the_image() -> None:
 
 
 @pytest.mark.parametrize("scale", [0.5, 2.0])
-def test_objects_grow_with_the_scale(scale: float) -> None:
+def test_objects_are_magnified_by_the_scale(scale: float) -> None:
     yy, xx = np.mgrid[:128, :128] - 63.5
     labels = (yy**2 + xx**2 < 20**2).astype(np.uint8)
     still = Augmentation(scale=(scale, scale), elastic_sigma=0)
@@ -77,14 +77,14 @@ def test_objects_grow_with_the_scale(scale: float) -> None:
     assert cut.sum() / labels.sum() == pytest.approx(scale**2, rel=0.1) or cut.sum() > 0.5 * labels.sum()
 
 
-def test_half_of_the_crops_are_inverted_if_asked() -> None:
+def test_half_of_the_crops_are_inverted_if_set() -> None:
     image, labels = np.ones((1, 32, 32), np.float32), np.zeros((32, 32), np.uint8)
     gentle = Augmentation(noise=0, blur=0, gamma=1, invert=True)
     signs = [gentle.crop(image, labels, (16, 16), np.random.default_rng(s))[0].mean() > 0 for s in range(60)]
     assert 15 < sum(signs) < 45
 
 
-def test_crops_are_mirrored_and_turned() -> None:
+def test_crops_are_flipped_and_transposed() -> None:
     labels = np.arange(16).reshape(4, 4)
     still = Augmentation(scale=(1.0, 1.0), elastic_sigma=0)
     found = {
@@ -94,7 +94,7 @@ def test_crops_are_mirrored_and_turned() -> None:
     assert len(found) == 8  # the symmetries of a square
 
 
-def test_the_image_itself_is_left_alone(rng: np.random.Generator) -> None:
+def test_the_image_is_not_changed(rng: np.random.Generator) -> None:
     image, labels = rng.normal(size=(1, 40, 40)).astype(np.float32), blobs((40, 40))
     before = image.copy(), labels.copy()
     Augmentation(invert=True).crop(image, labels, (24, 24), rng)
@@ -113,8 +113,8 @@ def test_frames_keep_their_order_and_distance(seed: int) -> None:
     assert (np.diff(cut.astype(int), axis=0) == 1).all()
 
 
-def test_planes_that_lie_apart_are_bent_less_and_not_turned() -> None:
-    """A ramp along z tells where each voxel of a crop comes from."""
+def test_thick_planes_are_deformed_less_and_not_transposed() -> None:
+    """A ramp along z encodes the origin of each voxel of a crop."""
     shape, patch = (16, 64, 64), (16, 16, 16)
     ramp = np.broadcast_to(np.arange(16, dtype=np.float32)[:, None, None], shape)[None]
     labels = np.zeros(shape, np.uint8)

@@ -53,13 +53,13 @@ def test_a_doubtful_contrast_is_noted(tmp_path: Path) -> None:
     assert image.notes[0].startswith("noise: The contrast is doubtful")
 
 
-def test_complex_images_are_refused_by_name(tmp_path: Path) -> None:
+def test_complex_images_are_rejected_by_name(tmp_path: Path) -> None:
     put(tmp_path, "phase", grey(10, 10).astype(np.complex64))
     with pytest.raises(ImageError, match="phase: The image holds complex numbers"):
         read(tmp_path)
 
 
-def test_patterns_choose_and_leave_out(tmp_path: Path) -> None:
+def test_patterns_include_and_exclude(tmp_path: Path) -> None:
     for name in ("train_a", "train_b", "val_a", "odd"):
         put(tmp_path, name, grey(4, 4))
     assert [image.name for image in read(tmp_path, "train_*,odd", "*_b")] == ["odd", "train_a"]
@@ -72,14 +72,14 @@ def test_the_first_group_of_the_pattern_is_the_kind(tmp_path: Path) -> None:
     assert [image.kind for image in read(tmp_path, kinds="train_([a-z]+)_")] == ["", "em", "fluo"]
 
 
-def test_colours_are_seen_as_luminance_and_as_each_colour(tmp_path: Path) -> None:
+def test_colours_are_read_as_luminance_and_channel_by_channel(tmp_path: Path) -> None:
     put(tmp_path, "rgb", grey(8, 9, 3))
     (image,) = read(tmp_path)
     assert [view.shape for view in image.views] == [(1, 8, 9)] * 4
 
 
 @pytest.mark.parametrize(("ndim", "shapes"), [(1, [(1, 7)] * 24), (2, [(1, 6, 7)] * 4), (3, [(1, 4, 6, 7)])])
-def test_each_plane_of_a_stack_is_an_image_of_its_own(tmp_path: Path, ndim: int, shapes: list[tuple[int, ...]]) -> None:
+def test_each_plane_of_a_stack_is_an_image(tmp_path: Path, ndim: int, shapes: list[tuple[int, ...]]) -> None:
     put(tmp_path, "stack", grey(4, 6, 7), np.arange(4 * 6 * 7, dtype=np.uint16).reshape(4, 6, 7))
     images = read(tmp_path, ndim=ndim)
     assert [image.views[0].shape for image in images] == shapes
@@ -93,7 +93,7 @@ def test_missing_labels_are_named(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("shape", [(4, 6), (2, 4, 5), (5, 4), (4, 5, 3)])
-def test_labels_of_another_shape_are_refused(tmp_path: Path, shape: tuple[int, ...]) -> None:
+def test_labels_of_another_shape_are_rejected(tmp_path: Path, shape: tuple[int, ...]) -> None:
     put(tmp_path, "a", grey(4, 5), np.zeros(shape, np.uint16))
     with pytest.raises(ImageError, match="must have the same size"):
         read(tmp_path)
@@ -107,13 +107,13 @@ def test_a_damaged_file_is_named(tmp_path: Path, which: str) -> None:
         read(tmp_path)
 
 
-def test_an_image_with_too_few_axes_for_the_network_is_refused(tmp_path: Path) -> None:
+def test_an_image_with_too_few_axes_for_the_network_is_rejected(tmp_path: Path) -> None:
     put(tmp_path, "flat", grey(4, 5))
     with pytest.raises(ImageError, match=r"flat.*3-D model needs 3 axes"):
         read(tmp_path, ndim=3)
 
 
-def test_a_pattern_of_kinds_that_is_none_is_refused(tmp_path: Path) -> None:
+def test_an_invalid_pattern_of_kinds_is_rejected(tmp_path: Path) -> None:
     put(tmp_path, "a", grey(4, 5))
     with pytest.raises(FcnError, match=r"'train_\('"):
         read(tmp_path, kinds="train_(")
@@ -150,13 +150,13 @@ def test_a_crop_depends_on_seed_epoch_and_number_only() -> None:
 
 
 @pytest.mark.parametrize(("balance", "share"), [(0.0, 1 / 2), (0.5, 3 / 4), (1.0, 9 / 10)])
-def test_kinds_are_drawn_as_often_as_the_balance_says(balance: float, share: float) -> None:
+def test_kinds_are_drawn_according_to_the_balance(balance: float, share: float) -> None:
     found = crops([labelled("many")] * 9 + [labelled("few")], balance=balance)
     assert found.probabilities[:9].sum() == pytest.approx(share)
     assert found.probabilities.sum() == pytest.approx(1)
 
 
-def test_crops_are_as_large_as_their_number_of_axes_allows() -> None:
+def test_the_default_patch_depends_on_the_number_of_axes() -> None:
     for labels, side in ((np.ones((9, 9), int), 256), (np.ones((4, 4, 4), int), 64)):
         image = LabelledImage("a", "", (np.zeros((1, *labels.shape), np.float32),), labels)
         assert Crops([image], TrainSettings()).patch == (side,) * labels.ndim
@@ -170,7 +170,7 @@ def test_a_patch_has_one_length_for_all_axes_or_one_for_each() -> None:
         Crops([image], TrainSettings(patch=(4, 8)))
 
 
-def test_crops_are_bent_in_the_proportions_of_the_pixels() -> None:
+def test_crops_are_deformed_according_to_the_pixel_size() -> None:
     image = LabelledImage("a", "", (np.zeros((1, 4, 9, 9), np.float32),), np.ones((4, 9, 9), int))
     assert Crops([image], TrainSettings(), spacing=(3, 1, 1)).augmentation.spacing == (3, 1, 1)
     assert Crops([image], TrainSettings(spacing=(2, 1, 1)), spacing=(3, 1, 1)).augmentation.spacing == (2, 1, 1)

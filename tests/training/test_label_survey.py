@@ -1,4 +1,4 @@
-"""The labels of a training folder are counted and checked before anything is learnt."""
+"""Labels of a training folder are counted and checked before training."""
 
 from collections.abc import Sequence
 
@@ -48,7 +48,7 @@ def test_pixels_are_counted_by_split_and_class() -> None:
         (np.zeros((8, 8), np.uint8), "All labelled pixels of the validation images are class 0 .*a score says nothing"),
     ],
 )
-def test_a_validation_split_that_cannot_be_scored_is_refused(validate: np.ndarray, words: str) -> None:
+def test_a_validation_split_that_cannot_be_scored_is_rejected(validate: np.ndarray, words: str) -> None:
     with pytest.raises(ImageError, match=words):
         survey(both([half()], [validate]), CLASSES, NAMES)
 
@@ -60,7 +60,7 @@ def test_images_without_labels_are_named() -> None:
     assert second.notes == ("No labelled pixel: v1; it is not scored.",)
 
 
-def test_an_image_that_is_learnt_from_and_scored_on_is_named() -> None:
+def test_an_image_in_both_splits_is_named() -> None:
     splits = both([half()], [half()])
     found, _ = survey((splits[0], [*splits[1], labelled(half(), "copy", hash(("t", 0)) % 99)]), CLASSES, NAMES)
     assert found.notes == ("copy is the same image as t0, a training image: its score does not hold for other images.",)
@@ -73,7 +73,7 @@ def test_a_class_that_is_not_scored_is_named() -> None:
     assert found.notes == ("No pixel of the validation images is class 2: it is not scored.",)
 
 
-def test_a_mask_as_objects_is_read_by_its_regions_and_that_is_told() -> None:
+def test_a_mask_as_objects_is_split_into_components_with_a_note() -> None:
     mask = np.zeros((16, 16), np.uint8)
     mask[2:7, 2:7] = mask[9:14, 9:14] = 255
     found, _ = survey(both([mask], [mask]), TrainSettings(), ("background", "class 1", "class 2"))
@@ -81,14 +81,14 @@ def test_a_mask_as_objects_is_read_by_its_regions_and_that_is_told() -> None:
     assert "each connected region counts as an object" in found.notes[0]
 
 
-def test_numbered_objects_are_no_mask_and_no_classes() -> None:
+def test_numbered_objects_are_not_taken_for_a_mask_or_classes() -> None:
     labels = np.zeros((16, 16), np.int64)
     labels[2:7, 2:7], labels[9:14, 9:14] = 1, 70_000
     found, _ = survey(both([labels], [labels]), TrainSettings(), ("background", "inside", "rim"))
     assert found.notes == ()
 
 
-def test_labels_are_read_as_their_target_has_it() -> None:
+def test_labels_are_decoded_for_their_target() -> None:
     wide = np.where(half() > 0, np.nan, 0.0)
     found = read_labels(labelled(wide), CLASSES)
     assert (found.labels[:, 4:] == 255).all()
@@ -98,7 +98,7 @@ def test_labels_are_read_as_their_target_has_it() -> None:
 
 
 @pytest.mark.parametrize("values", [(0, 1), (0, 255), (1, 255), (1, 2)])
-def test_a_mask_is_no_set_of_cells_without_gaps(values: tuple[int, int]) -> None:
+def test_a_mask_is_rejected_for_membranes(values: tuple[int, int]) -> None:
     mask = np.zeros((16, 16), np.uint8)
     mask[2:7, 2:7] = mask[9:14, 9:14] = 1
     labels = np.array(values, np.uint8)[mask]
@@ -106,7 +106,7 @@ def test_a_mask_is_no_set_of_cells_without_gaps(values: tuple[int, int]) -> None
         survey(both([labels], [labels]), TrainSettings(target="membranes"), NAMES)
 
 
-def test_classes_of_few_pieces_are_told_from_objects_by_the_class_of_many() -> None:
+def test_one_class_of_many_pieces_distinguishes_classes_from_objects() -> None:
     labels = np.kron((np.indices((5, 5)) % 2).prod(0), np.ones((4, 4), int)) * 2
     labels[:2] = 1
     with pytest.raises(ImageError, match="look like classes"):

@@ -1,4 +1,4 @@
-"""Scores by hand-made examples."""
+"""Metrics on hand-made examples."""
 
 from typing import Any
 
@@ -34,20 +34,20 @@ def test_dice_of_half_an_overlap() -> None:
     assert dice(np.array([1, 1, 1], bool), np.array([1, 0, 0], bool)) == 0.5
 
 
-def test_two_empty_answers_agree_and_one_does_not() -> None:
+def test_two_empty_masks_score_one_and_one_empty_mask_zero() -> None:
     assert dice(NOTHING, NOTHING) == boundary_f1(NOTHING, NOTHING) == 1
     assert dice(NOTHING, ~NOTHING) == boundary_f1(NOTHING, ~NOTHING) == boundary_f1(~NOTHING, NOTHING) == 0
 
 
 @pytest.mark.parametrize("score", [dice, boundary_f1])
-def test_where_nothing_is_known_there_is_no_score(score: Any) -> None:
+def test_without_labelled_pixels_scores_are_nan(score: Any) -> None:
     assert np.isnan(score(NOTHING, NOTHING, mask=NOTHING))
     assert np.isnan(score(~NOTHING, ~NOTHING, mask=NOTHING))
     assert np.isnan(score(NOTHING[:0], NOTHING[:0]))
 
 
 @pytest.mark.parametrize("score", [dice, boundary_f1])
-def test_only_what_is_known_is_scored(score: Any) -> None:
+def test_only_labelled_pixels_are_scored(score: Any) -> None:
     known = ~NOTHING
     known[:, 4:] = False
     answer, truth = NOTHING.copy(), NOTHING.copy()
@@ -57,11 +57,11 @@ def test_only_what_is_known_is_scored(score: Any) -> None:
 
 
 @pytest.mark.parametrize(("shift", "score"), [(0, 1), (2, 1), (3, 0)])
-def test_a_line_is_found_within_two_pixels(shift: int, score: float) -> None:
+def test_lines_match_within_two_pixels(shift: int, score: float) -> None:
     assert boundary_f1(line(8), line(8 + shift)) == score
 
 
-def test_half_a_line_has_all_precision_and_half_the_recall() -> None:
+def test_half_a_line_has_full_precision_and_half_the_recall() -> None:
     recall = 12 / 20  # ten pixels, and two within the tolerance
     assert boundary_f1(line(8, rows=10), line(8)) == pytest.approx(2 * recall / (1 + recall))
 
@@ -87,12 +87,12 @@ def test_the_centre_line_of_a_band_is_its_middle() -> None:
 
 
 @given(MASKS)
-def test_lines_lie_on_their_mask(mask: np.ndarray) -> None:
+def test_centre_lines_are_inside_their_mask(mask: np.ndarray) -> None:
     assert not (outline(mask) & ~mask).any()
     assert not (centre_line(mask) & ~mask).any()
 
 
-def test_the_middle_lines_of_a_volume_are_those_of_its_planes() -> None:
+def test_centre_lines_of_a_volume_are_those_of_its_planes() -> None:
     wall = np.zeros((3, 20, 20), bool)
     wall[:, :, 8:13] = True
     lines = centre_line(wall)

@@ -1,4 +1,4 @@
-"""Training folders of the 3-D and video models: made from data sets, scored on what was not learnt."""
+"""Training folders of the shipped 3-D and video models."""
 
 from pathlib import Path
 
@@ -13,7 +13,7 @@ from napari_fcn.training.shipped_datasets import prepare
 
 
 def put(folder: Path, name: str, labels: np.ndarray, image: np.ndarray | None = None) -> None:
-    """Write labels and an image; without one it is 200 in objects and 10 elsewhere."""
+    """Write labels and an image; the default image is 200 in objects and 10 elsewhere."""
     folder.mkdir(exist_ok=True)
     pixels = np.where(labels > 0, 200, 10).astype(np.uint8) if image is None else image
     tifffile.imwrite(folder / f"{name}_image.tif", pixels, photometric="minisblack")
@@ -51,7 +51,7 @@ def data(tmp_path: Path) -> Path:
         ("cells-video", {"glioblastoma", "muscle", "nuclei", "yeast"}),
     ],
 )
-def test_each_kind_is_learnt_and_scored_on(
+def test_each_kind_is_in_training_and_validation(
     model: str, kinds: set[str], data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(shipped_datasets, "N_SYNTHETIC", 1)
@@ -64,7 +64,7 @@ def test_each_kind_is_learnt_and_scored_on(
         assert {0, 1, 2} <= set(np.unique(labels)) <= {0, 1, 2, IGNORE}
 
 
-def test_what_is_scored_on_lies_apart_from_what_is_learnt(data: Path, tmp_path: Path) -> None:
+def test_validation_parts_are_separate_from_training_parts(data: Path, tmp_path: Path) -> None:
     rows = np.broadcast_to(np.arange(60, dtype=np.uint8)[:, None], (4, 60, 40))
     put(data / "t98g_video", "seq", blocks((4, 60, 40)), rows)
     found = {pair.name: pair.image for pair in prepare("cells-video", data, tmp_path / "out")}
@@ -73,13 +73,13 @@ def test_what_is_scored_on_lies_apart_from_what_is_learnt(data: Path, tmp_path: 
     assert scored.max() == 59
 
 
-def test_rims_of_a_movie_are_those_of_each_frame(data: Path, tmp_path: Path) -> None:
+def test_rims_of_a_movie_are_computed_frame_by_frame(data: Path, tmp_path: Path) -> None:
     found = {pair.name: pair.labels for pair in prepare("cells-video", data, tmp_path / "out")}
     frames = found["train_yeast_seq"]
     assert (frames[0] == 1).sum() == (frames[1] == 1).sum() > 0
 
 
-def test_bright_voxels_that_nobody_labelled_are_unknown(data: Path, tmp_path: Path) -> None:
+def test_bright_voxels_without_a_label_are_ignored(data: Path, tmp_path: Path) -> None:
     labels = blocks((5, 40, 40))
     image = np.where(labels > 0, 200, 10).astype(np.uint8)
     left_out, labels = labels == 1, np.where(labels == 1, 0, labels)
@@ -97,7 +97,7 @@ def test_a_missing_data_set_is_named(data: Path, tmp_path: Path) -> None:
         list(prepare("nuclei-3d", data, tmp_path / "out"))
 
 
-def test_a_training_folder_is_written_once_more_but_files_of_others_stay(
+def test_a_training_folder_is_rewritten_but_other_files_are_kept(
     data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(shipped_datasets, "N_SYNTHETIC", 0)

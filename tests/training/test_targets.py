@@ -1,4 +1,4 @@
-"""From labels to what a network is asked for."""
+"""Training targets from labels."""
 
 import numpy as np
 import pytest
@@ -21,8 +21,8 @@ def test_inside_and_rim_together_are_the_objects(labels: np.ndarray) -> None:
 
 
 @given(LABELS)
-def test_objects_part_at_their_rims(labels: np.ndarray) -> None:
-    """Pixels that touch along an axis and lie inside belong to one object."""
+def test_objects_are_separated_by_their_rims(labels: np.ndarray) -> None:
+    """Neighbouring inside pixels belong to one object."""
     target = objects(labels)
     for axis in range(labels.ndim):
         here, there = (np.moveaxis(a, axis, 0) for a in (target, labels))
@@ -39,7 +39,7 @@ def test_the_rim_is_the_outermost_pixel_of_an_object() -> None:
     np.testing.assert_array_equal(objects(labels), expected)
 
 
-def test_touching_objects_are_parted_by_both_their_rims() -> None:
+def test_touching_objects_are_separated_by_both_rims() -> None:
     labels = np.repeat([[1, 1, 1, 2, 2, 2]], 3, 0)
     np.testing.assert_array_equal(objects(labels), np.repeat([[1, 1, 2, 2, 1, 1]], 3, 0))
 
@@ -64,18 +64,18 @@ def test_classes_are_the_labels(labels: np.ndarray) -> None:
     np.testing.assert_array_equal(classes(labels), labels)
 
 
-def test_unlabelled_pixels_of_classes_stay_so() -> None:
+def test_unlabelled_pixels_are_kept() -> None:
     assert classes(np.array([0, IGNORE]))[1] == IGNORE
 
 
 @pytest.mark.parametrize("value", [-1, 256, 300])
-def test_class_values_that_do_not_fit_are_refused(value: int) -> None:
+def test_invalid_class_values_are_rejected(value: int) -> None:
     with pytest.raises(FcnError, match=f"{value}"):
         classes(np.array([0, 1, value]))
 
 
 @given(LABELS, st.sampled_from(sorted(TARGETS)))
-def test_targets_have_the_shape_of_the_labels_and_leave_them_alone(labels: np.ndarray, name: str) -> None:
+def test_targets_have_the_shape_of_the_labels_which_do_not_change(labels: np.ndarray, name: str) -> None:
     before = labels.copy()
     target = TARGETS[name](labels)
     assert target.shape == labels.shape

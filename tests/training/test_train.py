@@ -1,4 +1,4 @@
-"""Training: it learns, it can be interrupted, and it can be repeated."""
+"""Training: convergence, resuming, reproducibility and errors."""
 
 from dataclasses import replace
 from itertools import islice
@@ -61,14 +61,14 @@ def training(folder: Path, name: str = "out", spec: NetSpec = SPEC, **settings: 
 
 
 def run(training: Training, epochs: int | None = None, resume: bool = False) -> list[EpochDone]:
-    """Return the reports of so many epochs, then let go of the training as somebody who cancels does."""
+    """Return the events of some epochs, then close the training as when it is cancelled."""
     events = cast("Generator[LabelsFound | EpochDone]", train(training, resume))
     found = list(islice((event for event in events if isinstance(event, EpochDone)), epochs))
     events.close()
     return found
 
 
-def test_a_tiny_net_learns_to_find_discs(folder: Path) -> None:
+def test_a_tiny_network_learns_to_segment_discs(folder: Path) -> None:
     job = training(folder, epochs=8, crops=4)
     events = run(job)
     assert [event.epoch for event in events] == list(range(1, 9))
@@ -76,7 +76,7 @@ def test_a_tiny_net_learns_to_find_discs(folder: Path) -> None:
     assert max(event.scores["dice"] for event in events) > max(0.8, events[0].scores["dice"])
 
 
-def test_the_best_weights_are_kept_with_their_scores(folder: Path) -> None:
+def test_the_best_weights_are_saved_with_their_scores(folder: Path) -> None:
     job = training(folder)
     events = run(job)
     best = [event for event in events if event.best][-1]
@@ -127,12 +127,12 @@ def test_a_run_of_another_network_is_not_resumed(folder: Path) -> None:
         run(training(folder, spec=replace(SPEC, width=2)), resume=True)
 
 
-def test_nothing_to_resume_is_said(folder: Path) -> None:
+def test_without_a_state_resuming_is_rejected(folder: Path) -> None:
     with pytest.raises(ModelError, match="no run to resume"):
         run(training(folder), resume=True)
 
 
-def test_a_truncated_state_is_refused(folder: Path) -> None:
+def test_a_truncated_state_is_rejected(folder: Path) -> None:
     job = training(folder)
     run(job, 1)
     job.state_path.write_bytes(job.state_path.read_bytes()[:-100])
@@ -141,7 +141,7 @@ def test_a_truncated_state_is_refused(folder: Path) -> None:
 
 
 @pytest.mark.parametrize("change", ["net.score.bias", "optimiser.0.exp_avg", "epoch", "extra"])
-def test_a_damaged_state_is_refused_in_words(folder: Path, change: str) -> None:
+def test_a_damaged_state_is_rejected_with_a_message(folder: Path, change: str) -> None:
     job = training(folder)
     run(job, 1)
     with safetensors.safe_open(job.state_path, "pt") as file:
@@ -185,17 +185,17 @@ def test_every_dimension_and_target_can_be_trained(
     assert set(event.scores) == {"dice", "boundary_f1"}
 
 
-def test_mixed_precision_trains_too(folder: Path) -> None:
+def test_training_in_mixed_precision_works(folder: Path) -> None:
     (event,) = run(training(folder, epochs=1, precision="bfloat16"))
     assert np.isfinite(event.loss)
 
 
-def test_kinds_are_scored_apart(folder: Path) -> None:
+def test_kinds_are_scored_separately(folder: Path) -> None:
     (event,) = run(training(folder, epochs=1, kinds="_([01])$"))
     assert event.scores["dice"] == pytest.approx((event.scores["dice_0"] + event.scores["dice_1"]) / 2, abs=1e-3)
 
 
-def test_an_image_that_fits_both_patterns_is_scored_on_only(folder: Path) -> None:
+def test_an_image_that_fits_both_patterns_is_for_validation_only(folder: Path) -> None:
     examples, held_out = training(folder, train="*").read()
     assert {image.name for image in held_out} == {"val_0", "val_1"}
     assert {image.name for image in examples}.isdisjoint({"val_0", "val_1"})
@@ -207,12 +207,12 @@ def test_a_folder_without_images_is_named(folder: Path, settings: dict[str, str]
         run(training(folder, **settings))
 
 
-def test_labels_with_more_classes_than_the_network_are_refused(folder: Path) -> None:
+def test_labels_with_more_classes_than_the_network_are_rejected(folder: Path) -> None:
     with pytest.raises(FcnError, match="3 classes"):
         run(training(folder, spec=replace(SPEC, classes=2)))
 
 
-def test_a_network_of_several_channels_is_refused(folder: Path) -> None:
+def test_a_network_with_several_channels_is_rejected(folder: Path) -> None:
     with pytest.raises(FcnError, match="one channel"):
         run(training(folder, spec=replace(SPEC, channels=2)))
 
@@ -240,7 +240,7 @@ def test_an_image_without_labelled_pixels_has_no_score(rng: np.random.Generator)
         validate(net, [none], "classes")
 
 
-def test_what_the_labels_hold_is_told_before_anything_is_learnt(folder: Path) -> None:
+def test_pixel_counts_of_the_labels_are_yielded_before_training(folder: Path) -> None:
     job = training(folder, epochs=1)
     first, second, *rest = train(job)
     assert isinstance(first, LabelsFound)
@@ -252,7 +252,7 @@ def test_what_the_labels_hold_is_told_before_anything_is_learnt(folder: Path) ->
     assert all(isinstance(event, EpochDone) for event in rest)
 
 
-def test_a_rare_class_of_any_image_counts(tmp_path: Path, rng: np.random.Generator) -> None:
+def test_a_rare_class_in_one_image_is_counted(tmp_path: Path, rng: np.random.Generator) -> None:
     for number in range(120):  # a class of a single image of very many
         labels = np.tile([0, 1], (8, 4)).astype(np.uint8)
         labels[0, 0] = 2 if number == 1 else 0
@@ -265,20 +265,20 @@ def test_a_rare_class_of_any_image_counts(tmp_path: Path, rng: np.random.Generat
     assert (learner.weights > 0).all()
 
 
-def test_a_run_of_before_label_values_goes_on(folder: Path) -> None:
+def test_a_state_without_label_values_can_be_resumed(folder: Path) -> None:
     job = training(folder)
     run(job, 1)
     with safe_open(job.state_path, framework="pt") as file:
         assert "label_values" not in file.metadata()["run"]
 
 
-def test_training_in_float16_is_refused(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_training_in_float16_is_rejected(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("napari_fcn.training.train.pick_precision", lambda *_: torch.float16)  # as on a GPU
     with pytest.raises(FcnError, match="bfloat16 or float32"):
         run(training(folder))
 
 
-def test_a_full_disk_is_told_and_the_state_before_is_kept(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_full_disk_is_reported_and_the_previous_state_is_kept(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     job = training(folder)
     run(job, epochs=1)
     before = job.state_path.read_bytes()
@@ -292,7 +292,7 @@ def test_a_full_disk_is_told_and_the_state_before_is_kept(folder: Path, monkeypa
     assert job.state_path.read_bytes() == before
 
 
-def test_a_volume_is_learnt_by_a_net_that_begins_as_a_flat_one(tmp_path: Path) -> None:
+def test_a_3d_network_can_start_from_a_2d_one(tmp_path: Path) -> None:
     fill(tmp_path, (6, 32, 32), ["train_0", "train_1", "val_0"])
     flat = training(tmp_path, "flat", epochs=8, crops=4)
     run(flat)
@@ -311,7 +311,7 @@ def test_a_volume_is_learnt_by_a_net_that_begins_as_a_flat_one(tmp_path: Path) -
     assert scores[1] < 0.6
 
 
-def test_norms_of_a_model_to_begin_from_keep_their_statistics(folder: Path) -> None:
+def test_norms_of_the_initial_model_keep_their_statistics(folder: Path) -> None:
     first = training(folder, "first", epochs=1)
     run(first)
     start = Checkpoint.load(first.out)
@@ -322,7 +322,7 @@ def test_norms_of_a_model_to_begin_from_keep_their_statistics(folder: Path) -> N
         assert torch.equal(learnt[name], value) == ("running" in name or "num_batches" in name), name
 
 
-def test_a_model_to_begin_from_must_fit(folder: Path) -> None:
+def test_an_initial_model_must_fit(folder: Path) -> None:
     first = training(folder, "first", epochs=1)
     run(first)
     wide = replace(training(folder, "wide", replace(SPEC, width=8)), start=Checkpoint.load(first.out))
@@ -330,7 +330,7 @@ def test_a_model_to_begin_from_must_fit(folder: Path) -> None:
         run(wide)
 
 
-def test_a_run_that_began_elsewhere_is_not_resumed(folder: Path) -> None:
+def test_a_run_with_another_initial_model_is_not_resumed(folder: Path) -> None:
     run(training(folder, epochs=3), epochs=1)
     other = training(folder, "first", epochs=1)
     run(other)
