@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
+import time
 from typing import TYPE_CHECKING
 
 from napari_fcn.api import load
 from napari_fcn.errors import OutputError
 from napari_fcn.events import RunDone, TileDone
 from napari_fcn.geometry.calibration import Calibration
-from napari_fcn.io import ResultMeta
 from napari_fcn.io.overwrite import Protection
 from napari_fcn.io.run_inputs import collect_inputs
 from napari_fcn.models.binding import ImageForm, bind
 from napari_fcn.models.zoo import path_of
-from napari_fcn.runs.progress import follow
-from napari_fcn.runs.writer import RunWriter, provenance
+from napari_fcn.runs.progress import RunProgress, advance
+from napari_fcn.runs.writer import RunWriter, describe
 from napari_fcn.sample_data import skimage_image
 from napari_fcn.session import Session
 from napari_fcn.settings import PredictSettings
@@ -42,15 +42,11 @@ def segment_sample(out: Path, model: str) -> Iterator[str]:
     sample, checkpoint = skimage_image(SAMPLE), load(model)
     session = open_sample(sample, checkpoint)
     paths = {kind: out / f"{SAMPLE}-{kind}.ome.tif" for kind in ("classes", "probabilities8")}
-    meta = ResultMeta.from_calibration(
-        session.axes.image,
-        session.binding.calibration,
-        classes=tuple((label.name, label.colour) for label in checkpoint.info.classes),
-        provenance=provenance(session, f"skimage.data.{SAMPLE}", session.settings),
-    )
+    meta = describe(session, f"skimage.data.{SAMPLE}", session.settings)
     protection = Protection((collect_inputs({"the model": [path_of(model)]}),), only_results=True)
-    tiles = []
-    for event, progress in follow(RunWriter(paths, overwrite=True, protection=protection).run(session, meta)):
+    tiles, progress = [], RunProgress()
+    for event in RunWriter(paths, overwrite=True, protection=protection).run(session, meta):
+        progress = advance(progress, event, time.monotonic())
         if isinstance(event, TileDone):
             tiles.append(event)
         elif isinstance(event, RunDone):

@@ -158,10 +158,11 @@ class Session:
     @cached_property
     def predictor(self) -> Predictor:
         """The network, ready to run on this image."""
-        net = self.checkpoint.net()
-        return Predictor(net, self.network_source, self.scaling, self.device, self.dtype).with_resampling(
-            self.resampled_tiling
-        )
+        return self._create_predictor(self.device, self.dtype)
+
+    def _create_predictor(self, device: torch.device, dtype: torch.dtype) -> Predictor:
+        predictor = Predictor(self.checkpoint.net(), self.network_source, self.scaling, device, dtype)
+        return predictor.with_resampling(self.resampled_tiling)
 
     @cached_property
     def float_net(self) -> torch.nn.Module:
@@ -274,10 +275,7 @@ class Session:
         if (config.device, config.dtype) == (self.device, self.dtype):
             return self.predictor
         self._free_gpu()
-        net = self.checkpoint.net()
-        return Predictor(net, self.network_source, self.scaling, config.device, config.dtype).with_resampling(
-            self.resampled_tiling
-        )
+        return self._create_predictor(config.device, config.dtype)
 
     def _free_gpu(self) -> None:
         """Free the memory of a GPU for other programs; the network is quickly moved there again."""

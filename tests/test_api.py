@@ -13,8 +13,6 @@ from napari_fcn.errors import ImageError, ModelError
 from napari_fcn.io import read_image
 from napari_fcn.models.checkpoint import Checkpoint
 from napari_fcn.nets import NetSpec
-from napari_fcn.runs.writer import open_session
-from napari_fcn.settings import PredictSettings
 
 SPEC = NetSpec(width=2, depth=1, classes=3)
 
@@ -42,8 +40,7 @@ def test_an_unnamed_axis_as_long_as_the_model_has_channels_is_read_as_these(
     np.testing.assert_array_equal(fcn.predict(image, two), expected)
     path = tmp_path / "plain.npy"  # a file that names no axes
     np.save(path, image)
-    session = open_session(read_image(path), two, "", PredictSettings())
-    assert session.axes.names == ("c", "y", "x")
+    assert read_image(path).bind(two.info.spec).axes.names == ("c", "y", "x")
 
 
 def test_a_model_is_given_as_file_or_loaded(model: Checkpoint, tmp_path: Path, rng: np.random.Generator) -> None:

@@ -244,22 +244,19 @@ def _add_demo(commands: Any) -> None:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run a command and return its exit code: 0 success, 1 failure, 2 invalid usage, 130 interrupted."""
+    given = list(sys.argv[1:] if argv is None else argv)
     with terminal.guarded():
-        return _run(list(sys.argv[1:] if argv is None else argv))
-
-
-def _run(given: Sequence[str]) -> int:
-    try:
-        arguments = build_parser().parse_args(given, argparse.Namespace(argv=given))
-        with explained():
-            arguments.run(arguments)
-    except ReaderGoneError:
-        return READER_GONE
-    except FcnError as error:
-        logging.getLogger("asyncio").setLevel(logging.CRITICAL)  # of tasks that zarr leaves behind where a write failed
-        say(f"napari-fcn: {error}")
-        return 2 if isinstance(error, UsageError) else 1
-    except KeyboardInterrupt:
-        say("napari-fcn: stopped; nothing half-written bears the name of a result.")
-        return INTERRUPTED
-    return 0
+        try:
+            arguments = build_parser().parse_args(given, argparse.Namespace(argv=given))
+            with explained():
+                arguments.run(arguments)
+        except ReaderGoneError:
+            return READER_GONE
+        except FcnError as error:
+            logging.getLogger("asyncio").setLevel(logging.CRITICAL)  # tasks of zarr remain after a failed write
+            say(f"napari-fcn: {error}")
+            return 2 if isinstance(error, UsageError) else 1
+        except KeyboardInterrupt:
+            say("napari-fcn: stopped; nothing half-written bears the name of a result.")
+            return INTERRUPTED
+        return 0

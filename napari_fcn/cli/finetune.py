@@ -23,7 +23,6 @@ def finetune(arguments: argparse.Namespace) -> None:
     from napari_fcn.io import read_image, read_labels
     from napari_fcn.io.run_inputs import collect_inputs
     from napari_fcn.models.zoo import path_of
-    from napari_fcn.runs.writer import bind_file
     from napari_fcn.teaching.finetune import NEW_PREFIX, FinetuneLimit, initial_model, network_shape
     from napari_fcn.teaching.finetune import finetune as events
 
@@ -39,7 +38,7 @@ def finetune(arguments: argparse.Namespace) -> None:
     image, labels = read_image(arguments.image), read_labels(arguments.labels)
     names = read_axes(arguments.axes)
     known = arguments.model if is_new else initial_model(arguments.model, (), ())
-    bound = bind_file(image, network_shape(known, image.data.shape, names or image.axes), names)
+    bound = image.bind(network_shape(known, image.data.shape, names or image.axes), names)
     axes, spacing = bound.axes, bound.ratios
     for note in (*image.notes, *bound.notes):
         say(note)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from contextlib import nullcontext, suppress
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
@@ -12,7 +13,7 @@ from napari_fcn.cli.progress import ProgressBar
 from napari_fcn.cli.terminal import put_json, say
 from napari_fcn.errors import FcnError
 from napari_fcn.geometry.calibration import Calibration
-from napari_fcn.runs.progress import RunProgress, follow
+from napari_fcn.runs.progress import RunProgress, advance
 from napari_fcn.settings import OutputSettings, PredictSettings
 from napari_fcn.system_errors import explained
 from napari_fcn.typed import is_ambiguous, read_numbers
@@ -23,11 +24,10 @@ if TYPE_CHECKING:
     from contextlib import AbstractContextManager
 
     from napari_fcn.distributed import Cluster, DistributedPredictor
-    from napari_fcn.geometry import Axes
     from napari_fcn.io import ImageFile
+    from napari_fcn.models.binding import Binding
     from napari_fcn.models.checkpoint import Checkpoint
     from napari_fcn.runs.job import OutputPolicy, RunInput, RunJob
-    from napari_fcn.storage import Inputs
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,37 +36,25 @@ class Run:
 
     arguments: argparse.Namespace
     checkpoint: Checkpoint
+    output: OutputSettings
+    policy: OutputPolicy
     cluster: Cluster | None
-    inputs: Inputs
-
-    @property
-    def settings(self) -> PredictSettings:
-        """How to run."""
-        return collect(PredictSettings, self.arguments)
-
-    @property
-    def output(self) -> OutputSettings:
-        """What to save."""
-        return collect(OutputSettings, self.arguments)
-
-    @property
-    def policy(self) -> OutputPolicy:
-        """How to run each image, what may be replaced, and what must survive."""
-        from napari_fcn.runs.job import OutputPolicy
-
-        return OutputPolicy(self.settings, self.arguments.resume, self.output.overwrite, inputs=self.inputs)
 
     def open(self, image: ImageFile, job: RunJob) -> tuple[RunInput, DistributedPredictor | None]:
         """Return the image with the model on it, and the workers that predict, if there are any."""
-        from napari_fcn.runs.job import open_input
+        from napari_fcn.runs.job import RunInput
+        from napari_fcn.session import Session
 
-        axes = self.output.axis_names
+        settings = self.policy.settings
+        binding = image.bind(self.checkpoint.info.spec, self.output.axis_names)
+        binding = _with_pixel_size(binding, self.arguments.voxel_size)
         if self.cluster is None:
-            return open_input(image, self.checkpoint, axes, self.settings), None
-        here = replace(self.settings, device="cpu", precision="float32")  # this computer plans; workers predict
-        given = open_input(image, self.checkpoint, axes, here)
+            return RunInput.of(image, Session(image.data, self.checkpoint, binding, settings)), None
+        here = replace(settings, device="cpu", precision="float32")  # this computer plans; workers predict
+        session = Session(image.data, self.checkpoint, binding, here)
         kinds = {*job.targets} - {"objects"} | ({"classes"} if "objects" in job.targets else set())
-        return given, self.cluster.predictor_for(given.session, job.origin, self.settings, kinds)
+        run_input = RunInput.of(image, session)
+        return run_input, self.cluster.predictor_for(session, job.origin, settings, kinds)
 
 
 def predict(arguments: argparse.Namespace) -> None:
@@ -74,19 +62,22 @@ def predict(arguments: argparse.Namespace) -> None:
     from napari_fcn.io.run_inputs import IMAGE_INPUT, MODEL_INPUT, collect_inputs
     from napari_fcn.models import zoo
     from napari_fcn.models.checkpoint import Checkpoint
+    from napari_fcn.runs.job import OutputPolicy
 
     images, problems = find_images(arguments.image)
     if len(problems) == len(images) + len(problems) == 1:
         raise next(iter(problems.values()))
-    given = {text: images.get(text, []) for text in arguments.image} if images else arguments.image
-    jobs = plan_files(given, arguments.out, collect(OutputSettings, arguments).save, arguments.stack)
+    settings, output = collect(PredictSettings, arguments), collect(OutputSettings, arguments)
+    named = {text: images.get(text, []) for text in arguments.image} if images else arguments.image
+    jobs = plan_files(named, arguments.out, output.save, arguments.stack)
     for text, error in problems.items():
         say(f"napari-fcn: {text}: {error}")
     model = zoo.path_of(arguments.model)
     inputs = collect_inputs({IMAGE_INPUT: [path for job in jobs for path in job.inputs], MODEL_INPUT: [model]})
+    policy = OutputPolicy(settings, arguments.resume, output.overwrite, inputs=inputs)
     checkpoint = Checkpoint.load(model)
     with _cluster(arguments) as cluster:
-        run = Run(arguments, checkpoint, cluster, inputs)
+        run = Run(arguments, checkpoint, output, policy, cluster)
         failed = [job for number, job in enumerate(jobs, start=1) if not _attempt(run, job, (number, len(jobs)))]
     if failed or problems:
         count = len(failed) + len(problems)
@@ -135,22 +126,21 @@ def _predict_one(run: Run, job: RunJob, position: str) -> dict[str, Any]:
     """Predict one image into its files and return the report on it."""
     from napari_fcn.inference.memory import process_peak
     from napari_fcn.runs.job import run_job
-    from napari_fcn.runs.writer import bind_file
 
-    image = job.origin.read(run.settings.memory)
-    bound = bind_file(image, run.checkpoint.info.spec, run.output.axis_names)
-    image = _measured(image, bound.axes, run.arguments.voxel_size)
-    given, distributed = run.open(image, job)
-    notes = (*given.notes, *filter(None, [job.note, _reading(run.arguments.voxel_size)]))
-    progress = start = RunProgress(notes=notes)
+    image = job.origin.read(run.policy.settings.memory)
+    run_input, distributed = run.open(image, job)
+    notes = (*run_input.notes, *filter(None, [job.note, _pixel_size_note(run.arguments.voxel_size)]))
+    progress = RunProgress(notes=notes)
     with ProgressBar(position + job.image.name, run.arguments.quiet) as bar:
-        for _, progress in follow(run_job(job, given, run.policy, distributed), start):
+        for event in run_job(job, run_input, run.policy, distributed):
+            progress = advance(progress, event, time.monotonic())
             bar.show(progress)
     for note in progress.notes:
         say(f"{job.image}: {note}")
     say(f"{job.image}: {progress.result_line or 'already done'} -> {job.out}")
+    binding = run_input.session.binding
     report: dict[str, Any] = {"image": str(job.image), "out": str(job.out), "model_hash": run.checkpoint.hash}
-    report |= {"axes": bound.axis_text, "axes_guessed": bound.is_guessed}
+    report |= {"axes": binding.axis_text, "axes_guessed": binding.is_guessed}
     return {**report, **_facts(progress), "notes": progress.notes, "peak_bytes": process_peak()}
 
 
@@ -170,35 +160,36 @@ def _facts(progress: RunProgress) -> dict[str, Any]:
     }
 
 
-def _reading(voxel_size: str) -> str:
+def _pixel_size_note(voxel_size: str) -> str:
     """Return a sentence on how a pixel size was read that has two readings; "" if it has one."""
     if not is_ambiguous(voxel_size):
         return ""
-    read = _joined(read_numbers(voxel_size))
-    return f"--voxel-size {voxel_size} was read as {read} µm; decimal commas need 0,5;0,2."
+    sizes = _joined(read_numbers(voxel_size))
+    return f"--voxel-size {voxel_size} was read as {sizes} µm; decimal commas need 0,5;0,2."
 
 
 def _joined(sizes: Sequence[float]) -> str:
     return " and ".join(f"{size:g}" for size in sizes)
 
 
-def _measured(image: ImageFile, axes: Axes, voxel_size: str) -> ImageFile:
-    """Return the image with the voxel size that the user knows better than the file, in micrometres."""
+def _with_pixel_size(binding: Binding, voxel_size: str) -> Binding:
+    """Return the binding with the pixel size of the user, in micrometres, instead of that of the file."""
     if not voxel_size:
-        return image
+        return binding
     try:
         sizes = read_numbers(voxel_size)
     except ValueError:
         sizes = ()
-    space = [i for i, name in enumerate(axes.names) if name in ("z", "y", "x")]
+    names = binding.axes.image
+    space = [position for position, name in enumerate(names) if name in ("z", "y", "x")]
     if len(sizes) != len(space) or not all(0 < size < float("inf") for size in sizes):
-        wanted = ",".join(axes.names[i].upper() for i in space)
+        wanted = ",".join(names[position].upper() for position in space)
         found = f", and these are {len(sizes)} numbers: {_joined(sizes)}" if is_ambiguous(voxel_size) else ""
         raise FcnError(
             f"--voxel-size is {voxel_size!r}{found}; needed are positive numbers in micrometres for {wanted}.",
             "A comma stands between numbers; with decimal commas write semicolons between them, as 0,5;0,2.",
         )
-    known = list(image.calibration.axes)
+    axes = list(binding.calibration.axes)
     for position, size in zip(space, sizes, strict=True):
-        known[position] = known[position].resized(size, "micrometer")
-    return replace(image, calibration=Calibration(tuple(known)))
+        axes[position] = axes[position].resized(size, "micrometer")
+    return replace(binding, calibration=Calibration(tuple(axes)))

@@ -111,7 +111,6 @@ def _session(arguments: argparse.Namespace, image: str) -> tuple[Session, tuple[
     from napari_fcn.io import read_image
     from napari_fcn.models import zoo
     from napari_fcn.models.checkpoint import Checkpoint
-    from napari_fcn.runs.writer import open_session
     from napari_fcn.sample_data import cells
     from napari_fcn.session import Session
 
@@ -119,8 +118,7 @@ def _session(arguments: argparse.Namespace, image: str) -> tuple[Session, tuple[
     checkpoint = Checkpoint.load(zoo.path_of(arguments.model))
     if image:
         file, names = read_image(image, memory=settings.memory), read_axes(arguments.axes)
-        session = open_session(file, checkpoint, names, settings)
-        return session, file.notes
+        return Session(file.data, checkpoint, file.bind(checkpoint.info.spec, names), settings), file.notes
     spec = checkpoint.info.spec
     made = np.stack([cells(LENGTHS[spec.ndim], seed=seed)[0] for seed in range(spec.channels)])
     space = ("z", "y", "x")[-spec.ndim :]

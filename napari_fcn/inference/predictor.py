@@ -96,16 +96,12 @@ class Predictor:
 
     def predict(self, tile: Tile, block: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
         """Return the probabilities ``(classes, *tile.core.shape)`` of a tile from its block."""
-        if self.resampled_tiling is not None:
-            network_tile = self.resampled_tiling.network_tile(tile.core)
-            return self.resampled_tiling.back(self._on_grid(network_tile, block), network_tile, tile.core)
-        return self._on_grid(tile, block)
-
-    def _on_grid(self, tile: Tile, block: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
-        axes = self.source.axes
-        crop = [tile.crop.slices[position] for position in axes.space_positions]
-        probabilities = self.probabilities(block, crop)
-        return np.ascontiguousarray(axes.from_net(probabilities, tile.core.shape))
+        tiling, axes = self.resampled_tiling, self.source.axes
+        network_tile = tile if tiling is None else tiling.network_tile(tile.core)
+        crop = [network_tile.crop.slices[position] for position in axes.space_positions]
+        predicted = axes.from_net(self.probabilities(block, crop), network_tile.core.shape)
+        probabilities = np.ascontiguousarray(predicted)
+        return probabilities if tiling is None else tiling.back(probabilities, network_tile, tile.core)
 
     def probabilities(self, block: npt.NDArray[np.float32], crop: Sequence[slice] = ()) -> npt.NDArray[np.float32]:
         """Return the probabilities ``(N, classes, *space)`` of a scaled block ``(N, C, *space)``, or of a part of it.

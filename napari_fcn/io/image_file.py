@@ -5,10 +5,15 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from napari_fcn.errors import ImageError
 from napari_fcn.geometry.calibration import Calibration
+from napari_fcn.models.binding import ImageForm, bind
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
+
+    from napari_fcn.models.binding import Binding, NetworkShape
 
 TIFF_SUFFIXES = (".tif", ".tiff", ".btf", ".tf8")
 
@@ -65,6 +70,31 @@ class ImageFile:
     def units(self) -> tuple[str, ...]:
         """Unit of each axis as a word that pint and napari know: micrometer, second; pixel where unknown."""
         return self.calibration.units
+
+    @property
+    def form(self) -> ImageForm:
+        """Shape, axis names, colours and pixel sizes, as the file states them."""
+        return ImageForm(tuple(self.data.shape), self.axes, self.rgb or None, self.calibration)
+
+    def bind(self, network: NetworkShape, names: Sequence[str] = ()) -> Binding:
+        """Return how a network reads the image.
+
+        Parameters
+        ----------
+        network : NetworkShape
+            The network.
+        names : sequence of str
+            The user's names of the axes, as ``tzyx``; empty: those of the file.
+
+        Raises
+        ------
+        ImageError
+            If the axes, the image and the network do not fit each other.
+        """
+        try:
+            return bind(self.form, network, names)
+        except ImageError as error:
+            raise ImageError(f"{self.path}: {error.short}", error.advice) from error
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,1 +1,1 @@
-"""Running one image to its results: the job, the writer of results, and the folder that lets a stopped run resume."""
+"""Runs of one image to its result files: job, writer, progress, and the folder from which a stopped run resumes."""

@@ -1,4 +1,4 @@
-"""One image and the files of its results, begun, gone on with, or done already: for the command line and the dock."""
+"""The run of one image to its result files, new or resumed: for the command line and the Batch dock."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from contextlib import closing
 from dataclasses import dataclass, replace
 from functools import partial
 from itertools import compress
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Self
 
 from napari_fcn.errors import REPLACE, Advice, OutputExistsError
 from napari_fcn.io import disk
@@ -14,7 +14,7 @@ from napari_fcn.io.fingerprint import FileSummary
 from napari_fcn.io.overwrite import Protection
 from napari_fcn.io.run_inputs import IMAGE_INPUT, collect_inputs
 from napari_fcn.runs.resume import UnfinishedRun, folder_of, is_finished, run_digest, run_identity, source_of
-from napari_fcn.runs.writer import RunWriter, describe, open_session
+from napari_fcn.runs.writer import RunWriter, describe
 from napari_fcn.storage import NO_INPUTS, Inputs
 
 if TYPE_CHECKING:
@@ -24,7 +24,6 @@ if TYPE_CHECKING:
     from napari_fcn.distributed import DistributedPredictor
     from napari_fcn.geometry import TilePlan
     from napari_fcn.io import ImageFile, ImageLocation, ResultMeta
-    from napari_fcn.models.checkpoint import Checkpoint
     from napari_fcn.runs.writer import Event
     from napari_fcn.session import Session
     from napari_fcn.settings import PredictSettings
@@ -39,14 +38,14 @@ class RunJob:
     image : Path
         The image; for a stack of files the folder or pattern that names them.
     out : Path
-        Where its results are: a file, or a folder if there are several. Unfinished work lies beside it.
+        The result file, or the folder of several. The folder of an unfinished run lies next to it.
     targets : mapping of str to Path
         A file for each kind of result.
     origin : ImageLocation
         How the image is read, here or on another computer.
     is_named : bool
-        Whether the user named the result itself. Where its name was made from that of the image, a file that is there
-        is replaced only if it says that it is a result.
+        Whether the user named the result. If its name was made from that of the image, an existing file is replaced
+        only if it is marked as a result.
     note : str
         A sentence for the user on the names of the results; empty if there is nothing to say.
     """
@@ -60,7 +59,7 @@ class RunJob:
 
     @property
     def inputs(self) -> tuple[Path, ...]:
-        """Files and folders of the image: of a stack each of its files, and the folder that was named."""
+        """Files and folders of the image: each file of a stack, and the folder that was named."""
         return (*self.origin.paths, self.image) if self.image.is_dir() else self.origin.paths
 
     @property
@@ -71,20 +70,20 @@ class RunJob:
 
 @dataclass(frozen=True, slots=True)
 class OutputPolicy:
-    """How a job is done, and what becomes of what is there already.
+    """How a job is run, and which existing files it may replace.
 
     Attributes
     ----------
     settings : PredictSettings
         How to run the network.
     resume : bool
-        Whether results of the very same run are kept, and unfinished ones gone on with.
+        Whether results of the same run are kept, and an unfinished one is resumed.
     overwrite : bool
         Whether other results may be replaced; without ``resume`` all of them.
     renew : bool
-        Whether, under ``resume``, the unfinished work of another run gives way too.
+        Whether, with ``resume``, an unfinished run with different settings may be removed.
     inputs : Inputs
-        What must survive besides the image: the model, and all images of the same command or batch.
+        Files that must not be replaced, besides the image: the model, and all images of the same command or batch.
     """
 
     settings: PredictSettings
@@ -96,7 +95,7 @@ class OutputPolicy:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class RunInput:
-    """An image that is open, and the model on it.
+    """An opened image with a model on it.
 
     Attributes
     ----------
@@ -112,37 +111,31 @@ class RunInput:
     session: Session
     files: FileSummary
 
+    @classmethod
+    def of(cls, image: ImageFile, session: Session) -> Self:
+        """Return the input of a run with the state of the image files as it is now."""
+        return cls(image, session, FileSummary.of(image))
+
     @property
     def notes(self) -> tuple[str, ...]:
         """Sentences for the user on the image file."""
         return (*self.image.notes, *filter(None, [self.files.note]))
 
 
-def open_input(image: ImageFile, checkpoint: Checkpoint, names: Sequence[str], settings: PredictSettings) -> RunInput:
-    """Return an image with a model on it; ``names`` (as ``tzyx``) overrules the axes that the file states.
-
-    Raises
-    ------
-    FcnError
-        If the axes, the image and the model do not fit each other.
-    """
-    return RunInput(image, open_session(image, checkpoint, names, settings), FileSummary.of(image))
-
-
 def run_job(
-    job: RunJob, given: RunInput, policy: OutputPolicy, distributed: DistributedPredictor | None = None
+    job: RunJob, run_input: RunInput, policy: OutputPolicy, distributed: DistributedPredictor | None = None
 ) -> Iterator[Event]:
-    """Yield the events of a run that writes the results of a job; nothing if all of them are finished already.
+    """Yield the events of a run that writes the results of a job; nothing if all of them are finished.
 
-    The files appear complete or not at all. The work of a run that does not reach its end is kept, and another run can
+    The files appear complete or not at all. If the run is stopped, its finished tiles are kept, and another run can
     resume it.
 
     Parameters
     ----------
     job : RunJob
         The image and the files of its results.
-    given : RunInput
-        The image, opened, with the model on it.
+    run_input : RunInput
+        The opened image with the model on it.
     policy : OutputPolicy
         How to run, and what may be replaced.
     distributed : DistributedPredictor, optional
@@ -151,9 +144,9 @@ def run_job(
     Raises
     ------
     InputAtRiskError
-        If a file would replace the image, or something else that is read.
+        If a file would replace the image or another input.
     OutputExistsError
-        If another result or the unfinished work of another run exists, and may not be replaced.
+        If another result or an unfinished run with different settings exists, and may not be replaced.
     OutputError
         If a file cannot be written.
     """
@@ -161,23 +154,22 @@ def run_job(
         disk.check_name_length(path)
     protection = Protection((policy.inputs, collect_inputs({IMAGE_INPUT: job.inputs})), only_results=not job.is_named)
     protection.check_inputs(*job.outputs)
-    session = given.session
-    meta = describe(session, given.image, policy.settings)
+    session = run_input.session
+    meta = describe(session, str(run_input.image.path), policy.settings)
     if distributed is not None:
         planned = distributed.planned
         meta = _with_provenance(meta, {"device": planned.device, "precision": planned.precision})
-    identity = run_identity(given, meta, job.targets)
-    digest = run_digest(identity, given.files)
+    identity = run_identity(run_input, meta, job.targets)
+    digest = run_digest(identity, run_input.files)
     is_left = [not (policy.resume and is_finished(path, digest)) for path in job.targets.values()]
     targets = dict(compress(job.targets.items(), is_left))
-    with closing(UnfinishedRun(job.out, identity, source_of(given))) as work:
+    with closing(UnfinishedRun(job.out, identity, source_of(run_input))) as unfinished:
         if not targets:
-            work.clear()
+            unfinished.clear()
             return
-        plan = session.plan() if distributed is None else session.plan_with_tile(_along_network(session, planned.tile))
-        plan = _resumed_plan(session, plan, policy, work)
-        predict = None if distributed is None else partial(distributed.predict, session)
-        writer = RunWriter(targets, policy.overwrite, work, protection)
+        plan = _plan(session, policy, unfinished, distributed)
+        predict = session.predict if distributed is None else partial(distributed.predict, session)
+        writer = RunWriter(targets, policy.overwrite, unfinished, protection)
         yield from writer.run(session, _with_provenance(meta, {"run": digest}), plan, predict)
 
 
@@ -185,48 +177,56 @@ def _with_provenance(meta: ResultMeta, facts: Mapping[str, str]) -> ResultMeta:
     return replace(meta, provenance={**meta.provenance, **facts})
 
 
-def _resumed_plan(session: Session, plan: TilePlan, policy: OutputPolicy, work: UnfinishedRun) -> TilePlan:
-    """Take the folder of the work; return the plan of the run that is resumed there, else the given one.
+def _plan(
+    session: Session, policy: OutputPolicy, unfinished: UnfinishedRun, distributed: DistributedPredictor | None
+) -> TilePlan:
+    """Return the tiles of the run that is resumed, else new ones, for which the folder of the run is emptied.
 
     Raises
     ------
     OutputExistsError
-        If the user asks for other tiles than those of the run.
+        If there is an unfinished run that may not be removed, or the user asks for other tiles than those of the run.
     """
-    resumed, tile = _along_network(session, _take(policy, work)), _along_network(session, plan.tile)
-    if not resumed or resumed == tile:
-        return plan
-    if policy.settings.tile:
-        work.close()
+    resumed = _along_network(session, _tile_to_resume(policy, unfinished))
+    if resumed and not policy.settings.tile:
+        return session.plan_with_tile(resumed)
+    if distributed is None:
+        plan = session.plan()
+    else:
+        plan = session.plan_with_tile(_along_network(session, distributed.planned.tile))
+    tile = _along_network(session, plan.tile)
+    if resumed and resumed != tile:
         raise OutputExistsError(
-            f"{work.folder} contains an unfinished run",
+            f"{unfinished.folder} contains an unfinished run",
             Advice(
                 f"with --tile {_listed(resumed)}; --tile {_listed(tile)} was given. Leave it out, or start over with "
                 "--overwrite instead of --resume.",
                 f"with tiles of {_listed(resumed)} px; tiles of {_listed(tile)} px are set. {REPLACE}",
             ),
         )
-    return session.plan_with_tile(resumed)
+    if not resumed:
+        unfinished.reset()
+    return plan
 
 
-def _take(policy: OutputPolicy, work: UnfinishedRun) -> tuple[int, ...]:
-    """Take the folder of the work; return the tile of the run in it that is resumed, () if none is."""
+def _tile_to_resume(policy: OutputPolicy, unfinished: UnfinishedRun) -> tuple[int, ...]:
+    """Return the tile of the unfinished run if it is resumed, else (): its folder may then be emptied."""
     if policy.resume:
         try:
-            return work.resume()
+            return unfinished.resume()
         except OutputExistsError:
             if not policy.renew:
                 raise
-    elif work.exists and not policy.overwrite:
+    elif unfinished.exists and not policy.overwrite:
         raise OutputExistsError(
-            f"{work.folder} contains an unfinished run.",
+            f"{unfinished.folder} contains an unfinished run.",
             Advice("Add --resume to resume it, or --overwrite to start over.", REPLACE),
         )
-    work.reset()
     return ()
 
 
 def _along_network(session: Session, tile: Sequence[int]) -> tuple[int, ...]:
+    """Return the lengths of a tile along the axes of the network."""
     return tuple(tile[position] for position in session.axes.space_positions if tile)
 
 

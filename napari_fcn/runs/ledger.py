@@ -1,4 +1,4 @@
-"""Which blocks of a run are done: a file of lines that each check themselves."""
+"""The ledger of a run: a file with a line for each finished block, each with its own checksum."""
 
 from __future__ import annotations
 
@@ -26,9 +26,9 @@ class DoneBlock:
     Attributes
     ----------
     region : Region
-        Where, on the image axes.
+        The region, on the image axes.
     source : str
-        Fingerprint of the files that were read for it.
+        Fingerprint of the image files that were read for it.
     sums : mapping of str to str
         Checksum of each result, by its kind.
     """
@@ -39,23 +39,23 @@ class DoneBlock:
 
 
 class RunLedger:
-    r"""What a run is, in the first line, and each block that it finished, in a line of its own.
+    r"""A file with the identity of a run in its first line, and a line for each finished block.
 
     ::
 
         {"check": "5f...", "run": {...}}\n
         {"check": "a0...", "start": [0, 0], "stop": [512, 512], "source": "9c...", "sums": {"classes": "77..."}}\n
-        {"check": "e1...", "start": [0, 51          <- a crash: a line that does not check itself does not count
+        {"check": "e1...", "start": [0, 51          <- a crash: a line without a valid check is ignored
 
-    A line is not forced to the disk, and neither are the pixels. Whatever the computer lost of either, a block counts
-    only if its line is whole and what the store gives back for it has the checksum in the line.
+    Neither lines nor pixels are flushed to the disk. Whatever a crash loses, a block counts only if its line is
+    complete and the stored pixels have the checksum in the line.
 
     Parameters
     ----------
     path : Path
         The file.
     run : mapping
-        What the run is: JSON-like values.
+        Identity and tile of the run: JSON-like values.
     """
 
     def __init__(self, path: Path, run: Mapping[str, Any]) -> None:
@@ -65,7 +65,7 @@ class RunLedger:
 
     @classmethod
     def create(cls, path: Path, run: Mapping[str, Any]) -> Self:
-        """Return the ledger of a run that begins; its first line is on the disk.
+        """Return the ledger of a new run; its first line is flushed to the disk.
 
         Raises
         ------
@@ -80,7 +80,7 @@ class RunLedger:
 
     @classmethod
     def open(cls, path: Path) -> Self | None:
-        """Return the ledger in a file; None if there is none, or it does not say what the run was.
+        """Return the ledger in a file; None if there is none, or its first line is damaged.
 
         Raises
         ------
@@ -100,7 +100,7 @@ class RunLedger:
         return ledger
 
     def add(self, block: DoneBlock) -> None:
-        """Say that a block is stored.
+        """Record that a block is stored.
 
         Raises
         ------
@@ -110,12 +110,12 @@ class RunLedger:
         region = block.region
         entry = {"start": region.start, "stop": region.stop, "source": block.source, "sums": dict(block.sums)}
         with self._path.open("ab") as file:
-            file.write(b"\n" + _line(entry))  # an empty line is nothing; half a line before this one is ended by it
+            file.write(b"\n" + _line(entry))  # the line break ends an incomplete line before it
         self.blocks[region] = block
 
 
 def checksum(block: npt.NDArray[np.generic]) -> str:
-    """Return the checksum of an array: of its numbers, their type and its shape, wherever it lies in memory."""
+    """Return the checksum of an array: of its values, dtype and shape, whatever its memory layout."""
     digest = hashlib.blake2b(f"{block.dtype.str} {block.shape}".encode(), digest_size=16)
     digest.update(np.ascontiguousarray(block).data)
     return digest.hexdigest()
@@ -127,7 +127,7 @@ def _line(entry: Mapping[str, Any]) -> bytes:
 
 
 def _parse(line: bytes) -> dict[str, Any] | None:
-    """Return what a line says; None if it is not whole."""
+    """Return the entry in a line; None if the line is incomplete or damaged."""
     try:
         entry = json.loads(line)
     except (ValueError, RecursionError):

@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import time
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Protocol, TypeVar, runtime_checkable
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 from napari_fcn.events import FallbackTaken, ObjectsStep, RunDone, RunPlanned
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Iterable
 
     from napari_fcn.geometry import Region
 
-E = TypeVar("E")
 OBJECTS = "objects"
 
 
@@ -47,13 +45,13 @@ class RunProgress:
     seconds_left : float or None
         Estimate for the present task; None while it is unknown.
     notes : tuple of str
-        Sentences for the user, each once, in the order in which they came.
+        Sentences for the user, each once, in the order of the events.
     counts : tuple of int
-        Pixels of each class so far; empty where the events do not count them.
+        Pixels of each class so far; empty if the events do not count them.
     plan : RunPlanned or None
-        The plan, once it is made.
+        The plan; None before it.
     result : RunDone or None
-        The end, once it is reached.
+        The end; None before it.
     started : float
         Time at which the present task started, in seconds of the clock that the caller uses.
     resumed : int
@@ -78,7 +76,7 @@ class RunProgress:
 
     @property
     def class_fractions(self) -> tuple[float, ...]:
-        """The fraction of the pixels in each class, 0..1; empty where they were not counted."""
+        """The fraction of the pixels in each class, 0..1; empty if they were not counted."""
         pixels = max(1, sum(self.counts))
         return tuple(count / pixels for count in self.counts)
 
@@ -100,16 +98,16 @@ def advance(progress: RunProgress, event: object, now: float) -> RunProgress:
     progress : RunProgress
         The progress before.
     event : object
-        Any event; those that say nothing about progress change nothing.
+        Any event; those without progress change nothing.
     now : float
-        The time of the event in seconds, by any clock that runs at the speed of time.
+        The time of the event in seconds, by any clock.
     """
     if isinstance(event, RunPlanned):
         return _planned(progress, event, now)
     if isinstance(event, FallbackTaken):
         return _timed(replace(_noted(progress, event.line), total=event.total), now)
     if isinstance(event, ObjectsStep):
-        if event.done == 1:  # the time of the first step is unknown: events come after their steps
+        if event.done == 1:  # the duration of the first step is unknown: events come after their steps
             return replace(progress, task=OBJECTS, done=1, total=event.total, started=now, resumed=1, seconds_left=None)
         return _timed(replace(progress, done=event.done, total=event.total), now)
     if isinstance(event, RunDone):
@@ -120,28 +118,8 @@ def advance(progress: RunProgress, event: object, now: float) -> RunProgress:
     return progress
 
 
-def follow(
-    events: Iterable[E], progress: RunProgress | None = None, clock: Callable[[], float] = time.monotonic
-) -> Iterator[tuple[E, RunProgress]]:
-    """Yield each event of a run with the progress after it.
-
-    Parameters
-    ----------
-    events : iterable
-        The events.
-    progress : RunProgress, optional
-        The progress before the first event, for example with the notes on the image.
-    clock : callable
-        Returns the time in seconds.
-    """
-    progress = progress or RunProgress()
-    for event in events:
-        progress = advance(progress, event, clock())
-        yield event, progress
-
-
 def duration(seconds: float) -> str:
-    """Return a time as people write it: ``0.42 s``, ``12 s``, ``3:05 min``, ``1:02 h``."""
+    """Return a time as text: ``0.42 s``, ``12 s``, ``3:05 min``, ``1:02 h``."""
     if seconds < 10:
         return f"{seconds:.2g} s"
     if seconds < 100:
@@ -154,8 +132,8 @@ def duration(seconds: float) -> str:
 
 def _planned(progress: RunProgress, plan: RunPlanned, now: float) -> RunProgress:
     resumed = [f"{plan.done} of {plan.tiles} tiles were already done."] if plan.done else []
-    noted = _noted(progress, *plan.notes, *resumed)
-    return replace(noted, done=plan.done, total=plan.tiles, plan=plan, started=now, resumed=plan.done)
+    progress = _noted(progress, *plan.notes, *resumed)
+    return replace(progress, done=plan.done, total=plan.tiles, plan=plan, started=now, resumed=plan.done)
 
 
 def _noted(progress: RunProgress, *notes: str) -> RunProgress:
@@ -163,7 +141,7 @@ def _noted(progress: RunProgress, *notes: str) -> RunProgress:
 
 
 def _timed(progress: RunProgress, now: float) -> RunProgress:
-    """Return the progress with an estimate from the steps that this run has made itself."""
+    """Return the progress with an estimate from the steps of this run, without resumed ones."""
     steps = progress.done - progress.resumed
     left = (now - progress.started) / steps * (progress.total - progress.done) if steps > 0 else None
     return replace(progress, seconds_left=left)

@@ -1,4 +1,4 @@
-"""A run whose work outlives it: where that lies, and whether another run may go on with it."""
+"""The folder of an unfinished run, and whether another run may resume it."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ PIECES = "pieces"  # of objects, until they are joined
 STAGED = frozenset(name for kind in (*RESULT_KINDS, PIECES) for name in (kind, f"{kind}.npy"))
 LEDGER = "ledger.jsonl"
 LINE = 2**12  # bytes that must be free for a line of the ledger
-FREE = ("tile", "memory", "device", "precision")  # settings that do not decide, or are compared as what they became
+FREE = ("tile", "memory", "device", "precision")  # settings that leave the result unchanged, or are compared resolved
 NAMES = {  # parts of an identity as a user knows them; the others are options
     "version": "napari-fcn",
     "model": "the model's hash",
@@ -64,16 +64,16 @@ LABELS = {"kinds": "what is saved", "axes": "the axes", **{one.name: one.label f
 
 
 class UnfinishedRun:
-    """The folder of a run that is not finished: results as far as they are, the ledger, and who is writing.
+    """The folder of an unfinished run: incomplete results, the ledger, and the lock of the process that writes.
 
     Parameters
     ----------
     out : Path
-        The result. The folder lies beside it, so that results need only a new name when they are complete.
+        The result. The folder lies next to it, so that complete results only have to be renamed.
     run : mapping
-        What the run is: its `identity`.
+        The `run_identity`.
     source : callable
-        From what is read for a block, as a region, to the fingerprint of the files that hold it.
+        Returns the fingerprint of the files that hold a region.
     """
 
     def __init__(self, out: Path, run: Mapping[str, Any], source: Callable[[Region], str]) -> None:
@@ -86,27 +86,28 @@ class UnfinishedRun:
 
     @property
     def exists(self) -> bool:
-        """Whether an earlier run has left its work."""
+        """Whether an earlier run was stopped and can be resumed."""
         return (self.folder / LEDGER).exists()
 
     def reset(self) -> None:
-        """Take the folder, and remove what an earlier run has left in it.
+        """Lock the folder and remove the files of an earlier run.
 
         Raises
         ------
         OutputError
             If another run is writing there, or the system refuses.
         """
-        self._take()
-        self._empty()
+        if self._lock is None:
+            self._take()
+        remove_own_files(self.folder, lambda parts, is_folder: parts[0] != LOCK and _is_ours(parts, is_folder))
 
     def resume(self) -> tuple[int, ...]:
-        """Take the folder, and return the tile of the run that has left its work there; () if there is none.
+        """Lock the folder and return the tile of the run to resume; () if there is none.
 
         Raises
         ------
         OutputExistsError
-            If that was another run.
+            If the settings of that run differ.
         OutputError
             If it is still running, or the system refuses.
         """
@@ -115,26 +116,25 @@ class UnfinishedRun:
         try:
             self._ledger = RunLedger.open(self.folder / LEDGER)
         except OSError as error:
-            self._release()  # it may be there, and readable another time
+            self._release()  # the ledger may exist and be readable later
             raise disk.write_error(self.folder, LINE, error) from error
         if self._ledger is None:
-            self._empty()
             return ()
-        if found := diff(self._ledger.run["identity"], self._run):
+        if differences := diff(self._ledger.run["identity"], self._run):
             self.close()
             self._ledger = None
             raise OutputExistsError(
                 f"{self.folder} contains an unfinished run with different settings:",
                 Advice(
-                    f"{_listed(found, FLAGS)}. "
+                    f"{_listed(differences, FLAGS)}. "
                     "Give the same settings, or start over with --overwrite instead of --resume.",
-                    f"{_listed(found, LABELS)}. {REPLACE}",
+                    f"{_listed(differences, LABELS)}. {REPLACE}",
                 ),
             )
         return tuple(self._ledger.run["tile"])
 
     def begin(self, plan: TilePlan) -> None:
-        """Open the ledger of a run with these tiles, if there is none.
+        """Create the ledger of a run with these tiles, unless it is resumed.
 
         Raises
         ------
@@ -142,32 +142,32 @@ class UnfinishedRun:
             If the system refuses.
         """
         self._margin, self._shape = plan.margin, plan.shape
-        told = {"identity": self._run, "tile": plan.tile}
+        run = {"identity": self._run, "tile": plan.tile}
         try:
-            self._ledger = self._ledger or RunLedger.create(self.folder / LEDGER, told)
+            self._ledger = self._ledger or RunLedger.create(self.folder / LEDGER, run)
         except OSError as error:
             raise disk.write_error(self.folder, LINE, error) from error
 
     def stored(self, plan: TilePlan, read: Callable[[Region], Stored]) -> Iterator[Region]:
-        """Yield the cores that are done: in the ledger, made from files as they are now, and stored as they were made.
+        """Yield the finished cores: in the ledger, from image files that have not changed, with valid checksums.
 
         Parameters
         ----------
         plan : TilePlan
-            Of the run.
+            The tiles of the run.
         read : callable
-            From a region to what is stored there of each kind, None for what cannot be read.
+            Returns the stored block of each kind in a region, None if it cannot be read.
         """
-        known = {} if self._ledger is None else self._ledger.blocks
+        finished = {} if self._ledger is None else self._ledger.blocks
         for tile in plan:
-            block = known.get(tile.core)
+            block = finished.get(tile.core)
             if block is None or block.source != self._fingerprint(tile.core):
                 continue
-            if all(_is_as(block.sums.get(kind), found) for kind, found in read(tile.core).items()):
+            if all(_has_checksum(stored, block.sums.get(kind)) for kind, stored in read(tile.core).items()):
                 yield tile.core
 
     def add(self, core: Region, results: Mapping[str, npt.NDArray[np.generic]]) -> None:
-        """Say that the results of a core are stored.
+        """Record that the results of a core are stored.
 
         Raises
         ------
@@ -182,7 +182,7 @@ class UnfinishedRun:
             raise disk.write_error(self.folder, LINE, error) from error
 
     def close(self) -> None:
-        """Let others go on with the run; if no block of it was finished, there is nothing to go on with."""
+        """Unlock the folder, so that another run can resume; without finished blocks, remove it."""
         if self._lock is None:
             return
         if not (self._ledger and self._ledger.blocks):
@@ -197,13 +197,13 @@ class UnfinishedRun:
         self._lock = None
 
     def remove(self) -> None:
-        """Remove what a run wrote into the folder, and the folder if nothing else is in it; it must have been taken."""
+        """Remove the files of the run, and the folder if it is then empty; it must be locked."""
         if self._lock is not None:
             remove_own_files(self.folder, _is_ours)
         self._lock = None
 
     def clear(self) -> None:
-        """Remove what an earlier run left, as its results are there; not what is none of ours or is being written."""
+        """Remove the folder of an earlier run whose results are complete, unless another run is writing there."""
         if self.folder.is_dir():
             with suppress(OutputError):
                 self._take()
@@ -235,32 +235,29 @@ class UnfinishedRun:
                 ),
             )
 
-    def _empty(self) -> None:
-        remove_own_files(self.folder, lambda parts, is_folder: parts[0] != LOCK and _is_ours(parts, is_folder))
-
     def _fingerprint(self, core: Region) -> str:
         before, after = zip(*self._margin, strict=True)
         return self._source(core.grow(before, after).clip(self._shape))
 
 
 def folder_of(out: Path) -> Path:
-    """Return where the unfinished run for a result lies."""
+    """Return the folder of the unfinished run of a result."""
     return out.with_name(wrapped(out.name, after=UNFINISHED_SUFFIX))
 
 
 def is_kept(out: Path) -> bool:
-    """Whether unfinished work for a result is there to go on with."""
+    """Whether there is an unfinished run of a result to resume."""
     folder = folder_of(out)
     return not is_link(folder) and (folder / LEDGER).is_file()
 
 
 def _claim(folder: Path) -> None:
-    """Make the folder of a run and mark it, or take one that a run has made.
+    """Create and mark the folder of a run, or accept one that a run created.
 
     Raises
     ------
     OutputError
-        If a folder of this name is none of ours, or holds what is not.
+        If a folder of this name is not that of a run, or holds other files.
     OSError
         If the system refuses.
     """
@@ -269,9 +266,9 @@ def _claim(folder: Path) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     if os.listdir(folder) and not MARK.is_in(folder) and not _is_of_earlier_version(folder):
         raise _in_the_way(folder, "a folder")
-    if found := foreign_files(folder, _is_ours):
+    if foreign := foreign_files(folder, _is_ours):
         raise OutputError(
-            f"{folder} also holds {join_paths(folder, found)}, which no run wrote.",
+            f"{folder} also holds {join_paths(folder, foreign)}, which no run wrote.",
             "Move that away: the folder is removed when the run is complete.",
         )
     MARK.write(folder)
@@ -286,7 +283,7 @@ def _in_the_way(folder: Path, what: str) -> OutputError:
 
 
 def _is_ours(parts: tuple[str, ...], is_folder: bool) -> bool:
-    """Whether an entry, by the names from the folder of a run down to it, is one that runs make."""
+    """Whether runs create an entry, given by the names on its path inside the folder of a run."""
     first, *below = parts
     if below:
         return first in RESULT_KINDS and is_zarr_entry(below, is_folder)
@@ -294,7 +291,7 @@ def _is_ours(parts: tuple[str, ...], is_folder: bool) -> bool:
 
 
 def _is_of_earlier_version(folder: Path) -> bool:
-    """Whether version 0.1.0 began a run here, which marked its folder by no more than its ledger and its lock."""
+    """Whether version 0.1.0 started a run here; it marked folders by ledger and lock only."""
     ledger, lock = folder / LEDGER, folder / LOCK
     try:
         is_run = not is_link(ledger) and RunLedger.open(ledger) is not None
@@ -303,12 +300,12 @@ def _is_of_earlier_version(folder: Path) -> bool:
     return is_run or (not is_link(lock) and is_lock_file(lock))
 
 
-def run_identity(given: RunInput, meta: ResultMeta, kinds: Collection[str]) -> dict[str, Any]:
+def run_identity(run_input: RunInput, meta: ResultMeta, kinds: Collection[str]) -> dict[str, Any]:
     """Return all that determines the results of a run, as JSON-like values.
 
-    The files of an image that has several are compared block by block, not here.
+    If the image has several files, they are compared block by block, not here.
     """
-    image, session = given.image, given.session
+    image, session = run_input.image, run_input.session
     facts = {
         "version": version("napari-fcn"),
         "model": session.checkpoint.hash,
@@ -319,18 +316,18 @@ def run_identity(given: RunInput, meta: ResultMeta, kinds: Collection[str]) -> d
         "axes": "".join(session.axes.names).upper(),
         "scale": meta.scale,
         "units": meta.units,
-        **({"origin": meta.origin} if any(meta.origin) else {}),  # runs of images at 0 are named as ever
+        **({"origin": meta.origin} if any(meta.origin) else {}),  # absent at 0: digests of older files stay
         "shape": image.data.shape,
         "dtype": str(image.data.dtype),
-        "file": given.files.state,
+        "file": run_input.files.state,
         "intensities": [session.scaling.offset, session.scaling.scale],
     }
     return dict(json.loads(json.dumps(facts)))
 
 
-def source_of(given: RunInput) -> Callable[[Region], str]:
-    """Return a function from a region, on the image axes, to the fingerprint of the files that hold it."""
-    image, channel = given.image, given.session.axes.channel_position
+def source_of(run_input: RunInput) -> Callable[[Region], str]:
+    """Return a function that returns the fingerprint of the files that hold a region, on the image axes."""
+    image, channel = run_input.image, run_input.session.axes.channel_position
 
     def source(region: Region) -> str:
         index = list(region.slices)
@@ -342,32 +339,32 @@ def source_of(given: RunInput) -> Callable[[Region], str]:
 
 
 def run_digest(run: Mapping[str, Any], files: FileSummary) -> str:
-    """Return the digest of a run, which its finished results carry; the same whatever else the run saved."""
+    """Return the digest of a run, which its result files carry; it does not depend on the kinds that are saved."""
     facts = {**run, "kinds": [], "files": files.fingerprint}
     return hashlib.blake2b(json.dumps(facts, sort_keys=True).encode(), digest_size=16).hexdigest()
 
 
 def is_finished(path: Path, digest: str) -> bool:
-    """Whether a file is the finished result of a run, by its `seal`."""
+    """Whether a file is the finished result of the run with this digest."""
     with suppress(ImageError):
-        made = read_result_meta(path).get("provenance") if path.exists() else None
-        return isinstance(made, dict) and made.get("run") == digest
+        provenance = read_result_meta(path).get("provenance") if path.exists() else None
+        return isinstance(provenance, dict) and provenance.get("run") == digest
     return False
 
 
 def diff(stored: Mapping[str, Any], current: Mapping[str, Any]) -> dict[str, str]:
-    """Return what of two identities is not the same: by its key a phrase that says how."""
-    flat_then, flat_now = ({**run, **run.get("settings", {})} for run in (stored, current))
-    keys = [key for key in {**flat_then, **flat_now} if key != "settings"]
+    """Return the differences between two identities: a phrase for each key."""
+    before, now = ({**run, **run.get("settings", {})} for run in (stored, current))
+    keys = [key for key in {**before, **now} if key != "settings"]
     return {
-        key: f"was {_shown(flat_then.get(key))} and is {_shown(flat_now.get(key))}"
+        key: f"was {_shown(before.get(key))} and is {_shown(now.get(key))}"
         for key in keys
-        if flat_then.get(key) != flat_now.get(key)
+        if before.get(key) != now.get(key)
     }
 
 
-def _listed(found: Mapping[str, str], names: Mapping[str, str]) -> str:
-    return "; ".join(f"{NAMES.get(key) or names.get(key, key)} {how}" for key, how in found.items())
+def _listed(differences: Mapping[str, str], names: Mapping[str, str]) -> str:
+    return "; ".join(f"{NAMES.get(key) or names.get(key, key)} {phrase}" for key, phrase in differences.items())
 
 
 def _shown(value: Any) -> str:
@@ -378,5 +375,5 @@ def _shown(value: Any) -> str:
     return "empty" if value is None else f"{value:g}" if isinstance(value, float) else str(value)
 
 
-def _is_as(expected: str | None, found: npt.NDArray[np.generic] | None) -> bool:
-    return found is not None and checksum(found) == expected
+def _has_checksum(block: npt.NDArray[np.generic] | None, expected: str | None) -> bool:
+    return block is not None and checksum(block) == expected

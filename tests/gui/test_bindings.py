@@ -44,7 +44,6 @@ from napari_fcn.models.binding import Binding, ImageForm, bind
 from napari_fcn.models.checkpoint import Checkpoint
 from napari_fcn.models.recipe import plain_recipe
 from napari_fcn.nets import NetSpec
-from napari_fcn.runs.writer import bind_file, open_session
 from napari_fcn.session import Session
 from napari_fcn.settings import OutputSettings, PredictSettings, TeachSettings
 from napari_fcn.teaching import Teaching, teaching
@@ -331,7 +330,8 @@ def dask_worker(entry: Entry) -> None:
     from napari_fcn.distributed import Cluster, cluster, worker
 
     entry.recorder.is_stopping = False
-    session = open_session(read_image(entry.image), fcn.load(entry.model), (), CPU)
+    file, model = read_image(entry.image), fcn.load(entry.model)
+    session = fcn.Session(file.data, model, file.bind(model.info.spec), CPU)
     expected = entry.recorder.reading
     here = SimpleNamespace(_device="cpu", _threads=1, _is_local=False, _client=None)
     entry.monkeypatch.setattr(cluster, "DistributedPredictor", lambda _, __, task: task)
@@ -357,7 +357,7 @@ BY_RATIO = (finetune_command, teach_dock)  # teaching needs pixel sizes relative
 def expected_reading(form: Form, model: Checkpoint, file: ImageFile) -> tuple[dict[str, Any] | str, tuple[int, ...]]:
     """Return the reading of the image, "refused" if it fits the model not, and the shape of labels on it."""
     try:
-        binding = bind_file(file, model.info.spec, ())
+        binding = file.bind(model.info.spec)
         source = ImageSource.open(file.data, binding.axes, model.info.spec.channels, CPU, binding.rgb)
     except ImageError:
         return "refused", (24, 24)
@@ -432,7 +432,7 @@ def test_files_layers_and_arrays_of_any_form_are_bound_alike(
     place = {"scale": [0.5] * (data.ndim - rgb), "units": "um"}
 
     def from_file() -> Binding:
-        return bind_file(ImageFile(Path("a.tif"), data, names, calibration, rgb), spec, ())
+        return ImageFile(Path("a.tif"), data, names, calibration, rgb).bind(spec)
 
     def from_layer() -> Binding:
         layer = Image(data, rgb=rgb, **place, **({"axis_labels": labels} if labels else {}))

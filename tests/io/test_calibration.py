@@ -17,7 +17,8 @@ from napari_fcn.io import ResultMeta, open_result, read_image, zarr_writer
 from napari_fcn.models.checkpoint import Checkpoint
 from napari_fcn.models.recipe import plain_recipe
 from napari_fcn.nets import NetSpec
-from napari_fcn.runs.writer import RunWriter, describe, open_session
+from napari_fcn.runs.writer import RunWriter, describe
+from napari_fcn.session import Session
 from napari_fcn.settings import PredictSettings
 
 MICRON = "micrometer"
@@ -75,9 +76,9 @@ def test_a_segmentation_lies_on_its_image_and_is_as_large(
     folder = tmp_path_factory.mktemp("a")
     image = read_image(stored(folder / f"image{suffix}", "zyx", lying))
     settings = PredictSettings(resample="off")
-    session = open_session(image, model, "", settings)
+    session = Session(image.data, model, image.bind(model.info.spec), settings)
     paths = {"classes": folder / f"classes{suffix}", "probabilities": folder / f"probabilities{suffix}"}
-    list(RunWriter(paths).run(session, describe(session, image, settings)))
+    list(RunWriter(paths).run(session, describe(session, str(image.path), settings)))
     for path in paths.values():
         found = read_image(path)
         kept = [found.axes.index(name) for name in "zyx"]

@@ -1,4 +1,4 @@
-"""What becomes of results that are there; the command line's tests cover the rest."""
+"""Existing results and unfinished runs; the tests of the command line cover the rest."""
 
 from collections.abc import Callable, Iterator
 from contextlib import closing
@@ -16,7 +16,8 @@ from napari_fcn.io import ImageLocation, read_image
 from napari_fcn.models.checkpoint import Checkpoint
 from napari_fcn.models.recipe import plain_recipe
 from napari_fcn.nets.spec import NetSpec
-from napari_fcn.runs.job import OutputPolicy, RunJob, open_input, run_job
+from napari_fcn.runs.job import OutputPolicy, RunInput, RunJob, run_job
+from napari_fcn.session import Session
 from napari_fcn.settings import PredictSettings
 
 SETTINGS = PredictSettings(device="cpu", tile=(16,))
@@ -37,13 +38,15 @@ def run(job: RunJob) -> Run:
     checkpoint = Checkpoint.of(net, plain_recipe("tiny", spec, "made for a test"))
 
     def run(policy: OutputPolicy) -> Iterator[Any]:
-        return run_job(job, open_input(read_image(job.image), checkpoint, "", policy.settings), policy)
+        image = read_image(job.image)
+        session = Session(image.data, checkpoint, image.bind(spec), policy.settings)
+        return run_job(job, RunInput.of(image, session), policy)
 
     return run
 
 
 def interrupt(run: Run, policy: OutputPolicy, tiles: int = 2) -> None:
-    """Give a run up after some tiles."""
+    """Stop a run after some tiles."""
     with closing(run(policy)) as events:  # type: ignore[type-var]  # generators can be closed
         for event in events:
             tiles -= isinstance(event, TileDone)
@@ -55,14 +58,14 @@ def planned(events: list[Any]) -> RunPlanned:
     return next(event for event in events if isinstance(event, RunPlanned))
 
 
-def test_a_result_of_the_very_same_run_is_left_as_it_is(run: Run, job: RunJob) -> None:
+def test_a_finished_result_of_the_same_run_is_not_written_again(run: Run, job: RunJob) -> None:
     assert isinstance(list(run(OutputPolicy(SETTINGS, resume=True)))[-1], RunDone)
     written = job.targets["classes"].stat().st_mtime_ns
     assert list(run(OutputPolicy(SETTINGS, resume=True, overwrite=True))) == []
     assert job.targets["classes"].stat().st_mtime_ns == written
 
 
-def test_a_result_of_another_run_is_in_the_way_before_anything_is_computed(run: Run, job: RunJob) -> None:
+def test_a_result_with_other_settings_is_refused_before_any_prediction(run: Run, job: RunJob) -> None:
     list(run(OutputPolicy(SETTINGS)))
     other = replace(SETTINGS, colour="dab")
     with pytest.raises(OutputExistsError, match=r"Pass --overwrite") as error:
@@ -71,7 +74,7 @@ def test_a_result_of_another_run_is_in_the_way_before_anything_is_computed(run: 
     assert isinstance(list(run(OutputPolicy(other, resume=True, overwrite=True)))[-1], RunDone)
 
 
-def test_a_run_that_was_given_up_leaves_no_result_and_is_gone_on_with(run: Run, job: RunJob) -> None:
+def test_a_stopped_run_leaves_no_result_and_is_resumed(run: Run, job: RunJob) -> None:
     interrupt(run, OutputPolicy(SETTINGS, resume=True))
     assert not job.targets["classes"].exists()
     assert planned(list(run(OutputPolicy(SETTINGS, resume=True)))).done == 2
@@ -79,7 +82,7 @@ def test_a_run_that_was_given_up_leaves_no_result_and_is_gone_on_with(run: Run, 
     assert not job.out.with_name("cells.unfinished").exists()
 
 
-def test_unfinished_work_of_another_run_gives_way_only_if_it_may(run: Run) -> None:
+def test_an_unfinished_run_with_other_settings_is_removed_only_with_renew(run: Run) -> None:
     interrupt(run, OutputPolicy(SETTINGS, resume=True))
     other = OutputPolicy(replace(SETTINGS, colour="dab"), resume=True)
     with pytest.raises(OutputExistsError, match="different settings"):

@@ -1,13 +1,11 @@
-"""Events to progress: pure, so time is a number here and no test waits."""
-
-from itertools import count
+"""The progress of a run from its events, with times as numbers."""
 
 import numpy as np
 import pytest
 
 from napari_fcn.events import FallbackTaken, HeadRefined, ObjectsStep, ResultsDone, RunDone, RunPlanned, TileDone
 from napari_fcn.geometry import Region
-from napari_fcn.runs.progress import RunProgress, advance, duration, follow
+from napari_fcn.runs.progress import RunProgress, advance, duration
 
 REGION = Region((0, 0), (4, 4))
 PLAN = RunPlanned(4, (4, 4), ((0, 0), (0, 0)), "cpu", "float32", 0, ("A note.", "A note."))
@@ -19,7 +17,7 @@ def tile(done: int, total: int = 4) -> TileDone:
 
 
 def after(*events: object, seconds: float = 1.0) -> RunProgress:
-    """Return the progress after events that come at the same distance in time."""
+    """Return the progress after events at equal intervals."""
     progress = RunProgress()
     for number, event in enumerate(events):
         progress = advance(progress, event, 100 + number * seconds)
@@ -34,12 +32,12 @@ def test_a_run_starts_with_its_plan() -> None:
 
 
 @pytest.mark.parametrize("event", [tile(1), ResultsDone(REGION, {}, 1, 4)])
-def test_every_kind_of_finished_tile_counts_and_gives_an_estimate(event: object) -> None:
+def test_every_kind_of_finished_tile_gives_progress_and_an_estimate(event: object) -> None:
     progress = after(PLAN, event, seconds=2)
     assert (progress.done, progress.fraction, progress.seconds_left) == (1, 0.25, 6.0)
 
 
-def test_the_estimate_leaves_out_the_tiles_of_an_earlier_run() -> None:
+def test_the_estimate_ignores_resumed_tiles() -> None:
     resumed = RunPlanned(10, (4, 4), ((0, 0), (0, 0)), "cpu", "float32", 0, done=8)
     progress = after(resumed, tile(9, 10), seconds=3)
     assert (progress.fraction, progress.seconds_left) == (0.9, 3.0)
@@ -53,15 +51,16 @@ def test_a_fallback_changes_the_total_and_the_estimate() -> None:
     assert progress.notes == ("A note.", "Smaller tiles.")
 
 
-def test_objects_are_a_task_of_their_own() -> None:
+def test_objects_are_a_separate_task() -> None:
     first = after(PLAN, tile(4), ObjectsStep(1, 3))
     assert (first.task, first.done, first.total, first.seconds_left) == ("objects", 1, 3, None)
     second = advance(first, ObjectsStep(2, 3), first.started + 5)
     assert (second.task, second.done, second.seconds_left) == ("objects", 2, 5.0)
 
 
-def test_each_note_is_kept_once_in_the_order_of_the_events() -> None:
+def test_each_note_is_listed_once_in_the_order_of_the_events() -> None:
     assert after(PLAN, tile(4), END).notes == ("A note.", "A late note.")
+    assert advance(RunProgress(notes=("Before.",)), PLAN, 0).notes == ("Before.", "A note.")
 
 
 def test_the_result_line_has_time_device_precision_and_speed() -> None:
@@ -71,7 +70,7 @@ def test_the_result_line_has_time_device_precision_and_speed() -> None:
     assert after(PLAN, tile(4)).result_line == ""
 
 
-def test_classes_are_counted_where_the_events_do() -> None:
+def test_class_fractions_come_from_events_that_count_pixels() -> None:
     class Counted:
         region, done, total, counts = REGION, 1, 4, np.array([3, 1])
 
@@ -79,22 +78,13 @@ def test_classes_are_counted_where_the_events_do() -> None:
     assert after(PLAN, tile(1)).class_fractions == ()
 
 
-def test_other_events_change_nothing() -> None:
+def test_events_without_progress_change_nothing() -> None:
     progress = after(PLAN, tile(1))
     assert advance(progress, HeadRefined(1, 1.0), 500) is progress
-
-
-def test_following_events_yields_each_with_the_progress_after_it() -> None:
-    seconds = count()
-    found = list(follow([PLAN, tile(2), END], RunProgress(notes=("Before.",)), lambda: next(seconds)))
-    assert next(event for event, _ in found) is PLAN
-    assert [progress.done for _, progress in found] == [0, 2, 2]
-    assert [progress.seconds_left for _, progress in found] == [None, 1.0, 0.0]
-    assert found[-1][1].notes == ("Before.", "A note.", "A late note.")
 
 
 @pytest.mark.parametrize(
     ("seconds", "text"), [(0.416, "0.42 s"), (12.3, "12 s"), (185, "3:05 min"), (3725, "1:02 h"), (3599, "59:59 min")]
 )
-def test_times_are_short_and_have_a_unit(seconds: float, text: str) -> None:
+def test_durations_have_a_unit(seconds: float, text: str) -> None:
     assert duration(seconds) == text

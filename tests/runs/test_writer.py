@@ -25,7 +25,7 @@ def session(rng: np.random.Generator) -> Session:
     return Session(rng.random((20, 30)), checkpoint, settings=PredictSettings(tile=(8,)))
 
 
-def test_events_pass_through_and_files_hold_the_same(session: Session, tmp_path: Path) -> None:
+def test_the_files_hold_the_predicted_results_and_every_event_is_yielded(session: Session, tmp_path: Path) -> None:
     paths = {kind: tmp_path / f"{kind}.npy" for kind in ("classes", "probabilities", "probabilities8")}
     events = list(RunWriter(paths).run(session, META))
     assert isinstance(events[0], RunPlanned)
@@ -37,7 +37,7 @@ def test_events_pass_through_and_files_hold_the_same(session: Session, tmp_path:
     assert np.abs(np.load(paths["probabilities8"]) / 255 - probabilities).max() <= 0.5 / 255 + 1e-6
 
 
-def test_a_run_that_is_given_up_leaves_no_file(session: Session, tmp_path: Path) -> None:
+def test_a_stopped_run_leaves_no_file(session: Session, tmp_path: Path) -> None:
     events = RunWriter({"classes": tmp_path / "classes.npy"}).run(session, META)
     next(events)
     next(events)
@@ -45,14 +45,14 @@ def test_a_run_that_is_given_up_leaves_no_file(session: Session, tmp_path: Path)
     assert list(tmp_path.iterdir()) == []
 
 
-def test_nothing_runs_if_a_file_exists(session: Session, tmp_path: Path) -> None:
-    (tmp_path / "classes.npy").write_text("precious")
+def test_an_existing_file_is_refused_before_the_run(session: Session, tmp_path: Path) -> None:
+    (tmp_path / "classes.npy").write_text("existing")
     with pytest.raises(OutputError, match="exists"):
         next(RunWriter({"classes": tmp_path / "classes.npy"}).run(session, META))
-    assert (tmp_path / "classes.npy").read_text() == "precious"
+    assert (tmp_path / "classes.npy").read_text() == "existing"
 
 
-def test_objects_are_those_of_the_classes_and_bring_no_file_of_their_own(session: Session, tmp_path: Path) -> None:
+def test_objects_are_connected_components_of_the_classes_without_extra_files(session: Session, tmp_path: Path) -> None:
     list(RunWriter({"classes": tmp_path / "classes.npy"}).run(session, META))
     events = list(RunWriter({"objects": tmp_path / "objects.npy"}).run(session, META))
     steps = [event for event in events if isinstance(event, ObjectsStep)]

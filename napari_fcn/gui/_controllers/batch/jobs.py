@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from contextlib import closing
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Self
@@ -12,7 +13,7 @@ from napari_fcn.errors import in_dock
 from napari_fcn.events import ObjectsStep
 from napari_fcn.gui._controllers.segment.worker import run_segmentation
 from napari_fcn.gui._layers import Canvas, ColourTile, OpenedFiles, open_files, preload_layer_modules, to_layer_axes
-from napari_fcn.runs.progress import OBJECTS, RunProgress, follow
+from napari_fcn.runs.progress import OBJECTS, RunProgress, advance
 from napari_fcn.storage import NO_INPUTS
 
 if TYPE_CHECKING:
@@ -121,19 +122,22 @@ def run_file(task: FileJob, loaded: ModelCache) -> Iterator[RunProgress | JobEnd
         If image, model, device and files do not fit each other.
     """
     from napari_fcn.io import ImageLocation, read_image
-    from napari_fcn.runs.job import OutputPolicy, RunJob, open_input, run_job
+    from napari_fcn.runs.job import OutputPolicy, RunInput, RunJob, run_job
+    from napari_fcn.session import Session
 
     checkpoint = loaded.load(task.model)
     image = read_image(task.image, memory=task.settings.memory)
-    given = open_input(image, checkpoint, task.axes, task.settings)
+    binding = image.bind(checkpoint.info.spec, task.axes)
+    run_input = RunInput.of(image, Session(image.data, checkpoint, binding, task.settings))
     job = RunJob(task.image, task.out, task.targets, ImageLocation.from_file(task.image))
     policy = OutputPolicy(task.settings, resume=True, overwrite=task.replace, renew=task.replace, inputs=task.inputs)
-    progress = start = RunProgress(notes=given.notes)
-    with closing(run_job(job, given, policy)) as events:  # type: ignore[type-var]  # generators can be closed
-        for _, progress in follow(events, start):
+    progress = RunProgress(notes=run_input.notes)
+    with closing(run_job(job, run_input, policy)) as events:  # type: ignore[type-var]  # generators can be closed
+        for event in events:
+            progress = advance(progress, event, time.monotonic())
             yield progress
-    classes = tuple((label.name, label.colour) for label in given.session.checkpoint.info.classes)
-    yield JobEnded(given.session.axes, classes, progress)
+    classes = tuple((label.name, label.colour) for label in run_input.session.checkpoint.info.classes)
+    yield JobEnded(binding.axes, classes, progress)
 
 
 def run_layer(
@@ -143,7 +147,8 @@ def run_layer(
     preload_layer_modules()
     progress = RunProgress()
     with closing(run_segmentation(job, loaded)) as events:  # type: ignore[type-var]
-        for _, progress in follow(events):
+        for event in events:
+            progress = advance(progress, event, time.monotonic())
             yield progress
     opened = None
     if OBJECTS in job.kinds and isinstance(job.canvas, HiddenCanvas):
@@ -151,8 +156,10 @@ def run_layer(
             opened = open_files(None, {OBJECTS: job.paths[OBJECTS]}, job.axes, classes, job.image.rgb)
         else:
             found = _ArrayStore.zeros(job.canvas.window.shape)
-            for _, step in follow(_number(job, classes, found), progress):
-                yield step
+            numbering = progress
+            for step in _number(job, classes, found):
+                numbering = advance(numbering, step, time.monotonic())
+                yield numbering
             array = to_layer_axes(found.array, None if job.image.rgb else job.axes.channel_position)
             opened = OpenedFiles(None, None, {OBJECTS: array}, job.axes, classes)
     yield JobEnded(job.axes, classes, progress, opened)

@@ -24,7 +24,7 @@ from napari_fcn.gui._layers import (
 from napari_fcn.io.overwrite import NO_PROTECTION, Protection
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping
 
     from napari_fcn.geometry import Axes, Region
     from napari_fcn.gui._controllers.model_catalog import ModelCache
@@ -106,14 +106,16 @@ def run_segmentation(job: LayerJob, loaded: ModelCache) -> Iterator[ColourTile |
     FcnError
         If image, model, device and files do not fit each other.
     """
+    from napari_fcn.runs.writer import describe
     from napari_fcn.session import Session
 
     checkpoint = loaded.load(job.model)
     session = Session(job.image.data, checkpoint, job.binding, job.settings)
+    meta = partial(describe, session, job.image.path or job.image.name, job.settings)
     colours = [label.colour for label in session.checkpoint.info.classes]
     job.protection.check_inputs(*job.paths.values(), *job.canvas.paths.values())
     before = pixel_digest(job.image.data)
-    with closing(job.canvas), closing(_events(session, job)) as events:  # type: ignore[type-var]
+    with closing(job.canvas), closing(_events(session, job, meta)) as events:  # type: ignore[type-var]
         for event in events:
             if isinstance(event, TileDone):
                 yield job.canvas.process_tile(event, colours)
@@ -121,7 +123,7 @@ def run_segmentation(job: LayerJob, loaded: ModelCache) -> Iterator[ColourTile |
                     raise pixels_replaced_error(job.image.name)  # before the files get their names
                 continue
             if isinstance(event, RunPlanned):
-                job.canvas.prepare(event.tile, partial(_result_meta, session, job))
+                job.canvas.prepare(event.tile, meta)
                 told = job.image.notes if job.paths else ()
                 event = replace(event, notes=(*event.notes, *told, *filter(None, [_missing_chunks_note(job.image)])))
             elif isinstance(event, RunDone):
@@ -152,27 +154,14 @@ def _image_folder(image: LayerImage) -> Path | None:
     return root / image.data.path if isinstance(root, Path) else None
 
 
-def _events(session: Session, job: LayerJob) -> Iterator[Event]:
+def _events(session: Session, job: LayerJob, meta: Callable[[], ResultMeta]) -> Iterator[Event]:
     if not job.paths:
         return session.predict(job.visible)
     from napari_fcn.runs.writer import RunWriter
 
     writer = RunWriter(job.paths, job.overwrite, protection=job.protection)
     plan = session.plan() if job.visible is None else session.live_plan()
-    return writer.run(session, _result_meta(session, job), plan, partial(session.predict, job.visible))
-
-
-def _result_meta(session: Session, job: LayerJob) -> ResultMeta:
-    """Return what files of this run say about themselves."""
-    from napari_fcn.io import ResultMeta
-    from napari_fcn.runs.writer import provenance
-
-    return ResultMeta.from_calibration(
-        job.axes.image,
-        job.binding.calibration,
-        classes=tuple((label.name, label.colour) for label in session.checkpoint.info.classes),
-        provenance=provenance(session, job.image.path or job.image.name, job.settings),
-    )
+    return writer.run(session, meta(), plan, partial(session.predict, job.visible))
 
 
 def warm_up(model: Path, loaded: ModelCache) -> Iterator[None]:
