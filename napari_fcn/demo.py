@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import time
+from time import monotonic
 from typing import TYPE_CHECKING
 
 from napari_fcn.api import load
@@ -46,7 +46,7 @@ def segment_sample(out: Path, model: str) -> Iterator[str]:
     protection = Protection((collect_inputs({"the model": [path_of(model)]}),), only_results=True)
     tiles, progress = [], RunProgress()
     for event in RunWriter(paths, overwrite=True, protection=protection).run(session, meta):
-        progress = advance(progress, event, time.monotonic())
+        progress = advance(progress, event, monotonic())
         if isinstance(event, TileDone):
             tiles.append(event)
         elif isinstance(event, RunDone):

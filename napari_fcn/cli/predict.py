@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import time
 from contextlib import nullcontext, suppress
 from dataclasses import dataclass, replace
+from time import monotonic
 from typing import TYPE_CHECKING, Any
 
 from napari_fcn.cli.files import find_images, plan_files
@@ -133,7 +133,7 @@ def _predict_one(run: Run, job: RunJob, position: str) -> dict[str, Any]:
     progress = RunProgress(notes=notes)
     with ProgressBar(position + job.image.name, run.arguments.quiet) as bar:
         for event in run_job(job, run_input, run.policy, distributed):
-            progress = advance(progress, event, time.monotonic())
+            progress = advance(progress, event, monotonic())
             bar.show(progress)
     for note in progress.notes:
         say(f"{job.image}: {note}")

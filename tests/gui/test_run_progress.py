@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterator
+from importlib import import_module
 from itertools import count
 from pathlib import Path
 from typing import Any
@@ -56,7 +57,8 @@ def ticking(monkeypatch: pytest.MonkeyPatch) -> Clock:
     """A clock that moves on by a second each time it is read."""
     seconds = count()
     clock = Clock(lambda: float(next(seconds)), ManualTimer)
-    monkeypatch.setattr(runs.follow, "__defaults__", (None, clock.now))
+    for module in ("napari_fcn.cli.predict", "napari_fcn.gui._controllers.batch.jobs"):
+        monkeypatch.setattr(import_module(module), "monotonic", clock.now)
     return clock
 
 

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import time
 from contextlib import closing
 from dataclasses import dataclass
+from time import monotonic
 from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
@@ -134,7 +134,7 @@ def run_file(task: FileJob, loaded: ModelCache) -> Iterator[RunProgress | JobEnd
     progress = RunProgress(notes=run_input.notes)
     with closing(run_job(job, run_input, policy)) as events:  # type: ignore[type-var]  # generators can be closed
         for event in events:
-            progress = advance(progress, event, time.monotonic())
+            progress = advance(progress, event, monotonic())
             yield progress
     classes = tuple((label.name, label.colour) for label in run_input.session.checkpoint.info.classes)
     yield JobEnded(binding.axes, classes, progress)
@@ -148,7 +148,7 @@ def run_layer(
     progress = RunProgress()
     with closing(run_segmentation(job, loaded)) as events:  # type: ignore[type-var]
         for event in events:
-            progress = advance(progress, event, time.monotonic())
+            progress = advance(progress, event, monotonic())
             yield progress
     opened = None
     if OBJECTS in job.kinds and isinstance(job.canvas, HiddenCanvas):
@@ -158,7 +158,7 @@ def run_layer(
             found = _ArrayStore.zeros(job.canvas.window.shape)
             numbering = progress
             for step in _number(job, classes, found):
-                numbering = advance(numbering, step, time.monotonic())
+                numbering = advance(numbering, step, monotonic())
                 yield numbering
             array = to_layer_axes(found.array, None if job.image.rgb else job.axes.channel_position)
             opened = OpenedFiles(None, None, {OBJECTS: array}, job.axes, classes)

@@ -124,8 +124,8 @@ def run_segmentation(job: LayerJob, loaded: ModelCache) -> Iterator[ColourTile |
                 continue
             if isinstance(event, RunPlanned):
                 job.canvas.prepare(event.tile, meta)
-                told = job.image.notes if job.paths else ()
-                event = replace(event, notes=(*event.notes, *told, *filter(None, [_missing_chunks_note(job.image)])))
+                notes = job.image.notes if job.paths else ()
+                event = replace(event, notes=(*event.notes, *notes, *filter(None, [_missing_chunks_note(job.image)])))
             elif isinstance(event, RunDone):
                 job.canvas.finish()
             yield event
@@ -147,7 +147,7 @@ def _missing_chunks_note(image: LayerImage) -> str:
 
 
 def _image_folder(image: LayerImage) -> Path | None:
-    """Return where the image lies, also if it is a zarr array that was given to napari as it is."""
+    """Return the path of an image, also of a zarr array that was passed to napari; None if it has none."""
     root = getattr(getattr(image.data, "store", None), "root", None)
     if image.path:
         return Path(image.path)
