@@ -17,6 +17,7 @@ from napari_fcn.geometry import Region, Tile, TilePlan
 from napari_fcn.inference import device as devices
 from napari_fcn.inference.affected_tiles import affected_tiles
 from napari_fcn.inference.allocator import tuned_allocator
+from napari_fcn.inference.backends import TorchBackend
 from napari_fcn.inference.budget import host_budget
 from napari_fcn.inference.memory import budget, run_bytes, statistics_bytes
 from napari_fcn.inference.oom_fallback import ExecutionConfig, OomFallback
@@ -44,6 +45,7 @@ if TYPE_CHECKING:
         TileDone,
     )
     from napari_fcn.geometry import Axes, ReceptiveField
+    from napari_fcn.inference.backends import Backend
     from napari_fcn.models.binding import Binding
     from napari_fcn.models.checkpoint import Checkpoint
     from napari_fcn.models.normalise import Scaling
@@ -158,17 +160,22 @@ class Session:
     @cached_property
     def predictor(self) -> Predictor:
         """The network, ready to run on this image."""
-        return self._create_predictor(self.device, self.dtype)
+        return self.predictor_with(self.torch_backend)
 
-    def _create_predictor(self, device: torch.device, dtype: torch.dtype) -> Predictor:
-        predictor = Predictor(self.checkpoint.net(), self.network_source, self.scaling, device, dtype)
-        return predictor.with_resampling(self.resampled_tiling)
+    @cached_property
+    def torch_backend(self) -> TorchBackend:
+        """The network in PyTorch, ready to run."""
+        return TorchBackend(self.checkpoint.net(), self.device, self.dtype)
+
+    def predictor_with(self, backend: Backend) -> Predictor:
+        """Return a network that is ready to run on this image."""
+        return Predictor(backend, self.network_source, self.scaling).with_resampling(self.resampled_tiling)
 
     @cached_property
     def float_net(self) -> torch.nn.Module:
         """The network in float32 on the device, for gradients."""
         if self.dtype is torch.float32:
-            return self.predictor.net
+            return self.torch_backend.net
         return devices.place(fold(self.checkpoint.net()), self.spec.ndim, self.device)
 
     def plan(self, max_pixels: int | None = None) -> TilePlan:
@@ -275,12 +282,13 @@ class Session:
         if (config.device, config.dtype) == (self.device, self.dtype):
             return self.predictor
         self._free_gpu()
-        return self._create_predictor(config.device, config.dtype)
+        return self.predictor_with(TorchBackend(self.checkpoint.net(), config.device, config.dtype))
 
     def _free_gpu(self) -> None:
         """Free the memory of a GPU for other programs; the network is quickly moved there again."""
         if self.device.type != "cpu":
-            self.__dict__.pop("predictor", None)
+            for name in ("predictor", "torch_backend"):
+                self.__dict__.pop(name, None)
             devices.release(self.device)
 
     def field_at(self, index: Sequence[int]) -> Region:

@@ -13,7 +13,8 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from napari_fcn.geometry import Axes, ReceptiveField, Tile, TilePlan
+from napari_fcn.geometry import Axes, ReceptiveField, Region, Tile, TilePlan
+from napari_fcn.inference.backends import TorchBackend
 from napari_fcn.inference.predictor import Predictor
 from napari_fcn.inference.source import ImageSource
 from napari_fcn.models.card import ClassLabel, ModelInfo
@@ -125,7 +126,8 @@ def predictor(spec: NetSpec, image: npt.NDArray[np.generic], device: str = "cpu"
     axes = Axes(tuple(names), tuple("pqr"[: spec.ndim]), "c" if spec.channels > 1 else None)
     source = ImageSource.open(image, axes, spec.channels, PredictSettings())
     scaling = Normaliser("standard").fit(source.sample())
-    return Predictor(trained(spec), source, scaling, torch.device(device), torch.float32)  # type: ignore[arg-type]
+    backend = TorchBackend(trained(spec), torch.device(device), torch.float32)  # type: ignore[arg-type]
+    return Predictor(backend, source, scaling)
 
 
 def picture(spec: NetSpec, shape: Sequence[int], seed: int = 0) -> npt.NDArray[np.float32]:
@@ -136,18 +138,17 @@ def picture(spec: NetSpec, shape: Sequence[int], seed: int = 0) -> npt.NDArray[n
 
 def join(tiles: Predictor, plan: TilePlan) -> Probabilities:
     """Return the answers for all tiles of a plan, joined."""
-    out = np.full((tiles.net.spec.classes, *plan.shape), np.nan, np.float32)  # type: ignore[union-attr, operator]
-    for event in tiles.run(plan, len(plan)):
+    events = list(tiles.run(plan, len(plan)))
+    out = np.full((len(events[0].probabilities), *plan.shape), np.nan, np.float32)
+    for event in events:
         out[(slice(None), *event.region.slices)] = event.probabilities
     return out
 
 
 def whole(tiles: Predictor) -> Probabilities:
     """Return the answer for the image in one pass."""
-    region = TilePlan(tiles.source.shape, tiles.source.shape, ((0, 0),) * tiles.ndim, (1,) * tiles.ndim).at(
-        (0,) * tiles.ndim
-    )
-    return tiles.tile(Tile(region.core, region.core))
+    region = Region.whole(tiles.source.shape)
+    return tiles.tile(Tile(region, region))
 
 
 def learns_from_a_gradient(spec: NetSpec) -> None:

@@ -126,8 +126,7 @@ class TileWorker:
         from napari_fcn.inference.predictor import Predictor
 
         session = self.session
-        net, scaling = session.checkpoint.net(), self.task.scaling
-        return Predictor(net, session.network_source, scaling, session.device, session.dtype).with_resampling(
+        return Predictor(session.torch_backend, session.network_source, self.task.scaling).with_resampling(
             session.resampled_tiling
         )
 

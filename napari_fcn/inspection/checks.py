@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     import numpy as np
     import numpy.typing as npt
 
-    from napari_fcn.inference.predictor import Predictor
+    from napari_fcn.inference.backends import Backend
     from napari_fcn.session import Session
 
 CERTIFIED_PIXELS = 2**22  # maximum number of pixels in one piece for a certificate: a few seconds
@@ -43,7 +43,7 @@ def certify(session: Session, region: Region | None) -> Iterator[CheckStep | Cer
         part.shape, session.analysis, session.requested_tile() if session.settings.tile else ()
     )
     tolerance = ROUNDING_ERROR.get(session.dtype, HALF_PRECISION_ERROR)
-    predict = _predict_block(session.predictor)
+    predict = _predict_block(session.predictor.backend)
     for event in exactness.certify(predict, plane.block(part), plan, session.analysis, tolerance):
         if isinstance(event, Certified):
             image_region, difference = plane.back(event.difference, part)
@@ -58,7 +58,7 @@ def equivariance(session: Session, region: Region | None) -> Iterator[CheckStep 
     grid = session.spec.multiple
     context = part.grow([n + 2 * m for n, m in zip(session.field.size, grid, strict=True)]).clip(plane.shape)
     context = Region(tuple(a // m * m for a, m in zip(context.start, grid, strict=True)), context.stop)
-    predict = _predict_block(session.predictor)
+    predict = _predict_block(session.predictor.backend)
     for event in shifts.equivariance(predict, plane.block(context), part.relative_to(context), session.analysis):
         if isinstance(event, EquivarianceDone):
             image_region, values = plane.back(event.values, part)
@@ -75,8 +75,8 @@ def border_trust(session: Session, region: Region | None) -> Iterator[CheckStep 
         raise ImageError(f"The image is too large to check its border: {size} px. Crop a corner of it.")
     whole = Region.whole(plane.shape)
     effective = mean_field([measure(pixel, None) for pixel in sample_planes(session, FIELD_SAMPLES)], session.field)
-    predictor = session.predictor
-    predictors = {p: _predict_block(predictor.with_net(border.with_padding(predictor.net, p))) for p in PADDINGS}
+    backend = session.torch_backend
+    predictors = {p: _predict_block(backend.with_net(border.with_padding(backend.net, p))) for p in PADDINGS}
     for event in border.border_trust(predictors, plane.block(whole), session.analysis, effective):
         if isinstance(event, BorderTrustDone):
             image_region, outside = plane.back(event.outside, whole)
@@ -86,11 +86,11 @@ def border_trust(session: Session, region: Region | None) -> Iterator[CheckStep 
         yield event
 
 
-def _predict_block(predictor: Predictor) -> exactness.PredictBlock:
+def _predict_block(backend: Backend) -> exactness.PredictBlock:
     """Return the function from a normalised block ``(C, *space)`` to probabilities."""
 
     def predict(block: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
-        probabilities: npt.NDArray[np.float32] = predictor.probabilities(block[None])[0]
+        probabilities: npt.NDArray[np.float32] = backend.probabilities(block[None])[0]
         return probabilities
 
     return predict

@@ -12,8 +12,8 @@ import torch
 from napari_fcn.errors import ImageError, ModelError
 from napari_fcn.events import CheckStep, FieldDone, ReachDone
 from napari_fcn.geometry import Region
+from napari_fcn.inference.backends import memory_errors
 from napari_fcn.inference.device import MEMORY_FORMATS, full_float32
-from napari_fcn.inference.predictor import memory_errors
 from napari_fcn.inspection.plane import Plane
 from napari_fcn.receptive_fields.effective import block_around, effective_field, mean_field
 from napari_fcn.receptive_fields.influence import influenced

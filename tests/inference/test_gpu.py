@@ -30,7 +30,7 @@ def test_a_session_runs_on_the_gpu() -> None:
     assert isinstance(planned, RunPlanned)
     assert isinstance(done, RunDone)
     assert planned.device == done.device == f"cuda ({torch.cuda.get_device_name()})"
-    assert all(parameter.device.type == "cuda" for parameter in session.predictor.net.parameters())
+    assert all(parameter.device.type == "cuda" for parameter in session.torch_backend.net.parameters())
 
 
 def test_auto_takes_the_gpu_and_half_precision() -> None:

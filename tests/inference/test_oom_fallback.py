@@ -18,6 +18,7 @@ from napari_fcn.errors import DeviceError, MemoryShortage
 from napari_fcn.events import FallbackTaken, RunDone, TileDone
 from napari_fcn.geometry import Region, TilePlan
 from napari_fcn.inference import oom_fallback
+from napari_fcn.inference.backends import TorchBackend
 from napari_fcn.inference.oom_fallback import ExecutionConfig, OomFallback, parts
 from napari_fcn.inference.predictor import Predictor
 from napari_fcn.receptive_fields.theoretical import theoretical
@@ -34,7 +35,7 @@ SHORTAGES = [
     RuntimeError("could not create a primitive"),  # oneDNN, where the system refuses memory
     MemoryError(),
 ]
-Refuses = Callable[[Predictor, tuple[int, ...]], bool]
+Refuses = Callable[[TorchBackend, tuple[int, ...]], bool]
 
 
 @pytest.fixture
@@ -45,10 +46,10 @@ def image(rng: np.random.Generator) -> np.ndarray:
 @pytest.fixture
 def short(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
     """Return a function that lets the network run out of memory on the blocks that a function refuses."""
-    place = Predictor.__init__
+    place = TorchBackend.__init__
 
     def arrange(refuses: Refuses, error: Exception = SHORTAGES[0]) -> None:
-        def init(self: Predictor, *arguments: Any) -> None:
+        def init(self: TorchBackend, *arguments: Any) -> None:
             place(self, *arguments)
             net = self.net
 
@@ -59,7 +60,7 @@ def short(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
 
             self.net = run  # type: ignore[assignment]
 
-        monkeypatch.setattr(Predictor, "__init__", init)
+        monkeypatch.setattr(TorchBackend, "__init__", init)
 
     return arrange
 
@@ -85,7 +86,7 @@ def steps(events: list[Any]) -> list[FallbackTaken]:
 @pytest.mark.parametrize("error", SHORTAGES, ids=lambda error: type(error).__name__)
 def test_smaller_tiles_give_the_same_prediction(image: np.ndarray, short: Any, error: Exception) -> None:
     expected, _ = run(image)
-    short(lambda predictor, shape: prod(shape) > 120 * 120, error)
+    short(lambda backend, shape: prod(shape) > 120 * 120, error)
     found, events = run(image)
     assert np.abs(found - expected).max() <= EXACT
     (step,) = steps(events)
@@ -98,7 +99,7 @@ def test_smaller_tiles_give_the_same_prediction(image: np.ndarray, short: Any, e
 def test_tiles_that_are_done_are_kept(image: np.ndarray, short: Any) -> None:
     seen: list[tuple[int, ...]] = []
 
-    def later(predictor: Predictor, shape: tuple[int, ...]) -> bool:
+    def later(backend: TorchBackend, shape: tuple[int, ...]) -> bool:
         seen.append(shape)
         return len(seen) > 1 and prod(shape) > 120 * 120
 
@@ -110,7 +111,7 @@ def test_tiles_that_are_done_are_kept(image: np.ndarray, short: Any) -> None:
 
 
 def test_tiles_are_counted_on_across_a_step(image: np.ndarray, short: Any) -> None:
-    short(lambda predictor, shape: prod(shape) > 120 * 120)
+    short(lambda backend, shape: prod(shape) > 120 * 120)
     session = Session(image, net_contract.checkpoint(SPEC), settings=PredictSettings(device="cpu"))
     tiles = [event for event in session.predict() if isinstance(event, TileDone)]
     assert [(event.done, event.total) for event in tiles] == [(i + 1, 8) for i in range(8)]
@@ -128,7 +129,7 @@ def test_reading_ahead_ends_where_tiles_cannot_shrink(
 
     expected, _ = run(image)
     monkeypatch.setattr(Predictor, "run", watched)
-    short(lambda predictor, shape: aheads[-1] > 0)
+    short(lambda backend, shape: aheads[-1] > 0)
     found, events = run(image)
     assert np.abs(found - expected).max() <= EXACT
     assert "Continuing with no prefetched tiles." in steps(events)[-1].line
@@ -136,7 +137,7 @@ def test_reading_ahead_ends_where_tiles_cannot_shrink(
 
 def test_half_precision_is_tried_where_the_user_allows_it(image: np.ndarray, short: Any) -> None:
     expected, _ = run(image)
-    short(lambda predictor, shape: predictor.dtype is torch.float32)
+    short(lambda backend, shape: backend.dtype is torch.float32)
     found, events = run(image, fallback="half")
     assert 0 < np.abs(found - expected).max() < 0.1
     assert "Continuing with half precision." in steps(events)[-1].line
@@ -145,13 +146,13 @@ def test_half_precision_is_tried_where_the_user_allows_it(image: np.ndarray, sho
 
 
 def test_numbers_stay_as_they_are_where_the_user_does_not_say_otherwise(image: np.ndarray, short: Any) -> None:
-    short(lambda predictor, shape: predictor.dtype is torch.float32)
+    short(lambda backend, shape: backend.dtype is torch.float32)
     with pytest.raises(MemoryShortage, match=r"does not fit in the free memory of cpu\. Set a smaller tile"):
         run(image)
 
 
 def test_no_fallback_is_tried_if_it_is_off(image: np.ndarray, short: Any) -> None:
-    short(lambda predictor, shape: prod(shape) > 120 * 120)
+    short(lambda backend, shape: prod(shape) > 120 * 120)
     with pytest.raises(DeviceError, match="does not fit"):
         run(image, fallback="off")
 

@@ -10,7 +10,8 @@ from net_contract import SPECS
 
 from napari_fcn.errors import DeviceError
 from napari_fcn.geometry import Axes, Region, Tile, TilePlan
-from napari_fcn.inference.predictor import Predictor, memory_errors
+from napari_fcn.inference.backends import TorchBackend, memory_errors
+from napari_fcn.inference.predictor import Predictor
 from napari_fcn.inference.source import ImageSource
 from napari_fcn.models.normalise import Scaling
 from napari_fcn.nets import NetSpec
@@ -54,9 +55,8 @@ def test_a_tile_of_several_planes_is_predicted_plane_by_plane() -> None:
     spec = NetSpec(width=2, depth=1)
     image = np.random.default_rng(0).normal(size=(3, 12, 4, 10)).astype(np.float32)
     source = ImageSource.open(image, Axes(("t", "x", "z", "y"), ("y", "x")), 1, PredictSettings())
-    predictor = Predictor(
-        net_contract.trained(spec), source, Scaling((0.0,), (1.0,), 4.0), torch.device("cpu"), torch.float32
-    )  # type: ignore[arg-type]
+    backend = TorchBackend(net_contract.trained(spec), torch.device("cpu"), torch.float32)  # type: ignore[arg-type]
+    predictor = Predictor(backend, source, Scaling((0.0,), (1.0,), 4.0))
     whole = Region.whole(image.shape)
     together = predictor.tile(Tile(whole, whole))
     for t, z in np.ndindex(3, 4):
@@ -69,8 +69,7 @@ def test_a_tile_of_several_planes_is_predicted_plane_by_plane() -> None:
 def test_the_network_that_was_given_is_left_as_it_was() -> None:
     net = net_contract.trained(SPEC).double().train()
     before = {name: values.clone() for name, values in net.state_dict().items()}
-    source = ImageSource.open(np.zeros((3, 4, 4)), Axes.guess((3, 4, 4), 2, "cyx"), 3, PredictSettings())
-    Predictor(net, source, Scaling((0.0,) * 3, (1.0,) * 3, 4.0), torch.device("cpu"), torch.bfloat16)  # type: ignore[arg-type]
+    TorchBackend(net, torch.device("cpu"), torch.bfloat16)  # type: ignore[arg-type]
     assert net.training
     assert all(torch.equal(values, before[name]) for name, values in net.state_dict().items())
 
@@ -79,7 +78,8 @@ def test_the_network_that_was_given_is_left_as_it_was() -> None:
 def test_bfloat16_is_near_float32(name: str) -> None:
     spec = SPECS[name]
     exact = net_contract.predictor(spec, net_contract.picture(spec, (16,) * spec.ndim))
-    rough = Predictor(net_contract.trained(spec), exact.source, exact.scaling, exact.device, torch.bfloat16)  # type: ignore[arg-type]
+    backend = TorchBackend(net_contract.trained(spec), torch.device("cpu"), torch.bfloat16)  # type: ignore[arg-type]
+    rough = Predictor(backend, exact.source, exact.scaling)
     error = np.abs(net_contract.whole(rough) - net_contract.whole(exact))
     assert 0 < error.max() < 0.1
     assert error.mean() < 0.01
@@ -94,7 +94,7 @@ def test_running_out_of_memory_raises_an_error_with_advice(
     def full(x: torch.Tensor) -> torch.Tensor:
         raise error
 
-    monkeypatch.setattr(predictor, "net", full)
+    monkeypatch.setattr(predictor.backend, "net", full)
     with pytest.raises(
         DeviceError, match=r"A tile of 18 x 26 px does not fit in the free memory of cpu\. Set a smaller tile"
     ):
@@ -122,7 +122,7 @@ def test_other_errors_of_the_network_pass_through(
     def broken(x: torch.Tensor) -> torch.Tensor:
         raise RuntimeError("mat1 and mat2 shapes cannot be multiplied")
 
-    monkeypatch.setattr(predictor, "net", broken)
+    monkeypatch.setattr(predictor.backend, "net", broken)
     with pytest.raises(RuntimeError, match="mat1"):
         list(predictor.run(plan, len(plan)))
 

@@ -54,7 +54,7 @@ def by_hand(running: Session) -> np.ndarray:
     assert grid is not None
     image = grid.apply(running.source.read(Region.whole(grid.source)), Region.whole(grid.target))
     shape, axes = running.network_source.shape, running.axes
-    found = running.predictor.probabilities(np.ascontiguousarray(axes.to_net(running.scaling.apply(image))))
+    found = running.predictor.backend.probabilities(np.ascontiguousarray(axes.to_net(running.scaling.apply(image))))
     return grid.back.apply(axes.from_net(found, shape), Region.whole(grid.source))
 
 

@@ -59,10 +59,10 @@ def test_only_pixels_of_the_influence_map_change_the_prediction() -> None:
     found = influence(running, (40, 33), 1)
     block = torch.from_numpy(running.predictor.read(next(iter(running.plan()))))
     with torch.inference_mode():
-        before = running.predictor.net(block)[0, 1, 40, 33]
+        before = running.float_net(block)[0, 1, 40, 33]
         outside = torch.randn(block.shape, generator=torch.Generator().manual_seed(0))
         outside[(..., *found.region.slices)] = block[(..., *found.region.slices)]
-        after = running.predictor.net(outside)[0, 1, 40, 33]
+        after = running.float_net(outside)[0, 1, 40, 33]
     assert abs(float(after - before)) < 1e-4
 
 

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from teaching_examples import extractor_of, tiny
 
 from napari_fcn.geometry import Axes, Region
+from napari_fcn.inference.backends import TorchBackend
 from napari_fcn.inference.predictor import Predictor
 from napari_fcn.learning import head
 from napari_fcn.learning.annotations import Samples
@@ -56,7 +57,7 @@ def samples_at(shape: tuple[int, ...], count: int, seed: int) -> Samples:
 @pytest.mark.parametrize("name", IMAGES)
 def test_tiles_give_the_predictions_of_the_predictor(name: str, filters: bool) -> None:
     extractor, net = create(name, filters)
-    expected = Predictor(net, extractor.source, extractor.scaling, extractor.device, torch.float32)
+    expected = Predictor(TorchBackend(net, extractor.device, torch.float32), extractor.source, extractor.scaling)
     features = FeatureCache(extractor, net, 2**30)
     covered = np.zeros(extractor.source.shape, int)
     for tile in extractor.plan:

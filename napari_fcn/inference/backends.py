@@ -1,0 +1,120 @@
+"""What runs a network on a block, and its errors when memory runs out."""
+
+from __future__ import annotations
+
+import re
+from contextlib import contextmanager
+from copy import copy
+from typing import TYPE_CHECKING, Protocol
+
+import torch
+
+from napari_fcn.errors import Advice, MemoryShortage
+from napari_fcn.inference.device import MEMORY_FORMATS, full_float32, place
+from napari_fcn.nets.fold import fold
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    import numpy as np
+    import numpy.typing as npt
+    from torch import Tensor, nn
+
+    from napari_fcn.nets.build import Net
+
+# Texts of errors when memory ran out. Of torch: CPU on Windows, CPU elsewhere, Apple GPU and CUDA, cuDNN, cuBLAS,
+# oneDNN.
+OUT_OF_MEMORY_TEXT = re.compile(
+    r"not enough memory|can't allocate memory|out of memory|ALLOC_FAILED|could not create a (primitive|memory object)$"
+)
+
+
+class Backend(Protocol):
+    """A network that is ready to run, on its device and in its precision."""
+
+    @property
+    def device(self) -> torch.device:
+        """Where it runs."""
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """Precision of the network; probabilities are float32."""
+
+    def probabilities(self, block: npt.NDArray[np.float32], crop: Sequence[slice] = ()) -> npt.NDArray[np.float32]:
+        """Return the probabilities ``(N, classes, *space)`` of a scaled block ``(N, C, *space)``, or of a part of it.
+
+        Raises
+        ------
+        MemoryShortage
+            If memory runs out.
+        """
+
+
+class TorchBackend:
+    """A network in PyTorch.
+
+    Parameters
+    ----------
+    net : Net
+        The network, as trained; a copy with folded norms runs.
+    device : torch.device
+        Where to run.
+    dtype : torch.dtype
+        Precision of the network.
+    """
+
+    def __init__(self, net: Net, device: torch.device, dtype: torch.dtype) -> None:
+        self.ndim = net.spec.ndim
+        self.net: nn.Module = place(fold(net), self.ndim, device, dtype)
+        self.device, self.dtype = device, dtype
+
+    def with_net(self, net: nn.Module) -> TorchBackend:
+        """Return a back end for another network that is ready to run."""
+        clone = copy(self)
+        clone.net = net
+        return clone
+
+    def probabilities(self, block: npt.NDArray[np.float32], crop: Sequence[slice] = ()) -> npt.NDArray[np.float32]:
+        """Return the probabilities of a block; see `Backend.probabilities`."""
+        with memory_errors(block.shape[2:], self.device), torch.inference_mode(), full_float32(self.device):
+            x = torch.from_numpy(block).to(self.device, self.dtype)
+            if self.ndim in MEMORY_FORMATS:
+                x = x.contiguous(memory_format=MEMORY_FORMATS[self.ndim])
+            return softmax(self.net(x)[(..., *crop)])
+
+
+def softmax(logits: Tensor) -> npt.NDArray[np.float32]:
+    """Return the probabilities of logits ``(N, classes, *space)``, computed in float32."""
+    probabilities: npt.NDArray[np.float32] = logits.float().softmax(1).cpu().numpy()
+    return probabilities
+
+
+@contextmanager
+def memory_errors(shape: Sequence[int], device: torch.device) -> Iterator[None]:
+    """Turn errors of a lack of memory into a sentence about a tile of this shape.
+
+    Raises
+    ------
+    MemoryShortage
+        If memory runs out.
+    """
+    try:
+        yield
+    except (torch.OutOfMemoryError, MemoryError) as error:
+        raise out_of_memory(shape, device) from error
+    except RuntimeError as error:
+        if not OUT_OF_MEMORY_TEXT.search(str(error)):
+            raise
+        raise out_of_memory(shape, device) from error
+
+
+def out_of_memory(shape: Sequence[int], device: torch.device) -> MemoryShortage:
+    """Return the error for a tile of this shape that does not fit in memory."""
+    other, place = ("close other programs",) * 2 if device.type == "cpu" else ("add --device cpu", "choose the CPU")
+    return MemoryShortage(
+        f"A tile of {' x '.join(map(str, shape))} px does not fit in the free memory of {device}.",
+        Advice(
+            f"Set a smaller tile (--tile) or memory limit (--memory), or {other}.",
+            f"Set a smaller tile or a memory limit under Advanced, or {place}.",
+        ),
+    )
