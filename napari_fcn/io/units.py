@@ -1,4 +1,4 @@
-"""Units of length and time: one word for the spellings in files."""
+"""Units of length and time: their words, symbols and spellings in files."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ __all__ = [
 # The word of pint, napari and OME-Zarr, and the spellings of OME-XML and ImageJ.
 LENGTHS = {
     "picometer": ("pm",),
-    "angstrom": ("Å", "Å", "å"),  # the letter, and the sign that looks the same
+    "angstrom": ("Å", "Å", "å"),  # the letter, and the unit sign that looks the same
     "nanometer": ("nm",),
     "micrometer": ("µm", "μm", "um", "\\u00b5m", "micron", "microns"),
     "millimeter": ("mm",),
@@ -44,7 +44,7 @@ UNIT_WORDS = {
     for word, spellings in table.items()
     for spelling in (word, f"{word}s", word.replace("meter", "metre"), *spellings)
 }
-MIN_PIXEL_MICROMETRES, MAX_PIXEL_MICROMETRES = 1e-6, 20.0  # micrometres that a pixel of a microscope may measure
+MIN_PIXEL_MICROMETRES, MAX_PIXEL_MICROMETRES = 1e-6, 20.0  # plausible pixel sizes of a microscope
 
 
 def unit_word(spelling: object) -> str:
@@ -53,10 +53,10 @@ def unit_word(spelling: object) -> str:
 
 
 def unit_symbol(word: str) -> str:
-    """Return the symbol of a unit in OME-XML: ``"µm"`` for micrometer, ``"pixel"`` for unknown ones."""
-    return (LENGTHS | TIMES).get(word, (PIXEL,))[0]
+    """Return the symbol of a unit, as in OME-XML: ``"µm"`` for micrometer; other words are returned unchanged."""
+    return (LENGTHS | TIMES).get(word, (word,))[0]
 
 
 def is_microscopic(size: float, unit: str) -> bool:
-    """Whether a microscope has pixels of this size: 72 or 300 dpi (353, 85 µm) are meant for printers."""
+    """Whether a microscope can have pixels of this size; those of 72 or 300 dpi (353, 85 µm) are for printers."""
     return MIN_PIXEL_MICROMETRES <= size * MICROMETRES.get(unit, float("inf")) < MAX_PIXEL_MICROMETRES

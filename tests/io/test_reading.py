@@ -16,7 +16,7 @@ from napari_fcn.io import ImageFile, images, read_image, tiff_reader
 from napari_fcn.io.image_file import ImageHeader
 from napari_fcn.io.images import read_header
 from napari_fcn.io.lazy_array import LazyArray
-from napari_fcn.io.units import unit_word
+from napari_fcn.io.units import unit_symbol, unit_word
 
 STACK = np.arange(5 * 20 * 24, dtype=np.uint16).reshape(5, 20, 24)
 DTYPES = ("bool", "int8", "uint8", "int16", "uint16", "int32", "uint32", "int64", "uint64", "float32", "float64")
@@ -524,6 +524,11 @@ SPELLINGS = {
 @pytest.mark.parametrize(("word", "spellings"), SPELLINGS.items())
 def test_a_unit_has_one_word_however_it_is_spelled(word: str, spellings: tuple[str | None, ...]) -> None:
     assert {unit_word(spelling) for spelling in spellings} == {word}
+
+
+@pytest.mark.parametrize(("word", "symbol"), [("micrometer", "µm"), ("minute", "min"), ("pixel", "pixel"), ("", "")])
+def test_a_unit_is_shown_by_its_symbol_if_it_has_one(word: str, symbol: str) -> None:
+    assert unit_symbol(word) == symbol
 
 
 # Real files

@@ -9,6 +9,7 @@ from napari_fcn.gui._controllers.request import ImageInfo
 from napari_fcn.gui._layers import LayerImage, read_layer
 from napari_fcn.inference.resampling import sizes_differ
 from napari_fcn.inference.source import ImageSource
+from napari_fcn.io.units import unit_symbol
 from napari_fcn.models.binding import bind, new_network
 from napari_fcn.settings import PredictSettings
 
@@ -95,12 +96,7 @@ def _pixel_size_text(bound: Binding) -> str:
     sizes = bound.calibration.take(bound.axes.space_positions).axes
     known = [(axis.step, axis.unit) for axis in sizes if axis.is_known]
     shown = known[:1] if len(set(known)) == 1 else known
-    return " × ".join(f"{size:.3g} {format_unit(unit)}" for size, unit in shown) + ("/px" if shown else "")
-
-
-def format_unit(unit: str) -> str:
-    """Return how a unit is written behind a number."""
-    return {"micrometer": "µm", "nanometer": "nm", "millimeter": "mm", "second": "s"}.get(unit, unit)
+    return " × ".join(f"{size:.3g} {unit_symbol(unit)}" for size, unit in shown) + ("/px" if shown else "")
 
 
 def _axes_text(bound: Binding, image: LayerImage) -> str:

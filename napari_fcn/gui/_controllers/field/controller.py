@@ -11,7 +11,7 @@ import numpy as np
 from napari_fcn.errors import FcnError, in_dock
 from napari_fcn.events import BorderTrustDone, Certified, CheckStep, EquivarianceDone
 from napari_fcn.geometry import Region
-from napari_fcn.gui._controllers import image_info, model_catalog
+from napari_fcn.gui._controllers import model_catalog
 from napari_fcn.gui._controllers.base import DockController
 from napari_fcn.gui._controllers.field.presenter import (
     check_inside,
@@ -35,7 +35,7 @@ from napari_fcn.gui._controllers.field.tasks import ANALYSIS, OBJECTS, POINT, Fi
 from napari_fcn.gui._controllers.field.worker import FieldWorker, measure_objects
 from napari_fcn.gui._layers import FieldLayers, Pointer, central_pixel, pixel_at, read_layer, slider_index
 from napari_fcn.gui._threads import JobRunner
-from napari_fcn.io.units import PIXEL
+from napari_fcn.io.units import PIXEL, unit_symbol
 from napari_fcn.system_errors import explained
 
 if TYPE_CHECKING:
@@ -166,7 +166,7 @@ class FieldController(DockController):
     def unit_of(self, layer: Image) -> tuple[float, str]:
         """Return the size of a pixel along the finest of the last two axes, and its unit; 1 and empty if unknown."""
         step, unit = min((abs(float(layer.scale[axis])), str(layer.units[axis])) for axis in (-2, -1)[-layer.ndim :])
-        return (1.0, "") if unit == PIXEL or not step else (step, image_info.format_unit(unit))
+        return (1.0, "") if unit == PIXEL or not step else (step, unit_symbol(unit))
 
     def on_rest(self, layer: Image, request: Request, place: Sequence[float], label: int | None = None) -> None:
         """Show what the pixel sees on which the mouse has come to rest, if there is one."""

@@ -10,7 +10,7 @@ from napari_fcn.errors import ImageError
 from napari_fcn.events import BorderTrustDone, Certified, EquivarianceDone
 from napari_fcn.geometry import Region
 from napari_fcn.gui._controllers.field.state import AxisExtent, LayerGrowth, LayerRow, PixelField
-from napari_fcn.gui._controllers.image_info import format_unit
+from napari_fcn.io.units import unit_symbol
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -57,7 +57,7 @@ def pixel_field(analysis: Any, view: ImageView, index: Sequence[int], model: str
         before, after = analysis.phases[axis][index[position] % len(analysis.phases[axis])]
         lying = view.calibration.axes[position]
         start, stop = box.start[position], box.stop[position]
-        known = format_unit(lying.unit) if lying.is_known else ""
+        known = unit_symbol(lying.unit) if lying.is_known else ""
         size = before + after + 1
         lengths.append(AxisExtent(view.axes.image[position], size, start, stop - 1, step=lying.step, unit=known))
     inside = prod((one.last - one.first + 1) / one.theoretical for one in lengths)
@@ -75,7 +75,7 @@ def with_influence(field: PixelField, view: ImageView, influence: InfluenceReady
         lengths=lengths,
         label=label,
         radii=influence.radii,
-        unit=format_unit(influence.unit),
+        unit=unit_symbol(influence.unit),
         used=done.used,
         seconds=done.seconds,
     )
