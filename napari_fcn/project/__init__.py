@@ -1,6 +1,6 @@
-"""The folder on disk that outlives a session: strokes, commits, settings, and which image they belong to.
+"""Saved teaching sessions: folders with strokes, commits, settings, and the identity of the image.
 
-Nothing here loads torch until weights are asked for.
+Importing this package does not load torch; reading weights does.
 """
 
 from napari_fcn.project.folder import Project

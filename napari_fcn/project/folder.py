@@ -1,4 +1,4 @@
-"""A saved project: the folder of a teaching session, which can be opened after any crash."""
+"""A saved project: the folder of a teaching session, which can be opened after a crash."""
 
 from __future__ import annotations
 
@@ -42,12 +42,12 @@ class Project:
     ::
 
         NAME.fcn/
-          project.json  image.json  manifest.safetensors    how it began
-          journal.jsonl  blocks/000012.bin               what happened since, entry by entry
+          project.json  image.json  start.safetensors    the start: settings and classes, image, model
+          journal.jsonl  blocks/000012.bin               entries since then, and their large strokes
           commits/0003.safetensors                       weights
-          lock                                           who writes to it now
+          lock                                           process that writes to the project
 
-    The threads of the model and of the interface may both use it.
+    Several threads may use it.
 
     Attributes
     ----------
@@ -84,20 +84,20 @@ class Project:
         Parameters
         ----------
         path : str or Path
-            Where; nothing may be there.
+            Path of the folder, which must not exist.
         image : ImageRecord
             The image.
         checkpoint : Checkpoint or None
             The model at the start; None for filters only.
         settings : TeachSettings
-            How it is taught.
+            Settings of teaching.
         classes : sequence of ClassLabel
             The classes at the start.
 
         Raises
         ------
         ProjectError
-            If there is something at ``path``, or it cannot be written.
+            If ``path`` exists, or cannot be written.
         """
         path = Path(path).expanduser().absolute()
         manifest.write_folder(path, manifest.new_manifest(checkpoint, settings, classes), image, checkpoint)
@@ -112,10 +112,10 @@ class Project:
         ProjectInUseError
             If another program has it open.
         ProjectError
-            If it is no project, is damaged, of a newer format, or cannot be written.
+            If it is not a project, is damaged, has a newer format, or cannot be written.
         """
         folder = folder_of(path)
-        manifest.read_manifest(folder)  # what is no project, or a newer one, gets no lock
+        manifest.read_manifest(folder)  # raises before a lock is written into a folder that is not a project
         lock = lock_folder(folder)
         try:
             project = cls(folder, lock)
@@ -138,7 +138,7 @@ class Project:
         Raises
         ------
         ProjectError
-            If it is no project, is damaged, or of a newer format.
+            If it is not a project, is damaged, or has a newer format.
         """
         return cls(folder_of(path), None)
 
@@ -154,7 +154,7 @@ class Project:
         Raises
         ------
         ProjectError
-            If strokes still cannot be written. The lock is released all the same.
+            If strokes cannot be written. The lock is released nevertheless.
         """
         if self._lock is None:
             return
@@ -172,14 +172,14 @@ class Project:
         Parameters
         ----------
         region : Region
-            The changed region on the image axes; an empty one is no stroke.
+            The changed region on the image axes; if it is empty, nothing is written.
         block : ndarray
             ``region.shape`` uint8, the corrections in the region. Undo, erasing and filling are strokes too.
 
         Raises
         ------
         ProjectError
-            If the disk refuses. The stroke counts all the same; it waits in memory until `flush`.
+            If writing fails. The stroke is not lost: it stays in memory until `flush`.
         """
         self._check_writable()
         if region.is_empty:
@@ -188,47 +188,47 @@ class Project:
         self._record.flush()
         return int(entry["stroke"])
 
-    def record(self, kind: str, **facts: Any) -> int:
+    def record(self, kind: str, **fields: Any) -> int:
         """Record any other action and return the number of its entry.
 
-        If it cannot be written, the entry stays in memory (`has_unsaved`), and the next stroke reports it.
+        If it cannot be written, the entry stays in memory (`has_unsaved`), and the next stroke reports the failure.
 
         Parameters
         ----------
         kind : str
-            What: ``"turn"``, ``"steps"``, ``"progress"``, ``"commit"``, ``"present"``, ``"rename"``, ``"classes"``,
+            ``"turn"``, ``"steps"``, ``"progress"``, ``"commit"``, ``"present"``, ``"rename"``, ``"classes"``,
             ``"settings"``, ``"pin"`` (with name, region and class indices), ``"unpin"``, ``"save"`` or another word. A
-            change of classes comes before the first stroke that is painted in the new ones.
-        **facts
-            The content of the entry: plain data, dataclasses, paths.
+            change of the classes must be recorded before the first stroke in the new classes.
+        **fields
+            Content of the entry: plain data, dataclasses, paths.
         """
         self._check_writable()
         if kind == "stroke":
             raise ValueError("A stroke is recorded by `Project.stroke`.")
         if kind == "commit":
-            self.store.flush()  # the weights are there before anything speaks of them
-        painted = self._check_inside(facts.pop("region"), facts.pop("classes")) if kind == "pin" else None
-        entry = self._record.add(kind, facts, painted)
+            self.store.flush()  # the weights are written before the entry
+        labels = self._check_inside(fields.pop("region"), fields.pop("classes")) if kind == "pin" else None
+        entry = self._record.add(kind, fields, labels)
         with suppress(ProjectError):
             self._record.flush()
         return int(entry["n"])
 
     def pin(self, name: str, region: Region, classes: Labels) -> int:
-        """Return the number of the entry of a pin: the class indices that a region must keep."""
+        """Record a pin, the class indices that a region must keep, and return the number of its entry."""
         return self.record("pin", name=name, region=region, classes=classes)
 
     def record_history(self, event: HistoryChanged) -> None:
         """Record the changes of a history: commits, names, and the present commit."""
-        for kind, facts in self._record.state.changes_since(event):
-            self.record(kind, **facts)
+        for kind, fields in self._record.state.changes_since(event):
+            self.record(kind, **fields)
 
     def relocate(self, path: str | Path) -> None:
-        """Note where the image is now.
+        """Record a new path of the image.
 
         Raises
         ------
         ProjectError
-            If there is nothing, or the note cannot be written.
+            If there is no image at this path, or the record cannot be written.
         """
         self._check_writable()
         path = Path(path).expanduser().absolute()
@@ -246,14 +246,14 @@ class Project:
         Raises
         ------
         ProjectError
-            If it refuses still.
+            If writing fails.
         """
         self.store.flush()
         self._record.flush()
 
     @property
     def has_unsaved(self) -> bool:
-        """Whether something is in memory that should be on the disk."""
+        """Whether entries or weights are in memory and not yet on the disk."""
         return not self.is_read_only and bool(self._record.waiting or self.store.waiting)
 
     @property
@@ -263,7 +263,7 @@ class Project:
 
     @property
     def current_stroke(self) -> int:
-        """The last stroke in the present corrections; an earlier one after going back to a commit."""
+        """Number of the last stroke in the corrections; an earlier one after going back to a commit."""
         return self._record.state.current_stroke
 
     def entries(self) -> Iterator[Entry]:
@@ -271,38 +271,38 @@ class Project:
         return self._record.entries()
 
     def corrections(self, until: int | None = None) -> Iterator[tuple[Region, Labels]]:
-        """Yield what is to be painted, in order, into an empty array to have the corrections again.
+        """Yield the region and labels of each stroke, in order; written into an empty array they give the corrections.
 
         Parameters
         ----------
         until : int, optional
-            As they were after this stroke; as they are now if not given.
+            Number of the last stroke; if not given, the current corrections.
         """
-        timeline = self._record.state
-        return self._record.corrections(timeline.current if until is None else timeline.after_stroke(until))
+        state = self._record.state
+        return self._record.corrections(state.current if until is None else state.after_stroke(until))
 
     def corrections_of(self, commit: int) -> Iterator[tuple[Region, Labels]]:
-        """Yield what is to be painted to have the corrections that a commit learnt from, in its classes."""
+        """Yield the region and labels of each stroke that a commit was trained on, in the classes of the commit."""
         return self._record.corrections(self._record.state.of_commit(commit))
 
     def labels(self, until: int | None = None) -> SparseLabels:
-        """Return the corrections on the image axes as they are now, or were after a stroke."""
+        """Return the corrections on the image axes, current or after a stroke."""
         return self._to_labels(self.corrections(until))
 
     def labels_at(self, commit: int) -> SparseLabels:
-        """Return the corrections on the image axes that a commit learnt from, in its classes."""
+        """Return the corrections on the image axes that a commit was trained on, in the classes of the commit."""
         return self._to_labels(self.corrections_of(commit))
 
     def history(self) -> History:
-        """Return the history, its weights in `store`; without commits if there are none yet."""
+        """Return the history, with its weights in `store`; empty if there are no commits."""
         from napari_fcn.learning.history import History
 
-        timeline, last = self._record.state, self._record.last_commit
-        if not timeline.visited:
+        state, last = self._record.state, self._record.last_commit
+        if not state.visited:
             return History(self.store, last)
-        commits, visited = timeline.commits, timeline.visited
+        commits, visited = state.commits, state.visited
         history = History.restore(commits.values(), visited[-1], self.store, visited, last)
-        history.lineages.update({number: timeline.lineage(timeline.of_commit(number)) for number in commits})
+        history.lineages.update({number: state.lineage(state.of_commit(number)) for number in commits})
         return history
 
     def skip_commit(self, commit: int) -> None:
@@ -311,17 +311,17 @@ class Project:
         self.notes += (lost_weights_note(commit),)
 
     def rebuild_first_commit(self) -> bool:
-        """Rebuild the weights of the first commit from the model at the start; return whether they are the same."""
+        """Rebuild the weights of the first commit from the model at the start; return whether this succeeded."""
         from napari_fcn.learning.history import History
         from napari_fcn.project.replay import rebuild_first_commit
 
         commits = (entry["commit"] for entry in self.entries() if entry["kind"] == "commit")
         first = next((commit for commit in commits if commit["number"] == 0), None)
-        made = None if first is None else rebuild_first_commit(self, self._manifest.classes, first["hash"])
-        if made is not None:
-            History(self.store).add("start", 0, 0, made)
+        checkpoint = None if first is None else rebuild_first_commit(self, self._manifest.classes, first["hash"])
+        if checkpoint is not None:
+            History(self.store).add("start", 0, 0, checkpoint)
             self.store.flush()
-        return made is not None
+        return checkpoint is not None
 
     def checkpoint(self) -> Checkpoint | None:
         """Return the model at the start; None for filters only.
@@ -329,7 +329,7 @@ class Project:
         Raises
         ------
         ModelError, ProjectError
-            If its file is missing, damaged, or of another model.
+            If its file is missing, damaged, or another model.
         """
         return manifest.read_model(self.path, self._manifest)
 
@@ -346,20 +346,20 @@ class Project:
         return self._record.state.classes_at(self._record.state.current) or self._manifest.classes
 
     def pins(self) -> Iterator[tuple[str, Region, Labels]]:
-        """Yield name, region and class indices of each pin, numbered as the classes are now; 255 is a class gone."""
+        """Yield name, region and class indices of each pin, in the current classes; 255 is a removed class."""
         return self._record.pins()
 
     def original_pins(self) -> Iterator[tuple[str, Region, Labels, int | None]]:
-        """Yield name, region and class indices of each pin, and the commit that numbers them; None: those of now."""
+        """Yield name, region and class indices of each pin, and the commit of its classes; None: the current ones."""
         return self._record.original_pins()
 
     def image_path(self) -> str:
-        """Return where the image is: as recorded, or beside the project; empty if it is no file.
+        """Return the path of the image: as recorded, or next to the project; empty if it is not a file.
 
         Raises
         ------
         ImageMovedError
-            If it is in neither place.
+            If the image is in neither place.
         """
         return find_image(self.image.path, self.path)
 
@@ -377,7 +377,7 @@ class Project:
 
     def _check_inside(self, region: Region, block: Labels) -> tuple[Region, Labels]:
         if region.is_empty or not Region.whole(self.image.image_shape).contains(region):
-            raise ValueError(f"{region} does not lie in an image of shape {self.image.image_shape}.")
+            raise ValueError(f"{region} is not inside an image of shape {self.image.image_shape}.")
         return region, block
 
     def _check_writable(self) -> None:

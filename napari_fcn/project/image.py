@@ -1,4 +1,4 @@
-"""The image of a project, and a fingerprint to recognise it without reading all pixels."""
+"""The image of a project, and a fingerprint that recognises it without reading all pixels."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ from napari_fcn.geometry.calibration import Calibration
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-MAX_PIXELS = 2**62  # whose index is a number of 64 bits
-MAX_WHOLE = 2**20  # values up to which an image is read whole
-N_SAMPLES = 16  # blocks of a larger one: so many chunks are read at least, wherever they lie
+MAX_PIXELS = 2**62  # indices fit in 64 bits
+MAX_WHOLE = 2**20  # values; a smaller image is read completely
+N_SAMPLES = 16  # blocks that are read of a larger image
 MAX_SIDE = 128  # longest side of a block
 SAMPLE_SIZE = 2**14  # values in a block
 
@@ -31,26 +31,26 @@ class ImageRecord:
     Attributes
     ----------
     name : str
-        Name of its layer.
+        Name of the layer.
     path : str
-        Its file or folder, absolute, or its address; empty if it is none.
+        Absolute path of the file or folder, or URL; empty if the image is not a file.
     shape : tuple of int
-        Of the array, channels included.
+        Shape of the array, including channels.
     dtype : str
-        Its type, as numpy calls it.
+        Name of the numpy dtype, without byte order.
     axes : Axes
         Role of each axis.
     scale : tuple of float
         Pixel size per image axis; projects of early versions may have one per axis of the array.
     units : tuple of str
-        Unit of each of them.
+        Unit of each pixel size.
     origin : tuple of float
-        Centre of the first pixel along each of them; empty in projects of early versions, which compared sizes
-        whatever their units.
+        Position of the centre of the first pixel per axis, in the same units; empty in projects of early versions,
+        which compared sizes regardless of their units.
     rgb : bool
         Whether the channels are colours.
     hash : str
-        Its `fingerprint`.
+        `fingerprint` of the image.
     """
 
     name: str
@@ -66,26 +66,26 @@ class ImageRecord:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "shape", tuple(int(n) for n in self.shape))
-        object.__setattr__(self, "dtype", np.dtype(self.dtype).name)  # whatever its byte order
+        object.__setattr__(self, "dtype", np.dtype(self.dtype).name)  # drops the byte order
 
     @property
     def image_shape(self) -> tuple[int, ...]:
-        """Length of each axis but the channels': the shape of the corrections."""
+        """Shape without channels, which is the shape of the corrections."""
         return self.axes.image_shape(self.shape)
 
     @property
     def spacing(self) -> tuple[float, ...]:
-        """Pixel sizes along the axes of the network relative to each other, as teaching began with them."""
+        """Relative pixel sizes along the axes of the network, as at the start of teaching."""
         if not self.scale:
             return ()
         names = self.axes.names if len(self.scale) == len(self.axes.names) else self.axes.image
-        places = [names.index(name) for name in self.axes.space]
+        indices = [names.index(name) for name in self.axes.space]
         if not self.origin:
-            return tuple(self.scale[place] for place in places)
-        return Calibration.of(self.scale, self.units, self.origin).take(places).ratios
+            return tuple(self.scale[i] for i in indices)
+        return Calibration.of(self.scale, self.units, self.origin).take(indices).ratios
 
     def difference(self, array: Any) -> str:
-        """Return the first difference between an array and the record in words; empty if they agree."""
+        """Return the first difference between an array and the record as a clause; empty if they agree."""
         shape, dtype = tuple(int(n) for n in array.shape), np.dtype(array.dtype).name
         if shape != self.shape:
             return f"its shape is {shape}, not {self.shape}"
@@ -104,7 +104,7 @@ class ImageRecord:
         Raises
         ------
         ValueError, KeyError, TypeError
-            If the data are not a record.
+            If the data are not a valid record.
         """
         axes = data["axes"]
         record = cls(
@@ -117,12 +117,12 @@ class ImageRecord:
             units=tuple(str(unit) for unit in data["units"]),
             rgb=bool(data["rgb"]),
             hash=str(data["hash"]),
-            origin=tuple(float(place) for place in data.get("origin", ())),
+            origin=tuple(float(position) for position in data.get("origin", ())),
         )
         if len(record.axes.names) != len(record.shape):
-            raise ValueError(f"{len(record.axes.names)} axes are named for a shape of {len(record.shape)}")
+            raise ValueError(f"{len(record.axes.names)} axes are named for a shape of length {len(record.shape)}")
         if prod(record.shape) > MAX_PIXELS:
-            raise ValueError(f"no image has the shape {record.shape}")
+            raise ValueError(f"the shape {record.shape} is too large")
         for values in (record.scale, record.units, record.origin):
             if len(values) not in (0, len(record.axes.image), len(record.axes.names)):
                 raise ValueError(f"{len(values)} sizes are given for {len(record.axes.names)} axes")
@@ -130,12 +130,12 @@ class ImageRecord:
 
 
 def fingerprint(array: Any) -> str:
-    """Return the SHA-256 of an image's shape, type, and pixels: of all, or of blocks spread over a large one.
+    """Return the SHA-256 of an image's shape, dtype and pixels; of a large image, only blocks are read.
 
     Parameters
     ----------
     array : array-like
-        numpy, dask, zarr, memory map: anything with ``shape``, ``dtype`` and slices. It is read block by block.
+        Anything with ``shape``, ``dtype`` and slicing: numpy, dask, zarr, memory map. It is read block by block.
     """
     shape, dtype = tuple(int(n) for n in array.shape), np.dtype(array.dtype)
     digest = sha256(f"{dtype.name} {shape}".encode())
@@ -146,38 +146,38 @@ def fingerprint(array: Any) -> str:
 
 
 def find_image(recorded: str, project: Path) -> str:
-    """Return where the image of a project is: as recorded, or next to the project; empty if it is not a file.
+    """Return the path of the image of a project: as recorded, or next to the project; empty if it is not a file.
 
     Raises
     ------
     ImageMovedError
-        If it is in neither place.
+        If the image is in neither place.
     """
     if not recorded or "://" in recorded or Path(recorded).exists():
         return recorded
-    beside = project.parent / PureWindowsPath(recorded).name  # of either kind of slash
-    if beside.exists():
-        return str(beside)
+    neighbour = project.parent / PureWindowsPath(recorded).name  # splits at / and \
+    if neighbour.exists():
+        return str(neighbour)
     raise ImageMovedError(
         f"The image of the project {project.name} is not at {recorded} any more. Choose the image again."
     )
 
 
 def sample_regions(shape: Sequence[int]) -> list[Region]:
-    """Return the regions of an image that the fingerprint covers: all of it, or a few small blocks.
+    """Return the regions of an image that the fingerprint covers: the whole image, or a few small blocks.
 
-    The blocks are a lattice in whole numbers, the same on each machine: along each axis every one of them lies at
-    another place, the first and the last included.
+    The blocks lie on an integer lattice, so that they are the same on every machine. Along each axis, their positions
+    are all different and include both ends.
     """
     if prod(shape) <= MAX_WHOLE:
         return [Region.whole(shape)]
-    size, room = [1] * len(shape), SAMPLE_SIZE
+    size, remaining = [1] * len(shape), SAMPLE_SIZE
     for axis in reversed(range(len(shape))):
-        size[axis] = min(shape[axis], MAX_SIDE, room)
-        room //= size[axis]
-    found = []
+        size[axis] = min(shape[axis], MAX_SIDE, remaining)
+        remaining //= size[axis]
+    regions = []
     for k in range(N_SAMPLES):
-        places = [k * (2 * axis + 1) % N_SAMPLES for axis in range(len(shape))]
-        start = tuple(p * (n - b) // (N_SAMPLES - 1) for p, n, b in zip(places, shape, size, strict=True))
-        found.append(Region(start, tuple(a + b for a, b in zip(start, size, strict=True))))
-    return found
+        lattice = [k * (2 * axis + 1) % N_SAMPLES for axis in range(len(shape))]
+        start = tuple(p * (n - b) // (N_SAMPLES - 1) for p, n, b in zip(lattice, shape, size, strict=True))
+        regions.append(Region(start, tuple(a + b for a, b in zip(start, size, strict=True))))
+    return regions

@@ -34,21 +34,21 @@ DROPPED = "journal.dropped"
 
 @dataclass(frozen=True, slots=True)
 class _Unwritten:
-    """An entry that is not on the disk yet, and the content of its block's file."""
+    """An entry that is not on the disk yet, and the content of its block file."""
 
     entry: Entry
     data: bytes | None
 
 
 class Journal:
-    r"""The events of a project, in order: one JSON object per line, numbered by ``n``, with a checksum at its end.
+    r"""The entries of a project in order: one JSON object per line, with a number ``n`` and a checksum.
 
     ::
 
-        {"n": 0, ...}\n {"n": 1, ...}\n {"n": 2, ...}\n {"n": 3, "ki        <- a crash: the torn tail is cut off
+        {"n": 0, ...}\n {"n": 1, ...}\n {"n": 2, ...}\n {"n": 3, "ki        <- incomplete after a crash: cut off
                                                        ^ end
 
-    Entries that the disk refuses wait in memory and are written, in order, with the next one.
+    Entries that could not be written stay in memory and are written, in order, with the next one.
 
     Parameters
     ----------
@@ -60,15 +60,15 @@ class Journal:
     damaged : tuple of Damaged
         Entries that were skipped, in the order of the file.
     torn_bytes : int
-        Bytes after the last whole entry.
+        Bytes after the last complete entry.
     strokes : int
-        Least number of strokes, lost ones included.
+        Minimum number of strokes, including lost ones.
     """
 
     def __init__(self, folder: Path) -> None:
         self.folder, self._path = folder, folder / NAME
-        self._spans: dict[int, tuple[int, int]] = {}  # n -> first byte and length of its text
-        self._end = 0  # bytes up to here are whole entries and what stays between them
+        self._spans: dict[int, tuple[int, int]] = {}  # n -> start and length of its text in bytes
+        self._end = 0  # the byte after the last complete entry
         self._waiting: dict[int, _Unwritten] = {}
         self.damaged: tuple[Damaged, ...] = ()
         self.torn_bytes = 0
@@ -83,7 +83,7 @@ class Journal:
         folder : Path
             The project's folder.
         is_whole : callable
-            Whether the files of an entry are complete. It is called for each entry, in order.
+            Takes an entry and returns whether its files are complete. It is called for each entry, in order.
 
         Raises
         ------
@@ -101,26 +101,26 @@ class Journal:
         return journal
 
     def _read(self, file: BinaryIO, is_whole: Callable[[Entry], bool]) -> None:
-        found = list(scan(file))
+        parts = list(scan(file))
         size = file.tell()
-        lines, out = sort_lines([line for line in found if isinstance(line, Line)])
-        broken = [part for part in found if isinstance(part, Damaged)]
-        broken += [Damaged(line.start, line.stroke or 0) for line in out]
+        lines, invalid = sort_lines([part for part in parts if isinstance(part, Line)])
+        damaged = [part for part in parts if isinstance(part, Damaged)]
+        damaged += [Damaged(line.start, line.stroke or 0) for line in invalid]
         for line in lines:
             if is_whole(self._entry(file, line.start, line.length)):
                 self._spans[line.n] = (line.start, line.length)
                 self._end = max(self._end, line.stop)
             else:
-                broken.append(Damaged(line.start, line.stroke or 0))
+                damaged.append(Damaged(line.start, line.stroke or 0))
             self.strokes = max(self.strokes, line.strokes)
         file.seek(self._end)
-        rest = file.read(1) if self._end else b"\n"
-        self._end += rest == b"\n" and self._end < size and self._end > 0
-        self.damaged = tuple(sorted(broken, key=lambda part: part.start))
+        next_byte = file.read(1) if self._end else b"\n"
+        self._end += next_byte == b"\n" and self._end < size and self._end > 0
+        self.damaged = tuple(sorted(damaged, key=lambda part: part.start))
         self.torn_bytes = size - self._end
 
     def _entry(self, file: BinaryIO, start: int, length: int) -> Entry:
-        """Return an entry by its place.
+        """Return the entry at a position in the file.
 
         Raises
         ------
@@ -135,16 +135,16 @@ class Journal:
 
     @property
     def stop(self) -> int:
-        """The byte after the last whole entry."""
+        """The byte after the last complete entry."""
         return self._end
 
     @property
     def missing_numbers(self) -> list[int]:
-        """Numbers before the last entry that no entry has."""
+        """Numbers of missing entries before the last one."""
         return [n for a, b in pairwise([-1, *self._spans]) for n in range(a + 1, min(b, a + 2**16))]
 
     def repair(self) -> None:
-        """Move an incomplete entry at the end to another file, and end the last line with a newline.
+        """Move an incomplete entry at the end to the file `DROPPED`, and end the last line with a newline.
 
         Raises
         ------
@@ -170,7 +170,7 @@ class Journal:
         self.torn_bytes = 0
 
     def _save_tail(self, tail: bytes) -> None:
-        """Append the removed bytes to `DROPPED`."""
+        """Append the removed bytes to the file `DROPPED`."""
         if (self.folder / DROPPED).exists():
             break_hard_link(self.folder / DROPPED)
         with (self.folder / DROPPED).open("ab") as dropped:
@@ -185,21 +185,21 @@ class Journal:
 
     @property
     def numbers(self) -> list[int]:
-        """Number of each entry, in order."""
+        """Numbers of the entries, in order."""
         return [*self._spans, *self._waiting]
 
     @property
     def waiting(self) -> int:
-        """Entries that are not on the disk."""
+        """Number of entries that are not on the disk."""
         return len(self._waiting)
 
-    def draft(self, kind: str, facts: Entry) -> Entry:
+    def draft(self, kind: str, fields: Entry) -> Entry:
         """Return the next entry, as plain data, without adding it."""
         time = datetime.now(UTC).isoformat(timespec="milliseconds")
-        return {"n": self.next_number, "kind": kind, "time": time, **_as_json(facts)}
+        return {"n": self.next_number, "kind": kind, "time": time, **_as_json(fields)}
 
     def add(self, entry: Entry, data: bytes | None = None) -> None:
-        """Add the next entry, and ``data`` for the file of its block; `flush` writes them."""
+        """Add the next entry, and ``data`` for its block file; `flush` writes them."""
         assert entry["n"] == self.next_number
         self._waiting[entry["n"]] = _Unwritten(entry, data)
 
@@ -209,7 +209,7 @@ class Journal:
         Raises
         ------
         ProjectError
-            If writing fails. Entries that were not written still wait.
+            If writing fails. Entries that were not written keep waiting.
         """
         try:
             for n, waiting in list(self._waiting.items()):
@@ -229,29 +229,29 @@ class Journal:
         with self._path.open("r+b", buffering=0) as file:
             try:
                 file.seek(self._end)
-                rest = memoryview(line)
-                while rest:
-                    rest = rest[file.write(rest) :]
+                remaining = memoryview(line)
+                while remaining:
+                    remaining = remaining[file.write(remaining) :]
                 os.fsync(file.fileno())
             except OSError:
-                with suppress(OSError):  # half a line does no harm: the next one is written over it
+                with suppress(OSError):  # an incomplete line is overwritten by the next one
                     file.truncate(self._end)
                 raise
         self._spans[waiting.entry["n"]] = (self._end, len(line) - 1)
         self._end += len(line)
 
     def entries(self, numbers: Iterable[int]) -> Iterator[Entry]:
-        """Yield entries by number, those that wait included.
+        """Yield entries by number, including those that wait.
 
         Raises
         ------
         ProjectError
-            If the journal cannot be read any more.
+            If the journal can no longer be read.
         """
         try:
             with self._path.open("rb") as file:
                 for n in numbers:
-                    if waiting := self._waiting.get(n):  # first: an entry is removed from here after it was written
+                    if waiting := self._waiting.get(n):  # checked first: entries are removed here after being written
                         yield waiting.entry
                     else:
                         yield self._entry(file, *self._spans[n])
@@ -259,14 +259,14 @@ class Journal:
             raise unreadable_error(self._path, error) from error
 
     def block(self, entry: Entry, region: Region) -> npt.NDArray[np.uint8]:
-        """Return the label values of an entry; what may be raised is that of `blocks.content`."""
+        """Return the label values of an entry; errors are those of `decode_block`."""
         waiting = self._waiting.get(entry["n"])
         return blocks.decode_block(self.folder, entry, region, waiting.data if waiting else None)
 
 
-def _as_json(facts: Entry) -> Entry:
+def _as_json(fields: Entry) -> Entry:
     """Return plain data; NaN and infinity become None."""
-    return dict(json.loads(json.dumps(facts, default=_plain), parse_constant=lambda word: None))
+    return dict(json.loads(json.dumps(fields, default=_plain), parse_constant=lambda word: None))
 
 
 def _plain(value: Any) -> Any:
@@ -277,4 +277,4 @@ def _plain(value: Any) -> Any:
         return value.item()
     if isinstance(value, os.PathLike):
         return os.fspath(value)
-    raise TypeError(f"A {type(value).__name__} cannot stand in the journal.")
+    raise TypeError(f"The journal cannot store a {type(value).__name__}.")

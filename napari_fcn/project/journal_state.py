@@ -1,4 +1,4 @@
-"""State of a project after its journal: corrections of each stroke and commit, classes, pins, settings."""
+"""State of a project according to its journal: corrections after each stroke and commit, classes, pins, settings."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class CorrectionState:
     stroke : int
         Number of the last stroke that this state contains.
     old_indices : tuple of (int or None), optional
-        If the entry changed the classes: the old index of each new class.
+        If the entry changed the classes: the old index of each new class; None for added classes.
     """
 
     parent: int
@@ -49,22 +49,22 @@ class JournalState:
     continues from there. Each state of the corrections has an index. ::
 
         stroke 1 ── stroke 2 ── stroke 3 ── stroke 4
-                           └── stroke 5 ── (classes) ── stroke 6     <- current, back from a commit of 2 strokes
+                           └── stroke 5 ── (classes) ── stroke 6     <- current, after going back to 2 strokes
     """
 
     def __init__(self) -> None:
         self._states = [CorrectionState(-1, -1, 0)]
         self._after_stroke = {0: 0}  # stroke -> index of the state after it
         self._of_commit: dict[int, int] = {}  # commit -> index of its state
-        self._classes: dict[int, tuple[ClassLabel, ...]] = {}  # number of the entry -> the classes it set
+        self._classes: dict[int, tuple[ClassLabel, ...]] = {}  # number of the entry -> its new classes
         self._unfinished: set[int] = set()  # states with new classes that have no commit yet
         self.current = 0
         self.last_stroke = 0
         self.commits: dict[int, Commit] = {}
-        self.visited: list[int] = []  # commits in the order in which they were the present one
+        self.visited: list[int] = []  # present commits, oldest first
         self.pins: dict[str, tuple[int, int]] = {}  # name -> number of the entry, and index of the state
-        self.pin_commits: dict[str, int] = {}  # name -> the present commit when it was pinned
-        self.settings: dict[str, Any] = {}  # that replaced those of the manifest
+        self.pin_commits: dict[str, int] = {}  # name -> present commit when the pin was set
+        self.settings: dict[str, Any] = {}  # replace those of the manifest
         self.reference: tuple[int, ...] = ()  # pixel of the tile that sets the scale of the features
 
     @property
@@ -74,22 +74,22 @@ class JournalState:
 
     @property
     def stroke_numbers(self) -> list[int]:
-        """The numbers of all strokes, ascending; those that were lost are not among them."""
+        """Numbers of all strokes that were read, ascending; lost strokes are missing."""
         return sorted(self._after_stroke)[1:]
 
     def end_session(self) -> None:
-        """Take back a change of classes that was not finished: no state has these classes."""
+        """Undo changes of the classes that have no commit."""
         while self.current in self._unfinished:
             self._unfinished.discard(self.current)
             self.current = self._states[self.current].parent
 
     def apply(self, entry: Entry) -> None:
-        """Take in the next entry; kinds that it does not know change nothing.
+        """Update the state by the next entry; unknown kinds of entries are ignored.
 
         Raises
         ------
         ValueError, KeyError, TypeError
-            If the entry does not say what its kind needs; nothing has changed then.
+            If the entry is invalid; the state is then unchanged.
         """
         n = entry["n"]
         match entry["kind"]:
@@ -133,13 +133,11 @@ class JournalState:
         self.last_stroke = stroke
 
     def _commit(self, commit: Commit) -> None:
-        """Apply a commit: its corrections are those after its last stroke, in the current classes."""
+        """Apply a commit, whose corrections are those after its last stroke, in the current classes."""
         if commit.number in self.commits:
             raise ValueError(f"commit {commit.number} exists already")
         parent = commit.parent
-        if (
-            parent is not None and parent not in self.commits
-        ):  # its file is lost: the newest earlier commit takes its place
+        if parent is not None and parent not in self.commits:  # its file is lost: use the newest earlier commit
             parent = max((number for number in self.commits if number < parent), default=None)
         target = index = self.after_stroke(commit.strokes)
         back, changes = self.current, []
@@ -155,10 +153,10 @@ class JournalState:
         self.visited.append(commit.number)
 
     def skip_commit(self, number: int) -> None:
-        """Remove a commit whose weights cannot be read; its children move to its parent, and its strokes stay."""
+        """Remove a commit whose weights cannot be read; its children get its parent, and its strokes stay."""
         lost = self.commits.pop(number)
         del self._of_commit[number]
-        self.visited = [at for at in self.visited if at != number]
+        self.visited = [visited for visited in self.visited if visited != number]
         for child in [commit for commit in self.commits.values() if commit.parent == number]:
             self.commits[child.number] = replace(child, parent=lost.parent)
 
@@ -178,10 +176,10 @@ class JournalState:
             yield "present", {"number": event.present}
 
     def after_stroke(self, stroke: int) -> int:
-        """Return the state after a stroke; if the stroke is lost, after the one before it."""
+        """Return the state after a stroke; if the stroke is lost, after the last one before it."""
         if stroke in self._after_stroke:
             return self._after_stroke[stroke]
-        return self._after_stroke[max((known for known in self._after_stroke if known < stroke), default=0)]
+        return self._after_stroke[max((earlier for earlier in self._after_stroke if earlier < stroke), default=0)]
 
     def of_commit(self, commit: int) -> int:
         """Return the state of a commit."""
@@ -190,7 +188,7 @@ class JournalState:
         return self._of_commit[commit]
 
     def path_to(self, state: int) -> list[CorrectionState]:
-        """Return the states from the start to one."""
+        """Return the states from the start to a state, without the start."""
         path = []
         while state > 0:
             path.append(self._states[state])
@@ -199,22 +197,22 @@ class JournalState:
 
     def strokes_until(self, state: int) -> Iterator[tuple[int, Classes]]:
         """Yield the entry of each stroke up to a state, in order, and its class mapping to that state."""
-        found, table = [], np.arange(256, dtype=np.uint8)
-        for at in reversed(self.path_to(state)):
-            if at.old_indices is None:
-                found.append((at.n, table))
+        strokes, table = [], np.arange(256, dtype=np.uint8)
+        for step in reversed(self.path_to(state)):
+            if step.old_indices is None:
+                strokes.append((step.n, table))
             else:
-                table = table[to_new_indices(at.old_indices)]
-        yield from reversed(found)
+                table = table[to_new_indices(step.old_indices)]
+        yield from reversed(strokes)
 
     def classes_at(self, state: int) -> tuple[ClassLabel, ...]:
         """Return the classes at a state; empty if they are those of the manifest."""
-        changes = [at.n for at in self.path_to(state) if at.old_indices is not None]
+        changes = [step.n for step in self.path_to(state) if step.old_indices is not None]
         return self._classes[changes[-1]] if changes else ()
 
     def lineage(self, state: int) -> Lineage:
         """Return the changes of the classes up to a state, each with the number of its entry."""
-        return tuple((at.n, at.old_indices) for at in self.path_to(state) if at.old_indices is not None)
+        return tuple((step.n, step.old_indices) for step in self.path_to(state) if step.old_indices is not None)
 
     def class_mapping(self, old: int, new: int) -> Classes:
         """Return the class index at state ``new`` of each class at state ``old``, on any branch."""
@@ -222,7 +220,7 @@ class JournalState:
 
 
 def check_old_indices(old_indices: Sequence[int | None]) -> None:
-    """Raise ValueError if the old index of some class is not a class index."""
+    """Raise ValueError if an old index is not a class index."""
     if len(old_indices) > REMOVED or any(old is not None and not 0 <= old < REMOVED for old in old_indices):
         raise ValueError(f"{tuple(old_indices)} are not class indices")
 

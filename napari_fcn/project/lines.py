@@ -1,4 +1,4 @@
-"""Encoding of journal entries as lines of JSON that end in a checksum, so that each changed byte is detected."""
+"""Journal entries as lines of JSON with a checksum, and their recovery from a damaged file."""
 
 from __future__ import annotations
 
@@ -22,17 +22,14 @@ if TYPE_CHECKING:
     Entry = dict[str, Any]
 
 END = "journal.end"
-COUNTERS = ("stroke", "strokes", "turn", "number", "parent")  # of each there is one an entry at most
-MAX_GAP = (
-    2**20
-)  # by which such a number may be ahead, as lost entries have had theirs: no later one runs out of numbers
-MAX_LINE = 2**20  # bytes of a line; strokes of more than 32 KiB have a file of their own
+COUNTERS = ("stroke", "strokes", "turn", "number", "parent")  # each grows by at most 1 per entry
+MAX_GAP = 2**20  # by which a counter may exceed the entry number; more than the entries that can have been lost
+MAX_LINE = 2**20  # bytes; blocks of more than 32 KiB have a file of their own
 
-# The checksum, with a byte of it changed or missing too.
-_SEAL = re.compile(rb',\s*"([^"]{2,4})"\s*:\s*"([^"]{14,18})"\s*\}\Z')
+_CHECKSUM = re.compile(rb',\s*"([^"]{2,4})"\s*:\s*"([^"]{14,18})"\s*\}\Z')  # also matches with one damaged byte
 _HEX = re.compile(rb"[0-9a-f]{12,}")
 _START = re.compile(rb'\{"n":')
-_NO_NUMBER = re.compile(rb"(?<=[:,\[])-?(?:NaN|Infinity)(?=[,\]}])")  # as version 0.1.0 may have written for no score
+_NOT_FINITE = re.compile(rb"(?<=[:,\[])-?(?:NaN|Infinity)(?=[,\]}])")  # version 0.1.0 wrote these for missing scores
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,15 +39,15 @@ class Line:
     Attributes
     ----------
     n : int
-        Its number.
+        Number of the entry.
     stroke : int or None
-        The number of its stroke, if it is one.
+        Number of the stroke; None for other kinds of entries.
     start, length : int
-        Position of its text, in bytes.
+        Position and length of the text, in bytes.
     is_sealed : bool
         Whether its checksum was verified; journals of version 0.1.0 have none.
     strokes : int
-        Minimum number of strokes when it was written.
+        Minimum number of strokes when the entry was written.
     """
 
     n: int
@@ -62,13 +59,13 @@ class Line:
 
     @property
     def stop(self) -> int:
-        """The first byte after its text."""
+        """The first byte after the text."""
         return self.start + self.length
 
 
 @dataclass(frozen=True, slots=True)
 class Damaged:
-    """Bytes of the journal that are not a valid entry, and the stroke they probably held; 0 if none."""
+    """Start of bytes that are not a valid entry, and the number of the stroke they probably held; 0 if none."""
 
     start: int
     stroke: int
@@ -82,7 +79,7 @@ class End:
     strokes: int = 0
 
     def write(self, folder: Path) -> None:
-        """Write it to its file.
+        """Write the counts to the file `END` of a project.
 
         Raises
         ------
@@ -93,7 +90,7 @@ class End:
 
 
 def read_end(folder: Path) -> End:
-    """Return the counts of the journal in a folder when it was last closed; zeros if they cannot be read."""
+    """Return the counts in the file `END` of a project; zeros if it cannot be read."""
     try:
         with (folder / END).open("rb") as file:
             decoded = decode(file.read(MAX_LINE).removesuffix(b"\n"))
@@ -103,22 +100,22 @@ def read_end(folder: Path) -> End:
 
 
 def encode(entry: Entry) -> bytes:
-    """Return the line of an entry."""
+    """Return an entry as a line with a checksum."""
     text = json.dumps(entry, separators=(",", ":")).encode()
     return text[:-1] + f',"{CHECKSUM_KEY}":"{checksum(text)}"}}\n'.encode()
 
 
 def decode(text: bytes) -> tuple[Entry, bool] | None:
-    """Return the entry in a text, without its checksum, and whether it had one; None if it is not whole."""
-    seal = _SEAL.search(text)
+    """Return the entry in a line, without its checksum, and whether it had one; None if the line is damaged."""
+    found = _CHECKSUM.search(text)
     is_sealed = False
-    if seal is not None and (seal[1] == CHECKSUM_KEY.encode() or (len(seal[1]) < 4 and _HEX.search(seal[2]))):
-        text = text[: seal.start()] + b"}"
-        is_sealed = checksum(text).encode() == seal[2]
+    if found is not None and (found[1] == CHECKSUM_KEY.encode() or (len(found[1]) < 4 and _HEX.search(found[2]))):
+        text = text[: found.start()] + b"}"
+        is_sealed = checksum(text).encode() == found[2]
         if not is_sealed:
             return None
     try:
-        entry = parse_json(text if is_sealed else _NO_NUMBER.sub(b"null", text), MAX_LINE)
+        entry = parse_json(text if is_sealed else _NOT_FINITE.sub(b"null", text), MAX_LINE)
         check_entry(entry)
     except (JsonError, ValueError):
         return None
@@ -128,35 +125,34 @@ def decode(text: bytes) -> tuple[Entry, bool] | None:
 def scan(file: BinaryIO) -> Iterator[Line | Damaged]:
     """Yield the valid and damaged parts of a journal, in the order of the file.
 
-    An entry ends with one byte, a newline unless that was changed; if it is gone, the next entry follows at once.
+    Entries are recognised even if the newline between two of them is damaged or missing.
     """
     start = 0
     while text := file.readline(MAX_LINE):
-        whole = text
-        while not whole.endswith(b"\n") and (more := file.readline(MAX_LINE)):
-            whole = more  # longer than any line that is written
-            text += more[: max(0, MAX_LINE - len(text))]
+        chunk = text
+        while not chunk.endswith(b"\n") and (chunk := file.readline(MAX_LINE)):  # longer than any valid line
+            text += chunk[: max(0, MAX_LINE - len(text))]
         length = file.tell() - start
         yield from _parse_lines(text, start) if length <= MAX_LINE else [Damaged(start, 0)]
         start += length
 
 
 def _parse_lines(text: bytes, start: int) -> Iterator[Line | Damaged]:
-    """Yield the entries in the bytes up to a newline: one, unless something was damaged."""
-    found = _parse_line(text[:-1].removesuffix(b"\r"), start) if text.endswith(b"\n") else None
-    if found is not None:
-        yield found
+    """Yield the entries in the bytes up to a newline: one, unless they are damaged."""
+    line = _parse_line(text[:-1].removesuffix(b"\r"), start) if text.endswith(b"\n") else None
+    if line is not None:
+        yield line
         return
     if not text.strip():
         return
-    begins = [match.start() for match in _START.finditer(text)]
-    if begins[:1] != [0]:
+    starts = [match.start() for match in _START.finditer(text)]
+    if starts[:1] != [0]:
         yield Damaged(start, 0)
-    for begin, end in pairwise([*begins, len(text)]):
-        part = text[begin:end]
+    for first, end in pairwise([*starts, len(text)]):
+        part = text[first:end]
         is_followed = end < len(text) and text.endswith(b"\n")
-        found = _parse_line(part[:-1], start + begin) or (_parse_line(part, start + begin) if is_followed else None)
-        yield found or Damaged(start + begin, _guess_stroke(part))
+        line = _parse_line(part[:-1], start + first) or (_parse_line(part, start + first) if is_followed else None)
+        yield line or Damaged(start + first, _guess_stroke(part))
 
 
 def _parse_line(text: bytes, start: int) -> Line | None:
@@ -173,41 +169,43 @@ def _parse_line(text: bytes, start: int) -> Line | None:
 
 
 def _guess_stroke(text: bytes) -> int:
-    """Return the stroke that a damaged entry seems to be."""
+    """Return the number of the stroke that a damaged entry seems to be; 0 if it seems to be none."""
     found = re.search(rb'"stroke":(\d{1,9})\b', text)
     return int(found[1]) if found else 0
 
 
 def sort_lines(lines: Sequence[Line]) -> tuple[list[Line], list[Line]]:
-    """Return entries by number, and those with implausible numbers.
+    """Return the entries in the order of their numbers, and the entries with implausible numbers.
 
-    Those with a checksum are right wherever they stand, once if they stand there twice. Of the others, the numbers of
-    entries and of strokes must ascend: whatever breaks the longest such run was changed.
+    Entries with a checksum are valid at any position; duplicates are dropped. Of the others, numbers of entries and of
+    strokes must ascend: those outside the longest ascending subsequence are taken as damaged.
     """
-    near = [line for place, line in enumerate(lines) if line.n <= place + MAX_GAP]
+    near = [line for position, line in enumerate(lines) if line.n <= position + MAX_GAP]
     sealed: dict[int, Line] = {}
     for line in near:
         if line.is_sealed:
             sealed.setdefault(line.n, line)
     old = [line for line in near if not line.is_sealed and line.n not in sealed]
     ascending = _longest_ascending([line.n for line in old])
-    kept = {old[i].n: old[i] for i in ascending}
-    last = max(kept, default=-1)
-    for line in old:  # two lines that have changed places
+    unsealed = {old[i].n: old[i] for i in ascending}
+    last = max(unsealed, default=-1)
+    for line in old:  # two lines that were swapped
         if line.n < last:
-            kept.setdefault(line.n, line)
-    found = sorted([*sealed.values(), *kept.values()], key=lambda line: line.n)
-    right = _plausible_strokes([line for line in found if line.stroke is not None])
-    chosen = [line for line in found if line.stroke is None or line.n in right]
-    places = {line.start for line in chosen}
-    again = {(line.n, line.is_sealed, line.length) for line in chosen}
-    out = [line for line in lines if line.start not in places and (line.n, line.is_sealed, line.length) not in again]
-    return chosen, out
+            unsealed.setdefault(line.n, line)
+    by_number = sorted([*sealed.values(), *unsealed.values()], key=lambda line: line.n)
+    plausible = _plausible_strokes([line for line in by_number if line.stroke is not None])
+    valid = [line for line in by_number if line.stroke is None or line.n in plausible]
+    starts = {line.start for line in valid}
+    copies = {(line.n, line.is_sealed, line.length) for line in valid}
+    invalid = [
+        line for line in lines if line.start not in starts and (line.n, line.is_sealed, line.length) not in copies
+    ]
+    return valid, invalid
 
 
 def _plausible_strokes(lines: Sequence[Line]) -> set[int]:
-    """Return the numbers of those entries, given by number, whose stroke numbers are plausible."""
-    first, last = [0], [sys.maxsize]  # the strokes between which one of each entry lies
+    """Return the numbers of the entries whose stroke numbers are plausible; ``lines`` are sorted by number."""
+    first, last = [0], [sys.maxsize]  # exclusive bounds of the stroke of each entry
     for line in lines:
         first.append(max(first[-1], line.stroke or 0) if line.is_sealed else first[-1])
     for line in reversed(lines):
@@ -217,24 +215,24 @@ def _plausible_strokes(lines: Sequence[Line]) -> set[int]:
         for line, low, high in zip(lines, first, reversed(last[:-1]), strict=False)
         if not line.is_sealed and low < (line.stroke or 0) < high
     ]
-    kept = {old[i].n for i in _longest_ascending([line.stroke or 0 for line in old])}
-    return kept | {line.n for line in lines if line.is_sealed}
+    ascending = {old[i].n for i in _longest_ascending([line.stroke or 0 for line in old])}
+    return ascending | {line.n for line in lines if line.is_sealed}
 
 
 def _longest_ascending(numbers: Sequence[int]) -> list[int]:
-    """Return the places of the longest run of numbers that ascends, others left out (patience sorting)."""
-    ends: list[int] = []  # the smallest number that ends a run of each length
-    places: list[int] = []
-    before: list[int] = []
-    for place, number in enumerate(numbers):
+    """Return the indices of a longest ascending subsequence (patience sorting)."""
+    ends: list[int] = []  # the smallest number that ends a subsequence of each length
+    indices: list[int] = []
+    previous: list[int] = []
+    for i, number in enumerate(numbers):
         length = bisect_left(ends, number)
-        before.append(places[length - 1] if length else -1)
+        previous.append(indices[length - 1] if length else -1)
         if length == len(ends):
             ends.append(number)
-            places.append(place)
+            indices.append(i)
         else:
-            ends[length], places[length] = number, place
-    run = places[-1:]
-    while run and before[run[-1]] >= 0:
-        run.append(before[run[-1]])
-    return run[::-1]
+            ends[length], indices[length] = number, i
+    chain = indices[-1:]
+    while chain and previous[chain[-1]] >= 0:
+        chain.append(previous[chain[-1]])
+    return chain[::-1]

@@ -1,4 +1,4 @@
-"""Check for links in a project: they are never followed, because they may lead out of it."""
+"""Refuse links in a project folder: they could lead to files outside of it."""
 
 from __future__ import annotations
 
@@ -14,27 +14,27 @@ if TYPE_CHECKING:
 
 
 def check_links(folder: Path) -> None:
-    """Raise ProjectError if something in a project is a link.
+    """Raise ProjectError if a project contains a link or a special file.
 
-    A link in place of the folder for large strokes is left alone where no stroke is in it: it is not needed, and
-    strokes that are painted from then on stand in the journal (`blocks.describe`).
+    A link in place of the folder of block files is tolerated as long as no entry has a file in it; new blocks are then
+    written to the journal (see `encode_block`).
     """
     try:
         links = list(storage.find_links(folder))
-        if links == [folder / blocks.FOLDER] and not _has_files(folder / journal.NAME):
+        if links == [folder / blocks.FOLDER] and not _names_files(folder / journal.NAME):
             return
     except OSError as error:
         raise unreadable_error(folder, error) from error
     if links:
         raise ProjectError(
             f"The project {folder} was not opened: {links[0].relative_to(folder)} in it is a link or a special file, "
-            "which may lead outside the project. Nothing was changed. Replace it by the file or folder itself, or copy "
-            "the project again from its source."
+            "which may lead outside the project. Nothing was changed. Replace it with the file or folder itself, or "
+            "copy the project again from its source."
         )
 
 
-def _has_files(path: Path) -> bool:
-    """Whether a line of a journal names a file of a stroke."""
+def _names_files(path: Path) -> bool:
+    """Whether an entry of a journal names a block file."""
     if not path.is_file():
         return True
     with path.open("rb") as lines:

@@ -52,9 +52,9 @@ class Manifest:
     model, model_hash : str
         Name and hash of the model; both empty for filters only.
     classes : tuple of ClassLabel
-        At the start of the project.
+        Classes at the start of the project.
     settings : TeachSettings
-        At the start of the project.
+        Settings at the start of the project.
     """
 
     version: str
@@ -118,7 +118,7 @@ def read_model(folder: Path, manifest: Manifest) -> Checkpoint | None:
     Raises
     ------
     ModelError, ProjectError
-        If its file is missing, damaged, or of another model.
+        If its file is missing, damaged, or another model.
     """
     if not manifest.model_hash:
         return None
@@ -127,7 +127,7 @@ def read_model(folder: Path, manifest: Manifest) -> Checkpoint | None:
     checkpoint = Checkpoint.load(folder / MODEL)
     if checkpoint.hash != manifest.model_hash:
         raise ProjectError(
-            f"{folder / MODEL} is not the model that the project began with, {manifest.model}. "
+            f"{folder / MODEL} is not the model with which the project started, {manifest.model}. "
             "Copy this file again from a backup."
         )
     return checkpoint
@@ -139,7 +139,7 @@ def read_manifest(folder: Path) -> Manifest:
     Raises
     ------
     ProjectError
-        If it is none, is damaged, or is of a newer format.
+        If the folder is not a project, is damaged, or has a newer format.
     """
     if not folder.is_dir():
         raise ProjectError(f"There is no project {folder}. Choose a folder that napari-fcn made (NAME.fcn).")
@@ -171,12 +171,12 @@ def read_manifest(folder: Path) -> Manifest:
 
 
 def read_image(folder: Path) -> ImageRecord:
-    """Return the image of the project in a folder.
+    """Return the image record of the project in a folder.
 
     Raises
     ------
     ProjectError
-        If it is damaged.
+        If its file is damaged.
     """
     data = read_json(folder / IMAGE)
     verify_checksum(folder / IMAGE, data)

@@ -1,4 +1,4 @@
-"""Steps before a project is opened: find its folder, lock it, remove leftovers of a crash."""
+"""Steps of opening a project: find its folder, lock it, remove leftovers of a crash."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from napari_fcn.storage import is_link
 from napari_fcn.storage.atomic import PART_SUFFIX, unwritable_error
 from napari_fcn.storage.lock import LOCK_NAME, Lock
 
-# Temporary names that `write_file` and `Lock` give to files of a project.
+# Names of project files, and the temporary names that `write_file` and `Lock` make of them.
 OWN_NAMES = r"project\.json|image\.json|journal\.(jsonl|end|dropped)|\d{6,}\.bin|\d{4,}\.safetensors"
 LEFTOVER = re.compile(rf"\.({OWN_NAMES})-[0-9a-f]{{8}}{re.escape(PART_SUFFIX)}|\.{LOCK_NAME}-[0-9a-f]{{8}}")
 
 
 def folder_of(path: str | Path) -> Path:
-    """Return the folder of a project, given as the folder or as its manifest."""
+    """Return the folder of a project, given the path of the folder or of its manifest."""
     path = Path(path).expanduser().absolute()
     return path.parent if path.name == manifest.PROJECT and path.is_file() else path
 
@@ -28,9 +28,9 @@ def lock_folder(folder: Path) -> Lock:
     Raises
     ------
     ProjectInUseError
-        If another program has it.
+        If another program has locked it.
     ProjectError
-        If it cannot be written.
+        If the folder cannot be written.
     """
     try:
         return Lock(folder)
@@ -41,8 +41,8 @@ def lock_folder(folder: Path) -> Lock:
 
 
 def remove_leftovers(folder: Path) -> None:
-    """Remove the incomplete files that a crash left: only names that napari-fcn uses."""
-    for place in (folder, folder / blocks.FOLDER, folder / weights.FOLDER):
-        for part in place.glob(".*") if place.is_dir() and (place == folder or not is_link(place)) else ():
+    """Remove incomplete files that a crash has left; files with other names are kept."""
+    for parent in (folder, folder / blocks.FOLDER, folder / weights.FOLDER):
+        for part in parent.glob(".*") if parent.is_dir() and (parent == folder or not is_link(parent)) else ():
             if LEFTOVER.fullmatch(part.name) and part.is_file():
                 part.unlink(missing_ok=True)

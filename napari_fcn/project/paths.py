@@ -19,23 +19,23 @@ from napari_fcn.storage.atomic import PART_SUFFIX, sync_folder, unwritable_error
 SUFFIX = ".fcn"
 ENDINGS = re.compile(r"(\.ome)?\.(tiff?|zarr|npy|png|jpe?g|fasta|fa)$", re.IGNORECASE)
 UNSAFE = re.compile(r'[\x00-\x1f<>:"/\\|?*]+')  # not allowed in a file name on some systems
-RESERVED = re.compile(r"(con|prn|aux|nul|com\d|lpt\d)(\.|$)", re.IGNORECASE)  # names of devices on Windows
+RESERVED = re.compile(r"(con|prn|aux|nul|com\d|lpt\d)(\.|$)", re.IGNORECASE)  # device names on Windows
 MAX_NAME = 80
 
 
 def default_path(image_name: str, image_path: str | Path | None = None) -> Path:
-    """Return an unused path for a project: next to the image, else in the user's documents or home.
+    """Return an unused path for a project: next to the image, else in the user's documents or home folder.
 
     Parameters
     ----------
     image_name : str
-        Name of its layer.
+        Name of the image layer.
     image_path : str or Path, optional
-        Its file or folder; None or a URL if it is not on this computer.
+        File or folder of the image; None or a URL if it is not on this computer.
     """
     file = Path(image_path).absolute() if image_path and "://" not in str(image_path) else None
-    is_beside = file is not None and file.parent.is_dir() and os.access(file.parent, os.W_OK)
-    folder = file.parent if file is not None and is_beside else _home()
+    is_next_to_image = file is not None and file.parent.is_dir() and os.access(file.parent, os.W_OK)
+    folder = file.parent if file is not None and is_next_to_image else _home()
     stem = _safe(ENDINGS.sub("", file.name if file is not None else image_name))
     names = (wrapped(stem, after=SUFFIX if i == 1 else f"-{i}{SUFFIX}") for i in count(1))
     return next(folder / name for name in names if not os.path.lexists(folder / name))
@@ -53,7 +53,7 @@ def _safe(name: str) -> str:
 
 
 def copy_project(path: str | Path, target: str | Path) -> Path:
-    """Return a copy of a project, in its current state; it may be open in another program.
+    """Copy a project, which may be open in another program, and return the path of the copy.
 
     Raises
     ------
@@ -69,8 +69,8 @@ def copy_project(path: str | Path, target: str | Path) -> Path:
     try:
         part.mkdir(parents=True)
         if (path / lines.END).exists():
-            shutil.copy2(path / lines.END, part)  # first: it counts entries that are there before it
-        shutil.copy2(path / journal.NAME, part)  # next: files that its entries name are on the disk before them
+            shutil.copy2(path / lines.END, part)  # before the journal: entries are written before they are counted
+        shutil.copy2(path / journal.NAME, part)  # before the rest: files are written before the entries that name them
         (part / blocks.FOLDER).mkdir()
         linked = [blocks.FOLDER] if is_link(path / blocks.FOLDER) else []
         skipped = shutil.ignore_patterns(

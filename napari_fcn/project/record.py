@@ -1,4 +1,4 @@
-"""The journal of a project on the disk, and the state that it leads to."""
+"""The journal of a project on the disk, together with the state that results from it."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ class ProjectRecord:
     shape : tuple of int
         Shape of the corrections.
     has_weights : callable
-        Whether the files of a commit, given by its number, are complete.
+        Takes the number of a commit and returns whether its files are complete.
 
     Raises
     ------
@@ -60,13 +60,13 @@ class ProjectRecord:
     def _apply(self, entry: Entry) -> bool:
         """Apply an entry of the journal to the state; return whether it is valid.
 
-        A commit without weights keeps its entry: the files may be restored, and a replay computes them again.
+        A commit without weights keeps its entry: its files may be restored, and a replay recomputes them.
         """
         try:
             if entry["kind"] in ("stroke", "pin"):
                 blocks.decode_block(self._folder, entry, blocks.region_of(entry, self._shape))
-            if entry["kind"] == "turn" and (at := entry.get("reference")):
-                blocks.check_pixel(at, self._shape)
+            if entry["kind"] == "turn" and (pixel := entry.get("reference")):
+                blocks.check_pixel(pixel, self._shape)
             if entry["kind"] == "commit":
                 number = int(entry["commit"]["number"])
                 self.last_commit = max(self.last_commit, number)
@@ -79,16 +79,16 @@ class ProjectRecord:
         return True
 
     def _loss_notes(self) -> Iterator[str]:
-        """Yield sentences about what is lost."""
-        journal, known = self._journal, self.state.stroke_numbers
+        """Yield sentences about lost entries, strokes and weights."""
+        journal, strokes = self._journal, self.state.stroke_numbers
         inside = sum(part.start < journal.stop for part in journal.damaged)
         missing = max(0, len(journal.missing_numbers) - inside)
-        between = missing_ranges(known)
+        between = missing_ranges(strokes)
         if inside:
             yield f"Damaged journal entries were left out ({inside}); all others were read.{_lost_note(between)}"
         elif missing:
             yield f"Journal entries are missing ({missing}); all others were read.{_lost_note(between)}"
-        after = self._lost_at_the_end(known)
+        after = self._lost_at_the_end(strokes)
         if journal.torn_bytes:
             yield (
                 "The last journal entry is incomplete, as after a crash; all entries before it were read. "
@@ -101,12 +101,12 @@ class ProjectRecord:
             yield lost_weights_note(*sorted(self.commits_without_weights))
 
     def _lost_at_the_end(self, strokes: list[int]) -> list[tuple[int, int]]:
-        """Return the range of lost strokes after the last one that was read, as first and last number."""
+        """Return the lost strokes after the last one that was read: an empty list, or first and last number."""
         last = strokes[-1] if strokes else 0
         tail = [part.stroke for part in self._journal.damaged if part.start >= self._journal.stop]
         guessed = [stroke for stroke in tail if last < stroke <= last + len(tail)]
-        most = max([self._journal.strokes, self._end.strokes, *guessed])
-        return [(last + 1, most)] if most > last else []
+        count = max([self._journal.strokes, self._end.strokes, *guessed])
+        return [(last + 1, count)] if count > last else []
 
     def repair(self) -> None:
         """Remove an incomplete entry at the end of the journal.
@@ -121,7 +121,7 @@ class ProjectRecord:
             self.write_end()
 
     def write_end(self) -> None:
-        """Store the number of entries, so that a journal that was cut between two lines is detected.
+        """Store the number of entries, to detect a journal that was cut between two lines.
 
         Raises
         ------
@@ -135,20 +135,20 @@ class ProjectRecord:
 
     @property
     def waiting(self) -> int:
-        """Entries that are not on the disk."""
+        """Number of entries that are not on the disk."""
         return self._journal.waiting
 
-    def add(self, kind: str, facts: Entry, labels: tuple[Region, Labels] | None = None) -> Entry:
+    def add(self, kind: str, fields: Entry, labels: tuple[Region, Labels] | None = None) -> Entry:
         """Return a new entry, which is applied at once and written to the disk by `flush`."""
-        about: dict[str, Any] = {}
+        more: dict[str, Any] = {}
         data = None
         with self._mutex:
             if kind == "stroke":
-                about["stroke"] = self.state.last_stroke + 1
+                more["stroke"] = self.state.last_stroke + 1
             if labels is not None:
-                described, data = blocks.encode_block(self._folder, self._journal.next_number, *labels)
-                about.update(described)
-            entry = self._journal.draft(kind, {**facts, **about})
+                block_fields, data = blocks.encode_block(self._folder, self._journal.next_number, *labels)
+                more.update(block_fields)
+            entry = self._journal.draft(kind, {**fields, **more})
             self.state.apply(entry)
             if kind == "commit":
                 self.last_commit = max(self.last_commit, int(entry["commit"]["number"]))
@@ -161,7 +161,7 @@ class ProjectRecord:
         Raises
         ------
         ProjectError
-            If the disk refuses. Entries that were not written keep waiting.
+            If writing fails. Entries that were not written keep waiting.
         """
         with self._mutex:
             self._journal.flush()
@@ -180,18 +180,18 @@ class ProjectRecord:
 
     def pins(self) -> Iterator[tuple[str, Region, Labels]]:
         """Yield name, region and class indices of each pin, in the current classes."""
-        for name, (n, then) in list(self.state.pins.items()):
-            table = self.state.class_mapping(then, self.state.current)
+        for name, (n, pinned_at) in list(self.state.pins.items()):
+            table = self.state.class_mapping(pinned_at, self.state.current)
             for region, block in self._read([n]):
                 yield name, region, table[block]
 
     def original_pins(self) -> Iterator[tuple[str, Region, Labels, int | None]]:
         """Yield name, region and class indices of each pin, and the commit of its classes; None: the current ones."""
-        now = {name: (region, block) for name, region, block in self.pins()}
+        mapped = {name: (region, block) for name, region, block in self.pins()}
         for name, (n, _) in list(self.state.pins.items()):
             commit = self.state.pin_commits[name]
             if commit not in self.state.commits:  # its weights are lost
-                yield (name, *now[name], None)
+                yield (name, *mapped[name], None)
                 continue
             for region, block in self._read([n]):
                 yield name, region, block, commit
@@ -206,7 +206,7 @@ class ProjectRecord:
 
 
 def missing_ranges(numbers: Sequence[int]) -> list[tuple[int, int]]:
-    """Return the gaps in ascending numbers that start at 1, each as first and last missing number."""
+    """Return the gaps in ascending numbers from 1, each as first and last missing number."""
     return [(a + 1, b - 1) for a, b in pairwise([0, *numbers]) if b > a + 1]
 
 

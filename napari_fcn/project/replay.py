@@ -31,14 +31,14 @@ MAX_THREADS = 256
 
 @dataclass(frozen=True, slots=True)
 class Replayed:
-    """A commit was reproduced.
+    """A commit was replayed.
 
     Attributes
     ----------
     commit : Commit
         The recorded commit.
     hash : str
-        Hash of the model of the replay.
+        Hash of the replayed model.
     """
 
     commit: Commit
@@ -46,7 +46,7 @@ class Replayed:
 
     @property
     def is_same(self) -> bool:
-        """Whether the weights are the same, bit for bit."""
+        """Whether the weights are bit-identical."""
         return self.hash == self.commit.hash
 
 
@@ -61,13 +61,13 @@ def resume(project: Project) -> dict[str, Any]:
         "settings": project.settings(),
         "history": _readable_history(project),
         "load_samples": partial(load_samples, project),
-        "pins": [Pin(*made) for made in project.original_pins()],
+        "pins": [Pin(*pin) for pin in project.original_pins()],
         "reference": project.reference(),
     }
 
 
 def _readable_history(project: Project) -> History:
-    """Return the history of a project, in which the weights of the first and of the present state can be read."""
+    """Return the history of a project without unreadable present commits; the first commit is rebuilt if needed."""
     history = project.history()
     if any(commit.number == 0 for commit in history.commits):
         try:
@@ -88,50 +88,50 @@ def _readable_history(project: Project) -> History:
 
 
 def rebuild_first_commit(project: Project, classes: tuple[ClassLabel, ...], expected: str) -> Checkpoint | None:
-    """Return the first state of a project, made again from the model at the start; None if another hash comes out."""
+    """Return the first commit, rebuilt from the model at the start; None if its hash is not the expected one."""
     axes, spacing = project.image.axes, project.image.spacing
     try:
-        begun = project.checkpoint()
+        start = project.checkpoint()
     except FcnError:
         return None
-    for named in ((), classes):  # of those that the model has, or of those that were given
-        model = begun or filters_only(len(axes.space), axes.channels(project.image.shape), named, spacing)
-        made = make_teachable(model, named, spacing)
-        if made.hash == expected:
-            return made
+    for labels in ((), classes):  # empty: the classes of the model
+        model = start or filters_only(len(axes.space), axes.channels(project.image.shape), labels, spacing)
+        checkpoint = make_teachable(model, labels, spacing)
+        if checkpoint.hash == expected:
+            return checkpoint
     return None
 
 
 def replay(project: Project, image: Any) -> Iterator[Replayed]:
-    """Repeat the actions of a project, and yield each commit with the hash of the reproduced model.
+    """Repeat the actions of a project, and yield each commit with the hash of the replayed model.
 
-    On a CPU of the same kind, with the number of threads that is recorded, the weights are the same bit for bit.
+    The recorded number of threads is used; on the same type of CPU, the weights are bit-identical.
 
     Parameters
     ----------
     project : Project
-        What happened.
+        The project.
     image : array-like
         Its image.
 
     Raises
     ------
     ProjectError
-        If the image is another one, or what happened cannot be repeated.
+        If this is not the image of the project, or an action cannot be repeated.
     """
     project.check_image(image)
-    again = _Replayer(project, image)
+    replayer = _Replayer(project, image)
     threads = torch.get_num_threads()
     try:
         for entry in project.entries():
-            act = getattr(again, f"on_{entry['kind']}", None)
+            handler = getattr(replayer, f"on_{entry['kind']}", None)
             try:
-                yield from act(entry) if act is not None else ()
+                yield from handler(entry) if handler is not None else ()
             except (KeyError, ValueError, TypeError) as error:
-                which = f"Entry {entry['n']} ({entry['kind']})"
                 raise ProjectError(
-                    f"{which} of the journal of {project.path} cannot be repeated: {error}. The journal is "
-                    "incomplete, or this version of napari-fcn trains differently."
+                    f"Entry {entry['n']} ({entry['kind']}) of the journal of {project.path} cannot be repeated: "
+                    f"{error}. The journal is incomplete, or this version of napari-fcn trains "
+                    "differently."
                 ) from error
     finally:
         torch.set_num_threads(threads)
@@ -144,7 +144,7 @@ class _Replayer:
         self.project, self.image = project, image
         self.shape = project.image.image_shape
         self._teaching: Teaching | None = None
-        self._classes: dict[str, Any] | None = None  # that are about to change
+        self._classes: dict[str, Any] | None = None  # entry of a change that has no commit yet
 
     @property
     def teaching(self) -> Teaching:
@@ -175,14 +175,14 @@ class _Replayer:
         yield from ()
 
     def _reference_after(self, n: int) -> tuple[int, ...]:
-        """Return the pixel of the tile that set the scale of the features in the next turn, whichever it was."""
+        """Return the reference pixel of the features in the next turn; empty if there is none."""
         turns = (entry for entry in self.project.entries() if entry["n"] > n and entry["kind"] == "turn")
         return tuple(next(turns, {}).get("reference", ()))
 
     def on_turn(self, entry: dict[str, Any]) -> Iterator[Replayed]:
         _run(self.teaching.finetune(entry["steps"]) if entry["steps"] else ())
-        at, samples = tuple(entry["reference"]), Samples.from_labels(self.project.labels(entry["strokes"]))
-        _run(self.teaching.fit_head(samples, Region(at, tuple(i + 1 for i in at)), entry["strokes"]))
+        pixel, samples = tuple(entry["reference"]), Samples.from_labels(self.project.labels(entry["strokes"]))
+        _run(self.teaching.fit_head(samples, Region(pixel, tuple(i + 1 for i in pixel)), entry["strokes"]))
         yield from ()
 
     def on_settle(self, entry: dict[str, Any]) -> Iterator[Replayed]:
@@ -199,23 +199,23 @@ class _Replayer:
         yield from ()
 
     def on_commit(self, entry: dict[str, Any]) -> Iterator[Replayed]:
-        facts = entry["commit"]
-        if facts["kind"] == "network":
+        recorded = entry["commit"]
+        if recorded["kind"] == "network":
             _run(self.teaching.accept())
-        elif facts["kind"] == "classes" and self._classes is not None:
+        elif recorded["kind"] == "classes" and self._classes is not None:
             labels = tuple(ClassLabel(**label) for label in self._classes["classes"])
             _run(self.teaching.set_classes(labels, tuple(self._classes["kept"])))
             self._classes = None
-        elif facts["kind"] == "head":
-            put_off = list(self.teaching.commit_pending())
-            _run(() if put_off else self.teaching.commit())
-        made = self.teaching.history.present
-        if made.number != facts["number"]:
+        elif recorded["kind"] == "head":
+            pending = list(self.teaching.commit_pending())
+            _run(() if pending else self.teaching.commit())
+        replayed = self.teaching.history.present
+        if replayed.number != recorded["number"]:
             raise ProjectError(
-                f"Replay diverged at commit {facts['number']} (it arrived at {made.number}): the journal is "
+                f"Replay diverged at commit {recorded['number']} (it arrived at {replayed.number}): the journal is "
                 "incomplete, or this version of napari-fcn trains differently."
             )
-        yield Replayed(Commit(**facts), made.hash)
+        yield Replayed(Commit(**recorded), replayed.hash)
 
     def on_present(self, entry: dict[str, Any]) -> Iterator[Replayed]:
         if entry["number"] != self.teaching.history.present.number:
@@ -231,7 +231,7 @@ class _Replayer:
         yield from ()
 
     def on_classes(self, entry: dict[str, Any]) -> Iterator[Replayed]:
-        self._classes = entry  # done with the commit: without one, the program ended before they were changed
+        self._classes = entry  # applied with its commit; without one, the program ended before the change
         yield from ()
 
     def on_pin(self, entry: dict[str, Any]) -> Iterator[Replayed]:

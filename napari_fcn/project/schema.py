@@ -10,7 +10,7 @@ from napari_fcn.settings import TeachSettings, options
 from napari_fcn.storage.schema import Colour, Name, Number, StrictModel, validate
 
 MAX_AXES = 16
-MAX_COUNT = 2**31 - 1  # a number of turns, strokes or pixels along an axis, where not said otherwise
+MAX_COUNT = 2**31 - 1  # of turns, strokes and commits
 
 Count = Annotated[int, Field(ge=0, le=MAX_COUNT)]
 Length = Annotated[int, Field(ge=0, le=2**40)]
@@ -21,7 +21,7 @@ ClassIndex = Annotated[int, Field(ge=0, le=254)]
 
 
 class _Strict(StrictModel):
-    """A part of a file in which unknown keys are ignored, because later versions may add some."""
+    """Part of a file; unknown keys are ignored, because later versions may add some."""
 
     model_config = ConfigDict(extra="ignore")
 
@@ -36,8 +36,8 @@ class _Label(_Strict):
     colour: Colour
 
 
-def _checked(given: dict[str, Any]) -> dict[str, Any]:
-    """Return options of a file after checking those of this version; options of later versions are ignored."""
+def _check_options(given: dict[str, Any]) -> dict[str, Any]:
+    """Check the options of a file that this version has, and return all; those of later versions are ignored."""
     for option in options(TeachSettings):
         try:
             option.check(given.get(option.name))
@@ -46,7 +46,7 @@ def _checked(given: dict[str, Any]) -> dict[str, Any]:
     return given
 
 
-_Options = Annotated[dict[str, Any], AfterValidator(_checked)]
+_Options = Annotated[dict[str, Any], AfterValidator(_check_options)]
 
 
 class _Entry(_Strict):

@@ -1,4 +1,4 @@
-"""Storage of the weights of commits in files."""
+"""Files with the weights of commits."""
 
 from __future__ import annotations
 
@@ -22,23 +22,23 @@ MAX_HEADER = 2**26  # bytes
 
 
 class CommitFolder:
-    """A `DeltaStore` that writes each commit to a file of its own, written completely or not at all.
+    """A `DeltaStore` that writes each commit atomically to a file of its own.
 
-    Weights stay in memory until `flush`, which may run on another thread, so that teaching never waits for the disk.
-    Weights that cannot be written stay in memory: teaching continues with a full disk.
+    Weights stay in memory until `flush`, which may run on another thread, so that teaching does not wait for the disk.
+    Weights that cannot be written stay in memory, so that teaching continues when the disk is full.
 
     Parameters
     ----------
     folder : Path
         The project's folder.
     is_writable : bool
-        Whether anything may be written there; if not, new commits stay in memory.
+        Whether files may be written; if not, new commits stay in memory.
     """
 
     def __init__(self, folder: Path, is_writable: bool = True) -> None:
         self._folder, self._is_writable = folder / FOLDER, is_writable
         self._waiting: dict[int, Delta] = {}
-        self._mutex = Lock()  # one thread teaches, another may flush
+        self._mutex = Lock()  # several threads may flush
 
     def path(self, number: int) -> Path:
         """Return the file of a commit."""
@@ -46,11 +46,11 @@ class CommitFolder:
 
     @property
     def waiting(self) -> int:
-        """Commits that are not on the disk."""
+        """Number of commits that are not on the disk."""
         return len(self._waiting)
 
     def put(self, number: int, delta: Delta) -> None:
-        """Keep the weights of a commit; they wait in memory for `flush`."""
+        """Store the weights of a commit in memory until `flush`."""
         self._waiting[number] = delta
 
     def flush(self) -> None:
@@ -94,12 +94,12 @@ class CommitFolder:
         return Delta(info, tensors, sources)
 
     def is_whole(self, number: int) -> bool:
-        """Whether all files of a commit exist and have the length in their headers; torch is not needed.
+        """Whether all files of a commit exist and have the length in their headers. Does not load torch.
 
         Raises
         ------
         OSError
-            If there is a file that cannot be read.
+            If a file exists and cannot be read.
         """
         try:
             sources = _sources(_read_header(self.path(number)))
@@ -110,18 +110,18 @@ class CommitFolder:
         return True
 
 
-def _sources(head: dict[str, Any]) -> dict[str, int]:
-    """Return which commit holds each weight, as the head of a file says."""
-    return {str(name): int(number) for name, number in parse_json(head["__metadata__"][SOURCES], MAX_HEADER).items()}
+def _sources(header: dict[str, Any]) -> dict[str, int]:
+    """Return the number of the commit that stores each tensor."""
+    return {str(name): int(number) for name, number in parse_json(header["__metadata__"][SOURCES], MAX_HEADER).items()}
 
 
 def _read_header(path: Path) -> dict[str, Any]:
-    """Return the JSON head of a safetensors file.
+    """Return the JSON header of a safetensors file.
 
     Raises
     ------
     ValueError, KeyError, TypeError
-        If the file is none, or has not the length that its head says.
+        If it is not such a file, or does not have the length in its header.
     OSError
         If it cannot be read.
     """
@@ -130,8 +130,8 @@ def _read_header(path: Path) -> dict[str, Any]:
         length = int.from_bytes(file.read(8), "little")
         if length > size - 8:
             raise ValueError(f"{path} is cut off")
-        head = parse_json(file.read(min(length, MAX_HEADER + 1)), MAX_HEADER)
-    ends = [entry["data_offsets"][1] for name, entry in head.items() if name != "__metadata__"]
+        header = parse_json(file.read(min(length, MAX_HEADER + 1)), MAX_HEADER)
+    ends = [entry["data_offsets"][1] for name, entry in header.items() if name != "__metadata__"]
     if 8 + length + max(ends, default=0) != size:
         raise ValueError(f"{path} is cut off")
-    return dict(head)
+    return dict(header)

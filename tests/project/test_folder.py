@@ -156,7 +156,7 @@ def test_a_missing_file_is_named(project: Project, file: str) -> None:
 def test_a_damaged_or_foreign_model_is_named(tmp_path: Path) -> None:
     with Project.create(tmp_path / "a.fcn", record_of(IMAGE), model(), TeachSettings(), CLASSES) as project:
         model(1.0).save(project.path / "start.safetensors")
-        with pytest.raises(ProjectError, match="not the model that the project began with, nuclei"):
+        with pytest.raises(ProjectError, match="not the model with which the project started, nuclei"):
             project.checkpoint()
         (project.path / "start.safetensors").write_bytes(b"?")
         with pytest.raises(ModelError, match="cut off"):
@@ -181,7 +181,7 @@ def test_opening_loads_no_torch(project: Project) -> None:
 
 def test_a_stroke_outside_the_image_or_of_another_type_is_refused(project: Project) -> None:
     block = np.zeros((1, 2, 2), np.uint8)
-    with pytest.raises(ValueError, match="does not lie in an image"):
+    with pytest.raises(ValueError, match="is not inside an image"):
         project.stroke(Region((0, 299, 0), (1, 301, 2)), block)
     with pytest.raises(ValueError, match="needed, not int64"):
         project.stroke(Region((0, 0, 0), (1, 2, 2)), block.astype(int))
@@ -489,7 +489,7 @@ def test_anything_else_can_be_recorded(project: Project) -> None:
     assert second["path"] == "model.safetensors"
     with pytest.raises(ValueError, match=r"Project\.stroke"):
         project.record("stroke")
-    with pytest.raises(TypeError, match="ndarray cannot stand in the journal"):
+    with pytest.raises(TypeError, match="cannot store a ndarray"):
         project.record("turn", samples=np.zeros(3))
 
 
