@@ -1,4 +1,4 @@
-"""Workers that come and go: started here, or known to a scheduler."""
+"""Connection to a dask cluster, and the check of its workers."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from napari_fcn.distributed.predictor import DistributedPredictor
-from napari_fcn.distributed.worker import TileTask, differing, versions, worker_facts
+from napari_fcn.distributed.worker import TileTask, version_differences, versions, worker_info
 from napari_fcn.errors import ClusterError
 
 if TYPE_CHECKING:
@@ -22,11 +22,11 @@ if TYPE_CHECKING:
     from napari_fcn.session import Session
     from napari_fcn.settings import PredictSettings
 
-CONNECT = 5  # seconds in which a scheduler must answer
-GONE = "5s"  # after which a process of this computer that does not answer is taken for dead
-PATIENCE = 60  # seconds without a worker after which there is no use in waiting
+CONNECT_TIMEOUT = 5  # seconds in which a scheduler must respond
+LOCAL_TIMEOUT = "5s"  # after which a local worker that does not respond is considered dead
+NO_WORKER_TIMEOUT = 60  # seconds to wait for a worker
 LOCAL = re.compile(r"local:(\d+)(?:x(\d+))?")
-SPAWN = {  # processes of this computer get their threads with the order, and keep freed memory: see allocator.py
+WORKER_ENVIRONMENT = {  # local workers set their threads with each task, and keep freed memory: see allocator.py
     "OMP_NUM_THREADS": "1",
     "MKL_NUM_THREADS": "1",
     "OPENBLAS_NUM_THREADS": "1",
@@ -37,21 +37,21 @@ SPAWN = {  # processes of this computer get their threads with the order, and ke
 
 
 @contextmanager
-def connect(where: str, device: str = "auto") -> Iterator[Cluster]:
-    """Connect to a dask scheduler, or start workers on this computer, while the block runs.
+def connect(address: str, device: str = "auto") -> Iterator[Cluster]:
+    """Connect to a dask scheduler, or start workers on this computer, as a context manager.
 
     Parameters
     ----------
-    where : str
-        Address of a scheduler (``tcp://host:8786``), or ``local:N`` for N processes here; ``local:NxT`` lets each of
-        them compute with T threads instead of its share of the processor.
+    address : str
+        Address of a scheduler (``tcp://host:8786``), or ``local:N`` for N processes on this computer; in ``local:NxT``,
+        each of them has T threads instead of an equal share of the processor.
     device : str
-        Where the workers are to run the network.
+        Device on which the workers run the network.
 
     Raises
     ------
     ClusterError
-        If dask is not installed, the scheduler does not answer, or there is no worker that can be used.
+        If dask is not installed, the scheduler does not respond, or there is no usable worker.
     """
     try:
         from distributed import Client
@@ -60,16 +60,16 @@ def connect(where: str, device: str = "auto") -> Iterator[Cluster]:
             f"--scheduler needs dask ({error}). Install it with pip install 'napari-fcn[distributed]'."
         ) from error
     with ExitStack() as stack:
-        local = LOCAL.fullmatch(where)
-        address: Any = where
+        local = LOCAL.fullmatch(address)
+        scheduler: Any = address
         threads = None
         if local:
-            address, threads = stack.enter_context(_started(int(local[1]), local[2], device))
+            scheduler, threads = stack.enter_context(_start_workers(int(local[1]), local[2], device))
         try:
-            client = stack.enter_context(Client(address, timeout=CONNECT, set_as_default=False))
+            client = stack.enter_context(Client(scheduler, timeout=CONNECT_TIMEOUT, set_as_default=False))
         except (OSError, ValueError) as error:
             raise ClusterError(
-                f"No dask scheduler responds at {where} within {CONNECT} s. Check its address (such as "
+                f"No dask scheduler responds at {address} within {CONNECT_TIMEOUT} s. Check its address (such as "
                 "tcp://host:8786), that it is running, and that no firewall is in between; or give local:2 for two "
                 "processes on this computer."
             ) from error
@@ -79,8 +79,8 @@ def connect(where: str, device: str = "auto") -> Iterator[Cluster]:
 
 
 @contextmanager
-def _started(count: int, threads: str | None, device: str) -> Iterator[tuple[Any, int]]:
-    """Start workers on this computer; yield their cluster, and how many threads each computes with."""
+def _start_workers(count: int, threads: str | None, device: str) -> Iterator[tuple[Any, int]]:
+    """Start workers on this computer; yield their cluster and the number of threads of each."""
     import dask
     from distributed import LocalCluster
 
@@ -93,23 +93,28 @@ def _started(count: int, threads: str | None, device: str) -> Iterator[tuple[Any
 
         if count > (gpus := torch.cuda.device_count()):
             raise ClusterError(
-                f"local:{count} was asked for and there are {gpus} GPUs: a GPU serves one worker. Give local:{gpus}, "
-                "or --device cpu."
+                f"local:{count} needs {count} GPUs, one for each worker, and there are {gpus}. Give local:{gpus}, or "
+                "--device cpu."
             )
-    share = int(threads) if threads else max(1, (os.cpu_count() or 1) // count)
+    threads_per_worker = int(threads) if threads else max(1, (os.cpu_count() or 1) // count)
     options = {"processes": True, "dashboard_address": "127.0.0.1:0", "memory_limit": 0, "silence_logs": 50}
     with (
-        _kept_environment(),
-        dask.config.set({"distributed.nanny.pre-spawn-environ": SPAWN, "distributed.comm.timeouts.connect": GONE}),
+        _restored_environment(),
+        dask.config.set(
+            {
+                "distributed.nanny.pre-spawn-environ": WORKER_ENVIRONMENT,
+                "distributed.comm.timeouts.connect": LOCAL_TIMEOUT,
+            }
+        ),
         # one thread reads, one computes
         running_workers(LocalCluster(n_workers=count, threads_per_worker=2, **options)) as cluster,
     ):
-        yield cluster, share
+        yield cluster, threads_per_worker
 
 
 @contextmanager
 def running_workers(cluster: LocalCluster) -> Iterator[LocalCluster]:
-    """Close a cluster of this computer at the end; workers that a busy computer ends late are no error by then."""
+    """Close a local cluster at the end, without an error if its workers are slow to stop."""
     try:
         yield cluster
     finally:
@@ -118,8 +123,8 @@ def running_workers(cluster: LocalCluster) -> Iterator[LocalCluster]:
 
 
 @contextmanager
-def _kept_environment() -> Iterator[None]:
-    """Leave the environment as it was: what dask puts there for its workers, other processes would inherit."""
+def _restored_environment() -> Iterator[None]:
+    """Restore the environment variables at the end: those that dask sets for its workers affect other processes too."""
     before = dict(os.environ)
     try:
         yield
@@ -130,49 +135,54 @@ def _kept_environment() -> Iterator[None]:
 
 
 class Cluster:
-    """Workers that answer tiles.
+    """The workers of a dask scheduler.
 
     Parameters
     ----------
     client : distributed.Client
-        The connection to the scheduler.
+        Connection to the scheduler.
     device : str
-        Where they are to run the network.
+        Device on which the workers run the network.
     threads : int, optional
-        Threads with which each computes; without it as many as dask says that it has.
+        Threads of torch in each worker; if not given, the threads of the worker in dask.
     is_local : bool
-        Whether they are processes that were started here.
+        Whether the workers are processes that `connect` has started.
+
+    Attributes
+    ----------
+    refused : dict of str to str
+        Address of each unusable worker, and a sentence with the reason.
     """
 
     def __init__(self, client: Client, device: str = "auto", threads: int | None = None, is_local: bool = False):
         self._client, self._device, self._threads, self._is_local = client, device, threads, is_local
-        self._kinds: dict[str, str] = {}  # address -> type of device, of workers that can be used
-        self.refused: dict[str, str] = {}  # address -> why not
+        self._device_types: dict[str, str] = {}  # address of each usable worker -> type of its device
+        self.refused: dict[str, str] = {}
 
     def require_workers(self) -> dict[str, int]:
-        """Return the workers that can be used now, and how many threads each has, waiting for the first.
+        """Return the address and the number of threads of each usable worker; wait until there is one.
 
         Raises
         ------
         ClusterError
-            If there is none for a minute, or none that can be used.
+            If there is none for a minute, or all are refused.
         """
-        end = time.monotonic() + PATIENCE
-        while not (found := self.workers()):
-            useless = [address for address in self._present() if address in self.refused]
-            if useless and not self._kinds:
+        end = time.monotonic() + NO_WORKER_TIMEOUT
+        while not (usable := self.workers()):
+            refused = [address for address in self._scheduler_workers() if address in self.refused]
+            if refused and not self._device_types:
                 raise ClusterError(" ".join(self.refused.values()))
             try:
-                self._client.wait_for_workers(len(useless) + 1, timeout=max(0, end - time.monotonic()))
+                self._client.wait_for_workers(len(refused) + 1, timeout=max(0, end - time.monotonic()))
             except TimeoutError as error:
                 raise ClusterError(
-                    f"The scheduler has had no worker that can be used for {PATIENCE} s. Start some (dask worker "
-                    "ADDRESS), and look into their output if they end by themselves."
+                    f"The scheduler has had no usable worker for {NO_WORKER_TIMEOUT} s. Start some (dask worker "
+                    "ADDRESS); if they stop by themselves, see their output."
                 ) from error
-        return found
+        return usable
 
     def workers(self) -> dict[str, int]:
-        """Return the workers that can be used now, and how many threads each has; new ones are asked what they have.
+        """Return the address and the number of threads of each usable worker; new workers are checked.
 
         Raises
         ------
@@ -180,70 +190,70 @@ class Cluster:
             If the connection to the scheduler is lost.
         """
         try:
-            present = self._present()
-            new = [address for address in present if address not in self._kinds and address not in self.refused]
-            facts = self._client.run(worker_facts, self._device, workers=new, on_error="return") if new else {}
+            present = self._scheduler_workers()
+            new = [address for address in present if address not in self._device_types and address not in self.refused]
+            infos = self._client.run(worker_info, self._device, workers=new, on_error="return") if new else {}
         except (OSError, RuntimeError) as error:
             raise ClusterError(
                 f"The connection to the scheduler was lost ({error}). Check that it is running, then continue with "
                 "--resume."
             ) from error
-        for address in facts:
-            self._check_worker(address, facts[address])
-        return {address: int(present[address]["nthreads"]) for address in present if address in self._kinds}
+        for address, info in infos.items():
+            self._check_worker(address, info)
+        return {address: int(present[address]["nthreads"]) for address in present if address in self._device_types}
 
-    def _present(self) -> dict[str, Any]:
-        """Return what the scheduler says of each worker, by its address."""
+    def _scheduler_workers(self) -> dict[str, Any]:
+        """Return the scheduler's information on each worker, by address."""
         return dict(self._client.scheduler_info(n_workers=-1)["workers"])
 
-    def _check_worker(self, address: str, facts: Mapping[str, str] | BaseException) -> None:
-        """Note whether a worker can be used."""
-        if isinstance(facts, OSError):  # it has gone again
+    def _check_worker(self, address: str, info: Mapping[str, str] | BaseException) -> None:
+        """Record whether a worker is usable."""
+        if isinstance(info, OSError):  # the worker has disconnected
             return
-        if isinstance(facts, BaseException):
-            what = "has no napari-fcn" if isinstance(facts, ImportError) else "cannot be used"
-            self.refused[address] = f"The worker {address} {what} ({facts}). Install napari-fcn there as here."
+        if isinstance(info, BaseException):
+            problem = "has no napari-fcn" if isinstance(info, ImportError) else "cannot be used"
+            self.refused[address] = f"The worker {address} {problem} ({info}). Install napari-fcn there as here."
             return
-        if wrong := differing(facts, versions()):
-            self.refused[address] = f"The worker {address} has {wrong}. Install the same version there."
+        if differences := version_differences(info, versions()):
+            self.refused[address] = f"The worker {address} has {differences}. Install the same version there."
             return
-        kinds = set(self._kinds.values()) or {facts["device"]}
-        if facts["device"] not in kinds:
+        types = set(self._device_types.values()) or {info["device"]}
+        if info["device"] not in types:
             self.refused[address] = (
-                f"The worker {address} runs on {facts['device']}, others on {', '.join(kinds)}: their predictions "
+                f"The worker {address} runs on {info['device']}, others on {', '.join(types)}: their predictions "
                 "would differ. Give --device."
             )
             return
-        self._kinds[address] = facts["device"]
+        self._device_types[address] = info["device"]
 
     def predictor_for(
         self, session: Session, origin: ImageLocation, settings: PredictSettings, kinds: Collection[str]
     ) -> DistributedPredictor:
-        """Return the workers with an order: to answer tiles of an image.
+        """Return a predictor that runs a model on an image with these workers.
 
         Parameters
         ----------
         session : Session
-            The model on the image, as this computer sees it.
+            The model on the image, on this computer.
         origin : ImageLocation
-            How workers read the image.
+            Location from which workers read the image.
         settings : PredictSettings
-            How they run.
+            Settings of the prediction; the device is that of the cluster.
         kinds : collection of str
-            Results that are wanted of each tile.
+            Kinds of results to return for each tile.
         """
-        order = TileTask(
+        task = TileTask(
             session.checkpoint.parts(),
             origin,
             session.axes,
             tuple(session.source.array.shape),
             session.scaling,
             session.spacing,
-            replace(settings, device=self._device, head="taught"),  # the head was chosen here
+            replace(settings, device=self._device, head="taught"),  # the session has selected the head
             tuple(kinds),
             versions(),
             self._threads,
             self._is_local,
             session.rgb,
         )
-        return DistributedPredictor(self, self._client, order)
+        return DistributedPredictor(self, self._client, task)

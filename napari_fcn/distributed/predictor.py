@@ -1,4 +1,4 @@
-"""Workers that answer the tiles of one image."""
+"""Prediction of one image by the workers of a cluster."""
 
 from __future__ import annotations
 
@@ -20,94 +20,108 @@ if TYPE_CHECKING:
     from napari_fcn.geometry import Tile, TilePlan
     from napari_fcn.session import Session
 
-GLANCE = 1  # seconds after which it is looked whether workers came or went
-TRANSFER = 30  # seconds for a result to arrive, after which it is looked whether its worker has gone
-RETRIES = 2  # how often a tile that failed is tried again; how often its worker may die is dask's setting
-AHEAD = 2  # tiles on their way to each thread of a worker, so that it never waits
+POLL_INTERVAL = 1  # seconds between two checks for new and lost workers
+TRANSFER_TIMEOUT = 30  # seconds for a result to arrive
+RETRIES = 2  # of a tile that failed; how often a worker may die is a setting of dask
+TILES_PER_THREAD = 2  # submitted at a time, so that workers are always busy
 
 
 class DistributedPredictor:
-    """Workers with an order.
+    """A model on an image, predicted tile by tile by the workers of a cluster.
+
+    Parameters
+    ----------
+    cluster : Cluster
+        The workers.
+    client : distributed.Client
+        Connection to their scheduler.
+    task : TileTask
+        Model, image and settings.
 
     Attributes
     ----------
     planned : WorkerPlan
-        Tiles with which they are done soonest, device and precision.
+        Fastest tile for these workers, device and precision.
     """
 
-    def __init__(self, cluster: Cluster, client: Client, order: TileTask) -> None:
-        self._cluster, self._client, self._order = cluster, client, order
+    def __init__(self, cluster: Cluster, client: Client, task: TileTask) -> None:
+        self._cluster, self._client, self._task = cluster, client, task
         self._workers = cluster.require_workers()
-        self._worker = self._engage()
+        self._worker = self._submit_worker()
         hosts = Counter(address.rpartition(":")[0] for address in self._workers)
         self.planned: WorkerPlan = _result(
             self._submit(plan_workers, self._worker, len(self._workers), max(hosts.values())), None
         )
 
-    def _engage(self) -> Future[Any]:
-        """Let the scheduler know the order; it goes to each worker once, with the first tile."""
-        return self._submit(TileWorker, self._order)
+    def _submit_worker(self) -> Future[Any]:
+        """Submit the task; it is sent to each worker once, with its first tile."""
+        return self._submit(TileWorker, self._task)
 
     def predict(
         self, session: Session, done: Collection[Region] = (), plan: TilePlan | None = None
     ) -> Iterator[RunPlanned | ResultsDone | RunDone]:
-        """Yield the plan, the results of each tile as they come, and the end; parameters as for `Session.predict`.
+        """Yield the plan, the results of the tiles in the order of completion, and the end.
+
+        Parameters
+        ----------
+        session, done, plan
+            As for `Session.predict`.
 
         Raises
         ------
         FcnError
-            If a tile fails again and again, or no worker is left.
+            If a tile fails repeatedly, or no worker is left.
         """
         start = time.monotonic()
         tiles = plan or session.plan()
-        left = [tile for tile in tiles if tile.core not in done]
-        total, told = len(tiles), self.planned
-        label = f"{told.label}, workers: {len(self._workers)}"
+        remaining = [tile for tile in tiles if tile.core not in done]
+        total, planned = len(tiles), self.planned
+        label = f"{planned.label}, workers: {len(self._workers)}"
         notes = (*session.notes, *self._cluster.refused.values())
-        before = total - len(left)
-        yield RunPlanned(total, tiles.tile, tiles.halo, label, told.precision, told.peak, notes, before)
-        for number, (tile, results) in enumerate(self._answers(left), start=before + 1):
+        resumed = total - len(remaining)
+        yield RunPlanned(total, tiles.tile, tiles.halo, label, planned.precision, planned.peak, notes, resumed)
+        for number, (tile, results) in enumerate(self._predict_tiles(remaining), start=resumed + 1):
             yield ResultsDone(tile.core, results, number, total)
-        late = tuple(text for text in self._cluster.refused.values() if text not in notes)
-        yield RunDone(Region.whole(tiles.shape).size, time.monotonic() - start, label, told.precision, late)
+        new_notes = tuple(text for text in self._cluster.refused.values() if text not in notes)
+        yield RunDone(Region.whole(tiles.shape).size, time.monotonic() - start, label, planned.precision, new_notes)
 
-    def _answers(self, tiles: list[Tile]) -> Iterator[tuple[Tile, dict[str, Any]]]:
-        """Yield tiles with their results, as they come; workers may die and join."""
+    def _predict_tiles(self, tiles: list[Tile]) -> Iterator[tuple[Tile, dict[str, Any]]]:
+        """Yield tiles with their results, in the order of completion; workers may join and die meanwhile."""
         from distributed import wait
         from distributed.client import FutureCancelledError
 
         waiting = tiles[::-1]
         running: dict[Future[Any], Tile] = {}
-        glanced = time.monotonic()
+        last_poll = time.monotonic()
         try:
             while waiting or running:
-                if time.monotonic() - glanced > GLANCE:
-                    waiting += self._look_around(running)
-                    glanced = time.monotonic()
-                while waiting and len(running) < AHEAD * sum(self._workers.values()):
+                if time.monotonic() - last_poll > POLL_INTERVAL:
+                    waiting += self._update_workers(running)
+                    last_poll = time.monotonic()
+                while waiting and len(running) < TILES_PER_THREAD * sum(self._workers.values()):
                     tile = waiting.pop()
                     running[self._submit(predict_tile, self._worker, tile)] = tile
                 try:
                     with self._client.as_current():
-                        finished = wait(list(running), timeout=GLANCE, return_when="FIRST_COMPLETED").done
+                        finished = wait(list(running), timeout=POLL_INTERVAL, return_when="FIRST_COMPLETED").done
                 except TimeoutError:
                     continue
                 except FutureCancelledError:
                     finished = [future for future in running if future.status == "cancelled"]
                 for future in finished:
-                    if results := self._collected(future):
+                    if results := self._collect(future):
                         yield running.pop(future), results
                     elif results is None:
                         waiting.append(running.pop(future))
         finally:
-            self._drop(running)
+            self._cancel(running)
 
-    def _collected(self, future: Future[Any]) -> dict[str, Any] | None:
-        """Return the results of a tile; {} if they are lost and made again; None if it is to be asked for anew."""
-        if future.status == "cancelled":  # the scheduler has forgotten it
+    def _collect(self, future: Future[Any]) -> dict[str, Any] | None:
+        """Return the results of a tile; {} if dask computes them again; None if the tile must be submitted again."""
+        if future.status == "cancelled":  # by the scheduler
             return None
         try:
-            found: dict[str, Any] = _result(future)
+            results: dict[str, Any] = _result(future)
         except TimeoutError:
             return {}
         except ClusterError:
@@ -115,42 +129,42 @@ class DistributedPredictor:
             self._cluster.workers()
             if len(self._cluster.refused) == before:
                 raise
-            return None  # a worker that has just been refused had got it
-        return found
+            return None  # it failed on a worker that was refused just now
+        return results
 
-    def _look_around(self, running: dict[Future[Any], Tile]) -> list[Tile]:
-        """Note which workers there are; return the tiles that none of them will answer any more."""
+    def _update_workers(self, running: dict[Future[Any], Tile]) -> list[Tile]:
+        """Update the usable workers; return the tiles to submit again because all their workers are gone."""
         before, self._workers = self._workers, self._cluster.require_workers()
         if not self._cluster.refused or set(before) & set(self._workers):
             return []
-        lost = list(running.values())  # they were for workers that have gone
-        self._drop(running)
-        self._worker = self._engage()
+        lost = list(running.values())  # bound to the former workers
+        self._cancel(running)
+        self._worker = self._submit_worker()
         return lost
 
-    def _submit(self, task: Callable[..., Any], *given: Any) -> Future[Any]:
-        """Let a worker do something: any, as dask sees fit, unless there are some that cannot be used."""
+    def _submit(self, function: Callable[..., Any], *arguments: Any) -> Future[Any]:
+        """Submit a function call; it is bound to the usable workers only if others are refused."""
         workers = list(self._workers) if self._cluster.refused else None
-        return self._client.submit(task, *given, workers=workers, retries=RETRIES, pure=False)
+        return self._client.submit(function, *arguments, workers=workers, retries=RETRIES, pure=False)
 
-    def _drop(self, running: dict[Future[Any], Tile]) -> None:
+    def _cancel(self, running: dict[Future[Any], Tile]) -> None:
         self._client.cancel(list(running), force=True)
         running.clear()
 
 
-def _result(future: Future[Any], patience: float | None = TRANSFER) -> Any:
-    """Return what a task gave.
+def _result(future: Future[Any], timeout: float | None = TRANSFER_TIMEOUT) -> Any:
+    """Return the result of a future.
 
     Raises
     ------
     FcnError
-        If it failed.
+        If its task failed.
     TimeoutError
-        If it does not arrive in the given seconds.
+        If the result does not arrive within ``timeout`` seconds.
     """
-    error = future.exception(timeout=patience)
+    error = future.exception(timeout=timeout)
     if error is None:
-        return future.result(timeout=patience)
+        return future.result(timeout=timeout)
     if isinstance(error, FcnError):
         raise error
     if type(error).__name__ == "KilledWorker":

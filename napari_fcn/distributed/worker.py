@@ -1,4 +1,4 @@
-"""What a worker of a cluster does; it knows nothing of the others."""
+"""Functions that run on a worker of a cluster: check of versions, choice of tiles, prediction of tiles."""
 
 from __future__ import annotations
 
@@ -24,36 +24,36 @@ if TYPE_CHECKING:
     from napari_fcn.session import Session
     from napari_fcn.settings import PredictSettings
 
-ALIKE = ("napari-fcn", "torch")  # what a worker must have in the same version: it decides about the numbers
-READS = tuple(2**power for power in range(22, 15, -1))  # pixels of the largest reads that are compared
+SAME_VERSION = ("napari-fcn", "torch")  # packages on whose version the results depend
+READ_SIZES = tuple(2**power for power in range(22, 15, -1))  # pixels; upper limits of a read to choose from
 
 
 @dataclass(frozen=True, slots=True)
 class TileTask:
-    """All that a worker needs to answer tiles of an image.
+    """Model, image and settings for the prediction of tiles on a worker.
 
     Attributes
     ----------
     model : (str, bytes)
         Description and weights, as `Checkpoint.parts`.
     origin : ImageLocation
-        How the image is read; the worker reads it itself.
+        Location from which the worker reads the image.
     axes : Axes
-        Role of each of its axes.
+        Role of each axis of the image.
     shape : tuple of int
-        Its shape: what the worker finds must be the same.
+        Shape that the image must have.
     scaling : Scaling
-        How its intensities are scaled.
+        Normalisation of the intensities.
     spacing : tuple of float
-        Its pixel size per axis of the network in micrometres; empty if it is not known.
+        Pixel size per axis of the network in micrometres; empty if unknown.
     settings : PredictSettings
-        How to run.
+        Settings of the prediction.
     kinds : tuple of str
-        Results that are wanted of each tile.
+        Kinds of results to return for each tile.
     versions : mapping of str to str
-        What the worker must have, by `versions`.
+        Versions that the worker must have, as `versions`.
     threads : int, optional
-        Threads to compute with; without it as many as the worker has.
+        Threads of torch; if not given, the threads of the worker in dask.
     is_local : bool
         Whether all workers share the GPUs of one computer.
     rgb : bool
@@ -76,16 +76,16 @@ class TileTask:
 
 @dataclass(frozen=True, slots=True)
 class WorkerPlan:
-    """How a worker would run.
+    """Plan of a prediction on a worker.
 
     Attributes
     ----------
     tile : tuple of int
         Length of a tile along each image axis.
     device, label, precision : str
-        Where, in the words of torch and of people, and in which numbers.
+        Device as in torch, device for the user, and number type.
     peak : int
-        Bytes that it needs for that.
+        Memory in bytes that a worker is predicted to need.
     """
 
     tile: tuple[int, ...]
@@ -96,17 +96,17 @@ class WorkerPlan:
 
 
 class TileWorker:
-    """A model and an image on a worker, ready when they are first needed; it travels as an order."""
+    """A model on an image on a worker, opened at first use; it is pickled as its `TileTask`."""
 
-    def __init__(self, order: TileTask) -> None:
-        self.task = order
+    def __init__(self, task: TileTask) -> None:
+        self.task = task
         self._lock = threading.RLock()
 
     def __reduce__(self) -> tuple[type[TileWorker], tuple[TileTask]]:
         return TileWorker, (self.task,)
 
     def predict(self, tile: Tile) -> dict[str, npt.NDArray[np.generic]]:
-        """Return the results of a tile. Several threads may read; one computes."""
+        """Return the results of a tile. Several threads may read at once; one computes."""
         from napari_fcn.io.result_kinds import encode
 
         predictor = self.predictor
@@ -117,7 +117,7 @@ class TileWorker:
 
     @property
     def predictor(self) -> Predictor:
-        """The network, ready to run on the image."""
+        """The network with its image source."""
         with self._lock:
             return self._predictor
 
@@ -137,39 +137,39 @@ class TileWorker:
         Raises
         ------
         ClusterError
-            If the worker has another version of what decides about the numbers.
+            If the worker has other versions of the packages in `SAME_VERSION`.
         ImageError
-            If it cannot read the image, or finds another one.
+            If the worker cannot read the image, or it has another shape.
         """
         from napari_fcn.models.checkpoint import Checkpoint
         from napari_fcn.session import Session
 
-        order = self.task
-        if wrong := differing(versions(), order.versions):
-            raise ClusterError(f"The worker {_worker().address} has {wrong}. Install the same version there.")
+        task = self.task
+        if differences := version_differences(versions(), task.versions):
+            raise ClusterError(f"The worker {_worker().address} has {differences}. Install the same version there.")
         try:
-            image = order.origin.read()
+            image = task.origin.read()
         except ImageError as error:
             raise ImageError(
                 f"The worker {_worker().address} cannot read the image ({error}) Workers need it at the same path as "
                 "this computer: put it on a disk that all of them share."
             ) from error
-        if tuple(image.data.shape) != order.shape:
+        if tuple(image.data.shape) != task.shape:
             raise ImageError(
                 f"The worker {_worker().address} finds an image of {image.data.shape} at {image.path}; here it is "
-                f"{order.shape}. Put the image on a disk that all computers share."
+                f"{task.shape}. Put the image on a disk that all computers share."
             )
-        settings = replace(order.settings, device=self._device())
-        model = Checkpoint.from_parts(*order.model)
-        return Session(image.data, model, order.axes, settings, order.rgb, order.spacing)
+        settings = replace(task.settings, device=self._device())
+        model = Checkpoint.from_parts(*task.model)
+        return Session(image.data, model, task.axes, settings, task.rgb, task.spacing)
 
     def _device(self) -> str:
-        """Return the device of this worker: of several GPUs of one computer, each worker has its own."""
+        """Return the device of this worker; local workers have a GPU each."""
         from napari_fcn.inference.device import pick_device
 
-        asked = self.task.settings.device
-        device, name = pick_device(asked), str(_worker().name)
-        if not self.task.is_local or device.type != "cuda" or ":" in asked or not name.isdigit():
+        requested = self.task.settings.device
+        device, name = pick_device(requested), str(_worker().name)
+        if not self.task.is_local or device.type != "cuda" or ":" in requested or not name.isdigit():
             return str(device)
         import torch
 
@@ -178,9 +178,9 @@ class TileWorker:
     def _use_threads(self) -> None:
         import torch
 
-        wanted = _worker().state.nthreads if self.task.threads is None else self.task.threads
-        if torch.get_num_threads() != wanted:
-            torch.set_num_threads(wanted)
+        threads = _worker().state.nthreads if self.task.threads is None else self.task.threads
+        if torch.get_num_threads() != threads:
+            torch.set_num_threads(threads)
 
 
 def _worker() -> Any:
@@ -190,21 +190,21 @@ def _worker() -> Any:
 
 
 def predict_tile(worker: TileWorker, tile: Tile) -> dict[str, npt.NDArray[np.generic]]:
-    """Return the results of a tile: the task of a worker."""
+    """Return the results of a tile; a function, so that it can be submitted."""
     return worker.predict(tile)
 
 
-def plan_workers(worker: TileWorker, workers: int, share: int) -> WorkerPlan:
-    """Return the tiles with which a number of workers are done soonest.
+def plan_workers(worker: TileWorker, workers: int, per_host: int) -> WorkerPlan:
+    """Return the plan that is fastest for a number of workers.
 
     Parameters
     ----------
     worker : TileWorker
-        The model and the image.
+        The model on the image.
     workers : int
-        How many there are.
-    share : int
-        How many of them are on this computer, and share its memory.
+        Number of workers.
+    per_host : int
+        Number of workers that share the memory of a computer.
     """
     from napari_fcn.inference import device as devices
     from napari_fcn.inference.memory import budget, cost, run_bytes
@@ -212,33 +212,33 @@ def plan_workers(worker: TileWorker, workers: int, share: int) -> WorkerPlan:
 
     session = worker.session
     device = session.device
-    allowed = budget(device, session.settings.memory) / (share if device.type == "cpu" else 1)
+    allowed = budget(device, session.settings.memory) / (per_host if device.type == "cpu" else 1)
     if limit := getattr(_worker().memory_manager, "memory_limit", None):
         allowed = min(allowed, limit / 2)
     session.settings = replace(session.settings, memory=max(MIN_MEMORY, allowed / 2**30))
-    plans = [session.plan()] if session.settings.tile else [session.plan(), *map(session.plan, READS)]
-    best = min(plans, key=lambda one: cost(one, device) / len(one) * ceil(len(one) / workers))
+    plans = [session.plan()] if session.settings.tile else [session.plan(), *map(session.plan, READ_SIZES)]
+    best = min(plans, key=lambda plan: cost(plan, device) / len(plan) * ceil(len(plan) / workers))
     precision = str(session.dtype).removeprefix("torch.")
     peak = run_bytes(session.spec, best, session.dtype, device)
     return WorkerPlan(best.tile, str(device), devices.label(device), precision, peak)
 
 
-def worker_facts(device: str) -> dict[str, str]:
-    """Return what a worker must have in common with the others; ``device`` is the one asked for."""
+def worker_info(device: str) -> dict[str, str]:
+    """Return the versions of a worker, and the type of the device that it would use for the setting ``device``."""
     from napari_fcn.inference.device import pick_device
 
     try:
-        kind = pick_device(device).type
+        device_type = pick_device(device).type
     except DeviceError as error:
         raise ClusterError(str(error)) from error
-    return {**versions(), "device": kind}
+    return {**versions(), "device": device_type}
 
 
 def versions() -> dict[str, str]:
-    """Return the versions on which the numbers depend, without the word that tells builds for GPUs apart."""
-    return {name: version(name).partition("+")[0] for name in ALIKE}
+    """Return the versions of the packages in `SAME_VERSION`, without build labels such as ``+cu121``."""
+    return {name: version(name).partition("+")[0] for name in SAME_VERSION}
 
 
-def differing(there: Mapping[str, str], here: Mapping[str, str]) -> str:
-    """Return which versions of a worker are not those of this computer; "" if none."""
-    return "; ".join(f"{name} {there[name]}, here {own}" for name, own in here.items() if there[name] != own)
+def version_differences(remote: Mapping[str, str], local: Mapping[str, str]) -> str:
+    """Return the versions of a worker that differ from those of this computer, as a clause; empty if none."""
+    return "; ".join(f"{name} {remote[name]}, here {own}" for name, own in local.items() if remote[name] != own)

@@ -1,4 +1,4 @@
-"""Workers of a dask cluster on this computer: processes of their own, killed for real."""
+"""Prediction on workers of a dask cluster: processes on this computer, some of which are killed."""
 
 import json
 import os
@@ -19,7 +19,7 @@ from net_contract import one_thread  # noqa: F401
 from napari_fcn.cli import main
 from napari_fcn.distributed import Cluster, DistributedPredictor, connect
 from napari_fcn.distributed import cluster as clusters
-from napari_fcn.distributed import predictor as hiring
+from napari_fcn.distributed import predictor as predictors
 from napari_fcn.distributed.worker import WorkerPlan, versions
 from napari_fcn.errors import ClusterError, ImageError
 from napari_fcn.events import ResultsDone, RunDone, RunPlanned
@@ -43,8 +43,8 @@ def workers() -> Iterator[Any]:
 
     options = {"processes": True, "dashboard_address": "127.0.0.1:0", "memory_limit": 0, "silence_logs": 50}
     with (
-        clusters._kept_environment(),
-        dask.config.set({"distributed.comm.timeouts.connect": clusters.GONE}),
+        clusters._restored_environment(),
+        dask.config.set({"distributed.comm.timeouts.connect": clusters.LOCAL_TIMEOUT}),
         clusters.running_workers(LocalCluster(n_workers=2, threads_per_worker=1, **options)) as started,
     ):
         yield started
@@ -73,17 +73,27 @@ def session(folder: Path) -> Session:
 
 
 @pytest.fixture
-def hired(cluster: Cluster, session: Session, folder: Path) -> DistributedPredictor:
+def distributed(cluster: Cluster, session: Session, folder: Path) -> DistributedPredictor:
     return cluster.predictor_for(session, ImageLocation.from_file(folder / "image.npy"), SETTINGS, ["probabilities"])
 
 
 def run(folder: Path, out: str, *more: object) -> int:
-    told = ("--model", folder / "tiny.safetensors", "--out", folder / out, "--tile", "16", "--device", "cpu", "--quiet")
-    return main(["predict", str(folder / "image.npy"), *map(str, told), *map(str, more)])
+    options = (
+        "--model",
+        folder / "tiny.safetensors",
+        "--out",
+        folder / out,
+        "--tile",
+        "16",
+        "--device",
+        "cpu",
+        "--quiet",
+    )
+    return main(["predict", str(folder / "image.npy"), *map(str, options), *map(str, more)])
 
 
-def joined(session: Session, events: Iterator[Any], act: Callable[[int], None] = lambda number: None) -> np.ndarray:
-    """Return what events of a cluster add up to; ``act`` is called with the number of each tile."""
+def assembled(session: Session, events: Iterator[Any], act: Callable[[int], None] = lambda number: None) -> np.ndarray:
+    """Return the probabilities in the events of a cluster; ``act`` is called with the number of each tile."""
     out = np.full((session.spec.classes, *session.source.shape), np.nan, np.float32)
     for event in events:
         if isinstance(event, ResultsDone):
@@ -93,8 +103,8 @@ def joined(session: Session, events: Iterator[Any], act: Callable[[int], None] =
     return out
 
 
-def alone(session: Session) -> np.ndarray:
-    """Return what this process answers."""
+def in_one_process(session: Session) -> np.ndarray:
+    """Return the probabilities predicted by this process."""
     out = np.empty((session.spec.classes, *session.source.shape), np.float32)
     for tile in session.plan():
         out[(slice(None), *tile.core.slices)] = session.predictor.tile(tile)
@@ -108,58 +118,64 @@ def kill(pids: list[int]) -> None:
         process.wait(60)
 
 
-def test_workers_answer_to_the_bit_what_one_process_does(session: Session, hired: DistributedPredictor) -> None:
-    events = list(hired.predict(session))
+def test_workers_answer_to_the_bit_what_one_process_does(session: Session, distributed: DistributedPredictor) -> None:
+    events = list(distributed.predict(session))
     assert isinstance(events[0], RunPlanned)
     assert isinstance(events[-1], RunDone)
     assert [event.done for event in events[1:-1]] == list(range(1, 49))
-    np.testing.assert_array_equal(joined(session, iter(events)), alone(session))
+    np.testing.assert_array_equal(assembled(session, iter(events)), in_one_process(session))
 
 
-def test_a_worker_that_is_killed_changes_nothing(session: Session, hired: DistributedPredictor, workers: Any) -> None:
-    pids = list(hired._client.run(os.getpid).values())
+def test_a_worker_that_is_killed_changes_nothing(
+    session: Session, distributed: DistributedPredictor, workers: Any
+) -> None:
+    pids = list(distributed._client.run(os.getpid).values())
 
-    def strike(number: int) -> None:
+    def kill_workers(number: int) -> None:
         if number == 3:
             kill(pids[:1])
 
-    np.testing.assert_array_equal(joined(session, hired.predict(session), strike), alone(session))
-    hired._client.wait_for_workers(2, timeout=60)
+    np.testing.assert_array_equal(
+        assembled(session, distributed.predict(session), kill_workers), in_one_process(session)
+    )
+    distributed._client.wait_for_workers(2, timeout=60)
 
 
 def test_when_all_workers_are_killed_new_ones_go_on(
-    session: Session, hired: DistributedPredictor, monkeypatch: pytest.MonkeyPatch
+    session: Session, distributed: DistributedPredictor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(hiring, "GLANCE", 0.1)
-    monkeypatch.setattr(hiring, "TRANSFER", 1)
-    pids = list(hired._client.run(os.getpid).values())
+    monkeypatch.setattr(predictors, "POLL_INTERVAL", 0.1)
+    monkeypatch.setattr(predictors, "TRANSFER_TIMEOUT", 1)
+    pids = list(distributed._client.run(os.getpid).values())
 
-    def strike(number: int) -> None:
+    def kill_workers(number: int) -> None:
         if number == 3:
             kill(pids)
 
-    np.testing.assert_array_equal(joined(session, hired.predict(session), strike), alone(session))
-    assert not {*pids} & {*hired._client.run(os.getpid).values()}
-    hired._client.wait_for_workers(2, timeout=60)
+    np.testing.assert_array_equal(
+        assembled(session, distributed.predict(session), kill_workers), in_one_process(session)
+    )
+    assert not {*pids} & {*distributed._client.run(os.getpid).values()}
+    distributed._client.wait_for_workers(2, timeout=60)
 
 
 def test_a_worker_that_joins_gets_work(
-    session: Session, hired: DistributedPredictor, workers: Any, monkeypatch: pytest.MonkeyPatch
+    session: Session, distributed: DistributedPredictor, workers: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(hiring, "GLANCE", 0.01)
+    monkeypatch.setattr(predictors, "POLL_INTERVAL", 0.01)
 
-    def grow(number: int) -> None:
+    def add_worker(number: int) -> None:
         if number == 1:
             workers.scale(3)
-            hired._client.wait_for_workers(3, timeout=60)
+            distributed._client.wait_for_workers(3, timeout=60)
 
-    joined(session, hired.predict(session), grow)
-    assert len(hired._workers) == 3
+    assembled(session, distributed.predict(session), add_worker)
+    assert len(distributed._workers) == 3
 
 
-def test_tiles_that_are_done_are_left_out(session: Session, hired: DistributedPredictor) -> None:
+def test_tiles_that_are_done_are_left_out(session: Session, distributed: DistributedPredictor) -> None:
     done = [tile.core for tile in session.plan()][5:]
-    events = list(hired.predict(session, done))
+    events = list(distributed.predict(session, done))
     assert events[0].done == 43
     assert {event.region for event in events[1:-1]} == {tile.core for tile in session.plan()} - {*done}
 
@@ -203,8 +219,10 @@ def test_a_run_that_began_here_goes_on_there(
 def test_without_a_tile_there_are_enough_for_all_workers(cluster: Cluster, session: Session, folder: Path) -> None:
     np.save(folder / "large.npy", np.zeros((3000, 3000), np.uint8))
     large = Session(np.load(folder / "large.npy", mmap_mode="r"), session.checkpoint)
-    hired = cluster.predictor_for(large, ImageLocation.from_file(folder / "large.npy"), PredictSettings(), ["classes"])
-    plan = large.plan_with_tile(hired.planned.tile)
+    distributed = cluster.predictor_for(
+        large, ImageLocation.from_file(folder / "large.npy"), PredictSettings(), ["classes"]
+    )
+    plan = large.plan_with_tile(distributed.planned.tile)
     assert len(plan) >= len(cluster.workers())
 
 
@@ -228,8 +246,8 @@ def test_a_failing_tile_leaves_the_work_to_be_gone_on_with(
     image[:] = np.load(folder / "image.npy") % 251
     chunk = folder / "image.zarr" / "c" / "3" / "2"
     whole = chunk.read_bytes()
-    told = ("--model", folder / "tiny.safetensors", "--out", folder / "a.npy", "--tile", "16", "--device", "cpu")
-    command = ["predict", str(folder / "image.zarr"), *map(str, told), "--scheduler", workers.scheduler_address]
+    options = ("--model", folder / "tiny.safetensors", "--out", folder / "a.npy", "--tile", "16", "--device", "cpu")
+    command = ["predict", str(folder / "image.zarr"), *map(str, options), "--scheduler", workers.scheduler_address]
     with pytest.MonkeyPatch.context() as patch:
         predict = DistributedPredictor.predict
 
@@ -248,7 +266,7 @@ def test_a_failing_tile_leaves_the_work_to_be_gone_on_with(
 
 
 class FakeClient:
-    """A connection to workers that are only said to be there."""
+    """A client of a scheduler whose workers do not exist."""
 
     def __init__(self, *addresses: str) -> None:
         self.addresses, self.later = list(addresses), []
@@ -284,21 +302,21 @@ def test_tiles_are_bound_to_workers_that_can_be_used_only_where_others_are_refus
 
 def test_tiles_of_workers_that_have_gone_are_asked_of_new_ones() -> None:
     client = FakeClient("tcp://good:1", "tcp://bad:1")
-    hired = DistributedPredictor(Cluster(client), client, None)
-    assert hired._look_around({"future": "tile"}) == []
+    distributed = DistributedPredictor(Cluster(client), client, None)
+    assert distributed._update_workers({"future": "tile"}) == []
     client.addresses, client.later = ["tcp://bad:1"], ["tcp://good:2"]
     running = {"future": "tile"}
-    assert hired._look_around(running) == ["tile"]
+    assert distributed._update_workers(running) == ["tile"]
     assert running == {}
     assert client.submitted[-1] == ["tcp://good:2"]
 
 
 def test_a_run_whose_last_good_worker_has_gone_ends_after_a_while() -> None:
     client = FakeClient("tcp://good:1", "tcp://bad:1")
-    hired = DistributedPredictor(Cluster(client), client, None)
+    distributed = DistributedPredictor(Cluster(client), client, None)
     client.addresses = ["tcp://bad:1"]
-    with pytest.raises(ClusterError, match="no worker that can be used"):
-        hired._look_around({})
+    with pytest.raises(ClusterError, match="no usable worker"):
+        distributed._update_workers({})
 
 
 def test_workers_of_another_version_are_refused(workers: Any, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -316,15 +334,15 @@ def test_a_worker_that_was_taken_for_alike_finds_out_that_it_is_not(
 
 
 @pytest.mark.parametrize(
-    ("told", "words"),
+    ("info", "words"),
     [
         (ModuleNotFoundError("No module named 'napari_fcn'"), "has no napari-fcn"),
         (ClusterError("There is no cuda."), "cannot be used"),
     ],
 )
-def test_workers_that_cannot_be_used_are_refused(told: Exception, words: str) -> None:
+def test_workers_that_cannot_be_used_are_refused(info: Exception, words: str) -> None:
     cluster = Cluster(None)
-    cluster._check_worker("tcp://a:1", told)
+    cluster._check_worker("tcp://a:1", info)
     assert words in cluster.refused["tcp://a:1"]
 
 
@@ -336,7 +354,7 @@ def test_workers_on_another_kind_of_device_are_refused() -> None:
 
 
 def test_a_scheduler_that_does_not_answer_is_an_error_in_words(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(clusters, "CONNECT", 0.5)
+    monkeypatch.setattr(clusters, "CONNECT_TIMEOUT", 0.5)
     for address in ("tcp://127.0.0.1:9", "nonsense://a"):
         with pytest.raises(ClusterError, match="No dask scheduler responds at"):
             connect(address).__enter__()
@@ -346,7 +364,7 @@ def test_a_scheduler_that_does_not_answer_is_an_error_in_words(monkeypatch: pyte
 def test_a_scheduler_without_workers_is_an_error_in_words(monkeypatch: pytest.MonkeyPatch) -> None:
     from distributed import LocalCluster
 
-    monkeypatch.setattr(clusters, "PATIENCE", 0.2)
+    monkeypatch.setattr(clusters, "NO_WORKER_TIMEOUT", 0.2)
     with (
         clusters.running_workers(LocalCluster(n_workers=0, dashboard_address="127.0.0.1:0", silence_logs=50)) as empty,
         pytest.raises(ClusterError, match="no worker"),
@@ -366,14 +384,14 @@ def test_a_cluster_of_no_worker_is_refused() -> None:
 
 
 def test_workers_of_this_computer_are_started_and_ended(folder: Path) -> None:
-    before = {child.pid for child in psutil.Process().children(recursive=True)}
-    before = dict(os.environ)
+    children = {child.pid for child in psutil.Process().children(recursive=True)}
+    environment = dict(os.environ)
     assert run(folder, "there.npy", "--scheduler", "local:1x1") == 0
-    assert dict(os.environ) == before  # what dask puts there for its workers, other processes must not inherit
+    assert dict(os.environ) == environment  # other processes must not inherit what dask sets for its workers
     assert run(folder, "here.npy") == 0
     np.testing.assert_array_equal(np.load(folder / "here.npy"), np.load(folder / "there.npy"))
-    left = {child.pid: child.name() for child in psutil.Process().children(recursive=True) if child.pid not in before}
-    assert not [name for name in left.values() if "worker" in name.lower()]
+    left = [child.name() for child in psutil.Process().children(recursive=True) if child.pid not in children]
+    assert not [name for name in left if "worker" in name.lower()]
 
 
 def test_workers_that_end_late_are_no_error_but_what_happens_before_is() -> None:
