@@ -26,14 +26,14 @@ from napari_fcn.typed import read_number, read_numbers
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-PREPARED = ("nuclei-3d", "cells-video")  # models whose data are parts of several sets
+PREPARED = ("nuclei-3d", "cells-video")  # models trained on parts of several data sets
 NUMBER, WHOLE_NUMBER = typed(read_number), typed(partial(read_number, kind=int))
 WHOLE_NUMBERS = typed(partial(read_numbers, kind=int))
-INTERRUPTED, READER_GONE = 130, 141  # 128 and the number of the signal, as shells have it
+INTERRUPTED, READER_GONE = 130, 141  # 128 + number of the signal, as in shells
 
 
 class Parser(argparse.ArgumentParser):
-    """A parser whose errors show the arguments without control characters."""
+    """A parser that escapes control characters of the arguments in its errors."""
 
     def error(self, message: str) -> NoReturn:
         """Print the error and the usage, and exit with code 2."""
@@ -89,20 +89,20 @@ def _add_predict(commands: Any) -> None:
         "--model", required=True, metavar="NAME|FILE", help="a shipped model (see: models) or a model file"
     )
     to_predict.add_argument(
-        "--out", type=Path, required=True, metavar="PATH", help="result; a folder if there are several"
+        "--out", type=Path, required=True, metavar="PATH", help="result file; a folder for several results"
     )
     to_predict.add_argument(
         "--stack",
         default="",
         metavar="AXIS",
-        help="read the files of each folder or pattern as the planes of one image along this axis, as z or t; they are "
-        "taken by name, z2 before z10",
+        help="read the files of each folder or pattern as the planes of one image along this axis, such as z or t; "
+        "they are sorted by name, z2 before z10",
     )
     to_predict.add_argument(
         "--voxel-size",
         default="",
         metavar="Z,Y,X",
-        help="micrometres, where the file is wrong; with decimal commas 0,5;0,2;0,2",
+        help="voxel size in micrometres, if the file is wrong; with decimal commas 0,5;0,2;0,2",
     )
     to_predict.add_argument(
         "--resume",
@@ -113,7 +113,7 @@ def _add_predict(commands: Any) -> None:
         "--scheduler",
         default="",
         metavar="ADDRESS|local:N",
-        help="run on the workers of a dask cluster, as tcp://host:8786, or on N processes of this computer",
+        help="run on the workers of a dask cluster, such as tcp://host:8786, or on N processes of this computer",
     )
     to_predict.add_argument("--quiet", action="store_true", help="no progress bar")
     to_predict.add_argument("--json", action="store_true", help="a line of JSON for each image on standard output")
@@ -129,7 +129,7 @@ def _add_training(commands: Any) -> None:
     to_train.add_argument(
         "--spec",
         default="unet",
-        help=f"the network, as in 'unet ndim=2 classes=3 width=16 depth=3'; families: {', '.join(NETWORKS)}",
+        help=f"the network, such as 'unet ndim=2 classes=3 width=16 depth=3'; families: {', '.join(NETWORKS)}",
     )
     to_train.add_argument("--recipe", type=Path, help="JSON file with classes, voxel size and card of the model")
     to_train.add_argument(
@@ -161,7 +161,7 @@ def _add_teaching(commands: Any) -> None:
         "--model",
         required=True,
         metavar="NAME|FILE|new:NET",
-        help="what to start from; 'new:unet width=16' has random weights and a shape that fits the image; "
+        help="model to start from; 'new:unet width=16' has random weights and a shape that fits the image; "
         f"families: {', '.join(NETWORKS)}",
     )
     to_teach.add_argument("--out", type=_file_name, required=True, help="model file to write (.safetensors)")
@@ -173,7 +173,7 @@ def _add_teaching(commands: Any) -> None:
         help="label values of the classes, in order, such as 0,255 in a mask; default: 1,2,3",
     )
     to_teach.add_argument(
-        "--axes", default="", help="a letter for each axis, as TZYX or y,x,c, where the file is wrong"
+        "--axes", default="", help="a letter for each axis, such as TZYX or y,x,c, if the file is wrong"
     )
     to_teach.add_argument(
         "--steps",
@@ -207,38 +207,38 @@ def _add_receptive_fields(commands: Any) -> None:
     to_field.set_defaults(run=field)
     to_field.add_argument("--image", default="", help="TIFF, OME-TIFF, OME-Zarr, npy, png, jpg")
     to_field.add_argument(
-        "--at", default="", metavar="Y,X", help="a pixel of the image, from 0; without it the mean over the image"
+        "--at", default="", metavar="Y,X", help="a pixel of the image, counted from 0; default: mean over the image"
     )
     to_field.add_argument(
         "--class", dest="label", default="", metavar="NAME", help="class to explain; default: the most probable"
     )
     to_field.add_argument("--object-size", type=NUMBER, metavar="PX", help="diameter of your objects, for advice")
     to_field.add_argument(
-        "--labels", default="", metavar="PATH", help="image of labels to measure objects in, for advice"
+        "--labels", default="", metavar="PATH", help="label image in which to measure objects, for advice"
     )
     to_field.add_argument("--out", type=_file_name, metavar="PNG", help="picture to write; needs matplotlib")
     to_field.add_argument("--overwrite", action="store_true", help="replace a picture that exists")
 
     to_certify = commands.add_parser("certify", help="compare the prediction in tiles with that in one piece")
     to_certify.set_defaults(run=certify)
-    to_certify.add_argument("image", nargs="?", default="", help="the image; synthetic cells if there is none")
+    to_certify.add_argument("image", nargs="?", default="", help="the image; default: synthetic cells")
 
     for parser in (to_field, to_certify):
         parser.add_argument(
             "--model", required=True, metavar="NAME|FILE", help="a shipped model (see: models) or a model file"
         )
-        parser.add_argument("--axes", default="", help="a letter for each axis, as TZYX, where the file is wrong")
+        parser.add_argument("--axes", default="", help="a letter for each axis, such as TZYX, if the file is wrong")
         parser.add_argument("--quiet", action="store_true", help="no progress bar")
         parser.add_argument("--json", action="store_true", help="a line of JSON on standard output")
         add_options(parser, PredictSettings)
 
 
 def _add_demo(commands: Any) -> None:
-    to_demo = commands.add_parser("demo", help="segment a real image in napari and save what it shows")
+    to_demo = commands.add_parser("demo", help="segment a real image in napari and save results and screenshots")
     to_demo.set_defaults(run=_demo)
     to_demo.add_argument("--out", type=Path, default=Path("napari-fcn-demo"), help="folder for pictures and results")
     to_demo.add_argument("--model", default="nuclei", help="model to show")
-    to_demo.add_argument("--close", action="store_true", help="close the window when all is saved")
+    to_demo.add_argument("--close", action="store_true", help="close the window when everything is saved")
     to_demo.add_argument("--no-window", action="store_true", help="without napari: results and a picture only")
 
 
@@ -257,6 +257,6 @@ def main(argv: Sequence[str] | None = None) -> int:
             say(f"napari-fcn: {error}")
             return 2 if isinstance(error, UsageError) else 1
         except KeyboardInterrupt:
-            say("napari-fcn: stopped; nothing half-written bears the name of a result.")
+            say("napari-fcn: interrupted; no incomplete results were left.")
             return INTERRUPTED
         return 0

@@ -1,4 +1,4 @@
-"""Which images a command means, and where the results of each go."""
+"""Images and results of a command: files, folders and patterns to jobs."""
 
 from __future__ import annotations
 
@@ -18,44 +18,51 @@ if TYPE_CHECKING:
     from napari_fcn.io import ImageLocation
     from napari_fcn.runs.job import RunJob
 
-SIGNS = "*?[]"  # of patterns
+WILDCARDS = "*?[]"
 
 
 @dataclass(frozen=True, slots=True)
 class _NamedImage:
-    """An image: as it was named, how it is read, and what its results are called."""
+    """An image with its path as in the arguments, its location, and the name of its results."""
 
     path: Path
     origin: ImageLocation
     name: str
 
 
-def find_images(given: Sequence[str]) -> tuple[dict[str, list[Path]], dict[str, FcnError]]:
-    """Return the images that each text stands for, and for each text without one why there is none.
+def find_images(arguments: Sequence[str]) -> tuple[dict[str, list[Path]], dict[str, FcnError]]:
+    """Return the images of each argument, and the errors of the arguments that have none.
 
-    A folder that may not be entered, or a pattern that nothing fits, must not stop the other images.
+    An unreadable folder, or a pattern without a match, does not stop the other images.
     """
     found: dict[str, list[Path]] = {}
-    problems: dict[str, FcnError] = {}
-    for text in dict.fromkeys(given):
+    errors: dict[str, FcnError] = {}
+    for argument in dict.fromkeys(arguments):
         try:
             with explained():
-                found[text] = _images(text)
+                found[argument] = _images(argument)
         except FcnError as error:
-            problems[text] = error
-    return found, problems
+            errors[argument] = error
+    return found, errors
 
 
 def plan_files(
-    given: Sequence[str] | Mapping[str, Sequence[Path]], out: Path, kinds: Sequence[str], stack: str = ""
+    images: Sequence[str] | Mapping[str, Sequence[Path]], out: Path, kinds: Sequence[str], stack: str = ""
 ) -> list[RunJob]:
-    """Return a job for each image that is named, lies in a folder that is named, or fits a pattern.
+    """Return a job for each image; an image that is given twice has one job.
 
-    One image by its name and one kind of result: ``out`` is the file. Several kinds: ``out`` is a folder with a file
-    for each. Several images, a folder or a pattern: ``out`` is a folder with one entry for each image, named as the
-    image; images of one name get names that tell them apart. With the name of an axis in ``stack``, the files of each
-    folder or pattern are one image. An image that is named twice is one. What `find_images` has found is not looked for
-    again, and a text without an image is left out.
+    Parameters
+    ----------
+    images : sequence of str, or mapping of str to sequence of Path
+        Files, folders and patterns; or these with their images as returned by `find_images`.
+    out : Path
+        For one image and one kind of result, the result file. For one image and several kinds, a folder with a file for
+        each kind. For several images, a folder or a pattern, a folder with an entry for each image, named after the
+        image; images of the same name get distinct names.
+    kinds : sequence of str
+        Kinds of results.
+    stack : str
+        Name of an axis along which the files of each folder or pattern are the planes of one image.
 
     Raises
     ------
@@ -71,36 +78,35 @@ def plan_files(
 
     if not kinds:
         raise UsageError(f"No result is saved; choose among {', '.join(RESULT_KINDS)} for --save.")
-    if not isinstance(given, Mapping):
-        found_at, problems = find_images(given)
-        for error in problems.values():
+    if not isinstance(images, Mapping):
+        images, errors = find_images(images)
+        for error in errors.values():
             raise error
-        given = found_at
-    groups = list(given.values())
-    found = _stacks(list(given), groups, stack) if stack else _single(groups)
-    is_file = len(given) == 1 or out.name.lower().endswith(WRITABLE_SUFFIXES)  # several names can be one image
+    groups = list(images.values())
+    found = _stacks(list(images), groups, stack) if stack else _single(groups)
+    is_file = len(images) == 1 or out.name.lower().endswith(WRITABLE_SUFFIXES)  # several files can be one image
     many = len(found) > 1 or (
-        not stack and (any(_is_several(text) for text, group in given.items() if group) or not is_file)
+        not stack and (any(_is_several(argument) for argument, group in images.items() if group) or not is_file)
     )
     if (many or len(kinds) > 1) and (out.is_file() or out.name.lower().endswith(WRITABLE_SUFFIXES)):
         raise OutputError(
             f"{out} is one file; several results need a folder, such as --out {out.with_name(image_stem(out))}."
         )
     if not many:
-        return [_job(image, _named(out, image, kinds), kinds, "") for image in found]
+        return [_job(image, _named_path(out, image, kinds), kinds, "") for image in found]
     paths = [Path(os.path.abspath(image.path)) for image in found]
-    ending = UNFINISHED_SUFFIX if len(kinds) > 1 else ""  # results in folders lie beside those of unfinished runs
+    ending = UNFINISHED_SUFFIX if len(kinds) > 1 else ""  # result folders are next to those of unfinished runs
     names = distinct_names(paths, [image.name for image in found], out, ending)
     return [_job(image, out, kinds, name) for image, name in zip(found, names, strict=True)]
 
 
-def _named(out: Path, image: _NamedImage, kinds: Sequence[str]) -> Path:
-    """Return where the results of the only image go, by a name of its own: ``.`` and ``..`` are none.
+def _named_path(out: Path, image: _NamedImage, kinds: Sequence[str]) -> Path:
+    """Return the path of the results of the only image, with a name instead of ``.`` or ``..``.
 
     Raises
     ------
     OutputError
-        If this is a folder and a file is needed, or the root of a disk.
+        If the path is a folder and a file is needed, or the root of a disk.
     """
     if not out.name or out.name == "..":
         out = Path(os.path.abspath(out))
@@ -111,7 +117,7 @@ def _named(out: Path, image: _NamedImage, kinds: Sequence[str]) -> Path:
 
 
 def _single(groups: Sequence[Sequence[Path]]) -> list[_NamedImage]:
-    """Return each file as an image, and files of one image as one."""
+    """Return an image for each file, or for each set of files that form one image."""
     from napari_fcn.io import ImageLocation
     from napari_fcn.io.image_paths import image_stem
     from napari_fcn.io.ome_sets import unique_images
@@ -121,43 +127,44 @@ def _single(groups: Sequence[Sequence[Path]]) -> list[_NamedImage]:
     return [_NamedImage(path, ImageLocation.from_file(path), image_stem(path)) for path in reversed(paths.values())]
 
 
-def _stacks(given: Sequence[str], groups: Sequence[Sequence[Path]], axis: str) -> list[_NamedImage]:
-    """Return each folder or pattern as an image."""
+def _stacks(arguments: Sequence[str], groups: Sequence[Sequence[Path]], axis: str) -> list[_NamedImage]:
+    """Return an image for each folder or pattern."""
     from napari_fcn.io import ImageLocation
 
-    found = {os.path.abspath(text): (text, group) for text, group in zip(given, groups, strict=True) if group}
+    unique = {os.path.abspath(text): (text, group) for text, group in zip(arguments, groups, strict=True) if group}
     return [
-        _NamedImage(Path(text), ImageLocation.from_stack(group, axis), _name_of(text)) for text, group in found.values()
+        _NamedImage(Path(text), ImageLocation.from_stack(group, axis), _stack_name(text))
+        for text, group in unique.values()
     ]
 
 
-def _images(text: str) -> list[Path]:
+def _images(argument: str) -> list[Path]:
     from napari_fcn.io.image_paths import list_images
 
-    path = Path(text)
-    if not _is_pattern(text):
+    path = Path(argument)
+    if not _is_pattern(argument):
         return list_images(path)
-    names = sorted(glob.glob(_pattern(path)))
+    names = sorted(glob.glob(_escape_folders(path)))
     if not names:
-        raise FcnError(f"No file fits the pattern {text}.")
+        raise FcnError(f"No file fits the pattern {argument}.")
     return [Path(name) for name in names]
 
 
-def _is_several(text: str) -> bool:
-    """Whether a text is a folder of files or a pattern: results of these go to a folder, even if there is but one."""
+def _is_several(argument: str) -> bool:
+    """Whether an argument is a folder of files or a pattern; its results go to a folder even if it is one image."""
     from napari_fcn.io.image_paths import is_zarr
 
-    path = Path(text)
-    return not is_zarr(path) if path.is_dir() else _is_pattern(text)
+    path = Path(argument)
+    return not is_zarr(path) if path.is_dir() else _is_pattern(argument)
 
 
-def _is_pattern(text: str) -> bool:
-    """Whether signs in a name are those of a pattern, rather than of a file that is called so."""
-    return any(sign in text for sign in SIGNS[:-1]) and not os.path.lexists(text)
+def _is_pattern(argument: str) -> bool:
+    """Whether an argument contains wildcards and is not the name of an existing file."""
+    return any(wildcard in argument for wildcard in WILDCARDS[:-1]) and not os.path.lexists(argument)
 
 
-def _pattern(path: Path) -> str:
-    """Return a pattern in which the signs of folders that are called so stand for themselves."""
+def _escape_folders(path: Path) -> str:
+    """Return a pattern in which wildcards in the names of existing folders are escaped."""
     for folder in path.parents:
         if folder.exists():
             return os.path.join(glob.escape(str(folder)), *path.relative_to(folder).parts)
@@ -165,12 +172,12 @@ def _pattern(path: Path) -> str:
 
 
 def _job(image: _NamedImage, out: Path, kinds: Sequence[str], name: str) -> RunJob:
-    """Return the job of an image whose results go into ``out`` under a name, or, if that is empty, to ``out``."""
+    """Return the job of an image with results in ``out / name``; in ``out`` if the name is empty."""
     from napari_fcn.io.image_paths import result_suffix
     from napari_fcn.runs.job import RunJob
 
     suffix = ".ome.zarr" if image.origin.stack else result_suffix(image.path)
-    note = f"Another image of this run is called {image.name} too; the results of this one are called {name}."
+    note = f"Another image of this run is also named {image.name}; the results of this one are named {name}."
     note = "" if name in ("", image.name) else note
     if len(kinds) > 1:
         entry = out / name
@@ -179,14 +186,14 @@ def _job(image: _NamedImage, out: Path, kinds: Sequence[str], name: str) -> RunJ
     return RunJob(image.path, file, {kinds[0]: file}, image.origin, is_named=not name, note=note)
 
 
-def _name_of(text: str) -> str:
-    """Return the name of a folder without its suffix; of a pattern what is left of it without the signs."""
+def _stack_name(argument: str) -> str:
+    """Return the name of a folder without its suffix, or of a pattern without its wildcards."""
     from napari_fcn.io.image_paths import image_stem
 
-    path = Path(text)
-    if not _is_pattern(text):
+    path = Path(argument)
+    if not _is_pattern(argument):
         return image_stem(Path(os.path.abspath(path)))
     name = image_stem(path)
-    for sign in SIGNS:
-        name = name.replace(sign, "")
+    for wildcard in WILDCARDS:
+        name = name.replace(wildcard, "")
     return name.strip("_-. ") or path.parent.name or "stack"

@@ -1,4 +1,4 @@
-"""``napari-fcn finetune`` and ``napari-fcn replay``."""
+"""The commands ``napari-fcn finetune`` and ``napari-fcn replay``."""
 
 from __future__ import annotations
 
@@ -37,28 +37,28 @@ def finetune(arguments: argparse.Namespace) -> None:
     settings = collect(TeachSettings, arguments)
     image, labels = read_image(arguments.image), read_labels(arguments.labels)
     names = read_axes(arguments.axes)
-    known = arguments.model if is_new else initial_model(arguments.model, (), ())
-    bound = image.bind(network_shape(known, image.data.shape, names or image.axes), names)
+    base = arguments.model if is_new else initial_model(arguments.model, (), ())
+    bound = image.bind(network_shape(base, image.data.shape, names or image.axes), names)
     axes, spacing = bound.axes, bound.ratios
     for note in (*image.notes, *bound.notes):
         say(note)
     shape = tuple(image.data.shape[axes.names.index(name)] for name in axes.space)
-    model = initial_model(known, shape, spacing, axes.channels(image.data.shape), arguments.seed)
+    model = initial_model(base, shape, spacing, axes.channels(image.data.shape), arguments.seed)
     limit = FinetuneLimit(arguments.steps, None if arguments.minutes is None else 60 * arguments.minutes)
     values = arguments.label_values
     for event in events(image.data, labels.data, model, axes, settings, limit, bound.rgb, spacing, values):
         _report(event, arguments.quiet)
-    taught: FinetuneResult = event
-    taught.checkpoint.save(arguments.out, inputs)
-    say(f"{arguments.out}: {taught.steps} steps of the whole network in {taught.seconds:.1f} s.")
+    result: FinetuneResult = event
+    result.checkpoint.save(arguments.out, inputs)
+    say(f"{arguments.out}: {result.steps} steps of the whole network in {result.seconds:.1f} s.")
     if arguments.json:
-        facts = {"axes": bound.axis_text, "axes_guessed": bound.is_guessed, "loss": taught.loss}
-        facts |= {"steps": taught.steps, "seconds": round(taught.seconds, 3)}
-        put_json({**facts, "model_hash": taught.checkpoint.hash, "out": str(arguments.out)})
+        report = {"axes": bound.axis_text, "axes_guessed": bound.is_guessed, "loss": result.loss}
+        report |= {"steps": result.steps, "seconds": round(result.seconds, 3)}
+        put_json({**report, "model_hash": result.checkpoint.hash, "out": str(arguments.out)})
 
 
 def _image_of(record: ImageRecord, path: str) -> Any:
-    """Return the pixels of a project's image: the numbers as stored, if a layer showed those, else as they are read."""
+    """Return the image of a project, read as intensities or as stored values, whichever fits the record."""
     from napari_fcn.io import read_image, read_labels
 
     image = read_image(path).data
@@ -69,7 +69,7 @@ def _image_of(record: ImageRecord, path: str) -> Any:
 
 
 def replay(arguments: argparse.Namespace) -> None:
-    """Repeat a session of teaching from its journal, and say whether the same weights came out."""
+    """Replay a teaching session from its journal, and compare the weights of each commit."""
     from napari_fcn.project import Project
     from napari_fcn.project.replay import replay as commits
 
@@ -78,21 +78,23 @@ def replay(arguments: argparse.Namespace) -> None:
             say(note)
         path = arguments.image or project.image_path()
         if not path:
-            raise FcnError(f"The image of {arguments.project} was no file. Save it, and name the file with --image.")
-        wrong, last = 0, None
-        for made in commits(project, _image_of(project.image, path)):
-            wrong += not made.is_same
-            last = made
+            raise FcnError(f"The image of {arguments.project} is not a file. Save it, and name the file with --image.")
+        different, last = 0, None
+        for replayed in commits(project, _image_of(project.image, path)):
+            different += not replayed.is_same
+            last = replayed
+            number, kind = replayed.commit.number, replayed.commit.kind
             if not arguments.quiet:
-                say(f"commit {made.commit.number} {made.commit.kind}: {'the same' if made.is_same else 'DIFFERENT'}")
+                say(f"commit {number} {kind}: {'the same' if replayed.is_same else 'DIFFERENT'}")
             if arguments.json:
-                put_json({"commit": made.commit.number, "hash": made.hash, "is_same": made.is_same})
+                put_json({"commit": number, "hash": replayed.hash, "is_same": replayed.is_same})
         if last is None:
-            raise FcnError(f"Nothing was taught in {arguments.project}: there is no commit to replay.")
-    if wrong:
+            raise FcnError(f"{arguments.project} has no commit to replay: nothing was taught.")
+    if different:
         raise FcnError(
-            f"{wrong} {'commit differs' if wrong == 1 else 'commits differ'} from the recorded weights. Another kind "
-            "of CPU, or another version of PyTorch or napari-fcn, rounds differently: replay with those of the project."
+            f"{different} {'commit differs' if different == 1 else 'commits differ'} from the recorded weights. "
+            "Another type of CPU, or another version of PyTorch or napari-fcn, rounds differently: replay with those "
+            "of the project."
         )
     say("All commits are the same, bit for bit.")
 

@@ -1,4 +1,4 @@
-"""Flags of the command line, made from the options of a settings class."""
+"""Command-line flags for the options of a settings class."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ AXES = "--axes"
 def add_options(
     parser: argparse.ArgumentParser, settings: type, names: Collection[str] = (), start: object = None
 ) -> None:
-    """Give a command one flag for each option of a settings class.
+    """Add a flag for each option of a settings class to a command.
 
     Parameters
     ----------
@@ -26,9 +26,9 @@ def add_options(
     settings : type
         The settings class.
     names : collection of str
-        The options that are flags; empty: all.
+        Names of the options to add; empty: all.
     start : settings, optional
-        Values without a flag, if they are not the defaults.
+        Defaults of the flags, if they differ from those of the options.
     """
     group = parser.add_argument_group("options" if not names else "results")
     for option in options(settings):
@@ -50,7 +50,7 @@ def add_options(
 
 
 def _metavar(option: Option) -> str:
-    """Return what stands for the value in the help: the choices, or the name of the option."""
+    """Return the placeholder of the value in the help: the choices, or the name of the option."""
     if not option.choices:
         return option.name.upper()
     if option.is_list:
@@ -60,7 +60,7 @@ def _metavar(option: Option) -> str:
 
 
 def typed(read: Callable[[str], Any]) -> Callable[[str], Any]:
-    """Return a function that reads the text of a flag for a parser, which shows the message of its ValueError."""
+    """Return a converter for argparse that shows the message of the ValueError of ``read``."""
 
     def read_flag(text: str) -> Any:
         try:
@@ -72,6 +72,6 @@ def typed(read: Callable[[str], Any]) -> Callable[[str], Any]:
 
 
 def collect(settings: type[S], arguments: argparse.Namespace) -> S:
-    """Return the settings that the flags of a command give."""
+    """Return the settings in the arguments of a command."""
     given = vars(arguments)
     return settings(**{option.name: given[option.name] for option in options(settings) if option.name in given})

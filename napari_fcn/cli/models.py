@@ -1,4 +1,4 @@
-"""``napari-fcn models``."""
+"""The command ``napari-fcn models``."""
 
 from __future__ import annotations
 
@@ -32,12 +32,12 @@ def models(arguments: argparse.Namespace) -> None:
     else:
         for name, info in infos.items():
             put(f"{name:12} {info.spec.ndim}-D  {info.card.summary}")
-    if failures:  # said after the others, which they do not concern
+    if failures:  # reported after the readable models
         raise ModelError(" ".join(failures))
 
 
 def _entry(name: str, info: ModelInfo) -> dict[str, Any]:
-    """Return what ``models NAME --json`` says; its keys are a contract."""
+    """Return the data of ``models NAME --json``; its keys are a contract."""
     from napari_fcn.models import zoo
     from napari_fcn.models.card import parameter_count
     from napari_fcn.receptive_fields.theoretical import theoretical
@@ -65,7 +65,7 @@ def _entry(name: str, info: ModelInfo) -> dict[str, Any]:
 
 
 def _text(name: str, info: ModelInfo) -> str:
-    """Return the card of a model; a new line in what it says is escaped, so that it cannot look like another entry."""
+    """Return the card of a model as text; newlines in its fields are escaped, so that none can imitate an entry."""
     entry = _entry(name, info)
     size = " x ".join(str(a + 1 + b) for a, b in zip(entry["field"]["before"], entry["field"]["after"], strict=True))
     scores = ", ".join(f"{key} {value:.3f}" for key, value in info.card.known_scores.items())

@@ -1,4 +1,4 @@
-"""``napari-fcn predict``."""
+"""The command ``napari-fcn predict``."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """What all images of a command have in common."""
+    """Arguments, model, settings and cluster of a command, the same for all of its images."""
 
     arguments: argparse.Namespace
     checkpoint: Checkpoint
@@ -41,7 +41,7 @@ class Run:
     cluster: Cluster | None
 
     def open(self, image: ImageFile, job: RunJob) -> tuple[RunInput, DistributedPredictor | None]:
-        """Return the image with the model on it, and the workers that predict, if there are any."""
+        """Return the input of a run and, with a cluster, the predictor."""
         from napari_fcn.runs.job import RunInput
         from napari_fcn.session import Session
 
@@ -50,28 +50,28 @@ class Run:
         binding = _with_pixel_size(binding, self.arguments.voxel_size)
         if self.cluster is None:
             return RunInput.of(image, Session(image.data, self.checkpoint, binding, settings)), None
-        here = replace(settings, device="cpu", precision="float32")  # this computer plans; workers predict
-        session = Session(image.data, self.checkpoint, binding, here)
+        local = replace(settings, device="cpu", precision="float32")  # only planning runs on this computer
+        session = Session(image.data, self.checkpoint, binding, local)
         kinds = {*job.targets} - {"objects"} | ({"classes"} if "objects" in job.targets else set())
         run_input = RunInput.of(image, session)
         return run_input, self.cluster.predictor_for(session, job.origin, settings, kinds)
 
 
 def predict(arguments: argparse.Namespace) -> None:
-    """Segment the images that were named; one that fails does not stop the others."""
+    """Segment images; one that fails does not stop the others."""
     from napari_fcn.io.run_inputs import IMAGE_INPUT, MODEL_INPUT, collect_inputs
     from napari_fcn.models import zoo
     from napari_fcn.models.checkpoint import Checkpoint
     from napari_fcn.runs.job import OutputPolicy
 
-    images, problems = find_images(arguments.image)
-    if len(problems) == len(images) + len(problems) == 1:
-        raise next(iter(problems.values()))
+    found, errors = find_images(arguments.image)
+    if len(errors) == len(found) + len(errors) == 1:
+        raise next(iter(errors.values()))
     settings, output = collect(PredictSettings, arguments), collect(OutputSettings, arguments)
-    named = {text: images.get(text, []) for text in arguments.image} if images else arguments.image
-    jobs = plan_files(named, arguments.out, output.save, arguments.stack)
-    for text, error in problems.items():
-        say(f"napari-fcn: {text}: {error}")
+    images = {argument: found.get(argument, []) for argument in arguments.image} if found else arguments.image
+    jobs = plan_files(images, arguments.out, output.save, arguments.stack)
+    for argument, error in errors.items():
+        say(f"napari-fcn: {argument}: {error}")
     model = zoo.path_of(arguments.model)
     inputs = collect_inputs({IMAGE_INPUT: [path for job in jobs for path in job.inputs], MODEL_INPUT: [model]})
     policy = OutputPolicy(settings, arguments.resume, output.overwrite, inputs=inputs)
@@ -79,13 +79,13 @@ def predict(arguments: argparse.Namespace) -> None:
     with _cluster(arguments) as cluster:
         run = Run(arguments, checkpoint, output, policy, cluster)
         failed = [job for number, job in enumerate(jobs, start=1) if not _attempt(run, job, (number, len(jobs)))]
-    if failed or problems:
-        count = len(failed) + len(problems)
-        raise FcnError(f"{count} of {len(jobs) + len(problems)} images failed; the others are done.")
+    if failed or errors:
+        count = len(failed) + len(errors)
+        raise FcnError(f"{count} of {len(jobs) + len(errors)} images failed; the others are done.")
 
 
 def _cluster(arguments: argparse.Namespace) -> AbstractContextManager[Cluster | None]:
-    """Return the connection to the cluster that was asked for."""
+    """Return the cluster of ``--scheduler`` as a context manager; its value is None without one."""
     if not arguments.scheduler:
         return nullcontext()
     from napari_fcn.distributed import connect
@@ -94,26 +94,26 @@ def _cluster(arguments: argparse.Namespace) -> AbstractContextManager[Cluster | 
 
 
 def _attempt(run: Run, job: RunJob, position: tuple[int, int]) -> bool:
-    """Predict one image and report; return whether that went well. The only image raises what went wrong."""
+    """Predict one image, print the report or the error, and return whether it succeeded; the only image raises."""
     number, total = position
     try:
         with explained():
             report = _predict_one(run, job, f"{number}/{total} " if total > 1 else "")
     except FcnError as error:
-        text = " ".join(filter(None, [str(error), _kept(job)]))
+        text = " ".join(filter(None, [str(error), _resume_note(job)]))
         if total == 1:
             raise FcnError(text) from error
         say(f"napari-fcn: {job.image}: {text}")
         return False
     except KeyboardInterrupt:
-        say(_kept(job))
+        say(_resume_note(job))
         raise
     if run.arguments.json:
         put_json(report)
     return True
 
 
-def _kept(job: RunJob) -> str:
+def _resume_note(job: RunJob) -> str:
     """Return a sentence on the unfinished run of an image; "" if there is none."""
     from napari_fcn.runs.resume import folder_of, is_kept
 
@@ -123,16 +123,16 @@ def _kept(job: RunJob) -> str:
 
 
 def _predict_one(run: Run, job: RunJob, position: str) -> dict[str, Any]:
-    """Predict one image into its files and return the report on it."""
+    """Predict one image, write its results, and return the report."""
     from napari_fcn.inference.memory import process_peak
     from napari_fcn.runs.job import run_job
 
     image = job.origin.read(run.policy.settings.memory)
-    run_input, distributed = run.open(image, job)
+    run_input, predictor = run.open(image, job)
     notes = (*run_input.notes, *filter(None, [job.note, _pixel_size_note(run.arguments.voxel_size)]))
     progress = RunProgress(notes=notes)
     with ProgressBar(position + job.image.name, run.arguments.quiet) as bar:
-        for event in run_job(job, run_input, run.policy, distributed):
+        for event in run_job(job, run_input, run.policy, predictor):
             progress = advance(progress, event, monotonic())
             bar.show(progress)
     for note in progress.notes:
@@ -141,11 +141,11 @@ def _predict_one(run: Run, job: RunJob, position: str) -> dict[str, Any]:
     binding = run_input.session.binding
     report: dict[str, Any] = {"image": str(job.image), "out": str(job.out), "model_hash": run.checkpoint.hash}
     report |= {"axes": binding.axis_text, "axes_guessed": binding.is_guessed}
-    return {**report, **_facts(progress), "notes": progress.notes, "peak_bytes": process_peak()}
+    return {**report, **_run_report(progress), "notes": progress.notes, "peak_bytes": process_peak()}
 
 
-def _facts(progress: RunProgress) -> dict[str, Any]:
-    """Return what the report of an image says of its run; nothing if all was finished before."""
+def _run_report(progress: RunProgress) -> dict[str, Any]:
+    """Return the part of a report on the run; empty if the results were complete before."""
     plan, end = progress.plan, progress.result
     if plan is None or end is None:
         return {}
@@ -161,7 +161,7 @@ def _facts(progress: RunProgress) -> dict[str, Any]:
 
 
 def _pixel_size_note(voxel_size: str) -> str:
-    """Return a sentence on how a pixel size was read that has two readings; "" if it has one."""
+    """Return a sentence on how an ambiguous pixel size was read; empty if it is not ambiguous."""
     if not is_ambiguous(voxel_size):
         return ""
     sizes = _joined(read_numbers(voxel_size))
@@ -173,7 +173,7 @@ def _joined(sizes: Sequence[float]) -> str:
 
 
 def _with_pixel_size(binding: Binding, voxel_size: str) -> Binding:
-    """Return the binding with the pixel size of the user, in micrometres, instead of that of the file."""
+    """Return the binding with the pixel size of ``--voxel-size``, in micrometres; unchanged if it is empty."""
     if not voxel_size:
         return binding
     try:
@@ -183,11 +183,11 @@ def _with_pixel_size(binding: Binding, voxel_size: str) -> Binding:
     names = binding.axes.image
     space = [position for position, name in enumerate(names) if name in ("z", "y", "x")]
     if len(sizes) != len(space) or not all(0 < size < float("inf") for size in sizes):
-        wanted = ",".join(names[position].upper() for position in space)
-        found = f", and these are {len(sizes)} numbers: {_joined(sizes)}" if is_ambiguous(voxel_size) else ""
+        letters = ",".join(names[position].upper() for position in space)
+        reading = f", and these are {len(sizes)} numbers: {_joined(sizes)}" if is_ambiguous(voxel_size) else ""
         raise FcnError(
-            f"--voxel-size is {voxel_size!r}{found}; needed are positive numbers in micrometres for {wanted}.",
-            "A comma stands between numbers; with decimal commas write semicolons between them, as 0,5;0,2.",
+            f"--voxel-size is {voxel_size!r}{reading}; needed are positive numbers in micrometres for {letters}.",
+            "Commas separate numbers; with decimal commas, separate them with semicolons, as in 0,5;0,2.",
         )
     axes = list(binding.calibration.axes)
     for position, size in zip(space, sizes, strict=True):

@@ -13,12 +13,12 @@ if TYPE_CHECKING:
 
     from napari_fcn.runs.progress import RunProgress
 
-LOG_INTERVAL = 30.0  # seconds between lines in a log file, as on a cluster
+LOG_INTERVAL = 30.0  # seconds between lines in a log file
 BAR = "{l_bar}{bar}| {n_fmt}/{total_fmt} [{elapsed}{postfix}]"
 
 
 class ProgressBar:
-    """A bar with the time left, for one image.
+    """A progress bar with the time left, for one image.
 
     Parameters
     ----------

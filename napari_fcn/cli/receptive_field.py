@@ -1,4 +1,4 @@
-"""``napari-fcn field`` and ``napari-fcn certify``."""
+"""The commands ``napari-fcn field`` and ``napari-fcn certify``."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from napari_fcn.session import Session
     from napari_fcn.storage import Inputs
 
-LENGTHS = {1: (4096,), 2: (512, 512), 3: (48, 160, 160)}  # of the image that is made where none is given
+SYNTHETIC_SHAPES = {1: (4096,), 2: (512, 512), 3: (48, 160, 160)}  # by dimension; used without an image
 
 
 def field(arguments: argparse.Namespace) -> None:
@@ -45,37 +45,37 @@ def field(arguments: argparse.Namespace) -> None:
         raise OutputError(f"{arguments.out} exists. Choose another name or add --overwrite.")
     info = zoo.info(path)
     session, file_notes = _session(arguments, arguments.image) if arguments.image else (None, ())
-    known = session.analysis if session else analyze(info.spec)
-    found = _effective(arguments, session) if session else None
-    advice = _advice(arguments, known, found)
+    analysis = session.analysis if session else analyze(info.spec)
+    effective = _effective(arguments, session) if session else None
+    advice = _advice(arguments, analysis, effective)
     if arguments.out:
-        _draw(arguments, known, _scene(arguments, session, found), inputs)
+        _draw(arguments, analysis, _scene(arguments, session, effective), inputs)
     notes = _notes(session, file_notes)
     if arguments.json:
-        put_json({**_entry(known, found, advice, session), **_axes(session), "notes": notes})
+        put_json({**_report(analysis, effective, advice, session), **_axes(session), "notes": notes})
     else:
-        put(*_lines(info.card.name or path.stem, known, found, advice, session))
+        put(*_lines(info.card.name or path.stem, analysis, effective, advice, session))
 
 
 def certify(arguments: argparse.Namespace) -> None:
     """Compare the prediction in tiles with the prediction in one piece; fail if they differ."""
     session, file_notes = _session(arguments, arguments.image)
-    found: Certified = _last(session.certify(), arguments.quiet)
+    result: Certified = _last(session.certify(), arguments.quiet)
     notes = _notes(session, file_notes)
     if arguments.json:
-        put_json({**_certificate(found), **_axes(session), "notes": notes})
+        put_json({**_certificate(result), **_axes(session), "notes": notes})
     else:
-        put(f"{'EXACT' if found.is_exact else 'NOT EXACT'}. {found.reason}")
+        put(f"{'EXACT' if result.is_exact else 'NOT EXACT'}. {result.reason}")
         put(
-            f"{found.tiles} tiles; {found.label_flips} of {found.region.size} pixels of another class; mean difference "
-            f"of a probability {found.mean_error:.1e}."
+            f"{result.tiles} tiles; {result.label_flips} of {result.region.size} pixels of another class; mean "
+            f"difference of a probability {result.mean_error:.1e}."
         )
-    if not found.is_exact:
+    if not result.is_exact:
         raise FcnError("The tiles are not exact.")
 
 
 def _axes(session: Session | None) -> dict[str, str]:
-    """Return the axes of the image as they were read, for ``--json``."""
+    """Return the axes of the image for ``--json``."""
     return {"axes": session.binding.axis_text} if session else {}
 
 
@@ -87,19 +87,19 @@ def _notes(session: Session | None, file_notes: tuple[str, ...]) -> tuple[str, .
     return notes
 
 
-def _certificate(found: Certified) -> dict[str, Any]:
+def _certificate(result: Certified) -> dict[str, Any]:
     """Return the data of ``certify --json``; its keys are a contract."""
     return {
-        "exact": found.is_exact,
-        "max_error": found.max_error,
-        "mean_error": found.mean_error,
-        "label_flips": found.label_flips,
-        "halo": found.halo_used,
-        "halo_needed": found.halo_needed,
-        "tolerance": found.tolerance,
-        "tiles": found.tiles,
-        "region": asdict(found.region),
-        "reason": found.reason,
+        "exact": result.is_exact,
+        "max_error": result.max_error,
+        "mean_error": result.mean_error,
+        "label_flips": result.label_flips,
+        "halo": result.halo_used,
+        "halo_needed": result.halo_needed,
+        "tolerance": result.tolerance,
+        "tiles": result.tiles,
+        "region": asdict(result.region),
+        "reason": result.reason,
     }
 
 
@@ -120,13 +120,13 @@ def _session(arguments: argparse.Namespace, image: str) -> tuple[Session, tuple[
         file, names = read_image(image, memory=settings.memory), read_axes(arguments.axes)
         return Session(file.data, checkpoint, file.bind(checkpoint.info.spec, names), settings), file.notes
     spec = checkpoint.info.spec
-    made = np.stack([cells(LENGTHS[spec.ndim], seed=seed)[0] for seed in range(spec.channels)])
+    image_data = np.stack([cells(SYNTHETIC_SHAPES[spec.ndim], seed=seed)[0] for seed in range(spec.channels)])
     space = ("z", "y", "x")[-spec.ndim :]
-    return Session(made, checkpoint, Axes(("c", *space), space, "c"), settings, rgb=False), ()
+    return Session(image_data, checkpoint, Axes(("c", *space), space, "c"), settings, rgb=False), ()
 
 
 def _last(events: Iterable[Any], is_quiet: bool) -> Any:
-    """Return the last event, with a bar for those before it."""
+    """Return the last event; show a progress bar for the others."""
     from tqdm import tqdm
 
     event = None
@@ -142,8 +142,8 @@ def _effective(arguments: argparse.Namespace, session: Session) -> FieldDone:
     """Return the effective receptive field at the given pixel, or the mean over the image."""
     label = _label(arguments.label, session.checkpoint)
     if not arguments.at:
-        found: FieldDone = _last(session.mean_influence(label), arguments.quiet)
-        return found
+        mean: FieldDone = _last(session.mean_influence(label), arguments.quiet)
+        return mean
     try:
         index = list(read_numbers(arguments.at, int))
     except ValueError:
@@ -152,7 +152,7 @@ def _effective(arguments: argparse.Namespace, session: Session) -> FieldDone:
 
 
 def _label(name: str, checkpoint: Checkpoint) -> int | None:
-    """Return the index of a class by its name or number."""
+    """Return the index of a class, given its name or index; None if the text is empty."""
     names = [label.name for label in checkpoint.info.classes]
     if not name:
         return None
@@ -163,7 +163,7 @@ def _label(name: str, checkpoint: Checkpoint) -> int | None:
     raise FcnError(f"There is no class {name!r}. Choose one of {', '.join(names)}.")
 
 
-def _advice(arguments: argparse.Namespace, known: FieldAnalysis, found: FieldDone | None) -> str:
+def _advice(arguments: argparse.Namespace, analysis: FieldAnalysis, effective: FieldDone | None) -> str:
     """Return advice for objects of the given or measured size; empty if there is none."""
     import numpy as np
 
@@ -175,74 +175,80 @@ def _advice(arguments: argparse.Namespace, known: FieldAnalysis, found: FieldDon
     if arguments.labels:
         file = read_labels(arguments.labels)
         if file.rgb:
-            raise ImageError(f"{arguments.labels} holds colours; needed is a number for each object, 0 elsewhere.")
+            raise ImageError(f"{arguments.labels} contains colours; needed is a number for each object, 0 elsewhere.")
         labels = np.squeeze(np.asarray(file.data))
         objects = object_size(decode_labels(labels, OBJECTS, f"The labels of {arguments.labels}"))
     if objects is None:
         return ""
-    return advise(objects, max(found.widths) if found else 0, max(known.field.size), len(known.field.size))
+    return advise(
+        objects, max(effective.widths) if effective else 0, max(analysis.field.size), len(analysis.field.size)
+    )
 
 
-def _scene(arguments: argparse.Namespace, session: Session | None, found: FieldDone | None) -> Scene | None:
+def _scene(arguments: argparse.Namespace, session: Session | None, effective: FieldDone | None) -> Scene | None:
     from napari_fcn.figures import Scene
 
-    if not (session and found):
+    if not (session and effective):
         return None
-    background = session.source.read(found.region)[0] if arguments.at else None
-    return Scene(found, session.axes.image, background, session.checkpoint.info.classes[found.label].name)
+    background = session.source.read(effective.region)[0] if arguments.at else None
+    return Scene(effective, session.axes.image, background, session.checkpoint.info.classes[effective.label].name)
 
 
-def _draw(arguments: argparse.Namespace, known: FieldAnalysis, scene: Scene | None, inputs: Inputs) -> None:
+def _draw(arguments: argparse.Namespace, analysis: FieldAnalysis, scene: Scene | None, inputs: Inputs) -> None:
     from napari_fcn.figures import save_field
 
-    where = f" at {arguments.at}" if arguments.at else ", mean over the image" if scene else ""
-    save_field(arguments.out, f"Receptive field of {arguments.model}{where}", known.layers, scene, inputs)
+    position = f" at {arguments.at}" if arguments.at else ", mean over the image" if scene else ""
+    save_field(arguments.out, f"Receptive field of {arguments.model}{position}", analysis.layers, scene, inputs)
     say(f"Wrote {arguments.out}.")
 
 
-def _entry(known: FieldAnalysis, found: FieldDone | None, advice: str, session: Session | None) -> dict[str, Any]:
+def _report(
+    analysis: FieldAnalysis, effective: FieldDone | None, advice: str, session: Session | None
+) -> dict[str, Any]:
     """Return the data of ``field --json``; its keys are a contract."""
-    entry: dict[str, Any] = {
-        "size": known.field.size,
-        "before": known.field.before,
-        "after": known.field.after,
-        "multiple": known.multiple,
-        "phases": known.phases,
-        "layers": [asdict(layer) for layer in known.layers],
+    report: dict[str, Any] = {
+        "size": analysis.field.size,
+        "before": analysis.field.before,
+        "after": analysis.field.after,
+        "multiple": analysis.multiple,
+        "phases": analysis.phases,
+        "layers": [asdict(layer) for layer in analysis.layers],
         "effective": None,
         "advice": advice,
     }
-    if found and session:
-        entry["effective"] = {
-            "r50": found.r50,
-            "r90": found.r90,
-            "r99": found.r99,
-            "widths": found.widths,
-            "used": found.used,
-            "at": found.index,
-            "class": session.checkpoint.info.classes[found.label].name,
-            "region": asdict(found.region),
+    if effective and session:
+        report["effective"] = {
+            "r50": effective.r50,
+            "r90": effective.r90,
+            "r99": effective.r99,
+            "widths": effective.widths,
+            "used": effective.used,
+            "at": effective.index,
+            "class": session.checkpoint.info.classes[effective.label].name,
+            "region": asdict(effective.region),
         }
-    return entry
+    return report
 
 
-def _lines(name: str, known: FieldAnalysis, found: FieldDone | None, advice: str, session: Session | None) -> list[str]:
+def _lines(
+    name: str, analysis: FieldAnalysis, effective: FieldDone | None, advice: str, session: Session | None
+) -> list[str]:
     from napari_fcn.figures import joined
 
-    size, grid = (" x ".join(map(str, lengths)) for lengths in (known.field.size, known.multiple))
+    size, grid = (" x ".join(map(str, lengths)) for lengths in (analysis.field.size, analysis.multiple))
     lines = [
-        f"{name}: receptive field {size} px, up to {max(map(max, known.field.halo))} px to each side; "
+        f"{name}: receptive field {size} px, up to {max(map(max, analysis.field.halo))} px to each side; "
         f"pooling grid {grid} px.",
         f"{'layer':28} {'size':>9} {'step':>7} {'start':>7}",
     ]
     lines += [
         f"{layer.name[-28:]:28} {joined(layer.size):>9} {joined(layer.jump):>7} {joined(layer.start):>7}"
-        for layer in known.layers
+        for layer in analysis.layers
     ]
-    if found and session:
-        label = session.checkpoint.info.classes[found.label].name
+    if effective and session:
+        label = session.checkpoint.info.classes[effective.label].name
         lines.append(
-            f"For {label}, half of the influence lies within {found.r50:.1f} px, 90 % within {found.r90:.1f} px, 99 % "
-            f"within {found.r99:.1f} px; {found.used:.1%} of the box is used."
+            f"For {label}, half of the influence lies within {effective.r50:.1f} px, 90 % within {effective.r90:.1f} "
+            f"px, 99 % within {effective.r99:.1f} px; {effective.used:.1%} of the box is used."
         )
     return [*lines, *filter(None, [advice])]

@@ -1,4 +1,4 @@
-"""All that commands print: without control characters, in any encoding, and to readers that may be gone."""
+"""Output of the commands: control characters are escaped, any encoding works, and a closed pipe is handled."""
 
 from __future__ import annotations
 
@@ -18,31 +18,38 @@ from napari_fcn.system_errors import refused
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-# Controls, formats such as those that turn the direction of writing, halves of pairs, and ends of lines.
+# Unicode categories: control, format (such as the direction of writing), surrogate, line and paragraph separator.
 INVISIBLE = ("Cc", "Cf", "Cs", "Zl", "Zp")
-JOINERS = "\u200c\u200d"  # formats that some scripts and emoji need; they move nothing
-LAYOUT = "\n\r\t"  # controls that our own output may have between texts
-GONE = (errno.EPIPE, errno.EINVAL) if os.name == "nt" else (errno.EPIPE,)  # the system's word for a closed pipe
+JOINERS = "\u200c\u200d"  # format characters that some scripts and emoji need; they are harmless
+LAYOUT = "\n\r\t"  # control characters of our own output
+CLOSED_PIPE = (errno.EPIPE, errno.EINVAL) if os.name == "nt" else (errno.EPIPE,)
 
 
 class ReaderGoneError(Exception):
-    """Whatever read standard output has ended, as ``head`` does: there is nobody to write for."""
+    """The reader of standard output has closed the pipe, as ``head`` does."""
 
 
-def plain(text: object, kept: str = "") -> str:
-    r"""Return a text of one line whose control characters can be seen: ``\x1b`` for an escape, ``\n`` for a new line.
+def plain(text: object, allowed: str = "") -> str:
+    r"""Return a text on one line with escaped control characters, such as ``\x1b`` and ``\n``.
 
-    Names of files, models, classes and layers come from outside. As they are, they could change the colours of a
-    terminal, its title or what is on screen, and could look like a line of ours.
+    Names of files, models, classes and layers come from outside. Unescaped, they could change the colours, the title or
+    the content of a terminal, or imitate a line of our own output.
+
+    Parameters
+    ----------
+    text : object
+        The text, or an object to convert to text.
+    allowed : str
+        Control characters that are not escaped.
     """
     shown = str(text)
     if shown.isprintable():
         return shown
-    return "".join(_escaped(sign) if _is_invisible(sign) and sign not in kept else sign for sign in shown)
+    return "".join(_escape(char) if _is_invisible(char) and char not in allowed else char for char in shown)
 
 
 def say(text: object) -> None:
-    """Print a line for the person at the terminal; standard output is kept for results."""
+    """Print a line for the user on standard error; standard output is for results."""
     print(plain(text), file=sys.stderr, flush=True)
 
 
@@ -52,18 +59,18 @@ def put(*lines: object) -> None:
 
 
 def put_json(value: Any, indent: int | None = None) -> None:
-    """Print a value on standard output as JSON in ASCII, which escapes by itself."""
+    """Print a value on standard output as ASCII JSON, in which control characters are escaped."""
     print(json.dumps(value, indent=indent), flush=True)
 
 
 def show_progress(text: object, is_last: bool) -> None:
-    """Print a line in the place of the one before."""
+    """Print a line that overwrites the previous one."""
     print(f"\r{plain(text)}", end="\n" if is_last else "", file=sys.stderr, flush=True)
 
 
 @contextmanager
 def guarded() -> Iterator[None]:
-    """Let nothing inside reach the terminal as it is, neither our own texts nor those of libraries."""
+    """Escape everything that is printed, warned or logged inside, by this package or by libraries."""
     with ExitStack() as stack:
         for name, stream in (("stdout", Results), ("stderr", Messages)):
             stack.callback(setattr, sys, name, getattr(sys, name))
@@ -77,20 +84,20 @@ def guarded() -> Iterator[None]:
 
 
 class _Stream:
-    """A text stream through which no control character passes but those between texts.
+    """A text stream that escapes control characters other than `LAYOUT`.
 
     Parameters
     ----------
     stream : text file
-        Where it writes; None where the process has none.
+        The stream to write to; None if the process has none.
     """
 
     def __init__(self, stream: Any) -> None:
         self._stream = stream
 
     def write(self, text: str) -> int:
-        """Write a text; what the encoding lacks is escaped."""
-        shown = plain(text, kept=LAYOUT)
+        """Write a text; characters that the encoding lacks are escaped."""
+        shown = plain(text, allowed=LAYOUT)
         try:
             self._stream.write(shown)
         except UnicodeEncodeError as error:
@@ -98,7 +105,7 @@ class _Stream:
         return len(text)
 
     def flush(self) -> None:
-        """Write what waits."""
+        """Flush the stream."""
         self._stream.flush()
 
     def __getattr__(self, name: str) -> Any:
@@ -106,16 +113,16 @@ class _Stream:
 
 
 class Messages(_Stream):
-    """Standard error. That nobody can read it ends no run."""
+    """Standard error; failed writes are ignored, so that they do not end a run."""
 
     def write(self, text: str) -> int:
-        """Write a text, if that can be."""
-        with suppress(OSError, ValueError, AttributeError):  # closed, or not there at all
+        """Write a text, if possible."""
+        with suppress(OSError, ValueError, AttributeError):  # the stream is closed, or None
             super().write(text)
         return len(text)
 
     def flush(self) -> None:
-        """Write what waits, if that can be."""
+        """Flush the stream, if possible."""
         with suppress(OSError, ValueError, AttributeError):
             super().flush()
 
@@ -126,9 +133,9 @@ class Results(_Stream):
     Raises
     ------
     ReaderGoneError
-        If the reader is gone.
+        If the pipe is closed.
     OutputError
-        If it cannot be written otherwise, as on a full disk.
+        If writing fails for another reason, such as a full disk.
     """
 
     def write(self, text: str) -> int:
@@ -136,27 +143,28 @@ class Results(_Stream):
         try:
             return super().write(text)
         except OSError as error:
-            raise self._explained(error) from error
+            raise self._failure(error) from error
 
     def flush(self) -> None:
-        """Write what waits."""
+        """Flush the stream."""
         try:
             super().flush()
         except OSError as error:
-            raise self._explained(error) from error
+            raise self._failure(error) from error
 
-    def _explained(self, error: OSError) -> Exception:
-        with suppress(OSError, ValueError, AttributeError):  # or Python would try again at its end, and complain
-            nowhere = os.open(os.devnull, os.O_WRONLY)
-            os.dup2(nowhere, self._stream.fileno())
-            os.close(nowhere)
-        if error.errno in GONE:
+    def _failure(self, error: OSError) -> Exception:
+        """Redirect the stream to the null device, so that Python can flush it at exit, and return the exception."""
+        with suppress(OSError, ValueError, AttributeError):
+            null = os.open(os.devnull, os.O_WRONLY)
+            os.dup2(null, self._stream.fileno())
+            os.close(null)
+        if error.errno in CLOSED_PIPE:
             return ReaderGoneError()
         return refused("Standard output cannot be written", error, OutputError)
 
 
 class _LogFormatter(logging.Formatter):
-    """What libraries log, in a line: the traceback of an error that we report is left out."""
+    """Format log records of libraries as one line, without a traceback."""
 
     def format(self, record: logging.LogRecord) -> str:
         return plain(record.getMessage())
@@ -166,9 +174,9 @@ def _warning_text(message: Warning | str, category: type[Warning], *_: Any, **__
     return plain(f"{category.__name__}: {message}") + "\n"
 
 
-def _is_invisible(sign: str) -> bool:
-    return unicodedata.category(sign) in INVISIBLE and sign not in JOINERS
+def _is_invisible(char: str) -> bool:
+    return unicodedata.category(char) in INVISIBLE and char not in JOINERS
 
 
-def _escaped(sign: str) -> str:
-    return sign.encode("unicode_escape").decode("ascii")
+def _escape(char: str) -> str:
+    return char.encode("unicode_escape").decode("ascii")

@@ -1,4 +1,4 @@
-"""``napari-fcn train`` and ``napari-fcn recipe``."""
+"""The commands ``napari-fcn train`` and ``napari-fcn recipe``."""
 
 from __future__ import annotations
 
@@ -30,20 +30,20 @@ def train(arguments: argparse.Namespace) -> None:
     from napari_fcn.training.train import train as epochs
 
     settings = collect(TrainSettings, arguments)
-    known = {"classes": CLASSES[settings.target]} if settings.target in CLASSES else {}
-    spec = parse_spec(arguments.spec, **known)
+    defaults = {"classes": CLASSES[settings.target]} if settings.target in CLASSES else {}
+    spec = parse_spec(arguments.spec, **defaults)
     command = shlex.join(["napari-fcn", *(word for word in arguments.argv if word not in ("--resume", "--overwrite"))])
     if arguments.recipe:
         info = read_recipe(arguments.recipe, spec, command)
     else:
         info = plain_recipe(arguments.out.stem, spec, command)
-    begun = path_of(arguments.start) if arguments.start else None
-    start = Checkpoint.load(begun) if begun else None
+    start_path = path_of(arguments.start) if arguments.start else None
+    start = Checkpoint.load(start_path) if start_path else None
     if start:
         info = replace(info, card=replace(info.card, parent=start.hash))
-    reads = {"the recipe": arguments.recipe, "the model to start from": begun}
-    besides = tuple(Input(path, what) for what, path in reads.items() if path)
-    training = Training(info, arguments.folder, settings, arguments.out, start, besides, read_example)
+    roles = {"the recipe": arguments.recipe, "the model to start from": start_path}
+    inputs = tuple(Input(path, role) for role, path in roles.items() if path)
+    training = Training(info, arguments.folder, settings, arguments.out, start, inputs, read_example)
     if not (arguments.resume or arguments.overwrite):
         _refuse_replacing(training)
     first = None
@@ -53,11 +53,11 @@ def train(arguments: argparse.Namespace) -> None:
                 say(line)
             continue
         first = event.epoch if first is None else first
-        found = "  ".join(f"{name} {value:.3f}" for name, value in event.scores.items())
-        left = event.seconds / (event.epoch - first + 1) * (event.epochs - event.epoch) / 60
+        scores = "  ".join(f"{name} {value:.3f}" for name, value in event.scores.items())
+        minutes_left = event.seconds / (event.epoch - first + 1) * (event.epochs - event.epoch) / 60
         say(
-            f"epoch {event.epoch}/{event.epochs}  loss {event.loss:.4f}  {found}"
-            f"{'  best' if event.best else ''}  {left:.0f} min left"
+            f"epoch {event.epoch}/{event.epochs}  loss {event.loss:.4f}  {scores}"
+            f"{'  best' if event.best else ''}  {minutes_left:.0f} min left"
         )
         if arguments.json:
             put_json(asdict(event))
@@ -65,7 +65,7 @@ def train(arguments: argparse.Namespace) -> None:
 
 
 def _refuse_replacing(training: Training) -> None:
-    """Raise OutputExistsError if a model, or a training that is not finished, would be lost."""
+    """Raise OutputExistsError if a model or an unfinished training would be overwritten."""
     if training.state_path.exists():
         raise OutputExistsError(
             f"{training.state_path} contains an unfinished training.",

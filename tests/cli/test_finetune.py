@@ -280,7 +280,7 @@ def test_a_project_without_a_lesson_is_told(files: Path, capsys: pytest.CaptureF
     )
     Project.create(files / "empty.fcn", record, None, FAST, CLASSES).close()
     assert main(["replay", str(files / "empty.fcn")]) == 1
-    assert "Nothing was taught" in capsys.readouterr().err
+    assert "nothing was taught" in capsys.readouterr().err
     assert main(["replay", str(files)]) == 1
     assert "not a napari-fcn project" in capsys.readouterr().err
 

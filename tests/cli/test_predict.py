@@ -107,7 +107,7 @@ def test_two_images_of_one_name_have_a_result_each_and_that_is_said(
     for name in ("a.tif", "a.png", "b.png"):
         _write(tmp_path / name, np.arange(240, dtype=np.uint8).reshape(12, 20))
     assert run(tmp_path, "--model", model, "--out", tmp_path / "out") == 0
-    assert "a.png: Another image of this run is called a too" in capsys.readouterr().err
+    assert "a.png: Another image of this run is also named a;" in capsys.readouterr().err
     assert sorted(p.name for p in (tmp_path / "out").iterdir()) == ["a.png.ome.tif", "a.tif.ome.tif", "b.ome.tif"]
 
 

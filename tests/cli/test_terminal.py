@@ -136,7 +136,7 @@ class Broken(io.StringIO):
 def test_a_reader_that_is_gone_ends_a_command_quietly(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(sys, "stdout", Broken(BrokenPipeError(terminal.GONE[0], "Broken pipe")))
+    monkeypatch.setattr(sys, "stdout", Broken(BrokenPipeError(terminal.CLOSED_PIPE[0], "Broken pipe")))
     assert main(["models"]) == READER_GONE
     assert capsys.readouterr().err == ""
 
