@@ -1,4 +1,4 @@
-"""The functions of ``import napari_fcn as fcn``: one call from an image to an answer."""
+"""The public functions: prediction, teaching, receptive field and exactness of tiles in one call each."""
 
 from __future__ import annotations
 
@@ -55,9 +55,9 @@ def predict(
     model : str, Path or Checkpoint
         Name of a shipped model, file, or loaded model.
     axes : str or sequence of str
-        A letter or name for each axis, as ``"tzyx"`` or ``"yxc"``; guessed from the shape if empty.
+        A letter or name for each axis, such as ``"tzyx"`` or ``"yxc"``; guessed from the shape if empty.
     rgb : bool, optional
-        Whether the channels are colours; three or four channels along the last axis are, if not given.
+        Whether the channels are colours; if not given, three or four channels along the last axis are.
     spacing : sequence of float
         Pixel size per axis of the network in micrometres, for ``resample``.
     **settings
@@ -71,7 +71,7 @@ def predict(
     Raises
     ------
     FcnError
-        If image, model, device and settings do not fit each other.
+        If image, model, device and settings are incompatible.
     """
     session = Session(image, load(model), axes, PredictSettings(**settings), rgb, spacing)
     out = np.empty((session.spec.classes, *session.source.shape), np.float32)
@@ -85,8 +85,8 @@ def classes(
     image: Any, model: str | Path | Checkpoint, axes: Sequence[str] = "", rgb: bool | None = None, **settings: Any
 ) -> npt.NDArray[np.uint8]:
     """Return the index of the most probable class at each pixel; parameters and errors as for `predict`."""
-    answer: npt.NDArray[np.intp] = predict(image, model, axes, rgb, **settings).argmax(0)
-    return answer.astype(np.uint8)
+    indices: npt.NDArray[np.intp] = predict(image, model, axes, rgb, **settings).argmax(0)
+    return indices.astype(np.uint8)
 
 
 def finetune(
@@ -102,42 +102,41 @@ def finetune(
 ) -> Checkpoint:
     """Return a model taught from an image and a few labels.
 
-    A new head learns from all labels at once; then the whole network learns in the background of nine tenths of them
-    and is taken only if it does better on the last tenth. The head that the model had stays beside the new one.
+    First, a new head is fitted to all labels. Then the whole network is fine-tuned on nine tenths of them, which is
+    kept only if it is better on the last tenth. The original head is kept in addition to the new one.
 
     Parameters
     ----------
     image : array-like
         Any number of axes; integers, floats or booleans.
     labels : array-like
-        Whole numbers on the image axes, without channels: 0 is not annotated, 1 the first class, 2 the second.
-        NaN is not annotated either.
+        Integers on the image axes, without channels: 0 or NaN is not annotated, 1 is the first class, 2 the second.
     model : str, Path or Checkpoint
         Name of a shipped model, file, loaded model, or ``"new:unet width=16"`` for random weights.
     axes : str or sequence of str
         A letter or name for each axis; guessed from the shape if empty.
     rgb : bool, optional
-        Whether the channels are colours; three or four channels along the last axis are, if not given.
+        Whether the channels are colours; if not given, three or four channels along the last axis are.
     steps : int, optional
-        Steps that whole networks learn at most; 0 for the head alone.
+        Maximum number of fine-tuning steps; 0 to fit the head only.
     spacing : sequence of float
-        Pixel size per axis in space; all alike if not given.
+        Pixel size per axis in space; if not given, the same along all axes.
     label_values : sequence of int
-        What the classes are written as in the labels, in their order, if not 1, 2, 3: ``(0, 255)`` for a mask.
+        Label value of each class, in order, such as ``(0, 255)`` for a mask; if not given, 1, 2, 3 and so on.
     **settings
         Fields of `TeachSettings`: ``keep``, ``device``, ``rate``, ``seed`` and so on.
 
     Raises
     ------
     FcnError
-        If image, labels, model and settings do not fit each other.
+        If image, labels, model and settings are incompatible.
     """
     shape = np.shape(image)
-    known = str(model) if str(model).startswith(NEW_PREFIX) else load(model)
-    bound = bind_array(shape, network_shape(known, shape, tuple(axes)), axes, rgb)
+    base = str(model) if str(model).startswith(NEW_PREFIX) else load(model)
+    bound = bind_array(shape, network_shape(base, shape, tuple(axes)), axes, rgb)
     space = [shape[bound.axes.names.index(name)] for name in bound.axes.space]
     options = TeachSettings(**settings)
-    start = initial_model(known, space, spacing, bound.axes.channels(shape), options.seed)
+    start = initial_model(base, space, spacing, bound.axes.channels(shape), options.seed)
     sizes = tuple(spacing)
     for event in teach(image, labels, start, bound, options, FinetuneLimit(steps), rgb, sizes, label_values):
         last = event
@@ -146,17 +145,17 @@ def finetune(
 
 
 def receptive_field(model: str | Path | Checkpoint | nn.Module) -> ReceptiveField:
-    """Return how far a model looks, in pixels along each axis of its network.
+    """Return the receptive field of a model, in pixels along each axis of its network.
 
     Parameters
     ----------
     model : str, Path, Checkpoint or torch.nn.Module
-        Name of a shipped model, file, loaded model; or any network made of torch's layers.
+        Name of a shipped model, file, loaded model; or any network of torch layers.
 
     Raises
     ------
     ModelError
-        If there is no such model, it looks at everything, or it cannot be probed.
+        If there is no such model, or its receptive field is unbounded or cannot be computed.
     """
     return theoretical(model if isinstance(model, nn.Module) else load(model).info.spec)
 
@@ -169,26 +168,26 @@ def certify(
     spacing: Sequence[float] = (),
     **settings: Any,
 ) -> Certified:
-    """Return how far the answer in tiles differs from the answer in one piece.
+    """Compare the prediction in tiles with the prediction in one piece.
 
-    An image that is too large for one piece is compared on its middle; `Certified.reason` says so.
+    If an image is too large for one piece, its centre is compared; `Certified.reason` then says so.
 
     Parameters
     ----------
     model : str, Path, Checkpoint or torch.nn.Module
-        Name of a shipped model, file, loaded model; or any network that answers ``(N, C, *space)`` with
+        Name of a shipped model, file, loaded model; or any torch module that maps ``(N, C, *space)`` to
         ``(N, classes, *space)``.
     image : array-like
-        As for `predict`; for a network of torch ``(C, *space)`` or ``(*space)``, scaled as it wants it.
+        As for `predict`; for a torch module, ``(C, *space)`` or ``(*space)``, normalised as the module expects.
     axes, rgb, spacing
-        As for `predict`; not used for a network of torch.
+        As for `predict`; ignored for a torch module.
     **settings
-        Fields of `PredictSettings`; for a network of torch only ``tile``.
+        Fields of `PredictSettings`; for a torch module, only ``tile``.
 
     Raises
     ------
     FcnError
-        If image, model, device and settings do not fit each other.
+        If image, model, device and settings are incompatible.
     """
     if isinstance(model, nn.Module):
         events = certify_module(model, np.asarray(image), **settings)

@@ -1,4 +1,4 @@
-"""The main job on a real image, without a window."""
+"""The demonstration without a window: segmentation of a real image."""
 
 from __future__ import annotations
 
@@ -32,12 +32,19 @@ SAMPLE = "immunohistochemistry"
 
 
 def segment_sample(out: Path, model: str) -> Iterator[str]:
-    """Segment stained tissue that comes with scikit-image into ``out``; yield sentences about what was done.
+    """Segment a sample image of scikit-image, stained tissue, and write the results; yield lines to print.
+
+    Parameters
+    ----------
+    out : Path
+        Folder of the results.
+    model : str
+        Name of a shipped model, or file.
 
     Raises
     ------
     FcnError
-        If the model does not load or the folder cannot be written.
+        If the model cannot be loaded, or the folder cannot be written.
     """
     sample, checkpoint = skimage_image(SAMPLE), load(model)
     session = open_sample(sample, checkpoint)
@@ -63,7 +70,7 @@ def open_sample(sample: Sample, checkpoint: Checkpoint) -> Session:
 
 
 def _picture(sample: Sample, checkpoint: Checkpoint, tiles: list[TileDone], path: Path) -> Path:
-    """Write the image with its classes over it."""
+    """Write the image with an overlay of the classes, and return the path."""
     import numpy as np
     from PIL import Image
     from skimage.color import label2rgb

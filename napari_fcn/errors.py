@@ -87,9 +87,9 @@ class Note(str):
         return f"{short} {advice.dock}"
 
 
-def in_dock(said: str | Exception) -> str:
+def in_dock(message: str | Exception) -> str:
     """Return a message as a dock shows it: its advice names controls, not flags."""
-    return said.in_dock if isinstance(said, FcnError | Note) else str(said)
+    return message.in_dock if isinstance(message, FcnError | Note) else str(message)
 
 
 class FcnError(Exception):
@@ -124,11 +124,11 @@ class FcnError(Exception):
 
 
 class UsageError(FcnError):
-    """A wrong use of a command or a setting, whatever the images are."""
+    """Wrong use of a command or a setting, independent of the images."""
 
 
 class SettingsError(UsageError, ValueError):
-    """A value that a setting does not take."""
+    """A value that a setting does not accept."""
 
 
 class ImageError(FcnError):

@@ -22,8 +22,8 @@ if TYPE_CHECKING:
     from napari_fcn.storage import Inputs
 
 INK, GREY, BLUE, ORANGE = "#222222", "#999999", "#0072b2", "#e69f00"
-MOST_ROWS = 26  # of the table of layers; what is left out is in the middle
-SHARES = ((0.5, "r50", "-"), (0.9, "r90", "--"), (0.99, "r99", ":"))
+MAX_ROWS = 26  # of the table of layers; the middle of longer tables is omitted
+RADII = (("r50", "-"), ("r90", "--"), ("r99", ":"))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -65,15 +65,15 @@ def save_field(
     try:
         from matplotlib.figure import Figure
     except ImportError as error:
-        raise FcnError("Pictures need matplotlib. Install it with pip install 'napari-fcn[figures]'.") from error
+        raise FcnError("Figures need matplotlib. Install it with pip install 'napari-fcn[figures]'.") from error
     panels = 3 if scene else 2
     figure = Figure(figsize=(5.4 * panels, 5.8), dpi=120, facecolor="white", layout="constrained")
     figure.suptitle(title, color=INK, fontsize=13)
-    places = figure.subplots(1, panels, squeeze=False, width_ratios=[1.15, 1, 1][-panels:])[0]
+    axes = figure.subplots(1, panels, squeeze=False, width_ratios=[1.15, 1, 1][-panels:])[0]
     if scene:
-        _heat(places[0], scene)
-    _growth(places[-2], layers)
-    _table(places[-1], layers)
+        _draw_heatmap(axes[0], scene)
+    _draw_growth(axes[-2], layers)
+    _draw_table(axes[-1], layers)
     try:
         with replace_file(path, inputs) as part:
             figure.savefig(part, format=path.suffix[1:].lower())
@@ -83,95 +83,95 @@ def save_field(
         raise OutputError(f"The picture cannot be written to {path}: {error}. Choose another --out.") from error
 
 
-def _heat(place: Any, scene: Scene) -> None:
+def _draw_heatmap(ax: Any, scene: Scene) -> None:
     """Draw the effective receptive field over the image, in the plane of the last two axes of the network."""
     event = scene.event
     drawn = [axis for axis, n in enumerate(event.heat.shape) if n > 1][-2:]
     if len(drawn) < 2:
-        _line(place, scene, drawn[0] if drawn else 0)
+        _draw_profile(ax, scene, drawn[0] if drawn else 0)
         return
     others = tuple(axis for axis in range(event.heat.ndim) if axis not in drawn)
     heat = event.heat.sum(others)
     (top, left), (bottom, right) = ([side[axis] for axis in drawn] for side in (event.region.start, event.region.stop))
     extent = (left - 0.5, right - 0.5, bottom - 0.5, top - 0.5)
     if scene.background is not None:
-        at = tuple(
+        plane = tuple(
             slice(None) if axis in drawn else i - a
             for axis, (i, a) in enumerate(zip(event.index, event.region.start, strict=True))
         )
-        place.imshow(scene.background[at], cmap="gray", extent=extent, interpolation="nearest")
-    bright = max(float(np.percentile(heat, 99.5)), 1e-12)
-    glow = np.sqrt(np.clip(heat / bright, 0, 1))  # the root shows the faint rim, too
-    strength = np.ones_like(glow) if scene.background is None else np.clip(1.3 * glow, 0, 0.9)
-    place.imshow(glow, cmap="inferno", extent=extent, interpolation="nearest", alpha=strength, vmin=0, vmax=1)
-    _rings(place, event, drawn)
-    place.set(xlabel=f"{scene.axes[drawn[1]]} (px)", ylabel=f"{scene.axes[drawn[0]]} (px)")
+        ax.imshow(scene.background[plane], cmap="gray", extent=extent, interpolation="nearest")
+    vmax = max(float(np.percentile(heat, 99.5)), 1e-12)
+    values = np.sqrt(np.clip(heat / vmax, 0, 1))  # the square root makes faint values visible
+    alpha = np.ones_like(values) if scene.background is None else np.clip(1.3 * values, 0, 0.9)
+    ax.imshow(values, cmap="inferno", extent=extent, interpolation="nearest", alpha=alpha, vmin=0, vmax=1)
+    _draw_radii(ax, event, drawn)
+    ax.set(xlabel=f"{scene.axes[drawn[1]]} (px)", ylabel=f"{scene.axes[drawn[0]]} (px)")
     size = " × ".join(str(n) for n in event.size)
-    place.set_title(
+    ax.set_title(
         f"“{scene.label}”: box of {size} px; half of the influence within {event.r50:.0f} px,\n"
         f"90 % within {event.r90:.0f} px, 99 % within {event.r99:.0f} px; {event.used:.1%} of the box is used",
         fontsize=9,
         color=INK,
     )
-    place.legend(loc="upper center", bbox_to_anchor=(0.5, -0.1), ncols=4, fontsize=8, frameon=False)
+    ax.legend(loc="upper center", bbox_to_anchor=(0.5, -0.1), ncols=4, fontsize=8, frameon=False)
 
 
-def _rings(place: Any, event: FieldDone, drawn: Sequence[int]) -> None:
+def _draw_radii(ax: Any, event: FieldDone, drawn: Sequence[int]) -> None:
     from matplotlib.patches import Circle, Rectangle
 
     y, x = (event.index[axis] for axis in drawn)
     (top, left), (bottom, right) = ([side[axis] for axis in drawn] for side in (event.region.start, event.region.stop))
     box = Rectangle((left - 0.5, top - 0.5), right - left, bottom - top, label="theoretical")
-    for patch in [box, *(Circle((x, y), getattr(event, name), ls=line, label=name) for _, name, line in SHARES)]:
+    for patch in [box, *(Circle((x, y), getattr(event, name), ls=line, label=name) for name, line in RADII)]:
         patch.set(fill=False, edgecolor=ORANGE if patch is box else "#56b4e9", linewidth=2 if patch is box else 1.4)
-        place.add_patch(patch)
-    place.plot(x, y, "+", color="white", markersize=9, markeredgewidth=1.6)
+        ax.add_patch(patch)
+    ax.plot(x, y, "+", color="white", markersize=9, markeredgewidth=1.6)
     margin = 0.04 * max(right - left, bottom - top)
-    place.set(xlim=(left - margin, right + margin), ylim=(bottom + margin, top - margin), aspect="equal")
+    ax.set(xlim=(left - margin, right + margin), ylim=(bottom + margin, top - margin), aspect="equal")
 
 
-def _line(place: Any, scene: Scene, axis: int) -> None:
+def _draw_profile(ax: Any, scene: Scene, axis: int) -> None:
     """Draw the effective receptive field of a 1-D network."""
     event = scene.event
     steps = np.arange(event.region.start[axis], event.region.stop[axis])
-    place.fill_between(steps, event.heat.reshape(-1), color=ORANGE, alpha=0.8, step="mid", label="influence")
-    place.axvspan(steps[0] - 0.5, steps[-1] + 0.5, color="#f0f0f0", zorder=0, label="theoretical")
-    for _, name, line in SHARES:
+    ax.fill_between(steps, event.heat.reshape(-1), color=ORANGE, alpha=0.8, step="mid", label="influence")
+    ax.axvspan(steps[0] - 0.5, steps[-1] + 0.5, color="#f0f0f0", zorder=0, label="theoretical")
+    for name, line in RADII:
         for side in (-1, 1):
-            place.axvline(event.index[axis] + side * getattr(event, name), color=BLUE, ls=line, lw=1)
-    place.set(xlabel=f"{scene.axes[axis]} (px)", ylabel="share of the influence")
-    place.set_title(f"“{scene.label}”: r50 {event.r50:.0f}, r90 {event.r90:.0f}, r99 {event.r99:.0f} px", fontsize=9)
-    place.legend(fontsize=8)
+            ax.axvline(event.index[axis] + side * getattr(event, name), color=BLUE, ls=line, lw=1)
+    ax.set(xlabel=f"{scene.axes[axis]} (px)", ylabel="fraction of the influence")
+    ax.set_title(f"“{scene.label}”: r50 {event.r50:.0f}, r90 {event.r90:.0f}, r99 {event.r99:.0f} px", fontsize=9)
+    ax.legend(fontsize=8)
 
 
-def _growth(place: Any, layers: Sequence[LayerField]) -> None:
-    """Draw the size of the receptive field by layer, a line for each axis that differs."""
+def _draw_growth(ax: Any, layers: Sequence[LayerField]) -> None:
+    """Draw the size of the receptive field by layer, a line for each group of equal axes."""
     lines: dict[tuple[int, ...], list[int]] = {}
     for axis in range(len(layers[0].size)):
         lines.setdefault(tuple(layer.size[axis] for layer in layers), []).append(axis)
     for (sizes, axes), colour in zip(lines.items(), (BLUE, ORANGE, "#009e73"), strict=False):
-        known = [float(size) if size else np.nan for size in sizes]
+        values = [float(size) if size else np.nan for size in sizes]
         name = f"axis {', '.join(map(str, axes))}" if len(lines) > 1 else "size"
-        place.step(range(1, len(known) + 1), known, where="mid", color=colour, lw=2, label=name)
+        ax.step(range(1, len(values) + 1), values, where="mid", color=colour, lw=2, label=name)
     jumps = [max(layer.jump) for layer in layers]
-    place.bar(range(1, len(jumps) + 1), jumps, color="#dddddd", width=0.9, label="step between outputs", zorder=0)
-    place.set(xlabel="layer", ylabel="px", title="The field grows from layer to layer")
-    place.title.set(fontsize=10, color=INK)
-    place.spines[["top", "right"]].set_visible(False)
-    place.legend(fontsize=8, frameon=False)
+    ax.bar(range(1, len(jumps) + 1), jumps, color="#dddddd", width=0.9, label="step between outputs", zorder=0)
+    ax.set(xlabel="layer", ylabel="px", title="Receptive field by layer")
+    ax.title.set(fontsize=10, color=INK)
+    ax.spines[["top", "right"]].set_visible(False)
+    ax.legend(fontsize=8, frameon=False)
 
 
-def _table(place: Any, layers: Sequence[LayerField]) -> None:
+def _draw_table(ax: Any, layers: Sequence[LayerField]) -> None:
     """Draw the layers with size, step and start."""
     rows = [
         (str(number), layer.name[-24:], joined(layer.size), joined(layer.jump), joined(layer.start))
         for number, layer in enumerate(layers, start=1)
     ]
-    if len(rows) > MOST_ROWS:
-        rows = [*rows[: MOST_ROWS // 2], ("…",) * 5, *rows[-MOST_ROWS // 2 + 1 :]]
-    place.axis("off")
+    if len(rows) > MAX_ROWS:
+        rows = [*rows[: MAX_ROWS // 2], ("…",) * 5, *rows[-MAX_ROWS // 2 + 1 :]]
+    ax.axis("off")
     head = ("", "layer", "size", "step", "start")
-    table = place.table(
+    table = ax.table(
         [head, *rows], colWidths=[0.08, 0.5, 0.14, 0.12, 0.14], cellLoc="left", bbox=(0, 0, 1, 1), edges="horizontal"
     )
     table.auto_set_font_size(False)
@@ -181,6 +181,6 @@ def _table(place: Any, layers: Sequence[LayerField]) -> None:
 
 
 def joined(values: Sequence[float]) -> str:
-    """Return one number if all axes agree, else all."""
+    """Return the numbers as text; a single one if all are equal."""
     shown = [f"{value:g}" if value else "0" for value in values]
     return shown[0] if len(set(shown)) == 1 else "×".join(shown)

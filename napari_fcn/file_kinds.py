@@ -1,4 +1,4 @@
-"""Detect the type of a file from its first bytes, if its name is wrong."""
+"""Detection of the type of a file from its first bytes, if its name is wrong."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 POINTER = b"version https://git-lfs.github.com/spec/"
-LONGEST_POINTER = 1024  # bytes, from the specification of Git LFS
+MAX_POINTER_BYTES = 1024  # from the specification of Git LFS
 PAGES = (b"<!doctype html", b"<html")
 TIFF = (".tif", ".tiff", ".btf", ".tf8")
-# First bytes; type of the file; its suffixes.
-SIGNS = (
+# First bytes, type of the file, its suffixes.
+SIGNATURES = (
     (b"\x89PNG\r\n\x1a\n", "a PNG picture", (".png",)),
     (b"\xff\xd8\xff", "a JPEG picture", (".jpg", ".jpeg")),
     (b"II*\0", "a TIFF", TIFF),
@@ -31,7 +31,7 @@ SIGNS = (
 def is_pointer(path: Path) -> bool:
     """Whether a file is a Git LFS pointer: a text that stands for a file that was not downloaded."""
     start = _start(path)
-    return start is not None and len(start) <= LONGEST_POINTER and start.startswith(POINTER)
+    return start is not None and len(start) <= MAX_POINTER_BYTES and start.startswith(POINTER)
 
 
 def mistaken(path: Path) -> tuple[str, str] | None:
@@ -41,17 +41,17 @@ def mistaken(path: Path) -> tuple[str, str] | None:
         return None
     if not start:
         return f"{path} is damaged: it is empty (0 bytes).", "The copy or download was cut short: copy the file again."
-    if len(start) <= LONGEST_POINTER and start.startswith(POINTER):
+    if len(start) <= MAX_POINTER_BYTES and start.startswith(POINTER):
         return (
             f"{path} is a Git LFS pointer: a text that stands for a file that was not downloaded.",
             "Download it with git lfs pull.",
         )
     if start.lower().startswith(PAGES):
         return f"{path} is a web page, saved instead of the file.", "Download the file again."
-    for sign, what, suffixes in SIGNS:
-        if start.startswith(sign) and path.suffix.lower() not in suffixes:
+    for signature, kind, suffixes in SIGNATURES:
+        if start.startswith(signature) and path.suffix.lower() not in suffixes:
             return (
-                f"{path} is {what}, although its name says otherwise.",
+                f"{path} is {kind}, although its name says otherwise.",
                 f"Rename it to {path.with_suffix(suffixes[0]).name}.",
             )
     return None
@@ -61,6 +61,6 @@ def _start(path: Path) -> bytes | None:
     """Return the first bytes of a file; None if it cannot be read."""
     try:
         with path.open("rb") as file:
-            return file.read(LONGEST_POINTER + 1)
+            return file.read(MAX_POINTER_BYTES + 1)
     except OSError:
         return None

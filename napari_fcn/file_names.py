@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 
-LONGEST = 255  # of one name in a folder: bytes on Linux and macOS, units of UTF-16 on Windows
+LONGEST = 255  # of one name in a path: bytes on Linux and macOS, units of UTF-16 on Windows
 UNIT = "units of UTF-16" if os.name == "nt" else "bytes"
 
 
@@ -22,16 +22,16 @@ def fits(name: str) -> bool:
 
 
 def wrapped(name: str, before: str = "", after: str = "") -> str:
-    """Return a name with a prefix and a suffix; a name that would be too long for the disk is shortened.
+    """Return a name with a prefix and a suffix, shortened if it is too long for the file system.
 
-    The end of a name that is too long is replaced by a digest of the name: different names stay different, and the
-    same name gives the same result in every run.
+    The end of a name that is too long is replaced by a digest of the name, so that different names stay different and
+    the result is the same in every run.
     """
     whole = f"{before}{name}{after}"
     if fits(whole):
         return whole
-    mark = "~" + hashlib.blake2b(os.fsencode(name), digest_size=6).hexdigest()
-    kept = name
-    while kept and not fits(f"{before}{kept}{mark}{after}"):
-        kept = kept[:-1]
-    return f"{before}{kept}{mark}{after}"
+    digest = "~" + hashlib.blake2b(os.fsencode(name), digest_size=6).hexdigest()
+    start = name
+    while start and not fits(f"{before}{start}{digest}{after}"):
+        start = start[:-1]
+    return f"{before}{start}{digest}{after}"

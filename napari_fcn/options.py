@@ -16,7 +16,7 @@ from napari_fcn.errors import SettingsError
 from napari_fcn.typed import SEVERAL, WORDS, read_number, read_numbers
 
 AUTO = "auto"
-LARGEST = 2**63 - 1  # of whole numbers
+MAX_INTEGER = 2**63 - 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +82,7 @@ class Option:
         return self.check(read_numbers(text, kind) if self.is_list else read_number(text, kind))
 
     def check(self, value: Any) -> Any:
-        """Return a value as the settings hold it; an empty one (None, or an empty text) is the default.
+        """Return a valid value as stored in the settings; an empty one (None, or an empty text) is the default.
 
         Raises
         ------
@@ -104,7 +104,7 @@ class Option:
         return ", ".join(map(str, value)) if isinstance(value, tuple | list) else str(value)
 
     def _check_item(self, value: Any, items: tuple[Any, ...]) -> Any:
-        """Return one item as the settings hold it; messages show all items."""
+        """Return one valid item as stored in the settings; messages show all items."""
         value = value.item() if isinstance(value, np.generic) else value
         if not _is_of(value, self.item_kind):
             several = SEVERAL if self.is_list else ""
@@ -116,7 +116,7 @@ class Option:
             raise ValueError(f"{shown} is too small; the minimum is {self.minimum}.")
         if self.maximum is not None and value > self.maximum:
             raise ValueError(f"{shown} is too large; the maximum is {self.maximum}.")
-        if self.item_kind is int and abs(value) > LARGEST:
+        if self.item_kind is int and abs(value) > MAX_INTEGER:
             raise ValueError(f"{shown} is too large; it must fit in 64 bits.")
         return value
 
@@ -129,7 +129,7 @@ class Option:
 
 
 def _is_of(value: Any, kind: type) -> bool:
-    """Whether a value is of a type; whole numbers are numbers, True and False are not, and numbers are finite."""
+    """Whether a value has a type; integers are also floats, booleans are not numbers, and floats must be finite."""
     if kind is float and type(value) is float:
         return isfinite(value)
     return type(value) is kind or (kind is float and type(value) is int and abs(value) <= sys.float_info.max)

@@ -1,6 +1,6 @@
-"""Images to try things on: synthetic cells with exact truth, and real images that come with scikit-image.
+"""Sample images: synthetic cells with exact labels, and real images that come with scikit-image.
 
-The synthetic microscope: deformed ellipsoids with a texture of their own, light from their surroundings, uneven
+The synthetic images model a fluorescence microscope: deformed, textured ellipsoids, out-of-focus light, uneven
 illumination, a Gaussian point spread function, photon noise and camera noise.
 """
 
@@ -17,28 +17,28 @@ if TYPE_CHECKING:
 
     import numpy.typing as npt
 
-OFFSET = 100  # grey value of darkness, as cameras have it
-WAVES = 5  # plane waves that make the outline of a cell, and as many its texture
+OFFSET = 100  # grey value without light, as of cameras
+WAVES = 5  # plane waves in the outline of a cell, and in its texture
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Sample:
-    """An image to try things on.
+    """A sample image.
 
     Attributes
     ----------
     name : str
-        What it is called, for people.
+        Title for the user.
     image : ndarray
         Grey values or colours.
     labels : ndarray or None
-        The exact objects (0 is background), on the image's axes without channels; None where nobody knows them.
+        The exact objects (0 is background), on the image axes without channels; None if unknown.
     axes : tuple of str
         Name of each axis of ``image``; s for colour samples.
     scale : tuple of float
-        Size of a pixel along each axis in ``units``.
+        Pixel size along each axis in ``units``.
     units : tuple of str
-        micrometer, second; pixel where unknown.
+        Unit of each axis: micrometer, second; pixel if unknown.
     """
 
     name: str
@@ -51,19 +51,19 @@ class Sample:
 
 @dataclass(frozen=True, slots=True)
 class Look:
-    """How synthetic cells look.
+    """Appearance of synthetic cells.
 
     Attributes
     ----------
     diameter : float
         Mean diameter of a cell, in pixels of an axis with spacing 1.
     spacing : tuple of float
-        Length of a pixel along each axis, relative to one another; empty: all 1.
+        Relative pixel size along each axis; empty: all 1.
     blur : tuple of float
         Standard deviation of the point spread function along each axis, in the units of ``spacing``; empty: 1.2 along
         y and x, 2.5 times as much along the axes before them.
     crowding : float
-        Share of the places for a cell that hold one, 0..1.
+        Fraction of the possible positions that have a cell, 0..1.
     photons : float
         Photons per pixel of a typical cell; fewer are noisier.
     dtype : str
@@ -91,7 +91,7 @@ class Cell:
 
     @property
     def radius(self) -> float:
-        """Distance from the centre that no part of the cell exceeds."""
+        """Maximum distance of the surface from the centre."""
         smallest = float(np.linalg.svd(self.shape, compute_uv=False)[-1])
         return 1 / smallest / (1 - float(np.abs(self.outline[:, -1]).sum()))
 
@@ -104,7 +104,7 @@ def cells(
     Parameters
     ----------
     shape : sequence of int
-        Axes in space, in pixels.
+        Lengths of the axes in space, in pixels.
     seed : int
         The same seed gives the same cells.
     look : Look, optional
@@ -119,23 +119,23 @@ def cells(
     """
     look = _complete(look or Look(), len(shape))
     rng = np.random.default_rng(seed)
-    light, labels = _drawn(list(_placed(shape, look, rng)), shape, look)
-    return _photographed(light, _illumination(shape, rng), look, rng), _renumbered(labels)
+    light, labels = _render(list(_place_cells(shape, look, rng)), shape, look)
+    return _expose(light, _illumination(shape, rng), look, rng), _relabel(labels)
 
 
 def cells_movie(
     shape: Sequence[int], *, seed: int = 0, divisions: int = 2, look: Look | None = None
 ) -> tuple[npt.NDArray[Any], npt.NDArray[np.uint16]]:
-    """Return a movie ``(t, *space)`` of cells that crawl, turn and divide, and their tracks.
+    """Return a movie ``(t, *space)`` of cells that move, rotate and divide, and their tracks.
 
     Parameters
     ----------
     shape : sequence of int
-        Frames, then the axes in space in pixels.
+        Number of frames, then the lengths of the axes in space, in pixels.
     seed : int
         The same seed gives the same movie.
     divisions : int
-        Cells that divide on the way, each at a random time; the two daughters get new labels.
+        Number of cells that divide, each at a random time; the two daughters get new labels.
     look : Look, optional
         Size, spacing, crowding, blur and noise.
 
@@ -144,45 +144,47 @@ def cells_movie(
     image : ndarray of uint16 or uint8
         Grey values.
     labels : ndarray of uint16
-        The same number for the same cell in all frames, 0 for the background.
+        The same label for the same cell in all frames, 0 for the background.
     """
     frames, *space = shape
     look = _complete(look or Look(crowding=0.4), len(space))
     rng = np.random.default_rng(seed)
-    alive = list(_placed(space, look, rng))
-    mothers = rng.permutation([cell.label for cell in alive])[:divisions]
+    population = list(_place_cells(space, look, rng))
+    mothers = rng.permutation([cell.label for cell in population])[:divisions]
     times = dict(zip(mothers.tolist(), rng.integers(1, max(2, frames), len(mothers)).tolist(), strict=True))
-    pace = {cell.label: rng.normal(0, 0.05 * look.diameter, len(space)) for cell in alive}
-    lamp = _illumination(space, rng)
+    velocities = {cell.label: rng.normal(0, 0.05 * look.diameter, len(space)) for cell in population}
+    illumination = _illumination(space, rng)
     images, tracks = [], []
     for frame in range(frames):
-        alive = [new for cell in alive for new in _aged(cell, times.get(cell.label) == frame, pace, rng)]
-        alive = _apart(alive)
-        light, labels = _drawn(alive, space, look)
-        images.append(_photographed(light, lamp, look, rng))
+        population = [
+            new for cell in population for new in _move(cell, times.get(cell.label) == frame, velocities, rng)
+        ]
+        population = _separate(population)
+        light, labels = _render(population, space, look)
+        images.append(_expose(light, illumination, look, rng))
         tracks.append(labels)
-    return np.stack(images), _renumbered(np.stack(tracks))
+    return np.stack(images), _relabel(np.stack(tracks))
 
 
 def skimage_images() -> tuple[str, ...]:
-    """Return the names of the real images that come inside scikit-image and need no download."""
-    return tuple(_INSIDE)
+    """Return the names of the real images that are part of scikit-image, without a download."""
+    return tuple(_SKIMAGE_SAMPLES)
 
 
 def skimage_image(name: str) -> Sample:
-    """Return a real image that comes inside scikit-image.
+    """Return a real image that is part of scikit-image.
 
     Raises
     ------
     ValueError
-        If there is none of this name.
+        If the name is not one of `skimage_images`.
     """
     from skimage import data
 
-    if name not in _INSIDE:
-        raise ValueError(f"There is no sample {name!r}; there are {', '.join(_INSIDE)}.")
+    if name not in _SKIMAGE_SAMPLES:
+        raise ValueError(f"There is no sample {name!r}; there are {', '.join(_SKIMAGE_SAMPLES)}.")
     image = np.asarray(getattr(data, name)())
-    title, size, unit = _INSIDE[name]
+    title, size, unit = _SKIMAGE_SAMPLES[name]
     axes = ("y", "x", "s")[: image.ndim]
     return Sample(
         title,
@@ -195,13 +197,13 @@ def skimage_image(name: str) -> Sample:
 
 
 def cells_2d(seed: int = 0) -> Sample:
-    """Return synthetic cells in 2-D with their truth: 512 x 512, 0.5 µm per pixel."""
+    """Return synthetic cells in 2-D with labels: 512 x 512, 0.5 µm per pixel."""
     image, labels = cells((512, 512), seed=seed)
     return Sample("Synthetic cells, 2-D", image, labels, ("y", "x"), (0.5, 0.5), ("micrometer",) * 2)
 
 
 def cells_3d(seed: int = 0) -> Sample:
-    """Return synthetic cells in 3-D with their truth: 32 x 128 x 128, 1.0 x 0.5 x 0.5 µm per voxel."""
+    """Return synthetic cells in 3-D with labels: 32 x 128 x 128, 1.0 x 0.5 x 0.5 µm per voxel."""
     image, labels = cells((32, 128, 128), seed=seed, look=Look(diameter=22, spacing=(2, 1, 1), crowding=0.6))
     return Sample("Synthetic cells, 3-D", image, labels, ("z", "y", "x"), (1.0, 0.5, 0.5), ("micrometer",) * 3)
 
@@ -219,8 +221,8 @@ def cells_2d_movie(seed: int = 0) -> Sample:
     )
 
 
-# What scikit-image's wheel holds of interest to microscopists: title, size of a pixel, unit.
-_INSIDE: dict[str, tuple[str, float, str]] = {
+# Microscopy and similar images in the wheel of scikit-image: title, pixel size, unit.
+_SKIMAGE_SAMPLES: dict[str, tuple[str, float, str]] = {
     "immunohistochemistry": ("Stained tissue (immunohistochemistry)", 1.0, "pixel"),
     "cell": ("A single cell (quantitative phase)", 0.107, "micrometer"),
     "microaneurysms": ("Retina with microaneurysms", 1.0, "pixel"),
@@ -237,25 +239,25 @@ def _complete(look: Look, ndim: int) -> Look:
     return replace(look, spacing=spacing, blur=blur)
 
 
-def _placed(shape: Sequence[int], look: Look, rng: np.random.Generator) -> Iterator[Cell]:
-    """Yield cells on a shaken grid: close enough to touch, too far to swallow each other."""
+def _place_cells(shape: Sequence[int], look: Look, rng: np.random.Generator) -> Iterator[Cell]:
+    """Yield cells on a jittered grid, so that they may touch but hardly overlap."""
     extent = np.multiply(shape, look.spacing)
     pitch = 0.95 * look.diameter
     counts = np.maximum(1, np.round(extent / pitch)).astype(int)
     ndim, label = len(shape), 0
-    patches = _waves(rng, ndim, 1.0 / look.diameter, 1.0)  # denser and emptier regions, as tissue has them
+    density_waves = _waves(rng, ndim, 1.0 / look.diameter, 1.0)  # dense and sparse regions, as in tissue
     for index in product(*(range(n) for n in counts)):
-        density = _sum_of_waves(patches, np.multiply(index, extent / counts).astype(np.float32))
+        density = _sum_of_waves(density_waves, np.multiply(index, extent / counts).astype(np.float32))
         if rng.random() > look.crowding * (1 + 0.8 * density):
             continue
         label += 1
         centre = (np.array(index) + 0.5 + rng.uniform(-0.3, 0.3, ndim)) * extent / counts
-        turn, _ = np.linalg.qr(rng.normal(size=(ndim, ndim)))
+        rotation, _ = np.linalg.qr(rng.normal(size=(ndim, ndim)))
         radii = look.diameter / 2 * np.clip(rng.normal(1, 0.15, ndim), 0.65, 1.4)
         yield Cell(
             label,
             centre,
-            turn / radii[:, None],
+            rotation / radii[:, None],
             _waves(rng, ndim, 2.5, 0.3),
             _waves(rng, ndim, 5.0, 1.0),
             float(rng.lognormal(0, 0.3)),
@@ -273,15 +275,18 @@ def _waves(rng: np.random.Generator, ndim: int, frequency: float, total: float) 
 def _sum_of_waves(waves: npt.NDArray[np.float64], points: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
     """Return the sum of plane waves at ``points``, ``(..., ndim)``."""
     vectors, phases, amplitudes = waves[:, :-2], waves[:, -2], waves[:, -1]
-    with np.errstate(invalid="ignore"):  # which matrix products raise now and then over finite numbers
+    with np.errstate(invalid="ignore"):  # some BLAS libraries raise this for finite numbers
         phase = points @ vectors.T.astype(np.float32) + phases.astype(np.float32)
         return np.asarray(np.cos(phase) @ amplitudes.astype(np.float32))
 
 
-def _drawn(
+def _render(
     population: Sequence[Cell], shape: Sequence[int], look: Look
 ) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.uint16]]:
-    """Return the light that cells give off (1: a typical cell) and their labels; where two meet, the deeper wins."""
+    """Return the emission of cells (1: a typical cell) and their labels.
+
+    If two cells overlap, a pixel belongs to the cell in which it is deeper.
+    """
     light = np.zeros(shape, np.float32)
     labels = np.zeros(shape, np.uint16)
     depth = np.zeros(shape, np.float32)
@@ -289,25 +294,27 @@ def _drawn(
         box = _box(cell, shape, look)
         if any(part.start >= part.stop for part in box):
             continue
-        rings, points = _local(cell, box, look)
-        inside = np.maximum(0, 1 - rings)
-        wins = inside > depth[box]
-        depth[box][wins] = inside[wins]
-        labels[box][wins] = cell.label
-        glow = cell.brightness * (0.75 + 0.5 * _sum_of_waves(cell.texture, points[wins]))
-        light[box][wins] = glow * np.minimum(1, 0.6 + 2 * inside[wins])
+        radii, points = _local_coordinates(cell, box, look)
+        inside = np.maximum(0, 1 - radii)
+        is_deeper = inside > depth[box]
+        depth[box][is_deeper] = inside[is_deeper]
+        labels[box][is_deeper] = cell.label
+        emission = cell.brightness * (0.75 + 0.5 * _sum_of_waves(cell.texture, points[is_deeper]))
+        light[box][is_deeper] = emission * np.minimum(1, 0.6 + 2 * inside[is_deeper])
     return light, labels
 
 
 def _box(cell: Cell, shape: Sequence[int], look: Look) -> tuple[slice, ...]:
-    """Return the part of the image that a cell can reach."""
+    """Return the part of the image that a cell can cover."""
     low = np.floor((cell.centre - cell.radius) / look.spacing - 0.5).astype(int)
     high = np.ceil((cell.centre + cell.radius) / look.spacing + 0.5).astype(int)
     return tuple(slice(max(0, a), min(n, b)) for a, b, n in zip(low, high, shape, strict=True))
 
 
-def _local(cell: Cell, box: Sequence[slice], look: Look) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
-    """Return for each pixel of a box how far out it lies (1: on the surface), and its place in the cell's own axes."""
+def _local_coordinates(
+    cell: Cell, box: Sequence[slice], look: Look
+) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
+    """Return for each pixel of a box the relative radius (1: the surface), and the coordinates in the cell's axes."""
     steps = [
         (np.arange(part.start, part.stop) + 0.5) * size - middle
         for part, size, middle in zip(box, look.spacing, cell.centre, strict=True)
@@ -315,20 +322,20 @@ def _local(cell: Cell, box: Sequence[slice], look: Look) -> tuple[npt.NDArray[np
     offsets = np.stack(np.meshgrid(*steps, indexing="ij"), axis=-1).astype(np.float32)
     with np.errstate(invalid="ignore"):
         points = offsets @ cell.shape.T.astype(np.float32)
-    rings = np.sqrt(np.einsum("...i,...i->...", points, points))
-    directions = points / np.maximum(rings, 1e-6)[..., None]
-    return rings * (1 + _sum_of_waves(cell.outline, directions)), points
+    radii = np.sqrt(np.einsum("...i,...i->...", points, points))
+    directions = points / np.maximum(radii, 1e-6)[..., None]
+    return radii * (1 + _sum_of_waves(cell.outline, directions)), points
 
 
-def _photographed(
-    light: npt.NDArray[np.float32], lamp: npt.NDArray[np.float32], look: Look, rng: np.random.Generator
+def _expose(
+    light: npt.NDArray[np.float32], illumination: npt.NDArray[np.float32], look: Look, rng: np.random.Generator
 ) -> npt.NDArray[Any]:
-    """Return what a camera makes of the light: haze, illumination, blur, photon noise, read noise."""
+    """Return the camera image of an emission: blur, out-of-focus light, illumination, photon noise, read noise."""
     from scipy import ndimage
 
     sharp = ndimage.gaussian_filter(light, np.divide(look.blur, look.spacing), truncate=3)
     haze = ndimage.gaussian_filter(light, 0.35 * look.diameter / np.array(look.spacing), truncate=2)
-    photons = look.photons * (sharp + 0.25 * haze + 0.06) * lamp
+    photons = look.photons * (sharp + 0.25 * haze + 0.06) * illumination
     counts = rng.poisson(photons) + rng.normal(0, 2, light.shape)
     if look.dtype == "uint8":
         return np.asarray(np.clip(np.rint(counts * (100 / look.photons) + 5), 0, 255), np.uint8)
@@ -336,29 +343,31 @@ def _photographed(
 
 
 def _illumination(shape: Sequence[int], rng: np.random.Generator) -> npt.NDArray[np.float32]:
-    """Return a smooth field around 1: brightest at a random place, a third darker at the far corners."""
+    """Return a smooth field around 1, brightest at a random position and a third darker at the far corners."""
     field = np.ones(shape, np.float32)
     for axis, n in enumerate(shape):
-        place = (np.arange(n) + 0.5) / n - rng.uniform(0.3, 0.7)
-        profile = (1.1 - 0.5 * place**2).astype(np.float32)
+        position = (np.arange(n) + 0.5) / n - rng.uniform(0.3, 0.7)
+        profile = (1.1 - 0.5 * position**2).astype(np.float32)
         field *= profile.reshape([-1 if k == axis else 1 for k in range(len(shape))])
     return field
 
 
-def _aged(cell: Cell, divides: bool, pace: dict[int, npt.NDArray[np.float64]], rng: np.random.Generator) -> list[Cell]:
-    """Return a cell one frame later, or its two daughters."""
+def _move(
+    cell: Cell, divides: bool, velocities: dict[int, npt.NDArray[np.float64]], rng: np.random.Generator
+) -> list[Cell]:
+    """Return a cell, or its two daughters, in the next frame; ``velocities`` by label are updated."""
     ndim = len(cell.centre)
-    pace[cell.label] = 0.8 * pace[cell.label] + rng.normal(0, 0.04 / np.abs(cell.shape).max(), ndim)
-    turn, upper = np.linalg.qr(np.eye(ndim) + rng.normal(0, 0.03, (ndim, ndim)))
-    turn = turn * np.sign(np.diag(upper))  # the rotation near to no rotation
-    moved = replace(cell, centre=cell.centre + pace[cell.label], shape=cell.shape @ turn)
+    velocities[cell.label] = 0.8 * velocities[cell.label] + rng.normal(0, 0.04 / np.abs(cell.shape).max(), ndim)
+    rotation, upper = np.linalg.qr(np.eye(ndim) + rng.normal(0, 0.03, (ndim, ndim)))
+    rotation = rotation * np.sign(np.diag(upper))  # the one close to the identity
+    moved = replace(cell, centre=cell.centre + velocities[cell.label], shape=cell.shape @ rotation)
     if not divides:
         return [moved]
     along: npt.NDArray[np.float64] = np.asarray(np.linalg.inv(moved.shape)[:, 0] * 0.5, np.float64)
-    first = max(pace) + 1
+    first = max(velocities) + 1
     daughters = []
     for label, side in ((first, along), (first + 1, -along)):
-        pace[label] = side * 0.15
+        velocities[label] = side * 0.15
         outline = _waves(rng, ndim, 2.5, 0.2)
         daughters.append(
             replace(moved, label=label, centre=moved.centre + side, shape=moved.shape * 1.3, outline=outline)
@@ -366,23 +375,23 @@ def _aged(cell: Cell, divides: bool, pace: dict[int, npt.NDArray[np.float64]], r
     return daughters
 
 
-def _apart(population: list[Cell]) -> list[Cell]:
-    """Return cells pushed away from those that they overlap."""
+def _separate(population: list[Cell]) -> list[Cell]:
+    """Return the cells, with overlapping ones moved apart."""
     if len(population) < 2:
         return population
     centres = np.stack([cell.centre for cell in population])
     radii = np.array([abs(np.linalg.det(cell.shape)) ** (-1 / len(cell.centre)) for cell in population])
     offsets = centres[:, None] - centres[None]
-    gaps = np.linalg.norm(offsets, axis=-1)
-    overlap = np.maximum(0, 0.95 * (radii[:, None] + radii) - gaps)
+    distances = np.linalg.norm(offsets, axis=-1)
+    overlap = np.maximum(0, 0.95 * (radii[:, None] + radii) - distances)
     np.fill_diagonal(overlap, 0)
-    push = (0.25 * overlap / np.maximum(gaps, 1e-6))[..., None] * offsets
-    moved = centres + push.sum(axis=1)
+    shifts = (0.25 * overlap / np.maximum(distances, 1e-6))[..., None] * offsets
+    moved = centres + shifts.sum(axis=1)
     return [replace(cell, centre=centre) for cell, centre in zip(population, moved, strict=True)]
 
 
-def _renumbered(labels: npt.NDArray[np.uint16]) -> npt.NDArray[np.uint16]:
-    """Return the labels that are seen as 1, 2, ... without gaps."""
+def _relabel(labels: npt.NDArray[np.uint16]) -> npt.NDArray[np.uint16]:
+    """Return the labels renumbered as 1, 2, ... without gaps."""
     used = np.unique(labels)
     numbers = np.zeros(int(used.max(initial=0)) + 1, np.uint16)
     numbers[used[used > 0]] = np.arange(1, np.count_nonzero(used) + 1)

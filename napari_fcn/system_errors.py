@@ -106,7 +106,7 @@ def explain(error: BaseException) -> FcnError:
     Raises
     ------
     TypeError
-        If the error is not an error of the system, and so a bug.
+        If the error is not an error of the system, but a bug.
     """
     if isinstance(error, OSError):
         names = [name for name in (error.filename, error.filename2) if isinstance(name, str | bytes | os.PathLike)]

@@ -1,4 +1,4 @@
-"""Read numbers, lists of numbers and axes from text, in the same way for the command line and the docks."""
+"""Parsing of numbers, lists of numbers and axes, the same for the command line and the docks."""
 
 from __future__ import annotations
 

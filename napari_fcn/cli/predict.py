@@ -114,7 +114,7 @@ def _attempt(run: Run, job: RunJob, position: tuple[int, int]) -> bool:
 
 
 def _resume_note(job: RunJob) -> str:
-    """Return a sentence on the unfinished run of an image; "" if there is none."""
+    """Return a sentence on the unfinished run of an image; empty if there is none."""
     from napari_fcn.runs.resume import folder_of, is_kept
 
     with suppress(OSError):

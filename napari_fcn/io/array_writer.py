@@ -1,4 +1,4 @@
-"""Results collected as a plain array on the disk: npy files, and the arrays behind png and TIFF."""
+"""Writing of results to npy and png; both, and TIFF, collect blocks in an npy file."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 class NpySink:
-    """A plain array. The file has its full size from the start, so that a full disk is noticed at once.
+    """Write an npy file, which has its full size from the start, so that a full disk is noticed at once.
 
     Parameters
     ----------
@@ -80,7 +80,7 @@ class NpySink:
 
 
 class PngSink:
-    """Class indices of a 2-D image as grey values; parameters as for `NpySink`."""
+    """Write class indices of a 2-D image as grey values of a png; parameters as for `NpySink`."""
 
     def __init__(self, target: Path, result: Result, temporary: Path | None = None) -> None:
         names = " ".join(result.layout.names)

@@ -17,9 +17,9 @@ if TYPE_CHECKING:
 
     import numpy as np
 
-ALWAYS_ALLOWED_BYTES = 2**26  # read without a look at the free memory
+ALWAYS_ALLOWED_BYTES = 2**26  # read without checking the free memory
 MAX_PIXELS = 2**50  # of an image; more than any disk can store
-CHUNK_OVERHEAD_BYTES = 4096  # of bookkeeping for each chunk of one read, measured with zarr 3.1
+CHUNK_OVERHEAD_BYTES = 4096  # for each chunk of one read, measured with zarr 3.1
 CHUNK_SLACK_BYTES = 2**20  # by which a chunk may exceed its data: filters, checksums, an index
 MAX_DEFLATE_RATIO = 1032  # of the deflate format
 MAX_ZSTD_BLOCK_BYTES = 2**17  # of the zstd format
@@ -106,12 +106,12 @@ def _stream_size(
     size = 0
     while size <= limit:
         try:
-            found = len(decompress(data, DECODE_STEP_BYTES))
+            count = len(decompress(data, DECODE_STEP_BYTES))
         except (zlib.error, OSError, EOFError, ValueError, lzma.LZMAError):
             break  # the real decoder reports it
-        size += found
+        size += count
         data = rest()
-        if not found and not data:
+        if not count and not data:
             break
     return size
 
@@ -138,16 +138,16 @@ def _zstd_size(data: Compressed, limit: int) -> int:
         return 0
     descriptor = data[4]
     is_single = bool(descriptor & 32)
-    at = 5 + (not is_single) + (0, 1, 2, 4)[descriptor & 3]
+    offset = 5 + (not is_single) + (0, 1, 2, 4)[descriptor & 3]
     field = (1 if is_single else 0, 2, 4, 8)[descriptor >> 6]
     if field:
-        return int.from_bytes(data[at : at + field], "little") + (256 if field == 2 else 0)
+        return int.from_bytes(data[offset : offset + field], "little") + (256 if field == 2 else 0)
     size = 0
-    while at + 3 <= len(data):
-        block = int.from_bytes(data[at : at + 3], "little")
+    while offset + 3 <= len(data):
+        block = int.from_bytes(data[offset : offset + 3], "little")
         kind, length = block >> 1 & 3, block >> 3
         size += length if kind in (0, 1) else MAX_ZSTD_BLOCK_BYTES
-        at += 3 + (1 if kind == 1 else length)
+        offset += 3 + (1 if kind == 1 else length)
         if block & 1:
             break
     return size
@@ -167,12 +167,12 @@ DECOMPRESSED_SIZES: dict[str, Callable[[Compressed, int], int]] = {
 def memory_to_read(
     shape: Sequence[int], dtype: np.dtype[Any], chunks: Sequence[int] | None, part: Sequence[range]
 ) -> int:
-    """Return the memory to read a part of an array: the part itself, the chunks in work, and their bookkeeping.
+    """Return the memory in bytes for reading a part of an array: the part, chunks being decoded, and overhead.
 
     Parameters
     ----------
     shape, dtype
-        Of the array.
+        Shape and type of the array.
     chunks : sequence of int, optional
         Shape of a chunk; None for memory-mapped arrays.
     part : sequence of range

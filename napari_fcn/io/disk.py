@@ -33,7 +33,7 @@ def check_name_length(target: Path) -> None:
             raise OutputError(
                 f"The name {name} is too long: it has {file_names.length_of(name)} {file_names.UNIT}, and "
                 f"{file_names.LONGEST} are allowed.",
-                "Choose a shorter name; where results are called after their images, rename the image.",
+                "Choose a shorter name; if results are named after their images, rename the image.",
             )
 
 
@@ -61,11 +61,11 @@ def check_free_space(target: Path, needed: int) -> None:
 def disk_full_error(target: Path, needed: int) -> OutputError:
     """Return the error of a full disk."""
     try:
-        found = f" and there are {format_size(_free_bytes(target))} free"
+        free = f" and there are {format_size(_free_bytes(target))} free"
     except OSError:
-        found = ""
+        free = ""
     return OutputError(
-        f"The disk is full: {target} needs at least {format_size(needed)} while it is written{found}.",
+        f"The disk is full: {target} needs at least {format_size(needed)} while it is written{free}.",
         "Free some space or choose a folder on another disk.",
     )
 
@@ -132,7 +132,7 @@ def publish(temporary: Path, target: Path) -> None:
     os.rename(target, old)
     try:
         if not is_link(old):
-            check_replaceable_zarr(old)  # under the new name nobody can add files
+            check_replaceable_zarr(old)  # after the renaming, when other programs no longer add files
         os.rename(temporary, target)
     except (OSError, OutputError):
         os.rename(old, target)

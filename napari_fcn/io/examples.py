@@ -37,7 +37,7 @@ def read_example(path: Path) -> tuple[npt.NDArray[Any], bool | None]:
 
 
 def read_tiff(path: Path) -> npt.NDArray[Any]:
-    """Return the numbers in a TIFF as they are stored.
+    """Return the stored numbers of a TIFF.
 
     Raises
     ------
@@ -53,7 +53,7 @@ def read_tiff(path: Path) -> npt.NDArray[Any]:
 
 
 def tiff_software(path: Path) -> str:
-    """Return the program that wrote a TIFF, as its first page says; empty if it says nothing or cannot be read."""
+    """Return the software tag of the first page of a TIFF; empty if it has none or cannot be read."""
     try:
         with tifffile.TiffFile(path) as tiff:
             return str(tiff.pages.first.software or "")

@@ -14,25 +14,25 @@ if TYPE_CHECKING:
 
 
 def files_for(image: ImageFile, index: Sequence[slice]) -> list[Path]:
-    """Return the files that hold a part of an image."""
+    """Return the files that contain a part of an image."""
     if hasattr(image.data, "files"):
         return list(image.data.files(tuple(index)))
     return [image.path]
 
 
 def size_and_mtime(path: Path) -> tuple[int, int]:
-    """Return size in bytes and time of the last change in nanoseconds; (-1, 0) for a file that is not there."""
+    """Return size in bytes and time of modification in nanoseconds; (-1, 0) for a missing file."""
     try:
-        found = path.stat()
+        status = path.stat()
     except (FileNotFoundError, NotADirectoryError):
         return -1, 0
-    return found.st_size, found.st_mtime_ns
+    return status.st_size, status.st_mtime_ns
 
 
 def fingerprint(image: ImageFile, index: Sequence[slice]) -> str:
     """Return a text that changes when a file of a part of an image changes.
 
-    It is computed from sizes and times, not from names or contents: it survives a move and needs no reading.
+    It is computed from sizes and times, not from names or contents, so that it does not change if files are moved.
     """
     return _digest(map(size_and_mtime, files_for(image, index)))
 
@@ -61,7 +61,7 @@ class FileSummary:
 
     @classmethod
     def of(cls, image: ImageFile) -> Self:
-        """Return the summary of the files of an image as they are now."""
+        """Return the current summary of the files of an image."""
         states = [size_and_mtime(path) for path in files_for(image, [slice(0, n) for n in image.data.shape])]
         missing = sum(size < 0 for size, _ in states)
         return cls(image.path, len(states), missing, _digest(states), states[0] if len(states) == 1 else None)

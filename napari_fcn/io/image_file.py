@@ -16,17 +16,9 @@ if TYPE_CHECKING:
     from napari_fcn.models.binding import Binding, NetworkShape
 
 TIFF_SUFFIXES = (".tif", ".tiff", ".btf", ".tf8")
-
-
 PICTURE_SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp")
-
-
 NO_CALIBRATION = Calibration()
-
-
 COMPANION_SUFFIX = ".companion.ome"  # describes an OME-TIFF of several files
-
-
 READABLE_SUFFIXES = (*TIFF_SUFFIXES, ".zarr", ".npy", *PICTURE_SUFFIXES)
 
 
@@ -41,10 +33,10 @@ class ImageFile:
     data : array-like
         An ndarray, a memory map, or a :class:`~napari_fcn.io.lazy_array.LazyArray`, which reads parts when sliced.
     axes : tuple of str
-        One lower-case name per axis of ``data`` (t, c, z, y, x; s for colour samples), or ``()`` where
-        the file does not name them: a plain TIFF stack may be a volume or a movie.
+        One lower-case name per axis of ``data`` (t, c, z, y, x; s for colour samples), or ``()`` if the file does not
+        name them: a plain TIFF stack may be a volume or a movie.
     calibration : Calibration
-        Size, unit and origin of the pixels along each axis; unknown where the file does not say, and along channels.
+        Size, unit and origin of the pixels along each axis; unknown if not in the file, and along channels.
     rgb : bool
         Whether the last axis holds red, green and blue.
     levels : int
@@ -63,12 +55,12 @@ class ImageFile:
 
     @property
     def scale(self) -> tuple[float, ...]:
-        """Size of a pixel along each axis in ``units``: 1 pixel where unknown."""
+        """Size of a pixel along each axis in ``units``; 1 pixel if unknown."""
         return self.calibration.scale
 
     @property
     def units(self) -> tuple[str, ...]:
-        """Unit of each axis as a word that pint and napari know: micrometer, second; pixel where unknown."""
+        """Unit of each axis as a word of pint and napari: micrometer, second; pixel if unknown."""
         return self.calibration.units
 
     @property
@@ -99,21 +91,20 @@ class ImageFile:
 
 @dataclass(frozen=True, slots=True)
 class ImageHeader:
-    """The description of an image in its file, without the pixels.
+    """The metadata of an image in its file.
 
     Attributes
     ----------
     shape : tuple of int
-        Length of each axis; of a TIFF that says little, that of its first page.
+        Length of each axis; for a TIFF without OME or ImageJ metadata, the shape of its first page.
     axes : tuple of str
-        Name of each; empty where the file does not say.
+        Name of each axis; empty if not in the file.
     calibration : Calibration
-        Size, unit and origin of the pixels along each axis; unknown where the file does not say.
+        Size, unit and origin of the pixels along each axis; unknown if not in the file.
     channels : tuple of str
-        Names of the channels; empty where they have none.
+        Names of the channels; empty if they have none.
     meaning : str
         A phrase if the numbers are not intensities, such as "indices of a palette"; layers show them unconverted.
-        What has a shape and a dtype and gives an ndarray when sliced: an ndarray, a memory map, or a
     """
 
     shape: tuple[int, ...] = ()
@@ -124,10 +115,10 @@ class ImageHeader:
 
     @property
     def scale(self) -> tuple[float, ...]:
-        """Size of a pixel along each axis in ``units``: 1 pixel where unknown."""
+        """Size of a pixel along each axis in ``units``; 1 pixel if unknown."""
         return self.calibration.scale
 
     @property
     def units(self) -> tuple[str, ...]:
-        """Unit of each axis; pixel where unknown."""
+        """Unit of each axis; pixel if unknown."""
         return self.calibration.units

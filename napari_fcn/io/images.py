@@ -1,4 +1,4 @@
-"""Images from files."""
+"""Reading of images, labels and headers from files."""
 
 from __future__ import annotations
 
@@ -170,7 +170,7 @@ def _read_npy(path: Path, level: int, memory: float | None) -> ImageFile:
 
 
 def _read_picture(path: Path, level: int, memory: float | None) -> ImageFile:
-    """Return a png, jpg or bmp; an alpha channel is left out and the notes say so."""
+    """Return a png, jpg or bmp without its alpha channel; a note tells the user if there is one."""
     del level
     data = (_decode_png if path.suffix.lower() == ".png" else _decode_picture)(path, memory)
     notes: tuple[str, ...] = ()
@@ -220,7 +220,7 @@ def _decode_png(path: Path, memory: float | None) -> npt.NDArray[Any]:
 def _decode_picture(path: Path, memory: float | None) -> npt.NDArray[Any]:
     from PIL import BmpImagePlugin, JpegImagePlugin
 
-    # The classes themselves: Image.open refuses what is larger than a fixed number of pixels, and reads other formats.
+    # Not Image.open, which limits the number of pixels and reads other formats.
     plugin: Any = BmpImagePlugin.BmpImageFile if path.suffix.lower() == ".bmp" else JpegImagePlugin.JpegImageFile
     with plugin(path) as picture:
         width, height = picture.size

@@ -25,14 +25,12 @@ if TYPE_CHECKING:
     from napari_fcn.io.result_meta import ResultMeta
 
 COMPLETE_KEY = "is_complete"  # in the record of the result
-MIN_CHUNK_SIDE, COARSE_CHUNK_SIDE = (
-    64,
-    256,
-)  # pixels: chunks are tiles while a tile covers so many of a level, then of this length
+MIN_CHUNK_SIDE = 64  # pixels of a level that a tile must cover to be a chunk
+COARSE_CHUNK_SIDE = 256  # pixels; side of a chunk on coarser levels
 
 
 class IncrementalZarr:
-    """A result that has its final name from the start.
+    """A result that has its final name from the start, and can be read at any time.
 
     A chunk is as large as a tile on its level, so that storing a tile writes each chunk once. A mean over pixels of two
     tiles is computed again with the second one. Another thread may read at the same time: chunks appear as a whole.
@@ -46,7 +44,7 @@ class IncrementalZarr:
     channels : int
         Number of classes of probabilities; 0 for classes.
     shape : tuple of int
-        Of the image, without its channels.
+        Shape of the image without channels.
     tile : tuple of int
         Length of a tile along each of these axes.
     meta : ResultMeta
@@ -55,7 +53,7 @@ class IncrementalZarr:
     Attributes
     ----------
     layout : Layout
-        How the axes lie in the file.
+        Order of the axes in the file.
     arrays : list of zarr.Array
         The levels, finest first.
 
@@ -81,10 +79,10 @@ class IncrementalZarr:
             raise OutputError(f"{path} exists.", "Choose another folder, or remove it.")
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
-            known = group_attributes(path, result, self._levels)
-            self._record = {**known["napari_fcn"], COMPLETE_KEY: False}
-            known["napari_fcn"] = self._record
-            self._group = group = zarr.create_group(str(path), zarr_format=3, attributes=known)
+            attributes = group_attributes(path, result, self._levels)
+            self._record = {**attributes["napari_fcn"], COMPLETE_KEY: False}
+            attributes["napari_fcn"] = self._record
+            self._group = group = zarr.create_group(str(path), zarr_format=3, attributes=attributes)
             self.arrays: list[Any] = [
                 group.create_array(
                     str(index),

@@ -42,7 +42,7 @@ class LazyArray:
     def __init__(
         self, source: Any, path: Path, samples: int | None = None, close: Callable[[], None] | None = None
     ) -> None:
-        self.memory: float | None = None  # GiB that one read may take; half of what is free if None
+        self.memory: float | None = None  # GiB that one read may use; if None, half of the free memory
         self._source = source
         self._path = path
         stored: tuple[int, ...] = tuple(int(n) for n in source.shape)
@@ -102,12 +102,12 @@ class LazyArray:
             range(*part.indices(n)) if isinstance(part, slice) else range(part, part + 1)
             for part, n in zip(parts, self.shape, strict=True)
         ]
-        size = " x ".join(str(len(one)) for one in ranges)
+        size = " x ".join(str(len(r)) for r in ranges)
         needed = memory_to_read(self.shape, self.dtype, self.chunks, ranges)
         check_memory(self._path, needed, f"A part of {size} pixels", self.memory)
 
     def files(self, index: tuple[slice, ...]) -> list[Path]:
-        """Return the files that hold a part: one for each chunk of a zarr or plane of a stack, else the file itself.
+        """Return the files that contain a part: one for each chunk of a zarr or plane of a stack, else the file itself.
 
         Missing chunks are included, unless the part has more than `MAX_CHUNK_FILES`.
         """

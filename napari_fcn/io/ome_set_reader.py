@@ -90,7 +90,7 @@ class _SetPlanes:
         self._plane = lru_cache(max(1, CACHE_BYTES // size))(self._read_plane)
 
     def files(self, index: tuple[slice, ...]) -> list[Path]:
-        """Return the files that hold a part."""
+        """Return the files that contain a part."""
         outer = index[: len(self._kept_axes)]
         return list(dict.fromkeys(self._locations[place][0] for place in self._plane_indices(outer)))
 
@@ -166,7 +166,7 @@ def _locate_planes(ome_set: OmeSet) -> Mapping[tuple[int, ...], PlaneLocation]:
 
 
 def _page_count(path: Path) -> int:
-    """Return how many pages a file has; raise ImageError if the last one ends beyond the end of the file."""
+    """Return the number of pages of a file; raise ImageError if the last one ends beyond the end of the file."""
     try:
         with captured_warnings(), _open_tiff(path) as tiff:
             last = tiff.pages[-1]

@@ -27,10 +27,10 @@ from napari_fcn.io.tiff_log import captured_warnings
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-MAX_COMPANION_BYTES = 2**27  # bytes
-HEAD_CHARACTERS = 2**14  # characters before the first element at most
-OME_UUID = re.compile(r"<(?:\w+:)?OME\b[^>]*\bUUID=[\"']([^\"']*)")  # of a file
-MAX_NAMES_SHOWN = 3  # names in a sentence
+MAX_COMPANION_BYTES = 2**27
+HEAD_CHARACTERS = 2**14  # in which the start tag of OME-XML is searched
+OME_UUID = re.compile(r"<(?:\w+:)?OME\b[^>]*\bUUID=[\"']([^\"']*)")
+MAX_NAMES_SHOWN = 3  # in a sentence
 SINGLE_FILE_ADVICE = "To segment one file by itself, save it as a TIFF of its own, for example with Fiji."
 
 
@@ -66,19 +66,19 @@ class PlaneBlock:
 
 @dataclass(frozen=True, slots=True)
 class OmeImage:
-    """An image as OME-XML describes it.
+    """An image in OME-XML.
 
     Attributes
     ----------
     number : int
-        Its index among the images of the text.
+        Index among the images of the text.
     axes : str
         Letters of the axes before those of the plane, slowest first.
     shape : tuple of int
-        Their lengths; channels that are samples of one page count as one.
+        Lengths of these axes; channels that are samples of one page count as one.
     plane : tuple of int
         Height and width.
-    blocks : tuple of Block
+    blocks : tuple of PlaneBlock
         Its planes.
     """
 
@@ -104,11 +104,11 @@ class OmeSet:
     image : OmeImage
         The image.
     xml : str
-        The text that describes it.
+        OME-XML that describes the image.
     files : tuple of (Member, Path or None)
-        Where each of its files is; None for one that is missing.
+        Each file of the image and its present path; None if it is missing.
     count : int
-        How many images share the file by which the set was found.
+        Number of images in the file by which the set was found.
     """
 
     image: OmeImage
@@ -212,15 +212,15 @@ def find_ome_set(path: Path, headers: OmeHeaders | None = None) -> OmeSet | None
         for number, child in enumerate(_image_elements(root))
         if (image := _parse_image(number, child, path, uuid))
     ]
-    held = images if _is_companion(path) else [image for image in images if _own_member(image, path, uuid)]
-    everything = {member for image in images for member in image.members}
-    if not held or (len(everything) == 1 and reference is None and not _is_companion(path)):
+    own_images = images if _is_companion(path) else [image for image in images if _own_member(image, path, uuid)]
+    members = {member for image in images for member in image.members}
+    if not own_images or (len(members) == 1 and reference is None and not _is_companion(path)):
         return None
-    image = held[0]
+    image = own_images[0]
     own = _own_member(image, path, uuid)
-    near = _root_folder(path, own)
-    files = [(member, path if member == own else headers.find_member(near, member)) for member in image.members]
-    return OmeSet(image, xml, tuple(files), len(held))
+    folder = _root_folder(path, own)
+    files = [(member, path if member == own else headers.find_member(folder, member)) for member in image.members]
+    return OmeSet(image, xml, tuple(files), len(own_images))
 
 
 def describes_other_files(path: Path, headers: OmeHeaders) -> bool:
@@ -239,19 +239,19 @@ def describes_other_files(path: Path, headers: OmeHeaders) -> bool:
 
 
 def unique_images(paths: Iterable[Path]) -> list[Path]:
-    """Return one path for each image: of the given files of a set the first."""
-    folder, known, found = OmeHeaders(), set(), []
+    """Return one path for each image: the path itself, or the first file of its set."""
+    headers, seen, unique = OmeHeaders(), set(), []
     for path in paths:
-        if path.absolute() in known:
+        if path.absolute() in seen:
             continue
-        together = _set_files(path, folder)
-        found.append(together[0] if together else path)
-        known |= {one.absolute() for one in together}
-    return found
+        files = _set_files(path, headers)
+        unique.append(files[0] if files else path)
+        seen |= {file.absolute() for file in files}
+    return unique
 
 
 def _set_files(path: Path, headers: OmeHeaders) -> tuple[Path, ...]:
-    """Return the files of the set of a path; () if there is none, or it is unreadable, which the reader reports."""
+    """Return the files of the set of a path; empty if there is none, or it is unreadable, which the reader reports."""
     if path.suffix.lower() not in TIFF_SUFFIXES and not _is_companion(path):
         return ()
     try:
@@ -264,7 +264,7 @@ def _set_files(path: Path, headers: OmeHeaders) -> tuple[Path, ...]:
 
 
 def _micromanager_files(path: Path) -> tuple[Path, ...]:
-    """Return the files that tifffile opens together as one stack of Micro-Manager; () if it is one file."""
+    """Return the files that tifffile opens as one stack of Micro-Manager; empty if it is one file."""
     with suppress(*DECODE_ERRORS), captured_warnings(), tifffile.TiffFile(path) as tiff:
         names = {page.parent.filename for page in tiff.series[0].pages if page is not None}
         return tuple(path.with_name(name) for name in sorted(names)) if len(names) > 1 else ()
@@ -302,7 +302,7 @@ def _image_elements(root: ElementTree.Element) -> list[ElementTree.Element]:
 
 
 def _parse_image(number: int, element: ElementTree.Element, path: Path, uuid: str) -> OmeImage | None:
-    """Return an image; None if it has no pixels, or its description is no OME-XML."""
+    """Return an image; None if it has no pixels, or is not valid OME-XML."""
     pixels = next((child for child in element if _tag(child) == "Pixels"), None)
     if pixels is None:
         return None
@@ -328,7 +328,7 @@ def _parse_block(element: ElementTree.Element, order: str, path: Path, uuid: str
 
 
 def _own_member(image: OmeImage, path: Path, uuid: str) -> Member | None:
-    """Return which of the files of an image a file is: by its identifier, else by its name."""
+    """Return the member of an image that is a given file, by its identifier or else its name; None if it is none."""
     by_id = (member for member in image.members if uuid and member.uuid == uuid)
     by_name = (
         member

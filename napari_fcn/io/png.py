@@ -1,4 +1,4 @@
-"""The header and texts of a png, read chunk by chunk without its pixels."""
+"""Reading of the header and the texts of a png without its pixels."""
 
 from __future__ import annotations
 
@@ -13,15 +13,9 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
-SAMPLES_BY_COLOUR_TYPE = {
-    0: 1,
-    2: 3,
-    3: 4,
-    4: 2,
-    6: 4,
-}  # by colour type; palettes become colours, with transparency if there is some
+SAMPLES_BY_COLOUR_TYPE = {0: 1, 2: 3, 3: 4, 4: 2, 6: 4}  # after decoding; 3 is a palette, perhaps with transparency
 TEXT_CHUNKS = (b"tEXt", b"zTXt", b"iTXt")
-MAX_TEXT_BYTES = 2**22  # bytes of a text, unpacked
+MAX_TEXT_BYTES = 2**22  # of a text after decompression
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +47,7 @@ def read_png_header(path: Path) -> PngHeader:
 
 
 def read_png_text(path: Path, key: str) -> str:
-    """Return the text with a key, "" if there is none or one of more than `MAX_TEXT` bytes.
+    """Return the text with a key; empty if there is none, or it is longer than `MAX_TEXT_BYTES`.
 
     Raises
     ------
@@ -62,12 +56,12 @@ def read_png_text(path: Path, key: str) -> str:
     OSError
         If it cannot be read.
     """
-    found = ""
+    text = ""
     for kind, content in _read_chunks(path, TEXT_CHUNKS):  # to the end, to notice a truncated file
         name, end, rest = content.partition(b"\0")
         if kind in TEXT_CHUNKS and end and name == key.encode():
-            found = _decode_text(kind, rest)
-    return found
+            text = _decode_text(kind, rest)
+    return text
 
 
 def _decode_text(kind: bytes, rest: bytes) -> str:
@@ -85,10 +79,10 @@ def _decode_text(kind: bytes, rest: bytes) -> str:
 def _decompress(data: bytes) -> bytes:
     unpacker = zlib.decompressobj()
     try:
-        found = unpacker.decompress(data, MAX_TEXT_BYTES)
+        text = unpacker.decompress(data, MAX_TEXT_BYTES)
     except zlib.error:
         return b""
-    return b"" if unpacker.unconsumed_tail else found
+    return b"" if unpacker.unconsumed_tail else text
 
 
 def _read_chunks(path: Path, wanted: tuple[bytes, ...]) -> Iterator[tuple[bytes, bytes]]:

@@ -1,4 +1,4 @@
-"""The kinds of result, and how the probabilities of a tile are encoded for each."""
+"""Kinds of results, and the encoding of the probabilities of a tile for each kind."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ if TYPE_CHECKING:
 
 
 def _encode_classes(probabilities: npt.NDArray[np.float32]) -> ResultBlock:
-    answer: ResultBlock = probabilities.argmax(0).astype(np.uint8)
-    return answer
+    classes: ResultBlock = probabilities.argmax(0).astype(np.uint8)
+    return classes
 
 
 def _encode_probabilities(probabilities: npt.NDArray[np.float32]) -> ResultBlock:
@@ -26,8 +26,8 @@ def _encode_probabilities(probabilities: npt.NDArray[np.float32]) -> ResultBlock
 
 
 def _encode_probabilities8(probabilities: npt.NDArray[np.float32]) -> ResultBlock:
-    answer: ResultBlock = np.rint(probabilities * 255).astype(np.uint8)
-    return answer
+    scaled: ResultBlock = np.rint(probabilities * 255).astype(np.uint8)
+    return scaled
 
 
 __all__ = ["ENCODERS", "RESULT_KINDS", "ResultBlock", "encode"]

@@ -1,4 +1,4 @@
-"""Names of the results of several images: those of the images, all different."""
+"""Distinct names for the results of several images."""
 
 from __future__ import annotations
 
@@ -31,32 +31,34 @@ def distinct_names(images: Sequence[Path], names: Sequence[str], folder: Path, e
     names : sequence of str
         The preferred names: those of the images without suffix.
     folder : Path
-        Where the results go.
+        Folder of the results.
     ending : str
-        Ending of other folder names in the same place, which must be unique as well.
+        Suffix with which the names must be unique as well, for other folders in the same place.
     """
     key, level = _name_key(folder, ending), [0] * len(images)
     while True:
-        found = [_lengthen(*both) for both in zip(images, names, level, strict=True)]
+        longer = [_lengthen(*arguments) for arguments in zip(images, names, level, strict=True)]
         owners: dict[str, set[Path]] = defaultdict(set)
-        for image, name in zip(images, found, strict=True):
+        for image, name in zip(images, longer, strict=True):
             owners[key(name)].add(image)
-        again = [i for i, name in enumerate(found) if len(owners[key(name)]) > 1 and level[i] < _level_count(images[i])]
-        if not again:
-            return _add_numbers(found, key)
-        for i in again:
+        repeated = [
+            i for i, name in enumerate(longer) if len(owners[key(name)]) > 1 and level[i] < _level_count(images[i])
+        ]
+        if not repeated:
+            return _add_numbers(longer, key)
+        for i in repeated:
             level[i] += 1
 
 
 def is_case_sensitive(folder: Path) -> bool:
     """Whether ``a`` and ``A`` are different files in a folder, judged by its parent folders without writing."""
-    place = os.path.abspath(folder)
-    while place != os.path.dirname(place):
-        above, name = os.path.split(place)
-        other = os.path.join(above, name.swapcase())
-        if name.swapcase() != name and os.path.exists(place):
-            return not (os.path.exists(other) and os.path.samefile(place, other))
-        place = above
+    path = os.path.abspath(folder)
+    while path != os.path.dirname(path):
+        parent, name = os.path.split(path)
+        swapped = os.path.join(parent, name.swapcase())
+        if name.swapcase() != name and os.path.exists(path):
+            return not (os.path.exists(swapped) and os.path.samefile(path, swapped))
+        path = parent
     return sys.platform not in ("win32", "darwin")
 
 
@@ -90,14 +92,14 @@ def _lengthen(image: Path, name: str, level: int) -> str:
 
 def _add_numbers(names: Sequence[str], key: NameKey) -> list[str]:
     """Return names with numbers added to repeated ones."""
-    taken, found = {key(name) for name in names}, []
+    taken, unique = {key(name) for name in names}, []
     seen: set[str] = set()
     for name in names:
-        number, now = 1, name
-        while key(now) in (seen if number == 1 else taken):
+        number, numbered = 1, name
+        while key(numbered) in (seen if number == 1 else taken):
             number += 1
-            now = f"{name}-{number}"
-        seen.add(key(now))
-        taken.add(key(now))
-        found.append(now)
-    return found
+            numbered = f"{name}-{number}"
+        seen.add(key(numbered))
+        taken.add(key(numbered))
+        unique.append(numbered)
+    return unique

@@ -1,4 +1,4 @@
-"""The record of a result file: kind, axes, classes and provenance, read without its pixels."""
+"""Reading of the record of a result file: kind, axes, classes and provenance, without the pixels."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from napari_fcn.io.result_meta import parse_record
 
 
 def read_result_meta(path: str | Path) -> dict[str, Any]:
-    """Return what a result file says about itself: kind, axes, scale, units, classes, provenance.
+    """Return the record of a result file: kind, axes, scale, units, classes, provenance.
 
-    Empty for a file that is not one of ours; npy has no place for it.
+    It is empty for files of other programs, and for npy, which cannot store it.
 
     Raises
     ------

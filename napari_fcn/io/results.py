@@ -1,4 +1,4 @@
-"""Writes results to files block by block; a file appears when it is complete."""
+"""Writing of results block by block; a file appears under its name when it is complete."""
 
 from __future__ import annotations
 

@@ -20,7 +20,7 @@ IMAGE_INPUT, MODEL_INPUT = "an image of this run", "the model of this run"
 
 
 def collect_inputs(paths_by_role: Mapping[str, Iterable[str | Path]]) -> Inputs:
-    """Return the files that a run reads: for a level all of its OME-Zarr, for an OME-TIFF all its files.
+    """Return the files that a run reads, including the whole OME-Zarr of a level and all files of an OME-TIFF.
 
     Parameters
     ----------
@@ -28,9 +28,9 @@ def collect_inputs(paths_by_role: Mapping[str, Iterable[str | Path]]) -> Inputs:
         Files and folders by their role in messages, such as ``"the model"``; each file of a stack. Empty names are
         ignored.
     """
-    places = [(what, Path(path)) for what, paths in paths_by_role.items() for path in paths if str(path)]
-    roots = {zarr_root(one): what for what, path in places for one in (path, Path(os.path.realpath(path)))}
-    return Inputs((Input(path, what) for path, what in roots.items()), referenced_files)
+    entries = [(role, Path(path)) for role, paths in paths_by_role.items() for path in paths if str(path)]
+    roots = {zarr_root(name): role for role, path in entries for name in (path, Path(os.path.realpath(path)))}
+    return Inputs((Input(path, role) for path, role in roots.items()), referenced_files)
 
 
 def referenced_files(path: Path) -> list[Path]:
@@ -40,14 +40,12 @@ def referenced_files(path: Path) -> list[Path]:
     """
     from napari_fcn.io.ome_sets import OmeHeaders, find_ome_set
 
-    folder = OmeHeaders()
+    headers = OmeHeaders()
     if not path.name.lower().endswith((*TIFF_SUFFIXES, COMPANION_SUFFIX)) or not path.is_file():
         return []
     try:
-        named = REFERENCED_FILE.findall(folder.header(path)[0])
-        together = find_ome_set(path, folder) if named else None
+        names = REFERENCED_FILE.findall(headers.header(path)[0])
+        ome_set = find_ome_set(path, headers) if names else None
     except (ImageError, *DECODE_ERRORS):
         return []
-    return list(
-        dict.fromkeys([*(path.parent / name for name in named), *(together.existing_files if together else ())])
-    )
+    return list(dict.fromkeys([*(path.parent / name for name in names), *(ome_set.existing_files if ome_set else ())]))

@@ -1,4 +1,4 @@
-"""Stacks of many files, read plane by plane."""
+"""Stacks of image files, read plane by plane."""
 
 from __future__ import annotations
 
@@ -82,11 +82,11 @@ def read_series(paths: Sequence[str | Path], axis: str) -> ImageFile:
         )
     planes = _FilePlanes(files, first)
     planes.check_headers()
-    together = files[0].parent
+    folder = files[0].parent
     return replace(
         first,
-        path=together,
-        data=LazyArray(planes, together),
+        path=folder,
+        data=LazyArray(planes, folder),
         axes=(axis.lower(), *axes) if axes else (),
         calibration=Calibration((UNKNOWN, *first.calibration.axes)),
         levels=1,
@@ -141,13 +141,13 @@ class _FilePlanes:
         return [self._files[i] for i in range(*index[0].indices(len(self._files)))]
 
     def __getitem__(self, parts: tuple[Any, ...]) -> npt.NDArray[Any]:
-        which, inside = parts[0], parts[1:]
-        if not isinstance(which, slice):
-            return np.asarray(self._plane(which)[inside])
-        planes = [np.asarray(self._plane(i)[inside]) for i in range(*which.indices(len(self._files)))]
+        outer, inner = parts[0], parts[1:]
+        if not isinstance(outer, slice):
+            return np.asarray(self._plane(outer)[inner])
+        planes = [np.asarray(self._plane(i)[inner]) for i in range(*outer.indices(len(self._files)))]
         if planes:
             return np.stack(planes)
-        return np.empty((0, *np.empty(self.shape[1:], np.bool_)[inside].shape), self.dtype)
+        return np.empty((0, *np.empty(self.shape[1:], np.bool_)[inner].shape), self.dtype)
 
     def _open(self, number: int) -> Any:
         image = read_image(self._files[number])
@@ -155,11 +155,11 @@ class _FilePlanes:
         return image.data
 
     def _check_same(self, path: Path, shape: Sequence[int], dtype: Any) -> None:
-        wanted, found = (self.shape[1:], self.dtype), (tuple(shape), np.dtype(dtype).newbyteorder("="))
-        if found != wanted:
+        first, other = (self.shape[1:], self.dtype), (tuple(shape), np.dtype(dtype).newbyteorder("="))
+        if other != first:
             raise ImageError(
-                f"The files of a stack must be alike: {self._first.path.name} is {_format_array(*wanted)} and "
-                f"{path.name} is {_format_array(*found)}. Leave it out, or segment them file by file."
+                f"The files of a stack must be alike: {self._first.path.name} is {_format_array(*first)} and "
+                f"{path.name} is {_format_array(*other)}. Leave it out, or segment them file by file."
             )
 
 

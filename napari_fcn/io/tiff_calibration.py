@@ -17,10 +17,7 @@ if TYPE_CHECKING:
 
 AxisCalibrations = dict[str, AxisCalibration]  # by the name of the axis
 SPACE_AXES = "xyz"
-PRINT_UNITS = (
-    "inch",
-    "centimeter",
-)  # units of print resolution
+PRINT_UNITS = ("inch", "centimeter")  # of print resolutions
 
 
 def tiff_calibration(tiff: tifffile.TiffFile, names: Sequence[str], record: Mapping[str, Any]) -> Calibration:
@@ -33,25 +30,25 @@ def tiff_calibration(tiff: tifffile.TiffFile, names: Sequence[str], record: Mapp
     names : sequence of str
         Its axes.
     record : mapping
-        The record of a result in it, or empty: it has the values for which OME-XML has no field.
+        The record of a result in the file, or empty; it stores values for which OME-XML has no field.
     """
     if tiff.is_ome:
-        known = _ome_axes(tiff.ome_metadata or "")
+        by_name = _ome_axes(tiff.ome_metadata or "")
     elif tiff.is_imagej:
-        known = _imagej_axes(tiff, names)
+        by_name = _imagej_axes(tiff, names)
     else:
-        known = tag_calibration(tiff.pages.first)
-    told = Calibration(tuple(known.get(name, UNKNOWN) for name in names)).named(names)
-    own = record_calibration(record)
-    if tuple(record.get("axes", ())) != tuple(names) or len(own) != len(names):
-        return told
-    return Calibration(tuple(map(_prefer_record, told.axes, own.axes)))
+        by_name = tag_calibration(tiff.pages.first)
+    stated = Calibration(tuple(by_name.get(name, UNKNOWN) for name in names)).named(names)
+    recorded = record_calibration(record)
+    if tuple(record.get("axes", ())) != tuple(names) or len(recorded) != len(names):
+        return stated
+    return Calibration(tuple(map(_prefer_record, stated.axes, recorded.axes)))
 
 
 def ome_calibration(xml: str, names: Sequence[str]) -> Calibration:
-    """Return size, unit and origin along axes as OME-XML states them of its first image."""
-    known = _ome_axes(xml)
-    return Calibration(tuple(known.get(name, UNKNOWN) for name in names)).named(names)
+    """Return size, unit and origin along the axes of the first image in OME-XML."""
+    by_name = _ome_axes(xml)
+    return Calibration(tuple(by_name.get(name, UNKNOWN) for name in names)).named(names)
 
 
 def _prefer_record(stated: AxisCalibration, recorded: AxisCalibration) -> AxisCalibration:
@@ -73,21 +70,21 @@ def ome_pixels(xml: str) -> Mapping[str, Any]:
 def _ome_axes(xml: str) -> AxisCalibrations:
     pixels = ome_pixels(xml)
     plane = _first_plane(pixels)
-    found = {}
+    axes = {}
     for name in SPACE_AXES:
         key = f"PhysicalSize{name.upper()}"
         size = _parse_axis(pixels.get(key), pixels.get(f"{key}Unit", "µm"), LENGTHS)
-        found[name] = _with_origin(size, plane, f"Position{name.upper()}")
-    found["t"] = _parse_axis(pixels.get("TimeIncrement"), pixels.get("TimeIncrementUnit", "s"), TIMES)
-    return found
+        axes[name] = _with_origin(size, plane, f"Position{name.upper()}")
+    axes["t"] = _parse_axis(pixels.get("TimeIncrement"), pixels.get("TimeIncrementUnit", "s"), TIMES)
+    return axes
 
 
 def _first_plane(pixels: Mapping[str, Any]) -> Mapping[str, Any]:
     planes: Any = pixels.get("Plane", [])
     planes = planes if isinstance(planes, list) else [planes]
-    first = [one for one in planes if not any(one.get(f"The{letter}") for letter in "CZT")]
-    found: Mapping[str, Any] = (first or planes or [{}])[0]
-    return found
+    at_zero = [plane for plane in planes if not any(plane.get(f"The{letter}") for letter in "CZT")]
+    first: Mapping[str, Any] = (at_zero or planes or [{}])[0]
+    return first
 
 
 def _with_origin(size: AxisCalibration, plane: Mapping[str, Any], key: str) -> AxisCalibration:
@@ -117,19 +114,19 @@ def _parse_axis(value: object, spelling: object, units: Mapping[str, object], or
 def _imagej_axes(tiff: tifffile.TiffFile, names: Sequence[str]) -> AxisCalibrations:
     """Return ImageJ's calibration: pixels per unit from the tags, the rest from its description.
 
-    ``yunit`` and ``zunit`` are written where they differ from ``unit``; ``spacing`` is left out where it is 1. An
-    origin is the pixel at which its coordinates are 0. ``fps`` is the speed at which a movie is played.
+    ``yunit`` and ``zunit`` are written if they differ from ``unit``; ``spacing`` is omitted if it is 1. An origin is
+    the pixel at which coordinates are 0. ``fps`` is the speed of playback, not of recording.
     """
-    told = tiff.imagej_metadata or {}
-    found: AxisCalibrations = {}
+    metadata = tiff.imagej_metadata or {}
+    axes: AxisCalibrations = {}
     for name, size in _pixel_sizes(tiff.pages.first).items():
-        found[name] = _imagej_axis(told, name, size)
-    is_calibrated = any(axis.is_known for axis in found.values())
-    spacing = told.get("spacing", 1.0 if is_calibrated and "z" in names else None)
-    is_printed = bool(found) and not is_calibrated and unit_word(told.get("unit", "")) in PRINT_UNITS
-    found["z"] = UNKNOWN if is_printed else _imagej_axis(told, "z", spacing)
-    found["t"] = _parse_axis(told.get("finterval"), told.get("tunit", "s"), TIMES)
-    return found
+        axes[name] = _imagej_axis(metadata, name, size)
+    is_calibrated = any(axis.is_known for axis in axes.values())
+    spacing = metadata.get("spacing", 1.0 if is_calibrated and "z" in names else None)
+    is_printed = bool(axes) and not is_calibrated and unit_word(metadata.get("unit", "")) in PRINT_UNITS
+    axes["z"] = UNKNOWN if is_printed else _imagej_axis(metadata, "z", spacing)
+    axes["t"] = _parse_axis(metadata.get("finterval"), metadata.get("tunit", "s"), TIMES)
+    return axes
 
 
 def _imagej_axis(metadata: Mapping[str, Any], name: str, size: object) -> AxisCalibration:

@@ -1,4 +1,4 @@
-"""TIFF, OME-TIFF and ImageJ TIFF."""
+"""Reading of TIFF, OME-TIFF and ImageJ TIFF."""
 
 from __future__ import annotations
 
@@ -31,9 +31,9 @@ DECODE_AT_ONCE_BYTES = 2**28  # of a compressed image; larger ones are decoded p
 XML_BYTES_PER_LETTER = 20  # of parsed XML, measured
 RECORD_NAMESPACE = "napari-fcn/result"  # of the record of a result in the annotations
 RECORD_KEY = "record"
-# What tifffile says of pages or of an image description (tag 270, with OME-XML) that lie beyond the end of the file.
+# Warnings of tifffile on pages, or an image description (tag 270, with OME-XML), beyond the end of the file.
 TRUNCATION_WARNINGS = ("invalid page offset", "invalid offset to page", "TiffTag 270 ")
-MISSING_PLANE_WARNINGS = ("Missing data are zeroed", "index out of range")  # and of planes that are not there
+MISSING_PLANE_WARNINGS = ("Missing data are zeroed", "index out of range")  # and on missing planes
 UNNAMED_LETTERS = frozenset("QI")  # tifffile's letters for "other" and for "a sequence of pages"
 
 
@@ -57,7 +57,7 @@ def _read(
 ) -> ImageFile:
     if path.name.lower().endswith(COMPANION_SUFFIX):
         return _read_companion(path)
-    with captured_warnings() as complaints:
+    with captured_warnings() as warnings:
         tiff = tifffile.TiffFile(path)
         try:
             _check_description(path, tiff, memory)
@@ -69,10 +69,10 @@ def _read(
             if ome_sets.describes_other_files(path, folder):
                 tiff.is_ome = False
             series = tiff.series[0]
-            _check_planes(tiff, series, complaints)
+            _check_planes(tiff, series, warnings)
             levels = len(series.levels)
             shown = series.levels[min(max(level, 0), levels - 1)]
-            _check_length(tiff, shown, complaints)
+            _check_length(tiff, shown, warnings)
             _check_segments(path, shown, memory)
             limit_segment_size(path, shown.keyframe)
             meaning = interpret(series.keyframe, series.axes, tiff.is_imagej)
@@ -86,7 +86,7 @@ def _read(
     lengths = zip(meaning.shape(series.shape), meaning.shape(shown.shape), strict=True)
     factors = [n / m if m else 1.0 for n, m in lengths]
     calibration = image.calibration.coarser(factors, [(factor - 1) / 2 for factor in factors])
-    notes = (*image.notes, *(text.partition("> ")[2] for text in complaints if "series" in text))
+    notes = (*image.notes, *(text.partition("> ")[2] for text in warnings if "series" in text))
     return replace(image, data=data, calibration=calibration, levels=levels, notes=notes)
 
 
@@ -105,7 +105,7 @@ def tiff_header(path: Path) -> ImageHeader:
         names = _ome_channel_names(select_image(together.xml, together.image.number))
         return ImageHeader(tuple(image.data.shape), image.axes, image.calibration, names)
     with captured_warnings(), tifffile.TiffFile(path) as tiff:
-        if tiff.is_ome or tiff.is_imagej:  # these say so in one place; elsewhere each page would have to be visited
+        if tiff.is_ome or tiff.is_imagej:  # shape and axes are in one place; other TIFFs need a visit of each page
             series = tiff.series[0]
             image = _describe_image(path, tiff, series, _meaning_in_layer(series.keyframe, series.axes))
             names = _ome_channel_names(tiff.ome_metadata or "")
@@ -113,9 +113,9 @@ def tiff_header(path: Path) -> ImageHeader:
             return ImageHeader(tuple(series.shape), image.axes, image.calibration, names, meaning)
         page = tiff.pages.first
         axes = tuple(_meaning_in_layer(page, page.axes).letters.lower())
-        found = tag_calibration(page)
-        known = Calibration(tuple(found.get(name, UNKNOWN) for name in axes))
-        return ImageHeader(tuple(page.shape), axes, known, meaning=describe_samples(page, is_imagej=False))
+        by_name = tag_calibration(page)
+        calibration = Calibration(tuple(by_name.get(name, UNKNOWN) for name in axes))
+        return ImageHeader(tuple(page.shape), axes, calibration, meaning=describe_samples(page, is_imagej=False))
 
 
 def read_record(path: Path) -> dict[str, Any]:

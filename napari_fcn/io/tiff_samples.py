@@ -28,7 +28,7 @@ DISPLAY_PALETTE_NOTE = (
 INVERTED_NOTE = "White is 0 in this file: intensities were inverted."
 WHITE_IS_ZERO_NOTE = "White is 0 in this file; the numbers were read as they are."
 MOSAIC_NOTE = "The file holds the mosaic of a colour camera: it was read as intensities."
-# Ways to store YCbCr from which tifffile gives the samples as they are; others (JPEG) it turns into red, green, blue.
+# Compressions whose YCbCr samples tifffile returns unconverted; those of others (JPEG) become red, green, blue.
 RAW_YCBCR_COMPRESSIONS = {1, 5, 8, 32773, 32946, 34925, 50000}
 COLOUR_SPACES = (PHOTOMETRIC.RGB, PHOTOMETRIC.YCBCR, PHOTOMETRIC.SEPARATED)
 CONVERTED_COLOURS = {PHOTOMETRIC.SEPARATED: "inks (CMYK), not red, green and blue"}
@@ -43,14 +43,14 @@ UNREADABLE_COLOURS = {
 
 @dataclass(frozen=True, slots=True, eq=False)
 class SampleMeaning:
-    """How the numbers of a TIFF are read.
+    """Conversion of the numbers of a TIFF.
 
     Attributes
     ----------
     letters : str
-        tifffile's letter of each axis that is read; S for colours, C for channels.
+        tifffile's letter of each axis after conversion; S for colours, C for channels.
     dtype : dtype
-        Of the converted pixels.
+        Type of the pixels after conversion.
     samples : int or None
         Length of the axis of samples after conversion; None if there is none.
     convert : callable or None
@@ -113,7 +113,7 @@ class _ConvertedArray:
 
 
 def raw_samples(page: Any, letters: str) -> SampleMeaning:
-    """Return the meaning under which the stored numbers are read, as for labels."""
+    """Return the meaning that keeps the stored numbers, as for labels."""
     return SampleMeaning(
         letters, np.dtype(page.dtype).newbyteorder("="), page.samplesperpixel if "S" in letters else None
     )
@@ -193,7 +193,7 @@ def _interpret_grey(page: Any, plain: SampleMeaning) -> SampleMeaning:
         return SampleMeaning(plain.letters, plain.dtype, notes=(MOSAIC_NOTE,))
     if page.photometric != PHOTOMETRIC.MINISWHITE:
         return plain
-    if plain.dtype.kind != "u":  # no largest number, or bits: numpy's True is written so without being black
+    if plain.dtype.kind != "u":  # no largest number; or booleans, which writers store so although True is not black
         return SampleMeaning(plain.letters, plain.dtype, notes=(WHITE_IS_ZERO_NOTE,))
     top = 2 ** int(page.bitspersample) - 1
 

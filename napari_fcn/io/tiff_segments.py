@@ -1,4 +1,4 @@
-"""Tiles and strips of a TIFF that are encoded pictures: their size is checked before they are decoded."""
+"""Check of the size of TIFF tiles and strips that are encoded pictures, before they are decoded."""
 
 from __future__ import annotations
 
@@ -32,8 +32,8 @@ def limit_segment_size(path: Path, page: tifffile.TiffPage) -> None:
         size = encoded_size(data or b"")
         if size is not None and prod(size) > 2 * expected + MAX_PADDING_PIXELS:
             raise ImageError(
-                f"A tile of {path} is a picture of {size[0]} x {size[1]} pixels, where {expected} have place. The file "
-                "is damaged or malicious: copy or export it again."
+                f"A tile of {path} is a picture of {size[0]} x {size[1]} pixels instead of {expected}. The file is "
+                "damaged or malicious: copy or export it again."
             )
         return decode(data, *arguments, **options)
 
@@ -46,25 +46,26 @@ def encoded_size(data: bytes) -> tuple[int, int] | None:
         return int.from_bytes(data[20:24], "big"), int.from_bytes(data[16:20], "big")
     if data.startswith(b"\xff\xd8"):
         return _jpeg_size(data)
-    at = data.find(JPEG2000_START, 0, 4096)  # boxes may come first
-    if at >= 0:
-        x, y, x_offset, y_offset = (int.from_bytes(data[at + k : at + k + 4], "big") for k in (8, 12, 16, 20))
+    start = data.find(JPEG2000_START, 0, 4096)  # boxes may come first
+    if start >= 0:
+        x, y, x_offset, y_offset = (int.from_bytes(data[start + k : start + k + 4], "big") for k in (8, 12, 16, 20))
         return y - y_offset, x - x_offset
     return None
 
 
 def _jpeg_size(data: bytes) -> tuple[int, int] | None:
-    """Return the size that the largest frame header of a JPEG states (ITU-T T.81, B.2.2)."""
-    at, found = 2, None
-    while at + 9 <= len(data) and data[at] == 0xFF:
-        marker = data[at + 1]
+    """Return the size in the largest frame header of a JPEG (ITU-T T.81, B.2.2)."""
+    offset, largest = 2, None
+    while offset + 9 <= len(data) and data[offset] == 0xFF:
+        marker = data[offset + 1]
         if marker == 0xDA:  # start of the picture data
             break
         if marker == 0xFF or marker in MARKERS_WITHOUT_LENGTH:
-            at += 1 if marker == 0xFF else 2
+            offset += 1 if marker == 0xFF else 2
             continue
         if 0xC0 <= marker <= 0xCF and marker not in NON_FRAME_MARKERS:
-            size = int.from_bytes(data[at + 5 : at + 7], "big"), int.from_bytes(data[at + 7 : at + 9], "big")
-            found = max(found or size, size, key=prod)
-        at += 2 + int.from_bytes(data[at + 2 : at + 4], "big")
-    return found
+            height, width = data[offset + 5 : offset + 7], data[offset + 7 : offset + 9]
+            size = int.from_bytes(height, "big"), int.from_bytes(width, "big")
+            largest = max(largest or size, size, key=prod)
+        offset += 2 + int.from_bytes(data[offset + 2 : offset + 4], "big")
+    return largest

@@ -1,4 +1,4 @@
-"""OME-TIFF files, collected as a plain array on the disk and then compressed tile by tile."""
+"""Writing of results to OME-TIFF: collected in an npy file, then compressed tile by tile."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ SPARE_LETTERS = "QRPAHE"  # tifffile's letters for further axes, whose names are
 
 
 class TiffSink:
-    """Blocks go to a plain array next to the target, from which the OME-TIFF is made with little memory.
+    """Write an OME-TIFF from an npy file next to the target, which collects the blocks, with little memory.
 
     Parameters are those of `NpySink`.
     """
@@ -103,27 +103,27 @@ def _axis_letters(names: tuple[str, ...]) -> str:
 
 def _spacing(result: Result, letters: str) -> dict[str, Any]:
     """Return PhysicalSize and TimeIncrement of the axes whose spacing is known."""
-    told: dict[str, Any] = {}
+    metadata: dict[str, Any] = {}
     for letter, axis in zip(letters, result.calibration.axes, strict=True):
         size, unit = axis.size, axis.unit
         if size is None:
             continue
         if letter in "XYZ" and (unit in LENGTHS or unit == PIXEL):
-            told |= {f"PhysicalSize{letter}": size, f"PhysicalSize{letter}Unit": unit_symbol(unit)}
+            metadata |= {f"PhysicalSize{letter}": size, f"PhysicalSize{letter}Unit": unit_symbol(unit)}
         elif letter == "T" and unit in TIMES:
-            told |= {"TimeIncrement": size, "TimeIncrementUnit": unit_symbol(unit)}
-    return told
+            metadata |= {"TimeIncrement": size, "TimeIncrementUnit": unit_symbol(unit)}
+    return metadata
 
 
 def _plane_positions(result: Result, letters: str) -> dict[str, Any]:
     """Return the position of each plane; empty if the origin of the image is 0."""
     counts = dict(zip(letters[:-2], result.layout.shape, strict=False))
-    told: dict[str, Any] = {}
+    metadata: dict[str, Any] = {}
     for letter, axis in zip(letters, result.calibration.axes, strict=True):
         if letter in "XYZ" and axis.origin and (axis.unit in LENGTHS or axis.unit == PIXEL):
             at = [axis.origin + i * axis.step for i in _page_indices(counts, letter)]
-            told |= {f"Position{letter}": at, f"Position{letter}Unit": [unit_symbol(axis.unit)] * len(at)}
-    return {"Plane": told} if told else {}
+            metadata |= {f"Position{letter}": at, f"Position{letter}Unit": [unit_symbol(axis.unit)] * len(at)}
+    return {"Plane": metadata} if metadata else {}
 
 
 def _page_indices(counts: Mapping[str, int], letter: str) -> list[int]:

@@ -1,4 +1,4 @@
-"""Pixel size and origin from the transformations of an OME-Zarr."""
+"""Pixel size and origin in the coordinate transformations of an OME-Zarr."""
 
 from __future__ import annotations
 
@@ -27,8 +27,8 @@ def zarr_calibration(
 ) -> tuple[Calibration, tuple[str, ...]]:
     """Return the calibration of a level, and sentences about transformations that cannot be used.
 
-    The transformations of the level come first, then those of the whole image, each in its order. A size that is no
-    positive number, or that a transformation of another kind decides, is unknown.
+    The transformations of the level are applied first, then those of the whole image. Sizes that are not positive, or
+    that depend on other types of transformations, are unknown.
 
     Parameters
     ----------
@@ -40,12 +40,12 @@ def zarr_calibration(
     steps = [step for entry in (dataset, multiscale) for step in _transforms(entry)]
     others = [kind for step in steps if (kind := _describe_unusable(step, len(axes)))]
     if others:
-        cannot = Note(
-            f"The OME-Zarr places its pixels by what cannot be used here ({', '.join(dict.fromkeys(others))}): pixel "
-            "size and origin are taken as unknown.",
+        unsupported = Note(
+            f"The OME-Zarr has unsupported coordinate transformations ({', '.join(dict.fromkeys(others))}): pixel size "
+            "and origin are taken as unknown.",
             Advice("Give the size with --voxel-size.", "Set the size on a layer of the image."),
         )
-        return Calibration.unknown(len(axes)), (cannot,)
+        return Calibration.unknown(len(axes)), (unsupported,)
     units = _axis_units(multiscale, axes)
     found, bad = [], []
     for position, (name, unit) in enumerate(zip(axes, units, strict=True)):
@@ -104,6 +104,6 @@ def _combine_axis(transforms: Sequence[Mapping[str, Any]], position: int, unit: 
             origin += number
     if positive(size) is None or finite(origin) is None:  # beyond the range of numbers
         return UNKNOWN, True
-    if not is_stated and unit != PIXEL:  # a length from the origin, but none of a pixel
+    if not is_stated and unit != PIXEL:  # a position without a pixel size
         return UNKNOWN, bool(origin)
     return AxisCalibration(size, unit, origin), False

@@ -1,4 +1,4 @@
-"""OME-Zarr 0.4 (zarr 2) and 0.5 (zarr 3)."""
+"""Reading of OME-Zarr 0.4 (zarr 2) and 0.5 (zarr 3)."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 METADATA_FILES = ("zarr.json", ".zattrs", ".zgroup", ".zarray")
 MAX_GROUP_DEPTH = 3  # levels from a resolution up to its group: image.zarr/resolutions/s0
-UNNAMED_AXES = ("t", "c", "z", "y", "x")  # OME-Zarr before 0.3 had these axes always and did not name them
+UNNAMED_AXES = ("t", "c", "z", "y", "x")  # of OME-Zarr before 0.3, which did not store names
 AXIS_BY_TYPE = {"time": "t", "channel": "c"}
 
 
@@ -34,17 +34,17 @@ def read_zarr(path: Path, level: int, memory: float | None = None) -> ImageFile:
     for name in METADATA_FILES:
         if is_pointer(path / name):
             raise ImageError(*mistaken(path / name) or ())
-    folder, first, told = _locate(path)
-    if told is None:
+    folder, first, multiscale = _locate(path)
+    if multiscale is None:
         return _read_bare_array(path, memory)
-    datasets: Sequence[Mapping[str, Any]] = told.get("datasets") or []
+    datasets: Sequence[Mapping[str, Any]] = multiscale.get("datasets") or []
     names = [str(dataset.get("path")) for dataset in datasets]
     index = level + (names.index(first) if first else 0)
     if not 0 <= index < len(names):
         raise ImageError(f"{path} has {len(names)} levels ({', '.join(names)}); there is no level {index}.")
     array = _open_level(folder, names[index], names, memory)
-    axes = _axis_names(told, array.ndim)
-    calibration, notes = zarr_calibration(told, datasets[index], axes)
+    axes = _axis_names(multiscale, array.ndim)
+    calibration, notes = zarr_calibration(multiscale, datasets[index], axes)
     return ImageFile(
         path,
         LazyArray(array, path),
@@ -65,7 +65,7 @@ def zarr_header(path: Path) -> ImageHeader:
     image = read_zarr(path, 0)
     attributes = read_attributes(_locate(path)[0]) or {}
     channels = (attributes.get("ome", attributes).get("omero") or {}).get("channels") or []
-    names = [str(one.get("label") or "") for one in channels if isinstance(one, dict)]
+    names = [str(channel.get("label") or "") for channel in channels if isinstance(channel, dict)]
     return ImageHeader(tuple(image.data.shape), image.axes, image.calibration, tuple(names) if all(names) else ())
 
 
@@ -91,10 +91,10 @@ def _locate(path: Path) -> tuple[Path, str, Mapping[str, Any] | None]:
             raise ImageError(
                 f"{path} is a collection of images, not one. Name one inside it, such as {', '.join(inside)}."
             )
-        for told in ome.get("multiscales") or []:
+        for multiscale in ome.get("multiscales") or []:
             inner = path.absolute().relative_to(folder.absolute()).as_posix() if folder != path else ""
-            if not inner or inner in [dataset.get("path") for dataset in told.get("datasets", [])]:
-                return folder, inner, told
+            if not inner or inner in [dataset.get("path") for dataset in multiscale.get("datasets", [])]:
+                return folder, inner, multiscale
     return path, "", None
 
 

@@ -1,4 +1,4 @@
-"""OME-Zarr 0.5: compressed chunks, a pyramid, and metadata for viewers."""
+"""Writing of results to OME-Zarr 0.5, with compressed chunks, a pyramid, and metadata for viewers."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ class PyramidLevel:
 
 
 class ZarrSink:
-    """A zarr folder next to the target; blocks are written to its finest level.
+    """Write an OME-Zarr in a folder next to the target; blocks are written to its finest level.
 
     Parameters
     ----------
