@@ -1,9 +1,9 @@
-"""The shipped models on images that they did not learn from, through the public engine.
+"""Accuracy of the shipped models on images that they were not trained on, through the public functions.
 
     python -m benchmarks.accuracy [--data FOLDER]
 
-``--data`` holds the data sets by name (default: NAPARI_FCN_DATA). Dice counts all classes but the background as one;
-boundary F1 allows 2 pixels. Means over images, the worst image beside them.
+``--data`` is the folder of the data sets (default: NAPARI_FCN_DATA). Dice is computed for the foreground, all classes
+but the background; boundary F1 has a tolerance of 2 pixels. The table gives means over images, and the worst Dice.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ Case = tuple[str, str, np.ndarray, np.ndarray]  # model, kind, image, truth
 
 
 def nuclei(folder: Path) -> Iterator[Case]:
-    """Yield the validation images, and the two bright-field images that the training command held out."""
+    """Yield the validation images, and the two bright-field images that were held out from training."""
     for path in sorted(folder.glob("*_image.tif")):
         name = path.name.removesuffix("_image.tif")
         if name.startswith("val_") or name in HELD_OUT_BRIGHT:
@@ -47,7 +47,7 @@ def membrane_slices(folder: Path) -> Iterator[Case]:
 
 
 def foreign_slices(folder: Path) -> Iterator[Case]:
-    """Yield slices of another microscope, never trained on, at 4 nm brought to about 10 nm."""
+    """Yield slices of another microscope, not used for training, resampled from 4 nm to about 10 nm."""
     from skimage.transform import rescale
 
     images, labels = tifffile.imread(folder / "val_image.tif"), tifffile.imread(folder / "val_label.tif")
@@ -62,16 +62,16 @@ def foreign_slices(folder: Path) -> Iterator[Case]:
 
 def score(cases: Iterator[Case]) -> dict[tuple[str, str], list[tuple[float, float]]]:
     """Return (Dice, boundary F1) of each image, by model and kind."""
-    found = defaultdict(list)
+    scores = defaultdict(list)
     for model, kind, image, truth in cases:
-        answer = fcn.classes(image, model, rgb=image.ndim == 3) > 0
+        predicted = fcn.classes(image, model, rgb=image.ndim == 3) > 0
         lines = centre_line if model == "membranes" else outline
-        found[model, kind].append((dice(answer, truth), boundary_f1(lines(answer), lines(truth))))
-    return found
+        scores[model, kind].append((dice(predicted, truth), boundary_f1(lines(predicted), lines(truth))))
+    return scores
 
 
 def main() -> None:
-    """Score, print and keep the table."""
+    """Compute, print and save the table."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--data", type=Path, default=os.environ.get("NAPARI_FCN_DATA", "../shared/data"))
     data = Path(parser.parse_args().data)

@@ -1,14 +1,14 @@
-"""How good an answer is after so many strokes, and how long one waits for it.
+"""Accuracy and time of interactive segmentation methods after each round of strokes.
 
     python -m benchmarks.annotate [--methods a,b] [--sets a,b] [--group tuning|reported] [--rounds 20] [--seeds 3]
 
-A simulated annotator (``benchmarks.annotator``) paints one stroke for each class and round over the errors of the very
-method that is being taught. Methods take turns on every image. Each finished run is a line of OUT.jsonl, and is not
-repeated: delete the file to start anew. OUT.md has the tables, OUT.png the curves.
+In each round, a simulated annotator (``benchmarks.annotator``) paints one stroke per class on the errors of the method
+under test. Methods are interleaved on every image. Each finished run is a line of OUT.jsonl and is not repeated; delete
+the file to start over. OUT.md has the tables, OUT.png the curves.
 
-Dice counts the foreground; of several classes it is the mean over those in the image, the background left out. It is
-taken over all pixels, and over those that were not painted: a method that only remembers strokes gains in the first.
-Time is that of the processor, so that what else runs on the machine does not count; set OMP_NUM_THREADS=1.
+Dice is the mean over the classes in the image without the background. It is computed over all pixels, and over those
+without strokes: a method that only memorises strokes improves the first one. Time is processor time, so that other
+programs do not affect it; set OMP_NUM_THREADS=1.
 """
 
 from __future__ import annotations
@@ -49,17 +49,17 @@ METHODS: dict[str, Callable[[], Method]] = {"random-forest": RandomForest, "conv
 
 
 def all_methods() -> Mapping[str, Callable[[], Method]]:
-    """Return the methods by name, ours among them where they can be imported."""
+    """Return the methods by name, with those of napari-fcn if they can be imported."""
     if importlib.util.find_spec("benchmarks.ours"):
         return METHODS | importlib.import_module("benchmarks.ours").METHODS
     return METHODS
 
 
-def score(answer: np.ndarray, truth: np.ndarray) -> float:
-    """Return the Dice of an answer, mean over the classes in the truth but the background; where it is known."""
-    known = truth != UNKNOWN
+def score(predicted: np.ndarray, truth: np.ndarray) -> float:
+    """Return the mean Dice over the classes in the truth without the background; unknown pixels are ignored."""
+    is_known = truth != UNKNOWN
     present = np.setdiff1d(truth, (0, UNKNOWN))
-    return float(np.mean([dice((answer == number) & known, truth == number) for number in present]))
+    return float(np.mean([dice((predicted == number) & is_known, truth == number) for number in present]))
 
 
 def teach(method: Method, example: Example, seed: int, rounds: int) -> Run:
@@ -67,39 +67,39 @@ def teach(method: Method, example: Example, seed: int, rounds: int) -> Run:
     rng = np.random.default_rng([seed, zlib.crc32(f"{example.set}/{example.name}".encode())])
     clock = getattr(method, "clock", time.process_time)
     painted = np.zeros(example.truth.shape, np.uint8)
-    answer, scores, times = None, {"dice": [], "unpainted": []}, [clock()]
+    predicted, scores, times = None, {"dice": [], "unpainted": []}, [clock()]
     method.start(example.image, len(example.classes))
     times.append(clock())
     for _ in range(rounds):
-        added = strokes(example.truth, answer, painted, len(example.classes), rng)
+        added = strokes(example.truth, predicted, painted, len(example.classes), rng)
         painted = np.where(added, added, painted)
         begin = clock()
-        method.learn(painted.copy())
-        answer = method.answer()
+        method.fit(painted.copy())
+        predicted = method.predict()
         times.append(clock() - begin)
-        scores["dice"].append(score(answer, example.truth))
-        scores["unpainted"].append(score(answer, np.where(painted, np.uint8(UNKNOWN), example.truth)))
+        scores["dice"].append(score(predicted, example.truth))
+        scores["unpainted"].append(score(predicted, np.where(painted, np.uint8(UNKNOWN), example.truth)))
     return {"start": times[1] - times[0], "seconds": times[2:], **scores}
 
 
 def warm_up(method: Method) -> None:
-    """Let a method import what it needs, on an image that does not count."""
+    """Run a method once on another image, so that its imports are not timed."""
     rng = np.random.default_rng(0)
     image = rng.integers(0, 256, (1, 64, 64), np.uint8)
     labels = np.zeros(image.shape, np.uint8)
     labels[0, 10:20, 10:20], labels[0, 40:50, 40:50] = 1, 2
     method.start(image, 2)
-    method.learn(labels)
-    method.answer()
+    method.fit(labels)
+    method.predict()
 
 
 def key(run: Run) -> tuple[str, str, int, str]:
-    """Return what tells one run from the others."""
+    """Return the identifier of a run."""
     return run["set"], run["example"], run["seed"], run["method"]
 
 
 def read_runs(path: Path, rounds: int) -> list[Run]:
-    """Return the finished runs of a file that are long enough, cut to so many rounds."""
+    """Return the finished runs of a file with at least this many rounds, truncated to it."""
     runs = [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
     long_enough = {key(run): run for run in runs if len(run["dice"]) >= rounds}
     return [
@@ -109,9 +109,9 @@ def read_runs(path: Path, rounds: int) -> list[Run]:
 
 
 def run_all(names: Iterable[str], settings: argparse.Namespace, path: Path) -> None:
-    """Run what the file does not have yet, and append it."""
+    """Do the runs that are missing in the file, and append them."""
     done = {key(run) for run in read_runs(path, settings.rounds)}
-    made: dict[str, Method] = {}
+    methods: dict[str, Method] = {}
     path.parent.mkdir(parents=True, exist_ok=True)
     for example in examples(settings.group, settings.sets):
         for seed in range(settings.seeds):
@@ -119,10 +119,10 @@ def run_all(names: Iterable[str], settings: argparse.Namespace, path: Path) -> N
                 header = {"set": example.set, "example": example.name, "seed": seed, "method": name}
                 if key(header) in done:
                     continue
-                if name not in made:
-                    made[name] = all_methods()[name]()
-                    warm_up(made[name])
-                run = {**header, "name": made[name].name, **teach(made[name], example, seed, settings.rounds)}
+                if name not in methods:
+                    methods[name] = all_methods()[name]()
+                    warm_up(methods[name])
+                run = {**header, "name": methods[name].name, **teach(methods[name], example, seed, settings.rounds)}
                 with path.open("a", encoding="utf-8") as file:
                     file.write(json.dumps(run) + "\n")
                 if not settings.quiet:
@@ -130,15 +130,15 @@ def run_all(names: Iterable[str], settings: argparse.Namespace, path: Path) -> N
 
 
 def curve(runs: list[Run], part: str = "dice") -> np.ndarray:
-    """Return the mean score after each round: the mean over the sets of the mean over their images and seeds."""
+    """Return the mean score after each round, over images and seeds of each set, then over the sets."""
     sets = defaultdict(list)
     for run in runs:
         sets[run["set"]].append(run[part])
     return np.mean([np.mean(curves, axis=0) for curves in sets.values()], axis=0)
 
 
-def waiting(runs: list[Run]) -> np.ndarray:
-    """Return the median over the runs of the processor time taken until the answer of each round."""
+def cumulative_time(runs: list[Run]) -> np.ndarray:
+    """Return the processor time until the prediction of each round, median over the runs."""
     return np.median([run["start"] + np.cumsum(run["seconds"]) for run in runs], axis=0)
 
 
@@ -190,9 +190,10 @@ def by_set(methods: Mapping[str, list[Run]], rounds: int) -> str:
     sets = [name for name in SETS if any(run["set"] == name for runs in methods.values() for run in runs)]
     rows = []
     for name, runs in methods.items():
-        found = {each: [run for run in runs if run["set"] == each] for each in sets}
+        by_name = {each: [run for run in runs if run["set"] == each] for each in sets}
         cells = [
-            " / ".join(f"{curve(part)[number - 1]:.2f}" for number in shown) if part else "" for part in found.values()
+            " / ".join(f"{curve(part)[number - 1]:.2f}" for number in shown) if part else ""
+            for part in by_name.values()
         ]
         rows.append([name, *cells])
     return f"Dice of each set after {' / '.join(map(str, shown))} strokes.\n\n" + markdown(["method", *sets], rows)
@@ -206,11 +207,11 @@ def plot(methods: Mapping[str, list[Run]], path: Path) -> None:
     import matplotlib.pyplot as plt
 
     figure, (over_strokes, over_time) = plt.subplots(1, 2, figsize=(10, 4), sharey=True, layout="constrained")
-    for place, (name, runs) in enumerate(methods.items()):
-        style = {"color": COLOURS[place % len(COLOURS)], "marker": "osD^vPX"[place % 7], "markersize": 4, "label": name}
+    for i, (name, runs) in enumerate(methods.items()):
+        style = {"color": COLOURS[i % len(COLOURS)], "marker": "osD^vPX"[i % 7], "markersize": 4, "label": name}
         dices = curve(runs)
         over_strokes.plot(np.arange(1, len(dices) + 1), dices, **style)
-        over_time.plot(waiting(runs), dices, **style)
+        over_time.plot(cumulative_time(runs), dices, **style)
     over_strokes.set(xlabel="strokes in each class", ylabel="Dice, mean of the sets")
     over_time.set(xlabel="seconds of one thread since the image was opened (median)", xscale="log")
     over_strokes.xaxis.get_major_locator().set_params(integer=True)
@@ -247,33 +248,33 @@ def report(runs: list[Run], settings: argparse.Namespace, out: Path) -> str:
 
 
 def names(text: str) -> list[str]:
-    """Return the parts of a list with commas."""
+    """Return the items of a comma-separated list."""
     return [part for part in text.split(",") if part]
 
 
 def main() -> None:
-    """Run, print and keep the tables."""
+    """Run the methods, print and save the tables."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--methods", type=names, default=[])
     parser.add_argument("--sets", type=names, default=[])
     parser.add_argument("--group", choices=["tuning", "reported"], default="reported")
     parser.add_argument("--rounds", type=int, default=20)
     parser.add_argument("--seeds", type=int, default=3)
-    parser.add_argument("--out", type=Path, help="where to write, without suffix")
+    parser.add_argument("--out", type=Path, help="path of the results, without suffix")
     parser.add_argument("--quiet", action="store_true", help="no progress on stderr")
     settings = parser.parse_args()
     chosen = settings.methods or list(all_methods())
     if unknown := set(chosen) - set(all_methods()):
-        parser.error(f"no method is called {', '.join(sorted(unknown))}; there are {', '.join(all_methods())}")
+        parser.error(f"unknown methods: {', '.join(sorted(unknown))}; choose from {', '.join(all_methods())}")
     out = settings.out or OUT[settings.group]
     runs_file = out.with_suffix(".jsonl")
     run_all(chosen, settings, runs_file)
-    wanted = [
+    selected = [
         run
         for run in read_runs(runs_file, settings.rounds)
         if run["method"] in chosen and run["seed"] < settings.seeds and run["set"] in (settings.sets or SETS)
     ]
-    print(report(wanted, settings, out))
+    print(report(selected, settings, out))
 
 
 if __name__ == "__main__":

@@ -1,7 +1,8 @@
-"""The images on which methods are taught by strokes.
+"""Images with labels for the benchmarks of interactive segmentation.
 
-``TUNING`` and ``REPORTED`` are disjoint: the first may be looked at while a method is made, the second is for the table
-alone. No image of either trained a shipped model. Images are cut to 512 x 512, where the classes are most even.
+The groups ``tuning`` and ``reported`` are disjoint: the first is for the development of methods, the second for the
+tables only. No shipped model was trained on any of them. Images are cropped to 512 x 512, where foreground and
+background are most balanced.
 """
 
 from __future__ import annotations
@@ -23,16 +24,16 @@ if TYPE_CHECKING:
     Labels = np.ndarray
 
 SIDE = 512
-STEP = 32  # between the places where a cut may begin
+STEP = 32  # pixels between the candidate positions of a crop
 UNKNOWN = 255
 
 
 @dataclass(frozen=True, slots=True)
 class Example:
-    """An image and its truth.
+    """An image and its ground truth.
 
-    ``image`` is (planes, Y, X) or, in colour, (planes, Y, X, 3); ``truth`` is (planes, Y, X) with the number of the
-    class, 0 the background and 255 unknown; ``anisotropy`` is the distance of planes over the size of a pixel.
+    ``image`` is (planes, Y, X) or, in colour, (planes, Y, X, 3); ``truth`` is (planes, Y, X) class indices, 0 for the
+    background and 255 for unknown; ``anisotropy`` is the distance of planes divided by the pixel size.
     """
 
     set: str
@@ -50,17 +51,17 @@ class Example:
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """Where one example lies: a pair of files, and the plane and rows taken from it."""
+    """The files of an example, and the plane and rows that are used."""
 
     stem: str
-    plane: int | None = None  # none: all
+    plane: int | None = None  # None: all
     rows: tuple[int, int | None] = (0, None)
-    classes: tuple[str, ...] = ()  # where they are not those of the set
+    classes: tuple[str, ...] = ()  # if they differ from those of the set
 
 
 @dataclass(frozen=True, slots=True)
 class ImageSet:
-    """A folder of pairs, how its labels become classes, and which parts are for what."""
+    """A folder of images and labels, the conversion of labels to classes, and the examples of each group."""
 
     classes: tuple[str, ...]
     target: Callable[[Labels], Labels]
@@ -73,8 +74,8 @@ def foreground(labels: Labels) -> Labels:
     return (labels > 0).astype(np.uint8)
 
 
-def as_they_are(labels: Labels) -> Labels:
-    """Return labels that are classes already."""
+def class_indices(labels: Labels) -> Labels:
+    """Return labels that are class indices already."""
     return labels.astype(np.uint8)
 
 
@@ -89,7 +90,7 @@ def planes(stem: str, *numbers: int, rows: tuple[int, int | None] = (0, None)) -
 
 
 def oxides(*stems: str) -> tuple[Source, ...]:
-    """Return the pictures of the material set that have one class beside the background."""
+    """Return the images of the material set with one class besides the background."""
     return tuple(Source(f"oxide_{stem}", classes=("background", "oxide layer")) for stem in stems)
 
 
@@ -108,10 +109,10 @@ SETS: Mapping[str, ImageSet] = {
         sources("set31", "set33"),
         sources("set35", "set37", "set39"),
     ),
-    # Evaluation only by its licence: the validation sections are reported, earlier ones are for tuning.
+    # Its licence allows evaluation only: the validation sections are reported, earlier ones are for tuning.
     "isbi2012_em": ImageSet(
         ("background", "membrane"),
-        as_they_are,
+        class_indices,
         planes("train", 2, 10),
         planes("val", 0, 2, 4),
     ),
@@ -122,17 +123,17 @@ SETS: Mapping[str, ImageSet] = {
         planes("val", 1, 7),
         planes("val", 14, 21, 28),
     ),
-    # No validation part is named: images are set aside by animal.
+    # Without a validation part: images are held out by animal.
     "axon_sem": ImageSet(
         ("background", "axon", "myelin"),
-        as_they_are,
+        class_indices,
         sources("rat3_data9", "rat5_data14"),
         sources("rat4_data12", "rat7_Maxo03img60", "rat8_V915"),
     ),
-    # No validation part is named: whole specimens are set aside.
+    # Without a validation part: whole specimens are held out.
     "nasa_sem": ImageSet(
         ("background", "secondary precipitate", "tertiary precipitate"),
-        as_they_are,
+        class_indices,
         oxides("040617_3_S0410019") + sources("superalloy_spot1_0d_0"),
         oxides("021519_3_1426C_100cyc0008", "070516_3_S2470003")
         + sources("superalloy_pt2_15kx_3kv_7", "superalloy_SE_15kv_50kx_precip_-_untested-2_0"),
@@ -144,19 +145,13 @@ SETS: Mapping[str, ImageSet] = {
         planes("seq", 2, 7, rows=(0, 235)),
         planes("seq", 0, 4, 9, rows=(235, None)),
     ),
-    # The two labels part the hippocampus at a plane that no intensity shows: here they are one class.
+    # The two labels divide the hippocampus at a plane that is not visible in the image: here they are one class.
     "hippocampus_mri": ImageSet(
         ("background", "hippocampus"),
         foreground,
         sources("val_023", "val_045"),
         sources("val_068", "val_095", "val_124"),
     ),
-}
-
-# What must not train a model that is scored here, of each set: files whose names do not already say `val`.
-SET_ASIDE: Mapping[str, tuple[str, ...]] = {
-    name: tuple(sorted({part.stem for part in found.tuning + found.reported if not part.stem.startswith("val")}))
-    for name, found in SETS.items()
 }
 
 
@@ -171,14 +166,13 @@ def examples(group: str, names: Iterable[str] = (), data: Path | None = None) ->
     Raises
     ------
     ValueError
-        If a set has no such name.
+        If there is no set of a given name.
     """
-    wanted = tuple(names) or tuple(SETS)
-    if unknown := set(wanted) - set(SETS):
-        raise ValueError(f"No image set is called {', '.join(sorted(unknown))}. There are: {', '.join(SETS)}.")
-    for name in wanted:
-        chosen = SETS[name].tuning if group == "tuning" else SETS[name].reported
-        for source in chosen:
+    selected = tuple(names) or tuple(SETS)
+    if unknown := set(selected) - set(SETS):
+        raise ValueError(f"Unknown image sets: {', '.join(sorted(unknown))}. Choose from {', '.join(SETS)}.")
+    for name in selected:
+        for source in SETS[name].tuning if group == "tuning" else SETS[name].reported:
             yield read(name, source, data or data_folder())
 
 
@@ -188,23 +182,23 @@ def read(name: str, source: Source, data: Path) -> Example:
     labels = tifffile.imread(data / name / f"{source.stem}_label.tif")
     if labels.ndim == 2:
         image, labels = image[None], labels[None]
-    taken = slice(None) if source.plane is None else slice(source.plane, source.plane + 1)
-    image, labels = (a[taken, slice(*source.rows)] for a in (image, labels))
+    used = slice(None) if source.plane is None else slice(source.plane, source.plane + 1)
+    image, labels = (a[used, slice(*source.rows)] for a in (image, labels))
     truth = np.stack([SETS[name].target(plane) for plane in labels])
-    cut = most_even(truth)
+    crop = most_balanced(truth)
     image = image if image.dtype == np.uint8 else image.astype(np.float32)
     title = source.stem if source.plane is None else f"{source.stem} plane {source.plane}"
     return Example(
         name,
         title,
-        np.ascontiguousarray(image[cut]),
-        np.ascontiguousarray(truth[cut]),
+        np.ascontiguousarray(image[crop]),
+        np.ascontiguousarray(truth[crop]),
         source.classes or SETS[name].classes,
     )
 
 
-def most_even(truth: Labels) -> tuple[slice, ...]:
-    """Return the cut of at most 512 x 512 whose rarer part, foreground or background, is the largest."""
+def most_balanced(truth: Labels) -> tuple[slice, ...]:
+    """Return the crop of at most 512 x 512 in which foreground and background are most balanced."""
     corners = [range(0, max(size - SIDE, 0) + 1, STEP) for size in truth.shape[1:]]
-    cuts = [(slice(None), *(slice(at, at + SIDE) for at in corner)) for corner in product(*corners)]
-    return max(cuts, key=lambda cut: min((truth[cut] > 0).mean(), (truth[cut] == 0).mean()))
+    crops = [(slice(None), *(slice(start, start + SIDE) for start in corner)) for corner in product(*corners)]
+    return max(crops, key=lambda crop: min((truth[crop] > 0).mean(), (truth[crop] == 0).mean()))

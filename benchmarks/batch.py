@@ -1,10 +1,10 @@
-"""One worker process beside two, of one thread each, and what a run without dask takes: the same tiles, in turn.
+"""Speed of one and two dask workers of one thread, compared with runs without dask.
 
     python -m benchmarks.batch [--size 2048] [--tile 512] [--rounds 5]
 
-Workers are started before and answer once; then each contestant runs once in every round. Two plain processes that
-share the tiles without dask, and send nothing back, are what the machine has to give. The table gives medians, ratios
-within rounds, and the largest difference from the first contestant's probabilities.
+Workers are started and run once before the measurement; then the methods are interleaved, once in every round. Two
+plain processes that share the tiles without dask, and send no results, give the upper limit of the machine. The table
+gives medians, ratios within rounds, and the largest difference from the probabilities of the first method.
 """
 
 from __future__ import annotations
@@ -42,59 +42,59 @@ PLAIN = "2 plain processes of 1 thread, nothing sent back"
 KIND = "probabilities"
 
 
-class Plain:
-    """Two processes that each answer every other tile."""
+class PlainProcesses:
+    """Two processes that each predict every other tile."""
 
     def __init__(self, path: Path, settings: PredictSettings) -> None:
         context = multiprocessing.get_context("spawn")
-        self._ends = [context.Pipe() for _ in range(2)]
+        self._pipes = [context.Pipe() for _ in range(2)]
         self._processes = [
-            context.Process(target=_serve, args=(end[1], path, settings, number), daemon=True)
-            for number, end in enumerate(self._ends)
+            context.Process(target=_serve, args=(remote, path, settings, number), daemon=True)
+            for number, (_, remote) in enumerate(self._pipes)
         ]
         for process in self._processes:
             process.start()
 
     def run(self) -> Iterator:
-        """Yield nothing, once both have answered."""
-        for here, _ in self._ends:
-            here.send("run")
-        for here, _ in self._ends:
-            here.recv()
+        """Run both, wait until they are done, and return an empty iterator."""
+        for local, _ in self._pipes:
+            local.send("run")
+        for local, _ in self._pipes:
+            local.recv()
         return iter(())
 
     def close(self) -> None:
-        """End both."""
-        for (here, _), process in zip(self._ends, self._processes, strict=True):
-            here.send("")
+        """Stop both."""
+        for (local, _), process in zip(self._pipes, self._processes, strict=True):
+            local.send("")
             process.join()
 
 
-def _serve(end: Connection, path: Path, settings: PredictSettings, number: int) -> None:
+def _serve(pipe: Connection, path: Path, settings: PredictSettings, number: int) -> None:
     torch.set_num_threads(1)
     session = Session(np.load(path, mmap_mode="r"), Checkpoint.load(zoo.path_of("nuclei")), settings=settings)
-    while end.recv():
+    while pipe.recv():
         with mmap_large_arrays():
             for _ in session.predictor.run(list(session.plan())[number::2], 0):
                 pass
-        end.send("done")
+        pipe.send("done")
 
 
-def contestants(path: Path, settings: PredictSettings, stack: ExitStack) -> dict[str, Callable[[], Iterator]]:
-    """Return what answers, ready to run."""
+def all_methods(path: Path, settings: PredictSettings, stack: ExitStack) -> dict[str, Callable[[], Iterator]]:
+    """Return the methods by name, ready to run."""
     session = Session(np.load(path, mmap_mode="r"), Checkpoint.load(zoo.path_of("nuclei")), settings=settings)
     runs = {ALONE: session.predict}
-    for name, where in ((ONE, "local:1x1"), (TWO, "local:2x1")):
-        cluster = stack.enter_context(connect(where, settings.device))
-        hired = cluster.predictor_for(session, ImageLocation.from_file(path), settings, [KIND])
-        runs[name] = lambda hired=hired: hired.predict(session)
-    plain = Plain(path, settings)
+    for name, address in ((ONE, "local:1x1"), (TWO, "local:2x1")):
+        cluster = stack.enter_context(connect(address, settings.device))
+        predictor = cluster.predictor_for(session, ImageLocation.from_file(path), settings, [KIND])
+        runs[name] = lambda predictor=predictor: predictor.predict(session)
+    plain = PlainProcesses(path, settings)
     stack.callback(plain.close)
     runs[PLAIN] = plain.run
     return runs
 
 
-def answer(run: Callable[[], Iterator], shape: tuple[int, ...]) -> tuple[float, np.ndarray]:
+def measure(run: Callable[[], Iterator], shape: tuple[int, ...]) -> tuple[float, np.ndarray]:
     """Return the seconds of a run and its probabilities."""
     out = np.zeros((3, *shape), np.float32)
     start = time.perf_counter()
@@ -106,7 +106,7 @@ def answer(run: Callable[[], Iterator], shape: tuple[int, ...]) -> tuple[float, 
 
 
 def main() -> None:
-    """Measure, print and keep the table."""
+    """Measure, print and save the table."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--size", type=int, default=2048)
     parser.add_argument("--tile", type=int, default=512)
@@ -119,20 +119,20 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder, ExitStack() as stack:
         path = Path(folder) / "cells.npy"
         np.save(path, cells(shape, seed=1)[0])
-        runs = contestants(path, PredictSettings(tile=(arguments.tile,), device="cpu"), stack)
-        first = answer(runs[ALONE], shape)[1]
+        runs = all_methods(path, PredictSettings(tile=(arguments.tile,), device="cpu"), stack)
+        first = measure(runs[ALONE], shape)[1]
         for run in runs.values():
-            answer(run, shape)  # every worker builds its network once
+            measure(run, shape)  # every worker builds its network once
         for _ in range(arguments.rounds):
             for name, run in runs.items():
-                spent, out = answer(run, shape)
+                spent, out = measure(run, shape)
                 seconds.setdefault(name, []).append(spent)
                 if name != PLAIN:
                     worst[name] = max(worst.get(name, 0.0), float(np.abs(out - first).max()))
     lines = [
         f"# {arguments.size} x {arguments.size}, the nuclei model, tiles of {arguments.tile}: workers of one thread",
         f"{describe('cpu')}. Medians of {arguments.rounds} interleaved rounds; ratios are medians within rounds.",
-        "| contestant | median s | times as fast as 1 worker | largest difference |\n|---|---|---|---|",
+        "| method | median s | speed-up over 1 worker | largest difference |\n|---|---|---|---|",
     ]
     for name, spent in seconds.items():
         ratio = statistics.median(a / b for a, b in zip(seconds[ONE], spent, strict=True))

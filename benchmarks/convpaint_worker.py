@@ -1,9 +1,9 @@
-"""Convpaint in an environment of its own; runs there and imports nothing of ours.
+"""Worker process for Convpaint, which runs in an environment of its own without napari-fcn.
 
     python convpaint_worker.py SCALINGS
 
-``SCALINGS`` is the pyramid of its Gaussian features, such as 1,2,4. Reads and writes messages: a line of JSON, whose
-``bytes`` says how many bytes of a .npy file follow. Answers carry the seconds of the work alone.
+``SCALINGS`` are the scales of the Gaussian features, such as 1,2,4. A message is a line of JSON, followed by a .npy
+file of as many bytes as its key ``bytes`` says. Responses have the processor time of the computation in ``seconds``.
 """
 
 from __future__ import annotations
@@ -29,16 +29,16 @@ def send(pipe: io.BufferedWriter, header: dict, array: np.ndarray | None = None)
 
 
 def receive(pipe: io.BufferedReader) -> tuple[dict, np.ndarray | None]:
-    """Read one message; at the end an empty one."""
+    """Read one message; empty at the end of the stream."""
     header = json.loads(pipe.readline() or b"{}")
     size = header.get("bytes", 0)
     return header, np.load(io.BytesIO(pipe.read(size))) if size else None
 
 
 def import_torchvision() -> None:
-    """Import the torchvision that Convpaint imports but does not use for Gaussian features.
+    """Import torchvision, which Convpaint needs at import but not for Gaussian features.
 
-    Beside a torch for the processor alone it lacks its compiled operations, and stops at the first that it names.
+    With a CPU-only build of torch, its compiled operations are missing, and the import fails unless they are defined.
     """
     try:
         importlib.import_module("torchvision")
@@ -51,7 +51,7 @@ def import_torchvision() -> None:
 
 
 class Convpaint:
-    """One image and the model that is trained on it, as the plugin does with its own defaults."""
+    """A model trained on one image, with the defaults of the plugin."""
 
     def __init__(self, scalings: list[int]) -> None:
         from napari_convpaint.convpaint_model import ConvpaintModel
@@ -61,23 +61,23 @@ class Convpaint:
         )
 
     def start(self, image: np.ndarray, header: dict) -> None:
-        """Take an image (planes, Y, X) or, in colour, (planes, Y, X, 3)."""
+        """Set the image, (planes, Y, X) or, in colour, (planes, Y, X, 3)."""
         self.model = self.make("rgb" if header["colour"] else "single")
         self.image = np.moveaxis(image, -1, 0) if header["colour"] else image
 
-    def learn(self, labels: np.ndarray, _header: dict) -> None:
-        """Train on all strokes; features of the old ones are kept, as in the plugin."""
+    def fit(self, labels: np.ndarray, _header: dict) -> None:
+        """Train on all strokes; the features of earlier ones are cached, as in the plugin."""
         self.model.train(self.image, labels, memory_mode=True, img_ids="image")
 
-    def answer(self, _array: None, _header: dict) -> np.ndarray:
-        """Return the number of the class + 1 of each pixel."""
+    def predict(self, _array: None, _header: dict) -> np.ndarray:
+        """Return the class index + 1 of each pixel."""
         return self.model.segment(self.image).astype(np.uint8)
 
 
 def main() -> None:
-    """Work until the pipe is closed."""
+    """Process messages until the pipe is closed."""
     pipe_in, pipe_out = sys.stdin.buffer, os.fdopen(os.dup(1), "wb")
-    os.dup2(2, 1)  # what libraries print must not get between the messages
+    os.dup2(2, 1)  # prints of libraries must not interfere with the messages
     import_torchvision()
     convpaint = Convpaint([int(part) for part in sys.argv[1].split(",")])
     send(pipe_out, {"ready": True})

@@ -1,10 +1,11 @@
-"""A dense map beside sliding the classifier over the same positions: the same weights, the same image, in turn.
+"""Speed of a classifier as a fully convolutional network, compared with sliding it over the same positions.
 
     python -m benchmarks.dense [--rounds 3] [--device cpu]
 
 The classifier is the network N4 of Ciresan et al. (2012), which found membranes by sliding over each pixel of electron
-micrographs: crops of 95 pixels, no padding. Weights are random: time does not depend on them. Each contestant runs once
-in every round; the table gives medians, the median of the ratios to sliding, and the largest difference from sliding.
+micrographs: crops of 95 pixels, no padding. Weights are random, because time does not depend on them. The methods are
+interleaved, once in every round; the table gives medians, the median of the ratios to sliding, and the largest
+difference from sliding.
 """
 
 from __future__ import annotations
@@ -25,11 +26,11 @@ from napari_fcn.nets.convert import dilate, fully_convolutional, shift_and_stitc
 RESULTS = Path(__file__).parent / "results"
 CROP, STRIDE, POSITIONS = 95, 16, 32  # positions along each axis
 BATCH = 8  # the fastest for sliding, of 1 to 64 on the processor of the committed table
-Answer = Callable[[], Tensor]
+Method = Callable[[], Tensor]
 
 
 def classifier() -> nn.Module:
-    """Return N4: four rounds of convolution and pooling, two linear layers."""
+    """Return N4: four blocks of convolution and pooling, two linear layers."""
     layers: list[nn.Module] = []
     for inputs, kernel in ((1, 4), (48, 5), (48, 4), (48, 4)):
         layers += [nn.Conv2d(inputs, 48, kernel), nn.ReLU(), nn.MaxPool2d(2)]
@@ -37,14 +38,14 @@ def classifier() -> nn.Module:
 
 
 def slide(net: nn.Module, image: Tensor, step: int) -> Tensor:
-    """Return the answers to all crops, ``step`` pixels apart, in batches."""
+    """Return the outputs for all crops, ``step`` pixels apart, computed in batches."""
     crops = image[0, 0].unfold(0, CROP, step).unfold(1, CROP, step)
     flat = crops.reshape(-1, 1, CROP, CROP)
     return torch.cat([net(part) for part in flat.split(BATCH)]).T.reshape(1, -1, *crops.shape[:2])
 
 
-def contests(device: str) -> Iterator[tuple[str, dict[str, Answer]]]:
-    """Yield what is asked, and the ways to answer it; the first is sliding."""
+def tasks(device: str) -> Iterator[tuple[str, dict[str, Method]]]:
+    """Yield each task with its methods by name; the first method is sliding."""
     torch.manual_seed(0)
     net = classifier().to(device)
     strided = fully_convolutional(net, CROP)
@@ -69,44 +70,44 @@ def contests(device: str) -> Iterator[tuple[str, dict[str, Answer]]]:
     )
 
 
-def measure(contestants: dict[str, Answer], rounds: int) -> tuple[dict[str, Tensor], dict[str, list[float]]]:
-    """Return the answer of each contestant, and its seconds in each round after a first one, which does not count."""
-    answers = {name: run().cpu() for name, run in contestants.items()}
-    seconds: dict[str, list[float]] = {name: [] for name in contestants}
+def measure(methods: dict[str, Method], rounds: int) -> tuple[dict[str, Tensor], dict[str, list[float]]]:
+    """Return the output of each method, and its seconds in each round after a warm-up."""
+    outputs = {name: run().cpu() for name, run in methods.items()}
+    seconds: dict[str, list[float]] = {name: [] for name in methods}
     for _ in range(rounds):
-        for name, run in contestants.items():
+        for name, run in methods.items():
             start = time.perf_counter()
             run().cpu()
             seconds[name].append(time.perf_counter() - start)
-    return answers, seconds
+    return outputs, seconds
 
 
-def rows(question: str, answers: dict[str, Tensor], seconds: dict[str, list[float]]) -> Iterator[str]:
-    """Yield the lines of the table for one question."""
-    sliding = next(iter(answers))
-    truth, base = answers[sliding], seconds[sliding]
-    for name, answer in answers.items():
+def rows(task: str, outputs: dict[str, Tensor], seconds: dict[str, list[float]]) -> Iterator[str]:
+    """Yield the rows of the table for one task."""
+    sliding = next(iter(outputs))
+    truth, base = outputs[sliding], seconds[sliding]
+    for name, output in outputs.items():
         ratio = statistics.median(b / s for b, s in zip(base, seconds[name], strict=True))
-        error = float((answer - truth).abs().max())
-        count = answer.shape[2] * answer.shape[3]
+        error = float((output - truth).abs().max())
+        count = output.shape[2] * output.shape[3]
         milliseconds = statistics.median(seconds[name]) * 1e3
-        yield f"| {question} | {name} | {count} | {milliseconds:.0f} | {ratio:.1f} | {error:.1e} |"
+        yield f"| {task} | {name} | {count} | {milliseconds:.0f} | {ratio:.1f} | {error:.1e} |"
 
 
 @torch.inference_mode()
 def main() -> None:
-    """Measure, print and keep the table."""
+    """Measure, print and save the table."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--device", default="cpu")
     arguments = parser.parse_args()
     lines = [
-        "| asked | contestant | positions | median ms | times as fast | largest difference from sliding |",
+        "| task | method | positions | median ms | speed-up | largest difference from sliding |",
         "|---|---|---|---|---|---|",
     ]
-    for question, contestants in contests(arguments.device):
-        print(question, file=sys.stderr)
-        lines += rows(question, *measure(contestants, arguments.rounds))
+    for task, methods in tasks(arguments.device):
+        print(task, file=sys.stderr)
+        lines += rows(task, *measure(methods, arguments.rounds))
     text = "\n\n".join(
         [
             "# A converted classifier, against sliding it",

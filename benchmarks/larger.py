@@ -1,10 +1,10 @@
-"""What reading from and writing to the disk adds to a run: the same tiles from memory, and through OME-Zarr, in turn.
+"""Overhead of results larger than memory: the same run from memory, and from and to OME-Zarr, interleaved.
 
     python -m benchmarks.larger [--size 2048] [--rounds 7] [--precision float32]
 
-In each round the model runs on the image in memory with its answers dropped, and on the same image as a zarr array
-with classes and probabilities written to pyramids, as the dock does when results are larger than memory. The ratio is
-that of the medians; the probabilities of both are compared.
+In each round, the model runs on the image in memory without storing results, and on the same image as a zarr array
+with classes and probabilities written to pyramids, as the dock does for results larger than memory. The ratio is that
+of the medians; the probabilities of both are compared.
 """
 
 from __future__ import annotations
@@ -35,13 +35,13 @@ from napari_fcn.settings import PredictSettings
 META = ResultMeta(("y", "x"), (1.0, 1.0), ("pixel", "pixel"))
 
 
-class Disk:
-    """Stores a run as the dock does, each tile behind the next."""
+class ZarrResults:
+    """Write the results of a run in the same way as the dock, each tile while the next one is computed."""
 
     def __init__(self, folder: Path, classes: int, shape: tuple[int, ...], tile: tuple[int, ...]) -> None:
         self.probabilities = IncrementalZarr(folder / "p.ome.zarr", "probabilities8", classes, shape, tile, META)
         self.classes = IncrementalZarr(folder / "c.ome.zarr", "classes", 0, shape, tile, META)
-        self.behind = BackgroundWriter(self.put)
+        self.writer = BackgroundWriter(self.put)
 
     def put(self, tile: TileDone) -> None:
         """Store a tile."""
@@ -50,32 +50,32 @@ class Disk:
 
 
 def run(session: Session, folder: Path | None) -> float:
-    """Return the seconds of a run; with a folder it is written there."""
+    """Return the seconds of a run, with results written to a folder if one is given."""
     shape = session.source.shape
     start, disk = time.perf_counter(), None
     for event in session.predict(Region.whole(shape)):
         if isinstance(event, RunPlanned) and folder is not None:
-            disk = Disk(folder, session.spec.classes, shape, event.tile)
+            disk = ZarrResults(folder, session.spec.classes, shape, event.tile)
         elif isinstance(event, TileDone) and disk is not None:
-            disk.behind.put(event)
+            disk.writer.put(event)
     if disk is not None:
-        disk.behind.wait()
-        disk.behind.close()
+        disk.writer.wait()
+        disk.writer.close()
     return time.perf_counter() - start
 
 
 def largest_difference(session: Session, folder: Path) -> int:
-    """Return by how many 255ths what is on the disk differs at most from tiles computed alone."""
+    """Return the largest difference, in 1/255, between stored probabilities and those of single tiles."""
     stored: Any = zarr.open_array(str(folder / "p.ome.zarr" / "0"), mode="r")
-    apart = 0
+    largest = 0
     for tile in session.plan(512**2):
-        alone = np.rint(session.predictor.tile(tile) * 255)
-        apart = max(apart, int(np.abs(stored[(slice(None), *tile.core.slices)] - alone).max()))
-    return apart
+        expected = np.rint(session.predictor.tile(tile) * 255)
+        largest = max(largest, int(np.abs(stored[(slice(None), *tile.core.slices)] - expected).max()))
+    return largest
 
 
 def main() -> None:
-    """Run and report."""
+    """Measure and print the overhead."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--size", type=int, default=2048)
     parser.add_argument("--rounds", type=int, default=7)
@@ -83,21 +83,21 @@ def main() -> None:
     arguments = parser.parse_args()
     image, model = cells((arguments.size,) * 2, seed=1)[0], Checkpoint.load(zoo.path_of("nuclei"))
     settings = PredictSettings(device="cpu", precision=arguments.precision)
-    with tempfile.TemporaryDirectory() as place:
-        file: Any = zarr.create_array(f"{place}/image.zarr", shape=image.shape, chunks=(512, 512), dtype=image.dtype)
+    with tempfile.TemporaryDirectory() as folder:
+        file: Any = zarr.create_array(f"{folder}/image.zarr", shape=image.shape, chunks=(512, 512), dtype=image.dtype)
         file[:] = image
-        plain, through = (Session(data, model, settings=settings) for data in (image, file))
-        run(plain, None)
+        in_memory, on_disk = (Session(data, model, settings=settings) for data in (image, file))
+        run(in_memory, None)
         memory, disk = [], []
         for number in range(arguments.rounds):
-            memory.append(run(plain, None))
-            disk.append(run(through, Path(place) / str(number)))
-        apart = largest_difference(plain, Path(place) / "0")
+            memory.append(run(in_memory, None))
+            disk.append(run(on_disk, Path(folder) / str(number)))
+        difference = largest_difference(in_memory, Path(folder) / "0")
     ratio = statistics.median(disk) / statistics.median(memory)
     print(f"nuclei, {arguments.precision}, {arguments.size} x {arguments.size} px, {describe('cpu')}")
     print(f"from memory {statistics.median(memory):.2f} s, through the disk {statistics.median(disk):.2f} s")
     rounds = ", ".join(f"{d / m:.3f}" for d, m in zip(disk, memory, strict=True))
-    print(f"the disk takes {ratio - 1:.1%} more (rounds: {rounds}); largest difference {apart} of 255")
+    print(f"the disk takes {ratio - 1:.1%} more (rounds: {rounds}); largest difference {difference} of 255")
 
 
 if __name__ == "__main__":

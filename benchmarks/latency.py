@@ -1,13 +1,12 @@
-"""How long the answer to a stroke takes in a real window: from the release of the mouse to the drawn frame.
+"""Latency of teaching in a real window: time from the release of the mouse to the updated overlay.
 
     xvfb-run -a -s "-screen 0 1920x1080x24" python -m benchmarks.latency [--model nuclei] [--strokes 40] [--network off]
         [--side 2048]
 
-Opens napari with the Teach dock on an image of 2048 x 2048, zoomed so that 512 x 512 pixels are on screen, paints
-strokes with mouse events and notes when each step of the way was done, and the longest gaps between two ticks of a
-timer on the GUI thread while the strokes are learnt. The latency ends when napari has drawn the frame; when it has
-been put on the screen, and how long that takes for a frame with nothing new in it, is told beside it. An image with a
-side of more than 4096 is a pyramid on the disk.
+Opens napari with the Teach dock on an image of 2048 x 2048 pixels, of which 512 x 512 are visible, paints strokes with
+mouse events, and records the time of each step from stroke to screen, and the longest gaps between two ticks of a timer
+on the GUI thread meanwhile. The latency ends when napari has drawn the frame; the time until it is on the screen, and
+the same times for an unchanged frame, are also reported. An image with a side of more than 4096 is a pyramid on disk.
 """
 
 from __future__ import annotations
@@ -51,11 +50,11 @@ def pattern() -> np.ndarray:
 
 
 def image(side: int) -> Any:
-    """Return noisy discs all over; the levels of a pyramid in the working folder, if that is large."""
-    part, times = pattern(), -(-side // PATTERN)
+    """Return an image of noisy discs; if it is large, the levels of a pyramid in the working folder."""
+    part, repeats = pattern(), -(-side // PATTERN)
     if side <= LARGE:
-        return np.tile(part, (times, times))[:side, :side]
-    row = np.tile(part, (1, times))[:, :side]
+        return np.tile(part, (repeats, repeats))[:side, :side]
+    row = np.tile(part, (1, repeats))[:, :side]
     stored = zarr.create_array("cells.zarr", shape=(side, side), chunks=(512, 512), dtype=np.uint8)
     for start in range(0, side, PATTERN):
         stored[start : start + PATTERN] = row[: side - start]
@@ -65,84 +64,84 @@ def image(side: int) -> Any:
     return levels
 
 
-class Hand:
-    """Paints in a window with mouse events."""
+class Painter:
+    """Paint in a window with mouse events."""
 
     def __init__(self, viewer: napari.Viewer) -> None:
         self.viewer = viewer
         self.canvas = viewer.window._qt_viewer.canvas.native
-        self.released = 0.0  # when the mouse was released last
+        self.released = 0.0  # time of the last release of the mouse
 
     def stroke(self, start: np.ndarray, stop: np.ndarray) -> None:
-        """Draw a line between two places of the image."""
-        places = [self._on_canvas(place) for place in np.linspace(start, stop, MOVES)]
-        self._mouse(QEvent.MouseMove, places[0], Qt.NoButton, Qt.NoButton)
-        self._mouse(QEvent.MouseButtonPress, places[0], Qt.LeftButton, Qt.LeftButton)
-        for place in places[1:]:
-            self._mouse(QEvent.MouseMove, place, Qt.NoButton, Qt.LeftButton)
+        """Draw a line between two points of the image."""
+        points = [self._on_canvas(point) for point in np.linspace(start, stop, MOVES)]
+        self._send(QEvent.MouseMove, points[0], Qt.NoButton, Qt.NoButton)
+        self._send(QEvent.MouseButtonPress, points[0], Qt.LeftButton, Qt.LeftButton)
+        for point in points[1:]:
+            self._send(QEvent.MouseMove, point, Qt.NoButton, Qt.LeftButton)
             self.wait(0.008)
         self.released = time.monotonic()
-        self._mouse(QEvent.MouseButtonRelease, places[-1], Qt.LeftButton, Qt.NoButton)
+        self._send(QEvent.MouseButtonRelease, points[-1], Qt.LeftButton, Qt.NoButton)
 
     def wait(self, seconds: float) -> None:
-        """Let the window live."""
+        """Run the event loop for some time."""
         loop = QEventLoop()
         QTimer.singleShot(max(1, round(1e3 * seconds)), loop.quit)
         loop.exec_()
 
-    def until(self, condition: object, patience: float = 60.0) -> None:
-        """Let the window live until something is so."""
-        end = time.monotonic() + patience
+    def wait_until(self, condition: object, timeout: float = 60.0) -> None:
+        """Run the event loop until a condition is true."""
+        end = time.monotonic() + timeout
         while not condition() and time.monotonic() < end:  # type: ignore[operator]
             self.wait(0.02)
 
-    def _on_canvas(self, place: np.ndarray) -> QPointF:
+    def _on_canvas(self, point: np.ndarray) -> QPointF:
         size = np.array([self.canvas.height(), self.canvas.width()])
         camera = camera_of(self.viewer)
-        y, x = size / 2 + (place - np.asarray(camera.center)[-2:]) * camera.zoom
+        y, x = size / 2 + (point - np.asarray(camera.center)[-2:]) * camera.zoom
         return QPointF(float(x), float(y))
 
-    def _mouse(self, kind: object, at: QPointF, button: object, buttons: object) -> None:
-        everywhere = QPointF(self.canvas.mapToGlobal(at.toPoint()))
-        QApplication.sendEvent(self.canvas, QMouseEvent(kind, at, at, everywhere, button, buttons, Qt.NoModifier))
+    def _send(self, kind: object, local: QPointF, button: object, buttons: object) -> None:
+        on_screen = QPointF(self.canvas.mapToGlobal(local.toPoint()))
+        QApplication.sendEvent(self.canvas, QMouseEvent(kind, local, local, on_screen, button, buttons, Qt.NoModifier))
 
 
-class Hops:
-    """When each step from the release of the mouse to the frame on the screen was done, for each stroke.
+class StepTimes:
+    """Times of the steps from the release of the mouse to the frame on the screen, for each stroke.
 
     Parameters
     ----------
     widget : TeachWidget
         The dock.
-    hand : Hand
-        What paints.
+    painter : Painter
+        Paints the strokes.
     """
 
     NAMES = ("released", "noticed", "worker asked", "answer on its layer", "drawn", "on the screen")
 
-    def __init__(self, widget: TeachWidget, hand: Hand) -> None:
-        self.controller, self.hand = widget.controller, hand
-        self.found: list[list[float]] = []
+    def __init__(self, widget: TeachWidget, painter: Painter) -> None:
+        self.controller, self.painter = widget.controller, painter
+        self.times: list[list[float]] = []
         self.engine: list[float] = []
         self._marks: dict[str, float] = {}
-        self._answers = 0
+        self._n_latencies = 0
         assert self.controller.layers is not None
-        self.controller.layers.corrections.changed.connect(self._on_asked)  # after the controller, as what follows
+        self.controller.layers.corrections.changed.connect(self._on_changed)  # called after the controller's slot
         self.controller._runner.yielded.connect(self._on_yielded)
-        hand.canvas.frameSwapped.connect(self._on_swapped)
+        painter.canvas.frameSwapped.connect(self._on_swapped)
 
     def stroke(self, start: np.ndarray, stop: np.ndarray) -> None:
-        """Paint and wait for the answer to be on the screen."""
+        """Paint and wait until the updated overlay is on the screen."""
         self._marks = {}
-        before, self._answers = len(self.controller.latencies), len(self.controller.latencies)
-        self.hand.stroke(start, stop)
-        self._marks["released"] = self.hand.released
-        self.hand.until(lambda: len(self.controller.latencies) > before)
-        self.hand.until(lambda: "on the screen" in self._marks, 2.0)
+        before = self._n_latencies = len(self.controller.latencies)
+        self.painter.stroke(start, stop)
+        self._marks["released"] = self.painter.released
+        self.painter.wait_until(lambda: len(self.controller.latencies) > before)
+        self.painter.wait_until(lambda: "on the screen" in self._marks, 2.0)
         if set(self.NAMES) <= set(self._marks):
-            self.found.append([self._marks[name] for name in self.NAMES])
+            self.times.append([self._marks[name] for name in self.NAMES])
 
-    def _on_asked(self) -> None:
+    def _on_changed(self) -> None:
         self._marks["worker asked"] = time.monotonic()
 
     def _on_yielded(self, messages: list[SessionMessage]) -> None:
@@ -153,26 +152,26 @@ class Hops:
                 self._marks["answer on its layer"] = time.monotonic()
 
     def _on_swapped(self) -> None:
-        now, course, seconds = time.monotonic(), self.controller.layers, self.controller.latencies
-        if course is not None and len(seconds) > self._answers and "on the screen" not in self._marks:
-            noticed = course.corrections.edited_at
+        now, layers, seconds = time.monotonic(), self.controller.layers, self.controller.latencies
+        if layers is not None and len(seconds) > self._n_latencies and "on the screen" not in self._marks:
+            noticed = layers.corrections.edited_at
             self._marks |= {"noticed": noticed, "drawn": noticed + seconds[-1], "on the screen": now}
 
     def report(self) -> None:
         """Print medians."""
-        taken = 1e3 * np.asarray(self.found)
-        whole = taken[:, 4] - taken[:, 0]
-        print(f"answers: {len(whole)}, median {np.median(whole):.0f} ms, 95 % within {np.percentile(whole, 95):.0f} ms")
+        times = 1e3 * np.asarray(self.times)
+        total = times[:, 4] - times[:, 0]
+        print(f"answers: {len(total)}, median {np.median(total):.0f} ms, 95 % within {np.percentile(total, 95):.0f} ms")
         for name, at, step in zip(
-            self.NAMES, np.median(taken - taken[:, :1], axis=0), [0, *np.median(np.diff(taken), axis=0)], strict=True
+            self.NAMES, np.median(times - times[:, :1], axis=0), [0, *np.median(np.diff(times), axis=0)], strict=True
         ):
             print(f"  hop {name:20s} at {at:6.1f} ms, took {step:6.1f} ms")
         print(f"  of which hop engine, to learn the strokes: {1e3 * np.median(self.engine):.1f} ms")
 
 
-def floor(hand: Hand, times: int = 20) -> tuple[float, float]:
-    """Return the median milliseconds in which the same window draws a frame, and puts it on the screen."""
-    scene = hand.viewer.window._qt_viewer.canvas._scene_canvas
+def frame_times(painter: Painter, repeats: int = 20) -> tuple[float, float]:
+    """Return the median milliseconds until an unchanged frame is drawn, and until it is on the screen."""
+    scene = painter.viewer.window._qt_viewer.canvas._scene_canvas
     marks: dict[str, float] = {}
 
     def on_draw(_: object = None) -> None:
@@ -183,50 +182,50 @@ def floor(hand: Hand, times: int = 20) -> tuple[float, float]:
             marks.setdefault("on the screen", time.monotonic())
 
     scene.events.draw.connect(on_draw, position="last")
-    hand.canvas.frameSwapped.connect(on_swapped)
-    taken = []
-    for _ in range(times):
-        hand.wait(0.1)
+    painter.canvas.frameSwapped.connect(on_swapped)
+    times = []
+    for _ in range(repeats):
+        painter.wait(0.1)
         marks.clear()
-        asked = time.monotonic()
+        start = time.monotonic()
         scene.update()
-        hand.until(lambda: "on the screen" in marks)
-        taken.append([1e3 * (marks[name] - asked) for name in ("drawn", "on the screen")])
+        painter.wait_until(lambda: "on the screen" in marks)
+        times.append([1e3 * (marks[name] - start) for name in ("drawn", "on the screen")])
     scene.events.draw.disconnect(on_draw)
-    hand.canvas.frameSwapped.disconnect(on_swapped)
-    drawn, shown = np.median(taken, axis=0)
+    painter.canvas.frameSwapped.disconnect(on_swapped)
+    drawn, shown = np.median(times, axis=0)
     return float(drawn), float(shown)
 
 
-def opened(model: str, network: str, side: int) -> tuple[napari.Viewer, TeachWidget, Hand]:
-    """Return a window in which a model is taught."""
+def open_session(model: str, network: str, side: int) -> tuple[napari.Viewer, TeachWidget, Painter]:
+    """Return a window with a teaching session."""
     viewer = napari.Viewer()
-    hand = Hand(viewer)
+    painter = Painter(viewer)
     viewer.add_image(image(side), name="cells", multiscale=side > LARGE, contrast_limits=(0, 255))
     widget = TeachWidget(viewer)
     viewer.window.add_dock_widget(widget)
     window = viewer.window._qt_window
     window.resize(1280, 900)
-    hand.wait(1.0)
-    window.resize(window.width() + hand.canvas.height() - hand.canvas.width(), window.height())  # as high as wide
-    hand.wait(1.0)
+    painter.wait(1.0)
+    window.resize(window.width() + painter.canvas.height() - painter.canvas.width(), window.height())  # as high as wide
+    painter.wait(1.0)
     models = widget.source.model
     models.choose(next(entry for entry in models.models if entry.name == model))
     box = widget.learning.network
     box.setCurrentIndex(box.findData(network))
     camera = camera_of(viewer)
     camera.center = (0, side / 2, side / 2)
-    camera.zoom = min(hand.canvas.height(), hand.canvas.width()) / VIEW
-    hand.wait(1.0)
+    camera.zoom = min(painter.canvas.height(), painter.canvas.width()) / VIEW
+    painter.wait(1.0)
     widget.setup.start.click()
-    hand.until(lambda: widget.controller.state.is_open)
+    painter.wait_until(lambda: widget.controller.state.is_open)
     assert (widget.controller.state.model, widget.controller.state.settings.network) == (model, network)
-    hand.until(lambda: not widget.controller.state.is_working and not widget.controller.is_busy)
-    return viewer, widget, hand
+    painter.wait_until(lambda: not widget.controller.state.is_working and not widget.controller.is_busy)
+    return viewer, widget, painter
 
 
 def main() -> None:
-    """Paint and report."""
+    """Paint strokes and print the times."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--model", default="nuclei")
     parser.add_argument("--strokes", type=int, default=40)
@@ -235,27 +234,27 @@ def main() -> None:
     parser.add_argument("--pause", type=float, default=1.0, help="seconds between an answer and the next stroke")
     arguments = parser.parse_args()
     os.chdir(tempfile.mkdtemp())  # the project goes there
-    viewer, widget, hand = opened(arguments.model, arguments.network, arguments.side)
+    viewer, widget, painter = open_session(arguments.model, arguments.network, arguments.side)
     assert widget.controller.layers is not None
     shape = " x ".join(map(str, widget.controller.layers.view().shape))
-    bare = floor(hand)
+    bare = frame_times(painter)
     ticks: list[float] = []
     timer = QTimer()
     timer.setInterval(5)
     timer.timeout.connect(lambda: ticks.append(time.monotonic()))
     timer.start()
     rng = np.random.default_rng(0)
-    layer, hops = widget.controller.layers.corrections.layer, Hops(widget, hand)
+    layer, steps = widget.controller.layers.corrections.layer, StepTimes(widget, painter)
     for number in range(arguments.strokes):
         layer.selected_label = 1 + number % 2
-        at = arguments.side / 2 + rng.uniform(-VIEW / 2 + 60, VIEW / 2 - 60, 2)
-        hops.stroke(at, at + rng.uniform(-40, 40, 2))
-        hand.wait(arguments.pause)
+        start = arguments.side / 2 + rng.uniform(-VIEW / 2 + 60, VIEW / 2 - 60, 2)
+        steps.stroke(start, start + rng.uniform(-40, 40, 2))
+        painter.wait(arguments.pause)
     timer.stop()
     gaps = 1e3 * np.diff(ticks)
     of = f"view {shape} of {arguments.side} x {arguments.side} px"
     print(f"{arguments.model}, whole network {arguments.network}, {of}, {describe('cpu')}")
-    hops.report()
+    steps.report()
     print(f"memory of the process: {psutil.Process().memory_info().rss / 2**20:.0f} MiB")
     print(f"floor: a frame with nothing new is drawn after {bare[0]:.1f} ms, on the screen after {bare[1]:.1f} ms")
     print(f"gaps of the GUI thread: 99 % below {np.percentile(gaps, 99):.0f} ms, longest {gaps.max():.0f} ms")

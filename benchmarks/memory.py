@@ -1,11 +1,10 @@
-"""Memory that a run takes beside what was predicted.
+"""Measured memory of a run, compared with the predicted memory.
 
     python -m benchmarks.memory [--device cpu]
 
 Twelve configurations, each in a process of its own: 2-D and 3-D, all families, whole images and tiles, float32 and
-bfloat16. The networks have random weights; memory does not depend on them. Measured is how far the resident memory
-rises above that of the idle process, model loaded, from the first look at the intensities to the last tile; on a GPU
-the most that PyTorch has allocated.
+bfloat16. The networks have random weights, because memory does not depend on them. The measured value is the peak
+resident memory above that of the idle process with the model loaded; on a GPU, the peak allocation of PyTorch.
 """
 
 from __future__ import annotations
@@ -32,12 +31,12 @@ from napari_fcn.session import Session
 from napari_fcn.settings import PredictSettings
 
 RESULTS = Path(__file__).parent / "results"
-SCARCE = 0.1  # GiB allowed: little enough for memory to be given back at once
+MEMORY_LIMIT = 0.1  # GiB; so little that freed memory is returned at once
 
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """A network as it is suggested, an image, and how the one runs on the other."""
+    """A run: a suggested network of a family, the shape of the image, tile and precision."""
 
     family: str
     shape: tuple[int, ...]
@@ -46,17 +45,17 @@ class Run:
 
     @property
     def name(self) -> str:
-        """What the table calls it."""
+        """Name in the table."""
         tile = f", tiles of {' x '.join(map(str, self.tile))}" if self.tile else ""
         return f"{self.family}, {' x '.join(map(str, self.shape))}{tile}, {self.precision}"
 
     def session(self, device: str) -> Session:
-        """Return the network on an image of noise, ready to run."""
+        """Return a session of the network on an image of noise."""
         spec = NetSpec.suggest(1.0, ndim=len(self.shape), family=self.family)
         classes = (ClassLabel("background", "#000000"), ClassLabel("object", "#e69f00"))
         checkpoint = Checkpoint(ModelInfo(spec, Normaliser(), classes), dict(spec.build().state_dict()))
         image = np.random.default_rng(0).integers(0, 255, self.shape, np.uint8)
-        settings = PredictSettings(device=device, precision=self.precision, tile=self.tile, memory=SCARCE)
+        settings = PredictSettings(device=device, precision=self.precision, tile=self.tile, memory=MEMORY_LIMIT)
         return Session(image, checkpoint, settings=settings)
 
 
@@ -77,7 +76,7 @@ RUNS = (
 
 
 def measure(run: Run, device: str) -> dict[str, int]:
-    """Return tiles, bytes predicted and bytes taken by one run in this process, which has run nothing before."""
+    """Return the tiles, the predicted and the measured bytes of a run; it must be the first one in its process."""
     session = run.session(device)
     _ = session.field, bytes_per_pixel(session.spec)
     on_gpu = session.device.type == "cuda"
@@ -87,11 +86,11 @@ def measure(run: Run, device: str) -> dict[str, int]:
     return {"tiles": planned.tiles, "predicted": planned.peak_bytes, "measured": peak - idle}
 
 
-def alone(number: int, device: str) -> dict[str, int]:
-    """Return what one run takes in a process of its own."""
+def measure_in_process(number: int, device: str) -> dict[str, int]:
+    """Return the result of `measure` for one run in a process of its own."""
     command = [sys.executable, "-m", "benchmarks.memory", "--device", device, "--only", str(number)]
-    found: dict[str, int] = json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
-    return found
+    result: dict[str, int] = json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
+    return result
 
 
 def table(device: str) -> str:
@@ -99,17 +98,17 @@ def table(device: str) -> str:
     lines = ["| run | tiles | predicted MiB | measured MiB | predicted / measured |", "|---|---|---|---|---|"]
     ratios = []
     for number, run in enumerate(RUNS):
-        found = alone(number, device)
-        ratios.append(found["predicted"] / found["measured"])
-        predicted, measured = found["predicted"] / 2**20, found["measured"] / 2**20
-        lines.append(f"| {run.name} | {found['tiles']} | {predicted:.0f} | {measured:.0f} | {ratios[-1]:.2f} |")
+        result = measure_in_process(number, device)
+        ratios.append(result["predicted"] / result["measured"])
+        predicted, measured = result["predicted"] / 2**20, result["measured"] / 2**20
+        lines.append(f"| {run.name} | {result['tiles']} | {predicted:.0f} | {measured:.0f} | {ratios[-1]:.2f} |")
         print(lines[-1], file=sys.stderr)
     worst = max(abs(ratio - 1) for ratio in ratios)
     return "\n".join(lines) + f"\n\nLargest difference: {worst:.0%} of what was measured."
 
 
 def main() -> None:
-    """Measure, print and keep the table."""
+    """Measure, print and save the table."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--only", type=int, help=argparse.SUPPRESS)

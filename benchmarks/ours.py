@@ -1,4 +1,4 @@
-"""Our own method, and what becomes of it when parts are left out."""
+"""The method of napari-fcn, and variants without some of its parts."""
 
 from __future__ import annotations
 
@@ -24,27 +24,27 @@ if TYPE_CHECKING:
     Labels = np.ndarray
 
 
-class Taught:
-    """A model that is taught as the dock does it.
+class TaughtModel:
+    """A model that is taught in the same way as in the Teach dock.
 
     Parameters
     ----------
     name : str
-        Of the variant.
+        Name of the variant.
     model : str
         Shipped model to start from; empty for filters only.
     network : str
-        What becomes of whole networks, see `TeachSettings`.
+        Fine-tuning of the whole network, see `TeachSettings`.
     has_filters : bool
-        Whether a filter bank stands beside the network.
+        Whether the features of the filter bank are added to those of the network.
     """
 
     def __init__(self, name: str, model: str = "nuclei", network: str = "off", has_filters: bool = True) -> None:
         self.name, self.model, self.has_filters = name, model, has_filters
-        self.settings = TeachSettings(network=network, attempts=1)  # people paint on before a second judgement
+        self.settings = TeachSettings(network=network, attempts=1)  # users paint again before a second evaluation
 
     def start(self, image: np.ndarray, classes: int) -> None:
-        """Open an image (planes, Y, X[, 3]); a stack is filtered across its planes."""
+        """Start a session on an image (planes, Y, X[, 3]); a stack is processed in 3-D."""
         colour = image.ndim == 4
         is_volume = len(image) > 1
         axes = Axes(
@@ -54,32 +54,32 @@ class Taught:
         model = None
         if self.model:
             start = Checkpoint.load(zoo.path_of(self.model))
-            labels = (*start.info.classes[:2], *labels[2:])  # people keep its background and take its object for theirs
+            labels = (*start.info.classes[:2], *labels[2:])  # the first two classes are those of the model
             start = inflate_to_3d(start) if is_volume else start
             model = make_teachable(start, labels) if self.has_filters else make_teachable(start, labels, sigmas=())
         self.teaching = Teaching(image, model, axes, self.settings, labels, rgb=colour)
         self.shown = np.zeros(self.teaching.source.shape, np.uint8)
         self.view = Region.whole(self.shown.shape)
 
-    def learn(self, labels: Labels) -> None:
-        """Learn from all strokes, and keep what is shown of it."""
+    def fit(self, labels: Labels) -> None:
+        """Train on all strokes, and store the prediction."""
         for event in self.teaching.run_round(Samples.from_labels(labels), self.view):
             if isinstance(event, TileDone):
                 self.shown[event.region.slices] = event.probabilities.argmax(0)
 
-    def answer(self) -> Labels:
-        """Return the class of each pixel."""
+    def predict(self) -> Labels:
+        """Return the class index of each pixel."""
         return self.shown.copy()
 
 
-class Instant(Taught):
-    """The answer that is there at once, without the second look at the strokes."""
+class LinearFitOnly(TaughtModel):
+    """The prediction after the linear fit of the head, without its refinement."""
 
     def __init__(self) -> None:
         super().__init__("instant-only")
 
-    def learn(self, labels: Labels) -> None:
-        """Learn from all strokes, and keep what is shown of it before the head looks again."""
+    def fit(self, labels: Labels) -> None:
+        """Train on all strokes, and store the prediction before the head is refined."""
         events = self.teaching.run_round(Samples.from_labels(labels), self.view)
         for event in events:
             if isinstance(event, Heartbeat) and event.task == "settle":
@@ -90,9 +90,9 @@ class Instant(Taught):
 
 
 METHODS: Mapping[str, Callable[[], Method]] = {
-    "napari-fcn": lambda: Taught("napari-fcn", network="automatic"),
-    "head-only": lambda: Taught("head-only"),
-    "instant-only": Instant,
-    "hypercolumn-only": lambda: Taught("hypercolumn-only", has_filters=False),
-    "filters-only": lambda: Taught("filters-only", model=""),
+    "napari-fcn": lambda: TaughtModel("napari-fcn", network="automatic"),
+    "head-only": lambda: TaughtModel("head-only"),
+    "instant-only": LinearFitOnly,
+    "hypercolumn-only": lambda: TaughtModel("hypercolumn-only", has_filters=False),
+    "filters-only": lambda: TaughtModel("filters-only", model=""),
 }

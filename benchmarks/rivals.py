@@ -1,4 +1,4 @@
-"""What every method that learns from strokes can do, and the methods of others."""
+"""Interface of methods that learn from strokes, and the methods to compare with."""
 
 from __future__ import annotations
 
@@ -17,31 +17,31 @@ if TYPE_CHECKING:
     Labels = np.ndarray
 
 HERE = Path(__file__).parent
-SIGMAS = (0.7, 10.0, 7)  # smallest, largest and number of the scales: those of ilastik, nearly
+SIGMAS = (0.7, 10.0, 7)  # smallest, largest and number of the scales, similar to ilastik
 
 
 class Method(Protocol):
-    """A way to segment an image that is taught by strokes.
+    """An interactive segmentation method.
 
-    A method whose work is not done in this process may have a ``clock() -> float`` of its own: seconds worked so far.
+    A method that computes in another process has a method ``clock() -> float``: its processor time so far in seconds.
     """
 
     name: str
 
     def start(self, image: Image, classes: int) -> None:
-        """Take an image, (planes, Y, X) or, in colour, (planes, Y, X, 3), and forget the one before."""
+        """Set a new image, (planes, Y, X) or, in colour, (planes, Y, X, 3)."""
 
-    def learn(self, labels: Labels) -> None:
-        """Learn from all strokes so far, (planes, Y, X): 0 is not annotated, k + 1 is class k."""
+    def fit(self, labels: Labels) -> None:
+        """Train on all strokes so far, (planes, Y, X): 0 is not annotated, k + 1 is class k."""
 
-    def answer(self) -> Labels:
-        """Return the class of each pixel, (planes, Y, X), uint8."""
+    def predict(self) -> Labels:
+        """Return the class index of each pixel, (planes, Y, X), uint8."""
 
 
 class RandomForest:
-    """A random forest on filters at several scales (Sommer et al. 2011, ilastik), of scikit-image and scikit-learn.
+    """A random forest on filters at several scales (Sommer et al. 2011, ilastik), by scikit-image and scikit-learn.
 
-    A stack is filtered in all its dimensions.
+    Stacks are filtered in 3-D.
     """
 
     name = "random forest"
@@ -51,33 +51,33 @@ class RandomForest:
         smallest, largest, number = SIGMAS
         scale = float(image.max()) or 1.0
         self.shape = image.shape[:3]
-        found = multiscale_basic_features(
+        features = multiscale_basic_features(
             (image[0] if len(image) == 1 else image).astype(np.float32) / scale,
             sigma_min=smallest,
             sigma_max=largest,
             num_sigma=number,
             channel_axis=-1 if image.ndim == 4 else None,
         )
-        self.features = np.ascontiguousarray(found.reshape(-1, found.shape[-1]))
+        self.features = np.ascontiguousarray(features.reshape(-1, features.shape[-1]))
 
-    def learn(self, labels: Labels) -> None:
-        """Grow a new forest on all strokes."""
+    def fit(self, labels: Labels) -> None:
+        """Train a new forest on all strokes."""
         from sklearn.ensemble import RandomForestClassifier
 
         painted = np.flatnonzero(labels)
         self.forest = RandomForestClassifier(n_estimators=100, n_jobs=1, random_state=0)
         self.forest.fit(self.features[painted], labels.ravel()[painted] - 1)
 
-    def answer(self) -> Labels:
-        """Ask the forest about every pixel."""
+    def predict(self) -> Labels:
+        """Return the class index of each pixel."""
         return self.forest.predict(self.features).astype(np.uint8).reshape(self.shape)
 
 
 class Convpaint:
     """napari-convpaint (Hinderling et al. 2024) with its Gaussian features, in a process and environment of its own.
 
-    Its default features are those of a pretrained network, which has to be downloaded; these need no download.
-    Of the pyramids 1, 1-2-4 and 1-2-4-8 the second was the best on the images for tuning.
+    Its default features are those of a pretrained network, which has to be downloaded; Gaussian features need no
+    download. Of the scales 1, 1-2-4 and 1-2-4-8, the second were the best on the images for tuning.
     """
 
     def __init__(self, scalings: str = "1,2,4") -> None:
@@ -96,30 +96,30 @@ class Convpaint:
         self.receive()
 
     def clock(self) -> float:
-        """Return the seconds worked so far; transport does not count."""
+        """Return the processor time of the worker so far in seconds, without the transport of data."""
         return self.seconds
 
     def start(self, image: Image, classes: int) -> None:
-        """Hand over the image; features are computed where and when they are needed."""
-        self.ask({"do": "start", "colour": image.ndim == 4}, image)
+        """Send the image; features are computed at painted pixels only, when needed."""
+        self.call({"do": "start", "colour": image.ndim == 4}, image)
 
-    def learn(self, labels: Labels) -> None:
-        """Train its classifier."""
-        self.ask({"do": "learn"}, labels)
+    def fit(self, labels: Labels) -> None:
+        """Train the classifier."""
+        self.call({"do": "fit"}, labels)
 
-    def answer(self) -> Labels:
-        """Return its segmentation."""
-        answer = self.ask({"do": "answer"})
-        assert answer is not None
-        return answer - 1
+    def predict(self) -> Labels:
+        """Return the class index of each pixel."""
+        segmentation = self.call({"do": "predict"})
+        assert segmentation is not None
+        return segmentation - 1
 
-    def ask(self, header: dict, array: np.ndarray | None = None) -> np.ndarray | None:
-        """Return what the worker answers."""
+    def call(self, header: dict, array: np.ndarray | None = None) -> np.ndarray | None:
+        """Send a message to the worker and return the array of its response."""
         send(cast("IO[bytes]", self.worker.stdin), header, array)
         return self.receive()
 
     def receive(self) -> np.ndarray | None:
-        """Return the array of one message, and count its seconds."""
+        """Return the array of one message, and add its processor time."""
         header, array = receive(cast("IO[bytes]", self.worker.stdout))
         if not header:
             raise RuntimeError(f"{self.name} ended with {self.worker.wait()}. Run convpaint_worker.py to see why.")

@@ -1,9 +1,10 @@
-"""Exact tiling beside MONAI's sliding window: the same weights, the same image, in turn.
+"""Speed, accuracy and memory of exact tiling, compared with MONAI's sliding window with the same weights.
 
     python -m benchmarks.tiling [--kind plane|volume] [--rounds 7] [--device cpu]
 
-Each contestant runs once in every round; the table gives medians, ratios to MONAI as it is commonly used (the network
-as trained, float32), the difference from the whole image in one pass, and the peak memory in a process of its own.
+The methods are interleaved, once in every round. The table gives medians, ratios to MONAI as it is commonly used (the
+network as trained, float32), the difference from the whole image in one pass, and the peak memory in a process of its
+own.
 """
 
 from __future__ import annotations
@@ -34,12 +35,12 @@ from napari_fcn.settings import PredictSettings
 
 RESULTS = Path(__file__).parent / "results"
 REFERENCE = "MONAI, network as trained, float32"
-Answer = Callable[[], np.ndarray]
+Method = Callable[[], np.ndarray]
 
 
 @dataclass(frozen=True)
 class Kind:
-    """What is run on what: a shipped model, an image of synthetic cells, and the windows that MONAI slides over it."""
+    """A shipped model, an image of synthetic cells, and the windows of MONAI."""
 
     model: str
     shape: tuple[int, ...]
@@ -49,7 +50,7 @@ class Kind:
 
     @property
     def ndim(self) -> int:
-        """Axes of the image."""
+        """Number of axes of the image."""
         return len(self.shape)
 
 
@@ -59,8 +60,8 @@ KINDS = {
 }
 
 
-class Contest:
-    """An image, a model, and the ways to run the one on the other."""
+class Comparison:
+    """An image, a model, and the methods to predict the image."""
 
     def __init__(self, kind: Kind, device: str) -> None:
         self.kind = kind
@@ -70,7 +71,7 @@ class Contest:
         self.session = Session(self.image, self.checkpoint, settings=PredictSettings(device=device))
         self.scaled = self.session.scaling.apply(self.image[None])[None]
         half = "bfloat16"
-        self.contestants: dict[str, Answer] = {
+        self.methods: dict[str, Method] = {
             REFERENCE: self.monai(self.net(folded=False), torch.float32),
             "MONAI, our folded channels-last network, float32": self.monai(self.net(), torch.float32),
             f"MONAI, our folded channels-last network, {half}": self.monai(self.net(torch.bfloat16), torch.bfloat16),
@@ -79,12 +80,12 @@ class Contest:
         }
 
     def net(self, dtype: torch.dtype = torch.float32, folded: bool = True) -> torch.nn.Module:
-        """Return the network, folded and in the fast memory format, or as trained."""
+        """Return the network, folded and in channels-last format, or as trained."""
         net = self.checkpoint.net()
         return place(fold(net), self.kind.ndim, self.device, dtype) if folded else net.to(self.device)
 
-    def ours(self, precision: str) -> Answer:
-        """Return a run through the public engine: reading, scaling, tiles, probabilities."""
+    def ours(self, precision: str) -> Method:
+        """Return a run of `Session.predict`: reading, normalisation, tiles, probabilities."""
         settings = PredictSettings(device=str(self.device), precision=precision)
 
         def run() -> np.ndarray:
@@ -97,8 +98,8 @@ class Contest:
 
         return run
 
-    def monai(self, net: torch.nn.Module, dtype: torch.dtype) -> Answer:
-        """Return MONAI's sliding window at the size and overlap of its examples."""
+    def monai(self, net: torch.nn.Module, dtype: torch.dtype) -> Method:
+        """Return a run of MONAI's sliding window with the size and overlap of its examples."""
         from monai.inferers import sliding_window_inference
 
         @torch.inference_mode()
@@ -113,16 +114,16 @@ class Contest:
 
     @torch.inference_mode()
     def whole(self) -> np.ndarray:
-        """Return the truth: the network as trained on the whole image in one pass, float32."""
+        """Return the reference: the network as trained, on the whole image in one pass, float32."""
         x = torch.from_numpy(self.scaled).to(self.device)
         return self.net(folded=False)(x)[0].softmax(0).cpu().numpy()
 
 
-def measure(contest: Contest, rounds: int) -> dict[str, list[float]]:
-    """Return the seconds of each contestant in each round, after one round that does not count."""
-    seconds: dict[str, list[float]] = {name: [] for name in contest.contestants}
+def measure(comparison: Comparison, rounds: int) -> dict[str, list[float]]:
+    """Return the seconds of each method in each round, after a warm-up."""
+    seconds: dict[str, list[float]] = {name: [] for name in comparison.methods}
     for number in range(rounds + 1):
-        for name, run in contest.contestants.items():
+        for name, run in comparison.methods.items():
             start = time.perf_counter()
             run()
             if number:
@@ -132,35 +133,35 @@ def measure(contest: Contest, rounds: int) -> dict[str, list[float]]:
 
 
 def peak(name: str, kind: str, device: str) -> int:
-    """Return the bytes that one contestant adds to a process of its own at its peak."""
+    """Return the peak memory in bytes of one method in a process of its own."""
     command = [sys.executable, "-m", "benchmarks.tiling", "--kind", kind, "--device", device, "--peak-of", name]
     return int(json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout))
 
 
-def report_peak(contest: Contest, name: str) -> None:
-    """Print the peak of one contestant in bytes, what was in use before it subtracted."""
-    if contest.device.type == "cuda":
+def report_peak(comparison: Comparison, name: str) -> None:
+    """Print the peak memory of one method in bytes, without the memory in use before."""
+    if comparison.device.type == "cuda":
         torch.cuda.reset_peak_memory_stats()
-        contest.contestants[name]()
+        comparison.methods[name]()
         print(torch.cuda.max_memory_allocated())
     else:
         before = process_peak()
-        contest.contestants[name]()
+        comparison.methods[name]()
         print(process_peak() - before)
 
 
-def table(contest: Contest, seconds: dict[str, list[float]], peaks: dict[str, int]) -> str:
+def table(comparison: Comparison, seconds: dict[str, list[float]], peaks: dict[str, int]) -> str:
     """Return the figures as a Markdown table."""
-    whole = contest.whole()
+    whole = comparison.whole()
     base = seconds[REFERENCE]
     lines = [
-        "| contestant | median ms | times as fast | largest error | mean error | classes changed | peak MiB |",
+        "| method | median ms | speed-up | largest error | mean error | classes changed | peak MiB |",
         "|---|---|---|---|---|---|---|",
     ]
-    for name, run in contest.contestants.items():
-        answer = run()
-        error = np.abs(answer - whole)
-        changed = float((answer.argmax(0) != whole.argmax(0)).mean())
+    for name, run in comparison.methods.items():
+        probabilities = run()
+        error = np.abs(probabilities - whole)
+        changed = float((probabilities.argmax(0) != whole.argmax(0)).mean())
         ratio = statistics.median(b / s for b, s in zip(base, seconds[name], strict=True))
         lines.append(
             f"| {name} | {statistics.median(seconds[name]) * 1e3:.0f} | {ratio:.2f} "
@@ -170,17 +171,17 @@ def table(contest: Contest, seconds: dict[str, list[float]], peaks: dict[str, in
 
 
 def ratios(seconds: dict[str, list[float]]) -> str:
-    """Return how much faster we are than MONAI with our own network, in each precision."""
+    """Return the speed-up over MONAI with the network of napari-fcn, in each precision."""
     lines = []
     for half in ("float32", "bfloat16"):
-        theirs, ours = seconds[f"MONAI, our folded channels-last network, {half}"], seconds[f"napari-fcn, {half}"]
-        ratio = statistics.median(a / b for a, b in zip(theirs, ours, strict=True))
+        monai, ours = seconds[f"MONAI, our folded channels-last network, {half}"], seconds[f"napari-fcn, {half}"]
+        ratio = statistics.median(a / b for a, b in zip(monai, ours, strict=True))
         lines.append(f"{half}: {ratio:.2f} times as fast as MONAI with our network.")
     return "  \n".join(lines)
 
 
 def main() -> None:
-    """Measure, print and keep the table."""
+    """Measure, print and save the table."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--kind", choices=KINDS, default="plane")
     parser.add_argument("--rounds", type=int, default=7)
@@ -188,18 +189,18 @@ def main() -> None:
     parser.add_argument("--peak-of", help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     kind = KINDS[arguments.kind]
-    contest = Contest(kind, arguments.device)
+    comparison = Comparison(kind, arguments.device)
     if arguments.peak_of:
-        report_peak(contest, arguments.peak_of)
+        report_peak(comparison, arguments.peak_of)
         return
-    peaks = {name: peak(name, arguments.kind, arguments.device) for name in contest.contestants}
-    seconds = measure(contest, arguments.rounds)
+    peaks = {name: peak(name, arguments.kind, arguments.device) for name in comparison.methods}
+    seconds = measure(comparison, arguments.rounds)
     text = "\n\n".join(
         [
             f"# {' x '.join(map(str, kind.shape))}, the model {kind.model}, against MONAI's sliding window",
             f"{describe(arguments.device)}. Medians of {arguments.rounds} interleaved rounds.",
             f"MONAI: roi {' x '.join(map(str, kind.window))}, overlap 0.25, gaussian, {kind.at_once} windows at once.",
-            table(contest, seconds, peaks),
+            table(comparison, seconds, peaks),
             ratios(seconds),
         ]
     )
