@@ -12,17 +12,17 @@ from napari_fcn.errors import FcnError, ModelError, ProjectError
 from napari_fcn.events import Commit
 from napari_fcn.geometry import Region
 from napari_fcn.learning.annotations import Samples
+from napari_fcn.learning.history import History
 from napari_fcn.learning.pins import Pin
 from napari_fcn.models.adapt import filters_only, make_teachable
 from napari_fcn.models.card import ClassLabel
 from napari_fcn.project.blocks import region_of
 from napari_fcn.project.manifest import as_settings
-from napari_fcn.teaching import Teaching
+from napari_fcn.teaching import SavedSession, Teaching
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from napari_fcn.learning.history import History
     from napari_fcn.models.checkpoint import Checkpoint
     from napari_fcn.project import Project
 
@@ -55,15 +55,10 @@ def load_samples(project: Project, commit: int) -> Samples:
     return Samples.from_labels(project.labels_at(commit))
 
 
-def resume(project: Project) -> dict[str, Any]:
-    """Return the keyword arguments with which `Teaching` resumes a project."""
-    return {
-        "settings": project.settings(),
-        "history": _readable_history(project),
-        "load_samples": partial(load_samples, project),
-        "pins": [Pin(*pin) for pin in project.original_pins()],
-        "reference": project.reference(),
-    }
+def saved_session(project: Project) -> SavedSession:
+    """Return the session of a project, for `Teaching` to resume."""
+    pins = tuple(Pin(*pin) for pin in project.original_pins())
+    return SavedSession(_readable_history(project), partial(load_samples, project), pins, project.reference())
 
 
 def _readable_history(project: Project) -> History:
@@ -157,9 +152,11 @@ class _Replayer:
     def on_open(self, entry: dict[str, Any]) -> Iterator[Replayed]:
         record, self._classes = self.project.image, None
         torch.set_num_threads(min(int(entry.get("threads", 1)), MAX_THREADS))
-        history = self._teaching.history if self._teaching else None
-        if history is not None and entry.get("present") in [commit.number for commit in history.commits]:
+        history = self._teaching.history if self._teaching else History()
+        if entry.get("present") in [commit.number for commit in history.commits]:
             history.go_to(entry["present"])
+        pins = self._teaching.original_pins if self._teaching else ()
+        samples = partial(load_samples, self.project)
         self._teaching = Teaching(
             self.image,
             self.project.checkpoint(),
@@ -167,10 +164,7 @@ class _Replayer:
             as_settings(entry["settings"]),
             rgb=record.rgb,
             spacing=record.spacing,
-            history=history,
-            load_samples=partial(load_samples, self.project),
-            pins=self._teaching.original_pins if self._teaching else (),
-            reference=self._reference_after(entry["n"]),
+            saved=SavedSession(history, samples, pins, self._reference_after(entry["n"])),
         )
         yield from ()
 

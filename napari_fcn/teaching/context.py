@@ -1,8 +1,8 @@
-"""The constant part of a teaching session: image, initial model, device."""
+"""The constant part of a teaching session: image, initial model, device; and the saved session to resume."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -14,6 +14,7 @@ from napari_fcn.inference import device as devices
 from napari_fcn.inference.source import ImageSource
 from napari_fcn.learning import head
 from napari_fcn.learning.features import FeatureExtractor
+from napari_fcn.learning.history import History
 from napari_fcn.learning.interactive_model import InteractiveModel
 from napari_fcn.models.adapt import start_with_classes
 from napari_fcn.models.binding import Binding, Network, bind_array
@@ -21,8 +22,10 @@ from napari_fcn.receptive_fields.theoretical import theoretical
 from napari_fcn.settings import PredictSettings
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
+    from napari_fcn.learning.annotations import Samples
+    from napari_fcn.learning.pins import Pin
     from napari_fcn.models.card import ModelCard
     from napari_fcn.models.checkpoint import Checkpoint
     from napari_fcn.models.normalise import Scaling
@@ -88,6 +91,28 @@ class TeachingContext:
         extractor = FeatureExtractor(self.source, self.scaling, theoretical(spec), spec.multiple, self.device)
         prior, budget = head.read_head(initial_net), feature_budget(memory, self.device)  # type: ignore[arg-type]
         return InteractiveModel(net, extractor, budget, prior, reference)  # type: ignore[arg-type]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class SavedSession:
+    """A teaching session that is resumed.
+
+    Attributes
+    ----------
+    history : History
+        Its commits; teaching resumes at the present one.
+    load_samples : callable, optional
+        Returns the samples of a commit, by its number.
+    pins : tuple of Pin
+        Its protected areas.
+    reference : tuple of int
+        A pixel of the tile that set the scale of its features; empty before its first round.
+    """
+
+    history: History = field(default_factory=History)
+    load_samples: Callable[[int], Samples] | None = None
+    pins: tuple[Pin, ...] = ()
+    reference: tuple[int, ...] = ()
 
 
 def bind_to_teach(

@@ -10,20 +10,19 @@ import torch
 
 from napari_fcn import events
 from napari_fcn.inference.device import pick_device
-from napari_fcn.learning.history import History
 from napari_fcn.models.adapt import filters_only, with_classes
 from napari_fcn.settings import TeachSettings
 from napari_fcn.teaching import prediction
 from napari_fcn.teaching.candidates import CandidateScheduler
 from napari_fcn.teaching.commits import CommitWriter, start_model
-from napari_fcn.teaching.context import TeachingContext, bind_to_teach, open_source
+from napari_fcn.teaching.context import SavedSession, TeachingContext, bind_to_teach, open_source
 from napari_fcn.teaching.current_model import CurrentModel
 from napari_fcn.teaching.export import export
 from napari_fcn.teaching.label_history import LabelHistory, check_samples
 from napari_fcn.teaching.protected_areas import ProtectedAreas
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     from napari_fcn.geometry import Axes, Region
     from napari_fcn.learning.annotations import Samples
@@ -58,17 +57,11 @@ class Teaching:
         Whether the channels are colours; if not given, three or four channels along the last axis are.
     spacing : tuple of float
         Pixel size per axis in space; all equal if not given.
-    history : History, optional
-        Commits of an earlier session, which is resumed at the present one.
     record : callable, optional
         Called with the kind and the facts of each action, for replays.
-    load_samples : callable, optional
-        Returns the samples of a commit of an earlier session, by its number.
-    pins : iterable of Pin
-        Protected areas of an earlier session.
-    reference : tuple of int
-        A pixel of the tile that the feature scaler is fitted to, of an earlier session. If not given, the middle of the
-        image; from the first turn on, the middle of the view in that turn.
+    saved : SavedSession, optional
+        The session to resume. Without it, the feature scaler is fitted to the tile in the middle of the image; from the
+        first turn on, to that in the middle of the view in that turn.
 
     Raises
     ------
@@ -87,26 +80,23 @@ class Teaching:
         classes: tuple[ClassLabel, ...] = (),
         rgb: bool | None = None,
         spacing: tuple[float, ...] = (),
-        history: History | None = None,
         record: Callable[..., object] | None = None,
-        load_samples: Callable[[int], Samples] | None = None,
-        pins: Iterable[Pin] = (),
-        reference: tuple[int, ...] = (),
+        saved: SavedSession | None = None,
     ) -> None:
-        self.settings = settings or TeachSettings()
+        self.settings, saved = settings or TeachSettings(), saved or SavedSession()
         self.device = pick_device(self.settings.device)
         bound = bind_to_teach(image, checkpoint, axes, rgb)
         self.axes, self.source = bound.axes, open_source(image, checkpoint, bound, self.settings)
         if checkpoint is None:
             checkpoint = filters_only(len(self.axes.space), self.axes.channels(np.shape(image)), classes, spacing)
-        self.history = history or History()
+        self.history = saved.history
         start, present = start_model(self.history, checkpoint, classes, spacing), self.history.present
         scaling = start.info.normaliser.fit(self.source.sample())
         self._context = TeachingContext(self.source, scaling, start, checkpoint.hash, self.device, bound.notes)
         self._record = record or _record_nothing
-        self._protected = ProtectedAreas(self.history, pins)
-        self._label_history = LabelHistory(self.source.shape, load_samples)
-        pixel = reference or tuple(n // 2 for n in self.source.shape)
+        self._protected = ProtectedAreas(self.history, saved.pins)
+        self._label_history = LabelHistory(self.source.shape, saved.load_samples)
+        pixel = saved.reference or tuple(n // 2 for n in self.source.shape)
         self._current = CurrentModel(self._label_history.samples_at(present), present.turn, present.strokes, pixel)
         self._candidates = CandidateScheduler(start.weights, present.turn)
         self._commits = CommitWriter(self.history, self._label_history, self._record)

@@ -18,7 +18,7 @@ from napari_fcn.learning.annotations import Samples
 from napari_fcn.models.checkpoint import Checkpoint
 from napari_fcn.project import ImageRecord, Project, fingerprint
 from napari_fcn.project.replay import Replayed, replay
-from napari_fcn.teaching import Teaching
+from napari_fcn.teaching import SavedSession, Teaching
 
 SHAPE = (48, 64)
 LABELS = painted(SHAPE, 8)
@@ -211,7 +211,8 @@ def project(files: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     axes = Axes(("y", "x"), ("y", "x"))
     record = ImageRecord("cells", str(path), image.shape, image.dtype.name, axes, hash=fingerprint(image))
     with Project.create(files / "cells.fcn", record, tiny(), FAST, CLASSES) as made:
-        teaching = Teaching(image, made.checkpoint(), axes, FAST, history=made.history(), record=made.record)
+        saved = SavedSession(made.history())
+        teaching = Teaching(image, made.checkpoint(), axes, FAST, record=made.record, saved=saved)
         made.record_history(teaching.history.event())
         for turn in (1, 2, 3):
             labels = painted(SHAPE, turn)

@@ -94,11 +94,8 @@ class FakeTeaching:
         classes: tuple[ClassLabel, ...] = (),
         rgb: bool = False,
         spacing: tuple[float, ...] = (),
-        history: Any = None,
         record: Any = None,
-        load_samples: Any = None,
-        pins: Any = (),
-        reference: tuple[int, ...] = (),
+        saved: Any = None,
     ) -> None:
         assert axes is not None
         self.pixels = image

@@ -13,9 +13,9 @@ from napari_fcn.geometry import Axes, Region
 from napari_fcn.learning.annotations import Samples
 from napari_fcn.models.checkpoint import Checkpoint
 from napari_fcn.project import ImageRecord, Project, fingerprint
-from napari_fcn.project.replay import Replayed, replay, resume
+from napari_fcn.project.replay import Replayed, replay, saved_session
 from napari_fcn.settings import TeachSettings
-from napari_fcn.teaching import Teaching
+from napari_fcn.teaching import SavedSession, Teaching
 
 SHAPE = (48, 64)
 IMAGE = halves(SHAPE)
@@ -39,13 +39,18 @@ class Lesson:
         self.labels = np.zeros(shape, np.uint8)
         sizes = dict(zip(self.axes.names, scale, strict=True)) if scale else {}
         self.spacing = tuple(sizes[name] for name in self.axes.space) if sizes else ()
-        self.begin(Project.create(folder, record, model, asked, CLASSES), {"settings": asked})
+        self.begin(Project.create(folder, record, model, asked, CLASSES))
 
-    def begin(self, project: Project, known: dict[str, Any]) -> None:
+    def begin(self, project: Project, saved: SavedSession | None = None) -> None:
         self.project = project
-        known = {"history": project.history(), **known}
         self.teaching = Teaching(
-            self.image, project.checkpoint(), self.axes, spacing=self.spacing, record=project.record, **known
+            self.image,
+            project.checkpoint(),
+            self.axes,
+            project.settings(),
+            spacing=self.spacing,
+            record=project.record,
+            saved=saved or SavedSession(project.history()),
         )
         project.record_history(self.teaching.history.event())
 
@@ -53,7 +58,7 @@ class Lesson:
         self.project.close()
         project = Project.open(self.project.path)
         self.labels = np.asarray(project.labels())
-        self.begin(project, resume(project))
+        self.begin(project, saved_session(project))
 
     def paint(self, labels: npt.NDArray[np.uint8]) -> None:
         """Paint what differs, as one stroke."""

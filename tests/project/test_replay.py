@@ -17,7 +17,7 @@ from napari_fcn.geometry import Region
 from napari_fcn.learning import evaluation
 from napari_fcn.learning.annotations import Samples
 from napari_fcn.project import Project
-from napari_fcn.project.replay import load_samples, replay, resume
+from napari_fcn.project.replay import load_samples, replay, saved_session
 from napari_fcn.settings import TeachSettings
 
 
@@ -212,7 +212,8 @@ def test_a_journal_of_a_session_that_went_on_with_another_tile_comes_out_again(t
     corner_first(lesson)
     lesson.project.close()
     project = Project.open(lesson.project.path)
-    lesson.begin(project, {**resume(project), "reference": (24, 200)})  # as versions did that took the middle
+    saved = replace(saved_session(project), reference=(24, 200))  # as versions did that took the middle
+    lesson.begin(project, saved)
     lesson.teach(painted(WIDE, 2))
     assert [e["reference"] for e in project.entries() if e["kind"] == "turn"] == [[10, 10], [24, 200]]
     same(lesson, "head")

@@ -24,7 +24,7 @@ from napari_fcn.learning import evaluation
 from napari_fcn.learning.annotations import Samples
 from napari_fcn.models.card import ClassLabel
 from napari_fcn.project import Project
-from napari_fcn.project.replay import replay, resume
+from napari_fcn.project.replay import replay, saved_session
 
 SHAPE = (8, 12)
 IMAGE = halves(SHAPE)
@@ -253,7 +253,7 @@ class Sessions(RuleBasedStateMachine):
         lesson = self.lesson
         project = Project.open(folder)
         lesson.labels = np.asarray(project.labels())
-        lesson.begin(project, resume(project))
+        lesson.begin(project, saved_session(project))
         self.learnt = dense(lesson.teaching.samples)
         self.strokes[project.strokes] = lesson.labels.copy()
         assert [k.name for k in project.classes()] == [k.name for k in lesson.teaching.classes]

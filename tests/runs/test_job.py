@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 
-from napari_fcn.errors import OutputExistsError
+from napari_fcn.errors import ModelError, OutputExistsError
 from napari_fcn.events import RunDone, RunPlanned, TileDone
 from napari_fcn.io import ImageLocation, read_image
 from napari_fcn.models.checkpoint import Checkpoint
@@ -88,3 +88,16 @@ def test_an_unfinished_run_with_other_settings_is_removed_only_with_renew(run: R
     with pytest.raises(OutputExistsError, match="different settings"):
         list(run(other))
     assert planned(list(run(replace(other, renew=True)))).done == 0
+
+
+def test_a_run_without_a_tile_setting_resumes_with_the_tiles_of_the_unfinished_run(run: Run) -> None:
+    interrupt(run, OutputPolicy(SETTINGS, resume=True))
+    plan = planned(list(run(OutputPolicy(replace(SETTINGS, tile=()), resume=True))))
+    assert (plan.done, plan.tile) == (2, (16, 16))
+
+
+def test_a_run_that_cannot_be_planned_leaves_the_unfinished_run(run: Run) -> None:
+    interrupt(run, OutputPolicy(SETTINGS, resume=True))
+    with pytest.raises(ModelError, match="3 lengths"):
+        list(run(OutputPolicy(replace(SETTINGS, tile=(16, 16, 16)), overwrite=True)))
+    assert planned(list(run(OutputPolicy(SETTINGS, resume=True)))).done == 2

@@ -21,7 +21,7 @@ from teaching_examples import (
 from napari_fcn.events import CandidateEvaluated, HistoryChanged
 from napari_fcn.learning.annotations import Samples
 from napari_fcn.learning.interactive_model import InteractiveModel
-from napari_fcn.teaching import Teaching
+from napari_fcn.teaching import SavedSession, Teaching
 
 
 def test_undo_and_redo_restore_weights_bit_for_bit_and_samples() -> None:
@@ -123,7 +123,7 @@ def test_a_session_resumes_from_its_history() -> None:
     for turn in (1, 2):
         run_turn(first, turn)
     samples_by_commit = {c.number: first._label_history.samples_at(c) for c in first.history.commits}
-    resumed = new_teaching(history=first.history, load_samples=samples_by_commit.__getitem__)
+    resumed = new_teaching(saved=SavedSession(first.history, samples_by_commit.__getitem__))
     assert head_hash(resumed) == head_hash(first)
     assert resumed.samples.equals(first.samples)
     assert set(kinds(run_turn(resumed, 2))) == {"TileDone"}

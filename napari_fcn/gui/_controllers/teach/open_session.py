@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from napari_fcn.models.checkpoint import Checkpoint
     from napari_fcn.settings import TeachSettings
     from napari_fcn.storage import Inputs
+    from napari_fcn.teaching import SavedSession
 
 CLOSE_TIMEOUT = 30.0  # seconds to wait until a project that was just closed is written
 
@@ -92,10 +93,10 @@ def _reopen(folder: Path) -> Any:
     return Project.open(folder)
 
 
-def _resume(project: Any) -> dict[str, Any]:
-    from napari_fcn.project.replay import resume
+def _saved_session(project: Any) -> SavedSession:
+    from napari_fcn.project.replay import saved_session
 
-    return resume(project)
+    return saved_session(project)
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,7 +106,7 @@ class Factories:
     teach: Callable[..., Any] = _teach
     create: Callable[[SessionFactory, Any], Any] = _create
     reopen: Callable[[Any], Any] = _reopen
-    resume: Callable[[Any], dict[str, Any]] = _resume
+    saved_session: Callable[[Any], SavedSession] = _saved_session
     timer: MakeTimer = single_shot
 
 
@@ -213,7 +214,8 @@ class SessionFactory:
         """Return an engine that records to a project; the project is closed if the engine cannot be made."""
         try:
             self.writer.open(project, progress)
-            teaching = self._teaching(checkpoint, record=self.writer.record, **self.factories.resume(project))
+            saved, settings = self.factories.saved_session(project), project.settings()
+            teaching = self._teaching(checkpoint, settings=settings, record=self.writer.record, saved=saved)
         except BaseException:
             self.writer.close()
             raise
