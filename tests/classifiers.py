@@ -17,7 +17,7 @@ RESNET101 = (3, 4, 23, 3)
 
 
 def settled(net: nn.Module) -> nn.Module:
-    """The network in evaluation mode, each norm with numbers of its own, as after training."""
+    """Return the network in evaluation mode, with random statistics in each norm, as after training."""
     generator = torch.Generator().manual_seed(1)
     for module in net.modules():
         if isinstance(module, nn.modules.batchnorm._BatchNorm):
@@ -96,7 +96,7 @@ class AlexNet(nn.Module):
 
 
 class Bottleneck(nn.Module):
-    """A residual block; the stride stands in the first convolution, as published (He et al. 2016)."""
+    """A residual block with the stride in the first convolution, as published (He et al. 2016)."""
 
     def __init__(self, inputs: int, outputs: int, stride: int) -> None:
         super().__init__()
@@ -156,7 +156,7 @@ class Trunk(nn.Module):
 
 
 class Branches(nn.Module):
-    """Branches side by side, a pool that is used twice, a mean at the end (after Szegedy et al. 2015)."""
+    """Parallel branches, a pool that is used twice, a mean at the end (after Szegedy et al. 2015)."""
 
     def __init__(self, padded: bool = True) -> None:
         super().__init__()
@@ -179,7 +179,7 @@ def squeezed() -> nn.Sequential:
 
 
 def regions() -> nn.Sequential:
-    """No padding; the mean of 3 x 3 regions that overlap, of 5 x 7 positions."""
+    """No padding; the mean of 3 x 3 overlapping regions of 5 x 7 positions."""
     return nn.Sequential(
         nn.Conv2d(3, 4, 3), nn.ReLU(), nn.MaxPool2d(2), nn.Conv2d(4, 4, 3, 2), nn.Sigmoid(),
         nn.AdaptiveAvgPool2d(3), nn.Dropout(), nn.Flatten(), nn.Linear(36, 5),

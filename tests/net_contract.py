@@ -27,10 +27,10 @@ from napari_fcn.settings import PredictSettings
 
 Probabilities = npt.NDArray[np.float32]
 
-EXACT = 1e-5  # what tiled and whole may differ by
-VISIBLE = 1e-4  # what they differ by at least, somewhere, where a condition of exactness is broken
-LONG = {1: 163, 2: 97, 3: 71}  # length of one axis, by dimension: tiles inside it have the whole halo on both sides
-SHORT = {1: 1, 2: 25, 3: 7}  # length of the other axes, so that a test takes little time
+EXACT = 1e-5  # maximum difference between tiles and the whole image
+VISIBLE = 1e-4  # minimum of the largest difference if a condition of exactness is violated
+LONG = {1: 163, 2: 97, 3: 71}  # length of one axis, by dimension: inner tiles have the whole halo on both sides
+SHORT = {1: 1, 2: 25, 3: 7}  # length of the other axes, short to save time
 
 SPECS = {
     "unet-1d": NetSpec(ndim=1, width=4, depth=2),
@@ -86,7 +86,7 @@ SPECS = {
 
 @pytest.fixture(autouse=True)
 def one_thread() -> Iterator[None]:
-    """Compute on one thread: nets this small only wait for a second one. On in each module that imports it."""
+    """Compute on one thread, which is faster for small networks; active in each module that imports it."""
     before = torch.get_num_threads()
     torch.set_num_threads(1)
     yield
@@ -94,7 +94,7 @@ def one_thread() -> Iterator[None]:
 
 
 def trained(spec: NetSpec, seed: int = 0) -> nn.Module:
-    """Return a network that has weights and running statistics as a training leaves them, in evaluation mode."""
+    """Return a network in evaluation mode, with random weights and running statistics, as after training."""
     generator = torch.Generator().manual_seed(seed)
     net = spec.build(generator)
     with torch.no_grad():
@@ -130,14 +130,14 @@ def predictor(spec: NetSpec, image: npt.NDArray[np.generic], device: str = "cpu"
     return Predictor(backend, source, scaling)
 
 
-def picture(spec: NetSpec, shape: Sequence[int], seed: int = 0) -> npt.NDArray[np.float32]:
+def random_image(spec: NetSpec, shape: Sequence[int], seed: int = 0) -> npt.NDArray[np.float32]:
     """Return a random image for `predictor`."""
     block = noise(spec, shape, seed)[0].numpy()
     return block if spec.channels > 1 else block[0]
 
 
 def join(tiles: Predictor, plan: TilePlan) -> Probabilities:
-    """Return the answers for all tiles of a plan, joined."""
+    """Return the joined predictions of all tiles of a plan."""
     events = list(tiles.run(plan, len(plan)))
     out = np.full((len(events[0].probabilities), *plan.shape), np.nan, np.float32)
     for event in events:
@@ -146,12 +146,12 @@ def join(tiles: Predictor, plan: TilePlan) -> Probabilities:
 
 
 def whole(tiles: Predictor) -> Probabilities:
-    """Return the answer for the image in one pass."""
+    """Return the prediction of the image in one piece."""
     region = Region.whole(tiles.source.shape)
     return tiles.tile(Tile(region, region))
 
 
-def learns_from_a_gradient(spec: NetSpec) -> None:
+def check_gradients(spec: NetSpec) -> None:
     net = spec.build(torch.Generator().manual_seed(0)).train()
     logits = net(torch.cat([noise(spec, [2 * n for n in spec.minimum], seed) for seed in range(2)]))
     logits.square().mean().backward()
@@ -160,8 +160,8 @@ def learns_from_a_gradient(spec: NetSpec) -> None:
     assert any(g.abs().max() > 0 for g in gradients.values() if g is not None)
 
 
-def learns_a_toy(spec: NetSpec, steps: int = 6) -> None:
-    """Fit noise to its own brightness for a few steps: the loss falls and nothing becomes infinite."""
+def check_training(spec: NetSpec, steps: int = 6) -> None:
+    """Fit noise to its own sign for a few steps: the loss falls, and all weights are finite."""
     torch.manual_seed(0)
     net = spec.build(torch.Generator().manual_seed(0)).train()
     shape = [max(8, 2 * n) if n > 1 else 8 for n in spec.minimum]
@@ -179,14 +179,14 @@ def learns_a_toy(spec: NetSpec, steps: int = 6) -> None:
     assert min(losses) < losses[0]
 
 
-def answers_at_the_size_of_its_input(spec: NetSpec, shape: Sequence[int]) -> None:
+def check_output_shape(spec: NetSpec, shape: Sequence[int]) -> None:
     with torch.inference_mode():
         logits = trained(spec)(noise(spec, shape))
     assert logits.shape == (1, spec.classes, *shape)
     assert torch.isfinite(logits).all()
 
 
-def survives_its_file(spec: NetSpec, path: Path) -> None:
+def check_save_and_load(spec: NetSpec, path: Path) -> None:
     saved = checkpoint(spec)
     saved.save(path)
     loaded = Checkpoint.load(path)
@@ -197,13 +197,13 @@ def survives_its_file(spec: NetSpec, path: Path) -> None:
         assert torch.equal(loaded.net()(x), trained(spec)(x))
 
 
-def draws_the_same_weights_from_the_same_seed(spec: NetSpec) -> None:
-    one, again, other = (spec.build(torch.Generator().manual_seed(seed)).state_dict() for seed in (1, 1, 2))
-    assert all(torch.equal(one[name], again[name]) for name in one)
-    assert any(not torch.equal(one[name], other[name]) for name in one)
+def check_seed(spec: NetSpec) -> None:
+    first, second, other = (spec.build(torch.Generator().manual_seed(seed)).state_dict() for seed in (1, 1, 2))
+    assert all(torch.equal(first[name], second[name]) for name in first)
+    assert any(not torch.equal(first[name], other[name]) for name in first)
 
 
-def folds_to_the_same_answer(spec: NetSpec) -> None:
+def check_folding(spec: NetSpec) -> None:
     net = trained(spec)
     folded = fold(net)  # type: ignore[arg-type]
     x = noise(spec, [2 * n for n in spec.minimum])
@@ -212,28 +212,28 @@ def folds_to_the_same_answer(spec: NetSpec) -> None:
     assert not any(isinstance(module, nn.modules.batchnorm._BatchNorm) for module in folded.modules())
 
 
-def tiles_exactly(spec: NetSpec, shape: Sequence[int], tile: Sequence[int]) -> None:
+def check_tiles(spec: NetSpec, shape: Sequence[int], tile: Sequence[int]) -> None:
     """Tile lengths are rounded up to the pooling grid."""
-    tiles = predictor(spec, picture(spec, shape))
+    tiles = predictor(spec, random_image(spec, shape))
     lengths = tuple(-(-t // m) * m for t, m in zip(tile, spec.multiple, strict=True))
     joined = join(tiles, TilePlan(tuple(shape), lengths, theoretical(spec).halo, spec.multiple))
     assert np.abs(joined - whole(tiles)).max() <= EXACT
 
 
-def sees_as_far_as_the_theory_says(spec: NetSpec) -> None:
-    found = [support(spec, axis) for axis in range(spec.ndim)]
-    assert theoretical(spec) == ReceptiveField(tuple(a for a, _ in found), tuple(b for _, b in found))
+def check_receptive_field(spec: NetSpec) -> None:
+    sides = [support(spec, axis) for axis in range(spec.ndim)]
+    assert theoretical(spec) == ReceptiveField(tuple(a for a, _ in sides), tuple(b for _, b in sides))
 
 
-def ignores_what_lies_outside(spec: NetSpec) -> None:
+def check_no_influence_outside(spec: NetSpec) -> None:
     field = theoretical(spec)
     for axis in range(spec.ndim):
-        for place, change in moved(spec, axis, (-field.before[axis] - 1, field.after[axis] + 1)):
-            assert change < 1e-12, (axis, place)
+        for side, change in influence(spec, axis, (-field.before[axis] - 1, field.after[axis] + 1)):
+            assert change < 1e-12, (axis, side)
 
 
-def moved(spec: NetSpec, axis: int, sides: tuple[int, ...]) -> Iterator[tuple[int, float]]:
-    """Yield how much the answer changes if the input changes so far beside a pixel, for each phase of the grid."""
+def influence(spec: NetSpec, axis: int, sides: tuple[int, ...]) -> Iterator[tuple[int, float]]:
+    """Yield the change of the output at a pixel if the input at each offset changes, for each phase of the grid."""
     field, net = theoretical(spec), trained(spec).double()
     period = spec.multiple[axis]
     middle = -(-(field.before[axis] + 1) // period) * period
@@ -241,34 +241,34 @@ def moved(spec: NetSpec, axis: int, sides: tuple[int, ...]) -> Iterator[tuple[in
     shape = [length if k == axis else spec.multiple[k] for k in range(spec.ndim)]
     x = noise(spec, shape).double()
     with torch.inference_mode():
-        before = net(x)
-        for at, side in product(range(middle, middle + period), sides):
-            other = x.clone()
-            other.select(2 + axis, at + side).add_(5.0)
-            yield side, float((net(other) - before).select(2 + axis, at).abs().max())
+        expected = net(x)
+        for position, side in product(range(middle, middle + period), sides):
+            changed = x.clone()
+            changed.select(2 + axis, position + side).add_(5.0)
+            yield side, float((net(changed) - expected).select(2 + axis, position).abs().max())
 
 
 def support(spec: NetSpec, axis: int) -> tuple[int, int]:
-    """Return how far before and after a pixel a change of the input reaches it, along one axis, at its worst phase.
+    """Return the distances before and after a pixel within which the input has influence, at the worst phase.
 
-    The network adds only positive numbers in float64, so that nothing cancels; a line of pixels across ``axis`` is made
-    brighter at each place in turn, and every output of one period of the pooling grid in the middle is looked at.
+    The network has positive weights in float64, so that nothing cancels. Each line of pixels across ``axis`` is made
+    brighter in turn, and all outputs in one period of the pooling grid in the middle are compared.
     """
     net = _positive(spec)
     field, period = theoretical(spec), spec.multiple[axis]
-    reach = max(field.before[axis], field.after[axis]) + 2 * period  # room to find more than the theory allows
-    middle = -(-reach // period) * period
-    length = middle + period + reach
+    margin = max(field.before[axis], field.after[axis]) + 2 * period  # more than the theoretical field
+    middle = -(-margin // period) * period
+    length = middle + period + margin
     shape = [length if k == axis else spec.multiple[k] for k in range(spec.ndim)]
     before = after = 0
-    dark = net(torch.ones(1, spec.channels, *shape, dtype=torch.float64))
-    for place in range(length):
+    baseline = net(torch.ones(1, spec.channels, *shape, dtype=torch.float64))
+    for position in range(length):
         x = torch.ones(1, spec.channels, *shape, dtype=torch.float64)
-        x.select(2 + axis, place).fill_(2)
-        change = ((net(x) - dark) / dark).abs().amax([k for k in range(2 + spec.ndim) if k != 2 + axis])
-        hit = (change[middle : middle + period] > 1e-13).nonzero()[:, 0] + middle
-        if len(hit):
-            before, after = max(before, int(hit.max()) - place), max(after, place - int(hit.min()))
+        x.select(2 + axis, position).fill_(2)
+        change = ((net(x) - baseline) / baseline).abs().amax([k for k in range(2 + spec.ndim) if k != 2 + axis])
+        affected = (change[middle : middle + period] > 1e-13).nonzero()[:, 0] + middle
+        if len(affected):
+            before, after = max(before, int(affected.max()) - position), max(after, position - int(affected.min()))
     return before, after
 
 

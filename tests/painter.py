@@ -1,4 +1,4 @@
-"""An image, strokes that follow from their number, and a program that paints them: `python painter.py FOLDER`."""
+"""An image, reproducible strokes, and a program that paints them: `python painter.py FOLDER`."""
 
 import sys
 from pathlib import Path
@@ -25,7 +25,7 @@ def create(folder: Path) -> Project:
 
 
 def stroke_of(number: int) -> tuple[Region, np.ndarray]:
-    """Return the stroke of this number: mostly a small one, each fourth so random that it needs a file of its own."""
+    """Return the stroke of this number: mostly small; each fourth covers the image and is stored in its own file."""
     rng = np.random.default_rng(number)
     size = SHAPE if number % 4 == 0 else (1, int(rng.integers(1, 30)), int(rng.integers(1, 30)))
     start = tuple(int(rng.integers(0, n - s + 1)) for n, s in zip(SHAPE, size, strict=True))
@@ -52,8 +52,8 @@ def painted(numbers: list[int]) -> np.ndarray:
     return canvas
 
 
-def paint_for_ever(folder: Path) -> None:
-    """Paint one stroke after the other and say the number of each that is safe."""
+def paint_forever(folder: Path) -> None:
+    """Paint strokes without end, and print the number of each stroke after it was saved."""
     with Project.open(folder) as project:
         while True:
             sys.stdout.write(f"{project.stroke(*stroke_of(project.strokes + 1))}\n")
@@ -62,4 +62,4 @@ def paint_for_ever(folder: Path) -> None:
 
 
 if __name__ == "__main__":
-    paint_for_ever(Path(sys.argv[1]))
+    paint_forever(Path(sys.argv[1]))

@@ -1,4 +1,4 @@
-"""Networks with random weights whose answers vary from pixel to pixel, for tests of what they see."""
+"""Networks with random weights whose predictions vary between pixels, for tests of receptive fields."""
 
 from collections.abc import Callable
 
@@ -9,8 +9,8 @@ from torch import nn
 from napari_fcn.nets import NetSpec
 
 
-def lively(spec: NetSpec, seed: int = 1) -> nn.Module:
-    """Return a network as it is built, without the random norms that leave few units awake."""
+def random_net(spec: NetSpec, seed: int = 1) -> nn.Module:
+    """Return a network with its initial weights and larger biases, so that most units are active."""
     net = spec.build(torch.Generator().manual_seed(seed)).eval()
     with torch.no_grad():
         for name, values in net.named_parameters():
@@ -19,11 +19,11 @@ def lively(spec: NetSpec, seed: int = 1) -> nn.Module:
     return net
 
 
-def answering(net: nn.Module) -> Callable[[np.ndarray], np.ndarray]:
+def probability_function(net: nn.Module) -> Callable[[np.ndarray], np.ndarray]:
     """Return the function from a block ``(C, *space)`` to probabilities."""
 
-    def answer(block: np.ndarray) -> np.ndarray:
+    def predict(block: np.ndarray) -> np.ndarray:
         with torch.inference_mode():
             return net(torch.from_numpy(block)[None])[0].softmax(0).numpy()
 
-    return answer
+    return predict

@@ -260,7 +260,7 @@ def read_strokes(
 
 
 def _check_not_mask(labels: npt.NDArray[np.uint8], painted: Sequence[int], n_known_classes: int) -> None:
-    """Raise ImageError if labels look like a mask or numbered objects, or lack a class that the model does not know."""
+    """Raise ImageError if labels look like a mask or numbered objects, or skip the value of a new class."""
     rule = "0 stands for not annotated, 1 for the first class, the background, 2 for the second"
     new = [value for value in painted if value > n_known_classes]
     missing = sorted({*range(n_known_classes + 1, painted[-1])} - {*painted})

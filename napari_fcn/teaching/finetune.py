@@ -96,7 +96,7 @@ def initial_model(
     if words["family"] == "filters":
         if len(words) > 1:
             raise FcnError(
-                f"{model} was asked for; filters alone have no values to choose. Leave it at {NEW_PREFIX}filters."
+                f"{model} was given; a filter bank without a network has no options. Use {NEW_PREFIX}filters."
             )
         return filters_only(len(shape), channels, spacing=spacing)
     spec = fitting_spec(str(model)[len(NEW_PREFIX) :], spacing, shape, channels)

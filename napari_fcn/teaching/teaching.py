@@ -68,7 +68,7 @@ class Teaching:
     ImageError
         If the image is empty, not made of real numbers, or does not fit the model.
     DeviceError
-        If the device asked for is not there.
+        If the requested device is not available.
     """
 
     def __init__(

@@ -154,8 +154,8 @@ def _check_classes(split: str, total: npt.NDArray[np.int64], target: str, classe
     if len(present) == 1:
         raise ImageError(
             f"All labelled pixels of the {split} images are {_format_classes(present, classes)}: "
-            f"{'there is nothing to learn' if split == 'training' else 'a score says nothing'}. Label pixels of at "
-            f"least two classes. {ADVICE[target]}".rstrip()
+            f"{'there is nothing to learn' if split == 'training' else 'a score would be meaningless'}. Label pixels "
+            f"of at least two classes. {ADVICE[target]}".rstrip()
         )
     if split == "training" and (missing := _missing_classes(total, len(classes))):
         needed = CLASSES.get(target, present[-1] + 1)

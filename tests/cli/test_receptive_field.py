@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from net_contract import one_thread  # noqa: F401
 from PIL import Image
-from random_networks import lively
+from random_networks import random_net
 
 from napari_fcn.cli import main
 from napari_fcn.errors import ModelError
@@ -32,7 +32,7 @@ def seeing(tmp_path: Path) -> Path:
     """A model whose answers vary."""
     spec = NetSpec(classes=3, width=4, depth=1)
     path = tmp_path / "seeing.safetensors"
-    Checkpoint.of(lively(spec), net_contract.info(spec)).save(path)
+    Checkpoint.of(random_net(spec), net_contract.info(spec)).save(path)
     return path
 
 

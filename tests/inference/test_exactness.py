@@ -74,7 +74,7 @@ def broken(spec: NetSpec, tile: tuple[int, ...], halo: tuple[tuple[int, int], ..
 
 
 def image_for(spec: NetSpec) -> npt.NDArray[np.float32]:
-    return net_contract.picture(spec, {1: (301,), 2: (97, 101), 3: (45, 51, 49)}[spec.ndim])
+    return net_contract.random_image(spec, {1: (301,), 2: (97, 101), 3: (45, 51, 49)}[spec.ndim])
 
 
 @pytest.mark.parametrize(

@@ -159,7 +159,7 @@ def test_no_fallback_is_tried_if_it_is_off(image: np.ndarray, short: Any) -> Non
 
 def test_the_last_resort_of_a_gpu_is_the_cpu(image: np.ndarray) -> None:
     """The GPU is played by a predictor that has no memory at all."""
-    predictor = net_contract.predictor(SPEC, net_contract.picture(SPEC, (90, 80)))
+    predictor = net_contract.predictor(SPEC, net_contract.random_image(SPEC, (90, 80)))
     plan = TilePlan((90, 80), (48, 40), theoretical(SPEC).halo, SPEC.multiple)
     expected = net_contract.whole(predictor)
 

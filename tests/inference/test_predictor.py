@@ -26,7 +26,7 @@ CPU_IS_FULL = (
 
 @pytest.fixture
 def predictor() -> Predictor:
-    return net_contract.predictor(SPEC, net_contract.picture(SPEC, (30, 26)))
+    return net_contract.predictor(SPEC, net_contract.random_image(SPEC, (30, 26)))
 
 
 @pytest.fixture
@@ -77,7 +77,7 @@ def test_the_network_that_was_given_is_left_as_it_was() -> None:
 @pytest.mark.parametrize("name", ["unet-1d", "unet-2d", "unet-3d", "reflect", "replicate-3d", "transposed"])
 def test_bfloat16_is_near_float32(name: str) -> None:
     spec = SPECS[name]
-    exact = net_contract.predictor(spec, net_contract.picture(spec, (16,) * spec.ndim))
+    exact = net_contract.predictor(spec, net_contract.random_image(spec, (16,) * spec.ndim))
     backend = TorchBackend(net_contract.trained(spec), torch.device("cpu"), torch.bfloat16)  # type: ignore[arg-type]
     rough = Predictor(backend, exact.source, exact.scaling)
     error = np.abs(net_contract.whole(rough) - net_contract.whole(exact))

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 from net_contract import SPECS
-from random_networks import lively
+from random_networks import random_net
 from torch import nn
 from torch.nn import functional
 
@@ -180,7 +180,7 @@ def test_an_image_or_tile_that_does_not_fit_is_rejected() -> None:
 
 def test_a_model_of_the_package_is_certified_by_the_same_function() -> None:
     spec = SPECS["unet-2d"]
-    model = Checkpoint.of(lively(spec), net_contract.info(spec))
+    model = Checkpoint.of(random_net(spec), net_contract.info(spec))
     found = fcn.certify(model, np.stack([IMAGE] * 2), "tyx", tile=32, device="cpu")
     assert found.is_exact
     assert found.tiles == 9

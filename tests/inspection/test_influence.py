@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 from net_contract import SPECS
-from random_networks import lively
+from random_networks import random_net
 
 from napari_fcn.errors import ImageError, ModelError
 from napari_fcn.events import CheckStep, FieldDone
@@ -23,7 +23,7 @@ SPEC = SPECS["unet-2d"]
 
 def session(spec: NetSpec, shape: tuple[int, ...], names: str, **settings: Any) -> Session:
     image = np.random.default_rng(0).normal(size=shape)
-    checkpoint = Checkpoint.of(lively(spec), net_contract.info(spec))
+    checkpoint = Checkpoint.of(random_net(spec), net_contract.info(spec))
     axes = Axes.guess(shape, spec.ndim, tuple(names))
     return Session(image, checkpoint, axes, PredictSettings(device="cpu", **settings))
 
@@ -106,7 +106,7 @@ def test_the_mean_influence_is_relative_to_the_pixel() -> None:
 
 @pytest.mark.parametrize("head", ["taught", "original"])
 def test_a_taught_model_is_measured_with_either_head(head: str, rng: np.random.Generator) -> None:
-    model = make_teachable(Checkpoint.of(lively(SPEC), net_contract.info(SPEC)), (), ())
+    model = make_teachable(Checkpoint.of(random_net(SPEC), net_contract.info(SPEC)), (), ())
     running = Session(rng.random((60, 64)), model, settings=PredictSettings(device="cpu", head=head))
     found = influence(running, (30, 31), 1)
     assert found.heat.sum() == pytest.approx(1, abs=1e-4)

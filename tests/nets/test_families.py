@@ -14,33 +14,33 @@ every_net = pytest.mark.parametrize("spec", SPECS.values(), ids=SPECS)
 
 @every_net
 def test_gradients_reach_all_weights(spec: NetSpec) -> None:
-    net_contract.learns_from_a_gradient(spec)
+    net_contract.check_gradients(spec)
 
 
 @every_net
 def test_a_few_steps_lower_the_loss(spec: NetSpec) -> None:
-    net_contract.learns_a_toy(spec)
+    net_contract.check_training(spec)
 
 
 @every_net
 @pytest.mark.parametrize("lengths", [(1, 1, 1), (1, 13, 2), (7, 1, 9), (17, 11, 5)])
 def test_a_network_keeps_the_size_of_its_input(spec: NetSpec, lengths: tuple[int, ...]) -> None:
-    net_contract.answers_at_the_size_of_its_input(spec, lengths[: spec.ndim])
+    net_contract.check_output_shape(spec, lengths[: spec.ndim])
 
 
 @every_net
 def test_a_network_is_saved_and_loaded_bit_for_bit(spec: NetSpec, tmp_path: Path) -> None:
-    net_contract.survives_its_file(spec, tmp_path / "net.safetensors")
+    net_contract.check_save_and_load(spec, tmp_path / "net.safetensors")
 
 
 @every_net
 def test_the_same_seed_draws_the_same_weights(spec: NetSpec) -> None:
-    net_contract.draws_the_same_weights_from_the_same_seed(spec)
+    net_contract.check_seed(spec)
 
 
 @every_net
 def test_folding_the_norms_keeps_the_output(spec: NetSpec) -> None:
-    net_contract.folds_to_the_same_answer(spec)
+    net_contract.check_folding(spec)
 
 
 @every_net
@@ -49,15 +49,15 @@ def test_tiles_equal_the_whole_image(spec: NetSpec) -> None:
         shape = [net_contract.SHORT[spec.ndim] + k for k in range(spec.ndim)]
         far = max(max(side) for side in theoretical(spec).halo)
         shape[long] = max(net_contract.LONG[spec.ndim], 2 * far + 40)
-        net_contract.tiles_exactly(spec, shape, (13,) * spec.ndim)
+        net_contract.check_tiles(spec, shape, (13,) * spec.ndim)
 
 
 @every_net
 def test_a_network_has_its_theoretical_receptive_field(spec: NetSpec) -> None:
-    net_contract.sees_as_far_as_the_theory_says(spec)
+    net_contract.check_receptive_field(spec)
 
 
 @every_net
 def test_pixels_outside_of_the_receptive_field_have_no_influence(spec: NetSpec) -> None:
     """In the network itself, with random weights and max pooling, not in the surrogate that is measured."""
-    net_contract.ignores_what_lies_outside(spec)
+    net_contract.check_no_influence_outside(spec)

@@ -80,30 +80,30 @@ def test_gradients_reach_all_weights(spec: NetSpec) -> None:
         missing = {name for name, p in net.named_parameters() if p.grad is None}
         assert missing == (set() if spec.family == "fcn" else {"trunk.score.weight", "trunk.score.bias"})
     else:
-        net_contract.learns_from_a_gradient(spec)
+        net_contract.check_gradients(spec)
 
 
 @every_net
 @pytest.mark.parametrize("lengths", [(1, 1, 1), (7, 1, 9), (17, 11, 5)])
 def test_a_taught_network_keeps_the_size_of_its_input(spec: NetSpec, lengths: tuple[int, ...]) -> None:
-    net_contract.answers_at_the_size_of_its_input(spec, lengths[: spec.ndim])
+    net_contract.check_output_shape(spec, lengths[: spec.ndim])
 
 
 @every_net
 def test_a_taught_network_is_saved_and_loaded_bit_for_bit(spec: NetSpec, tmp_path: Path) -> None:
     path = tmp_path / "net.safetensors"
     if not spec.original:
-        net_contract.survives_its_file(spec, path)
+        net_contract.check_save_and_load(spec, path)
 
 
 @every_net
 def test_the_same_seed_draws_the_same_weights(spec: NetSpec) -> None:
-    net_contract.draws_the_same_weights_from_the_same_seed(spec)
+    net_contract.check_seed(spec)
 
 
 @every_net
 def test_folding_the_norms_keeps_the_output(spec: NetSpec) -> None:
-    net_contract.folds_to_the_same_answer(spec)
+    net_contract.check_folding(spec)
 
 
 @every_net
@@ -112,7 +112,7 @@ def test_tiles_equal_the_whole_image(spec: NetSpec) -> None:
     for long in range(spec.ndim):
         shape = [SHORT[spec.ndim] + k for k in range(spec.ndim)]
         shape[long] = max(LONG[spec.ndim], 2 * far + 40)
-        net_contract.tiles_exactly(spec, shape, (13,) * spec.ndim)
+        net_contract.check_tiles(spec, shape, (13,) * spec.ndim)
 
 
 @settings(max_examples=25)
@@ -122,7 +122,7 @@ def test_tiles_of_any_length_equal_an_image_of_any_shape(name: str, data: st.Dat
     shape = [data.draw(st.integers(1, SHORT[spec.ndim] * 2 + 9)) for _ in range(spec.ndim)]
     shape[data.draw(st.integers(0, spec.ndim - 1))] = data.draw(st.integers(40, LONG[spec.ndim]))
     tile = [data.draw(st.integers(3, 40)) for _ in range(spec.ndim)]
-    net_contract.tiles_exactly(spec, shape, tile)
+    net_contract.check_tiles(spec, shape, tile)
 
 
 class OneChannel(nn.Sequential):
@@ -144,12 +144,12 @@ def test_a_taught_network_has_its_theoretical_receptive_field(spec: NetSpec, mon
         return net
 
     monkeypatch.setattr(net_contract, "_positive", positive)
-    net_contract.sees_as_far_as_the_theory_says(spec)
+    net_contract.check_receptive_field(spec)
 
 
 @every_net
 def test_pixels_outside_of_the_receptive_field_have_no_influence(spec: NetSpec) -> None:
-    net_contract.ignores_what_lies_outside(spec)
+    net_contract.check_no_influence_outside(spec)
 
 
 @pytest.mark.parametrize("name", ["filters-1d", "filters-2d", "filters-3d"])
@@ -158,13 +158,13 @@ def test_pixels_at_the_edge_of_the_support_of_the_filters_have_influence(name: s
     field = theoretical(spec)
     for axis in range(spec.ndim):
         for side in (-field.before[axis], field.after[axis]):
-            assert max(change for _, change in net_contract.moved(spec, axis, (side,))) > 0
+            assert max(change for _, change in net_contract.influence(spec, axis, (side,))) > 0
 
 
 @pytest.mark.parametrize("name", ["1d", "2d", "without-filters", "filters-1d", "filters-2d", "anisotropic-sigma"])
 def test_tiles_with_a_smaller_halo_are_not_exact(name: str) -> None:
     spec = TAUGHT[name]
-    tiles = net_contract.predictor(spec, net_contract.picture(spec, (97,) * spec.ndim))
+    tiles = net_contract.predictor(spec, net_contract.random_image(spec, (97,) * spec.ndim))
     whole, field = net_contract.whole(tiles), theoretical(spec)
     errors = []
     for halo in (field.halo, tuple((a // 3, b // 3) for a, b in field.halo)):

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 from net_contract import SPECS
-from random_networks import answering, lively
+from random_networks import probability_function, random_net
 from torch import nn
 
 from napari_fcn.events import BorderTrustDone
@@ -26,8 +26,8 @@ def box(before: int, after: int, ndim: int) -> EffectiveField:
 
 
 def trust(spec: NetSpec, shape: tuple[int, ...], used: EffectiveField) -> BorderTrustDone:
-    net, image = lively(spec), net_contract.noise(spec, shape)[0].numpy()
-    answers = {padding: answering(with_padding(net, padding)) for padding in PADDINGS}
+    net, image = random_net(spec), net_contract.noise(spec, shape)[0].numpy()
+    answers = {padding: probability_function(with_padding(net, padding)) for padding in PADDINGS}
     *_, last = border_trust(answers, image, analyze(spec), used)
     assert isinstance(last, BorderTrustDone)
     return last
@@ -73,8 +73,8 @@ def test_all_pixels_of_an_image_smaller_than_the_field_are_near_the_border() -> 
 @pytest.mark.parametrize("padding", PADDINGS)
 def test_a_changed_padding_equals_a_network_built_with_it(padding: str) -> None:
     spec = SPECS["unet-2d"]
-    net = lively(spec)
-    built = lively(NetSpec(**{**spec.to_dict(), "padding": padding}))
+    net = random_net(spec)
+    built = random_net(NetSpec(**{**spec.to_dict(), "padding": padding}))
     x = net_contract.noise(spec, (21, 18))
     with torch.inference_mode():
         torch.testing.assert_close(with_padding(net, padding)(x), built(x))

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 import torch
 from net_contract import SPECS
-from random_networks import lively
+from random_networks import random_net
 
 from napari_fcn.geometry import ReceptiveField, Region
 from napari_fcn.nets import NetSpec
@@ -14,7 +14,7 @@ from napari_fcn.receptive_fields.theoretical import analyze
 
 
 def measured(spec: NetSpec, shape: tuple[int, ...], index: tuple[int, ...], label: int | None = 1) -> EffectiveField:
-    net, x, found = lively(spec), net_contract.noise(spec, shape), analyze(spec)
+    net, x, found = random_net(spec), net_contract.noise(spec, shape), analyze(spec)
     read = block_around(found, index, shape)
     return effective_field(net, x[(..., *read.slices)], read, found.box(index, shape), index, label)
 
@@ -23,7 +23,7 @@ def measured(spec: NetSpec, shape: tuple[int, ...], index: tuple[int, ...], labe
 def test_the_gradient_is_that_of_finite_differences(index: tuple[int, int]) -> None:
     spec, shape, step = NetSpec(width=2, depth=1, norm="none"), (24, 26), 1e-6
     field = measured(spec, shape, index)
-    net, x = lively(spec).double(), net_contract.noise(spec, shape).double()
+    net, x = random_net(spec).double(), net_contract.noise(spec, shape).double()
     expected = np.zeros(shape)
     with torch.no_grad():
         for place in np.ndindex(shape):
@@ -44,7 +44,7 @@ def test_a_crop_to_the_field_gives_the_gradient_of_the_whole_image(name: str) ->
     shape, index = (75, 61, 50)[: spec.ndim], (37, 30, 21)[: spec.ndim]
     field = measured(spec, shape, index)
     x = net_contract.noise(spec, shape).requires_grad_()
-    (gradient,) = torch.autograd.grad(lively(spec)(x)[(0, 1, *index)], x)
+    (gradient,) = torch.autograd.grad(random_net(spec)(x)[(0, 1, *index)], x)
     whole = gradient[0].abs().sum(0).numpy()
     np.testing.assert_allclose(field.heat, whole[field.region.slices] / whole.sum(), atol=1e-6)
     assert field.heat.sum() == pytest.approx(1, abs=1e-4)
@@ -53,7 +53,7 @@ def test_a_crop_to_the_field_gives_the_gradient_of_the_whole_image(name: str) ->
 def test_the_default_class_is_the_most_probable_one() -> None:
     spec = SPECS["channels-and-classes"]
     x = net_contract.noise(spec, (20, 20))
-    expected = int(lively(spec)(x)[0, :, 9, 9].argmax())
+    expected = int(random_net(spec)(x)[0, :, 9, 9].argmax())
     assert measured(spec, (20, 20), (9, 9), None).label == expected
 
 

@@ -4,7 +4,7 @@ import net_contract
 import numpy as np
 import pytest
 from net_contract import SPECS
-from random_networks import answering, lively
+from random_networks import probability_function, random_net
 
 from napari_fcn.events import EquivarianceDone
 from napari_fcn.geometry import Region
@@ -15,7 +15,7 @@ from napari_fcn.receptive_fields.theoretical import analyze
 
 def shifted(spec: NetSpec, shape: tuple[int, ...], region: Region | None = None) -> EquivarianceDone:
     image = net_contract.noise(spec, shape)[0].numpy()
-    answer = answering(lively(spec))
+    answer = probability_function(random_net(spec))
     *_, last = equivariance(answer, image, region or Region.whole(shape), analyze(spec))
     assert isinstance(last, EquivarianceDone)
     return last

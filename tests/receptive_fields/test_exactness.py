@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 import torch
 from net_contract import EXACT, SPECS, VISIBLE
-from random_networks import answering, lively
+from random_networks import probability_function, random_net
 from torch import nn
 
 from napari_fcn.events import Certified, CheckStep
@@ -19,7 +19,7 @@ SHAPE = (97, 90)
 
 def certified(net: nn.Module, plan: TilePlan, known: nn.Module | None = None) -> Certified:
     image = net_contract.noise(SPEC, SHAPE)[0].numpy()
-    *steps, last = certify(answering(net), image, plan, analyze(known or net), EXACT)
+    *steps, last = certify(probability_function(net), image, plan, analyze(known or net), EXACT)
     assert all(isinstance(step, CheckStep) for step in steps)
     assert [step.done for step in steps] == list(range(1, len(plan) + 2))  # type: ignore[union-attr]
     assert isinstance(last, Certified)
@@ -27,7 +27,7 @@ def certified(net: nn.Module, plan: TilePlan, known: nn.Module | None = None) ->
 
 
 def test_the_tiles_of_a_plan_are_exact() -> None:
-    net = lively(SPEC)
+    net = random_net(SPEC)
     found = certified(net, cut_into_tiles(SHAPE, analyze(SPEC)))
     assert found.is_exact
     assert found.max_error <= EXACT
@@ -46,7 +46,7 @@ def test_the_tiles_of_a_plan_are_exact() -> None:
     ],
 )  # fmt: skip
 def test_an_inexact_plan_is_detected_and_explained(plan: TilePlan, words: str) -> None:
-    found = certified(lively(SPEC), plan)
+    found = certified(random_net(SPEC), plan)
     assert not found.is_exact
     assert found.max_error > VISIBLE
     assert found.difference.max() == pytest.approx(found.max_error)
@@ -75,12 +75,12 @@ def test_a_norm_that_depends_on_the_tile_is_named() -> None:
 
 
 def test_the_reason_names_rounding_errors_that_are_too_large() -> None:
-    net = lively(SPEC)
+    net = random_net(SPEC)
     image = net_contract.noise(SPEC, SHAPE)[0].numpy()
     drawn = iter(np.random.default_rng(0).random(100) * 1e-3)
 
     def noisy(block: np.ndarray) -> np.ndarray:
-        return answering(net)(block) + np.float32(next(drawn))
+        return probability_function(net)(block) + np.float32(next(drawn))
 
     *_, found = certify(noisy, image, cut_into_tiles(SHAPE, analyze(SPEC)), analyze(SPEC), EXACT)
     assert isinstance(found, Certified)

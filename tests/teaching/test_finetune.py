@@ -216,7 +216,7 @@ def test_a_filter_bank_can_be_the_initial_model() -> None:
     assert model.hash == filters_only(2, 1, spacing=(1.0, 2.0)).hash
     prediction = api.classes(IMAGE, api.finetune(IMAGE, LABELS, "new:filters", steps=0, device="cpu"), device="cpu")
     assert (prediction[LABELS > 0] == LABELS[LABELS > 0] - 1).mean() > 0.9
-    with pytest.raises(FcnError, match="have no values to choose"):
+    with pytest.raises(FcnError, match="has no options"):
         initial_model("new:filters width=3", SHAPE, ())
 
 

@@ -1,4 +1,4 @@
-"""Converts a classifier of crops to a network for images of any size, with the same weights."""
+"""Converts a classifier of crops into a network for images of any size, with the same weights."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class TensorInfo:
-    """The output of a step for a crop of the training size: a map, or a flattened map.
+    """The output of a step for a crop of the training size: a map or a flattened map.
 
     Attributes
     ----------
@@ -30,9 +30,9 @@ class TensorInfo:
     lengths : tuple of int
         Positions of the map in the classifier, per axis.
     read : tuple of int
-        Positions of the map in the converted network: more if a pooling is merged into its linear layer.
+        Positions of the map in the converted network: more if pooling is merged into its linear layer.
     is_row : bool
-        Whether the classifier has flattened it.
+        Whether the classifier has flattened the map.
     """
 
     channels: int
@@ -42,7 +42,7 @@ class TensorInfo:
 
     @property
     def is_point(self) -> bool:
-        """Whether there is one position, so that flattening changes nothing."""
+        """Whether the map has one position, so that flattening changes nothing."""
         return prod(self.lengths) == 1 and self.read == self.lengths
 
 
@@ -103,12 +103,12 @@ def _shape(node: fx.Node) -> Lengths:
 
 
 class _Conversion:
-    """One pass over a graph, from the image to the classes."""
+    """Converts the steps of a graph in order."""
 
     def __init__(self, graph: fx.GraphModule, ndim: int) -> None:
         self.graph = graph
         self.ndim = ndim
-        self.held: dict[fx.Node, TensorInfo] = {}
+        self.infos: dict[fx.Node, TensorInfo] = {}
 
     def convert(self, node: fx.Node) -> None:
         """Convert one step and record its output."""
@@ -137,100 +137,100 @@ class _Conversion:
 
     def _source(self, node: fx.Node) -> TensorInfo:
         """Return the output of the previous step."""
-        return self.held[next(source for source in node.all_input_nodes if source in self.held)]
+        return self.infos[next(source for source in node.all_input_nodes if source in self.infos)]
 
     def _keep(self, node: fx.Node) -> None:
-        """Keep a layer of maps."""
-        sources = [self.held[source] for source in node.all_input_nodes if source in self.held]
+        """Leave a layer of maps unchanged."""
+        sources = [self.infos[source] for source in node.all_input_nodes if source in self.infos]
         shape = _shape(node)
-        if any(held.is_row or held.read != held.lengths for held in sources):
+        if any(info.is_row or info.read != info.lengths for info in sources):
             raise self._refuse(node, "it needs a map, but its input was flattened or pooled to a fixed size.")
         if len(shape) != self.ndim + 2:
             raise self._refuse(node, f"its output of shape {shape} is not a map of {self.ndim} axes.")
-        self.held[node] = TensorInfo(shape[1], shape[2:], shape[2:], is_row=False)
+        self.infos[node] = TensorInfo(shape[1], shape[2:], shape[2:], is_row=False)
 
     def _pointwise(self, node: fx.Node) -> None:
-        held, module = self._source(node), module_of(self.graph, node)
+        info, module = self._source(node), module_of(self.graph, node)
         is_nothing = isinstance(module, nn.Identity | nn.modules.dropout._DropoutNd)
-        if not is_nothing and held.read != held.lengths:
+        if not is_nothing and info.read != info.lengths:
             raise self._refuse(node, "it is between a pooling to several positions and its linear layer.")
-        if held.is_row and not held.is_point and isinstance(module, _BatchNorm | nn.PReLU):
+        if info.is_row and not info.is_point and isinstance(module, _BatchNorm | nn.PReLU):
             raise self._refuse(node, "it weighs each position of the flattened map separately.")
-        if held.is_row and isinstance(module, _BatchNorm):
+        if info.is_row and isinstance(module, _BatchNorm):
             node = put(self.graph, node, _norm(module, self.ndim))
-        self.held[node] = held
+        self.infos[node] = info
 
     def _merge(self, node: fx.Node) -> None:
         check_merge(self.graph, node)
-        sources = [self.held[source] for source in node.all_input_nodes if source in self.held]
+        sources = [self.infos[source] for source in node.all_input_nodes if source in self.infos]
         if not sources or any(
-            (held.lengths, held.is_row) != (sources[0].lengths, sources[0].is_row) for held in sources
+            (info.lengths, info.is_row) != (sources[0].lengths, sources[0].is_row) for info in sources
         ):
-            shapes = [held.lengths for held in sources]
+            shapes = [info.lengths for info in sources]
             raise self._refuse(node, f"it joins maps of sizes {shapes}: one of them depends on the whole crop.")
-        if any(held.read != held.lengths for held in sources) or (sources[0].is_row and not sources[0].is_point):
+        if any(info.read != info.lengths for info in sources) or (sources[0].is_row and not sources[0].is_point):
             raise self._refuse(node, "it joins maps that were pooled to a fixed size or flattened.")
-        self.held[node] = TensorInfo(_shape(node)[1], sources[0].lengths, sources[0].read, sources[0].is_row)
+        self.infos[node] = TensorInfo(_shape(node)[1], sources[0].lengths, sources[0].read, sources[0].is_row)
 
     def _softmax(self, node: fx.Node) -> None:
-        held, module = self._source(node), module_of(self.graph, node)
+        info, module = self._source(node), module_of(self.graph, node)
         axis = getattr(module, "dim", None)
-        allowed = (1, -1, None) if held.is_row else (1, -1 - self.ndim)
-        if axis not in allowed or (held.is_row and not held.is_point):
+        allowed = (1, -1, None) if info.is_row else (1, -1 - self.ndim)
+        if axis not in allowed or (info.is_row and not info.is_point):
             raise self._refuse(node, "it does not run over the channels.")
-        self.held[put(self.graph, node, type(module)(1))] = held  # type: ignore[misc]
+        self.infos[put(self.graph, node, type(module)(1))] = info  # type: ignore[misc]
 
     def _adaptive(self, node: fx.Node) -> None:
-        held, module = self._source(node), module_of(self.graph, node)
-        if held.is_row or held.read != held.lengths:
+        info, module = self._source(node), module_of(self.graph, node)
+        if info.is_row or info.read != info.lengths:
             raise self._refuse(node, "its input was already flattened or pooled to a fixed size.")
         is_mean = isinstance(module, nn.modules.pooling._AdaptiveAvgPoolNd)
         after = _shape(node)[2:]
-        if all(n in (1, m) for n, m in zip(after, held.lengths, strict=True)):
+        if all(n in (1, m) for n, m in zip(after, info.lengths, strict=True)):
             self._pool(node, after, is_mean)
         elif is_mean:
             waiting = put(self.graph, node, nn.Identity())
-            self.held[waiting] = TensorInfo(held.channels, after, held.lengths, is_row=False)
+            self.infos[waiting] = TensorInfo(info.channels, after, info.lengths, is_row=False)
         else:
-            raise self._refuse(node, f"maxima of {held.lengths} positions in {after} groups have no sliding form.")
+            raise self._refuse(node, f"maxima of {info.lengths} positions in {after} groups have no sliding form.")
 
     def _mean(self, node: fx.Node) -> None:
-        held, after = self._source(node), _shape(node)
-        over: Any = node.kwargs.get("dim", node.args[1] if len(node.args) > 1 else ())
-        axes = {axis % (self.ndim + 2) for axis in ([over] if isinstance(over, int) else over)}
-        if held.is_row or held.read != held.lengths or axes != set(range(2, self.ndim + 2)):
+        info, after = self._source(node), _shape(node)
+        dims: Any = node.kwargs.get("dim", node.args[1] if len(node.args) > 1 else ())
+        axes = {axis % (self.ndim + 2) for axis in ([dims] if isinstance(dims, int) else dims)}
+        if info.is_row or info.read != info.lengths or axes != set(range(2, self.ndim + 2)):
             raise self._refuse(node, "only the mean over all spatial axes of a map becomes a pooling.")
         pooled = self._pool(node, (1,) * self.ndim, is_mean=True)
         if len(after) == 2:
-            self.held[pooled] = replace(self.held[pooled], is_row=True)
+            self.infos[pooled] = replace(self.infos[pooled], is_row=True)
 
     def _pool(self, node: fx.Node, after: Lengths, is_mean: bool) -> fx.Node:
         """Replace global pooling by stride-1 pooling."""
-        held = self._source(node)
-        kernel = tuple(m if n == 1 else 1 for n, m in zip(after, held.lengths, strict=True))
+        info = self._source(node)
+        kernel = tuple(m if n == 1 else 1 for n, m in zip(after, info.lengths, strict=True))
         kinds: Any = AVERAGE_POOLS if is_mean else MAX_POOLS
         module = kinds[self.ndim - 1](kernel, stride=1) if max(kernel) > 1 else nn.Identity()
         new = put(self.graph, node, module)
-        self.held[new] = TensorInfo(held.channels, after, after, is_row=False)
+        self.infos[new] = TensorInfo(info.channels, after, after, is_row=False)
         return new
 
     def _flatten(self, node: fx.Node) -> None:
-        held, after = self._source(node), _shape(node)
-        if after != (1, held.channels * prod(held.lengths)):
+        info, after = self._source(node), _shape(node)
+        if after != (1, info.channels * prod(info.lengths)):
             raise self._refuse(
-                node, f"it turns (1, {held.channels}, *{held.lengths}) into {after}, not into one row per image."
+                node, f"it turns (1, {info.channels}, *{info.lengths}) into {after}, not into one row per image."
             )
-        flat = TensorInfo(held.channels, held.lengths, held.read, is_row=True)
-        self.held[put(self.graph, node, nn.Identity())] = flat
+        flat = TensorInfo(info.channels, info.lengths, info.read, is_row=True)
+        self.infos[put(self.graph, node, nn.Identity())] = flat
 
     def _linear(self, node: fx.Node) -> None:
-        held = self._source(node)
-        if not held.is_row:
+        info = self._source(node)
+        if not info.is_row:
             raise self._refuse(node, "it acts on the last axis of a map. Flatten before it.")
         linear: Any = module_of(self.graph, node)
-        one = (1,) * self.ndim
-        self.held[put(self.graph, node, _convolution(linear, held))] = TensorInfo(
-            linear.out_features, one, one, is_row=True
+        single = (1,) * self.ndim
+        self.infos[put(self.graph, node, _convolution(linear, info))] = TensorInfo(
+            linear.out_features, single, single, is_row=True
         )
 
     def _finish(self, node: fx.Node) -> None:
@@ -239,20 +239,20 @@ class _Conversion:
             raise ValueError(
                 "The classifier returns more than one tensor. Wrap it in a module that returns the scores."
             )
-        held = self.held[output]
-        if held.read != held.lengths or (held.is_row and not held.is_point):
+        info = self.infos[output]
+        if info.read != info.lengths or (info.is_row and not info.is_point):
             raise self._refuse(output, "it flattens a map without a linear layer after it.")
 
 
-def _convolution(linear: nn.Linear, held: TensorInfo) -> nn.Module:
+def _convolution(linear: nn.Linear, info: TensorInfo) -> nn.Module:
     """Return the convolution that equals a linear layer of a flattened map in each window."""
-    ndim = len(held.lengths)
-    weight = linear.weight.detach().view(linear.out_features, held.channels, *held.lengths)
-    for axis, (inputs, outputs) in enumerate(zip(held.read, held.lengths, strict=True), start=2):
+    ndim = len(info.lengths)
+    weight = linear.weight.detach().view(linear.out_features, info.channels, *info.lengths)
+    for axis, (inputs, outputs) in enumerate(zip(info.read, info.lengths, strict=True), start=2):
         if inputs != outputs:
             means = _pooling(inputs, outputs).to(weight)
             weight = torch.tensordot(weight, means, dims=([axis], [0])).movedim(-1, axis)
-    module = CONV[ndim](held.channels, linear.out_features, held.read, bias=linear.bias is not None, device="meta")  # type: ignore[arg-type]
+    module = CONV[ndim](info.channels, linear.out_features, info.read, bias=linear.bias is not None, device="meta")  # type: ignore[arg-type]
     module.weight = nn.Parameter(weight.contiguous())
     module.bias = linear.bias
     return module

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class _Grid:
-    """Pixels between the positions of a map now, and dilation relative to the original map."""
+    """Distance between positions of the converted map in pixels, and dilation relative to the original map."""
 
     step: Lengths
     rate: Lengths
@@ -54,8 +54,8 @@ def dilate(net: nn.Module, stride: int | Sequence[int] = 1) -> fx.GraphModule:
     net : nn.Module
         Convolutions, pools, norms in evaluation mode, activations, sums and concatenations.
     stride : int or sequence of int
-        Most pixels between two outputs: the first strides are kept while their product does not exceed this (the
-        "output stride" of DeepLab).
+        Maximum distance between outputs in pixels: the first strides are kept while their product does not exceed it
+        (the "output stride" of DeepLab).
 
     Raises
     ------
@@ -64,14 +64,14 @@ def dilate(net: nn.Module, stride: int | Sequence[int] = 1) -> fx.GraphModule:
     """
     graph = follow(net)
     ndim, _ = dimensions(graph)
-    wanted = per_axis(stride, ndim)
+    max_stride = per_axis(stride, ndim)
     grids: dict[fx.Node, _Grid] = {}
     for node in list(graph.graph.nodes):
         match role(graph, node):
             case "input":
                 grids[node] = _Grid((1,) * ndim, (1,) * ndim)
             case "sliding":
-                _dilate_layer(graph, node, grids, wanted)
+                _dilate_layer(graph, node, grids, max_stride)
             case "pointwise" | "merge" | "softmax":
                 grids[node] = _common_grid(graph, node, grids)
             case "output" | "constant" | "size":
@@ -84,11 +84,11 @@ def dilate(net: nn.Module, stride: int | Sequence[int] = 1) -> fx.GraphModule:
     return finish(graph)
 
 
-def _dilate_layer(graph: fx.GraphModule, node: fx.Node, grids: dict[fx.Node, _Grid], wanted: Lengths) -> None:
+def _dilate_layer(graph: fx.GraphModule, node: fx.Node, grids: dict[fx.Node, _Grid], max_stride: Lengths) -> None:
     """Replace one layer and record the grid of its output."""
     grid = grids[node.all_input_nodes[0]]
-    layer = sliding(graph, node, len(wanted))
-    stride = tuple(s if j * s <= limit else 1 for s, j, limit in zip(layer.stride, grid.step, wanted, strict=True))
+    layer = sliding(graph, node, len(max_stride))
+    stride = tuple(s if j * s <= limit else 1 for s, j, limit in zip(layer.stride, grid.step, max_stride, strict=True))
     if stride != layer.stride or any(r > 1 for r in grid.rate):
         node = put(graph, node, _dilated(graph, node, _spread(layer, grid.rate, stride)))
     grids[node] = _Grid(
@@ -121,9 +121,9 @@ def _dilated(graph: fx.GraphModule, node: fx.Node, layer: Sliding) -> nn.Module:
     if isinstance(module, PADS):
         return _pad(layer, getattr(module, "value", 0.0))
     if isinstance(module, CONVS):
-        return _beside_padding(layer, 0.0, lambda inner: _convolution(module, inner))
+        return _with_padding(layer, 0.0, lambda inner: _convolution(module, inner))
     if isinstance(module, MAX_POOLS):
-        return _beside_padding(layer, -inf, _max_pool)
+        return _with_padding(layer, -inf, _max_pool)
     if isinstance(module, DilatedAverage):
         return DilatedAverage(layer, module.counts_padding, module.divisor)
     divisor = getattr(module, "divisor_override", None)
@@ -136,8 +136,8 @@ def _pads_with_a_constant(module: Any) -> bool:
     return getattr(module, "padding_mode", "zeros") == "zeros"
 
 
-def _beside_padding(layer: Sliding, value: float, make: Any) -> nn.Module:
-    """Return the layer of ``make``, after a separate padding if it cannot pad that way itself."""
+def _with_padding(layer: Sliding, value: float, make: Any) -> nn.Module:
+    """Return the layer of ``make``, with a separate padding layer if it cannot pad itself."""
     fits = all(2 * p <= k for p, k in zip(layer.before, layer.kernel, strict=True))  # the limit of max pooling in torch
     if layer.is_symmetric and (fits or value == 0):
         return make(layer)  # type: ignore[no-any-return]

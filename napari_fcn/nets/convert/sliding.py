@@ -86,7 +86,7 @@ class Sliding:
 
     @property
     def is_symmetric(self) -> bool:
-        """Whether both ends are padded alike."""
+        """Whether both ends have the same padding."""
         return self.before == self.after
 
 
@@ -99,26 +99,26 @@ def role(graph: fx.GraphModule, node: fx.Node) -> Role:
         If it is unknown.
     """
     module = module_of(graph, node)
-    known: Role | None
+    result: Role | None
     if node.op == "get_attr":
         _check_constant(graph, node)
         return "constant"
     if node.op in ("placeholder", "output"):
         return "input" if node.op == "placeholder" else "output"
     if isinstance(module, _BatchNorm):
-        known = "pointwise" if module.track_running_stats else None
+        result = "pointwise" if module.track_running_stats else None
     elif module is not None:
-        known = next((kind for types, kind in _MODULES if isinstance(module, types)), None)
+        result = next((kind for types, kind in _MODULES if isinstance(module, types)), None)
     else:
-        known = _CALLS.get(node.target)
-    if known == "size" and not _is_about_sizes(graph, node):
-        known = None
-    if known is None:
+        result = _CALLS.get(node.target)
+    if result == "size" and not _is_about_sizes(graph, node):
+        result = None
+    if result is None:
         raise ValueError(
             f"{called(graph, node)} cannot be converted: it is not a known layer that acts on each position, slides "
             "a window or joins maps. Replace it, or convert the part of the network without it."
         )
-    return known
+    return result
 
 
 def _is_about_sizes(graph: fx.GraphModule, node: fx.Node) -> bool:

@@ -140,21 +140,21 @@ def analyze_padding(net: nn.Module) -> PaddingAnalysis:
     graph = follow(net)
     inner = [module_of(graph, node) for node in graph.graph.nodes]
     ndim = next((len(part.window.size) for part in inner if isinstance(part, ValidConv)), 0) or dimensions(graph)[0]
-    one = (1,) * ndim
-    known: dict[fx.Node, PaddingAnalysis] = {}
+    ones = (1,) * ndim
+    analyses: dict[fx.Node, PaddingAnalysis] = {}
     for node in graph.graph.nodes:
         if isinstance(part := module_of(graph, node), ValidConv):
-            known[node] = known[node.all_input_nodes[0]].followed(part.window.clean)
+            analyses[node] = analyses[node.all_input_nodes[0]].followed(part.window.clean)
             continue
         match role(graph, node):
             case "input":
-                known[node] = PaddingAnalysis((0,) * ndim, one, one)
+                analyses[node] = PaddingAnalysis((0,) * ndim, ones, ones)
             case "sliding":
-                known[node] = _slide(graph, node, known)
+                analyses[node] = _slide(graph, node, analyses)
             case "pointwise" | "merge" | "softmax":
-                known[node] = _join(graph, node, known)
+                analyses[node] = _join(graph, node, analyses)
             case "output":
-                return _join(graph, node, known)
+                return _join(graph, node, analyses)
             case "constant" | "size":
                 pass
             case _:
@@ -164,18 +164,18 @@ def analyze_padding(net: nn.Module) -> PaddingAnalysis:
     raise AssertionError("a graph ends with its output")
 
 
-def _slide(graph: fx.GraphModule, node: fx.Node, known: dict[fx.Node, PaddingAnalysis]) -> PaddingAnalysis:
-    layer = sliding(graph, node, len(next(iter(known.values())).size))
-    after = known[node.all_input_nodes[0]].after_layer(layer)
+def _slide(graph: fx.GraphModule, node: fx.Node, analyses: dict[fx.Node, PaddingAnalysis]) -> PaddingAnalysis:
+    layer = sliding(graph, node, len(next(iter(analyses.values())).size))
+    after = analyses[node.all_input_nodes[0]].after_layer(layer)
     is_partial = getattr(graph.get_submodule(str(node.target)), "ceil_mode", False)
     if is_partial or any(layer.before + layer.after):
         return PaddingAnalysis(after.start, after.size, after.stride, (*after.padded, str(node.target)))
     return after
 
 
-def _join(graph: fx.GraphModule, node: fx.Node, known: dict[fx.Node, PaddingAnalysis]) -> PaddingAnalysis:
+def _join(graph: fx.GraphModule, node: fx.Node, analyses: dict[fx.Node, PaddingAnalysis]) -> PaddingAnalysis:
     check_merge(graph, node)
-    windows = [known[source] for source in node.all_input_nodes if source in known]
+    windows = [analyses[source] for source in node.all_input_nodes if source in analyses]
     if not windows or any(window.stride != windows[0].stride for window in windows):
         strides = [window.stride for window in windows]
         raise ValueError(f"{called(graph, node)} joins maps of strides {strides}; they must be equal.")
