@@ -43,7 +43,7 @@ def test_an_unnamed_axis_as_long_as_the_model_has_channels_is_read_as_these(
     assert read_image(path).bind(two.info.spec).axes.names == ("c", "y", "x")
 
 
-def test_a_model_is_given_as_file_or_loaded(model: Checkpoint, tmp_path: Path, rng: np.random.Generator) -> None:
+def test_a_model_can_be_a_file_or_loaded(model: Checkpoint, tmp_path: Path, rng: np.random.Generator) -> None:
     path, image = tmp_path / "m.safetensors", rng.random((12, 14))
     model.save(path)
     expected = fcn.predict(image, model)
@@ -51,7 +51,7 @@ def test_a_model_is_given_as_file_or_loaded(model: Checkpoint, tmp_path: Path, r
         np.testing.assert_array_equal(fcn.predict(image, given), expected)
 
 
-def test_load_gives_a_loaded_model_back(model: Checkpoint) -> None:
+def test_load_returns_a_loaded_model_unchanged(model: Checkpoint) -> None:
     assert fcn.load(model) is model
 
 
@@ -72,13 +72,13 @@ def test_settings_are_passed_on(model: Checkpoint, rng: np.random.Generator) -> 
         fcn.predict(image, model, speed="high")
 
 
-def test_a_dask_image_is_answered_like_an_array(model: Checkpoint, rng: np.random.Generator) -> None:
+def test_a_dask_image_is_predicted_like_an_array(model: Checkpoint, rng: np.random.Generator) -> None:
     image = rng.random((40, 38))
     lazy = da.from_array(image, chunks=(16, 16))
     np.testing.assert_array_equal(fcn.predict(lazy, model, tile=16), fcn.predict(image, model, tile=16))
 
 
-def test_the_image_is_left_alone(model: Checkpoint, rng: np.random.Generator) -> None:
+def test_the_image_is_not_modified(model: Checkpoint, rng: np.random.Generator) -> None:
     image = rng.random((12, 12)).astype(np.float32)
     before = image.copy()
     fcn.predict(image, model)

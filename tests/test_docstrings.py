@@ -102,7 +102,7 @@ def test_types_and_references_exist() -> None:
     assert not [f"{path}: {found}" for path, tree in TREES.items() for found in unknown_references(tree, names)]
 
 
-def test_what_does_not_exist_is_found() -> None:
+def test_missing_names_are_found() -> None:
     source = '''
 def resize(image, size):
     """Return an image, see `no_such_function`.

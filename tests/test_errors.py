@@ -32,7 +32,7 @@ def test_an_error_survives_being_sent_to_another_process(send) -> None:
         assert (type(there), str(there), in_dock(there)) == (type(said), str(said), in_dock(said))
 
 
-def test_a_note_is_a_text() -> None:
+def test_a_note_is_a_string() -> None:
     note = Note("Channel 0 was read.", Advice("Choose with --channels.", "Choose under Channels."))
     assert note == "Channel 0 was read. Choose with --channels."
     assert in_dock(note) == "Channel 0 was read. Choose under Channels."

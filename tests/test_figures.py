@@ -1,4 +1,4 @@
-"""Pictures of fields, for planes, volumes, movies and lines."""
+"""Figures of receptive fields for planes, volumes, movies and lines."""
 
 from pathlib import Path
 
@@ -22,7 +22,7 @@ from napari_fcn.figures import Scene, joined, save_field
         ("anisotropic-pool", (70, 70), "yx", (0, 0)),
     ],
 )
-def test_a_field_is_drawn(
+def test_a_figure_is_written(
     name: str, shape: tuple[int, ...], names: str, index: tuple[int, ...], tmp_path: Path
 ) -> None:
     running = session(SPECS[name], shape, names)
@@ -34,19 +34,19 @@ def test_a_field_is_drawn(
     assert left.std() > 10
 
 
-def test_a_long_table_leaves_out_its_middle(tmp_path: Path) -> None:
+def test_the_middle_of_a_long_table_is_omitted(tmp_path: Path) -> None:
     layers = session(SPECS["unet-2d"], (9, 9), "yx").analysis.layers * 5
     save_field(tmp_path / "field.png", "Many", layers, None)
     assert (tmp_path / "field.png").stat().st_size > 10_000
 
 
-def test_a_folder_that_is_not_there_is_said(tmp_path: Path) -> None:
+def test_a_missing_folder_is_an_error(tmp_path: Path) -> None:
     layers = session(SPECS["unet-2d"], (9, 9), "yx").analysis.layers
     with pytest.raises(OutputError, match="Choose another --out"):
         save_field(tmp_path / "nowhere" / "field.png", "", layers, None)
 
 
-def test_axes_that_agree_are_one_number() -> None:
+def test_equal_axes_are_shown_as_one_number() -> None:
     assert joined((3, 3)) == "3"
     assert joined((1.5, 2)) == "1.5×2"
     assert joined((0.0, -0.0)) == "0"

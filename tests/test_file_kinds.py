@@ -1,4 +1,4 @@
-"""What a file is, where its name says something else."""
+"""The type of a file whose name is wrong."""
 
 from pathlib import Path
 

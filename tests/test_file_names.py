@@ -1,4 +1,4 @@
-"""Names that are made from others fit the disk, and stay two where they were two."""
+"""Names made from other names are short enough, and different for different names."""
 
 import os
 
@@ -32,6 +32,6 @@ def test_long_names_with_the_same_start_stay_different(letter: str) -> None:
 
 
 @pytest.mark.skipif(os.name == "nt", reason="Windows counts units of UTF-16")
-def test_bytes_count_not_letters() -> None:
+def test_names_are_measured_in_bytes() -> None:
     assert file_names.fits("核" * 85)
     assert not file_names.fits("核" * 86)

@@ -1,4 +1,4 @@
-"""The walls of the house, checked on the source: who may import whom, and what stands in one place only."""
+"""Rules of the architecture, checked on the source: imports between rooms, and names that are defined once."""
 
 import ast
 import re
@@ -376,7 +376,7 @@ def complaints(sources: dict[str, str]) -> list[str]:
     return [*found, *(text for rule in WHOLE_RULES for text in rule(modules))]
 
 
-def test_the_house_keeps_its_walls() -> None:
+def test_every_rule_is_kept() -> None:
     root = Path(__file__).parents[1]
     files = sorted((root / PACKAGE).rglob("*.py"))
     sources = {path.relative_to(root).as_posix(): path.read_text(encoding="utf-8") for path in files}
@@ -415,7 +415,7 @@ def broken_imports(package: dict[str, str], others: dict[str, str]) -> list[str]
     return found
 
 
-def test_tests_benchmarks_and_scripts_import_what_is_there() -> None:
+def test_imports_of_tests_benchmarks_and_scripts_exist() -> None:
     root = Path(__file__).parents[1]
     folders = (PACKAGE, "tests", "benchmarks", "src-docs")
     package, *others = (
@@ -440,7 +440,7 @@ def test_tests_benchmarks_and_scripts_import_what_is_there() -> None:
         ("from math import tau", []),
     ],
 )
-def test_an_import_of_what_was_renamed_is_named(source: str, missing: list[str]) -> None:
+def test_an_import_of_a_renamed_name_is_found(source: str, missing: list[str]) -> None:
     package = {
         f"{PACKAGE}/nets/__init__.py": "from napari_fcn.nets.spec import NetSpec",
         f"{PACKAGE}/nets/spec.py": "class NetSpec:\n    MOST = 2\nLEAST = 1",
@@ -529,7 +529,7 @@ def test_a_broken_rule_is_named_with_file_and_line(path: str, source: str, line:
         ("settings.py", "judge_every = 1"),
     ],
 )
-def test_what_is_allowed_passes(path: str, source: str) -> None:
+def test_allowed_code_passes(path: str, source: str) -> None:
     assert complaints({f"{PACKAGE}/{path}": source}) == []
 
 
@@ -544,7 +544,7 @@ def test_what_is_allowed_passes(path: str, source: str) -> None:
         ("from napari_fcn.geometry import Region", False),
     ],
 )
-def test_imports_never_run_in_a_circle_even_inside_functions(back: str, has_cycle: bool) -> None:
+def test_there_are_no_import_circles_even_inside_functions(back: str, has_cycle: bool) -> None:
     sources = {
         f"{PACKAGE}/nets/__init__.py": "from napari_fcn.nets.spec import NetSpec",
         f"{PACKAGE}/nets/spec.py": "from napari_fcn.nets.layers import conv",
@@ -573,7 +573,7 @@ def test_a_module_has_at_most_400_lines(lines: int, is_long: bool) -> None:
     assert ["split it by topic" in text for text in found] == [True] * is_long
 
 
-def test_an_exception_that_nothing_needs_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_unused_exception_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(f"{__name__}.LONGER", {"nets/spec.py": 410})
     monkeypatch.setattr(f"{__name__}.RETIRED_BUT_STORED", {"exam": "a reason"})
     monkeypatch.setattr(f"{__name__}.CLASSES_OF_ONE_NAME", {"Tile": "a reason"})

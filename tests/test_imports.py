@@ -1,4 +1,4 @@
-"""What is light stays light."""
+"""Importing the package loads no heavy modules."""
 
 import pkgutil
 import subprocess
@@ -59,7 +59,7 @@ def test_no_module_hides_a_public_name() -> None:
     assert not modules & set(napari_fcn.__all__)
 
 
-def test_an_unknown_name_is_no_attribute() -> None:
+def test_an_unknown_name_is_an_attribute_error() -> None:
     with pytest.raises(AttributeError, match="no attribute 'segment_everything'"):
         napari_fcn.segment_everything  # noqa: B018
 

@@ -1,4 +1,4 @@
-"""The wheel, the sdist and the editable install: what they hold, and that napari accepts each of them."""
+"""The wheel, the sdist and the editable install: their files, and validation by npe2."""
 
 import ast
 import os
@@ -98,7 +98,7 @@ def test_the_sdist_holds_sources_and_documents_but_no_tests(sdist: Path) -> None
     assert not [name for name in files if name.split("/")[0] in {"tests", "benchmarks", "src-docs"}]
 
 
-def test_the_wheel_brings_the_licence_and_both_entry_points(wheel: Path) -> None:
+def test_the_wheel_has_the_licence_and_both_entry_points(wheel: Path) -> None:
     with ZipFile(wheel) as archive:
         names = {name.partition("/")[2]: name for name in archive.namelist() if ".dist-info/" in name}
         assert archive.read(names["licenses/LICENSE"]) == (ROOT / "LICENSE").read_bytes()
@@ -145,7 +145,7 @@ def test_the_core_imports_its_dependencies_and_nothing_else() -> None:
 
 
 @pytest.mark.parametrize("extra", ["gui", "distributed", "figures"])
-def test_what_an_extra_brings_is_imported_in_its_room_only(extra: str) -> None:
+def test_dependencies_of_an_extra_are_imported_in_its_room_only(extra: str) -> None:
     found = imported()
     assert requirements(extra) <= found[extra]
     assert found[extra] <= requirements(extra) | requirements("core") | ({"vispy"} if extra == "gui" else set())
@@ -186,7 +186,7 @@ def test_npe2_accepts_the_installed_package() -> None:
 
 
 @pytest.mark.parametrize("fixture", ["wheel", "wheel_from_sdist"])
-def test_npe2_accepts_what_is_installed_from(fixture: str, request: pytest.FixtureRequest, tmp_path: Path) -> None:
+def test_npe2_accepts_an_installation_from(fixture: str, request: pytest.FixtureRequest, tmp_path: Path) -> None:
     path = request.getfixturevalue(fixture)
     run("pip", "install", "-q", "--no-deps", "--no-index", "--target", tmp_path, path)
     where = run("pip", "show", "napari-fcn", PYTHONPATH=tmp_path)
@@ -194,7 +194,7 @@ def test_npe2_accepts_what_is_installed_from(fixture: str, request: pytest.Fixtu
     validate(PYTHONPATH=tmp_path)
 
 
-def test_npe2_refuses_a_manifest_that_names_what_is_not_there(wheel: Path, tmp_path: Path) -> None:
+def test_npe2_refuses_a_manifest_with_missing_names(wheel: Path, tmp_path: Path) -> None:
     run("pip", "install", "-q", "--no-deps", "--no-index", "--target", tmp_path, wheel)
     manifest = tmp_path / "napari_fcn" / "napari.yaml"
     manifest.write_text(manifest.read_text().replace("segment:SegmentWidget", "segment:NoSuchWidget"))

@@ -30,7 +30,7 @@ def test_labels_count_from_one_without_gaps() -> None:
     assert np.array_equal(np.unique(labels), np.arange(labels.max() + 1))
 
 
-def test_cells_are_brighter_than_the_background_and_of_the_size_asked_for() -> None:
+def test_cells_are_brighter_than_the_background_and_of_the_given_size() -> None:
     image, labels = cells((256, 256), look=Look(diameter=24))
     assert image[labels > 0].mean() > 3 * image[labels == 0].mean()
     assert 0.5 < np.median(np.bincount(labels.ravel())[1:]) / (np.pi * 12**2) < 1.3
@@ -41,7 +41,7 @@ def test_a_cell_is_one_piece() -> None:
     assert all(ndimage.label(labels == label)[1] == 1 for label in range(1, labels.max() + 1))
 
 
-def test_some_cells_touch_so_that_they_must_be_told_apart() -> None:
+def test_some_cells_touch() -> None:
     labels = cells((256, 256))[1]
     assert ndimage.label(labels > 0)[1] < 0.8 * labels.max()
 
@@ -64,7 +64,7 @@ def test_fewer_photons_are_noisier() -> None:
     assert noise[0] > 2 * noise[1]
 
 
-def test_cells_come_in_bytes_too() -> None:
+def test_cells_can_be_uint8() -> None:
     image = cells((64, 64), look=Look(dtype="uint8"))[0]
     assert image.dtype == np.uint8
     assert np.ptp(image) > 50
@@ -126,6 +126,6 @@ def test_real_images_need_no_network(monkeypatch: pytest.MonkeyPatch) -> None:
         assert sample.labels is None
 
 
-def test_a_sample_that_is_not_there_is_an_error_that_lists_the_others() -> None:
+def test_an_unknown_sample_is_an_error_that_lists_the_others() -> None:
     with pytest.raises(ValueError, match="immunohistochemistry"):
         skimage_image("kidney")

@@ -115,7 +115,7 @@ def test_the_plane_on_screen_comes_first(rng: np.random.Generator) -> None:
     assert set(planes[4:12]) == {2, 4}
 
 
-def test_tiles_are_small_where_somebody_watches() -> None:
+def test_tiles_are_smaller_for_live_display() -> None:
     running = session(np.broadcast_to(np.uint8(3), (5000, 5000)))
     watched, alone = running.plan(LIVE_PIXELS["cpu"]), running.plan()
     assert np.prod(watched.largest_read) <= LIVE_PIXELS["cpu"]

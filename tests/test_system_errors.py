@@ -1,4 +1,4 @@
-"""Whatever the system refuses is told in a sentence of its own."""
+"""Messages for errors of the operating system."""
 
 import errno
 import os

@@ -1,4 +1,4 @@
-"""Numbers and axes are read alike on the command line and in docks, with points or with decimal commas."""
+"""Numbers and axes are parsed alike on the command line and in docks, with decimal points and commas."""
 
 from argparse import ArgumentParser, Namespace
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""No test waits for time to pass: waits end because something has happened, clocks and timers are those of the test."""
+"""No test waits for real time: waits end with an event, and clocks and timers are those of the test."""
 
 import ast
 from collections.abc import Iterator

@@ -1,4 +1,4 @@
-"""A tiny model and a real file format to run commands on."""
+"""A tiny model and an image for the commands."""
 
 from pathlib import Path
 

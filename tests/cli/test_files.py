@@ -1,4 +1,4 @@
-"""Files that are one image are one job, however they are named."""
+"""Files of one image are one job, however they are named."""
 
 from pathlib import Path
 
@@ -30,7 +30,7 @@ def files(tmp_path: Path) -> list[Path]:
     return found
 
 
-def test_a_set_is_one_job_called_after_its_first_file(files: list[Path], tmp_path: Path) -> None:
+def test_a_set_is_one_job_named_after_its_first_file(files: list[Path], tmp_path: Path) -> None:
     folder = str(files[0].parent)
     for given in ([folder], [f"{folder}/*.tif"], [*map(str, files)], [str(files[1]), str(files[0])]):
         out = tmp_path / "results"
@@ -39,19 +39,19 @@ def test_a_set_is_one_job_called_after_its_first_file(files: list[Path], tmp_pat
         assert jobs[0].out == out / "c0.ome.tif"
 
 
-def test_one_file_of_a_set_by_its_name_gives_one_file(files: list[Path], tmp_path: Path) -> None:
+def test_naming_one_file_of_a_set_gives_one_result_file(files: list[Path], tmp_path: Path) -> None:
     out = tmp_path / "r.ome.tif"
     assert [job.out for job in plan_files([str(files[1])], out, ["classes"])] == [out]
 
 
-def test_the_same_file_in_two_spellings_is_one(
+def test_the_same_file_under_two_paths_is_one_job(
     files: list[Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
     assert len(plan_files(["set/c0.ome.tif", str(files[1])], tmp_path / "r.ome.tif", ["classes"])) == 1
 
 
-def test_the_files_of_a_result_are_said_and_a_missing_one_is_an_error(
+def test_the_files_of_a_set_are_noted_and_a_missing_one_is_an_error(
     files: list[Path], model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     folder, out = files[0].parent, tmp_path / "results"
@@ -65,7 +65,7 @@ def test_the_files_of_a_result_are_said_and_a_missing_one_is_an_error(
 
 
 @pytest.mark.parametrize("out", ["", ".", "..", "/", "folder"])
-def test_a_folder_is_no_name_for_the_result_of_one_image(
+def test_a_folder_as_result_file_of_one_image_is_refused(
     files: list[Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, out: str
 ) -> None:
     (tmp_path / "folder").mkdir()
@@ -74,7 +74,7 @@ def test_a_folder_is_no_name_for_the_result_of_one_image(
         plan_files([str(files[0])], Path(out), ["classes"])
 
 
-def test_several_results_of_one_image_go_to_the_folder_where_one_is(
+def test_several_kinds_of_results_can_go_to_the_current_folder(
     files: list[Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
@@ -85,7 +85,7 @@ def test_several_results_of_one_image_go_to_the_folder_where_one_is(
 
 @pytest.mark.parametrize("command", ["finetune a.tif b.tif --model nuclei", "train a", "field --model nuclei"])
 @pytest.mark.parametrize("out", ["", ".", "/", ".."])
-def test_a_file_to_write_has_a_name(command: str, out: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_an_output_file_needs_a_name(command: str, out: str, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as ended:
         main([*command.split(), "--out", out])
     assert ended.value.code == 2

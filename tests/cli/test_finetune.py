@@ -56,7 +56,7 @@ def finetune(files: Path, *more: str, **named: Any) -> int:
 
 
 @pytest.mark.parametrize("steps", [0, 4])
-def test_a_model_is_taught_and_told_in_numbers(files: Path, capsys: pytest.CaptureFixture[str], steps: int) -> None:
+def test_a_model_is_taught_and_reported_as_json(files: Path, capsys: pytest.CaptureFixture[str], steps: int) -> None:
     assert finetune(files, *SMALL, "--steps", str(steps), "--json") == 0
     told = json.loads(capsys.readouterr().out)
     assert set(told) >= {"steps", "seconds", "loss", "model_hash", "out"}
@@ -69,7 +69,7 @@ def test_a_model_is_taught_and_told_in_numbers(files: Path, capsys: pytest.Captu
     assert made.info.card.parent == tiny().hash
 
 
-def test_the_model_that_comes_out_segments(files: Path) -> None:
+def test_the_taught_model_can_predict(files: Path) -> None:
     assert finetune(files, *SMALL, "--steps", "0", "--quiet") == 0
     out = files / "answer.npy"
     given = [
@@ -90,7 +90,7 @@ def test_the_model_that_comes_out_segments(files: Path) -> None:
     assert np.array_equal(np.load(out), before)
 
 
-def test_progress_and_reasons_are_told_unless_quiet(files: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_progress_and_reasons_are_printed_unless_quiet(files: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert finetune(files, *SMALL, "--steps", "2") == 0
     told = capsys.readouterr()
     assert "step 2 of 2, loss" in told.err
@@ -100,7 +100,7 @@ def test_progress_and_reasons_are_told_unless_quiet(files: Path, capsys: pytest.
     assert "step 2 of 2" not in capsys.readouterr().err
 
 
-def test_what_is_annotated_is_told_first(files: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_labels_are_reported_first(files: Path, capsys: pytest.CaptureFixture[str]) -> None:
     tifffile.imwrite(files / "mask.tif", np.array([128, 0, 255], np.uint8)[LABELS])
     given = ["--steps", "0", "--label-values", "0,255"]
     assert finetune(files, *SMALL, *given, labels=files / "mask.tif") == 0
@@ -115,7 +115,7 @@ def test_a_new_network_is_made_for_the_image(files: Path) -> None:
     assert (spec.width, spec.ndim, spec.depth, spec.original) == (2, 2, 3, 0)
 
 
-def test_the_seed_of_a_new_network_counts(files: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_seed_determines_a_new_network(files: Path, capsys: pytest.CaptureFixture[str]) -> None:
     hashes = []
     for seed in ("0", "0", "1"):
         given = ["--steps", "0", "--json", "--quiet", "--overwrite", "--seed", seed]
@@ -158,7 +158,7 @@ def test_volumes_and_colours_are_taught(files: Path, names: str, shape: tuple[in
         (LABELS.astype(np.uint16) * 200, "1 to 255 the classes"),
     ],
 )
-def test_labels_that_do_not_fit_are_told_in_words(
+def test_incompatible_labels_are_an_error_with_a_message(
     files: Path, labels: Any, words: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     tifffile.imwrite(files / "other.tif", labels)
@@ -176,20 +176,22 @@ def test_labels_that_do_not_fit_are_told_in_words(
         ({"labels": "nowhere.tif"}, "nowhere.tif"),
     ],
 )
-def test_what_is_not_there_is_told_in_words(
+def test_missing_files_are_an_error_with_a_message(
     files: Path, named: dict[str, str], words: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert finetune(files, *SMALL, "--steps", "0", **named) == 1
     assert words in capsys.readouterr().err
 
 
-def test_a_model_of_other_dimensions_is_told_in_words(files: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_model_of_another_dimension_is_an_error_with_a_message(
+    files: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     tiny(3).save(files / "three.safetensors")
     assert finetune(files, *SMALL, "--steps", "0", model=files / "three.safetensors") == 1
     assert "3-D model needs 3 axes" in capsys.readouterr().err
 
 
-def test_a_file_that_exists_is_kept_unless_it_may_go(files: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_an_existing_file_is_kept_without_overwrite(files: Path, capsys: pytest.CaptureFixture[str]) -> None:
     out = files / "mine.safetensors"
     out.write_bytes(b"mine")
     assert finetune(files, *SMALL, "--steps", "0") == 1
@@ -222,7 +224,7 @@ def project(files: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return files / "cells.fcn"
 
 
-def test_a_session_is_repeated_bit_by_bit(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_session_is_replayed_bit_for_bit(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["replay", str(project), "--json"]) == 0
     told = capsys.readouterr()
     lines = [json.loads(line) for line in told.out.splitlines()]
@@ -248,7 +250,7 @@ def test_a_commit_of_another_hash_fails(
     assert "1 commit differs" in told
 
 
-def test_weights_that_come_out_otherwise_fail(
+def test_different_weights_fail(
     project: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("napari_fcn.learning.sample_weights.RIDGE", 0.03)
@@ -273,7 +275,7 @@ def test_another_image_is_refused(project: Path, capsys: pytest.CaptureFixture[s
     assert "its pixels have other values" in capsys.readouterr().err
 
 
-def test_a_project_without_a_lesson_is_told(files: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_project_without_commits_is_an_error(files: Path, capsys: pytest.CaptureFixture[str]) -> None:
     image = tifffile.imread(files / "cells.tif")
     axes = Axes(("y", "x"), ("y", "x"))
     record = ImageRecord(

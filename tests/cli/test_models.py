@@ -14,7 +14,7 @@ def test_the_list_names_every_shipped_model(capsys: pytest.CaptureFixture[str]) 
     assert {"nuclei", "membranes"} <= set(zoo.names())
 
 
-def test_a_card_says_what_a_user_must_know(model: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_card_has_everything_that_a_user_needs(model: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["models", str(model)]) == 0
     text = capsys.readouterr().out
     assert "class 1 (#56b4e9)" in text

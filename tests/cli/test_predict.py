@@ -49,14 +49,14 @@ def test_several_results_of_one_image_go_to_a_folder(image: Path, model: Path, t
     np.testing.assert_allclose(stored, whole, atol=1e-6)
 
 
-def test_zarr_holds_the_same_as_tiff(image: Path, model: Path, tmp_path: Path) -> None:
+def test_zarr_and_tiff_results_are_equal(image: Path, model: Path, tmp_path: Path) -> None:
     for name in ("a.ome.zarr", "a.ome.tif"):
         assert run(image, "--model", model, "--out", tmp_path / name) == 0
     stored = [np.asarray(read_image(tmp_path / name).data[:]) for name in ("a.ome.zarr", "a.ome.tif")]
     np.testing.assert_array_equal(*stored)
 
 
-def test_the_answer_does_not_depend_on_the_tile(image: Path, model: Path, tmp_path: Path) -> None:
+def test_the_result_does_not_depend_on_the_tile(image: Path, model: Path, tmp_path: Path) -> None:
     for name, tile in (("whole.npy", "64"), ("tiled.npy", "16,8")):
         arguments = ("--out", tmp_path / name, "--save", "probabilities", "--tile", tile)
         assert run(image, "--model", model, *arguments) == 0
@@ -64,7 +64,7 @@ def test_the_answer_does_not_depend_on_the_tile(image: Path, model: Path, tmp_pa
     np.testing.assert_allclose(tiled, whole, atol=1e-5)
 
 
-def test_a_doubtful_contrast_is_told_to_people_and_to_programs(
+def test_a_doubtful_contrast_is_noted_on_the_terminal_and_in_json(
     model: Path, tmp_path: Path, rng: np.random.Generator, capsys: pytest.CaptureFixture[str]
 ) -> None:
     np.save(tmp_path / "noise.npy", rng.poisson(3, (100, 100)).astype(np.uint16))
@@ -89,7 +89,7 @@ def _write(path: Path, data: np.ndarray) -> None:
     imsave(path, data, check_contrast=False)
 
 
-def test_the_truth_beside_training_images_is_not_segmented(model: Path, tmp_path: Path) -> None:
+def test_labels_of_training_images_are_not_segmented(model: Path, tmp_path: Path) -> None:
     for name in ("a_image.tif", "a_label.tif", "b_label.tif"):
         _write(tmp_path / name, np.arange(240, dtype=np.uint8).reshape(12, 20))
     assert run(tmp_path, "--model", model, "--out", tmp_path / "out") == 0
@@ -101,7 +101,7 @@ def test_a_folder_with_one_image_gives_a_folder_too(image: Path, model: Path, tm
     assert (tmp_path / "out" / "cells.ome.tif").exists()
 
 
-def test_two_images_of_one_name_have_a_result_each_and_that_is_said(
+def test_two_images_of_the_same_name_have_separate_results_and_a_note(
     model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     for name in ("a.tif", "a.png", "b.png"):
@@ -111,7 +111,7 @@ def test_two_images_of_one_name_have_a_result_each_and_that_is_said(
     assert sorted(p.name for p in (tmp_path / "out").iterdir()) == ["a.png.ome.tif", "a.tif.ome.tif", "b.ome.tif"]
 
 
-def test_one_bad_image_does_not_stop_the_others(
+def test_a_failed_image_does_not_stop_the_others(
     image: Path, model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     bad = tmp_path / "bad.tif"
@@ -149,7 +149,7 @@ def test_the_voxel_size_given_replaces_that_of_the_file(image: Path, model: Path
         (["--model", "nothing"], "There is no model 'nothing'"),
     ],
 )
-def test_what_is_asked_for_wrongly_is_said_in_words(
+def test_invalid_arguments_are_refused_with_a_message(
     arguments: list[str],
     words: str,
     image: Path,
@@ -173,7 +173,7 @@ def test_an_unknown_device_is_a_usage_error(
 
 
 @pytest.mark.parametrize("kinds", ["shapes", "classes,shapes"])
-def test_a_kind_of_result_that_is_unknown_is_a_mistake_of_usage(
+def test_an_unknown_kind_of_result_is_a_usage_error(
     kinds: str, image: Path, model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     with pytest.raises(SystemExit) as end:
@@ -189,7 +189,7 @@ def test_a_run_that_saves_nothing_is_a_usage_error(
     assert "No result is saved; choose among classes, probabilities" in capsys.readouterr().err
 
 
-def test_an_existing_result_is_kept_unless_overwriting_was_asked_for(
+def test_an_existing_result_is_kept_without_overwrite(
     image: Path, model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     out = tmp_path / "o.tif"
@@ -219,7 +219,7 @@ def test_every_kind_of_real_number_can_be_segmented(
     assert np.load(tmp_path / "o.npy").shape == (17, 1)
 
 
-def test_constant_and_broken_pixels_are_mentioned(
+def test_constant_and_non_finite_images_are_noted(
     model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     data = np.full((16, 16), 5.0, np.float32)
@@ -241,7 +241,7 @@ def series(folder: Path, rng: np.random.Generator) -> np.ndarray:
 
 
 @pytest.mark.parametrize("given", ["planes", "planes/t*.tif"])
-def test_planes_in_files_are_one_stack_when_asked(
+def test_files_are_read_as_one_stack_on_request(
     given: str, model: Path, tmp_path: Path, rng: np.random.Generator
 ) -> None:
     stack = series(tmp_path / "planes", rng)
@@ -252,7 +252,7 @@ def test_planes_in_files_are_one_stack_when_asked(
     np.testing.assert_array_equal(result.data[...], fcn.classes(stack, model, axes="tyx"))
 
 
-def test_each_folder_of_planes_is_a_stack_with_a_result_of_its_own(
+def test_each_folder_of_planes_is_a_stack_with_its_own_result(
     model: Path, tmp_path: Path, rng: np.random.Generator
 ) -> None:
     for name in ("a", "b"):
@@ -263,7 +263,7 @@ def test_each_folder_of_planes_is_a_stack_with_a_result_of_its_own(
     assert read_image(tmp_path / "out" / "t1.ome.zarr").data.shape == (2, 25, 31)
 
 
-def test_files_of_other_shapes_are_no_stack_but_images_of_their_own(
+def test_files_of_different_shapes_are_separate_images(
     model: Path, tmp_path: Path, rng: np.random.Generator, capsys: pytest.CaptureFixture[str]
 ) -> None:
     series(tmp_path / "planes", rng)
@@ -274,7 +274,7 @@ def test_files_of_other_shapes_are_no_stack_but_images_of_their_own(
     assert len(list((tmp_path / "out").iterdir())) == 11
 
 
-def test_axes_that_fit_some_images_of_a_folder_stop_only_the_others(
+def test_given_axes_fail_only_for_incompatible_images(
     model: Path, tmp_path: Path, rng: np.random.Generator, capsys: pytest.CaptureFixture[str]
 ) -> None:
     series(tmp_path / "planes", rng)
@@ -302,7 +302,7 @@ def zarr_image(folder: Path, rng: np.random.Generator) -> Path:
     return folder / "image.zarr"
 
 
-def test_missing_chunks_are_mentioned(
+def test_missing_chunks_are_noted(
     model: Path, tmp_path: Path, rng: np.random.Generator, capsys: pytest.CaptureFixture[str]
 ) -> None:
     image = zarr_image(tmp_path, rng)
@@ -311,7 +311,7 @@ def test_missing_chunks_are_mentioned(
     assert "1 of 16 chunks are missing in" in capsys.readouterr().err
 
 
-def test_a_damaged_chunk_is_an_error_and_its_repair_lets_the_run_go_on(
+def test_a_run_can_be_resumed_after_a_damaged_chunk_is_repaired(
     model: Path,
     tmp_path: Path,
     rng: np.random.Generator,
@@ -337,7 +337,7 @@ def test_a_damaged_chunk_is_an_error_and_its_repair_lets_the_run_go_on(
 
 
 @pytest.mark.parametrize(("number", "words"), [(errno.ENOSPC, "disk is full"), (errno.EROFS, "cannot be written")])
-def test_a_disk_that_refuses_keeps_what_is_done(
+def test_finished_tiles_are_kept_after_a_write_error(
     number: int, words: str, image: Path, model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     command = (image, "--model", model, "--out", tmp_path / "out.ome.zarr", "--tile", "16")
@@ -360,7 +360,7 @@ def test_a_disk_that_refuses_keeps_what_is_done(
 
 
 @pytest.mark.parametrize("name", ["out.ome.zarr", "out.ome.tif"])
-def test_several_results_do_not_go_to_one_file(
+def test_several_results_to_one_file_are_refused(
     image: Path, model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], name: str
 ) -> None:
     assert run(image, "--model", model, "--out", tmp_path / name, "--save", "classes,probabilities") == 1
@@ -379,7 +379,7 @@ def test_a_folder_that_may_not_be_written_is_named(
     assert f"no permission in {tmp_path}" in capsys.readouterr().err
 
 
-def test_the_bar_tells_where_a_run_is_and_how_long_it_takes(
+def test_the_progress_bar_shows_position_and_time_left(
     image: Path, model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("napari_fcn.cli.progress.LOG_INTERVAL", 0)
@@ -390,7 +390,7 @@ def test_the_bar_tells_where_a_run_is_and_how_long_it_takes(
     assert "cells.ome.tif: objects:" in said
 
 
-def test_an_unknown_command_or_value_exits_with_two() -> None:
+def test_an_unknown_command_or_value_exits_with_code_2() -> None:
     for arguments in (["paint"], ["predict"], ["predict", "a", "--model", "m", "--out", "o", "--tile", "0"]):
         with pytest.raises(SystemExit) as stop:
             main(arguments)
@@ -398,7 +398,7 @@ def test_an_unknown_command_or_value_exits_with_two() -> None:
 
 
 @pytest.mark.parametrize("more", [(), ("--voxel-size", "0.02,0.02")])
-def test_resampling_to_a_pixel_size_that_nobody_knows_is_refused(
+def test_resampling_without_a_known_pixel_size_is_refused(
     model: Path, tmp_path: Path, more: tuple[str, ...], capsys: pytest.CaptureFixture[str]
 ) -> None:
     np.save(tmp_path / "a.npy", np.arange(24 * 20.0).reshape(24, 20))
@@ -418,7 +418,7 @@ def test_a_trace_gives_results_without_an_axis_that_it_does_not_have(tmp_path: P
     assert np.load(tmp_path / "o.npy").shape == ((3, 40) if kind == "probabilities" else (40,))
 
 
-def test_an_image_of_another_pixel_size_is_resampled_where_that_is_asked(
+def test_an_image_of_another_pixel_size_is_resampled_on_request(
     image: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     out = tmp_path / "out.npy"
@@ -442,7 +442,7 @@ def test_a_name_near_the_limit_has_a_result_that_can_be_resumed(model: Path, tmp
     assert sorted(path.name for path in results.iterdir()) == sorted([f"{name}.ome.tif", "b.ome.tif"])
 
 
-def test_a_name_without_room_for_a_suffix_is_an_error_of_that_image_only(
+def test_a_name_that_is_too_long_fails_for_that_image_only(
     model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     plate, results = tmp_path / "plate", tmp_path / "results"
@@ -457,7 +457,7 @@ def test_a_name_without_room_for_a_suffix_is_an_error_of_that_image_only(
 
 
 @pytest.mark.parametrize("axes", ["", "TYX", "time,y,x"])
-def test_guessed_axes_are_said_and_stand_in_the_report(
+def test_guessed_axes_are_noted_and_in_the_report(
     model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], axes: str
 ) -> None:
     tifffile.imwrite(tmp_path / "a.tif", np.zeros((4, 16, 16), np.uint8), metadata=None, photometric="minisblack")
@@ -468,7 +468,7 @@ def test_guessed_axes_are_said_and_stand_in_the_report(
     assert ("use --axes: TYX for a movie" in said.err) == (not axes)
 
 
-def test_a_voxel_size_is_given_for_the_axes_as_they_are_read(model: Path, tmp_path: Path) -> None:
+def test_a_voxel_size_is_given_in_the_order_of_the_axes(model: Path, tmp_path: Path) -> None:
     np.save(tmp_path / "a.npy", np.zeros((4, 16, 16), np.uint8))
     how = ("--axes", "TYX", "--voxel-size", "0.5,0.25")
     assert run(tmp_path / "a.npy", "--model", model, "--out", tmp_path / "a.ome.tif", *how) == 0
@@ -476,7 +476,7 @@ def test_a_voxel_size_is_given_for_the_axes_as_they_are_read(model: Path, tmp_pa
 
 
 @pytest.mark.parametrize("bad", ["empty", "gone*.tif", "gone.tif"])
-def test_what_names_no_image_does_not_stop_the_images_that_are_named(
+def test_an_argument_without_an_image_does_not_stop_the_others(
     bad: str, model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (tmp_path / "empty").mkdir()
@@ -490,12 +490,12 @@ def test_what_names_no_image_does_not_stop_the_images_that_are_named(
 
 
 @pytest.mark.parametrize("axes", ["t,y,x", "t y x", "TYX", "T, Y, X", "time,y,x"])
-def test_axes_are_named_as_in_a_dock(axes: str, image: Path, model: Path, tmp_path: Path) -> None:
+def test_axes_are_parsed_as_in_a_dock(axes: str, image: Path, model: Path, tmp_path: Path) -> None:
     assert run(image, "--model", model, "--out", tmp_path / "o.ome.tif", "--axes", axes) == 0
     assert read_image(tmp_path / "o.ome.tif").axes == ("t", "y", "x")
 
 
-def test_a_pixel_size_with_decimal_commas_is_read_or_said_to_be_ambiguous(
+def test_a_pixel_size_with_decimal_commas_is_parsed_or_noted_as_ambiguous(
     image: Path, model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     command = (image, "--model", model, "--overwrite", "--out", tmp_path / "o.ome.tif", "--voxel-size")

@@ -1,4 +1,4 @@
-"""Nothing that a command reads is replaced, and nothing is removed that napari-fcn did not write."""
+"""Commands never replace their inputs, and remove only files of napari-fcn."""
 
 import os
 import shutil
@@ -62,7 +62,7 @@ def test_a_folder_segmented_into_itself_keeps_its_images(
 
 
 @pytest.mark.parametrize("suffix", [".ome.zarr", ".zarr", ".ome.tif", ".npy"])
-def test_an_image_is_not_its_own_result(tmp_path: Path, model: Path, suffix: str) -> None:
+def test_an_image_as_its_own_result_is_refused(tmp_path: Path, model: Path, suffix: str) -> None:
     image = pixels(tmp_path / f"a{suffix}")
     before = contents(tmp_path)
     assert run(image, "--model", model, "--out", image, "--overwrite") == 1
@@ -75,7 +75,7 @@ def test_an_image_is_not_its_own_result(tmp_path: Path, model: Path, suffix: str
 
 @NO_LINKS
 @pytest.mark.parametrize("how", ["link", "hard link", "linked folder"])
-def test_other_names_of_an_image_are_the_image(plate: Path, model: Path, how: str) -> None:
+def test_an_image_is_protected_under_all_its_names(plate: Path, model: Path, how: str) -> None:
     raw, other = plate / "a.ome.tif", plate.parent / "other.tif"
     if how == "link":
         os.symlink(raw, other)
@@ -102,7 +102,7 @@ def test_one_image_that_would_replace_another_fails_alone(
     assert after == before
 
 
-def test_several_kinds_do_not_replace_an_image_called_as_one_of_them(tmp_path: Path, model: Path) -> None:
+def test_several_kinds_do_not_replace_an_image_named_like_one_of_them(tmp_path: Path, model: Path) -> None:
     image = pixels(tmp_path / "results" / "classes.ome.tif")
     before = contents(tmp_path)
     kinds = ("--save", "classes,probabilities")
@@ -110,7 +110,7 @@ def test_several_kinds_do_not_replace_an_image_called_as_one_of_them(tmp_path: P
     assert contents(tmp_path) == before
 
 
-def test_the_planes_of_a_stack_and_its_folder_are_kept(tmp_path: Path, model: Path) -> None:
+def test_the_planes_of_a_stack_and_its_folder_are_protected(tmp_path: Path, model: Path) -> None:
     for number in range(3):
         pixels(tmp_path / "planes" / f"t{number}.ome.tif", number)
     before = contents(tmp_path)
@@ -121,7 +121,7 @@ def test_the_planes_of_a_stack_and_its_folder_are_kept(tmp_path: Path, model: Pa
     assert contents(tmp_path) == before
 
 
-def test_an_image_or_model_in_the_folder_of_unfinished_work_is_kept(tmp_path: Path, model: Path) -> None:
+def test_an_image_or_model_in_the_folder_of_an_unfinished_run_is_kept(tmp_path: Path, model: Path) -> None:
     image = pixels(tmp_path / "o.tif.unfinished" / "classes.npy")
     (tmp_path / "p.tif.unfinished").mkdir()
     shutil.copy(model, tmp_path / "p.tif.unfinished" / "m.safetensors")
@@ -133,7 +133,7 @@ def test_an_image_or_model_in_the_folder_of_unfinished_work_is_kept(tmp_path: Pa
     assert contents(tmp_path) == before
 
 
-def test_a_model_called_as_a_picture_is_kept(tmp_path: Path, model: Path) -> None:
+def test_a_model_with_the_suffix_of_a_picture_is_kept(tmp_path: Path, model: Path) -> None:
     shutil.copy(model, tmp_path / "model.tif")
     before = contents(tmp_path)
     image = pixels(tmp_path / "in" / "a.tif")
@@ -142,7 +142,7 @@ def test_a_model_called_as_a_picture_is_kept(tmp_path: Path, model: Path) -> Non
     assert contents(tmp_path) == before
 
 
-def test_results_of_a_folder_replace_results_and_no_other_files(
+def test_results_of_a_folder_replace_only_results(
     tmp_path: Path, model: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     for name in "ab":
@@ -158,7 +158,7 @@ def test_results_of_a_folder_replace_results_and_no_other_files(
     assert len(contents(tmp_path / "day1")) == 2
 
 
-def test_a_folder_that_holds_its_results_can_be_segmented_once_more(tmp_path: Path, model: Path) -> None:
+def test_a_folder_that_contains_its_results_can_be_segmented_again(tmp_path: Path, model: Path) -> None:
     for name in ("a.tif", "a.npy", "b.tif"):
         pixels(tmp_path / name)
     for _ in range(3):
@@ -172,7 +172,7 @@ def test_a_folder_that_holds_its_results_can_be_segmented_once_more(tmp_path: Pa
 
 @pytest.mark.parametrize("name", ["a_[1]", "b?*", " c ", "d.e.", "%s {0}", "ü", "-f", "'g\""])
 @pytest.mark.skipif(os.name == "nt", reason="not all of them are names there")
-def test_names_of_images_are_those_of_their_results(tmp_path: Path, model: Path, name: str) -> None:
+def test_results_are_named_after_their_images(tmp_path: Path, model: Path, name: str) -> None:
     pixels(tmp_path / "in" / f"{name}.TIF")
     pixels(tmp_path / "in" / "z.tif")
     assert run(tmp_path / "in", "--model", model, "--out", tmp_path / "out") == 0
@@ -188,13 +188,13 @@ def test_results_never_leave_their_folder(tmp_path: Path, model: Path) -> None:
     assert {path.name for path in (tmp_path / "in" / "out").iterdir()} == {"...tif", "a"}
 
 
-def test_a_pattern_may_lie_in_a_folder_with_signs_in_its_name(tmp_path: Path, model: Path) -> None:
+def test_a_pattern_works_in_a_folder_with_wildcards_in_its_name(tmp_path: Path, model: Path) -> None:
     pixels(tmp_path / "plate[1]" / "a.tif")
     assert run(tmp_path / "plate[1]" / "*.tif", "--model", model, "--out", tmp_path / "out") == 0
     assert (tmp_path / "out" / "a.ome.tif").exists()
 
 
-def test_one_name_in_two_folders_gives_two_results_and_an_image_named_twice_one(tmp_path: Path, model: Path) -> None:
+def test_images_of_two_folders_have_two_results_and_an_image_given_twice_one(tmp_path: Path, model: Path) -> None:
     given = [pixels(tmp_path / day / "a.tif", seed) for seed, day in enumerate(("day1", "day2"))]
     assert run(*given, given[0], tmp_path / "day2", "--model", model, "--out", tmp_path / "out") == 0
     assert {path.name for path in (tmp_path / "out").iterdir()} == {"day1_a.ome.tif", "day2_a.ome.tif"}
@@ -227,7 +227,7 @@ MORE = [(), ("--overwrite",), ("--resume",)]
 
 @pytest.mark.parametrize("more", MORE)
 @pytest.mark.parametrize("name", ["thesis.txt", "classes.npy", "ledger.jsonl", "lock", MARKED, "classes/thesis.txt"])
-def test_a_folder_of_somebody_is_kept_whatever_its_name(
+def test_a_foreign_folder_is_kept_whatever_its_name(
     image: Path, model: Path, tmp_path: Path, name: str, more: tuple[str, ...], capsys: pytest.CaptureFixture[str]
 ) -> None:
     foreign = tmp_path / "o.tif.unfinished" / name
@@ -242,7 +242,7 @@ def test_a_folder_of_somebody_is_kept_whatever_its_name(
 @pytest.mark.parametrize("more", MORE[1:])
 @pytest.mark.parametrize("name", ["thesis.txt", "classes.npy.bak", "notes/a.txt"])
 @pytest.mark.parametrize("suffix", [".ome.zarr", ".ome.tif"])
-def test_foreign_files_among_unfinished_work_are_kept_and_named(
+def test_foreign_files_in_an_unfinished_run_are_kept_and_named(
     image: Path, model: Path, tmp_path: Path, name: str, more: tuple[str, ...], suffix: str
 ) -> None:
     folder = interrupt(image, model, tmp_path / f"o{suffix}")
@@ -271,7 +271,7 @@ def test_foreign_files_among_unfinished_work_are_kept_and_named(
         (".ome.tif", ""),
     ],
 )
-def test_links_among_unfinished_work_are_not_followed(
+def test_links_in_an_unfinished_run_are_not_followed(
     image: Path, model: Path, tmp_path: Path, suffix: str, level: str, more: tuple[str, ...]
 ) -> None:
     out = tmp_path / f"o{suffix}"
@@ -290,7 +290,7 @@ def test_links_among_unfinished_work_are_not_followed(
 
 
 @pytest.mark.parametrize("name", ["classes", "ledger.jsonl"])
-def test_a_second_name_of_unfinished_work_is_not_written_to(
+def test_hard_links_of_an_unfinished_run_are_not_written_to(
     image: Path, model: Path, tmp_path: Path, name: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     out = tmp_path / "o.npy"
@@ -304,7 +304,7 @@ def test_a_second_name_of_unfinished_work_is_not_written_to(
 
 
 @pytest.mark.parametrize("more", MORE[1:])
-def test_unfinished_work_of_version_0_1_0_is_gone_on_with_or_replaced(
+def test_an_unfinished_run_of_version_0_1_0_is_resumed_or_replaced(
     image: Path, model: Path, tmp_path: Path, more: tuple[str, ...], capsys: pytest.CaptureFixture[str]
 ) -> None:
     out = tmp_path / "o.ome.zarr"
@@ -317,9 +317,7 @@ def test_unfinished_work_of_version_0_1_0_is_gone_on_with_or_replaced(
 
 
 @pytest.mark.parametrize("name", ["thesis.txt", "classes.npy", "lock"])
-def test_a_folder_of_somebody_is_kept_where_the_result_is_there_already(
-    image: Path, model: Path, tmp_path: Path, name: str
-) -> None:
+def test_a_foreign_folder_is_kept_if_the_result_exists(image: Path, model: Path, tmp_path: Path, name: str) -> None:
     command = (image, "--model", model, "--out", tmp_path / "o.ome.tif", "--tile", "16")
     assert run(*command) == 0
     (tmp_path / "o.ome.tif.unfinished").mkdir()
@@ -328,7 +326,7 @@ def test_a_folder_of_somebody_is_kept_where_the_result_is_there_already(
     assert (tmp_path / "o.ome.tif.unfinished" / name).read_text() == "years of work"
 
 
-def test_what_an_earlier_run_left_goes_when_its_result_is_there(image: Path, model: Path, tmp_path: Path) -> None:
+def test_an_unfinished_run_is_removed_once_its_result_exists(image: Path, model: Path, tmp_path: Path) -> None:
     folder = interrupt(image, model, tmp_path / "o.ome.tif")
     folder.rename(tmp_path / "aside")
     assert run(image, "--model", model, "--out", tmp_path / "o.ome.tif", "--tile", "16") == 0
@@ -337,7 +335,7 @@ def test_what_an_earlier_run_left_goes_when_its_result_is_there(image: Path, mod
     assert not folder.exists()
 
 
-def test_work_whose_ledger_cannot_be_read_now_is_kept(image: Path, model: Path, tmp_path: Path) -> None:
+def test_an_unfinished_run_with_an_unreadable_ledger_is_kept(image: Path, model: Path, tmp_path: Path) -> None:
     folder = interrupt(image, model, tmp_path / "o.npy")
     before = contents(folder)
 
@@ -350,13 +348,13 @@ def test_work_whose_ledger_cannot_be_read_now_is_kept(image: Path, model: Path, 
     assert contents(folder) == before
 
 
-def test_a_folder_with_nothing_in_it_is_taken(image: Path, model: Path, tmp_path: Path) -> None:
+def test_an_empty_folder_is_used_for_an_unfinished_run(image: Path, model: Path, tmp_path: Path) -> None:
     (tmp_path / "o.tif.unfinished").mkdir()
     assert run(image, "--model", model, "--out", tmp_path / "o.tif") == 0
     assert not (tmp_path / "o.tif.unfinished").exists()
 
 
-def test_what_comes_into_the_folder_during_a_run_stays(image: Path, model: Path, tmp_path: Path) -> None:
+def test_files_added_to_the_folder_during_a_run_are_kept(image: Path, model: Path, tmp_path: Path) -> None:
     add = RunLedger.add
     folder = tmp_path / "o.tif.unfinished"
 
@@ -385,7 +383,7 @@ def alias(path: Path, how: str) -> Path:
 
 @pytest.mark.parametrize("how", ["same", "hard link"])
 @pytest.mark.parametrize("read", ["image.tif", "labels.tif", "tiny.safetensors"])
-def test_finetune_keeps_what_it_reads(tmp_path: Path, model: Path, read: str, how: str) -> None:
+def test_finetune_does_not_replace_its_inputs(tmp_path: Path, model: Path, read: str, how: str) -> None:
     pixels(tmp_path / "image.tif")
     tifffile.imwrite(tmp_path / "labels.tif", np.eye(24, 20, dtype=np.uint8))
     shutil.copy(model, tmp_path / "tiny.safetensors")
@@ -397,7 +395,7 @@ def test_finetune_keeps_what_it_reads(tmp_path: Path, model: Path, read: str, ho
     assert contents(tmp_path) == before
 
 
-def test_finetune_writes_no_model_into_an_image(tmp_path: Path, model: Path) -> None:
+def test_finetune_does_not_write_into_an_ome_zarr(tmp_path: Path, model: Path) -> None:
     image = pixels(tmp_path / "image.zarr")
     np.save(tmp_path / "labels.npy", np.eye(24, 20, dtype=np.uint8))
     before = contents(tmp_path)
@@ -422,7 +420,7 @@ def lessons(tmp_path: Path) -> Path:
 
 @pytest.mark.parametrize("name", ["train_a_image.tif", "val_b_label.tif", "start.safetensors", "recipe.json"])
 @pytest.mark.parametrize("more", [(), ("--resume",)])
-def test_train_keeps_what_it_reads(lessons: Path, model: Path, name: str, more: tuple[str, ...]) -> None:
+def test_train_does_not_replace_its_inputs(lessons: Path, model: Path, name: str, more: tuple[str, ...]) -> None:
     shutil.copy(model, lessons / "start.safetensors")
     (lessons / "recipe.json").write_text("{}")
     before = contents(lessons)
@@ -432,7 +430,7 @@ def test_train_keeps_what_it_reads(lessons: Path, model: Path, name: str, more: 
 
 
 @pytest.mark.parametrize("name", ["m.safetensors", "m.safetensors.state"])
-def test_train_replaces_models_and_states_and_no_other_files(lessons: Path, tmp_path: Path, name: str) -> None:
+def test_train_replaces_only_models_and_states(lessons: Path, tmp_path: Path, name: str) -> None:
     (tmp_path / name).write_text("years of work")
     command = ["train", str(lessons), *SPEC, "--out", str(tmp_path / "m.safetensors")]
     assert main(command) == 1
@@ -443,7 +441,7 @@ def test_train_replaces_models_and_states_and_no_other_files(lessons: Path, tmp_
     assert {path.name for path in tmp_path.iterdir()} == {"lessons", "m.safetensors"}
 
 
-def test_train_does_not_take_an_image_for_the_state_of_a_run(lessons: Path) -> None:
+def test_train_does_not_replace_a_hard_link_of_an_image(lessons: Path) -> None:
     image = lessons / "train_a_image.tif"
     os.link(image, lessons / "m.safetensors.state")
     before = contents(lessons)
@@ -452,7 +450,7 @@ def test_train_does_not_take_an_image_for_the_state_of_a_run(lessons: Path) -> N
 
 
 @pytest.mark.parametrize("read", ["image.tif", "labels.tif", "tiny.safetensors"])
-def test_field_draws_over_nothing_that_it_reads(tmp_path: Path, model: Path, read: str) -> None:
+def test_field_does_not_replace_its_inputs(tmp_path: Path, model: Path, read: str) -> None:
     pixels(tmp_path / "image.tif")
     tifffile.imwrite(tmp_path / "labels.tif", np.ones((24, 20), np.uint8))
     shutil.copy(model, tmp_path / "tiny.safetensors")
@@ -465,21 +463,21 @@ def test_field_draws_over_nothing_that_it_reads(tmp_path: Path, model: Path, rea
     assert contents(tmp_path) == before
 
 
-def test_a_picture_without_a_suffix_is_refused_rather_than_called_otherwise(tmp_path: Path, model: Path) -> None:
+def test_a_picture_without_a_suffix_is_refused(tmp_path: Path, model: Path) -> None:
     (tmp_path / "field.png").write_text("years of work")
     assert main(["field", "--model", str(model), "--out", str(tmp_path / "field")]) == 1
     assert contents(tmp_path) == {"field.png": b"years of work"}
 
 
 @pytest.mark.parametrize("below", ["", "cellos_organoid3d", "qcanet_embryo/deep"])
-def test_a_training_folder_is_not_written_into_data_sets(tmp_path: Path, below: str) -> None:
+def test_recipe_does_not_write_into_the_data_sets(tmp_path: Path, below: str) -> None:
     pixels(tmp_path / "qcanet_embryo" / "train_8cell_image.tif")
     before = contents(tmp_path)
     assert main(["recipe", "nuclei-3d", str(tmp_path), str(tmp_path / below)]) == 1
     assert contents(tmp_path) == before
 
 
-def test_the_demo_replaces_no_file_that_it_did_not_write(tmp_path: Path) -> None:
+def test_the_demo_does_not_replace_foreign_files(tmp_path: Path) -> None:
     precious = tmp_path / "immunohistochemistry-classes.ome.tif"
     pixels(precious)
     before = contents(tmp_path)

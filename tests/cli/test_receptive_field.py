@@ -1,4 +1,4 @@
-"""``napari-fcn field`` and ``napari-fcn certify``."""
+"""The commands ``napari-fcn field`` and ``napari-fcn certify``."""
 
 import builtins
 import json
@@ -36,7 +36,7 @@ def seeing(tmp_path: Path) -> Path:
     return path
 
 
-def test_the_field_of_a_model_is_told_without_an_image(seeing: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_receptive_field_is_printed_without_an_image(seeing: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert run("field", "--model", seeing, "--json") == 0
     found = said(capsys)
     assert (found["size"], found["before"], found["after"]) == ([21, 21], [10, 10], [10, 10])
@@ -49,7 +49,9 @@ def test_the_field_of_a_model_is_told_without_an_image(seeing: Path, capsys: pyt
     assert found["layers"][-1]["name"] == "output"
 
 
-def test_the_influence_on_a_pixel_is_told(seeing: Path, image: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_effective_receptive_field_of_a_pixel_is_printed(
+    seeing: Path, image: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     assert run("field", "--model", seeing, "--image", image, "--at", "1,20,19", "--class", "2", "--json") == 0
     found = said(capsys)["effective"]
     assert found["at"] == [1, 20, 19]
@@ -58,7 +60,9 @@ def test_the_influence_on_a_pixel_is_told(seeing: Path, image: Path, capsys: pyt
     assert found["region"]["start"][0] == 1
 
 
-def test_without_a_pixel_the_mean_is_told(seeing: Path, image: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_mean_over_the_image_is_printed_without_a_pixel(
+    seeing: Path, image: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     assert run("field", "--model", seeing, "--image", image) == 0
     told = capsys.readouterr().out
     assert "receptive field 21 x 21 px, up to 10 px to each side; pooling grid 2 x 2 px" in told
@@ -75,7 +79,7 @@ def test_without_a_pixel_the_mean_is_told(seeing: Path, image: Path, capsys: pyt
         (np.full((2, 3, 4, 5), 1), "1 to 3 axes in space"),
     ],
 )
-def test_labels_that_cannot_be_measured_are_refused_in_words(
+def test_unusable_labels_are_refused_with_a_message(
     seeing: Path, tmp_path: Path, labels: np.ndarray, words: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     np.save(tmp_path / "labels.npy", labels)
@@ -83,7 +87,9 @@ def test_labels_that_cannot_be_measured_are_refused_in_words(
     assert words in capsys.readouterr().err
 
 
-def test_advice_follows_from_size_or_labels(seeing: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_advice_uses_the_given_or_measured_object_size(
+    seeing: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     assert run("field", "--model", seeing, "--object-size", "310", "--json") == 0
     assert "Objects are 310 px, the receptive field is 21 px" in said(capsys)["advice"]
     labels = np.zeros((60, 60), np.uint8)
@@ -103,7 +109,9 @@ def test_a_picture_is_written(seeing: Path, image: Path, tmp_path: Path, more: l
         assert len(np.unique(np.asarray(picture.convert("L")))) > 20
 
 
-def test_a_picture_that_exists_is_kept(seeing: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_an_existing_picture_is_kept_without_overwrite(
+    seeing: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     out = tmp_path / "field.png"
     out.write_text("precious")
     assert run("field", "--model", seeing, "--out", out) == 1
@@ -140,7 +148,7 @@ def test_a_picture_without_matplotlib_names_the_extra(
         (["--out", "field.docx"], "cannot be written to field.docx"),
     ],
 )
-def test_what_is_asked_for_wrongly_is_said_in_words(
+def test_invalid_arguments_are_refused_with_a_message(
     arguments: list[str],
     words: str,
     seeing: Path,
@@ -155,7 +163,7 @@ def test_what_is_asked_for_wrongly_is_said_in_words(
     assert words in capsys.readouterr().err
 
 
-def test_a_volume_model_on_a_plane_is_said_in_words(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_3d_model_on_a_plane_is_refused_with_a_message(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     spec = NetSpec(ndim=3, width=2, depth=1)
     net_contract.checkpoint(spec).save(tmp_path / "volume.safetensors")
     np.save(tmp_path / "plane.npy", np.zeros((30, 30)))
@@ -164,7 +172,7 @@ def test_a_volume_model_on_a_plane_is_said_in_words(tmp_path: Path, capsys: pyte
         assert "A 3-D model needs 3 axes in space; the image has 2" in capsys.readouterr().err
 
 
-def test_an_endless_field_is_said_in_words(
+def test_an_unbounded_receptive_field_is_refused_with_a_message(
     seeing: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def endless(self: FieldAnalysis) -> None:
@@ -175,7 +183,7 @@ def test_an_endless_field_is_said_in_words(
     assert "no finite receptive field: pool" in capsys.readouterr().err
 
 
-def test_a_certificate_is_told(seeing: Path, image: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_certificate_is_printed(seeing: Path, image: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert run("certify", "--model", seeing, image, "--json") == 0
     found = said(capsys)
     assert found["exact"] is True
@@ -186,7 +194,7 @@ def test_a_certificate_is_told(seeing: Path, image: Path, capsys: pytest.Capture
     assert found["reason"].endswith("Compared: t 1.")
 
 
-def test_without_an_image_cells_are_made(seeing: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_synthetic_cells_are_used_without_an_image(seeing: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert run("certify", "--model", seeing) == 0
     told = capsys.readouterr().out
     assert told.startswith("EXACT. ")

@@ -1,4 +1,4 @@
-"""Whatever the file system refuses, at any call: a sentence, never half a result, and the others done."""
+"""System errors at any call give a message, leave no incomplete result, and do not stop other images."""
 
 import errno
 import os
@@ -81,7 +81,7 @@ def clear(at: Path) -> None:
 
 @pytest.mark.parametrize("name", COMMANDS)
 @pytest.mark.parametrize("length", [1, 10**9], ids=["one call", "all calls from one on"])
-def test_a_refusal_at_any_call_is_a_sentence(
+def test_a_system_error_at_any_call_gives_a_message(
     name: str, length: int, place: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     pytest.importorskip("matplotlib") if name == "field" else None
@@ -110,7 +110,7 @@ def turn_of(name: str, length: int) -> int:
     return (len(name) + (length > 1) * 3) % SPREAD
 
 
-def test_a_folder_that_may_not_be_entered_does_not_stop_the_others(
+def test_an_unreadable_folder_does_not_stop_the_others(
     place: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     closed = place / "closed"
@@ -145,7 +145,7 @@ def test_a_folder_that_may_not_be_entered_does_not_stop_the_others(
     ],
     ids=lambda error: type(error).__name__,
 )
-def test_one_image_on_which_the_system_gives_up_does_not_stop_the_others(
+def test_a_system_error_for_one_image_does_not_stop_the_others(
     error: Exception, place: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     real = job.run_job
@@ -164,7 +164,7 @@ def test_one_image_on_which_the_system_gives_up_does_not_stop_the_others(
 
 
 @pytest.mark.skipif(os.name == "nt", reason="names are text on Windows")
-def test_a_name_that_is_no_text_is_an_image_like_others(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_an_undecodable_name_does_not_stop_the_other_images(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
     try:
         (place / "in" / "a.tif").rename(place / "in" / "\udcff\udcfe.tif")
     except (OSError, UnicodeError):
@@ -176,7 +176,7 @@ def test_a_name_that_is_no_text_is_an_image_like_others(place: Path, capsys: pyt
     assert code == 0 or "cannot be used" in said
 
 
-def test_an_image_without_a_number_is_nothing_to_learn_from(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_training_on_an_image_of_nan_is_refused(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
     empty, labels, data = np.full((64, 64), np.nan, np.float32), np.zeros((64, 64), np.uint8), place / "data"
     labels[:9], labels[20:30], labels[40:50] = 1, 2, 3
     data.mkdir()

@@ -1,4 +1,4 @@
-"""Runs that do not reach their end, and those that go on with them."""
+"""Interrupted runs, and resuming them."""
 
 import json
 import os
@@ -90,7 +90,7 @@ def kill(process: subprocess.Popen) -> None:
     assert process.returncode != 0
 
 
-def test_runs_that_were_killed_at_any_moment_end_with_the_same_bits(
+def test_a_resumed_run_gives_the_same_bits_after_a_kill_at_any_moment(
     scene: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     outs = [f"{number}/a.ome.zarr" for number in range(len(MOMENTS[0]))]
@@ -112,7 +112,7 @@ def test_runs_that_were_killed_at_any_moment_end_with_the_same_bits(
 
 
 @pytest.mark.parametrize("suffix", [".ome.zarr", ".ome.tif", ".npy", ".png"])
-def test_an_interrupted_run_goes_on_in_every_format(
+def test_an_interrupted_run_is_resumed_in_every_format(
     suffix: str, scene: Path, interrupted: Callable[..., None], capsys: pytest.CaptureFixture[str]
 ) -> None:
     interrupted(f"a{suffix}")
@@ -124,7 +124,7 @@ def test_an_interrupted_run_goes_on_in_every_format(
     np.testing.assert_array_equal(pixels(scene / f"a{suffix}"), pixels(scene / f"b{suffix}"))
 
 
-def test_several_results_and_objects_go_on_together(scene: Path, interrupted: Callable[..., None]) -> None:
+def test_several_results_and_objects_are_resumed_together(scene: Path, interrupted: Callable[..., None]) -> None:
     kinds = ("--save", "probabilities,objects,probabilities8")
     interrupted("a", *kinds)
     assert main(arguments(scene, "a", *kinds, "--resume")) == 0
@@ -135,7 +135,7 @@ def test_several_results_and_objects_go_on_together(scene: Path, interrupted: Ca
         np.testing.assert_array_equal(pixels(scene / "a" / name), pixels(scene / "b" / name))
 
 
-def test_the_tile_of_the_first_run_is_kept_whatever_memory_is_free(
+def test_the_tile_of_the_first_run_is_kept_with_less_free_memory(
     scene: Path, interrupted: Callable[..., None], capsys: pytest.CaptureFixture[str]
 ) -> None:
     interrupted("a.npy")
@@ -145,7 +145,7 @@ def test_the_tile_of_the_first_run_is_kept_whatever_memory_is_free(
     assert report_of(capsys)["tiles"] == TILES
 
 
-def test_damaged_blocks_are_made_again(
+def test_damaged_blocks_are_predicted_again(
     scene: Path, interrupted: Callable[..., None], capsys: pytest.CaptureFixture[str]
 ) -> None:
     interrupted("a.npy")
@@ -159,7 +159,7 @@ def test_damaged_blocks_are_made_again(
     np.testing.assert_array_equal(np.load(scene / "a.npy"), np.load(scene / "b.npy"))
 
 
-def test_blocks_whose_part_of_the_image_was_written_again_are_made_again(
+def test_blocks_of_changed_parts_of_the_image_are_predicted_again(
     scene: Path, interrupted: Callable[..., None], capsys: pytest.CaptureFixture[str]
 ) -> None:
     interrupted("a.npy")
@@ -179,7 +179,7 @@ def test_blocks_whose_part_of_the_image_was_written_again_are_made_again(
         (("--tile", "32"), "contains an unfinished run with --tile 128,128"),
     ],
 )
-def test_another_run_is_refused_with_what_differs(
+def test_resuming_with_other_settings_is_refused_with_the_differences(
     more: tuple[str, ...], words: str, scene: Path, interrupted: Callable[..., None], capsys: pytest.CaptureFixture[str]
 ) -> None:
     interrupted("a.npy")
@@ -190,7 +190,7 @@ def test_another_run_is_refused_with_what_differs(
     assert len(RunLedger.open(scene / "a.npy.unfinished" / "ledger.jsonl").blocks) == 10
 
 
-def test_another_model_is_refused(
+def test_resuming_with_another_model_is_refused(
     scene: Path, interrupted: Callable[..., None], capsys: pytest.CaptureFixture[str]
 ) -> None:
     interrupted("a.npy")
@@ -201,7 +201,7 @@ def test_another_model_is_refused(
     assert "the model's hash was" in capsys.readouterr().err
 
 
-def test_an_image_with_other_intensities_is_refused(
+def test_resuming_with_other_intensities_is_refused(
     scene: Path, interrupted: Callable[..., None], capsys: pytest.CaptureFixture[str]
 ) -> None:
     interrupted("a.npy")
@@ -211,7 +211,7 @@ def test_an_image_with_other_intensities_is_refused(
     assert "the range of intensities was" in capsys.readouterr().err
 
 
-def test_another_version_is_refused(
+def test_resuming_with_another_version_is_refused(
     scene: Path, interrupted: Callable[..., None], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     interrupted("a.npy")
@@ -220,7 +220,7 @@ def test_another_version_is_refused(
     assert "and is 9.9" in capsys.readouterr().err
 
 
-def test_work_is_neither_lost_nor_mixed_up_by_the_command_without_resume(
+def test_an_unfinished_run_is_kept_by_the_command_without_resume(
     scene: Path, interrupted: Callable[..., None], capsys: pytest.CaptureFixture[str]
 ) -> None:
     interrupted("a.npy")
@@ -231,7 +231,7 @@ def test_work_is_neither_lost_nor_mixed_up_by_the_command_without_resume(
     assert not (scene / "a.npy.unfinished").exists()
 
 
-def test_a_run_that_another_program_is_writing_is_left_alone(
+def test_a_run_of_another_program_is_not_changed(
     scene: Path, interrupted: Callable[..., None], capsys: pytest.CaptureFixture[str]
 ) -> None:
     interrupted("a.npy")
@@ -243,7 +243,7 @@ def test_a_run_that_another_program_is_writing_is_left_alone(
     assert (scene / "a.npy.unfinished" / "lock").exists()
 
 
-def test_images_that_are_done_are_skipped(scene: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_finished_images_are_skipped(scene: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(arguments(scene, "a.ome.tif")) == 0
     before = (scene / "a.ome.tif").stat().st_mtime_ns
     assert main(arguments(scene, "a.ome.tif", "--resume")) == 0
@@ -251,16 +251,14 @@ def test_images_that_are_done_are_skipped(scene: Path, capsys: pytest.CaptureFix
     assert (scene / "a.ome.tif").stat().st_mtime_ns == before
 
 
-def test_a_finished_result_of_another_run_is_not_taken_for_this_one(
-    scene: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_result_of_a_changed_image_is_not_skipped(scene: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(arguments(scene, "a.ome.tif")) == 0
     os.utime(scene / "image.zarr" / "c" / "2" / "1", ns=(1, 1))
     assert main(arguments(scene, "a.ome.tif", "--resume")) == 1
     assert "exists" in capsys.readouterr().err
 
 
-def test_a_folder_goes_on_with_the_image_that_was_interrupted(
+def test_a_folder_is_resumed_at_the_interrupted_image(
     scene: Path, model: Path, rng: np.random.Generator, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (scene / "images").mkdir()
@@ -285,7 +283,7 @@ def test_a_folder_goes_on_with_the_image_that_was_interrupted(
     assert sorted(path.name for path in (scene / "out").iterdir()) == ["a.ome.tif", "b.ome.tif", "c.ome.tif"]
 
 
-def test_a_run_without_a_finished_block_leaves_nothing(scene: Path) -> None:
+def test_a_run_without_a_finished_block_leaves_no_files(scene: Path) -> None:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(RunLedger, "add", lambda self, block: (_ for _ in ()).throw(KeyboardInterrupt))
         assert main(arguments(scene, "a.npy")) == 130

@@ -1,4 +1,4 @@
-"""What commands print is plain text, whatever names, cards and libraries say, and whoever reads it."""
+"""Output of commands is escaped, whatever is in names, cards and messages of libraries."""
 
 import io
 import logging
@@ -29,7 +29,7 @@ def is_clean(text: str) -> bool:
 
 
 @pytest.mark.parametrize("text", ["a.tif", "Zellkerne µm²", "細胞 核", "a\xa0b", "\u0645\u06cc\u200c\u062e"])
-def test_letters_of_every_script_stay(text: str) -> None:
+def test_letters_of_all_scripts_are_printed_unchanged(text: str) -> None:
     assert terminal.plain(text) == text
 
 
@@ -44,7 +44,7 @@ def test_letters_of_every_script_stay(text: str) -> None:
         ("a\U000e0041b", r"a\U000e0041b"),
     ],
 )
-def test_what_cannot_be_seen_is_escaped(text: str, shown: str) -> None:
+def test_invisible_characters_are_escaped(text: str, shown: str) -> None:
     assert terminal.plain(text) == shown
 
 
@@ -81,7 +81,7 @@ def test_names_of_files_are_shown_escaped(tmp_path: Path, model: Path, capsys: p
     assert is_clean(said)
 
 
-def test_what_is_given_wrongly_is_shown_escaped(capsys: pytest.CaptureFixture[str]) -> None:
+def test_invalid_arguments_are_shown_escaped(capsys: pytest.CaptureFixture[str]) -> None:
     for given in (["models", "nuclei", NASTY], [NASTY], ["predict", "a", "--model", "b", f"--memory={NASTY}"]):
         with pytest.raises(SystemExit):
             main(given)
@@ -89,7 +89,7 @@ def test_what_is_given_wrongly_is_shown_escaped(capsys: pytest.CaptureFixture[st
     assert is_clean(capsys.readouterr().err)
 
 
-def test_what_libraries_warn_of_and_log_is_shown_escaped(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_warnings_and_logs_of_libraries_are_escaped(monkeypatch: pytest.MonkeyPatch) -> None:
     heard = io.StringIO()
     monkeypatch.setattr(sys, "stderr", heard)
     record = logging.LogRecord("x", logging.WARNING, __file__, 1, f"log {NASTY}", None, None)
@@ -114,7 +114,7 @@ class Narrow(io.TextIOWrapper):
         return self.buffer.getvalue().decode()  # type: ignore[attr-defined]
 
 
-def test_what_the_encoding_of_the_terminal_lacks_is_escaped(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_characters_that_the_encoding_lacks_are_escaped(monkeypatch: pytest.MonkeyPatch) -> None:
     narrow = Narrow()
     monkeypatch.setattr(sys, "stdout", narrow)
     with terminal.guarded():
@@ -133,7 +133,7 @@ class Broken(io.StringIO):
         raise self.error
 
 
-def test_a_reader_that_is_gone_ends_a_command_quietly(
+def test_a_closed_pipe_ends_a_command_quietly(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(sys, "stdout", Broken(BrokenPipeError(terminal.CLOSED_PIPE[0], "Broken pipe")))
@@ -151,7 +151,7 @@ def test_standard_output_on_a_full_disk_is_an_error(
     assert "Standard output cannot be written: the disk is full" in capsys.readouterr().err
 
 
-def test_a_run_goes_on_where_nobody_reads_its_messages(
+def test_a_run_continues_if_standard_error_is_closed(
     tmp_path: Path, image: Path, model: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(sys, "stderr", Broken(BrokenPipeError(32, "Broken pipe")))

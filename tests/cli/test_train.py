@@ -27,7 +27,7 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def test_training_leaves_a_model_that_says_how_it_was_made(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_trained_model_has_the_command_in_its_card(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     out = folder / "mine.safetensors"
     assert main(["train", str(folder), *SPEC, "--out", str(out), *SMALL, "--json"]) == 0
     epochs = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
@@ -60,7 +60,7 @@ def test_a_recipe_gives_the_model_its_names_and_colours(folder: Path) -> None:
         (["--resume"], "no run to resume"),
     ],
 )
-def test_what_is_asked_for_wrongly_is_said_in_words(
+def test_invalid_arguments_are_refused_with_a_message(
     arguments: list[str], words: str, folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     given = ["train", str(folder), *SPEC, "--out", str(folder / "m.safetensors"), *SMALL, *arguments]
@@ -69,7 +69,7 @@ def test_what_is_asked_for_wrongly_is_said_in_words(
 
 
 @pytest.mark.parametrize("spec", ["fcn depth=2", "resunet depth=1", "dilated depth=2", "deeplab depth=2 rates=[1,2]"])
-def test_every_family_is_trained(folder: Path, spec: str) -> None:
+def test_every_family_can_be_trained(folder: Path, spec: str) -> None:
     out = folder / "mine.safetensors"
     assert main(["train", str(folder), "--spec", f"{spec} classes=3 width=2", "--out", str(out), *SMALL]) == 0
     assert read_info(out).spec.family == spec.split()[0]
@@ -77,7 +77,7 @@ def test_every_family_is_trained(folder: Path, spec: str) -> None:
     assert np.load(folder / "o.npy").shape == (48, 48)
 
 
-def test_a_network_for_movies_is_trained_and_run_on_a_movie(tmp_path: Path) -> None:
+def test_a_video_network_is_trained_and_run_on_a_movie(tmp_path: Path) -> None:
     for name in ("train_0", "val_1"):
         frames = [cells((32, 32), seed=k) for k in range(8)]
         tifffile.imwrite(tmp_path / f"{name}_image.tif", np.stack([image for image, _ in frames]))
@@ -90,19 +90,19 @@ def test_a_network_for_movies_is_trained_and_run_on_a_movie(tmp_path: Path) -> N
     assert np.load(tmp_path / "o.npy").shape == (5, 32, 32)
 
 
-def test_a_model_can_begin_as_another_and_says_so(folder: Path) -> None:
+def test_training_can_start_from_a_model_which_is_in_the_card(folder: Path) -> None:
     first, second = folder / "first.safetensors", folder / "second.safetensors"
     assert main(["train", str(folder), *SPEC, "--out", str(first), *SMALL]) == 0
     assert main(["train", str(folder), *SPEC, "--start", str(first), "--out", str(second), *SMALL]) == 0
     assert read_info(second).card.parent == Checkpoint.load(first).hash
 
 
-def test_a_folder_for_training_is_written_from_data_sets(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_recipe_writes_a_training_folder(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["recipe", "nuclei-3d", str(tmp_path), str(tmp_path / "out")]) == 1
     assert "train_8cell_image.tif is missing" in capsys.readouterr().err
 
 
-def test_every_model_with_a_recipe_of_several_sets_is_offered() -> None:
+def test_recipe_offers_every_model_with_several_data_sets() -> None:
     assert set(PREPARED) == set(RECIPES)
 
 
@@ -135,7 +135,7 @@ def put_labels(folder: Path, labels: Callable[[np.ndarray], np.ndarray]) -> None
         (lambda found: np.uint8(255) * (found > 0), "membranes", "they look like a mask"),
     ],
 )
-def test_labels_that_mean_something_else_are_refused_with_advice(
+def test_labels_that_do_not_fit_the_target_are_refused_with_advice(
     folder: Path, labels: Any, target: str, words: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     put_labels(folder, labels)
@@ -146,7 +146,7 @@ def test_labels_that_mean_something_else_are_refused_with_advice(
     assert not (folder / "m.safetensors").exists()
 
 
-def test_a_mask_is_learnt_by_the_values_of_its_classes(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_mask_is_trained_with_label_values(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     put_labels(folder, lambda found: np.uint8(255) * (found > 0))
     spec = ["--spec", "unet classes=2 width=2 depth=1", "--target", "classes", "--label-values", "0,255"]
     assert main(["train", str(folder), *spec, "--out", str(folder / "m.safetensors"), *SMALL]) == 0
@@ -156,7 +156,7 @@ def test_a_mask_is_learnt_by_the_values_of_its_classes(folder: Path, capsys: pyt
     assert "0 px not labelled" in first
 
 
-def test_nan_is_unknown_and_that_is_told(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_nan_is_unlabelled_and_reported(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     put_labels(folder, lambda found: np.where(np.arange(48) < 40, found > 0, np.nan).astype(np.float32))
     spec = ["--spec", "unet classes=2 width=2 depth=1", "--target", "classes"]
     assert main(["train", str(folder), *spec, "--out", str(folder / "m.safetensors"), *SMALL]) == 0
@@ -165,7 +165,7 @@ def test_nan_is_unknown_and_that_is_told(folder: Path, capsys: pytest.CaptureFix
     assert f"train_0: {48 * 8} pixels of the labels are NaN: they count as unknown." in told
 
 
-def test_a_model_and_an_unfinished_training_are_replaced_only_if_asked(
+def test_a_model_and_an_unfinished_training_are_kept_without_overwrite(
     folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     out = folder / "m.safetensors"

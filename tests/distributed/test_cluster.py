@@ -118,7 +118,7 @@ def kill(pids: list[int]) -> None:
         process.wait(60)
 
 
-def test_workers_answer_to_the_bit_what_one_process_does(session: Session, distributed: DistributedPredictor) -> None:
+def test_workers_predict_the_same_bits_as_one_process(session: Session, distributed: DistributedPredictor) -> None:
     events = list(distributed.predict(session))
     assert isinstance(events[0], RunPlanned)
     assert isinstance(events[-1], RunDone)
@@ -126,7 +126,7 @@ def test_workers_answer_to_the_bit_what_one_process_does(session: Session, distr
     np.testing.assert_array_equal(assembled(session, iter(events)), in_one_process(session))
 
 
-def test_a_worker_that_is_killed_changes_nothing(
+def test_a_killed_worker_does_not_change_the_result(
     session: Session, distributed: DistributedPredictor, workers: Any
 ) -> None:
     pids = list(distributed._client.run(os.getpid).values())
@@ -141,7 +141,7 @@ def test_a_worker_that_is_killed_changes_nothing(
     distributed._client.wait_for_workers(2, timeout=60)
 
 
-def test_when_all_workers_are_killed_new_ones_go_on(
+def test_new_workers_continue_after_all_were_killed(
     session: Session, distributed: DistributedPredictor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(predictors, "POLL_INTERVAL", 0.1)
@@ -159,7 +159,7 @@ def test_when_all_workers_are_killed_new_ones_go_on(
     distributed._client.wait_for_workers(2, timeout=60)
 
 
-def test_a_worker_that_joins_gets_work(
+def test_a_worker_that_joins_later_is_used(
     session: Session, distributed: DistributedPredictor, workers: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(predictors, "POLL_INTERVAL", 0.01)
@@ -173,14 +173,14 @@ def test_a_worker_that_joins_gets_work(
     assert len(distributed._workers) == 3
 
 
-def test_tiles_that_are_done_are_left_out(session: Session, distributed: DistributedPredictor) -> None:
+def test_finished_tiles_are_skipped(session: Session, distributed: DistributedPredictor) -> None:
     done = [tile.core for tile in session.plan()][5:]
     events = list(distributed.predict(session, done))
     assert events[0].done == 43
     assert {event.region for event in events[1:-1]} == {tile.core for tile in session.plan()} - {*done}
 
 
-def test_files_are_the_same_from_the_command_line(
+def test_files_from_a_cluster_are_the_same_as_local_ones(
     folder: Path, workers: Any, capsys: pytest.CaptureFixture[str]
 ) -> None:
     kinds = ("--save", "classes,objects,probabilities8")
@@ -195,7 +195,7 @@ def test_files_are_the_same_from_the_command_line(
         )
 
 
-def test_a_run_that_began_here_goes_on_there(
+def test_a_local_run_is_resumed_on_a_cluster(
     folder: Path, workers: Any, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     add = RunLedger.add
@@ -216,7 +216,7 @@ def test_a_run_that_began_here_goes_on_there(
     np.testing.assert_array_equal(np.load(folder / "a.npy"), np.load(folder / "b.npy"))
 
 
-def test_without_a_tile_there_are_enough_for_all_workers(cluster: Cluster, session: Session, folder: Path) -> None:
+def test_automatic_tiles_are_enough_for_all_workers(cluster: Cluster, session: Session, folder: Path) -> None:
     np.save(folder / "large.npy", np.zeros((3000, 3000), np.uint8))
     large = Session(np.load(folder / "large.npy", mmap_mode="r"), session.checkpoint)
     distributed = cluster.predictor_for(
@@ -226,18 +226,18 @@ def test_without_a_tile_there_are_enough_for_all_workers(cluster: Cluster, sessi
     assert len(plan) >= len(cluster.workers())
 
 
-def test_a_worker_that_cannot_read_the_image_says_so(cluster: Cluster, session: Session, folder: Path) -> None:
+def test_a_worker_that_cannot_read_the_image_is_an_error(cluster: Cluster, session: Session, folder: Path) -> None:
     with pytest.raises(ImageError, match=r"The worker tcp://.* cannot read the image .*disk that all of them share"):
         cluster.predictor_for(session, ImageLocation.from_file(folder / "elsewhere.npy"), SETTINGS, ["classes"])
 
 
-def test_a_worker_that_finds_another_image_says_so(cluster: Cluster, session: Session, folder: Path) -> None:
+def test_a_worker_with_another_image_is_an_error(cluster: Cluster, session: Session, folder: Path) -> None:
     np.save(folder / "other.npy", np.zeros((9, 9)))
     with pytest.raises(ImageError, match=r"finds an image of \(9, 9\)"):
         cluster.predictor_for(session, ImageLocation.from_file(folder / "other.npy"), SETTINGS, ["classes"])
 
 
-def test_a_failing_tile_leaves_the_work_to_be_gone_on_with(
+def test_a_run_can_be_resumed_after_a_failed_tile(
     folder: Path, workers: Any, capsys: pytest.CaptureFixture[str]
 ) -> None:
     import zarr
@@ -293,14 +293,14 @@ class FakeClient:
         assert force
 
 
-def test_tiles_are_bound_to_workers_that_can_be_used_only_where_others_are_refused() -> None:
+def test_tiles_are_bound_to_usable_workers_only_if_others_are_refused() -> None:
     for addresses, bound in ((["tcp://good:1"], None), (["tcp://good:1", "tcp://bad:1"], ["tcp://good:1"])):
         client = FakeClient(*addresses)
         DistributedPredictor(Cluster(client), client, None)
         assert client.submitted == [bound, bound]
 
 
-def test_tiles_of_workers_that_have_gone_are_asked_of_new_ones() -> None:
+def test_tiles_of_lost_workers_are_submitted_to_new_ones() -> None:
     client = FakeClient("tcp://good:1", "tcp://bad:1")
     distributed = DistributedPredictor(Cluster(client), client, None)
     assert distributed._update_workers({"future": "tile"}) == []
@@ -311,7 +311,7 @@ def test_tiles_of_workers_that_have_gone_are_asked_of_new_ones() -> None:
     assert client.submitted[-1] == ["tcp://good:2"]
 
 
-def test_a_run_whose_last_good_worker_has_gone_ends_after_a_while() -> None:
+def test_a_run_ends_after_a_timeout_if_no_usable_worker_is_left() -> None:
     client = FakeClient("tcp://good:1", "tcp://bad:1")
     distributed = DistributedPredictor(Cluster(client), client, None)
     client.addresses = ["tcp://bad:1"]
@@ -325,7 +325,7 @@ def test_workers_of_another_version_are_refused(workers: Any, monkeypatch: pytes
         connect(workers.scheduler_address).__enter__()
 
 
-def test_a_worker_that_was_taken_for_alike_finds_out_that_it_is_not(
+def test_a_worker_checks_the_versions_of_its_task(
     cluster: Cluster, session: Session, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(clusters, "versions", lambda: {"torch": "1.0"})
@@ -340,20 +340,20 @@ def test_a_worker_that_was_taken_for_alike_finds_out_that_it_is_not(
         (ClusterError("There is no cuda."), "cannot be used"),
     ],
 )
-def test_workers_that_cannot_be_used_are_refused(info: Exception, words: str) -> None:
+def test_unusable_workers_are_refused(info: Exception, words: str) -> None:
     cluster = Cluster(None)
     cluster._check_worker("tcp://a:1", info)
     assert words in cluster.refused["tcp://a:1"]
 
 
-def test_workers_on_another_kind_of_device_are_refused() -> None:
+def test_workers_on_another_type_of_device_are_refused() -> None:
     cluster = Cluster(None)
     cluster._check_worker("tcp://a:1", {**versions(), "device": "cpu"})
     cluster._check_worker("tcp://b:1", {**versions(), "device": "cuda"})
     assert "--device" in cluster.refused["tcp://b:1"]
 
 
-def test_a_scheduler_that_does_not_answer_is_an_error_in_words(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_scheduler_that_does_not_respond_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(clusters, "CONNECT_TIMEOUT", 0.5)
     for address in ("tcp://127.0.0.1:9", "nonsense://a"):
         with pytest.raises(ClusterError, match="No dask scheduler responds at"):
@@ -361,7 +361,7 @@ def test_a_scheduler_that_does_not_answer_is_an_error_in_words(monkeypatch: pyte
     assert dask.config.get("scheduler", None) is None  # this process computes its own arrays as before
 
 
-def test_a_scheduler_without_workers_is_an_error_in_words(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_scheduler_without_workers_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
     from distributed import LocalCluster
 
     monkeypatch.setattr(clusters, "NO_WORKER_TIMEOUT", 0.2)
@@ -378,12 +378,12 @@ def test_without_dask_the_error_names_the_extra(monkeypatch: pytest.MonkeyPatch)
         connect("local:2").__enter__()
 
 
-def test_a_cluster_of_no_worker_is_refused() -> None:
+def test_a_local_cluster_without_workers_is_refused() -> None:
     with pytest.raises(ClusterError, match="local:0 has no worker"):
         connect("local:0").__enter__()
 
 
-def test_workers_of_this_computer_are_started_and_ended(folder: Path) -> None:
+def test_local_workers_are_started_and_stopped(folder: Path) -> None:
     children = {child.pid for child in psutil.Process().children(recursive=True)}
     environment = dict(os.environ)
     assert run(folder, "there.npy", "--scheduler", "local:1x1") == 0
@@ -394,7 +394,7 @@ def test_workers_of_this_computer_are_started_and_ended(folder: Path) -> None:
     assert not [name for name in left if "worker" in name.lower()]
 
 
-def test_workers_that_end_late_are_no_error_but_what_happens_before_is() -> None:
+def test_only_slow_stopping_of_workers_is_ignored() -> None:
     def late() -> None:
         raise TimeoutError
 

@@ -1,4 +1,4 @@
-"""Size, unit and origin of the pixels, from the files of every format into every format and back."""
+"""Pixel size, unit and origin: reading from all formats, and round trips through all formats."""
 
 import json
 from pathlib import Path
@@ -50,7 +50,7 @@ def stored(path: Path, names: str, lying: Calibration, kind: str = "objects") ->
 @pytest.mark.parametrize("suffix", WRITABLE)
 @hypothesis.given(st.data())
 @hypothesis.settings(max_examples=15)
-def test_what_is_known_of_each_axis_comes_back_and_what_is_not_stays_unknown(
+def test_known_and_unknown_calibrations_survive_a_round_trip(
     tmp_path_factory: pytest.TempPathFactory, suffix: str, data: st.DataObject
 ) -> None:
     names = WRITABLE[suffix]
@@ -70,7 +70,7 @@ def model() -> Checkpoint:
 @pytest.mark.parametrize("suffix", [".ome.zarr", ".ome.tif"])
 @hypothesis.given(lying=calibrations("zyx"))
 @hypothesis.settings(max_examples=5)
-def test_a_segmentation_lies_on_its_image_and_is_as_large(
+def test_a_result_has_the_position_and_size_of_its_image(
     tmp_path_factory: pytest.TempPathFactory, model: Checkpoint, suffix: str, lying: Calibration
 ) -> None:
     folder = tmp_path_factory.mktemp("a")
@@ -86,7 +86,7 @@ def test_a_segmentation_lies_on_its_image_and_is_as_large(
 
 
 @pytest.mark.parametrize("kind", ["objects", "probabilities"])
-def test_every_level_of_a_pyramid_lies_on_the_finest(
+def test_every_level_of_a_pyramid_has_the_position_of_the_finest(
     tmp_path: Path, kind: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(zarr_writer, "COARSEST_SIDE", 8)
@@ -122,7 +122,7 @@ def translation(*places: Any) -> dict[str, Any]:
     return {"type": "translation", "translation": list(places)}
 
 
-def test_transformations_of_level_and_image_follow_each_other(tmp_path: Path) -> None:
+def test_transformations_of_the_image_are_applied_after_those_of_the_level(tmp_path: Path) -> None:
     path = ome_zarr(tmp_path / "a.zarr", [scale(2, 2), translation(1, 3)], [scale(0.5, 0.25), translation(10, 20)])
     assert read_image(path).calibration == Calibration.of((1, 0.5), (MICRON,) * 2, (10.5, 20.75))
 
@@ -152,12 +152,12 @@ def test_a_pixel_size_that_a_zarr_does_not_state_is_unknown(tmp_path: Path, step
 
 
 @pytest.mark.parametrize("steps", [[scale(-1, 1)], [scale(1)], [{"type": "affine", "affine": []}], [translation(1, 2)]])
-def test_what_of_a_zarr_cannot_be_used_is_said(tmp_path: Path, steps: Any) -> None:
+def test_unsupported_transformations_are_noted(tmp_path: Path, steps: Any) -> None:
     assert "unknown" in " ".join(read_image(ome_zarr(tmp_path / "a.zarr", steps)).notes)
 
 
 @pytest.mark.parametrize("unit", ["parsec", "", "second", None])
-def test_a_unit_that_is_none_of_length_leaves_a_ratio(tmp_path: Path, unit: str) -> None:
+def test_a_size_without_a_unit_of_length_is_a_ratio(tmp_path: Path, unit: str) -> None:
     path = ome_zarr(tmp_path / "a.zarr", [scale(3, 1), translation(7, 0)], unit=unit)
     assert read_image(path).calibration == Calibration.of((3, 1), (PIXEL, PIXEL), (7, 0))
 
@@ -175,31 +175,31 @@ def imagej(path: Path, more: str, names: str = "zyx", unit: str = "micron") -> C
     return read_image(path).calibration
 
 
-def test_imagej_has_units_of_its_own_for_y_and_z(tmp_path: Path) -> None:
+def test_imagej_units_of_y_and_z_are_read(tmp_path: Path) -> None:
     found = imagej(tmp_path / "a.tif", "spacing=500.0\nyunit=mm\nzunit=nm\n")
     assert found.scale == (500, 0.5, 0.25)
     assert found.units == ("nanometer", "millimeter", MICRON)
 
 
-def test_imagej_leaves_a_spacing_of_one_out(tmp_path: Path) -> None:
+def test_a_missing_imagej_spacing_is_one(tmp_path: Path) -> None:
     assert imagej(tmp_path / "a.tif", "").axes[0] == AxisCalibration(1.0, MICRON)
     assert imagej(tmp_path / "b.tif", "zunit=mm\n").axes[0] == AxisCalibration(1.0, "millimeter")
     assert imagej(tmp_path / "c.tif", "", unit="pixel").axes[0] == UNKNOWN
     assert imagej(tmp_path / "d.tif", "spacing=0\n").axes[0] == UNKNOWN
 
 
-def test_imagej_counts_frames_in_its_unit_of_time(tmp_path: Path) -> None:
+def test_the_imagej_frame_interval_is_read_with_its_unit(tmp_path: Path) -> None:
     assert imagej(tmp_path / "a.tif", "finterval=2.5\ntunit=min\n", "tyx").axes[0] == AxisCalibration(2.5, "minute")
     assert imagej(tmp_path / "b.tif", "finterval=2.5\n", "tyx").axes[0] == AxisCalibration(2.5, "second")
     assert imagej(tmp_path / "c.tif", "", "tyx").axes[0] == UNKNOWN
 
 
-def test_imagej_states_the_pixel_that_lies_at_the_origin(tmp_path: Path) -> None:
+def test_the_imagej_origin_is_a_pixel(tmp_path: Path) -> None:
     assert imagej(tmp_path / "a.tif", "xorigin=10\nyorigin=-4\nzorigin=2\n").origin == (-2, 2, -2.5)
 
 
 @pytest.mark.parametrize(("unit", "per_unit"), [("inch", 300), ("cm", 118), ("inch", 72)])
-def test_a_resolution_for_print_is_no_pixel_size_in_imagej_either(tmp_path: Path, unit: str, per_unit: int) -> None:
+def test_a_print_resolution_in_imagej_is_not_a_pixel_size(tmp_path: Path, unit: str, per_unit: int) -> None:
     tifffile.imwrite(
         tmp_path / "a.tif",
         np.zeros((8, 8), np.uint8),
@@ -217,13 +217,13 @@ def test_the_stage_position_of_an_ome_tiff_is_its_origin(tmp_path: Path) -> None
     assert read_image(tmp_path / "a.ome.tif").calibration.origin == pytest.approx((0, -7, 300_000))
 
 
-def test_a_stage_position_without_a_unit_is_no_place(tmp_path: Path) -> None:
+def test_a_stage_position_without_a_unit_is_ignored(tmp_path: Path) -> None:
     told = {"axes": "YX", "PhysicalSizeX": 0.5, "PhysicalSizeY": 0.5, "Plane": {"PositionX": [3], "PositionY": [4]}}
     tifffile.imwrite(tmp_path / "a.ome.tif", np.zeros((8, 8), np.uint8), metadata=told)
     assert read_image(tmp_path / "a.ome.tif").calibration.origin == (0, 0)
 
 
-def test_an_unknown_size_is_left_out_of_ome_xml(tmp_path: Path) -> None:
+def test_an_unknown_size_is_omitted_from_ome_xml(tmp_path: Path) -> None:
     path = stored(tmp_path / "a.ome.tif", "zyx", Calibration((UNKNOWN, UNKNOWN, AxisCalibration(0.5, MICRON))))
     with tifffile.TiffFile(path) as tiff:
         xml = tiff.ome_metadata or ""
@@ -239,7 +239,7 @@ def test_an_unknown_size_has_no_unit_in_ome_zarr(tmp_path: Path) -> None:
     assert told["datasets"][0]["coordinateTransformations"] == [scale(1, 0.5), translation(0, 3)]
 
 
-def test_a_size_that_another_program_has_set_since_counts_more_than_our_record(tmp_path: Path) -> None:
+def test_a_size_changed_by_another_program_overrides_the_record(tmp_path: Path) -> None:
     path = stored(tmp_path / "a.ome.tif", "yx", Calibration.of((0.5, 0.5), (MICRON, MICRON), (3, 4)))
     with tifffile.TiffFile(path) as tiff:
         xml = (tiff.ome_metadata or "").replace('PhysicalSizeX="0.5"', 'PhysicalSizeX="0.7"')
@@ -247,7 +247,7 @@ def test_a_size_that_another_program_has_set_since_counts_more_than_our_record(t
     assert read_image(path).calibration.axes[1] == AxisCalibration(0.7, MICRON, 4)
 
 
-def test_a_pyramid_halves_axes_by_their_length_whatever_their_unit(tmp_path: Path) -> None:
+def test_pyramid_levels_compare_pixel_sizes_in_one_unit(tmp_path: Path) -> None:
     shape = (300, 300, 300)
     lying = Calibration.of((500, 0.5, 0.5), ("nanometer", MICRON, MICRON))
     meta = ResultMeta.from_calibration(("z", "y", "x"), lying)

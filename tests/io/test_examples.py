@@ -1,4 +1,4 @@
-"""Images to learn from are read by the same rules as images to be segmented."""
+"""Training images are read by the same rules as images to segment."""
 
 from pathlib import Path
 from typing import Any
@@ -26,7 +26,7 @@ def learnt(folder: Path) -> Any:
 
 
 @pytest.mark.parametrize("planar", ["contig", "separate"])
-def test_colours_are_colours_wherever_their_samples_lie(tmp_path: Path, planar: str) -> None:
+def test_colours_are_recognised_on_any_axis(tmp_path: Path, planar: str) -> None:
     image = COLOURS if planar == "contig" else np.moveaxis(COLOURS, -1, 0)
     examples(tmp_path, image, photometric="rgb", planarconfig=planar)
     pixels, has_colours = read_example(tmp_path / "a_image.tif")
@@ -35,7 +35,7 @@ def test_colours_are_colours_wherever_their_samples_lie(tmp_path: Path, planar: 
     assert len(learnt(tmp_path).views) == 4
 
 
-def test_grey_samples_are_no_colours(tmp_path: Path) -> None:
+def test_grey_samples_are_channels_of_training_images(tmp_path: Path) -> None:
     how = {"photometric": "minisblack", "planarconfig": "contig", "metadata": {"axes": "YXS"}}
     examples(tmp_path, COLOURS, **how)
     assert read_example(tmp_path / "a_image.tif")[1] is False
@@ -43,7 +43,7 @@ def test_grey_samples_are_no_colours(tmp_path: Path) -> None:
         learnt(tmp_path)
 
 
-def test_a_palette_is_learnt_in_its_colours(tmp_path: Path) -> None:
+def test_a_palette_is_converted_to_colours(tmp_path: Path) -> None:
     table = (np.random.default_rng(1).integers(0, 256, (3, 256)) * 257).astype(np.uint16)
     examples(tmp_path, COLOURS[..., 0], photometric="palette", colormap=table)
     pixels, has_colours = read_example(tmp_path / "a_image.tif")
@@ -51,6 +51,6 @@ def test_a_palette_is_learnt_in_its_colours(tmp_path: Path) -> None:
     assert np.array_equal(pixels, (table // 257).T[COLOURS[..., 0]])
 
 
-def test_numbers_of_which_nothing_is_said_are_colours_if_three_go_with_each_label(tmp_path: Path) -> None:
+def test_three_unnamed_values_per_pixel_are_colours(tmp_path: Path) -> None:
     examples(tmp_path, COLOURS.astype(np.float32), metadata=None, photometric="minisblack")
     assert len(learnt(tmp_path).views) == 4

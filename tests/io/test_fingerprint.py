@@ -1,4 +1,4 @@
-"""Whether files are as they were."""
+"""Fingerprints of image files from sizes and times."""
 
 import os
 from pathlib import Path
@@ -11,7 +11,7 @@ from napari_fcn.io import ImageLocation, read_image
 from napari_fcn.io.fingerprint import FileSummary, files_for, fingerprint, size_and_mtime
 
 
-def test_a_part_of_a_zarr_lies_in_the_chunks_that_it_touches(tmp_path: Path) -> None:
+def test_the_files_of_a_part_of_a_zarr_are_its_chunks(tmp_path: Path) -> None:
     for version, names in ((3, ["c/0/1", "c/0/2", "c/1/1", "c/1/2"]), (2, ["0.1", "0.2", "1.1", "1.2"])):
         path = tmp_path / f"v{version}.zarr"
         zarr.create_array(path, shape=(20, 30), chunks=(8, 10), dtype="u1", zarr_format=version)[:] = 7
@@ -20,14 +20,14 @@ def test_a_part_of_a_zarr_lies_in_the_chunks_that_it_touches(tmp_path: Path) -> 
         assert all(file.exists() for file in found)
 
 
-def test_shards_are_the_files_of_a_zarr_that_has_them(tmp_path: Path) -> None:
+def test_the_files_of_a_sharded_zarr_are_its_shards(tmp_path: Path) -> None:
     path = tmp_path / "a.zarr"
     zarr.create_array(path, shape=(32, 32), chunks=(4, 4), shards=(16, 16), dtype="u1")[:] = 7
     found = files_for(read_image(path), (slice(0, 17), slice(0, 16)))
     assert [file.relative_to(path).as_posix() for file in found] == ["c/0/0", "c/1/0"]
 
 
-def test_a_part_of_a_stack_lies_in_the_files_of_its_planes(tmp_path: Path) -> None:
+def test_the_files_of_a_part_of_a_stack_are_those_of_its_planes(tmp_path: Path) -> None:
     for number in range(5):
         np.save(tmp_path / f"{number}.npy", np.zeros((3, 4)))
     image = ImageLocation.from_stack(sorted(tmp_path.iterdir()), "z").read()
@@ -35,7 +35,7 @@ def test_a_part_of_a_stack_lies_in_the_files_of_its_planes(tmp_path: Path) -> No
 
 
 @pytest.mark.parametrize("change", ["written", "removed", "longer"])
-def test_only_parts_in_a_file_that_changed_have_another_fingerprint(change: str, tmp_path: Path) -> None:
+def test_the_fingerprint_changes_only_for_parts_in_changed_files(change: str, tmp_path: Path) -> None:
     path = tmp_path / "a.zarr"
     zarr.create_array(path, shape=(20, 30), chunks=(10, 10), dtype="u1")[:] = 7
     image, chunk = read_image(path), path / "c" / "1" / "2"
@@ -51,5 +51,5 @@ def test_only_parts_in_a_file_that_changed_have_another_fingerprint(change: str,
     assert [a == b for a, b in zip(after, before, strict=True)] == [False, True, False]
 
 
-def test_a_file_that_is_not_there_has_a_state_too(tmp_path: Path) -> None:
+def test_a_missing_file_has_a_state(tmp_path: Path) -> None:
     assert size_and_mtime(tmp_path / "nothing" / "here") == (-1, 0)

@@ -14,28 +14,28 @@ def touch(folder: Path, *names: str) -> list[Path]:
     return [folder / name for name in names]
 
 
-def test_a_folder_stands_for_the_images_in_it_by_name(tmp_path: Path) -> None:
+def test_the_images_of_a_folder_are_sorted_by_name(tmp_path: Path) -> None:
     touch(tmp_path, "b.png", "a.tif", "notes.txt", "table.csv")
     assert list_images(tmp_path) == [tmp_path / "a.tif", tmp_path / "b.png"]
 
 
-def test_a_file_stands_for_itself_even_if_it_is_not_there(tmp_path: Path) -> None:
+def test_a_path_of_a_file_is_returned_even_if_it_is_missing(tmp_path: Path) -> None:
     assert list_images(tmp_path / "gone.tif") == [tmp_path / "gone.tif"]
 
 
 @pytest.mark.parametrize("name", ["image.zarr", "no_suffix"])
-def test_a_zarr_is_one_image_whatever_its_name(tmp_path: Path, name: str) -> None:
+def test_a_zarr_folder_of_any_name_is_one_image(tmp_path: Path, name: str) -> None:
     zarr.save_array(str(tmp_path / name), np.zeros((4, 4)))
     assert list_images(tmp_path / name) == [tmp_path / name]
 
 
 @pytest.mark.parametrize("made", ["a_classes.ome.tif", "a_objects.ome.tif", "a_probabilities.tif", "._a.tif"])
-def test_results_beside_their_image_and_hidden_files_are_no_images(tmp_path: Path, made: str) -> None:
+def test_results_and_hidden_files_are_skipped(tmp_path: Path, made: str) -> None:
     touch(tmp_path, "a.tif", made)
     assert list_images(tmp_path) == [tmp_path / "a.tif"]
 
 
-def test_the_name_of_a_result_without_its_image_is_a_name_like_others(tmp_path: Path) -> None:
+def test_files_named_like_results_are_images_if_their_source_is_missing(tmp_path: Path) -> None:
     files = touch(tmp_path, "a_classes.tif", "b_label.tif")
     assert list_images(tmp_path) == files
 
@@ -46,10 +46,10 @@ def test_a_folder_without_an_image_is_refused(tmp_path: Path) -> None:
         list_images(tmp_path)
 
 
-def test_the_stem_of_an_image_lacks_both_parts_of_its_suffix() -> None:
+def test_the_stem_of_an_image_has_no_double_suffix() -> None:
     assert [image_stem(Path(name)) for name in ("a.b.ome.tif", "a.zarr", "a")] == ["a.b", "a", "a"]
 
 
-def test_results_of_a_folder_are_a_folder(tmp_path: Path) -> None:
+def test_results_of_a_zarr_folder_are_zarr(tmp_path: Path) -> None:
     assert result_suffix(tmp_path) == ".ome.zarr"
     assert result_suffix(tmp_path / "a.tif") == ".ome.tif"

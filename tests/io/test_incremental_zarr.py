@@ -1,4 +1,4 @@
-"""A result that is looked at while it is written ends as one that was written at once."""
+"""A result that can be displayed while it is written is the same as one written at once."""
 
 from pathlib import Path
 
@@ -50,7 +50,7 @@ def grown(path: Path, values: npt.NDArray[np.uint8], axes: tuple[str, ...], tile
     ],
 )
 @pytest.mark.parametrize("kind", ["classes", "probabilities8"])
-def test_tiles_in_any_order_make_the_file_that_is_made_at_once(
+def test_tiles_in_any_order_give_the_same_file_as_a_single_write(
     tmp_path: Path, axes: tuple[str, ...], shape: tuple[int, ...], tile: tuple[int, ...], kind: str
 ) -> None:
     count = () if kind == "classes" else (2,)
@@ -81,7 +81,7 @@ def test_every_level_is_up_to_date_after_each_tile(
             np.testing.assert_array_equal(array[:], known[::factor, ::factor])
 
 
-def test_a_file_that_was_not_finished_says_so(tmp_path: Path) -> None:
+def test_an_unfinished_file_is_marked(tmp_path: Path) -> None:
     IncrementalZarr(tmp_path / "a.ome.zarr", "classes", 0, (300, 300), (128, 128), meta_of(("y", "x")))
     assert read_result_meta(tmp_path / "a.ome.zarr")["is_complete"] is False
 
@@ -92,7 +92,7 @@ def test_a_tile_on_the_grid_is_one_chunk_of_the_fine_levels(tmp_path: Path) -> N
     assert chunks == [(3, 256, 256), (3, 128, 128), (3, 64, 64), (3, 256, 256)]
 
 
-def test_a_full_disk_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_full_disk_is_reported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     file = IncrementalZarr(tmp_path / "a.zarr", "classes", 0, (300, 300), (128, 128), meta_of(("y", "x")))
 
     def fail(*_: object, **__: object) -> None:

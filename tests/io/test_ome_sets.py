@@ -1,4 +1,4 @@
-"""OME-TIFFs of several files are one image: named once, read whole, and refused where a part is missing."""
+"""OME-TIFF images of several files are listed once, read completely, and refused if a part is missing."""
 
 import json
 import os
@@ -74,7 +74,7 @@ def test_each_file_of_a_set_opens_the_whole_image(tmp_path: Path, axis: str) -> 
         assert image.notes == ("3 files are one image: c0.ome.tif, c1.ome.tif, c2.ome.tif.",)
 
 
-def test_a_set_is_named_once_in_its_folder_and_by_name(tmp_path: Path) -> None:
+def test_a_set_is_listed_once(tmp_path: Path) -> None:
     files = channel_set(tmp_path)
     tifffile.imwrite(tmp_path / "other.tif", np.zeros(SHAPE, np.uint8))
     assert list_images(tmp_path) == [files[0], tmp_path / "other.tif"]
@@ -82,7 +82,7 @@ def test_a_set_is_named_once_in_its_folder_and_by_name(tmp_path: Path) -> None:
     assert list_images(files[2]) == [files[0]]
 
 
-def test_a_set_of_two_axes_is_put_together_by_index(tmp_path: Path) -> None:
+def test_a_set_along_two_axes_is_assembled_by_index(tmp_path: Path) -> None:
     places = list(product(range(2), range(3)))  # t, z
     blocks = "".join(block(f"t{t}.ome.tif", t, z, Z=z, T=t) for t, z in places)
     content = pixels({"Z": 3, "T": 2}, blocks)
@@ -95,7 +95,7 @@ def test_a_set_of_two_axes_is_put_together_by_index(tmp_path: Path) -> None:
     assert image.data.files((slice(1, 2), *(slice(0, n) for n in data.shape[1:]))) == [files[1]]
 
 
-def test_a_file_of_many_planes_need_not_count_them(tmp_path: Path) -> None:
+def test_the_number_of_planes_in_a_file_is_optional(tmp_path: Path) -> None:
     blocks = "".join(block(f"t{t}.ome.tif", t, None, T=t) for t in range(2))
     content = pixels({"Z": 3, "T": 2}, blocks)
     data = planes_of(6).reshape(2, 3, *SHAPE)
@@ -103,7 +103,7 @@ def test_a_file_of_many_planes_need_not_count_them(tmp_path: Path) -> None:
     np.testing.assert_array_equal(np.asarray(read_image(files[0]).data), data)
 
 
-def test_positions_that_share_a_description_are_images_of_their_own(tmp_path: Path) -> None:
+def test_positions_in_one_description_are_separate_images(tmp_path: Path) -> None:
     content = "".join(pixels({"Z": 2}, block(f"p{k}.ome.tif", k, None), k) for k in range(3))
     data = planes_of(6).reshape(3, 2, *SHAPE)
     files = [write(tmp_path / f"p{k}.ome.tif", data[k], document(content, k)) for k in range(3)]
@@ -115,7 +115,7 @@ def test_positions_that_share_a_description_are_images_of_their_own(tmp_path: Pa
         assert image.notes == ()
 
 
-def test_renamed_files_are_known_by_their_identifier(tmp_path: Path) -> None:
+def test_renamed_files_are_found_by_their_identifier(tmp_path: Path) -> None:
     files = [path.rename(path.with_name(f"renamed_{9 - k}.tif")) for k, path in enumerate(channel_set(tmp_path))]
     assert list_images(tmp_path) == [files[0]]
     np.testing.assert_array_equal(np.asarray(read_image(files[1]).data), planes_of(3))
@@ -178,7 +178,7 @@ def test_a_missing_companion_is_named(tmp_path: Path) -> None:
         read_image(files[0])
 
 
-def test_a_file_that_was_cut_short_is_named(tmp_path: Path) -> None:
+def test_a_truncated_file_of_a_set_is_named(tmp_path: Path) -> None:
     files = channel_set(tmp_path)
     os.truncate(files[1], files[1].stat().st_size - 20)
     with pytest.raises(ImageError, match=r"c1\.ome\.tif"):
@@ -186,14 +186,14 @@ def test_a_file_that_was_cut_short_is_named(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(("axis", "left"), [("C", (0,)), ("T", (0, 2)), ("Z", (1, 2))])
-def test_planes_that_no_file_has_are_no_zeros(tmp_path: Path, axis: str, left: tuple[int, ...]) -> None:
+def test_missing_planes_of_a_file_are_an_error(tmp_path: Path, axis: str, left: tuple[int, ...]) -> None:
     blocks = "".join(block("a.ome.tif", 0, k, **{axis: n}) for k, n in enumerate(left))
     path = write(tmp_path / "a.ome.tif", planes_of(len(left)), document(pixels({axis: 3}, blocks), 0))
     with pytest.raises(ImageError, match="lacks planes"):
         read_image(path)
 
 
-def test_planes_that_no_file_of_a_set_has_are_no_zeros(tmp_path: Path) -> None:
+def test_missing_planes_of_a_set_are_an_error(tmp_path: Path) -> None:
     content = pixels({"C": 3}, "".join(block(f"c{k}.ome.tif", k, C=k) for k in range(2)))
     files = [write(tmp_path / f"c{k}.ome.tif", planes_of(2)[k : k + 1], document(content, k)) for k in range(2)]
     with pytest.raises(ImageError, match="1 of the 3 planes"):
@@ -208,7 +208,7 @@ def test_planes_of_another_size_are_refused(tmp_path: Path) -> None:
         np.asarray(read_image(tmp_path / "c0.ome.tif").data)
 
 
-def test_a_file_with_the_copied_description_of_others_is_an_image_by_itself(tmp_path: Path) -> None:
+def test_a_file_with_a_copied_description_is_a_separate_image(tmp_path: Path) -> None:
     channel_set(tmp_path / "set")
     with tifffile.TiffFile(tmp_path / "set" / "c0.ome.tif") as tiff:
         xml = (tiff.ome_metadata or "").replace(f'UUID="{identifier(0)}"', "")
@@ -225,7 +225,7 @@ def test_a_renamed_file_of_one_image_stays_one_image(tmp_path: Path) -> None:
     assert list_images(tmp_path) == [path]
 
 
-def test_names_that_lead_out_of_the_folder_are_not_followed(tmp_path: Path) -> None:
+def test_file_names_outside_of_the_folder_are_not_followed(tmp_path: Path) -> None:
     outside = channel_set(tmp_path / "outside", count=2)
     inside = tmp_path / "inside"
     for name in ("../outside/c1.ome.tif", str(outside[1]), r"C:\outside\c1.ome.tif"):
@@ -235,7 +235,7 @@ def test_names_that_lead_out_of_the_folder_are_not_followed(tmp_path: Path) -> N
             read_image(path)
 
 
-def test_colours_stay_colours(tmp_path: Path) -> None:
+def test_a_set_in_colour_is_read_as_rgb(tmp_path: Path) -> None:
     content = pixels({"T": 2}, "".join(block(f"t{k}.ome.tif", k, T=k) for k in range(2)))
     content = content.replace("<Channel ", '<Channel SamplesPerPixel="3" ').replace('SizeC="1"', 'SizeC="3"')
     data = np.arange(2 * 5 * 7 * 3, dtype=np.uint8).reshape(2, 5, 7, 3)

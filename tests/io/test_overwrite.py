@@ -1,4 +1,4 @@
-"""What a result may replace."""
+"""Files and folders that a result may replace."""
 
 import json
 import os
@@ -40,7 +40,7 @@ def contents(folder: Path) -> dict[Path, bytes]:
 
 
 @pytest.mark.parametrize("suffix", [".ome.tif", ".ome.zarr", ".npy", ".png"])
-def test_an_input_is_not_replaced_not_even_when_it_becomes_one_during_the_run(tmp_path: Path, suffix: str) -> None:
+def test_an_input_is_not_replaced_even_if_it_appears_during_the_run(tmp_path: Path, suffix: str) -> None:
     path = write(tmp_path / f"a{suffix}")
     before = contents(tmp_path)
     with pytest.raises(InputAtRiskError):
@@ -65,7 +65,7 @@ def test_an_input_is_not_replaced_not_even_when_it_becomes_one_during_the_run(tm
     assert contents(tmp_path) == before
 
 
-def test_an_ome_zarr_of_somebody_is_kept_whatever_is_asked(tmp_path: Path) -> None:
+def test_a_foreign_ome_zarr_is_never_replaced(tmp_path: Path) -> None:
     path = image(tmp_path / "a.zarr")
     before = contents(path)
     for overwrite in (True, False):
@@ -76,14 +76,14 @@ def test_an_ome_zarr_of_somebody_is_kept_whatever_is_asked(tmp_path: Path) -> No
 
 
 @pytest.mark.parametrize("attributes", [{}, {"napari_fcn": 1}, {"napari_fcn": {"kind": "photographs"}}])
-def test_a_zarr_with_half_a_record_is_none_of_ours(tmp_path: Path, attributes: dict) -> None:
+def test_a_zarr_with_an_incomplete_record_is_foreign(tmp_path: Path, attributes: dict) -> None:
     zarr.create_group(str(tmp_path / "a.zarr"), attributes=attributes)
     with pytest.raises(OutputError, match="did not write"):
         write(tmp_path / "a.zarr", overwrite=True)
 
 
 @pytest.mark.parametrize("name", ["thesis.txt", "labels/0/zarr.json", "0/notes.md", "0/c/0/0.bak", "c/0", "1/c/x/0"])
-def test_a_result_with_foreign_files_is_kept_and_they_are_named(tmp_path: Path, name: str) -> None:
+def test_a_result_with_foreign_files_is_kept_and_the_error_names_them(tmp_path: Path, name: str) -> None:
     path = write(tmp_path / "a.zarr")
     (path / name).parent.mkdir(parents=True, exist_ok=True)
     (path / name).write_text("years of work")
@@ -94,7 +94,7 @@ def test_a_result_with_foreign_files_is_kept_and_they_are_named(tmp_path: Path, 
     assert contents(path) == before
 
 
-def test_a_foreign_file_that_comes_during_the_run_is_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_foreign_file_that_appears_during_the_run_is_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path, rename = write(tmp_path / "a.zarr"), os.rename
 
     def late(source: Path, target: Path) -> None:
@@ -109,7 +109,7 @@ def test_a_foreign_file_that_comes_during_the_run_is_kept(tmp_path: Path, monkey
     assert [entry.name for entry in tmp_path.iterdir()] == ["a.zarr"]
 
 
-def test_what_file_managers_leave_in_a_result_is_no_obstacle(tmp_path: Path) -> None:
+def test_files_of_file_managers_do_not_prevent_replacement(tmp_path: Path) -> None:
     path = write(tmp_path / "a.zarr")
     for name in (".DS_Store", "0/._c", "Thumbs.db"):
         (path / name).touch()
@@ -117,7 +117,7 @@ def test_what_file_managers_leave_in_a_result_is_no_obstacle(tmp_path: Path) -> 
     assert not (path / ".DS_Store").exists()
 
 
-def test_an_empty_folder_and_a_result_that_did_not_reach_its_end_may_be_replaced(tmp_path: Path) -> None:
+def test_an_empty_folder_and_an_unfinished_result_can_be_replaced(tmp_path: Path) -> None:
     (tmp_path / "a.zarr").mkdir()
     incremental_zarr.IncrementalZarr(tmp_path / "b.zarr", "classes", 0, (300, 300), (64, 64), META)
     for name in ("a.zarr", "b.zarr"):
@@ -152,14 +152,14 @@ def test_a_link_to_a_file_is_replaced_and_not_the_file(tmp_path: Path) -> None:
 
 
 @NO_LINKS
-def test_a_link_to_nothing_gives_way_to_a_result_and_leaves_nothing(tmp_path: Path) -> None:
+def test_a_broken_link_is_replaced(tmp_path: Path) -> None:
     os.symlink(tmp_path / "gone", tmp_path / "a.zarr")
     write(tmp_path / "a.zarr", overwrite=True)
     assert [path.name for path in tmp_path.iterdir()] == ["a.zarr"]
     assert is_result(tmp_path / "a.zarr")
 
 
-def test_a_file_that_nobody_named_is_replaced_only_if_it_is_a_result(tmp_path: Path) -> None:
+def test_a_file_with_an_automatic_name_is_replaced_only_if_it_is_a_result(tmp_path: Path) -> None:
     path = tmp_path / "a.ome.tif"
     for content in (b"", b"no picture"):
         path.write_bytes(content)
@@ -194,7 +194,7 @@ def test_all_files_of_an_ome_tiff_and_all_of_an_ome_zarr_are_inputs(tmp_path: Pa
             collect_inputs({"an image": [level]}).check_file(place)
 
 
-def test_the_files_of_a_result_are_told_from_others() -> None:
+def test_files_of_a_result_are_distinguished_from_foreign_ones() -> None:
     half = f"{'0' * 32}.partial"
     for name in (
         "zarr.json",
@@ -222,7 +222,7 @@ def test_the_files_of_a_result_are_told_from_others() -> None:
         assert not is_zarr_entry(tuple(name.split("/")), False), name
 
 
-def test_nothing_is_lost_where_the_system_refuses_the_new_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_failed_rename_keeps_the_old_result(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = write(tmp_path / "a.zarr")
     record = json.loads((path / "zarr.json").read_text())
     (tmp_path / "new").mkdir()

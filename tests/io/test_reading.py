@@ -1,4 +1,4 @@
-"""Images from files: pixels, axes, spacing, units, and an error for whatever cannot be read."""
+"""Reading of images: pixels, axes, spacing, units, and errors."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -54,7 +54,7 @@ ZYX = [{"name": name, "type": "space", "unit": "micrometer"} for name in "zyx"]
 # TIFF
 
 
-def test_a_plain_stack_has_unknown_axes_so_that_the_user_decides(tmp_path: Path) -> None:
+def test_a_plain_stack_has_unknown_axes(tmp_path: Path) -> None:
     with tifffile.TiffWriter(tmp_path / "a.tif") as tiff:
         for page in STACK:
             tiff.write(page, contiguous=False, metadata=None)
@@ -121,9 +121,7 @@ def test_an_uncompressed_tiff_is_a_memory_map(tmp_path: Path) -> None:
     assert isinstance(read_image(tmp_path / "a.tif").data, np.memmap)
 
 
-def test_a_large_compressed_tiff_is_decoded_where_it_is_looked_at(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_large_compressed_tiff_is_decoded_in_parts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(tiff_reader, "DECODE_AT_ONCE_BYTES", 100)
     tifffile.imwrite(tmp_path / "a.tif", STACK, compression="zlib", tile=(16, 16), metadata={"axes": "ZYX"})
     data = read_image(tmp_path / "a.tif").data
@@ -168,7 +166,7 @@ def test_the_levels_of_a_pyramidal_tiff_have_their_own_spacing(tmp_path: Path) -
 @pytest.mark.parametrize(
     ("per_unit", "unit", "expected"), [(20000, "CENTIMETER", 0.5), (300, "INCH", 1), (96, "NONE", 1)]
 )
-def test_resolution_tags_count_if_they_are_a_microscopes(
+def test_resolution_tags_are_used_if_they_are_plausible_for_a_microscope(
     tmp_path: Path, per_unit: int, unit: str, expected: float
 ) -> None:
     tifffile.imwrite(tmp_path / "a.tif", STACK[0], resolution=(per_unit, per_unit), resolutionunit=unit)
@@ -177,7 +175,7 @@ def test_resolution_tags_count_if_they_are_a_microscopes(
     assert image.units == (("micrometer",) * 2 if expected == 0.5 else ("pixel",) * 2)
 
 
-def test_of_several_images_in_a_tiff_the_first_is_read_and_the_notes_say_so(tmp_path: Path) -> None:
+def test_the_first_image_of_a_tiff_is_read_with_a_note(tmp_path: Path) -> None:
     with tifffile.TiffWriter(tmp_path / "a.tif") as tiff:
         tiff.write(STACK[0])
         tiff.write(np.zeros((5, 6, 3), np.uint8), photometric="rgb")
@@ -260,7 +258,7 @@ def test_the_scale_of_the_whole_image_multiplies_that_of_the_level(tmp_path: Pat
     assert read_image(path, 1).scale == (3.0, 0.4, 0.4)
 
 
-def test_channels_and_time_are_c_and_t_whatever_the_file_calls_them(tmp_path: Path) -> None:
+def test_channel_and_time_axes_are_renamed_to_c_and_t(tmp_path: Path) -> None:
     axes = [{"name": "Time", "type": "time", "unit": "second"}, {"name": "channel", "type": "channel"}, *ZYX[1:]]
     image = read_image(ome_zarr(tmp_path / "a.zarr", STACK[None], axes, [4.0, 9.0, 1.0, 1.0]))
     assert image.axes == ("t", "c", "y", "x")
@@ -268,7 +266,7 @@ def test_channels_and_time_are_c_and_t_whatever_the_file_calls_them(tmp_path: Pa
     assert image.units == ("second", "pixel", "micrometer", "micrometer")
 
 
-def test_a_spacing_of_zero_counts_as_unknown(tmp_path: Path) -> None:
+def test_a_spacing_of_zero_is_unknown(tmp_path: Path) -> None:
     assert read_image(ome_zarr(tmp_path / "a.zarr", STACK, ZYX, [0.0, 0.5, 0.5])).scale == (1.0, 0.5, 0.5)
 
 
@@ -293,7 +291,7 @@ def test_a_plate_is_an_error_that_says_what_is_inside(tmp_path: Path) -> None:
         read_image(tmp_path / "a.zarr")
 
 
-def test_a_bare_zarr_array_has_the_axes_that_it_names(tmp_path: Path) -> None:
+def test_a_bare_zarr_array_has_its_dimension_names_as_axes(tmp_path: Path) -> None:
     for name, names in (("named", ("T", "Y", "X")), ("bare", None)):
         array = zarr.create_array(str(tmp_path / name), shape=STACK.shape, dtype=STACK.dtype, dimension_names=names)
         array[...] = STACK
@@ -359,7 +357,7 @@ def test_a_grey_picture_has_two_axes(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("shape", [(20, 24), (20, 24, 3)])
-def test_a_png_of_16_bits_keeps_them(tmp_path: Path, shape: tuple[int, ...]) -> None:
+def test_a_16_bit_png_is_read_with_16_bits(tmp_path: Path, shape: tuple[int, ...]) -> None:
     deep = (np.arange(np.prod(shape)).reshape(shape) * 40).astype(np.uint16)
     (tmp_path / "a.png").write_bytes(imagecodecs.png_encode(deep))
     assert np.array_equal(pixels(read_image(tmp_path / "a.png")), deep)
@@ -418,7 +416,7 @@ def test_a_folder_without_multiscales_is_an_error(tmp_path: Path, name: str) -> 
         read_image(tmp_path / name)
 
 
-def test_zarr_metadata_that_are_no_json_are_an_error(tmp_path: Path) -> None:
+def test_invalid_zarr_metadata_are_an_error(tmp_path: Path) -> None:
     (tmp_path / "a.zarr").mkdir()
     (tmp_path / "a.zarr" / "zarr.json").write_text("{")
     with pytest.raises(ImageError, match=r"a\.zarr"):
@@ -505,7 +503,7 @@ def test_an_index_that_does_not_fit_a_lazy_array_is_an_error(lazy: LazyArray, in
         lazy[index]
 
 
-def test_a_lazy_array_has_the_measures_of_an_array(lazy: LazyArray) -> None:
+def test_a_lazy_array_has_the_attributes_of_an_array(lazy: LazyArray) -> None:
     assert (lazy.ndim, lazy.size, lazy.nbytes, len(lazy)) == (3, STACK.size, STACK.nbytes, 5)
     assert lazy.chunks == (1, 8, 8)
     assert np.asarray(lazy, np.float32).dtype == np.float32
@@ -522,7 +520,7 @@ SPELLINGS = {
 
 
 @pytest.mark.parametrize(("word", "spellings"), SPELLINGS.items())
-def test_a_unit_has_one_word_however_it_is_spelled(word: str, spellings: tuple[str | None, ...]) -> None:
+def test_all_spellings_of_a_unit_give_one_word(word: str, spellings: tuple[str | None, ...]) -> None:
     assert {unit_word(spelling) for spelling in spellings} == {word}
 
 
@@ -549,7 +547,7 @@ def test_a_real_volume_has_three_axes(shared_data: Path) -> None:
     assert image.data[3:5, 10, :7].shape == (2, 7)
 
 
-def test_a_header_says_axes_spacing_and_channels_without_the_pixels(tmp_path: Path) -> None:
+def test_a_header_has_axes_spacing_and_channel_names(tmp_path: Path) -> None:
     path = tmp_path / "a.ome.tif"
     told = {"axes": "CZYX", "Channel": {"Name": ["DAPI", "actin"]}, "PhysicalSizeZ": 2.0, "PhysicalSizeZUnit": "nm"}
     tifffile.imwrite(path, np.ones((2, 3, 30, 40), np.uint8), metadata=told)
@@ -571,7 +569,7 @@ def test_the_header_of_ome_zarr_names_its_channels(tmp_path: Path) -> None:
     assert header.scale == (1.0, 0.5, 0.5)
 
 
-def test_there_is_an_empty_header_of_what_cannot_be_read(tmp_path: Path) -> None:
+def test_an_unreadable_file_has_an_empty_header(tmp_path: Path) -> None:
     (tmp_path / "half.tif").write_bytes(b"II*\x00 and no more")
     (tmp_path / "a.png").write_bytes(b"")
     (tmp_path / "folder").mkdir()

@@ -30,7 +30,7 @@ def names(*given: str, folder: str = "/data") -> list[str]:
     return distinct_names(paths, [image_stem(path) for path in paths], Path("/out"))
 
 
-def test_names_stay_as_they_are() -> None:
+def test_unique_names_are_unchanged() -> None:
     kept = ["a_[1]", " b ", ".c", "d.", "e%20{}", "-f", "g*?", "h'\"", "i.j.k", "ü"]
     assert names(*ODD) == kept
 
@@ -47,7 +47,7 @@ def test_names_stay_as_they_are() -> None:
         (("a.tif.png", "a.tif", "a.png"), ["a.tif.png", "a.tif.tif", "a.png"]),
     ],
 )
-def test_images_of_one_name_get_more_of_their_paths(given: tuple[str, ...], wanted: list[str]) -> None:
+def test_images_of_the_same_name_get_parts_of_their_paths(given: tuple[str, ...], wanted: list[str]) -> None:
     found = names(*given)
     assert len({*found}) == len(given)
     if given[0] != "a.tif.png":
@@ -65,7 +65,7 @@ def test_names_are_distinct_and_do_not_depend_on_the_order(given: list[str]) -> 
         assert len({*again.values()}) == len(given)
 
 
-def test_names_that_a_disk_does_not_tell_apart_are_made_distinct(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_names_that_the_file_system_does_not_distinguish_are_made_distinct(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(result_names, "is_case_sensitive", lambda folder: True)
     assert names("a.tif", "A.tif") == ["a", "A"]
     monkeypatch.setattr(result_names, "is_case_sensitive", lambda folder: False)
@@ -75,9 +75,7 @@ def test_names_that_a_disk_does_not_tell_apart_are_made_distinct(monkeypatch: py
         assert len(folded) == 2
 
 
-def test_a_disk_that_does_not_tell_case_apart_is_known_by_the_folder_itself(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_case_sensitivity_is_detected_from_the_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "Data").mkdir()
     real = (tmp_path / "data").exists()
     assert is_case_sensitive(tmp_path / "Data" / "out") is not real
@@ -90,11 +88,11 @@ def test_a_disk_that_does_not_tell_case_apart_is_known_by_the_folder_itself(
     ("name", "wanted"),
     [("a.OME.TIF", "a"), ("...tif", "...tif"), ("..tif", "..tif"), (".ome.tif", ".ome.tif"), ("a.b", "a")],
 )
-def test_no_image_is_called_as_a_folder_is(name: str, wanted: str) -> None:
+def test_the_stem_of_an_image_is_never_empty_or_a_dot(name: str, wanted: str) -> None:
     assert image_stem(Path(name)) == wanted
 
 
-def test_no_folder_of_results_is_that_of_an_unfinished_run() -> None:
+def test_a_folder_of_results_never_has_the_name_of_an_unfinished_run() -> None:
     paths = [Path("/data/a.unfinished.tif"), Path("/data/a.tif"), Path("/data/b.unfinished.tif")]
     found = distinct_names(paths, [image_stem(path) for path in paths], Path("/out"), ".unfinished")
     assert found == ["a.unfinished.tif", "a.tif", "b.unfinished"]

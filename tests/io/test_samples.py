@@ -27,7 +27,7 @@ def written(path: Path, data: np.ndarray, **how: Any) -> Path:
     return path
 
 
-def test_a_palette_is_read_in_its_colours_as_in_png(tmp_path: Path) -> None:
+def test_a_palette_is_read_as_colours_as_in_png(tmp_path: Path) -> None:
     picture = Image.fromarray(PICTURE).quantize(16)
     for suffix in ("png", "tif"):
         picture.save(tmp_path / f"a.{suffix}")
@@ -39,7 +39,7 @@ def test_a_palette_is_read_in_its_colours_as_in_png(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("compression", [None, "zlib"])
 @pytest.mark.parametrize("names", ["YX", "ZYX"])
-def test_each_part_of_a_palette_image_is_read_in_its_colours(
+def test_parts_of_a_palette_image_are_read_as_colours(
     tmp_path: Path, names: str, compression: str | None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(tiff_reader, "DECODE_AT_ONCE_BYTES", 10)
@@ -56,7 +56,7 @@ def test_each_part_of_a_palette_image_is_read_in_its_colours(
     assert np.array_equal(np.asarray(image.data), expected)
 
 
-def test_a_palette_of_16_bits_keeps_them(tmp_path: Path) -> None:
+def test_a_16_bit_palette_is_read_with_16_bits(tmp_path: Path) -> None:
     table = RNG.integers(0, 65536, (3, 65536)).astype(np.uint16)
     indices = RNG.integers(0, 65536, (20, 24)).astype(np.uint16)
     path = written(tmp_path / "a.tif", indices, photometric="palette", colormap=table)
@@ -64,7 +64,7 @@ def test_a_palette_of_16_bits_keeps_them(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("is_ramp", [True, False])
-def test_a_palette_that_imagej_only_looks_through_leaves_the_intensities(tmp_path: Path, is_ramp: bool) -> None:
+def test_a_display_palette_of_imagej_is_ignored(tmp_path: Path, is_ramp: bool) -> None:
     ramp = np.linspace(0, 65535, 256).astype(np.uint16)
     table = np.stack([ramp * 0, ramp, ramp * 0]) if is_ramp else PALETTE * np.uint16(257)
     data = RNG.integers(0, 256, (20, 24), np.uint8)
@@ -78,7 +78,7 @@ def test_a_palette_that_imagej_only_looks_through_leaves_the_intensities(tmp_pat
 
 
 @pytest.mark.parametrize("suffix", ["tif", "png"])
-def test_labels_with_a_palette_are_its_indices(tmp_path: Path, suffix: str) -> None:
+def test_labels_with_a_palette_are_read_as_indices(tmp_path: Path, suffix: str) -> None:
     labels = RNG.integers(0, 3, (20, 24), np.uint8)
     picture = Image.fromarray(labels)
     picture.putpalette([0, 0, 0, 255, 0, 0, 0, 255, 0])
@@ -91,7 +91,7 @@ def test_labels_with_a_palette_are_its_indices(tmp_path: Path, suffix: str) -> N
 
 @pytest.mark.parametrize("planar", ["contig", "separate"])
 @pytest.mark.parametrize("count", [3, 4])
-def test_grey_samples_are_channels_and_no_colours(tmp_path: Path, planar: str, count: int) -> None:
+def test_grey_samples_are_channels_not_colours(tmp_path: Path, planar: str, count: int) -> None:
     shape, names = ((20, 24, count), "YXS") if planar == "contig" else ((count, 20, 24), "SYX")
     data = RNG.integers(0, 999, shape).astype(np.uint16)
     how = {"photometric": "minisblack", "planarconfig": planar, "metadata": {"axes": names}}
@@ -101,7 +101,7 @@ def test_grey_samples_are_channels_and_no_colours(tmp_path: Path, planar: str, c
     assert np.array_equal(np.asarray(image.data), data)
 
 
-def test_the_transparency_of_grey_is_no_channel(tmp_path: Path) -> None:
+def test_the_alpha_channel_of_a_grey_image_is_dropped(tmp_path: Path) -> None:
     Image.fromarray(np.ascontiguousarray(PICTURE[..., :2])).save(tmp_path / "a.tif")
     image = read_image(tmp_path / "a.tif")
     assert (image.axes, image.data.shape) == (("y", "x", "c"), (20, 24, 1))
@@ -110,7 +110,7 @@ def test_the_transparency_of_grey_is_no_channel(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("planar", ["contig", "separate"])
-def test_of_more_samples_than_colours_red_green_and_blue_are_read(tmp_path: Path, planar: str) -> None:
+def test_extra_samples_after_red_green_and_blue_are_dropped(tmp_path: Path, planar: str) -> None:
     data = RNG.integers(0, 256, (20, 24, 5), np.uint8)
     stored = data if planar == "contig" else np.moveaxis(data, -1, 0)
     how = {"photometric": "rgb", "planarconfig": planar, "extrasamples": ["unspecified", "unspecified"]}
@@ -121,7 +121,7 @@ def test_of_more_samples_than_colours_red_green_and_blue_are_read(tmp_path: Path
     assert "Only the red, green and blue samples were read" in image.notes[0]
 
 
-def test_inks_are_read_as_pillow_reads_them(tmp_path: Path) -> None:
+def test_cmyk_is_converted_as_by_pillow(tmp_path: Path) -> None:
     inks = Image.frombytes("CMYK", (24, 20), RNG.integers(0, 256, 20 * 24 * 4, np.uint8).tobytes())
     inks.save(tmp_path / "a.tif")
     image = read_image(tmp_path / "a.tif")
@@ -131,7 +131,7 @@ def test_inks_are_read_as_pillow_reads_them(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("compression", [None, "zlib", "jpeg"])
-def test_luma_and_chroma_are_read_as_red_green_and_blue(tmp_path: Path, compression: str | None) -> None:
+def test_ycbcr_is_converted_to_rgb(tmp_path: Path, compression: str | None) -> None:
     picture = Image.fromarray(np.full((32, 32, 3), (200, 80, 30), np.uint8))
     stored = np.asarray(picture if compression == "jpeg" else picture.convert("YCbCr"))
     how = {"photometric": "rgb" if compression == "jpeg" else "ycbcr", "compression": compression}
@@ -139,7 +139,7 @@ def test_luma_and_chroma_are_read_as_red_green_and_blue(tmp_path: Path, compress
     assert np.abs(found.astype(int) - (200, 80, 30)).max() <= 3
 
 
-def test_colours_that_cannot_be_read_are_refused_in_words(tmp_path: Path) -> None:
+def test_unsupported_colour_spaces_are_refused_with_a_message(tmp_path: Path) -> None:
     path = written(tmp_path / "a.tif", PICTURE, photometric="cielab")
     with pytest.raises(ImageError, match=r"CIE L\*a\*b\*, which cannot be read. Save it with red, green and blue"):
         read_image(path)
@@ -149,7 +149,7 @@ def test_colours_that_cannot_be_read_are_refused_in_words(tmp_path: Path) -> Non
 
 
 @pytest.mark.parametrize("dtype", ["uint8", "uint16"])
-def test_where_white_is_zero_intensities_are_inverted(tmp_path: Path, dtype: str) -> None:
+def test_intensities_are_inverted_if_white_is_zero(tmp_path: Path, dtype: str) -> None:
     data = RNG.integers(0, 256, (20, 24)).astype(dtype)
     image = read_image(written(tmp_path / "a.tif", data, photometric="miniswhite"))
     assert np.array_equal(np.asarray(image.data), np.iinfo(dtype).max - data)
@@ -158,14 +158,14 @@ def test_where_white_is_zero_intensities_are_inverted(tmp_path: Path, dtype: str
 
 
 @pytest.mark.parametrize("dtype", ["bool", "int16", "float32"])
-def test_numbers_without_a_largest_one_stay_where_white_is_zero(tmp_path: Path, dtype: str) -> None:
+def test_floats_and_booleans_are_not_inverted_if_white_is_zero(tmp_path: Path, dtype: str) -> None:
     data = RNG.integers(0, 2, (20, 24)).astype(dtype)
     image = read_image(written(tmp_path / "a.tif", data, photometric="miniswhite"))
     assert np.array_equal(np.asarray(image.data), data)
     assert "White is 0" in image.notes[0]
 
 
-def test_a_header_speaks_of_the_numbers_that_layers_show(tmp_path: Path) -> None:
+def test_a_header_describes_the_stored_numbers(tmp_path: Path) -> None:
     table = (PALETTE * np.uint16(257)).astype(np.uint16)
     how = {"photometric": "palette", "colormap": table, "metadata": {"axes": "YX"}}
     assert read_header(written(tmp_path / "a.tif", PICTURE[..., 0], **how)).axes == ("y", "x")

@@ -1,4 +1,4 @@
-"""Many files as one stack."""
+"""Stacks of image files."""
 
 from pathlib import Path
 
@@ -20,7 +20,7 @@ def planes(folder: Path, rng: np.random.Generator, count: int = 12, **more: obje
     return sorted(paths), stack
 
 
-def test_numbers_in_names_count_by_their_value() -> None:
+def test_files_are_sorted_by_numbers_in_their_names() -> None:
     names = ["z10.tif", "z2.tif", "Z1.tif", "a.tif", "z2b.tif", "10.tif", "9.tif"]
     assert [path.name for path in natural_sort([Path(name) for name in names])] == [
         "9.tif",
@@ -34,7 +34,7 @@ def test_numbers_in_names_count_by_their_value() -> None:
 
 
 @pytest.mark.parametrize("compression", [None, "zlib"])
-def test_files_are_one_stack_with_the_axis_that_was_named(
+def test_files_are_stacked_along_the_given_axis(
     compression: str | None, tmp_path: Path, rng: np.random.Generator
 ) -> None:
     paths, stack = planes(tmp_path, rng, compression=compression)
@@ -48,7 +48,7 @@ def test_files_are_one_stack_with_the_axis_that_was_named(
     assert image.data[5:5].shape == (0, 7, 9)
 
 
-def test_few_planes_stay_in_memory(tmp_path: Path, rng: np.random.Generator, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_only_few_planes_are_cached(tmp_path: Path, rng: np.random.Generator, monkeypatch: pytest.MonkeyPatch) -> None:
     paths, stack = planes(tmp_path, rng)
     monkeypatch.setattr(series, "CACHE_BYTES", 3 * stack[0].nbytes)
     image = read_series(natural_sort(paths), "t")
@@ -76,7 +76,7 @@ def test_pictures_in_colour_can_be_stacked(tmp_path: Path, rng: np.random.Genera
 
 
 @pytest.mark.parametrize("plane", [np.zeros((7, 8), np.uint16), np.zeros((7, 9), np.uint8), np.zeros((2, 7, 9), "u2")])
-def test_a_file_unlike_the_first_is_named_before_anything_is_computed(
+def test_a_file_with_another_header_is_named_at_once(
     plane: np.ndarray, tmp_path: Path, rng: np.random.Generator
 ) -> None:
     paths, _ = planes(tmp_path, rng)
@@ -85,7 +85,7 @@ def test_a_file_unlike_the_first_is_named_before_anything_is_computed(
         ImageLocation.from_stack(paths, "z").read()
 
 
-def test_an_npy_unlike_the_first_is_named_when_it_is_reached(tmp_path: Path) -> None:
+def test_a_different_npy_is_named_when_it_is_read(tmp_path: Path) -> None:
     for number, shape in enumerate([(3, 4), (3, 5)]):
         np.save(tmp_path / f"{number}.npy", np.zeros(shape))
     image = read_series(sorted(tmp_path.iterdir()), "z")
@@ -107,6 +107,6 @@ def test_files_that_have_the_axis_already_are_refused(tmp_path: Path) -> None:
         read_series([tmp_path / "a.tif"], "z")
 
 
-def test_no_file_is_no_stack() -> None:
+def test_a_stack_without_files_is_an_error() -> None:
     with pytest.raises(ImageError, match="needs files"):
         read_series([], "z")

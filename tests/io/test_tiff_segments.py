@@ -1,4 +1,4 @@
-"""Pictures inside a TIFF are no larger than their tiles."""
+"""Encoded pictures inside a TIFF are not larger than its tiles."""
 
 import struct
 from pathlib import Path
@@ -27,16 +27,16 @@ def pixels(shape: tuple[int, ...] = SHAPE) -> np.ndarray:
 
 
 @pytest.mark.parametrize("name", ENCODERS)
-def test_the_size_is_that_of_the_header(name: str) -> None:
+def test_the_size_is_read_from_the_header(name: str) -> None:
     assert encoded_size(bytes(ENCODERS[name](pixels()))) == SHAPE
 
 
 @pytest.mark.parametrize("data", [b"", b"\xff\xd8", b"\xff\xd8\xff\xe0\x00", b"\xff\xd8" + b"\xff" * 99, b"II*\0"])
-def test_what_has_no_such_header_has_no_size(data: bytes) -> None:
+def test_data_without_a_known_header_have_no_size(data: bytes) -> None:
     assert encoded_size(data) is None
 
 
-def test_of_several_frames_the_largest_counts() -> None:
+def test_the_largest_of_several_frames_counts() -> None:
     frame = b"\xff\xc0\x00\x0b\x08" + struct.pack(">HH", 9, 8) + b"\x01\x01\x11\x00"
     large = b"\xff\xc2\x00\x0b\x08" + struct.pack(">HH", 60000, 50000) + b"\x01\x01\x11\x00"
     assert encoded_size(b"\xff\xd8" + frame + large + frame) == (60000, 50000)
@@ -55,7 +55,7 @@ def claiming(data: bytes, name: str) -> bytes:
 
 @pytest.mark.parametrize("is_lazy", [False, True])
 @pytest.mark.parametrize("name", TILES)
-def test_a_tile_that_claims_more_than_its_place_is_refused(
+def test_a_tile_larger_than_its_place_is_refused(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, is_lazy: bool
 ) -> None:
     if is_lazy:

@@ -1,4 +1,4 @@
-"""Results to files: what is written comes back, is complete or not there at all, and says where it comes from."""
+"""Writing of results: round trips, atomic appearance, provenance, and errors."""
 
 import errno
 import json
@@ -120,7 +120,7 @@ def test_tiles_written_in_any_order_come_back_as_one_array(
 
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("suffix", FORMATS)
-def test_every_kind_of_number_comes_back(tmp_path: Path, suffix: str, dtype: str) -> None:
+def test_every_number_type_survives_a_round_trip(tmp_path: Path, suffix: str, dtype: str) -> None:
     data = (np.arange(20 * 30).reshape(20, 30) % 2).astype(dtype)
     back = np.asarray(read_image(write(tmp_path / f"a{suffix}", data, "yx", "objects")).data)
     assert back.dtype == dtype
@@ -142,7 +142,7 @@ def test_every_kind_of_number_comes_back(tmp_path: Path, suffix: str, dtype: str
         (".ome.tif", "y", "cyx"),
     ],
 )
-def test_axes_lie_in_the_order_that_the_format_demands(tmp_path: Path, suffix: str, axes: str, expected: str) -> None:
+def test_axes_are_stored_in_the_order_of_the_format(tmp_path: Path, suffix: str, axes: str, expected: str) -> None:
     shape = dict(zip("ctzyxq", (3, 4, 5, 20, 30, 6), strict=True))
     data = np.random.default_rng(0).random([3, *(shape[name] for name in axes)], np.float32)
     back = read_image(write(tmp_path / f"a{suffix}", data, axes, "probabilities"))
@@ -157,13 +157,13 @@ def test_pixels_that_were_never_written_are_zero(tmp_path: Path) -> None:
         assert np.asarray(read_image(tmp_path / f"a{suffix}").data).sum() == 2
 
 
-def test_probabilities_become_bytes_where_bytes_are_asked_for(tmp_path: Path) -> None:
+def test_probabilities8_are_stored_as_bytes(tmp_path: Path) -> None:
     with open_result(tmp_path / "a.npy", "probabilities8", (2, 3), "uint8", meta_of("x")) as writer:
         writer.write(Region((0,), (3,)), np.array([[0, 0.5, 1], [1, 0.5, 0]], np.float32))
     assert np.load(tmp_path / "a.npy").tolist() == [[0, 128, 255], [255, 128, 0]]
 
 
-def test_classes_of_a_plane_come_back_from_png(tmp_path: Path) -> None:
+def test_classes_survive_a_round_trip_through_png(tmp_path: Path) -> None:
     data = (np.arange(20 * 30).reshape(20, 30) % 3).astype(np.uint8)
     back = read_image(write(tmp_path / "a.png", data, "yx"))
     assert back.axes == ("y", "x")
@@ -174,7 +174,7 @@ def test_classes_of_a_plane_come_back_from_png(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("suffix", [".ome.tif", ".ome.zarr", ".png"])
-def test_a_result_says_where_it_comes_from(tmp_path: Path, suffix: str) -> None:
+def test_a_result_stores_its_provenance(tmp_path: Path, suffix: str) -> None:
     provenance = {
         "model": "nuclei",
         "source": PurePosixPath("/data/zélie & co/<1>.tif"),
@@ -198,7 +198,7 @@ def test_a_result_says_where_it_comes_from(tmp_path: Path, suffix: str) -> None:
     assert told["classes"] == [list(pair) for pair in CLASSES]
 
 
-def test_a_file_of_others_says_nothing_about_us(tmp_path: Path) -> None:
+def test_a_foreign_file_has_no_record(tmp_path: Path) -> None:
     tifffile.imwrite(tmp_path / "a.tif", np.zeros((4, 6)))
     tifffile.imwrite(tmp_path / "a.ome.tif", np.zeros((4, 6), np.uint8), metadata={"MapAnnotation": {"a": "b"}})
     Image.new("L", (4, 6)).save(tmp_path / "a.png")
@@ -208,7 +208,7 @@ def test_a_file_of_others_says_nothing_about_us(tmp_path: Path) -> None:
         assert read_result_meta(tmp_path / name) == {}
 
 
-def test_reading_provenance_from_nothing_or_from_a_letter_is_an_error(tmp_path: Path) -> None:
+def test_reading_the_record_of_a_missing_or_damaged_file_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(ImageError, match="no file"):
         read_result_meta(tmp_path / "a.tif")
     for suffix in ("tif", "png"):
@@ -274,7 +274,7 @@ def test_a_pyramid_always_ends_with_a_small_image(shape: list[int], scale: list[
     assert all(min(level.shape) >= 1 for level in levels)
 
 
-def test_coarse_levels_of_labels_are_picked_and_those_of_probabilities_are_means(
+def test_coarse_levels_are_sampled_for_labels_and_averaged_for_probabilities(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(WORLD, "y", WORLD["x"])
@@ -291,12 +291,12 @@ def test_coarse_levels_of_labels_are_picked_and_those_of_probabilities_are_means
     assert np.array_equal(np.asarray(read_image(labels, 2).data), data[0, ::4, ::4])
 
 
-def test_the_mean_of_an_odd_last_pixel_is_itself() -> None:
+def test_an_odd_last_pixel_is_kept_in_the_mean() -> None:
     assert downsample_mean(np.array([[0, 10, 5]], np.uint8), (1, 2)).tolist() == [[5, 5]]
     assert downsample_mean(np.array([[0, 1, 4]], np.float32), (1, 2)).tolist() == [[0.5, 4]]
 
 
-def test_means_lie_amid_the_pixels_that_they_stand_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_means_are_centred_on_their_pixels(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(WORLD, "y", WORLD["x"])
     monkeypatch.setattr(zarr_writer, "COARSEST_SIDE", 8)
     path = write(tmp_path / "a.zarr", np.zeros((3, 10, 12), np.float32), "yx", "probabilities")
@@ -305,7 +305,7 @@ def test_means_lie_amid_the_pixels_that_they_stand_for(tmp_path: Path, monkeypat
     assert steps == {"scale": [1.0, 0.5, 0.5], "translation": [0.0, 0.125, 0.125]}
 
 
-def test_damage_to_a_chunk_is_noticed(tmp_path: Path) -> None:
+def test_a_damaged_chunk_is_detected(tmp_path: Path) -> None:
     path = write(tmp_path / "a.zarr", np.random.default_rng(0).integers(0, 9, (40, 50), np.uint8), "yx")
     chunk = path / "0" / "c" / "0" / "0"
     content = bytearray(chunk.read_bytes())
@@ -319,7 +319,7 @@ def test_damage_to_a_chunk_is_noticed(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("suffix", [*FORMATS, ".png"])
-def test_a_result_is_not_there_before_it_is_complete(tmp_path: Path, suffix: str) -> None:
+def test_a_result_appears_only_when_complete(tmp_path: Path, suffix: str) -> None:
     path = tmp_path / f"a{suffix}"
     writer = open_result(path, "classes", (4, 6), "uint8", meta_of("yx"))
     assert not path.exists()
@@ -329,7 +329,7 @@ def test_a_result_is_not_there_before_it_is_complete(tmp_path: Path, suffix: str
 
 
 @pytest.mark.parametrize("suffix", [*FORMATS, ".png"])
-def test_an_interrupted_result_leaves_nothing_and_keeps_what_was_there(tmp_path: Path, suffix: str) -> None:
+def test_an_interrupted_result_leaves_no_files_and_keeps_the_old_one(tmp_path: Path, suffix: str) -> None:
     path = write(tmp_path / f"a{suffix}", np.full((4, 6), 2, np.uint8), "yx")
 
     def interrupted() -> None:
@@ -360,7 +360,7 @@ def test_an_existing_result_is_kept_without_overwrite(tmp_path: Path, suffix: st
     assert np.asarray(read_image(path).data).min() == 2
 
 
-def test_a_result_that_another_program_wrote_meanwhile_is_kept(tmp_path: Path) -> None:
+def test_a_result_written_by_another_program_meanwhile_is_kept(tmp_path: Path) -> None:
     writer = open_result(tmp_path / "a.npy", "classes", (4, 6), "uint8", meta_of("yx"))
     (tmp_path / "a.npy").write_text("faster")
     with pytest.raises(OutputError, match="exists"):
@@ -369,7 +369,7 @@ def test_a_result_that_another_program_wrote_meanwhile_is_kept(tmp_path: Path) -
     assert leftovers(tmp_path) == []
 
 
-def test_a_zarr_that_cannot_be_renamed_gives_way_to_the_old_one(
+def test_the_old_zarr_is_restored_if_the_new_one_cannot_be_renamed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = write(tmp_path / "a.zarr", np.full((4, 6), 2, np.uint8), "yx")
@@ -389,7 +389,7 @@ def test_a_zarr_that_cannot_be_renamed_gives_way_to_the_old_one(
     assert leftovers(tmp_path) == []
 
 
-def test_folders_above_a_result_are_made(tmp_path: Path) -> None:
+def test_parent_folders_of_a_result_are_created(tmp_path: Path) -> None:
     assert write(tmp_path / "new" / "deep" / "a.tif", np.zeros((4, 6), np.uint8), "yx").is_file()
 
 
@@ -418,7 +418,7 @@ FULL = {
 
 
 @pytest.mark.parametrize(("suffix", "target", "name"), FULL.values(), ids=FULL.keys())
-def test_a_full_disk_is_an_error_with_numbers_and_leaves_the_old_result_alone(
+def test_a_full_disk_is_an_error_with_sizes_and_keeps_the_old_result(
     tmp_path: Path, suffix: str, target: object, name: str
 ) -> None:
     path = write(tmp_path / f"a{suffix}", np.full((4, 6), 2, np.uint8), "yx")
@@ -430,7 +430,7 @@ def test_a_full_disk_is_an_error_with_numbers_and_leaves_the_old_result_alone(
 
 @pytest.mark.skipif(not hasattr(os, "posix_fallocate"), reason="the system has no limit on the size of a file")
 @pytest.mark.parametrize("suffix", FORMATS)
-def test_the_system_itself_may_refuse_more_bytes(tmp_path: Path, suffix: str) -> None:
+def test_exceeding_the_file_size_limit_is_an_error(tmp_path: Path, suffix: str) -> None:
     import resource
 
     noise = np.random.default_rng(0).integers(0, 9, (512, 512), np.uint32)
@@ -445,7 +445,7 @@ def test_the_system_itself_may_refuse_more_bytes(tmp_path: Path, suffix: str) ->
 
 
 @pytest.mark.parametrize("suffix", [".ome.tif", ".npy", ".png"])
-def test_a_disk_that_is_too_small_is_noticed_before_the_work(
+def test_too_little_disk_space_is_detected_at_the_start(
     tmp_path: Path, suffix: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(disk.shutil, "disk_usage", lambda path: shutil._ntuple_diskusage(9, 9, 2_000_000))
@@ -454,9 +454,7 @@ def test_a_disk_that_is_too_small_is_noticed_before_the_work(
     assert leftovers(tmp_path) == []
 
 
-def test_where_the_system_cannot_reserve_bytes_they_are_written(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_bytes_are_written_if_they_cannot_be_reserved(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(disk, "BLOCK_BYTES", 7)
     data = np.arange(24, dtype=np.uint8).reshape(4, 6)
     with failing(os, "posix_fallocate", errno.EOPNOTSUPP):
@@ -514,7 +512,7 @@ def test_a_png_holds_classes_of_a_plane_only(tmp_path: Path, kind: str, axes: st
 
 
 @pytest.mark.parametrize(("suffix", "axes", "dtype"), [(".tif", "yx", "int64"), (".zarr", "vtzyx", "float32")])
-def test_what_a_format_cannot_hold_is_an_error_before_the_work(
+def test_unsupported_axes_and_types_are_an_error_at_the_start(
     tmp_path: Path, suffix: str, axes: str, dtype: str
 ) -> None:
     kind, shape = ("objects", (4,) * len(axes)) if dtype == "int64" else ("probabilities", (3,) + (4,) * len(axes))
@@ -547,7 +545,7 @@ def test_arguments_that_do_not_fit_each_other_are_an_error(
 
 
 @pytest.mark.parametrize("size", [0.0, -1.0, float("nan")])
-def test_a_spacing_that_is_none_is_an_error(tmp_path: Path, size: float) -> None:
+def test_an_invalid_spacing_is_an_error(tmp_path: Path, size: float) -> None:
     with pytest.raises(ValueError, match="positive"):
         open_result(tmp_path / "a.npy", "classes", (4,), "uint8", ResultMeta(("x",), (size,), ("pixel",)))
 
@@ -572,7 +570,7 @@ def test_a_block_that_does_not_fit_is_an_error(tmp_path: Path, region: Region, b
 # Real files
 
 
-def test_a_real_volume_comes_back_from_every_format(shared_data: Path, tmp_path: Path) -> None:
+def test_a_real_volume_survives_a_round_trip_in_every_format(shared_data: Path, tmp_path: Path) -> None:
     labels = read_image(shared_data / "plantseg_3d" / "ovule_walls_label.tif")
     for suffix in FORMATS:
         back = read_image(write(tmp_path / f"a{suffix}", np.asarray(labels.data), "zyx", "objects"))
@@ -583,7 +581,7 @@ def test_a_real_volume_comes_back_from_every_format(shared_data: Path, tmp_path:
 
 
 @pytest.mark.parametrize("suffix", [*FORMATS, ".png"])
-def test_another_writer_goes_on_with_what_is_kept(suffix: str, tmp_path: Path) -> None:
+def test_a_staged_result_is_continued_by_another_writer(suffix: str, tmp_path: Path) -> None:
     data = np.random.default_rng(0).integers(1, 9, (600, 40)).astype(np.uint8)
     top, bottom = Region((0, 0), (300, 40)), Region((300, 0), (600, 40))
     place = {"staging": tmp_path / "work" / "classes"}
@@ -602,7 +600,7 @@ def test_another_writer_goes_on_with_what_is_kept(suffix: str, tmp_path: Path) -
 
 @pytest.mark.parametrize("suffix", FORMATS)
 @pytest.mark.parametrize("axes", ["x", "tzyx", "zxy"])
-def test_what_was_written_is_read_with_the_axes_of_the_result(axes: str, suffix: str, tmp_path: Path) -> None:
+def test_blocks_are_read_back_with_the_axes_of_the_result(axes: str, suffix: str, tmp_path: Path) -> None:
     shape = (2, *range(3, 3 + len(axes)))
     data = np.random.default_rng(0).random(shape).astype(np.float32)
     with open_result(tmp_path / f"a{suffix}", "probabilities", shape, "float32", meta_of(axes)) as writer:
@@ -611,7 +609,7 @@ def test_what_was_written_is_read_with_the_axes_of_the_result(axes: str, suffix:
         np.testing.assert_array_equal(writer.read(whole), data)
 
 
-def test_what_is_kept_of_another_result_is_not_gone_on_with(tmp_path: Path) -> None:
+def test_a_staged_result_of_another_shape_is_not_continued(tmp_path: Path) -> None:
     for suffix in (".npy", ".zarr"):
         place = tmp_path / f"work{suffix}"
         for shape in ((4, 6), (6, 4)):
@@ -621,7 +619,7 @@ def test_what_is_kept_of_another_result_is_not_gone_on_with(tmp_path: Path) -> N
             writer.close_incomplete()
 
 
-def test_a_damaged_chunk_of_what_is_kept_is_empty_and_can_be_written_to(tmp_path: Path) -> None:
+def test_a_damaged_chunk_of_a_staged_result_is_empty_and_writable(tmp_path: Path) -> None:
     data, place = np.ones((600, 600), np.uint8), tmp_path / "work"
     given = (tmp_path / "a.zarr", "classes", data.shape, data.dtype, meta_of("yx"))
     writer = open_result(*given, staging=place)
@@ -638,7 +636,7 @@ def test_a_damaged_chunk_of_what_is_kept_is_empty_and_can_be_written_to(tmp_path
     assert not list(given[0].rglob("*.partial"))
 
 
-def test_a_full_disk_leaves_what_is_to_be_kept(tmp_path: Path) -> None:
+def test_a_full_disk_keeps_a_staged_result(tmp_path: Path) -> None:
     data = np.ones((8, 8), np.uint8)
     given = (tmp_path / "a.zarr", "classes", data.shape, data.dtype, meta_of("yx"))
     writer = open_result(*given, staging=tmp_path / "work")

@@ -1,4 +1,4 @@
-"""A session of teaching without a window: an engine, and the project that it writes to."""
+"""A teaching session without a window: the engine, and the project that it writes to."""
 
 from collections.abc import Callable
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Whatever happens to the files of a project, what is whole is kept, what is lost is named, and nothing is followed."""
+"""Damaged project files: intact data are kept, losses are reported, and links are not followed."""
 
 import json
 import os
@@ -105,7 +105,7 @@ def read(text: bytes) -> dict[int, dict[str, Any]]:
     return found
 
 
-def test_no_changed_byte_takes_more_than_its_own_entry(lively: Path) -> None:
+def test_a_changed_byte_damages_only_its_own_entry(lively: Path) -> None:
     """All bytes of some lines, each changed in all ways that matter."""
     text = b"".join((lively / NAME).read_bytes().splitlines(keepends=True)[-8:])
     entries = read(text)
@@ -153,7 +153,7 @@ def harmed(text: bytes, data: st.DataObject) -> tuple[bytes, set[int]]:
 
 @hypothesis.given(st.data())
 @hypothesis.settings(max_examples=1000 if THOROUGH else 60)
-def test_a_journal_with_an_accident_keeps_what_is_whole_and_names_the_rest(lively: Path, data: st.DataObject) -> None:
+def test_a_damaged_journal_keeps_intact_entries_and_reports_lost_strokes(lively: Path, data: st.DataObject) -> None:
     text = (lively / NAME).read_bytes()
     changed, own = harmed(text, data)
     folder = lively.with_name("harmed.fcn")
@@ -177,7 +177,7 @@ def test_a_journal_with_an_accident_keeps_what_is_whole_and_names_the_rest(livel
         shutil.rmtree(folder)
 
 
-def test_a_journal_without_checksums_opens_and_goes_on_with_them(folder: Path) -> None:
+def test_a_journal_without_checksums_is_continued_with_checksums(folder: Path) -> None:
     plain = [json.loads(line) for line in (folder / NAME).read_bytes().splitlines()]
     for entry in plain:
         del entry["sum"]
@@ -195,7 +195,7 @@ def test_a_journal_without_checksums_opens_and_goes_on_with_them(folder: Path) -
 
 
 @pytest.mark.parametrize(("old", "new"), [('"n":5,', '"n":85,'), ('"stroke":4', '"stroke":84'), ('"n":9,', '"n":2,')])
-def test_a_changed_digit_takes_one_stroke_of_a_journal_without_checksums(folder: Path, old: str, new: str) -> None:
+def test_a_changed_digit_loses_one_stroke_of_a_journal_without_checksums(folder: Path, old: str, new: str) -> None:
     text = re.sub(r',"sum":"[0-9a-f]{16}"\}', "}", (folder / NAME).read_text())
     (folder / NAME).write_text(text.replace(old, new, 1))
     with Project.open(folder) as project:
@@ -204,7 +204,7 @@ def test_a_changed_digit_takes_one_stroke_of_a_journal_without_checksums(folder:
 
 
 @pytest.mark.parametrize("number", [84, 8, 2])
-def test_a_changed_number_in_the_old_part_of_a_journal_takes_none_of_the_new_part(folder: Path, number: int) -> None:
+def test_damage_before_the_first_checksum_does_not_lose_entries_after_it(folder: Path, number: int) -> None:
     lines = (folder / NAME).read_text().splitlines(keepends=True)
     old = re.sub(r',"sum":"[0-9a-f]{16}"\}', "}", "".join(lines[:12]))
     (folder / NAME).write_text(old.replace('"stroke":4', f'"stroke":{number}', 1) + "".join(lines[12:]))
@@ -213,7 +213,7 @@ def test_a_changed_number_in_the_old_part_of_a_journal_takes_none_of_the_new_par
         assert named(project.notes) == {LARGE}
 
 
-def test_lines_that_changed_places_are_read_in_their_order_without_checksums_too(folder: Path) -> None:
+def test_swapped_lines_without_checksums_are_read_in_order(folder: Path) -> None:
     lines = re.sub(r',"sum":"[0-9a-f]{16}"\}', "}", (folder / NAME).read_text()).splitlines(keepends=True)
     lines[6], lines[8] = lines[8], lines[6]
     (folder / NAME).write_text("".join(lines))
@@ -221,7 +221,7 @@ def test_lines_that_changed_places_are_read_in_their_order_without_checksums_too
         assert kept(project) == ALL
 
 
-def test_a_score_that_is_no_number_costs_no_state(folder: Path) -> None:
+def test_a_commit_with_a_nan_score_is_kept(folder: Path) -> None:
     line = '{"n":99,"kind":"commit","time":"","commit":{"number":3,"parent":2,"kind":"network","turn":7,"strokes":7,'
     with (folder / NAME).open("a") as journal:
         journal.write(line + '"hash":"","scores":{"candidate":NaN,"accepted":0.5},"name":""}}\n')
@@ -240,7 +240,7 @@ def line_of(project: Project, n: int) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize("harm", ["flip", "cut", "longer", "missing", "another"])
-def test_a_stroke_whose_file_is_damaged_is_named(folder: Path, harm: str) -> None:
+def test_a_stroke_with_a_damaged_file_is_reported_as_lost(folder: Path, harm: str) -> None:
     (file,) = (file for file in (folder / "blocks").iterdir() if file.name < "000015")
     content = bytearray(file.read_bytes())
     content[len(content) // 2] ^= 1
@@ -261,7 +261,7 @@ def test_a_stroke_whose_file_is_damaged_is_named(folder: Path, harm: str) -> Non
 
 
 @pytest.mark.parametrize("harm", ["header", "weights", "cut", "missing", "number", "deep"])
-def test_a_state_whose_weights_are_damaged_says_so_and_the_others_are_there(folder: Path, harm: str) -> None:
+def test_damaged_weights_are_reported_and_other_commits_can_be_read(folder: Path, harm: str) -> None:
     file = folder / "commits" / "0001.safetensors"
     content = bytearray(file.read_bytes())
     match harm:
@@ -295,7 +295,7 @@ def test_a_state_whose_weights_are_damaged_says_so_and_the_others_are_there(fold
 
 
 @pytest.mark.parametrize("name", ["project.json", "image.json"])
-def test_no_changed_byte_of_a_description_goes_unseen(folder: Path, name: str) -> None:
+def test_a_changed_byte_in_a_manifest_or_image_record_is_detected(folder: Path, name: str) -> None:
     file = folder / name
     text = file.read_bytes()
     with Project.open_read_only(folder) as project:
@@ -335,7 +335,7 @@ def test_no_changed_byte_of_a_description_goes_unseen(folder: Path, name: str) -
         ("project.json", {"model": {"name": 5, "hash": []}}),
     ],
 )
-def test_a_description_that_says_what_cannot_be_is_refused_in_words(
+def test_an_invalid_manifest_or_image_record_is_refused_with_a_message(
     folder: Path, name: str, change: dict[str, Any]
 ) -> None:
     data = {**json.loads((folder / name).read_bytes()), **change}
@@ -347,7 +347,7 @@ def test_a_description_that_says_what_cannot_be_is_refused_in_words(
 
 @pytest.mark.parametrize("text", ["[" * 100_000, '{"format": 1e999}', '{"format": NaN}', "9" * 5000, "{}" * 2])
 @pytest.mark.parametrize("name", ["project.json", "image.json"])
-def test_json_that_no_reader_should_take_in_is_refused_in_words(folder: Path, name: str, text: str) -> None:
+def test_malicious_json_is_refused_with_a_message(folder: Path, name: str, text: str) -> None:
     (folder / name).write_text(text)
     for attempt in (Project.open, Project.open_read_only):
         with pytest.raises(ProjectError, match=rf"damaged: {name} cannot be used"):
@@ -397,7 +397,7 @@ STROKE = {"n": 90, "kind": "stroke", "stroke": 9, "region": HERE}
         STROKE | {"kind": "pin", "name": "a", "file": "blocks/../../x.bin"},
     ],
 )
-def test_an_entry_that_says_what_cannot_be_is_left_out_and_counted(folder: Path, entry: Any) -> None:
+def test_an_invalid_entry_is_skipped_and_counted(folder: Path, entry: Any) -> None:
     lines = (folder / NAME).read_text().splitlines(keepends=True)
     text = entry if isinstance(entry, str) else json.dumps(entry)
     (folder / NAME).write_text("".join([*lines[:-1], text + "\n", lines[-1]]))
@@ -410,7 +410,7 @@ def test_an_entry_that_says_what_cannot_be_is_left_out_and_counted(folder: Path,
         assert kept(project) == ALL | {STROKES + 2}
 
 
-def test_a_file_of_a_stroke_that_would_fill_the_memory_is_not_read(folder: Path) -> None:
+def test_a_huge_block_file_is_not_read(folder: Path) -> None:
     (file,) = (file for file in (folder / "blocks").iterdir() if file.name < "000015")
     with file.open("wb") as large:
         large.truncate(2**42)
@@ -447,7 +447,7 @@ def link(path: Path, target: Path) -> None:
     ],
 )
 @pytest.mark.parametrize("way", ["open", "read-only", "copy"])
-def test_nothing_in_a_project_that_is_a_link_is_followed(folder: Path, tmp_path: Path, name: str, way: str) -> None:
+def test_links_in_a_project_are_refused_and_not_followed(folder: Path, tmp_path: Path, name: str, way: str) -> None:
     outside = tmp_path / "outside"
     if name in ("blocks", "commits"):
         (folder / name).rename(outside)
@@ -468,9 +468,7 @@ def test_nothing_in_a_project_that_is_a_link_is_followed(folder: Path, tmp_path:
 
 
 @pytest.mark.parametrize("way", ["open", "copy"])
-def test_a_link_that_no_stroke_needs_is_left_alone_and_large_strokes_stand_in_the_journal(
-    folder: Path, tmp_path: Path, way: str
-) -> None:
+def test_an_unused_link_for_blocks_is_kept_and_large_strokes_are_inline(folder: Path, tmp_path: Path, way: str) -> None:
     lean, outside = tmp_path / "lean.fcn", tmp_path / "outside"
     shutil.copytree(folder, lean)
     whole = (lean / "journal.jsonl").read_text().splitlines(keepends=True)
@@ -498,7 +496,7 @@ def test_the_folder_of_a_project_may_be_a_link(folder: Path, tmp_path: Path) -> 
         assert project.strokes == STROKES + 2
 
 
-def test_a_journal_that_has_another_name_elsewhere_gets_a_content_of_its_own(folder: Path, tmp_path: Path) -> None:
+def test_appending_to_a_journal_does_not_change_its_hard_links(folder: Path, tmp_path: Path) -> None:
     """As in a copy that a backup program made of hard links."""
     other = tmp_path / "other"
     try:
@@ -512,7 +510,7 @@ def test_a_journal_that_has_another_name_elsewhere_gets_a_content_of_its_own(fol
     assert other.read_bytes() == before
 
 
-def test_only_files_of_names_that_are_ours_are_removed(folder: Path) -> None:
+def test_only_leftovers_of_napari_fcn_are_removed(folder: Path) -> None:
     ours = [".lock-01234567", ".image.json-0123abcd.part", "blocks/.000012.bin-01234567.part"]
     ours += ["commits/.0003.safetensors-89abcdef.part"]
     others = [".download.part", ".lock-notes", "blocks/.000012.bin.part", "commits/.model.safetensors-01234567.part"]
@@ -524,7 +522,7 @@ def test_only_files_of_names_that_are_ours_are_removed(folder: Path) -> None:
     assert (folder / ".lock-76543210").exists()
 
 
-def test_a_project_of_random_bytes_is_refused_or_opened_but_never_a_traceback(folder: Path) -> None:
+def test_a_project_of_random_bytes_never_raises_an_unexpected_error(folder: Path) -> None:
     rng, said = np.random.default_rng(0), list[str]()
     for name in ("project.json", "image.json", NAME, "journal.end", "lock", "commits/0000.safetensors"):
         for size in (0, 1, 100, 10_000):

@@ -1,4 +1,4 @@
-"""A project gives back all of a session: model, settings, corrections of every commit, classes, pins."""
+"""Saving and restoring of a project: model, settings, corrections of every commit, classes, pins."""
 
 import json
 import os
@@ -51,7 +51,7 @@ def of_commit(project: Project, number: int) -> np.ndarray:
 # Making and opening
 
 
-def test_a_new_project_opens_with_all_that_it_began_with(tmp_path: Path) -> None:
+def test_a_new_project_opens_with_its_image_settings_classes_and_model(tmp_path: Path) -> None:
     image = replace(record_of(IMAGE, "/data/cells.tif"), scale=(1.0, 0.5, 0.5), units=("s", "µm", "µm"))
     settings = TeachSettings(keep=0.75, network="ask", patch=64)
     Project.create(tmp_path / "a.fcn", image, model(), settings, THREE).close()
@@ -72,18 +72,18 @@ def test_filters_only_have_no_model(project: Project) -> None:
     assert project.checkpoint() is None
 
 
-def test_a_project_opens_by_its_description(project: Project) -> None:
+def test_a_project_opens_by_its_manifest(project: Project) -> None:
     project.close()
     with Project.open(project.path / "project.json") as again:
         assert again.path == project.path
 
 
-def test_nothing_is_overwritten(project: Project) -> None:
+def test_creating_a_project_never_overwrites_a_folder(project: Project) -> None:
     with pytest.raises(ProjectError, match=r"a\.fcn exists already.*another name"):
         painter.create(project.path)
 
 
-def test_a_project_that_could_not_be_made_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_failed_creation_leaves_no_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def fail(*args: object) -> None:
         raise OSError(28, "No space left on device")
 
@@ -94,7 +94,7 @@ def test_a_project_that_could_not_be_made_leaves_nothing(tmp_path: Path, monkeyp
 
 
 @pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() == 0, reason="root may write everywhere")
-def test_a_folder_without_permission_is_named(project: Project) -> None:
+def test_a_project_without_write_permission_can_be_opened_read_only(project: Project) -> None:
     project.close()
     project.path.chmod(0o500)
     try:
@@ -105,7 +105,7 @@ def test_a_folder_without_permission_is_named(project: Project) -> None:
         project.path.chmod(0o700)
 
 
-def test_where_no_lock_can_be_written_a_way_out_is_said(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_error_on_locking_suggests_read_only_or_a_copy(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
     def fail(*args: object) -> int:
         raise PermissionError(13, "Permission denied")
 
@@ -116,7 +116,7 @@ def test_where_no_lock_can_be_written_a_way_out_is_said(project: Project, monkey
     Project.open_read_only(project.path).close()
 
 
-def test_what_is_no_project_is_named(tmp_path: Path) -> None:
+def test_opening_a_folder_that_is_not_a_project_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(ProjectError, match=r"There is no project .*nothing\.fcn"):
         Project.open(tmp_path / "nothing.fcn")
     with pytest.raises(ProjectError, match=r"is not a napari-fcn project: it has no project\.json"):
@@ -124,7 +124,7 @@ def test_what_is_no_project_is_named(tmp_path: Path) -> None:
     assert os.listdir(tmp_path) == []
 
 
-def test_a_newer_project_asks_for_an_update_and_is_left_alone(project: Project) -> None:
+def test_a_project_of_a_newer_format_is_refused_and_unchanged(project: Project) -> None:
     project.close()
     file = project.path / "project.json"
     file.write_text(json.dumps({**json.loads(file.read_text()), "format": 2, "version": "7.0"}))
@@ -136,7 +136,7 @@ def test_a_newer_project_asks_for_an_update_and_is_left_alone(project: Project) 
 
 @pytest.mark.parametrize("file", ["project.json", "image.json"])
 @pytest.mark.parametrize("text", ["", "{", "[]", "{}", '{"format": 1}', '{"format": "one"}', "\x00" * 100])
-def test_a_damaged_description_is_named(project: Project, file: str, text: str) -> None:
+def test_a_damaged_manifest_or_image_record_is_named(project: Project, file: str, text: str) -> None:
     paint(project, 1)
     project.close()
     (project.path / file).write_text(text)
@@ -191,14 +191,14 @@ def test_a_stroke_outside_the_image_or_of_another_type_is_refused(project: Proje
     assert list(project.entries()) == []
 
 
-def test_a_stroke_is_a_copy(project: Project) -> None:
+def test_a_stroke_is_stored_as_a_copy(project: Project) -> None:
     block = np.ones((1, 2, 2), np.uint8)
     project.stroke(Region((0, 0, 0), (1, 2, 2)), block)
     block[:] = 2
     assert restored(project).max() == 1
 
 
-def test_the_painting_and_the_teaching_thread_may_write_at_once(project: Project) -> None:
+def test_two_threads_can_write_at_once(project: Project) -> None:
     def teach() -> None:
         for turn in range(100):
             project.record("turn", turn=turn, strokes=project.strokes)
@@ -217,7 +217,7 @@ def test_the_painting_and_the_teaching_thread_may_write_at_once(project: Project
         assert np.array_equal(restored(again), painted(list(range(1, 41))))
 
 
-def test_channels_are_no_axis_of_strokes(tmp_path: Path) -> None:
+def test_strokes_have_no_channel_axis(tmp_path: Path) -> None:
     image = np.zeros((2, 40, 30), np.uint8)
     axes = replace(AXES, names=("c", "y", "x"), channel="c")
     with Project.create(tmp_path / "a.fcn", record_of(image, axes=axes), None, TeachSettings(), CLASSES) as project:
@@ -227,7 +227,7 @@ def test_channels_are_no_axis_of_strokes(tmp_path: Path) -> None:
 # History
 
 
-def test_the_history_comes_back_with_its_weights(project: Project) -> None:
+def test_the_history_is_restored_with_its_weights(project: Project) -> None:
     history = project.history()
     commit(project, history, 0.0, "start")
     paint(project, 2)
@@ -256,7 +256,7 @@ def test_the_history_comes_back_with_its_weights(project: Project) -> None:
     assert small < large / 2
 
 
-def test_an_event_that_says_nothing_new_writes_nothing(project: Project) -> None:
+def test_an_event_without_changes_writes_no_entry(project: Project) -> None:
     history = project.history()
     event = commit(project, history, 0.0, "start")
     count = len(list(project.entries()))
@@ -264,7 +264,7 @@ def test_an_event_that_says_nothing_new_writes_nothing(project: Project) -> None
     assert len(list(project.entries())) == count
 
 
-def test_corrections_follow_the_branches(project: Project) -> None:
+def test_going_back_to_a_commit_restores_its_corrections(project: Project) -> None:
     history = project.history()
     commit(project, history, 0.0, "start")
     paint(project, 2)
@@ -289,7 +289,7 @@ def test_corrections_follow_the_branches(project: Project) -> None:
 
 
 @pytest.mark.parametrize("harm", ["missing", "short", "empty"])
-def test_a_commit_without_its_file_is_left_out_and_strokes_are_not(project: Project, harm: str) -> None:
+def test_a_commit_without_weights_is_skipped_and_its_strokes_stay(project: Project, harm: str) -> None:
     history = project.history()
     commit(project, history, 0.0, "start")
     paint(project, 1)
@@ -318,7 +318,7 @@ def test_a_commit_without_its_file_is_left_out_and_strokes_are_not(project: Proj
         assert again.history().log(3)[-1]["number"] == 3
 
 
-def test_when_all_commits_are_lost_strokes_are_not(project: Project) -> None:
+def test_strokes_stay_if_all_commits_are_lost(project: Project) -> None:
     commit(project, project.history(), 0.0, "start")
     paint(project, 2)
     project.close()
@@ -331,7 +331,7 @@ def test_when_all_commits_are_lost_strokes_are_not(project: Project) -> None:
         assert again.history().checkpoint(1).hash == model(1.0).hash
 
 
-def test_a_commit_in_the_middle_that_is_lost_is_bridged(project: Project) -> None:
+def test_the_children_of_a_lost_commit_get_its_parent(project: Project) -> None:
     history = project.history()
     for number in range(4):
         commit(project, history, float(number), "head" if number else "start")
@@ -343,7 +343,7 @@ def test_a_commit_in_the_middle_that_is_lost_is_bridged(project: Project) -> Non
         assert len(again.notes) == 1
 
 
-def test_a_file_of_a_commit_without_its_entry_is_no_commit(project: Project) -> None:
+def test_a_weights_file_without_a_journal_entry_is_ignored(project: Project) -> None:
     history = project.history()
     commit(project, history, 0.0, "start")
     history.add("head", 1, 0, model(1.0))  # and then a crash
@@ -381,7 +381,7 @@ def test_weights_wait_in_memory_until_their_commit_is_recorded(project: Project)
     assert (project.has_unsaved, len(list((project.path / "commits").iterdir()))) == (False, 1)
 
 
-def test_teaching_goes_on_with_a_full_disk(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_teaching_continues_on_a_full_disk(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
     def fail(*args: object) -> None:
         raise OSError(28, "No space left on device")
 
@@ -400,14 +400,14 @@ def test_teaching_goes_on_with_a_full_disk(project: Project, monkeypatch: pytest
         assert seen.history().checkpoint(1).hash == model(1.0).hash
 
 
-def test_a_project_that_is_looked_at_keeps_new_weights_in_memory(project: Project) -> None:
+def test_a_read_only_project_keeps_new_weights_in_memory(project: Project) -> None:
     with Project.open_read_only(project.path) as seen:
         seen.history().add("start", 0, 0, model())
         assert not seen.has_unsaved
     assert not list((project.path / "commits").iterdir())
 
 
-def test_odd_weights_come_back(project: Project) -> None:
+def test_unusual_tensors_are_restored(project: Project) -> None:
     weights = {
         "nan": torch.tensor([torch.nan, -0.0]),
         "none": torch.zeros(0, 3),
@@ -428,7 +428,7 @@ def test_odd_weights_come_back(project: Project) -> None:
 # Classes, pins, settings
 
 
-def test_settings_are_those_used_last(project: Project) -> None:
+def test_the_latest_settings_are_restored(project: Project) -> None:
     project.record("settings", settings=TeachSettings(keep=0.1))
     project.record("settings", settings={"keep": 0.2, "option of tomorrow": 1})
     project.close()
@@ -436,7 +436,7 @@ def test_settings_are_those_used_last(project: Project) -> None:
         assert again.settings() == TeachSettings(keep=0.2)
 
 
-def test_corrections_follow_the_classes(project: Project) -> None:
+def test_corrections_are_mapped_to_changed_classes(project: Project) -> None:
     history = project.history()
     region = Region((0, 0, 0), (1, 1, 3))
     row = np.array([[[0, 1, 2]]], np.uint8)
@@ -462,7 +462,7 @@ def test_corrections_follow_the_classes(project: Project) -> None:
         assert again.classes() == CLASSES
 
 
-def test_pins_stay_and_follow_the_classes(project: Project) -> None:
+def test_pins_are_restored_and_mapped_to_changed_classes(project: Project) -> None:
     history = project.history()
     region, block = Region((0, 0, 0), (1, 1, 3)), np.array([[[0, 1, 0]]], np.uint8)
     commit(project, history, 0.0, "start")
@@ -480,7 +480,7 @@ def test_pins_stay_and_follow_the_classes(project: Project) -> None:
         assert {name: block.ravel().tolist() for name, _, block in again.pins()} == {"a": [0, 1, 0], "b": [1, 255, 1]}
 
 
-def test_anything_else_can_be_recorded(project: Project) -> None:
+def test_entries_of_any_other_kind_can_be_recorded(project: Project) -> None:
     project.record("turn", turn=1, strokes=np.int64(2), view=Region((0,), (4,)), samples_hash="af")
     project.record("save", path=Path("model.safetensors"))
     first, second = project.entries()
@@ -493,7 +493,7 @@ def test_anything_else_can_be_recorded(project: Project) -> None:
         project.record("turn", samples=np.zeros(3))
 
 
-def test_nonsense_is_not_recorded(project: Project) -> None:
+def test_invalid_entries_are_not_recorded(project: Project) -> None:
     for kind, facts in [("classes", {"classes": THREE}), ("classes", {"classes": [], "kept": (300,)}), ("commit", {})]:
         with pytest.raises((KeyError, ValueError)):
             project.record(kind, **facts)
@@ -504,7 +504,7 @@ def test_nonsense_is_not_recorded(project: Project) -> None:
 # The image
 
 
-def test_a_moved_image_is_chosen_again(tmp_path: Path, project: Project) -> None:
+def test_a_moved_image_can_be_relocated(tmp_path: Path, project: Project) -> None:
     project.close()
     file, moved = tmp_path / "data" / "cells.npy", tmp_path / "elsewhere" / "cells.npy"
     for folder in (file.parent, moved.parent):
@@ -526,12 +526,12 @@ def test_a_moved_image_is_chosen_again(tmp_path: Path, project: Project) -> None
 
 
 @pytest.mark.parametrize("path", ["", "https://example.org/cells.zarr"])
-def test_an_image_that_is_no_file_is_not_looked_for(tmp_path: Path, path: str) -> None:
+def test_an_image_without_a_file_has_no_path(tmp_path: Path, path: str) -> None:
     with Project.create(tmp_path / "b.fcn", record_of(IMAGE, path), None, TeachSettings(), ()) as project:
         assert project.image_path() == path
 
 
-def test_another_image_is_refused_in_words(project: Project) -> None:
+def test_another_image_is_refused_with_the_difference(project: Project) -> None:
     project.check_image(IMAGE)
     assert project.image_matches(IMAGE.copy())
     assert not project.image_matches(IMAGE + 1)
@@ -544,7 +544,7 @@ def test_another_image_is_refused_in_words(project: Project) -> None:
             project.check_image(other)
 
 
-def test_all_strokes_are_those_of_the_painter(whole: Path) -> None:
+def test_corrections_are_all_strokes_in_order(whole: Path) -> None:
     with Project.open_read_only(whole) as project:
         for number, (region, block) in enumerate(project.corrections(), start=1):
             assert region == stroke_of(number)[0]

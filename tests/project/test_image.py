@@ -1,4 +1,4 @@
-"""An image is known again by few of its pixels, whatever holds it."""
+"""Recognition of an image by its record and fingerprint."""
 
 from math import prod
 from pathlib import Path
@@ -19,7 +19,7 @@ LARGE = np.random.default_rng(1).integers(0, 4000, (3, 700, 900)).astype(np.uint
 
 
 @hypothesis.given(st.lists(st.integers(1, 5000), min_size=1, max_size=5))
-def test_a_large_image_is_looked_at_in_few_blocks_that_lie_in_it(shape: list[int]) -> None:
+def test_a_large_image_is_sampled_by_few_blocks_inside_of_it(shape: list[int]) -> None:
     found = sample_regions(shape)
     if prod(shape) <= MAX_WHOLE:
         assert found == [Region.whole(shape)]
@@ -45,14 +45,14 @@ class Watched:
         return block
 
 
-def test_an_image_of_any_size_is_known_quickly() -> None:
+def test_the_fingerprint_reads_few_pixels_of_an_image_of_any_size() -> None:
     image = Watched((1000, 50_000, 60_000))
     assert len(fingerprint(image)) == 64
     assert image.values <= N_SAMPLES * SAMPLE_SIZE
 
 
 @pytest.mark.parametrize("image", [LARGE, LARGE[0, :40, :30], LARGE[:, :30, :30].astype(np.float32)])
-def test_the_holder_of_the_pixels_makes_no_difference(image: np.ndarray, tmp_path: Path) -> None:
+def test_the_fingerprint_is_the_same_for_every_array_type(image: np.ndarray, tmp_path: Path) -> None:
     stored = zarr.create_array(tmp_path / "a.zarr", shape=image.shape, dtype=image.dtype, chunks=(20,) * image.ndim)
     stored[...] = image
     mapped = np.lib.format.open_memmap(tmp_path / "a.npy", "w+", image.dtype, image.shape)
@@ -62,20 +62,20 @@ def test_the_holder_of_the_pixels_makes_no_difference(image: np.ndarray, tmp_pat
     assert {fingerprint(other) for other in others} == {fingerprint(image)}
 
 
-def test_pixels_shape_and_type_make_a_difference() -> None:
+def test_the_fingerprint_depends_on_pixels_shape_and_type() -> None:
     changed = LARGE.copy()
     changed[0, 0, 0] += 1
     others = [changed, LARGE[:, ::-1], LARGE.reshape(3, 900, 700), LARGE.astype(np.int16)]
     assert len({fingerprint(other) for other in (LARGE, *others)}) == 5
 
 
-def test_the_byte_order_is_no_difference() -> None:
+def test_the_fingerprint_does_not_depend_on_the_byte_order() -> None:
     big = LARGE.astype(">u2")
     record = ImageRecord("a", "", big.shape, str(big.dtype), painter.AXES, hash=fingerprint(big))
     assert record.difference(big) == record.difference(LARGE) == ""
 
 
-def test_a_record_comes_back_from_plain_data() -> None:
+def test_a_record_is_restored_from_plain_data() -> None:
     axes = Axes(("c", "z", "y", "x"), ("y", "x"), "c")
     record = ImageRecord(
         "a", "/b/a.tif", (2, 3, 4, 5), "uint8", axes, (1.0, 2.0, 0.5, 0.5), ("", "µm", "µm", "µm"), True
@@ -87,7 +87,7 @@ def test_a_record_comes_back_from_plain_data() -> None:
 @pytest.mark.parametrize(
     "change", [{"shape": [1, 2]}, {"shape": None}, {"axes": {}}, {"scale": ["wide"]}, {"dtype": "-"}]
 )
-def test_a_record_that_is_none_is_refused(change: dict[str, object]) -> None:
+def test_an_invalid_record_is_refused(change: dict[str, object]) -> None:
     data = {**painter.record_of(painter.IMAGE).to_dict(), **change}
     with pytest.raises((ValueError, KeyError, TypeError)):
         ImageRecord.from_dict(data)

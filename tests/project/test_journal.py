@@ -1,4 +1,4 @@
-"""No stroke that was acknowledged is ever lost, whatever ends the program or fills the disk."""
+"""No acknowledged stroke is lost, after crashes and on a full disk."""
 
 import errno
 import json
@@ -81,7 +81,7 @@ def copy(whole: Path, tmp_path: Path) -> Path:
 
 
 @hypothesis.given(st.data())
-def test_a_journal_cut_at_any_byte_opens_with_all_that_was_complete(whole: Path, data: st.DataObject) -> None:
+def test_a_truncated_journal_keeps_all_complete_entries(whole: Path, data: st.DataObject) -> None:
     text = (whole / NAME).read_bytes()
     line_ends = [i + 1 for i, byte in enumerate(text) if byte == ord("\n")]
     cut = data.draw(st.integers(0, len(text)) | st.sampled_from([e + d for e in line_ends for d in (-2, -1, 0)]))
@@ -104,7 +104,7 @@ def test_a_journal_cut_at_any_byte_opens_with_all_that_was_complete(whole: Path,
 
 
 @pytest.mark.parametrize("share", [0, 0.5, 0.999, None])
-def test_a_stroke_whose_file_is_cut_at_the_end_is_dropped(copy: Path, share: float | None) -> None:
+def test_a_stroke_with_a_truncated_file_is_dropped(copy: Path, share: float | None) -> None:
     text = (copy / NAME).read_bytes().splitlines(keepends=True)
     (copy / NAME).write_bytes(b"".join(text[:8]))
     file = copy / json.loads(text[7])["file"]
@@ -121,7 +121,7 @@ def test_a_stroke_whose_file_is_cut_at_the_end_is_dropped(copy: Path, share: flo
     assert (copy / DROPPED).read_bytes() == text[7]
 
 
-def test_a_damaged_line_in_the_middle_takes_only_itself(copy: Path) -> None:
+def test_a_damaged_line_in_the_middle_loses_only_itself(copy: Path) -> None:
     text = (copy / NAME).read_bytes().splitlines(keepends=True)
     text[4] = b"?" + text[4][1:]
     (copy / NAME).write_bytes(b"".join(text))
@@ -135,7 +135,7 @@ def test_a_damaged_line_in_the_middle_takes_only_itself(copy: Path) -> None:
         assert np.array_equal(restored(project), painted([1, 2, 3, 4, 6, 7, 8, 9, 10]))
 
 
-def test_a_file_that_cannot_be_read_cuts_nothing_off(copy: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_unreadable_block_file_does_not_change_the_journal(copy: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(path: Path) -> bytes:
         raise PermissionError(errno.EACCES, "Permission denied", str(path))
 
@@ -164,7 +164,7 @@ def test_a_file_that_cannot_be_read_cuts_nothing_off(copy: Path, monkeypatch: py
         {"kind": 8},
     ],
 )
-def test_an_entry_that_says_nonsense_is_left_out(copy: Path, change: dict[str, object]) -> None:
+def test_an_entry_with_invalid_content_is_skipped(copy: Path, change: dict[str, object]) -> None:
     text = (copy / NAME).read_bytes().splitlines(keepends=True)
     text[7] = json.dumps({**json.loads(text[7]), **change}).encode() + b"\n"
     (copy / NAME).write_bytes(b"".join(text))
@@ -172,7 +172,7 @@ def test_an_entry_that_says_nonsense_is_left_out(copy: Path, change: dict[str, o
         assert np.array_equal(restored(project), painted([1, 2, 3, 4, 5, 6, 7, 9]))
 
 
-def test_opening_to_look_changes_nothing(copy: Path) -> None:
+def test_opening_read_only_changes_nothing(copy: Path) -> None:
     text = (copy / NAME).read_bytes()[:-5]
     (copy / NAME).write_bytes(text)
     with Project.open_read_only(copy) as project:
@@ -217,7 +217,7 @@ def test_every_acknowledged_stroke_survives_a_kill(project: Project, record_prop
 
 
 @pytest.mark.parametrize("during", ["fsync", "replace"])
-def test_strokes_wait_for_room_on_the_disk(project: Project, during: str) -> None:
+def test_strokes_are_written_once_the_disk_has_space(project: Project, during: str) -> None:
     paint(project, 2)
     with no_room(during=during):
         if during == "fsync":
@@ -244,7 +244,7 @@ def test_strokes_wait_for_room_on_the_disk(project: Project, during: str) -> Non
         assert np.array_equal(restored(again), painted([1, 2, 3, 4, 5]))
 
 
-def test_half_a_line_on_a_full_disk_does_no_harm(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_incomplete_line_on_a_full_disk_is_overwritten(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
     paint(project, 1)
     journal = project.path / NAME
 
@@ -289,7 +289,7 @@ def test_half_a_line_on_a_full_disk_does_no_harm(project: Project, monkeypatch: 
         assert np.array_equal(restored(again), painted([1, 2, 3]))
 
 
-def test_closing_a_project_that_is_behind_says_so_and_frees_it(project: Project) -> None:
+def test_closing_with_unsaved_strokes_is_an_error_and_releases_the_lock(project: Project) -> None:
     with no_room():
         with pytest.raises(ProjectError, match="disk is full"):
             paint(project, 1)
@@ -298,7 +298,7 @@ def test_closing_a_project_that_is_behind_says_so_and_frees_it(project: Project)
     Project.open(project.path).close()
 
 
-def test_a_folder_that_is_gone_is_named_and_strokes_wait_for_it(project: Project) -> None:
+def test_strokes_wait_for_a_missing_folder_and_the_error_names_it(project: Project) -> None:
     away = project.path.rename(project.path.with_name("away"))
     with pytest.raises(ProjectError, match="the folder is gone"):
         paint(project, 1)

@@ -1,4 +1,4 @@
-"""One writer at a time; one that has died is none."""
+"""Locks of projects: one writer at a time, and stale locks of processes that have ended."""
 
 import json
 import os
@@ -47,7 +47,7 @@ def test_a_project_opens_for_writing_once(project: Project) -> None:
     assert not (project.path / LOCK_NAME).exists()
 
 
-def test_another_program_is_named(closed: Project) -> None:
+def test_the_error_names_the_program_that_holds_the_lock(closed: Project) -> None:
     program = [sys.executable, painter.__file__, str(closed.path)]
     with subprocess.Popen(program, stdout=subprocess.PIPE, text=True) as running:
         assert running.stdout is not None
@@ -58,14 +58,14 @@ def test_another_program_is_named(closed: Project) -> None:
     Project.open(closed.path).close()
 
 
-def test_another_computer_is_named_and_believed(closed: Project) -> None:
+def test_a_lock_of_another_computer_is_respected_and_named(closed: Project) -> None:
     text = held_by(closed, host="microscope-2", pid=1)
     with pytest.raises(ProjectInUseError, match=r"ada on the computer microscope-2 \(process 1\).*delete the file"):
         Project.open(closed.path)
     assert (closed.path / LOCK_NAME).read_text() == text
 
 
-def test_a_process_that_came_after_the_lock_is_another_one(closed: Project) -> None:
+def test_a_lock_older_than_the_process_with_its_number_is_stale(closed: Project) -> None:
     started = psutil.Process().create_time()
     held_by(closed, since=started - 1000)
     Project.open(closed.path).close()
@@ -75,7 +75,7 @@ def test_a_process_that_came_after_the_lock_is_another_one(closed: Project) -> N
 
 
 @pytest.mark.parametrize("text", ["", "{", '{"pid": 1}'])
-def test_a_lock_without_its_text_is_given_a_moment(closed: Project, text: str) -> None:
+def test_an_empty_lock_is_stale_after_some_seconds(closed: Project, text: str) -> None:
     lock = closed.path / LOCK_NAME
     lock.write_text(text)
     with pytest.raises(ProjectInUseError, match="opening it right now"):
@@ -84,13 +84,13 @@ def test_a_lock_without_its_text_is_given_a_moment(closed: Project, text: str) -
     Project.open(closed.path).close()
 
 
-def test_a_lock_that_somebody_took_over_is_not_removed(project: Project) -> None:
+def test_releasing_does_not_remove_the_lock_of_another_process(project: Project) -> None:
     text = held_by(project)
     project.close()
     assert (project.path / LOCK_NAME).read_text() == text
 
 
-def test_a_held_project_can_be_looked_at_and_copied(project: Project, tmp_path: Path) -> None:
+def test_a_locked_project_can_be_opened_read_only_and_copied(project: Project, tmp_path: Path) -> None:
     paint(project, 5)
     with Project.open_read_only(project.path) as seen:
         assert seen.strokes == 5

@@ -1,4 +1,4 @@
-"""A session of teaching can be repeated from its journal, bit for bit."""
+"""Replay of a teaching session from its journal, bit for bit."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -43,14 +43,14 @@ def is_judged(event: Any) -> bool:
 
 
 @pytest.mark.parametrize("kind", ["network", "filters"])
-def test_heads_come_out_again(tmp_path: Path, kind: str) -> None:
+def test_heads_are_reproduced(tmp_path: Path, kind: str) -> None:
     lesson = Lesson(tmp_path / "a.fcn", tiny() if kind == "network" else None, HEADS)
     for turn in range(1, 4):
         lesson.teach(painted(SHAPE, turn))
     same(lesson, "start", "head")
 
 
-def test_networks_that_were_accepted_come_out_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_accepted_networks_are_reproduced(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     winning(monkeypatch)
     lesson = Lesson(tmp_path / "a.fcn", tiny(), replace(FAST, attempts=2))
     for turn in range(1, 4):
@@ -66,7 +66,7 @@ def test_whole_sessions_with_real_decisions_are_replayed(tmp_path: Path) -> None
     same(lesson, "head")
 
 
-def test_a_long_and_winding_session_comes_out_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_session_with_all_kinds_of_actions_is_reproduced(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Undo, branches, pins, names, classes, a candidate that is dropped and one that learns across turns."""
     winning(monkeypatch)
     lesson = Lesson(tmp_path / "a.fcn", tiny(), replace(FAST, network="ask"))
@@ -97,7 +97,7 @@ def test_a_long_and_winding_session_comes_out_again(tmp_path: Path, monkeypatch:
     same(lesson, "head", "network", "classes")
 
 
-def test_a_candidate_that_other_settings_drop_does_not_count(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_candidate_dropped_by_new_settings_is_not_replayed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     winning(monkeypatch)
     lesson = Lesson(tmp_path / "a.fcn", tiny(), replace(FAST, network="automatic", attempts=1))
     lesson.teach(painted(SHAPE, 1))
@@ -107,7 +107,7 @@ def test_a_candidate_that_other_settings_drop_does_not_count(tmp_path: Path, mon
     same(lesson, "network")
 
 
-def test_a_candidate_that_other_classes_drop_does_not_count(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_candidate_dropped_by_new_classes_is_not_replayed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     winning(monkeypatch)
     lesson = Lesson(tmp_path / "a.fcn", tiny(), replace(FAST, network="automatic", attempts=1))
     lesson.teach(painted(SHAPE, 1))
@@ -119,7 +119,7 @@ def test_a_candidate_that_other_classes_drop_does_not_count(tmp_path: Path, monk
 
 
 @pytest.mark.parametrize("at", [0, 1, 3, 5, 6])
-def test_a_turn_that_was_cut_off_anywhere_comes_out_again(
+def test_a_turn_interrupted_at_any_event_is_reproduced(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, at: int
 ) -> None:
     winning(monkeypatch)
@@ -131,7 +131,7 @@ def test_a_turn_that_was_cut_off_anywhere_comes_out_again(
     same(lesson, "head")
 
 
-def test_an_answer_that_was_never_kept_is_not_kept_by_the_repetition_either(tmp_path: Path) -> None:
+def test_a_fit_that_was_not_committed_is_not_committed_by_the_replay(tmp_path: Path) -> None:
     lesson = Lesson(tmp_path / "a.fcn", tiny(), HEADS)
     lesson.teach(painted(SHAPE, 1))
     for turn in (2, 3):
@@ -143,7 +143,7 @@ def test_an_answer_that_was_never_kept_is_not_kept_by_the_repetition_either(tmp_
     assert len(lesson.teaching.history.commits) == 3
 
 
-def test_accepting_in_the_middle_of_a_turn_comes_out_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_accepting_in_the_middle_of_a_turn_is_reproduced(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     winning(monkeypatch)
     lesson = Lesson(tmp_path / "a.fcn", tiny(), replace(FAST, network="ask"))
     for turn in (1, 2):
@@ -154,7 +154,7 @@ def test_accepting_in_the_middle_of_a_turn_comes_out_again(tmp_path: Path, monke
     same(lesson, "network")
 
 
-def test_going_to_where_one_is_comes_out_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_going_to_the_present_commit_is_reproduced(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(evaluation, "decide", lambda marks, pins: (False, "no"))
     lesson = Lesson(tmp_path / "a.fcn", tiny(), replace(FAST, attempts=3))
     lesson.teach(painted(SHAPE, 1))
@@ -167,9 +167,7 @@ def test_going_to_where_one_is_comes_out_again(tmp_path: Path, monkeypatch: pyte
 
 
 @pytest.mark.parametrize("asked", [HEADS, FAST], ids=["heads", "networks"])
-def test_a_session_that_was_gone_on_with_comes_out_again(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, asked: TeachSettings
-) -> None:
+def test_a_resumed_session_is_reproduced(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, asked: TeachSettings) -> None:
     winning(monkeypatch)
     lesson = Lesson(tmp_path / "a.fcn", tiny(), replace(asked, attempts=1))
     for turn in (1, 2):
@@ -194,7 +192,7 @@ def corner_first(lesson: Lesson) -> None:
 WIDE = (48, 400)  # several tiles
 
 
-def test_a_session_goes_on_with_the_tile_that_set_the_scale(tmp_path: Path) -> None:
+def test_a_resumed_session_keeps_the_reference_tile(tmp_path: Path) -> None:
     lesson = Lesson(tmp_path / "a.fcn", None, HEADS, halves(WIDE))
     assert lesson.project.reference() == ()
     corner_first(lesson)
@@ -207,7 +205,7 @@ def test_a_session_goes_on_with_the_tile_that_set_the_scale(tmp_path: Path) -> N
     same(lesson, "head")
 
 
-def test_a_journal_of_a_session_that_went_on_with_another_tile_comes_out_again(tmp_path: Path) -> None:
+def test_a_session_resumed_with_another_reference_tile_is_reproduced(tmp_path: Path) -> None:
     lesson = Lesson(tmp_path / "a.fcn", None, HEADS, halves(WIDE))
     corner_first(lesson)
     lesson.project.close()
@@ -220,7 +218,7 @@ def test_a_journal_of_a_session_that_went_on_with_another_tile_comes_out_again(t
 
 
 @pytest.mark.parametrize("ndim", [1, 3])
-def test_other_dimensions_come_out_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, ndim: int) -> None:
+def test_other_dimensions_are_reproduced(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, ndim: int) -> None:
     winning(monkeypatch)
     shape = {1: (300,), 3: (10, 16, 32)}[ndim]
     lesson = Lesson(
@@ -231,7 +229,7 @@ def test_other_dimensions_come_out_again(tmp_path: Path, monkeypatch: pytest.Mon
     same(lesson, "network")
 
 
-def test_the_number_of_threads_is_that_of_the_session_and_put_back(tmp_path: Path) -> None:
+def test_the_replay_uses_the_recorded_number_of_threads_and_restores_it(tmp_path: Path) -> None:
     lesson = Lesson(tmp_path / "a.fcn", tiny(), HEADS)
     lesson.teach(painted(SHAPE, 1))
     torch.set_num_threads(2)
@@ -244,7 +242,7 @@ def test_the_number_of_threads_is_that_of_the_session_and_put_back(tmp_path: Pat
     assert torch.get_num_threads() == 2
 
 
-def test_what_was_painted_at_a_commit_is_known(tmp_path: Path) -> None:
+def test_the_samples_of_a_commit_can_be_loaded(tmp_path: Path) -> None:
     lesson = Lesson(tmp_path / "a.fcn", tiny(), HEADS)
     for turn in (1, 2):
         lesson.teach(painted(SHAPE, turn))
@@ -260,7 +258,7 @@ def test_another_image_is_refused(tmp_path: Path) -> None:
         lesson.repeated()
 
 
-def test_a_commit_that_came_out_otherwise_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_different_commit_is_reported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     lesson = Lesson(tmp_path / "a.fcn", tiny(), HEADS)
     for turn in (1, 2):
         lesson.teach(painted(SHAPE, turn))
@@ -268,7 +266,7 @@ def test_a_commit_that_came_out_otherwise_is_told(tmp_path: Path, monkeypatch: p
     assert [m.is_same for m in lesson.repeated()] == [True, False, False]
 
 
-def test_a_journal_that_lacks_an_entry_is_named(tmp_path: Path) -> None:
+def test_a_replay_with_a_missing_entry_is_an_error(tmp_path: Path) -> None:
     lesson = Lesson(tmp_path / "a.fcn", tiny(), HEADS)
     for turn in (1, 2):
         lesson.teach(painted(SHAPE, turn))
@@ -282,7 +280,7 @@ def test_a_journal_that_lacks_an_entry_is_named(tmp_path: Path) -> None:
     lesson.project.close()
 
 
-def test_a_pin_follows_its_classes_whatever_they_are_called(tmp_path: Path) -> None:
+def test_a_pin_is_mapped_when_classes_change(tmp_path: Path) -> None:
     """Also back to a state in which they had another name, or were not there, and forward again."""
     lesson = Lesson(tmp_path / "a.fcn", tiny(), HEADS)
     teaching = lesson.teaching
@@ -314,7 +312,7 @@ def harm(lesson: Lesson, number: int, how: str) -> None:
 
 @pytest.mark.parametrize("how", ["flipped", "missing"])
 @pytest.mark.parametrize("kind", ["network", "filters"])
-def test_the_weights_of_the_first_state_are_made_again(tmp_path: Path, how: str, kind: str) -> None:
+def test_the_weights_of_the_first_commit_are_rebuilt(tmp_path: Path, how: str, kind: str) -> None:
     lesson = Lesson(tmp_path / "a.fcn", tiny() if kind == "network" else None, HEADS)
     for turn in (1, 2):
         lesson.teach(painted(SHAPE, turn))
@@ -328,7 +326,7 @@ def test_the_weights_of_the_first_state_are_made_again(tmp_path: Path, how: str,
 
 
 @pytest.mark.parametrize("how", ["flipped", "missing"])
-def test_a_session_goes_on_without_the_state_that_was_present(tmp_path: Path, how: str) -> None:
+def test_a_session_resumes_without_a_damaged_present_commit(tmp_path: Path, how: str) -> None:
     lesson = Lesson(tmp_path / "a.fcn", tiny(), HEADS)
     for turn in (1, 2, 3):
         lesson.teach(painted(SHAPE, turn))
@@ -344,7 +342,7 @@ def test_a_session_goes_on_without_the_state_that_was_present(tmp_path: Path, ho
     assert all(m.is_same for m in made)
 
 
-def test_a_session_begins_anew_where_all_weights_are_lost(tmp_path: Path) -> None:
+def test_a_session_restarts_if_all_weights_are_lost(tmp_path: Path) -> None:
     lesson = Lesson(tmp_path / "a.fcn", tiny(), HEADS)
     lesson.teach(painted(SHAPE, 1))
     lesson.project.close()
@@ -361,7 +359,7 @@ def test_a_session_begins_anew_where_all_weights_are_lost(tmp_path: Path) -> Non
 
 
 @pytest.mark.parametrize("at", ["classes", "commit"])
-def test_a_change_of_classes_that_a_kill_interrupted_did_not_happen(tmp_path: Path, at: str) -> None:
+def test_an_interrupted_change_of_classes_is_undone(tmp_path: Path, at: str) -> None:
     lesson = Lesson(tmp_path / "a.fcn", tiny(), HEADS)
     lesson.teach(painted(SHAPE, 1))
     lesson.do(lesson.teaching.set_classes((CLASSES[1], RIM, CLASSES[0]), (1, None, 0)))

@@ -1,4 +1,4 @@
-"""Any state can be gone to, in any order, before and after a project is opened again or its program is killed."""
+"""Going to any commit in any order, before and after a project is reopened or its program is killed."""
 
 import json
 import shutil
@@ -292,7 +292,7 @@ def dense(samples: Samples) -> Labels:
 
 
 @pytest.mark.parametrize("is_network", [False, True], ids=["filters", "network"])
-def test_every_state_comes_back_with_its_strokes_and_weights(
+def test_every_commit_is_restored_with_its_strokes_and_weights(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, is_network: bool
 ) -> None:
     monkeypatch.setattr(evaluation, "decide", lambda marks, pins: (True, "yes"))

@@ -1,4 +1,4 @@
-"""JSON from anywhere comes back as plain, finite, bounded data, or is refused in words."""
+"""Untrusted JSON is parsed to plain, finite, bounded data, or refused with a message."""
 
 import json
 import os
@@ -22,13 +22,13 @@ PLAIN = st.recursive(
 
 
 @hypothesis.given(PLAIN)
-def test_plain_data_comes_back(value: Any) -> None:
+def test_valid_json_is_parsed(value: Any) -> None:
     assert parse_json(json.dumps(value)) == value
     assert parse_json(json.dumps(value, ensure_ascii=False).encode()) == value
 
 
 @hypothesis.given(st.binary(max_size=60) | st.text(alphabet='{}[]":,\\0123456789eE+-.truefalsn', max_size=60))
-def test_whatever_comes_is_data_or_refused(text: bytes | str) -> None:
+def test_any_input_is_parsed_or_refused(text: bytes | str) -> None:
     try:
         value = parse_json(text)
     except JsonError:
@@ -59,13 +59,13 @@ def test_whatever_comes_is_data_or_refused(text: bytes | str) -> None:
         ('"' + "a" * 100 + '"', "larger than 64 bytes"),
     ],
 )
-def test_what_no_reader_should_take_in_is_refused_in_few_words(text: bytes | str, reason: str) -> None:
+def test_malicious_json_is_refused_with_a_short_message(text: bytes | str, reason: str) -> None:
     with pytest.raises(JsonError, match=reason) as refused:
         parse_json(text, max_bytes=64 if "larger" in reason else 2**20)
     assert len(str(refused.value)) < 200
 
 
-def test_brackets_in_strings_are_no_depth() -> None:
+def test_brackets_in_strings_do_not_count_as_nesting() -> None:
     text = json.dumps(["[{" * 1000, {'"\\[': ["\\", "[" * 99]}])
     assert parse_json(text) == json.loads(text)
     assert parse_json("[" * 64 + "]" * 64)
@@ -75,11 +75,11 @@ def test_a_pair_of_surrogates_is_a_character() -> None:
     assert parse_json('"\\ud83d\\ude00"') == "\U0001f600"
 
 
-def test_the_mark_that_editors_put_first_is_no_harm() -> None:
+def test_a_byte_order_mark_is_accepted() -> None:
     assert parse_json(b"\xef\xbb\xbf{}") == {}
 
 
-def test_no_more_of_a_file_is_read_than_allowed(tmp_path: Path) -> None:
+def test_at_most_the_allowed_bytes_of_a_file_are_read(tmp_path: Path) -> None:
     file = tmp_path / "a.json"
     file.write_text('{"a": 1}')
     assert read_json(file) == {"a": 1}
@@ -90,7 +90,7 @@ def test_no_more_of_a_file_is_read_than_allowed(tmp_path: Path) -> None:
 
 
 @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="this system has no named pipes")
-def test_a_pipe_is_not_waited_for(tmp_path: Path) -> None:
+def test_a_pipe_is_refused_without_waiting(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "a.json")
     with pytest.raises(JsonError, match="not a file"):
         read_json(tmp_path / "a.json")

@@ -41,14 +41,14 @@ WAYS = ("link", "hard link", "linked folder", "dots", "link to a link")
 
 @pytest.mark.skipif(os.name == "nt", reason="links need rights there")
 @pytest.mark.parametrize("how", WAYS)
-def test_an_output_is_an_input_under_whatever_name(raw: Path, how: str) -> None:
+def test_an_input_is_recognised_under_any_name(raw: Path, how: str) -> None:
     other = alias(raw, how)
     for read, written in ((raw, other), (other, raw)):
         with pytest.raises(InputAtRiskError, match="the image, which it would replace"):
             inputs(read).check_file(written)
 
 
-def test_an_output_that_is_an_input_is_named_once_with_what_to_do(raw: Path) -> None:
+def test_the_error_for_an_output_that_is_an_input_names_it_once(raw: Path) -> None:
     with pytest.raises(InputAtRiskError) as error:
         inputs(raw).check_file(raw)
     assert error.value.short == f"{raw} is the image, which it would replace."
@@ -57,14 +57,14 @@ def test_an_output_that_is_an_input_is_named_once_with_what_to_do(raw: Path) -> 
 
 
 @pytest.mark.parametrize("below", ["result.tif", "0/c/result.zarr", "../img.zarr/x.npy"])
-def test_an_output_does_not_lie_in_an_input(tmp_path: Path, below: str) -> None:
+def test_an_output_inside_an_input_is_refused(tmp_path: Path, below: str) -> None:
     (tmp_path / "img.zarr").mkdir()
     for check in (inputs(tmp_path / "img.zarr").check_file, inputs(tmp_path / "img.zarr").check_folder):
         with pytest.raises(InputAtRiskError, match=r"would be written into .*img\.zarr, the image"):
             check(tmp_path / "img.zarr" / below)
 
 
-def test_an_output_does_not_hold_an_input_but_results_may_go_to_its_folder(raw: Path) -> None:
+def test_an_output_around_an_input_is_refused_but_its_folder_is_allowed(raw: Path) -> None:
     with pytest.raises(InputAtRiskError, match=r"holds .*raw\.tif"):
         inputs(raw).check_file(raw.parent)
     inputs(raw).check_folder(raw.parent)
@@ -72,14 +72,16 @@ def test_an_output_does_not_hold_an_input_but_results_may_go_to_its_folder(raw: 
 
 
 @pytest.mark.skipif(os.name == "nt", reason="links need rights there")
-def test_a_folder_holds_the_link_by_which_an_input_is_named(tmp_path: Path, raw: Path) -> None:
+def test_a_folder_with_a_link_to_an_input_is_protected(tmp_path: Path, raw: Path) -> None:
     (tmp_path / "out.zarr").mkdir()
     os.symlink(raw, tmp_path / "out.zarr" / "image.tif")
     with pytest.raises(InputAtRiskError, match="holds"):
         inputs(tmp_path / "out.zarr" / "image.tif").check_file(tmp_path / "out.zarr")
 
 
-def test_names_that_a_disk_does_not_tell_apart_are_one_file(raw: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_names_that_the_file_system_does_not_distinguish_are_one_file(
+    raw: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     stat = os.stat
 
     def insensitive(path: os.PathLike[str] | str, **more: object) -> os.stat_result:
@@ -91,12 +93,12 @@ def test_names_that_a_disk_does_not_tell_apart_are_one_file(raw: Path, monkeypat
 
 
 @pytest.mark.parametrize("name", ["raw2.tif", "raw.tif.unfinished", "sub/raw.tif"])
-def test_other_places_are_free(raw: Path, name: str) -> None:
+def test_other_paths_are_allowed(raw: Path, name: str) -> None:
     inputs(raw).check_file(raw.parent / name)
     NO_INPUTS.check_file(raw)
 
 
-def test_files_that_an_input_draws_on_are_asked_for_only_where_an_output_exists(raw: Path) -> None:
+def test_referenced_files_are_searched_only_if_an_output_exists(raw: Path) -> None:
     asked: list[Path] = []
 
     def members(path: Path) -> list[Path]:
@@ -114,7 +116,7 @@ def test_files_that_an_input_draws_on_are_asked_for_only_where_an_output_exists(
     assert asked == [raw]
 
 
-def test_many_inputs_are_looked_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_many_inputs_are_resolved_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for number in range(200):
         (tmp_path / str(number)).touch()
     known, stat, asked = inputs(*tmp_path.iterdir()), os.stat, []

@@ -1,4 +1,4 @@
-"""Links are found wherever they lie in a folder, and none is followed."""
+"""Links are found at any depth of a folder, and not followed."""
 
 import os
 import subprocess
@@ -17,7 +17,7 @@ def link(path: Path, target: Path) -> None:
         pytest.skip(f"this system makes no links here: {error}")
 
 
-def test_plain_files_and_folders_are_no_links(tmp_path: Path) -> None:
+def test_files_and_folders_are_not_links(tmp_path: Path) -> None:
     (tmp_path / "a").mkdir()
     (tmp_path / "a" / "b").write_text("x")
     assert list(find_links(tmp_path)) == []
@@ -36,7 +36,7 @@ def test_links_are_found_at_any_depth_and_not_followed(tmp_path: Path) -> None:
     assert set(find_links(inside)) == {inside / "broken", inside / "a" / "folder", inside / "a" / "itself"}
 
 
-def test_the_folder_itself_may_be_a_link(tmp_path: Path) -> None:
+def test_the_searched_folder_itself_may_be_a_link(tmp_path: Path) -> None:
     (tmp_path / "real").mkdir()
     link(tmp_path / "name", tmp_path / "real")
     assert is_link(tmp_path / "name")
@@ -44,7 +44,7 @@ def test_the_folder_itself_may_be_a_link(tmp_path: Path) -> None:
 
 
 @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="this system has no named pipes")
-def test_a_pipe_is_no_file(tmp_path: Path) -> None:
+def test_a_pipe_is_listed_but_is_not_a_link(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe")
     assert not is_link(tmp_path / "pipe")
     assert list(find_links(tmp_path)) == [tmp_path / "pipe"]

@@ -21,7 +21,7 @@ def filled(folder: Path) -> Path:
     return folder
 
 
-def test_a_folder_is_known_by_its_mark_and_only_by_the_mark_of_its_purpose(tmp_path: Path) -> None:
+def test_a_folder_is_recognised_by_the_mark_of_its_purpose(tmp_path: Path) -> None:
     assert not MARK.is_in(tmp_path)
     MARK.write(tmp_path)
     assert MARK.is_in(tmp_path)
@@ -32,7 +32,7 @@ def test_a_folder_is_known_by_its_mark_and_only_by_the_mark_of_its_purpose(tmp_p
 
 
 @pytest.mark.parametrize("length", [0, 1, 20])
-def test_half_a_mark_counts_only_where_there_is_nothing_else(tmp_path: Path, length: int) -> None:
+def test_a_truncated_mark_counts_only_if_it_is_the_only_file(tmp_path: Path, length: int) -> None:
     MARK.write(tmp_path)
     (tmp_path / MARK_NAME).write_bytes((tmp_path / MARK_NAME).read_bytes()[:length])
     assert MARK.is_in(tmp_path)
@@ -41,7 +41,7 @@ def test_half_a_mark_counts_only_where_there_is_nothing_else(tmp_path: Path, len
 
 
 @pytest.mark.skipif(os.name == "nt", reason="links need rights there")
-def test_a_link_to_a_mark_is_no_mark(tmp_path: Path) -> None:
+def test_a_link_to_a_mark_does_not_count(tmp_path: Path) -> None:
     for name in ("a", "b"):
         (tmp_path / name).mkdir()
     MARK.write(tmp_path / "a")
@@ -49,7 +49,7 @@ def test_a_link_to_a_mark_is_no_mark(tmp_path: Path) -> None:
     assert not MARK.is_in(tmp_path / "b")
 
 
-def test_all_that_is_ours_goes_and_then_the_folder(tmp_path: Path) -> None:
+def test_own_files_are_removed_and_then_the_folder(tmp_path: Path) -> None:
     folder = filled(tmp_path / "f")
     assert foreign_files(folder, ours) == []
     assert remove_own_files(folder, ours)
@@ -57,7 +57,7 @@ def test_all_that_is_ours_goes_and_then_the_folder(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["thesis.txt", "data/foreign", "data/deep/foreign/x"])
-def test_what_is_not_ours_is_named_and_stays_with_the_folders_above_it_and_the_mark(tmp_path: Path, name: str) -> None:
+def test_foreign_files_are_listed_and_kept_with_their_folders_and_the_mark(tmp_path: Path, name: str) -> None:
     folder = filled(tmp_path / "f")
     (folder / name).parent.mkdir(exist_ok=True)
     (folder / name).write_text("years of work")
@@ -69,7 +69,7 @@ def test_what_is_not_ours_is_named_and_stays_with_the_folders_above_it_and_the_m
 
 @pytest.mark.skipif(os.name == "nt", reason="links need rights there")
 @pytest.mark.parametrize("name", ["data", "data/a", "data/deep"])
-def test_a_link_is_none_of_ours_and_what_it_leads_to_stays(tmp_path: Path, name: str) -> None:
+def test_a_link_is_foreign_and_its_target_is_kept(tmp_path: Path, name: str) -> None:
     folder, elsewhere = filled(tmp_path / "f"), tmp_path / "elsewhere"
     elsewhere.mkdir()
     (elsewhere / "a").write_text("years of work")

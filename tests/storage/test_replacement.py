@@ -10,7 +10,7 @@ from napari_fcn.storage import Input, Inputs, replace_file, unused_path
 NO_LINKS = pytest.mark.skipif(os.name == "nt", reason="links need rights there")
 
 
-def test_a_file_is_the_old_or_the_new_one(tmp_path: Path) -> None:
+def test_a_file_is_replaced_completely_or_not_at_all(tmp_path: Path) -> None:
     path = tmp_path / "a.txt"
     path.write_text("old")
     with replace_file(path) as part:
@@ -24,7 +24,7 @@ def test_a_file_is_the_old_or_the_new_one(tmp_path: Path) -> None:
 
 
 @NO_LINKS
-def test_a_link_is_replaced_and_not_what_it_leads_to(tmp_path: Path) -> None:
+def test_a_link_is_replaced_and_its_target_is_kept(tmp_path: Path) -> None:
     (tmp_path / "precious").write_text("years of work")
     os.symlink(tmp_path / "precious", tmp_path / "a")
     with replace_file(tmp_path / "a") as part:
@@ -33,7 +33,7 @@ def test_a_link_is_replaced_and_not_what_it_leads_to(tmp_path: Path) -> None:
     assert not (tmp_path / "a").is_symlink()
 
 
-def test_an_input_is_kept_also_if_it_comes_later(tmp_path: Path) -> None:
+def test_an_input_that_appears_during_the_run_is_kept(tmp_path: Path) -> None:
     raw = tmp_path / "raw"
     raw.write_text("pixels")
     inputs = Inputs([Input(raw, "the image")])
@@ -47,7 +47,7 @@ def test_an_input_is_kept_also_if_it_comes_later(tmp_path: Path) -> None:
     assert raw.read_text() == "pixels"
 
 
-def test_a_name_that_is_taken_gets_a_number(tmp_path: Path) -> None:
+def test_a_used_name_gets_a_number(tmp_path: Path) -> None:
     assert unused_path(tmp_path, "a", ".png") == tmp_path / "a.png"
     for name in ("a.png", "a-2.png"):
         (tmp_path / name).touch()
@@ -55,6 +55,6 @@ def test_a_name_that_is_taken_gets_a_number(tmp_path: Path) -> None:
 
 
 @NO_LINKS
-def test_a_link_without_an_end_takes_a_name(tmp_path: Path) -> None:
+def test_a_broken_link_counts_as_a_used_name(tmp_path: Path) -> None:
     os.symlink(tmp_path / "gone", tmp_path / "a.png")
     assert unused_path(tmp_path, "a", ".png") == tmp_path / "a-2.png"

@@ -1,4 +1,4 @@
-"""A value from a file is what a schema says, or it is said in a few words where it is not."""
+"""Values from files match a schema, or the error says where they do not."""
 
 from typing import Any
 
@@ -14,7 +14,7 @@ class Cell(StrictModel):
     scores: dict[str, Number] = {}  # noqa: RUF012 - pydantic copies it
 
 
-def test_numbers_stay_as_they_are() -> None:
+def test_validation_does_not_change_numbers() -> None:
     assert isinstance(validate(Cell, {"name": "a", "size": 2}).size, int)
     assert isinstance(validate(Cell, {"name": "a", "size": 2.0}).size, float)
 
@@ -39,6 +39,6 @@ def test_numbers_stay_as_they_are() -> None:
         ({"name": 1, "size": 0}, ", and 1 more$"),
     ],
 )
-def test_what_does_not_fit_is_named_by_its_place(value: Any, message: str) -> None:
+def test_the_error_gives_the_location_of_an_invalid_value(value: Any, message: str) -> None:
     with pytest.raises(SchemaError, match=message):
         validate(Cell, value)
