@@ -163,7 +163,7 @@ def batch():
         QTest.mouseClick(dock.table.viewport(), Qt.MouseButton.LeftButton, pos=place)
         QTest.mouseDClick(dock.table.viewport(), Qt.MouseButton.LeftButton, pos=place)
         until(lambda: len(viewer.layers) == 2 and dock.controller.state.done >= 3)
-        until(lambda: any(0.3 < row.share < 0.9 for row in dock.controller.state.rows))
+        until(lambda: any(0.3 < row.fraction < 0.9 for row in dock.controller.state.rows))
         save("batch", viewer.screenshot(canvas_only=False, flash=False))
         click(dock, "Cancel all")
         until(lambda: not dock.controller.is_busy)

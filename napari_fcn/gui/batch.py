@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 RUN_KEY, CANCEL_KEY, ALL_KEY = "Ctrl+Return", "Ctrl+.", "Ctrl+Shift+Backspace"
 ADD_KEY, FOLDER_KEY, LAYERS_KEY, REMOVE_KEY, SHOW_KEY = "Ctrl+Shift+F", "Ctrl+Shift+D", "Ctrl+Shift+L", "Del", "Return"
 NO_IMAGES = "Add image layers or files to segment."
-FRONT = ("save", "folder")  # settings that everyone needs; the others are under Advanced
+FRONT = ("save", "folder")  # settings that most users need; the others are under Advanced
 IMAGES = "Images (*.tif *.tiff *.btf *.tf8 *.npy *.png *.jpg *.jpeg *.bmp);;All files (*)"
 STEPS = 1000  # of the progress bar
 BROWSE_WIDTH = 32  # pixels
@@ -45,7 +45,7 @@ class BatchWidget(Dock):
     Parameters
     ----------
     viewer : napari.viewer.Viewer
-        Holds the layers, and shows the results.
+        The viewer with the layers; results become layers of it.
     """
 
     def __init__(self, viewer: napari.viewer.Viewer) -> None:  # napari needs this annotation
@@ -182,7 +182,7 @@ class BatchWidget(Dock):
         return {"save": self.save, "more": self.more, "settings": self.settings}
 
     def _request(self) -> BatchRequest | None:
-        """Return the model, how to run it and what to write; None if something is missing or not valid."""
+        """Return the model, the settings and the outputs; None if an entry is missing or not valid."""
         source = self.source.value
         if source.path is None or source.settings is None:
             return None
@@ -191,14 +191,14 @@ class BatchWidget(Dock):
         return BatchRequest(source.path, source.settings, output)
 
     def _problem(self) -> str:
-        """Return why Run is not possible; empty if it is."""
+        """Return why Run is not possible; empty if it is possible."""
         return self.source.value.problem if self.controller.state.rows else NO_IMAGES
 
     def _on_changed(self, state: BatchState) -> None:
         """Show a new state; during a batch, 30 times a second, only its progress."""
-        earlier, self._state = self._state, state
+        previous, self._state = self._state, state
         self.table.show_rows(state.rows)
-        if state.is_step_after(earlier):
+        if state.is_step_after(previous):
             self._sync_progress(state)
         else:
             self._sync()
@@ -223,14 +223,14 @@ class BatchWidget(Dock):
     def _sync_progress(self, state: BatchState) -> None:
         self.progress.setUpdatesEnabled(False)  # or Qt paints at once, three times
         self.progress.setVisible(state.is_running)
-        self.progress.setValue(round(STEPS * state.share))
+        self.progress.setValue(round(STEPS * state.fraction))
         left = "" if state.seconds_left is None else f" · {duration(state.seconds_left)} left"
         self.progress.setFormat(f"{state.done} of {state.total} images{left}")
         self.progress.setUpdatesEnabled(True)
 
     def _sync_detail(self) -> None:
         row = self.table.current
-        if row is not None and (row.state in (WAITING, RUNNING) or row.number not in self.table.chosen):
+        if row is not None and (row.state in (WAITING, RUNNING) or row.number not in self.table.selected):
             row = None
         self._show_markup(self.detail, "" if row is None else detail(row))
         self.detail.setStyleSheet(ALARM if row is not None and row.state == FAILED else "")
@@ -264,7 +264,7 @@ class BatchWidget(Dock):
             self.controller.add_files([folder])
 
     def _on_remove(self) -> None:
-        self.controller.remove(self.table.chosen)
+        self.controller.remove(self.table.selected)
 
     def _on_retry(self) -> None:
         request = self._request()

@@ -24,21 +24,21 @@ if TYPE_CHECKING:
 
 POINT_KEY, CANCEL_KEY = "Shift+F", "Ctrl+."  # free in napari
 WARM_UP_AFTER = 200  # milliseconds after the dock opens
-FRAME, REST = 33, 250  # milliseconds: between boxes that follow the mouse, and until it rests
+FRAME, REST = 33, 250  # milliseconds between two updates of the box, and until the mouse counts as resting
 
 
 class FieldWidget(Dock):
-    """Show the receptive field of a pixel, theoretical and effective, and check tiles, shifts and the border.
+    """Show the theoretical and effective receptive field of a pixel; check tiling, shifts and padding.
 
     Parameters
     ----------
     viewer : napari.viewer.Viewer
-        Holds the images, and shows the results.
+        The viewer with the images; results become layers of it.
     """
 
     def __init__(self, viewer: napari.viewer.Viewer) -> None:  # napari needs this annotation
         super().__init__()
-        self._known_model: Any = None
+        self._model: Any = None
         self._position: Any = None
         self.controller = FieldController(viewer, parent=self)
         self._viewer = self.controller.viewer
@@ -138,7 +138,7 @@ class FieldWidget(Dock):
 
     def _on_source(self, source: Source) -> None:
         layer, model = source.layer, source.model
-        if model is not self._known_model and self._is_warm:
+        if model is not self._model and self._is_warm:
             self._choose_model()
         self.pixel.set_choices([] if model is None else [label.name for label in model.info.classes])
         self.objects.set_layers(self.controller.label_layers())
@@ -158,7 +158,7 @@ class FieldWidget(Dock):
         self.field_label.set_markup("" if state.field is None else field_text(state.field))
         self.field_label.setVisible(state.field is not None)
         if state.field is not None:
-            self.pixel.show_pixel([i for _, i in state.field.at])
+            self.pixel.show_pixel([i for _, i in state.field.pixel])
         self.growth.show_growth(state.growth)
         self.table.show_growth(state.growth)
         self.layers.setVisible(state.growth is not None)
@@ -181,15 +181,15 @@ class FieldWidget(Dock):
 
     @property
     def _is_warm(self) -> bool:
-        return self._known_model is not None
+        return self._model is not None
 
     def _warm_up(self) -> None:
         if self._is_connected:
             self._choose_model()
 
     def _choose_model(self) -> None:
-        self._known_model = self.source.value.model
-        self.controller.set_model(self._known_model)
+        self._model = self.source.value.model
+        self.controller.set_model(self._model)
 
     def _on_toggled(self, is_on: bool) -> None:
         self.controller.pointer.set_enabled(is_on)
@@ -202,7 +202,7 @@ class FieldWidget(Dock):
         self._rest.stop()
         ready = self._ready()
         if ready:
-            self.controller.measure_at_place(*ready, position, self.pixel.class_index)
+            self.controller.measure_at_position(*ready, position, self.pixel.class_index)
 
     def _on_moved(self, position: Any) -> None:
         if self.pixel.follow.isChecked() and not self.source.value.problem:
@@ -229,7 +229,7 @@ class FieldWidget(Dock):
     def _on_class(self, _: int) -> None:
         field = self.controller.state.field
         if field is not None:
-            self._on_typed_pixel(tuple(i for _, i in field.at))
+            self._on_typed_pixel(tuple(i for _, i in field.pixel))
 
     def _on_typed_objects(self, diameter: float, _: str) -> None:
         self.controller.set_object_diameter(diameter / self._per_pixel())

@@ -37,7 +37,7 @@ class SegmentWidget(Dock):
     Parameters
     ----------
     viewer : napari.viewer.Viewer
-        Holds the images, and shows the results.
+        The viewer with the images; results become layers of it.
     """
 
     def __init__(self, viewer: napari.viewer.Viewer) -> None:  # napari needs this annotation
@@ -128,8 +128,8 @@ class SegmentWidget(Dock):
 
     def _on_changed(self, state: ViewState) -> None:
         """Show a new state; during a run, 30 times a second, only its progress."""
-        earlier, self._state = self._state, state
-        if state.is_step_after(earlier):
+        previous, self._state = self._state, state
+        if state.is_step_after(previous):
             self._sync_progress(state)
         else:
             self._sync()
@@ -164,8 +164,8 @@ class SegmentWidget(Dock):
         """Warn of a pixel size other than the model's, and offer to resample."""
         is_resampled = self.settings.fields["resample"].value() != "off"
         warning = self.source.value.info.pixel_size_warning
-        then = "The image is resampled, tile by tile." if is_resampled else "Objects may be missed or split."
-        self.pixel_size_label.setText(f"{warning} {then}" if warning else "")
+        effect = "The image is resampled, tile by tile." if is_resampled else "Objects may be missed or split."
+        self.pixel_size_label.setText(f"{warning} {effect}" if warning else "")
         self.resample.setChecked(is_resampled)
         for part in (self.pixel_size_label, self.resample):
             part.setVisible(bool(warning))

@@ -26,8 +26,7 @@ from napari_fcn.events import RunDone, RunPlanned, TileDone
 from napari_fcn.geometry import Axes, Region
 from napari_fcn.gui import batch as dock_module
 from napari_fcn.gui._batch_panels.table import detail, state_text
-from napari_fcn.gui._controllers import BatchController, BatchRequest, Row, Summary
-from napari_fcn.gui._controllers import base as desks
+from napari_fcn.gui._controllers import BatchController, BatchRequest, Row, Summary, base
 from napari_fcn.gui._controllers.batch import tasks
 from napari_fcn.gui._controllers.batch.jobs import FileJob, JobEnded
 from napari_fcn.gui._controllers.model_catalog import ModelCache
@@ -44,7 +43,7 @@ CLASSES = (("background", "#000000"), ("class 1", "#56b4e9"), ("class 2", "#e69f
 END = RunDone(64, 0.5, "cpu", "float32")
 
 
-class Pretender:
+class FakeEngine:
     """Stands in for the engine: half of an image, then the rest, and what goes wrong with which image if asked to."""
 
     def __init__(self) -> None:
@@ -80,11 +79,11 @@ class Pretender:
 
 
 @pytest.fixture
-def engine(monkeypatch: pytest.MonkeyPatch) -> Pretender:
-    pretender = Pretender()
-    monkeypatch.setattr(tasks, "run_file", pretender.file)
-    monkeypatch.setattr(tasks, "run_layer", pretender.layer)
-    return pretender
+def engine(monkeypatch: pytest.MonkeyPatch) -> FakeEngine:
+    fake = FakeEngine()
+    monkeypatch.setattr(tasks, "run_file", fake.file)
+    monkeypatch.setattr(tasks, "run_layer", fake.layer)
+    return fake
 
 
 @pytest.fixture
@@ -93,23 +92,23 @@ def viewer() -> ViewerModel:
 
 
 @pytest.fixture
-def desk(viewer: ViewerModel, qtbot: QtBot) -> Iterator[BatchController]:
-    desk = BatchController(viewer)
-    desk.connect()
-    yield desk
-    desk.shutdown()
-    qtbot.waitUntil(lambda: not desk.is_busy, timeout=LONG)
+def controller(viewer: ViewerModel, qtbot: QtBot) -> Iterator[BatchController]:
+    controller = BatchController(viewer)
+    controller.connect()
+    yield controller
+    controller.shutdown()
+    qtbot.waitUntil(lambda: not controller.is_busy, timeout=LONG)
 
 
 @pytest.fixture
-def ask(model: MakeModel) -> Callable[..., BatchRequest]:
-    def ask(**save: Any) -> BatchRequest:
+def make_request(model: MakeModel) -> Callable[..., BatchRequest]:
+    def make_request(**save: Any) -> BatchRequest:
         return BatchRequest(model(), PredictSettings(device="cpu"), OutputSettings(**{"save": ("classes",), **save}))
 
-    return ask
+    return make_request
 
 
-Ask = Callable[..., BatchRequest]
+MakeRequest = Callable[..., BatchRequest]
 
 
 def images(folder: Path, *names: str) -> list[Path]:
@@ -124,69 +123,69 @@ def layer(viewer: ViewerModel, name: str) -> Image:
     return viewer.add_image(np.zeros((8, 8), np.uint8), name=name)
 
 
-def states(desk: BatchController) -> dict[str, str]:
-    return {row.name: row.state for row in desk.state.rows}
+def states(controller: BatchController) -> dict[str, str]:
+    return {row.name: row.state for row in controller.state.rows}
 
 
-def row(desk: BatchController, name: str) -> Row:
-    return next(row for row in desk.state.rows if row.name == name)
+def row(controller: BatchController, name: str) -> Row:
+    return next(row for row in controller.state.rows if row.name == name)
 
 
-def wait(desk: BatchController, qtbot: QtBot) -> None:
-    qtbot.waitUntil(lambda: not desk.state.is_running, timeout=LONG)
+def wait(controller: BatchController, qtbot: QtBot) -> None:
+    qtbot.waitUntil(lambda: not controller.state.is_running, timeout=LONG)
 
 
-def wait_for(desk: BatchController, qtbot: QtBot, name: str) -> None:
-    qtbot.waitUntil(lambda: row(desk, name).share > 0, timeout=LONG)
+def wait_for(controller: BatchController, qtbot: QtBot, name: str) -> None:
+    qtbot.waitUntil(lambda: row(controller, name).fraction > 0, timeout=LONG)
 
 
-def test_images_are_run_in_order_and_tell_how_they_ended(
-    desk: BatchController, engine: Pretender, ask: Ask, tmp_path: Path, qtbot: QtBot
+def test_images_run_in_order_and_each_row_shows_its_result(
+    controller: BatchController, engine: FakeEngine, make_request: MakeRequest, tmp_path: Path, qtbot: QtBot
 ) -> None:
-    desk.add_files(images(tmp_path, "b.tif", "a.ome.tif"))
-    desk.run(ask())
-    wait(desk, qtbot)
+    controller.add_files(images(tmp_path, "b.tif", "a.ome.tif"))
+    controller.run(make_request())
+    wait(controller, qtbot)
     assert engine.ran == ["b.tif", "a.ome.tif"]
     assert engine.tasks[1].targets == {"classes": tmp_path / "a_classes.ome.tif"}
-    done = row(desk, "a.ome.tif")
+    done = row(controller, "a.ome.tif")
     assert (done.state, done.seconds, done.lines) == ("done", 0.5, ("A note.",))
     assert done.result_line == "0.5 s on cpu in float32, 0.00013 Mpx/s"
     assert done.files == (str(tmp_path / "a_classes.ome.tif"),)
     assert done.seconds > 0
-    summary = desk.state.summary
+    summary = controller.state.summary
     assert summary is not None
     assert (summary.done, summary.failed, summary.cancelled, summary.devices) == (2, 0, 0, ("cpu",))
 
 
-def test_the_present_row_says_how_far_it_is(
-    desk: BatchController, engine: Pretender, ask: Ask, tmp_path: Path, qtbot: QtBot
+def test_the_current_row_shows_its_progress(
+    controller: BatchController, engine: FakeEngine, make_request: MakeRequest, tmp_path: Path, qtbot: QtBot
 ) -> None:
     engine.endless = {"a.tif"}
-    desk.add_files(images(tmp_path, "a.tif", "b.tif"))
-    desk.run(ask())
-    wait_for(desk, qtbot, "a.tif")
-    assert [state_text(one) for one in desk.state.rows] == ["50 % · 12 s left", "waiting"]
-    assert (desk.state.done, desk.state.total, desk.state.share) == (0, 2, 0.25)
-    assert desk.state.seconds_left is not None
+    controller.add_files(images(tmp_path, "a.tif", "b.tif"))
+    controller.run(make_request())
+    wait_for(controller, qtbot, "a.tif")
+    assert [state_text(one) for one in controller.state.rows] == ["50 % · 12 s left", "waiting"]
+    assert (controller.state.done, controller.state.total, controller.state.fraction) == (0, 2, 0.25)
+    assert controller.state.seconds_left is not None
 
 
 @pytest.mark.parametrize("error", [ImageError("It is damaged. Copy it again."), RuntimeError("out of registers")])
 def test_an_image_that_fails_does_not_stop_the_others(
-    desk: BatchController,
-    engine: Pretender,
-    ask: Ask,
+    controller: BatchController,
+    engine: FakeEngine,
+    make_request: MakeRequest,
     tmp_path: Path,
     qtbot: QtBot,
     monkeypatch: pytest.MonkeyPatch,
     error: Exception,
 ) -> None:
-    monkeypatch.setattr(desks.notification_manager, "receive_error", lambda *_: None)
+    monkeypatch.setattr(base.notification_manager, "receive_error", lambda *_: None)
     engine.errors = {"a.tif": error}
-    desk.add_files(images(tmp_path, "a.tif", "b.tif"))
-    desk.run(ask())
-    wait(desk, qtbot)
-    assert states(desk) == {"a.tif": "failed", "b.tif": "done"}
-    assert str(error) in row(desk, "a.tif").lines[0]
+    controller.add_files(images(tmp_path, "a.tif", "b.tif"))
+    controller.run(make_request())
+    wait(controller, qtbot)
+    assert states(controller) == {"a.tif": "failed", "b.tif": "done"}
+    assert str(error) in row(controller, "a.tif").lines[0]
 
 
 @pytest.mark.parametrize(
@@ -206,9 +205,9 @@ def test_an_image_that_fails_does_not_stop_the_others(
     ids=lambda value: type(value).__name__,
 )
 def test_an_error_of_the_system_is_reported_as_an_error_not_a_bug(
-    desk: BatchController,
-    engine: Pretender,
-    ask: Ask,
+    controller: BatchController,
+    engine: FakeEngine,
+    make_request: MakeRequest,
     tmp_path: Path,
     qtbot: QtBot,
     monkeypatch: pytest.MonkeyPatch,
@@ -216,169 +215,174 @@ def test_an_error_of_the_system_is_reported_as_an_error_not_a_bug(
     said: str,
 ) -> None:
     reported: list[object] = []
-    monkeypatch.setattr(desks.notification_manager, "receive_error", lambda *given: reported.append(given))
+    monkeypatch.setattr(base.notification_manager, "receive_error", lambda *given: reported.append(given))
     engine.errors = {"a.tif": error}
-    desk.add_files(images(tmp_path, "a.tif", "b.tif"))
-    desk.run(ask())
-    wait(desk, qtbot)
-    assert states(desk) == {"a.tif": "failed", "b.tif": "done"}
-    assert said in row(desk, "a.tif").lines[0]
+    controller.add_files(images(tmp_path, "a.tif", "b.tif"))
+    controller.run(make_request())
+    wait(controller, qtbot)
+    assert states(controller) == {"a.tif": "failed", "b.tif": "done"}
+    assert said in row(controller, "a.tif").lines[0]
     assert reported == []
 
 
-def test_cancel_stops_the_present_image_and_goes_on_with_the_next(
-    desk: BatchController, engine: Pretender, ask: Ask, tmp_path: Path, qtbot: QtBot
+def test_cancel_stops_the_current_image_and_continues_with_the_next(
+    controller: BatchController, engine: FakeEngine, make_request: MakeRequest, tmp_path: Path, qtbot: QtBot
 ) -> None:
     engine.endless = {"a.tif"}
-    desk.add_files(images(tmp_path, "a.tif", "b.tif"))
-    desk.run(ask())
-    wait_for(desk, qtbot, "a.tif")
-    desk.cancel()
-    assert row(desk, "a.tif").lines == ("Cancelled at 50 %; Run resumes it.",)
-    wait(desk, qtbot)
-    assert states(desk) == {"a.tif": "cancelled", "b.tif": "done"}
+    controller.add_files(images(tmp_path, "a.tif", "b.tif"))
+    controller.run(make_request())
+    wait_for(controller, qtbot, "a.tif")
+    controller.cancel()
+    assert row(controller, "a.tif").lines == ("Cancelled at 50 %; Run resumes it.",)
+    wait(controller, qtbot)
+    assert states(controller) == {"a.tif": "cancelled", "b.tif": "done"}
 
 
-def test_cancel_all_stops_everything_and_run_takes_it_up_again(
-    desk: BatchController, engine: Pretender, ask: Ask, tmp_path: Path, qtbot: QtBot
+def test_cancel_all_stops_all_images_and_run_resumes_them(
+    controller: BatchController, engine: FakeEngine, make_request: MakeRequest, tmp_path: Path, qtbot: QtBot
 ) -> None:
     engine.endless = {"b.tif"}
-    desk.add_files(images(tmp_path, "a.tif", "b.tif", "c.tif"))
-    desk.run(ask())
-    wait_for(desk, qtbot, "b.tif")
-    desk.cancel_all()
-    assert states(desk) == {"a.tif": "done", "b.tif": "cancelled", "c.tif": "cancelled"}
-    assert not desk.state.is_running
+    controller.add_files(images(tmp_path, "a.tif", "b.tif", "c.tif"))
+    controller.run(make_request())
+    wait_for(controller, qtbot, "b.tif")
+    controller.cancel_all()
+    assert states(controller) == {"a.tif": "done", "b.tif": "cancelled", "c.tif": "cancelled"}
+    assert not controller.state.is_running
     engine.endless = set()
-    desk.run(ask())
-    wait(desk, qtbot)
+    controller.run(make_request())
+    wait(controller, qtbot)
     assert engine.ran == ["a.tif", "b.tif", "b.tif", "c.tif"]
 
 
-def test_retry_runs_only_what_did_not_reach_its_end(
-    desk: BatchController, engine: Pretender, ask: Ask, tmp_path: Path, qtbot: QtBot
+def test_retry_runs_only_failed_and_cancelled_images(
+    controller: BatchController, engine: FakeEngine, make_request: MakeRequest, tmp_path: Path, qtbot: QtBot
 ) -> None:
     engine.errors = {"a.tif": ImageError("It is damaged.")}
-    desk.add_files(images(tmp_path, "a.tif", "b.tif"))
-    desk.run(ask())
-    wait(desk, qtbot)
+    controller.add_files(images(tmp_path, "a.tif", "b.tif"))
+    controller.run(make_request())
+    wait(controller, qtbot)
     engine.errors = {}
-    desk.retry(ask())
-    wait(desk, qtbot)
+    controller.retry(make_request())
+    wait(controller, qtbot)
     assert engine.ran == ["a.tif", "b.tif", "a.tif"]
-    assert states(desk) == {"a.tif": "done", "b.tif": "done"}
-    assert row(desk, "a.tif").lines == ("A note.",)
+    assert states(controller) == {"a.tif": "done", "b.tif": "done"}
+    assert row(controller, "a.tif").lines == ("A note.",)
 
 
-def test_run_starts_all_over_when_nothing_waits(
-    desk: BatchController, engine: Pretender, ask: Ask, tmp_path: Path, qtbot: QtBot
+def test_run_repeats_all_images_if_none_is_waiting(
+    controller: BatchController, engine: FakeEngine, make_request: MakeRequest, tmp_path: Path, qtbot: QtBot
 ) -> None:
-    desk.add_files(images(tmp_path, "a.tif"))
+    controller.add_files(images(tmp_path, "a.tif"))
     for _ in range(2):
-        desk.run(ask())
-        wait(desk, qtbot)
+        controller.run(make_request())
+        wait(controller, qtbot)
     assert engine.ran == ["a.tif", "a.tif"]
 
 
-def test_images_that_are_added_during_a_batch_are_run_too(
-    desk: BatchController, engine: Pretender, ask: Ask, tmp_path: Path, qtbot: QtBot
+def test_images_added_during_a_batch_are_run(
+    controller: BatchController, engine: FakeEngine, make_request: MakeRequest, tmp_path: Path, qtbot: QtBot
 ) -> None:
     a, b = images(tmp_path, "a.tif", "b.tif")
     engine.endless = {"a.tif"}
-    desk.add_files([a])
-    desk.run(ask())
-    wait_for(desk, qtbot, "a.tif")
-    desk.add_files([b])
-    assert desk.state.total == 2
-    desk.cancel()
-    wait(desk, qtbot)
+    controller.add_files([a])
+    controller.run(make_request())
+    wait_for(controller, qtbot, "a.tif")
+    controller.add_files([b])
+    assert controller.state.total == 2
+    controller.cancel()
+    wait(controller, qtbot)
     assert engine.ran == ["a.tif", "b.tif"]
 
 
-def test_a_row_that_is_removed_while_it_runs_ends_and_the_next_begins(
-    desk: BatchController, engine: Pretender, ask: Ask, tmp_path: Path, qtbot: QtBot
+def test_removing_the_current_row_starts_the_next(
+    controller: BatchController, engine: FakeEngine, make_request: MakeRequest, tmp_path: Path, qtbot: QtBot
 ) -> None:
     engine.endless = {"a.tif"}
-    desk.add_files(images(tmp_path, "a.tif", "b.tif"))
-    desk.run(ask())
-    wait_for(desk, qtbot, "a.tif")
-    desk.remove([row(desk, "a.tif").number])
-    wait(desk, qtbot)
-    assert states(desk) == {"b.tif": "done"}
-    assert desk.state.summary is not None
-    assert desk.state.summary.cancelled == 0
+    controller.add_files(images(tmp_path, "a.tif", "b.tif"))
+    controller.run(make_request())
+    wait_for(controller, qtbot, "a.tif")
+    controller.remove([row(controller, "a.tif").number])
+    wait(controller, qtbot)
+    assert states(controller) == {"b.tif": "done"}
+    assert controller.state.summary is not None
+    assert controller.state.summary.cancelled == 0
 
 
 def test_clear_ends_the_batch_and_empties_the_list(
-    desk: BatchController, engine: Pretender, ask: Ask, tmp_path: Path, qtbot: QtBot
+    controller: BatchController, engine: FakeEngine, make_request: MakeRequest, tmp_path: Path, qtbot: QtBot
 ) -> None:
     engine.endless = {"a.tif"}
-    desk.add_files(images(tmp_path, "a.tif", "b.tif"))
-    desk.run(ask())
-    wait_for(desk, qtbot, "a.tif")
-    desk.clear()
-    assert (desk.state.rows, desk.state.is_running, desk.state.summary) == ((), False, None)
+    controller.add_files(images(tmp_path, "a.tif", "b.tif"))
+    controller.run(make_request())
+    wait_for(controller, qtbot, "a.tif")
+    controller.clear()
+    assert (controller.state.rows, controller.state.is_running, controller.state.summary) == ((), False, None)
 
 
-def test_a_layer_gets_its_results_as_layers_when_they_are_complete(
-    desk: BatchController, engine: Pretender, viewer: ViewerModel, ask: Ask, qtbot: QtBot
+def test_result_layers_are_added_when_the_run_is_complete(
+    controller: BatchController, engine: FakeEngine, viewer: ViewerModel, make_request: MakeRequest, qtbot: QtBot
 ) -> None:
     layer(viewer, "cells")
     engine.endless = {"cells"}
-    desk.add_layers(desk.images())
-    desk.run(ask())
-    wait_for(desk, qtbot, "cells")
+    controller.add_layers(controller.images())
+    controller.run(make_request())
+    wait_for(controller, qtbot, "cells")
     assert len(viewer.layers) == 1
     engine.endless = set()
-    wait(desk, qtbot)
+    wait(controller, qtbot)
     assert [one.name for one in viewer.layers] == ["cells", "cells probabilities", "cells classes"]
     assert (viewer.layers["cells classes"].data == 1).all()
     assert viewer.layers["cells classes"].metadata["napari_fcn"]["device"] == "cpu"
 
 
-def test_a_layer_that_came_from_no_file_is_not_written_unless_there_is_a_folder(
-    desk: BatchController, engine: Pretender, viewer: ViewerModel, ask: Ask, tmp_path: Path, qtbot: QtBot
+def test_a_layer_without_a_file_is_saved_only_if_a_folder_is_set(
+    controller: BatchController,
+    engine: FakeEngine,
+    viewer: ViewerModel,
+    make_request: MakeRequest,
+    tmp_path: Path,
+    qtbot: QtBot,
 ) -> None:
     layer(viewer, "my cells")
-    desk.add_layers(desk.images())
+    controller.add_layers(controller.images())
     for folder in ("", str(tmp_path)):
-        desk.run(ask(folder=folder))
-        wait(desk, qtbot)
+        controller.run(make_request(folder=folder))
+        wait(controller, qtbot)
     first, second = engine.tasks
     assert first.paths == {}
     assert second.paths == {"classes": tmp_path / "my_cells_classes.ome.tif"}
 
 
-def test_a_layer_that_is_gone_fails_and_the_others_go_on(
-    desk: BatchController, engine: Pretender, viewer: ViewerModel, ask: Ask, qtbot: QtBot
+def test_a_removed_layer_fails_and_the_others_continue(
+    controller: BatchController, engine: FakeEngine, viewer: ViewerModel, make_request: MakeRequest, qtbot: QtBot
 ) -> None:
     one, two, three = (layer(viewer, name) for name in ("one", "two", "three"))
-    desk.add_layers([one, two, three])
+    controller.add_layers([one, two, three])
     engine.endless = {"two"}
     viewer.layers.remove(one)
-    desk.run(ask())
-    wait_for(desk, qtbot, "two")
+    controller.run(make_request())
+    wait_for(controller, qtbot, "two")
     viewer.layers.remove(two)
-    wait(desk, qtbot)
-    assert states(desk) == {"one": "failed", "two": "failed", "three": "done"}
-    assert row(desk, "one").lines == ("The layer one is no longer in the viewer.",)
-    assert "was removed while it was segmented" in row(desk, "two").lines[0]
+    wait(controller, qtbot)
+    assert states(controller) == {"one": "failed", "two": "failed", "three": "done"}
+    assert row(controller, "one").lines == ("The layer one is no longer in the viewer.",)
+    assert "was removed while it was segmented" in row(controller, "two").lines[0]
 
 
 @pytest.mark.parametrize("save", [(), ("classes",)])
 def test_a_layer_is_predicted_in_full_tiles(
-    desk: BatchController,
-    engine: Pretender,
+    controller: BatchController,
+    engine: FakeEngine,
     viewer: ViewerModel,
-    ask: Ask,
+    make_request: MakeRequest,
     tmp_path: Path,
     qtbot: QtBot,
     save: tuple[str, ...],
 ) -> None:
     viewer.add_image(np.zeros((1200, 1200), np.uint8), name="large")
-    desk.add_layers(desk.images())
-    desk.run(ask(save=save, folder=str(tmp_path)))
-    wait(desk, qtbot)
+    controller.add_layers(controller.images())
+    controller.run(make_request(save=save, folder=str(tmp_path)))
+    wait(controller, qtbot)
     job, cache = engine.tasks[0], ModelCache()
     session = Session(job.image.data, cache.load(job.model), job.axes, job.settings)
     assert session.plan().tile != session.live_plan().tile
@@ -390,111 +394,109 @@ def test_a_layer_is_predicted_in_full_tiles(
     assert plans == [session.plan().tile, session.live_plan().tile]
 
 
-def test_a_layer_whose_results_are_too_large_for_memory_needs_a_folder(
-    desk: BatchController,
-    engine: Pretender,
+def test_results_too_large_for_memory_need_a_folder(
+    controller: BatchController,
+    engine: FakeEngine,
     viewer: ViewerModel,
-    ask: Ask,
+    make_request: MakeRequest,
     tmp_path: Path,
     qtbot: QtBot,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(tasks, "fits_in_memory", lambda *_: False)
     layer(viewer, "large")
-    desk.add_layers(desk.images())
-    desk.run(ask())
-    wait(desk, qtbot)
-    assert "too large to be kept in memory" in row(desk, "large").lines[0]
-    desk.run(ask(folder=str(tmp_path)))
-    wait(desk, qtbot)
-    assert row(desk, "large").state == "done"
+    controller.add_layers(controller.images())
+    controller.run(make_request())
+    wait(controller, qtbot)
+    assert "too large for memory" in row(controller, "large").lines[0]
+    controller.run(make_request(folder=str(tmp_path)))
+    wait(controller, qtbot)
+    assert row(controller, "large").state == "done"
     assert len(viewer.layers) == 1
 
 
-def test_only_selected_layers_are_added_on_request(desk: BatchController, viewer: ViewerModel) -> None:
+def test_only_selected_layers_are_added(controller: BatchController, viewer: ViewerModel) -> None:
     one, two = layer(viewer, "one"), layer(viewer, "two")
     viewer.layers.selection = {one}
-    desk.add_layers(desk.selected_images())
-    desk.add_layers([one, two])
-    assert list(states(desk)) == ["one", "two"]
-    assert desk.state.message == "1 added. 1 already in the list."
+    controller.add_layers(controller.selected_images())
+    controller.add_layers([one, two])
+    assert list(states(controller)) == ["one", "two"]
+    assert controller.state.message == "1 added. 1 already in the list."
 
 
-def test_two_images_of_one_name_are_written_to_two_files_with_a_note(
-    desk: BatchController, engine: Pretender, ask: Ask, tmp_path: Path, qtbot: QtBot
+def test_two_images_with_one_name_get_two_files_and_a_note(
+    controller: BatchController, engine: FakeEngine, make_request: MakeRequest, tmp_path: Path, qtbot: QtBot
 ) -> None:
     for name in ("A1", "A2"):
         (tmp_path / name).mkdir()
-        desk.add_files(images(tmp_path / name, "image.tif"))
-    desk.run(ask(folder=str(tmp_path / "out")))
-    wait(desk, qtbot)
-    assert [one.state for one in desk.state.rows] == ["done", "done"]
-    assert [Path(one.files[0]).name for one in desk.state.rows] == [f"A{n}_image_classes.ome.tif" for n in (1, 2)]
-    assert "Another image of the list is called image too" in desk.state.rows[1].lines[0]
+        controller.add_files(images(tmp_path / name, "image.tif"))
+    controller.run(make_request(folder=str(tmp_path / "out")))
+    wait(controller, qtbot)
+    assert [one.state for one in controller.state.rows] == ["done", "done"]
+    assert [Path(one.files[0]).name for one in controller.state.rows] == [f"A{n}_image_classes.ome.tif" for n in (1, 2)]
+    assert "Another image in the list is also named image" in controller.state.rows[1].lines[0]
 
 
 @pytest.mark.parametrize("name", ["a_[1].tif", " b%.tif", ".c.tif", "d..TIF"])
 def test_results_of_files_keep_the_names_of_their_images(
-    desk: BatchController, engine: Pretender, ask: Ask, tmp_path: Path, qtbot: QtBot, name: str
+    controller: BatchController, engine: FakeEngine, make_request: MakeRequest, tmp_path: Path, qtbot: QtBot, name: str
 ) -> None:
-    desk.add_files(images(tmp_path, name))
-    desk.run(ask())
-    wait(desk, qtbot)
-    assert desk.state.rows[0].files == (str(tmp_path / f"{Path(name).stem}_classes.ome.tif"),)
+    controller.add_files(images(tmp_path, name))
+    controller.run(make_request())
+    wait(controller, qtbot)
+    assert controller.state.rows[0].files == (str(tmp_path / f"{Path(name).stem}_classes.ome.tif"),)
 
 
-def test_no_row_replaces_an_image_of_another_row(
-    desk: BatchController, engine: Pretender, ask: Ask, tmp_path: Path, qtbot: QtBot
+def test_no_result_overwrites_the_image_of_another_row(
+    controller: BatchController, engine: FakeEngine, make_request: MakeRequest, tmp_path: Path, qtbot: QtBot
 ) -> None:
     (tmp_path / "other").mkdir()
     found = [*images(tmp_path, "a.tif"), *images(tmp_path / "other", "x.tif")]
     os.link(found[1], tmp_path / "a_classes.ome.tif")
-    desk.add_files(found)
-    desk.run(ask(overwrite=True))
-    wait(desk, qtbot)
-    assert [one.state for one in desk.state.rows] == ["failed", "done"]
-    assert "an image of this run, which it would replace. Choose another place" in desk.state.rows[0].lines[0]
+    controller.add_files(found)
+    controller.run(make_request(overwrite=True))
+    wait(controller, qtbot)
+    assert [one.state for one in controller.state.rows] == ["failed", "done"]
+    assert "an image of this run, which it would replace. Choose another place" in controller.state.rows[0].lines[0]
     assert engine.ran == ["x.tif"]
 
 
-def test_results_do_not_go_into_an_ome_zarr_that_is_read(
-    desk: BatchController, engine: Pretender, ask: Ask, tmp_path: Path, qtbot: QtBot
+def test_results_are_not_written_into_an_input_ome_zarr(
+    controller: BatchController, engine: FakeEngine, make_request: MakeRequest, tmp_path: Path, qtbot: QtBot
 ) -> None:
     level = tmp_path / "a.zarr" / "0"
     level.mkdir(parents=True)
     for folder in (level.parent, level):
         (folder / "zarr.json").write_text("{}")
-    desk.add_files([level])
-    desk.run(ask())
-    wait(desk, qtbot)
-    assert desk.state.rows[0].files == (str(tmp_path / "0_classes.ome.zarr"),)
-    desk.run(ask(folder=str(level.parent)))
-    wait(desk, qtbot)
-    assert "would be written into" in desk.state.rows[0].lines[0]
+    controller.add_files([level])
+    controller.run(make_request())
+    wait(controller, qtbot)
+    assert controller.state.rows[0].files == (str(tmp_path / "0_classes.ome.zarr"),)
+    controller.run(make_request(folder=str(level.parent)))
+    wait(controller, qtbot)
+    assert "would be written into" in controller.state.rows[0].lines[0]
 
 
-def test_an_image_in_a_file_needs_something_to_be_written(
-    desk: BatchController, engine: Pretender, ask: Ask, tmp_path: Path, qtbot: QtBot
+def test_results_of_image_files_must_be_saved(
+    controller: BatchController, engine: FakeEngine, make_request: MakeRequest, tmp_path: Path, qtbot: QtBot
 ) -> None:
-    desk.add_files(images(tmp_path, "a.tif"))
-    desk.run(ask(save=()))
-    wait(desk, qtbot)
-    assert "Choose what to write under Save" in row(desk, "a.tif").lines[0]
+    controller.add_files(images(tmp_path, "a.tif"))
+    controller.run(make_request(save=()))
+    wait(controller, qtbot)
+    assert "Choose what to write under Save" in row(controller, "a.tif").lines[0]
 
 
-def test_folders_stand_for_their_images_and_other_files_are_left_out_by_name(
-    desk: BatchController, tmp_path: Path
-) -> None:
+def test_folders_add_their_images_and_unsupported_files_are_named(controller: BatchController, tmp_path: Path) -> None:
     images(tmp_path, "b.tif", "a.tif", "a_classes.ome.tif")
     (tmp_path / "notes.txt").write_text("hello")
     (tmp_path / "empty").mkdir()
-    desk.add_files([tmp_path, tmp_path / "notes.txt", tmp_path / "empty", tmp_path / "a.tif"])
-    assert list(states(desk)) == ["a.tif", "b.tif"]
-    assert "unsupported type): notes.txt" in desk.state.error
-    assert "contains no image" in desk.state.error
+    controller.add_files([tmp_path, tmp_path / "notes.txt", tmp_path / "empty", tmp_path / "a.tif"])
+    assert list(states(controller)) == ["a.tif", "b.tif"]
+    assert "unsupported type): notes.txt" in controller.state.error
+    assert "contains no image" in controller.state.error
 
 
-def test_the_files_of_one_image_are_one_row(tmp_path: Path) -> None:
+def test_the_files_of_one_ome_image_are_one_row(tmp_path: Path) -> None:
     xml = (
         '<OME xmlns="http://www.openmicroscopy.org/Schemas/OME/2016-06" UUID="urn:uuid:{own}"><Image ID="Image:0">'
         '<Pixels DimensionOrder="XYCZT" Type="uint8" SizeX="9" SizeY="9" SizeC="2" SizeZ="1" SizeT="1">'
@@ -508,7 +510,7 @@ def test_the_files_of_one_image_are_one_row(tmp_path: Path) -> None:
         assert tasks.expand_paths(dropped) == ([files[0]], [])
 
 
-def test_formats_follow_the_image_unless_one_is_chosen(tmp_path: Path) -> None:
+def test_the_format_is_that_of_the_image_unless_one_is_chosen(tmp_path: Path) -> None:
     kinds = ("classes", "objects")
     paths = OutputSettings(kinds).paths_in(tmp_path, "a", ".ome.zarr")
     assert paths == {kind: tmp_path / f"a_{kind}.ome.zarr" for kind in kinds}
@@ -518,7 +520,7 @@ def test_formats_follow_the_image_unless_one_is_chosen(tmp_path: Path) -> None:
     assert chosen.paths_in(tmp_path, "a", ".ome.zarr") == {"classes": tmp_path / "a_classes.ome.tif"}
 
 
-def test_texts_of_a_row() -> None:
+def test_state_texts_of_a_row() -> None:
     failed = Row(0, "a.tif", "/x/a.tif", "failed", lines=("/x/a.tif: A 2-D model needs 2 axes. Choose another.",))
     assert state_text(failed) == "failed: A 2-D model needs 2 axes. Choose another."
     assert failed.lines[0] in detail(failed)
@@ -531,7 +533,7 @@ def test_texts_of_a_row() -> None:
     assert state_text(Row(0, "a", "a", "running", 0.34, "objects")) == "objects 34 %"
 
 
-def test_summary_of_a_batch() -> None:
+def test_summary_line_of_a_batch() -> None:
     line = summary_line(Summary(2, 1, 3, 12.0, "nuclei", ("cpu",)))
     assert line == (
         "<b>2 done, 1 failed, 3 cancelled</b> in 12 s on cpu with nuclei. Select a failed image to see why."
@@ -547,20 +549,20 @@ def classes_of(model: Path, image: Path) -> np.ndarray:
     return classes(tifffile.imread(image), model, device="cpu")
 
 
-def test_the_files_hold_what_the_engine_answers_and_bad_ones_say_what_is_wrong(
-    desk: BatchController, model: MakeModel, ask: Ask, tmp_path: Path, qtbot: QtBot
+def test_files_contain_the_prediction_and_damaged_images_show_an_error(
+    controller: BatchController, model: MakeModel, make_request: MakeRequest, tmp_path: Path, qtbot: QtBot
 ) -> None:
     good, damaged, gone = images(tmp_path, "good.tif", "damaged.tif", "gone.tif")
     np.save(tmp_path / "trace.npy", np.arange(50.0))
     text = tmp_path / "text.tif"
     text.write_text("hello")
     damaged.write_bytes(damaged.read_bytes()[:700])
-    desk.add_files([text, damaged, gone, tmp_path / "trace.npy", good])
+    controller.add_files([text, damaged, gone, tmp_path / "trace.npy", good])
     gone.unlink()
-    desk.run(ask())
-    wait(desk, qtbot)
-    assert list(states(desk).values()) == ["failed"] * 4 + ["done"]
-    told = [one.lines[0] for one in desk.state.rows[:4]]
+    controller.run(make_request())
+    wait(controller, qtbot)
+    assert list(states(controller).values()) == ["failed"] * 4 + ["done"]
+    told = [one.lines[0] for one in controller.state.rows[:4]]
     wanted = ("cannot be read as .tif", "damaged.tif", "There is no image", "needs 2 axes in space")
     assert all(part in line for part, line in zip(wanted, told, strict=True)), told
     found = np.asarray(read_image(tmp_path / "good_classes.ome.tif").data[...])
@@ -569,49 +571,51 @@ def test_the_files_hold_what_the_engine_answers_and_bad_ones_say_what_is_wrong(
     assert not list(tmp_path.glob("*.unfinished"))
 
 
-def test_equal_results_are_kept_and_others_replaced_only_on_request(
-    desk: BatchController, ask: Ask, model: MakeModel, tmp_path: Path, qtbot: QtBot
+def test_complete_results_are_kept_and_others_replaced_only_on_request(
+    controller: BatchController, make_request: MakeRequest, model: MakeModel, tmp_path: Path, qtbot: QtBot
 ) -> None:
     (image,) = images(tmp_path, "a.tif")
     result = tmp_path / "a_classes.ome.tif"
-    desk.add_files([image])
-    desk.run(ask())
-    wait(desk, qtbot)
+    controller.add_files([image])
+    controller.run(make_request())
+    wait(controller, qtbot)
     first = result.read_bytes()
-    desk.run(ask())
-    wait(desk, qtbot)
-    assert state_text(row(desk, "a.tif")) == "already done"
+    controller.run(make_request())
+    wait(controller, qtbot)
+    assert state_text(row(controller, "a.tif")) == "already done"
     other = BatchRequest(model(2, 1, 2), PredictSettings(device="cpu"))
-    desk.run(other)
-    wait(desk, qtbot)
-    assert row(desk, "a.tif").lines[0].startswith(f"{result} exists. Tick Advanced > Replace files")
+    controller.run(other)
+    wait(controller, qtbot)
+    assert row(controller, "a.tif").lines[0].startswith(f"{result} exists. Tick Advanced > Replace files")
     assert result.read_bytes() == first
-    desk.run(BatchRequest(model(2, 1, 2), PredictSettings(device="cpu"), OutputSettings(("classes",), overwrite=True)))
-    wait(desk, qtbot)
-    assert row(desk, "a.tif").state == "done"
+    controller.run(
+        BatchRequest(model(2, 1, 2), PredictSettings(device="cpu"), OutputSettings(("classes",), overwrite=True))
+    )
+    wait(controller, qtbot)
+    assert row(controller, "a.tif").state == "done"
     assert result.read_bytes() != first
 
 
-def test_a_folder_that_cannot_be_made_is_an_error_of_each_row(
-    desk: BatchController, ask: Ask, tmp_path: Path, qtbot: QtBot
+def test_an_invalid_output_folder_is_an_error_in_each_row(
+    controller: BatchController, make_request: MakeRequest, tmp_path: Path, qtbot: QtBot
 ) -> None:
     (image,) = images(tmp_path, "a.tif")
-    desk.add_files([image])
-    desk.run(ask(folder=str(image / "results")))
-    wait(desk, qtbot)
-    assert "cannot be written" in row(desk, "a.tif").lines[0]
+    controller.add_files([image])
+    controller.run(make_request(folder=str(image / "results")))
+    wait(controller, qtbot)
+    assert "cannot be written" in row(controller, "a.tif").lines[0]
 
 
-def test_layers_and_files_with_channels_are_opened_on_their_pixels(
-    desk: BatchController, viewer: ViewerModel, ask: Ask, tmp_path: Path, qtbot: QtBot
+def test_results_of_images_with_channels_are_aligned_when_opened(
+    controller: BatchController, viewer: ViewerModel, make_request: MakeRequest, tmp_path: Path, qtbot: QtBot
 ) -> None:
     pixels = np.random.default_rng(0).integers(0, 255, (3, 2, 24, 32), np.uint8)
     path = tmp_path / "stack.ome.tif"
     tifffile.imwrite(path, pixels, metadata={"axes": "ZCYX", "PhysicalSizeX": 0.5, "PhysicalSizeY": 0.5})
-    desk.add_files([path])
-    desk.run(ask(save=("classes", "objects", "probabilities")))
-    wait(desk, qtbot)
-    desk.show(desk.state.rows[0].number)
+    controller.add_files([path])
+    controller.run(make_request(save=("classes", "objects", "probabilities")))
+    wait(controller, qtbot)
+    controller.show(controller.state.rows[0].number)
     qtbot.waitUntil(lambda: len(viewer.layers) == 4, timeout=LONG)
     image, *results = viewer.layers
     assert (image.name, image.data.shape, image.source.path) == ("stack", (3, 2, 24, 32), str(path))
@@ -625,7 +629,7 @@ def test_layers_and_files_with_channels_are_opened_on_their_pixels(
         np.testing.assert_allclose(one.data_to_world((2, 0, 9, 7)), image.data_to_world((2, 0.5, 9, 7)))
     stored = np.asarray(read_image(tmp_path / "stack_classes.ome.tif").data[...])
     np.testing.assert_array_equal(viewer.layers["stack classes"].data[:, 0], stored)
-    desk.show(desk.state.rows[0].number)
+    controller.show(controller.state.rows[0].number)
     assert len(viewer.layers) == 4
 
 
@@ -656,7 +660,7 @@ def drop(dock: BatchWidget, *paths: Path) -> None:
     QApplication.sendEvent(target, QDropEvent(QPointF(at), *told))
 
 
-def test_a_folder_is_dropped_run_and_a_result_opened_with_the_mouse(
+def test_drop_a_folder_run_it_and_open_a_result_by_mouse(
     dock: BatchWidget, model: MakeModel, tmp_path: Path, qtbot: QtBot
 ) -> None:
     viewer, controller = dock.controller.viewer, dock.controller
@@ -688,8 +692,8 @@ def test_a_folder_is_dropped_run_and_a_result_opened_with_the_mouse(
     assert "good_classes.ome.tif" in dock.detail.text()
 
 
-def test_the_keyboard_adds_runs_shows_and_removes(
-    dock: BatchWidget, engine: Pretender, tmp_path: Path, qtbot: QtBot, monkeypatch: pytest.MonkeyPatch
+def test_rows_are_added_run_shown_and_removed_by_keyboard(
+    dock: BatchWidget, engine: FakeEngine, tmp_path: Path, qtbot: QtBot, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     a, b = images(tmp_path, "a.tif", "b.tif")
     monkeypatch.setattr(dock_module.QFileDialog, "getOpenFileNames", lambda *_: ([str(a), str(b)], ""))
@@ -731,9 +735,7 @@ def test_missing_and_invalid_entries_are_reported_and_disable_run(
     assert not dock.run_button.isEnabled()
 
 
-def test_a_dock_that_is_closed_during_a_batch_ends_it(
-    dock: BatchWidget, engine: Pretender, tmp_path: Path, qtbot: QtBot
-) -> None:
+def test_closing_the_dock_ends_the_batch(dock: BatchWidget, engine: FakeEngine, tmp_path: Path, qtbot: QtBot) -> None:
     engine.endless = {"a.tif"}
     drop(dock, *images(tmp_path, "a.tif", "b.tif"))
     click(qtbot, dock.run_button)
@@ -745,7 +747,7 @@ def test_a_dock_that_is_closed_during_a_batch_ends_it(
     dock.deleteLater()
 
 
-def test_nothing_is_cut_at_320_pixels_and_every_control_has_a_name(dock: BatchWidget, tmp_path: Path) -> None:
+def test_the_dock_fits_320_pixels_and_every_control_has_an_accessible_name(dock: BatchWidget, tmp_path: Path) -> None:
     dock.controller.add_files(images(tmp_path, "an_image_with_quite_a_long_name_as_files_have_them" * 2 + ".tif"))
     dock.advanced.set_open(True)
     dock._show(dock.error, "Skipped (unsupported type): a_file_with_a_name_of_more_than_forty_letters.txt.")
@@ -763,7 +765,7 @@ def test_nothing_is_cut_at_320_pixels_and_every_control_has_a_name(dock: BatchWi
     assert dock.browse.accessibleName() == "Choose folder"
 
 
-def test_an_empty_list_says_what_to_do(dock: BatchWidget, tmp_path: Path) -> None:
+def test_an_empty_list_shows_a_hint(dock: BatchWidget, tmp_path: Path) -> None:
     def painted() -> int:
         image = dock.table.viewport().grab().toImage()
         middle = image.height() // 2
@@ -779,18 +781,23 @@ def test_an_empty_list_says_what_to_do(dock: BatchWidget, tmp_path: Path) -> Non
 
 
 @pytest.mark.parametrize("is_saved", [True, False])
-def test_objects_of_a_layer_become_a_layer_too(
-    desk: BatchController, viewer: ViewerModel, ask: Ask, tmp_path: Path, qtbot: QtBot, is_saved: bool
+def test_objects_of_a_layer_are_added_as_a_layer(
+    controller: BatchController,
+    viewer: ViewerModel,
+    make_request: MakeRequest,
+    tmp_path: Path,
+    qtbot: QtBot,
+    is_saved: bool,
 ) -> None:
     rng = np.random.default_rng(0)
     layer = viewer.add_image(rng.integers(0, 255, (2, 40, 48), np.uint8), name="cells", axis_labels=tuple("cyx"))
-    desk.add_layers([layer])
-    request = ask(save=("classes", "objects"), folder=str(tmp_path) if is_saved else "", overwrite=True)
+    controller.add_layers([layer])
+    request = make_request(save=("classes", "objects"), folder=str(tmp_path) if is_saved else "", overwrite=True)
 
     def run() -> None:
-        desk.run(request)
-        qtbot.waitUntil(lambda: not desk.state.is_running, timeout=LONG)
-        assert desk.state.rows[0].state == "done", desk.state.rows[0].lines
+        controller.run(request)
+        qtbot.waitUntil(lambda: not controller.state.is_running, timeout=LONG)
+        assert controller.state.rows[0].state == "done", controller.state.rows[0].lines
 
     run()
     found = find_layer(viewer, layer, "objects")

@@ -365,7 +365,7 @@ def expected_reading(form: Form, model: Checkpoint, file: ImageFile) -> tuple[di
 
 
 @pytest.mark.parametrize(("name", "model"), CASES, ids=[f"{form}-{model}" for form, model in CASES])
-def test_every_entry_reads_an_image_alike(
+def test_all_entry_points_read_an_image_alike(
     name: str,
     model: str,
     model_files: dict[str, Path],
@@ -402,7 +402,7 @@ def outcome_of(run: Callable[[Entry], None], entry: Entry) -> dict[str, Any] | s
     return entry.recorder.reading
 
 
-def test_the_classes_of_a_picture_are_those_of_its_file(model_files: dict[str, Path], tmp_path: Path) -> None:
+def test_classes_of_a_figure_equal_those_of_its_file(model_files: dict[str, Path], tmp_path: Path) -> None:
     form = FORMS["colours"]
     arguments = ["predict", form.write(tmp_path), "--model", model_files["planes"], "--out", tmp_path / "out.ome.tif"]
     assert main([*map(str, arguments), "--device", "cpu", "--quiet"]) == 0
@@ -422,7 +422,7 @@ def images(draw: st.DrawFn) -> tuple[np.ndarray, tuple[str, ...], bool]:
 @pytest.mark.parametrize("kind", SPECS)
 @hypothesis.given(image=images())
 @hypothesis.settings(max_examples=15)
-def test_files_layers_and_arrays_of_any_form_are_bound_alike(
+def test_files_layers_and_arrays_of_any_shape_are_bound_alike(
     kind: str, image: tuple[np.ndarray, tuple[str, ...], bool]
 ) -> None:
     (data, names, rgb), spec = image, SPECS[kind]

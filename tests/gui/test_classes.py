@@ -39,7 +39,7 @@ def type_name(qtbot: QtBot, classes: ClassList, index: int) -> None:
 
 
 @pytest.mark.parametrize("left", [CLASSES[:1] + CLASSES[2:], CLASSES[:1]])
-def test_a_name_that_is_typed_goes_with_its_class(
+def test_a_typed_name_is_discarded_with_its_removed_class(
     classes: ClassList, told: list[Any], qtbot: QtBot, left: Sequence[PaintedClass]
 ) -> None:
     type_name(qtbot, classes, 1)
@@ -49,7 +49,7 @@ def test_a_name_that_is_typed_goes_with_its_class(
     assert [row.name.text() for row in classes.rows[: len(left)]] == [entry.name for entry in left]
 
 
-def test_a_name_being_typed_stays_while_its_class_does(classes: ClassList, told: list[Any], qtbot: QtBot) -> None:
+def test_a_name_being_typed_survives_updates_of_its_class(classes: ClassList, told: list[Any], qtbot: QtBot) -> None:
     type_name(qtbot, classes, 2)
     classes.show_classes((*CLASSES[:2], PaintedClass("c", "#333333", 17)), 1)
     qtbot.keyClick(classes.rows[2].name, Qt.Key_Return)
@@ -57,7 +57,7 @@ def test_a_name_being_typed_stays_while_its_class_does(classes: ClassList, told:
 
 
 @pytest.mark.parametrize(("left", "count"), [(CLASSES, 1), (CLASSES[:1] + CLASSES[2:], 0), (CLASSES[:1], 0)])
-def test_a_colour_is_for_the_class_for_which_it_was_chosen(
+def test_a_chosen_colour_applies_only_to_its_class(
     classes: ClassList,
     told: list[Any],
     monkeypatch: pytest.MonkeyPatch,

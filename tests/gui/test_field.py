@@ -103,12 +103,12 @@ def field(make_napari_viewer: Callable[..., Viewer], qtbot: QtBot, model: MakeMo
     dock.rest()
 
 
-def test_a_click_shows_what_decides_about_the_pixel(field: FieldDock) -> None:
+def test_a_click_shows_the_receptive_field_of_a_pixel(field: FieldDock) -> None:
     field.press(field.widget.pixel.toggle)
     field.click(40, 50)
-    sight = field.state.field
-    assert sight is not None
-    assert np.abs(np.subtract([index for _, index in sight.at], (40, 50))).max() <= 1
+    pixel_field = field.state.field
+    assert pixel_field is not None
+    assert np.abs(np.subtract([index for _, index in pixel_field.pixel], (40, 50))).max() <= 1
     box, heat = field.layer("receptive field"), field.layer("influence")
     assert box is not None
     assert heat is not None
@@ -116,21 +116,21 @@ def test_a_click_shows_what_decides_about_the_pixel(field: FieldDock) -> None:
     assert heat.visible
     text = field.widget.field_label.text()
     assert all(words in text for words in ("theoretical", "effective", "µm", "50%", "of the box matters")), text
-    assert field.widget.pixel.pixel.text() == ", ".join(str(index) for _, index in sight.at)
+    assert field.widget.pixel.pixel.text() == ", ".join(str(index) for _, index in pixel_field.pixel)
     assert field.viewer.layers.selection.active is field.viewer.layers[0]
     field.press(field.widget.pixel.toggle)
     field.click(10, 10)
-    assert field.state.field == sight  # the toggle is off
+    assert field.state.field == pixel_field  # the toggle is off
 
 
-def test_to_drag_is_not_to_point(field: FieldDock) -> None:
+def test_a_drag_selects_no_pixel(field: FieldDock) -> None:
     field.press(field.widget.pixel.toggle)
     field.drag((40, 50), (60, 80))
     field.rest()
     assert field.state.field is None
 
 
-def test_the_box_follows_the_cursor_and_the_influence_comes_when_it_rests(field: FieldDock) -> None:
+def test_the_box_follows_the_mouse_and_the_influence_appears_when_it_rests(field: FieldDock) -> None:
     field.press(field.widget.pixel.toggle)
     field.press(field.widget.pixel.follow)
     field.move(40, 50)
@@ -139,7 +139,7 @@ def test_the_box_follows_the_cursor_and_the_influence_comes_when_it_rests(field:
     field.rest()
     first = field.state.field
     field.move(60, 70)
-    field.wait(lambda: field.state.field is not None and field.state.field.at != first.at)  # type: ignore[union-attr]
+    field.wait(lambda: field.state.field is not None and field.state.field.pixel != first.pixel)  # type: ignore[union-attr]
     field.wait(lambda: field.state.field is not None and field.state.field.label)
 
 
@@ -152,7 +152,7 @@ def test_a_pixel_and_a_class_can_be_chosen_by_keyboard(field: FieldDock) -> None
     field.qtbot.keyClick(choice.pixel, Qt.Key_Return)
     field.rest()
     assert field.state.field is not None
-    assert field.state.field.at == (("y", 30), ("x", 20))
+    assert field.state.field.pixel == (("y", 30), ("x", 20))
     before = field.state.field.label
     other = next(n for n in range(1, choice.label.count()) if choice.label.itemText(n) != before)
     choice.label.setCurrentIndex(other)
@@ -165,7 +165,7 @@ def test_a_pixel_and_a_class_can_be_chosen_by_keyboard(field: FieldDock) -> None
     assert "is not a pixel. Type whole numbers" in field.widget.error.text()
 
 
-def test_growth_is_drawn_and_listed(field: FieldDock) -> None:
+def test_growth_is_shown_in_plot_and_table(field: FieldDock) -> None:
     growth = field.state.growth
     assert growth is not None
     assert growth_line(growth) in field.widget.growth.heading.text()
@@ -176,7 +176,7 @@ def test_growth_is_drawn_and_listed(field: FieldDock) -> None:
     assert field.widget.table.item(0, 1).text() == str(growth.layers[0].size[0])
 
 
-def test_objects_typed_in_micrometres_are_advised_on(field: FieldDock) -> None:
+def test_advice_follows_a_diameter_in_micrometres(field: FieldDock) -> None:
     objects = field.widget.objects
     objects.unit.setCurrentIndex(1)
     field.qtbot.keyClicks(objects.diameter, "50")
@@ -186,7 +186,7 @@ def test_objects_typed_in_micrometres_are_advised_on(field: FieldDock) -> None:
     assert objects.advice.isVisible()
 
 
-def test_the_checks_tell_what_they_found(field: FieldDock) -> None:
+def test_the_checks_show_their_results(field: FieldDock) -> None:
     for kind, button in field.widget.checks.buttons.items():
         field.press(button)
         assert field.widget.running.isVisible()
@@ -199,7 +199,7 @@ def test_the_checks_tell_what_they_found(field: FieldDock) -> None:
     assert sum(layer.visible for layer in field.viewer.layers) == 2  # the image and the latest map
 
 
-def test_without_an_image_or_a_fitting_one_the_dock_says_so(field: FieldDock, model: MakeModel) -> None:
+def test_the_dock_shows_why_an_image_is_missing_or_unsuitable(field: FieldDock, model: MakeModel) -> None:
     field.widget.source.model.open_file(model(3))
     field.rest()
     assert not any(button.isEnabled() for button in field.widget.checks.buttons.values())
@@ -221,7 +221,7 @@ def test_the_dock_fits_a_small_screen_in_both_themes(field: FieldDock) -> None:
     assert field_text(field.state.field) == field.widget.field_label.text()  # type: ignore[arg-type]
 
 
-def test_a_dock_that_is_closed_while_it_works_lets_go(field: FieldDock) -> None:
+def test_closing_the_dock_stops_its_tasks(field: FieldDock) -> None:
     before = list(field.viewer.mouse_drag_callbacks)
     field.press(field.widget.pixel.toggle)
     assert field.viewer.mouse_drag_callbacks != before

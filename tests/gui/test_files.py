@@ -48,7 +48,7 @@ def image(folder: Path) -> Path:
 
 @pytest.mark.parametrize("suffix", [".ome.tif", ".ome.zarr"])
 @pytest.mark.parametrize("limit", [2**28, 0])
-def test_results_are_shown_on_their_image_whether_in_memory_or_on_the_disk(
+def test_results_in_memory_and_on_disk_are_aligned_with_their_image(
     tmp_path: Path, probabilities: np.ndarray, monkeypatch: pytest.MonkeyPatch, suffix: str, limit: int
 ) -> None:
     monkeypatch.setattr(files, "MAX_IN_MEMORY_BYTES", limit)
@@ -70,7 +70,7 @@ def test_results_are_shown_on_their_image_whether_in_memory_or_on_the_disk(
     assert [one.name for one in viewer.layers if one.visible] == ["a", "a objects"]
 
 
-def test_probabilities_in_bytes_have_the_colours_of_probabilities(tmp_path: Path, probabilities: np.ndarray) -> None:
+def test_eight_bit_probabilities_have_the_same_colours(tmp_path: Path, probabilities: np.ndarray) -> None:
     paths = write(tmp_path, probabilities, ".ome.tif")
     shown = [
         open_files(None, {kind: paths[kind]}, AXES, CLASSES, rgb=False).results[kind].astype(int)
@@ -79,7 +79,7 @@ def test_probabilities_in_bytes_have_the_colours_of_probabilities(tmp_path: Path
     assert np.abs(shown[0] - shown[1]).mean() < 1
 
 
-def test_results_that_are_there_are_not_doubled(tmp_path: Path, probabilities: np.ndarray) -> None:
+def test_existing_results_are_not_added_twice(tmp_path: Path, probabilities: np.ndarray) -> None:
     paths = write(tmp_path, probabilities, ".ome.tif")
     viewer = ViewerModel()
     layer = viewer.add_image(np.zeros(SHAPE))
@@ -88,7 +88,7 @@ def test_results_that_are_there_are_not_doubled(tmp_path: Path, probabilities: n
     assert len(viewer.layers) == 2
 
 
-def test_sliders_move_only_if_they_stand_beside_the_image() -> None:
+def test_sliders_move_only_if_they_are_outside_the_image() -> None:
     viewer = ViewerModel()
     viewer.add_image(np.zeros((20, 8, 8)))
     short = viewer.add_image(np.zeros((4, 8, 8)))
@@ -100,9 +100,7 @@ def test_sliders_move_only_if_they_stand_beside_the_image() -> None:
     assert -0.5 <= viewer.dims.point[0] <= 3.5
 
 
-def test_an_image_and_its_results_are_shown_at_the_place_that_the_file_states(
-    tmp_path: Path, probabilities: np.ndarray
-) -> None:
+def test_image_and_results_have_the_origin_of_the_file(tmp_path: Path, probabilities: np.ndarray) -> None:
     path = image(tmp_path)
     meta = ResultMeta(("z", "y", "x"), (2.0, 0.5, 0.5), ("micrometer",) * 3, CLASSES, {}, (8.0, 100.0, 200.0))
     pixels = np.arange(np.prod(SHAPE), dtype=np.uint32).reshape(SHAPE)

@@ -31,7 +31,7 @@ def test_an_untouched_form_gives_the_defaults(qtbot: QtBot, settings: type) -> N
     assert form.value() == settings()
 
 
-def test_what_is_set_comes_back(form: Form[PredictSettings]) -> None:
+def test_settings_set_in_the_form_are_returned(form: Form[PredictSettings]) -> None:
     settings = PredictSettings("cuda:1", "float32", (256, 128), 2, memory=1.5)
     form.set_value(settings)
     assert form.value() == settings
@@ -60,7 +60,7 @@ def test_each_option_has_its_kind_of_editor_and_its_help(qtbot: QtBot) -> None:
         ("channel", " 1 ", 1),
     ],
 )
-def test_what_is_typed_is_understood(
+def test_typed_entries_are_parsed(
     form: Form[PredictSettings], qtbot: QtBot, name: str, typed: str, value: object
 ) -> None:
     qtbot.keyClicks(form.fields[name].editor, typed)
@@ -77,7 +77,7 @@ def test_what_is_typed_is_understood(
         ("memory", "0.01", "0.01 is too small; the minimum is 0.1."),
     ],
 )
-def test_what_cannot_be_understood_is_explained_beside_it(
+def test_an_invalid_entry_shows_an_error_next_to_it(
     form: Form[PredictSettings], qtbot: QtBot, name: str, typed: str, complaint: str
 ) -> None:
     field = form.fields[name]
@@ -98,7 +98,7 @@ def test_a_value_that_is_too_large_is_reported(qtbot: QtBot) -> None:
         form.value()
 
 
-def test_a_field_can_offer_what_turns_up_later(form: Form[PredictSettings], qtbot: QtBot) -> None:
+def test_choices_can_be_set_later(form: Form[PredictSettings], qtbot: QtBot) -> None:
     field = form.fields["channel"]
     field.set_choices([("auto", None), ("red", 0), ("green", 1)])
     with qtbot.waitSignal(form.edited):
@@ -108,7 +108,7 @@ def test_a_field_can_offer_what_turns_up_later(form: Form[PredictSettings], qtbo
     assert form.value().channel is None
 
 
-def test_a_choice_that_may_have_a_number_can_be_typed(form: Form[PredictSettings], qtbot: QtBot) -> None:
+def test_a_numbered_choice_can_be_typed(form: Form[PredictSettings], qtbot: QtBot) -> None:
     field = form.fields["device"]
     assert form.value().device == "auto"
     field.editor.lineEdit().selectAll()
@@ -118,7 +118,7 @@ def test_a_choice_that_may_have_a_number_can_be_typed(form: Form[PredictSettings
     assert field.error_label.text() == "“cuda:1x” is not one of auto, cpu, cuda, mps or cuda:N."
 
 
-def test_a_fold_opens_by_mouse_and_key(qtbot: QtBot) -> None:
+def test_a_collapsible_opens_by_mouse_and_keyboard(qtbot: QtBot) -> None:
     form = Form(Bounded)
     fold = Collapsible("Advanced", form)
     qtbot.addWidget(fold)
@@ -130,7 +130,7 @@ def test_a_fold_opens_by_mouse_and_key(qtbot: QtBot) -> None:
     assert not form.isVisible()
 
 
-def test_long_words_can_be_broken_and_are_given_back_whole(qtbot: QtBot) -> None:
+def test_long_words_wrap_and_text_returns_them_unchanged(qtbot: QtBot) -> None:
     path = "/data/" + "a_long_name" * 12 + "x" * 200 + "/image.tif"
     label = WrappingLabel("Error")
     qtbot.addWidget(label)

@@ -92,7 +92,7 @@ def assert_deleted_in_own_context(viewer: Viewer, found: list[tuple[Viewer, str,
 
 
 @pytest.mark.parametrize("dock", [SegmentWidget, BatchWidget, TeachWidget, FieldWidget])
-def test_with_a_dock_layers_are_removed_in_the_context_of_the_canvas(
+def test_with_a_dock_removed_layers_are_deleted_in_the_canvas_context(
     viewer: Viewer, dock: type[QWidget], qtbot: QtBot
 ) -> None:
     widget = dock(viewer)
@@ -105,7 +105,7 @@ def test_with_a_dock_layers_are_removed_in_the_context_of_the_canvas(
 
 
 @pytest.mark.parametrize("remove", [select_and_remove, pop_each, lambda viewer: viewer.layers.remove("cells")])
-def test_however_a_layer_of_sample_data_goes_that_is_in_the_context_of_the_canvas(
+def test_removed_sample_layers_are_deleted_in_the_canvas_context(
     viewer: Viewer, remove: Callable[[Viewer], None], qtbot: QtBot
 ) -> None:
     _samples.cells_2d()
@@ -115,7 +115,7 @@ def test_however_a_layer_of_sample_data_goes_that_is_in_the_context_of_the_canva
         assert_deleted_in_own_context(viewer, found, qtbot)
 
 
-def test_a_layer_is_not_removed_from_another_viewer(
+def test_commands_of_one_viewer_do_not_run_in_another(
     viewer: Viewer, make_napari_viewer: MakeViewer, qtbot: QtBot
 ) -> None:
     other = drawn(make_napari_viewer(show=True), qtbot)
@@ -128,7 +128,7 @@ def test_a_layer_is_not_removed_from_another_viewer(
     assert all(is_own for _, _, is_own in found)
 
 
-def test_what_is_drawn_into_another_buffer_stays_there(viewer: Viewer) -> None:
+def test_drawing_into_a_framebuffer_is_not_redirected(viewer: Viewer) -> None:
     use_own_gl_context(viewer)
     canvas = scene_canvas(viewer)
     canvas.set_current()
@@ -141,7 +141,7 @@ def test_what_is_drawn_into_another_buffer_stays_there(viewer: Viewer) -> None:
     assert not calls
 
 
-def test_commands_wait_until_the_window_is_there(make_napari_viewer: MakeViewer, qtbot: QtBot) -> None:
+def test_commands_wait_until_the_window_exists(make_napari_viewer: MakeViewer, qtbot: QtBot) -> None:
     viewer = make_napari_viewer()
     use_own_gl_context(viewer)
     with commands(viewer) as found, context_of_another():
@@ -153,7 +153,7 @@ def test_commands_wait_until_the_window_is_there(make_napari_viewer: MakeViewer,
     assert all(is_own for _, _, is_own in found)
 
 
-def test_after_the_window_has_gone_nothing_runs(viewer: Viewer) -> None:
+def test_no_command_runs_after_the_window_is_deleted(viewer: Viewer) -> None:
     use_own_gl_context(viewer)
     canvas = scene_canvas(viewer)
     with commands(viewer) as found:
@@ -163,5 +163,5 @@ def test_after_the_window_has_gone_nothing_runs(viewer: Viewer) -> None:
     assert not found
 
 
-def test_a_viewer_without_a_window_needs_nothing() -> None:
+def test_a_viewer_without_a_window_is_ignored() -> None:
     use_own_gl_context(ViewerModel())

@@ -97,7 +97,7 @@ def whole(
     return widget
 
 
-def test_the_wheel_scrolls_the_dock_wherever_the_pointer_is_and_changes_nothing(whole: Dock, qtbot: QtBot) -> None:
+def test_the_wheel_scrolls_the_dock_and_changes_no_control(whole: Dock, qtbot: QtBot) -> None:
     area = whole.findChild(QScrollArea)
     bar = area.verticalScrollBar()
     assert bar.maximum() > 0
@@ -126,7 +126,7 @@ def views_in(whole: Dock) -> list[Any]:
     return [view for view in views if view.window() is whole.window()]
 
 
-def test_a_control_that_was_chosen_takes_the_wheel(qtbot: QtBot) -> None:
+def test_a_focused_control_receives_the_wheel(qtbot: QtBot) -> None:
     whole = QWidget()
     qtbot.addWidget(whole)
     elsewhere, combo = QLineEdit(whole), QComboBox(whole)
@@ -144,7 +144,7 @@ def test_a_control_that_was_chosen_takes_the_wheel(qtbot: QtBot) -> None:
 
 
 @pytest.mark.parametrize("kind", [QComboBox, QSpinBox, QDoubleSpinBox, QSlider, QDateEdit, QTabBar, QListWidget])
-def test_controls_that_come_later_are_covered_too(kind: type[Any], qtbot: QtBot) -> None:
+def test_controls_added_later_are_guarded(kind: type[Any], qtbot: QtBot) -> None:
     whole, column = QWidget(), None
     qtbot.addWidget(whole)
     column = QVBoxLayout(whole)
@@ -170,7 +170,7 @@ def test_controls_that_come_later_are_covered_too(kind: type[Any], qtbot: QtBot)
         assert value_of(control) == before
 
 
-def test_synthetic_cells_keep_their_values(qtbot: QtBot) -> None:
+def test_the_wheel_does_not_change_the_synthetic_cells_dock(qtbot: QtBot) -> None:
     made = make_cells()
     made.show()
     turn(qtbot)
@@ -186,7 +186,7 @@ def test_synthetic_cells_keep_their_values(qtbot: QtBot) -> None:
         made.close()
 
 
-def test_the_list_of_a_combo_that_was_opened_scrolls(qtbot: QtBot) -> None:
+def test_the_open_list_of_a_combo_box_scrolls(qtbot: QtBot) -> None:
     whole = QWidget()
     qtbot.addWidget(whole)
     combo = QComboBox(whole)
@@ -205,7 +205,7 @@ def tips() -> list[QWidget]:
     return [one for one in QApplication.topLevelWidgets() if one.inherits("QTipLabel") and one.isVisible()]
 
 
-def test_the_card_of_a_model_lies_beside_the_dock(
+def test_the_card_of_a_model_is_shown_next_to_the_dock(
     make_napari_viewer: Callable[..., Viewer], qtbot: QtBot, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(segment, "WARM_UP_AFTER", 10**8)
@@ -225,7 +225,7 @@ def test_the_card_of_a_model_lies_beside_the_dock(
         qtbot.waitUntil(lambda: not tips())
 
 
-def test_a_short_tooltip_is_left_to_qt(qtbot: QtBot) -> None:
+def test_short_tooltips_are_shown_by_qt(qtbot: QtBot) -> None:
     whole = QWidget()
     qtbot.addWidget(whole)
     whole.setToolTip("Segment the image")

@@ -11,7 +11,7 @@ def pressed(viewer: ViewerModel, key: str) -> None:
     found(viewer)
 
 
-def test_docks_with_the_same_key_share_it_and_closing_one_leaves_it_to_the_other() -> None:
+def test_a_shared_key_stays_bound_after_one_dock_closes() -> None:
     viewer, told = ViewerModel(), []
     first = Keys([Key("Control-.", "Cancel", lambda: told.append("first"))])
     second = Keys([Key("Control-.", "Cancel", lambda: told.append("second")), Key("Shift-F", "Point", told.clear)])
@@ -28,7 +28,7 @@ def test_docks_with_the_same_key_share_it_and_closing_one_leaves_it_to_the_other
     assert not viewer.keymap
 
 
-def test_binding_twice_is_binding_once() -> None:
+def test_binding_twice_calls_the_action_once() -> None:
     viewer, told = ViewerModel(), []
     keys = Keys([Key("G", "live", lambda: told.append(1))])
     keys.bind(viewer)

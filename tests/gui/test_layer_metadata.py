@@ -40,7 +40,7 @@ def opened(path: Path, **how: Any) -> Image:
         {"name": "cells", "channels": [{"name": "DAPI"}, {"name": "actin"}]},
     ],
 )
-def test_names_of_channels_are_found_where_readers_leave_them(metadata: dict[str, Any]) -> None:
+def test_channel_names_are_found_in_the_metadata_of_common_readers(metadata: dict[str, Any]) -> None:
     assert channel_names(metadata) == NAMED
 
 
@@ -55,17 +55,17 @@ def test_names_of_channels_are_found_where_readers_leave_them(metadata: dict[str
         {"name": []},
     ],
 )
-def test_what_is_no_list_of_names_is_none(metadata: dict[str, Any]) -> None:
+def test_other_metadata_give_no_channel_names(metadata: dict[str, Any]) -> None:
     assert channel_names(metadata) == ()
 
 
-def test_metadata_that_contain_themselves_come_to_an_end() -> None:
+def test_recursive_metadata_terminate() -> None:
     endless: dict[str, Any] = {}
     endless["metadata"] = endless
     assert channel_names(endless) == ()
 
 
-def test_an_ome_tiff_says_what_the_layer_made_of_it_does_not(tmp_path: Path) -> None:
+def test_missing_metadata_of_a_layer_are_read_from_its_ome_tiff(tmp_path: Path) -> None:
     path = tmp_path / "cells.ome.tif"
     tifffile.imwrite(path, np.ones((2, 30, 40), np.uint8), metadata=OME)
     image = read_layer(opened(path))
@@ -74,7 +74,7 @@ def test_an_ome_tiff_says_what_the_layer_made_of_it_does_not(tmp_path: Path) -> 
     assert image.spacing[1:] == ((0.3, "micrometer"), (0.2, "micrometer"))
 
 
-def test_what_the_layer_says_itself_counts_more_than_its_file(tmp_path: Path) -> None:
+def test_metadata_of_the_layer_take_precedence_over_its_file(tmp_path: Path) -> None:
     path = tmp_path / "cells.ome.tif"
     tifffile.imwrite(path, np.ones((2, 30, 40), np.uint8), metadata=OME)
     layer = opened(path, axis_labels=("z", "y", "x"), scale=(5, 0.7, 0.7))
@@ -84,7 +84,7 @@ def test_what_the_layer_says_itself_counts_more_than_its_file(tmp_path: Path) ->
     assert read_layer(layer).spacing[2] == (1, "nanometer")
 
 
-def test_a_file_of_another_shape_says_nothing(tmp_path: Path) -> None:
+def test_a_file_of_another_shape_is_ignored(tmp_path: Path) -> None:
     path = tmp_path / "cells.ome.tif"
     tifffile.imwrite(path, np.ones((2, 30, 40), np.uint8), metadata=OME)
     layer = opened(path)
@@ -95,7 +95,7 @@ def test_a_file_of_another_shape_says_nothing(tmp_path: Path) -> None:
     assert read_layer(layer).names == ()
 
 
-def test_a_plain_tiff_tells_the_size_of_its_pixels_but_not_what_its_pages_are(tmp_path: Path) -> None:
+def test_a_plain_tiff_gives_pixel_size_but_no_axis_names(tmp_path: Path) -> None:
     path = tmp_path / "stack.tif"
     tifffile.imwrite(
         path,
@@ -120,7 +120,7 @@ def test_a_plain_tiff_tells_the_size_of_its_pixels_but_not_what_its_pages_are(tm
         ({"scale": (-0.5, 0.5), "units": "um", "translate": (3, 4)}, of((0.5, 0.5), (0, 0))),
     ],
 )
-def test_a_layer_lies_where_its_transforms_put_it(how: dict[str, Any], wanted: Calibration) -> None:
+def test_the_calibration_of_a_layer_follows_its_transforms(how: dict[str, Any], wanted: Calibration) -> None:
     image = read_layer(Image(np.ones((6, 8)), **how))
     assert np.allclose(image.calibration.scale, wanted.scale)
     assert np.allclose(image.calibration.origin, wanted.origin)
@@ -128,7 +128,7 @@ def test_a_layer_lies_where_its_transforms_put_it(how: dict[str, Any], wanted: C
     assert bool(image.notes) == bool("rotate" in how or how.get("scale", (1, 1))[0] < 0)
 
 
-def test_a_layer_that_was_moved_lies_beside_the_place_that_its_file_states(tmp_path: Path) -> None:
+def test_a_moved_layer_is_shifted_from_the_origin_of_its_file(tmp_path: Path) -> None:
     path = tmp_path / "cells.ome.tif"
     plane = {"PositionX": [30.0], "PositionXUnit": ["µm"], "PositionY": [40.0], "PositionYUnit": ["µm"]}
     told = {"axes": "YX", "PhysicalSizeX": 0.5, "PhysicalSizeY": 0.5, "Plane": plane}
@@ -141,7 +141,7 @@ def test_a_layer_that_was_moved_lies_beside_the_place_that_its_file_states(tmp_p
     assert read_layer(layer).calibration == of((0.5, 0.5), (41, 31))
 
 
-def test_a_layer_of_indices_or_of_white_as_zero_is_told_apart_from_intensities(tmp_path: Path) -> None:
+def test_indexed_and_inverted_images_are_not_treated_as_intensities(tmp_path: Path) -> None:
     data = np.arange(30 * 40, dtype=np.uint8).reshape(30, 40)
     table = np.random.default_rng(0).integers(0, 65536, (3, 256)).astype(np.uint16)
     kinds = {"palette": {"colormap": table}, "miniswhite": {}, "minisblack": {}}

@@ -58,12 +58,12 @@ def painted(region: Region) -> Any:
         (("axis 0", "axis 1", "y", "x"), ()),
     ],
 )
-def test_axis_labels_are_names_only_if_somebody_gave_them(labels: Any, names: tuple[str, ...]) -> None:
+def test_default_axis_labels_are_not_names(labels: Any, names: tuple[str, ...]) -> None:
     layer = Image(np.zeros((2, 3, 4, 5)), axis_labels=labels, rgb=False)
     assert read_layer(layer).names == names
 
 
-def test_colours_are_a_channel_axis_that_napari_does_not_count() -> None:
+def test_the_colour_axis_is_a_channel_axis() -> None:
     image = read_layer(Image(np.zeros((4, 5, 3), np.uint8), rgb=True, axis_labels=("y", "x")))
     assert image.names == ("y", "x", "c")
     assert image.axes(2).channel == "c"
@@ -80,7 +80,7 @@ def test_a_lazy_image_is_not_computed() -> None:
     assert read_layer(Image(lazy, contrast_limits=(0, 1))).data is lazy
 
 
-def test_results_and_labels_are_not_offered(viewer: ViewerModel) -> None:
+def test_results_and_labels_are_not_segmentable(viewer: ViewerModel) -> None:
     layer = viewer.add_image(np.zeros((8, 8)))
     overlay = overlay_on(viewer, layer, read_layer(layer).axes(2))
     assert is_segmentable(layer)
@@ -89,7 +89,7 @@ def test_results_and_labels_are_not_offered(viewer: ViewerModel) -> None:
     assert not is_segmentable(None)
 
 
-def test_the_visible_region_is_what_the_camera_shows(viewer: ViewerModel) -> None:
+def test_the_visible_region_follows_the_camera(viewer: ViewerModel) -> None:
     layer = viewer.add_image(np.zeros((6, 100, 200)))
     viewer.dims.set_point(0, 4)
     layer.corner_pixels = np.array([[0, 10, 20], [0, 39, 79]])
@@ -110,7 +110,7 @@ def test_the_visible_region_has_no_channel_axis(viewer: ViewerModel) -> None:
 
 
 @pytest.mark.parametrize("ndisplay", [2, 3])
-def test_without_a_known_view_the_whole_displayed_axes_are_visible(viewer: ViewerModel, ndisplay: int) -> None:
+def test_without_a_known_view_all_of_the_displayed_axes_is_visible(viewer: ViewerModel, ndisplay: int) -> None:
     layer = viewer.add_image(np.zeros((3, 4, 30, 40)))
     viewer.dims.ndisplay = ndisplay
     viewer.dims.set_point(0, 2)
@@ -120,7 +120,7 @@ def test_without_a_known_view_the_whole_displayed_axes_are_visible(viewer: Viewe
     assert visible_region(viewer, layer, read_layer(layer).axes(2)) == expected
 
 
-def test_the_slider_counts_in_the_world_of_a_scaled_layer(viewer: ViewerModel) -> None:
+def test_slider_positions_of_a_scaled_layer_are_in_its_pixels(viewer: ViewerModel) -> None:
     layer = viewer.add_image(np.zeros((9, 8, 8)), scale=(2.5, 1, 1), translate=(10, 0, 0))
     viewer.dims.set_point(0, 10 + 2.5 * 6)
     region = visible_region(viewer, layer, read_layer(layer).axes(2))
@@ -140,7 +140,7 @@ def corners(layer: Any, shape: tuple[int, ...]) -> np.ndarray:
     return np.stack([layer.data_to_world(np.multiply(shape, at)) for at in np.ndindex(*(2,) * len(shape))])
 
 
-def test_results_lie_on_their_source_whatever_its_transform(viewer: ViewerModel) -> None:
+def test_results_are_aligned_with_their_source_for_any_transform(viewer: ViewerModel) -> None:
     affine = np.eye(4) + np.diag([0.1, 0.2, 0], 1)
     labels = ("z", "y", "x")
     layer = viewer.add_image(np.zeros((4, 5, 6)), affine=affine, axis_labels=labels, **TRANSFORMS)
@@ -158,7 +158,7 @@ def test_a_leading_channel_axis_is_left_out(viewer: ViewerModel) -> None:
         np.testing.assert_allclose(corners(result, (5, 6)), corners(layer, (2, 5, 6))[:4, 1:])
 
 
-def test_a_channel_axis_between_others_is_covered_by_one_long_pixel(viewer: ViewerModel) -> None:
+def test_a_later_channel_axis_is_one_stretched_pixel(viewer: ViewerModel) -> None:
     layer = viewer.add_image(np.zeros((3, 4, 5, 6)), axis_labels=("t", "c", "y", "x"), scale=(1, 2, 1, 1))
     overlay = overlay_on(viewer, layer, read_layer(layer).axes(2))
     overlay.write(painted(Region((1, 0, 0), (2, 5, 6))))
@@ -169,7 +169,7 @@ def test_a_channel_axis_between_others_is_covered_by_one_long_pixel(viewer: View
         assert labels.data[tuple(index)] == 1
 
 
-def test_results_follow_later_edits_of_their_source(viewer: ViewerModel) -> None:
+def test_results_follow_changes_of_the_source_transform(viewer: ViewerModel) -> None:
     layer = viewer.add_image(np.zeros((5, 6)))
     result = overlay_on(viewer, layer, read_layer(layer).axes(2)).layers["classes"]
     layer.scale, layer.translate, layer.rotate, layer.shear = (3, 2), (1, 4), 20, [0.3]
@@ -179,7 +179,7 @@ def test_results_follow_later_edits_of_their_source(viewer: ViewerModel) -> None
     assert result.units == layer.units
 
 
-def test_a_second_run_uses_the_layers_of_the_first(viewer: ViewerModel) -> None:
+def test_a_second_run_reuses_the_layers_of_the_first(viewer: ViewerModel) -> None:
     layer = viewer.add_image(np.zeros((5, 6)), name="a")
     first = overlay_on(viewer, layer, read_layer(layer).axes(2))
     first.write(painted(Region((0, 0), (5, 6))))
@@ -199,7 +199,7 @@ def test_results_of_another_shape_and_dimension_replace_the_first(viewer: Viewer
     assert len(viewer.layers) == 3
 
 
-def test_two_images_of_one_name_have_results_of_their_own(viewer: ViewerModel) -> None:
+def test_two_images_with_one_name_have_separate_results(viewer: ViewerModel) -> None:
     one, two = (viewer.add_image(np.zeros((5, 6)), name="same") for _ in range(2))
     overlay_on(viewer, one, read_layer(one).axes(2))
     overlay_on(viewer, two, read_layer(two).axes(2))
@@ -207,7 +207,7 @@ def test_two_images_of_one_name_have_results_of_their_own(viewer: ViewerModel) -
     assert find_layer(viewer, one, "classes") is not find_layer(viewer, two, "classes")
 
 
-def test_a_copy_that_the_user_made_of_a_result_is_left_alone(viewer: ViewerModel) -> None:
+def test_a_copy_of_a_result_is_not_changed(viewer: ViewerModel) -> None:
     layer = viewer.add_image(np.zeros((5, 6)))
     result = overlay_on(viewer, layer, read_layer(layer).axes(2)).layers["classes"]
     twin = viewer.add_labels(result.data.copy(), metadata=copy.deepcopy(result.metadata))
@@ -215,7 +215,7 @@ def test_a_copy_that_the_user_made_of_a_result_is_left_alone(viewer: ViewerModel
     assert find_layer(viewer, layer, "classes") is result
 
 
-def test_results_are_views_of_the_canvas_in_the_colours_of_the_classes(viewer: ViewerModel) -> None:
+def test_results_are_views_of_the_canvas_in_class_colours(viewer: ViewerModel) -> None:
     layer = viewer.add_image(np.zeros((5, 6)))
     overlay = overlay_on(viewer, layer, read_layer(layer).axes(2))
     overlay.write(painted(Region((1, 2), (3, 4))))
@@ -235,7 +235,7 @@ def test_the_selected_layer_stays_selected(viewer: ViewerModel) -> None:
 
 
 @pytest.mark.parametrize("ndim", [2, 3, 4])
-def test_in_3d_layers_are_added_and_selected_before_the_mouse_has_moved(viewer: ViewerModel, ndim: int) -> None:
+def test_layers_are_added_in_3d_before_the_mouse_has_moved(viewer: ViewerModel, ndim: int) -> None:
     layer = viewer.add_image(np.zeros((6,) * ndim))
     viewer.mouse_over_canvas = True
     viewer.dims.ndisplay = 3
@@ -273,7 +273,7 @@ def test_pixels_of_each_class_are_counted() -> None:
     assert colorize_tile(tile(region, [0.2, 0.5, 0.3]), ["#000000"] * 3).counts.tolist() == [0, 7, 0]
 
 
-def test_a_canvas_of_any_size_is_there_at_once_and_empty() -> None:
+def test_a_canvas_of_any_size_is_created_at_once_and_empty() -> None:
     canvas = Canvas.empty((10**5, 10**4))
     canvas.prefault(Region((0, 0), (9, 9)))
     assert canvas.probabilities.shape == (10**5, 10**4, 4)

@@ -22,7 +22,7 @@ def report(record_property: Callable[[str, object], None], capsys: pytest.Captur
     return tell
 
 
-def test_the_window_stays_live_while_a_large_image_is_segmented(dock: Dock, report: Callable[..., None]) -> None:
+def test_the_window_stays_responsive_during_a_run(dock: Dock, report: Callable[..., None]) -> None:
     dock.viewer.add_image(np.random.default_rng(0).integers(0, 255, (4096, 4096), np.uint8), name="large")
     assert dock.widget.source.model.model is not None
     dock.widget.controller.warm_up(dock.widget.source.model.model.path)  # what the dock does when it opens

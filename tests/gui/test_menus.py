@@ -34,7 +34,7 @@ def entries(actions: list[Any], before: tuple[str, ...] = ()) -> Iterator[str]:
 
 
 @pytest.mark.skipif(not (ROOT / "src-docs").is_dir(), reason="the documentation is not part of the package")
-def test_each_menu_entry_that_is_named_is_there(make_napari_viewer: Callable[..., Viewer]) -> None:
+def test_each_documented_menu_entry_exists(make_napari_viewer: Callable[..., Viewer]) -> None:
     viewer = make_napari_viewer()
     known = set(entries(viewer.window._qt_window.menuBar().actions()))
     assert "Plugins ▸ napari-fcn ▸ Segment (FCN)" in known.intersection(named())

@@ -34,7 +34,7 @@ def remove(monkeypatch: pytest.MonkeyPatch, *names: str) -> None:
     monkeypatch.setattr(napari_private, "look_up", look_up)
 
 
-def test_the_segment_dock_runs_without_any_one_of_the_private_names(
+def test_the_segment_dock_runs_without_each_private_name(
     make_napari_viewer: Callable[..., Viewer],
     qtbot: QtBot,
     model: MakeModel,
@@ -77,7 +77,7 @@ def test_all_docks_open_and_layers_work_without_all_private_names(
     qtbot.waitUntil(lambda: not any(dock.controller.is_busy for dock in docks))
 
 
-def test_results_of_a_plane_are_shown_in_3d_without_the_call_that_slices_a_hidden_layer(
+def test_results_are_shown_in_3d_without_slicing_of_hidden_layers(
     make_napari_viewer: Callable[..., Viewer], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     remove(monkeypatch, "_slice_dims")
@@ -89,12 +89,12 @@ def test_results_of_a_plane_are_shown_in_3d_without_the_call_that_slices_a_hidde
     assert sum(layer.visible for layer in overlay.layers.values()) == 1
 
 
-def test_a_module_that_is_missing_is_a_name_that_is_missing() -> None:
+def test_a_missing_module_is_handled_like_a_missing_name() -> None:
     assert napari_private.import_name("napari.layers._no_such_module", "layer_source") is None
     assert napari_private.import_name("napari.layers._source", "layer_source") is not None
 
 
-def test_a_new_layer_notes_its_file(tmp_path: Path) -> None:
+def test_a_new_layer_stores_its_path(tmp_path: Path) -> None:
     with napari_private.file_source(tmp_path / "a.tif"):
         assert Image(np.zeros((4, 4))).source.path == str(tmp_path / "a.tif")
 

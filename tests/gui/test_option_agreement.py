@@ -83,7 +83,9 @@ def can_be_typed(option: Option, text: str) -> bool:
 @pytest.mark.parametrize(("kind", "option"), EVERY, ids=NAMES)
 @given(data=st.data())
 @settings(max_examples=40)
-def test_python_form_and_flag_agree_on_every_value(qapp: object, kind: type, option: Option, data: Data) -> None:
+def test_python_form_and_command_line_agree_on_every_value(
+    qapp: object, kind: type, option: Option, data: Data
+) -> None:
     value = data.draw(values_of(option))
     text = option.format(option.default if value is None else value)
     expected = in_python(kind, option, value)
@@ -95,7 +97,9 @@ def test_python_form_and_flag_agree_on_every_value(qapp: object, kind: type, opt
 @pytest.mark.parametrize(("kind", "option"), EVERY, ids=NAMES)
 @given(data=st.data())
 @settings(max_examples=40)
-def test_python_accepts_what_form_and_flag_accept(qapp: object, kind: type, option: Option, data: Data) -> None:
+def test_python_accepts_all_values_of_form_and_command_line(
+    qapp: object, kind: type, option: Option, data: Data
+) -> None:
     text = data.draw(TEXT if option.item_kind is str else NUMBER_TEXT)
     if option.kind is bool or text == "--" or not can_be_typed(option, text):  # argparse drops a lone --
         return

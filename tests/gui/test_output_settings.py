@@ -45,16 +45,16 @@ def contents(folder: Path) -> dict[str, bytes]:
         ("..", "", "image"),
     ],
 )
-def test_results_are_called_as_the_file_or_in_letters_for_all_disks(layer: str, source: str, name: str) -> None:
+def test_results_have_the_name_of_the_file_or_a_portable_one(layer: str, source: str, name: str) -> None:
     assert file_name(layer, source) == name
 
 
-def test_results_of_a_level_lie_beside_the_ome_zarr(level: Path) -> None:
+def test_results_of_a_level_are_saved_next_to_the_ome_zarr(level: Path) -> None:
     (path,) = unused_paths(OutputSettings(("classes",)), "cells", str(level)).values()
     assert path == level.parent.parent / "cells_classes.ome.zarr"
 
 
-def test_a_layer_knows_the_files_that_its_pixels_come_from(level: Path, tmp_path: Path) -> None:
+def test_the_files_of_a_layer_are_known(level: Path, tmp_path: Path) -> None:
     np.save(tmp_path / "a.npy", np.zeros((4, 4)))
     stored = LayerImage("a", zarr.open_array(str(level), mode="r"), (), False, "")
     mapped = LayerImage("b", np.load(tmp_path / "a.npy", mmap_mode="r"), (), False, "https://x/y.tif")
@@ -63,20 +63,18 @@ def test_a_layer_knows_the_files_that_its_pixels_come_from(level: Path, tmp_path
     assert LayerImage("c", np.zeros((4, 4)), (), False, "/x/c.tif").files == (Path("/x/c.tif"),)
 
 
-def test_segment_writes_nothing_into_an_ome_zarr_that_a_layer_shows(
-    level: Path, model: MakeModel, qtbot: QtBot
-) -> None:
+def test_segment_writes_nothing_into_the_ome_zarr_of_a_layer(level: Path, model: MakeModel, qtbot: QtBot) -> None:
     viewer, before = ViewerModel(), contents(level.parent)
-    desk = SegmentController(viewer)
-    desk.connect()
+    controller = SegmentController(viewer)
+    controller.connect()
     layer = viewer.add_image(zarr.open_array(str(level), mode="r"), name="cells", contrast_limits=(0, 9))
-    desk.predict(
+    controller.predict(
         layer, Request(model(), output=OutputSettings(("classes", "probabilities"), str(level.parent / "results")))
     )
-    assert "would be written into" in desk.state.error
-    assert "Choose another place for it" in desk.state.error
-    desk.shutdown()
-    qtbot.waitUntil(lambda: not desk.is_busy, timeout=30_000)
+    assert "would be written into" in controller.state.error
+    assert "Choose another place for it" in controller.state.error
+    controller.shutdown()
+    qtbot.waitUntil(lambda: not controller.is_busy, timeout=30_000)
     assert contents(level.parent) == before
 
 
@@ -87,7 +85,7 @@ def opening(level: Path, model: Path | None, **more: Any) -> SessionFactory:
     return SessionFactory(image, bound, model, TeachSettings(), canvas, None, None, **more)  # type: ignore[arg-type]
 
 
-def test_a_project_lies_beside_the_ome_zarr_and_not_in_it(level: Path) -> None:
+def test_a_project_is_created_next_to_the_ome_zarr(level: Path) -> None:
     before = contents(level.parent)
     how = opening(level, None)
     project = Factories().create(how, None)
@@ -99,7 +97,7 @@ def test_a_project_lies_beside_the_ome_zarr_and_not_in_it(level: Path) -> None:
 @pytest.mark.parametrize(
     "name", ["image.zarr/0/m.safetensors", "image.zarr", "start.safetensors", "p.fcn/start.safetensors"]
 )
-def test_a_model_is_not_saved_over_or_into_what_teaching_reads(level: Path, tmp_path: Path, name: str) -> None:
+def test_a_model_does_not_overwrite_inputs_of_teaching(level: Path, tmp_path: Path, name: str) -> None:
     (tmp_path / "p.fcn").mkdir()
     for path in (tmp_path / "start.safetensors", tmp_path / "p.fcn" / "start.safetensors"):
         path.write_text("weights")
@@ -112,7 +110,7 @@ def test_a_model_is_not_saved_over_or_into_what_teaching_reads(level: Path, tmp_
     assert contents(tmp_path) == before
 
 
-def test_a_result_that_grows_takes_no_place_that_is_taken(tmp_path: Path) -> None:
+def test_a_stored_result_does_not_replace_an_existing_file(tmp_path: Path) -> None:
     (tmp_path / "a.zarr").mkdir()
     (tmp_path / "a.zarr" / "thesis.txt").touch()
     meta = ResultMeta(("y", "x"), (1.0, 1.0), ("pixel", "pixel"))

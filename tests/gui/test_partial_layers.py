@@ -36,7 +36,7 @@ def viewer() -> ViewerModel:
 
 
 @pytest.mark.parametrize("how", list(HOW))
-def test_a_crop_lies_on_its_part_of_the_image(viewer: ViewerModel, how: str) -> None:
+def test_a_partial_layer_is_aligned_with_its_region(viewer: ViewerModel, how: str) -> None:
     image = viewer.add_image(np.zeros((20, 30)), name="cells", **HOW[how])
     crop = PartialLayer(viewer, image, None, "changes")
     for region in (Region((3, 4), (9, 20)), Region((0, 1), (5, 6))):
@@ -50,7 +50,7 @@ def test_a_crop_lies_on_its_part_of_the_image(viewer: ViewerModel, how: str) -> 
     assert len(viewer.layers) == 2
 
 
-def test_a_crop_of_an_image_with_channels_between(viewer: ViewerModel) -> None:
+def test_a_partial_layer_of_an_image_with_a_later_channel_axis_is_aligned(viewer: ViewerModel) -> None:
     image = viewer.add_image(np.zeros((5, 3, 20, 30)), name="cells", scale=(2, 1, 0.5, 0.5))
     region = Region((2, 3, 4), (3, 9, 20))
     show_uncertainty(PartialLayer(viewer, image, 1, "uncertainty"), region, np.zeros(region.shape, np.uint8))
@@ -60,7 +60,7 @@ def test_a_crop_of_an_image_with_channels_between(viewer: ViewerModel) -> None:
     np.testing.assert_allclose(np.delete(found, 1), np.delete(wanted, 1))
 
 
-def test_a_hidden_crop_is_used_again(viewer: ViewerModel) -> None:
+def test_a_hidden_partial_layer_is_reused(viewer: ViewerModel) -> None:
     image = viewer.add_image(np.zeros((20, 30)), name="cells")
     crop = PartialLayer(viewer, image, None, "compared")
     region = Region((0, 0), (4, 4))
@@ -73,7 +73,7 @@ def test_a_hidden_crop_is_used_again(viewer: ViewerModel) -> None:
     assert crop.is_shown
 
 
-def test_a_box_in_the_plane_that_is_shown(viewer: ViewerModel) -> None:
+def test_a_box_is_drawn_in_the_displayed_plane(viewer: ViewerModel) -> None:
     image = viewer.add_image(np.zeros((5, 20, 30)), name="stack", scale=(3, 1, 1))
     place = RegionSuggested(Region((2, 3, 4), (3, 9, 20)), (2, 5, 10), 0.5)
     layer = BoxLayer(viewer, image, None, "next place")
@@ -84,7 +84,7 @@ def test_a_box_in_the_plane_that_is_shown(viewer: ViewerModel) -> None:
     assert corners[:, 1:].max(0).tolist() == [8.5, 19.5]
 
 
-def test_looking_at_a_region_moves_the_sliders(viewer: ViewerModel) -> None:
+def test_going_to_a_region_moves_the_sliders(viewer: ViewerModel) -> None:
     image = viewer.add_image(np.zeros((5, 20, 30)), name="stack", scale=(3, 1, 1))
     bring_into_view(viewer, image, Region((4, 3, 4), (5, 9, 20)))
     assert viewer.dims.point[0] == 12
@@ -92,7 +92,7 @@ def test_looking_at_a_region_moves_the_sliders(viewer: ViewerModel) -> None:
 
 
 @pytest.mark.parametrize("channel", [None, 0, 1, 2])
-def test_regions_go_to_the_layer_and_back(channel: int | None) -> None:
+def test_regions_convert_to_layer_axes_and_back(channel: int | None) -> None:
     region = Region((1, 2), (3, 4))
     assert region_on_image(region_on_layer(region, channel), channel) == region
 
@@ -102,7 +102,7 @@ def test_dark_colours_are_made_visible() -> None:
     assert visible_colour("#56b4e9") == "#56b4e9"
 
 
-def test_boxes_of_a_plane_are_drawn_anew_in_3d_and_where_the_view_turns(viewer: ViewerModel) -> None:
+def test_boxes_are_redrawn_in_3d_and_for_other_displayed_axes(viewer: ViewerModel) -> None:
     image = viewer.add_image(np.zeros((20, 30)), name="cells")
     place, sights = BoxLayer(viewer, image, None, "next place"), FieldLayers(viewer, image, None)
 

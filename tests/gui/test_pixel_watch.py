@@ -70,12 +70,12 @@ def layer(viewer: ViewerModel, rng: np.random.Generator) -> Image:
 
 
 @pytest.fixture
-def desk(viewer: ViewerModel, qtbot: QtBot) -> Iterator[SegmentController]:
-    desk = SegmentController(viewer)
-    desk.connect()
-    yield desk
-    desk.shutdown()
-    qtbot.waitUntil(lambda: not desk.is_busy, timeout=LONG)
+def controller(viewer: ViewerModel, qtbot: QtBot) -> Iterator[SegmentController]:
+    controller = SegmentController(viewer)
+    controller.connect()
+    yield controller
+    controller.shutdown()
+    qtbot.waitUntil(lambda: not controller.is_busy, timeout=LONG)
 
 
 @pytest.fixture
@@ -108,7 +108,7 @@ def noted(layer: Image, qtbot: QtBot, change: Change) -> bool:
 
 
 @pytest.mark.parametrize("change", CHANGES)
-def test_the_watch_notices_other_pixels(layer: Image, qtbot: QtBot, change: Change) -> None:
+def test_replaced_pixels_are_detected(layer: Image, qtbot: QtBot, change: Change) -> None:
     assert noted(layer, qtbot, change)
 
 
@@ -122,11 +122,11 @@ def test_the_watch_notices_other_pixels(layer: Image, qtbot: QtBot, change: Chan
     ],
     ids=["drawn again", "the same pixels", "contrast", "hidden"],
 )
-def test_the_watch_does_not_mind_what_leaves_the_pixels_alone(layer: Image, qtbot: QtBot, change: Change) -> None:
+def test_changes_without_new_pixels_are_ignored(layer: Image, qtbot: QtBot, change: Change) -> None:
     assert not noted(layer, qtbot, change)
 
 
-def test_a_zarr_that_is_written_again_is_noticed(viewer: ViewerModel, tmp_path: Path, qtbot: QtBot) -> None:
+def test_a_rewritten_zarr_is_detected(viewer: ViewerModel, tmp_path: Path, qtbot: QtBot) -> None:
     array = zarr.open_array(tmp_path / "live.zarr", mode="w", shape=(64, 64), chunks=(32, 32), dtype="u2")
     array[...] = 7
     layer = viewer.add_image(array, contrast_limits=(0, 9))
@@ -138,7 +138,7 @@ def test_a_zarr_that_is_written_again_is_noticed(viewer: ViewerModel, tmp_path: 
     assert noted(layer, qtbot, write)
 
 
-def test_other_levels_of_a_pyramid_are_noticed(viewer: ViewerModel, qtbot: QtBot) -> None:
+def test_replaced_levels_of_a_pyramid_are_detected(viewer: ViewerModel, qtbot: QtBot) -> None:
     layer = viewer.add_image([np.zeros((64, 64), np.uint8), np.zeros((32, 32), np.uint8)], multiscale=True)
     levels = [np.ones((64, 64), np.uint8), np.ones((32, 32), np.uint8)]
     assert noted(layer, qtbot, lambda layer: setattr(layer, "data", levels))
@@ -156,20 +156,20 @@ def test_other_levels_of_a_pyramid_are_noticed(viewer: ViewerModel, qtbot: QtBot
     ],
     ids=["whole", "turned", "with gaps", "bool", "empty", "line"],
 )
-def test_the_content_of_an_array_is_that_of_its_copy(make: Callable[[Any], Any], rng: np.random.Generator) -> None:
+def test_the_digest_of_a_copy_is_equal(make: Callable[[Any], Any], rng: np.random.Generator) -> None:
     array = make(rng.integers(0, 255, (60, 90), np.uint8))
     assert pixel_digest(array) == pixel_digest(array)
     assert pixel_digest(array)[2:] != pixel_digest(~array)[2:] or not array.size
 
 
-def test_of_a_large_array_blocks_everywhere_are_compared() -> None:
+def test_the_digest_of_a_large_array_samples_blocks_everywhere() -> None:
     array = np.zeros(64 * BLOCK_BYTES, np.uint8)
     before = pixel_digest(array, 16 * BLOCK_BYTES)
     array[40 * BLOCK_BYTES : 48 * BLOCK_BYTES] = 1
     assert pixel_digest(array, 16 * BLOCK_BYTES) != before
 
 
-def test_a_lazy_array_that_shows_other_pixels_is_noticed_by_the_worker() -> None:
+def test_changed_lazy_arrays_are_detected_on_the_worker() -> None:
     pixels = zarr.create_array(MemoryStore(), shape=(64, 64), chunks=(32, 32), dtype="u1")
     lazy = da.from_zarr(pixels)
     before = pixel_digest(lazy)
@@ -179,7 +179,7 @@ def test_a_lazy_array_that_shows_other_pixels_is_noticed_by_the_worker() -> None
 
 @pytest.mark.parametrize("change", CHANGES)
 def test_a_run_ends_when_the_pixels_change(
-    desk: SegmentController,
+    controller: SegmentController,
     viewer: ViewerModel,
     layer: Image,
     model: MakeModel,
@@ -187,22 +187,22 @@ def test_a_run_ends_when_the_pixels_change(
     after_a_tile: threading.Event,
     change: Change,
 ) -> None:
-    desk.predict(layer, Request(model(), TILES))
-    qtbot.waitUntil(lambda: desk.state.done > 0, timeout=LONG)
+    controller.predict(layer, Request(model(), TILES))
+    qtbot.waitUntil(lambda: controller.state.done > 0, timeout=LONG)
     change(layer)
     after_a_tile.set()
-    qtbot.waitUntil(lambda: not desk.state.is_running, timeout=LONG)
-    assert desk.state.result is None
-    told = desk.state.message + desk.state.error
+    qtbot.waitUntil(lambda: not controller.state.is_running, timeout=LONG)
+    assert controller.state.result is None
+    told = controller.state.message + controller.state.error
     assert "The pixels of live were replaced" in told
     assert "Run again" in told
-    qtbot.waitUntil(lambda: not desk.is_busy, timeout=LONG)
+    qtbot.waitUntil(lambda: not controller.is_busy, timeout=LONG)
     assert ours(viewer)
     assert all(is_outdated(result) for result in ours(viewer))
 
 
-def test_what_is_written_in_place_without_a_word_is_noticed_before_files_get_their_names(
-    desk: SegmentController,
+def test_silent_changes_in_place_are_detected_before_files_are_complete(
+    controller: SegmentController,
     layer: Image,
     model: MakeModel,
     qtbot: QtBot,
@@ -210,58 +210,60 @@ def test_what_is_written_in_place_without_a_word_is_noticed_before_files_get_the
     after_a_tile: threading.Event,
 ) -> None:
 
-    desk.predict(layer, Request(model(), TILES, output=OutputSettings(("classes", "probabilities"), str(tmp_path))))
-    qtbot.waitUntil(lambda: desk.state.done > 0, timeout=LONG)
+    controller.predict(
+        layer, Request(model(), TILES, output=OutputSettings(("classes", "probabilities"), str(tmp_path)))
+    )
+    qtbot.waitUntil(lambda: controller.state.done > 0, timeout=LONG)
     layer.data[...] = 200
     after_a_tile.set()
-    qtbot.waitUntil(lambda: not desk.state.is_running, timeout=LONG)
-    assert "were replaced" in desk.state.error, desk.state
+    qtbot.waitUntil(lambda: not controller.state.is_running, timeout=LONG)
+    assert "were replaced" in controller.state.error, controller.state
     assert not [path for path in tmp_path.iterdir() if path.name.endswith((".ome.tif", ".ome.zarr"))]
 
 
-def test_a_result_is_marked_when_the_pixels_change_later_and_the_next_run_makes_it_good(
-    desk: SegmentController, viewer: ViewerModel, layer: Image, model: MakeModel, qtbot: QtBot
+def test_a_result_is_marked_as_outdated_until_the_next_run(
+    controller: SegmentController, viewer: ViewerModel, layer: Image, model: MakeModel, qtbot: QtBot
 ) -> None:
     def run() -> None:
-        desk.predict(layer, Request(model(), TILES))
-        qtbot.waitUntil(lambda: not desk.state.is_running, timeout=LONG)
-        assert desk.state.result is not None, desk.state.error
+        controller.predict(layer, Request(model(), TILES))
+        qtbot.waitUntil(lambda: not controller.state.is_running, timeout=LONG)
+        assert controller.state.result is not None, controller.state.error
 
     run()
     names = [found.name for found in ours(viewer)]
     other_data(layer)
-    assert desk.state.result is not None
-    assert "earlier pixels" in desk.state.result.warning
+    assert controller.state.result is not None
+    assert "earlier pixels" in controller.state.result.warning
     assert [found.name for found in ours(viewer)] == [f"{name} (of earlier pixels)" for name in names]
     run()
-    assert desk.state.result.warning == ""
+    assert controller.state.result.warning == ""
     assert [found.name for found in ours(viewer)] == names
     assert not any(is_outdated(found) for found in ours(viewer))
 
 
-def test_results_are_marked_when_the_dock_is_closed_too(
+def test_results_are_marked_as_outdated_after_the_dock_is_closed(
     viewer: ViewerModel, layer: Image, model: MakeModel, qtbot: QtBot
 ) -> None:
-    desk = SegmentController(viewer)
-    desk.connect()
-    desk.predict(layer, Request(model(), TILES))
-    qtbot.waitUntil(lambda: desk.state.result is not None, timeout=LONG)
-    desk.shutdown()
+    controller = SegmentController(viewer)
+    controller.connect()
+    controller.predict(layer, Request(model(), TILES))
+    qtbot.waitUntil(lambda: controller.state.result is not None, timeout=LONG)
+    controller.shutdown()
     other_data(layer)
     assert all(is_outdated(found) for found in ours(viewer))
 
 
 @pytest.fixture
 def batch(viewer: ViewerModel, qtbot: QtBot) -> Iterator[BatchController]:
-    desk = BatchController(viewer)
-    desk.connect()
-    yield desk
-    desk.shutdown()
-    qtbot.waitUntil(lambda: not desk.is_busy, timeout=LONG)
+    controller = BatchController(viewer)
+    controller.connect()
+    yield controller
+    controller.shutdown()
+    qtbot.waitUntil(lambda: not controller.is_busy, timeout=LONG)
 
 
 @pytest.mark.parametrize("change", [other_data, in_place])
-def test_a_row_of_a_batch_fails_when_its_pixels_change_and_the_others_go_on(
+def test_a_row_fails_if_its_pixels_change_and_the_others_continue(
     batch: BatchController,
     viewer: ViewerModel,
     layer: Image,
@@ -273,7 +275,7 @@ def test_a_row_of_a_batch_fails_when_its_pixels_change_and_the_others_go_on(
     viewer.add_image(np.zeros((40, 40), np.uint8), name="calm")
     batch.add_layers([layer, viewer.layers["calm"]])
     batch.run(BatchRequest(model(), TILES, OutputSettings()))
-    qtbot.waitUntil(lambda: batch.state.rows[0].share > 0, timeout=LONG)
+    qtbot.waitUntil(lambda: batch.state.rows[0].fraction > 0, timeout=LONG)
     change(layer)
     after_a_tile.set()
     qtbot.waitUntil(lambda: not batch.state.is_running, timeout=LONG)
@@ -283,7 +285,7 @@ def test_a_row_of_a_batch_fails_when_its_pixels_change_and_the_others_go_on(
     assert second.state == "done"
 
 
-def test_a_row_that_is_done_is_marked_and_run_again(
+def test_a_finished_row_is_marked_as_outdated_and_run_again(
     batch: BatchController, viewer: ViewerModel, layer: Image, model: MakeModel, qtbot: QtBot
 ) -> None:
     request = BatchRequest(model(), TILES, OutputSettings())
@@ -306,34 +308,36 @@ def test_a_row_that_is_done_is_marked_and_run_again(
 
 
 @pytest.mark.parametrize("change", [other_data, in_place])
-def test_box_heat_and_checks_of_earlier_pixels_do_not_stay(
+def test_box_heat_and_checks_of_earlier_pixels_are_hidden_or_marked(
     viewer: ViewerModel, layer: Image, model: MakeModel, qtbot: QtBot, change: Change
 ) -> None:
-    desk = FieldController(viewer)
-    desk.connect()
+    controller = FieldController(viewer)
+    controller.connect()
     request = Request(model(), PredictSettings(device="cpu"))
-    desk.run_check("border", layer, request)
-    qtbot.waitUntil(lambda: desk.state.check_result("border") is not None and not desk.is_busy, timeout=LONG)
-    desk.measure_at_index(layer, request, (40, 50))
-    qtbot.waitUntil(lambda: desk.state.field is not None and not desk.is_busy, timeout=LONG)
+    controller.run_check("border", layer, request)
+    qtbot.waitUntil(
+        lambda: controller.state.check_result("border") is not None and not controller.is_busy, timeout=LONG
+    )
+    controller.measure_at_index(layer, request, (40, 50))
+    qtbot.waitUntil(lambda: controller.state.field is not None and not controller.is_busy, timeout=LONG)
     change(layer)
-    qtbot.waitUntil(lambda: "were replaced" in desk.state.message, timeout=LONG)
-    assert desk.state.field is None
-    finding = desk.state.check_result("border")
+    qtbot.waitUntil(lambda: "were replaced" in controller.state.message, timeout=LONG)
+    assert controller.state.field is None
+    finding = controller.state.check_result("border")
     assert finding is not None
     assert "earlier pixels" in check_text(finding)
     assert not any(found.visible for found in ours(viewer))
     assert all(is_outdated(found) for found in ours(viewer))
-    desk.measure_at_index(layer, request, (10, 10))
-    qtbot.waitUntil(lambda: desk.state.field is not None and not desk.is_busy, timeout=LONG)
+    controller.measure_at_index(layer, request, (10, 10))
+    qtbot.waitUntil(lambda: controller.state.field is not None and not controller.is_busy, timeout=LONG)
     shown = [found for found in ours(viewer) if found.visible]
     assert shown
     assert not any(is_outdated(found) for found in shown)
-    desk.shutdown()
-    qtbot.waitUntil(lambda: not desk.is_busy, timeout=LONG)
+    controller.shutdown()
+    qtbot.waitUntil(lambda: not controller.is_busy, timeout=LONG)
 
 
-def test_the_error_says_what_to_do() -> None:
+def test_the_error_contains_advice() -> None:
     from napari_fcn.gui._layers import pixels_replaced_error
 
     error = pixels_replaced_error("live")

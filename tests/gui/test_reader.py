@@ -44,7 +44,7 @@ def opened(path: Path) -> Layer:
     return layer
 
 
-def test_classes_open_as_labels_with_names_and_colours_on_their_place(tmp_path: Path) -> None:
+def test_class_files_open_as_aligned_labels_with_names_and_colours(tmp_path: Path) -> None:
     layer = opened(written(tmp_path / "a_classes.ome.tif", "classes"))
     assert isinstance(layer, Labels)
     assert layer.name == "a_classes"
@@ -57,14 +57,14 @@ def test_classes_open_as_labels_with_names_and_colours_on_their_place(tmp_path: 
 
 
 @pytest.mark.parametrize("kind", ["objects", "probabilities", "probabilities8"])
-def test_the_other_results_open_as_what_they_are(tmp_path: Path, kind: str) -> None:
+def test_probability_and_object_files_open_as_their_layer_types(tmp_path: Path, kind: str) -> None:
     layer = opened(written(tmp_path / f"a_{kind}.ome.tif", kind))
     assert isinstance(layer, Labels if kind == "objects" else Image)
     assert tuple(layer.data.shape[:2]) == SHAPE
     assert not is_segmentable(layer)
 
 
-def test_files_of_others_are_left_to_others(tmp_path: Path) -> None:
+def test_files_of_other_software_are_ignored(tmp_path: Path) -> None:
     foreign = tmp_path / "b_classes.ome.tif"
     tifffile.imwrite(foreign, np.zeros(SHAPE, np.uint8), ome=True)
     damaged = tmp_path / "c_classes.ome.tif"
@@ -74,7 +74,7 @@ def test_files_of_others_are_left_to_others(tmp_path: Path) -> None:
     assert get_reader([str(tmp_path / "a_classes.ome.tif"), str(foreign)]) is None
 
 
-def test_napari_asks_us_only_about_names_of_our_results(tmp_path: Path) -> None:
+def test_the_manifest_matches_only_names_of_result_files(tmp_path: Path) -> None:
     manager = PluginManager()
     manager.register(MANIFEST, warn_disabled=False)
 

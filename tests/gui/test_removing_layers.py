@@ -11,7 +11,7 @@ from gui.user import DOCKS, failure_message, run_alone
         (("segment", "batch", "field", "synthetic"), ("by_keys",)),
     ],
 )
-def test_layers_are_removed_with_the_keyboard_and_napari_goes_on(docks: tuple[str, ...], ways: tuple[str, ...]) -> None:
+def test_removing_layers_by_keyboard_does_not_crash(docks: tuple[str, ...], ways: tuple[str, ...]) -> None:
     done = run_alone("removing_layers.py", ",".join(docks), *ways)
     assert done.returncode == 0, failure_message(done)
 
@@ -19,6 +19,6 @@ def test_layers_are_removed_with_the_keyboard_and_napari_goes_on(docks: tuple[st
 @pytest.mark.slow
 @pytest.mark.long
 @pytest.mark.parametrize("dock", DOCKS)
-def test_layers_are_removed_in_every_way_and_napari_goes_on(dock: str) -> None:
+def test_removing_layers_in_every_way_does_not_crash(dock: str) -> None:
     done = run_alone("removing_layers.py", dock)
     assert done.returncode == 0, failure_message(done)

@@ -30,7 +30,7 @@ class Loaded:
 
 @pytest.mark.parametrize("suffix", [".ome.tif", ".ome.zarr"])
 @pytest.mark.parametrize(("units", "scale"), [("um", (2.0, 0.5, 0.25)), ("pixel", (1.0, 1.0, 1.0))])
-def test_the_files_of_a_layer_that_was_moved_lie_where_it_does(
+def test_result_files_have_the_origin_of_the_moved_layer(
     tmp_path: Path, suffix: str, units: str, scale: tuple[float, ...]
 ) -> None:
     layer = Image(np.zeros((3, 20, 24), np.uint8), scale=scale, units=units, translate=(8, 100, -200))

@@ -14,7 +14,7 @@ from napari_fcn.gui._layers.screen import camera_of
 
 
 @pytest.mark.parametrize("placed", [{}, {"scale": (0.5, 2), "translate": (30, -40)}, {"rotate": 30}])
-def test_of_a_pyramid_in_large_chunks_only_what_is_seen_is_on_screen(
+def test_the_visible_region_of_a_pyramid_is_not_rounded_to_chunks(
     make_napari_viewer: Callable[..., Viewer], qtbot: QtBot, placed: dict
 ) -> None:
     viewer = make_napari_viewer(show=True)

@@ -72,7 +72,7 @@ def test_napari_opens_the_dock_from_its_menu(
     dock.wait_for_rest()
 
 
-def test_what_is_drawn_is_what_was_found(dock: Dock, image: np.ndarray) -> None:
+def test_the_drawn_overlay_equals_the_prediction(dock: Dock, image: np.ndarray) -> None:
     dock.viewer.add_image(np.zeros_like(image), name="dark")
     dock.run()
     shot = dock.viewer.screenshot(flash=False)[..., :3]
@@ -124,7 +124,7 @@ CASES: dict[str, tuple[Callable[[np.random.Generator], Any], dict[str, Any], str
 }
 
 
-def test_images_of_every_kind(
+def test_images_of_every_type_are_segmented(
     dock: Dock, model: MakeModel, rng: np.random.Generator, subtests: pytest.Subtests
 ) -> None:
     for case, (make, how, axes) in CASES.items():
@@ -146,7 +146,7 @@ def test_a_pyramid_is_segmented_at_full_resolution(dock: Dock, model: MakeModel,
     assert_right(dock, expected_classes(model(), data))
 
 
-def test_a_volume_under_a_3d_model(dock: Dock, model: MakeModel, rng: np.random.Generator) -> None:
+def test_a_volume_is_segmented_by_a_3d_model(dock: Dock, model: MakeModel, rng: np.random.Generator) -> None:
     data = rng.random((8, 16, 16))
     dock.viewer.add_image(data)
     dock.widget.source.model.open_file(model(3))
@@ -188,7 +188,7 @@ def test_a_plane_is_segmented_in_the_3d_view(dock: Dock, model: MakeModel, pixel
     assert is_as_if_drawn_anew(dock)
 
 
-def test_classes_are_shown_in_3d_where_colours_cannot_be(
+def test_classes_are_shown_in_3d_if_colour_volumes_are_unsupported(
     dock: Dock, model: MakeModel, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(overlay, "supports_colour_volumes", lambda: False)
@@ -198,7 +198,7 @@ def test_classes_are_shown_in_3d_where_colours_cannot_be(
     assert [dock.layer(kind).visible for kind in ("probabilities", "classes")] == [False, True]
 
 
-def test_planes_are_segmented_from_any_side(
+def test_planes_are_segmented_for_any_displayed_axes(
     dock: Dock, model: MakeModel, rng: np.random.Generator, subtests: pytest.Subtests
 ) -> None:
     data = rng.random((9, 14, 18))
@@ -213,7 +213,7 @@ def test_planes_are_segmented_from_any_side(
             assert is_as_if_drawn_anew(dock)
 
 
-def test_the_dock_says_how_much_memory_a_run_may_take(dock: Dock) -> None:
+def test_the_memory_of_a_run_is_shown(dock: Dock) -> None:
     dock.start_long_run()
     assert re.search(r"up to \d+\.\d of \d+\.\d GiB of memory", dock.widget.message.text())
     dock.click(dock.widget.cancel_button)
@@ -239,18 +239,18 @@ def test_the_channel_is_chosen_by_name(dock: Dock, model: MakeModel, rng: np.ran
     assert_right(dock, expected_classes(model(), data, "yxc", rgb=True, channel=1))
 
 
-def test_channels_bear_the_names_that_the_layer_knows(dock: Dock, model: MakeModel, rng: np.random.Generator) -> None:
+def test_channels_have_the_names_in_the_layer_metadata(dock: Dock, model: MakeModel, rng: np.random.Generator) -> None:
     data, names = rng.random((2, 40, 48)), {"channel_names": ["actin", "DAPI"]}
     dock.viewer.add_image(data, axis_labels=("c", "y", "x"), metadata=names)
-    assert "reads actin, one of 2 channels" in dock.widget.source.image.line.text()
+    assert "uses actin, one of 2 channels" in dock.widget.source.image.line.text()
     dock.click(dock.widget.advanced.heading)
     dock.qtbot.keyClicks(dock.widget.settings.fields["channel"].editor, "DAPI")
-    assert "reads DAPI, one of 2 channels" in dock.widget.source.image.line.text()
+    assert "uses DAPI, one of 2 channels" in dock.widget.source.image.line.text()
     dock.run()
     assert_right(dock, expected_classes(model(), data, "cyx", channel=1))
 
 
-def test_an_axis_as_long_as_the_model_has_channels_is_read_as_these(
+def test_an_axis_with_the_channel_count_of_the_model_is_the_channel_axis(
     dock: Dock, model: MakeModel, rng: np.random.Generator
 ) -> None:
     data = rng.random((2, 40, 48))
@@ -271,7 +271,7 @@ def test_the_frames_in_use_follow_the_slider(dock: Dock, make_checkpoint: Callab
     dock.wait(widget.slider_extent_label.isVisible)
     for at in (0, 11, 23):
         dock.viewer.dims.set_current_step(0, at)
-        assert widget.slider_extent_label.text().startswith(f"At frame {at} the model uses frames ")
+        assert widget.slider_extent_label.text().startswith(f"At frame {at}, the model uses frames ")
     dock.viewer.dims.ndisplay = 3
     assert not widget.slider_extent_label.isVisible()  # nothing has a slider
     dock.viewer.dims.ndisplay = 2
@@ -298,7 +298,7 @@ def test_another_pixel_size_is_reported_and_resampled_with_one_click(
     assert not widget.resample.isVisible()
 
 
-def test_the_shown_plane_comes_first(dock: Dock) -> None:
+def test_the_displayed_plane_is_segmented_first(dock: Dock) -> None:
     dock.viewer.add_image(np.zeros((9, 32, 32), np.uint8), axis_labels=("t", "y", "x"))
     dock.viewer.dims.set_point(0, 5)
     planes: list[int] = []
@@ -311,7 +311,7 @@ def test_the_shown_plane_comes_first(dock: Dock) -> None:
     assert [abs(plane - 5) for plane in planes] == sorted(abs(plane - 5) for plane in planes)
 
 
-def test_running_again_replaces_what_was_there(dock: Dock, model: MakeModel, image: np.ndarray) -> None:
+def test_running_again_replaces_the_results(dock: Dock, model: MakeModel, image: np.ndarray) -> None:
     dock.viewer.add_image(image, name="cells")
     dock.run()
     first = dock.layer("classes")
@@ -322,7 +322,7 @@ def test_running_again_replaces_what_was_there(dock: Dock, model: MakeModel, ima
     assert_right(dock, expected_classes(model(2, 1, 2), image))
 
 
-def test_cancel_keeps_what_is_finished(dock: Dock) -> None:
+def test_cancel_keeps_finished_tiles(dock: Dock) -> None:
     dock.start_long_run()
     assert dock.widget.progress.isVisible()
     assert " tiles · " in dock.widget.progress.format()
@@ -364,19 +364,19 @@ def test_closing_the_viewer_mid_run_ends_it(
     )
 
 
-def test_a_dock_that_is_put_back_works_again(dock: Dock, image: np.ndarray) -> None:
+def test_a_reopened_dock_works(dock: Dock, image: np.ndarray) -> None:
     dock.viewer.add_image(image)
     dock.viewer.window.remove_dock_widget(dock.widget)
     dock.viewer.window.add_dock_widget(dock.widget)
     dock.run()
 
 
-def test_without_an_image_run_is_off_and_says_why(dock: Dock) -> None:
+def test_without_an_image_run_is_disabled_with_a_reason(dock: Dock) -> None:
     assert not dock.widget.run_button.isEnabled()
     assert dock.widget.message.text() == "Open or select an image to segment."
 
 
-def test_a_model_that_does_not_fit_says_why(dock: Dock, model: MakeModel, image: np.ndarray) -> None:
+def test_an_unsuitable_model_shows_the_reason(dock: Dock, model: MakeModel, image: np.ndarray) -> None:
     dock.viewer.add_image(image)
     dock.widget.source.model.open_file(model(3))
     assert not dock.widget.run_button.isEnabled()
@@ -385,7 +385,7 @@ def test_a_model_that_does_not_fit_says_why(dock: Dock, model: MakeModel, image:
     assert dock.widget.run_button.isEnabled()
 
 
-def test_a_mistyped_option_says_so(dock: Dock, image: np.ndarray) -> None:
+def test_an_invalid_option_shows_an_error(dock: Dock, image: np.ndarray) -> None:
     dock.viewer.add_image(image)
     dock.click(dock.widget.advanced.heading)
     field = dock.widget.settings.fields["tile"]
@@ -396,7 +396,7 @@ def test_a_mistyped_option_says_so(dock: Dock, image: np.ndarray) -> None:
 
 
 @pytest.mark.parametrize("content", [b"", b"\x80\x02 a pickle", b"\x10\0\0\0\0\0\0\0not json at all!"])
-def test_a_file_that_is_no_model_is_refused_in_words(dock: Dock, tmp_path: Path, content: bytes) -> None:
+def test_an_invalid_model_file_shows_an_error(dock: Dock, tmp_path: Path, content: bytes) -> None:
     path = tmp_path / "broken.safetensors"
     path.write_bytes(content)
     before = dock.widget.source.model.model
@@ -406,7 +406,7 @@ def test_a_file_that_is_no_model_is_refused_in_words(dock: Dock, tmp_path: Path,
     assert dock.widget.source.model.model is before
 
 
-def test_a_card_that_is_none_concerns_no_other_model(dock: Dock, model: MakeModel, tmp_path: Path) -> None:
+def test_an_invalid_card_does_not_affect_other_models(dock: Dock, model: MakeModel, tmp_path: Path) -> None:
     good, bad = model(), tmp_path / "bad.safetensors"
     bad.write_bytes(good.read_bytes().replace(b'\\"scores\\": {}', b'\\"scores\\": [1'.ljust(16, b" ")[:15] + b"]"))
     assert bad.read_bytes() != good.read_bytes()
@@ -417,7 +417,7 @@ def test_a_card_that_is_none_concerns_no_other_model(dock: Dock, model: MakeMode
     assert dock.widget.source.model.model.path == good
 
 
-def test_a_model_file_that_vanishes_before_the_run(
+def test_a_model_file_deleted_before_the_run_is_an_error(
     dock: Dock, model: MakeModel, image: np.ndarray, tmp_path: Path
 ) -> None:
     path = tmp_path / "soon_gone.safetensors"
@@ -429,7 +429,7 @@ def test_a_model_file_that_vanishes_before_the_run(
     assert "soon_gone.safetensors" in dock.widget.error.text()
 
 
-def test_a_gpu_that_is_not_there(dock: Dock, image: np.ndarray) -> None:
+def test_a_missing_gpu_is_an_error(dock: Dock, image: np.ndarray) -> None:
     dock.viewer.add_image(image)
     dock.widget.settings.set_value(PredictSettings(device="cuda:99"))
     dock.click(dock.widget.run_button)
@@ -450,7 +450,7 @@ def test_a_model_is_opened_from_the_list(dock: Dock, model: MakeModel, monkeypat
     assert "made for a test" not in dock.widget.source.model.line.text()
 
 
-def test_the_image_follows_the_selection_until_one_is_picked(dock: Dock, image: np.ndarray) -> None:
+def test_the_image_follows_the_selection_until_one_is_chosen(dock: Dock, image: np.ndarray) -> None:
     one, two, three = (dock.viewer.add_image(image, name=name) for name in ("one", "two", "three"))
     dock.viewer.layers.selection.active = one
     assert dock.widget.source.image.layer is one
@@ -516,7 +516,7 @@ def test_a_truncated_image_is_reported_and_finished_tiles_stay(dock: Dock, monke
     error = dock.widget.error.text()
     assert "The part [5:6, 0:16, 0:16] of the image cannot be read" in error
     assert "t5.tif" in error
-    assert "should not have happened" not in error
+    assert "Unexpected error" not in error
     assert dock.layer("probabilities").data[:4, ..., 3].any()
     assert dock.widget.run_button.isEnabled()
     dock.viewer.dims.set_point(0, 0)
@@ -543,7 +543,7 @@ def test_an_error_in_the_code_of_a_lazy_image_is_not_reported_as_a_damaged_file(
     assert "damage" not in dock.widget.error.text()
 
 
-def test_chunks_that_are_missing_are_mentioned(dock: Dock, tmp_path: Path) -> None:
+def test_missing_chunks_are_reported(dock: Dock, tmp_path: Path) -> None:
     array = zarr.create_array(tmp_path / "a.zarr", shape=(32, 32), chunks=(16, 16), dtype="u1")
     array[:] = 9
     (tmp_path / "a.zarr" / "c" / "0" / "1").unlink()
@@ -576,7 +576,7 @@ def test_a_full_disk_is_reported_and_finished_tiles_stay(
     assert dock.layer("classes") is not None
 
 
-def test_nothing_is_cut_at_320_pixels(dock: Dock, image: np.ndarray, tmp_path: Path) -> None:
+def test_the_dock_fits_320_pixels(dock: Dock, image: np.ndarray, tmp_path: Path) -> None:
     dock.viewer.add_image(image, name="an_image_with_quite_a_long_name_as_files_have_them" * 2)
     dock.click(dock.widget.advanced.heading)
     dock.qtbot.keyClicks(dock.widget.save.fields["save"].editor, "c")
@@ -586,7 +586,7 @@ def test_nothing_is_cut_at_320_pixels(dock: Dock, image: np.ndarray, tmp_path: P
     assert inside.minimumSizeHint().width() <= 320
 
 
-def test_every_control_has_a_name_for_screen_readers(dock: Dock) -> None:
+def test_every_control_has_an_accessible_name(dock: Dock) -> None:
     from qtpy.QtWidgets import QAbstractButton, QComboBox, QLineEdit
 
     kinds = (QAbstractButton, QComboBox, QLineEdit)

@@ -49,7 +49,7 @@ def seen_by_trial(spec: NetSpec, along: int) -> list[set[int]]:
     ],
     ids=["movie", "volume"],
 )
-def test_exactly_what_changes_the_answer_is_seen(spec: NetSpec) -> None:
+def test_the_extent_contains_exactly_the_slices_that_change_the_prediction(spec: NetSpec) -> None:
     phases = next(compute_phases(spec)).phases
     axes = MOVIE if spec.time == 0 else Axes(("z", "y", "x"), ("z", "y", "x"))
     for at, expected in enumerate(seen_by_trial(spec, 0)):
@@ -57,7 +57,7 @@ def test_exactly_what_changes_the_answer_is_seen(spec: NetSpec) -> None:
         assert (found.first, found.last, found.count) == (min(expected), max(expected), FRAMES)
 
 
-def test_nothing_is_said_of_axes_without_a_slider_or_along_which_nothing_else_is_seen() -> None:
+def test_axes_without_a_slider_or_with_a_field_of_one_pixel_have_no_extent() -> None:
     flat = NetSpec(ndim=3, width=2, depth=1, kernel=((1, 3, 3),), pool=((1, 2, 2),))
     phases = next(compute_phases(flat)).phases
     axes = Axes(("z", "y", "x"), ("z", "y", "x"))
@@ -67,7 +67,7 @@ def test_nothing_is_said_of_axes_without_a_slider_or_along_which_nothing_else_is
     assert slider_extents(phases, axes, (4, 9, 16, 16), {"t": 1}) == ()
 
 
-def test_on_an_image_that_is_resampled_places_are_those_of_the_image() -> None:
+def test_extents_on_a_resampled_image_are_in_pixels_of_the_image() -> None:
     phases = (((2, 3),),)
     grid = Resampling((10,), (20,))  # two pixels of the network for each of the image
     (found,) = slider_extents(phases, Axes(("z",), ("z",)), (10,), {"z": 5}, grid)
@@ -77,28 +77,26 @@ def test_on_an_image_that_is_resampled_places_are_those_of_the_image() -> None:
     assert found.first < 5 < found.last
 
 
-def test_a_stretch_is_said_in_words() -> None:
-    assert SliderExtent("t", 6, 3, 9, 24).line == "At frame 6 the model uses frames 3 to 9 of 24."
-    assert SliderExtent("z", 1, 0, 4, 5).line == "At plane 1 the model uses planes 0 to 4 of 5, which is all of them."
-    assert "places along q 0 to 1" in SliderExtent("q", 1, 0, 1, 5).line
+def test_an_extent_has_a_sentence() -> None:
+    assert SliderExtent("t", 6, 3, 9, 24).line == "At frame 6, the model uses frames 3 to 9 of 24."
+    assert SliderExtent("z", 1, 0, 4, 5).line == "At plane 1, the model uses planes 0 to 4 of 5 (all)."
+    assert "positions along q 0 to 1" in SliderExtent("q", 1, 0, 1, 5).line
 
 
-def test_sliders_of_axes_that_the_network_repeats_over_say_nothing(
-    qtbot: QtBot, make_checkpoint: Callable[..., object]
-) -> None:
+def test_loop_axes_have_no_extent(qtbot: QtBot, make_checkpoint: Callable[..., object]) -> None:
     viewer = ViewerModel()
     layer = viewer.add_image(np.zeros((5, 2, 12, 16, 16), np.uint8), axis_labels=tuple("tczyx"))
-    desk = SegmentController(viewer)
-    desk.connect()
-    model = desk.open_model(make_checkpoint(NetSpec(ndim=3, width=2, depth=1)))
+    controller = SegmentController(viewer)
+    controller.connect()
+    model = controller.open_model(make_checkpoint(NetSpec(ndim=3, width=2, depth=1)))
     assert model is not None
     request = Request(model.path, PredictSettings())
-    qtbot.waitUntil(lambda: bool(desk.slider_extents.extents(layer, request, model)))
+    qtbot.waitUntil(lambda: bool(controller.slider_extents.extents(layer, request, model)))
     viewer.dims.set_point(0, 3)
     viewer.dims.set_point(2, 7)
-    (found,) = desk.slider_extents.extents(layer, request, model)
-    assert (found.axis, found.at, found.count) == ("z", 7, 12)
-    assert desk.slider_extents.extents(layer, Request(model.path, axes=("z", "y")), model) == ()
-    assert desk.slider_extents.extents(None, request, model) == ()
-    desk.shutdown()
-    qtbot.waitUntil(lambda: not desk.is_busy)
+    (found,) = controller.slider_extents.extents(layer, request, model)
+    assert (found.axis, found.position, found.count) == ("z", 7, 12)
+    assert controller.slider_extents.extents(layer, Request(model.path, axes=("z", "y")), model) == ()
+    assert controller.slider_extents.extents(None, request, model) == ()
+    controller.shutdown()
+    qtbot.waitUntil(lambda: not controller.is_busy)

@@ -18,7 +18,7 @@ def marks(dock: Dock) -> list[SliderMark]:
     return [mark for mark in found if mark.isVisible()]
 
 
-def test_the_frames_that_are_seen_are_marked_on_the_slider(
+def test_frames_in_the_receptive_field_are_marked_on_the_slider(
     dock: Dock, make_checkpoint: Callable[..., Path], rng: np.random.Generator
 ) -> None:
     dock.viewer.add_image(rng.random((24, 30, 30)), axis_labels=("t", "y", "x"))

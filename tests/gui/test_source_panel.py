@@ -70,7 +70,7 @@ def test_the_problem_is_the_first_of_image_model_settings_and_axes(panel: Panel,
     assert typed(panel, read_entry(model(2)), "") == ""
 
 
-def test_a_dock_with_images_of_its_own_needs_a_model_only(qtbot: QtBot, model: MakeModel) -> None:
+def test_without_an_image_list_only_a_model_is_needed(qtbot: QtBot, model: MakeModel) -> None:
     panel = Panel(qtbot)
     assert not panel.widget.image.isVisible()
     assert typed(panel, None, "") == NO_MODEL
@@ -78,7 +78,7 @@ def test_a_dock_with_images_of_its_own_needs_a_model_only(qtbot: QtBot, model: M
     panel.widget.disconnect_viewer()
 
 
-def test_each_edit_is_signalled_once_with_all_choices(panel: Panel, model: MakeModel) -> None:
+def test_each_edit_emits_all_choices_once(panel: Panel, model: MakeModel) -> None:
     layer, chosen = panel.add(2, 20, 30, name="cells"), read_entry(model())
     panel.widget.model.choose(chosen)
     panel.values.clear()
@@ -97,7 +97,7 @@ def test_each_edit_is_signalled_once_with_all_choices(panel: Panel, model: MakeM
     assert panel.widget.value.settings == PredictSettings()  # the channel is gone with its axis
 
 
-def test_an_edit_clears_the_error_of_the_dock(panel: Panel) -> None:
+def test_an_edit_clears_the_error(panel: Panel) -> None:
     panel.controller.state = State("It went wrong.")
     panel.add(20, 30)
     assert panel.controller.state.error  # the user has changed nothing
@@ -105,7 +105,7 @@ def test_an_edit_clears_the_error_of_the_dock(panel: Panel) -> None:
     assert not panel.controller.state.error
 
 
-def test_a_locked_panel_offers_no_choice_and_describes_nothing(panel: Panel) -> None:
+def test_a_locked_panel_is_disabled_and_hides_descriptions(panel: Panel) -> None:
     panel.add(20, 30)
     panel.widget.model.choose_other("new video")
     assert panel.widget.image.line.isVisible()
@@ -117,7 +117,7 @@ def test_a_locked_panel_offers_no_choice_and_describes_nothing(panel: Panel) -> 
     assert panel.widget.model.line.isVisible()
 
 
-def test_what_a_session_uses_is_held_until_it_ends(panel: Panel) -> None:
+def test_image_and_model_of_a_session_are_shown_until_it_ends(panel: Panel) -> None:
     first, second = panel.add(4, 20, 30, name="first"), panel.add(20, 30, name="second")
     panel.widget.hold(first, None, "new video", ("t", "y", "x"))
     assert panel.widget.value.axes == ()  # as guessed
@@ -129,13 +129,13 @@ def test_what_a_session_uses_is_held_until_it_ends(panel: Panel) -> None:
     assert panel.widget.value.layer is second
 
 
-def test_advice_follows_a_pixel_size_other_than_the_models(panel: Panel, make_checkpoint: Callable[..., Path]) -> None:
+def test_a_different_pixel_size_gives_advice(panel: Panel, make_checkpoint: Callable[..., Path]) -> None:
     panel.add(20, 30, scale=(0.1, 0.1), units=("um", "um"))
     panel.widget.model.open_file(make_checkpoint(NetSpec(width=4, depth=1, classes=3), (0.5, 0.5)))
     assert panel.widget.image.line.text().endswith("Paint more.")
 
 
-def test_a_typed_device_is_taken(panel: Panel, qtbot: QtBot) -> None:
+def test_a_typed_device_is_accepted(panel: Panel, qtbot: QtBot) -> None:
     editor = panel.settings.fields["device"].editor
     editor.setFocus()
     editor.lineEdit().selectAll()

@@ -20,7 +20,7 @@ PAIRS = SHAPES.flatmap(
 
 
 @given(PAIRS)
-def test_a_stroke_makes_one_array_into_the_other(pair: tuple[np.ndarray, np.ndarray]) -> None:
+def test_a_stroke_turns_one_array_into_the_other(pair: tuple[np.ndarray, np.ndarray]) -> None:
     known, present = pair
     whole = Region.whole(known.shape)
     stroke = Stroke.from_difference(known, present, whole)
@@ -37,28 +37,28 @@ def test_a_stroke_makes_one_array_into_the_other(pair: tuple[np.ndarray, np.ndar
 
 
 @given(LABELS)
-def test_the_box_of_all_that_is_painted(labels: np.ndarray) -> None:
+def test_the_bounding_box_of_painted_pixels(labels: np.ndarray) -> None:
     box = painted_box(labels)
     at = np.argwhere(labels)
     expected = Region(tuple(map(int, at.min(0))), tuple(int(i) + 1 for i in at.max(0))) if len(at) else None
     assert box == expected
 
 
-def test_a_box_beyond_the_image_is_cut() -> None:
+def test_a_stroke_beyond_the_image_is_clipped() -> None:
     known, present = np.zeros((4, 4), np.uint8), np.ones((4, 4), np.uint8)
     stroke = Stroke.from_difference(known, present, Region((-3, 2), (9, 9)))
     assert stroke is not None
     assert stroke.region == Region((0, 2), (4, 4))
 
 
-def test_what_was_painted_meanwhile_stays_when_something_is_restored() -> None:
+def test_strokes_painted_since_survive_a_restore() -> None:
     layer = np.array([1, 1, 2, 0], np.uint8)  # the user has painted the 2 since
     part = LabelChange(Region((0,), (4,)), np.array([1, 1, 1, 0], np.uint8), np.array([0, 0, 0, 3], np.uint8))
     part.write(layer)
     assert layer.tolist() == [0, 0, 2, 3]
 
 
-def test_both_kinds_of_atoms_are_read() -> None:
+def test_both_kinds_of_paint_events_are_read() -> None:
     layer = Labels(np.zeros((3, 20, 30), np.uint8))
     told: list[Region | None] = []
     layer.events.paint.connect(lambda event: told.append(painted_region(event.value, 3)))
@@ -71,7 +71,7 @@ def test_both_kinds_of_atoms_are_read() -> None:
 
 
 @given(LABELS, LABELS)
-def test_a_sheet_becomes_other_samples_and_tells_how(first: np.ndarray, second: np.ndarray) -> None:
+def test_replacing_samples_returns_the_changes(first: np.ndarray, second: np.ndarray) -> None:
     if first.shape != second.shape:
         second = np.zeros_like(first)
     sheet = LabelStore(first.shape)
@@ -85,9 +85,7 @@ def test_a_sheet_becomes_other_samples_and_tells_how(first: np.ndarray, second: 
 
 
 @given(LABELS, LABELS)
-def test_a_sheet_becomes_samples_of_places_where_nothing_was_painted_in_it(
-    first: np.ndarray, second: np.ndarray
-) -> None:
+def test_samples_of_unpainted_regions_can_be_restored(first: np.ndarray, second: np.ndarray) -> None:
     """As after a project was opened again: the sheet has seen the strokes of one branch only."""
     if first.shape != second.shape:
         second = np.zeros_like(first)
@@ -101,19 +99,19 @@ def test_a_sheet_becomes_samples_of_places_where_nothing_was_painted_in_it(
         assert sheet.samples(255).equals(Samples.from_labels(expected))
 
 
-def test_samples_of_classes_that_are_not_there_are_left_out() -> None:
+def test_samples_of_missing_classes_are_left_out() -> None:
     sheet = LabelStore((4,))
     sheet.write(Stroke(Region((0,), (4,)), np.array([0, 1, 2, 9], np.uint8)))
     assert sheet.samples(2).pixel_index.tolist() == [1, 2]
 
 
-def test_renumbering_moves_removed_classes_to_nothing() -> None:
+def test_remapping_erases_removed_classes() -> None:
     table = label_table((0, 2, None))
     assert table[[0, 1, 2, 3]].tolist() == [0, 1, 0, 2]
 
 
 @given(st.data())
-def test_a_sheet_knows_all_that_was_painted_stroke_by_stroke(data: st.DataObject) -> None:
+def test_samples_accumulate_stroke_by_stroke(data: st.DataObject) -> None:
     shape = data.draw(nps.array_shapes(min_dims=1, max_dims=3, max_side=6))
     sheet, labels = LabelStore(shape), np.zeros(shape, np.uint8)
     for _ in range(data.draw(st.integers(1, 5))):

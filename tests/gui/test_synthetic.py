@@ -6,7 +6,7 @@ from napari_fcn.gui.synthetic import CELL_KINDS, make_cells
 
 
 @pytest.mark.parametrize("kind", CELL_KINDS)
-def test_each_kind_gives_an_image_and_its_hidden_truth(kind: str, qtbot: object) -> None:
+def test_each_kind_gives_an_image_and_a_hidden_truth_layer(kind: str, qtbot: object) -> None:
     widget = make_cells()
     try:
         image, truth = (Layer.create(*data) for data in widget(kind=kind, size=64, diameter=12, seed=3))
@@ -22,7 +22,7 @@ def test_each_kind_gives_an_image_and_its_hidden_truth(kind: str, qtbot: object)
     assert tuple(image.scale) == tuple(truth.scale)
 
 
-def test_the_seed_decides_the_cells(qtbot: object) -> None:
+def test_the_seed_determines_the_cells(qtbot: object) -> None:
     widget = make_cells()
     try:
         first, again, other = (widget(size=64, seed=seed) for seed in (1, 1, 2))

@@ -66,7 +66,7 @@ def test_ctrl_z_undoes_a_stroke(teach: TeachDock) -> None:
     assert teach.engine.samples.counts(2) == (first[1], 0)
 
 
-def test_erasing_filling_and_polygons(teach: TeachDock) -> None:
+def test_erasing_filling_and_polygons_are_learnt(teach: TeachDock) -> None:
     teach.start()
     teach.press(Qt.Key_2)
     teach.stroke(*BRIGHT)
@@ -128,7 +128,7 @@ def test_every_key_is_listed_and_free(teach: TeachDock) -> None:
         assert key.key in {*"0123456789E"} or key.key.replace("-", "+") not in taken, key.key
 
 
-def test_a_click_on_a_row_chooses_the_class(teach: TeachDock) -> None:
+def test_a_click_on_a_row_selects_the_class(teach: TeachDock) -> None:
     teach.start()
     row = teach.widget.classes.rows[0]
     teach.click(row.key)
@@ -207,7 +207,7 @@ def test_a_commit_is_renamed_in_the_history(teach: TeachDock) -> None:
     teach.wait(lambda: teach.state.commits[1].name == "good")
 
 
-def test_live_off_and_learn_now(teach: TeachDock) -> None:
+def test_without_live_learn_now_fits_the_strokes(teach: TeachDock) -> None:
     teach.start()
     teach.press(Qt.Key_G)
     assert not teach.state.is_live
@@ -262,7 +262,7 @@ def test_uncertainty_next_place_and_overlay_by_keys(teach: TeachDock) -> None:
     assert teach.viewer.layers[-1] is teach.layer
 
 
-def test_comparing_two_states(teach: TeachDock) -> None:
+def test_two_states_are_compared(teach: TeachDock) -> None:
     teach.start()
     teach.press(Qt.Key_1)
     teach.stroke(*DARK)
@@ -284,7 +284,7 @@ def test_comparing_two_states(teach: TeachDock) -> None:
     assert not bar.isVisible()
 
 
-def test_pins(teach: TeachDock) -> None:
+def test_pins_are_added_and_removed(teach: TeachDock) -> None:
     teach.start()
     teach.click(teach.widget.folds["pins"].heading)
     teach.click(teach.widget.pins.pin)
@@ -324,7 +324,7 @@ def test_a_project_is_reopened(teach: TeachDock, monkeypatch: pytest.MonkeyPatch
     assert teach.painted() == painted
 
 
-def test_a_plane_of_a_stack(teach: TeachDock) -> None:
+def test_strokes_on_a_plane_of_a_stack_are_learnt(teach: TeachDock) -> None:
     stack = np.zeros((4, 80, 120), np.uint8)
     stack[:, :, 60:] = 200
     teach.viewer.add_image(stack, name="stack", scale=(3, 1, 1))
@@ -354,7 +354,7 @@ def test_moving_the_camera_predicts_the_visible_region(teach: TeachDock) -> None
     assert view.shape[1] < 60
 
 
-def test_the_layer_deleted_and_started_again(teach: TeachDock) -> None:
+def test_teaching_restarts_after_the_corrections_layer_is_deleted(teach: TeachDock) -> None:
     teach.start()
     teach.stroke(*DARK)
     painted = teach.painted()
@@ -429,7 +429,7 @@ def test_another_pixel_size_is_shown_before_the_start(teach: TeachDock, make_che
     assert "more strokes" in line.text()
 
 
-def test_nothing_is_cut_at_320_pixels(teach: TeachDock, model: MakeModel) -> None:
+def test_the_dock_fits_320_pixels(teach: TeachDock, model: MakeModel) -> None:
     teach.viewer.layers["cells"].name = "an_image_with_quite_a_long_name_as_files_have_them" * 2
     teach.widget.source.model.open_file(model())
     inside = teach.widget.setup.parentWidget()
@@ -447,7 +447,7 @@ def test_nothing_is_cut_at_320_pixels(teach: TeachDock, model: MakeModel) -> Non
     assert inside.minimumSizeHint().width() <= 320
 
 
-def test_every_control_has_a_name_for_screen_readers(teach: TeachDock) -> None:
+def test_every_control_has_an_accessible_name(teach: TeachDock) -> None:
     teach.start()
     teach.stroke(*DARK)
     kinds = (QAbstractButton, QComboBox, QLineEdit)
@@ -457,7 +457,7 @@ def test_every_control_has_a_name_for_screen_readers(teach: TeachDock) -> None:
     assert set(controls) == {*named, *inner}
 
 
-def test_a_broken_model_gives_an_error_message(teach: TeachDock, tmp_path: Path) -> None:
+def test_a_damaged_model_shows_an_error(teach: TeachDock, tmp_path: Path) -> None:
     path = tmp_path / "broken.safetensors"
     path.write_bytes(b"no model")
     teach.widget.source.model.open_file(path)

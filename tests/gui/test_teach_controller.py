@@ -262,7 +262,7 @@ def test_actions_of_the_user_update_the_dock_at_once(session: TeachSession) -> N
     assert shown[-1].label == 2
 
 
-def test_the_surroundings_are_prefetched_once_while_idle(
+def test_the_surroundings_of_the_view_are_prefetched_once_while_idle(
     session: TeachSession, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     idle_timer, view_timer = (
@@ -322,9 +322,7 @@ def test_painting_after_undo_starts_a_branch(session: TeachSession) -> None:
     assert session.state.present == 2
 
 
-def test_a_stroke_that_is_painted_while_undo_runs_survives(
-    session: TeachSession, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_stroke_painted_during_undo_survives(session: TeachSession, monkeypatch: pytest.MonkeyPatch) -> None:
     session.paint((10, 10), 1)
     session.paint((10, 50), 2)
     gate = threading.Event()
@@ -376,7 +374,7 @@ def test_classes_are_added_and_removed(session: TeachSession) -> None:
 @pytest.mark.parametrize(
     "change", [add_class, lambda seen: remove_class(seen, 0), lambda seen: rename_class(seen, 2, "late")]
 )
-def test_an_edit_of_classes_that_have_changed_meanwhile_is_refused(session: TeachSession, change: Any) -> None:
+def test_editing_outdated_classes_is_an_error(session: TeachSession, change: Any) -> None:
     session.paint((10, 10), 1)
     two = session.state.classes
     session.do(add_class(two))
@@ -687,7 +685,7 @@ def test_a_project_is_resumed(session: TeachSession, viewer: ViewerModel) -> Non
     again.wait(lambda: not other.is_busy)
 
 
-def test_a_project_of_another_image_is_refused(session: TeachSession, viewer: ViewerModel) -> None:
+def test_a_project_of_another_image_is_an_error(session: TeachSession, viewer: ViewerModel) -> None:
     project = Path(session.state.project)
     session.controller.stop()
     other = viewer.add_image(np.zeros((40, 60), np.uint8), name="other")

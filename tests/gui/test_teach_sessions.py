@@ -280,7 +280,7 @@ def test_restored_strokes_of_another_branch_are_watched(fake_engine: object, qtb
     sandbox.close()
 
 
-def test_a_project_with_a_link_inside_is_refused(fake_engine: object, qtbot: QtBot, tmp_path: Path) -> None:
+def test_a_project_with_a_link_inside_is_an_error(fake_engine: object, qtbot: QtBot, tmp_path: Path) -> None:
     sandbox = Sandbox(qtbot, None, OFF)
     sandbox.close()
     outside = tmp_path / "outside"

@@ -113,7 +113,7 @@ def run(whole: Any) -> None:
         whole.run()
 
 
-def test_no_dock_draws_the_tags_of_a_name_or_a_model_card(whole: Any, qtbot: QtBot) -> None:
+def test_foreign_tags_are_drawn_as_text_in_every_dock(whole: Any, qtbot: QtBot) -> None:
     seen: list[str] = []
     whole.controller.changed.connect(lambda _: seen.extend(drawn_as_markup(whole)))
     turn(qtbot)
@@ -137,7 +137,7 @@ def test_no_dock_draws_the_tags_of_a_name_or_a_model_card(whole: Any, qtbot: QtB
     assert "img" in texts, "the name is not shown at all"
 
 
-def test_markup_of_ours_shows_foreign_text_as_it_is(evil_model: Path) -> None:
+def test_foreign_text_is_escaped_in_markup(evil_model: Path) -> None:
     entry = model_catalog.read_entry(evil_model)
     result = RunResult(EVIL, EVIL, EVIL, (ClassShare(EVIL, EVIL, 0.5),) * 2, (EVIL,), (f"/tmp/{EVIL}",))
     row = Row(0, EVIL, f"/data/{EVIL}", "failed", result_line=EVIL, lines=(EVIL,), files=(f"/x/{EVIL}",))
@@ -147,7 +147,7 @@ def test_markup_of_ours_shows_foreign_text_as_it_is(evil_model: Path) -> None:
         assert "&lt;img" in markup
 
 
-def test_a_colour_that_is_none_is_grey() -> None:
+def test_an_invalid_colour_is_grey() -> None:
     assert css("#E69f00") == "#E69f00"
     for colour in ('red"></span><img src="x.png">', "#12345", "red", "", "#1234567", "#12345g"):
         assert "img" not in swatch("a", colour)
@@ -155,13 +155,13 @@ def test_a_colour_that_is_none_is_grey() -> None:
 
 
 @pytest.mark.parametrize("make", [one_line, escaped, hint])
-def test_names_cannot_break_lines_or_turn_the_words_behind_them(make: Callable[[str], str]) -> None:
+def test_names_lose_line_breaks_and_direction_marks(make: Callable[[str], str]) -> None:
     text = make(TURNED)
     assert "ab c de" in text
     assert text.isprintable()
 
 
-def test_a_message_stays_one_paragraph_whatever_the_name(qtbot: QtBot) -> None:
+def test_a_message_with_any_name_is_one_paragraph(qtbot: QtBot) -> None:
     label = WrappingLabel("Message")
     qtbot.addWidget(label)
     label.setText("Segmenting " + "x\n" * 200 + "…")
@@ -170,7 +170,7 @@ def test_a_message_stays_one_paragraph_whatever_the_name(qtbot: QtBot) -> None:
     assert QLabel.text(label) == "first\nsecond"
 
 
-def test_a_label_is_plain_again_after_markup(qtbot: QtBot) -> None:
+def test_set_text_after_markup_is_plain(qtbot: QtBot) -> None:
     label = WrappingLabel("Message")
     qtbot.addWidget(label)
     label.set_markup("<b>ours</b>")
@@ -178,7 +178,7 @@ def test_a_label_is_plain_again_after_markup(qtbot: QtBot) -> None:
     assert label.textFormat() == Qt.PlainText
 
 
-def test_a_class_and_a_pin_with_such_names_are_listed_plainly(qtbot: QtBot) -> None:
+def test_names_of_classes_and_pins_are_plain_text(qtbot: QtBot) -> None:
     classes, pins = ClassList(), PinList()
     for widget in (classes, pins):
         qtbot.addWidget(widget)
@@ -192,7 +192,7 @@ def test_a_class_and_a_pin_with_such_names_are_listed_plainly(qtbot: QtBot) -> N
     assert told.args == [TURNED]  # what the engine knows it by
 
 
-def test_a_tooltip_that_comes_later_is_plain_too(qtbot: QtBot) -> None:
+def test_a_tooltip_set_later_is_plain_text(qtbot: QtBot) -> None:
     from qtpy.QtCore import QEvent, QPoint
     from qtpy.QtGui import QHelpEvent
 
@@ -210,7 +210,7 @@ def test_a_tooltip_that_comes_later_is_plain_too(qtbot: QtBot) -> None:
     assert guard.parent() is whole
 
 
-def test_findings_and_updates_show_names_plainly(qtbot: QtBot) -> None:
+def test_check_results_and_updates_show_names_as_plain_text(qtbot: QtBot) -> None:
     assert "<img" not in check_text(CheckResult("border", EVIL, EVIL, EVIL, 1.0))
     region = Region((0, 0), (4, 4))
     change, pin = Change(region, 16, 0, 1), PinScore(EVIL, 1.0, 1.0)

@@ -31,7 +31,7 @@ def picture(viewer: Viewer) -> np.ndarray:
         ((60, 33_000), (0, 1), "probabilities"),  # more than one texture holds
     ],
 )
-def test_a_tile_looks_the_same_either_way(
+def test_an_uploaded_tile_looks_like_a_redraw(
     make_napari_viewer: Callable[..., Viewer],
     monkeypatch: pytest.MonkeyPatch,
     shape: tuple[int, ...],
@@ -66,7 +66,7 @@ def test_a_tile_looks_the_same_either_way(
     np.testing.assert_array_equal(directly, picture(viewer))
 
 
-def test_a_result_layer_that_got_other_pixels_is_left_alone_until_the_next_run(
+def test_a_result_layer_with_other_data_is_not_changed_until_the_next_run(
     make_napari_viewer: Callable[..., Viewer],
 ) -> None:
     viewer = make_napari_viewer(show=True)

@@ -103,7 +103,7 @@ def test_a_bounded_number_of_events_waits_while_the_window_is_busy(runner: JobRu
     runner.cancel()
 
 
-def test_a_new_request_cancels_a_network_between_two_events(qtbot: QtBot) -> None:
+def test_a_new_request_cancels_a_long_step(qtbot: QtBot) -> None:
     runner = JobRunner(scope=cancellation_scope)
     recorder = Recorder(runner)
     started, cancelled = threading.Event(), threading.Event()

@@ -10,7 +10,7 @@ from napari_fcn.gui._controllers.teach.state import CandidateState
 from napari_fcn.gui._teach_panels.candidate import CandidateCard
 
 
-def test_a_long_change_is_read_to_its_end_in_a_narrow_dock(qtbot: QtBot) -> None:
+def test_long_changes_are_readable_in_a_narrow_dock(qtbot: QtBot) -> None:
     region = Region((100, 200), (140, 260))
     change = Change(region, 12_345, 0, 1)
     changed = np.ones(region.shape, np.uint8)

@@ -23,7 +23,7 @@ def seen(draw: st.DrawFn) -> tuple[tuple[int, ...], Region]:
 
 
 @given(seen())
-def test_a_window_lies_in_the_image_around_what_is_seen_and_is_not_too_large(case: tuple) -> None:
+def test_a_window_is_inside_the_image_around_the_view_and_limited(case: tuple) -> None:
     shape, view = case
     window = window_around(shape, view)
     assert Region.whole(shape).contains(window)
@@ -45,11 +45,11 @@ def test_a_window_lies_in_the_image_around_what_is_seen_and_is_not_too_large(cas
     ],
     ids=["plane", "stack", "movie of volumes", "volume in 3-D"],
 )
-def test_what_is_displayed_comes_first_then_the_last_axes(shape: tuple, view: tuple, expected: tuple) -> None:
+def test_displayed_axes_have_priority_then_the_last_axes(shape: tuple, view: tuple, expected: tuple) -> None:
     assert window_around(shape, Region(*view)) == Region(*expected)
 
 
-def test_a_window_moves_only_when_something_else_is_seen() -> None:
+def test_a_window_moves_only_if_the_view_leaves_it() -> None:
     shape, window = (50_000, 50_000), Region((10_000, 10_000), (14_096, 14_096))
     assert move_window(window, shape, Region((10_000, 13_000), (10_600, 14_096))) == window
     assert move_window(window, shape, Region((10_500, 9_999), (11_000, 10_500))) != window
@@ -57,7 +57,7 @@ def test_a_window_moves_only_when_something_else_is_seen() -> None:
     assert move_window(window, shape, Region((12_000, 12_000), (20_000, 20_000))) != window
 
 
-def test_a_window_takes_the_form_of_what_is_displayed() -> None:
+def test_a_window_has_the_shape_of_the_displayed_axes() -> None:
     shape, window = (200, 2048, 2048), Region((10, 0, 0), (26, 2048, 2048))
     cube = move_window(window, shape, Region.whole(shape))
     assert cube == Region((0, 735, 735), (200, 1314, 1314))
@@ -66,7 +66,7 @@ def test_a_window_takes_the_form_of_what_is_displayed() -> None:
     assert across == Region((0, 819, 0), (200, 982, 2048))
 
 
-def test_a_pane_is_addressed_as_if_it_were_the_whole() -> None:
+def test_a_windowed_array_is_indexed_like_the_whole() -> None:
     whole = np.arange(48, dtype=np.uint8).reshape(6, 8)
     window = Region((1, 2), (4, 7))
     pane = WindowedArray(whole.shape, window, whole[window.slices].copy())
@@ -81,7 +81,7 @@ def test_a_pane_is_addressed_as_if_it_were_the_whole() -> None:
     assert np.argwhere(pane.array == 77).tolist() == [[2, 4]]
 
 
-def test_what_a_moved_canvas_has_in_common_stays() -> None:
+def test_a_moved_canvas_keeps_the_common_pixels() -> None:
     canvas = Canvas(Region((0, 10), (5, 20)))
     region = Region((1, 8), (3, 16))
     classes = np.arange(16, dtype=np.uint8).reshape(2, 8) + 1

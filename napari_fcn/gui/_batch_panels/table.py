@@ -25,16 +25,16 @@ if TYPE_CHECKING:
 EMPTY = "Drop images or folders here,\nor add layers or files above."
 SIGNS = {WAITING: "", RUNNING: "▸ ", DONE: "✓ ", FAILED: "✗ ", CANCELLED: "– "}
 COLUMNS = ("Image", "State")
-HEIGHT, PADDING = 190, 8  # pixels: the table, and between its rows
+HEIGHT, PADDING = 190, 8  # pixels: height of the table, and space between its rows
 
 
 def state_text(row: Row) -> str:
     """Return the state of a row: ``waiting``, ``34 % · 12 s left``, ``done · 3.1 s``, ``failed: ...``."""
     if row.state == RUNNING:
-        if not row.share and not row.task:
+        if not row.fraction and not row.task:
             return "preparing …"
         left = "" if row.seconds_left is None else f" · {duration(row.seconds_left)} left"
-        return f"{row.task} {100 * row.share:.0f} %{left}".strip()
+        return f"{row.task} {100 * row.fraction:.0f} %{left}".strip()
     if row.state == DONE:
         if row.is_outdated:
             return "done · outdated"
@@ -47,7 +47,7 @@ def state_text(row: Row) -> str:
 def _brief(row: Row) -> str:
     """Return the error without the path of the image, which would fill the whole cell."""
     line = " ".join(row.lines)
-    return line.removeprefix(row.place).lstrip(": ").replace(row.place, row.name)
+    return line.removeprefix(row.location).lstrip(": ").replace(row.location, row.name)
 
 
 def detail(row: Row) -> str:
@@ -55,14 +55,14 @@ def detail(row: Row) -> str:
     is_plain = row.state == FAILED or (row.result_line and not row.is_outdated)
     head = " · ".join(filter(None, [row.state if is_plain else state_text(row), row.result_line]))
     lines = [f"<b>{escaped(row.name)}</b>: {escaped(head)}", *map(escaped, row.lines)]
-    if not any(row.place in line for line in row.lines):
-        lines.append(f"From {escaped(row.place)}")
+    if not any(row.location in line for line in row.lines):
+        lines.append(f"From {escaped(row.location)}")
     lines += [f"Saved {link(Path(file))}" for file in row.files]
     return "<br>".join(lines)
 
 
-class _Middle(QStyledItemDelegate):
-    """Elides the middle of a long name, since names of one series differ at their ends."""
+class _ElideMiddleDelegate(QStyledItemDelegate):
+    """Elides the middle of a long name, because names of one series differ at their ends."""
 
     def initStyleOption(self, option: QStyleOptionViewItem, index: QModelIndex) -> None:
         super().initStyleOption(option, index)
@@ -94,7 +94,7 @@ class BatchTable(QTableWidget):
         self.setWordWrap(False)
         self.setShowGrid(False)
         self.setMinimumHeight(HEIGHT)
-        self.setItemDelegateForColumn(0, _Middle(self))
+        self.setItemDelegateForColumn(0, _ElideMiddleDelegate(self))
         self.verticalHeader().hide()
         self.verticalHeader().setDefaultSectionSize(self.fontMetrics().height() + PADDING)
         self.horizontalHeader().setHighlightSections(False)
@@ -108,17 +108,17 @@ class BatchTable(QTableWidget):
         return self._rows[index] if 0 <= index < len(self._rows) else None
 
     @property
-    def chosen(self) -> tuple[int, ...]:
+    def selected(self) -> tuple[int, ...]:
         """Numbers of the selected rows."""
         return tuple(self._rows[index.row()].number for index in self.selectionModel().selectedRows())
 
     def show_rows(self, rows: tuple[Row, ...]) -> None:
-        """Show rows; only changed cells are written, as this runs 30 times a second."""
-        before, self._rows = self._rows, rows
-        if [row.number for row in before] != [row.number for row in rows]:
-            self._renew(before)
+        """Show rows; only changed rows are written, as this runs 30 times a second."""
+        old_rows, self._rows = self._rows, rows
+        if [row.number for row in old_rows] != [row.number for row in rows]:
+            self._rebuild(old_rows)
             return
-        for position, (old, new) in enumerate(zip(before, rows, strict=True)):
+        for position, (old, new) in enumerate(zip(old_rows, rows, strict=True)):
             if old is not new and old != new:
                 self._write(position, new)
 
@@ -128,49 +128,49 @@ class BatchTable(QTableWidget):
             self.result_requested.emit(self.current.number)
 
     def sizeHint(self) -> QSize:
-        """Return a width smaller than the dock, which then decides."""
+        """Return a width smaller than that of the dock, so that the dock decides."""
         return QSize(200, HEIGHT)
 
     def paintEvent(self, event: QPaintEvent) -> None:
-        """Draw the table, or how to fill it while it is empty."""
+        """Draw the table; if it is empty, a hint how to fill it."""
         super().paintEvent(event)
         if not self._rows:
             painter = QPainter(self.viewport())
             painter.drawText(self.viewport().rect(), Qt.AlignCenter | Qt.TextWordWrap, EMPTY)
             painter.end()
 
-    def _renew(self, before: Sequence[Row]) -> None:
+    def _rebuild(self, old_rows: Sequence[Row]) -> None:
         """Write all rows, and keep the selection."""
-        chosen = {before[index.row()].number for index in self.selectionModel().selectedRows()}
-        here = before[self.currentRow()].number if 0 <= self.currentRow() < len(before) else None
+        selected = {old_rows[index.row()].number for index in self.selectionModel().selectedRows()}
+        current = old_rows[self.currentRow()].number if 0 <= self.currentRow() < len(old_rows) else None
         numbers = [row.number for row in self._rows]
         with QSignalBlocker(self):
             self.setRowCount(len(self._rows))
             for position, row in enumerate(self._rows):
                 self._write(position, row)
-            at = min(max(0, self.currentRow()), len(numbers) - 1)
+            nearest = min(max(0, self.currentRow()), len(numbers) - 1)
             self._select(
-                numbers.index(here) if here in numbers else at,
-                [numbers.index(number) for number in chosen if number in numbers],
+                numbers.index(current) if current in numbers else nearest,
+                [numbers.index(number) for number in selected if number in numbers],
             )
         self.itemSelectionChanged.emit()
 
-    def _select(self, at: int, others: Sequence[int]) -> None:
-        """Move the cursor to a row and select others, whatever keys are held down."""
+    def _select(self, current: int, selected: Sequence[int]) -> None:
+        """Move the cursor to a row and select rows, independent of the keys that are pressed."""
         model, rows = self.selectionModel(), self.selectionModel().Rows
-        model.setCurrentIndex(self.model().index(at, 0), model.ClearAndSelect | rows)
-        for position in others:
+        model.setCurrentIndex(self.model().index(current, 0), model.ClearAndSelect | rows)
+        for position in selected:
             model.select(self.model().index(position, 0), model.Select | rows)
 
     def _write(self, position: int, row: Row) -> None:
         text = state_text(row)
-        hints = (row.place, " ".join([text, *(row.lines if row.state != FAILED else ())]))
-        for column, (shown, tooltip) in enumerate(zip((row.name, SIGNS[row.state] + text), hints, strict=True)):
+        hints = (row.location, " ".join([text, *(row.lines if row.state != FAILED else ())]))
+        for column, (cell, tooltip) in enumerate(zip((row.name, SIGNS[row.state] + text), hints, strict=True)):
             item = self.item(position, column)
             if item is None:
                 item = QTableWidgetItem()
                 self.setItem(position, column, item)
-            item.setText(one_line(shown))
+            item.setText(one_line(cell))
             item.setToolTip(hint(tooltip))
         self.item(position, 0).setData(Qt.AccessibleTextRole, f"{row.name}, {text}")
 

@@ -1,4 +1,4 @@
-"""The base of all controllers: the viewer, the images and models to choose from, and the state that is shown."""
+"""The base class of all controllers: the viewer, the available images and models, and the state to show."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ if TYPE_CHECKING:
 
 
 class DockController(QObject):
-    """The part that the controllers of all docks share.
+    """Base class of the controllers of all docks.
 
     Parameters
     ----------
     viewer : ViewerModel
-        Where images are and results go.
+        The viewer with the images; results become layers of it.
     state : object
-        The first state, a frozen dataclass with an ``error``.
+        The initial state, a frozen dataclass with an ``error``.
     parent : QObject, optional
         Qt parent.
 
@@ -74,7 +74,7 @@ class DockController(QObject):
     def describe_image(
         self, layer: Image, request: Request | None, model: model_catalog.ModelEntry | None
     ) -> ImageInfo:
-        """Return the summary of an image, and why the chosen model cannot run on it, if it cannot."""
+        """Return the summary of an image, and why the chosen model cannot run on it."""
         return image_info.describe_image(layer, request, model)
 
     def clear_error(self) -> None:
@@ -108,7 +108,7 @@ class DockController(QObject):
         if isinstance(error, FcnError):
             return error.in_dock
         notification_manager.receive_error(type(error), error, error.__traceback__)
-        return f"This should not have happened: {type(error).__name__}: {error}. Please report it."
+        return f"Unexpected error: {type(error).__name__}: {error}. Please report it."
 
     def _set(self, state: Any) -> None:
         self.state = state

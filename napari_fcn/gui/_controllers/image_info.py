@@ -27,7 +27,7 @@ COLOUR_NAMES = ("red", "green", "blue", "alpha")
 
 
 def describe_image(layer: Image, request: Request | None, model: ModelEntry | None) -> ImageInfo:
-    """Return what to say of a layer and, if a model is chosen, whether it can run on it."""
+    """Return the description of a layer and, if a model is chosen, why it cannot run on it."""
     image = read_layer(layer)
     network = default_ndim(image, request.new if request else "") if model is None else model.info.spec
     try:
@@ -51,7 +51,7 @@ def describe_image(layer: Image, request: Request | None, model: ModelEntry | No
 
 
 def _meaning_text(image: LayerImage) -> str:
-    """Return that the numbers of a layer are no intensities; empty if they are."""
+    """Return a note if the values of a layer are not intensities; empty if they are."""
     if not image.meaning:
         return ""
     return f"The layer holds {image.meaning}. Open the file in the Batch dock, which converts it."
@@ -59,22 +59,22 @@ def _meaning_text(image: LayerImage) -> str:
 
 def _channel_text(channels: Sequence[str], chosen: int | None, image: LayerImage) -> str:
     name, count = channels[min(chosen or 0, len(channels) - 1)], len(channels)
-    return f"reads {name}, one of {count} channels" if name in image.channels else f"reads {name} of {count}"
+    return f"uses {name}, one of {count} channels" if name in image.channels else f"uses {name} of {count}"
 
 
 def default_ndim(image: LayerImage, family: str = "") -> NetworkShape:
-    """Return how filters or a new network of a family read an image: plane by plane, one for movies along time too."""
+    """Return the axes that filters or a new network of a family use: a plane, and time for movie networks."""
     return new_network(family, image.shape[:-1] if image.rgb else image.shape)
 
 
-def _pixel_size_warning(here: Sequence[float], model: ModelEntry) -> str:
-    """Return a note if the pixel sizes of the image and of the training images differ; empty if they hardly do."""
-    learnt = model.info.voxel_size
-    if not sizes_differ(here, learnt):
+def _pixel_size_warning(spacing: Sequence[float], model: ModelEntry) -> str:
+    """Return a warning if the pixel sizes of the image and of the training images differ; empty if they do not."""
+    trained = model.info.voxel_size
+    if not sizes_differ(spacing, trained):
         return ""
-    known = [(a, b) for a, b in zip(here, learnt, strict=True) if a and b]
-    shown = known[:1] if len(set(known)) == 1 else known
-    texts = [" × ".join(f"{size:.3g}" for size in sizes) for sizes in zip(*shown, strict=True)]
+    pairs = [(a, b) for a, b in zip(spacing, trained, strict=True) if a and b]
+    pairs = pairs[:1] if len(set(pairs)) == 1 else pairs
+    texts = [" × ".join(f"{size:.3g}" for size in sizes) for sizes in zip(*pairs, strict=True)]
     return f"The pixel size of the image is {texts[0]} µm, that of the training images {texts[1]} µm."
 
 
@@ -93,14 +93,14 @@ def _size_text(image: LayerImage) -> str:
 
 
 def _pixel_size_text(bound: Binding) -> str:
-    sizes = bound.calibration.take(bound.axes.space_positions).axes
-    known = [(axis.step, axis.unit) for axis in sizes if axis.is_known]
-    shown = known[:1] if len(set(known)) == 1 else known
-    return " × ".join(f"{size:.3g} {unit_symbol(unit)}" for size, unit in shown) + ("/px" if shown else "")
+    axes = bound.calibration.take(bound.axes.space_positions).axes
+    sizes = [(axis.step, axis.unit) for axis in axes if axis.is_known]
+    sizes = sizes[:1] if len(set(sizes)) == 1 else sizes
+    return " × ".join(f"{size:.3g} {unit_symbol(unit)}" for size, unit in sizes) + ("/px" if sizes else "")
 
 
 def _axes_text(bound: Binding, image: LayerImage) -> str:
-    """Return how the axes of an image are read, if that can be read in another way."""
+    """Return the names of the axes, if they are ambiguous."""
     axes = bound.axes
     if len(axes.image) < 3 and not (axes.channel and not image.rgb):
         return ""

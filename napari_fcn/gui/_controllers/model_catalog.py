@@ -1,4 +1,4 @@
-"""The models that a dock offers: those that ship with the package, and files."""
+"""The models that a dock offers: shipped models and model files."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ CACHE_SIZE = 2  # loaded models
 
 @dataclass(frozen=True, slots=True)
 class ModelEntry:
-    """A model that can be chosen: its name for people, its file, and what it says of itself."""
+    """A model that can be chosen: its display name, its file, and its description."""
 
     name: str
     path: Path
@@ -31,7 +31,7 @@ def shipped_paths() -> tuple[Path, ...]:
 
 
 def read_entry(path: Path) -> ModelEntry:
-    """Return what is known of a model file without loading its weights.
+    """Return the entry of a model file without loading its weights.
 
     Raises
     ------
@@ -43,13 +43,13 @@ def read_entry(path: Path) -> ModelEntry:
 
 
 class ModelCache:
-    """Models in memory, by file and time of change; for the worker thread only."""
+    """Loaded models by file and modification time; for the worker thread only."""
 
     def __init__(self) -> None:
         self._checkpoints: dict[tuple[Path, int], Checkpoint] = {}
 
     def load(self, path: Path) -> Checkpoint:
-        """Return the model in a file, from memory if the file has not changed since.
+        """Return the model in a file, from the cache if the file has not changed.
 
         Raises
         ------

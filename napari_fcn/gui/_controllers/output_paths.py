@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 def unused_paths(output: OutputSettings, image: str, source: str) -> dict[str, Path]:
-    """Return a file that does not exist yet for each kind of result.
+    """Return a new file for each kind of result.
 
     Parameters
     ----------
@@ -44,14 +44,14 @@ def unused_paths(output: OutputSettings, image: str, source: str) -> dict[str, P
 
 
 def file_name(layer: str, source: str | Path = "") -> str:
-    """Return what the results of a layer are called: as the file that it is named after, else in letters for all disks.
+    """Return the base name of the results of a layer: its own if it is named after its file, else a portable one.
 
     Parameters
     ----------
     layer : str
-        Its name.
+        Name of the layer.
     source : str or Path, optional
-        The file that it came from.
+        File of the layer.
     """
     path = Path(source)
     if source and layer in (image_stem(path), path.stem):

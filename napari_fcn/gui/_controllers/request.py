@@ -1,4 +1,4 @@
-"""What a dock asks for, and what it knows of the selected image."""
+"""The request of a dock, and its description of the selected image."""
 
 from __future__ import annotations
 
@@ -13,20 +13,20 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """What the user asks for.
+    """The request of the user.
 
     Attributes
     ----------
     model : Path
         The model file.
     settings : PredictSettings
-        How to run it.
+        Settings of the run.
     axes : tuple of str
-        What the user calls the axes of the image; empty: as the layer does, else guessed.
+        Names of the image axes as typed by the user; empty: those of the layer, else guessed.
     output : OutputSettings
-        What to write to files.
+        Kinds, folder and format of result files.
     new : str
-        Family of the new network that is to be made instead of a model; empty: none.
+        Family of a new network, used instead of a model; empty: none.
     """
 
     model: Path
@@ -38,22 +38,22 @@ class Request:
 
 @dataclass(frozen=True, slots=True)
 class ImageInfo:
-    """What a dock says of an image before the run.
+    """The description of an image before a run.
 
     Attributes
     ----------
     summary : str
         Size, type, axes, pixel size.
     axes : str
-        Letter of each axis, as it is read now.
+        Letter of each axis, as currently interpreted.
     channels : tuple of str
         Names of the channels; empty if there are none to choose from.
     rgb : bool
-        Whether they are colours.
+        Whether the channels are colours.
     problem : str
         Why the chosen model cannot run on it; empty if it can.
     pixel_size_warning : str
-        The pixel sizes of image and model, if they differ by more than the model tolerates; else empty.
+        The pixel sizes of image and model, if they differ too much for the model; else empty.
     """
 
     summary: str = ""

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 COLOURS = ("#56b4e9", "#e69f00", "#009e73", "#cc79a7")  # Okabe & Ito (2008)
 COLUMNS = ("Layer", "Field", "Step", "Start")
 HINTS = (
-    "Layers in the order in which they run",
+    "Layers in the order of computation",
     "Receptive field of one value of this layer, in image pixels along each axis; ∞: the whole image",
     "Distance between neighbouring values of this layer, in image pixels",
     "Centre of the receptive field of the first value of this layer, in image pixels",
@@ -56,7 +56,7 @@ class GrowthPlot(QWidget):
             self._draw()
 
     def showEvent(self, event: QShowEvent) -> None:
-        """Draw what changed while the plot was hidden."""
+        """Draw changes that were made while the plot was hidden."""
         super().showEvent(event)
         self._draw()
 
@@ -76,8 +76,8 @@ class GrowthPlot(QWidget):
             self._layout.addWidget(self.plot)
         self.plot.clear()
         for colour, _, sizes in _lines(self._growth):
-            known = [size or float("nan") for size in sizes]
-            self.plot.plot(range(1, len(known) + 1), known, pen={"color": colour, "width": 2}, connect="finite")
+            values = [size or float("nan") for size in sizes]
+            self.plot.plot(range(1, len(values) + 1), values, pen={"color": colour, "width": 2}, connect="finite")
         self._drawn = self._growth
 
 
@@ -122,10 +122,12 @@ class LayerTable(QTableWidget):
 
 def _lines(growth: LayerGrowth) -> list[tuple[str, str, tuple[int, ...]]]:
     """Return colour, name and sizes of each line; axes with the same field share one."""
-    found: dict[tuple[int, ...], list[str]] = {}
+    names_by_size: dict[tuple[int, ...], list[str]] = {}
     for axis, name in enumerate(growth.axes):
-        found.setdefault(tuple(layer.size[axis] for layer in growth.layers), []).append(name)
-    return [(COLOURS[n % len(COLOURS)], ", ".join(names), sizes) for n, (sizes, names) in enumerate(found.items())]
+        names_by_size.setdefault(tuple(layer.size[axis] for layer in growth.layers), []).append(name)
+    return [
+        (COLOURS[n % len(COLOURS)], ", ".join(names), sizes) for n, (sizes, names) in enumerate(names_by_size.items())
+    ]
 
 
 def _cells(layer: LayerRow) -> tuple[str, ...]:

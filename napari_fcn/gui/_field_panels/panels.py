@@ -20,15 +20,15 @@ PROBABLE = "most probable"
 BUTTONS = {
     "certificate": (
         "Certificate",
-        "Predict the image whole and in tiles, and compare: are tiles exact? The map shows where they differ.",
+        "Compare the prediction of the whole image with that in tiles: are tiles exact? The map shows differences.",
     ),
     "equivariance": (
         "Shifts",
-        "Shift the image by a few pixels: does the prediction follow (equivariance)? The map shows where it does not.",
+        "Shift the image by a few pixels: does the prediction shift equally (equivariance)? The map shows where not.",
     ),
     "border": (
         "Border trust",
-        "How much does each prediction depend on padding? The map shows the share.",
+        "How much does each prediction depend on padding? The map shows this share.",
     ),
 }
 
@@ -52,7 +52,7 @@ class PixelPanel(QWidget):
         self.toggle = QPushButton("Point at a pixel")
         self.toggle.setCheckable(True)
         self.toggle.setToolTip(f"<qt>Click on the image to show the receptive field of that pixel ({key}).</qt>")
-        self.follow = QCheckBox("Follow the cursor")
+        self.follow = QCheckBox("Follow the mouse")
         self.follow.setToolTip("<qt>The box follows the mouse; the heat map appears when the mouse rests.</qt>")
         self.pixel = QLineEdit()
         self.pixel.setPlaceholderText("row, column")
@@ -84,19 +84,19 @@ class PixelPanel(QWidget):
 
     @property
     def class_index(self) -> int | None:
-        """The class that was chosen; None for the most probable one."""
+        """The chosen class; None for the most probable one."""
         index: int | None = self.label.currentData()
         return index
 
     def set_choices(self, classes: Sequence[str]) -> None:
         """Offer these classes; the choice stays if it is among them."""
-        kept = self.label.currentText()
+        current = self.label.currentText()
         with QSignalBlocker(self.label):
             self.label.clear()
             self.label.addItem(PROBABLE, None)
             for index, name in enumerate(classes):
                 self.label.addItem(one_line(name), index)
-            self.label.setCurrentIndex(max(0, self.label.findText(kept)))
+            self.label.setCurrentIndex(max(0, self.label.findText(current)))
 
     def show_pixel(self, index: Sequence[int]) -> None:
         """Show the analysed pixel, unless the user is typing."""
@@ -162,23 +162,23 @@ class ObjectsPanel(QWidget):
 
     def set_layers(self, layers: Sequence[Any]) -> None:
         """Offer these labels layers."""
-        kept = self.layer.currentText()
+        current = self.layer.currentText()
         self._layers = list(layers)
         with QSignalBlocker(self.layer):
             self.layer.clear()
             self.layer.addItems([one_line(layer.name) for layer in layers] or ["no labels layer"])
-            self.layer.setCurrentIndex(max(0, self.layer.findText(kept)))
+            self.layer.setCurrentIndex(max(0, self.layer.findText(current)))
         self.button.setEnabled(bool(layers))
         self.layer.setEnabled(bool(layers))
 
     def set_unit(self, unit: str) -> None:
         """Offer pixels, and the unit of the image if it is known."""
-        kept = self.unit.currentText()
+        current = self.unit.currentText()
         units = ["px", *filter(None, [unit])]
         with QSignalBlocker(self.unit):
             self.unit.clear()
             self.unit.addItems(units)
-            self.unit.setCurrentIndex(units.index(kept) if kept in units else 0)
+            self.unit.setCurrentIndex(units.index(current) if current in units else 0)
 
     def show_objects(self, diameter: float, advice: str) -> None:
         """Show a diameter in the chosen unit, and the advice."""

@@ -12,12 +12,12 @@ if TYPE_CHECKING:
 
 TIME = "t"
 USED = "{:.1%} of the box matters: its pixels have at least 4.6% of the largest influence."
-MIN_OUTSIDE = 0.001  # of the field: less is not mentioned
+MIN_OUTSIDE = 0.001  # of the field: smaller shares are not shown
 CELL = "<td align='right' style='padding-left: 12px'>"
 
 
 def growth_line(growth: LayerGrowth) -> str:
-    """Return the size of the receptive field of a model, or why it has none."""
+    """Return the size of the receptive field of a model, or why it is unbounded."""
     if growth.unbounded:
         names = ", ".join(map(escaped, growth.unbounded))
         return (
@@ -29,10 +29,10 @@ def growth_line(growth: LayerGrowth) -> str:
 
 
 def field_text(field: PixelField) -> str:
-    """Return all numbers of a receptive field as rich text."""
-    place = ", ".join(f"{escaped(name)}&nbsp;{i}" for name, i in field.at)
-    rows = [f"<b>Receptive field of the pixel {place}</b>", _table(field)]
-    rows += [_frames(extent) for extent in field.lengths if extent.axis == TIME]
+    """Return the sizes of a receptive field as rich text."""
+    pixel = ", ".join(f"{escaped(name)}&nbsp;{i}" for name, i in field.pixel)
+    rows = [f"<b>Receptive field of the pixel {pixel}</b>", _table(field)]
+    rows += [_frames(extent) for extent in field.extents if extent.axis == TIME]
     if field.label:
         rows += [
             _radii(field),
@@ -57,7 +57,7 @@ def _table(field: PixelField) -> str:
     head = f"<tr><td></td>{CELL}theoretical</td>{CELL}effective</td></tr>"
     rows = [
         f"<tr><td>{escaped(extent.axis)}</td>{_size(extent, extent.theoretical)}{_used(extent)}</tr>"
-        for extent in field.lengths
+        for extent in field.extents
     ]
     return f"<table cellspacing='0'>{head}{''.join(rows)}</table>"
 
@@ -73,7 +73,7 @@ def _size(extent: AxisExtent, pixels: int) -> str:
 
 
 def _frames(extent: AxisExtent) -> str:
-    return f"It uses frames {extent.first} to {extent.last}."
+    return f"The model uses frames {extent.first} to {extent.last}."
 
 
 def _radii(field: PixelField) -> str:

@@ -20,19 +20,19 @@ if TYPE_CHECKING:
 
     from napari_fcn.geometry import Region
 
-SETTLE_MS = 150  # milliseconds without a move after which somebody looks at something
-MAX_ZOOM_STEP = 8.0  # at once
-MIN_WINDOW_FRACTION = 1 / 12  # of the window that something to look at should fill
-FIT_FRACTION = 0.95  # of the window that an image fills which is looked at as a whole
+SETTLE_MS = 150  # milliseconds without a move after which the view counts as settled
+MAX_ZOOM_STEP = 8.0  # factor of one move
+MIN_WINDOW_FRACTION = 1 / 12  # of the window: smaller regions are enlarged to this size
+FIT_FRACTION = 0.95  # of the window that a fitted image fills
 
 
 class ViewWatcher(QObject):
-    """Reports when the view has changed and come to rest.
+    """Reports when the view has changed and settled.
 
     Attributes
     ----------
     settled : Signal()
-        The view has changed, and then rested for a moment.
+        The view has changed, and has not moved for `SETTLE_MS`.
     """
 
     settled = Signal()
@@ -48,7 +48,7 @@ class ViewWatcher(QObject):
             emitter.connect(self._on_moved)
 
     def disconnect_viewer(self) -> None:
-        """Let go of the viewer."""
+        """Disconnect from the viewer."""
         self._timer.stop()
         for emitter in self._emitters():
             emitter.disconnect(self._on_moved)
@@ -64,10 +64,10 @@ class ViewWatcher(QObject):
 
 
 def bring_into_view(viewer: ViewerModel, layer: Layer, region: Region, source: Layer | None = None) -> None:
-    """Move sliders and camera so that a region of a layer is seen well; what is seen well already stays where it is.
+    """Move sliders and camera to a region of a layer, unless it is well visible already.
 
-    The camera zooms only if the region would be larger than the window, or a speck in it. It stays over ``source``, if
-    the layer shows only a part of that.
+    The camera zooms only if the region is larger than the window, or very small in it. It stays within ``source`` if
+    the layer shows only a part of it.
     """
     shown = displayed_axes(viewer, layer)
     world = np.asarray(layer.data_to_world((np.add(region.start, region.stop) - 1) / 2))
@@ -87,33 +87,35 @@ def bring_into_view(viewer: ViewerModel, layer: Layer, region: Region, source: L
     elif is_speck:
         camera.zoom *= min(MAX_ZOOM_STEP, MIN_WINDOW_FRACTION * min(height, width) / max(1e-6, *pixels))
     half = np.array([height, width][-len(shown) :]) / 2 / camera.zoom
-    whole = layer if source is None else source
-    low, high = (np.asarray(edge)[list(displayed_axes(viewer, whole))] for edge in whole.extent.world)
+    outer = layer if source is None else source
+    low, high = (np.asarray(edge)[list(displayed_axes(viewer, outer))] for edge in outer.extent.world)
     low, high = low + half, high - half
-    centre = np.where(low < high, np.clip(world[list(shown)], low, high), (low + high) / 2)  # no more void than needed
+    centre = np.where(
+        low < high, np.clip(world[list(shown)], low, high), (low + high) / 2
+    )  # shows as little empty canvas as possible
     camera.center = (*camera.center[: len(camera.center) - len(shown)], *map(float, centre))
 
 
 def fit_view(viewer: ViewerModel, layer: Layer) -> None:
-    """Move sliders and camera so that a layer fills the window; where it is seen whole and well already, none moves."""
+    """Move sliders and camera so that a layer fills the window, unless all of it is well visible already."""
     low, high = np.asarray(layer.extent.world)
     shown = list(displayed_axes(viewer, layer))
     for axis in set(range(layer.ndim)) - set(shown):
-        place = axis + viewer.dims.ndim - layer.ndim
-        if not low[axis] <= viewer.dims.point[place] <= high[axis]:
-            viewer.dims.set_point(place, float(low[axis] + high[axis]) / 2)
+        slider = axis + viewer.dims.ndim - layer.ndim
+        if not low[axis] <= viewer.dims.point[slider] <= high[axis]:
+            viewer.dims.set_point(slider, float(low[axis] + high[axis]) / 2)
     canvas = scene_canvas(viewer)
     if canvas is None or viewer.dims.ndisplay != 2 or not shown:
         return
     camera = camera_of(viewer)
     window = np.array(canvas.size[::-1][-len(shown) :], float)
     low, high = low[shown], high[shown]
-    wanted = FIT_FRACTION * float(np.min(window / np.maximum(high - low, 1e-9)))
+    zoom = FIT_FRACTION * float(np.min(window / np.maximum(high - low, 1e-9)))
     centre, half = np.array(camera.center)[-len(shown) :], window / 2 / camera.zoom
     is_whole = bool(np.all(centre - half <= low) and np.all(high <= centre + half))
-    if is_whole and camera.zoom > wanted / 3:
+    if is_whole and camera.zoom > zoom / 3:
         return
-    camera.zoom = wanted
+    camera.zoom = zoom
     camera.center = (*camera.center[: len(camera.center) - len(shown)], *map(float, (low + high) / 2))
 
 
@@ -123,7 +125,7 @@ def _is_in_view(layer: Layer, region: Region, shown: Sequence[int]) -> bool:
 
 
 def call_after_draw(viewer: ViewerModel, call: Callable[[], None]) -> None:
-    """Call once the window has been drawn the next time; at once where there is no window."""
+    """Call a function after the next frame; at once if there is no window."""
     canvas = scene_canvas(viewer)
     if canvas is None:
         call()

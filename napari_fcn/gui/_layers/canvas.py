@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from napari_fcn.io import ResultMeta
 
 BYTES_PER_PIXEL = 5  # per pixel of the image: RGBA and a class
-# Shared memory, which is the default, would be handed out even where it is only read.
+# Shared memory, the default, would be allocated even where it is only read.
 MMAP_OPTIONS = {"flags": mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS} if hasattr(mmap, "MAP_PRIVATE") else {}
 
 
@@ -36,7 +36,7 @@ class CanvasArrays:
     Attributes
     ----------
     window : Region
-        Which part of the image, on its axes.
+        Part of the image, on the image axes.
     probabilities : ndarray
         ``(*window.shape, 4)`` uint8, RGBA.
     classes : ndarray
@@ -49,15 +49,15 @@ class CanvasArrays:
 
     @classmethod
     def empty(cls, window: Region) -> Self:
-        """Return empty sheets at once, however large: memory is taken where something is put."""
+        """Return empty arrays of any size at once; memory is allocated when it is written."""
         return cls(window, zeros((*window.shape, 4)), zeros(window.shape))
 
     def put(self, region: Region, colours: npt.NDArray[np.uint8], classes: npt.NDArray[np.uint8]) -> None:
-        """Store what belongs to a region of the image, as far as it lies in the window."""
+        """Store the pixels of a region of the image that lie in the window."""
         part = region.intersection(self.window)
-        here, there = part.relative_to(self.window).slices, part.relative_to(region).slices
-        self.probabilities[here] = colours[there]
-        self.classes[here] = classes[there]
+        target, source = part.relative_to(self.window).slices, part.relative_to(region).slices
+        self.probabilities[target] = colours[source]
+        self.classes[target] = classes[source]
 
 
 class Canvas:
@@ -66,11 +66,11 @@ class Canvas:
     Parameters
     ----------
     window : Region
-        Which part of the image.
+        Part of the image.
     """
 
     def __init__(self, window: Region) -> None:
-        self._arrays = CanvasArrays.empty(window)  # replaced as one: the worker thread may look at any moment
+        self._arrays = CanvasArrays.empty(window)  # replaced as a whole: the worker thread may read at any time
 
     @classmethod
     def empty(cls, shape: Sequence[int]) -> Self:
@@ -79,7 +79,7 @@ class Canvas:
 
     @property
     def window(self) -> Region:
-        """Which part of the image it shows."""
+        """The part of the image in the canvas."""
         return self._arrays.window
 
     @property
@@ -93,10 +93,10 @@ class Canvas:
         return self._arrays.classes
 
     def move_window(self, window: Region) -> None:
-        """Show another part of the image; what both parts have in common stays."""
-        before, after = self._arrays, CanvasArrays.empty(window)
-        after.put(before.window, before.probabilities, before.classes)
-        self._arrays = after
+        """Move to another part of the image; pixels in both parts are kept."""
+        old, new = self._arrays, CanvasArrays.empty(window)
+        new.put(old.window, old.probabilities, old.classes)
+        self._arrays = new
 
     @property
     def paths(self) -> dict[str, Path]:
@@ -104,43 +104,43 @@ class Canvas:
         return {}
 
     def finish(self) -> None:
-        """Do nothing: there is no file to be closed."""
+        """Do nothing: there is no file to close."""
 
     def close(self) -> None:
-        """Do nothing: nothing is written behind."""
+        """Do nothing: nothing is written in the background."""
 
     def prepare(self, tile: Sequence[int], meta: Callable[[], ResultMeta]) -> None:
-        """Do nothing: memory is there."""
+        """Do nothing: there is no file to create."""
 
     def process_tile(self, tile: TileDone, colours: Sequence[str]) -> ColourTile:
-        """Return a tile as it is shown, for `put`; for the worker thread."""
+        """Return a tile in colours, for `put`; for the worker thread."""
         self.prefault(tile.region)
         return colorize_tile(tile, colours)
 
     def layer_data(self, kind: str, channel: int | None) -> npt.NDArray[np.uint8]:
-        """Return the view of the array that napari shows; a channel axis between others has length 1."""
+        """Return the view of an array that napari shows; a channel axis that is not the first has length 1."""
         return to_layer_axes(getattr(self, kind), channel)
 
     def prefault(self, region: Region) -> None:
-        """Let the system hand out the memory of a region, without changing a value; any thread may.
+        """Let the system allocate the memory of a region, without changing a value; safe on any thread.
 
-        Otherwise the first write does that: 10 ms a tile while a network keeps the memory busy, too long for the GUI.
+        Otherwise the first write does so: 10 ms for a tile while a network uses the memory, too long for the GUI.
         """
-        sheets = self._arrays
-        place = region.intersection(sheets.window).relative_to(sheets.window)
-        for array in (sheets.probabilities, sheets.classes):
-            part = array[place.slices]
+        arrays = self._arrays
+        inside = region.intersection(arrays.window).relative_to(arrays.window)
+        for array in (arrays.probabilities, arrays.classes):
+            part = array[inside.slices]
             np.bitwise_or(part, 0, out=part)
 
-    def put(self, painted: ColourTile) -> None:
+    def put(self, tile: ColourTile) -> None:
         """Store one tile."""
-        self._arrays.put(painted.region, painted.colours, painted.classes)
+        self._arrays.put(tile.region, tile.colours, tile.classes)
 
 
 def zeros(shape: Sequence[int]) -> npt.NDArray[np.uint8]:
-    """Return zeros at once, from the system itself: ``malloc``'s may be used memory that has to be wiped first."""
+    """Return zeros at once, with pages from the system: memory of ``malloc`` may have to be cleared first."""
     memory = mmap.mmap(-1, max(1, prod(shape)), **MMAP_OPTIONS)
     if hasattr(mmap, "MADV_HUGEPAGE"):
-        with suppress(OSError):  # a kernel without large pages; with them the first upload takes half the time
+        with suppress(OSError):  # no large pages; with them, the first upload takes half the time
             memory.madvise(mmap.MADV_HUGEPAGE)
     return np.frombuffer(memory, np.uint8, prod(shape)).reshape(shape)

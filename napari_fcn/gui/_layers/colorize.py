@@ -1,4 +1,4 @@
-"""Probabilities to colours; done on the worker thread, with numpy alone."""
+"""Probabilities to colours, on the worker thread and with numpy only."""
 
 from __future__ import annotations
 
@@ -23,15 +23,15 @@ class ColourTile:
     Attributes
     ----------
     region : Region
-        Where it lies, on the image axes.
+        Region of the tile, on the image axes.
     colours : ndarray
         ``(*region.shape, 4)`` uint8, RGBA.
     classes : ndarray
         ``region.shape`` uint8, index of the most probable class.
     counts : ndarray
-        Pixels of each class.
+        Number of pixels of each class.
     done, total : int
-        Tiles finished so far, and in all.
+        Finished tiles and all tiles.
     """
 
     region: Region
@@ -49,10 +49,10 @@ def parse_rgb(colour: str) -> tuple[int, int, int]:
 
 
 def colorize_tile(tile: TileDone, colours: Sequence[str]) -> ColourTile:
-    """Return how a tile is shown: each pixel in the colours of its classes, the more opaque the surer it is.
+    """Return a tile in colours: each pixel in those of its classes, more opaque if their probability is higher.
 
-    Colours of the classes but the first (the background) are mixed by their probabilities; the opacity is what they
-    have together, so sure background is transparent and an undecided pixel is faint.
+    The colours of all classes except the first (the background) are mixed in proportion to their probabilities; the
+    opacity is the sum of these, so certain background is transparent and uncertain pixels are faint.
     """
     classes = most_probable(tile.probabilities)
     counts = np.bincount(classes.ravel(), minlength=len(colours))
@@ -60,30 +60,30 @@ def colorize_tile(tile: TileDone, colours: Sequence[str]) -> ColourTile:
 
 
 def most_probable(probabilities: npt.NDArray[np.float32]) -> npt.NDArray[np.uint8]:
-    """Return ``(*space)`` uint8, at each pixel the first of the classes that are most probable.
+    """Return ``(*space)`` uint8, the index of the most probable class at each pixel; the first one of equals.
 
-    Eight times as fast as ``argmax``, which takes as long as all the colours.
+    Eight times as fast as ``argmax``, which would take as long as all colours.
     """
     highest, best = probabilities[0], np.zeros(probabilities.shape[1:], np.uint8)
     for index, probability in enumerate(probabilities[1:], start=1):
         is_higher = (probability > highest).view(np.uint8)
-        np.maximum(best, is_higher * np.uint8(index), out=best)  # no class so far has a larger index
+        np.maximum(best, is_higher * np.uint8(index), out=best)  # the new index is the largest so far
         highest = np.maximum(highest, probability)
     return best
 
 
 def colorize(probabilities: npt.NDArray[np.float32], colours: Sequence[str]) -> npt.NDArray[np.uint8]:
-    """Return ``(*space, 4)`` uint8, the colours of all classes but the first, by their probabilities."""
+    """Return ``(*space, 4)`` uint8, RGBA: the colours of all classes except the first, weighted by probability."""
     palette = np.array([parse_rgb(colour) for colour in colours[1:]], np.float32).reshape(-1, 3)
     foreground = probabilities[1:]
-    share = foreground.sum(0)
-    weight = 1 / np.maximum(share, np.float32(1e-6))
-    shown = np.empty((*share.shape, 4), np.uint8)
+    total = foreground.sum(0)
+    weight = 1 / np.maximum(total, np.float32(1e-6))
+    rgba = np.empty((*total.shape, 4), np.uint8)
     mixed, part = np.empty_like(weight), np.empty_like(weight)
     for channel in range(3):
         mixed[...] = 0
         for probability, value in zip(foreground, palette[:, channel], strict=True):
             mixed += np.multiply(probability, value, out=part)
-        shown[..., channel] = np.multiply(mixed, weight, out=mixed) + np.float32(0.5)
-    shown[..., 3] = np.multiply(share, np.float32(255), out=mixed) + np.float32(0.5)
-    return shown
+        rgba[..., channel] = np.multiply(mixed, weight, out=mixed) + np.float32(0.5)
+    rgba[..., 3] = np.multiply(total, np.float32(255), out=mixed) + np.float32(0.5)
+    return rgba

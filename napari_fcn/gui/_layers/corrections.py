@@ -47,40 +47,39 @@ MAX_CLASSES = 254
 
 
 class Corrections(QObject):
-    """What the user painted on one image, as a uint8 Labels layer: 0 is nothing, ``k + 1`` is class ``k``.
+    """The strokes of the user on one image, as a uint8 Labels layer: 0 is unpainted, ``k + 1`` is class ``k``.
 
-    The layer is read again wherever something may have changed, and compared with what was known: so painting,
-    erasing, filling, undoing and redoing are all the same. What happens within one turn of the event loop is one
-    change; it is told after napari has written all of it. Of an image that is too large the layer shows a part, which
-    moves with the user; what was painted elsewhere is kept.
+    Regions that may have changed are compared with the labels reported before, so painting, erasing, filling, undo and
+    redo are handled alike. All edits within one turn of the event loop are reported together, after napari has written
+    them. For images that are too large, the layer is a window that follows the view; strokes elsewhere are kept.
 
     Parameters
     ----------
     viewer : ViewerModel
-        Where the layer goes.
+        The viewer to which the layer is added.
     source : Image
-        The image that is painted on.
+        The image on which the user paints.
     channel : int, optional
         Axis of the image layer that holds its channels; None if it has none or they are colours.
     shape : sequence of int
-        Of the image axes.
+        Length of the image axes.
     window : Region
-        Which part of them the layer shows; a layer that is there already stays where it is.
+        Part of the image in the layer; an existing layer keeps its window.
     classes : sequence of (str, str)
         Name and colour ``#rrggbb`` of each class.
 
     Attributes
     ----------
     changed : Signal(tuple)
-        The strokes, at least one.
+        New strokes, at least one.
     lost : Signal(str)
-        The layer cannot be painted on any more, and why.
+        Painting on the layer is no longer possible; the reason.
     label_chosen : Signal(int)
-        What is painted from now on; 0 erases.
+        The new value of the brush; 0 erases.
     edited_at : float
         Start of the latest edit by the user, `time.monotonic`.
     is_new : bool
-        Whether the layer was made now, and not found.
+        Whether the layer was created, not found in the viewer.
     """
 
     changed = Signal(tuple)
@@ -102,23 +101,21 @@ class Corrections(QObject):
         self._shape, self._classes = tuple(shape), tuple(classes)
         self._painted_regions: list[Region] = []
         self._is_pending, self._hold_count = False, 0
-        self._reported = SparseLabels(self._shape)  # what was told so far
+        self._reported = SparseLabels(self._shape)  # all strokes reported so far
         self._annotated = AnnotationSet()
         self.edited_at = 0.0
-        self._edited.connect(self._on_edited, Qt.QueuedConnection)  # comes before the next frame, a timer after it
+        self._edited.connect(self._on_edited, Qt.QueuedConnection)  # before the next frame; a timer would fire after it
         reused = _find_reusable_layer(viewer, source, region_on_layer(window, channel).shape)
         self.is_new = reused is None
-        self._previous_strokes: SparseLabels | None = (
-            None  # what was painted on all parts when the layer was used before
-        )
+        self._previous_strokes: SparseLabels | None = None  # strokes in all windows of a reused layer
         if reused is None:
             self.window, self.layer = window, self._create_layer(window)
         else:
-            self.layer, known = reused, reused.metadata.get(METADATA_KEY, {})
-            origin = known.get("origin") or (0,) * reused.ndim
+            self.layer, metadata = reused, reused.metadata.get(METADATA_KEY, {})
+            origin = metadata.get("origin") or (0,) * reused.ndim
             start = region_on_image(Region(origin, origin), channel).start
             self.window = Region((0,) * len(start), window.shape).shift(start)
-            self._previous_strokes = known.get("painted")
+            self._previous_strokes = metadata.get("painted")
         self._record_state()
         self.set_classes(classes)
 
@@ -129,23 +126,23 @@ class Corrections(QObject):
         return WindowedArray(self._shape, self.window, array)
 
     def move_window(self, window: Region) -> bool:
-        """Show another part of the image, unless the layer is about to become another; return whether it was done."""
+        """Move to another part of the image, unless strokes are held back; return whether it was done."""
         if self._hold_count:
             return False
         self.flush()
-        pane = WindowedArray(self._shape, window, zeros(window.shape))
+        labels = WindowedArray(self._shape, window, zeros(window.shape))
         for region in self._annotated.regions:
             if region.intersects(window):
-                pane[region.slices] = self._reported[region.slices]
+                labels[region.slices] = self._reported[region.slices]
         self.window = window
-        self.layer.data = to_layer_axes(pane.array, self._channel)
-        clear_undo_history(self.layer)  # its steps are those of other pixels
+        self.layer.data = to_layer_axes(labels.array, self._channel)
+        clear_undo_history(self.layer)  # its steps belong to the old window
         self._record_state()
         align(self.layer, self._source)
         return True
 
     def _record_state(self) -> None:
-        """Note where the layer lies, what it holds, and what is painted elsewhere."""
+        """Store the window of the layer and the strokes in all windows in its metadata."""
         self._layer_data = self.layer.data
         origin = region_on_layer(self.window, self._channel).start
         tag_layer(self.layer, self._source, CORRECTIONS_KIND, self._channel, origin=origin, painted=self._reported)
@@ -159,7 +156,7 @@ class Corrections(QObject):
         events.mode.connect(self._on_label)
 
     def disconnect_layer(self) -> None:
-        """Let go of the layer, which stays."""
+        """Disconnect from the layer, which stays."""
         events = self.layer.events
         events.paint.disconnect(self._on_paint)
         events.set_data.disconnect(self._on_set_data)
@@ -167,7 +164,7 @@ class Corrections(QObject):
         events.mode.disconnect(self._on_label)
 
     def activate_brush(self) -> None:
-        """Put the brush into the user's hand."""
+        """Select the layer and the brush."""
         select_layer(self._viewer, self.layer)
         self.layer.mode = "paint"
 
@@ -177,7 +174,7 @@ class Corrections(QObject):
         self.layer.colormap, self.layer.features = stroke_colormap(classes), stroke_name_table(classes)
 
     def select_label(self, label: int) -> None:
-        """Paint this from now on; 0 erases."""
+        """Set the value of the brush; 0 erases."""
         if self._viewer.layers.selection.active is not self.layer:
             select_layer(self._viewer, self.layer)
         if label == 0:
@@ -188,41 +185,41 @@ class Corrections(QObject):
             self.layer.mode = "paint"
 
     def hold(self) -> None:
-        """Keep what is painted to oneself until `release`, as the layer is about to become another."""
+        """Hold back new strokes until `release`, because the layer is about to be changed."""
         self.flush()
         self._hold_count += 1
 
     def release(self) -> None:
-        """Tell what was painted meanwhile."""
+        """Report the strokes that were held back."""
         self._hold_count = max(0, self._hold_count - 1)
         self.flush()
 
     def flush(self) -> None:
-        """Tell at once what the next turn of the event loop would tell."""
+        """Report at once what the next turn of the event loop would report."""
         if self._is_pending:
             self._on_edited()
 
     def report_existing_strokes(self) -> None:
-        """Take what is on a layer that was there before for something that the user has painted just now."""
-        earlier = self._previous_strokes or SparseLabels(self._shape)
-        elsewhere = [Stroke.from_difference(self._reported, earlier, region) for region in earlier.regions]
-        found = tuple(stroke for stroke in elsewhere if stroke is not None)
-        self.mark_reported(found)
-        if found:
-            self.changed.emit(found)
+        """Report all strokes on a reused layer as new."""
+        previous = self._previous_strokes or SparseLabels(self._shape)
+        differences = [Stroke.from_difference(self._reported, previous, region) for region in previous.regions]
+        strokes = tuple(stroke for stroke in differences if stroke is not None)
+        self.mark_reported(strokes)
+        if strokes:
+            self.changed.emit(strokes)
         box = painted_box(self.labels.array)
         if box is not None:
             self._painted_regions.append(box.shift(self.window.start))
         self._schedule_report()
 
     def mark_reported(self, strokes: Sequence[Stroke]) -> None:
-        """Take these strokes for known, without showing them."""
+        """Mark strokes as reported, without drawing them."""
         for stroke in strokes:
             stroke.write(self._reported)
             self._annotated = self._annotated.add(stroke.region)
 
     def restore(self, parts: Sequence[LabelChange]) -> None:
-        """Put parts of the layer back to what they were; this is no change to be told."""
+        """Restore parts of the layer to earlier labels; this is not reported."""
         for part in parts:
             part.write(self.labels)
             part.write(self._reported)
@@ -231,7 +228,7 @@ class Corrections(QObject):
             self.layer.refresh(extent=False, highlight=False)
 
     def draw_strokes(self, strokes: Sequence[Stroke]) -> None:
-        """Paint what an earlier session left; this is no change to be told."""
+        """Draw the strokes of an earlier session; this is not reported."""
         for stroke in strokes:
             stroke.write(self.labels)
         self.mark_reported(strokes)
@@ -256,7 +253,7 @@ class Corrections(QObject):
         return layer
 
     def _initial_brush_size(self) -> int:
-        """Return how many pixels of the image look like a brush of a fair size."""
+        """Return the brush size in pixels of the image for a convenient size on the screen."""
         shown = self._viewer.dims.displayed[-1] - self._viewer.dims.ndim
         pixel = abs(float(self._source.scale[shown])) * max(1e-6, float(camera_of(self._viewer).zoom))
         return int(np.clip(round(BRUSH_SCREEN_PIXELS / max(1e-6, pixel)), 1, MAX_BRUSH_SIZE))
@@ -268,7 +265,7 @@ class Corrections(QObject):
             self._schedule_report()
 
     def _on_set_data(self, _: object = None) -> None:
-        """Look again after what napari tells for undo, redo, and anything else that redraws the layer."""
+        """Check for changes after undo, redo, and any other redraw of the layer."""
         self._schedule_report()
 
     def _on_label(self, _: object = None) -> None:
@@ -295,26 +292,26 @@ class Corrections(QObject):
             self.changed.emit(strokes)
 
     def _find_changes(self, regions: Sequence[Region]) -> tuple[Stroke, ...]:
-        """Return what differs from what is known in these regions, and take it for known."""
-        found = []
+        """Return the unreported strokes in these regions, and mark them as reported."""
+        strokes = []
         labels = self.labels
         for region in regions:
             stroke = Stroke.from_difference(self._reported, labels, region.intersection(self.window))
             if stroke is not None:
-                found.append(stroke)
+                strokes.append(stroke)
                 self.mark_reported([stroke])
-        return tuple(found)
+        return tuple(strokes)
 
 
 def _find_reusable_layer(viewer: ViewerModel, source: Image, shape: Sequence[int]) -> Labels | None:
-    """Return the layer on which the user has painted on this image before, ours or one named like it."""
-    ours = find_layer(viewer, source, CORRECTIONS_KIND)
+    """Return an existing corrections layer of this image: ours, or one of the same name."""
+    tagged = find_layer(viewer, source, CORRECTIONS_KIND)
     named = [layer for layer in viewer.layers if layer.name == f"{source.name} {CORRECTIONS_KIND}"]
-    return next((layer for layer in filter(None, [ours, *named]) if _is_paintable(layer, shape)), None)
+    return next((layer for layer in filter(None, [tagged, *named]) if _is_paintable(layer, shape)), None)
 
 
 def _is_paintable(layer: Layer, shape: Sequence[int]) -> bool:
-    """Whether a layer can be painted on and read at once."""
+    """Whether a layer is a uint8 Labels layer of this shape in memory."""
     return (
         isinstance(layer, Labels)
         and isinstance(layer.data, np.ndarray)

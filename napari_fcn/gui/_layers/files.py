@@ -1,4 +1,4 @@
-"""Images and results in files, as layers."""
+"""Layers from image files and result files."""
 
 from __future__ import annotations
 
@@ -36,26 +36,23 @@ if TYPE_CHECKING:
     from napari_fcn.geometry import Axes
     from napari_fcn.io import ImageFile
 
-MAX_IN_MEMORY_BYTES = 2**28  # bytes of a file that are read at once; of a larger one what is looked at
-DISPLAY_ORDER = ("objects", "probabilities", "probabilities8", "classes")  # of several results, which is seen
-PROBABILITY_SCALE = {
-    "probabilities": 1.0,
-    "probabilities8": 255.0,
-}  # kinds of results that hold probabilities, and what one is
+MAX_IN_MEMORY_BYTES = 2**28  # bytes: larger files are read as they are displayed
+DISPLAY_ORDER = ("objects", "probabilities", "probabilities8", "classes")  # of several results, the first is visible
+PROBABILITY_SCALE = {"probabilities": 1.0, "probabilities8": 255.0}  # kinds with probabilities -> value of 1
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class OpenedFiles:
-    """An image and its results, read from files as far as layers need it; made by any thread.
+    """An image and its results, opened from files for layers; on any thread.
 
     Attributes
     ----------
     image : ImageFile or None
-        None if the image is a layer.
+        The image; None if it is a layer already.
     data : array-like or list
-        The pixels of the image, or its levels.
+        Pixels of the image, or its levels.
     results : mapping of str to (array-like or list)
-        What a layer shows of each kind of result.
+        Data of the layer of each kind of result.
     axes : Axes
         Role of each axis of the image.
     classes : tuple of (str, str)
@@ -77,24 +74,25 @@ class OpenedFiles:
 def open_files(
     image: Path | None, results: Mapping[str, Path], axes: Axes, classes: tuple[tuple[str, str], ...], rgb: bool
 ) -> OpenedFiles:
-    """Return an image and its results from files; ``image`` is None where a layer shows it, ``rgb`` if in colours.
+    """Return an image and its results from files; ``image`` is None if a layer shows it, which may be ``rgb``.
 
     Raises
     ------
     ImageError
-        If a file is gone or damaged.
+        If a file is missing or damaged.
     """
-    found, data = (None, None) if image is None else _read_pixels(image)
-    rgb = rgb if found is None else found.rgb
-    kept: list[str | None] = [name for name in axes.names if name != axes.channel]
+    file, data = (None, None) if image is None else _read_pixels(image)
+    rgb = rgb if file is None else file.rgb
+    names: list[str | None] = [name for name in axes.names if name != axes.channel]
     if axes.channel_position and not rgb:
-        kept.insert(axes.channel_position, None)
-    shown = {kind: _result_data(kind, path, kept, [colour for _, colour in classes]) for kind, path in results.items()}
-    return OpenedFiles(found, data, shown, axes, classes)
+        names.insert(axes.channel_position, None)
+    palette = [colour for _, colour in classes]
+    layers = {kind: _result_data(kind, path, names, palette) for kind, path in results.items()}
+    return OpenedFiles(file, data, layers, axes, classes)
 
 
 def add_image(viewer: ViewerModel, opened: OpenedFiles, name: str) -> Image:
-    """Bring an opened image into the viewer and return its layer."""
+    """Add an opened image to the viewer and return its layer."""
     image = opened.image
     assert image is not None
     ndim = image.data.ndim - image.rgb
@@ -114,11 +112,15 @@ def add_image(viewer: ViewerModel, opened: OpenedFiles, name: str) -> Image:
 
 
 def add_results(viewer: ViewerModel, opened: OpenedFiles, source: Image) -> None:
-    """Bring those results of an image into the viewer that are not there yet; one of them is seen."""
+    """Add the results of an image that are not in the viewer yet; one of them is visible."""
     channel = None if source.rgb else opened.channel
-    looked_at = next((kind for kind in DISPLAY_ORDER if kind in opened.results), "")
+    visible_kind = next((kind for kind in DISPLAY_ORDER if kind in opened.results), "")
     for kind, data in opened.results.items():
-        more = {"visible": kind == looked_at, "multiscale": isinstance(data, list), **result_transform(source, channel)}
+        more = {
+            "visible": kind == visible_kind,
+            "multiscale": isinstance(data, list),
+            **result_transform(source, channel),
+        }
         kind = "probabilities" if kind in PROBABILITY_SCALE else kind
         if find_layer(viewer, source, kind) is not None:
             continue
@@ -137,7 +139,7 @@ def add_results(viewer: ViewerModel, opened: OpenedFiles, source: Image) -> None
 
 
 def replace_results(viewer: ViewerModel, opened: OpenedFiles, source: Image) -> None:
-    """Bring the results of an image into the viewer; layers of an earlier run show them from now on."""
+    """Add the results of an image to the viewer, or show them in the layers of an earlier run."""
     channel = None if source.rgb else opened.channel
     for kind, data in opened.results.items():
         layer = find_layer(viewer, source, kind)
@@ -151,7 +153,7 @@ def replace_results(viewer: ViewerModel, opened: OpenedFiles, source: Image) -> 
 
 
 def result_kind(path: str | Path) -> str:
-    """Return what kind of result of napari-fcn a file holds; empty if it is none, or cannot be read."""
+    """Return the kind of result in a file of napari-fcn; empty for any other file."""
     from napari_fcn.io import RESULT_KINDS, read_result_meta
 
     try:
@@ -174,15 +176,15 @@ def read_result_layer(path: str | Path) -> tuple[Any, dict[str, Any], str]:
     path, record = Path(path), read_result_meta(path)
     kind, image = str(record["kind"]), read_image(path)
     classes = [(str(name), str(colour)) for name, colour in record.get("classes", ())]
-    kept = [axis for axis, name in enumerate(image.axes) if name != "c" or kind not in PROBABILITY_SCALE]
-    data = _result_data(kind, path, [image.axes[axis] for axis in kept], [colour for _, colour in classes])
+    shown = [axis for axis, name in enumerate(image.axes) if name != "c" or kind not in PROBABILITY_SCALE]
+    data = _result_data(kind, path, [image.axes[axis] for axis in shown], [colour for _, colour in classes])
     more: dict[str, Any] = {
         "name": path.name.removesuffix(path.suffix).removesuffix(".ome"),
         "multiscale": isinstance(data, list),
-        "scale": tuple(image.scale[axis] for axis in kept),
-        "units": tuple(image.units[axis] for axis in kept),
-        "translate": tuple(image.calibration.origin[axis] for axis in kept),
-        "axis_labels": tuple(image.axes[axis] for axis in kept),
+        "scale": tuple(image.scale[axis] for axis in shown),
+        "units": tuple(image.units[axis] for axis in shown),
+        "translate": tuple(image.calibration.origin[axis] for axis in shown),
+        "axis_labels": tuple(image.axes[axis] for axis in shown),
         "metadata": {METADATA_KEY: {"kind": kind, "channel": None}},
     }
     if kind in PROBABILITY_SCALE:
@@ -193,7 +195,7 @@ def read_result_layer(path: str | Path) -> tuple[Any, dict[str, Any], str]:
 
 
 def _read_pixels(path: Path) -> tuple[ImageFile, Any]:
-    """Return what a file says of its image, and its pixels, or its levels if it is large."""
+    """Return an image file, and its pixels, or its levels if it is large."""
     from napari_fcn.io import read_image
 
     image = read_image(path)
@@ -203,27 +205,29 @@ def _read_pixels(path: Path) -> tuple[ImageFile, Any]:
 
 
 def _result_data(kind: str, path: Path, axes: Sequence[str | None], palette: Sequence[str]) -> Any:
-    """Return what a layer with these axes shows of a result; None stands for an axis of length 1."""
+    """Return the data of a result for a layer with these axes; None is an axis of length 1."""
     from napari_fcn.io import read_image
 
     image = read_image(path)
     names = image.axes
     sources = [names.index(name) if name in names else None for name in axes]
-    form = partial(_colorize_block, palette=palette, one=PROBABILITY_SCALE[kind]) if kind in PROBABILITY_SCALE else None
+    convert = (
+        partial(_colorize_block, palette=palette, scale=PROBABILITY_SCALE[kind]) if kind in PROBABILITY_SCALE else None
+    )
     channel = names.index("c") if kind in PROBABILITY_SCALE else None
     if _nbytes(image.data) <= MAX_IN_MEMORY_BYTES:
-        return np.asarray(LazyResult(image.data, sources, form, channel))
+        return np.asarray(LazyResult(image.data, sources, convert, channel))
     arrays = [image.data, *(read_image(path, level).data for level in range(1, image.levels))]
-    return _as_levels([LazyResult(array, sources, form, channel) for array in arrays])
+    return _as_levels([LazyResult(array, sources, convert, channel) for array in arrays])
 
 
 def _as_levels(arrays: list[Any]) -> Any:
-    """Return levels as layers want them: napari takes a list of one for a single array, or fails."""
+    """Return levels as data of a layer; a single one as an array, because napari fails on a list of one."""
     return arrays if len(arrays) > 1 else arrays[0]
 
 
-def _colorize_block(block: npt.NDArray[Any], palette: Sequence[str], one: float) -> npt.NDArray[np.uint8]:
-    return colorize(block.astype(np.float32) * np.float32(1 / one), palette)
+def _colorize_block(block: npt.NDArray[Any], palette: Sequence[str], scale: float) -> npt.NDArray[np.uint8]:
+    return colorize(block.astype(np.float32) * np.float32(1 / scale), palette)
 
 
 def _nbytes(array: Any) -> int:

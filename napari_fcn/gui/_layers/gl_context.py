@@ -1,4 +1,4 @@
-"""The OpenGL commands of napari's canvas run in the context of that canvas, never in another one."""
+"""OpenGL commands of napari's canvas, which must run in the context of that canvas only."""
 
 from __future__ import annotations
 
@@ -14,18 +14,18 @@ if TYPE_CHECKING:
 
 
 def use_own_gl_context(viewer: ViewerModel) -> None:
-    """Let the canvas of a viewer run its OpenGL commands in its own context only, for as long as it lives.
+    """Let the canvas of a viewer run its OpenGL commands in its own context only.
 
-    vispy queues commands and runs them in whatever context is current. That is that of the canvas while it draws; but
-    when a layer is removed, napari runs the queue at once (`VispyCanvas._clean_and_update_scenegraph`). After Qt has
-    drawn a dock, the context of the window is current then, and after another viewer has drawn, that of its canvas:
-    shaders and buffers are deleted where they are not in use, or those of somebody else are, and the next
-    ``glDrawArrays`` reads what is gone and ends the process (napari #6472, #7345, #8471).
+    vispy queues commands and runs them in the current context. While the canvas draws, that is its own; but when a
+    layer is removed, napari runs the queue at once (`VispyCanvas._clean_and_update_scenegraph`). If Qt has drawn a dock
+    before, the context of the window is current, and if another viewer has drawn, that of its canvas. Shaders and
+    buffers are then deleted in the wrong context, and the next ``glDrawArrays`` reads deleted memory and ends the
+    process (napari #6472, #7345, #8471).
 
     Parameters
     ----------
     viewer : ViewerModel
-        One without a window has no canvas, and nothing is done.
+        The viewer; without a window, nothing is done.
     """
     canvas = scene_canvas(viewer)
     if canvas is None or "flush_commands" in vars(canvas.context):
@@ -44,7 +44,7 @@ def use_own_gl_context(viewer: ViewerModel) -> None:
 
 
 def _make_current(widget: Any) -> bool:
-    """Make the context of an OpenGL widget current; return False while it has none, when its commands have to wait."""
+    """Make the context of an OpenGL widget current; return False if it has none yet, so that commands wait."""
     try:
         if not widget.isValid():
             return False

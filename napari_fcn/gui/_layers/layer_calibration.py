@@ -25,32 +25,32 @@ ROTATED_NOTE = (
 
 
 def layer_calibration(layer: Image, header: ImageHeader) -> tuple[Calibration, tuple[str, ...]]:
-    """Return how the pixels of a layer lie, and sentences about what of it a file cannot hold.
+    """Return the calibration of a layer, and notes on the parts of its transform that a file cannot store.
 
-    What napari has by default, one pixel without a unit at 0, says nothing: there the file counts from which the layer
-    came, moved as the layer is.
+    If the layer has napari's defaults (a scale of 1 without units), the calibration of its file is used, shifted by the
+    translation of the layer.
 
     Parameters
     ----------
     layer : Image
-        The layer; the axis of its colours is left out.
+        The layer; its colour axis is left out.
     header : ImageHeader
-        What its file says; empty if it has none.
+        Header of its file; empty if it has none.
     """
     own, notes = _transform_calibration(layer)
-    told = header.calibration.axes[: len(header.shape) - bool(layer.rgb)]
-    count = len(told)
+    stored = header.calibration.axes[: len(header.shape) - bool(layer.rgb)]
+    count = len(stored)
     if not count or count > len(own) or any(axis.unit != PIXEL for axis in own.axes):
         return own, notes
-    here = own.axes[-count:]
-    steps = [axis.step for axis in here]
-    if np.allclose(steps, 1) or np.allclose(steps, [axis.step for axis in told]):
-        here = tuple(_shift_axis(one, other) for one, other in zip(here, told, strict=True))
-    return Calibration((*own.axes[:-count], *here)), notes
+    axes = own.axes[-count:]
+    steps = [axis.step for axis in axes]
+    if np.allclose(steps, 1) or np.allclose(steps, [axis.step for axis in stored]):
+        axes = tuple(_shift_axis(axis, file_axis) for axis, file_axis in zip(axes, stored, strict=True))
+    return Calibration((*own.axes[:-count], *axes)), notes
 
 
 def _shift_axis(layer: AxisCalibration, file: AxisCalibration) -> AxisCalibration:
-    """Return the axis of a file at the place of a layer, which counts in pixels unless it has the size of the file."""
+    """Return the axis of a file at the origin of a layer, which is in pixels unless the layer has a pixel size."""
     if not layer.origin:
         return file
     if layer.size is None:
@@ -72,13 +72,13 @@ def _floats(values: npt.NDArray[Any]) -> Sequence[float]:
 
 
 def data_to_world(layer: Image) -> npt.NDArray[np.float64]:
-    """Return the matrix from the pixels of a layer to the world, with the origin in its last column."""
+    """Return the matrix from pixels of a layer to world coordinates, with the origin in its last column."""
     linear = Affine(scale=layer.scale, rotate=layer.rotate, shear=shear_matrix(layer), translate=layer.translate)
     return np.asarray(layer.affine.affine_matrix) @ linear.affine_matrix
 
 
 def shear_matrix(layer: Image) -> npt.NDArray[np.float64]:
-    """Return the shear of a layer as a matrix, however the layer spells it."""
+    """Return the shear of a layer as a matrix, also if the layer stores only its upper triangle."""
     shear = np.asarray(layer.shear, float)
     if shear.ndim == 2:
         return shear

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from napari_fcn.models.binding import Binding, NetworkShape
 
 METADATA_KEY = "napari_fcn"  # entry in the metadata of our result layers
-DEFAULT_AXIS_NAME = re.compile(r"axis -?\d+|-?\d+|")  # what napari calls an axis that nobody named
+DEFAULT_AXIS_NAME = re.compile(r"axis -?\d+|-?\d+|")  # napari's names of unnamed axes
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -42,21 +42,21 @@ class LayerImage:
     name : str
         Name of the layer.
     data : array-like
-        Its pixels at full resolution: numpy, dask, zarr.
+        Pixels at full resolution: numpy, dask, zarr.
     names : tuple of str
-        One name for each axis of ``data``, colours included; empty if napari does not know them.
+        One name for each axis of ``data``, colours included; empty if unknown.
     rgb : bool
         Whether the last axis holds colours.
     path : str
-        File that it came from; empty if none.
+        File of the layer; empty if it has none.
     calibration : Calibration
         Size, unit and origin of the pixels along each axis, colours not included.
     channels : tuple of str
-        Names of its channels; empty if nobody named them.
+        Names of the channels; empty if unknown.
     notes : tuple of str
-        Sentences for the user: what of the layer a file cannot hold.
+        Notes on the parts of the transform that a file cannot store.
     meaning : str
-        What the numbers are where they are no intensities, as a phrase; empty if they are.
+        Meaning of the values if they are not intensities, as a phrase; else empty.
     """
 
     name: str
@@ -71,11 +71,11 @@ class LayerImage:
 
     @property
     def files(self) -> tuple[Path, ...]:
-        """Files and folders that its pixels come from, as far as that is known."""
+        """Files and folders with the pixels, as far as known."""
         store = getattr(getattr(self.data, "store", None), "root", None)
         mapped = getattr(self.data, "filename", None)
-        known = (self.path if "://" not in self.path else "", store, mapped)
-        return tuple(Path(place) for place in known if isinstance(place, str | Path) and str(place))
+        paths = (self.path if "://" not in self.path else "", store, mapped)
+        return tuple(Path(path) for path in paths if isinstance(path, str | Path) and str(path))
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -89,7 +89,7 @@ class LayerImage:
 
     @property
     def form(self) -> ImageForm:
-        """What is known of the image before a model reads it."""
+        """Shape, names and calibration, for the binding to a model."""
         return ImageForm(self.shape, self.names, self.rgb, self.calibration)
 
     def bind(self, network: NetworkShape, names: Sequence[str] = ()) -> Binding:
@@ -98,14 +98,14 @@ class LayerImage:
         Parameters
         ----------
         network : NetworkShape
-            What the network reads.
+            The input of the network.
         names : sequence of str
-            What the user calls the axes, colours not included; empty: as the layer does.
+            Names of the axes as typed by the user, colours not included; empty: those of the layer.
 
         Raises
         ------
         ImageError
-            If names and shape do not fit each other or the network.
+            If the names do not match the shape, or the network cannot read the image.
         """
         try:
             return bind(self.form, network, names)
@@ -113,26 +113,26 @@ class LayerImage:
             raise ImageError(f"{self.name}: {error.short}" if self.name else error.short, error.advice) from error
 
     def axes(self, ndim: int, names: Sequence[str] = ()) -> Axes:
-        """Return the role of each axis under a network of ``ndim`` dimensions that reads one channel."""
+        """Return the role of each axis for a network of ``ndim`` dimensions with one channel."""
         return self.bind(Network(ndim), names).axes
 
 
 def unwrap_viewer(viewer: ViewerModel) -> ViewerModel:
-    """Return the viewer itself: plugins get a proxy whose layers are proxies too, no two of them the same object."""
+    """Return the viewer itself: plugins get a proxy, whose layers are proxies without stable identity."""
     return getattr(viewer, "__wrapped__", viewer)
 
 
 def is_segmentable(layer: Layer | None) -> bool:
-    """Whether a network can be run on this layer: an image, and not one of our own results."""
+    """Whether a network can run on this layer: an image that is not one of our results."""
     return isinstance(layer, Image) and METADATA_KEY not in layer.metadata
 
 
 def read_layer(layer: Image) -> LayerImage:
-    """Return what the engine needs of an image layer; what it does not say itself, the file may, from which it came."""
+    """Return an image layer for the engine; missing names and calibration are taken from its file."""
     data = layer.data[0] if layer.multiscale else layer.data
     header = file_header(layer, data.shape)
-    said = header.axes[: layer.ndim] if len(header.axes) == len(data.shape) else ()
-    names = _valid_names(layer, layer.axis_labels) or _valid_names(layer, said)
+    stored = header.axes[: layer.ndim] if len(header.axes) == len(data.shape) else ()
+    names = _valid_names(layer, layer.axis_labels) or _valid_names(layer, stored)
     channels = channel_names(layer.metadata) or header.channels
     path = str(layer.source.path or "")
     calibration, notes = layer_calibration(layer, header)
@@ -149,9 +149,9 @@ def _valid_names(layer: Image, labels: Sequence[str]) -> tuple[str, ...]:
 
 
 def visible_region(viewer: ViewerModel, layer: Image, axes: Axes) -> Region:
-    """Return what is on screen of a layer, on the axes of its results.
+    """Return the visible region of a layer, on the axes of its results.
 
-    Where that cannot be known (in 3-D, before the first draw) it is the whole of the displayed axes.
+    If it is unknown (in 3-D, before the first draw), it is all of the displayed axes.
     """
     data = layer.data[0] if layer.multiscale else layer.data
     shape = tuple(int(n) for n in data.shape[: layer.ndim])
@@ -172,7 +172,7 @@ def visible_region(viewer: ViewerModel, layer: Image, axes: Axes) -> Region:
 
 
 def _visible_corners(viewer: ViewerModel, layer: Image) -> tuple[np.ndarray, np.ndarray]:
-    """Return the first and last pixel on screen at full resolution."""
+    """Return the first and the last visible pixel at full resolution."""
     first, last = layer.corner_pixels
     if not layer.multiscale:
         return first, last
@@ -181,27 +181,27 @@ def _visible_corners(viewer: ViewerModel, layer: Image) -> tuple[np.ndarray, np.
     corners = visible_world_corners(viewer)
     if corners is None:
         return first, last
-    seen = np.array([layer.world_to_data(corner) for corner in corners])  # napari takes whole chunks of a pyramid
+    visible = np.array([layer.world_to_data(corner) for corner in corners])  # napari rounds to chunks of a pyramid
     shown = list(displayed_axes(viewer, layer))
-    first[shown] = np.maximum(first, np.floor(seen.min(0)).astype(int))[shown]
-    last[shown] = np.minimum(last, np.ceil(seen.max(0)).astype(int))[shown]
+    first[shown] = np.maximum(first, np.floor(visible.min(0)).astype(int))[shown]
+    last[shown] = np.minimum(last, np.ceil(visible.max(0)).astype(int))[shown]
     return first, last
 
 
 def displayed_axes(viewer: ViewerModel, layer: Layer) -> tuple[int, ...]:
-    """Return the axes of a layer that are on screen, in the order in which they are drawn."""
+    """Return the displayed axes of a layer, in drawing order."""
     offset = viewer.dims.ndim - layer.ndim  # napari aligns the last axes of layers
     return tuple(axis - offset for axis in viewer.dims.displayed if axis >= offset)
 
 
 def slider_index(viewer: ViewerModel, layer: Layer) -> tuple[int, ...]:
-    """Return the pixel of a layer at which the sliders stand, clipped to the layer."""
+    """Return the pixel of a layer at the position of the sliders, clipped to the layer."""
     point = layer.world_to_data(viewer.dims.point)
     shape = layer.data[0].shape if getattr(layer, "multiscale", False) else layer.data.shape
     return tuple(int(np.clip(round(float(p)), 0, max(0, n - 1))) for p, n in zip(point, shape, strict=False))
 
 
 def slider_positions(viewer: ViewerModel, layer: Layer) -> dict[int, int]:
-    """Return at which of its pixels each axis of a layer is shown that has a slider: that is not on screen."""
+    """Return the slider position in pixels of each axis of a layer that is not displayed."""
     shown, index = displayed_axes(viewer, layer), slider_index(viewer, layer)
     return {axis: index[axis] for axis in range(layer.ndim) if axis not in shown}

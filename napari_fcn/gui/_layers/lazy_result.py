@@ -1,4 +1,4 @@
-"""Results that are larger than memory: stored on the disk, and read as they are displayed."""
+"""Results larger than memory: stored on disk, and read as they are displayed."""
 
 from __future__ import annotations
 
@@ -24,29 +24,29 @@ if TYPE_CHECKING:
 
 
 class LazyResult:
-    """One level of a result on the disk, as the array that napari slices.
+    """One level of a result on disk, as an array that napari slices.
 
     Parameters
     ----------
     array : zarr.Array
         The level.
     sources : sequence of (int or None)
-        For each axis of the layer, which axis of the array it is; None for one of length 1 that the array lacks.
-    form : callable, optional
-        Makes colours ``(*space, 4)`` uint8 of probabilities ``(C, *space)``; None for an array that has no channels.
+        Axis of the array for each axis of the layer; None for an axis of length 1 that the array lacks.
+    convert : callable, optional
+        Returns colours ``(*space, 4)`` uint8 for probabilities ``(C, *space)``; None for an array without channels.
     channel : int, optional
-        Which axis of the array holds the probabilities of the classes.
+        Axis of the array with the probabilities of the classes.
     """
 
     def __init__(
         self,
         array: Any,
         sources: Sequence[int | None],
-        form: Callable[[npt.NDArray[Any]], npt.NDArray[np.uint8]] | None = None,
+        convert: Callable[[npt.NDArray[Any]], npt.NDArray[np.uint8]] | None = None,
         channel: int | None = None,
     ) -> None:
-        self._array, self._sources, self._convert, self._channel = array, tuple(sources), form, channel
-        self.dtype = np.dtype(array.dtype if form is None else np.uint8)
+        self._array, self._sources, self._convert, self._channel = array, tuple(sources), convert, channel
+        self.dtype = np.dtype(array.dtype if convert is None else np.uint8)
         self._box = tuple(range(1 if axis is None else array.shape[axis]) for axis in self._sources)
 
     @property
@@ -69,17 +69,17 @@ class LazyResult:
         return self.shape[0]
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> npt.NDArray[Any]:
-        """Return all of it; napari asks for that of what is on screen, and of the coarsest level."""
+        """Return all values; napari requests them for the visible part and the coarsest level."""
         return self._read(self._box, slice(None)).astype(dtype or self.dtype, copy=False)
 
     def __getitem__(self, index: Any) -> Any:
-        """Return a part: where numbers take axes away its values, else the part unread.
+        """Return a part: its values if the index contains numbers, else a lazy part.
 
-        Of a stack napari asks for what is on screen in all of its planes, and only of that for the plane that it shows.
+        For a stack, napari first slices the visible part of all planes, and then the displayed plane.
         """
-        asked = _full_index(index, self.ndim)
-        axes, colour = (asked, slice(None)) if self._convert is None else (asked[:-1], asked[-1])
-        spans = [_axis_span(one, box) for one, box in zip(axes, self._box, strict=True)]
+        full = _full_index(index, self.ndim)
+        axes, colour = (full, slice(None)) if self._convert is None else (full[:-1], full[-1])
+        spans = [_axis_span(entry, box) for entry, box in zip(axes, self._box, strict=True)]
         if colour == slice(None) and all(isinstance(span, range) for span in spans):
             part = copy(self)
             part._box = tuple(span for span in spans if isinstance(span, range))
@@ -88,41 +88,43 @@ class LazyResult:
 
     def _read(self, spans: Sequence[range | int], colour: Any) -> npt.NDArray[Any]:
         """Return the values of a box."""
-        where: list[Any] = [slice(None)] * self._array.ndim
+        slices: list[Any] = [slice(None)] * self._array.ndim
         for source, span in zip(self._sources, spans, strict=True):
             if source is not None:
-                where[source] = slice(span, span + 1) if isinstance(span, int) else slice(span.start, span.stop)
-        block = self._reorder(np.asarray(self._array[tuple(where)]))
+                slices[source] = slice(span, span + 1) if isinstance(span, int) else slice(span.start, span.stop)
+        block = self._reorder(np.asarray(self._array[tuple(slices)]))
         if self._convert is not None:
             block = self._convert(block)
-        kept = tuple(0 if isinstance(span, int) else slice(None, None, span.step) for span in spans)
-        found: npt.NDArray[Any] = block[kept if self._convert is None else (*kept, colour)]
-        return found
+        steps = tuple(0 if isinstance(span, int) else slice(None, None, span.step) for span in spans)
+        values: npt.NDArray[Any] = block[steps if self._convert is None else (*steps, colour)]
+        return values
 
     def _reorder(self, block: npt.NDArray[Any]) -> npt.NDArray[Any]:
-        """Return a block with its channels first, if it has any, and then the axes of the layer."""
+        """Return a block with the channel axis first, if it has one, then the axes of the layer."""
         first = [] if self._channel is None else [self._channel]
-        known = [source for source in self._sources if source is not None]
-        spare = tuple(axis for axis in range(block.ndim) if axis not in (*first, *known))  # which the format asks for
-        order = [*first, *known, *spare]
-        turned = block.transpose(order)
-        turned = turned.reshape(turned.shape[: len(order) - len(spare)])
+        used = [source for source in self._sources if source is not None]
+        unused = tuple(
+            axis for axis in range(block.ndim) if axis not in (*first, *used)
+        )  # length 1, in the format only
+        order = [*first, *used, *unused]
+        reordered = block.transpose(order)
+        reordered = reordered.reshape(reordered.shape[: len(order) - len(unused)])
         missing = [axis + len(first) for axis, source in enumerate(self._sources) if source is None]
         for axis in missing:
-            turned = np.expand_dims(turned, axis)
-        return turned
+            reordered = np.expand_dims(reordered, axis)
+        return reordered
 
 
 @dataclass(slots=True, eq=False)
 class StoredCanvas:
-    """What a run fills in, as OME-Zarr on the disk.
+    """The result of a run as OME-Zarr on disk.
 
     Attributes
     ----------
     shape : tuple of int
-        Of the image, without its channels.
+        Length of the image axes.
     paths : mapping of str to Path
-        The folder of the probabilities, and of the classes.
+        Folders of the probabilities and of the classes.
     """
 
     shape: tuple[int, ...]
@@ -133,18 +135,18 @@ class StoredCanvas:
 
     @property
     def window(self) -> Region:
-        """All of the image: it is on the disk."""
+        """The whole image: results on disk need no window."""
         return Region.whole(self.shape)
 
     def prepare(self, tile: Sequence[int], meta: Callable[[], ResultMeta]) -> None:
-        """Make the files, for tiles of this size; for the worker thread, like `process_tile`.
+        """Create the files, for tiles of this size; for the worker thread, like `process_tile`.
 
         Parameters
         ----------
         tile : sequence of int
             Length of a tile along each axis.
         meta : callable
-            Returns what the files say about themselves.
+            Returns the metadata of the files.
 
         Raises
         ------
@@ -164,29 +166,29 @@ class StoredCanvas:
         self._writer = BackgroundWriter(self._write)
 
     def process_tile(self, tile: TileDone, colours: Sequence[str]) -> ColourTile:
-        """Return what there is to be told of a tile; it is stored while the next one is computed.
+        """Return the progress and counts of a tile; its pixels are written while the next one is computed.
 
         Raises
         ------
         OutputError
-            If the tile before could not be written.
+            If the previous tile could not be written.
         """
         assert self._writer is not None
         classes = most_probable(tile.probabilities)
         self._writer.put(tile.region, tile.probabilities, classes)
         counts = np.bincount(classes.ravel(), minlength=len(colours))
-        nothing = np.zeros(0, np.uint8)
-        return ColourTile(tile.region, nothing, nothing, counts, tile.done, tile.total)
+        empty = np.zeros(0, np.uint8)
+        return ColourTile(tile.region, empty, empty, counts, tile.done, tile.total)
 
     def finish(self) -> None:
-        """Note in the files that they are complete."""
+        """Mark the files as complete."""
         if self._writer is not None:
             self._writer.wait()
         for file in (self._files or {}).values():
             file.finish()
 
     def close(self) -> None:
-        """Let what is being written come to its end."""
+        """Wait until the last tile is written."""
         if self._writer is not None:
             self._writer.close()
 
@@ -195,11 +197,11 @@ class StoredCanvas:
         self._files["probabilities"].put(region, np.rint(probabilities * 255).astype(np.uint8))
         self._files["classes"].put(region, classes)
 
-    def put(self, painted: ColourTile) -> None:
-        """Do nothing: it is stored."""
+    def put(self, tile: ColourTile) -> None:
+        """Do nothing: the tile is stored already."""
 
     def layer_data(self, kind: str, channel: int | None) -> list[LazyResult] | LazyResult:
-        """Return the levels that napari shows, or the only one; a channel axis between others has length 1."""
+        """Return the levels that napari shows, or the only one; a channel axis that is not the first has length 1."""
         levels = self._levels(kind, channel)
         return levels if len(levels) > 1 else levels[0]
 
@@ -216,28 +218,28 @@ class StoredCanvas:
             return [LazyResult(array, sources) for array in file.arrays]
         palette = [colour for _, colour in self._meta.classes]
 
-        def mixed(block: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
+        def convert(block: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
             return colorize(block * np.float32(1 / 255), palette)
 
-        return [LazyResult(array, sources, mixed, names.index("c")) for array in file.arrays]
+        return [LazyResult(array, sources, convert, names.index("c")) for array in file.arrays]
 
 
 def _full_index(index: Any, ndim: int) -> tuple[Any, ...]:
     """Return an index with one entry for each axis."""
-    given = index if isinstance(index, tuple) else (index,)
-    if Ellipsis in given:
-        at = given.index(Ellipsis)
-        given = (*given[:at], *[slice(None)] * (ndim - len(given) + 1), *given[at + 1 :])
-    return (*given, *[slice(None)] * (ndim - len(given)))
+    entries = index if isinstance(index, tuple) else (index,)
+    if Ellipsis in entries:
+        i = entries.index(Ellipsis)
+        entries = (*entries[:i], *[slice(None)] * (ndim - len(entries) + 1), *entries[i + 1 :])
+    return (*entries, *[slice(None)] * (ndim - len(entries)))
 
 
-def _axis_span(one: Any, box: range) -> range | int:
-    """Return the pixels that an entry of an index asks for, or the one."""
-    if isinstance(one, int | np.integer):
-        if not -len(box) <= one < len(box):
-            raise IndexError(f"There is no {one} along an axis of {len(box)}.")  # what ends a loop over the array
-        return box[int(one)]
-    found = box[one]
-    if found.step < 1:
-        raise IndexError("Results on the disk are read forwards only.")
-    return found
+def _axis_span(entry: Any, box: range) -> range | int:
+    """Return the pixels, or the one pixel, that an entry of an index selects."""
+    if isinstance(entry, int | np.integer):
+        if not -len(box) <= entry < len(box):
+            raise IndexError(f"Index {entry} is out of range for an axis of length {len(box)}.")  # ends loops
+        return box[int(entry)]
+    span = box[entry]
+    if span.step < 1:
+        raise IndexError("Results on disk support positive steps only.")
+    return span

@@ -40,19 +40,19 @@ if TYPE_CHECKING:
 
 OVERLAY_KINDS = ("probabilities", "classes")
 MAX_MEMORY_FRACTION = 0.8  # of the free memory that results may take
-MAX_OVERLAY_BYTES = 2**30  # bytes of results that are kept in memory: others need it too
+MAX_OVERLAY_BYTES = 2**30  # bytes of results in memory, at most
 REDRAW_PAUSE_3D = 1.0  # seconds between two updates of the 3-D view, where each costs a full rendering
-REDRAW_RATIO = 15  # a redraw of the whole layer may take one part in so many of the time
+REDRAW_RATIO = 15  # time between two redraws of a whole layer, relative to the duration of one
 
 
 @cache
 def supports_colour_volumes() -> bool:
-    """Whether volumes in colour are drawn as such: before vispy 0.17 they were grey."""
+    """Whether volumes are drawn in colour: before vispy 0.17 they were grey."""
     return tuple(int(part) for part in re.findall(r"\d+", version("vispy"))[:2]) >= (0, 17)
 
 
 def fits_in_memory(shape: Sequence[int]) -> bool:
-    """Whether the result layers of image axes of this shape are so small that all of them may be in memory."""
+    """Whether the result layers for image axes of this shape fit in memory."""
     needed = BYTES_PER_PIXEL * prod(shape)
     return needed <= min(MAX_OVERLAY_BYTES, psutil.virtual_memory().available * MAX_MEMORY_FRACTION)
 
@@ -60,19 +60,19 @@ def fits_in_memory(shape: Sequence[int]) -> bool:
 class Overlay:
     """The result layers of one run on one source layer.
 
-    Layers of an earlier run on the same source are used again. The probabilities appear at once and the classes with
+    Layers of an earlier run on the same source are reused. The probabilities appear at once and the classes with
     the next `refresh`, because napari takes 50 ms to add a layer. Only the GUI thread may call this.
 
     Parameters
     ----------
     viewer : ViewerModel
-        Where the layers go.
+        The viewer to which the layers are added.
     source : Image
         The segmented layer.
     channel : int, optional
         Axis of the layer that holds its channels; None if it has none or they are colours.
     canvas : Canvas or StoredCanvas
-        What the layers show.
+        The data of the layers.
     classes : sequence of (str, str)
         Name and colour ``#rrggbb`` of each class.
     """
@@ -88,9 +88,9 @@ class Overlay:
         self.viewer, self.source, self.canvas, self.classes = viewer, source, canvas, classes
         self._channel = channel
         self._pending: list[ColourTile] = []
-        self._rest_until = 0.0
+        self._next_redraw = 0.0
         self.layers: dict[str, Layer] = {}
-        self._layer_data: dict[str, Any] = {}  # what each layer shows, as napari holds it
+        self._layer_data: dict[str, Any] = {}  # the data that each layer shows
         self._provide_layer(OVERLAY_KINDS[0])
 
     @property
@@ -98,33 +98,33 @@ class Overlay:
         """Whether the source and both results are still in the viewer."""
         return all(layer in self.viewer.layers for layer in (self.source, *self.layers.values()))
 
-    def write(self, painted: ColourTile) -> None:
+    def write(self, tile: ColourTile) -> None:
         """Store one tile; `refresh` shows it."""
-        self.canvas.put(painted)
-        self._pending.append(painted)
+        self.canvas.put(tile)
+        self._pending.append(tile)
 
     def refresh(self) -> None:
-        """Show the tiles that were written since the last call, as far as they are on screen."""
+        """Show the tiles that were written since the last call and are visible."""
         missing = [kind for kind in OVERLAY_KINDS if kind not in self.layers]
         if missing:
             self._provide_layer(missing[0])
             return
-        if time.monotonic() < self._rest_until:
+        if time.monotonic() < self._next_redraw:
             return
         pending, self._pending = self._pending, []
         if pending and self.viewer.dims.ndisplay == 3:
-            self._rest_until = time.monotonic() + REDRAW_PAUSE_3D
+            self._next_redraw = time.monotonic() + REDRAW_PAUSE_3D
         for kind, layer in self.layers.items():
             if (
                 layer.visible
                 and layer in self.viewer.layers
                 and self._has_own_data(kind, layer)
-                and any(self._is_shown(layer, painted.region) for painted in pending)
+                and any(self._is_shown(layer, tile.region) for tile in pending)
             ):
                 self._update_layer(layer, pending)
 
     def finish(self) -> None:
-        """Bring everything up to date that was left alone while tiles came in."""
+        """Bring the layers fully up to date after the last tile."""
         self._pending = []
         for kind in OVERLAY_KINDS:
             if kind not in self.layers:
@@ -133,7 +133,7 @@ class Overlay:
             layer.refresh(extent=False, highlight=False)
 
     def reload(self) -> None:
-        """Show the part of the image that the canvas shows now."""
+        """Show the current window of the canvas."""
         self._pending = []
         for kind, layer in self.layers.items():
             if layer in self.viewer.layers:
@@ -147,28 +147,28 @@ class Overlay:
             layer.colormap, layer.features = class_colormap(self.classes), class_name_table(self.classes)
 
     def add_metadata(self, facts: dict[str, Any]) -> None:
-        """Keep with the layers what they were made with."""
+        """Store facts about the run in the metadata of the layers."""
         for layer in self.layers.values():
             layer.metadata[METADATA_KEY] = {**layer.metadata[METADATA_KEY], **facts}
 
     def _provide_layer(self, kind: str) -> None:
-        """Bring a result layer into the viewer; what is selected stays selected."""
+        """Add a result layer to the viewer, or reuse one; the selection stays."""
         layer = self._reuse_layer(kind)
         if layer is None:
             layer = self._create_layer(kind)
-            # Only now: selecting a visible layer in 3-D asks it for a value under a mouse that may not have moved yet.
+            # Only now: if a visible layer is selected in 3-D, napari reads its value under the mouse, which may fail.
             layer.visible = kind == self._initial_kind
         self.layers[kind] = layer
         self._layer_data[kind] = _finest(layer)
 
     @property
     def _initial_kind(self) -> str:
-        """The kind that is shown first."""
+        """The kind that is visible initially."""
         is_grey = self.viewer.dims.ndisplay == 3 and not supports_colour_volumes()
         return OVERLAY_KINDS[1] if is_grey else OVERLAY_KINDS[0]
 
     def _canvas_data(self, kind: str) -> Any:
-        """Return the array that napari shows, or its levels."""
+        """Return the array for the layer, or its levels."""
         return self.canvas.layer_data(kind, self._channel)
 
     def _reuse_layer(self, kind: str) -> Layer | None:
@@ -185,7 +185,7 @@ class Overlay:
         return layer
 
     def _set_data(self, kind: str, layer: Layer, data: Any) -> None:
-        """Let a layer show these pixels, where they belong."""
+        """Set the data of a layer, and align it."""
         tag_layer(layer, self.source, kind, self._channel, origin=self._origin)
         layer.data = data
         self._layer_data[kind] = _finest(layer)
@@ -193,39 +193,39 @@ class Overlay:
 
     @property
     def _origin(self) -> tuple[int, ...]:
-        """Where the layers begin, on their own axes."""
+        """Origin of the layers, on their own axes."""
         return region_on_layer(self.canvas.window, self._channel).start
 
     def _create_layer(self, kind: str) -> Layer:
         name = f"{self.source.name} {kind}"
-        placed = result_transform(self.source, self._channel, self._origin)
+        transform = result_transform(self.source, self._channel, self._origin)
         layer: Layer
         data = self._canvas_data(kind)
-        placed["multiscale"] = isinstance(data, list)
+        transform["multiscale"] = isinstance(data, list)
         if kind == "probabilities":
-            layer = Image(data, name=name, rgb=True, opacity=0.7, **placed)
+            layer = Image(data, name=name, rgb=True, opacity=0.7, **transform)
         else:
             colours, names = class_colormap(self.classes), class_name_table(self.classes)
-            layer = Labels(data, name=name, colormap=colours, features=names, **placed)
+            layer = Labels(data, name=name, colormap=colours, features=names, **transform)
         tag_layer(layer, self.source, kind, self._channel, origin=self._origin)
         add_hidden(self.viewer, layer, self.source)
         keep_aligned(layer, self.source)
         return layer
 
     def _has_own_data(self, kind: str, layer: Layer) -> bool:
-        """Whether a layer still shows our pixels, and not others that somebody has given it since."""
+        """Whether a layer still has our data, not data that were set since."""
         return _finest(layer) is self._layer_data[kind]
 
     def _is_shown(self, layer: Layer, region: Region) -> bool:
         return not self._region_on_layer(region).intersection(self._displayed_region(layer)).is_empty
 
     def _region_on_layer(self, region: Region) -> Region:
-        """Return the part of a region of the image that the layers show, on their axes."""
+        """Return the part of a region of the image in the window, on the axes of the layers."""
         window = self.canvas.window
         return region_on_layer(region.intersection(window).relative_to(window), self._channel)
 
     def _displayed_region(self, layer: Layer) -> Region:
-        """Return the part of a result layer that is on screen if zoomed out."""
+        """Return the displayed slice of a result layer."""
         shown, index = displayed_axes(self.viewer, layer), slider_index(self.viewer, layer)
         shape = _finest(layer).shape[: layer.ndim]
         return Region(
@@ -235,20 +235,20 @@ class Overlay:
 
     def _update_layer(self, layer: Layer, pending: list[ColourTile]) -> None:
         plane = self._displayed_region(layer)
-        for painted in pending:
-            region = self._region_on_layer(painted.region).intersection(plane)
-            is_lazy = not isinstance(layer.data, np.ndarray)  # what napari draws is a copy
+        for tile in pending:
+            region = self._region_on_layer(tile.region).intersection(plane)
+            is_lazy = not isinstance(layer.data, np.ndarray)  # napari draws a copy
             if not region.is_empty and (is_lazy or not upload_region(self.viewer, layer, region)):
                 self._redraw(layer)
                 return
 
     def _redraw(self, layer: Layer) -> None:
-        """Refresh a whole layer, and then let the window live for a while."""
+        """Refresh a whole layer, and then pause, so that the window stays responsive."""
         start = time.monotonic()
         layer.refresh(thumbnail=False, extent=False, highlight=False)
-        self._rest_until = time.monotonic() + REDRAW_RATIO * (time.monotonic() - start)
+        self._next_redraw = time.monotonic() + REDRAW_RATIO * (time.monotonic() - start)
 
 
 def _finest(layer: Layer) -> Any:
-    """Return the pixels of a layer at their full number."""
+    """Return the data of a layer at full resolution."""
     return layer.data[0] if layer.multiscale else layer.data

@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
     MakeLayer = Callable[..., Layer]
 
-HIGHLIGHT_COLOUR = "#f0e442"  # seen on dark and bright, and no colour of a class
+HIGHLIGHT_COLOUR = "#f0e442"  # visible on dark and bright; not a colour of a class
 
 
 class PartialLayer:
@@ -43,13 +43,13 @@ class PartialLayer:
     Parameters
     ----------
     viewer : ViewerModel
-        Where the layer goes.
+        The viewer to which the layer is added.
     source : Image
-        The image of which it shows a part.
+        The image.
     channel : int, optional
         Axis of the image layer that holds its channels; None if it has none or they are colours.
     kind : str
-        What it shows; its name begins with that of the image.
+        Kind of the layer; its name is that of the image and the kind.
     """
 
     def __init__(self, viewer: ViewerModel, source: Image, channel: int | None, kind: str) -> None:
@@ -62,7 +62,7 @@ class PartialLayer:
 
     @property
     def is_shown(self) -> bool:
-        """Whether the layer is there and visible."""
+        """Whether the layer exists and is visible."""
         return self.layer is not None and bool(self.layer.visible)
 
     def show(self, region: Region, array: npt.NDArray[Any], make: MakeLayer, **look: Any) -> Layer:
@@ -71,13 +71,13 @@ class PartialLayer:
         Parameters
         ----------
         region : Region
-            On the image axes.
+            Region on the image axes.
         array : ndarray
-            What to show there; colours last, if it has any.
+            Values in the region; colours on the last axis, if any.
         make : callable
-            Returns a new layer for such an array.
+            Returns a new layer for the array.
         look : object
-            Arguments for ``make`` that a layer which is there already takes as attributes.
+            Arguments for ``make``, set as attributes of an existing layer.
         """
         origin = region_on_layer(region, self._channel).start
         data = to_layer_axes(array, self._channel)
@@ -98,33 +98,33 @@ class PartialLayer:
         return layer
 
     def hide(self) -> None:
-        """Hide the layer; it stays, as napari can fail when layers are removed."""
+        """Hide the layer; it is not removed, because napari may fail when layers are removed."""
         if self.layer is not None:
             self.layer.visible = False
 
 
 def show_changes(
-    crop: PartialLayer, region: Region, changed: npt.NDArray[np.uint8], classes: Sequence[tuple[str, str]]
+    partial_layer: PartialLayer, region: Region, changed: npt.NDArray[np.uint8], classes: Sequence[tuple[str, str]]
 ) -> None:
     """Show where the predicted class would change, in the colour of the new class."""
-    crop.show(region, changed, Labels, colormap=stroke_colormap(classes), features=stroke_name_table(classes))
+    partial_layer.show(region, changed, Labels, colormap=stroke_colormap(classes), features=stroke_name_table(classes))
 
 
-def show_uncertainty(crop: PartialLayer, region: Region, values: npt.NDArray[np.uint8]) -> None:
-    """Show how unsure the network is, from 0 (dark) to 255 (bright)."""
-    crop.show(region, values, _heat_layer)
+def show_uncertainty(partial_layer: PartialLayer, region: Region, values: npt.NDArray[np.uint8]) -> None:
+    """Show the uncertainty of the network, from 0 (dark) to 255 (bright)."""
+    partial_layer.show(region, values, _heat_layer)
 
 
-def show_prediction(crop: PartialLayer, region: Region, colours: npt.NDArray[np.uint8]) -> None:
+def show_prediction(partial_layer: PartialLayer, region: Region, colours: npt.NDArray[np.uint8]) -> None:
     """Show an RGBA overlay."""
-    crop.show(region, colours, _rgb_layer)
+    partial_layer.show(region, colours, _rgb_layer)
 
 
 class BoxLayer(PartialLayer):
     """A layer with one box in it."""
 
     def show_box(self, region: Region, like: Layer) -> None:
-        """Draw a box around a region of the image axes, in the plane that is shown of a layer on the same axes."""
+        """Draw a box around a region of the image axes, in the displayed plane of a layer on the same axes."""
         box = _box_corners(region_on_layer(region, self._channel), displayed_axes(self._viewer, like))
         layer = self.layer
         if layer is not None:
@@ -149,7 +149,7 @@ class BoxLayer(PartialLayer):
 
 
 def draw_polygons(viewer: ViewerModel, layer: Shapes, polygons: Sequence[npt.NDArray[np.float64]]) -> None:
-    """Let a Shapes layer show these polygons; napari 0.9 refuses them while the view has more axes than the layer."""
+    """Set the polygons of a Shapes layer; napari 0.9 fails if the view has more axes than the layer."""
     is_flat = layer.ndim < viewer.dims.ndisplay
     if is_flat:
         slice_layer(layer, Dims(ndim=layer.ndim, ndisplay=layer.ndim))
@@ -159,7 +159,7 @@ def draw_polygons(viewer: ViewerModel, layer: Shapes, polygons: Sequence[npt.NDA
 
 
 def _box_corners(region: Region, shown: Sequence[int]) -> npt.NDArray[np.float64]:
-    """Return the corners of a box, one row each, in the middle of the axes that are not shown."""
+    """Return the corners of a box, one row each, in the middle of the axes that are not displayed."""
     middle = (np.add(region.start, region.stop) - 1) / 2
     corners = np.tile(middle, (4, 1))
     rows, columns = shown[-2:] if len(shown) > 1 else (shown[-1], shown[-1])

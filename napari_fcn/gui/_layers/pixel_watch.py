@@ -22,14 +22,14 @@ if TYPE_CHECKING:
 
     from napari_fcn.geometry import Region
 
-GUI_CHECKSUM_BYTES = 2**25  # bytes that are summed up on the GUI thread: 16 ms
-WORKER_CHECKSUM_BYTES = 2**32  # bytes on a worker thread, which takes as long as it takes
-BLOCK_BYTES = 2**16  # bytes of a block where only some are summed up
+GUI_CHECKSUM_BYTES = 2**25  # bytes in a checksum on the GUI thread: 16 ms
+WORKER_CHECKSUM_BYTES = 2**32  # bytes in a checksum on a worker thread
+BLOCK_BYTES = 2**16  # bytes of a block, if only some blocks are in the checksum
 CHECK_DELAY_MS = 250  # after a change of the view, so that a moving slider causes few checks
-MAX_FILES = 2000  # of a zarr folder, whose times are compared
-MAX_PROBES = 4  # blocks that are read of an array that is not in memory
+MAX_FILES = 2000  # of a zarr folder whose modification times are compared
+MAX_PROBES = 4  # blocks that are read of a lazy array
 
-# What reading a part of any array raises: an error of a file, or of the code behind a lazy array.
+# Errors of reading a part of an array: of a file, or of the code behind a lazy array.
 ARRAY_ERRORS = (ArithmeticError, AttributeError, ImageError, LookupError, OSError, RuntimeError, TypeError, ValueError)
 
 
@@ -38,7 +38,7 @@ class PixelsReplacedError(ImageError):
 
 
 def pixels_replaced_error(name: str) -> PixelsReplacedError:
-    """Return the error that ends a run whose image has changed."""
+    """Return the error of a run during which the image has changed."""
     return PixelsReplacedError(
         f"The pixels of {name} were replaced while it was segmented, so the run was stopped: part of the result shows "
         "the earlier pixels. Run again when the image no longer changes."
@@ -46,23 +46,23 @@ def pixels_replaced_error(name: str) -> PixelsReplacedError:
 
 
 def outdated_message(name: str) -> str:
-    """Return what is said of a result whose image has changed since."""
+    """Return the warning of a result whose image has changed since."""
     return f"The pixels of {name} were replaced: this result shows the earlier pixels. Run again."
 
 
 class PixelWatch:
     """Detects that the pixels of a layer are replaced, by other data or in place.
 
-    Other data are noticed at once. What is written into an array in place is noticed at the next `Layer.refresh`, or
-    any other change of what is on screen, by a checksum: of all pixels, or of blocks spread over a large image. Of
-    arrays that are not in memory the times of their files are compared, if they are files on this computer.
+    Other data are detected at once. Changes in place are detected at the next `Layer.refresh` or change of the view, by
+    a checksum of all pixels, or of blocks spread over a large image. For arrays that are not in memory, the
+    modification times of local files are compared.
 
     Attributes
     ----------
     replaced : EventEmitter
         The pixels were replaced; the event has the ``layer``.
     generation : int
-        How often the pixels were replaced since the watch began.
+        How often the pixels were replaced.
     """
 
     def __init__(self, layer: Layer) -> None:
@@ -75,21 +75,21 @@ class PixelWatch:
         layer.events.set_data.connect(self._on_set_data)
 
     def check(self) -> bool:
-        """Return whether the pixels were replaced since the last look, after telling everybody who wants to know."""
+        """Return whether the pixels were replaced since the last check; emit `replaced` if so."""
         layer = self._layer()
         if layer is None:
             return False
-        before, data = self._content, self._data
+        content, data = self._content, self._data
         self._record(layer)
         is_comparable = self._is_whole or self._data is data
-        if is_comparable and before == self._content:
+        if is_comparable and content == self._content:
             return False
         self.generation += 1
         self.replaced(layer=layer)
         return True
 
     def _record(self, layer: Layer) -> None:
-        """Remember what the layer holds now."""
+        """Store the checksum of the current pixels."""
         self._data = finest_data(layer)
         self._content = pixel_digest(self._data, GUI_CHECKSUM_BYTES)
         self._is_whole = isinstance(self._data, np.ndarray) and self._data.nbytes <= GUI_CHECKSUM_BYTES
@@ -107,12 +107,12 @@ class PixelWatch:
         self.check()
 
 
-# The watch of a layer is shared by all docks and all results, so that its pixels are summed up once.
+# Shared by all docks and results, so that each checksum is computed once.
 _watches: WeakKeyDictionary[Any, PixelWatch] = WeakKeyDictionary()
 
 
 def pixel_watch_for(layer: Layer) -> PixelWatch:
-    """Return the watch over the pixels of a layer; there is one, which lives as long as the layer."""
+    """Return the watch of the pixels of a layer; there is one for each layer, for its lifetime."""
     if layer not in _watches:
         _watches[layer] = PixelWatch(layer)
     return _watches[layer]
@@ -124,32 +124,32 @@ def finest_data(layer: Layer) -> Any:
 
 
 def pixel_digest(array: Any, limit: int = WORKER_CHECKSUM_BYTES) -> tuple[object, ...]:
-    """Return a value that differs when the pixels of an array do, as far as that costs no more than it may.
+    """Return a value that differs if the pixels of an array differ, within a limit of bytes to read.
 
     Parameters
     ----------
     array : array-like
         numpy, dask, zarr: anything with ``shape``, ``dtype`` and slices.
     limit : int
-        Bytes to read at most. Above `GUI_CHECKSUM_BYTES`, for worker threads only, arrays that are not in memory are
-        read at a few places too.
+        Bytes to read at most. Above `GUI_CHECKSUM_BYTES`, for worker threads only, a few blocks of lazy arrays are
+        read too.
     """
     kind = (tuple(array.shape), str(array.dtype))
     if isinstance(array, np.ndarray):
         limit = min(limit, GUI_CHECKSUM_BYTES) if isinstance(array, np.memmap) else limit
         return (*kind, *_checksums(array, limit))
-    probed = _probe_checksums(array) if limit > GUI_CHECKSUM_BYTES else ()
-    return (*kind, *_file_times(array), *probed)
+    probes = _probe_checksums(array) if limit > GUI_CHECKSUM_BYTES else ()
+    return (*kind, *_file_times(array), *probes)
 
 
 def _checksums(array: np.ndarray, limit: int) -> Iterator[int]:
-    """Yield the checksum of a whole array or, of one that is larger than the limit, of blocks spread over it."""
+    """Yield the checksum of an array; above the limit, checksums of blocks spread over it."""
     if array.dtype.hasobject:
         return
     if not array.flags.c_contiguous:
         parts: Iterable[np.ndarray] = array if array.ndim > 1 else [array]
-        share = max(1, array.nbytes // max(1, limit))
-        for part in list(parts)[::share]:
+        stride = max(1, array.nbytes // max(1, limit))
+        for part in list(parts)[::stride]:
             yield zlib.crc32(np.ascontiguousarray(part).view(np.uint8).reshape(-1).data)
         return
     flat = array.reshape(-1).view(np.uint8)
@@ -161,7 +161,7 @@ def _checksums(array: np.ndarray, limit: int) -> Iterator[int]:
 
 
 def _file_times(array: Any) -> tuple[object, ...]:
-    """Return number, size and latest change of the files of a zarr array; empty if it lies elsewhere."""
+    """Return number, total size and latest modification of the files of a zarr array; empty for other arrays."""
     root = getattr(getattr(array, "store", None), "root", None)
     if not isinstance(root, Path):
         return ()
@@ -176,7 +176,7 @@ def _file_times(array: Any) -> tuple[object, ...]:
                         continue
                     state = entry.stat()
                     number, size, latest = number + 1, size + state.st_size, max(latest, state.st_mtime_ns)
-    except OSError:  # it is being written, or gone: the next look finds the rest
+    except OSError:  # it is being written, or missing: the next check sees the rest
         return ("unreadable",)
     return number, size, latest
 
@@ -190,4 +190,4 @@ def _probe_checksums(array: Any) -> tuple[object, ...]:
         blocks = [np.asarray(array[region.slices]) for region in regions[:: max(1, len(regions) // MAX_PROBES)]]
     except ARRAY_ERRORS:  # the run reports them
         return ("unreadable",)
-    return tuple(one for block in blocks for one in _checksums(block, WORKER_CHECKSUM_BYTES))
+    return tuple(checksum for block in blocks for checksum in _checksums(block, WORKER_CHECKSUM_BYTES))

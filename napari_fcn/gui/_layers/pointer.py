@@ -15,16 +15,16 @@ if TYPE_CHECKING:
     from napari.components import ViewerModel
     from napari.layers import Image
 
-MAX_CLICK_MOVEMENT = 3.0  # pixels of the window that a hand may move while it clicks
+MAX_CLICK_MOVEMENT = 3.0  # pixels of the window between press and release of a click
 
 
 class Pointer(QObject):
-    """Watches the mouse over the canvas, while it is on.
+    """Watches the mouse over the canvas, while enabled.
 
     Attributes
     ----------
     clicked, moved : Signal(object)
-        The place in the world.
+        Position in world coordinates.
     """
 
     clicked = Signal(object)
@@ -51,37 +51,37 @@ class Pointer(QObject):
         """Report a click without a drag; napari passes mouse events to a generator."""
         if event.button != 1:
             return
-        place, began = tuple(event.position), np.array(event.pos, float)
+        position, start = tuple(event.position), np.array(event.pos, float)
         yield
         while event.type == "mouse_move":
             yield
-        if np.abs(np.array(event.pos, float) - began).max() <= MAX_CLICK_MOVEMENT:
-            self.clicked.emit(place)
+        if np.abs(np.array(event.pos, float) - start).max() <= MAX_CLICK_MOVEMENT:
+            self.clicked.emit(position)
 
     def _on_move(self, _: object, event: Any) -> None:
         self.moved.emit(tuple(event.position))
 
 
-def pixel_at(layer: Image, place: Sequence[float], channel: int | None) -> tuple[int, ...]:
-    """Return the pixel of a layer at a place in the world, on the image axes; it may lie outside.
+def pixel_at(layer: Image, position: Sequence[float], channel: int | None) -> tuple[int, ...]:
+    """Return the pixel of a layer at a position, on the image axes; it may lie outside the layer.
 
     Parameters
     ----------
     layer : Image
         The layer.
-    place : sequence of float
-        In the world of the viewer.
+    position : sequence of float
+        Position in world coordinates.
     channel : int, optional
         Axis of the layer that holds its channels; None if it has none or they are colours.
     """
-    point = np.asarray(layer.world_to_data(place), float)
+    point = np.asarray(layer.world_to_data(position), float)
     return tuple(int(np.floor(p + 0.5)) for axis, p in enumerate(point) if axis != channel)
 
 
 def central_pixel(viewer: ViewerModel, layer: Image, channel: int | None) -> tuple[int, ...]:
-    """Return the pixel at which the sliders stand, on the image axes, and the middle of the axes that are shown."""
+    """Return the pixel at the sliders and at the middle of the displayed axes, on the image axes."""
     shape = read_layer(layer).shape[: layer.ndim]
     shown = {axis - (viewer.dims.ndim - layer.ndim) for axis in viewer.dims.displayed}
-    at = pixel_at(layer, viewer.dims.point, None)
-    found = [n // 2 if axis in shown else min(max(0, at[axis]), n - 1) for axis, n in enumerate(shape)]
-    return tuple(i for axis, i in enumerate(found) if axis != channel)
+    sliders = pixel_at(layer, viewer.dims.point, None)
+    pixel = [n // 2 if axis in shown else min(max(0, sliders[axis]), n - 1) for axis, n in enumerate(shape)]
+    return tuple(i for axis, i in enumerate(pixel) if axis != channel)

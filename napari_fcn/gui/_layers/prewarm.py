@@ -1,4 +1,4 @@
-"""The modules and tables that napari loads with the first layer of a kind: 200 ms in which the window would stop."""
+"""Modules and tables that napari loads with the first layer of a kind, which would block the window for 200 ms."""
 
 from contextlib import suppress
 from importlib import import_module
@@ -11,6 +11,6 @@ MODULES = ("pandas", "scipy.ndimage", "skimage.color.colorconv")  # tables of fe
 def preload_layer_modules() -> None:
     """Import the modules that layers need and fill their caches; safe on any thread: Qt and layers are not used."""
     for name in MODULES:
-        with suppress(ImportError):  # a napari that does not need it
+        with suppress(ImportError):  # not needed by this version of napari
             import_module(name)
     fill_dash_patterns()

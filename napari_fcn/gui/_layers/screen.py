@@ -1,4 +1,4 @@
-"""The window's canvas and camera, and which part of the world they show."""
+"""The canvas and the camera of the window, and the visible world coordinates."""
 
 from __future__ import annotations
 
@@ -27,9 +27,9 @@ def is_grid(viewer: ViewerModel) -> bool:
 
 
 def visible_world_corners(viewer: ViewerModel) -> npt.NDArray[np.float64] | None:
-    """Return the world coordinates ``(4, ndim)`` of the corners of the canvas; None where that cannot be known.
+    """Return the world coordinates ``(4, ndim)`` of the corners of the canvas; None if unknown.
 
-    It is not known without a window, in 3-D, for a single axis, and for layers side by side in a grid.
+    They are unknown without a window, in 3-D, for a single axis, and for layers side by side in a grid.
     """
     canvas, shown = scene_canvas(viewer), list(viewer.dims.displayed)
     if canvas is None or viewer.dims.ndisplay != 2 or len(shown) != 2 or is_grid(viewer):

@@ -16,17 +16,17 @@ if TYPE_CHECKING:
     from napari.components import ViewerModel
     from qtpy.QtWidgets import QScrollBar
 
-MARK_COLOUR = "#56b4e9"  # sky blue (Okabe & Ito 2008): seen on dark and on light
+MARK_COLOUR = "#56b4e9"  # sky blue (Okabe & Ito 2008): visible in both themes
 MARK_HEIGHT = 3  # pixels
 
 
 class SliderMarks:
-    """The marks on the sliders of a viewer, one for an axis.
+    """The marks on the sliders of a viewer, one for each axis.
 
     Parameters
     ----------
     viewer : ViewerModel
-        One without a window has no sliders, and gets no marks.
+        The viewer; without a window, there are no sliders and no marks.
     """
 
     def __init__(self, viewer: ViewerModel) -> None:
@@ -34,16 +34,16 @@ class SliderMarks:
         self._marks: list[SliderMark] = []
 
     def show(self, spans: Mapping[int, tuple[int, int]]) -> None:
-        """Mark the steps from first to last on the slider of each of these axes of the viewer, and no others."""
+        """Mark the steps from first to last on the sliders of these axes, and remove all other marks."""
         bars = slider_bars(self._viewer)
-        wanted = [(bars[axis], span) for axis, span in spans.items() if axis < len(bars)]
-        if [(mark.bar, mark.span) for mark in self._marks] == wanted:
+        marks = [(bars[axis], span) for axis, span in spans.items() if axis < len(bars)]
+        if [(mark.bar, mark.span) for mark in self._marks] == marks:
             return
         self.clear()
-        self._marks = [SliderMark(bar, span) for bar, span in wanted]
+        self._marks = [SliderMark(bar, span) for bar, span in marks]
 
     def clear(self) -> None:
-        """Take all marks away."""
+        """Remove all marks."""
         for mark in self._marks:
             mark.remove()
         self._marks = []
@@ -62,17 +62,17 @@ class SliderMark(QWidget):
         self.show()
 
     def remove(self) -> None:
-        """Go away; napari may have removed the slider already."""
+        """Remove the mark; napari may have removed the slider already."""
         try:
             self.bar.removeEventFilter(self)
             self.hide()
             self.setParent(None)
             self.deleteLater()
-        except RuntimeError:  # the C++ side is gone
+        except RuntimeError:  # Qt has deleted it
             return
 
     def line_rect(self) -> QRectF:
-        """Return where the mark lies: from the middle of the handle at the first step to that at the last."""
+        """Return the rectangle of the mark, from the middle of the handle at the first step to that at the last."""
         style, option = self.bar.style(), QStyleOptionSlider()
         self.bar.initStyleOption(option)
         parts = (QStyle.SubControl.SC_ScrollBarGroove, QStyle.SubControl.SC_ScrollBarSlider)

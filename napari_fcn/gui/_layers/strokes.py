@@ -24,40 +24,40 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Stroke:
-    """What a part of the corrections holds after the user has painted, erased or undone there.
+    """The labels of a region of the corrections after the user has painted, erased or undone there.
 
     Attributes
     ----------
     region : Region
-        Where, on the image axes.
+        Region on the image axes.
     labels : ndarray
-        ``region.shape`` uint8: 0 is nothing, ``k + 1`` is class ``k``.
+        ``region.shape`` uint8: 0 is unpainted, ``k + 1`` is class ``k``.
     """
 
     region: Region
     labels: Labels8
 
     @classmethod
-    def from_difference(cls, known: Paintable, present: Paintable, region: Region) -> Self | None:
-        """Return the smallest stroke within a region that makes ``known`` what ``present`` is; None if it is so."""
-        region = region.clip(present.shape)
-        now = present[region.slices]
-        differs = known[region.slices] != now
+    def from_difference(cls, old: Paintable, new: Paintable, region: Region) -> Self | None:
+        """Return the smallest stroke within a region that turns ``old`` into ``new``; None if they are equal."""
+        region = region.clip(new.shape)
+        labels = new[region.slices]
+        differs = old[region.slices] != labels
         if not differs.any():
             return None
         box = _bounding_box(differs)
-        return cls(box.shift(region.start), now[box.slices].copy())
+        return cls(box.shift(region.start), labels[box.slices].copy())
 
     def write(self, array: Paintable) -> None:
-        """Put it into an array on the image axes."""
+        """Write the labels to an array on the image axes."""
         array[self.region.slices] = self.labels
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class LabelChange:
-    """How a part of the corrections goes back to what it was: ``before`` becomes ``after``.
+    """A change of the labels in a region of the corrections, from ``before`` to ``after``.
 
-    Pixels that hold something else than ``before`` by now, as somebody has painted there since, stay.
+    Pixels that no longer have the value in ``before``, because the user has painted there since, are not changed.
     """
 
     region: Region
@@ -65,13 +65,13 @@ class LabelChange:
     after: Labels8
 
     def write(self, array: Paintable) -> None:
-        """Put it into an array on the image axes."""
+        """Apply the change to an array on the image axes."""
         part = array[self.region.slices]
         array[self.region.slices] = np.where((part == self.before) & (self.before != self.after), self.after, part)
 
 
 def painted_region(atoms: Iterable[Any], ndim: int) -> Region | None:
-    """Return the box, on the axes of the layer, of what one paint event of a Labels layer tells; None if nothing.
+    """Return the bounding box of a paint event of a Labels layer, on the axes of the layer; None if it is empty.
 
     Parameters
     ----------
@@ -79,7 +79,7 @@ def painted_region(atoms: Iterable[Any], ndim: int) -> Region | None:
         ``event.value``: each a record with full-ndim slices (brush, eraser, fill, polygon), or ``(indices, old, new)``
         as `Labels.data_setitem` makes it.
     ndim : int
-        Axes of the layer.
+        Number of axes of the layer.
     """
     boxes = [box for atom in atoms if (box := _atom_region(atom, ndim)) is not None]
     return reduce(Region.union, boxes) if boxes else None
@@ -96,7 +96,7 @@ def _atom_region(atom: Any, ndim: int) -> Region | None:
 
 
 def painted_box(labels: Labels8) -> Region | None:
-    """Return the box of all that is painted, None if nothing is; looks at the whole array."""
+    """Return the bounding box of all painted pixels; None if there are none. Reads the whole array."""
     rows = labels.reshape(-1, labels.shape[-1])
     is_painted = rows.max(axis=1, initial=0).astype(bool)  # ten times faster than `any` on bytes
     if not is_painted.any():
@@ -106,10 +106,10 @@ def painted_box(labels: Labels8) -> Region | None:
 
 
 def _bounding_box(mask: npt.NDArray[np.bool_]) -> Region:
-    """Return the box of what is true."""
+    """Return the bounding box of the true pixels."""
     spans = []
     for axis in range(mask.ndim):
         others = tuple(other for other in range(mask.ndim) if other != axis)
-        (at,) = np.nonzero(mask.any(axis=others))
-        spans.append((int(at[0]), int(at[-1]) + 1))
+        (indices,) = np.nonzero(mask.any(axis=others))
+        spans.append((int(indices[0]), int(indices[-1]) + 1))
     return Region(tuple(a for a, _ in spans), tuple(b for _, b in spans))

@@ -1,4 +1,4 @@
-"""Upload of a part of a layer to the graphics card, for which napari has no call."""
+"""Upload of a part of a layer to the graphics card, for which napari has no function."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def upload_region(viewer: ViewerModel, layer: Layer, region: Region) -> bool:
     layer : Layer
         An Image or Labels layer of uint8 on a numpy array.
     region : Region
-        On the axes of the layer, one pixel long on those that are not displayed.
+        Region on the axes of the layer, one pixel long on axes that are not displayed.
     """
     node = layer_node(viewer, layer)
     if node is None or getattr(layer, "contour", False):
@@ -38,11 +38,11 @@ def upload_region(viewer: ViewerModel, layer: Layer, region: Region) -> bool:
         slice(a, b) if axis in shown else a for axis, (a, b) in enumerate(zip(region.start, region.stop, strict=True))
     )
     block = layer.data[index]
-    order = np.argsort(np.argsort(shown))  # the axes that are left, in the order in which they are drawn
+    order = np.argsort(np.argsort(shown))  # the displayed axes in drawing order
     block = block.transpose(*order, *range(len(shown), block.ndim))
     offset = tuple(region.start[axis] for axis in shown)
     lengths = tuple(layer.data.shape[axis] for axis in shown)
-    done = [_upload_part(part, block, tuple(np.subtract(offset, at))) for part, at in _textures(node, lengths)]
+    done = [_upload_part(part, block, tuple(np.subtract(offset, origin))) for part, origin in _textures(node, lengths)]
     if not done or not all(done):
         return False
     node.update()
@@ -50,7 +50,7 @@ def upload_region(viewer: ViewerModel, layer: Layer, region: Region) -> bool:
 
 
 def _textures(node: Any, lengths: tuple[int, ...]) -> list[tuple[Any, tuple[int, ...]]]:
-    """Return the textures of a node and where each begins; none if they do not fit the layer pixel by pixel."""
+    """Return the textures of a node and their origins; empty if their pixels are not those of the layer."""
     if hasattr(node, "adopted_children"):  # planes too large for one texture
         return [(part, (y, x)) for part, (x, y) in zip(node.adopted_children, node.offsets, strict=True)]
     whole = texture_of(node)
@@ -60,18 +60,16 @@ def _textures(node: Any, lengths: tuple[int, ...]) -> list[tuple[Any, tuple[int,
 
 
 def _upload_part(node: Any, block: np.ndarray, offset: tuple[int, ...]) -> bool:
-    """Send the part of a block that lies on one texture; the block begins at ``offset`` of the texture."""
+    """Upload the part of a block on one texture; the block starts at ``offset`` of the texture."""
     if is_upload_pending(node):
-        return True  # the whole texture, which reads our array, goes out with the next draw
+        return True  # the whole texture is read from our array and uploaded with the next frame
     texture = texture_of(node)
     if texture is None:
         return False
-    spans = [
-        (max(0, -at), min(n, length - at)) for at, n, length in zip(offset, block.shape, texture.shape, strict=False)
-    ]
+    spans = [(max(0, -i), min(n, length - i)) for i, n, length in zip(offset, block.shape, texture.shape, strict=False)]
     if any(a >= b for a, b in spans):
         return True
     part = np.ascontiguousarray(block[tuple(slice(a, b) for a, b in spans)])
-    start = tuple(int(at + a) for at, (a, _) in zip(offset, spans, strict=True))
+    start = tuple(int(i + a) for i, (a, _) in zip(offset, spans, strict=True))
     texture.scale_and_set_data(part, offset=start, copy=False)
     return True

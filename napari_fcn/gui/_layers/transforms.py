@@ -1,4 +1,4 @@
-"""Result layers: their transforms, which follow those of the image, and their metadata."""
+"""Transforms of result layers, which follow those of the image, and their metadata."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ if TYPE_CHECKING:
     from napari.layers import Image, Layer
 
 CORRECTIONS_KIND = "corrections"  # the kind of layer that the user paints on
-OUTDATED_SUFFIX = "(of earlier pixels)"  # behind the name of a result whose image has changed
+OUTDATED_SUFFIX = "(of earlier pixels)"  # after the name of a result whose image has changed
 TRANSFORM_ATTRIBUTES = ("scale", "translate", "rotate", "shear", "affine", "units", "axis_labels")
 
 
 def find_layer(viewer: ViewerModel, source: Image, kind: str) -> Layer | None:
-    """Return our layer of this kind on a source, if there is one; a copy that the user made is none."""
+    """Return our layer of this kind for a source, if there is one; copies by the user do not count."""
     for layer in viewer.layers:
         ids = {"kind": kind, "source": source.unique_id, "layer": layer.unique_id}
         if ids.items() <= layer.metadata.get(METADATA_KEY, {}).items():
@@ -37,7 +37,7 @@ def find_layer(viewer: ViewerModel, source: Image, kind: str) -> Layer | None:
 
 
 def tag_layer(layer: Layer, source: Image, kind: str, channel: int | None, **more: Any) -> None:
-    """Write into a layer that it is ours, what it shows, and of which source: of its present pixels."""
+    """Store in the metadata of a layer that it is ours, its kind and its source; it is no longer outdated."""
     name = layer.metadata.get(METADATA_KEY, {}).get("outdated", "")
     if name and layer.name == f"{name} {OUTDATED_SUFFIX}":
         layer.name = name
@@ -46,23 +46,23 @@ def tag_layer(layer: Layer, source: Image, kind: str, channel: int | None, **mor
 
 
 def mark_outdated(layer: Layer) -> None:
-    """Write into a result, and behind its name, that it is of pixels which its image does not have any more."""
-    known = layer.metadata.get(METADATA_KEY, {})
-    if not known or known.get("kind") == CORRECTIONS_KIND or is_outdated(layer):
+    """Mark a result of earlier pixels in its metadata and its name."""
+    metadata = layer.metadata.get(METADATA_KEY, {})
+    if not metadata or metadata.get("kind") == CORRECTIONS_KIND or is_outdated(layer):
         return
-    layer.metadata[METADATA_KEY] = {**known, "outdated": layer.name}
+    layer.metadata[METADATA_KEY] = {**metadata, "outdated": layer.name}
     layer.name = f"{layer.name} {OUTDATED_SUFFIX}"
 
 
 def is_outdated(layer: Layer) -> bool:
-    """Whether a result is of pixels which its image does not have any more."""
+    """Whether the pixels of the image were replaced after a result was computed."""
     return bool(layer.metadata.get(METADATA_KEY, {}).get("outdated"))
 
 
 def add_result(viewer: ViewerModel, layer: Layer, source: Image) -> None:
-    """Add a layer under the strokes on its source, if there are any; what is selected stays selected.
+    """Add a layer below the corrections of its source, if there are any; the selection stays.
 
-    To add it on top and move it would draw everything twice.
+    Adding it on top and moving it would draw everything twice.
     """
     selected = viewer.layers.selection.active
     strokes = find_layer(viewer, source, CORRECTIONS_KIND)
@@ -96,7 +96,7 @@ def add_hidden(viewer: ViewerModel, layer: Layer, source: Image) -> None:
 
 
 def to_layer_axes(array: npt.NDArray[Any], channel: int | None) -> npt.NDArray[Any]:
-    """Return the view of an array on the image axes that napari shows: a channel axis between others has length 1."""
+    """Return the view of an array on the image axes that napari shows: a later channel axis has length 1."""
     return np.expand_dims(array, channel) if channel else array
 
 
@@ -104,22 +104,22 @@ def region_on_layer(region: Region, channel: int | None) -> Region:
     """Return a region of the image axes on the axes of its result layers."""
     if not channel:
         return region
-    at = channel
-    return Region((*region.start[:at], 0, *region.start[at:]), (*region.stop[:at], 1, *region.stop[at:]))
+    c = channel
+    return Region((*region.start[:c], 0, *region.start[c:]), (*region.stop[:c], 1, *region.stop[c:]))
 
 
 def region_on_image(region: Region, channel: int | None) -> Region:
     """Return a region of a result layer on the image axes."""
     if not channel:
         return region
-    at = channel
-    return Region((*region.start[:at], *region.start[at + 1 :]), (*region.stop[:at], *region.stop[at + 1 :]))
+    c = channel
+    return Region((*region.start[:c], *region.start[c + 1 :]), (*region.stop[:c], *region.stop[c + 1 :]))
 
 
 def result_transform(source: Image, channel: int | None, origin: Sequence[int] = ()) -> dict[str, Any]:
-    """Return the transform that puts a result on its source layer, as arguments of a layer.
+    """Return the transform that aligns a result with its source, as arguments of a layer.
 
-    napari aligns layers at their last axes. So a leading channel axis is left out, and one between others stays with
+    napari aligns layers at their last axes. A leading channel axis is therefore left out; a later one stays with
     length 1, stretched over all channels.
 
     Parameters
@@ -129,7 +129,7 @@ def result_transform(source: Image, channel: int | None, origin: Sequence[int] =
     channel : int, optional
         Axis of the layer that holds the channels; None if it has none or they are colours.
     origin : sequence of int
-        Where a result that shows a part only begins, on the axes of result layers.
+        First pixel of a result that shows only a part, on the axes of result layers.
     """
     scale, translate = np.array(source.scale, float), np.array(source.translate, float)
     if channel:
@@ -156,26 +156,26 @@ def result_transform(source: Image, channel: int | None, origin: Sequence[int] =
 
 
 def align(result: Layer, source: Image) -> None:
-    """Put a result layer on its source; only what differs is set, since each change redraws the layer."""
-    known = result.metadata[METADATA_KEY]
-    wanted = result_transform(source, known["channel"], known.get("origin", ()))
-    if len(wanted["scale"]) != result.ndim:
-        return  # the source has got other axes since; the next run makes this good
-    for name, value in wanted.items():
-        present = getattr(result, name)
+    """Align a result layer with its source; only changed attributes are set, because each one redraws the layer."""
+    metadata = result.metadata[METADATA_KEY]
+    transform = result_transform(source, metadata["channel"], metadata.get("origin", ()))
+    if len(transform["scale"]) != result.ndim:
+        return  # the number of axes of the source has changed; the next run replaces the layer
+    for name, value in transform.items():
+        current = getattr(result, name)
         if name == "shear":
-            value = value[np.triu_indices(result.ndim, 1)]  # as layers spell it
+            value = value[np.triu_indices(result.ndim, 1)]  # as layers store it
         if name == "affine":
-            present = present.affine_matrix
-        same = present == value if isinstance(value, tuple) else np.array_equal(present, value)
-        if not same:
+            current = current.affine_matrix
+        is_same = current == value if isinstance(value, tuple) else np.array_equal(current, value)
+        if not is_same:
             setattr(result, name, value)
 
 
 def keep_aligned(result: Layer, source: Image) -> None:
-    """Keep a result layer on its source when the source is moved, scaled or turned; mark it when its pixels change.
+    """Keep a result layer aligned with its source; mark it as outdated when the pixels of the source change.
 
-    napari's own ``link_layers`` asks for equal dimensions, which a leading channel axis takes away.
+    napari's ``link_layers`` needs layers with the same number of axes.
     """
     target = weakref.ref(result)
     origin = weakref.ref(source)

@@ -1,4 +1,4 @@
-"""The window on a large image in which the user paints and the model predicts."""
+"""The window of a large image in which the user paints and the model predicts."""
 
 from __future__ import annotations
 
@@ -13,39 +13,39 @@ if TYPE_CHECKING:
 
     import numpy.typing as npt
 
-MAX_WINDOW_PIXELS = 2**26  # of a window: with six bytes each, for answer and strokes
-MAX_WINDOW_SIDE = 4096  # pixels of the longest side of what is displayed: larger textures are slow to change
+MAX_WINDOW_PIXELS = 2**26  # of a window, each with six bytes for prediction and corrections
+MAX_WINDOW_SIDE = 4096  # pixels along a displayed axis: larger textures are slow to update
 
 
 class WindowedArray:
-    """A part of a large array, which is in memory, addressed as if all of it were there.
+    """A part of a large array in memory, addressed by the indices of the whole array.
 
     Parameters
     ----------
     shape : sequence of int
-        Of the whole.
+        Shape of the whole array.
     window : Region
-        The part.
+        The part in memory.
     array : ndarray
-        ``window.shape``: its values.
+        ``window.shape``, values of the part.
     """
 
     def __init__(self, shape: Sequence[int], window: Region, array: npt.NDArray[np.uint8]) -> None:
         self.shape, self.window, self.array = tuple(shape), window, array
 
     def __getitem__(self, box: tuple[slice, ...]) -> npt.NDArray[np.uint8]:
-        """Return a box of the whole, 0 where nothing is in memory; a view, if all of it is."""
+        """Return a box of the whole array, 0 outside the window; a view if all of it is in the window."""
         region = Region.of(box)
         part = region.intersection(self.window)
-        held = self.array[part.relative_to(self.window).slices]
+        values = self.array[part.relative_to(self.window).slices]
         if part == region:
-            return held
-        found = np.zeros(region.shape, self.array.dtype)
-        found[part.relative_to(region).slices] = held
-        return found
+            return values
+        padded = np.zeros(region.shape, self.array.dtype)
+        padded[part.relative_to(region).slices] = values
+        return padded
 
     def __setitem__(self, box: tuple[slice, ...], values: npt.ArrayLike) -> None:
-        """Put values into a box of the whole, as far as it is in memory."""
+        """Write values to the part of a box that is in the window."""
         region = Region.of(box)
         part = region.intersection(self.window)
         values = np.broadcast_to(np.asarray(values), region.shape)
@@ -53,17 +53,17 @@ class WindowedArray:
 
 
 def window_around(shape: Sequence[int], view: Region) -> Region:
-    """Return the part of an image to hold around what is on screen.
+    """Return the window around the visible region.
 
-    As much as possible of the axes that are displayed, which are those along which more than a pixel is seen; then of
-    the others, the last one first.
+    It is as large as possible along the displayed axes, which are those with more than one visible pixel; then along
+    the others, starting with the last.
 
     Parameters
     ----------
     shape : sequence of int
-        Of the image axes.
+        Length of the image axes.
     view : Region
-        What is on screen of them.
+        The visible region, on the image axes.
     """
     shown = sorted((axis for axis in range(view.ndim) if view.shape[axis] > 1), key=lambda axis: shape[axis])
     others = [axis for axis in reversed(range(view.ndim)) if axis not in shown]
@@ -80,12 +80,12 @@ def window_around(shape: Sequence[int], view: Region) -> Region:
 
 
 def move_window(window: Region, shape: Sequence[int], view: Region) -> Region:
-    """Return the part to hold from now on: the same, while what is on screen is in it or in the middle of it."""
+    """Return the window for a new view: the same while it contains the view, or is centred in it."""
     if window.contains(view):
         return window
-    wanted = window_around(shape, view)
-    is_around = all(
+    moved = window_around(shape, view)
+    is_centred = all(
         (a <= first and last <= b) or (last - first > b - a and abs((a + b) - (first + last)) / 2 <= (b - a) / 4)
         for a, b, first, last in zip(window.start, window.stop, view.start, view.stop, strict=True)
     )
-    return window if is_around and wanted.shape == window.shape else wanted
+    return window if is_centred and moved.shape == window.shape else moved

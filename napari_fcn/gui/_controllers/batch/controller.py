@@ -54,8 +54,8 @@ if TYPE_CHECKING:
 
     from napari_fcn.runs.progress import RunProgress
 
-LAYER_PLACE = "a layer of the viewer"
-MIN_ESTIMATE_FRACTION = 0.02  # of a batch; before that nobody knows how long it takes
+LAYER_LOCATION = "a layer in the viewer"
+MIN_ESTIMATE_FRACTION = 0.02  # of a batch; before that there is no estimate
 
 
 class BatchController(DockController):
@@ -64,9 +64,9 @@ class BatchController(DockController):
     Parameters
     ----------
     viewer : ViewerModel
-        Where layers are and results go.
+        The viewer with the layers; results become layers of it.
     runner : JobRunner, optional
-        What runs the engine: one job for each image.
+        Runs the engine on a worker thread, one job for each image.
     parent : QObject, optional
         Qt parent.
     """
@@ -91,15 +91,15 @@ class BatchController(DockController):
 
     @property
     def is_busy(self) -> bool:
-        """Whether a worker thread is alive, also to finish the tile at which it was cancelled."""
+        """Whether a worker thread is alive; a cancelled one still finishes its tile."""
         return self._runner.is_running or self._opener.is_busy
 
     def connect(self) -> None:
-        """Watch the layers: a row ends when its layer goes."""
+        """Watch the layers: a row ends when its layer is removed."""
         self.viewer.layers.events.removed.connect(self._on_removed)
 
     def shutdown(self) -> None:
-        """End what runs, without waiting for it, and let go of the viewer."""
+        """Cancel the batch without waiting for its end, and disconnect from the viewer."""
         self.viewer.layers.events.removed.disconnect(self._on_removed)
         self._unwatch()
         self._stop(CANCELLED, "The dock was closed.")
@@ -116,31 +116,31 @@ class BatchController(DockController):
 
     def add_layers(self, layers: Sequence[Image]) -> None:
         """Add image layers that are not in the list yet."""
-        known = [origin for origin in self._origins.values() if not isinstance(origin, Path)]
-        new = [layer for layer in layers if is_segmentable(layer) and not any(layer is one for one in known)]
+        listed = [origin for origin in self._origins.values() if not isinstance(origin, Path)]
+        new = [layer for layer in layers if is_segmentable(layer) and not any(layer is origin for origin in listed)]
         for layer in new:
-            number = self._add(layer.name, str(layer.source.path or LAYER_PLACE), layer)
+            number = self._add(layer.name, str(layer.source.path or LAYER_LOCATION), layer)
             self._opener.assign_layer(number, layer)
         self._report_progress(message=added_message(len(new), len(layers) - len(new)), error="")
         self._start_next()
 
     def add_files(self, paths: Iterable[str | Path]) -> None:
-        """Add files, and the images in folders; those that cannot be read by their suffix are left out and named."""
+        """Add files, and the images in folders; files of unsupported types are skipped and named in the error."""
         images, problems = expand_paths(list(map(Path, paths)))
-        known = {origin for origin in self._origins.values() if isinstance(origin, Path)}
-        new = [path for path in dict.fromkeys(images) if path not in known]
+        listed = {origin for origin in self._origins.values() if isinstance(origin, Path)}
+        new = [path for path in dict.fromkeys(images) if path not in listed]
         for path in new:
             self._add(path.name, str(path), path)
         self._report_progress(message=added_message(len(new), len(images) - len(new)), error=" ".join(problems))
         self._start_next()
 
     def remove(self, numbers: Iterable[int]) -> None:
-        """Take rows out of the list; what they have written stays."""
+        """Remove rows from the list; their files stay."""
         for number in numbers:
             if self._current is not None and self._current.number == number:
                 self._stop(CANCELLED, "")
-            for known in (self._rows, self._origins, self._saved_results):
-                known.pop(number, None)
+            for table in (self._rows, self._origins, self._saved_results):
+                table.pop(number, None)
             self._opener.remove_row(number)
             if self._batch is not None and number in self._batch.ended:
                 self._batch.ended.remove(number)
@@ -148,26 +148,26 @@ class BatchController(DockController):
         self._start_next()
 
     def clear(self) -> None:
-        """Take all rows out of the list; what runs is cancelled."""
+        """Remove all rows from the list; the current one is cancelled."""
         self.remove(list(self._rows))
 
     def run(self, request: BatchRequest) -> None:
-        """Run the rows that wait or were cancelled; if there are none, all. While a batch goes on, do nothing."""
+        """Run the waiting and cancelled rows, or all if there are none; during a batch, do nothing."""
         if self._batch is None:
             self._start(request, self.state.to_run)
 
     def retry(self, request: BatchRequest) -> None:
-        """Run the rows that failed or were cancelled once more."""
+        """Run the failed and cancelled rows again."""
         self._start(request, self.state.retriable)
 
     def cancel(self) -> None:
-        """Cancel the present row and go on with the next."""
+        """Cancel the current row and continue with the next."""
         self._stop(CANCELLED, self._cancel_message())
         self._report_progress()
         self._start_next()
 
     def cancel_all(self) -> None:
-        """Cancel the present row and all that wait."""
+        """Cancel the current row and all waiting ones."""
         self._stop(CANCELLED, self._cancel_message())
         for row in self._rows.values():
             if row.state == WAITING and self._batch is not None:
@@ -176,9 +176,9 @@ class BatchController(DockController):
         self._start_next()
 
     def show(self, number: int) -> None:
-        """Show the result of a row in the viewer; if it is not done, do nothing."""
-        row, outcome = self._rows.get(number), self._saved_results.get(number)
-        if row is None or outcome is None or row.state != DONE:
+        """Show the result of a row in the viewer; do nothing if the row is not done."""
+        row, results = self._rows.get(number), self._saved_results.get(number)
+        if row is None or results is None or row.state != DONE:
             return
         origin = self._origins[number]
         if origin is None:
@@ -186,11 +186,11 @@ class BatchController(DockController):
             return
         self._report_progress(message=f"Opening the result of {row.name} …", error="")
         is_file = isinstance(origin, Path)
-        self._opener.open(number, origin if is_file else None, image_stem(origin) if is_file else row.name, outcome)
+        self._opener.open(number, origin if is_file else None, image_stem(origin) if is_file else row.name, results)
 
-    def _add(self, name: str, place: str, origin: Path | Image) -> int:
+    def _add(self, name: str, location: str, origin: Path | Image) -> int:
         number = next(self._numbers)
-        self._rows[number], self._origins[number] = Row(number, name, place), origin
+        self._rows[number], self._origins[number] = Row(number, name, location), origin
         return number
 
     def _start(self, request: BatchRequest, numbers: Sequence[int]) -> None:
@@ -211,7 +211,7 @@ class BatchController(DockController):
         self._start_next()
 
     def _start_next(self) -> None:
-        """Begin with the next row that waits, if a batch goes on and no row is being run; else end the batch."""
+        """Start the next waiting row unless one runs already; end the batch if none is left."""
         while self._batch is not None and self._current is None:
             row = next((row for row in self._rows.values() if row.state == WAITING), None)
             if row is None:
@@ -236,12 +236,12 @@ class BatchController(DockController):
         self._report_progress(is_running=False, seconds_left=None, summary=summary if batch.ended else None)
 
     def _prepare(self, batch: Batch, row: Row) -> CurrentJob:
-        """Return what is to be done for a row.
+        """Return the job of a row.
 
         Raises
         ------
         FcnError
-            If that is known to be impossible.
+            If the row cannot be run.
         """
         origin = self._origins[row.number]
         if origin is None:
@@ -249,77 +249,77 @@ class BatchController(DockController):
         if not isinstance(origin, Path):
             self._watch(origin)
         batch.update_inputs(self._origins)
-        present = job_for_file(batch, row, origin, self._loaded) if isinstance(origin, Path) else None
-        present = present or job_for_layer(batch, row, origin, self._loaded)
-        for path in present.files.values():
+        is_file = isinstance(origin, Path)
+        current = (job_for_file if is_file else job_for_layer)(batch, row, origin, self._loaded)
+        for path in current.files.values():
             owner = batch.owners.setdefault(path, row.number)
             if owner != row.number:
-                other = self._rows[owner].place if owner in self._rows else "an image that was removed"
+                location = self._rows[owner].location if owner in self._rows else "an image that was removed"
                 raise OutputError(
-                    f"{path} is already the result of {other}. Leave Save to empty to write results next to their "
+                    f"{path} is already the result of {location}. Leave Save to empty to write results next to their "
                     "images, or rename one of the two."
                 )
-        return present
+        return current
 
     def _on_yielded(self, events: Sequence[RunProgress | JobEnded]) -> None:
-        present = self._current
-        if present is None:
+        current = self._current
+        if current is None:
             return
         for event in events:
             if isinstance(event, JobEnded):
-                present.end = event
+                current.end = event
             else:
-                row = self._rows[present.number]
-                self._rows[present.number] = replace(
-                    row, share=event.fraction, seconds_left=event.seconds_left, task=event.task
+                row = self._rows[current.number]
+                self._rows[current.number] = replace(
+                    row, fraction=event.fraction, seconds_left=event.seconds_left, task=event.task
                 )
         self._report_progress()
 
     def _on_finished(self) -> None:
-        present, self._current = self._current, None
-        if present is None or present.end is None or self._batch is None:
+        current, self._current = self._current, None
+        if current is None or current.end is None or self._batch is None:
             return
-        ended, end = present.end, present.end.end
-        self._saved_results[present.number] = SavedResults(ended.axes, ended.classes, present.files)
+        ended, end = current.end, current.end.end
+        self._saved_results[current.number] = SavedResults(ended.axes, ended.classes, current.files)
         if end is not None:
             self._batch.devices.add(end.device)
-        if present.layer is not None and isinstance(present.job and present.job.canvas, HiddenCanvas):
-            self._show_layers(present, ended)
+        if current.layer is not None and isinstance(current.job and current.job.canvas, HiddenCanvas):
+            self._show_layers(current, ended)
         self._end_row(
-            present.number,
+            current.number,
             DONE,
             seconds=0.0 if end is None else end.seconds,
             result_line=ended.progress.result_line,
-            lines=(*present.notes, *ended.notes),
-            files=tuple(map(str, present.files.values())),
+            lines=(*current.notes, *ended.notes),
+            files=tuple(map(str, current.files.values())),
         )
         self._report_progress()
         self._start_next()
 
-    def _show_layers(self, present: CurrentJob, ended: JobEnded) -> None:
-        """Bring the result layers of a layer that is done into the viewer."""
-        assert present.layer is not None
-        assert present.job is not None
+    def _show_layers(self, current: CurrentJob, ended: JobEnded) -> None:
+        """Add the result layers of a segmented layer to the viewer."""
+        assert current.layer is not None
+        assert current.job is not None
         assert self._batch is not None
-        channel = None if present.layer.rgb else ended.axes.channel_position
-        overlay = Overlay(self.viewer, present.layer, channel, present.job.canvas, ended.classes)
+        channel = None if current.layer.rgb else ended.axes.channel_position
+        overlay = Overlay(self.viewer, current.layer, channel, current.job.canvas, ended.classes)
         overlay.finish()
-        told = {} if ended.end is None else {"seconds": ended.end.seconds, "device": ended.end.device}
-        overlay.add_metadata({"model": self._batch.model.name, **told})
+        facts = {} if ended.end is None else {"seconds": ended.end.seconds, "device": ended.end.device}
+        overlay.add_metadata({"model": self._batch.model.name, **facts})
         if ended.opened is not None:
-            replace_results(self.viewer, ended.opened, present.layer)
-            overlay.layers["probabilities"].visible = False  # objects are what was asked for
+            replace_results(self.viewer, ended.opened, current.layer)
+            overlay.layers["probabilities"].visible = False  # the user has requested objects
 
     def _on_failed(self, error: Exception) -> None:
-        present, self._current = self._current, None
-        if present is not None:
-            self._end_row(present.number, FAILED, lines=(self._message(error),))
+        current, self._current = self._current, None
+        if current is not None:
+            self._end_row(current.number, FAILED, lines=(self._message(error),))
             self._report_progress()
             self._start_next()
 
     def _on_removed(self, event: Any) -> None:
-        gone = [number for number, origin in self._origins.items() if origin is event.value]
-        for number in gone:
+        removed = [number for number, origin in self._origins.items() if origin is event.value]
+        for number in removed:
             self._origins[number] = None
             if self._current is not None and self._current.number == number:
                 self._stop(FAILED, f"The layer {event.value.name} was removed while it was segmented.")
@@ -327,7 +327,7 @@ class BatchController(DockController):
                 self._start_next()
 
     def _on_replaced(self, layer: Image) -> None:
-        """Give up the row of this layer if it is being run, or say of its result that it is of the earlier pixels."""
+        """Stop the row of this layer if it runs; mark its result as outdated if it is done."""
         for number in [number for number, origin in self._origins.items() if origin is layer]:
             row = self._rows[number]
             if self._current is not None and self._current.number == number:
@@ -353,33 +353,33 @@ class BatchController(DockController):
 
     def _cancel_message(self) -> str:
         """Return the progress of the current row, and whether it can be resumed."""
-        present = self._current
-        if present is None:
+        current = self._current
+        if current is None:
             return ""
-        rest = "nothing was saved" if present.job else "Run resumes it"
-        return f"Cancelled at {100 * self._rows[present.number].share:.0f} %; {rest}."
+        consequence = "nothing was saved" if current.job else "Run resumes it"
+        return f"Cancelled at {100 * self._rows[current.number].fraction:.0f} %; {consequence}."
 
     def _stop(self, state: str, line: str) -> None:
-        """Give up the present row, if there is one."""
-        present, self._current = self._current, None
-        if present is not None:
+        """Stop the current row, if there is one."""
+        current, self._current = self._current, None
+        if current is not None:
             self._runner.cancel()
-            self._end_row(present.number, state, lines=(line,) if line else ())
+            self._end_row(current.number, state, lines=(line,) if line else ())
 
-    def _end_row(self, number: int, state: str, **known: Any) -> None:
-        self._rows[number] = replace(self._rows[number].reset(), state=state, **known)
+    def _end_row(self, number: int, state: str, **facts: Any) -> None:
+        self._rows[number] = replace(self._rows[number].reset(), state=state, **facts)
         if self._batch is not None:
             self._batch.ended.append(number)
 
     def _report_progress(self, **changed: Any) -> None:
-        """Show the rows as they are, and what else has changed."""
+        """Emit a state with the rows and other changed fields."""
         state = replace(self.state, rows=tuple(self._rows.values()), **changed)
         batch = self._batch
         if batch is not None:
             total = len(batch.ended) + state.count(WAITING, RUNNING)
             state = replace(state, done=len(batch.ended), total=total)
-            share = state.share
-            state = replace(
-                state, seconds_left=batch.seconds / share * (1 - share) if share > MIN_ESTIMATE_FRACTION else None
-            )
+            fraction, left = state.fraction, None
+            if fraction > MIN_ESTIMATE_FRACTION:
+                left = batch.seconds / fraction * (1 - fraction)
+            state = replace(state, seconds_left=left)
         self._set(state)

@@ -1,4 +1,4 @@
-"""The work on one image of a batch, on the worker thread."""
+"""Jobs of a batch, one for each image, on the worker thread."""
 
 from __future__ import annotations
 
@@ -31,44 +31,44 @@ if TYPE_CHECKING:
 
 
 class HiddenCanvas(Canvas):
-    """A canvas that no layer shows yet, so that the worker may write into it."""
+    """A canvas that no layer shows yet, so the worker thread may write to it."""
 
     def process_tile(self, tile: TileDone, colours: Sequence[str]) -> ColourTile:
-        """Store a tile and return how it is shown."""
-        painted = Canvas.process_tile(self, tile, colours)
-        self.put(painted)
-        return painted
+        """Store a tile and return it in colours."""
+        coloured = Canvas.process_tile(self, tile, colours)
+        self.put(coloured)
+        return coloured
 
 
 class NoCanvas(Canvas):
-    """For results that go to files only."""
+    """A canvas for results that are written to files only."""
 
     def process_tile(self, tile: TileDone, colours: Sequence[str]) -> ColourTile:
-        """Return that a tile is done."""
-        nothing = np.zeros(0, np.uint8)
-        return ColourTile(tile.region, nothing, nothing, np.zeros(len(colours), np.int64), tile.done, tile.total)
+        """Return a tile without pixels, as progress."""
+        empty = np.zeros(0, np.uint8)
+        return ColourTile(tile.region, empty, empty, np.zeros(len(colours), np.int64), tile.done, tile.total)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class FileJob:
-    """An image in a file: what is read, with which model, and what is written.
+    """The segmentation of one image file.
 
     Attributes
     ----------
     image, model : Path
         The files.
     settings : PredictSettings
-        How to run.
+        Settings of the run.
     axes : tuple of str
-        Names of the axes; empty: as the file says.
+        Names of the axes; empty: those of the file.
     out : Path
-        Beside which unfinished work lies.
+        Path next to which the unfinished run is stored.
     targets : mapping of str to Path
-        A file for each kind of result.
+        Output file of each kind of result.
     replace : bool
-        Whether results that exist may be replaced.
+        Whether existing results may be replaced.
     inputs : Inputs
-        What must survive: all images of the batch, and the model.
+        Files that must not be overwritten: all images of the batch, and the model.
     """
 
     image: Path
@@ -83,18 +83,18 @@ class FileJob:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class JobEnded:
-    """An image is done.
+    """The end of the job of one image.
 
     Attributes
     ----------
     axes : Axes
-        Role of each of its axes.
+        Role of each image axis.
     classes : tuple of (str, str)
         Name and colour of each class.
     progress : RunProgress
-        The notes and the end of the run, without an end if all results were there already.
+        Notes and end of the run; without an end if all results existed already.
     opened : OpenedFiles or None
-        Results to show besides probabilities and classes.
+        Results to show in addition to probabilities and classes.
     """
 
     axes: Axes
@@ -104,22 +104,22 @@ class JobEnded:
 
     @property
     def end(self) -> RunDone | None:
-        """The end of the run; None if all results were there already."""
+        """The end of the run; None if all results existed already."""
         return self.progress.result
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """Sentences for the user, in the words of a dock."""
+        """Notes for the user, as shown in a dock."""
         return tuple(map(in_dock, self.progress.notes))
 
 
 def run_file(task: FileJob, loaded: ModelCache) -> Iterator[RunProgress | JobEnded]:
-    """Yield the progress of the run of an image in a file, and its end.
+    """Yield the progress of a run on an image file, then its end.
 
     Raises
     ------
     FcnError
-        If image, model, device and files do not fit each other.
+        If the image, the model, the device or the output files are not suitable.
     """
     from napari_fcn.io import ImageLocation, read_image
     from napari_fcn.runs.job import OutputPolicy, RunInput, RunJob, run_job
@@ -143,7 +143,7 @@ def run_file(task: FileJob, loaded: ModelCache) -> Iterator[RunProgress | JobEnd
 def run_layer(
     job: LayerJob, classes: tuple[tuple[str, str], ...], loaded: ModelCache
 ) -> Iterator[RunProgress | JobEnded]:
-    """Yield the progress of the run of a layer, and its end; errors are those of `run_file`."""
+    """Yield the progress of a run on a layer, then its end; raises the errors of `run_file`."""
     preload_layer_modules()
     progress = RunProgress()
     with closing(run_segmentation(job, loaded)) as events:  # type: ignore[type-var]
@@ -155,18 +155,18 @@ def run_layer(
         if OBJECTS in job.paths:
             opened = open_files(None, {OBJECTS: job.paths[OBJECTS]}, job.axes, classes, job.image.rgb)
         else:
-            found = _ArrayStore.zeros(job.canvas.window.shape)
+            objects = _ArrayStore.zeros(job.canvas.window.shape)
             numbering = progress
-            for step in _number(job, classes, found):
+            for step in _label_objects(job, classes, objects):
                 numbering = advance(numbering, step, monotonic())
                 yield numbering
-            array = to_layer_axes(found.array, None if job.image.rgb else job.axes.channel_position)
+            array = to_layer_axes(objects.array, None if job.image.rgb else job.axes.channel_position)
             opened = OpenedFiles(None, None, {OBJECTS: array}, job.axes, classes)
     yield JobEnded(job.axes, classes, progress, opened)
 
 
 class _ArrayStore:
-    """An array in memory, as a place for objects."""
+    """An array in memory with the interface of a stored one."""
 
     def __init__(self, array: npt.NDArray[Any]) -> None:
         self.array = array
@@ -182,11 +182,11 @@ class _ArrayStore:
         self.array[region.slices] = block
 
 
-def _number(job: LayerJob, classes: Sequence[tuple[str, str]], found: _ArrayStore) -> Iterator[ObjectsStep]:
-    """Yield progress while the objects in the classes of a canvas are numbered."""
+def _label_objects(job: LayerJob, classes: Sequence[tuple[str, str]], objects: _ArrayStore) -> Iterator[ObjectsStep]:
+    """Yield the progress of numbering the objects in the class layer of a canvas."""
     from napari_fcn.objects import ObjectRule, find_objects
 
     rule = ObjectRule.from_class_names([name for name, _ in classes], job.axes.image, job.axes.space)
-    stores = (_ArrayStore(job.canvas.classes), _ArrayStore.zeros(found.array.shape), found)  # type: ignore[union-attr]
-    for done, total in enumerate(find_objects(*stores, found.array.shape, rule), start=1):
+    stores = (_ArrayStore(job.canvas.classes), _ArrayStore.zeros(objects.array.shape), objects)  # type: ignore[union-attr]
+    for done, total in enumerate(find_objects(*stores, objects.array.shape, rule), start=1):
         yield ObjectsStep(done, total)

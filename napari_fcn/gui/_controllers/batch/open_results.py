@@ -29,12 +29,12 @@ if TYPE_CHECKING:
     from napari_fcn.geometry import Axes
     from napari_fcn.gui._layers import OpenedFiles
 
-DISPLAY_ORDER = ("objects", "probabilities", "classes")  # what is looked at first, of several results
+DISPLAY_ORDER = ("objects", "probabilities", "classes")  # of several results, the first is shown
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class SavedResults:
-    """What is known of an image that is done: its axes, the name and colour of each class, its files by kind."""
+    """The results of one image: its axes, the name and colour of each class, and the files by kind."""
 
     axes: Axes
     classes: tuple[tuple[str, str], ...]
@@ -49,14 +49,14 @@ class _ResultsRead:
 
 
 class ResultOpener(QObject):
-    """Brings images and their results into the viewer; those that are there already are shown.
+    """Shows images and their results; adds them to the viewer from files if necessary.
 
     Attributes
     ----------
     opened : Signal(int)
-        The row with this number is in the viewer.
+        The result of the row with this number is shown.
     failed : Signal(Exception)
-        It could not be read.
+        A result could not be read.
     """
 
     opened = Signal(int)
@@ -73,11 +73,11 @@ class ResultOpener(QObject):
 
     @property
     def is_busy(self) -> bool:
-        """Whether the thread is at work."""
+        """Whether the worker thread is alive."""
         return self._runner.is_running
 
     def shutdown(self) -> None:
-        """End what runs, without waiting for it."""
+        """Cancel reading without waiting for its end."""
         self._runner.shutdown()
         self._layers.clear()
 
@@ -87,11 +87,11 @@ class ResultOpener(QObject):
         return layer if layer in self._viewer.layers else None
 
     def assign_layer(self, number: int, layer: Image) -> None:
-        """Take note that a layer is the image of a row."""
+        """Set the image layer of a row."""
         self._layers[number] = layer
 
     def remove_row(self, number: int) -> None:
-        """Take note that a row is gone."""
+        """Remove a row."""
         self._layers.pop(number, None)
         self._opened_rows.discard(number)
 
@@ -100,30 +100,30 @@ class ResultOpener(QObject):
         source = self.image_layer(number)
         return [] if source is None else self._find_results(source)
 
-    def open(self, number: int, image: Path | None, name: str, outcome: SavedResults) -> None:
-        """Show the results of a row, from files if they are not in the viewer; ``image`` is None if a layer has it."""
+    def open(self, number: int, image: Path | None, name: str, results: SavedResults) -> None:
+        """Show the results of a row, from files if they are not in the viewer; ``image`` is None for a layer."""
         source = self.image_layer(number)
-        if source is not None and self._has_all_layers(source, outcome):
+        if source is not None and self._has_all_layers(source, results):
             self._reveal(number, source)
             return
         files = None if source is not None else image
         rgb = source is not None and bool(source.rgb)
-        read = partial(open_files, files, outcome.files, outcome.axes, outcome.classes, rgb)
+        read = partial(open_files, files, results.files, results.axes, results.classes, rgb)
         self._runner.start(partial(_read_results, number, name, read))
 
-    def _has_all_layers(self, source: Image, outcome: SavedResults) -> bool:
-        kinds = {kind.removesuffix("8") for kind in outcome.files}
+    def _has_all_layers(self, source: Image, results: SavedResults) -> bool:
+        kinds = {kind.removesuffix("8") for kind in results.files}
         return all(find_layer(self._viewer, source, kind) is not None for kind in kinds)
 
     def _find_results(self, source: Image) -> list[Layer]:
-        """Return the result layers of an image, what is looked at first at the front."""
-        found = [find_layer(self._viewer, source, kind) for kind in DISPLAY_ORDER]
-        return [layer for layer in found if layer is not None]
+        """Return the result layers of an image, in the order of `DISPLAY_ORDER`."""
+        layers = [find_layer(self._viewer, source, kind) for kind in DISPLAY_ORDER]
+        return [layer for layer in layers if layer is not None]
 
     def _on_yielded(self, events: Sequence[_ResultsRead]) -> None:
         for event in events:
             source = self.image_layer(event.number)
-            if source is None and event.opened.image is None:  # the layer has gone meanwhile
+            if source is None and event.opened.image is None:  # the layer was removed in the meantime
                 continue
             if source is None:
                 source = self._layers[event.number] = add_image(self._viewer, event.opened, event.name)
@@ -132,15 +132,15 @@ class ResultOpener(QObject):
             self._reveal(event.number, source)
 
     def _reveal(self, number: int, source: Image) -> None:
-        """Have a result seen: visible, in the middle of the window, and no other opened image before it."""
-        for other in self._opened_rows - {number}:
-            hidden = self.image_layer(other)
-            for layer in () if hidden is None else (hidden, *self._find_results(hidden)):
+        """Make a result visible, centre the view on it, and hide other images that were opened from files."""
+        for row in self._opened_rows - {number}:
+            image = self.image_layer(row)
+            for layer in () if image is None else (image, *self._find_results(image)):
                 layer.visible = False
-        known = self._find_results(source)
+        results = self._find_results(source)
         source.visible = True
-        if known and not any(layer.visible for layer in known):
-            known[0].visible = True
+        if results and not any(layer.visible for layer in results):
+            results[0].visible = True
         select_layer(self._viewer, source)
         fit_view(self._viewer, source)
         self.opened.emit(number)

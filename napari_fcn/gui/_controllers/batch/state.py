@@ -17,7 +17,7 @@ WAITING, RUNNING, DONE, FAILED, CANCELLED = "waiting", "running", "done", "faile
 
 @dataclass(frozen=True, slots=True)
 class BatchRequest:
-    """What the user asks for: a model file, how to run it, and what to write."""
+    """The request of the user: model file, settings, and outputs."""
 
     model: Path
     settings: PredictSettings = field(default_factory=PredictSettings)
@@ -31,34 +31,34 @@ class Row:
     Attributes
     ----------
     number : int
-        Stays the same while other rows come and go.
-    name, place : str
-        What it is called, and where it is: a path, or the layers of the viewer.
+        Identifies the row, also when others are added or removed.
+    name, location : str
+        Name of the image, and its path or that it is a layer.
     state : str
         waiting, running, done, failed or cancelled.
-    share : float
-        How much of a running one is done, 0..1.
+    fraction : float
+        Progress of a running row, 0..1.
     task : str
-        What it is at, if that is not to ask the network.
+        The current task, if it is not the prediction.
     seconds_left : float or None
-        Estimate; None while nobody knows.
+        Estimate; None if unknown.
     seconds : float
-        Time of a finished run; 0 if its results were there already.
+        Duration of a finished run; 0 if its results existed already.
     result_line : str
         Time, device, precision and speed of a finished run: `RunProgress.result_line`.
     lines : tuple of str
-        Sentences for the user: what went wrong, or notes.
+        The error, or notes.
     files : tuple of str
-        What was written.
+        The files that were written.
     is_outdated : bool
-        Whether the pixels of the image, which is a layer, were replaced since.
+        Whether the pixels of the image layer were replaced after the run.
     """
 
     number: int
     name: str
-    place: str
+    location: str
     state: str = WAITING
-    share: float = 0.0
+    fraction: float = 0.0
     task: str = ""
     seconds_left: float | None = None
     seconds: float = 0.0
@@ -69,17 +69,17 @@ class Row:
 
     @property
     def is_waiting(self) -> bool:
-        """Whether the next run is to run it."""
+        """Whether the next run includes this row."""
         return self.state in (WAITING, CANCELLED) or self.is_outdated
 
     def reset(self) -> Row:
         """Return the row as it was before any run."""
-        return Row(self.number, self.name, self.place)
+        return Row(self.number, self.name, self.location)
 
 
 @dataclass(frozen=True, slots=True)
 class Summary:
-    """What a batch that has ended has to tell: rows in each state, seconds, the model, where it ran."""
+    """Summary of a finished batch: rows in each state, duration in seconds, model, devices."""
 
     done: int
     failed: int
@@ -91,22 +91,22 @@ class Summary:
 
 @dataclass(frozen=True, slots=True)
 class BatchState:
-    """All that the dock shows of the controller.
+    """The state of the controller that the dock shows.
 
     Attributes
     ----------
     rows : tuple of Row
         All images, in the order in which they are run.
     is_running : bool
-        Whether a batch goes on.
+        Whether a batch runs.
     done, total : int
-        Rows of this batch that have come to an end, and all of them.
+        Rows of this batch that have ended, and all of its rows.
     seconds_left : float or None
         Estimate for the whole batch.
     message, error : str
-        What happened, and what went wrong apart from single rows.
+        The latest event, and the latest error that concerns no single row.
     summary : Summary or None
-        Of the latest batch that has ended.
+        Of the latest finished batch.
     """
 
     rows: tuple[Row, ...] = ()
@@ -123,26 +123,25 @@ class BatchState:
         return sum(row.state in states for row in self.rows)
 
     def is_step_after(self, earlier: BatchState) -> bool:
-        """Whether nothing but the progress of the present row differs."""
+        """Whether only the progress of the current row differs."""
         if _row_states(self) != _row_states(earlier):
             return False
         return self == replace(earlier, rows=self.rows, seconds_left=self.seconds_left)
 
     @property
-    def share(self) -> float:
-        """How much of the batch is done, 0..1, as if all images were of one size."""
-        present = sum(row.share for row in self.rows if row.state == RUNNING)
-        return (self.done + present) / max(1, self.total)
+    def fraction(self) -> float:
+        """Progress of the batch, 0..1; all images have the same weight."""
+        current = sum(row.fraction for row in self.rows if row.state == RUNNING)
+        return (self.done + current) / max(1, self.total)
 
     @property
     def to_run(self) -> tuple[int, ...]:
-        """Numbers of the rows that Run would run: those that wait, were cancelled or are outdated; else all."""
-        left = _numbers(row for row in self.rows if row.is_waiting)
-        return left or _numbers(self.rows)
+        """Numbers of the rows for Run: waiting, cancelled and outdated ones; all if there are none."""
+        return _numbers(row for row in self.rows if row.is_waiting) or _numbers(self.rows)
 
     @property
     def retriable(self) -> tuple[int, ...]:
-        """Numbers of the rows that did not reach their end."""
+        """Numbers of the failed and cancelled rows."""
         return _numbers(row for row in self.rows if row.state in (FAILED, CANCELLED))
 
 

@@ -36,26 +36,26 @@ if TYPE_CHECKING:
 
 @dataclass(slots=True, eq=False)
 class Batch:
-    """A batch that is going on."""
+    """A running batch."""
 
     request: BatchRequest
     model: ModelEntry
     began: float
     ended: list[int] = field(default_factory=list)
-    owners: dict[Path, int] = field(default_factory=dict)  # which row writes a file
+    owners: dict[Path, int] = field(default_factory=dict)  # row that writes each file
     devices: set[str] = field(default_factory=set)
-    names: Mapping[int, tuple[str, str]] = field(default_factory=dict)  # of each row: of its results, and of itself
+    names: Mapping[int, tuple[str, str]] = field(default_factory=dict)  # of the results, and of the image
     inputs: Inputs = NO_INPUTS
     _rows: dict[int, Path | Image] = field(default_factory=dict)
 
     def update_inputs(self, origins: Mapping[int, Path | Image | None]) -> None:
-        """Note what the rows are called and what they read, as they are now."""
-        here = {number: origin for number, origin in origins.items() if origin is not None}
-        if here == self._rows:
+        """Update the names of the results and the protected files from the current rows."""
+        rows = {number: origin for number, origin in origins.items() if origin is not None}
+        if rows == self._rows:
             return
-        images = [path for origin in here.values() for path in input_files(origin)]
+        images = [path for origin in rows.values() for path in input_files(origin)]
         self.inputs = collect_inputs({IMAGE_INPUT: images, MODEL_INPUT: [self.request.model]})
-        self.names, self._rows = _result_names(here, self.request.output), here
+        self.names, self._rows = _result_names(rows, self.request.output), rows
 
     @property
     def seconds(self) -> float:
@@ -64,13 +64,13 @@ class Batch:
     @property
     def classes(self) -> tuple[tuple[str, str], ...]:
         info = self.model.info
-        chosen = info.original if self.request.settings.head == "original" and info.original else info.classes
-        return tuple((label.name, label.colour) for label in chosen)
+        labels = info.original if self.request.settings.head == "original" and info.original else info.classes
+        return tuple((label.name, label.colour) for label in labels)
 
 
 @dataclass(slots=True, eq=False)
 class CurrentJob:
-    """The row that is being run."""
+    """The job of the current row."""
 
     number: int
     make: Callable[..., Any]
@@ -108,62 +108,62 @@ def job_for_layer(batch: Batch, row: Row, layer: Image, loaded: ModelCache) -> C
     notes: tuple[str, ...] = ()
     if not files and isinstance(canvas, NoCanvas):
         raise OutputError(
-            f"The results of {layer.name} are too large to be kept in memory. Choose what is written under Save, and a "
-            "folder under Save to."
+            f"The results of {layer.name} are too large for memory. Choose what to write under Save, and a folder "
+            "under Save to."
         )
     if folder is not None and output.save:
         notes += _name_note(batch, row)
     elif output.save:
         notes += ("Result layers only: the image did not come from a file, and there is no folder under Save to.",)
-    job = LayerJob(  # not visible: no layer shows the result before the end
+    job = LayerJob(  # without a visible region: no layer shows the result before the end
         image, bound, request.model, request.settings, None, canvas, files, output.overwrite, protection, output.save
     )
     return CurrentJob(row.number, partial(run_layer, job, batch.classes, loaded), dict(files), job, layer, notes)
 
 
 def input_files(origin: Path | Image) -> tuple[Path, ...]:
-    """Return the files and folders that a row reads."""
+    """Return the input files and folders of a row."""
     return (origin,) if isinstance(origin, Path) else read_layer(origin).files
 
 
 def _result_folder(origin: Path | Image, output: OutputSettings) -> tuple[Path | None, Path | None]:
-    """Return the file of a row, and the folder of its results; None for what there is not."""
+    """Return the image file of a row, and the folder of its results; None if there is none."""
     text = str(origin if isinstance(origin, Path) else origin.source.path or "")
     source = Path(text).absolute() if text and "://" not in text else None
     return source, output.folder_for(results_folder(source) if source else None)
 
 
 def _result_names(origins: Mapping[int, Path | Image], output: OutputSettings) -> dict[int, tuple[str, str]]:
-    """Return what the results of each row are called, no two of one folder alike, and what they would be called."""
+    """Return for each row the base name of its results, unique in its folder, and the name of its image."""
     rows: dict[Path | None, list[tuple[int, Path, str]]] = defaultdict(list)
     for number, origin in origins.items():
         source, folder = _result_folder(origin, output)
         name = image_stem(origin) if isinstance(origin, Path) else file_name(origin.name, source or "")
         rows[folder].append((number, source or Path("/", name), name))
-    found: dict[int, tuple[str, str]] = {}
+    result_names: dict[int, tuple[str, str]] = {}
     for folder, group in rows.items():
         numbers, paths, names = zip(*group, strict=True)
-        apart = distinct_names(paths, names, folder or Path())
-        found.update(zip(numbers, zip(apart, names, strict=True), strict=True))
-    return found
+        unique = distinct_names(paths, names, folder or Path())
+        result_names.update(zip(numbers, zip(unique, names, strict=True), strict=True))
+    return result_names
 
 
 def _name_note(batch: Batch, row: Row) -> tuple[str, ...]:
-    """Return a note if the results have another name than the image."""
-    name, usual = batch.names[row.number]
-    if name == usual:
+    """Return a note if the results are not named after the image."""
+    name, image_name = batch.names[row.number]
+    if name == image_name:
         return ()
-    return (f"Another image of the list is called {usual} too; the results of this one are called {name}.",)
+    return (f"Another image in the list is also named {image_name}; the results of this one are named {name}.",)
 
 
 def expand_paths(paths: Sequence[Path]) -> tuple[list[Path], list[str]]:
-    """Return the images that paths stand for, and a sentence on each that is none."""
+    """Return the images in files and folders, and a message for each path without images."""
     images: list[Path] = []
-    problems, others = [], []
+    problems, unsupported = [], []
     for path in paths:
         path = path.absolute()
         if path.is_file() and path.suffix.lower() not in READABLE_SUFFIXES:
-            others.append(path.name)
+            unsupported.append(path.name)
             continue
         try:
             images += list_images(path)
@@ -171,12 +171,12 @@ def expand_paths(paths: Sequence[Path]) -> tuple[list[Path], list[str]]:
             problems.append(in_dock(error))
         except OSError as error:
             problems.append(f"{path} cannot be opened ({error.strerror or error}).")
-    if others:
-        shown = ", ".join(others[:3]) + (f" and {len(others) - 3} more" if len(others) > 3 else "")
-        problems.append(f"Skipped (unsupported type): {shown}. Supported: {', '.join(READABLE_SUFFIXES)}.")
+    if unsupported:
+        names = ", ".join(unsupported[:3]) + (f" and {len(unsupported) - 3} more" if len(unsupported) > 3 else "")
+        problems.append(f"Skipped (unsupported type): {names}. Supported: {', '.join(READABLE_SUFFIXES)}.")
     return unique_images(images), problems
 
 
-def added_message(new: int, known: int) -> str:
-    parts = [f"{new} added." if new else "", f"{known} already in the list." if known else ""]
+def added_message(added: int, listed: int) -> str:
+    parts = [f"{added} added." if added else "", f"{listed} already in the list." if listed else ""]
     return " ".join(filter(None, parts))

@@ -1,1 +1,1 @@
-"""The Receptive field dock: its state, its worker, and what is shown of its measurements."""
+"""The Receptive field dock: its state, its worker, and the presentation of its results."""

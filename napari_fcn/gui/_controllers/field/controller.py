@@ -95,16 +95,16 @@ class FieldController(DockController):
         return self._runner.is_running
 
     def connect(self) -> None:
-        """Watch the layers, and how they are shown."""
+        """Watch the layers and the displayed axes."""
         self.viewer.layers.events.removed.connect(self._on_removed)
         for emitter in (self.viewer.dims.events.order, self.viewer.dims.events.ndisplay):
-            emitter.connect(self._on_turned)
+            emitter.connect(self._on_axes_changed)
 
     def shutdown(self) -> None:
-        """End what runs, without waiting for it, and let go of the viewer."""
+        """Cancel tasks without waiting for their end, and disconnect from the viewer."""
         self.viewer.layers.events.removed.disconnect(self._on_removed)
         for emitter in (self.viewer.dims.events.order, self.viewer.dims.events.ndisplay):
-            emitter.disconnect(self._on_turned)
+            emitter.disconnect(self._on_axes_changed)
         self._unwatch()
         self.pointer.set_enabled(False)
         self._box_layers = None
@@ -113,90 +113,90 @@ class FieldController(DockController):
         self._set(replace(self.state, task="", message=""))
 
     def set_model(self, model: model_catalog.ModelEntry | None) -> None:
-        """Show how the field of a model grows; its analysis is computed if it is not known yet."""
+        """Show the receptive field of each layer of a model; analyse the model first if necessary."""
         self._model = model
-        known = None if model is None else self._analyses.get(model.path)
-        if model is None or known is None:
+        analysis = None if model is None else self._analyses.get(model.path)
+        if model is None or analysis is None:
             self._set(replace(self.state, growth=None, field=None, advice=""))
-        if model is not None and known is not None:
+        if model is not None and analysis is not None:
             self._show_growth()
         elif model is not None:
             self._submit(FieldTask(ANALYSIS, partial(self._worker.analyze, model.path)))
 
     def image_view(self, layer: Image, request: Request) -> ImageView:
-        """Return a layer under a model.
+        """Return a layer as a model reads it.
 
         Raises
         ------
         ImageError
-            If they do not fit each other.
+            If the model cannot run on the layer.
         """
         image = read_layer(layer)
         bound = image.bind(model_catalog.read_entry(request.model).info.spec, request.axes)
         return ImageView(image, bound, request.model, request.settings)
 
-    def measure_at_place(
-        self, layer: Image, request: Request, place: Sequence[float], label: int | None = None
+    def measure_at_position(
+        self, layer: Image, request: Request, position: Sequence[float], label: int | None = None
     ) -> None:
-        """Show what the pixel at a place in the world sees."""
+        """Show the receptive field of the pixel at a position in world coordinates."""
         if self.viewer.dims.ndisplay == 3:
             self._set(replace(self.state, error="A click in the 3-D view selects no pixel: switch to the 2-D view."))
             return
         view = self._try_image_view(layer, request)
         if view is not None:
-            self.measure_at(layer, view, pixel_at(layer, place, self._channel(view)), label)
+            self.measure_at(layer, view, pixel_at(layer, position, self._channel(view)), label)
 
     def measure_at_index(self, layer: Image, request: Request, index: Sequence[int], label: int | None = None) -> None:
-        """Show what a pixel sees; where the image has more axes than numbers are given, in the plane that is shown."""
+        """Show the receptive field of a pixel; row and column alone mean the displayed plane."""
         view = self._try_image_view(layer, request)
         if view is None:
             return
         missing = len(view.shape) - len(index)
         if missing > 0 and len(index) == len(view.axes.space):
-            shown = list(central_pixel(self.viewer, layer, self._channel(view)))
-            for position, i in zip(view.axes.space_positions, index, strict=True):
-                shown[position] = i
-            index = shown
+            pixel = list(central_pixel(self.viewer, layer, self._channel(view)))
+            for axis, i in zip(view.axes.space_positions, index, strict=True):
+                pixel[axis] = i
+            index = pixel
         self.measure_at(layer, view, tuple(index), label)
 
-    def show_error(self, sentence: str) -> None:
-        """Show what went wrong."""
-        self._set(replace(self.state, error=sentence))
+    def show_error(self, error: str) -> None:
+        """Show an error."""
+        self._set(replace(self.state, error=error))
 
     def unit_of(self, layer: Image) -> tuple[float, str]:
         """Return the size of a pixel along the finest of the last two axes, and its unit; 1 and empty if unknown."""
         step, unit = min((abs(float(layer.scale[axis])), str(layer.units[axis])) for axis in (-2, -1)[-layer.ndim :])
         return (1.0, "") if unit == PIXEL or not step else (step, unit_symbol(unit))
 
-    def on_rest(self, layer: Image, request: Request, place: Sequence[float], label: int | None = None) -> None:
-        """Show what the pixel sees on which the mouse has come to rest, if there is one."""
-        if self._pixel_under_mouse(layer, request, place) is not None and self.state.task not in CHECKS:
-            self.measure_at_place(layer, request, place, label)
+    def on_rest(self, layer: Image, request: Request, position: Sequence[float], label: int | None = None) -> None:
+        """Show the receptive field of the pixel on which the mouse rests, if there is one."""
+        if self._pixel_under_mouse(layer, request, position) is not None and self.state.task not in CHECKS:
+            self.measure_at_position(layer, request, position, label)
 
-    def on_hover(self, layer: Image, request: Request, place: Sequence[float]) -> None:
-        """Move the box to the pixel under the mouse, if there is one and the model is known."""
-        found = self._pixel_under_mouse(layer, request, place)
-        if found is None or request.model not in self._analyses:
+    def on_hover(self, layer: Image, request: Request, position: Sequence[float]) -> None:
+        """Move the box to the pixel under the mouse, if there is one and the model is analysed."""
+        target = self._pixel_under_mouse(layer, request, position)
+        if target is None or request.model not in self._analyses:
             return
-        view, index = found
-        at = tuple(zip(view.axes.image, index, strict=True))
+        view, index = target
+        pixel = tuple(zip(view.axes.image, index, strict=True))
         is_finite = not self._analyses[view.model].unbounded
-        if is_finite and (self.state.field is None or self.state.field.at != at):
+        if is_finite and (self.state.field is None or self.state.field.pixel != pixel):
             self._field_layers(layer, view).hide_heat()
             self._show_box(layer, view, index)
 
     def _pixel_under_mouse(
-        self, layer: Image, request: Request, place: Sequence[float]
+        self, layer: Image, request: Request, position: Sequence[float]
     ) -> tuple[ImageView, tuple[int, ...]] | None:
         """Return the pixel under the mouse; None if there is none."""
         view = None if self.viewer.dims.ndisplay == 3 else self._try_image_view(layer, request)
         if view is None:
             return None
-        index = pixel_at(layer, place, self._channel(view))
+        index = pixel_at(layer, position, self._channel(view))
         return (view, index) if all(0 <= i < n for i, n in zip(index, view.shape, strict=True)) else None
 
     def measure_at(self, layer: Image, view: ImageView, index: tuple[int, ...], label: int | None) -> None:
-        """Show the box of a pixel at once, if the model is known, and ask for the influence."""
+        """Show the box of a pixel at once if the model is analysed, and submit the measurement of its influence."""
         try:
             with explained():
                 check_inside(view, index)
@@ -209,40 +209,40 @@ class FieldController(DockController):
         self._submit(FieldTask(POINT, partial(self._worker.measure_at, view, index, label), layer, view, index))
 
     def run_check(self, kind: str, layer: Image, request: Request) -> None:
-        """Begin a check of the plane that is shown."""
+        """Start a check of the displayed plane."""
         view = self._try_image_view(layer, request)
         if view is None:
             return
-        at = central_pixel(self.viewer, layer, self._channel(view))
-        spans = zip(view.axes.image, at, view.shape, strict=True)
+        pixel = central_pixel(self.viewer, layer, self._channel(view))
+        spans = zip(view.axes.image, pixel, view.shape, strict=True)
         pairs = [(i, i + 1) if name in view.axes.loop else (0, n) for name, i, n in spans]
         region = Region(tuple(a for a, _ in pairs), tuple(b for _, b in pairs))
         self._set(replace(self.state, error="", message=""))
         self._submit(FieldTask(kind, partial(self._worker.run_check, kind, view, region), layer, view))
 
     def label_layers(self) -> list[Labels]:
-        """Return the layers in which objects can be measured, topmost first."""
+        """Return the labels layers, topmost first."""
         from napari.layers import Labels
 
         return [layer for layer in reversed(self.viewer.layers) if isinstance(layer, Labels)]
 
     def measure_objects(self, layer: Labels, model: model_catalog.ModelEntry) -> None:
-        """Measure the objects in a layer of labels, in the plane that is shown."""
+        """Measure the objects in the displayed plane of a labels layer."""
         image, ndim = np.asarray(layer.data[0] if layer.multiscale else layer.data), model.info.spec.ndim
         ndim -= model.info.spec.time is not None
         if image.ndim < ndim:
-            self._set(replace(self.state, error=f"{layer.name} is {image.ndim}-D, the model {ndim}-D: choose others."))
+            self._set(replace(self.state, error=f"{layer.name} is {image.ndim}-D, the model {ndim}-D."))
             return
         plane = image[slider_index(self.viewer, layer)[: image.ndim - ndim]]
         steps = [abs(float(step)) for step in layer.scale[-ndim:]]
         self._submit(FieldTask(OBJECTS, partial(measure_objects, plane.copy(), steps), layer))
 
     def set_object_diameter(self, pixels: float) -> None:
-        """Take note of the diameter of the objects, in pixels of the finest axis."""
+        """Set the diameter of the objects, in pixels of the finest axis."""
         self._set(self._with_advice(replace(self.state, objects=pixels)))
 
     def cancel(self) -> None:
-        """Give up what goes on and what waits; what was found stays."""
+        """Cancel the current and the waiting tasks; results stay."""
         if self._tasks.current is not None:
             self._stop("Cancelled.")
 
@@ -285,15 +285,15 @@ class FieldController(DockController):
 
     def _start(self, task: FieldTask) -> None:
         if task.view is not None:
-            self._watch(task.source)  # type: ignore[arg-type]  # a task with a view is about an image
+            self._watch(task.source)  # type: ignore[arg-type]  # a task with a view has an image layer
         self._tasks.start(task)
-        self._set(replace(self.state.at_rest(), task="" if task.kind == ANALYSIS else task.kind))
+        self._set(replace(self.state.without_task(), task="" if task.kind == ANALYSIS else task.kind))
         self._runner.start(task.make)
 
     def _start_next(self) -> None:
-        """Start the task that has waited longest, if any."""
+        """Start the task that has waited longest, if there is one."""
         task = self._tasks.finish()
-        self._set(self.state.at_rest())
+        self._set(self.state.without_task())
         if task is not None:
             self._start(task)
         elif self._model is not None and self._model.path not in self._analyses and not self.state.error:
@@ -302,7 +302,7 @@ class FieldController(DockController):
     def _stop(self, message: str) -> None:
         self._runner.cancel()
         self._tasks.clear()
-        self._set(replace(self.state.at_rest(), message=message))
+        self._set(replace(self.state.without_task(), message=message))
 
     def _on_yielded(self, events: Sequence[Any]) -> None:
         for event in events:
@@ -327,7 +327,7 @@ class FieldController(DockController):
         if is_new and self._model is not None and self._model.path == ready.model:
             self._show_growth()
         if is_new and task.kind == POINT and task.view is not None and not ready.analysis.unbounded:
-            self._show_box(task.source, task.view, task.index)  # type: ignore[arg-type]  # of points it is an image
+            self._show_box(task.source, task.view, task.index)  # type: ignore[arg-type]  # an image layer in tasks of this kind
 
     def _on_influence(self, task: FieldTask, influence: InfluenceReady) -> None:
         assert task.view is not None
@@ -337,9 +337,9 @@ class FieldController(DockController):
         info = model.info
         classes = info.original if view.settings.head == "original" and info.original else info.classes
         field = with_influence(field, view, influence, classes[done.label].name)
-        layers = self._field_layers(task.source, view)  # type: ignore[arg-type]  # of points it is an image
+        layers = self._field_layers(task.source, view)  # type: ignore[arg-type]  # an image layer in tasks of this kind
         if self._box_layers is not None and self._box_layers[2] != task.index:
-            return  # the mouse has moved on
+            return  # the mouse has moved to another pixel
         layers.show_heat(done.region, done.heat)
         self._set(self._with_advice(replace(self.state, field=field)))
 
@@ -365,10 +365,10 @@ class FieldController(DockController):
         self._start_next()
 
     def _on_removed(self, event: Any) -> None:
-        gone, name = event.value, str(event.value.name)
-        if self._box_layers is not None and gone not in self.viewer.layers:
+        layer, name = event.value, str(event.value.name)
+        if self._box_layers is not None and layer not in self.viewer.layers:
             self._box_layers = None
-        if self._tasks.discard(gone):
+        if self._tasks.discard(layer):
             self._stop(f"Stopped: the layer {name} was removed.")
         if self._tasks.current is None:
             self._worker.clear()
@@ -383,16 +383,16 @@ class FieldController(DockController):
         if self._box_layers is not None and self._box_layers[0].source is layer:
             self._box_layers = None
         FieldLayers(self.viewer, layer, None).hide()
-        before = self.state
-        self._set(before.outdate(layer.name))
-        is_affected = is_running or self.state != before
+        previous = self.state
+        self._set(previous.mark_outdated(layer.name))
+        is_affected = is_running or self.state != previous
         if is_running:
             self._start_next()
         if is_affected:
             self._set(replace(self.state, message=OUTDATED_MESSAGE.format(name=layer.name)))
 
-    def _on_turned(self, _: object = None) -> None:
-        """Draw the box in the plane that is shown now."""
+    def _on_axes_changed(self, _: object = None) -> None:
+        """Draw the box in the displayed plane."""
         if self._box_layers is not None:
             layers, box, index = self._box_layers
             layers.show_box(box, index)

@@ -19,7 +19,7 @@ CHECKS = ("certificate", "equivariance", "border")
 
 @dataclass(frozen=True, slots=True, eq=False)
 class ImageView:
-    """An image under a model, read from the layers before the engine looks at it.
+    """An image as a model reads it, read from the layers before the engine runs.
 
     Attributes
     ----------
@@ -30,7 +30,7 @@ class ImageView:
     model : Path
         The model file.
     settings : PredictSettings
-        How to run it.
+        Settings of the predictions.
     """
 
     image: LayerImage
@@ -50,7 +50,7 @@ class ImageView:
 
     @property
     def shape(self) -> tuple[int, ...]:
-        """Of the image axes."""
+        """Length of the image axes."""
         return self.axes.image_shape(self.image.shape)
 
 
@@ -61,17 +61,17 @@ class AxisExtent:
     Attributes
     ----------
     axis : str
-        Its name.
+        Name of the axis.
     theoretical : int
-        Pixels that have any influence, exact at the place of the pixel on the pooling grid.
+        Length of the theoretical receptive field in pixels, exact for the phase of the pooling grid.
     first, last : int
-        Of those, the ones inside of the image.
+        First and last pixel of it that lie inside the image.
     effective : int
-        Pixels that hold 90 % of the influence; 0 while nobody knows.
+        Length of the part with 90 % of the influence, in pixels; 0 if not measured.
     step : float
         Size of a pixel.
     unit : str
-        Of ``step``; empty if nobody knows.
+        Unit of ``step``; empty if unknown.
     """
 
     axis: str
@@ -85,7 +85,7 @@ class AxisExtent:
 
 @dataclass(frozen=True, slots=True)
 class Radius:
-    """The distance within which a share of the influence lies: in pixels, and in the unit of the image if known."""
+    """The radius that contains a share of the influence: in pixels, and in the unit of the image if known."""
 
     share: float
     pixels: float
@@ -99,29 +99,29 @@ class PixelField:
     Attributes
     ----------
     image, model : str
-        Names.
-    at : tuple of (str, int)
+        Names of the image and the model.
+    pixel : tuple of (str, int)
         The pixel: name of each image axis, and index.
-    lengths : tuple of Length
-        Along each axis of the network.
+    extents : tuple of AxisExtent
+        The receptive field along each axis of the network.
     outside : float
-        Share of the theoretical field that lies outside of the image, 0..1.
+        Share of the theoretical field outside the image, 0..1.
     label : str
-        The class whose score was asked; empty until the influence was measured, as is all that follows.
+        The class whose score is explained; this and all that follows is empty until the influence is measured.
     radii : tuple of Radius
-        For 50, 90 and 99 %.
+        Radii that contain 50, 90 and 99 % of the influence.
     unit : str
-        Of the lengths of ``radii``; empty if nobody knows it, or the axes have several.
+        Unit of the lengths of ``radii``; empty if unknown, or if the units of the axes differ.
     used : float
-        Share of the theoretical field that counts, 0..1.
+        Share of the theoretical field with relevant influence, 0..1.
     seconds : float
-        How long the measurement took.
+        Duration of the measurement.
     """
 
     image: str
     model: str
-    at: tuple[tuple[str, int], ...]
-    lengths: tuple[AxisExtent, ...]
+    pixel: tuple[tuple[str, int], ...]
+    extents: tuple[AxisExtent, ...]
     outside: float
     label: str = ""
     radii: tuple[Radius, ...] = ()
@@ -132,7 +132,7 @@ class PixelField:
 
 @dataclass(frozen=True, slots=True)
 class LayerRow:
-    """A layer of the model: name, kind, and per axis what it sees (0: everything), its step and its start."""
+    """A layer of the model: name, kind, and per axis its receptive field (0: unbounded), step and start."""
 
     name: str
     kind: str
@@ -143,20 +143,20 @@ class LayerRow:
 
 @dataclass(frozen=True, slots=True)
 class LayerGrowth:
-    """How the field of a model grows.
+    """The receptive field of each layer of a model.
 
     Attributes
     ----------
     model : str
-        Its name.
+        Name of the model.
     axes : tuple of str
-        Its axes.
+        Axes of the model.
     size : tuple of int
-        The whole field per axis, at the worst place on the pooling grid.
+        Receptive field of the model per axis, the largest of all phases of the pooling grid.
     layers : tuple of LayerRow
-        In the order in which they run.
+        The layers, in the order of computation.
     unbounded : tuple of str
-        Those that look at everything.
+        Layers with an unbounded receptive field.
     """
 
     model: str
@@ -168,7 +168,7 @@ class LayerGrowth:
 
 @dataclass(frozen=True, slots=True)
 class CheckResult:
-    """What a check has found: which check, the sentence, on what, how long it took, and whether on earlier pixels."""
+    """The result of a check as a sentence, with image, model, duration, and whether the pixels were replaced since."""
 
     kind: str
     sentence: str
@@ -180,26 +180,26 @@ class CheckResult:
 
 @dataclass(frozen=True, slots=True)
 class FieldState:
-    """All that the dock shows of the controller.
+    """The state of the controller that the dock shows.
 
     Attributes
     ----------
     task : str
-        ``"point"``, ``"objects"``, one of `CHECKS`, or empty if nothing goes on.
+        ``"point"``, ``"objects"``, one of `CHECKS`, or empty if no task runs.
     done, total : int
-        Steps of it.
+        Steps of the task.
     seconds_left : float or None
-        Estimate; None while nobody knows.
+        Estimate; None if unknown.
     message, error : str
-        What happens or happened, and what went wrong.
+        The latest event, and the latest error.
     growth : LayerGrowth or None
-        Of the chosen model.
+        Receptive field by layer of the chosen model.
     field : PixelField or None
-        Of the latest pixel.
+        Receptive field of the latest pixel.
     objects : float
-        Diameter of the objects, in pixels of the finest axis; 0 if not known.
+        Diameter of the objects, in pixels of the finest axis; 0 if unknown.
     advice : str
-        What to do about objects of this size.
+        Advice on objects of this size.
     check_results : tuple of CheckResult
         The latest result of each check.
     """
@@ -218,27 +218,27 @@ class FieldState:
 
     @property
     def is_checking(self) -> bool:
-        """Whether something goes on that takes long."""
+        """Whether a check runs."""
         return self.task in CHECKS
 
-    def at_rest(self) -> FieldState:
+    def without_task(self) -> FieldState:
         """Return the state without a task."""
         return replace(self, task="", done=0, total=0, seconds_left=None)
 
     def with_check(self, result: CheckResult) -> FieldState:
-        """Return the state with the result of a check in place of the earlier one of its kind."""
-        others = [earlier for earlier in self.check_results if earlier.kind != result.kind]
+        """Return the state with the result of a check, which replaces the previous one of its kind."""
+        others = [other for other in self.check_results if other.kind != result.kind]
         return replace(self, check_results=tuple(sorted([*others, result], key=lambda r: CHECKS.index(r.kind))))
 
-    def outdate(self, image: str) -> FieldState:
-        """Return the state after the pixels of an image were replaced: without its field, its checks marked."""
+    def mark_outdated(self, image: str) -> FieldState:
+        """Return the state after the pixels of an image were replaced: without its field, with its checks marked."""
         field = None if self.field is not None and self.field.image == image else self.field
         results = tuple(replace(r, is_outdated=r.is_outdated or r.image == image) for r in self.check_results)
         return replace(self, field=field, check_results=results)
 
     def check_result(self, kind: str) -> CheckResult | None:
         """Return the result of a check."""
-        return next((one for one in self.check_results if one.kind == kind), None)
+        return next((result for result in self.check_results if result.kind == kind), None)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -251,7 +251,7 @@ class AnalysisReady:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class InfluenceReady:
-    """The influence on a pixel is there; ``done`` is `FieldDone`, ``radii`` are in pixels and in units."""
+    """The influence on a pixel: ``done`` is a `FieldDone`; ``radii`` are in pixels and in ``unit``."""
 
     done: Any
     radii: tuple[Radius, ...] = ()
@@ -260,6 +260,6 @@ class InfluenceReady:
 
 @dataclass(frozen=True, slots=True)
 class ObjectsMeasured:
-    """Diameter of the objects in a layer of labels, in pixels of the finest axis."""
+    """Diameter of the objects in a labels layer, in pixels of the finest axis."""
 
     pixels: float

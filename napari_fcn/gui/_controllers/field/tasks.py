@@ -1,4 +1,4 @@
-"""The tasks of the Receptive field dock: one runs, and the latest of each other kind waits for it."""
+"""The tasks of the Receptive field dock: one runs, and the latest of each other kind waits."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ if TYPE_CHECKING:
 
     from napari_fcn.gui._controllers.field.state import ImageView
 
-ANALYSIS, POINT, OBJECTS = "analysis", "point", "objects"  # kinds of tasks, besides the checks
+ANALYSIS, POINT, OBJECTS = "analysis", "point", "objects"  # kinds of tasks, in addition to the checks
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class FieldTask:
-    """A job for the worker thread, and the layer, image and pixel that it is about, if any."""
+    """A job for the worker thread, with its layer, image and pixel, if it has any."""
 
     kind: str
     make: Callable[[], Iterator[Any]]
@@ -29,12 +29,12 @@ class FieldTask:
 
 @dataclass(slots=True, eq=False)
 class TaskQueue:
-    """The task that runs, and those that wait for it.
+    """The running task, and the waiting ones.
 
     Attributes
     ----------
     current : FieldTask or None
-        The task that runs.
+        The running task.
     """
 
     current: FieldTask | None = None
@@ -43,11 +43,11 @@ class TaskQueue:
 
     @property
     def seconds(self) -> float:
-        """How long the current task has run."""
+        """Duration of the current task so far."""
         return time.monotonic() - self._started
 
     def can_start(self, task: FieldTask) -> bool:
-        """Whether a task starts at once: none runs, or one that it replaces. Any other waits."""
+        """Whether a task can start at once, because none runs or it replaces the current one; else it waits."""
         if self.current is None or self.current.kind in (ANALYSIS, task.kind):
             return True
         self._waiting[task.kind] = task

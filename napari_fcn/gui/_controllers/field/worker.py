@@ -1,4 +1,4 @@
-"""The work of the Receptive field dock, on the worker thread."""
+"""The jobs of the Receptive field dock on the worker thread."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ SHARES = (0.5, 0.9, 0.99)
 
 
 class FieldWorker:
-    """Keeps the latest model on the latest image, so that the next pixel is answered without reading them again."""
+    """Runs the analyses; keeps the latest model and image open, so that the next pixel is fast."""
 
     def __init__(self, loaded: ModelCache) -> None:
         self._loaded = loaded
@@ -33,7 +33,7 @@ class FieldWorker:
         self._session: Session | None = None
 
     def analyze(self, model: Path) -> Iterator[AnalysisReady | None]:
-        """Yield how far a model sees, then look once at almost nothing, so that the first real look is fast."""
+        """Yield the receptive field of a model, then run it on the smallest image to warm up."""
         preload_layer_modules()
         yield None
         checkpoint = self._loaded.load(model)
@@ -41,9 +41,9 @@ class FieldWorker:
         from napari_fcn.receptive_fields.theoretical import analyze
         from napari_fcn.session import Session
 
-        known = analyze(spec)
-        yield AnalysisReady(model, known)
-        if known.unbounded:
+        analysis = analyze(spec)
+        yield AnalysisReady(model, analysis)
+        if analysis.unbounded:
             return
         blank = np.zeros((spec.channels, *spec.minimum), np.uint8)
         axes = LayerImage("", blank, ("c", *"zyx"[-spec.ndim :]), False).axes(spec.ndim)
@@ -55,12 +55,12 @@ class FieldWorker:
     def measure_at(
         self, view: ImageView, index: Sequence[int], label: int | None
     ) -> Iterator[AnalysisReady | InfluenceReady]:
-        """Yield how far the model sees, then the influence on a pixel.
+        """Yield the receptive field of the model, then the influence on a pixel.
 
         Raises
         ------
         FcnError
-            If image, model and pixel do not fit each other, or the model sees everything.
+            If the image, the model or the pixel is not suitable, or the receptive field is unbounded.
         """
         session = self._open(view)
         yield AnalysisReady(view.model, session.analysis)
@@ -68,7 +68,7 @@ class FieldWorker:
             yield _influence_ready(view, done)
 
     def run_check(self, kind: str, view: ImageView, region: Region) -> Iterator[Any]:
-        """Yield progress, then what a check finds in a region."""
+        """Yield the progress of a check of a region, then its result."""
         session = self._open(view)
         checks = {
             "certificate": session.certify,
@@ -83,34 +83,34 @@ class FieldWorker:
 
         checkpoint = self._loaded.load(view.model)
         key = (view.image.data, checkpoint, view.binding, view.settings)
-        same = len(key) == len(self._key) and key[0] is self._key[0] and key[1] is self._key[1]
-        if self._session is None or not same or key[2:] != self._key[2:]:
+        is_same = len(key) == len(self._key) and key[0] is self._key[0] and key[1] is self._key[1]
+        if self._session is None or not is_same or key[2:] != self._key[2:]:
             self._session = Session(view.image.data, checkpoint, view.binding, view.settings)
             self._key = key
         return self._session
 
     def clear(self) -> None:
-        """Let the image go; the next look reads it anew."""
+        """Release the image; the next measurement reads it again."""
         self._key, self._session = (), None
 
 
 def measure_objects(labels: npt.NDArray[Any], spacing: Sequence[float]) -> Iterator[ObjectsMeasured]:
-    """Yield the typical diameter of the objects in an array of labels, in pixels of the finest axis."""
+    """Yield the typical diameter of the objects in a labels array, in pixels of the finest axis."""
     from napari_fcn.receptive_fields.advice import object_size
 
     yield ObjectsMeasured(object_size(np.asarray(labels), spacing))
 
 
 def _influence_ready(view: ImageView, done: FieldDone) -> InfluenceReady:
-    """Return what was found, with distances in the unit of the image where its axes in space have one."""
+    """Return the influence, with radii in the unit of the image if its space axes share one."""
     from napari_fcn.receptive_fields.effective import EffectiveField
 
     space = view.calibration.take(view.axes.space_positions).axes
     units = {axis.unit for axis in space}
     unit = next(iter(units)) if len(units) == 1 and all(axis.is_known for axis in space) else ""
-    found = EffectiveField(done.region, done.heat, done.index, done.label)
+    field = EffectiveField(done.region, done.heat, done.index, done.label)
     steps = view.calibration.scale
     pixels = (done.r50, done.r90, done.r99)
-    lengths = [found.radius(share, steps) if unit else None for share in SHARES]
-    radii = tuple(Radius(*one) for one in zip(SHARES, pixels, lengths, strict=True))
+    lengths = [field.radius(share, steps) if unit else None for share in SHARES]
+    radii = tuple(Radius(*values) for values in zip(SHARES, pixels, lengths, strict=True))
     return InfluenceReady(done, radii, unit)

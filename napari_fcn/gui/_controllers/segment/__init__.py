@@ -1,1 +1,1 @@
-"""The Segment dock: its state, its worker, and where results are saved."""
+"""The Segment dock: its state, its worker, and the extent of the receptive field along sliders."""

@@ -53,7 +53,7 @@ if TYPE_CHECKING:
 
 @dataclass(slots=True, eq=False)
 class _Run:
-    """The present run."""
+    """The current run."""
 
     source: Image
     job: LayerJob
@@ -63,7 +63,7 @@ class _Run:
 
     @property
     def classes(self) -> tuple[ClassLabel, ...]:
-        """The classes of the head that was chosen."""
+        """The classes of the chosen head."""
         info = self.model.info
         return info.original if self.job.settings.head == "original" and info.original else info.classes
 
@@ -74,13 +74,13 @@ class SegmentController(DockController):
     Parameters
     ----------
     viewer : ViewerModel
-        Where images are and results go.
+        The viewer with the images; results become layers of it.
     runner : JobRunner, optional
-        What runs the engine.
+        Runs the engine on a worker thread.
     parent : QObject, optional
         Qt parent.
     clock : Clock, optional
-        The clock by which the time left is estimated.
+        Clock for the estimate of the time left.
 
     Attributes
     ----------
@@ -100,7 +100,7 @@ class SegmentController(DockController):
         super().__init__(viewer, ViewState(), parent)
         self._clock = clock
         self._run: _Run | None = None
-        self._result_source: Image | None = None  # of which layer the result is that is shown
+        self._result_source: Image | None = None  # the layer of the displayed result
         self._view_watcher = ViewWatcher(self.viewer, self)
         self._view_watcher.settled.connect(self._on_view_settled)
         self.slider_extents = SliderExtents(self.viewer, self)
@@ -112,17 +112,17 @@ class SegmentController(DockController):
 
     @property
     def is_busy(self) -> bool:
-        """Whether a worker thread is alive, also to warm up or to finish the tile at which it was cancelled."""
+        """Whether a worker thread is alive, also to warm up; a cancelled one still finishes its tile."""
         return self._runner.is_running or self.slider_extents.is_busy
 
     def connect(self) -> None:
-        """Watch the layers: a run ends when its layers go."""
+        """Watch the layers: a run ends when one of its layers is removed."""
         self.viewer.layers.events.removed.connect(self._on_removed)
         self._view_watcher.connect()
         self.slider_extents.connect()
 
     def shutdown(self) -> None:
-        """End what runs, without waiting for it, and let go of the viewer."""
+        """Cancel the run without waiting for its end, and disconnect from the viewer."""
         self.viewer.layers.events.removed.disconnect(self._on_removed)
         self._view_watcher.disconnect_viewer()
         self._unwatch()
@@ -132,13 +132,13 @@ class SegmentController(DockController):
         self._set(replace(self.state, is_running=False))
 
     def warm_up(self, model: Path) -> None:
-        """Load what the first run will need, unless something runs already."""
+        """Load what the first run needs, unless a job runs already."""
         if self._run is None and not self._runner.is_running:
             self._runner.start(partial(warm_up, model, self._loaded))
 
     def predict(self, layer: Image, request: Request) -> None:
-        """Start to segment a layer; a run that is going on is given up. What goes wrong becomes the error shown."""
-        self._restore_view()
+        """Segment a layer; this cancels the current run. Errors become the error shown."""
+        self._end_run()
         try:
             with explained():
                 self._watch(layer)
@@ -162,10 +162,10 @@ class SegmentController(DockController):
 
     def show_only(self, layer: Image | None, kind: str) -> None:
         """Show one kind of result of an image and hide the other."""
-        for known in OVERLAY_KINDS:
-            result = self.result_layer(layer, known)
+        for shown_kind in OVERLAY_KINDS:
+            result = self.result_layer(layer, shown_kind)
             if result is not None:
-                result.visible = known == kind
+                result.visible = shown_kind == kind
 
     def _prepare(self, layer: Image, request: Request) -> _Run:
         model = model_catalog.read_entry(request.model)
@@ -175,12 +175,12 @@ class SegmentController(DockController):
         canvas, paths = _make_canvas(request, image, axes)
         protection = Protection((collect_inputs({"the image": image.files, "the model": [request.model]}),))
         protection.check_inputs(*paths.values(), *canvas.paths.values())
-        seen = VisibleRegion(visible_region(self.viewer, layer, axes))
-        job = LayerJob(image, bound, request.model, request.settings, seen, canvas, paths, protection=protection)
+        visible = VisibleRegion(visible_region(self.viewer, layer, axes))
+        job = LayerJob(image, bound, request.model, request.settings, visible, canvas, paths, protection=protection)
         return _Run(layer, job, model)
 
     def _on_view_settled(self) -> None:
-        """Let the tiles that are on screen now come next."""
+        """Compute the tiles of the new visible region next."""
         if self._run is not None and self._run.job.visible is not None and self._run.source in self.viewer.layers:
             self._run.job.visible.region = visible_region(self.viewer, self._run.source, self._run.job.axes)
 
@@ -190,7 +190,7 @@ class SegmentController(DockController):
             return
         overlay = run.overlay
         if run.source not in self.viewer.layers:
-            self._stop(f"Stopped: the layer {run.source.name} is gone.")
+            self._stop(f"Stopped: the layer {run.source.name} was removed.")
             return
         for event in events:
             run.progress = advance(run.progress, event, self._clock.now())
@@ -203,7 +203,7 @@ class SegmentController(DockController):
                 self.state = replace(self.state, message=event.line)
             elif isinstance(event, ObjectsStep):
                 self.state = replace(self.state, message="Finding objects …")
-        if overlay is not None and self._run is run:  # one that was made just now has taken its time already
+        if overlay is not None and self._run is run:  # adding the layers of a new one has taken long enough
             overlay.refresh()
         done, total, left = run.progress.done, run.progress.total, run.progress.seconds_left
         self._set(replace(self.state, done=done, total=total, seconds_left=left))
@@ -212,12 +212,14 @@ class SegmentController(DockController):
         classes = [(label.name, label.colour) for label in run.classes]
         channel = None if run.source.rgb else run.job.axes.channel_position
         run.overlay = Overlay(self.viewer, run.source, channel, run.job.canvas, classes)
-        kept = "".join(f" Results are too large for memory and go to {path.parent}." for path in _stored_path(run))
-        message = f"Segmenting {run.source.name} on {planned.device}{_memory_text(planned)} …{kept}"
+        stored = "".join(
+            f" Results are too large for memory and are written to {path.parent}." for path in _stored_path(run)
+        )
+        message = f"Segmenting {run.source.name} on {planned.device}{_memory_text(planned)} …{stored}"
         self.state = replace(self.state, message=message)
 
     def _on_finished(self) -> None:
-        run = self._restore_view()
+        run = self._end_run()
         end = None if run is None else run.progress.result
         if run is None or end is None or run.overlay is None:
             return
@@ -226,19 +228,19 @@ class SegmentController(DockController):
         self._set(ViewState(done=run.progress.done, total=run.progress.total, result=_make_result(run)))
 
     def _on_failed(self, error: Exception) -> None:
-        run = self._restore_view()
+        run = self._end_run()
         if isinstance(error, PixelsReplacedError):
             _mark_outdated(run)
         self._set(replace(self.state, is_running=False, message="", error=self._message(error)))
 
     def _on_removed(self, event: Any) -> None:
         run = self._run
-        ours = [] if run is None else [run.source, *(run.overlay.layers.values() if run.overlay else ())]
-        if any(layer is event.value for layer in ours):
+        needed = [] if run is None else [run.source, *(run.overlay.layers.values() if run.overlay else ())]
+        if any(layer is event.value for layer in needed):
             self._stop(f"Stopped: the layer {event.value.name} was removed.")
 
     def _on_replaced(self, layer: Image) -> None:
-        """Give up the run on this layer, or say of its result that it is of the earlier pixels."""
+        """Stop the run on this layer, or mark its result as outdated."""
         run, result = self._run, self.state.result
         if run is not None and run.source is layer:
             self._stop(str(pixels_replaced_error(layer.name)))
@@ -248,11 +250,11 @@ class SegmentController(DockController):
 
     def _stop(self, message: str) -> None:
         self._runner.cancel()
-        self._restore_view()
+        self._end_run()
         self._set(replace(self.state, is_running=False, seconds_left=None, message=message))
 
-    def _restore_view(self) -> _Run | None:
-        """Forget the run that is going on, its layers brought up to date, and return it."""
+    def _end_run(self) -> _Run | None:
+        """Bring the layers of the current run up to date; return the run, which is no longer the current one."""
         run, self._run = self._run, None
         if run is not None and run.overlay is not None and run.overlay.is_complete:
             run.overlay.finish()
@@ -260,13 +262,13 @@ class SegmentController(DockController):
 
 
 def _mark_outdated(run: _Run | None) -> None:
-    """Mark what a run has shown so far as of earlier pixels."""
+    """Mark the layers of a run as outdated."""
     for layer in [] if run is None or run.overlay is None else run.overlay.layers.values():
         mark_outdated(layer)
 
 
 def _make_canvas(request: Request, image: LayerImage, axes: Axes) -> tuple[Canvas | StoredCanvas, dict[str, Path]]:
-    """Return where the answer goes, and the files that are written besides.
+    """Return the canvas of the prediction, and the result files in addition to it.
 
     Raises
     ------
@@ -282,7 +284,7 @@ def _make_canvas(request: Request, image: LayerImage, axes: Axes) -> tuple[Canva
 
 
 def _memory_text(planned: RunPlanned) -> str:
-    """Return in words what a run takes of the memory that it may take."""
+    """Return the memory of a run and its limit as text."""
     if not planned.allowed_bytes:
         return ""
     return f", with up to {planned.peak_bytes / 2**30:.1f} of {planned.allowed_bytes / 2**30:.1f} GiB of memory"

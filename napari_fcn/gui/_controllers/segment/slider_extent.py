@@ -40,8 +40,8 @@ class SliderExtent:
     ----------
     axis : str
         The axis.
-    at : int
-        Where the slider stands, counted from 0.
+    position : int
+        Position of the slider, counted from 0.
     first, last : int
         The first and the last of these slices.
     count : int
@@ -49,7 +49,7 @@ class SliderExtent:
     """
 
     axis: str
-    at: int
+    position: int
     first: int
     last: int
     count: int
@@ -57,90 +57,91 @@ class SliderExtent:
     @property
     def line(self) -> str:
         """The extent as a sentence."""
-        one, many = AXIS_WORDS.get(self.axis, (f"place along {self.axis}", f"places along {self.axis}"))
-        whole = ", which is all of them" if self.last - self.first + 1 == self.count else ""
-        return f"At {one} {self.at} the model uses {many} {self.first} to {self.last} of {self.count}{whole}."
+        singular, plural = AXIS_WORDS.get(self.axis, (f"position along {self.axis}", f"positions along {self.axis}"))
+        whole = " (all)" if self.last - self.first + 1 == self.count else ""
+        used = f"{plural} {self.first} to {self.last} of {self.count}{whole}"
+        return f"At {singular} {self.position}, the model uses {used}."
 
 
 @dataclass(frozen=True, slots=True)
 class AxisPhases:
-    """How far a network sees along each of its axes, for each phase of its pooling grid; empty if without an end."""
+    """Receptive field of a network along each axis, for each phase of its pooling grid; empty if unbounded."""
 
     spec: NetSpec
     phases: Phases
 
 
 def compute_phases(spec: NetSpec) -> Iterator[AxisPhases]:
-    """Yield how far a network sees; for the worker thread, as it takes a second."""
+    """Yield the receptive field of a network; for the worker thread, as it takes a second."""
     from napari_fcn.receptive_fields.theoretical import analyze
 
-    found = analyze(spec)
-    yield AxisPhases(spec, () if found.unbounded else found.phases)
+    analysis = analyze(spec)
+    yield AxisPhases(spec, () if analysis.unbounded else analysis.phases)
 
 
 def slider_extents(
     phases: Phases, axes: Axes, shape: Sequence[int], sliders: dict[str, int], grid: Resampling | None = None
 ) -> tuple[SliderExtent, ...]:
-    """Return what is seen along each axis of the network that has a slider, exact at its phase and at the border.
+    """Return the receptive field along each axis that has a slider, exact for its phase and at the border.
 
     Parameters
     ----------
     phases : tuple of tuple of (int, int)
-        Per axis of the network and phase of its pooling grid, pixels that are seen before and after.
+        Pixels of the receptive field before and after, for each axis of the network and phase of its pooling grid.
     axes : Axes
         Role of each axis of the image.
     shape : sequence of int
         Length of each of the image axes.
     sliders : dict of str to int
-        Where the slider of each axis stands.
+        Position of the slider of each axis.
     grid : Resampling, optional
-        From the pixels of the image to those of the network, if they are others.
+        Mapping from the pixels of the image to those of the network, if their sizes differ.
 
     Returns
     -------
     tuple of SliderExtent
-        Without those along which the network sees nothing but the place itself.
+        One for each axis along which the receptive field is longer than one pixel.
     """
-    found = []
-    for along, position, name in zip(phases, axes.space_positions, axes.space, strict=False):
-        if name in sliders and any(before or after for before, after in along):
-            first, last = _extent_at(along, position, sliders[name], shape[position], grid)
-            found.append(SliderExtent(name, sliders[name], first, last, shape[position]))
-    return tuple(found)
+    extents = []
+    for axis_phases, axis, name in zip(phases, axes.space_positions, axes.space, strict=False):
+        if name in sliders and any(before or after for before, after in axis_phases):
+            first, last = _extent_at(axis_phases, axis, sliders[name], shape[axis], grid)
+            extents.append(SliderExtent(name, sliders[name], first, last, shape[axis]))
+    return tuple(extents)
 
 
 def _extent_at(
-    phases: tuple[tuple[int, int], ...], position: int, at: int, length: int, grid: Resampling | None
+    phases: tuple[tuple[int, int], ...], axis: int, position: int, length: int, grid: Resampling | None
 ) -> tuple[int, int]:
-    """Return the first and the last place that is seen from a place of an axis of the image."""
-    start, stop = at, at + 1
+    """Return the first and the last pixel of the receptive field of a position on an axis of the image."""
+    start, stop = position, position + 1
     if grid is not None:
-        start, stop = _map_span(grid.back, position, start, stop)
-        length = grid.target[position]
+        start, stop = _map_span(grid.back, axis, start, stop)
+        length = grid.target[axis]
     spans = [(i - phases[i % len(phases)][0], i + phases[i % len(phases)][1] + 1) for i in range(start, stop)]
     start, stop = max(0, min(a for a, _ in spans)), min(length, max(b for _, b in spans))
     if grid is not None:
-        start, stop = _map_span(grid, position, start, stop)
+        start, stop = _map_span(grid, axis, start, stop)
     return start, stop - 1
 
 
-def _map_span(grid: Resampling, position: int, start: int, stop: int) -> tuple[int, int]:
-    """Return the part of an axis of the one grid on which a part of that of the other depends."""
+def _map_span(grid: Resampling, axis: int, start: int, stop: int) -> tuple[int, int]:
+    """Return the pixels of the source grid on which a span of the target grid depends, along one axis."""
     lows, highs = [0] * len(grid.target), [1] * len(grid.target)
-    lows[position], highs[position] = start, stop
-    found = grid.needs(Region(tuple(lows), tuple(highs)))
-    return found.start[position], found.stop[position]
+    lows[axis], highs[axis] = start, stop
+    needed = grid.needs(Region(tuple(lows), tuple(highs)))
+    return needed.start[axis], needed.stop[axis]
 
 
 class SliderExtents(QObject):
-    """Computes the extent of receptive fields, once for each network, on a thread of its own.
+    """Computes the extent of receptive fields on its own thread, once for each network.
 
     Attributes
     ----------
     changed : Signal()
-        A slider was moved, other axes are shown, or another network is known.
+        A slider was moved, other axes are displayed, or the analysis of a network is ready.
     failed : Signal(object)
-        A network could not be asked.
+        The analysis of a network raised an error.
     """
 
     changed = Signal()
@@ -158,7 +159,7 @@ class SliderExtents(QObject):
 
     @property
     def is_busy(self) -> bool:
-        """Whether a network is being asked."""
+        """Whether the worker thread is alive."""
         return self._runner.is_running
 
     def connect(self) -> None:
@@ -167,7 +168,7 @@ class SliderExtents(QObject):
             emitter.connect(self._on_slider_moved)
 
     def shutdown(self) -> None:
-        """Let go of the viewer."""
+        """Disconnect from the viewer."""
         for emitter in self._emitters():
             emitter.disconnect(self._on_slider_moved)
         self._runner.shutdown()
@@ -177,15 +178,15 @@ class SliderExtents(QObject):
     def extents(
         self, layer: Image | None, request: Request | None, model: ModelEntry | None
     ) -> tuple[SliderExtent, ...]:
-        """Return what the network sees along the axes that have a slider, and mark it there; nothing if unknown."""
-        found = self._compute(layer, request, model)
-        self._marks.show({axis: (stretch.first, stretch.last) for axis, stretch in found.items()})
-        return tuple(found.values())
+        """Return the extents along the axes that have a slider, and mark them there; empty if not known yet."""
+        extents = self._compute(layer, request, model)
+        self._marks.show({axis: (extent.first, extent.last) for axis, extent in extents.items()})
+        return tuple(extents.values())
 
     def _compute(
         self, layer: Image | None, request: Request | None, model: ModelEntry | None
     ) -> dict[int, SliderExtent]:
-        """Return what is seen, by the axis of the viewer."""
+        """Return the extents by the axes of the viewer."""
         if layer is None or request is None or model is None:
             return {}
         image, spec = read_layer(layer), model.info.spec
@@ -194,17 +195,17 @@ class SliderExtents(QObject):
             axes = bound.axes
             source = ImageSource.open(image.data, axes, spec.channels, request.settings, bound.rgb)
             grid, _ = plan_resampling(source, (bound.spacing, model.info.voxel_size), request.settings.resample)
-        except ImageError:  # the dock says why the model cannot run
+        except ImageError:  # the dock shows why the model cannot run
             return {}
-        at = {axes.names[axis]: index for axis, index in slider_positions(self._viewer, layer).items()}
-        if not set(axes.space) & set(at):
+        sliders = {axes.names[axis]: index for axis, index in slider_positions(self._viewer, layer).items()}
+        if not set(axes.space) & set(sliders):
             return {}
         if spec not in self._phases:
             self._request_phases(spec)
             return {}
         offset = self._viewer.dims.ndim - layer.ndim
-        found = slider_extents(self._phases[spec], axes, source.shape, at, grid)
-        return {offset + axes.names.index(stretch.axis): stretch for stretch in found}
+        extents = slider_extents(self._phases[spec], axes, source.shape, sliders, grid)
+        return {offset + axes.names.index(extent.axis): extent for extent in extents}
 
     def _request_phases(self, spec: NetSpec) -> None:
         if spec != self._requested:
@@ -218,6 +219,6 @@ class SliderExtents(QObject):
     def _on_slider_moved(self, _: object = None) -> None:
         self.changed.emit()
 
-    def _on_phases(self, found: Sequence[AxisPhases]) -> None:
-        self._phases |= {one.spec: one.phases for one in found}
+    def _on_phases(self, results: Sequence[AxisPhases]) -> None:
+        self._phases |= {result.spec: result.phases for result in results}
         self.changed.emit()

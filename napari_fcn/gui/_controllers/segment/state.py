@@ -33,7 +33,7 @@ class RunResult:
     files : tuple of str
         The files that were written.
     is_outdated : bool
-        Whether the pixels of the image were replaced since.
+        Whether the pixels of the image were replaced after the run.
     """
 
     image: str
@@ -46,26 +46,26 @@ class RunResult:
 
     @property
     def warning(self) -> str:
-        """What the user must know before using the result; empty if nothing."""
+        """A warning about the result; empty if there is none."""
         return outdated_message(self.image) if self.is_outdated else ""
 
 
 @dataclass(frozen=True, slots=True)
 class ViewState:
-    """All that a dock shows of the controller.
+    """The state of the controller that the dock shows.
 
     Attributes
     ----------
     is_running : bool
-        Whether a run is going on.
+        Whether a run is in progress.
     done, total : int
-        Tiles finished, and in all; 0 before the plan is made.
+        Finished tiles and all tiles; 0 before the run is planned.
     seconds_left : float or None
-        Estimate; None while nobody knows.
+        Estimate; None if unknown.
     message, error : str
-        What happens or happened, and what went wrong.
+        The latest event, and the latest error.
     result : RunResult or None
-        The latest run that came to its end.
+        The result of the latest finished run.
     """
 
     is_running: bool = False
@@ -77,5 +77,5 @@ class ViewState:
     result: RunResult | None = None
 
     def is_step_after(self, earlier: ViewState) -> bool:
-        """Whether nothing but the progress of a run differs."""
+        """Whether only the progress of a run differs."""
         return self == replace(earlier, done=self.done, seconds_left=self.seconds_left)

@@ -1,4 +1,4 @@
-"""The work of the Segment dock, on the worker thread: the engine's events, with tiles already coloured."""
+"""The jobs of the Segment dock on the worker thread: events of the engine, with tiles already in colours."""
 
 from __future__ import annotations
 
@@ -37,12 +37,12 @@ if TYPE_CHECKING:
 
 @dataclass(slots=True, eq=False)
 class VisibleRegion:
-    """What is on screen of a layer, now: the GUI thread says so, and the worker asks before each tile.
+    """The visible region of a layer; the GUI thread sets it, and the worker reads it before each tile.
 
     Attributes
     ----------
     region : Region
-        On the image axes.
+        Visible region, on the image axes.
     """
 
     region: Region
@@ -53,30 +53,30 @@ class VisibleRegion:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class LayerJob:
-    """All that a run needs, read from the layers before it starts.
+    """The input of a run, read from the layers before it starts.
 
     Attributes
     ----------
     image : LayerImage
-        What to segment.
+        The image.
     binding : Binding
         How the model reads it.
     model : Path
         The model file.
     settings : PredictSettings
-        How to run.
+        Settings of the run.
     visible : VisibleRegion, optional
-        The part on screen, whose tiles come first, in small tiles; None where no layer shows the result before the end.
+        The visible region, predicted first and in small tiles; None if no layer shows the result during the run.
     canvas : Canvas or StoredCanvas
-        Where the answer will go.
+        Stores the prediction.
     paths : mapping of str to Path
-        A file for each kind of result to be written.
+        Output file of each kind of result.
     overwrite : bool
-        Whether files that exist may be replaced.
+        Whether existing files may be replaced.
     protection : Protection
-        What must survive.
+        Files that must not be overwritten.
     kinds : tuple of str
-        What is asked for, whether it is written to files or only shown.
+        The requested kinds of results, written to files or only shown.
     """
 
     image: LayerImage
@@ -97,14 +97,14 @@ class LayerJob:
 
 
 def run_segmentation(job: LayerJob, loaded: ModelCache) -> Iterator[ColourTile | Event]:
-    """Yield the plan, each tile as it is shown, and the end.
+    """Yield the plan, each tile in colours, and the end of the run.
 
     Raises
     ------
     PixelsReplacedError
-        If the pixels of the image are not the same at the end: no result is of one moment.
+        If the pixels of the image have changed during the run.
     FcnError
-        If image, model, device and files do not fit each other.
+        If the image, the model, the device or the output files are not suitable.
     """
     from napari_fcn.runs.writer import describe
     from napari_fcn.session import Session
@@ -114,12 +114,12 @@ def run_segmentation(job: LayerJob, loaded: ModelCache) -> Iterator[ColourTile |
     meta = partial(describe, session, job.image.path or job.image.name, job.settings)
     colours = [label.colour for label in session.checkpoint.info.classes]
     job.protection.check_inputs(*job.paths.values(), *job.canvas.paths.values())
-    before = pixel_digest(job.image.data)
+    digest = pixel_digest(job.image.data)
     with closing(job.canvas), closing(_events(session, job, meta)) as events:  # type: ignore[type-var]
         for event in events:
             if isinstance(event, TileDone):
                 yield job.canvas.process_tile(event, colours)
-                if event.done == event.total and pixel_digest(job.image.data) != before:
+                if event.done == event.total and pixel_digest(job.image.data) != digest:
                     raise pixels_replaced_error(job.image.name)  # before the files get their names
                 continue
             if isinstance(event, RunPlanned):
@@ -132,7 +132,7 @@ def run_segmentation(job: LayerJob, loaded: ModelCache) -> Iterator[ColourTile |
 
 
 def _missing_chunks_note(image: LayerImage) -> str:
-    """Return a sentence on the chunks that are missing in the zarr folder that a layer shows; "" if none are."""
+    """Return a note on missing chunks in the zarr folder of a layer; empty if none are missing."""
     from napari_fcn.io import read_image
     from napari_fcn.io.fingerprint import FileSummary
 
@@ -141,7 +141,7 @@ def _missing_chunks_note(image: LayerImage) -> str:
         return ""
     try:
         file = read_image(folder)
-    except ImageError:  # a folder of something else: what the layer shows was read in another way
+    except ImageError:  # not an image that the package reads: the layer was read in another way
         return ""
     return FileSummary.of(file).note if tuple(file.data.shape) == image.shape else ""
 
@@ -165,7 +165,7 @@ def _events(session: Session, job: LayerJob, meta: Callable[[], ResultMeta]) -> 
 
 
 def warm_up(model: Path, loaded: ModelCache) -> Iterator[None]:
-    """Load torch and a model and run it on almost nothing, so that the first real run answers at once."""
+    """Load torch and a model and run it on the smallest image, so that the first real run starts at once."""
     preload_layer_modules()
     yield
     from napari_fcn.session import Session
