@@ -1,9 +1,9 @@
-"""Every text that a dock can show, as one Markdown list, to read the vocabulary through as a whole.
+"""List every text that a dock can show, as Markdown, to check the vocabulary as a whole.
 
     python src-docs/list_texts.py [WORD ...] > texts.md
 
-Texts are found in the source, so nothing is started. ``{...}`` stands for what a program fills in. With words, only the
-texts that hold one of them are listed, to find what still says it.
+Texts are read from the source, so nothing is started. ``{...}`` stands for a value. With words, only texts that contain
+one of them are listed.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 ROOT = Path(__file__).parents[1] / "napari_fcn"
 
-GROUPS = {  # heading -> the beginnings of the paths whose texts it lists; the first that fits
+GROUPS = {  # heading -> prefixes of the paths whose texts it lists; the first match counts
     "Segment": ("gui/segment", "gui/_controllers/segment"),
     "Batch": ("gui/batch", "gui/_batch_panels", "gui/_controllers/batch"),
     "Teach": ("gui/teach", "gui/_teach_panels", "gui/_controllers/teach"),
@@ -31,11 +31,11 @@ GROUPS = {  # heading -> the beginnings of the paths whose texts it lists; the f
     "Options of the forms": ("settings",),
     "Engine: models and networks": ("models/", "nets/", "inference/", "geometry/", "session", "sequences", "objects"),
     "Engine: teaching and projects": ("teaching/", "learning/", "project/", "events", "training/"),
-    "Engine: receptive fields": ("receptive_field/", "inspection/"),
+    "Engine: receptive fields": ("receptive_fields/", "inspection/"),
     "Engine: images, results and runs": ("io/", "runs/", "storage/", "distributed/", "file_", "system_errors", "typed"),
     "Engine: other": ("",),
 }
-NO_DOCK = ("cli/", "figures", "__", "gui/demo", "demo", "api")  # what only a terminal or a file shows
+NO_DOCK = ("cli/", "figures", "__", "gui/demo", "demo", "api")  # texts for the terminal or files only
 KINDS = {  # heading -> the functions whose texts it lists
     "Menus, widgets and samples": {"manifest"},
     "Buttons": {"QPushButton", "QToolButton", "QCheckBox", "QRadioButton", "QAction", "addAction", "_button"},
@@ -55,7 +55,7 @@ CODE = re.compile(r"^[\w./:%<>*#\\^$&;=\[\](){}|,+-]*$|^\s*$|^[a-z-]+: [^ ]+;|^r
 
 @dataclass(frozen=True, slots=True)
 class Text:
-    """One text and where it stands."""
+    """One text and its location."""
 
     group: str
     kind: str
@@ -64,7 +64,7 @@ class Text:
 
 
 def texts(root: Path = ROOT) -> Iterator[Text]:
-    """Yield what napari's menus and then the source say, file by file."""
+    """Yield the texts of napari's menus, then those of the source, file by file."""
     yield from _manifest(root / "napari.yaml")
     trees = {p.relative_to(root).as_posix(): ast.parse(p.read_text(encoding="utf-8")) for p in root.rglob("*.py")}
     errors = _errors(trees.values())
@@ -75,8 +75,8 @@ def texts(root: Path = ROOT) -> Iterator[Text]:
 
 def _manifest(path: Path) -> Iterator[Text]:
     for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):
-        if found := re.match(r"\s*(?:- )?(?:title|display_name|description): (.+)", line):
-            yield Text("napari's menus", "Menus, widgets and samples", f"{path.name}:{number}", found[1])
+        if match := re.match(r"\s*(?:- )?(?:title|display_name|description): (.+)", line):
+            yield Text("napari's menus", "Menus, widgets and samples", f"{path.name}:{number}", match[1])
 
 
 def _errors(trees: Iterable[ast.Module]) -> set[str]:
@@ -87,11 +87,11 @@ def _errors(trees: Iterable[ast.Module]) -> set[str]:
         for node in ast.walk(tree)
         if isinstance(node, ast.ClassDef)
     }
-    found, before = {"FcnError", "Note"}, set()
-    while found != before:
-        before = set(found)
-        found |= {name for name, above in bases.items() if above & found}
-    return found
+    names, previous = {"FcnError", "Note"}, set()
+    while names != previous:
+        previous = set(names)
+        names |= {name for name, parents in bases.items() if parents & names}
+    return names
 
 
 class _Reader:
@@ -100,7 +100,7 @@ class _Reader:
     Parameters
     ----------
     path : str
-        Of the file, from the package.
+        Path of the file, relative to the package.
     errors : set of str
         Names of the classes whose messages are for the user.
     """
@@ -110,7 +110,7 @@ class _Reader:
         self.group = next(name for name, starts in GROUPS.items() if path.startswith(starts))
 
     def read(self, node: ast.AST, caller: str = "") -> Iterator[Text]:
-        """Yield the texts below a node; ``caller`` is the function that they are given to."""
+        """Yield the texts below a node; ``caller`` is the function to which they are passed."""
         if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "__all__":
             return
         if isinstance(node, ast.Call):
@@ -121,13 +121,13 @@ class _Reader:
                 yield from self._message(node)
                 return
         if isinstance(node, ast.JoinedStr | ast.BinOp | ast.Constant) and (text := render(node)):
-            yield from self._one(node, caller, text)
+            yield from self._classify(node, caller, text)
             return
         for child in self._children(node):
             yield from self.read(child, caller if not isinstance(node, ast.stmt) else "")
 
     def _children(self, node: ast.AST) -> Iterator[ast.AST]:
-        """Yield what may hold texts for the user: no docstrings, annotations, keys, or names of imports."""
+        """Yield the children that may contain texts for the user: no docstrings, annotations or keys."""
         skipped: set[int] = set()
         if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
             skipped |= {id(child) for child in node.body[:1] if ast.get_docstring(node, clean=False) is not None}
@@ -136,7 +136,7 @@ class _Reader:
         yield from (child for child in ast.iter_child_nodes(node) if id(child) not in skipped)
 
     def _message(self, node: ast.Call) -> Iterator[Text]:
-        """Yield an error as a dock shows it: what is wrong, then the advice for docks."""
+        """Yield an error as a dock shows it: the problem, then the advice for docks."""
         parts = [self._advice(argument) for argument in node.args]
         if text := " ".join(filter(None, parts)):
             yield self._text(node, ERRORS, text)
@@ -146,7 +146,7 @@ class _Reader:
             return render(node.args[1]) if len(node.args) > 1 else ""
         return render(node) or f"{{{ast.unparse(node)}}}"
 
-    def _one(self, node: ast.AST, caller: str, text: str) -> Iterator[Text]:
+    def _classify(self, node: ast.AST, caller: str, text: str) -> Iterator[Text]:
         kind = next((kind for kind, names in KINDS.items() if caller in names), "")
         if not kind and caller in CALLERS:
             kind = OF_CALLERS
@@ -162,7 +162,7 @@ class _Reader:
 
 
 def render(node: ast.AST) -> str:
-    """Return a text as the source spells it, with ``{...}`` for what is filled in; empty if it is none."""
+    """Return a text in the source, with ``{...}`` for values; empty if the node is not a text."""
     match node:
         case ast.Constant(value=str(value)):
             return value
@@ -176,32 +176,32 @@ def render(node: ast.AST) -> str:
 
 
 def _filled(node: ast.AST) -> str:
-    """Return what stands for a value: its alternatives if these are texts, else its name."""
+    """Return the placeholder of a value: its alternatives if these are texts, else its name."""
     if isinstance(node, ast.IfExp):
         return render(node) or "{...}"
     return "{" + (ast.unparse(node) if isinstance(node, ast.Name | ast.Attribute) else "...") + "}"
 
 
-def page(found: Iterable[Text]) -> str:
-    """Return the list: a section for each dock, in it a part for each kind, each text once with its places."""
+def page(entries: Iterable[Text]) -> str:
+    """Return the list: a section for each dock and kind, each text once with its locations."""
     order = ["napari's menus", *GROUPS]
     kinds = [*KINDS, STATUS, ERRORS, OF_CALLERS]
     table: dict[tuple[int, int], dict[str, list[str]]] = defaultdict(lambda: defaultdict(list))
-    for one in found:
-        table[order.index(one.group), kinds.index(one.kind)][one.text].append(one.place)
+    for entry in entries:
+        table[order.index(entry.group), kinds.index(entry.kind)][entry.text].append(entry.place)
     lines, last = ["# Texts of the docks"], -1
-    for (group, kind), entries in sorted(table.items()):
+    for (group, kind), places_by_text in sorted(table.items()):
         lines += ["", f"## {order[group]}"] if group != last else []
         lines += ["", f"### {kinds[kind]}", ""]
-        lines += [f"- {text}  `{', '.join(dict.fromkeys(places))}`" for text, places in entries.items()]
+        lines += [f"- {text}  `{', '.join(dict.fromkeys(places))}`" for text, places in places_by_text.items()]
         last = group
     return "\n".join(lines) + "\n"
 
 
 def main(words: list[str]) -> None:
-    """Print the list, or what of it holds one of some words."""
-    wanted = re.compile("|".join(rf"\b{re.escape(word)}\b" for word in words), re.IGNORECASE)
-    sys.stdout.write(page(one for one in texts() if wanted.search(one.text)))
+    """Print the list, or its texts that contain one of some words."""
+    pattern = re.compile("|".join(rf"\b{re.escape(word)}\b" for word in words), re.IGNORECASE)
+    sys.stdout.write(page(entry for entry in texts() if pattern.search(entry.text)))
 
 
 if __name__ == "__main__":

@@ -106,7 +106,7 @@ def teach():
         if state(dock).can_decide:
             click(dock, "Changes")
             click(dock, "Accept")
-            until(lambda: state(dock).update.standing == "taken")
+            until(lambda: state(dock).update.status == "accepted")
         until(lambda: not state(dock).is_working)
         dock.history.select(0, state(dock).present)
         click(dock, "Compare")
@@ -140,7 +140,7 @@ def field():
         until(lambda: controller.state.advice and not controller.is_busy)
         settle(viewer)
         save("field-dock", viewer.screenshot(canvas_only=False, flash=False))
-        for name in ("Certificate", "Shifts", "Border trust"):
+        for name in ("Certificate", "Shifts", "Padding"):
             click(dock, name)
             until(lambda: not controller.state.is_checking and not controller.is_busy)
         settle(viewer)

@@ -1,7 +1,7 @@
-"""Result files of napari-fcn that are dropped onto napari: classes with their names and colours, objects as labels.
+"""Reader of result files of napari-fcn: classes with their names and colours, objects as labels.
 
-Only files that carry our record are accepted, and napari asks only about names that our results have. OME-Zarr is left
-out: napari would ask about every folder.
+Only files with our metadata are accepted, and napari offers only files with names of our results. OME-Zarr is excluded,
+because napari would offer every folder.
 """
 
 from __future__ import annotations
@@ -17,13 +17,13 @@ if TYPE_CHECKING:
 
 
 def get_reader(path: str | Sequence[str]) -> Callable[[str | Sequence[str]], list[LayerData]] | None:
-    """Return what reads these files; None if one of them is no result of napari-fcn."""
+    """Return the reader of these files; None if one of them is not a result of napari-fcn."""
     return read_layers if all(map(result_kind, _as_list(path))) else None
 
 
 def read_layers(path: str | Sequence[str]) -> list[LayerData]:
     """Return a layer for each result."""
-    return [read_result_layer(one) for one in _as_list(path)]
+    return [read_result_layer(file) for file in _as_list(path)]
 
 
 def _as_list(path: str | Sequence[str]) -> list[str]:

@@ -1,4 +1,4 @@
-"""Sample data for napari's menu: an image, and its truth as a hidden layer where it is known."""
+"""Sample data for napari's menu: an image, and its ground truth as a hidden layer if it is known."""
 
 from __future__ import annotations
 
@@ -41,17 +41,17 @@ def cell() -> list[LayerData]:
 
 
 def sample_layers(sample: Sample) -> list[LayerData]:
-    """Return a sample as napari takes it."""
+    """Return a sample as layer data of napari."""
     viewer = napari.current_viewer()
     if viewer is not None:
         use_own_gl_context(viewer)
-    kept = [axis for axis, name in enumerate(sample.axes) if name != "s"]
-    placed = {
-        "scale": tuple(sample.scale[axis] for axis in kept),
-        "units": tuple(sample.units[axis] for axis in kept),
-        "axis_labels": tuple(sample.axes[axis] for axis in kept),
+    axes = [axis for axis, name in enumerate(sample.axes) if name != "s"]
+    transform = {
+        "scale": tuple(sample.scale[axis] for axis in axes),
+        "units": tuple(sample.units[axis] for axis in axes),
+        "axis_labels": tuple(sample.axes[axis] for axis in axes),
     }
-    found: list[LayerData] = [(sample.image, {"name": sample.name, "rgb": "s" in sample.axes, **placed}, "image")]
+    layers: list[LayerData] = [(sample.image, {"name": sample.name, "rgb": "s" in sample.axes, **transform}, "image")]
     if sample.labels is not None:
-        found.append((sample.labels, {"name": f"{sample.name} truth", "visible": False, **placed}, "labels"))
-    return found
+        layers.append((sample.labels, {"name": f"{sample.name} truth", "visible": False, **transform}, "labels"))
+    return layers

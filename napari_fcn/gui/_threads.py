@@ -19,7 +19,7 @@ from napari_fcn.gui._timers import REAL, Clock
 MAX_WAITING = 32  # events that may wait for the GUI thread; the worker pauses when there are more
 NICENESS = 5
 SHORT_INTERVAL = 0.0005  # seconds
-PERIOD = 33  # milliseconds between two visits of the GUI thread, at least
+PERIOD = 33  # milliseconds between two deliveries to the GUI thread, at least
 
 Make = Callable[[], Iterator[Any]]
 Write = Callable[[], object]
@@ -37,7 +37,7 @@ class _WakeSignal(QObject):
     emitted = Signal()
 
 
-@dataclass(slots=True, eq=False, weakref_slot=True)  # Qt holds what it calls by a weak reference
+@dataclass(slots=True, eq=False, weakref_slot=True)  # Qt keeps weak references to slots
 class _Channel:
     """The state that both threads share; ``changed`` guards all of it."""
 
@@ -71,7 +71,7 @@ class _Channel:
         self.submit(None)
 
     def collect(self) -> tuple[list[Any], bool, bool]:
-        """Return the events that wait, whether the generator has ended, and whether the thread is alive."""
+        """Return the waiting events, whether the generator has ended, and whether the thread is alive."""
         with self.changed:
             events, ended = list(self.outbox), self.is_ended
             self.outbox.clear()
@@ -88,15 +88,15 @@ class _Channel:
     def _start_thread(self) -> None:
         """Start a thread; from the GUI thread, because a thread inherits the priority of its parent."""
         self.is_busy, self.has_low_priority = True, False
-        before = self.thread
+        previous = self.thread
         # Not a daemon: a daemon thread inside torch crashes the process when Python exits.
-        self.thread = threading.Thread(target=self._work, args=(before,), name="napari-fcn-job")
+        self.thread = threading.Thread(target=self._work, args=(previous,), name="napari-fcn-job")
         self.thread.start()
 
-    def _work(self, before: threading.Thread | None) -> None:
-        """Run the requests, after the thread before this one has ended."""
-        if before is not None:
-            before.join()
+    def _work(self, previous: threading.Thread | None) -> None:
+        """Run the requests, after the previous thread has ended."""
+        if previous is not None:
+            previous.join()
         if not self.head_start:
             _lower_priority()
         with _short_switch_interval():
@@ -112,14 +112,14 @@ class _Channel:
                 self._iterate(make, generation)
 
     def _iterate(self, make: Make, generation: int) -> None:
-        late = self.now() + (self.head_start or inf)
+        deadline = self.now() + (self.head_start or inf)
         try:
             with self.scope(lambda: not self._is_wanted(generation)), closing(make()) as events:  # type: ignore[type-var]  # generators can be closed
                 for event in events:
                     if not self._post(event, generation):
                         return
-                    if self.now() > late:
-                        late = inf
+                    if self.now() > deadline:
+                        deadline = inf
                         self._lower_priority()
         except Exception as error:  # any error must reach the user
             self._post(_Failed(error), generation)
@@ -160,20 +160,20 @@ def _must_deliver(event: object) -> bool:
 def _short_switch_interval() -> Iterator[None]:
     """Let Python switch between threads more often than every 5 ms.
 
-    A prediction takes a thousand small steps, and each may have to wait for the GUI thread. Halves the wait.
+    A prediction takes a thousand small steps, each of which may wait for the GUI thread. This halves the waiting time.
     """
-    before = sys.getswitchinterval()
-    sys.setswitchinterval(min(before, SHORT_INTERVAL))
+    interval = sys.getswitchinterval()
+    sys.setswitchinterval(min(interval, SHORT_INTERVAL))
     try:
         yield
     finally:
-        sys.setswitchinterval(before)
+        sys.setswitchinterval(interval)
 
 
 def _lower_priority() -> None:
     """Give this thread, and those that torch starts from it, a lower priority than the GUI thread.
 
-    On two busy cores this halves the time to the first tile and the longest pause of the window. Only Linux has
+    On two busy cores, this halves the time to the first tile and the longest pause of the window. Only Linux has
     priorities of single threads.
     """
     if sys.platform.startswith("linux"):
@@ -196,23 +196,23 @@ class JobRunner(QObject):
     parent : QObject, optional
         Qt parent.
     period : int
-        Milliseconds between two visits of the GUI thread, at least.
+        Milliseconds between two deliveries to the GUI thread, at least.
     head_start : float
-        Seconds for which a request has the priority of the GUI; a lower one after that, or always if 0.
+        Seconds for which a request has the priority of the GUI; then, or always if 0, it has a lower one.
     scope : callable
-        Context in which the thread runs a generator; is given a function that returns whether the job was cancelled, to
-        be called during long steps between two events.
+        Context in which the thread runs a generator; gets a function that returns whether the job was cancelled, for
+        calls during long steps between two events.
 
     Attributes
     ----------
     yielded : Signal(list)
-        Events that arrived since the last visit, at least one.
+        Events since the last delivery, at least one.
     failed : Signal(Exception)
         The generator raised.
     finished : Signal()
         The generator ended without an error.
     idle : Signal()
-        Nothing runs any more, also after `cancel`.
+        The thread has ended, also after `cancel`.
     """
 
     yielded = Signal(list)
@@ -233,8 +233,8 @@ class JobRunner(QObject):
         self._channel = _Channel(_WakeSignal(), head_start, scope, clock.now)
         self._channel.wake.emitted.connect(self._on_wake, Qt.QueuedConnection)
         self._is_open = self._is_active = False
-        self._period, self._visited = 1e-3 * period, 0.0
-        self._timer = clock.timer(self, self._visit)  # for a visit that would be too early
+        self._period, self._delivered_at = 1e-3 * period, 0.0
+        self._timer = clock.timer(self, self._deliver)  # for a delivery that would be too early
         self.destroyed.connect(self._channel.cancel)
 
     @property
@@ -258,17 +258,17 @@ class JobRunner(QObject):
         self._timer.stop()
 
     def _on_wake(self) -> None:
-        """Visit at once, but at most once in a period."""
-        rest = self._visited + self._period - self._now()
+        """Deliver at once, but at most once in a period."""
+        delay = self._delivered_at + self._period - self._now()
         if not self._is_open or self._timer.isActive():
             return
-        if rest > 0:
-            self._timer.start(ceil(1e3 * rest))
+        if delay > 0:
+            self._timer.start(ceil(1e3 * delay))
         else:
-            self._visit()
+            self._deliver()
 
-    def _visit(self) -> None:
-        self._visited = self._now()
+    def _deliver(self) -> None:
+        self._delivered_at = self._now()
         generation = self._channel.generation
         events, ended, busy = self._channel.collect()
         failure = events.pop() if events and isinstance(events[-1], _Failed) else None
@@ -288,7 +288,7 @@ class JobRunner(QObject):
 
 @dataclass(slots=True, eq=False, weakref_slot=True)
 class WriteQueue:
-    """Writes that wait, and the results of those that are done; ``changed`` guards all of it."""
+    """Waiting writes, and the results of finished ones; ``changed`` guards all of it."""
 
     changed: threading.Condition = field(default_factory=threading.Condition)
     waiting: deque[Write] = field(default_factory=deque)
@@ -297,7 +297,7 @@ class WriteQueue:
     is_busy: bool = False
 
     def put(self, write: Write) -> None:
-        """Call a function on the writer thread, after all that were put before; from any thread."""
+        """Call a function on the writer thread, after all earlier ones; from any thread."""
         with self.changed:
             self.waiting.append(write)
             if not self.is_busy:
@@ -305,7 +305,7 @@ class WriteQueue:
                 threading.Thread(target=self._work, name="napari-fcn-writer").start()
 
     def wait(self, seconds: float) -> bool:
-        """Wait until everything is written, at most this long; return whether it is. From any thread."""
+        """Wait until everything is written, at most this long; return whether it is; from any thread."""
         with self.changed:
             return self.changed.wait_for(lambda: not self.is_busy, seconds)
 
@@ -319,7 +319,7 @@ class WriteQueue:
                 write = self.waiting.popleft()
             try:
                 write()
-            except Exception as error:  # a full disk must not stop the writes that follow
+            except Exception as error:  # a full disk must not stop later writes
                 with self.changed:
                     self.errors.append(error)
             else:
@@ -335,11 +335,11 @@ class Writer(QObject):
     Attributes
     ----------
     queue : WriteQueue
-        The writes that wait; it can be used after this object is destroyed.
+        The waiting writes; it can be used after this object is destroyed.
     written : Signal(int)
-        How many writes are done without an error.
+        Number of writes without an error.
     failed : Signal(Exception)
-        A write raised; the others are done all the same.
+        A write raised an error; the others are not affected.
     """
 
     written = Signal(int)

@@ -21,12 +21,12 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-RUN_TIMEOUT_SECONDS = 300  # seconds until a run that shows no end is given up
+RUN_TIMEOUT_SECONDS = 300  # after which a run counts as failed
 WINDOW_SIZE = (1440, 900)
 
 
 def show(out: Path, model: str, close: bool) -> Iterator[str]:
-    """Open napari, segment a real image, save screenshots and results into ``out``; yield sentences about it.
+    """Open napari, segment a real image, save screenshots and results into ``out``; yield messages.
 
     Parameters
     ----------
@@ -91,7 +91,7 @@ def fill_in(dock: SegmentWidget, model: str, out: Path) -> None:
 
 
 def wait(is_over: object, seconds: float) -> bool:
-    """Let the window live until something is over or the time is; return whether it is over."""
+    """Process events until a condition holds or the time is over; return whether it holds."""
     end = time.monotonic() + seconds
     while time.monotonic() < end:
         QApplication.processEvents()

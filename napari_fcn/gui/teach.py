@@ -58,7 +58,11 @@ if TYPE_CHECKING:
 
 WARM_UP_AFTER = 200  # milliseconds after the dock opens
 FILTERS_HELP = "No network: filters of several sizes learn textures from your strokes alone."
-FIXED = ("device", "precision", "memory")  # settings that only the next start can change, with those of the source
+FIXED = (
+    "device",
+    "precision",
+    "memory",
+)  # settings that cannot change during a session, in addition to those of the source
 LIVE, LEARN, UNDO, REDO = "G", "Shift-G", "U", "Shift-U"
 ACCEPT, REJECT, CHANGES, NEXT, UNCERTAINTY, FLIP, HIDE = "K", "Shift-K", "H", "N", "Q", "J", "W"  # all free in napari
 
@@ -69,7 +73,7 @@ class TeachWidget(Dock):
     Parameters
     ----------
     viewer : napari.viewer.Viewer
-        Holds the images, and shows the predictions.
+        The viewer with the images; predictions become layers of it.
     """
 
     def __init__(self, viewer: napari.viewer.Viewer) -> None:  # napari needs this annotation
@@ -98,14 +102,14 @@ class TeachWidget(Dock):
         )
         self.setup = SetupPanel()
         self.classes = ClassList()
-        self.learning = LearnPanel((LIVE, shown(LEARN)))
-        self.candidate_card = CandidateCard((ACCEPT, shown(REJECT), CHANGES))
+        self.learning = LearnPanel((LIVE, key_name(LEARN)))
+        self.candidate_card = CandidateCard((ACCEPT, key_name(REJECT), CHANGES))
         self.next_button, self.uncertainty_button = QPushButton("Next place"), QPushButton("Uncertainty")
         self.next_button.setToolTip(f"Go to the most uncertain place in view without strokes nearby ({NEXT})")
         self.uncertainty_button.setToolTip(f"Show where the model is uncertain: bright is uncertain ({UNCERTAINTY})")
         self.uncertainty_button.setCheckable(True)
         self.curves = Curves()
-        self.history = CommitList((UNDO, shown(REDO)))
+        self.history = CommitList((UNDO, key_name(REDO)))
         self.compare_bar = CompareBar(FLIP)
         self.pins = PinList()
         self._keys = Keys(self._all_keys())
@@ -115,7 +119,7 @@ class TeachWidget(Dock):
     def _all_keys(self) -> list[Key]:
         do = self.controller.do
         digits = [Key(str(k), "", partial(self.controller.choose, k)) for k in range(1, MAX_CLASSES + 1)]
-        digits[0] = replace(digits[0], what="paint this class", shown=f"1 … {MAX_CLASSES}")
+        digits[0] = replace(digits[0], description="paint this class", shown=f"1 … {MAX_CLASSES}")
         return [
             *digits,
             Key("0", "erase", partial(self.controller.choose, 0), "0, E"),
@@ -128,14 +132,14 @@ class TeachWidget(Dock):
             Key(UNCERTAINTY, "uncertainty on/off", self.uncertainty_button.click),
             Key(ACCEPT, "accept the update", self._on_accept),
             Key(REJECT, "reject the update", self._on_reject),
-            Key(CHANGES, "changes on/off", self.candidate_card.shower.click),
+            Key(CHANGES, "changes on/off", self.candidate_card.changes_button.click),
             Key(FLIP, "switch compared states", self._on_flip),
             Key(HIDE, "overlay on/off", self.controller.toggle_overlay),
         ]
 
     def _lay_out(self) -> None:
-        aids = QWidget()
-        row = QHBoxLayout(aids)
+        guidance = QWidget()
+        row = QHBoxLayout(guidance)
         row.setContentsMargins(0, 0, 0, 0)
         row.addWidget(self.next_button)
         row.addWidget(self.uncertainty_button)
@@ -149,7 +153,7 @@ class TeachWidget(Dock):
         self.folds = folds
         folds["history"].set_open(True)
         self._session_parts = (
-            self.classes, self.learning, aids, self.candidate_card, self.compare_bar, folds["history"],
+            self.classes, self.learning, guidance, self.candidate_card, self.compare_bar, folds["history"],
             folds["curves"], folds["pins"],
         )  # fmt: skip
         self._fill(self.source, self.setup, *self._session_parts, self.advanced, folds["keys"])
@@ -174,14 +178,14 @@ class TeachWidget(Dock):
         self.candidate_card.accepted.connect(self._on_accept)
         self.candidate_card.rejected.connect(self._on_reject)
         self.candidate_card.changes_shown.connect(controller.show_changes)
-        self.candidate_card.change_chosen.connect(controller.look_at)
+        self.candidate_card.change_chosen.connect(controller.go_to_change)
         self.history.undone.connect(partial(do, Undo()))
         self.history.redone.connect(partial(do, Redo()))
         self.history.state_chosen.connect(self._on_go)
         self.history.renamed.connect(self._on_named)
         self.history.compared.connect(self._on_compare)
         self.history.saved.connect(self._on_save)
-        self.compare_bar.way_chosen.connect(controller.show_compared)
+        self.compare_bar.mode_chosen.connect(controller.show_compared)
         self.compare_bar.ended.connect(controller.end_comparison)
         self.pins.pinned.connect(self._on_pin)
         self.pins.unpinned.connect(self._on_unpin)
@@ -217,7 +221,7 @@ class TeachWidget(Dock):
         return TeachRequest(source.layer, source.path, settings, source.axes, folder, "" if folder else source.new)
 
     def _settings(self) -> TeachSettings | None:
-        """Return how the model learns; None if an entry is not valid."""
+        """Return the settings of learning; None if an entry is not valid."""
         settings = self.source.value.settings
         if settings is None:
             return None
@@ -371,6 +375,6 @@ class TeachWidget(Dock):
             self.controller.do(Suggest(self.controller.layers.view()))
 
 
-def shown(key: str) -> str:
-    """Return a key as it is shown, as in ``Shift+U``."""
+def key_name(key: str) -> str:
+    """Return the display name of a key, as in ``Shift+U``."""
     return key.replace("-", "+")

@@ -203,7 +203,7 @@ class RandomUser(User):
         elif change == 1:
             dock._on_class_named(index, self.rng.choice(TEXTS))
         else:
-            self.click(dock.classes.adder)
+            self.click(dock.classes.add_button)
 
     def use_history(self) -> None:
         dock = self._dock("teach")

@@ -124,7 +124,7 @@ def test_every_key_is_listed_and_free(teach: TeachDock) -> None:
     listed = teach.widget.keys.text()
     taken = {str(key) for kind in (ViewerModel, Labels, Image) for key in kind.class_keymap}
     for key in teach.widget._keys._keys:
-        assert not key.what or key.name in listed
+        assert not key.description or key.name in listed
         assert key.key in {*"0123456789E"} or key.key.replace("-", "+") not in taken, key.key
 
 
@@ -142,7 +142,7 @@ def test_a_click_on_a_row_selects_the_class(teach: TeachDock) -> None:
 def test_classes_are_added_named_coloured_and_removed(teach: TeachDock, monkeypatch: pytest.MonkeyPatch) -> None:
     teach.start()
     classes = teach.widget.classes
-    teach.click(classes.adder)
+    teach.click(classes.add_button)
     teach.wait(lambda: len(teach.state.classes) == 3)
     row = classes.rows[2]
     teach.qtbot.keyClick(row.name, Qt.Key_A, Qt.ControlModifier)
@@ -158,11 +158,11 @@ def test_classes_are_added_named_coloured_and_removed(teach: TeachDock, monkeypa
     teach.press(Qt.Key_3)
     teach.stroke(*DARK)
     assert set(teach.painted()) == {3}
-    teach.click(classes.rows[1].cross)
+    teach.click(classes.rows[1].remove_button)
     teach.wait(lambda: len(teach.state.classes) == 2)
     assert set(teach.painted()) == {2}
     assert not row.isVisible()
-    assert not classes.rows[0].cross.isEnabled()
+    assert not classes.rows[0].remove_button.isEnabled()
 
 
 def test_edits_of_a_removed_class_change_nothing(teach: TeachDock) -> None:
@@ -232,9 +232,9 @@ def test_a_candidate_is_accepted_by_key(teach: TeachDock) -> None:
     teach.wait(card.isVisible)
     assert "80% → <b>90%</b>" in card.headline.text()
     assert "Better on the new strokes" in card.text.text()
-    assert "px at y 40, x 55: background → object" in card.places.item(0).text()
+    assert "px at y 40, x 55: background → object" in card.change_list.item(0).text()
     assert card.accept.isVisible()
-    teach.click(card.shower)
+    teach.click(card.changes_button)
     assert teach.viewer.layers["cells changes"].visible
     teach.press(Qt.Key_H)
     assert not teach.viewer.layers["cells changes"].visible
@@ -254,7 +254,7 @@ def test_uncertainty_next_place_and_overlay_by_keys(teach: TeachDock) -> None:
     assert not teach.viewer.layers["cells uncertainty"].visible
     teach.press(Qt.Key_N)
     teach.wait(lambda: "cells next place" in teach.viewer.layers)
-    assert "Uncertain here" in teach.widget.setup.message.text()
+    assert "Uncertainty here" in teach.widget.setup.message.text()
     teach.press(Qt.Key_W)
     assert not teach.viewer.layers["cells probabilities"].visible
     teach.press(Qt.Key_W)
@@ -405,7 +405,7 @@ def test_the_window_moves_with_the_camera(teach: TeachDock, monkeypatch: pytest.
     teach.stroke((15, 15), (15, 22))
     painted = teach.painted()[1]
     place = Region((20, 100), (24, 104))
-    teach.widget.controller.look_at(Change(place, 16, 0, 1))
+    teach.widget.controller.go_to_change(Change(place, 16, 0, 1))
     teach.wait(lambda: teach_layers.canvas.window.contains(place))
     teach.rest()
     assert teach.painted() == {}
@@ -415,7 +415,7 @@ def test_the_window_moves_with_the_camera(teach: TeachDock, monkeypatch: pytest.
     assert teach.painted()[2] == teach.engine.samples.counts(2)[1] > 0
     assert teach.engine.samples.counts(2)[0] == painted
     assert (teach.engine.samples.coordinates()[teach.engine.samples.class_index == 1][:, 1] > 90).all()
-    teach.widget.controller.look_at(Change(Region((14, 14), (18, 24)), 40, 0, 1))
+    teach.widget.controller.go_to_change(Change(Region((14, 14), (18, 24)), 40, 0, 1))
     teach.wait(lambda: teach_layers.canvas.window.start == (0, 0))
     assert teach.painted() == {1: painted}
 

@@ -457,7 +457,7 @@ def test_a_better_candidate_is_accepted_automatically(session: TeachSession) -> 
     session.paint((10, 10), 1)
     session.paint((10, 50), 2)
     assert session.state.update is not None
-    assert session.state.update.standing == "taken"
+    assert session.state.update.status == "accepted"
     assert session.state.commits[-1].kind == "network"
     assert session.state.scores[-1][0] == 2
     assert session.state.candidate_scores == ((2, 0.9),)
@@ -472,11 +472,11 @@ def test_a_better_candidate_waits_for_the_user(session: TeachSession) -> None:
     assert session.state.can_decide
     assert session.state.commits[-1].kind == "head"
     session.do(Reject())
-    assert session.state.update.standing == "dropped"
+    assert session.state.update.status == "rejected"
     session.paint((30, 50), 2)
     assert session.state.can_decide
     session.do(Accept())
-    assert session.state.update.standing == "taken"
+    assert session.state.update.status == "accepted"
     assert session.state.commits[-1].kind == "network"
 
 
@@ -534,7 +534,7 @@ def test_two_commits_are_compared(session: TeachSession, viewer: ViewerModel) ->
 
 def test_the_next_place_is_suggested_and_shown(session: TeachSession, viewer: ViewerModel) -> None:
     session.do(Suggest(session.controller.layers.view()))
-    assert "Uncertain here: 50%" in session.state.message
+    assert "Uncertainty here: 50%" in session.state.message
     box = viewer.layers["cells next place"]
     np.testing.assert_allclose(box.data[0].min(0), (-0.5, 27.5))
     session.paint((10, 10), 1)
@@ -951,7 +951,7 @@ def test_the_window_of_a_large_stack_follows_the_slider(
     large.paint((7, 5, 50), 2)
     assert large.values(viewer.layers["stack classes"], (7, 20, 50)) == 1
     assert large.session.engine.samples.coordinates()[:, 0].tolist() == [1] * 9 + [7] * 9
-    controller.look_at(Change(Region((1, 4, 4), (2, 8, 8)), 16, 0, 1))
+    controller.go_to_change(Change(Region((1, 4, 4), (2, 8, 8)), 16, 0, 1))
     assert viewer.dims.point[0] == 1
 
 

@@ -88,16 +88,21 @@ def test_losses_are_those_of_the_latest_candidate(state: TeachState) -> None:
 
 
 @pytest.mark.parametrize(
-    ("kind", "is_restored", "standing"),
-    [("network", False, "taken"), ("head", False, "waits"), ("head", True, "dropped"), ("classes", False, "dropped")],
+    ("kind", "is_restored", "status"),
+    [
+        ("network", False, "accepted"),
+        ("head", False, "pending"),
+        ("head", True, "rejected"),
+        ("classes", False, "rejected"),
+    ],
 )
 def test_a_new_commit_decides_about_a_candidate_that_waits(
-    state: TeachState, kind: str, is_restored: bool, standing: str
+    state: TeachState, kind: str, is_restored: bool, status: str
 ) -> None:
     state = apply(state, message(evaluated(True)))
     state = apply(state, message(HistoryChanged((Commit(1, 0, kind, 1, 1, ""),), 1, is_restored)))
     assert state.update is not None
-    assert state.update.standing == standing
+    assert state.update.status == status
 
 
 def test_a_score_replaces_that_of_the_same_round(state: TeachState) -> None:

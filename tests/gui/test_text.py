@@ -218,5 +218,5 @@ def test_check_results_and_updates_show_names_as_plain_text(qtbot: QtBot) -> Non
     updates = CandidateCard(("K", "Shift+K", "H"))
     qtbot.addWidget(updates)
     classes = (PaintedClass(EVIL, "#000000"), PaintedClass(EVIL, "#56b4e9"))
-    updates.show_update(TeachState(phase="open", classes=classes, update=CandidateState(ready, "waits")), ("y", "x"))
+    updates.show_update(TeachState(phase="open", classes=classes, update=CandidateState(ready, "pending")), ("y", "x"))
     assert not drawn_as_markup(updates)

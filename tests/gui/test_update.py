@@ -23,12 +23,12 @@ def test_long_changes_are_readable_in_a_narrow_dock(qtbot: QtBot) -> None:
     qtbot.addWidget(card)
     card.resize(260, 300)
     card.show()
-    card.show_update(TeachState(phase="open", classes=classes, update=CandidateState(ready, "waits")), ("y", "x"))
+    card.show_update(TeachState(phase="open", classes=classes, update=CandidateState(ready, "pending")), ("y", "x"))
     turn(qtbot)
-    places = card.places
-    width = places.viewport().width()
-    for row in range(places.count()):
-        box = places.visualItemRect(places.item(row))
+    changes = card.change_list
+    width = changes.viewport().width()
+    for row in range(changes.count()):
+        box = changes.visualItemRect(changes.item(row))
         assert box.width() <= width
-        assert box.height() >= 2 * places.fontMetrics().height()
-    assert "mitochondria" in places.item(0).toolTip()
+        assert box.height() >= 2 * changes.fontMetrics().height()
+    assert "mitochondria" in changes.item(0).toolTip()

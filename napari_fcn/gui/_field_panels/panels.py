@@ -27,7 +27,7 @@ BUTTONS = {
         "Shift the image by a few pixels: does the prediction shift equally (equivariance)? The map shows where not.",
     ),
     "border": (
-        "Border trust",
+        "Padding",
         "How much does each prediction depend on padding? The map shows this share.",
     ),
 }

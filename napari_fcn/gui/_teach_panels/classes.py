@@ -41,9 +41,9 @@ class ClassRow(QFrame):
     Attributes
     ----------
     chosen, recolour, remove : Signal(int)
-        The user selects it for painting, changes its colour, removes it.
+        The user selects the class for painting, changes its colour, removes it.
     named : Signal(int, str)
-        The user renamed it.
+        The user renamed the class.
     """
 
     chosen = Signal(int)
@@ -67,9 +67,9 @@ class ClassRow(QFrame):
         self.count = QLabel()
         self.count.setTextFormat(Qt.PlainText)
         self.count.setAlignment(Qt.AlignRight | Qt.AlignVCenter)
-        self.cross = QToolButton()
-        self.cross.setText("×")
-        self.cross.setAutoRaise(True)
+        self.remove_button = QToolButton()
+        self.remove_button.setText("×")
+        self.remove_button.setAutoRaise(True)
         row = QHBoxLayout(self)
         row.setContentsMargins(3, 1, 1, 1)
         row.setSpacing(5)
@@ -77,18 +77,18 @@ class ClassRow(QFrame):
         row.addWidget(self.swatch)
         row.addWidget(self.name, 1)
         row.addWidget(self.count)
-        row.addWidget(self.cross)
+        row.addWidget(self.remove_button)
         self.key.clicked.connect(self._on_key)
         self.swatch.clicked.connect(self._on_swatch)
-        self.cross.clicked.connect(self._on_cross)
+        self.remove_button.clicked.connect(self._on_remove)
         self.name.editingFinished.connect(self._on_named)
         self.name.returnPressed.connect(self.name.clearFocus)  # so that keys reach the viewer again
 
-    def show_class(self, entry: PaintedClass, is_chosen: bool, can_go: bool) -> None:
+    def show_class(self, entry: PaintedClass, is_chosen: bool, can_remove: bool) -> None:
         """Show a class; a name being typed stays, unless the row now shows another class."""
-        if self._shown == (entry, is_chosen, can_go):
+        if self._shown == (entry, is_chosen, can_remove):
             return
-        self._shown = (entry, is_chosen, can_go)
+        self._shown = (entry, is_chosen, can_remove)
         is_another, self._name = self._name != one_line(entry.name), one_line(entry.name)
         is_typed = self.name.hasFocus() or self.name.isModified()
         if is_another or not is_typed:
@@ -106,25 +106,25 @@ class ClassRow(QFrame):
         self.key.setToolTip(hint(f"Paint {entry.name} (key {self._index + 1})"))
         self.count.setText(f"{entry.painted:,} px".replace(",", "\u202f"))
         self.count.setToolTip(hint(f"Pixels painted as {entry.name}"))
-        self.cross.setEnabled(can_go)
-        self.cross.setAccessibleName(f"Remove {entry.name}")
-        self.cross.setToolTip(
-            hint(f"Remove {entry.name} and its strokes" if can_go else "At least two classes are needed")
+        self.remove_button.setEnabled(can_remove)
+        self.remove_button.setAccessibleName(f"Remove {entry.name}")
+        self.remove_button.setToolTip(
+            hint(f"Remove {entry.name} and its strokes" if can_remove else "At least two classes are needed")
         )
         self._paint(CHOSEN if is_chosen else NOT_CHOSEN)
 
-    def leave(self) -> None:
+    def discard(self) -> None:
         """Hide the row of a class that was removed, and discard a name being typed."""
         self._shown = None
         self.name.setText(self._name)
         self.hide()
 
     def _paint(self, style: str) -> None:
-        if self.styleSheet() != style:  # Qt goes through all children
+        if self.styleSheet() != style:  # a change makes Qt polish all children
             self.setStyleSheet(style)
 
     def mousePressEvent(self, event: QMouseEvent) -> None:
-        """Choose the class by a click anywhere on its row."""
+        """Select the class by a click anywhere on its row."""
         super().mousePressEvent(event)
         self.chosen.emit(self._index)
 
@@ -134,7 +134,7 @@ class ClassRow(QFrame):
     def _on_swatch(self) -> None:
         self.recolour.emit(self._index)
 
-    def _on_cross(self) -> None:
+    def _on_remove(self) -> None:
         self.remove.emit(self._index)
 
     def _on_named(self) -> None:
@@ -174,18 +174,18 @@ class ClassList(QWidget):
         self._rows.setSpacing(1)
         self.eraser = QPushButton("Erase")
         self.eraser.setCheckable(True)
-        self.eraser.setToolTip("Eraser (0 or E)")
-        self.adder = QPushButton("Add class")
-        self.adder.setToolTip("Add a class")
+        self.eraser.setToolTip("Erase strokes (0 or E)")
+        self.add_button = QPushButton("Add class")
+        self.add_button.setToolTip("Add a class")
         buttons = QHBoxLayout()
         buttons.addWidget(self.eraser)
-        buttons.addWidget(self.adder)
+        buttons.addWidget(self.add_button)
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
         layout.addLayout(self._rows)
         layout.addLayout(buttons)
         self.eraser.clicked.connect(self._on_erase)
-        self.adder.clicked.connect(self.added)
+        self.add_button.clicked.connect(self.added)
 
     def show_classes(self, classes: Sequence[PaintedClass], label: int) -> None:
         """Show the classes, and which one is being painted."""
@@ -197,9 +197,9 @@ class ClassList(QWidget):
                 row.show_class(classes[index], label == index + 1, len(classes) > MIN_CLASSES)
                 row.show()
             elif not row.isHidden():
-                row.leave()
+                row.discard()
         self.eraser.setChecked(label == 0)
-        self.adder.setEnabled(len(classes) < MAX_CLASSES)
+        self.add_button.setEnabled(len(classes) < MAX_CLASSES)
 
     def _add_row(self) -> None:
         row = ClassRow(len(self.rows), self)
@@ -212,8 +212,8 @@ class ClassList(QWidget):
 
     def _on_chosen(self, index: int) -> None:
         self.chosen.emit(index + 1)
-        for other, row in enumerate(self.rows):  # a second click on the chosen one must not uncheck it
-            row.key.setChecked(other == index)
+        for row_index, row in enumerate(self.rows):  # a second click on the selected class must not uncheck it
+            row.key.setChecked(row_index == index)
 
     def _on_erase(self) -> None:
         self.chosen.emit(0)
@@ -222,7 +222,7 @@ class ClassList(QWidget):
     def _on_recolour(self, index: int) -> None:
         entry = self._classes[index]
         colour = QColorDialog.getColor(QColor(entry.colour), self, f"Colour of {entry.name}")
-        # The class may have been removed, or another be in its row, while the dialog was open.
-        is_there = [other.name for other in self._classes[index : index + 1]] == [entry.name]
-        if colour.isValid() and is_there:
+        # While the dialog was open, the class may have been removed, and its row may show another one.
+        is_same = [current.name for current in self._classes[index : index + 1]] == [entry.name]
+        if colour.isValid() and is_same:
             self.coloured.emit(index, colour.name())

@@ -10,21 +10,21 @@ from qtpy.QtWidgets import QButtonGroup, QFrame, QHBoxLayout, QLabel, QPushButto
 if TYPE_CHECKING:
     from napari_fcn.gui._controllers import TeachState
 
-WAYS = ("first", "second", "split")
+MODES = ("first", "second", "split")
 
 
 class CompareBar(QFrame):
-    """Chooses which of two states is shown.
+    """Chooses which of two compared states is shown.
 
     Attributes
     ----------
-    way_chosen : Signal(str)
+    mode_chosen : Signal(str)
         ``"first"``, ``"second"`` or ``"split"``.
     ended : Signal()
         The user ends the comparison.
     """
 
-    way_chosen = Signal(str)
+    mode_chosen = Signal(str)
     ended = Signal()
 
     def __init__(self, key: str, parent: QWidget | None = None) -> None:
@@ -35,8 +35,8 @@ class CompareBar(QFrame):
         row.setContentsMargins(6, 3, 3, 3)
         row.addWidget(QLabel("Show"))
         self.buttons: dict[str, QPushButton] = {}
-        for way in WAYS:
-            button = self.buttons[way] = QPushButton("Split")
+        for mode in MODES:
+            button = self.buttons[mode] = QPushButton("Split")
             button.setCheckable(True)
             self._group.addButton(button)
             row.addWidget(button, 1)
@@ -57,10 +57,10 @@ class CompareBar(QFrame):
         self.setVisible(compared is not None)
         if compared is None:
             return
-        for way, number in (("first", compared.first), ("second", compared.second)):
-            self.buttons[way].setText(f"# {number}")
-            self.buttons[way].setToolTip(self._hint)
+        for mode, number in (("first", compared.first), ("second", compared.second)):
+            self.buttons[mode].setText(f"# {number}")
+            self.buttons[mode].setToolTip(self._hint)
         self.buttons[compared.shown].setChecked(True)
 
     def _on_clicked(self, button: QPushButton) -> None:
-        self.way_chosen.emit(next(way for way, known in self.buttons.items() if known is button))
+        self.mode_chosen.emit(next(mode for mode, choice in self.buttons.items() if choice is button))

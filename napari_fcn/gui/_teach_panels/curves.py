@@ -24,30 +24,33 @@ TICKS = 7  # points
 
 
 class Curves(QWidget):
-    """Two plots, made when they are first visible, as pyqtgraph is slow to load."""
+    """Two plots, created when first visible, because pyqtgraph is slow to load."""
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self._layout = QVBoxLayout(self)
         self._layout.setContentsMargins(0, 0, 0, 0)
         self._layout.setSpacing(1)
-        self.setAccessibleName("Plots of test scores and of the loss")
+        self.setAccessibleName("Plots of the scores and of the loss")
         self.accepted: Any = None
         self.candidate: Any = None
         self.loss: Any = None
         self._shown: object = None
 
     def show_scores(
-        self, exams: Sequence[tuple[int, float]], candidate_scores: Sequence[tuple[int, float]], losses: Sequence[float]
+        self,
+        scores: Sequence[tuple[int, float]],
+        candidate_scores: Sequence[tuple[int, float]],
+        losses: Sequence[float],
     ) -> None:
-        """Show test scores by round, of the current model and of updates, and the loss by step."""
-        if not self.isVisible() or self._shown == (exams, candidate_scores, losses):
+        """Show the scores of the current model and of updates by round, and the loss by step."""
+        if not self.isVisible() or self._shown == (scores, candidate_scores, losses):
             return
         if self.accepted is None:
             self._build()
-        self._shown = (exams, candidate_scores, losses)
-        for curve, points in ((self.accepted, exams), (self.candidate, candidate_scores)):
-            curve.setData([turn for turn, _ in points], [100 * right for _, right in points])
+        self._shown = (scores, candidate_scores, losses)
+        for curve, points in ((self.accepted, scores), (self.candidate, candidate_scores)):
+            curve.setData([turn for turn, _ in points], [100 * score for _, score in points])
         self.loss.setData(list(range(1, len(losses) + 1)), list(losses))
 
     def _build(self) -> None:

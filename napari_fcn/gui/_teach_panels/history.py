@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 KINDS = {"start": "start", "head": "strokes", "network": "update", "classes": "classes"}
 HINTS = {
-    "start": "Model at the start",
+    "start": "First model",
     "head": "Learnt from strokes",
     "network": "Accepted update of the whole network",
     "classes": "Classes changed",
@@ -38,23 +38,23 @@ HEIGHT = 132  # pixels
 
 def depths(commits: Sequence[Commit]) -> dict[int, int]:
     """Return the indentation of each commit: the first child stays in line, each later one is a branch."""
-    found: dict[int, int] = {}
+    depth: dict[int, int] = {}
     has_child: set[int] = set()
     for commit in commits:
-        if commit.parent is None or commit.parent not in found:
-            found[commit.number] = 0
+        if commit.parent is None or commit.parent not in depth:
+            depth[commit.number] = 0
             continue
-        found[commit.number] = found[commit.parent] + (commit.parent in has_child)
+        depth[commit.number] = depth[commit.parent] + (commit.parent in has_child)
         has_child.add(commit.parent)
-    return found
+    return depth
 
 
-def score(commit: Commit, exams: Sequence[tuple[int, float]]) -> str:
-    """Return the share of test strokes that a commit predicts correctly; empty if unknown."""
-    known = commit.scores.get("candidate")
-    if known is None and commit.kind != "network":
-        known = next((right for turn, right in exams if turn == commit.turn + 1), None)
-    return "" if known is None else f"{known:.0%}"
+def score(commit: Commit, scores: Sequence[tuple[int, float]]) -> str:
+    """Return the share of strokes that a commit predicts correctly; empty if unknown."""
+    fraction = commit.scores.get("candidate")
+    if fraction is None and commit.kind != "network":
+        fraction = next((value for turn, value in scores if turn == commit.turn + 1), None)
+    return "" if fraction is None else f"{fraction:.0%}"
 
 
 class CommitList(QWidget):
@@ -63,7 +63,7 @@ class CommitList(QWidget):
     Attributes
     ----------
     undone, redone : Signal()
-        One back, one forward.
+        Go back or forward one commit.
     state_chosen : Signal(int)
         Go to this commit.
     renamed : Signal(int, str)

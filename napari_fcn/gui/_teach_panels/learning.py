@@ -37,23 +37,23 @@ class LearnPanel(QWidget):
     def __init__(self, keys: tuple[str, str], parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self._shown: object = None
-        known = {option.name: option for option in options(TeachSettings)}
+        declared = {option.name: option for option in options(TeachSettings)}
         self.live, self.learn = QPushButton("Live"), QPushButton("Learn now")
         self.live.setCheckable(True)
         self.live.setToolTip(f"Learn from each stroke as soon as the mouse is released ({keys[0]})")
         self.learn.setToolTip(f"Learn from all strokes once ({keys[1]})")
         self.keep = QSlider(Qt.Horizontal)
         self.keep.setRange(0, STEPS)
-        self.keep.setValue(round(STEPS * known["keep"].default))
+        self.keep.setValue(round(STEPS * declared["keep"].default))
         self.keep.setAccessibleName("Fit this image, or keep the original model")
         self.keep.setToolTip(
-            "<qt>Left: fit this image, whatever is forgotten elsewhere. Right: stay close to the original model.</qt>"
+            "<qt>Left: fit this image, even if the model then fails on others. Right: keep the original model.</qt>"
         )
         self.network = QComboBox()
-        for value in known["network"].choices:
+        for value in declared["network"].choices:
             self.network.addItem(WORDS[value], value)
-        self.network.setAccessibleName(known["network"].label)
-        self.network.setToolTip(f"<qt>{known['network'].help}</qt>")
+        self.network.setAccessibleName(declared["network"].label)
+        self.network.setToolTip(f"<qt>{declared['network'].help}</qt>")
         self.latency, self.progress = WrappingLabel("Latency"), QProgressBar()
         self.latency.setToolTip("Time from mouse release to updated overlay")
         self.progress.setAccessibleName("Fine-tuning")
@@ -68,9 +68,9 @@ class LearnPanel(QWidget):
         buttons, slider, network = QHBoxLayout(), QHBoxLayout(), QHBoxLayout()
         buttons.addWidget(self.live)
         buttons.addWidget(self.learn)
-        slider.addWidget(QLabel("Fit my image"))
+        slider.addWidget(QLabel("Fit this image"))
         slider.addWidget(self.keep, 1)
-        slider.addWidget(QLabel("Keep"))
+        slider.addWidget(QLabel("Keep model"))
         label = QLabel("Whole network")
         label.setToolTip(self.network.toolTip())
         label.setBuddy(self.network)

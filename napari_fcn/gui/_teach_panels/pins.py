@@ -1,4 +1,4 @@
-"""Pins: areas whose prediction must not change."""
+"""Pins: protected areas, whose prediction must not change."""
 
 from __future__ import annotations
 

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 def ago(seconds: float) -> str:
-    """Return a time that has passed, as in ``12 s ago``."""
+    """Return an elapsed time as in ``12 s ago``."""
     if seconds < 60:
         return f"{seconds:.0f} s ago"
     return f"{seconds / 60:.0f} min ago" if seconds < 5400 else f"{seconds / 3600:.0f} h ago"

@@ -1,4 +1,4 @@
-"""The base of all docks: a narrow column that scrolls, and that leaves the viewer when it is closed."""
+"""The base class of all docks: a narrow column that scrolls and disconnects from the viewer when closed."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ MIN_WIDTH, WIDTH, HEIGHT = 260, 320, 400  # pixels: minimum width, and preferred
 
 
 class Dock(QWidget):
-    """A dock; subclasses connect to the viewer in `_connect` and leave it in `_disconnect`."""
+    """A dock; subclasses implement `_connect` and `_disconnect`."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -34,7 +34,7 @@ class Dock(QWidget):
         return QSize(WIDTH, HEIGHT)
 
     def changeEvent(self, event: QEvent) -> None:
-        """Leave the viewer when the dock is closed, which napari does by removing the parent."""
+        """Disconnect from the viewer when the dock is closed, which napari does by removing the parent."""
         super().changeEvent(event)
         if event.type() != QEvent.ParentChange or self.layout() is None:
             return
@@ -45,7 +45,7 @@ class Dock(QWidget):
             self._join()
 
     def _fill(self, *parts: QWidget) -> None:
-        """Stack the parts in a column that scrolls vertically, never sideways."""
+        """Stack the parts in a column that scrolls only vertically."""
         content = QWidget()
         column = QVBoxLayout(content)
         for part in parts:

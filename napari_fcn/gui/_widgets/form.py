@@ -194,8 +194,7 @@ class Form(QWidget, Generic[S]):
     def __init__(self, settings: type[S], parent: QWidget | None = None, without: Collection[str] = ()) -> None:
         super().__init__(parent)
         self._settings = settings
-        chosen = [option for option in options(settings) if option.name not in without]
-        self.fields = {option.name: Field(option, self) for option in chosen}
+        self.fields = {option.name: Field(option, self) for option in options(settings) if option.name not in without}
         self.rows = QFormLayout(self)
         self.rows.setContentsMargins(0, 0, 0, 0)
         self.rows.setFieldGrowthPolicy(QFormLayout.AllNonFixedFieldsGrow)

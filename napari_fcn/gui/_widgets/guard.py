@@ -1,4 +1,4 @@
-"""Rules for all widgets of a dock, present and future: the wheel scrolls, and text is plain unless it is our markup."""
+"""Rules for all widgets of a dock: the wheel scrolls the dock, and text is plain unless it is our markup."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ if TYPE_CHECKING:
     from qtpy.QtGui import QHelpEvent, QWheelEvent
 
 MARKUP = "<qt>"  # start of a tooltip that is our own markup
-MAX_LINES = 5  # of a tooltip that may cover the dock
+MAX_LINES = 5  # of a tooltip over the dock, at most
 GAP = 32  # pixels: margins of a tooltip, and the offset that Qt adds
 
 
 class DockGuard(QObject):
     """Watches all widgets of a dock, also those added later.
 
-    The wheel changes a control only if that has the focus (by a click or Tab); otherwise it scrolls the dock. A list or
+    The wheel changes a control only if it has the focus (by a click or Tab); otherwise it scrolls the dock. A list or
     table without focus scrolls where the dock itself has nothing to scroll. Labels and tooltips are plain text unless
     marked as rich text.
 
@@ -81,7 +81,7 @@ class DockGuard(QObject):
     def _may_take(self, widget: QWidget) -> bool:
         """Whether the wheel may reach this widget."""
         if widget in self._own or isinstance(widget, QScrollBar) or widget.window() is not self._dock.window():
-            return True  # a window of its own is the open list of a combo box
+            return True  # a separate window is the open list of a combo box
         view = widget.parent() if isinstance(widget.parent(), QAbstractItemView | QGraphicsView) else widget
         if isinstance(view, QGraphicsView):
             return False  # plots do not zoom
@@ -94,10 +94,10 @@ class DockGuard(QObject):
         return self._area is not None and self._area.verticalScrollBar().maximum() > 0
 
     def _show_tooltip(self, widget: QWidget, event: QHelpEvent) -> bool:
-        """Show a tooltip that needs another text or place than Qt gives it; return whether it was shown.
+        """Show a tooltip that Qt would show as markup or over the dock; return whether it was shown.
 
-        Foreign text that looks like markup is shown as plain text. A tall tooltip goes next to the dock, as it would
-        cover the controls below and take their clicks.
+        Foreign text that looks like markup is shown as plain text. A tall tooltip is shown next to the dock, because it
+        would cover the controls below and take their clicks.
         """
         text = widget.toolTip()
         is_plain = not text.startswith(MARKUP) and Qt.mightBeRichText(text)

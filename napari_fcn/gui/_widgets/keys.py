@@ -25,27 +25,27 @@ class Key:
     Attributes
     ----------
     key : str
-        As napari spells it, for example ``"Shift-U"``.
-    what : str
-        What it does, for the list of shortcuts; empty: not listed.
+        Name in napari, for example ``"Shift-U"``.
+    description : str
+        Description for the list of shortcuts; empty: not listed.
     slot : callable
-        Is called without arguments.
+        Called without arguments.
     shown : str
-        Name to show; empty: from ``key``.
+        Display name; empty: from ``key``.
     """
 
     key: str
-    what: str
+    description: str
     slot: Callable[[], object]
     shown: str = ""
 
     @property
     def name(self) -> str:
-        """Name to show."""
+        """Display name."""
         return self.shown or self.key.replace("Control", "Ctrl").replace("Enter", "Return").replace("-", "+")
 
 
-# Keys of each viewer or layer: docks may share a key, and closing one dock leaves it to the others.
+# Keys of each viewer or layer: docks may share a key, which stays bound when one of them is closed.
 _bound: WeakKeyDictionary[Any, dict[str, list[Key]]] = WeakKeyDictionary()
 
 
@@ -55,7 +55,7 @@ class Keys:
     Parameters
     ----------
     keys : sequence of Key
-        All of them.
+        The keys.
     """
 
     def __init__(self, keys: Sequence[Key]) -> None:
@@ -65,15 +65,15 @@ class Keys:
     def text(self) -> str:
         """Return a table of all keys as rich text."""
         rows = (
-            f"<tr><td><b>{escaped(k.name)}</b>&nbsp;&nbsp;</td><td>{escaped(k.what)}</td></tr>"
+            f"<tr><td><b>{escaped(k.name)}</b>&nbsp;&nbsp;</td><td>{escaped(k.description)}</td></tr>"
             for k in self._keys
-            if k.what
+            if k.description
         )
         return f"<table>{''.join(rows)}</table>"
 
     def line(self) -> str:
         """Return all keys in one line."""
-        return " · ".join(f"{k.what} {k.name}" for k in self._keys if k.what)
+        return " · ".join(f"{k.description} {k.name}" for k in self._keys if k.description)
 
     def attach(self, widget: QWidget) -> None:
         """Bind the keys to a widget: they work while it, or a widget in it, has the focus."""
@@ -85,25 +85,25 @@ class Keys:
     def bind(self, *targets: Any) -> None:
         """Bind the keys to these viewers or layers only; docks with the same key share it."""
         for target in self._targets:
-            if not any(target is wanted for wanted in targets):
+            if not any(target is other for other in targets):
                 for key in self._keys:
-                    _of(target, key.key).remove(key)
+                    _keys_of(target, key.key).remove(key)
                     _bind(target, key.key)
         for target in targets:
-            if not any(target is known for known in self._targets):
+            if not any(target is other for other in self._targets):
                 for key in self._keys:
-                    _of(target, key.key).append(key)
+                    _keys_of(target, key.key).append(key)
                     _bind(target, key.key)
         self._targets = list(targets)
 
 
-def _of(target: Any, name: str) -> list[Key]:
+def _keys_of(target: Any, name: str) -> list[Key]:
     return _bound.setdefault(target, {}).setdefault(name, [])
 
 
 def _bind(target: Any, name: str) -> None:
     """Bind a key of a viewer or layer to the actions of all docks that share it."""
-    keys = _of(target, name)
+    keys = _keys_of(target, name)
 
     def press(_: object = None) -> None:
         for key in tuple(keys):

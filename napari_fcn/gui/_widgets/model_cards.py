@@ -27,7 +27,7 @@ def swatches(classes: Iterable[tuple[str, str]]) -> str:
 def card_line(model: ModelEntry) -> str:
     """Return the key facts of a model as rich text: summary, classes, dimensions, score, licence."""
     info = model.info
-    facts = [f"{info.spec.ndim}-D", _channels(info.spec.channels), *_best_known(info.card.known_scores)]
+    facts = [f"{info.spec.ndim}-D", _channels(info.spec.channels), *_main_score(info.card.known_scores)]
     if info.card.licence:
         facts.append(escaped(info.card.licence))
     classes = [(label.name, label.colour) for label in info.classes[1:]]
@@ -59,8 +59,8 @@ def card(model: ModelEntry) -> str:
     return "<qt>" + "".join(f"<p style='margin:3px 0'>{row}</p>" for row in rows if row) + "</qt>"
 
 
-def _best_known(scores: Mapping[str, float]) -> list[str]:
-    """Return the best-known score, if there is one: the shortest name with Dice in it."""
+def _main_score(scores: Mapping[str, float]) -> list[str]:
+    """Return one score, if there is one: that with Dice in its name, else the shortest name."""
     names = sorted(scores, key=lambda name: ("dice" not in name.lower(), len(name)))
     return [f"{escaped(name.replace('_', ' '))} {scores[name]:.2f}" for name in names[:1]]
 

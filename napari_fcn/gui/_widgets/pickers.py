@@ -54,11 +54,11 @@ class ImagePicker(Picker):
     Parameters
     ----------
     viewer : ViewerModel
-        Holds the layers.
+        The viewer with the layers.
     controller : DockController
-        Lists those that can be segmented.
+        Lists the layers that can be segmented.
     purpose : str
-        What an image is needed for, as in "to segment".
+        Purpose of the image, as in "to segment".
     """
 
     def __init__(self, viewer: ViewerModel, controller: DockController, purpose: str = "") -> None:
@@ -79,7 +79,7 @@ class ImagePicker(Picker):
         self._on_layers()
 
     def hold(self, layer: Image | None) -> None:
-        """Show this layer whatever is selected; None: follow the selected layer again."""
+        """Show this layer independent of the selection; None: follow the selected layer again."""
         if self._held is not layer:
             self._held = layer
             self._on_layers()
@@ -99,8 +99,8 @@ class ImagePicker(Picker):
         if self._chosen not in images:
             self._chosen = None
         active = self._viewer.layers.selection.active
-        wanted = [self._held, self._chosen, active, self.layer, *images]
-        self.layer = next((layer for layer in wanted if layer in images), None)
+        candidates = [self._held, self._chosen, active, self.layer, *images]
+        self.layer = next((layer for layer in candidates if layer in images), None)
         with QSignalBlocker(self.combo):
             self.combo.clear()
             for layer in images:
@@ -156,12 +156,12 @@ class ModelPicker(Picker):
         if model is None:
             self._show(None, "", "", "")
             return
-        line, hint = card_line(model), card(model)  # first: a model that cannot be shown must not be listed
-        if model.path not in [known.path for known in self.models]:
+        line, hint = card_line(model), card(model)  # first: a model with an invalid card must not be listed
+        if model.path not in [entry.path for entry in self.models]:
             self.models.append(model)
             self._fill()
         elif model not in self.models:  # its file or name has changed
-            self.models[[known.path for known in self.models].index(model.path)] = model
+            self.models[[entry.path for entry in self.models].index(model.path)] = model
             self._fill()
         self._show(model, "", line, hint)
 

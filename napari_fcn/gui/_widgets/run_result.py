@@ -83,10 +83,10 @@ class RunResultPanel(QWidget):
         """Show a result, or nothing; ``visible`` maps each result layer to whether it is visible."""
         self.choices.setVisible(bool(visible))
         if visible:
-            shown = [kind for kind, is_visible in visible.items() if is_visible]
-            self._group.setExclusive(len(shown) == 1)
+            visible_kinds = [kind for kind, is_visible in visible.items() if is_visible]
+            self._group.setExclusive(len(visible_kinds) == 1)
             for kind, button in self.buttons.items():
-                button.setChecked(shown == [kind])
+                button.setChecked(visible_kinds == [kind])
             self._group.setExclusive(True)
         warning = "" if result is None else result.warning
         self.warning.setText(warning)
@@ -98,4 +98,4 @@ class RunResultPanel(QWidget):
         self.legend.setVisible(result is not None)
 
     def _on_clicked(self, button: QRadioButton) -> None:
-        self.kind_chosen.emit(next(kind for kind, known in self.buttons.items() if known is button))
+        self.kind_chosen.emit(next(kind for kind, choice in self.buttons.items() if choice is button))

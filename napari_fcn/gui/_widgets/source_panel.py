@@ -1,4 +1,4 @@
-"""The choices on top of a dock: the image, the model, and how the image is read."""
+"""The choices at the top of a dock: the image, the model, and the axes of the image."""
 
 from __future__ import annotations
 
@@ -32,16 +32,16 @@ AXES_HELP = (
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """The image and the model that are chosen in a dock, and how the image is read.
+    """The image, the model and the axes that are chosen in a dock.
 
     Attributes
     ----------
     layer : Image or None
         The image; None if there is none.
     model : ModelEntry or None
-        The model file; None if there is none, or something else is chosen.
+        The model file; None if there is none, or another choice.
     other : str
-        What is chosen instead of a model file; empty if nothing is.
+        Name of a choice other than a model file; empty if a model is chosen.
     axes : tuple of str
         Names of the image axes, as typed; empty: from the layer, else guessed.
     settings : object or None
@@ -49,7 +49,7 @@ class Source:
     info : ImageInfo
         Description of the image.
     problem : str
-        Why the dock cannot run; empty if it can.
+        Reason why the dock cannot run; empty if it can.
     """
 
     layer: Image | None = None
@@ -67,12 +67,12 @@ class Source:
 
     @property
     def new(self) -> str:
-        """Family of the new network that is chosen; empty if something else is."""
+        """Family of the chosen new network; empty for other choices."""
         return self.other.removeprefix(NEW) if self.other.startswith(NEW) else ""
 
     @property
     def request(self) -> Request | None:
-        """The prediction to make, in docks with PredictSettings; None without a model or with an invalid entry."""
+        """The request, in docks with PredictSettings; None without a model or with an invalid entry."""
         if self.model is None or self.settings is None:
             return None
         return Request(self.model.path, self.settings, self.axes)
@@ -84,17 +84,17 @@ class SourcePanel(QWidget):
     Parameters
     ----------
     viewer : ViewerModel
-        Holds the images.
+        The viewer with the images.
     controller : DockController
         Reads images and models.
     settings : Form
-        Settings of the dock, among them channel and colours; the axes become its first row.
+        Settings of the dock, including channel and colours; the axes become its first row.
     purpose : str
-        What an image is needed for, as in "to segment"; empty: the dock has images of its own.
+        Purpose of the image, as in "to segment"; empty: the dock has its own list of images.
     others : mapping of str to str, optional
         Name and description of each choice other than a model file.
     advice : str
-        What follows if pixel sizes of image and model differ; empty: this panel does not show it.
+        Advice if the pixel sizes of image and model differ; empty: the panel shows no warning.
 
     Attributes
     ----------
@@ -155,9 +155,9 @@ class SourcePanel(QWidget):
     def hold(
         self, layer: Image | None, model: ModelEntry | None = None, other: str = "", axes: Sequence[str] = ()
     ) -> None:
-        """Show what a session uses, whatever is selected; without a layer, follow the selected layer again.
+        """Show the image and model of a session; without a layer, follow the selected layer again.
 
-        Axes are filled in where nothing is typed and the image would be read in another way.
+        Axes are filled in if none are typed and the image would be read differently.
         """
         self.image.hold(layer)
         if layer is None:
@@ -173,7 +173,7 @@ class SourcePanel(QWidget):
         self.refresh()
 
     def set_locked(self, is_locked: bool) -> None:
-        """Allow no other choice, and hide the lines of description, while a session uses the image."""
+        """Disable all choices and hide the descriptions while a session uses the image."""
         if is_locked != self._is_locked:
             self._is_locked = is_locked
             self._sync()
@@ -185,7 +185,7 @@ class SourcePanel(QWidget):
         if self.value.info.channels != channels:
             choices = [("auto", None), *((name, index) for index, name in enumerate(self.value.info.channels))]
             self._settings.fields["channel"].set_choices(choices)
-            self.value = self._read()  # the earlier channel may be gone
+            self.value = self._read()  # the earlier channel may no longer exist
         self._sync()
         self.changed.emit(self.value)
 
@@ -207,9 +207,10 @@ class SourcePanel(QWidget):
     def _describe(self, source: Source) -> ImageInfo:
         if source.layer is None:
             return ImageInfo()
-        chosen = source.settings
-        reading = PredictSettings() if chosen is None else PredictSettings(channel=chosen.channel, colour=chosen.colour)
-        request = Request(source.path or Path(), reading, source.axes, new=source.new)
+        settings = PredictSettings()
+        if source.settings is not None:
+            settings = PredictSettings(channel=source.settings.channel, colour=source.settings.colour)
+        request = Request(source.path or Path(), settings, source.axes, new=source.new)
         return self._controller.describe_image(source.layer, request, source.model)
 
     def _problem(self, source: Source) -> str:
@@ -218,14 +219,14 @@ class SourcePanel(QWidget):
         return NO_MODEL if source.model is None and not source.other else ""
 
     def _sync(self) -> None:
-        info, is_free = self.value.info, not self._is_locked
+        info, is_enabled = self.value.info, not self._is_locked
         advice = f"{info.pixel_size_warning} {self._advice}" if info.pixel_size_warning and self._advice else ""
         self.image.line.set_lines(*filter(None, [info.summary, advice]))
-        self.image.line.setVisible(is_free and bool(info.summary))
-        self.model.line.setVisible(is_free and bool(self.model.line.text()))
+        self.image.line.setVisible(is_enabled and bool(info.summary))
+        self.model.line.setVisible(is_enabled and bool(self.model.line.text()))
         for part in (self.image, self.model, self.axes):
-            part.setEnabled(is_free)
+            part.setEnabled(is_enabled)
         self.axes.setPlaceholderText(info.axes)
-        if self._purpose:  # else what the files hold is not known
-            self._settings.fields["channel"].setEnabled(is_free and bool(info.channels))
-            self._settings.fields["colour"].setEnabled(is_free and info.rgb)
+        if self._purpose:  # else the channels of the files are unknown
+            self._settings.fields["channel"].setEnabled(is_enabled and bool(info.channels))
+            self._settings.fields["colour"].setEnabled(is_enabled and info.rgb)

@@ -1,7 +1,7 @@
-"""Foreign text made safe for the screen: names of layers, files, models and classes, and error messages.
+"""Escaping of foreign text: names of layers, files, models and classes, and error messages.
 
-Qt draws as HTML whatever looks like it, in labels and in tooltips. So text is plain wherever it can be, and where we
-write markup ourselves every foreign value passes `escaped`.
+Qt draws all text that looks like HTML as HTML, in labels and in tooltips. Text is therefore plain wherever possible,
+and in our own markup, every foreign value passes `escaped`.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ def one_line(text: str) -> str:
 
 
 def escaped(text: str) -> str:
-    """Return a text to stand between tags (not in them): one line, without tags or entities."""
+    """Return a text that is safe between tags (not inside them): one line, without tags or entities."""
     return escape(_flat(text), quote=False)
 
 

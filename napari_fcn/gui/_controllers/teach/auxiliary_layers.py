@@ -1,4 +1,4 @@
-"""The layers besides the overlay: changes of a candidate, uncertainty, the next place, and compared predictions."""
+"""The layers in addition to the overlay: changes by a candidate, uncertainty, next place, compared predictions."""
 
 from __future__ import annotations
 
@@ -31,12 +31,12 @@ if TYPE_CHECKING:
 
 
 class AuxiliaryLayers:
-    """The auxiliary layers of a session; each is made when it is first needed, and used again.
+    """The auxiliary layers of a session; each is created at its first use, then reused.
 
     Parameters
     ----------
     viewer : ViewerModel
-        Where the layers go.
+        The viewer to which the layers are added.
     source : Image
         The image.
     channel : int, optional
@@ -57,14 +57,14 @@ class AuxiliaryLayers:
     @property
     def layers(self) -> list[Layer]:
         """The layers that exist."""
-        parts = (self._changes, self._uncertainty, self._compared, self._next_place)
-        return [part.layer for part in parts if part.layer is not None]
+        partial_layers = (self._changes, self._uncertainty, self._compared, self._next_place)
+        return [partial.layer for partial in partial_layers if partial.layer is not None]
 
     def go_to(self, region: Region) -> None:
         """Move sliders and camera to a region of the image axes."""
         origin = self._like.metadata[METADATA_KEY]["origin"]
-        place = region_on_layer(region, self._channel).shift([-a for a in origin])
-        bring_into_view(self._viewer, self._like, place, self._source)
+        target = region_on_layer(region, self._channel).shift([-a for a in origin])
+        bring_into_view(self._viewer, self._like, target, self._source)
 
     def show_changes(self, ready: CandidateEvaluated, classes: Sequence[tuple[str, str]]) -> None:
         """Show where a candidate predicts another class."""
@@ -82,17 +82,17 @@ class AuxiliaryLayers:
         """Hide the uncertainty."""
         self._uncertainty.hide()
 
-    def show_place(self, place: RegionSuggested) -> None:
+    def show_place(self, suggestion: RegionSuggested) -> None:
         """Move the camera to the next place to paint, and show its receptive field as a box."""
-        self.go_to(place.region)
-        self._next_place.show_box(place.region, self._like)
+        self.go_to(suggestion.region)
+        self._next_place.show_box(suggestion.region, self._like)
 
     def hide_place(self) -> None:
         """Hide the box."""
         self._next_place.hide()
 
     def compare(self, pair: ComparisonReady) -> None:
-        """Keep two predictions to be shown, and hide the overlay."""
+        """Store two predictions for `show_compared`, and hide the overlay."""
         if self._pair is None:
             layers = [find_layer(self._viewer, self._source, kind) for kind in OVERLAY_KINDS]
             self._hidden = [layer for layer in layers if layer is not None and layer.visible]

@@ -29,10 +29,10 @@ MIN_CLASSES, MAX_CLASSES = 2, 9  # each class has a digit key
 
 
 def add_class(classes: Sequence[PaintedClass]) -> SetClasses:
-    """Return the command that adds a class at the end, named after its key, in a colour that is still free."""
+    """Return the command that adds a class at the end, named after its key, in an unused colour."""
     labels = _labels(classes)
-    taken, names = {label.colour.lower() for label in labels}, {label.name for label in labels}
-    colour = next((colour for colour in PALETTE if colour not in taken), PALETTE[len(labels) % len(PALETTE)])
+    used, names = {label.colour.lower() for label in labels}, {label.name for label in labels}
+    colour = next((colour for colour in PALETTE if colour not in used), PALETTE[len(labels) % len(PALETTE)])
     name = next(
         f"class {n}" for n in range(len(labels) + 1, len(labels) + MAX_CLASSES + 2) if f"class {n}" not in names
     )
@@ -41,9 +41,9 @@ def add_class(classes: Sequence[PaintedClass]) -> SetClasses:
 
 def remove_class(classes: Sequence[PaintedClass], index: int) -> SetClasses:
     """Return the command that removes a class and its strokes."""
-    kept = tuple(old for old in range(len(classes)) if old != index)
+    old_indices = tuple(old for old in range(len(classes)) if old != index)
     labels = _labels(classes)
-    return SetClasses(tuple(labels[old] for old in kept), kept, labels)
+    return SetClasses(tuple(labels[old] for old in old_indices), old_indices, labels)
 
 
 def rename_class(classes: Sequence[PaintedClass], index: int, name: str) -> SetClasses:
@@ -79,7 +79,7 @@ class Command(Protocol):
     is_long: ClassVar[bool]
 
     def run(self, worker: TeachWorker) -> Iterator[Any]:
-        """Do it; yield the payloads of messages, or None during a long command."""
+        """Run the command; yield the payloads of messages, or None during a long command."""
 
 
 class _Quick:
@@ -99,10 +99,10 @@ class _Long:
 
 @dataclass(frozen=True)
 class Undo(_Restoring):
-    """Go to the parent of the present commit."""
+    """Go to the parent of the current commit."""
 
     def run(self, worker: TeachWorker) -> Iterator[Any]:
-        """Yield the history and how the corrections change."""
+        """Yield the history and the changes of the corrections."""
         yield from worker.restore(worker.teaching.undo)
 
 
@@ -111,7 +111,7 @@ class Redo(_Restoring):
     """Go to the commit that the last undo left."""
 
     def run(self, worker: TeachWorker) -> Iterator[Any]:
-        """Yield the history and how the corrections change."""
+        """Yield the history and the changes of the corrections."""
         yield from worker.restore(worker.teaching.redo)
 
 
@@ -122,7 +122,7 @@ class GoTo(_Restoring):
     number: int
 
     def run(self, worker: TeachWorker) -> Iterator[Any]:
-        """Yield the history and how the corrections change."""
+        """Yield the history and the changes of the corrections."""
         yield from worker.restore(partial(worker.teaching.go_to, self.number))
 
 
@@ -145,9 +145,9 @@ class SetClasses(_Restoring):
     present: tuple[ClassLabel, ...]
 
     def run(self, worker: TeachWorker) -> Iterator[Any]:
-        """Yield the history and how the corrections change; FcnError if the classes have changed since."""
+        """Yield the history and the changes of the corrections; FcnError if the classes have changed since."""
         if tuple(worker.teaching.classes) != self.present:
-            raise FcnError("The classes have changed meanwhile, so nothing was done. Please try again.")
+            raise FcnError("The classes have changed in the meantime, so nothing was done. Please try again.")
         yield from worker.reclassify(self.classes, self.old_indices)
 
 
@@ -165,7 +165,7 @@ class RenameCommit(_Quick):
 
 @dataclass(frozen=True)
 class Accept(_Quick):
-    """Replace the current model by the candidate that waits."""
+    """Replace the current model by the pending candidate."""
 
     def run(self, worker: TeachWorker) -> Iterator[Any]:
         """Yield the history."""
@@ -174,7 +174,7 @@ class Accept(_Quick):
 
 @dataclass(frozen=True)
 class Reject(_Quick):
-    """Discard the candidate that waits."""
+    """Discard the pending candidate."""
 
     def run(self, worker: TeachWorker) -> Iterator[Any]:
         """Yield nothing."""
@@ -238,9 +238,9 @@ class Compare(_Long):
                 yield None
                 continue
             coloured = colorize_tile(compared.tile, [label.colour for label in worker.classes_of(compared.commit)])
-            shown = coloured.region.intersection(self.view)
-            inside = coloured.colours[shown.relative_to(coloured.region).slices]
-            canvas[compared.commit][shown.relative_to(self.view).slices] = inside
+            visible = coloured.region.intersection(self.view)
+            colours = coloured.colours[visible.relative_to(coloured.region).slices]
+            canvas[compared.commit][visible.relative_to(self.view).slices] = colours
             yield None
         yield ComparisonReady((self.first, self.second), self.view, (canvas[self.first], canvas[self.second]))
 

@@ -37,9 +37,9 @@ if TYPE_CHECKING:
     from napari_fcn.gui._layers import Stroke
     from napari_fcn.settings import TeachSettings
 
-PERIOD = 8  # milliseconds between two visits for messages, at least
-HEAD_START = 0.5  # seconds in which a prediction should be there; fine-tuning afterwards runs at a lower priority
-OUTDATED = "The overlay is of the earlier pixels. Press Start to teach on the new ones."
+PERIOD = 8  # milliseconds between two deliveries of messages, at least
+HEAD_START = 0.5  # seconds at full priority, for the prediction; fine-tuning afterwards has a lower one
+OUTDATED = "The overlay shows the earlier pixels. Press Start to teach on the new ones."
 IDLE = 1500  # milliseconds without a request after which the features around the view are prefetched
 
 
@@ -49,7 +49,7 @@ class TeachController(DockController):
     Parameters
     ----------
     viewer : ViewerModel
-        Where images are and results go.
+        The viewer with the images; results become layers of it.
     factories : Factories, optional
         Constructors of the engine and of projects.
     parent : QObject, optional
@@ -133,7 +133,7 @@ class TeachController(DockController):
         self._runner.shutdown()
 
     def warm_up(self, model: Path | None) -> None:
-        """Load what the first stroke needs, unless something runs already."""
+        """Load what the first stroke needs, unless a job runs already."""
         if self.layers is None and not self._runner.is_running:
             self._runner.start(partial(warm_up_teaching, model, self._loaded))
 
@@ -160,14 +160,14 @@ class TeachController(DockController):
         self._writer.watch()
         self._set(TeachState(message=message, is_live=self.state.is_live, error=self.state.error))
 
-    def _open(self, request: TeachRequest, chosen: TeachRequest) -> None:
+    def _open(self, request: TeachRequest, choice: TeachRequest) -> None:
         self.stop("")
         try:
             with explained():
                 request = own_request(request)
                 state = opening_state(request, self.state.is_live, self.viewer.dims.ndisplay == 3)
                 self._watch(request.layer)
-                corrections = self._lifecycle.open(request, chosen, self._factories).corrections
+                corrections = self._lifecycle.open(request, choice, self._factories).corrections
         except FcnError as error:
             self._set(TeachState(error=in_dock(error), is_live=self.state.is_live))
             return
@@ -206,7 +206,7 @@ class TeachController(DockController):
             layers.corrections.hold()
         layers.worker.inbox.append(command)
         if isinstance(command, Reject) and self.state.update is not None:
-            self.state = replace(self.state, update=replace(self.state.update, standing="dropped"))
+            self.state = replace(self.state, update=replace(self.state.update, status="rejected"))
         self._submit()
 
     def choose(self, label: int) -> None:
@@ -219,8 +219,8 @@ class TeachController(DockController):
         if self.layers is not None:
             self.layers.toggle_overlay()
 
-    def look_at(self, change: Change) -> None:
-        """Move the camera to a place where a candidate predicts another class."""
+    def go_to_change(self, change: Change) -> None:
+        """Move the camera to a region where a candidate predicts another class."""
         if self.layers is not None:
             self.layers.auxiliary.go_to(change.region)
 
@@ -253,7 +253,7 @@ class TeachController(DockController):
         self._set(replace(self.state, comparison=None))
 
     def _submit(self) -> None:
-        """Give the worker a request that replaces the one before."""
+        """Give the worker a request that replaces the previous one."""
         layers, state = self.layers, self.state
         if layers is None:
             return
@@ -277,12 +277,12 @@ class TeachController(DockController):
             layers.worker.inbox.append(stroke)
         if self.state.project:
             self._writer.watch()
-        painted, is_working = self.state.strokes + len(strokes), is_live or self.state.is_working
-        state = replace(self.state, strokes=painted, is_saving=self._writer.is_writing, is_working=is_working)
+        count, is_working = self.state.strokes + len(strokes), is_live or self.state.is_working
+        state = replace(self.state, strokes=count, is_saving=self._writer.is_writing, is_working=is_working)
         if is_live:
             self._latency_meter.start(layers.corrections.edited_at)
             self._throttle.hold()
-            self._note(state)
+            self._set_later(state)
             self._submit()
         else:
             self._set(state)
@@ -319,7 +319,7 @@ class TeachController(DockController):
 
     def _on_messages(self, messages: Sequence[SessionMessage]) -> None:
         """Apply messages to the state and the layers."""
-        layers, before = self.layers, self.state
+        layers, previous = self.layers, self.state
         if layers is None:
             return
         messages = [message for message in messages if message.worker is layers.worker]
@@ -329,15 +329,15 @@ class TeachController(DockController):
             self.state = apply(self.state, message)
             layers.apply(message, self.state)
         layers.refresh()
-        if before.predicted < self.state.predicted and self.state.is_predicted:
+        if previous.predicted < self.state.predicted and self.state.is_predicted:
             self._latency_meter.shown()
-        if self.state.is_open and not before.is_open:
-            self._lifecycle.mark_reported(self.state.project)
+        if self.state.is_open and not previous.is_open:
+            self._lifecycle.remember_project(self.state.project)
             if layers.is_windowed:
                 self.state = replace(self.state, message=layers.out_of_window_message())
         if self.state.progress.is_worth_writing(layers.worker.writer.recorded):
             self._record_progress()
-        (self._note if all(message.can_wait for message in messages) else self._set)(self.state)
+        (self._set_later if all(message.can_wait for message in messages) else self._set)(self.state)
 
     def _on_finished(self) -> None:
         if self._is_prefetching:
@@ -345,13 +345,13 @@ class TeachController(DockController):
         self._idle_timer.start()
         self._is_learning_once = False
         self._record_progress()
-        self._note(replace(self.state, is_working=False, step=0))
+        self._set_later(replace(self.state, is_working=False, step=0))
 
     def _on_failed(self, error: Exception) -> None:
         """Turn live off; strokes are kept and saved."""
         text = self._message(error)
         if not self.state.is_open:
-            self._lifecycle.remove_row()
+            self._lifecycle.forget_project()
             self.stop("")
             self._set(replace(self.state, error=text))
             return
@@ -360,7 +360,7 @@ class TeachController(DockController):
         self._set(replace(self.state, is_live=False, is_working=False, error=text))
 
     def _prefetch(self) -> None:
-        """Compute the features around the view, which is likely to move there, while the user does nothing."""
+        """Compute the features around the view while the user is idle."""
         layers = self.layers
         if layers is not None and self.state.is_open and not self._runner.is_running:
             self._is_prefetching = True
@@ -369,12 +369,12 @@ class TeachController(DockController):
     # The dock and the project
 
     def _set(self, state: Any) -> None:
-        """Show a state at once: the user has done something."""
+        """Show a state at once: after an action of the user."""
         self._throttle.cancel()
         super()._set(state)
 
-    def _note(self, state: TeachState) -> None:
-        """Show a state with the next update of the dock: the worker has done something."""
+    def _set_later(self, state: TeachState) -> None:
+        """Show a state with the next update of the dock: after a message of the worker."""
         self.state = state
         self._throttle.request()
 
@@ -383,7 +383,7 @@ class TeachController(DockController):
 
     def _on_measured(self) -> None:
         self._throttle.release()
-        self._note(replace(self.state, latency=self._latency_meter.seconds[-1]))
+        self._set_later(replace(self.state, latency=self._latency_meter.seconds[-1]))
 
     def _record_progress(self) -> None:
         """Write the scores, losses and notes that the project does not have yet."""
@@ -392,7 +392,9 @@ class TeachController(DockController):
 
     def _on_written(self, _: int) -> None:
         warning = "" if self.state.project else self.state.warning
-        self._note(replace(self.state, saved_at=time.monotonic(), is_saving=self._writer.is_writing, warning=warning))
+        self._set_later(
+            replace(self.state, saved_at=time.monotonic(), is_saving=self._writer.is_writing, warning=warning)
+        )
 
     def _on_unwritten(self, error: Exception) -> None:
         self._set(replace(self.state, warning=f"Not saved yet: {self._message(error)}"))

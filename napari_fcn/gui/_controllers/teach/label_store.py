@@ -35,7 +35,7 @@ class LabelStore:
         """Add a stroke."""
         stroke.write(self._labels)
         self._painted = self._painted.add(stroke.region)
-        self._samples = _with_region_read_again(self._samples, self._labels, stroke.region)
+        self._samples = _with_region_updated(self._samples, self._labels, stroke.region)
 
     def samples(self, classes: int) -> Samples:
         """Return the painted pixels of the first ``classes`` classes."""
@@ -47,30 +47,30 @@ class LabelStore:
         return tuple(Stroke(region, self._labels[region.slices]) for region in self._painted.regions)
 
     def replace_with(self, samples: Samples) -> tuple[LabelChange, ...]:
-        """Replace all corrections by samples; return how the layer has to change."""
-        after = tuple(_in_blocks(samples, self._labels.block_shape))
-        for stroke in after:  # of another branch may lie where this one has none
+        """Replace all corrections by samples; return the changes of the layer."""
+        new_strokes = tuple(_in_blocks(samples, self._labels.block_shape))
+        for stroke in new_strokes:  # strokes of another branch may be outside those of this one
             self._painted = self._painted.add(stroke.region)
-        before = self.strokes()
-        for stroke in before:
+        old_strokes = self.strokes()
+        for stroke in old_strokes:
             self._labels[stroke.region.slices] = 0
-        for stroke in after:
+        for stroke in new_strokes:
             stroke.write(self._labels)
-        return self._differences(before)
+        return self._differences(old_strokes)
 
     def remap_classes(self, old_indices: Sequence[int | None]) -> tuple[LabelChange, ...]:
-        """Renumber the classes (``old_indices[new]`` is the old index); return how the layer has to change."""
-        before, table = self.strokes(), label_table(old_indices)
-        for stroke in before:
+        """Renumber the classes (``old_indices[new]`` is the old index); return the changes of the layer."""
+        old_strokes, table = self.strokes(), label_table(old_indices)
+        for stroke in old_strokes:
             self._labels[stroke.region.slices] = table[stroke.labels]
-        return self._differences(before)
+        return self._differences(old_strokes)
 
-    def _differences(self, before: Sequence[Stroke]) -> tuple[LabelChange, ...]:
+    def _differences(self, old_strokes: Sequence[Stroke]) -> tuple[LabelChange, ...]:
         self._samples = self._painted.read_samples(self._labels)
-        now = [self._labels[stroke.region.slices] for stroke in before]
+        new_labels = [self._labels[stroke.region.slices] for stroke in old_strokes]
         return tuple(
             LabelChange(stroke.region, stroke.labels, labels)
-            for stroke, labels in zip(before, now, strict=True)
+            for stroke, labels in zip(old_strokes, new_labels, strict=True)
             if not np.array_equal(stroke.labels, labels)
         )
 
@@ -86,8 +86,8 @@ def _in_blocks(samples: Samples, size: Sequence[int]) -> Iterator[Stroke]:
         yield Stroke(region, labels)
 
 
-def _with_region_read_again(samples: Samples, labels: SparseLabels, region: Region) -> Samples:
-    """Return samples after a stroke: reading its region only is faster than reading all strokes."""
+def _with_region_updated(samples: Samples, labels: SparseLabels, region: Region) -> Samples:
+    """Return samples after a stroke; reading only its region is faster than reading all strokes."""
     parts = samples.select(~is_inside(samples, region)), Samples.from_labels(labels, [region])
     index = np.concatenate([part.pixel_index for part in parts])
     order = np.argsort(index, kind="stable")

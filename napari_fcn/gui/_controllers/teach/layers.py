@@ -43,7 +43,7 @@ class TeachLayers:
     Parameters
     ----------
     viewer : ViewerModel
-        Where the layers go.
+        The viewer to which the layers are added.
     source : Image
         The image.
     axes : Axes
@@ -73,7 +73,7 @@ class TeachLayers:
         self.corrections = Corrections(viewer, source, channel, self.shape, window, colours)
         self.canvas = Canvas(self.corrections.window)
         self.auxiliary = AuxiliaryLayers(viewer, source, channel, self.corrections.layer)
-        self.overlay: Overlay | None = None  # adding a layer takes napari long: done when the engine is ready
+        self.overlay: Overlay | None = None  # added when the engine is ready, because napari adds layers slowly
         self._channel = channel
         self._has_new_tiles = False
 

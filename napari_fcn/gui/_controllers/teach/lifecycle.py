@@ -25,7 +25,7 @@ class TeachLifecycle:
     Attributes
     ----------
     viewer : ViewerModel
-        Where images are and results go.
+        The viewer with the images; results become layers of it.
     models : ModelCache
         Models in memory.
     writer : Writer
@@ -44,37 +44,37 @@ class TeachLifecycle:
     layers: TeachLayers | None = None
     request: TeachRequest | None = None
     guard: ProjectGuard = field(default_factory=ProjectGuard)
-    _folders: dict[object, Path] = field(default_factory=dict)  # what was chosen -> its project
+    _folders: dict[object, Path] = field(default_factory=dict)  # key of a request -> its project
 
     def resume(self, request: TeachRequest) -> TeachRequest:
         """Return a request with the project of the last session of the same choice, if there was one."""
         return replace(request, folder=self._folders.get(request.key))
 
-    def open(self, request: TeachRequest, chosen: TeachRequest, factories: Factories) -> TeachLayers:
-        """Open a session, and note from which choice of the user.
+    def open(self, request: TeachRequest, choice: TeachRequest, factories: Factories) -> TeachLayers:
+        """Open a session that was started from a choice of the user.
 
         Raises
         ------
         FcnError
-            If image and model do not fit each other.
+            If the model cannot run on the image.
         """
         project_writer = self.guard.writer = ProjectWriter(self.writer)
         self.layers = create_session(self.viewer, request, project_writer, self.models, factories)
-        self.request = chosen
+        self.request = choice
         return self.layers
 
     def close(self) -> None:
-        """Close the session; its layers stay, and what is to be written is written."""
+        """Close the session; its layers stay, and pending writes are completed."""
         layers, self.layers = self.layers, None
         if layers is not None:
             layers.close()
 
-    def mark_reported(self, project: str) -> None:
+    def remember_project(self, project: str) -> None:
         """Resume this project the next time that the same image and model are chosen."""
         if project and self.request is not None:
             self._folders[self.request.key] = Path(project)
 
-    def remove_row(self) -> None:
+    def forget_project(self) -> None:
         """Use a new project the next time, because this one could not be opened."""
         if self.request is not None:
             self._folders.pop(self.request.key, None)

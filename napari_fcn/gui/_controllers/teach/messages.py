@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class SessionMessage:
-    """What one step of the worker has changed; it arrives as a whole.
+    """The changes by one step of the worker, delivered together.
 
     Attributes
     ----------
@@ -40,9 +40,9 @@ class SessionMessage:
     strokes : int
         Number of the last stroke that the worker has received.
     payloads : tuple
-        Events of the engine, tiles in colours, and the classes below, in order.
+        Events of the engine, coloured tiles, and the classes below, in order.
     can_wait : bool
-        Whether the dock may show it later, together with others: what a round of learning yields can wait for the
+        Whether the dock may show it later, together with others: events of a round of learning can wait for the
         prediction; the result of a command cannot.
     must_deliver : bool
         Always True: it arrives even if a newer request has replaced the run, because the engine yields nothing twice.
@@ -84,7 +84,7 @@ class SessionOpened:
     project : str
         The project folder; empty if there is none.
     device : str
-        Where the network learns.
+        Device of the network.
     notes : tuple of str
         Sentences for the user.
     turn : int

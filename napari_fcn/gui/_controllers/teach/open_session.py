@@ -29,7 +29,7 @@ CLOSE_TIMEOUT = 30.0  # seconds to wait until a project that was just closed is 
 
 @dataclass(frozen=True, slots=True)
 class OpenedSession:
-    """The engine of a new session, and what the project holds.
+    """The engine of a new session, and the content of its project.
 
     Attributes
     ----------
@@ -112,7 +112,7 @@ class Factories:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class SessionFactory:
-    """Makes a session from what was read from the layers.
+    """Creates a session from the input that was read from the layers.
 
     Attributes
     ----------
@@ -172,7 +172,7 @@ class SessionFactory:
         Raises
         ------
         FcnError
-            If image, model and device do not fit each other, or the project cannot be resumed.
+            If the image, the model or the device is not suitable, or the project cannot be resumed.
         """
         from napari_fcn.inference.device import leave_a_core
 
@@ -184,7 +184,7 @@ class SessionFactory:
             project = self.factories.create(self, checkpoint)
         except (ProjectError, InputAtRiskError, OSError) as error:
             return OpenedSession(self._teaching(checkpoint), notes=(f"Nothing is saved. {in_dock(error)}",))
-        return self._with(project, checkpoint, (), TeachProgress())
+        return self._with_project(project, checkpoint, (), TeachProgress())
 
     def _model(self) -> Checkpoint | None:
         """Return the first model; None for filters only."""
@@ -206,9 +206,9 @@ class SessionFactory:
         except BaseException:
             project.close()
             raise
-        return self._with(project, checkpoint, corrections, progress)
+        return self._with_project(project, checkpoint, corrections, progress)
 
-    def _with(
+    def _with_project(
         self, project: Any, checkpoint: Checkpoint | None, corrections: tuple[Stroke, ...], progress: TeachProgress
     ) -> OpenedSession:
         """Return an engine that records to a project; the project is closed if the engine cannot be made."""

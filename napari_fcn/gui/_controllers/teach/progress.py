@@ -18,20 +18,20 @@ KEYS = {"scores": "exams", "candidate_scores": "trials"}  # attribute -> key in 
 
 @dataclass(frozen=True, slots=True)
 class TeachProgress:
-    """How a model has learnt so far.
+    """The progress of learning so far.
 
     Attributes
     ----------
     model : str
         Name of the first model.
     scores, candidate_scores : tuple of (int, float)
-        Turn and score of the current model, and of candidates.
+        Round and score of the current model, and of candidates.
     losses : tuple of float
-        Of the latest steps of the latest candidate.
+        Losses of the latest steps of the latest candidate.
     notes : tuple of str
         Sentences about the strokes.
     saved_at : float
-        When the latest stroke was written, in seconds since 1970; 0 if there was none.
+        Time at which the latest stroke was written, in seconds since 1970; 0 if there is none.
     """
 
     model: str = ""
@@ -41,22 +41,22 @@ class TeachProgress:
     notes: tuple[str, ...] = ()
     saved_at: float = 0.0
 
-    def changes_since(self, earlier: TeachProgress) -> dict[str, Any]:
-        """Return the facts of an entry with which `after` turns ``earlier`` into ``self``; empty if both are equal."""
+    def changes_since(self, previous: TeachProgress) -> dict[str, Any]:
+        """Return the facts of an entry with which `after` turns ``previous`` into ``self``; empty if both are equal."""
         facts: dict[str, Any] = {}
         for name, key in KEYS.items():
-            before, now = getattr(earlier, name), getattr(self, name)
-            if now != before:
-                is_longer = now[: len(before)] == before
-                facts[key if is_longer else f"all_{key}"] = now[len(before) :] if is_longer else now
+            old, new = getattr(previous, name), getattr(self, name)
+            if new != old:
+                is_longer = new[: len(old)] == old
+                facts[key if is_longer else f"all_{key}"] = new[len(old) :] if is_longer else new
         for name in ("model", "losses", "notes"):
-            if getattr(self, name) != getattr(earlier, name):
+            if getattr(self, name) != getattr(previous, name):
                 facts[name] = getattr(self, name)
         return facts
 
-    def is_worth_writing(self, earlier: TeachProgress) -> bool:
+    def is_worth_writing(self, previous: TeachProgress) -> bool:
         """Whether it should be written now: the losses of steps wait until the candidate is evaluated."""
-        return self.losses == earlier.losses or self.candidate_scores != earlier.candidate_scores
+        return self.losses == previous.losses or self.candidate_scores != previous.candidate_scores
 
     def after(self, facts: Mapping[str, Any]) -> TeachProgress:
         """Return the progress with the facts of one more entry.
@@ -64,7 +64,7 @@ class TeachProgress:
         Raises
         ------
         ValueError, TypeError
-            If a fact is not of the right kind.
+            If a fact has an invalid value.
         """
         progress = replace(
             self,
@@ -94,9 +94,9 @@ class TeachProgress:
 
 
 def _extended(points: Points, facts: Mapping[str, Any], name: str) -> Points:
-    kept = () if f"all_{name}" in facts else points
+    old = () if f"all_{name}" in facts else points
     new = facts.get(f"all_{name}", facts.get(name, ()))
-    return (*kept, *((int(turn), _number(score)) for turn, score in new))
+    return (*old, *((int(turn), _number(score)) for turn, score in new))
 
 
 def _number(value: Any) -> float:

@@ -17,17 +17,17 @@ if TYPE_CHECKING:
 
 
 class ProjectWriter:
-    """Passes what happens in one session to the thread that writes.
+    """Passes the strokes and events of one session to the writer thread.
 
     Parameters
     ----------
     writer : Writer
-        Calls the project, so that no other thread waits for the disk.
+        The writer thread, so that no other thread waits for the disk.
 
     Attributes
     ----------
     recorded : TeachProgress
-        The progress that the project has.
+        The progress that is written already.
     """
 
     def __init__(self, writer: Writer) -> None:
@@ -38,7 +38,7 @@ class ProjectWriter:
         self.recorded = TeachProgress()
 
     def open(self, project: Project, recorded: TeachProgress) -> None:
-        """Write to this project from now on; closes it if the session has been closed meanwhile."""
+        """Write to this project from now on; closes it if the session has been closed in the meantime."""
         self._project, self.recorded = project, replace(recorded, saved_at=0.0)
         if self._is_closed:
             self.close()
@@ -75,7 +75,7 @@ class ProjectWriter:
         self._wait(seconds)
 
     def close(self) -> None:
-        """Close the project when everything is written; writes that the disk refused are tried once more."""
+        """Close the project when everything is written; failed writes are tried once more."""
         self._is_closed = True
         project, self._project = self._project, None
         if project is not None:

@@ -1,4 +1,4 @@
-"""The choice of the user, and the layers and the worker that are made from it."""
+"""The request of the user, and the layers and the worker of the session that it starts."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ class TeachRequest:
     model : Path or None
         The model file; None for filters only, or a new network.
     settings : TeachSettings
-        How to learn.
+        Settings of learning.
     names : tuple of str
         Names of the image axes as typed by the user; empty: those of the layer, else guessed.
     folder : Path or None
@@ -88,7 +88,7 @@ def own_request(request: TeachRequest) -> TeachRequest:
     if request.folder is None:
         return request
     names, model = request.names, None
-    with suppress(FcnError):  # opening the project raises it again, in words
+    with suppress(FcnError):  # opening the project raises it again
         check_links(request.folder)
         model = model_of(request.folder)
         names = read_image(request.folder).axes.names
@@ -117,7 +117,7 @@ def model_of(folder: Path) -> Path | None:
 
 
 def opening_state(request: TeachRequest, is_live: bool, is_3d: bool) -> TeachState:
-    """Return what the dock shows while a session is being opened.
+    """Return the state of the dock while a session is being opened.
 
     Raises
     ------
@@ -144,7 +144,7 @@ def create_session(
     Raises
     ------
     FcnError
-        If image and model do not fit each other.
+        If the model cannot run on the image.
     """
     image = read_layer(request.layer)
     network = (

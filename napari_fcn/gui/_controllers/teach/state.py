@@ -25,9 +25,9 @@ if TYPE_CHECKING:
     from napari_fcn.events import Commit
     from napari_fcn.gui._controllers.teach.messages import SessionMessage
 
-SHOWN_STEPS = 500  # losses in the plot
+SHOWN_STEPS = 500  # losses in the plot, at most
 IN_3D = "The 3-D view is read-only: switch to the 2-D view (Ctrl+Y) to paint."
-ALL_REACHED = "Strokes reach every visible place. Move the view to another one."
+ALL_REACHED = "There are strokes near every visible place. Move the view."
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,12 +38,12 @@ class CandidateState:
     ----------
     ready : CandidateEvaluated
         The evaluation.
-    standing : str
-        ``"waits"`` for the user's decision, or how it ended: ``"taken"``, ``"dropped"``, ``"worse"``.
+    status : str
+        ``"pending"`` (the user may decide), ``"accepted"``, ``"rejected"``, or ``"discarded"`` (not better).
     """
 
     ready: CandidateEvaluated
-    standing: str
+    status: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,9 +68,9 @@ class TeachState:
     is_live : bool
         Whether the model learns from each stroke at once.
     settings : TeachSettings
-        How it learns.
+        Settings of learning.
     is_working : bool
-        Whether something runs.
+        Whether the worker runs.
     message, error, warning : str
         The last result, the last error, and a problem that persists.
     notes : tuple of str
@@ -81,7 +81,7 @@ class TeachState:
     project : str
         The project folder; empty if nothing is saved.
     saved_at : float
-        When the latest stroke was on the disk, `time.monotonic`; 0 if there was none.
+        Time at which the latest stroke was written, `time.monotonic`; 0 if there is none.
     is_saving : bool
         Whether something has not been written yet.
     classes : tuple of PaintedClass
@@ -93,11 +93,11 @@ class TeachState:
     latency : float or None
         Seconds from the end of the latest stroke to the frame that showed its prediction.
     scores : tuple of (int, float)
-        Turn and score of the current model on test strokes.
+        Round and score of the current model on new strokes.
     candidate_scores : tuple of (int, float)
         The same of candidates.
     losses : tuple of float
-        Of the latest steps of the latest candidate.
+        Losses of the latest steps of the latest candidate.
     step, steps : int
         Steps of the candidate that is being fine-tuned; 0 if none is.
     update : CandidateState or None
@@ -109,7 +109,7 @@ class TeachState:
     pins : tuple of str
         Names of the protected areas.
     are_changes_shown, is_uncertainty_shown : bool
-        Which of the extra layers are shown.
+        Which of the auxiliary layers are shown.
     comparison : CompareState or None
         The commits that are compared.
     is_3d : bool
@@ -178,18 +178,18 @@ class TeachState:
 
     @property
     def can_decide(self) -> bool:
-        """Whether a candidate waits for the user's decision."""
-        is_asking = self.settings.network == "ask"
-        return is_asking and self.update is not None and self.update.standing == "waits"
+        """Whether the user may accept or reject a candidate."""
+        is_manual = self.settings.network == "ask"
+        return is_manual and self.update is not None and self.update.status == "pending"
 
     @property
     def can_undo(self) -> bool:
-        """Whether there is a commit before the present one."""
+        """Whether there is a commit before the current one."""
         return any(commit.number == self.present and commit.parent is not None for commit in self.commits)
 
     @property
     def can_redo(self) -> bool:
-        """Whether there is a commit after the present one."""
+        """Whether there is a commit after the current one."""
         return any(commit.parent == self.present for commit in self.commits)
 
 
@@ -206,11 +206,11 @@ def apply(state: TeachState, message: SessionMessage) -> TeachState:
             case StrokesScored():
                 state = _scored(state, payload)
             case StepDone():
-                losses = () if payload.step == 1 else state.losses  # those of another candidate
+                losses = () if payload.step == 1 else state.losses  # not those of the previous candidate
                 losses = (*losses, payload.loss)[-SHOWN_STEPS:]
                 state = replace(state, step=payload.step, steps=payload.steps, losses=losses)
             case CandidateEvaluated():
-                update = CandidateState(payload, "waits" if payload.is_better else "worse")
+                update = CandidateState(payload, "pending" if payload.is_better else "discarded")
                 scores = (*state.candidate_scores, (state.turn, payload.candidate))
                 state = replace(state, update=update, candidate_scores=scores, step=0)
             case HistoryChanged():
@@ -224,8 +224,8 @@ def apply(state: TeachState, message: SessionMessage) -> TeachState:
                 shown = state.comparison.shown if state.comparison else "first"
                 state = replace(state, comparison=CompareState(*payload.numbers, shown))
             case RegionSuggested():
-                uncertain = f"Uncertain here: {payload.uncertainty:.0%}. Paint the correct class."
-                state = replace(state, message=ALL_REACHED if payload.region.is_empty else uncertain)
+                hint = f"Uncertainty here: {payload.uncertainty:.0%}. Paint the correct class."
+                state = replace(state, message=ALL_REACHED if payload.region.is_empty else hint)
             case ModelSaved():
                 state = replace(state, message=f"Saved {payload.path}")
             case CommandFailed():
@@ -260,7 +260,7 @@ def _monotonic(seconds: float) -> float:
 
 
 def _scored(state: TeachState, scored: StrokesScored) -> TeachState:
-    scores = tuple(point for point in state.scores if point[0] != scored.turn)  # a round that a crash had cut short
+    scores = tuple(point for point in state.scores if point[0] != scored.turn)  # a round that a crash has interrupted
     state = replace(state, turn=scored.turn, scores=(*scores, (scored.turn, scored.accepted)))
     if scored.candidate is None:
         return state
@@ -277,9 +277,9 @@ def _fitted(state: TeachState, fitted: HeadFitted) -> TeachState:
 def _committed(state: TeachState, changed: HistoryChanged) -> TeachState:
     update, numbers = state.update, {commit.number for commit in state.commits}
     kinds = {commit.kind for commit in changed.commits if commit.number not in numbers}
-    if update is not None and update.standing == "waits":
+    if update is not None and update.status == "pending":
         if "network" in kinds:
-            update = replace(update, standing="taken")
+            update = replace(update, status="accepted")
         elif changed.is_restored or "classes" in kinds:
-            update = replace(update, standing="dropped")
+            update = replace(update, status="rejected")
     return replace(state, commits=changed.commits, present=changed.present, update=update)

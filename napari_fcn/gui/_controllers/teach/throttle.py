@@ -1,4 +1,4 @@
-"""When the dock is updated: not while a stroke waits for its prediction; and how long that takes."""
+"""Delays updates of the dock while a stroke waits for its prediction, and measures the latency."""
 
 from __future__ import annotations
 
@@ -67,8 +67,8 @@ LATE = 300  # milliseconds; a prediction that takes longer does not delay the do
 class UpdateThrottle(QObject):
     """Decides when to update the dock.
 
-    Each change of a widget makes Qt lay out and compose the whole window: without a graphics card 10 to 50 ms on all
-    cores, and there are a dozen events between a stroke and its prediction. So the canvas goes first.
+    Each change of a widget makes Qt lay out and compose the whole window, which takes 10 to 50 ms of all cores without
+    a graphics card, and there are a dozen events between a stroke and its prediction. The canvas has priority.
 
     Attributes
     ----------

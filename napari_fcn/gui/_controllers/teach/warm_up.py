@@ -1,4 +1,4 @@
-"""Loading what the first stroke needs, before there is one."""
+"""Loads what the first stroke needs in advance."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def warm_up_teaching(path: Path | None, models: ModelCache) -> Iterator[None]:
     path : Path or None
         The model file; None for filters only.
     models : ModelCache
-        Keeps the model that is loaded.
+        Cache of loaded models.
     """
     preload_layer_modules()
     yield

@@ -39,14 +39,14 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class LearnRequest:
-    """What the dock needs now; the next request replaces it.
+    """The current request of the dock; the next one replaces it.
 
     Attributes
     ----------
     view : Region
         The visible region, on the image axes.
     settings : TeachSettings
-        How to learn.
+        Settings of learning.
     is_learning : bool
         Whether to learn from new strokes, or only to predict.
     is_uncertainty_shown : bool
@@ -87,13 +87,13 @@ class TeachWorker:
     @property
     def teaching(self) -> Any:
         """The engine."""
-        assert self._teaching is not None, "the first run makes it"
+        assert self._teaching is not None, "the first run creates it"
         return self._teaching
 
     def run(self, request: LearnRequest) -> Messages:
         """Work through the inbox, then learn and predict; may be closed at any yield and called again."""
         if self._teaching is None:
-            yield self._open()  # a project that is opened has settings of its own
+            yield self._open()  # the settings are those of the project, if one is resumed
         else:
             self.teaching.configure(request.settings)
         while self.inbox:
@@ -113,15 +113,15 @@ class TeachWorker:
             yield None
 
     def restore(self, move: Callable[[], Iterator[Any]]) -> Iterator[Payload]:
-        """Go to another commit; yield the new history and how the corrections change."""
-        self._learn_hidden()
+        """Go to another commit; yield the new history and the changes of the corrections."""
+        self._learn_pending()
         events = list(move())
         yield from events
         parts = self._labels.replace_with(self.teaching.samples) if events else ()
         yield StateRestored(self._classes(), parts)
 
     def reclassify(self, classes: tuple[ClassLabel, ...], old_indices: tuple[int | None, ...]) -> Iterator[Payload]:
-        """Edit the classes; yield the new history and how the corrections change."""
+        """Edit the classes; yield the new history and the changes of the corrections."""
         yield from list(self.teaching.set_classes(classes, old_indices))
         parts = self._labels.remap_classes(old_indices)
         yield StateRestored(self._classes(), parts)
@@ -155,7 +155,7 @@ class TeachWorker:
         return self._message(payload, pins(self), self.teaching.history.event())
 
     def _take(self, item: Stroke | Command) -> Messages:
-        """Store a stroke, or do a command to its end and yield its message: closing this generator undoes nothing."""
+        """Store a stroke, or complete a command and yield its message; closing this generator undoes nothing."""
         if isinstance(item, Stroke):
             self._labels.write(item)
             self._strokes += 1
@@ -231,14 +231,14 @@ class TeachWorker:
     def _compute_uncertainty(self, view: Region) -> Messages:
         values = np.zeros(view.shape, np.uint8)
         for part in self.teaching.uncertainty(view):
-            shown = part.region.intersection(view)
-            inside = part.values[shown.relative_to(part.region).slices]
-            values[shown.relative_to(view).slices] = np.clip(inside * 255 + 0.5, 0, 255)
+            visible = part.region.intersection(view)
+            block = part.values[visible.relative_to(part.region).slices]
+            values[visible.relative_to(view).slices] = np.clip(block * 255 + 0.5, 0, 255)
             yield None
         self._uncertainty_key = self._key(view)
         yield self._message(UncertaintyReady(view, values), can_wait=True)
 
-    def _learn_hidden(self) -> None:
+    def _learn_pending(self) -> None:
         """Learn from strokes that were painted while live was off, so that a commit with them can be undone."""
         samples = self._samples()
         if samples.equals(self.teaching.samples):
