@@ -79,12 +79,12 @@ class TeachDock:
         self.qtbot.keyClick(self.canvas, key, modifier)
 
     def stroke(self, *places: Place, button: Any = Qt.LeftButton) -> None:
-        """Draw through places of the image with the mouse, and wait for the prediction."""
+        """Draw through points of the image with the mouse, and wait for the prediction."""
         self.draw(*places, button=button)
         self.rest()
 
     def draw(self, *places: Place, button: Any = Qt.LeftButton) -> None:
-        """Draw through places of the image with the mouse."""
+        """Draw through points of the image with the mouse."""
         points = [self._on_canvas(place) for place in self._between(places)]
         self._mouse(QEvent.MouseMove, points[0], Qt.NoButton, Qt.NoButton)
         self._mouse(QEvent.MouseButtonPress, points[0], button, button)

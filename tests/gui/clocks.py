@@ -1,4 +1,4 @@
-"""Clocks that tests control, and waits that end with an event."""
+"""Clocks that tests control, and functions that wait for events."""
 
 import time
 from collections.abc import Callable

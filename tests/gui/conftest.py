@@ -44,7 +44,7 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> MakeModel:
 
 @pytest.fixture
 def make_checkpoint(tmp_path: Path) -> Callable[..., Path]:
-    """Return a function that makes the file of an untrained model, which learnt on pixels of some size."""
+    """Return a function that makes the file of an untrained model with a given pixel size of the training images."""
 
     def make(spec: NetSpec, voxel_size: tuple[float, ...] = ()) -> Path:
         path = tmp_path / f"{spec.family}{spec.ndim}.safetensors"
@@ -73,7 +73,7 @@ def dock(make_napari_viewer: Callable[..., Viewer], qtbot: QtBot, model: MakeMod
 
 @pytest.fixture
 def fake_engine(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> type[FakeTeaching]:
-    """An engine that answers at once, and a home for projects."""
+    """A fast fake engine, and a folder for projects."""
     monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.setenv("USERPROFILE", str(tmp_path))
     monkeypatch.setattr(FakeTeaching, "made", [], raising=False)

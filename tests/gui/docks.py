@@ -1,4 +1,4 @@
-"""A viewer with the segment dock, and hands to use it with."""
+"""A viewer with the Segment dock, used by mouse and keyboard."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -20,7 +20,7 @@ MakeModel = Callable[..., Path]  # (ndim, channels, classes)
 
 @dataclass
 class Dock:
-    """A viewer with the segment dock, and hands to use it with."""
+    """A viewer with the Segment dock, used by mouse and keyboard."""
 
     viewer: Viewer
     widget: SegmentWidget
@@ -39,7 +39,7 @@ class Dock:
         self.wait(lambda: not self.widget.controller.is_busy)
 
     def run(self) -> RunResult:
-        """Click on Run and return what the run had to tell."""
+        """Click on Run, wait for the end, and return the result."""
         self.click(self.widget.run_button)
         assert self.widget.controller.state.is_running, self.widget.message.text()
         self.wait_for_end()
@@ -48,7 +48,7 @@ class Dock:
         return result
 
     def start_long_run(self) -> None:
-        """Begin a run of about a thousand tiles and return when the first are there."""
+        """Start a run of about a thousand tiles, and return when the first are finished."""
         self.viewer.add_image(np.zeros((1024, 1024), np.uint8), name="long")
         self.widget.settings.set_value(PredictSettings(tile=(32,)))
         self.click(self.widget.run_button)

@@ -75,7 +75,7 @@ class FakeHistory:
 
 
 class FakeTeaching:
-    """Has the interface of `napari_fcn.teaching.Teaching`.
+    """A fake engine with the interface of `napari_fcn.teaching.Teaching`.
 
     For tests, ``gate`` blocks each `run_round` until it is set; ``error`` is raised by it.
     """

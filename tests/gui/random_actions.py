@@ -1,7 +1,7 @@
 """Random actions in random order: ``python random_actions.py SEED ACTIONS``.
 
-Each action has its own random numbers, so that one that depends on the timing of threads does not change the later
-ones. The last line before a crash names the action.
+Each action has its own random numbers, so that the timing of threads does not change later actions. The last line
+before a crash names the action.
 """
 
 import os
@@ -32,7 +32,7 @@ WEIGHTS = {  # how often each action is done, relative to the others
 
 
 class RandomUser(User):
-    """A user who does anything, in any order."""
+    """A user who performs random actions."""
 
     def __init__(self, seed: int) -> None:
         super().__init__()
@@ -61,7 +61,7 @@ class RandomUser(User):
         QInputDialog.getText = staticmethod(lambda *a, **k: ("a name", True))
 
     def act(self, number: int) -> None:
-        """Do one thing."""
+        """Perform one random action."""
         self.rng = random.Random(f"{self.seed} {number}")
         (name,) = self.rng.choices(list(WEIGHTS), list(WEIGHTS.values()))
         say(f"{number} {name}")

@@ -142,7 +142,7 @@ def redraw(user: User, name: str) -> None:
 
 
 def remove(user: User, name: str, way: Callable[[User, str], None]) -> None:
-    """Use a dock, remove all layers, and redraw."""
+    """Use a dock, remove all layers in one way, and redraw."""
     say(f"{name}, {way.__name__}")
     dock = use(user, name)
     way(user, name)

@@ -1,4 +1,4 @@
-"""The batch dock: its journeys without a window and with a pretended engine, then with real nets, files and a mouse."""
+"""The Batch dock: the controller with a fake engine, then the dock with real networks, files and a mouse."""
 
 import errno
 import os
@@ -44,7 +44,7 @@ END = RunDone(64, 0.5, "cpu", "float32")
 
 
 class FakeEngine:
-    """Stands in for the engine: half of an image, then the rest, and what goes wrong with which image if asked to."""
+    """A fake engine that runs each image in two steps, with errors or without end for chosen images."""
 
     def __init__(self) -> None:
         self.ran: list[str] = []
@@ -562,9 +562,9 @@ def test_files_contain_the_prediction_and_damaged_images_show_an_error(
     controller.run(make_request())
     wait(controller, qtbot)
     assert list(states(controller).values()) == ["failed"] * 4 + ["done"]
-    told = [one.lines[0] for one in controller.state.rows[:4]]
+    errors = [row.lines[0] for row in controller.state.rows[:4]]
     wanted = ("cannot be read as .tif", "damaged.tif", "There is no image", "needs 2 axes in space")
-    assert all(part in line for part, line in zip(wanted, told, strict=True)), told
+    assert all(part in line for part, line in zip(wanted, errors, strict=True)), errors
     found = np.asarray(read_image(tmp_path / "good_classes.ome.tif").data[...])
     assert np.mean(found == classes_of(model(), good)) > 0.999
     assert len(list(tmp_path.glob("*_classes*"))) == 1
@@ -651,13 +651,13 @@ def click(qtbot: QtBot, button: QAbstractButton) -> None:
 
 
 def drop(dock: BatchWidget, *paths: Path) -> None:
-    """Drag files over the table and let them fall."""
+    """Drag files over the table and drop them."""
     data = QMimeData()
     data.setUrls([QUrl.fromLocalFile(str(path)) for path in paths])
     target, at = dock.table.viewport(), QPoint(30, 30)
-    told = (Qt.CopyAction, data, Qt.LeftButton, Qt.NoModifier)
-    QApplication.sendEvent(target, QDragEnterEvent(at, *told))
-    QApplication.sendEvent(target, QDropEvent(QPointF(at), *told))
+    arguments = (Qt.CopyAction, data, Qt.LeftButton, Qt.NoModifier)
+    QApplication.sendEvent(target, QDragEnterEvent(at, *arguments))
+    QApplication.sendEvent(target, QDropEvent(QPointF(at), *arguments))
 
 
 def test_drop_a_folder_run_it_and_open_a_result_by_mouse(

@@ -60,7 +60,7 @@ CPU = PredictSettings(device="cpu")
 
 @dataclass(frozen=True)
 class Form:
-    """An image as each entry gets it: a file, the arguments of a layer, and those of a Python function."""
+    """An image for each entry point: a file, the arguments of a layer, and those of a Python function."""
 
     shape: tuple[int, ...]
     file: str = ".npy"
@@ -85,7 +85,7 @@ class Form:
 
 
 def named(axes: str, shape: tuple[int, ...], *models: str) -> Form:
-    """Return an image whose file and layer name the axes, as the caller of Python does."""
+    """Return an image whose axes are named in the file, the layer and the Python call."""
     metadata = {"metadata": {"axes": axes.upper()}, "photometric": "minisblack"}
     call = {"axes": axes, "rgb": False}
     return Form(shape, ".tif", metadata, {"axis_labels": tuple(axes)}, call, models or ("planes", "three channels"))
@@ -128,12 +128,12 @@ CASES = [(form, model) for form, value in FORMS.items() for model in value.model
 
 
 class EngineOpened(BaseException):
-    """Ends an entry as soon as it has opened the engine."""
+    """Raised to stop an entry point as soon as it has opened the engine."""
 
 
 @dataclass
 class Recorder:
-    """Keeps what an entry opens, and stops it there."""
+    """Records the arguments with which an entry point opens the engine, and stops it."""
 
     reading: dict[str, Any] = field(default_factory=dict)
     is_stopping: bool = True
@@ -152,7 +152,7 @@ class Recorder:
 
 
 def reading(binding: Binding, source: ImageSource) -> dict[str, Any]:
-    """Return the decisions that all entries must share."""
+    """Return the interpretation of the image, which must be the same for all entry points."""
     axes = binding.axes
     return {
         "space": axes.space,
@@ -201,7 +201,7 @@ def recorder(monkeypatch: pytest.MonkeyPatch) -> Recorder:
 
 @dataclass(frozen=True)
 class Entry:
-    """What an entry is called with."""
+    """The input of an entry point."""
 
     form: Form
     model: Path
@@ -355,7 +355,7 @@ BY_RATIO = (finetune_command, teach_dock)  # teaching needs pixel sizes relative
 
 
 def expected_reading(form: Form, model: Checkpoint, file: ImageFile) -> tuple[dict[str, Any] | str, tuple[int, ...]]:
-    """Return the reading of the image, "refused" if it fits the model not, and the shape of labels on it."""
+    """Return the interpretation of the image ("refused" if the model cannot use it), and the shape of its labels."""
     try:
         binding = file.bind(model.info.spec)
         source = ImageSource.open(file.data, binding.axes, model.info.spec.channels, CPU, binding.rgb)
@@ -392,7 +392,7 @@ def test_all_entry_points_read_an_image_alike(
 
 
 def outcome_of(run: Callable[[Entry], None], entry: Entry) -> dict[str, Any] | str:
-    """Return what an entry reads, or that it refuses the image."""
+    """Return the interpretation of an entry point, or "refused"."""
     try:
         run(entry)
     except EngineOpened:

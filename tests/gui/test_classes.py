@@ -1,4 +1,4 @@
-"""The list of classes, when classes go while somebody types a name or chooses a colour."""
+"""The list of classes, if classes are removed while the user types a name or chooses a colour."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -25,11 +25,11 @@ def classes(qtbot: QtBot) -> ClassList:
 
 
 @pytest.fixture
-def told(classes: ClassList) -> list[Any]:
-    heard: list[Any] = []
+def signals(classes: ClassList) -> list[Any]:
+    signals: list[Any] = []
     for signal in (classes.named, classes.coloured):
-        signal.connect(lambda *what: heard.append(what))
-    return heard
+        signal.connect(lambda *what: signals.append(what))
+    return signals
 
 
 def type_name(qtbot: QtBot, classes: ClassList, index: int) -> None:
@@ -40,26 +40,26 @@ def type_name(qtbot: QtBot, classes: ClassList, index: int) -> None:
 
 @pytest.mark.parametrize("left", [CLASSES[:1] + CLASSES[2:], CLASSES[:1]])
 def test_a_typed_name_is_discarded_with_its_removed_class(
-    classes: ClassList, told: list[Any], qtbot: QtBot, left: Sequence[PaintedClass]
+    classes: ClassList, signals: list[Any], qtbot: QtBot, left: Sequence[PaintedClass]
 ) -> None:
     type_name(qtbot, classes, 1)
     classes.show_classes(left, 1)
     qtbot.keyClick(classes.rows[1].name, Qt.Key_Return)
-    assert not told
+    assert not signals
     assert [row.name.text() for row in classes.rows[: len(left)]] == [entry.name for entry in left]
 
 
-def test_a_name_being_typed_survives_updates_of_its_class(classes: ClassList, told: list[Any], qtbot: QtBot) -> None:
+def test_a_name_being_typed_survives_updates_of_its_class(classes: ClassList, signals: list[Any], qtbot: QtBot) -> None:
     type_name(qtbot, classes, 2)
     classes.show_classes((*CLASSES[:2], PaintedClass("c", "#333333", 17)), 1)
     qtbot.keyClick(classes.rows[2].name, Qt.Key_Return)
-    assert [index for index, _ in told] == [2]
+    assert [index for index, _ in signals] == [2]
 
 
 @pytest.mark.parametrize(("left", "count"), [(CLASSES, 1), (CLASSES[:1] + CLASSES[2:], 0), (CLASSES[:1], 0)])
 def test_a_chosen_colour_applies_only_to_its_class(
     classes: ClassList,
-    told: list[Any],
+    signals: list[Any],
     monkeypatch: pytest.MonkeyPatch,
     left: Sequence[PaintedClass],
     count: int,
@@ -70,4 +70,4 @@ def test_a_chosen_colour_applies_only_to_its_class(
 
     monkeypatch.setattr(QColorDialog, "getColor", choose)
     classes.rows[1].swatch.click()
-    assert told == [(1, "#cc79a7")] * count
+    assert signals == [(1, "#cc79a7")] * count

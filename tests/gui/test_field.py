@@ -25,7 +25,7 @@ NARROW = 320  # pixels: the width of a dock on a small screen
 
 @dataclass
 class FieldDock:
-    """A viewer with the dock, and hands to use it with."""
+    """A viewer with the dock, used by mouse and keyboard."""
 
     viewer: Viewer
     widget: FieldWidget

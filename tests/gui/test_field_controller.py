@@ -1,4 +1,4 @@
-"""What a network sees, without a window: a viewer model, tiny networks, and the real engine."""
+"""The controller of the Receptive field dock, without a window, with tiny networks and the real engine."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -37,7 +37,7 @@ def controller(viewer: ViewerModel, qtbot: QtBot) -> Iterator[FieldController]:
 
 @pytest.fixture
 def rest(controller: FieldController, qtbot: QtBot) -> Callable[[], FieldState]:
-    """Return a function that waits until nothing goes on, and returns the state."""
+    """Return a function that waits until no task runs, and returns the state."""
 
     def wait() -> FieldState:
         qtbot.waitUntil(lambda: not controller.is_busy and not controller.state.task, timeout=LONG)
@@ -48,7 +48,7 @@ def rest(controller: FieldController, qtbot: QtBot) -> Callable[[], FieldState]:
 
 @pytest.fixture
 def measure(controller: FieldController, rest: Callable[[], FieldState]) -> Measure:
-    """Return a function that looks at a pixel and waits for the influence."""
+    """Return a function that measures a pixel and waits for its influence."""
 
     def measure(layer: Image, request: Request, *index: int, label: int | None = None) -> FieldState:
         controller.measure_at_index(layer, request, index, label)

@@ -1,4 +1,4 @@
-"""Images and results from files to layers, small ones in memory and large ones as they are looked at."""
+"""Layers from image and result files: small ones in memory, large ones read as they are displayed."""
 
 from pathlib import Path
 from typing import Any

@@ -1,4 +1,4 @@
-"""OpenGL commands of the canvas, in a real window while the context of somebody else is current."""
+"""OpenGL commands of the canvas in a real window, while another context is current."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -41,7 +41,7 @@ def drawn(viewer: Viewer, qtbot: QtBot) -> Viewer:
 
 @contextmanager
 def context_of_another() -> Iterator[QOpenGLContext]:
-    """Make a context current that is none of a canvas."""
+    """Make a context current that belongs to no canvas."""
     surface, context = QOffscreenSurface(), QOpenGLContext()
     surface.create()
     context.create()
@@ -53,7 +53,7 @@ def context_of_another() -> Iterator[QOpenGLContext]:
 
 @contextmanager
 def commands(*viewers: Viewer) -> Iterator[list[tuple[Viewer, str, bool]]]:
-    """Note which commands run for which viewer, and whether in its own context."""
+    """Record the commands of each viewer, and whether they run in its own context."""
     found: list[tuple[Viewer, str, bool]] = []
     parsers = [scene_canvas(viewer).context.shared.parser for viewer in viewers]
 
@@ -85,7 +85,7 @@ def pop_each(viewer: Viewer) -> None:
 
 
 def assert_deleted_in_own_context(viewer: Viewer, found: list[tuple[Viewer, str, bool]], qtbot: QtBot) -> None:
-    """Fail if what is deleted is deleted in another context, at once or when the canvas is drawn next."""
+    """Fail if objects are deleted in another context, at once or when the canvas is drawn next."""
     scene_canvas(viewer).native.update()
     qtbot.waitUntil(lambda: any(command == "DELETE" for _, command, _ in found), timeout=LONG)
     assert all(is_own for _, _, is_own in found)

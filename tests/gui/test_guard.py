@@ -1,4 +1,4 @@
-"""The mouse wheel over a dock scrolls it and changes nothing, whatever the pointer is on."""
+"""The mouse wheel over a dock scrolls the dock and changes no control."""
 
 from collections.abc import Callable
 from typing import Any
@@ -46,7 +46,7 @@ DOWN = -120  # an eighth of a degree: one notch
 
 
 def roll(widget: QWidget, delta: int = DOWN) -> None:
-    """Turn the wheel over the middle of a widget, as the window system does."""
+    """Turn the wheel over the centre of a widget, as the window system does."""
     at = QPointF(widget.rect().center())
     event = QWheelEvent(
         at,
@@ -79,7 +79,7 @@ def whole(
     qtbot: QtBot,
     monkeypatch: pytest.MonkeyPatch,
 ) -> Dock:
-    """A dock in which everything is unfolded and shown, so low that it has to scroll."""
+    """A dock with all parts open and visible, too low to show them without scrolling."""
     for module in (segment, teach, field):
         monkeypatch.setattr(module, "WARM_UP_AFTER", 10**8)
     assert not hasattr(batch, "WARM_UP_AFTER")

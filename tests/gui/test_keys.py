@@ -6,32 +6,32 @@ from napari_fcn.gui._widgets.keys import Key, Keys
 
 
 def pressed(viewer: ViewerModel, key: str) -> None:
-    """Do what a key is bound to."""
+    """Call the action that is bound to a key."""
     (found,) = [function for binding, function in viewer.keymap.items() if str(binding) == key]
     found(viewer)
 
 
 def test_a_shared_key_stays_bound_after_one_dock_closes() -> None:
-    viewer, told = ViewerModel(), []
-    first = Keys([Key("Control-.", "Cancel", lambda: told.append("first"))])
-    second = Keys([Key("Control-.", "Cancel", lambda: told.append("second")), Key("Shift-F", "Point", told.clear)])
+    viewer, calls = ViewerModel(), []
+    first = Keys([Key("Control-.", "Cancel", lambda: calls.append("first"))])
+    second = Keys([Key("Control-.", "Cancel", lambda: calls.append("second")), Key("Shift-F", "Point", calls.clear)])
     first.bind(viewer)
     second.bind(viewer)
     pressed(viewer, "Ctrl+.")
-    assert told == ["first", "second"]
+    assert calls == ["first", "second"]
     second.bind()
-    told.clear()
+    calls.clear()
     pressed(viewer, "Ctrl+.")
-    assert told == ["first"]
+    assert calls == ["first"]
     assert "Shift+F" not in map(str, viewer.keymap)
     first.bind()
     assert not viewer.keymap
 
 
 def test_binding_twice_calls_the_action_once() -> None:
-    viewer, told = ViewerModel(), []
-    keys = Keys([Key("G", "live", lambda: told.append(1))])
+    viewer, calls = ViewerModel(), []
+    keys = Keys([Key("G", "live", lambda: calls.append(1))])
     keys.bind(viewer)
     keys.bind(viewer)
     pressed(viewer, "G")
-    assert told == [1]
+    assert calls == [1]

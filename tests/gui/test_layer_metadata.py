@@ -1,4 +1,4 @@
-"""What is said of a layer in its metadata and in its file."""
+"""Axis names, channels and pixel size of a layer, from its metadata and its file."""
 
 from pathlib import Path
 from typing import Any
@@ -22,7 +22,7 @@ def of(scale: tuple[float, ...], origin: tuple[float, ...]) -> Calibration:
 
 
 def opened(path: Path, **how: Any) -> Image:
-    """Return the layer that napari makes of a file: it takes the pixels, and remembers the path."""
+    """Return the layer that napari makes of a file: its pixels, and its path."""
     with layer_source(path=str(path)):
         return Image(tifffile.imread(path), rgb=False, **how)
 
@@ -131,8 +131,8 @@ def test_the_calibration_of_a_layer_follows_its_transforms(how: dict[str, Any], 
 def test_a_moved_layer_is_shifted_from_the_origin_of_its_file(tmp_path: Path) -> None:
     path = tmp_path / "cells.ome.tif"
     plane = {"PositionX": [30.0], "PositionXUnit": ["µm"], "PositionY": [40.0], "PositionYUnit": ["µm"]}
-    told = {"axes": "YX", "PhysicalSizeX": 0.5, "PhysicalSizeY": 0.5, "Plane": plane}
-    tifffile.imwrite(path, np.ones((30, 40), np.uint8), metadata=told)
+    metadata = {"axes": "YX", "PhysicalSizeX": 0.5, "PhysicalSizeY": 0.5, "Plane": plane}
+    tifffile.imwrite(path, np.ones((30, 40), np.uint8), metadata=metadata)
     layer = opened(path)
     assert read_layer(layer).calibration == of((0.5, 0.5), (40, 30))
     layer.translate = (10, 20)

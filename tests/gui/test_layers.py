@@ -1,4 +1,4 @@
-"""What is read from layers and where results lie, on a viewer without a window."""
+"""Reading of layers, and alignment of results, in a viewer without a window."""
 
 import copy
 from typing import Any

@@ -1,4 +1,4 @@
-"""Results larger than memory: on the disk, looked at through levels, and the same as those in memory."""
+"""Results larger than memory, on disk and displayed by levels: they equal those in memory."""
 
 from pathlib import Path
 from typing import Any
@@ -23,7 +23,7 @@ INDEX = st.one_of(st.integers(-4, 4), st.slices(5).filter(lambda s: s.step is No
 
 
 def first(block: np.ndarray) -> np.ndarray:
-    """Return four colours that follow from the probabilities of two classes."""
+    """Return colours computed from the probabilities of two classes."""
     return np.stack([block[0], block[1], block[0] // 2, block[1] // 2], axis=-1)
 
 
@@ -55,10 +55,10 @@ def test_results_on_disk_equal_those_in_memory(tmp_path: Path, channel: int | No
     rng = np.random.default_rng(0)
     for core in TilePlan(shape, tile, ((0, 0),) * 3, (1,) * 3):
         values = rng.dirichlet(np.ones(3), core.core.shape).astype(np.float32)
-        told = TileDone(core.core, np.moveaxis(values, -1, 0), 1, 1)
-        painted = [canvas.process_tile(told, COLOURS) for canvas in (disk, memory)]
-        np.testing.assert_array_equal(painted[0].counts, painted[1].counts)
-        memory.put(painted[1])
+        done = TileDone(core.core, np.moveaxis(values, -1, 0), 1, 1)
+        stored, coloured = (canvas.process_tile(done, COLOURS) for canvas in (disk, memory))
+        np.testing.assert_array_equal(stored.counts, coloured.counts)
+        memory.put(coloured)
     disk.finish()
     disk.close()
     classes, colours = (disk.layer_data(kind, channel) for kind in ("classes", "probabilities"))

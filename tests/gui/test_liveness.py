@@ -1,4 +1,4 @@
-"""How long the window keeps people waiting: reported, not judged, as that depends on the machine."""
+"""Response times of the window: reported without limits, because they depend on the machine."""
 
 import sys
 import time

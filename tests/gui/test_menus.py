@@ -14,7 +14,7 @@ OURS = " (napari-fcn)"  # which napari puts behind the entries of plugins
 
 
 def named() -> dict[str, str]:
-    """Return each path that a page writes as *A ▸ B*, and the pages."""
+    """Return each menu path *A ▸ B* in the documentation, and its pages."""
     found: dict[str, str] = {}
     for page in PAGES:
         for path in re.findall(r"\*([^*]+▸[^*]+)\*", page.read_text(encoding="utf-8")):
@@ -23,7 +23,7 @@ def named() -> dict[str, str]:
 
 
 def entries(actions: list[Any], before: tuple[str, ...] = ()) -> Iterator[str]:
-    """Yield all entries of menus as paths; napari fills some when they open."""
+    """Yield all menu entries as paths; napari fills some menus when they open."""
     for action in actions:
         text = action.text().replace("&", "").removesuffix(OURS)
         yield " ▸ ".join((*before, text))

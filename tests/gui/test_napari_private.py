@@ -26,7 +26,7 @@ LOOK_UP = napari_private.look_up
 
 
 def remove(monkeypatch: pytest.MonkeyPatch, *names: str) -> None:
-    """Let napari lack these names."""
+    """Remove names from napari."""
 
     def look_up(owner: Any, name: str, default: Any = None) -> Any:
         return default if name in names else LOOK_UP(owner, name, default)
@@ -100,7 +100,7 @@ def test_a_new_layer_stores_its_path(tmp_path: Path) -> None:
 
 
 def private_uses(path: Path) -> Iterator[str]:
-    """Yield where a module uses a private name of napari or vispy itself."""
+    """Yield the uses of private names of napari or vispy in a module."""
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
         if isinstance(node, ast.ImportFrom) and (node.module or "").split(".")[0] in ("napari", "vispy"):
             names = [*(node.module or "").split("."), *(alias.name for alias in node.names)]

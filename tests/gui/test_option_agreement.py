@@ -1,4 +1,4 @@
-"""Python, form and flag take the same values of every option, and refuse the others with the same sentence."""
+"""Python, form and command line accept the same values of every option, and reject others with the same message."""
 
 from argparse import ArgumentError, ArgumentParser
 from typing import Any, TypeAlias
@@ -38,7 +38,7 @@ def values_of(option: Option) -> st.SearchStrategy[Any]:
 
 
 def in_python(kind: Any, option: Option, value: Any) -> Any:
-    """Return the value in a settings class, or the sentence of the refusal."""
+    """Return the value in a settings class, or the error."""
     try:
         return getattr(kind(**{option.name: value}), option.name)
     except FcnError as error:
@@ -46,7 +46,7 @@ def in_python(kind: Any, option: Option, value: Any) -> Any:
 
 
 def after_a_flag(kind: type, option: Option, text: str) -> Any:
-    """Return the value that a flag gives, or the sentence of the refusal."""
+    """Return the value of a flag, or the error."""
     parser = ArgumentParser(exit_on_error=False)
     add_options(parser, kind)
     flag = f"--{option.name.replace('_', '-')}"
@@ -60,7 +60,7 @@ def after_a_flag(kind: type, option: Option, text: str) -> Any:
 
 
 def in_a_form(option: Option, text: str) -> Any:
-    """Return the value that a form gives, or the sentence that it shows."""
+    """Return the value of a form, or the error that it shows."""
     field = Field(option)
     editor = field.editor
     if isinstance(editor, QCheckBox):

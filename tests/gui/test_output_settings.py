@@ -1,4 +1,4 @@
-"""Where docks write: beside images, never into or over what is read."""
+"""Output paths of the docks: next to images, never into or over inputs."""
 
 from pathlib import Path
 from types import SimpleNamespace

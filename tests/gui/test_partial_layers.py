@@ -1,4 +1,4 @@
-"""Layers that show a part of an image lie where that part lies, whatever the transform of the image."""
+"""Layers that show a part of an image are aligned with that part, for any transform of the image."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""Pixels of a layer that are replaced, by other data or in place: no result passes for that of the new ones."""
+"""Replaced pixels of a layer, by other data or in place: earlier results are marked as outdated."""
 
 import threading
 from collections.abc import Callable, Iterator
@@ -80,7 +80,7 @@ def controller(viewer: ViewerModel, qtbot: QtBot) -> Iterator[SegmentController]
 
 @pytest.fixture
 def after_a_tile(monkeypatch: pytest.MonkeyPatch) -> Iterator[threading.Event]:
-    """Hold every run after its first tile until this is set."""
+    """An event for which every run waits after its first tile."""
     go_on, predict = threading.Event(), Session.predict
 
     def held(*arguments: Any, **options: Any) -> Iterator[Any]:
@@ -99,7 +99,7 @@ def ours(viewer: ViewerModel) -> list[Any]:
 
 
 def noted(layer: Image, qtbot: QtBot, change: Change) -> bool:
-    """Return whether the watch over a layer notices a change."""
+    """Return whether the watch of a layer detects a change."""
     watch = pixel_watch_for(layer)
     before = watch.generation
     change(layer)
@@ -193,9 +193,9 @@ def test_a_run_ends_when_the_pixels_change(
     after_a_tile.set()
     qtbot.waitUntil(lambda: not controller.state.is_running, timeout=LONG)
     assert controller.state.result is None
-    told = controller.state.message + controller.state.error
-    assert "The pixels of live were replaced" in told
-    assert "Run again" in told
+    message = controller.state.message + controller.state.error
+    assert "The pixels of live were replaced" in message
+    assert "Run again" in message
     qtbot.waitUntil(lambda: not controller.is_busy, timeout=LONG)
     assert ours(viewer)
     assert all(is_outdated(result) for result in ours(viewer))

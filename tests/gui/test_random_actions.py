@@ -1,4 +1,4 @@
-"""Anything done in any order ends neither in a crash nor in an exception; a process of its own for each order."""
+"""Random actions in random order cause neither a crash nor an exception; each sequence runs in its own process."""
 
 import pytest
 from gui.user import failure_message, run_alone

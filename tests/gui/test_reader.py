@@ -1,4 +1,4 @@
-"""Result files that are dropped onto napari open with their names and colours; other files are left to others."""
+"""Result files dropped onto napari open with class names and colours; other files are left to other readers."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""Layers go in every way in which napari lets them go, beside every dock, in processes that may crash."""
+"""Layers are removed in every way that napari has, with every dock open, in separate processes."""
 
 import pytest
 from gui.user import DOCKS, failure_message, run_alone

@@ -54,7 +54,7 @@ def recorded(*_: object) -> Iterator[Any]:
 
 @pytest.fixture
 def ticking(monkeypatch: pytest.MonkeyPatch) -> Clock:
-    """A clock that moves on by a second each time it is read."""
+    """A clock that advances by one second each time it is read."""
     seconds = count()
     clock = Clock(lambda: float(next(seconds)), ManualTimer)
     for module in ("napari_fcn.cli.predict", "napari_fcn.gui._controllers.batch.jobs"):
@@ -63,7 +63,7 @@ def ticking(monkeypatch: pytest.MonkeyPatch) -> Clock:
 
 
 def distinct(values: list[Any]) -> list[Any]:
-    """Return values without repetitions of the one before."""
+    """Return values without consecutive repetitions."""
     return [value for value, before in zip(values, [object(), *values], strict=False) if value != before]
 
 

@@ -1,4 +1,4 @@
-"""What a dock writes lies where its layer lies."""
+"""Result files have the origin of their layer."""
 
 from pathlib import Path
 

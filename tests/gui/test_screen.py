@@ -1,4 +1,4 @@
-"""What is on screen, in a real window."""
+"""The visible region in a real window."""
 
 from collections.abc import Callable
 

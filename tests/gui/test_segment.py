@@ -1,4 +1,4 @@
-"""The dock in a real viewer, used with a real mouse and keyboard."""
+"""The Segment dock in a real viewer, used with a real mouse and keyboard."""
 
 import errno
 import os
@@ -36,7 +36,7 @@ def expected_classes(model: Path, image: Any, axes: Sequence[str] = "", **settin
 
 
 def assert_right(dock: Dock, expected: np.ndarray) -> None:
-    """Compare with the engine; near ties may fall otherwise in other tiles."""
+    """Compare with the engine; near ties may differ between tilings."""
     found = np.squeeze(dock.layer("classes").data)
     assert found.shape == np.squeeze(expected).shape
     assert np.mean(found == np.squeeze(expected)) > 0.999
@@ -155,7 +155,7 @@ def test_a_volume_is_segmented_by_a_3d_model(dock: Dock, model: MakeModel, rng: 
 
 
 def is_as_if_drawn_anew(dock: Dock) -> bool:
-    """Whether what tiles left on the screen is what napari draws of whole layers."""
+    """Whether uploaded tiles look like the layers after a complete redraw."""
     shot = dock.viewer.screenshot(flash=False)
     for layer in dock.viewer.layers:
         layer.refresh()

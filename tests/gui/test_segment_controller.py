@@ -1,4 +1,4 @@
-"""The journeys without a window and without a network: a viewer model and a session that only pretends."""
+"""The Segment controller without a window and a network, with a fake session."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -26,7 +26,7 @@ COLOURS = ("#000000", "#56b4e9", "#e69f00")
 
 
 class FakeEngine:
-    """Stands in for the engine: two tiles, and what goes wrong if asked to."""
+    """A fake engine that yields two tiles, or raises an error."""
 
     def __init__(self) -> None:
         self.jobs: list[LayerJob] = []
@@ -149,13 +149,13 @@ def test_an_unexpected_error_is_shown_and_reported_to_napari(
     qtbot: QtBot,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    told: list[Any] = []
-    monkeypatch.setattr(base.notification_manager, "receive_error", lambda *error: told.append(error))
+    errors: list[Any] = []
+    monkeypatch.setattr(base.notification_manager, "receive_error", lambda *error: errors.append(error))
     engine.error = RuntimeError("CUDA error: unspecified launch failure")
     controller.predict(layer, request_)
     wait_for_end(controller, qtbot)
     assert "CUDA error: unspecified launch failure" in controller.state.error
-    assert told[0][:2] == (RuntimeError, engine.error)
+    assert errors[0][:2] == (RuntimeError, engine.error)
 
 
 def test_cancel_stops_the_run_and_reports_the_progress(

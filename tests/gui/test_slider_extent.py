@@ -1,4 +1,4 @@
-"""What of an axis with a slider a network sees."""
+"""The extent of the receptive field along axes with a slider."""
 
 from collections.abc import Callable
 
@@ -20,7 +20,7 @@ MOVIE = Axes(("t", "y", "x"), ("t", "y", "x"))
 
 
 def seen_by_trial(spec: NetSpec, along: int) -> list[set[int]]:
-    """Return for each place of an axis those that change the answer there when they are changed."""
+    """Return for each position on an axis the positions whose change affects its prediction."""
     net = spec.build(torch.Generator().manual_seed(0)).double().eval()
     rng = np.random.default_rng(0)
     shape = [16] * spec.ndim

@@ -1,4 +1,4 @@
-"""Marks on napari's sliders: where they should be, seen, and gone when they should."""
+"""Marks on napari's sliders: their position, visibility and removal."""
 
 from collections.abc import Callable
 from pathlib import Path

@@ -22,7 +22,7 @@ NEW = {"filters only": "no network", "new video": "a network for movies"}
 
 @dataclass(frozen=True)
 class State:
-    """What a controller shows."""
+    """The state of a controller."""
 
     error: str = ""
 

@@ -1,4 +1,4 @@
-"""Strokes as values: the smallest box that tells what changed, and back again."""
+"""Strokes as values: the smallest box of a change, and its application."""
 
 import numpy as np
 from hypothesis import given
@@ -60,12 +60,12 @@ def test_strokes_painted_since_survive_a_restore() -> None:
 
 def test_both_kinds_of_paint_events_are_read() -> None:
     layer = Labels(np.zeros((3, 20, 30), np.uint8))
-    told: list[Region | None] = []
-    layer.events.paint.connect(lambda event: told.append(painted_region(event.value, 3)))
+    regions: list[Region | None] = []
+    layer.events.paint.connect(lambda event: regions.append(painted_region(event.value, 3)))
     layer.brush_size = 1
     layer.paint((1, 4, 5), 2)
     layer.data_setitem((np.array([0, 2]), np.array([7, 3]), np.array([8, 9])), 1)
-    assert told == [Region((1, 4, 5), (2, 5, 6)), Region((0, 3, 8), (3, 8, 10))]
+    assert regions == [Region((1, 4, 5), (2, 5, 6)), Region((0, 3, 8), (3, 8, 10))]
     assert painted_region([], 3) is None
     assert painted_region([((np.zeros(0, int),) * 3, 0, 1)], 3) is None
 
@@ -74,35 +74,35 @@ def test_both_kinds_of_paint_events_are_read() -> None:
 def test_replacing_samples_returns_the_changes(first: np.ndarray, second: np.ndarray) -> None:
     if first.shape != second.shape:
         second = np.zeros_like(first)
-    sheet = LabelStore(first.shape)
+    store = LabelStore(first.shape)
     for array in (second, first):
-        sheet.write(Stroke(Region.whole(array.shape), array))
+        store.write(Stroke(Region.whole(array.shape), array))
     layer = first.copy()
-    for part in sheet.replace_with(Samples.from_labels(second)):
+    for part in store.replace_with(Samples.from_labels(second)):
         part.write(layer)
     np.testing.assert_array_equal(layer, second)
-    assert sheet.samples(3).equals(Samples.from_labels(second))
+    assert store.samples(3).equals(Samples.from_labels(second))
 
 
 @given(LABELS, LABELS)
 def test_samples_of_unpainted_regions_can_be_restored(first: np.ndarray, second: np.ndarray) -> None:
-    """As after a project was opened again: the sheet has seen the strokes of one branch only."""
+    """As after reopening a project: the label store has only the strokes of one branch."""
     if first.shape != second.shape:
         second = np.zeros_like(first)
-    sheet, layer = LabelStore(first.shape), first.copy()
+    store, layer = LabelStore(first.shape), first.copy()
     if (box := painted_box(first)) is not None:
-        sheet.write(Stroke(box, first[box.slices]))
+        store.write(Stroke(box, first[box.slices]))
     for expected in (second, first):
-        for part in sheet.replace_with(Samples.from_labels(expected)):
+        for part in store.replace_with(Samples.from_labels(expected)):
             part.write(layer)
         np.testing.assert_array_equal(layer, expected)
-        assert sheet.samples(255).equals(Samples.from_labels(expected))
+        assert store.samples(255).equals(Samples.from_labels(expected))
 
 
 def test_samples_of_missing_classes_are_left_out() -> None:
-    sheet = LabelStore((4,))
-    sheet.write(Stroke(Region((0,), (4,)), np.array([0, 1, 2, 9], np.uint8)))
-    assert sheet.samples(2).pixel_index.tolist() == [1, 2]
+    store = LabelStore((4,))
+    store.write(Stroke(Region((0,), (4,)), np.array([0, 1, 2, 9], np.uint8)))
+    assert store.samples(2).pixel_index.tolist() == [1, 2]
 
 
 def test_remapping_erases_removed_classes() -> None:
@@ -113,13 +113,13 @@ def test_remapping_erases_removed_classes() -> None:
 @given(st.data())
 def test_samples_accumulate_stroke_by_stroke(data: st.DataObject) -> None:
     shape = data.draw(nps.array_shapes(min_dims=1, max_dims=3, max_side=6))
-    sheet, labels = LabelStore(shape), np.zeros(shape, np.uint8)
+    store, labels = LabelStore(shape), np.zeros(shape, np.uint8)
     for _ in range(data.draw(st.integers(1, 5))):
         spans = [sorted(data.draw(st.tuples(st.integers(0, n - 1), st.integers(1, n)))) for n in shape]
         region = Region(tuple(a for a, _ in spans), tuple(max(a + 1, b) for a, b in spans))
         stroke = Stroke(region, data.draw(nps.arrays(np.uint8, region.shape, elements=st.integers(0, 3))))
         stroke.write(labels)
-        sheet.write(stroke)
-        found, expected = sheet.samples(255), Samples.from_labels(labels)
+        store.write(stroke)
+        found, expected = store.samples(255), Samples.from_labels(labels)
         assert found.equals(expected)
         assert found.turn.shape == found.pixel_index.shape

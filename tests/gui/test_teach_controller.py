@@ -89,7 +89,7 @@ class TeachSession:
         self.rest()
 
     def paint(self, at: tuple[float, ...], label: int, size: int = 3) -> None:
-        """Paint a paint_only and wait for the prediction."""
+        """Paint a stroke and wait for the prediction."""
         self.paint_only(at, label, size)
         self.rest()
 
@@ -540,7 +540,7 @@ def test_the_next_place_is_suggested_and_shown(session: TeachSession, viewer: Vi
     session.paint((10, 10), 1)
     assert not box.visible
     session.do(Suggest(session.controller.layers.view()))
-    assert "reach every visible place" in session.state.message
+    assert "strokes near every visible place" in session.state.message
 
 
 def test_a_model_is_saved(session: TeachSession, tmp_path: Path) -> None:
@@ -787,7 +787,7 @@ class LargeImage:
     region: Region
 
     def at(self, *start: int) -> None:
-        """Move the view to a start, and wait until nothing runs."""
+        """Move the view, and wait until nothing runs."""
         self.region = Region(start, tuple(a + n for a, n in zip(start, self.region.shape, strict=True)))
         self.session.controller.viewer.dims.set_point(range(len(start)), self.session.image.data_to_world(start))
         self.session.controller._view_watcher.settled.emit()

@@ -1,4 +1,4 @@
-"""Foreign text in the docks: names of layers, models, classes and projects are drawn as they are written."""
+"""Foreign text in the docks: names of layers, models, classes and projects are shown as plain text."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -44,7 +44,7 @@ TURNED = "a\u202eb\nc\td\u2066e"
 
 @pytest.fixture
 def evil_model(tmp_path: Path) -> Path:
-    """Return a model file in whose card every text is markup."""
+    """Return a model file whose card contains only markup."""
     spec = NetSpec(ndim=2, channels=1, classes=3, width=4, depth=1)
     info = plain_recipe("evil", spec, "made for a test")
     classes = tuple(ClassLabel(f"{EVIL} {k}", label.colour) for k, label in enumerate(info.classes))
@@ -187,9 +187,9 @@ def test_names_of_classes_and_pins_are_plain_text(qtbot: QtBot) -> None:
     assert classes.rows[1].name.text() == "ab c de"
     pins.show_pins((TURNED, EVIL))
     pins.list.setCurrentRow(0)
-    with qtbot.waitSignal(pins.unpinned) as told:
+    with qtbot.waitSignal(pins.unpinned) as signal:
         pins.unpin.click()
-    assert told.args == [TURNED]  # what the engine knows it by
+    assert signal.args == [TURNED]  # the name in the engine
 
 
 def test_a_tooltip_set_later_is_plain_text(qtbot: QtBot) -> None:

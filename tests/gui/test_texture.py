@@ -1,4 +1,4 @@
-"""Tiles that go straight to the graphics card look as if napari had drawn the whole layer."""
+"""Tiles uploaded to the graphics card look as if napari had drawn the whole layer."""
 
 from collections.abc import Callable
 

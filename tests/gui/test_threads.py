@@ -47,7 +47,7 @@ class Important:
 
 
 class Endless:
-    """A generator without end that notes the thread that closes it."""
+    """An endless generator that records the thread that closes it."""
 
     def __init__(self) -> None:
         self.count = 0

@@ -1,4 +1,4 @@
-"""Which part of a large image is painted on, and how it is addressed."""
+"""The window of a large image, and its indexing."""
 
 import numpy as np
 import pytest
@@ -12,7 +12,7 @@ from napari_fcn.gui._layers.viewport import MAX_WINDOW_PIXELS, MAX_WINDOW_SIDE, 
 
 @st.composite
 def seen(draw: st.DrawFn) -> tuple[tuple[int, ...], Region]:
-    """An image and what is on screen of it: a plane or a volume."""
+    """An image shape and its visible region: a plane or a volume."""
     shape = tuple(draw(st.lists(st.integers(1, 100_000), min_size=2, max_size=4)))
     shown = draw(st.integers(2, min(3, len(shape))))
     spans = []

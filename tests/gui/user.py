@@ -1,4 +1,4 @@
-"""A simulated user with keyboard and mouse in a process of its own, so that a crash ends that process and no tests.
+"""A simulated user with keyboard and mouse in a separate process, so that a crash does not end the tests.
 
 Scripts that use it are started by `run_alone`, or by hand: ``python tests/gui/removing_layers.py teach``.
 """
@@ -29,7 +29,7 @@ HARMLESS = ("XDG_RUNTIME_DIR", "propagateSizeHints")  # messages of Qt on a virt
 
 
 def run_alone(script: str, *arguments: object, timeout: float = 240) -> subprocess.CompletedProcess:
-    """Run a script of this folder in a process of its own, in an empty home."""
+    """Run a script of this folder in a separate process, with an empty home folder."""
     with tempfile.TemporaryDirectory() as home:
         environment = {**os.environ, "HOME": home, "USERPROFILE": home, "NAPARI_CONFIG": "", "OMP_NUM_THREADS": "1"}
         command = [sys.executable, str(Path(__file__).parent / script), *map(str, arguments)]
@@ -190,7 +190,7 @@ class User:
         QTest.keyClick(target, key, Qt.NoModifier if modifier is None else modifier)
 
     def hover(self) -> None:
-        """Bring the pointer over the canvas, where napari shows its brush."""
+        """Move the pointer over the canvas, where napari shows its brush."""
         from qtpy.QtGui import QCursor
 
         QCursor.setPos(self.canvas.mapToGlobal(self.canvas.rect().center()))
@@ -198,7 +198,7 @@ class User:
         self.viewer.mouse_over_canvas = True  # where there is no pointer to be moved
 
     def mouse(self, kind: str, place: Sequence[float], is_down: bool = False) -> None:
-        """Move, press or release the left button at a place of the canvas, from 0 to 1 down and to the right."""
+        """Move, press or release the left button at a position on the canvas, from 0 to 1 down and to the right."""
         from qtpy.QtCore import QEvent, QPointF, Qt
         from qtpy.QtGui import QMouseEvent
 
@@ -210,7 +210,7 @@ class User:
         self.app.sendEvent(self.canvas, event)
 
     def drag(self, places: Sequence[Sequence[float]], meanwhile: Callable[[], None] | None = None) -> None:
-        """Draw through places; ``meanwhile`` is called with the button down."""
+        """Draw through positions; ``meanwhile`` is called with the button down."""
         self.mouse("MouseMove", places[0])
         self.mouse("MouseButtonPress", places[0])
         for place in places[1:]:
@@ -237,7 +237,7 @@ class User:
     # The end
 
     def end(self) -> int:
-        """Close the viewer and return how the process ends: 1 if something has gone wrong."""
+        """Close the viewer and return the exit code: 1 after an error."""
         self.viewer.close()
         self.wait(lambda: not [t.name for t in threading.enumerate() if "fcn" in t.name.lower()])
         self._cache.cleanup()
