@@ -129,8 +129,8 @@ def add_results(viewer: ViewerModel, opened: OpenedFiles, source: Image) -> None
         if kind == "probabilities":
             layer = Image(data, rgb=True, opacity=0.7, **more)
         elif kind == "classes":
-            look = {"colormap": class_colormap(opened.classes), "features": class_name_table(opened.classes)}
-            layer = Labels(data, **look, **more)
+            style = {"colormap": class_colormap(opened.classes), "features": class_name_table(opened.classes)}
+            layer = Labels(data, **style, **more)
         else:
             layer = Labels(data, **more)
         tag_layer(layer, source, kind, channel)

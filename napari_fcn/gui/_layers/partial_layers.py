@@ -65,7 +65,7 @@ class PartialLayer:
         """Whether the layer exists and is visible."""
         return self.layer is not None and bool(self.layer.visible)
 
-    def show(self, region: Region, array: npt.NDArray[Any], make: MakeLayer, **look: Any) -> Layer:
+    def show(self, region: Region, array: npt.NDArray[Any], make: MakeLayer, **attributes: Any) -> Layer:
         """Show an array over a region of the image axes.
 
         Parameters
@@ -76,7 +76,7 @@ class PartialLayer:
             Values in the region; colours on the last axis, if any.
         make : callable
             Returns a new layer for the array.
-        look : object
+        attributes : object
             Arguments for ``make``, set as attributes of an existing layer.
         """
         origin = region_on_layer(region, self._channel).start
@@ -84,13 +84,13 @@ class PartialLayer:
         layer = self.layer
         if layer is None:
             name = f"{self._source.name} {self.kind}"
-            layer = make(data, name=name, **look, **result_transform(self._source, self._channel, origin))
+            layer = make(data, name=name, **attributes, **result_transform(self._source, self._channel, origin))
             tag_layer(layer, self._source, self.kind, self._channel, origin=origin)
             add_result(self._viewer, layer, self._source)
             keep_aligned(layer, self._source)
             return layer
         layer.data = data
-        for name, value in look.items():
+        for name, value in attributes.items():
             setattr(layer, name, value)
         tag_layer(layer, self._source, self.kind, self._channel, origin=origin)
         align(layer, self._source)

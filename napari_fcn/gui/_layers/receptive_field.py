@@ -167,9 +167,9 @@ def _outlines(region: Region, axes: tuple[int, int], pixel: Sequence[int]) -> It
         yield corners
 
 
-def _map_layer(data: npt.NDArray[np.float32], **look: Any) -> Image:
+def _map_layer(data: npt.NDArray[np.float32], **options: Any) -> Image:
     """Return a layer that is transparent where the values are low, so that the image is visible."""
-    return Image(data, colormap=_transparent_inferno(), blending="translucent", rgb=False, **look)
+    return Image(data, colormap=_transparent_inferno(), blending="translucent", rgb=False, **options)
 
 
 def _transparent_inferno() -> Colormap:

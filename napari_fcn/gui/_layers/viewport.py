@@ -67,14 +67,14 @@ def window_around(shape: Sequence[int], view: Region) -> Region:
     """
     shown = sorted((axis for axis in range(view.ndim) if view.shape[axis] > 1), key=lambda axis: shape[axis])
     others = [axis for axis in reversed(range(view.ndim)) if axis not in shown]
-    lengths, room = [1] * view.ndim, MAX_WINDOW_PIXELS
+    lengths, budget = [1] * view.ndim, MAX_WINDOW_PIXELS
     for rank, axis in enumerate(shown):
-        fair = int(room ** (1 / (len(shown) - rank)) + 1e-6)
+        fair = int(budget ** (1 / (len(shown) - rank)) + 1e-6)
         lengths[axis] = min(shape[axis], fair, MAX_WINDOW_SIDE)
-        room //= lengths[axis]
+        budget //= lengths[axis]
     for axis in others:
-        lengths[axis] = max(1, min(shape[axis], room))
-        room //= lengths[axis]
+        lengths[axis] = max(1, min(shape[axis], budget))
+        budget //= lengths[axis]
     start = [min(max(0, m - n // 2), whole - n) for m, n, whole in zip(view.middle, lengths, shape, strict=True)]
     return Region(tuple(start), tuple(a + n for a, n in zip(start, lengths, strict=True)))
 

@@ -122,11 +122,11 @@ class BatchState:
         """Return how many rows are in one of these states."""
         return sum(row.state in states for row in self.rows)
 
-    def is_step_after(self, earlier: BatchState) -> bool:
+    def is_step_after(self, previous: BatchState) -> bool:
         """Whether only the progress of the current row differs."""
-        if _row_states(self) != _row_states(earlier):
+        if _row_states(self) != _row_states(previous):
             return False
-        return self == replace(earlier, rows=self.rows, seconds_left=self.seconds_left)
+        return self == replace(previous, rows=self.rows, seconds_left=self.seconds_left)
 
     @property
     def fraction(self) -> float:

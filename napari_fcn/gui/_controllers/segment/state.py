@@ -76,6 +76,6 @@ class ViewState:
     error: str = ""
     result: RunResult | None = None
 
-    def is_step_after(self, earlier: ViewState) -> bool:
+    def is_step_after(self, previous: ViewState) -> bool:
         """Whether only the progress of a run differs."""
-        return self == replace(earlier, done=self.done, seconds_left=self.seconds_left)
+        return self == replace(previous, done=self.done, seconds_left=self.seconds_left)

@@ -82,7 +82,7 @@ class ProjectWriter:
             self._put(partial(_close, project))
 
 
-@dataclass(slots=True, eq=False, weakref_slot=True)  # Qt holds what it calls by a weak reference
+@dataclass(slots=True, eq=False, weakref_slot=True)  # Qt keeps weak references to slots
 class ProjectGuard:
     """The writer of the open project, to be closed if the window is destroyed without notice."""
 
