@@ -22,6 +22,8 @@ from napari_fcn.inference.budget import host_budget
 from napari_fcn.inference.memory import budget, run_bytes, statistics_bytes
 from napari_fcn.inference.oom_fallback import ExecutionConfig, OomFallback
 from napari_fcn.inference.predictor import Predictor
+from napari_fcn.inference.prefetch import BLOCKS_AHEAD
+from napari_fcn.inference.previews import PreviewPlanner
 from napari_fcn.inference.resampling import ResampledSource, ResampledTiling, plan_resampling
 from napari_fcn.inference.source import ImageSource
 from napari_fcn.inference.tile_planner import TilePlanner
@@ -41,6 +43,7 @@ if TYPE_CHECKING:
         CheckStep,
         EquivarianceDone,
         FieldDone,
+        PreviewDone,
         ReachDone,
         TileDone,
     )
@@ -52,7 +55,6 @@ if TYPE_CHECKING:
     from napari_fcn.receptive_fields.theoretical import FieldAnalysis
 
 BYTES_PER_TILE = 50  # to keep account of a tile: whether it is done, and its distance from the visible region
-LIVE_PIXELS = {"cpu": 2**19, "cuda": 2**22, "mps": 2**20}  # largest read of a run with a visible region
 
 
 class Session:
@@ -195,8 +197,8 @@ class Session:
         return self._check_count(self._planner.plan(self.resampled_tiling, max_pixels))
 
     def live_plan(self) -> TilePlan:
-        """Return tiles that are small enough for an early prediction while the result is watched."""
-        return self.plan(LIVE_PIXELS[self.device.type])
+        """Return the tiles of a result that is watched: nearly as fast as those of `plan`, and smaller if possible."""
+        return self._check_count(self._planner.live_plan(self.resampled_tiling))
 
     def plan_with_tile(self, tile: Sequence[int]) -> TilePlan:
         """Return tiles of these lengths, in pixels of the image, per axis of the network; errors as of `plan`."""
@@ -226,15 +228,15 @@ class Session:
         done: Collection[Region] = (),
         edit: Region | None = None,
         plan: TilePlan | None = None,
-    ) -> Iterator[RunPlanned | TileDone | FallbackTaken | RunDone]:
+    ) -> Iterator[RunPlanned | PreviewDone | TileDone | FallbackTaken | RunDone]:
         """Yield the plan, the probabilities of each tile, each fallback where memory runs out, and the end.
 
         Parameters
         ----------
         first : Region or callable, optional
-            The visible region, on the image axes: its tiles come first, then the others outward, and tiles are small
-            enough for an early prediction. A function is called before each tile. Without it, tiles are those that
-            finish soonest, in the order of the image.
+            The visible region, on the image axes: its tiles come first, then the others outward. Where a tile takes
+            long, a part of the region is predicted ahead (`PreviewDone`); previews and smaller tiles read at most 25 %
+            more pixels in all. A function is called before each tile. Without it, tiles are in the order of the image.
         done : collection of Region, optional
             Cores that an earlier run has predicted: they are left out.
         edit : Region, optional
@@ -253,22 +255,29 @@ class Session:
         start = time.monotonic()
         if plan is None:
             plan = self.plan() if first is None else self.live_plan()
-        config = ExecutionConfig(self.device, self.dtype, plan.tile)
+        extra, first_read = (0, 0) if first is None else self._planner.preview_pixels(plan, self.resampled_tiling)
+        ahead = BLOCKS_AHEAD if first is None else int(not extra)  # what is on screen decides about the next tile
+        config = ExecutionConfig(self.device, self.dtype, plan.tile, ahead)
         name, precision = devices.label(self.device), config.precision
         pixels = prod(self.network_source.shape) / prod(self.source.shape)  # of the network, per pixel of the image
         peak = int(max(run_bytes(self.spec, plan, self.dtype, self.device) * pixels, statistics_bytes(self.source)))
         allowed = budget(self.device, self.settings.memory)
         with tuned_allocator(peak, allowed):
             notes = (*self.notes, *_memory_note(peak, allowed))
-            before, total = (sum(tile.core in done for tile in plan) if done else 0), len(plan)
-            tiles: Iterable[Tile] = (tile for tile in _ordered(plan, first) if tile.core not in done)
+            finished = [tile for tile in plan if tile.core in done] if done else []
+            before, total = len(finished), len(plan)
+            work: int | None = plan.read_pixels - sum(tile.read.size for tile in finished)
+            tiles: Iterable[Tile] = (tile for tile in plan if tile.core not in done)
+            if first is not None:
+                visible = first if callable(first) else lambda: first
+                tiles = PreviewPlanner(plan, visible, extra, first_read, self._planner.preview_work, done)
             if edit is not None:
                 tiles = list(affected_tiles(edit, plan, self.axes, None if self.resampled_tiling else self.analysis))
-                before, total = 0, len(tiles)
+                before, total, work = 0, len(tiles), None
             yield RunPlanned(total, plan.tile, plan.halo, name, precision, peak, notes, before, allowed)
             fallback = OomFallback(plan, self.settings.fallback)
             try:
-                for event in fallback.run(tiles, config, self._predictor_on, (before, total)):
+                for event in fallback.run(tiles, config, self._predictor_on, (before, total), work):
                     if isinstance(event, FallbackTaken):
                         name, precision = event.device, event.precision
                     yield event
@@ -377,10 +386,3 @@ def _remarks(sample: npt.NDArray[Any]) -> Iterator[str]:
         yield f"The image is constant (value {low:g}): there is nothing to find in it."
     if not finite.size:
         yield "The image holds no finite number: there is nothing to find in it."
-
-
-def _ordered(plan: TilePlan, first: Region | Callable[[], Region] | None) -> Iterable[Tile]:
-    """Return tiles in the order in which they are predicted."""
-    if first is None:
-        return plan
-    return plan.following(first) if callable(first) else plan.nearest_first(first)

@@ -16,6 +16,7 @@ from napari_fcn.events.receptive_field import (
 from napari_fcn.events.run import (
     FallbackTaken,
     ObjectsStep,
+    PreviewDone,
     ResultsDone,
     RunDone,
     RunPlanned,
@@ -71,6 +72,7 @@ __all__ = [
     "LabelsFound",
     "ObjectsStep",
     "PinScore",
+    "PreviewDone",
     "ReachDone",
     "RegionSuggested",
     "ResultsDone",

@@ -59,12 +59,31 @@ class TileDone:
         ``(classes, *region.shape)`` float32, sums to one over the classes.
     done, total : int
         Tiles finished so far, and in all.
+    work : float
+        Fraction of the work of this run that is done, 0..1, by the pixels that tiles read; 0 if it is unknown.
     """
 
     region: Region
     probabilities: npt.NDArray[np.float32]
     done: int
     total: int
+    work: float = 0.0
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class PreviewDone:
+    """The prediction for a part of what is on screen, ahead of its tile; the tile follows as a `TileDone`.
+
+    Attributes
+    ----------
+    region : Region
+        On the image axes.
+    probabilities : ndarray
+        ``(classes, *region.shape)`` float32; equal to that of the tile up to rounding.
+    """
+
+    region: Region
+    probabilities: npt.NDArray[np.float32]
 
 
 @dataclass(frozen=True, slots=True, eq=False)

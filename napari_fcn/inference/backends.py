@@ -12,6 +12,8 @@ import torch
 from napari_fcn.errors import Advice, MemoryShortage
 from napari_fcn.inference.device import MEMORY_FORMATS, full_float32, place
 from napari_fcn.nets.fold import fold
+from napari_fcn.nets.layers import trimmed_planes
+from napari_fcn.nets.slab import supports_slabs
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -40,8 +42,13 @@ class Backend(Protocol):
     def dtype(self) -> torch.dtype:
         """Precision of the network; probabilities are float32."""
 
-    def probabilities(self, block: npt.NDArray[np.float32], crop: Sequence[slice] = ()) -> npt.NDArray[np.float32]:
+    def probabilities(
+        self, block: npt.NDArray[np.float32], crop: Sequence[slice] = (), trim: tuple[bool, bool] = (False, False)
+    ) -> npt.NDArray[np.float32]:
         """Return the probabilities ``(N, classes, *space)`` of a scaled block ``(N, C, *space)``, or of a part of it.
+
+        ``trim`` says whether the planes before and after the crop, along the first axis, are only its halo, which need
+        not be computed in the layers that do not use them.
 
         Raises
         ------
@@ -64,7 +71,7 @@ class TorchBackend:
     """
 
     def __init__(self, net: Net, device: torch.device, dtype: torch.dtype) -> None:
-        self.ndim = net.spec.ndim
+        self.ndim, self.supports_slabs = net.spec.ndim, supports_slabs(net.spec)
         self.net: nn.Module = place(fold(net), self.ndim, device, dtype)
         self.device, self.dtype = device, dtype
 
@@ -74,13 +81,21 @@ class TorchBackend:
         clone.net = net
         return clone
 
-    def probabilities(self, block: npt.NDArray[np.float32], crop: Sequence[slice] = ()) -> npt.NDArray[np.float32]:
+    def probabilities(
+        self, block: npt.NDArray[np.float32], crop: Sequence[slice] = (), trim: tuple[bool, bool] = (False, False)
+    ) -> npt.NDArray[np.float32]:
         """Return the probabilities of a block; see `Backend.probabilities`."""
         with memory_errors(block.shape[2:], self.device), torch.inference_mode(), full_float32(self.device):
             x = torch.from_numpy(block).to(self.device, self.dtype)
             if self.ndim in MEMORY_FORMATS:
                 x = x.contiguous(memory_format=MEMORY_FORMATS[self.ndim])
-            return softmax(self.net(x)[(..., *crop)])
+            if not (self.supports_slabs and any(trim)):
+                return softmax(self.net(x)[(..., *crop)])
+            with trimmed_planes(*trim):
+                logits = self.net(x)
+            left_out = (x.shape[2] - logits.shape[2]) * trim[0] // sum(trim)  # before those that are kept
+            planes = slice(crop[0].start - left_out, crop[0].stop - left_out)
+            return softmax(logits[(..., planes, *crop[1:])])
 
 
 def softmax(logits: Tensor) -> npt.NDArray[np.float32]:

@@ -11,15 +11,16 @@ from typing import TYPE_CHECKING
 import torch
 
 from napari_fcn.errors import MemoryShortage
-from napari_fcn.events import FallbackTaken
+from napari_fcn.events import FallbackTaken, TileDone
 from napari_fcn.geometry import Region
 from napari_fcn.inference import device as devices
 from napari_fcn.inference.prefetch import BLOCKS_AHEAD
+from napari_fcn.inference.previews import Preview
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
-    from napari_fcn.events import TileDone
+    from napari_fcn.events import PreviewDone
     from napari_fcn.geometry import Tile, TilePlan
     from napari_fcn.inference.predictor import Predictor
 
@@ -105,8 +106,11 @@ class OomFallback:
         config: ExecutionConfig,
         make: Callable[[ExecutionConfig], Predictor],
         progress: tuple[int, int] | None = None,
-    ) -> Iterator[TileDone | FallbackTaken]:
+        work: int | None = None,
+    ) -> Iterator[TileDone | PreviewDone | FallbackTaken]:
         """Yield the probabilities of each tile; if memory runs out, yield the fallback and continue with it.
+
+        After a fallback there are no previews.
 
         Parameters
         ----------
@@ -118,6 +122,8 @@ class OomFallback:
             Returns the predictor for a configuration.
         progress : (int, int), optional
             Number of tiles done before, and of all tiles.
+        work : int, optional
+            Pixels that the tiles read, without previews; needed if they are not a list.
 
         Raises
         ------
@@ -127,15 +133,22 @@ class OomFallback:
         if progress is None:
             tiles = list(tiles)
             progress = (0, len(tiles))
+        if work is None:
+            tiles = list(tiles)
+            work = _read_pixels(tiles)
         (done, total), rest, predictor = progress, iter(tiles), None
+        read, left = 0, work
         while True:
             begun: deque[Tile] = deque()
             predictor = predictor or make(config)
             try:
                 for event in predictor.run(_noted(rest, begun), total, config.ahead):
-                    begun.popleft()
-                    done += 1
-                    yield replace(event, done=done, total=total)
+                    pixels = begun.popleft().read.size
+                    read += pixels
+                    if isinstance(event, TileDone):
+                        done, left = done + 1, left - pixels
+                        event = replace(event, done=done, total=total, work=read / (read + left))
+                    yield event
                     del event  # its probabilities, while the next tile is computed
                 return
             except MemoryShortage as error:
@@ -147,9 +160,14 @@ class OomFallback:
             if (before.device, before.dtype) != (config.device, config.dtype):
                 predictor = None
             devices.release(before.device)
-            left = [self.plan.around(part) for tile in (*begun, *rest) for part in parts(tile.core, config.tile)]
-            rest, total = iter(left), done + len(left)
+            tiles = [tile for tile in (*begun, *rest) if not isinstance(tile, Preview)]
+            smaller = [self.plan.around(part) for tile in tiles for part in parts(tile.core, config.tile)]
+            rest, total, left = iter(smaller), done + len(smaller), _read_pixels(smaller)
             yield FallbackTaken(line, config.tile, devices.label(config.device), config.precision, total)
+
+
+def _read_pixels(tiles: Iterable[Tile]) -> int:
+    return sum(tile.read.size for tile in tiles)
 
 
 def _noted(tiles: Iterator[Tile], started: deque[Tile]) -> Iterator[Tile]:

@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
-from napari_fcn.events import TileDone
+from napari_fcn.events import PreviewDone, TileDone
 from napari_fcn.inference.backends import out_of_memory
 from napari_fcn.inference.prefetch import BLOCKS_AHEAD, prefetch
+from napari_fcn.inference.previews import Preview, trimmable_sides
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -60,16 +61,31 @@ class Predictor:
         """Return the probabilities ``(classes, *tile.core.shape)`` of one tile; it depends on the tile alone."""
         return self.predict(tile, self.read(tile))
 
-    def run(self, tiles: Iterable[Tile], total: int, ahead: int = BLOCKS_AHEAD) -> Iterator[TileDone]:
-        """Yield the probabilities of each tile in order, prefetching ``ahead`` blocks."""
-        for done, (tile, block) in enumerate(prefetch(self.read, tiles, ahead), start=1):
+    def run(self, tiles: Iterable[Tile], total: int, ahead: int = BLOCKS_AHEAD) -> Iterator[TileDone | PreviewDone]:
+        """Yield the probabilities of each tile in order, prefetching ``ahead`` blocks; previews are not counted."""
+        done = 0
+        for tile, block in prefetch(self.read, tiles, ahead):
+            if isinstance(tile, Preview):
+                yield PreviewDone(tile.core, self.preview(tile, block))
+                continue
+            done += 1
             yield TileDone(tile.core, self.predict(tile, block), done, total)
 
-    def predict(self, tile: Tile, block: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
-        """Return the probabilities ``(classes, *tile.core.shape)`` of a tile from its block."""
+    def predict(
+        self, tile: Tile, block: npt.NDArray[np.float32], trim: tuple[bool, bool] = (False, False)
+    ) -> npt.NDArray[np.float32]:
+        """Return the probabilities ``(classes, *tile.core.shape)`` of a tile from its block.
+
+        ``trim`` is as for `Backend.probabilities`.
+        """
         tiling, axes = self.resampled_tiling, self.source.axes
         network_tile = tile if tiling is None else tiling.network_tile(tile.core)
         crop = [network_tile.crop.slices[position] for position in axes.space_positions]
-        predicted = axes.from_net(self.backend.probabilities(block, crop), network_tile.core.shape)
+        predicted = axes.from_net(self.backend.probabilities(block, crop, trim), network_tile.core.shape)
         probabilities = np.ascontiguousarray(predicted)
         return probabilities if tiling is None else tiling.back(probabilities, network_tile, tile.core)
+
+    def preview(self, tile: Tile, block: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+        """Return what `predict` returns; planes of a volume that only the first layers need are left out after them."""
+        sides = trimmable_sides(tile, self.source.axes.space_positions[0], self.source.shape)
+        return self.predict(tile, block, sides if self.resampled_tiling is None else (False, False))

@@ -4,23 +4,28 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import partial
+from math import prod
 from typing import TYPE_CHECKING
 
 from napari_fcn.errors import ModelError
 from napari_fcn.geometry import TilePlan
 from napari_fcn.geometry.tiling import balanced_tile
 from napari_fcn.inference.memory import budget, cost, largest_tile
+from napari_fcn.inference.previews import MAX_EXTRA_WORK, trimmable_sides
+from napari_fcn.nets.slab import slab_work
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     import torch
 
-    from napari_fcn.geometry import Axes, ReceptiveField
+    from napari_fcn.geometry import Axes, ReceptiveField, Tile
     from napari_fcn.inference.resampling import ResampledTiling
     from napari_fcn.nets import NetSpec
     from napari_fcn.settings import PredictSettings
 
+LIVE_PIXELS = {"cpu": 2**19, "cuda": 2**22, "mps": 2**20}  # whose prediction is worth waiting for
+MAX_SMALLER_TILES_WORK = 0.1  # pixels that smaller tiles may read in addition, relative to the fastest
 MEMORY_HALVINGS = 7  # of the memory that a run may take, when plans are compared
 
 
@@ -85,6 +90,30 @@ class TilePlanner:
             windows = [max(w, n) for w, n in zip(largest, smallest, strict=True)]
             plans.append(self._plan_like(balanced_tile(space, windows, halo, multiple), tiling))
         return min(plans, key=partial(cost, device=self.device))
+
+    def live_plan(self, tiling: ResampledTiling | None) -> TilePlan:
+        """Return the smallest tiles that read at most 10 % more than those of `plan`, for a result that is watched."""
+        fastest = self.plan(tiling)
+        plan, pixels = fastest, prod(fastest.largest_read)
+        while not self.settings.tile and pixels > 2 * LIVE_PIXELS[self.device.type]:
+            pixels //= 2
+            smaller = self.plan(tiling, pixels)
+            if smaller.read_pixels <= (1 + MAX_SMALLER_TILES_WORK) * fastest.read_pixels:
+                plan = smaller
+        return plan
+
+    def preview_pixels(self, plan: TilePlan, tiling: ResampledTiling | None) -> tuple[int, int]:
+        """Return the pixels that all previews of a run, and its first, may read; 0 where a tile is soon predicted."""
+        first = LIVE_PIXELS[self.device.type]
+        if prod(plan.largest_read) <= 2 * first:
+            return 0, 0
+        fastest = self.plan(tiling).read_pixels
+        return max(0, int((1 + MAX_EXTRA_WORK) * fastest) - plan.read_pixels), first
+
+    def preview_work(self, tile: Tile) -> float:
+        """Return the work of a preview, in pixels that a tile reads: less than it reads itself, if it is thin."""
+        axis = self.axes.space_positions[0]
+        return tile.read.size * slab_work(self.spec, tile.read.shape[axis], trimmable_sides(tile, axis, self.shape))
 
     def _plan_like(self, tile: Sequence[int], tiling: ResampledTiling | None) -> TilePlan:
         return self.network_plan(tile) if tiling is None else tiling.plan_like(self.axes.spread(tile, 1))

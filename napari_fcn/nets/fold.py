@@ -11,6 +11,8 @@ from torch.nn import functional
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
+from napari_fcn.nets.layers import trimmed_sides
+
 if TYPE_CHECKING:
     from napari_fcn.nets.build import Net
 
@@ -18,21 +20,32 @@ if TYPE_CHECKING:
 class DirectConv3d(nn.Conv3d):
     """A 3-D convolution that always runs in oneDNN on a CPU in float32.
 
+    Within `layers.trimmed_planes` it leaves out planes that padding would make wrong.
+
     For inputs of less than about a million values, torch copies each neighbourhood into a matrix instead. For a kernel
     of 3 x 3 x 3 this takes 27 times the memory, which is the peak of a whole run, and 5 to 14 times the time.
     """
 
     def _conv_forward(self, input: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:  # noqa: A002 - torch's name
+        if isinstance(self.padding, str):
+            plain: Tensor = super()._conv_forward(input, weight, bias)
+            return plain
+        padding = list(self.padding)
+        trimmed = trimmed_sides() if padding[0] else (False, False)
+        mode = "constant" if self.padding_mode == "zeros" else self.padding_mode
+        if any(trimmed) or mode != "constant":
+            planes = [padding[0] * (not is_trimmed) for is_trimmed in trimmed]
+            others = [0, 0, 0, 0] if mode == "constant" else [padding[2], padding[2], padding[1], padding[1]]
+            if any((*planes, *others)):
+                input = functional.pad(input, [*others, *planes], mode)  # noqa: A001
+            padding = [0, *padding[1:]] if mode == "constant" else [0, 0, 0]
+        convolve = functional.conv3d
         is_float = input.device.type == "cpu" and input.dtype == weight.dtype == torch.float32
-        if not is_float or not torch.backends.mkldnn.is_available() or isinstance(self.padding, str):
-            return super()._conv_forward(input, weight, bias)  # type: ignore[no-any-return]
-        padding = self.padding
-        if self.padding_mode != "zeros":
-            input = functional.pad(input, self._reversed_padding_repeated_twice, self.padding_mode)  # noqa: A001
-            padding = (0, 0, 0)
-        output: Tensor = torch.ops.aten.mkldnn_convolution(
-            input, weight, bias, padding, self.stride, self.dilation, self.groups
-        )
+        if is_float and torch.backends.mkldnn.is_available():
+            convolve = torch.ops.aten.mkldnn_convolution
+            output: Tensor = convolve(input, weight, bias, padding, self.stride, self.dilation, self.groups)
+        else:
+            output = convolve(input, weight, bias, self.stride, padding, self.dilation, self.groups)
         return output
 
 

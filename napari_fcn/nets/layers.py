@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import TYPE_CHECKING, NamedTuple
 
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     from napari_fcn.nets.spec import NetSpec
 
@@ -36,6 +38,34 @@ CONVOLVE_TRANSPOSED: dict[int, Callable[..., Tensor]] = {
     3: F.conv_transpose3d,
 }
 INTERPOLATION_MODES = {1: "linear", 2: "bilinear", 3: "trilinear"}
+
+
+_trimmed_sides: ContextVar[tuple[bool, bool]] = ContextVar("trimmed_sides", default=(False, False))
+
+
+@contextmanager
+def trimmed_planes(before: bool, after: bool) -> Iterator[None]:
+    """Let folded 3-D convolutions of this thread leave out planes that padding makes wrong, on these sides."""
+    token = _trimmed_sides.set((before, after))
+    try:
+        yield
+    finally:
+        _trimmed_sides.reset(token)
+
+
+def trimmed_sides() -> tuple[bool, bool]:
+    """Return on which sides planes are left out."""
+    return _trimmed_sides.get()
+
+
+def trim(x: Tensor, planes: int) -> Tensor:
+    """Return ``x`` (N, C, *space) without the outer planes that other features of the same place lack."""
+    extra = x.shape[2] - planes
+    if not extra:
+        return x
+    before, after = trimmed_sides()
+    start = extra * before // (before + after)
+    return x[:, :, start : start + planes]
 
 
 class Level(NamedTuple):

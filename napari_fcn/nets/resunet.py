@@ -39,7 +39,8 @@ class Residual(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Return features (N, outputs, *space) for features (N, inputs, *space)."""
-        return F.relu(self.body(x) + self.match(x))
+        body = self.body(x)
+        return F.relu(body + self.match(layers.trim(x, body.shape[2])))
 
 
 def resunet(spec: NetSpec) -> UNet:

@@ -50,7 +50,7 @@ class UNet(nn.Module):
         for level in self._walk(layers.fill(x, self.spec.multiple, self.spec.minimum)):
             x = level.features  # one level at a time, to free the memory of unused features
         logits: Tensor = self.score(x)
-        return logits[(..., *whole)]
+        return logits[(..., *whole)]  # of trimmed planes there are fewer
 
     def logits(self, levels: list[layers.Level]) -> Tensor:
         """Return class logits from the features of `levels`."""
@@ -81,7 +81,8 @@ class UNet(nn.Module):
         x = self.encoder[-1](x)
         yield layers.Level(factors.pop(), x)
         for up, decode in zip(reversed(self.ups), reversed(self.decoder), strict=True):
-            x = decode(torch.cat([skips.pop(), up(x)], dim=1))
+            x = up(x)
+            x = decode(torch.cat([layers.trim(skips.pop(), x.shape[2]), x], dim=1))
             yield layers.Level(factors.pop(), x)
 
     @property

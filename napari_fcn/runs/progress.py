@@ -52,6 +52,8 @@ class RunProgress:
         The plan; None before it.
     result : RunDone or None
         The end; None before it.
+    work : float
+        Fraction of the work of the present task that is done, by the pixels that tiles read; 0 while it is unknown.
     started : float
         Time at which the present task started, in seconds of the clock that the caller uses.
     resumed : int
@@ -66,6 +68,7 @@ class RunProgress:
     counts: tuple[int, ...] = ()
     plan: RunPlanned | None = None
     result: RunDone | None = None
+    work: float = 0.0
     started: float = 0.0
     resumed: int = 0
 
@@ -108,13 +111,15 @@ def advance(progress: RunProgress, event: object, now: float) -> RunProgress:
         return _timed(replace(_noted(progress, event.line), total=event.total), now)
     if isinstance(event, ObjectsStep):
         if event.done == 1:  # the duration of the first step is unknown: events come after their steps
-            return replace(progress, task=OBJECTS, done=1, total=event.total, started=now, resumed=1, seconds_left=None)
+            first = replace(progress, task=OBJECTS, done=1, total=event.total, work=0.0)
+            return replace(first, started=now, resumed=1, seconds_left=None)
         return _timed(replace(progress, done=event.done, total=event.total), now)
     if isinstance(event, RunDone):
         return replace(_noted(progress, *event.notes), result=event, seconds_left=0.0)
     if isinstance(event, FinishedTile):
         counts = _sums(progress.counts, getattr(event, "counts", ()))
-        return _timed(replace(progress, done=event.done, total=event.total, counts=counts), now)
+        work = float(getattr(event, "work", 0.0))
+        return _timed(replace(progress, done=event.done, total=event.total, counts=counts, work=work), now)
     return progress
 
 
@@ -142,9 +147,10 @@ def _noted(progress: RunProgress, *notes: str) -> RunProgress:
 
 def _timed(progress: RunProgress, now: float) -> RunProgress:
     """Return the progress with an estimate from the steps of this run, without resumed ones."""
-    steps = progress.done - progress.resumed
-    left = (now - progress.started) / steps * (progress.total - progress.done) if steps > 0 else None
-    return replace(progress, seconds_left=left)
+    steps, elapsed = progress.done - progress.resumed, now - progress.started
+    if progress.work:
+        return replace(progress, seconds_left=elapsed / progress.work * (1 - progress.work))
+    return replace(progress, seconds_left=elapsed / steps * (progress.total - progress.done) if steps > 0 else None)
 
 
 def _sums(counts: tuple[int, ...], new: Iterable[int]) -> tuple[int, ...]:

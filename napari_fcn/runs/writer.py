@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Mapping
     from pathlib import Path
 
-    from napari_fcn.events import FallbackTaken, RunPlanned
+    from napari_fcn.events import FallbackTaken, PreviewDone, RunPlanned
     from napari_fcn.geometry import Region, TilePlan
     from napari_fcn.io import ResultWriter
     from napari_fcn.io.result_kinds import ResultBlock
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from napari_fcn.session import Session
     from napari_fcn.settings import PredictSettings
 
-    Event = RunPlanned | TileDone | FallbackTaken | ResultsDone | ObjectsStep | RunDone
+    Event = RunPlanned | PreviewDone | TileDone | FallbackTaken | ResultsDone | ObjectsStep | RunDone
 
     class Predict(Protocol):
         """A function that yields the events of a run without the finished cores, as `Session.predict`."""

@@ -24,6 +24,7 @@ from napari_fcn.gui._layers import overlay
 from napari_fcn.gui._layers.overlay import supports_colour_volumes
 from napari_fcn.gui._widgets import pickers
 from napari_fcn.gui.segment import CANCEL_KEY, RUN_KEY, SegmentWidget
+from napari_fcn.inference import tile_planner
 from napari_fcn.io import read_image
 from napari_fcn.nets.spec import NetSpec
 from napari_fcn.settings import OutputSettings, PredictSettings
@@ -309,6 +310,30 @@ def test_the_displayed_plane_is_segmented_first(dock: Dock) -> None:
     assert planes[0] == 5
     assert sorted(planes) == list(range(9))
     assert [abs(plane - 5) for plane in planes] == sorted(abs(plane - 5) for plane in planes)
+
+
+def test_what_is_on_screen_is_shown_before_its_tile_and_counted_once(
+    dock: Dock, model: MakeModel, rng: np.random.Generator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(tile_planner.LIVE_PIXELS, "cpu", 2000)
+    monkeypatch.setattr(tile_planner, "MAX_EXTRA_WORK", 1.0)  # small images are mostly halo
+    pixels = rng.integers(0, 255, (10, 90, 96), np.uint8)
+    dock.viewer.add_image(pixels)
+    dock.widget.source.model.open_file(model(3))
+    dock.widget.settings.set_value(PredictSettings(tile=(128,)))
+    dock.viewer.dims.set_current_step(0, 4)
+    shown = []
+    write = overlay.Overlay.write
+    monkeypatch.setattr(
+        overlay.Overlay, "write", lambda self, painted: (shown.append(painted), write(self, painted))[1]
+    )
+    result = dock.run()
+    *previews, tile = shown
+    assert all(preview.region.start[0] <= 4 < preview.region.stop[0] for preview in previews)
+    assert 0 < previews[0].region.size < tile.region.size == pixels.size
+    assert (previews[0].done, tile.done, tile.total) == (0, 1, 1)
+    assert sum(entry.share for entry in result.classes) == pytest.approx(1)
+    assert_right(dock, expected_classes(model(3), pixels, "zyx"))
 
 
 def test_running_again_replaces_the_results(dock: Dock, model: MakeModel, image: np.ndarray) -> None:

@@ -32,6 +32,8 @@ class ColourTile:
         Number of pixels of each class.
     done, total : int
         Finished tiles and all tiles.
+    work : float
+        Fraction of the work that is done, 0..1; 0 if it is unknown.
     """
 
     region: Region
@@ -40,6 +42,7 @@ class ColourTile:
     counts: npt.NDArray[np.int64]
     done: int
     total: int
+    work: float = 0.0
 
 
 def parse_rgb(colour: str) -> tuple[int, int, int]:
@@ -56,7 +59,8 @@ def colorize_tile(tile: TileDone, colours: Sequence[str]) -> ColourTile:
     """
     classes = most_probable(tile.probabilities)
     counts = np.bincount(classes.ravel(), minlength=len(colours))
-    return ColourTile(tile.region, colorize(tile.probabilities, colours), classes, counts, tile.done, tile.total)
+    overlay = colorize(tile.probabilities, colours)
+    return ColourTile(tile.region, overlay, classes, counts, tile.done, tile.total, tile.work)
 
 
 def most_probable(probabilities: npt.NDArray[np.float32]) -> npt.NDArray[np.uint8]:

@@ -178,7 +178,7 @@ class StoredCanvas:
         self._writer.put(tile.region, tile.probabilities, classes)
         counts = np.bincount(classes.ravel(), minlength=len(colours))
         empty = np.zeros(0, np.uint8)
-        return ColourTile(tile.region, empty, empty, counts, tile.done, tile.total)
+        return ColourTile(tile.region, empty, empty, counts, tile.done, tile.total, tile.work)
 
     def finish(self) -> None:
         """Mark the files as complete."""

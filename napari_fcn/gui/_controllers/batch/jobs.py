@@ -45,8 +45,8 @@ class NoCanvas(Canvas):
 
     def process_tile(self, tile: TileDone, colours: Sequence[str]) -> ColourTile:
         """Return a tile without pixels, as progress."""
-        empty = np.zeros(0, np.uint8)
-        return ColourTile(tile.region, empty, empty, np.zeros(len(colours), np.int64), tile.done, tile.total)
+        empty, counts = np.zeros(0, np.uint8), np.zeros(len(colours), np.int64)
+        return ColourTile(tile.region, empty, empty, counts, tile.done, tile.total, tile.work)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
