@@ -1,1 +1,1 @@
-"""Figures beside those of others; each module runs with ``python -m``."""
+"""Benchmarks, also against other programs; each module runs with ``python -m``."""

@@ -232,10 +232,10 @@ def report(runs: list[Run], settings: argparse.Namespace, out: Path) -> str:
     text = "\n\n".join(
         [
             f"# Teaching by strokes: {images} images of {len({run['set'] for run in runs})} sets",
-            f"Mean Dice (sets count alike) after so many strokes in each class; {seeds}, each a course "
-            "of strokes on the method's own errors. ±: standard deviation, over the seeds, of the last mean. "
-            "Unpainted: without the pixels under strokes, which the method was told. "
-            "Seconds: median processor time to learn and answer, on one thread.",
+            f"Mean Dice, with equal weights of the sets, by the number of strokes per class; {seeds}, each with "
+            "strokes on the errors of the method. ±: standard deviation, over the seeds, of the last mean. "
+            "Unpainted: without the pixels under strokes, which were used for training. "
+            "Seconds: median processor time of training and prediction, on one thread.",
             summary(methods, settings.rounds),
             by_set(methods, settings.rounds),
             f"![Dice over strokes and over seconds]({out.name}.png)",

@@ -294,9 +294,9 @@ class OutputSettings(Settings):
         """The axes, in lower case; empty if they are not given."""
         return read_axes(self.axes.lower())
 
-    def folder_for(self, beside: Path | None) -> Path | None:
-        """Return the folder of the results of an image whose own folder is ``beside``; None if there is none."""
-        return Path(self.folder).expanduser() if self.folder else beside
+    def folder_for(self, image_folder: Path | None) -> Path | None:
+        """Return the folder for the results of an image; None if it is not set and the image has no folder."""
+        return Path(self.folder).expanduser() if self.folder else image_folder
 
     def paths_in(self, folder: Path, name: str, default_suffix: str) -> dict[str, Path]:
         """Return a file for each kind of result; ``default_suffix`` is the format under auto."""

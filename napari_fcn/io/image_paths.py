@@ -37,12 +37,14 @@ def list_images(path: Path) -> list[Path]:
     """
     if not path.is_dir() or is_zarr(path):
         return unique_images([path])
-    found = sorted(p for p in path.iterdir() if p.suffix.lower() in READABLE_SUFFIXES and not p.name.startswith("."))
-    names = Counter(name for p in found for name in {image_stem(p), p.name})
-    found = [p for p in found if not (_is_derived(image_stem(p), names) or (names[image_stem(p)] > 1 and is_result(p)))]
-    if not found:
+    images = sorted(p for p in path.iterdir() if p.suffix.lower() in READABLE_SUFFIXES and not p.name.startswith("."))
+    names = Counter(name for p in images for name in {image_stem(p), p.name})
+    images = [
+        p for p in images if not (_is_derived(image_stem(p), names) or (names[image_stem(p)] > 1 and is_result(p)))
+    ]
+    if not images:
         raise ImageError(f"The folder {path} contains no image. Supported: {', '.join(READABLE_SUFFIXES)}.")
-    return unique_images(found)
+    return unique_images(images)
 
 
 def is_zarr(folder: Path) -> bool:

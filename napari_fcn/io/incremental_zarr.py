@@ -152,9 +152,9 @@ def _chunk_shape(
     names: Sequence[str], shape: Sequence[int], factors: Sequence[int], tiles: Sequence[int]
 ) -> tuple[int, ...]:
     """Return the chunk shape of a level: the tile on that level if it is large enough; all channels together."""
-    found = []
+    chunks = []
     for name, length, factor, tile in zip(names, shape, factors, tiles, strict=True):
-        share, rest = divmod(tile, factor)
-        fits = factor == 1 or (not rest and share >= MIN_CHUNK_SIDE)
-        found.append(min(length, share if fits or name not in SPACE else COARSE_CHUNK_SIDE))
-    return tuple(found)
+        side, remainder = divmod(tile, factor)
+        fits = factor == 1 or (not remainder and side >= MIN_CHUNK_SIDE)
+        chunks.append(min(length, side if fits or name not in SPACE else COARSE_CHUNK_SIDE))
+    return tuple(chunks)

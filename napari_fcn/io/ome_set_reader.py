@@ -147,11 +147,12 @@ def _locate_planes(ome_set: OmeSet) -> Mapping[tuple[int, ...], PlaneLocation]:
     for block in image.blocks:
         path = files[block.member]
         assert path is not None
-        left = counts[path] - block.page
+        n_pages = counts[path] - block.page
+        n_planes = n_pages if block.count is None else min(block.count, n_pages)
         start = 0
         with suppress(ValueError):  # an index beyond the image, left by programs that crop
             start = int(np.ravel_multi_index(block.first, image.shape))
-            for step in range(min(left if block.count is None else min(block.count, left), prod(image.shape) - start)):
+            for step in range(min(n_planes, prod(image.shape) - start)):
                 index = tuple(map(int, np.unravel_index(start + step, image.shape)))
                 places.setdefault(index, (path, block.page + step))
     absent = prod(image.shape) - len(places)

@@ -255,11 +255,11 @@ def _set_files(path: Path, headers: OmeHeaders) -> tuple[Path, ...]:
     if path.suffix.lower() not in TIFF_SUFFIXES and not _is_companion(path):
         return ()
     try:
-        found = find_ome_set(path, headers)
+        ome_set = find_ome_set(path, headers)
     except (ImageError, OSError):
         return ()
-    if found:
-        return found.existing_files
+    if ome_set:
+        return ome_set.existing_files
     return _micromanager_files(path) if path in headers.micromanager else ()
 
 
@@ -287,14 +287,14 @@ def _parse_root(xml: str) -> ElementTree.Element | None:
 
 def _describing_file(path: Path, reference: ElementTree.Element, headers: OmeHeaders) -> Path:
     member = Member(reference.get("MetadataFile", ""), reference.get("UUID", ""))
-    found = headers.find_member(path.parent, member)
-    if found is None:
+    describing = headers.find_member(path.parent, member)
+    if describing is None:
         raise ImageError(
             f"{path.name} holds planes of an image that another file describes, {member.name or 'which has no name'}; "
             "that file cannot be found.",
             f"Copy it into the same folder. {SINGLE_FILE_ADVICE}",
         )
-    return found
+    return describing
 
 
 def _image_elements(root: ElementTree.Element) -> list[ElementTree.Element]:

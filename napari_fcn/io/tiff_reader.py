@@ -61,12 +61,12 @@ def _read(
         tiff = tifffile.TiffFile(path)
         try:
             _check_description(path, tiff, memory)
-            folder = ome_sets.OmeHeaders()
-            folder.add(path, tiff)
-            if found := ome_sets.find_ome_set(path, folder):
+            headers = ome_sets.OmeHeaders()
+            headers.add(path, tiff)
+            if ome_set := ome_sets.find_ome_set(path, headers):
                 tiff.close()
-                return read_ome_set(found)
-            if ome_sets.describes_other_files(path, folder):
+                return read_ome_set(ome_set)
+            if ome_sets.describes_other_files(path, headers):
                 tiff.is_ome = False
             series = tiff.series[0]
             _check_planes(tiff, series, warnings)
@@ -92,10 +92,10 @@ def _read(
 
 def _read_companion(path: Path) -> ImageFile:
     """Return the first image that a companion describes."""
-    found = ome_sets.find_ome_set(path)
-    if found is None:
+    ome_set = ome_sets.find_ome_set(path)
+    if ome_set is None:
         raise ImageError(f"{path} does not describe an image.", "Give the OME-TIFF files in its folder instead.")
-    return read_ome_set(found)
+    return read_ome_set(ome_set)
 
 
 def tiff_header(path: Path) -> ImageHeader:
@@ -178,10 +178,10 @@ def _check_segments(path: Path, series: tifffile.TiffPageSeries, memory: float |
     shape = tuple(map(int, page.chunks))
     size = " x ".join(map(str, shape))
     check_memory(path, prod(shape) * page.dtype.itemsize, f"A tile or strip of {size} pixels", memory)
-    needed, found = prod(map(int, page.chunked)), len(page.dataoffsets)
-    if found < needed:
+    needed, count = prod(map(int, page.chunked)), len(page.dataoffsets)
+    if count < needed:
         raise ImageError(
-            f"{path} has {found} tiles or strips where its size asks for {needed}. The file is damaged or incomplete: "
+            f"{path} has {count} tiles or strips, and its size needs {needed}. The file is damaged or incomplete: "
             "copy or export it again."
         )
 
@@ -246,7 +246,7 @@ def _open_pixels(path: Path, tiff: tifffile.TiffFile, series: tifffile.TiffPageS
 def _ome_channel_names(xml: str) -> tuple[str, ...]:
     """Return the channel names of the first image in OME-XML; empty if one is missing."""
     channels: Any = ome_pixels(xml).get("Channel", [])
-    names = [str(one.get("Name", "")) for one in (channels if isinstance(channels, list) else [channels])]
+    names = [str(channel.get("Name", "")) for channel in (channels if isinstance(channels, list) else [channels])]
     return tuple(names) if all(names) else ()
 
 

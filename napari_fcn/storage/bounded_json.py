@@ -100,10 +100,10 @@ def _is_deeper(data: bytes, max_depth: int) -> bool:
 
 def _unique_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     """Return an object; raise for duplicate names, which parsers treat differently."""
-    found = dict(pairs)
-    if len(found) != len(pairs):
+    unique = dict(pairs)
+    if len(unique) != len(pairs):
         raise JsonError("an object has a name twice")
-    return found
+    return unique
 
 
 def _reject_constant(word: str) -> NoReturn:

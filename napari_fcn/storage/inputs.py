@@ -119,10 +119,10 @@ def _file_keys(path: str | Path) -> list[FileKey]:
 
 def _parents(path: Path) -> Iterator[str]:
     """Yield the parent folders of a file, of its real and its given path, innermost first."""
-    known = set()
+    seen = set()
     for name in (os.path.realpath(path), os.path.abspath(path)):
         folder = os.path.dirname(name)
-        while folder not in known:
-            known.add(folder)
+        while folder not in seen:
+            seen.add(folder)
             yield folder
             folder = os.path.dirname(folder)

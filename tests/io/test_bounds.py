@@ -163,7 +163,7 @@ def tiled(tmp_path: Path) -> Path:
     [
         ({322: 2**31 - 16, 323: 2**31 - 16}, "A tile or strip of 2147483632 x 2147483632 pixels needs 4,096 PiB"),
         ({256: 2**31 - 16, 257: 2**31 - 16}, "claims to have 2147483632 x 2147483632 pixels"),
-        ({256: 64000, 257: 64000}, "has 16 tiles or strips where its size asks for 1000000"),
+        ({256: 64000, 257: 64000}, "has 16 tiles or strips, and its size needs 1000000"),
         ({258: 60000}, "."),
         ({277: 60000}, "."),
     ],
